@@ -1,0 +1,1 @@
+# Installs the library as the CMake package `vitrine` (target vitrine::vitrine), its headers and the command.

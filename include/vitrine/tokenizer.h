@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitrine {
+
+/// Text to token ids and back. Immutable once loaded: any number of threads may use one tokenizer.
+///
+/// Text is bytes. Byte-level BPE encodes and decodes every byte string exactly, valid UTF-8 or not (invalid bytes are
+/// classed as "other" characters, one a byte); SentencePiece works on UTF-8 and normalises as its model says.
+class Tokenizer {
+ public:
+  /// What to do with text that spells a special token, such as "<|endoftext|>".
+  enum class Special {
+    kText,   ///< it is ordinary text (default: nothing in a corpus can inject a control token)
+    kAllow,  ///< it becomes the special token
+  };
+
+  struct Piece {
+    int32_t id = 0;
+    size_t begin = 0, end = 0;  ///< bytes [begin, end) of the text that this token stands for
+  };
+
+  virtual ~Tokenizer() = default;
+
+  /// Loads the tokenizer of a model directory (tokenizer.json; vocab.json with merges.txt; tokenizer.model or
+  /// spiece.model, in this order) or one of these files. Throws Error (user) naming what was looked for and what is wrong.
+  static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& path);
+
+  virtual std::vector<int32_t> encode(std::string_view text, Special special = Special::kText) const = 0;
+  /// As encode, with the text span of each token. Spans are ascending and cover the text; a token that holds part of a
+  /// multi-byte character has a span inside it.
+  virtual std::vector<Piece> encode_with_spans(std::string_view text, Special special = Special::kText) const = 0;
+
+  /// The bytes that the ids stand for, special tokens spelled out. Throws Error (user) for an id outside the vocabulary.
+  std::string decode(std::span<const int32_t> ids) const;
+  /// The bytes of one token, which may be part of a UTF-8 sequence.
+  virtual std::string token_bytes(int32_t id) const = 0;
+
+  /// The id of a text that is exactly one token. Throws Error (user) showing the pieces it falls into, and the likely fix
+  /// (often a leading space).
+  int32_t single_token(std::string_view text) const;
+  virtual std::optional<int32_t> find_special(std::string_view name) const = 0;
+  /// The id that ends a text ("<|endoftext|>", "</s>"), if the vocabulary has one.
+  virtual std::optional<int32_t> end_of_text() const = 0;
+
+  /// Ids are in [0, vocab_size()).
+  virtual int32_t vocab_size() const = 0;
+  /// "byte-level BPE, 50257 tokens" or "SentencePiece unigram, 32000 tokens"
+  virtual std::string description() const = 0;
+};
+
+/// Decodes a stream of tokens into text that is whole UTF-8 sequences at every step.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer);
+  /// The text that became complete with this token; bytes of an unfinished UTF-8 sequence are held back.
+  std::string push(int32_t id);
+  /// What is held back, as it is. The decoder is then as new.
+  std::string flush();
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::string held_;
+};
+
+/// A token's bytes for a terminal or a table: control characters and broken UTF-8 escaped, leading space visible.
+std::string printable(std::string_view bytes);
+
+}  // namespace vitrine

@@ -1,0 +1,250 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vitrine/dtype.h"
+
+// The contract between the passes (engine/forward.cc, engine/backward.cc) and a machine that computes them.
+//
+// Everything here is a raw view: pointers into buffers that the backend allocated, sizes, strides. Sizes were checked
+// by the caller before a pass starts; a backend checks only what it alone can know (memory, its own limits).
+//
+// Two rules bind every implementation, because the promise "watching changes nothing" rests on them:
+//   1. An output element's value depends on the inputs that its formula names and on nothing else: not on how many
+//      rows are computed together, not on the number of threads, not on which optional destinations are asked for.
+//      So each sum runs over its reduction axis in one order, fixed by the operation and the weight's shape.
+//   2. A fused form and the composed form of the same formula give the same bits (bias, activation and residual are
+//      rounded to float32 at the same places).
+
+namespace vitrine {
+
+/// A matrix in the backend's memory: element (i, j) at data + i * stride + j. Activations are float32 on the CPU.
+struct Mat {
+  float* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  Mat() = default;
+  Mat(float* d, int64_t r, int64_t c) : data(d), rows(r), cols(c), stride(c) {}
+  Mat(float* d, int64_t r, int64_t c, int64_t s) : data(d), rows(r), cols(c), stride(s) {}
+
+  explicit operator bool() const { return data != nullptr; }
+  float* row(int64_t i) const { return data + i * stride; }
+  Mat columns(int64_t begin, int64_t count) const { return {data + begin, rows, count, stride}; }
+  Mat row_range(int64_t begin, int64_t count) const { return {data + begin * stride, count, cols, stride}; }
+};
+
+/// Memory of one backend, freed with its owner. On a CPU: 64-byte aligned, in 2 MB pages where the system gives them.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(void* data, size_t bytes, std::shared_ptr<void> owner) : data_(data), bytes_(bytes), owner_(std::move(owner)) {}
+  std::byte* data() const { return static_cast<std::byte*>(data_); }
+  float* f32() const { return static_cast<float*>(data_); }
+  size_t bytes() const { return bytes_; }
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+  std::shared_ptr<void> owner_;
+};
+
+/// A weight matrix as a checkpoint holds it, in host memory: the weight from input i to output o is the element at
+/// data + (i * in_stride + o * out_stride). GPT-2's Conv1D is [in, out]; wte, seen as the unembedding, is [out, in].
+struct HostWeight {
+  const void* data = nullptr;
+  DType dtype = DType::kF32;  ///< f32, f16 or bf16
+  int64_t in = 0, out = 0;
+  int64_t in_stride = 0, out_stride = 0;
+};
+
+/// A weight matrix in the layout that the backend wants, in a buffer of the backend. A view: the buffer outlives it.
+///
+/// The CPU's layout: columns (outputs) in panels of `kPanel`, each panel [in][kPanel], so that one row and a thousand rows
+/// of activations walk the same memory in the same order. The last panel is padded with zeros.
+struct PackedMatrix {
+  const std::byte* data = nullptr;
+  DType dtype = DType::kF32;  ///< as stored; arithmetic accumulates in float32 whatever it is
+  int64_t in = 0, out = 0;
+  int64_t panel_stride = 0;   ///< bytes between one panel and the next (CPU); the backend's own business otherwise
+
+  /// The rows [begin, begin + count) of the matrix, that is: the part that multiplies those inputs. Shares the data.
+  PackedMatrix inputs(int64_t begin, int64_t count) const;
+
+  static constexpr int64_t kPanel = 16;
+};
+
+/// The activation functions of GPT-2 checkpoints, by the names of Hugging Face's `activation_function`.
+enum class Activation : uint8_t {
+  kNone,
+  kGeluTanh,   ///< "gelu_new", "gelu_pytorch_tanh", "gelu_fast": 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  kGeluErf,    ///< "gelu": x Phi(x)
+  kGeluQuick,  ///< "quick_gelu": x sigmoid(1.702 x)
+  kRelu,       ///< "relu"
+  kSilu,       ///< "silu", "swish"
+  kTanh,       ///< "tanh"
+};
+
+/// One sequence's part of a packed batch. There is no padding: rows of all sequences follow one another.
+struct SequenceSlice {
+  int64_t row = 0;         ///< its first row in the packed batch
+  int64_t rows = 0;        ///< its new tokens in this pass
+  int64_t past = 0;        ///< tokens of it already in the cache; new token i attends to past + i + 1 positions
+  std::byte* cache = nullptr;  ///< its keys and values of this layer, kv_bytes(capacity, ...) long
+  int64_t capacity = 0;    ///< positions the cache holds; past + rows <= capacity
+  int64_t map = 0;         ///< where its [H, rows, past + rows] block of an attention map begins, in elements
+};
+
+/// y = act(x W + b) + residual, each optional part in that order.
+struct LinearArgs {
+  Mat x;                       ///< [rows, in]
+  const PackedMatrix* weight = nullptr;
+  const float* bias = nullptr;  ///< [out] or null
+  Activation activation = Activation::kNone;
+  Mat residual;                ///< optional [rows, out]; may be the same memory as `out`
+  Mat out;                     ///< [rows, out]
+  Mat before;                  ///< optional [rows, out]: x W + b, before activation and residual
+};
+
+struct LayerNormArgs {
+  Mat x;                         ///< [rows, D]
+  const float* weight = nullptr;  ///< [D]
+  const float* bias = nullptr;    ///< [D]
+  float epsilon = 1e-5f;
+  Mat out;                       ///< [rows, D]: (x - mean) * (1 / scale) * weight + bias
+  Mat scale;                     ///< optional [rows, 1]: sqrt(var + epsilon), biased variance
+};
+
+struct AttentionArgs {
+  Mat q;                     ///< [rows, H K]; keys and values come from the cache, where append_kv has put them
+  int heads = 0;             ///< H
+  int head_width = 0;        ///< K, any size >= 1
+  float scale = 1.0f;        ///< scores are scale * q.k
+  std::span<const SequenceSlice> sequences;
+  Mat z;                     ///< [rows, H K], heads side by side
+  float* scores = nullptr;   ///< optional map: scaled scores, -inf where masked
+  float* pattern = nullptr;  ///< optional map: softmax of the scores, 0 where masked
+  Mat lse;                   ///< optional [rows, H]: log sum exp of each row of scores
+};
+
+/// What of the unembedding a caller wants to keep of each row, without ever holding [rows, V].
+struct LogitStatsArgs {
+  Mat x;                          ///< [rows, D], already through the final layernorm if there is to be one
+  const PackedMatrix* unembed = nullptr;
+  int top_k = 0;                  ///< how many of the best tokens to keep
+  int32_t* top_ids = nullptr;     ///< [rows, top_k], best first; equal logits: the smaller id first
+  float* top_logits = nullptr;    ///< [rows, top_k]
+  float* lse = nullptr;           ///< [rows]: log of the sum of exp of all logits
+  float* entropy = nullptr;       ///< optional [rows]: -sum p log p, in nats
+  std::span<const int32_t> watch;  ///< [rows, n] ids to look up in each row, n = watch.size() / rows
+  float* watch_logits = nullptr;  ///< [rows, n]
+  int32_t* watch_ranks = nullptr;  ///< [rows, n]: 1 + the number of strictly greater logits
+};
+
+/// Which elements of a site's [rows, cols] an edit or a capture touches.
+struct Selection {
+  struct Range { int64_t begin = 0, count = 0; };
+  std::span<const int64_t> rows;  ///< row indices, ascending
+  std::span<const Range> cols;    ///< column ranges, ascending, disjoint
+  int64_t width() const;          ///< total of the column counts
+};
+
+/// x[sel] = f(x[sel]); `operand` is [1, width] (the same for each row) or [rows, width].
+enum class EditKind : uint8_t {
+  kAdd,      ///< x + operand
+  kScale,    ///< x * factor
+  kReplace,  ///< operand
+  kProject,  ///< x - (x . u) u for the unit vector u = operand, over the selected columns of each row
+};
+
+struct EditArgs {
+  Mat x;
+  Selection where;
+  EditKind kind = EditKind::kAdd;
+  float factor = 1.0f;
+  Mat operand;
+};
+
+struct SampleArgs {
+  Mat logits;                 ///< [rows, V], left as it is
+  float temperature = 1.0f;   ///< 0: greedy (the smallest id among equals)
+  int top_k = 0;              ///< 0: no limit
+  float top_p = 1.0f;         ///< 1: no limit; the token that crosses the threshold stays
+  std::span<const double> uniform;  ///< [rows] numbers in [0, 1), one drawn for each row
+  std::span<int32_t> ids;     ///< [rows] the result
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// For people: "cpu (AVX2, 2 threads)".
+  virtual std::string description() const = 0;
+
+  // --- memory
+  /// Throws Error (user) naming the bytes wanted and had.
+  virtual Buffer allocate(size_t bytes) = 0;
+  /// Bytes that allocate() could give now.
+  virtual size_t available_bytes() const = 0;
+  virtual void upload(void* device, const void* host, size_t bytes) = 0;
+  virtual void download(void* host, const void* device, size_t bytes) = 0;
+
+  // --- weights
+  virtual size_t packed_bytes(int64_t in, int64_t out, DType store) const = 0;
+  /// Lays `source` out at `destination` (packed_bytes long, 64-byte aligned), converted to `store`.
+  virtual PackedMatrix pack(const HostWeight& source, DType store, std::byte* destination) = 0;
+
+  // --- forward
+  /// out[r] = token row ids[r] + position row positions[r]. The token table is the transposed unembedding ([D, V] packed),
+  /// so that tied weights are held once; an untied table is packed the same way. `position_table` is packed [D, P].
+  virtual void embed(std::span<const int32_t> ids, std::span<const int32_t> positions, const PackedMatrix& token_table,
+                     const PackedMatrix& position_table, Mat out) = 0;
+  /// out[r] = column ids[r] of the packed table: one half of embed, for when the halves are looked at or edited.
+  virtual void lookup(std::span<const int32_t> ids, const PackedMatrix& table, Mat out) = 0;
+  virtual void layernorm(const LayerNormArgs& args) = 0;
+  /// The two halves of layernorm, for an edit of the scale between them; together the same bits as layernorm.
+  virtual void layernorm_scale(Mat x, float epsilon, Mat scale) = 0;
+  virtual void layernorm_apply(const LayerNormArgs& args) = 0;  ///< reads args.scale instead of computing it
+  virtual void linear(const LinearArgs& args) = 0;
+  virtual void activate(Mat x, Activation activation, Mat out) = 0;
+  virtual void add(Mat a, Mat b, Mat out) = 0;
+
+  // --- attention
+  /// Bytes of keys and values of one layer of one sequence.
+  virtual size_t kv_bytes(int64_t capacity, int heads, int head_width) const = 0;
+  /// Writes the new tokens' keys and values (each [rows, H K]) behind each sequence's `past` ones.
+  virtual void append_kv(Mat k, Mat v, int heads, int head_width, std::span<const SequenceSlice> sequences) = 0;
+  virtual void attention(const AttentionArgs& args) = 0;
+  /// The three steps of attention over whole maps, for edits of scores or pattern; together the same bits as attention.
+  virtual void attention_scores(const AttentionArgs& args) = 0;   ///< writes args.scores
+  virtual void attention_softmax(const AttentionArgs& args) = 0;  ///< args.scores to args.pattern
+  virtual void attention_mix(const AttentionArgs& args) = 0;      ///< args.pattern and cached values to args.z
+
+  // --- logits
+  virtual void logit_stats(const LogitStatsArgs& args) = 0;
+  virtual void sample(const SampleArgs& args) = 0;
+
+  // --- hooks
+  virtual void edit(const EditArgs& args) = 0;
+  /// Copies the selection, packed [rows, width], to `destination` on the backend as `store` (f32, f16, bf16).
+  virtual void gather(Mat x, const Selection& where, DType store, std::byte* destination) = 0;
+  /// The inverse of a float32 gather: writes `source` [rows, width] to the selection.
+  virtual void scatter(const float* source, const Selection& where, Mat x) = 0;
+};
+
+struct CpuOptions {
+  int threads = 0;  ///< 0: as many as the process may run on
+};
+
+/// Throws Error (user) for a negative thread count.
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options = {});
+
+}  // namespace vitrine
