@@ -1,0 +1,166 @@
+#include "vitrine/safetensors.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "base/atomic_file.h"
+#include "base/check.h"
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "base/quote.h"
+#include "base/safetensors_header.h"
+
+namespace vitrine {
+
+struct SafetensorsFile::Impl {
+  explicit Impl(const std::filesystem::path& path) : file(path) {
+    header = parse_safetensors_header(file.bytes(), path.string());
+    for (const SafetensorsEntry& entry : header.entries) {
+      names.push_back(entry.name);
+      index.emplace(entry.name, &entry);
+    }
+  }
+
+  const SafetensorsEntry& find(std::string_view name) const {
+    const auto it = index.find(name);
+    if (it == index.end()) user_error("{}: has no tensor {}", file.path().string(), quote(name));
+    return *it->second;
+  }
+
+  MappedFile file;
+  SafetensorsHeader header;
+  std::vector<std::string> names;
+  std::unordered_map<std::string_view, const SafetensorsEntry*> index;
+};
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : impl_(std::make_shared<Impl>(path)) {}
+
+const std::filesystem::path& SafetensorsFile::path() const { return impl_->file.path(); }
+
+const std::vector<std::string>& SafetensorsFile::names() const { return impl_->names; }
+
+bool SafetensorsFile::has(std::string_view name) const { return impl_->index.contains(name); }
+
+TensorView SafetensorsFile::tensor(std::string_view name) const {
+  const SafetensorsEntry& entry = impl_->find(name);
+  return {impl_->file.aligned(entry.begin, entry.end - entry.begin, dtype_size(entry.dtype)), entry.dtype, entry.shape};
+}
+
+void SafetensorsFile::release(std::string_view name) const {
+  const SafetensorsEntry& entry = impl_->find(name);
+  impl_->file.release(entry.begin, entry.end - entry.begin);
+}
+
+const std::map<std::string, std::string>& SafetensorsFile::metadata() const { return impl_->header.metadata; }
+
+namespace {
+
+using Declaration = SafetensorsWriter::Declaration;
+
+std::string header_text(const std::string& path, const std::vector<Declaration>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  size_t offset = 0;
+  for (const auto& [name, dtype, shape] : tensors) {
+    if (name.empty() || name == "__metadata__") user_error("{}: {} cannot be the name of a tensor", path, quote(name));
+    const size_t end = offset + static_cast<size_t>(shape.elements()) * dtype_size(dtype);
+    header[name] = {{"dtype", safetensors_dtype_name(dtype)}, {"shape", shape.sizes()}, {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const nlohmann::json::exception&) {
+    user_error("{}: a tensor's name or the metadata is not UTF-8, which a safetensors header must be", path);
+  }
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data begins aligned
+  return text;
+}
+
+size_t declared_bytes(const Declaration& tensor) {
+  return static_cast<size_t>(tensor.shape.elements()) * dtype_size(tensor.dtype);
+}
+
+}  // namespace
+
+struct SafetensorsWriter::Impl {
+  Impl(const std::filesystem::path& path, std::string header, size_t data_bytes)
+      : name(path.string()), file(path, 8 + header.size() + data_bytes), data_bytes_left(data_bytes) {
+    const uint64_t length = header.size();
+    file.append(std::as_bytes(std::span(&length, 1)));
+    file.append(header);
+  }
+
+  std::string name;
+  AtomicFile file;
+  size_t data_bytes_left;
+  std::vector<Declaration> tensors;
+  size_t next = 0;      // the tensor that the next byte belongs to
+  size_t next_has = 0;  // bytes of it already written
+};
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
+                                     const std::map<std::string, std::string>& metadata) {
+  std::unordered_set<std::string_view> seen;
+  size_t bytes = 0;
+  for (const Declaration& tensor : tensors) {
+    if (!seen.insert(tensor.name).second) user_error("{}: tensor {} declared twice", path.string(), quote(tensor.name));
+    size_t size = 0;
+    if (__builtin_mul_overflow(static_cast<size_t>(tensor.shape.elements()), dtype_size(tensor.dtype), &size) ||
+        __builtin_add_overflow(bytes, size, &bytes) || bytes > size_t{1} << 62) {
+      user_error("{}: tensor {} {} makes the file larger than any disk", path.string(), quote(tensor.name), tensor.shape.to_string());
+    }
+  }
+  impl_ = std::make_unique<Impl>(path, header_text(path.string(), tensors, metadata), bytes);
+  impl_->tensors = std::move(tensors);
+}
+
+SafetensorsWriter::~SafetensorsWriter() = default;
+
+void SafetensorsWriter::append(std::span<const std::byte> bytes) {
+  Impl& w = *impl_;
+  if (bytes.size() > w.data_bytes_left) {
+    user_error("{}: {} bytes appended where {} were declared", w.name, bytes.size(), w.data_bytes_left);
+  }
+  w.file.append(bytes);
+  w.data_bytes_left -= bytes.size();
+  w.next_has += bytes.size();
+  while (w.next < w.tensors.size() && w.next_has >= declared_bytes(w.tensors[w.next])) {
+    w.next_has -= declared_bytes(w.tensors[w.next++]);
+  }
+}
+
+void SafetensorsWriter::append(const TensorView& tensor) {
+  Impl& w = *impl_;
+  if (w.next == w.tensors.size()) user_error("{}: more tensors appended than the {} declared", w.name, w.tensors.size());
+  const Declaration& wanted = w.tensors[w.next];
+  if (w.next_has != 0) user_error("{}: tensor {} is half written; append its other bytes first", w.name, quote(wanted.name));
+  if (tensor.dtype() != wanted.dtype || tensor.shape() != wanted.shape) {
+    user_error("{}: tensor {} was declared {} {}, appended {} {}", w.name, quote(wanted.name), dtype_name(wanted.dtype),
+               wanted.shape.to_string(), dtype_name(tensor.dtype()), tensor.shape().to_string());
+  }
+  append(std::span(static_cast<const std::byte*>(tensor.data()), tensor.bytes()));
+}
+
+void SafetensorsWriter::finish() {
+  Impl& w = *impl_;
+  if (w.data_bytes_left != 0) {
+    user_error("{}: tensor {} is not complete: {} declared bytes were not appended", w.name, quote(w.tensors[w.next].name),
+               w.data_bytes_left);
+  }
+  w.file.commit();
+}
+
+void SafetensorsWriter::write(const std::filesystem::path& path, const std::vector<std::pair<std::string, TensorView>>& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  std::vector<Declaration> declarations;
+  for (const auto& [name, tensor] : tensors) declarations.push_back({name, tensor.dtype(), tensor.shape()});
+  SafetensorsWriter writer(path, std::move(declarations), metadata);
+  for (const auto& [name, tensor] : tensors) writer.append(tensor);
+  writer.finish();
+}
+
+}  // namespace vitrine
