@@ -1,0 +1,39 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <hwy/highway.h>
+#include <hwy/targets.h>
+#include <omp.h>
+
+#include <cstring>
+
+#include "base/check.h"
+
+namespace vitrine {
+namespace {
+
+int checked_threads(int wanted) {
+  if (wanted < 0) user_error("threads = {} is not a count; use 0 for all processors, or a positive number", wanted);
+  return wanted == 0 ? omp_get_num_procs() : wanted;
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(const CpuOptions& options) : threads_(checked_threads(options.threads)) {}
+
+std::string CpuBackend::description() const {
+  const int64_t targets = hwy::SupportedTargets();
+  const int64_t best = targets & -targets;  // Highway numbers better targets lower
+  return fmt::format("cpu ({}, {} {})", hwy::TargetName(best), threads_, threads_ == 1 ? "thread" : "threads");
+}
+
+void CpuBackend::upload(void* device, const void* host, size_t bytes) {
+  if (bytes > 0) std::memcpy(device, host, bytes);
+}
+
+void CpuBackend::download(void* host, const void* device, size_t bytes) {
+  if (bytes > 0) std::memcpy(host, device, bytes);
+}
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) { return std::make_unique<CpuBackend>(options); }
+
+}  // namespace vitrine

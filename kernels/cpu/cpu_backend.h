@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/memory.h"
+
+namespace vitrine {
+
+/// The backend of machines without a GPU: SIMD kernels chosen at run time for the processor, and OpenMP threads.
+class CpuBackend : public Backend {
+ public:
+  explicit CpuBackend(const CpuOptions& options);
+
+  std::string description() const override;
+
+  Buffer allocate(size_t bytes) override { return cpu::allocate_memory(bytes); }
+  size_t available_bytes() const override { return cpu::available_memory(); }
+  void upload(void* device, const void* host, size_t bytes) override;
+  void download(void* host, const void* device, size_t bytes) override;
+
+  size_t packed_bytes(int64_t in, int64_t out, DType store) const override;
+  PackedMatrix pack(const HostWeight& source, DType store, std::byte* destination) override;
+
+  void embed(std::span<const int32_t> ids, std::span<const int32_t> positions, const PackedMatrix& token_table,
+             const PackedMatrix& position_table, Mat out) override;
+  void lookup(std::span<const int32_t> ids, const PackedMatrix& table, Mat out) override;
+  void layernorm(const LayerNormArgs& args) override;
+  void layernorm_scale(Mat x, float epsilon, Mat scale) override;
+  void layernorm_apply(const LayerNormArgs& args) override;
+  void linear(const LinearArgs& args) override;
+  void activate(Mat x, Activation activation, Mat out) override;
+  void add(Mat a, Mat b, Mat out) override;
+
+  size_t kv_bytes(int64_t capacity, int heads, int head_width) const override;
+  void append_kv(Mat k, Mat v, int heads, int head_width, std::span<const SequenceSlice> sequences) override;
+  void attention(const AttentionArgs& args) override;
+  void attention_scores(const AttentionArgs& args) override;
+  void attention_softmax(const AttentionArgs& args) override;
+  void attention_mix(const AttentionArgs& args) override;
+
+  void logit_stats(const LogitStatsArgs& args) override;
+  void sample(const SampleArgs& args) override;
+
+  void edit(const EditArgs& args) override;
+  void gather(Mat x, const Selection& where, DType store, std::byte* destination) override;
+  void scatter(const float* source, const Selection& where, Mat x) override;
+
+ private:
+  int threads_;
+  cpu::ScratchPool scratch_;
+};
+
+}  // namespace vitrine
