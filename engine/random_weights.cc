@@ -1,0 +1,116 @@
+#include "engine/random_weights.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/float_bits.h"
+
+namespace vitrine {
+
+namespace {
+
+/// Output number `index`, from 0, of the SplitMix64 generator started at `seed`.
+inline uint64_t splitmix64(uint64_t seed, uint64_t index) {
+  uint64_t z = seed + (index + 1) * 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+/// An element is center + range * x for x in [-1, 1). It takes one rounding, fused multiply-add or not: where the center
+/// is not 0, the range is a power of two and the product exact.
+struct Distribution {
+  float center, range;
+};
+
+Distribution distribution(std::string_view name) {
+  if (name.ends_with(".bias")) return {0.0f, 1.0f / 16};
+  if (name.find("ln_") != std::string_view::npos) return {1.0f, 1.0f / 8};
+  return {0.0f, 11.0f / 128};
+}
+
+inline float element(uint64_t key, uint64_t index, Distribution of) {
+  const auto bits = static_cast<int32_t>(splitmix64(key, index) >> 40) - (1 << 23);
+  const float unit = static_cast<float>(bits) * 0x1p-23f;
+  return of.center + unit * of.range;
+}
+
+template <typename T, typename Convert>
+void fill_with(std::span<T> out, uint64_t key, Distribution of, Convert convert) {
+  const auto count = static_cast<int64_t>(out.size());
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < count; ++i) {
+    out[static_cast<size_t>(i)] = convert(element(key, static_cast<uint64_t>(i), of));
+  }
+}
+
+void check(const Config& config) {
+  for (int64_t size : {int64_t{config.layers}, int64_t{config.heads}, config.width, config.inner, config.vocab, config.context}) {
+    if (size <= 0) {
+      user_error("random weights need positive sizes; got {} layers, {} heads, width {}, inner width {}, vocabulary {}, context {}",
+                 config.layers, config.heads, config.width, config.inner, config.vocab, config.context);
+    }
+  }
+  if (config.width % config.heads != 0) {
+    user_error("width {} is not a multiple of {} heads; choose a width that is", config.width, config.heads);
+  }
+}
+
+}  // namespace
+
+RandomWeights::RandomWeights(const Config& config, uint64_t seed) : seed_(seed) {
+  check(config);
+  const int64_t width = config.width, inner = config.inner;
+  entries_ = {{"wte.weight", {config.vocab, width}, 0}, {"wpe.weight", {config.context, width}, 1}};
+  uint64_t number = 5;  // those of the outer tensors come first, whatever the number of layers
+  for (int layer = 0; layer < config.layers; ++layer) {
+    const auto add = [&](std::string_view name, Shape shape) {
+      entries_.push_back({fmt::format("h.{}.{}", layer, name), shape, number++});
+    };
+    add("ln_1.weight", {width});
+    add("ln_1.bias", {width});
+    add("attn.c_attn.weight", {width, 3 * width});
+    add("attn.c_attn.bias", {3 * width});
+    add("attn.c_proj.weight", {width, width});
+    add("attn.c_proj.bias", {width});
+    add("ln_2.weight", {width});
+    add("ln_2.bias", {width});
+    add("mlp.c_fc.weight", {width, inner});
+    add("mlp.c_fc.bias", {inner});
+    add("mlp.c_proj.weight", {inner, width});
+    add("mlp.c_proj.bias", {width});
+  }
+  entries_.push_back({"ln_f.weight", {width}, 2});
+  entries_.push_back({"ln_f.bias", {width}, 3});
+  if (!config.tied_unembedding) entries_.push_back({"lm_head.weight", {config.vocab, width}, 4});
+}
+
+const RandomWeights::Entry& RandomWeights::find(std::string_view name) const {
+  const auto it = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.name == name; });
+  if (it == entries_.end()) user_error("no tensor {} in a GPT-2 of this shape; its first is {}", name, entries_.front().name);
+  return *it;
+}
+
+void RandomWeights::fill(std::string_view name, std::span<float> out) const {
+  const Entry& entry = find(name);
+  if (static_cast<int64_t>(out.size()) != entry.shape.elements()) {
+    user_error("tensor {} is {}: {} elements do not fill it", name, entry.shape.to_string(), out.size());
+  }
+  fill_with(out, splitmix64(seed_, entry.number), distribution(name), [](float value) { return value; });
+}
+
+Tensor RandomWeights::make(std::string_view name, DType dtype) const {
+  const Entry& entry = find(name);
+  if (!is_floating(dtype)) user_error("random weights come as f32, f16 or bf16, not {}", dtype_name(dtype));
+  Tensor tensor(dtype, entry.shape);
+  if (dtype == DType::kF32) {
+    fill(name, tensor.f32());
+    return tensor;
+  }
+  const std::span<uint16_t> out(static_cast<uint16_t*>(tensor.data()), static_cast<size_t>(entry.shape.elements()));
+  const auto convert = dtype == DType::kF16 ? f32_to_f16 : f32_to_bf16;
+  fill_with(out, splitmix64(seed_, entry.number), distribution(name), convert);
+  return tensor;
+}
+
+}  // namespace vitrine
