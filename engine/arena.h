@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/backend.h"
+
+namespace vitrine {
+
+/// Hands out 64-byte aligned pieces of a buffer, one after the other. Without a buffer it only counts, so that the same walk
+/// first sizes the memory of a run and then cuts it up.
+class Arena {
+ public:
+  Arena() = default;
+  explicit Arena(Buffer buffer) : buffer_(std::move(buffer)) {}
+
+  std::byte* take_bytes(size_t bytes) {
+    std::byte* at = buffer_ ? buffer_.data() + used_ : nullptr;
+    used_ += (bytes + 63) & ~size_t{63};
+    return at;
+  }
+  float* take(int64_t count) { return reinterpret_cast<float*>(take_bytes(static_cast<size_t>(count) * sizeof(float))); }
+  Mat take(int64_t rows, int64_t cols) { return {take(rows * cols), rows, cols}; }
+  size_t used() const { return used_; }
+
+ private:
+  Buffer buffer_;
+  size_t used_ = 0;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "vitrine/config.h"
+#include "vitrine/dtype.h"
+
+namespace vitrine {
+
+/// A GPT-2 checkpoint on disk, whatever its format: safetensors (one file or sharded), pytorch_model.bin (one file or
+/// sharded), llm.c's .bin. Its files are mapped, not read, and every tensor was checked against the configuration.
+///
+/// Parameters have Hugging Face's names without the prefix: "wte.weight", "wpe.weight", "h.3.ln_1.weight",
+/// "h.3.attn.c_attn.weight", "h.3.mlp.c_proj.bias", "ln_f.bias", "lm_head.weight". Any number of threads may read.
+class Checkpoint {
+ public:
+  /// `path` is a model directory or a file of one of the formats (its config.json beside it, except for llm.c, whose
+  /// header says all). In a directory the first of model.safetensors, model.safetensors.index.json, pytorch_model.bin,
+  /// pytorch_model.bin.index.json is taken.
+  ///
+  /// Throws Error (user), one line that names file, tensor or field, value found and value wanted.
+  static Checkpoint open(const std::filesystem::path& path);
+
+  /// `tied_unembedding` is what holds for the tensors: an lm_head.weight with the very bytes of wte.weight is tied, whatever
+  /// config.json says; one that differs is honoured if config.json says untied, and refused if it says tied.
+  const Config& config() const;
+  /// What was opened, as given.
+  const std::filesystem::path& path() const;
+  /// The dtype of most of the weights' bytes: what to store a model as when nobody said.
+  DType dominant_dtype() const;
+
+  bool has(std::string_view name) const;
+  /// A matrix in place, for packing. wte, wpe and lm_head are given as unembeddings: `in` is the model width and `out` the
+  /// vocabulary or the context. "lm_head.weight" of a tied model gives wte. The memory is the checkpoint's. Scans the
+  /// elements: throws Error (user) naming the first that is NaN or infinite. Throws Error (internal) for an unknown name.
+  HostWeight weight(std::string_view name) const;
+  /// A bias or a layernorm's parameters as float32; the same check.
+  std::vector<float> vector(std::string_view name) const;
+  /// To be called when a tensor has been packed: its pages and copies leave memory. weight() may be called again.
+  void release(std::string_view name) const;
+
+  /// Names in the files, as there, that no GPT-2 has; sorted. Buffers known to hold no weights are not among them.
+  const std::vector<std::string>& unused() const;
+  /// Lines worth showing to a user, such as fields of the configuration that change nothing here.
+  const std::vector<std::string>& notes() const;
+
+ private:
+  struct Impl;
+  explicit Checkpoint(std::shared_ptr<const Impl> impl);
+  std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace vitrine

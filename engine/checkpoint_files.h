@@ -1,0 +1,53 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "vitrine/config.h"
+#include "vitrine/dtype.h"
+#include "vitrine/tensor.h"
+
+// What the readers of the three checkpoint formats hand to Checkpoint. Private to engine/checkpoint*.cc.
+
+namespace vitrine {
+
+/// A tensor as a file holds it. Element (i, j, ...) lies at byte offset + (i * strides[0] + j * strides[1] + ...) * size of
+/// the dtype; the readers have checked that all of them lie inside the file.
+struct StoredTensor {
+  std::shared_ptr<const MappedFile> file;
+  DType dtype = DType::kF32;
+  Shape shape;
+  std::array<int64_t, Shape::kMaxRank> strides{};
+  size_t offset = 0;
+  size_t span_bytes = 0;  ///< from the first byte of the first element to the last byte of the last
+
+  /// Row-major strides and the span that goes with them.
+  static StoredTensor dense(std::shared_ptr<const MappedFile> file, size_t offset, DType dtype, const Shape& shape);
+};
+
+struct CheckpointFiles {
+  std::map<std::string, StoredTensor, std::less<>> tensors;  ///< by the names in the files
+  std::vector<std::string> other;                            ///< names of things in the files that are no tensors
+};
+
+/// Each throws Error (user) for a file that is not of its format, or is damaged.
+CheckpointFiles read_safetensors_file(const std::filesystem::path& path);
+CheckpointFiles read_torch_file(const std::filesystem::path& path);
+
+struct LlmcCheckpoint {
+  Config config;
+  CheckpointFiles files;
+};
+LlmcCheckpoint read_llmc_file(const std::filesystem::path& path);
+/// llm.c's magic number, the first four bytes of its files.
+inline constexpr int32_t kLlmcMagic = 20240326;
+
+}  // namespace vitrine

@@ -1,0 +1,102 @@
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/checkpoint_files.h"
+#include "engine/config.h"
+
+// llm.c's checkpoints: 256 int32 of header, then every parameter of all layers, one parameter after another. Its matrices
+// are [out, in], as torch's Linear has them, so they are handed on with their strides exchanged.
+
+namespace vitrine {
+namespace {
+
+constexpr size_t kHeaderInts = 256;
+
+struct Layout {
+  const char* name;
+  int64_t in = 0, out = 0;  // in = 0: a vector of `out`
+};
+
+std::array<Layout, 12> layer_layout(int64_t d) {
+  return {{{"ln_1.weight", 0, d},
+           {"ln_1.bias", 0, d},
+           {"attn.c_attn.weight", d, 3 * d},
+           {"attn.c_attn.bias", 0, 3 * d},
+           {"attn.c_proj.weight", d, d},
+           {"attn.c_proj.bias", 0, d},
+           {"ln_2.weight", 0, d},
+           {"ln_2.bias", 0, d},
+           {"mlp.c_fc.weight", d, 4 * d},
+           {"mlp.c_fc.bias", 0, 4 * d},
+           {"mlp.c_proj.weight", 4 * d, d},
+           {"mlp.c_proj.bias", 0, d}}};
+}
+
+// Hands out the file's elements in order, and refuses to go past its end.
+class Cursor {
+ public:
+  Cursor(std::shared_ptr<const MappedFile> file, size_t offset, DType dtype) : file_(std::move(file)), offset_(offset), dtype_(dtype) {}
+
+  StoredTensor take(const Shape& shape) {
+    StoredTensor tensor = StoredTensor::dense(file_, offset_, dtype_, shape);
+    if (tensor.span_bytes > file_->size() - offset_) {
+      user_error("{}: is cut short: {} bytes cannot hold the parameters that its header announces", file_->path().string(), file_->size());
+    }
+    offset_ += tensor.span_bytes;
+    return tensor;
+  }
+  size_t left() const { return file_->size() - offset_; }
+
+ private:
+  std::shared_ptr<const MappedFile> file_;
+  size_t offset_;
+  DType dtype_;
+};
+
+}  // namespace
+
+LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
+  const auto file = std::make_shared<const MappedFile>(path);
+  std::array<int32_t, kHeaderInts> header{};
+  if (file->size() < sizeof(header)) user_error("{}: {} bytes are too few for llm.c's header", path.string(), file->size());
+  std::memcpy(header.data(), file->data(), sizeof(header));
+  const int32_t magic = header[0], version = header[1], context = header[2], vocab = header[3];
+  const int32_t layers = header[4], heads = header[5], width = header[6], padded_vocab = header[7];
+  if (magic != kLlmcMagic) user_error("{}: magic number {} is not llm.c's {}", path.string(), magic, kLlmcMagic);
+  if (version != 3 && version != 5) user_error("{}: llm.c version {}; wanted 3 (float32) or 5 (bfloat16)", path.string(), version);
+
+  LlmcCheckpoint result;
+  result.config.layers = layers;
+  result.config.heads = heads;
+  result.config.width = width;
+  result.config.inner = int64_t{4} * width;
+  result.config.vocab = vocab;
+  result.config.context = context;
+  check_config(result.config, path.string());
+  if (padded_vocab < vocab || padded_vocab - vocab > (1 << 20)) {
+    user_error("{}: padded vocabulary {} does not go with vocab_size {}", path.string(), padded_vocab, vocab);
+  }
+  Cursor cursor(file, sizeof(header), version == 3 ? DType::kF32 : DType::kBF16);
+  auto& tensors = result.files.tensors;
+  StoredTensor table = cursor.take({padded_vocab, width});
+  tensors["wte.weight"] = StoredTensor::dense(file, table.offset, table.dtype, {vocab, width});  // the padding stays behind
+  tensors["wpe.weight"] = cursor.take({context, width});
+  for (const Layout& entry : layer_layout(width)) {
+    for (int layer = 0; layer < layers; ++layer) {
+      StoredTensor tensor = cursor.take(entry.in == 0 ? Shape{entry.out} : Shape{entry.out, entry.in});
+      if (entry.in != 0) {
+        tensor.shape = {entry.in, entry.out};
+        std::swap(tensor.strides[0], tensor.strides[1]);
+      }
+      tensors[fmt::format("h.{}.{}", layer, entry.name)] = std::move(tensor);
+    }
+  }
+  tensors["ln_f.weight"] = cursor.take({width});
+  tensors["ln_f.bias"] = cursor.take({width});
+  if (cursor.left() != 0) user_error("{}: {} bytes follow the last parameter that its header announces", path.string(), cursor.left());
+  return result;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,185 @@
+#include "engine/forward.h"
+
+#include <cmath>
+
+#include "engine/config.h"
+
+// Read forward() at the end first: it is the paper's picture. The functions before it are its parts. Each takes the fused
+// operation where nothing inside it is edited, and the composed one, which gives the same bits, where something is.
+
+namespace vitrine {
+namespace {
+
+void embed(ForwardPass& p) {
+  Mat x = p.act.resid;
+  const bool watched = p.hooks.watched(Site::kEmbed) || p.hooks.watched(Site::kPosEmbed);
+  if (!watched) return p.backend.embed(p.ids, p.positions, p.weights.token_embedding, p.weights.position_embedding, x);
+  p.backend.lookup(p.ids, p.weights.token_embedding, x);
+  p.hooks.visit(Site::kEmbed, 0, x);
+  p.backend.lookup(p.positions, p.weights.position_embedding, p.act.branch);
+  p.hooks.visit(Site::kPosEmbed, 0, p.act.branch);
+  p.backend.add(x, p.act.branch, x);
+}
+
+struct Norm {
+  Site scale, normalized;
+  int layer;
+  const float* weight;
+  const float* bias;
+};
+
+void layernorm(ForwardPass& p, const Norm& n, Mat x, Mat out) {
+  LayerNormArgs args{.x = x, .weight = n.weight, .bias = n.bias, .epsilon = p.config.layer_norm_epsilon, .out = out};
+  if (p.hooks.edited(n.scale, n.layer)) {
+    args.scale = p.act.scale;
+    p.backend.layernorm_scale(x, args.epsilon, args.scale);
+    p.hooks.visit(n.scale, n.layer, args.scale);
+    p.backend.layernorm_apply(args);
+  } else {
+    args.scale = p.hooks.tap(n.scale, n.layer, p.act.scale);
+    p.backend.layernorm(args);
+    p.hooks.visit(n.scale, n.layer, args.scale);
+  }
+  p.hooks.visit(n.normalized, n.layer, out);
+}
+
+void attend(ForwardPass& p, int layer) {
+  const int64_t d = p.config.width;
+  Mat q = p.act.qkv.columns(0, d), k = p.act.qkv.columns(d, d), v = p.act.qkv.columns(2 * d, d);
+  p.hooks.visit(Site::kQ, layer, q);
+  p.hooks.visit(Site::kK, layer, k);
+  p.hooks.visit(Site::kV, layer, v);
+  const int head_width = static_cast<int>(p.config.head_width());
+  for (size_t s = 0; s < p.sequences.size(); ++s) p.sequences[s].cache = p.cache.layer(layer, static_cast<int>(s));
+  p.backend.append_kv(k, v, p.config.heads, head_width, p.sequences);
+
+  float scale = p.config.scale_attention ? 1.0f / std::sqrt(static_cast<float>(head_width)) : 1.0f;
+  if (p.config.scale_attention_by_inverse_layer) scale /= static_cast<float>(layer + 1);
+  AttentionArgs args{.q = q, .heads = p.config.heads, .head_width = head_width, .scale = scale, .sequences = p.sequences, .z = p.act.z};
+  if (p.hooks.edited(Site::kAttnScores, layer) || p.hooks.edited(Site::kPattern, layer)) {
+    args.scores = p.act.scores;
+    args.pattern = p.act.pattern;
+    p.backend.attention_scores(args);
+    p.hooks.visit_map(Site::kAttnScores, layer, args.scores);
+    p.backend.attention_softmax(args);
+    p.hooks.visit_map(Site::kPattern, layer, args.pattern);
+    p.backend.attention_mix(args);
+  } else {
+    args.scores = p.hooks.tap_map(Site::kAttnScores, layer, p.act.scores);
+    args.pattern = p.hooks.tap_map(Site::kPattern, layer, p.act.pattern);
+    p.backend.attention(args);
+    p.hooks.visit_map(Site::kAttnScores, layer, args.scores);
+    p.hooks.visit_map(Site::kPattern, layer, args.pattern);
+  }
+  p.hooks.visit(Site::kZ, layer, p.act.z);
+}
+
+/// residual += x W + b, where `site` is x W + b.
+void project_to_residual(ForwardPass& p, Site site, int layer, Mat x, const PackedMatrix& weight, const float* bias) {
+  LinearArgs args{.x = x, .weight = &weight, .bias = bias};
+  if (p.hooks.edited(site, layer)) {
+    args.out = p.act.branch;
+    p.backend.linear(args);
+    p.hooks.visit(site, layer, p.act.branch);
+    p.backend.add(p.act.resid, p.act.branch, p.act.resid);
+  } else {
+    args.residual = args.out = p.act.resid;
+    args.before = p.hooks.tap(site, layer, p.act.branch);
+    p.backend.linear(args);
+    p.hooks.visit(site, layer, args.before);
+  }
+}
+
+/// Each head's own share of the output projection: results[:, h, :] = z_h W_h.
+void head_results(ForwardPass& p, int layer, Mat results) {
+  const int64_t d = p.config.width, k = p.config.head_width();
+  for (int head = 0; head < p.config.heads; ++head) {
+    const PackedMatrix weight = p.weights.layers[static_cast<size_t>(layer)].attn_out.inputs(head * k, k);
+    p.backend.linear({.x = p.act.z.columns(head * k, k), .weight = &weight, .out = results.columns(head * d, d)});
+  }
+  p.hooks.visit(Site::kResult, layer, results);
+}
+
+/// attn_out as the sum of the (edited) heads' results. Summed head by head, so it rounds otherwise than the projection.
+void sum_results(ForwardPass& p, int layer, const float* bias) {
+  const int64_t d = p.config.width;
+  for (int head = 0; head < p.config.heads; ++head) {
+    const Mat result = p.act.results.columns(head * d, d);
+    p.backend.add(head == 0 ? result : p.act.branch, head == 0 ? Mat{} : result, p.act.branch);
+  }
+  p.backend.add_row(p.act.branch, bias);
+  p.hooks.visit(Site::kAttnOut, layer, p.act.branch);
+  p.backend.add(p.act.resid, p.act.branch, p.act.resid);
+}
+
+void attention_output(ForwardPass& p, int layer) {
+  const LayerWeights& w = p.weights.layers[static_cast<size_t>(layer)];
+  if (p.hooks.edited(Site::kResult, layer)) {
+    head_results(p, layer, p.act.results);
+    return sum_results(p, layer, w.attn_out_bias);
+  }
+  if (p.hooks.watched(Site::kResult, layer)) head_results(p, layer, p.hooks.tap(Site::kResult, layer, p.act.results));
+  project_to_residual(p, Site::kAttnOut, layer, p.act.z, w.attn_out, w.attn_out_bias);
+}
+
+void mlp(ForwardPass& p, int layer) {
+  const LayerWeights& w = p.weights.layers[static_cast<size_t>(layer)];
+  const Activation activation = activation_from_name(p.config.activation);
+  LinearArgs args{.x = p.act.normalized, .weight = &w.mlp_in, .bias = w.mlp_in_bias};
+  if (p.hooks.edited(Site::kMlpPre, layer)) {
+    args.out = p.act.inner_pre;
+    p.backend.linear(args);
+    p.hooks.visit(Site::kMlpPre, layer, p.act.inner_pre);
+    p.backend.activate(p.act.inner_pre, activation, p.act.inner);
+  } else {
+    args.activation = activation;
+    args.out = p.act.inner;
+    args.before = p.hooks.tap(Site::kMlpPre, layer, p.act.inner_pre);
+    p.backend.linear(args);
+    p.hooks.visit(Site::kMlpPre, layer, args.before);
+  }
+  p.hooks.visit(Site::kMlpPost, layer, p.act.inner);
+  project_to_residual(p, Site::kMlpOut, layer, p.act.inner, w.mlp_out, w.mlp_out_bias);
+}
+
+void unembed(ForwardPass& p) {
+  const Norm norm{Site::kLnFinalScale, Site::kLnFinalNormalized, 0, p.weights.ln_final_weight, p.weights.ln_final_bias};
+  const int64_t rows = p.act.resid.rows, wanted = static_cast<int64_t>(p.logit_rows.size());
+  const bool watched = p.hooks.watched(norm.scale) || p.hooks.watched(norm.normalized);
+  const Selection::Range all_columns{0, p.config.width};
+  Mat normalized = p.act.normalized;
+  if (wanted == rows || watched) layernorm(p, norm, p.act.resid, normalized);
+  if (wanted == 0) return;
+  if (wanted < rows) {  // every row stands for itself, so choosing rows before or after the layernorm is the same
+    const Mat from = watched ? normalized : p.act.resid;
+    p.backend.gather(from, {p.logit_rows, {&all_columns, 1}}, DType::kF32, reinterpret_cast<std::byte*>(p.act.selected.data));
+    normalized = p.act.selected;
+    if (!watched) layernorm(p, norm, normalized, normalized);
+  }
+  p.backend.linear({.x = normalized, .weight = &p.weights.unembedding, .out = p.logits});
+  p.hooks.visit(Site::kLogits, 0, p.logits);
+}
+
+}  // namespace
+
+void forward(ForwardPass& p) {
+  const Mat x = p.act.resid;
+  embed(p);
+  for (int layer = 0; layer < p.config.layers; ++layer) {
+    const LayerWeights& w = p.weights.layers[static_cast<size_t>(layer)];
+
+    p.hooks.visit(Site::kResidPre, layer, x);
+    layernorm(p, {Site::kLn1Scale, Site::kLn1Normalized, layer, w.ln1_weight, w.ln1_bias}, x, p.act.normalized);
+    p.backend.linear({.x = p.act.normalized, .weight = &w.qkv, .bias = w.qkv_bias, .out = p.act.qkv});
+    attend(p, layer);
+    attention_output(p, layer);
+
+    p.hooks.visit(Site::kResidMid, layer, x);
+    layernorm(p, {Site::kLn2Scale, Site::kLn2Normalized, layer, w.ln2_weight, w.ln2_bias}, x, p.act.normalized);
+    mlp(p, layer);
+    p.hooks.visit(Site::kResidPost, layer, x);
+  }
+  unembed(p);
+}
+
+}  // namespace vitrine

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "vitrine/config.h"
+
+namespace vitrine {
+
+/// Keys and values of every layer of a batch of sequences, in one buffer; the layout within a layer is the backend's.
+class KvCache {
+ public:
+  /// What a cache of these capacities needs. A transient one holds a single layer, reused by each in turn: for passes that
+  /// nobody will continue.
+  static size_t bytes(const Config& config, Backend& backend, std::span<const int64_t> capacities, bool transient);
+
+  KvCache() = default;
+  KvCache(const Config& config, Backend& backend, std::vector<int64_t> capacities, bool transient, Buffer memory);
+
+  int sequences() const { return static_cast<int>(capacities_.size()); }
+  int64_t capacity(int sequence) const { return capacities_[static_cast<size_t>(sequence)]; }
+  int64_t length(int sequence) const { return lengths_[static_cast<size_t>(sequence)]; }
+  void set_length(int sequence, int64_t length) { lengths_[static_cast<size_t>(sequence)] = length; }
+
+  std::byte* layer(int layer, int sequence) const {
+    return memory_.data() + static_cast<size_t>(layer) * layer_stride_ + offsets_[static_cast<size_t>(sequence)];
+  }
+
+ private:
+  std::vector<int64_t> capacities_, lengths_;
+  std::vector<size_t> offsets_;
+  size_t layer_stride_ = 0;
+  Buffer memory_;
+};
+
+}  // namespace vitrine
