@@ -1,8 +1,8 @@
 #include "engine/forward.h"
 
 #include <cmath>
-
-#include "engine/config.h"
+#include <numeric>
+#include <vector>
 
 // Read forward() at the end first: it is the paper's picture. The functions before it are its parts. Each takes the fused
 // operation where nothing inside it is edited, and the composed one, which gives the same bits, where something is.
@@ -100,14 +100,17 @@ void head_results(ForwardPass& p, int layer, Mat results) {
   p.hooks.visit(Site::kResult, layer, results);
 }
 
-/// attn_out as the sum of the (edited) heads' results. Summed head by head, so it rounds otherwise than the projection.
+/// attn_out as bias + the (edited) heads' results. Summed head by head, so it rounds otherwise than the projection does.
 void sum_results(ForwardPass& p, int layer, const float* bias) {
   const int64_t d = p.config.width;
-  for (int head = 0; head < p.config.heads; ++head) {
-    const Mat result = p.act.results.columns(head * d, d);
-    p.backend.add(head == 0 ? result : p.act.branch, head == 0 ? Mat{} : result, p.act.branch);
-  }
-  p.backend.add_row(p.act.branch, bias);
+  std::vector<int64_t> rows(static_cast<size_t>(p.act.branch.rows));
+  std::iota(rows.begin(), rows.end(), int64_t{0});
+  const Selection::Range all_columns{0, d};
+  p.backend.edit({.x = p.act.branch,
+                  .where = {rows, {&all_columns, 1}},
+                  .kind = EditKind::kReplace,
+                  .operand = Mat(const_cast<float*>(bias), 1, d)});
+  for (int head = 0; head < p.config.heads; ++head) p.backend.add(p.act.branch, p.act.results.columns(head * d, d), p.act.branch);
   p.hooks.visit(Site::kAttnOut, layer, p.act.branch);
   p.backend.add(p.act.resid, p.act.branch, p.act.resid);
 }
@@ -124,15 +127,14 @@ void attention_output(ForwardPass& p, int layer) {
 
 void mlp(ForwardPass& p, int layer) {
   const LayerWeights& w = p.weights.layers[static_cast<size_t>(layer)];
-  const Activation activation = activation_from_name(p.config.activation);
   LinearArgs args{.x = p.act.normalized, .weight = &w.mlp_in, .bias = w.mlp_in_bias};
   if (p.hooks.edited(Site::kMlpPre, layer)) {
     args.out = p.act.inner_pre;
     p.backend.linear(args);
     p.hooks.visit(Site::kMlpPre, layer, p.act.inner_pre);
-    p.backend.activate(p.act.inner_pre, activation, p.act.inner);
+    p.backend.activate(p.act.inner_pre, p.activation, p.act.inner);
   } else {
-    args.activation = activation;
+    args.activation = p.activation;
     args.out = p.act.inner;
     args.before = p.hooks.tap(Site::kMlpPre, layer, p.act.inner_pre);
     p.backend.linear(args);

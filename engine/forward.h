@@ -16,6 +16,7 @@ namespace vitrine {
 struct ForwardPass {
   Backend& backend;
   const Config& config;
+  Activation activation;  ///< config.activation, looked up once
   const Weights& weights;
   const KvCache& cache;
   HookRun& hooks;

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+
+namespace vitrine {
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64 bits whose outputs look random even for
+/// consecutive inputs. Random numbers here are functions of what they are for (a seed, an index), never of call order.
+inline uint64_t mix64(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/// A double in [0, 1) from the upper 53 bits.
+inline double unit_interval(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1.0p-53; }
+
+}  // namespace vitrine

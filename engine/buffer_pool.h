@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace vitrine {
+
+/// Keeps buffers of finished runs for the next ones, because fresh memory of the system costs a page fault and a clearing for
+/// every page. Buffers return by themselves when their last copy goes, even after the pool is gone.
+class BufferPool {
+ public:
+  explicit BufferPool(Backend& backend) : backend_(backend), shared_(std::make_shared<Shared>()) {}
+
+  /// At least `bytes` long; the contents are whatever they were. Throws what Backend::allocate throws.
+  Buffer take(size_t bytes);
+
+ private:
+  struct Shared {
+    std::mutex mutex;
+    std::vector<Buffer> free;
+  };
+  Backend& backend_;
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,128 @@
+#include "vitrine/generate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/random.h"
+#include "engine/model_state.h"
+#include "engine/run_pass.h"
+
+namespace vitrine {
+namespace {
+
+void check_options(const GenerateOptions& options, size_t sequences, const Config& config) {
+  const SamplingOptions& s = options.sampling;
+  if (options.max_new_tokens < 0) user_error("max_new_tokens {} is negative", options.max_new_tokens);
+  if (!(s.temperature >= 0) || !std::isfinite(s.temperature)) user_error("temperature {} is not in [0, inf); 0 is greedy", s.temperature);
+  if (s.top_k < 0) user_error("top_k {} is negative; 0 keeps all tokens", s.top_k);
+  if (!(s.top_p > 0 && s.top_p <= 1)) user_error("top_p {} is not in (0, 1]; 1 keeps all tokens", s.top_p);
+  if (!s.seeds.empty() && s.seeds.size() != sequences) user_error("{} seeds for {} sequences; give one each, or a single seed", s.seeds.size(), sequences);
+  for (int32_t id : options.stop_ids) {
+    if (id < 0 || id >= config.vocab) user_error("stop id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
+  }
+}
+
+/// The generation of one batch, step by step.
+class Generator {
+ public:
+  Generator(const ModelState& model, const Batch& prompts, const GenerateOptions& options, const Hooks& hooks)
+      : model_(model), options_(options), plan_(hooks, model.config, *model.backend), result_{} {
+    std::vector<int64_t> capacities;
+    for (const auto& prompt : prompts) {
+      const int64_t length = static_cast<int64_t>(prompt.size());
+      if (length > model.config.context) {
+        user_error("sequence {} has {} tokens; the model's context holds {}", capacities.size(), length, model.config.context);
+      }
+      capacities.push_back(std::min(model.config.context, length + options.max_new_tokens));
+    }
+    cache_ = make_cache(model, std::move(capacities));
+    check_batch(model.config, prompts, cache_, false);
+    result_.sequences.resize(prompts.size());
+    active_.assign(prompts.size(), true);
+  }
+
+  Generation run(const Batch& prompts) {
+    Batch next = prompts;
+    for (int step = 0; step < options_.max_new_tokens; ++step) {
+      const PassLogits logits = run_pass(model_, plan_, cache_, next, LogitRows::kLast, collector_);
+      if (!choose(logits, step, next)) break;
+    }
+    if (options_.max_new_tokens == 0) run_pass(model_, plan_, cache_, next, LogitRows::kNone, collector_);
+    result_.captures = collector_.finish();
+    return std::move(result_);
+  }
+
+ private:
+  uint64_t seed(size_t sequence) const {
+    const SamplingOptions& s = options_.sampling;
+    return s.seeds.empty() ? s.seed : s.seeds[sequence];
+  }
+
+  /// Samples one token for each active sequence and makes `next` the batch of the following pass; false when none follows.
+  bool choose(const PassLogits& logits, int step, Batch& next) {
+    std::vector<size_t> drawn;
+    for (size_t s = 0; s < active_.size(); ++s) {
+      if (active_[s]) drawn.push_back(s);
+    }
+    const std::vector<int32_t> ids = sample(logits, drawn, step);
+    bool any = false, keep_going = true;
+    for (auto& tokens : next) tokens.clear();
+    for (size_t i = 0; i < drawn.size(); ++i) {
+      const size_t s = drawn[i];
+      Generation::Sequence& sequence = result_.sequences[s];
+      sequence.ids.push_back(ids[i]);
+      if (keep_going && options_.on_token) keep_going = options_.on_token(static_cast<int>(s), ids[i]);
+      const bool stopped = std::find(options_.stop_ids.begin(), options_.stop_ids.end(), ids[i]) != options_.stop_ids.end();
+      // A token that no pass will read needs no room: the last one of a full context may still be chosen.
+      const bool full = cache_.length(static_cast<int>(s)) >= model_.config.context && step + 1 < options_.max_new_tokens;
+      if (stopped || full) {
+        sequence.reason = stopped ? StopReason::kStopId : StopReason::kContext;
+        active_[s] = false;
+        continue;
+      }
+      next[s] = {ids[i]};
+      any = true;
+    }
+    if (!keep_going) {
+      for (size_t s = 0; s < active_.size(); ++s) {
+        if (active_[s]) result_.sequences[s].reason = StopReason::kCallback;
+      }
+    }
+    return any && keep_going && step + 1 < options_.max_new_tokens;
+  }
+
+  std::vector<int32_t> sample(const PassLogits& logits, const std::vector<size_t>& drawn, int step) {
+    const int64_t vocab = model_.config.vocab;
+    std::vector<int32_t> ids(drawn.size());
+    for (size_t i = 0; i < drawn.size(); ++i) {
+      const double uniform = unit_interval(mix64(mix64(seed(drawn[i])) + static_cast<uint64_t>(step)));
+      const int64_t last = logits.offsets[drawn[i] + 1] - 1;  // a pass that watches logits has more rows than the last
+      model_.backend->sample({.logits = Mat(logits.memory.f32() + last * vocab, 1, vocab),
+                              .temperature = options_.sampling.temperature,
+                              .top_k = options_.sampling.top_k,
+                              .top_p = options_.sampling.top_p,
+                              .uniform = {&uniform, 1},
+                              .ids = {&ids[i], 1}});
+    }
+    return ids;
+  }
+
+  const ModelState& model_;
+  const GenerateOptions& options_;
+  Plan plan_;
+  KvCache cache_;
+  CaptureCollector collector_;
+  std::vector<bool> active_;
+  Generation result_;
+};
+
+}  // namespace
+
+Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options, const Hooks& hooks) {
+  check_options(options, prompts.size(), model.config());
+  if (prompts.empty()) user_error("there are no prompts to continue; give at least one");
+  return Generator(model.state(), prompts, options, hooks).run(prompts);
+}
+
+}  // namespace vitrine

@@ -1,0 +1,137 @@
+#include "vitrine/model.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/checkpoint.h"
+#include "engine/config.h"
+#include "engine/model_path.h"
+#include "engine/model_state.h"
+#include "engine/random_weights.h"
+#include "engine/run_pass.h"
+
+namespace vitrine {
+namespace {
+
+std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
+  if (options.device == "cpu") return make_cpu_backend({.threads = options.threads});
+  user_error("device '{}' is not known; use cpu", options.device);
+}
+
+/// Reads a checkpoint's tensors in place and lets their pages go once packed.
+class CheckpointSource : public WeightSource {
+ public:
+  explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  HostWeight matrix(const std::string& name) override { return checkpoint_.weight(name); }
+  std::vector<float> vector(const std::string& name) override { return checkpoint_.vector(name); }
+  void done_with(const std::string& name) override { checkpoint_.release(name); }
+
+ private:
+  const Checkpoint& checkpoint_;
+};
+
+/// Makes one tensor at a time from the seed.
+class RandomSource : public WeightSource {
+ public:
+  RandomSource(const Config& config, uint64_t seed) : weights_(config, seed) {}
+  HostWeight matrix(const std::string& name) override {
+    current_ = weights_.make(name, DType::kF32);
+    const int64_t rows = current_.shape()[0], cols = current_.shape()[1];
+    // Embeddings and the unembedding are [size, D] and seen from D; the others are [in, out] as they stand.
+    const bool table = name == "wte.weight" || name == "wpe.weight" || name == "lm_head.weight";
+    return table ? HostWeight{current_.data(), DType::kF32, cols, rows, 1, cols} : HostWeight{current_.data(), DType::kF32, rows, cols, cols, 1};
+  }
+  std::vector<float> vector(const std::string& name) override { return weights_.make(name, DType::kF32).view().to_f32(); }
+  void done_with(const std::string&) override { current_ = Tensor(); }
+
+ private:
+  RandomWeights weights_;
+  Tensor current_;
+};
+
+std::shared_ptr<ModelState> make_state(const Config& config, std::string name, WeightSource& source, DType store, const ModelOptions& options) {
+  if (!is_floating(store)) user_error("weights cannot be stored as {}; use f32, f16 or bf16", dtype_name(store));
+  auto state = std::make_shared<ModelState>();
+  state->config = config;
+  state->activation = activation_from_name(config.activation);
+  state->name = std::move(name);
+  state->backend = make_backend(options);
+  state->memory_limit = options.memory_limit;
+  state->weights = Weights::load(source, config, store, *state->backend);
+  state->pool = std::make_unique<BufferPool>(*state->backend);
+  state->require_memory(0, "");
+  return state;
+}
+
+std::shared_ptr<const Tokenizer> load_tokenizer_beside(const std::filesystem::path& path) {
+  const std::filesystem::path directory = std::filesystem::is_directory(path) ? path : path.parent_path();
+  for (const char* file : {"tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model"}) {
+    if (std::filesystem::exists(directory / file)) return Tokenizer::load(directory);
+  }
+  return nullptr;
+}
+
+Batch one(std::span<const int32_t> ids) { return {std::vector<int32_t>(ids.begin(), ids.end())}; }
+
+}  // namespace
+
+void ModelState::require_memory(size_t bytes, const std::string& parts) const {
+  // What is free now counts without the weights, which are there already; a limit counts them in.
+  size_t room = backend->available_bytes();
+  if (memory_limit > 0) room = std::min(room, memory_limit - std::min(memory_limit, weights.memory.bytes()));
+  if (bytes <= room && (memory_limit == 0 || weights.memory.bytes() <= memory_limit)) return;
+  if (bytes == 0) user_error("the weights take {} bytes, above the memory limit of {}", weights.memory.bytes(), memory_limit);
+  user_error("this run needs {:.1f} MB and {:.1f} MB are free: {}; capture fewer sites, positions or heads, store them as f16, or ask for fewer logits",
+             static_cast<double>(bytes) / 1e6, static_cast<double>(room) / 1e6, parts);
+}
+
+Model Model::load(const std::string& name_or_path, const ModelOptions& options) {
+  const std::filesystem::path path = resolve_model_path(name_or_path);
+  const Checkpoint checkpoint = Checkpoint::open(path);
+  CheckpointSource source(checkpoint);
+  const auto state = make_state(checkpoint.config(), name_or_path, source, options.dtype.value_or(checkpoint.dominant_dtype()), options);
+  state->tokenizer = load_tokenizer_beside(path);
+  if (state->tokenizer && state->tokenizer->vocab_size() > state->config.vocab) {
+    user_error("the tokenizer beside '{}' has {} tokens, the model only {}; they do not belong together", path.string(),
+               state->tokenizer->vocab_size(), state->config.vocab);
+  }
+  return Model(state);
+}
+
+Model Model::random(const Config& config, uint64_t seed, const ModelOptions& options) {
+  check_config(config, "the configuration");
+  RandomSource source(config, seed);
+  return Model(make_state(config, fmt::format("random weights, seed {}", seed), source, options.dtype.value_or(DType::kF32), options));
+}
+
+const Config& Model::config() const { return state_->config; }
+DType Model::dtype() const { return state_->weights.dtype; }
+size_t Model::weight_bytes() const { return state_->weights.memory.bytes(); }
+std::string Model::device_description() const { return state_->backend->description(); }
+std::string Model::name() const { return state_->name; }
+std::shared_ptr<const Tokenizer> Model::shared_tokenizer() const { return state_->tokenizer; }
+
+const Tokenizer& Model::tokenizer() const {
+  if (!state_->tokenizer) user_error("model '{}' has no tokenizer beside it; give token ids, or put its tokenizer.json there", state_->name);
+  return *state_->tokenizer;
+}
+
+Run Model::forward(std::span<const int32_t> ids, const Hooks& hooks, const ForwardOptions& options) const {
+  return forward(one(ids), hooks, options);
+}
+
+Run Model::forward(const Batch& batch, const Hooks& hooks, const ForwardOptions& options) const {
+  std::vector<int64_t> lengths;
+  for (const auto& sequence : batch) lengths.push_back(static_cast<int64_t>(sequence.size()));
+  const Config& config = state_->config;
+  // Checked against a cache without memory first, so that absurd lengths are refused before they size anything.
+  check_batch(config, batch, KvCache(config, *state_->backend, lengths, true, {}), false);
+  const Plan plan(hooks, config, *state_->backend);
+  const size_t bytes = KvCache::bytes(config, *state_->backend, lengths, true);
+  KvCache cache(config, *state_->backend, lengths, true, state_->pool->take(bytes));
+  CaptureCollector collector;
+  const PassLogits logits = run_pass(*state_, plan, cache, batch, options.logits, collector);
+  return make_run(config, cache, batch, logits, collector);
+}
+
+}  // namespace vitrine

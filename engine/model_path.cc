@@ -1,0 +1,108 @@
+#include "engine/model_path.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "base/check.h"
+#include "base/quote.h"
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<fs::path> environment(const char* name) {
+  const char* value = std::getenv(name);
+  if (!value || *value == '\0') return std::nullopt;
+  return fs::path(value);
+}
+
+bool is_directory(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+// ORG/NAME or NAME of the characters that the hub allows: nothing that could lead out of the cache.
+bool is_repository_name(std::string_view name) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '/';
+  };
+  return !name.empty() && std::all_of(name.begin(), name.end(), allowed) && std::count(name.begin(), name.end(), '/') <= 1 &&
+         name.front() != '/' && name.back() != '/' && name.find("..") == std::string_view::npos;
+}
+
+// The names under which the cache may hold the repository. The oldest models had no organisation and were given one later.
+std::vector<std::string> repository_names(std::string_view name) {
+  constexpr std::array<const char*, 5> kMoved = {"openai-community/gpt2", "openai-community/gpt2-medium", "openai-community/gpt2-large",
+                                                 "openai-community/gpt2-xl", "distilbert/distilgpt2"};
+  std::vector<std::string> names = {std::string(name)};
+  for (const std::string_view full : kMoved) {
+    const std::string_view bare = full.substr(full.find('/') + 1);
+    if (name == bare) names.emplace_back(full);
+    if (name == full) names.emplace_back(bare);
+  }
+  return names;
+}
+
+// The folder of the repository's current revision, as refs/main says; else its only revision.
+std::optional<fs::path> snapshot(const fs::path& repository) {
+  std::ifstream reference(repository / "refs" / "main");
+  std::string revision;
+  if (reference >> revision && revision.find('/') == std::string::npos && is_directory(repository / "snapshots" / revision)) {
+    return repository / "snapshots" / revision;
+  }
+  std::vector<fs::path> all;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(repository / "snapshots", ignored)) {
+    if (is_directory(entry.path())) all.push_back(entry.path());
+  }
+  return all.size() == 1 ? std::optional(all[0]) : std::nullopt;
+}
+
+fs::path demo_model() {
+  if (const auto chosen = environment("VITRINE_DEMO_MODEL")) {
+    if (is_directory(*chosen)) return *chosen;
+    user_error("model 'demo': VITRINE_DEMO_MODEL is {}, which is no directory", chosen->string());
+  }
+  for (const char* path : {VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR}) {
+    if (is_directory(path)) return path;
+  }
+  user_error("model 'demo' is not installed; looked in {} and {}, and VITRINE_DEMO_MODEL is not set", VITRINE_DEMO_DIR,
+             VITRINE_INSTALLED_DEMO_DIR);
+}
+
+}  // namespace
+
+fs::path hub_cache() {
+  if (const auto cache = environment("HF_HUB_CACHE")) return *cache;
+  if (const auto cache = environment("HUGGINGFACE_HUB_CACHE")) return *cache;
+  if (const auto home = environment("HF_HOME")) return *home / "hub";
+  if (const auto cache = environment("XDG_CACHE_HOME")) return *cache / "huggingface" / "hub";
+  return environment("HOME").value_or("/") / ".cache" / "huggingface" / "hub";
+}
+
+fs::path resolve_model(std::string_view name) {
+  std::error_code ignored;
+  if (!name.empty() && fs::exists(fs::path(name), ignored)) return fs::path(name);
+  if (name == "demo") return demo_model();
+  if (!is_repository_name(name)) {
+    user_error("model {}: there is no such file or directory, and it is no name of a model (NAME or ORGANISATION/NAME)", quote(name));
+  }
+  std::vector<std::string> looked;
+  for (std::string repository : repository_names(name)) {
+    if (const size_t slash = repository.find('/'); slash != std::string::npos) repository.replace(slash, 1, "--");
+    const fs::path folder = hub_cache() / ("models--" + repository);
+    if (const auto found = snapshot(folder)) return *found;
+    looked.push_back(folder.string());
+  }
+  user_error("model {}: there is no such file or directory, and none in the Hugging Face cache; looked in {}", quote(name),
+             fmt::join(looked, ", "));
+}
+
+}  // namespace vitrine

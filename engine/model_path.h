@@ -1,0 +1,19 @@
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+namespace vitrine {
+
+/// What a user means by the name of a model:
+///   - a directory or a file that exists: itself;
+///   - "demo": the model that comes with Vitrine (VITRINE_DEMO_MODEL names another);
+///   - "gpt2", "openai-community/gpt2": that repository's snapshot in the Hugging Face cache. OpenAI's models and distilgpt2 are
+///     found under both their old bare name and their organisation's.
+/// Never reaches the network. Throws Error (user) listing where it looked.
+std::filesystem::path resolve_model(std::string_view name);
+
+/// The Hugging Face cache: HF_HUB_CACHE, HF_HOME/hub, or ~/.cache/huggingface/hub, by the rules of huggingface_hub.
+std::filesystem::path hub_cache();
+
+}  // namespace vitrine

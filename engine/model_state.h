@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/buffer_pool.h"
+#include "engine/weights.h"
+#include "kernels/backend.h"
+#include "vitrine/config.h"
+#include "vitrine/model.h"
+
+namespace vitrine {
+
+/// What copies of a Model share.
+struct ModelState {
+  Config config;
+  Activation activation = Activation::kNone;
+  std::string name;
+  std::unique_ptr<Backend> backend;
+  Weights weights;
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< null if the checkpoint has none
+  size_t memory_limit = 0;                     ///< 0: none but the device's
+  std::unique_ptr<BufferPool> pool;
+
+  /// Throws Error (user) if `bytes` more do not fit beside the weights, ending its line with `parts` and what to narrow.
+  void require_memory(size_t bytes, const std::string& parts) const;
+};
+
+}  // namespace vitrine

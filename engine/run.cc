@@ -1,0 +1,17 @@
+#include "vitrine/run.h"
+
+#include "base/check.h"
+
+namespace vitrine {
+
+const Run::Sequence& Run::sequence(int index) const {
+  if (index < 0 || index >= sequences()) user_error("sequence {} is outside the run's 0..{}", index, sequences() - 1);
+  return sequences_[static_cast<size_t>(index)];
+}
+
+TensorView Run::operator[](std::string_view site) const {
+  if (sequences() != 1) user_error("the run has {} sequences; ask captures().view(\"{}\", sequence)", sequences(), site);
+  return captures_->view(site, 0);
+}
+
+}  // namespace vitrine

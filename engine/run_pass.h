@@ -1,0 +1,33 @@
+#pragma once
+
+#include "engine/kv_cache.h"
+#include "engine/model_state.h"
+#include "hooks/hook_run.h"
+#include "hooks/plan.h"
+#include "vitrine/model.h"
+
+namespace vitrine {
+
+/// Logits of one pass: the rows of all sequences, packed.
+struct PassLogits {
+  Buffer memory;
+  std::vector<int64_t> rows;     ///< of the packed batch
+  std::vector<int64_t> offsets;  ///< first logit row of each sequence, and the total behind them
+};
+
+/// A cache of all layers for sequences of these capacities. Throws Error (user) if it does not fit in memory.
+KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities);
+
+/// Throws Error (user) if the batch is empty, an id is outside the vocabulary, or a sequence would be longer than its room
+/// in the cache. `allow_empty`: a sequence may have no new tokens.
+void check_batch(const Config& config, const Batch& batch, const KvCache& cache, bool allow_empty);
+
+/// One forward pass: lays out and checks memory, runs, collects captures, and moves the cache's lengths forward. The batch has
+/// been checked.
+PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens, LogitRows logit_rows,
+                    CaptureCollector& collector);
+
+/// The public result of a pass.
+Run make_run(const Config& config, const KvCache& cache, const Batch& tokens, const PassLogits& logits, CaptureCollector& collector);
+
+}  // namespace vitrine

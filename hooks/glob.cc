@@ -1,0 +1,127 @@
+#include "hooks/glob.h"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+#include <optional>
+
+#include "base/check.h"
+
+namespace vitrine {
+namespace {
+
+// Far above any use (48 layers x 23 sites is 1,104), far below what would exhaust memory.
+constexpr size_t kMaxAlternatives = 4096;
+
+std::optional<int> parse_number(std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// Writes one comma-separated item of a brace to `out`: itself, or each number of a range.
+void expand_item(std::string_view item, std::string_view pattern, std::vector<std::string>& out) {
+  const size_t dots = item.find("..");
+  if (dots == std::string_view::npos) {
+    out.emplace_back(item);
+    return;
+  }
+  const auto first = parse_number(item.substr(0, dots)), last = parse_number(item.substr(dots + 2));
+  if (!first || !last) user_error("pattern '{}': the range '{}' is not of two whole numbers, such as 3..5", pattern, item);
+  if (*first < 0 || *last < *first) user_error("pattern '{}': the range '{}' does not ascend from 0 or more", pattern, item);
+  if (static_cast<size_t>(*last - *first) >= kMaxAlternatives) {
+    user_error("pattern '{}': the range '{}' has more than {} numbers", pattern, item, kMaxAlternatives);
+  }
+  for (int i = *first; i <= *last; ++i) out.push_back(std::to_string(i));
+}
+
+std::vector<std::string> expand_braces(std::string_view pattern) {
+  std::vector<std::string> done = {""};
+  size_t at = 0;
+  while (at < pattern.size()) {
+    const size_t open = pattern.find('{', at);
+    const std::string_view literal = pattern.substr(at, open == std::string_view::npos ? open : open - at);
+    if (literal.find('}') != std::string_view::npos) user_error("pattern '{}' closes a brace that it never opened", pattern);
+    for (std::string& text : done) text += literal;
+    if (open == std::string_view::npos) break;
+    const size_t close = pattern.find('}', open);
+    if (close == std::string_view::npos) user_error("pattern '{}' opens a brace that it never closes", pattern);
+    std::string_view body = pattern.substr(open + 1, close - open - 1);
+    if (body.find('{') != std::string_view::npos) user_error("pattern '{}' nests braces, which is not supported", pattern);
+
+    std::vector<std::string> items;
+    for (;;) {
+      const size_t comma = body.find(',');
+      expand_item(body.substr(0, comma), pattern, items);
+      if (comma == std::string_view::npos) break;
+      body.remove_prefix(comma + 1);
+    }
+    if (done.size() * items.size() > kMaxAlternatives) user_error("pattern '{}' stands for more than {} names", pattern, kMaxAlternatives);
+    std::vector<std::string> next;
+    for (const std::string& prefix : done) {
+      for (const std::string& item : items) next.push_back(prefix + item);
+    }
+    done = std::move(next);
+    at = close + 1;
+  }
+  return done;
+}
+
+/// Wildcard match in linear space and O(pattern x name) time: on a mismatch, the last `*` takes one character more.
+bool wildcard_match(std::string_view pattern, std::string_view name) {
+  size_t p = 0, n = 0, star = std::string_view::npos, star_name = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n]) && pattern[p] != '*') {
+      ++p;
+      ++n;
+    } else if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      star_name = n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++star_name;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substitution = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitution});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+Glob::Glob(std::string_view pattern) {
+  if (pattern.empty()) user_error("a site pattern is empty; give a site name or a glob such as blocks.*.hook_resid_post");
+  alternatives_ = expand_braces(pattern);
+}
+
+bool Glob::matches(std::string_view name) const {
+  return std::any_of(alternatives_.begin(), alternatives_.end(), [&](const std::string& p) { return wildcard_match(p, name); });
+}
+
+std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& candidates, size_t count) {
+  std::vector<std::pair<size_t, std::string>> ranked;
+  ranked.reserve(candidates.size());
+  for (const std::string& candidate : candidates) ranked.emplace_back(edit_distance(name.substr(0, 200), candidate), candidate);
+  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> names;
+  for (size_t i = 0; i < std::min(count, ranked.size()); ++i) names.push_back(ranked[i].second);
+  return names;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,74 @@
+#include "hooks/hook_run.h"
+
+#include <numeric>
+
+#include "hooks/apply_edit.h"
+
+namespace vitrine {
+namespace {
+
+/// Rows of a map block [H * rows, keys] for the captured heads and the captured query rows.
+std::vector<int64_t> map_rows(const std::vector<int>& heads, const std::vector<int64_t>& rows, int64_t rows_per_head) {
+  std::vector<int64_t> result;
+  result.reserve(heads.size() * rows.size());
+  for (int head : heads) {
+    for (int64_t row : rows) result.push_back(head * rows_per_head + row);
+  }
+  return result;
+}
+
+}  // namespace
+
+HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend, std::span<const SequenceSlice> slices)
+    : plan_(plan), layout_(layout), arena_(std::move(arena)), backend_(backend), slices_(slices) {}
+
+const CaptureLayout::Item* HookRun::in_place_item(Site site, int layer) const {
+  const int capture = plan_.at(site, layer).capture;
+  if (capture < 0) return nullptr;
+  const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(capture)];
+  return item.in_place ? &item : nullptr;
+}
+
+Mat HookRun::tap(Site site, int layer, Mat scratch) const {
+  if (!watched(site, layer)) return {};
+  const CaptureLayout::Item* item = in_place_item(site, layer);
+  if (item == nullptr) return scratch;
+  return {reinterpret_cast<float*>(arena_.data() + item->offset), scratch.rows, scratch.cols};
+}
+
+float* HookRun::tap_map(Site site, int layer, float* scratch) const {
+  if (!watched(site, layer)) return nullptr;
+  const CaptureLayout::Item* item = in_place_item(site, layer);
+  return item == nullptr ? scratch : reinterpret_cast<float*>(arena_.data() + item->offset);
+}
+
+void HookRun::visit_watched(Site site, int layer, Mat x) {
+  const Plan::Entry& entry = plan_.at(site, layer);
+  for (int i = entry.edit_begin; i < entry.edit_end; ++i) apply_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, x);
+  if (entry.capture < 0) return;
+  const PlannedCapture& capture = plan_.captures()[static_cast<size_t>(entry.capture)];
+  const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];
+  std::byte* destination = arena_.data() + item.offset;
+  if (reinterpret_cast<std::byte*>(x.data) == destination || item.rows.empty()) return;
+  backend_.gather(x, {item.rows, capture.where.cols}, capture.store, destination);
+}
+
+void HookRun::visit_watched_map(Site site, int layer, float* map) {
+  const Plan::Entry& entry = plan_.at(site, layer);
+  for (int i = entry.edit_begin; i < entry.edit_end; ++i) apply_map_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, map);
+  if (entry.capture < 0) return;
+  const PlannedCapture& capture = plan_.captures()[static_cast<size_t>(entry.capture)];
+  const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];
+  if (reinterpret_cast<std::byte*>(map) == arena_.data() + item.offset) return;
+  for (size_t s = 0; s < slices_.size(); ++s) {
+    const CaptureLayout::Sequence& sequence = item.sequences[s];
+    if (sequence.rows.empty()) continue;
+    const SequenceSlice& slice = slices_[s];
+    const int64_t block_rows = slice.rows * (capture.where.heads.back() + 1);
+    const std::vector<int64_t> rows = map_rows(capture.where.heads, sequence.rows, slice.rows);
+    const Selection::Range all_keys{0, sequence.keys};
+    backend_.gather(Mat(map + slice.map, block_rows, sequence.keys), {rows, {&all_keys, 1}}, capture.store, arena_.data() + sequence.offset);
+  }
+}
+
+}  // namespace vitrine

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hooks/plan.h"
+#include "kernels/backend.h"
+#include "vitrine/captures.h"
+
+namespace vitrine {
+
+/// Where the captures of one pass go: which rows of the packed batch each wants, and its bytes in the pass's arena.
+struct CaptureLayout {
+  struct Sequence {
+    std::vector<int64_t> positions;  ///< captured, ascending
+    std::vector<int64_t> rows;       ///< the same as rows of the packed batch (of the sequence's block, for a map)
+    int64_t keys = 0;                ///< columns of a map
+    size_t offset = 0;               ///< into the arena
+  };
+  struct Item {
+    std::vector<Sequence> sequences;
+    std::vector<int64_t> rows;  ///< of all sequences, for sites that are no map
+    size_t offset = 0;
+    size_t bytes = 0;
+    bool in_place = false;  ///< every row and column, as float32: a kernel may write it straight to the arena
+  };
+  std::vector<Item> items;  ///< as Plan::captures()
+  size_t bytes = 0;
+
+  /// Throws Error (user) for a position or sequence that is not in the batch.
+  CaptureLayout(const Plan& plan, std::span<const SequenceSlice> slices, const Config& config);
+
+  /// "blocks.0.attn.hook_pattern 48.0 MB, ..." the largest first: for the message that refuses a run.
+  std::string largest_sites(const Plan& plan, size_t count) const;
+};
+
+/// The hooks of one pass: what forward.cc calls at each site.
+class HookRun {
+ public:
+  /// `arena` holds layout.bytes on the backend. Everything given must outlive the object.
+  HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend, std::span<const SequenceSlice> slices);
+
+  bool watched(Site site, int layer = 0) const { return !plan_.empty() && plan_.at(site, layer).watched(); }
+  bool edited(Site site, int layer = 0) const { return !plan_.empty() && plan_.at(site, layer).edited(); }
+
+  /// Applies the site's edits to `x`, then keeps what is to be captured. `x` is the site for all rows of the batch.
+  void visit(Site site, int layer, Mat x) {
+    if (watched(site, layer)) visit_watched(site, layer, x);
+  }
+  /// The same for an attention map, blocks of [H, rows, keys] as the sequences' slices say.
+  void visit_map(Site site, int layer, float* map) {
+    if (watched(site, layer)) visit_watched_map(site, layer, map);
+  }
+  /// Where a kernel should write what it computes on the way: nowhere if the site is not watched, straight to the arena if
+  /// the capture wants it whole, else to `scratch`. The site is visited with the same matrix afterwards.
+  Mat tap(Site site, int layer, Mat scratch) const;
+  float* tap_map(Site site, int layer, float* scratch) const;
+
+  const CaptureLayout& layout() const { return layout_; }
+  const Buffer& arena() const { return arena_; }
+
+ private:
+  void visit_watched(Site site, int layer, Mat x);
+  void visit_watched_map(Site site, int layer, float* map);
+  const CaptureLayout::Item* in_place_item(Site site, int layer) const;
+
+  const Plan& plan_;
+  const CaptureLayout& layout_;
+  Buffer arena_;
+  Backend& backend_;
+  std::span<const SequenceSlice> slices_;
+};
+
+/// Joins what the passes of a run have captured, in order of the passes, into one Captures.
+class CaptureCollector {
+ public:
+  /// Takes the arena over. `layout` and `run` need not live on.
+  void add(const Plan& plan, const HookRun& run);
+  std::shared_ptr<const Captures> finish();
+
+ private:
+  struct Part {
+    std::vector<int64_t> positions;
+    TensorView values;
+    int64_t keys = 0;
+  };
+  Captures::Entry::Sequence join(const Captures::Entry& entry, const std::vector<Part>& parts);
+
+  std::vector<Captures::Entry> entries_;
+  std::vector<std::vector<std::vector<Part>>> parts_;  ///< [entry][sequence][pass]
+  std::vector<std::shared_ptr<const void>> storage_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,86 @@
+#include "vitrine/hooks.h"
+
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+
+namespace vitrine {
+namespace {
+
+void require_f32(const Tensor& operand, std::string_view edit) {
+  if (operand.empty() || operand.elements() == 0) user_error("the operand of {} is empty; give a float32 tensor", edit);
+  if (operand.dtype() != DType::kF32) user_error("the operand of {} is {}; give a float32 tensor", edit, dtype_name(operand.dtype()));
+}
+
+}  // namespace
+
+Edit add(Tensor operand) {
+  require_f32(operand, "add");
+  Edit edit;
+  edit.kind_ = Edit::Kind::kAdd;
+  edit.operand_ = std::move(operand);
+  return edit;
+}
+
+Edit scale(float factor) {
+  Edit edit;
+  edit.kind_ = Edit::Kind::kScale;
+  edit.factor_ = factor;
+  return edit;
+}
+
+Edit zero() {
+  // A replacement, not a multiplication: 0 * inf would not be 0.
+  const float nothing = 0.0f;
+  return replace(Tensor::from({&nothing, 1}));
+}
+
+Edit replace(Tensor operand) {
+  require_f32(operand, "replace");
+  Edit edit;
+  edit.kind_ = Edit::Kind::kReplace;
+  edit.operand_ = std::move(operand);
+  return edit;
+}
+
+Edit project_out(const Tensor& direction) {
+  require_f32(direction, "project_out");
+  double squares = 0;
+  for (float x : direction.f32()) squares += static_cast<double>(x) * x;
+  if (!(squares > 0) || !std::isfinite(squares)) user_error("the direction of project_out has length {}; give a finite non-zero one", std::sqrt(squares));
+  Edit edit;
+  edit.kind_ = Edit::Kind::kProject;
+  edit.operand_ = Tensor::from(direction.f32(), direction.shape());
+  for (float& x : edit.operand_.f32()) x = static_cast<float>(x / std::sqrt(squares));
+  return edit;
+}
+
+Edit replace_from(std::shared_ptr<const ActivationSource> run) {
+  if (!run) user_error("replace_from was given no run");
+  Edit edit;
+  edit.kind_ = Edit::Kind::kSource;
+  edit.source_ = std::move(run);
+  return edit;
+}
+
+Edit callback(std::function<void(EditView&)> function) {
+  if (!function) user_error("callback was given no function");
+  Edit edit;
+  edit.kind_ = Edit::Kind::kCallback;
+  edit.function_ = std::move(function);
+  return edit;
+}
+
+Hooks& Hooks::capture(std::string pattern, Where where, DType store) {
+  if (!is_floating(store)) user_error("captures of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern, dtype_name(store));
+  captures_.push_back({std::move(pattern), std::move(where), store});
+  return *this;
+}
+
+Hooks& Hooks::edit(std::string pattern, Edit edit, Where where) {
+  edits_.push_back({std::move(pattern), std::move(edit), std::move(where)});
+  return *this;
+}
+
+}  // namespace vitrine

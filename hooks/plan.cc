@@ -1,0 +1,201 @@
+#include "hooks/plan.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/check.h"
+#include "hooks/glob.h"
+
+namespace vitrine {
+namespace {
+
+struct Place {
+  Site site;
+  int layer;
+  std::string name;
+};
+
+std::vector<Place> all_places(const Config& config) {
+  std::vector<Place> places;
+  for (const SiteInfo& info : kSites) {
+    for (int layer = 0; layer < (info.per_layer ? config.layers : 1); ++layer) {
+      places.push_back({info.site, layer, site_name(info.site, layer)});
+    }
+  }
+  return places;
+}
+
+/// Sorted without repeats, negatives counted from the end.
+template <typename T>
+std::vector<T> resolve_indices(const std::vector<T>& asked, int64_t size, bool from_end, std::string_view what, std::string_view pattern) {
+  std::vector<T> resolved;
+  for (T index : asked) {
+    const int64_t i = (from_end && index < 0) ? index + size : index;
+    if (i < 0 || i >= size) user_error("{} {} of '{}' is outside 0..{}", what, index, pattern, size - 1);
+    resolved.push_back(static_cast<T>(i));
+  }
+  std::sort(resolved.begin(), resolved.end());
+  resolved.erase(std::unique(resolved.begin(), resolved.end()), resolved.end());
+  return resolved;
+}
+
+[[noreturn]] void fail_no_match(const std::string& pattern, const Where& where, const Config& config) {
+  if (!where.layers.empty()) user_error("site pattern '{}' matches nothing in the layers it is narrowed to", pattern);
+  std::vector<std::string> names;
+  for (const Place& place : all_places(config)) names.push_back(place.name);
+  user_error("site pattern '{}' matches nothing in this model of {} layers; near names: {}", pattern, config.layers,
+             fmt::join(nearest_names(pattern, names, 3), ", "));
+}
+
+std::vector<Place> matching_places(const std::string& pattern, const Where& where, const Config& config) {
+  const Glob glob(pattern);
+  const std::vector<int> layers = resolve_indices(where.layers, config.layers, true, "layer", pattern);
+  std::vector<Place> matches;
+  for (Place& place : all_places(config)) {
+    if (!glob.matches(place.name)) continue;
+    if (!layers.empty()) {
+      const bool wanted = site_info(place.site).per_layer && std::binary_search(layers.begin(), layers.end(), place.layer);
+      if (!wanted) continue;
+    }
+    matches.push_back(std::move(place));
+  }
+  if (matches.empty()) fail_no_match(pattern, where, config);
+  return matches;
+}
+
+void append_range(std::vector<Selection::Range>& ranges, int64_t begin, int64_t count) {
+  if (!ranges.empty() && ranges.back().begin + ranges.back().count == begin) {
+    ranges.back().count += count;
+  } else {
+    ranges.push_back({begin, count});
+  }
+}
+
+PlannedSelection resolve(const Place& place, const Where& where, const Config& config) {
+  const SiteShape shape = site_info(place.site).shape;
+  const bool is_map = shape == SiteShape::kMap;
+  const bool has_heads = is_map || site_head_width(shape, config) > 0;
+  PlannedSelection planned;
+  planned.positions = where.positions;
+  planned.sequences = where.sequences;
+  std::sort(planned.sequences.begin(), planned.sequences.end());
+  planned.sequences.erase(std::unique(planned.sequences.begin(), planned.sequences.end()), planned.sequences.end());
+  if (!planned.sequences.empty() && planned.sequences.front() < 0) user_error("sequence {} is negative; sequences count from 0", planned.sequences.front());
+
+  if (!has_heads && !where.heads.empty()) user_error("site '{}' has no heads to narrow to; its shape is {}", place.name, site_shape_text(shape));
+  if (has_heads) {
+    planned.heads = resolve_indices(where.heads, config.heads, true, "head", place.name);
+    if (planned.heads.empty()) {
+      planned.heads.resize(static_cast<size_t>(config.heads));
+      std::iota(planned.heads.begin(), planned.heads.end(), 0);
+    }
+  }
+  if (is_map) {
+    if (!where.neurons.empty()) user_error("site '{}' is a map and has no neurons to narrow to", place.name);
+    return planned;
+  }
+
+  const int64_t unit = has_heads ? site_head_width(shape, config) : site_width(shape, config);
+  const std::vector<int64_t> neurons = resolve_indices(where.neurons, unit, false, "neuron", place.name);
+  for (size_t block = 0; block < std::max<size_t>(planned.heads.size(), 1); ++block) {
+    const int64_t base = has_heads ? planned.heads[block] * unit : 0;
+    if (neurons.empty()) append_range(planned.cols, base, unit);
+    for (int64_t neuron : neurons) append_range(planned.cols, base + neuron, 1);
+  }
+  const int64_t selected = neurons.empty() ? unit : static_cast<int64_t>(neurons.size());
+  planned.width = selected * static_cast<int64_t>(std::max<size_t>(planned.heads.size(), 1));
+  planned.head_width = has_heads ? selected : 0;
+  return planned;
+}
+
+/// The operand written out to full rows, as hooks.h promises to read it.
+std::vector<float> expand_operand(const PlannedEdit& planned, int64_t context) {
+  const std::span<const float> given = planned.edit.operand().f32();
+  const int64_t size = static_cast<int64_t>(given.size());
+  const int64_t positions = static_cast<int64_t>(planned.where.positions.size());
+  if (site_info(planned.site).shape == SiteShape::kMap) {
+    if (size != 1) user_error("an edit of '{}' with {} values: a map takes a single number (or replace_from, or a callback)", planned.name, size);
+    return std::vector<float>(static_cast<size_t>(context), given[0]);
+  }
+  const int64_t width = planned.where.width, head_width = planned.where.head_width;
+  std::vector<float> row(given.begin(), given.end());
+  if (size == width || (positions > 0 && size == positions * width)) return row;
+  if (size != 1 && size != head_width) {
+    user_error("an edit of '{}' was given {} values; it takes {}{}{} or 1", planned.name, size, width,
+               head_width > 0 ? fmt::format(", {} (one head)", head_width) : "",
+               positions > 0 ? fmt::format(", {} ({} positions)", positions * width, positions) : "");
+  }
+  row.resize(static_cast<size_t>(width));
+  for (int64_t i = 0; i < width; ++i) row[static_cast<size_t>(i)] = given[static_cast<size_t>(i % size)];
+  return row;
+}
+
+void check_projection(const PlannedEdit& planned) {
+  if (site_info(planned.site).shape == SiteShape::kMap) user_error("'{}' is a map; a direction cannot be projected out of it", planned.name);
+  const int64_t size = planned.edit.operand().elements();
+  if (size != planned.where.width && size != planned.where.head_width) {
+    user_error("the direction for '{}' has {} elements; it takes {}{}", planned.name, size, planned.where.width,
+               planned.where.head_width > 0 ? fmt::format(" or {} (one head)", planned.where.head_width) : "");
+  }
+}
+
+}  // namespace
+
+Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend) : layers_(static_cast<size_t>(config.layers)) {
+  if (hooks.empty()) return;
+  for (const Hooks::Capture& request : hooks.captures()) add_capture(request, config);
+  for (const Hooks::Change& request : hooks.edits()) add_edit(request, config, backend);
+  build_table();
+}
+
+void Plan::add_capture(const Hooks::Capture& request, const Config& config) {
+  for (Place& place : matching_places(request.pattern, request.where, config)) {
+    PlannedCapture planned{place.site, place.layer, place.name, request.store, resolve(place, request.where, config)};
+    const bool twice = std::any_of(captures_.begin(), captures_.end(), [&](const PlannedCapture& c) { return c.name == place.name; });
+    if (twice) user_error("site '{}' is captured by two patterns, the second being '{}'; narrow one of them", place.name, request.pattern);
+    captures_.push_back(std::move(planned));
+  }
+}
+
+void Plan::add_edit(const Hooks::Change& request, const Config& config, Backend& backend) {
+  for (Place& place : matching_places(request.pattern, request.where, config)) {
+    PlannedEdit planned{place.site, place.layer, place.name, request.edit, resolve(place, request.where, config), {}, {}};
+    const Edit::Kind kind = request.edit.kind();
+    if (kind == Edit::Kind::kProject) check_projection(planned);
+    if (kind == Edit::Kind::kAdd || kind == Edit::Kind::kReplace || kind == Edit::Kind::kProject) {
+      const std::vector<float> values = expand_operand(planned, config.context);
+      const int64_t width = planned.where.width > 0 ? planned.where.width : config.context;
+      planned.operand_memory = backend.allocate(values.size() * sizeof(float));
+      backend.upload(planned.operand_memory.data(), values.data(), values.size() * sizeof(float));
+      planned.operand = Mat(planned.operand_memory.f32(), static_cast<int64_t>(values.size()) / width, width);
+    }
+    edits_.push_back(std::move(planned));
+  }
+}
+
+void Plan::build_table() {
+  // Stable: edits of one site keep the order in which they were added.
+  std::stable_sort(edits_.begin(), edits_.end(), [](const PlannedEdit& a, const PlannedEdit& b) {
+    return std::pair(a.site, a.layer) < std::pair(b.site, b.layer);
+  });
+  table_.assign(kSiteCount * layers_, Entry{});
+  const auto entry = [this](Site site, int layer) -> Entry& {
+    return table_[static_cast<size_t>(site) * layers_ + static_cast<size_t>(layer)];
+  };
+  for (size_t i = 0; i < captures_.size(); ++i) entry(captures_[i].site, captures_[i].layer).capture = static_cast<int>(i);
+  for (size_t i = 0; i < edits_.size(); ++i) {
+    Entry& e = entry(edits_[i].site, edits_[i].layer);
+    if (!e.edited()) e.edit_begin = static_cast<int>(i);
+    e.edit_end = static_cast<int>(i) + 1;
+  }
+}
+
+bool Plan::any_watched(Site site) const {
+  if (empty()) return false;
+  for (size_t layer = 0; layer < layers_; ++layer) {
+    if (at(site, static_cast<int>(layer)).watched()) return true;
+  }
+  return false;
+}
+
+}  // namespace vitrine

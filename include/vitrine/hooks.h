@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vitrine/dtype.h"
+#include "vitrine/sites.h"
+#include "vitrine/tensor.h"
+
+namespace vitrine {
+
+/// Narrows a capture or an edit. An empty list means all.
+struct Where {
+  /// Blocks; negative counts from the last.
+  std::vector<int> layers;
+  /// Token positions in the sequence, from 0. Negative counts from the end of the sequence as it is in that pass: in a
+  /// generation, {-1} is the newest token of every step.
+  std::vector<int64_t> positions;
+  /// Attention heads, for sites that have them.
+  std::vector<int> heads;
+  /// Indices along the site's last axis: MLP neurons, directions of the residual stream, vocabulary ids. Not for maps.
+  std::vector<int64_t> neurons;
+  /// Sequences of the batch.
+  std::vector<int> sequences;
+};
+
+/// What a callback edit sees: the selected part of one site for one sequence, as float32, free to be changed.
+struct EditView {
+  std::string_view name;               ///< "blocks.3.attn.hook_z"
+  Site site;
+  int layer;                           ///< 0 for sites without a layer
+  int sequence;                        ///< index in the batch
+  std::span<const int64_t> positions;  ///< of the rows
+  std::span<float> values;             ///< [rows, width], row by row; for a map [heads x rows, keys], masked keys included
+  int64_t width;                       ///< elements in a row
+};
+
+/// Activations of an earlier run, by site and position: what `replace_from` reads.
+class ActivationSource {
+ public:
+  virtual ~ActivationSource() = default;
+  /// The float32 row of a site at a position of a sequence, narrowed as it was captured; nullopt if it is not there.
+  virtual std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const = 0;
+};
+
+/// One change of activations. Made by the functions below.
+class Edit {
+ public:
+  enum class Kind : uint8_t { kAdd, kScale, kReplace, kProject, kSource, kCallback };
+
+  Kind kind() const { return kind_; }
+  float factor() const { return factor_; }
+  const Tensor& operand() const { return operand_; }
+  const std::shared_ptr<const ActivationSource>& source() const { return source_; }
+  const std::function<void(EditView&)>& function() const { return function_; }
+
+ private:
+  friend Edit add(Tensor);
+  friend Edit scale(float);
+  friend Edit replace(Tensor);
+  friend Edit project_out(const Tensor&);
+  friend Edit replace_from(std::shared_ptr<const ActivationSource>);
+  friend Edit callback(std::function<void(EditView&)>);
+
+  Kind kind_ = Kind::kScale;
+  float factor_ = 1.0f;
+  Tensor operand_;
+  std::shared_ptr<const ActivationSource> source_;
+  std::function<void(EditView&)> function_;
+};
+
+// An operand is a float32 tensor of one of these sizes, W being the number of selected elements in a row:
+//   W          the same for every selected row;
+//   P x W      one row for each of the P positions that `Where` names, the same for every sequence;
+//   one head   for a site with heads, the width of one head: the same for every selected head;
+//   1          the same number everywhere.
+// For a map (scores, pattern) only a single number, or another run's map, can be an operand; masked keys stay masked.
+
+/// x + operand
+Edit add(Tensor operand);
+/// x * factor
+Edit scale(float factor);
+/// 0: zero ablation
+Edit zero();
+/// operand
+Edit replace(Tensor operand);
+/// Mean ablation: x becomes `mean`, which the caller has averaged over whatever stands for "nothing in particular" (see
+/// Captures::mean). The mean of the pass itself is not offered, because it would depend on what else is in the batch.
+inline Edit mean_ablate(Tensor mean) { return replace(std::move(mean)); }
+/// x - (x . u) u, u = direction / |direction|: what the direction says is gone. Throws Error (user) for a zero direction.
+Edit project_out(const Tensor& direction);
+/// The value that another run had at the same site, position and sequence (sequence 0 if it had only one). It must have
+/// captured them with the same heads and neurons.
+Edit replace_from(std::shared_ptr<const ActivationSource> run);
+/// Whatever `function` does to the values. It runs on the host, between two kernels.
+Edit callback(std::function<void(EditView&)> function);
+
+/// What to capture and what to change in a pass. Patterns are globs over site names: `*` any characters, `?` one character,
+/// `{a,b}` alternatives, `{3..5}` a range of numbers: "blocks.*.hook_resid_post", "blocks.{0..3}.attn.hook_{q,k}".
+///
+/// Edits at one site happen in the order in which they were added; a capture sees the site after all of them.
+/// Patterns and narrowings are checked against a model when a pass is prepared: one that matches nothing, or that names
+/// a layer, head, position or neuron that is not there, throws Error (user).
+class Hooks {
+ public:
+  struct Capture {
+    std::string pattern;
+    Where where;
+    DType store;
+  };
+  struct Change {
+    std::string pattern;
+    Edit edit;
+    Where where;
+  };
+
+  /// Keeps what the matching sites hold, stored as f32, f16 or bf16.
+  Hooks& capture(std::string pattern, Where where = {}, DType store = DType::kF32);
+  Hooks& edit(std::string pattern, Edit edit, Where where = {});
+
+  bool empty() const { return captures_.empty() && edits_.empty(); }
+  const std::vector<Capture>& captures() const { return captures_; }
+  const std::vector<Change>& edits() const { return edits_; }
+
+ private:
+  std::vector<Capture> captures_;
+  std::vector<Change> edits_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vitrine/config.h"
+#include "vitrine/dtype.h"
+#include "vitrine/hooks.h"
+#include "vitrine/run.h"
+#include "vitrine/tensor.h"
+#include "vitrine/tokenizer.h"
+
+namespace vitrine {
+
+class Session;
+struct ModelState;
+
+struct ModelOptions {
+  /// Where to run: "cpu".
+  std::string device = "cpu";
+  /// How weights are stored: f32, f16 or bf16; arithmetic accumulates in float32. Nothing: as the checkpoint stores them,
+  /// which gives the same results as f32 to the bit, from fewer bytes.
+  std::optional<DType> dtype;
+  /// 0: as many as the process may run on. Results do not depend on it.
+  int threads = 0;
+  /// Bytes that weights, caches, activations and captures may use together; 0: what the device has free.
+  size_t memory_limit = 0;
+};
+
+struct ForwardOptions {
+  LogitRows logits = LogitRows::kAll;
+};
+
+/// A batch: the token ids of each sequence. Lengths may differ; nothing is padded.
+using Batch = std::vector<std::vector<int32_t>>;
+
+/// What unembed() finds in each row: never the whole [rows, V].
+struct LogitStats {
+  int64_t rows = 0;
+  int top_k = 0;
+  std::vector<int32_t> top_ids;       ///< [rows, top_k], best first; of equals the smaller id first
+  std::vector<float> top_logits;      ///< [rows, top_k]
+  std::vector<float> lse;             ///< [rows] log sum exp of the logits, so that log p = logit - lse, in nats
+  std::vector<float> entropy;         ///< [rows] in nats
+  std::vector<float> target_logits;   ///< [rows]
+  std::vector<int32_t> target_ranks;  ///< [rows] 1 + the number of tokens with a strictly greater logit
+  std::vector<float> watch_logits;    ///< [rows, watched ids]
+  std::vector<int32_t> watch_ranks;   ///< [rows, watched ids]
+};
+
+struct UnembedOptions {
+  bool final_layernorm = true;   ///< whether rows go through ln_final first
+  int top_k = 0;                 ///< the best tokens to keep of each row
+  std::vector<int32_t> targets;  ///< [rows] one id to look up in each row, or empty
+  std::vector<int32_t> watch;    ///< ids to look up in every row
+};
+
+/// A GPT-2 model, ready to run. Copies share the weights; const calls may be made from several threads at once.
+class Model {
+ public:
+  /// `name_or_path`: a directory or file of a checkpoint, "demo", or a name in the local Hugging Face cache ("gpt2"). Never
+  /// reaches the network. Throws Error (user) naming the file and what is wrong with it.
+  static Model load(const std::string& name_or_path, const ModelOptions& options = {});
+  /// A model with random weights, the same for the same seed on every machine: for benchmarks and tests.
+  static Model random(const Config& config, uint64_t seed, const ModelOptions& options = {});
+
+  const Config& config() const;
+  /// Throws Error (user) if the checkpoint came without a tokenizer.
+  const Tokenizer& tokenizer() const;
+  std::shared_ptr<const Tokenizer> shared_tokenizer() const;  ///< null if there is none
+  DType dtype() const;
+  size_t weight_bytes() const;
+  std::string device_description() const;
+  std::string name() const;
+
+  /// One pass over one sequence. Throws Error (user) for an empty sequence, one longer than the context, an id outside
+  /// the vocabulary, hooks that do not fit, or a run that does not fit in memory (naming the bytes by site).
+  Run forward(std::span<const int32_t> ids, const Hooks& hooks = {}, const ForwardOptions& options = {}) const;
+  /// One pass over a batch. A sequence's results are the same bits as if it were alone.
+  Run forward(const Batch& batch, const Hooks& hooks = {}, const ForwardOptions& options = {}) const;
+
+  /// Sequences with a key/value cache of `capacity` positions each (at most the context; 0: the context).
+  Session session(int sequences = 1, int64_t capacity = 0) const;
+
+  /// Unembeds rows [rows, D] of the residual stream and keeps only what is asked for.
+  /// Throws Error (user) for a row width other than D, an id outside the vocabulary, or targets that are not one a row.
+  LogitStats unembed(TensorView rows, const UnembedOptions& options) const;
+
+  const ModelState& state() const { return *state_; }
+
+ private:
+  explicit Model(std::shared_ptr<const ModelState> state) : state_(std::move(state)) {}
+  std::shared_ptr<const ModelState> state_;
+};
+
+/// Sequences that grow: each pass adds tokens behind those already there, and gives the same bits as one pass over all.
+class Session {
+ public:
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  /// Runs the new tokens of each sequence (an empty list leaves a sequence as it is).
+  /// Throws Error (user) as Model::forward does, and for a sequence that would outgrow its capacity.
+  Run forward(const Batch& tokens, const Hooks& hooks = {}, const ForwardOptions& options = {});
+  int64_t length(int sequence) const;
+  /// Forgets all positions from `length` on. Throws Error (user) if the sequence is shorter.
+  void truncate(int sequence, int64_t length);
+
+ private:
+  friend class Model;
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,22 @@
+#pragma once
+
+// Start here. In the order in which one meets them:
+//
+//   model.h      load a model, run text through it, get logits and activations
+//   hooks.h      what to capture and what to change, by site name
+//   sites.h      the table of sites
+//   captures.h   what a run has kept
+//   generate.h   continue a text, with captures and edits on
+//   tokenizer.h  text <-> ids
+//   tensor.h     what activations come as
+//   error.h      the one exception
+
+#include "vitrine/captures.h"
+#include "vitrine/error.h"
+#include "vitrine/generate.h"
+#include "vitrine/hooks.h"
+#include "vitrine/model.h"
+#include "vitrine/run.h"
+#include "vitrine/sites.h"
+#include "vitrine/tensor.h"
+#include "vitrine/tokenizer.h"
