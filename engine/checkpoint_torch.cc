@@ -1,10 +1,175 @@
+#include <array>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <utility>
+
 #include "base/check.h"
+#include "base/quote.h"
 #include "engine/checkpoint_files.h"
+#include "engine/checkpoint_zip.h"
+#include "engine/safe_pickle.h"
+
+// pytorch_model.bin: what torch.save makes of a state_dict. Since torch 1.6 a zip archive of one pickle and one file a
+// storage; before, one stream of pickles with the storages behind them. Neither is executed: see engine/safe_pickle.h.
 
 namespace vitrine {
+namespace {
+
+using Kind = PickleValue::Kind;
+
+// Where a storage's elements are: a byte offset into the file and a number of bytes.
+using FindStorage = std::function<ZipEntry(const PickleValue& storage, const std::string& tensor)>;
+
+std::vector<int64_t> integers(const PickleValue& sequence) {
+  std::vector<int64_t> values;
+  for (const PickleValue* item : sequence.items) values.push_back(item->integer);
+  return values;
+}
+
+// How many elements of the storage the tensor reaches over, first to last. Nothing if that overflows or goes backwards.
+std::optional<int64_t> reach(const Shape& shape, const std::vector<int64_t>& strides) {
+  if (shape.elements() == 0) return 0;
+  int64_t last = 0;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    int64_t step = 0;
+    const int64_t stride = strides[static_cast<size_t>(axis)];
+    if (stride < 0 || __builtin_mul_overflow(shape[axis] - 1, stride, &step) || __builtin_add_overflow(last, step, &last)) {
+      return std::nullopt;
+    }
+  }
+  return last == std::numeric_limits<int64_t>::max() ? std::nullopt : std::optional(last + 1);
+}
+
+StoredTensor locate(const std::string& name, const PickleValue& value, const std::shared_ptr<const MappedFile>& file,
+                    const FindStorage& find_storage) {
+  const std::string where = fmt::format("{}: tensor {}", file->path().string(), quote(name));
+  const PickleValue& storage = *value.items[0];
+  const std::vector<int64_t> sizes = integers(*value.items[1]);
+  const std::vector<int64_t> strides = integers(*value.items[2]);
+  StoredTensor tensor{file, value.dtype, {}, {}, 0, 0};
+  try {
+    tensor.shape = Shape(sizes);
+  } catch (const Error& error) {
+    user_error("{}: {}", where, error.what());
+  }
+  const auto elements = reach(tensor.shape, strides);
+  if (!elements || value.integer < 0 || value.integer > storage.integer || *elements > storage.integer - value.integer) {
+    user_error("{}: shape {}, strides [{}] and offset {} go outside its storage of {} elements", where, tensor.shape.to_string(),
+               fmt::join(strides, ", "), value.integer, storage.integer);
+  }
+  const size_t size = dtype_size(value.dtype);
+  const ZipEntry place = find_storage(storage, where);
+  // Compared by division: a count of elements from a file may overflow as bytes.
+  if (place.size % size != 0 || place.size / size != static_cast<size_t>(storage.integer)) {
+    user_error("{}: its storage is {} bytes; {} elements of {} need another number", where, place.size, storage.integer,
+               dtype_name(value.dtype));
+  }
+  std::copy(strides.begin(), strides.end(), tensor.strides.begin());
+  tensor.offset = place.offset + static_cast<size_t>(value.integer) * size;
+  tensor.span_bytes = static_cast<size_t>(*elements) * size;
+  return tensor;
+}
+
+CheckpointFiles tensors_of(const PickleValue& root, const std::shared_ptr<const MappedFile>& file, const FindStorage& find_storage) {
+  const std::string path = file->path().string();
+  if (root.kind != Kind::kDict) user_error("{}: holds no state_dict (a dictionary of tensors)", path);
+  CheckpointFiles result;
+  for (size_t i = 0; i + 1 < root.items.size(); i += 2) {
+    const PickleValue& key = *root.items[i];
+    const PickleValue& value = *root.items[i + 1];
+    if (key.kind != Kind::kText) user_error("{}: its state_dict has a key that is no text", path);
+    if (value.kind != Kind::kTensor) {
+      result.other.push_back(key.text);
+    } else if (!result.tensors.emplace(key.text, locate(key.text, value, file, find_storage)).second) {
+      user_error("{}: tensor {} stands there twice", path, quote(key.text));
+    }
+  }
+  return result;
+}
+
+CheckpointFiles read_archive(const std::shared_ptr<const MappedFile>& file) {
+  constexpr std::string_view kPickle = "data.pkl";
+  const std::string path = file->path().string();
+  const auto entries = read_zip_directory(file->bytes(), path);
+  std::optional<std::string> folder;
+  for (const auto& [name, entry] : entries) {
+    if (name != kPickle && !name.ends_with("/data.pkl")) continue;
+    if (folder) user_error("{}: a zip archive with two data.pkl is not one that torch.save wrote", path);
+    folder = name.substr(0, name.size() - kPickle.size());
+  }
+  if (!folder) user_error("{}: a zip archive without data.pkl is not one that torch.save wrote", path);
+  if (const auto order = entries.find(*folder + "byteorder"); order != entries.end()) {
+    const std::string_view text(reinterpret_cast<const char*>(file->data()) + order->second.offset, order->second.size);
+    if (text != "little") user_error("{}: was saved in byte order {}; only 'little' is read", path, quote(text));
+  }
+  const ZipEntry& pickled = entries.at(*folder + std::string(kPickle));
+  const Pickle pickle(file->bytes().subspan(pickled.offset, pickled.size), path);
+  return tensors_of(pickle.root(), file, [&](const PickleValue& storage, const std::string& tensor) {
+    const auto entry = entries.find(*folder + "data/" + storage.text);
+    if (entry == entries.end()) user_error("{}: its storage {} is missing from the archive", tensor, quote(storage.text));
+    return entry->second;
+  });
+}
+
+// Pickles of the magic number 0x1950a86a20f9469cfc6c and of the version 1001, as torch.save wrote them before 1.6.
+constexpr std::string_view kLegacyStart("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.", 21);
+
+void collect_storages(const PickleValue& root, std::map<std::string, const PickleValue*>& storages) {
+  for (const PickleValue* value : root.items) {
+    if (value->kind == Kind::kTensor) storages.emplace(value->items[0]->text, value->items[0]);
+  }
+}
+
+CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
+  const std::string path = file->path().string();
+  const std::span<const std::byte> bytes = file->bytes();
+  if (!std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).starts_with(kLegacyStart)) {
+    user_error("{}: is a pickle, but not one that torch.save wrote", path);
+  }
+  size_t at = kLegacyStart.size();
+  const Pickle machine(bytes.subspan(at), path);
+  const auto& facts = machine.root().items;
+  for (size_t i = 0; i + 1 < facts.size(); i += 2) {
+    if (facts[i]->text == "little_endian" && facts[i + 1]->integer != 1) user_error("{}: was saved big-endian; only little is read", path);
+  }
+  at += machine.size();
+  const Pickle state(bytes.subspan(at), path);
+  at += state.size();
+  const Pickle keys(bytes.subspan(at), path);
+  at += keys.size();
+
+  // Behind the pickles, in the order of the keys: each storage's number of elements (64 bits), then its elements.
+  std::map<std::string, const PickleValue*> storages;
+  collect_storages(state.root(), storages);
+  std::map<std::string, ZipEntry> places;
+  for (const PickleValue* key : keys.root().items) {
+    const auto storage = storages.find(key->text);
+    if (storage == storages.end()) user_error("{}: holds storage {}, which no tensor uses", path, quote(key->text));
+    uint64_t count = 0;
+    if (bytes.size() - at < sizeof(count)) user_error("{}: is cut short before storage {}", path, quote(key->text));
+    std::memcpy(&count, bytes.data() + at, sizeof(count));
+    at += sizeof(count);
+    const size_t size = dtype_size(storage->second->dtype);
+    if (count > (bytes.size() - at) / size) user_error("{}: is cut short in storage {} of {} elements", path, quote(key->text), count);
+    places[key->text] = {at, count * size};
+    at += count * size;
+  }
+  return tensors_of(state.root(), file, [&](const PickleValue& storage, const std::string& tensor) {
+    const auto place = places.find(storage.text);
+    if (place == places.end()) user_error("{}: its storage {} is missing from the file", tensor, quote(storage.text));
+    return place->second;
+  });
+}
+
+}  // namespace
 
 CheckpointFiles read_torch_file(const std::filesystem::path& path) {
-  user_error("{}: pytorch_model.bin is not read yet; use model.safetensors", path.string());
+  const auto file = std::make_shared<const MappedFile>(path);
+  const bool zip = file->size() >= 2 && std::memcmp(file->data(), "PK", 2) == 0;
+  return zip ? read_archive(file) : read_stream(file);
 }
 
 }  // namespace vitrine

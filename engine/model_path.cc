@@ -23,7 +23,7 @@ std::optional<fs::path> environment(const char* name) {
   return fs::path(value);
 }
 
-bool is_directory(const fs::path& path) {
+bool is_folder(const fs::path& path) {
   std::error_code ignored;
   return fs::is_directory(path, ignored);
 }
@@ -54,24 +54,24 @@ std::vector<std::string> repository_names(std::string_view name) {
 std::optional<fs::path> snapshot(const fs::path& repository) {
   std::ifstream reference(repository / "refs" / "main");
   std::string revision;
-  if (reference >> revision && revision.find('/') == std::string::npos && is_directory(repository / "snapshots" / revision)) {
+  if (reference >> revision && revision.find('/') == std::string::npos && is_folder(repository / "snapshots" / revision)) {
     return repository / "snapshots" / revision;
   }
   std::vector<fs::path> all;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(repository / "snapshots", ignored)) {
-    if (is_directory(entry.path())) all.push_back(entry.path());
+    if (is_folder(entry.path())) all.push_back(entry.path());
   }
   return all.size() == 1 ? std::optional(all[0]) : std::nullopt;
 }
 
 fs::path demo_model() {
   if (const auto chosen = environment("VITRINE_DEMO_MODEL")) {
-    if (is_directory(*chosen)) return *chosen;
+    if (is_folder(*chosen)) return *chosen;
     user_error("model 'demo': VITRINE_DEMO_MODEL is {}, which is no directory", chosen->string());
   }
   for (const char* path : {VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR}) {
-    if (is_directory(path)) return path;
+    if (is_folder(path)) return path;
   }
   user_error("model 'demo' is not installed; looked in {} and {}, and VITRINE_DEMO_MODEL is not set", VITRINE_DEMO_DIR,
              VITRINE_INSTALLED_DEMO_DIR);
