@@ -1,0 +1,115 @@
+#include "tokenizer/merges.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "base/check.h"
+
+namespace vitrine {
+namespace {
+
+// Up to this many bytes, looking through all pairs for the best one is faster than a heap.
+constexpr size_t kShortWord = 48;
+
+uint64_t pair_key(int32_t left, int32_t right) { return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right); }
+
+size_t slot_of(uint64_t pair, int shift) { return (pair * 0x9E3779B97F4A7C15u ^ pair >> 32) * 0xD6E8FEB86659FD93u >> shift; }
+
+}  // namespace
+
+MergeTable::MergeTable(const std::array<int32_t, 256>& byte_ids, const std::vector<MergeRule>& rules) : byte_ids_(byte_ids) {
+  slots_.resize(std::bit_ceil(2 * rules.size() + 2));
+  shift_ = 64 - std::countr_zero(slots_.size());
+  for (size_t rank = 0; rank < rules.size(); ++rank) {
+    const uint64_t pair = pair_key(rules[rank].left, rules[rank].right);
+    size_t at = slot_of(pair, shift_);
+    while (slots_[at].rank != kNoRank) at = (at + 1) & (slots_.size() - 1);
+    slots_[at] = {pair, static_cast<uint32_t>(rank), rules[rank].product};
+  }
+}
+
+const MergeTable::Slot& MergeTable::find(int32_t left, int32_t right) const {
+  const uint64_t pair = pair_key(left, right);
+  size_t at = slot_of(pair, shift_);
+  while (slots_[at].pair != pair && slots_[at].rank != kNoRank) at = (at + 1) & (slots_.size() - 1);
+  return slots_[at];
+}
+
+int32_t MergeTable::byte_id(char byte) const {
+  const int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
+  if (id < 0) {
+    user_error("the text has byte 0x{:02x}, for which the vocabulary has no token; use a tokenizer with all 256 bytes",
+               static_cast<unsigned char>(byte));
+  }
+  return id;
+}
+
+void MergeTable::merge(std::string_view word, Scratch& scratch, std::vector<int32_t>& out) const {
+  if (word.size() <= kShortWord) return merge_short(word, out);
+  merge_long(word, scratch, out);
+}
+
+void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) const {
+  int32_t ids[kShortWord];
+  Slot pairs[kShortWord];  // pairs[i]: what ids[i] and ids[i + 1] make
+  size_t count = word.size();
+  for (size_t i = 0; i < count; ++i) ids[i] = byte_id(word[i]);
+  for (size_t i = 0; i + 1 < count; ++i) pairs[i] = find(ids[i], ids[i + 1]);
+  while (count > 1) {
+    size_t best = 0;
+    for (size_t i = 1; i + 1 < count; ++i) {
+      if (pairs[i].rank < pairs[best].rank) best = i;
+    }
+    if (pairs[best].rank == kNoRank) break;
+    ids[best] = pairs[best].product;
+    --count;
+    std::copy(ids + best + 2, ids + count + 1, ids + best + 1);
+    if (best + 1 < count) std::copy(pairs + best + 2, pairs + count, pairs + best + 1);
+    if (best + 1 < count) pairs[best] = find(ids[best], ids[best + 1]);
+    if (best > 0) pairs[best - 1] = find(ids[best - 1], ids[best]);
+  }
+  out.insert(out.end(), ids, ids + count);
+}
+
+void MergeTable::merge_long(std::string_view word, Scratch& scratch, std::vector<int32_t>& out) const {
+  constexpr uint32_t kNone = UINT32_MAX;
+  constexpr int32_t kMerged = -1;
+  if (word.size() >= kNone) user_error("one word of {} bytes; at most {} can be encoded: split the text", word.size(), kNone - 1);
+  const auto count = static_cast<uint32_t>(word.size());
+  auto& symbols = scratch.symbols;
+  auto& heap = scratch.heap;
+  symbols.resize(count);
+  heap.clear();
+  // The best rule on top; of equals, the leftmost.
+  const auto worse = [](const Scratch::Candidate& a, const Scratch::Candidate& b) {
+    return a.rank != b.rank ? a.rank > b.rank : a.at > b.at;
+  };
+  const auto candidate = [&](uint32_t at) {
+    const Slot& slot = find(symbols[at].id, symbols[symbols[at].next].id);
+    if (slot.rank != kNoRank) heap.push_back({slot.rank, at, slot.product});
+    return slot.rank != kNoRank;
+  };
+  for (uint32_t i = 0; i < count; ++i) symbols[i] = {byte_id(word[i]), i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
+  for (uint32_t i = 0; i + 1 < count; ++i) candidate(i);
+  std::make_heap(heap.begin(), heap.end(), worse);
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), worse);
+    const Scratch::Candidate best = heap.back();
+    heap.pop_back();
+    // The pair may be gone: merged into its left neighbour, or changed by a merge on either side.
+    Scratch::Symbol& left = symbols[best.at];
+    if (left.id == kMerged || left.next == kNone || find(left.id, symbols[left.next].id).rank != best.rank) continue;
+    Scratch::Symbol& right = symbols[left.next];
+    left.id = best.product;
+    left.next = right.next;
+    right.id = kMerged;
+    if (left.next != kNone) symbols[left.next].previous = best.at;
+    if (left.next != kNone && candidate(best.at)) std::push_heap(heap.begin(), heap.end(), worse);
+    if (left.previous != kNone && candidate(left.previous)) std::push_heap(heap.begin(), heap.end(), worse);
+  }
+  for (uint32_t i = 0; i != kNone; i = symbols[i].next) out.push_back(symbols[i].id);
+}
+
+}  // namespace vitrine

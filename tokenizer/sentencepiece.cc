@@ -1,0 +1,155 @@
+#include <fmt/format.h>
+#include <sentencepiece_processor.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "base/check.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/loaders.h"
+#include "tokenizer/sentencepiece_facts.h"
+
+namespace vitrine {
+namespace {
+
+using sentencepiece::SentencePieceProcessor;
+
+constexpr std::string_view kSpaceSymbol = "\u2581";
+
+// The byte of a piece such as "<0x0A>".
+char byte_of_piece(const std::string& piece) { return static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16)); }
+
+class SentencePieceTokenizer : public Tokenizer {
+ public:
+  SentencePieceTokenizer(std::unique_ptr<SentencePieceProcessor> processor, SentencePieceFacts facts);
+
+  std::vector<int32_t> encode(std::string_view text, Special special) const override;
+  std::vector<Piece> encode_with_spans(std::string_view text, Special special) const override;
+  std::string token_bytes(int32_t id) const override;
+  std::optional<int32_t> find_special(std::string_view name) const override;
+  std::optional<int32_t> end_of_text() const override;
+  int32_t vocab_size() const override { return processor_->GetPieceSize(); }
+  std::string description() const override { return fmt::format("SentencePiece {}, {} tokens", facts_.algorithm, vocab_size()); }
+
+ protected:
+  void append_text(int32_t id, bool& at_start, std::string& out) const override;
+
+ private:
+  std::unique_ptr<SentencePieceProcessor> processor_;
+  SentencePieceFacts facts_;
+  AddedTokens controls_;
+};
+
+void check(const sentencepiece::util::Status& status) {
+  if (!status.ok()) user_error("SentencePiece cannot encode the text: {}", status.ToString());
+}
+
+AddedTokens controls_of(const SentencePieceProcessor& processor) {
+  std::vector<AddedToken> controls;
+  for (int id = 0; id < processor.GetPieceSize(); ++id) {
+    if (processor.IsControl(id)) controls.push_back({.id = id, .content = processor.IdToPiece(id), .special = true});
+  }
+  return AddedTokens(std::move(controls));
+}
+
+SentencePieceTokenizer::SentencePieceTokenizer(std::unique_ptr<SentencePieceProcessor> processor, SentencePieceFacts facts)
+    : processor_(std::move(processor)), facts_(std::move(facts)), controls_(controls_of(*processor_)) {}
+
+std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text, Special special) const {
+  std::vector<int32_t> ids;
+  for (const AddedTokens::Segment& segment : controls_.split(text, special)) {
+    if (segment.id != AddedTokens::Segment::kText) {
+      ids.push_back(segment.id);
+      continue;
+    }
+    std::vector<int> part;
+    check(processor_->Encode(text.substr(segment.begin, segment.end - segment.begin), &part));
+    ids.insert(ids.end(), part.begin(), part.end());
+  }
+  return ids;
+}
+
+std::vector<Tokenizer::Piece> SentencePieceTokenizer::encode_with_spans(std::string_view text, Special special) const {
+  std::vector<Piece> pieces;
+  for (const AddedTokens::Segment& segment : controls_.split(text, special)) {
+    if (segment.id != AddedTokens::Segment::kText) {
+      pieces.push_back({segment.id, segment.begin, segment.end});
+      continue;
+    }
+    sentencepiece::ImmutableSentencePieceText encoded;
+    check(processor_->Encode(text.substr(segment.begin, segment.end - segment.begin), encoded.mutable_proto()));
+    const size_t before = pieces.size();
+    size_t done = segment.begin;
+    for (const auto& piece : encoded.pieces()) {
+      const size_t end = std::max(done, segment.begin + piece.end());
+      pieces.push_back({static_cast<int32_t>(piece.id()), done, end});
+      done = end;
+    }
+    if (pieces.size() > before) pieces.back().end = segment.end;
+  }
+  return pieces;
+}
+
+// As the library decodes: a space symbol that begins the text is the one that encoding added.
+void SentencePieceTokenizer::append_text(int32_t id, bool& at_start, std::string& out) const {
+  check_id(id);
+  if (processor_->IsControl(id)) {
+    out += processor_->IdToPiece(id);
+    at_start = true;
+    return;
+  }
+  std::string text = token_bytes(id);
+  const bool spaced = at_start && (facts_.add_dummy_prefix || facts_.remove_extra_whitespaces) && !processor_->IsByte(id) &&
+                      processor_->IdToPiece(id).starts_with(kSpaceSymbol);
+  if (spaced) text.erase(0, 1);
+  at_start = at_start && text.empty() && (!spaced || facts_.remove_extra_whitespaces);
+  out += text;
+}
+
+std::string SentencePieceTokenizer::token_bytes(int32_t id) const {
+  check_id(id);
+  if (processor_->IsUnknown(id)) return facts_.unknown_text;
+  const std::string& piece = processor_->IdToPiece(id);
+  if (processor_->IsByte(id)) return std::string(1, byte_of_piece(piece));
+  if (processor_->IsControl(id)) return piece;
+  std::string text;
+  for (size_t at = 0; at < piece.size();) {
+    const size_t symbol = std::min(piece.find(kSpaceSymbol, at), piece.size());
+    text.append(piece, at, symbol - at);
+    if (symbol < piece.size()) text += ' ';
+    at = symbol + kSpaceSymbol.size();
+  }
+  return text;
+}
+
+std::optional<int32_t> SentencePieceTokenizer::find_special(std::string_view name) const {
+  for (const AddedToken& control : controls_.tokens()) {
+    if (control.content == name) return control.id;
+  }
+  return std::nullopt;
+}
+
+std::optional<int32_t> SentencePieceTokenizer::end_of_text() const {
+  const int id = processor_->eos_id();
+  return id < 0 ? std::nullopt : std::optional<int32_t>(id);
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> parse_sentencepiece(std::string_view contents, const std::string& file) {
+  SentencePieceFacts facts = read_sentencepiece_facts(contents, file);
+  auto processor = std::make_unique<SentencePieceProcessor>();
+  try {
+    if (const auto status = processor->LoadFromSerializedProto(contents); !status.ok()) {
+      user_error("{}: not a SentencePiece model that can be used: {}; fetch it again", file, status.ToString());
+    }
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    user_error("{}: not a SentencePiece model that can be used: {}; fetch it again", file, error.what());
+  }
+  return std::make_shared<SentencePieceTokenizer>(std::move(processor), std::move(facts));
+}
+
+}  // namespace vitrine

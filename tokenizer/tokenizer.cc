@@ -1,0 +1,103 @@
+#include "vitrine/tokenizer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "tokenizer/unicode_class.h"
+#include "tokenizer/utf8.h"
+
+namespace vitrine {
+namespace {
+
+// Characters that a terminal obeys, or that cannot be seen.
+bool needs_escape(char32_t c) {
+  const auto in = [c](char32_t low, char32_t high) { return c >= low && c <= high; };
+  return c < 0x20 || in(0x7F, 0x9F) || c == 0xAD || in(0x200B, 0x200F) || in(0x2028, 0x202E) || in(0x2060, 0x206F) || c == 0xFEFF ||
+         (c != ' ' && char_class(c) == CharClass::kSpace);
+}
+
+std::string escape(char32_t c) {
+  switch (c) {
+    case '\n': return "\\n";
+    case '\r': return "\\r";
+    case '\t': return "\\t";
+    default: return fmt::format("\\u{{{:x}}}", static_cast<uint32_t>(c));
+  }
+}
+
+std::string shown(std::string_view text) {
+  constexpr size_t kShown = 60;
+  return text.size() <= kShown ? fmt::format("\"{}\"", printable(text)) : fmt::format("\"{}\"...", printable(text.substr(0, kShown)));
+}
+
+}  // namespace
+
+void Tokenizer::check_id(int32_t id) const {
+  if (id < 0 || id >= vocab_size()) {
+    user_error("token id {} is outside the vocabulary ({}); ids are 0 to {}", id, description(), vocab_size() - 1);
+  }
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids) const {
+  std::string text;
+  bool at_start = true;
+  for (const int32_t id : ids) append_text(id, at_start, text);
+  return text;
+}
+
+int32_t Tokenizer::single_token(std::string_view text) const {
+  if (const auto special = find_special(text)) return *special;
+  const auto ids = encode(text);
+  if (ids.size() == 1) return ids[0];
+  if (ids.empty()) user_error("{} is no token at all ({}); name a text that is one token", shown(text), description());
+  constexpr size_t kShown = 12;
+  std::string pieces;
+  for (size_t i = 0; i < std::min(ids.size(), kShown); ++i) pieces += fmt::format(" {}", shown(token_bytes(ids[i])));
+  if (ids.size() > kShown) pieces += " ...";
+  std::string fix = "name one of its pieces, or a text that is one token";
+  if (text[0] != ' ') {
+    const std::string spaced = ' ' + std::string(text);
+    if (encode(spaced).size() == 1) fix = fmt::format("with a leading space it is one: {}", shown(spaced));
+  } else if (const auto bare = text.substr(1); encode(bare).size() == 1) {
+    fix = fmt::format("without the leading space it is one: {}", shown(bare));
+  }
+  user_error("{} is {} tokens ({}), not one:{}; {}", shown(text), ids.size(), description(), pieces, fix);
+}
+
+StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+
+std::string StreamDecoder::push(int32_t id) {
+  tokenizer_->append_text(id, at_start_, held_);
+  const size_t tail = utf8_unfinished_tail(held_);
+  std::string whole = held_.substr(0, held_.size() - tail);
+  held_.erase(0, held_.size() - tail);
+  return whole;
+}
+
+std::string StreamDecoder::flush() {
+  at_start_ = true;
+  return std::exchange(held_, {});
+}
+
+std::string printable(std::string_view bytes) {
+  const size_t first = bytes.find_first_not_of(' ');
+  const size_t last = bytes.find_last_not_of(' ');
+  std::string out;
+  for (size_t at = 0; at < bytes.size();) {
+    const Utf8Step step = utf8_step(bytes.substr(at));
+    if (!step.valid) {
+      out += fmt::format("\\x{:02x}", static_cast<uint32_t>(step.code_point));
+    } else if (step.code_point == ' ') {
+      out += first == std::string_view::npos || at < first || at > last ? "\u2423" : " ";
+    } else if (step.code_point == '\\') {
+      out += "\\\\";
+    } else {
+      out += needs_escape(step.code_point) ? escape(step.code_point) : std::string(bytes.substr(at, step.length));
+    }
+    at += step.length;
+  }
+  return out;
+}
+
+}  // namespace vitrine

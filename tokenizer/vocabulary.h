@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/json.h"
+#include "tokenizer/bpe.h"
+
+namespace vitrine {
+
+/// Gathers a byte-level BPE's tokens and merges from its files, in the files' spelling, and checks that they fit together.
+/// All functions throw Error (user) naming the file, the thing and its value.
+class VocabularyBuilder {
+ public:
+  /// `json` is the object of names and ids; errors call it `what`, such as "vocab.json" or "tokenizer.json: model.vocab".
+  VocabularyBuilder(const Json& json, std::string what);
+
+  /// A token besides those, or one of those, which must then have this id.
+  void add(AddedToken token, const std::string& what);
+  /// `number` is what errors call the merge. Ranks follow the order of calls.
+  void merge(std::string_view left, std::string_view right, const std::string& file, size_t number);
+
+  /// The token's id, or -1.
+  int32_t find(const std::string& name) const;
+  /// Everything together. To be called once, last.
+  BpeSpec build();
+
+ private:
+  int32_t find_for_merge(const std::string& name, const std::string& file, size_t number) const;
+
+  std::string what_;
+  std::unordered_map<std::string, int32_t> ids_;
+  std::unordered_set<std::string> added_;
+  std::unordered_map<uint64_t, size_t> merge_numbers_;
+  BpeSpec spec_;
+};
+
+}  // namespace vitrine

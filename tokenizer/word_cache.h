@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/merges.h"
+
+namespace vitrine {
+
+/// A short word as two integers: its bytes, zeros, and its length in the last byte.
+struct ShortWord {
+  static constexpr size_t kMaxBytes = 15;
+
+  uint64_t front = 0, back = 0;
+
+  /// 16 bytes from `bytes` must be readable; `length` is 1 to kMaxBytes.
+  static ShortWord read(const char* bytes, size_t length) {
+    ShortWord word;
+    std::memcpy(&word.front, bytes, 8);
+    std::memcpy(&word.back, bytes + 8, 8);
+    word.front &= length >= 8 ? ~0ull : ~(~0ull << 8 * length);
+    word.back &= length >= 8 ? ~(~0ull << 8 * (length - 8)) : 0;
+    word.back |= uint64_t{length} << 56;
+    return word;
+  }
+};
+
+/// Words and their tokens, so that a word's merges are done once and not each time that it occurs. Of a fixed size (about
+/// 3 MB): a new word takes the place of an old one. For one thread at a time.
+class WordCache {
+ public:
+  /// The longest word, and the most tokens of one, that are kept.
+  static constexpr size_t kMaxBytes = 56, kMaxIds = 16;
+  /// A short word of at most this many tokens is kept where it is found faster.
+  static constexpr size_t kShortIds = 3;
+
+  struct ShortEntry {
+    ShortWord word;  // back == 0: empty
+    int32_t ids[kShortIds];
+    uint32_t count;
+  };
+
+  WordCache();
+
+  /// The entry of a short word, or null.
+  const ShortEntry* find(const ShortWord& word) {
+    ShortSet& set = short_sets_[short_set(word)];
+    if (set.newer.word.front == word.front && set.newer.word.back == word.back) return &set.newer;
+    if (set.older.word.front == word.front && set.older.word.back == word.back) return &set.older;
+    return nullptr;
+  }
+  void insert(const ShortWord& word, const int32_t* ids, size_t count);
+
+  /// Appends the tokens of `word` (any length), or returns false if it is not here.
+  bool find(std::string_view word, std::vector<int32_t>& out) const;
+  void insert(std::string_view word, const int32_t* ids, size_t count);
+
+  MergeTable::Scratch& scratch() { return scratch_; }
+
+ private:
+  static constexpr int kShortSetBits = 15, kLongBits = 13;
+
+  struct alignas(64) ShortSet {
+    ShortEntry newer, older;
+  };
+  struct alignas(128) LongEntry {
+    uint32_t length, count;  // length == 0: empty
+    char bytes[kMaxBytes];
+    int32_t ids[kMaxIds];
+  };
+
+  static size_t short_set(const ShortWord& word) {
+    return (word.front * 0x9E3779B97F4A7C15u + word.back * 0xC2B2AE3D27D4EB4Fu) >> (64 - kShortSetBits);
+  }
+  LongEntry& long_entry(std::string_view word) const;
+
+  std::unique_ptr<ShortSet[]> short_sets_;
+  std::unique_ptr<LongEntry[]> long_entries_;
+  MergeTable::Scratch scratch_;
+};
+
+/// Lends each caller a cache of its own; makes one where all are lent. Any thread may call it.
+class WordCachePool {
+ public:
+  class Lease {
+   public:
+    explicit Lease(WordCachePool& pool) : pool_(pool), cache_(pool.take()) {}
+    ~Lease() { pool_.give(std::move(cache_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    WordCache& operator*() const { return *cache_; }
+
+   private:
+    WordCachePool& pool_;
+    std::unique_ptr<WordCache> cache_;
+  };
+
+ private:
+  std::unique_ptr<WordCache> take();
+  void give(std::unique_ptr<WordCache> cache) noexcept;
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<WordCache>> idle_;
+};
+
+}  // namespace vitrine
