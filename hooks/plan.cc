@@ -9,14 +9,8 @@
 namespace vitrine {
 namespace {
 
-struct Place {
-  Site site;
-  int layer;
-  std::string name;
-};
-
-std::vector<Place> all_places(const Config& config) {
-  std::vector<Place> places;
+std::vector<SiteRef> all_places(const Config& config) {
+  std::vector<SiteRef> places;
   for (const SiteInfo& info : kSites) {
     for (int layer = 0; layer < (info.per_layer ? config.layers : 1); ++layer) {
       places.push_back({info.site, layer, site_name(info.site, layer)});
@@ -42,25 +36,9 @@ std::vector<T> resolve_indices(const std::vector<T>& asked, int64_t size, bool f
 [[noreturn]] void fail_no_match(const std::string& pattern, const Where& where, const Config& config) {
   if (!where.layers.empty()) user_error("site pattern '{}' matches nothing in the layers it is narrowed to", pattern);
   std::vector<std::string> names;
-  for (const Place& place : all_places(config)) names.push_back(place.name);
+  for (const SiteRef& place : all_places(config)) names.push_back(place.name);
   user_error("site pattern '{}' matches nothing in this model of {} layers; near names: {}", pattern, config.layers,
              fmt::join(nearest_names(pattern, names, 3), ", "));
-}
-
-std::vector<Place> matching_places(const std::string& pattern, const Where& where, const Config& config) {
-  const Glob glob(pattern);
-  const std::vector<int> layers = resolve_indices(where.layers, config.layers, true, "layer", pattern);
-  std::vector<Place> matches;
-  for (Place& place : all_places(config)) {
-    if (!glob.matches(place.name)) continue;
-    if (!layers.empty()) {
-      const bool wanted = site_info(place.site).per_layer && std::binary_search(layers.begin(), layers.end(), place.layer);
-      if (!wanted) continue;
-    }
-    matches.push_back(std::move(place));
-  }
-  if (matches.empty()) fail_no_match(pattern, where, config);
-  return matches;
 }
 
 void append_range(std::vector<Selection::Range>& ranges, int64_t begin, int64_t count) {
@@ -71,7 +49,7 @@ void append_range(std::vector<Selection::Range>& ranges, int64_t begin, int64_t 
   }
 }
 
-PlannedSelection resolve(const Place& place, const Where& where, const Config& config) {
+PlannedSelection resolve(const SiteRef& place, const Where& where, const Config& config) {
   const SiteShape shape = site_info(place.site).shape;
   const bool is_map = shape == SiteShape::kMap;
   const bool has_heads = is_map || site_head_width(shape, config) > 0;
@@ -141,6 +119,22 @@ void check_projection(const PlannedEdit& planned) {
 
 }  // namespace
 
+std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config, const Where& where) {
+  const Glob glob(pattern);
+  const std::vector<int> layers = resolve_indices(where.layers, config.layers, true, "layer", pattern);
+  std::vector<SiteRef> matches;
+  for (SiteRef& place : all_places(config)) {
+    if (!glob.matches(place.name)) continue;
+    if (!layers.empty()) {
+      const bool wanted = site_info(place.site).per_layer && std::binary_search(layers.begin(), layers.end(), place.layer);
+      if (!wanted) continue;
+    }
+    matches.push_back(std::move(place));
+  }
+  if (matches.empty()) fail_no_match(pattern, where, config);
+  return matches;
+}
+
 Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend) : layers_(static_cast<size_t>(config.layers)) {
   if (hooks.empty()) return;
   for (const Hooks::Capture& request : hooks.captures()) add_capture(request, config);
@@ -149,7 +143,7 @@ Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend) : layers_
 }
 
 void Plan::add_capture(const Hooks::Capture& request, const Config& config) {
-  for (Place& place : matching_places(request.pattern, request.where, config)) {
+  for (SiteRef& place : find_sites(request.pattern, config, request.where)) {
     PlannedCapture planned{place.site, place.layer, place.name, request.store, resolve(place, request.where, config)};
     const bool twice = std::any_of(captures_.begin(), captures_.end(), [&](const PlannedCapture& c) { return c.name == place.name; });
     if (twice) user_error("site '{}' is captured by two patterns, the second being '{}'; narrow one of them", place.name, request.pattern);
@@ -158,7 +152,7 @@ void Plan::add_capture(const Hooks::Capture& request, const Config& config) {
 }
 
 void Plan::add_edit(const Hooks::Change& request, const Config& config, Backend& backend) {
-  for (Place& place : matching_places(request.pattern, request.where, config)) {
+  for (SiteRef& place : find_sites(request.pattern, config, request.where)) {
     PlannedEdit planned{place.site, place.layer, place.name, request.edit, resolve(place, request.where, config), {}, {}};
     const Edit::Kind kind = request.edit.kind();
     if (kind == Edit::Kind::kProject) check_projection(planned);

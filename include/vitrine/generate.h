@@ -19,16 +19,16 @@ struct SamplingOptions {
   /// A sequence's choices depend on its seed and its step alone, so it draws the same alone as in any batch.
   uint64_t seed = 0;
   /// One seed a sequence, in place of `seed`; empty: the same for all.
-  std::vector<uint64_t> seeds;
+  std::vector<uint64_t> seeds = {};
 };
 
 struct GenerateOptions {
   int max_new_tokens = 32;
-  SamplingOptions sampling;
+  SamplingOptions sampling = {};
   /// Ids that end a sequence; the id itself is kept as its last token.
-  std::vector<int32_t> stop_ids;
+  std::vector<int32_t> stop_ids = {};
   /// Called for each new token as it is chosen; false ends the whole generation.
-  std::function<bool(int sequence, int32_t id)> on_token;
+  std::function<bool(int sequence, int32_t id)> on_token = {};
 };
 
 enum class StopReason : uint8_t { kLength, kStopId, kContext, kCallback };

@@ -15,19 +15,19 @@
 
 namespace vitrine {
 
-/// Narrows a capture or an edit. An empty list means all.
+/// Narrows a capture or an edit. An empty list means all. (The initialisers let `{.heads = {3}}` compile without warnings.)
 struct Where {
   /// Blocks; negative counts from the last.
-  std::vector<int> layers;
+  std::vector<int> layers = {};
   /// Token positions in the sequence, from 0. Negative counts from the end of the sequence as it is in that pass: in a
   /// generation, {-1} is the newest token of every step.
-  std::vector<int64_t> positions;
+  std::vector<int64_t> positions = {};
   /// Attention heads, for sites that have them.
-  std::vector<int> heads;
+  std::vector<int> heads = {};
   /// Indices along the site's last axis: MLP neurons, directions of the residual stream, vocabulary ids. Not for maps.
-  std::vector<int64_t> neurons;
+  std::vector<int64_t> neurons = {};
   /// Sequences of the batch.
-  std::vector<int> sequences;
+  std::vector<int> sequences = {};
 };
 
 /// What a callback edit sees: the selected part of one site for one sequence, as float32, free to be changed.
@@ -100,6 +100,10 @@ Edit project_out(const Tensor& direction);
 Edit replace_from(std::shared_ptr<const ActivationSource> run);
 /// Whatever `function` does to the values. It runs on the host, between two kernels.
 Edit callback(std::function<void(EditView&)> function);
+
+/// The sites of a model that a pattern (see Hooks) matches in the layers that `where` names, in the order of the pass.
+/// Throws Error (user) listing near names if there are none, and for a layer that is not there.
+std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config, const Where& where = {});
 
 /// What to capture and what to change in a pass. Patterns are globs over site names: `*` any characters, `?` one character,
 /// `{a,b}` alternatives, `{3..5}` a range of numbers: "blocks.*.hook_resid_post", "blocks.{0..3}.attn.hook_{q,k}".

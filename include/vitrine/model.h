@@ -24,7 +24,7 @@ struct ModelOptions {
   std::string device = "cpu";
   /// How weights are stored: f32, f16 or bf16; arithmetic accumulates in float32. Nothing: as the checkpoint stores them,
   /// which gives the same results as f32 to the bit, from fewer bytes.
-  std::optional<DType> dtype;
+  std::optional<DType> dtype = {};
   /// 0: as many as the process may run on. Results do not depend on it.
   int threads = 0;
   /// Bytes that weights, caches, activations and captures may use together; 0: what the device has free.
@@ -55,8 +55,8 @@ struct LogitStats {
 struct UnembedOptions {
   bool final_layernorm = true;   ///< whether rows go through ln_final first
   int top_k = 0;                 ///< the best tokens to keep of each row
-  std::vector<int32_t> targets;  ///< [rows] one id to look up in each row, or empty
-  std::vector<int32_t> watch;    ///< ids to look up in every row
+  std::vector<int32_t> targets = {};  ///< [rows] one id to look up in each row, or empty
+  std::vector<int32_t> watch = {};    ///< ids to look up in every row
 };
 
 /// A GPT-2 model, ready to run. Copies share the weights; const calls may be made from several threads at once.

@@ -95,6 +95,13 @@ static_assert(sites_are_in_order());
 
 constexpr const SiteInfo& site_info(Site site) { return kSites[static_cast<size_t>(site)]; }
 
+/// One site of one layer; `layer` is 0 for a site that has none.
+struct SiteRef {
+  Site site;
+  int layer;
+  std::string name;  ///< "blocks.3.hook_resid_post"
+};
+
 /// "blocks.3.hook_resid_post", or the plain name of a site that has no layer.
 std::string site_name(Site site, int layer);
 
