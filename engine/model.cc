@@ -86,7 +86,7 @@ void ModelState::require_memory(size_t bytes, const std::string& parts) const {
 }
 
 Model Model::load(const std::string& name_or_path, const ModelOptions& options) {
-  const std::filesystem::path path = resolve_model_path(name_or_path);
+  const std::filesystem::path path = resolve_model(name_or_path);
   const Checkpoint checkpoint = Checkpoint::open(path);
   CheckpointSource source(checkpoint);
   const auto state = make_state(checkpoint.config(), name_or_path, source, options.dtype.value_or(checkpoint.dominant_dtype()), options);

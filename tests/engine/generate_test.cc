@@ -1,0 +1,176 @@
+#include "vitrine/generate.h"
+
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "tests/support.h"
+#include "vitrine/vitrine.h"
+
+namespace vitrine {
+namespace {
+
+Config small_config() {
+  Config config;
+  config.layers = 2;
+  config.heads = 2;
+  config.width = 32;
+  config.inner = 64;
+  config.vocab = 61;
+  config.context = 24;
+  return config;
+}
+
+class Generate : public ::testing::Test {
+ protected:
+  std::vector<int32_t> continued(const std::vector<int32_t>& prompt, const GenerateOptions& options, const Hooks& hooks = {}) {
+    return generate(model_, {prompt}, options, hooks).sequences[0].ids;
+  }
+  /// Greedy choice by one full pass for each token: no cache, no generator.
+  std::vector<int32_t> recomputed(std::vector<int32_t> ids, int count, const Hooks& hooks = {}) {
+    const size_t prompt = ids.size();
+    for (int i = 0; i < count; ++i) {
+      const vitrine::Run run = model_.forward(ids, hooks);
+      const std::vector<float> last = run.logits().slice(static_cast<int64_t>(ids.size()) - 1).to_f32();
+      ids.push_back(static_cast<int32_t>(std::max_element(last.begin(), last.end()) - last.begin()));
+    }
+    return {ids.begin() + static_cast<int64_t>(prompt), ids.end()};
+  }
+  Model model_ = Model::random(small_config(), 5, {.threads = 1});
+  const std::vector<int32_t> prompt_ = {4, 8, 15, 16, 23, 42};
+};
+
+TEST_F(Generate, GreedyIsTheArgmaxOfFullPasses) {
+  EXPECT_EQ(continued(prompt_, {.max_new_tokens = 12}), recomputed(prompt_, 12));
+  EXPECT_EQ(continued({1}, {.max_new_tokens = 23}), recomputed({1}, 23));
+}
+
+TEST_F(Generate, EditsActOnPromptAndNewTokensAlike) {
+  const Hooks hooks = Hooks().edit("blocks.0.hook_mlp_out", zero()).edit("blocks.1.attn.hook_z", scale(-1), {.heads = {1}});
+  const std::vector<int32_t> edited = continued(prompt_, {.max_new_tokens = 10}, hooks);
+  EXPECT_EQ(edited, recomputed(prompt_, 10, hooks));
+  EXPECT_NE(edited, continued(prompt_, {.max_new_tokens = 10})) << "the edits should show";
+}
+
+TEST_F(Generate, ASequenceDrawsTheSameAloneAsInABatch) {
+  const Batch prompts = {prompt_, {1, 2}, {60}, {9, 9, 9, 9, 9, 9, 9, 9, 9}};
+  const GenerateOptions options{.max_new_tokens = 9, .sampling = {.temperature = 1.3f, .top_k = 20, .top_p = 0.9f, .seed = 99}};
+  const Generation together = generate(model_, prompts, options);
+  for (size_t s = 0; s < prompts.size(); ++s) EXPECT_EQ(together.sequences[s].ids, continued(prompts[s], options)) << s;
+}
+
+TEST_F(Generate, SeedsDecide) {
+  const GenerateOptions one{.max_new_tokens = 12, .sampling = {.temperature = 1.5f, .seed = 1}};
+  GenerateOptions two = one;
+  two.sampling.seed = 2;
+  EXPECT_EQ(continued(prompt_, one), continued(prompt_, one));
+  EXPECT_NE(continued(prompt_, one), continued(prompt_, two));
+  const GenerateOptions each{.max_new_tokens = 12, .sampling = {.temperature = 1.5f, .seeds = {2, 1}}};
+  const Generation both = generate(model_, {prompt_, prompt_}, each);
+  EXPECT_EQ(both.sequences[0].ids, continued(prompt_, two));
+  EXPECT_EQ(both.sequences[1].ids, continued(prompt_, one));
+}
+
+TEST_F(Generate, DrawsFollowTheSoftmax) {
+  // 4000 first tokens against the model's own probabilities: a chi-square over the tokens expected at least 5 times. Its
+  // mean is the degrees of freedom k and its standard deviation sqrt(2k); 5 of these are never passed by chance.
+  const std::vector<float> logits = model_.forward(prompt_).logits().slice(5).to_f32();
+  const float temperature = 2.0f;
+  double total = 0;
+  std::vector<double> p;
+  for (float logit : logits) p.push_back(std::exp(logit / temperature));
+  for (double x : p) total += x;
+  constexpr int kDraws = 4000;
+  GenerateOptions options{.max_new_tokens = 1, .sampling = {.temperature = temperature}};
+  for (uint64_t seed = 0; seed < kDraws; ++seed) options.sampling.seeds.push_back(seed);
+  std::map<int32_t, int> counts;
+  for (const auto& sequence : generate(model_, Batch(kDraws, prompt_), options).sequences) ++counts[sequence.ids[0]];
+  double chi = 0;
+  int cells = 0;
+  for (size_t id = 0; id < p.size(); ++id) {
+    const double expected = kDraws * p[id] / total;
+    if (expected < 5) continue;
+    chi += std::pow(counts[static_cast<int32_t>(id)] - expected, 2) / expected;
+    ++cells;
+  }
+  ASSERT_GE(cells, 10) << "the distribution is too peaked to test";
+  EXPECT_LE(chi, cells + 5 * std::sqrt(2.0 * cells));
+}
+
+TEST_F(Generate, CapturesCoverEveryPositionThatWasRead) {
+  const Hooks hooks = Hooks().capture("blocks.1.hook_resid_post").capture("blocks.0.attn.hook_pattern").capture("blocks.0.attn.hook_attn_scores", {}, DType::kF16).capture("blocks.1.mlp.hook_post", {.positions = {-1}});
+  const Batch prompts = {prompt_, {7, 7}};
+  const Generation generation = generate(model_, prompts, {.max_new_tokens = 6}, hooks);
+  for (size_t s = 0; s < prompts.size(); ++s) {
+    std::vector<int32_t> read = prompts[s];  // the last new token is chosen but never read
+    read.insert(read.end(), generation.sequences[s].ids.begin(), generation.sequences[s].ids.end() - 1);
+    const vitrine::Run whole = model_.forward(read, Hooks().capture("*"));
+    const int sequence = static_cast<int>(s);
+    for (const char* site : {"blocks.1.hook_resid_post", "blocks.0.attn.hook_pattern"}) {
+      const TensorView stepwise = generation.captures->view(site, sequence);
+      ASSERT_EQ(stepwise.shape(), whole[site].shape()) << site;
+      if (std::string(site).find("pattern") == std::string::npos) {
+        EXPECT_EQ(stepwise.to_f32(), whole[site].to_f32()) << site;
+      } else {
+        EXPECT_EQ(stepwise.to_f32(), whole[site].to_f32()) << site << ": unseen keys are 0";
+      }
+    }
+    EXPECT_EQ(generation.captures->view("blocks.0.attn.hook_attn_scores", sequence).to_f32().at(1), -std::numeric_limits<float>::infinity());
+    // {-1} is the newest token of every pass: the prompt's last, then each new one.
+    EXPECT_EQ(generation.captures->entry("blocks.1.mlp.hook_post").sequences[s].positions.size(), 6u);
+    EXPECT_EQ(generation.captures->entry("blocks.1.mlp.hook_post").sequences[s].positions[0], static_cast<int64_t>(prompts[s].size()) - 1);
+  }
+}
+
+TEST_F(Generate, EndsForTheReasonItGives) {
+  const std::vector<int32_t> greedy = continued(prompt_, {.max_new_tokens = 8});
+  const Generation at_length = generate(model_, {prompt_}, {.max_new_tokens = 8});
+  EXPECT_EQ(at_length.sequences[0].reason, StopReason::kLength);
+
+  const Generation at_stop = generate(model_, {prompt_}, {.max_new_tokens = 8, .stop_ids = {greedy[2]}});
+  EXPECT_EQ(at_stop.sequences[0].reason, StopReason::kStopId);
+  EXPECT_EQ(at_stop.sequences[0].ids.back(), greedy[2]);
+  EXPECT_LE(at_stop.sequences[0].ids.size(), 3u);
+
+  const Generation at_context = generate(model_, {prompt_}, {.max_new_tokens = 500});
+  EXPECT_EQ(at_context.sequences[0].reason, StopReason::kContext);
+  EXPECT_EQ(at_context.sequences[0].ids.size(), 24u - 6 + 1) << "the token after a full context is still chosen";
+
+  int seen = 0;
+  const Generation stopped = generate(model_, {prompt_}, {.max_new_tokens = 8, .on_token = [&](int, int32_t) { return ++seen < 3; }});
+  EXPECT_EQ(stopped.sequences[0].ids.size(), 3u);
+  EXPECT_EQ(stopped.sequences[0].reason, StopReason::kCallback);
+}
+
+TEST_F(Generate, NoNewTokensStillReadsThePrompt) {
+  const Generation generation = generate(model_, {prompt_}, {.max_new_tokens = 0}, Hooks().capture("hook_embed"));
+  EXPECT_TRUE(generation.sequences[0].ids.empty());
+  EXPECT_EQ(generation.captures->view("hook_embed").shape()[0], 6);
+}
+
+TEST_F(Generate, BadOptionsAreRefusedByName) {
+  EXPECT_USER_ERROR(generate(model_, {}, {}), "no prompts");
+  EXPECT_USER_ERROR(generate(model_, {{}}, {}), "sequence 0", "empty");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.max_new_tokens = -1}), "max_new_tokens -1");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.temperature = -1}}), "temperature -1");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.temperature = NAN}}), "temperature nan");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.top_k = -3}}), "top_k -3");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.top_p = 0}}), "top_p 0");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.seeds = {1, 2}}}), "2 seeds", "1 sequences");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.stop_ids = {61}}), "stop id 61", "0..60");
+  EXPECT_USER_ERROR(generate(model_, {std::vector<int32_t>(25, 1)}, {}), "25 tokens", "context holds 24");
+}
+
+TEST_F(Generate, ASessionCanBeCutBackAndContinued) {
+  Session session = model_.session(1, 10);
+  session.forward({prompt_});
+  session.truncate(0, 3);
+  EXPECT_EQ(session.length(0), 3);
+  const vitrine::Run after = session.forward({{50, 51}});
+  const vitrine::Run whole = model_.forward(std::vector<int32_t>{4, 8, 15, 50, 51});
+  EXPECT_EQ(after.logits().slice(1).to_f32(), whole.logits().slice(4).to_f32());
+  EXPECT_EQ(after.sequence(0).past, 3);
+}
+
+}  // namespace
+}  // namespace vitrine
