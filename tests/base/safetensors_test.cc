@@ -1,0 +1,190 @@
+#include "vitrine/safetensors.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/float_bits.h"
+#include "base/safetensors_header.h"
+#include "tests/base/test_files.h"
+
+namespace vitrine {
+namespace {
+
+using testing::as_bytes;
+using testing::error_of;
+using testing::read_bytes;
+using testing::says;
+using testing::TempFolder;
+
+std::string file_of(const std::string& header, size_t data_bytes, uint64_t claimed = UINT64_MAX) {
+  const uint64_t length = claimed == UINT64_MAX ? header.size() : claimed;
+  std::string file(8, '\0');
+  std::memcpy(file.data(), &length, 8);
+  return file + header + std::string(data_bytes, '\0');
+}
+
+std::string header_error(const std::string& header, size_t data_bytes) {
+  return error_of([&] { parse_safetensors_header(as_bytes(file_of(header, data_bytes)), "m.safetensors"); });
+}
+
+std::string braced(const std::string& text) { return fmt::format("{{{}}}", text); }
+
+std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
+  return fmt::format(R"("{}": {{"dtype": "{}", "shape": {}, "data_offsets": {}}})", name, dtype, shape, offsets);
+}
+
+TEST(SafetensorsHeader, ReadsWhatIsRight) {
+  const std::string text = braced(entry("b", "F32", "[2, 1]", "[4, 12]") + "," + entry("a", "U8", "[4]", "[0, 4]") + "," +
+                                  entry("empty", "F16", "[0, 3]", "[12, 12]") + "," + entry("scalar", "BF16", "[]", "[12, 14]") +
+                                  R"(,"__metadata__": {"format": "pt"})") + "   ";
+  const std::string file = file_of(text, 14);
+  const SafetensorsHeader header = parse_safetensors_header(as_bytes(file), "m");
+  ASSERT_EQ(header.entries.size(), 4u);
+  EXPECT_EQ(header.entries[0].name, "a");
+  EXPECT_EQ(header.entries[1].name, "b");
+  EXPECT_EQ(header.entries[1].begin, 8 + text.size() + 4);
+  EXPECT_EQ(header.entries[1].end, 8 + text.size() + 12);
+  EXPECT_EQ(header.entries[1].shape, (Shape{2, 1}));
+  EXPECT_EQ(header.entries[3].dtype, DType::kBF16);
+  EXPECT_EQ(header.metadata.at("format"), "pt");
+  EXPECT_EQ(header_error("{}", 0), "(no error)");
+}
+
+TEST(SafetensorsHeader, RefusesADamagedLength) {
+  const auto error = [](const std::string& bytes) {
+    return error_of([&] { parse_safetensors_header(as_bytes(bytes), "m.safetensors"); });
+  };
+  EXPECT_TRUE(says(error("abc"), "m.safetensors", "3 bytes are too few"));
+  EXPECT_TRUE(says(error(file_of("{}", 0, 3)), "header is 3 bytes, but only 2 follow", "cut short"));
+  EXPECT_TRUE(says(error(file_of("{}", 0, 100'000'001)), "100000001 bytes; at most 100000000"));
+  EXPECT_TRUE(says(error(file_of("{}", 0, UINT64_MAX - 1)), "at most 100000000"));
+  EXPECT_TRUE(says(error(file_of("[]", 0)), "does not begin with '{'"));
+  EXPECT_TRUE(says(error(file_of("", 0)), "does not begin with '{'"));
+  EXPECT_TRUE(says(error(file_of("{\"a\": ", 0)), "m.safetensors:1:7: not valid JSON"));
+}
+
+TEST(SafetensorsHeader, RefusesWrongTypes) {
+  EXPECT_TRUE(says(header_error(R"({"w": 3})", 0), "tensor 'w'", "is 3; wanted an object"));
+  EXPECT_TRUE(says(header_error(R"({"w": {"shape": [1], "data_offsets": [0, 4]}})", 4), "tensor 'w'", "has no dtype"));
+  EXPECT_TRUE(says(header_error(R"({"w": {"dtype": "F32", "data_offsets": [0, 4]}})", 4), "has no shape"));
+  EXPECT_TRUE(says(header_error(R"({"w": {"dtype": "F32", "shape": [1]}})", 4), "has no data_offsets"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F8_E4M3", "[4]", "[0, 4]")), 4), "tensor 'w'", "'F8_E4M3' is not known", "BF16"));
+  EXPECT_TRUE(says(header_error(R"({"w": {"dtype": 7, "shape": [1], "data_offsets": [0, 4]}})", 4), "dtype 7 is not known"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[-1]", "[0, 4]")), 4), "tensor 'w'", "shape holds -1"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1.5]", "[0, 4]")), 4), "shape holds 1.5"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "7", "[0, 4]")), 4), "shape is 7; wanted a list"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1,1,1,1,1]", "[0, 4]")), 4), "shape has 5 axes; at most 4"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1]", "[0, 4, 8]")), 8), "data_offsets is a list of 3 values"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1]", "[0, \"4\"]")), 4), "data_offsets holds '4'"));
+  EXPECT_TRUE(says(header_error(R"({"__metadata__": {"a": 1}})", 0), "__metadata__ 'a' is 1; wanted a string"));
+  EXPECT_TRUE(says(header_error(R"({"__metadata__": 1})", 0), "__metadata__ is 1"));
+  const std::string w = entry("w", "U8", "[1]", "[0, 1]");
+  EXPECT_TRUE(says(header_error(braced(w + "," + w), 1), "'w' stands twice"));
+}
+
+TEST(SafetensorsHeader, RefusesWrongOffsets) {
+  const auto one = [](const std::string& shape, const std::string& offsets, size_t bytes) {
+    return header_error(braced(entry("w", "F32", shape, offsets)), bytes);
+  };
+  EXPECT_TRUE(says(one("[2]", "[0, 8]", 4), "tensor 'w'", "[0, 8] are outside the 4 bytes", "cut short"));
+  EXPECT_TRUE(says(one("[2]", "[8, 0]", 8), "[8, 0] are outside"));
+  EXPECT_TRUE(says(one("[3]", "[0, 8]", 8), "f32 and shape [3] do not make the 8 bytes"));
+  EXPECT_TRUE(says(one("[4294967296, 4294967296]", "[0, 8]", 8), "tensor 'w'", "more elements than 64 bits count"));
+  EXPECT_TRUE(says(one("[4611686018427387904]", "[0, 0]", 0), "do not make the 0 bytes")) << "2^62 elements of 4 bytes overflow";
+  EXPECT_TRUE(says(one("[18446744073709551615]", "[0, 8]", 8), "more than 63 bits"));
+  EXPECT_TRUE(says(one("[1]", "[4, 8]", 8), "tensor 'w' begins at byte 4", "gap after the header", "wanted 0"));
+  EXPECT_TRUE(says(one("[1]", "[0, 4]", 7), "3 bytes after the last tensor belong to none"));
+  const auto two = [](const std::string& a, const std::string& b) {
+    return header_error(braced(entry("a", "U8", "[4]", a) + "," + entry("b", "U8", "[4]", b)), 10);
+  };
+  EXPECT_TRUE(says(two("[0, 4]", "[2, 6]"), "tensor 'b' begins at byte 2", "overlapping 'a'"));
+  EXPECT_TRUE(says(two("[0, 4]", "[0, 4]"), "overlapping"));
+  EXPECT_TRUE(says(two("[0, 4]", "[6, 10]"), "tensor 'b' begins at byte 6", "gap after 'a'"));
+}
+
+TEST(SafetensorsHeader, ForeignNamesStayOnOneLine) {
+  EXPECT_TRUE(says(header_error(R"({"a\n\u001b[31m": 3})", 0), R"('a\x0a\x1b[31m')"));
+}
+
+TEST(SafetensorsFile, WritesAndReadsBack) {
+  const TempFolder folder;
+  const std::vector<float> values = {1.5f, -2.0f, 0.25f, 3.0f, 4.0f, 5.0f};
+  const std::vector<uint16_t> halves = {f32_to_bf16(1.0f), f32_to_bf16(-3.0f), f32_to_bf16(0.5f)};
+  const uint8_t odd = 9;
+  // The byte before it puts `values` at an odd offset.
+  SafetensorsWriter::write(folder / "m", {{"odd", TensorView(&odd, DType::kU8, {1})},
+                                          {"values", TensorView(values.data(), DType::kF32, {2, 3})},
+                                          {"halves", TensorView(halves.data(), DType::kBF16, {3})}},
+                           {{"made by", "a test"}});
+  const SafetensorsFile file(folder / "m");
+  EXPECT_EQ(file.names(), (std::vector<std::string>{"odd", "values", "halves"}));
+  EXPECT_EQ(file.metadata().at("made by"), "a test");
+  for (int round = 0; round < 2; ++round) {
+    const TensorView back = file.tensor("values");
+    EXPECT_EQ(back.shape(), (Shape{2, 3}));
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(back.data()) % 4, 0u);
+    EXPECT_EQ(std::vector<float>(back.f32().begin(), back.f32().end()), values);
+    EXPECT_EQ(file.tensor("halves").to_f32(), (std::vector<float>{1.0f, -3.0f, 0.5f}));
+    file.release("values");
+    file.release("halves");
+  }
+  EXPECT_TRUE(says(error_of([&] { file.tensor("nope"); }), "has no tensor 'nope'"));
+}
+
+TEST(SafetensorsFile, ReadsWhatTheReferenceImplementationWrote) {
+  const SafetensorsFile file(VITRINE_SOURCE_DIR "/tests/engine/checkpoints/mixed/model.safetensors");
+  EXPECT_EQ(file.tensor("h.1.attn.bias").dtype(), DType::kBool);
+  EXPECT_EQ(file.tensor("h.1.attn.bias").shape(), (Shape{1, 1, 5, 5}));
+  EXPECT_EQ(file.tensor("transformer.h.0.attn.masked_bias").shape().rank(), 0);
+  EXPECT_EQ(file.tensor("transformer.h.0.attn.masked_bias").f32()[0], -1e4f);
+}
+
+TEST(SafetensorsWriter, StreamsAcrossTensors) {
+  const TempFolder folder;
+  SafetensorsWriter writer(folder / "m", {{"a", DType::kI32, {2}}, {"none", DType::kF32, {0}}, {"b", DType::kU8, {3}}});
+  writer.append(as_bytes(std::string_view("\1\0\0\0\2\0", 6)));
+  EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(nullptr, DType::kI32, {2})); }), "'a' is half written"));
+  writer.append(as_bytes(std::string_view("\0\0xy", 4)));
+  EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "is not complete", "1 declared bytes"));
+  EXPECT_TRUE(says(error_of([&] { writer.append(as_bytes("zz")); }), "2 bytes appended where 1 were declared"));
+  writer.append(as_bytes("z"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "m")) << "before finish() there is no file";
+  writer.finish();
+  const SafetensorsFile file(folder / "m");
+  EXPECT_EQ(std::memcmp(file.tensor("a").data(), "\1\0\0\0\2\0\0\0", 8), 0);
+  EXPECT_EQ(std::memcmp(file.tensor("b").data(), "xyz", 3), 0);
+}
+
+TEST(SafetensorsWriter, ChecksWhatItIsGiven) {
+  const TempFolder folder;
+  const auto declare = [&](const std::vector<SafetensorsWriter::Declaration>& all) {
+    return error_of([&] { SafetensorsWriter(folder / "m", all); });
+  };
+  EXPECT_TRUE(says(declare({{"a", DType::kF32, {1}}, {"a", DType::kF32, {1}}}), "'a' declared twice"));
+  EXPECT_TRUE(says(declare({{"", DType::kF32, {1}}}), "'' cannot be the name"));
+  EXPECT_TRUE(says(declare({{"__metadata__", DType::kF32, {1}}}), "cannot be the name"));
+  EXPECT_TRUE(says(declare({{"\xff", DType::kF32, {1}}}), "not UTF-8"));
+  EXPECT_TRUE(says(declare({{"w", DType::kF64, {int64_t{1} << 60, 4}}}), "'w'", "larger than any disk"));
+  const float value = 1;
+  SafetensorsWriter writer(folder / "m", {{"a", DType::kF32, {2}}});
+  EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(&value, DType::kF32, {1})); }), "'a' was declared f32 [2], appended f32 [1]"));
+  EXPECT_EQ(folder.count(), 1u) << "the temporary of the writer that lives";
+}
+
+TEST(SafetensorsWriter, SameInputSameBytes) {
+  const TempFolder folder;
+  const float value = 1;
+  for (const char* name : {"a", "b"}) {
+    SafetensorsWriter::write(folder / name, {{"w", TensorView(&value, DType::kF32, {1})}}, {{"z", "1"}, {"a", "2"}});
+  }
+  EXPECT_EQ(read_bytes(folder / "a"), read_bytes(folder / "b"));
+  EXPECT_EQ(read_bytes(folder / "a").substr(8, 47), R"({"__metadata__":{"a":"2","z":"1"},"w":{"dtype":)");
+}
+
+}  // namespace
+}  // namespace vitrine

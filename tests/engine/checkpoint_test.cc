@@ -1,0 +1,365 @@
+#include "engine/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/float_bits.h"
+#include "tests/base/test_files.h"
+#include "vitrine/safetensors.h"
+
+namespace vitrine {
+namespace {
+
+using testing::error_of;
+using testing::read_bytes;
+using testing::says;
+using testing::TempFolder;
+
+const std::string kGoldens = VITRINE_SOURCE_DIR "/tests/engine/checkpoints/";
+constexpr int64_t kWidth = 4, kInner = 6, kVocab = 7, kContext = 5;
+constexpr int kLayers = 2;
+
+// The element that tools/make_checkpoint_goldens.py put at row-major index k of tensor `name`.
+float golden(const std::string& name, int64_t k) {
+  int64_t seed = 0;
+  for (size_t i = 0; i < name.size(); ++i) seed += static_cast<int64_t>(i + 1) * static_cast<unsigned char>(name[i]);
+  return static_cast<float>((seed % 1009 + 37 * k) % 255 - 127) / 128.0f;
+}
+
+float element(const HostWeight& weight, int64_t in, int64_t out) {
+  const auto at = static_cast<size_t>(in * weight.in_stride + out * weight.out_stride);
+  if (weight.dtype == DType::kF32) return static_cast<const float*>(weight.data)[at];
+  const uint16_t bits = static_cast<const uint16_t*>(weight.data)[at];
+  return weight.dtype == DType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+// `table`: the file's layout is [out, in].
+void expect_matrix(const Checkpoint& checkpoint, const std::string& name, int64_t in, int64_t out, bool table = false) {
+  const HostWeight weight = checkpoint.weight(name);
+  ASSERT_EQ(weight.in, in) << name;
+  ASSERT_EQ(weight.out, out) << name;
+  for (int64_t i = 0; i < in; ++i) {
+    for (int64_t o = 0; o < out; ++o) {
+      ASSERT_EQ(element(weight, i, o), golden(name, table ? o * in + i : i * out + o)) << name << " " << i << " " << o;
+    }
+  }
+}
+
+void expect_vector(const Checkpoint& checkpoint, const std::string& name, int64_t size) {
+  const std::vector<float> values = checkpoint.vector(name);
+  ASSERT_EQ(static_cast<int64_t>(values.size()), size) << name;
+  for (int64_t k = 0; k < size; ++k) ASSERT_EQ(values[static_cast<size_t>(k)], golden(name, k)) << name << " " << k;
+}
+
+void expect_golden(const Checkpoint& checkpoint, int64_t inner = kInner) {
+  const Config& config = checkpoint.config();
+  EXPECT_EQ(config.layers, kLayers);
+  EXPECT_EQ(config.heads, 2);
+  EXPECT_EQ(config.width, kWidth);
+  EXPECT_EQ(config.inner, inner);
+  EXPECT_EQ(config.vocab, kVocab);
+  EXPECT_EQ(config.context, kContext);
+  expect_matrix(checkpoint, "wte.weight", kWidth, kVocab, true);
+  expect_matrix(checkpoint, "wpe.weight", kWidth, kContext, true);
+  for (int layer = 0; layer < kLayers; ++layer) {
+    const std::string h = "h." + std::to_string(layer) + ".";
+    expect_vector(checkpoint, h + "ln_1.weight", kWidth);
+    expect_vector(checkpoint, h + "ln_1.bias", kWidth);
+    expect_matrix(checkpoint, h + "attn.c_attn.weight", kWidth, 3 * kWidth);
+    expect_vector(checkpoint, h + "attn.c_attn.bias", 3 * kWidth);
+    expect_matrix(checkpoint, h + "attn.c_proj.weight", kWidth, kWidth);
+    expect_vector(checkpoint, h + "attn.c_proj.bias", kWidth);
+    expect_vector(checkpoint, h + "ln_2.weight", kWidth);
+    expect_vector(checkpoint, h + "ln_2.bias", kWidth);
+    expect_matrix(checkpoint, h + "mlp.c_fc.weight", kWidth, inner);
+    expect_vector(checkpoint, h + "mlp.c_fc.bias", inner);
+    expect_matrix(checkpoint, h + "mlp.c_proj.weight", inner, kWidth);
+    expect_vector(checkpoint, h + "mlp.c_proj.bias", kWidth);
+  }
+  expect_vector(checkpoint, "ln_f.weight", kWidth);
+  expect_vector(checkpoint, "ln_f.bias", kWidth);
+}
+
+class EveryForm : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EveryForm, HasTheSameWeights) {
+  const Checkpoint checkpoint = Checkpoint::open(kGoldens + GetParam());
+  EXPECT_TRUE(checkpoint.config().tied_unembedding);
+  EXPECT_FALSE(checkpoint.has("lm_head.weight"));
+  EXPECT_EQ(checkpoint.weight("lm_head.weight").data, checkpoint.weight("wte.weight").data);
+  expect_golden(checkpoint);
+  for (const char* name : {"wte.weight", "h.1.mlp.c_fc.weight", "h.0.ln_1.bias"}) checkpoint.release(name);
+  expect_golden(checkpoint);  // a released tensor can be read again
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, EveryForm,
+                         ::testing::Values("safetensors", "safetensors/model.safetensors", "odd_offset", "mixed", "sharded",
+                                           "sharded/model.safetensors.index.json", "torch", "torch/pytorch_model.bin", "torch_legacy",
+                                           "torch_sharded"),
+                         [](const auto& form) {
+                           std::string name = form.param;
+                           std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+                           return name;
+                         });
+
+TEST(Checkpoint, ReadsLlmcAndLeavesItsPaddingBehind) {
+  const Checkpoint full = Checkpoint::open(kGoldens + "llmc/version3.bin");
+  expect_golden(full, 4 * kWidth);
+  EXPECT_EQ(full.dominant_dtype(), DType::kF32);
+  EXPECT_EQ(full.config().activation, "gelu_new");
+  const Checkpoint half = Checkpoint::open(kGoldens + "llmc/version5.bin");
+  expect_golden(half, 4 * kWidth);
+  EXPECT_EQ(half.dominant_dtype(), DType::kBF16);
+}
+
+TEST(Checkpoint, HonoursASeparateUnembedding) {
+  const Checkpoint checkpoint = Checkpoint::open(kGoldens + "untied");
+  EXPECT_FALSE(checkpoint.config().tied_unembedding);
+  EXPECT_TRUE(checkpoint.has("lm_head.weight"));
+  expect_matrix(checkpoint, "lm_head.weight", kWidth, kVocab, true);
+  expect_golden(checkpoint);
+}
+
+TEST(Checkpoint, TellsWhatItDidNotUse) {
+  EXPECT_EQ(Checkpoint::open(kGoldens + "mixed").unused(), std::vector<std::string>{"score.weight"});
+  EXPECT_EQ(Checkpoint::open(kGoldens + "torch").unused(), std::vector<std::string>{"steps"});
+  EXPECT_EQ(Checkpoint::open(kGoldens + "safetensors").unused(), std::vector<std::string>{});
+}
+
+TEST(Checkpoint, CallsOnlyParametersByName) {
+  const Checkpoint checkpoint = Checkpoint::open(kGoldens + "safetensors");
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.2.attn.c_attn.weight"); }), "'h.2.attn.c_attn.weight'"));
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("ln_f.bias"); }), "is no matrix"));
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.vector("wte.weight"); }), "is no vector"));
+}
+
+// A copy of the safetensors golden whose tensors and configuration a test may change before it is opened.
+class Changed {
+ public:
+  Changed() {
+    const SafetensorsFile file(kGoldens + "safetensors/model.safetensors");
+    for (const std::string& name : file.names()) {
+      const TensorView view = file.tensor(name);
+      Tensor copy(view.dtype(), view.shape());
+      std::memcpy(copy.data(), view.data(), view.bytes());
+      tensors.emplace_back(name, copy);
+    }
+  }
+  Tensor& at(const std::string& name) {
+    for (auto& [own, tensor] : tensors) {
+      if (own == name) return tensor;
+    }
+    throw std::logic_error(name);
+  }
+  void remove(const std::string& name) {
+    std::erase_if(tensors, [&](const auto& entry) { return entry.first == name; });
+  }
+  Checkpoint open(const std::string& config_changes = "") const {
+    std::string config = read_bytes(kGoldens + "safetensors/config.json");
+    if (!config_changes.empty()) config = config.substr(0, config.rfind('}')) + "," + config_changes + "}";
+    folder.write("config.json", config);
+    std::vector<std::pair<std::string, TensorView>> views(tensors.begin(), tensors.end());
+    SafetensorsWriter::write(folder / "model.safetensors", views);
+    return Checkpoint::open(folder.path());
+  }
+  std::string error(const std::string& config_changes = "") const {
+    return error_of([&] { open(config_changes); });
+  }
+
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  TempFolder folder;
+};
+
+TEST(BadCheckpoint, MissingTensor) {
+  Changed changed;
+  EXPECT_EQ(changed.error(), "(no error)");
+  changed.remove("h.1.ln_2.bias");
+  EXPECT_TRUE(says(changed.error(), changed.folder.path().string(), "has no tensor 'h.1.ln_2.bias' (nor 'transformer.h.1.ln_2.bias')"));
+}
+
+TEST(BadCheckpoint, WrongShape) {
+  Changed changed;
+  changed.at("h.0.mlp.c_fc.weight") = Tensor(DType::kF32, {4, 5});
+  EXPECT_TRUE(says(changed.error(), "model.safetensors", "'h.0.mlp.c_fc.weight'", "has shape [4, 5]", "config.json wants [4, 6]"));
+  changed.at("h.0.mlp.c_fc.weight") = Tensor(DType::kF32, {6, 4});
+  EXPECT_TRUE(says(changed.error(), "has shape [6, 4]", "stored transposed"));
+}
+
+TEST(BadCheckpoint, WrongDtype) {
+  Changed changed;
+  changed.at("ln_f.bias") = Tensor(DType::kI64, {4});
+  EXPECT_TRUE(says(changed.error(), "'ln_f.bias'", "is i64; wanted f32, f16 or bf16"));
+}
+
+TEST(BadCheckpoint, NaN) {
+  Changed changed;
+  changed.at("h.1.mlp.c_proj.weight").f32()[9] = NAN;
+  changed.at("ln_f.bias").f32()[3] = INFINITY;
+  const Checkpoint checkpoint = changed.open();
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.1.mlp.c_proj.weight"); }), "'h.1.mlp.c_proj.weight'", "element [2, 1]",
+                   "NaN or infinite"));
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.vector("ln_f.bias"); }), "'ln_f.bias'", "element [3]"));
+}
+
+TEST(BadCheckpoint, NaNInATransposedView) {
+  const TempFolder folder;
+  std::string bytes = read_bytes(kGoldens + "llmc/version3.bin");
+  // Its first c_attn.weight, [3 D, D] there, follows wte (padded to 128 rows), wpe and two layers of ln_1.
+  const size_t weights = 1024 + 4 * (128 * 4 + 5 * 4 + 2 * 4 + 2 * 4);
+  const float nan = NAN;
+  std::memcpy(bytes.data() + weights + 4 * (7 * 4 + 2), &nan, 4);
+  const Checkpoint checkpoint = Checkpoint::open(folder.write("model.bin", bytes));
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.0.attn.c_attn.weight"); }), "'h.0.attn.c_attn.weight'", "element [2, 7]"));
+}
+
+TEST(BadCheckpoint, ConfigThatContradictsTheTensors) {
+  Changed changed;
+  EXPECT_TRUE(says(changed.error(R"("n_ctx": 5, "activation_function": "relu", "layer_norm_epsilon": 0.1)"), "(no error)"));
+  const std::string base = read_bytes(kGoldens + "safetensors/config.json");
+  const auto with = [&](const std::string& field, const std::string& value) {
+    std::string text = base;
+    const size_t at = text.find("\"" + field + "\"");
+    const size_t end = text.find_first_of(",\n", at);
+    text.replace(at, end - at, "\"" + field + "\": " + value);
+    changed.folder.write("config.json", text);
+    return error_of([&] { Checkpoint::open(changed.folder.path()); });
+  };
+  EXPECT_TRUE(says(with("n_layer", "3"), "has no tensor 'h.2.ln_1.weight'", "config.json calls for"));
+  EXPECT_TRUE(says(with("n_layer", "1"), "'h.1.", "belongs to layer 1", "n_layer = 1"));
+  EXPECT_TRUE(says(with("vocab_size", "8"), "'wte.weight'", "has shape [7, 4]", "wants [8, 4]"));
+  EXPECT_TRUE(says(with("n_positions", "6"), "'wpe.weight'", "has shape [5, 4]", "wants [6, 4]"));
+  EXPECT_TRUE(says(with("n_embd", "8"), "has shape [7, 4]", "wants [7, 8]"));
+  EXPECT_TRUE(says(with("n_inner", "null"), "mlp.c_fc.weight'", "has shape [4, 6]", "wants [4, 16]"));
+  EXPECT_TRUE(says(with("n_head", "3"), "n_embd is 4, which n_head = 3 does not divide"));
+}
+
+TEST(BadCheckpoint, UnembeddingThatContradictsTheConfig) {
+  Changed changed;
+  EXPECT_TRUE(says(changed.error(R"("tie_word_embeddings": false)"), "has no tensor 'lm_head.weight'", "tie_word_embeddings = false"));
+  Tensor head(DType::kF32, {kVocab, kWidth});
+  std::memcpy(head.data(), changed.at("wte.weight").data(), head.view().bytes());
+  changed.tensors.emplace_back("lm_head.weight", head);
+  EXPECT_TRUE(changed.open().config().tied_unembedding) << "equal bytes are tied, whatever the config says";
+  EXPECT_TRUE(changed.open(R"("tie_word_embeddings": false)").config().tied_unembedding);
+  head.f32()[27] += 1;
+  EXPECT_TRUE(says(changed.error(), "'lm_head.weight'", "differs from wte.weight", "tie_word_embeddings = true"));
+  EXPECT_FALSE(changed.open(R"("tie_word_embeddings": false)").config().tied_unembedding);
+}
+
+TEST(BadCheckpoint, OneTensorUnderTwoNames) {
+  Changed changed;
+  changed.tensors.emplace_back("transformer.wpe.weight", changed.at("wpe.weight"));
+  EXPECT_TRUE(says(changed.error(), "'wpe.weight'", "'transformer.wpe.weight'", "as well"));
+}
+
+TEST(BadCheckpoint, NothingThere) {
+  const TempFolder folder;
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "holds no checkpoint", "model.safetensors", "pytorch_model.bin"));
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder / "none"); }), "none: no such file"));
+  folder.write("model.safetensors", "x");
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "config.json: no such file"));
+  folder.write("config.json", "{}");
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "model.safetensors", "1 bytes are too few"));
+}
+
+// The sharded golden with its index replaced.
+std::string index_error(const std::string& index, const char* form = "sharded", const char* name = "model.safetensors.index.json") {
+  const TempFolder folder;
+  std::filesystem::copy(kGoldens + form, folder.path(), std::filesystem::copy_options::recursive);
+  folder.write(name, index);
+  return error_of([&] { Checkpoint::open(folder.path()); });
+}
+
+TEST(BadCheckpoint, Index) {
+  EXPECT_TRUE(says(index_error("{}"), "weight_map is missing"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": [1]})"), "weight_map is a list"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": 3}})"), "'w' is 3; wanted a file name"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "../../secret"}})"), "'../../secret'", "same folder"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": ".."}})"), "same folder"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "none.safetensors"}})"), "none.safetensors: no such file"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "model-00001-of-00002.safetensors"}})"), "has no tensor 'w'"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"transformer.wte.weight": "model-00001-of-00002.safetensors"}})"),
+                   "has no tensor 'wpe.weight'"));
+}
+
+TEST(BadCheckpoint, HostilePickles) {
+  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_system"); }), "hostile_system", "asks for 'posix.system'", "refused"));
+  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_eval"); }), "asks for '__builtin__.eval'", "refused"));
+  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_set"); }), "asks for '__builtin__.set'", "refused"));
+}
+
+std::string torch_error(const std::function<void(std::string&)>& change, const char* form = "torch") {
+  const TempFolder folder;
+  std::filesystem::copy(kGoldens + "torch/config.json", folder / "config.json");
+  std::string bytes = read_bytes(kGoldens + form + "/pytorch_model.bin");
+  change(bytes);
+  folder.write("pytorch_model.bin", bytes);
+  return error_of([&] { Checkpoint::open(folder.path()); });
+}
+
+void replace(std::string& bytes, const std::string& from, const std::string& to) {
+  const size_t at = bytes.find(from);
+  ASSERT_NE(at, std::string::npos) << from;
+  bytes.replace(at, from.size(), to);
+}
+
+TEST(BadCheckpoint, DamagedTorchFile) {
+  EXPECT_EQ(torch_error([](std::string&) {}), "(no error)");
+  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(b.size() / 2); }), "pytorch_model.bin", "damaged zip", "cut short"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "\x80\x02", "\x80\x04"); }), "protocol 4"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "FloatStorage", "FlootStorage"); }), "'torch.FlootStorage'", "refused"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "little", "BIGEND"); }), "byte order 'BIGEND'"));
+  // wte has 28 elements: K 28 in its storage; the pickle says so once before its sizes.
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1b"); }), "'", "outside its storage of 27 elements"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }), "its storage is 112 bytes; 29 elements of f32"));
+}
+
+TEST(BadCheckpoint, DamagedLegacyTorchFile) {
+  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(b.size() - 20); }, "torch_legacy"), "cut short in storage"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(100); }, "torch_legacy"), "pickle", "cut short"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { b[16] = 'x'; }, "torch_legacy"), "not one that torch.save wrote"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }, "torch_legacy"), "its storage is 112 bytes"));
+}
+
+TEST(BadCheckpoint, DamagedLlmcFile) {
+  const TempFolder folder;
+  const auto error = [&](const std::function<void(std::string&)>& change) {
+    std::string bytes = read_bytes(kGoldens + "llmc/version3.bin");
+    change(bytes);
+    return error_of([&] { Checkpoint::open(folder.write("model.bin", bytes)); });
+  };
+  const auto header = [&](size_t index, int32_t value) {
+    return error([=](std::string& bytes) { std::memcpy(bytes.data() + 4 * index, &value, 4); });
+  };
+  EXPECT_TRUE(says(error([](std::string& b) { b.resize(1000); }), "model.bin", "1000 bytes are too few"));
+  EXPECT_TRUE(says(error([](std::string& b) { b.resize(b.size() - 4); }), "is cut short"));
+  EXPECT_TRUE(says(error([](std::string& b) { b += "tail"; }), "4 bytes follow the last parameter"));
+  EXPECT_TRUE(says(header(1, 4), "version 4; wanted 3 (float32) or 5 (bfloat16)"));
+  EXPECT_TRUE(says(header(2, 0), "n_positions is 0"));
+  EXPECT_TRUE(says(header(4, -1), "n_layer is -1"));
+  EXPECT_TRUE(says(header(6, INT32_MAX), "n_embd is 2147483647"));
+  EXPECT_TRUE(says(header(5, 3), "n_head = 3 does not divide"));
+  EXPECT_TRUE(says(header(7, 6), "padded vocabulary 6"));
+  EXPECT_TRUE(says(header(7, INT32_MAX), "padded vocabulary 2147483647"));
+}
+
+TEST(Checkpoint, OpensThePublishedSmallModels) {
+  const std::string models = VITRINE_TEST_DATA "/models/";
+  if (!std::filesystem::exists(models)) GTEST_SKIP() << "no additional test data in " << models;
+  const Checkpoint sorter = Checkpoint::open(models + "gpt-nano-sort");
+  EXPECT_FALSE(sorter.config().tied_unembedding);
+  EXPECT_EQ(sorter.weight("lm_head.weight").out, 3);
+  EXPECT_EQ(sorter.unused(), std::vector<std::string>{});
+  const Checkpoint names = Checkpoint::open(models + "makemore-names");
+  EXPECT_EQ(names.config().layers, 4);
+  EXPECT_EQ(names.vector("ln_f.bias").size(), 64u);
+}
+
+}  // namespace
+}  // namespace vitrine

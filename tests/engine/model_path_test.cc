@@ -1,0 +1,113 @@
+#include "engine/model_path.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "tests/base/test_files.h"
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::error_of;
+using testing::says;
+using testing::TempFolder;
+
+// Each test has a home of its own, and none of the machine's settings.
+class ModelPath : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "VITRINE_DEMO_MODEL", "HOME"}) {
+      const char* value = std::getenv(name);
+      saved_[name] = value ? std::optional<std::string>(value) : std::nullopt;
+      unsetenv(name);
+    }
+    setenv("HOME", home_.path().c_str(), 1);
+  }
+  void TearDown() override {
+    for (const auto& [name, value] : saved_) value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
+  }
+
+  fs::path add_snapshot(const fs::path& cache, const std::string& repository, const std::string& revision, bool current = true) {
+    const fs::path folder = cache / ("models--" + repository);
+    fs::create_directories(folder / "snapshots" / revision);
+    fs::create_directories(folder / "refs");
+    if (current) std::ofstream(folder / "refs" / "main") << revision;
+    return folder / "snapshots" / revision;
+  }
+
+  TempFolder home_;
+  std::map<std::string, std::optional<std::string>> saved_;
+};
+
+TEST_F(ModelPath, TakesWhatExists) {
+  EXPECT_EQ(resolve_model(home_.path().string()), home_.path());
+  const fs::path file = home_.write("model.safetensors", "x");
+  EXPECT_EQ(resolve_model(file.string()), file);
+}
+
+TEST_F(ModelPath, FindsTheCacheByHuggingFacesRules) {
+  EXPECT_EQ(hub_cache(), home_ / ".cache/huggingface/hub");
+  setenv("XDG_CACHE_HOME", "/xdg", 1);
+  EXPECT_EQ(hub_cache(), "/xdg/huggingface/hub");
+  setenv("HF_HOME", "/home-of-hf", 1);
+  EXPECT_EQ(hub_cache(), "/home-of-hf/hub");
+  setenv("HUGGINGFACE_HUB_CACHE", "/old", 1);
+  EXPECT_EQ(hub_cache(), "/old");
+  setenv("HF_HUB_CACHE", "/cache", 1);
+  EXPECT_EQ(hub_cache(), "/cache");
+  setenv("HF_HUB_CACHE", "", 1);
+  EXPECT_EQ(hub_cache(), "/old") << "empty counts as unset";
+}
+
+TEST_F(ModelPath, TakesTheCurrentSnapshot) {
+  add_snapshot(hub_cache(), "gpt2", "aaa", false);
+  const fs::path current = add_snapshot(hub_cache(), "gpt2", "bbb");
+  EXPECT_EQ(resolve_model("gpt2"), current);
+  const fs::path only = add_snapshot(hub_cache(), "someone--thing", "ccc", false);
+  EXPECT_EQ(resolve_model("someone/thing"), only) << "without refs/main, the only snapshot";
+}
+
+TEST_F(ModelPath, OldAndNewNamesFindEachOther) {
+  const fs::path moved = add_snapshot(hub_cache(), "openai-community--gpt2", "aaa");
+  EXPECT_EQ(resolve_model("gpt2"), moved);
+  EXPECT_EQ(resolve_model("openai-community/gpt2"), moved);
+  const fs::path bare = add_snapshot(hub_cache(), "distilgpt2", "bbb");
+  EXPECT_EQ(resolve_model("distilbert/distilgpt2"), bare);
+  EXPECT_EQ(resolve_model("distilgpt2"), bare);
+}
+
+TEST_F(ModelPath, SaysWhereItLooked) {
+  EXPECT_TRUE(says(error_of([] { resolve_model("gpt2"); }), "model 'gpt2'", (hub_cache() / "models--gpt2").string(),
+                   (hub_cache() / "models--openai-community--gpt2").string()));
+  EXPECT_TRUE(says(error_of([] { resolve_model("a/b/c"); }), "'a/b/c'", "no such file or directory"));
+  EXPECT_TRUE(says(error_of([] { resolve_model("../up"); }), "'../up'", "no name of a model"));
+  EXPECT_TRUE(says(error_of([] { resolve_model(""); }), "model ''"));
+  EXPECT_TRUE(says(error_of([] { resolve_model("a\nb"); }), "'a\\x0ab'"));
+  // Two snapshots and nothing that says which is current.
+  add_snapshot(hub_cache(), "x", "aaa", false);
+  add_snapshot(hub_cache(), "x", "bbb", false);
+  EXPECT_TRUE(says(error_of([] { resolve_model("x"); }), "model 'x'"));
+}
+
+TEST_F(ModelPath, ReferencesCannotLeadOutOfTheCache) {
+  const fs::path folder = hub_cache() / "models--x";
+  fs::create_directories(folder / "snapshots");
+  fs::create_directories(folder / "refs");
+  std::ofstream(folder / "refs" / "main") << "../../../../..";
+  EXPECT_TRUE(says(error_of([] { resolve_model("x"); }), "model 'x'"));
+}
+
+TEST_F(ModelPath, DemoCanBeChosen) {
+  setenv("VITRINE_DEMO_MODEL", home_.path().c_str(), 1);
+  EXPECT_EQ(resolve_model("demo"), home_.path());
+  setenv("VITRINE_DEMO_MODEL", "/nowhere/demo", 1);
+  EXPECT_TRUE(says(error_of([] { resolve_model("demo"); }), "VITRINE_DEMO_MODEL is /nowhere/demo"));
+}
+
+}  // namespace
+}  // namespace vitrine
