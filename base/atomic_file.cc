@@ -32,6 +32,9 @@ bool is_users_fault(int error) {
   return error == ENOENT || error == EACCES || error == EPERM || error == ENOTDIR || error == EROFS || error == ENAMETOOLONG;
 }
 
+// There is another disk, or something to delete on this one.
+bool is_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
 }  // namespace
 
 AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes) : path_(real_target(std::move(path))) {
@@ -50,7 +53,7 @@ AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes) : path_(real_targ
   if (expected_bytes == 0) return;
   const int failed = fallocate(fd_, 0, 0, static_cast<off_t>(expected_bytes)) == 0 ? 0 : errno;
   // Some file systems cannot reserve, which is no reason to stop.
-  if (failed == ENOSPC || failed == EDQUOT || failed == EFBIG) fail("reserving", expected_bytes, failed);
+  if (is_full(failed)) fail("reserving", expected_bytes, failed);
 }
 
 AtomicFile::~AtomicFile() { discard(); }
@@ -66,8 +69,9 @@ void AtomicFile::discard() noexcept {
 void AtomicFile::fail(const char* doing, uint64_t wanted, int error) {
   const uint64_t before = written_;
   discard();
-  internal_error("{}: cannot be written: {} {} bytes after {}: {}; nothing was left behind", path_.string(), doing, wanted, before,
-                 std::strerror(error));
+  throw Error(is_full(error) ? Error::Kind::kUser : Error::Kind::kInternal,
+              fmt::format("{}: cannot be written: {} {} bytes after {}: {}; nothing was left behind", path_.string(), doing, wanted,
+                          before, std::strerror(error)));
 }
 
 void AtomicFile::append(std::span<const std::byte> bytes) {
@@ -79,6 +83,20 @@ void AtomicFile::append(std::span<const std::byte> bytes) {
       fail("writing", bytes.size(), errno);
     }
     written_ += static_cast<uint64_t>(count);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+}
+
+void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
+  if (fd_ < 0) internal_error("{}: written to after it was finished", path_.string());
+  while (!bytes.empty()) {
+    const ssize_t count = pwrite(fd_, bytes.data(), std::min<size_t>(bytes.size(), 1u << 30), static_cast<off_t>(offset));
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      fail("writing", bytes.size(), errno);
+    }
+    written_ += static_cast<uint64_t>(count);
+    offset += static_cast<uint64_t>(count);
     bytes = bytes.subspan(static_cast<size_t>(count));
   }
 }

@@ -153,20 +153,22 @@ std::pair<std::string_view, size_t> find_header(std::span<const std::byte> file,
 
 }  // namespace
 
+std::string npy_header(DType dtype, const Shape& shape) {
+  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", descr_of(dtype), shape_tuple(shape));
+  const size_t before = kMagic.size() + 4;  // magic, version, length
+  header.resize((before + header.size() + 1 + kAlignment - 1) / kAlignment * kAlignment - before - 1, ' ');
+  header += '\n';
+  const std::array<char, 4> version_and_length = {1, 0, static_cast<char>(header.size() & 0xff), static_cast<char>(header.size() >> 8)};
+  return std::string(kMagic) + std::string(version_and_length.data(), version_and_length.size()) + header;
+}
+
 DType write_npy(const std::filesystem::path& path, const TensorView& tensor) {
   if (tensor.dtype() == DType::kBF16) {
     const std::vector<float> wide = tensor.to_f32();
     return write_npy(path, TensorView(wide.data(), DType::kF32, tensor.shape()));
   }
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", descr_of(tensor.dtype()),
-                                   shape_tuple(tensor.shape()));
-  const size_t before = kMagic.size() + 4;  // magic, version, length
-  header.resize((before + header.size() + 1 + kAlignment - 1) / kAlignment * kAlignment - before - 1, ' ');
-  header += '\n';
-  const std::array<char, 4> version_and_length = {1, 0, static_cast<char>(header.size() & 0xff), static_cast<char>(header.size() >> 8)};
-  AtomicFile file(path, before + header.size() + tensor.bytes());
-  file.append(kMagic);
-  file.append(std::string_view(version_and_length.data(), version_and_length.size()));
+  const std::string header = npy_header(tensor.dtype(), tensor.shape());
+  AtomicFile file(path, header.size() + tensor.bytes());
   file.append(header);
   file.append(std::span(static_cast<const std::byte*>(tensor.data()), tensor.bytes()));
   file.commit();

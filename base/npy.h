@@ -14,6 +14,10 @@ namespace vitrine {
 /// which loses nothing. Returns the dtype that the file holds, so that a caller can say so.
 DType write_npy(const std::filesystem::path& path, const TensorView& tensor);
 
+/// What stands before the elements in a .npy file, for a file whose elements follow bit by bit. Throws Error (internal) for
+/// bfloat16.
+std::string npy_header(DType dtype, const Shape& shape);
+
 /// Reads a .npy of little-endian float32, float64, int32 or int64 in C order, of at most four axes. Throws Error (user)
 /// naming what was found and what is read.
 Tensor read_npy(const std::filesystem::path& path);

@@ -92,23 +92,29 @@ struct SafetensorsWriter::Impl {
     const uint64_t length = header.size();
     file.append(std::as_bytes(std::span(&length, 1)));
     file.append(header);
+    data_begin = file.bytes_written();
   }
 
   std::string name;
   AtomicFile file;
+  uint64_t data_begin = 0;
   size_t data_bytes_left;
   std::vector<Declaration> tensors;
+  std::vector<uint64_t> offsets;  // of each tensor in the data
   size_t next = 0;      // the tensor that the next byte belongs to
   size_t next_has = 0;  // bytes of it already written
+  bool any_put = false;
 };
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
                                      const std::map<std::string, std::string>& metadata) {
   std::unordered_set<std::string_view> seen;
+  std::vector<uint64_t> offsets;
   size_t bytes = 0;
   for (const Declaration& tensor : tensors) {
     if (!seen.insert(tensor.name).second) user_error("{}: tensor {} declared twice", path.string(), quote(tensor.name));
     size_t size = 0;
+    offsets.push_back(bytes);
     if (__builtin_mul_overflow(static_cast<size_t>(tensor.shape.elements()), dtype_size(tensor.dtype), &size) ||
         __builtin_add_overflow(bytes, size, &bytes) || bytes > size_t{1} << 62) {
       user_error("{}: tensor {} {} makes the file larger than any disk", path.string(), quote(tensor.name), tensor.shape.to_string());
@@ -116,6 +122,7 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vec
   }
   impl_ = std::make_unique<Impl>(path, header_text(path.string(), tensors, metadata), bytes);
   impl_->tensors = std::move(tensors);
+  impl_->offsets = std::move(offsets);
 }
 
 SafetensorsWriter::~SafetensorsWriter() = default;
@@ -145,9 +152,22 @@ void SafetensorsWriter::append(const TensorView& tensor) {
   append(std::span(static_cast<const std::byte*>(tensor.data()), tensor.bytes()));
 }
 
+void SafetensorsWriter::put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) {
+  Impl& w = *impl_;
+  if (tensor >= w.tensors.size()) user_error("{}: tensor {} was not declared; there are {}", w.name, tensor, w.tensors.size());
+  const size_t size = declared_bytes(w.tensors[tensor]);
+  if (offset > size || bytes.size() > size - offset || bytes.size() > w.data_bytes_left) {
+    user_error("{}: {} bytes at {} do not fit into the {} of tensor {}", w.name, bytes.size(), offset, size, quote(w.tensors[tensor].name));
+  }
+  w.file.write_at(w.data_begin + w.offsets[tensor] + offset, bytes);
+  w.data_bytes_left -= bytes.size();
+  w.any_put = true;
+}
+
 void SafetensorsWriter::finish() {
   Impl& w = *impl_;
   if (w.data_bytes_left != 0) {
+    if (w.any_put) user_error("{}: is not complete: {} declared bytes were not put", w.name, w.data_bytes_left);
     user_error("{}: tensor {} is not complete: {} declared bytes were not appended", w.name, quote(w.tensors[w.next].name),
                w.data_bytes_left);
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -51,8 +52,8 @@ class SafetensorsWriter {
     Shape shape;
   };
 
-  /// Throws Error: (user) for a name that is empty, repeated, reserved or not UTF-8; (internal) if the file cannot be made or
-  /// the disk has not the room.
+  /// Throws Error (user) for a name that is empty, repeated, reserved or not UTF-8, for a path that cannot be written, and for
+  /// a disk that has not the room.
   SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
                     const std::map<std::string, std::string>& metadata = {});
   ~SafetensorsWriter();
@@ -63,7 +64,10 @@ class SafetensorsWriter {
   void append(std::span<const std::byte> bytes);
   /// The next whole tensor. Throws Error (user) if it is not of the dtype and shape declared next.
   void append(const TensorView& tensor);
-  /// Makes the file appear. Throws Error (user) if fewer bytes were appended than declared.
+  /// Bytes of a tensor, by its place in the declarations and theirs in it: for data that come in another order than the file's.
+  /// Takes the place of append(). Each byte is to be put once. Throws Error (user) for bytes outside the tensor.
+  void put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes);
+  /// Makes the file appear. Throws Error (user) if fewer bytes were given than declared.
   void finish();
 
   /// Declares and writes all at once.

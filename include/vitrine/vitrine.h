@@ -9,14 +9,20 @@
 //   generate.h   continue a text, with captures and edits on
 //   tokenizer.h  text <-> ids
 //   tensor.h     what activations come as
+//   lens.h       what the model would say after each layer
+//   score.h      how well it predicts a text, token by token
+//   capture_file.h  captures on disk
 //   error.h      the one exception
 
+#include "vitrine/capture_file.h"
 #include "vitrine/captures.h"
 #include "vitrine/error.h"
 #include "vitrine/generate.h"
 #include "vitrine/hooks.h"
+#include "vitrine/lens.h"
 #include "vitrine/model.h"
 #include "vitrine/run.h"
+#include "vitrine/score.h"
 #include "vitrine/sites.h"
 #include "vitrine/tensor.h"
 #include "vitrine/tokenizer.h"
