@@ -49,7 +49,8 @@ class AddedTokens {
     size_t next_first_byte(std::string_view text, size_t from) const;
   };
 
-  static void run(const Pass& pass, std::string_view text, Segment within, Tokenizer::Special special, std::vector<Segment>& out);
+  static void run(const Pass& pass, std::string_view text, Segment within, Tokenizer::Special special,
+                  std::vector<Segment>& out);
 
   std::vector<AddedToken> tokens_;
   std::array<Pass, 2> passes_;

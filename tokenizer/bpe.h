@@ -16,9 +16,9 @@ namespace vitrine {
 
 /// What the files of a byte-level BPE say, checked: every id below is an index of `tokens`.
 struct BpeSpec {
-  std::vector<std::string> tokens;          ///< the bytes of each token, by id
-  std::vector<bool> mergeable;              ///< false: no text becomes it by merging (added, or not spelled in bytes)
-  std::array<int32_t, 256> byte_ids{};      ///< the tokens of the single bytes; -1: there is none
+  std::vector<std::string> tokens;      ///< the bytes of each token, by id
+  std::vector<bool> mergeable;          ///< false: no text becomes it by merging (added, or not spelled in bytes)
+  std::array<int32_t, 256> byte_ids{};  ///< the tokens of the single bytes; -1: there is none
   std::vector<MergeRule> merges;
   std::vector<AddedToken> added;
   bool add_prefix_space = false;  ///< text (between added tokens) that does not begin with a space gets one

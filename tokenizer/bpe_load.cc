@@ -33,7 +33,8 @@ bool has_type(const Json& part, std::string_view type) {
 void check_model(const JsonFields& model) {
   const auto type = model.text("type").value_or("BPE");  // old files do not say
   if (type != "BPE") model.refuse("type", "only byte-level BPE is read: use the model's SentencePiece file, if it has one");
-  if (const Json* dropout = model.find("dropout"); dropout && *dropout != 0) model.refuse("dropout", "dropout is for training; set it to null");
+  if (const Json* dropout = model.find("dropout"); dropout && *dropout != 0)
+    model.refuse("dropout", "dropout is for training; set it to null");
   if (model.boolean("byte_fallback").value_or(false)) {
     model.refuse("byte_fallback", "only byte-level BPE is read: use the model's SentencePiece file, if it has one");
   }
@@ -50,13 +51,15 @@ void read_pre_tokenizer(const JsonFields& root, const std::string& file, BpeSpec
   }
   const std::string where = file + ": pre_tokenizer";
   const JsonFields fields(*part, where);
-  spec.add_prefix_space = fields.boolean("add_prefix_space").value_or(true);  // as tokenizers has it for a file that does not say
+  spec.add_prefix_space =
+      fields.boolean("add_prefix_space").value_or(true);  // as tokenizers has it for a file that does not say
   spec.split_words = fields.boolean("use_regex").value_or(true);
 }
 
 void check_other_parts(const JsonFields& root, const std::string& file) {
   if (const Json* normalizer = root.find("normalizer")) {
-    user_error("{}: normalizer is {}; byte-level BPE with a normalizer is not read: it must be null", file, kind_of(*normalizer));
+    user_error("{}: normalizer is {}; byte-level BPE with a normalizer is not read: it must be null", file,
+               kind_of(*normalizer));
   }
   if (const Json* decoder = root.find("decoder"); decoder && !has_type(*decoder, "ByteLevel")) {
     user_error("{}: decoder is {}; only \"ByteLevel\" is read", file, kind_of(*decoder));
@@ -74,8 +77,9 @@ AddedToken read_added_token(const Json& entry, const std::string& where) {
   token.rstrip = fields.boolean("rstrip").value_or(false);
   token.normalized = fields.boolean("normalized").value_or(!token.special);
   if (fields.boolean("single_word").value_or(false)) {
-    fields.refuse("single_word", fmt::format("{} would be found only as a word of its own, which is not supported: set it to false",
-                                             quote(token.content)));
+    fields.refuse("single_word",
+                  fmt::format("{} would be found only as a word of its own, which is not supported: set it to false",
+                              quote(token.content)));
   }
   return token;
 }
@@ -93,15 +97,16 @@ void read_added_tokens(const JsonFields& root, const std::string& file, Vocabula
     vocabulary.add(std::move(token), where);
   }
   if (!takes_space_after.empty() && !begins_with.empty()) {
-    user_error("{}: added token {} takes white space after it (rstrip) with which added token {} begins; set rstrip to false", file,
-               quote(takes_space_after), quote(begins_with));
+    user_error("{}: added token {} takes white space after it (rstrip) with which added token {} begins; set rstrip to false",
+               file, quote(takes_space_after), quote(begins_with));
   }
 }
 
 // The two halves of "a b".
 std::pair<std::string_view, std::string_view> halves(std::string_view line, const std::string& file, size_t number) {
   const size_t space = line.find(' ');
-  if (space == std::string_view::npos || space == 0 || space + 1 == line.size() || line.find(' ', space + 1) != std::string_view::npos) {
+  if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
+      line.find(' ', space + 1) != std::string_view::npos) {
     user_error("{}: merge {} is {}; wanted two tokens with one space between them", file, number, quote(line));
   }
   return {line.substr(0, space), line.substr(space + 1)};

@@ -51,8 +51,8 @@ void check_added_tokens(const fs::path& path, const Tokenizer& tokenizer) {
     const bool known = id.is_number_unsigned() && id.get<uint64_t>() < static_cast<uint64_t>(tokenizer.vocab_size()) &&
                        tokenizer.token_bytes(id.get<int32_t>()) == name;
     if (!known) {
-      user_error("{}: adds token {} with id {}, which is read only from a tokenizer.json; save the tokenizer as one", path.string(),
-                 describe_json(name), describe_json(id));
+      user_error("{}: adds token {} with id {}, which is read only from a tokenizer.json; save the tokenizer as one",
+                 path.string(), describe_json(name), describe_json(id));
     }
   }
 }
@@ -61,7 +61,8 @@ Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_
   if (!present(vocab_path)) user_error("{}: no such file; merges.txt needs its vocab.json beside it", vocab_path.string());
   if (!present(merges_path)) user_error("{}: no such file; vocab.json needs its merges.txt beside it", merges_path.string());
   const Contents vocab(vocab_path), merges(merges_path);
-  const auto tokenizer = std::make_shared<BpeTokenizer>(parse_vocab_and_merges(vocab.text(), vocab.name(), merges.text(), merges.name()));
+  const auto tokenizer =
+      std::make_shared<BpeTokenizer>(parse_vocab_and_merges(vocab.text(), vocab.name(), merges.text(), merges.name()));
   check_added_tokens(vocab_path.parent_path() / "added_tokens.json", *tokenizer);
   return tokenizer;
 }
@@ -73,18 +74,21 @@ Loaded load_sentencepiece(const fs::path& path) {
 
 Loaded load_directory(const fs::path& path) {
   if (present(path / "tokenizer.json")) return load_tokenizer_json(path / "tokenizer.json");
-  if (present(path / "vocab.json") || present(path / "merges.txt")) return load_vocab_and_merges(path / "vocab.json", path / "merges.txt");
+  if (present(path / "vocab.json") || present(path / "merges.txt"))
+    return load_vocab_and_merges(path / "vocab.json", path / "merges.txt");
   for (const char* name : {"tokenizer.model", "spiece.model"}) {
     if (present(path / name)) return load_sentencepiece(path / name);
   }
-  user_error("{}: no tokenizer here; looked for tokenizer.json, vocab.json with merges.txt, tokenizer.model and spiece.model", path.string());
+  user_error("{}: no tokenizer here; looked for tokenizer.json, vocab.json with merges.txt, tokenizer.model and spiece.model",
+             path.string());
 }
 
 }  // namespace
 
 Loaded Tokenizer::load(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) user_error("{}: no such file or directory; name a tokenizer file or a model's directory", path.string());
+  if (!fs::exists(path, ignored))
+    user_error("{}: no such file or directory; name a tokenizer file or a model's directory", path.string());
   if (fs::is_directory(path, ignored)) return load_directory(path);
   const fs::path name = path.filename();
   if (name == "vocab.json") return load_vocab_and_merges(path, path.parent_path() / "merges.txt");

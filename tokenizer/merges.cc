@@ -13,7 +13,9 @@ namespace {
 // Up to this many bytes, looking through all pairs for the best one is faster than a heap.
 constexpr size_t kShortWord = 48;
 
-uint64_t pair_key(int32_t left, int32_t right) { return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right); }
+uint64_t pair_key(int32_t left, int32_t right) {
+  return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+}
 
 size_t slot_of(uint64_t pair, int shift) { return (pair * 0x9E3779B97F4A7C15u ^ pair >> 32) * 0xD6E8FEB86659FD93u >> shift; }
 
@@ -76,7 +78,8 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
 void MergeTable::merge_long(std::string_view word, Scratch& scratch, std::vector<int32_t>& out) const {
   constexpr uint32_t kNone = UINT32_MAX;
   constexpr int32_t kMerged = -1;
-  if (word.size() >= kNone) user_error("one word of {} bytes; at most {} can be encoded: split the text", word.size(), kNone - 1);
+  if (word.size() >= kNone)
+    user_error("one word of {} bytes; at most {} can be encoded: split the text", word.size(), kNone - 1);
   const auto count = static_cast<uint32_t>(word.size());
   auto& symbols = scratch.symbols;
   auto& heap = scratch.heap;

@@ -30,7 +30,9 @@ class SentencePieceTokenizer : public Tokenizer {
   std::optional<int32_t> find_special(std::string_view name) const override;
   std::optional<int32_t> end_of_text() const override;
   int32_t vocab_size() const override { return processor_->GetPieceSize(); }
-  std::string description() const override { return fmt::format("SentencePiece {}, {} tokens", facts_.algorithm, vocab_size()); }
+  std::string description() const override {
+    return fmt::format("SentencePiece {}, {} tokens", facts_.algorithm, vocab_size());
+  }
 
  protected:
   void append_text(int32_t id, bool& at_start, std::string& out) const override;

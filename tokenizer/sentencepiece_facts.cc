@@ -26,19 +26,28 @@ class Message {
     const uint64_t tag = varint();
     Field field{tag >> 3, 0, {}};
     switch (tag & 7) {
-      case 0: field.value = varint(); break;
-      case 1: take(8); break;
-      case 2: field.bytes = take(varint()); break;
-      case 5: take(4); break;
-      default: broken();
+      case 0:
+        field.value = varint();
+        break;
+      case 1:
+        take(8);
+        break;
+      case 2:
+        field.bytes = take(varint());
+        break;
+      case 5:
+        take(4);
+        break;
+      default:
+        broken();
     }
     return field;
   }
 
  private:
   [[noreturn]] void broken() const {
-    user_error("{}: not a SentencePiece model, or cut short ({} bytes from the end of a part make no sense); fetch it again", file_,
-               rest_.size());
+    user_error("{}: not a SentencePiece model, or cut short ({} bytes from the end of a part make no sense); fetch it again",
+               file_, rest_.size());
   }
 
   uint64_t varint() {
@@ -132,11 +141,20 @@ SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::s
   while (const auto field = top.next()) {
     const Message part(field->bytes, file);
     switch (field->number) {
-      case 1: check_piece(part, pieces++, file); break;
-      case 2: read_trainer(part, file, facts); break;
-      case 3: read_normalizer(part, file, facts); break;
-      case 5: refuse_denormalizer(part, file); break;
-      default: break;
+      case 1:
+        check_piece(part, pieces++, file);
+        break;
+      case 2:
+        read_trainer(part, file, facts);
+        break;
+      case 3:
+        read_normalizer(part, file, facts);
+        break;
+      case 5:
+        refuse_denormalizer(part, file);
+        break;
+      default:
+        break;
     }
   }
   if (pieces == 0) user_error("{}: not a SentencePiece model: it has no pieces", file);

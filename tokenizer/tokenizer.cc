@@ -13,22 +13,27 @@ namespace {
 // Characters that a terminal obeys, or that cannot be seen.
 bool needs_escape(char32_t c) {
   const auto in = [c](char32_t low, char32_t high) { return c >= low && c <= high; };
-  return c < 0x20 || in(0x7F, 0x9F) || c == 0xAD || in(0x200B, 0x200F) || in(0x2028, 0x202E) || in(0x2060, 0x206F) || c == 0xFEFF ||
-         (c != ' ' && char_class(c) == CharClass::kSpace);
+  return c < 0x20 || in(0x7F, 0x9F) || c == 0xAD || in(0x200B, 0x200F) || in(0x2028, 0x202E) || in(0x2060, 0x206F) ||
+         c == 0xFEFF || (c != ' ' && char_class(c) == CharClass::kSpace);
 }
 
 std::string escape(char32_t c) {
   switch (c) {
-    case '\n': return "\\n";
-    case '\r': return "\\r";
-    case '\t': return "\\t";
-    default: return fmt::format("\\u{{{:x}}}", static_cast<uint32_t>(c));
+    case '\n':
+      return "\\n";
+    case '\r':
+      return "\\r";
+    case '\t':
+      return "\\t";
+    default:
+      return fmt::format("\\u{{{:x}}}", static_cast<uint32_t>(c));
   }
 }
 
 std::string shown(std::string_view text) {
   constexpr size_t kShown = 60;
-  return text.size() <= kShown ? fmt::format("\"{}\"", printable(text)) : fmt::format("\"{}\"...", printable(text.substr(0, kShown)));
+  return text.size() <= kShown ? fmt::format("\"{}\"", printable(text))
+                               : fmt::format("\"{}\"...", printable(text.substr(0, kShown)));
 }
 
 }  // namespace

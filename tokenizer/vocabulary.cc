@@ -12,7 +12,8 @@
 namespace vitrine {
 
 VocabularyBuilder::VocabularyBuilder(const Json& json, std::string what) : what_(std::move(what)) {
-  if (!json.is_object() || json.empty()) user_error("{}: is {}; wanted an object of token names and ids", what_, describe_json(json));
+  if (!json.is_object() || json.empty())
+    user_error("{}: is {}; wanted an object of token names and ids", what_, describe_json(json));
   ids_.reserve(json.size());
   for (const auto& [name, id] : json.items()) {
     const bool whole = id.is_number_unsigned() && id.get<uint64_t>() <= uint64_t{std::numeric_limits<int32_t>::max()};
@@ -25,7 +26,8 @@ void VocabularyBuilder::add(AddedToken token, const std::string& what) {
   if (token.content.empty()) user_error("{}: the content is empty; remove this token", what);
   const auto [found, is_new] = ids_.emplace(token.content, token.id);
   if (!is_new && found->second != token.id) {
-    user_error("{}: {} has id {} here and {} in {}; give it one id", what, quote(token.content), token.id, found->second, what_);
+    user_error("{}: {} has id {} here and {} in {}; give it one id", what, quote(token.content), token.id, found->second,
+               what_);
   }
   if (!added_.insert(token.content).second) user_error("{}: {} is added twice; remove one", what, quote(token.content));
   spec_.added.push_back(std::move(token));
@@ -39,8 +41,8 @@ int32_t VocabularyBuilder::find(const std::string& name) const {
 int32_t VocabularyBuilder::find_for_merge(const std::string& name, const std::string& file, size_t number) const {
   const int32_t id = find(name);
   if (id < 0) {
-    user_error("{}: merge {} needs the token {}, which {} does not have; the files must be of one tokenizer, and whole", file, number,
-               quote(name), what_);
+    user_error("{}: merge {} needs the token {}, which {} does not have; the files must be of one tokenizer, and whole", file,
+               number, quote(name), what_);
   }
   return id;
 }
@@ -53,7 +55,8 @@ void VocabularyBuilder::merge(std::string_view left, std::string_view right, con
   const int32_t product = find_for_merge(name, file, number);
   const uint64_t pair = uint64_t{static_cast<uint32_t>(left_id)} << 32 | static_cast<uint32_t>(right_id);
   if (const auto [earlier, is_new] = merge_numbers_.emplace(pair, number); !is_new) {
-    user_error("{}: merge {} is the same as merge {} ({} {}); remove one", file, number, earlier->second, quote(left), quote(right));
+    user_error("{}: merge {} is the same as merge {} ({} {}); remove one", file, number, earlier->second, quote(left),
+               quote(right));
   }
   spec_.merges.push_back({left_id, right_id, product});
 }
@@ -63,8 +66,8 @@ BpeSpec VocabularyBuilder::build() {
   std::vector<const std::string*> names(ids_.size());
   for (const auto& [name, id] : ids_) {
     if (id < 0 || id >= count) {
-      user_error("{}: the id of {} is {}, and there are {} tokens; ids must be 0 to {} without gaps", what_, quote(name), id, count,
-                 count - 1);
+      user_error("{}: the id of {} is {}, and there are {} tokens; ids must be 0 to {} without gaps", what_, quote(name), id,
+                 count, count - 1);
     }
     auto& holder = names[static_cast<size_t>(id)];
     if (holder) {

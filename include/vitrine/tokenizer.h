@@ -40,7 +40,8 @@ class Tokenizer {
   virtual std::vector<int32_t> encode(std::string_view text, Special special = Special::kText) const = 0;
   /// As encode, with the text span of each token. Spans are ascending and cover the text; a token that holds part of a
   /// multi-byte character has a span inside it. SentencePiece: white space that the model drops belongs to the token
-  /// after it, or at the end to the last one (if nothing else is there, no token has it); of the bytes of one character the last has the span, the others an empty one.
+  /// after it, or at the end to the last one (if nothing else is there, no token has it); of the bytes of one character the
+  /// last has the span, the others an empty one.
   virtual std::vector<Piece> encode_with_spans(std::string_view text, Special special = Special::kText) const = 0;
 
   /// The bytes that the ids stand for, special tokens spelled out. Throws Error (user) for an id outside the vocabulary.
