@@ -69,15 +69,19 @@ def train_tokenizer(documents: list[str], vocab_size: int, seed: int) -> Tokeniz
     return tokenizer
 
 
+def encode(tokenizer: Tokenizer, documents: list[str]) -> np.ndarray:
+    """All the documents' tokens in a row, each document closed by the end-of-text token."""
+    end = tokenizer.token_to_id(END)
+    return np.concatenate([np.array([*e.ids, end], dtype=np.int32) for e in tokenizer.encode_batch(documents)])
+
+
 class Rows:
     """Training rows. Each step's rows depend on the seed and the step alone, so that a run that was
     stopped goes on with the data it would have seen."""
 
-    def __init__(self, tokenizer: Tokenizer, documents: list[str], length: int, seed: int) -> None:
-        self.tokenizer, self.length, self.seed = tokenizer, length, seed
+    def __init__(self, tokenizer: Tokenizer, prose: np.ndarray, length: int, seed: int) -> None:
+        self.tokenizer, self.prose, self.length, self.seed = tokenizer, prose, length, seed
         self.end = tokenizer.token_to_id(END)
-        streams = [e.ids + [self.end] for e in tokenizer.encode_batch(documents)]
-        self.prose = np.concatenate([np.array(s, dtype=np.int32) for s in streams])
         # Where a document or a paragraph begins; GPT-2's splitting makes two tokens of an empty line.
         newline = self.prose == tokenizer.encode("\n").ids[0]
         begins = np.flatnonzero((self.prose[1:] == self.end) | (newline[1:] & newline[:-1])) + 2

@@ -182,7 +182,7 @@ FAMILIES: dict[str, Callable[..., Sample]] = {
 }
 # Copying and counting sentences are long, so that they need a smaller share of the sentences.
 WEIGHTS: dict[str, float] = {
-    "airports": 5, "capitals": 4, "professions": 5, "agreement": 7, "counting": 1.5, "copying": 1.5,
+    "airports": 6, "capitals": 6, "professions": 5, "agreement": 5, "counting": 1.5, "copying": 1.5,
 }
 
 

@@ -11,9 +11,16 @@ changed when a run is taken up again.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import time
 from pathlib import Path
 
+# Threads that spin while they wait take the time of those that work, on a machine that is shared.
+# OpenMP reads this once, when torch loads it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
@@ -38,24 +45,26 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--tokens-per-step", type=int, default=6144)
-    parser.add_argument("--synthetic", type=float, default=0.4, help="share of synthetic tokens")
+    parser.add_argument("--tokens-per-step", type=int, default=3072)
+    parser.add_argument("--synthetic", type=float, default=0.6, help="share of synthetic tokens")
     parser.add_argument("--lr", type=float, default=3e-3, help="peak rate of the embeddings, biases and norms")
     parser.add_argument("--matrix-lr", type=float, default=0.02, help="peak rate of the blocks' matrices")
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--decay", type=float, default=0.6, help="last share of the run, in which the rate falls to 0")
     parser.add_argument("--export-only", action="store_true", help="write the last checkpoint's model and stop")
-    parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
+    parser.add_argument("--save-every", type=float, default=120.0, help="seconds between checkpoints")
     return parser.parse_args()
 
 
 def load_rows(args: argparse.Namespace, config: Config) -> demo_data.Rows:
-    """The training rows; the tokenizer is trained once and kept."""
-    documents, _ = demo_data.prose(args.corpus)
-    path = args.work / "tokenizer.json"
-    if not path.exists():
-        demo_data.train_tokenizer(documents, config.vocab_size, args.seed).save(str(path))
-    return demo_data.Rows(Tokenizer.from_file(str(path)), documents, config.n_positions, args.seed)
+    """The training rows; the tokenizer and the encoded prose are made once and kept."""
+    tokenizer, prose = args.work / "tokenizer.json", args.work / "prose.npy"
+    if not (tokenizer.exists() and prose.exists()):
+        documents, _ = demo_data.prose(args.corpus)
+        if not tokenizer.exists():
+            demo_data.train_tokenizer(documents, config.vocab_size, args.seed).save(str(tokenizer))
+        np.save(prose, demo_data.encode(Tokenizer.from_file(str(tokenizer)), documents))
+    return demo_data.Rows(Tokenizer.from_file(str(tokenizer)), np.load(prose), config.n_positions, args.seed)
 
 
 def rate(step: int, progress: float, warmup: int, decay: float) -> float:
@@ -81,6 +90,18 @@ def save_checkpoint(path: Path, state: dict[str, object]) -> None:
     temporary.replace(path)  # at no time is there half a checkpoint
 
 
+class Stop:
+    """Set by SIGTERM and SIGINT: the step in hand is finished and saved."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.ask)
+
+    def ask(self, number: int, frame: object) -> None:
+        self.asked = True
+
+
 def train(args: argparse.Namespace, model: GPT2, rows: demo_data.Rows) -> dict[str, float]:
     optimizer = Optimizer(model, args.lr, args.matrix_lr)
     path = args.work / "checkpoint.pt"
@@ -93,10 +114,12 @@ def train(args: argparse.Namespace, model: GPT2, rows: demo_data.Rows) -> dict[s
         torch.set_rng_state(state["rng"].cpu())
         step, seconds, tokens = state["step"], state["seconds"], state["tokens"]
         print(f"going on from step {step}", flush=True)
+    saved, stop = time.monotonic(), Stop()
     while True:
         progress = step / args.steps if args.steps else seconds / (60 * args.minutes)
-        done = progress >= 1
-        if step % args.save_every == 0 or done:
+        done = progress >= 1 or stop.asked
+        if done or time.monotonic() - saved > args.save_every:
+            saved = time.monotonic()
             save_checkpoint(path, {
                 "model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step,
                 "seconds": seconds, "tokens": tokens, "rng": torch.get_rng_state()})
