@@ -70,18 +70,26 @@ def run(model: GPT2LMHeadModel, ids: list[int], target: int | None) -> tuple[dic
     logits = tracer.run(ids)
     target = int(logits[-1].argmax()) if target is None else target
     loss = next_token_loss(logits, ids)
-    wanted = ("hook_embed", "hook_resid_post", "attn.hook_pattern", "ln_final.hook_normalized", "logits")
+    wanted = ("hook_embed", "hook_resid_post", "hook_attn_scores", "hook_pattern", "ln_final.hook_normalized", "logits")
     arrays = {name: value for name, value in numpy_of(tracer.values(with_result=False)).items() if name.endswith(wanted)}
     arrays["grad/hook_embed"] = numpy_of(tracer.gradients(logits[-1, target]))["hook_embed"].copy()
     tracer.close()
     return arrays, loss.item(), target
 
 
+def numbers(exact: np.ndarray, rounded: np.ndarray) -> dict[str, float]:
+    """What is stored of a whole tensor; masked scores, which are -inf, left out."""
+    seen = np.isfinite(exact)
+    exact, rounded = exact[seen], rounded[seen]
+    return {"spread": float(np.ptp(exact)), "float32_error": float(np.abs(rounded - exact).max()),
+            "sum": float(exact.sum()), "sum_of_squares": float((exact * exact).sum())}
+
+
 def sample(name: str, value: np.ndarray) -> np.ndarray:
     """The part that is stored."""
     if name == "logits":
         return np.ascontiguousarray(value[POSITIONS, ::VOCAB_STEP])
-    if name.endswith("hook_pattern"):
+    if name.endswith(("hook_attn_scores", "hook_pattern")):
         return np.ascontiguousarray(value[:, -1].astype(np.float32))
     return value.ravel()[::ELEMENT_STEP].astype(np.float32)
 
@@ -96,9 +104,7 @@ def make_small(folder: Path, versions: dict) -> str:
     exact, loss, target = run(model.double(), ids, None)
     assert guess == target
     best = np.sort(exact["logits"], axis=-1)[:, -2:]
-    sites = {name: {"spread": float(np.ptp(value)), "float32_error": float(np.abs(rounded[name] - value).max()),
-                    "sum": float(value.sum()), "sum_of_squares": float((value * value).sum())}
-             for name, value in exact.items()}
+    sites = {name: numbers(value, rounded[name]) for name, value in exact.items()}
     facts = {"about": "GPT-2 small's shape, weights from a seed", "made_with": versions, "seed": SEED, "ids": ids,
              "positions": POSITIONS, "vocab_step": VOCAB_STEP, "element_step": ELEMENT_STEP,
              "argmax": exact["logits"].argmax(-1).tolist(), "argmax_margin": (best[:, 1] - best[:, 0]).tolist(),
