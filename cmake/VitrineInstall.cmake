@@ -1,1 +1,21 @@
-# Installs the library as the CMake package `vitrine` (target vitrine::vitrine), its headers and the command.
+# Installs the library as the CMake package `vitrine` (target vitrine::vitrine), its headers, the command and the bundled model.
+include(CMakePackageConfigHelpers)
+
+set(vitrine_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/vitrine)
+get_property(vitrine_libraries GLOBAL PROPERTY VITRINE_LIBRARIES)
+
+install(TARGETS ${vitrine_libraries} vitrine EXPORT vitrineTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT vitrineTargets NAMESPACE vitrine:: DESTINATION ${vitrine_package_dir})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/vitrine DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/vitrineConfig.cmake.in ${PROJECT_BINARY_DIR}/vitrineConfig.cmake
+  INSTALL_DESTINATION ${vitrine_package_dir} PATH_VARS CMAKE_INSTALL_DATADIR)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/vitrineConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/vitrineConfig.cmake ${PROJECT_BINARY_DIR}/vitrineConfigVersion.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/FindSentencePiece.cmake DESTINATION ${vitrine_package_dir})
+
+if(TARGET vitrine_cli)
+  install(TARGETS vitrine_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/demo DESTINATION ${CMAKE_INSTALL_DATADIR}/vitrine/models OPTIONAL)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
