@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Writes tests/engine/checkpoints: one tiny GPT-2 in every form that the checkpoint reader knows, by the libraries that
-define the forms (torch.save, safetensors), and the .npy files of tests/base by NumPy.
+define the forms (torch.save, safetensors), the .npy files of tests/base by NumPy, and a pickle for tests/fuzz.
 
 Element k (row-major, in Hugging Face's layout) of the tensor called NAME is ((seed(NAME) + 37 k) mod 255 - 127) / 128, with
 seed(NAME) = sum of (position + 1) * byte, mod 1009: exact in float32, float16 and bfloat16 alike, so that a test can compute
 it for itself. llm.c's files are written from the description of its layout in its train_gpt2.py (write_model), because the
 original refuses any vocabulary but GPT-2's.
+
+The same bytes at every run, except torch_legacy: old torch names storages by their addresses in memory.
 
 Needs torch, safetensors and numpy. Run it from anywhere: python3 tools/make_checkpoint_goldens.py
 """
@@ -115,6 +117,10 @@ def write_torch():
     state["transformer.h.0.attn.masked_bias"] = torch.tensor(-1e4)
     state["steps"] = 12345678901
     torch.save(state, folder("torch") / "pytorch_model.bin")
+    with zipfile.ZipFile(folder("torch") / "pytorch_model.bin") as archive:  # a seed for the fuzzer
+        seeds = ROOT / "fuzz" / "seeds"
+        seeds.mkdir(parents=True, exist_ok=True)
+        (seeds / "state_dict.pkl").write_bytes(archive.read("pytorch_model/data.pkl"))
     torch.save(state, folder("torch_legacy") / "pytorch_model.bin", _use_new_zipfile_serialization=False)
     write_shards(folder("torch_sharded"), "pytorch_model", "bin", plain(), torch.save)
     write_hostile()
