@@ -105,39 +105,39 @@ struct SequenceSlice {
 
 /// y = act(x W + b) + residual, each optional part in that order.
 struct LinearArgs {
-  Mat x{};                       ///< [rows, in]
+  Mat x{};                     ///< [rows, in]
   const PackedMatrix* weight = nullptr;
   const float* bias = nullptr;  ///< [out] or null
   Activation activation = Activation::kNone;
-  Mat residual{};                ///< optional [rows, out]; may be the same memory as `out`
-  Mat out{};                     ///< [rows, out]
-  Mat before{};                  ///< optional [rows, out]: x W + b, before activation and residual
+  Mat residual{};              ///< optional [rows, out]; may be the same memory as `out`
+  Mat out{};                   ///< [rows, out]
+  Mat before{};                ///< optional [rows, out]: x W + b, before activation and residual
 };
 
 struct LayerNormArgs {
-  Mat x{};                         ///< [rows, D]
+  Mat x{};                       ///< [rows, D]
   const float* weight = nullptr;  ///< [D]
   const float* bias = nullptr;    ///< [D]
   float epsilon = 1e-5f;
-  Mat out{};                       ///< [rows, D]: (x - mean) * (1 / scale) * weight + bias
-  Mat scale{};                     ///< optional [rows, 1]: sqrt(var + epsilon), biased variance
+  Mat out{};                     ///< [rows, D]: (x - mean) * (1 / scale) * weight + bias
+  Mat scale{};                   ///< optional [rows, 1]: sqrt(var + epsilon), biased variance
 };
 
 struct AttentionArgs {
-  Mat q{};                     ///< [rows, H K]; keys and values come from the cache, where append_kv has put them
+  Mat q{};                   ///< [rows, H K]; keys and values come from the cache, where append_kv has put them
   int heads = 0;             ///< H
   int head_width = 0;        ///< K, any size >= 1
   float scale = 1.0f;        ///< scores are scale * q.k
   std::span<const SequenceSlice> sequences{};
-  Mat z{};                     ///< [rows, H K], heads side by side
+  Mat z{};                   ///< [rows, H K], heads side by side
   float* scores = nullptr;   ///< optional map: scaled scores, -inf where masked
   float* pattern = nullptr;  ///< optional map: softmax of the scores, 0 where masked
-  Mat lse{};                   ///< optional [rows, H]: log sum exp of each row of scores
+  Mat lse{};                 ///< optional [rows, H]: log sum exp of each row of scores
 };
 
 /// What of the unembedding a caller wants to keep of each row, without ever holding [rows, V].
 struct LogitStatsArgs {
-  Mat x{};                          ///< [rows, D], already through the final layernorm if there is to be one
+  Mat x{};                        ///< [rows, D], already through the final layernorm if there is to be one
   const PackedMatrix* unembed = nullptr;
   int top_k = 0;                  ///< how many of the best tokens to keep
   int32_t* top_ids = nullptr;     ///< [rows, top_k], best first; equal logits: the smaller id first
@@ -153,7 +153,7 @@ struct LogitStatsArgs {
 struct Selection {
   struct Range { int64_t begin = 0, count = 0; };
   std::span<const int64_t> rows{};  ///< row indices, ascending
-  std::span<const Range> cols{};    ///< column ranges, ascending, disjoint
+  std::span<const Range> cols{};  ///< column ranges, ascending, disjoint
   int64_t width() const;          ///< total of the column counts
 };
 
@@ -174,12 +174,12 @@ struct EditArgs {
 };
 
 struct SampleArgs {
-  Mat logits{};                 ///< [rows, V], left as it is
+  Mat logits{};               ///< [rows, V], left as it is
   float temperature = 1.0f;   ///< 0: greedy (the smallest id among equals)
   int top_k = 0;              ///< 0: no limit
   float top_p = 1.0f;         ///< 1: no limit; the token that crosses the threshold stays
   std::span<const double> uniform{};  ///< [rows] numbers in [0, 1), one drawn for each row
-  std::span<int32_t> ids{};     ///< [rows] the result
+  std::span<int32_t> ids{};   ///< [rows] the result
 };
 
 class Backend {

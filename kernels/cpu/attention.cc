@@ -1,57 +1,64 @@
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
+#include "kernels/cpu/attention_kernels.h"
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/kv_layout.h"
+#include "kernels/cpu/parallel.h"
 
 namespace vitrine {
 namespace {
 
 using cpu::KvLayout;
+using cpu::QueryTile;
+using cpu::ScoreRows;
 
-void score_row(const float* q, const float* keys, int64_t width, int64_t length, float scale, float* scores) {
-  for (int64_t j = 0; j < length; ++j) {
-    const float* key = keys + j / 16 * 16 * width + j % 16;
-    float sum = 0.0f;
-    for (int64_t k = 0; k < width; ++k) sum += q[k] * key[k * 16];
-    scores[j] = sum * scale;
-  }
-}
+constexpr int64_t kPanel = KvLayout::kPanel;
+constexpr int64_t kGrain = 1 << 17;  // multiplications that are worth waking threads
 
-float softmax_row(const float* scores, int64_t length, float* pattern) {
-  float highest = scores[0];
-  for (int64_t j = 1; j < length; ++j) highest = std::max(highest, scores[j]);
-  float sum = 0.0f;
-  for (int64_t j = 0; j < length; ++j) sum += pattern[j] = std::exp(scores[j] - highest);
-  for (int64_t j = 0; j < length; ++j) pattern[j] *= 1.0f / sum;
-  return highest + std::log(sum);
-}
-
-void mix_row(const float* pattern, const float* values, const KvLayout& layout, int64_t length, float* z) {
-  for (int64_t k = 0; k < layout.width; ++k) {
-    const float* value = values + k / 16 * 16 * layout.capacity + k % 16;
-    float sum = 0.0f;
-    for (int64_t j = 0; j < length; ++j) sum += pattern[j] * value[j * 16];
-    z[k] = sum;
-  }
-}
-
-template <typename F>
-void for_each_query(const AttentionArgs& args, const F& f) {
+// All tiles of all heads of all sequences, the longest first: they are handed out in this order, so the short ones level
+// out the threads' loads in the end.
+std::vector<QueryTile> tiles_of(const AttentionArgs& args) {
+  std::vector<QueryTile> tiles;
   for (const SequenceSlice& s : args.sequences) {
-    const KvLayout layout{args.heads, args.head_width, s.capacity};
-    for (int64_t h = 0; h < args.heads; ++h) {
-      for (int64_t i = 0; i < s.rows; ++i) f(s, layout, h, i, s.map + (h * s.rows + i) * (s.past + s.rows));
+    for (int64_t first = 0; first < s.rows; first += QueryTile::kQueryTile) {
+      for (int64_t h = 0; h < args.heads; ++h) {
+        tiles.push_back({&s, {args.heads, args.head_width, s.capacity}, h, first, std::min(QueryTile::kQueryTile, s.rows - first)});
+      }
     }
   }
+  std::stable_sort(tiles.begin(), tiles.end(), [](const QueryTile& a, const QueryTile& b) { return a.rows * a.longest() > b.rows * b.longest(); });
+  return tiles;
 }
 
-void write_map(float* map, const float* row, int64_t length, int64_t total, float masked) {
-  std::copy(row, row + length, map);
-  std::fill(map + length, map + total, masked);
+// f(tile, scores, sums): with working memory for the scores of a tile and for its z, each thread its own.
+template <typename F>
+void for_each_tile(const AttentionArgs& args, int threads, cpu::ScratchPool& scratch, const F& f) {
+  const std::vector<QueryTile> tiles = tiles_of(args);
+  int64_t longest = 0, work = 0, sums = 0;
+  for (const QueryTile& tile : tiles) {
+    longest = std::max(longest, tile.longest());
+    sums = cpu::mix_floats(tile.layout);
+    work += tile.rows * tile.longest() * tile.layout.width * 2;
+  }
+  if (work < kGrain) threads = 1;
+  const int64_t stride = ScoreRows::stride_for(longest), each = sums + QueryTile::kQueryTile * stride;
+  const auto lease = scratch.borrow(static_cast<size_t>(threads * each));
+  cpu::parallel_for(threads, static_cast<int64_t>(tiles.size()), [&](int64_t i, int worker) {
+    float* memory = lease.f32() + worker * each;
+    f(tiles[static_cast<size_t>(i)], ScoreRows{memory + sums, stride}, memory);
+  });
 }
+
+// Row i of a tile into a map, `masked` behind its length.
+void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked) {
+  float* to = map + tile.map(i);
+  if (to != row) std::memcpy(to, row, static_cast<size_t>(tile.length(i)) * sizeof(float));
+  std::fill(to + tile.length(i), to + tile.total(), masked);
+}
+
+constexpr float kMaskedScore = -std::numeric_limits<float>::infinity();
 
 }  // namespace
 
@@ -62,53 +69,60 @@ size_t CpuBackend::kv_bytes(int64_t capacity, int heads, int head_width) const {
 void CpuBackend::append_kv(Mat k, Mat v, int heads, int head_width, std::span<const SequenceSlice> sequences) {
   for (const SequenceSlice& s : sequences) {
     const KvLayout layout{heads, head_width, s.capacity};
-    for (int64_t h = 0; h < heads; ++h) {
-      for (int64_t i = 0; i < s.rows; ++i) {
-        for (int64_t c = 0; c < head_width; ++c) {
-          const int64_t j = s.past + i;
-          layout.keys(s.cache, h)[(j / 16 * head_width + c) * 16 + j % 16] = k.row(s.row + i)[h * head_width + c];
-          layout.values(s.cache, h)[(c / 16 * s.capacity + j) * 16 + c % 16] = v.row(s.row + i)[h * head_width + c];
+    cpu::parallel_chunks(threads_, heads, kGrain / (8 * s.rows * head_width) + 1, [&](int64_t head_begin, int64_t head_end) {
+      for (int64_t h = head_begin; h < head_end; ++h) {
+        float* keys = layout.keys(s.cache, h);
+        float* values = layout.values(s.cache, h);
+        for (int64_t i = 0; i < s.rows; ++i) {
+          const int64_t position = s.past + i;
+          const float* key = k.row(s.row + i) + h * head_width;
+          const float* value = v.row(s.row + i) + h * head_width;
+          float* key_to = keys + position / kPanel * kPanel * head_width + position % kPanel;
+          for (int64_t c = 0; c < head_width; ++c) key_to[c * kPanel] = key[c];
+          for (int64_t c = 0; c < head_width; c += kPanel) {
+            std::memcpy(values + c * s.capacity + position * kPanel, value + c,
+                        static_cast<size_t>(std::min(kPanel, head_width - c)) * sizeof(float));
+          }
         }
       }
-    }
+    });
   }
 }
 
 void CpuBackend::attention(const AttentionArgs& args) {
-  std::vector<float> scores, pattern;
-  for_each_query(args, [&](const SequenceSlice& s, const KvLayout& layout, int64_t h, int64_t i, int64_t map) {
-    const int64_t length = s.past + i + 1, total = s.past + s.rows, width = layout.width;
-    scores.resize(static_cast<size_t>(total));
-    pattern.resize(static_cast<size_t>(total));
-    score_row(args.q.row(s.row + i) + h * width, layout.keys(s.cache, h), width, length, args.scale, scores.data());
-    const float lse = softmax_row(scores.data(), length, pattern.data());
-    mix_row(pattern.data(), layout.values(s.cache, h), layout, length, args.z.row(s.row + i) + h * width);
-    if (args.scores) write_map(args.scores + map, scores.data(), length, total, -std::numeric_limits<float>::infinity());
-    if (args.pattern) write_map(args.pattern + map, pattern.data(), length, total, 0.0f);
-    if (args.lse) args.lse.row(s.row + i)[h] = lse;
+  for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float* sums) {
+    cpu::score_tile(args, tile, scores);
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      if (args.scores != nullptr) write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
+      const float lse = cpu::softmax_row(scores.row(i), tile.length(i), scores.row(i));
+      if (args.lse) args.lse.row(tile.row(i))[tile.head] = lse;
+      if (args.pattern != nullptr) write_map(args.pattern, tile, i, scores.row(i), 0.0f);
+    }
+    cpu::mix_tile(args, tile, scores, sums);
   });
 }
 
 void CpuBackend::attention_scores(const AttentionArgs& args) {
-  for_each_query(args, [&](const SequenceSlice& s, const KvLayout& layout, int64_t h, int64_t i, int64_t map) {
-    const int64_t length = s.past + i + 1, total = s.past + s.rows, width = layout.width;
-    score_row(args.q.row(s.row + i) + h * width, layout.keys(s.cache, h), width, length, args.scale, args.scores + map);
-    std::fill(args.scores + map + length, args.scores + map + total, -std::numeric_limits<float>::infinity());
+  for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float*) {
+    cpu::score_tile(args, tile, scores);
+    for (int64_t i = 0; i < tile.rows; ++i) write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
   });
 }
 
 void CpuBackend::attention_softmax(const AttentionArgs& args) {
-  for_each_query(args, [&](const SequenceSlice& s, const KvLayout&, int64_t h, int64_t i, int64_t map) {
-    const int64_t length = s.past + i + 1;
-    const float lse = softmax_row(args.scores + map, length, args.pattern + map);
-    std::fill(args.pattern + map + length, args.pattern + map + s.past + s.rows, 0.0f);
-    if (args.lse) args.lse.row(s.row + i)[h] = lse;
+  for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows, float*) {
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      float* pattern = args.pattern + tile.map(i);
+      const float lse = cpu::softmax_row(args.scores + tile.map(i), tile.length(i), pattern);
+      if (args.lse) args.lse.row(tile.row(i))[tile.head] = lse;
+      write_map(args.pattern, tile, i, pattern, 0.0f);
+    }
   });
 }
 
 void CpuBackend::attention_mix(const AttentionArgs& args) {
-  for_each_query(args, [&](const SequenceSlice& s, const KvLayout& layout, int64_t h, int64_t i, int64_t map) {
-    mix_row(args.pattern + map, layout.values(s.cache, h), layout, s.past + i + 1, args.z.row(s.row + i) + h * layout.width);
+  for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows, float* sums) {
+    cpu::mix_tile(args, tile, {args.pattern + tile.map(0), tile.total()}, sums);
   });
 }
 

@@ -1,38 +1,66 @@
-#include <cmath>
-
-#include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/elementwise.h"
 
-namespace vitrine {
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cc"
+#include <hwy/foreach_target.h>
 
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/parallel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace vitrine::cpu {
+namespace HWY_NAMESPACE {
+
+void activate_vectors(const float* x, int64_t n, Activation activation, float* out) {
+  with_activation(activation, [&](const auto& activate) HWY_ATTR {
+    for_each_vector(n, [&](const auto& load_at, const auto& store_at) HWY_ATTR { store_at(activate(load_at(x)), out); });
+  });
+}
+
+void add_vectors(const float* a, const float* b, int64_t n, float* out) {
+  for_each_vector(n, [&](const auto& load_at, const auto& store_at) HWY_ATTR { store_at(hn::Add(load_at(a), load_at(b)), out); });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace vitrine::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace vitrine {
 namespace cpu {
 
-float activate_one(float x, Activation activation) {
-  const double v = x;
-  switch (activation) {
-    case Activation::kNone: return x;
-    case Activation::kGeluTanh: return static_cast<float>(v / (1.0 + std::exp(-2.0 * 0.7978845608028654 * (v + 0.044715 * v * v * v))));
-    case Activation::kGeluErf: return static_cast<float>(0.5 * v * std::erfc(-v * 0.7071067811865476));
-    case Activation::kGeluQuick: return static_cast<float>(v / (1.0 + std::exp(-1.702 * v)));
-    case Activation::kRelu: return x > 0.0f ? x : 0.0f;
-    case Activation::kSilu: return static_cast<float>(v / (1.0 + std::exp(-v)));
-    case Activation::kTanh: return static_cast<float>(std::tanh(v));
-  }
-  return x;
+HWY_EXPORT(activate_vectors);
+HWY_EXPORT(add_vectors);
+
+void activate_row(const float* x, int64_t n, Activation activation, float* out) {
+  HWY_DYNAMIC_DISPATCH(activate_vectors)(x, n, activation, out);
 }
+
+void add_row(const float* a, const float* b, int64_t n, float* out) { HWY_DYNAMIC_DISPATCH(add_vectors)(a, b, n, out); }
 
 }  // namespace cpu
 
+namespace {
+
+constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
+
+template <typename F>
+void for_each_row(int threads, Mat x, const F& f) {
+  cpu::parallel_chunks(threads, x.rows, kGrain / (x.cols + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) f(r);
+  });
+}
+
+}  // namespace
+
 void CpuBackend::activate(Mat x, Activation activation, Mat out) {
-  for (int64_t r = 0; r < x.rows; ++r) {
-    for (int64_t j = 0; j < x.cols; ++j) out.row(r)[j] = cpu::activate_one(x.row(r)[j], activation);
-  }
+  for_each_row(threads_, x, [&](int64_t r) { cpu::activate_row(x.row(r), x.cols, activation, out.row(r)); });
 }
 
 void CpuBackend::add(Mat a, Mat b, Mat out) {
-  for (int64_t r = 0; r < a.rows; ++r) {
-    for (int64_t j = 0; j < a.cols; ++j) out.row(r)[j] = a.row(r)[j] + b.row(r)[j];
-  }
+  for_each_row(threads_, a, [&](int64_t r) { cpu::add_row(a.row(r), b.row(r), a.cols, out.row(r)); });
 }
 
 }  // namespace vitrine
+#endif

@@ -1,9 +1,14 @@
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/backend.h"
 
 namespace vitrine::cpu {
 
-float activate_one(float x, Activation activation);
+/// out[j] = act(x[j]) for n elements; in place if out is x.
+void activate_row(const float* x, int64_t n, Activation activation, float* out);
+/// out[j] = a[j] + b[j] for n elements; in place if out is a or b.
+void add_row(const float* a, const float* b, int64_t n, float* out);
 
 }  // namespace vitrine::cpu

@@ -1,38 +1,90 @@
-#include "base/float_bits.h"
+#include <algorithm>
+#include <cstring>
+
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/elementwise.h"
+#include "kernels/cpu/linear_kernels.h"
 #include "kernels/cpu/parallel.h"
+
+// y = act(x W + b) + residual: how the work is cut and shared out. The sums of an output never are: its panel's thread walks
+// all inputs in order.
 
 namespace vitrine {
 namespace {
 
-float weight_at(const std::byte* panel, DType dtype, int64_t at) {
-  const auto* half = reinterpret_cast<const uint16_t*>(panel);
-  if (dtype == DType::kF16) return f16_to_f32(half[at]);
-  if (dtype == DType::kBF16) return bf16_to_f32(half[at]);
-  return reinterpret_cast<const float*>(panel)[at];
+using cpu::LinearBlock;
+using cpu::LinearBlocking;
+
+constexpr int64_t kPanel = PackedMatrix::kPanel;
+constexpr int64_t kBlockPanels = 4;    // of a task: the rows of x in the second cache are used for 64 outputs
+constexpr int64_t kBlockRows = 240;    // of a task: with a depth block, what the second cache holds beside the weights
+constexpr int64_t kRepackedRows = 960; // at once, to bound the copy of x
+constexpr int64_t kGrain = 1 << 17;    // multiplications that are worth waking a thread
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+void few_rows(const LinearArgs& args, int threads) {
+  const int64_t panels = ceil_div(args.weight->out, kPanel);
+  const int64_t grain = std::max<int64_t>(4, kGrain / (args.weight->in * kPanel * args.x.rows + 1));
+  cpu::parallel_chunks(threads, panels, grain, [&](int64_t begin, int64_t end) { cpu::linear_few_rows(args, begin, end); });
+}
+
+// Copies the rows of one tile, block by block of depth; rows behind the last are zeros.
+void repack_tile(Mat x, const LinearBlocking& blocking, int64_t tile, float* packed) {
+  for (int64_t b = 0; b < blocking.blocks(x.cols); ++b) {
+    const int64_t begin = b * blocking.depth, depth = std::min(blocking.depth, x.cols - begin);
+    for (int64_t i = 0; i < blocking.tile_rows; ++i) {
+      const int64_t row = tile * blocking.tile_rows + i;
+      float* to = packed + ((b * blocking.tiles + tile) * blocking.tile_rows + i) * blocking.depth;
+      if (row < x.rows) {
+        std::memcpy(to, x.row(row) + begin, static_cast<size_t>(depth) * sizeof(float));
+      } else {
+        std::memset(to, 0, static_cast<size_t>(depth) * sizeof(float));
+      }
+    }
+  }
+}
+
+// Tiles of a task: few enough for every thread to have several tasks, all of about one size.
+int64_t tiles_a_task(const LinearBlocking& blocking, int64_t panel_groups, int threads) {
+  const int64_t most = std::max<int64_t>(1, kBlockRows / blocking.tile_rows);
+  const int64_t groups = std::max(ceil_div(blocking.tiles, most), ceil_div(4 * threads, panel_groups));
+  return ceil_div(blocking.tiles, std::min(groups, blocking.tiles));
+}
+
+void many_rows(const LinearArgs& args, int threads, cpu::ScratchPool& scratch) {
+  const int64_t panels = ceil_div(args.weight->out, kPanel), panel_groups = ceil_div(panels, kBlockPanels);
+  const LinearBlocking blocking = cpu::linear_blocking(args.x.rows, args.weight->in);
+  const int64_t tiles = tiles_a_task(blocking, panel_groups, threads);
+  const int64_t each = cpu::linear_block_scratch(blocking, {0, 0, tiles, 0, kBlockPanels});
+  const auto lease = scratch.borrow(static_cast<size_t>(blocking.packed_floats(args.weight->in) + threads * each));
+  float* packed = lease.f32();
+  float* rest = packed + blocking.packed_floats(args.weight->in);
+  cpu::parallel_chunks(threads, blocking.tiles, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t tile = begin; tile < end; ++tile) repack_tile(args.x, blocking, tile, packed);
+  });
+  cpu::parallel_for(threads, panel_groups * ceil_div(blocking.tiles, tiles), [&](int64_t task, int worker) {
+    const int64_t tile = task / panel_groups * tiles, panel = task % panel_groups * kBlockPanels;
+    const LinearBlock block{0, tile, std::min(tile + tiles, blocking.tiles), panel, std::min(panel + kBlockPanels, panels)};
+    cpu::linear_block(args, blocking, packed, block, rest + worker * each);
+  });
+}
+
+LinearArgs rows_of(const LinearArgs& args, int64_t begin, int64_t count) {
+  LinearArgs part = args;
+  part.x = args.x.row_range(begin, count);
+  part.out = args.out.row_range(begin, count);
+  if (args.residual) part.residual = args.residual.row_range(begin, count);
+  if (args.before) part.before = args.before.row_range(begin, count);
+  return part;
 }
 
 }  // namespace
 
 void CpuBackend::linear(const LinearArgs& args) {
-  const PackedMatrix& w = *args.weight;
-  cpu::parallel_for(threads_, (w.out + 15) / 16, [&](int64_t p) {
-    const std::byte* panel = w.data + p * w.panel_stride;
-    for (int64_t r = 0; r < args.x.rows; ++r) {
-      float sums[16] = {};
-      for (int64_t k = 0; k < w.in; ++k) {
-        for (int64_t c = 0; c < 16; ++c) sums[c] += args.x.row(r)[k] * weight_at(panel, w.dtype, k * 16 + c);
-      }
-      for (int64_t c = 0; c < 16 && p * 16 + c < w.out; ++c) {
-        const int64_t o = p * 16 + c;
-        float y = args.bias ? sums[c] + args.bias[o] : sums[c];
-        if (args.before) args.before.row(r)[o] = y;
-        y = cpu::activate_one(y, args.activation);
-        args.out.row(r)[o] = args.residual ? y + args.residual.row(r)[o] : y;
-      }
-    }
-  });
+  if (args.x.rows <= cpu::kFewRows) return few_rows(args, threads_);
+  for (int64_t begin = 0; begin < args.x.rows; begin += kRepackedRows) {
+    many_rows(rows_of(args, begin, std::min(kRepackedRows, args.x.rows - begin)), threads_, scratch_);
+  }
 }
 
 }  // namespace vitrine

@@ -1,67 +1,60 @@
-#include <cstring>
+#include <algorithm>
 
-#include "base/float_bits.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/elementwise.h"
+#include "kernels/cpu/pack_kernels.h"
 #include "kernels/cpu/parallel.h"
 
 namespace vitrine {
 namespace {
 
 constexpr int64_t kPanel = PackedMatrix::kPanel;
+constexpr int64_t kPackInputs = 64;   // of a task, and
+constexpr int64_t kPackPanels = 16;   // so that both sides are read and written a few kilobytes at a time
+constexpr int64_t kGrain = 1 << 13;   // looked-up elements that are worth a thread
 
-int64_t panels_of(int64_t out) { return (out + kPanel - 1) / kPanel; }
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-float load(const void* data, DType dtype, int64_t at) {
-  const auto* bytes = static_cast<const std::byte*>(data) + at * static_cast<int64_t>(dtype_size(dtype));
-  uint16_t half = 0;
-  float full = 0.0f;
-  if (dtype == DType::kF32) std::memcpy(&full, bytes, sizeof(full));
-  else std::memcpy(&half, bytes, sizeof(half));
-  return dtype == DType::kF32 ? full : dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
-}
-
-void store(std::byte* to, DType dtype, int64_t at, float value) {
-  if (dtype == DType::kF32) reinterpret_cast<float*>(to)[at] = value;
-  else reinterpret_cast<uint16_t*>(to)[at] = dtype == DType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
+template <typename F>
+void for_each_token(int threads, std::span<const int32_t> ids, int64_t width, const F& f) {
+  cpu::parallel_chunks(threads, static_cast<int64_t>(ids.size()), kGrain / (width + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) f(r);
+  });
 }
 
 }  // namespace
 
-size_t CpuBackend::packed_bytes(int64_t in, int64_t out, DType store_as) const {
-  return static_cast<size_t>(panels_of(out) * kPanel * in) * dtype_size(store_as);
+size_t CpuBackend::packed_bytes(int64_t in, int64_t out, DType store) const {
+  return static_cast<size_t>(ceil_div(out, kPanel) * kPanel * in) * dtype_size(store);
 }
 
-PackedMatrix CpuBackend::pack(const HostWeight& source, DType store_as, std::byte* destination) {
-  PackedMatrix packed{destination, store_as, source.in, source.out, static_cast<int64_t>(dtype_size(store_as)) * kPanel * source.in};
-  cpu::parallel_for(threads_, panels_of(source.out), [&](int64_t p) {
-    for (int64_t k = 0; k < source.in; ++k) {
-      for (int64_t c = 0; c < kPanel; ++c) {
-        const int64_t o = p * kPanel + c;
-        const float w = o < source.out ? load(source.data, source.dtype, k * source.in_stride + o * source.out_stride) : 0.0f;
-        store(destination + p * packed.panel_stride, store_as, k * kPanel + c, w);
-      }
+PackedMatrix CpuBackend::pack(const HostWeight& source, DType store, std::byte* destination) {
+  const PackedMatrix packed{destination, store, source.in, source.out, static_cast<int64_t>(dtype_size(store)) * kPanel * source.in};
+  // A source with its inputs side by side is read an output at a time, whole; one with its outputs side by side in squares.
+  const int64_t inputs = source.in_stride == 1 ? source.in : kPackInputs, panels = source.in_stride == 1 ? 1 : kPackPanels;
+  const int64_t all_panels = ceil_div(source.out, kPanel), groups = ceil_div(all_panels, panels);
+  cpu::parallel_for(threads_, groups * ceil_div(source.in, inputs), [&](int64_t task) {
+    const int64_t in_begin = task / groups * inputs, first = task % groups * panels;
+    for (int64_t p = first; p < std::min(first + panels, all_panels); ++p) {
+      cpu::pack_panel(source, packed, destination, p, in_begin, std::min(in_begin + inputs, source.in));
     }
   });
   return packed;
 }
 
 void CpuBackend::lookup(std::span<const int32_t> ids, const PackedMatrix& table, Mat out) {
-  for (size_t r = 0; r < ids.size(); ++r) {
-    const std::byte* panel = table.data + ids[r] / kPanel * table.panel_stride;
-    for (int64_t d = 0; d < table.in; ++d) out.row(static_cast<int64_t>(r))[d] = load(panel, table.dtype, d * kPanel + ids[r] % kPanel);
-  }
+  for_each_token(threads_, ids, table.in, [&](int64_t r) { cpu::unpack_column(table, ids[static_cast<size_t>(r)], out.row(r)); });
 }
 
 void CpuBackend::embed(std::span<const int32_t> ids, std::span<const int32_t> positions, const PackedMatrix& token_table,
                        const PackedMatrix& position_table, Mat out) {
-  std::vector<float> position(static_cast<size_t>(out.cols));
-  const Mat row(position.data(), 1, out.cols);
-  for (size_t r = 0; r < ids.size(); ++r) {
-    const Mat to = out.row_range(static_cast<int64_t>(r), 1);
-    lookup(ids.subspan(r, 1), token_table, to);
-    lookup(positions.subspan(r, 1), position_table, row);
-    add(to, row, to);
-  }
+  const auto lease = scratch_.borrow(ids.size() * static_cast<size_t>(out.cols));
+  const Mat position_rows(lease.f32(), static_cast<int64_t>(ids.size()), out.cols);
+  for_each_token(threads_, ids, 2 * out.cols, [&](int64_t r) {
+    cpu::unpack_column(token_table, ids[static_cast<size_t>(r)], out.row(r));
+    cpu::unpack_column(position_table, positions[static_cast<size_t>(r)], position_rows.row(r));
+    cpu::add_row(out.row(r), position_rows.row(r), out.cols, out.row(r));
+  });
 }
 
 }  // namespace vitrine

@@ -2,10 +2,10 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/logits_kernels.h"
 #include "kernels/cpu/parallel.h"
 
 // Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then one draw.
@@ -44,13 +44,14 @@ class Ranking {
   }
 
  private:
-  static constexpr float kFirstBand = 4.0f;
+  static constexpr float kFirstBand = 4.0f, kDeepestBand = 1e3f;
 
   static float max_of(std::span<const float> scores) { return *std::max_element(scores.begin(), scores.end()); }
 
   // Sorts the tokens of the next band of scores, each band twice as deep as the one before.
   void extend() {
-    const float floor = band_ < 1e3f ? std::max(bound_ - band_, lowest_) : lowest_;
+    const bool last = band_ > kDeepestBand || !(bound_ - band_ > lowest_);  // also if one of them is a NaN
+    const float floor = last ? lowest_ : bound_ - band_;
     const size_t begin = order_.size();
     for (size_t id = 0; id < scores_.size(); ++id) {
       const bool above = begin == 0 || scores_[id] < bound_;
@@ -59,7 +60,7 @@ class Ranking {
     std::stable_sort(order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.end(), [&](int32_t a, int32_t b) {
       return scores_[static_cast<size_t>(a)] > scores_[static_cast<size_t>(b)];
     });
-    done_ = floor == lowest_;
+    done_ = last;
     bound_ = floor;
     band_ *= 2.0f;
   }
@@ -77,8 +78,8 @@ int32_t draw(std::span<const float> scores, int top_k, float top_p, double unifo
   Ranking ranking(scores, lowest);
   if (ranking.at(0) < 0) return 0;  // nothing but NaN
   const double highest = scores[static_cast<size_t>(ranking.at(0))];
-  const auto weight = [&](float score) { return score >= lowest ? std::exp(static_cast<double>(score) - highest) : 0.0; };
-  double mass = std::accumulate(scores.begin(), scores.end(), 0.0, [&](double sum, float s) { return sum + weight(s); });
+  const auto weight = [&](float score) { return std::exp(static_cast<double>(score) - highest); };
+  double mass = cpu::exact_exp_sum(scores, scores[static_cast<size_t>(ranking.at(0))], lowest);
   if (top_p < 1.0f) {  // the kept tokens are those with less than top_p of the mass before them
     const double wanted = static_cast<double>(top_p) * mass;
     double kept = 0.0;

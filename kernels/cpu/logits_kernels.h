@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+// What is counted and summed over one row of logits.
+
+namespace vitrine::cpu {
+
+struct LogitSums {
+  float highest = 0.0f;
+  double total = 0.0;     ///< sum of e = exp(x - highest)
+  double weighted = 0.0;  ///< sum of e (x - highest)
+};
+
+LogitSums logit_sums(std::span<const float> logits);
+
+/// The `k` best, best first; equal logits: the smaller id first. Behind the last logit: id -1 and -infinity.
+void top_logits(std::span<const float> logits, int k, int32_t* ids, float* values);
+
+/// How many are strictly greater than `x`.
+int32_t count_greater(std::span<const float> logits, float x);
+
+/// Sum of exp(x - highest) of those that are at least `lowest`, to double precision.
+double exact_exp_sum(std::span<const float> scores, float highest, float lowest);
+
+}  // namespace vitrine::cpu

@@ -1,0 +1,61 @@
+// The one inner loop of all matrix products: rows of activations times panels of weights, sixteen outputs each.
+
+#if defined(VITRINE_KERNELS_CPU_PANEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef VITRINE_KERNELS_CPU_PANEL_INL_H_
+#undef VITRINE_KERNELS_CPU_PANEL_INL_H_
+#else
+#define VITRINE_KERNELS_CPU_PANEL_INL_H_
+#endif
+
+#include <hwy/cache_control.h>
+
+#include "kernels/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace vitrine::cpu {
+namespace HWY_NAMESPACE {
+
+// Rows that one pass over a panel computes: as many as leave room in the registers for a panel row and a broadcast.
+#if HWY_TARGET == HWY_SCALAR
+constexpr int kTileRows = 1;
+#else
+constexpr int kTileRows = kLanes >= 16 ? 12 : kLanes == 8 || HWY_TARGET == HWY_NEON ? 6 : 3;
+#endif
+
+// sums[r][c] = sums[r][c] (or 0, if `fresh`) + x[r][0] w[0][c] + x[r][1] w[1][c] + ...: one chain of fused multiply-adds for each
+// output, in this order always. That the chain may stop, rest in memory as float32 and go on changes no bit, so blocks of
+// any size, and any number of rows, give the same sums.
+//
+// Rows of x are `x_stride` apart, panels `panel_stride` elements, rows of sums `sums_stride`; panel p's sums begin at 16 p.
+// `ahead` bytes on, the panels are fetched into the cache.
+template <int kRows, int kPanels, class W>
+HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const W* HWY_RESTRICT w, int64_t panel_stride, int64_t depth,
+                            float* HWY_RESTRICT sums, int64_t sums_stride, bool fresh, int64_t ahead = 0) {
+  constexpr int kColumns = kPanels * kVectors;
+  const F32 d;
+  Vector acc[kRows][kColumns];
+  for (int r = 0; r < kRows; ++r) {
+    for (int c = 0; c < kColumns; ++c) acc[r][c] = fresh ? hn::Zero(d) : load(sums + r * sums_stride + c * kLanes);
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    Vector row[kColumns];
+    for (int p = 0; p < kPanels; ++p) {
+      const W* at = w + p * panel_stride + k * kPanel;
+      if (ahead != 0) hwy::Prefetch(reinterpret_cast<const std::byte*>(at) + ahead);
+      for (int v = 0; v < kVectors; ++v) row[p * kVectors + v] = load(at + v * kLanes);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const Vector factor = hn::Set(d, x[r * x_stride + k]);
+      for (int c = 0; c < kColumns; ++c) acc[r][c] = hn::MulAdd(factor, row[c], acc[r][c]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int c = 0; c < kColumns; ++c) store(acc[r][c], sums + r * sums_stride + c * kLanes);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace vitrine::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // VITRINE_KERNELS_CPU_PANEL_INL_H_

@@ -1,0 +1,88 @@
+#include <bit>
+#include <limits>
+
+#include "tests/kernels/harness.h"
+
+namespace vitrine::testing {
+namespace {
+
+class ElementwiseTest : public KernelTest {};
+
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick,
+                                       Activation::kRelu, Activation::kSilu,     Activation::kTanh};
+
+// Numbers of every size and sign, dense where the functions bend.
+std::vector<float> sweep(bool slow) {
+  std::vector<float> x = {0.0f, -0.0f, 1e-45f, -1e-45f, 1e-38f, -1e-38f, 3e38f, -3e38f};
+  for (uint32_t bits = std::bit_cast<uint32_t>(1e-9f); bits < std::bit_cast<uint32_t>(200.0f); bits += slow ? 50021 : 1009) {
+    x.push_back(std::bit_cast<float>(bits));
+    x.push_back(-std::bit_cast<float>(bits));
+  }
+  return x;
+}
+
+TEST_P(ElementwiseTest, ActivationsMatchTheOracleEverywhere) {
+  const std::vector<float> x = sweep(slow_build());
+  const auto count = static_cast<int64_t>(x.size());
+  for (Activation kind : kActivations) {
+    const Matrix in(*backend, x, 1, count), out(*backend, 1, count);
+    backend->activate(in, kind, out);
+    const Vec want = reference::activate(reference::widen(x), kind);
+    Vec tolerance;
+    for (double y : want) tolerance.push_back(tolerance::kActivation(1, std::abs(y)));
+    EXPECT_TRUE(near(out.values(), want, tolerance)) << "activation " << static_cast<int>(kind);
+    EXPECT_TRUE(out.untouched_outside());
+  }
+}
+
+TEST_P(ElementwiseTest, InfinityAndNanComeThrough) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> x = {kInfinity, kNan, 1.0f};
+  for (Activation kind : kActivations) {
+    const Matrix in(*backend, x, 1, 3), out(*backend, 1, 3);
+    backend->activate(in, kind, out);
+    const std::vector<float> y = out.values();
+    EXPECT_EQ(y[0], kind == Activation::kTanh ? 1.0f : kInfinity) << static_cast<int>(kind);
+    EXPECT_TRUE(std::isnan(y[1])) << static_cast<int>(kind);
+    EXPECT_FALSE(std::isnan(y[2])) << static_cast<int>(kind);
+  }
+}
+
+TEST_P(ElementwiseTest, AnElementDoesNotDependOnItsPlace) {
+  const std::vector<float> x = normal(random, 67, 3.0f);
+  for (Activation kind : kActivations) {
+    const Matrix in(*backend, x, 1, 67), together(*backend, 1, 67), alone(*backend, 1, 67);
+    backend->activate(in, kind, together);
+    for (int64_t j = 0; j < 67; ++j) backend->activate(in.mat().columns(j, 1), kind, alone.mat().columns(j, 1));
+    EXPECT_TRUE(same_bits(alone.values(), together.values())) << "activation " << static_cast<int>(kind);
+  }
+}
+
+TEST_P(ElementwiseTest, AddIsRoundedOnce) {
+  for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {3, 17}, {5, 768}, {70, 1023}}) {
+    const std::vector<float> a = normal(random, rows * cols), b = normal(random, rows * cols);
+    const Matrix a_at(*backend, a, rows, cols, cols + 1), b_at(*backend, b, rows, cols, cols + 9), out(*backend, rows, cols, cols + 4);
+    backend->add(a_at, b_at, out);
+    std::vector<float> want(a.size());
+    for (size_t i = 0; i < a.size(); ++i) want[i] = a[i] + b[i];
+    EXPECT_TRUE(same_bits(out.values(), want));
+    EXPECT_TRUE(out.untouched_outside());
+    backend->add(a_at, b_at, a_at);  // in place
+    EXPECT_TRUE(same_bits(a_at.values(), want));
+  }
+}
+
+TEST_P(ElementwiseTest, ActivatesInPlaceWithStrides) {
+  const std::vector<float> x = normal(random, 5 * 37);
+  const Matrix at(*backend, x, 5, 37, 41);
+  backend->activate(at, Activation::kRelu, at);
+  std::vector<float> want = x;
+  for (float& value : want) value = std::max(value, 0.0f);
+  EXPECT_TRUE(same_bits(at.values(), want));
+  EXPECT_TRUE(at.untouched_outside());
+}
+
+VITRINE_FOR_EACH_BACKEND(ElementwiseTest);
+
+}  // namespace
+}  // namespace vitrine::testing

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <ostream>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "tests/kernels/tolerance.h"
+#include "tests/reference/ops.h"
+
+// What the tests of the kernels share: the list of backends, matrices between guard zones, comparisons.
+
+namespace vitrine::testing {
+
+using reference::Vec;
+
+/// A backend to test, made anew for each test. `threads` 0: the backend's own choice.
+struct BackendCase {
+  std::string name;
+  std::unique_ptr<Backend> (*make)(int threads);
+};
+
+/// The backends that can run here: the CPU's, once for every instruction set that this processor has. A device backend
+/// adds itself to this list and nothing else.
+const std::vector<BackendCase>& backends();
+
+/// Every test body runs once for each backend.
+class KernelTest : public ::testing::TestWithParam<BackendCase> {
+ protected:
+  void SetUp() override { backend = GetParam().make(0); }
+  void TearDown() override;
+  std::unique_ptr<Backend> with_threads(int threads) const { return GetParam().make(threads); }
+
+  std::unique_ptr<Backend> backend;
+  std::mt19937 random{20240229};
+};
+
+void PrintTo(const BackendCase& backend, std::ostream* out);
+std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info);
+
+#define VITRINE_FOR_EACH_BACKEND(suite) \
+  INSTANTIATE_TEST_SUITE_P(Backends, suite, ::testing::ValuesIn(backends()), backend_case_name)
+
+/// A float32 matrix in a backend's memory whose rows lie `stride` apart. What was not given a value, the space between rows
+/// and a zone before and behind hold NaNs of one pattern: read, it spoils a result; written, the test sees it.
+class Matrix {
+ public:
+  Matrix(Backend& backend, int64_t rows, int64_t cols, int64_t stride = 0);
+  Matrix(Backend& backend, std::span<const float> values, int64_t rows, int64_t cols, int64_t stride = 0);
+
+  Mat mat() const { return mat_; }
+  float* data() const { return mat_.data; }
+  operator Mat() const { return mat_; }  // NOLINT(google-explicit-constructor): the tests read better
+  std::vector<float> values() const;
+  /// False if anything but the elements themselves was written.
+  bool untouched_outside() const;
+
+ private:
+  Backend* backend_;
+  Buffer buffer_;
+  Mat mat_;
+};
+
+/// A weight as the oracle and a backend see it: values that `dtype` holds exactly, [in, out] for the oracle.
+struct Weight {
+  Vec values;
+  Buffer buffer;
+  PackedMatrix packed;
+};
+
+/// How a checkpoint may lay a weight out.
+enum class Order { kInOut, kOutIn };
+
+Weight make_weight(Backend& backend, std::mt19937& random, int64_t in, int64_t out, DType dtype, Order order = Order::kInOut);
+
+std::vector<float> normal(std::mt19937& random, int64_t count, float deviation = 1.0f);
+
+/// The 16-bit (or 32-bit) elements of a float32 vector as a file holds them.
+std::vector<std::byte> encode(std::span<const float> values, DType dtype);
+std::vector<float> decode(std::span<const std::byte> bytes, DType dtype);
+
+/// |got - want| <= tolerance[i] for every element; equal infinities pass. Names the first that fails and the worst.
+::testing::AssertionResult near(std::span<const float> got, const Vec& want, const Vec& tolerance);
+::testing::AssertionResult same_bits(std::span<const float> got, std::span<const float> want);
+
+/// Elementwise |x|, for magnitudes.
+Vec magnitudes(Vec x);
+
+inline constexpr DType kWeightTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+
+/// True under a sanitizer or without optimisation, where the big shapes would take minutes.
+bool slow_build();
+
+}  // namespace vitrine::testing

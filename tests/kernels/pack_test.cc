@@ -1,0 +1,85 @@
+#include "base/float_bits.h"
+#include "tests/kernels/harness.h"
+
+namespace vitrine::testing {
+namespace {
+
+class PackTest : public KernelTest {};
+
+// What a packed matrix holds, read back through lookup: column o as it is stored.
+std::vector<float> column(Backend& backend, const PackedMatrix& packed, int32_t o) {
+  const Matrix out(backend, 1, packed.in);
+  backend.lookup({&o, 1}, packed, out);
+  EXPECT_TRUE(out.untouched_outside());
+  return out.values();
+}
+
+float round_to(float value, DType dtype) {
+  if (dtype == DType::kF16) return f16_to_f32(f32_to_f16(value));
+  return dtype == DType::kBF16 ? bf16_to_f32(f32_to_bf16(value)) : value;
+}
+
+TEST_P(PackTest, KeepsEveryElementInAnyOrderAndType) {
+  for (const auto& [in, out] : {std::pair<int64_t, int64_t>{1, 1}, {7, 15}, {16, 16}, {17, 33}, {65, 130}, {300, 49}, {130, 600}}) {
+    for (DType from : kWeightTypes) {
+      for (DType to : kWeightTypes) {
+        for (Order order : {Order::kInOut, Order::kOutIn}) {
+          SCOPED_TRACE(::testing::Message() << in << " x " << out << " " << dtype_name(from) << " to " << dtype_name(to));
+          std::vector<float> values = normal(random, in * out, 0.02f);
+          for (size_t i = 0; i < values.size(); i += 5) values[i] *= 1e-4f;  // subnormal in f16
+          const std::vector<std::byte> host = encode(values, from);
+          const std::vector<float> exact = decode(host, from);
+          const int64_t in_stride = order == Order::kInOut ? out : 1, out_stride = order == Order::kInOut ? 1 : in;
+          const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, to));
+          const PackedMatrix packed = backend->pack({host.data(), from, in, out, in_stride, out_stride}, to, buffer.data());
+          for (int64_t o = 0; o < out; o += 1 + out / 20) {
+            std::vector<float> want;
+            for (int64_t i = 0; i < in; ++i) want.push_back(round_to(exact[static_cast<size_t>(i * in_stride + o * out_stride)], to));
+            ASSERT_TRUE(same_bits(column(*backend, packed, static_cast<int32_t>(o)), want)) << "output " << o;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(PackTest, TakesAnyStrides) {  // one head's columns of a fused matrix, read backwards
+  const int64_t in = 21, out = 18, width = 64;
+  const std::vector<float> values = normal(random, in * width);
+  const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, DType::kF32));
+  const PackedMatrix packed = backend->pack({values.data() + 60, DType::kF32, in, out, width, -3}, DType::kF32, buffer.data());
+  for (int32_t o = 0; o < out; ++o) {
+    std::vector<float> want;
+    for (int64_t i = 0; i < in; ++i) want.push_back(values[static_cast<size_t>(i * width + 60 - 3 * o)]);
+    EXPECT_TRUE(same_bits(column(*backend, packed, o), want)) << o;
+  }
+}
+
+TEST_P(PackTest, EmbedAddsTokenAndPosition) {
+  const int64_t width = 77;
+  for (DType dtype : kWeightTypes) {
+    const Weight tokens = make_weight(*backend, random, width, 100, dtype, Order::kOutIn);
+    const Weight positions = make_weight(*backend, random, width, 40, dtype, Order::kOutIn);
+    const std::vector<int32_t> ids = {3, 99, 0, 3, 16}, places = {0, 1, 39, 3, 15};
+    const Matrix out(*backend, 5, width, width + 2), token(*backend, 5, width), position(*backend, 5, width), sum(*backend, 5, width);
+    backend->embed(ids, places, tokens.packed, positions.packed, out);
+    std::vector<float> want;
+    for (size_t r = 0; r < ids.size(); ++r) {
+      for (int64_t d = 0; d < width; ++d) {
+        want.push_back(static_cast<float>(tokens.values[static_cast<size_t>(d * 100 + ids[r])]) +
+                       static_cast<float>(positions.values[static_cast<size_t>(d * 40 + places[r])]));
+      }
+    }
+    EXPECT_TRUE(same_bits(out.values(), want)) << dtype_name(dtype);
+    EXPECT_TRUE(out.untouched_outside());
+    backend->lookup(ids, tokens.packed, token);
+    backend->lookup(places, positions.packed, position);
+    backend->add(token, position, sum);
+    EXPECT_TRUE(same_bits(sum.values(), want)) << dtype_name(dtype);
+  }
+}
+
+VITRINE_FOR_EACH_BACKEND(PackTest);
+
+}  // namespace
+}  // namespace vitrine::testing

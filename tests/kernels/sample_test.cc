@@ -1,0 +1,97 @@
+#include <limits>
+
+#include "tests/kernels/harness.h"
+
+namespace vitrine::testing {
+namespace {
+
+class SampleTest : public KernelTest {
+ protected:
+  std::vector<int32_t> sample(Mat logits, float temperature, int top_k, float top_p, std::span<const double> uniform) {
+    std::vector<int32_t> ids(static_cast<size_t>(logits.rows), -1);
+    SampleArgs args;
+    args.logits = logits;
+    args.temperature = temperature;
+    args.top_k = top_k;
+    args.top_p = top_p;
+    args.uniform = uniform;
+    args.ids = ids;
+    backend->sample(args);
+    return ids;
+  }
+};
+
+TEST_P(SampleTest, DrawsWhatTheWarpedProbabilitiesSay) {
+  const struct {
+    int64_t vocab;
+    float deviation, temperature;
+    int top_k;
+    float top_p;
+  } cases[] = {{1, 1.0f, 1.0f, 0, 1.0f},     {50, 1.0f, 1.0f, 0, 1.0f},    {50, 2.0f, 0.7f, 5, 1.0f},    {1000, 3.0f, 1.3f, 0, 0.9f},
+               {1000, 3.0f, 1.0f, 40, 0.5f}, {1000, 0.1f, 1.0f, 0, 0.95f}, {300, 2.0f, 1.0f, 1, 1.0f},   {300, 2.0f, 1.0f, 0, 1e-6f},
+               {300, 20.0f, 1.0f, 0, 1.0f},  {300, 2.0f, 1.0f, 400, 1.0f}, {5000, 500.0f, 1.0f, 0, 1.0f}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(::testing::Message() << c.vocab << " T " << c.temperature << " k " << c.top_k << " p " << c.top_p);
+    const int64_t rows = 60;
+    const std::vector<float> logits = normal(random, rows * c.vocab, c.deviation);
+    std::vector<double> uniform(static_cast<size_t>(rows));
+    std::uniform_real_distribution<double> distribution(0.0, 1.0);
+    for (double& u : uniform) u = distribution(random);
+    uniform[0] = 0.0;
+    uniform[1] = std::nextafter(1.0, 0.0);
+    const Matrix at(*backend, logits, rows, c.vocab, c.vocab + 3);
+    const std::vector<int32_t> got = sample(at, c.temperature, c.top_k, c.top_p, uniform);
+    for (int64_t r = 0; r < rows; ++r) {
+      const std::span<const float> row(logits.data() + r * c.vocab, static_cast<size_t>(c.vocab));
+      const Vec p = reference::warped_probabilities(row, c.temperature, c.top_k, c.top_p);
+      const auto i = static_cast<size_t>(r);
+      ASSERT_GE(got[i], 0);
+      ASSERT_LT(got[i], c.vocab);
+      EXPECT_GT(p[static_cast<size_t>(got[i])], 0.0);
+      // A draw within rounding of a boundary may fall to either side of it.
+      if (reference::draw(p, uniform[i] + 1e-12) == reference::draw(p, uniform[i] - 1e-12)) {
+        EXPECT_EQ(got[i], reference::draw(p, uniform[i])) << "row " << r;
+      }
+    }
+    EXPECT_TRUE(same_bits(at.values(), logits));
+  }
+}
+
+TEST_P(SampleTest, GreedyTakesTheSmallestIdAmongEquals) {
+  const std::vector<float> logits = {1.0f, 3.0f, 2.0f, 3.0f, -std::numeric_limits<float>::infinity()};
+  const std::vector<double> uniform = {0.99};
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 0.0f, 0, 1.0f, uniform)[0], 1);
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 0.0f, 3, 0.5f, uniform)[0], 1);
+}
+
+TEST_P(SampleTest, TiesAtTheTopKThresholdStay) {  // as Hugging Face's filter keeps them
+  const std::vector<float> logits = {0.0f, 1.0f, 1.0f, 1.0f, 0.0f};
+  const std::vector<double> uniform = {0.9};
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 1.0f, 2, 1.0f, uniform)[0], 3);
+}
+
+TEST_P(SampleTest, TheTokenThatCrossesTopPStays) {
+  const std::vector<float> logits = {std::log(0.5f), std::log(0.3f), std::log(0.2f)};
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 3), 1.0f, 0, 0.6f, std::vector<double>{0.99})[0], 1);
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 3), 1.0f, 0, 0.4f, std::vector<double>{0.99})[0], 0);
+}
+
+TEST_P(SampleTest, ForbiddenTokensAreNeverDrawn) {
+  constexpr float kOut = -std::numeric_limits<float>::infinity();
+  const std::vector<float> logits = {kOut, 1.0f, kOut, 1.0f, kOut};
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 1.0f, 0, 1.0f, std::vector<double>{std::nextafter(1.0, 0.0)})[0], 3);
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 1.0f, 0, 1.0f, std::vector<double>{0.0})[0], 1);
+}
+
+TEST_P(SampleTest, NothingButNanStillGivesAToken) {
+  const std::vector<float> logits(7, std::numeric_limits<float>::quiet_NaN());
+  for (float temperature : {0.0f, 1.0f}) {
+    const int32_t id = sample(Matrix(*backend, logits, 1, 7), temperature, 3, 0.5f, std::vector<double>{0.5})[0];
+    EXPECT_TRUE(id >= 0 && id < 7);
+  }
+}
+
+VITRINE_FOR_EACH_BACKEND(SampleTest);
+
+}  // namespace
+}  // namespace vitrine::testing
