@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "tokenizer/pretokenizer.h"
@@ -10,8 +11,8 @@
 namespace vitrine {
 namespace {
 
-// The fast path reads 17 bytes from a word's start, whatever its length.
-constexpr size_t kReadAhead = 17;
+// From here on, a word's neighbourhood can be read without looking for the text's end.
+constexpr size_t kReadAhead = kWordWindow + ShortWord::kMaxBytes + 1;
 
 // Tokens collect here, so that storing one needs no look at the vector's capacity.
 class IdBuffer {
@@ -22,7 +23,7 @@ class IdBuffer {
   void append(const WordCache::ShortEntry& entry) {
     if (size_ + WordCache::kShortIds > kCapacity) flush();
     std::copy(entry.ids, entry.ids + WordCache::kShortIds, ids_ + size_);
-    size_ += entry.count;
+    size_ += entry.count();
   }
   void flush() {
     out_.insert(out_.end(), ids_, ids_ + size_);
@@ -66,6 +67,7 @@ std::vector<int32_t> BpeTokenizer::encode(std::string_view text, Special special
 
 std::vector<Tokenizer::Piece> BpeTokenizer::encode_with_spans(std::string_view text, Special special) const {
   std::vector<Piece> pieces;
+  pieces.reserve(text.size() / 3 + 8);
   std::vector<int32_t> ids;
   const WordCachePool::Lease cache(caches_);
   for (const AddedTokens::Segment& segment : added_.split(text, special)) {
@@ -100,33 +102,46 @@ void BpeTokenizer::encode_text(std::string_view text, WordCache& cache, std::vec
 void BpeTokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const {
   if (!split_words_) return encode_word(text, cache, out);
   IdBuffer buffer(out);
-  size_t begin = 0;
-  while (begin + kReadAhead <= text.size()) {
-    size_t end = short_ascii_word_end(text, begin);
-    if (end == 0) end = word_end(text, begin);
-    const std::string_view word = text.substr(begin, end - begin);
-    begin = end;
-    if (word.size() > ShortWord::kMaxBytes) {
+  const auto encode_next = [&](const char* word, size_t length) {
+    if (length <= ShortWord::kMaxBytes) {
+      const ShortWord key = ShortWord::read(word, length);
+      if (const WordCache::ShortEntry* entry = cache.find(key); entry != nullptr && entry->count() > 0) return buffer.append(*entry);
       buffer.flush();
-      encode_word(word, cache, out);
-      continue;
-    }
-    const ShortWord key = ShortWord::read(word.data(), word.size());
-    if (const WordCache::ShortEntry* entry = cache.find(key)) {
-      buffer.append(*entry);
-      continue;
+      return encode_short_word({word, length}, key, cache, out);
     }
     buffer.flush();
-    const size_t before = out.size();
-    encode_word(word, cache, out);
-    if (out.size() - before <= WordCache::kShortIds) cache.insert(key, out.data() + before, out.size() - before);
+    encode_word({word, length}, cache, out);
+  };
+  size_t begin = 0;
+  while (text.size() - begin >= kReadAhead) {
+    const char* window = text.data() + begin;
+    size_t at = 0;
+    for (uint64_t ends = word_starts(window) & ~1ull; ends != 0; ends &= ends - 1) {
+      const auto end = static_cast<size_t>(std::countr_zero(ends));
+      encode_next(window + at, end - at);
+      at = end;
+    }
+    if (at == 0) {  // a long word, or one that is not ASCII
+      at = word_end(text, begin) - begin;
+      encode_next(window, at);
+    }
+    begin += at;
+  }
+  // What is left is copied to where a word's neighbourhood can be read.
+  char last[kReadAhead + ShortWord::kMaxBytes + 1] = {};
+  const std::string_view rest(last, text.copy(last, kReadAhead, begin));
+  for (size_t at = 0; at < rest.size();) {
+    const size_t end = word_end(rest, at);
+    encode_next(last + at, end - at);
+    at = end;
   }
   buffer.flush();
-  while (begin < text.size()) {
-    const size_t end = word_end(text, begin);
-    encode_word(text.substr(begin, end - begin), cache, out);
-    begin = end;
-  }
+}
+
+void BpeTokenizer::encode_short_word(std::string_view word, const ShortWord& key, WordCache& cache, std::vector<int32_t>& out) const {
+  const size_t before = out.size();
+  encode_word(word, cache, out);
+  cache.insert(key, out.data() + before, out.size() - before);
 }
 
 void BpeTokenizer::encode_word(std::string_view word, WordCache& cache, std::vector<int32_t>& out) const {
@@ -136,7 +151,8 @@ void BpeTokenizer::encode_word(std::string_view word, WordCache& cache, std::vec
   if (cache.find(word, out)) return;
   const size_t before = out.size();
   merges_.merge(word, cache.scratch(), out);
-  cache.insert(word, out.data() + before, out.size() - before);
+  const size_t count = out.size() - before;
+  if (word.size() > ShortWord::kMaxBytes || count > WordCache::kShortIds) cache.insert(word, out.data() + before, count);
 }
 
 std::string BpeTokenizer::token_bytes(int32_t id) const {

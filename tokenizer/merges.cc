@@ -17,7 +17,7 @@ uint64_t pair_key(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
 }
 
-size_t slot_of(uint64_t pair, int shift) { return (pair * 0x9E3779B97F4A7C15u ^ pair >> 32) * 0xD6E8FEB86659FD93u >> shift; }
+size_t slot_of(uint64_t pair, int shift) { return pair * 0x9E3779B97F4A7C15u >> shift; }
 
 }  // namespace
 

@@ -46,6 +46,7 @@ void Tokenizer::check_id(int32_t id) const {
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string text;
+  text.reserve(4 * ids.size());
   bool at_start = true;
   for (const int32_t id : ids) append_text(id, at_start, text);
   return text;

@@ -12,10 +12,10 @@ WordCache::WordCache()
 
 void WordCache::insert(const ShortWord& word, const int32_t* ids, size_t count) {
   ShortSet& set = short_sets_[short_set(word)];
-  set.older = set.newer;
-  set.newer.word = word;
-  std::copy(ids, ids + count, set.newer.ids);
-  set.newer.count = static_cast<uint32_t>(count);
+  set.entries[1] = set.entries[0];
+  if (count > kShortIds) count = 0;
+  set.entries[0] = {word.front, word.back | uint64_t{count} << 60, {}};
+  std::copy(ids, ids + count, set.entries[0].ids);
 }
 
 WordCache::LongEntry& WordCache::long_entry(std::string_view word) const {

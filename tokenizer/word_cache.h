@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -22,11 +23,20 @@ struct ShortWord {
     ShortWord word;
     std::memcpy(&word.front, bytes, 8);
     std::memcpy(&word.back, bytes + 8, 8);
-    word.front &= length >= 8 ? ~0ull : ~(~0ull << 8 * length);
-    word.back &= length >= 8 ? ~(~0ull << 8 * (length - 8)) : 0;
-    word.back |= uint64_t{length} << 56;
+    word.front &= kMasks[length][0];
+    word.back = (word.back & kMasks[length][1]) | uint64_t{length} << 56;
     return word;
   }
+
+ private:
+  static constexpr auto kMasks = [] {
+    std::array<std::array<uint64_t, 2>, kMaxBytes + 1> masks{};
+    for (size_t length = 1; length <= kMaxBytes; ++length) {
+      masks[length][0] = length >= 8 ? ~0ull : (1ull << 8 * length) - 1;
+      masks[length][1] = length > 8 ? (1ull << 8 * (length - 8)) - 1 : 0;
+    }
+    return masks;
+  }();
 };
 
 /// Words and their tokens, so that a word's merges are done once and not each time that it occurs. Of a fixed size (about
@@ -36,22 +46,25 @@ class WordCache {
   /// The longest word, and the most tokens of one, that are kept.
   static constexpr size_t kMaxBytes = 56, kMaxIds = 16;
   /// A short word of at most this many tokens is kept where it is found faster.
-  static constexpr size_t kShortIds = 3;
+  static constexpr size_t kShortIds = 4;
 
+  /// Half of a cache line. All zero: empty.
   struct ShortEntry {
-    ShortWord word;  // back == 0: empty
+    uint64_t front, back;  // the word; the number of its tokens in the four highest bits
     int32_t ids[kShortIds];
-    uint32_t count;
+
+    size_t count() const { return back >> 60; }
+    bool holds(const ShortWord& word) const { return ((front ^ word.front) | ((back ^ word.back) << 4)) == 0; }
   };
 
   WordCache();
 
-  /// The entry of a short word, or null.
-  const ShortEntry* find(const ShortWord& word) {
-    ShortSet& set = short_sets_[short_set(word)];
-    if (set.newer.word.front == word.front && set.newer.word.back == word.back) return &set.newer;
-    if (set.older.word.front == word.front && set.older.word.back == word.back) return &set.older;
-    return nullptr;
+  /// The entry of a short word, or null. One without tokens says that the word has more than kShortIds.
+  const ShortEntry* find(const ShortWord& word) const {
+    const ShortSet& set = short_sets_[short_set(word)];
+    // Which of the two it is cannot be foreseen, so no branch depends on it.
+    const bool in_first = set.entries[0].holds(word), in_second = set.entries[1].holds(word);
+    return in_first | in_second ? &set.entries[in_second] : nullptr;
   }
   void insert(const ShortWord& word, const int32_t* ids, size_t count);
 
@@ -65,7 +78,7 @@ class WordCache {
   static constexpr int kShortSetBits = 15, kLongBits = 13;
 
   struct alignas(64) ShortSet {
-    ShortEntry newer, older;
+    ShortEntry entries[2];  // the newer one first
   };
   struct alignas(128) LongEntry {
     uint32_t length, count;  // length == 0: empty

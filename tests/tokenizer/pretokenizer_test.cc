@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -53,31 +55,40 @@ TEST(Pretokenizer, AnInvalidByteIsOneOtherCharacter) {
   EXPECT_EQ(words("\xf4\x90\x80\x80z"), (Words{"\xf4\x90\x80\x80", "z"})) << "above U+10FFFF";
 }
 
-TEST(Pretokenizer, CountsAsciiLetters) {
-  for (int length = 0; length <= 16; ++length) {
-    for (int c = 0; c < 256; ++c) {
-      std::string text(16, 'Q');
-      const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-      if (length < 16) text[static_cast<size_t>(length)] = static_cast<char>(c);
-      const int expected = letter ? 16 : length;
-      ASSERT_EQ(ascii_letters16(text.data()), static_cast<uint32_t>(expected)) << c << " at " << length;
+// Every window of a text, from the start of a word, against one word at a time.
+void expect_windows_agree(const std::string& text, size_t& words_found) {
+  for (size_t begin = 0; begin + kWordWindow <= text.size(); begin = word_end(text, begin)) {
+    const uint64_t starts = word_starts(text.data() + begin);
+    ASSERT_EQ(starts & 1, 1u);
+    size_t at = begin;
+    for (uint64_t ends = starts & ~1ull; ends != 0; ends &= ends - 1) {
+      const size_t end = begin + static_cast<size_t>(std::countr_zero(ends));
+      ASSERT_EQ(end, word_end(text, at)) << text << " at " << at << " in the window from " << begin;
+      at = end;
+      ++words_found;
     }
   }
 }
 
-TEST(Pretokenizer, TheFastPathAgrees) {
+TEST(Pretokenizer, WindowsAgreeWithWords) {
   test::StringGenerator generator;
-  size_t fast = 0;
-  for (uint64_t number = 0; number < 20000; ++number) {
-    const std::string text = generator.string(number);
-    for (size_t at = 0; at + 17 <= text.size(); at = word_end(text, at)) {
-      const size_t end = short_ascii_word_end(text, at);
-      if (end == 0) continue;
-      ASSERT_EQ(end, word_end(text, at)) << text << " at " << at;
-      ++fast;
+  size_t found = 0;
+  for (uint64_t number = 0; number < 20000; ++number) expect_windows_agree(generator.string(number), found);
+  EXPECT_GT(found, 100000u);
+}
+
+TEST(Pretokenizer, WindowsAgreeWithWordsOfFewCharacters) {
+  // Few characters, so that all short sequences of them come at all places of a window.
+  std::mt19937_64 random(6);
+  size_t found = 0;
+  for (const std::string& alphabet : {std::string("ab  \n'stmdrevl1.!"), std::string("a '\n"), std::string("x 's\xc3\xa9\xff")}) {
+    for (int round = 0; round < 5000; ++round) {
+      std::string text;
+      while (text.size() < 200) text += alphabet[random() % alphabet.size()];
+      expect_windows_agree(text, found);
     }
   }
-  EXPECT_GT(fast, 10000u);
+  EXPECT_GT(found, 1000000u);
 }
 
 TEST(Utf8, UnfinishedTails) {
