@@ -57,7 +57,9 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
   state->name = std::move(name);
   state->backend = make_backend(options);
   state->memory_limit = options.memory_limit;
-  state->weights = Weights::load(source, config, store, *state->backend);
+  state->weights = Weights::load(source, config, store, *state->backend, [&](size_t done, size_t total) {
+    if (options.progress) options.progress->update(done, total, "Loading");
+  });
   state->pool = std::make_unique<BufferPool>(*state->backend);
   state->require_memory(0, "");
   return state;
@@ -76,6 +78,9 @@ Batch one(std::span<const int32_t> ids) { return {std::vector<int32_t>(ids.begin
 }  // namespace
 
 void ModelState::require_memory(size_t bytes, const std::string& parts) const {
+  // Asking the system what is free takes longer than a small pass; what is this small fits, or the machine is lost anyway.
+  constexpr size_t kSmall = 16 << 20;
+  if (memory_limit == 0 && bytes < kSmall) return;
   // What is free now counts without the weights, which are there already; a limit counts them in.
   size_t room = backend->available_bytes();
   if (memory_limit > 0) room = std::min(room, memory_limit - std::min(memory_limit, weights.memory.bytes()));
@@ -97,6 +102,8 @@ Model Model::load(const std::string& name_or_path, const ModelOptions& options) 
   }
   return Model(state);
 }
+
+std::filesystem::path Model::locate(const std::string& name_or_path) { return resolve_model(name_or_path); }
 
 Model Model::random(const Config& config, uint64_t seed, const ModelOptions& options) {
   check_config(config, "the configuration");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 #include "vitrine/config.h"
 #include "vitrine/dtype.h"
 #include "vitrine/hooks.h"
+#include "vitrine/progress.h"
 #include "vitrine/run.h"
 #include "vitrine/tensor.h"
 #include "vitrine/tokenizer.h"
@@ -29,6 +31,8 @@ struct ModelOptions {
   int threads = 0;
   /// Bytes that weights, caches, activations and captures may use together; 0: what the device has free.
   size_t memory_limit = 0;
+  /// Told how far loading is, in bytes; null: nobody wants to know. Not kept.
+  Progress* progress = nullptr;
 };
 
 struct ForwardOptions {
@@ -65,6 +69,9 @@ class Model {
   /// `name_or_path`: a directory or file of a checkpoint, "demo", or a name in the local Hugging Face cache ("gpt2"). Never
   /// reaches the network. Throws Error (user) naming the file and what is wrong with it.
   static Model load(const std::string& name_or_path, const ModelOptions& options = {});
+  /// The directory or file that load() would open: for whoever wants what lies beside the weights, such as the tokenizer.
+  /// Throws Error (user) listing where it looked.
+  static std::filesystem::path locate(const std::string& name_or_path);
   /// A model with random weights, the same for the same seed on every machine: for benchmarks and tests.
   static Model random(const Config& config, uint64_t seed, const ModelOptions& options = {});
 
