@@ -1,0 +1,163 @@
+// Highway compiles the part between the two guards once for each instruction set and picks the best when the program runs.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "bench/engine_bench_ceilings.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace vitrine::bench::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Four cache lines an iteration: the loop costs nothing next to the memory.
+uint64_t ReadAll(const uint64_t* data, size_t count) {
+  const hn::ScalableTag<uint64_t> d;
+  const size_t n = hn::Lanes(d);
+  auto a = hn::Zero(d), b = hn::Zero(d), c = hn::Zero(d), e = hn::Zero(d);
+  for (size_t i = 0; i + 4 * n <= count; i += 4 * n) {
+    a = hn::Xor(a, hn::Load(d, data + i));
+    b = hn::Xor(b, hn::Load(d, data + i + n));
+    c = hn::Xor(c, hn::Load(d, data + i + 2 * n));
+    e = hn::Xor(e, hn::Load(d, data + i + 3 * n));
+  }
+  return hn::GetLane(hn::Xor(hn::Xor(a, b), hn::Xor(c, e)));
+}
+
+void WriteAll(uint64_t* data, size_t count, uint64_t value) {
+  const hn::ScalableTag<uint64_t> d;
+  const size_t n = hn::Lanes(d);
+  const auto v = hn::Set(d, value);
+  for (size_t i = 0; i + n <= count; i += n) hn::Store(v, d, data + i);
+}
+
+// Twelve chains hide the latency of every core so far (two units of latency 4 or 5). Returns the floating-point operations.
+double FmaLoop(int64_t rounds, float* sink) {
+  const hn::ScalableTag<float> d;
+  const auto scale = hn::Set(d, 0.999f), shift = hn::Set(d, 0.001f);
+  auto a0 = hn::Set(d, *sink), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0, a9 = a0, a10 = a0,
+       a11 = a0;
+  for (int64_t i = 0; i < rounds; ++i) {
+    a0 = hn::MulAdd(a0, scale, shift);
+    a1 = hn::MulAdd(a1, scale, shift);
+    a2 = hn::MulAdd(a2, scale, shift);
+    a3 = hn::MulAdd(a3, scale, shift);
+    a4 = hn::MulAdd(a4, scale, shift);
+    a5 = hn::MulAdd(a5, scale, shift);
+    a6 = hn::MulAdd(a6, scale, shift);
+    a7 = hn::MulAdd(a7, scale, shift);
+    a8 = hn::MulAdd(a8, scale, shift);
+    a9 = hn::MulAdd(a9, scale, shift);
+    a10 = hn::MulAdd(a10, scale, shift);
+    a11 = hn::MulAdd(a11, scale, shift);
+  }
+  const auto low = hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)), hn::Add(a4, a5));
+  const auto high = hn::Add(hn::Add(hn::Add(a6, a7), hn::Add(a8, a9)), hn::Add(a10, a11));
+  *sink = hn::GetLane(hn::Add(low, high));
+  return static_cast<double>(rounds) * 12.0 * 2.0 * static_cast<double>(hn::Lanes(d));
+}
+
+}  // namespace vitrine::bench::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+
+#include <dlfcn.h>
+
+#include <chrono>
+#include <cstdlib>
+
+#include "bench/engine_bench_ceilings.h"
+
+namespace vitrine::bench {
+
+HWY_EXPORT(ReadAll);
+HWY_EXPORT(WriteAll);
+HWY_EXPORT(FmaLoop);
+
+namespace {
+volatile uint64_t g_sink = 0;  // keeps the compiler from dropping what nobody reads
+}
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+Ceilings::Ceilings(int threads, size_t bytes) : threads_(threads), memory_(make_cpu_backend({.threads = threads})) {
+  buffer_ = memory_->allocate(bytes);
+  write_bandwidth();  // touches the pages
+}
+
+Ceilings::~Ceilings() = default;
+
+double Ceilings::read_bandwidth() {
+  const auto* data = reinterpret_cast<const uint64_t*>(buffer_.data());
+  const size_t part = buffer_.bytes() / 8 / static_cast<size_t>(threads_) / 64 * 64;
+  uint64_t all = 0;
+  const double start = now();
+#pragma omp parallel for num_threads(threads_) reduction(^ : all) schedule(static)
+  for (int i = 0; i < threads_; ++i) all ^= HWY_DYNAMIC_DISPATCH(ReadAll)(data + static_cast<size_t>(i) * part, part);
+  const double seconds = now() - start;
+  g_sink = all;
+  return static_cast<double>(part * 8 * static_cast<size_t>(threads_)) / seconds * 1e-9;
+}
+
+double Ceilings::write_bandwidth() {
+  auto* data = reinterpret_cast<uint64_t*>(buffer_.data());
+  const size_t part = buffer_.bytes() / 8 / static_cast<size_t>(threads_) / 64 * 64;
+  const double start = now();
+#pragma omp parallel for num_threads(threads_) schedule(static)
+  for (int i = 0; i < threads_; ++i)
+    HWY_DYNAMIC_DISPATCH(WriteAll)(data + static_cast<size_t>(i) * part, part, 0x5bd1e995u + part);
+  return static_cast<double>(part * 8 * static_cast<size_t>(threads_)) / (now() - start) * 1e-9;
+}
+
+double Ceilings::fma_peak() {
+  constexpr int64_t kRounds = 8'000'000;
+  double operations = 0;
+  float sinks = 0;
+  const double start = now();
+#pragma omp parallel for num_threads(threads_) reduction(+ : operations, sinks) schedule(static)
+  for (int i = 0; i < threads_; ++i) {
+    float sink = 0.5f;
+    operations += HWY_DYNAMIC_DISPATCH(FmaLoop)(kRounds, &sink);
+    sinks += sink;
+  }
+  const double seconds = now() - start;
+  g_sink = static_cast<uint64_t>(sinks);
+  return operations / seconds * 1e-9;
+}
+
+OpenBlas::OpenBlas() {
+  void* library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+  if (!library) return;
+  sgemm_ = reinterpret_cast<Sgemm>(dlsym(library, "cblas_sgemm"));
+  set_threads_ = reinterpret_cast<void (*)(int)>(dlsym(library, "openblas_set_num_threads"));
+  config_ = reinterpret_cast<char* (*)()>(dlsym(library, "openblas_get_config"));
+}
+
+std::string OpenBlas::description() const { return found() && config_ ? config_() : "not found"; }
+
+double OpenBlas::layer_rate(int threads, int rows, int width, int inner) {
+  constexpr int kRowMajor = 101, kNoTranspose = 111;
+  const int shapes[4][2] = {{width, 3 * width}, {width, width}, {width, inner}, {inner, width}};
+  const size_t most = static_cast<size_t>(width) * static_cast<size_t>(inner > 3 * width ? inner : 3 * width);
+  if (w_.size() != most) {
+    w_.resize(most);
+    x_.resize(static_cast<size_t>(rows) * static_cast<size_t>(inner > 3 * width ? inner : 3 * width));
+    y_.resize(x_.size());
+    for (size_t i = 0; i < w_.size(); ++i) w_[i] = static_cast<float>(i % 977) * 1e-3f - 0.5f;
+    for (size_t i = 0; i < x_.size(); ++i) x_[i] = static_cast<float>(i % 1009) * 1e-3f - 0.5f;
+  }
+  if (set_threads_) set_threads_(threads);
+  double operations = 0;
+  const double start = now();
+  for (const auto& [in, out] : shapes) {
+    sgemm_(kRowMajor, kNoTranspose, kNoTranspose, rows, out, in, 1.0f, x_.data(), in, w_.data(), out, 0.0f, y_.data(), out);
+    operations += 2.0 * rows * static_cast<double>(in) * out;
+  }
+  return operations / (now() - start) * 1e-9;
+}
+
+}  // namespace vitrine::bench
+
+#endif  // HWY_ONCE
