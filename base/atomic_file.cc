@@ -24,7 +24,8 @@ fs::path real_target(fs::path path) {
   if (fs::is_symlink(path, ignored)) path = fs::weakly_canonical(path, ignored);
   const auto status = fs::status(path, ignored);
   if (fs::is_directory(status)) user_error("{}: is a directory; name a file to write", path.string());
-  if (fs::exists(status) && !fs::is_regular_file(status)) user_error("{}: is not a regular file; name another to write", path.string());
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    user_error("{}: is not a regular file; name another to write", path.string());
   return path;
 }
 
@@ -70,8 +71,8 @@ void AtomicFile::fail(const char* doing, uint64_t wanted, int error) {
   const uint64_t before = written_;
   discard();
   throw Error(is_full(error) ? Error::Kind::kUser : Error::Kind::kInternal,
-              fmt::format("{}: cannot be written: {} {} bytes after {}: {}; nothing was left behind", path_.string(), doing, wanted,
-                          before, std::strerror(error)));
+              fmt::format("{}: cannot be written: {} {} bytes after {}: {}; nothing was left behind", path_.string(), doing,
+                          wanted, before, std::strerror(error)));
 }
 
 void AtomicFile::append(std::span<const std::byte> bytes) {

@@ -19,8 +19,8 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Throws Error, (user) for a full disk and (internal) for anything else: path, bytes wanted, the system's reason. The temporary
-  /// is removed; the target is untouched.
+  /// Throws Error, (user) for a full disk and (internal) for anything else: path, bytes wanted, the system's reason. The
+  /// temporary is removed; the target is untouched.
   void append(std::span<const std::byte> bytes);
   void append(std::string_view text);
   /// The same at a place of the file, wherever append() is. All bytes together are to fill the file, each written once.

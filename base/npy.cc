@@ -21,16 +21,26 @@ constexpr size_t kAlignment = 64;
 
 const char* descr_of(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "<f4";
-    case DType::kF16: return "<f2";
-    case DType::kF64: return "<f8";
-    case DType::kI64: return "<i8";
-    case DType::kI32: return "<i4";
-    case DType::kI16: return "<i2";
-    case DType::kI8: return "|i1";
-    case DType::kU8: return "|u1";
-    case DType::kBool: return "|b1";
-    case DType::kBF16: break;
+    case DType::kF32:
+      return "<f4";
+    case DType::kF16:
+      return "<f2";
+    case DType::kF64:
+      return "<f8";
+    case DType::kI64:
+      return "<i8";
+    case DType::kI32:
+      return "<i4";
+    case DType::kI16:
+      return "<i2";
+    case DType::kI8:
+      return "|i1";
+    case DType::kU8:
+      return "|u1";
+    case DType::kBool:
+      return "|b1";
+    case DType::kBF16:
+      break;
   }
   internal_error("dtype {} has no .npy type", dtype_name(dtype));
 }
@@ -49,10 +59,14 @@ class HeaderParser {
     while (!accept('}')) {
       const std::string_view key = string();
       expect(':');
-      if (key == "descr" && !dtype_) dtype_ = dtype();
-      else if (key == "fortran_order" && !order_seen_) fortran_order();
-      else if (key == "shape" && !shape_) shape_ = shape();
-      else user_error("{}: .npy header has the entry {} twice, or no reader knows it", name_, quote(key));
+      if (key == "descr" && !dtype_)
+        dtype_ = dtype();
+      else if (key == "fortran_order" && !order_seen_)
+        fortran_order();
+      else if (key == "shape" && !shape_)
+        shape_ = shape();
+      else
+        user_error("{}: .npy header has the entry {} twice, or no reader knows it", name_, quote(key));
       if (!accept(',') && peek() != '}') fail("',' or '}'");
     }
     skip_space();
@@ -94,7 +108,8 @@ class HeaderParser {
     for (const DType known : {DType::kF32, DType::kF64, DType::kI32, DType::kI64}) {
       if (found == descr_of(known)) return known;
     }
-    user_error("{}: holds elements of type {}; wanted '<f4', '<f8', '<i4' or '<i8' (float32, float64, int32, int64)", name_, quote(found));
+    user_error("{}: holds elements of type {}; wanted '<f4', '<f8', '<i4' or '<i8' (float32, float64, int32, int64)", name_,
+               quote(found));
   }
   void fortran_order() {
     skip_space();
@@ -123,7 +138,8 @@ class HeaderParser {
     const char first = peek();
     if (first < '0' || first > '9') fail("a size");
     for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
-      if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text_[at_] - '0', &value)) fail("a size of 63 bits");
+      if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text_[at_] - '0', &value))
+        fail("a size of 63 bits");
     }
     return value;
   }
@@ -154,11 +170,13 @@ std::pair<std::string_view, size_t> find_header(std::span<const std::byte> file,
 }  // namespace
 
 std::string npy_header(DType dtype, const Shape& shape) {
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", descr_of(dtype), shape_tuple(shape));
+  std::string header =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", descr_of(dtype), shape_tuple(shape));
   const size_t before = kMagic.size() + 4;  // magic, version, length
   header.resize((before + header.size() + 1 + kAlignment - 1) / kAlignment * kAlignment - before - 1, ' ');
   header += '\n';
-  const std::array<char, 4> version_and_length = {1, 0, static_cast<char>(header.size() & 0xff), static_cast<char>(header.size() >> 8)};
+  const std::array<char, 4> version_and_length = {1, 0, static_cast<char>(header.size() & 0xff),
+                                                  static_cast<char>(header.size() >> 8)};
   return std::string(kMagic) + std::string(version_and_length.data(), version_and_length.size()) + header;
 }
 

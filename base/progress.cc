@@ -43,7 +43,8 @@ void put(int fd, std::string_view text) {
 
 }  // namespace
 
-std::string progress_line(uint64_t done, uint64_t total, std::string_view label, double seconds, std::string_view unit, size_t width) {
+std::string progress_line(uint64_t done, uint64_t total, std::string_view label, double seconds, std::string_view unit,
+                          size_t width) {
   const auto count = static_cast<double>(done);
   const double speed = seconds > 0 ? count / seconds : 0;
   std::string line(label);

@@ -101,8 +101,8 @@ struct SafetensorsWriter::Impl {
   size_t data_bytes_left;
   std::vector<Declaration> tensors;
   std::vector<uint64_t> offsets;  // of each tensor in the data
-  size_t next = 0;      // the tensor that the next byte belongs to
-  size_t next_has = 0;  // bytes of it already written
+  size_t next = 0;                // the tensor that the next byte belongs to
+  size_t next_has = 0;            // bytes of it already written
   bool any_put = false;
 };
 
@@ -117,7 +117,8 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vec
     offsets.push_back(bytes);
     if (__builtin_mul_overflow(static_cast<size_t>(tensor.shape.elements()), dtype_size(tensor.dtype), &size) ||
         __builtin_add_overflow(bytes, size, &bytes) || bytes > size_t{1} << 62) {
-      user_error("{}: tensor {} {} makes the file larger than any disk", path.string(), quote(tensor.name), tensor.shape.to_string());
+      user_error("{}: tensor {} {} makes the file larger than any disk", path.string(), quote(tensor.name),
+                 tensor.shape.to_string());
     }
   }
   impl_ = std::make_unique<Impl>(path, header_text(path.string(), tensors, metadata), bytes);
@@ -157,7 +158,8 @@ void SafetensorsWriter::put(size_t tensor, uint64_t offset, std::span<const std:
   if (tensor >= w.tensors.size()) user_error("{}: tensor {} was not declared; there are {}", w.name, tensor, w.tensors.size());
   const size_t size = declared_bytes(w.tensors[tensor]);
   if (offset > size || bytes.size() > size - offset || bytes.size() > w.data_bytes_left) {
-    user_error("{}: {} bytes at {} do not fit into the {} of tensor {}", w.name, bytes.size(), offset, size, quote(w.tensors[tensor].name));
+    user_error("{}: {} bytes at {} do not fit into the {} of tensor {}", w.name, bytes.size(), offset, size,
+               quote(w.tensors[tensor].name));
   }
   w.file.write_at(w.data_begin + w.offsets[tensor] + offset, bytes);
   w.data_bytes_left -= bytes.size();

@@ -34,11 +34,13 @@ DType parse_dtype(const Json& value, const std::string& where) {
       if (value.get_ref<const std::string&>() == name) return dtype;
     }
   }
-  user_error("{}: dtype {} is not known; wanted F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL", where, describe_json(value));
+  user_error("{}: dtype {} is not known; wanted F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL", where,
+             describe_json(value));
 }
 
 uint64_t parse_count(const Json& value, const char* what, const std::string& where) {
-  if (!value.is_number_unsigned()) user_error("{}: {} holds {}; wanted whole numbers from 0", where, what, describe_json(value));
+  if (!value.is_number_unsigned())
+    user_error("{}: {} holds {}; wanted whole numbers from 0", where, what, describe_json(value));
   return value.get<uint64_t>();
 }
 
@@ -67,7 +69,8 @@ const Json& member(const Json& object, const char* name, const std::string& wher
 SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t data_begin, size_t file_size,
                              const std::string& path) {
   const std::string where = fmt::format("{}: tensor {}", path, quote(name));
-  if (!value.is_object()) user_error("{}: is {}; wanted an object of dtype, shape and data_offsets", where, describe_json(value));
+  if (!value.is_object())
+    user_error("{}: is {}; wanted an object of dtype, shape and data_offsets", where, describe_json(value));
   SafetensorsEntry entry;
   entry.name = name;
   entry.dtype = parse_dtype(member(value, "dtype", where), where);
@@ -113,8 +116,8 @@ void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size
   const std::string* previous = nullptr;
   for (const SafetensorsEntry& entry : entries) {
     if (entry.begin != expected) {
-      user_error("{}: tensor {} begins at byte {} of the data, {}{}; wanted {}", path, quote(entry.name), entry.begin - data_begin,
-                 entry.begin < expected ? "overlapping " : "leaving a gap after ",
+      user_error("{}: tensor {} begins at byte {} of the data, {}{}; wanted {}", path, quote(entry.name),
+                 entry.begin - data_begin, entry.begin < expected ? "overlapping " : "leaving a gap after ",
                  previous ? quote(*previous) : std::string("the header"), expected - data_begin);
     }
     expected = entry.end;
@@ -129,7 +132,8 @@ void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size
 
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& path) {
   if (file.size() < kLengthBytes) {
-    user_error("{}: {} bytes are too few for a safetensors file, which begins with {} of length", path, file.size(), kLengthBytes);
+    user_error("{}: {} bytes are too few for a safetensors file, which begins with {} of length", path, file.size(),
+               kLengthBytes);
   }
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);  // little-endian, as are all machines we run on

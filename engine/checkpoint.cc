@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/finite.h"
 #include "base/float_bits.h"
 #include "base/json.h"
 #include "base/quote.h"
@@ -75,7 +74,8 @@ CheckpointFiles read_shards(const fs::path& index) {
     const fs::path path = index.parent_path() / name;
     CheckpointFiles part = read_file(path);
     for (const std::string& tensor : tensors) {
-      if (!part.tensors.contains(tensor)) user_error("{}: has no tensor {}, which {} places in it", path.string(), quote(tensor), where);
+      if (!part.tensors.contains(tensor))
+        user_error("{}: has no tensor {}, which {} places in it", path.string(), quote(tensor), where);
     }
     merge(all, std::move(part), path);
   }
@@ -105,7 +105,9 @@ std::vector<Parameter> parameters_of(const Config& config) {
   const int64_t m = config.inner;
   std::vector<Parameter> all = {{"wte.weight", {config.vocab, d}}, {"wpe.weight", {config.context, d}}};
   for (int layer = 0; layer < config.layers; ++layer) {
-    const auto add = [&all, layer](const char* name, Shape shape) { all.push_back({fmt::format("h.{}.{}", layer, name), shape}); };
+    const auto add = [&all, layer](const char* name, Shape shape) {
+      all.push_back({fmt::format("h.{}.{}", layer, name), shape});
+    };
     add("ln_1.weight", {d});
     add("ln_1.bias", {d});
     add("attn.c_attn.weight", {d, 3 * d});
@@ -172,7 +174,8 @@ void check_parameter(const Named& named, const Parameter& wanted, const std::str
   const StoredTensor& tensor = named.tensor;
   if (!is_floating(tensor.dtype)) user_error("{}: is {}; wanted f32, f16 or bf16", where(named), dtype_name(tensor.dtype));
   if (tensor.shape == wanted.shape) return;
-  const bool transposed = wanted.shape.rank() == 2 && !is_table(wanted.name) && tensor.shape == Shape{wanted.shape[1], wanted.shape[0]};
+  const bool transposed =
+      wanted.shape.rank() == 2 && !is_table(wanted.name) && tensor.shape == Shape{wanted.shape[1], wanted.shape[0]};
   user_error("{}: has shape {}; {} wants {}{}", where(named), tensor.shape.to_string(), config_file, wanted.shape.to_string(),
              transposed ? " (it is stored transposed: GPT-2's matrices are [in, out])" : "");
 }
@@ -211,7 +214,8 @@ void Checkpoint::Impl::load() {
   } else {
     const fs::path config_path = file.parent_path() / "config.json";
     std::error_code ignored;
-    if (!fs::exists(config_path, ignored)) user_error("{}: no such file; {} needs it beside it", config_path.string(), file.string());
+    if (!fs::exists(config_path, ignored))
+      user_error("{}: no such file; {} needs it beside it", config_path.string(), file.string());
     ParsedConfig parsed = read_config(config_path);
     config_file = config_path.string();
     config = parsed.config;
@@ -234,7 +238,8 @@ void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
   };
   for (const Parameter& wanted : parameters_of(config)) {
     if (!take(wanted)) {
-      user_error("{}: has no tensor '{}' (nor '{}{}'), which {} calls for", path.string(), wanted.name, kPrefix, wanted.name, config_file);
+      user_error("{}: has no tensor '{}' (nor '{}{}'), which {} calls for", path.string(), wanted.name, kPrefix, wanted.name,
+                 config_file);
     }
   }
   take({kUnembedding, {config.vocab, config.width}});
@@ -252,14 +257,17 @@ void Checkpoint::Impl::settle_unembedding() {
   const auto head = tensors.find(kUnembedding);
   if (head == tensors.end()) {
     if (!config.tied_unembedding) {
-      user_error("{}: has no tensor '{}', which tie_word_embeddings = false in {} calls for", path.string(), kUnembedding, config_file);
+      user_error("{}: has no tensor '{}', which tie_word_embeddings = false in {} calls for", path.string(), kUnembedding,
+                 config_file);
     }
     return;
   }
   const bool same = same_bytes(head->second.tensor, tensors.at("wte.weight").tensor);
   if (!same && config.tied_unembedding) {
-    user_error("{}: differs from wte.weight, but {} says tie_word_embeddings = true (its default); set it to false if lm_head is "
-               "meant", where(head->second), config_file);
+    user_error(
+        "{}: differs from wte.weight, but {} says tie_word_embeddings = true (its default); set it to false if lm_head is "
+        "meant",
+        where(head->second), config_file);
   }
   if (!same) return;
   config.tied_unembedding = true;
@@ -271,7 +279,8 @@ void Checkpoint::Impl::settle_unembedding() {
 void Checkpoint::Impl::count_dtypes() {
   std::map<DType, size_t> bytes;
   for (const auto& [name, named] : tensors) bytes[named.tensor.dtype] += named.tensor.span_bytes;
-  dominant = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first;
+  dominant =
+      std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first;
 }
 
 const Named& Checkpoint::Impl::find(std::string_view name) const {
@@ -283,30 +292,9 @@ const Named& Checkpoint::Impl::find(std::string_view name) const {
 
 const void* Checkpoint::Impl::scanned(const Named& named) const {
   const StoredTensor& tensor = named.tensor;
-  const size_t size = dtype_size(tensor.dtype);
-  const std::byte* data = tensor.file->aligned(tensor.offset, tensor.span_bytes, size);
-  // Rank 1 or 2. Runs of neighbouring elements are scanned at once: all of a dense tensor, else one row (or column) each.
-  const int64_t rows = tensor.shape.rank() == 2 ? tensor.shape[0] : 1;
-  const int64_t cols = tensor.shape.back();
-  const int64_t row_stride = tensor.shape.rank() == 2 ? tensor.strides[0] : 0;
-  const int64_t col_stride = tensor.shape.rank() == 2 ? tensor.strides[1] : tensor.strides[0];
-  const auto check = [&](int64_t row, int64_t col, int64_t count, bool down) {
-    const auto bad = first_non_finite(data + static_cast<size_t>(row * row_stride + col * col_stride) * size, tensor.dtype, count);
-    if (!bad) return;
-    if (down) row += *bad; else col += *bad;
-    const std::string index = tensor.shape.rank() == 2 ? fmt::format("[{}, {}]", row + col / cols, col % cols) : fmt::format("[{}]", col);
-    user_error("{}: element {} is NaN or infinite; a model cannot compute with it", where(named), index);
-  };
-  if (col_stride == 1 && (row_stride == cols || rows == 1)) {
-    check(0, 0, rows * cols, false);
-  } else if (col_stride == 1) {
-    for (int64_t row = 0; row < rows; ++row) check(row, 0, cols, false);
-  } else if (row_stride == 1) {
-    for (int64_t col = 0; col < cols; ++col) check(0, col, rows, true);
-  } else {
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t col = 0; col < cols; ++col) check(row, col, 1, false);
-    }
+  const std::byte* data = tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
+  if (const auto bad = first_non_finite(tensor, data)) {
+    user_error("{}: element {} is NaN or infinite; a model cannot compute with it", where(named), *bad);
   }
   return data;
 }
@@ -333,8 +321,8 @@ HostWeight Checkpoint::weight(std::string_view name) const {
   if (tensor.shape.rank() != 2) internal_error("{}: is no matrix", where(named));
   const size_t in = is_table(name) ? 1 : 0;  // the axis of the inputs
   const size_t out = 1 - in;
-  return {impl_->scanned(named),          tensor.dtype,       tensor.shape[static_cast<int>(in)], tensor.shape[static_cast<int>(out)],
-          tensor.strides[in], tensor.strides[out]};
+  return {impl_->scanned(named), tensor.dtype,       tensor.shape[static_cast<int>(in)], tensor.shape[static_cast<int>(out)],
+          tensor.strides[in],    tensor.strides[out]};
 }
 
 std::vector<float> Checkpoint::vector(std::string_view name) const {

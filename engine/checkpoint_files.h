@@ -33,6 +33,10 @@ struct StoredTensor {
   static StoredTensor dense(std::shared_ptr<const MappedFile> file, size_t offset, DType dtype, const Shape& shape);
 };
 
+/// The index of a NaN or infinity among the elements of a tensor of rank 1 or 2 and floating dtype, as an error line shows
+/// it: "[3]", "[2, 7]"; nothing if all are finite. `data` is where the tensor's first element is.
+std::optional<std::string> first_non_finite(const StoredTensor& tensor, const std::byte* data);
+
 struct CheckpointFiles {
   std::map<std::string, StoredTensor, std::less<>> tensors;  ///< by the names in the files
   std::vector<std::string> other;                            ///< names of things in the files that are no tensors

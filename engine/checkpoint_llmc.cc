@@ -37,12 +37,14 @@ std::array<Layout, 12> layer_layout(int64_t d) {
 // Hands out the file's elements in order, and refuses to go past its end.
 class Cursor {
  public:
-  Cursor(std::shared_ptr<const MappedFile> file, size_t offset, DType dtype) : file_(std::move(file)), offset_(offset), dtype_(dtype) {}
+  Cursor(std::shared_ptr<const MappedFile> file, size_t offset, DType dtype)
+      : file_(std::move(file)), offset_(offset), dtype_(dtype) {}
 
   StoredTensor take(const Shape& shape) {
     StoredTensor tensor = StoredTensor::dense(file_, offset_, dtype_, shape);
     if (tensor.span_bytes > file_->size() - offset_) {
-      user_error("{}: is cut short: {} bytes cannot hold the parameters that its header announces", file_->path().string(), file_->size());
+      user_error("{}: is cut short: {} bytes cannot hold the parameters that its header announces", file_->path().string(),
+                 file_->size());
     }
     offset_ += tensor.span_bytes;
     return tensor;
@@ -65,7 +67,8 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   const int32_t magic = header[0], version = header[1], context = header[2], vocab = header[3];
   const int32_t layers = header[4], heads = header[5], width = header[6], padded_vocab = header[7];
   if (magic != kLlmcMagic) user_error("{}: magic number {} is not llm.c's {}", path.string(), magic, kLlmcMagic);
-  if (version != 3 && version != 5) user_error("{}: llm.c version {}; wanted 3 (float32) or 5 (bfloat16)", path.string(), version);
+  if (version != 3 && version != 5)
+    user_error("{}: llm.c version {}; wanted 3 (float32) or 5 (bfloat16)", path.string(), version);
 
   LlmcCheckpoint result;
   result.config.layers = layers;
@@ -95,7 +98,8 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   }
   tensors["ln_f.weight"] = cursor.take({width});
   tensors["ln_f.bias"] = cursor.take({width});
-  if (cursor.left() != 0) user_error("{}: {} bytes follow the last parameter that its header announces", path.string(), cursor.left());
+  if (cursor.left() != 0)
+    user_error("{}: {} bytes follow the last parameter that its header announces", path.string(), cursor.left());
   return result;
 }
 

@@ -57,8 +57,8 @@ StoredTensor locate(const std::string& name, const PickleValue& value, const std
   }
   const auto elements = reach(tensor.shape, strides);
   if (!elements || value.integer < 0 || value.integer > storage.integer || *elements > storage.integer - value.integer) {
-    user_error("{}: shape {}, strides [{}] and offset {} go outside its storage of {} elements", where, tensor.shape.to_string(),
-               fmt::join(strides, ", "), value.integer, storage.integer);
+    user_error("{}: shape {}, strides [{}] and offset {} go outside its storage of {} elements", where,
+               tensor.shape.to_string(), fmt::join(strides, ", "), value.integer, storage.integer);
   }
   const size_t size = dtype_size(value.dtype);
   const ZipEntry place = find_storage(storage, where);
@@ -73,7 +73,8 @@ StoredTensor locate(const std::string& name, const PickleValue& value, const std
   return tensor;
 }
 
-CheckpointFiles tensors_of(const PickleValue& root, const std::shared_ptr<const MappedFile>& file, const FindStorage& find_storage) {
+CheckpointFiles tensors_of(const PickleValue& root, const std::shared_ptr<const MappedFile>& file,
+                           const FindStorage& find_storage) {
   const std::string path = file->path().string();
   if (root.kind != Kind::kDict) user_error("{}: holds no state_dict (a dictionary of tensors)", path);
   CheckpointFiles result;
@@ -133,7 +134,8 @@ CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
   const Pickle machine(bytes.subspan(at), path);
   const auto& facts = machine.root().items;
   for (size_t i = 0; i + 1 < facts.size(); i += 2) {
-    if (facts[i]->text == "little_endian" && facts[i + 1]->integer != 1) user_error("{}: was saved big-endian; only little is read", path);
+    if (facts[i]->text == "little_endian" && facts[i + 1]->integer != 1)
+      user_error("{}: was saved big-endian; only little is read", path);
   }
   at += machine.size();
   const Pickle state(bytes.subspan(at), path);
@@ -153,7 +155,8 @@ CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
     std::memcpy(&count, bytes.data() + at, sizeof(count));
     at += sizeof(count);
     const size_t size = dtype_size(storage->second->dtype);
-    if (count > (bytes.size() - at) / size) user_error("{}: is cut short in storage {} of {} elements", path, quote(key->text), count);
+    if (count > (bytes.size() - at) / size)
+      user_error("{}: is cut short in storage {} of {} elements", path, quote(key->text), count);
     places[key->text] = {at, count * size};
     at += count * size;
   }

@@ -125,7 +125,8 @@ std::map<std::string, ZipEntry> read_zip_directory(std::span<const std::byte> by
     }
     const uint64_t data = sizes.offset + kLocalBytes + name_bytes + file.at<uint16_t>(sizes.offset + 28);
     file.require(data, sizes.plain);
-    if (!entries.emplace(name, ZipEntry{data, sizes.plain}).second) file.damaged(fmt::format("entry {} stands twice", quote(name)));
+    if (!entries.emplace(name, ZipEntry{data, sizes.plain}).second)
+      file.damaged(fmt::format("entry {} stands twice", quote(name)));
     at += kCentralBytes + name_bytes + extra_bytes + comment_bytes;
     if (at > directory_end) file.damaged("its directory is longer than it says");
   }

@@ -23,14 +23,14 @@ constexpr int64_t kMaxVocab = int64_t{1} << 30;
 constexpr int64_t kMaxContext = int64_t{1} << 20;
 
 constexpr std::array<std::pair<std::string_view, Activation>, 9> kActivations = {{{"gelu_new", Activation::kGeluTanh},
-                                                                                   {"gelu_pytorch_tanh", Activation::kGeluTanh},
-                                                                                   {"gelu_fast", Activation::kGeluTanh},
-                                                                                   {"gelu", Activation::kGeluErf},
-                                                                                   {"quick_gelu", Activation::kGeluQuick},
-                                                                                   {"relu", Activation::kRelu},
-                                                                                   {"silu", Activation::kSilu},
-                                                                                   {"swish", Activation::kSilu},
-                                                                                   {"tanh", Activation::kTanh}}};
+                                                                                  {"gelu_pytorch_tanh", Activation::kGeluTanh},
+                                                                                  {"gelu_fast", Activation::kGeluTanh},
+                                                                                  {"gelu", Activation::kGeluErf},
+                                                                                  {"quick_gelu", Activation::kGeluQuick},
+                                                                                  {"relu", Activation::kRelu},
+                                                                                  {"silu", Activation::kSilu},
+                                                                                  {"swish", Activation::kSilu},
+                                                                                  {"tanh", Activation::kTanh}}};
 
 std::string activation_names() {
   std::string names;
@@ -69,7 +69,8 @@ void refuse_other_arithmetic(const JsonFields& fields) {
     fields.refuse("attention_head_type", "only 'multihead' is supported");
   }
   if (fields.has("auto_map")) {
-    fields.refuse("auto_map", "the model brings its own code, which may compute something else; remove the field if it is plain GPT-2");
+    fields.refuse("auto_map",
+                  "the model brings its own code, which may compute something else; remove the field if it is plain GPT-2");
   }
 }
 
@@ -102,9 +103,10 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
   config.scale_attention_by_inverse_layer = fields.boolean("scale_attn_by_inverse_layer_idx").value_or(false);
   config.tied_unembedding = fields.boolean("tie_word_embeddings").value_or(true);
   if (fields.boolean("reorder_and_upcast_attn").value_or(false)) {
-    parsed.notes.push_back(file +
-                           ": reorder_and_upcast_attn is true: attention accumulates in float32 here in any case, and its formula is the "
-                           "same");
+    parsed.notes.push_back(
+        file +
+        ": reorder_and_upcast_attn is true: attention accumulates in float32 here in any case, and its formula is the "
+        "same");
   }
   check_config(config, file);
   return parsed;

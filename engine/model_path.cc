@@ -31,7 +31,8 @@ bool is_folder(const fs::path& path) {
 // ORG/NAME or NAME of the characters that the hub allows: nothing that could lead out of the cache.
 bool is_repository_name(std::string_view name) {
   const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '/';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' ||
+           c == '/';
   };
   return !name.empty() && std::all_of(name.begin(), name.end(), allowed) && std::count(name.begin(), name.end(), '/') <= 1 &&
          name.front() != '/' && name.back() != '/' && name.find("..") == std::string_view::npos;
@@ -39,8 +40,9 @@ bool is_repository_name(std::string_view name) {
 
 // The names under which the cache may hold the repository. The oldest models had no organisation and were given one later.
 std::vector<std::string> repository_names(std::string_view name) {
-  constexpr std::array<const char*, 5> kMoved = {"openai-community/gpt2", "openai-community/gpt2-medium", "openai-community/gpt2-large",
-                                                 "openai-community/gpt2-xl", "distilbert/distilgpt2"};
+  constexpr std::array<const char*, 5> kMoved = {"openai-community/gpt2", "openai-community/gpt2-medium",
+                                                 "openai-community/gpt2-large", "openai-community/gpt2-xl",
+                                                 "distilbert/distilgpt2"};
   std::vector<std::string> names = {std::string(name)};
   for (const std::string_view full : kMoved) {
     const std::string_view bare = full.substr(full.find('/') + 1);
@@ -92,7 +94,8 @@ fs::path resolve_model(std::string_view name) {
   if (!name.empty() && fs::exists(fs::path(name), ignored)) return fs::path(name);
   if (name == "demo") return demo_model();
   if (!is_repository_name(name)) {
-    user_error("model {}: there is no such file or directory, and it is no name of a model (NAME or ORGANISATION/NAME)", quote(name));
+    user_error("model {}: there is no such file or directory, and it is no name of a model (NAME or ORGANISATION/NAME)",
+               quote(name));
   }
   std::vector<std::string> looked;
   for (std::string repository : repository_names(name)) {

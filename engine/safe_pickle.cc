@@ -144,7 +144,8 @@ bool Pickle::step() {
 bool Pickle::step_value(unsigned char opcode) {
   switch (opcode) {
     case kProto:
-      if (const auto version = number<unsigned char>(); version != 2) fail(fmt::format("protocol {}; torch.save writes 2", version));
+      if (const auto version = number<unsigned char>(); version != 2)
+        fail(fmt::format("protocol {}; torch.save writes 2", version));
       return true;
     case kNone:
       push(make(Kind::kNone));
@@ -218,7 +219,8 @@ bool Pickle::step_structure(unsigned char opcode) {
       const bool to_dict = opcode == kSetItem || opcode == kSetItems;
       const auto items = opcode == kAppends || opcode == kSetItems ? pop_to_mark() : tuple_of(to_dict ? 2 : 1)->items;
       PickleValue* target = top();
-      if (target->kind != (to_dict ? Kind::kDict : Kind::kSequence) || (to_dict && items.size() % 2 != 0)) fail("fills what is no container");
+      if (target->kind != (to_dict ? Kind::kDict : Kind::kSequence) || (to_dict && items.size() % 2 != 0))
+        fail("fills what is no container");
       target->items.insert(target->items.end(), items.begin(), items.end());
       return true;
     }
@@ -281,8 +283,9 @@ void Pickle::global() {
       return;
     }
   }
-  user_error("{}: pickle asks for {}, which is no part of a tensor; it is refused, because unpickling it could run foreign code", file_,
-             quote(name));
+  user_error(
+      "{}: pickle asks for {}, which is no part of a tensor; it is refused, because unpickling it could run foreign code",
+      file_, quote(name));
 }
 
 // ('storage', type, key, device, number of elements), in old files followed by None.
@@ -310,7 +313,8 @@ void Pickle::reduce() {
   } else if (function->text == kRebuildTensor) {
     rebuild_tensor(*arguments);
   } else {
-    if (arguments->items.size() != 3 || arguments->items[0]->kind != Kind::kTensor) fail("makes a Parameter of what is no tensor");
+    if (arguments->items.size() != 3 || arguments->items[0]->kind != Kind::kTensor)
+      fail("makes a Parameter of what is no tensor");
     push(make(Kind::kTensor));
     *top() = *arguments->items[0];
   }
@@ -320,7 +324,8 @@ void Pickle::reduce() {
 void Pickle::rebuild_tensor(const PickleValue& arguments) {
   const auto& items = arguments.items;
   if (items.size() != 6 || items[0]->kind != Kind::kStorage || items[1]->kind != Kind::kInteger ||
-      items[2]->kind != Kind::kSequence || items[3]->kind != Kind::kSequence || items[2]->items.size() != items[3]->items.size()) {
+      items[2]->kind != Kind::kSequence || items[3]->kind != Kind::kSequence ||
+      items[2]->items.size() != items[3]->items.size()) {
     fail("makes a tensor in a way that torch.save does not");
   }
   for (const PickleValue* list : {items[2], items[3]}) {

@@ -41,7 +41,8 @@ TEST(MappedFile, NamesWhatIsWrong) {
   EXPECT_TRUE(says(error_of([&] { MappedFile(folder.write("void", "")); }), "void", "is empty"));
   EXPECT_TRUE(says(error_of([&] { MappedFile("/dev/null"); }), "/dev/null", "not a regular file"));
   ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
-  EXPECT_TRUE(says(error_of([&] { MappedFile(folder / "pipe"); }), "pipe", "not a regular file"));  // and does not wait for a writer
+  EXPECT_TRUE(
+      says(error_of([&] { MappedFile(folder / "pipe"); }), "pipe", "not a regular file"));  // and does not wait for a writer
 }
 
 TEST(MappedFile, NamesAMissingPermission) {

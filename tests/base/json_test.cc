@@ -46,8 +46,10 @@ TEST(Json, ReadsFiles) {
 class Fields : public ::testing::Test {
  protected:
   const std::string file = "config.json";
-  const Json json = parse_json(R"({"n": 12, "x": 0.5, "t": "word", "b": true, "z": null, "neg": -3, "huge": 18446744073709551615,
-                                   "list": [1, 2]})", file);
+  const Json json =
+      parse_json(R"({"n": 12, "x": 0.5, "t": "word", "b": true, "z": null, "neg": -3, "huge": 18446744073709551615,
+                                   "list": [1, 2]})",
+                 file);
   const JsonFields fields{json, file};
 };
 

@@ -50,15 +50,16 @@ class Mutator {
         break;
       }
       case 6: {  // a number that overflows something
-        constexpr std::array<uint64_t, 8> kNumbers = {0, 1, 0x7f, 0xff, 0x7fffffff, 0xffffffff, 0x7fffffffffffffff, 0xffffffffffffffff};
+        constexpr std::array<uint64_t, 8> kNumbers = {
+            0, 1, 0x7f, 0xff, 0x7fffffff, 0xffffffff, 0x7fffffffffffffff, 0xffffffffffffffff};
         const uint64_t number = kNumbers[below(kNumbers.size())];
         const size_t size = size_t{1} << below(4);
         if (at + size <= text.size()) std::memcpy(text.data() + at, &number, size);
         break;
       }
       default: {  // the same in digits, or a word of the formats
-        constexpr std::array<std::string_view, 10> kWords = {"-1", "0", "18446744073709551616", "9223372036854775807", "1e999", "null",
-                                                             "[", "{}", "\"\"", "4294967296"};
+        constexpr std::array<std::string_view, 10> kWords = {
+            "-1", "0", "18446744073709551616", "9223372036854775807", "1e999", "null", "[", "{}", "\"\"", "4294967296"};
         text.insert(at, kWords[below(kWords.size())]);
         break;
       }

@@ -30,7 +30,8 @@ TEST(Mutations, SafetensorsHeader) {
 }
 
 TEST(Mutations, SmallSafetensorsHeader) {
-  const std::string header = R"({"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"v":{"dtype":"U8","shape":[],"data_offsets":[24,25]}})";
+  const std::string header =
+      R"({"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"v":{"dtype":"U8","shape":[],"data_offsets":[24,25]}})";
   std::string file(8, '\0');
   file[0] = static_cast<char>(header.size());
   survives_mutations(file + header + std::string(25, 'x'), 20000,

@@ -73,11 +73,13 @@ std::string parse_error(const std::string& bytes) {
 TEST(Npy, NamesWhatIsWrong) {
   EXPECT_TRUE(says(error_of([] { read_npy(kGoldens + "fortran.npy"); }), "fortran.npy", "Fortran order"));
   EXPECT_TRUE(says(error_of([] { read_npy(kGoldens + "complex.npy"); }), "complex.npy", "'<c8'", "'<f4'"));
-  EXPECT_TRUE(says(parse_error("hello"), "x.npy", "no .npy file"));
+  EXPECT_TRUE(says(parse_error("hello, this is no array"), "x.npy", "no .npy file"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x09\x00\x00\x00", 10)), ".npy version 9"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x01\x00\xff\x00{", 11)), "header of 255 bytes is cut short"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x02\x00\xff\x00", 10)), "cut short"));
-  const auto shape = [](const std::string& text) { return npy("{'descr': '<f4', 'fortran_order': False, 'shape': " + text + "}", 8); };
+  const auto shape = [](const std::string& text) {
+    return npy("{'descr': '<f4', 'fortran_order': False, 'shape': " + text + "}", 8);
+  };
   EXPECT_EQ(parse_error(shape("(2,)")), "(no error)");
   EXPECT_TRUE(says(parse_error(shape("(3,)")), "8 bytes of data do not make [3] elements of f32"));
   EXPECT_TRUE(says(parse_error(shape("(1,)")), "8 bytes of data"));

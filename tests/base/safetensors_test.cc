@@ -40,8 +40,9 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
 
 TEST(SafetensorsHeader, ReadsWhatIsRight) {
   const std::string text = braced(entry("b", "F32", "[2, 1]", "[4, 12]") + "," + entry("a", "U8", "[4]", "[0, 4]") + "," +
-                                  entry("empty", "F16", "[0, 3]", "[12, 12]") + "," + entry("scalar", "BF16", "[]", "[12, 14]") +
-                                  R"(,"__metadata__": {"format": "pt"})") + "   ";
+                                  entry("empty", "F16", "[0, 3]", "[12, 12]") + "," +
+                                  entry("scalar", "BF16", "[]", "[12, 14]") + R"(,"__metadata__": {"format": "pt"})") +
+                           "   ";
   const std::string file = file_of(text, 14);
   const SafetensorsHeader header = parse_safetensors_header(as_bytes(file), "m");
   ASSERT_EQ(header.entries.size(), 4u);
@@ -73,7 +74,8 @@ TEST(SafetensorsHeader, RefusesWrongTypes) {
   EXPECT_TRUE(says(header_error(R"({"w": {"shape": [1], "data_offsets": [0, 4]}})", 4), "tensor 'w'", "has no dtype"));
   EXPECT_TRUE(says(header_error(R"({"w": {"dtype": "F32", "data_offsets": [0, 4]}})", 4), "has no shape"));
   EXPECT_TRUE(says(header_error(R"({"w": {"dtype": "F32", "shape": [1]}})", 4), "has no data_offsets"));
-  EXPECT_TRUE(says(header_error(braced(entry("w", "F8_E4M3", "[4]", "[0, 4]")), 4), "tensor 'w'", "'F8_E4M3' is not known", "BF16"));
+  EXPECT_TRUE(
+      says(header_error(braced(entry("w", "F8_E4M3", "[4]", "[0, 4]")), 4), "tensor 'w'", "'F8_E4M3' is not known", "BF16"));
   EXPECT_TRUE(says(header_error(R"({"w": {"dtype": 7, "shape": [1], "data_offsets": [0, 4]}})", 4), "dtype 7 is not known"));
   EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[-1]", "[0, 4]")), 4), "tensor 'w'", "shape holds -1"));
   EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1.5]", "[0, 4]")), 4), "shape holds 1.5"));
@@ -95,7 +97,8 @@ TEST(SafetensorsHeader, RefusesWrongOffsets) {
   EXPECT_TRUE(says(one("[2]", "[8, 0]", 8), "[8, 0] are outside"));
   EXPECT_TRUE(says(one("[3]", "[0, 8]", 8), "f32 and shape [3] do not make the 8 bytes"));
   EXPECT_TRUE(says(one("[4294967296, 4294967296]", "[0, 8]", 8), "tensor 'w'", "more elements than 64 bits count"));
-  EXPECT_TRUE(says(one("[4611686018427387904]", "[0, 0]", 0), "do not make the 0 bytes")) << "2^62 elements of 4 bytes overflow";
+  EXPECT_TRUE(says(one("[4611686018427387904]", "[0, 0]", 0), "do not make the 0 bytes"))
+      << "2^62 elements of 4 bytes overflow";
   EXPECT_TRUE(says(one("[18446744073709551615]", "[0, 8]", 8), "more than 63 bits"));
   EXPECT_TRUE(says(one("[1]", "[4, 8]", 8), "tensor 'w' begins at byte 4", "gap after the header", "wanted 0"));
   EXPECT_TRUE(says(one("[1]", "[0, 4]", 7), "3 bytes after the last tensor belong to none"));
@@ -117,9 +120,10 @@ TEST(SafetensorsFile, WritesAndReadsBack) {
   const std::vector<uint16_t> halves = {f32_to_bf16(1.0f), f32_to_bf16(-3.0f), f32_to_bf16(0.5f)};
   const uint8_t odd = 9;
   // The byte before it puts `values` at an odd offset.
-  SafetensorsWriter::write(folder / "m", {{"odd", TensorView(&odd, DType::kU8, {1})},
-                                          {"values", TensorView(values.data(), DType::kF32, {2, 3})},
-                                          {"halves", TensorView(halves.data(), DType::kBF16, {3})}},
+  SafetensorsWriter::write(folder / "m",
+                           {{"odd", TensorView(&odd, DType::kU8, {1})},
+                            {"values", TensorView(values.data(), DType::kF32, {2, 3})},
+                            {"halves", TensorView(halves.data(), DType::kBF16, {3})}},
                            {{"made by", "a test"}});
   const SafetensorsFile file(folder / "m");
   EXPECT_EQ(file.names(), (std::vector<std::string>{"odd", "values", "halves"}));
@@ -160,6 +164,22 @@ TEST(SafetensorsWriter, StreamsAcrossTensors) {
   EXPECT_EQ(std::memcmp(file.tensor("b").data(), "xyz", 3), 0);
 }
 
+TEST(SafetensorsWriter, TakesBytesInAnyOrder) {
+  const TempFolder folder;
+  SafetensorsWriter writer(folder / "m", {{"a", DType::kI32, {2}}, {"none", DType::kF32, {0}}, {"b", DType::kU8, {3}}});
+  writer.put(2, 0, as_bytes("xyz"));
+  writer.put(0, 4, as_bytes(std::string_view("\2\0\0\0", 4)));
+  EXPECT_TRUE(says(error_of([&] { writer.put(3, 0, as_bytes("x")); }), "tensor 3 was not declared"));
+  EXPECT_TRUE(says(error_of([&] { writer.put(2, 2, as_bytes("xy")); }), "2 bytes at 2 do not fit into the 3 of tensor 'b'"));
+  EXPECT_TRUE(says(error_of([&] { writer.put(2, UINT64_MAX, as_bytes("xy")); }), "do not fit"));
+  EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "is not complete", "4 declared bytes"));
+  writer.put(0, 0, as_bytes(std::string_view("\1\0\0\0", 4)));
+  writer.finish();
+  const SafetensorsFile file(folder / "m");
+  EXPECT_EQ(std::memcmp(file.tensor("a").data(), "\1\0\0\0\2\0\0\0", 8), 0);
+  EXPECT_EQ(std::memcmp(file.tensor("b").data(), "xyz", 3), 0);
+}
+
 TEST(SafetensorsWriter, ChecksWhatItIsGiven) {
   const TempFolder folder;
   const auto declare = [&](const std::vector<SafetensorsWriter::Declaration>& all) {
@@ -172,7 +192,8 @@ TEST(SafetensorsWriter, ChecksWhatItIsGiven) {
   EXPECT_TRUE(says(declare({{"w", DType::kF64, {int64_t{1} << 60, 4}}}), "'w'", "larger than any disk"));
   const float value = 1;
   SafetensorsWriter writer(folder / "m", {{"a", DType::kF32, {2}}});
-  EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(&value, DType::kF32, {1})); }), "'a' was declared f32 [2], appended f32 [1]"));
+  EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(&value, DType::kF32, {1})); }),
+                   "'a' was declared f32 [2], appended f32 [1]"));
   EXPECT_EQ(folder.count(), 1u) << "the temporary of the writer that lives";
 }
 

@@ -43,7 +43,9 @@ TEST(CheckpointMutations, Config) {
 
 TEST(CheckpointMutations, Pickle) {
   const std::string file = read_bytes(kGoldens + "torch_legacy/pytorch_model.bin");
-  const size_t begin = file.find("\x80\x02" "ccollections");
+  const size_t begin = file.find(
+      "\x80\x02"
+      "ccollections");
   ASSERT_NE(begin, std::string::npos);
   survives_mutations(file.substr(begin), 10000, [](const std::string& bytes) { Pickle(as_bytes(bytes), "p"); });
 }

@@ -100,11 +100,13 @@ TEST_P(EveryForm, HasTheSameWeights) {
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, EveryForm,
                          ::testing::Values("safetensors", "safetensors/model.safetensors", "odd_offset", "mixed", "sharded",
-                                           "sharded/model.safetensors.index.json", "torch", "torch/pytorch_model.bin", "torch_legacy",
-                                           "torch_sharded"),
+                                           "sharded/model.safetensors.index.json", "torch", "torch/pytorch_model.bin",
+                                           "torch_legacy", "torch_sharded"),
                          [](const auto& form) {
                            std::string name = form.param;
-                           std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+                           std::replace_if(
+                               name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); },
+                               '_');
                            return name;
                          });
 
@@ -180,13 +182,15 @@ TEST(BadCheckpoint, MissingTensor) {
   Changed changed;
   EXPECT_EQ(changed.error(), "(no error)");
   changed.remove("h.1.ln_2.bias");
-  EXPECT_TRUE(says(changed.error(), changed.folder.path().string(), "has no tensor 'h.1.ln_2.bias' (nor 'transformer.h.1.ln_2.bias')"));
+  EXPECT_TRUE(
+      says(changed.error(), changed.folder.path().string(), "has no tensor 'h.1.ln_2.bias' (nor 'transformer.h.1.ln_2.bias')"));
 }
 
 TEST(BadCheckpoint, WrongShape) {
   Changed changed;
   changed.at("h.0.mlp.c_fc.weight") = Tensor(DType::kF32, {4, 5});
-  EXPECT_TRUE(says(changed.error(), "model.safetensors", "'h.0.mlp.c_fc.weight'", "has shape [4, 5]", "config.json wants [4, 6]"));
+  EXPECT_TRUE(
+      says(changed.error(), "model.safetensors", "'h.0.mlp.c_fc.weight'", "has shape [4, 5]", "config.json wants [4, 6]"));
   changed.at("h.0.mlp.c_fc.weight") = Tensor(DType::kF32, {6, 4});
   EXPECT_TRUE(says(changed.error(), "has shape [6, 4]", "stored transposed"));
 }
@@ -202,8 +206,8 @@ TEST(BadCheckpoint, NaN) {
   changed.at("h.1.mlp.c_proj.weight").f32()[9] = NAN;
   changed.at("ln_f.bias").f32()[3] = INFINITY;
   const Checkpoint checkpoint = changed.open();
-  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.1.mlp.c_proj.weight"); }), "'h.1.mlp.c_proj.weight'", "element [2, 1]",
-                   "NaN or infinite"));
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.1.mlp.c_proj.weight"); }), "'h.1.mlp.c_proj.weight'",
+                   "element [2, 1]", "NaN or infinite"));
   EXPECT_TRUE(says(error_of([&] { (void)checkpoint.vector("ln_f.bias"); }), "'ln_f.bias'", "element [3]"));
 }
 
@@ -215,7 +219,8 @@ TEST(BadCheckpoint, NaNInATransposedView) {
   const float nan = NAN;
   std::memcpy(bytes.data() + weights + 4 * (7 * 4 + 2), &nan, 4);
   const Checkpoint checkpoint = Checkpoint::open(folder.write("model.bin", bytes));
-  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.0.attn.c_attn.weight"); }), "'h.0.attn.c_attn.weight'", "element [2, 7]"));
+  EXPECT_TRUE(
+      says(error_of([&] { (void)checkpoint.weight("h.0.attn.c_attn.weight"); }), "'h.0.attn.c_attn.weight'", "element [2, 7]"));
 }
 
 TEST(BadCheckpoint, ConfigThatContradictsTheTensors) {
@@ -241,7 +246,8 @@ TEST(BadCheckpoint, ConfigThatContradictsTheTensors) {
 
 TEST(BadCheckpoint, UnembeddingThatContradictsTheConfig) {
   Changed changed;
-  EXPECT_TRUE(says(changed.error(R"("tie_word_embeddings": false)"), "has no tensor 'lm_head.weight'", "tie_word_embeddings = false"));
+  EXPECT_TRUE(
+      says(changed.error(R"("tie_word_embeddings": false)"), "has no tensor 'lm_head.weight'", "tie_word_embeddings = false"));
   Tensor head(DType::kF32, {kVocab, kWidth});
   std::memcpy(head.data(), changed.at("wte.weight").data(), head.view().bytes());
   changed.tensors.emplace_back("lm_head.weight", head);
@@ -260,7 +266,8 @@ TEST(BadCheckpoint, OneTensorUnderTwoNames) {
 
 TEST(BadCheckpoint, NothingThere) {
   const TempFolder folder;
-  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "holds no checkpoint", "model.safetensors", "pytorch_model.bin"));
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "holds no checkpoint", "model.safetensors",
+                   "pytorch_model.bin"));
   EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder / "none"); }), "none: no such file"));
   folder.write("model.safetensors", "x");
   EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "config.json: no such file"));
@@ -269,7 +276,8 @@ TEST(BadCheckpoint, NothingThere) {
 }
 
 // The sharded golden with its index replaced.
-std::string index_error(const std::string& index, const char* form = "sharded", const char* name = "model.safetensors.index.json") {
+std::string index_error(const std::string& index, const char* form = "sharded",
+                        const char* name = "model.safetensors.index.json") {
   const TempFolder folder;
   std::filesystem::copy(kGoldens + form, folder.path(), std::filesystem::copy_options::recursive);
   folder.write(name, index);
@@ -289,7 +297,8 @@ TEST(BadCheckpoint, Index) {
 }
 
 TEST(BadCheckpoint, HostilePickles) {
-  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_system"); }), "hostile_system", "asks for 'posix.system'", "refused"));
+  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_system"); }), "hostile_system", "asks for 'posix.system'",
+                   "refused"));
   EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_eval"); }), "asks for '__builtin__.eval'", "refused"));
   EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_set"); }), "asks for '__builtin__.set'", "refused"));
 }
@@ -311,20 +320,25 @@ void replace(std::string& bytes, const std::string& from, const std::string& to)
 
 TEST(BadCheckpoint, DamagedTorchFile) {
   EXPECT_EQ(torch_error([](std::string&) {}), "(no error)");
-  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(b.size() / 2); }), "pytorch_model.bin", "damaged zip", "cut short"));
+  EXPECT_TRUE(
+      says(torch_error([](std::string& b) { b.resize(b.size() / 2); }), "pytorch_model.bin", "damaged zip", "cut short"));
   EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "\x80\x02", "\x80\x04"); }), "protocol 4"));
-  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "FloatStorage", "FlootStorage"); }), "'torch.FlootStorage'", "refused"));
+  EXPECT_TRUE(
+      says(torch_error([](std::string& b) { replace(b, "FloatStorage", "FlootStorage"); }), "'torch.FlootStorage'", "refused"));
   EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "little", "BIGEND"); }), "byte order 'BIGEND'"));
   // wte has 28 elements: K 28 in its storage; the pickle says so once before its sizes.
-  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1b"); }), "'", "outside its storage of 27 elements"));
-  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }), "its storage is 112 bytes; 29 elements of f32"));
+  EXPECT_TRUE(
+      says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1b"); }), "'", "outside its storage of 27 elements"));
+  EXPECT_TRUE(
+      says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }), "its storage is 112 bytes; 29 elements of f32"));
 }
 
 TEST(BadCheckpoint, DamagedLegacyTorchFile) {
   EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(b.size() - 20); }, "torch_legacy"), "cut short in storage"));
   EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(100); }, "torch_legacy"), "pickle", "cut short"));
   EXPECT_TRUE(says(torch_error([](std::string& b) { b[16] = 'x'; }, "torch_legacy"), "not one that torch.save wrote"));
-  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }, "torch_legacy"), "its storage is 112 bytes"));
+  EXPECT_TRUE(
+      says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }, "torch_legacy"), "its storage is 112 bytes"));
 }
 
 TEST(BadCheckpoint, DamagedLlmcFile) {

@@ -34,7 +34,8 @@ TEST(Config, HasTheDefaultsOfGPT2Config) {
 }
 
 TEST(Config, HonoursEveryFieldOfTheArithmetic) {
-  const ParsedConfig parsed = parse(R"("model_type": "gpt2", "n_layer": 3, "n_head": 5, "n_embd": 20, "n_inner": 7, "vocab_size": 11,
+  const ParsedConfig parsed =
+      parse(R"("model_type": "gpt2", "n_layer": 3, "n_head": 5, "n_embd": 20, "n_inner": 7, "vocab_size": 11,
       "n_positions": 13, "n_ctx": 99, "layer_norm_epsilon": 0.25, "activation_function": "silu", "scale_attn_weights": false,
       "scale_attn_by_inverse_layer_idx": true, "tie_word_embeddings": false, "reorder_and_upcast_attn": true,
       "add_cross_attention": false, "quantization_config": null, "attn_pdrop": 0.1, "pruned_heads": {})");
@@ -103,8 +104,10 @@ TEST(Activation, HasHuggingFacesNames) {
   EXPECT_EQ(activation_from_name("silu"), Activation::kSilu);
   EXPECT_EQ(activation_from_name("swish"), Activation::kSilu);
   EXPECT_EQ(activation_from_name("tanh"), Activation::kTanh);
-  EXPECT_TRUE(says(error_of([] { activation_from_name("mish"); }), "'mish' is not known", "gelu_new, gelu_pytorch_tanh", "tanh"));
-  EXPECT_TRUE(says(refused(R"("activation_function": "mish")"), "config.json: activation_function is 'mish'; wanted one of gelu_new"));
+  EXPECT_TRUE(
+      says(error_of([] { activation_from_name("mish"); }), "'mish' is not known", "gelu_new, gelu_pytorch_tanh", "tanh"));
+  EXPECT_TRUE(
+      says(refused(R"("activation_function": "mish")"), "config.json: activation_function is 'mish'; wanted one of gelu_new"));
   EXPECT_TRUE(says(refused(R"("activation_function": 3)"), "activation_function is 3"));
 }
 

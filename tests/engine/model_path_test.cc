@@ -21,7 +21,8 @@ using testing::TempFolder;
 class ModelPath : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "VITRINE_DEMO_MODEL", "HOME"}) {
+    for (const char* name :
+         {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "VITRINE_DEMO_MODEL", "HOME"}) {
       const char* value = std::getenv(name);
       saved_[name] = value ? std::optional<std::string>(value) : std::nullopt;
       unsetenv(name);
@@ -32,7 +33,8 @@ class ModelPath : public ::testing::Test {
     for (const auto& [name, value] : saved_) value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
   }
 
-  fs::path add_snapshot(const fs::path& cache, const std::string& repository, const std::string& revision, bool current = true) {
+  fs::path add_snapshot(const fs::path& cache, const std::string& repository, const std::string& revision,
+                        bool current = true) {
     const fs::path folder = cache / ("models--" + repository);
     fs::create_directories(folder / "snapshots" / revision);
     fs::create_directories(folder / "refs");
