@@ -170,8 +170,8 @@ def copying(rng: random.Random, words: Sequence[str] | None = None) -> Sample:
 
     Every draw is new (thousands of words to the power of the length), so any of them can test."""
     pool = words or list(dict.fromkeys(w for pair in facts.ATTRACTORS for w in pair))
-    chosen = rng.sample(pool, rng.choice([4, 6, 8, 12, 16, 24, 40]))  # no word twice: one right answer
-    sequence = chosen * rng.choice([2, 2, 3])
+    chosen = rng.sample(pool, rng.choice([4, 5, 6, 8, 10, 12, 16, 24]))  # no word twice: one right answer
+    sequence = chosen * rng.choice([2, 3, 4])
     stop = rng.randint(len(chosen) + 3, len(sequence) - 1)
     return Sample("copying", " ".join(sequence), " ".join(sequence[:stop]), f" {sequence[stop]}", False)
 
@@ -180,9 +180,9 @@ FAMILIES: dict[str, Callable[..., Sample]] = {
     "airports": airports, "capitals": capitals, "professions": professions,
     "agreement": agreement, "counting": counting, "copying": copying,
 }
-# Copying and counting sentences are long, so that they need a smaller share of the sentences.
+# By sentences; copying's and counting's are two and three times as long as the others.
 WEIGHTS: dict[str, float] = {
-    "airports": 6, "capitals": 6, "professions": 5, "agreement": 5, "counting": 1.5, "copying": 1.5,
+    "airports": 4, "capitals": 5, "professions": 4, "agreement": 5, "counting": 4, "copying": 5,
 }
 
 

@@ -46,7 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--tokens-per-step", type=int, default=3072)
-    parser.add_argument("--synthetic", type=float, default=0.6, help="share of synthetic tokens")
+    parser.add_argument("--synthetic", type=float, default=0.4, help="share of synthetic tokens")
     parser.add_argument("--lr", type=float, default=3e-3, help="peak rate of the embeddings, biases and norms")
     parser.add_argument("--matrix-lr", type=float, default=0.02, help="peak rate of the blocks' matrices")
     parser.add_argument("--warmup", type=int, default=100, help="steps")
