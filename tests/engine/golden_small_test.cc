@@ -90,7 +90,9 @@ TEST_F(GoldenSmallTest, EveryLayerAgrees) {
   fmt::print("GPT-2 small's shape: largest error {:.1e} of the spread; allowed {:.1e}\n", worst, golden_->tolerance());
 }
 
-// What the samples leave out: errors of independent sign add up to about their size times the root of their number.
+// What the samples leave out. Errors of independent sign add up to about their size times the root of their number; eight
+// times that, because those of one row are not independent (one query's error moves all its scores one way). A single
+// element that is wrong altogether is still a hundred times more.
 TEST_F(GoldenSmallTest, SumsAgree) {
   for (const Captures::Entry& entry : run_->captures().entries()) {
     const Json& facts = golden_->facts().at("sites").at(entry.name);
@@ -101,7 +103,7 @@ TEST_F(GoldenSmallTest, SumsAgree) {
       sum += value;
       squares += value * value;
     }
-    const double allowed = golden_->tolerance() * std::sqrt(static_cast<double>(values.size()));
+    const double allowed = 8 * golden_->tolerance() * std::sqrt(static_cast<double>(values.size()));
     EXPECT_TRUE(within(std::abs(sum - facts.at("sum").get<double>()), golden_->spread(entry.name), allowed)) << entry.name;
     const double spread = golden_->spread(entry.name);
     EXPECT_TRUE(within(std::abs(squares - facts.at("sum_of_squares").get<double>()), spread * spread, 2 * allowed)) << entry.name;
