@@ -1,0 +1,141 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numbers>
+
+#include "base/check.h"
+#include "base/progress.h"
+#include "cli/context.h"
+#include "cli/hook_args.h"
+#include "cli/tokens.h"
+#include "vitrine/score.h"
+
+namespace vitrine::cli {
+namespace {
+
+struct ScoreArgs {
+  PromptArgs prompt;
+  std::vector<std::string> edits;
+  int64_t window = 0, stride = 0;
+  bool prepend = false, summary = false;
+  int prepend_id = -1;
+};
+
+constexpr double bits(double nats) { return nats / std::numbers::ln2; }
+
+Json totals_json(double nats, int64_t tokens) {
+  const double mean = nats / static_cast<double>(tokens);
+  return {{"tokens", tokens}, {"total_nats", nats}, {"total_bits", bits(nats)}, {"mean_nats", mean}, {"mean_bits", bits(mean)}, {"perplexity", std::exp(mean)}};
+}
+
+Json score_json(const Score& score, const Names& names, const Prompt& prompt, bool summary) {
+  Json json = totals_json(score.total_nats(), static_cast<int64_t>(score.tokens.size()));
+  json["window"] = score.window;
+  json["stride"] = score.stride;
+  json["prepended"] = score.prepend >= 0 ? names.json(score.prepend) : Json(nullptr);
+  add_text(json["prompt"], prompt.text);
+  if (summary) return json;
+  json["scores"] = Json::array();
+  for (const TokenScore& t : score.tokens) {
+    Json token = names.json(t.id);
+    token.update({{"position", t.position}, {"context", t.context}, {"nats", t.loss}, {"bits", bits(t.loss)},
+                  {"probability", std::exp(-t.loss)}, {"rank", t.rank}, {"entropy", t.entropy}});
+    token["top"] = names.json(t.top_id);
+    token["top"]["probability"] = std::exp(-t.top_loss);
+    json["scores"].push_back(std::move(token));
+  }
+  return json;
+}
+
+void print_table(const Terminal& out, const Score& score, const Names& names) {
+  constexpr double kFullBar = 16;  // bits: what a uniform choice among 65,536 costs
+  print(out.paint(Style::kDim, fmt::format("{:>8}  {}  {:>7}  {:>7}  {}  {:>7}  {:>7}  {}", "position", left("token", 16), "nats", "bits", left("", 12),
+                                           "rank", "context", "the model's choice")) + "\n");
+  for (const TokenScore& t : score.tokens) {
+    const Style style = loss_style(bits(t.loss));
+    print(fmt::format("{:>8}  {}  {}  {:>7}  {:>7}  {} {}\n", t.position, out.paint(style, left(names.shown(t.id), 16)),
+                      out.paint(style, fmt::format("{:7.3f}  {:7.3f}  {}", t.loss, bits(t.loss), bar(bits(t.loss) / kFullBar, 12))),
+                      thousands(t.rank), thousands(t.context), clip(names.shown(t.top_id), 20), out.paint(Style::kDim, percent(std::exp(-t.top_loss)))));
+  }
+}
+
+std::string totals(const Terminal& out, double nats, int64_t tokens) {
+  const double mean = nats / static_cast<double>(tokens);
+  return out.paint(Style::kTitle, fmt::format("perplexity {:.3f}", std::exp(mean))) +
+         fmt::format(": {:.4f} nats = {:.4f} bits a token, {} tokens scored, {:.2f} nats in all\n", mean, bits(mean), thousands(tokens), nats);
+}
+
+void print_score(const Context& context, const ScoreArgs& args, const Score& score, const Names& names, const Prompt& prompt) {
+  const Terminal& out = context.out;
+  print(out.paint(Style::kTitle, clip(prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size()) : printable(prompt.text), out.width())) + "\n");
+  const bool slid = static_cast<int64_t>(prompt.ids.size()) > score.window;
+  std::string how = score.prepend >= 0 ? fmt::format("after {}", names.shown(score.prepend)) : "the first token has no context and no score";
+  if (slid) how += fmt::format("; window {}, stride {}", score.window, score.stride);
+  print(out.paint(Style::kDim, how) + "\n");
+  if (!args.summary) print_table(out, score, names);
+  print(totals(out, score.total_nats(), static_cast<int64_t>(score.tokens.size())));
+}
+
+int32_t prepended_id(const ScoreArgs& args, const Model& model) {
+  if (args.prepend_id >= 0) return args.prepend_id;
+  if (!args.prepend) return -1;
+  const auto end = model.tokenizer().end_of_text();
+  if (!end) user_error("the tokenizer of model '{}' has no end-of-text token to prepend; give --prepend-id", model.name());
+  return *end;
+}
+
+void run(const Context& context, const ScoreArgs& args) {
+  const Model model = load_model(context);
+  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const Names names(model.shared_tokenizer());
+  ScoreOptions options;
+  options.window = args.window;
+  options.stride = args.stride;
+  options.prepend = prepended_id(args, model);
+  options.edits = parse_edits(args.edits);
+  Json json = json_head("score", model);
+  double nats = 0;
+  int64_t tokens = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    ProgressBar progress({.unit = "tokens"});
+    options.progress = &progress;
+    const Score result = score(model, prompts[i].ids, options);
+    progress.erase();
+    nats += result.total_nats();
+    tokens += static_cast<int64_t>(result.tokens.size());
+    if (context.json) {
+      json["results"].push_back(score_json(result, names, prompts[i], args.summary));
+      continue;
+    }
+    if (i > 0) print("\n");
+    print_score(context, args, result, names, prompts[i]);
+  }
+  json["total"] = totals_json(nats, tokens);
+  if (context.json) print_json(json);
+  else if (prompts.size() > 1) print(fmt::format("\nall {} texts: ", prompts.size()) + totals(context.out, nats, tokens));
+}
+
+}  // namespace
+
+void add_score(CLI::App& app, Context& context) {
+  CLI::App& command = *app.add_subcommand("score", "Show how well the model predicts a text: loss token by token, and perplexity");
+  const auto args = std::make_shared<ScoreArgs>();
+  add_prompt_options(command, args->prompt);
+  const auto group = "Score";
+  command.add_option("--window", args->window, "Tokens the model sees at once; a longer text is scored by a sliding window [its context]")
+      ->check(CLI::PositiveNumber)->type_name("TOKENS")->group(group);
+  command.add_option("--stride", args->stride, "Tokens by which the window moves on; each scored token has at least window - stride + 1 before it [half the window]")
+      ->check(CLI::PositiveNumber)->type_name("TOKENS")->group(group);
+  command.add_flag("--prepend", args->prepend, "Put the end-of-text token before the text, so that its first token is scored too")->group(group);
+  command.add_option("--prepend-id", args->prepend_id, "The same with another token")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--prepend");
+  command.add_flag("--summary", args->summary, "Leave the table of tokens out")->group(group);
+  add_edit_option(command, args->edits);
+  add_model_options(command, context);
+  add_output_options(command, context);
+  set_examples(command,
+               "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
+               "  vitrine score --text-file book.txt --window 256 --stride 128 --summary");
+  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "cli/terminal.h"
+#include "cli/tokens.h"
+#include "vitrine/lens.h"
+
+namespace vitrine::cli {
+
+/// What a lens is drawn with.
+struct LensPicture {
+  const Lens& lens;
+  const Names& names;
+  const Terminal& out;
+  int64_t vocab;
+  int layers;  ///< of the model
+};
+
+/// What a grid's cells show.
+enum class LensCell { kToken, kRank, kProbability };
+
+/// One position, a line a layer: rank and probability of the target (or of each watched token), and the likeliest tokens.
+std::string draw_ranks(const LensPicture& picture, size_t position);
+
+/// A line a layer, a column a position.
+std::string draw_grid(const LensPicture& picture, LensCell cell);
+
+}  // namespace vitrine::cli

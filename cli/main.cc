@@ -1,0 +1,89 @@
+#include <cerrno>
+#include <clocale>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <new>
+
+#include "base/check.h"
+#include "base/quote.h"
+#include "cli/context.h"
+#include "cli/help.h"
+#include "vitrine/error.h"
+
+// Exit status: 0 done, 1 our fault or the machine's, 2 bad input. Errors are one line on stderr.
+
+namespace vitrine::cli {
+namespace {
+
+constexpr int kFailed = 1, kBadInput = 2;
+
+int complain(int status, const std::string& message) {
+  std::string line = message;
+  for (char& c : line) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  std::fflush(stdout);  // what was printed before comes before
+  std::fprintf(stderr, "vitrine: %s\n", line.c_str());
+  return status;
+}
+
+std::string chosen_command(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return chosen.empty() ? "" : chosen.front()->get_name() + " ";
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Vitrine runs GPT-2 models and shows what happens inside them.", "vitrine");
+  Context context;
+  app.formatter(make_help_formatter());  // the commands inherit it
+  app.set_version_flag("--version", "vitrine " VITRINE_VERSION);
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.require_subcommand(1);
+  app.footer("vitrine COMMAND --help explains a command. Begin with:\n  vitrine lens --prompt \"Heathrow airport is located in the city of\"");
+  add_lens(app, context);
+  add_generate(app, context);
+  add_score(app, context);
+  add_capture(app, context);
+  add_tokenize(app, context);
+  add_sites(app, context);
+  add_info(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    const std::string command = chosen_command(app);
+    if (command.empty() && argc > 1 && argv[1][0] != '-') {
+      return complain(kBadInput, fmt::format("there is no command {}; see vitrine --help", quote(argv[1])));
+    }
+    return complain(kBadInput, fmt::format("{}; see vitrine {}--help", error.what(), command));
+  }
+  context.out = Terminal(context.color, context.width);
+  context.action();
+  return 0;
+}
+
+int run_safely(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const Error& error) {
+    return complain(error.kind() == Error::Kind::kUser ? kBadInput : kFailed, error.what());
+  } catch (const std::bad_alloc&) {
+    return complain(kFailed, "out of memory; use a shorter prompt, fewer captures or a smaller model");
+  } catch (const std::exception& error) {
+    return complain(kFailed, error.what());
+  }
+}
+
+}  // namespace
+}  // namespace vitrine::cli
+
+int main(int argc, char** argv) {
+  std::setlocale(LC_CTYPE, "C.UTF-8");  // for the widths of characters; everything else stays as in the C locale
+  std::signal(SIGXFSZ, SIG_IGN);        // a file that may not grow is then an error like a full disk, with a line and nothing left
+  const int status = vitrine::cli::run_safely(argc, argv);
+  if (status != 0 || std::fflush(stdout) == 0) return status;
+  return vitrine::cli::complain(vitrine::cli::kFailed, std::string("standard output cannot be written to: ") + std::strerror(errno));
+}

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace vitrine::cli {
+
+/// Colours that mean something. On a terminal that has none they are nothing, and every picture reads without them.
+enum class Style : uint8_t {
+  kPlain,
+  kTitle,    ///< what the reader looks for first
+  kDim,      ///< what may be skipped
+  kBest,     ///< from here on: a scale from good ...
+  kGood,
+  kFair,
+  kPoor,
+  kBad,      ///< ... to bad
+  kNothing,  ///< off the scale
+};
+
+/// The scale for a rank: 1, to 3, to 10, to 100, to 1000, beyond.
+Style rank_style(int64_t rank);
+/// The scale for a loss in bits: to 1, 3, 6, 9, 13, beyond.
+Style loss_style(double bits);
+
+/// What stdout is, and how to write to it.
+class Terminal {
+ public:
+  Terminal() = default;
+  /// `color`: "auto" (on a terminal, unless NO_COLOR is set or TERM is dumb), "always", "never". `width`: columns; 0: as
+  /// many as a line needs; negative: the terminal's, or COLUMNS, or 120.
+  Terminal(const std::string& color, int width);
+
+  bool color() const { return color_; }
+  /// True if somebody watches.
+  bool interactive() const { return interactive_; }
+  /// Columns that a line may take.
+  size_t width() const { return width_; }
+  std::string paint(Style style, std::string_view text) const;
+
+ private:
+  bool color_ = false, interactive_ = false;
+  size_t width_ = 120;
+};
+
+/// Columns that UTF-8 text takes on a terminal: 0 for combining marks, 2 for wide characters. Bytes that are not UTF-8 and
+/// controls count 1.
+size_t display_width(std::string_view text);
+/// At most `columns` wide; what was cut off is marked by an ellipsis.
+std::string clip(std::string_view text, size_t columns);
+/// Spaces behind (or before) up to `columns`; longer text is clipped.
+std::string left(std::string_view text, size_t columns);
+std::string right(std::string_view text, size_t columns);
+
+/// A bar of `columns` columns, filled by eighths to `part` of them, 0..1.
+std::string bar(double part, size_t columns);
+/// 12345 as "12,345".
+std::string thousands(int64_t value);
+/// A probability for people: "87.3 %", "0.04 %", "< 0.01 %".
+std::string percent(double probability);
+
+}  // namespace vitrine::cli

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "vitrine/model.h"
+#include "vitrine/tokenizer.h"
+
+namespace vitrine::cli {
+
+// Text in, text out: prompts from the command line and from files, tokens for people and for JSON.
+
+/// The options that name prompts; see add_prompt_options.
+struct PromptArgs {
+  std::vector<std::string> prompts;
+  std::string prompt_file, text_file;
+  std::vector<std::string> ids;
+  bool special = false;
+};
+
+/// --prompt, --prompt-file, --text-file, --ids, --special.
+void add_prompt_options(CLI::App& command, PromptArgs& args);
+
+struct Prompt {
+  std::string text;  ///< as given; for ids, what they decode to (empty without a tokenizer)
+  std::vector<int32_t> ids;
+};
+
+/// All prompts, in the order --prompt, --prompt-file, --text-file, --ids. Throws Error (user) for none at all, an empty one, a
+/// file that cannot be read, ids that are no numbers, and text without a tokenizer.
+std::vector<Prompt> read_prompts(const PromptArgs& args, const std::shared_ptr<const Tokenizer>& tokenizer, const std::string& model);
+
+Batch ids_of(const std::vector<Prompt>& prompts);
+
+/// "1,2, 3". Throws Error (user) naming what is no id.
+std::vector<int32_t> parse_ids(std::string_view text);
+
+/// A whole file; "-" is standard input. Throws Error (user).
+std::string read_text(const std::string& path);
+
+/// How ids are shown, with or without a tokenizer. Copies share it.
+class Names {
+ public:
+  explicit Names(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+
+  /// For a terminal, on one line (see printable()); "#17" where there is no text for the id.
+  std::string shown(int32_t id) const;
+  /// {"id": 17, "text": ...} as text_fields makes it; without text where there is none.
+  Json json(int32_t id) const;
+  Json json(std::span<const int32_t> ids) const;
+
+ private:
+  bool has(int32_t id) const { return tokenizer_ && id < tokenizer_->vocab_size(); }
+  std::shared_ptr<const Tokenizer> tokenizer_;
+};
+
+/// Adds "text" to a JSON object. JSON holds Unicode only: each byte that is not part of valid UTF-8 is written as \xNN (a
+/// backslash, an x, two hexadecimal digits), and then "text_hex" has all of the bytes exactly. Without "text_hex", "text" is exact.
+void add_text(Json& object, std::string_view bytes);
+
+/// " is, are" -> " is", " are"; "\," is a comma.
+std::vector<std::string> split_list(std::string_view text);
+
+}  // namespace vitrine::cli
