@@ -58,6 +58,24 @@ void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, f
   std::fill(to + tile.length(i), to + tile.total(), masked);
 }
 
+// The new tokens whose positions lie in one panel of the keys. A key becomes a column of its panel, a value a row of its own.
+void append_panel(Mat k, Mat v, const KvLayout& layout, const SequenceSlice& s, int64_t panel) {
+  const int64_t begin = std::max(panel * kPanel, s.past), end = std::min((panel + 1) * kPanel, s.past + s.rows);
+  for (int64_t h = 0; h < layout.heads; ++h) {
+    float* keys = layout.keys(s.cache, h) + panel * kPanel * layout.width;
+    float* values = layout.values(s.cache, h);
+    for (int64_t position = begin; position < end; ++position) {
+      const float* key = k.row(s.row + position - s.past) + h * layout.width;
+      const float* value = v.row(s.row + position - s.past) + h * layout.width;
+      for (int64_t c = 0; c < layout.width; ++c) keys[c * kPanel + position % kPanel] = key[c];
+      for (int64_t c = 0; c < layout.width; c += kPanel) {
+        std::memcpy(values + c * layout.capacity + position * kPanel, value + c,
+                    static_cast<size_t>(std::min(kPanel, layout.width - c)) * sizeof(float));
+      }
+    }
+  }
+}
+
 constexpr float kMaskedScore = -std::numeric_limits<float>::infinity();
 
 }  // namespace
@@ -68,23 +86,9 @@ size_t CpuBackend::kv_bytes(int64_t capacity, int heads, int head_width) const {
 
 void CpuBackend::append_kv(Mat k, Mat v, int heads, int head_width, std::span<const SequenceSlice> sequences) {
   for (const SequenceSlice& s : sequences) {
-    const KvLayout layout{heads, head_width, s.capacity};
-    cpu::parallel_chunks(threads_, heads, kGrain / (8 * s.rows * head_width) + 1, [&](int64_t head_begin, int64_t head_end) {
-      for (int64_t h = head_begin; h < head_end; ++h) {
-        float* keys = layout.keys(s.cache, h);
-        float* values = layout.values(s.cache, h);
-        for (int64_t i = 0; i < s.rows; ++i) {
-          const int64_t position = s.past + i;
-          const float* key = k.row(s.row + i) + h * head_width;
-          const float* value = v.row(s.row + i) + h * head_width;
-          float* key_to = keys + position / kPanel * kPanel * head_width + position % kPanel;
-          for (int64_t c = 0; c < head_width; ++c) key_to[c * kPanel] = key[c];
-          for (int64_t c = 0; c < head_width; c += kPanel) {
-            std::memcpy(values + c * s.capacity + position * kPanel, value + c,
-                        static_cast<size_t>(std::min(kPanel, head_width - c)) * sizeof(float));
-          }
-        }
-      }
+    const int64_t first = s.past / kPanel, panels = (s.past + s.rows - 1) / kPanel - first + 1;
+    cpu::parallel_chunks(threads_, panels, kGrain / (kPanel * k.cols) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t p = first + begin; p < first + end; ++p) append_panel(k, v, {heads, head_width, s.capacity}, s, p);
     });
   }
 }

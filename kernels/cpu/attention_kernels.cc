@@ -28,16 +28,6 @@ HWY_INLINE void walk_row(const float* x, Panels w, int64_t panels, int64_t depth
   for (; p < panels; ++p) walk_panels<1, 1>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, fresh);
 }
 
-// sums (+)= `rows` <= kTileRows rows times one panel.
-template <int kRows = kTileRows>
-HWY_INLINE void walk_tile(int64_t rows, const float* x, int64_t x_stride, const float* w, int64_t depth, float* sums, int64_t sums_stride,
-                          bool fresh) {
-  if constexpr (kRows > 0) {
-    if (rows == kRows) return walk_panels<kRows, 1>(x, x_stride, w, 0, depth, sums, sums_stride, fresh);
-    walk_tile<kRows - 1>(rows, x, x_stride, w, depth, sums, sums_stride, fresh);
-  }
-}
-
 HWY_INLINE int64_t panels_for(int64_t length) { return (length + kPanel - 1) / kPanel; }
 
 void scale_row(float* scores, int64_t length, float scale) {

@@ -38,10 +38,31 @@ void finish(const LinearArgs& args, int64_t row, int64_t rows, int64_t panel, in
   });
 }
 
+constexpr int64_t kMaxDepth = 320;  // 20 KB of a panel as float32 in the first cache, beside a tile of x
+
+LinearBlocking blocking_for(int64_t rows, int64_t in) {
+  const int64_t blocks = std::max<int64_t>(1, (in + kMaxDepth - 1) / kMaxDepth);
+  return {kTileRows, std::max<int64_t>((in + blocks - 1) / blocks, 1), (rows + kTileRows - 1) / kTileRows};
+}
+
 // --- few rows
 
 // Fetched this far ahead, the memory's latency is hidden; measured on one DDR4 machine, flat between 1 and 4 KB.
 constexpr int64_t kAhead = 2048;
+
+// Where a block of a panel lies as float32: in place, or widened into `buffer`, asking for what lies `kFetch` bytes on.
+template <int64_t kFetch = 0, class W>
+HWY_INLINE const float* widened(const W* w, int64_t depth, float* buffer) {
+  if constexpr (std::is_same_v<W, float>) {
+    return w;
+  } else {
+    for (int64_t i = 0; i < depth * kPanel; i += kPanel) {
+      if constexpr (kFetch != 0) hwy::Prefetch(reinterpret_cast<const std::byte*>(w + i) + kFetch);
+      for (int64_t v = 0; v < kPanel; v += kLanes) store(load(w + i + v), buffer + i + v);
+    }
+    return buffer;
+  }
+}
 
 template <int kRows, int kPanels, class W>
 HWY_NOINLINE void few_rows(const LinearArgs& args, int64_t panel, int64_t end) {
@@ -56,6 +77,28 @@ HWY_NOINLINE void few_rows(const LinearArgs& args, int64_t panel, int64_t end) {
   if constexpr (kPanels > 1) few_rows<kRows, 1, W>(args, panel, end);
 }
 
+// More rows than a tile has: a panel is widened and walked block by block, each block by all tiles while it is in the cache.
+template <class W>
+HWY_NOINLINE void some_rows(const LinearArgs& args, int64_t panel, int64_t end) {
+  const PackedMatrix& w = *args.weight;
+  const LinearBlocking blocking = blocking_for(args.x.rows, w.in);
+  HWY_ALIGN float sums[kFewRows * kPanel];
+  HWY_ALIGN float wide[kMaxDepth * kPanel];
+  for (; panel < end; ++panel) {
+    const W* at = reinterpret_cast<const W*>(w.data + panel * w.panel_stride);
+    for (int64_t begin = 0; begin < w.in; begin += blocking.depth) {
+      const int64_t depth = std::min(blocking.depth, w.in - begin);
+      const float* weights = widened<kAhead>(at + begin * kPanel, depth, wide);
+      for (int64_t t = 0; t < blocking.tiles; ++t) {  // of equal height: a tile of one or two rows has too few chains
+        const int64_t row = args.x.rows * t / blocking.tiles, rows = args.x.rows * (t + 1) / blocking.tiles - row;
+        const auto walk = t == 0 && std::is_same_v<W, float> ? walk_tile<kAhead> : walk_tile<0>;  // the first reads from memory
+        walk(rows, args.x.row(row) + begin, args.x.stride, weights, depth, sums + row * kPanel, kPanel, begin == 0);
+      }
+    }
+    finish(args, 0, args.x.rows, panel, 1, sums, kPanel);
+  }
+}
+
 template <class W>
 HWY_INLINE void few_rows_of_type(const LinearArgs& args, int64_t begin, int64_t end) {
   // One panel has too few independent chains to hide the latency of an addition; rows bring their own.
@@ -66,7 +109,7 @@ HWY_INLINE void few_rows_of_type(const LinearArgs& args, int64_t begin, int64_t 
     case 4: return few_rows<4, 1, W>(args, begin, end);
     case 5: return few_rows<5, 1, W>(args, begin, end);
     case 6: return few_rows<6, 1, W>(args, begin, end);
-    default: return;
+    default: return some_rows<W>(args, begin, end);
   }
 }
 
@@ -76,35 +119,26 @@ void few_rows_any_type(const LinearArgs& args, int64_t begin, int64_t end) {
 
 // --- many rows
 
-constexpr int64_t kMaxDepth = 320;  // 20 KB of a panel as float32 in the first cache, beside a tile of x
-
-LinearBlocking blocking_for(int64_t rows, int64_t in) {
-  const int64_t blocks = std::max<int64_t>(1, (in + kMaxDepth - 1) / kMaxDepth);
-  return {kTileRows, std::max<int64_t>((in + blocks - 1) / blocks, 1), (rows + kTileRows - 1) / kTileRows};
-}
-
-// Where the weights of one panel and depth block lie as float32: in place, or widened into `buffer`.
-template <class W>
-HWY_INLINE const float* widened(const W* w, int64_t depth, float* buffer) {
-  if constexpr (std::is_same_v<W, float>) {
-    return w;
-  } else {
-    for (int64_t i = 0; i < depth * kPanel; i += kLanes) store(load(w + i), buffer + i);
-    return buffer;
-  }
+// Asks for part `index` of `parts` of the weights that come next, while the present ones are worked on.
+HWY_INLINE void fetch_part(const std::byte* next, int64_t bytes, int64_t index, int64_t parts) {
+  for (int64_t at = bytes * index / parts; at < bytes * (index + 1) / parts; at += 64) __builtin_prefetch(next + at, 0, 2);
 }
 
 template <class W>
 HWY_INLINE void block_sums(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block, float* sums,
                            float* buffer) {
   const PackedMatrix& w = *args.weight;
-  const int64_t panels = block.panel_end - block.panel_begin, stride = panels * kPanel;
+  const int64_t panels = block.panel_end - block.panel_begin, stride = panels * kPanel, tiles = block.tile_end - block.tile_begin;
+  const auto weights_at = [&](int64_t b, int64_t p) {
+    return reinterpret_cast<const W*>(w.data + (block.panel_begin + p) * w.panel_stride) + b * blocking.depth * kPanel;
+  };
   for (int64_t b = 0; b < blocking.blocks(w.in); ++b) {
     const int64_t begin = b * blocking.depth, depth = std::min(blocking.depth, w.in - begin);
     for (int64_t p = 0; p < panels; ++p) {
-      const W* at = reinterpret_cast<const W*>(w.data + (block.panel_begin + p) * w.panel_stride) + begin * kPanel;
-      const float* weights = widened(at, depth, buffer);
+      const float* weights = widened(weights_at(b, p), depth, buffer);
+      const auto* next = reinterpret_cast<const std::byte*>(p + 1 < panels ? weights_at(b, p + 1) : weights_at(b + 1, 0));
       for (int64_t t = block.tile_begin; t < block.tile_end; ++t) {
+        fetch_part(next, blocking.depth * kPanel * static_cast<int64_t>(sizeof(W)), t - block.tile_begin, tiles);
         walk_panels<kTileRows, 1>(blocking.tile(packed_x, b, t), blocking.depth, weights, 0, depth,
                                   sums + (t - block.tile_begin) * kTileRows * stride + p * kPanel, stride, b == 0);
       }

@@ -8,10 +8,10 @@
 
 namespace vitrine::cpu {
 
-/// Up to this many rows, `linear_few_rows` reads each weight once and needs no copy of x.
-inline constexpr int64_t kFewRows = 6;
+/// Up to this many rows, `linear_few_rows` needs no copy of x.
+inline constexpr int64_t kFewRows = 24;
 
-/// The panels [begin, end) of y for at most kFewRows rows, straight from memory: limited by the reading of the weights.
+/// The panels [begin, end) of y for at most kFewRows rows, each weight read once and in order: limited by memory.
 void linear_few_rows(const LinearArgs& args, int64_t panel_begin, int64_t panel_end);
 
 /// How `linear_block` walks: x lies repacked as [depth block][row tile][tile_rows][block depth].

@@ -37,7 +37,7 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
   for (int r = 0; r < kRows; ++r) {
     for (int c = 0; c < kColumns; ++c) acc[r][c] = fresh ? hn::Zero(d) : load(sums + r * sums_stride + c * kLanes);
   }
-  for (int64_t k = 0; k < depth; ++k) {
+  const auto step = [&](int64_t k) HWY_ATTR {
     Vector row[kColumns];
     for (int p = 0; p < kPanels; ++p) {
       const W* at = w + p * panel_stride + k * kPanel;
@@ -48,9 +48,25 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
       const Vector factor = hn::Set(d, x[r * x_stride + k]);
       for (int c = 0; c < kColumns; ++c) acc[r][c] = hn::MulAdd(factor, row[c], acc[r][c]);
     }
+  };
+  constexpr int kUnrolled = 4;  // the counting of the loop would otherwise be a sixth of its instructions
+  int64_t k = 0;
+  for (; k + kUnrolled <= depth; k += kUnrolled) {
+    for (int u = 0; u < kUnrolled; ++u) step(k + u);
   }
+  for (; k < depth; ++k) step(k);
   for (int r = 0; r < kRows; ++r) {
     for (int c = 0; c < kColumns; ++c) store(acc[r][c], sums + r * sums_stride + c * kLanes);
+  }
+}
+
+// walk_panels for one panel of float32 and any number of rows up to kTileRows.
+template <int64_t kAhead = 0, int kRows = kTileRows>
+HWY_NOINLINE void walk_tile(int64_t rows, const float* x, int64_t x_stride, const float* w, int64_t depth, float* sums, int64_t sums_stride,
+                            bool fresh) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) return walk_panels<kRows, 1>(x, x_stride, w, 0, depth, sums, sums_stride, fresh, kAhead);
+    walk_tile<kAhead, kRows - 1>(rows, x, x_stride, w, depth, sums, sums_stride, fresh);
   }
 }
 
