@@ -145,6 +145,11 @@ TEST_F(Edits, AShiftOfAllScoresLeavesThePatternAndNeverUnmasks) {
   const vitrine::Run flat = run(Hooks().edit("blocks.0.attn.hook_attn_scores", zero()));
   EXPECT_NEAR(flat["blocks.0.attn.hook_pattern"].slice(0).slice(3).f32()[3], 0.25, 1e-7);
   EXPECT_EQ(flat["blocks.0.attn.hook_pattern"].slice(0).slice(3).f32()[4], 0);
+  EXPECT_EQ(flat["blocks.0.attn.hook_attn_scores"].slice(0).slice(3).f32()[3], 0);
+  EXPECT_EQ(flat["blocks.0.attn.hook_attn_scores"].slice(0).slice(3).f32()[4], -std::numeric_limits<float>::infinity());
+  const vitrine::Run ones = run(Hooks().edit("blocks.0.attn.hook_pattern", replace(Tensor::from(std::vector<float>{1}))));
+  EXPECT_EQ(ones["blocks.0.attn.hook_pattern"].slice(1).slice(2).f32()[2], 1);
+  EXPECT_EQ(ones["blocks.0.attn.hook_pattern"].slice(1).slice(2).f32()[3], 0);
 }
 
 TEST_F(Edits, APatternOfZerosMixesNothing) {
@@ -176,7 +181,10 @@ TEST_F(Edits, DoublingTheScaleHalvesWhatIsNormalised) {
   // normalized = x_hat * w + b, so (plain - b) = 2 (edited - b); b follows from a third run with the scale made huge.
   const std::vector<float> bias = values(run(Hooks().edit("blocks.0.ln1.hook_scale", scale(1e20f))), "blocks.0.ln1.hook_normalized");
   const auto whole = values(plain, "blocks.0.ln1.hook_normalized"), half = values(edited, "blocks.0.ln1.hook_normalized");
-  for (size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(whole[i] - bias[i], 2 * (half[i] - bias[i]), 1e-5) << i;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    ASSERT_EQ(bias[i], bias[i % kWidth]) << "nothing of the token remains under a huge scale";
+    ASSERT_NEAR(whole[i] - bias[i], 2 * (half[i] - bias[i]), 1e-5) << i;
+  }
 }
 
 TEST_F(Edits, HeadResultsAddUpToTheOutputOfAttention) {

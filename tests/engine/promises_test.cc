@@ -67,7 +67,9 @@ TEST_P(Promises, NarrowedCapturesAreSlicesOfWholeOnes) {
   const vitrine::Run whole = m.forward(ids, Hooks().capture("*"));
   const vitrine::Run slice = m.forward(ids, Hooks().capture("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {2, 0}})
                                        .capture("blocks.2.attn.hook_pattern", {.positions = {7}, .heads = {1}})
-                                       .capture("blocks.0.mlp.hook_pre", {.neurons = {99, 3}}));
+                                       .capture("blocks.0.mlp.hook_pre", {.neurons = {99, 3}})
+                                       .capture("blocks.1.mlp.hook_pre", {.positions = {2}})
+                                       .capture("blocks.1.attn.hook_pattern", {.positions = {3}}));
   const TensorView z = slice["blocks.1.attn.hook_z"], pattern = slice["blocks.2.attn.hook_pattern"], pre = slice["blocks.0.mlp.hook_pre"];
   ASSERT_EQ(z.shape(), (Shape{2, 2, 20}));
   ASSERT_EQ(pattern.shape(), (Shape{1, 1, 19}));
@@ -76,6 +78,9 @@ TEST_P(Promises, NarrowedCapturesAreSlicesOfWholeOnes) {
   EXPECT_TRUE(same_bits(z.slice(0).slice(0), whole_z.slice(4).slice(0)));
   EXPECT_TRUE(same_bits(z.slice(1).slice(1), whole_z.slice(18).slice(2)));
   EXPECT_TRUE(same_bits(pattern.slice(0).slice(0), whole["blocks.2.attn.hook_pattern"].slice(1).slice(7)));
+  // Whole rows, but not all of them: these may not be written in place.
+  EXPECT_TRUE(same_bits(slice["blocks.1.mlp.hook_pre"].slice(0), whole["blocks.1.mlp.hook_pre"].slice(2)));
+  EXPECT_TRUE(same_bits(slice["blocks.1.attn.hook_pattern"].slice(2).slice(0), whole["blocks.1.attn.hook_pattern"].slice(2).slice(3)));
   EXPECT_EQ(pre.f32()[2 * 5], whole["blocks.0.mlp.hook_pre"].slice(5).f32()[3]);
   EXPECT_EQ(pre.f32()[2 * 5 + 1], whole["blocks.0.mlp.hook_pre"].slice(5).f32()[99]);
 }
@@ -89,6 +94,24 @@ TEST_P(Promises, ASequenceIsTheSameAloneAsInABatch) {
     EXPECT_TRUE(same_bits(alone.logits(), together.logits(s))) << "sequence " << s;
     for (const Captures::Entry& entry : alone.captures().entries()) {
       EXPECT_TRUE(same_bits(alone[entry.name], together.captures().view(entry.name, s))) << entry.name << ", sequence " << s;
+    }
+  }
+}
+
+TEST_P(Promises, ASequenceIsEditedAloneAsInABatch) {
+  const Model m = model();
+  const Batch batch = {tokens(6, 15, m.config()), tokens(9, 16, m.config())};
+  const auto flip_last_row = [](EditView& view) {
+    for (float& x : view.values.last(static_cast<size_t>(view.width))) x = x > -1e30f ? -x : x;
+  };
+  for (const SiteInfo& info : kSites) {
+    const std::string pattern = (info.per_layer ? "blocks.*." : "") + std::string(info.name);
+    for (const Edit& edit : {scale(0.5f), callback(flip_last_row)}) {
+      const Hooks hooks = Hooks().edit(pattern, edit, {.positions = {1, -2}});
+      const vitrine::Run together = m.forward(batch, hooks);
+      for (int s = 0; s < 2; ++s) {
+        EXPECT_TRUE(same_bits(m.forward(batch[static_cast<size_t>(s)], hooks).logits(), together.logits(s))) << pattern << ", sequence " << s;
+      }
     }
   }
 }
