@@ -137,8 +137,9 @@ class Reader {
       return;
     }
     if (angle && !name.starts_with("vitrine/")) return;
-    // Names start at the root of the tree, or are vitrine/X.h: one way to name a file, wherever one stands.
-    const fs::path target = name.starts_with("vitrine/") ? fs::path("include") / name : fs::path(name);
+    // A name starts at the root of the tree, is vitrine/X.h, or stands beside the file that includes it.
+    fs::path target = name.starts_with("vitrine/") ? fs::path("include") / name : fs::path(name);
+    if (!fs::exists(root_ / target)) target = path.parent_path() / name;
     if (!fs::exists(root_ / target)) return report(where, "includes \"" + name + "\", which is not in the tree");
     const std::string to = layer_of(target);
     if (to.empty() || to == layer) return;  // a file without a folder is reported on its own
@@ -181,7 +182,7 @@ class PlantedTree : public ::testing::Test {
     write("build-x/base/a.h", "#include \"engine/e.h\"\n");
     write("kernels/cuda/k.cu", "#include <cuda_runtime.h>\n");
     write("tests/kernels/harness.h", "");
-    write("tests/kernels/t.cc", "#include \"tests/kernels/harness.h\"\n#include \"engine/e.h\"\n");
+    write("tests/kernels/t.cc", "#include \"harness.h\"\n#include \"tests/kernels/harness.h\"\n#include \"engine/e.h\"\n");
   }
 
   testing::TempFolder root_;
