@@ -14,29 +14,6 @@ namespace {
 // From here on, a word's neighbourhood can be read without looking for the text's end.
 constexpr size_t kReadAhead = kWordWindow + ShortWord::kMaxBytes + 1;
 
-// Tokens collect here, so that storing one needs no look at the vector's capacity.
-class IdBuffer {
- public:
-  explicit IdBuffer(std::vector<int32_t>& out) : out_(out) {}
-
-  // A short word's tokens. All of the entry's places are copied, as that is cheaper than to ask how many are meant.
-  void append(const WordCache::ShortEntry& entry) {
-    if (size_ + WordCache::kShortIds > kCapacity) flush();
-    std::copy(entry.ids, entry.ids + WordCache::kShortIds, ids_ + size_);
-    size_ += entry.count();
-  }
-  void flush() {
-    out_.insert(out_.end(), ids_, ids_ + size_);
-    size_ = 0;
-  }
-
- private:
-  static constexpr size_t kCapacity = 2048;
-  std::vector<int32_t>& out_;
-  size_t size_ = 0;
-  int32_t ids_[kCapacity];
-};
-
 }  // namespace
 
 BpeTokenizer::BpeTokenizer(BpeSpec spec)
@@ -102,46 +79,71 @@ void BpeTokenizer::encode_text(std::string_view text, WordCache& cache, std::vec
 void BpeTokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const {
   if (!split_words_) return encode_word(text, cache, out);
   IdBuffer buffer(out);
-  const auto encode_next = [&](const char* word, size_t length) {
-    if (length <= ShortWord::kMaxBytes) {
-      const ShortWord key = ShortWord::read(word, length);
-      if (const WordCache::ShortEntry* entry = cache.find(key); entry != nullptr && entry->count() > 0) return buffer.append(*entry);
-      buffer.flush();
-      return encode_short_word({word, length}, key, cache, out);
-    }
-    buffer.flush();
-    encode_word({word, length}, cache, out);
-  };
   size_t begin = 0;
   while (text.size() - begin >= kReadAhead) {
     const char* window = text.data() + begin;
-    size_t at = 0;
-    for (uint64_t ends = word_starts(window) & ~1ull; ends != 0; ends &= ends - 1) {
-      const auto end = static_cast<size_t>(std::countr_zero(ends));
-      encode_next(window + at, end - at);
-      at = end;
+    const uint64_t ends = word_starts(window) & ~1ull;
+    if (ends != 0) {
+      begin += encode_window(window, ends, cache, buffer);
+    } else {  // a long word, or one that is not ASCII
+      const size_t end = word_end(text, begin);
+      encode_window_word(window, end - begin, cache, buffer);
+      begin = end;
     }
-    if (at == 0) {  // a long word, or one that is not ASCII
-      at = word_end(text, begin) - begin;
-      encode_next(window, at);
-    }
-    begin += at;
   }
   // What is left is copied to where a word's neighbourhood can be read.
   char last[kReadAhead + ShortWord::kMaxBytes + 1] = {};
   const std::string_view rest(last, text.copy(last, kReadAhead, begin));
   for (size_t at = 0; at < rest.size();) {
     const size_t end = word_end(rest, at);
-    encode_next(last + at, end - at);
+    encode_window_word(last + at, end - at, cache, buffer);
     at = end;
   }
   buffer.flush();
 }
 
-void BpeTokenizer::encode_short_word(std::string_view word, const ShortWord& key, WordCache& cache, std::vector<int32_t>& out) const {
+// The words that end at the bits of `ends`. The cache is larger than the processor's: all its lines are asked for before the
+// first is waited for. Returns where the last word ends.
+size_t BpeTokenizer::encode_window(const char* window, uint64_t ends, WordCache& cache, IdBuffer& buffer) const {
+  struct Word {
+    ShortWord key;
+    const char* bytes;
+    size_t length;
+  };
+  Word words[kWordWindow];
+  size_t count = 0, at = 0;
+  for (; ends != 0; ends &= ends - 1) {
+    const auto end = static_cast<size_t>(std::countr_zero(ends));
+    Word& word = words[count++];
+    word.bytes = window + at;
+    word.length = end - at;
+    word.key = ShortWord::read(word.bytes, std::min(word.length, ShortWord::kMaxBytes));
+    cache.prefetch(word.key);
+    at = end;
+  }
+  for (const Word* word = words; word < words + count; ++word) {
+    if (word->length > ShortWord::kMaxBytes) {
+      encode_window_word(word->bytes, word->length, cache, buffer);
+    } else {
+      encode_short_word({word->bytes, word->length}, word->key, cache, buffer);
+    }
+  }
+  return at;
+}
+
+// 16 bytes from `word` can be read, whatever its length.
+void BpeTokenizer::encode_window_word(const char* word, size_t length, WordCache& cache, IdBuffer& buffer) const {
+  if (length <= ShortWord::kMaxBytes) return encode_short_word({word, length}, ShortWord::read(word, length), cache, buffer);
+  encode_word({word, length}, cache, buffer.flushed());
+}
+
+void BpeTokenizer::encode_short_word(std::string_view word, const ShortWord& key, WordCache& cache, IdBuffer& buffer) const {
+  const WordCache::ShortEntry* entry = cache.find(key);
+  if (entry != nullptr && entry->count() > 0) return buffer.append(*entry);
+  std::vector<int32_t>& out = buffer.flushed();
   const size_t before = out.size();
   encode_word(word, cache, out);
-  cache.insert(key, out.data() + before, out.size() - before);
+  if (entry == nullptr) cache.insert(key, out.data() + before, out.size() - before);
 }
 
 void BpeTokenizer::encode_word(std::string_view word, WordCache& cache, std::vector<int32_t>& out) const {
@@ -152,6 +154,7 @@ void BpeTokenizer::encode_word(std::string_view word, WordCache& cache, std::vec
   const size_t before = out.size();
   merges_.merge(word, cache.scratch(), out);
   const size_t count = out.size() - before;
+  // The others are kept as short words.
   if (word.size() > ShortWord::kMaxBytes || count > WordCache::kShortIds) cache.insert(word, out.data() + before, count);
 }
 

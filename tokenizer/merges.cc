@@ -58,6 +58,7 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
   Slot pairs[kShortWord];  // pairs[i]: what ids[i] and ids[i + 1] make
   size_t count = word.size();
   for (size_t i = 0; i < count; ++i) ids[i] = byte_id(word[i]);
+  for (size_t i = 0; i + 1 < count; ++i) __builtin_prefetch(&slots_[slot_of(pair_key(ids[i], ids[i + 1]), shift_)]);
   for (size_t i = 0; i + 1 < count; ++i) pairs[i] = find(ids[i], ids[i + 1]);
   while (count > 1) {
     size_t best = 0;
@@ -69,6 +70,7 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
     --count;
     std::copy(ids + best + 2, ids + count + 1, ids + best + 1);
     if (best + 1 < count) std::copy(pairs + best + 2, pairs + count, pairs + best + 1);
+    if (best > 0) __builtin_prefetch(&slots_[slot_of(pair_key(ids[best - 1], ids[best]), shift_)]);
     if (best + 1 < count) pairs[best] = find(ids[best], ids[best + 1]);
     if (best > 0) pairs[best - 1] = find(ids[best - 1], ids[best]);
   }

@@ -16,7 +16,7 @@ namespace vitrine {
 struct ShortWord {
   static constexpr size_t kMaxBytes = 15;
 
-  uint64_t front = 0, back = 0;
+  uint64_t front, back;
 
   /// 16 bytes from `bytes` must be readable; `length` is 1 to kMaxBytes.
   static ShortWord read(const char* bytes, size_t length) {
@@ -40,7 +40,7 @@ struct ShortWord {
 };
 
 /// Words and their tokens, so that a word's merges are done once and not each time that it occurs. Of a fixed size (about
-/// 3 MB): a new word takes the place of an old one. For one thread at a time.
+/// 5 MB): a new word takes the place of an old one. For one thread at a time.
 class WordCache {
  public:
   /// The longest word, and the most tokens of one, that are kept.
@@ -59,6 +59,8 @@ class WordCache {
 
   WordCache();
 
+  /// Asks for the memory that find() and insert() will look at.
+  void prefetch(const ShortWord& word) const { __builtin_prefetch(&short_sets_[short_set(word)]); }
   /// The entry of a short word, or null. One without tokens says that the word has more than kShortIds.
   const ShortEntry* find(const ShortWord& word) const {
     const ShortSet& set = short_sets_[short_set(word)];
@@ -75,7 +77,7 @@ class WordCache {
   MergeTable::Scratch& scratch() { return scratch_; }
 
  private:
-  static constexpr int kShortSetBits = 15, kLongBits = 13;
+  static constexpr int kShortSetBits = 16, kLongBits = 13;
 
   struct alignas(64) ShortSet {
     ShortEntry entries[2];  // the newer one first
@@ -94,6 +96,34 @@ class WordCache {
   std::unique_ptr<ShortSet[]> short_sets_;
   std::unique_ptr<LongEntry[]> long_entries_;
   MergeTable::Scratch scratch_;
+};
+
+/// Tokens collect here on their way to `out`, so that storing them needs no look at the vector's capacity.
+class IdBuffer {
+ public:
+  explicit IdBuffer(std::vector<int32_t>& out) : out_(out) {}
+
+  /// A short word's tokens. All of the entry's places are copied, as that is cheaper than to ask how many are meant.
+  void append(const WordCache::ShortEntry& entry) {
+    if (size_ + WordCache::kShortIds > kCapacity) flush();
+    std::memcpy(ids_ + size_, entry.ids, sizeof entry.ids);
+    size_ += entry.count();
+  }
+  void flush() {
+    out_.insert(out_.end(), ids_, ids_ + size_);
+    size_ = 0;
+  }
+  /// `out`, with all that was appended.
+  std::vector<int32_t>& flushed() {
+    flush();
+    return out_;
+  }
+
+ private:
+  static constexpr size_t kCapacity = 2048;
+  std::vector<int32_t>& out_;
+  size_t size_ = 0;
+  int32_t ids_[kCapacity];
 };
 
 /// Lends each caller a cache of its own; makes one where all are lent. Any thread may call it.

@@ -81,7 +81,8 @@ TEST(Pretokenizer, WindowsAgreeWithWordsOfFewCharacters) {
   // Few characters, so that all short sequences of them come at all places of a window.
   std::mt19937_64 random(6);
   size_t found = 0;
-  for (const std::string& alphabet : {std::string("ab  \n'stmdrevl1.!"), std::string("a '\n"), std::string("x 's\xc3\xa9\xff")}) {
+  for (const std::string& alphabet :
+       {std::string("ab  \n'stmdrevl1.!"), std::string("a '\n"), std::string("x 's\xc3\xa9\xff")}) {
     for (int round = 0; round < 5000; ++round) {
       std::string text;
       while (text.size() < 200) text += alphabet[random() % alphabet.size()];
