@@ -28,8 +28,11 @@ class ModelPath : public ::testing::Test {
       unsetenv(name);
     }
     setenv("HOME", home_.path().c_str(), 1);
+    fs::create_directory(home_ / "elsewhere");
+    fs::current_path(home_ / "elsewhere");  // where nothing has the name of a model
   }
   void TearDown() override {
+    fs::current_path(before_);
     for (const auto& [name, value] : saved_) value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
   }
 
@@ -42,6 +45,7 @@ class ModelPath : public ::testing::Test {
     return folder / "snapshots" / revision;
   }
 
+  const fs::path before_ = fs::current_path();
   TempFolder home_;
   std::map<std::string, std::optional<std::string>> saved_;
 };
