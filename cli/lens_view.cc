@@ -139,6 +139,7 @@ std::string draw_grid(const LensPicture& p, LensCell kind) {
   const auto line = [&](const std::string& name, auto&& text) {
     std::string out = left(name, kLabelWidth + 1);
     for (size_t i = columns.first; i < columns.first + columns.count; ++i) out += text(i);
+    if (!p.out.color()) out.erase(out.find_last_not_of(' ') + 1);
     return out + "\n";
   };
   const auto token = [&](size_t i) { return left(clip(p.names.shown(p.lens.ids[static_cast<size_t>(p.lens.positions[i])]), kCellWidth - 2), kCellWidth); };

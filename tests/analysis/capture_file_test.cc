@@ -66,7 +66,7 @@ TEST(CaptureFile, SafetensorsHoldsWhatEachPromptGivesAlone) {
     EXPECT_EQ(integers<int64_t>(file.tensor("blocks.1.attn.hook_z.offsets")), (std::vector<int64_t>{0, 2, 3, 5, 7}));
     for (size_t i = 0; i < prompts.size(); ++i) {
       const std::string pattern = "blocks.0.attn.hook_pattern." + std::to_string(i), scores = "blocks.1.attn.hook_attn_scores." + std::to_string(i);
-      const Run alone = model.forward(prompts[i], hooks);
+      const auto alone = model.forward(prompts[i], hooks);
       EXPECT_EQ(file.tensor(pattern).shape(), alone["blocks.0.attn.hook_pattern"].shape());
       EXPECT_EQ(floats(file.tensor(pattern)), floats(alone["blocks.0.attn.hook_pattern"]));
       EXPECT_EQ(floats(file.tensor(scores)), floats(alone["blocks.1.attn.hook_attn_scores"]));

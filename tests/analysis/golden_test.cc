@@ -73,7 +73,7 @@ TEST_P(AnalysisGoldens, Score) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, AnalysisGoldens, ::testing::Values("plain", "untied"), [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Checkpoints, AnalysisGoldens, ::testing::Values("plain", "untied"), [](const auto& checkpoint) { return std::string(checkpoint.param); });
 
 }  // namespace
 }  // namespace vitrine::testing

@@ -23,7 +23,7 @@ std::pair<int32_t, double> look_up(std::span<const float> logits, int32_t id) {
 TEST(Lens, LastRowIsTheModelsOutputInBothModes) {
   const Model model = small_model();
   const auto ids = some_ids(7);
-  const Run run = model.forward(ids);
+  const auto run = model.forward(ids);
   for (const LensMode mode : {LensMode::kNormalized, LensMode::kEcco}) {
     const Lens found = lens(model, ids, {.mode = mode, .top_k = 61, .layers = {-1}});
     ASSERT_EQ(found.rows(), 1u);

@@ -33,7 +33,7 @@ TEST(Score, EachTokenOnceWithTheContextThatTheWindowGives) {
 TEST(Score, IsTheModelsOwnProbability) {
   const Model model = small_model();
   const auto ids = some_ids(10);
-  const Run run = model.forward(ids);
+  const auto run = model.forward(ids);
   const Score found = score(model, ids);
   double total = 0;
   for (size_t t = 1; t < ids.size(); ++t) {
