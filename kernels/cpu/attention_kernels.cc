@@ -22,10 +22,10 @@ struct Panels {
 };
 
 // sums (+)= one row times many panels; four at once, for one chain alone would wait for its additions.
-HWY_INLINE void walk_row(const float* x, Panels w, int64_t panels, int64_t depth, float* sums, bool fresh) {
+HWY_INLINE void walk_row(const float* x, Panels w, int64_t panels, int64_t depth, float* sums, Start start) {
   int64_t p = 0;
-  for (; p + 4 <= panels; p += 4) walk_panels<1, 4>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, fresh);
-  for (; p < panels; ++p) walk_panels<1, 1>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, fresh);
+  for (; p + 4 <= panels; p += 4) walk_panels<1, 4>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, start);
+  for (; p < panels; ++p) walk_panels<1, 1>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, start);
 }
 
 HWY_INLINE int64_t panels_for(int64_t length) { return (length + kPanel - 1) / kPanel; }
@@ -39,13 +39,13 @@ void raw_scores(const AttentionArgs& args, const QueryTile& tile, ScoreRows scor
   const int64_t width = tile.layout.width;
   const float* q = args.q.row(tile.row(0)) + tile.head * width;
   const Panels keys{tile.layout.keys(tile.sequence->cache, tile.head), kPanel * width};
-  if (tile.rows == 1) return walk_row(q, keys, panels_for(tile.length(0)), width, scores.data, true);
+  if (tile.rows == 1) return walk_row(q, keys, panels_for(tile.length(0)), width, scores.data, Start::kFresh);
   for (int64_t p = 0; p < panels_for(tile.longest()); ++p) {
     for (int64_t i = 0; i < tile.rows; i += kTileRows) {
       const int64_t rows = std::min<int64_t>(kTileRows, tile.rows - i);
       if (p >= panels_for(tile.length(i + rows - 1))) continue;  // all of it ahead of these queries
       walk_tile(rows, q + i * args.q.stride, args.q.stride, keys.data + p * keys.stride, width, scores.row(i) + p * kPanel, scores.stride,
-                true);
+                Start::kFresh);
     }
   }
 }
@@ -93,21 +93,22 @@ constexpr int64_t kPositions = 256;  // of a panel of values: what stays in the 
 void mix_rows(const QueryTile& tile, ScoreRows pattern, float* sums, int64_t sums_stride) {
   const int64_t panels = tile.layout.value_panels();
   const Panels values{tile.layout.values(tile.sequence->cache, tile.head), kPanel * tile.layout.capacity};
-  if (tile.rows == 1) return walk_row(pattern.data, values, panels, tile.length(0), sums, true);
+  if (tile.rows == 1) return walk_row(pattern.data, values, panels, tile.length(0), sums, Start::kFresh);
   for (int64_t p = 0; p < panels; ++p) {
     for (int64_t begin = 0; begin < tile.length(tile.rows - 1); begin += kPositions) {
       for (int64_t i = 0; i < tile.rows; i += kTileRows) {
         const int64_t depth = std::min(kPositions, tile.length(i) - begin);
         if (depth <= 0) continue;
         walk_tile(std::min<int64_t>(kTileRows, tile.rows - i), pattern.row(i) + begin, pattern.stride,
-                  values.data + p * values.stride + begin * kPanel, depth, sums + i * sums_stride + p * kPanel, sums_stride, begin == 0);
+                  values.data + p * values.stride + begin * kPanel, depth, sums + i * sums_stride + p * kPanel, sums_stride,
+                  begin == 0 ? Start::kFresh : Start::kGoOn);
       }
     }
   }
   for (int64_t i = 0; i < tile.rows; ++i) {
     const int64_t common = tile.length(i - i % kTileRows), more = tile.length(i) - common;
     const Panels rest{values.data + common * kPanel, values.stride};
-    if (more > 0) walk_row(pattern.row(i) + common, rest, panels, more, sums + i * sums_stride, false);
+    if (more > 0) walk_row(pattern.row(i) + common, rest, panels, more, sums + i * sums_stride, Start::kGoOn);
   }
 }
 

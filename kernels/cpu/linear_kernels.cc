@@ -38,7 +38,12 @@ void finish(const LinearArgs& args, int64_t row, int64_t rows, int64_t panel, in
   });
 }
 
+// The inputs are summed in blocks of equal depth, each in a chain of its own, and the blocks' sums are added up. One chain over
+// all inputs of GPT-2 small has 1.0 to 1.3e-6 of the residual stream's spread as its error, blocks of 320 0.4 to 0.6e-6, which
+// is what transformers has. The cuts follow from the number of inputs alone, so every path makes the same ones.
 constexpr int64_t kMaxDepth = 320;  // 20 KB of a panel as float32 in the first cache, beside a tile of x
+
+constexpr Start block_start(int64_t begin) { return begin == 0 ? Start::kFresh : Start::kAddTo; }
 
 LinearBlocking blocking_for(int64_t rows, int64_t in) {
   const int64_t blocks = std::max<int64_t>(1, (in + kMaxDepth - 1) / kMaxDepth);
@@ -67,11 +72,14 @@ HWY_INLINE const float* widened(const W* w, int64_t depth, float* buffer) {
 template <int kRows, int kPanels, class W>
 HWY_NOINLINE void few_rows(const LinearArgs& args, int64_t panel, int64_t end) {
   const PackedMatrix& w = *args.weight;
-  const int64_t stride = w.panel_stride / static_cast<int64_t>(sizeof(W));
+  const int64_t stride = w.panel_stride / static_cast<int64_t>(sizeof(W)), depth = blocking_for(kRows, w.in).depth;
   HWY_ALIGN float sums[kRows * kPanels * kPanel];
   for (; panel + kPanels <= end; panel += kPanels) {
     const W* at = reinterpret_cast<const W*>(w.data + panel * w.panel_stride);
-    walk_panels<kRows, kPanels>(args.x.data, args.x.stride, at, stride, w.in, sums, kPanels * kPanel, true, kAhead);
+    for (int64_t begin = 0; begin < w.in; begin += depth) {
+      walk_panels<kRows, kPanels>(args.x.data + begin, args.x.stride, at + begin * kPanel, stride, std::min(depth, w.in - begin), sums,
+                                  kPanels * kPanel, block_start(begin), kAhead);
+    }
     finish(args, 0, kRows, panel, kPanels, sums, kPanels * kPanel);
   }
   if constexpr (kPanels > 1) few_rows<kRows, 1, W>(args, panel, end);
@@ -92,7 +100,7 @@ HWY_NOINLINE void some_rows(const LinearArgs& args, int64_t panel, int64_t end) 
       for (int64_t t = 0; t < blocking.tiles; ++t) {  // of equal height: a tile of one or two rows has too few chains
         const int64_t row = args.x.rows * t / blocking.tiles, rows = args.x.rows * (t + 1) / blocking.tiles - row;
         const auto walk = t == 0 && std::is_same_v<W, float> ? walk_tile<kAhead> : walk_tile<0>;  // the first reads from memory
-        walk(rows, args.x.row(row) + begin, args.x.stride, weights, depth, sums + row * kPanel, kPanel, begin == 0);
+        walk(rows, args.x.row(row) + begin, args.x.stride, weights, depth, sums + row * kPanel, kPanel, block_start(begin));
       }
     }
     finish(args, 0, args.x.rows, panel, 1, sums, kPanel);
@@ -140,7 +148,7 @@ HWY_INLINE void block_sums(const LinearArgs& args, const LinearBlocking& blockin
       for (int64_t t = block.tile_begin; t < block.tile_end; ++t) {
         fetch_part(next, blocking.depth * kPanel * static_cast<int64_t>(sizeof(W)), t - block.tile_begin, tiles);
         walk_panels<kTileRows, 1>(blocking.tile(packed_x, b, t), blocking.depth, weights, 0, depth,
-                                  sums + (t - block.tile_begin) * kTileRows * stride + p * kPanel, stride, b == 0);
+                                  sums + (t - block.tile_begin) * kTileRows * stride + p * kPanel, stride, block_start(begin));
       }
     }
   }

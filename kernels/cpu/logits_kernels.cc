@@ -76,7 +76,7 @@ void top_of(std::span<const float> logits, int k, int32_t* ids, float* values) {
   }
 }
 
-double exp_sum(std::span<const float> scores, float highest, float lowest) {
+double exp_sum(std::span<const float> scores, float highest) {
   const F64 d;
   const HalfF32 half;
   HWY_ALIGN float last[kLanes64];
@@ -89,9 +89,8 @@ double exp_sum(std::span<const float> scores, float highest, float lowest) {
       std::copy(at, scores.data() + n, last);
       at = last;
     }
-    const auto x = hn::LoadU(half, at);
-    const auto kept = hn::IfThenElse(hn::Ge(x, hn::Set(half, lowest)), x, hn::Set(half, kLowest));
-    const auto distance = hn::Sub(hn::PromoteTo(d, kept), hn::Set(d, static_cast<double>(highest)));
+    const auto x = hn::PromoteTo(d, hn::LoadU(half, at));
+    const auto distance = hn::Sub(x, hn::Set(d, static_cast<double>(highest)));
     sum = hn::Add(sum, hn::Exp(d, hn::Max(distance, hn::Set(d, -2000.0))));
   }
   return hn::GetLane(hn::SumOfLanes(d, sum));
@@ -117,9 +116,7 @@ void top_logits(std::span<const float> logits, int k, int32_t* ids, float* value
 
 int32_t count_greater(std::span<const float> logits, float x) { return HWY_DYNAMIC_DISPATCH(greater_than)(logits, x); }
 
-double exact_exp_sum(std::span<const float> scores, float highest, float lowest) {
-  return HWY_DYNAMIC_DISPATCH(exp_sum)(scores, highest, lowest);
-}
+double exact_exp_sum(std::span<const float> scores, float highest) { return HWY_DYNAMIC_DISPATCH(exp_sum)(scores, highest); }
 
 }  // namespace vitrine::cpu
 #endif

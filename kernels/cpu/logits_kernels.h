@@ -21,7 +21,7 @@ void top_logits(std::span<const float> logits, int k, int32_t* ids, float* value
 /// How many are strictly greater than `x`.
 int32_t count_greater(std::span<const float> logits, float x);
 
-/// Sum of exp(x - highest) of those that are at least `lowest`, to double precision.
-double exact_exp_sum(std::span<const float> scores, float highest, float lowest);
+/// Sum of exp(x - highest), to double precision.
+double exact_exp_sum(std::span<const float> scores, float highest);
 
 }  // namespace vitrine::cpu

@@ -4,8 +4,9 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/pack_kernels.cc"
 #include <hwy/foreach_target.h>
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
-#include <type_traits>
 
 #include "base/float_bits.h"
 #include "kernels/cpu/simd-inl.h"
@@ -14,47 +15,51 @@ HWY_BEFORE_NAMESPACE();
 namespace vitrine::cpu {
 namespace HWY_NAMESPACE {
 
-template <class To>
-HWY_INLINE void store_as(Vector v, To* to) {
-  const F32 d;
-  if constexpr (std::is_same_v<To, float>) {
-    store(v, to);
-  } else if constexpr (std::is_same_v<To, hwy::float16_t>) {
+// A vector converted to the stored type.
+HWY_INLINE Vector converted(Vector v, float) { return v; }
+
+HWY_INLINE auto converted(Vector v, hwy::float16_t) {
+  const hn::Rebind<hwy::float16_t, F32> to;
 #if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-    HWY_ALIGN float lanes[kLanes];  // without an instruction for it, Highway's conversion does not round to nearest
-    hn::Store(v, d, lanes);
-    for (int i = 0; i < kLanes; ++i) {
-      const uint16_t half = f32_to_f16(lanes[i]);
-      std::memcpy(to + i, &half, sizeof(half));
-    }
+  HWY_ALIGN float lanes[kLanes];  // without an instruction for it, Highway's conversion does not round to nearest
+  HWY_ALIGN uint16_t halves[kLanes];
+  hn::Store(v, F32(), lanes);
+  for (int i = 0; i < kLanes; ++i) halves[i] = f32_to_f16(lanes[i]);
+  return hn::BitCast(to, hn::Load(hn::Rebind<uint16_t, F32>(), halves));
 #else
-    hn::StoreU(hn::DemoteTo(hn::Rebind<To, F32>(), v), hn::Rebind<To, F32>(), to);
+  return hn::DemoteTo(to, v);
 #endif
-  } else {  // round to nearest, to even at ties; what is left below bf16's last bit is cut off
-    const hn::RebindToUnsigned<F32> du;
-    const auto bits = hn::BitCast(du, v);
-    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
-    const auto rounded = hn::And(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu))), hn::Set(du, 0xffff0000u));
-    const auto quiet = hn::Or(hn::And(bits, hn::Set(du, 0xffff0000u)), hn::Set(du, 0x400000u));
-    const auto number = hn::IfThenElse(hn::IsNaN(v), hn::BitCast(d, quiet), hn::BitCast(d, rounded));
-    hn::StoreU(hn::DemoteTo(hn::Rebind<To, F32>(), number), hn::Rebind<To, F32>(), to);
-  }
 }
 
-// Sixteen values, converted.
+// Rounded to nearest, to even at ties; Highway cuts off what is left below bf16's last bit.
+HWY_INLINE auto converted(Vector v, hwy::bfloat16_t) {
+  const F32 d;
+  const hn::RebindToUnsigned<F32> du;
+  const auto bits = hn::BitCast(du, v), kept = hn::Set(du, 0xffff0000u);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::And(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu))), kept);
+  const auto quiet = hn::Or(hn::And(bits, kept), hn::Set(du, 0x400000u));
+  return hn::DemoteTo(hn::Rebind<hwy::bfloat16_t, F32>(), hn::IfThenElse(hn::IsNaN(v), hn::BitCast(d, quiet), hn::BitCast(d, rounded)));
+}
+
+// Sixteen values, converted, to memory that nobody reads soon: past the cache, which saves reading the line first.
 template <class From, class To>
-HWY_INLINE void copy_line(const From* from, To* to) {
-  if constexpr (std::is_same_v<From, To>) {
-    std::memcpy(to, from, sizeof(To) * kPanel);
-  } else {
-    for (int64_t c = 0; c < kPanel; c += kLanes) store_as(load(from + c), to + c);
+HWY_INLINE void stream_line(const From* from, To* to) {
+  const hn::Rebind<To, F32> d;
+  for (int64_t c = 0; c < kPanel; c += kLanes) {
+    const auto v = converted(load(from + c), To());
+    if constexpr (kLanes * sizeof(To) >= 16) {
+      hn::Stream(v, d, to + c);
+    } else {  // less than the narrowest streaming store
+      hn::StoreU(v, d, to + c);
+    }
   }
 }
 
 // Outputs of one input lie side by side in the source: a line of the panel is a copy of sixteen of them.
 template <class From, class To>
 HWY_INLINE void pack_side_by_side(const From* from, int64_t in_stride, int64_t depth, To* to) {
-  for (int64_t i = 0; i < depth; ++i) copy_line(from + i * in_stride, to + i * kPanel);
+  for (int64_t i = 0; i < depth; ++i) stream_line(from + i * in_stride, to + i * kPanel);
 }
 
 // Anything else, in squares of sixteen inputs and outputs that are turned over in the first cache.
@@ -67,7 +72,7 @@ HWY_INLINE void pack_turned(const From* from, int64_t in_stride, int64_t out_str
       const From* run = from + begin * in_stride + o * out_stride;
       for (int64_t i = 0; i < inputs; ++i) square[i * kPanel + o] = run[i * in_stride];
     }
-    for (int64_t i = 0; i < inputs; ++i) copy_line(square + i * kPanel, to + (begin + i) * kPanel);
+    for (int64_t i = 0; i < inputs; ++i) stream_line(square + i * kPanel, to + (begin + i) * kPanel);
   }
 }
 
@@ -83,6 +88,7 @@ void pack_any_type(const HostWeight& source, const PackedMatrix& packed, std::by
       pack_turned(from, source.in_stride, source.out_stride, outputs, depth, to);
     });
   });
+  hwy::FlushStream();
 }
 
 void unpack_any_type(const PackedMatrix& packed, int64_t column, float* to) {
@@ -94,7 +100,7 @@ void unpack_any_type(const PackedMatrix& packed, int64_t column, float* to) {
       const int64_t count = std::min(kPanel, packed.in - begin);
       for (int64_t i = 0; i < count; ++i) line[i] = from[(begin + i) * kPanel];
       HWY_ALIGN float wide[kPanel];
-      copy_line(line, wide);
+      for (int64_t c = 0; c < kPanel; c += kLanes) store(load(line + c), wide + c);
       std::memcpy(to + begin, wide, static_cast<size_t>(count) * sizeof(float));
     }
   });

@@ -14,7 +14,10 @@ namespace vitrine {
 namespace {
 
 int32_t greedy(std::span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  int32_t id = 0;
+  float logit = 0.0f;
+  cpu::top_logits(logits, 1, &id, &logit);
+  return std::max(id, 0);  // nothing but NaN: any token is as good
 }
 
 // The k-th largest value; tokens that equal it stay, as they do in Hugging Face's filter.
@@ -44,7 +47,7 @@ class Ranking {
   }
 
  private:
-  static constexpr float kFirstBand = 4.0f, kDeepestBand = 1e3f;
+  static constexpr float kFirstBand = 2.0f, kDeepestBand = 1e3f;
 
   static float max_of(std::span<const float> scores) { return *std::max_element(scores.begin(), scores.end()); }
 
@@ -79,7 +82,12 @@ int32_t draw(std::span<const float> scores, int top_k, float top_p, double unifo
   if (ranking.at(0) < 0) return 0;  // nothing but NaN
   const double highest = scores[static_cast<size_t>(ranking.at(0))];
   const auto weight = [&](float score) { return std::exp(static_cast<double>(score) - highest); };
-  double mass = cpu::exact_exp_sum(scores, scores[static_cast<size_t>(ranking.at(0))], lowest);
+  double mass = 0.0;
+  if (top_k > 0) {
+    for (size_t rank = 0; ranking.at(rank) >= 0; ++rank) mass += weight(scores[static_cast<size_t>(ranking.at(rank))]);
+  } else {
+    mass = cpu::exact_exp_sum(scores, scores[static_cast<size_t>(ranking.at(0))]);
+  }
   if (top_p < 1.0f) {  // the kept tokens are those with less than top_p of the mass before them
     const double wanted = static_cast<double>(top_p) * mass;
     double kept = 0.0;
