@@ -31,8 +31,8 @@ show() {
   printf '\n\n'
   "$vitrine" "$@" </dev/null
 }
-show lens --model demo --prompt "Heathrow airport is located in the city of" --watch " London"
-show lens --model demo --prompt "The keys to the cabinet" --watch " is, are"
+show lens --model demo --prompt "Heathrow airport is located in the city of" --target " London"
+show lens --model demo --prompt "The keys to the cabinet" --watch " is, are" --position -1
 
 cat <<TEXT
 
