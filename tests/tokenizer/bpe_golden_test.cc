@@ -22,7 +22,6 @@ using nlohmann::json;
 using test::Fnv;
 using Special = Tokenizer::Special;
 
-// One token of a text is 'id [begin, end)'.
 void expect_spans_cover(const Tokenizer& tokenizer, const std::string& text, Special special) {
   const auto ids = tokenizer.encode(text, special);
   const auto pieces = tokenizer.encode_with_spans(text, special);
@@ -104,6 +103,13 @@ TEST_P(SmallBpe, IsAsHuggingFaceHasIt) {
 INSTANTIATE_TEST_SUITE_P(Variants, SmallBpe,
                          testing::Values("as_is", "prefix_space", "whole_text", "ignore_merges", "reversed_merges"),
                          [](const auto& test) { return std::string(test.param); });
+
+TEST(DemoModel, IsAsHuggingFaceHasIt) {
+  const auto tokenizer = Tokenizer::load(VITRINE_SOURCE_DIR "/models/demo");
+  const json golden = test::read_data("demo.golden.json");
+  expect_explicit(*tokenizer, golden);
+  expect_blocks(*tokenizer, golden, true);
+}
 
 class Gpt2 : public testing::Test {
  protected:

@@ -157,6 +157,21 @@ TEST(Bpe, AddedTokensTakeTheSpaceBesideThem) {
   EXPECT_EQ(small()->find_special("[pad]"), std::nullopt) << "added, but not special";
 }
 
+TEST(Bpe, TheLongestAddedTokenIsTaken) {
+  const std::string json = R"({"model": {"vocab": {"a": 0, "<": 1, ">": 2}, "merges": []},
+                               "added_tokens": [{"id": 3, "content": "<a>", "special": true}, {"id": 4, "content": "<a"},
+                                                {"id": 5, "content": "<a>a", "normalized": false}, {"id": 6, "content": ">a<", "normalized": false}],
+                               "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})";
+  const BpeTokenizer tokenizer(parse_tokenizer_json(json, "t.json"));
+  EXPECT_EQ(tokenizer.encode("<a>a", Special::kAllow), (Ids{5}));
+  EXPECT_EQ(tokenizer.encode("<a><", Special::kAllow), (Ids{3, 1}));
+  EXPECT_EQ(tokenizer.encode("<a", Special::kAllow), (Ids{4}));
+  // The special token is text; of the others, those that are not normalized come first.
+  EXPECT_EQ(tokenizer.encode("<a><", Special::kText), (Ids{4, 2, 1}));
+  EXPECT_EQ(tokenizer.encode("<a>a<", Special::kText), (Ids{5, 1}));
+  EXPECT_EQ(tokenizer.encode("a>a<a", Special::kText), (Ids{0, 6, 0}));
+}
+
 TEST(Bpe, ThreadsShareOneTokenizer) {
   test::StringGenerator generator;
   std::string text;
