@@ -62,7 +62,7 @@ class Generating {
   void run() {
     const bool stream = !context_.json && prompts_.size() == 1;
     const InterruptGuard guard;
-    if (stream) print(context_.out.paint(Style::kDim, prompts_[0].text));
+    if (stream) print(context_.out.paint(Style::kDim, shown_prompt(prompts_[0])));
     const Generation generation = stream ? run_streaming(guard) : run_batch(guard);
     if (stream) print("\n");
     else if (!context_.json) print_all(generation);
@@ -73,6 +73,15 @@ class Generating {
 
  private:
   bool is_stop(int32_t id) const { return std::find(options_.stop_ids.begin(), options_.stop_ids.end(), id) != options_.stop_ids.end(); }
+
+  /// Ids have no text where there is no tokenizer.
+  std::string shown_prompt(const Prompt& prompt) const {
+    std::string text = prompt.text;
+    if (text.empty()) {
+      for (const int32_t id : prompt.ids) text += (text.empty() ? "" : " ") + names_.shown(id);
+    }
+    return text;
+  }
 
   /// Text appears as soon as it is whole characters.
   Generation run_streaming(const InterruptGuard& guard) {
@@ -126,7 +135,7 @@ class Generating {
   void print_all(const Generation& generation) const {
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const std::string head = fmt::format("[{}]{} ", i, args_.sampling.temperature > 0 ? fmt::format(" seed {}", args_.sampling.seed + i) : "");
-      print(context_.out.paint(Style::kTitle, head) + context_.out.paint(Style::kDim, prompts_[i].text) + text_of(prompts_[i], generation.sequences[i]) + "\n");
+      print(context_.out.paint(Style::kTitle, head) + context_.out.paint(Style::kDim, shown_prompt(prompts_[i])) + text_of(prompts_[i], generation.sequences[i]) + "\n");
     }
   }
 

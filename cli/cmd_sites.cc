@@ -27,7 +27,7 @@ void run(const Context& context, const std::vector<std::string>& patterns) {
 void add_sites(CLI::App& app, Context& context) {
   CLI::App& command = *app.add_subcommand("sites", "List the places of the model that can be read and changed, or those that a pattern matches");
   const auto patterns = std::make_shared<std::vector<std::string>>();
-  command.add_option("PATTERN", *patterns, "Globs over names: * anything, ? one character, {a,b} either, {0..3} a range [all sites]")->allow_extra_args(false);
+  command.add_option("PATTERN", *patterns, "Globs over names: * anything, ? one character, {a,b} either, {0..3} a range [all sites]");
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,

@@ -26,8 +26,9 @@ def main():
             for line in match.group(1).split("\n"):
                 if not line.startswith("$ "):
                     continue
-                done = subprocess.run(["bash", "-c", line[2:]], capture_output=True, text=True, env=environment, cwd=where)
-                lines += [line, (done.stdout + done.stderr).rstrip("\n")]
+                done = subprocess.run(["bash", "-c", line[2:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                      env=environment, cwd=where)
+                lines += [line, done.stdout.rstrip("\n")]
             return "```console\n" + "\n".join(line for line in lines if line) + "\n```"
 
         PAGE.write_text(re.sub(r"```console\n(.*?)\n```", fill, PAGE.read_text(), flags=re.S))

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+
+namespace vitrine::testing {
+
+/// What a run of the built command gave.
+struct CliResult {
+  int status = -1;  ///< exit status, or minus the signal that ended it
+  std::string out, err;
+};
+
+struct CliOptions {
+  std::vector<std::pair<std::string, std::string>> environment = {};  ///< to set; an empty value unsets
+  std::string input = {};
+  bool terminal = false;           ///< stdout and stderr are a pseudo-terminal of 100 columns; both arrive in `out`
+  long file_size_limit = 0;        ///< bytes; 0: none. Stands in for a full disk
+  std::function<void(pid_t)> meanwhile = {};  ///< called once the process runs
+};
+
+CliResult run_cli(const std::vector<std::string>& arguments, const CliOptions& options = {});
+/// The same, with --json: fails the test unless it ends with status 0 and says JSON.
+Json run_json(std::vector<std::string> arguments);
+
+std::filesystem::path demo_folder();
+bool has_demo();
+
+}  // namespace vitrine::testing
