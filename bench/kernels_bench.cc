@@ -45,7 +45,8 @@ void fill(float* data, int64_t count) {
 }
 
 struct Array {
-  Array(Backend& backend, int64_t rows, int64_t cols) : buffer(backend.allocate(static_cast<size_t>(rows * cols) * sizeof(float))), mat(buffer.f32(), rows, cols) {
+  Array(Backend& backend, int64_t rows, int64_t cols)
+      : buffer(backend.allocate(static_cast<size_t>(rows * cols) * sizeof(float))), mat(buffer.f32(), rows, cols) {
     fill(mat.data, rows * cols);
   }
   Buffer buffer;
@@ -178,7 +179,8 @@ void linear(benchmark::State& state, int64_t in, int64_t out, DType dtype, Activ
   // As many copies of the weight as a model has layers, so that one product does not find it in the cache.
   const int64_t bytes = static_cast<int64_t>(backend->packed_bytes(in, out, dtype));
   std::vector<Weight> weights;
-  for (int64_t total = 0; total < (rows <= 8 ? int64_t{128} << 20 : 1); total += bytes) weights.emplace_back(*backend, in, out, dtype);
+  for (int64_t total = 0; total < (rows <= 8 ? int64_t{128} << 20 : 1); total += bytes)
+    weights.emplace_back(*backend, in, out, dtype);
   const Array x(*backend, rows, in), y(*backend, rows, out), bias(*backend, 1, out);
   size_t next = 0;
   Laps laps(state);
@@ -365,7 +367,9 @@ void products() {
     }
 #ifdef VITRINE_BENCH_CBLAS
     benchmark::RegisterBenchmark((std::string("openblas/") + s.name).c_str(), openblas, s.in, s.out)
-        ->ArgsProduct({kThreads, {16, 64, 512}})->UseRealTime()->Unit(benchmark::kMicrosecond);
+        ->ArgsProduct({kThreads, {16, 64, 512}})
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
 #endif
   }
 }

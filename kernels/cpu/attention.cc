@@ -24,11 +24,13 @@ std::vector<QueryTile> tiles_of(const AttentionArgs& args) {
   for (const SequenceSlice& s : args.sequences) {
     for (int64_t first = 0; first < s.rows; first += QueryTile::kQueryTile) {
       for (int64_t h = 0; h < args.heads; ++h) {
-        tiles.push_back({&s, {args.heads, args.head_width, s.capacity}, h, first, std::min(QueryTile::kQueryTile, s.rows - first)});
+        tiles.push_back(
+            {&s, {args.heads, args.head_width, s.capacity}, h, first, std::min(QueryTile::kQueryTile, s.rows - first)});
       }
     }
   }
-  std::stable_sort(tiles.begin(), tiles.end(), [](const QueryTile& a, const QueryTile& b) { return a.rows * a.longest() > b.rows * b.longest(); });
+  std::stable_sort(tiles.begin(), tiles.end(),
+                   [](const QueryTile& a, const QueryTile& b) { return a.rows * a.longest() > b.rows * b.longest(); });
   return tiles;
 }
 

@@ -44,8 +44,8 @@ void raw_scores(const AttentionArgs& args, const QueryTile& tile, ScoreRows scor
     for (int64_t i = 0; i < tile.rows; i += kTileRows) {
       const int64_t rows = std::min<int64_t>(kTileRows, tile.rows - i);
       if (p >= panels_for(tile.length(i + rows - 1))) continue;  // all of it ahead of these queries
-      walk_tile(rows, q + i * args.q.stride, args.q.stride, keys.data + p * keys.stride, width, scores.row(i) + p * kPanel, scores.stride,
-                Start::kFresh);
+      walk_tile(rows, q + i * args.q.stride, args.q.stride, keys.data + p * keys.stride, width, scores.row(i) + p * kPanel,
+                scores.stride, Start::kFresh);
     }
   }
 }
@@ -77,17 +77,20 @@ float softmax_vectors(const float* scores, int64_t length, float* pattern) {
     store(e, pattern + j);
   }
   if (j < length) {
-    const Vector e = exp_nonpositive(hn::Sub(load_part(scores + j, length - j, -std::numeric_limits<float>::infinity()), shift));
+    const Vector e =
+        exp_nonpositive(hn::Sub(load_part(scores + j, length - j, -std::numeric_limits<float>::infinity()), shift));
     sum = hn::Add(sum, e);
     store_part(e, pattern + j, length - j);
   }
   const float total = hn::GetLane(hn::SumOfLanes(d, sum));
   const Vector inverse = hn::Set(d, 1.0f / total);
-  for_each_vector(length, [&](const auto& load_at, const auto& store_at) HWY_ATTR { store_at(hn::Mul(load_at(pattern), inverse), pattern); });
+  for_each_vector(length, [&](const auto& load_at, const auto& store_at)
+                              HWY_ATTR { store_at(hn::Mul(load_at(pattern), inverse), pattern); });
   return highest + static_cast<float>(std::log(static_cast<double>(total)));
 }
 
-constexpr int64_t kPositions = 256;  // of a panel of values: what stays in the first cache while all rows of a tile pass over it
+constexpr int64_t kPositions =
+    256;  // of a panel of values: what stays in the first cache while all rows of a tile pass over it
 
 // What all queries of a tile of rows see, block by block; then what each sees beyond the first of them.
 void mix_rows(const QueryTile& tile, ScoreRows pattern, float* sums, int64_t sums_stride) {

@@ -19,7 +19,8 @@ void activate_vectors(const float* x, int64_t n, Activation activation, float* o
 }
 
 void add_vectors(const float* a, const float* b, int64_t n, float* out) {
-  for_each_vector(n, [&](const auto& load_at, const auto& store_at) HWY_ATTR { store_at(hn::Add(load_at(a), load_at(b)), out); });
+  for_each_vector(n,
+                  [&](const auto& load_at, const auto& store_at) HWY_ATTR { store_at(hn::Add(load_at(a), load_at(b)), out); });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -53,7 +53,9 @@ void edit_row(const EditArgs& args, float* row, const float* operand) {
         for (int64_t j = 0; j < count; ++j) x[j] *= args.factor;
       });
     case EditKind::kReplace:
-      return each([&](float* x, int64_t at, int64_t count) { std::memcpy(x, operand + at, static_cast<size_t>(count) * sizeof(float)); });
+      return each([&](float* x, int64_t at, int64_t count) {
+        std::memcpy(x, operand + at, static_cast<size_t>(count) * sizeof(float));
+      });
     case EditKind::kProject:
       return project_out(row, args.where.cols, operand);
   }

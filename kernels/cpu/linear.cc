@@ -15,10 +15,10 @@ using cpu::LinearBlock;
 using cpu::LinearBlocking;
 
 constexpr int64_t kPanel = PackedMatrix::kPanel;
-constexpr int64_t kBlockPanels = 4;    // of a task: the rows of x in the second cache are used for 64 outputs
-constexpr int64_t kBlockRows = 240;    // of a task: with a depth block, what the second cache holds beside the weights
-constexpr int64_t kRepackedRows = 960; // at once, to bound the copy of x
-constexpr int64_t kGrain = 1 << 17;    // multiplications that are worth waking a thread
+constexpr int64_t kBlockPanels = 4;      // of a task: the rows of x in the second cache are used for 64 outputs
+constexpr int64_t kBlockRows = 240;      // of a task: with a depth block, what the second cache holds beside the weights
+constexpr int64_t kRepackedRows = 1024;  // at once, to bound the copy of x
+constexpr int64_t kGrain = 1 << 17;      // multiplications that are worth waking a thread
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -55,7 +55,7 @@ void many_rows(const LinearArgs& args, int threads, cpu::ScratchPool& scratch) {
   const int64_t panels = ceil_div(args.weight->out, kPanel), panel_groups = ceil_div(panels, kBlockPanels);
   const LinearBlocking blocking = cpu::linear_blocking(args.x.rows, args.weight->in);
   const int64_t tiles = tiles_a_task(blocking, panel_groups, threads);
-  const int64_t each = cpu::linear_block_scratch(blocking, {0, 0, tiles, 0, kBlockPanels});
+  const int64_t each = cpu::linear_block_scratch(blocking, {0, tiles, 0, kBlockPanels});
   const auto lease = scratch.borrow(static_cast<size_t>(blocking.packed_floats(args.weight->in) + threads * each));
   float* packed = lease.f32();
   float* rest = packed + blocking.packed_floats(args.weight->in);
@@ -64,7 +64,7 @@ void many_rows(const LinearArgs& args, int threads, cpu::ScratchPool& scratch) {
   });
   cpu::parallel_for(threads, panel_groups * ceil_div(blocking.tiles, tiles), [&](int64_t task, int worker) {
     const int64_t tile = task / panel_groups * tiles, panel = task % panel_groups * kBlockPanels;
-    const LinearBlock block{0, tile, std::min(tile + tiles, blocking.tiles), panel, std::min(panel + kBlockPanels, panels)};
+    const LinearBlock block{tile, std::min(tile + tiles, blocking.tiles), panel, std::min(panel + kBlockPanels, panels)};
     cpu::linear_block(args, blocking, packed, block, rest + worker * each);
   });
 }
@@ -82,8 +82,10 @@ LinearArgs rows_of(const LinearArgs& args, int64_t begin, int64_t count) {
 
 void CpuBackend::linear(const LinearArgs& args) {
   if (args.x.rows <= cpu::kFewRows) return few_rows(args, threads_);
-  for (int64_t begin = 0; begin < args.x.rows; begin += kRepackedRows) {
-    many_rows(rows_of(args, begin, std::min(kRepackedRows, args.x.rows - begin)), threads_, scratch_);
+  const int64_t parts = ceil_div(args.x.rows, kRepackedRows);
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t begin = args.x.rows * part / parts, end = args.x.rows * (part + 1) / parts;
+    many_rows(rows_of(args, begin, end - begin), threads_, scratch_);
   }
 }
 

@@ -15,7 +15,8 @@ namespace HWY_NAMESPACE {
 
 // What follows the sums: y = sums + bias; before = y; y = act(y) + residual, for rows of one panel's columns.
 template <class Activate>
-HWY_INLINE void finish_vectors(const LinearArgs& args, int64_t row, int64_t column, int64_t count, const float* sums, const Activate& activate) {
+HWY_INLINE void finish_vectors(const LinearArgs& args, int64_t row, int64_t column, int64_t count, const float* sums,
+                               const Activate& activate) {
   const float* bias = args.bias == nullptr ? nullptr : args.bias + column;
   float* before = args.before ? args.before.row(row) + column : nullptr;
   const float* residual = args.residual ? args.residual.row(row) + column : nullptr;
@@ -30,8 +31,9 @@ HWY_INLINE void finish_vectors(const LinearArgs& args, int64_t row, int64_t colu
   });
 }
 
-// `rows` rows from `row` on, `panels` panels from `panel` on, whose sums lie `sums_stride` a row and `panel_sums` a panel apart.
-void finish(const LinearArgs& args, int64_t row, int64_t rows, int64_t panel, int64_t panels, const float* sums, int64_t sums_stride) {
+// `rows` rows from `row` on, `panels` panels from `panel` on. Rows of sums lie `sums_stride` apart.
+void finish(const LinearArgs& args, int64_t row, int64_t rows, int64_t panel, int64_t panels, const float* sums,
+            int64_t sums_stride) {
   with_activation(args.activation, [&](const auto& activate) HWY_ATTR {
     const int64_t column = panel * kPanel, count = std::min(panels * kPanel, args.weight->out - column);
     for (int64_t r = 0; r < rows; ++r) finish_vectors(args, row + r, column, count, sums + r * sums_stride, activate);
@@ -77,8 +79,8 @@ HWY_NOINLINE void few_rows(const LinearArgs& args, int64_t panel, int64_t end) {
   for (; panel + kPanels <= end; panel += kPanels) {
     const W* at = reinterpret_cast<const W*>(w.data + panel * w.panel_stride);
     for (int64_t begin = 0; begin < w.in; begin += depth) {
-      walk_panels<kRows, kPanels>(args.x.data + begin, args.x.stride, at + begin * kPanel, stride, std::min(depth, w.in - begin), sums,
-                                  kPanels * kPanel, block_start(begin), kAhead);
+      walk_panels<kRows, kPanels>(args.x.data + begin, args.x.stride, at + begin * kPanel, stride,
+                                  std::min(depth, w.in - begin), sums, kPanels * kPanel, block_start(begin), kAhead);
     }
     finish(args, 0, kRows, panel, kPanels, sums, kPanels * kPanel);
   }
@@ -111,13 +113,20 @@ template <class W>
 HWY_INLINE void few_rows_of_type(const LinearArgs& args, int64_t begin, int64_t end) {
   // One panel has too few independent chains to hide the latency of an addition; rows bring their own.
   switch (args.x.rows) {
-    case 1: return few_rows<1, 4, W>(args, begin, end);
-    case 2: return few_rows<2, 2, W>(args, begin, end);
-    case 3: return few_rows<3, 2, W>(args, begin, end);
-    case 4: return few_rows<4, 1, W>(args, begin, end);
-    case 5: return few_rows<5, 1, W>(args, begin, end);
-    case 6: return few_rows<6, 1, W>(args, begin, end);
-    default: return some_rows<W>(args, begin, end);
+    case 1:
+      return few_rows<1, 4, W>(args, begin, end);
+    case 2:
+      return few_rows<2, 2, W>(args, begin, end);
+    case 3:
+      return few_rows<3, 2, W>(args, begin, end);
+    case 4:
+      return few_rows<4, 1, W>(args, begin, end);
+    case 5:
+      return few_rows<5, 1, W>(args, begin, end);
+    case 6:
+      return few_rows<6, 1, W>(args, begin, end);
+    default:
+      return some_rows<W>(args, begin, end);
   }
 }
 
@@ -133,10 +142,11 @@ HWY_INLINE void fetch_part(const std::byte* next, int64_t bytes, int64_t index, 
 }
 
 template <class W>
-HWY_INLINE void block_sums(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block, float* sums,
-                           float* buffer) {
+HWY_INLINE void block_sums(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x,
+                           const LinearBlock& block, float* sums, float* buffer) {
   const PackedMatrix& w = *args.weight;
-  const int64_t panels = block.panel_end - block.panel_begin, stride = panels * kPanel, tiles = block.tile_end - block.tile_begin;
+  const int64_t panels = block.panel_end - block.panel_begin, stride = panels * kPanel,
+                tiles = block.tile_end - block.tile_begin;
   const auto weights_at = [&](int64_t b, int64_t p) {
     return reinterpret_cast<const W*>(w.data + (block.panel_begin + p) * w.panel_stride) + b * blocking.depth * kPanel;
   };
@@ -154,12 +164,13 @@ HWY_INLINE void block_sums(const LinearArgs& args, const LinearBlocking& blockin
   }
 }
 
-void block_any_type(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block, float* scratch) {
+void block_any_type(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block,
+                    float* scratch) {
   float* sums = scratch + blocking.depth * kPanel;
   with_weight_type(args.weight->dtype,
                    [&](auto type) HWY_ATTR { block_sums<decltype(type)>(args, blocking, packed_x, block, sums, scratch); });
   const int64_t panels = block.panel_end - block.panel_begin;
-  const int64_t row = block.first_row + block.tile_begin * kTileRows;
+  const int64_t row = block.tile_begin * kTileRows;
   const int64_t rows = std::min((block.tile_end - block.tile_begin) * kTileRows, args.x.rows - row);
   finish(args, row, rows, block.panel_begin, panels, sums, panels * kPanel);
 }
@@ -186,7 +197,8 @@ int64_t linear_block_scratch(const LinearBlocking& blocking, const LinearBlock& 
   return PackedMatrix::kPanel * (blocking.depth + panels * rows);
 }
 
-void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block, float* scratch) {
+void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block,
+                  float* scratch) {
   HWY_DYNAMIC_DISPATCH(block_any_type)(args, blocking, packed_x, block, scratch);
 }
 

@@ -16,9 +16,9 @@ void linear_few_rows(const LinearArgs& args, int64_t panel_begin, int64_t panel_
 
 /// How `linear_block` walks: x lies repacked as [depth block][row tile][tile_rows][block depth].
 struct LinearBlocking {
-  int64_t tile_rows = 0;   ///< rows of a tile
-  int64_t depth = 0;       ///< inputs of a depth block; the last one may have fewer
-  int64_t tiles = 0;       ///< tiles of the repacked rows
+  int64_t tile_rows = 0;  ///< rows of a tile
+  int64_t depth = 0;      ///< inputs of a depth block; the last one may have fewer
+  int64_t tiles = 0;      ///< tiles of the repacked rows
 
   int64_t blocks(int64_t in) const { return (in + depth - 1) / depth; }
   int64_t packed_floats(int64_t in) const { return blocks(in) * tiles * tile_rows * depth; }
@@ -31,13 +31,13 @@ LinearBlocking linear_blocking(int64_t rows, int64_t in);
 
 /// A rectangle of y: the tiles [tile_begin, tile_end) of the repacked rows, the panels [panel_begin, panel_end).
 struct LinearBlock {
-  int64_t first_row = 0;  ///< of the repacked rows
   int64_t tile_begin = 0, tile_end = 0;
   int64_t panel_begin = 0, panel_end = 0;
 };
 
 /// Floats of scratch that a block needs.
 int64_t linear_block_scratch(const LinearBlocking& blocking, const LinearBlock& block);
-void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block, float* scratch);
+void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block,
+                  float* scratch);
 
 }  // namespace vitrine::cpu

@@ -27,7 +27,8 @@ void stats_of_row(const LogitStatsArgs& args, int64_t r, std::span<const float> 
 }  // namespace
 
 void CpuBackend::logit_stats(const LogitStatsArgs& args) {
-  const int64_t vocab = args.unembed->out, step = std::clamp<int64_t>(kLogitsAtOnce / vocab, 8, std::max<int64_t>(args.x.rows, 8));
+  const int64_t vocab = args.unembed->out,
+                step = std::clamp<int64_t>(kLogitsAtOnce / vocab, 8, std::max<int64_t>(args.x.rows, 8));
   const auto lease = scratch_.borrow(static_cast<size_t>(std::min(step, args.x.rows) * vocab));
   for (int64_t begin = 0; begin < args.x.rows; begin += step) {
     const int64_t rows = std::min(step, args.x.rows - begin);

@@ -33,23 +33,23 @@ HWY_INLINE V polynomial(D d, V x, const std::array<hn::TFromD<D>, kCount>& c) {
 // e^x for x <= 0 (the softmax's, after its maximum was subtracted), within one unit; 0 below the smallest normal number. A NaN
 // stays one, and -infinity gives 0.
 HWY_INLINE Vector exp_nonpositive(Vector x) {
-  constexpr std::array<float, 7> kTaylorLike = {1.0f,           1.0f,           0.499999934f,   0.166665204f,
-                                                0.0416683907f, 0.00836874529f, 0.00138145437f};
+  constexpr std::array<float, 7> kFit = {1.0f, 1.0f, 0.499999934f, 0.166665204f, 0.0416683907f, 0.00836874529f, 0.00138145437f};
   const F32 d;
   const hn::RebindToSigned<F32> di;
   const Vector magic = hn::Set(d, 0x1.8p23f);  // adding it rounds to an integer, which is then in the low bits
   const Vector shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), magic);
   const Vector n = hn::Sub(shifted, magic);
-  Vector r = hn::NegMulAdd(n, hn::Set(d, 0.693145752f), x);  // ln 2 in two parts, the first short enough for n times it to be exact
+  Vector r =
+      hn::NegMulAdd(n, hn::Set(d, 0.693145752f), x);  // ln 2 in two parts, the first short enough for n times it to be exact
   r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6f), r);
   const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::BitCast(di, shifted), hn::Set(di, 127)));
-  const Vector y = hn::Mul(polynomial(d, r, kTaylorLike), hn::BitCast(d, exponent));
+  const Vector y = hn::Mul(polynomial(d, r, kFit), hn::BitCast(d, exponent));
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), y);
 }
 
 // 2^x, clamped to what double precision holds.
 HWY_INLINE Vector64 exp2(Vector64 x) {
-  constexpr std::array<double, 7> kFit = {1.0000000005541827,   0.6931472057372153,    0.24022646890516297,  0.05550328777050264,
+  constexpr std::array<double, 7> kFit = {1.0000000005541827,  0.6931472057372153,    0.24022646890516297,  0.05550328777050264,
                                           0.00961848896986725, 0.0013399931191862106, 0.0001534580857292956};
   const F64 d;
   const hn::RebindToSigned<F64> di;
@@ -91,7 +91,8 @@ class WideSum {
     const auto wide = hn::PromoteTo(F64(), x);
     even_ = hn::MulAdd(wide, wide, even_);
 #else
-    const auto low = hn::PromoteTo(F64(), hn::LowerHalf(HalfF32(), x)), high = hn::PromoteTo(F64(), hn::UpperHalf(HalfF32(), x));
+    const auto low = hn::PromoteTo(F64(), hn::LowerHalf(HalfF32(), x)),
+               high = hn::PromoteTo(F64(), hn::UpperHalf(HalfF32(), x));
     even_ = hn::MulAdd(low, low, even_);
     odd_ = hn::MulAdd(high, high, odd_);
 #endif
@@ -118,8 +119,8 @@ HWY_INLINE Vector64 gelu_tanh(Vector64 x) {  // 0.5 (1 + tanh(u)) is 1 / (1 + ex
 // times 1 + 2 a it is a smooth function of q = (a - 2) / (a + 2).
 HWY_INLINE Vector64 gelu_erf(Vector64 x) {
   constexpr std::array<double, 13> kFit = {
-      1.2769783822782272,    -0.09276382474413057,   -0.1660304793407807,   0.1640511972298622,    -0.054218512526893754,
-      -0.008032716861892004, 0.008712747131947491,   0.00126209673155822,   -0.0014273754898125365, -0.00042230744275854073,
+      1.2769783822782272,    -0.09276382474413057,  -0.1660304793407807,  0.1640511972298622,     -0.054218512526893754,
+      -0.008032716861892004, 0.008712747131947491,  0.00126209673155822,  -0.0014273754898125365, -0.00042230744275854073,
       0.0001685880146801546, 9.767085715364275e-05, 8.765125665749132e-06};
   const F64 d;
   const Vector64 one = hn::Set(d, 1.0), two = hn::Set(d, 2.0);
@@ -165,13 +166,20 @@ HWY_INLINE Vector activated(Vector x) {
 template <class F>
 HWY_INLINE void with_activation(Activation activation, const F& f) {
   switch (activation) {
-    case Activation::kNone: return f([](Vector x) HWY_ATTR { return activated<Activation::kNone>(x); });
-    case Activation::kGeluTanh: return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluTanh>(x); });
-    case Activation::kGeluErf: return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluErf>(x); });
-    case Activation::kGeluQuick: return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluQuick>(x); });
-    case Activation::kRelu: return f([](Vector x) HWY_ATTR { return activated<Activation::kRelu>(x); });
-    case Activation::kSilu: return f([](Vector x) HWY_ATTR { return activated<Activation::kSilu>(x); });
-    case Activation::kTanh: return f([](Vector x) HWY_ATTR { return activated<Activation::kTanh>(x); });
+    case Activation::kNone:
+      return f([](Vector x) HWY_ATTR { return activated<Activation::kNone>(x); });
+    case Activation::kGeluTanh:
+      return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluTanh>(x); });
+    case Activation::kGeluErf:
+      return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluErf>(x); });
+    case Activation::kGeluQuick:
+      return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluQuick>(x); });
+    case Activation::kRelu:
+      return f([](Vector x) HWY_ATTR { return activated<Activation::kRelu>(x); });
+    case Activation::kSilu:
+      return f([](Vector x) HWY_ATTR { return activated<Activation::kSilu>(x); });
+    case Activation::kTanh:
+      return f([](Vector x) HWY_ATTR { return activated<Activation::kTanh>(x); });
   }
 }
 

@@ -9,9 +9,9 @@ namespace vitrine {
 namespace {
 
 constexpr int64_t kPanel = PackedMatrix::kPanel;
-constexpr int64_t kPackInputs = 64;   // of a task, and
-constexpr int64_t kPackPanels = 16;   // so that both sides are read and written a few kilobytes at a time
-constexpr int64_t kGrain = 1 << 13;   // looked-up elements that are worth a thread
+constexpr int64_t kPackInputs = 64;  // of a task, and
+constexpr int64_t kPackPanels = 16;  // so that both sides are read and written a few kilobytes at a time
+constexpr int64_t kGrain = 1 << 13;  // looked-up elements that are worth a thread
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -29,7 +29,8 @@ size_t CpuBackend::packed_bytes(int64_t in, int64_t out, DType store) const {
 }
 
 PackedMatrix CpuBackend::pack(const HostWeight& source, DType store, std::byte* destination) {
-  const PackedMatrix packed{destination, store, source.in, source.out, static_cast<int64_t>(dtype_size(store)) * kPanel * source.in};
+  const PackedMatrix packed{destination, store, source.in, source.out,
+                            static_cast<int64_t>(dtype_size(store)) * kPanel * source.in};
   // A source with its inputs side by side is read an output at a time, whole; one with its outputs side by side in squares.
   const int64_t inputs = source.in_stride == 1 ? source.in : kPackInputs, panels = source.in_stride == 1 ? 1 : kPackPanels;
   const int64_t all_panels = ceil_div(source.out, kPanel), groups = ceil_div(all_panels, panels);
@@ -43,7 +44,8 @@ PackedMatrix CpuBackend::pack(const HostWeight& source, DType store, std::byte* 
 }
 
 void CpuBackend::lookup(std::span<const int32_t> ids, const PackedMatrix& table, Mat out) {
-  for_each_token(threads_, ids, table.in, [&](int64_t r) { cpu::unpack_column(table, ids[static_cast<size_t>(r)], out.row(r)); });
+  for_each_token(threads_, ids, table.in,
+                 [&](int64_t r) { cpu::unpack_column(table, ids[static_cast<size_t>(r)], out.row(r)); });
 }
 
 void CpuBackend::embed(std::span<const int32_t> ids, std::span<const int32_t> positions, const PackedMatrix& token_table,

@@ -2,9 +2,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/pack_kernels.cc"
-#include <hwy/foreach_target.h>
-
 #include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
 
 #include <algorithm>
 
@@ -39,7 +38,8 @@ HWY_INLINE auto converted(Vector v, hwy::bfloat16_t) {
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
   const auto rounded = hn::And(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu))), kept);
   const auto quiet = hn::Or(hn::And(bits, kept), hn::Set(du, 0x400000u));
-  return hn::DemoteTo(hn::Rebind<hwy::bfloat16_t, F32>(), hn::IfThenElse(hn::IsNaN(v), hn::BitCast(d, quiet), hn::BitCast(d, rounded)));
+  return hn::DemoteTo(hn::Rebind<hwy::bfloat16_t, F32>(),
+                      hn::IfThenElse(hn::IsNaN(v), hn::BitCast(d, quiet), hn::BitCast(d, rounded)));
 }
 
 // Sixteen values, converted, to memory that nobody reads soon: past the cache, which saves reading the line first.
@@ -76,12 +76,14 @@ HWY_INLINE void pack_turned(const From* from, int64_t in_stride, int64_t out_str
   }
 }
 
-void pack_any_type(const HostWeight& source, const PackedMatrix& packed, std::byte* destination, int64_t panel, int64_t in_begin, int64_t in_end) {
+void pack_any_type(const HostWeight& source, const PackedMatrix& packed, std::byte* destination, int64_t panel,
+                   int64_t in_begin, int64_t in_end) {
   with_weight_type(source.dtype, [&](auto from_type) HWY_ATTR {
     with_weight_type(packed.dtype, [&](auto to_type) HWY_ATTR {
       using From = decltype(from_type);
       using To = decltype(to_type);
-      const From* from = static_cast<const From*>(source.data) + in_begin * source.in_stride + panel * kPanel * source.out_stride;
+      const From* from =
+          static_cast<const From*>(source.data) + in_begin * source.in_stride + panel * kPanel * source.out_stride;
       To* to = reinterpret_cast<To*>(destination + panel * packed.panel_stride) + in_begin * kPanel;
       const int64_t outputs = std::min(kPanel, source.out - panel * kPanel), depth = in_end - in_begin;
       if (source.out_stride == 1 && outputs == kPanel) return pack_side_by_side(from, source.in_stride, depth, to);
@@ -121,7 +123,9 @@ void pack_panel(const HostWeight& source, const PackedMatrix& packed, std::byte*
   HWY_DYNAMIC_DISPATCH(pack_any_type)(source, packed, destination, panel, in_begin, in_end);
 }
 
-void unpack_column(const PackedMatrix& packed, int64_t column, float* to) { HWY_DYNAMIC_DISPATCH(unpack_any_type)(packed, column, to); }
+void unpack_column(const PackedMatrix& packed, int64_t column, float* to) {
+  HWY_DYNAMIC_DISPATCH(unpack_any_type)(packed, column, to);
+}
 
 }  // namespace vitrine::cpu
 #endif

@@ -24,9 +24,9 @@ constexpr int kTileRows = kLanes >= 16 ? 12 : kLanes == 8 || HWY_TARGET == HWY_N
 
 // How a walk takes up the sums that are there.
 enum class Start {
-  kFresh,   // a chain from 0
-  kGoOn,    // the chain goes on from the sums. That it rested in memory as float32 changes no bit, so blocks may be of any size
-  kAddTo,   // a chain from 0, added to the sums at its end: blocks must be cut at the same inputs everywhere
+  kFresh,  // a chain from 0
+  kGoOn,   // the chain goes on from the sums. That it rested in memory as float32 changes no bit, so blocks may be of any size
+  kAddTo,  // a chain from 0, added to the sums at its end: blocks must be cut at the same inputs everywhere
 };
 
 // sums[r][c] = x[r][0] w[0][c] + x[r][1] w[1][c] + ...: one chain of fused multiply-adds for each output, in this order always,
@@ -35,13 +35,14 @@ enum class Start {
 // Rows of x are `x_stride` apart, panels `panel_stride` elements, rows of sums `sums_stride`; panel p's sums begin at 16 p.
 // `ahead` bytes on, the panels are fetched into the cache.
 template <int kRows, int kPanels, class W>
-HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const W* HWY_RESTRICT w, int64_t panel_stride, int64_t depth,
-                            float* HWY_RESTRICT sums, int64_t sums_stride, Start start, int64_t ahead = 0) {
+HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const W* HWY_RESTRICT w, int64_t panel_stride,
+                            int64_t depth, float* HWY_RESTRICT sums, int64_t sums_stride, Start start, int64_t ahead = 0) {
   constexpr int kColumns = kPanels * kVectors;
   const F32 d;
   Vector acc[kRows][kColumns];
   for (int r = 0; r < kRows; ++r) {
-    for (int c = 0; c < kColumns; ++c) acc[r][c] = start == Start::kGoOn ? load(sums + r * sums_stride + c * kLanes) : hn::Zero(d);
+    for (int c = 0; c < kColumns; ++c)
+      acc[r][c] = start == Start::kGoOn ? load(sums + r * sums_stride + c * kLanes) : hn::Zero(d);
   }
   const auto step = [&](int64_t k) HWY_ATTR {
     Vector row[kColumns];
@@ -71,8 +72,8 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
 
 // walk_panels for one panel of float32 and any number of rows up to kTileRows.
 template <int64_t kAhead = 0, int kRows = kTileRows>
-HWY_NOINLINE void walk_tile(int64_t rows, const float* x, int64_t x_stride, const float* w, int64_t depth, float* sums, int64_t sums_stride,
-                            Start start) {
+HWY_NOINLINE void walk_tile(int64_t rows, const float* x, int64_t x_stride, const float* w, int64_t depth, float* sums,
+                            int64_t sums_stride, Start start) {
   if constexpr (kRows > 0) {
     if (rows == kRows) return walk_panels<kRows, 1>(x, x_stride, w, 0, depth, sums, sums_stride, start, kAhead);
     walk_tile<kAhead, kRows - 1>(rows, x, x_stride, w, depth, sums, sums_stride, start);

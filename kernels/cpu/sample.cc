@@ -60,9 +60,8 @@ class Ranking {
       const bool above = begin == 0 || scores_[id] < bound_;
       if (above && scores_[id] >= floor) order_.push_back(static_cast<int32_t>(id));
     }
-    std::stable_sort(order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.end(), [&](int32_t a, int32_t b) {
-      return scores_[static_cast<size_t>(a)] > scores_[static_cast<size_t>(b)];
-    });
+    std::stable_sort(order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.end(),
+                     [&](int32_t a, int32_t b) { return scores_[static_cast<size_t>(a)] > scores_[static_cast<size_t>(b)]; });
     done_ = last;
     bound_ = floor;
     band_ *= 2.0f;

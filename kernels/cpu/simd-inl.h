@@ -33,8 +33,12 @@ using HalfF32 = hn::Rebind<float, F64>;
 constexpr int kLanes64 = static_cast<int>(hn::MaxLanes(F64()));
 
 HWY_INLINE Vector load(const float* p) { return hn::LoadU(F32(), p); }
-HWY_INLINE Vector load(const hwy::float16_t* p) { return hn::PromoteTo(F32(), hn::LoadU(hn::Rebind<hwy::float16_t, F32>(), p)); }
-HWY_INLINE Vector load(const hwy::bfloat16_t* p) { return hn::PromoteTo(F32(), hn::LoadU(hn::Rebind<hwy::bfloat16_t, F32>(), p)); }
+HWY_INLINE Vector load(const hwy::float16_t* p) {
+  return hn::PromoteTo(F32(), hn::LoadU(hn::Rebind<hwy::float16_t, F32>(), p));
+}
+HWY_INLINE Vector load(const hwy::bfloat16_t* p) {
+  return hn::PromoteTo(F32(), hn::LoadU(hn::Rebind<hwy::bfloat16_t, F32>(), p));
+}
 HWY_INLINE void store(Vector v, float* p) { hn::StoreU(v, F32(), p); }
 
 // The first `count` < kLanes elements, the others `fill`: the ends of rows go through the same vector code as their middles, so
@@ -60,16 +64,20 @@ HWY_INLINE void for_each_vector(int64_t n, const F& f) {
     f([j](const float* p) HWY_ATTR { return load(p + j); }, [j](Vector v, float* p) HWY_ATTR { store(v, p + j); });
   }
   if (j == n) return;
-  f([=](const float* p) HWY_ATTR { return load_part(p + j, n - j); }, [=](Vector v, float* p) HWY_ATTR { store_part(v, p + j, n - j); });
+  f([=](const float* p) HWY_ATTR { return load_part(p + j, n - j); },
+    [=](Vector v, float* p) HWY_ATTR { store_part(v, p + j, n - j); });
 }
 
 // f(element type) for a dtype that holds weights.
 template <class F>
 HWY_INLINE void with_weight_type(DType dtype, const F& f) {
   switch (dtype) {
-    case DType::kF16: return f(hwy::float16_t());
-    case DType::kBF16: return f(hwy::bfloat16_t());
-    default: return f(float());
+    case DType::kF16:
+      return f(hwy::float16_t());
+    case DType::kBF16:
+      return f(hwy::bfloat16_t());
+    default:
+      return f(float());
   }
 }
 

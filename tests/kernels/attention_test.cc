@@ -72,8 +72,8 @@ class Problem {
       if (t.past > 0) {
         const Matrix past(backend, std::span(sequences_[s]).first(static_cast<size_t>(t.past * stride)), t.past, stride);
         const SequenceSlice before{0, t.past, 0, slice.cache, slice.capacity, 0};
-        backend.append_kv(past.mat().columns(channels(), channels()), past.mat().columns(2 * channels(), channels()), heads_, width_,
-                          {&before, 1});
+        backend.append_kv(past.mat().columns(channels(), channels()), past.mat().columns(2 * channels(), channels()), heads_,
+                          width_, {&before, 1});
       }
       slices_.push_back(slice);
       row += t.rows;
@@ -104,7 +104,8 @@ struct Result {
 class AttentionTest : public KernelTest {
  protected:
   void check_against_oracle(int heads, int width, const std::vector<Tokens>& tokens) {
-    SCOPED_TRACE(::testing::Message() << heads << " heads of " << width << ", first sequence " << tokens[0].rows << " + " << tokens[0].past);
+    SCOPED_TRACE(::testing::Message() << heads << " heads of " << width << ", first sequence " << tokens[0].rows << " + "
+                                      << tokens[0].past);
     const Problem p(*backend, random, heads, width, tokens);
     const Result r(*backend, p, heads);
     AttentionArgs args = p.args(r.z);
@@ -112,7 +113,8 @@ class AttentionTest : public KernelTest {
     args.pattern = r.pattern.data();
     args.lse = r.lse;
     backend->attention(args);
-    EXPECT_TRUE(r.z.untouched_outside() && r.scores.untouched_outside() && r.pattern.untouched_outside() && r.lse.untouched_outside());
+    EXPECT_TRUE(r.z.untouched_outside() && r.scores.untouched_outside() && r.pattern.untouched_outside() &&
+                r.lse.untouched_outside());
     for (size_t s = 0; s < tokens.size(); ++s) check_sequence(p, s, r, heads, width);
   }
 
@@ -123,7 +125,8 @@ class AttentionTest : public KernelTest {
     const Vec q = p.part(s, 0), k = p.part(s, 1), v = p.part(s, 2);
     const Vec scores = reference::attention_scores(q, k, rows, past, heads, width, static_cast<double>(p.scale()));
     const Vec pattern = reference::softmax(scores, total), lse = reference::log_sum_exp(scores, total);
-    const Vec terms = reference::attention_scores(magnitudes(q), magnitudes(k), rows, past, heads, width, static_cast<double>(p.scale()));
+    const Vec terms =
+        reference::attention_scores(magnitudes(q), magnitudes(k), rows, past, heads, width, static_cast<double>(p.scale()));
     Vec score_tolerance, pattern_tolerance, lse_tolerance, lse_by_row;
     double worst_score = 0.0;
     for (double t : terms) score_tolerance.push_back(std::isinf(t) ? 0.0 : tolerance::kScores(width, t));
@@ -142,7 +145,8 @@ class AttentionTest : public KernelTest {
     EXPECT_TRUE(near(std::span<const float>(r.lse.values()).subspan(first_lse, lse_by_row.size()), lse_by_row, lse_tolerance));
     const Vec z_terms = reference::attention_mix(pattern, magnitudes(v), rows, total, heads, width);
     Vec z_tolerance;
-    for (double t : z_terms) z_tolerance.push_back(tolerance::kMix(total, t) + tolerance::kSoftmax(total, t) + 2 * worst_score * t);
+    for (double t : z_terms)
+      z_tolerance.push_back(tolerance::kMix(total, t) + tolerance::kSoftmax(total, t) + 2 * worst_score * t);
     const auto first_z = static_cast<size_t>(slice.row * p.channels());
     EXPECT_TRUE(near(std::span<const float>(r.z.values()).subspan(first_z, z_terms.size()),
                      reference::attention_mix(pattern, v, rows, total, heads, width), z_tolerance));
@@ -168,7 +172,8 @@ TEST_P(AttentionTest, ComposedStepsAndTapsGiveTheSameBits) {
   for (int width : {20, 64}) {
     const int heads = 3;
     const Problem p(*backend, random, heads, width, {{50, 0}, {1, 33}, {17, 70}});
-    const Result tapped(*backend, p, heads), bare(*backend, p, heads), composed(*backend, p, heads), no_pattern(*backend, p, heads);
+    const Result tapped(*backend, p, heads), bare(*backend, p, heads), composed(*backend, p, heads),
+        no_pattern(*backend, p, heads);
     AttentionArgs args = p.args(bare.z);
     backend->attention(args);
     args.z = no_pattern.z;
@@ -252,7 +257,8 @@ TEST_P(AttentionTest, TheFutureDoesNotLeak) {
     const Matrix qkv(*backend, tokens, rows, 3 * channels), z(*backend, rows, channels);
     const Buffer cache = backend->allocate(backend->kv_bytes(rows, heads, width));
     const SequenceSlice slice{0, rows, 0, cache.data(), rows, 0};
-    backend->append_kv(qkv.mat().columns(channels, channels), qkv.mat().columns(2 * channels, channels), heads, width, {&slice, 1});
+    backend->append_kv(qkv.mat().columns(channels, channels), qkv.mat().columns(2 * channels, channels), heads, width,
+                       {&slice, 1});
     AttentionArgs args;
     args.q = qkv.mat().columns(0, channels);
     args.heads = heads;

@@ -61,7 +61,8 @@ TEST_P(ElementwiseTest, AnElementDoesNotDependOnItsPlace) {
 TEST_P(ElementwiseTest, AddIsRoundedOnce) {
   for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {3, 17}, {5, 768}, {70, 1023}}) {
     const std::vector<float> a = normal(random, rows * cols), b = normal(random, rows * cols);
-    const Matrix a_at(*backend, a, rows, cols, cols + 1), b_at(*backend, b, rows, cols, cols + 9), out(*backend, rows, cols, cols + 4);
+    const Matrix a_at(*backend, a, rows, cols, cols + 1), b_at(*backend, b, rows, cols, cols + 9),
+        out(*backend, rows, cols, cols + 4);
     backend->add(a_at, b_at, out);
     std::vector<float> want(a.size());
     for (size_t i = 0; i < a.size(); ++i) want[i] = a[i] + b[i];

@@ -25,7 +25,8 @@ std::unique_ptr<Backend> make_cpu_for_target(int threads) {
 template <int64_t kTarget>
 void add_cpu(std::vector<BackendCase>& list) {
   if constexpr ((HWY_TARGETS & kTarget) != 0) {
-    if (hwy::SupportedTargets() & kTarget) list.push_back({std::string("cpu_") + hwy::TargetName(kTarget), make_cpu_for_target<kTarget>});
+    if (hwy::SupportedTargets() & kTarget)
+      list.push_back({std::string("cpu_") + hwy::TargetName(kTarget), make_cpu_for_target<kTarget>});
   }
 }
 
@@ -60,7 +61,8 @@ std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info)
 
 Matrix::Matrix(Backend& backend, int64_t rows, int64_t cols, int64_t stride) : Matrix(backend, {}, rows, cols, stride) {}
 
-Matrix::Matrix(Backend& backend, std::span<const float> values, int64_t rows, int64_t cols, int64_t stride) : backend_(&backend) {
+Matrix::Matrix(Backend& backend, std::span<const float> values, int64_t rows, int64_t cols, int64_t stride)
+    : backend_(&backend) {
   stride = stride == 0 ? cols : stride;
   std::vector<float> host(static_cast<size_t>(rows * stride + 2 * kGuard), std::bit_cast<float>(kPoison));
   for (int64_t r = 0; r < rows && !values.empty(); ++r) {
@@ -142,9 +144,9 @@ Weight make_weight(Backend& backend, std::mt19937& random, int64_t in, int64_t o
     if (share > worst) worst = share, worst_at = i;
   }
   if (failures == 0) return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure() << failures << " of " << got.size() << " too far off; first at " << first << ": " << got[first]
-                                       << " for " << want[first] << " +- " << tolerance[first] << "; worst at " << worst_at << ", "
-                                       << worst << " tolerances";
+  return ::testing::AssertionFailure() << failures << " of " << got.size() << " too far off; first at " << first << ": "
+                                       << got[first] << " for " << want[first] << " +- " << tolerance[first] << "; worst at "
+                                       << worst_at << ", " << worst << " tolerances";
 }
 
 ::testing::AssertionResult same_bits(std::span<const float> got, std::span<const float> want) {

@@ -54,7 +54,8 @@ TEST_P(HooksTest, EditsTouchTheSelectionOnly) {
     const std::vector<float> operand = normal(random, operand_rows * static_cast<int64_t>(width));
     const Matrix at(*backend, operand, operand_rows, static_cast<int64_t>(width), static_cast<int64_t>(width) + 1);
     const auto o = [&](size_t i, size_t j) { return operand[(operand_rows > 1 ? i : 0) * width + j]; };
-    EXPECT_TRUE(same_bits(apply(x, EditKind::kAdd, 0, at), edited(x, [&](float v, size_t i, size_t j) { return v + o(i, j); })));
+    EXPECT_TRUE(
+        same_bits(apply(x, EditKind::kAdd, 0, at), edited(x, [&](float v, size_t i, size_t j) { return v + o(i, j); })));
     EXPECT_TRUE(same_bits(apply(x, EditKind::kReplace, 0, at), edited(x, [&](float, size_t i, size_t j) { return o(i, j); })));
   }
   EXPECT_TRUE(same_bits(apply(x, EditKind::kScale, -0.3f, {}), edited(x, [](float v, size_t, size_t) { return v * -0.3f; })));
@@ -70,7 +71,8 @@ TEST_P(HooksTest, ProjectionLeavesNothingAlongTheVector) {
   Vec want = reference::widen(x), tolerance(x.size(), 0.0);
   for (int64_t r : rows_) {
     double dot = 0.0;
-    for (size_t j = 0; j < cols_.size(); ++j) dot += static_cast<double>(x[static_cast<size_t>(r * kCols + cols_[j])]) * unit[j];
+    for (size_t j = 0; j < cols_.size(); ++j)
+      dot += static_cast<double>(x[static_cast<size_t>(r * kCols + cols_[j])]) * unit[j];
     for (size_t j = 0; j < cols_.size(); ++j) {
       const auto i = static_cast<size_t>(r * kCols + cols_[j]);
       want[i] -= dot * unit[j];
@@ -95,7 +97,8 @@ TEST_P(HooksTest, GatherRoundsAndScatterIsItsInverse) {
     backend->gather(at, where_, dtype, packed.data());
     std::vector<std::byte> got(bytes + 64);
     backend->download(got.data(), packed.data(), got.size());
-    EXPECT_EQ(std::vector<std::byte>(got.begin(), got.begin() + static_cast<std::ptrdiff_t>(bytes)), encode(selected, dtype)) << dtype_name(dtype);
+    EXPECT_EQ(std::vector<std::byte>(got.begin(), got.begin() + static_cast<std::ptrdiff_t>(bytes)), encode(selected, dtype))
+        << dtype_name(dtype);
     EXPECT_EQ(got[bytes], std::byte{0xa5});
   }
   const std::vector<float> fresh = normal(random, static_cast<int64_t>(selected.size()));

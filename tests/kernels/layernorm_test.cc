@@ -28,19 +28,21 @@ class LayerNormTest : public KernelTest {
 };
 
 TEST_P(LayerNormTest, MatchesTheOracle) {
-  for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {2, 3}, {3, 17}, {5, 48}, {9, 65}, {33, 768}, {7, 1600}}) {
+  for (const auto& [rows, width] :
+       {std::pair<int64_t, int64_t>{1, 1}, {2, 3}, {3, 17}, {5, 48}, {9, 65}, {33, 768}, {7, 1600}}) {
     for (float mean : {0.0f, 100.0f}) {
       SCOPED_TRACE(::testing::Message() << rows << " x " << width << ", mean " << mean);
       const Problem p(*backend, random, rows, width, mean);
       const Matrix out(*backend, rows, width, width + 5), scale(*backend, rows, 1, 2);
       backend->layernorm(p.args(out, scale));
-      const reference::LayerNorm want = reference::layernorm(reference::widen(p.x), reference::widen(p.weight),
-                                                             reference::widen(p.bias), rows, width, 1e-5f);
+      const reference::LayerNorm want =
+          reference::layernorm(reference::widen(p.x), reference::widen(p.weight), reference::widen(p.bias), rows, width, 1e-5f);
       Vec out_tolerance, scale_tolerance;
       for (int64_t i = 0; i < rows * width; ++i) {
         const double s = want.scale[static_cast<size_t>(i / width)];
         // The mean is rounded to float32 before it is subtracted, which weighs |mean| / scale.
-        const double terms = (std::abs(p.x[static_cast<size_t>(i)]) + std::abs(mean)) / s * std::abs(p.weight[static_cast<size_t>(i % width)]);
+        const double terms =
+            (std::abs(p.x[static_cast<size_t>(i)]) + std::abs(mean)) / s * std::abs(p.weight[static_cast<size_t>(i % width)]);
         out_tolerance.push_back(tolerance::kLayerNorm(1, terms + std::abs(p.bias[static_cast<size_t>(i % width)])));
       }
       for (double s : want.scale) scale_tolerance.push_back(tolerance::kScale(1, s + std::abs(mean)));
@@ -54,8 +56,8 @@ TEST_P(LayerNormTest, MatchesTheOracle) {
 TEST_P(LayerNormTest, HalvesRowsThreadsAndTapsGiveTheSameBits) {
   const int64_t rows = 200, width = 771;
   const Problem p(*backend, random, rows, width, 0.3f);
-  const Matrix fused(*backend, rows, width), scale(*backend, rows, 1), untapped(*backend, rows, width), alone(*backend, rows, width),
-      composed(*backend, rows, width), half(*backend, rows, 1), single(*backend, rows, width);
+  const Matrix fused(*backend, rows, width), scale(*backend, rows, 1), untapped(*backend, rows, width),
+      alone(*backend, rows, width), composed(*backend, rows, width), half(*backend, rows, 1), single(*backend, rows, width);
   backend->layernorm(p.args(fused, scale));
   backend->layernorm(p.args(untapped, {}));
   backend->layernorm_scale(p.x_at[0], 1e-5f, half);

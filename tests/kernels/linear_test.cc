@@ -13,9 +13,11 @@ struct Size {
 
 // One, odd, a panel and a tile of rows more or less by one; then what GPT-2 uses.
 std::vector<Size> sizes(bool slow) {
-  std::vector<Size> list = {{1, 1, 1},   {1, 7, 15},   {2, 16, 16},   {3, 33, 17},   {4, 5, 31},    {5, 64, 33},   {6, 255, 48},
-                            {7, 256, 65}, {8, 257, 16}, {11, 300, 80}, {12, 513, 1}, {13, 100, 130}, {25, 31, 257}, {97, 40, 50}};
-  if (!slow) list.insert(list.end(), {{1, 768, 2304}, {2, 1024, 3072}, {5, 1600, 640}, {64, 768, 768}, {33, 3072, 768}, {3, 768, 5025}});
+  std::vector<Size> list = {{1, 1, 1},    {1, 7, 15},     {2, 16, 16},   {3, 33, 17},  {4, 5, 31},
+                            {5, 64, 33},  {6, 255, 48},   {7, 256, 65},  {8, 257, 16}, {11, 300, 80},
+                            {12, 513, 1}, {13, 100, 130}, {25, 31, 257}, {97, 40, 50}};
+  if (!slow)
+    list.insert(list.end(), {{1, 768, 2304}, {2, 1024, 3072}, {5, 1600, 640}, {64, 768, 768}, {33, 3072, 768}, {3, 768, 5025}});
   return list;
 }
 
@@ -127,7 +129,8 @@ TEST_P(LinearTest, FusedAndComposedFormsGiveTheSameBits) {
       backend->activate(y, activation, activated);
       backend->add(activated, p.residual_at, sum);
       EXPECT_TRUE(same_bits(before.values(), y.values()));
-      EXPECT_TRUE(same_bits(fused.values(), sum.values())) << "activation " << static_cast<int>(activation) << ", rows " << rows;
+      EXPECT_TRUE(same_bits(fused.values(), sum.values()))
+          << "activation " << static_cast<int>(activation) << ", rows " << rows;
       EXPECT_TRUE(same_bits(untapped.values(), sum.values()));
     }
   }

@@ -13,8 +13,8 @@ class LogitStatsTest : public KernelTest {
 
   static Stats stats_of(Backend& backend, Mat x, const PackedMatrix& unembed, int top_k, std::span<const int32_t> watch) {
     const auto rows = static_cast<size_t>(x.rows), k = static_cast<size_t>(top_k);
-    Stats s{std::vector<int32_t>(rows * k), std::vector<int32_t>(watch.size()), std::vector<float>(rows * k),
-            std::vector<float>(watch.size()), std::vector<float>(rows), std::vector<float>(rows)};
+    Stats s{std::vector<int32_t>(rows * k),   std::vector<int32_t>(watch.size()), std::vector<float>(rows * k),
+            std::vector<float>(watch.size()), std::vector<float>(rows),           std::vector<float>(rows)};
     LogitStatsArgs args;
     args.x = x;
     args.unembed = &unembed;
@@ -64,7 +64,8 @@ TEST_P(LogitStatsTest, SaysWhatTheFullLogitsSay) {
           ASSERT_EQ(got.ranks[i], reference::rank(row, watch[i]));
         }
       }
-      const Vec lse = reference::log_sum_exp(reference::widen(logits), c.vocab), entropy = reference::entropy(reference::widen(logits), c.vocab);
+      const Vec lse = reference::log_sum_exp(reference::widen(logits), c.vocab),
+                entropy = reference::entropy(reference::widen(logits), c.vocab);
       Vec lse_tolerance, entropy_tolerance;
       for (double v : lse) lse_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));
       for (double v : entropy) entropy_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));

@@ -20,7 +20,8 @@ float round_to(float value, DType dtype) {
 }
 
 TEST_P(PackTest, KeepsEveryElementInAnyOrderAndType) {
-  for (const auto& [in, out] : {std::pair<int64_t, int64_t>{1, 1}, {7, 15}, {16, 16}, {17, 33}, {65, 130}, {300, 49}, {130, 600}}) {
+  for (const auto& [in, out] :
+       {std::pair<int64_t, int64_t>{1, 1}, {7, 15}, {16, 16}, {17, 33}, {65, 130}, {300, 49}, {130, 600}}) {
     for (DType from : kWeightTypes) {
       for (DType to : kWeightTypes) {
         for (Order order : {Order::kInOut, Order::kOutIn}) {
@@ -34,7 +35,8 @@ TEST_P(PackTest, KeepsEveryElementInAnyOrderAndType) {
           const PackedMatrix packed = backend->pack({host.data(), from, in, out, in_stride, out_stride}, to, buffer.data());
           for (int64_t o = 0; o < out; o += 1 + out / 20) {
             std::vector<float> want;
-            for (int64_t i = 0; i < in; ++i) want.push_back(round_to(exact[static_cast<size_t>(i * in_stride + o * out_stride)], to));
+            for (int64_t i = 0; i < in; ++i)
+              want.push_back(round_to(exact[static_cast<size_t>(i * in_stride + o * out_stride)], to));
             ASSERT_TRUE(same_bits(column(*backend, packed, static_cast<int32_t>(o)), want)) << "output " << o;
           }
         }
@@ -61,7 +63,8 @@ TEST_P(PackTest, EmbedAddsTokenAndPosition) {
     const Weight tokens = make_weight(*backend, random, width, 100, dtype, Order::kOutIn);
     const Weight positions = make_weight(*backend, random, width, 40, dtype, Order::kOutIn);
     const std::vector<int32_t> ids = {3, 99, 0, 3, 16}, places = {0, 1, 39, 3, 15};
-    const Matrix out(*backend, 5, width, width + 2), token(*backend, 5, width), position(*backend, 5, width), sum(*backend, 5, width);
+    const Matrix out(*backend, 5, width, width + 2), token(*backend, 5, width), position(*backend, 5, width),
+        sum(*backend, 5, width);
     backend->embed(ids, places, tokens.packed, positions.packed, out);
     std::vector<float> want;
     for (size_t r = 0; r < ids.size(); ++r) {

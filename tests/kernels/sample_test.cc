@@ -27,9 +27,10 @@ TEST_P(SampleTest, DrawsWhatTheWarpedProbabilitiesSay) {
     float deviation, temperature;
     int top_k;
     float top_p;
-  } cases[] = {{1, 1.0f, 1.0f, 0, 1.0f},     {50, 1.0f, 1.0f, 0, 1.0f},    {50, 2.0f, 0.7f, 5, 1.0f},    {1000, 3.0f, 1.3f, 0, 0.9f},
-               {1000, 3.0f, 1.0f, 40, 0.5f}, {1000, 0.1f, 1.0f, 0, 0.95f}, {300, 2.0f, 1.0f, 1, 1.0f},   {300, 2.0f, 1.0f, 0, 1e-6f},
-               {300, 20.0f, 1.0f, 0, 1.0f},  {300, 2.0f, 1.0f, 400, 1.0f}, {5000, 500.0f, 1.0f, 0, 1.0f}};
+  } cases[] = {{1, 1.0f, 1.0f, 0, 1.0f},     {50, 1.0f, 1.0f, 0, 1.0f},    {50, 2.0f, 0.7f, 5, 1.0f},
+               {1000, 3.0f, 1.3f, 0, 0.9f},  {1000, 3.0f, 1.0f, 40, 0.5f}, {1000, 0.1f, 1.0f, 0, 0.95f},
+               {300, 2.0f, 1.0f, 1, 1.0f},   {300, 2.0f, 1.0f, 0, 1e-6f},  {300, 20.0f, 1.0f, 0, 1.0f},
+               {300, 2.0f, 1.0f, 400, 1.0f}, {5000, 500.0f, 1.0f, 0, 1.0f}};
   for (const auto& c : cases) {
     SCOPED_TRACE(::testing::Message() << c.vocab << " T " << c.temperature << " k " << c.top_k << " p " << c.top_p);
     const int64_t rows = 60;

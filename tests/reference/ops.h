@@ -39,14 +39,21 @@ inline double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 inline double activation(double x, Activation kind) {
   switch (kind) {
-    case Activation::kNone: return x;
+    case Activation::kNone:
+      return x;
     // 0.5 (1 + tanh(u)) = sigmoid(2 u), without the cancellation for negative x.
-    case Activation::kGeluTanh: return x * sigmoid(2.0 * std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x));
-    case Activation::kGeluErf: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
-    case Activation::kGeluQuick: return x * sigmoid(1.702 * x);
-    case Activation::kRelu: return std::max(x, 0.0);
-    case Activation::kSilu: return x * sigmoid(x);
-    case Activation::kTanh: return std::tanh(x);
+    case Activation::kGeluTanh:
+      return x * sigmoid(2.0 * std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x));
+    case Activation::kGeluErf:
+      return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kGeluQuick:
+      return x * sigmoid(1.702 * x);
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+    case Activation::kSilu:
+      return x * sigmoid(x);
+    case Activation::kTanh:
+      return std::tanh(x);
   }
   return x;
 }
@@ -85,7 +92,8 @@ inline LayerNorm layernorm(const Vec& x, const Vec& weight, const Vec& bias, int
 
 /// Scaled scores [H, rows, past + rows] of the last `rows` tokens of a sequence, -inf where a key lies ahead of its query.
 /// q is [rows, H K], k is [past + rows, H K].
-inline Vec attention_scores(const Vec& q, const Vec& k, int64_t rows, int64_t past, int64_t heads, int64_t width, double scale) {
+inline Vec attention_scores(const Vec& q, const Vec& k, int64_t rows, int64_t past, int64_t heads, int64_t width,
+                            double scale) {
   const int64_t total = past + rows, stride = heads * width;
   Vec scores(static_cast<size_t>(heads * rows * total), -std::numeric_limits<double>::infinity());
   for (int64_t h = 0; h < heads; ++h) {
@@ -151,16 +159,16 @@ template <typename T>
 std::vector<int32_t> ranking(std::span<const T> logits) {
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)]; });
   return order;
 }
 
 /// 1 + the number of strictly greater logits.
 template <typename T>
 int32_t rank(std::span<const T> logits, int32_t id) {
-  return 1 + static_cast<int32_t>(std::count_if(logits.begin(), logits.end(), [&](T x) { return x > logits[static_cast<size_t>(id)]; }));
+  return 1 + static_cast<int32_t>(
+                 std::count_if(logits.begin(), logits.end(), [&](T x) { return x > logits[static_cast<size_t>(id)]; }));
 }
 
 /// The probability of each token after Hugging Face's warpers in their order: temperature, top-k, top-p.
