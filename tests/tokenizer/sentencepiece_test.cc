@@ -67,6 +67,7 @@ TEST_P(SentencePiece, EndsTextWithItsEndToken) {
   const Ids allowed = tokenizer_->encode("words</s>", Special::kAllow);
   EXPECT_EQ(allowed.back(), end);
   EXPECT_EQ(tokenizer_->decode(allowed), "words</s>");
+  EXPECT_EQ(tokenizer_->decode(tokenizer_->encode("words</s>code", Special::kAllow)), "words</s>code") << "no space comes in";
   const Ids text = tokenizer_->encode("words</s>");
   EXPECT_NE(text.back(), end);
   EXPECT_EQ(tokenizer_->decode(text), "words</s>");
