@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "base/check.h"
 #include "base/progress.h"
@@ -62,7 +63,6 @@ class Generating {
   void run() {
     const bool stream = !context_.json && prompts_.size() == 1;
     const InterruptGuard guard;
-    if (stream) print(context_.out.paint(Style::kDim, shown_prompt(prompts_[0])));
     const Generation generation = stream ? run_streaming(guard) : run_batch(guard);
     if (stream) print("\n");
     else if (!context_.json) print_all(generation);
@@ -92,13 +92,20 @@ class Generating {
         if (id < tokenizer->vocab_size()) decoder->push(id);  // a continuation is decoded as what follows the prompt
       }
     }
+    // With the first token, not before: what the model refuses leaves nothing on the screen but the reason.
+    bool begun = false;
+    const auto begin = [&] {
+      if (!std::exchange(begun, true)) print(context_.out.paint(Style::kDim, shown_prompt(prompts_[0])));
+    };
     options_.on_token = [&](int, int32_t id) {
+      begin();
       const bool known = decoder && id < model_.shared_tokenizer()->vocab_size();
       if (!is_stop(id)) print(known ? decoder->push(id) : " " + names_.shown(id));
       std::fflush(stdout);
       return !guard.interrupted();
     };
     Generation generation = generate(model_, ids_of(prompts_), options_, hooks_);
+    begin();
     if (decoder) print(decoder->flush());
     return generation;
   }

@@ -19,7 +19,14 @@ namespace fs = std::filesystem;
 constexpr const char* kCommands[] = {"lens", "generate", "score", "capture", "tokenize", "sites", "info"};
 
 std::string plain() { return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
-bool has_escapes(const std::string& text) { return text.find('\x1b') != std::string::npos; }
+/// Colours, that is: a progress bar, which a slow machine shows on a terminal, erases its line whatever the colours are.
+bool has_escapes(const std::string& text) {
+  for (size_t at = text.find("\x1b["); at != std::string::npos; at = text.find("\x1b[", at + 1)) {
+    const size_t end = text.find_first_not_of("0123456789;", at + 2);
+    if (end != std::string::npos && text[end] == 'm') return true;
+  }
+  return false;
+}
 
 /// One run of each command that shows something.
 std::vector<std::vector<std::string>> showings() {
