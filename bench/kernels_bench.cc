@@ -47,7 +47,7 @@ void fill(float* data, int64_t count) {
 struct Array {
   Array(Backend& backend, int64_t rows, int64_t cols)
       : buffer(backend.allocate(static_cast<size_t>(rows * cols) * sizeof(float))), mat(buffer.f32(), rows, cols) {
-    fill(mat.data, rows * cols);
+    fill(mat.f32(), rows * cols);
   }
   Buffer buffer;
   Mat mat;
@@ -131,7 +131,7 @@ void read_ceiling(benchmark::State& state) {
   laps.run([&] {
     double total = 0.0;
 #pragma omp parallel for num_threads(threads) reduction(+ : total)
-    for (int t = 0; t < threads; ++t) total += sum_of(data.mat.data + count / threads * t, count / threads);
+    for (int t = 0; t < threads; ++t) total += sum_of(data.mat.f32() + count / threads * t, count / threads);
     benchmark::DoNotOptimize(total);
   });
   gigabytes_a_second[threads] = 4e-9 * static_cast<double>(count) / laps.best();
@@ -188,7 +188,7 @@ void linear(benchmark::State& state, int64_t in, int64_t out, DType dtype, Activ
     LinearArgs args;
     args.x = x.mat;
     args.weight = &weights[next++ % weights.size()].packed;
-    args.bias = bias.mat.data;
+    args.bias = bias.mat.f32();
     args.activation = activation;
     args.out = y.mat;
     backend->linear(args);
@@ -205,7 +205,7 @@ void openblas(benchmark::State& state, int64_t in, int64_t out) {
   const Array x(*backend, rows, in), w(*backend, in, out), y(*backend, rows, out);
   Laps laps(state);
   laps.run([&] {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, n, k, 1.0f, x.mat.data, k, w.mat.data, n, 0.0f, y.mat.data, n);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, n, k, 1.0f, x.mat.f32(), k, w.mat.f32(), n, 0.0f, y.mat.f32(), n);
   });
   laps.report_flops(2.0 * static_cast<double>(rows) * static_cast<double>(in * out));
 }
@@ -218,17 +218,19 @@ void attention(benchmark::State& state, bool taps) {
   constexpr int kHeads = 12, kHeadWidth = 64;
   const int64_t rows = state.range(1), past = state.range(2), total = rows + past;
   const Array qkv(*backend, total, 3 * kWidth), z(*backend, rows, kWidth);
-  const Buffer cache = backend->allocate(backend->kv_bytes(total, kHeads, kHeadWidth));
+  const Buffer cache = backend->allocate(backend->kv_bytes(total, kHeads, kHeadWidth, DType::kF32));
   const Mat all = qkv.mat;
-  const SequenceSlice whole{0, total, 0, cache.data(), total, 0}, slice{0, rows, past, cache.data(), total, 0};
-  backend->append_kv(all.columns(kWidth, kWidth), all.columns(2 * kWidth, kWidth), kHeads, kHeadWidth, {&whole, 1});
+  const SequenceSlice whole{0, total, 0, 0, total, 0}, slice{0, rows, past, 0, total, 0};
+  const PassBatch all_tokens{.sequences = {&whole, 1}}, new_tokens{.sequences = {&slice, 1}};
+  backend->append_kv(all.columns(kWidth, kWidth), all.columns(2 * kWidth, kWidth), kHeads, kHeadWidth, all_tokens, cache.data());
   const Array maps(*backend, 2, taps ? kHeads * rows * total : 1);
   AttentionArgs args;
   args.q = all.row_range(past, rows).columns(0, kWidth);
   args.heads = kHeads;
   args.head_width = kHeadWidth;
   args.scale = 0.125f;
-  args.sequences = {&slice, 1};
+  args.batch = &new_tokens;
+  args.cache = cache.data();
   args.z = z.mat;
   if (taps) args.scores = maps.mat.row(0), args.pattern = maps.mat.row(1);
   Laps laps(state);
@@ -242,10 +244,11 @@ void append_kv(benchmark::State& state) {
   const auto backend = make_cpu_backend({.threads = threads_of(state)});
   const int64_t rows = state.range(1);
   const Array k(*backend, rows, kWidth), v(*backend, rows, kWidth);
-  const Buffer cache = backend->allocate(backend->kv_bytes(rows, 12, 64));
-  const SequenceSlice slice{0, rows, 0, cache.data(), rows, 0};
+  const Buffer cache = backend->allocate(backend->kv_bytes(rows, 12, 64, DType::kF32));
+  const SequenceSlice slice{0, rows, 0, 0, rows, 0};
+  const PassBatch batch{.sequences = {&slice, 1}};
   Laps laps(state);
-  laps.run([&] { backend->append_kv(k.mat, v.mat, 12, 64, {&slice, 1}); });
+  laps.run([&] { backend->append_kv(k.mat, v.mat, 12, 64, batch, cache.data()); });
   laps.report_bytes(8.0 * static_cast<double>(rows * kWidth));
 }
 
@@ -296,7 +299,7 @@ void logit_stats(benchmark::State& state) {
 void sample(benchmark::State& state, float temperature, int top_k, float top_p) {
   const auto backend = make_cpu_backend({.threads = threads_of(state)});
   const Array logits(*backend, 1, kVocab);
-  for (int64_t i = 0; i < kVocab; ++i) logits.mat.data[i] *= 150.0f;
+  for (int64_t i = 0; i < kVocab; ++i) logits.mat.f32()[i] *= 150.0f;
   std::vector<int32_t> ids(1);
   std::vector<double> uniform = {0.7};
   SampleArgs args;
@@ -328,7 +331,7 @@ void embed(benchmark::State& state) {
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 7919 % kVocab), places[i] = static_cast<int32_t>(i);
   const Array out(*backend, rows, kWidth);
   Laps laps(state);
-  laps.run([&] { backend->embed(ids, places, tokens.packed, positions.packed, out.mat); });
+  laps.run([&] { backend->embed({ids, places}, tokens.packed, positions.packed, out.mat); });
 }
 
 void capture(benchmark::State& state, DType store) {

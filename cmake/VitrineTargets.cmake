@@ -3,7 +3,8 @@
 # Warnings, sanitizers and include paths are the same for every target and stand only here.
 
 add_library(vitrine_options INTERFACE)
-target_compile_options(vitrine_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor)
+target_compile_options(vitrine_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor>)
 if(VITRINE_SANITIZE)
   target_compile_options(vitrine_options INTERFACE -fsanitize=${VITRINE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(vitrine_options INTERFACE -fsanitize=${VITRINE_SANITIZE})

@@ -20,7 +20,9 @@ class Arena {
     return at;
   }
   float* take(int64_t count) { return reinterpret_cast<float*>(take_bytes(static_cast<size_t>(count) * sizeof(float))); }
-  Mat take(int64_t rows, int64_t cols) { return {take(rows * cols), rows, cols}; }
+  Mat take(int64_t rows, int64_t cols, DType dtype = DType::kF32) {
+    return {take_bytes(static_cast<size_t>(rows * cols) * dtype_size(dtype)), rows, cols, cols, dtype};
+  }
   size_t used() const { return used_; }
 
  private:

@@ -13,10 +13,10 @@ namespace {
 void embed(ForwardPass& p) {
   Mat x = p.act.resid;
   const bool watched = p.hooks.watched(Site::kEmbed) || p.hooks.watched(Site::kPosEmbed);
-  if (!watched) return p.backend.embed(p.ids, p.positions, p.weights.token_embedding, p.weights.position_embedding, x);
-  p.backend.lookup(p.ids, p.weights.token_embedding, x);
+  if (!watched) return p.backend.embed(p.batch, p.weights.token_embedding, p.weights.position_embedding, x);
+  p.backend.lookup(p.batch, Lookup::kTokens, p.weights.token_embedding, x);
   p.hooks.visit(Site::kEmbed, 0, x);
-  p.backend.lookup(p.positions, p.weights.position_embedding, p.act.branch);
+  p.backend.lookup(p.batch, Lookup::kPositions, p.weights.position_embedding, p.act.branch);
   p.hooks.visit(Site::kPosEmbed, 0, p.act.branch);
   p.backend.add(x, p.act.branch, x);
 }
@@ -50,12 +50,13 @@ void attend(ForwardPass& p, int layer) {
   p.hooks.visit(Site::kK, layer, k);
   p.hooks.visit(Site::kV, layer, v);
   const int head_width = static_cast<int>(p.config.head_width());
-  for (size_t s = 0; s < p.sequences.size(); ++s) p.sequences[s].cache = p.cache.layer(layer, static_cast<int>(s));
-  p.backend.append_kv(k, v, p.config.heads, head_width, p.sequences);
+  std::byte* cache = p.cache.layer(layer);
+  p.backend.append_kv(k, v, p.config.heads, head_width, p.batch, cache);
 
   float scale = p.config.scale_attention ? 1.0f / std::sqrt(static_cast<float>(head_width)) : 1.0f;
   if (p.config.scale_attention_by_inverse_layer) scale /= static_cast<float>(layer + 1);
-  AttentionArgs args{.q = q, .heads = p.config.heads, .head_width = head_width, .scale = scale, .sequences = p.sequences, .z = p.act.z};
+  AttentionArgs args{
+      .q = q, .heads = p.config.heads, .head_width = head_width, .scale = scale, .batch = &p.batch, .cache = cache, .z = p.act.z};
   if (p.hooks.edited(Site::kAttnScores, layer) || p.hooks.edited(Site::kPattern, layer)) {
     args.scores = p.act.scores;
     args.pattern = p.act.pattern;
@@ -153,10 +154,10 @@ void unembed(ForwardPass& p) {
   if (wanted == rows || watched) layernorm(p, norm, p.act.resid, normalized);
   if (wanted == 0) return;
   if (wanted < rows) {  // every row stands for itself, so choosing rows before or after the layernorm is the same
-    const Mat from = watched ? normalized : p.act.resid;
-    p.backend.gather(from, {p.logit_rows, {&all_columns, 1}}, DType::kF32, reinterpret_cast<std::byte*>(p.act.selected.data));
-    normalized = p.act.selected;
-    if (!watched) layernorm(p, norm, normalized, normalized);
+    const Mat from = watched ? normalized : p.act.resid, to = watched ? p.act.selected_normalized : p.act.selected;
+    p.backend.gather(from, {p.logit_rows, {&all_columns, 1}}, from.dtype, to.data);
+    normalized = p.act.selected_normalized;
+    if (!watched) layernorm(p, norm, p.act.selected, normalized);
   }
   p.backend.linear({.x = normalized, .weight = &p.weights.unembedding, .out = p.logits});
   p.hooks.visit(Site::kLogits, 0, p.logits);

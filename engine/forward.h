@@ -12,7 +12,7 @@
 
 namespace vitrine {
 
-/// Everything that one pass works on. The slices' cache pointers are set layer by layer.
+/// Everything that one pass works on.
 struct ForwardPass {
   Backend& backend;
   const Config& config;
@@ -21,9 +21,7 @@ struct ForwardPass {
   const KvCache& cache;
   HookRun& hooks;
   Activations& act;
-  std::span<SequenceSlice> sequences;
-  std::span<const int32_t> ids;            ///< [rows], packed
-  std::span<const int32_t> positions;      ///< [rows], each sequence's own, from its past on
+  const PassBatch& batch;                  ///< placed
   std::span<const int64_t> logit_rows;     ///< rows that get logits, ascending
   Mat logits;                              ///< [logit rows, V]
 };

@@ -132,10 +132,10 @@ Run Model::forward(const Batch& batch, const Hooks& hooks, const ForwardOptions&
   for (const auto& sequence : batch) lengths.push_back(static_cast<int64_t>(sequence.size()));
   const Config& config = state_->config;
   // Checked against a cache without memory first, so that absurd lengths are refused before they size anything.
-  check_batch(config, batch, KvCache(config, *state_->backend, lengths, true, {}), false);
+  check_batch(config, batch, KvCache(config, *state_->backend, state_->activation_dtype(), lengths, true, {}), false);
   const Plan plan(hooks, config, *state_->backend);
-  const size_t bytes = KvCache::bytes(config, *state_->backend, lengths, true);
-  KvCache cache(config, *state_->backend, lengths, true, state_->pool->take(bytes));
+  const size_t bytes = KvCache::bytes(config, *state_->backend, state_->activation_dtype(), lengths, true);
+  KvCache cache(config, *state_->backend, state_->activation_dtype(), lengths, true, state_->pool->take(bytes));
   CaptureCollector collector;
   const PassLogits logits = run_pass(*state_, plan, cache, batch, options.logits, collector);
   return make_run(config, cache, batch, logits, collector);

@@ -22,6 +22,7 @@ struct ModelState {
   size_t memory_limit = 0;                     ///< 0: none but the device's
   std::unique_ptr<BufferPool> pool;
 
+  DType activation_dtype() const { return backend->activation_dtype(weights.dtype); }
   /// Throws Error (user) if `bytes` more do not fit beside the weights, ending its line with `parts` and what to narrow.
   void require_memory(size_t bytes, const std::string& parts) const;
 };

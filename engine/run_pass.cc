@@ -7,18 +7,18 @@ namespace vitrine {
 namespace {
 
 /// The packed batch of a pass: no padding, each sequence's rows behind those of the one before.
-struct PackedBatch {
+struct BatchRows {
   std::vector<int32_t> ids, positions;
   std::vector<SequenceSlice> slices;
   int64_t map_elements = 0;
 
-  PackedBatch(const Config& config, const Batch& tokens, const KvCache& cache) {
+  BatchRows(const Config& config, const Batch& tokens, const KvCache& cache) {
     for (size_t s = 0; s < tokens.size(); ++s) {
       const int sequence = static_cast<int>(s);
       SequenceSlice slice{.row = static_cast<int64_t>(ids.size()),
                           .rows = static_cast<int64_t>(tokens[s].size()),
                           .past = cache.length(sequence),
-                          .cache = nullptr,
+                          .cache = cache.offset(sequence),
                           .capacity = cache.capacity(sequence),
                           .map = map_elements};
       map_elements += config.heads * slice.rows * (slice.past + slice.rows);
@@ -29,7 +29,7 @@ struct PackedBatch {
   }
 };
 
-void choose_logit_rows(const PackedBatch& batch, LogitRows wanted, PassLogits& logits) {
+void choose_logit_rows(const BatchRows& batch, LogitRows wanted, PassLogits& logits) {
   for (const SequenceSlice& slice : batch.slices) {
     logits.offsets.push_back(static_cast<int64_t>(logits.rows.size()));
     if (wanted == LogitRows::kNone || slice.rows == 0) continue;
@@ -43,9 +43,9 @@ std::string megabytes(size_t bytes) { return fmt::format("{:.1f} MB", static_cas
 }  // namespace
 
 KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities) {
-  const size_t bytes = KvCache::bytes(model.config, *model.backend, capacities, false);
+  const size_t bytes = KvCache::bytes(model.config, *model.backend, model.activation_dtype(), capacities, false);
   model.require_memory(bytes, fmt::format("key/value cache {}", megabytes(bytes)));
-  return {model.config, *model.backend, std::move(capacities), false, model.pool->take(bytes)};
+  return {model.config, *model.backend, model.activation_dtype(), std::move(capacities), false, model.pool->take(bytes)};
 }
 
 void check_batch(const Config& config, const Batch& batch, const KvCache& cache, bool allow_empty) {
@@ -72,7 +72,7 @@ void check_batch(const Config& config, const Batch& batch, const KvCache& cache,
 
 PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens, LogitRows logit_rows,
                     CaptureCollector& collector) {
-  PackedBatch batch(model.config, tokens, cache);
+  BatchRows batch(model.config, tokens, cache);
   const int64_t rows = static_cast<int64_t>(batch.ids.size());
   PassLogits logits;
   choose_logit_rows(batch, plan.any_watched(Site::kLogits) ? LogitRows::kAll : logit_rows, logits);
@@ -80,14 +80,19 @@ PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, c
 
   const CaptureLayout layout(plan, batch.slices, model.config);
   Arena counting;
-  Activations(counting, model.config, plan, rows, wanted, batch.map_elements);
+  const DType dtype = model.activation_dtype();
+  Activations(counting, model.config, plan, dtype, rows, wanted, batch.map_elements);
+  const size_t batch_bytes = model.backend->batch_bytes(rows, static_cast<int64_t>(batch.slices.size()));
+  counting.take_bytes(batch_bytes);
   const size_t logit_bytes = static_cast<size_t>(wanted * model.config.vocab) * sizeof(float);
   std::string parts = fmt::format("activations {}, logits {}, captures {}", megabytes(counting.used()), megabytes(logit_bytes), megabytes(layout.bytes));
   if (layout.bytes > 0) parts += " (" + layout.largest_sites(plan, 4) + ")";
   model.require_memory(counting.used() + logit_bytes + layout.bytes, parts);
 
   Arena arena(model.pool->take(counting.used()));
-  Activations activations(arena, model.config, plan, rows, wanted, batch.map_elements);
+  Activations activations(arena, model.config, plan, dtype, rows, wanted, batch.map_elements);
+  const PassBatch pass_batch{batch.ids, batch.positions, batch.slices, batch_bytes > 0 ? arena.take_bytes(batch_bytes) : nullptr};
+  model.backend->place(pass_batch);
   logits.memory = model.pool->take(logit_bytes);
   HookRun hooks(plan, layout, model.pool->take(layout.bytes), *model.backend, batch.slices);
   ForwardPass pass{.backend = *model.backend,
@@ -97,9 +102,7 @@ PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, c
                    .cache = cache,
                    .hooks = hooks,
                    .act = activations,
-                   .sequences = batch.slices,
-                   .ids = batch.ids,
-                   .positions = batch.positions,
+                   .batch = pass_batch,
                    .logit_rows = logits.rows,
                    .logits = Mat(logits.memory.f32(), wanted, model.config.vocab)};
   forward(pass);

@@ -49,7 +49,7 @@ void HookRun::visit_watched(Site site, int layer, Mat x) {
   const PlannedCapture& capture = plan_.captures()[static_cast<size_t>(entry.capture)];
   const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];
   std::byte* destination = arena_.data() + item.offset;
-  if (reinterpret_cast<std::byte*>(x.data) == destination || item.rows.empty()) return;
+  if (x.data == destination || item.rows.empty()) return;
   backend_.gather(x, {item.rows, capture.where.cols}, capture.store, destination);
 }
 

@@ -4,7 +4,7 @@ namespace vitrine {
 
 PackedMatrix PackedMatrix::inputs(int64_t begin, int64_t count) const {
   PackedMatrix part = *this;
-  part.data += static_cast<size_t>(begin * kPanel) * dtype_size(dtype);
+  part.data += begin * input_stride;
   part.in = count;
   return part;
 }

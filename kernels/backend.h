@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,21 +25,27 @@
 
 namespace vitrine {
 
-/// A matrix in the backend's memory: element (i, j) at data + i * stride + j. Activations are float32 on the CPU.
+/// A matrix in the backend's memory: element (i, j) lies i * stride + j elements behind `data`. Float32, but for what a
+/// backend keeps between two of its operations in the weights' own 16 bits (see Backend::activation_dtype).
 struct Mat {
-  float* data = nullptr;
+  std::byte* data = nullptr;
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t stride = 0;
+  DType dtype = DType::kF32;
 
   Mat() = default;
-  Mat(float* d, int64_t r, int64_t c) : data(d), rows(r), cols(c), stride(c) {}
-  Mat(float* d, int64_t r, int64_t c, int64_t s) : data(d), rows(r), cols(c), stride(s) {}
+  Mat(float* d, int64_t r, int64_t c) : Mat(d, r, c, c) {}
+  Mat(float* d, int64_t r, int64_t c, int64_t s) : Mat(reinterpret_cast<std::byte*>(d), r, c, s, DType::kF32) {}
+  Mat(std::byte* d, int64_t r, int64_t c, int64_t s, DType t) : data(d), rows(r), cols(c), stride(s), dtype(t) {}
 
   explicit operator bool() const { return data != nullptr; }
-  float* row(int64_t i) const { return data + i * stride; }
-  Mat columns(int64_t begin, int64_t count) const { return {data + begin, rows, count, stride}; }
-  Mat row_range(int64_t begin, int64_t count) const { return {data + begin * stride, count, cols, stride}; }
+  std::byte* at(int64_t i, int64_t j) const { return data + (i * stride + j) * static_cast<int64_t>(dtype_size(dtype)); }
+  /// For float32 matrices only.
+  float* f32() const { return reinterpret_cast<float*>(data); }
+  float* row(int64_t i) const { return f32() + i * stride; }
+  Mat columns(int64_t begin, int64_t count) const { return {at(0, begin), rows, count, stride, dtype}; }
+  Mat row_range(int64_t begin, int64_t count) const { return {at(begin, 0), count, cols, stride, dtype}; }
 };
 
 /// Memory of one backend, freed with its owner. On a CPU: 64-byte aligned, in 2 MB pages where the system gives them.
@@ -68,13 +75,15 @@ struct HostWeight {
 
 /// A weight matrix in the layout that the backend wants, in a buffer of the backend. A view: the buffer outlives it.
 ///
-/// The CPU's layout: columns (outputs) in panels of `kPanel`, each panel [in][kPanel], so that one row and a thousand rows
+/// CUDA's layout: [out][in], each output's inputs padded with zeros to whole chunks of 64 bytes.
+/// The CPU's: columns (outputs) in panels of `kPanel`, each panel [in][kPanel], so that one row and a thousand rows
 /// of activations walk the same memory in the same order. The last panel is padded with zeros.
 struct PackedMatrix {
   const std::byte* data = nullptr;
   DType dtype = DType::kF32;  ///< as stored; arithmetic accumulates in float32 whatever it is
   int64_t in = 0, out = 0;
-  int64_t panel_stride = 0;   ///< bytes between one panel and the next (CPU); the backend's own business otherwise
+  int64_t panel_stride = 0;   ///< bytes between one panel and the next (CPU), one output and the next (CUDA)
+  int64_t input_stride = 0;   ///< bytes between one input and the next of the same output
 
   /// The rows [begin, begin + count) of the matrix, that is: the part that multiplies those inputs. Shares the data.
   PackedMatrix inputs(int64_t begin, int64_t count) const;
@@ -98,10 +107,21 @@ struct SequenceSlice {
   int64_t row = 0;         ///< its first row in the packed batch
   int64_t rows = 0;        ///< its new tokens in this pass
   int64_t past = 0;        ///< tokens of it already in the cache; new token i attends to past + i + 1 positions
-  std::byte* cache = nullptr;  ///< its keys and values of this layer, kv_bytes(capacity, ...) long
+  int64_t cache = 0;       ///< where its keys and values begin in each layer's cache, in bytes; kv_bytes(capacity, ...) long
   int64_t capacity = 0;    ///< positions the cache holds; past + rows <= capacity
   int64_t map = 0;         ///< where its [H, rows, past + rows] block of an attention map begins, in elements
 };
+
+/// The packed batch of a pass, as the operations that depend on tokens and positions see it.
+struct PassBatch {
+  std::span<const int32_t> ids{};        ///< [rows] token ids
+  std::span<const int32_t> positions{};  ///< [rows] each sequence's own, from its past on
+  std::span<const SequenceSlice> sequences{};
+  std::byte* placed = nullptr;  ///< batch_bytes() in the backend's memory that place() has filled; null where that is 0
+};
+
+/// What a table is looked up by.
+enum class Lookup : uint8_t { kTokens, kPositions };
 
 /// y = act(x W + b) + residual, each optional part in that order.
 struct LinearArgs {
@@ -128,7 +148,8 @@ struct AttentionArgs {
   int heads = 0;             ///< H
   int head_width = 0;        ///< K, any size >= 1
   float scale = 1.0f;        ///< scores are scale * q.k
-  std::span<const SequenceSlice> sequences{};
+  const PassBatch* batch = nullptr;
+  std::byte* cache = nullptr;  ///< of this layer
   Mat z{};                   ///< [rows, H K], heads side by side
   float* scores = nullptr;   ///< optional map: scaled scores, -inf where masked
   float* pattern = nullptr;  ///< optional map: softmax of the scores, 0 where masked
@@ -171,6 +192,9 @@ struct EditArgs {
   EditKind kind = EditKind::kAdd;
   float factor = 1.0f;
   Mat operand{};
+  /// Optional, one for each selected row: how many of the selected columns are touched, from the first. For maps, where a
+  /// query sees no more keys than its position allows. Not with kProject.
+  std::span<const int64_t> limits{};
 };
 
 struct SampleArgs {
@@ -194,8 +218,16 @@ class Backend {
   virtual Buffer allocate(size_t bytes) = 0;
   /// Bytes that allocate() could give now.
   virtual size_t available_bytes() const = 0;
+  /// `host` may change as soon as the call returns.
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
+  /// Waits for everything that was to happen before.
   virtual void download(void* host, const void* device, size_t bytes) = 0;
+  /// Waits until all that was begun is done.
+  virtual void synchronize() = 0;
+  /// Whether the host may read and write buffers directly.
+  virtual bool host_memory() const = 0;
+  /// Held by whoever issues operations, from the first to the last of a pass: a device takes one pass at a time.
+  virtual std::unique_lock<std::mutex> exclusive() = 0;
 
   // --- weights
   virtual size_t packed_bytes(int64_t in, int64_t out, DType store) const = 0;
@@ -203,12 +235,17 @@ class Backend {
   virtual PackedMatrix pack(const HostWeight& source, DType store, std::byte* destination) = 0;
 
   // --- forward
+  /// How activations that one operation writes and another reads are kept when the weights are stored as `weights`: the
+  /// layernorms' output, queries, keys, values, mixed values and MLP neurons. The residual stream is always float32.
+  virtual DType activation_dtype(DType weights) const = 0;
+  /// The backend's own copy of a batch's numbers: bytes, and the filling of batch.placed.
+  virtual size_t batch_bytes(int64_t rows, int64_t sequences) const = 0;
+  virtual void place(const PassBatch& batch) = 0;
   /// out[r] = token row ids[r] + position row positions[r]. The token table is the transposed unembedding ([D, V] packed),
   /// so that tied weights are held once; an untied table is packed the same way. `position_table` is packed [D, P].
-  virtual void embed(std::span<const int32_t> ids, std::span<const int32_t> positions, const PackedMatrix& token_table,
-                     const PackedMatrix& position_table, Mat out) = 0;
-  /// out[r] = column ids[r] of the packed table: one half of embed, for when the halves are looked at or edited.
-  virtual void lookup(std::span<const int32_t> ids, const PackedMatrix& table, Mat out) = 0;
+  virtual void embed(const PassBatch& batch, const PackedMatrix& token_table, const PackedMatrix& position_table, Mat out) = 0;
+  /// out[r] = the packed table's column for row r: one half of embed, for when the halves are looked at or edited.
+  virtual void lookup(const PassBatch& batch, Lookup by, const PackedMatrix& table, Mat out) = 0;
   virtual void layernorm(const LayerNormArgs& args) = 0;
   /// The two halves of layernorm, for an edit of the scale between them; together the same bits as layernorm.
   virtual void layernorm_scale(Mat x, float epsilon, Mat scale) = 0;
@@ -218,10 +255,10 @@ class Backend {
   virtual void add(Mat a, Mat b, Mat out) = 0;
 
   // --- attention
-  /// Bytes of keys and values of one layer of one sequence.
-  virtual size_t kv_bytes(int64_t capacity, int heads, int head_width) const = 0;
-  /// Writes the new tokens' keys and values (each [rows, H K]) behind each sequence's `past` ones.
-  virtual void append_kv(Mat k, Mat v, int heads, int head_width, std::span<const SequenceSlice> sequences) = 0;
+  /// Bytes of keys and values of one layer of one sequence, kept as `dtype` (an activation_dtype).
+  virtual size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const = 0;
+  /// Writes the new tokens' keys and values (each [rows, H K]) behind each sequence's `past` ones in this layer's cache.
+  virtual void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
   /// The three steps of attention over whole maps, for edits of scores or pattern; together the same bits as attention.
   virtual void attention_scores(const AttentionArgs& args) = 0;   ///< writes args.scores
@@ -246,5 +283,13 @@ struct CpuOptions {
 
 /// Throws Error (user) for a negative thread count.
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options = {});
+
+struct CudaOptions {
+  int device = 0;  ///< which GPU, as CUDA numbers them
+};
+
+/// Throws Error (user) saying what is missing: a build with CUDA, a driver that is new enough, that GPU, or one of compute
+/// capability 8.0 or later.
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
 
 }  // namespace vitrine

@@ -21,7 +21,7 @@ constexpr int64_t kGrain = 1 << 17;  // multiplications that are worth waking th
 // out the threads' loads in the end.
 std::vector<QueryTile> tiles_of(const AttentionArgs& args) {
   std::vector<QueryTile> tiles;
-  for (const SequenceSlice& s : args.sequences) {
+  for (const SequenceSlice& s : args.batch->sequences) {
     for (int64_t first = 0; first < s.rows; first += QueryTile::kQueryTile) {
       for (int64_t h = 0; h < args.heads; ++h) {
         tiles.push_back(
@@ -61,11 +61,11 @@ void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, f
 }
 
 // The new tokens whose positions lie in one panel of the keys. A key becomes a column of its panel, a value a row of its own.
-void append_panel(Mat k, Mat v, const KvLayout& layout, const SequenceSlice& s, int64_t panel) {
+void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s, int64_t panel) {
   const int64_t begin = std::max(panel * kPanel, s.past), end = std::min((panel + 1) * kPanel, s.past + s.rows);
   for (int64_t h = 0; h < layout.heads; ++h) {
-    float* keys = layout.keys(s.cache, h) + panel * kPanel * layout.width;
-    float* values = layout.values(s.cache, h);
+    float* keys = layout.keys(cache, h) + panel * kPanel * layout.width;
+    float* values = layout.values(cache, h);
     for (int64_t position = begin; position < end; ++position) {
       const float* key = k.row(s.row + position - s.past) + h * layout.width;
       const float* value = v.row(s.row + position - s.past) + h * layout.width;
@@ -82,15 +82,15 @@ constexpr float kMaskedScore = -std::numeric_limits<float>::infinity();
 
 }  // namespace
 
-size_t CpuBackend::kv_bytes(int64_t capacity, int heads, int head_width) const {
+size_t CpuBackend::kv_bytes(int64_t capacity, int heads, int head_width, DType) const {
   return KvLayout{heads, head_width, capacity}.bytes();
 }
 
-void CpuBackend::append_kv(Mat k, Mat v, int heads, int head_width, std::span<const SequenceSlice> sequences) {
-  for (const SequenceSlice& s : sequences) {
+void CpuBackend::append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) {
+  for (const SequenceSlice& s : batch.sequences) {
     const int64_t first = s.past / kPanel, panels = (s.past + s.rows - 1) / kPanel - first + 1;
     cpu::parallel_chunks(threads_, panels, kGrain / (kPanel * k.cols) + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t p = first + begin; p < first + end; ++p) append_panel(k, v, {heads, head_width, s.capacity}, s, p);
+      for (int64_t p = first + begin; p < first + end; ++p) append_panel(k, v, {heads, head_width, s.capacity}, cache + s.cache, s, p);
     });
   }
 }

@@ -38,7 +38,7 @@ void scale_row(float* scores, int64_t length, float scale) {
 void raw_scores(const AttentionArgs& args, const QueryTile& tile, ScoreRows scores) {
   const int64_t width = tile.layout.width;
   const float* q = args.q.row(tile.row(0)) + tile.head * width;
-  const Panels keys{tile.layout.keys(tile.sequence->cache, tile.head), kPanel * width};
+  const Panels keys{tile.layout.keys(args.cache + tile.sequence->cache, tile.head), kPanel * width};
   if (tile.rows == 1) return walk_row(q, keys, panels_for(tile.length(0)), width, scores.data, Start::kFresh);
   for (int64_t p = 0; p < panels_for(tile.longest()); ++p) {
     for (int64_t i = 0; i < tile.rows; i += kTileRows) {
@@ -93,9 +93,9 @@ constexpr int64_t kPositions =
     256;  // of a panel of values: what stays in the first cache while all rows of a tile pass over it
 
 // What all queries of a tile of rows see, block by block; then what each sees beyond the first of them.
-void mix_rows(const QueryTile& tile, ScoreRows pattern, float* sums, int64_t sums_stride) {
+void mix_rows(std::byte* cache, const QueryTile& tile, ScoreRows pattern, float* sums, int64_t sums_stride) {
   const int64_t panels = tile.layout.value_panels();
-  const Panels values{tile.layout.values(tile.sequence->cache, tile.head), kPanel * tile.layout.capacity};
+  const Panels values{tile.layout.values(cache + tile.sequence->cache, tile.head), kPanel * tile.layout.capacity};
   if (tile.rows == 1) return walk_row(pattern.data, values, panels, tile.length(0), sums, Start::kFresh);
   for (int64_t p = 0; p < panels; ++p) {
     for (int64_t begin = 0; begin < tile.length(tile.rows - 1); begin += kPositions) {
@@ -117,7 +117,7 @@ void mix_rows(const QueryTile& tile, ScoreRows pattern, float* sums, int64_t sum
 
 void mix_tile_vectors(const AttentionArgs& args, const QueryTile& tile, ScoreRows pattern, float* sums) {
   const int64_t width = tile.layout.width, stride = tile.layout.value_panels() * kPanel;
-  mix_rows(tile, pattern, sums, stride);
+  mix_rows(args.cache, tile, pattern, sums, stride);
   for (int64_t i = 0; i < tile.rows; ++i) {
     std::memcpy(args.z.row(tile.row(i)) + tile.head * width, sums + i * stride, static_cast<size_t>(width) * sizeof(float));
   }

@@ -20,13 +20,18 @@ class CpuBackend : public Backend {
   size_t available_bytes() const override { return cpu::available_memory(); }
   void upload(void* device, const void* host, size_t bytes) override;
   void download(void* host, const void* device, size_t bytes) override;
+  void synchronize() override {}
+  bool host_memory() const override { return true; }
+  std::unique_lock<std::mutex> exclusive() override { return {}; }
 
   size_t packed_bytes(int64_t in, int64_t out, DType store) const override;
   PackedMatrix pack(const HostWeight& source, DType store, std::byte* destination) override;
 
-  void embed(std::span<const int32_t> ids, std::span<const int32_t> positions, const PackedMatrix& token_table,
-             const PackedMatrix& position_table, Mat out) override;
-  void lookup(std::span<const int32_t> ids, const PackedMatrix& table, Mat out) override;
+  DType activation_dtype(DType) const override { return DType::kF32; }
+  size_t batch_bytes(int64_t, int64_t) const override { return 0; }
+  void place(const PassBatch&) override {}
+  void embed(const PassBatch& batch, const PackedMatrix& token_table, const PackedMatrix& position_table, Mat out) override;
+  void lookup(const PassBatch& batch, Lookup by, const PackedMatrix& table, Mat out) override;
   void layernorm(const LayerNormArgs& args) override;
   void layernorm_scale(Mat x, float epsilon, Mat scale) override;
   void layernorm_apply(const LayerNormArgs& args) override;
@@ -34,8 +39,8 @@ class CpuBackend : public Backend {
   void activate(Mat x, Activation activation, Mat out) override;
   void add(Mat a, Mat b, Mat out) override;
 
-  size_t kv_bytes(int64_t capacity, int heads, int head_width) const override;
-  void append_kv(Mat k, Mat v, int heads, int head_width, std::span<const SequenceSlice> sequences) override;
+  size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const override;
+  void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) override;
   void attention(const AttentionArgs& args) override;
   void attention_scores(const AttentionArgs& args) override;
   void attention_softmax(const AttentionArgs& args) override;

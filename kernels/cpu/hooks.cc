@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/float_bits.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -11,12 +13,15 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 15;  // elements that are worth a thread
 
-// f(x, at, count) for each run of selected columns of one row; `at` counts the selected columns before the run.
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+// f(x, at, count) for each run of the first `limit` selected columns of one row; `at` counts the selected columns before it.
 template <typename F>
-void for_each_range(float* row, std::span<const Selection::Range> ranges, const F& f) {
+void for_each_range(float* row, std::span<const Selection::Range> ranges, const F& f, int64_t limit = kNoLimit) {
   int64_t at = 0;
   for (const Selection::Range& range : ranges) {
-    f(row + range.begin, at, range.count);
+    if (at >= limit) return;
+    f(row + range.begin, at, std::min(range.count, limit - at));
     at += range.count;
   }
 }
@@ -41,8 +46,8 @@ void project_out(float* row, std::span<const Selection::Range> ranges, const flo
   });
 }
 
-void edit_row(const EditArgs& args, float* row, const float* operand) {
-  const auto each = [&](const auto& f) { for_each_range(row, args.where.cols, f); };
+void edit_row(const EditArgs& args, float* row, const float* operand, int64_t limit) {
+  const auto each = [&](const auto& f) { for_each_range(row, args.where.cols, f, limit); };
   switch (args.kind) {
     case EditKind::kAdd:
       return each([&](float* x, int64_t at, int64_t count) {
@@ -79,7 +84,8 @@ void store_as(DType store, const float* x, int64_t count, std::byte* to) {
 
 void CpuBackend::edit(const EditArgs& args) {
   for_each_row(threads_, args.x, args.where, [&](int64_t i, float* row) {
-    edit_row(args, row, args.operand.rows > 1 ? args.operand.row(i) : args.operand.data);
+    const int64_t limit = args.limits.empty() ? kNoLimit : args.limits[static_cast<size_t>(i)];
+    edit_row(args, row, args.operand.rows > 1 ? args.operand.row(i) : args.operand.f32(), limit);
   });
 }
 

@@ -79,7 +79,7 @@ HWY_NOINLINE void few_rows(const LinearArgs& args, int64_t panel, int64_t end) {
   for (; panel + kPanels <= end; panel += kPanels) {
     const W* at = reinterpret_cast<const W*>(w.data + panel * w.panel_stride);
     for (int64_t begin = 0; begin < w.in; begin += depth) {
-      walk_panels<kRows, kPanels>(args.x.data + begin, args.x.stride, at + begin * kPanel, stride,
+      walk_panels<kRows, kPanels>(args.x.f32() + begin, args.x.stride, at + begin * kPanel, stride,
                                   std::min(depth, w.in - begin), sums, kPanels * kPanel, block_start(begin), kAhead);
     }
     finish(args, 0, kRows, panel, kPanels, sums, kPanels * kPanel);

@@ -30,7 +30,8 @@ size_t CpuBackend::packed_bytes(int64_t in, int64_t out, DType store) const {
 
 PackedMatrix CpuBackend::pack(const HostWeight& source, DType store, std::byte* destination) {
   const PackedMatrix packed{destination, store, source.in, source.out,
-                            static_cast<int64_t>(dtype_size(store)) * kPanel * source.in};
+                            static_cast<int64_t>(dtype_size(store)) * kPanel * source.in,
+                            static_cast<int64_t>(dtype_size(store)) * kPanel};
   // A source with its inputs side by side is read an output at a time, whole; one with its outputs side by side in squares.
   const int64_t inputs = source.in_stride == 1 ? source.in : kPackInputs, panels = source.in_stride == 1 ? 1 : kPackPanels;
   const int64_t all_panels = ceil_div(source.out, kPanel), groups = ceil_div(all_panels, panels);
@@ -43,18 +44,18 @@ PackedMatrix CpuBackend::pack(const HostWeight& source, DType store, std::byte* 
   return packed;
 }
 
-void CpuBackend::lookup(std::span<const int32_t> ids, const PackedMatrix& table, Mat out) {
+void CpuBackend::lookup(const PassBatch& batch, Lookup by, const PackedMatrix& table, Mat out) {
+  const std::span<const int32_t> ids = by == Lookup::kTokens ? batch.ids : batch.positions;
   for_each_token(threads_, ids, table.in,
                  [&](int64_t r) { cpu::unpack_column(table, ids[static_cast<size_t>(r)], out.row(r)); });
 }
 
-void CpuBackend::embed(std::span<const int32_t> ids, std::span<const int32_t> positions, const PackedMatrix& token_table,
-                       const PackedMatrix& position_table, Mat out) {
-  const auto lease = scratch_.borrow(ids.size() * static_cast<size_t>(out.cols));
-  const Mat position_rows(lease.f32(), static_cast<int64_t>(ids.size()), out.cols);
-  for_each_token(threads_, ids, 2 * out.cols, [&](int64_t r) {
-    cpu::unpack_column(token_table, ids[static_cast<size_t>(r)], out.row(r));
-    cpu::unpack_column(position_table, positions[static_cast<size_t>(r)], position_rows.row(r));
+void CpuBackend::embed(const PassBatch& batch, const PackedMatrix& token_table, const PackedMatrix& position_table, Mat out) {
+  const auto lease = scratch_.borrow(batch.ids.size() * static_cast<size_t>(out.cols));
+  const Mat position_rows(lease.f32(), static_cast<int64_t>(batch.ids.size()), out.cols);
+  for_each_token(threads_, batch.ids, 2 * out.cols, [&](int64_t r) {
+    cpu::unpack_column(token_table, batch.ids[static_cast<size_t>(r)], out.row(r));
+    cpu::unpack_column(position_table, batch.positions[static_cast<size_t>(r)], position_rows.row(r));
     cpu::add_row(out.row(r), position_rows.row(r), out.cols, out.row(r));
   });
 }

@@ -41,7 +41,8 @@ class Problem {
     result.heads = heads_;
     result.head_width = width_;
     result.scale = scale();
-    result.sequences = slices_;
+    result.batch = &batch_;
+    result.cache = cache_.data();
     result.z = z;
     return result;
   }
@@ -59,28 +60,31 @@ class Problem {
 
  private:
   void fill_caches(Backend& backend) {
-    const int64_t stride = 3 * channels();
-    int64_t row = 0;
+    int64_t row = 0, cache_bytes = 0;
     for (size_t s = 0; s < tokens_.size(); ++s) {
       const Tokens t = tokens_[s];
-      SequenceSlice slice{row, t.rows, t.past, nullptr, t.past + t.rows + static_cast<int64_t>(s % 3) * 9, map_size_};
-      const size_t bytes = backend.kv_bytes(slice.capacity, heads_, width_);
-      const std::vector<float> poison(bytes / sizeof(float), std::numeric_limits<float>::quiet_NaN());
-      caches_.push_back(backend.allocate(bytes));
-      slice.cache = caches_.back().data();
-      backend.upload(slice.cache, poison.data(), bytes);
-      if (t.past > 0) {
-        const Matrix past(backend, std::span(sequences_[s]).first(static_cast<size_t>(t.past * stride)), t.past, stride);
-        const SequenceSlice before{0, t.past, 0, slice.cache, slice.capacity, 0};
-        backend.append_kv(past.mat().columns(channels(), channels()), past.mat().columns(2 * channels(), channels()), heads_,
-                          width_, {&before, 1});
-      }
-      slices_.push_back(slice);
+      slices_.push_back({row, t.rows, t.past, cache_bytes, t.past + t.rows + static_cast<int64_t>(s % 3) * 9, map_size_});
+      cache_bytes += static_cast<int64_t>(backend.kv_bytes(slices_.back().capacity, heads_, width_, DType::kF32) + 63) & ~int64_t{63};
       row += t.rows;
       map_size_ += heads_ * t.rows * (t.past + t.rows);
     }
+    const std::vector<float> poison(static_cast<size_t>(cache_bytes) / sizeof(float), std::numeric_limits<float>::quiet_NaN());
+    cache_ = backend.allocate(static_cast<size_t>(cache_bytes));
+    backend.upload(cache_.data(), poison.data(), static_cast<size_t>(cache_bytes));
+    for (size_t s = 0; s < tokens_.size(); ++s) append_past(backend, s);
+    placed_ = PlacedBatch(backend, slices_);
+    batch_ = placed_.batch();
     const Mat qkv = qkv_[0];
-    backend.append_kv(qkv.columns(channels(), channels()), qkv.columns(2 * channels(), channels()), heads_, width_, slices_);
+    backend.append_kv(qkv.columns(channels(), channels()), qkv.columns(2 * channels(), channels()), heads_, width_, batch_, cache_.data());
+  }
+
+  void append_past(Backend& backend, size_t s) {
+    const int64_t stride = 3 * channels(), past = tokens_[s].past;
+    if (past == 0) return;
+    const Matrix rows(backend, std::span(sequences_[s]).first(static_cast<size_t>(past * stride)), past, stride);
+    const PlacedBatch before(backend, {{0, past, 0, slices_[s].cache, slices_[s].capacity, 0}});
+    backend.append_kv(rows.mat().columns(channels(), channels()), rows.mat().columns(2 * channels(), channels()), heads_, width_,
+                      before.batch(), cache_.data());
   }
 
   int heads_, width_;
@@ -88,8 +92,10 @@ class Problem {
   std::vector<std::vector<float>> sequences_;  // [past + rows, 3 H K] each
   int64_t total_rows_ = 0, map_size_ = 0;
   std::vector<Matrix> qkv_;
-  std::vector<Buffer> caches_;
+  Buffer cache_;
   std::vector<SequenceSlice> slices_;
+  PlacedBatch placed_;
+  PassBatch batch_;
 };
 
 struct Result {
@@ -209,18 +215,20 @@ TEST_P(AttentionTest, CachedAndRecomputedPassesGiveTheSameBits) {
   std::vector<float> want;
   for (int64_t step : {90, 1, 2, 7, 16, 48, 61}) {
     const Matrix z(*backend, total, channels);
-    const Buffer cache = backend->allocate(backend->kv_bytes(total, heads, width));
+    const Buffer cache = backend->allocate(backend->kv_bytes(total, heads, width, DType::kF32));
     for (int64_t past = 0; past < total; past += step) {
       const int64_t rows = std::min(step, total - past);
-      const SequenceSlice slice{0, rows, past, cache.data(), total, 0};
+      const PlacedBatch placed(*backend, {{0, rows, past, 0, total, 0}});
+      const PassBatch batch = placed.batch();
       const Mat part = qkv.mat().row_range(past, rows);
-      backend->append_kv(part.columns(channels, channels), part.columns(2 * channels, channels), heads, width, {&slice, 1});
+      backend->append_kv(part.columns(channels, channels), part.columns(2 * channels, channels), heads, width, batch, cache.data());
       AttentionArgs args;
       args.q = part.columns(0, channels);
       args.heads = heads;
       args.head_width = width;
       args.scale = 0.2f;
-      args.sequences = {&slice, 1};
+      args.batch = &batch;
+      args.cache = cache.data();
       args.z = z.mat().row_range(past, rows);
       backend->attention(args);
     }
@@ -234,12 +242,15 @@ TEST_P(AttentionTest, ASequenceAloneEqualsItInABatchForAnyThreads) {
   const Problem p(*backend, random, heads, width, {{40, 0}, {1, 33}, {1, 2}, {70, 12}});
   const Matrix together(*backend, p.rows(), p.channels());
   backend->attention(p.args(together));
+  backend->synchronize();
   for (int threads : {1, 2, 3}) {
     const auto other = with_threads(threads);
     const Matrix alone(*other, p.rows(), p.channels());
     for (const SequenceSlice& slice : p.slices()) {
       AttentionArgs args = p.args(alone);
-      args.sequences = {&slice, 1};
+      const PlacedBatch placed(*other, {slice});
+      const PassBatch batch = placed.batch();
+      args.batch = &batch;
       other->attention(args);
     }
     EXPECT_TRUE(same_bits(alone.values(), together.values())) << threads << " threads";
@@ -255,15 +266,17 @@ TEST_P(AttentionTest, TheFutureDoesNotLeak) {
   for (bool spoil : {false, true}) {
     if (spoil) std::fill(tokens.begin() + 20 * 3 * channels, tokens.end(), std::numeric_limits<float>::infinity());
     const Matrix qkv(*backend, tokens, rows, 3 * channels), z(*backend, rows, channels);
-    const Buffer cache = backend->allocate(backend->kv_bytes(rows, heads, width));
-    const SequenceSlice slice{0, rows, 0, cache.data(), rows, 0};
-    backend->append_kv(qkv.mat().columns(channels, channels), qkv.mat().columns(2 * channels, channels), heads, width,
-                       {&slice, 1});
+    const Buffer cache = backend->allocate(backend->kv_bytes(rows, heads, width, DType::kF32));
+    const PlacedBatch placed(*backend, {{0, rows, 0, 0, rows, 0}});
+    const PassBatch batch = placed.batch();
+    backend->append_kv(qkv.mat().columns(channels, channels), qkv.mat().columns(2 * channels, channels), heads, width, batch,
+                       cache.data());
     AttentionArgs args;
     args.q = qkv.mat().columns(0, channels);
     args.heads = heads;
     args.head_width = width;
-    args.sequences = {&slice, 1};
+    args.batch = &batch;
+    args.cache = cache.data();
     args.z = z;
     backend->attention(args);
     (spoil ? spoilt : clean) = z.values();

@@ -1,8 +1,5 @@
 #include "tests/kernels/harness.h"
 
-#include <hwy/highway.h>
-#include <hwy/targets.h>
-
 #include <bit>
 #include <cstring>
 
@@ -12,84 +9,74 @@
 namespace vitrine::testing {
 namespace {
 
-constexpr uint32_t kPoison = 0x7fc0beefu;
-constexpr int64_t kGuard = 64;  // floats before and behind
+constexpr uint32_t kPoison = 0x7fc0beefu, kPoisonHalf = 0x7fefu;  // NaNs, the second in f16 and in bf16
+constexpr int64_t kGuard = 64;  // elements before and behind
 
-template <int64_t kTarget>
-std::unique_ptr<Backend> make_cpu_for_target(int threads) {
-  hwy::SetSupportedTargetsForTest(kTarget);
-  hwy::GetChosenTarget().DeInit();
-  return make_cpu_backend({.threads = threads});
-}
-
-template <int64_t kTarget>
-void add_cpu(std::vector<BackendCase>& list) {
-  if constexpr ((HWY_TARGETS & kTarget) != 0) {
-    if (hwy::SupportedTargets() & kTarget)
-      list.push_back({std::string("cpu_") + hwy::TargetName(kTarget), make_cpu_for_target<kTarget>});
-  }
-}
-
-std::vector<BackendCase> find_backends() {
-  std::vector<BackendCase> list;
-  add_cpu<HWY_AVX3>(list);
-  add_cpu<HWY_AVX2>(list);
-  add_cpu<HWY_SSE4>(list);
-  add_cpu<HWY_NEON>(list);
-  add_cpu<HWY_EMU128>(list);
-  add_cpu<HWY_SCALAR>(list);
-  return list;
+/// Byte `i` of a buffer full of poison: the same NaN in each element of 4 bytes, another in each of 2.
+std::byte poison_byte(size_t i, size_t element) {
+  const uint32_t pattern = element == 4 ? kPoison : kPoisonHalf;
+  return static_cast<std::byte>(pattern >> (8 * (i % element)));
 }
 
 uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 
 }  // namespace
 
-const std::vector<BackendCase>& backends() {
-  static const std::vector<BackendCase> list = find_backends();
-  return list;
-}
-
-void KernelTest::TearDown() {
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().DeInit();
+std::vector<DType> BackendCase::activation_types() const {
+  if (!on_device) return {DType::kF32};
+  return {DType::kF32, DType::kF16, DType::kBF16};
 }
 
 void PrintTo(const BackendCase& backend, std::ostream* out) { *out << backend.name; }
 
 std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info) { return info.param.name; }
 
-Matrix::Matrix(Backend& backend, int64_t rows, int64_t cols, int64_t stride) : Matrix(backend, {}, rows, cols, stride) {}
+Matrix::Matrix(Backend& backend, int64_t rows, int64_t cols, int64_t stride, DType dtype)
+    : Matrix(backend, {}, rows, cols, stride, dtype) {}
 
-Matrix::Matrix(Backend& backend, std::span<const float> values, int64_t rows, int64_t cols, int64_t stride)
+Matrix::Matrix(Backend& backend, std::span<const float> values, int64_t rows, int64_t cols, int64_t stride, DType dtype)
     : backend_(&backend) {
   stride = stride == 0 ? cols : stride;
-  std::vector<float> host(static_cast<size_t>(rows * stride + 2 * kGuard), std::bit_cast<float>(kPoison));
+  const size_t size = dtype_size(dtype);
+  std::vector<std::byte> host(static_cast<size_t>(rows * stride + 2 * kGuard) * size);
+  for (size_t i = 0; i < host.size(); ++i) host[i] = poison_byte(i, size);
+  const std::vector<std::byte> elements = encode(values, dtype);
   for (int64_t r = 0; r < rows && !values.empty(); ++r) {
-    std::memcpy(host.data() + kGuard + r * stride, values.data() + r * cols, static_cast<size_t>(cols) * sizeof(float));
+    std::memcpy(host.data() + static_cast<size_t>(kGuard + r * stride) * size, elements.data() + static_cast<size_t>(r * cols) * size,
+                static_cast<size_t>(cols) * size);
   }
-  buffer_ = backend.allocate(host.size() * sizeof(float));
-  backend.upload(buffer_.data(), host.data(), host.size() * sizeof(float));
-  mat_ = Mat(buffer_.f32() + kGuard, rows, cols, stride);
+  buffer_ = backend.allocate(host.size());
+  backend.upload(buffer_.data(), host.data(), host.size());
+  mat_ = Mat(buffer_.data() + kGuard * size, rows, cols, stride, dtype);
 }
 
 std::vector<float> Matrix::values() const {
-  std::vector<float> host(static_cast<size_t>(mat_.rows * mat_.cols));
-  for (int64_t r = 0; r < mat_.rows; ++r) {
-    backend_->download(host.data() + r * mat_.cols, mat_.row(r), static_cast<size_t>(mat_.cols) * sizeof(float));
-  }
-  return host;
+  const size_t row_bytes = static_cast<size_t>(mat_.cols) * dtype_size(mat_.dtype);
+  std::vector<std::byte> host(static_cast<size_t>(mat_.rows) * row_bytes);
+  for (int64_t r = 0; r < mat_.rows; ++r) backend_->download(host.data() + static_cast<size_t>(r) * row_bytes, mat_.at(r, 0), row_bytes);
+  return decode(host, mat_.dtype);
 }
 
 bool Matrix::untouched_outside() const {
-  std::vector<float> host(buffer_.bytes() / sizeof(float));
+  std::vector<std::byte> host(buffer_.bytes());
   backend_->download(host.data(), buffer_.data(), buffer_.bytes());
-  for (int64_t i = 0; i < static_cast<int64_t>(host.size()); ++i) {
-    const int64_t at = i - kGuard;
+  const size_t size = dtype_size(mat_.dtype);
+  for (size_t i = 0; i < host.size(); ++i) {
+    const int64_t at = static_cast<int64_t>(i / size) - kGuard;
     const bool inside = at >= 0 && at < mat_.rows * mat_.stride && at % mat_.stride < mat_.cols;
-    if (!inside && bits_of(host[static_cast<size_t>(i)]) != kPoison) return false;
+    if (!inside && host[i] != poison_byte(i, size)) return false;
   }
   return true;
+}
+
+PlacedBatch::PlacedBatch(Backend& backend, std::vector<SequenceSlice> slices, std::vector<int32_t> ids, std::vector<int32_t> positions)
+    : slices_(std::move(slices)), ids_(std::move(ids)), positions_(std::move(positions)) {
+  int64_t rows = 0;
+  for (const SequenceSlice& slice : slices_) rows = std::max(rows, slice.row + slice.rows);
+  ids_.resize(static_cast<size_t>(rows));
+  positions_.resize(static_cast<size_t>(rows));
+  buffer_ = backend.allocate(std::max<size_t>(1, backend.batch_bytes(rows, static_cast<int64_t>(slices_.size()))));
+  backend.place(batch());
 }
 
 std::vector<float> normal(std::mt19937& random, int64_t count, float deviation) {
@@ -157,6 +144,16 @@ Weight make_weight(Backend& backend, std::mt19937& random, int64_t in, int64_t o
                                          << ", not " << ::testing::PrintToString(want[i]);
   }
   return ::testing::AssertionSuccess();
+}
+
+std::vector<float> rounded(std::span<const float> values, DType dtype) { return decode(encode(values, dtype), dtype); }
+
+double rounding(DType dtype) {
+  switch (dtype) {
+    case DType::kF16: return 0x1p-11;
+    case DType::kBF16: return 0x1p-8;
+    default: return 0.0;
+  }
 }
 
 Vec magnitudes(Vec x) {

@@ -24,17 +24,23 @@ using reference::Vec;
 struct BackendCase {
   std::string name;
   std::unique_ptr<Backend> (*make)(int threads);
+  bool on_device = false;  ///< a GPU, or one that is played by the processor
+
+  /// The activations that the backend keeps for weights of each type, without repetition.
+  std::vector<DType> activation_types() const;
 };
 
-/// The backends that can run here: the CPU's, once for every instruction set that this processor has. A device backend
-/// adds itself to this list and nothing else.
+/// The backends that can run here, from machine_backends.cc: the CPU's, once for every instruction set that this processor has,
+/// and a GPU; in kernels_on_host_test the CUDA backend on the processor, from tests/cuda_on_host.
 const std::vector<BackendCase>& backends();
+/// Undoes what making a backend has set for the whole process.
+void forget_backend();
 
 /// Every test body runs once for each backend.
 class KernelTest : public ::testing::TestWithParam<BackendCase> {
  protected:
   void SetUp() override { backend = GetParam().make(0); }
-  void TearDown() override;
+  void TearDown() override { forget_backend(); }
   std::unique_ptr<Backend> with_threads(int threads) const { return GetParam().make(threads); }
 
   std::unique_ptr<Backend> backend;
@@ -47,15 +53,15 @@ std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info)
 #define VITRINE_FOR_EACH_BACKEND(suite) \
   INSTANTIATE_TEST_SUITE_P(Backends, suite, ::testing::ValuesIn(backends()), backend_case_name)
 
-/// A float32 matrix in a backend's memory whose rows lie `stride` apart. What was not given a value, the space between rows
+/// A matrix in a backend's memory, its values rounded to its type, whose rows lie `stride` apart. What was not given a value, the space between rows
 /// and a zone before and behind hold NaNs of one pattern: read, it spoils a result; written, the test sees it.
 class Matrix {
  public:
-  Matrix(Backend& backend, int64_t rows, int64_t cols, int64_t stride = 0);
-  Matrix(Backend& backend, std::span<const float> values, int64_t rows, int64_t cols, int64_t stride = 0);
+  Matrix(Backend& backend, int64_t rows, int64_t cols, int64_t stride = 0, DType dtype = DType::kF32);
+  Matrix(Backend& backend, std::span<const float> values, int64_t rows, int64_t cols, int64_t stride = 0, DType dtype = DType::kF32);
 
   Mat mat() const { return mat_; }
-  float* data() const { return mat_.data; }
+  float* data() const { return mat_.f32(); }
   operator Mat() const { return mat_; }  // NOLINT(google-explicit-constructor): the tests read better
   std::vector<float> values() const;
   /// False if anything but the elements themselves was written.
@@ -65,6 +71,20 @@ class Matrix {
   Backend* backend_;
   Buffer buffer_;
   Mat mat_;
+};
+
+/// A batch of these sequences in a backend's memory, with ids and positions that nobody reads unless given.
+class PlacedBatch {
+ public:
+  PlacedBatch() = default;
+  PlacedBatch(Backend& backend, std::vector<SequenceSlice> slices, std::vector<int32_t> ids = {}, std::vector<int32_t> positions = {});
+  /// Valid as long as the object stays where it is.
+  PassBatch batch() const { return {ids_, positions_, slices_, buffer_.data()}; }
+
+ private:
+  std::vector<SequenceSlice> slices_;
+  std::vector<int32_t> ids_, positions_;
+  Buffer buffer_;
 };
 
 /// A weight as the oracle and a backend see it: values that `dtype` holds exactly, [in, out] for the oracle.
@@ -88,6 +108,11 @@ std::vector<float> decode(std::span<const std::byte> bytes, DType dtype);
 /// |got - want| <= tolerance[i] for every element; equal infinities pass. Names the first that fails and the worst.
 ::testing::AssertionResult near(std::span<const float> got, const Vec& want, const Vec& tolerance);
 ::testing::AssertionResult same_bits(std::span<const float> got, std::span<const float> want);
+
+/// `values` as `dtype` holds them.
+std::vector<float> rounded(std::span<const float> values, DType dtype);
+/// Half a unit in the last place of a `dtype` result, as a share of its size; 0 for float32, whose rounding a tolerance counts.
+double rounding(DType dtype);
 
 /// Elementwise |x|, for magnitudes.
 Vec magnitudes(Vec x);

@@ -9,7 +9,8 @@ class PackTest : public KernelTest {};
 // What a packed matrix holds, read back through lookup: column o as it is stored.
 std::vector<float> column(Backend& backend, const PackedMatrix& packed, int32_t o) {
   const Matrix out(backend, 1, packed.in);
-  backend.lookup({&o, 1}, packed, out);
+  const PlacedBatch placed(backend, {{0, 1, 0, 0, 1, 0}}, {o}, {0});
+  backend.lookup(placed.batch(), Lookup::kTokens, packed, out);
   EXPECT_TRUE(out.untouched_outside());
   return out.values();
 }
@@ -65,7 +66,8 @@ TEST_P(PackTest, EmbedAddsTokenAndPosition) {
     const std::vector<int32_t> ids = {3, 99, 0, 3, 16}, places = {0, 1, 39, 3, 15};
     const Matrix out(*backend, 5, width, width + 2), token(*backend, 5, width), position(*backend, 5, width),
         sum(*backend, 5, width);
-    backend->embed(ids, places, tokens.packed, positions.packed, out);
+    const PlacedBatch placed(*backend, {{0, 5, 0, 0, 5, 0}}, ids, places);
+    backend->embed(placed.batch(), tokens.packed, positions.packed, out);
     std::vector<float> want;
     for (size_t r = 0; r < ids.size(); ++r) {
       for (int64_t d = 0; d < width; ++d) {
@@ -75,8 +77,8 @@ TEST_P(PackTest, EmbedAddsTokenAndPosition) {
     }
     EXPECT_TRUE(same_bits(out.values(), want)) << dtype_name(dtype);
     EXPECT_TRUE(out.untouched_outside());
-    backend->lookup(ids, tokens.packed, token);
-    backend->lookup(places, positions.packed, position);
+    backend->lookup(placed.batch(), Lookup::kTokens, tokens.packed, token);
+    backend->lookup(placed.batch(), Lookup::kPositions, positions.packed, position);
     backend->add(token, position, sum);
     EXPECT_TRUE(same_bits(sum.values(), want)) << dtype_name(dtype);
   }

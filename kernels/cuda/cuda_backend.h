@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device.h"
+
+namespace vitrine {
+
+/// The backend of one GPU. Weights and the activations between two operations are of the type that weights are stored as;
+/// every sum is accumulated in float32, and the residual stream and whatever hooks take on the way are float32.
+///
+/// Operations are put on one stream and return at once; download() waits. See docs/CUDA.md for what each kernel does.
+class CudaBackend : public Backend {
+ public:
+  CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions& options);
+
+  std::string description() const override;
+
+  Buffer allocate(size_t bytes) override;
+  size_t available_bytes() const override { return device_->available_bytes(); }
+  void upload(void* device, const void* host, size_t bytes) override;
+  void download(void* host, const void* device, size_t bytes) override;
+  void synchronize() override;
+  bool host_memory() const override { return false; }
+  std::unique_lock<std::mutex> exclusive() override;
+
+  size_t packed_bytes(int64_t in, int64_t out, DType store) const override;
+  PackedMatrix pack(const HostWeight& source, DType store, std::byte* destination) override;
+
+  DType activation_dtype(DType weights) const override { return weights; }
+  size_t batch_bytes(int64_t rows, int64_t sequences) const override;
+  void place(const PassBatch& batch) override;
+  void embed(const PassBatch& batch, const PackedMatrix& token_table, const PackedMatrix& position_table, Mat out) override;
+  void lookup(const PassBatch& batch, Lookup by, const PackedMatrix& table, Mat out) override;
+  void layernorm(const LayerNormArgs& args) override;
+  void layernorm_scale(Mat x, float epsilon, Mat scale) override;
+  void layernorm_apply(const LayerNormArgs& args) override;
+  void linear(const LinearArgs& args) override;
+  void activate(Mat x, Activation activation, Mat out) override;
+  void add(Mat a, Mat b, Mat out) override;
+
+  size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const override;
+  void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) override;
+  void attention(const AttentionArgs& args) override;
+  void attention_scores(const AttentionArgs& args) override;
+  void attention_softmax(const AttentionArgs& args) override;
+  void attention_mix(const AttentionArgs& args) override;
+
+  void logit_stats(const LogitStatsArgs& args) override;
+  void sample(const SampleArgs& args) override;
+
+  void edit(const EditArgs& args) override;
+  void gather(Mat x, const Selection& where, DType store, std::byte* destination) override;
+  void scatter(const float* source, const Selection& where, Mat x) override;
+
+ private:
+  /// Memory for the operation in hand; the next one to ask for some gets the same. It stays where it is once it is large
+  /// enough, so that recorded work may refer to it (see hold_scratch).
+  std::byte* scratch(size_t bytes);
+
+  std::shared_ptr<cuda::Device> device_;
+  std::mutex mutex_;
+  Buffer scratch_;
+};
+
+/// The backend over a device that is already open: what make_cuda_backend() does, for tests.
+std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device, const CudaOptions& options);
+
+}  // namespace vitrine

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <string>
+
+namespace vitrine::cuda {
+
+/// Throws Error (internal): for the files that nvcc compiles, which does not take fmt's headers.
+[[noreturn]] void fail(const std::string& what);
+
+}  // namespace vitrine::cuda

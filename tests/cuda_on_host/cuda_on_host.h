@@ -1,0 +1,125 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <type_traits>
+
+// CUDA's words on a CPU: the kernels of kernels/cuda are compiled against this header and run on the machine at hand. Blocks
+// run one after the other; the threads of a block are fibers that give way at barriers and wherever a warp acts together.
+//
+// What it is strict about: dynamic shared memory is filled with NaNs before each block; a copy_async lands only when it is
+// waited for; tensor cores cut their sums off instead of rounding them; lanes may be run in ascending or in descending order,
+// so that a missing barrier shows in one of the two. A barrier that some threads never reach ends the program with a message.
+
+namespace vitrine::cuda {
+class Device;
+}
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct uint3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  dim3() = default;
+  template <class X, class Y = unsigned, class Z = unsigned>
+  dim3(X a, Y b = 1, Z c = 1) : x(static_cast<unsigned>(a)), y(static_cast<unsigned>(b)), z(static_cast<unsigned>(c)) {}
+};
+
+namespace vitrine::cuda_on_host {
+
+struct Place {
+  uint3 thread, block;
+  dim3 block_dim, grid_dim;
+};
+/// Of the fiber that is running.
+Place& place();
+
+struct Shape {
+  dim3 grid, block;
+  size_t shared = 0;
+};
+/// Runs `thread` once for each thread of each block, now, or when the device's recording is replayed.
+void launch(cuda::Device& device, const Shape& shape, std::function<void()> thread);
+
+void block_barrier();
+std::byte* shared_memory();
+
+// Lanes of a warp put a value down, wait for the other 31, and see all 32 until the one after the next exchange.
+inline constexpr size_t kLargestExchange = 32;
+std::byte* exchange_slots();  ///< [32][kLargestExchange bytes]
+void warp_barrier();
+
+template <class T>
+const T* exchange(const T& value) {
+  static_assert(sizeof(T) <= kLargestExchange && std::is_trivially_copyable_v<T>);
+  T* slots = reinterpret_cast<T*>(exchange_slots());
+  slots[place().thread.x % 32] = value;
+  warp_barrier();
+  return slots;
+}
+
+void copy_async(void* to, const void* from, bool valid);
+void copy_async_commit();
+void copy_async_wait(int pending);
+
+float widen_f16(uint16_t bits);
+float widen_bf16(uint16_t bits);
+uint16_t narrow_f16(float x);
+uint16_t narrow_bf16(float x);
+uint32_t to_tf32(float x);  ///< to 11 significant bits, nearest, ties away from zero
+float bits_to_float(uint32_t bits);
+
+enum class MmaKind { kF16, kBf16, kTf32 };
+struct Left {
+  uint32_t word[4];
+};
+struct Right {
+  uint32_t word[2];
+};
+/// mma.sync m16n8k16 (16 bits) or m16n8k8 (TF32).
+void mma(MmaKind kind, float (&c)[4], Left a, Right b);
+
+enum class LaneOrder { kAscending, kDescending };
+/// A device of ordinary memory; recording is exact: nothing runs until the replay.
+std::shared_ptr<cuda::Device> make_device(LaneOrder order);
+/// The order of the devices that cuda::Device::open() makes from here on.
+void set_lane_order(LaneOrder order);
+
+}  // namespace vitrine::cuda_on_host
+
+#define threadIdx (::vitrine::cuda_on_host::place().thread)
+#define blockIdx (::vitrine::cuda_on_host::place().block)
+#define blockDim (::vitrine::cuda_on_host::place().block_dim)
+#define gridDim (::vitrine::cuda_on_host::place().grid_dim)
+
+inline void __syncthreads() { ::vitrine::cuda_on_host::block_barrier(); }
+inline void __syncwarp() { ::vitrine::cuda_on_host::warp_barrier(); }
+inline void __threadfence() {}
+
+template <class T>
+T atomicAdd(T* at, std::type_identity_t<T> value) {
+  const T old = *at;
+  *at = old + value;
+  return old;
+}
+template <class T>
+T atomicMax(T* at, std::type_identity_t<T> value) {
+  const T old = *at;
+  if (value > old) *at = value;
+  return old;
+}
+template <class T>
+T atomicMin(T* at, std::type_identity_t<T> value) {
+  const T old = *at;
+  if (value < old) *at = value;
+  return old;
+}

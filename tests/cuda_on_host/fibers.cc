@@ -1,0 +1,258 @@
+#include <boost/context/detail/fcontext.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "tests/cuda_on_host/block_runner.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+// The threads of one block as fibers of one CPU thread.
+
+namespace vitrine::cuda_on_host {
+namespace {
+
+namespace fiber = boost::context::detail;
+
+constexpr size_t kStackBytes = 256 * 1024;
+constexpr int kLanes = 32;
+
+enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kDone };
+
+struct PendingCopy {
+  void* to;
+  const void* from;
+  bool valid;
+  int group;
+};
+
+struct Fiber {
+  std::unique_ptr<std::byte[]> stack;
+  fiber::fcontext_t context = nullptr;
+  Place place;
+  State state = State::kReady;
+  std::vector<PendingCopy> copies;
+  int group = 0;
+  void* sanitizer_stack = nullptr;
+};
+
+struct Warp {
+  int arrived = 0, live = 0;
+  int turn = 0;
+  alignas(64) std::byte slots[2][kLanes * kLargestExchange];
+};
+
+[[noreturn]] void fail(const char* what) {
+  std::fprintf(stderr, "cuda_on_host: %s\n", what);
+  std::abort();
+}
+
+/// Runs blocks; one for the program, because only one block runs at any time.
+class Runner {
+ public:
+  void run(const Shape& shape, const std::function<void()>& thread, LaneOrder order);
+
+  Fiber& current() { return *fibers_[running_]; }
+  Warp& warp() { return *warps_[running_ / kLanes]; }
+  std::byte* shared() { return shared_; }
+  void barrier(State state);
+
+ private:
+  static void enter(fiber::transfer_t from);
+  void prepare(const Shape& shape, uint3 block);
+  void run_block(LaneOrder order);
+  bool run_ready(LaneOrder order);
+  void resume(size_t index);
+  void give_way(bool last);
+
+  const std::function<void()>* thread_ = nullptr;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<std::unique_ptr<Warp>> warps_;
+  std::byte* shared_ = nullptr;
+  size_t count_ = 0, live_ = 0, running_ = 0;
+  fiber::fcontext_t scheduler_ = nullptr;
+  void* scheduler_sanitizer_stack_ = nullptr;
+  const void* scheduler_bottom_ = nullptr;
+  size_t scheduler_bytes_ = 0;
+};
+
+Runner& runner() {
+  static Runner instance;
+  return instance;
+}
+
+void Runner::enter(fiber::transfer_t from) {
+  Runner& self = runner();
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, &self.scheduler_bottom_, &self.scheduler_bytes_);
+#endif
+  self.scheduler_ = from.fctx;
+  (*self.thread_)();
+  if (!self.current().copies.empty()) fail("a thread ended with copies that it never waited for");
+  self.current().state = State::kDone;
+  --self.live_;
+  --self.warp().live;
+  self.give_way(true);
+}
+
+void Runner::give_way(bool last) {
+  const size_t own = running_;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(last ? nullptr : &fibers_[own]->sanitizer_stack, scheduler_bottom_, scheduler_bytes_);
+#else
+  static_cast<void>(last);
+#endif
+  const fiber::transfer_t back = fiber::jump_fcontext(scheduler_, nullptr);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(fibers_[own]->sanitizer_stack, &scheduler_bottom_, &scheduler_bytes_);
+#endif
+  scheduler_ = back.fctx;
+}
+
+void Runner::resume(size_t index) {
+  running_ = index;
+  Fiber& fiber = *fibers_[index];
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(&scheduler_sanitizer_stack_, fiber.stack.get(), kStackBytes);
+#endif
+  const fiber::transfer_t back = fiber::jump_fcontext(fiber.context, nullptr);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(scheduler_sanitizer_stack_, nullptr, nullptr);
+#endif
+  fiber.context = back.fctx;
+}
+
+void Runner::barrier(State state) {
+  if (state == State::kAtWarpBarrier) {
+    Warp& warp = this->warp();
+    if (warp.live < kLanes) fail("a warp acts together after some of its lanes have ended");
+    if (++warp.arrived == kLanes) {
+      warp.arrived = 0;
+      warp.turn ^= 1;
+      const size_t first = running_ / kLanes * kLanes;
+      for (size_t i = first; i < first + kLanes; ++i) {
+        if (i != running_ && fibers_[i]->state != State::kAtWarpBarrier) fail("lanes of a warp wait for different things");
+        fibers_[i]->state = State::kReady;
+      }
+      // Whoever comes last goes back into the row, so that the order of the lanes is the same after each barrier.
+      give_way(false);
+      return;
+    }
+  }
+  current().state = state;
+  give_way(false);
+}
+
+void Runner::prepare(const Shape& shape, uint3 block) {
+  count_ = live_ = static_cast<size_t>(shape.block.x) * shape.block.y * shape.block.z;
+  if (shape.block.y != 1 || shape.block.z != 1 || count_ % kLanes != 0) fail("blocks are rows of whole warps");
+  while (fibers_.size() < count_) {
+    fibers_.push_back(std::make_unique<Fiber>());
+    fibers_.back()->stack.reset(new std::byte[kStackBytes]);
+  }
+  while (warps_.size() < count_ / kLanes) warps_.push_back(std::make_unique<Warp>());
+  for (size_t i = 0; i < count_; ++i) {
+    Fiber& f = *fibers_[i];
+    f.context = fiber::make_fcontext(f.stack.get() + kStackBytes, kStackBytes, enter);
+    f.place = {{static_cast<unsigned>(i), 0, 0}, block, shape.block, shape.grid};
+    f.state = State::kReady;
+    f.copies.clear();
+    f.group = 0;
+    f.sanitizer_stack = nullptr;
+    Warp& w = *warps_[i / kLanes];
+    w.arrived = w.turn = 0;
+    w.live = kLanes;
+  }
+}
+
+bool Runner::run_ready(LaneOrder order) {
+  bool any = false;
+  for (size_t i = 0; i < count_; ++i) {
+    const size_t warp = i / kLanes, lane = i % kLanes, warps = count_ / kLanes;
+    if (lane != 0) continue;
+    const size_t first = (order == LaneOrder::kAscending ? warp : warps - 1 - warp) * kLanes;
+    for (bool again = true; again;) {  // a warp runs on as long as it waits only for itself
+      again = false;
+      for (size_t j = 0; j < kLanes; ++j) {
+        const size_t index = first + (order == LaneOrder::kAscending ? j : kLanes - 1 - j);
+        if (fibers_[index]->state != State::kReady) continue;
+        resume(index);
+        any = again = true;
+      }
+    }
+  }
+  return any;
+}
+
+void Runner::run_block(LaneOrder order) {
+  while (live_ > 0) {
+    if (run_ready(order)) continue;
+    for (size_t i = 0; i < count_; ++i) {
+      Fiber& f = *fibers_[i];
+      if (f.state == State::kAtWarpBarrier) fail("some lanes of a warp never reach what the others wait for");
+      if (f.state == State::kAtBlockBarrier) f.state = State::kReady;
+    }
+  }
+}
+
+void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOrder order) {
+  thread_ = &thread;
+  const unsigned blocks = shape.grid.x * shape.grid.y * shape.grid.z;
+  // Exactly as long as asked for, so that the address sanitizer sees whoever goes beyond.
+  constexpr size_t kAlignment = 1024;
+  const std::unique_ptr<std::byte, void (*)(std::byte*)> memory(
+      static_cast<std::byte*>(::operator new(std::max<size_t>(shape.shared, 1), std::align_val_t(kAlignment))),
+      [](std::byte* p) { ::operator delete(p, std::align_val_t(kAlignment)); });
+  shared_ = memory.get();
+  for (unsigned n = 0; n < blocks; ++n) {
+    const unsigned i = order == LaneOrder::kAscending ? n : blocks - 1 - n;
+    std::memset(shared_, 0xff, shape.shared);
+    prepare(shape, {i % shape.grid.x, i / shape.grid.x % shape.grid.y, i / (shape.grid.x * shape.grid.y)});
+    run_block(order);
+  }
+}
+
+}  // namespace
+
+void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order) { runner().run(shape, thread, order); }
+
+Place& place() { return runner().current().place; }
+std::byte* shared_memory() { return runner().shared(); }
+void block_barrier() { runner().barrier(State::kAtBlockBarrier); }
+void warp_barrier() { runner().barrier(State::kAtWarpBarrier); }
+std::byte* exchange_slots() {
+  Warp& warp = runner().warp();
+  return warp.slots[warp.turn];
+}
+
+void copy_async(void* to, const void* from, bool valid) {
+  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || (valid && reinterpret_cast<uintptr_t>(from) % 16 != 0)) {
+    fail("copy_async of memory that is not aligned to 16 bytes");
+  }
+  std::memset(to, 0xff, 16);
+  Fiber& fiber = runner().current();
+  fiber.copies.push_back({to, from, valid, fiber.group});
+}
+
+void copy_async_commit() { ++runner().current().group; }
+
+void copy_async_wait(int pending) {
+  Fiber& fiber = runner().current();
+  std::vector<PendingCopy> later;
+  for (const PendingCopy& copy : fiber.copies) {
+    if (copy.group >= fiber.group - pending) {
+      later.push_back(copy);
+    } else if (copy.valid) {
+      std::memcpy(copy.to, copy.from, 16);
+    } else {
+      std::memset(copy.to, 0, 16);
+    }
+  }
+  fiber.copies = std::move(later);
+}
+
+}  // namespace vitrine::cuda_on_host

@@ -1,0 +1,118 @@
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/cuda/device.h"
+#include "tests/cuda_on_host/block_runner.h"
+
+// A "GPU" of ordinary memory. Every allocation is its own and exactly as long as asked for, filled with NaNs, so that the
+// address sanitizer and the tests see what is read or written where nothing belongs.
+
+namespace vitrine::cuda_on_host {
+namespace {
+
+LaneOrder next_order = LaneOrder::kAscending;
+
+class Recorded : public cuda::RecordedWork {
+ public:
+  explicit Recorded(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
+  void replay() override {
+    for (const auto& item : work_) item();
+  }
+
+ private:
+  std::vector<std::function<void()>> work_;
+};
+
+class HostDevice : public cuda::Device {
+ public:
+  explicit HostDevice(LaneOrder order) : order_(order) {}
+
+  std::string name() const override { return "a GPU played by this machine's processor"; }
+  int capability() const override { return 80; }
+  int processors() const override { return 4; }
+  size_t shared_per_block() const override { return 163 * 1024; }
+  size_t available_bytes() const override { return size_t{8} << 30; }
+
+  void* allocate(size_t bytes) override {
+    void* memory = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
+    std::memset(memory, 0xff, bytes);
+    return memory;
+  }
+  void release(void* memory) noexcept override { ::operator delete(memory, kAlignment); }
+
+  void make_current() override {}
+  void copy_in(void* to, const void* from, size_t bytes) override {
+    if (recording_) internal_error("a copy from the host cannot be recorded");
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  void copy_out(void* to, const void* from, size_t bytes) override {
+    if (recording_) internal_error("a copy to the host cannot be recorded");
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  void copy_within(void* to, const void* from, size_t bytes) override {
+    enqueue([=] {
+      if (bytes > 0) std::memmove(to, from, bytes);
+    });
+  }
+  void clear(void* to, size_t bytes) override {
+    enqueue([=] {
+      if (bytes > 0) std::memset(to, 0, bytes);
+    });
+  }
+  void synchronize() override {}
+
+  void begin_recording() override {
+    recording_ = true;
+    work_.clear();
+  }
+  std::unique_ptr<cuda::RecordedWork> end_recording() override {
+    recording_ = false;
+    return std::make_unique<Recorded>(std::move(work_));
+  }
+  bool recording() const override { return recording_; }
+  void* stream() const override { return nullptr; }
+
+  void enqueue(std::function<void()> work) {
+    if (recording_) work_.push_back(std::move(work));
+    else work();
+  }
+  LaneOrder order() const { return order_; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{256};
+  LaneOrder order_;
+  bool recording_ = false;
+  std::vector<std::function<void()>> work_;
+};
+
+}  // namespace
+
+void launch(cuda::Device& device, const Shape& shape, std::function<void()> thread) {
+  auto& host = dynamic_cast<HostDevice&>(device);
+  if (shape.shared > host.shared_per_block()) internal_error("a block asks for {} bytes of shared memory", shape.shared);
+  // One block at a time, whichever thread it comes from.
+  static std::mutex one_at_a_time;
+  host.enqueue([shape, thread = std::move(thread), order = host.order()] {
+    const std::lock_guard lock(one_at_a_time);
+    run_blocks(shape, thread, order);
+  });
+}
+
+std::shared_ptr<cuda::Device> make_device(LaneOrder order) { return std::make_shared<HostDevice>(order); }
+void set_lane_order(LaneOrder order) { next_order = order; }
+
+}  // namespace vitrine::cuda_on_host
+
+namespace vitrine::cuda {
+
+int device_count() { return 1; }
+
+std::shared_ptr<Device> Device::open(int index) {
+  if (index != 0) user_error("there is no GPU {}; this machine has 1", index);
+  return cuda_on_host::make_device(cuda_on_host::next_order);
+}
+
+}  // namespace vitrine::cuda
