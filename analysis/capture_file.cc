@@ -117,7 +117,7 @@ class CaptureWriter {
     }
     const size_t tensor = site.tensor + (site.is_map ? prompt : 0);
     if (site.stored != site.captured) return sink_->put(tensor, offset, bytes_of(sequence.values.to_f32()));
-    sink_->put(tensor, offset, {static_cast<const std::byte*>(sequence.values.data()), sequence.values.bytes()});
+    sink_->put(tensor, offset, sequence.values.host_bytes());
   }
 
   const Batch& prompts_;

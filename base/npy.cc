@@ -186,9 +186,10 @@ DType write_npy(const std::filesystem::path& path, const TensorView& tensor) {
     return write_npy(path, TensorView(wide.data(), DType::kF32, tensor.shape()));
   }
   const std::string header = npy_header(tensor.dtype(), tensor.shape());
-  AtomicFile file(path, header.size() + tensor.bytes());
+  const std::span<const std::byte> elements = tensor.host_bytes();  // refused before a file is begun
+  AtomicFile file(path, header.size() + elements.size());
   file.append(header);
-  file.append(std::span(static_cast<const std::byte*>(tensor.data()), tensor.bytes()));
+  file.append(elements);
   file.commit();
   return tensor.dtype();
 }

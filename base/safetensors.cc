@@ -150,7 +150,7 @@ void SafetensorsWriter::append(const TensorView& tensor) {
     user_error("{}: tensor {} was declared {} {}, appended {} {}", w.name, quote(wanted.name), dtype_name(wanted.dtype),
                wanted.shape.to_string(), dtype_name(tensor.dtype()), tensor.shape().to_string());
   }
-  append(std::span(static_cast<const std::byte*>(tensor.data()), tensor.bytes()));
+  append(tensor.host_bytes());
 }
 
 void SafetensorsWriter::put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) {

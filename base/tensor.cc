@@ -30,17 +30,25 @@ int64_t Shape::elements() const {
 
 std::string Shape::to_string() const { return fmt::format("[{}]", fmt::join(sizes(), ", ")); }
 
+std::span<const std::byte> TensorView::host_bytes() const {
+  if (residence_ == Residence::kDevice) {
+    user_error("tensor {} lies in the GPU's memory; copy it with Model::to_host(), or run with Residence::kHost", shape_.to_string());
+  }
+  return {static_cast<const std::byte*>(data_), bytes()};
+}
+
 std::span<const float> TensorView::f32() const {
   if (dtype_ != DType::kF32) user_error("tensor {} is {}, not f32; convert it with to_f32()", shape_.to_string(), dtype_name(dtype_));
-  return {static_cast<const float*>(data_), static_cast<size_t>(elements())};
+  return {reinterpret_cast<const float*>(host_bytes().data()), static_cast<size_t>(elements())};
 }
 
 std::vector<float> TensorView::to_f32() const {
   std::vector<float> out(static_cast<size_t>(elements()));
-  const auto* half = static_cast<const uint16_t*>(data_);
+  const std::byte* from = host_bytes().data();
+  const auto* half = reinterpret_cast<const uint16_t*>(from);
   switch (dtype_) {
     case DType::kF32:
-      if (!out.empty()) std::memcpy(out.data(), data_, bytes());
+      if (!out.empty()) std::memcpy(out.data(), from, bytes());
       break;
     case DType::kF16:
       std::transform(half, half + out.size(), out.begin(), f16_to_f32);
@@ -60,7 +68,7 @@ TensorView TensorView::slice(int64_t index) const {
   }
   const Shape rest(shape_.sizes().subspan(1));
   const auto* bytes = static_cast<const std::byte*>(data_);
-  return {bytes + static_cast<size_t>(index * rest.elements()) * dtype_size(dtype_), dtype_, rest};
+  return {bytes + static_cast<size_t>(index * rest.elements()) * dtype_size(dtype_), dtype_, rest, residence_};
 }
 
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(shape) {

@@ -27,7 +27,7 @@ Buffer BufferPool::take(size_t bytes) {
       shared_->free.erase(best);
     }
   }
-  if (!buffer) buffer = backend_.allocate(bytes);
+  if (!buffer) buffer = allocate_(bytes);
 
   const std::weak_ptr<Shared> pool = shared_;
   const auto give_back = [pool](Buffer* returned) {

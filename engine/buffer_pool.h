@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -12,9 +13,9 @@ namespace vitrine {
 /// every page. Buffers return by themselves when their last copy goes, even after the pool is gone.
 class BufferPool {
  public:
-  explicit BufferPool(Backend& backend) : backend_(backend), shared_(std::make_shared<Shared>()) {}
+  explicit BufferPool(std::function<Buffer(size_t)> allocate) : allocate_(std::move(allocate)), shared_(std::make_shared<Shared>()) {}
 
-  /// At least `bytes` long; the contents are whatever they were. Throws what Backend::allocate throws.
+  /// At least `bytes` long; the contents are whatever they were. Throws what `allocate` throws.
   Buffer take(size_t bytes);
 
  private:
@@ -22,7 +23,7 @@ class BufferPool {
     std::mutex mutex;
     std::vector<Buffer> free;
   };
-  Backend& backend_;
+  std::function<Buffer(size_t)> allocate_;
   std::shared_ptr<Shared> shared_;
 };
 

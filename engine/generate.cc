@@ -6,10 +6,14 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "engine/model_state.h"
+#include "engine/recorded_steps.h"
 #include "engine/run_pass.h"
 
 namespace vitrine {
 namespace {
+
+// Steps that are left, from which on recording one of them costs less than it saves.
+constexpr int kWorthRecording = 3;
 
 void check_options(const GenerateOptions& options, size_t sequences, const Config& config) {
   const SamplingOptions& s = options.sampling;
@@ -44,11 +48,20 @@ class Generator {
 
   Generation run(const Batch& prompts) {
     Batch next = prompts;
-    for (int step = 0; step < options_.max_new_tokens; ++step) {
-      const PassLogits logits = run_pass(model_, plan_, cache_, next, LogitRows::kLast, collector_);
-      if (!choose(logits, step, next)) break;
+    result_.eager_because = RecordedSteps::refusal(model_, plan_);
+    bool going = true;
+    for (int step = 0; going && step < options_.max_new_tokens;) {
+      const int left = options_.max_new_tokens - step;
+      if (step > 0 && left >= kWorthRecording && result_.eager_because.empty()) {
+        going = run_recorded(step, next);
+        continue;
+      }
+      const PassLogits logits = run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kLast}, collector_);
+      const std::vector<size_t> drawn = active_sequences();
+      going = accept(drawn, sample(logits, drawn, step), step, next);
+      ++step;
     }
-    if (options_.max_new_tokens == 0) run_pass(model_, plan_, cache_, next, LogitRows::kNone, collector_);
+    if (options_.max_new_tokens == 0) run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kNone}, collector_);
     result_.captures = collector_.finish();
     return std::move(result_);
   }
@@ -59,13 +72,17 @@ class Generator {
     return s.seeds.empty() ? s.seed : s.seeds[sequence];
   }
 
-  /// Samples one token for each active sequence and makes `next` the batch of the following pass; false when none follows.
-  bool choose(const PassLogits& logits, int step, Batch& next) {
-    std::vector<size_t> drawn;
+  std::vector<size_t> active_sequences() const {
+    std::vector<size_t> list;
     for (size_t s = 0; s < active_.size(); ++s) {
-      if (active_[s]) drawn.push_back(s);
+      if (active_[s]) list.push_back(s);
     }
-    const std::vector<int32_t> ids = sample(logits, drawn, step);
+    return list;
+  }
+
+  /// Takes one chosen token for each of the sequences `drawn` and makes `next` the batch of the following pass; false when
+  /// none follows.
+  bool accept(const std::vector<size_t>& drawn, std::span<const int32_t> ids, int step, Batch& next) {
     bool any = false, keep_going = true;
     for (auto& tokens : next) tokens.clear();
     for (size_t i = 0; i < drawn.size(); ++i) {
@@ -92,17 +109,60 @@ class Generator {
     return any && keep_going && step + 1 < options_.max_new_tokens;
   }
 
+  double uniform(size_t sequence, int step) const {
+    return unit_interval(mix64(mix64(seed(sequence)) + static_cast<uint64_t>(step)));
+  }
+
+  /// Runs recorded steps from `step` on, until the generation ends or so few sequences are left that a smaller recording pays;
+  /// false when nothing follows.
+  bool run_recorded(int& step, Batch& next) {
+    const std::vector<size_t> rows = active_sequences();
+    int64_t room = 0;  // the last token of a full context needs no pass
+    for (size_t s : rows) room = std::max(room, model_.config.context - cache_.length(static_cast<int>(s)));
+    const int most = static_cast<int>(std::min<int64_t>(options_.max_new_tokens - step, room));
+    std::vector<double> uniforms;
+    for (int i = 0; i < most; ++i) {
+      for (size_t s : rows) uniforms.push_back(uniform(s, step + i));
+    }
+    RecordedSteps recorded(model_, plan_, cache_, next, options_.sampling, uniforms, most);
+    const bool watched = options_.on_token || !options_.stop_ids.empty();  // then each token may be the last
+    std::vector<int> lasted(active_.size(), 0);
+    bool going = true, shrunk = false;
+    int done = 0;
+    while (going && !shrunk && done < most) {
+      const int queued = watched ? 1 : most;
+      for (int i = 0; i < queued; ++i) recorded.step();
+      const std::vector<int32_t> tokens = recorded.tokens(done, queued);
+      for (int i = 0; i < queued && going; ++i, ++done, ++step) {
+        const std::vector<size_t> drawn = active_sequences();
+        std::vector<int32_t> ids;
+        for (size_t r = 0; r < rows.size(); ++r) {
+          if (active_[rows[r]]) ids.push_back(tokens[static_cast<size_t>(i) * rows.size() + r]);
+        }
+        for (size_t s : drawn) {
+          cache_.set_length(static_cast<int>(s), cache_.length(static_cast<int>(s)) + 1);
+          ++lasted[s];
+        }
+        going = accept(drawn, ids, step, next);
+      }
+      shrunk = watched && 2 * active_sequences().size() <= rows.size();
+    }
+    recorded.collect(done, lasted, collector_);
+    return going;
+  }
+
   std::vector<int32_t> sample(const PassLogits& logits, const std::vector<size_t>& drawn, int step) {
     const int64_t vocab = model_.config.vocab;
+    const auto lock = model_.backend->exclusive();
     std::vector<int32_t> ids(drawn.size());
     for (size_t i = 0; i < drawn.size(); ++i) {
-      const double uniform = unit_interval(mix64(mix64(seed(drawn[i])) + static_cast<uint64_t>(step)));
+      const double number = uniform(drawn[i], step);
       const int64_t last = logits.offsets[drawn[i] + 1] - 1;  // a pass that watches logits has more rows than the last
       model_.backend->sample({.logits = Mat(logits.memory.f32() + last * vocab, 1, vocab),
                               .temperature = options_.sampling.temperature,
                               .top_k = options_.sampling.top_k,
                               .top_p = options_.sampling.top_p,
-                              .uniform = {&uniform, 1},
+                              .uniform = {&number, 1},
                               .ids = {&ids[i], 1}});
     }
     return ids;

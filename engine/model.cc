@@ -1,6 +1,7 @@
 #include "vitrine/model.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/check.h"
 #include "engine/checkpoint.h"
@@ -14,8 +15,17 @@ namespace vitrine {
 namespace {
 
 std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
-  if (options.device == "cpu") return make_cpu_backend({.threads = options.threads});
-  user_error("device '{}' is not known; use cpu", options.device);
+  const std::string& device = options.device;
+  if (device == "cpu") return make_cpu_backend({.threads = options.threads});
+  if (device == "cuda") return make_cuda_backend();
+  constexpr std::string_view kNumbered = "cuda:";
+  int index = 0;
+  const char* end = device.data() + device.size();
+  if (device.starts_with(kNumbered) && device.size() > kNumbered.size()) {
+    const auto [stop, error] = std::from_chars(device.data() + kNumbered.size(), end, index);
+    if (error == std::errc() && stop == end && index >= 0) return make_cuda_backend({.device = index});
+  }
+  user_error("device '{}' is not known; use cpu, cuda, or cuda:N for the N-th GPU", device);
 }
 
 /// Reads a checkpoint's tensors in place and lets their pages go once packed.
@@ -60,7 +70,9 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
   state->weights = Weights::load(source, config, store, *state->backend, [&](size_t done, size_t total) {
     if (options.progress) options.progress->update(done, total, "Loading");
   });
-  state->pool = std::make_unique<BufferPool>(*state->backend);
+  Backend& backend = *state->backend;
+  state->pool = std::make_unique<BufferPool>([&backend](size_t bytes) { return backend.allocate(bytes); });
+  state->host_pool = std::make_unique<BufferPool>([&backend](size_t bytes) { return backend.allocate_host(bytes); });
   state->require_memory(0, "");
   return state;
 }
@@ -123,6 +135,18 @@ const Tokenizer& Model::tokenizer() const {
   return *state_->tokenizer;
 }
 
+Tensor Model::to_host(TensorView view) const {
+  Tensor tensor(view.dtype(), view.shape());
+  if (view.residence() == Residence::kHost) {
+    const std::span<const std::byte> bytes = view.host_bytes();
+    std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(tensor.data()));
+  } else {
+    const auto lock = state_->backend->exclusive();
+    state_->backend->download(tensor.data(), view.data(), view.bytes());
+  }
+  return tensor;
+}
+
 Run Model::forward(std::span<const int32_t> ids, const Hooks& hooks, const ForwardOptions& options) const {
   return forward(one(ids), hooks, options);
 }
@@ -137,8 +161,8 @@ Run Model::forward(const Batch& batch, const Hooks& hooks, const ForwardOptions&
   const size_t bytes = KvCache::bytes(config, *state_->backend, state_->activation_dtype(), lengths, true);
   KvCache cache(config, *state_->backend, state_->activation_dtype(), lengths, true, state_->pool->take(bytes));
   CaptureCollector collector;
-  const PassLogits logits = run_pass(*state_, plan, cache, batch, options.logits, collector);
-  return make_run(config, cache, batch, logits, collector);
+  const PassLogits logits = run_pass(*state_, plan, cache, batch, options, collector);
+  return make_run(*state_, cache, batch, logits, options, collector);
 }
 
 }  // namespace vitrine

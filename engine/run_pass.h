@@ -8,7 +8,7 @@
 
 namespace vitrine {
 
-/// Logits of one pass: the rows of all sequences, packed.
+/// Logits of one pass: the rows of all sequences, packed, in the backend's memory.
 struct PassLogits {
   Buffer memory;
   std::vector<int64_t> rows;     ///< of the packed batch
@@ -22,12 +22,13 @@ KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities);
 /// in the cache. `allow_empty`: a sequence may have no new tokens.
 void check_batch(const Config& config, const Batch& batch, const KvCache& cache, bool allow_empty);
 
-/// One forward pass: lays out and checks memory, runs, collects captures, and moves the cache's lengths forward. The batch has
-/// been checked.
-PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens, LogitRows logit_rows,
+/// One forward pass: lays out and checks memory, runs, collects captures where `options` wants them, and moves the cache's
+/// lengths forward. The batch has been checked.
+PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens, const ForwardOptions& options,
                     CaptureCollector& collector);
 
 /// The public result of a pass.
-Run make_run(const Config& config, const KvCache& cache, const Batch& tokens, const PassLogits& logits, CaptureCollector& collector);
+Run make_run(const ModelState& model, const KvCache& cache, const Batch& tokens, const PassLogits& logits, const ForwardOptions& options,
+             CaptureCollector& collector);
 
 }  // namespace vitrine

@@ -31,8 +31,8 @@ Run Session::forward(const Batch& tokens, const Hooks& hooks, const ForwardOptio
   check_batch(model.config, tokens, state_->cache, true);
   const Plan plan(hooks, model.config, *model.backend);
   CaptureCollector collector;
-  const PassLogits logits = run_pass(model, plan, state_->cache, tokens, options.logits, collector);
-  return make_run(model.config, state_->cache, tokens, logits, collector);
+  const PassLogits logits = run_pass(model, plan, state_->cache, tokens, options, collector);
+  return make_run(model, state_->cache, tokens, logits, options, collector);
 }
 
 int64_t Session::length(int sequence) const {

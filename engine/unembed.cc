@@ -23,6 +23,20 @@ void check(const Config& config, TensorView rows, const UnembedOptions& options)
   }
 }
 
+/// The rows as a float32 matrix of the backend: as they lie, if they lie there, or a copy in `memory`.
+Mat place_rows(const ModelState& model, TensorView rows, Buffer& memory) {
+  const int64_t width = model.config.width, count = rows.elements() / width;
+  if (rows.residence() == Residence::kDevice) {
+    if (rows.dtype() != DType::kF32) user_error("rows in the GPU's memory are {}; capture them as f32, or unembed rows of the host", dtype_name(rows.dtype()));
+    // Nothing writes to them: the layernorm goes to a matrix of its own.
+    return {static_cast<float*>(const_cast<void*>(rows.data())), count, width};
+  }
+  const std::vector<float> host = rows.to_f32();
+  memory = model.pool->take(host.size() * sizeof(float));
+  model.backend->upload(memory.data(), host.data(), host.size() * sizeof(float));
+  return {memory.f32(), count, width};
+}
+
 /// The ids that the kernel looks up in each row: the target first, where there is one, then the watched.
 std::vector<int32_t> ids_by_row(const UnembedOptions& options, int64_t rows) {
   std::vector<int32_t> ids;
@@ -50,16 +64,19 @@ LogitStats Model::unembed(TensorView rows, const UnembedOptions& options) const 
   stats.top_k = static_cast<int>(std::min<int64_t>(options.top_k, config.vocab));
   if (stats.rows == 0) return stats;
 
-  const std::vector<float> host = rows.to_f32();
-  const Buffer memory = state_->pool->take(host.size() * sizeof(float));
-  const Mat x(memory.f32(), stats.rows, config.width);
-  backend.upload(x.data, host.data(), host.size() * sizeof(float));
+  const auto lock = backend.exclusive();
+  Buffer memory, normalized;
+  Mat x = place_rows(*state_, rows, memory);
   if (options.final_layernorm) {
+    const DType dtype = state_->activation_dtype();
+    normalized = state_->pool->take(static_cast<size_t>(rows.elements()) * dtype_size(dtype));
+    const Mat out(normalized.data(), x.rows, x.cols, x.cols, dtype);
     backend.layernorm({.x = x,
                        .weight = state_->weights.ln_final_weight,
                        .bias = state_->weights.ln_final_bias,
                        .epsilon = config.layer_norm_epsilon,
-                       .out = x});
+                       .out = out});
+    x = out;
   }
   const size_t n = static_cast<size_t>(stats.rows);
   const std::vector<int32_t> ids = ids_by_row(options, stats.rows);

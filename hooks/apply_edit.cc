@@ -111,17 +111,57 @@ void apply_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked,
   }
 }
 
-/// One query's row of one head's map, keys beyond `visible` left out.
-void apply_map_row(const PlannedEdit& edit, Backend& backend, Mat block, int64_t row, int64_t visible, std::span<const float> source) {
-  const Selection::Range keys{0, visible};
-  if (edit.edit.kind() == Edit::Kind::kSource) {
-    return replace_with_host_row(backend, block, row, {&keys, 1}, source.subspan(0, static_cast<size_t>(visible)));
+/// The rows of a sequence's map block that an edit touches, head by head, and how many keys each of their queries sees.
+struct MapRows {
+  std::vector<int64_t> rows, visible;
+
+  MapRows(const PlannedEdit& edit, const SequenceSlice& slice, const Picked& picked) {
+    for (int head : edit.where.heads) {
+      for (size_t i = 0; i < picked.rows.size(); ++i) {
+        rows.push_back(head * slice.rows + picked.rows[i] - slice.row);
+        visible.push_back(picked.positions[i] + 1);
+      }
+    }
   }
+};
+
+/// The other run's rows in the order of MapRows, each filled up to `keys`.
+std::vector<float> source_map(const PlannedEdit& edit, const Picked& picked, int sequence, int64_t keys) {
+  const size_t heads = edit.where.heads.size(), rows = picked.rows.size();
+  std::vector<float> map(heads * rows * static_cast<size_t>(keys));
+  for (size_t i = 0; i < rows; ++i) {
+    const std::vector<float> source = source_row(edit, sequence, picked.positions[i], 0);
+    const auto source_keys = static_cast<int64_t>(source.size() / heads), visible = picked.positions[i] + 1;
+    if (source_keys < visible) {
+      user_error("replace_from: the other run's '{}' has {} keys at position {}; it needs {} for each head", edit.name, source_keys, picked.positions[i], visible);
+    }
+    for (size_t h = 0; h < heads; ++h) {
+      const auto from = source.begin() + static_cast<std::ptrdiff_t>(h) * source_keys;
+      std::copy(from, from + visible, map.begin() + static_cast<std::ptrdiff_t>(h * rows + i) * keys);
+    }
+  }
+  return map;
+}
+
+void edit_map(const PlannedEdit& edit, Backend& backend, const MapRows& map_rows, Mat block) {
+  const Selection::Range all_keys{0, block.cols};
   backend.edit({.x = block,
-                .where = {{&row, 1}, {&keys, 1}},
+                .where = {map_rows.rows, {&all_keys, 1}},
                 .kind = backend_kind(edit.edit.kind()),
                 .factor = edit.edit.factor(),
-                .operand = edit.operand ? edit.operand.columns(0, visible) : Mat{}});
+                .operand = edit.operand ? edit.operand.columns(0, block.cols) : Mat{},
+                .limits = map_rows.visible});
+}
+
+void replace_map(Backend& backend, const MapRows& map_rows, Mat block, std::span<const float> values) {
+  const Selection::Range all_keys{0, block.cols};
+  const Buffer staging = backend.allocate(values.size_bytes());
+  backend.upload(staging.data(), values.data(), values.size_bytes());
+  backend.edit({.x = block,
+                .where = {map_rows.rows, {&all_keys, 1}},
+                .kind = EditKind::kReplace,
+                .operand = Mat(staging.f32(), static_cast<int64_t>(map_rows.rows.size()), block.cols),
+                .limits = map_rows.visible});
 }
 
 }  // namespace
@@ -136,31 +176,22 @@ void apply_edit(const PlannedEdit& edit, Backend& backend, std::span<const Seque
 void apply_map_edit(const PlannedEdit& edit, Backend& backend, std::span<const SequenceSlice> slices, float* map) {
   for (size_t s = 0; s < slices.size(); ++s) {
     const SequenceSlice& slice = slices[s];
-    const int64_t keys = slice.past + slice.rows;
-    const Mat block(map + slice.map, slice.rows * (edit.where.heads.back() + 1), keys);
+    const int sequence = static_cast<int>(s);
     const Picked picked = pick(edit, slices, s);
     if (picked.rows.empty()) continue;
-    if (edit.edit.kind() == Edit::Kind::kCallback) {
-      std::vector<int64_t> rows;
-      for (int head : edit.where.heads) {
-        for (int64_t row : picked.rows) rows.push_back(head * slice.rows + row - slice.row);
+    const MapRows map_rows(edit, slice, picked);
+    const Mat block(map + slice.map, slice.rows * (edit.where.heads.back() + 1), slice.past + slice.rows);
+    switch (edit.edit.kind()) {
+      case Edit::Kind::kCallback: {
+        const Selection::Range all_keys{0, block.cols};
+        call(edit, backend, {map_rows.rows, {&all_keys, 1}}, block, sequence, picked.positions);
+        break;
       }
-      const Selection::Range all_keys{0, keys};
-      call(edit, backend, {rows, {&all_keys, 1}}, block, static_cast<int>(s), picked.positions);
-      continue;
-    }
-    for (size_t i = 0; i < picked.rows.size(); ++i) {
-      std::vector<float> source;
-      if (edit.edit.kind() == Edit::Kind::kSource) source = source_row(edit, static_cast<int>(s), picked.positions[i], 0);
-      const size_t source_keys = source.size() / edit.where.heads.size();
-      const int64_t visible = picked.positions[i] + 1;
-      if (edit.edit.kind() == Edit::Kind::kSource && static_cast<int64_t>(source_keys) < visible) {
-        user_error("replace_from: the other run's '{}' has {} keys at position {}; it needs {} for each head", edit.name, source_keys, picked.positions[i], visible);
-      }
-      for (size_t h = 0; h < edit.where.heads.size(); ++h) {
-        const int64_t row = edit.where.heads[h] * slice.rows + picked.rows[i] - slice.row;
-        apply_map_row(edit, backend, block, row, visible, std::span<const float>(source).subspan(h * source_keys, source_keys));
-      }
+      case Edit::Kind::kSource:
+        replace_map(backend, map_rows, block, source_map(edit, picked, sequence, block.cols));
+        break;
+      default:
+        edit_map(edit, backend, map_rows, block);
     }
   }
 }

@@ -35,8 +35,7 @@ void fill_unseen(Tensor& map, Site site) {
 
 }  // namespace
 
-void CaptureCollector::add(const Plan& plan, const HookRun& run) {
-  const CaptureLayout& layout = run.layout();
+void CaptureCollector::add(const Plan& plan, const CaptureLayout& layout, Buffer memory, Residence residence) {
   if (plan.captures().empty()) return;
   if (entries_.empty()) {
     for (const PlannedCapture& capture : plan.captures()) {
@@ -44,7 +43,7 @@ void CaptureCollector::add(const Plan& plan, const HookRun& run) {
       parts_.emplace_back(layout.items.front().sequences.size());
     }
   }
-  const auto arena = std::make_shared<const Buffer>(run.arena());
+  const auto arena = std::make_shared<const Buffer>(std::move(memory));
   storage_.push_back(arena);
   for (size_t i = 0; i < entries_.size(); ++i) {
     for (size_t s = 0; s < parts_[i].size(); ++s) {
@@ -52,7 +51,7 @@ void CaptureCollector::add(const Plan& plan, const HookRun& run) {
       const int64_t rows = static_cast<int64_t>(sequence.rows.size());
       if (rows == 0 && !parts_[i][s].empty()) continue;
       const Shape shape = captured_shape(plan.captures()[i], rows, sequence.keys);
-      parts_[i][s].push_back({sequence.positions, TensorView(arena->data() + sequence.offset, plan.captures()[i].store, shape), sequence.keys});
+      parts_[i][s].push_back({sequence.positions, TensorView(arena->data() + sequence.offset, plan.captures()[i].store, shape, residence), sequence.keys});
     }
   }
 }
@@ -91,7 +90,7 @@ Captures::Entry::Sequence CaptureCollector::join(const Captures::Entry& entry, c
   for (const Part& part : parts) {
     const int64_t part_rows = part.values.shape()[row_axis];
     const int64_t part_elements = map ? part.keys : row_elements;
-    const auto* from = static_cast<const std::byte*>(part.values.data());
+    const std::byte* from = part.values.host_bytes().data();
     for (int64_t r = 0; r < heads * part_rows; ++r) {
       const int64_t target = (r / part_rows) * rows + done + r % part_rows;
       std::memcpy(to + static_cast<size_t>(target * row_elements) * element, from + static_cast<size_t>(r * part_elements) * element,

@@ -57,9 +57,6 @@ class HookRun {
   Mat tap(Site site, int layer, Mat scratch) const;
   float* tap_map(Site site, int layer, float* scratch) const;
 
-  const CaptureLayout& layout() const { return layout_; }
-  const Buffer& arena() const { return arena_; }
-
  private:
   void visit_watched(Site site, int layer, Mat x);
   void visit_watched_map(Site site, int layer, float* map);
@@ -75,8 +72,8 @@ class HookRun {
 /// Joins what the passes of a run have captured, in order of the passes, into one Captures.
 class CaptureCollector {
  public:
-  /// Takes the arena over. `layout` and `run` need not live on.
-  void add(const Plan& plan, const HookRun& run);
+  /// Takes over the arena that a pass has filled (or its copy on the host: `residence`). `plan` and `layout` need not live on.
+  void add(const Plan& plan, const CaptureLayout& layout, Buffer arena, Residence residence);
   std::shared_ptr<const Captures> finish();
 
  private:

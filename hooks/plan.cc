@@ -137,6 +137,7 @@ std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config
 
 Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend) : layers_(static_cast<size_t>(config.layers)) {
   if (hooks.empty()) return;
+  const auto lock = backend.exclusive();  // for the operands' uploads
   for (const Hooks::Capture& request : hooks.captures()) add_capture(request, config);
   for (const Hooks::Change& request : hooks.edits()) add_edit(request, config, backend);
   build_table();

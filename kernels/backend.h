@@ -206,6 +206,30 @@ struct SampleArgs {
   std::span<int32_t> ids{};   ///< [rows] the result
 };
 
+/// What ends a step of a generation that a backend runs on its own, again and again: all memory is the backend's.
+struct NextStepArgs {
+  Mat logits{};                     ///< [sequences with a row, V]
+  float temperature = 0.0f;         ///< as SampleArgs
+  int top_k = 0;
+  float top_p = 1.0f;
+  const PassBatch* batch = nullptr;  ///< at most one row a sequence; its placed ids, positions and pasts move on by a token
+  int32_t* step = nullptr;          ///< [1] counts up from 0
+  const double* uniforms = nullptr;  ///< [steps + 1, rows] numbers in [0, 1)
+  double* uniform = nullptr;        ///< [rows] this step's of them; then the next one's
+  int32_t* drawn = nullptr;         ///< [rows] this step's tokens
+  int32_t* tokens = nullptr;        ///< [steps, rows] every step's
+  const std::byte* captured = nullptr;  ///< what this step has captured, or null
+  size_t captured_bytes = 0;        ///< a multiple of 16
+  std::byte* history = nullptr;     ///< [steps, captured_bytes]
+};
+
+/// Operations that were recorded once and can be run again, on the same memory.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void replay() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -226,8 +250,11 @@ class Backend {
   virtual void synchronize() = 0;
   /// Whether the host may read and write buffers directly.
   virtual bool host_memory() const = 0;
-  /// Held by whoever issues operations, from the first to the last of a pass: a device takes one pass at a time.
-  virtual std::unique_lock<std::mutex> exclusive() = 0;
+  /// Memory of the host that results are downloaded to; fast to copy to.
+  virtual Buffer allocate_host(size_t bytes) = 0;
+  /// Held by whoever issues operations, from the first to the last that belong together: a device takes one pass at a time. The
+  /// thread that holds it may ask again, so that a callback between two kernels may use the model, too.
+  virtual std::unique_lock<std::recursive_mutex> exclusive() = 0;
 
   // --- weights
   virtual size_t packed_bytes(int64_t in, int64_t out, DType store) const = 0;
@@ -268,6 +295,15 @@ class Backend {
   // --- logits
   virtual void logit_stats(const LogitStatsArgs& args) = 0;
   virtual void sample(const SampleArgs& args) = 0;
+
+  // --- recorded passes, for backends on which issuing an operation costs more than a small one takes
+  /// Whether the three that follow can be called.
+  virtual bool records() const { return false; }
+  /// From here to end_recording() operations are noted instead of done. Whatever a later run is to see changed must then be in
+  /// the backend's memory (the placed batch is); nothing may be uploaded, downloaded, or be of another size.
+  virtual void begin_recording() {}
+  virtual std::unique_ptr<Recording> end_recording() { return nullptr; }
+  virtual void next_step(const NextStepArgs&) {}
 
   // --- hooks
   virtual void edit(const EditArgs& args) = 0;

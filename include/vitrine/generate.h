@@ -39,6 +39,8 @@ struct Generation {
     StopReason reason = StopReason::kLength;
   };
   std::vector<Sequence> sequences;
+  /// Why each step's operations were issued anew: a GPU otherwise records one step and replays it. Empty if it did.
+  std::string eager_because;
   /// What hooks captured over all passes: the prompt's positions, then one position a step.
   std::shared_ptr<const Captures> captures;
 };

@@ -22,7 +22,8 @@ class Session;
 struct ModelState;
 
 struct ModelOptions {
-  /// Where to run: "cpu".
+  /// Where to run: "cpu", "cuda" (the first GPU), or "cuda:N". Sites, shapes and promises are the same everywhere; on a GPU
+  /// 16-bit weights are multiplied as such (activations are rounded to their type), with float32 sums.
   std::string device = "cpu";
   /// How weights are stored: f32, f16 or bf16; arithmetic accumulates in float32. Nothing: as the checkpoint stores them,
   /// which gives the same results as f32 to the bit, from fewer bytes.
@@ -37,6 +38,9 @@ struct ModelOptions {
 
 struct ForwardOptions {
   LogitRows logits = LogitRows::kAll;
+  /// kDevice: logits and captures stay where the model runs, and views of them cannot be read by the host (see
+  /// Model::to_host). Copying all logits of a long prompt from a GPU takes longer than computing them.
+  Residence residence = Residence::kHost;
 };
 
 /// A batch: the token ids of each sequence. Lengths may differ; nothing is padded.
@@ -93,7 +97,10 @@ class Model {
   /// Sequences with a key/value cache of `capacity` positions each (at most the context; 0: the context).
   Session session(int sequences = 1, int64_t capacity = 0) const;
 
-  /// Unembeds rows [rows, D] of the residual stream and keeps only what is asked for.
+  /// A copy in host memory of a view of this model's results, wherever they lie.
+  Tensor to_host(TensorView view) const;
+
+  /// Unembeds rows [rows, D] of the residual stream, on the host or on the model's own GPU, and keeps only what is asked for.
   /// Throws Error (user) for a row width other than D, an id outside the vocabulary, or targets that are not one a row.
   LogitStats unembed(TensorView rows, const UnembedOptions& options) const;
 

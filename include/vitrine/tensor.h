@@ -39,22 +39,31 @@ class Shape {
   int rank_ = 0;
 };
 
-/// A dense, row-major, read-only look at host memory that somebody else owns.
+/// Where a tensor's elements lie. On a CPU backend everything is host memory.
+enum class Residence : uint8_t { kHost, kDevice };
+
+/// A dense, row-major, read-only look at memory that somebody else owns.
 class TensorView {
  public:
   TensorView() = default;
-  TensorView(const void* data, DType dtype, Shape shape) : data_(data), dtype_(dtype), shape_(shape) {}
+  TensorView(const void* data, DType dtype, Shape shape, Residence residence = Residence::kHost)
+      : data_(data), dtype_(dtype), shape_(shape), residence_(residence) {}
 
+  /// A pointer of the host, or of the model's GPU, as residence() says.
   const void* data() const { return data_; }
+  Residence residence() const { return residence_; }
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   int64_t elements() const { return shape_.elements(); }
   size_t bytes() const { return static_cast<size_t>(elements()) * dtype_size(dtype_); }
 
-  /// The elements as float32. Throws Error (user) if the dtype is another one; see to_f32() for a conversion.
+  /// The elements as float32. Throws Error (user) if the dtype is another one (see to_f32() for a conversion), or if they lie
+  /// in a GPU's memory (see Model::to_host()).
   std::span<const float> f32() const;
-  /// A float32 copy of the elements of any floating dtype.
+  /// A float32 copy of the elements of any floating dtype. Throws Error (user) if they lie in a GPU's memory.
   std::vector<float> to_f32() const;
+  /// The elements' bytes. Throws Error (user) if they lie in a GPU's memory.
+  std::span<const std::byte> host_bytes() const;
   /// The `index`-th slice along the first axis. Throws Error (user) if out of range.
   TensorView slice(int64_t index) const;
 
@@ -62,6 +71,7 @@ class TensorView {
   const void* data_ = nullptr;
   DType dtype_ = DType::kF32;
   Shape shape_;
+  Residence residence_ = Residence::kHost;
 };
 
 /// A dense, row-major tensor in host memory that it shares with its copies (copying is cheap and aliases the data).

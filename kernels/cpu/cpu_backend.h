@@ -22,7 +22,8 @@ class CpuBackend : public Backend {
   void download(void* host, const void* device, size_t bytes) override;
   void synchronize() override {}
   bool host_memory() const override { return true; }
-  std::unique_lock<std::mutex> exclusive() override { return {}; }
+  Buffer allocate_host(size_t bytes) override { return allocate(bytes); }
+  std::unique_lock<std::recursive_mutex> exclusive() override { return {}; }
 
   size_t packed_bytes(int64_t in, int64_t out, DType store) const override;
   PackedMatrix pack(const HostWeight& source, DType store, std::byte* destination) override;

@@ -1,6 +1,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "kernels/cuda/fail.h"
@@ -39,7 +40,13 @@ void CudaBackend::download(void* host, const void* device, size_t bytes) {
 
 void CudaBackend::synchronize() { device_->synchronize(); }
 
-std::unique_lock<std::mutex> CudaBackend::exclusive() {
+Buffer CudaBackend::allocate_host(size_t bytes) {
+  void* data = device_->allocate_host(bytes);
+  if (data == nullptr) user_error("{} bytes of the host's memory were asked for to hold results and are not there; capture less, or ask for fewer logits", bytes);
+  return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) { device->release_host(memory); })};
+}
+
+std::unique_lock<std::recursive_mutex> CudaBackend::exclusive() {
   std::unique_lock lock(mutex_);
   device_->make_current();
   return lock;
@@ -47,11 +54,33 @@ std::unique_lock<std::mutex> CudaBackend::exclusive() {
 
 std::byte* CudaBackend::scratch(size_t bytes) {
   if (scratch_.bytes() < bytes) {
-    if (device_->recording()) internal_error("an operation asks for more scratch memory while it is recorded");
+    if (device_->recording()) outgrown_.push_back(scratch_);
     scratch_ = {};
     scratch_ = allocate(std::max(bytes, size_t{1} << 20));
   }
   return scratch_.data();
+}
+
+namespace {
+
+class CudaRecording : public Recording {
+ public:
+  CudaRecording(std::unique_ptr<cuda::RecordedWork> work, std::vector<Buffer> scratch) : scratch_(std::move(scratch)), work_(std::move(work)) {}
+  void replay() override { work_->replay(); }
+
+ private:
+  std::vector<Buffer> scratch_;
+  std::unique_ptr<cuda::RecordedWork> work_;  // goes first
+};
+
+}  // namespace
+
+void CudaBackend::begin_recording() { device_->begin_recording(); }
+
+std::unique_ptr<Recording> CudaBackend::end_recording() {
+  std::vector<Buffer> scratch = std::exchange(outgrown_, {});
+  scratch.push_back(scratch_);
+  return std::make_unique<CudaRecording>(device_->end_recording(), std::move(scratch));
 }
 
 std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device, const CudaOptions& options) {

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/device.h"
@@ -27,7 +28,8 @@ class CudaBackend : public Backend {
   void download(void* host, const void* device, size_t bytes) override;
   void synchronize() override;
   bool host_memory() const override { return false; }
-  std::unique_lock<std::mutex> exclusive() override;
+  Buffer allocate_host(size_t bytes) override;
+  std::unique_lock<std::recursive_mutex> exclusive() override;
 
   size_t packed_bytes(int64_t in, int64_t out, DType store) const override;
   PackedMatrix pack(const HostWeight& source, DType store, std::byte* destination) override;
@@ -54,18 +56,26 @@ class CudaBackend : public Backend {
   void logit_stats(const LogitStatsArgs& args) override;
   void sample(const SampleArgs& args) override;
 
+  bool records() const override { return true; }
+  void begin_recording() override;
+  std::unique_ptr<Recording> end_recording() override;
+  void next_step(const NextStepArgs& args) override;
+
   void edit(const EditArgs& args) override;
   void gather(Mat x, const Selection& where, DType store, std::byte* destination) override;
   void scatter(const float* source, const Selection& where, Mat x) override;
 
  private:
-  /// Memory for the operation in hand; the next one to ask for some gets the same. It stays where it is once it is large
-  /// enough, so that recorded work may refer to it (see hold_scratch).
+  /// Memory for the operation in hand; the next one to ask for some gets the same. What recorded work refers to lives as long
+  /// as the recording.
   std::byte* scratch(size_t bytes);
+  /// sample() between memory of the device: `uniform` and `ids` are [rows].
+  void sample_on_device(Mat logits, float temperature, int top_k, float top_p, const double* uniform, int32_t* ids);
 
   std::shared_ptr<cuda::Device> device_;
-  std::mutex mutex_;
+  std::recursive_mutex mutex_;
   Buffer scratch_;
+  std::vector<Buffer> outgrown_;  ///< scratch memory that the recording in hand refers to
 };
 
 /// The backend over a device that is already open: what make_cuda_backend() does, for tests.

@@ -80,6 +80,22 @@ class CudaDevice : public Device {
     cudaFree(memory);
   }
 
+  void* allocate_host(size_t bytes) override {
+    make_current();
+    void* memory = nullptr;
+    const cudaError_t status = cudaMallocHost(&memory, bytes == 0 ? 1 : bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    check_cuda(status, "allocating pinned memory");
+    return memory;
+  }
+  void release_host(void* memory) noexcept override {
+    cudaSetDevice(index_);
+    cudaFreeHost(memory);
+  }
+
   void make_current() override { check_cuda(cudaSetDevice(index_), "choosing a GPU"); }
   // Memory that is not pinned is staged by the driver before the call returns.
   void copy_in(void* to, const void* from, size_t bytes) override {
@@ -96,7 +112,7 @@ class CudaDevice : public Device {
   void synchronize() override { check_cuda(cudaStreamSynchronize(stream_), "running kernels"); }
 
   void begin_recording() override {
-    check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning to record a pass");
+    check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "beginning to record a pass");
     recording_ = true;
   }
   std::unique_ptr<RecordedWork> end_recording() override {

@@ -35,6 +35,9 @@ class Device {
   /// 256-byte aligned. Null if there is no room.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* memory) noexcept = 0;
+  /// Host memory that copies reach directly (pinned). Null if there is no room.
+  virtual void* allocate_host(size_t bytes) = 0;
+  virtual void release_host(void* memory) noexcept = 0;
 
   /// The calling thread's work goes to this GPU from now on.
   virtual void make_current() = 0;

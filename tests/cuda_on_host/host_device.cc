@@ -43,6 +43,9 @@ class HostDevice : public cuda::Device {
   }
   void release(void* memory) noexcept override { ::operator delete(memory, kAlignment); }
 
+  void* allocate_host(size_t bytes) override { return allocate(bytes); }
+  void release_host(void* memory) noexcept override { release(memory); }
+
   void make_current() override {}
   void copy_in(void* to, const void* from, size_t bytes) override {
     if (recording_) internal_error("a copy from the host cannot be recorded");

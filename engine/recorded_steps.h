@@ -1,0 +1,45 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/prepared_pass.h"
+#include "vitrine/generate.h"
+
+namespace vitrine {
+
+/// The steps of a generation on a backend that records: one pass over one new token a sequence is recorded, with its captures
+/// and edits, the choice of the next token and the moving on, and replayed once for each step.
+class RecordedSteps {
+ public:
+  /// Why passes with these hooks cannot be recorded, as the end of a sentence ("blocks.3.hook_resid_post is edited by a
+  /// callback"); empty if they can.
+  static std::string refusal(const ModelState& model, const Plan& plan);
+
+  /// `next` holds one token for each sequence that goes on. `uniforms` [steps, those sequences] are for the choices.
+  /// Throws Error (user) if it does not fit in memory.
+  RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& next, const SamplingOptions& sampling,
+                const std::vector<double>& uniforms, int steps);
+
+  /// Queues one more step.
+  void step();
+  /// The tokens that `count` queued steps from number `first` on have chosen: [count, sequences that go on]. Waits for them.
+  std::vector<int32_t> tokens(int first, int count);
+  /// Hands over what steps 0 .. `steps` - 1 have captured; of step i for the sequences with `lasted[s]` > i only.
+  void collect(int steps, const std::vector<int>& lasted, CaptureCollector& collector);
+
+ private:
+  const ModelState& model_;
+  const Plan& plan_;
+  const KvCache& cache_;
+  Batch next_;
+  PreparedPass pass_;
+  int64_t rows_;
+  size_t captured_bytes_;
+  Buffer numbers_, history_;
+  NextStepArgs args_;
+  std::unique_ptr<Recording> recording_;
+};
+
+}  // namespace vitrine
