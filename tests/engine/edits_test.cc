@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "tests/engine/test_device.h"
 #include "tests/support.h"
 #include "vitrine/vitrine.h"
 
@@ -26,7 +27,7 @@ constexpr int64_t kTokens = 7, kWidth = 24, kHeadWidth = 8;
 class Edits : public ::testing::Test {
  protected:
   vitrine::Run run(const Hooks& hooks) { return model_.forward(kIds, Hooks(hooks).capture("*")); }
-  Model model_ = Model::random(small_config(), 11, {.threads = 1});
+  Model model_ = Model::random(small_config(), 11, testing_support::test_options({.threads = 1}));
 };
 
 std::vector<float> values(const Run& run, const std::string& site) { return run[site].to_f32(); }

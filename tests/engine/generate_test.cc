@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "tests/engine/test_device.h"
 #include "tests/support.h"
 #include "vitrine/vitrine.h"
 
@@ -36,7 +37,7 @@ class Generate : public ::testing::Test {
     }
     return {ids.begin() + static_cast<int64_t>(prompt), ids.end()};
   }
-  Model model_ = Model::random(small_config(), 5, {.threads = 1});
+  Model model_ = Model::random(small_config(), 5, testing_support::test_options({.threads = 1}));
   const std::vector<int32_t> prompt_ = {4, 8, 15, 16, 23, 42};
 };
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tests/engine/golden_support.h"
+#include "tests/engine/test_device.h"
 #include "vitrine/vitrine.h"
 
 namespace vitrine {
@@ -30,7 +31,7 @@ class GoldenSmallTest : public testing::Test {
   static void SetUpTestSuite() {
     golden_ = std::make_unique<Golden>("gpt2_small_random");
     ids_ = golden_->facts().at("ids").get<std::vector<int32_t>>();
-    model_ = std::make_unique<Model>(Model::random(gpt2_small(), golden_->facts().at("seed").get<uint64_t>()));
+    model_ = std::make_unique<Model>(Model::random(gpt2_small(), golden_->facts().at("seed").get<uint64_t>(), test_options()));
     Hooks hooks;
     hooks.capture("{hook_embed,ln_final.hook_normalized,blocks.*.hook_resid_post}");
     hooks.capture("blocks.*.attn.hook_{attn_scores,pattern}");

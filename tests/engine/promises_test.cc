@@ -2,8 +2,10 @@
 // token, the numbers are the same bits.
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
+#include "tests/engine/test_device.h"
 #include "tests/support.h"
 #include "vitrine/vitrine.h"
 
@@ -30,12 +32,39 @@ std::vector<int32_t> tokens(int count, int seed, const Config& config) {
 
 bool same_bits(TensorView a, TensorView b) { return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
 
+/// How far apart the fused and the composed form of attention may be, as a share of the values' spread: nothing on the CPU. On
+/// a GPU the fused form works through tiles of keys and rounds the pattern tile by tile, in the type of the weights.
+float composed_attention_tolerance(DType dtype) {
+  if (testing_support::on_cpu()) return 0.0f;
+  switch (dtype) {
+    case DType::kF32: return 5e-6f;
+    case DType::kF16: return 8 * 0x1p-11f;
+    default: return 8 * 0x1p-8f;
+  }
+}
+
+::testing::AssertionResult agree(TensorView a, TensorView b, float tolerance) {
+  if (tolerance == 0.0f) return same_bits(a, b) ? ::testing::AssertionSuccess() : ::testing::AssertionFailure() << "other bits";
+  const std::vector<float> x = a.to_f32(), y = b.to_f32();
+  if (x.size() != y.size()) return ::testing::AssertionFailure() << x.size() << " values and " << y.size();
+  float low = INFINITY, high = -INFINITY, worst = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (x[i] == y[i]) continue;
+    worst = std::max(worst, std::abs(x[i] - y[i]));
+  }
+  for (float value : x) {
+    if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
+  }
+  if (worst <= tolerance * (high - low)) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << worst << " apart, of a spread of " << high - low;
+}
+
 /// A copy that does not depend on the run it came from.
 std::vector<float> copy(TensorView view) { return view.to_f32(); }
 
 class Promises : public ::testing::TestWithParam<DType> {
  protected:
-  Model model(int threads = 2) { return Model::random(odd_config(), 7, {.dtype = GetParam(), .threads = threads}); }
+  Model model(int threads = 2) { return Model::random(odd_config(), 7, testing_support::test_options({.dtype = GetParam(), .threads = threads})); }
 };
 
 TEST_P(Promises, CapturesDoNotChangeLogits) {
@@ -184,15 +213,16 @@ TEST_P(Promises, EditsThatChangeNothingGiveTheSameBits) {
   for (const SiteInfo& info : kSites) {
     if (info.site == Site::kResult) continue;
     const std::string pattern = (info.per_layer ? "blocks.*." : "") + std::string(info.name);
+    const float tolerance = info.shape == SiteShape::kMap ? composed_attention_tolerance(GetParam()) : 0.0f;
     const vitrine::Run scaled = m.forward(ids, Hooks().edit(pattern, scale(1.0f)).capture("*"));
     const vitrine::Run seen = m.forward(ids, Hooks().edit(pattern, callback([](EditView&) {})));
-    EXPECT_TRUE(same_bits(plain.logits(), scaled.logits())) << pattern;
-    EXPECT_TRUE(same_bits(plain.logits(), seen.logits())) << pattern;
+    EXPECT_TRUE(agree(plain.logits(), scaled.logits(), tolerance)) << pattern;
+    EXPECT_TRUE(agree(plain.logits(), seen.logits(), tolerance)) << pattern;
     for (const Captures::Entry& entry : plain.captures().entries()) {
-      EXPECT_TRUE(same_bits(plain[entry.name], scaled[entry.name])) << entry.name << " under an edit of " << pattern;
+      EXPECT_TRUE(agree(plain[entry.name], scaled[entry.name], tolerance)) << entry.name << " under an edit of " << pattern;
     }
     const vitrine::Run replaced = m.forward(ids, Hooks().edit(pattern, replace_from(plain.shared_captures())));
-    EXPECT_TRUE(same_bits(plain.logits(), replaced.logits())) << pattern;
+    EXPECT_TRUE(agree(plain.logits(), replaced.logits(), tolerance)) << pattern;
   }
 }
 
@@ -204,14 +234,17 @@ TEST_P(Promises, AnEditedHeadResultOnlyChangesTheOrderOfSummation) {
   const auto [low, high] = std::minmax_element(plain.begin(), plain.end());
   float worst = 0;
   for (size_t i = 0; i < plain.size(); ++i) worst = std::max(worst, std::abs(plain[i] - edited[i]));
-  // D = 60 products are added in two orders in each of three layers: a few units in the last place of the spread.
-  EXPECT_LE(worst, 2e-6f * (*high - *low));
+  // D = 60 products are added in two orders in each of three layers: a few units in the last place of the spread. On a GPU
+  // what that changes may cross a rounding of the activations to the weights' type.
+  const float tolerance = std::max(2e-6f, composed_attention_tolerance(GetParam()));
+  EXPECT_LE(worst, tolerance * (*high - *low));
 }
 
 INSTANTIATE_TEST_SUITE_P(Storage, Promises, ::testing::Values(DType::kF32, DType::kF16, DType::kBF16),
                          [](const auto& storage) { return std::string(dtype_name(storage.param)); });
 
 TEST(Promises, SixteenBitWeightsGiveTheBitsOfTheirFloat32Values) {
+  if (!testing_support::on_cpu()) GTEST_SKIP() << "a GPU multiplies 16-bit weights as such";
   // Storage changes no arithmetic: f16 weights widened to float32 in memory are the same model.
   const std::string folder = std::string(VITRINE_SOURCE_DIR) + "/tests/goldens/stored_f16";
   const std::vector<int32_t> ids = {1, 5, 3, 2, 9};
@@ -221,7 +254,7 @@ TEST(Promises, SixteenBitWeightsGiveTheBitsOfTheirFloat32Values) {
 }
 
 TEST(Promises, EverySiteOfTheTableFires) {
-  const Model m = Model::random(odd_config(), 3);
+  const Model m = Model::random(odd_config(), 3, testing_support::test_options());
   int calls = 0;
   m.forward(tokens(4, 1, m.config()), Hooks().edit("*", callback([&](EditView&) { ++calls; })));
   int expected = 0;

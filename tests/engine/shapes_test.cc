@@ -5,6 +5,7 @@
 
 #include "kernels/backend.h"
 #include "tests/support.h"
+#include "tests/engine/test_device.h"
 #include "vitrine/vitrine.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -31,7 +32,7 @@ Config gpt2(int layers, int heads, int64_t width) {
 void run_end_to_end(const Config& config, DType store, size_t needed) {
   if (kSanitized) GTEST_SKIP() << "too slow under a sanitizer; the same code runs there at small sizes";
   if (make_cpu_backend()->available_bytes() < needed) GTEST_SKIP() << "needs " << needed / 1000000 << " MB of free memory";
-  const Model model = Model::random(config, 42, {.dtype = store});
+  const Model model = Model::random(config, 42, testing_support::test_options({.dtype = store}));
   const std::vector<int32_t> ids = {15496, 11, 616, 1438, 318, 50256, 0, 262, 3576};
   const vitrine::Run whole = model.forward(ids, Hooks().capture("blocks.*.hook_resid_post"));
   for (float x : whole.logits().f32()) ASSERT_TRUE(std::isfinite(x));
