@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bit>
+
 #include "kernels/cuda/platform.h"
 
 // What a single thread or warp can do: the one place where PTX stands (Hopper's own instructions: hopper.h). Functions that
@@ -42,6 +44,11 @@ struct alignas(16) Chunk {
 };
 template <class T>
 inline constexpr int kChunk = 16 / static_cast<int>(sizeof(T));  ///< elements in a Chunk
+/// A chunk by its elements; std::bit_cast goes between the two.
+template <class T>
+struct alignas(16) Elements {
+  T at[kChunk<T>];
+};
 
 VITRINE_DEVICE Chunk load_chunk(const void* from) { return *static_cast<const Chunk*>(from); }
 
@@ -61,13 +68,12 @@ VITRINE_DEVICE Chunk load_chunk_once(const void* from) {
 /// The first `count` of a chunk's elements, one by one, the others 0: for rows that are not aligned to 16 bytes, and for ends.
 template <class T>
 VITRINE_DEVICE Chunk load_part(const T* from, int count) {
-  Chunk c{};
-  T* to = reinterpret_cast<T*>(c.word);
+  Elements<T> part{};
 #pragma unroll
   for (int i = 0; i < kChunk<T>; ++i) {
-    if (i < count) to[i] = from[i];
+    if (i < count) part.at[i] = from[i];
   }
-  return c;
+  return std::bit_cast<Chunk>(part);
 }
 
 /// The dynamic shared memory of the block. Nothing else lies there.
