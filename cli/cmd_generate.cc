@@ -159,6 +159,7 @@ class Generating {
   void print_answer(const Generation& generation) const {
     Json json = json_head("generate", model_);
     const SamplingOptions& s = args_.sampling;
+    json["steps_issued_because"] = generation.eager_because.empty() ? Json() : Json(generation.eager_because);
     json["sampling"] = {{"temperature", s.temperature}, {"top_k", s.top_k}, {"top_p", s.top_p}, {"max_new_tokens", args_.max_new_tokens}};
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const Generation::Sequence& sequence = generation.sequences[i];

@@ -29,7 +29,7 @@ void add_model_options(CLI::App& command, Context& context) {
       ->capture_default_str()
       ->type_name("MODEL")
       ->group(group);
-  command.add_option("--device", context.device, "Where to run")->capture_default_str()->type_name("DEVICE")->group(group);
+  command.add_option("--device", context.device, "Where to run: cpu, cuda (the first GPU), cuda:N")->capture_default_str()->type_name("DEVICE")->group(group);
   command.add_option("--dtype", context.dtype, "How weights are stored: f32, f16, bf16 [as in the checkpoint]; sums are float32 always")
       ->type_name("DTYPE")
       ->group(group);

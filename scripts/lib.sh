@@ -14,7 +14,7 @@ ARGUMENTS=("$@")
 # shellcheck disable=SC2034
 BUILD_PACKAGES=(cmake ninja-build g++ libfmt-dev libhwy-dev nlohmann-json3-dev libcli11-dev libsentencepiece-dev)
 # shellcheck disable=SC2034
-TEST_PACKAGES=(libgtest-dev libbenchmark-dev)
+TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev)
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -101,10 +101,11 @@ configure_and_build() {
   local target=$1 log started=$SECONDS
   shift
   local options=(-G Ninja "$@")
-  command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
   if [[ $SANITIZE ]]; then
     # Enough optimisation for the tests to fit, assertions of the standard library on, lines in the stack traces.
-    options+=("-DVITRINE_SANITIZE=$SANITIZE" -DCMAKE_BUILD_TYPE=Debug
+    # Code for GPUs has no sanitizer; its sources run under this one on the processor (tests/cuda_on_host).
+    options+=("-DVITRINE_SANITIZE=$SANITIZE" -DCMAKE_BUILD_TYPE=Debug -DVITRINE_CUDA=OFF
       "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1 -D_GLIBCXX_ASSERTIONS")
   else
     options+=(-DVITRINE_SANITIZE= -DCMAKE_BUILD_TYPE=Release)

@@ -1,0 +1,137 @@
+// The compiled kernels, looked at without a GPU: nothing spilled, no arrays in local memory, wide loads and tensor-core
+// instructions where the source counts on them.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <regex>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kReports = VITRINE_CUDA_REPORTS;
+
+struct Kernel {
+  std::string name;  ///< mangled
+  int stack = -1, spills = -1, registers = -1;
+};
+
+/// What `ptxas -v` said of each kernel of a file.
+std::vector<Kernel> read_report(const fs::path& path) {
+  static const std::regex kEntry("Compiling entry function '([^']+)'"), kMemory(R"((\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads)"),
+      kUsed(R"(Used (\d+) registers)");
+  std::ifstream in(path);
+  std::vector<Kernel> kernels;
+  std::string line;
+  std::smatch found;
+  while (std::getline(in, line)) {
+    if (std::regex_search(line, found, kEntry)) kernels.push_back({found[1]});
+    if (kernels.empty()) continue;
+    Kernel& kernel = kernels.back();
+    if (std::regex_search(line, found, kMemory)) kernel.stack = std::stoi(found[1]), kernel.spills = std::stoi(found[2]) + std::stoi(found[3]);
+    if (std::regex_search(line, found, kUsed)) kernel.registers = std::stoi(found[1]);
+  }
+  return kernels;
+}
+
+std::vector<fs::path> files(const std::string& ending) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(kReports)) {
+    if (entry.path().filename().string().ends_with(ending)) found.push_back(entry.path());
+  }
+  return found;
+}
+
+TEST(CudaCode, NoKernelSpillsOrKeepsArraysInLocalMemory) {
+  const std::vector<fs::path> reports = files(".txt");
+  ASSERT_FALSE(reports.empty());
+  for (const fs::path& report : reports) {
+    const std::vector<Kernel> kernels = read_report(report);
+    EXPECT_FALSE(kernels.empty()) << report << " names no kernel";
+    for (const Kernel& kernel : kernels) {
+      EXPECT_EQ(kernel.stack, 0) << kernel.name << " in " << report.filename();
+      EXPECT_EQ(kernel.spills, 0) << kernel.name << " in " << report.filename();
+      EXPECT_GT(kernel.registers, 0) << kernel.name << " in " << report.filename();
+    }
+  }
+}
+
+TEST(CudaCode, WarpGroupProductsAreNotSerialised) {
+  for (const fs::path& report : files(".txt")) {
+    std::ifstream in(report);
+    std::stringstream text;
+    text << in.rdbuf();
+    EXPECT_EQ(text.str().find("wgmma.mma_async instructions are serialized"), std::string::npos) << report.filename();
+  }
+}
+
+/// The machine code of each kernel of a file.
+std::map<std::string, std::string> disassemble(const fs::path& cubin) {
+  const std::string command = std::string(VITRINE_CUOBJDUMP) + " -sass '" + cubin.string() + "' 2>/dev/null";
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+  std::map<std::string, std::string> code;
+  std::string* kernel = nullptr;
+  std::array<char, 4096> buffer;
+  while (pipe && std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe.get()) != nullptr) {
+    const std::string line = buffer.data();
+    const size_t name = line.find("Function : ");
+    if (name != std::string::npos) kernel = &code[line.substr(name + 11, line.find_last_not_of("\n\r ") - name - 10)];
+    else if (kernel != nullptr) *kernel += line;
+  }
+  return code;
+}
+
+struct Promise {
+  std::string file;    ///< of a cubin
+  std::string kernel;  ///< part of its name
+  std::vector<std::string> instructions;
+};
+
+class CudaCodePromises : public ::testing::TestWithParam<Promise> {};
+
+TEST_P(CudaCodePromises, AreKept) {
+  if (std::string(VITRINE_CUOBJDUMP).empty()) GTEST_SKIP() << "cuobjdump was not found when the build was configured";
+  const Promise& promise = GetParam();
+  int kernels = 0;
+  for (const auto& [name, code] : disassemble(kReports / promise.file)) {
+    if (name.find(promise.kernel) == std::string::npos) continue;
+    ++kernels;
+    for (const std::string& instruction : promise.instructions) {
+      EXPECT_TRUE(std::regex_search(code, std::regex(instruction))) << name << " has no " << instruction;
+    }
+    EXPECT_FALSE(std::regex_search(code, std::regex(R"(\b(LDL|STL)\b)"))) << name << " uses local memory";
+  }
+  EXPECT_GT(kernels, 0) << promise.file << " has no kernel " << promise.kernel;
+}
+
+std::vector<Promise> promises() {
+  const std::string wide_load = R"(LDG\.E(\.\w+)*\.128)", wide_copy = R"(LDGSTS\.E(\.\w+)*\.128)", wide_shared = R"(LDS(\.\w+)*\.128)";
+  std::vector<Promise> list;
+  for (const std::string architecture : {"sm_80", "sm_90a"}) {
+    list.push_back({"linear." + architecture + ".cubin", "few_rows", {wide_load, "HMMA"}});
+    list.push_back({"linear." + architecture + ".cubin", "many_rows", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back({"attention." + architecture + ".cubin", "prefill", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back({"attention." + architecture + ".cubin", "decode", {wide_load, "HMMA"}});
+  }
+  list.push_back({"linear_hopper.sm_90a.cubin", "hopper", {"HGMMA", "UTMALDG", "SYNCS"}});
+  return list;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, CudaCodePromises, ::testing::ValuesIn(promises()), [](const auto& promise) {
+  std::string name = promise.param.file + "_" + promise.param.kernel;
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+  return name;
+});
+
+}  // namespace
+}  // namespace vitrine
