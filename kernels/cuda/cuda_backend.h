@@ -10,6 +10,10 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device.h"
 
+namespace vitrine::cuda {
+struct SelectionView;
+}
+
 namespace vitrine {
 
 /// The backend of one GPU. Weights and the activations between two operations are of the type that weights are stored as;
@@ -69,12 +73,17 @@ class CudaBackend : public Backend {
   /// Memory for the operation in hand; the next one to ask for some gets the same. What recorded work refers to lives as long
   /// as the recording.
   std::byte* scratch(size_t bytes);
+  /// A selection as kernels see it; in scratch memory what is too long for their parameters.
+  cuda::SelectionView place_selection(const Selection& where, std::span<const int64_t> limits);
   /// sample() between memory of the device: `uniform` and `ids` are [rows].
   void sample_on_device(Mat logits, float temperature, int top_k, float top_p, const double* uniform, int32_t* ids);
 
   std::shared_ptr<cuda::Device> device_;
   std::recursive_mutex mutex_;
   Buffer scratch_;
+  static constexpr size_t kCounters = size_t{1} << 16;
+  Buffer counters_;  ///< kCounters zeros, each uint32_t; whoever counts up leaves zeros behind
+  Buffer stats_;  ///< logit_stats()'s, beside the scratch memory that its linear() takes
   std::vector<Buffer> outgrown_;  ///< scratch memory that the recording in hand refers to
 };
 
