@@ -13,7 +13,10 @@ void fail(const std::string& what) { internal_error("{}", what); }
 
 }  // namespace cuda
 
-CudaBackend::CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions&) : device_(std::move(device)) {}
+CudaBackend::CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions&) : device_(std::move(device)) {
+  counters_ = allocate(kCounters * sizeof(uint32_t));
+  device_->clear(counters_.data(), counters_.bytes());
+}
 
 std::string CudaBackend::description() const {
   const int capability = device_->capability();
@@ -23,7 +26,7 @@ std::string CudaBackend::description() const {
 Buffer CudaBackend::allocate(size_t bytes) {
   device_->make_current();
   void* data = device_->allocate(bytes);
-  if (data == nullptr) user_error("{} bytes of GPU memory were asked for, {} are free; use a smaller batch, or f16 or bf16 weights", bytes, available_bytes());
+  if (data == nullptr) user_error("{} bytes of GPU memory were asked for, {} are available; use a smaller batch, or f16 or bf16 weights", bytes, available_bytes());
   // Buffers may outlive the backend; the device lives as long as any of them.
   return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) { device->release(memory); })};
 }

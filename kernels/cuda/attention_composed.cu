@@ -1,0 +1,114 @@
+#include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/cuda_backend.h"
+
+// The last two of attention's steps over whole maps, for edits in between; the first is write_maps(). The softmax has the bits of
+// the maps that attention() itself gives. z cannot have those of attention(), which mixes values before it knows the sums: here
+// each warp mixes one query's, in float32, its lanes taking every 32nd position.
+
+namespace vitrine::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+
+/// What a warp works on: one query of one head.
+struct MapRow {
+  int head = 0, row = 0;     // of the packed batch
+  int length = 0, total = 0;  // positions it sees, columns of the map
+  int64_t map = 0;
+  const SequenceSlice* slice = nullptr;  // null: nothing to do
+
+  VITRINE_DEVICE MapRow(const BatchView& batch, int heads) {
+    const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
+    head = static_cast<int>(index % heads);
+    row = static_cast<int>(index / heads);
+    const int s = row < batch.rows ? batch.sequence_of_row[row] : -1;
+    if (s < 0) return;
+    slice = batch.sequences + s;
+    const int own = row - static_cast<int>(slice->row);
+    length = static_cast<int>(slice->past) + own + 1;
+    total = static_cast<int>(slice->past + slice->rows);
+    map = slice->map + (head * slice->rows + own) * total;
+  }
+};
+
+/// The softmax over a row of scores, joined from tiles as in the other kernels: four lanes take a tile, the warp eight at a time.
+template <class T>
+VITRINE_DEVICE PartialSoftmax row_softmax(const float* scores, int length) {
+  PartialSoftmax all;
+  for (int begin = 0; begin < length; begin += 8 * kKeyTile) {
+    float x[kLaneKeys];
+#pragma unroll
+    for (int i = 0; i < kLaneKeys; ++i) {
+      const int key = begin + lane_row() * kKeyTile + lane_key<T>(i / kChunk<T>) + i % kChunk<T>;
+      x[i] = key < length ? scores[key] : kMasked;
+    }
+    const PartialSoftmax own = tile_softmax(x);
+    for (int tile = 0; tile < 8; ++tile) join(all, {shuffle(own.highest, 4 * tile), shuffle(own.sum, 4 * tile)});
+  }
+  return all;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kWarps* kWarp) softmax(AttentionArgs args, BatchView batch) {
+  wait_for_previous_kernel();
+  let_next_kernel_start();
+  const MapRow at(batch, args.heads);
+  if (at.slice == nullptr) return;
+  const float lse = log_sum_exp(row_softmax<T>(args.scores + at.map, at.length));
+  if (args.lse.data != nullptr && lane_id() == 0) reinterpret_cast<float*>(args.lse.data)[at.row * args.lse.stride + at.head] = lse;
+  for (int key = lane_id(); key < at.total; key += kWarp) {
+    args.pattern[at.map + key] = key < at.length ? expf(args.scores[at.map + key] - lse) : 0.0f;
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kWarps* kWarp) mix_values(AttentionArgs args, BatchView batch) {
+  wait_for_previous_kernel();
+  let_next_kernel_start();
+  const MapRow at(batch, args.heads);
+  if (at.slice == nullptr) return;
+  const HeadView<T> head(args, *at.slice, at.head);
+  T* z = head.z + (at.row - at.slice->row) * head.z_stride;
+  constexpr int kAtOnce = 8;
+  for (int first = 0; first < head.width; first += kAtOnce) {
+    float sums[kAtOnce] = {};
+    for (int key = lane_id(); key < at.length; key += kWarp) {
+      const float share = args.pattern[at.map + key];
+#pragma unroll
+      for (int c = 0; c < kAtOnce; ++c) {
+        const int channel = std::min(first + c, head.width - 1);
+        sums[c] = fmaf(share, widen(head.values[channel * head.value_stride + key]), sums[c]);
+      }
+    }
+#pragma unroll
+    for (int c = 0; c < kAtOnce; ++c) {
+      const float sum = warp_sum(sums[c]);
+      if (lane_id() == c && first + c < head.width) z[first + c] = narrow<T>(sum);
+    }
+  }
+}
+
+LaunchShape warp_for_each_query(const AttentionArgs& args) {
+  return {.grid = ceil_div(batch_rows(*args.batch) * args.heads, kWarps), .block = kWarps * kWarp, .may_start_early = true};
+}
+
+}  // namespace
+}  // namespace vitrine::cuda
+
+namespace vitrine {
+
+using namespace cuda;
+
+void CudaBackend::attention_softmax(const AttentionArgs& args) {
+  with_element(args.q.dtype, [&](auto element) {
+    launch(*device_, warp_for_each_query(args), softmax<decltype(element)>, args, view(*args.batch));
+  });
+}
+
+void CudaBackend::attention_mix(const AttentionArgs& args) {
+  with_element(args.q.dtype, [&](auto element) {
+    launch(*device_, warp_for_each_query(args), mix_values<decltype(element)>, args, view(*args.batch));
+  });
+}
+
+}  // namespace vitrine
