@@ -1,5 +1,7 @@
 #include "kernels/backend.h"
 
+#include "base/check.h"
+
 namespace vitrine {
 
 PackedMatrix PackedMatrix::inputs(int64_t begin, int64_t count) const {
@@ -7,6 +9,13 @@ PackedMatrix PackedMatrix::inputs(int64_t begin, int64_t count) const {
   part.data += begin * input_stride;
   part.in = count;
   return part;
+}
+
+Gemm gemm_from_name(std::string_view name) {
+  if (name == "exact") return Gemm::kExact;
+  if (name == "fast") return Gemm::kFast;
+  if (name == "cublas") return Gemm::kCublas;
+  user_error("'{}' is no way to multiply; use exact, fast or cublas", name);
 }
 
 int64_t Selection::width() const {

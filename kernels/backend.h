@@ -236,6 +236,9 @@ class Backend {
 
   /// For people: "cpu (AVX2, 2 threads)".
   virtual std::string description() const = 0;
+  /// For people: which kernels the backend has chosen so far where it had a choice, one line for each case that came up:
+  /// "linear 1024 x 2304 x 768 bf16: hopper 128x192" (rows x out x in). Not while a pass runs.
+  virtual std::vector<std::string> choices() const { return {}; }
 
   // --- memory
   /// Throws Error (user) naming the bytes wanted and had.
@@ -320,12 +323,22 @@ struct CpuOptions {
 /// Throws Error (user) for a negative thread count.
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options = {});
 
+/// How a GPU multiplies.
+enum class Gemm : uint8_t {
+  kExact,   ///< any number of rows in the same order of sums: a row's bits do not depend on how many others there are
+  kFast,    ///< from 128 rows on and 16-bit weights, Hopper's own instructions where there are any; they round otherwise than few rows do
+  kCublas,  ///< NVIDIA's cuBLASLt where it can, for comparison; it chooses an order of sums for each shape
+};
+/// "exact", "fast" or "cublas"; throws Error (user) naming these three for another word.
+Gemm gemm_from_name(std::string_view name);
+
 struct CudaOptions {
   int device = 0;  ///< which GPU, as CUDA numbers them
+  Gemm gemm = Gemm::kExact;
 };
 
 /// Throws Error (user) saying what is missing: a build with CUDA, a driver that is new enough, that GPU, or one of compute
-/// capability 8.0 or later.
+/// capability 8.0 or later; or, for Gemm::kCublas, that library.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
 
 }  // namespace vitrine

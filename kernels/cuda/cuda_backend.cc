@@ -13,7 +13,8 @@ void fail(const std::string& what) { internal_error("{}", what); }
 
 }  // namespace cuda
 
-CudaBackend::CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions&) : device_(std::move(device)) {
+CudaBackend::CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions& options)
+    : device_(std::move(device)), gemm_(options.gemm), cublas_(gemm_ == Gemm::kCublas ? cuda::Cublas::open(*device_) : nullptr) {
   counters_ = allocate(kCounters * sizeof(uint32_t));
   device_->clear(counters_.data(), counters_.bytes());
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -9,6 +10,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/linear_paths.h"
 
 namespace vitrine::cuda {
 struct SelectionView;
@@ -25,6 +27,7 @@ class CudaBackend : public Backend {
   CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions& options);
 
   std::string description() const override;
+  std::vector<std::string> choices() const override;
 
   Buffer allocate(size_t bytes) override;
   size_t available_bytes() const override { return device_->available_bytes(); }
@@ -78,7 +81,19 @@ class CudaBackend : public Backend {
   /// sample() between memory of the device: `uniform` and `ids` are [rows].
   void sample_on_device(Mat logits, float temperature, int top_k, float top_p, const double* uniform, int32_t* ids);
 
+  /// Begins the operation by the kernels that gemm_ allows beside the portable ones; false if it is for these. Notes the choice.
+  bool linear_by_choice(const LinearArgs& args);
+  bool linear_by_cublas(const LinearArgs& args);
+
   std::shared_ptr<cuda::Device> device_;
+  Gemm gemm_;
+  std::unique_ptr<cuda::Cublas> cublas_;  ///< for Gemm::kCublas
+  struct LinearCase {
+    int64_t rows, out, in;
+    DType dtype;
+    auto operator<=>(const LinearCase&) const = default;
+  };
+  std::map<LinearCase, const char*> choices_;
   std::recursive_mutex mutex_;
   Buffer scratch_;
   static constexpr size_t kCounters = size_t{1} << 16;

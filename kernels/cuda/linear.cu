@@ -58,6 +58,7 @@ Epilogue epilogue_of(const LinearArgs& args) {
 
 void CudaBackend::linear(const LinearArgs& args) {
   using namespace cuda;
+  if (linear_by_choice(args)) return;
   const LinearOperands operands = operands_of(args);
   const Epilogue epilogue = epilogue_of(args);
   const bool few = operands.rows <= kAlwaysFewRows || (operands.rows <= kMostFewRows && tiles_leave_gaps(*device_, operands));

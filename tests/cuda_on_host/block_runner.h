@@ -1,10 +1,19 @@
 #pragma once
 
-#include "tests/cuda_on_host/cuda_on_host.h"
+#include "tests/cuda_on_host/hopper_on_host.h"
 
 namespace vitrine::cuda_on_host {
 
 /// Runs all blocks of a grid, in ascending or descending order, lanes and warps alike.
 void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order);
+
+// Of the fiber that is running, and its block:
+/// Gives way until `ready()` is true.
+void wait_until(const std::function<bool()>& ready);
+/// Does `work` when no thread of the block can go on without it.
+void when_idle(std::function<void()> work);
+Products& products();
+
+[[noreturn]] void stop(const char* what);
 
 }  // namespace vitrine::cuda_on_host

@@ -23,6 +23,7 @@ class Device;
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 struct uint3 {
   unsigned x = 0, y = 0, z = 0;
@@ -77,6 +78,7 @@ uint16_t narrow_f16(float x);
 uint16_t narrow_bf16(float x);
 uint32_t to_tf32(float x);  ///< to 11 significant bits, nearest, ties away from zero
 float bits_to_float(uint32_t bits);
+float cut_off(double x);  ///< to float32 towards zero
 
 enum class MmaKind { kF16, kBf16, kTf32 };
 struct Left {
@@ -90,7 +92,7 @@ void mma(MmaKind kind, float (&c)[4], Left a, Right b);
 
 enum class LaneOrder { kAscending, kDescending };
 /// A device of ordinary memory; recording is exact: nothing runs until the replay.
-std::shared_ptr<cuda::Device> make_device(LaneOrder order);
+std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability = 80);
 /// The order of the devices that cuda::Device::open() makes from here on.
 void set_lane_order(LaneOrder order);
 

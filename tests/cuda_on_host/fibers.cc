@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <vector>
 
 #include "tests/cuda_on_host/block_runner.h"
@@ -21,7 +22,7 @@ namespace fiber = boost::context::detail;
 constexpr size_t kStackBytes = 256 * 1024;
 constexpr int kLanes = 32;
 
-enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kDone };
+enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kWaiting, kDone };
 
 struct PendingCopy {
   void* to;
@@ -37,6 +38,8 @@ struct Fiber {
   State state = State::kReady;
   std::vector<PendingCopy> copies;
   int group = 0;
+  Products products;
+  const std::function<bool()>* ready = nullptr;  // what a waiting fiber waits for
   void* sanitizer_stack = nullptr;
 };
 
@@ -45,11 +48,6 @@ struct Warp {
   int turn = 0;
   alignas(64) std::byte slots[2][kLanes * kLargestExchange];
 };
-
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "cuda_on_host: %s\n", what);
-  std::abort();
-}
 
 /// Runs blocks; one for the program, because only one block runs at any time.
 class Runner {
@@ -60,18 +58,22 @@ class Runner {
   Warp& warp() { return *warps_[running_ / kLanes]; }
   std::byte* shared() { return shared_; }
   void barrier(State state);
+  void wait_until(const std::function<bool()>& ready);
+  void when_idle(std::function<void()> work) { idle_work_.push_back(std::move(work)); }
 
  private:
   static void enter(fiber::transfer_t from);
   void prepare(const Shape& shape, uint3 block);
   void run_block(LaneOrder order);
   bool run_ready(LaneOrder order);
+  bool run_idle_work(LaneOrder order);
   void resume(size_t index);
   void give_way(bool last);
 
   const std::function<void()>* thread_ = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<std::unique_ptr<Warp>> warps_;
+  std::deque<std::function<void()>> idle_work_;
   std::byte* shared_ = nullptr;
   size_t count_ = 0, live_ = 0, running_ = 0;
   fiber::fcontext_t scheduler_ = nullptr;
@@ -92,7 +94,8 @@ void Runner::enter(fiber::transfer_t from) {
 #endif
   self.scheduler_ = from.fctx;
   (*self.thread_)();
-  if (!self.current().copies.empty()) fail("a thread ended with copies that it never waited for");
+  if (!self.current().copies.empty()) stop("a thread ended with copies that it never waited for");
+  if (!self.current().products.pending.empty()) stop("a thread ended with products that it never waited for");
   self.current().state = State::kDone;
   --self.live_;
   --self.warp().live;
@@ -129,13 +132,13 @@ void Runner::resume(size_t index) {
 void Runner::barrier(State state) {
   if (state == State::kAtWarpBarrier) {
     Warp& warp = this->warp();
-    if (warp.live < kLanes) fail("a warp acts together after some of its lanes have ended");
+    if (warp.live < kLanes) stop("a warp acts together after some of its lanes have ended");
     if (++warp.arrived == kLanes) {
       warp.arrived = 0;
       warp.turn ^= 1;
       const size_t first = running_ / kLanes * kLanes;
       for (size_t i = first; i < first + kLanes; ++i) {
-        if (i != running_ && fibers_[i]->state != State::kAtWarpBarrier) fail("lanes of a warp wait for different things");
+        if (i != running_ && fibers_[i]->state != State::kAtWarpBarrier) stop("lanes of a warp wait for different things");
         fibers_[i]->state = State::kReady;
       }
       // Whoever comes last goes back into the row, so that the order of the lanes is the same after each barrier.
@@ -147,9 +150,16 @@ void Runner::barrier(State state) {
   give_way(false);
 }
 
+void Runner::wait_until(const std::function<bool()>& ready) {
+  if (ready()) return;
+  current().ready = &ready;
+  current().state = State::kWaiting;
+  give_way(false);
+}
+
 void Runner::prepare(const Shape& shape, uint3 block) {
   count_ = live_ = static_cast<size_t>(shape.block.x) * shape.block.y * shape.block.z;
-  if (shape.block.y != 1 || shape.block.z != 1 || count_ % kLanes != 0) fail("blocks are rows of whole warps");
+  if (shape.block.y != 1 || shape.block.z != 1 || count_ % kLanes != 0) stop("blocks are rows of whole warps");
   while (fibers_.size() < count_) {
     fibers_.push_back(std::make_unique<Fiber>());
     fibers_.back()->stack.reset(new std::byte[kStackBytes]);
@@ -162,6 +172,7 @@ void Runner::prepare(const Shape& shape, uint3 block) {
     f.state = State::kReady;
     f.copies.clear();
     f.group = 0;
+    f.products = {};
     f.sanitizer_stack = nullptr;
     Warp& w = *warps_[i / kLanes];
     w.arrived = w.turn = 0;
@@ -179,7 +190,9 @@ bool Runner::run_ready(LaneOrder order) {
       again = false;
       for (size_t j = 0; j < kLanes; ++j) {
         const size_t index = first + (order == LaneOrder::kAscending ? j : kLanes - 1 - j);
-        if (fibers_[index]->state != State::kReady) continue;
+        Fiber& fiber = *fibers_[index];
+        if (fiber.state == State::kWaiting && (*fiber.ready)()) fiber.state = State::kReady;
+        if (fiber.state != State::kReady) continue;
         resume(index);
         any = again = true;
       }
@@ -188,15 +201,26 @@ bool Runner::run_ready(LaneOrder order) {
   return any;
 }
 
+bool Runner::run_idle_work(LaneOrder order) {
+  if (idle_work_.empty()) return false;
+  if (order == LaneOrder::kDescending) std::swap(idle_work_.front(), idle_work_.back());
+  const std::function<void()> work = std::move(idle_work_.front());
+  idle_work_.pop_front();
+  work();
+  return true;
+}
+
 void Runner::run_block(LaneOrder order) {
   while (live_ > 0) {
-    if (run_ready(order)) continue;
+    if (run_ready(order) || run_idle_work(order)) continue;
     for (size_t i = 0; i < count_; ++i) {
       Fiber& f = *fibers_[i];
-      if (f.state == State::kAtWarpBarrier) fail("some lanes of a warp never reach what the others wait for");
+      if (f.state == State::kAtWarpBarrier) stop("some lanes of a warp never reach what the others wait for");
+      if (f.state == State::kWaiting) stop("a thread waits for a phase of a barrier that never ends");
       if (f.state == State::kAtBlockBarrier) f.state = State::kReady;
     }
   }
+  if (!idle_work_.empty()) stop("a block ended before the tiles arrived that it has asked for");
 }
 
 void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOrder order) {
@@ -218,12 +242,20 @@ void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOr
 
 }  // namespace
 
+[[noreturn]] void stop(const char* what) {
+  std::fprintf(stderr, "cuda_on_host: %s\n", what);
+  std::abort();
+}
+
 void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order) { runner().run(shape, thread, order); }
 
 Place& place() { return runner().current().place; }
 std::byte* shared_memory() { return runner().shared(); }
 void block_barrier() { runner().barrier(State::kAtBlockBarrier); }
 void warp_barrier() { runner().barrier(State::kAtWarpBarrier); }
+void wait_until(const std::function<bool()>& ready) { runner().wait_until(ready); }
+void when_idle(std::function<void()> work) { runner().when_idle(std::move(work)); }
+Products& products() { return runner().current().products; }
 std::byte* exchange_slots() {
   Warp& warp = runner().warp();
   return warp.slots[warp.turn];
@@ -231,7 +263,7 @@ std::byte* exchange_slots() {
 
 void copy_async(void* to, const void* from, bool valid) {
   if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || (valid && reinterpret_cast<uintptr_t>(from) % 16 != 0)) {
-    fail("copy_async of memory that is not aligned to 16 bytes");
+    stop("copy_async of memory that is not aligned to 16 bytes");
   }
   std::memset(to, 0xff, 16);
   Fiber& fiber = runner().current();

@@ -10,12 +10,26 @@ std::unique_ptr<Backend> make(int) {
   return make_cuda_backend(cuda_on_host::make_device(kOrder), CudaOptions{});
 }
 
+template <cuda_on_host::LaneOrder kOrder>
+std::unique_ptr<Backend> make_hopper(Gemm gemm) {
+  constexpr int kCapability = 90;
+  return make_cuda_backend(cuda_on_host::make_device(kOrder, kCapability), CudaOptions{.gemm = gemm});
+}
+
 }  // namespace
 
 const std::vector<BackendCase>& backends() {
   static const std::vector<BackendCase> list = {
       {"cuda_on_host_ascending", make<cuda_on_host::LaneOrder::kAscending>, true},
       {"cuda_on_host_descending", make<cuda_on_host::LaneOrder::kDescending>, true},
+  };
+  return list;
+}
+
+const std::vector<GemmCase>& gemm_cases() {
+  static const std::vector<GemmCase> list = {
+      {"cuda_on_host_ascending", make_hopper<cuda_on_host::LaneOrder::kAscending>},
+      {"cuda_on_host_descending", make_hopper<cuda_on_host::LaneOrder::kDescending>},
   };
   return list;
 }

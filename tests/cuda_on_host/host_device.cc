@@ -28,12 +28,12 @@ class Recorded : public cuda::RecordedWork {
 
 class HostDevice : public cuda::Device {
  public:
-  explicit HostDevice(LaneOrder order) : order_(order) {}
+  HostDevice(LaneOrder order, int capability) : order_(order), capability_(capability) {}
 
   std::string name() const override { return "a GPU played by this machine's processor"; }
-  int capability() const override { return 80; }
+  int capability() const override { return capability_; }
   int processors() const override { return 4; }
-  size_t shared_per_block() const override { return 163 * 1024; }
+  size_t shared_per_block() const override { return capability_ == 90 ? 227 * 1024 : 163 * 1024; }
   size_t available_bytes() const override { return size_t{8} << 30; }
 
   void* allocate(size_t bytes) override {
@@ -87,6 +87,7 @@ class HostDevice : public cuda::Device {
  private:
   static constexpr std::align_val_t kAlignment{256};
   LaneOrder order_;
+  int capability_;
   bool recording_ = false;
   std::vector<std::function<void()>> work_;
 };
@@ -104,7 +105,7 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
   });
 }
 
-std::shared_ptr<cuda::Device> make_device(LaneOrder order) { return std::make_shared<HostDevice>(order); }
+std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability) { return std::make_shared<HostDevice>(order, capability); }
 void set_lane_order(LaneOrder order) { next_order = order; }
 
 }  // namespace vitrine::cuda_on_host

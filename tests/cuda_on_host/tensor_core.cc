@@ -10,11 +10,6 @@
 namespace vitrine::cuda_on_host {
 namespace {
 
-float cut_off(double x) {
-  const float nearest = static_cast<float>(x);
-  return std::abs(static_cast<double>(nearest)) > std::abs(x) ? std::nextafter(nearest, 0.0f) : nearest;
-}
-
 struct Given {
   Left a;
   Right b;
@@ -41,6 +36,11 @@ float widen_bf16(uint16_t bits) { return bf16_to_f32(bits); }
 uint16_t narrow_f16(float x) { return f32_to_f16(x); }
 uint16_t narrow_bf16(float x) { return f32_to_bf16(x); }
 float bits_to_float(uint32_t bits) { return std::bit_cast<float>(bits); }
+
+float cut_off(double x) {
+  const float nearest = static_cast<float>(x);
+  return std::abs(static_cast<double>(nearest)) > std::abs(x) ? std::nextafter(nearest, 0.0f) : nearest;
+}
 
 uint32_t to_tf32(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);

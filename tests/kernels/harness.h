@@ -36,6 +36,14 @@ const std::vector<BackendCase>& backends();
 /// Undoes what making a backend has set for the whole process.
 void forget_backend();
 
+/// A GPU with Hopper's instructions, or one that is played by the processor.
+struct GemmCase {
+  std::string name;
+  std::unique_ptr<Backend> (*make)(Gemm gemm);
+};
+/// Those that are here, from the same file as backends().
+const std::vector<GemmCase>& gemm_cases();
+
 /// Every test body runs once for each backend.
 class KernelTest : public ::testing::TestWithParam<BackendCase> {
  protected:

@@ -59,6 +59,17 @@ const std::vector<BackendCase>& backends() {
   return list;
 }
 
+const std::vector<GemmCase>& gemm_cases() {
+  static const std::vector<GemmCase> list = [] {
+    std::vector<GemmCase> found;
+    if (gpu_missing().empty() && make_cuda_backend()->description().find("sm_90,") != std::string::npos) {
+      found.push_back({"cuda", [](Gemm gemm) { return make_cuda_backend(CudaOptions{.gemm = gemm}); }});
+    }
+    return found;
+  }();
+  return list;
+}
+
 void forget_backend() {
   hwy::SetSupportedTargetsForTest(0);
   hwy::GetChosenTarget().DeInit();

@@ -1,0 +1,148 @@
+#include "tests/cuda_on_host/hopper_on_host.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "kernels/cuda/hopper.h"
+#include "tests/cuda_on_host/block_runner.h"
+
+namespace vitrine::cuda_on_host {
+namespace {
+
+constexpr int kSwizzleBytes = 1024;  // what the address of a tile is a multiple of
+
+/// What a barrier's 8 bytes hold here.
+struct BarrierState {
+  int32_t bytes;     // announced and not come
+  int16_t missing;   // arrivals in this phase
+  uint8_t arrivals;  // of a phase
+  uint8_t phase;     // its number's parity
+};
+
+/// What a tensor map's bytes hold here.
+struct Map {
+  const std::byte* data;
+  int64_t rows, columns, row_bytes;
+  int tile_rows;
+};
+
+void change(uint64_t* barrier, int arrivals, int bytes) {
+  auto state = std::bit_cast<BarrierState>(*barrier);
+  if (state.missing < arrivals) stop("more threads arrive at a barrier in shared memory than it was made for");
+  state.missing = static_cast<int16_t>(state.missing - arrivals);
+  if (state.bytes + bytes < 0) stop("bytes arrive at a barrier in shared memory that does not expect them");
+  state.bytes += bytes;
+  if (state.missing == 0 && state.bytes == 0) {
+    state.missing = state.arrivals;
+    state.phase ^= 1;
+  }
+  *barrier = std::bit_cast<uint64_t>(state);
+}
+
+/// Byte `at` of a tile in shared memory, where the 128-byte swizzle puts it.
+uint32_t swizzled(uint32_t at) { return at ^ (at >> 7 & 7u) << 4; }
+
+void land(std::byte* to, const Map& map, int row, int column, uint64_t* barrier) {
+  constexpr int kRowBytes = cuda::kTileRowBytes;
+  for (int r = 0; r < map.tile_rows; ++r) {
+    for (int byte = 0; byte < kRowBytes; byte += 2) {
+      const int64_t i = row + r, j = column + byte / 2;
+      std::byte* element = to + swizzled(static_cast<uint32_t>(r * kRowBytes + byte));
+      if (i < map.rows && j < map.columns) std::memcpy(element, map.data + i * map.row_bytes + j * 2, 2);
+      else std::memset(element, 0, 2);
+    }
+  }
+  change(barrier, 0, -map.tile_rows * kRowBytes);
+}
+
+/// 16 elements along K of row `row` of an operand.
+void load(MmaKind kind, uint64_t operand, int row, double (&to)[16]) {
+  if (operand >> 62 != 1) stop("an operand that is not laid out with the 128-byte swizzle");
+  const auto begin = static_cast<uint32_t>(operand & 0x3fffu) << 4, eight_rows = static_cast<uint32_t>(operand >> 32 & 0x3fffu) << 4;
+  for (uint32_t i = 0; i < 16; ++i) {
+    const uint32_t at = begin + static_cast<uint32_t>(row) / 8 * eight_rows + static_cast<uint32_t>(row) % 8 * 128 + 2 * i;
+    uint16_t bits = 0;
+    std::memcpy(&bits, shared_memory() + swizzled(at), 2);
+    to[i] = static_cast<double>(kind == MmaKind::kBf16 ? widen_bf16(bits) : widen_f16(bits));
+  }
+}
+
+void compute(const Products::One& product) {
+  const int thread = static_cast<int>(place().thread.x), lane = thread % 32, top = thread / 32 % 4 * 16 + lane / 4;
+  double left[2][16], right[16];
+  load(product.kind, product.left, top, left[0]);
+  load(product.kind, product.left, top + 8, left[1]);
+  for (int i = 0; i < product.columns / 4; ++i) {
+    load(product.kind, product.right, i / 2 * 8 + lane % 4 * 2 + i % 2, right);
+    for (int half = 0; half < 2; ++half) {
+      float& c = product.c[i / 2 * 4 + 2 * half + i % 2];
+      double sum = static_cast<double>(c);
+      for (int k = 0; k < 16; ++k) sum += left[half][k] * right[k];
+      c = cut_off(sum);
+    }
+  }
+}
+
+}  // namespace
+
+uint32_t shared_address(const void* p) { return static_cast<uint32_t>(static_cast<const std::byte*>(p) - shared_memory()); }
+
+void barrier_init(uint64_t* barrier, int arrivals) {
+  *barrier = std::bit_cast<uint64_t>(BarrierState{0, static_cast<int16_t>(arrivals), static_cast<uint8_t>(arrivals), 0});
+}
+
+void barrier_arrive(uint64_t* barrier, int bytes) {
+  change(barrier, 0, bytes);
+  change(barrier, 1, 0);
+}
+
+void barrier_wait(uint64_t* barrier, uint32_t parity) {
+  wait_until([=] { return std::bit_cast<BarrierState>(*barrier).phase != parity; });
+}
+
+void copy_tile(void* to, const std::byte* bytes, int row, int column, uint64_t* barrier) {
+  Map map{};
+  std::memcpy(&map, bytes, sizeof map);
+  if (shared_address(to) % kSwizzleBytes != 0) stop("a tile that is not aligned to 1024 bytes");
+  auto* destination = static_cast<std::byte*>(to);
+  std::memset(destination, 0xff, static_cast<size_t>(map.tile_rows) * cuda::kTileRowBytes);
+  when_idle([=] { land(destination, map, row, column, barrier); });
+}
+
+void products_begin() {
+  warp_barrier();
+  products().begun = true;
+}
+
+void products_commit() { ++products().group; }
+
+void multiply(MmaKind kind, float* c, int columns, uint64_t left, uint64_t right) {
+  Products& own = products();
+  if (!own.begun) stop("products without products_begin()");
+  own.pending.push_back({kind, c, columns, left, right, own.group});
+}
+
+void products_wait(int pending) {
+  Products& own = products();
+  const auto later = std::stable_partition(own.pending.begin(), own.pending.end(),
+                                           [&](const Products::One& one) { return one.group < own.group - pending; });
+  std::for_each(own.pending.begin(), later, compute);
+  own.pending.erase(own.pending.begin(), later);
+  own.begun = false;
+  warp_barrier();
+}
+
+}  // namespace vitrine::cuda_on_host
+
+namespace vitrine::cuda {
+
+TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes, int tile_rows) {
+  if (reinterpret_cast<uintptr_t>(data) % 16 != 0 || row_bytes % 16 != 0) cuda_on_host::stop("a tensor map of memory that is not aligned");
+  const cuda_on_host::Map map{static_cast<const std::byte*>(data), rows, columns, row_bytes, tile_rows};
+  TensorMap result{};
+  std::memcpy(result.opaque, &map, sizeof map);
+  return result;
+}
+
+}  // namespace vitrine::cuda
