@@ -5,7 +5,8 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/platform.h"
 
-// The activation functions, each within 2.5 units in the last place everywhere, in float32 alone: a GPU has few units for double.
+// The activation functions, each within 2.5 units in the last place everywhere, in float32 alone: a GPU has few units for
+// double.
 //
 // All but relu come down to 2^-z for z >= 0, which is never more than 1 and whose argument is kept as the sum of two floats: an
 // argument of z rounded to one float would cost z / 2 units. The other half of the real line follows by symmetry. No library
@@ -86,8 +87,9 @@ VITRINE_DEVICE float gelu_erf(float x) {
     return x * fmaf(x, p, 0.5f);
   }
   constexpr float kTwo = 2.82842712f, kRoot = 1.41421356f;
-  constexpr float kFit[] = {8.76512567e-6f, 9.76706572e-5f,  1.68588015e-4f,  -4.22307443e-4f, -1.42737549e-3f, 1.26209673e-3f, 8.71274713e-3f,
-                            -8.03271686e-3f, -5.42185125e-2f, 1.64051197e-1f, -1.66030479e-1f, -9.27638247e-2f, 1.27697838f};
+  constexpr float kFit[] = {8.76512567e-6f,  9.76706572e-5f,  1.68588015e-4f,  -4.22307443e-4f, -1.42737549e-3f,
+                            1.26209673e-3f,  8.71274713e-3f,  -8.03271686e-3f, -5.42185125e-2f, 1.64051197e-1f,
+                            -1.66030479e-1f, -9.27638247e-2f, 1.27697838f};
   const float q = (size - kTwo) / (size + kTwo);
   float p = kFit[0];
 #pragma unroll
@@ -116,25 +118,39 @@ VITRINE_DEVICE float tanh_of(float x) {
 
 template <Activation kKind>
 VITRINE_DEVICE float activated(float x) {
-  if constexpr (kKind == Activation::kGeluTanh) return gelu_tanh(x);
-  else if constexpr (kKind == Activation::kGeluErf) return gelu_erf(x);
-  else if constexpr (kKind == Activation::kGeluQuick) return gelu_quick(x);
-  else if constexpr (kKind == Activation::kRelu) return x < 0.0f ? 0.0f : x;
-  else if constexpr (kKind == Activation::kSilu) return silu(x);
-  else if constexpr (kKind == Activation::kTanh) return tanh_of(x);
-  else return x;
+  if constexpr (kKind == Activation::kGeluTanh)
+    return gelu_tanh(x);
+  else if constexpr (kKind == Activation::kGeluErf)
+    return gelu_erf(x);
+  else if constexpr (kKind == Activation::kGeluQuick)
+    return gelu_quick(x);
+  else if constexpr (kKind == Activation::kRelu)
+    return x < 0.0f ? 0.0f : x;
+  else if constexpr (kKind == Activation::kSilu)
+    return silu(x);
+  else if constexpr (kKind == Activation::kTanh)
+    return tanh_of(x);
+  else
+    return x;
 }
 
 /// A choice at run time: the same branch for all threads.
 VITRINE_DEVICE float activate(Activation kind, float x) {
   switch (kind) {
-    case Activation::kNone: return x;
-    case Activation::kGeluTanh: return activated<Activation::kGeluTanh>(x);
-    case Activation::kGeluErf: return activated<Activation::kGeluErf>(x);
-    case Activation::kGeluQuick: return activated<Activation::kGeluQuick>(x);
-    case Activation::kRelu: return activated<Activation::kRelu>(x);
-    case Activation::kSilu: return activated<Activation::kSilu>(x);
-    case Activation::kTanh: return activated<Activation::kTanh>(x);
+    case Activation::kNone:
+      return x;
+    case Activation::kGeluTanh:
+      return activated<Activation::kGeluTanh>(x);
+    case Activation::kGeluErf:
+      return activated<Activation::kGeluErf>(x);
+    case Activation::kGeluQuick:
+      return activated<Activation::kGeluQuick>(x);
+    case Activation::kRelu:
+      return activated<Activation::kRelu>(x);
+    case Activation::kSilu:
+      return activated<Activation::kSilu>(x);
+    case Activation::kTanh:
+      return activated<Activation::kTanh>(x);
   }
   return x;
 }

@@ -3,8 +3,8 @@
 #include "kernels/cuda/activation.h"
 #include "kernels/cuda/primitives.h"
 
-// What follows the sums of a linear operation: y = act(sum + bias) + residual, rounded to float32 after each step as the separate
-// operations round it.
+// What follows the sums of a linear operation: y = act(sum + bias) + residual, rounded to float32 after each step as the
+// separate operations round it.
 
 namespace vitrine::cuda {
 
@@ -39,15 +39,18 @@ struct Epilogue {
     y = activate(activation, y);
     if (residual != nullptr) y += t.residual;
     const int64_t at = row * out_stride + column;
-    if (out_is_float) static_cast<float*>(out)[at] = y;
-    else static_cast<T*>(out)[at] = narrow<T>(y);
+    if (out_is_float)
+      static_cast<float*>(out)[at] = y;
+    else
+      static_cast<T*>(out)[at] = narrow<T>(y);
   }
   template <class T>
   VITRINE_DEVICE void apply(int64_t row, int64_t column, float sum) const {
     finish<T>(row, column, sum, terms(row, column));
   }
 
-  /// Finishes the elements [column, column + 4) before `columns` of a row; `column` is a multiple of 4, `sums` aligned to 16 bytes.
+  /// Finishes the elements [column, column + 4) before `columns` of a row; `column` is a multiple of 4, `sums` aligned to 16
+  /// bytes.
   template <class T>
   VITRINE_DEVICE void apply_four(int64_t row, int64_t column, int64_t columns, const float* sums) const {
     if (!fours_are_aligned || column + 4 > columns) {
@@ -61,8 +64,11 @@ struct Epilogue {
     activate_four(y);
     if (residual != nullptr) add(y, four_at(residual + row * residual_stride + column));
     const int64_t at = row * out_stride + column;
-    if (out_is_float) *reinterpret_cast<Four*>(static_cast<float*>(out) + at) = y;
-    else *reinterpret_cast<NarrowFour<T>*>(static_cast<T*>(out) + at) = {narrow<T>(y.at[0]), narrow<T>(y.at[1]), narrow<T>(y.at[2]), narrow<T>(y.at[3])};
+    if (out_is_float)
+      *reinterpret_cast<Four*>(static_cast<float*>(out) + at) = y;
+    else
+      *reinterpret_cast<NarrowFour<T>*>(static_cast<T*>(out) + at) = {narrow<T>(y.at[0]), narrow<T>(y.at[1]),
+                                                                      narrow<T>(y.at[2]), narrow<T>(y.at[3])};
   }
 
  private:
@@ -83,13 +89,20 @@ struct Epilogue {
   }
   VITRINE_DEVICE void activate_four(Four& y) const {
     switch (activation) {
-      case Activation::kNone: return;
-      case Activation::kGeluTanh: return activate_all<Activation::kGeluTanh>(y);
-      case Activation::kGeluErf: return activate_all<Activation::kGeluErf>(y);
-      case Activation::kGeluQuick: return activate_all<Activation::kGeluQuick>(y);
-      case Activation::kRelu: return activate_all<Activation::kRelu>(y);
-      case Activation::kSilu: return activate_all<Activation::kSilu>(y);
-      case Activation::kTanh: return activate_all<Activation::kTanh>(y);
+      case Activation::kNone:
+        return;
+      case Activation::kGeluTanh:
+        return activate_all<Activation::kGeluTanh>(y);
+      case Activation::kGeluErf:
+        return activate_all<Activation::kGeluErf>(y);
+      case Activation::kGeluQuick:
+        return activate_all<Activation::kGeluQuick>(y);
+      case Activation::kRelu:
+        return activate_all<Activation::kRelu>(y);
+      case Activation::kSilu:
+        return activate_all<Activation::kSilu>(y);
+      case Activation::kTanh:
+        return activate_all<Activation::kTanh>(y);
     }
   }
 };

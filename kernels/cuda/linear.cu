@@ -1,7 +1,6 @@
-#include "kernels/cuda/linear.h"
-
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/element.h"
+#include "kernels/cuda/linear.h"
 
 // y = act(x W + b) + residual: which kernel computes it. All give the same bits, so the choice is one of speed alone.
 
@@ -22,7 +21,8 @@ bool rows_divide_by(int64_t elements, const M&... matrices) {
 
 LinearOperands operands_of(const LinearArgs& args) {
   const PackedMatrix& w = *args.weight;
-  if (args.x.dtype != w.dtype && args.x.dtype != DType::kF32) fail("a linear operation's x is neither float32 nor of the weights' type");
+  if (args.x.dtype != w.dtype && args.x.dtype != DType::kF32)
+    fail("a linear operation's x is neither float32 nor of the weights' type");
   LinearOperands operands;
   operands.x = args.x.data;
   operands.weight = w.data;
@@ -38,8 +38,10 @@ LinearOperands operands_of(const LinearArgs& args) {
 }  // namespace
 
 Epilogue epilogue_of(const LinearArgs& args) {
-  if (args.out.dtype != args.weight->dtype && args.out.dtype != DType::kF32) fail("a linear operation's output is neither float32 nor of the weights' type");
-  if (args.before.dtype != DType::kF32 || args.residual.dtype != DType::kF32) fail("a linear operation's tap or residual is not float32");
+  if (args.out.dtype != args.weight->dtype && args.out.dtype != DType::kF32)
+    fail("a linear operation's output is neither float32 nor of the weights' type");
+  if (args.before.dtype != DType::kF32 || args.residual.dtype != DType::kF32)
+    fail("a linear operation's tap or residual is not float32");
   Epilogue epilogue;
   epilogue.bias = args.bias;
   epilogue.residual = args.residual.f32();
@@ -50,7 +52,8 @@ Epilogue epilogue_of(const LinearArgs& args) {
   epilogue.out_stride = args.out.stride;
   epilogue.activation = args.activation;
   epilogue.out_is_float = args.out.dtype == DType::kF32;
-  epilogue.fours_are_aligned = rows_divide_by(4, args.out, args.residual, args.before) && reinterpret_cast<uintptr_t>(args.bias) % 16 == 0;
+  epilogue.fours_are_aligned =
+      rows_divide_by(4, args.out, args.residual, args.before) && reinterpret_cast<uintptr_t>(args.bias) % 16 == 0;
   return epilogue;
 }
 
@@ -62,8 +65,10 @@ void CudaBackend::linear(const LinearArgs& args) {
   const LinearOperands operands = operands_of(args);
   const Epilogue epilogue = epilogue_of(args);
   const bool few = operands.rows <= kAlwaysFewRows || (operands.rows <= kMostFewRows && tiles_leave_gaps(*device_, operands));
-  if (few) linear_few_rows(*device_, args.weight->dtype, operands, epilogue);
-  else linear_many_rows(*device_, args.weight->dtype, operands, epilogue);
+  if (few)
+    linear_few_rows(*device_, args.weight->dtype, operands, epilogue);
+  else
+    linear_many_rows(*device_, args.weight->dtype, operands, epilogue);
 }
 
 }  // namespace vitrine

@@ -7,16 +7,17 @@
 
 // Linear operations on tensor cores: what their kernels share.
 //
-// The order of summation, which every kernel here follows to the bit: an output's inputs are cut into parts of kPart, a constant of
-// the element's type. Within a part the tensor cores accumulate from zero, span by span in ascending order; the parts' sums are added
-// in ascending order by plain float additions. So a row has the same bits whichever kernel computes it, beside whatever other
-// rows. The parts also bound what the tensor cores lose, which cut sums off instead of rounding them.
+// The order of summation, which every kernel here follows to the bit: an output's inputs are cut into parts of kPart, a
+// constant of the element's type. Within a part the tensor cores accumulate from zero, span by span in ascending order; the
+// parts' sums are added to zero in ascending order by plain float additions. So a row has the same bits whichever kernel
+// computes it, beside whatever other rows. The parts also bound what the tensor cores lose, which cut sums off instead of
+// rounding them.
 
 namespace vitrine::cuda {
 
 inline constexpr int kSpansOfPart = 8;
 template <class T>
-inline constexpr int kPart = kSpansOfPart * kSpan<T>;
+inline constexpr int kPart = kSpansOfPart* kSpan<T>;
 
 /// Operands of x W. Strides are in bytes; T is the weights' type.
 struct LinearOperands {

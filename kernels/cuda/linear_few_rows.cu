@@ -1,25 +1,26 @@
-#include <algorithm>
-
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear.h"
 
-// x W for few rows: decode. The time is that of reading the weights once, so what counts is how many of their bytes are under way.
+// x W for few rows: decode. The time is that of reading the weights once, so what counts is how many of their bytes are under
+// way.
 //
-// A block computes 8 outputs for up to 64 rows. Its warps take one part of the inputs each (see linear.h), whose weights, 8 outputs x
-// 512 bytes, are all asked for at once: 8 loads of 16 bytes in each lane, straight into the registers that the tensor cores take
-// them from. That is 4 KB a warp. A processor of an H200 needs about 33 KB under way for its share of 4.3 TB/s at 1 us of latency;
-// the smallest matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 a processor, and is in flight as a whole; a 1600 x 1600 has
-// 1400, 42 KB a processor; wider ones fill the processors' registers, which hold about 24 warps of this kernel, 96 KB.
+// A block computes 8 outputs for up to 64 rows. Its warps take one part of the inputs each (see linear.h), whose weights, 8
+// outputs x 512 bytes, are all asked for at once: 8 loads of 16 bytes in each lane, straight into the registers that the tensor
+// cores take them from. That is 4 KB a warp. A processor of an H200 needs about 33 KB under way for its share of 4.3 TB/s at 1
+// us of latency; the smallest matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 a processor, and is in flight as a whole;
+// a 1600 x 1600 has 1400, 42 KB a processor; wider ones fill the processors' registers, which hold 20 warps of this kernel, 80
+// KB.
 //
-// The loads begin before the previous kernel has ended, for weights do not depend on it. Partial sums meet in shared memory and are
-// added in the order of the parts; where there are more parts than a block has warps, they go around.
+// The loads begin before the previous kernel has ended, for weights do not depend on it. Partial sums meet in shared memory and
+// are added in the order of the parts; where there are more parts than a block has warps, they go around.
 
 namespace vitrine::cuda {
 namespace {
 
-constexpr int kOutputs = 8;    // of a block
-constexpr int kMostWarps = 16;
+constexpr int kOutputs = 8;  // of a block
+template <int kGroups>
+constexpr int kMostWarps = kGroups == 8 ? 8 : 16;  // 8 groups of rows need more registers each
 
 /// A lane's chunks of one part of the weights.
 template <class T, bool kWhole>
@@ -31,8 +32,10 @@ struct WeightStream {
 
   VITRINE_DEVICE void load(int part, int span) {
     const int k = part * kPart<T> + span * kSpan<T> + quad * kChunk<T>;
-    if constexpr (kWhole) chunk[span] = k < in ? load_chunk_once(row + int64_t{k} * static_cast<int>(sizeof(T))) : Chunk{};
-    else chunk[span] = load_bounded<T>(row, k, in);
+    if constexpr (kWhole)
+      chunk[span] = k < in ? load_chunk_once(row + int64_t{k} * static_cast<int>(sizeof(T))) : Chunk{};
+    else
+      chunk[span] = load_bounded<T>(row, k, in);
   }
 };
 
@@ -40,12 +43,14 @@ struct WeightStream {
 template <class T, bool kWhole>
 VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
   if (row >= operands.rows || k >= operands.in) return {};
-  if constexpr (kWhole) return load_chunk(operands.x + row * operands.x_stride + int64_t{k} * static_cast<int>(sizeof(T)));
-  else return load_bounded_x<T>(operands, row, k);
+  if constexpr (kWhole)
+    return load_chunk(operands.x + row * operands.x_stride + int64_t{k} * static_cast<int>(sizeof(T)));
+  else
+    return load_bounded_x<T>(operands, row, k);
 }
 
-/// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by what `next` is to take. Rows of x
-/// come in groups of 8, of which a lane holds one row each: the tops and bottoms of the tensor cores' tiles.
+/// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by what `next` is to take. Rows
+/// of x come in groups of 8, of which a lane holds one row each: the tops and bottoms of the tensor cores' tiles.
 template <class T, int kGroups, bool kWhole>
 VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row, int part, int next,
                                   WeightStream<T, kWhole>& weights, float (&sums)[(kGroups + 1) / 2][4]) {
@@ -90,7 +95,7 @@ VITRINE_DEVICE void store_sums(const float (&sums)[(kGroups + 1) / 2][4], float*
 }
 
 template <class T, int kGroups, bool kWhole>
-__global__ void __launch_bounds__(kMostWarps* kWarp) few_rows_kernel(LinearOperands operands, Epilogue epilogue) {
+__global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1) few_rows_kernel(LinearOperands operands, Epilogue epilogue) {
   constexpr int kTile = 8 * kGroups * kOutputs;
   float* totals = shared_memory<float>();  // [kTile], then each warp's [kTile]
   float* partial = totals + kTile;
@@ -117,8 +122,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp) few_rows_kernel(LinearOpera
     __syncthreads();
     const int count = parts - first < warps ? parts - first : warps;
     for (int e = own; e < elements; e += static_cast<int>(blockDim.x)) {
-      float sum = first == 0 ? partial[e] : totals[e] + partial[e];
-      for (int p = 1; p < count; ++p) sum += partial[p * kTile + e];
+      float sum = first == 0 ? 0.0f : totals[e];
+      for (int p = 0; p < count; ++p) sum += partial[p * kTile + e];
       totals[e] = sum;
       if (first + warps < parts || !inside(e)) continue;
       const int r = row + e / kOutputs, c = column + e % kOutputs;
@@ -130,7 +135,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp) few_rows_kernel(LinearOpera
 
 template <class T, int kGroups, bool kWhole>
 void launch_groups(Device& device, const LinearOperands& operands, const Epilogue& epilogue) {
-  const int64_t parts = ceil_div(operands.in, kPart<T>), rounds = ceil_div(parts, kMostWarps), warps = ceil_div(parts, rounds);
+  const int64_t parts = ceil_div(operands.in, kPart<T>), rounds = ceil_div(parts, kMostWarps<kGroups>),
+                warps = ceil_div(parts, rounds);
   const LaunchShape shape{.grid = dim3(ceil_div(operands.out, kOutputs), ceil_div(operands.rows, 8 * kGroups)),
                           .block = dim3(warps * kWarp),
                           .shared = static_cast<size_t>(warps + 1) * 8 * kGroups * kOutputs * sizeof(float),

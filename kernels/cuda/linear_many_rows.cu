@@ -2,12 +2,13 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear.h"
 
-// x W for many rows. A block computes a tile of the output; stages of 128 bytes along K (two spans) of its rows of x and of the weights
-// pass through a ring in shared memory, filled by asynchronous copies three stages ahead. A warp holds its sums of the part at hand
-// and the totals of the parts before in registers (see linear.h for the order).
+// x W for many rows. A block computes a tile of the output; stages of 128 bytes along K (two spans) of its rows of x and of the
+// weights pass through a ring in shared memory, filled by asynchronous copies three stages ahead. A warp holds its sums of the
+// part at hand and the totals of the parts before in registers (see linear.h for the order).
 //
-// In a stage, row r is 8 chunks of 16 bytes, chunk c at place c ^ (4 (r % 2)): the 8 lanes that read together, which are 2 rows of 4
-// chunks, then meet all banks once. At the end the totals go through the same memory, so that the output is written along its rows.
+// In a stage, row r is 8 chunks of 16 bytes, chunk c at place c ^ (4 (r % 2)): the 8 lanes that read together, which are 2 rows
+// of 4 chunks, then meet all banks once. At the end the totals go through the same memory, so that the output is written along
+// its rows.
 
 namespace vitrine::cuda {
 namespace {
@@ -31,12 +32,13 @@ struct Tiling {
 using LargeTiles = Tiling<2, 4, 4, 4>;  ///< 128 x 128, a block a processor
 using SmallTiles = Tiling<2, 2, 2, 4>;  ///< 64 x 64, where the large ones would be too few
 
-VITRINE_DEVICE std::byte* chunk_at(std::byte* stage, int row, int chunk) {
-  return stage + row * kStageRow + (chunk ^ (row % 2 * 4)) * static_cast<int>(sizeof(Chunk));
+/// Where a chunk lies in a stage. Rows an even number apart keep it at the same place, kStageRow times that number on.
+VITRINE_DEVICE int chunk_offset(int row, int chunk) {
+  return row * kStageRow + (chunk ^ (row % 2 * 4)) * static_cast<int>(sizeof(Chunk));
 }
 
-/// A block's place in the output, and the filling of its stages: rows of x, then rows of the weights. A thread copies the same chunk of
-/// every kStep-th row.
+/// A block's place in the output, and the filling of its stages: rows of x, then rows of the weights. A thread copies the same
+/// chunk of every kStep-th row.
 template <class T, class Tiles, bool kWhole>
 struct Stager {
   const LinearOperands& operands;
@@ -44,32 +46,38 @@ struct Stager {
   int row, column;
 
   static constexpr int kStep = Tiles::threads / kStageChunks;
+  static_assert(kStep % 2 == 0);
   static VITRINE_DEVICE int chunk() { return static_cast<int>(threadIdx.x) % kStageChunks; }
   static VITRINE_DEVICE int line() { return static_cast<int>(threadIdx.x) / kStageChunks; }
 
+  static VITRINE_DEVICE int64_t bytes_of(int k) { return int64_t{k} * static_cast<int>(sizeof(T)); }
   VITRINE_DEVICE std::byte* stage(int step) const { return ring + step % kStages * Tiles::stage_bytes; }
 
   VITRINE_DEVICE void load_x(int step) const {
     const int k = (step * kStageChunks + chunk()) * kChunk<T>;
-    const std::byte* from = operands.x + (row + line()) * operands.x_stride + int64_t{k} * static_cast<int>(sizeof(T));
+    std::byte* to = stage(step) + chunk_offset(line(), chunk());
 #pragma unroll
-    for (int r = line(); r < Tiles::rows; r += kStep) {
-      std::byte* to = chunk_at(stage(step), r, chunk());
-      const bool valid = row + r < operands.rows;
-      if constexpr (kWhole) copy_async(to, from + (r - line()) * operands.x_stride, valid && k < operands.in);
-      else *reinterpret_cast<Chunk*>(to) = valid ? load_bounded_x<T>(operands, row + r, k) : Chunk{};
+    for (int n = 0; n < Tiles::rows; n += kStep) {
+      const int r = row + n + line();
+      const bool valid = r < operands.rows && k < operands.in;
+      if constexpr (kWhole)
+        copy_async(to + n * kStageRow, operands.x + r * operands.x_stride + bytes_of(k), valid);
+      else
+        *reinterpret_cast<Chunk*>(to + n * kStageRow) = valid ? load_bounded_x<T>(operands, r, k) : Chunk{};
     }
   }
   VITRINE_DEVICE void load_weights(int step) const {
     const int k = (step * kStageChunks + chunk()) * kChunk<T>;
-    const std::byte* from = operands.weight + (column + line()) * operands.weight_stride;
+    std::byte* to = stage(step) + chunk_offset(Tiles::rows + line(), chunk());
 #pragma unroll
-    for (int o = line(); o < Tiles::columns; o += kStep) {
-      std::byte* to = chunk_at(stage(step), Tiles::rows + o, chunk());
-      const bool valid = column + o < operands.out;
-      const std::byte* at = from + (o - line()) * operands.weight_stride;
-      if constexpr (kWhole) copy_async(to, at + int64_t{k} * static_cast<int>(sizeof(T)), valid && k < operands.in);
-      else *reinterpret_cast<Chunk*>(to) = valid ? load_bounded<T>(at, k, operands.in) : Chunk{};
+    for (int n = 0; n < Tiles::columns; n += kStep) {
+      const int o = column + n + line();
+      const bool valid = o < operands.out && k < operands.in;
+      const std::byte* from = operands.weight + o * operands.weight_stride;
+      if constexpr (kWhole)
+        copy_async(to + n * kStageRow, from + bytes_of(k), valid);
+      else
+        *reinterpret_cast<Chunk*>(to + n * kStageRow) = valid ? load_bounded<T>(from, k, operands.in) : Chunk{};
     }
   }
 };
@@ -94,17 +102,18 @@ struct Sums {
 };
 
 template <class T, class Tiles>
-VITRINE_DEVICE void multiply_span(std::byte* stage, int span, Sums<Tiles>& sums) {
+VITRINE_DEVICE void multiply_span(const std::byte* stage, int span, Sums<Tiles>& sums) {
   const int chunk = 4 * span + lane_id() % 4;
   const int row = warp_id() / Tiles::column_warps * Tiles::row_tiles * 16 + lane_id() / 4;
   const int column = warp_id() % Tiles::column_warps * Tiles::column_tiles * 8 + lane_id() / 4;
+  const std::byte *x = stage + chunk_offset(row, chunk), *weights = stage + chunk_offset(Tiles::rows + column, chunk);
   Operand<T> right[Tiles::column_tiles];
 #pragma unroll
-  for (int j = 0; j < Tiles::column_tiles; ++j) right[j] = operand<T>(load_chunk(chunk_at(stage, Tiles::rows + column + 8 * j, chunk)));
+  for (int j = 0; j < Tiles::column_tiles; ++j) right[j] = operand<T>(load_chunk(weights + 8 * j * kStageRow));
 #pragma unroll
   for (int i = 0; i < Tiles::row_tiles; ++i) {
-    const Operand<T> top = operand<T>(load_chunk(chunk_at(stage, row + 16 * i, chunk)));
-    const Operand<T> bottom = operand<T>(load_chunk(chunk_at(stage, row + 16 * i + 8, chunk)));
+    const Operand<T> top = operand<T>(load_chunk(x + 16 * i * kStageRow));
+    const Operand<T> bottom = operand<T>(load_chunk(x + (16 * i + 8) * kStageRow));
 #pragma unroll
     for (int j = 0; j < Tiles::column_tiles; ++j) mma_span<T>(sums.part[i][j], top, bottom, right[j]);
   }
@@ -120,14 +129,16 @@ VITRINE_DEVICE void store_totals(const Sums<Tiles>& sums, float* to) {
 #pragma unroll
     for (int j = 0; j < Tiles::column_tiles; ++j) {
 #pragma unroll
-      for (int n = 0; n < 4; ++n) to[(row + 16 * i + n / 2 * 8) * Tiles::out_stride + column + 8 * j + n % 2] = sums.total[i][j][n];
+      for (int n = 0; n < 4; ++n)
+        to[(row + 16 * i + n / 2 * 8) * Tiles::out_stride + column + 8 * j + n % 2] = sums.total[i][j][n];
     }
   }
 }
 
 /// Finishes the tile, a warp two or more rows at a time, four columns a lane.
 template <class T, class Tiles>
-VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& epilogue, int row, int column, const float* totals) {
+VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& epilogue, int row, int column,
+                                const float* totals) {
   constexpr int kFours = Tiles::columns / 4;
   for (int n = static_cast<int>(threadIdx.x); n < Tiles::rows * kFours; n += Tiles::threads) {
     const int r = n / kFours, c = n % kFours * 4;
@@ -141,7 +152,7 @@ template <class T, class Tiles, bool kWhole>
 __global__ void __launch_bounds__(Tiles::threads) many_rows_kernel(LinearOperands operands, Epilogue epilogue) {
   constexpr int kAhead = kStages - 1, kStepsOfPart = kSpansOfPart / kStageSpans;
   const Stager<T, Tiles, kWhole> stager{operands, shared_memory<>(), static_cast<int>(blockIdx.x) * Tiles::rows,
-                                         static_cast<int>(blockIdx.y) * Tiles::columns};
+                                        static_cast<int>(blockIdx.y) * Tiles::columns};
   const int spans = static_cast<int>(ceil_div(operands.in, kSpan<T>)), steps = static_cast<int>(ceil_div(spans, kStageSpans));
   for (int step = 0; step < kAhead && step < steps; ++step) stager.load_weights(step);
   wait_for_previous_kernel();
@@ -165,9 +176,8 @@ __global__ void __launch_bounds__(Tiles::threads) many_rows_kernel(LinearOperand
       if (step * kStageSpans + span < spans) multiply_span<T, Tiles>(stager.stage(step), span, sums);
     }
     if (step + 1 == steps || (step + 1) % kStepsOfPart == 0) {
-      const bool first = step < kStepsOfPart;
-      sums.each([first](float& part, float& total) {
-        total = first ? part : total + part;
+      sums.each([](float& part, float& total) {
+        total += part;
         part = 0.0f;
       });
     }
@@ -190,19 +200,25 @@ void launch_tiles(Device& device, const LinearOperands& operands, const Epilogue
                           .block = dim3(Tiles::threads),
                           .shared = Tiles::shared_bytes,
                           .may_start_early = true};
-  if (operands.chunks_are_whole(sizeof(T))) launch(device, shape, many_rows_kernel<T, Tiles, true>, operands, epilogue);
-  else launch(device, shape, many_rows_kernel<T, Tiles, false>, operands, epilogue);
+  if (operands.chunks_are_whole(sizeof(T)))
+    launch(device, shape, many_rows_kernel<T, Tiles, true>, operands, epilogue);
+  else
+    launch(device, shape, many_rows_kernel<T, Tiles, false>, operands, epilogue);
 }
 
 }  // namespace
 
-bool tiles_leave_gaps(const Device& device, const LinearOperands& operands) { return tiles_of<SmallTiles>(operands) < device.processors(); }
+bool tiles_leave_gaps(const Device& device, const LinearOperands& operands) {
+  return tiles_of<SmallTiles>(operands) < device.processors();
+}
 
 void linear_many_rows(Device& device, DType dtype, const LinearOperands& operands, const Epilogue& epilogue) {
   with_element(dtype, [&](auto element) {
     using T = decltype(element);
-    if (tiles_of<LargeTiles>(operands) < device.processors()) launch_tiles<T, SmallTiles>(device, operands, epilogue);
-    else launch_tiles<T, LargeTiles>(device, operands, epilogue);
+    if (tiles_of<LargeTiles>(operands) < device.processors())
+      launch_tiles<T, SmallTiles>(device, operands, epilogue);
+    else
+      launch_tiles<T, LargeTiles>(device, operands, epilogue);
   });
 }
 

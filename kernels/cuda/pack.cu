@@ -6,9 +6,9 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/primitives.h"
 
-// Weights into their layout and single outputs' rows back out of it. A packed matrix lies [out][in], each output's inputs padded
-// with zeros to whole chunks of 64 bytes. A host's tensor is uploaded as it is, slab by slab; the device converts and turns it,
-// in squares that go through shared memory so that both sides are read and written along their rows.
+// Weights into their layout and single outputs' rows back out of it. A packed matrix lies [out][in], each output's inputs
+// padded with zeros to whole chunks of 64 bytes. A host's tensor is uploaded as it is, slab by slab; the device converts and
+// turns it, in squares that go through shared memory so that both sides are read and written along their rows.
 
 namespace vitrine {
 namespace cuda {
@@ -19,7 +19,9 @@ constexpr int64_t kSlabBytes = int64_t{16} << 20;
 constexpr int kSide = 32;  // of a square
 constexpr int kPackThreads = 256, kLookupThreads = 256;
 
-int64_t row_bytes(int64_t in, DType store) { return ceil_div(in * static_cast<int64_t>(dtype_size(store)), kRowBytes) * kRowBytes; }
+int64_t row_bytes(int64_t in, DType store) {
+  return ceil_div(in * static_cast<int64_t>(dtype_size(store)), kRowBytes) * kRowBytes;
+}
 
 /// The part [in_begin, in_end) x [out_begin, out_end) of a matrix. Inputs from `in` on are padding.
 struct Slab {
@@ -33,12 +35,14 @@ struct Slab {
 template <class From, class To>
 __global__ void __launch_bounds__(kPackThreads) pack_kernel(const From* source, Slab slab, To* packed, int64_t packed_stride) {
   To* square = shared_memory<To>();  // [outputs][inputs], a column more than there are so that both ways meet all banks
-  const int64_t in_begin = slab.in_begin + blockIdx.y * int64_t{kSide}, out_begin = slab.out_begin + blockIdx.x * int64_t{kSide};
+  const int64_t in_begin = slab.in_begin + blockIdx.y * int64_t{kSide},
+                out_begin = slab.out_begin + blockIdx.x * int64_t{kSide};
   for (int line = warp_id(); line < kSide; line += kPackThreads / kWarp) {
     const int i = slab.inputs_adjoin ? lane_id() : line, o = slab.inputs_adjoin ? line : lane_id();
     if (in_begin + i >= slab.in_end || out_begin + o >= slab.out_end) continue;
     float value = 0.0f;
-    if (in_begin + i < slab.in) value = widen(source[slab.origin + (in_begin + i) * slab.in_stride + (out_begin + o) * slab.out_stride]);
+    if (in_begin + i < slab.in)
+      value = widen(source[slab.origin + (in_begin + i) * slab.in_stride + (out_begin + o) * slab.out_stride]);
     square[o * (kSide + 1) + i] = narrow<To>(value);
   }
   __syncthreads();
@@ -66,18 +70,27 @@ struct Table {
 
 /// out[r] = first's row for r + second's, if there is a second. A block a row, a chunk of elements a thread.
 template <class T>
-__global__ void __launch_bounds__(kLookupThreads) lookup_kernel(Table first, Table second, float* out, int64_t out_stride, int64_t width) {
+__global__ void __launch_bounds__(kLookupThreads)
+    lookup_kernel(Table first, Table second, float* out, int64_t out_stride, int64_t width) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const int64_t row = blockIdx.x;
   for (int64_t j = static_cast<int64_t>(threadIdx.x) * kChunk<T>; j < width; j += int64_t{kLookupThreads} * kChunk<T>) {
     const int count = width - j < kChunk<T> ? static_cast<int>(width - j) : kChunk<T>;
-    const Elements<T> a = first.load<T>(row, j, count), b = second.data == nullptr ? Elements<T>{} : second.load<T>(row, j, count);
+    const Elements<T> a = first.load<T>(row, j, count),
+                      b = second.data == nullptr ? Elements<T>{} : second.load<T>(row, j, count);
+    float* to = out + row * out_stride + j;
+    const bool whole = count == kChunk<T> && reinterpret_cast<uintptr_t>(to) % sizeof(Chunk) == 0;
 #pragma unroll
-    for (int i = 0; i < kChunk<T>; ++i) {
-      float y = widen(a.at[i]);
-      if (second.data != nullptr) y += widen(b.at[i]);
-      if (i < count) out[row * out_stride + j + i] = y;
+    for (int begin = 0; begin < kChunk<T>; begin += 4) {
+      Elements<float> y;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        y.at[i] = widen(a.at[begin + i]);
+        if (second.data != nullptr) y.at[i] += widen(b.at[begin + i]);
+        if (!whole && begin + i < count) to[begin + i] = y.at[i];
+      }
+      if (whole) *reinterpret_cast<Elements<float>*>(to + begin) = y;
     }
   }
 }
@@ -112,7 +125,9 @@ int64_t lines_a_slab(int64_t stride, int64_t line_count, size_t element) {
 
 using namespace cuda;
 
-size_t CudaBackend::packed_bytes(int64_t in, int64_t out, DType store) const { return static_cast<size_t>(row_bytes(in, store) * out); }
+size_t CudaBackend::packed_bytes(int64_t in, int64_t out, DType store) const {
+  return static_cast<size_t>(row_bytes(in, store) * out);
+}
 
 PackedMatrix CudaBackend::pack(const HostWeight& source, DType store, std::byte* destination) {
   const auto store_size = static_cast<int64_t>(dtype_size(store));
@@ -121,7 +136,8 @@ PackedMatrix CudaBackend::pack(const HostWeight& source, DType store, std::byte*
   const int64_t in_step = std::abs(source.in_stride), out_step = std::abs(source.out_stride);
   const bool by_outputs = in_step <= out_step;
   const int64_t all = by_outputs ? source.out : source.in;
-  const int64_t lines = by_outputs ? lines_a_slab(out_step, in_step * source.in, size) : lines_a_slab(in_step, out_step * source.out, size);
+  const int64_t lines =
+      by_outputs ? lines_a_slab(out_step, in_step * source.in, size) : lines_a_slab(in_step, out_step * source.out, size);
   for (int64_t begin = 0; begin < all; begin += lines) {
     const int64_t end = std::min(begin + lines, all);
     Slab slab{0, source.in, source.in, 0, source.out, 0, source.in_stride, source.out_stride, by_outputs};
@@ -131,14 +147,16 @@ PackedMatrix CudaBackend::pack(const HostWeight& source, DType store, std::byte*
     slab.origin = -used.lowest;
     if (slab.in_end == source.in) slab.in_end = packed.panel_stride / store_size;
     std::byte* uploaded = scratch(static_cast<size_t>(used.count) * size);
-    upload(uploaded, static_cast<const std::byte*>(source.data) + used.lowest * static_cast<int64_t>(size), static_cast<size_t>(used.count) * size);
+    upload(uploaded, static_cast<const std::byte*>(source.data) + used.lowest * static_cast<int64_t>(size),
+           static_cast<size_t>(used.count) * size);
     with_element(source.dtype, [&](auto from) {
       with_element(store, [&](auto to) {
         using From = decltype(from);
         using To = decltype(to);
         const dim3 grid(ceil_div(slab.out_end - slab.out_begin, kSide), ceil_div(slab.in_end - slab.in_begin, kSide));
-        launch(*device_, {.grid = grid, .block = dim3(kPackThreads), .shared = kSide * (kSide + 1) * sizeof(To)}, pack_kernel<From, To>,
-               reinterpret_cast<const From*>(uploaded), slab, reinterpret_cast<To*>(destination), packed.panel_stride / store_size);
+        launch(*device_, {.grid = grid, .block = dim3(kPackThreads), .shared = kSide * (kSide + 1) * sizeof(To)},
+               pack_kernel<From, To>, reinterpret_cast<const From*>(uploaded), slab, reinterpret_cast<To*>(destination),
+               packed.panel_stride / store_size);
       });
     });
   }

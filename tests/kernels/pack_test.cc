@@ -46,25 +46,64 @@ TEST_P(PackTest, KeepsEveryElementInAnyOrderAndType) {
   }
 }
 
-TEST_P(PackTest, TakesAnyStrides) {  // one head's columns of a fused matrix, read backwards
-  const int64_t in = 21, out = 18, width = 64;
-  const std::vector<float> values = normal(random, in * width);
-  const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, DType::kF32));
-  const PackedMatrix packed = backend->pack({values.data() + 60, DType::kF32, in, out, width, -3}, DType::kF32, buffer.data());
-  for (int32_t o = 0; o < out; ++o) {
-    std::vector<float> want;
-    for (int64_t i = 0; i < in; ++i) want.push_back(values[static_cast<size_t>(i * width + 60 - 3 * o)]);
-    EXPECT_TRUE(same_bits(column(*backend, packed, o), want)) << o;
+TEST_P(PackTest, TakesAnyStrides) {  // of one matrix's columns, for instance, read backwards
+  const int64_t in = 21, out = 18;
+  const std::vector<float> values = normal(random, 1500);
+  for (const auto& [in_stride, out_stride] :
+       {std::pair<int64_t, int64_t>{64, -3}, {-64, 3}, {-3, -64}, {2, 70}, {-70, -2}, {0, 5}}) {
+    const int64_t first = (in_stride < 0 ? -in_stride * (in - 1) : 0) + (out_stride < 0 ? -out_stride * (out - 1) : 0);
+    const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, DType::kF32));
+    const HostWeight source{values.data() + first, DType::kF32, in, out, in_stride, out_stride};
+    const PackedMatrix packed = backend->pack(source, DType::kF32, buffer.data());
+    for (int32_t o = 0; o < out; ++o) {
+      std::vector<float> want;
+      for (int64_t i = 0; i < in; ++i) want.push_back(values[static_cast<size_t>(first + i * in_stride + out_stride * o)]);
+      EXPECT_TRUE(same_bits(column(*backend, packed, o), want)) << o << " of strides " << in_stride << ", " << out_stride;
+    }
+  }
+}
+
+TEST_P(PackTest, TakesMoreThanIsUploadedAtOnce) {
+  const int64_t in = slow_build() ? 700 : 2100, out = 2500;  // 20 MB
+  const std::vector<float> values = normal(random, in * out);
+  for (const auto& [in_stride, out_stride] : {std::pair<int64_t, int64_t>{out, 1}, {1, in}, {-out, -1}}) {
+    const float* first = in_stride < 0 ? &values.back() : values.data();
+    const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, DType::kBF16));
+    const PackedMatrix packed =
+        backend->pack({first, DType::kF32, in, out, in_stride, out_stride}, DType::kBF16, buffer.data());
+    for (int32_t o = 0; o < out; o += 357) {
+      std::vector<float> want;
+      for (int64_t i = 0; i < in; ++i) want.push_back(round_to(first[i * in_stride + o * out_stride], DType::kBF16));
+      EXPECT_TRUE(same_bits(column(*backend, packed, o), want)) << o;
+    }
+  }
+}
+
+TEST_P(PackTest, RowsOfADeviceEndInZeros) {
+  if (!GetParam().on_device) GTEST_SKIP() << "the CPU's panels have no rows";
+  for (DType dtype : kWeightTypes) {
+    const Weight weight = make_weight(*backend, random, 17, 5, dtype);
+    std::vector<std::byte> host(weight.buffer.bytes());
+    backend->download(host.data(), weight.buffer.data(), host.size());
+    const auto stride = static_cast<size_t>(weight.packed.panel_stride);
+    EXPECT_EQ(stride % 64, 0u);
+    for (size_t i = 0; i < 5 * stride; ++i) {
+      if (i % stride >= 17 * dtype_size(dtype)) EXPECT_EQ(host[i], std::byte{0}) << dtype_name(dtype) << ", byte " << i;
+    }
   }
 }
 
 TEST_P(PackTest, EmbedAddsTokenAndPosition) {
-  const int64_t width = 77;
-  for (DType dtype : kWeightTypes) {
+  for (const auto& [dtype, width] : {std::pair<DType, int64_t>{DType::kF32, 77},
+                                     {DType::kF16, 77},
+                                     {DType::kBF16, 77},
+                                     {DType::kF32, 80},
+                                     {DType::kF16, 80},
+                                     {DType::kBF16, 2080}}) {
     const Weight tokens = make_weight(*backend, random, width, 100, dtype, Order::kOutIn);
     const Weight positions = make_weight(*backend, random, width, 40, dtype, Order::kOutIn);
     const std::vector<int32_t> ids = {3, 99, 0, 3, 16}, places = {0, 1, 39, 3, 15};
-    const Matrix out(*backend, 5, width, width + 2), token(*backend, 5, width), position(*backend, 5, width),
+    const Matrix out(*backend, 5, width, width + width % 8), token(*backend, 5, width), position(*backend, 5, width),
         sum(*backend, 5, width);
     const PlacedBatch placed(*backend, {{0, 5, 0, 0, 5, 0}}, ids, places);
     backend->embed(placed.batch(), tokens.packed, positions.packed, out);
