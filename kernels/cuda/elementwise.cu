@@ -1,7 +1,6 @@
-#include "kernels/cuda/elementwise.h"
-
 #include "kernels/cuda/activation.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/elementwise.h"
 
 namespace vitrine {
 namespace {

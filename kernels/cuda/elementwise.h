@@ -5,8 +5,8 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/primitives.h"
 
-// How the kernels that go over rows element by element take them: in quads, four neighbours of a row, which are one load of 16 or
-// 8 bytes where the row is aligned and the quad is whole, and single elements anywhere else.
+// How the kernels that go over rows element by element take them: in quads, four neighbours of a row, which are one load of 16
+// or 8 bytes where the row is aligned and the quad is whole, and single elements anywhere else.
 
 namespace vitrine::cuda {
 
@@ -22,7 +22,9 @@ struct Rows {
   Rows() = default;
   explicit Rows(const Mat& m) : Rows(reinterpret_cast<T*>(m.data), m.stride) {}
   Rows(T* from, int64_t row_stride)
-      : data(from), stride(row_stride), aligned(reinterpret_cast<uintptr_t>(from) % (kQuad * sizeof(T)) == 0 && row_stride % kQuad == 0) {}
+      : data(from),
+        stride(row_stride),
+        aligned(reinterpret_cast<uintptr_t>(from) % (kQuad * sizeof(T)) == 0 && row_stride % kQuad == 0) {}
 
   VITRINE_DEVICE T* at(int64_t row, int64_t column) const { return data + row * stride + column; }
 };
@@ -98,8 +100,8 @@ struct RowGrid {
   }
 };
 
-/// A sum over the block in an order that its size alone fixes: lanes as a tree, then warp after warp. `slots`: shared memory for one
-/// value of each warp, not used by anything else until the next barrier but one.
+/// A sum over the block in an order that its size alone fixes: lanes as a tree, then warp after warp. `slots` is shared memory
+/// for one value of each warp, to be written again only after the next barrier.
 template <class T>
 VITRINE_DEVICE T block_sum(T value, T* slots) {
   value = warp_sum(value);

@@ -1,8 +1,8 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/hooks_selection.h"
 
-// Captures and edits: the operations that touch a selection of a site. A thread takes a quad of selected columns of one selected
-// row; four that lie side by side and aligned are one access.
+// Captures and edits: the operations that touch a selection of a site. A thread takes a quad of selected columns of one
+// selected row; four that lie side by side and aligned are one access.
 
 namespace vitrine {
 namespace cuda {
@@ -15,8 +15,10 @@ void NumberLists::add(Numbers& to, std::span<const int64_t> values) {
   if (!to.listed) return;
   if (values.size() > Numbers::kFew) long_.push_back({&to, uploaded_.size()});
   for (size_t i = 0; i < values.size(); ++i) {
-    if (values.size() > Numbers::kFew) uploaded_.push_back(static_cast<int32_t>(values[i]));
-    else to.few[i] = static_cast<int32_t>(values[i]);
+    if (values.size() > Numbers::kFew)
+      uploaded_.push_back(static_cast<int32_t>(values[i]));
+    else
+      to.few[i] = static_cast<int32_t>(values[i]);
   }
 }
 
@@ -107,7 +109,8 @@ template <class T>
 __global__ void project_rows(SelectionView s, Rows<T> x, Change change) {
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const int64_t row = blockIdx.x, begin = static_cast<int64_t>(threadIdx.x) * kQuad, step = static_cast<int64_t>(blockDim.x) * kQuad;
+  const int64_t row = blockIdx.x;
+  const int64_t begin = static_cast<int64_t>(threadIdx.x) * kQuad, step = static_cast<int64_t>(blockDim.x) * kQuad;
   double dot = 0.0;
   for (int64_t selected = begin; selected < s.width; selected += step) {
     const Place p(s, row, selected);

@@ -2,8 +2,8 @@
 #include "kernels/cuda/elementwise.h"
 
 // Layer normalization: a block for each row. Thread t takes the quads t, t + threads, ... of it, and keeps them in registers in
-// rows of up to 2048 elements. Mean and variance are summed in double: each thread's quads in order, then block_sum(). The number
-// of threads follows from the width alone, so that the order does, too.
+// rows of up to 2048 elements. Mean and variance are summed in double: each thread's quads in order, then block_sum(). The
+// number of threads follows from the width alone, so that the order does, too.
 //
 // Weight and bias, which no kernel writes, are asked for before the previous kernel has ended.
 
@@ -35,7 +35,10 @@ using Held = Quad[kHeld > 0 ? kHeld : 1];
 template <int kHeld, class F>
 VITRINE_DEVICE void for_each_quad(int64_t width, const F& f) {
   const int64_t first = static_cast<int64_t>(threadIdx.x) * kQuad, step = static_cast<int64_t>(blockDim.x) * kQuad;
-  const auto at = [&](int64_t column, int slot) { f(column, static_cast<int>(width - column < kQuad ? width - column : kQuad), slot); };
+  const auto at = [&](int64_t column, int slot) {
+    const int64_t left = width - column;
+    f(column, left < kQuad ? static_cast<int>(left) : kQuad, slot);
+  };
   if constexpr (kHeld > 0) {
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
@@ -110,9 +113,12 @@ void run(Device& device, const Norm& n, Rows<Y> out, int64_t rows) {
                           .block = dim3(threads_for(quads, kMostThreads)),
                           .shared = 2 * (kMostThreads / kWarp) * sizeof(double),
                           .may_start_early = true};
-  if (quads <= kMostThreads) launch(device, shape, layernorm_row<Y, 1>, n, out);
-  else if (quads <= 2 * kMostThreads) launch(device, shape, layernorm_row<Y, 2>, n, out);
-  else launch(device, shape, layernorm_row<Y, 0>, n, out);
+  if (quads <= kMostThreads)
+    launch(device, shape, layernorm_row<Y, 1>, n, out);
+  else if (quads <= 2 * kMostThreads)
+    launch(device, shape, layernorm_row<Y, 2>, n, out);
+  else
+    launch(device, shape, layernorm_row<Y, 0>, n, out);
 }
 
 Norm norm_of(Mat x, float epsilon) {

@@ -5,9 +5,9 @@
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/logits_select.h"
 
-// What is kept of rows of logits: logits are computed for so many rows at once that they stay in the second cache, then a block for
-// each row goes over it a few times. Sums are in double, each thread's tokens in order, then block_sum(); how many threads there
-// are follows from the size of the vocabulary.
+// What is kept of rows of logits: logits are computed for so many rows at once that they stay in the second cache, then a block
+// for each row goes over it a few times. Sums are in double, each thread's tokens in order, then block_sum(); how many threads
+// there are follows from the size of the vocabulary.
 
 namespace vitrine {
 namespace {
@@ -17,7 +17,8 @@ using namespace cuda;
 constexpr int kMostThreads = 1024;
 constexpr int kFewBest = 256;      // top_k up to which a shortlist is tried
 constexpr int kWatchedAtOnce = 4;  // in one pass over the row
-constexpr size_t kLogitsAtOnce = size_t{26} << 20;  // bytes: half of an H100's second cache; 128 rows of GPT-2's vocabulary
+constexpr int64_t kRowsAtOnce =
+    128;  // 26 MB of GPT-2's vocabulary, half of an H100's second cache; enough rows to keep it busy
 
 struct Stats {
   const float* logits;
@@ -89,7 +90,8 @@ VITRINE_DEVICE void find_best(const Stats& s, int64_t row, const float* logits, 
   const bool few = wanted <= kFewBest || s.vocab <= kShortlist;
   if (!few || shortlist(s.vocab, wanted, key_at, m) < 0) {
     Mass before = 0;
-    const Key last = descend(s.vocab, 0, static_cast<Mass>(wanted - 1), key_at, [](Key) { return Mass{1}; }, before, m);
+    const Key last = descend(
+        s.vocab, 0, static_cast<Mass>(wanted - 1), key_at, [](Key) { return Mass{1}; }, before, m);
     if (wanted > kShortlist) best = s.long_lists + blockIdx.x * s.long_size;
     collect(s.vocab, last, best, wanted, key_at, m);
     sort_best_first(best, wanted);
@@ -132,7 +134,7 @@ void CudaBackend::logit_stats(const LogitStatsArgs& args) {
   const int64_t rows = args.x.rows, vocab = args.unembed->out, stride = ceil_div(vocab, kQuad) * kQuad;
   if (rows == 0) return;
   const size_t row_bytes = static_cast<size_t>(stride) * sizeof(float), n = static_cast<size_t>(rows);
-  const int64_t at_once = std::clamp<int64_t>(static_cast<int64_t>(kLogitsAtOnce / row_bytes), 1, rows);
+  const int64_t at_once = std::min(kRowsAtOnce, rows);
   const size_t listed = n * static_cast<size_t>(args.top_k) * sizeof(int32_t), watched = args.watch.size_bytes();
   const int64_t wanted = std::min<int64_t>(args.top_k, vocab);
   const auto long_size = static_cast<int64_t>(wanted > kShortlist ? std::bit_ceil(static_cast<uint64_t>(wanted)) : 0);
@@ -151,9 +153,20 @@ void CudaBackend::logit_stats(const LogitStatsArgs& args) {
   const auto ints = [&](size_t part) { return reinterpret_cast<int32_t*>(stats_.data() + part); };
   upload(ints(watch), args.watch.data(), watched);
 
-  const Stats stats{floats(logits), stride, static_cast<int>(vocab), args.top_k, static_cast<int>(args.watch.size() / n),
-                    ints(top_ids), floats(top_logits), floats(lse), floats(entropy),
-                    ints(watch), floats(watch_logits), ints(watch_ranks), reinterpret_cast<Key*>(stats_.data() + long_lists), long_size};
+  const Stats stats{floats(logits),
+                    stride,
+                    static_cast<int>(vocab),
+                    args.top_k,
+                    static_cast<int>(args.watch.size() / n),
+                    ints(top_ids),
+                    floats(top_logits),
+                    floats(lse),
+                    floats(entropy),
+                    ints(watch),
+                    floats(watch_logits),
+                    ints(watch_ranks),
+                    reinterpret_cast<Key*>(stats_.data() + long_lists),
+                    long_size};
   for (int64_t begin = 0; begin < rows; begin += at_once) {
     const int64_t count = std::min(at_once, rows - begin);
     linear({.x = args.x.row_range(begin, count), .weight = args.unembed, .out = Mat(floats(logits), count, vocab, stride)});

@@ -5,9 +5,9 @@
 #include "kernels/cuda/primitives.h"
 
 // How a block finds the best of the tokens of one row, or the token at which a running sum over them, best first, goes beyond a
-// target. The order of tokens is that of their *keys*, whole numbers that are all different: the higher the score, the higher the
-// key; equal scores: the smaller the id, the higher the key. Sums are of whole numbers, so their order does not matter, and atomic
-// additions give the same result always. The block may be of any number of whole warps.
+// target. The order of tokens is that of their *keys*, whole numbers that are all different: the higher the score, the higher
+// the key; equal scores: the smaller the id, the higher the key. Sums are of whole numbers, so their order does not matter, and
+// atomic additions give the same result always. The block may be of any number of whole warps.
 //
 // In two ways:
 //   - shortlist(): a bound that lets a few hundred tokens pass is found from the threads' own maxima, and these are sorted. Two
@@ -102,10 +102,12 @@ VITRINE_DEVICE Crossing first_beyond(Mass target, int count, const F& value, Sel
   return found;
 }
 
-/// The key at which the sum of mass(key) over the keys in descending order first goes beyond the target, or the highest bits of it,
-/// down to bit `lowest` (a multiple of 8). There must be one. `before`: the sum over higher keys than those with these bits.
+/// The key at which the sum of mass(key) over the keys in descending order first goes beyond the target, or the highest bits of
+/// it, down to bit `lowest` (a multiple of 8). There must be one. `before`: the sum over higher keys than those with these
+/// bits.
 template <class KeyOf, class MassOf>
-VITRINE_DEVICE Key descend(int vocab, int lowest, Mass target, const KeyOf& key_at, const MassOf& mass, Mass& before, SelectMemory& m) {
+VITRINE_DEVICE Key descend(int vocab, int lowest, Mass target, const KeyOf& key_at, const MassOf& mass, Mass& before,
+                           SelectMemory& m) {
   Key found = 0;
   before = 0;
   for (int shift = 56; shift >= lowest; shift -= 8) {
@@ -114,7 +116,9 @@ VITRINE_DEVICE Key descend(int vocab, int lowest, Mass target, const KeyOf& key_
       found |= Key{0xff} << shift;
       continue;
     }
-    for (int i = static_cast<int>(threadIdx.x); i < kBins * kWarp; i += static_cast<int>(blockDim.x)) m.sums[i / kWarp][i % kWarp] = 0;
+    for (int i = static_cast<int>(threadIdx.x); i < kBins * kWarp; i += static_cast<int>(blockDim.x)) {
+      m.sums[i / kWarp][i % kWarp] = 0;
+    }
     __syncthreads();
     for_each_token(vocab, [&](int id) {
       const Key key = key_at(id);

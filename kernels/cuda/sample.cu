@@ -5,10 +5,11 @@
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/logits_select.h"
 
-// Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then one draw. A block for each row.
+// Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then one draw. A block for each
+// row.
 //
-// A token's probability is a whole number, its *mass*: exp(score - highest score) in units so small that all of a vocabulary's fit
-// in 63 bits. So a sum does not depend on its order, and a draw needs no sorting of the vocabulary. exp is float32's: a
+// A token's probability is a whole number, its *mass*: exp(score - highest score) in units so small that all of a vocabulary's
+// fit in 63 bits. So a sum does not depend on its order, and a draw needs no sorting of the vocabulary. exp is float32's: a
 // probability is right to about one part in a million.
 
 namespace vitrine {
@@ -26,7 +27,7 @@ struct Sampling {
   float temperature;  ///< 0: greedy
   int top_k;          ///< 0: no limit
   float top_p;
-  float unit_mass;    ///< the best token's mass: a power of two
+  float unit_mass;  ///< the best token's mass: a power of two
   const double* uniform;
   int32_t* ids;
 };
@@ -77,7 +78,8 @@ VITRINE_DEVICE Mass total_mass(const Tokens& t, uint32_t lowest, SelectMemory& m
 VITRINE_DEVICE int draw_from_shortlist(const Sampling& s, const Tokens& t, double uniform, SelectMemory& m) {
   const int limit = s.top_k > 0 && s.top_k < t.vocab ? s.top_k : 0;
   if (limit > kFewBest && t.vocab > kShortlist) return -1;
-  int count = shortlist(t.vocab, limit > 0 ? limit : kUsualBest, [&](int id) { return t.key(id); }, m);
+  int count = shortlist(
+      t.vocab, limit > 0 ? limit : kUsualBest, [&](int id) { return t.key(id); }, m);
   if (count < 0) return -1;
   const uint32_t lowest = limit > 0 ? score_key_of(m.best[limit - 1]) : 0;
   const auto mass_at = [&](int i) {
@@ -107,7 +109,8 @@ VITRINE_DEVICE int draw_from_all(const Sampling& s, const Tokens& t, double unif
   Mass before = 0;
   uint32_t lowest = 0;
   if (s.top_k > 0 && s.top_k < t.vocab) {
-    lowest = score_key_of(descend(t.vocab, 32, static_cast<Mass>(s.top_k - 1), key_at, [](Key) { return Mass{1}; }, before, m));
+    lowest = score_key_of(descend(
+        t.vocab, 32, static_cast<Mass>(s.top_k - 1), key_at, [](Key) { return Mass{1}; }, before, m));
   }
   const auto mass_of = [&](Key key) { return score_key_of(key) >= lowest ? t.mass(t.score(id_of(key))) : 0; };
   Mass mass = total_mass(t, lowest, m);
@@ -147,7 +150,8 @@ void CudaBackend::sample_on_device(Mat logits, float temperature, int top_k, flo
                           .shared = sizeof(SelectMemory),
                           .may_start_early = true};
   launch(*device_, shape, sample_rows,
-         Sampling{float_rows(logits, "sampling"), static_cast<int>(logits.cols), temperature, top_k, top_p, unit_mass, uniform, ids});
+         Sampling{float_rows(logits, "sampling"), static_cast<int>(logits.cols), temperature, top_k, top_p, unit_mass, uniform,
+                  ids});
 }
 
 void CudaBackend::sample(const SampleArgs& args) {

@@ -29,67 +29,87 @@ class LogitStatsTest : public KernelTest {
     backend.logit_stats(args);
     return s;
   }
+
+  void check(int64_t rows, int64_t width, int64_t vocab, int top_k, DType dtype, DType x_type) {
+    const Weight unembed = make_weight(*backend, random, width, vocab, dtype, Order::kOutIn);
+    const Matrix x(*backend, normal(random, rows * width), rows, width, 0, x_type), full(*backend, rows, vocab);
+    LinearArgs linear;
+    linear.x = x;
+    linear.weight = &unembed.packed;
+    linear.out = full;
+    backend->linear(linear);
+    const std::vector<float> logits = full.values();
+    constexpr int64_t kWatched = 6;
+    std::vector<int32_t> watch;
+    for (int64_t i = 0; i < kWatched * rows; ++i)
+      watch.push_back(static_cast<int32_t>(random() % static_cast<uint32_t>(vocab)));
+    const Stats got = stats_of(*backend, x, unembed.packed, top_k, watch);
+
+    for (int64_t r = 0; r < rows; ++r) {
+      const std::span<const float> row(logits.data() + r * vocab, static_cast<size_t>(vocab));
+      const std::vector<int32_t> order = reference::ranking(row);
+      for (int i = 0; i < top_k; ++i) {
+        const auto at = static_cast<size_t>(r * top_k + i);
+        ASSERT_EQ(got.top_ids[at], order[static_cast<size_t>(i)]);
+        ASSERT_EQ(got.top_logits[at], row[static_cast<size_t>(order[static_cast<size_t>(i)])]);
+      }
+      for (size_t i = static_cast<size_t>(kWatched * r); i < static_cast<size_t>(kWatched * (r + 1)); ++i) {
+        ASSERT_EQ(got.watched[i], row[static_cast<size_t>(watch[i])]);
+        ASSERT_EQ(got.ranks[i], reference::rank(row, watch[i]));
+      }
+    }
+    const Vec lse = reference::log_sum_exp(reference::widen(logits), vocab),
+              entropy = reference::entropy(reference::widen(logits), vocab);
+    Vec lse_tolerance, entropy_tolerance;
+    for (double v : lse) lse_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));
+    for (double v : entropy) entropy_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));
+    EXPECT_TRUE(near(got.lse, lse, lse_tolerance));
+    EXPECT_TRUE(near(got.entropy, entropy, entropy_tolerance));
+  }
 };
 
 TEST_P(LogitStatsTest, SaysWhatTheFullLogitsSay) {
   const struct {
     int64_t rows, width, vocab;
     int top_k;
-  } cases[] = {{1, 8, 1, 1}, {3, 20, 37, 5}, {5, 33, 1000, 10}, {130, 16, 50, 3}, {2, 64, slow_build() ? 2000 : 50257, 40}};
+  } cases[] = {{1, 8, 1, 1}, {3, 20, 37, 5}, {5, 33, 1000, 10}, {259, 16, 50, 3}, {2, 64, slow_build() ? 2000 : 50257, 40}};
   for (const auto& c : cases) {
     for (DType dtype : kWeightTypes) {
+      const DType activations = backend->activation_dtype(dtype);
       SCOPED_TRACE(::testing::Message() << c.rows << " x " << c.vocab << " " << dtype_name(dtype));
-      const Weight unembed = make_weight(*backend, random, c.width, c.vocab, dtype, Order::kOutIn);
-      const Matrix x(*backend, normal(random, c.rows * c.width), c.rows, c.width), full(*backend, c.rows, c.vocab);
-      LinearArgs linear;
-      linear.x = x;
-      linear.weight = &unembed.packed;
-      linear.out = full;
-      backend->linear(linear);
-      const std::vector<float> logits = full.values();
-      std::vector<int32_t> watch;
-      for (int64_t i = 0; i < 3 * c.rows; ++i) watch.push_back(static_cast<int32_t>(random() % static_cast<uint32_t>(c.vocab)));
-      const Stats got = stats_of(*backend, x, unembed.packed, c.top_k, watch);
-
-      for (int64_t r = 0; r < c.rows; ++r) {
-        const std::span<const float> row(logits.data() + r * c.vocab, static_cast<size_t>(c.vocab));
-        const std::vector<int32_t> order = reference::ranking(row);
-        for (int i = 0; i < c.top_k; ++i) {
-          const auto at = static_cast<size_t>(r * c.top_k + i);
-          ASSERT_EQ(got.top_ids[at], order[static_cast<size_t>(i)]);
-          ASSERT_EQ(got.top_logits[at], row[static_cast<size_t>(order[static_cast<size_t>(i)])]);
-        }
-        for (size_t i = static_cast<size_t>(3 * r); i < static_cast<size_t>(3 * r + 3); ++i) {
-          ASSERT_EQ(got.watched[i], row[static_cast<size_t>(watch[i])]);
-          ASSERT_EQ(got.ranks[i], reference::rank(row, watch[i]));
-        }
-      }
-      const Vec lse = reference::log_sum_exp(reference::widen(logits), c.vocab),
-                entropy = reference::entropy(reference::widen(logits), c.vocab);
-      Vec lse_tolerance, entropy_tolerance;
-      for (double v : lse) lse_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));
-      for (double v : entropy) entropy_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));
-      EXPECT_TRUE(near(got.lse, lse, lse_tolerance));
-      EXPECT_TRUE(near(got.entropy, entropy, entropy_tolerance));
+      check(c.rows, c.width, c.vocab, c.top_k, dtype, activations);
+      if (activations != DType::kF32 && c.vocab < 10000) check(c.rows, c.width, c.vocab, c.top_k, dtype, DType::kF32);
     }
   }
 }
 
 TEST_P(LogitStatsTest, EqualLogitsGoBySmallerId) {
-  const int64_t vocab = 200;  // every column repeats each seventh token: ties everywhere
-  std::vector<float> values;
-  for (int64_t v = 0; v < vocab; ++v) values.push_back(static_cast<float>(v % 7));
-  const Buffer buffer = backend->allocate(backend->packed_bytes(1, vocab, DType::kF32));
-  const PackedMatrix unembed = backend->pack({values.data(), DType::kF32, 1, vocab, vocab, 1}, DType::kF32, buffer.data());
-  const std::vector<float> one = {1.0f};
-  const std::vector<int32_t> watch = {13};
-  const Stats got = stats_of(*backend, Matrix(*backend, one, 1, 1), unembed, 30, watch);
-  EXPECT_EQ(got.top_ids, [&] {
-    std::vector<int32_t> order = reference::ranking(std::span<const float>(values));
-    order.resize(30);
-    return order;
-  }());
-  EXPECT_EQ(got.ranks[0], 1);
+  // The logits repeat every so many tokens: ties everywhere, more of them than a short list holds. Long lists, too, and longer
+  // ones than there are tokens.
+  const struct {
+    int64_t vocab, period;
+    int top_k;
+  } cases[] = {{200, 7, 30},   {200, 7, 210}, {5000, 7, 30},      {5000, 2, 30},
+               {5000, 2, 300}, {5000, 1, 1},  {5000, 4999, 2100}, {5000, 100, 5000}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(::testing::Message() << c.vocab << " by " << c.period << ", top " << c.top_k);
+    std::vector<float> values;
+    for (int64_t v = 0; v < c.vocab; ++v) values.push_back(static_cast<float>(v % c.period) - 3.0f);
+    const Buffer buffer = backend->allocate(backend->packed_bytes(1, c.vocab, DType::kF32));
+    const PackedMatrix unembed =
+        backend->pack({values.data(), DType::kF32, 1, c.vocab, c.vocab, 1}, DType::kF32, buffer.data());
+    const std::vector<float> one = {1.0f, 1.0f};
+    const std::vector<int32_t> watch = {static_cast<int32_t>(c.period - 1), 0};
+    const Stats got = stats_of(*backend, Matrix(*backend, one, 2, 1), unembed, c.top_k, watch);
+    std::vector<int32_t> want = reference::ranking(std::span<const float>(values));
+    want.resize(static_cast<size_t>(c.top_k), -1);
+    for (int r = 0; r < 2; ++r) {
+      const auto begin = got.top_ids.begin() + r * c.top_k;
+      EXPECT_EQ(std::vector<int32_t>(begin, begin + c.top_k), want) << "row " << r;
+    }
+    EXPECT_EQ(got.ranks[0], 1);
+    EXPECT_EQ(got.ranks[1], reference::rank(std::span<const float>(values), 0));
+  }
 }
 
 TEST_P(LogitStatsTest, ARowAloneAndAnyThreadsGiveTheSameBits) {

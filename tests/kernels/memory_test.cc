@@ -8,15 +8,17 @@ namespace {
 
 class MemoryTest : public KernelTest {};
 
-TEST_P(MemoryTest, IsZeroedAndAligned) {
+TEST_P(MemoryTest, IsAlignedAndHoldsWhatIsPutThere) {
   for (size_t bytes : {size_t{1}, size_t{64}, size_t{4097}, size_t{2} << 20, (size_t{5} << 20) + 3}) {
     const Buffer buffer = backend->allocate(bytes);
     ASSERT_TRUE(buffer);
     EXPECT_EQ(buffer.bytes(), bytes);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 64, 0u);
-    std::vector<std::byte> host(bytes, std::byte{1});
-    backend->download(host.data(), buffer.data(), bytes);
-    EXPECT_EQ(host, std::vector<std::byte>(bytes)) << bytes;
+    std::vector<std::byte> host(bytes), back(bytes);
+    for (std::byte& byte : host) byte = static_cast<std::byte>(random());
+    backend->upload(buffer.data(), host.data(), bytes);
+    backend->download(back.data(), buffer.data(), bytes);
+    EXPECT_TRUE(back == host) << bytes;
   }
 }
 

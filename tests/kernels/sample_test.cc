@@ -27,10 +27,23 @@ TEST_P(SampleTest, DrawsWhatTheWarpedProbabilitiesSay) {
     float deviation, temperature;
     int top_k;
     float top_p;
-  } cases[] = {{1, 1.0f, 1.0f, 0, 1.0f},     {50, 1.0f, 1.0f, 0, 1.0f},    {50, 2.0f, 0.7f, 5, 1.0f},
-               {1000, 3.0f, 1.3f, 0, 0.9f},  {1000, 3.0f, 1.0f, 40, 0.5f}, {1000, 0.1f, 1.0f, 0, 0.95f},
-               {300, 2.0f, 1.0f, 1, 1.0f},   {300, 2.0f, 1.0f, 0, 1e-6f},  {300, 20.0f, 1.0f, 0, 1.0f},
-               {300, 2.0f, 1.0f, 400, 1.0f}, {5000, 500.0f, 1.0f, 0, 1.0f}};
+  } cases[] = {{1, 1.0f, 1.0f, 0, 1.0f},
+               {50, 1.0f, 1.0f, 0, 1.0f},
+               {50, 2.0f, 0.7f, 5, 1.0f},
+               {1000, 3.0f, 1.3f, 0, 0.9f},
+               {1000, 3.0f, 1.0f, 40, 0.5f},
+               {1000, 0.1f, 1.0f, 0, 0.95f},
+               {300, 2.0f, 1.0f, 1, 1.0f},
+               {300, 2.0f, 1.0f, 0, 1e-6f},
+               {300, 20.0f, 1.0f, 0, 1.0f},
+               {300, 2.0f, 1.0f, 400, 1.0f},
+               {5000, 500.0f, 1.0f, 0, 1.0f},
+               // too many tokens to sort them all: few of them enough, and not
+               {5000, 3.0f, 1.0f, 40, 0.8f},
+               {5000, 1.0f, 1.0f, 0, 1.0f},
+               {5000, 0.1f, 1.0f, 0, 0.95f},
+               {5000, 1.0f, 0.9f, 1000, 0.9f},
+               {5000, 1.0f, 1.0f, 300, 1.0f}};
   for (const auto& c : cases) {
     SCOPED_TRACE(::testing::Message() << c.vocab << " T " << c.temperature << " k " << c.top_k << " p " << c.top_p);
     const int64_t rows = 60;
@@ -49,8 +62,9 @@ TEST_P(SampleTest, DrawsWhatTheWarpedProbabilitiesSay) {
       ASSERT_GE(got[i], 0);
       ASSERT_LT(got[i], c.vocab);
       EXPECT_GT(p[static_cast<size_t>(got[i])], 0.0);
-      // A draw within rounding of a boundary may fall to either side of it.
-      if (reference::draw(p, uniform[i] + 1e-12) == reference::draw(p, uniform[i] - 1e-12)) {
+      // A draw within rounding of a boundary may fall to either side of it; a GPU has exp in float32.
+      const double near = GetParam().on_device ? 1e-6 : 1e-12;
+      if (reference::draw(p, uniform[i] + near) == reference::draw(p, uniform[i] - near)) {
         EXPECT_EQ(got[i], reference::draw(p, uniform[i])) << "row " << r;
       }
     }
@@ -63,12 +77,37 @@ TEST_P(SampleTest, GreedyTakesTheSmallestIdAmongEquals) {
   const std::vector<double> uniform = {0.99};
   EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 0.0f, 0, 1.0f, uniform)[0], 1);
   EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 0.0f, 3, 0.5f, uniform)[0], 1);
+  std::vector<float> many = normal(random, 5000);
+  many[4100] = many[4099] = many[2777] = 50.0f;
+  EXPECT_EQ(sample(Matrix(*backend, many, 1, 5000), 0.0f, 0, 1.0f, uniform)[0], 2777);
+}
+
+TEST_P(SampleTest, EqualTokensAreDrawnInTheOrderOfTheirIds) {
+  for (int64_t vocab : {200, 5000, 70000}) {
+    std::vector<float> logits(static_cast<size_t>(vocab), -0.0f);
+    for (size_t i = 0; i < logits.size(); i += 3) logits[i] = 0.0f;  // equal to the others all the same
+    const Matrix at(*backend, logits, 1, vocab);
+    for (int64_t id : {int64_t{0}, int64_t{1}, vocab / 3, vocab - 200, vocab - 1}) {
+      const std::vector<double> uniform = {(static_cast<double>(id) + 0.5) / static_cast<double>(vocab)};
+      EXPECT_EQ(sample(at, 1.0f, 0, 1.0f, uniform)[0], id);
+    }
+  }
 }
 
 TEST_P(SampleTest, TiesAtTheTopKThresholdStay) {  // as Hugging Face's filter keeps them
-  const std::vector<float> logits = {0.0f, 1.0f, 1.0f, 1.0f, 0.0f};
-  const std::vector<double> uniform = {0.9};
-  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 1.0f, 2, 1.0f, uniform)[0], 3);
+  for (int64_t vocab : {5, 5000}) {
+    for (int64_t equal : {3, 700}) {
+      if (equal > vocab) continue;
+      std::vector<float> logits(static_cast<size_t>(vocab), 0.0f);
+      for (int64_t i = 0; i < equal; ++i) logits[static_cast<size_t>(1 + i * (vocab - 2) / equal)] = 1.0f;
+      const std::vector<double> uniform = {1.0 - 0.5 / static_cast<double>(equal)};  // the last of them
+      for (int top_k : {2, 300}) {
+        if (top_k > equal) continue;
+        EXPECT_EQ(sample(Matrix(*backend, logits, 1, vocab), 1.0f, top_k, 1.0f, uniform)[0],
+                  1 + (equal - 1) * (vocab - 2) / equal);
+      }
+    }
+  }
 }
 
 TEST_P(SampleTest, TheTokenThatCrossesTopPStays) {
@@ -85,10 +124,12 @@ TEST_P(SampleTest, ForbiddenTokensAreNeverDrawn) {
 }
 
 TEST_P(SampleTest, NothingButNanStillGivesAToken) {
-  const std::vector<float> logits(7, std::numeric_limits<float>::quiet_NaN());
-  for (float temperature : {0.0f, 1.0f}) {
-    const int32_t id = sample(Matrix(*backend, logits, 1, 7), temperature, 3, 0.5f, std::vector<double>{0.5})[0];
-    EXPECT_TRUE(id >= 0 && id < 7);
+  for (int64_t vocab : {7, 5000}) {
+    const std::vector<float> logits(static_cast<size_t>(vocab), std::numeric_limits<float>::quiet_NaN());
+    for (float temperature : {0.0f, 1.0f}) {
+      const int32_t id = sample(Matrix(*backend, logits, 1, vocab), temperature, 3, 0.5f, std::vector<double>{0.5})[0];
+      EXPECT_EQ(id, 0);
+    }
   }
 }
 
