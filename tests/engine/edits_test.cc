@@ -157,7 +157,8 @@ TEST_F(Edits, APatternOfZerosMixesNothing) {
   const vitrine::Run edited = run(Hooks().edit("blocks.1.attn.hook_pattern", zero(), {.positions = {2}, .heads = {0}}));
   const TensorView z = edited["blocks.1.attn.hook_z"];
   for (float x : z.slice(2).slice(0).f32()) EXPECT_EQ(x, 0);
-  EXPECT_TRUE(std::memcmp(z.slice(2).slice(1).data(), run({})["blocks.1.attn.hook_z"].slice(2).slice(1).data(), kHeadWidth * 4) == 0);
+  // The composed form of attention, which an edited map takes, rounds as the fused one does on the CPU, and nearly so on a GPU.
+  expect_near(z.slice(2).slice(1).to_f32(), run({})["blocks.1.attn.hook_z"].slice(2).slice(1).to_f32(), testing_support::on_cpu() ? 0.0f : 1e-5f, "head 1");
 }
 
 TEST_F(Edits, AnotherRunsPatternsCanBeBorrowed) {

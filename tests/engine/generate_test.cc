@@ -73,7 +73,7 @@ TEST_F(Generate, SeedsDecide) {
 }
 
 TEST_F(Generate, DrawsFollowTheSoftmax) {
-  // 4000 first tokens against the model's own probabilities: a chi-square over the tokens expected at least 5 times. Its
+  // First tokens against the model's own probabilities: a chi-square over the tokens expected at least 5 times. Its
   // mean is the degrees of freedom k and its standard deviation sqrt(2k); 5 of these are never passed by chance.
   const std::vector<float> logits = model_.forward(prompt_).logits().slice(5).to_f32();
   const float temperature = 2.0f;
@@ -81,15 +81,15 @@ TEST_F(Generate, DrawsFollowTheSoftmax) {
   std::vector<double> p;
   for (float logit : logits) p.push_back(std::exp(logit / temperature));
   for (double x : p) total += x;
-  constexpr int kDraws = 4000;
+  const int draws = testing_support::on_cpu() ? 4000 : 400;  // a GPU that is played by the processor is slow
   GenerateOptions options{.max_new_tokens = 1, .sampling = {.temperature = temperature}};
-  for (uint64_t seed = 0; seed < kDraws; ++seed) options.sampling.seeds.push_back(seed);
+  for (uint64_t seed = 0; seed < static_cast<uint64_t>(draws); ++seed) options.sampling.seeds.push_back(seed);
   std::map<int32_t, int> counts;
-  for (const auto& sequence : generate(model_, Batch(kDraws, prompt_), options).sequences) ++counts[sequence.ids[0]];
+  for (const auto& sequence : generate(model_, Batch(static_cast<size_t>(draws), prompt_), options).sequences) ++counts[sequence.ids[0]];
   double chi = 0;
   int cells = 0;
   for (size_t id = 0; id < p.size(); ++id) {
-    const double expected = kDraws * p[id] / total;
+    const double expected = draws * p[id] / total;
     if (expected < 5) continue;
     chi += std::pow(counts[static_cast<int32_t>(id)] - expected, 2) / expected;
     ++cells;
@@ -185,6 +185,62 @@ TEST_F(Generate, ASessionCanBeCutBackAndContinued) {
   const vitrine::Run whole = model_.forward(std::vector<int32_t>{4, 8, 15, 50, 51});
   EXPECT_EQ(after.logits().slice(1).to_f32(), whole.logits().slice(4).to_f32());
   EXPECT_EQ(after.sequence(0).past, 3);
+}
+
+/// A callback that changes nothing makes every step be issued anew.
+Hooks issued(Hooks hooks) { return hooks.edit("hook_embed", callback([](EditView&) {})); }
+
+void expect_same(const Generation& a, const Generation& b) {
+  ASSERT_EQ(a.sequences.size(), b.sequences.size());
+  for (size_t s = 0; s < a.sequences.size(); ++s) {
+    EXPECT_EQ(a.sequences[s].ids, b.sequences[s].ids) << "sequence " << s;
+    EXPECT_EQ(a.sequences[s].reason, b.sequences[s].reason) << "sequence " << s;
+  }
+  ASSERT_EQ(a.captures->entries().size(), b.captures->entries().size());
+  for (const Captures::Entry& entry : a.captures->entries()) {
+    const Captures::Entry& other = b.captures->entry(entry.name);
+    for (size_t s = 0; s < entry.sequences.size(); ++s) {
+      EXPECT_EQ(entry.sequences[s].positions, other.sequences[s].positions) << entry.name << ", sequence " << s;
+      EXPECT_EQ(entry.sequences[s].values.to_f32(), other.sequences[s].values.to_f32()) << entry.name << ", sequence " << s;
+    }
+  }
+}
+
+// On a CPU both are issued; a GPU records one step and replays it.
+TEST_F(Generate, RecordedStepsGiveWhatIssuedStepsGive) {
+  const Batch prompts = {prompt_, {1, 2}, {60}, {9, 9, 9, 9, 9, 9, 9, 9, 9}};  // the last runs into the end of the context
+  Hooks hooks = Hooks()
+                    .capture("blocks.*.hook_resid_{pre,post}")
+                    .capture("blocks.1.attn.hook_z", {.positions = {-1}, .heads = {1}}, DType::kF16)
+                    .capture("logits", {.sequences = {0, 3}})
+                    .edit("blocks.0.mlp.hook_post", scale(0.5f), {.neurons = {3, 4, 5, 60}})
+                    .edit("blocks.1.hook_attn_out", add(Tensor::from(std::vector<float>{0.25f})), {.positions = {-1}});
+  GenerateOptions options{.max_new_tokens = 20, .sampling = {.temperature = 0.8f, .top_k = 30, .top_p = 0.95f, .seed = 7}};
+  const Generation plain = generate(model_, prompts, options, hooks);
+  EXPECT_EQ(plain.eager_because.empty(), !testing_support::on_cpu()) << plain.eager_because;
+  expect_same(plain, generate(model_, prompts, options, issued(hooks)));
+  // Stop ids end sequences one after the other, and each token is looked at as it comes.
+  options.stop_ids = {plain.sequences[0].ids[4], plain.sequences[1].ids[7]};
+  expect_same(generate(model_, prompts, options, hooks), generate(model_, prompts, options, issued(hooks)));
+  int calls = 0;
+  options.stop_ids.clear();
+  options.on_token = [&](int, int32_t) { return ++calls % 17 != 0; };
+  const Generation stopped = generate(model_, prompts, options, hooks);
+  expect_same(stopped, generate(model_, prompts, options, issued(hooks)));
+  EXPECT_EQ(stopped.sequences[0].reason, StopReason::kCallback);
+}
+
+TEST_F(Generate, SaysWhyStepsAreIssued) {
+  const auto reason = [&](const Hooks& hooks) { return generate(model_, {prompt_}, {.max_new_tokens = 5}, hooks).eager_because; };
+  if (testing_support::on_cpu()) {
+    EXPECT_NE(reason({}).find("cpu"), std::string::npos);
+    return;
+  }
+  EXPECT_EQ(reason({}), "");
+  EXPECT_NE(reason(Hooks().edit("blocks.1.attn.hook_z", callback([](EditView&) {}))).find("blocks.1.attn.hook_z is edited by a callback"), std::string::npos);
+  EXPECT_NE(reason(Hooks().capture("blocks.0.attn.hook_pattern")).find("blocks.0.attn.hook_pattern"), std::string::npos);
+  EXPECT_NE(reason(Hooks().edit("blocks.0.attn.hook_attn_scores", scale(1))).find("map"), std::string::npos);
+  EXPECT_NE(reason(Hooks().capture("logits", {.positions = {2}})).find("positions"), std::string::npos);
 }
 
 }  // namespace

@@ -4,13 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 namespace vitrine::testing_support {
 
 namespace {
 
-std::filesystem::path root() { return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens"; }
+// VITRINE_SOURCE_DIR of the environment is where the tree is on a machine that did not build it (tools/bundle_device.sh).
+std::filesystem::path root() {
+  const char* moved = std::getenv("VITRINE_SOURCE_DIR");
+  return std::filesystem::path(moved != nullptr ? moved : VITRINE_SOURCE_DIR) / "tests" / "goldens";
+}
 
 }  // namespace
 

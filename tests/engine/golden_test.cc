@@ -23,6 +23,10 @@ ModelOptions golden_options() {
   return options;
 }
 
+/// What a run may be off: on a GPU five times what the CPU may, because tensor cores cut sums off instead of rounding them, so
+/// that errors of many sums point the same way and add up.
+double allowed_for(const Golden& golden) { return golden.tolerance() * (on_cpu() ? 1 : 5); }
+
 class GoldenTest : public testing::TestWithParam<std::string> {
  protected:
   Golden golden_{GetParam()};
@@ -39,7 +43,7 @@ std::vector<std::string> all_sites(const Config& config) {
 }
 
 TEST_P(GoldenTest, EverySiteAgrees) {
-  const double allowed = golden_.tolerance();
+  const double allowed = allowed_for(golden_);
   double worst = 0.0;
   std::string worst_site;
   const std::vector<Golden::Sequence> sequences = golden_.sequences();
@@ -73,7 +77,7 @@ TEST_P(GoldenTest, LogitsWithoutHooksAgree) {
   const vitrine::Run run = model_.forward(batch);
   for (int i = 0; i < run.sequences(); ++i) {
     const double error = max_error(run.logits(i), golden_.tensors().tensor(fmt::format("seq{}/logits", i)));
-    EXPECT_TRUE(within(error, golden_.spread("logits"), golden_.tolerance())) << "sequence " << i;
+    EXPECT_TRUE(within(error, golden_.spread("logits"), allowed_for(golden_))) << "sequence " << i;
   }
 }
 
@@ -82,7 +86,7 @@ TEST_P(GoldenTest, LossAgrees) {
   for (const auto& sequence : golden_.sequences()) {
     if (!sequence.loss) continue;
     const double loss = next_token_loss(model_.forward(sequence.ids).logits(), sequence.ids);
-    EXPECT_TRUE(within(std::abs(loss - *sequence.loss), golden_.spread("logits"), 2 * golden_.tolerance()));
+    EXPECT_TRUE(within(std::abs(loss - *sequence.loss), golden_.spread("logits"), 2 * allowed_for(golden_)));
   }
 }
 
@@ -105,7 +109,7 @@ TEST_P(GoldenTest, LogitStatisticsAgree) {
       const double best = *std::max_element(begin, end), watched = begin[sequences[i].target_id];
       double sum = 0.0;
       for (auto it = begin; it != end; ++it) sum += std::exp(*it - best);
-      const double allowed = golden_.tolerance() * golden_.spread("logits");
+      const double allowed = allowed_for(golden_) * golden_.spread("logits");
       EXPECT_NEAR(stats.lse[row], best + std::log(sum), allowed);
       EXPECT_NEAR(stats.top_logits[row], best, allowed);
       EXPECT_EQ(stats.top_ids[row], std::max_element(begin, end) - begin);

@@ -253,6 +253,23 @@ TEST(Promises, SixteenBitWeightsGiveTheBitsOfTheirFloat32Values) {
   EXPECT_EQ(copy(narrow.forward(ids).logits()), copy(wide.forward(ids).logits()));
 }
 
+// What stays on the device is what would have come to the host; reading it there is refused, not a crash.
+TEST(Promises, ResultsStayWhereTheyWereAskedToStay) {
+  const Model m = Model::random(odd_config(), 3, testing_support::test_options());
+  const std::vector<int32_t> ids = tokens(9, 1, m.config());
+  const Hooks hooks = Hooks().capture("blocks.*.hook_resid_post");
+  const vitrine::Run here = m.forward(ids, hooks), there = m.forward(ids, hooks, {.residence = Residence::kDevice});
+  EXPECT_EQ(here.logits().residence(), Residence::kHost);
+  EXPECT_EQ(there.logits().residence(), testing_support::on_cpu() ? Residence::kHost : Residence::kDevice);
+  EXPECT_TRUE(same_bits(m.to_host(there.logits()), here.logits()));
+  const TensorView last = there["blocks.2.hook_resid_post"];
+  EXPECT_TRUE(same_bits(m.to_host(last), here["blocks.2.hook_resid_post"]));
+  const LogitStats from_here = m.unembed(here["blocks.2.hook_resid_post"], {.top_k = 3}), from_there = m.unembed(last, {.top_k = 3});
+  EXPECT_EQ(from_here.top_ids, from_there.top_ids);
+  EXPECT_EQ(from_here.lse, from_there.lse);
+  if (!testing_support::on_cpu()) EXPECT_USER_ERROR(last.to_f32(), "[9, 60]", "to_host");
+}
+
 TEST(Promises, EverySiteOfTheTableFires) {
   const Model m = Model::random(odd_config(), 3, testing_support::test_options());
   int calls = 0;
