@@ -7,64 +7,18 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
 
-#include "bench/engine_bench_ceilings.h"
+#include "bench/machine.h"
+#include "bench/open_blas.h"
+#include "bench/sizes.h"
 #include "vitrine/error.h"
 
 namespace vitrine::bench {
 namespace {
 
-Config shape(const std::string& size) {
-  struct Size {
-    int layers, heads;
-    int64_t width;
-  };
-  static const std::map<std::string, Size> kSizes = {
-      {"gpt2", {12, 12, 768}}, {"medium", {24, 16, 1024}}, {"large", {36, 20, 1280}}, {"xl", {48, 25, 1600}}};
-  const Size& found = kSizes.at(size);
-  Config config;
-  config.layers = found.layers;
-  config.heads = found.heads;
-  config.width = found.width;
-  config.inner = 4 * found.width;
-  config.vocab = 50257;
-  config.context = 1024;
-  return config;
-}
-
-// The line of a file that begins with `key`, behind its colon.
-std::string line_of(const char* file, const std::string& key) {
-  std::ifstream in(file);
-  std::string line;
-  while (std::getline(in, line)) {
-    const size_t colon = line.find(": ");
-    if (line.starts_with(key) && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown";
-}
-
-std::string first_line(const char* file) {
-  std::ifstream in(file);
-  std::string line;
-  return std::getline(in, line) ? line : "unknown";
-}
-
-nlohmann::ordered_json machine(const std::string& date) {
-  nlohmann::ordered_json json;
-  json["date"] = date;
-  json["cpu"] = line_of("/proc/cpuinfo", "model name");
-  json["cores"] = std::thread::hardware_concurrency();
-  json["load"] = first_line("/proc/loadavg");
-  json["huge_pages"] = first_line("/sys/kernel/mm/transparent_hugepage/enabled");
-#ifdef __clang__
-  json["compiler"] = "Clang " __VERSION__;
-#else
-  json["compiler"] = "GCC " __VERSION__;
-#endif
-  json["flags"] = VITRINE_BENCH_FLAGS;
+Json machine() {
+  Json json = machine_facts();
   json["openblas"] = OpenBlas().description();
   return json;
 }
@@ -152,20 +106,19 @@ int run(int argc, char** argv) {
   EngineBenchOptions options;
   std::vector<std::string> dtypes = {"f32", "f16"};
   std::vector<int> threads = {1, 2};
-  std::string date = "not given", json_path;
-  app.add_option("--size", options.size, "gpt2, medium, large or xl")->check(CLI::IsMember({"gpt2", "medium", "large", "xl"}));
+  std::string json_path;
+  app.add_option("--size", options.size, fmt::format("{}", fmt::join(size_names(), ", ")));
   app.add_option("--dtype", dtypes, "how weights are stored, a list: f32,f16,bf16")->delimiter(',');
   app.add_option("--threads", threads, "a list: 1,2")->delimiter(',')->check(CLI::PositiveNumber);
   app.add_option("--rounds", options.rounds, "repetitions of everything")->check(CLI::Range(1, 1000));
   app.add_option("--prompt", options.prompt, "tokens of the prefill")->check(CLI::Range(1, 1024));
   app.add_option("--past", options.past, "tokens before the first decoded one")->check(CLI::Range(1, 900));
   app.add_option("--steps", options.steps, "decoded tokens a round")->check(CLI::Range(1, 100));
-  app.add_option("--date", date, "written beside the results");
   app.add_option("--json", json_path, "writes the results there as well; - for standard output alone");
   CLI11_PARSE(app, argc, argv);
-  options.config = shape(options.size);
+  options.config = size_config(options.size);
 
-  nlohmann::ordered_json json = {{"machine", machine(date)}, {"results", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {{"machine", machine()}, {"results", nlohmann::ordered_json::array()}};
   const bool table = json_path != "-";
   if (table) {
     for (const auto& [key, value] : json["machine"].items())

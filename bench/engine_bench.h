@@ -1,29 +1,12 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <string>
-#include <vector>
 
+#include "bench/samples.h"
 #include "vitrine/model.h"
 
 namespace vitrine::bench {
-
-/// Repeated measurements of one thing. The median is the figure; minimum and maximum say how noisy the machine was.
-struct Samples {
-  std::vector<double> values;
-
-  void add(double value) { values.push_back(value); }
-  bool empty() const { return values.empty(); }
-  double min() const { return *std::min_element(values.begin(), values.end()); }
-  double max() const { return *std::max_element(values.begin(), values.end()); }
-  double median() const {
-    std::vector<double> sorted = values;
-    std::sort(sorted.begin(), sorted.end());
-    const size_t half = sorted.size() / 2;
-    return sorted.size() % 2 ? sorted[half] : 0.5 * (sorted[half - 1] + sorted[half]);
-  }
-};
 
 struct EngineBenchOptions {
   Config config;
@@ -60,7 +43,7 @@ struct EngineBenchResult {
 };
 
 /// Measures, and checks what it measures: finite logits, the same bits with and without captures, decode equal to a pass over
-/// everything. Throws std::runtime_error if a check fails: then the figures mean nothing.
+/// everything. Throws Error if a check fails: then the figures mean nothing.
 EngineBenchResult run_engine_bench(const EngineBenchOptions& options);
 
 }  // namespace vitrine::bench

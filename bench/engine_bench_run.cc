@@ -1,34 +1,19 @@
-#include <cmath>
 #include <cstring>
-#include <stdexcept>
 
+#include "base/finite.h"
+#include "bench/ceilings.h"
+#include "bench/checks.h"
 #include "bench/engine_bench.h"
-#include "bench/engine_bench_ceilings.h"
+#include "bench/hook_sets.h"
+#include "bench/open_blas.h"
+#include "bench/timing.h"
 #include "vitrine/hooks.h"
 #include "vitrine/run.h"
 
 namespace vitrine::bench {
 namespace {
 
-// Any tokens do, as long as they differ: a step of this length visits the whole vocabulary.
-std::vector<int32_t> some_tokens(const Config& config, int64_t count, int64_t offset = 0) {
-  std::vector<int32_t> ids(static_cast<size_t>(count));
-  for (size_t i = 0; i < ids.size(); ++i) {
-    ids[i] = static_cast<int32_t>((static_cast<int64_t>(i) + offset) * 7919 % config.vocab);
-  }
-  return ids;
-}
-
-void check(bool holds, const char* what) {
-  if (!holds) throw std::runtime_error(std::string("a check failed, so no figure counts: ") + what);
-}
-
-bool finite(const TensorView& logits) {
-  for (const float x : logits.f32()) {
-    if (!std::isfinite(x)) return false;
-  }
-  return logits.elements() > 0;
-}
+bool finite(const TensorView& logits) { return !first_non_finite(logits.data(), logits.dtype(), logits.elements()); }
 
 bool same_bits(const TensorView& a, const TensorView& b) {
   return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
@@ -37,26 +22,6 @@ bool same_bits(const TensorView& a, const TensorView& b) {
 // The last row of `all` is the only row of `last`.
 bool last_row_same_bits(const TensorView& all, const TensorView& last) {
   return std::memcmp(all.slice(all.shape()[0] - 1).data(), last.data(), last.bytes()) == 0;
-}
-
-Hooks residual_stream() {
-  Hooks hooks;
-  hooks.capture("blocks.0.hook_resid_pre").capture("blocks.*.hook_resid_post");
-  return hooks;
-}
-
-Hooks every_site() {
-  Hooks hooks;
-  hooks.capture("*");
-  return hooks;
-}
-
-double bytes_of(const Captures& captures) {
-  double bytes = 0;
-  for (const auto& entry : captures.entries()) {
-    for (const auto& sequence : entry.sequences) bytes += static_cast<double>(sequence.values.bytes());
-  }
-  return bytes;
 }
 
 template <typename F>
@@ -115,7 +80,7 @@ class EngineBench {
   void decode(int round) {
     const auto prompt = some_tokens(options_.config, options_.past);
     const auto next = some_tokens(options_.config, options_.steps, options_.past);
-    const Hooks residual = residual_stream(), all = every_site();
+    const Hooks residual = hook_set("residual"), all = hook_set("everything");
     Session plain = model_.session(), watched = model_.session(), fully = model_.session();
     for (Session* session : {&plain, &watched, &fully}) session->forward({prompt}, {}, {LogitRows::kNone});
     Samples times;
@@ -130,10 +95,10 @@ class EngineBench {
       times.add(off);
       keep(round, result_.decode, off);
       keep(round, result_.decode_residual, on / off);
-      check(same_bits(last.logits(), with.logits()), "a decoded token's logits with the residual stream captured");
+      require(same_bits(last.logits(), with.logits()), "a decoded token's logits with the residual stream captured");
       const double everything = seconds([&] { most = fully.forward(token, all, {LogitRows::kLast}); });
       keep(round, result_.decode_all, everything / off);
-      check(same_bits(last.logits(), most.logits()), "a decoded token's logits with every site captured");
+      require(same_bits(last.logits(), most.logits()), "a decoded token's logits with every site captured");
     }
     // Before and after: the better of the two is what the machine could do in this round.
     const double read = std::max(read_before, ceilings_.read_bandwidth());
@@ -143,20 +108,20 @@ class EngineBench {
     if (round >= 0) return;
     std::vector<int32_t> whole = prompt;
     whole.insert(whole.end(), next.begin(), next.end());
-    check(finite(last.logits()), "finite logits");
-    check(same_bits(last.logits(), model_.forward(whole, {}, {LogitRows::kLast}).logits()),
+    require(finite(last.logits()), "finite logits");
+    require(same_bits(last.logits(), model_.forward(whole, {}, {LogitRows::kLast}).logits()),
           "decode equals one pass over everything");
   }
 
   void prefill(int round) {
     const auto prompt = some_tokens(options_.config, options_.prompt);
-    const Hooks residual = residual_stream();
+    const Hooks residual = hook_set("residual");
     Run plain, watched;
     const auto [off, on] = in_turns(
         round + 1, [&] { plain = model_.forward(prompt, {}, {LogitRows::kLast}); },
         [&] { watched = model_.forward(prompt, residual, {LogitRows::kLast}); });
-    check(finite(plain.logits()), "finite logits");
-    check(same_bits(plain.logits(), watched.logits()), "logits with the residual stream captured");
+    require(finite(plain.logits()), "finite logits");
+    require(same_bits(plain.logits(), watched.logits()), "logits with the residual stream captured");
     keep(round, result_.prefill, off);
     keep(round, result_.prefill_residual, on / off);
     const double rate = result_.prefill_operations / off * 1e-9;
@@ -173,15 +138,15 @@ class EngineBench {
 
   void everything(int round) {
     const auto prompt = some_tokens(options_.config, options_.prompt);
-    const Hooks all = every_site();
+    const Hooks all = hook_set("everything");
     Run plain, watched;
     const auto [off, on] = in_turns(
         round + 1, [&] { plain = model_.forward(prompt); }, [&] { watched = model_.forward(prompt, all); });
-    check(same_bits(plain.logits(), watched.logits()), "logits with every site captured");
-    check(last_row_same_bits(plain.logits(), model_.forward(prompt, {}, {LogitRows::kLast}).logits()), "the last row alone");
+    require(same_bits(plain.logits(), watched.logits()), "logits with every site captured");
+    require(last_row_same_bits(plain.logits(), model_.forward(prompt, {}, {LogitRows::kLast}).logits()), "the last row alone");
     keep(round, result_.prefill_logits, off);
     keep(round, result_.prefill_all, on / off);
-    result_.all_bytes = bytes_of(watched.captures());
+    result_.all_bytes = captured_bytes(watched.captures());
   }
 
   EngineBenchOptions options_;

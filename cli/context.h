@@ -50,5 +50,6 @@ void add_generate(CLI::App& app, Context& context);
 void add_score(CLI::App& app, Context& context);
 void add_lens(CLI::App& app, Context& context);
 void add_capture(CLI::App& app, Context& context);
+void add_bench(CLI::App& app, Context& context);
 
 }  // namespace vitrine::cli

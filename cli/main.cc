@@ -49,6 +49,7 @@ int run(int argc, char** argv) {
   add_tokenize(app, context);
   add_sites(app, context);
   add_info(app, context);
+  add_bench(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

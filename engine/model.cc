@@ -1,11 +1,11 @@
 #include "vitrine/model.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/check.h"
 #include "engine/checkpoint.h"
 #include "engine/config.h"
+#include "engine/device_name.h"
 #include "engine/model_path.h"
 #include "engine/model_state.h"
 #include "engine/random_weights.h"
@@ -15,17 +15,8 @@ namespace vitrine {
 namespace {
 
 std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
-  const std::string& device = options.device;
-  if (device == "cpu") return make_cpu_backend({.threads = options.threads});
-  if (device == "cuda") return make_cuda_backend();
-  constexpr std::string_view kNumbered = "cuda:";
-  int index = 0;
-  const char* end = device.data() + device.size();
-  if (device.starts_with(kNumbered) && device.size() > kNumbered.size()) {
-    const auto [stop, error] = std::from_chars(device.data() + kNumbered.size(), end, index);
-    if (error == std::errc() && stop == end && index >= 0) return make_cuda_backend({.device = index});
-  }
-  user_error("device '{}' is not known; use cpu, cuda, or cuda:N for the N-th GPU", device);
+  if (const std::optional<int> gpu = gpu_index(options.device)) return make_cuda_backend({.device = *gpu});
+  return make_cpu_backend({.threads = options.threads});
 }
 
 /// Reads a checkpoint's tensors in place and lets their pages go once packed.

@@ -1,10 +1,20 @@
 #include "base/check.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/device.h"
+
+// What stands in for the CUDA backend in a build without it.
 
 namespace vitrine {
+namespace {
 
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions&) {
+[[noreturn]] void refuse() {
   user_error("this build has no CUDA; build it where the CUDA toolkit (nvcc) is found, with -DVITRINE_CUDA=ON, or use --device cpu");
 }
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions&) { refuse(); }
+
+std::shared_ptr<cuda::Device> cuda::Device::open(int) { refuse(); }
 
 }  // namespace vitrine

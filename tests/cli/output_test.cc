@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCommands[] = {"lens", "generate", "score", "capture", "tokenize", "sites", "info"};
+constexpr const char* kCommands[] = {"lens", "generate", "score", "capture", "tokenize", "sites", "info", "bench"};
 
 std::string plain() { return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
 /// Colours, that is: a progress bar, which a slow machine shows on a terminal, erases its line whatever the colours are.

@@ -1,0 +1,126 @@
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/finite.h"
+#include "bench/checks.h"
+#include "bench/random_matrix.h"
+#include "bench/timing.h"
+#include "bench/workloads.h"
+#include "engine/model_state.h"
+
+namespace vitrine::bench {
+namespace {
+
+/// One layer's attention over `batch` sequences of the prompt's length, whose keys and values lie in a cache.
+class AttentionCase {
+ public:
+  AttentionCase(const ModelState& state, int batch, int64_t length)
+      : config_(state.config), backend_(*state.backend), batch_(batch), length_(length),
+        qkv_(backend_, batch * length, 3 * config_.width, state.activation_dtype(), 21),
+        z_(backend_, batch * length, config_.width, state.activation_dtype(), 22),
+        each_(backend_.kv_bytes(length, config_.heads, head_width(), state.activation_dtype())),
+        cache_(backend_.allocate(each_ * static_cast<size_t>(batch))) {
+    const int64_t d = config_.width;
+    place(all_, length);
+    backend_.append_kv(qkv_.mat.columns(d, d), qkv_.mat.columns(2 * d, d), config_.heads, head_width(), all_.batch, cache_.data());
+    place(last_, 1);
+  }
+
+  void all() { attend(all_, qkv_.mat.columns(0, config_.width), z_.mat); }
+  /// The last position of each sequence alone. Its query is the matrix's row of the sequence's number: any will do.
+  void last() { attend(last_, qkv_.mat.row_range(0, batch_).columns(0, config_.width), z_.mat.row_range(0, batch_)); }
+
+  /// Finite, and the last row of the last sequence the same as alone.
+  void check() {
+    all();
+    const int64_t end = batch_ * length_ - 1, d = config_.width;
+    const std::vector<float> among = download(backend_, z_.mat.row_range(end, 1));
+    require(!first_non_finite(among.data(), DType::kF32, d), "attention's results are finite");
+    Placed one;
+    one.slices = {{0, 1, length_ - 1, static_cast<int64_t>(each_) * (batch_ - 1), length_, 0}};
+    place(one);
+    attend(one, qkv_.mat.row_range(end, 1).columns(0, d), z_.mat.row_range(0, 1));
+    require(download(backend_, z_.mat.row_range(0, 1)) == among, "a row of attention is the same bits alone as among others");
+  }
+
+ private:
+  /// A batch and the memory behind it; stays where it was made.
+  struct Placed {
+    std::vector<int32_t> numbers;  // ids and positions, which attention does not read
+    std::vector<SequenceSlice> slices;
+    Buffer buffer;
+    PassBatch batch;
+  };
+
+  int head_width() const { return static_cast<int>(config_.head_width()); }
+
+  /// The last `rows` positions of every sequence.
+  void place(Placed& placed, int64_t rows) {
+    for (int64_t s = 0; s < batch_; ++s) {
+      placed.slices.push_back({s * rows, rows, length_ - rows, static_cast<int64_t>(each_) * s, length_, s * config_.heads * rows * length_});
+    }
+    place(placed);
+  }
+  void place(Placed& placed) {
+    int64_t rows = 0;
+    for (const SequenceSlice& slice : placed.slices) rows += slice.rows;
+    placed.numbers.assign(static_cast<size_t>(rows), 0);
+    placed.buffer = backend_.allocate(std::max<size_t>(backend_.batch_bytes(rows, static_cast<int64_t>(placed.slices.size())), 1));
+    placed.batch = {placed.numbers, placed.numbers, placed.slices, placed.buffer.data()};
+    backend_.place(placed.batch);
+  }
+  void attend(const Placed& placed, Mat q, Mat z) {
+    backend_.attention({.q = q,
+                        .heads = config_.heads,
+                        .head_width = head_width(),
+                        .scale = 1.0f / std::sqrt(static_cast<float>(head_width())),
+                        .batch = &placed.batch,
+                        .cache = cache_.data(),
+                        .z = z});
+  }
+
+  const Config& config_;
+  Backend& backend_;
+  int batch_;
+  int64_t length_;
+  RandomMatrix qkv_, z_;
+  size_t each_;
+  Buffer cache_;
+  Placed all_, last_;
+};
+
+void measure(const Bench& bench, Row row, const Work& work, const std::function<void()>& attend) {
+  Backend& backend = *bench.model.state().backend;
+  set_floor(row, work, bench.best(), !backend.host_memory());
+  const int repetitions = enough_repetitions(backend, attend);
+  for (int turn = 0; turn < bench.options.repeat; ++turn) {
+    bench.step("attention " + row.shape);
+    row.seconds.add(seconds_each(backend, repetitions, attend));
+  }
+  bench.sink.on_row(row);
+}
+
+}  // namespace
+
+void bench_attention(const Bench& bench) {
+  const ModelState& state = bench.model.state();
+  const int64_t length = bench.options.prompt;
+  const auto lock = state.backend->exclusive();
+  for (const int batch : bench.options.batches) {
+    bench.step("attention");
+    AttentionCase here(state, batch, length);
+    here.check();
+    measure(bench, bench.row("attention", fmt::format("{} x {} tokens", batch, length)),
+            attention(state.config, state.activation_dtype(), batch, length, 0), [&] { here.all(); });
+  }
+  for (const int batch : bench.options.decode_batches) {
+    bench.step("attention");
+    AttentionCase here(state, batch, length);
+    here.check();
+    measure(bench, bench.row("attention", fmt::format("batch {} after {}", batch, length - 1)),
+            attention(state.config, state.activation_dtype(), batch, 1, length - 1), [&] { here.last(); });
+  }
+}
+
+}  // namespace vitrine::bench

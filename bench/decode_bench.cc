@@ -1,0 +1,133 @@
+#include <algorithm>
+
+#include "base/check.h"
+#include "bench/checks.h"
+#include "bench/hook_sets.h"
+#include "bench/timing.h"
+#include "bench/workloads.h"
+#include "engine/model_state.h"
+#include "vitrine/generate.h"
+
+namespace vitrine::bench {
+namespace {
+
+/// Greedy generation of a batch with each set of hooks, in turns. A step takes what N + 1 tokens take longer than one, by N.
+class DecodeBench {
+ public:
+  DecodeBench(const Bench& bench, int batch) : bench_(bench), backend_(*bench.model.state().backend), batch_(batch) {
+    for (int s = 0; s < batch; ++s) prompts_.push_back(some_tokens(bench.model.config(), bench.options.decode_prompt, 17 * s));
+    what_ = fmt::format("decode, batch {}", batch);
+    bench_.step(what_);
+    plain_ = run(all(), {});
+    for (const int s : {0, batch - 1}) check_by_recomputing(static_cast<size_t>(s));
+    for (const std::string& name : bench.options.hooks) prepare(name);
+  }
+
+  void measure() {
+    for (int turn = 0; turn < bench_.options.repeat; ++turn) {
+      double without = 0;
+      for (Measured& m : measured_) {
+        if (!m.fits) continue;
+        bench_.step(what_ + ", hooks " + m.row.hooks);
+        const double seconds = measure_step(m);
+        m.row.seconds.add(seconds);
+        if (m.hooks.empty()) without = seconds;
+        else if (without > 0) m.row.ratio.add(seconds / without);
+      }
+    }
+    for (Measured& m : measured_) {
+      if (!m.row.seconds.empty() && m.row.seconds.median() <= 0) {
+        m.row.note = "lost in the noise: one token took longer than all; give more --tokens";
+        m.row.seconds = m.row.ratio = m.row.recorded = {};
+      }
+      bench_.sink.on_row(m.row);
+    }
+  }
+
+ private:
+  struct Measured {
+    Row row;
+    Hooks hooks;
+    bool fits = true, recorded = false;
+  };
+
+  int all() const { return static_cast<int>(bench_.options.tokens) + 1; }
+  Generation run(int tokens, const Hooks& hooks) const { return generate(bench_.model, prompts_, {.max_new_tokens = tokens}, hooks); }
+
+  double seconds_of(int64_t tokens, const Hooks& hooks) const {
+    return seconds_each(backend_, 1, [&] { run(static_cast<int>(tokens), hooks); });
+  }
+
+  /// The recording of a step is made anew for each generation and counts; what a step takes without it is noted beside.
+  double measure_step(Measured& m) const {
+    const int64_t n = bench_.options.tokens, half = n / 2;
+    const double first = seconds_of(1, m.hooks), whole = seconds_of(n + 1, m.hooks);
+    if (m.recorded && half >= 4) m.row.recorded.add((whole - seconds_of(half + 1, m.hooks)) / static_cast<double>(n - half));
+    return (whole - first) / static_cast<double>(n);
+  }
+
+  void check_by_recomputing(size_t sequence) const {
+    constexpr size_t kFirst = 3;
+    const std::vector<int32_t>& found = plain_.sequences[sequence].ids;
+    std::vector<int32_t> ids = prompts_[sequence];
+    for (size_t i = 0; i < std::min(kFirst, found.size()); ++i) {
+      const Run whole = bench_.model.forward(ids, {}, {.logits = LogitRows::kLast});
+      const auto logits = whole.logits().f32();
+      const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+      require(best == found[i], "decoded tokens are those of a pass over everything");
+      ids.push_back(found[i]);
+    }
+  }
+
+  bool same_tokens(const Generation& other) const {
+    return std::equal(plain_.sequences.begin(), plain_.sequences.end(), other.sequences.begin(), other.sequences.end(),
+                      [](const auto& a, const auto& b) { return a.ids == b.ids; });
+  }
+
+  void prepare(const std::string& name) {
+    bench_.step(what_ + ", hooks " + name);
+    const auto tokens = static_cast<double>(bench_.options.tokens);
+    Measured m;
+    m.hooks = hook_set(name);
+    m.row = bench_.row("decode", fmt::format("batch {} after {}", batch_, bench_.options.decode_prompt));
+    m.row.hooks = name;
+    m.row.unit = "tok/s";
+    m.row.amount = batch_;
+    try {
+      const Generation checked = run(all(), m.hooks);
+      require(same_tokens(checked), "decoded tokens are the same with hooks and without");
+      m.recorded = checked.eager_because.empty();
+      if (backend_.records() && !m.recorded) m.row.note = "not recorded: " + checked.eager_because;
+      if (!m.hooks.empty()) {
+        m.row.against = "none";
+        m.row.captured = (captured_bytes(*checked.captures) - captured_bytes(*run(1, m.hooks).captures)) / tokens;
+      }
+    } catch (const Error& error) {
+      if (error.kind() != Error::Kind::kUser) throw;
+      m.fits = false;
+      m.row.note = error.what();  // it does not fit in memory
+    }
+    // The k-th step behind the first token finds decode_prompt + k positions in the cache, k from 0 on.
+    const double past = static_cast<double>(bench_.options.decode_prompt) + (tokens - 1) / 2;
+    Work work = decode_step(bench_.model.config(), bench_.model.dtype(), bench_.model.state().activation_dtype(), batch_, past);
+    work.bytes += m.row.captured;
+    m.row.floor = work.seconds(bench_.best());
+    measured_.push_back(std::move(m));
+  }
+
+  const Bench& bench_;
+  Backend& backend_;
+  int batch_;
+  std::string what_;
+  Batch prompts_;
+  Generation plain_;
+  std::vector<Measured> measured_;
+};
+
+}  // namespace
+
+void bench_decode(const Bench& bench) {
+  for (const int batch : bench.options.decode_batches) DecodeBench(bench, batch).measure();
+}
+
+}  // namespace vitrine::bench

@@ -1,0 +1,93 @@
+#include <cstring>
+
+#include "base/check.h"
+#include "base/finite.h"
+#include "bench/checks.h"
+#include "bench/hook_sets.h"
+#include "bench/timing.h"
+#include "bench/workloads.h"
+#include "engine/model_state.h"
+
+namespace vitrine::bench {
+namespace {
+
+/// One batch with each set of hooks, in turns, so that whatever else the machine does falls on all of them.
+class ForwardBench {
+ public:
+  ForwardBench(const Bench& bench, int batch) : bench_(bench), backend_(*bench.model.state().backend), batch_(batch) {
+    for (int s = 0; s < batch; ++s) tokens_.push_back(some_tokens(bench.model.config(), bench.options.prompt, 17 * s));
+    what_ = fmt::format("forward {} x {}", batch, bench.options.prompt);
+    bench_.step(what_);
+    plain_ = last_row(run({}));
+    require(!first_non_finite(plain_.data(), DType::kF32, plain_.elements()), "the last token's logits are finite");
+    for (const std::string& name : bench.options.hooks) prepare(name);
+  }
+
+  void measure() {
+    for (int turn = 0; turn < bench_.options.repeat; ++turn) {
+      double without = 0;
+      for (Measured& m : measured_) {
+        if (m.repetitions == 0) continue;
+        bench_.step(what_ + ", hooks " + m.row.hooks);
+        const double seconds = seconds_each(backend_, m.repetitions, [&] { run(m.hooks); });
+        m.row.seconds.add(seconds);
+        if (m.hooks.empty()) without = seconds;
+        else if (without > 0) m.row.ratio.add(seconds / without);
+      }
+    }
+    for (const Measured& m : measured_) bench_.sink.on_row(m.row);
+  }
+
+ private:
+  struct Measured {
+    Row row;
+    Hooks hooks;
+    int repetitions = 0;  ///< 0: it does not fit
+  };
+
+  Run run(const Hooks& hooks) const {
+    return bench_.model.forward(tokens_, hooks, {.logits = LogitRows::kAll, .residence = Residence::kDevice});
+  }
+  Tensor last_row(const Run& run) const { return bench_.model.to_host(run.logits(batch_ - 1).slice(bench_.options.prompt - 1)); }
+
+  void prepare(const std::string& name) {
+    bench_.step(what_ + ", hooks " + name);
+    Measured m;
+    m.hooks = hook_set(name);
+    m.row = bench_.row("forward", fmt::format("{} x {} tokens", batch_, bench_.options.prompt));
+    m.row.hooks = name;
+    m.row.unit = "tok/s";
+    m.row.amount = static_cast<double>(batch_ * bench_.options.prompt);
+    try {
+      const Run checked = run(m.hooks);
+      const Tensor row = last_row(checked);
+      require(std::memcmp(row.data(), plain_.data(), plain_.view().bytes()) == 0, "the last token's logits are the same bits with hooks and without");
+      m.row.captured = captured_bytes(checked.captures());
+      if (!m.hooks.empty()) m.row.against = "none";
+      m.repetitions = enough_repetitions(backend_, [&] { run(m.hooks); });
+    } catch (const Error& error) {
+      if (error.kind() != Error::Kind::kUser) throw;
+      m.row.note = error.what();  // it does not fit in memory
+    }
+    Work work = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt);
+    work.bytes += m.row.captured;
+    m.row.floor = work.seconds(bench_.best());
+    measured_.push_back(std::move(m));
+  }
+
+  const Bench& bench_;
+  Backend& backend_;
+  int batch_;
+  std::string what_;
+  Batch tokens_;
+  Tensor plain_;
+  std::vector<Measured> measured_;
+};
+
+}  // namespace
+
+void bench_forward(const Bench& bench) {
+  for (const int batch : bench.options.batches) ForwardBench(bench, batch).measure();
+}
+
+}  // namespace vitrine::bench

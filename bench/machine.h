@@ -1,0 +1,10 @@
+#pragma once
+
+#include "base/json.h"
+
+namespace vitrine::bench {
+
+/// What a figure is worth nothing without: the date, processor, load, compiler, flags and commit.
+Json machine_facts();
+
+}  // namespace vitrine::bench
