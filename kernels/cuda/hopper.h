@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/primitives.h"
+#include "kernels/cuda/tensor_map.h"
 
 #if !defined(__CUDACC__)
 #include <hopper_on_host.h>
@@ -8,33 +9,18 @@
 
 // Hopper's own instructions: barriers in shared memory that count bytes beside threads, copies of whole tiles (TMA), and matrix
 // products that a group of four warps begins and that read shared memory by themselves (wgmma). They exist for sm_90a alone: a
-// kernel's body stands under VITRINE_HOPPER, and such a kernel is launched where the capability is exactly 90.
-//
-// A tile is `rows` x 64 elements of 16 bits along K, a row being 128 bytes, the first row at a multiple of 1024 bytes. The 16-byte
-// chunk c of row r lies at place c ^ (r % 8) of the row (the 128-byte swizzle), so that eight rows' chunks c lie in different banks.
-// Tile copies write it so, and products read it so.
-
-// True in the passes of the compiler in which a body may use these instructions.
-#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define VITRINE_HOPPER 1
-#else
-#define VITRINE_HOPPER 0
-#endif
+// kernel's body stands under `if constexpr (kHopper)`, and such a kernel is launched where the capability is exactly 90.
 
 namespace vitrine::cuda {
 
+/// Whether the compiler's pass in hand is one whose code may use these instructions.
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+inline constexpr bool kHopper = true;
+#else
+inline constexpr bool kHopper = false;
+#endif
+
 inline constexpr int kWarpgroup = 4 * kWarp;
-inline constexpr int kTileRowBytes = 128;
-inline constexpr int kTileDepth = 64;  ///< elements of K in a tile
-inline constexpr int kStepDepth = 16;  ///< elements of K that one product takes
-
-/// A matrix of 16-bit elements in global memory and the tiles that are copied from it: a CUtensorMap.
-struct alignas(64) TensorMap {
-  std::byte opaque[128];
-};
-
-/// `data` and `row_bytes` are multiples of 16. What a tile holds beyond the matrix is zero. At most 256 rows a tile.
-TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes, int tile_rows);
 
 // --- barriers
 // A phase of a barrier ends when all its arrivals have happened and all bytes that were announced have come; the next begins at

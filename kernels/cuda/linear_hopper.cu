@@ -208,9 +208,7 @@ VITRINE_DEVICE void consume(const Ring<kColumns>& ring, int consumer, const Tile
 }
 
 template <class T, int kColumns>
-__global__ void __launch_bounds__(kThreads, 1)
-    hopper_linear(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weight, Tiles tiles, Epilogue epilogue) {
-#if VITRINE_HOPPER
+VITRINE_DEVICE void do_tiles(const TensorMap& x, const TensorMap& weight, const Tiles& tiles, const Epilogue& epilogue) {
   const Ring<kColumns> ring{shared_memory()};
   if (threadIdx.x == 0) {
     prefetch_map(&x);
@@ -228,9 +226,12 @@ __global__ void __launch_bounds__(kThreads, 1)
     take_registers<kConsumerRegisters>();
     consume<T>(ring, group - 1, tiles, epilogue);
   }
-#else
-  __trap();
-#endif
+}
+
+template <class T, int kColumns>
+__global__ void __launch_bounds__(kThreads, 1)
+    hopper_linear(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weight, Tiles tiles, Epilogue epilogue) {
+  if constexpr (kHopper) do_tiles<T, kColumns>(x, weight, tiles, epilogue);
 }
 
 template <int kColumns>

@@ -1,10 +1,11 @@
+#include "kernels/cuda/tensor_map.h"
+
 #include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <cstring>
 
 #include "base/check.h"
-#include "kernels/cuda/hopper.h"
 
 namespace vitrine::cuda {
 namespace {
@@ -28,7 +29,7 @@ Encode encoder() {
 
 TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes, int tile_rows) {
   static const Encode encode = encoder();
-  alignas(64) CUtensorMap map;
+  CUtensorMap map;
   const cuuint64_t size[] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
   const cuuint64_t stride[] = {static_cast<cuuint64_t>(row_bytes)};
   const cuuint32_t tile[] = {kTileDepth, static_cast<cuuint32_t>(tile_rows)}, step[] = {1, 1};

@@ -10,6 +10,8 @@ void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrd
 // Of the fiber that is running, and its block:
 /// Gives way until `ready()` is true.
 void wait_until(const std::function<bool()>& ready);
+/// Lets all other threads go on as far as they can.
+void stand_back();
 /// Does `work` when no thread of the block can go on without it.
 void when_idle(std::function<void()> work);
 Products& products();

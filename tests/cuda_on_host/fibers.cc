@@ -22,7 +22,7 @@ namespace fiber = boost::context::detail;
 constexpr size_t kStackBytes = 256 * 1024;
 constexpr int kLanes = 32;
 
-enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kWaiting, kDone };
+enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kWaiting, kStandingBack, kDone };
 
 struct PendingCopy {
   void* to;
@@ -59,6 +59,7 @@ class Runner {
   std::byte* shared() { return shared_; }
   void barrier(State state);
   void wait_until(const std::function<bool()>& ready);
+  void stand_back();
   void when_idle(std::function<void()> work) { idle_work_.push_back(std::move(work)); }
 
  private:
@@ -66,6 +67,7 @@ class Runner {
   void prepare(const Shape& shape, uint3 block);
   void run_block(LaneOrder order);
   bool run_ready(LaneOrder order);
+  bool wake_who_stood_back();
   bool run_idle_work(LaneOrder order);
   void resume(size_t index);
   void give_way(bool last);
@@ -157,6 +159,11 @@ void Runner::wait_until(const std::function<bool()>& ready) {
   give_way(false);
 }
 
+void Runner::stand_back() {
+  current().state = State::kStandingBack;
+  give_way(false);
+}
+
 void Runner::prepare(const Shape& shape, uint3 block) {
   count_ = live_ = static_cast<size_t>(shape.block.x) * shape.block.y * shape.block.z;
   if (shape.block.y != 1 || shape.block.z != 1 || count_ % kLanes != 0) stop("blocks are rows of whole warps");
@@ -201,6 +208,16 @@ bool Runner::run_ready(LaneOrder order) {
   return any;
 }
 
+bool Runner::wake_who_stood_back() {
+  bool any = false;
+  for (size_t i = 0; i < count_; ++i) {
+    if (fibers_[i]->state != State::kStandingBack) continue;
+    fibers_[i]->state = State::kReady;
+    any = true;
+  }
+  return any;
+}
+
 bool Runner::run_idle_work(LaneOrder order) {
   if (idle_work_.empty()) return false;
   if (order == LaneOrder::kDescending) std::swap(idle_work_.front(), idle_work_.back());
@@ -212,7 +229,7 @@ bool Runner::run_idle_work(LaneOrder order) {
 
 void Runner::run_block(LaneOrder order) {
   while (live_ > 0) {
-    if (run_ready(order) || run_idle_work(order)) continue;
+    if (run_ready(order) || wake_who_stood_back() || run_idle_work(order)) continue;
     for (size_t i = 0; i < count_; ++i) {
       Fiber& f = *fibers_[i];
       if (f.state == State::kAtWarpBarrier) stop("some lanes of a warp never reach what the others wait for");
@@ -254,6 +271,7 @@ std::byte* shared_memory() { return runner().shared(); }
 void block_barrier() { runner().barrier(State::kAtBlockBarrier); }
 void warp_barrier() { runner().barrier(State::kAtWarpBarrier); }
 void wait_until(const std::function<bool()>& ready) { runner().wait_until(ready); }
+void stand_back() { runner().stand_back(); }
 void when_idle(std::function<void()> work) { runner().when_idle(std::move(work)); }
 Products& products() { return runner().current().products; }
 std::byte* exchange_slots() {

@@ -95,6 +95,7 @@ void barrier_init(uint64_t* barrier, int arrivals) {
 void barrier_arrive(uint64_t* barrier, int bytes) {
   change(barrier, 0, bytes);
   change(barrier, 1, 0);
+  stand_back();
 }
 
 void barrier_wait(uint64_t* barrier, uint32_t parity) {

@@ -6,7 +6,7 @@
 
 // kernels/cuda/hopper.h on a CPU. What is asynchronous there happens as late as it may here: a tile arrives when no thread of the
 // block can go on without it, the oldest or the newest first as the lanes run up or down; products are computed when they are
-// waited for. From the beginning of a copy its destination holds NaNs.
+// waited for; who arrives at a barrier goes on after all others who can. From the beginning of a copy its destination holds NaNs.
 
 namespace vitrine::cuda_on_host {
 
