@@ -40,10 +40,15 @@ struct Functions {
 const Functions& functions() {
   static const Functions found = [] {
     void* library = dlopen(kLibrary.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) user_error("{} was not found; install cuBLAS, name its folder in LD_LIBRARY_PATH, or choose exact or fast instead of cublas", kLibrary);
+    if (library == nullptr) {
+      user_error("{} was not found; install cuBLAS, name its folder in LD_LIBRARY_PATH, or choose exact or fast instead of cublas",
+                 kLibrary);
+    }
     const auto find = [&](auto& function, const char* name) {
       function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
-      if (function == nullptr) user_error("{} has no {}; install another version of cuBLAS, or choose exact or fast instead of cublas", kLibrary, name);
+      if (function == nullptr) {
+        user_error("{} has no {}; install another version of cuBLAS, or choose exact or fast instead of cublas", kLibrary, name);
+      }
     };
     Functions f;
     find(f.create, "cublasLtCreate");
@@ -126,7 +131,8 @@ class Library : public Cublas {
     const cublasOperation_t transposed = CUBLAS_OP_T;
     check(f.set_matmul(&plan.product, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "describing a product");
     const auto layout = [&](cublasLtMatrixLayoutOpaque_t& to, cudaDataType_t element, int64_t rows, int64_t columns, int64_t stride) {
-      check(f.init_layout(&to, sizeof to, element, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), stride), "describing a matrix");
+      check(f.init_layout(&to, sizeof to, element, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), stride),
+            "describing a matrix");
     };
     layout(plan.weight, type, which.in, which.out, which.weight_stride);
     layout(plan.x, type, which.in, which.rows, which.x_stride);

@@ -22,16 +22,18 @@
 namespace vitrine::cuda {
 namespace {
 
+// Some of what follows nothing refers to where the kernels are empty, on other GPUs.
 constexpr int kTileRows = 128;
-constexpr int kHalf = 64;  // rows of one product; a consumer has two of them for each tile
+[[maybe_unused]] constexpr int kHalf = 64;  // rows of one product; a consumer has two of them for each tile
 constexpr int kConsumers = 2;
 constexpr int kThreads = (1 + kConsumers) * kWarpgroup;
-constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
+[[maybe_unused]] constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
 constexpr int kWarpRows = 16;
 constexpr int kTurned = 64;               // columns that a warp turns at once
 constexpr int kTurnedStride = kTurned + 8;  // floats; the rows of one access lie in different banks
 constexpr int kTurnedFloats = kWarpRows * kTurnedStride;
-constexpr int kBand = 16;  // rows of tiles that are walked together, column by column, so that weights are read from L2 again
+// Rows of tiles that are walked together, column by column, so that weights are read from L2 again.
+[[maybe_unused]] constexpr int kBand = 16;
 constexpr int kFinished = 8;  // rows that a lane finishes at once, to have that many loads under way
 
 struct Place {
@@ -96,8 +98,8 @@ VITRINE_DEVICE void produce(const Ring<kColumns>& ring, const TensorMap* x, cons
   }
 }
 
-/// The sums of a tile whose first step is number n; arrives at `next` when all its products have begun. A slot is given back one step later than its products begin, so that the next
-/// step's are already waiting when they end.
+/// The sums of a tile whose first step is number n; arrives at `next` when all its products have begun. A slot is
+/// given back one step later than its products begin, so that the next step's are already waiting when they end.
 template <class T, int kColumns>
 VITRINE_DEVICE void sum_up(const Ring<kColumns>& ring, int n, int steps, Barrier* next, float (&top)[kColumns / 2],
                            float (&bottom)[kColumns / 2]) {
@@ -129,7 +131,7 @@ VITRINE_DEVICE void activate_all(float (&y)[kFinished]) {
   for (float& value : y) value = activated<kKind>(value);
 }
 
-VITRINE_DEVICE void activate_all(Activation kind, float (&y)[kFinished]) {
+[[maybe_unused]] VITRINE_DEVICE void activate_all(Activation kind, float (&y)[kFinished]) {
   switch (kind) {
     case Activation::kNone: return;
     case Activation::kGeluTanh: return activate_all<Activation::kGeluTanh>(y);
@@ -141,7 +143,8 @@ VITRINE_DEVICE void activate_all(Activation kind, float (&y)[kFinished]) {
   }
 }
 
-/// What Epilogue::apply does, for as many of kFinished rows of a column as there are (`count`), with the loads of all before the first store.
+/// What Epilogue::apply does, for as many of kFinished rows of a column as there are (`count`), with the loads of all before the
+/// first store.
 template <class T>
 VITRINE_DEVICE void finish_rows(const Epilogue& e, int64_t row, int count, int64_t column, const float* sums) {
   float y[kFinished], residual[kFinished] = {};

@@ -38,7 +38,8 @@ TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t ro
                                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                                  CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
-    internal_error("no tensor map of {} x {} elements, rows {} bytes apart: driver error {}", rows, columns, row_bytes, static_cast<int>(status));
+    internal_error("no tensor map of {} x {} elements, rows {} bytes apart: driver error {}", rows, columns, row_bytes,
+                   static_cast<int>(status));
   }
   TensorMap result;
   static_assert(sizeof result == sizeof map && alignof(TensorMap) >= alignof(CUtensorMap));
