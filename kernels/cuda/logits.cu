@@ -72,7 +72,6 @@ VITRINE_DEVICE void look_up(const Stats& s, int64_t row, const float* logits, St
 #pragma unroll
       for (int i = 0; i < kWatchedAtOnce; ++i) greater[i] += x > own[i];
     });
-    __syncthreads();  // the counts of the pass before have been read
 #pragma unroll
     for (int i = 0; i < kWatchedAtOnce; ++i) {
       const int count = block_sum(greater[i], m.counts[i]);

@@ -30,6 +30,21 @@ class LogitStatsTest : public KernelTest {
     return s;
   }
 
+  /// Two rows of these logits.
+  void check_exactly(const std::vector<float>& values, int top_k, const std::vector<int32_t>& watch) {
+    const auto vocab = static_cast<int64_t>(values.size());
+    const Buffer buffer = backend->allocate(backend->packed_bytes(1, vocab, DType::kF32));
+    const PackedMatrix unembed = backend->pack({values.data(), DType::kF32, 1, vocab, vocab, 1}, DType::kF32, buffer.data());
+    const Stats got = stats_of(*backend, Matrix(*backend, std::vector<float>{1.0f, 1.0f}, 2, 1), unembed, top_k, watch);
+    std::vector<int32_t> want = reference::ranking(std::span<const float>(values));
+    want.resize(static_cast<size_t>(top_k), -1);
+    for (size_t r = 0; r < 2; ++r) {
+      const auto begin = got.top_ids.begin() + static_cast<std::ptrdiff_t>(r) * top_k;
+      EXPECT_EQ(std::vector<int32_t>(begin, begin + top_k), want) << "row " << r;
+      EXPECT_EQ(got.ranks[r], reference::rank(std::span<const float>(values), watch[r]));
+    }
+  }
+
   void check(int64_t rows, int64_t width, int64_t vocab, int top_k, DType dtype, DType x_type) {
     const Weight unembed = make_weight(*backend, random, width, vocab, dtype, Order::kOutIn);
     const Matrix x(*backend, normal(random, rows * width), rows, width, 0, x_type), full(*backend, rows, vocab);
@@ -95,21 +110,15 @@ TEST_P(LogitStatsTest, EqualLogitsGoBySmallerId) {
     SCOPED_TRACE(::testing::Message() << c.vocab << " by " << c.period << ", top " << c.top_k);
     std::vector<float> values;
     for (int64_t v = 0; v < c.vocab; ++v) values.push_back(static_cast<float>(v % c.period) - 3.0f);
-    const Buffer buffer = backend->allocate(backend->packed_bytes(1, c.vocab, DType::kF32));
-    const PackedMatrix unembed =
-        backend->pack({values.data(), DType::kF32, 1, c.vocab, c.vocab, 1}, DType::kF32, buffer.data());
-    const std::vector<float> one = {1.0f, 1.0f};
-    const std::vector<int32_t> watch = {static_cast<int32_t>(c.period - 1), 0};
-    const Stats got = stats_of(*backend, Matrix(*backend, one, 2, 1), unembed, c.top_k, watch);
-    std::vector<int32_t> want = reference::ranking(std::span<const float>(values));
-    want.resize(static_cast<size_t>(c.top_k), -1);
-    for (int r = 0; r < 2; ++r) {
-      const auto begin = got.top_ids.begin() + r * c.top_k;
-      EXPECT_EQ(std::vector<int32_t>(begin, begin + c.top_k), want) << "row " << r;
-    }
-    EXPECT_EQ(got.ranks[0], 1);
-    EXPECT_EQ(got.ranks[1], reference::rank(std::span<const float>(values), 0));
+    check_exactly(values, c.top_k, {static_cast<int32_t>(c.period - 1), 0});
   }
+}
+
+// Half as many as are asked for stand out, evenly spread: the others are as good as any.
+TEST_P(LogitStatsTest, SomeAreFarAheadOfTheOthers) {
+  std::vector<float> values;
+  for (int v = 0; v < 5000; ++v) values.push_back(static_cast<float>(v * 7919 % 5000 + (v < 1024 && v % 8 == 0 ? 100000 : 0)));
+  check_exactly(values, 250, {8, 9});
 }
 
 TEST_P(LogitStatsTest, ARowAloneAndAnyThreadsGiveTheSameBits) {
