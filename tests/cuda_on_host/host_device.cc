@@ -37,6 +37,7 @@ class HostDevice : public cuda::Device {
   size_t available_bytes() const override { return size_t{8} << 30; }
 
   void* allocate(size_t bytes) override {
+    if (bytes > available_bytes()) return nullptr;
     void* memory = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
     std::memset(memory, 0xff, bytes);
     return memory;
