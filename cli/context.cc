@@ -30,6 +30,11 @@ void add_model_options(CLI::App& command, Context& context) {
       ->type_name("MODEL")
       ->group(group);
   command.add_option("--device", context.device, "Where to run: cpu, cuda (the first GPU), cuda:N")->capture_default_str()->type_name("DEVICE")->group(group);
+  command.add_option("--gemm", context.gemm, "How a GPU multiplies: exact (the same bits alone and in any batch), fast or cublas (other rounding)")
+      ->check(CLI::IsMember({"exact", "fast", "cublas"}))
+      ->capture_default_str()
+      ->type_name("WAY")
+      ->group(group);
   command.add_option("--dtype", context.dtype, "How weights are stored: f32, f16, bf16 [as in the checkpoint]; sums are float32 always")
       ->type_name("DTYPE")
       ->group(group);
@@ -42,6 +47,7 @@ void add_model_options(CLI::App& command, Context& context) {
 Model load_model(const Context& context) {
   ModelOptions options;
   options.device = context.device;
+  options.gemm = context.gemm;
   options.threads = context.threads;
   if (!context.dtype.empty()) options.dtype = dtype_from_name(context.dtype);
   ProgressBar bar;
@@ -52,9 +58,12 @@ Model load_model(const Context& context) {
 void set_examples(CLI::App& command, const std::string& examples) { command.footer("Examples:\n" + examples); }
 
 Json json_head(const std::string& command, const Model& model) {
-  return {{"vitrine", VITRINE_VERSION},
-          {"command", command},
-          {"model", {{"name", model.name()}, {"device", model.device_description()}, {"dtype", dtype_name(model.dtype())}}}};
+  Json head = {{"vitrine", VITRINE_VERSION},
+               {"command", command},
+               {"model", {{"name", model.name()}, {"device", model.device_description()}, {"dtype", dtype_name(model.dtype())}}}};
+  const std::vector<std::string> kernels = model.kernel_choices();
+  if (!kernels.empty()) head["model"]["kernels"] = kernels;
+  return head;
 }
 
 void print(const std::string& text) {

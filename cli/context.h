@@ -23,6 +23,7 @@ struct Context {
   // Options of every command that runs a model, by add_model_options.
   std::string model = "demo";
   std::string device = "cpu";
+  std::string gemm = "exact";
   std::string dtype;
   int threads = 0;
 

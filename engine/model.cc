@@ -15,7 +15,8 @@ namespace vitrine {
 namespace {
 
 std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
-  if (const std::optional<int> gpu = gpu_index(options.device)) return make_cuda_backend({.device = *gpu});
+  const Gemm gemm = gemm_from_name(options.gemm);  // a wrong word is refused on a CPU, too
+  if (const std::optional<int> gpu = gpu_index(options.device)) return make_cuda_backend({.device = *gpu, .gemm = gemm});
   return make_cpu_backend({.threads = options.threads});
 }
 
@@ -118,6 +119,10 @@ const Config& Model::config() const { return state_->config; }
 DType Model::dtype() const { return state_->weights.dtype; }
 size_t Model::weight_bytes() const { return state_->weights.memory.bytes(); }
 std::string Model::device_description() const { return state_->backend->description(); }
+std::vector<std::string> Model::kernel_choices() const {
+  const auto lock = state_->backend->exclusive();
+  return state_->backend->choices();
+}
 std::string Model::name() const { return state_->name; }
 std::shared_ptr<const Tokenizer> Model::shared_tokenizer() const { return state_->tokenizer; }
 

@@ -25,6 +25,10 @@ struct ModelOptions {
   /// Where to run: "cpu", "cuda" (the first GPU), or "cuda:N". Sites, shapes and promises are the same everywhere; on a GPU
   /// 16-bit weights are multiplied as such (activations are rounded to their type), with float32 sums.
   std::string device = "cpu";
+  /// How a GPU multiplies matrices of many rows: "exact" (every row the same bits however many there are), or, by name, "fast"
+  /// (Hopper's own instructions for 16-bit weights, which round otherwise) or "cublas" (NVIDIA's library, for comparison). The
+  /// CPU has one way, which is exact.
+  std::string gemm = "exact";
   /// How weights are stored: f32, f16 or bf16; arithmetic accumulates in float32. Nothing: as the checkpoint stores them,
   /// which gives the same results as f32 to the bit, from fewer bytes.
   std::optional<DType> dtype = {};
@@ -87,6 +91,8 @@ class Model {
   size_t weight_bytes() const;
   std::string device_description() const;
   std::string name() const;
+  /// Which kernel each shape of matrix product got so far, where there was a choice: "linear 1024 x 2304 x 768 bf16: ...".
+  std::vector<std::string> kernel_choices() const;
 
   /// One pass over one sequence. Throws Error (user) for an empty sequence, one longer than the context, an id outside
   /// the vocabulary, hooks that do not fit, or a run that does not fit in memory (naming the bytes by site).

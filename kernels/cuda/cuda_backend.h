@@ -21,7 +21,7 @@ namespace vitrine {
 /// The backend of one GPU. Weights and the activations between two operations are of the type that weights are stored as;
 /// every sum is accumulated in float32, and the residual stream and whatever hooks take on the way are float32.
 ///
-/// Operations are put on one stream and return at once; download() waits. See docs/CUDA.md for what each kernel does.
+/// Operations are put on one stream and return at once; download() waits. docs/ARCHITECTURE.md, "On a GPU", says how the kernels are made.
 class CudaBackend : public Backend {
  public:
   CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions& options);

@@ -118,12 +118,14 @@ std::vector<Promise> promises() {
   const std::string wide_load = R"(LDG\.E(\.\w+)*\.128)", wide_copy = R"(LDGSTS\.E(\.\w+)*\.128)", wide_shared = R"(LDS(\.\w+)*\.128)";
   std::vector<Promise> list;
   for (const std::string architecture : {"sm_80", "sm_90a"}) {
-    list.push_back({"linear." + architecture + ".cubin", "few_rows", {wide_load, "HMMA"}});
-    list.push_back({"linear." + architecture + ".cubin", "many_rows", {wide_copy, wide_shared, "HMMA"}});
-    list.push_back({"attention." + architecture + ".cubin", "prefill", {wide_copy, wide_shared, "HMMA"}});
-    list.push_back({"attention." + architecture + ".cubin", "decode", {wide_load, "HMMA"}});
+    // The instantiations for aligned rows: Lb1 is `true` in a mangled name.
+    list.push_back({"linear_few_rows." + architecture + ".cubin", "Lb1EEE", {wide_load, "HMMA"}});
+    list.push_back({"linear_many_rows." + architecture + ".cubin", "Lb1EEE", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back({"attention_few." + architecture + ".cubin", "attend", {wide_copy, "HMMA"}});
+    list.push_back({"attention_many." + architecture + ".cubin", "attend", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back({"layernorm." + architecture + ".cubin", "layernorm", {wide_load}});
   }
-  list.push_back({"linear_hopper.sm_90a.cubin", "hopper", {"HGMMA", "UTMALDG", "SYNCS"}});
+  list.push_back({"linear_hopper.sm_90a.cubin", "", {"HGMMA", "UTMALDG", "SYNCS"}});
   return list;
 }
 
