@@ -21,7 +21,8 @@
 //      rows are computed together, not on the number of threads, not on which optional destinations are asked for.
 //      So each sum runs over its reduction axis in one order, fixed by the operation and the weight's shape.
 //   2. A fused form and the composed form of the same formula give the same bits (bias, activation and residual are
-//      rounded to float32 at the same places).
+//      rounded to float32 at the same places). One exception: z of a device's composed attention agrees with the fused
+//      one to rounding, because the fused one mixes values before it knows the sums; scores and pattern have the same bits.
 
 namespace vitrine {
 
@@ -290,7 +291,7 @@ class Backend {
   /// Writes the new tokens' keys and values (each [rows, H K]) behind each sequence's `past` ones in this layer's cache.
   virtual void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
-  /// The three steps of attention over whole maps, for edits of scores or pattern; together the same bits as attention.
+  /// The three steps of attention over whole maps, for edits of scores or pattern; see the second rule.
   virtual void attention_scores(const AttentionArgs& args) = 0;   ///< writes args.scores
   virtual void attention_softmax(const AttentionArgs& args) = 0;  ///< args.scores to args.pattern
   virtual void attention_mix(const AttentionArgs& args) = 0;      ///< args.pattern and cached values to args.z

@@ -68,22 +68,22 @@ __global__ void __launch_bounds__(kWarps* kWarp) mix_values(AttentionArgs args, 
   const MapRow at(batch, args.heads);
   if (at.slice == nullptr) return;
   const HeadView<T> head(args, *at.slice, at.head);
-  T* z = head.z + (at.row - at.slice->row) * head.z_stride;
+  T* z = head.z(at.row - head.first_row);
   constexpr int kAtOnce = 8;
-  for (int first = 0; first < head.width; first += kAtOnce) {
+  for (int first = 0; first < head.width(); first += kAtOnce) {
     float sums[kAtOnce] = {};
     for (int key = lane_id(); key < at.length; key += kWarp) {
       const float share = args.pattern[at.map + key];
 #pragma unroll
       for (int c = 0; c < kAtOnce; ++c) {
-        const int channel = std::min(first + c, head.width - 1);
-        sums[c] = fmaf(share, widen(head.values[channel * head.value_stride + key]), sums[c]);
+        const int channel = std::min(first + c, head.width() - 1);
+        sums[c] = fmaf(share, widen(head.value(channel)[key]), sums[c]);
       }
     }
 #pragma unroll
     for (int c = 0; c < kAtOnce; ++c) {
       const float sum = warp_sum(sums[c]);
-      if (lane_id() == c && first + c < head.width) z[first + c] = narrow<T>(sum);
+      if (lane_id() == c && first + c < head.width()) z[first + c] = narrow<T>(sum);
     }
   }
 }

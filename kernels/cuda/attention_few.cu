@@ -1,10 +1,10 @@
 #include "kernels/cuda/attention_kernels.h"
 
-// Attention of sequences with few new tokens: decoding. The whole of a tile of keys and values is asked of memory at once and used
-// once, so what counts is how many tiles are under way: each tile of each head of each sequence is a block of one warp.
+// Attention of sequences with few new tokens: decoding. The whole of a tile of keys and values is asked of memory at once and
+// used once, so what counts is how many tiles are under way: each tile of each head of each sequence is a block of one warp.
 //
-// A block leaves its tile's softmax and sums in memory, [head of sequence][tile][query][highest, sum, o...]. The last block of a head
-// to be done joins them in the order of the tiles. Where there is one tile only, it is the result.
+// A block leaves its tile's softmax and sums in memory, [head of sequence][tile][query][highest, sum, o...]. The last block of a
+// head to be done joins them in the order of the tiles. Where there is one tile only, it is the result.
 
 namespace vitrine::cuda {
 namespace {
@@ -71,7 +71,8 @@ VITRINE_DEVICE Sums<1, kWidth / 8> attend_tile(const HeadView<T>& head, float sc
 }
 
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView batch, int few, float* partials, int most_rows, uint32_t* counters) {
+__global__ void __launch_bounds__(kWarp)
+    attend(AttentionArgs args, BatchView batch, int few, float* partials, int most_rows, uint32_t* counters) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const HeadView<T> head(args, batch.sequences[blockIdx.x / args.heads], static_cast<int>(blockIdx.x) % args.heads);
@@ -91,8 +92,8 @@ __global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView ba
       for (int i = 0; i < tiles; ++i) join_partial(sums, row + i * tile_stride);
     }
   }
-  store_z<T>(sums, rows.count, head.z, head.z_stride, head.width);
-  store_lse(sums, rows.count, head.lse, head.lse_stride);
+  store_z(sums, rows.count, head.z(0), args.z.stride, head.width());
+  store_lse(sums, rows.count, head.lse(0), args.lse.stride);
 }
 
 /// The most new tokens of a sequence that has few; 0 if none has.

@@ -30,52 +30,58 @@ void attend_wide(Device& device, const AttentionArgs& args);
 /// The maps that are asked for; the pattern needs args.lse. `tiles` of keys at most in any sequence.
 void write_maps(Device& device, const AttentionArgs& args, int64_t tiles);
 
-/// One head of one sequence.
+/// One head of one sequence. New tokens are counted from the sequence's first.
 template <class T>
 struct HeadView {
-  int rows, past, width;
+  const AttentionArgs& args;
+  int head, first_row;  ///< the row of the packed batch that is new token 0
+  int rows, past;
   const T *keys, *values;  ///< as KvLayout has them
-  int64_t key_stride, value_stride;
-  const T* q;  ///< of the first new token, like z and lse
-  T* z;
-  float* lse;
-  int64_t q_stride, z_stride, lse_stride;
+  int key_stride, value_stride;
 
-  VITRINE_DEVICE HeadView(const AttentionArgs& args, const SequenceSlice& slice, int head)
-      : rows(static_cast<int>(slice.rows)), past(static_cast<int>(slice.past)), width(args.head_width) {
+  VITRINE_DEVICE HeadView(const AttentionArgs& arguments, const SequenceSlice& slice, int which)
+      : args(arguments),
+        head(which),
+        first_row(static_cast<int>(slice.row)),
+        rows(static_cast<int>(slice.rows)),
+        past(static_cast<int>(slice.past)) {
     const KvLayout<T> layout{args.heads, args.head_width, slice.capacity};
     keys = layout.keys(args.cache + slice.cache, head);
     values = layout.values(args.cache + slice.cache, head);
-    key_stride = layout.padded_width();
-    value_stride = layout.padded_capacity();
-    q_stride = args.q.stride;
-    z_stride = args.z.stride;
-    lse_stride = args.lse.stride;
-    q = reinterpret_cast<const T*>(args.q.data) + slice.row * q_stride + head * width;
-    z = reinterpret_cast<T*>(args.z.data) + slice.row * z_stride + head * width;
-    lse = args.lse.data == nullptr ? nullptr : reinterpret_cast<float*>(args.lse.data) + slice.row * lse_stride + head;
+    key_stride = static_cast<int>(layout.padded_width());
+    value_stride = static_cast<int>(layout.padded_capacity());
   }
 
+  VITRINE_DEVICE int width() const { return args.head_width; }
+  VITRINE_DEVICE const T* key(int position) const { return keys + static_cast<int64_t>(position) * key_stride; }
+  VITRINE_DEVICE const T* value(int channel) const { return values + static_cast<int64_t>(channel) * value_stride; }
+  VITRINE_DEVICE const T* q(int row) const { return of_row<const T>(args.q, row) + head * width(); }
+  VITRINE_DEVICE T* z(int row) const { return of_row<T>(args.z, row) + head * width(); }
   /// Null if nobody wants it.
-  VITRINE_DEVICE float* lse_of(int row) const { return lse == nullptr ? nullptr : lse + row * lse_stride; }
+  VITRINE_DEVICE float* lse(int row) const { return args.lse.data == nullptr ? nullptr : of_row<float>(args.lse, row) + head; }
+  template <class E>
+  VITRINE_DEVICE E* of_row(const Mat& mat, int row) const {
+    return reinterpret_cast<E*>(mat.data) + static_cast<int64_t>(first_row + row) * mat.stride;
+  }
+
   /// The new tokens [first, first + 16) as one warp's queries, or as many of them as there are.
   VITRINE_DEVICE QueryRows queries(int first) const { return {past + first + 1, std::clamp(rows - first, 0, 16)}; }
 
   /// This lane's 16 bytes of a span of query `row`; zeros where there is no such query or channel.
   VITRINE_DEVICE Chunk query(int row, int span) const {
     const int channel = span * kSpan<T> + lane_quad() * kChunk<T>;
-    if (row >= rows || channel >= width) return {};
-    const T* from = q + row * q_stride + channel;
-    if (channel + kChunk<T> <= width && reinterpret_cast<uintptr_t>(from) % 16 == 0) return load_chunk(from);
-    return load_part(from, width - channel);
+    if (row >= rows || channel >= width()) return {};
+    const T* from = q(row) + channel;
+    if (channel + kChunk<T> <= width() && reinterpret_cast<uintptr_t>(from) % 16 == 0) return load_chunk(from);
+    return load_part(from, width() - channel);
   }
 
   /// scores += q.k of 16 queries and a tile of keys over all channels.
   VITRINE_DEVICE void add_all_scores(float (&scores)[kKeyBlocks][4], int first, int begin) const {
-    for (int span = 0; span * kSpan<T> < width; ++span) {
+    for (int span = 0; span * kSpan<T> < width(); ++span) {
       const Operand<T> top = operand<T>(query(first + lane_row(), span)), bottom = operand<T>(query(first + lane_row() + 8, span));
-      const T* from = keys + begin * key_stride + span * kSpan<T> + lane_quad() * kChunk<T>;
-      add_scores<T>(scores, top, bottom, [&](int key) { return load_chunk(from + key * key_stride); });
+      add_scores<T>(scores, top, bottom,
+                    [&](int i) { return load_chunk(key(begin + i) + span * kSpan<T> + lane_quad() * kChunk<T>); });
     }
   }
 };
@@ -88,15 +94,15 @@ struct SharedTile {
   static constexpr int kChunks = kRows * kRowChunks;
   Chunk* data;
 
-  VITRINE_DEVICE Chunk& at(int row, int chunk) const { return data[row * kRowChunks + (chunk ^ (row % 2 * 4))]; }
+  VITRINE_DEVICE Chunk& at(int row, int chunk) const { return data[row * kRowChunks + (chunk ^ ((row & 1) << 2))]; }
 
   /// Begins the copy of the first `rows` rows' first `chunks` chunks by all threads of the block; the others become zeros.
   template <class T>
-  VITRINE_DEVICE void fill(const T* from, int64_t stride, int rows, int64_t chunks) const {
+  VITRINE_DEVICE void fill(const T* from, int stride, int rows, int chunks) const {
 #pragma unroll 2
-    for (int i = static_cast<int>(threadIdx.x); i < kChunks; i += static_cast<int>(blockDim.x)) {
-      const int row = i / kRowChunks, chunk = i % kRowChunks;
-      copy_async(&at(row, chunk), from + row * stride + chunk * kChunk<T>, row < rows && chunk < chunks);
+    for (unsigned i = threadIdx.x; i < kChunks; i += blockDim.x) {
+      const int row = static_cast<int>(i / kRowChunks), chunk = static_cast<int>(i % kRowChunks);
+      copy_async(&at(row, chunk), from + static_cast<int64_t>(row) * stride + chunk * kChunk<T>, row < rows && chunk < chunks);
     }
   }
 };
@@ -119,10 +125,10 @@ struct SharedKeysAndValues {
   }
   /// Of the tile that begins at `begin`, what lies before position `end`.
   VITRINE_DEVICE void fill_keys(const HeadView<T>& head, int begin, int end) const {
-    keys.fill(head.keys + begin * head.key_stride, head.key_stride, end - begin, head.key_stride / kChunk<T>);
+    keys.fill(head.key(begin), head.key_stride, end - begin, head.key_stride / kChunk<T>);
   }
   VITRINE_DEVICE void fill_values(const HeadView<T>& head, int begin, int end) const {
-    values.fill(head.values + begin, head.value_stride, head.width, ceil_div(end - begin, kChunk<T>));
+    values.fill(head.values + begin, head.value_stride, head.width(), static_cast<int>(ceil_div(end - begin, kChunk<T>)));
   }
 
   /// query(half, span): this lane's chunk.

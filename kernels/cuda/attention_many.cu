@@ -11,7 +11,7 @@ constexpr int kWarps = 4, kThreads = kWarps * kWarp, kQueries = 16 * kWarps;
 
 /// Blocks that are to share a processor: this caps their registers where that costs nothing.
 template <class T, int kWidth>
-constexpr int kNeighbours = kWidth == 64 && sizeof(T) == 2 ? 4 : 1;
+constexpr int kNeighbours = kWidth == 64 && sizeof(T) == 2 ? 3 : 1;
 
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads, kNeighbours<T, kWidth>) attend(AttentionArgs args, BatchView batch, int few) {
@@ -46,8 +46,8 @@ __global__ void __launch_bounds__(kThreads, kNeighbours<T, kWidth>) attend(Atten
     const Weights<T, 2> weights = tile.template weights<2>(query, args.scale, rows, begin);
     add_tile(sums, weights, rows, begin, [&](int block, int span) { return tile.value(block, span); });
   }
-  store_z<T>(sums, rows.count, head.z + own * head.z_stride, head.z_stride, head.width);
-  store_lse(sums, rows.count, head.lse_of(own), head.lse_stride);
+  store_z(sums, rows.count, head.z(own), args.z.stride, head.width());
+  store_lse(sums, rows.count, head.lse(own), args.lse.stride);
 }
 
 }  // namespace

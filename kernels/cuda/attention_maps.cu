@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) write(AttentionArgs args, Batch
   __syncwarp();
   for (int row = 0; row < rows.count; ++row) {
     const int64_t to = slice.map + (static_cast<int64_t>(head_index) * head.rows + first + row) * total + begin;
-    const float lse = args.pattern == nullptr ? 0.0f : *head.lse_of(first + row);
+    const float lse = args.pattern == nullptr ? 0.0f : *head.lse(first + row);
     for (int key = lane_id(); key < kKeyTile && begin + key < total; key += kWarp) {
       const bool seen = begin + key < rows.length(row);
       const float score = seen ? stage[row * kStageStride + key] : kMasked;

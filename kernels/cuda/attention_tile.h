@@ -28,14 +28,14 @@ template <class T>
 inline constexpr int kTileSpans = kKeyTile / kSpan<T>;
 inline constexpr float kMasked = -INFINITY;
 
-VITRINE_DEVICE int lane_row() { return lane_id() / 4; }
-VITRINE_DEVICE int lane_quad() { return lane_id() % 4; }
+VITRINE_DEVICE int lane_row() { return static_cast<int>(threadIdx.x % kWarp / 4); }
+VITRINE_DEVICE int lane_quad() { return static_cast<int>(threadIdx.x % 4); }
 
 /// Which key of a tile is column `column` of a block. Of each span a lane gets as many consecutive keys as fill 16 bytes.
 template <class T>
 VITRINE_DEVICE int key_of(int block, int column) {
   constexpr int kBlocks = kChunk<T> / 2;  // that share a span
-  return block / kBlocks * kSpan<T> + column / 2 * kChunk<T> + block % kBlocks * 2 + column % 2;
+  return block / kBlocks * kSpan<T> + (column >> 1) * kChunk<T> + block % kBlocks * 2 + (column & 1);
 }
 /// The first key of those that this lane holds of a span.
 template <class T>
@@ -170,36 +170,6 @@ VITRINE_DEVICE bool finite(const Chunk& chunk) {
   return all;
 }
 
-/// c += p V of 8 channels; value(span) is this lane's 16 bytes.
-template <class T, int kHalves, class Value>
-VITRINE_DEVICE void mix(float (&c)[4], const Weights<T, kHalves>& weights, const Value& value) {
-#pragma unroll
-  for (int span = 0; span < kTileSpans<T>; ++span) {
-    const Operand<T> bottom = kHalves == 2 ? weights.p[kHalves - 1][span] : Operand<T>{};
-    mma_span<T>(c, weights.p[0][span], bottom, operand<T>(value(span)));
-  }
-}
-
-/// The same in a tile that not all queries see all of. What lies behind the last query's position is nobody's. What the last
-/// query sees and others do not is multiplied with their p of 0; where that is not 0, each query is computed on its own.
-template <class T, int kHalves, class Value>
-VITRINE_DEVICE void mix_masked(float (&c)[4], const Weights<T, kHalves>& weights, const Value& value, const QueryRows& rows, int begin) {
-  bool harmless = true;
-  mix<T, kHalves>(c, weights, [&](int span) {
-    const Chunk chunk = first_of<T>(value(span), rows.longest() - begin - lane_key<T>(span));
-    harmless = harmless && finite<T>(chunk);
-    return chunk;
-  });
-  if (ballot(!harmless) == 0) return;
-#pragma unroll 1
-  for (int row = 0; row < rows.count; ++row) {
-    float own[4] = {};
-    mix<T, kHalves>(own, weights, [&](int span) { return first_of<T>(value(span), rows.length(row) - begin - lane_key<T>(span)); });
-#pragma unroll
-    for (int i = 0; i < 4; ++i) c[i] = row == lane_row() + i / 2 * 8 ? own[i] : c[i];
-  }
-}
-
 // --- joining
 
 /// The queries' results over the tiles so far: of 8 kBlocks channels, two neighbouring ones of each block in a lane.
@@ -210,35 +180,75 @@ struct Sums {
 
   VITRINE_DEVICE Sums() {
 #pragma unroll
-    for (int i = 0; i < kBlocks * 2 * kHalves; ++i) o[i / (2 * kHalves)][i % (2 * kHalves)] = -0.0f;  // x + -0 is x even for x = -0
+    for (int i = 0; i < kBlocks * 2 * kHalves; ++i) {
+      o[i / (2 * kHalves)][i % (2 * kHalves)] = -0.0f;  // x + -0 is x, even for x = -0
+    }
   }
 };
 
-VITRINE_DEVICE float joined(float mine, float theirs, const Shares& shares) { return fmaf(theirs, shares.theirs, mine * shares.mine); }
+VITRINE_DEVICE float joined(float mine, float theirs, const Shares& shares) {
+  return fmaf(theirs, shares.theirs, mine * shares.mine);
+}
 
-/// Adds a tile to each query that sees some of it. value(block, span) are this lane's 16 bytes of 8 channels.
+/// o of each query that takes part, joined with p V; value(block, span) are this lane's 16 bytes of 8 channels.
 template <class T, int kHalves, int kBlocks, class Value>
-VITRINE_DEVICE void add_tile(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile, const QueryRows& rows, int begin,
-                             const Value& value) {
-  const bool all_seen = begin + kKeyTile <= rows.shortest;
-  bool seen[kHalves];
-  Shares shares[kHalves];
-#pragma unroll
-  for (int half = 0; half < kHalves; ++half) {
-    seen[half] = begin < rows.length(lane_row() + 8 * half);
-    if (seen[half]) shares[half] = join(sums.softmax[half], tile.softmax[half]);
-  }
+VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile, const Shares (&shares)[kHalves],
+                        const bool (&takes_part)[kHalves], const Value& value) {
 #pragma unroll
   for (int block = 0; block < kBlocks; ++block) {
     float c[4] = {};
-    const auto of_block = [&](int span) { return value(block, span); };
-    if (all_seen) mix<T, kHalves>(c, tile, of_block);
-    else mix_masked<T, kHalves>(c, tile, of_block, rows, begin);
+#pragma unroll
+    for (int span = 0; span < kTileSpans<T>; ++span) {
+      const Operand<T> bottom = kHalves == 2 ? tile.p[kHalves - 1][span] : Operand<T>{};
+      mma_span<T>(c, tile.p[0][span], bottom, operand<T>(value(block, span)));
+    }
 #pragma unroll
     for (int i = 0; i < 2 * kHalves; ++i) {
-      if (seen[i / 2]) sums.o[block][i] = joined(sums.o[block][i], c[i], shares[i / 2]);
+      if (takes_part[i / 2]) sums.o[block][i] = joined(sums.o[block][i], c[i], shares[i / 2]);
     }
   }
+}
+
+/// The same in a tile that not all queries see all of. What lies behind the last query's position is nobody's. What the last
+/// query sees and others do not is multiplied with their p of 0; where that may not give 0, each query is computed on its own.
+template <class T, int kHalves, int kBlocks, class Value>
+VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile, const Shares (&shares)[kHalves],
+                               const QueryRows& rows, int begin, const Value& value) {
+  const auto seen_by = [&](int row, int block, int span) {
+    return first_of<T>(value(block, span), rows.length(row) - begin - lane_key<T>(span));
+  };
+  bool harmless = true;
+#pragma unroll 4
+  for (int i = 0; i < kBlocks * kTileSpans<T>; ++i) {
+    harmless = harmless && finite<T>(seen_by(rows.count - 1, i / kTileSpans<T>, i % kTileSpans<T>));
+  }
+  const bool together = ballot(!harmless) == 0;
+#pragma unroll 1
+  for (int row = together ? rows.count - 1 : 0; row < rows.count; ++row) {
+    __syncwarp();  // no lane waits for another: it keeps the compiler from holding all values in registers
+    bool takes_part[kHalves];
+#pragma unroll
+    for (int half = 0; half < kHalves; ++half) {
+      const int own = lane_row() + 8 * half;
+      takes_part[half] = begin < rows.length(own) && (together || own == row);
+    }
+    mix(sums, tile, shares, takes_part, [&](int block, int span) { return seen_by(row, block, span); });
+  }
+}
+
+/// Adds the tile that begins at `begin`. For a query that sees nothing of it this changes nothing.
+template <class T, int kHalves, int kBlocks, class Value>
+VITRINE_DEVICE void add_tile(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile, const QueryRows& rows, int begin,
+                             const Value& value) {
+  Shares shares[kHalves];
+  bool all[kHalves];
+#pragma unroll
+  for (int half = 0; half < kHalves; ++half) {
+    shares[half] = join(sums.softmax[half], tile.softmax[half]);
+    all[half] = true;
+  }
+  if (begin + kKeyTile <= rows.shortest) mix(sums, tile, shares, all, value);
+  else mix_masked(sums, tile, shares, rows, begin, value);
 }
 
 /// Two neighbouring elements, the second only if there is one.

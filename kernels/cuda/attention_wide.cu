@@ -20,11 +20,11 @@ __global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView ba
     head.add_all_scores(scores, first, begin);
     add_tile(sums, weigh<T, 2>(scores, args.scale, rows, begin), rows, begin, [&](int block, int span) {
       const int channel = first_channel + 8 * block + lane_row();
-      return channel < head.width ? load_chunk(head.values + channel * head.value_stride + begin + lane_key<T>(span)) : Chunk{};
+      return channel < head.width() ? load_chunk(head.value(channel) + begin + lane_key<T>(span)) : Chunk{};
     });
   }
-  store_z<T>(sums, rows.count, head.z + first * head.z_stride + first_channel, head.z_stride, head.width - first_channel);
-  if (first_channel == 0) store_lse(sums, rows.count, head.lse_of(first), head.lse_stride);
+  store_z(sums, rows.count, head.z(first) + first_channel, args.z.stride, head.width() - first_channel);
+  if (first_channel == 0) store_lse(sums, rows.count, head.lse(first), args.lse.stride);
 }
 
 }  // namespace

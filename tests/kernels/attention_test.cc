@@ -204,7 +204,8 @@ class AttentionTest : public KernelTest {
     Vec z_tolerance;
     for (double t : z_terms) {
       // In 16 bits each exp(score) is rounded before it is multiplied with its value, and so is z.
-      z_tolerance.push_back(tolerance::kMix(total, t) + tolerance::kSoftmax(total, t) + 2 * worst_score * t + 2 * rounding(p.dtype()) * t);
+      const double narrowing = 2 * rounding(p.dtype()) * t;
+      z_tolerance.push_back(tolerance::kMix(total, t) + tolerance::kSoftmax(total, t) + 2 * worst_score * t + narrowing);
     }
     const auto first_z = static_cast<size_t>(slice.row * p.channels());
     EXPECT_TRUE(near(std::span<const float>(r.z.values()).subspan(first_z, z_terms.size()),
@@ -223,7 +224,7 @@ class AttentionTest : public KernelTest {
     for (size_t s = 0; s < p.tokens().size(); ++s) {
       for (const double v : p.part(s, 2)) largest = std::max(largest, std::abs(v));
     }
-    const double allowed = tolerance::kMix(256, largest) + tolerance::kSoftmax(256, largest) + 3 * rounding(p.dtype()) * largest;
+    const double allowed = tolerance::kMix(701, largest) + tolerance::kSoftmax(701, largest) + 3 * rounding(p.dtype()) * largest;
     EXPECT_TRUE(near(composed, Vec(fused.begin(), fused.end()), Vec(fused.size(), allowed)));
   }
 };
@@ -250,7 +251,7 @@ TEST_P(AttentionTest, ComposedStepsAndTapsGiveTheSameBits) {
   for (const DType dtype : GetParam().activation_types()) {
     for (int width : {20, 64}) {
       const int heads = 3;
-      const Problem p(*backend, random, dtype, heads, width, {{50, 0}, {1, 33}, {17, 70}, {1, 130}});
+      const Problem p(*backend, random, dtype, heads, width, {{50, 0}, {1, 33}, {17, 70}, {1, 700}});
       const Result tapped(*backend, p, heads), bare(*backend, p, heads), composed(*backend, p, heads), one_map(*backend, p, heads);
       AttentionArgs args = p.args(bare.z);
       backend->attention(args);
@@ -370,8 +371,8 @@ TEST_P(AttentionTest, TheFutureDoesNotLeak) {
             const auto before = static_cast<size_t>(from * width);
             EXPECT_TRUE(same_bits(std::span(z).first(before), std::span(want).first(before)))
                 << bad << " in " << dtype_name(dtype) << " from column " << part << " of row " << from;
-            if (part == 0 && !std::isfinite(bad)) EXPECT_TRUE(std::isnan(z[before]));
-            if (part != 0) EXPECT_FALSE(std::abs(z[before]) < 100.0f);
+            const bool arrives = part == 0 && !std::isfinite(bad) ? std::isnan(z[before]) : !(std::abs(z[before]) < 100.0f);
+            EXPECT_TRUE(arrives) << z[before];
           }
         }
       }
