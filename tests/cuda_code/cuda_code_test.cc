@@ -23,12 +23,12 @@ const fs::path kReports = VITRINE_CUDA_REPORTS;
 
 struct Kernel {
   std::string name;  ///< mangled
-  int stack = -1, spills = -1, registers = -1;
+  int stack = -1, spills = -1, registers = -1;  ///< bytes, bytes, count
 };
 
 /// What `ptxas -v` said of each kernel of a file.
 std::vector<Kernel> read_report(const fs::path& path) {
-  static const std::regex kEntry("Compiling entry function '([^']+)'"), kMemory(R"((\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads)"),
+  static const std::regex kEntry("Compiling entry function '([^']+)'"), kMemory(R"((\d+) bytes stack frame, (\d+) bytes spill stores)"),
       kUsed(R"(Used (\d+) registers)");
   std::ifstream in(path);
   std::vector<Kernel> kernels;
@@ -38,7 +38,7 @@ std::vector<Kernel> read_report(const fs::path& path) {
     if (std::regex_search(line, found, kEntry)) kernels.push_back({found[1]});
     if (kernels.empty()) continue;
     Kernel& kernel = kernels.back();
-    if (std::regex_search(line, found, kMemory)) kernel.stack = std::stoi(found[1]), kernel.spills = std::stoi(found[2]) + std::stoi(found[3]);
+    if (std::regex_search(line, found, kMemory)) kernel.stack = std::stoi(found[1]), kernel.spills = std::stoi(found[2]);
     if (std::regex_search(line, found, kUsed)) kernel.registers = std::stoi(found[1]);
   }
   return kernels;
@@ -56,7 +56,7 @@ std::vector<fs::path> files(const std::string& ending) {
 int allowed_spills(const std::string& file, const std::string& kernel) {
   // Three TF32 products for one take twice the operands: at 255 registers a few numbers that never change in the loop are left over.
   const bool prompts_in_float = file.starts_with("attention_many") && kernel.find("attendIf") != std::string::npos;
-  return prompts_in_float ? 160 : 0;
+  return prompts_in_float ? 96 : 0;
 }
 
 TEST(CudaCode, NoKernelSpillsOrKeepsArraysInLocalMemory) {
