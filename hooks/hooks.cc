@@ -64,17 +64,29 @@ Edit replace_from(std::shared_ptr<const ActivationSource> run) {
   return edit;
 }
 
-Edit callback(std::function<void(EditView&)> function) {
+Edit callback(std::function<void(EditView&)> function, std::function<void(EditView&)> adjoint) {
   if (!function) user_error("callback was given no function");
   Edit edit;
   edit.kind_ = Edit::Kind::kCallback;
   edit.function_ = std::move(function);
+  edit.adjoint_ = std::move(adjoint);
+  return edit;
+}
+
+Edit straight_through(Edit edit) {
+  edit.straight_through_ = true;
   return edit;
 }
 
 Hooks& Hooks::capture(std::string pattern, Where where, DType store) {
   if (!is_floating(store)) user_error("captures of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern, dtype_name(store));
   captures_.push_back({std::move(pattern), std::move(where), store});
+  return *this;
+}
+
+Hooks& Hooks::gradient(std::string pattern, Where where, DType store) {
+  if (!is_floating(store)) user_error("gradients of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern, dtype_name(store));
+  gradients_.push_back({std::move(pattern), std::move(where), store});
   return *this;
 }
 

@@ -59,6 +59,10 @@ class Edit {
   const Tensor& operand() const { return operand_; }
   const std::shared_ptr<const ActivationSource>& source() const { return source_; }
   const std::function<void(EditView&)>& function() const { return function_; }
+  /// What a callback does to gradients; null: unknown.
+  const std::function<void(EditView&)>& adjoint() const { return adjoint_; }
+  /// Whether gradients pass as if the edit were not there.
+  bool straight_through() const { return straight_through_; }
 
  private:
   friend Edit add(Tensor);
@@ -66,13 +70,15 @@ class Edit {
   friend Edit replace(Tensor);
   friend Edit project_out(const Tensor&);
   friend Edit replace_from(std::shared_ptr<const ActivationSource>);
-  friend Edit callback(std::function<void(EditView&)>);
+  friend Edit callback(std::function<void(EditView&)>, std::function<void(EditView&)>);
+  friend Edit straight_through(Edit);
 
   Kind kind_ = Kind::kScale;
   float factor_ = 1.0f;
   Tensor operand_;
   std::shared_ptr<const ActivationSource> source_;
-  std::function<void(EditView&)> function_;
+  std::function<void(EditView&)> function_, adjoint_;
+  bool straight_through_ = false;
 };
 
 // An operand is a float32 tensor of one of these sizes, W being the number of selected elements in a row:
@@ -98,8 +104,11 @@ Edit project_out(const Tensor& direction);
 /// The value that another run had at the same site, position and sequence (sequence 0 if it had only one). It must have
 /// captured them with the same heads and neurons.
 Edit replace_from(std::shared_ptr<const ActivationSource> run);
-/// Whatever `function` does to the values. It runs on the host, between two kernels.
-Edit callback(std::function<void(EditView&)> function);
+/// Whatever `function` does to the values. It runs on the host, between two kernels. For a backward pass, `adjoint` turns the
+/// gradient with respect to the values that `function` left into the one with respect to those that it found.
+Edit callback(std::function<void(EditView&)> function, std::function<void(EditView&)> adjoint = {});
+/// The same change, but a backward pass takes it for the identity: the straight-through estimator (Bengio 2013).
+Edit straight_through(Edit edit);
 
 /// The sites of a model that a pattern (see Hooks) matches in the layers that `where` names, in the order of the pass.
 /// Throws Error (user) listing near names if there are none, and for a layer that is not there.
@@ -127,13 +136,16 @@ class Hooks {
   /// Keeps what the matching sites hold, stored as f32, f16 or bf16.
   Hooks& capture(std::string pattern, Where where = {}, DType store = DType::kF32);
   Hooks& edit(std::string pattern, Edit edit, Where where = {});
+  /// Keeps the gradient of the target at the matching sites, narrowed and stored like a capture. For backward() alone.
+  Hooks& gradient(std::string pattern, Where where = {}, DType store = DType::kF32);
 
   bool empty() const { return captures_.empty() && edits_.empty(); }
   const std::vector<Capture>& captures() const { return captures_; }
+  const std::vector<Capture>& gradients() const { return gradients_; }
   const std::vector<Change>& edits() const { return edits_; }
 
  private:
-  std::vector<Capture> captures_;
+  std::vector<Capture> captures_, gradients_;
   std::vector<Change> edits_;
 };
 

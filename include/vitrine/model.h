@@ -127,6 +127,16 @@ class Session {
   /// Runs the new tokens of each sequence (an empty list leaves a sequence as it is).
   /// Throws Error (user) as Model::forward does, and for a sequence that would outgrow its capacity.
   Run forward(const Batch& tokens, const Hooks& hooks = {}, const ForwardOptions& options = {});
+  /// Runs rows of the residual stream through the blocks from `layer` on, as if the pass had reached that block with them:
+  /// residuals[s] is [t, D] float32, blocks.<layer>.hook_resid_pre of the next t tokens of sequence s (t 0 leaves it as it is).
+  /// Keys and values of the blocks before `layer` are not written, so from then on the session can only go on from there.
+  /// Throws Error (user) as forward() does; for a layer that is not there, rows of another width or dtype, or hooks at sites
+  /// before `layer`, which this pass does not reach.
+  Run forward_from(int layer, const std::vector<TensorView>& residuals, const Hooks& hooks = {}, const ForwardOptions& options = {});
+  /// A session of `copies` sequences, each with the keys and values of this one's `sequence`: for many continuations or
+  /// interventions behind one prefix. Throws Error (user) for a sequence that is not there, or if it does not fit in memory.
+  Session fork(int sequence, int copies) const;
+
   int64_t length(int sequence) const;
   /// Forgets all positions from `length` on. Throws Error (user) if the sequence is shorter.
   void truncate(int sequence, int64_t length);

@@ -7,6 +7,7 @@
 //   sites.h      the table of sites
 //   captures.h   what a run has kept
 //   generate.h   continue a text, with captures and edits on
+//   gradients.h  the gradient of a number with respect to activations
 //   tokenizer.h  text <-> ids
 //   tensor.h     what activations come as
 //   lens.h       what the model would say after each layer
@@ -18,6 +19,7 @@
 #include "vitrine/captures.h"
 #include "vitrine/error.h"
 #include "vitrine/generate.h"
+#include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
 #include "vitrine/lens.h"
 #include "vitrine/model.h"

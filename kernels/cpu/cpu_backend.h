@@ -20,6 +20,8 @@ class CpuBackend : public Backend {
   size_t available_bytes() const override { return cpu::available_memory(); }
   void upload(void* device, const void* host, size_t bytes) override;
   void download(void* host, const void* device, size_t bytes) override;
+  void copy(void* to, const void* from, size_t bytes) override;
+  void clear(void* device, size_t bytes) override;
   void synchronize() override {}
   bool host_memory() const override { return true; }
   Buffer allocate_host(size_t bytes) override { return allocate(bytes); }
@@ -46,6 +48,19 @@ class CpuBackend : public Backend {
   void attention_scores(const AttentionArgs& args) override;
   void attention_softmax(const AttentionArgs& args) override;
   void attention_mix(const AttentionArgs& args) override;
+
+  void linear_backward(const LinearBackwardArgs& args) override;
+  void activate_backward(Mat dy, Mat before, Activation activation, Mat dx) override;
+  void layernorm_backward(const LayerNormBackwardArgs& args) override;
+  void layernorm_backward_scale(const LayerNormBackwardArgs& args) override;
+  void layernorm_backward_apply(const LayerNormBackwardArgs& args) override;
+  bool reads_attention_output() const override { return false; }
+  void attention_backward(const AttentionBackwardArgs& args) override;
+  void attention_backward_pattern(const AttentionBackwardArgs& args) override;
+  void attention_backward_scores(const AttentionBackwardArgs& args) override;
+  void attention_backward_inputs(const AttentionBackwardArgs& args) override;
+  void logit_targets(const LogitTargetArgs& args) override;
+  void convert(Mat from, Mat to) override;
 
   void logit_stats(const LogitStatsArgs& args) override;
   void sample(const SampleArgs& args) override;

@@ -33,6 +33,8 @@ class CudaBackend : public Backend {
   size_t available_bytes() const override { return device_->available_bytes(); }
   void upload(void* device, const void* host, size_t bytes) override;
   void download(void* host, const void* device, size_t bytes) override;
+  void copy(void* to, const void* from, size_t bytes) override;
+  void clear(void* device, size_t bytes) override;
   void synchronize() override;
   bool host_memory() const override { return false; }
   Buffer allocate_host(size_t bytes) override;
@@ -59,6 +61,19 @@ class CudaBackend : public Backend {
   void attention_scores(const AttentionArgs& args) override;
   void attention_softmax(const AttentionArgs& args) override;
   void attention_mix(const AttentionArgs& args) override;
+
+  void linear_backward(const LinearBackwardArgs& args) override;
+  void activate_backward(Mat dy, Mat before, Activation activation, Mat dx) override;
+  void layernorm_backward(const LayerNormBackwardArgs& args) override;
+  void layernorm_backward_scale(const LayerNormBackwardArgs& args) override;
+  void layernorm_backward_apply(const LayerNormBackwardArgs& args) override;
+  bool reads_attention_output() const override { return true; }
+  void attention_backward(const AttentionBackwardArgs& args) override;
+  void attention_backward_pattern(const AttentionBackwardArgs& args) override;
+  void attention_backward_scores(const AttentionBackwardArgs& args) override;
+  void attention_backward_inputs(const AttentionBackwardArgs& args) override;
+  void logit_targets(const LogitTargetArgs& args) override;
+  void convert(Mat from, Mat to) override;
 
   void logit_stats(const LogitStatsArgs& args) override;
   void sample(const SampleArgs& args) override;
