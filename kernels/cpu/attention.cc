@@ -8,6 +8,33 @@
 #include "kernels/cpu/parallel.h"
 
 namespace vitrine {
+namespace cpu {
+
+void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked) {
+  float* to = map + tile.map(i);
+  if (to != row) std::memcpy(to, row, static_cast<size_t>(tile.length(i)) * sizeof(float));
+  std::fill(to + tile.length(i), to + tile.total(), masked);
+}
+
+void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s, int64_t panel) {
+  const int64_t begin = std::max(panel * KvLayout::kPanel, s.past), end = std::min((panel + 1) * KvLayout::kPanel, s.past + s.rows);
+  for (int64_t h = 0; h < layout.heads; ++h) {
+    float* keys = layout.keys(cache, h) + panel * KvLayout::kPanel * layout.width;
+    float* values = layout.values(cache, h);
+    for (int64_t position = begin; position < end; ++position) {
+      const float* key = k.row(s.row + position - s.past) + h * layout.width;
+      const float* value = v.row(s.row + position - s.past) + h * layout.width;
+      for (int64_t c = 0; c < layout.width; ++c) keys[c * KvLayout::kPanel + position % KvLayout::kPanel] = key[c];
+      for (int64_t c = 0; c < layout.width; c += KvLayout::kPanel) {
+        std::memcpy(values + c * layout.capacity + position * KvLayout::kPanel, value + c,
+                    static_cast<size_t>(std::min(KvLayout::kPanel, layout.width - c)) * sizeof(float));
+      }
+    }
+  }
+}
+
+}  // namespace cpu
+
 namespace {
 
 using cpu::KvLayout;
@@ -53,31 +80,6 @@ void for_each_tile(const AttentionArgs& args, int threads, cpu::ScratchPool& scr
   });
 }
 
-// Row i of a tile into a map, `masked` behind its length.
-void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked) {
-  float* to = map + tile.map(i);
-  if (to != row) std::memcpy(to, row, static_cast<size_t>(tile.length(i)) * sizeof(float));
-  std::fill(to + tile.length(i), to + tile.total(), masked);
-}
-
-// The new tokens whose positions lie in one panel of the keys. A key becomes a column of its panel, a value a row of its own.
-void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s, int64_t panel) {
-  const int64_t begin = std::max(panel * kPanel, s.past), end = std::min((panel + 1) * kPanel, s.past + s.rows);
-  for (int64_t h = 0; h < layout.heads; ++h) {
-    float* keys = layout.keys(cache, h) + panel * kPanel * layout.width;
-    float* values = layout.values(cache, h);
-    for (int64_t position = begin; position < end; ++position) {
-      const float* key = k.row(s.row + position - s.past) + h * layout.width;
-      const float* value = v.row(s.row + position - s.past) + h * layout.width;
-      for (int64_t c = 0; c < layout.width; ++c) keys[c * kPanel + position % kPanel] = key[c];
-      for (int64_t c = 0; c < layout.width; c += kPanel) {
-        std::memcpy(values + c * layout.capacity + position * kPanel, value + c,
-                    static_cast<size_t>(std::min(kPanel, layout.width - c)) * sizeof(float));
-      }
-    }
-  }
-}
-
 constexpr float kMaskedScore = -std::numeric_limits<float>::infinity();
 
 }  // namespace
@@ -90,7 +92,7 @@ void CpuBackend::append_kv(Mat k, Mat v, int heads, int head_width, const PassBa
   for (const SequenceSlice& s : batch.sequences) {
     const int64_t first = s.past / kPanel, panels = (s.past + s.rows - 1) / kPanel - first + 1;
     cpu::parallel_chunks(threads_, panels, kGrain / (kPanel * k.cols) + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t p = first + begin; p < first + end; ++p) append_panel(k, v, {heads, head_width, s.capacity}, cache + s.cache, s, p);
+      for (int64_t p = first + begin; p < first + end; ++p) cpu::append_panel(k, v, {heads, head_width, s.capacity}, cache + s.cache, s, p);
     });
   }
 }
@@ -99,10 +101,10 @@ void CpuBackend::attention(const AttentionArgs& args) {
   for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float* sums) {
     cpu::score_tile(args, tile, scores);
     for (int64_t i = 0; i < tile.rows; ++i) {
-      if (args.scores != nullptr) write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
+      if (args.scores != nullptr) cpu::write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
       const float lse = cpu::softmax_row(scores.row(i), tile.length(i), scores.row(i));
       if (args.lse) args.lse.row(tile.row(i))[tile.head] = lse;
-      if (args.pattern != nullptr) write_map(args.pattern, tile, i, scores.row(i), 0.0f);
+      if (args.pattern != nullptr) cpu::write_map(args.pattern, tile, i, scores.row(i), 0.0f);
     }
     cpu::mix_tile(args, tile, scores, sums);
   });
@@ -111,7 +113,7 @@ void CpuBackend::attention(const AttentionArgs& args) {
 void CpuBackend::attention_scores(const AttentionArgs& args) {
   for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float*) {
     cpu::score_tile(args, tile, scores);
-    for (int64_t i = 0; i < tile.rows; ++i) write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
+    for (int64_t i = 0; i < tile.rows; ++i) cpu::write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
   });
 }
 
@@ -121,7 +123,7 @@ void CpuBackend::attention_softmax(const AttentionArgs& args) {
       float* pattern = args.pattern + tile.map(i);
       const float lse = cpu::softmax_row(args.scores + tile.map(i), tile.length(i), pattern);
       if (args.lse) args.lse.row(tile.row(i))[tile.head] = lse;
-      write_map(args.pattern, tile, i, pattern, 0.0f);
+      cpu::write_map(args.pattern, tile, i, pattern, 0.0f);
     }
   });
 }

@@ -47,6 +47,12 @@ void score_tile(const AttentionArgs& args, const QueryTile& tile, ScoreRows scor
 /// pattern[j] = exp(scores[j] - max) / sum for j < length, in place if pattern is scores. Returns log sum exp.
 float softmax_row(const float* scores, int64_t length, float* pattern);
 
+/// The new tokens whose positions lie in panel `panel` of the keys: a key becomes a column of its panel, a value a row of its own.
+void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s, int64_t panel);
+
+/// Row i of a tile into a map, `masked` behind its length.
+void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked);
+
 /// z = pattern times values. `sums` is working memory of mix_floats().
 void mix_tile(const AttentionArgs& args, const QueryTile& tile, ScoreRows pattern, float* sums);
 inline int64_t mix_floats(const KvLayout& layout) { return QueryTile::kQueryTile * layout.value_panels() * KvLayout::kPanel; }

@@ -4,6 +4,8 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cc"
 #include <hwy/foreach_target.h>
 
+#include <cstring>
+
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/parallel.h"
@@ -15,6 +17,13 @@ namespace HWY_NAMESPACE {
 void activate_vectors(const float* x, int64_t n, Activation activation, float* out) {
   with_activation(activation, [&](const auto& activate) HWY_ATTR {
     for_each_vector(n, [&](const auto& load_at, const auto& store_at) HWY_ATTR { store_at(activate(load_at(x)), out); });
+  });
+}
+
+void activate_backward_vectors(const float* dy, const float* before, int64_t n, Activation activation, float* dx) {
+  with_slope(activation, [&](const auto& slope_at) HWY_ATTR {
+    for_each_vector(n, [&](const auto& load_at, const auto& store_at)
+                           HWY_ATTR { store_at(hn::Mul(load_at(dy), slope_at(load_at(before))), dx); });
   });
 }
 
@@ -32,7 +41,12 @@ namespace vitrine {
 namespace cpu {
 
 HWY_EXPORT(activate_vectors);
+HWY_EXPORT(activate_backward_vectors);
 HWY_EXPORT(add_vectors);
+
+void activate_backward_row(const float* dy, const float* before, int64_t n, Activation activation, float* dx) {
+  HWY_DYNAMIC_DISPATCH(activate_backward_vectors)(dy, before, n, activation, dx);
+}
 
 void activate_row(const float* x, int64_t n, Activation activation, float* out) {
   HWY_DYNAMIC_DISPATCH(activate_vectors)(x, n, activation, out);
@@ -57,6 +71,16 @@ void for_each_row(int threads, Mat x, const F& f) {
 
 void CpuBackend::activate(Mat x, Activation activation, Mat out) {
   for_each_row(threads_, x, [&](int64_t r) { cpu::activate_row(x.row(r), x.cols, activation, out.row(r)); });
+}
+
+void CpuBackend::activate_backward(Mat dy, Mat before, Activation activation, Mat dx) {
+  for_each_row(threads_, dy, [&](int64_t r) {
+    cpu::activate_backward_row(dy.row(r), before.row(r), dy.cols, activation, dx.row(r));
+  });
+}
+
+void CpuBackend::convert(Mat from, Mat to) {
+  for_each_row(threads_, from, [&](int64_t r) { std::memcpy(to.row(r), from.row(r), static_cast<size_t>(from.cols) * sizeof(float)); });
 }
 
 void CpuBackend::add(Mat a, Mat b, Mat out) {

@@ -48,6 +48,56 @@ void layernorm_rows(const LayerNormArgs& args, bool measure, bool apply, int64_t
   }
 }
 
+// Sum of dy * weight * c over a row, and of dy * weight.
+struct BackwardSums {
+  double with_centred, plain;
+};
+
+BackwardSums backward_sums(const LayerNormBackwardArgs& args, const float* x, const float* dy, float mean) {
+  const int64_t n = args.x.cols;
+  WideSum with_centred, plain;
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) {
+    const Vector normal = hn::Mul(load(dy + j), load(args.weight + j));
+    plain.add(normal);
+    with_centred.add_product(normal, hn::Sub(load(x + j), hn::Set(F32(), mean)));
+  }
+  if (j < n) {
+    const Vector normal = hn::Mul(load_part(dy + j, n - j), load_part(args.weight + j, n - j));
+    plain.add(normal);
+    with_centred.add_product(normal, hn::Sub(load_part(x + j, n - j, mean), hn::Set(F32(), mean)));
+  }
+  return {with_centred.total(), plain.total()};
+}
+
+// dx = n / e + dscale c / (D s) - their mean, + residual. The mean of c is zero but for the rounding of the mean of x.
+void layernorm_backward_rows(const LayerNormBackwardArgs& args, bool measure, bool apply, int64_t begin, int64_t end) {
+  const F32 d;
+  const auto width = static_cast<double>(args.x.cols);
+  for (int64_t r = begin; r < end; ++r) {
+    const float* x = args.x.row(r);
+    const float* dy = args.dy.row(r);
+    const float mean = mean_of(x, args.x.cols), own = scale_of(x, args.x.cols, mean, args.epsilon);
+    const double divisor = args.scale ? *args.scale.row(r) : own;
+    const BackwardSums sums = backward_sums(args, x, dy, mean);
+    const float dscale = measure ? static_cast<float>(-sums.with_centred / (divisor * divisor)) : *args.dscale.row(r);
+    if (measure && args.dscale) *args.dscale.row(r) = dscale;
+    if (!apply) continue;
+    const auto slope = static_cast<float>(args.frozen ? 0.0 : static_cast<double>(dscale) / (width * own));
+    const Vector centre = hn::Set(d, mean), along = hn::Set(d, slope), inverse = hn::Set(d, static_cast<float>(1.0 / divisor)),
+                 shift = hn::Set(d, static_cast<float>(sums.plain / (divisor * width)));
+    const float* residual = args.residual ? args.residual.row(r) : nullptr;
+    float* dx = args.dx.row(r);
+    for_each_vector(args.x.cols, [&](const auto& load_at, const auto& store_at) HWY_ATTR {
+      const Vector normal = hn::Mul(load_at(dy), load_at(args.weight));
+      Vector g = hn::Sub(hn::Mul(normal, inverse), shift);
+      g = hn::Add(g, hn::Mul(hn::Sub(load_at(x), centre), along));
+      if (residual != nullptr) g = hn::Add(g, load_at(residual));
+      store_at(g, dx);
+    });
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace vitrine::cpu
 HWY_AFTER_NAMESPACE();
@@ -57,10 +107,17 @@ namespace vitrine {
 namespace cpu {
 
 HWY_EXPORT(layernorm_rows);
+HWY_EXPORT(layernorm_backward_rows);
 
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
+
+void run_backward(int threads, const LayerNormBackwardArgs& args, bool measure, bool apply) {
+  parallel_chunks(threads, args.x.rows, kGrain / (args.x.cols + 1) + 1, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(layernorm_backward_rows)(args, measure, apply, begin, end);
+  });
+}
 
 void run(int threads, const LayerNormArgs& args, bool measure, bool apply) {
   parallel_chunks(threads, args.x.rows, kGrain / (args.x.cols + 1) + 1, [&](int64_t begin, int64_t end) {
@@ -78,6 +135,12 @@ void CpuBackend::layernorm_scale(Mat x, float epsilon, Mat scale) {
 }
 
 void CpuBackend::layernorm_apply(const LayerNormArgs& args) { cpu::run(threads_, args, false, true); }
+
+void CpuBackend::layernorm_backward(const LayerNormBackwardArgs& args) { cpu::run_backward(threads_, args, true, true); }
+
+void CpuBackend::layernorm_backward_scale(const LayerNormBackwardArgs& args) { cpu::run_backward(threads_, args, true, false); }
+
+void CpuBackend::layernorm_backward_apply(const LayerNormBackwardArgs& args) { cpu::run_backward(threads_, args, false, true); }
 
 }  // namespace vitrine
 #endif

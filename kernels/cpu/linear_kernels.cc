@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/linear-inl.h"
 #include "kernels/cpu/math-inl.h"
-#include "kernels/cpu/panel-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine::cpu {
@@ -40,17 +40,7 @@ void finish(const LinearArgs& args, int64_t row, int64_t rows, int64_t panel, in
   });
 }
 
-// The inputs are summed in blocks of equal depth, each in a chain of its own, and the blocks' sums are added up. One chain over
-// all inputs of GPT-2 small has 1.0 to 1.3e-6 of the residual stream's spread as its error, blocks of 320 0.4 to 0.6e-6, which
-// is what transformers has. The cuts follow from the number of inputs alone, so every path makes the same ones.
-constexpr int64_t kMaxDepth = 320;  // 20 KB of a panel as float32 in the first cache, beside a tile of x
-
-constexpr Start block_start(int64_t begin) { return begin == 0 ? Start::kFresh : Start::kAddTo; }
-
-LinearBlocking blocking_for(int64_t rows, int64_t in) {
-  const int64_t blocks = std::max<int64_t>(1, (in + kMaxDepth - 1) / kMaxDepth);
-  return {kTileRows, std::max<int64_t>((in + blocks - 1) / blocks, 1), (rows + kTileRows - 1) / kTileRows};
-}
+LinearBlocking blocking_for(int64_t rows, int64_t in) { return blocking_of(rows, in, 1); }
 
 // --- few rows
 
@@ -142,33 +132,26 @@ HWY_INLINE void fetch_part(const std::byte* next, int64_t bytes, int64_t index, 
 }
 
 template <class W>
-HWY_INLINE void block_sums(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x,
-                           const LinearBlock& block, float* sums, float* buffer) {
+HWY_INLINE void block_of_type(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x,
+                              const LinearBlock& block, float* sums, float* buffer) {
   const PackedMatrix& w = *args.weight;
-  const int64_t panels = block.panel_end - block.panel_begin, stride = panels * kPanel,
-                tiles = block.tile_end - block.tile_begin;
+  const int64_t panels = block.panel_end - block.panel_begin;
   const auto weights_at = [&](int64_t b, int64_t p) {
     return reinterpret_cast<const W*>(w.data + (block.panel_begin + p) * w.panel_stride) + b * blocking.depth * kPanel;
   };
-  for (int64_t b = 0; b < blocking.blocks(w.in); ++b) {
-    const int64_t begin = b * blocking.depth, depth = std::min(blocking.depth, w.in - begin);
-    for (int64_t p = 0; p < panels; ++p) {
-      const float* weights = widened(weights_at(b, p), depth, buffer);
-      const auto* next = reinterpret_cast<const std::byte*>(p + 1 < panels ? weights_at(b, p + 1) : weights_at(b + 1, 0));
-      for (int64_t t = block.tile_begin; t < block.tile_end; ++t) {
-        fetch_part(next, blocking.depth * kPanel * static_cast<int64_t>(sizeof(W)), t - block.tile_begin, tiles);
-        walk_panels<kTileRows, 1>(blocking.tile(packed_x, b, t), blocking.depth, weights, 0, depth,
-                                  sums + (t - block.tile_begin) * kTileRows * stride + p * kPanel, stride, block_start(begin));
-      }
-    }
-  }
+  const auto fetch = [&](int64_t b, int64_t p, int64_t part, int64_t parts) HWY_ATTR {
+    const W* next = p + 1 < panels ? weights_at(b, p + 1) : weights_at(b + 1, 0);
+    fetch_part(reinterpret_cast<const std::byte*>(next), blocking.depth * kPanel * static_cast<int64_t>(sizeof(W)), part, parts);
+  };
+  block_sums(w.in, blocking, packed_x, block, sums,
+             [&](int64_t b, int64_t p, int64_t depth) HWY_ATTR { return widened(weights_at(b, p), depth, buffer); }, fetch);
 }
 
 void block_any_type(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block,
                     float* scratch) {
   float* sums = scratch + blocking.depth * kPanel;
   with_weight_type(args.weight->dtype,
-                   [&](auto type) HWY_ATTR { block_sums<decltype(type)>(args, blocking, packed_x, block, sums, scratch); });
+                   [&](auto type) HWY_ATTR { block_of_type<decltype(type)>(args, blocking, packed_x, block, sums, scratch); });
   const int64_t panels = block.panel_end - block.panel_begin;
   const int64_t row = block.tile_begin * kTileRows;
   const int64_t rows = std::min((block.tile_end - block.tile_begin) * kTileRows, args.x.rows - row);

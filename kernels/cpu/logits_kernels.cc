@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "kernels/cpu/math-inl.h"
@@ -40,6 +41,17 @@ LogitSums sums_of(std::span<const float> logits) {
     weighted.add(hn::Mul(e, hn::Max(distance, hn::Set(d, -1000.0f))));  // 0 times -infinity is 0 here
   });
   return {highest, total.total(), weighted.total()};
+}
+
+void seed_row(std::span<const float> logits, const LogitSums& sums, float plain, float by_log, float* seed) {
+  const F32 d;
+  const Vector shift = hn::Set(d, sums.highest), inverse = hn::Set(d, static_cast<float>(1.0 / sums.total)),
+               log_total = hn::Set(d, static_cast<float>(std::log(sums.total))), a = hn::Set(d, plain), b = hn::Set(d, by_log);
+  for_each_vector(static_cast<int64_t>(logits.size()), [&](const auto& load_at, const auto& store_at) HWY_ATTR {
+    const Vector distance = hn::Sub(load_at(logits.data()), shift);
+    const Vector log_p = hn::Max(hn::Sub(distance, log_total), hn::Set(d, -1000.0f));  // 0 times -infinity is 0 here
+    store_at(hn::Mul(hn::Mul(exp_nonpositive(distance), inverse), hn::MulAdd(b, log_p, a)), seed);
+  });
 }
 
 int32_t greater_than(std::span<const float> logits, float x) {
@@ -104,11 +116,16 @@ HWY_AFTER_NAMESPACE();
 namespace vitrine::cpu {
 
 HWY_EXPORT(sums_of);
+HWY_EXPORT(seed_row);
 HWY_EXPORT(greater_than);
 HWY_EXPORT(top_of);
 HWY_EXPORT(exp_sum);
 
 LogitSums logit_sums(std::span<const float> logits) { return HWY_DYNAMIC_DISPATCH(sums_of)(logits); }
+
+void seed_logits(std::span<const float> logits, const LogitSums& sums, float plain, float by_log, float* seed) {
+  HWY_DYNAMIC_DISPATCH(seed_row)(logits, sums, plain, by_log, seed);
+}
 
 void top_logits(std::span<const float> logits, int k, int32_t* ids, float* values) {
   HWY_DYNAMIC_DISPATCH(top_of)(logits, k, ids, values);

@@ -86,15 +86,14 @@ class WideSum {
     odd_ = hn::Add(odd_, hn::PromoteTo(F64(), hn::UpperHalf(HalfF32(), x)));
 #endif
   }
-  HWY_INLINE void add_square(Vector x) {
+  HWY_INLINE void add_square(Vector x) { add_product(x, x); }
+  HWY_INLINE void add_product(Vector a, Vector b) {
 #if HWY_TARGET == HWY_SCALAR
-    const auto wide = hn::PromoteTo(F64(), x);
-    even_ = hn::MulAdd(wide, wide, even_);
+    even_ = hn::MulAdd(hn::PromoteTo(F64(), a), hn::PromoteTo(F64(), b), even_);
 #else
-    const auto low = hn::PromoteTo(F64(), hn::LowerHalf(HalfF32(), x)),
-               high = hn::PromoteTo(F64(), hn::UpperHalf(HalfF32(), x));
-    even_ = hn::MulAdd(low, low, even_);
-    odd_ = hn::MulAdd(high, high, odd_);
+    const HalfF32 half;
+    even_ = hn::MulAdd(hn::PromoteTo(F64(), hn::LowerHalf(half, a)), hn::PromoteTo(F64(), hn::LowerHalf(half, b)), even_);
+    odd_ = hn::MulAdd(hn::PromoteTo(F64(), hn::UpperHalf(half, a)), hn::PromoteTo(F64(), hn::UpperHalf(half, b)), odd_);
 #endif
   }
   HWY_INLINE double total() const { return hn::GetLane(hn::SumOfLanes(F64(), hn::Add(even_, odd_))); }
@@ -104,6 +103,15 @@ class WideSum {
 };
 
 constexpr double kLog2E = 1.4426950408889634;
+
+// The logistic function 1 / (1 + 2^t), and what is left to 1, without cancellation.
+struct Gate {
+  Vector64 open, rest;
+};
+HWY_INLINE Gate gate(Vector64 t) {
+  const Vector64 e = exp2(t), open = hn::Div(hn::Set(F64(), 1.0), hn::Add(hn::Set(F64(), 1.0), e));
+  return {open, hn::Mul(e, open)};
+}
 
 // x / (1 + 2^t)
 HWY_INLINE Vector64 gated(Vector64 x, Vector64 t) { return hn::Div(x, hn::Add(hn::Set(F64(), 1.0), exp2(t))); }
@@ -115,9 +123,27 @@ HWY_INLINE Vector64 gelu_tanh(Vector64 x) {  // 0.5 (1 + tanh(u)) is 1 / (1 + ex
   return gated(x, hn::Mul(x, slope));
 }
 
-// x Phi(x), from the scaled complementary error function exp(a^2) erfc(a), a = |x| / sqrt(2), which has no cancellation:
+// g(x) = x s(u(x)) with s the logistic function of 2 u: g' = s + x s (1 - s) 2 u'.
+HWY_INLINE Vector64 gelu_tanh_slope(Vector64 x) {
+  constexpr double kTwice = 2.0 * 0.79788456080286536;
+  const F64 d;
+  const Vector64 square = hn::Mul(x, x);
+  const Vector64 u2 = hn::Mul(x, hn::MulAdd(square, hn::Set(d, 0.044715 * kTwice), hn::Set(d, kTwice)));
+  const Vector64 inner = hn::MulAdd(square, hn::Set(d, 3.0 * 0.044715 * kTwice), hn::Set(d, kTwice));
+  const Gate s = gate(hn::Mul(u2, hn::Set(d, -kLog2E)));
+  return hn::MulAdd(hn::Mul(hn::Mul(x, inner), s.rest), s.open, s.open);
+}
+
+// d/dx of x s(rate x): s + rate x s (1 - s).
+HWY_INLINE Vector64 gated_slope(Vector64 x, double rate) {
+  const F64 d;
+  const Gate s = gate(hn::Mul(x, hn::Set(d, -rate * kLog2E)));
+  return hn::MulAdd(hn::Mul(hn::Mul(x, hn::Set(d, rate)), s.rest), s.open, s.open);
+}
+
+// Phi(x), from the scaled complementary error function exp(a^2) erfc(a), a = |x| / sqrt(2), which has no cancellation:
 // times 1 + 2 a it is a smooth function of q = (a - 2) / (a + 2).
-HWY_INLINE Vector64 gelu_erf(Vector64 x) {
+HWY_INLINE Vector64 normal_cdf(Vector64 x) {
   constexpr std::array<double, 13> kFit = {
       1.2769783822782272,    -0.09276382474413057,  -0.1660304793407807,  0.1640511972298622,     -0.054218512526893754,
       -0.008032716861892004, 0.008712747131947491,  0.00126209673155822,  -0.0014273754898125365, -0.00042230744275854073,
@@ -128,7 +154,15 @@ HWY_INLINE Vector64 gelu_erf(Vector64 x) {
   const Vector64 q = hn::Div(hn::Sub(a, two), hn::Add(a, two));
   const Vector64 scaled = hn::Div(polynomial(d, q, kFit), hn::MulAdd(two, a, one));
   const Vector64 tail = hn::Mul(hn::Mul(hn::Set(d, 0.5), scaled), exp2(hn::Mul(hn::Mul(a, a), hn::Set(d, -kLog2E))));
-  return hn::Mul(x, hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(one, tail)));
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(one, tail));
+}
+
+HWY_INLINE Vector64 gelu_erf(Vector64 x) { return hn::Mul(x, normal_cdf(x)); }
+
+HWY_INLINE Vector64 gelu_erf_slope(Vector64 x) {  // Phi(x) + x phi(x)
+  const F64 d;
+  const Vector64 density = hn::Mul(hn::Set(d, 0.39894228040143268), exp2(hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5 * kLog2E))));
+  return hn::MulAdd(x, density, normal_cdf(x));
 }
 
 HWY_INLINE Vector64 tanh(Vector64 x) {
@@ -140,6 +174,12 @@ HWY_INLINE Vector64 tanh(Vector64 x) {
   const Vector64 large = hn::CopySign(hn::Div(hn::Sub(one, e), hn::Add(one, e)), x);
   const Vector64 small = hn::Mul(x, polynomial(d, hn::Mul(x, x), kFit));
   return hn::IfThenElse(hn::Ge(size, hn::Set(d, 0.55)), large, small);
+}
+
+HWY_INLINE Vector64 tanh_slope(Vector64 x) {  // 1 - tanh^2 is 4 e / (1 + e)^2 with e = exp(-2 |x|)
+  const F64 d;
+  const Vector64 e = exp2(hn::Mul(hn::Abs(x), hn::Set(d, -2.0 * kLog2E))), sum = hn::Add(hn::Set(d, 1.0), e);
+  return hn::Div(hn::Mul(hn::Set(d, 4.0), e), hn::Mul(sum, sum));
 }
 
 template <Activation kActivation>
@@ -162,25 +202,71 @@ HWY_INLINE Vector activated(Vector x) {
   }
 }
 
-// f(a functor that activates a vector), so that the choice is made once and not for each vector.
-template <class F>
-HWY_INLINE void with_activation(Activation activation, const F& f) {
+// The derivative at x; of ReLU at 0 it is 0, as PyTorch has it.
+template <Activation kActivation>
+HWY_INLINE Vector slope(Vector x) {
+  switch (kActivation) {
+    case Activation::kNone:
+      return hn::Set(F32(), 1.0f);
+    case Activation::kGeluTanh:
+      return in_double(x, [](Vector64 v) HWY_ATTR { return gelu_tanh_slope(v); });
+    case Activation::kGeluErf:
+      return in_double(x, [](Vector64 v) HWY_ATTR { return gelu_erf_slope(v); });
+    case Activation::kGeluQuick:
+      return in_double(x, [](Vector64 v) HWY_ATTR { return gated_slope(v, 1.702); });
+    case Activation::kRelu:
+      return hn::IfThenElseZero(hn::Gt(x, hn::Zero(F32())), hn::Set(F32(), 1.0f));
+    case Activation::kSilu:
+      return in_double(x, [](Vector64 v) HWY_ATTR { return gated_slope(v, 1.0); });
+    case Activation::kTanh:
+      return in_double(x, [](Vector64 v) HWY_ATTR { return tanh_slope(v); });
+  }
+}
+
+// What a functor does to a vector, so that the choice is made once and not for each vector.
+struct Activated {
+  template <Activation kActivation>
+  HWY_INLINE Vector of(Vector x) const {
+    return activated<kActivation>(x);
+  }
+};
+struct Slope {
+  template <Activation kActivation>
+  HWY_INLINE Vector of(Vector x) const {
+    return slope<kActivation>(x);
+  }
+};
+
+template <class What, class F>
+HWY_INLINE void with_choice(Activation activation, const F& f) {
   switch (activation) {
     case Activation::kNone:
-      return f([](Vector x) HWY_ATTR { return activated<Activation::kNone>(x); });
+      return f([](Vector x) HWY_ATTR { return What().template of<Activation::kNone>(x); });
     case Activation::kGeluTanh:
-      return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluTanh>(x); });
+      return f([](Vector x) HWY_ATTR { return What().template of<Activation::kGeluTanh>(x); });
     case Activation::kGeluErf:
-      return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluErf>(x); });
+      return f([](Vector x) HWY_ATTR { return What().template of<Activation::kGeluErf>(x); });
     case Activation::kGeluQuick:
-      return f([](Vector x) HWY_ATTR { return activated<Activation::kGeluQuick>(x); });
+      return f([](Vector x) HWY_ATTR { return What().template of<Activation::kGeluQuick>(x); });
     case Activation::kRelu:
-      return f([](Vector x) HWY_ATTR { return activated<Activation::kRelu>(x); });
+      return f([](Vector x) HWY_ATTR { return What().template of<Activation::kRelu>(x); });
     case Activation::kSilu:
-      return f([](Vector x) HWY_ATTR { return activated<Activation::kSilu>(x); });
+      return f([](Vector x) HWY_ATTR { return What().template of<Activation::kSilu>(x); });
     case Activation::kTanh:
-      return f([](Vector x) HWY_ATTR { return activated<Activation::kTanh>(x); });
+      return f([](Vector x) HWY_ATTR { return What().template of<Activation::kTanh>(x); });
   }
+}
+
+// f(a functor that activates a vector)
+template <class F>
+HWY_INLINE void with_activation(Activation activation, const F& f) {
+  with_choice<Activated>(activation, f);
+}
+
+// f(a functor that gives the activation's derivative at a vector)
+template <class F>
+HWY_INLINE void with_slope(Activation activation, const F& f) {
+  with_choice<Slope>(activation, f);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -33,8 +33,8 @@ enum class Start {
 // whatever the number of rows.
 //
 // Rows of x are `x_stride` apart, panels `panel_stride` elements, rows of sums `sums_stride`; panel p's sums begin at 16 p.
-// `ahead` bytes on, the panels are fetched into the cache.
-template <int kRows, int kPanels, class W>
+// `ahead` bytes on, the panels are fetched into the cache. Turned, x is read by columns: element k of row r at x[k][r].
+template <int kRows, int kPanels, class W, bool kTurned = false>
 HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const W* HWY_RESTRICT w, int64_t panel_stride,
                             int64_t depth, float* HWY_RESTRICT sums, int64_t sums_stride, Start start, int64_t ahead = 0) {
   constexpr int kColumns = kPanels * kVectors;
@@ -52,7 +52,7 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
       for (int v = 0; v < kVectors; ++v) row[p * kVectors + v] = load(at + v * kLanes);
     }
     for (int r = 0; r < kRows; ++r) {
-      const Vector factor = hn::Set(d, x[r * x_stride + k]);
+      const Vector factor = hn::Set(d, kTurned ? x[k * x_stride + r] : x[r * x_stride + k]);
       for (int c = 0; c < kColumns; ++c) acc[r][c] = hn::MulAdd(factor, row[c], acc[r][c]);
     }
   };
@@ -71,12 +71,12 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
 }
 
 // walk_panels for one panel of float32 and any number of rows up to kTileRows.
-template <int64_t kAhead = 0, int kRows = kTileRows>
+template <int64_t kAhead = 0, bool kTurned = false, int kRows = kTileRows>
 HWY_NOINLINE void walk_tile(int64_t rows, const float* x, int64_t x_stride, const float* w, int64_t depth, float* sums,
                             int64_t sums_stride, Start start) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return walk_panels<kRows, 1>(x, x_stride, w, 0, depth, sums, sums_stride, start, kAhead);
-    walk_tile<kAhead, kRows - 1>(rows, x, x_stride, w, depth, sums, sums_stride, start);
+    if (rows == kRows) return walk_panels<kRows, 1, float, kTurned>(x, x_stride, w, 0, depth, sums, sums_stride, start, kAhead);
+    walk_tile<kAhead, kTurned, kRows - 1>(rows, x, x_stride, w, depth, sums, sums_stride, start);
   }
 }
 

@@ -1,0 +1,98 @@
+#include "kernels/cpu/linear_backward_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/linear_backward_kernels.cc"
+#include <hwy/foreach_target.h>
+
+#include <algorithm>
+
+#include "kernels/cpu/linear-inl.h"
+#include "kernels/cpu/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace vitrine::cpu {
+namespace HWY_NAMESPACE {
+
+// The transpose is never stored: its panels are made, a depth block at a time, in the first cache, and then walked like any
+// other. Blocks begin where panels of the weight do.
+
+LinearBlocking transposed_blocking(int64_t rows, int64_t out) { return blocking_of(rows, out, kPanel); }
+
+// Sixteen outputs of sixteen inputs, [input][output] from a panel of the weight, to [output][input]. Inputs from `inputs` on are
+// not there; their columns get zeros.
+template <class W>
+HWY_INLINE void turn_square(const W* from, int64_t inputs, float* to) {
+  HWY_ALIGN float square[kPanel * kPanel];
+  for (int64_t i = 0; i < kPanel; ++i) {
+    for (int64_t c = 0; c < kPanel; c += kLanes) store(i < inputs ? load(from + i * kPanel + c) : hn::Zero(F32()), square + i * kPanel + c);
+  }
+  for (int64_t o = 0; o < kPanel; ++o) {
+    for (int64_t i = 0; i < kPanel; ++i) to[o * kPanel + i] = square[i * kPanel + o];
+  }
+}
+
+// Panel `panel` of the transposed weight, outputs [begin, begin + depth) of the weight as its inputs.
+template <class W>
+HWY_INLINE const float* turned(const PackedMatrix& w, int64_t panel, int64_t begin, int64_t depth, float* buffer) {
+  const int64_t inputs = std::min(kPanel, w.in - panel * kPanel);
+  for (int64_t o = 0; o < depth; o += kPanel) {
+    const std::byte* at = w.data + (begin + o) / kPanel * w.panel_stride + panel * kPanel * w.input_stride;
+    turn_square(reinterpret_cast<const W*>(at), inputs, buffer + o * kPanel);
+  }
+  return buffer;
+}
+
+// What follows the sums: product = sums; dx = sums * act'(before) + residual, for rows of one block's columns.
+template <class Derivative>
+HWY_INLINE void finish_row(const LinearBackwardArgs& args, int64_t row, int64_t column, int64_t count, const float* sums,
+                           const Derivative& slope_at) {
+  float* product = args.product ? args.product.row(row) + column : nullptr;
+  const float* before = args.before ? args.before.row(row) + column : nullptr;
+  const float* residual = args.residual ? args.residual.row(row) + column : nullptr;
+  float* dx = args.dx.row(row) + column;
+  for_each_vector(count, [&](const auto& load_at, const auto& store_at) HWY_ATTR {
+    Vector y = load_at(sums);
+    if (product != nullptr) store_at(y, product);
+    if (before != nullptr) y = hn::Mul(y, slope_at(load_at(before)));
+    if (residual != nullptr) y = hn::Add(y, load_at(residual));
+    store_at(y, dx);
+  });
+}
+
+void backward_block(const LinearBackwardArgs& args, const LinearBlocking& blocking, const float* packed_dy, const LinearBlock& block,
+                    float* scratch) {
+  const PackedMatrix& w = *args.weight;
+  float* sums = scratch + blocking.depth * kPanel;
+  with_weight_type(w.dtype, [&](auto type) HWY_ATTR {
+    const auto weights = [&](int64_t b, int64_t p, int64_t depth) HWY_ATTR {
+      return turned<decltype(type)>(w, block.panel_begin + p, b * blocking.depth, depth, scratch);
+    };
+    block_sums(w.out, blocking, packed_dy, block, sums, weights, [](int64_t, int64_t, int64_t, int64_t) HWY_ATTR {});
+  });
+  const int64_t column = block.panel_begin * kPanel, stride = (block.panel_end - block.panel_begin) * kPanel;
+  const int64_t count = std::min(stride, w.in - column), first = block.tile_begin * kTileRows;
+  const int64_t rows = std::min((block.tile_end - block.tile_begin) * kTileRows, args.dy.rows - first);
+  with_slope(args.before ? args.activation : Activation::kNone, [&](const auto& slope_at) HWY_ATTR {
+    for (int64_t r = 0; r < rows; ++r) finish_row(args, first + r, column, count, sums + r * stride, slope_at);
+  });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace vitrine::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace vitrine::cpu {
+
+HWY_EXPORT(transposed_blocking);
+HWY_EXPORT(backward_block);
+
+LinearBlocking linear_backward_blocking(int64_t rows, int64_t out) { return HWY_DYNAMIC_DISPATCH(transposed_blocking)(rows, out); }
+
+void linear_backward_block(const LinearBackwardArgs& args, const LinearBlocking& blocking, const float* packed_dy,
+                           const LinearBlock& block, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(backward_block)(args, blocking, packed_dy, block, scratch);
+}
+
+}  // namespace vitrine::cpu
+#endif
