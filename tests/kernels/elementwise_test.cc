@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "tests/kernels/harness.h"
+#include "tests/reference/adjoints.h"
 
 namespace vitrine::testing {
 namespace {
@@ -97,6 +98,66 @@ TEST_P(ElementwiseTest, ActivatesInPlaceWithStrides) {
   for (float& value : want) value = std::max(value, 0.0f);
   EXPECT_TRUE(same_bits(at.values(), want));
   EXPECT_TRUE(at.untouched_outside());
+}
+
+TEST_P(ElementwiseTest, SlopesMatchTheOracleEverywhere) {
+  std::vector<float> x = sweep(slow_build());
+  for (float far : {1e13f, 1e20f}) x.insert(x.end(), {far, -far});  // whose cubes and squares are no float32 numbers
+  const auto count = static_cast<int64_t>(x.size());
+  const std::vector<float> dy = normal(random, count);
+  for (Activation kind : kActivations) {
+    const Matrix before(*backend, x, 1, count), dy_at(*backend, dy, 1, count), dx(*backend, 1, count);
+    backend->activate_backward(dy_at, before, kind, dx);
+    Vec tolerance;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const auto [gate, bend] = reference::activation_slope_terms(x[i], kind);
+      // The slope of tanh, 1 - tanh^2, is the difference of numbers of about 1.
+      const double terms = kind == Activation::kTanh ? 1.0 : std::abs(gate) + std::abs(bend);
+      tolerance.push_back(tolerance::kSlope(1, terms * std::abs(dy[i])));
+    }
+    EXPECT_TRUE(near(dx.values(), reference::activate_backward(reference::widen(dy), reference::widen(x), kind), tolerance))
+        << "activation " << static_cast<int>(kind);
+    EXPECT_TRUE(dx.untouched_outside());
+  }
+}
+
+TEST_P(ElementwiseTest, ANarrowGradientIsTheFloatOneRoundedWhereverItLies) {
+  for (const auto& [rows, cols, padding] :
+       {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {3, 17, 2}, {4, 1030, 2}, {2, 3072, 4}}) {
+    for (DType dtype : GetParam().activation_types()) {
+      SCOPED_TRACE(::testing::Message() << rows << " x " << cols << " " << dtype_name(dtype));
+      const std::vector<float> dy = rounded(normal(random, rows * cols), dtype), x = normal(random, rows * cols, 2.0f);
+      const Matrix before(*backend, x, rows, cols, cols + 1), wide_dy(*backend, dy, rows, cols), wide(*backend, rows, cols);
+      const Matrix narrow(*backend, dy, rows, cols, cols + padding, dtype), alone(*backend, dy, rows, cols, 0, dtype);
+      backend->activate_backward(wide_dy, before, Activation::kGeluTanh, wide);
+      backend->activate_backward(narrow, before, Activation::kGeluTanh, narrow);  // in place
+      EXPECT_TRUE(same_bits(narrow.values(), rounded(wide.values(), dtype)));
+      EXPECT_TRUE(narrow.untouched_outside());
+      for (int64_t j = 0; j < cols; j += 1 + cols / 40) {
+        const Mat column = alone.mat().columns(j, 1);
+        backend->activate_backward(column, before.mat().columns(j, 1), Activation::kGeluTanh, column);
+      }
+      const std::vector<float> together = narrow.values(), apart = alone.values();
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t j = r * cols; j < (r + 1) * cols; j += 1 + cols / 40) ASSERT_EQ(apart[static_cast<size_t>(j)], together[static_cast<size_t>(j)]);
+      }
+    }
+  }
+}
+
+TEST_P(ElementwiseTest, ConvertsBetweenAllTypes) {
+  for (const auto& [rows, cols, padding] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {3, 17, 1}, {70, 64, 0}, {2, 2305, 7}}) {
+    for (DType from : GetParam().activation_types()) {
+      for (DType to : GetParam().activation_types()) {
+        SCOPED_TRACE(::testing::Message() << rows << " x " << cols << ", " << dtype_name(from) << " to " << dtype_name(to));
+        const std::vector<float> x = rounded(normal(random, rows * cols, 100.0f), from);
+        const Matrix source(*backend, x, rows, cols, cols + padding, from), result(*backend, rows, cols, cols + 2 * padding, to);
+        backend->convert(source, result);
+        EXPECT_TRUE(same_bits(result.values(), rounded(x, to)));
+        EXPECT_TRUE(result.untouched_outside());
+      }
+    }
+  }
 }
 
 VITRINE_FOR_EACH_BACKEND(ElementwiseTest);

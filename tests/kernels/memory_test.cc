@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 
 #include "tests/kernels/harness.h"
@@ -19,6 +20,26 @@ TEST_P(MemoryTest, IsAlignedAndHoldsWhatIsPutThere) {
     backend->upload(buffer.data(), host.data(), bytes);
     backend->download(back.data(), buffer.data(), bytes);
     EXPECT_TRUE(back == host) << bytes;
+  }
+}
+
+TEST_P(MemoryTest, CopiesAndClearsWhatIsAskedForAndNothingElse) {
+  const size_t bytes = (size_t{3} << 20) + 5;
+  std::vector<std::byte> host(bytes), back(bytes);
+  for (std::byte& byte : host) byte = static_cast<std::byte>(random());
+  const Buffer from = backend->allocate(bytes), to = backend->allocate(bytes);
+  for (const auto& [begin, count] : {std::pair<size_t, size_t>{0, bytes}, {4, 4}, {64, 1}, {3, size_t{2} << 20}, {17, 0}, {17, 31}}) {
+    std::vector<std::byte> want(bytes, std::byte{0x5a});
+    backend->upload(from.data(), host.data(), bytes);
+    backend->upload(to.data(), want.data(), bytes);
+    backend->copy(to.data() + begin, from.data() + begin, count);
+    std::copy_n(host.data() + begin, count, want.data() + begin);
+    backend->download(back.data(), to.data(), bytes);
+    EXPECT_TRUE(back == want) << count << " bytes copied from " << begin;
+    backend->clear(to.data() + begin, count);
+    std::fill_n(want.data() + begin, count, std::byte{0});
+    backend->download(back.data(), to.data(), bytes);
+    EXPECT_TRUE(back == want) << count << " bytes cleared from " << begin;
   }
 }
 

@@ -44,6 +44,20 @@ inline constexpr Tolerance kSoftmax{8, 1};
 inline constexpr Tolerance kMix{4, 3};
 /// lse and entropy are summed in double from exp in float32.
 inline constexpr Tolerance kLogSumExp{8, 0};
+/// A gradient's dot product with a weight's outputs; then at most three roundings (slope, product with it, residual).
+inline constexpr Tolerance kLinearBackward{4, 3};
+/// The slope of an activation, a share of its two terms' sizes: they cancel where a GELU turns. The exponent of each
+/// is rounded before exp, which weighs its size.
+inline constexpr Tolerance kSlope{8, 0};
+/// Like kLayerNorm, with the sums over a row in double: roundings of mean, difference, both reciprocals, both products, their
+/// sum, its mean.
+inline constexpr Tolerance kLayerNormBackward{12, 0};
+/// A gradient with respect to a scale: a sum in double of terms of three roundings.
+inline constexpr Tolerance kScaleBackward{8, 0};
+/// P dP and P (dP - sum P dP), once P and dP are there: three roundings and a sum over the keys.
+inline constexpr Tolerance kSoftmaxBackward{4, 3};
+/// Seeds: exp of a float32 log-probability (its size, rounded, is the error of exp), a sum in double, two products.
+inline constexpr Tolerance kLogitTarget{8, 0};
 /// Edits: one rounding; a projection sums in double and rounds three times.
 inline constexpr Tolerance kEdit{4, 0};
 
