@@ -60,6 +60,53 @@ TEST_F(BadInput, Unembedding) {
   EXPECT_USER_ERROR(model_.unembed(Tensor(DType::kF32, Shape{2, 16}), {.top_k = -1}), "top_k -1");
 }
 
+TEST_F(BadInput, Targets) {
+  const Batch batch = {{1, 2, 3}, {4}};
+  const Hooks hooks = Hooks().gradient("hook_embed");
+  const auto run = [&](const Target& target) { backward(model_, batch, {target}, hooks); };
+  EXPECT_USER_ERROR(run(target::logit(40)), "token id 40", "0..39");
+  EXPECT_USER_ERROR(run(target::log_prob(-1)), "token id -1", "0..39");
+  EXPECT_USER_ERROR(run(target::prob(3, 3)), "position 3", "sequence 0", "3 tokens");
+  EXPECT_USER_ERROR(run(target::entropy(-2)), "position -2", "sequence 1", "1 token");
+  EXPECT_USER_ERROR(run(target::cross_entropy()), "sequence 1", "one token");
+  EXPECT_USER_ERROR(run(target::kl(Tensor(DType::kF32, Shape{39}))), "39", "40");
+  EXPECT_USER_ERROR(run(target::reverse_kl(Tensor(DType::kF32, Shape{41}))), "41", "40");
+  EXPECT_USER_ERROR(run(target::norm("blocks.2.hook_resid_mid")), "blocks.2.hook_resid_mid");
+  EXPECT_USER_ERROR(run(target::norm("blocks.1.attn.hook_pattern")), "blocks.1.attn.hook_pattern", "map");
+  EXPECT_USER_ERROR(run(target::linear("blocks.1.hook_resid_mid", Tensor(DType::kF32, Shape{15}))), "blocks.1.hook_resid_mid", "15", "16");
+  EXPECT_USER_ERROR(run(Target()), "target");
+  EXPECT_USER_ERROR(target::logit_difference({}, {1}), "empty");
+  EXPECT_USER_ERROR(target::logit_difference({1}, {}), "empty");
+  EXPECT_USER_ERROR(target::kl(Tensor(DType::kF32, Shape{2, 40})), "[2, 40]");
+  EXPECT_USER_ERROR(target::kl(Tensor(DType::kF16, Shape{40})), "f16", "f32");
+  EXPECT_USER_ERROR(target::linear("hook_embed", Tensor(DType::kF16, Shape{16})), "f16", "f32");
+}
+
+TEST_F(BadInput, Gradients) {
+  const Batch batch = {{1, 2, 3}};
+  const Hooks hooks = Hooks().gradient("hook_embed");
+  EXPECT_USER_ERROR(backward(model_, batch, {}, hooks), "0 targets", "1 sequence");
+  EXPECT_USER_ERROR(backward(model_, {{1}, {2}, {3}}, {target::logit(1), target::logit(2)}, hooks), "2 targets", "3 sequences");
+  EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().gradient("blocks.*.hook_nothing")), "blocks.*.hook_nothing");
+  EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().gradient("hook_embed", {.positions = {3}})), "hook_embed", "3");
+  // Sites behind the target's.
+  EXPECT_USER_ERROR(backward(model_, batch, {target::norm("blocks.0.hook_resid_mid")}, Hooks().gradient("blocks.0.hook_resid_post")),
+                    "blocks.0.hook_resid_post", "blocks.0.hook_resid_mid");
+  EXPECT_USER_ERROR(backward(model_, batch, {target::norm("blocks.1.hook_resid_mid")}, Hooks().gradient("logits")), "logits", "blocks.1.hook_resid_mid");
+  // Nothing reaches scores through a pattern that is a constant.
+  EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().gradient("blocks.1.attn.hook_attn_scores"), {.linearised = {.patterns = true}}),
+                    "blocks.1.attn.hook_attn_scores", "pattern");
+  const auto nothing = [](EditView&) {};
+  EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks(hooks).edit("blocks.0.hook_resid_mid", callback(nothing))),
+                    "blocks.0.hook_resid_mid", "callback", "straight_through");
+  EXPECT_USER_ERROR(model_.forward(batch, hooks), "hook_embed", "backward");
+  Session session = model_.session(1, 4);
+  EXPECT_USER_ERROR(session.forward(batch, hooks), "hook_embed", "backward");
+  EXPECT_USER_ERROR(backward(model_, Batch{}, {target::logit(1)}, hooks), "no sequences");
+  EXPECT_USER_ERROR(backward(model_, Batch{{}}, {target::logit(1)}, hooks), "empty");
+  EXPECT_USER_ERROR(static_cast<void>(backward(model_, batch, {target::logit(1)}, hooks).gradient("hook_pos_embed")), "hook_pos_embed");
+}
+
 TEST_F(BadInput, Models) {
   EXPECT_USER_ERROR(Model::load("/no/such/model"), "/no/such/model");
   EXPECT_USER_ERROR(Model::random(small_config(), 1, {.device = "tpu"}), "device 'tpu'", "cpu");
@@ -79,6 +126,8 @@ TEST_F(BadInput, ARunThatDoesNotFitIsRefusedWithItsBytesBySite) {
   EXPECT_NO_THROW(tight.forward(std::vector<int32_t>{1, 2}));
   EXPECT_USER_ERROR(tight.forward(std::vector<int32_t>(12, 1), Hooks().capture("*")), "free", "captures", "hook_result", "MB", "capture fewer");
   EXPECT_USER_ERROR(Model::random(small_config(), 1, {.memory_limit = 1000}), "weights", "1000");
+  const Batch batch(4, std::vector<int32_t>(12, 1));
+  EXPECT_USER_ERROR(backward(tight, batch, {target::logit(1)}, Hooks().gradient("*")), "free", "MB");
 }
 
 }  // namespace

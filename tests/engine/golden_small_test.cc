@@ -91,6 +91,25 @@ TEST_F(GoldenSmallTest, EveryLayerAgrees) {
   fmt::print("GPT-2 small's shape: largest error {:.1e} of the spread; allowed {:.1e}\n", worst, golden_->tolerance());
 }
 
+TEST_F(GoldenSmallTest, GradientsAgree) {
+  const Json& target = golden_->facts().at("target");
+  const Backward got = backward(*model_, {ids_}, {target::logit(target.at("id").get<int32_t>(), target.at("position").get<int64_t>())}, Hooks().gradient("hook_embed"));
+  const std::vector<double> gradient = doubles(got.gradient("hook_embed"));
+  std::vector<double> part;
+  double sum = 0.0, squares = 0.0;
+  for (size_t i = 0; i < gradient.size(); ++i) {
+    if (i % static_cast<size_t>(fact("element_step")) == 0) part.push_back(gradient[i]);
+    sum += gradient[i];
+    squares += gradient[i] * gradient[i];
+  }
+  const Json& facts = golden_->facts().at("sites").at("grad/hook_embed");
+  const double spread = golden_->spread("grad/hook_embed"), allowed = golden_->tolerance("grad/");
+  EXPECT_TRUE(within(max_error(part, doubles(golden_->tensors().tensor("grad/hook_embed"))), spread, allowed));
+  const double of_sums = 8 * allowed * std::sqrt(static_cast<double>(gradient.size()));  // see SumsAgree
+  EXPECT_TRUE(within(std::abs(sum - facts.at("sum").get<double>()), spread, of_sums));
+  EXPECT_TRUE(within(std::abs(squares - facts.at("sum_of_squares").get<double>()), spread * spread, 2 * of_sums));
+}
+
 // What the samples leave out. Errors of independent sign add up to about their size times the root of their number; eight
 // times that, because those of one row are not independent (one query's error moves all its scores one way). A single
 // element that is wrong altogether is still a hundred times more.

@@ -119,6 +119,43 @@ TEST_P(GoldenTest, LogitStatisticsAgree) {
   }
 }
 
+/// The places of a map that a query sees; of anything else, all. The golden has numbers at the others, which mean nothing.
+std::vector<double> visible(const std::string& site, TensorView values) {
+  std::vector<double> all = doubles(values);
+  if (!site.ends_with("hook_pattern")) return all;
+  const auto keys = static_cast<size_t>(values.shape().back());
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (i % keys > i / keys % keys) all[i] = 0.0;
+  }
+  return all;
+}
+
+// PyTorch's autograd, at every site that was stored, of a logit and of the loss.
+TEST_P(GoldenTest, GradientsAgree) {
+  const std::vector<Golden::Sequence> sequences = golden_.sequences();
+  int compared = 0;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const Golden::Sequence& sequence = sequences[i];
+    for (const std::string kind : {"grad/", "grad_loss/"}) {
+      if (kind == "grad_loss/" && !sequence.loss) continue;
+      const Target target = kind == "grad/" ? target::logit(sequence.target_id, sequence.target_position) : target::cross_entropy();
+      const Backward got = backward(model_, {sequence.ids}, {target}, Hooks().gradient("*"));
+      if (kind == "grad_loss/") {
+        EXPECT_NEAR(got.values[0], *sequence.loss, 2 * allowed_for(golden_) * golden_.spread("logits"));
+      }
+      const double allowed = golden_.tolerance(kind) * (on_cpu() ? 1 : 5);
+      for (const std::string& site : all_sites(model_.config())) {
+        const std::string name = fmt::format("seq{}/{}{}", i, kind, site);
+        if (!golden_.tensors().has(name)) continue;
+        const double error = max_error(visible(site, got.gradient(site)), visible(site, golden_.tensors().tensor(name)));
+        EXPECT_TRUE(within(error, golden_.spread(kind + site), allowed)) << name;
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GT(compared, 0);
+}
+
 GenerateOptions greedy_options(size_t tokens) {
   GenerateOptions options;
   options.max_new_tokens = static_cast<int>(tokens);
