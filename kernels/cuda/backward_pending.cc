@@ -6,7 +6,6 @@
 namespace vitrine {
 
 void CudaBackend::linear_backward(const LinearBackwardArgs&) { internal_error("linear_backward is not written yet"); }
-void CudaBackend::activate_backward(Mat, Mat, Activation, Mat) { internal_error("activate_backward is not written yet"); }
 void CudaBackend::layernorm_backward(const LayerNormBackwardArgs&) { internal_error("layernorm_backward is not written yet"); }
 void CudaBackend::layernorm_backward_scale(const LayerNormBackwardArgs&) { internal_error("layernorm_backward_scale is not written yet"); }
 void CudaBackend::layernorm_backward_apply(const LayerNormBackwardArgs&) { internal_error("layernorm_backward_apply is not written yet"); }
@@ -15,8 +14,5 @@ void CudaBackend::attention_backward_pattern(const AttentionBackwardArgs&) { int
 void CudaBackend::attention_backward_scores(const AttentionBackwardArgs&) { internal_error("attention_backward_scores is not written yet"); }
 void CudaBackend::attention_backward_inputs(const AttentionBackwardArgs&) { internal_error("attention_backward_inputs is not written yet"); }
 void CudaBackend::logit_targets(const LogitTargetArgs&) { internal_error("logit_targets is not written yet"); }
-void CudaBackend::convert(Mat, Mat) { internal_error("convert is not written yet"); }
-void CudaBackend::copy(void*, const void*, size_t) { internal_error("copy is not written yet"); }
-void CudaBackend::clear(void*, size_t) { internal_error("clear is not written yet"); }
 
 }  // namespace vitrine

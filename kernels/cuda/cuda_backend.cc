@@ -42,6 +42,14 @@ void CudaBackend::download(void* host, const void* device, size_t bytes) {
   if (bytes > 0) device_->copy_out(host, device, bytes);
 }
 
+void CudaBackend::copy(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) device_->copy_within(to, from, bytes);
+}
+
+void CudaBackend::clear(void* device, size_t bytes) {
+  if (bytes > 0) device_->clear(device, bytes);
+}
+
 void CudaBackend::synchronize() { device_->synchronize(); }
 
 Buffer CudaBackend::allocate_host(size_t bytes) {

@@ -27,9 +27,7 @@ __global__ void add_rows(RowGrid grid, Rows<float> a, Rows<float> b, Rows<float>
   const int count = grid.count();
   if (count <= 0) return;
   Quad sum = load_quad(a.at(row, column), count, a.aligned && count == kQuad);
-  const Quad other = load_quad(b.at(row, column), count, b.aligned && count == kQuad);
-#pragma unroll
-  for (int i = 0; i < kQuad; ++i) sum.x[i] += other.x[i];
+  cuda::add(sum, load_quad(b.at(row, column), count, b.aligned && count == kQuad));
   store_quad(out.at(row, column), sum, count, out.aligned && count == kQuad);
 }
 

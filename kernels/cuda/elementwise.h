@@ -3,14 +3,12 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/primitives.h"
+#include "kernels/cuda/quad.h"
 
-// How the kernels that go over rows element by element take them: in quads, four neighbours of a row, which are one load of 16
-// or 8 bytes where the row is aligned and the quad is whole, and single elements anywhere else.
+// How the kernels that go over rows element by element take them: in quads, where the row is aligned and the quad is whole, and
+// single elements anywhere else.
 
 namespace vitrine::cuda {
-
-inline constexpr int kQuad = 4;
 
 /// Elements (row, column) of a matrix in the device's memory: a Mat whose type is known.
 template <class T>
@@ -28,47 +26,6 @@ struct Rows {
 
   VITRINE_DEVICE T* at(int64_t row, int64_t column) const { return data + row * stride + column; }
 };
-
-struct Quad {
-  float x[kQuad];
-};
-
-template <class T>
-struct alignas(kQuad * sizeof(T)) StoredQuad {
-  T x[kQuad];
-};
-
-/// The first `count` elements from there on, the others 0. `whole`: all four, and aligned.
-template <class T>
-VITRINE_DEVICE Quad load_quad(const T* from, int count, bool whole) {
-  Quad quad{};
-  if (whole) {
-    const auto stored = *reinterpret_cast<const StoredQuad<T>*>(from);
-#pragma unroll
-    for (int i = 0; i < kQuad; ++i) quad.x[i] = widen(stored.x[i]);
-  } else {
-#pragma unroll
-    for (int i = 0; i < kQuad; ++i) {
-      if (i < count) quad.x[i] = widen(from[i]);
-    }
-  }
-  return quad;
-}
-
-template <class T>
-VITRINE_DEVICE void store_quad(T* to, const Quad& quad, int count, bool whole) {
-  if (whole) {
-    StoredQuad<T> stored;
-#pragma unroll
-    for (int i = 0; i < kQuad; ++i) stored.x[i] = narrow<T>(quad.x[i]);
-    *reinterpret_cast<StoredQuad<T>*>(to) = stored;
-  } else {
-#pragma unroll
-    for (int i = 0; i < kQuad; ++i) {
-      if (i < count) to[i] = narrow<T>(quad.x[i]);
-    }
-  }
-}
 
 /// Threads of a block that has `quads` to do, of at most `most`: whole warps, and none without work.
 inline int threads_for(int64_t quads, int most) {

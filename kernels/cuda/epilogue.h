@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/activation.h"
-#include "kernels/cuda/primitives.h"
+#include "kernels/cuda/quad.h"
 
 // What follows the sums of a linear operation: y = act(sum + bias) + residual, rounded to float32 after each step as the
 // separate operations round it.
@@ -58,52 +58,19 @@ struct Epilogue {
       for (int i = 0; i < 4 && column + i < columns; ++i) apply<T>(row, column + i, sums[i]);
       return;
     }
-    Four y = four_at(sums);
-    if (bias != nullptr) add(y, four_at(bias + column));
-    if (before != nullptr) *reinterpret_cast<Four*>(before + row * before_stride + column) = y;
-    activate_four(y);
-    if (residual != nullptr) add(y, four_at(residual + row * residual_stride + column));
+    Quad y = load_quad(sums, kQuad, true);
+    if (bias != nullptr) add(y, load_quad(bias + column, kQuad, true));
+    if (before != nullptr) store_quad(before + row * before_stride + column, y, kQuad, true);
+    with_activation(activation, [&](auto kind) {
+#pragma unroll
+      for (float& value : y.x) value = activated<kind.value>(value);
+    });
+    if (residual != nullptr) add(y, load_quad(residual + row * residual_stride + column, kQuad, true));
     const int64_t at = row * out_stride + column;
     if (out_is_float)
-      *reinterpret_cast<Four*>(static_cast<float*>(out) + at) = y;
+      store_quad(static_cast<float*>(out) + at, y, kQuad, true);
     else
-      *reinterpret_cast<NarrowFour<T>*>(static_cast<T*>(out) + at) = {narrow<T>(y.at[0]), narrow<T>(y.at[1]),
-                                                                      narrow<T>(y.at[2]), narrow<T>(y.at[3])};
-  }
-
- private:
-  using Four = Elements<float>;
-  template <class T>
-  struct alignas(4 * sizeof(T)) NarrowFour {
-    T at[4];
-  };
-  static VITRINE_DEVICE Four four_at(const float* from) { return *reinterpret_cast<const Four*>(from); }
-  static VITRINE_DEVICE void add(Four& y, const Four& other) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) y.at[i] += other.at[i];
-  }
-  template <Activation kKind>
-  static VITRINE_DEVICE void activate_all(Four& y) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) y.at[i] = activated<kKind>(y.at[i]);
-  }
-  VITRINE_DEVICE void activate_four(Four& y) const {
-    switch (activation) {
-      case Activation::kNone:
-        return;
-      case Activation::kGeluTanh:
-        return activate_all<Activation::kGeluTanh>(y);
-      case Activation::kGeluErf:
-        return activate_all<Activation::kGeluErf>(y);
-      case Activation::kGeluQuick:
-        return activate_all<Activation::kGeluQuick>(y);
-      case Activation::kRelu:
-        return activate_all<Activation::kRelu>(y);
-      case Activation::kSilu:
-        return activate_all<Activation::kSilu>(y);
-      case Activation::kTanh:
-        return activate_all<Activation::kTanh>(y);
-    }
+      store_quad(static_cast<T*>(out) + at, y, kQuad, true);
   }
 };
 

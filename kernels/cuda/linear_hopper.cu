@@ -34,7 +34,7 @@ constexpr int kTurnedStride = kTurned + 8;  // floats; the rows of one access li
 constexpr int kTurnedFloats = kWarpRows * kTurnedStride;
 // Rows of tiles that are walked together, column by column, so that weights are read from L2 again.
 [[maybe_unused]] constexpr int kBand = 16;
-constexpr int kFinished = 8;  // rows that a lane finishes at once, to have that many loads under way
+[[maybe_unused]] constexpr int kFinished = 8;  // rows that a lane finishes at once, to have that many loads under way
 
 struct Place {
   int row, column;
@@ -125,24 +125,6 @@ VITRINE_DEVICE void sum_up(const Ring<kColumns>& ring, int n, int steps, Barrier
   if (lane_id() == 0) barrier_arrive(ring.empty(n - 1));
 }
 
-template <Activation kKind>
-VITRINE_DEVICE void activate_all(float (&y)[kFinished]) {
-#pragma unroll
-  for (float& value : y) value = activated<kKind>(value);
-}
-
-[[maybe_unused]] VITRINE_DEVICE void activate_all(Activation kind, float (&y)[kFinished]) {
-  switch (kind) {
-    case Activation::kNone: return;
-    case Activation::kGeluTanh: return activate_all<Activation::kGeluTanh>(y);
-    case Activation::kGeluErf: return activate_all<Activation::kGeluErf>(y);
-    case Activation::kGeluQuick: return activate_all<Activation::kGeluQuick>(y);
-    case Activation::kRelu: return activate_all<Activation::kRelu>(y);
-    case Activation::kSilu: return activate_all<Activation::kSilu>(y);
-    case Activation::kTanh: return activate_all<Activation::kTanh>(y);
-  }
-}
-
 /// What Epilogue::apply does, for as many of kFinished rows of a column as there are (`count`), with the loads of all before the
 /// first store.
 template <class T>
@@ -156,7 +138,10 @@ VITRINE_DEVICE void finish_rows(const Epilogue& e, int64_t row, int count, int64
     if (e.residual != nullptr && i < count) residual[i] = e.residual[(row + i) * e.residual_stride + column];
     if (e.before != nullptr && i < count) e.before[(row + i) * e.before_stride + column] = y[i];
   }
-  activate_all(e.activation, y);
+  with_activation(e.activation, [&](auto kind) {
+#pragma unroll
+    for (float& value : y) value = activated<kind.value>(value);
+  });
 #pragma unroll
   for (int i = 0; i < kFinished; ++i) {
     if (e.residual != nullptr) y[i] += residual[i];

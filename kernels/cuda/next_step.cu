@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/cuda/batch.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/launch.h"
@@ -12,12 +14,11 @@ using namespace cuda;
 
 constexpr int kThreads = 256;
 
-/// Where this step's part of a [steps, size] array begins.
-template <class T>
-__global__ void copy_step(const T* from, T* history, int64_t count, const int32_t* step) {
+/// Puts what the step has captured behind that of the steps before.
+__global__ void copy_step(const Chunk* from, Chunk* history, int64_t count, const int32_t* step) {
   wait_for_previous_kernel();
   let_next_kernel_start();
-  T* to = history + static_cast<int64_t>(*step) * count;
+  Chunk* to = history + static_cast<int64_t>(*step) * count;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
     to[i] = from[i];
   }
@@ -56,7 +57,7 @@ void CudaBackend::next_step(const NextStepArgs& args) {
   if (args.captured_bytes > 0) {
     const auto chunks = static_cast<int64_t>(args.captured_bytes / sizeof(Chunk));
     launch(*device_, {.grid = dim3(std::min<int64_t>(ceil_div(chunks, kThreads), 4 * device_->processors())), .block = dim3(kThreads), .may_start_early = true},
-           copy_step<Chunk>, reinterpret_cast<const Chunk*>(args.captured), reinterpret_cast<Chunk*>(args.history), chunks, args.step);
+           copy_step, reinterpret_cast<const Chunk*>(args.captured), reinterpret_cast<Chunk*>(args.history), chunks, args.step);
   }
   launch(*device_, {.grid = dim3(1), .block = dim3(kThreads), .may_start_early = true}, advance, const_cast<SequenceSlice*>(batch.sequences),
          const_cast<int32_t*>(batch.ids), const_cast<int32_t*>(batch.positions), batch.sequence_of_row, batch.rows,
