@@ -102,7 +102,8 @@ struct SharedTile {
 #pragma unroll 2
     for (unsigned i = threadIdx.x; i < kChunks; i += blockDim.x) {
       const int row = static_cast<int>(i / kRowChunks), chunk = static_cast<int>(i % kRowChunks);
-      copy_async(&at(row, chunk), from + static_cast<int64_t>(row) * stride + chunk * kChunk<T>, row < rows && chunk < chunks);
+      const bool valid = row < rows && chunk < chunks;
+      copy_async(&at(row, chunk), from + static_cast<int64_t>(row) * stride + chunk * kChunk<T>, valid ? static_cast<int>(sizeof(Chunk)) : 0);
     }
   }
 };

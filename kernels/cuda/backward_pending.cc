@@ -5,7 +5,6 @@
 
 namespace vitrine {
 
-void CudaBackend::linear_backward(const LinearBackwardArgs&) { internal_error("linear_backward is not written yet"); }
 void CudaBackend::layernorm_backward(const LayerNormBackwardArgs&) { internal_error("layernorm_backward is not written yet"); }
 void CudaBackend::layernorm_backward_scale(const LayerNormBackwardArgs&) { internal_error("layernorm_backward_scale is not written yet"); }
 void CudaBackend::layernorm_backward_apply(const LayerNormBackwardArgs&) { internal_error("layernorm_backward_apply is not written yet"); }

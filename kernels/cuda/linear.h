@@ -27,12 +27,15 @@ struct LinearOperands {
   int rows = 0, in = 0, out = 0;
   bool x_is_float = false;  ///< then it is narrowed to T; otherwise it is of T
 
-  /// Whether all operands can be read in aligned chunks, each of them either before `in` or behind it.
-  bool chunks_are_whole(size_t element) const {
+  /// Whether all operands can be read in aligned chunks, of which the last may reach behind a row's end.
+  bool rows_are_whole(size_t element) const {
     const auto divisible = [](auto number) { return number % static_cast<decltype(number)>(sizeof(Chunk)) == 0; };
     return x_is_float == (element == sizeof(float)) && divisible(reinterpret_cast<uintptr_t>(x)) &&
-           divisible(reinterpret_cast<uintptr_t>(weight)) && divisible(x_stride) && divisible(weight_stride) &&
-           divisible(static_cast<size_t>(in) * element);
+           divisible(reinterpret_cast<uintptr_t>(weight)) && divisible(x_stride) && divisible(weight_stride);
+  }
+  /// The same with each chunk either before `in` or behind it.
+  bool chunks_are_whole(size_t element) const {
+    return rows_are_whole(element) && static_cast<size_t>(in) * element % sizeof(Chunk) == 0;
   }
 };
 

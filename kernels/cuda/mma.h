@@ -107,4 +107,36 @@ VITRINE_DEVICE void mma_span(float (&c)[4], const Operand<T>& top, const Operand
   mma_span<T>(c, top, Operand<T>{}, right);
 }
 
+// --- right operands that lie along their columns
+// Some right operands lie [K][columns] in shared memory. A lane gets its chunk by a transposing load for 16 bits, by four loads for
+// floats. The rows' chunks change places so that neither these loads nor those along the rows meet a bank twice: lanes that
+// read together are in rows k, k + 1 of four neighbouring chunks (along), or, crosswise, in rows 8 apart and their neighbours
+// (16 bits), in rows 4 apart (floats).
+
+/// The place of a chunk in its row; rows are a multiple of 8 chunks.
+template <class T>
+VITRINE_DEVICE int chunk_place(int row, int chunk) {
+  if constexpr (sizeof(T) == 2) return chunk ^ ((row & 1) << 2) ^ (row >> 3 & 3);
+  else return chunk ^ ((row & 1) << 2) ^ (row >> 2 & 3) << 1;
+}
+
+/// This lane's chunk of 8 columns over one span. `rows` are the span's, each `row_chunks` long; chunk `chunk` of row 0 is the columns'
+/// first, `row` the number of row 0 by which its chunks are placed, a multiple of the span.
+template <class T>
+VITRINE_DEVICE Chunk crosswise_chunk(const Chunk* rows, int row_chunks, int chunk) {
+  if constexpr (sizeof(T) == 2) {
+    const int lane = lane_id(), row = lane % 8 / 2 * 8 + lane / 8 * 2 + lane % 2;
+    return load_transposed(rows + row * row_chunks + chunk_place<T>(row, chunk));
+  } else {
+    const int first = lane_id() % 4 * 4, column = lane_id() / 4;
+    Chunk result;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int row = first + i, place = chunk_place<T>(row, chunk + column / 4);
+      result.word[i] = rows[row * row_chunks + place].word[column % 4];
+    }
+    return result;
+  }
+}
+
 }  // namespace vitrine::cuda

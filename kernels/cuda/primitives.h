@@ -87,14 +87,13 @@ VITRINE_DEVICE T* shared_memory() {
 #endif
 }
 
-/// Begins a copy of 16 bytes from global to shared memory, both aligned; zeros if not `valid` (then `from` is not read).
-VITRINE_DEVICE void copy_async(void* to, const void* from, bool valid) {
+/// Begins a copy of 16 bytes from global to shared memory, both aligned; of these only `bytes` are read, the others become zeros.
+VITRINE_DEVICE void copy_async(void* to, const void* from, int bytes) {
 #if defined(__CUDACC__)
   const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  const int bytes = valid ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from), "r"(bytes) : "memory");
 #else
-  cuda_on_host::copy_async(to, from, valid);
+  cuda_on_host::copy_async(to, from, bytes);
 #endif
 }
 
@@ -114,6 +113,22 @@ VITRINE_DEVICE void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 #else
   cuda_on_host::copy_async_wait(kPending);
+#endif
+}
+
+/// Of four 8 x 8 matrices of 16 bits in shared memory: word m of lane l are rows 2 (l % 4) and one more of column l / 4 of matrix m.
+/// `row` is where row l % 8 of matrix l / 8 begins, aligned to 16 bytes.
+VITRINE_DEVICE Chunk load_transposed(const void* row) {
+#if defined(__CUDACC__)
+  Chunk c;
+  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(c.word[0]), "=r"(c.word[1]), "=r"(c.word[2]), "=r"(c.word[3])
+               : "r"(shared)
+               : "memory");
+  return c;
+#else
+  return std::bit_cast<Chunk>(cuda_on_host::load_transposed(row));
 #endif
 }
 

@@ -68,7 +68,7 @@ const T* exchange(const T& value) {
   return slots;
 }
 
-void copy_async(void* to, const void* from, bool valid);
+void copy_async(void* to, const void* from, int bytes);
 void copy_async_commit();
 void copy_async_wait(int pending);
 
@@ -87,6 +87,11 @@ struct Left {
 struct Right {
   uint32_t word[2];
 };
+struct Loaded {
+  uint32_t word[4];
+};
+/// ldmatrix.x4.trans
+Loaded load_transposed(const void* row);
 /// mma.sync m16n8k16 (16 bits) or m16n8k8 (TF32).
 void mma(MmaKind kind, float (&c)[4], Left a, Right b);
 

@@ -27,7 +27,7 @@ enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kWaiting, kStandingB
 struct PendingCopy {
   void* to;
   const void* from;
-  bool valid;
+  size_t bytes;
   int group;
 };
 
@@ -279,13 +279,13 @@ std::byte* exchange_slots() {
   return warp.slots[warp.turn];
 }
 
-void copy_async(void* to, const void* from, bool valid) {
-  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || (valid && reinterpret_cast<uintptr_t>(from) % 16 != 0)) {
+void copy_async(void* to, const void* from, int bytes) {
+  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || (bytes > 0 && reinterpret_cast<uintptr_t>(from) % 16 != 0)) {
     stop("copy_async of memory that is not aligned to 16 bytes");
   }
   std::memset(to, 0xff, 16);
   Fiber& fiber = runner().current();
-  fiber.copies.push_back({to, from, valid, fiber.group});
+  fiber.copies.push_back({to, from, static_cast<size_t>(bytes), fiber.group});
 }
 
 void copy_async_commit() { ++runner().current().group; }
@@ -296,10 +296,9 @@ void copy_async_wait(int pending) {
   for (const PendingCopy& copy : fiber.copies) {
     if (copy.group >= fiber.group - pending) {
       later.push_back(copy);
-    } else if (copy.valid) {
-      std::memcpy(copy.to, copy.from, 16);
     } else {
       std::memset(copy.to, 0, 16);
+      if (copy.bytes > 0) std::memcpy(copy.to, copy.from, copy.bytes);
     }
   }
   fiber.copies = std::move(later);

@@ -1,8 +1,9 @@
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "base/float_bits.h"
-#include "tests/cuda_on_host/cuda_on_host.h"
+#include "tests/cuda_on_host/block_runner.h"
 
 // The matrix instructions. NVIDIA does not say in which order a tensor core adds, only measurements do: products are exact,
 // aligned to the largest, added and cut off. The sum here is exact and then cut off, once an instruction.
@@ -46,6 +47,21 @@ uint32_t to_tf32(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   if (!std::isfinite(x)) return bits;
   return (bits + 0x1000u) & 0xffffe000u;
+}
+
+Loaded load_transposed(const void* row) {
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) stop("a row of a matrix that is not aligned to 16 bytes");
+  const void* const* rows = exchange(row);
+  const unsigned lane = place().thread.x % 32, column = lane / 4, first = lane % 4 * 2;
+  Loaded loaded{};
+  for (unsigned m = 0; m < 4; ++m) {
+    for (unsigned i = 0; i < 2; ++i) {
+      uint16_t element = 0;
+      std::memcpy(&element, static_cast<const std::byte*>(rows[8 * m + first + i]) + 2 * column, 2);
+      loaded.word[m] |= static_cast<uint32_t>(element) << (16 * i);
+    }
+  }
+  return loaded;
 }
 
 void mma(MmaKind kind, float (&c)[4], Left a, Right b) {
