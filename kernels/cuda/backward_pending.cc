@@ -5,9 +5,6 @@
 
 namespace vitrine {
 
-void CudaBackend::layernorm_backward(const LayerNormBackwardArgs&) { internal_error("layernorm_backward is not written yet"); }
-void CudaBackend::layernorm_backward_scale(const LayerNormBackwardArgs&) { internal_error("layernorm_backward_scale is not written yet"); }
-void CudaBackend::layernorm_backward_apply(const LayerNormBackwardArgs&) { internal_error("layernorm_backward_apply is not written yet"); }
 void CudaBackend::attention_backward(const AttentionBackwardArgs&) { internal_error("attention_backward is not written yet"); }
 void CudaBackend::attention_backward_pattern(const AttentionBackwardArgs&) { internal_error("attention_backward_pattern is not written yet"); }
 void CudaBackend::attention_backward_scores(const AttentionBackwardArgs&) { internal_error("attention_backward_scores is not written yet"); }
