@@ -9,6 +9,5 @@ void CudaBackend::attention_backward(const AttentionBackwardArgs&) { internal_er
 void CudaBackend::attention_backward_pattern(const AttentionBackwardArgs&) { internal_error("attention_backward_pattern is not written yet"); }
 void CudaBackend::attention_backward_scores(const AttentionBackwardArgs&) { internal_error("attention_backward_scores is not written yet"); }
 void CudaBackend::attention_backward_inputs(const AttentionBackwardArgs&) { internal_error("attention_backward_inputs is not written yet"); }
-void CudaBackend::logit_targets(const LogitTargetArgs&) { internal_error("logit_targets is not written yet"); }
 
 }  // namespace vitrine
