@@ -1,5 +1,5 @@
-// Edits take part in a backward pass with their derivatives: gradients at every site, against central differences of a model that is
-// edited alike.
+// Edits take part in a backward pass with their derivatives: gradients at every site, against central differences of a model
+// that is edited alike.
 
 #include <memory>
 
@@ -14,7 +14,8 @@ using namespace testing_support;
 int64_t selected_width(Site site, const Where& where, const Config& config) {
   const SiteShape shape = site_info(site).shape;
   const int64_t head_width = site_head_width(shape, config);
-  return head_width > 0 && !where.heads.empty() ? head_width * static_cast<int64_t>(where.heads.size()) : site_width(shape, config);
+  return head_width > 0 && !where.heads.empty() ? head_width * static_cast<int64_t>(where.heads.size())
+                                                : site_width(shape, config);
 }
 
 /// Numbers about `middle` that float32 holds.
@@ -57,7 +58,8 @@ Change project_change(Site site, const Where& where, const Config& config, bool 
   const std::vector<float> along = operand(width, 23, 0.2);
   double square = 0.0;
   for (const float u : along) square += static_cast<double>(u) * u;
-  return {by_head ? "project out of each head" : "project", project_out(Tensor::from(along)), where, [along, square](Site, int, int64_t, std::vector<double*>& row) {
+  return {by_head ? "project out of each head" : "project", project_out(Tensor::from(along)), where,
+          [along, square](Site, int, int64_t, std::vector<double*>& row) {
             for (size_t begin = 0; begin < row.size(); begin += along.size()) {
               double dot = 0.0;
               for (size_t i = 0; i < along.size(); ++i) dot += *row[begin + i] * along[i];
@@ -92,7 +94,8 @@ Change source_change(const Scene& scene, Site site, const Where& where) {
   const vitrine::Run run = scene.model().forward(other.ids, Hooks().capture(pattern, {.heads = where.heads}));
   const auto indices = std::make_shared<std::map<int64_t, std::vector<size_t>>>();
   for (const Selected& s : select(site, where, scene.config(), scene.tokens())) (*indices)[s.row].push_back(s.index);
-  return {"replace_from", replace_from(run.shared_captures()), where, [held, indices](Site at, int layer, int64_t row, std::vector<double*>& values) {
+  return {"replace_from", replace_from(run.shared_captures()), where,
+          [held, indices](Site at, int layer, int64_t row, std::vector<double*>& values) {
             for (size_t i = 0; i < values.size(); ++i) *values[i] = held.at(site_name(at, layer))[indices->at(row)[i]];
           }};
 }
@@ -100,8 +103,8 @@ Change source_change(const Scene& scene, Site site, const Where& where) {
 /// Every kind of edit that a site takes.
 std::vector<Change> changes(const Scene& scene, Site site, const Where& where) {
   const Config& config = scene.config();
-  std::vector<Change> list = {add_change(site, where, config), scale_change(where), replace_change(site, where, config), callback_change(where),
-                              source_change(scene, site, where)};
+  std::vector<Change> list = {add_change(site, where, config), scale_change(where), replace_change(site, where, config),
+                              callback_change(where), source_change(scene, site, where)};
   const SiteShape shape = site_info(site).shape;
   if (shape != SiteShape::kMap && shape != SiteShape::kScalar) list.push_back(project_change(site, where, config, false));
   if (site_head_width(shape, config) > 0) list.push_back(project_change(site, where, config, true));
@@ -185,7 +188,8 @@ TEST(GradientEditsAndTargets, AFrozenPatternIsTheEditedOne) {
     scene.linearised = {.patterns = true, .scales = true};
     scene.change(site, scale_change({.positions = {1, 4}}));
     const Held base = scene.run();
-    const std::string sites = "{hook_*embed,blocks.*.hook_*,blocks.*.ln*,blocks.*.mlp.*,blocks.*.attn.hook_{v,z,result},ln_final*,logits}";
+    const std::string sites =
+        "{hook_*embed,blocks.*.hook_*,blocks.*.ln*,blocks.*.mlp.*,blocks.*.attn.hook_{v,z,result},ln_final*,logits}";
     SCOPED_TRACE(std::string(site_info(site).name));
     expect_gradients_agree(scene, logit_goal(), scene.backward(logit_goal(), sites), base);
   }

@@ -1,5 +1,5 @@
-// What must not change a bit of a gradient: what is kept between the passes, what is watched, what else is in the batch, how many
-// threads there are.
+// What must not change a bit of a gradient: what is kept between the passes, what is watched, what else is in the batch, how
+// many threads there are.
 
 #include <cstring>
 
@@ -28,7 +28,9 @@ std::vector<int32_t> tokens(int count, int seed) {
   return ids;
 }
 
-bool same_bits(TensorView a, TensorView b) { return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
+bool same_bits(TensorView a, TensorView b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
+}
 
 /// The gradients and the values of a sequence are the same bits.
 void expect_same(const Backward& a, const Backward& b, int sequence_of_a = 0, int sequence_of_b = 0) {
@@ -44,7 +46,9 @@ Target some_target() { return target::log_prob(17) - 0.5 * target::entropy(0) + 
 class GradientPromises : public ::testing::TestWithParam<DType> {
  protected:
   Model model(int threads = 2, size_t memory_limit = 0) {
-    return Model::random(odd_config(), 7, testing_support::test_options({.dtype = GetParam(), .threads = threads, .memory_limit = memory_limit}));
+    return Model::random(
+        odd_config(), 7,
+        testing_support::test_options({.dtype = GetParam(), .threads = threads, .memory_limit = memory_limit}));
   }
   /// Edits of several kinds in several places, some of which take a layer apart.
   static Hooks edits() {
@@ -111,7 +115,8 @@ TEST_P(GradientPromises, WatchingChangesNoGradientAndGradientsChangeNoCapture) {
   for (const bool edited : {false, true}) {
     const Hooks base = edited ? edits() : Hooks();
     const Backward all = backward(m, batch, {some_target()}, Hooks(base).gradient("*"));
-    const Backward watched = backward(m, batch, {some_target()}, Hooks(base).gradient("*").capture("*"), {.logits = LogitRows::kAll});
+    const Backward watched =
+        backward(m, batch, {some_target()}, Hooks(base).gradient("*").capture("*"), {.logits = LogitRows::kAll});
     expect_same(watched, all);
     const vitrine::Run plain = m.forward(batch, Hooks(base).capture("*"));
     EXPECT_TRUE(same_bits(watched.run.logits(), plain.logits()));
@@ -128,8 +133,8 @@ TEST_P(GradientPromises, WatchingChangesNoGradientAndGradientsChangeNoCapture) {
 TEST_P(GradientPromises, ASequenceIsTheSameAloneAsInABatch) {
   const Model m = model();
   const Batch batch = {tokens(5, 4), tokens(33, 5), tokens(1, 6), tokens(80, 7)};
-  const std::vector<Target> targets = {target::logit(3), target::cross_entropy() + target::norm("blocks.2.mlp.hook_post"), target::prob(5, 0),
-                                       target::log_prob(300, 79) - target::log_prob(2, 10)};
+  const std::vector<Target> targets = {target::logit(3), target::cross_entropy() + target::norm("blocks.2.mlp.hook_post"),
+                                       target::prob(5, 0), target::log_prob(300, 79) - target::log_prob(2, 10)};
   for (const Hooks& hooks : {Hooks().gradient("*"), edits().gradient("*")}) {
     const Backward together = backward(m, batch, targets, hooks);
     const Backward alike = backward(m, batch, {target::logit(9)}, hooks);
@@ -144,7 +149,8 @@ TEST_P(GradientPromises, OnlyTheNamedSequencesAreEdited) {
   const Model m = model();
   const Batch batch = {tokens(9, 4), tokens(7, 5)};
   const Backward plain = backward(m, batch, {target::logit(3)}, Hooks().gradient("*"));
-  const Backward edited = backward(m, batch, {target::logit(3)}, Hooks().edit("blocks.*.mlp.hook_post", scale(0.5f), {.sequences = {1}}).gradient("*"));
+  const Backward edited = backward(m, batch, {target::logit(3)},
+                                   Hooks().edit("blocks.*.mlp.hook_post", scale(0.5f), {.sequences = {1}}).gradient("*"));
   expect_same(edited, plain, 0, 0);
   EXPECT_FALSE(same_bits(edited.gradient("hook_embed", 1), plain.gradient("hook_embed", 1)));
 }
@@ -163,19 +169,23 @@ TEST_P(GradientPromises, NarrowedGradientsAreSlicesOfWholeOnes) {
   const Model m = model();
   const Batch batch = {tokens(19, 3)};
   const Backward whole = backward(m, batch, {some_target()}, Hooks().gradient("*"));
-  const Backward slice = backward(m, batch, {some_target()}, Hooks().gradient("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {2, 0}})
-                                                                 .gradient("blocks.2.attn.hook_pattern", {.positions = {7}, .heads = {1}})
-                                                                 .gradient("blocks.0.mlp.hook_pre", {.neurons = {99, 3}})
-                                                                 .gradient("blocks.0.hook_resid_mid", {.positions = {2}})
-                                                                 .gradient("hook_embed", {}, DType::kF16));
+  const Backward slice = backward(m, batch, {some_target()},
+                                  Hooks()
+                                      .gradient("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {2, 0}})
+                                      .gradient("blocks.2.attn.hook_pattern", {.positions = {7}, .heads = {1}})
+                                      .gradient("blocks.0.mlp.hook_pre", {.neurons = {99, 3}})
+                                      .gradient("blocks.0.hook_resid_mid", {.positions = {2}})
+                                      .gradient("hook_embed", {}, DType::kF16));
   const TensorView z = slice.gradient("blocks.1.attn.hook_z"), pattern = slice.gradient("blocks.2.attn.hook_pattern");
   ASSERT_EQ(z.shape(), (Shape{2, 2, 20}));
   ASSERT_EQ(pattern.shape(), (Shape{1, 1, 19}));
   EXPECT_TRUE(same_bits(z.slice(0).slice(0), whole.gradient("blocks.1.attn.hook_z").slice(4).slice(0)));
   EXPECT_TRUE(same_bits(z.slice(1).slice(1), whole.gradient("blocks.1.attn.hook_z").slice(18).slice(2)));
   EXPECT_TRUE(same_bits(pattern.slice(0).slice(0), whole.gradient("blocks.2.attn.hook_pattern").slice(1).slice(7)));
-  EXPECT_TRUE(same_bits(slice.gradient("blocks.0.hook_resid_mid").slice(0), whole.gradient("blocks.0.hook_resid_mid").slice(2)));
-  EXPECT_EQ(slice.gradient("blocks.0.mlp.hook_pre").f32()[2 * 5 + 1], whole.gradient("blocks.0.mlp.hook_pre").slice(5).f32()[99]);
+  EXPECT_TRUE(
+      same_bits(slice.gradient("blocks.0.hook_resid_mid").slice(0), whole.gradient("blocks.0.hook_resid_mid").slice(2)));
+  EXPECT_EQ(slice.gradient("blocks.0.mlp.hook_pre").f32()[2 * 5 + 1],
+            whole.gradient("blocks.0.mlp.hook_pre").slice(5).f32()[99]);
   EXPECT_EQ(slice.gradient("hook_embed").dtype(), DType::kF16);
 }
 
@@ -183,7 +193,8 @@ TEST_P(GradientPromises, NarrowedGradientsAreSlicesOfWholeOnes) {
 TEST_P(GradientPromises, MaskedKeysHaveNone) {
   const Model m = model();
   for (const Hooks& hooks : {Hooks(), edits(), Hooks().edit("blocks.*.attn.hook_attn_scores", scale(0.5f))}) {
-    const Backward got = backward(m, {tokens(21, 2)}, {target::logit(5)}, Hooks(hooks).gradient("blocks.*.attn.hook_{pattern,attn_scores}"));
+    const Backward got =
+        backward(m, {tokens(21, 2)}, {target::logit(5)}, Hooks(hooks).gradient("blocks.*.attn.hook_{pattern,attn_scores}"));
     for (const Captures::Entry& entry : got.gradients->entries()) {
       const std::span<const float> map = got.gradient(entry.name).f32();
       for (size_t i = 0; i < map.size(); ++i) {
@@ -237,16 +248,19 @@ TEST_P(GradientPromises, AdjointsOfCallbacksSeeTheSelection) {
     EXPECT_EQ(view.name, "blocks.1.attn.hook_v");
     EXPECT_EQ(view.layer, 1);
     EXPECT_EQ(view.width, 20);
-    EXPECT_EQ(std::vector<int64_t>(view.positions.begin(), view.positions.end()), (std::vector<int64_t>{1, view.sequence == 0 ? 4 : 7}));
+    EXPECT_EQ(std::vector<int64_t>(view.positions.begin(), view.positions.end()),
+              (std::vector<int64_t>{1, view.sequence == 0 ? 4 : 7}));
     EXPECT_EQ(view.values.size(), 40u);
     seen.push_back(std::to_string(view.sequence));
     for (float& g : view.values) g *= 0.5f;
   };
   const Where where{.positions = {1, -2}, .heads = {1}};
-  const Backward got = backward(m, batch, {target::logit(3)}, Hooks().edit("blocks.1.attn.hook_v", callback(nothing, adjoint), where).gradient("*"));
+  const Backward got = backward(m, batch, {target::logit(3)},
+                                Hooks().edit("blocks.1.attn.hook_v", callback(nothing, adjoint), where).gradient("*"));
   EXPECT_EQ(seen, (std::vector<std::string>{"0", "1"}));
   const Backward plain = backward(m, batch, {target::logit(3)}, Hooks().gradient("*"));
-  for (int s = 0; s < 2; ++s) EXPECT_TRUE(same_bits(got.gradient("blocks.1.attn.hook_v", s), plain.gradient("blocks.1.attn.hook_v", s)));
+  for (int s = 0; s < 2; ++s)
+    EXPECT_TRUE(same_bits(got.gradient("blocks.1.attn.hook_v", s), plain.gradient("blocks.1.attn.hook_v", s)));
   EXPECT_FALSE(same_bits(got.gradient("hook_embed", 0), plain.gradient("hook_embed", 0)));
 }
 

@@ -16,8 +16,8 @@
 #include "tests/reference/model.h"
 #include "vitrine/vitrine.h"
 
-// One small model twice: as the engine runs it, and as the double-precision reference does, where any site can be moved a little to
-// see how far a target moves.
+// One small model twice: as the engine runs it, and as the double-precision reference does, where any site can be moved a
+// little to see how far a target moves.
 
 namespace vitrine::testing_support {
 
@@ -49,7 +49,9 @@ inline std::vector<Selected> select(Site site, const Where& where, const Config&
   std::vector<bool> positions(static_cast<size_t>(tokens), where.positions.empty());
   for (const int64_t p : where.positions) positions[static_cast<size_t>(p < 0 ? tokens + p : p)] = true;
   const bool has_heads = shape == SiteShape::kMap || site_head_width(shape, config) > 0;
-  const auto head_selected = [&](int64_t head) { return !has_heads || where.heads.empty() || std::count(where.heads.begin(), where.heads.end(), head) > 0; };
+  const auto head_selected = [&](int64_t head) {
+    return !has_heads || where.heads.empty() || std::count(where.heads.begin(), where.heads.end(), head) > 0;
+  };
   std::vector<Selected> result;
   if (shape == SiteShape::kMap) {
     int64_t row = 0;
@@ -68,7 +70,8 @@ inline std::vector<Selected> select(Site site, const Where& where, const Config&
     if (!positions[static_cast<size_t>(t)]) continue;
     int64_t column = 0;
     for (int64_t c = 0; c < width; ++c) {
-      if (head_selected(head_width > 0 ? c / head_width : 0)) result.push_back({static_cast<size_t>(t * width + c), row, column++});
+      if (head_selected(head_width > 0 ? c / head_width : 0))
+        result.push_back({static_cast<size_t>(t * width + c), row, column++});
     }
     ++row;
   }
@@ -98,10 +101,10 @@ struct Goal {
 /// One sequence, its edits, and what is taken for constant.
 class Scene {
  public:
-  explicit Scene(Config config = gradient_config(), Activation activation = Activation::kGeluTanh)
+  explicit Scene(Config config = gradient_config(), Activation activation = Activation::kGeluTanh, DType stored = DType::kF32)
       : config_(config),
-        model_(Model::random(config, kSeed, test_options({.threads = 2}))),
-        reference_(config, activation, kSeed) {}
+        model_(Model::random(config, kSeed, test_options({.dtype = stored, .threads = 2}))),
+        reference_(config, activation, kSeed, stored) {}
 
   std::vector<int32_t> ids = {3, 14, 15, 9, 26};
   Linearised linearised;
@@ -190,7 +193,8 @@ inline Vec row_of(const Held& held, const std::string& site, int64_t position, i
   return Vec(begin, begin + width);
 }
 
-inline Goal logits_goal(std::string name, Target target, int64_t position, LogitTermKind kind, int32_t token, Vec reference = {}) {
+inline Goal logits_goal(std::string name, Target target, int64_t position, LogitTermKind kind, int32_t token,
+                        Vec reference = {}) {
   return {std::move(name), std::move(target), [=](const Held& held) {
             const auto tokens = static_cast<int64_t>(held.at("hook_embed").size()) / gradient_config().width;
             return reference::logit_target(row_of(held, "logits", position, tokens), kind, token, reference);
@@ -201,9 +205,13 @@ inline Goal logit_goal(int32_t token = 7, int64_t position = -1) {
   return logits_goal("logit", target::logit(token, position), position, LogitTermKind::kLogit, token);
 }
 
-/// float32 rounds each of some hundred operations in a row, and a gradient is what is left when large parts have cancelled: that is
-/// measured by the largest number of its site. A wrong term is off by a part of it, not by a hundred thousandth.
-inline double gradient_tolerance() { return on_cpu() ? 1e-5 : 4e-5; }
+/// float32 rounds each of some hundred operations in a row, and a gradient is what is left when large parts have cancelled:
+/// that is measured by the largest number of its site. A wrong term is off by a part of it, not by a hundred thousandth. A GPU
+/// keeps what goes from one operation to the next in 16 bits where the weights are.
+inline double gradient_tolerance(DType stored = DType::kF32) {
+  if (on_cpu()) return 1e-5;
+  return stored == DType::kF32 ? 4e-5 : stored == DType::kF16 ? 16 * 0x1p-11 : 16 * 0x1p-8;
+}
 
 /// A random direction in a site's values; a map's has no part where a query does not see a key, which no gradient is given for.
 inline Vec direction_at(const Captures::Entry& entry, size_t count, uint32_t seed) {
@@ -215,9 +223,11 @@ inline Vec direction_at(const Captures::Entry& entry, size_t count, uint32_t see
 }
 
 /// The gradients of `goal` at all sites that the engine gives, along random directions, against differences of the reference.
-inline void expect_gradients_agree(const Scene& scene, const Goal& goal, const Backward& got, const Held& base, int directions = 2) {
+inline void expect_gradients_agree(const Scene& scene, const Goal& goal, const Backward& got, const Held& base,
+                                   int directions = 2) {
   SCOPED_TRACE(goal.name);
-  EXPECT_NEAR(got.values.at(0), goal.value(base), gradient_tolerance() * (1.0 + std::abs(goal.value(base))));
+  const double tolerance = gradient_tolerance(scene.model().dtype());
+  EXPECT_NEAR(got.values.at(0), goal.value(base), tolerance * (1.0 + std::abs(goal.value(base))));
   for (const Captures::Entry& entry : got.gradients->entries()) {
     const std::vector<float> gradient = got.gradient(entry.name).to_f32();
     double length = 0.0;
@@ -228,7 +238,8 @@ inline void expect_gradients_agree(const Scene& scene, const Goal& goal, const B
       for (size_t i = 0; i < gradient.size(); ++i) sum += way[i] * gradient[i];
       const double want = scene.along(goal, base, entry.name, way);
       // The difference itself errs by 1e-16 of the target over the step, and by the third derivative.
-      EXPECT_NEAR(sum, want, gradient_tolerance() * std::sqrt(length) + 1e-8 * (1.0 + std::abs(want))) << entry.name << ", direction " << n;
+      EXPECT_NEAR(sum, want, tolerance * std::sqrt(length) + 1e-8 * (1.0 + std::abs(want)))
+          << entry.name << ", direction " << n;
     }
   }
 }

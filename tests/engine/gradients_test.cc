@@ -1,5 +1,5 @@
-// Gradients at every site, under every kind of edit and of every kind of target, against central differences of a whole model in
-// double precision.
+// Gradients at every site, under every kind of edit and of every kind of target, against central differences of a whole model
+// in double precision.
 
 #include "tests/engine/gradients_support.h"
 
@@ -35,12 +35,16 @@ std::vector<Goal> goals_at_logits() {
                      const std::vector<int32_t> next = {14, 15, 9, 26};
                      double sum = 0.0;
                      for (int64_t t = 0; t < 4; ++t)
-                       sum -= reference::logit_target(row_of(held, "logits", t, 5), LogitTermKind::kLogProb, next[static_cast<size_t>(t)], {});
+                       sum -= reference::logit_target(row_of(held, "logits", t, 5), LogitTermKind::kLogProb,
+                                                      next[static_cast<size_t>(t)], {});
                      return sum / 4;
                    }});
   const Goal first = goals[1], second = goals[3], third = goals[5];
   goals.push_back({"a weighted sum", 2.0 * first.target - 0.5 * second.target + (-3.0) * third.target + target::logit(1, 3),
-                   [=](const Held& held) { return 2.0 * first.value(held) - 0.5 * second.value(held) - 3.0 * third.value(held) + row_of(held, "logits", 3, 5)[1]; }});
+                   [=](const Held& held) {
+                     return 2.0 * first.value(held) - 0.5 * second.value(held) - 3.0 * third.value(held) +
+                            row_of(held, "logits", 3, 5)[1];
+                   }});
   return goals;
 }
 
@@ -84,7 +88,8 @@ TEST(Gradients, EveryElementOfEverySiteMovesTheTarget) {
       const double want = all[i] == 0.0 ? 0.0 : scene.along(goal, base, entry.name, one);
       ASSERT_NEAR(gradient[i], want, gradient_tolerance() * largest + 1e-9) << entry.name << " at " << i;
     }
-    EXPECT_EQ(got.gradient(entry.name).shape(), scene.model().forward(scene.ids, Hooks().capture(entry.name))[entry.name].shape());
+    EXPECT_EQ(got.gradient(entry.name).shape(),
+              scene.model().forward(scene.ids, Hooks().capture(entry.name))[entry.name].shape());
   }
 }
 
@@ -95,8 +100,12 @@ TEST(Gradients, EveryTargetAtLogits) {
 }
 
 TEST(Gradients, EveryActivationAndConfiguration) {
-  for (const auto& [name, activation] : {std::pair{"gelu_new", Activation::kGeluTanh}, {"gelu", Activation::kGeluErf}, {"quick_gelu", Activation::kGeluQuick},
-                                         {"relu", Activation::kRelu}, {"silu", Activation::kSilu}, {"tanh", Activation::kTanh}}) {
+  for (const auto& [name, activation] : {std::pair{"gelu_new", Activation::kGeluTanh},
+                                         {"gelu", Activation::kGeluErf},
+                                         {"quick_gelu", Activation::kGeluQuick},
+                                         {"relu", Activation::kRelu},
+                                         {"silu", Activation::kSilu},
+                                         {"tanh", Activation::kTanh}}) {
     Config config = gradient_config();
     config.activation = name;
     config.tied_unembedding = activation != Activation::kSilu;
@@ -105,6 +114,15 @@ TEST(Gradients, EveryActivationAndConfiguration) {
     config.layer_norm_epsilon = activation == Activation::kGeluErf ? 1e-2f : 1e-5f;
     const Scene scene(config, activation);
     SCOPED_TRACE(name);
+    expect_gradients_agree(scene, logit_goal(), scene.backward(logit_goal()), scene.run());
+  }
+}
+
+// On a CPU 16-bit weights are the same arithmetic with other numbers; on a GPU gradients are rounded to the weights' type.
+TEST(Gradients, WeightsOfSixteenBits) {
+  for (const DType stored : {DType::kF16, DType::kBF16}) {
+    const Scene scene(gradient_config(), Activation::kGeluTanh, stored);
+    SCOPED_TRACE(std::string(dtype_name(stored)));
     expect_gradients_agree(scene, logit_goal(), scene.backward(logit_goal()), scene.run());
   }
 }
@@ -176,7 +194,8 @@ TEST(Gradients, LinearTargetsAtMaps) {
                         double sum = 0.0;
                         for (int64_t h = 0; h < 3; ++h) {
                           for (int64_t k = 0; k <= query; ++k)
-                            sum += static_cast<double>(narrow[static_cast<size_t>(h * 5 + k)]) * held.at(site)[static_cast<size_t>((h * 5 + query) * 5 + k)];
+                            sum += static_cast<double>(narrow[static_cast<size_t>(h * 5 + k)]) *
+                                   held.at(site)[static_cast<size_t>((h * 5 + query) * 5 + k)];
                         }
                         return sum;
                       }};
@@ -189,10 +208,13 @@ TEST(Gradients, LinearTargetsAtMaps) {
 TEST(Gradients, TargetsAtSeveralPlacesAddUp) {
   const Scene scene;
   const Held base = scene.run();
-  const Goal norm = norm_goal("blocks.0.hook_resid_mid", 1), linear = linear_goal("blocks.1.mlp.hook_post", 2, 22), logit = logit_goal(3, 0);
+  const Goal norm = norm_goal("blocks.0.hook_resid_mid", 1), linear = linear_goal("blocks.1.mlp.hook_post", 2, 22),
+             logit = logit_goal(3, 0);
   const Goal embed = linear_goal("hook_embed", 2, 15), position = norm_goal("hook_pos_embed", 4);
-  const Goal all{"a sum", 2.0 * norm.target + (-1.5) * linear.target + 0.25 * logit.target + embed.target - position.target, [=](const Held& held) {
-                   return 2.0 * norm.value(held) - 1.5 * linear.value(held) + 0.25 * logit.value(held) + embed.value(held) - position.value(held);
+  const Goal all{"a sum", 2.0 * norm.target + (-1.5) * linear.target + 0.25 * logit.target + embed.target - position.target,
+                 [=](const Held& held) {
+                   return 2.0 * norm.value(held) - 1.5 * linear.value(held) + 0.25 * logit.value(held) + embed.value(held) -
+                          position.value(held);
                  }};
   expect_gradients_agree(scene, all, scene.backward(all), base);
 }
@@ -206,7 +228,9 @@ TEST(Gradients, FrozenPatternsAndScales) {
     const Held base = scene.run();
     for (const Goal& goal : {logit_goal(), goals_at_logits()[3]}) {
       SCOPED_TRACE(::testing::Message() << "patterns " << patterns << ", scales " << scales);
-      const std::string sites = patterns ? "{hook_*embed,blocks.*.hook_*,blocks.*.ln*,blocks.*.mlp.*,blocks.*.attn.hook_{v,z,result,pattern},ln_final*,logits}" : "*";
+      const std::string sites = patterns ? "{hook_*embed,blocks.*.hook_*,blocks.*.ln*,blocks.*.mlp.*,blocks.*.attn.hook_{v,z,"
+                                           "result,pattern},ln_final*,logits}"
+                                         : "*";
       expect_gradients_agree(scene, goal, scene.backward(goal, sites), base);
     }
   }

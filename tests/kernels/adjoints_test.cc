@@ -39,8 +39,8 @@ TEST_F(AdjointsTest, Activations) {
   const Vec dy = normal(40);
   Vec x = normal(40);
   for (double& value : x) value *= 2.0;
-  for (Activation kind : {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick, Activation::kRelu,
-                          Activation::kSilu, Activation::kTanh}) {
+  for (Activation kind : {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick,
+                          Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
     SCOPED_TRACE(static_cast<int>(kind));
     expect_near(reference::activate_backward(dy, x, kind),
                 central_differences(x, [&](const Vec& at) { return dot(dy, reference::activate(at, kind)); }));
@@ -48,7 +48,8 @@ TEST_F(AdjointsTest, Activations) {
 }
 
 TEST_F(AdjointsTest, ActivationsFarOut) {
-  for (Activation kind : {Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick, Activation::kRelu, Activation::kSilu}) {
+  for (Activation kind :
+       {Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick, Activation::kRelu, Activation::kSilu}) {
     EXPECT_EQ(reference::activation_slope(3e38, kind), 1.0) << static_cast<int>(kind);
     EXPECT_EQ(reference::activation_slope(-3e38, kind), 0.0) << static_cast<int>(kind);
   }
@@ -82,7 +83,8 @@ TEST_F(AdjointsTest, LayerNorm) {
   const auto forward = [&](const Vec& at) { return reference::layernorm(at, weight, bias, rows, width, epsilon); };
   const auto own = reference::layernorm_backward(x, weight, {}, dy, rows, width, epsilon, false);
   expect_near(own.dx, central_differences(x, [&](const Vec& at) { return dot(dy, forward(at).out); }));
-  expect_near(own.dscale, central_differences(forward(x).scale, [&](const Vec& at) { return dot(dy, divided(x, weight, at, width)); }));
+  expect_near(own.dscale,
+              central_differences(forward(x).scale, [&](const Vec& at) { return dot(dy, divided(x, weight, at, width)); }));
 
   const auto frozen = reference::layernorm_backward(x, weight, {}, dy, rows, width, epsilon, true);
   const Vec held = forward(x).scale;
@@ -110,8 +112,12 @@ TEST_F(AdjointsTest, Attention) {
   const int64_t rows = 5, heads = 2, width = 3, channels = heads * width;
   const double scale = 0.6;
   const Vec q = normal(rows * channels), k = normal(rows * channels), v = normal(rows * channels), dz = normal(rows * channels);
-  const auto scores = [&](const Vec& q_at, const Vec& k_at) { return reference::attention_scores(q_at, k_at, rows, 0, heads, width, scale); };
-  const auto mixed = [&](const Vec& pattern, const Vec& v_at) { return dot(dz, reference::attention_mix(pattern, v_at, rows, rows, heads, width)); };
+  const auto scores = [&](const Vec& q_at, const Vec& k_at) {
+    return reference::attention_scores(q_at, k_at, rows, 0, heads, width, scale);
+  };
+  const auto mixed = [&](const Vec& pattern, const Vec& v_at) {
+    return dot(dz, reference::attention_mix(pattern, v_at, rows, rows, heads, width));
+  };
   const Vec s = scores(q, k), pattern = reference::softmax(s, rows);
   const auto got = reference::attention_backward(q, k, v, dz, rows, heads, width, scale, false);
   expect_near(got.dq, central_differences(q, [&](const Vec& at) { return mixed(reference::softmax(scores(at, k), rows), v); }));
@@ -153,8 +159,10 @@ TEST_F(AdjointsTest, LogitTargetsOfKnownDistributions) {
   EXPECT_NEAR(reference::logit_target(even, LogitTermKind::kKl, 0, half), 0.0, 1e-15);
   EXPECT_NEAR(reference::logit_target(even, LogitTermKind::kReverseKl, 0, half), 0.0, 1e-15);
   // Kullback and Leibler's sum, the first argument weighing: the reference in the one, the model in the other.
-  EXPECT_NEAR(reference::logit_target(even, LogitTermKind::kKl, 0, quarter), 0.25 * std::log(0.5) + 0.75 * std::log(1.5), 1e-15);
-  EXPECT_NEAR(reference::logit_target(even, LogitTermKind::kReverseKl, 0, quarter), 0.5 * std::log(2.0) + 0.5 * std::log(0.5 / 0.75), 1e-15);
+  EXPECT_NEAR(reference::logit_target(even, LogitTermKind::kKl, 0, quarter), 0.25 * std::log(0.5) + 0.75 * std::log(1.5),
+              1e-15);
+  EXPECT_NEAR(reference::logit_target(even, LogitTermKind::kReverseKl, 0, quarter),
+              0.5 * std::log(2.0) + 0.5 * std::log(0.5 / 0.75), 1e-15);
 }
 
 }  // namespace

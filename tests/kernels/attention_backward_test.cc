@@ -119,7 +119,7 @@ class Problem {
   std::vector<int64_t> lengths_;
   int64_t rows_ = 0, map_size_ = 0;
   std::vector<SequenceSlice> slices_;
-  std::vector<float> tokens_;  // [rows, 4 H K]
+  std::vector<float> tokens_;                // [rows, 4 H K]
   std::vector<Matrix> tokens_at_, forward_;  // the second: z, lse and the pattern
   bool reads_output_ = false;
 };
@@ -169,8 +169,8 @@ class AttentionBackwardTest : public KernelTest {
     for (const DType dtype : GetParam().activation_types()) {
       const Problem p(*backend, random, dtype, heads, width, lengths);
       for (const bool composed : {false, true}) {
-        SCOPED_TRACE(::testing::Message() << heads << " heads of " << width << " in " << dtype_name(dtype) << ", first sequence " << lengths[0]
-                                          << (composed ? ", composed" : ""));
+        SCOPED_TRACE(::testing::Message() << heads << " heads of " << width << " in " << dtype_name(dtype)
+                                          << ", first sequence " << lengths[0] << (composed ? ", composed" : ""));
         const Result r(*backend, p, 7);
         run(*backend, p, r, composed);
         EXPECT_TRUE(r.gradients.untouched_outside() && r.dpattern.untouched_outside() && r.dscores.untouched_outside());
@@ -212,16 +212,22 @@ class AttentionBackwardTest : public KernelTest {
     EXPECT_TRUE(near(std::span<const float>(r.dpattern.values()).subspan(at, count), want.dpattern, dpattern)) << "dP";
     EXPECT_TRUE(near(std::span<const float>(r.dscores.values()).subspan(at, count), want.dscores, dscores)) << "dS";
 
-    for (size_t i = 0; i < dscores.size(); ++i) dscores[i] = scale * (dscores[i] + tolerance::kMix(rows, weights[i]) + narrow * weights[i]);
+    for (size_t i = 0; i < dscores.size(); ++i)
+      dscores[i] = scale * (dscores[i] + tolerance::kMix(rows, weights[i]) + narrow * weights[i]);
     for (size_t i = 0; i < weight_error.size(); ++i) weight_error[i] += tolerance::kMix(rows, pattern[i]);
     const auto rounded_too = [narrow](Vec tolerance, const Vec& value) {
       for (size_t i = 0; i < value.size(); ++i) tolerance[i] += narrow * std::abs(value[i]);
       return tolerance;
     };
-    EXPECT_TRUE(near(r.part(p, slice, 0), want.dq, rounded_too(reference::attention_mix(dscores, magnitudes(k), rows, rows, heads, width), want.dq))) << "dq";
-    EXPECT_TRUE(near(r.part(p, slice, 1), want.dk, rounded_too(reference::attention_mix_transposed(dscores, magnitudes(q), rows, heads, width), want.dk)))
+    EXPECT_TRUE(near(r.part(p, slice, 0), want.dq,
+                     rounded_too(reference::attention_mix(dscores, magnitudes(k), rows, rows, heads, width), want.dq)))
+        << "dq";
+    EXPECT_TRUE(near(r.part(p, slice, 1), want.dk,
+                     rounded_too(reference::attention_mix_transposed(dscores, magnitudes(q), rows, heads, width), want.dk)))
         << "dk";
-    EXPECT_TRUE(near(r.part(p, slice, 2), want.dv, rounded_too(reference::attention_mix_transposed(weight_error, magnitudes(dz), rows, heads, width), want.dv)))
+    EXPECT_TRUE(
+        near(r.part(p, slice, 2), want.dv,
+             rounded_too(reference::attention_mix_transposed(weight_error, magnitudes(dz), rows, heads, width), want.dv)))
         << "dv";
   }
 };
@@ -231,7 +237,8 @@ TEST_P(AttentionBackwardTest, MatchesTheOracleForAnyHeadWidth) {
 }
 
 TEST_P(AttentionBackwardTest, MatchesTheOracleForAnyLength) {
-  for (int64_t rows : {1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 63, 64, 65, 97, 128, 129}) check_against_oracle(1, 20, {rows});
+  for (int64_t rows : {1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 63, 64, 65, 97, 128, 129})
+    check_against_oracle(1, 20, {rows});
   if (!slow_build()) check_against_oracle(2, 64, {300});
 }
 
@@ -241,8 +248,8 @@ TEST_P(AttentionBackwardTest, MatchesTheOracleForRaggedBatches) {
   check_against_oracle(12, 64, {20});
 }
 
-// What is watched on the way, and whether the steps are taken one by one. A device's whole attention knows sum P dP from z, which was
-// rounded; its steps know it from the map.
+// What is watched on the way, and whether the steps are taken one by one. A device's whole attention knows sum P dP from z,
+// which was rounded; its steps know it from the map.
 TEST_P(AttentionBackwardTest, ComposedStepsAndTapsGiveTheSameBits) {
   for (const DType dtype : GetParam().activation_types()) {
     for (int width : {20, 64}) {
@@ -287,7 +294,8 @@ TEST_P(AttentionBackwardTest, AFrozenPatternPassesNothingToQueriesAndKeys) {
     }
     EXPECT_TRUE(same_bits(frozen.part_of_rows(p, 0, p.rows(), 2), free.part_of_rows(p, 0, p.rows(), 2)));
     EXPECT_TRUE(same_bits(composed.part_of_rows(p, 0, p.rows(), 2), composed_free.part_of_rows(p, 0, p.rows(), 2)));
-    EXPECT_TRUE(same_bits(frozen.dpattern.values(), free.dpattern.values()));  // the gradient at the pattern is there all the same
+    EXPECT_TRUE(
+        same_bits(frozen.dpattern.values(), free.dpattern.values()));  // the gradient at the pattern is there all the same
     EXPECT_TRUE(frozen.gradients.untouched_outside());
   }
 }
@@ -299,9 +307,11 @@ TEST_P(AttentionBackwardTest, EditedMapsAreUsed) {
   const PassBatch batch = placed.batch();
   const SequenceSlice slice = p.slices()[0];
   const Vec q = p.part(slice, kQ), k = p.part(slice, kK), dz = p.part(slice, kDz);
-  std::vector<float> pattern = normal(random, p.map_size()), dpattern = normal(random, p.map_size()), dscores = normal(random, p.map_size());
+  std::vector<float> pattern = normal(random, p.map_size()), dpattern = normal(random, p.map_size()),
+                     dscores = normal(random, p.map_size());
   for (int64_t i = 0; i < p.map_size(); ++i) {
-    if (i % 11 > i / 11 % 11) pattern[static_cast<size_t>(i)] = dpattern[static_cast<size_t>(i)] = dscores[static_cast<size_t>(i)] = 0.0f;
+    if (i % 11 > i / 11 % 11)
+      pattern[static_cast<size_t>(i)] = dpattern[static_cast<size_t>(i)] = dscores[static_cast<size_t>(i)] = 0.0f;
   }
   const Matrix pattern_at(*backend, pattern, 1, p.map_size()), dpattern_at(*backend, dpattern, 1, p.map_size()),
       dscores_at(*backend, dscores, 1, p.map_size()), own(*backend, 1, p.map_size());
@@ -315,11 +325,13 @@ TEST_P(AttentionBackwardTest, EditedMapsAreUsed) {
   backend->attention_backward_inputs(args);
 
   const Vec pr = reference::widen(pattern), dp = reference::widen(dpattern), ds = reference::widen(dscores);
-  Vec tolerance, want_dq = reference::attention_mix(ds, k, 11, 11, 2, 8), want_dk = reference::attention_mix_transposed(ds, q, 11, 2, 8);
+  Vec tolerance, want_dq = reference::attention_mix(ds, k, 11, 11, 2, 8),
+                 want_dk = reference::attention_mix_transposed(ds, q, 11, 2, 8);
   for (size_t begin = 0; begin < pr.size(); begin += 11) {
     double terms = 0.0;
     for (size_t j = begin; j < begin + 11; ++j) terms += std::abs(pr[j] * dp[j]);
-    for (size_t j = begin; j < begin + 11; ++j) tolerance.push_back(tolerance::kSoftmaxBackward(11, std::abs(pr[j]) * (std::abs(dp[j]) + terms)));
+    for (size_t j = begin; j < begin + 11; ++j)
+      tolerance.push_back(tolerance::kSoftmaxBackward(11, std::abs(pr[j]) * (std::abs(dp[j]) + terms)));
   }
   EXPECT_TRUE(near(own.values(), reference::softmax_backward(pr, dp, 11), tolerance));
   const auto tolerances = [](Vec terms) {
@@ -328,8 +340,10 @@ TEST_P(AttentionBackwardTest, EditedMapsAreUsed) {
   };
   for (double& g : want_dq) g *= p.scale();
   for (double& g : want_dk) g *= p.scale();
-  EXPECT_TRUE(near(r.part(p, slice, 0), want_dq, tolerances(reference::attention_mix(magnitudes(ds), magnitudes(k), 11, 11, 2, 8))));
-  EXPECT_TRUE(near(r.part(p, slice, 1), want_dk, tolerances(reference::attention_mix_transposed(magnitudes(ds), magnitudes(q), 11, 2, 8))));
+  EXPECT_TRUE(
+      near(r.part(p, slice, 0), want_dq, tolerances(reference::attention_mix(magnitudes(ds), magnitudes(k), 11, 11, 2, 8))));
+  EXPECT_TRUE(near(r.part(p, slice, 1), want_dk,
+                   tolerances(reference::attention_mix_transposed(magnitudes(ds), magnitudes(q), 11, 2, 8))));
   EXPECT_TRUE(near(r.part(p, slice, 2), reference::attention_mix_transposed(pr, dz, 11, 2, 8),
                    tolerances(reference::attention_mix_transposed(magnitudes(pr), magnitudes(dz), 11, 2, 8))));
 }
@@ -365,8 +379,8 @@ TEST_P(AttentionBackwardTest, ASequenceAloneEqualsItInABatchForAnyThreads) {
   }
 }
 
-// A query's gradient knows nothing of later tokens' keys and values, a key's and a value's nothing of earlier tokens' queries and
-// gradients: whatever was put there, a NaN, an infinity, a huge number, changes no bit.
+// A query's gradient knows nothing of later tokens' keys and values, a key's and a value's nothing of earlier tokens' queries
+// and gradients: whatever was put there, a NaN, an infinity, a huge number, changes no bit.
 TEST_P(AttentionBackwardTest, WhatAQueryDoesNotSeeDoesNotEnter) {
   const int64_t rows = 90;
   for (const DType dtype : GetParam().activation_types()) {
@@ -375,7 +389,8 @@ TEST_P(AttentionBackwardTest, WhatAQueryDoesNotSeeDoesNotEnter) {
     for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 6e4f}) {
       for (const int64_t from : {20, 63, 70}) {
         for (const bool composed : {false, true}) {
-          SCOPED_TRACE(::testing::Message() << bad << " in " << dtype_name(dtype) << " at row " << from << (composed ? ", composed" : ""));
+          SCOPED_TRACE(::testing::Message()
+                       << bad << " in " << dtype_name(dtype) << " at row " << from << (composed ? ", composed" : ""));
           const Result r(*backend, clean);
           run(*backend, clean, want, composed);
           for (const Part part : {kK, kV}) {
@@ -389,7 +404,8 @@ TEST_P(AttentionBackwardTest, WhatAQueryDoesNotSeeDoesNotEnter) {
             const Problem earlier = clean.spoilt(*backend, part, 0, from, bad);
             run(*backend, earlier, r, composed);
             for (const int64_t which : {1, 2})
-              EXPECT_TRUE(same_bits(r.part_of_rows(earlier, from, rows, which), want.part_of_rows(clean, from, rows, which))) << which;
+              EXPECT_TRUE(same_bits(r.part_of_rows(earlier, from, rows, which), want.part_of_rows(clean, from, rows, which)))
+                  << which;
             EXPECT_FALSE(same_bits(r.part_of_rows(earlier, 0, 1, 2), want.part_of_rows(clean, 0, 1, 2)));
           }
         }
@@ -401,7 +417,8 @@ TEST_P(AttentionBackwardTest, WhatAQueryDoesNotSeeDoesNotEnter) {
 // One key has all of a query's weight: P is 1 and 0, dS is 0, and nothing is divided by zero.
 TEST_P(AttentionBackwardTest, ACertainPatternGivesNumbers) {
   for (const DType dtype : GetParam().activation_types()) {
-    const Problem p = Problem(*backend, random, dtype, 1, 4, {20}).spoilt(*backend, kQ, 0, 20, 100.0f).spoilt(*backend, kK, 7, 8, 100.0f);
+    const Problem p =
+        Problem(*backend, random, dtype, 1, 4, {20}).spoilt(*backend, kQ, 0, 20, 100.0f).spoilt(*backend, kK, 7, 8, 100.0f);
     const Result r(*backend, p);
     run(*backend, p, r, false);
     for (const float g : r.gradients.values()) ASSERT_TRUE(std::isfinite(g)) << g;

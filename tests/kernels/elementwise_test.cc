@@ -139,19 +139,22 @@ TEST_P(ElementwiseTest, ANarrowGradientIsTheFloatOneRoundedWhereverItLies) {
       }
       const std::vector<float> together = narrow.values(), apart = alone.values();
       for (int64_t r = 0; r < rows; ++r) {
-        for (int64_t j = r * cols; j < (r + 1) * cols; j += 1 + cols / 40) ASSERT_EQ(apart[static_cast<size_t>(j)], together[static_cast<size_t>(j)]);
+        for (int64_t j = r * cols; j < (r + 1) * cols; j += 1 + cols / 40)
+          ASSERT_EQ(apart[static_cast<size_t>(j)], together[static_cast<size_t>(j)]);
       }
     }
   }
 }
 
 TEST_P(ElementwiseTest, ConvertsBetweenAllTypes) {
-  for (const auto& [rows, cols, padding] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {3, 17, 1}, {70, 64, 0}, {2, 2305, 7}}) {
+  for (const auto& [rows, cols, padding] :
+       {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {3, 17, 1}, {70, 64, 0}, {2, 2305, 7}}) {
     for (DType from : GetParam().activation_types()) {
       for (DType to : GetParam().activation_types()) {
         SCOPED_TRACE(::testing::Message() << rows << " x " << cols << ", " << dtype_name(from) << " to " << dtype_name(to));
         const std::vector<float> x = rounded(normal(random, rows * cols, 100.0f), from);
-        const Matrix source(*backend, x, rows, cols, cols + padding, from), result(*backend, rows, cols, cols + 2 * padding, to);
+        const Matrix source(*backend, x, rows, cols, cols + padding, from),
+            result(*backend, rows, cols, cols + 2 * padding, to);
         backend->convert(source, result);
         EXPECT_TRUE(same_bits(result.values(), rounded(x, to)));
         EXPECT_TRUE(result.untouched_outside());

@@ -11,8 +11,13 @@ constexpr float kEpsilon = 1e-5f;
 class LayerNormBackwardTest : public KernelTest {
  protected:
   struct Problem {
-    Problem(Backend& backend, std::mt19937& random, int64_t r, int64_t w, float mean, DType dy_type = DType::kF32, int64_t padding = 3)
-        : rows(r), width(w), x(normal(random, r * w, 2.0f)), weight(normal(random, w)), dy(rounded(normal(random, r * w), dy_type)),
+    Problem(Backend& backend, std::mt19937& random, int64_t r, int64_t w, float mean, DType dy_type = DType::kF32,
+            int64_t padding = 3)
+        : rows(r),
+          width(w),
+          x(normal(random, r * w, 2.0f)),
+          weight(normal(random, w)),
+          dy(rounded(normal(random, r * w), dy_type)),
           residual(normal(random, r * w)) {
       for (float& value : x) value += mean;
       for (int64_t i = 0; i < r; ++i) scale.push_back(0.5f + static_cast<float>(i % 5));
@@ -63,11 +68,13 @@ class LayerNormBackwardTest : public KernelTest {
       double terms_sum = 0.0;
       Vec terms;
       for (size_t j = 0; j < width; ++j) {
-        terms.push_back(std::abs(p.dy[r * width + j] * p.weight[j]) / e + through * (std::abs(own.out[r * width + j]) * s + mean));
+        terms.push_back(std::abs(p.dy[r * width + j] * p.weight[j]) / e +
+                        through * (std::abs(own.out[r * width + j]) * s + mean));
         terms_sum += terms.back();
       }
       for (size_t j = 0; j < width; ++j) {
-        const double size = terms[j] + terms_sum / static_cast<double>(width) + (residual ? std::abs(p.residual[r * width + j]) : 0.0);
+        const double size =
+            terms[j] + terms_sum / static_cast<double>(width) + (residual ? std::abs(p.residual[r * width + j]) : 0.0);
         dx.push_back(tolerance::kLayerNormBackward(1, size));
       }
     }
@@ -75,8 +82,8 @@ class LayerNormBackwardTest : public KernelTest {
   }
 
   void check(const Problem& p, bool edited, bool frozen, bool residual) {
-    SCOPED_TRACE(::testing::Message() << p.rows << " x " << p.width << (edited ? ", edited scale" : "") << (frozen ? ", frozen" : "")
-                                      << (residual ? ", residual" : ""));
+    SCOPED_TRACE(::testing::Message() << p.rows << " x " << p.width << (edited ? ", edited scale" : "")
+                                      << (frozen ? ", frozen" : "") << (residual ? ", residual" : ""));
     const Matrix dx(*backend, p.rows, p.width, p.width + 3), dscale(*backend, p.rows, 1, 2);
     LayerNormBackwardArgs args = p.args(dx, dscale);
     args.frozen = frozen;
@@ -84,8 +91,8 @@ class LayerNormBackwardTest : public KernelTest {
     if (residual) args.residual = p.residual_at();
     backend->layernorm_backward(args);
     const Vec scale = edited ? reference::widen(p.scale) : Vec{};
-    auto want = reference::layernorm_backward(reference::widen(p.x), reference::widen(p.weight), scale, reference::widen(p.dy), p.rows, p.width,
-                                              kEpsilon, frozen);
+    auto want = reference::layernorm_backward(reference::widen(p.x), reference::widen(p.weight), scale, reference::widen(p.dy),
+                                              p.rows, p.width, kEpsilon, frozen);
     if (residual) want.dx = reference::add(want.dx, reference::widen(p.residual));
     const auto [dscale_tolerance, dx_tolerance] = tolerances(p, scale, frozen, residual);
     EXPECT_TRUE(near(dx.values(), want.dx, dx_tolerance));
@@ -111,12 +118,15 @@ TEST_P(LayerNormBackwardTest, MatchesTheOracle) {
   }
 }
 
-// Nothing of what is given or asked for beside the gradient changes its bits: taps, halves, threads, other rows, where rows lie.
+// Nothing of what is given or asked for beside the gradient changes its bits: taps, halves, threads, other rows, where rows
+// lie.
 TEST_P(LayerNormBackwardTest, HalvesRowsThreadsAndTapsGiveTheSameBits) {
   for (DType dtype : GetParam().activation_types()) {
-    for (const auto& [rows, width, padding] : {std::tuple<int64_t, int64_t, int64_t>{100, 771, 3}, {5, 1600, 4}, {4, 2501, 3}}) {
+    for (const auto& [rows, width, padding] :
+         {std::tuple<int64_t, int64_t, int64_t>{100, 771, 3}, {5, 1600, 4}, {4, 2501, 3}}) {
       for (const bool edited : {false, true}) {
-        SCOPED_TRACE(::testing::Message() << rows << " x " << width << ", dy " << dtype_name(dtype) << (edited ? ", edited" : ""));
+        SCOPED_TRACE(::testing::Message() << rows << " x " << width << ", dy " << dtype_name(dtype)
+                                          << (edited ? ", edited" : ""));
         const Problem p(*backend, random, rows, width, 0.3f, dtype, padding);
         const Matrix fused(*backend, rows, width), untapped(*backend, p.residual, rows, width), alone(*backend, rows, width),
             composed(*backend, rows, width), single(*backend, rows, width), dscale(*backend, rows, 1), half(*backend, rows, 1);
@@ -162,8 +172,9 @@ TEST_P(LayerNormBackwardTest, AnEditedGradientOfTheScaleIsUsed) {
   LayerNormBackwardArgs args = p.args(dx, dscale);
   args.scale = p.scale_at();
   backend->layernorm_backward_apply(args);
-  const Vec want = reference::layernorm_backward_apply(reference::widen(p.x), reference::widen(p.weight), reference::widen(p.scale),
-                                                       reference::widen(p.dy), reference::widen(reaching), width, kEpsilon);
+  const Vec want =
+      reference::layernorm_backward_apply(reference::widen(p.x), reference::widen(p.weight), reference::widen(p.scale),
+                                          reference::widen(p.dy), reference::widen(reaching), width, kEpsilon);
   // dscale is at most 2.5, |c| / (width s) at most 1.
   Vec tolerance = tolerances(p, reference::widen(p.scale), true, false).second;
   for (double& t : tolerance) t += tolerance::kLayerNormBackward(1, 2 * 2.5);
@@ -175,8 +186,8 @@ TEST_P(LayerNormBackwardTest, AnEditedGradientOfTheScaleIsUsed) {
 TEST_P(LayerNormBackwardTest, ARowOfEqualNumbersGivesNumbers) {
   const int64_t width = 24;
   const std::vector<float> x(static_cast<size_t>(width), 3.25f), weight = normal(random, width), dy = normal(random, width);
-  const Matrix x_at(*backend, x, 1, width), weight_at(*backend, weight, 1, width), dy_at(*backend, dy, 1, width), dx(*backend, 1, width),
-      dscale(*backend, 1, 1);
+  const Matrix x_at(*backend, x, 1, width), weight_at(*backend, weight, 1, width), dy_at(*backend, dy, 1, width),
+      dx(*backend, 1, width), dscale(*backend, 1, 1);
   LayerNormBackwardArgs args;
   args.x = x_at;
   args.weight = weight_at.data();
@@ -185,11 +196,13 @@ TEST_P(LayerNormBackwardTest, ARowOfEqualNumbersGivesNumbers) {
   args.dx = dx;
   args.dscale = dscale;
   backend->layernorm_backward(args);
-  const auto want = reference::layernorm_backward(reference::widen(x), reference::widen(weight), {}, reference::widen(dy), 1, width, kEpsilon, false);
+  const auto want = reference::layernorm_backward(reference::widen(x), reference::widen(weight), {}, reference::widen(dy), 1,
+                                                  width, kEpsilon, false);
   Vec tolerance;
   double mean = 0.0;
   for (size_t j = 0; j < x.size(); ++j) mean += std::abs(dy[j] * weight[j]) / std::sqrt(kEpsilon) / static_cast<double>(width);
-  for (size_t j = 0; j < x.size(); ++j) tolerance.push_back(tolerance::kLayerNormBackward(1, std::abs(dy[j] * weight[j]) / std::sqrt(kEpsilon) + mean));
+  for (size_t j = 0; j < x.size(); ++j)
+    tolerance.push_back(tolerance::kLayerNormBackward(1, std::abs(dy[j] * weight[j]) / std::sqrt(kEpsilon) + mean));
   EXPECT_TRUE(near(dx.values(), want.dx, tolerance));
   EXPECT_EQ(dscale.values()[0], 0.0f);
 }

@@ -13,20 +13,24 @@ struct Size {
   int64_t rows, in, out;
 };
 
-// One, odd, a panel of outputs and a tile of rows more or less by one, long sums more or less than a block by one; rows on both sides
-// of where another kernel takes over. Then what GPT-2 uses: the unembedding's one row, projections, an MLP's two.
+// One, odd, a panel of outputs and a tile of rows more or less by one, long sums more or less than a block by one; rows on both
+// sides of where another kernel takes over. Then what GPT-2 uses: the unembedding's one row, projections, an MLP's two.
 std::vector<Size> sizes(bool slow) {
-  std::vector<Size> list = {{1, 1, 1},    {1, 15, 7},   {2, 16, 16},   {3, 17, 33},  {4, 31, 5},     {5, 33, 64},   {6, 48, 255},
-                            {7, 65, 256}, {8, 16, 257}, {1, 9, 319},   {2, 24, 320}, {11, 80, 321},  {12, 1, 513},  {24, 130, 100},
-                            {25, 257, 31}, {29, 40, 264}, {1, 16, 4360}, {40, 8, 2568}, {64, 70, 136}, {97, 50, 40},  {70, 36, 776},
-                            {65, 20, 31}, {130, 200, 272}, {129, 257, 35}};
+  std::vector<Size> list = {{1, 1, 1},     {1, 15, 7},     {2, 16, 16},   {3, 17, 33},   {4, 31, 5},      {5, 33, 64},
+                            {6, 48, 255},  {7, 65, 256},   {8, 16, 257},  {1, 9, 319},   {2, 24, 320},    {11, 80, 321},
+                            {12, 1, 513},  {24, 130, 100}, {25, 257, 31}, {29, 40, 264}, {1, 16, 4360},   {40, 8, 2568},
+                            {64, 70, 136}, {97, 50, 40},   {70, 36, 776}, {65, 20, 31},  {130, 200, 272}, {129, 257, 35}};
   if (!slow)
-    list.insert(list.end(), {{1, 768, 50257}, {1, 768, 2304}, {2, 1024, 3072}, {5, 1600, 640}, {64, 768, 768}, {33, 768, 3072}, {30, 3072, 768}});
+    list.insert(
+        list.end(),
+        {{1, 768, 50257}, {1, 768, 2304}, {2, 1024, 3072}, {5, 1600, 640}, {64, 768, 768}, {33, 768, 3072}, {30, 3072, 768}});
   return list;
 }
 
 /// Played by the processor, a GPU takes its time.
-bool slow_backend(const BackendCase& backend) { return backend.name == "cpu_SCALAR" || backend.name.starts_with("cuda_on_host"); }
+bool slow_backend(const BackendCase& backend) {
+  return backend.name == "cpu_SCALAR" || backend.name.starts_with("cuda_on_host");
+}
 
 /// How the rows of a problem's matrices lie: at multiples of 64 bytes, as the engine has them, or anywhere.
 enum class Rows { kAligned, kAnywhere };
@@ -79,7 +83,8 @@ LinearBackwardArgs row_range(LinearBackwardArgs args, int64_t begin, int64_t cou
 }
 
 void match_the_oracle(Backend& backend, const Problem& p, Size s, DType out_type, Rows rows) {
-  const Matrix dx(backend, s.rows, s.in, stride_of(s.in, rows, 2), out_type), product(backend, s.rows, s.in, stride_of(s.in, rows, 1));
+  const Matrix dx(backend, s.rows, s.in, stride_of(s.in, rows, 2), out_type),
+      product(backend, s.rows, s.in, stride_of(s.in, rows, 1));
   LinearBackwardArgs args = p.full_args(dx, Activation::kGeluTanh);
   args.product = product;
   backend.linear_backward(args);
@@ -87,7 +92,8 @@ void match_the_oracle(Backend& backend, const Problem& p, Size s, DType out_type
   const Vec dy = reference::widen(p.dy), before = reference::widen(p.before);
   const Vec want = reference::linear_backward(dy, p.weight.values, s.rows, s.in, s.out);
   const Vec terms = reference::linear_backward(magnitudes(dy), magnitudes(p.weight.values), s.rows, s.in, s.out);
-  const Vec final = reference::add(reference::activate_backward(want, before, Activation::kGeluTanh), reference::widen(p.residual));
+  const Vec final =
+      reference::add(reference::activate_backward(want, before, Activation::kGeluTanh), reference::widen(p.residual));
   Vec product_tolerance, tolerance;
   for (size_t i = 0; i < terms.size(); ++i) {
     product_tolerance.push_back(tolerance::kLinearBackward(s.out, terms[i]));
@@ -107,7 +113,8 @@ TEST_P(LinearBackwardTest, MatchesTheOracle) {
       for (Rows rows : {Rows::kAligned, Rows::kAnywhere}) {
         SCOPED_TRACE(::testing::Message() << dtype_name(dtype) << " " << s.rows << " x " << s.in << " x " << s.out);
         const DType kept = backend->activation_dtype(dtype);
-        match_the_oracle(*backend, Problem(*backend, random, s, dtype, kept, rows), s, rows == Rows::kAligned ? kept : DType::kF32, rows);
+        match_the_oracle(*backend, Problem(*backend, random, s, dtype, kept, rows), s,
+                         rows == Rows::kAligned ? kept : DType::kF32, rows);
       }
     }
   }
@@ -118,7 +125,8 @@ TEST_P(LinearBackwardTest, TakesAndGivesFloatsBesideNarrowWeights) {
     for (Size s : {Size{1, 20, 300}, Size{9, 33, 64}, Size{70, 36, 264}}) {
       for (DType dy_type : {DType::kF32, backend->activation_dtype(dtype)}) {
         for (DType out_type : {DType::kF32, backend->activation_dtype(dtype)}) {
-          SCOPED_TRACE(::testing::Message() << dtype_name(dtype) << " of " << dtype_name(dy_type) << " to " << dtype_name(out_type));
+          SCOPED_TRACE(::testing::Message()
+                       << dtype_name(dtype) << " of " << dtype_name(dy_type) << " to " << dtype_name(out_type));
           match_the_oracle(*backend, Problem(*backend, random, s, dtype, dy_type), s, out_type, Rows::kAnywhere);
         }
       }
@@ -132,7 +140,8 @@ TEST_P(LinearBackwardTest, IsTheAdjointOfLinear) {
   for (DType dtype : kWeightTypes) {
     const DType kept = backend->activation_dtype(dtype);
     const Problem p(*backend, random, s, dtype, kept);
-    const std::vector<float> x = kept == DType::kF32 ? normal(random, s.rows * s.in) : rounded(normal(random, s.rows * s.in), dtype);
+    const std::vector<float> x =
+        kept == DType::kF32 ? normal(random, s.rows * s.in) : rounded(normal(random, s.rows * s.in), dtype);
     const Matrix x_at(*backend, x, s.rows, s.in, 0, kept), y(*backend, s.rows, s.out), dx(*backend, s.rows, s.in);
     LinearArgs forward;
     forward.x = x_at;
@@ -142,10 +151,13 @@ TEST_P(LinearBackwardTest, IsTheAdjointOfLinear) {
     backend->linear_backward(p.args(dx));
     const std::vector<float> y_values = y.values(), dx_values = dx.values();
     double over_outputs = 0.0, over_inputs = 0.0, size = 0.0;
-    for (size_t i = 0; i < p.dy.size(); ++i) over_outputs += static_cast<double>(p.dy[i]) * y_values[i], size += std::abs(p.dy[i] * y_values[i]);
-    for (size_t i = 0; i < x.size(); ++i) over_inputs += static_cast<double>(x[i]) * dx_values[i], size += std::abs(x[i] * dx_values[i]);
+    for (size_t i = 0; i < p.dy.size(); ++i)
+      over_outputs += static_cast<double>(p.dy[i]) * y_values[i], size += std::abs(p.dy[i] * y_values[i]);
+    for (size_t i = 0; i < x.size(); ++i)
+      over_inputs += static_cast<double>(x[i]) * dx_values[i], size += std::abs(x[i] * dx_values[i]);
     // Each product of three numbers is rounded as a sum over its own axis.
-    EXPECT_NEAR(over_outputs, over_inputs, tolerance::kLinear(s.in, size) + tolerance::kLinearBackward(s.out, size)) << dtype_name(dtype);
+    EXPECT_NEAR(over_outputs, over_inputs, tolerance::kLinear(s.in, size) + tolerance::kLinearBackward(s.out, size))
+        << dtype_name(dtype);
   }
 }
 
@@ -157,7 +169,8 @@ TEST_P(LinearBackwardTest, OneRowOrManyGiveTheSameBits) {
       const Matrix all(*backend, s.rows, s.in);
       const LinearBackwardArgs whole = p.full_args(all, Activation::kGeluTanh);
       backend->linear_backward(whole);
-      for (int64_t count : slow ? std::vector<int64_t>{1, 7, 24, 25, 100} : std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 24, 25, 33, 65, 100}) {
+      for (int64_t count : slow ? std::vector<int64_t>{1, 7, 24, 25, 100}
+                                : std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 24, 25, 33, 65, 100}) {
         const Matrix part(*backend, s.rows, s.in);
         LinearBackwardArgs args = whole;
         args.dx = part;
@@ -185,9 +198,10 @@ TEST_P(LinearBackwardTest, AnyNumberOfThreadsGivesTheSameBits) {
 }
 
 TEST_P(LinearBackwardTest, FusedAndComposedFormsGiveTheSameBits) {
-  for (const auto& [rows, in, out] : {Size{1, 99, 270}, Size{3, 99, 270}, Size{40, 99, 270}, Size{70, 100, 64}, Size{70, 99, 64}}) {
-    for (Activation activation : {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick, Activation::kRelu,
-                                  Activation::kSilu, Activation::kTanh}) {
+  for (const auto& [rows, in, out] :
+       {Size{1, 99, 270}, Size{3, 99, 270}, Size{40, 99, 270}, Size{70, 100, 64}, Size{70, 99, 64}}) {
+    for (Activation activation : {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick,
+                                  Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
       SCOPED_TRACE(::testing::Message() << "activation " << static_cast<int>(activation) << ", rows " << rows);
       const Problem p(*backend, random, {rows, in, out}, DType::kF16, backend->activation_dtype(DType::kF16), Rows::kAligned);
       const Matrix fused(*backend, rows, in), product(*backend, rows, in, in + 1), untapped(*backend, p.residual, rows, in);
@@ -213,7 +227,8 @@ TEST_P(LinearBackwardTest, FusedAndComposedFormsGiveTheSameBits) {
 TEST_P(LinearBackwardTest, PartOfTheInputs) {
   constexpr int64_t kIn = 300;
   for (DType dtype : kWeightTypes) {
-    for (const auto& [begin, count] : {std::pair<int64_t, int64_t>{32, 48}, {0, 260}, {64, 64}, {40, 5}, {5, 48}, {3, 1}, {17, 280}}) {
+    for (const auto& [begin, count] :
+         {std::pair<int64_t, int64_t>{32, 48}, {0, 260}, {64, 64}, {40, 5}, {5, 48}, {3, 1}, {17, 280}}) {
       for (int64_t rows : {1, 5, 20, 70}) {
         const Size s{rows, count, 40};
         const Weight weight = make_weight(*backend, random, count, s.out, dtype, Order::kOutIn);
@@ -222,7 +237,8 @@ TEST_P(LinearBackwardTest, PartOfTheInputs) {
           wide[static_cast<size_t>(begin * s.out + i)] = static_cast<float>(weight.values[static_cast<size_t>(i)]);
         const std::vector<std::byte> host = encode(wide, dtype);
         const Buffer buffer = backend->allocate(backend->packed_bytes(kIn, s.out, dtype));
-        const PackedMatrix part = backend->pack({host.data(), dtype, kIn, s.out, s.out, 1}, dtype, buffer.data()).inputs(begin, count);
+        const PackedMatrix part =
+            backend->pack({host.data(), dtype, kIn, s.out, s.out, 1}, dtype, buffer.data()).inputs(begin, count);
 
         Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
         p.weight = weight;
@@ -232,7 +248,8 @@ TEST_P(LinearBackwardTest, PartOfTheInputs) {
         args.weight = &part;
         args.dx = got;
         backend->linear_backward(args);
-        EXPECT_TRUE(same_bits(got.values(), want.values())) << dtype_name(dtype) << ", " << rows << " rows, " << count << " from " << begin;
+        EXPECT_TRUE(same_bits(got.values(), want.values()))
+            << dtype_name(dtype) << ", " << rows << " rows, " << count << " from " << begin;
         EXPECT_TRUE(got.untouched_outside());
       }
     }

@@ -46,25 +46,38 @@ class LogitTargetsTest : public KernelTest {
 
   /// Adds a term's gradient to `seed` and its tolerance to `tolerance`; the value and its tolerance are returned.
   static std::pair<double, double> expect_term(const Problem& p, const LogitTerm& term, Vec& seed, Vec& tolerance) {
-    const Vec l = p.row(term.row), r = p.reference_row(term.reference), g = reference::logit_target_gradient(l, term.kind, term.token, r);
+    const Vec l = p.row(term.row), r = p.reference_row(term.reference),
+              g = reference::logit_target_gradient(l, term.kind, term.token, r);
     const double value = reference::logit_target(l, term.kind, term.token, r), lse = reference::log_sum_exp(l, p.vocab)[0];
     const bool divergence = term.kind == LogitTermKind::kKl || term.kind == LogitTermKind::kReverseKl;
     double value_terms = std::abs(lse) + std::abs(l[static_cast<size_t>(term.token)]), mean_log = 0.0;
     if (term.kind == LogitTermKind::kProb) value_terms = value * (1.0 + value_terms);
     for (size_t i = 0; i < l.size(); ++i) {
-      // The logarithm of p is a difference of float32 numbers; exp passes its error on as a share of p. In the sums each term counts.
+      // The logarithm of p is a difference of float32 numbers; exp passes its error on as a share of p. In the sums each term
+      // counts.
       const double logs = 1.0 + std::abs(l[i]) + std::abs(lse) + (divergence ? std::abs(r[i]) : 0.0);
       mean_log += (std::exp(l[i] - lse) + (divergence ? std::exp(r[i]) : 0.0)) * logs;
     }
     for (size_t i = 0; i < l.size(); ++i) {
-      const double p_i = std::exp(l[i] - lse), logs = 1.0 + std::abs(l[i]) + std::abs(lse) + (divergence ? std::abs(r[i]) : 0.0);
+      const double p_i = std::exp(l[i] - lse),
+                   logs = 1.0 + std::abs(l[i]) + std::abs(lse) + (divergence ? std::abs(r[i]) : 0.0);
       double size = 0.0;
       switch (term.kind) {
-        case LogitTermKind::kLogit: size = std::abs(g[i]); break;
-        case LogitTermKind::kLogProb: size = std::abs(g[i]) + p_i * logs; break;
-        case LogitTermKind::kProb: size = std::abs(g[i]) * (logs + value_terms / value); break;
-        case LogitTermKind::kKl: size = (p_i + std::exp(r[i])) * logs; break;
-        default: size = p_i * (logs + mean_log) * logs; break;
+        case LogitTermKind::kLogit:
+          size = std::abs(g[i]);
+          break;
+        case LogitTermKind::kLogProb:
+          size = std::abs(g[i]) + p_i * logs;
+          break;
+        case LogitTermKind::kProb:
+          size = std::abs(g[i]) * (logs + value_terms / value);
+          break;
+        case LogitTermKind::kKl:
+          size = (p_i + std::exp(r[i])) * logs;
+          break;
+        default:
+          size = p_i * (logs + mean_log) * logs;
+          break;
       }
       const auto at = static_cast<size_t>(term.row * p.vocab) + i;
       seed[at] += static_cast<double>(term.weight) * g[i];
@@ -90,7 +103,8 @@ class LogitTargetsTest : public KernelTest {
 };
 
 TEST_P(LogitTargetsTest, EachKindMatchesTheOracle) {
-  for (const int64_t vocab : {int64_t{1}, int64_t{2}, int64_t{17}, int64_t{1000}, int64_t{4097}, slow_build() ? int64_t{5001} : int64_t{50257}}) {
+  for (const int64_t vocab :
+       {int64_t{1}, int64_t{2}, int64_t{17}, int64_t{1000}, int64_t{4097}, slow_build() ? int64_t{5001} : int64_t{50257}}) {
     const Problem p(*backend, random, 1, vocab);
     for (LogitTermKind kind : kKinds) {
       SCOPED_TRACE(::testing::Message() << "kind " << static_cast<int>(kind) << ", vocabulary of " << vocab);
@@ -123,7 +137,8 @@ TEST_P(LogitTargetsTest, CertaintyGivesNumbers) {
     const Problem p(*backend, logits, {1.0f, 2.0f, 3.0f, -1.0f, 0.0f, low, 1.0f, low, 2.0f, low}, 1, 5);
     for (LogitTermKind kind : kKinds) {
       for (const int64_t reference : {0, 1}) {
-        SCOPED_TRACE(::testing::Message() << "kind " << static_cast<int>(kind) << ", low " << low << ", reference " << reference);
+        SCOPED_TRACE(::testing::Message() << "kind " << static_cast<int>(kind) << ", low " << low << ", reference "
+                                          << reference);
         const std::vector<LogitTerm> terms = {{kind, 0, 1, 1.0f, reference}};
         std::vector<double> values(1);
         const Matrix seed(*backend, 1, 5);
@@ -150,7 +165,8 @@ TEST_P(LogitTargetsTest, ACommonShiftOfAllLogitsDoesNotMatter) {
   const Problem p(*backend, logits, normal(random, 2 * 97), 1, 97);
   Problem far = p;
   far.at[0] = Matrix(*backend, shifted, 1, 97);
-  for (LogitTermKind kind : {LogitTermKind::kProb, LogitTermKind::kEntropy, LogitTermKind::kLogProb, LogitTermKind::kKl, LogitTermKind::kReverseKl}) {
+  for (LogitTermKind kind : {LogitTermKind::kProb, LogitTermKind::kEntropy, LogitTermKind::kLogProb, LogitTermKind::kKl,
+                             LogitTermKind::kReverseKl}) {
     const std::vector<LogitTerm> terms = {{kind, 0, 7, 1.0f, 1}};
     std::vector<double> near_value(1), far_value(1);
     const Matrix near_seed(*backend, 1, 97), far_seed(*backend, 1, 97);

@@ -28,7 +28,8 @@ TEST_P(MemoryTest, CopiesAndClearsWhatIsAskedForAndNothingElse) {
   std::vector<std::byte> host(bytes), back(bytes);
   for (std::byte& byte : host) byte = static_cast<std::byte>(random());
   const Buffer from = backend->allocate(bytes), to = backend->allocate(bytes);
-  for (const auto& [begin, count] : {std::pair<size_t, size_t>{0, bytes}, {4, 4}, {64, 1}, {3, size_t{2} << 20}, {17, 0}, {17, 31}}) {
+  for (const auto& [begin, count] :
+       {std::pair<size_t, size_t>{0, bytes}, {4, 4}, {64, 1}, {3, size_t{2} << 20}, {17, 0}, {17, 31}}) {
     std::vector<std::byte> want(bytes, std::byte{0x5a});
     backend->upload(from.data(), host.data(), bytes);
     backend->upload(to.data(), want.data(), bytes);

@@ -85,10 +85,10 @@ inline Vec layernorm_backward_scale(const Vec& x, const Vec& weight, const Vec& 
   return dscale;
 }
 
-/// The gradient with respect to x, given the one that reaches the row's own scale s = sqrt(mean(c^2) + epsilon): dscale, or what
-/// an edit of the scale made of it; zeros where the scale is a constant. d s / d c = c / (width s).
-inline Vec layernorm_backward_apply(const Vec& x, const Vec& weight, const Vec& scale, const Vec& dy, const Vec& dscale, int64_t width,
-                                    double epsilon) {
+/// The gradient with respect to x, given the one that reaches the row's own scale s = sqrt(mean(c^2) + epsilon): dscale, or
+/// what an edit of the scale made of it; zeros where the scale is a constant. d s / d c = c / (width s).
+inline Vec layernorm_backward_apply(const Vec& x, const Vec& weight, const Vec& scale, const Vec& dy, const Vec& dscale,
+                                    int64_t width, double epsilon) {
   Vec dx;
   const auto n = static_cast<double>(width);
   for (size_t r = 0; r < scale.size(); ++r) {
@@ -107,8 +107,8 @@ inline Vec layernorm_backward_apply(const Vec& x, const Vec& weight, const Vec& 
 }
 
 /// `scale` [rows] is what the forward pass divided by; empty: the rows' own. Frozen: the scale is a constant.
-inline LayerNormGradient layernorm_backward(const Vec& x, const Vec& weight, Vec scale, const Vec& dy, int64_t rows, int64_t width,
-                                            double epsilon, bool frozen) {
+inline LayerNormGradient layernorm_backward(const Vec& x, const Vec& weight, Vec scale, const Vec& dy, int64_t rows,
+                                            int64_t width, double epsilon, bool frozen) {
   if (scale.empty()) scale = layernorm(x, weight, Vec(static_cast<size_t>(width)), rows, width, epsilon).scale;
   LayerNormGradient result;
   result.dscale = layernorm_backward_scale(x, weight, scale, dy, width);
@@ -157,8 +157,8 @@ struct AttentionGradient {
 };
 
 /// Of one sequence without a past: q, k, v, dz [rows, H K]. Frozen: the pattern is a constant.
-inline AttentionGradient attention_backward(const Vec& q, const Vec& k, const Vec& v, const Vec& dz, int64_t rows, int64_t heads,
-                                            int64_t width, double scale, bool frozen) {
+inline AttentionGradient attention_backward(const Vec& q, const Vec& k, const Vec& v, const Vec& dz, int64_t rows,
+                                            int64_t heads, int64_t width, double scale, bool frozen) {
   const Vec pattern = softmax(attention_scores(q, k, rows, 0, heads, width, scale), rows);
   AttentionGradient result;
   result.dpattern = attention_dpattern(dz, v, rows, heads, width);

@@ -13,17 +13,20 @@
 #include "vitrine/config.h"
 #include "vitrine/sites.h"
 
-// GPT-2's whole forward pass of one sequence in double precision, by the operations of ops.h, written to be read beside the paper.
+// GPT-2's whole forward pass of one sequence in double precision, by the operations of ops.h, written to be read beside the
+// paper.
 
 namespace vitrine::reference {
 
-/// A GPT-2 with the weights that Model::random gives for the same configuration and seed, as float32 holds them.
+/// A GPT-2 with the weights that Model::random gives for the same configuration and seed: matrices as `stored` holds them,
+/// vectors as float32 does.
 class Model {
  public:
   /// Sees a site's values, row by row as a capture has them, and may change them: [T, width], or [H, T, T] for a map.
   using Visit = std::function<void(Site site, int layer, Vec& values)>;
 
-  Model(const Config& config, Activation activation, uint64_t seed) : config_(config), activation_(activation), weights_(config, seed) {}
+  Model(const Config& config, Activation activation, uint64_t seed, DType stored = DType::kF32)
+      : config_(config), activation_(activation), stored_(stored), weights_(config, seed) {}
 
   const Config& config() const { return config_; }
 
@@ -46,7 +49,8 @@ class Model {
     for (int64_t t = 0; t < rows; ++t) {
       for (int64_t v = 0; v < config_.vocab; ++v) {
         for (int64_t d = 0; d < config_.width; ++d)
-          logits[static_cast<size_t>(t * config_.vocab + v)] += x[static_cast<size_t>(t * config_.width + d)] * unembedding[static_cast<size_t>(v * config_.width + d)];
+          logits[static_cast<size_t>(t * config_.vocab + v)] +=
+              x[static_cast<size_t>(t * config_.width + d)] * unembedding[static_cast<size_t>(v * config_.width + d)];
       }
     }
     visit(Site::kLogits, 0, logits);
@@ -58,7 +62,8 @@ class Model {
     for (const auto& [known, values] : read_) {
       if (known == name) return values;
     }
-    return read_.emplace_back(name, widen(weights_.make(name, DType::kF32).f32())).second;
+    const bool vector = name.ends_with(".bias") || name.find("ln_") != std::string::npos;
+    return read_.emplace_back(name, widen(weights_.make(name, vector ? DType::kF32 : stored_).view().to_f32())).second;
   }
 
   Vec project(const Vec& x, const std::string& name, int64_t rows, int64_t in, int64_t out) const {
@@ -85,7 +90,8 @@ class Model {
     const Vec own = layernorm(x, gain, bias, rows, config_.width, config_.layer_norm_epsilon).scale;
     Vec scale = own, out;
     visit(scale_site, layer, scale);
-    const Vec centred = layernorm(x, Vec(gain.size(), 1.0), Vec(gain.size(), 0.0), rows, config_.width, config_.layer_norm_epsilon).out;
+    const Vec centred =
+        layernorm(x, Vec(gain.size(), 1.0), Vec(gain.size(), 0.0), rows, config_.width, config_.layer_norm_epsilon).out;
     for (size_t i = 0; i < x.size(); ++i) {
       const size_t row = i / gain.size(), column = i % gain.size();
       out.push_back(centred[i] * own[row] / scale[row] * gain[column] + bias[column]);
@@ -122,7 +128,8 @@ class Model {
     for (int64_t t = 0; t < rows; ++t) {
       for (int64_t h = 0; h < heads; ++h) {
         const auto first = z.begin() + t * d + h * k_width;
-        const Vec own = linear(Vec(first, first + k_width), Vec(w.begin() + h * k_width * d, w.begin() + (h + 1) * k_width * d), {}, 1, k_width, d);
+        const Vec own = linear(Vec(first, first + k_width), Vec(w.begin() + h * k_width * d, w.begin() + (h + 1) * k_width * d),
+                               {}, 1, k_width, d);
         results.insert(results.end(), own.begin(), own.end());
       }
     }
@@ -130,7 +137,8 @@ class Model {
     const Vec& bias = weight(name + ".bias");
     Vec out;
     for (int64_t t = 0; t < rows; ++t) out.insert(out.end(), bias.begin(), bias.end());
-    for (int64_t i = 0; i < rows * heads * d; ++i) out[static_cast<size_t>(i / (heads * d) * d + i % d)] += results[static_cast<size_t>(i)];
+    for (int64_t i = 0; i < rows * heads * d; ++i)
+      out[static_cast<size_t>(i / (heads * d) * d + i % d)] += results[static_cast<size_t>(i)];
     visit(Site::kAttnOut, layer, out);
     return out;
   }
@@ -148,6 +156,7 @@ class Model {
 
   Config config_;
   Activation activation_;
+  DType stored_;
   RandomWeights weights_;
   mutable std::deque<std::pair<std::string, Vec>> read_;  // made when first asked for
 };
