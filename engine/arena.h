@@ -16,7 +16,7 @@ class Arena {
 
   std::byte* take_bytes(size_t bytes) {
     std::byte* at = buffer_ ? buffer_.data() + used_ : nullptr;
-    used_ += (bytes + 63) & ~size_t{63};
+    used_ += whole_lines(bytes);
     return at;
   }
   float* take(int64_t count) { return reinterpret_cast<float*>(take_bytes(static_cast<size_t>(count) * sizeof(float))); }

@@ -11,7 +11,7 @@ namespace vitrine {
 namespace {
 
 void embed(ForwardPass& p) {
-  Mat x = p.act.resid;
+  Mat x = p.layer(0).resid_pre;
   const bool watched = p.hooks.watched(Site::kEmbed) || p.hooks.watched(Site::kPosEmbed);
   if (!watched) return p.backend.embed(p.batch, p.weights.token_embedding, p.weights.position_embedding, x);
   p.backend.lookup(p.batch, Lookup::kTokens, p.weights.token_embedding, x);
@@ -21,31 +21,10 @@ void embed(ForwardPass& p) {
   p.backend.add(x, p.act.branch, x);
 }
 
-struct Norm {
-  Site scale, normalized;
-  int layer;
-  const float* weight;
-  const float* bias;
-};
-
-void layernorm(ForwardPass& p, const Norm& n, Mat x, Mat out) {
-  LayerNormArgs args{.x = x, .weight = n.weight, .bias = n.bias, .epsilon = p.config.layer_norm_epsilon, .out = out};
-  if (p.hooks.edited(n.scale, n.layer)) {
-    args.scale = p.act.scale;
-    p.backend.layernorm_scale(x, args.epsilon, args.scale);
-    p.hooks.visit(n.scale, n.layer, args.scale);
-    p.backend.layernorm_apply(args);
-  } else {
-    args.scale = p.hooks.tap(n.scale, n.layer, p.act.scale);
-    p.backend.layernorm(args);
-    p.hooks.visit(n.scale, n.layer, args.scale);
-  }
-  p.hooks.visit(n.normalized, n.layer, out);
-}
-
 void attend(ForwardPass& p, int layer) {
   const int64_t d = p.config.width;
-  Mat q = p.act.qkv.columns(0, d), k = p.act.qkv.columns(d, d), v = p.act.qkv.columns(2 * d, d);
+  const LayerActivations& a = p.layer(layer);
+  Mat q = a.qkv.columns(0, d), k = a.qkv.columns(d, d), v = a.qkv.columns(2 * d, d);
   p.hooks.visit(Site::kQ, layer, q);
   p.hooks.visit(Site::kK, layer, k);
   p.hooks.visit(Site::kV, layer, v);
@@ -53,10 +32,14 @@ void attend(ForwardPass& p, int layer) {
   std::byte* cache = p.cache.layer(layer);
   p.backend.append_kv(k, v, p.config.heads, head_width, p.batch, cache);
 
-  float scale = p.config.scale_attention ? 1.0f / std::sqrt(static_cast<float>(head_width)) : 1.0f;
-  if (p.config.scale_attention_by_inverse_layer) scale /= static_cast<float>(layer + 1);
-  AttentionArgs args{
-      .q = q, .heads = p.config.heads, .head_width = head_width, .scale = scale, .batch = &p.batch, .cache = cache, .z = p.act.z};
+  AttentionArgs args{.q = q,
+                     .heads = p.config.heads,
+                     .head_width = head_width,
+                     .scale = p.attention_scale(layer),
+                     .batch = &p.batch,
+                     .cache = cache,
+                     .z = a.z,
+                     .lse = a.lse};
   if (p.hooks.edited(Site::kAttnScores, layer) || p.hooks.edited(Site::kPattern, layer)) {
     args.scores = p.act.scores;
     args.pattern = p.act.pattern;
@@ -72,19 +55,19 @@ void attend(ForwardPass& p, int layer) {
     p.hooks.visit_map(Site::kAttnScores, layer, args.scores);
     p.hooks.visit_map(Site::kPattern, layer, args.pattern);
   }
-  p.hooks.visit(Site::kZ, layer, p.act.z);
+  p.hooks.visit(Site::kZ, layer, a.z);
 }
 
-/// residual += x W + b, where `site` is x W + b.
-void project_to_residual(ForwardPass& p, Site site, int layer, Mat x, const PackedMatrix& weight, const float* bias) {
-  LinearArgs args{.x = x, .weight = &weight, .bias = bias};
+/// to = residual + x W + b, where `site` is x W + b.
+void project_to_residual(ForwardPass& p, Site site, int layer, LinearArgs args, Mat residual, Mat to) {
   if (p.hooks.edited(site, layer)) {
     args.out = p.act.branch;
     p.backend.linear(args);
     p.hooks.visit(site, layer, p.act.branch);
-    p.backend.add(p.act.resid, p.act.branch, p.act.resid);
+    p.backend.add(residual, p.act.branch, to);
   } else {
-    args.residual = args.out = p.act.resid;
+    args.residual = residual;
+    args.out = to;
     args.before = p.hooks.tap(site, layer, p.act.branch);
     p.backend.linear(args);
     p.hooks.visit(site, layer, args.before);
@@ -95,8 +78,8 @@ void project_to_residual(ForwardPass& p, Site site, int layer, Mat x, const Pack
 void head_results(ForwardPass& p, int layer, Mat results) {
   const int64_t d = p.config.width, k = p.config.head_width();
   for (int head = 0; head < p.config.heads; ++head) {
-    const PackedMatrix weight = p.weights.layers[static_cast<size_t>(layer)].attn_out.inputs(head * k, k);
-    p.backend.linear({.x = p.act.z.columns(head * k, k), .weight = &weight, .out = results.columns(head * d, d)});
+    const PackedMatrix weight = p.layer_weights(layer).attn_out.inputs(head * k, k);
+    p.backend.linear({.x = p.layer(layer).z.columns(head * k, k), .weight = &weight, .out = results.columns(head * d, d)});
   }
   p.hooks.visit(Site::kResult, layer, results);
 }
@@ -113,48 +96,67 @@ void sum_results(ForwardPass& p, int layer, const float* bias) {
                   .operand = Mat(const_cast<float*>(bias), 1, d)});
   for (int head = 0; head < p.config.heads; ++head) p.backend.add(p.act.branch, p.act.results.columns(head * d, d), p.act.branch);
   p.hooks.visit(Site::kAttnOut, layer, p.act.branch);
-  p.backend.add(p.act.resid, p.act.branch, p.act.resid);
+  p.backend.add(p.layer(layer).resid_pre, p.act.branch, p.layer(layer).resid_mid);
 }
 
 void attention_output(ForwardPass& p, int layer) {
-  const LayerWeights& w = p.weights.layers[static_cast<size_t>(layer)];
+  const LayerWeights& w = p.layer_weights(layer);
+  const LayerActivations& a = p.layer(layer);
   if (p.hooks.edited(Site::kResult, layer)) {
     head_results(p, layer, p.act.results);
     return sum_results(p, layer, w.attn_out_bias);
   }
   if (p.hooks.watched(Site::kResult, layer)) head_results(p, layer, p.hooks.tap(Site::kResult, layer, p.act.results));
-  project_to_residual(p, Site::kAttnOut, layer, p.act.z, w.attn_out, w.attn_out_bias);
+  project_to_residual(p, Site::kAttnOut, layer, {.x = a.z, .weight = &w.attn_out, .bias = w.attn_out_bias}, a.resid_pre, a.resid_mid);
 }
 
-void mlp(ForwardPass& p, int layer) {
-  const LayerWeights& w = p.weights.layers[static_cast<size_t>(layer)];
+void attention(ForwardPass& p, int layer) {
+  const LayerWeights& w = p.layer_weights(layer);
+  const LayerActivations& a = p.layer(layer);
+  layernorm(p, norm1(p, layer), a.resid_pre, p.act.normalized);
+  p.backend.linear({.x = p.act.normalized, .weight = &w.qkv, .bias = w.qkv_bias, .out = a.qkv});
+  attend(p, layer);
+  attention_output(p, layer);
+}
+
+void neurons(ForwardPass& p, int layer) {
+  const LayerWeights& w = p.layer_weights(layer);
+  const LayerActivations& a = p.layer(layer);
+  layernorm(p, norm2(p, layer), a.resid_mid, p.act.normalized);
   LinearArgs args{.x = p.act.normalized, .weight = &w.mlp_in, .bias = w.mlp_in_bias};
   if (p.hooks.edited(Site::kMlpPre, layer)) {
-    args.out = p.act.inner_pre;
+    args.out = a.inner_pre;
     p.backend.linear(args);
-    p.hooks.visit(Site::kMlpPre, layer, p.act.inner_pre);
-    p.backend.activate(p.act.inner_pre, p.activation, p.act.inner);
+    p.hooks.visit(Site::kMlpPre, layer, a.inner_pre);
+    p.backend.activate(a.inner_pre, p.activation, p.act.inner);
   } else {
     args.activation = p.activation;
     args.out = p.act.inner;
-    args.before = p.hooks.tap(Site::kMlpPre, layer, p.act.inner_pre);
+    args.before = p.act.keep == Keep::kNothing ? p.hooks.tap(Site::kMlpPre, layer, a.inner_pre) : a.inner_pre;
     p.backend.linear(args);
     p.hooks.visit(Site::kMlpPre, layer, args.before);
   }
+}
+
+void mlp(ForwardPass& p, int layer) {
+  const LayerWeights& w = p.layer_weights(layer);
+  neurons(p, layer);
   p.hooks.visit(Site::kMlpPost, layer, p.act.inner);
-  project_to_residual(p, Site::kMlpOut, layer, p.act.inner, w.mlp_out, w.mlp_out_bias);
+  project_to_residual(p, Site::kMlpOut, layer, {.x = p.act.inner, .weight = &w.mlp_out, .bias = w.mlp_out_bias}, p.layer(layer).resid_mid,
+                      p.act.resid_post(layer));
 }
 
 void unembed(ForwardPass& p) {
-  const Norm norm{Site::kLnFinalScale, Site::kLnFinalNormalized, 0, p.weights.ln_final_weight, p.weights.ln_final_bias};
-  const int64_t rows = p.act.resid.rows, wanted = static_cast<int64_t>(p.logit_rows.size());
+  const Norm norm = final_norm(p);
+  const Mat resid = p.act.resid_final;
+  const int64_t rows = resid.rows, wanted = static_cast<int64_t>(p.logit_rows.size());
   const bool watched = p.hooks.watched(norm.scale) || p.hooks.watched(norm.normalized);
   const Selection::Range all_columns{0, p.config.width};
   Mat normalized = p.act.normalized;
-  if (wanted == rows || watched) layernorm(p, norm, p.act.resid, normalized);
+  if (wanted == rows || watched) layernorm(p, norm, resid, normalized);
   if (wanted == 0) return;
   if (wanted < rows) {  // every row stands for itself, so choosing rows before or after the layernorm is the same
-    const Mat from = watched ? normalized : p.act.resid, to = watched ? p.act.selected_normalized : p.act.selected;
+    const Mat from = watched ? normalized : resid, to = watched ? p.act.selected_normalized : p.act.selected;
     p.backend.gather(from, {p.logit_rows, {&all_columns, 1}}, from.dtype, to.data);
     normalized = p.act.selected_normalized;
     if (!watched) layernorm(p, norm, p.act.selected, normalized);
@@ -165,24 +167,54 @@ void unembed(ForwardPass& p) {
 
 }  // namespace
 
+float ForwardPass::attention_scale(int l) const {
+  const float scale = config.scale_attention ? 1.0f / std::sqrt(static_cast<float>(config.head_width())) : 1.0f;
+  return config.scale_attention_by_inverse_layer ? scale / static_cast<float>(l + 1) : scale;
+}
+
+Norm norm1(const ForwardPass& p, int layer) {
+  return {Site::kLn1Scale, Site::kLn1Normalized, layer, p.layer_weights(layer).ln1_weight, p.layer_weights(layer).ln1_bias};
+}
+
+Norm norm2(const ForwardPass& p, int layer) {
+  return {Site::kLn2Scale, Site::kLn2Normalized, layer, p.layer_weights(layer).ln2_weight, p.layer_weights(layer).ln2_bias};
+}
+
+Norm final_norm(const ForwardPass& p) {
+  return {Site::kLnFinalScale, Site::kLnFinalNormalized, 0, p.weights.ln_final_weight, p.weights.ln_final_bias};
+}
+
+void layernorm(ForwardPass& p, const Norm& n, Mat x, Mat out) {
+  LayerNormArgs args{.x = x, .weight = n.weight, .bias = n.bias, .epsilon = p.config.layer_norm_epsilon, .out = out};
+  if (p.hooks.edited(n.scale, n.layer)) {
+    args.scale = p.act.scale;
+    p.backend.layernorm_scale(x, args.epsilon, args.scale);
+    p.hooks.visit(n.scale, n.layer, args.scale);
+    p.backend.layernorm_apply(args);
+  } else {
+    args.scale = p.hooks.tap(n.scale, n.layer, p.act.scale);
+    p.backend.layernorm(args);
+    p.hooks.visit(n.scale, n.layer, args.scale);
+  }
+  p.hooks.visit(n.normalized, n.layer, out);
+}
+
 void forward(ForwardPass& p) {
-  const Mat x = p.act.resid;
-  embed(p);
-  for (int layer = 0; layer < p.config.layers; ++layer) {
-    const LayerWeights& w = p.weights.layers[static_cast<size_t>(layer)];
-
-    p.hooks.visit(Site::kResidPre, layer, x);
-    layernorm(p, {Site::kLn1Scale, Site::kLn1Normalized, layer, w.ln1_weight, w.ln1_bias}, x, p.act.normalized);
-    p.backend.linear({.x = p.act.normalized, .weight = &w.qkv, .bias = w.qkv_bias, .out = p.act.qkv});
-    attend(p, layer);
-    attention_output(p, layer);
-
-    p.hooks.visit(Site::kResidMid, layer, x);
-    layernorm(p, {Site::kLn2Scale, Site::kLn2Normalized, layer, w.ln2_weight, w.ln2_bias}, x, p.act.normalized);
+  if (!p.begin_at) embed(p);
+  for (int layer = p.begin_at.value_or(0); layer < p.config.layers; ++layer) {
+    p.hooks.visit(Site::kResidPre, layer, p.layer(layer).resid_pre);
+    attention(p, layer);
+    p.hooks.visit(Site::kResidMid, layer, p.layer(layer).resid_mid);
     mlp(p, layer);
-    p.hooks.visit(Site::kResidPost, layer, x);
+    p.hooks.visit(Site::kResidPost, layer, p.act.resid_post(layer));
   }
   unembed(p);
+}
+
+void recompute_block(ForwardPass& p, int layer) {
+  attention(p, layer);
+  p.hooks.visit(Site::kResidMid, layer, p.layer(layer).resid_mid);
+  neurons(p, layer);
 }
 
 }  // namespace vitrine

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "engine/activations.h"
@@ -24,7 +25,30 @@ struct ForwardPass {
   const PassBatch& batch;                  ///< placed
   std::span<const int64_t> logit_rows;     ///< rows that get logits, ascending
   Mat logits;                              ///< [logit rows, V]
+  std::optional<int> begin_at;             ///< a layer whose resid_pre is there already; nothing: begin with the embeddings
+
+  LayerActivations& layer(int l) const { return act.layers[static_cast<size_t>(l)]; }
+  const LayerWeights& layer_weights(int l) const { return weights.layers[static_cast<size_t>(l)]; }
+  /// What queries' products with keys are multiplied with.
+  float attention_scale(int layer) const;
 };
+
+/// A layernorm of the model: its sites and parameters.
+struct Norm {
+  Site scale, normalized;
+  int layer;
+  const float* weight;
+  const float* bias;
+};
+Norm norm1(const ForwardPass& pass, int layer);
+Norm norm2(const ForwardPass& pass, int layer);
+Norm final_norm(const ForwardPass& pass);
+
+/// out = layernorm(x), with its sites.
+void layernorm(ForwardPass& pass, const Norm& norm, Mat x, Mat out);
+
+/// What of a block a backward pass reads, computed again from the block's kept resid_pre; the same bits. The MLP's output is left out.
+void recompute_block(ForwardPass& pass, int layer);
 
 /// The forward pass of GPT-2: the only one, for prefill and decode, with hooks and without, on every backend.
 void forward(ForwardPass& pass);

@@ -5,7 +5,7 @@ namespace {
 
 size_t layer_bytes(const Config& config, const Backend& backend, DType dtype, int64_t capacity) {
   const size_t bytes = backend.kv_bytes(capacity, config.heads, static_cast<int>(config.head_width()), dtype);
-  return (bytes + 63) & ~size_t{63};
+  return whole_lines(bytes);
 }
 
 }  // namespace
@@ -21,7 +21,8 @@ KvCache::KvCache(const Config& config, const Backend& backend, DType dtype, std:
   size_t one_layer = 0;
   for (int64_t capacity : capacities_) {
     offsets_.push_back(one_layer);
-    one_layer += layer_bytes(config, backend, dtype, capacity);
+    sequence_bytes_.push_back(layer_bytes(config, backend, dtype, capacity));
+    one_layer += sequence_bytes_.back();
   }
   layer_stride_ = transient ? 0 : one_layer;
 }

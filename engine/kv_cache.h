@@ -25,12 +25,14 @@ class KvCache {
   void set_length(int sequence, int64_t length) { lengths_[static_cast<size_t>(sequence)] = length; }
 
   std::byte* layer(int layer) const { return memory_.data() + static_cast<size_t>(layer) * layer_stride_; }
+  /// Bytes of a sequence's part of each layer.
+  size_t sequence_bytes(int sequence) const { return sequence_bytes_[static_cast<size_t>(sequence)]; }
   /// Where a sequence's part begins in each layer, in bytes.
   int64_t offset(int sequence) const { return static_cast<int64_t>(offsets_[static_cast<size_t>(sequence)]); }
 
  private:
   std::vector<int64_t> capacities_, lengths_;
-  std::vector<size_t> offsets_;
+  std::vector<size_t> offsets_, sequence_bytes_;
   size_t layer_stride_ = 0;
   Buffer memory_;
 };

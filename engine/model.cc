@@ -81,17 +81,23 @@ Batch one(std::span<const int32_t> ids) { return {std::vector<int32_t>(ids.begin
 
 }  // namespace
 
+std::string megabytes(size_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
+
+size_t ModelState::free_bytes() const {
+  // What is free now counts without the weights, which are there already; a limit counts them in.
+  const size_t room = backend->available_bytes();
+  return memory_limit == 0 ? room : std::min(room, memory_limit - std::min(memory_limit, weights.memory.bytes()));
+}
+
 void ModelState::require_memory(size_t bytes, const std::string& parts) const {
   // Asking the system what is free takes longer than a small pass; what is this small fits, or the machine is lost anyway.
   constexpr size_t kSmall = 16 << 20;
   if (memory_limit == 0 && bytes < kSmall) return;
-  // What is free now counts without the weights, which are there already; a limit counts them in.
-  size_t room = backend->available_bytes();
-  if (memory_limit > 0) room = std::min(room, memory_limit - std::min(memory_limit, weights.memory.bytes()));
+  const size_t room = free_bytes();
   if (bytes <= room && (memory_limit == 0 || weights.memory.bytes() <= memory_limit)) return;
   if (bytes == 0) user_error("the weights take {} bytes, above the memory limit of {}", weights.memory.bytes(), memory_limit);
-  user_error("this run needs {:.1f} MB and {:.1f} MB are free: {}; capture fewer sites, positions or heads, store them as f16, or ask for fewer logits",
-             static_cast<double>(bytes) / 1e6, static_cast<double>(room) / 1e6, parts);
+  user_error("this run needs {} and {} are free: {}; capture fewer sites, positions or heads, store them as f16, or ask for fewer logits",
+             megabytes(bytes), megabytes(room), parts);
 }
 
 Model Model::load(const std::string& name_or_path, const ModelOptions& options) {

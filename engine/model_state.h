@@ -24,8 +24,13 @@ struct ModelState {
   std::unique_ptr<BufferPool> host_pool;  ///< for results on their way to the user
 
   DType activation_dtype() const { return backend->activation_dtype(weights.dtype); }
+  /// Bytes that a run may still take.
+  size_t free_bytes() const;
   /// Throws Error (user) if `bytes` more do not fit beside the weights, ending its line with `parts` and what to narrow.
   void require_memory(size_t bytes, const std::string& parts) const;
 };
+
+/// "48.0 MB"
+std::string megabytes(size_t bytes);
 
 }  // namespace vitrine

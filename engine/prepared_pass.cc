@@ -1,7 +1,6 @@
 #include "engine/prepared_pass.h"
 
 #include "base/check.h"
-#include "engine/forward.h"
 
 namespace vitrine {
 namespace {
@@ -14,8 +13,6 @@ void choose_logit_rows(const BatchRows& batch, LogitRows wanted, PassLogits& log
   }
   logits.offsets.push_back(static_cast<int64_t>(logits.rows.size()));
 }
-
-std::string megabytes(size_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
 
 }  // namespace
 
@@ -35,43 +32,48 @@ BatchRows::BatchRows(const Config& config, const Batch& tokens, const KvCache& c
   }
 }
 
-PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& tokens, LogitRows wanted)
-    : model_(model), plan_(plan), cache_(cache), rows_(model.config, tokens, cache), layout_(plan, rows_.slices, model.config) {
-  choose_logit_rows(rows_, plan.any_watched(Site::kLogits) ? LogitRows::kAll : wanted, logits_);
+PassPlan::PassPlan(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& tokens, LogitRows wanted, Keep kept)
+    : rows(model.config, tokens, cache), layout(plan, rows.slices, model.config), keep(kept) {
+  choose_logit_rows(rows, plan.any_watched(Site::kLogits) ? LogitRows::kAll : wanted, logits);
+  sizes = {static_cast<int64_t>(rows.ids.size()), static_cast<int64_t>(logits.rows.size()), rows.map_elements};
   Arena counting;
-  const int64_t rows = static_cast<int64_t>(rows_.ids.size()), logit_rows = static_cast<int64_t>(logits_.rows.size());
-  Activations(counting, model.config, plan, model.activation_dtype(), rows, logit_rows, rows_.map_elements);
-  const size_t logit_bytes = static_cast<size_t>(logit_rows * model.config.vocab) * sizeof(float);
-  std::string parts = fmt::format("activations {}, logits {}, captures {}", megabytes(counting.used()), megabytes(logit_bytes), megabytes(layout_.bytes));
-  if (layout_.bytes > 0) parts += " (" + layout_.largest_sites(plan, 4) + ")";
-  model.require_memory(counting.used() + logit_bytes + layout_.bytes, parts);
+  Activations(counting, model.config, plan, *model.backend, model.activation_dtype(), sizes, keep);
+  working_bytes = counting.used();
+  logit_bytes = static_cast<size_t>(sizes.logit_rows * model.config.vocab) * sizeof(float);
+}
 
-  working_ = model.pool->take(counting.used());
-  logits_.memory = model.pool->take(logit_bytes);
-  captured_ = model.pool->take((layout_.bytes + 63) & ~size_t{63});  // copied in whole chunks
-  placed_ = model.pool->take(model.backend->batch_bytes(rows, static_cast<int64_t>(rows_.slices.size())));
-  batch_ = {rows_.ids, rows_.positions, rows_.slices, placed_.data()};
+std::string PassPlan::parts(const Plan& plan) const {
+  std::string text = fmt::format("activations {}, logits {}, captures {}", megabytes(working_bytes), megabytes(logit_bytes), megabytes(layout.bytes));
+  if (layout.bytes > 0) text += " (" + layout.largest_sites(plan, 4) + ")";
+  return text;
+}
+
+PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCache& cache, PassPlan laid_out, std::optional<int> begin_at)
+    : model_(model),
+      laid_out_(std::move(laid_out)),
+      working_((model.require_memory(laid_out_.bytes(), laid_out_.parts(plan)), model.pool->take(laid_out_.working_bytes))),
+      captured_(model.pool->take(whole_lines(laid_out_.layout.bytes))),
+      placed_(model.pool->take(model.backend->batch_bytes(laid_out_.sizes.rows, static_cast<int64_t>(rows().slices.size())))),
+      batch_{rows().ids, rows().positions, rows().slices, placed_.data()},
+      hooks_(plan, laid_out_.layout, captured_, *model.backend, rows().slices),
+      forward_{.backend = *model.backend,
+               .config = model.config,
+               .activation = model.activation,
+               .weights = model.weights,
+               .cache = cache,
+               .hooks = hooks_,
+               .act = activations_,
+               .batch = batch_,
+               .logit_rows = laid_out_.logits.rows,
+               .logits = {},
+               .begin_at = begin_at} {
+  laid_out_.logits.memory = model.pool->take(laid_out_.logit_bytes);
+  forward_.logits = {laid_out_.logits.memory.f32(), laid_out_.sizes.logit_rows, model.config.vocab};
+  Arena arena(working_);
+  activations_ = Activations(arena, model.config, plan, *model.backend, model.activation_dtype(), laid_out_.sizes, laid_out_.keep);
   model.backend->place(batch_);
 }
 
-Mat PreparedPass::logit_matrix() const { return {logits_.memory.f32(), static_cast<int64_t>(logits_.rows.size()), model_.config.vocab}; }
-
-void PreparedPass::run() {
-  Arena arena(working_);
-  const int64_t rows = static_cast<int64_t>(rows_.ids.size()), logit_rows = static_cast<int64_t>(logits_.rows.size());
-  Activations activations(arena, model_.config, plan_, model_.activation_dtype(), rows, logit_rows, rows_.map_elements);
-  HookRun hooks(plan_, layout_, captured_, *model_.backend, rows_.slices);
-  ForwardPass pass{.backend = *model_.backend,
-                   .config = model_.config,
-                   .activation = model_.activation,
-                   .weights = model_.weights,
-                   .cache = cache_,
-                   .hooks = hooks,
-                   .act = activations,
-                   .batch = batch_,
-                   .logit_rows = logits_.rows,
-                   .logits = logit_matrix()};
-  forward(pass);
-}
+void PreparedPass::run() { forward(forward_); }
 
 }  // namespace vitrine

@@ -8,8 +8,6 @@ namespace {
 // Column ranges that an operation's parameters hold; longer lists are uploaded, which cannot be recorded.
 constexpr size_t kMostRanges = 32;
 
-size_t whole_chunks(size_t bytes) { return (bytes + 63) & ~size_t{63}; }
-
 /// What of a selection changes from step to step, or is too long to be noted; empty if nothing.
 std::string refused_selection(const PlannedSelection& where) {
   const bool newest = where.positions.empty() || where.positions == std::vector<int64_t>{-1};
@@ -43,15 +41,17 @@ std::string RecordedSteps::refusal(const ModelState& model, const Plan& plan) {
 
 RecordedSteps::RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& next, const SamplingOptions& sampling,
                              const std::vector<double>& uniforms, int steps)
+    : RecordedSteps(model.backend->exclusive(), model, plan, cache, next, sampling, uniforms, steps) {}
+
+RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, const ModelState& model, const Plan& plan, const KvCache& cache,
+                             const Batch& next, const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps)
     : model_(model),
       plan_(plan),
-      cache_(cache),
-      next_(next),
-      pass_(model, plan, cache, next, LogitRows::kLast),
+      pass_(model, plan, cache, PassPlan(model, plan, cache, next, LogitRows::kLast)),
       rows_(pass_.logit_matrix().rows),
-      captured_bytes_(whole_chunks(pass_.layout().bytes)) {
+      captured_bytes_(whole_lines(pass_.layout().bytes)) {
   const size_t history_bytes = captured_bytes_ * static_cast<size_t>(steps);
-  model.require_memory(history_bytes, fmt::format("captures of {} steps {:.1f} MB", steps, static_cast<double>(history_bytes) / 1e6));
+  model.require_memory(history_bytes, fmt::format("captures of {} steps {}", steps, megabytes(history_bytes)));
   history_ = model.pool->take(history_bytes);
 
   Backend& backend = *model.backend;

@@ -30,10 +30,12 @@ class RecordedSteps {
   void collect(int steps, const std::vector<int>& lasted, CaptureCollector& collector);
 
  private:
+  /// Under the backend's lock, which is held while the members are made.
+  RecordedSteps(const std::unique_lock<std::recursive_mutex>& lock, const ModelState& model, const Plan& plan, const KvCache& cache,
+                const Batch& next, const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps);
+
   const ModelState& model_;
   const Plan& plan_;
-  const KvCache& cache_;
-  Batch next_;
   PreparedPass pass_;
   int64_t rows_;
   size_t captured_bytes_;

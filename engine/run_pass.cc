@@ -6,21 +6,18 @@
 namespace vitrine {
 namespace {
 
-/// The same bytes where the host can read them.
+Residence residence(const ModelState& model, const ForwardOptions& options) {
+  return model.backend->host_memory() ? Residence::kHost : options.residence;
+}
+
+}  // namespace
+
 Buffer on_host(const ModelState& model, const Buffer& memory, size_t bytes) {
   if (model.backend->host_memory() || bytes == 0) return memory;
   Buffer host = model.host_pool->take(bytes);
   model.backend->download(host.data(), memory.data(), bytes);
   return host;
 }
-
-Residence residence(const ModelState& model, const ForwardOptions& options) {
-  return model.backend->host_memory() ? Residence::kHost : options.residence;
-}
-
-std::string megabytes(size_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
-
-}  // namespace
 
 KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities) {
   const size_t bytes = KvCache::bytes(model.config, *model.backend, model.activation_dtype(), capacities, false);
@@ -51,9 +48,10 @@ void check_batch(const Config& config, const Batch& batch, const KvCache& cache,
 }
 
 PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens, const ForwardOptions& options,
-                    CaptureCollector& collector) {
+                    CaptureCollector& collector, const PassStart& start) {
   const auto lock = model.backend->exclusive();
-  PreparedPass pass(model, plan, cache, tokens, options.logits);
+  PreparedPass pass(model, plan, cache, PassPlan(model, plan, cache, tokens, options.logits), start.layer);
+  if (start.layer) start.place(pass);
   pass.run();
   for (size_t s = 0; s < tokens.size(); ++s) {
     const SequenceSlice& slice = pass.rows().slices[s];

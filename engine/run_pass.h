@@ -1,5 +1,8 @@
 #pragma once
 
+#include <functional>
+#include <optional>
+
 #include "engine/kv_cache.h"
 #include "engine/model_state.h"
 #include "hooks/hook_run.h"
@@ -22,10 +25,21 @@ KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities);
 /// in the cache. `allow_empty`: a sequence may have no new tokens.
 void check_batch(const Config& config, const Batch& batch, const KvCache& cache, bool allow_empty);
 
+/// The same bytes where the host can read them.
+Buffer on_host(const ModelState& model, const Buffer& memory, size_t bytes);
+
+class PreparedPass;
+
+/// Where a pass begins, if not with the embeddings: a layer, and what writes its resid_pre.
+struct PassStart {
+  std::optional<int> layer;
+  std::function<void(PreparedPass&)> place;
+};
+
 /// One forward pass: lays out and checks memory, runs, collects captures where `options` wants them, and moves the cache's
 /// lengths forward. The batch has been checked.
 PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens, const ForwardOptions& options,
-                    CaptureCollector& collector);
+                    CaptureCollector& collector, const PassStart& start = {});
 
 /// The public result of a pass.
 Run make_run(const ModelState& model, const KvCache& cache, const Batch& tokens, const PassLogits& logits, const ForwardOptions& options,

@@ -10,7 +10,7 @@ CaptureLayout::CaptureLayout(const Plan& plan, std::span<const SequenceSlice> sl
   for (const PlannedCapture& capture : plan.captures()) {
     const bool is_map = site_info(capture.site).shape == SiteShape::kMap;
     Item item;
-    bytes = (bytes + 63) & ~size_t{63};
+    bytes = whole_lines(bytes);
     item.offset = bytes;
     item.sequences.resize(slices.size());
     int64_t all_rows = 0;

@@ -19,8 +19,9 @@ std::vector<int64_t> map_rows(const std::vector<int>& heads, const std::vector<i
 
 }  // namespace
 
-HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend, std::span<const SequenceSlice> slices)
-    : plan_(plan), layout_(layout), arena_(std::move(arena)), backend_(backend), slices_(slices) {}
+HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend, std::span<const SequenceSlice> slices,
+                 Order order)
+    : plan_(plan), layout_(layout), arena_(std::move(arena)), backend_(backend), slices_(slices), order_(order) {}
 
 const CaptureLayout::Item* HookRun::in_place_item(Site site, int layer) const {
   const int capture = plan_.at(site, layer).capture;
@@ -44,7 +45,12 @@ float* HookRun::tap_map(Site site, int layer, float* scratch) const {
 
 void HookRun::visit_watched(Site site, int layer, Mat x) {
   const Plan::Entry& entry = plan_.at(site, layer);
+  if (order_ == Order::kCapturesFirst) capture(entry, x);
   for (int i = entry.edit_begin; i < entry.edit_end; ++i) apply_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, x);
+  if (order_ == Order::kEditsFirst) capture(entry, x);
+}
+
+void HookRun::capture(const Plan::Entry& entry, Mat x) {
   if (entry.capture < 0) return;
   const PlannedCapture& capture = plan_.captures()[static_cast<size_t>(entry.capture)];
   const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];
@@ -55,7 +61,12 @@ void HookRun::visit_watched(Site site, int layer, Mat x) {
 
 void HookRun::visit_watched_map(Site site, int layer, float* map) {
   const Plan::Entry& entry = plan_.at(site, layer);
+  if (order_ == Order::kCapturesFirst) capture_map(entry, map);
   for (int i = entry.edit_begin; i < entry.edit_end; ++i) apply_map_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, map);
+  if (order_ == Order::kEditsFirst) capture_map(entry, map);
+}
+
+void HookRun::capture_map(const Plan::Entry& entry, float* map) {
   if (entry.capture < 0) return;
   const PlannedCapture& capture = plan_.captures()[static_cast<size_t>(entry.capture)];
   const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];

@@ -35,16 +35,21 @@ struct CaptureLayout {
   std::string largest_sites(const Plan& plan, size_t count) const;
 };
 
-/// The hooks of one pass: what forward.cc calls at each site.
+/// The hooks of one pass: what forward.cc and backward.cc call at each site.
 class HookRun {
  public:
+  /// A forward pass shows a capture what edits have left. In a backward pass edits are derivatives, which lead from what a
+  /// capture has seen on to what was there before.
+  enum class Order : uint8_t { kEditsFirst, kCapturesFirst };
+
   /// `arena` holds layout.bytes on the backend. Everything given must outlive the object.
-  HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend, std::span<const SequenceSlice> slices);
+  HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend, std::span<const SequenceSlice> slices,
+          Order order = Order::kEditsFirst);
 
   bool watched(Site site, int layer = 0) const { return !plan_.empty() && plan_.at(site, layer).watched(); }
   bool edited(Site site, int layer = 0) const { return !plan_.empty() && plan_.at(site, layer).edited(); }
 
-  /// Applies the site's edits to `x`, then keeps what is to be captured. `x` is the site for all rows of the batch.
+  /// Applies the site's edits to `x` and keeps what is to be captured, in the run's order. `x` is the site for all rows of the batch.
   void visit(Site site, int layer, Mat x) {
     if (watched(site, layer)) visit_watched(site, layer, x);
   }
@@ -60,6 +65,8 @@ class HookRun {
  private:
   void visit_watched(Site site, int layer, Mat x);
   void visit_watched_map(Site site, int layer, float* map);
+  void capture(const Plan::Entry& entry, Mat x);
+  void capture_map(const Plan::Entry& entry, float* map);
   const CaptureLayout::Item* in_place_item(Site site, int layer) const;
 
   const Plan& plan_;
@@ -67,6 +74,7 @@ class HookRun {
   Buffer arena_;
   Backend& backend_;
   std::span<const SequenceSlice> slices_;
+  Order order_;
 };
 
 /// Joins what the passes of a run have captured, in order of the passes, into one Captures.

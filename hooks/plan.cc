@@ -136,6 +136,9 @@ std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config
 }
 
 Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend) : layers_(static_cast<size_t>(config.layers)) {
+  if (!hooks.gradients().empty()) {
+    user_error("the gradient of '{}' was asked of a pass that computes none; call backward()", hooks.gradients().front().pattern);
+  }
   if (hooks.empty()) return;
   const auto lock = backend.exclusive();  // for the operands' uploads
   for (const Hooks::Capture& request : hooks.captures()) add_capture(request, config);

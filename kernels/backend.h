@@ -65,6 +65,9 @@ class Buffer {
   std::shared_ptr<void> owner_;
 };
 
+/// Bytes rounded up to whole lines of 64, which is what pieces of a buffer begin at.
+constexpr size_t whole_lines(size_t bytes) { return (bytes + 63) & ~size_t{63}; }
+
 /// A weight matrix as a checkpoint holds it, in host memory: the weight from input i to output o is the element at
 /// data + (i * in_stride + o * out_stride). GPT-2's Conv1D is [in, out]; wte, seen as the unembedding, is [out, in].
 struct HostWeight {

@@ -27,8 +27,8 @@ class Target {
     double weight = 1.0;
     int64_t position = -1;     ///< from 0; negative from the end of the sequence
     int32_t token = 0;         ///< kLogit, kLogProb, kProb
-    Tensor values;             ///< kKl, kReverseKl: [V] log-probabilities; kLinear: the coefficients
-    std::string site;          ///< kNorm, kLinear
+    Tensor values = {};        ///< kKl, kReverseKl: [V] log-probabilities; kLinear: the coefficients
+    std::string site = {};     ///< kNorm, kLinear
   };
 
   Target() = default;

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <span>
+
+#include "engine/forward.h"
+#include "engine/gradient_memory.h"
+#include "vitrine/gradients.h"
+
+namespace vitrine {
+
+/// Where in a pass a site comes: the embeddings at depth -1, block l at l, what follows the blocks at L.
+struct PassPoint {
+  int depth = -1;
+  Site site = Site::kEmbed;
+  friend auto operator<=>(const PassPoint&, const PassPoint&) = default;
+};
+PassPoint pass_point(Site site, int layer, const Config& config);
+
+/// Everything that one backward pass works on.
+struct BackwardPass {
+  ForwardPass& forward;  ///< that has run, keeping what is read here
+  HookRun& gradients;    ///< keeps what was asked for, then applies the edits' adjoints
+  HookRun& seeds;        ///< what targets at sites add
+  GradientMemory& grad;
+  Linearised linearised;
+  std::span<const LogitTerm> terms;  ///< what targets read of logits; rows of the packed batch, ascending
+  const float* references = nullptr;  ///< of the terms, in the backend's memory
+  std::span<double> values;          ///< [terms] of the result
+  PassPoint last;                    ///< of the sites that targets read: here the backward pass begins
+  PassPoint first;                   ///< of the sites whose gradient is asked for: here it ends
+};
+
+/// The backward pass of GPT-2: forward.cc's mirror, bottom to top, on every backend.
+void backward(BackwardPass& pass);
+
+}  // namespace vitrine

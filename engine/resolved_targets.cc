@@ -1,0 +1,156 @@
+#include "engine/resolved_targets.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace vitrine {
+namespace {
+
+using Kind = Target::Kind;
+
+int64_t checked_position(const Target::Term& term, int sequence, const std::vector<int32_t>& ids) {
+  const auto length = static_cast<int64_t>(ids.size());
+  const int64_t position = term.position < 0 ? term.position + length : term.position;
+  if (position < 0 || position >= length) {
+    user_error("the target's position {} is outside sequence {}, which has {} tokens; use 0..{} or -{}..-1", term.position, sequence, length, length - 1, length);
+  }
+  return position;
+}
+
+LogitTermKind logit_kind(Kind kind) {
+  switch (kind) {
+    case Kind::kLogit: return LogitTermKind::kLogit;
+    case Kind::kProb: return LogitTermKind::kProb;
+    case Kind::kEntropy: return LogitTermKind::kEntropy;
+    case Kind::kKl: return LogitTermKind::kKl;
+    case Kind::kReverseKl: return LogitTermKind::kReverseKl;
+    default: return LogitTermKind::kLogProb;
+  }
+}
+
+bool reads_token(Kind kind) { return kind == Kind::kLogit || kind == Kind::kLogProb || kind == Kind::kProb; }
+bool reads_reference(Kind kind) { return kind == Kind::kKl || kind == Kind::kReverseKl; }
+bool reads_site(Kind kind) { return kind == Kind::kNorm || kind == Kind::kLinear; }
+
+bool is_map(const SiteRef& site) { return site_info(site.site).shape == SiteShape::kMap; }
+
+SiteRef site_named(const std::string& name, const Config& config) {
+  std::vector<SiteRef> found = find_sites(name, config);
+  if (found.size() != 1) user_error("the target's site '{}' matches {} sites; name one", name, found.size());
+  return std::move(found.front());
+}
+
+void check_coefficients(const Target::Term& term, const SiteRef& site, int64_t length, const Config& config) {
+  if (term.kind == Kind::kNorm) {
+    if (is_map(site)) user_error("the target is the norm of '{}', which is a map; use target::linear, or a site with rows", site.name);
+    return;
+  }
+  const int64_t wanted = is_map(site) ? config.heads * length : site_width(site_info(site.site).shape, config);
+  if (term.values.elements() != wanted) {
+    user_error("the target's coefficients for '{}' are {} numbers; its row has {}", site.name, term.values.elements(), wanted);
+  }
+}
+
+/// What a map's seed is added to: every head's row of one query.
+Edit add_to_map(const Tensor& coefficients) {
+  const auto add = [coefficients](EditView& view) {
+    const std::span<const float> numbers = coefficients.f32();
+    for (size_t i = 0; i < view.values.size(); ++i) view.values[i] += numbers[i];
+  };
+  return callback(add);
+}
+
+}  // namespace
+
+ResolvedTargets::ResolvedTargets(const std::vector<Target>& targets, const Batch& batch, const Config& config) : last_(batch.size()) {
+  if (targets.size() != 1 && targets.size() != batch.size()) {
+    user_error("{} targets for a batch of {} sequences; give one each, or one for all", targets.size(), batch.size());
+  }
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const Target& target = targets.size() == 1 ? targets.front() : targets[s];
+    if (target.terms().empty()) user_error("the target of sequence {} has no terms; make one with vitrine::target", s);
+    for (const Target::Term& term : target.terms()) resolve(term, static_cast<int>(s), batch[s], config);
+  }
+}
+
+void ResolvedTargets::resolve(const Target::Term& term, int sequence, const std::vector<int32_t>& ids, const Config& config) {
+  PassPoint& last = last_[static_cast<size_t>(sequence)];
+  if (reads_site(term.kind)) {
+    const SiteRef site = site_named(term.site, config);
+    check_coefficients(term, site, static_cast<int64_t>(ids.size()), config);
+    of_sites_.push_back({sequence, checked_position(term, sequence, ids), site, term.kind == Kind::kNorm, term.weight, term.values});
+    last = std::max(last, pass_point(site.site, site.layer, config));
+    return;
+  }
+  last = pass_point(Site::kLogits, 0, config);
+  if (term.kind == Kind::kNextTokens) return add_next_tokens(term, sequence, ids);
+  if (reads_token(term.kind) && (term.token < 0 || term.token >= config.vocab)) {
+    user_error("the target's token id {} is outside the vocabulary 0..{}", term.token, config.vocab - 1);
+  }
+  OfLogits wanted{sequence, checked_position(term, sequence, ids), {.kind = logit_kind(term.kind), .token = term.token}};
+  wanted.term.weight = static_cast<float>(term.weight);
+  if (reads_reference(term.kind)) {
+    if (term.values.elements() != config.vocab) {
+      user_error("the target's reference has {} logits; the vocabulary has {}", term.values.elements(), config.vocab);
+    }
+    wanted.term.reference = static_cast<int64_t>(references_.size()) / config.vocab;
+    references_.insert(references_.end(), term.values.f32().begin(), term.values.f32().end());
+  }
+  of_logits_.push_back(wanted);
+}
+
+void ResolvedTargets::add_next_tokens(const Target::Term& term, int sequence, const std::vector<int32_t>& ids) {
+  if (ids.size() < 2) user_error("the cross-entropy of sequence {}, which has one token: there is no next one to predict", sequence);
+  const auto weight = static_cast<float>(-term.weight / static_cast<double>(ids.size() - 1));
+  for (size_t t = 0; t + 1 < ids.size(); ++t) {
+    of_logits_.push_back({sequence, static_cast<int64_t>(t), {.kind = LogitTermKind::kLogProb, .token = ids[t + 1], .weight = weight}});
+  }
+}
+
+Hooks ResolvedTargets::with_captures(Hooks hooks, const Config& config) const {
+  for (const OfSite& wanted : of_sites_) {
+    const auto captured = [&](const Hooks::Capture& capture) {
+      for (const SiteRef& site : find_sites(capture.pattern, config, capture.where)) {
+        if (site.name == wanted.site.name) return true;
+      }
+      return false;
+    };
+    if (std::none_of(hooks.captures().begin(), hooks.captures().end(), captured)) hooks.capture(wanted.site.name);
+  }
+  return hooks;
+}
+
+Hooks ResolvedTargets::seeds(const Captures* values, std::vector<double>* sums) const {
+  Hooks seeds;
+  for (const OfSite& wanted : of_sites_) {
+    std::vector<float> row;
+    if (values != nullptr) {
+      const auto found = values->row(wanted.site.site, wanted.site.layer, wanted.sequence, wanted.position);
+      if (!found) continue;  // of a sequence that is not in this part of the batch
+      row = *found;
+    }
+    const std::span<const float> linear = wanted.norm ? std::span<const float>{} : wanted.coefficients.f32();
+    double value = 0;
+    if (values != nullptr && !wanted.norm && row.size() != linear.size()) {
+      user_error("the target reads {} numbers of '{}', of which {} are captured; capture all of it, or not at all", linear.size(), wanted.site.name, row.size());
+    }
+    for (size_t i = 0; i < row.size(); ++i) {
+      const double factor = wanted.norm ? row[i] : linear[i];
+      if (factor != 0) value += factor * row[i];  // a masked score is -infinity
+    }
+    if (wanted.norm) value = std::sqrt(value);
+    if (sums != nullptr) (*sums)[static_cast<size_t>(wanted.sequence)] += wanted.weight * value;
+    std::vector<float> seed(linear.begin(), linear.end());
+    if (wanted.norm) seed = row.empty() ? std::vector<float>(1) : row;
+    const double factor = wanted.norm ? (value > 0 ? wanted.weight / value : 0.0) : wanted.weight;
+    for (float& x : seed) x = static_cast<float>(factor * x);
+    const Tensor operand = Tensor::from(seed);
+    seeds.edit(wanted.site.name, is_map(wanted.site) ? add_to_map(operand) : add(operand),
+               {.positions = {wanted.position}, .sequences = {wanted.sequence}});
+  }
+  return seeds;
+}
+
+}  // namespace vitrine
