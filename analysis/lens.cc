@@ -4,7 +4,7 @@
 #include <numeric>
 #include <string>
 
-#include "base/check.h"
+#include "analysis/options.h"
 
 namespace vitrine {
 namespace {
@@ -27,10 +27,6 @@ std::vector<T> resolve(const std::vector<T>& asked, T first, T size, std::string
   return found;
 }
 
-void check_id(const Config& config, int32_t id, std::string_view what) {
-  if (id < 0 || id >= config.vocab) user_error("the {} {} is outside the vocabulary 0..{}", what, id, config.vocab - 1);
-}
-
 /// Where h_l can be read. The last row is read behind the final layernorm: that is the model's own output, edits there
 /// included.
 std::string residual_site(int layer, const Config& config) {
@@ -40,8 +36,7 @@ std::string residual_site(int layer, const Config& config) {
 }
 
 Run run_text(const Model& model, std::span<const int32_t> ids, const Lens& lens, const LensOptions& options) {
-  Hooks hooks;
-  for (const Hooks::Change& change : options.edits.edits()) hooks.edit(change.pattern, change.edit, change.where);
+  Hooks hooks = edits_of(options.edits);
   const std::string last = residual_site(model.config().layers, model.config());
   for (const int layer : lens.layers) {
     const std::string site = residual_site(layer, model.config());

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <string>
 
-#include "base/check.h"
+#include "analysis/options.h"
 
 namespace vitrine {
 namespace {
@@ -79,8 +79,7 @@ Score score(const Model& model, std::span<const int32_t> ids, const ScoreOptions
   const auto length = static_cast<int64_t>(text.size());
   if (length < 2) user_error("a text of one token has nothing to score: nothing stands before it; prepend the end-of-text token");
 
-  Hooks edits;
-  for (const Hooks::Change& change : options.edits.edits()) edits.edit(change.pattern, change.edit, change.where);
+  const Hooks edits = edits_of(options.edits);
   // `scored` is the first token without a score. The last token is nobody's input.
   for (int64_t begin = 0, scored = 1; scored < length; begin += result.stride) {
     const int64_t end = std::min(begin + result.window, length - 1);

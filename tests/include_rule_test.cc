@@ -59,6 +59,7 @@ const std::map<std::string, std::string> kPublicHeaders = {
     {"model.h", "engine"},
     {"generate.h", "engine"},
     {"lens.h", "analysis"},
+    {"saliency.h", "analysis"},
     {"score.h", "analysis"},
     {"capture_file.h", "analysis"},
     {"vitrine.h", "vitrine.h"},

@@ -106,6 +106,10 @@ class Model {
   /// A copy in host memory of a view of this model's results, wherever they lie.
   Tensor to_host(TensorView view) const;
 
+  /// The token embeddings of `ids`, rows of wte: [ids, D] float32, in host memory. Throws Error (user) for an id outside the
+  /// vocabulary.
+  Tensor embed(std::span<const int32_t> ids) const;
+
   /// Unembeds rows [rows, D] of the residual stream, on the host or on the model's own GPU, and keeps only what is asked for.
   /// Throws Error (user) for a row width other than D, an id outside the vocabulary, or targets that are not one a row.
   LogitStats unembed(TensorView rows, const UnembedOptions& options) const;

@@ -11,6 +11,7 @@
 //   tokenizer.h  text <-> ids
 //   tensor.h     what activations come as
 //   lens.h       what the model would say after each layer
+//   saliency.h   how much each token of the input matters for what comes next
 //   score.h      how well it predicts a text, token by token
 //   capture_file.h  captures on disk
 //   error.h      the one exception
@@ -24,6 +25,7 @@
 #include "vitrine/lens.h"
 #include "vitrine/model.h"
 #include "vitrine/run.h"
+#include "vitrine/saliency.h"
 #include "vitrine/score.h"
 #include "vitrine/sites.h"
 #include "vitrine/tensor.h"
