@@ -53,7 +53,7 @@ Quadrature quadrature_from_name(std::string_view name) {
 std::vector<QuadraturePoint> quadrature_points(Quadrature rule, int count) {
   const int fewest = rule == Quadrature::kTrapezoid ? 2 : 1;
   if (count < fewest || count > kMostPoints) {
-    user_error("integrated gradients with {} points: {} takes {}..{}", count, quadrature_name(rule), fewest, kMostPoints);
+    user_error("integrated gradients with {} steps: {} takes {}..{}", count, quadrature_name(rule), fewest, kMostPoints);
   }
   if (rule == Quadrature::kGaussLegendre) return gauss_legendre(count);
   std::vector<QuadraturePoint> points;

@@ -21,17 +21,6 @@ class Dice {
   uint64_t key_, count_ = 0;
 };
 
-/// k = 1 .. longest with probability p (1 - p)^(k - 1), made to add up to 1: the inverse of the distribution function.
-int span_length(const SpanOptions& options, Dice& dice) {
-  const double whole = 1 - std::pow(1 - options.p, options.longest);
-  double below = 0, at = dice.unit() * whole;
-  for (int k = 1; k < options.longest; ++k) {
-    below += options.p * std::pow(1 - options.p, k - 1);
-    if (at < below) return k;
-  }
-  return options.longest;
-}
-
 bool is_of_a_word(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return byte >= 0x80 || c == '\'' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -51,7 +40,7 @@ std::vector<int64_t> draw_spans(const SpanOptions& options, std::span<const int6
     }
     if (open.empty()) break;
     size_t word = open[dice.index(open.size())];
-    for (int left = span_length(options, dice); left > 0 && word < words.size() && fits(word); --left, ++word) {
+    for (int left = span_length(options, dice.unit()); left > 0 && word < words.size() && fits(word); --left, ++word) {
       masked[word] = true;
       room -= size_of(word);
     }
@@ -64,6 +53,17 @@ std::vector<int64_t> draw_spans(const SpanOptions& options, std::span<const int6
 }
 
 }  // namespace
+
+// k = 1 .. longest with probability p (1 - p)^(k - 1), made to add up to 1: the inverse of the distribution function.
+int span_length(const SpanOptions& options, double uniform) {
+  const double at = uniform * (1 - std::pow(1 - options.p, options.longest));
+  double below = 0;
+  for (int k = 1; k < options.longest; ++k) {
+    below += options.p * std::pow(1 - options.p, k - 1);
+    if (at < below) return k;
+  }
+  return options.longest;
+}
 
 std::vector<int64_t> word_begins(const Tokenizer* tokenizer, std::span<const int32_t> ids) {
   std::vector<int64_t> begins;

@@ -50,6 +50,7 @@ void add_tokenize(CLI::App& app, Context& context);
 void add_generate(CLI::App& app, Context& context);
 void add_score(CLI::App& app, Context& context);
 void add_lens(CLI::App& app, Context& context);
+void add_saliency(CLI::App& app, Context& context);
 void add_capture(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 

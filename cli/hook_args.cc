@@ -76,19 +76,8 @@ Tensor as_f32(const TensorView& view, const std::string& name) {
     const std::vector<float> values(from, from + view.elements());
     return Tensor::from(values, view.shape());
   }
-  if (!is_floating(view.dtype())) user_error("{}: holds {}; an edit wants numbers of f32, f16, bf16 or f64", name, dtype_name(view.dtype()));
+  if (!is_floating(view.dtype())) user_error("{}: holds {}; wanted are numbers of f32, f16, bf16 or f64", name, dtype_name(view.dtype()));
   return Tensor::from(view.to_f32(), view.shape());
-}
-
-Tensor read_tensor(std::string_view path) {
-  const size_t hash = path.rfind('#');
-  const std::string file(path.substr(0, hash));
-  if (file.ends_with(".npy")) return as_f32(read_npy(file), file);
-  if (!file.ends_with(".safetensors")) user_error("{} is neither a number nor a .npy or .safetensors file", quote(path));
-  const SafetensorsFile tensors{std::filesystem::path(file)};
-  if (hash != std::string_view::npos) return as_f32(tensors.tensor(path.substr(hash + 1)), std::string(path));
-  if (tensors.names().size() != 1) user_error("{}: holds {} tensors; name one of them: {}#NAME", file, tensors.names().size(), file);
-  return as_f32(tensors.tensor(tensors.names()[0]), file);
 }
 
 /// A number, or a file's tensor, times what follows a '*'.
@@ -116,6 +105,17 @@ Edit parse_change(std::string_view text, std::string_view whole) {
 }
 
 }  // namespace
+
+Tensor read_tensor(std::string_view path) {
+  const size_t hash = path.rfind('#');
+  const std::string file(path.substr(0, hash));
+  if (file.ends_with(".npy")) return as_f32(read_npy(file), file);
+  if (!file.ends_with(".safetensors")) user_error("{} is neither a number nor a .npy or .safetensors file", quote(path));
+  const SafetensorsFile tensors{std::filesystem::path(file)};
+  if (hash != std::string_view::npos) return as_f32(tensors.tensor(path.substr(hash + 1)), std::string(path));
+  if (tensors.names().size() != 1) user_error("{}: holds {} tensors; name one of them: {}#NAME", file, tensors.names().size(), file);
+  return as_f32(tensors.tensor(tensors.names()[0]), file);
+}
 
 SiteArg parse_site(std::string_view text) {
   const size_t open = text.find('[');

@@ -24,6 +24,9 @@ struct SiteArg {
 SiteArg parse_site(std::string_view text);
 Hooks::Change parse_edit(std::string_view text);
 
+/// A FILE of a tensor, as float32: x.npy, x.safetensors#NAME, or x.safetensors that holds one tensor. Throws Error (user).
+Tensor read_tensor(std::string_view path);
+
 /// The --edit option of the commands that run a model.
 void add_edit_option(CLI::App& command, std::vector<std::string>& edits);
 Hooks parse_edits(const std::vector<std::string>& edits);

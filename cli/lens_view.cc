@@ -58,20 +58,6 @@ std::string legend(const LensPicture& p) {
          sample(101, "to 1,000") + sample(1001, "beyond") + "\n";
 }
 
-struct Columns {
-  size_t first = 0, count = 0, hidden = 0;
-};
-
-/// The columns that fit; `keep_last`: the last ones are shown, else the first.
-Columns fit(const LensPicture& p, size_t wanted, size_t label_width, size_t width, bool keep_last) {
-  const size_t room = p.out.width() > label_width ? (p.out.width() - label_width) / width : 0;
-  Columns columns;
-  columns.count = std::clamp<size_t>(room, 1, std::max<size_t>(wanted, 1));
-  columns.hidden = wanted - std::min(wanted, columns.count);
-  columns.first = keep_last ? columns.hidden : 0;
-  return columns;
-}
-
 std::string draw_target_ranks(const LensPicture& p, size_t position) {
   const size_t bar_width = p.out.width() >= 100 ? 24 : 12;
   const size_t block = kRankWidth + 1 + bar_width + 1 + kPercentWidth;
@@ -94,7 +80,7 @@ std::string draw_target_ranks(const LensPicture& p, size_t position) {
 std::string draw_watched_ranks(const LensPicture& p, size_t position) {
   constexpr size_t kBar = 12, kBlock = kRankWidth + 1 + kBar + 1 + kPercentWidth, kGap = 4;
   const size_t watched = p.lens.watch.size();
-  const Columns columns = fit(p, watched, kLabelWidth, kBlock + kGap, false);
+  const Columns columns = fit_columns(p.out, watched, kLabelWidth, kBlock + kGap, false);
   std::string head = left("layer", kLabelWidth);
   for (size_t w = 0; w < columns.count; ++w) head += std::string(w == 0 ? 2 : kGap, ' ') + block_head(p.names.shown(p.lens.watch[w]), kBar);
   const bool leader_fits = watched > 1 && display_width(head) + kGap + 12 <= p.out.width();
@@ -135,7 +121,7 @@ std::string draw_ranks(const LensPicture& p, size_t position) {
 
 std::string draw_grid(const LensPicture& p, LensCell kind) {
   const size_t positions = p.lens.positions.size();
-  const Columns columns = fit(p, positions, kLabelWidth + 1, kCellWidth, true);
+  const Columns columns = fit_columns(p.out, positions, kLabelWidth + 1, kCellWidth, true);
   const auto line = [&](const std::string& name, auto&& text) {
     std::string out = left(name, kLabelWidth + 1);
     for (size_t i = columns.first; i < columns.first + columns.count; ++i) out += text(i);

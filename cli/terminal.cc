@@ -28,6 +28,13 @@ const char* code(Style style) {
     case Style::kPoor: return "38;5;172";
     case Style::kBad: return "38;5;167";
     case Style::kNothing: return "38;5;240";
+    case Style::kLeast: return "1;38;5;33";
+    case Style::kLess: return "38;5;68";
+    case Style::kLower: return "38;5;103";
+    case Style::kLevel: return "38;5;244";
+    case Style::kHigher: return "38;5;137";
+    case Style::kMore: return "38;5;172";
+    case Style::kMost: return "1;38;5;202";
   }
   return "";
 }
@@ -81,6 +88,14 @@ Style loss_style(double bits) {
   return bits <= 10 ? Style::kPoor : Style::kBad;
 }
 
+Style heat_style(double value) {
+  const double size = std::abs(value);
+  if (size < 0.05) return Style::kLevel;
+  if (size < 0.25) return value < 0 ? Style::kLower : Style::kHigher;
+  if (size < 0.6) return value < 0 ? Style::kLess : Style::kMore;
+  return value < 0 ? Style::kLeast : Style::kMost;
+}
+
 Terminal::Terminal(const std::string& color, int width) : interactive_(isatty(STDOUT_FILENO) == 1), width_(find_width(width)) {
   const char* kind = std::getenv("TERM");
   const bool wanted = interactive_ && !is_set("NO_COLOR") && !(kind && std::string_view(kind) == "dumb");
@@ -124,6 +139,15 @@ std::string left(std::string_view text, size_t columns) {
 std::string right(std::string_view text, size_t columns) {
   const std::string shown = clip(text, columns);
   return std::string(columns - display_width(shown), ' ') + shown;
+}
+
+Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size_t width, bool keep_last) {
+  const size_t room = out.width() > label_width ? (out.width() - label_width) / width : 0;
+  Columns columns;
+  columns.count = std::clamp<size_t>(room, 1, std::max<size_t>(wanted, 1));
+  columns.hidden = wanted - std::min(wanted, columns.count);
+  columns.first = keep_last ? columns.hidden : 0;
+  return columns;
 }
 
 std::string bar(double part, size_t columns) {

@@ -18,12 +18,21 @@ enum class Style : uint8_t {
   kPoor,
   kBad,      ///< ... to bad
   kNothing,  ///< off the scale
+  kLeast,    ///< from here on: a scale with two ends and nothing in the middle, from much below ...
+  kLess,
+  kLower,
+  kLevel,
+  kHigher,
+  kMore,
+  kMost,     ///< ... to much above
 };
 
 /// The scale for a rank: 1, to 3, to 10, to 100, to 1000, beyond.
 Style rank_style(int64_t rank);
 /// The scale for a loss in bits: to 1, 3, 6, 9, 13, beyond.
 Style loss_style(double bits);
+/// The scale with two ends, for a value from -1 to 1.
+Style heat_style(double value);
 
 /// What stdout is, and how to write to it.
 class Terminal {
@@ -53,6 +62,13 @@ std::string clip(std::string_view text, size_t columns);
 /// Spaces behind (or before) up to `columns`; longer text is clipped.
 std::string left(std::string_view text, size_t columns);
 std::string right(std::string_view text, size_t columns);
+
+/// Which of a picture's columns are shown.
+struct Columns {
+  size_t first = 0, count = 0, hidden = 0;
+};
+/// The columns, each `width` wide, that fit behind a label, one at least; `keep_last`: the last ones are shown, else the first.
+Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size_t width, bool keep_last);
 
 /// A bar of `columns` columns, filled by eighths to `part` of them, 0..1.
 std::string bar(double part, size_t columns);

@@ -78,7 +78,7 @@ Quadrature quadrature_from_name(std::string_view name);
 
 struct IntegratedGradientsOptions {
   Quadrature rule = Quadrature::kGaussLegendre;
-  int points = 50;            ///< n, 1..10000
+  int steps = 50;             ///< n, 1..10000
   Replacement baseline = {};  ///< b
 };
 

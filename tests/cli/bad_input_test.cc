@@ -155,6 +155,7 @@ TEST_F(BadInput, PromptLongerThanTheContext) {
   const std::string ids = "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17";
   TempFolder folder;
   refused("lens", {"--ids", ids}, {"17", "16"});
+  refused("saliency", {"--ids", ids}, {"17", "16"});
   refused("generate", {"--ids", ids}, {"17", "16"});
   refused("capture", {"--ids", ids, "--capture", "hook_embed", "--out", folder / "x.npy"}, {"17", "16"});
   EXPECT_EQ(folder.count(), 0u);
@@ -169,6 +170,7 @@ TEST_F(BadInput, IdOutOfRange) {
   refused("lens", {"--ids", "1", "--watch-ids", "500"}, {"500", "0..130"});
   refused("lens", {"--ids", "1,-2"}, {"-2"});
   refused("lens", {"--ids", "1,two"}, {"two"});
+  refused("saliency", {"--ids", "1,131", "--out", folder / "x.safetensors"}, {"131", "0..130"});
   EXPECT_EQ(folder.count(), 0u);
 }
 
@@ -233,6 +235,21 @@ TEST_F(BadInput, Options) {
   refused("lens", {"--ids", "1", "--position", "5"}, {"position 5"});
   refused("lens", {"--ids", "1", "--layers", "4"}, {"layer 4", "0..3"});
   refused("lens", {"--ids", "1", "--target", "x"}, {"no tokenizer"});
+  refused("saliency", {"--ids", "1", "--method", "lime"}, {"--method", "lime"});
+  refused("saliency", {"--ids", "1", "--target", " London"}, {"no tokenizer"});
+  refused("saliency", {"--ids", "1", "--target-id", "131"}, {"target 131", "0..130"});
+  refused("saliency", {"--ids", "1", "--target-id", "1", "--continuation-ids", "1,2"}, {"at once", "choose one"});
+  refused("saliency", {"--ids", "1", "--contrast-id", "200"}, {"contrast 200", "0..130"});
+  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--steps", "0"}, {"0 steps", "1..10000"});
+  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--baseline", "pad"}, {"pad", ".npy"});
+  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--baseline", "delete"}, {"baseline", "deletion"});
+  refused("saliency", {"--ids", "1,2", "--method", "occlusion", "--mask", "id:131"}, {"mask token 131", "0..130"});
+  refused("saliency", {"--ids", "1", "--method", "occlusion", "--mask", "delete"}, {"leaves nothing"});
+  refused("saliency", {"--ids", "1,2", "--method", "span-occlusion", "--budget", "0"}, {"budget of 0"});
+  refused("saliency", {"--ids", "1,2", "--method", "smooth-grad", "--samples", "0"}, {"0 samples"});
+  refused("saliency", {"--ids", "1,2,3", "--continuation-ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"}, {"3 tokens", "15", "16"});
+  refused("saliency", {"--ids", "1,2", "--edit", "hook_embed=zero"}, {"hook_embed"});
+  refused("saliency", {"--ids", "1,2", "--out", "x.npy"}, {"x.npy", ".safetensors"});
   refused("score", {"--ids", "1,2", "--window", "17"}, {"window 17", "1..16"});
   refused("score", {"--ids", "1,2", "--window", "4", "--stride", "5"}, {"stride 5", "1..4"});
   refused("score", {"--ids", "1"}, {"nothing to score"});

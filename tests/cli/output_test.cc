@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCommands[] = {"lens", "generate", "score", "capture", "tokenize", "sites", "info", "bench"};
+constexpr const char* kCommands[] = {"lens", "saliency", "generate", "score", "capture", "tokenize", "sites", "info", "bench"};
 
 std::string plain() { return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
 /// Colours, that is: a progress bar, which a slow machine shows on a terminal, erases its line whatever the colours are.
@@ -32,6 +32,9 @@ bool has_escapes(const std::string& text) {
 std::vector<std::vector<std::string>> showings() {
   return {{"lens", "--model", plain(), "--ids", "1,2,3"},
           {"lens", "--model", plain(), "--ids", "1,2,3", "--watch-ids", "4,5", "--cell", "rank"},
+          {"saliency", "--model", plain(), "--ids", "1,2,3"},
+          {"saliency", "--model", plain(), "--ids", "1,2,3", "-n", "2", "--show", "both", "--method", "integrated-gradients"},
+          {"saliency", "--model", plain(), "--ids", "1,2,3", "--method", "span-occlusion"},
           {"generate", "--model", plain(), "--ids", "1,2,3", "-n", "2"},
           {"generate", "--model", plain(), "--ids", "1,2,3", "--ids", "4", "-n", "2"},
           {"score", "--model", plain(), "--ids", "1,2,3"},
@@ -94,6 +97,11 @@ TEST(Output, PicturesFitTheirWidth) {
     EXPECT_EQ(grid.out.find("do not fit") != std::string::npos, width < 9 + 16 * 10) << width;
   }
   EXPECT_EQ(run_cli({"lens", "--model", plain(), "--ids", ids, "--width", "0"}).out.find("do not fit"), std::string::npos);
+  for (const int width : {60, 80, 100, 200}) {
+    const CliResult grid = run_cli({"saliency", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12", "-n", "4", "--method", "occlusion", "--width", std::to_string(width)});
+    EXPECT_LE(longest_line(grid.out), static_cast<size_t>(std::max(width, 72))) << "a table of tokens wants 72 columns";
+    EXPECT_EQ(grid.out.find("do not fit") != std::string::npos, width < 10 + 15 * 9) << width;
+  }
   const CliResult watch = run_cli({"lens", "--model", plain(), "--ids", "1,2", "--watch-ids", "1,2,3,4,5", "--position", "-1"}, {.terminal = true});
   EXPECT_NE(watch.out.find("more watched tokens do not fit"), std::string::npos);
 }
