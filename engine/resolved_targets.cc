@@ -53,6 +53,15 @@ void check_coefficients(const Target::Term& term, const SiteRef& site, int64_t l
   }
 }
 
+/// Coefficients [H, keys] of a query's row with zeros for the keys that it does not see, whose scores are -infinity.
+Tensor of_visible_keys(const Tensor& coefficients, int64_t keys, int64_t position) {
+  Tensor result = Tensor::from(coefficients.f32(), coefficients.shape());
+  for (int64_t i = 0; i < result.elements(); ++i) {
+    if (i % keys > position) result.f32()[static_cast<size_t>(i)] = 0.0f;
+  }
+  return result;
+}
+
 /// What a map's seed is added to: every head's row of one query.
 Edit add_to_map(const Tensor& coefficients) {
   const auto add = [coefficients](EditView& view) {
@@ -80,7 +89,9 @@ void ResolvedTargets::resolve(const Target::Term& term, int sequence, const std:
   if (reads_site(term.kind)) {
     const SiteRef site = site_named(term.site, config);
     check_coefficients(term, site, static_cast<int64_t>(ids.size()), config);
-    of_sites_.push_back({sequence, checked_position(term, sequence, ids), site, term.kind == Kind::kNorm, term.weight, term.values});
+    const int64_t position = checked_position(term, sequence, ids);
+    const Tensor coefficients = is_map(site) ? of_visible_keys(term.values, static_cast<int64_t>(ids.size()), position) : term.values;
+    of_sites_.push_back({sequence, position, site, term.kind == Kind::kNorm, term.weight, coefficients});
     last = std::max(last, pass_point(site.site, site.layer, config));
     return;
   }

@@ -68,7 +68,7 @@ Target reverse_kl(TensorView reference, int64_t position = -1);
 /// Euclidean length of a site's row at a position. Not for maps.
 Target norm(std::string site, int64_t position = -1);
 /// sum_i coefficients_i x_i over a site's row at a position. `coefficients`: as many as the row has elements; for a map
-/// [H, T, T], [H, keys] for that query. Throws Error (user) for a tensor that is not float32.
+/// [H, T, T], [H, T] for that query, of which keys that it does not see take no part. Throws Error (user) for a tensor that is not float32.
 Target linear(std::string site, TensorView coefficients, int64_t position = -1);
 
 }  // namespace target

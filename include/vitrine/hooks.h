@@ -105,7 +105,8 @@ Edit project_out(const Tensor& direction);
 /// captured them with the same heads and neurons.
 Edit replace_from(std::shared_ptr<const ActivationSource> run);
 /// Whatever `function` does to the values. It runs on the host, between two kernels. For a backward pass, `adjoint` turns the
-/// gradient with respect to the values that `function` left into the one with respect to those that it found.
+/// gradient with respect to the values that `function` left into the one with respect to those that it found; there `function` may
+/// run a second time on the same values and must do the same.
 Edit callback(std::function<void(EditView&)> function, std::function<void(EditView&)> adjoint = {});
 /// The same change, but a backward pass takes it for the identity: the straight-through estimator (Bengio 2013).
 Edit straight_through(Edit edit);
