@@ -9,24 +9,6 @@
 namespace vitrine {
 namespace {
 
-/// Ascending, without repeats, negatives counted from the end. Empty: all of [first, size).
-template <typename T>
-std::vector<T> resolve(const std::vector<T>& asked, T first, T size, std::string_view what, std::string_view of) {
-  std::vector<T> found;
-  for (const T index : asked) {
-    const T i = index < 0 ? index + size : index;
-    if (i < first || i >= size) user_error("{} {} is outside {}..{}, the {}", what, index, first, size - 1, of);
-    found.push_back(i);
-  }
-  if (asked.empty()) {
-    found.resize(static_cast<size_t>(size - first));
-    std::iota(found.begin(), found.end(), first);
-  }
-  std::sort(found.begin(), found.end());
-  found.erase(std::unique(found.begin(), found.end()), found.end());
-  return found;
-}
-
 /// Where h_l can be read. The last row is read behind the final layernorm: that is the model's own output, edits there
 /// included.
 std::string residual_site(int layer, const Config& config) {
@@ -102,8 +84,8 @@ Lens lens(const Model& model, std::span<const int32_t> ids, const LensOptions& o
   lens.mode = options.mode;
   lens.ids.assign(ids.begin(), ids.end());
   lens.watch = options.watch;
-  lens.layers = resolve<int>(options.layers, options.mode == LensMode::kEcco ? 1 : 0, config.layers + 1, "layer", "rows of this mode");
-  lens.positions = resolve<int64_t>(options.positions, 0, static_cast<int64_t>(ids.size()), "position", "positions of the text");
+  lens.layers = resolve_indices<int>(options.layers, options.mode == LensMode::kEcco ? 1 : 0, config.layers + 1, "layer", "rows of this mode");
+  lens.positions = resolve_indices<int64_t>(options.positions, 0, static_cast<int64_t>(ids.size()), "position", "positions of the text");
   const Run run = run_text(model, ids, lens, options);
   lens.targets = find_targets(model, run, lens, options);
 

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
 #include <string_view>
+#include <vector>
 
 #include "base/check.h"
 #include "vitrine/config.h"
@@ -13,6 +17,24 @@ namespace vitrine {
 /// Throws Error (user) for an id outside the vocabulary.
 inline void check_id(const Config& config, int32_t id, std::string_view what) {
   if (id < 0 || id >= config.vocab) user_error("the {} {} is outside the vocabulary 0..{}", what, id, config.vocab - 1);
+}
+
+/// Ascending, without repeats, negatives counted from the end. Empty: all of [first, size). Throws Error (user) for one outside.
+template <typename T>
+std::vector<T> resolve_indices(const std::vector<T>& asked, T first, T size, std::string_view what, std::string_view of) {
+  std::vector<T> found;
+  for (const T index : asked) {
+    const T i = index < 0 ? index + size : index;
+    if (i < first || i >= size) user_error("{} {} is outside {}..{}, the {}", what, index, first, size - 1, of);
+    found.push_back(i);
+  }
+  if (asked.empty()) {
+    found.resize(static_cast<size_t>(size - first));
+    std::iota(found.begin(), found.end(), first);
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
 }
 
 /// The edits of a request, without what else it asks for.

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <numbers>
 
 namespace vitrine {
 
@@ -15,5 +17,11 @@ inline uint64_t mix64(uint64_t x) {
 
 /// A double in [0, 1) from the upper 53 bits.
 inline double unit_interval(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1.0p-53; }
+
+/// Of a standard normal distribution, by the method of Box & Muller (1958): a function of the key and the index alone.
+inline double standard_normal(uint64_t key, uint64_t index) {
+  const double u = 1.0 - unit_interval(mix64(key + 2 * index)), v = unit_interval(mix64(key + 2 * index + 1));
+  return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
+}
 
 }  // namespace vitrine
