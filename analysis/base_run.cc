@@ -66,9 +66,12 @@ bool BaseRun::reaches_metric(Site site, int layer, int64_t position) const {
   return layer + 1 < model_.config().layers || position + 1 == tokens() || !own_row_only;
 }
 
-Intervention BaseRun::intervene(const std::vector<Place>& places, const PatchValues& values) const {
+Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& values) const {
+  std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return std::pair(a.layer, a.site) < std::pair(b.layer, b.site); });
   Intervention result{.layer = model_.config().layers, .position = tokens(), .changes = {}};
   for (const Place& place : places) {
+    // From here on an earlier place's change may arrive: what is to stay as it is must be held there.
+    const int64_t reached = result.position;
     Where where{.heads = place.heads, .neurons = place.neurons};
     std::vector<float> rows;
     for (const int64_t position : place.positions) {
@@ -76,7 +79,7 @@ Intervention BaseRun::intervene(const std::vector<Place>& places, const PatchVal
       const auto own = captures_->row(place.site, place.layer, 0, position), other = values->row(place.site, place.layer, 0, position);
       if (!own || !other) continue;
       const std::vector<float> to = narrowed(place, model_.config(), position, *other);
-      if (same_bits(narrowed(place, model_.config(), position, *own), to)) continue;
+      if (position < reached && same_bits(narrowed(place, model_.config(), position, *own), to)) continue;
       where.positions.push_back(position);
       rows.insert(rows.end(), to.begin(), to.end());
     }

@@ -53,8 +53,8 @@ class BaseRun {
   double value() const { return value_; }
   const std::shared_ptr<const Captures>& captures() const { return captures_; }
 
-  /// Puts `values` at the places: only where they differ from this run's in some bit, and where the metric can notice.
-  Intervention intervene(const std::vector<Place>& places, const PatchValues& values) const;
+  /// Puts `values` at the places, but not where that would change nothing: no bit there, or nothing that the metric depends on.
+  Intervention intervene(std::vector<Place> places, const PatchValues& values) const;
   /// Sum over the places of (values - this run's) x gradients, in double precision.
   double estimate(const std::vector<Place>& places, const PatchValues& values, const Captures& gradients) const;
 

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vitrine/hooks.h"
+#include "vitrine/model.h"
+#include "vitrine/patching.h"
+
+namespace vitrine::testing {
+
+/// What patch() computes, the plain way: every cell a whole run with an edit, from the first block and the first token.
+class NaivePatching {
+ public:
+  /// Puts `values` of `other` into runs of `base`. Prompts of the same length.
+  NaivePatching(const Model& model, std::vector<int32_t> base, const std::vector<int32_t>& other, PatchMetric metric)
+      : model_(model), base_(std::move(base)), metric_(metric), other_(model.forward(other, Hooks().capture("*")).shared_captures()) {}
+
+  double with(const Hooks& edits) const { return metric_.of(model_.forward(base_, edits, {.logits = LogitRows::kLast}).logits().f32()); }
+
+  /// One cell of a grid whose cells are at `positions` (empty: all), or at the column's.
+  double cell(const PatchGrid& grid, size_t row, size_t column, std::vector<int64_t> positions = {}) const {
+    const std::string name = site_name(grid.site, grid.layers[row]);
+    Where where{.positions = std::move(positions)};
+    if (grid.over == PatchOver::kPositions) where.positions = {grid.columns[column]};
+    if (grid.over == PatchOver::kHeads) where.heads = {static_cast<int>(grid.columns[column])};
+    if (grid.over == PatchOver::kNeurons) where.neurons = {grid.columns[column]};
+    const auto source = std::make_shared<Narrowed>(other_, where, model_.config());
+    return with(Hooks().edit(name, replace_from(source), where));
+  }
+
+ private:
+  /// replace_from() wants rows that are narrowed as its edit is.
+  class Narrowed : public ActivationSource {
+   public:
+    Narrowed(std::shared_ptr<const Captures> all, Where where, const Config& config) : all_(std::move(all)), where_(std::move(where)), heads_(config.heads) {}
+
+    std::optional<std::vector<float>> row(Site site, int layer, int, int64_t position) const override {
+      const std::vector<float> whole = all_->row(site, layer, 0, position).value();
+      std::vector<float> part;
+      const auto head_size = static_cast<std::ptrdiff_t>(whole.size()) / heads_;
+      for (const int head : where_.heads) part.insert(part.end(), whole.begin() + head * head_size, whole.begin() + (head + 1) * head_size);
+      for (const int64_t neuron : where_.neurons) part.push_back(whole[static_cast<size_t>(neuron)]);
+      return part.empty() ? whole : part;
+    }
+
+   private:
+    std::shared_ptr<const Captures> all_;
+    Where where_;
+    int heads_;
+  };
+
+  Model model_;
+  std::vector<int32_t> base_;
+  PatchMetric metric_;
+  std::shared_ptr<const Captures> other_;
+};
+
+}  // namespace vitrine::testing
