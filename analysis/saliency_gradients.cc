@@ -6,9 +6,9 @@
 #include <numeric>
 
 #include "analysis/quadrature.h"
+#include "analysis/saliency_noise.h"
 #include "analysis/saliency_work.h"
 #include "base/check.h"
-#include "base/random.h"
 
 namespace vitrine {
 namespace {
@@ -67,19 +67,9 @@ void sum_gradients(SaliencyWork& work, size_t count, const std::function<Salienc
   work.runs.gradients(work.result.steps.size() * count, [&](size_t index) { return make(index / count, index % count); }, use);
 }
 
-/// Of a standard normal distribution, by the method of Box & Muller (1958): a function of the key and the index alone.
-double normal(uint64_t key, uint64_t index) {
-  const double u = 1.0 - unit_interval(mix64(key + 2 * index)), v = unit_interval(mix64(key + 2 * index + 1));
-  return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
-}
-
 SaliencyInput with_noise(const SaliencyWork& work, size_t step, size_t sample) {
-  const SmoothGradOptions& options = work.options.smooth;
   std::vector<double> rows = embeddings_of(work, step);
-  const auto [low, high] = std::minmax_element(rows.begin(), rows.end());
-  const double deviation = options.noise * (*high - *low);
-  const uint64_t key = mix64(mix64(options.seed) + sample);
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] += deviation * normal(key, i);
+  add_noise(work.options.smooth, sample, rows);
   return with_embeddings(work, step, rows);
 }
 

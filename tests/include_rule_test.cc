@@ -58,6 +58,7 @@ const std::map<std::string, std::string> kPublicHeaders = {
     {"run.h", "engine"},
     {"model.h", "engine"},
     {"generate.h", "engine"},
+    {"gradients.h", "engine"},
     {"lens.h", "analysis"},
     {"saliency.h", "analysis"},
     {"score.h", "analysis"},

@@ -81,7 +81,7 @@ class SaliencyGoldens : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(SaliencyGoldens, EveryCase) {
   const Json golden = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / ("saliency_" + std::string(GetParam()) + ".json"));
-  const Model model = Model::load(golden_folder(GetParam()).string());
+  const Model model = Model::load(golden_folder(GetParam()).string(), {.threads = 1});
   for (size_t i = 0; i < golden.size(); ++i) {
     const Json& wanted = golden[i];
     SCOPED_TRACE("case " + std::to_string(i) + ": " + wanted["method"].get<std::string>() + " of " + wanted["value"].get<std::string>());
