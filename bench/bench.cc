@@ -15,7 +15,8 @@ struct Workload {
   const char* name;
   void (*run)(const Bench&);
 };
-constexpr Workload kWorkloads[] = {{"forward", bench_forward}, {"decode", bench_decode}, {"linear", bench_linear}, {"attention", bench_attention}};
+constexpr Workload kWorkloads[] = {{"forward", bench_forward}, {"decode", bench_decode}, {"linear", bench_linear},
+                                    {"attention", bench_attention}, {"saliency", bench_saliency}};
 
 bool wanted(const BenchOptions& options, const std::string& workload) {
   return std::find(options.workloads.begin(), options.workloads.end(), workload) != options.workloads.end();

@@ -41,12 +41,22 @@ Work decode_step(const Config& c, DType dtype, DType cache, int64_t batch, doubl
   return work;
 }
 
-Work forward_pass(const Config& c, DType dtype, int64_t batch, int64_t tokens) {
+Work forward_pass(const Config& c, DType dtype, int64_t batch, int64_t tokens, int64_t logit_rows) {
   constexpr double kLogit = 4;
-  const double rows = real(batch * tokens);
+  const double rows = real(batch * tokens), logits = logit_rows < 0 ? rows : real(batch * logit_rows);
   Work work;
-  work.bytes = parameter_bytes(c, dtype, real(tokens)) + kLogit * rows * real(c.vocab);
-  work.operations = rows * 2 * (block_matrices(c) + unembedding(c)) + real(batch * c.layers) * pairs(tokens, 0) * pair_operations(c);
+  work.bytes = parameter_bytes(c, dtype, real(tokens)) + kLogit * logits * real(c.vocab);
+  work.operations = 2 * (rows * block_matrices(c) + logits * unembedding(c)) + real(batch * c.layers) * pairs(tokens, 0) * pair_operations(c);
+  return work;
+}
+
+Work backward_pass(const Config& c, DType dtype, int64_t batch, int64_t tokens, int64_t target_rows) {
+  constexpr double kProductsOverForward = 2.5;  // scores and their gradient, of queries, keys and values; forward: scores and values
+  const double rows = real(batch * tokens), targets = target_rows < 0 ? rows : real(batch * target_rows);
+  Work work;
+  work.bytes = element(dtype) * (block_matrices(c) + unembedding(c));
+  work.operations = 2 * (rows * block_matrices(c) + targets * unembedding(c)) +
+                    kProductsOverForward * real(batch * c.layers) * pairs(tokens, 0) * pair_operations(c);
   return work;
 }
 

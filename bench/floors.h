@@ -31,8 +31,13 @@ double parameters(const Config& config);
 /// once, of the position table only a row; so is every key and value, kept as `cache`.
 Work decode_step(const Config& config, DType dtype, DType cache, int64_t batch, double past);
 
-/// `batch` sequences of `tokens` tokens with the logits of all: every parameter is read once, every float32 logit written.
-Work forward_pass(const Config& config, DType dtype, int64_t batch, int64_t tokens);
+/// `batch` sequences of `tokens` tokens with the logits of `logit_rows` of each (negative: of all): every parameter is read once,
+/// every float32 logit written.
+Work forward_pass(const Config& config, DType dtype, int64_t batch, int64_t tokens, int64_t logit_rows = -1);
+
+/// The gradient of such a pass with respect to its activations, of targets that read `target_rows` logit rows of each sequence:
+/// every matrix is read once more. Attention has five products where the forward pass has two.
+Work backward_pass(const Config& config, DType dtype, int64_t batch, int64_t tokens, int64_t target_rows = -1);
 
 /// `rows` rows through a matrix of `in` x `out`, with its bias; input and output are `activation_bytes` and `out_bytes` an element.
 Work linear(int64_t rows, int64_t in, int64_t out, DType dtype, double activation_bytes, double out_bytes);

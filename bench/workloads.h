@@ -31,5 +31,6 @@ void bench_forward(const Bench& bench);
 void bench_decode(const Bench& bench);
 void bench_linear(const Bench& bench);
 void bench_attention(const Bench& bench);
+void bench_saliency(const Bench& bench);
 
 }  // namespace vitrine::bench

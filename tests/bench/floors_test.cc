@@ -14,7 +14,7 @@ constexpr DType kType = DType::kBF16;
 
 struct Published {
   const char* size;
-  double parameters, decode_megabytes, decode_ms, decode_1024_ms, forward_ms, residual_megabytes, map_megabytes;
+  double parameters, decode_megabytes, decode_ms, decode_1024_ms, forward_ms, residual_megabytes, map_megabytes, backward_over_forward;
 };
 
 class Floors : public ::testing::TestWithParam<Published> {
@@ -38,16 +38,21 @@ TEST_P(Floors, ForwardIsHeldByArithmetic) {
   EXPECT_EQ(forward_pass(config, kType, 8, 1024).operations, 8 * pass.operations);
 }
 
+TEST_P(Floors, ABackwardPassIsAForwardPassWithMoreAttention) {
+  const double back = backward_pass(config, kType, 1, 1024).seconds(kH200), forward = forward_pass(config, kType, 1, 1024).seconds(kH200);
+  EXPECT_NEAR(back / forward, GetParam().backward_over_forward, 0.006);
+}
+
 TEST_P(Floors, Captures) {
   EXPECT_NEAR(residual_bytes(config, kType, 1024) * 1e-6, GetParam().residual_megabytes, 0.1);
   EXPECT_NEAR(map_bytes(config, kType, 1024) * 1e-6, GetParam().map_megabytes, 0.5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Floors,
-                         ::testing::Values(Published{"gpt2", 124439808, 247.3, 0.0575, 0.0663, 0.345, 20.4, 302},
-                                           Published{"gpt2-medium", 354823168, 707.5, 0.1645, 0.188, 0.982, 52.4, 805},
-                                           Published{"gpt2-large", 774030080, 1545, 0.359, 0.403, 2.124, 97, 1510},
-                                           Published{"gpt2-xl", 1557611200, 3112, 0.724, 0.797, 4.235, 160.6, 2517}));
+                         ::testing::Values(Published{"gpt2", 124439808, 247.3, 0.0575, 0.0663, 0.345, 20.4, 302, 1.11},
+                                           Published{"gpt2-medium", 354823168, 707.5, 0.1645, 0.188, 0.982, 52.4, 805, 1.10},
+                                           Published{"gpt2-large", 774030080, 1545, 0.359, 0.403, 2.124, 97, 1510, 1.09},
+                                           Published{"gpt2-xl", 1557611200, 3112, 0.724, 0.797, 4.235, 160.6, 2517, 1.07}));
 
 TEST(Floors, ManySequencesShareTheWeightsAndNotTheirCaches) {
   const Config config = size_config("gpt2");

@@ -43,8 +43,9 @@ TEST(BenchRun, EveryWorkloadGivesItsRows) {
   EXPECT_TRUE(run_bench(small_options(), {.on_rates = [&](const DeviceRates& rates) { bandwidth = rates.bandwidth.max(); },
                                           .on_row = [&](const Row& row) { rows.push_back(row); }}));
   EXPECT_GT(bandwidth, 0);
-  // Two dtypes of: forward, 2 batches x 4 sets; decode, 4 sets; 5 products of 2 numbers of rows; attention, 2 batches and 1.
-  EXPECT_EQ(rows.size(), 2u * (8 + 4 + 10 + 3));
+  // Two dtypes of: forward, 2 batches x 4 sets; decode, 4 sets; 5 products of 2 numbers of rows; attention, 2 batches and 1; saliency, 2 batches
+  // of 3 lines.
+  EXPECT_EQ(rows.size(), 2u * (8 + 4 + 10 + 3 + 6));
   std::set<std::string> workloads;
   for (const Row& row : rows) {
     SCOPED_TRACE(row.json().dump());

@@ -1,0 +1,109 @@
+#include <cmath>
+#include <cstring>
+
+#include "base/check.h"
+#include "bench/checks.h"
+#include "bench/timing.h"
+#include "bench/workloads.h"
+#include "engine/model_state.h"
+#include "vitrine/gradients.h"
+
+namespace vitrine::bench {
+namespace {
+
+/// The gradient of one logit with respect to all embeddings (what Grad x Input needs), beside a forward pass that ends with the
+/// same logits, in turns.
+class SaliencyBench {
+ public:
+  SaliencyBench(const Bench& bench, int batch) : bench_(bench), backend_(*bench.model.state().backend), batch_(batch) {
+    for (int s = 0; s < batch; ++s) tokens_.push_back(some_tokens(bench.model.config(), bench.options.prompt, 17 * s));
+    hooks_.gradient("hook_embed");
+    bench_.step(what("checks"));
+    check();
+    add("forward", [this] { bench_.model.forward(tokens_, {}, {.logits = LogitRows::kLast, .residence = Residence::kDevice}); });
+    add("Grad x Input", [this] { run(KeepPolicy::kAll); });
+    add("the same, residuals kept", [this] { run(KeepPolicy::kResiduals); });
+  }
+
+  void measure() {
+    for (int turn = 0; turn < bench_.options.repeat; ++turn) {
+      double forward = 0;
+      for (Measured& m : measured_) {
+        bench_.step(what(m.name));
+        const double seconds = seconds_each(backend_, m.repetitions, m.work);
+        m.row.seconds.add(seconds);
+        if (forward == 0) forward = seconds;
+        else m.row.ratio.add(seconds / forward);
+      }
+    }
+    for (const Measured& m : measured_) bench_.sink.on_row(m.row);
+  }
+
+ private:
+  struct Measured {
+    std::string name;
+    std::function<void()> work;
+    int repetitions;
+    Row row;
+  };
+
+  std::string what(const std::string& name) const { return fmt::format("saliency {} x {}, {}", batch_, bench_.options.prompt, name); }
+  Backward run(KeepPolicy keep) const { return backward(bench_.model, tokens_, {target()}, hooks_, {.keep = keep}); }
+  Target target() const { return target::logit(tokens_.front().front()); }
+
+  /// Both ways of keeping give the same bits; and a small step along a direction changes the logit by their product.
+  void check() const {
+    const Backward all = run(KeepPolicy::kAll), some = run(KeepPolicy::kResiduals);
+    for (int s = 0; s < batch_; ++s) {
+      const TensorView a = all.gradient("hook_embed", s), b = some.gradient("hook_embed", s);
+      require(std::memcmp(a.data(), b.data(), a.bytes()) == 0, "gradients are the same bits whatever is kept");
+    }
+    if (bench_.model.dtype() != DType::kF32) return;  // 16 bits leave no room for a difference
+    const std::span<const float> gradient = all.gradient("hook_embed").f32();
+    double length = 0;
+    for (float g : gradient) length += static_cast<double>(g) * g;
+    constexpr double kStep = 0.02;  // of a logit, at first order
+    std::vector<float> direction(gradient.begin(), gradient.end());
+    for (float& x : direction) x = static_cast<float>(kStep / length * x);
+    const Tensor step = Tensor::from(direction);
+    std::vector<int64_t> positions(tokens_.front().size());
+    for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i);
+    const auto moved = [&](float sign) {
+      Tensor operand = Tensor::from(step.f32());
+      for (float& x : operand.f32()) x *= sign;
+      const Run run = bench_.model.forward(tokens_.front(), Hooks().edit("hook_embed", vitrine::add(operand), {.positions = positions}), {.logits = LogitRows::kLast});
+      return static_cast<double>(run.logits().f32()[static_cast<size_t>(tokens_.front().front())]);
+    };
+    require(std::abs((moved(1) - moved(-1)) / (2 * kStep) - 1) < 0.05, "the gradient is the slope that a small step finds");
+  }
+
+  void add(const std::string& name, std::function<void()> work) {
+    Measured m{name, std::move(work), 0, bench_.row("saliency", fmt::format("{} x {} {}", batch_, bench_.options.prompt, name))};
+    m.repetitions = enough_repetitions(backend_, m.work);
+    m.row.unit = "tok/s";
+    m.row.amount = static_cast<double>(batch_ * bench_.options.prompt);
+    m.row.against = measured_.empty() ? "" : "forward";
+    Work work_done = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt, 1);
+    if (!measured_.empty()) {
+      const Work back = backward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt, 1);
+      work_done = {work_done.bytes + back.bytes, work_done.operations + back.operations};
+    }
+    m.row.floor = work_done.seconds(bench_.best());
+    measured_.push_back(std::move(m));
+  }
+
+  const Bench& bench_;
+  Backend& backend_;
+  int batch_;
+  Batch tokens_;
+  Hooks hooks_;
+  std::vector<Measured> measured_;
+};
+
+}  // namespace
+
+void bench_saliency(const Bench& bench) {
+  for (const int batch : bench.options.batches) SaliencyBench(bench, batch).measure();
+}
+
+}  // namespace vitrine::bench
