@@ -53,7 +53,7 @@ class GradientPromises : public ::testing::TestWithParam<DType> {
   /// Edits of several kinds in several places, some of which take a layer apart.
   static Hooks edits() {
     return Hooks()
-        .edit("blocks.0.attn.hook_pattern", scale(0.5f), {.positions = {1, -1}, .heads = {1}})
+        .edit("blocks.0.attn.hook_pattern", scale(0.5f), {.positions = {-1}, .heads = {1}})
         .edit("blocks.2.attn.hook_z", scale(2.0f), {.heads = {0, 2}})
         .edit("blocks.1.ln2.hook_scale", scale(1.25f))
         .edit("blocks.1.attn.hook_result", scale(0.5f), {.heads = {2}})
@@ -128,6 +128,30 @@ TEST_P(GradientPromises, WatchingChangesNoGradientAndGradientsChangeNoCapture) {
       expect_same(all, backward(m, batch, {some_target()}, Hooks(base).gradient(entry.name)));
     }
   }
+}
+
+// A target at a site reads the site, whatever part of it a capture keeps and as what.
+TEST_P(GradientPromises, WatchingPartOfATargetsSiteChangesNothing) {
+  const Model m = model();
+  const Batch batch = {tokens(9, 3), tokens(6, 4)};
+  const Target target = target::norm("blocks.1.attn.hook_z", 3);
+  const Backward plain = backward(m, batch, {target}, Hooks().gradient("hook_embed"));
+  EXPECT_GT(plain.values[0], 0.0);
+  const auto check = [&](const Where& where, DType store) {
+    const Hooks hooks = Hooks().gradient("hook_embed").capture("blocks.*.attn.hook_z", where, store);
+    const Backward watched = backward(m, batch, {target}, hooks);
+    for (int s = 0; s < 2; ++s) expect_same(watched, plain, s, s);
+    const vitrine::Run captured = m.forward(batch, Hooks().capture("blocks.*.attn.hook_z", where, store));
+    for (const Captures::Entry& entry : captured.captures().entries()) {
+      EXPECT_TRUE(same_bits(watched.run.captures().view(entry.name, 0), captured.captures().view(entry.name, 0)));
+    }
+    EXPECT_EQ(watched.run.captures().entries().size(), captured.captures().entries().size());
+  };
+  check({}, DType::kF32);
+  check({}, DType::kBF16);
+  check({.positions = {0, 1}}, DType::kF32);
+  check({.heads = {1}}, DType::kF32);
+  check({.sequences = {1}}, DType::kF32);
 }
 
 TEST_P(GradientPromises, ASequenceIsTheSameAloneAsInABatch) {
