@@ -62,6 +62,19 @@ Tensor of_visible_keys(const Tensor& coefficients, int64_t keys, int64_t positio
   return result;
 }
 
+/// Whether the capture is of the site: then it is what the target reads, too, and must be all of it.
+bool captures_site(const Hooks::Capture& capture, const SiteRef& site, const Config& config) {
+  const std::vector<SiteRef> sites = find_sites(capture.pattern, config, capture.where);
+  if (std::none_of(sites.begin(), sites.end(), [&](const SiteRef& each) { return each.name == site.name; })) return false;
+  const Where& where = capture.where;
+  const bool whole = where.positions.empty() && where.heads.empty() && where.neurons.empty() && where.sequences.empty();
+  if (!whole || capture.store != DType::kF32) {
+    user_error("the target reads '{}', which '{}' captures {}; capture all of it as f32, or not at all", site.name, capture.pattern,
+               whole ? fmt::format("as {}", dtype_name(capture.store)) : "in part");
+  }
+  return true;
+}
+
 /// What a map's seed is added to: every head's row of one query.
 Edit add_to_map(const Tensor& coefficients) {
   const auto add = [coefficients](EditView& view) {
@@ -122,12 +135,7 @@ void ResolvedTargets::add_next_tokens(const Target::Term& term, int sequence, co
 
 Hooks ResolvedTargets::with_captures(Hooks hooks, const Config& config) const {
   for (const OfSite& wanted : of_sites_) {
-    const auto captured = [&](const Hooks::Capture& capture) {
-      for (const SiteRef& site : find_sites(capture.pattern, config, capture.where)) {
-        if (site.name == wanted.site.name) return true;
-      }
-      return false;
-    };
+    const auto captured = [&](const Hooks::Capture& capture) { return captures_site(capture, wanted.site, config); };
     if (std::none_of(hooks.captures().begin(), hooks.captures().end(), captured)) hooks.capture(wanted.site.name);
   }
   return hooks;
@@ -144,9 +152,6 @@ Hooks ResolvedTargets::seeds(const Captures* values, std::vector<double>* sums) 
     }
     const std::span<const float> linear = wanted.norm ? std::span<const float>{} : wanted.coefficients.f32();
     double value = 0;
-    if (values != nullptr && !wanted.norm && row.size() != linear.size()) {
-      user_error("the target reads {} numbers of '{}', of which {} are captured; capture all of it, or not at all", linear.size(), wanted.site.name, row.size());
-    }
     for (size_t i = 0; i < row.size(); ++i) {
       const double factor = wanted.norm ? row[i] : linear[i];
       if (factor != 0) value += factor * row[i];  // a masked score is -infinity

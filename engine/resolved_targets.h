@@ -37,7 +37,8 @@ class ResolvedTargets {
   /// The last point of the pass that a sequence's target reads.
   PassPoint last(int sequence) const { return last_[static_cast<size_t>(sequence)]; }
 
-  /// Captures of the sites that targets read, where `hooks` has none of the site.
+  /// Captures of the sites that targets read, where `hooks` has none of the site. Throws Error (user) if it has one of a part, or as
+  /// another type than float32: the target would see that.
   Hooks with_captures(Hooks hooks, const Config& config) const;
   /// What targets add to the gradient at sites, as edits; `values` is what the pass has captured, or null for the shapes alone.
   /// Adds the targets' values to `sums` [sequences].

@@ -41,11 +41,11 @@ class BackwardRun {
       : model_(model),
         batch_(batch),
         options_(options),
+        cache_(transient_cache(model, batch)),
         targets_(targets, batch, model.config),
         forward_plan_(targets_.with_captures(without_gradients(hooks), model.config), model.config, *model.backend),
         gradient_plan_(adjoint_of(hooks), model.config, *model.backend),
-        seed_shapes_(targets_.seeds(nullptr, nullptr), model.config, *model.backend),
-        cache_(transient_cache(model, batch)) {
+        seed_shapes_(targets_.seeds(nullptr, nullptr), model.config, *model.backend) {
     check_sites(gradient_plan_, targets_, options.linearised, static_cast<int>(batch.size()), model.config);
     result_.values.assign(batch.size(), 0.0);
     logits_.resize(batch.size());
@@ -220,9 +220,9 @@ class BackwardRun {
   const ModelState& model_;
   const Batch& batch_;
   const BackwardOptions& options_;
+  KvCache cache_;  // first, for its batch is checked before anything looks at it
   ResolvedTargets targets_;
   Plan forward_plan_, gradient_plan_, seed_shapes_;
-  KvCache cache_;
   CaptureCollector captures_, gradients_;
   std::vector<TensorView> logits_;
   std::vector<Buffer> logit_memory_;
