@@ -75,8 +75,8 @@ TEST_F(BadInput, Targets) {
   EXPECT_USER_ERROR(run(target::norm("blocks.1.attn.hook_pattern")), "blocks.1.attn.hook_pattern", "map");
   EXPECT_USER_ERROR(run(target::linear("blocks.1.hook_resid_mid", Tensor(DType::kF32, Shape{15}))), "blocks.1.hook_resid_mid", "15", "16");
   EXPECT_USER_ERROR(run(Target()), "target");
-  EXPECT_USER_ERROR(target::logit_difference({}, {1}), "empty");
-  EXPECT_USER_ERROR(target::logit_difference({1}, {}), "empty");
+  EXPECT_USER_ERROR(target::logit_difference({}, {1}), "without tokens");
+  EXPECT_USER_ERROR(target::logit_difference({1}, {}), "without tokens");
   EXPECT_USER_ERROR(target::kl(Tensor(DType::kF32, Shape{2, 40})), "[2, 40]");
   EXPECT_USER_ERROR(target::kl(Tensor(DType::kF16, Shape{40})), "f16", "f32");
   EXPECT_USER_ERROR(target::linear("hook_embed", Tensor(DType::kF16, Shape{16})), "f16", "f32");
@@ -91,11 +91,13 @@ TEST_F(BadInput, Gradients) {
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().gradient("hook_embed", {.positions = {3}})), "hook_embed", "3");
   // Sites behind the target's.
   EXPECT_USER_ERROR(backward(model_, batch, {target::norm("blocks.0.hook_resid_mid")}, Hooks().gradient("blocks.0.hook_resid_post")),
-                    "blocks.0.hook_resid_post", "blocks.0.hook_resid_mid");
-  EXPECT_USER_ERROR(backward(model_, batch, {target::norm("blocks.1.hook_resid_mid")}, Hooks().gradient("logits")), "logits", "blocks.1.hook_resid_mid");
+                    "blocks.0.hook_resid_post", "does not depend", "earlier site");
+  EXPECT_USER_ERROR(backward(model_, batch, {target::norm("blocks.1.hook_resid_mid")}, Hooks().gradient("logits")), "logits", "does not depend");
   // Nothing reaches scores through a pattern that is a constant.
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().gradient("blocks.1.attn.hook_attn_scores"), {.linearised = {.patterns = true}}),
                     "blocks.1.attn.hook_attn_scores", "pattern");
+  EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().gradient("ln_final.hook_scale"), {.linearised = {.scales = true}}),
+                    "ln_final.hook_scale", "scales");
   const auto nothing = [](EditView&) {};
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks(hooks).edit("blocks.0.hook_resid_mid", callback(nothing))),
                     "blocks.0.hook_resid_mid", "callback", "straight_through");
@@ -103,7 +105,10 @@ TEST_F(BadInput, Gradients) {
   Session session = model_.session(1, 4);
   EXPECT_USER_ERROR(session.forward(batch, hooks), "hook_embed", "backward");
   EXPECT_USER_ERROR(backward(model_, Batch{}, {target::logit(1)}, hooks), "no sequences");
-  EXPECT_USER_ERROR(backward(model_, Batch{{}}, {target::logit(1)}, hooks), "empty");
+  EXPECT_USER_ERROR(backward(model_, Batch{{1}, {}}, {target::logit(1)}, hooks), "sequence 1", "empty");
+  EXPECT_USER_ERROR(backward(model_, Batch{{1, 40}}, {target::logit(1)}, hooks), "token id 40", "position 1");
+  EXPECT_USER_ERROR(backward(model_, Batch{std::vector<int32_t>(13, 0)}, {target::logit(1)}, hooks), "13 tokens", "context holds 12");
+  EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().capture("*")), "no gradient", "Hooks::gradient()");
   EXPECT_USER_ERROR(static_cast<void>(backward(model_, batch, {target::logit(1)}, hooks).gradient("hook_pos_embed")), "hook_pos_embed");
 }
 
