@@ -1,4 +1,5 @@
 #include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/attention_map_row.h"
 #include "kernels/cuda/cuda_backend.h"
 
 // The last two of attention's steps over whole maps, for edits in between; the first is write_maps(). The softmax has the bits of
@@ -7,29 +8,6 @@
 
 namespace vitrine::cuda {
 namespace {
-
-constexpr int kWarps = 4;
-
-/// What a warp works on: one query of one head.
-struct MapRow {
-  int head = 0, row = 0;     // of the packed batch
-  int length = 0, total = 0;  // positions it sees, columns of the map
-  int64_t map = 0;
-  const SequenceSlice* slice = nullptr;  // null: nothing to do
-
-  VITRINE_DEVICE MapRow(const BatchView& batch, int heads) {
-    const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + warp_id();
-    head = static_cast<int>(index % heads);
-    row = static_cast<int>(index / heads);
-    const int s = row < batch.rows ? batch.sequence_of_row[row] : -1;
-    if (s < 0) return;
-    slice = batch.sequences + s;
-    const int own = row - static_cast<int>(slice->row);
-    length = static_cast<int>(slice->past) + own + 1;
-    total = static_cast<int>(slice->past + slice->rows);
-    map = slice->map + (head * slice->rows + own) * total;
-  }
-};
 
 /// The softmax over a row of scores, joined from tiles as in the other kernels: four lanes take a tile, the warp eight at a time.
 template <class T>
@@ -49,7 +27,7 @@ VITRINE_DEVICE PartialSoftmax row_softmax(const float* scores, int length) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kWarps* kWarp) softmax(AttentionArgs args, BatchView batch) {
+__global__ void __launch_bounds__(kMapWarps* kWarp) softmax(AttentionArgs args, BatchView batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const MapRow at(batch, args.heads);
@@ -62,7 +40,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) softmax(AttentionArgs args, Bat
 }
 
 template <class T>
-__global__ void __launch_bounds__(kWarps* kWarp) mix_values(AttentionArgs args, BatchView batch) {
+__global__ void __launch_bounds__(kMapWarps* kWarp) mix_values(AttentionArgs args, BatchView batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const MapRow at(batch, args.heads);
@@ -88,10 +66,6 @@ __global__ void __launch_bounds__(kWarps* kWarp) mix_values(AttentionArgs args, 
   }
 }
 
-LaunchShape warp_for_each_query(const AttentionArgs& args) {
-  return {.grid = ceil_div(batch_rows(*args.batch) * args.heads, kWarps), .block = kWarps * kWarp, .may_start_early = true};
-}
-
 }  // namespace
 }  // namespace vitrine::cuda
 
@@ -101,13 +75,13 @@ using namespace cuda;
 
 void CudaBackend::attention_softmax(const AttentionArgs& args) {
   with_element(args.q.dtype, [&](auto element) {
-    launch(*device_, warp_for_each_query(args), softmax<decltype(element)>, args, view(*args.batch));
+    launch(*device_, warp_for_each_query(*args.batch, args.heads), softmax<decltype(element)>, args, view(*args.batch));
   });
 }
 
 void CudaBackend::attention_mix(const AttentionArgs& args) {
   with_element(args.q.dtype, [&](auto element) {
-    launch(*device_, warp_for_each_query(args), mix_values<decltype(element)>, args, view(*args.batch));
+    launch(*device_, warp_for_each_query(*args.batch, args.heads), mix_values<decltype(element)>, args, view(*args.batch));
   });
 }
 

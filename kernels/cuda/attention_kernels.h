@@ -30,6 +30,15 @@ void attend_wide(Device& device, const AttentionArgs& args);
 /// The maps that are asked for; the pattern needs args.lse. `tiles` of keys at most in any sequence.
 void write_maps(Device& device, const AttentionArgs& args, int64_t tiles);
 
+/// This lane's 16 bytes of a row of `width` channels, from `channel` on; zeros behind the last.
+template <class T>
+VITRINE_DEVICE Chunk load_channels(const T* row, int channel, int width) {
+  if (channel >= width) return {};
+  const T* from = row + channel;
+  if (channel + kChunk<T> <= width && reinterpret_cast<uintptr_t>(from) % 16 == 0) return load_chunk(from);
+  return load_part(from, width - channel);
+}
+
 /// One head of one sequence. New tokens are counted from the sequence's first.
 template <class T>
 struct HeadView {
@@ -69,11 +78,7 @@ struct HeadView {
 
   /// This lane's 16 bytes of a span of query `row`; zeros where there is no such query or channel.
   VITRINE_DEVICE Chunk query(int row, int span) const {
-    const int channel = span * kSpan<T> + lane_quad() * kChunk<T>;
-    if (row >= rows || channel >= width()) return {};
-    const T* from = q(row) + channel;
-    if (channel + kChunk<T> <= width() && reinterpret_cast<uintptr_t>(from) % 16 == 0) return load_chunk(from);
-    return load_part(from, width() - channel);
+    return row < rows ? load_channels(q(row), span * kSpan<T> + lane_quad() * kChunk<T>, width()) : Chunk{};
   }
 
   /// scores += q.k of 16 queries and a tile of keys over all channels.

@@ -55,10 +55,10 @@ struct QueryRows {
 // --- scores
 
 /// scores += q.k over one span of channels; top and bottom are the queries', key(k) this lane's 16 bytes of the tile's key k.
-template <class T, class Key>
-VITRINE_DEVICE void add_scores(float (&scores)[kKeyBlocks][4], const Operand<T>& top, const Operand<T>& bottom, const Key& key) {
+template <class T, int kBlocks, class Key>
+VITRINE_DEVICE void add_scores(float (&scores)[kBlocks][4], const Operand<T>& top, const Operand<T>& bottom, const Key& key) {
 #pragma unroll
-  for (int block = 0; block < kKeyBlocks; ++block) {
+  for (int block = 0; block < kBlocks; ++block) {
     mma_span<T>(scores[block], top, bottom, operand<T>(key(key_of<T>(block, lane_row()))));
   }
 }
@@ -154,6 +154,15 @@ VITRINE_DEVICE Chunk first_of(Chunk chunk, int count) {
     if constexpr (sizeof(T) == 4) chunk.word[i] = i < count ? chunk.word[i] : 0;
     else chunk.word[i] &= 2 * i + 1 < count ? 0xffffffffu : 2 * i < count ? 0xffffu : 0u;
   }
+  return chunk;
+}
+
+/// A chunk with its first `count` elements 0.
+template <class T>
+VITRINE_DEVICE Chunk without_first(Chunk chunk, int count) {
+  const Chunk first = first_of<T>(chunk, count);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) chunk.word[i] ^= first.word[i];
   return chunk;
 }
 

@@ -43,12 +43,6 @@ VITRINE_DEVICE std::byte* stage_of(std::byte* ring, int step) {
   return ring + step % kStages * Tiles::stage_bytes;
 }
 
-/// Of a chunk, if `count` elements are left.
-template <class T>
-VITRINE_DEVICE int bytes_of(int count) {
-  return (count < kChunk<T> ? count : kChunk<T>) * static_cast<int>(sizeof(T));
-}
-
 /// The rows of x of a block's stages. A thread copies the same chunk of every kStep-th row.
 template <class T, class Tiles, bool kWhole>
 struct StagedRows {

@@ -97,6 +97,12 @@ VITRINE_DEVICE void copy_async(void* to, const void* from, int bytes) {
 #endif
 }
 
+/// Of a chunk of which `count` elements are there, one at least.
+template <class T>
+VITRINE_DEVICE int bytes_of(int count) {
+  return (count < kChunk<T> ? count : kChunk<T>) * static_cast<int>(sizeof(T));
+}
+
 /// Ends a group of this thread's copies.
 VITRINE_DEVICE void copy_async_commit() {
 #if defined(__CUDACC__)
