@@ -30,10 +30,10 @@ HWY_INLINE LinearBlocking blocking_of(int64_t rows, int64_t in, int64_t unit) {
   return {kTileRows, (depth + unit - 1) / unit * unit, (rows + kTileRows - 1) / kTileRows};
 }
 
-// Sums of a block of outputs over all `in` inputs. weights(b, p, depth) gives depth block b of the block's panel p as float32;
+// Sums of a block of outputs over all `in` inputs, of `rows` rows in all. weights(b, p, depth) gives depth block b of the block's panel p as float32;
 // fetch(b, p, part, parts) may ask for a part of what weights() will read next, (b, p) being the present one.
 template <class Weights, class Fetch>
-HWY_INLINE void block_sums(int64_t in, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block, float* sums,
+HWY_INLINE void block_sums(int64_t rows, int64_t in, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block, float* sums,
                            const Weights& weights, const Fetch& fetch) {
   const int64_t panels = block.panel_end - block.panel_begin, stride = panels * kPanel, tiles = block.tile_end - block.tile_begin;
   for (int64_t b = 0; b < blocking.blocks(in); ++b) {
@@ -42,8 +42,14 @@ HWY_INLINE void block_sums(int64_t in, const LinearBlocking& blocking, const flo
       const float* panel = weights(b, p, depth);
       for (int64_t t = block.tile_begin; t < block.tile_end; ++t) {
         fetch(b, p, t - block.tile_begin, tiles);
-        walk_panels<kTileRows, 1>(blocking.tile(packed_x, b, t), blocking.depth, panel, 0, depth,
-                                  sums + (t - block.tile_begin) * kTileRows * stride + p * kPanel, stride, block_start(begin));
+        const float* x = blocking.tile(packed_x, b, t);
+        float* to = sums + (t - block.tile_begin) * kTileRows * stride + p * kPanel;
+        const int64_t count = rows - t * kTileRows;
+        if (count >= kTileRows) {
+          walk_panels<kTileRows, 1>(x, blocking.depth, panel, 0, depth, to, stride, block_start(begin));
+        } else {
+          walk_tile(count, x, blocking.depth, panel, depth, to, stride, block_start(begin));
+        }
       }
     }
   }

@@ -143,7 +143,7 @@ HWY_INLINE void block_of_type(const LinearArgs& args, const LinearBlocking& bloc
     const W* next = p + 1 < panels ? weights_at(b, p + 1) : weights_at(b + 1, 0);
     fetch_part(reinterpret_cast<const std::byte*>(next), blocking.depth * kPanel * static_cast<int64_t>(sizeof(W)), part, parts);
   };
-  block_sums(w.in, blocking, packed_x, block, sums,
+  block_sums(args.x.rows, w.in, blocking, packed_x, block, sums,
              [&](int64_t b, int64_t p, int64_t depth) HWY_ATTR { return widened(weights_at(b, p), depth, buffer); }, fetch);
 }
 
