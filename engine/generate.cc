@@ -155,15 +155,17 @@ class Generator {
     const int64_t vocab = model_.config.vocab;
     const auto lock = model_.backend->exclusive();
     std::vector<int32_t> ids(drawn.size());
-    for (size_t i = 0; i < drawn.size(); ++i) {
-      const double number = uniform(drawn[i], step);
-      const int64_t last = logits.offsets[drawn[i] + 1] - 1;  // a pass that watches logits has more rows than the last
-      model_.backend->sample({.logits = Mat(logits.memory.f32() + last * vocab, 1, vocab),
+    std::vector<double> numbers;
+    for (size_t sequence : drawn) numbers.push_back(uniform(sequence, step));
+    const auto last = [&](size_t i) { return logits.offsets[drawn[i] + 1] - 1; };  // a pass that watches logits has more rows
+    for (size_t i = 0, next; i < drawn.size(); i = next) {  // rows side by side go together
+      for (next = i + 1; next < drawn.size() && last(next) == last(next - 1) + 1;) ++next;
+      model_.backend->sample({.logits = Mat(logits.memory.f32() + last(i) * vocab, static_cast<int64_t>(next - i), vocab),
                               .temperature = options_.sampling.temperature,
                               .top_k = options_.sampling.top_k,
                               .top_p = options_.sampling.top_p,
-                              .uniform = {&number, 1},
-                              .ids = {&ids[i], 1}});
+                              .uniform = std::span(numbers).subspan(i, next - i),
+                              .ids = std::span(ids).subspan(i, next - i)});
     }
     return ids;
   }

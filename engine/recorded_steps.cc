@@ -5,21 +5,19 @@
 namespace vitrine {
 namespace {
 
-// Column ranges that an operation's parameters hold; longer lists are uploaded, which cannot be recorded.
-constexpr size_t kMostRanges = 32;
-
 /// What of a selection changes from step to step, or is too long to be noted; empty if nothing.
-std::string refused_selection(const PlannedSelection& where) {
+std::string refused_selection(const PlannedSelection& where, const Backend& backend) {
   const bool newest = where.positions.empty() || where.positions == std::vector<int64_t>{-1};
   if (!newest) return "is narrowed to positions";
-  if (where.cols.size() > kMostRanges) return fmt::format("is narrowed to {} separate ranges of columns", where.cols.size());
+  if (where.cols.size() > backend.recorded_list()) return fmt::format("is narrowed to {} separate ranges of columns", where.cols.size());
+  if (where.sequences.size() > backend.recorded_list()) return fmt::format("is narrowed to {} sequences", where.sequences.size());
   return "";
 }
 
-std::string refused_edit(const PlannedEdit& edit) {
+std::string refused_edit(const PlannedEdit& edit, const Backend& backend) {
   if (edit.edit.kind() == Edit::Kind::kCallback) return "is edited by a callback";
   if (edit.edit.kind() == Edit::Kind::kSource) return "takes its values from another run";
-  return refused_selection(edit.where);
+  return refused_selection(edit.where, backend);
 }
 
 bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
@@ -29,11 +27,11 @@ bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
 std::string RecordedSteps::refusal(const ModelState& model, const Plan& plan) {
   if (!model.backend->records()) return fmt::format("{} does not record", model.backend->description());
   for (const PlannedEdit& edit : plan.edits()) {
-    const std::string reason = is_map(edit.site) ? "is an edited map, which grows with each step" : refused_edit(edit);
+    const std::string reason = is_map(edit.site) ? "is an edited map, which grows with each step" : refused_edit(edit, *model.backend);
     if (!reason.empty()) return edit.name + " " + reason;
   }
   for (const PlannedCapture& capture : plan.captures()) {
-    const std::string reason = is_map(capture.site) ? "is a captured map, which grows with each step" : refused_selection(capture.where);
+    const std::string reason = is_map(capture.site) ? "is a captured map, which grows with each step" : refused_selection(capture.where, *model.backend);
     if (!reason.empty()) return capture.name + " " + reason;
   }
   return "";

@@ -8,13 +8,6 @@
 namespace vitrine {
 namespace {
 
-/// Runs a backend edit whose operand is one float32 row that lives on the host.
-void replace_with_host_row(Backend& backend, Mat x, int64_t row, std::span<const Selection::Range> cols, std::span<const float> values) {
-  const Buffer staging = backend.allocate(values.size_bytes());
-  backend.upload(staging.data(), values.data(), values.size_bytes());
-  backend.edit({.x = x, .where = {{&row, 1}, cols}, .kind = EditKind::kReplace, .operand = Mat(staging.f32(), 1, static_cast<int64_t>(values.size()))});
-}
-
 std::vector<float> source_row(const PlannedEdit& edit, int sequence, int64_t position, int64_t width) {
   auto values = edit.edit.source()->row(edit.site, edit.layer, sequence, position);
   if (!values) user_error("replace_from: the other run holds no '{}' at position {} of sequence {}; capture it there", edit.name, position, sequence);
@@ -87,16 +80,27 @@ void project(const PlannedEdit& edit, Backend& backend, std::span<const int64_t>
   }
 }
 
+void replace_from_source(const PlannedEdit& edit, Backend& backend, const Picked& picked, int sequence, Mat x) {
+  std::vector<float> values;
+  for (int64_t position : picked.positions) {
+    const std::vector<float> row = source_row(edit, sequence, position, edit.where.width);
+    values.insert(values.end(), row.begin(), row.end());
+  }
+  const Buffer staging = backend.allocate(values.size() * sizeof(float));
+  backend.upload(staging.data(), values.data(), values.size() * sizeof(float));
+  backend.edit({.x = x,
+                .where = {picked.rows, edit.where.cols},
+                .kind = EditKind::kReplace,
+                .operand = Mat(staging.f32(), static_cast<int64_t>(picked.rows.size()), edit.where.width)});
+}
+
 void apply_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked, int sequence, Mat x) {
   const Selection selection{picked.rows, edit.where.cols};
   switch (edit.edit.kind()) {
     case Edit::Kind::kCallback:
       return call(edit, backend, selection, x, sequence, picked.positions);
     case Edit::Kind::kSource:
-      for (size_t i = 0; i < picked.rows.size(); ++i) {
-        replace_with_host_row(backend, x, picked.rows[i], edit.where.cols, source_row(edit, sequence, picked.positions[i], edit.where.width));
-      }
-      return;
+      return replace_from_source(edit, backend, picked, sequence, x);
     case Edit::Kind::kProject:
       return project(edit, backend, picked.rows, x);
     default:
@@ -104,9 +108,10 @@ void apply_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked,
   }
   EditArgs args{.x = x, .where = selection, .kind = backend_kind(edit.edit.kind()), .factor = edit.edit.factor(), .operand = edit.operand};
   if (edit.operand.rows <= 1) return backend.edit(args);
-  for (size_t i = 0; i < picked.rows.size(); ++i) {  // each position has an operand of its own
-    args.where.rows = {&picked.rows[i], 1};
-    args.operand = edit.operand.row_range(picked.asked[i], 1);
+  for (size_t i = 0, next; i < picked.rows.size(); i = next) {  // each position has an operand of its own: those side by side go together
+    for (next = i + 1; next < picked.rows.size() && picked.asked[next] == picked.asked[next - 1] + 1;) ++next;
+    args.where.rows = {&picked.rows[i], next - i};
+    args.operand = edit.operand.row_range(picked.asked[i], static_cast<int64_t>(next - i));
     backend.edit(args);
   }
 }

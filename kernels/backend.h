@@ -406,6 +406,8 @@ class Backend {
   /// From here to end_recording() operations are noted instead of done. Whatever a later run is to see changed must then be in
   /// the backend's memory (the placed batch is); nothing may be uploaded, downloaded, or be of another size.
   virtual void begin_recording() {}
+  /// So many row indices or column ranges may a selection list while recording; longer lists would have to be uploaded.
+  virtual size_t recorded_list() const { return 0; }
   virtual std::unique_ptr<Recording> end_recording() { return nullptr; }
   virtual void next_step(const NextStepArgs&) {}
 

@@ -41,6 +41,25 @@ TEST_F(BadInput, Sessions) {
   EXPECT_EQ(session.length(0), 3) << "a refused pass changes nothing";
   EXPECT_USER_ERROR(session.truncate(0, 4), "cut to 4");
   EXPECT_USER_ERROR(static_cast<void>(session.length(2)), "sequence 2");
+  EXPECT_USER_ERROR(session.fork(2, 1), "sequence 2");
+  EXPECT_USER_ERROR(session.fork(0, 0), "0 copies");
+}
+
+TEST_F(BadInput, PassesFromABlockOn) {
+  const int64_t width = model_.config().width;
+  const int last = model_.config().layers - 1;
+  const std::vector<float> zeros(static_cast<size_t>(13 * width));
+  const auto rows = [&](int64_t count, int64_t columns) { return TensorView(zeros.data(), DType::kF32, Shape{count, columns}); };
+  Session session = model_.session(1, 4);
+  EXPECT_USER_ERROR(session.forward_from(last + 1, {rows(1, width)}), "layer " + std::to_string(last + 1));
+  EXPECT_USER_ERROR(session.forward_from(-1, {rows(1, width)}), "layer -1");
+  EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width + 1)}), "residuals of sequence 0", std::to_string(width));
+  EXPECT_USER_ERROR(session.forward_from(last, {rows(5, width)}), "5 tokens", "made for 4");
+  EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width), rows(1, width)}), "2 sequences");
+  EXPECT_USER_ERROR(session.forward_from(last, {TensorView(zeros.data(), DType::kF16, Shape{1, width})}), "f16");
+  EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width)}, Hooks().capture("hook_embed")), "does not reach 'hook_embed'");
+  if (last > 0) EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width)}, Hooks().edit("blocks.0.hook_mlp_out", zero())), "blocks.0.hook_mlp_out");
+  EXPECT_EQ(session.length(0), 0) << "a refused pass changes nothing";
 }
 
 TEST_F(BadInput, Results) {

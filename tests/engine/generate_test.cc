@@ -241,6 +241,10 @@ TEST_F(Generate, SaysWhyStepsAreIssued) {
   EXPECT_NE(reason(Hooks().capture("blocks.0.attn.hook_pattern")).find("blocks.0.attn.hook_pattern"), std::string::npos);
   EXPECT_NE(reason(Hooks().edit("blocks.0.attn.hook_attn_scores", scale(1))).find("map"), std::string::npos);
   EXPECT_NE(reason(Hooks().capture("logits", {.positions = {2}})).find("positions"), std::string::npos);
+  std::vector<int> some;  // too many to be noted, and unevenly spaced
+  for (int s = 0; s < 80; ++s) some.push_back(s + s / 7);
+  const Hooks narrowed = Hooks().capture("hook_embed", {.sequences = some});
+  EXPECT_NE(generate(model_, Batch(100, prompt_), {.max_new_tokens = 5}, narrowed).eager_because.find("80 sequences"), std::string::npos);
 }
 
 }  // namespace

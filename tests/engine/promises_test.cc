@@ -168,6 +168,33 @@ TEST_P(Promises, CachedDecodeIsTheSameAsRecomputing) {
   }
 }
 
+TEST_P(Promises, APassFromABlockOnIsTheRestOfAWholePass) {
+  const Model model = this->model();
+  const Config& config = model.config();
+  constexpr int64_t kLength = 19;
+  const std::vector<int32_t> ids = tokens(kLength, 3, config);
+  const vitrine::Run whole = model.forward(ids, Hooks().capture("blocks.*.hook_resid_{pre,post}"));
+  Session read = model.session(1, kLength);
+  read.forward({ids});
+  for (int layer = 0; layer < config.layers; ++layer) {
+    const std::string last = site_name(Site::kResidPost, config.layers - 1);
+    const TensorView residual = whole[site_name(Site::kResidPre, layer)];
+    for (int64_t past : {0, 1, 8, 18}) {
+      Session session = read.fork(0, 2);
+      session.truncate(1, past);
+      const TensorView none(residual.data(), DType::kF32, Shape{0, config.width});
+      const TensorView rows(residual.slice(past).data(), DType::kF32, Shape{kLength - past, config.width});
+      const vitrine::Run rest = session.forward_from(layer, {none, rows}, Hooks().capture(last));
+      for (int64_t t = past; t < kLength; ++t) {
+        ASSERT_TRUE(same_bits(rest.logits(1).slice(t - past), whole.logits().slice(t))) << "layer " << layer << ", behind " << past << ", token " << t;
+        ASSERT_TRUE(same_bits(rest.captures().view(last, 1).slice(t - past), whole[last].slice(t))) << "layer " << layer;
+      }
+      EXPECT_EQ(session.length(0), kLength);
+      EXPECT_EQ(session.length(1), kLength);
+    }
+  }
+}
+
 TEST_P(Promises, ThreadsDoNotChangeBits) {
   const std::vector<int32_t> ids = tokens(50, 9, odd_config());
   const vitrine::Run one = model(1).forward(ids, Hooks().capture("*"));
