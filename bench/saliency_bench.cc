@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -7,6 +8,7 @@
 #include "bench/workloads.h"
 #include "engine/model_state.h"
 #include "vitrine/gradients.h"
+#include "vitrine/saliency.h"
 
 namespace vitrine::bench {
 namespace {
@@ -20,9 +22,15 @@ class SaliencyBench {
     hooks_.gradient("hook_embed");
     bench_.step(what("checks"));
     check();
-    add("forward", [this] { bench_.model.forward(tokens_, {}, {.logits = LogitRows::kLast, .residence = Residence::kDevice}); });
-    add("Grad x Input", [this] { run(KeepPolicy::kAll); });
-    add("the same, residuals kept", [this] { run(KeepPolicy::kResiduals); });
+    add("forward", 0, [this] { bench_.model.forward(tokens_, {}, {.logits = LogitRows::kLast, .residence = Residence::kDevice}); });
+    add("Grad x Input", 1, [this] { run(KeepPolicy::kAll); });
+    measured_.back().row.note = kept_note(KeepPolicy::kAll);
+    add("the same, residuals kept", 1, [this] { run(KeepPolicy::kResiduals); });
+    measured_.back().row.note = kept_note(KeepPolicy::kResiduals);
+    if (batch > 1) return;
+    check_completeness();
+    add(fmt::format("integrated, {} points", kPoints), kPoints, [this] { integrate(); });
+    measured_.back().row.note = "the ratio is a point's";
   }
 
   void measure() {
@@ -33,15 +41,18 @@ class SaliencyBench {
         const double seconds = seconds_each(backend_, m.repetitions, m.work);
         m.row.seconds.add(seconds);
         if (forward == 0) forward = seconds;
-        else m.row.ratio.add(seconds / forward);
+        else m.row.ratio.add(seconds / (forward * m.passes));
       }
     }
     for (const Measured& m : measured_) bench_.sink.on_row(m.row);
   }
 
  private:
+  static constexpr int kPoints = 8;
+
   struct Measured {
     std::string name;
+    int passes;  ///< forward and backward ones; 0: a forward pass alone
     std::function<void()> work;
     int repetitions;
     Row row;
@@ -77,18 +88,34 @@ class SaliencyBench {
     require(std::abs((moved(1) - moved(-1)) / (2 * kStep) - 1) < 0.05, "the gradient is the slope that a small step finds");
   }
 
-  void add(const std::string& name, std::function<void()> work) {
-    Measured m{name, std::move(work), 0, bench_.row("saliency", fmt::format("{} x {} {}", batch_, bench_.options.prompt, name))};
+  std::string kept_note(KeepPolicy keep) const { return fmt::format("{} kept from pass to pass", megabytes(run(keep).kept_bytes)); }
+
+  Saliency integrate() const {
+    SaliencyOptions options{.method = SaliencyMethod::kIntegratedGradients, .target = tokens_.front().front()};
+    options.integrated.steps = kPoints;
+    return saliency(bench_.model, tokens_.front(), options);
+  }
+  void check_completeness() const {
+    const Saliency found = integrate();
+    double sum = 0;
+    for (double score : found.scores) sum += score;
+    const Completeness& completeness = *found.steps.front().completeness;
+    const double change = found.steps.front().value - completeness.baseline_value;
+    require(std::abs(std::abs(sum - change) - completeness.gap) <= 1e-6 * (1 + std::abs(change)), "the completeness gap is what the scores leave");
+  }
+
+  void add(const std::string& name, int passes, std::function<void()> work) {
+    Measured m{name, passes, std::move(work), 0, bench_.row("saliency", fmt::format("{} x {} {}", batch_, bench_.options.prompt, name))};
     m.repetitions = enough_repetitions(backend_, m.work);
     m.row.unit = "tok/s";
-    m.row.amount = static_cast<double>(batch_ * bench_.options.prompt);
+    m.row.amount = static_cast<double>(std::max(passes, 1) * batch_ * bench_.options.prompt);
     m.row.against = measured_.empty() ? "" : "forward";
     Work work_done = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt, 1);
     if (!measured_.empty()) {
       const Work back = backward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt, 1);
       work_done = {work_done.bytes + back.bytes, work_done.operations + back.operations};
     }
-    m.row.floor = work_done.seconds(bench_.best());
+    m.row.floor = std::max(passes, 1) * work_done.seconds(bench_.best());
     measured_.push_back(std::move(m));
   }
 
