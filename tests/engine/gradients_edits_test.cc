@@ -87,7 +87,7 @@ Change callback_change(const Where& where) {
 
 /// What another prompt has there.
 Change source_change(const Scene& scene, Site site, const Where& where) {
-  Scene other;
+  Scene other = scene;
   other.ids = {20, 1, 2, 11, 6};
   const Held held = other.run();
   const std::string pattern = (site_info(site).per_layer ? "blocks.*." : "") + std::string(site_info(site).name);
@@ -130,9 +130,9 @@ Where part_of(Site site, const Config& config) {
 class GradientEdits : public ::testing::TestWithParam<SiteInfo> {
  protected:
   static void check(const Where& where, BackwardOptions options = {}) {
-    const std::vector<Change> all = changes(Scene(), GetParam().site, where);
-    for (const Change& change : all) {
-      Scene scene;
+    const Scene plain;
+    for (const Change& change : changes(plain, GetParam().site, where)) {
+      Scene scene = plain;
       SCOPED_TRACE(change.name + " at " + std::string(GetParam().name));
       scene.change(GetParam().site, change);
       const Held base = scene.run();

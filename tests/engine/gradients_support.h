@@ -103,7 +103,7 @@ class Scene {
  public:
   explicit Scene(Config config = gradient_config(), Activation activation = Activation::kGeluTanh, DType stored = DType::kF32)
       : config_(config),
-        model_(Model::random(config, kSeed, test_options({.dtype = stored, .threads = 2}))),
+        model_(Model::random(config, kSeed, test_options({.dtype = stored, .threads = 1}))),
         reference_(config, activation, kSeed, stored) {}
 
   std::vector<int32_t> ids = {3, 14, 15, 9, 26};
