@@ -2,10 +2,9 @@
 
 #include <cmath>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/random_weights.h"
@@ -26,7 +25,13 @@ class Model {
   using Visit = std::function<void(Site site, int layer, Vec& values)>;
 
   Model(const Config& config, Activation activation, uint64_t seed, DType stored = DType::kF32)
-      : config_(config), activation_(activation), stored_(stored), weights_(config, seed) {}
+      : config_(config), activation_(activation) {
+    const RandomWeights weights(config, seed);
+    for (const auto& entry : weights.entries()) {
+      const DType type = entry.shape.rank() == 1 ? DType::kF32 : stored;
+      weights_[entry.name] = widen(weights.make(entry.name, type).view().to_f32());
+    }
+  }
 
   const Config& config() const { return config_; }
 
@@ -58,13 +63,7 @@ class Model {
   }
 
  private:
-  const Vec& weight(const std::string& name) const {
-    for (const auto& [known, values] : read_) {
-      if (known == name) return values;
-    }
-    const bool vector = name.ends_with(".bias") || name.find("ln_") != std::string::npos;
-    return read_.emplace_back(name, widen(weights_.make(name, vector ? DType::kF32 : stored_).view().to_f32())).second;
-  }
+  const Vec& weight(const std::string& name) const { return weights_.at(name); }
 
   Vec project(const Vec& x, const std::string& name, int64_t rows, int64_t in, int64_t out) const {
     return linear(x, weight(name + ".weight"), weight(name + ".bias"), rows, in, out);
@@ -156,9 +155,7 @@ class Model {
 
   Config config_;
   Activation activation_;
-  DType stored_;
-  RandomWeights weights_;
-  mutable std::deque<std::pair<std::string, Vec>> read_;  // made when first asked for
+  std::map<std::string, Vec> weights_;
 };
 
 }  // namespace vitrine::reference
