@@ -86,14 +86,14 @@ Change callback_change(const Where& where) {
 }
 
 /// What another prompt has there.
-Change source_change(const Scene& scene, Site site, const Where& where) {
-  Scene other = scene;
+Change source_change(Site site, const Where& where) {
+  Scene other = plain_scene();
   other.ids = {20, 1, 2, 11, 6};
   const Held held = other.run();
   const std::string pattern = (site_info(site).per_layer ? "blocks.*." : "") + std::string(site_info(site).name);
-  const vitrine::Run run = scene.model().forward(other.ids, Hooks().capture(pattern, {.heads = where.heads}));
+  const vitrine::Run run = plain_scene().model().forward(other.ids, Hooks().capture(pattern, {.heads = where.heads}));
   const auto indices = std::make_shared<std::map<int64_t, std::vector<size_t>>>();
-  for (const Selected& s : select(site, where, scene.config(), scene.tokens())) (*indices)[s.row].push_back(s.index);
+  for (const Selected& s : select(site, where, other.config(), other.tokens())) (*indices)[s.row].push_back(s.index);
   return {"replace_from", replace_from(run.shared_captures()), where,
           [held, indices](Site at, int layer, int64_t row, std::vector<double*>& values) {
             for (size_t i = 0; i < values.size(); ++i) *values[i] = held.at(site_name(at, layer))[indices->at(row)[i]];
@@ -101,10 +101,10 @@ Change source_change(const Scene& scene, Site site, const Where& where) {
 }
 
 /// Every kind of edit that a site takes.
-std::vector<Change> changes(const Scene& scene, Site site, const Where& where) {
-  const Config& config = scene.config();
+std::vector<Change> changes(Site site, const Where& where) {
+  const Config config = gradient_config();
   std::vector<Change> list = {add_change(site, where, config), scale_change(where), replace_change(site, where, config),
-                              callback_change(where), source_change(scene, site, where)};
+                              callback_change(where), source_change(site, where)};
   const SiteShape shape = site_info(site).shape;
   if (shape != SiteShape::kMap && shape != SiteShape::kScalar) list.push_back(project_change(site, where, config, false));
   if (site_head_width(shape, config) > 0) list.push_back(project_change(site, where, config, true));
@@ -130,9 +130,8 @@ Where part_of(Site site, const Config& config) {
 class GradientEdits : public ::testing::TestWithParam<SiteInfo> {
  protected:
   static void check(const Where& where, BackwardOptions options = {}) {
-    const Scene plain;
-    for (const Change& change : changes(plain, GetParam().site, where)) {
-      Scene scene = plain;
+    for (const Change& change : changes(GetParam().site, where)) {
+      Scene scene = plain_scene();
       SCOPED_TRACE(change.name + " at " + std::string(GetParam().name));
       scene.change(GetParam().site, change);
       const Held base = scene.run();
@@ -150,7 +149,7 @@ TEST_P(GradientEdits, OfPartOfTheSiteWithOnlyResidualsKept) {
 
 // Several edits of one site are undone in the opposite order.
 TEST_P(GradientEdits, OneAfterTheOther) {
-  Scene scene;
+  Scene scene = plain_scene();
   const Where part = part_of(GetParam().site, scene.config());
   scene.change(GetParam().site, callback_change(part));
   scene.change(GetParam().site, scale_change({.positions = {-1}}));
@@ -168,7 +167,7 @@ INSTANTIATE_TEST_SUITE_P(Sites, GradientEdits, ::testing::ValuesIn(kSites), [](c
 // A gradient at an edited site is that of what the edit left there; targets there see it, too.
 TEST(GradientEditsAndTargets, ATargetSeesWhatTheEditLeft) {
   for (const Site site : {Site::kResidMid, Site::kMlpPost, Site::kZ, Site::kLn1Scale, Site::kResult, Site::kPosEmbed}) {
-    Scene scene;
+    Scene scene = plain_scene();
     scene.change(site, callback_change({.positions = {0, 3}}));
     const std::string name = site_name(site, 0);
     const Held base = scene.run();
@@ -184,7 +183,7 @@ TEST(GradientEditsAndTargets, ATargetSeesWhatTheEditLeft) {
 // Edits inside attention under a frozen pattern: what was edited is the constant.
 TEST(GradientEditsAndTargets, AFrozenPatternIsTheEditedOne) {
   for (const Site site : {Site::kPattern, Site::kAttnScores, Site::kLn2Scale, Site::kLnFinalScale}) {
-    Scene scene;
+    Scene scene = plain_scene();
     scene.linearised = {.patterns = true, .scales = true};
     scene.change(site, scale_change({.positions = {1, 4}}));
     const Held base = scene.run();

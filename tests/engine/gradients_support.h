@@ -178,6 +178,12 @@ class Scene {
   mutable std::map<std::string, Vec> before_;  // what the edits found in the pass that gave a base
 };
 
+/// The default scene, to be copied: weights are made once.
+inline const Scene& plain_scene() {
+  static const Scene scene;
+  return scene;
+}
+
 /// A direction of numbers about 1, the same for the same seed.
 inline Vec direction(size_t count, uint32_t seed) {
   std::mt19937 random(seed);

@@ -72,7 +72,7 @@ TEST(Gradients, TheReferenceIsTheSameModel) {
 }
 
 TEST(Gradients, EveryElementOfEverySiteMovesTheTarget) {
-  const Scene scene;
+  const Scene& scene = plain_scene();
   const Goal goal = logit_goal();
   const Held base = scene.run();
   const Backward got = scene.backward(goal);
@@ -94,7 +94,7 @@ TEST(Gradients, EveryElementOfEverySiteMovesTheTarget) {
 }
 
 TEST(Gradients, EveryTargetAtLogits) {
-  const Scene scene;
+  const Scene& scene = plain_scene();
   const Held base = scene.run();
   for (const Goal& goal : goals_at_logits()) expect_gradients_agree(scene, goal, scene.backward(goal), base);
 }
@@ -128,7 +128,7 @@ TEST(Gradients, WeightsOfSixteenBits) {
 }
 
 TEST(Gradients, OneToken) {
-  Scene scene;
+  Scene scene = plain_scene();
   scene.ids = {8};
   const Goal goal = logit_goal(11, 0);
   expect_gradients_agree(scene, goal, scene.backward(goal), scene.run());
@@ -170,7 +170,7 @@ std::vector<std::string> sites_up_to(Site last) {
 }
 
 TEST(Gradients, TargetsAtSites) {
-  const Scene scene;
+  const Scene& scene = plain_scene();
   const Held base = scene.run();
   const Config config = scene.config();
   for (const SiteInfo& info : kSites) {
@@ -185,7 +185,7 @@ TEST(Gradients, TargetsAtSites) {
 
 // Of a map, a row is a query's: [H, keys].
 TEST(Gradients, LinearTargetsAtMaps) {
-  const Scene scene;
+  const Scene& scene = plain_scene();
   const Held base = scene.run();
   for (const Site map : {Site::kAttnScores, Site::kPattern}) {
     const std::string site = site_name(map, 1);
@@ -208,7 +208,7 @@ TEST(Gradients, LinearTargetsAtMaps) {
 
 // Targets at several places, of sites in different layers and of logits: gradients are linear in them.
 TEST(Gradients, TargetsAtSeveralPlacesAddUp) {
-  const Scene scene;
+  const Scene& scene = plain_scene();
   const Held base = scene.run();
   const Goal norm = norm_goal("blocks.0.hook_resid_mid", 1), linear = linear_goal("blocks.1.mlp.hook_post", 2, 22),
              logit = logit_goal(3, 0);
@@ -225,7 +225,7 @@ TEST(Gradients, TargetsAtSeveralPlacesAddUp) {
 
 TEST(Gradients, FrozenPatternsAndScales) {
   for (const auto& [patterns, scales] : {std::pair{true, false}, {false, true}, {true, true}}) {
-    Scene scene;
+    Scene scene = plain_scene();
     scene.linearised = {.patterns = patterns, .scales = scales};
     const Held base = scene.run();
     for (const Goal& goal : {logit_goal(), goals_at_logits()[3]}) {
