@@ -80,7 +80,7 @@ class CudaBackend : public Backend {
 
   bool records() const override { return true; }
   void begin_recording() override;
-  size_t recorded_list() const override { return cuda::Numbers::kFew; }
+  size_t recorded_list() const override;
   std::unique_ptr<Recording> end_recording() override;
   void next_step(const NextStepArgs& args) override;
 
