@@ -193,7 +193,7 @@ class AttentionBackwardTest : public KernelTest {
     for (double s : scores) worst_score = std::max(worst_score, std::isinf(s) ? 0.0 : tolerance::kScores(width, s));
     Vec dpattern, dscores, weights, weight_error;
     for (size_t i = 0; i < pattern.size(); ++i) {
-      dpattern.push_back(tolerance::kScores(width, terms[i]));
+      dpattern.push_back(tolerance::kPatternBackward(width, terms[i]));
       weight_error.push_back(tolerance::kSoftmax(rows, pattern[i]) + (2 * worst_score + narrow) * pattern[i]);
     }
     for (size_t begin = 0; begin < pattern.size(); begin += static_cast<size_t>(rows)) {
@@ -215,8 +215,9 @@ class AttentionBackwardTest : public KernelTest {
     for (size_t i = 0; i < dscores.size(); ++i)
       dscores[i] = scale * (dscores[i] + tolerance::kMix(rows, weights[i]) + narrow * weights[i]);
     for (size_t i = 0; i < weight_error.size(); ++i) weight_error[i] += tolerance::kMix(rows, pattern[i]);
-    const auto rounded_too = [narrow](Vec tolerance, const Vec& value) {
-      for (size_t i = 0; i < value.size(); ++i) tolerance[i] += narrow * std::abs(value[i]);
+    const double step = p.dtype() == DType::kF16 ? 0x1p-25 : 0.0;  // half of f16's smallest number
+    const auto rounded_too = [narrow, step](Vec tolerance, const Vec& value) {
+      for (size_t i = 0; i < value.size(); ++i) tolerance[i] += narrow * std::abs(value[i]) + step;
       return tolerance;
     };
     EXPECT_TRUE(near(r.part(p, slice, 0), want.dq,

@@ -54,6 +54,9 @@ inline constexpr Tolerance kSlope{8, 0};
 inline constexpr Tolerance kLayerNormBackward{12, 0};
 /// A gradient with respect to a scale: a sum in double of terms of three roundings.
 inline constexpr Tolerance kScaleBackward{8, 0};
+/// dP, a dot product over the head width. On a device one of float32 is three of TF32, which leave out up to 3 units and are each cut
+/// off at 2.
+inline constexpr Tolerance kPatternBackward{6, 3};
 /// P dP and P (dP - sum P dP), once P and dP are there: three roundings and a sum over the keys.
 inline constexpr Tolerance kSoftmaxBackward{4, 3};
 /// Seeds: exp of a float32 log-probability (its size, rounded, is the error of exp), a sum in double, two products.
