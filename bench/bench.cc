@@ -16,7 +16,7 @@ struct Workload {
   void (*run)(const Bench&);
 };
 constexpr Workload kWorkloads[] = {{"forward", bench_forward}, {"decode", bench_decode}, {"linear", bench_linear},
-                                    {"attention", bench_attention}, {"saliency", bench_saliency}};
+                                    {"attention", bench_attention}, {"saliency", bench_saliency}, {"patching", bench_patching}};
 
 bool wanted(const BenchOptions& options, const std::string& workload) {
   return std::find(options.workloads.begin(), options.workloads.end(), workload) != options.workloads.end();

@@ -32,5 +32,6 @@ void bench_decode(const Bench& bench);
 void bench_linear(const Bench& bench);
 void bench_attention(const Bench& bench);
 void bench_saliency(const Bench& bench);
+void bench_patching(const Bench& bench);
 
 }  // namespace vitrine::bench

@@ -44,8 +44,8 @@ TEST(BenchRun, EveryWorkloadGivesItsRows) {
                                           .on_row = [&](const Row& row) { rows.push_back(row); }}));
   EXPECT_GT(bandwidth, 0);
   // Two dtypes of: forward, 2 batches x 4 sets; decode, 4 sets; 5 products of 2 numbers of rows; attention, 2 batches and 1; saliency, 2 batches
-  // of 3 lines, and one of integrated gradients.
-  EXPECT_EQ(rows.size(), 2u * (8 + 4 + 10 + 3 + 7));
+  // of 3 lines, and one of integrated gradients; patching, 2 lines.
+  EXPECT_EQ(rows.size(), 2u * (8 + 4 + 10 + 3 + 7 + 2));
   std::set<std::string> workloads;
   for (const Row& row : rows) {
     SCOPED_TRACE(row.json().dump());
