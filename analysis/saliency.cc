@@ -10,12 +10,13 @@
 namespace vitrine {
 namespace {
 
-constexpr std::array<std::pair<SaliencyMethod, std::string_view>, 6> kMethods = {{{SaliencyMethod::kGradXInput, "grad-x-input"},
-                                                                                 {SaliencyMethod::kGradientNorm, "gradient-norm"},
-                                                                                 {SaliencyMethod::kSmoothGrad, "smooth-grad"},
-                                                                                 {SaliencyMethod::kIntegratedGradients, "integrated-gradients"},
-                                                                                 {SaliencyMethod::kOcclusion, "occlusion"},
-                                                                                 {SaliencyMethod::kSpanOcclusion, "span-occlusion"}}};
+constexpr std::array<std::pair<SaliencyMethod, std::string_view>, 6> kMethods = {
+    {{SaliencyMethod::kGradXInput, "grad-x-input"},
+     {SaliencyMethod::kGradientNorm, "gradient-norm"},
+     {SaliencyMethod::kSmoothGrad, "smooth-grad"},
+     {SaliencyMethod::kIntegratedGradients, "integrated-gradients"},
+     {SaliencyMethod::kOcclusion, "occlusion"},
+     {SaliencyMethod::kSpanOcclusion, "span-occlusion"}}};
 constexpr std::array<std::pair<SaliencyValue, std::string_view>, 3> kValues = {
     {{SaliencyValue::kLogit, "logit"}, {SaliencyValue::kLogProb, "log-prob"}, {SaliencyValue::kProb, "prob"}}};
 
@@ -23,7 +24,9 @@ constexpr std::array<std::pair<SaliencyValue, std::string_view>, 3> kValues = {
 std::vector<int32_t> step_tokens(const Model& model, std::span<const int32_t> prompt, const SaliencyOptions& options) {
   if (options.target) return {*options.target};
   if (!options.generate) return options.continuation;
-  if (options.generate->max_new_tokens < 1) user_error("a generation of {} tokens has no step to look at; give 1 or more", options.generate->max_new_tokens);
+  if (options.generate->max_new_tokens < 1) {
+    user_error("a generation of {} tokens has no step to look at; give 1 or more", options.generate->max_new_tokens);
+  }
   return generate(model, {{prompt.begin(), prompt.end()}}, *options.generate, edits_of(options.edits)).sequences[0].ids;
 }
 
@@ -39,8 +42,10 @@ void check(const Config& config, std::span<const int32_t> prompt, const Saliency
   const auto length = static_cast<int64_t>(prompt.size()), steps = static_cast<int64_t>(options.continuation.size());
   if (length > config.context) user_error("the prompt has {} tokens; the model's context holds {}: shorten it", length, config.context);
   if (length + steps > config.context + 1) {
-    user_error("the prompt's {} tokens and the continuation's {} do not fit: the context holds {}, and only the last token may stand behind it; shorten one of them", length, steps,
-               config.context);
+    user_error(
+        "the prompt's {} tokens and the continuation's {} do not fit: the context holds {}, and only the last token may stand behind it; "
+        "shorten one of them",
+        length, steps, config.context);
   }
 }
 
@@ -55,21 +60,34 @@ void read_steps(SaliencyWork& work, std::span<const int32_t> prompt, const std::
     result.steps[step].target = tokens.empty() ? -1 : tokens[step];
   }
   work.hidden.resize(result.steps.size());
-  work.runs.readings(result.steps.size(), [&](size_t step) { return work.input(step); }, [&](size_t step, SaliencyReading reading) {
-    SaliencyStep& found = result.steps[step];
-    found = {.inputs = found.inputs, .target = reading.target, .rank = reading.rank, .logit = reading.logit, .log_prob = reading.log_prob, .value = reading.value};
-    work.hidden[step] = std::move(reading.hidden);
-  });
+  work.runs.readings(
+      result.steps.size(), [&](size_t step) { return work.input(step); },
+      [&](size_t step, SaliencyReading reading) {
+        SaliencyStep& found = result.steps[step];
+        found = {.inputs = found.inputs,
+                 .target = reading.target,
+                 .rank = reading.rank,
+                 .logit = reading.logit,
+                 .log_prob = reading.log_prob,
+                 .value = reading.value};
+        work.hidden[step] = std::move(reading.hidden);
+      });
 }
 
 void run(SaliencyWork& work) {
   switch (work.options.method) {
-    case SaliencyMethod::kGradXInput: return grad_x_input(work);
-    case SaliencyMethod::kGradientNorm: return gradient_norm(work);
-    case SaliencyMethod::kSmoothGrad: return smooth_grad(work);
-    case SaliencyMethod::kIntegratedGradients: return integrated_gradients(work);
-    case SaliencyMethod::kOcclusion: return occlusion(work);
-    case SaliencyMethod::kSpanOcclusion: return span_occlusion(work);
+    case SaliencyMethod::kGradXInput:
+      return grad_x_input(work);
+    case SaliencyMethod::kGradientNorm:
+      return gradient_norm(work);
+    case SaliencyMethod::kSmoothGrad:
+      return smooth_grad(work);
+    case SaliencyMethod::kIntegratedGradients:
+      return integrated_gradients(work);
+    case SaliencyMethod::kOcclusion:
+      return occlusion(work);
+    case SaliencyMethod::kSpanOcclusion:
+      return span_occlusion(work);
   }
 }
 
@@ -81,7 +99,9 @@ SaliencyMethod saliency_method_from_name(std::string_view name) {
   for (const auto& [method, known] : kMethods) {
     if (name == known) return method;
   }
-  user_error("saliency method '{}' is not known; use grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion or span-occlusion", name);
+  user_error(
+      "saliency method '{}' is not known; use grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion or span-occlusion",
+      name);
 }
 
 std::string_view saliency_value_name(SaliencyValue value) { return kValues[static_cast<size_t>(value)].second; }
@@ -96,7 +116,8 @@ SaliencyValue saliency_value_from_name(std::string_view name) {
 Saliency saliency(const Model& model, std::span<const int32_t> prompt, const SaliencyOptions& options) {
   check(model.config(), prompt, options);
   SaliencyRuns runs(model, options);
-  Saliency result{.method = options.method, .value = options.value, .contrast = options.contrast, .prompt = static_cast<int64_t>(prompt.size())};
+  Saliency result{
+      .method = options.method, .value = options.value, .contrast = options.contrast, .prompt = static_cast<int64_t>(prompt.size())};
   SaliencyWork work{.model = model, .options = options, .runs = runs, .result = result};
   read_steps(work, prompt, step_tokens(model, prompt, options));
   work.embeddings = model.embed(result.ids);

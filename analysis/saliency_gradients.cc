@@ -86,28 +86,37 @@ Completeness completeness_of(const SaliencyWork& work, size_t step, double basel
 
 void grad_x_input(SaliencyWork& work) {
   work.runs.expect(work.result.steps.size(), "Gradients");
-  work.runs.gradients(work.result.steps.size(), [&](size_t step) { return work.input(step); }, [&](size_t step, std::span<const float> gradient) {
-    set_products(work, step, doubles(gradient), embeddings_of(work, step));
-  });
+  work.runs.gradients(
+      work.result.steps.size(), [&](size_t step) { return work.input(step); },
+      [&](size_t step, std::span<const float> gradient) { set_products(work, step, doubles(gradient), embeddings_of(work, step)); });
 }
 
 void gradient_norm(SaliencyWork& work) {
   work.runs.expect(work.result.steps.size(), "Gradients");
-  work.runs.gradients(work.result.steps.size(), [&](size_t step) { return work.input(step); },
-                      [&](size_t step, std::span<const float> gradient) { set_lengths(work, step, doubles(gradient)); });
+  work.runs.gradients(
+      work.result.steps.size(), [&](size_t step) { return work.input(step); },
+      [&](size_t step, std::span<const float> gradient) { set_lengths(work, step, doubles(gradient)); });
 }
 
 void smooth_grad(SaliencyWork& work) {
   const SmoothGradOptions& options = work.options.smooth;
-  if (options.samples < 1 || options.samples > kMostSamples) user_error("SmoothGrad with {} samples: give 1..{}", options.samples, kMostSamples);
-  if (!(options.noise >= 0 && std::isfinite(options.noise))) user_error("SmoothGrad's noise {} is no share of the embeddings' spread; give 0 or more, such as 0.1", options.noise);
+  if (options.samples < 1 || options.samples > kMostSamples) {
+    user_error("SmoothGrad with {} samples: give 1..{}", options.samples, kMostSamples);
+  }
+  if (!(options.noise >= 0 && std::isfinite(options.noise))) {
+    user_error("SmoothGrad's noise {} is no share of the embeddings' spread; give 0 or more, such as 0.1", options.noise);
+  }
   const auto samples = static_cast<size_t>(options.samples);
   work.runs.expect(work.result.steps.size() * samples, "SmoothGrad");
   sum_gradients(
-      work, samples, [&](size_t step, size_t sample) { return with_noise(work, step, sample); }, [&](size_t) { return 1.0 / options.samples; },
+      work, samples, [&](size_t step, size_t sample) { return with_noise(work, step, sample); },
+      [&](size_t) { return 1.0 / options.samples; },
       [&](size_t step, std::span<const double> mean) {
-        if (options.times_input) set_products(work, step, mean, embeddings_of(work, step));
-        else set_lengths(work, step, mean);
+        if (options.times_input) {
+          set_products(work, step, mean, embeddings_of(work, step));
+        } else {
+          set_lengths(work, step, mean);
+        }
       });
 }
 
@@ -120,7 +129,8 @@ void integrated_gradients(SaliencyWork& work) {
   const auto on_the_line = [&](size_t step, double at) {
     std::vector<double> rows = embeddings_of(work, step);
     for (size_t i = 0; i < rows.size(); ++i) {
-      const double b = replacement_row(baseline, static_cast<int64_t>(i) / work.width(), work.width())[i % static_cast<size_t>(work.width())];
+      const double b =
+          replacement_row(baseline, static_cast<int64_t>(i) / work.width(), work.width())[i % static_cast<size_t>(work.width())];
       rows[i] = b + at * (rows[i] - b);
     }
     return rows;
@@ -136,8 +146,11 @@ void integrated_gradients(SaliencyWork& work) {
       work, points.size(), [&](size_t step, size_t k) { return with_embeddings(work, step, on_the_line(step, points[k].point)); },
       [&](size_t k) { return points[k].weight; },
       [&](size_t step, std::span<const double> mean) { set_products(work, step, mean, difference(step)); });
-  work.runs.readings(steps, [&](size_t step) { return with_embeddings(work, step, on_the_line(step, 0.0)); },
-                     [&](size_t step, const SaliencyReading& reading) { work.result.steps[step].completeness = completeness_of(work, step, reading.value); });
+  work.runs.readings(
+      steps, [&](size_t step) { return with_embeddings(work, step, on_the_line(step, 0.0)); },
+      [&](size_t step, const SaliencyReading& reading) {
+        work.result.steps[step].completeness = completeness_of(work, step, reading.value);
+      });
 }
 
 }  // namespace vitrine

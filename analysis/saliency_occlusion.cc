@@ -24,7 +24,9 @@ class Mask {
   SaliencyInput apply(size_t step, std::span<const int64_t> positions) const {
     SaliencyInput input = work_.input(step);
     if (deletes()) {
-      if (positions.size() == input.ids.size()) user_error("deleting all {} tokens of the input leaves nothing to run; mask them by zero, mean or a token", input.ids.size());
+      if (positions.size() == input.ids.size()) {
+        user_error("deleting all {} tokens of the input leaves nothing to run; mask them by zero, mean or a token", input.ids.size());
+      }
       for (size_t i = positions.size(); i-- > 0;) input.ids.erase(input.ids.begin() + positions[i]);
       return input;
     }
@@ -75,7 +77,10 @@ class EffectSum {
 
   MaskingEffect effect() const {
     const auto n = static_cast<double>(effects_.size());
-    MaskingEffect mean{.value = std::accumulate(effects_.begin(), effects_.end(), 0.0) / n, .log_prob = log_prob_ / n, .rank = rank_ / n, .hidden = hidden_ / n};
+    MaskingEffect mean{.value = std::accumulate(effects_.begin(), effects_.end(), 0.0) / n,
+                       .log_prob = log_prob_ / n,
+                       .rank = rank_ / n,
+                       .hidden = hidden_ / n};
     double squares = 0;
     for (const double effect : effects_) squares += (effect - mean.value) * (effect - mean.value);
     if (effects_.size() > 1) mean.standard_error = std::sqrt(squares / (n - 1) / n);
@@ -98,8 +103,12 @@ class EffectSum {
 
 void check_spans(const SpanOptions& options) {
   if (options.draws < 1 || options.draws > kMostDraws) user_error("span occlusion with {} draws: give 1..{}", options.draws, kMostDraws);
-  if (!(options.budget > 0 && options.budget <= 1)) user_error("a masking budget of {} is no share of the tokens; give more than 0 and at most 1, such as 0.15", options.budget);
-  if (!(options.p > 0 && options.p < 1)) user_error("span lengths with p = {}: a geometric distribution wants more than 0 and less than 1, such as 0.2", options.p);
+  if (!(options.budget > 0 && options.budget <= 1)) {
+    user_error("a masking budget of {} is no share of the tokens; give more than 0 and at most 1, such as 0.15", options.budget);
+  }
+  if (!(options.p > 0 && options.p < 1)) {
+    user_error("span lengths with p = {}: a geometric distribution wants more than 0 and less than 1, such as 0.2", options.p);
+  }
   if (options.longest < 1) user_error("spans of at most {} words: give 1 or more", options.longest);
 }
 
@@ -112,8 +121,11 @@ void compare_spans(SaliencyWork& work, size_t step, const Mask& mask, std::span<
     MaskDraw draw = draw_masks(work.options.spans, words, found.inputs, static_cast<int>(i / 2));
     return i % 2 == 0 ? std::move(draw.spans) : std::move(draw.scattered);
   };
-  work.runs.readings(2 * draws, [&](size_t i) { return mask.apply(step, positions(i)); },
-                     [&](size_t i, const SaliencyReading& masked) { (i % 2 == 0 ? spans : scattered).add(found, work.hidden[step], masked, positions(i)); });
+  work.runs.readings(
+      2 * draws, [&](size_t i) { return mask.apply(step, positions(i)); },
+      [&](size_t i, const SaliencyReading& masked) {
+        (i % 2 == 0 ? spans : scattered).add(found, work.hidden[step], masked, positions(i));
+      });
   const int64_t masked = std::accumulate(spans.draws().begin(), spans.draws().end(), int64_t{0});
   found.comparison = {.masked_tokens = static_cast<double>(masked) / static_cast<double>(draws),
                       .spans = spans.effect(),

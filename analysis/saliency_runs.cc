@@ -15,19 +15,29 @@ constexpr const char* kEmbed = "hook_embed";
 void check_edits(const SaliencyOptions& options, const Config& config) {
   if (options.batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
   for (const Hooks::Change& change : options.edits.edits()) {
-    if (!change.where.sequences.empty()) user_error("the edit of '{}' is narrowed to sequences, which has no meaning for saliency", change.pattern);
+    if (!change.where.sequences.empty()) {
+      user_error("the edit of '{}' is narrowed to sequences, which has no meaning for saliency", change.pattern);
+    }
     for (const SiteRef& site : find_sites(change.pattern, config, change.where)) {
-      if (site.site == Site::kEmbed) user_error("the edit of '{}' changes hook_embed, which saliency is about; edit hook_pos_embed or blocks.0.hook_resid_pre", change.pattern);
-      if (site.site == Site::kLogits) user_error("the edit of '{}' changes logits, which saliency does not see; edit ln_final.hook_normalized", change.pattern);
+      if (site.site == Site::kEmbed) {
+        user_error("the edit of '{}' changes hook_embed, which saliency is about; edit hook_pos_embed or blocks.0.hook_resid_pre",
+                   change.pattern);
+      }
+      if (site.site == Site::kLogits) {
+        user_error("the edit of '{}' changes logits, which saliency does not see; edit ln_final.hook_normalized", change.pattern);
+      }
     }
   }
 }
 
 Target value_of(int32_t token, SaliencyValue value) {
   switch (value) {
-    case SaliencyValue::kLogit: return target::logit(token);
-    case SaliencyValue::kLogProb: return target::log_prob(token);
-    case SaliencyValue::kProb: break;
+    case SaliencyValue::kLogit:
+      return target::logit(token);
+    case SaliencyValue::kLogProb:
+      return target::log_prob(token);
+    case SaliencyValue::kProb:
+      break;
   }
   return target::prob(token);
 }
@@ -45,7 +55,8 @@ Batch batch_of(const std::vector<SaliencyInput>& inputs) {
 
 }  // namespace
 
-SaliencyRuns::SaliencyRuns(const Model& model, const SaliencyOptions& options) : model_(model), options_(options), edits_(edits_of(options.edits)) {
+SaliencyRuns::SaliencyRuns(const Model& model, const SaliencyOptions& options)
+    : model_(model), options_(options), edits_(edits_of(options.edits)) {
   check_edits(options, model.config());
 }
 
@@ -82,7 +93,9 @@ Hooks SaliencyRuns::hooks_for(const std::vector<SaliencyInput>& inputs) const {
   Hooks hooks = edits_;
   for (size_t s = 0; s < inputs.size(); ++s) {
     const SaliencyInput& input = inputs[s];
-    if (!input.positions.empty()) hooks.edit(kEmbed, replace(input.embeddings), {.positions = input.positions, .sequences = {static_cast<int>(s)}});
+    if (!input.positions.empty()) {
+      hooks.edit(kEmbed, replace(input.embeddings), {.positions = input.positions, .sequences = {static_cast<int>(s)}});
+    }
   }
   return hooks;
 }
@@ -121,7 +134,11 @@ void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first, 
   for (size_t s = 0; s < inputs.size(); ++s) {
     const double logit = stats.target_logits[s], lse = stats.lse[s];
     const std::span<const float> row = hidden.view().slice(static_cast<int64_t>(s)).f32();
-    SaliencyReading reading{.target = unembed.targets[s], .rank = stats.target_ranks[s], .logit = logit, .log_prob = logit - lse, .hidden = {row.begin(), row.end()}};
+    SaliencyReading reading{.target = unembed.targets[s],
+                            .rank = stats.target_ranks[s],
+                            .logit = logit,
+                            .log_prob = logit - lse,
+                            .hidden = {row.begin(), row.end()}};
     reading.value = value_of(logit, lse, options_.value);
     if (options_.contrast) reading.value -= value_of(stats.watch_logits[s], lse, options_.value);
     use(first + s, std::move(reading));

@@ -27,9 +27,10 @@ struct SaliencyReading {
 /// Runs many inputs a few at a time. What a call gives does not depend on how many those are, because sequences do not mix.
 class SaliencyRuns {
  public:
-  /// `total`: how many inputs the whole analysis will run, for its progress. Throws Error (user) for edits that it cannot take.
+  /// Throws Error (user) for edits that it cannot take.
   SaliencyRuns(const Model& model, const SaliencyOptions& options);
 
+  /// How many inputs will run from here on, and what they are for, to be shown as progress.
   void expect(uint64_t total, std::string_view label);
 
   using Make = std::function<SaliencyInput(size_t)>;

@@ -18,7 +18,9 @@ Tensor mean_embedding(const Model& model) {
     std::vector<int32_t> ids(static_cast<size_t>(std::min(kBlock, vocab - begin)));
     std::iota(ids.begin(), ids.end(), static_cast<int32_t>(begin));
     const Tensor rows = model.embed(ids);
-    for (int64_t i = 0; i < rows.elements(); ++i) sum[static_cast<size_t>(i % width)] += static_cast<double>(rows.f32()[static_cast<size_t>(i)]);
+    for (int64_t i = 0; i < rows.elements(); ++i) {
+      sum[static_cast<size_t>(i % width)] += static_cast<double>(rows.f32()[static_cast<size_t>(i)]);
+    }
   }
   Tensor mean(DType::kF32, {width});
   std::transform(sum.begin(), sum.end(), mean.f32().begin(), [&](double x) { return static_cast<float>(x / static_cast<double>(vocab)); });
@@ -52,20 +54,24 @@ void SaliencyWork::set(size_t step, std::span<const double> scores) {
 Tensor replacement_rows(const Replacement& replacement, const SaliencyWork& work, std::string_view what) {
   const int64_t width = work.width(), length = static_cast<int64_t>(work.result.ids.size());
   switch (replacement.kind) {
-    case Replacement::Kind::kMean: return mean_embedding(work.model);
+    case Replacement::Kind::kMean:
+      return mean_embedding(work.model);
     case Replacement::Kind::kToken:
       check_id(work.model.config(), replacement.token, fmt::format("{} token", what));
       return work.model.embed({&replacement.token, 1});
     case Replacement::Kind::kTensor: {
       const Shape& shape = replacement.tensor.shape();
       if (replacement.tensor.empty() || (shape != Shape{width} && shape != Shape{length, width})) {
-        user_error("the {} is {}; give [{}], or [{}, {}], a row an input token", what, replacement.tensor.empty() ? "no tensor" : shape.to_string(), width, length, width);
+        user_error("the {} is {}; give [{}], or [{}, {}], a row an input token", what,
+                   replacement.tensor.empty() ? "no tensor" : shape.to_string(), width, length, width);
       }
       static_cast<void>(replacement.tensor.f32());  // refuses another dtype
       return replacement.tensor;
     }
-    case Replacement::Kind::kDelete: user_error("the {} cannot be deletion; use zero, mean, a token or a tensor", what);
-    case Replacement::Kind::kZero: break;
+    case Replacement::Kind::kDelete:
+      user_error("the {} cannot be deletion; use zero, mean, a token or a tensor", what);
+    case Replacement::Kind::kZero:
+      break;
   }
   return Tensor(DType::kF32, {width});
 }

@@ -20,10 +20,12 @@ struct Args {
   size_t top_k = 10;
 };
 
-void draw(const Context& context, const Args& args, const Saliency& result, const Names& names, const Prompt& prompt, const std::string& what) {
+void draw(const Context& context, const Args& args, const Saliency& result, const Names& names, const Prompt& prompt,
+          const std::string& what) {
   const Terminal& out = context.out;
   const bool grid = args.show == "grid" || args.show == "both" || (args.show.empty() && result.steps.size() > 1);
-  print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size()) : printable(prompt.text)) + "\n" + out.paint(Style::kDim, what) + "\n");
+  print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size()) : printable(prompt.text)) + "\n" +
+        out.paint(Style::kDim, what) + "\n");
   const SaliencyPicture picture{result, names, out};
   for (size_t step = 0; args.show != "grid" && step < result.steps.size(); ++step) print("\n" + draw_step(picture, step, args.top_k));
   if (grid) print("\n" + draw_saliency_grid(picture));
@@ -68,8 +70,14 @@ void add_saliency(CLI::App& app, Context& context) {
   add_saliency_options(command, args->saliency);
   const auto group = "Saliency";
   command.add_option("--show", args->show, "table: each step in detail; grid: steps by tokens; both [table, or both for several steps]")
-      ->check(CLI::IsMember({"table", "grid", "both"}))->type_name("WHAT")->group(group);
-  command.add_option("--top-k", args->top_k, "Tokens to list of each step, those with the largest shares first")->check(CLI::Range(0, 100000))->capture_default_str()->type_name("K")->group(group);
+      ->check(CLI::IsMember({"table", "grid", "both"}))
+      ->type_name("WHAT")
+      ->group(group);
+  command.add_option("--top-k", args->top_k, "Tokens to list of each step, those with the largest shares first")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str()
+      ->type_name("K")
+      ->group(group);
   command.add_option("-o,--out", args->out, "Also write shares and scores to FILE.safetensors")->type_name("FILE")->group(group);
   add_edit_option(command, args->saliency.edits);
   add_model_options(command, context);

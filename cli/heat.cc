@@ -37,9 +37,12 @@ std::string draw_heat(const Heat& heat, const Terminal& out) {
   };
   std::string text = out.paint(Style::kDim, line(heat.corner, [&](size_t i) { return right(heat.columns[i], kCellWidth - 1); }));
   for (const Heat::Row& row : heat.rows) {
-    text += line(row.label, [&](size_t i) { return out.paint(style_of(row.values[i], heat.full), right(number(row.values[i]), kCellWidth - 1)); });
+    text += line(row.label,
+                 [&](size_t i) { return out.paint(style_of(row.values[i], heat.full), right(number(row.values[i]), kCellWidth - 1)); });
   }
-  if (columns.hidden > 0) text += out.paint(Style::kDim, fmt::format("{} earlier columns do not fit (--width 0: all)", columns.hidden)) + "\n";
+  if (columns.hidden > 0) {
+    text += out.paint(Style::kDim, fmt::format("{} earlier columns do not fit (--width 0: all)", columns.hidden)) + "\n";
+  }
   return text;
 }
 
@@ -60,7 +63,8 @@ std::string draw_heat_text(std::span<const std::string> pieces, std::span<const 
 
 std::string heat_legend(const std::string& below, const std::string& above, const Terminal& out) {
   if (!out.color()) return "";
-  return out.paint(Style::kDim, "colour: ") + out.paint(Style::kLeast, below) + out.paint(Style::kDim, " to ") + out.paint(Style::kMost, above) + "\n";
+  return out.paint(Style::kDim, "colour: ") + out.paint(Style::kLeast, below) + out.paint(Style::kDim, " to ") +
+         out.paint(Style::kMost, above) + "\n";
 }
 
 }  // namespace vitrine::cli

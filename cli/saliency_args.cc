@@ -27,37 +27,91 @@ Replacement parse_replacement(const std::string& text, const Model& model) {
 
 void add_step_options(CLI::App& command, SaliencyArgs& args) {
   const auto group = "What comes next";
-  command.add_option("--target", args.target, "The token behind the prompt that is to be explained [the model's own choice]; leading spaces count: \" London\"")
-      ->type_name("TOKEN")->group(group);
-  command.add_option("--target-id", args.target_id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--target");
-  command.add_option("--contrast", args.contrast, "Explain the target against this token: why the one rather than the other")->type_name("TOKEN")->group(group);
-  command.add_option("--contrast-id", args.contrast_id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--contrast");
-  command.add_option("--continuation", args.continuation, "Explain each token of this text behind the prompt")->type_name("TEXT")->group(group);
-  command.add_option("--continuation-ids", args.continuation_ids, "The same by ids: 1,2,3")->type_name("IDS")->group(group)->excludes("--continuation");
+  command
+      .add_option("--target", args.target,
+                  "The token behind the prompt that is to be explained [the model's own choice]; leading spaces count: \" London\"")
+      ->type_name("TOKEN")
+      ->group(group);
+  command.add_option("--target-id", args.target_id, "The same by id")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("ID")
+      ->group(group)
+      ->excludes("--target");
+  command.add_option("--contrast", args.contrast, "Explain the target against this token: why the one rather than the other")
+      ->type_name("TOKEN")
+      ->group(group);
+  command.add_option("--contrast-id", args.contrast_id, "The same by id")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("ID")
+      ->group(group)
+      ->excludes("--contrast");
+  command.add_option("--continuation", args.continuation, "Explain each token of this text behind the prompt")
+      ->type_name("TEXT")
+      ->group(group);
+  command.add_option("--continuation-ids", args.continuation_ids, "The same by ids: 1,2,3")
+      ->type_name("IDS")
+      ->group(group)
+      ->excludes("--continuation");
   command.add_option("-n,--generate", args.generate, "Let the model continue, and explain each of up to N tokens")
-      ->check(CLI::PositiveNumber)->type_name("N")->group(group);
+      ->check(CLI::PositiveNumber)
+      ->type_name("N")
+      ->group(group);
 }
 
 void add_method_options(CLI::App& command, SaliencyArgs& args) {
   const auto group = "Saliency";
   command.add_option("--method", args.method, "grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion, span-occlusion")
       ->check(CLI::IsMember({"grad-x-input", "gradient-norm", "smooth-grad", "integrated-gradients", "occlusion", "span-occlusion"}))
-      ->capture_default_str()->type_name("METHOD")->group(group);
+      ->capture_default_str()
+      ->type_name("METHOD")
+      ->group(group);
   command.add_option("--of", args.of, "What of the target is explained: logit, log-prob, prob")
-      ->check(CLI::IsMember({"logit", "log-prob", "prob"}))->capture_default_str()->type_name("VALUE")->group(group);
-  command.add_option("--steps", args.steps, "Integrated gradients: points between baseline and input")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--rule", args.rule, "Integrated gradients: gauss-legendre, trapezoid, left, right")
-      ->check(CLI::IsMember({"gauss-legendre", "trapezoid", "left", "right"}))->capture_default_str()->type_name("RULE")->group(group);
-  command.add_option("--baseline", args.baseline, "Integrated gradients: zero, mean (of the vocabulary's embeddings), token:TEXT, id:N, or a file [D] or [T, D]: x.npy, x.safetensors#NAME")
-      ->capture_default_str()->type_name("WHAT")->group(group);
-  command.add_option("--mask", args.mask, "Occlusion: what takes a token's place: delete (nothing), or as --baseline")->capture_default_str()->type_name("WHAT")->group(group);
-  command.add_option("--samples", args.samples, "SmoothGrad: noisy inputs")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--noise", args.noise, "SmoothGrad: the noise's standard deviation, as a share of largest - smallest element of the embeddings")
-      ->capture_default_str()->type_name("X")->group(group);
-  command.add_flag("--norm", args.norm, "SmoothGrad: the mean gradient's length, not times the input")->group(group);
-  command.add_option("--draws", args.draws, "Span occlusion: masks of each kind")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--budget", args.budget, "Span occlusion: share of the tokens that a mask takes")->capture_default_str()->type_name("X")->group(group);
+      ->check(CLI::IsMember({"logit", "log-prob", "prob"}))
+      ->capture_default_str()
+      ->type_name("VALUE")
+      ->group(group);
   command.add_option("--seed", args.seed, "Of noise and masks")->capture_default_str()->type_name("N")->group(group);
+}
+
+void add_gradient_options(CLI::App& command, SaliencyArgs& args) {
+  const auto group = "Saliency";
+  command.add_option("--steps", args.steps, "Integrated gradients: points between baseline and input")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--rule", args.rule, "Integrated gradients: gauss-legendre, trapezoid, left, right")
+      ->check(CLI::IsMember({"gauss-legendre", "trapezoid", "left", "right"}))
+      ->capture_default_str()
+      ->type_name("RULE")
+      ->group(group);
+  command
+      .add_option("--baseline", args.baseline,
+                  "Integrated gradients: zero, mean (of the vocabulary's embeddings), token:TEXT, id:N, or a file [D] or [T, D]: x.npy, "
+                  "x.safetensors#NAME")
+      ->capture_default_str()
+      ->type_name("WHAT")
+      ->group(group);
+  command.add_option("--samples", args.samples, "SmoothGrad: noisy inputs")->capture_default_str()->type_name("N")->group(group);
+  command
+      .add_option("--noise", args.noise,
+                  "SmoothGrad: the noise's standard deviation, as a share of largest - smallest element of the embeddings")
+      ->capture_default_str()
+      ->type_name("X")
+      ->group(group);
+  command.add_flag("--norm", args.norm, "SmoothGrad: the mean gradient's length, not times the input")->group(group);
+}
+
+void add_mask_options(CLI::App& command, SaliencyArgs& args) {
+  const auto group = "Saliency";
+  command.add_option("--mask", args.mask, "Occlusion: what takes a token's place: delete (nothing), or as --baseline")
+      ->capture_default_str()
+      ->type_name("WHAT")
+      ->group(group);
+  command.add_option("--draws", args.draws, "Span occlusion: masks of each kind")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--budget", args.budget, "Span occlusion: share of the tokens that a mask takes")
+      ->capture_default_str()
+      ->type_name("X")
+      ->group(group);
 }
 
 }  // namespace
@@ -65,6 +119,8 @@ void add_method_options(CLI::App& command, SaliencyArgs& args) {
 void add_saliency_options(CLI::App& command, SaliencyArgs& args) {
   add_step_options(command, args);
   add_method_options(command, args);
+  add_gradient_options(command, args);
+  add_mask_options(command, args);
 }
 
 SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
@@ -82,7 +138,10 @@ SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
   }
   const bool integrated = options.method == SaliencyMethod::kIntegratedGradients;
   const bool masked = options.method == SaliencyMethod::kOcclusion || options.method == SaliencyMethod::kSpanOcclusion;
-  if (integrated) options.integrated = {.rule = quadrature_from_name(args.rule), .steps = args.steps, .baseline = parse_replacement(args.baseline, model)};
+  if (integrated) {
+    options.integrated = {
+        .rule = quadrature_from_name(args.rule), .steps = args.steps, .baseline = parse_replacement(args.baseline, model)};
+  }
   if (masked) options.mask = parse_replacement(args.mask, model);
   options.smooth = {.samples = args.samples, .noise = args.noise, .seed = args.seed, .times_input = !args.norm};
   options.spans.draws = args.draws;
@@ -92,26 +151,48 @@ SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
   return options;
 }
 
+std::string_view value_in_words(SaliencyValue value) {
+  switch (value) {
+    case SaliencyValue::kLogit:
+      return "logit";
+    case SaliencyValue::kLogProb:
+      return "log-probability";
+    case SaliencyValue::kProb:
+      break;
+  }
+  return "probability";
+}
+
 std::string describe(const SaliencyArgs& args, const Names& names, const SaliencyOptions& options) {
-  std::string text = fmt::format("{} of the {}", args.method, args.of == "log-prob" ? "log-probability" : args.of == "prob" ? "probability" : "logit");
+  std::string text = fmt::format("{} of the {}", args.method, value_in_words(options.value));
   if (options.contrast) text += fmt::format(" less that of {}", names.shown(*options.contrast));
   switch (options.method) {
     case SaliencyMethod::kSmoothGrad:
-      return text + fmt::format(", {} samples of noise {}, seed {}{}", args.samples, args.noise, args.seed, args.norm ? ", the gradient's length" : "");
-    case SaliencyMethod::kIntegratedGradients: return text + fmt::format(", {} {} steps from {}", args.steps, args.rule, args.baseline);
-    case SaliencyMethod::kOcclusion: return text + fmt::format(", mask: {}", args.mask);
-    case SaliencyMethod::kSpanOcclusion: return text + fmt::format(", {} draws of {} of the tokens, mask: {}, seed {}", args.draws, args.budget, args.mask, args.seed);
-    default: return text;
+      return text + fmt::format(", {} samples of noise {}, seed {}{}", args.samples, args.noise, args.seed,
+                                args.norm ? ", the gradient's length" : "");
+    case SaliencyMethod::kIntegratedGradients:
+      return text + fmt::format(", {} {} steps from {}", args.steps, args.rule, args.baseline);
+    case SaliencyMethod::kOcclusion:
+      return text + fmt::format(", mask: {}", args.mask);
+    case SaliencyMethod::kSpanOcclusion:
+      return text + fmt::format(", {} draws of {} of the tokens, mask: {}, seed {}", args.draws, args.budget, args.mask, args.seed);
+    default:
+      return text;
   }
 }
 
 Json settings_json(const SaliencyArgs& args) {
   switch (saliency_method_from_name(args.method)) {
-    case SaliencyMethod::kSmoothGrad: return {{"samples", args.samples}, {"noise", args.noise}, {"seed", args.seed}, {"times_input", !args.norm}};
-    case SaliencyMethod::kIntegratedGradients: return {{"rule", args.rule}, {"steps", args.steps}, {"baseline", args.baseline}};
-    case SaliencyMethod::kOcclusion: return {{"mask", args.mask}};
-    case SaliencyMethod::kSpanOcclusion: return {{"mask", args.mask}, {"draws", args.draws}, {"budget", args.budget}, {"seed", args.seed}};
-    default: return Json::object();
+    case SaliencyMethod::kSmoothGrad:
+      return {{"samples", args.samples}, {"noise", args.noise}, {"seed", args.seed}, {"times_input", !args.norm}};
+    case SaliencyMethod::kIntegratedGradients:
+      return {{"rule", args.rule}, {"steps", args.steps}, {"baseline", args.baseline}};
+    case SaliencyMethod::kOcclusion:
+      return {{"mask", args.mask}};
+    case SaliencyMethod::kSpanOcclusion:
+      return {{"mask", args.mask}, {"draws", args.draws}, {"budget", args.budget}, {"seed", args.seed}};
+    default:
+      return Json::object();
   }
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/tokens.h"
@@ -26,6 +26,9 @@ void add_saliency_options(CLI::App& command, SaliencyArgs& args);
 
 /// Throws Error (user) for tokens that are not one, and files that are no tensor.
 SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model);
+
+/// "logit", "log-probability" or "probability".
+std::string_view value_in_words(SaliencyValue value);
 
 /// What was computed, in words: "integrated-gradients of the logit, 50 gauss-legendre steps from zero".
 std::string describe(const SaliencyArgs& args, const Names& names, const SaliencyOptions& options);

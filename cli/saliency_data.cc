@@ -11,7 +11,11 @@ namespace vitrine::cli {
 namespace {
 
 Json effect_json(const MaskingEffect& effect) {
-  return {{"value", effect.value}, {"standard_error", effect.standard_error}, {"log_probability", effect.log_prob}, {"rank", effect.rank}, {"hidden", effect.hidden}};
+  return {{"value", effect.value},
+          {"standard_error", effect.standard_error},
+          {"log_probability", effect.log_prob},
+          {"rank", effect.rank},
+          {"hidden", effect.hidden}};
 }
 
 Json token_json(const Saliency& saliency, const Names& names, size_t step, size_t position) {
@@ -27,11 +31,17 @@ Json token_json(const Saliency& saliency, const Names& names, size_t step, size_
 
 Json step_json(const Saliency& saliency, const Names& names, size_t step) {
   const SaliencyStep& s = saliency.steps[step];
-  Json json = {{"inputs", s.inputs}, {"target", names.json(s.target)}, {"rank", s.rank}, {"logit", s.logit}, {"log_probability", s.log_prob},
-               {"probability", std::exp(s.log_prob)}, {"value", s.value}};
-  if (s.completeness) json["completeness"] = {{"baseline_value", s.completeness->baseline_value}, {"gap", s.completeness->gap}, {"relative_gap", s.completeness->relative_gap}};
+  Json json = {{"inputs", s.inputs}, {"target", names.json(s.target)}, {"rank", s.rank},
+               {"logit", s.logit},   {"log_probability", s.log_prob},  {"probability", std::exp(s.log_prob)},
+               {"value", s.value}};
+  if (s.completeness) {
+    json["completeness"] = {
+        {"baseline_value", s.completeness->baseline_value}, {"gap", s.completeness->gap}, {"relative_gap", s.completeness->relative_gap}};
+  }
   if (s.comparison) {
-    json["comparison"] = {{"masked_tokens", s.comparison->masked_tokens}, {"spans", effect_json(s.comparison->spans)}, {"scattered", effect_json(s.comparison->scattered)}};
+    json["comparison"] = {{"masked_tokens", s.comparison->masked_tokens},
+                          {"spans", effect_json(s.comparison->spans)},
+                          {"scattered", effect_json(s.comparison->scattered)}};
   }
   json["tokens"] = Json::array();
   for (int64_t i = 0; i < s.inputs; ++i) json["tokens"].push_back(token_json(saliency, names, step, static_cast<size_t>(i)));
@@ -57,7 +67,9 @@ Json saliency_json(const Saliency& saliency, const Names& names) {
 }
 
 void check_saliency_path(const std::string& path) {
-  if (capture_format(path) != CaptureFormat::kSafetensors) user_error("{}: saliency is written as one file; end its name in .safetensors", path);
+  if (capture_format(path) != CaptureFormat::kSafetensors) {
+    user_error("{}: saliency is written as one file; end its name in .safetensors", path);
+  }
 }
 
 void save_saliency(const std::vector<Saliency>& results, const std::string& path, const std::map<std::string, std::string>& metadata) {

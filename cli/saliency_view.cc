@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "cli/heat.h"
+#include "cli/saliency_args.h"
 
 namespace vitrine::cli {
 namespace {
@@ -31,69 +32,84 @@ double largest(const std::vector<double>& values) {
   return size;
 }
 
-std::string unit(const Saliency& saliency) {
-  switch (saliency.value) {
-    case SaliencyValue::kLogit: return "logit";
-    case SaliencyValue::kLogProb: return "log-probability";
-    case SaliencyValue::kProb: break;
-  }
-  return "probability";
-}
-
 std::string heading(const SaliencyPicture& p, const SaliencyStep& step) {
   std::string text = fmt::format("position {}: {}", step.inputs, p.names.shown(step.target));
   if (p.saliency.contrast) text += fmt::format(" rather than {}", p.names.shown(*p.saliency.contrast));
   text += fmt::format(", rank {}, {}, logit {:.3f}", thousands(step.rank), percent(std::exp(step.log_prob)), step.logit);
-  if (p.saliency.contrast) text += fmt::format("; difference of {} {:.4g}", unit(p.saliency), step.value);
+  if (p.saliency.contrast) text += fmt::format("; difference of {} {:.4g}", value_in_words(p.saliency.value), step.value);
   return text + "\n";
 }
 
-std::string table(const SaliencyPicture& p, size_t step, size_t top_k) {
-  constexpr size_t kToken = 16;
-  const size_t bar_width = p.out.width() >= 90 ? 24 : 12;
-  const SaliencyStep& s = p.saliency.steps[step];
-  const std::vector<double> values = signed_shares(p.saliency, step);
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return std::abs(values[a]) > std::abs(values[b]); });
-  const bool spans = s.comparison.has_value();
-  std::string text = p.out.paint(Style::kDim, fmt::format("{:>8}  {}  {:>8}  {}  {:>12}{}", "position", left("token", kToken), "share", left("", bar_width), "score",
-                                                          spans ? "     scattered  draws of either" : "")) + "\n";
-  const double full = largest(values);
-  double rest = 0;
-  for (size_t i = 0; i < order.size(); ++i) {
-    const size_t at = order[i], cell = p.saliency.cell(step, at);
-    if (i >= top_k) {
-      rest += p.saliency.shares[cell];
-      continue;
-    }
-    const std::string numbers = fmt::format("{}  {:>8}  {}  {:>+#12.4g}", left(p.names.shown(p.saliency.ids[at]), kToken), percent(p.saliency.shares[cell]),
-                                            bar(full > 0 ? p.saliency.shares[cell] / full : 0.0, bar_width), p.saliency.scores[cell]);
-    text += fmt::format("{:>8}  {}", at, p.out.paint(heat_style(full > 0 ? values[at] / full : 0.0), numbers));
-    if (spans) text += fmt::format("  {:>+#12.4g}  {:>6} {:>8}", s.comparison->scattered_scores[at], s.comparison->span_draws[at], s.comparison->scattered_draws[at]);
-    text += "\n";
+/// How wide the columns of a table are.
+struct Layout {
+  size_t token, bar;
+
+  Layout(const Terminal& out, bool spans) : token(out.width() >= 100 ? 16 : 12) {
+    const size_t rest = 38 + token + (spans ? 29 : 0);  // position, share, score; scattered, draws
+    bar = out.width() > rest ? std::min<size_t>(out.width() - rest, 24) : 0;
   }
-  if (order.size() > top_k) text += p.out.paint(Style::kDim, fmt::format("{} more tokens have {} together", order.size() - top_k, percent(rest))) + "\n";
+};
+
+std::string table_head(const Layout& layout, bool spans) {
+  return fmt::format("{:>8}  {}  {:>8}  {}  {:>12}{}", "position", left("token", layout.token), "share", left("", layout.bar), "score",
+                     spans ? "     scattered  draws, either" : "");
+}
+
+std::string table_line(const SaliencyPicture& p, const Layout& layout, size_t step, size_t at, double full) {
+  const SaliencyStep& s = p.saliency.steps[step];
+  const double share = p.saliency.shares[p.saliency.cell(step, at)], score = p.saliency.scores[p.saliency.cell(step, at)];
+  const double part = full > 0 ? share / full : 0.0;
+  const std::string numbers = fmt::format("{}  {:>8}  {}  {:>+#12.4g}", left(p.names.shown(p.saliency.ids[at]), layout.token),
+                                          percent(share), bar(part, layout.bar), score);
+  std::string text = fmt::format("{:>8}  {}", at, p.out.paint(heat_style(std::copysign(part, score)), numbers));
+  if (s.comparison) {
+    text += fmt::format("  {:>+#12.4g}  {:>6} {:>6}", s.comparison->scattered_scores[at], s.comparison->span_draws[at],
+                        s.comparison->scattered_draws[at]);
+  }
+  return text + "\n";
+}
+
+/// The tokens with the largest shares first.
+std::string table(const SaliencyPicture& p, size_t step, size_t top_k) {
+  const SaliencyStep& s = p.saliency.steps[step];
+  const Layout layout(p.out, s.comparison.has_value());
+  const auto share = [&](size_t at) { return p.saliency.shares[p.saliency.cell(step, at)]; };
+  std::vector<size_t> order(static_cast<size_t>(s.inputs));
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return share(a) > share(b); });
+  std::string text = p.out.paint(Style::kDim, table_head(layout, s.comparison.has_value())) + "\n";
+  const size_t shown = std::min(top_k, order.size());
+  for (size_t i = 0; i < shown; ++i) text += table_line(p, layout, step, order[i], share(order[0]));
+  double rest = 0;
+  for (size_t i = shown; i < order.size(); ++i) rest += share(order[i]);
+  if (shown < order.size()) {
+    text += p.out.paint(Style::kDim, fmt::format("{} more tokens have {} together", order.size() - shown, percent(rest))) + "\n";
+  }
   return text;
 }
 
 std::string completeness(const SaliencyPicture& p, const SaliencyStep& step) {
   const Completeness& c = *step.completeness;
-  return p.out.paint(Style::kDim, fmt::format("scores add up to the input's {:.5g} less the baseline's {:.5g} but for {:.2g} ({:.2g} of it)", step.value, c.baseline_value,
-                                              c.gap, c.relative_gap)) + "\n";
+  return p.out.paint(Style::kDim, fmt::format("sum of scores against f(input) {:.5g} - f(baseline) {:.5g}: gap {:.2g}, relative {:.2g}",
+                                              step.value, c.baseline_value, c.gap, c.relative_gap)) +
+         "\n";
 }
 
 std::string comparison(const SaliencyPicture& p, const SaliencyStep& step) {
   const SpanComparison& c = *step.comparison;
-  std::string text = p.out.paint(Style::kDim, fmt::format("{}  {:>22}  {:>22}", left(fmt::format("{:.2f} tokens masked, means over the draws", c.masked_tokens), 42), "spans of words",
-                                                          "scattered tokens")) + "\n";
+  constexpr size_t kName = 40;
+  std::string text =
+      p.out.paint(Style::kDim, fmt::format("{}{:>18}{:>18}", left(fmt::format("means, {:.2f} tokens masked", c.masked_tokens), kName),
+                                           "spans of words", "scattered tokens")) +
+      "\n";
   const auto line = [&](const std::string& name, auto&& number) {
-    text += fmt::format("{}  {:>22}  {:>22}\n", left(name, 42), number(c.spans), number(c.scattered));
+    text += fmt::format("{}{:>18}{:>18}\n", left(name, kName), number(c.spans), number(c.scattered));
   };
-  line(fmt::format("{} lost, with its standard error", unit(p.saliency)), [](const MaskingEffect& e) { return fmt::format("{:+#.4g} +- {:.2g}", e.value, e.standard_error); });
+  line(fmt::format("{} lost +- standard error", value_in_words(p.saliency.value)),
+       [](const MaskingEffect& e) { return fmt::format("{:+#.4g} +- {:.2g}", e.value, e.standard_error); });
   line("change of the log-probability", [](const MaskingEffect& e) { return fmt::format("{:+#.4g}", e.log_prob); });
   line("rank", [](const MaskingEffect& e) { return fmt::format("{:.1f}", e.rank); });
-  line("change of the last hidden state, relative", [](const MaskingEffect& e) { return fmt::format("{:.3f}", e.hidden); });
+  line("relative change of the last hidden state", [](const MaskingEffect& e) { return fmt::format("{:.3f}", e.hidden); });
   return text;
 }
 

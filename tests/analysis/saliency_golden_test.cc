@@ -36,7 +36,9 @@ SaliencyOptions options_from(const Json& json) {
   if (!json["contrast"].is_null()) options.contrast = json["contrast"].get<int32_t>();
   options.continuation = json["continuation"].get<std::vector<int32_t>>();
   if (json.contains("rule")) {
-    options.integrated = {.rule = quadrature_from_name(json["rule"].get<std::string>()), .steps = json["steps"], .baseline = replacement_from(json["baseline"])};
+    options.integrated = {.rule = quadrature_from_name(json["rule"].get<std::string>()),
+                          .steps = json["steps"],
+                          .baseline = replacement_from(json["baseline"])};
   }
   if (json.contains("mask")) options.mask = replacement_from(json["mask"]);
   return options;
@@ -80,7 +82,8 @@ void expect_step(const Saliency& found, size_t step, const Json& want) {
 class SaliencyGoldens : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(SaliencyGoldens, EveryCase) {
-  const Json golden = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / ("saliency_" + std::string(GetParam()) + ".json"));
+  const Json golden = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" /
+                                ("saliency_" + std::string(GetParam()) + ".json"));
   const Model model = Model::load(golden_folder(GetParam()).string(), {.threads = 1});
   for (size_t i = 0; i < golden.size(); ++i) {
     const Json& wanted = golden[i];

@@ -191,38 +191,78 @@ TEST(Spans, WordsBeginAtBlanksAndSigns) {
   EXPECT_EQ(word_begins(nullptr, std::vector<int32_t>{5, 6, 7}), (std::vector<int64_t>{0, 1, 2}));
 }
 
+/// What a plain pass says of a target behind a text.
+struct Plain {
+  double logit, log_prob, rank;
+  std::vector<float> hidden;
+};
+
+Plain plain_pass(const Model& model, const std::vector<int32_t>& ids, int32_t target) {
+  const auto run = model.forward(ids, Hooks().capture("ln_final.hook_normalized", {.positions = {-1}}), {.logits = LogitRows::kLast});
+  const std::span<const float> logits = run.logits().f32();
+  const float own = logits[static_cast<size_t>(target)];
+  double total = 0;
+  for (const float x : logits) total += std::exp(static_cast<double>(x));
+  const auto above = std::count_if(logits.begin(), logits.end(), [&](float x) { return x > own; });
+  return {own, own - std::log(total), 1.0 + static_cast<double>(above), run["ln_final.hook_normalized"].to_f32()};
+}
+
+double relative_distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double distance = 0, length = 0;
+  for (size_t i = 0; i < a.size(); ++i) distance += std::pow(b[i] - a[i], 2), length += std::pow(a[i], 2);
+  return std::sqrt(distance / length);
+}
+
+/// A text with these tokens replaced by token 11, or left out.
+std::vector<int32_t> masked(std::vector<int32_t> ids, const std::vector<int64_t>& positions, bool leave_out) {
+  for (size_t i = positions.size(); i-- > 0;) {
+    if (leave_out) {
+      ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(positions[i]));
+    } else {
+      ids[static_cast<size_t>(positions[i])] = 11;
+    }
+  }
+  return ids;
+}
+
 TEST(Spans, EffectsAreMeansOverTheDraws) {
   const Model model = small_model();
   const auto ids = some_ids(11);
-  SaliencyOptions options = occlusion({.kind = Replacement::Kind::kToken, .token = 11});
-  options.method = SaliencyMethod::kSpanOcclusion;
-  options.spans = {.draws = 9, .budget = 0.3, .seed = 4};
-  const Saliency found = saliency(model, ids, options);
-  const SpanComparison& comparison = *found.steps[0].comparison;
-  EXPECT_EQ(comparison.masked_tokens, 3);
-
+  const Plain whole = plain_pass(model, ids, 20);
   std::vector<int64_t> words(11);
   std::iota(words.begin(), words.end(), 0);
-  for (const bool scattered : {false, true}) {
-    std::vector<double> effects, scores(11, 0.0), draws(11, 0.0);
-    for (int draw = 0; draw < 9; ++draw) {
-      const MaskDraw masks = draw_masks(options.spans, words, 11, draw);
-      auto masked = ids;
-      for (const int64_t i : scattered ? masks.scattered : masks.spans) masked[static_cast<size_t>(i)] = 11;
-      effects.push_back(last_logit(model, ids, 20) - last_logit(model, masked, 20));
-      for (const int64_t i : scattered ? masks.scattered : masks.spans) scores[static_cast<size_t>(i)] += effects.back(), draws[static_cast<size_t>(i)] += 1;
-    }
-    const double mean = std::accumulate(effects.begin(), effects.end(), 0.0) / 9;
-    double variance = 0;
-    for (const double effect : effects) variance += (effect - mean) * (effect - mean) / 8;
-    const MaskingEffect& effect = scattered ? comparison.scattered : comparison.spans;
-    EXPECT_NEAR(effect.value, mean, kRounding);
-    EXPECT_NEAR(effect.standard_error, std::sqrt(variance / 9), kRounding);
-    EXPECT_GT(effect.hidden, 0);
-    EXPECT_GE(effect.rank, 1);
-    for (size_t i = 0; i < 11; ++i) {
-      EXPECT_EQ((scattered ? comparison.scattered_draws : comparison.span_draws)[i], draws[i]);
-      EXPECT_NEAR((scattered ? comparison.scattered_scores : found.scores)[i], draws[i] > 0 ? scores[i] / draws[i] : 0, kRounding);
+  for (const bool leave_out : {false, true}) {
+    SaliencyOptions options = occlusion({.kind = leave_out ? Replacement::Kind::kDelete : Replacement::Kind::kToken, .token = 11});
+    options.method = SaliencyMethod::kSpanOcclusion;
+    options.spans = {.draws = 9, .budget = 0.3, .seed = 4};
+    const Saliency found = saliency(model, ids, options);
+    const SpanComparison& comparison = *found.steps[0].comparison;
+    EXPECT_EQ(comparison.masked_tokens, 3);
+    for (const bool scattered : {false, true}) {
+      SCOPED_TRACE(std::string(leave_out ? "left out, " : "replaced, ") + (scattered ? "scattered" : "spans"));
+      std::vector<double> effects, scores(11, 0.0), draws(11, 0.0);
+      double log_prob = 0, rank = 0, hidden = 0;
+      for (int draw = 0; draw < 9; ++draw) {
+        const MaskDraw masks = draw_masks(options.spans, words, 11, draw);
+        const std::vector<int64_t>& positions = scattered ? masks.scattered : masks.spans;
+        const Plain part = plain_pass(model, masked(ids, positions, leave_out), 20);
+        effects.push_back(whole.logit - part.logit);
+        log_prob += (part.log_prob - whole.log_prob) / 9, rank += part.rank / 9, hidden += relative_distance(whole.hidden, part.hidden) / 9;
+        for (const int64_t i : positions) scores[static_cast<size_t>(i)] += effects.back(), draws[static_cast<size_t>(i)] += 1;
+      }
+      const double mean = std::accumulate(effects.begin(), effects.end(), 0.0) / 9;
+      double variance = 0;
+      for (const double effect : effects) variance += (effect - mean) * (effect - mean) / 8;
+      const MaskingEffect& effect = scattered ? comparison.scattered : comparison.spans;
+      EXPECT_NEAR(effect.value, mean, kRounding);
+      EXPECT_NEAR(effect.standard_error, std::sqrt(variance / 9), kRounding);
+      EXPECT_NEAR(effect.log_prob, log_prob, kRounding);
+      EXPECT_NEAR(effect.rank, rank, 1e-12);
+      EXPECT_NEAR(effect.hidden, hidden, kRounding);
+      for (size_t i = 0; i < 11; ++i) {
+        EXPECT_EQ((scattered ? comparison.scattered_draws : comparison.span_draws)[i], draws[i]);
+        EXPECT_NEAR((scattered ? comparison.scattered_scores : found.scores)[i], draws[i] > 0 ? scores[i] / draws[i] : 0, kRounding);
+      }
     }
   }
 }

@@ -222,7 +222,8 @@ TEST(Saliency, ALinearModelHasKnownAnswers) {
 
 TEST(Saliency, IntegratedGradientsAddUp) {
   const Model model = lively_model();
-  for (const Replacement& baseline : {Replacement{}, Replacement{.kind = Replacement::Kind::kMean}, Replacement{.kind = Replacement::Kind::kToken, .token = 5}}) {
+  for (const Replacement& baseline :
+       {Replacement{}, Replacement{.kind = Replacement::Kind::kMean}, Replacement{.kind = Replacement::Kind::kToken, .token = 5}}) {
     SaliencyOptions options;
     options.method = SaliencyMethod::kIntegratedGradients;
     options.integrated.baseline = baseline;
@@ -231,7 +232,8 @@ TEST(Saliency, IntegratedGradientsAddUp) {
     for (size_t step = 0; step < 3; ++step) {
       const Completeness& completeness = *found.steps[step].completeness;
       EXPECT_LT(completeness.relative_gap, 1e-3);
-      EXPECT_NEAR(completeness.gap, std::abs(sum(row(found.scores, found, step)) - (found.steps[step].value - completeness.baseline_value)), 1e-12);
+      EXPECT_NEAR(completeness.gap, std::abs(sum(row(found.scores, found, step)) - (found.steps[step].value - completeness.baseline_value)),
+                  1e-12);
     }
   }
 }
@@ -260,7 +262,8 @@ TEST(Saliency, NoiseComesFromTheSeed) {
   EXPECT_NE(run(1, 0.1).scores, run(2, 0.1).scores);
   EXPECT_NE(run(1, 0.1).scores, run(1, 0.2).scores);
   const Saliency still = run(1, 0.0), plain = saliency(model, some_ids(6), {.target = 3});
-  const Saliency still_norm = run(1, 0.0, false), norm = saliency(model, some_ids(6), {.method = SaliencyMethod::kGradientNorm, .target = 3});
+  const Saliency still_norm = run(1, 0.0, false),
+                 norm = saliency(model, some_ids(6), {.method = SaliencyMethod::kGradientNorm, .target = 3});
   for (size_t i = 0; i < 6; ++i) {
     EXPECT_NEAR(still.scores[i], plain.scores[i], 1e-12) << "no noise: the mean of equal gradients";
     EXPECT_NEAR(still_norm.scores[i], norm.scores[i], 1e-12);
@@ -299,7 +302,8 @@ TEST(Saliency, SmoothGradIsTheGradientAtNoisyInputs) {
     std::vector<double> noisy(clean.begin(), clean.end());
     add_noise(smooth, sample, noisy);
     Hooks hooks;
-    hooks.edit("hook_embed", replace(Tensor::from(std::vector<float>(noisy.begin(), noisy.end()))), {.positions = {0, 1, 2, 3, 4, 5}}).gradient("hook_embed");
+    hooks.edit("hook_embed", replace(Tensor::from(std::vector<float>(noisy.begin(), noisy.end()))), {.positions = {0, 1, 2, 3, 4, 5}})
+        .gradient("hook_embed");
     const auto gradient = backward(model, {ids}, {target::logit(3)}, hooks).gradient("hook_embed").to_f32();
     for (size_t i = 0; i < gradient.size(); ++i) wanted[i / 32] += static_cast<double>(gradient[i]) * static_cast<double>(clean[i]) / 2;
   }
@@ -318,16 +322,6 @@ TEST(Saliency, EditsAreSeen) {
     EXPECT_NE(plain.scores, edited.scores) << saliency_method_name(method);
     EXPECT_NE(plain.steps[0].value, edited.steps[0].value);
   }
-}
-
-TEST(Saliency, EmbeddingsAreRowsOfTheTable) {
-  const Model model = small_model();
-  const auto ids = some_ids(7);
-  Hooks hooks;
-  hooks.capture("hook_embed");
-  EXPECT_EQ(model.embed(ids).view().to_f32(), model.forward(ids, hooks)["hook_embed"].to_f32());
-  EXPECT_EQ(model.embed({}).elements(), 0);
-  EXPECT_EQ(user_error_of([&] { model.embed(std::vector<int32_t>{1, 61}); }), "token id 61 is outside the vocabulary 0..60");
 }
 
 TEST(Quadrature, IntegratesWhatItShould) {
@@ -353,17 +347,25 @@ TEST(Quadrature, IntegratesWhatItShould) {
 
 TEST(Saliency, NamesGoThereAndBack) {
   for (const SaliencyMethod method : kAll) EXPECT_EQ(saliency_method_from_name(saliency_method_name(method)), method);
-  for (const SaliencyValue value : {SaliencyValue::kLogit, SaliencyValue::kLogProb, SaliencyValue::kProb}) EXPECT_EQ(saliency_value_from_name(saliency_value_name(value)), value);
-  for (const Quadrature rule : {Quadrature::kGaussLegendre, Quadrature::kTrapezoid, Quadrature::kLeft, Quadrature::kRight}) EXPECT_EQ(quadrature_from_name(quadrature_name(rule)), rule);
+  for (const SaliencyValue value : {SaliencyValue::kLogit, SaliencyValue::kLogProb, SaliencyValue::kProb}) {
+    EXPECT_EQ(saliency_value_from_name(saliency_value_name(value)), value);
+  }
+  for (const Quadrature rule : {Quadrature::kGaussLegendre, Quadrature::kTrapezoid, Quadrature::kLeft, Quadrature::kRight}) {
+    EXPECT_EQ(quadrature_from_name(quadrature_name(rule)), rule);
+  }
   EXPECT_EQ(user_error_of([] { saliency_method_from_name("lime"); }),
-            "saliency method 'lime' is not known; use grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion or span-occlusion");
+            "saliency method 'lime' is not known; use grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion or "
+            "span-occlusion");
   EXPECT_EQ(user_error_of([] { saliency_value_from_name("loss"); }), "the target's value 'loss' is not known; use logit, log-prob or prob");
-  EXPECT_EQ(user_error_of([] { quadrature_from_name("simpson"); }), "quadrature 'simpson' is not known; use gauss-legendre, trapezoid, left or right");
+  EXPECT_EQ(user_error_of([] { quadrature_from_name("simpson"); }),
+            "quadrature 'simpson' is not known; use gauss-legendre, trapezoid, left or right");
 }
 
 TEST(Saliency, RefusesWhatCannotBe) {
   const Model model = small_model();
-  const auto refused = [&](const std::vector<int32_t>& prompt, const SaliencyOptions& options) { return user_error_of([&] { saliency(model, prompt, options); }); };
+  const auto refused = [&](const std::vector<int32_t>& prompt, const SaliencyOptions& options) {
+    return user_error_of([&] { saliency(model, prompt, options); });
+  };
   const auto ids = some_ids(5);
   EXPECT_EQ(refused({}, {}), "the prompt has no tokens to look at; give at least one");
   EXPECT_EQ(refused(some_ids(13), {}), "the prompt has 13 tokens; the model's context holds 12: shorten it");
@@ -372,27 +374,37 @@ TEST(Saliency, RefusesWhatCannotBe) {
   EXPECT_EQ(refused(ids, {.contrast = -1}), "the contrast -1 is outside the vocabulary 0..60");
   EXPECT_EQ(refused(ids, {.continuation = {1, 99}}), "the continuation's token id 99 is outside the vocabulary 0..60");
   EXPECT_EQ(refused(ids, {.continuation = some_ids(9)}),
-            "the prompt's 5 tokens and the continuation's 9 do not fit: the context holds 12, and only the last token may stand behind it; shorten one of them");
-  EXPECT_EQ(refused(ids, {.target = 1, .continuation = {2}}), "a target, a continuation and a generation were asked for at once; choose one of them");
-  EXPECT_EQ(refused(ids, {.generate = GenerateOptions{.max_new_tokens = 0}}), "a generation of 0 tokens has no step to look at; give 1 or more");
+            "the prompt's 5 tokens and the continuation's 9 do not fit: the context holds 12, and only the last token may stand behind it; "
+            "shorten one of them");
+  EXPECT_EQ(refused(ids, {.target = 1, .continuation = {2}}),
+            "a target, a continuation and a generation were asked for at once; choose one of them");
+  EXPECT_EQ(refused(ids, {.generate = GenerateOptions{.max_new_tokens = 0}}),
+            "a generation of 0 tokens has no step to look at; give 1 or more");
   EXPECT_EQ(refused(ids, {.batch_tokens = 0}), "batch_tokens 0 is less than 1; give at least 1");
-  const auto integrated = [&](IntegratedGradientsOptions options) { return refused(ids, {.method = SaliencyMethod::kIntegratedGradients, .integrated = std::move(options)}); };
+  const auto integrated = [&](IntegratedGradientsOptions options) {
+    return refused(ids, {.method = SaliencyMethod::kIntegratedGradients, .integrated = std::move(options)});
+  };
   EXPECT_EQ(integrated({.steps = 0}), "integrated gradients with 0 steps: gauss-legendre takes 1..10000");
   EXPECT_EQ(integrated({.rule = Quadrature::kTrapezoid, .steps = 1}), "integrated gradients with 1 steps: trapezoid takes 2..10000");
   EXPECT_EQ(integrated({.steps = 10001}), "integrated gradients with 10001 steps: gauss-legendre takes 1..10000");
-  EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kDelete}}), "the baseline cannot be deletion; use zero, mean, a token or a tensor");
-  EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kToken, .token = 61}}), "the baseline token 61 is outside the vocabulary 0..60");
-  EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kTensor}}), "the baseline is no tensor; give [24], or [5, 24], a row an input token");
+  EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kDelete}}),
+            "the baseline cannot be deletion; use zero, mean, a token or a tensor");
+  EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kToken, .token = 61}}),
+            "the baseline token 61 is outside the vocabulary 0..60");
+  EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kTensor}}),
+            "the baseline is no tensor; give [24], or [5, 24], a row an input token");
   EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kTensor, .tensor = Tensor(DType::kF32, {4, 24})}}),
             "the baseline is [4, 24]; give [24], or [5, 24], a row an input token");
-  EXPECT_NE(integrated({.baseline = {.kind = Replacement::Kind::kTensor, .tensor = Tensor(DType::kF16, {24})}}).find("f16"), std::string::npos);
+  EXPECT_NE(integrated({.baseline = {.kind = Replacement::Kind::kTensor, .tensor = Tensor(DType::kF16, {24})}}).find("f16"),
+            std::string::npos);
   const auto smooth = [&](SmoothGradOptions options) { return refused(ids, {.method = SaliencyMethod::kSmoothGrad, .smooth = options}); };
   EXPECT_EQ(smooth({.samples = 0}), "SmoothGrad with 0 samples: give 1..1000000");
   EXPECT_EQ(smooth({.noise = -1}), "SmoothGrad's noise -1 is no share of the embeddings' spread; give 0 or more, such as 0.1");
   EXPECT_NE(smooth({.noise = std::nan("")}).find("no share"), std::string::npos);
   SaliencyOptions edited;
   edited.edits.edit("hook_embed", scale(2));
-  EXPECT_EQ(refused(ids, edited), "the edit of 'hook_embed' changes hook_embed, which saliency is about; edit hook_pos_embed or blocks.0.hook_resid_pre");
+  EXPECT_EQ(refused(ids, edited),
+            "the edit of 'hook_embed' changes hook_embed, which saliency is about; edit hook_pos_embed or blocks.0.hook_resid_pre");
   edited.edits = Hooks().edit("logits", scale(2));
   EXPECT_EQ(refused(ids, edited), "the edit of 'logits' changes logits, which saliency does not see; edit ln_final.hook_normalized");
   edited.edits = Hooks().edit("blocks.0.hook_mlp_out", scale(2), {.sequences = {0}});

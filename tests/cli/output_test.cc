@@ -98,9 +98,12 @@ TEST(Output, PicturesFitTheirWidth) {
   }
   EXPECT_EQ(run_cli({"lens", "--model", plain(), "--ids", ids, "--width", "0"}).out.find("do not fit"), std::string::npos);
   for (const int width : {60, 80, 100, 200}) {
-    const CliResult grid = run_cli({"saliency", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12", "-n", "4", "--method", "occlusion", "--width", std::to_string(width)});
-    EXPECT_LE(longest_line(grid.out), static_cast<size_t>(std::max(width, 72))) << "a table of tokens wants 72 columns";
+    const std::string columns = std::to_string(width);
+    const CliResult grid = run_cli({"saliency", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12", "-n", "4", "--method", "occlusion", "--width", columns});
+    EXPECT_LE(longest_line(grid.out), static_cast<size_t>(width)) << grid.out;
     EXPECT_EQ(grid.out.find("do not fit") != std::string::npos, width < 10 + 15 * 9) << width;
+    const CliResult spans = run_cli({"saliency", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12", "--method", "span-occlusion", "--width", columns});
+    EXPECT_LE(longest_line(spans.out), std::max<size_t>(static_cast<size_t>(width), 80)) << spans.out;
   }
   const CliResult watch = run_cli({"lens", "--model", plain(), "--ids", "1,2", "--watch-ids", "1,2,3,4,5", "--position", "-1"}, {.terminal = true});
   EXPECT_NE(watch.out.find("more watched tokens do not fit"), std::string::npos);

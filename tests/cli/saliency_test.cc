@@ -49,11 +49,13 @@ TEST(SaliencyCommand, NumbersAreTheLibrarys) {
   expect_librarys({}, {});
   expect_librarys({"--method", "gradient-norm", "--of", "log-prob", "--target-id", "8"},
                   {.method = SaliencyMethod::kGradientNorm, .value = SaliencyValue::kLogProb, .target = 8});
-  expect_librarys({"--contrast-id", "6", "--continuation-ids", "7,8,9", "--of", "prob"}, {.value = SaliencyValue::kProb, .contrast = 6, .continuation = {7, 8, 9}});
+  expect_librarys({"--contrast-id", "6", "--continuation-ids", "7,8,9", "--of", "prob"},
+                  {.value = SaliencyValue::kProb, .contrast = 6, .continuation = {7, 8, 9}});
   expect_librarys({"--generate", "3"}, {.generate = GenerateOptions{.max_new_tokens = 3}});
   expect_librarys({"--method", "smooth-grad", "--samples", "3", "--noise", "0.2", "--seed", "5", "--norm"},
                   {.method = SaliencyMethod::kSmoothGrad, .smooth = {.samples = 3, .noise = 0.2, .seed = 5, .times_input = false}});
-  expect_librarys({"--method", "occlusion", "--mask", "delete"}, {.method = SaliencyMethod::kOcclusion, .mask = {.kind = Replacement::Kind::kDelete}});
+  expect_librarys({"--method", "occlusion", "--mask", "delete"},
+                  {.method = SaliencyMethod::kOcclusion, .mask = {.kind = Replacement::Kind::kDelete}});
 }
 
 TEST(SaliencyCommand, IntegratedGradientsSayWhatIsMissing) {
@@ -83,7 +85,8 @@ TEST(SaliencyCommand, SpansAreComparedWithScatteredTokens) {
 
 TEST(SaliencyCommand, FilesHoldWhatJsonSays) {
   TempFolder folder;
-  const Json json = run_json({"saliency", "--model", plain(), "--ids", "1,2", "--ids", kIds, "--generate", "2", "--method", "occlusion", "--out", folder / "x.safetensors"});
+  const Json json = run_json({"saliency", "--model", plain(), "--ids", "1,2", "--ids", kIds, "--generate", "2", "--method", "occlusion",
+                              "--out", folder / "x.safetensors"});
   const SafetensorsFile file(folder / "x.safetensors");
   EXPECT_EQ(file.metadata().at("saliency"), "occlusion of the logit, mask: mean");
   EXPECT_EQ(file.names().size(), 10u);
@@ -111,7 +114,8 @@ TEST(SaliencyCommand, TheTableIsInOrderAndSaysWhatItLeavesOut) {
   const size_t first = out.find('%', out.find("position  token")), second = out.find('%', first + 1);
   const auto share = [&](size_t end) { return std::stod(out.substr(end - 6, 5)); };
   EXPECT_GE(share(first), share(second));
-  EXPECT_EQ(run_cli({"saliency", "--model", plain(), "--ids", kIds, "--method", "occlusion", "--show", "grid"}).out.find("position  token"), std::string::npos);
+  EXPECT_EQ(run_cli({"saliency", "--model", plain(), "--ids", kIds, "--method", "occlusion", "--show", "grid"}).out.find("position  token"),
+            std::string::npos);
 }
 
 TEST(SaliencyCommand, OnTheDemo) {

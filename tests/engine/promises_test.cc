@@ -297,6 +297,14 @@ TEST(Promises, ResultsStayWhereTheyWereAskedToStay) {
   if (!testing_support::on_cpu()) EXPECT_USER_ERROR(last.to_f32(), "[9, 60]", "to_host");
 }
 
+TEST(Promises, EmbeddingsAreWhatThePassBeginsWith) {
+  const Model m = Model::random(odd_config(), 3, testing_support::test_options());
+  const std::vector<int32_t> ids = tokens(9, 1, m.config());
+  EXPECT_TRUE(same_bits(m.embed(ids), m.forward(ids, Hooks().capture("hook_embed"))["hook_embed"]));
+  EXPECT_EQ(m.embed({}).elements(), 0);
+  EXPECT_USER_ERROR(m.embed(std::vector<int32_t>{1, 301}), "token id 301", "0..300");
+}
+
 TEST(Promises, EverySiteOfTheTableFires) {
   const Model m = Model::random(odd_config(), 3, testing_support::test_options());
   int calls = 0;
