@@ -256,8 +256,9 @@ inline void expect_gradients_agree(const Scene& scene, const Goal& goal, const B
       double sum = 0.0;
       for (size_t i = 0; i < gradient.size(); ++i) sum += way[i] * gradient[i];
       const double want = scene.along(goal, base, entry.name, way);
-      // The difference itself errs by 1e-16 of the target over the step, and by the third derivative.
-      EXPECT_NEAR(sum, want, tolerance * std::sqrt(length) + 1e-8 * (1.0 + std::abs(want)))
+      // The difference itself errs by 1e-16 of the target over the step, and by the third derivative. Where all of a gradient
+      // cancels, as of the scores of a single key, what was rounded stays: of numbers about a thousandth here.
+      EXPECT_NEAR(sum, want, tolerance * (std::sqrt(length) + 2e-3) + 1e-8 * (1.0 + std::abs(want)))
           << entry.name << ", direction " << n;
     }
   }
