@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/progress.h"
+#include "cli/arrays.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
 #include "cli/saliency_args.h"
@@ -32,7 +33,7 @@ void draw(const Context& context, const Args& args, const Saliency& result, cons
 }
 
 void run(const Context& context, const Args& args) {
-  if (!args.out.empty()) check_saliency_path(args.out);
+  if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   SaliencyOptions options = saliency_options(args.saliency, model);

@@ -51,6 +51,8 @@ void add_generate(CLI::App& app, Context& context);
 void add_score(CLI::App& app, Context& context);
 void add_lens(CLI::App& app, Context& context);
 void add_saliency(CLI::App& app, Context& context);
+void add_attribute(CLI::App& app, Context& context);
+void add_patch(CLI::App& app, Context& context);
 void add_capture(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 

@@ -44,6 +44,8 @@ int run(int argc, char** argv) {
   app.footer("vitrine COMMAND --help explains a command. Begin with:\n  vitrine lens --prompt \"Heathrow airport is located in the city of\"");
   add_lens(app, context);
   add_saliency(app, context);
+  add_attribute(app, context);
+  add_patch(app, context);
   add_generate(app, context);
   add_score(app, context);
   add_capture(app, context);

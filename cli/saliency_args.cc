@@ -7,13 +7,6 @@
 namespace vitrine::cli {
 namespace {
 
-/// A token's text or its id, whichever was given.
-std::optional<int32_t> token_from(const std::string& text, int id, const Model& model) {
-  if (!text.empty()) return model.tokenizer().single_token(text);
-  if (id >= 0) return id;
-  return std::nullopt;
-}
-
 /// zero, mean, delete, token:TEXT, id:N, or a file of a tensor.
 Replacement parse_replacement(const std::string& text, const Model& model) {
   using Kind = Replacement::Kind;

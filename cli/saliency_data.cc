@@ -1,11 +1,9 @@
 #include "cli/saliency_data.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "base/check.h"
-#include "vitrine/capture_file.h"
-#include "vitrine/safetensors.h"
+#include "cli/arrays.h"
 
 namespace vitrine::cli {
 namespace {
@@ -48,14 +46,6 @@ Json step_json(const Saliency& saliency, const Names& names, size_t step) {
   return json;
 }
 
-/// A tensor with a copy of the values.
-template <typename T>
-Tensor tensor_of(DType dtype, const std::vector<T>& values, const Shape& shape) {
-  Tensor tensor(dtype, shape);
-  std::memcpy(tensor.data(), values.data(), values.size() * sizeof(T));
-  return tensor;
-}
-
 }  // namespace
 
 Json saliency_json(const Saliency& saliency, const Names& names) {
@@ -66,14 +56,8 @@ Json saliency_json(const Saliency& saliency, const Names& names) {
   return json;
 }
 
-void check_saliency_path(const std::string& path) {
-  if (capture_format(path) != CaptureFormat::kSafetensors) {
-    user_error("{}: saliency is written as one file; end its name in .safetensors", path);
-  }
-}
-
 void save_saliency(const std::vector<Saliency>& results, const std::string& path, const std::map<std::string, std::string>& metadata) {
-  std::vector<std::pair<std::string, Tensor>> tensors;
+  Arrays tensors;
   for (size_t i = 0; i < results.size(); ++i) {
     const Saliency& saliency = results[i];
     const auto steps = static_cast<int64_t>(saliency.steps.size()), tokens = static_cast<int64_t>(saliency.ids.size());
@@ -90,7 +74,7 @@ void save_saliency(const std::vector<Saliency>& results, const std::string& path
     add("shares", tensor_of(DType::kF64, saliency.shares, {steps, tokens}));
     add("scores", tensor_of(DType::kF64, saliency.scores, {steps, tokens}));
   }
-  SafetensorsWriter::write(path, {tensors.begin(), tensors.end()}, metadata);
+  write_arrays(path, tensors, metadata);
 }
 
 }  // namespace vitrine::cli

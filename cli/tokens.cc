@@ -152,6 +152,12 @@ std::vector<int32_t> parse_ids(std::string_view text) {
   return ids;
 }
 
+std::optional<int32_t> token_from(const std::string& text, int id, const Model& model) {
+  if (!text.empty()) return model.tokenizer().single_token(text);
+  if (id >= 0) return id;
+  return std::nullopt;
+}
+
 std::string read_text(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
   std::error_code ignored;

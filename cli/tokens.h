@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +41,10 @@ Batch ids_of(const std::vector<Prompt>& prompts);
 
 /// "1,2, 3". Throws Error (user) naming what is no id.
 std::vector<int32_t> parse_ids(std::string_view text);
+
+/// A token's text or its id, whichever was given: an empty text and a negative id are nothing. Throws Error (user) for text that is
+/// not one token.
+std::optional<int32_t> token_from(const std::string& text, int id, const Model& model);
 
 /// A whole file; "-" is standard input. Throws Error (user).
 std::string read_text(const std::string& path);

@@ -13,17 +13,27 @@
 //   lens.h       what the model would say after each layer
 //   saliency.h   how much each token of the input matters for what comes next
 //   score.h      how well it predicts a text, token by token
+//   attribution.h     a logit as a sum over heads, MLPs, neurons
+//   patching.h        activations of one run put into another
+//   ablation.h        a run without one of its components
+//   causal_trace.h    states put back under noise
+//   path_patching.h   what one component tells another
 //   capture_file.h  captures on disk
 //   error.h      the one exception
 
+#include "vitrine/ablation.h"
+#include "vitrine/attribution.h"
 #include "vitrine/capture_file.h"
 #include "vitrine/captures.h"
+#include "vitrine/causal_trace.h"
 #include "vitrine/error.h"
 #include "vitrine/generate.h"
 #include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
 #include "vitrine/lens.h"
 #include "vitrine/model.h"
+#include "vitrine/patching.h"
+#include "vitrine/path_patching.h"
 #include "vitrine/run.h"
 #include "vitrine/saliency.h"
 #include "vitrine/score.h"

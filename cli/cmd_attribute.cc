@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/attribution_view.h"
+#include "cli/context.h"
+#include "cli/tokens.h"
+
+namespace vitrine::cli {
+namespace {
+
+struct Args {
+  PromptArgs prompt;
+  std::string target, against, out;
+  int target_id = -1, against_id = -1, neurons = 0;
+  int64_t position = -1;
+  size_t top = 12;
+};
+
+void run(const Context& context, const Args& args) {
+  if (!args.out.empty()) check_array_path(args.out);
+  const Model model = load_model(context);
+  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const Names names(model.shared_tokenizer());
+  const AttributionOptions options{.target = token_from(args.target, args.target_id, model),
+                                   .against = token_from(args.against, args.against_id, model),
+                                   .position = args.position,
+                                   .neurons = args.neurons};
+  Json json = json_head("attribute", model);
+  Arrays arrays;
+  std::string text;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const LogitAttribution found = logit_attribution(model, prompts[i].ids, options);
+    add_arrays(arrays, found, i);
+    if (context.json) {
+      Json result = attribution_json(found, names);
+      add_text(result["prompt"], prompts[i].text);
+      result["prompt"]["tokens"] = names.json(prompts[i].ids);
+      json["results"].push_back(std::move(result));
+      continue;
+    }
+    const std::string title = prompts[i].text.empty() ? fmt::format("{} ids", prompts[i].ids.size()) : printable(prompts[i].text);
+    text += (i > 0 ? "\n" : "") + context.out.paint(Style::kTitle, title) + "\n" + draw_attribution(found, names, context.out, args.top);
+  }
+  if (!args.out.empty()) write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
+  if (context.json) return print_json(json);
+  print(text);
+}
+
+}  // namespace
+
+void add_attribute(CLI::App& app, Context& context) {
+  CLI::App& command = *app.add_subcommand("attribute", "Show which heads, MLPs and neurons write a logit, and how much of it");
+  const auto args = std::make_shared<Args>();
+  add_prompt_options(command, args->prompt);
+  const auto group = "Attribution";
+  command.add_option("--target", args->target, "The token whose logit is explained [the model's own choice]; leading spaces count: \" London\"")->type_name("TOKEN")->group(group);
+  command.add_option("--target-id", args->target_id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--target");
+  command.add_option("--against", args->against, "Explain the target's logit less this token's")->type_name("TOKEN")->group(group);
+  command.add_option("--against-id", args->against_id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--against");
+  command.add_option("--position", args->position, "Behind which token, from 0, negative from the end")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--neurons", args->neurons, "Also list the N single MLP neurons with the largest parts")->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--top", args->top, "Components to list, the largest first")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("-o,--out", args->out, "Also write all numbers to FILE.safetensors")->type_name("FILE")->group(group);
+  add_model_options(command, context);
+  add_output_options(command, context);
+  set_examples(command,
+               "  vitrine attribute --prompt \"Heathrow airport is located in the city of\" --target \" London\"\n"
+               "  vitrine attribute --prompt \"The keys to the cabinet\" --target \" are\" --against \" is\" --neurons 10");
+  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+}
+
+}  // namespace vitrine::cli
