@@ -39,7 +39,7 @@ std::string table(const std::vector<Part>& parts, size_t top, const Terminal& ou
       continue;
     }
     const double share = full > 0 ? parts[i].contribution / full : 0.0;
-    text += fmt::format("{}  {}\n", left(parts[i].name, kName), out.paint(heat_style(share), fmt::format("{:>+8.3f}  {}", parts[i].contribution, bar(std::abs(share), 24))));
+    text += fmt::format("{}  {}\n", left(parts[i].name, kName), out.paint(heat_style(share), fmt::format("{:>+8.3f}  {}", parts[i].contribution, open_bar(std::abs(share), 24))));
   }
   if (parts.size() > top) text += out.paint(Style::kDim, fmt::format("{}  {:>+8.3f}", left(fmt::format("{} more", parts.size() - top), kName), rest)) + "\n";
   return text;

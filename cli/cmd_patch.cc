@@ -34,7 +34,7 @@ class PatchCommand {
     const Patching found = patch(model_, request_.clean.ids, request_.corrupt.ids, options);
     bar.erase();
     const Prompt& base = args_.noising ? request_.clean : request_.corrupt;
-    const PatchPicture picture{names_, context_.out, base.ids, true, request_.metric.kind};
+    const PatchPicture picture{names_, context_.out, base.ids, scale(), request_.metric.kind};
     Answer answer{.json = {{"direction", args_.noising ? "noising" : "denoising"}, {"clean", found.clean}, {"corrupt", found.corrupt}},
                   .arrays = {},
                   .text = ends(found.clean, found.corrupt) + dim(args_.noising ? "activations of the corrupt prompt in the clean one" : "activations of the clean prompt in the corrupt one")};
@@ -48,7 +48,7 @@ class PatchCommand {
     options.progress = &bar;
     const Ablations found = ablate(model_, request_.clean.ids, options);
     bar.erase();
-    const PatchPicture picture{names_, context_.out, request_.clean.ids, false, request_.metric.kind};
+    const PatchPicture picture{names_, context_.out, request_.clean.ids, PatchPicture::Scale::kMetric, request_.metric.kind};
     Answer answer{.json = {{"ablation", args_.ablate}, {"value", found.value}},
                   .arrays = {},
                   .text = fmt::format("{}: {:.4f}\n", describe(request_.metric, names_), found.value) + dim(args_.ablate + " ablation")};
@@ -62,7 +62,7 @@ class PatchCommand {
     options.progress = &bar;
     const Trace found = causal_trace(model_, request_.clean.ids, options);
     bar.erase();
-    const PatchPicture picture{names_, context_.out, request_.clean.ids, false, request_.metric.kind};
+    const PatchPicture picture{names_, context_.out, request_.clean.ids, PatchPicture::Scale::kMetric, request_.metric.kind};
     std::string hidden;
     for (const int64_t position : options.subject) hidden += names_.shown(request_.clean.ids[static_cast<size_t>(position < 0 ? position + std::ssize(request_.clean.ids) : position)]);
     Answer answer{.json = {{"clean", found.clean}, {"corrupt", found.corrupt}, {"draws", found.draws}, {"subject", options.subject}, {"deviation", found.deviation}, {"seed", args_.seed}},
@@ -80,7 +80,7 @@ class PatchCommand {
     bar.erase();
     std::vector<std::string> receivers;
     for (const PathNode& node : options.receivers) receivers.push_back(node.name());
-    const PatchPicture picture{names_, context_.out, request_.clean.ids, true, request_.metric.kind};
+    const PatchPicture picture{names_, context_.out, request_.clean.ids, scale(), request_.metric.kind};
     Answer answer{.json = {{"direction", args_.noising ? "noising" : "denoising"}, {"clean", found.clean}, {"corrupt", found.corrupt}, {"receivers", receivers},
                            {"through_mlps", args_.through_mlps}, {"senders", paths_json(found)}, {"work", work_json(found.work)}},
                   .arrays = {},
@@ -102,6 +102,8 @@ class PatchCommand {
   }
 
  private:
+  PatchPicture::Scale scale() const { return args_.noising ? PatchPicture::Scale::kFromClean : PatchPicture::Scale::kFromCorrupt; }
+
   std::string dim(const std::string& text) const { return context_.out.paint(Style::kDim, text) + "\n"; }
 
   std::string ends(double clean, double corrupt) const {

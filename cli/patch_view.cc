@@ -29,8 +29,14 @@ double largest(const std::vector<double>& values) {
   return size;
 }
 
+bool rescaled(const PatchPicture& p) { return p.scale != PatchPicture::Scale::kMetric; }
+
+/// An effect as what the base run has gained: of the clean run, whose own value is 1, it is a loss.
+double gained(const PatchPicture& p, double effect) { return p.scale == PatchPicture::Scale::kFromClean ? effect - 1 : effect; }
+
 std::string unit(const PatchPicture& p) {
-  if (p.rescaled) return "percent of the way from the corrupt prompt's answer (0) to the clean one's (100)";
+  if (p.scale == PatchPicture::Scale::kFromCorrupt) return "percent of the way from the corrupt prompt's answer (0) to the clean one's (+100)";
+  if (p.scale == PatchPicture::Scale::kFromClean) return "percent of the way from the clean prompt's answer (0) to the corrupt one's (-100)";
   switch (p.metric) {
     case PatchMetric::Kind::kProb: return "what is added to the probability, in percentage points";
     case PatchMetric::Kind::kLogProb: return "what is added to the log-probability, in hundredths of a nat";
@@ -39,11 +45,11 @@ std::string unit(const PatchPicture& p) {
 }
 
 std::string heat_of(const PatchPicture& p, const PatchGrid& grid, const std::vector<double>& values) {
-  Heat heat{.corner = "layer", .columns = {}, .rows = {}, .full = p.rescaled ? 1.0 : largest(values)};
+  Heat heat{.corner = "layer", .columns = {}, .rows = {}, .full = rescaled(p) ? 1.0 : largest(values)};
   for (size_t column = 0; column < grid.columns.size(); ++column) heat.columns.push_back(clip(column_name(p, grid, column), 8));
   for (size_t row = 0; row < grid.layers.size(); ++row) {
-    const auto begin = values.begin() + static_cast<std::ptrdiff_t>(grid.cell(row, 0));
-    heat.rows.push_back({std::to_string(grid.layers[row]), {begin, begin + static_cast<std::ptrdiff_t>(grid.columns.size())}});
+    Heat::Row& to = heat.rows.emplace_back(std::to_string(grid.layers[row]), std::vector<double>());
+    for (size_t column = 0; column < grid.columns.size(); ++column) to.values.push_back(gained(p, values[grid.cell(row, column)]));
   }
   return draw_heat(heat, p.out);
 }
@@ -59,8 +65,8 @@ std::string list(const PatchPicture& p, std::vector<Line> lines, size_t top) {
   std::string text;
   for (size_t i = 0; i < std::min(top, lines.size()); ++i) {
     const double share = full > 0 ? lines[i].effect / full : 0.0;
-    const std::string number = p.rescaled ? fmt::format("{:>+8.1f} %", 100 * lines[i].effect) : fmt::format("{:>+10.4f}", lines[i].effect);
-    text += fmt::format("{}  {}\n", left(lines[i].name, 16), p.out.paint(heat_style(share), fmt::format("{}  {}", number, bar(std::abs(share), 24))));
+    const std::string number = rescaled(p) ? fmt::format("{:>+8.1f} %", 100 * lines[i].effect) : fmt::format("{:>+10.4f}", lines[i].effect);
+    text += fmt::format("{}  {}\n", left(lines[i].name, 16), p.out.paint(heat_style(share), number + "  " + open_bar(std::abs(share), 24)));
   }
   if (lines.size() > top) text += p.out.paint(Style::kDim, fmt::format("{} more are smaller", lines.size() - top)) + "\n";
   return text;
@@ -70,7 +76,7 @@ std::string list_cells(const PatchPicture& p, const PatchGrid& grid, const std::
   std::vector<Line> lines;
   for (size_t row = 0; row < grid.layers.size(); ++row) {
     for (size_t column = 0; column < grid.columns.size(); ++column) {
-      lines.push_back({fmt::format("neuron {}.{}", grid.layers[row], grid.columns[column]), values[grid.cell(row, column)]});
+      lines.push_back({fmt::format("neuron {}.{}", grid.layers[row], grid.columns[column]), gained(p, values[grid.cell(row, column)])});
     }
   }
   return list(p, std::move(lines), top);
@@ -84,14 +90,12 @@ std::string draw_grid(const PatchPicture& p, const PatchGrid& grid, size_t top) 
   if (!grid.effects.empty()) text += "\n" + p.out.paint(Style::kTitle, sweep_name(grid.site)) + "\n" + draw(grid.effects);
   if (!grid.estimates.empty()) text += "\n" + p.out.paint(Style::kTitle, sweep_name(grid.site) + ", estimated from the gradient") + "\n" + draw(grid.estimates);
   if (!grid.effects.empty() && !grid.estimates.empty()) text += p.out.paint(Style::kDim, fmt::format("correlation of the two: {:.3f}", grid.correlation())) + "\n";
-  return text + p.out.paint(Style::kDim, "cells: " + unit(p)) + "\n" + heat_legend(p.rescaled ? "the other way" : "falls", p.rescaled ? "clean" : "rises", p.out);
+  return text + p.out.paint(Style::kDim, "cells: " + unit(p)) + "\n" + heat_legend("towards the wrong answer", "towards the answer", p.out);
 }
 
 std::string draw_paths(const PatchPicture& p, const PathPatching& found, size_t top) {
   std::vector<Line> lines;
-  for (size_t i = 0; i < found.senders.size(); ++i) {
-    lines.push_back({found.senders[i].name(), found.effects[i]});
-  }
+  for (size_t i = 0; i < found.senders.size(); ++i) lines.push_back({found.senders[i].name(), gained(p, found.effects[i])});
   return "\n" + list(p, std::move(lines), top) + p.out.paint(Style::kDim, unit(p)) + "\n";
 }
 

@@ -160,6 +160,12 @@ std::string bar(double part, size_t columns) {
   return out + std::string(columns - used, ' ');
 }
 
+std::string open_bar(double part, size_t columns) {
+  std::string text = bar(part, columns);
+  text.erase(text.find_last_not_of(' ') + 1);
+  return text;
+}
+
 std::string thousands(int64_t value) {
   std::string digits = std::to_string(value);
   for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3) digits.insert(static_cast<size_t>(at), ",");

@@ -72,6 +72,8 @@ Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size
 
 /// A bar of `columns` columns, filled by eighths to `part` of them, 0..1.
 std::string bar(double part, size_t columns);
+/// The same without the spaces behind it, for the end of a line.
+std::string open_bar(double part, size_t columns);
 /// 12345 as "12,345".
 std::string thousands(int64_t value);
 /// A probability for people: "87.3 %", "0.04 %", "< 0.01 %".
