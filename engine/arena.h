@@ -23,6 +23,11 @@ class Arena {
   Mat take(int64_t rows, int64_t cols, DType dtype = DType::kF32) {
     return {take_bytes(static_cast<size_t>(rows * cols) * dtype_size(dtype)), rows, cols, cols, dtype};
   }
+  /// The same with every row at the beginning of a line of 64 bytes.
+  Mat take_aligned_rows(int64_t rows, int64_t cols, DType dtype) {
+    const size_t stride = whole_lines(static_cast<size_t>(cols) * dtype_size(dtype));
+    return {take_bytes(static_cast<size_t>(rows) * stride), rows, cols, static_cast<int64_t>(stride / dtype_size(dtype)), dtype};
+  }
   size_t used() const { return used_; }
 
  private:

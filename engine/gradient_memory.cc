@@ -44,7 +44,7 @@ GradientMemory::GradientMemory(Arena& arena, const Config& config, const Backwar
 void GradientMemory::take_targets(Arena& arena, const Config& config, DType dtype, int64_t rows) {
   target_normalized = arena.take(rows, config.width, dtype);
   target_logits = arena.take(rows, config.vocab);
-  target_seeds = dtype == DType::kF32 && seeds ? seeds : arena.take(rows, config.vocab, dtype);
+  target_seeds = dtype == DType::kF32 && seeds ? seeds : arena.take_aligned_rows(rows, config.vocab, dtype);  // vocabularies are odd
   target_gradient = arena.take(rows, config.width);
 }
 
