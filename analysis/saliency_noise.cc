@@ -5,6 +5,7 @@
 #include "base/random.h"
 
 namespace vitrine {
+
 void add_noise(const SmoothGradOptions& options, size_t sample, std::span<double> embeddings) {
   const auto [low, high] = std::minmax_element(embeddings.begin(), embeddings.end());
   const double deviation = options.noise * (*high - *low);
