@@ -51,9 +51,9 @@ TEST_F(BadInput, PassesFromABlockOn) {
   const std::vector<float> zeros(static_cast<size_t>(13 * width));
   const auto rows = [&](int64_t count, int64_t columns) { return TensorView(zeros.data(), DType::kF32, Shape{count, columns}); };
   Session session = model_.session(1, 4);
-  EXPECT_USER_ERROR(session.forward_from(last + 1, {rows(1, width)}), "layer " + std::to_string(last + 1));
+  EXPECT_USER_ERROR(session.forward_from(last + 1, {rows(1, width)}), "outside the model's 0..");
   EXPECT_USER_ERROR(session.forward_from(-1, {rows(1, width)}), "layer -1");
-  EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width + 1)}), "residuals of sequence 0", std::to_string(width));
+  EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width + 1)}), "residuals of sequence 0", "[1, ");
   EXPECT_USER_ERROR(session.forward_from(last, {rows(5, width)}), "5 tokens", "made for 4");
   EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width), rows(1, width)}), "2 sequences");
   EXPECT_USER_ERROR(session.forward_from(last, {TensorView(zeros.data(), DType::kF16, Shape{1, width})}), "f16");
