@@ -15,14 +15,19 @@ constexpr std::array kNames = {std::string_view("zero"), std::string_view("mean"
 Batch checked_others(const AblationOptions& options, size_t tokens) {
   const std::string_view name = ablation_name(options.ablation);
   if (options.ablation == Ablation::kZero) {
-    if (!options.others.empty()) user_error("zero ablation was given {} other prompts, which it has no use for; leave them out", options.others.size());
+    if (!options.others.empty())
+      user_error("zero ablation was given {} other prompts, which it has no use for; leave them out", options.others.size());
     return {};
   }
-  if (options.others.empty()) user_error("{} ablation takes its values from other prompts; give {}", name, options.ablation == Ablation::kMean ? "some" : "one");
+  if (options.others.empty())
+    user_error("{} ablation takes its values from other prompts; give {}", name,
+               options.ablation == Ablation::kMean ? "some" : "one");
   if (options.ablation == Ablation::kMean) return options.others;
-  if (options.others.size() > 1) user_error("resample ablation takes its values from one other prompt, not from {}", options.others.size());
+  if (options.others.size() > 1)
+    user_error("resample ablation takes its values from one other prompt, not from {}", options.others.size());
   Batch one = {read_up_to(options.others[0], options.position, "other prompt")};
-  if (one[0].size() != tokens) user_error("the prompt has {} tokens, the one to resample from {}; give prompts of the same length", tokens, one[0].size());
+  if (one[0].size() != tokens)
+    user_error("the prompt has {} tokens, the one to resample from {}; give prompts of the same length", tokens, one[0].size());
   return one;
 }
 

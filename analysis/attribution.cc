@@ -28,7 +28,8 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids, con
   if (options.neurons < 0) user_error("{} neurons; use 0 for none", options.neurons);
   LogitAttribution result;
   result.ids.assign(ids.begin(), ids.end());
-  result.position = resolve_indices<int64_t>({options.position}, 0, static_cast<int64_t>(ids.size()), "position", "positions of the text")[0];
+  result.position =
+      resolve_indices<int64_t>({options.position}, 0, static_cast<int64_t>(ids.size()), "position", "positions of the text")[0];
   result.layers = config.layers;
   result.heads = config.heads;
   result.against = options.against;
@@ -43,7 +44,8 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids, con
     const Run run = model.forward(read, Hooks().capture(last, {.positions = {-1}}), {.logits = LogitRows::kNone});
     result.target = model.unembed(run[last], {.final_layernorm = false, .top_k = 1}).top_ids[0];
   }
-  if (result.against == result.target) user_error("the target and the token to compare with are both {}; their difference is always 0", result.target);
+  if (result.against == result.target)
+    user_error("the target and the token to compare with are both {}; their difference is always 0", result.target);
   return result;
 }
 
@@ -51,7 +53,9 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids, con
 Backward run_text(const Model& model, const LogitAttribution& of, bool neurons) {
   const Where here{.positions = {of.position}};
   Hooks hooks;
-  hooks.capture("hook_embed", here).capture("hook_pos_embed", here).capture("blocks.*.{hook_attn_out,hook_mlp_out,attn.hook_result}", here);
+  hooks.capture("hook_embed", here)
+      .capture("hook_pos_embed", here)
+      .capture("blocks.*.{hook_attn_out,hook_mlp_out,attn.hook_result}", here);
   if (neurons) hooks.capture("blocks.*.mlp.hook_post", here);
   hooks.gradient(site_name(Site::kResidPost, of.layers - 1), here);
   const std::vector<int32_t> read(of.ids.begin(), of.ids.begin() + of.position + 1);
@@ -91,7 +95,8 @@ std::vector<std::vector<float>> neuron_directions(const Model& model, const Logi
   }
   const Backward found = backward(model, batch, targets, hooks);
   std::vector<std::vector<float>> result;
-  for (int layer = 0; layer < of.layers; ++layer) result.push_back(found.gradient(site_name(Site::kMlpPost, layer), layer).to_f32());
+  for (int layer = 0; layer < of.layers; ++layer)
+    result.push_back(found.gradient(site_name(Site::kMlpPost, layer), layer).to_f32());
   return result;
 }
 
@@ -107,13 +112,16 @@ void add_neurons(LogitAttribution& to, const Model& model, const Run& run, Tenso
     }
   }
   const auto kept = to.neurons.begin() + std::min<std::ptrdiff_t>(count, std::ssize(to.neurons));
-  std::partial_sort(to.neurons.begin(), kept, to.neurons.end(), [](const auto& a, const auto& b) { return std::abs(a.contribution) > std::abs(b.contribution); });
+  std::partial_sort(to.neurons.begin(), kept, to.neurons.end(),
+                    [](const auto& a, const auto& b) { return std::abs(a.contribution) > std::abs(b.contribution); });
   to.neurons.erase(kept, to.neurons.end());
 }
 
 }  // namespace
 
-double LogitAttribution::sum() const { return embedding + position_embedding + total(head) + total(attention_bias) + total(mlp) + final_bias; }
+double LogitAttribution::sum() const {
+  return embedding + position_embedding + total(head) + total(attention_bias) + total(mlp) + final_bias;
+}
 
 LogitAttribution logit_attribution(const Model& model, std::span<const int32_t> ids, const AttributionOptions& options) {
   LogitAttribution result = described(model, ids, options);

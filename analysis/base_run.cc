@@ -13,7 +13,8 @@ bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
 /// A place's elements of a whole row of its site; of a map those that the query at `position` sees.
 std::vector<float> narrowed(const Place& place, const Config& config, int64_t position, const std::vector<float>& row) {
   const SiteShape shape = site_info(place.site).shape;
-  const int64_t head_width = is_map(place.site) ? static_cast<int64_t>(row.size()) / config.heads : site_head_width(shape, config);
+  const int64_t head_width =
+      is_map(place.site) ? static_cast<int64_t>(row.size()) / config.heads : site_head_width(shape, config);
   const int64_t block = head_width > 0 ? head_width : static_cast<int64_t>(row.size());
   const int64_t seen = is_map(place.site) ? std::min(position + 1, block) : block;
   std::vector<float> result;
@@ -44,8 +45,8 @@ Hooks base_hooks(const std::vector<Site>& sites, const Hooks& edits) {
 
 }  // namespace
 
-BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites, const PatchMetric& metric, int64_t batch_tokens,
-                 const Hooks& edits)
+BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites, const PatchMetric& metric,
+                 int64_t batch_tokens, const Hooks& edits)
     : model_(model), ids_(std::move(ids)), metric_(metric), batch_tokens_(batch_tokens), session_(model.session(1, tokens())) {
   if (batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", batch_tokens);
   const Run run = session_.forward({ids_}, base_hooks(sites, edits), {.logits = LogitRows::kLast});
@@ -67,7 +68,8 @@ bool BaseRun::reaches_metric(Site site, int layer, int64_t position) const {
 }
 
 Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& values) const {
-  std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return std::pair(a.layer, a.site) < std::pair(b.layer, b.site); });
+  std::stable_sort(places.begin(), places.end(),
+                   [](const Place& a, const Place& b) { return std::pair(a.layer, a.site) < std::pair(b.layer, b.site); });
   Intervention result{.layer = model_.config().layers, .position = tokens(), .changes = {}};
   for (const Place& place : places) {
     // From here on an earlier place's change may arrive: what is to stay as it is must be held there.
@@ -76,7 +78,8 @@ Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& va
     std::vector<float> rows;
     for (const int64_t position : place.positions) {
       if (!reaches_metric(place.site, place.layer, position)) continue;
-      const auto own = captures_->row(place.site, place.layer, 0, position), other = values->row(place.site, place.layer, 0, position);
+      const auto own = captures_->row(place.site, place.layer, 0, position),
+                 other = values->row(place.site, place.layer, 0, position);
       if (!own || !other) continue;
       const std::vector<float> to = narrowed(place, model_.config(), position, *other);
       if (position < reached && same_bits(narrowed(place, model_.config(), position, *own), to)) continue;
@@ -88,7 +91,8 @@ Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& va
     result.position = std::min(result.position, where.positions.front());
     const bool some_heads = is_map(place.site) && !place.heads.empty();
     const PatchValues map = some_heads ? std::make_shared<HeadsOfMap>(values, place.heads, model_.config().heads) : values;
-    result.changes.push_back({site_name(place.site, place.layer), is_map(place.site) ? replace_from(map) : replace(Tensor::from(rows)), where});
+    result.changes.push_back(
+        {site_name(place.site, place.layer), is_map(place.site) ? replace_from(map) : replace(Tensor::from(rows)), where});
   }
   return result;
 }
@@ -97,12 +101,14 @@ double BaseRun::estimate(const std::vector<Place>& places, const PatchValues& va
   double sum = 0;
   for (const Place& place : places) {
     for (const int64_t position : place.positions) {
-      const auto own = captures_->row(place.site, place.layer, 0, position), other = values->row(place.site, place.layer, 0, position);
+      const auto own = captures_->row(place.site, place.layer, 0, position),
+                 other = values->row(place.site, place.layer, 0, position);
       const auto gradient = gradients.row(place.site, place.layer, 0, position);
       if (!own || !other || !gradient) continue;
       const auto part = [&](const std::vector<float>& row) { return narrowed(place, model_.config(), position, row); };
       const std::vector<float> a = part(*own), b = part(*other), g = part(*gradient);
-      for (size_t i = 0; i < g.size(); ++i) sum += (static_cast<double>(b[i]) - static_cast<double>(a[i])) * static_cast<double>(g[i]);
+      for (size_t i = 0; i < g.size(); ++i)
+        sum += (static_cast<double>(b[i]) - static_cast<double>(a[i])) * static_cast<double>(g[i]);
     }
   }
   return sum;
@@ -122,7 +128,8 @@ std::vector<double> BaseRun::run(const std::vector<Intervention>& cells, const R
   for (size_t begin = 0; begin < order.size();) {
     size_t end = begin;
     int64_t count = 0;
-    while (end < order.size() && cells[order[end]].layer == cells[order[begin]].layer && static_cast<int64_t>(end - begin) < most_cells) {
+    while (end < order.size() && cells[order[end]].layer == cells[order[begin]].layer &&
+           static_cast<int64_t>(end - begin) < most_cells) {
       count += tokens() - cells[order[end]].position;
       if (end > begin && count > batch_tokens_) break;
       ++end;
@@ -133,7 +140,8 @@ std::vector<double> BaseRun::run(const std::vector<Intervention>& cells, const R
   return values;
 }
 
-void BaseRun::run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch, const RunExtras& extras, std::vector<double>& values) {
+void BaseRun::run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch, const RunExtras& extras,
+                        std::vector<double>& values) {
   const int layer = cells[batch.front()].layer;
   Session fork = session_.fork(0, static_cast<int>(batch.size()));
   Hooks hooks = extras.hooks ? extras.hooks(layer) : Hooks();

@@ -18,8 +18,8 @@ struct Place {
   Site site;
   int layer;
   std::vector<int64_t> positions;
-  std::vector<int> heads = {};       ///< empty: all, or none to choose from
-  std::vector<int64_t> neurons = {}; ///< empty: all
+  std::vector<int> heads = {};        ///< empty: all, or none to choose from
+  std::vector<int64_t> neurons = {};  ///< empty: all
 };
 
 /// Changes of a run, with the first block and position that they touch: nothing before those needs computing.
@@ -44,8 +44,8 @@ class BaseRun {
  public:
   /// `edits` may only be of what stands before the first block, which is not computed again. Throws Error (user) as
   /// Model::forward does, and for fewer than one token a batch.
-  BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites, const PatchMetric& metric, int64_t batch_tokens,
-          const Hooks& edits = {});
+  BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites, const PatchMetric& metric,
+          int64_t batch_tokens, const Hooks& edits = {});
 
   const Model& model() const { return model_; }
   const std::vector<int32_t>& ids() const { return ids_; }
@@ -65,7 +65,8 @@ class BaseRun {
   const PatchWork& work() const { return work_; }
 
  private:
-  void run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch, const RunExtras& extras, std::vector<double>& values);
+  void run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch, const RunExtras& extras,
+                 std::vector<double>& values);
   TensorView residual_from(int layer, int64_t position) const;
   bool reaches_metric(Site site, int layer, int64_t position) const;
 

@@ -15,8 +15,10 @@ constexpr int kMostDraws = 1000000;
 void check(const TraceOptions& options) {
   if (options.subject.empty()) user_error("the subject has no tokens to hide; name its positions");
   if (options.draws < 1 || options.draws > kMostDraws) user_error("{} draws of noise; give 1..{}", options.draws, kMostDraws);
-  if (!std::isfinite(options.noise) || options.noise < 0) user_error("noise of {} standard deviations; give a number that is not negative", options.noise);
-  if (options.spread && (!std::isfinite(*options.spread) || *options.spread < 0)) user_error("a spread of {}; give a number that is not negative", *options.spread);
+  if (!std::isfinite(options.noise) || options.noise < 0)
+    user_error("noise of {} standard deviations; give a number that is not negative", options.noise);
+  if (options.spread && (!std::isfinite(*options.spread) || *options.spread < 0))
+    user_error("a spread of {}; give a number that is not negative", *options.spread);
 }
 
 double standard_deviation(std::span<const float> values) {
@@ -61,7 +63,8 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
   check_metric(options.metric, model.config());
   const std::vector<int32_t> prompt = read_up_to(ids, options.position, "prompt");
   const auto tokens = static_cast<int64_t>(prompt.size());
-  const auto subject = resolve_indices<int64_t>(options.subject, 0, tokens, "subject position", "positions up to where the metric is read");
+  const auto subject =
+      resolve_indices<int64_t>(options.subject, 0, tokens, "subject position", "positions up to where the metric is read");
   const PatchSweep sweep(options.cells, model.config(), tokens);
   const Run clean = run_clean(model, prompt, options);
 
@@ -71,8 +74,10 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
   for (PatchGrid& grid : trace.grids) grid.values.assign(grid.layers.size() * grid.columns.size(), 0.0);
   CellProgress progress{options.progress, sweep.cells() * static_cast<uint64_t>(options.draws), "Tracing"};
   for (int draw = 0; draw < options.draws; ++draw) {
-    const Tensor noise = noise_of(options.seed, draw, trace.deviation, static_cast<int64_t>(subject.size()), model.config().width);
-    BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens, Hooks().edit("hook_embed", add(noise), {.positions = subject}));
+    const Tensor noise =
+        noise_of(options.seed, draw, trace.deviation, static_cast<int64_t>(subject.size()), model.config().width);
+    BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens,
+                 Hooks().edit("hook_embed", add(noise), {.positions = subject}));
     const std::vector<std::vector<double>> found = sweep.run(base, clean.shared_captures(), progress);
     trace.draws.push_back(base.value());
     for (size_t g = 0; g < found.size(); ++g) {

@@ -12,7 +12,8 @@ namespace {
 
 using Kind = PatchMetric::Kind;
 
-constexpr std::array kNames = {std::string_view("logit-difference"), std::string_view("logit"), std::string_view("log-prob"), std::string_view("prob")};
+constexpr std::array kNames = {std::string_view("logit-difference"), std::string_view("logit"), std::string_view("log-prob"),
+                               std::string_view("prob")};
 
 }  // namespace
 
@@ -37,10 +38,14 @@ double PatchMetric::of(std::span<const float> logits) const {
 
 Target PatchMetric::target() const {
   switch (kind) {
-    case Kind::kLogitDifference: return target::logit_difference({answer}, {wrong});
-    case Kind::kLogit: return target::logit(answer);
-    case Kind::kLogProb: return target::log_prob(answer);
-    case Kind::kProb: break;
+    case Kind::kLogitDifference:
+      return target::logit_difference({answer}, {wrong});
+    case Kind::kLogit:
+      return target::logit(answer);
+    case Kind::kLogProb:
+      return target::log_prob(answer);
+    case Kind::kProb:
+      break;
   }
   return target::prob(answer);
 }
@@ -49,24 +54,31 @@ void check_metric(const PatchMetric& metric, const Config& config) {
   check_id(config, metric.answer, "answer");
   if (metric.kind != Kind::kLogitDifference) return;
   check_id(config, metric.wrong, "wrong answer");
-  if (metric.answer == metric.wrong) user_error("the answer and the wrong answer are both the token {}; their difference is always 0", metric.answer);
+  if (metric.answer == metric.wrong)
+    user_error("the answer and the wrong answer are both the token {}; their difference is always 0", metric.answer);
 }
 
 std::vector<int32_t> read_up_to(std::span<const int32_t> ids, int64_t position, std::string_view what) {
   const auto length = static_cast<int64_t>(ids.size());
   if (length == 0) user_error("the {} has no tokens; give at least one", what);
   const int64_t last = position < 0 ? position + length : position;
-  if (last < 0 || last >= length) user_error("position {} is outside the {}, which has {} tokens; use 0..{} or -{}..-1", position, what, length, length - 1, length);
+  if (last < 0 || last >= length)
+    user_error("position {} is outside the {}, which has {} tokens; use 0..{} or -{}..-1", position, what, length, length - 1,
+               length);
   return {ids.begin(), ids.begin() + last + 1};
 }
 
-PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt, int64_t position, PatchDirection direction, bool aligned) {
+PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt, int64_t position,
+                       PatchDirection direction, bool aligned) {
   PromptPair pair{read_up_to(corrupt, position, "corrupt prompt"), read_up_to(clean, position, "clean prompt")};
   if (pair.base.size() != pair.other.size() && !aligned) {
-    user_error("the clean prompt has {} tokens, the corrupt one {}; give prompts of the same length, or patch with an alignment of their positions", pair.other.size(),
-               pair.base.size());
+    user_error(
+        "the clean prompt has {} tokens, the corrupt one {}; give prompts of the same length, or patch with an alignment of "
+        "their positions",
+        pair.other.size(), pair.base.size());
   }
-  if (pair.base == pair.other) user_error("the clean and the corrupt prompt are the same {} tokens; give prompts that differ", pair.base.size());
+  if (pair.base == pair.other)
+    user_error("the clean and the corrupt prompt are the same {} tokens; give prompts that differ", pair.base.size());
   if (direction == PatchDirection::kNoise) std::swap(pair.base, pair.other);
   return pair;
 }
@@ -78,7 +90,8 @@ std::vector<double> MetricScale::rescaled(std::vector<double> values) const {
 
 MetricScale metric_scale(double base, double other, PatchDirection direction, const PatchMetric& metric) {
   if (base == other) {
-    user_error("the {} is {} for both prompts, which leaves nothing to explain; choose other tokens or prompts", patch_metric_name(metric.kind), base);
+    user_error("the {} is {} for both prompts, which leaves nothing to explain; choose other tokens or prompts",
+               patch_metric_name(metric.kind), base);
   }
   return direction == PatchDirection::kDenoise ? MetricScale{other, base} : MetricScale{base, other};
 }

@@ -20,7 +20,8 @@ struct PromptPair {
   std::vector<int32_t> base, other;
 };
 /// Throws Error (user) for prompts that are the same, and for different lengths, which may be only if an alignment is given.
-PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt, int64_t position, PatchDirection direction, bool aligned);
+PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt, int64_t position,
+                       PatchDirection direction, bool aligned);
 
 /// The metric of both, as the ends of a scale.
 struct MetricScale {

@@ -29,7 +29,9 @@ Row MeanValues::row(Site site, int layer, int, int64_t) const {
   return found == means_.end() ? std::nullopt : Row(found->second);
 }
 
-Row SequenceValues::row(Site site, int layer, int, int64_t position) const { return run_->row(site, layer, sequence_, position); }
+Row SequenceValues::row(Site site, int layer, int, int64_t position) const {
+  return run_->row(site, layer, sequence_, position);
+}
 
 Row HeadsOfMap::row(Site site, int layer, int sequence, int64_t position) const {
   const Row all = values_->row(site, layer, sequence, position);

@@ -20,7 +20,8 @@ using PatchValues = std::shared_ptr<const ActivationSource>;
 /// Another run's, at the position that `partner` gives for the base's; negative: none.
 class AlignedValues : public ActivationSource {
  public:
-  AlignedValues(std::shared_ptr<const Captures> other, std::vector<int64_t> partner) : other_(std::move(other)), partner_(std::move(partner)) {}
+  AlignedValues(std::shared_ptr<const Captures> other, std::vector<int64_t> partner)
+      : other_(std::move(other)), partner_(std::move(partner)) {}
   std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const override;
 
  private:
@@ -62,7 +63,8 @@ class SequenceValues : public ActivationSource {
 /// A map's rows of some heads.
 class HeadsOfMap : public ActivationSource {
  public:
-  HeadsOfMap(PatchValues values, std::vector<int> heads, int all_heads) : values_(std::move(values)), heads_(std::move(heads)), all_heads_(all_heads) {}
+  HeadsOfMap(PatchValues values, std::vector<int> heads, int all_heads)
+      : values_(std::move(values)), heads_(std::move(heads)), all_heads_(all_heads) {}
   std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const override;
 
  private:

@@ -26,7 +26,8 @@ std::vector<int64_t> partners(const PromptPair& prompts, const PatchOptions& opt
     return partner;
   }
   for (const Site site : options.cells.sites) {
-    if (site_info(site).shape == SiteShape::kMap) user_error("site '{}' is a map, whose keys cannot be aligned; patch prompts of the same length", site_info(site).name);
+    if (site_info(site).shape == SiteShape::kMap)
+      user_error("site '{}' is a map, whose keys cannot be aligned; patch prompts of the same length", site_info(site).name);
   }
   std::vector<bool> taken(prompts.other.size());
   for (const auto& [clean, corrupt] : options.alignment) {
@@ -57,7 +58,9 @@ Backward gradients_of(const BaseRun& base, const PatchOptions& options) {
 
 double PatchGrid::correlation() const {
   const size_t count = std::min(effects.size(), estimates.size());
-  const auto mean = [count](const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(count); };
+  const auto mean = [count](const std::vector<double>& x) {
+    return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(count);
+  };
   const double effect = mean(effects), estimate = mean(estimates);
   double products = 0, squares = 0, estimate_squares = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -69,14 +72,16 @@ double PatchGrid::correlation() const {
   return products / std::sqrt(squares * estimate_squares);
 }
 
-Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt, const PatchOptions& options) {
+Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
+               const PatchOptions& options) {
   check_metric(options.metric, model.config());
   const PromptPair prompts = prompt_pair(clean, corrupt, options.position, options.direction, !options.alignment.empty());
   const PatchSweep sweep(options.cells, model.config(), static_cast<int64_t>(prompts.base.size()));
   const std::vector<int64_t> partner = partners(prompts, options);
   const Run other = run_other(model, prompts, options);
   BaseRun base(model, prompts.base, options.cells.sites, options.metric, options.batch_tokens);
-  const MetricScale scale = metric_scale(base.value(), options.metric.of(other.logits().f32()), options.direction, options.metric);
+  const MetricScale scale =
+      metric_scale(base.value(), options.metric.of(other.logits().f32()), options.direction, options.metric);
   const auto values = std::make_shared<AlignedValues>(other.shared_captures(), partner);
 
   Patching result{.clean = scale.clean, .corrupt = scale.corrupt, .grids = sweep.grids(), .work = {}};

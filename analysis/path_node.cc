@@ -15,9 +15,15 @@ using Kind = PathNode::Kind;
 
 /// The first of a kind is its name.
 constexpr std::array kNames = {
-    std::pair(std::string_view("embed"), Kind::kEmbedding), std::pair(std::string_view("head"), Kind::kHead), std::pair(std::string_view("mlp"), Kind::kMlp),
-    std::pair(std::string_view("q"), Kind::kQuery),         std::pair(std::string_view("k"), Kind::kKey),     std::pair(std::string_view("v"), Kind::kValue),
-    std::pair(std::string_view("final"), Kind::kFinalResidual), std::pair(std::string_view("h"), Kind::kHead), std::pair(std::string_view("m"), Kind::kMlp),
+    std::pair(std::string_view("embed"), Kind::kEmbedding),
+    std::pair(std::string_view("head"), Kind::kHead),
+    std::pair(std::string_view("mlp"), Kind::kMlp),
+    std::pair(std::string_view("q"), Kind::kQuery),
+    std::pair(std::string_view("k"), Kind::kKey),
+    std::pair(std::string_view("v"), Kind::kValue),
+    std::pair(std::string_view("final"), Kind::kFinalResidual),
+    std::pair(std::string_view("h"), Kind::kHead),
+    std::pair(std::string_view("m"), Kind::kMlp),
 };
 
 /// How many numbers, separated by a dot, follow the name.
@@ -25,7 +31,8 @@ int numbers_of(Kind kind) { return kind == Kind::kEmbedding || kind == Kind::kFi
 
 std::optional<PathNode> parse_node(std::string_view text) {
   const size_t letters = std::min(text.find_first_of(" -0123456789."), text.size());
-  const auto found = std::find_if(kNames.begin(), kNames.end(), [&](const auto& name) { return name.first == text.substr(0, letters); });
+  const auto found =
+      std::find_if(kNames.begin(), kNames.end(), [&](const auto& name) { return name.first == text.substr(0, letters); });
   if (found == kNames.end()) return std::nullopt;
   PathNode node{.kind = found->second};
   text.remove_prefix(letters);
@@ -45,15 +52,19 @@ std::optional<PathNode> parse_node(std::string_view text) {
 std::string PathNode::name() const {
   const auto found = std::find_if(kNames.begin(), kNames.end(), [this](const auto& entry) { return entry.second == kind; });
   switch (numbers_of(kind)) {
-    case 0: return std::string(found->first);
-    case 1: return fmt::format("{} {}", found->first, layer);
-    default: return fmt::format("{} {}.{}", found->first, layer, head);
+    case 0:
+      return std::string(found->first);
+    case 1:
+      return fmt::format("{} {}", found->first, layer);
+    default:
+      return fmt::format("{} {}.{}", found->first, layer, head);
   }
 }
 
 PathNode PathNode::parse(std::string_view text) {
   if (const auto node = parse_node(text)) return *node;
-  user_error("{} is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a layer and a head", quote(text));
+  user_error("{} is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a layer and a head",
+             quote(text));
 }
 
 }  // namespace vitrine

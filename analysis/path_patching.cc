@@ -44,16 +44,19 @@ std::vector<PathNode> resolve_all(const std::vector<PathNode>& nodes, const Conf
   std::vector<PathNode> resolved;
   for (const PathNode& node : nodes) {
     if (senders && !can_send(node.kind)) user_error("'{}' cannot send; use embed, head L.H or mlp L", node.name());
-    if (!senders && !can_receive(node.kind)) user_error("'{}' cannot receive; use q L.H, k L.H, v L.H, mlp L or final", node.name());
+    if (!senders && !can_receive(node.kind))
+      user_error("'{}' cannot receive; use q L.H, k L.H, v L.H, mlp L or final", node.name());
     resolved.push_back(resolve(node, config));
   }
   return resolved;
 }
 
-/// What senders become: the other run's, and for embeddings the stream that they begin, with the base's own position embeddings.
+/// What senders become: the other run's, and for embeddings the stream that they begin, with the base's own position
+/// embeddings.
 class SenderValues : public ActivationSource {
  public:
-  SenderValues(std::shared_ptr<const Captures> base, std::shared_ptr<const Captures> other) : base_(std::move(base)), other_(std::move(other)) {}
+  SenderValues(std::shared_ptr<const Captures> base, std::shared_ptr<const Captures> other)
+      : base_(std::move(base)), other_(std::move(other)) {}
 
   std::optional<std::vector<float>> row(Site site, int layer, int, int64_t position) const override {
     if (site != Site::kResidPre) return other_->row(site, layer, 0, position);
@@ -89,18 +92,22 @@ class PathRuns {
         sender_positions_(std::move(sender_positions)),
         through_mlps_(through_mlps) {
     for (const PathNode& node : receivers) {
-      if (node.kind == Kind::kFinalResidual) to_final_ = true;
-      else receivers_.push_back(receiver_place(node, receiver_positions));
+      if (node.kind == Kind::kFinalResidual)
+        to_final_ = true;
+      else
+        receivers_.push_back(receiver_place(node, receiver_positions));
     }
   }
 
   /// The metric for each of some senders.
   std::vector<double> run(std::span<const PathNode> senders) {
     std::vector<Intervention> sending;
-    for (const PathNode& sender : senders) sending.push_back(base_.intervene({sender_place(sender, sender_positions_)}, sender_values_));
+    for (const PathNode& sender : senders)
+      sending.push_back(base_.intervene({sender_place(sender, sender_positions_)}, sender_values_));
     std::vector<Intervention> receiving(senders.size());
     base_.run(sending, {.hooks = [this](int layer) { return held_from(layer); },
-                        .see = [&](size_t cell, const std::shared_ptr<const Captures>& captures, int sequence) { receiving[cell] = receive(captures, sequence); }});
+                        .see = [&](size_t cell, const std::shared_ptr<const Captures>& captures,
+                                   int sequence) { receiving[cell] = receive(captures, sequence); }});
     return base_.run(receiving);
   }
 
@@ -137,7 +144,8 @@ class PathRuns {
     const int64_t end = base_.tokens() - 1;
     if (!to_final_) return result;
     // Added to what the other receivers make of the stream, which they may change, too.
-    const auto own = base_.captures()->row(Site::kResidPost, last_layer(), 0, end), found = seen.row(Site::kResidPost, last_layer(), 0, end);
+    const auto own = base_.captures()->row(Site::kResidPost, last_layer(), 0, end),
+               found = seen.row(Site::kResidPost, last_layer(), 0, end);
     std::vector<float> difference(own->size());
     for (size_t i = 0; i < difference.size(); ++i) difference[i] = (*found)[i] - (*own)[i];
     result.changes.push_back({site_name(Site::kResidPost, last_layer()), add(Tensor::from(difference)), {.positions = {end}}});
@@ -156,7 +164,8 @@ class PathRuns {
 
 }  // namespace
 
-PathPatching path_patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt, const PathOptions& options) {
+PathPatching path_patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
+                        const PathOptions& options) {
   const Config& config = model.config();
   check_metric(options.metric, config);
   const PromptPair prompts = prompt_pair(clean, corrupt, options.position, options.direction, false);
@@ -168,10 +177,16 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean, std:
   const auto positions = [&](const std::vector<int64_t>& asked, std::string_view what) {
     return resolve_indices<int64_t>(asked, 0, tokens, what, "positions up to where the metric is read");
   };
-  BaseRun base(model, prompts.base, {Site::kPosEmbed, Site::kQ, Site::kK, Site::kV, Site::kZ, Site::kMlpPre, Site::kMlpOut, Site::kResidPost}, options.metric, options.batch_tokens);
-  const Run other = model.forward(prompts.other, Hooks().capture("hook_embed").capture("blocks.*.attn.hook_z").capture("blocks.*.hook_mlp_out"), {.logits = LogitRows::kLast});
-  const MetricScale scale = metric_scale(base.value(), options.metric.of(other.logits().f32()), options.direction, options.metric);
-  PathRuns runs(base, other, std::move(receivers), positions(options.sender_positions, "sender position"), positions(options.receiver_positions, "receiver position"), options.through_mlps);
+  BaseRun base(model, prompts.base,
+               {Site::kPosEmbed, Site::kQ, Site::kK, Site::kV, Site::kZ, Site::kMlpPre, Site::kMlpOut, Site::kResidPost},
+               options.metric, options.batch_tokens);
+  const Run other = model.forward(
+      prompts.other, Hooks().capture("hook_embed").capture("blocks.*.attn.hook_z").capture("blocks.*.hook_mlp_out"),
+      {.logits = LogitRows::kLast});
+  const MetricScale scale =
+      metric_scale(base.value(), options.metric.of(other.logits().f32()), options.direction, options.metric);
+  PathRuns runs(base, other, std::move(receivers), positions(options.sender_positions, "sender position"),
+                positions(options.receiver_positions, "receiver position"), options.through_mlps);
 
   CellProgress progress{options.progress, result.senders.size(), "Path patching"};
   for (size_t begin = 0; begin < result.senders.size();) {

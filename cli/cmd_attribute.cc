@@ -39,8 +39,10 @@ void run(const Context& context, const Args& args) {
       json["results"].push_back(std::move(result));
       continue;
     }
-    const std::string title = prompts[i].text.empty() ? fmt::format("{} ids", prompts[i].ids.size()) : printable(prompts[i].text);
-    text += (i > 0 ? "\n" : "") + context.out.paint(Style::kTitle, title) + "\n" + draw_attribution(found, names, context.out, args.top);
+    const std::string title =
+        prompts[i].text.empty() ? fmt::format("{} ids", prompts[i].ids.size()) : printable(prompts[i].text);
+    text += (i > 0 ? "\n" : "") + context.out.paint(Style::kTitle, title) + "\n" +
+            draw_attribution(found, names, context.out, args.top);
   }
   if (!args.out.empty()) write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
   if (context.json) return print_json(json);
@@ -54,13 +56,37 @@ void add_attribute(CLI::App& app, Context& context) {
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Attribution";
-  command.add_option("--target", args->target, "The token whose logit is explained [the model's own choice]; leading spaces count: \" London\"")->type_name("TOKEN")->group(group);
-  command.add_option("--target-id", args->target_id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--target");
-  command.add_option("--against", args->against, "Explain the target's logit less this token's")->type_name("TOKEN")->group(group);
-  command.add_option("--against-id", args->against_id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--against");
-  command.add_option("--position", args->position, "Behind which token, from 0, negative from the end")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--neurons", args->neurons, "Also list the N single MLP neurons with the largest parts")->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--top", args->top, "Components to list, the largest first")->capture_default_str()->type_name("N")->group(group);
+  command
+      .add_option("--target", args->target,
+                  "The token whose logit is explained [the model's own choice]; leading spaces count: \" London\"")
+      ->type_name("TOKEN")
+      ->group(group);
+  command.add_option("--target-id", args->target_id, "The same by id")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("ID")
+      ->group(group)
+      ->excludes("--target");
+  command.add_option("--against", args->against, "Explain the target's logit less this token's")
+      ->type_name("TOKEN")
+      ->group(group);
+  command.add_option("--against-id", args->against_id, "The same by id")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("ID")
+      ->group(group)
+      ->excludes("--against");
+  command.add_option("--position", args->position, "Behind which token, from 0, negative from the end")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--neurons", args->neurons, "Also list the N single MLP neurons with the largest parts")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--top", args->top, "Components to list, the largest first")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
   command.add_option("-o,--out", args->out, "Also write all numbers to FILE.safetensors")->type_name("FILE")->group(group);
   add_model_options(command, context);
   add_output_options(command, context);

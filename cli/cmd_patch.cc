@@ -35,9 +35,11 @@ class PatchCommand {
     bar.erase();
     const Prompt& base = args_.noising ? request_.clean : request_.corrupt;
     const PatchPicture picture{names_, context_.out, base.ids, scale(), request_.metric.kind};
-    Answer answer{.json = {{"direction", args_.noising ? "noising" : "denoising"}, {"clean", found.clean}, {"corrupt", found.corrupt}},
-                  .arrays = {},
-                  .text = ends(found.clean, found.corrupt) + dim(args_.noising ? "activations of the corrupt prompt in the clean one" : "activations of the clean prompt in the corrupt one")};
+    Answer answer{
+        .json = {{"direction", args_.noising ? "noising" : "denoising"}, {"clean", found.clean}, {"corrupt", found.corrupt}},
+        .arrays = {},
+        .text = ends(found.clean, found.corrupt) + dim(args_.noising ? "activations of the corrupt prompt in the clean one"
+                                                                     : "activations of the clean prompt in the corrupt one")};
     add_grids(answer, picture, found.grids, found.work);
     return answer;
   }
@@ -49,9 +51,10 @@ class PatchCommand {
     const Ablations found = ablate(model_, request_.clean.ids, options);
     bar.erase();
     const PatchPicture picture{names_, context_.out, request_.clean.ids, PatchPicture::Scale::kMetric, request_.metric.kind};
-    Answer answer{.json = {{"ablation", args_.ablate}, {"value", found.value}},
-                  .arrays = {},
-                  .text = fmt::format("{}: {:.4f}\n", describe(request_.metric, names_), found.value) + dim(args_.ablate + " ablation")};
+    Answer answer{
+        .json = {{"ablation", args_.ablate}, {"value", found.value}},
+        .arrays = {},
+        .text = fmt::format("{}: {:.4f}\n", describe(request_.metric, names_), found.value) + dim(args_.ablate + " ablation")};
     add_grids(answer, picture, found.grids, found.work);
     return answer;
   }
@@ -64,10 +67,19 @@ class PatchCommand {
     bar.erase();
     const PatchPicture picture{names_, context_.out, request_.clean.ids, PatchPicture::Scale::kMetric, request_.metric.kind};
     std::string hidden;
-    for (const int64_t position : options.subject) hidden += names_.shown(request_.clean.ids[static_cast<size_t>(position < 0 ? position + std::ssize(request_.clean.ids) : position)]);
-    Answer answer{.json = {{"clean", found.clean}, {"corrupt", found.corrupt}, {"draws", found.draws}, {"subject", options.subject}, {"deviation", found.deviation}, {"seed", args_.seed}},
+    for (const int64_t position : options.subject)
+      hidden += names_.shown(
+          request_.clean.ids[static_cast<size_t>(position < 0 ? position + std::ssize(request_.clean.ids) : position)]);
+    Answer answer{.json = {{"clean", found.clean},
+                           {"corrupt", found.corrupt},
+                           {"draws", found.draws},
+                           {"subject", options.subject},
+                           {"deviation", found.deviation},
+                           {"seed", args_.seed}},
                   .arrays = {},
-                  .text = ends(found.clean, found.corrupt) + dim(fmt::format("{} under noise of standard deviation {:.3g}, mean of {} draws, seed {}", hidden, found.deviation, args_.draws, args_.seed))};
+                  .text = ends(found.clean, found.corrupt) +
+                          dim(fmt::format("{} under noise of standard deviation {:.3g}, mean of {} draws, seed {}", hidden,
+                                          found.deviation, args_.draws, args_.seed))};
     add_grids(answer, picture, found.grids, found.work);
     return answer;
   }
@@ -81,12 +93,20 @@ class PatchCommand {
     std::vector<std::string> receivers;
     for (const PathNode& node : options.receivers) receivers.push_back(node.name());
     const PatchPicture picture{names_, context_.out, request_.clean.ids, scale(), request_.metric.kind};
-    Answer answer{.json = {{"direction", args_.noising ? "noising" : "denoising"}, {"clean", found.clean}, {"corrupt", found.corrupt}, {"receivers", receivers},
-                           {"through_mlps", args_.through_mlps}, {"senders", paths_json(found)}, {"work", work_json(found.work)}},
-                  .arrays = {},
-                  .text = ends(found.clean, found.corrupt) + dim(fmt::format("what each component of the {} prompt's run tells {}{}", args_.noising ? "corrupt" : "clean",
-                                                                             fmt::join(receivers, ", "), args_.through_mlps ? ", by way of MLPs too" : ""))};
-    answer.arrays = {{"values", tensor_of(DType::kF64, found.values, {std::ssize(found.values)})}, {"effects", tensor_of(DType::kF64, found.effects, {std::ssize(found.effects)})}};
+    Answer answer{
+        .json = {{"direction", args_.noising ? "noising" : "denoising"},
+                 {"clean", found.clean},
+                 {"corrupt", found.corrupt},
+                 {"receivers", receivers},
+                 {"through_mlps", args_.through_mlps},
+                 {"senders", paths_json(found)},
+                 {"work", work_json(found.work)}},
+        .arrays = {},
+        .text = ends(found.clean, found.corrupt) +
+                dim(fmt::format("what each component of the {} prompt's run tells {}{}", args_.noising ? "corrupt" : "clean",
+                                fmt::join(receivers, ", "), args_.through_mlps ? ", by way of MLPs too" : ""))};
+    answer.arrays = {{"values", tensor_of(DType::kF64, found.values, {std::ssize(found.values)})},
+                     {"effects", tensor_of(DType::kF64, found.effects, {std::ssize(found.effects)})}};
     answer.text += draw_paths(picture, found, args_.top) + draw_work(picture, found.work);
     return answer;
   }
@@ -94,7 +114,10 @@ class PatchCommand {
   /// What all modes say first.
   Json head() const {
     Json json = json_head("patch", model_);
-    json["mode"] = args_.mode() == Mode::kAblate ? "ablation" : args_.mode() == Mode::kTrace ? "trace" : args_.mode() == Mode::kPaths ? "paths" : "patching";
+    json["mode"] = args_.mode() == Mode::kAblate  ? "ablation"
+                   : args_.mode() == Mode::kTrace ? "trace"
+                   : args_.mode() == Mode::kPaths ? "paths"
+                                                  : "patching";
     json["metric"] = metric_json(request_.metric, names_);
     json["clean_prompt"] = prompt_json(request_.clean);
     if (!request_.corrupt.ids.empty()) json["corrupt_prompt"] = prompt_json(request_.corrupt);
@@ -102,7 +125,9 @@ class PatchCommand {
   }
 
  private:
-  PatchPicture::Scale scale() const { return args_.noising ? PatchPicture::Scale::kFromClean : PatchPicture::Scale::kFromCorrupt; }
+  PatchPicture::Scale scale() const {
+    return args_.noising ? PatchPicture::Scale::kFromClean : PatchPicture::Scale::kFromCorrupt;
+  }
 
   std::string dim(const std::string& text) const { return context_.out.paint(Style::kDim, text) + "\n"; }
 
@@ -110,7 +135,8 @@ class PatchCommand {
     return fmt::format("{}: {:.4f} clean, {:.4f} corrupt\n", describe(request_.metric, names_), clean, corrupt);
   }
 
-  void add_grids(Answer& answer, const PatchPicture& picture, const std::vector<PatchGrid>& grids, const PatchWork& work) const {
+  void add_grids(Answer& answer, const PatchPicture& picture, const std::vector<PatchGrid>& grids,
+                 const PatchWork& work) const {
     answer.json.update({{"grids", grids_json(grids)}, {"work", work_json(work)}});
     answer.arrays = grid_arrays(grids);
     for (const PatchGrid& grid : grids) answer.text += draw_grid(picture, grid, args_.top);
@@ -149,13 +175,15 @@ void run(const Context& context, const PatchArgs& args) {
 }  // namespace
 
 void add_patch(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("patch", "Replace activations by another prompt's, and show which ones carry the answer");
+  CLI::App& command =
+      *app.add_subcommand("patch", "Replace activations by another prompt's, and show which ones carry the answer");
   const auto args = std::make_shared<PatchArgs>();
   add_patch_options(command, *args);
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,
-               "  vitrine patch --clean \"Heathrow airport is located in the city of\" --corrupt \"Orly airport is located in the city of\" --answer \" London\" --wrong \" Paris\"\n"
+               "  vitrine patch --clean \"Heathrow airport is located in the city of\" --corrupt \"Orly airport is located in "
+               "the city of\" --answer \" London\" --wrong \" Paris\"\n"
                "  vitrine patch --clean \"The keys to the cabinet\" --ablate zero --answer \" are\" --wrong \" is\"");
   command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }

@@ -7,10 +7,14 @@ namespace {
 
 std::string_view over_name(PatchOver over) {
   switch (over) {
-    case PatchOver::kPositions: return "positions";
-    case PatchOver::kHeads: return "heads";
-    case PatchOver::kNeurons: return "neurons";
-    case PatchOver::kWhole: break;
+    case PatchOver::kPositions:
+      return "positions";
+    case PatchOver::kHeads:
+      return "heads";
+    case PatchOver::kNeurons:
+      return "neurons";
+    case PatchOver::kWhole:
+      break;
   }
   return "whole";
 }
@@ -34,8 +38,12 @@ Json metric_json(const PatchMetric& metric, const Names& names) {
 Json grids_json(const std::vector<PatchGrid>& grids) {
   Json result = Json::array();
   for (const PatchGrid& grid : grids) {
-    Json json = {{"site", site_info(grid.site).name}, {"over", over_name(grid.over)}, {"layers", grid.layers}, {"columns", grid.columns}};
-    if (!grid.values.empty()) json.update({{"values", rows_json(grid, grid.values)}, {"effects", rows_json(grid, grid.effects)}});
+    Json json = {{"site", site_info(grid.site).name},
+                 {"over", over_name(grid.over)},
+                 {"layers", grid.layers},
+                 {"columns", grid.columns}};
+    if (!grid.values.empty())
+      json.update({{"values", rows_json(grid, grid.values)}, {"effects", rows_json(grid, grid.effects)}});
     if (!grid.estimates.empty()) json["estimates"] = rows_json(grid, grid.estimates);
     if (!grid.values.empty() && !grid.estimates.empty()) json["correlation"] = grid.correlation();
     result.push_back(std::move(json));
@@ -43,11 +51,14 @@ Json grids_json(const std::vector<PatchGrid>& grids) {
   return result;
 }
 
-Json work_json(const PatchWork& work) { return {{"cells", work.cells}, {"token_layers", work.computed}, {"naive_token_layers", work.naive}}; }
+Json work_json(const PatchWork& work) {
+  return {{"cells", work.cells}, {"token_layers", work.computed}, {"naive_token_layers", work.naive}};
+}
 
 Json paths_json(const PathPatching& found) {
   Json senders = Json::array();
-  for (size_t i = 0; i < found.senders.size(); ++i) senders.push_back({{"sender", found.senders[i].name()}, {"value", found.values[i]}, {"effect", found.effects[i]}});
+  for (size_t i = 0; i < found.senders.size(); ++i)
+    senders.push_back({{"sender", found.senders[i].name()}, {"value", found.values[i]}, {"effect", found.effects[i]}});
   return senders;
 }
 
@@ -56,7 +67,8 @@ Arrays grid_arrays(const std::vector<PatchGrid>& grids) {
   for (const PatchGrid& grid : grids) {
     const std::string site = sweep_name(grid.site);
     const auto rows = static_cast<int64_t>(grid.layers.size()), columns = static_cast<int64_t>(grid.columns.size());
-    arrays.emplace_back(site + ".layers", tensor_of(DType::kI64, std::vector<int64_t>(grid.layers.begin(), grid.layers.end()), {rows}));
+    arrays.emplace_back(site + ".layers",
+                        tensor_of(DType::kI64, std::vector<int64_t>(grid.layers.begin(), grid.layers.end()), {rows}));
     arrays.emplace_back(site + ".columns", tensor_of(DType::kI64, grid.columns, {columns}));
     const auto add = [&](const char* name, const std::vector<double>& values) {
       if (!values.empty()) arrays.emplace_back(site + name, tensor_of(DType::kF64, values, {rows, columns}));

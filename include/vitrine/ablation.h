@@ -29,8 +29,8 @@ struct AblationOptions {
   Ablation ablation = Ablation::kZero;
   PatchMetric metric = {};
   PatchCells cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads};  ///< heads; {kMlpOut}, kWhole: MLPs
-  Batch others = {};      ///< kMean: any number of prompts; kResample: one, as long as the prompt (up to `position`)
-  int64_t position = -1;  ///< where the metric is read; negative from the end
+  Batch others = {};             ///< kMean: any number of prompts; kResample: one, as long as the prompt (up to `position`)
+  int64_t position = -1;         ///< where the metric is read; negative from the end
   int64_t batch_tokens = 512;    ///< as PatchOptions::batch_tokens
   Progress* progress = nullptr;  ///< counts cells; null: nobody wants to know
 };
@@ -42,7 +42,8 @@ struct Ablations {
 };
 
 /// Runs the prompt once, and from each component on again without it. Throws Error (user) as Model::forward does; for other
-/// prompts that are missing, too many or of another length; and for sites, layers, positions, heads or neurons that are not there.
+/// prompts that are missing, too many or of another length; and for sites, layers, positions, heads or neurons that are not
+/// there.
 Ablations ablate(const Model& model, std::span<const int32_t> ids, const AblationOptions& options);
 
 }  // namespace vitrine

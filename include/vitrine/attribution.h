@@ -10,8 +10,8 @@
 
 namespace vitrine {
 
-// Direct logit attribution: a logit, or a difference of two, as a sum over what wrote to the residual stream (Elhage et al. 2021,
-// "A mathematical framework for transformer circuits"; Wang et al. 2022).
+// Direct logit attribution: a logit, or a difference of two, as a sum over what wrote to the residual stream (Elhage et al.
+// 2021, "A mathematical framework for transformer circuits"; Wang et al. 2022).
 //
 // The residual stream before the final layernorm is a sum of embeddings, heads, biases and MLPs. The layernorm divides by a
 // scale that depends on all of them; taken for the constant that it is in this run, the logit is linear in each, and a
@@ -21,7 +21,7 @@ struct AttributionOptions {
   std::optional<int32_t> target = {};   ///< the token whose logit is explained; nothing: the one that the model ranks first
   std::optional<int32_t> against = {};  ///< minus this token's logit
   int64_t position = -1;                ///< behind which token; negative from the end
-  int neurons = 0;                      ///< how many single MLP neurons to list, those with the largest contributions of either sign
+  int neurons = 0;  ///< how many single MLP neurons to list, those with the largest contributions of either sign
 };
 
 /// Contributions in logits, from float32 activations, summed up in double precision.

@@ -22,24 +22,24 @@ struct TraceOptions {
   /// What it is measured by: the standard deviation of all elements of the prompt's own token embeddings. (Meng et al. took
   /// it over a sample of text.) Nothing: that; else a number of the caller's.
   std::optional<double> spread = {};
-  uint64_t seed = 0;                  ///< noise depends on it, the draw, and the place in the subject alone
+  uint64_t seed = 0;                                 ///< noise depends on it, the draw, and the place in the subject alone
   PatchCells cells = {.sites = {Site::kResidPost}};  ///< what is put back; .window for runs of layers
-  int64_t position = -1;              ///< where the metric is read; negative from the end
-  int64_t batch_tokens = 512;         ///< as PatchOptions::batch_tokens
-  Progress* progress = nullptr;       ///< counts cells of all draws; null: nobody wants to know
+  int64_t position = -1;                             ///< where the metric is read; negative from the end
+  int64_t batch_tokens = 512;                        ///< as PatchOptions::batch_tokens
+  Progress* progress = nullptr;                      ///< counts cells of all draws; null: nobody wants to know
 };
 
 struct Trace {
-  double clean = 0;                    ///< the metric without noise
-  double corrupt = 0;                  ///< with it, mean over the draws
-  std::vector<double> draws;           ///< [draws] of each
-  double deviation = 0;                ///< the noise's standard deviation
-  std::vector<PatchGrid> grids;        ///< `values`: means over the draws; `effects`: values - corrupt, the indirect effect
+  double clean = 0;              ///< the metric without noise
+  double corrupt = 0;            ///< with it, mean over the draws
+  std::vector<double> draws;     ///< [draws] of each
+  double deviation = 0;          ///< the noise's standard deviation
+  std::vector<PatchGrid> grids;  ///< `values`: means over the draws; `effects`: values - corrupt, the indirect effect
   PatchWork work;
 };
 
-/// Throws Error (user) as Model::forward does; for a subject that is empty or not there; for noise that is negative or no number;
-/// and for what patch() refuses of cells.
+/// Throws Error (user) as Model::forward does; for a subject that is empty or not there; for noise that is negative or no
+/// number; and for what patch() refuses of cells.
 Trace causal_trace(const Model& model, std::span<const int32_t> ids, const TraceOptions& options);
 
 }  // namespace vitrine

@@ -18,10 +18,10 @@ namespace vitrine {
 // Activation patching: which activations carry what makes the model answer as it does. One run (the base) is repeated with some
 // of its activations replaced by those of another run, and a number of its output is watched.
 //
-// The base runs once. What a replacement cannot reach is not computed again: each patched run starts at the block and the position
-// of its first changed number, many of them go through the model at once, and where the two runs hold the same bits nothing
-// runs. Every cell is the number that a whole run with that edit gives, to the bit where the model's arithmetic promises it
-// (ARCHITECTURE.md; hook_result is the exception there and here).
+// The base runs once. What a replacement cannot reach is not computed again: each patched run starts at the block and the
+// position of its first changed number, many of them go through the model at once, and where the two runs hold the same bits
+// nothing runs. Every cell is the number that a whole run with that edit gives, to the bit where the model's arithmetic
+// promises it (ARCHITECTURE.md; hook_result is the exception there and here).
 
 /// The number that is watched, of the logits at one position.
 struct PatchMetric {
@@ -75,7 +75,8 @@ struct PatchCells {
   std::vector<int64_t> positions = {};  ///< of the base: columns of kPositions, else where a cell replaces
   std::vector<int> heads = {};          ///< columns of kHeads
   std::vector<int64_t> neurons = {};    ///< columns of kNeurons
-  /// A cell replaces this many layers, as many before its row's as behind it, cut off at the model's ends. (Meng 2022, for MLPs.)
+  /// A cell replaces this many layers, as many before its row's as behind it, cut off at the model's ends. (Meng 2022, for
+  /// MLPs.)
   int window = 1;
 };
 
@@ -104,9 +105,9 @@ struct PatchOptions {
   std::vector<std::pair<int64_t, int64_t>> alignment = {};
   /// Where the metric is read, of each prompt; negative from its end. What follows that position plays no part.
   int64_t position = -1;
-  bool exact = true;        ///< run the cells
-  /// Estimate them: (a_other - a_base) . d metric / d a at the base, summed over what the cell replaces (Nanda 2023, "Attribution
-  /// patching"). One backward pass gives all cells of all sites.
+  bool exact = true;  ///< run the cells
+  /// Estimate them: (a_other - a_base) . d metric / d a at the base, summed over what the cell replaces (Nanda 2023,
+  /// "Attribution patching"). One backward pass gives all cells of all sites.
   bool attribution = false;
   /// Tokens that go through the model at once: whole cells, as many as fit, one at least. Results do not depend on it.
   int64_t batch_tokens = 512;
@@ -122,6 +123,7 @@ struct Patching {
 /// Runs both prompts and every cell. Throws Error (user) as Model::forward does; for prompts of different lengths without an
 /// alignment; for prompts that give the same metric, which leave nothing to explain; and for sites, layers, positions, heads or
 /// neurons that are not there.
-Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt, const PatchOptions& options);
+Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
+               const PatchOptions& options);
 
 }  // namespace vitrine

@@ -22,10 +22,10 @@ namespace vitrine {
 /// A component, as a sender or as a receiver.
 struct PathNode {
   enum class Kind : uint8_t {
-    kEmbedding,      ///< sender: token embeddings
-    kHead,           ///< sender: an attention head's output
-    kMlp,            ///< sender: an MLP's output; receiver: its input
-    kQuery,          ///< receivers: what a head computes its queries, keys, values from
+    kEmbedding,  ///< sender: token embeddings
+    kHead,       ///< sender: an attention head's output
+    kMlp,        ///< sender: an MLP's output; receiver: its input
+    kQuery,      ///< receivers: what a head computes its queries, keys, values from
     kKey,
     kValue,
     kFinalResidual,  ///< receiver: the residual stream that is unembedded
@@ -44,11 +44,12 @@ struct PathNode {
 struct PathOptions {
   PatchMetric metric = {};
   PatchDirection direction = PatchDirection::kDenoise;
-  std::vector<PathNode> senders = {};    ///< one result each; empty: embeddings, every head, every MLP
+  std::vector<PathNode> senders = {};  ///< one result each; empty: embeddings, every head, every MLP
   std::vector<PathNode> receivers = {{.kind = PathNode::Kind::kFinalResidual}};  ///< patched together
-  std::vector<int64_t> sender_positions = {};    ///< negative from the end; empty: all
+  std::vector<int64_t> sender_positions = {};                                    ///< negative from the end; empty: all
   std::vector<int64_t> receiver_positions = {};  ///< the same; kFinalResidual is read where the metric is
-  /// MLPs between sender and receivers compute on, as Wang et al. have it; otherwise they are held, too, and only direct paths count.
+  /// MLPs between sender and receivers compute on, as Wang et al. have it; otherwise they are held, too, and only direct paths
+  /// count.
   bool through_mlps = false;
   int64_t position = -1;         ///< where the metric is read; negative from the end
   int64_t batch_tokens = 512;    ///< as PatchOptions::batch_tokens
@@ -64,6 +65,7 @@ struct PathPatching {
 };
 
 /// Throws Error (user) as patch() does, for prompts of the same length alone; and for a node that cannot send or receive.
-PathPatching path_patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt, const PathOptions& options);
+PathPatching path_patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
+                        const PathOptions& options);
 
 }  // namespace vitrine

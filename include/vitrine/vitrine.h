@@ -2,24 +2,24 @@
 
 // Start here. In the order in which one meets them:
 //
-//   model.h      load a model, run text through it, get logits and activations
-//   hooks.h      what to capture and what to change, by site name
-//   sites.h      the table of sites
-//   captures.h   what a run has kept
-//   generate.h   continue a text, with captures and edits on
-//   gradients.h  the gradient of a number with respect to activations
-//   tokenizer.h  text <-> ids
-//   tensor.h     what activations come as
-//   lens.h       what the model would say after each layer
-//   saliency.h   how much each token of the input matters for what comes next
-//   score.h      how well it predicts a text, token by token
-//   attribution.h     a logit as a sum over heads, MLPs, neurons
-//   patching.h        activations of one run put into another
-//   ablation.h        a run without one of its components
-//   causal_trace.h    states put back under noise
-//   path_patching.h   what one component tells another
-//   capture_file.h  captures on disk
-//   error.h      the one exception
+//   model.h          load a model, run text through it, get logits and activations
+//   hooks.h          what to capture and what to change, by site name
+//   sites.h          the table of sites
+//   captures.h       what a run has kept
+//   generate.h       continue a text, with captures and edits on
+//   gradients.h      the gradient of a number with respect to activations
+//   tokenizer.h      text <-> ids
+//   tensor.h         what activations come as
+//   lens.h           what the model would say after each layer
+//   saliency.h       how much each token of the input matters for what comes next
+//   score.h          how well it predicts a text, token by token
+//   attribution.h    a logit as a sum over heads, MLPs, neurons
+//   patching.h       activations of one run put into another
+//   ablation.h       a run without one of its components
+//   causal_trace.h   states put back under noise
+//   path_patching.h  what one component tells another
+//   capture_file.h   captures on disk
+//   error.h          the one exception
 
 #include "vitrine/ablation.h"
 #include "vitrine/attribution.h"

@@ -28,7 +28,9 @@ TEST(Ablation, IsTheEditByHand) {
       const Tensor mean = run.captures().mean(site);
       const size_t cell = zeros.grids[0].cell(layer, head);
       EXPECT_EQ(zeros.grids[0].values[cell], metric_with(model, ids, Hooks().edit(site, zero(), where)));
-      EXPECT_EQ(means.grids[0].values[cell], metric_with(model, ids, Hooks().edit(site, mean_ablate(Tensor::from(mean.f32().subspan(head * 12, 12))), where)));
+      EXPECT_EQ(
+          means.grids[0].values[cell],
+          metric_with(model, ids, Hooks().edit(site, mean_ablate(Tensor::from(mean.f32().subspan(head * 12, 12))), where)));
       EXPECT_EQ(zeros.grids[0].effects[cell], zeros.grids[0].values[cell] - zeros.value);
     }
   }
@@ -37,7 +39,8 @@ TEST(Ablation, IsTheEditByHand) {
 TEST(Ablation, OfMlpsAtSomePositions) {
   const Model model = small_model();
   const auto ids = some_ids(7), other = some_ids(7, 9);
-  AblationOptions options{.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole, .positions = {1, -1}}};
+  AblationOptions options{.metric = kMetric,
+                          .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole, .positions = {1, -1}}};
   const Ablations zeros = ablate(model, ids, options);
   options.ablation = Ablation::kResample;
   options.others = {other};
@@ -46,15 +49,18 @@ TEST(Ablation, OfMlpsAtSomePositions) {
   for (size_t layer = 0; layer < 3; ++layer) {
     const std::string site = site_name(Site::kMlpOut, static_cast<int>(layer));
     EXPECT_EQ(zeros.grids[0].values[layer], metric_with(model, ids, Hooks().edit(site, zero(), {.positions = {1, 6}})));
-    EXPECT_EQ(resampled.grids[0].values[layer], metric_with(model, ids, Hooks().edit(site, replace_from(source), {.positions = {1, 6}})));
+    EXPECT_EQ(resampled.grids[0].values[layer],
+              metric_with(model, ids, Hooks().edit(site, replace_from(source), {.positions = {1, 6}})));
   }
 }
 
 TEST(Ablation, OfPatterns) {
   const Model model = small_model();
   const auto ids = some_ids(6);
-  const Ablations found = ablate(model, ids, {.metric = kMetric, .cells = {.sites = {Site::kPattern}, .over = PatchOver::kHeads}});
-  EXPECT_EQ(found.grids[0].values[3], metric_with(model, ids, Hooks().edit("blocks.1.attn.hook_pattern", zero(), {.heads = {1}})));
+  const Ablations found =
+      ablate(model, ids, {.metric = kMetric, .cells = {.sites = {Site::kPattern}, .over = PatchOver::kHeads}});
+  EXPECT_EQ(found.grids[0].values[3],
+            metric_with(model, ids, Hooks().edit("blocks.1.attn.hook_pattern", zero(), {.heads = {1}})));
 }
 
 TEST(Ablation, OfItsOwnPromptChangesAndCostsNothing) {
@@ -75,7 +81,8 @@ TEST(Ablation, RefusesWhatMakesNoSense) {
   };
   EXPECT_EQ(refuse({.ablation = Ablation::kMean}), "mean ablation takes its values from other prompts; give some");
   EXPECT_EQ(refuse({.ablation = Ablation::kResample}), "resample ablation takes its values from other prompts; give one");
-  EXPECT_EQ(refuse({.ablation = Ablation::kResample, .others = {ids, ids}}), "resample ablation takes its values from one other prompt, not from 2");
+  EXPECT_EQ(refuse({.ablation = Ablation::kResample, .others = {ids, ids}}),
+            "resample ablation takes its values from one other prompt, not from 2");
   EXPECT_EQ(refuse({.ablation = Ablation::kResample, .others = {some_ids(4)}}),
             "the prompt has 6 tokens, the one to resample from 4; give prompts of the same length");
   EXPECT_EQ(refuse({.others = {ids}}), "zero ablation was given 1 other prompts, which it has no use for; leave them out");

@@ -35,10 +35,11 @@ TEST(LogitAttribution, AHeadsPartIsWhatItsRemovalTakesFromTheStream) {
   const auto base = model.forward(ids, Hooks().capture("ln_final.hook_scale").capture("blocks.2.hook_mlp_out"));
   for (int head = 0; head < 2; ++head) {
     const auto without = model.forward(ids, Hooks()
-                                               .edit("blocks.2.attn.hook_z", zero(), {.heads = {head}})
-                                               .edit("blocks.2.hook_mlp_out", replace_from(base.shared_captures()))
-                                               .edit("ln_final.hook_scale", replace_from(base.shared_captures())));
-    EXPECT_NEAR(base.logits().slice(6).f32()[5] - without.logits().slice(6).f32()[5], found.head[4 + static_cast<size_t>(head)], 1e-5);
+                                                .edit("blocks.2.attn.hook_z", zero(), {.heads = {head}})
+                                                .edit("blocks.2.hook_mlp_out", replace_from(base.shared_captures()))
+                                                .edit("ln_final.hook_scale", replace_from(base.shared_captures())));
+    EXPECT_NEAR(base.logits().slice(6).f32()[5] - without.logits().slice(6).f32()[5], found.head[4 + static_cast<size_t>(head)],
+                1e-5);
   }
 }
 
@@ -68,11 +69,14 @@ TEST(LogitAttribution, RefusesWhatIsNotThere) {
   const Model model = small_model();
   const auto ids = some_ids(4);
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, {}); }), "the text has no tokens to explain; give at least one");
-  EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.target = 61}); }), "the target 61 is outside the vocabulary 0..60");
-  EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.against = -2}); }), "the token to compare with -2 is outside the vocabulary 0..60");
+  EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.target = 61}); }),
+            "the target 61 is outside the vocabulary 0..60");
+  EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.against = -2}); }),
+            "the token to compare with -2 is outside the vocabulary 0..60");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.target = 3, .against = 3}); }),
             "the target and the token to compare with are both 3; their difference is always 0");
-  EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.position = 4}); }), "position 4 is outside 0..3, the positions of the text");
+  EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.position = 4}); }),
+            "position 4 is outside 0..3, the positions of the text");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.neurons = -1}); }), "-1 neurons; use 0 for none");
 }
 

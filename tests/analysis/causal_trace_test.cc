@@ -22,7 +22,8 @@ TEST(CausalTrace, SameSeedSameNumbers) {
   options.seed = 4;
   options.draws = 2;
   const Trace fewer = causal_trace(model, ids, options);
-  EXPECT_EQ(fewer.draws, std::vector<double>(first.draws.begin(), first.draws.begin() + 2)) << "a draw depends on its number alone";
+  EXPECT_EQ(fewer.draws, std::vector<double>(first.draws.begin(), first.draws.begin() + 2))
+      << "a draw depends on its number alone";
   options.draws = 3;
   options.batch_tokens = 5;
   EXPECT_EQ(causal_trace(model, ids, options).grids[0].values, first.grids[0].values);
@@ -30,7 +31,9 @@ TEST(CausalTrace, SameSeedSameNumbers) {
 
 TEST(CausalTrace, RestoringEverythingIsTheCleanRun) {
   const Model model = small_model();
-  const Trace found = causal_trace(model, some_ids(7), {.metric = kMetric, .subject = {1, 2}, .draws = 2, .cells = {.sites = {Site::kResidPre}, .over = PatchOver::kWhole}});
+  const Trace found = causal_trace(
+      model, some_ids(7),
+      {.metric = kMetric, .subject = {1, 2}, .draws = 2, .cells = {.sites = {Site::kResidPre}, .over = PatchOver::kWhole}});
   for (const double value : found.grids[0].values) EXPECT_NEAR(value, found.clean, 1e-15) << "a mean of two equal numbers";
   EXPECT_NE(found.corrupt, found.clean);
   for (const double effect : found.grids[0].effects) EXPECT_NEAR(effect, found.clean - found.corrupt, 1e-15);
@@ -40,7 +43,8 @@ TEST(CausalTrace, BeforeTheSubjectNothingIsRestored) {
   const Model model = small_model();
   const Trace found = causal_trace(model, some_ids(7), {.metric = kMetric, .subject = {-4}, .draws = 1});
   for (size_t layer = 0; layer < 3; ++layer) {
-    for (size_t position = 0; position < 3; ++position) EXPECT_EQ(found.grids[0].effects[found.grids[0].cell(layer, position)], 0.0);
+    for (size_t position = 0; position < 3; ++position)
+      EXPECT_EQ(found.grids[0].effects[found.grids[0].cell(layer, position)], 0.0);
   }
   EXPECT_NE(found.grids[0].effects[found.grids[0].cell(0, 3)], 0.0);
 }

@@ -18,9 +18,14 @@ class NaivePatching {
  public:
   /// Puts `values` of `other` into runs of `base`. Prompts of the same length.
   NaivePatching(const Model& model, std::vector<int32_t> base, const std::vector<int32_t>& other, PatchMetric metric)
-      : model_(model), base_(std::move(base)), metric_(metric), other_(model.forward(other, Hooks().capture("*")).shared_captures()) {}
+      : model_(model),
+        base_(std::move(base)),
+        metric_(metric),
+        other_(model.forward(other, Hooks().capture("*")).shared_captures()) {}
 
-  double with(const Hooks& edits) const { return metric_.of(model_.forward(base_, edits, {.logits = LogitRows::kLast}).logits().f32()); }
+  double with(const Hooks& edits) const {
+    return metric_.of(model_.forward(base_, edits, {.logits = LogitRows::kLast}).logits().f32());
+  }
 
   /// One cell of a grid whose cells are at `positions` (empty: all), or at the column's.
   double cell(const PatchGrid& grid, size_t row, size_t column, std::vector<int64_t> positions = {}) const {
@@ -37,13 +42,15 @@ class NaivePatching {
   /// replace_from() wants rows that are narrowed as its edit is.
   class Narrowed : public ActivationSource {
    public:
-    Narrowed(std::shared_ptr<const Captures> all, Where where, const Config& config) : all_(std::move(all)), where_(std::move(where)), heads_(config.heads) {}
+    Narrowed(std::shared_ptr<const Captures> all, Where where, const Config& config)
+        : all_(std::move(all)), where_(std::move(where)), heads_(config.heads) {}
 
     std::optional<std::vector<float>> row(Site site, int layer, int, int64_t position) const override {
       const std::vector<float> whole = all_->row(site, layer, 0, position).value();
       std::vector<float> part;
       const auto head_size = static_cast<std::ptrdiff_t>(whole.size()) / heads_;
-      for (const int head : where_.heads) part.insert(part.end(), whole.begin() + head * head_size, whole.begin() + (head + 1) * head_size);
+      for (const int head : where_.heads)
+        part.insert(part.end(), whole.begin() + head * head_size, whole.begin() + (head + 1) * head_size);
       for (const int64_t neuron : where_.neurons) part.push_back(whole[static_cast<size_t>(neuron)]);
       return part.empty() ? whole : part;
     }

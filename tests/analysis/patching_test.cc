@@ -37,28 +37,40 @@ void expect_naive(const Model& model, const PatchOptions& options, double tolera
   for (const PatchGrid& grid : found.grids) {
     for (size_t row = 0; row < grid.layers.size(); ++row) {
       for (size_t column = 0; column < grid.columns.size(); ++column) {
-        const double value = grid.values[grid.cell(row, column)], wanted = naive.cell(grid, row, column, options.cells.positions);
+        const double value = grid.values[grid.cell(row, column)],
+                     wanted = naive.cell(grid, row, column, options.cells.positions);
         EXPECT_TRUE(tolerance > 0 ? std::abs(value - wanted) <= tolerance : same_bits(value, wanted))
-            << site_name(grid.site, grid.layers[row]) << " " << grid.columns[column] << ": " << value << ", a whole run gives " << wanted;
+            << site_name(grid.site, grid.layers[row]) << " " << grid.columns[column] << ": " << value << ", a whole run gives "
+            << wanted;
         EXPECT_DOUBLE_EQ(grid.effects[grid.cell(row, column)], (value - found.corrupt) / (found.clean - found.corrupt));
       }
     }
   }
 }
 
-const std::vector<Site> kAllLayered = {Site::kResidPre, Site::kLn1Scale, Site::kLn1Normalized, Site::kQ, Site::kK, Site::kV, Site::kAttnScores, Site::kPattern, Site::kZ,
-                                       Site::kAttnOut, Site::kResidMid, Site::kLn2Scale, Site::kLn2Normalized, Site::kMlpPre, Site::kMlpPost, Site::kMlpOut, Site::kResidPost};
+const std::vector<Site> kAllLayered = {Site::kResidPre, Site::kLn1Scale,   Site::kLn1Normalized, Site::kQ,      Site::kK,
+                                       Site::kV,        Site::kAttnScores, Site::kPattern,       Site::kZ,      Site::kAttnOut,
+                                       Site::kResidMid, Site::kLn2Scale,   Site::kLn2Normalized, Site::kMlpPre, Site::kMlpPost,
+                                       Site::kMlpOut,   Site::kResidPost};
 
 TEST(Patching, EveryCellIsAWholeRunWithThatEdit) {
   const Model model = small_model();
   for (const PatchDirection direction : {PatchDirection::kDenoise, PatchDirection::kNoise}) {
     expect_naive(model, {.metric = kMetric, .direction = direction, .cells = {.sites = kAllLayered}});
-    expect_naive(model, {.metric = kMetric, .direction = direction,
-                         .cells = {.sites = {Site::kQ, Site::kK, Site::kV, Site::kAttnScores, Site::kPattern, Site::kZ}, .over = PatchOver::kHeads}});
-    expect_naive(model, {.metric = kMetric, .direction = direction, .cells = {.sites = kAllLayered, .over = PatchOver::kWhole}});
+    expect_naive(model, {.metric = kMetric,
+                         .direction = direction,
+                         .cells = {.sites = {Site::kQ, Site::kK, Site::kV, Site::kAttnScores, Site::kPattern, Site::kZ},
+                                   .over = PatchOver::kHeads}});
+    expect_naive(model,
+                 {.metric = kMetric, .direction = direction, .cells = {.sites = kAllLayered, .over = PatchOver::kWhole}});
   }
-  expect_naive(model, {.metric = kMetric, .cells = {.sites = {Site::kPattern, Site::kV}, .over = PatchOver::kHeads, .positions = {3, 7}}});
-  expect_naive(model, {.metric = kMetric, .cells = {.sites = {Site::kMlpPost, Site::kResidPre}, .over = PatchOver::kNeurons, .layers = {0, 2}, .neurons = {0, 7, 23}}});
+  expect_naive(model, {.metric = kMetric,
+                       .cells = {.sites = {Site::kPattern, Site::kV}, .over = PatchOver::kHeads, .positions = {3, 7}}});
+  expect_naive(
+      model,
+      {.metric = kMetric,
+       .cells = {
+           .sites = {Site::kMlpPost, Site::kResidPre}, .over = PatchOver::kNeurons, .layers = {0, 2}, .neurons = {0, 7, 23}}});
   expect_naive(model, {.metric = {.kind = PatchMetric::Kind::kProb, .answer = 9}, .cells = {.sites = {Site::kMlpOut}}});
 }
 
@@ -84,7 +96,8 @@ TEST(Patching, TheWholeStreamIsTheOtherRun) {
   const Model model = small_model();
   const Pair pair = some_pair();
   for (const PatchDirection direction : {PatchDirection::kDenoise, PatchDirection::kNoise}) {
-    const Patching found = patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .direction = direction, .cells = {.over = PatchOver::kWhole}});
+    const Patching found = patch(model, pair.clean, pair.corrupt,
+                                 {.metric = kMetric, .direction = direction, .cells = {.over = PatchOver::kWhole}});
     const double wanted = direction == PatchDirection::kDenoise ? 1.0 : 0.0;
     for (const double effect : found.grids[0].effects) EXPECT_EQ(effect, wanted);
     EXPECT_EQ(found.clean, kMetric.of(model.forward(pair.clean, {}, {.logits = LogitRows::kLast}).logits().f32()));
@@ -95,9 +108,11 @@ TEST(Patching, TheWholeStreamIsTheOtherRun) {
 TEST(Patching, WindowsReplaceSeveralLayers) {
   const Model model = small_model();
   const Pair pair = some_pair();
-  const Patching found = patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .window = 3}});
+  const Patching found =
+      patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .window = 3}});
   const auto source = model.forward(pair.clean, Hooks().capture("*")).shared_captures();
-  const std::vector<std::string> layers = {"blocks.{0..1}.hook_mlp_out", "blocks.{0..2}.hook_mlp_out", "blocks.{1..2}.hook_mlp_out"};
+  const std::vector<std::string> layers = {"blocks.{0..1}.hook_mlp_out", "blocks.{0..2}.hook_mlp_out",
+                                           "blocks.{1..2}.hook_mlp_out"};
   for (size_t row = 0; row < 3; ++row) {
     for (int64_t position = 0; position < 8; ++position) {
       const Hooks edits = Hooks().edit(layers[row], replace_from(source), {.positions = {position}});
@@ -117,7 +132,8 @@ TEST(Patching, ComputesOnlyWhatChanges) {
   const int64_t first = 3 * (5 + 4), others = (2 + 1) * (5 + 4 + 3 + 2 + 1);
   EXPECT_EQ(found.work.computed, 2 * 8 * 3 + first + others);
   // In the last block what an MLP writes elsewhere is not read by the last position.
-  const Patching last = patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .layers = {-1}}});
+  const Patching last =
+      patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .layers = {-1}}});
   EXPECT_EQ(last.work.computed, 2 * 8 * 3 + 1);
 }
 
@@ -125,7 +141,8 @@ TEST(Patching, ReadsTheMetricWhereAsked) {
   const Model model = small_model();
   Pair pair = some_pair();
   const Patching found = patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .position = 5});
-  const std::vector<int32_t> clean(pair.clean.begin(), pair.clean.begin() + 6), corrupt(pair.corrupt.begin(), pair.corrupt.begin() + 6);
+  const std::vector<int32_t> clean(pair.clean.begin(), pair.clean.begin() + 6),
+      corrupt(pair.corrupt.begin(), pair.corrupt.begin() + 6);
   const Patching cut = patch(model, clean, corrupt, {.metric = kMetric});
   EXPECT_EQ(found.grids[0].values, cut.grids[0].values);
   EXPECT_EQ(found.clean, kMetric.of(model.forward(pair.clean).logits().slice(5).f32()));
@@ -135,7 +152,8 @@ TEST(Patching, AlignsPromptsOfDifferentLengths) {
   const Model model = small_model();
   const std::vector<int32_t> clean = {3, 14, 15, 9, 26}, corrupt = {3, 14, 40, 41, 9, 27};
   const std::vector<std::pair<int64_t, int64_t>> alignment = {{0, 0}, {1, 1}, {3, 4}, {4, 5}};
-  const Patching found = patch(model, clean, corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}}, .alignment = alignment});
+  const Patching found =
+      patch(model, clean, corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}}, .alignment = alignment});
   const PatchGrid& grid = found.grids[0];
   const auto source = model.forward(clean, Hooks().capture("*"));
   for (size_t row = 0; row < 3; ++row) {
@@ -150,7 +168,8 @@ TEST(Patching, AlignsPromptsOfDifferentLengths) {
       EXPECT_EQ(grid.values[grid.cell(row, column)], wanted) << row << " " << column;
     }
   }
-  const Patching back = patch(model, clean, corrupt, {.metric = kMetric, .direction = PatchDirection::kNoise, .alignment = alignment});
+  const Patching back =
+      patch(model, clean, corrupt, {.metric = kMetric, .direction = PatchDirection::kNoise, .alignment = alignment});
   EXPECT_EQ(back.grids[0].columns.size(), clean.size());
 }
 
@@ -170,7 +189,10 @@ TEST(AttributionPatching, IsTheSlopeOfPatching) {
       moved[i] += static_cast<float>(step * std::sin(static_cast<double>(i)));
       estimate += static_cast<double>(moved[i] - before) * static_cast<double>(gradient[i]);
     }
-    const double value = kMetric.of(model.forward(ids, Hooks().edit(site, replace(Tensor::from(moved)), {.positions = {4}}), {.logits = LogitRows::kLast}).logits().f32());
+    const double value = kMetric.of(
+        model.forward(ids, Hooks().edit(site, replace(Tensor::from(moved)), {.positions = {4}}), {.logits = LogitRows::kLast})
+            .logits()
+            .f32());
     return std::abs(value - kMetric.of(base.logits().slice(6).f32()) - estimate) / std::abs(estimate);
   };
   EXPECT_LT(error(0.01), error(0.1));
@@ -218,32 +240,43 @@ TEST(Patching, RefusesWhatMakesNoSense) {
     options.metric = kMetric;
     return user_error_of([&] { patch(model, pair.clean, pair.corrupt, options); });
   };
-  const auto of = [&](const PatchMetric& metric) { return user_error_of([&] { patch(model, pair.clean, pair.corrupt, {.metric = metric}); }); };
+  const auto of = [&](const PatchMetric& metric) {
+    return user_error_of([&] { patch(model, pair.clean, pair.corrupt, {.metric = metric}); });
+  };
   EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, some_ids(5), {.metric = kMetric}); }),
-            "the clean prompt has 8 tokens, the corrupt one 5; give prompts of the same length, or patch with an alignment of their positions");
+            "the clean prompt has 8 tokens, the corrupt one 5; give prompts of the same length, or patch with an alignment of "
+            "their positions");
   EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, pair.clean, {.metric = kMetric}); }),
             "the clean and the corrupt prompt are the same 8 tokens; give prompts that differ");
-  EXPECT_EQ(user_error_of([&] { patch(model, {}, pair.corrupt, {.metric = kMetric}); }), "the clean prompt has no tokens; give at least one");
+  EXPECT_EQ(user_error_of([&] { patch(model, {}, pair.corrupt, {.metric = kMetric}); }),
+            "the clean prompt has no tokens; give at least one");
   EXPECT_EQ(of({.answer = 61}), "the answer 61 is outside the vocabulary 0..60");
   EXPECT_EQ(of({.answer = 6, .wrong = -1}), "the wrong answer -1 is outside the vocabulary 0..60");
-  EXPECT_EQ(of({.answer = 6, .wrong = 6}), "the answer and the wrong answer are both the token 6; their difference is always 0");
+  EXPECT_EQ(of({.answer = 6, .wrong = 6}),
+            "the answer and the wrong answer are both the token 6; their difference is always 0");
   EXPECT_EQ(refuse({.position = 8}), "position 8 is outside the corrupt prompt, which has 8 tokens; use 0..7 or -8..-1");
   EXPECT_EQ(refuse({.cells = {.layers = {3}}}), "layer 3 is outside 0..2, the layers of the model");
   EXPECT_EQ(refuse({.cells = {.positions = {8}}}), "position 8 is outside 0..7, the positions up to where the metric is read");
   EXPECT_EQ(refuse({.cells = {.sites = {}}}), "no site is to be patched; name one such as hook_resid_pre");
   EXPECT_EQ(refuse({.cells = {.sites = {Site::kQ, Site::kQ}}}), "site 'attn.hook_q' is named twice; name it once");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kEmbed}}}), "site 'hook_embed' is in no layer; patch a site that is in each, such as hook_resid_pre");
-  EXPECT_EQ(refuse({.cells = {.over = PatchOver::kHeads}}), "site 'hook_resid_pre' has no heads to go through; use for example attn.hook_z, or go through positions");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads, .heads = {2}}}), "head 2 is outside 0..1, the heads of the model");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kZ}, .over = PatchOver::kNeurons}}), "site 'attn.hook_z' has heads and no neurons to go through; go through heads");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kMlpPost}, .over = PatchOver::kNeurons, .neurons = {40}}}), "neuron 40 is outside 0..39, the elements of the site's row");
+  EXPECT_EQ(refuse({.cells = {.sites = {Site::kEmbed}}}),
+            "site 'hook_embed' is in no layer; patch a site that is in each, such as hook_resid_pre");
+  EXPECT_EQ(refuse({.cells = {.over = PatchOver::kHeads}}),
+            "site 'hook_resid_pre' has no heads to go through; use for example attn.hook_z, or go through positions");
+  EXPECT_EQ(refuse({.cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads, .heads = {2}}}),
+            "head 2 is outside 0..1, the heads of the model");
+  EXPECT_EQ(refuse({.cells = {.sites = {Site::kZ}, .over = PatchOver::kNeurons}}),
+            "site 'attn.hook_z' has heads and no neurons to go through; go through heads");
+  EXPECT_EQ(refuse({.cells = {.sites = {Site::kMlpPost}, .over = PatchOver::kNeurons, .neurons = {40}}}),
+            "neuron 40 is outside 0..39, the elements of the site's row");
   EXPECT_EQ(refuse({.cells = {.window = 0}}), "a window of 0 layers; give at least 1");
   EXPECT_EQ(refuse({.batch_tokens = 0}), "batch_tokens 0 is less than 1; give at least 1");
   EXPECT_EQ(refuse({.alignment = {{0, 8}}}), "the alignment's position 8 is outside the corrupt prompt's 0..7");
   EXPECT_EQ(refuse({.alignment = {{0, 1}, {2, 1}}}), "the alignment names a position of the pair 2:1 twice; name each once");
   EXPECT_EQ(refuse({.cells = {.sites = {Site::kPattern}}, .alignment = {{0, 0}}}),
             "site 'attn.hook_pattern' is a map, whose keys cannot be aligned; patch prompts of the same length");
-  EXPECT_EQ(user_error_of([] { patch_metric_from_name("loss"); }), "metric 'loss' is not known; use logit-difference, logit, log-prob, prob");
+  EXPECT_EQ(user_error_of([] { patch_metric_from_name("loss"); }),
+            "metric 'loss' is not known; use logit-difference, logit, log-prob, prob");
 }
 
 TEST(Patching, RefusesPromptsThatAnswerAlike) {

@@ -22,15 +22,18 @@ TEST(PathPatching, ALastMlpHasOneWayOut) {
   const Pair pair;
   const PathPatching found = path_patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .senders = {{Kind::kMlp, -1, 0}}});
   const auto source = model.forward(pair.clean, Hooks().capture("*")).shared_captures();
-  const auto run = model.forward(pair.corrupt, Hooks().edit("blocks.2.hook_mlp_out", replace_from(source)), {.logits = LogitRows::kLast});
-  EXPECT_NEAR(found.values[0], kMetric.of(run.logits().f32()), 1e-5) << "the change is added to the stream, which rounds once more";
+  const auto run =
+      model.forward(pair.corrupt, Hooks().edit("blocks.2.hook_mlp_out", replace_from(source)), {.logits = LogitRows::kLast});
+  EXPECT_NEAR(found.values[0], kMetric.of(run.logits().f32()), 1e-5)
+      << "the change is added to the stream, which rounds once more";
   EXPECT_EQ(found.senders[0], (PathNode{Kind::kMlp, 2, 0}));
 }
 
 TEST(PathPatching, ReceiversHearTheSenderAloneAndAnswerTogether) {
   const Model model = small_model();
   const Pair pair;
-  PathOptions options{.metric = kMetric, .senders = {{Kind::kMlp, 1, 0}}, .receivers = {{.kind = Kind::kFinalResidual}, {Kind::kMlp, 2, 0}}};
+  PathOptions options{
+      .metric = kMetric, .senders = {{Kind::kMlp, 1, 0}}, .receivers = {{.kind = Kind::kFinalResidual}, {Kind::kMlp, 2, 0}}};
   for (int head = 0; head < 2; ++head) {
     for (const Kind kind : {Kind::kQuery, Kind::kKey, Kind::kValue}) options.receivers.push_back({kind, 2, head});
   }
@@ -38,13 +41,26 @@ TEST(PathPatching, ReceiversHearTheSenderAloneAndAnswerTogether) {
   const auto source = model.forward(pair.clean, Hooks().capture("*")).shared_captures();
   const auto own = model.forward(pair.corrupt, Hooks().capture("*")).shared_captures();
   // By hand: the MLP of the last block reads the stream with the sender's change, but with attention as it was.
-  const Hooks told = Hooks().edit("blocks.1.hook_mlp_out", replace_from(source)).edit("blocks.2.attn.hook_z", replace_from(own)).capture("blocks.2.{attn.hook_q,attn.hook_k,attn.hook_v,mlp.hook_pre}");
+  const Hooks told = Hooks()
+                         .edit("blocks.1.hook_mlp_out", replace_from(source))
+                         .edit("blocks.2.attn.hook_z", replace_from(own))
+                         .capture("blocks.2.{attn.hook_q,attn.hook_k,attn.hook_v,mlp.hook_pre}");
   const auto heard = model.forward(pair.corrupt, told).shared_captures();
-  const Hooks edits = Hooks().edit("blocks.2.{attn.hook_q,attn.hook_k,attn.hook_v,mlp.hook_pre}", replace_from(heard)).capture("blocks.2.{hook_attn_out,hook_mlp_out}");
+  const Hooks edits = Hooks()
+                          .edit("blocks.2.{attn.hook_q,attn.hook_k,attn.hook_v,mlp.hook_pre}", replace_from(heard))
+                          .capture("blocks.2.{hook_attn_out,hook_mlp_out}");
   const auto last = model.forward(pair.corrupt, edits);
-  std::vector<float> final = model.forward(pair.corrupt, Hooks().edit("blocks.1.hook_mlp_out", replace_from(source)).capture("blocks.2.hook_resid_pre"))["blocks.2.hook_resid_pre"].slice(6).to_f32();
-  for (size_t i = 0; i < final.size(); ++i) final[i] += last["blocks.2.hook_attn_out"].slice(6).f32()[i] + last["blocks.2.hook_mlp_out"].slice(6).f32()[i];
-  const auto whole = model.forward(pair.corrupt, Hooks().edit("blocks.2.hook_resid_post", replace(Tensor::from(final)), {.positions = {6}}), {.logits = LogitRows::kLast});
+  std::vector<float> final = model
+                                 .forward(pair.corrupt, Hooks()
+                                                            .edit("blocks.1.hook_mlp_out", replace_from(source))
+                                                            .capture("blocks.2.hook_resid_pre"))["blocks.2.hook_resid_pre"]
+                                 .slice(6)
+                                 .to_f32();
+  for (size_t i = 0; i < final.size(); ++i)
+    final[i] += last["blocks.2.hook_attn_out"].slice(6).f32()[i] + last["blocks.2.hook_mlp_out"].slice(6).f32()[i];
+  const auto whole =
+      model.forward(pair.corrupt, Hooks().edit("blocks.2.hook_resid_post", replace(Tensor::from(final)), {.positions = {6}}),
+                    {.logits = LogitRows::kLast});
   EXPECT_NEAR(direct, kMetric.of(whole.logits().f32()), 1e-5);
 }
 
@@ -61,8 +77,13 @@ TEST(PathPatching, NothingFlowsBackwards) {
 TEST(PathPatching, PositionsNarrowBothEnds) {
   const Model model = small_model();
   const Pair pair;
-  PathOptions options{.metric = kMetric, .senders = {{Kind::kHead, 0, 1}}, .receivers = {{Kind::kValue, 2, 0}}, .sender_positions = {5}, .receiver_positions = {0, 1, 2, 3, 4}};
-  EXPECT_EQ(path_patch(model, pair.clean, pair.corrupt, options).effects[0], 0.0) << "a head's output is read at its own position";
+  PathOptions options{.metric = kMetric,
+                      .senders = {{Kind::kHead, 0, 1}},
+                      .receivers = {{Kind::kValue, 2, 0}},
+                      .sender_positions = {5},
+                      .receiver_positions = {0, 1, 2, 3, 4}};
+  EXPECT_EQ(path_patch(model, pair.clean, pair.corrupt, options).effects[0], 0.0)
+      << "a head's output is read at its own position";
   options.receiver_positions = {5};
   EXPECT_NE(path_patch(model, pair.clean, pair.corrupt, options).effects[0], 0.0);
 }
@@ -77,15 +98,20 @@ TEST(PathPatching, BatchesChangeNothing) {
 }
 
 TEST(PathNode, NamesAndTheInverse) {
-  for (const PathNode& node : {PathNode{.kind = Kind::kEmbedding}, PathNode{Kind::kHead, 3, 1}, PathNode{Kind::kMlp, 11, 0}, PathNode{Kind::kQuery, 0, 2},
-                               PathNode{Kind::kKey, -1, -2}, PathNode{Kind::kValue, 10, 11}, PathNode{.kind = Kind::kFinalResidual}}) {
+  for (const PathNode& node : {PathNode{.kind = Kind::kEmbedding}, PathNode{Kind::kHead, 3, 1}, PathNode{Kind::kMlp, 11, 0},
+                               PathNode{Kind::kQuery, 0, 2}, PathNode{Kind::kKey, -1, -2}, PathNode{Kind::kValue, 10, 11},
+                               PathNode{.kind = Kind::kFinalResidual}}) {
     EXPECT_EQ(PathNode::parse(node.name()), node) << node.name();
   }
   EXPECT_EQ(PathNode::parse("h3.1"), (PathNode{Kind::kHead, 3, 1}));
   EXPECT_EQ(PathNode::parse("m3"), (PathNode{Kind::kMlp, 3, 0}));
-  for (const char* text : {"", "head", "head 3", "head 3.", "head 3.x", "mlp 3.1", "final 1", "x 1.2", "head 3.1 ", "q 99999999999.1"}) {
-    EXPECT_EQ(user_error_of([&] { PathNode::parse(text); }),
-              fmt::format("'{}' is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a layer and a head", text));
+  for (const char* text :
+       {"", "head", "head 3", "head 3.", "head 3.x", "mlp 3.1", "final 1", "x 1.2", "head 3.1 ", "q 99999999999.1"}) {
+    EXPECT_EQ(
+        user_error_of([&] { PathNode::parse(text); }),
+        fmt::format(
+            "'{}' is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a layer and a head",
+            text));
   }
 }
 
@@ -101,7 +127,8 @@ TEST(PathPatching, RefusesWhatMakesNoSense) {
   EXPECT_EQ(refuse({.receivers = {}}), "the paths have no receiver; name one such as final");
   EXPECT_EQ(refuse({.senders = {{Kind::kHead, 3, 0}}}), "layer 3 of 'head 3.0' is outside the model's 0..2");
   EXPECT_EQ(refuse({.senders = {{Kind::kHead, 0, -3}}}), "head -3 of 'head 0.-3' is outside the model's 0..1");
-  EXPECT_EQ(refuse({.receiver_positions = {7}}), "receiver position 7 is outside 0..6, the positions up to where the metric is read");
+  EXPECT_EQ(refuse({.receiver_positions = {7}}),
+            "receiver position 7 is outside 0..6, the positions up to where the metric is read");
 }
 
 }  // namespace

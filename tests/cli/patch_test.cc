@@ -18,7 +18,8 @@ namespace {
 
 std::string plain() { return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
 const std::vector<int32_t> kClean = {5, 9, 77, 3, 40}, kCorrupt = {5, 9, 61, 3, 40};
-const std::vector<std::string> kBoth = {"patch", "--model", plain(), "--clean-ids", "5,9,77,3,40", "--corrupt-ids", "5,9,61,3,40", "--answer-id", "8"};
+const std::vector<std::string> kBoth = {"patch",       "--model",     plain(), "--clean-ids", "5,9,77,3,40", "--corrupt-ids",
+                                        "5,9,61,3,40", "--answer-id", "8"};
 const std::vector<std::string> kOne = {"patch", "--model", plain(), "--clean-ids", "5,9,77,3,40", "--answer-id", "8"};
 
 std::vector<std::string> with(std::vector<std::string> arguments, const std::vector<std::string>& more) {
@@ -44,7 +45,8 @@ void expect_grid(const Json& got, const PatchGrid& wanted) {
 }
 
 /// Runs the command and compares every number with patch()'s.
-void expect_patching(const std::vector<std::string>& more, const PatchOptions& options, const std::vector<std::string>& base = kBoth) {
+void expect_patching(const std::vector<std::string>& more, const PatchOptions& options,
+                     const std::vector<std::string>& base = kBoth) {
   SCOPED_TRACE(Json(more).dump());
   const Json json = run_json(with(base, more));
   const Patching wanted = patch(Model::load(plain()), kClean, kCorrupt, options);
@@ -62,15 +64,25 @@ void expect_patching(const std::vector<std::string>& more, const PatchOptions& o
 TEST(PatchCommand, NumbersAreTheLibrarys) {
   const PatchMetric logit{.kind = PatchMetric::Kind::kLogit, .answer = 8}, difference{.answer = 8, .wrong = 6};
   expect_patching({}, {.metric = logit});
-  expect_patching({"--wrong-id", "6", "--sweep", "mlp_out,attn_scores", "--noising"},
-                  {.metric = difference, .direction = PatchDirection::kNoise, .cells = {.sites = {Site::kMlpOut, Site::kAttnScores}}});
-  expect_patching({"--sweep", "heads", "--layers", "-1", "--heads", "0,3", "--positions", "2..4", "--compare"},
-                  {.metric = logit, .cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads, .layers = {2}, .positions = {2, 3, 4}, .heads = {0, 3}}, .attribution = true});
+  expect_patching(
+      {"--wrong-id", "6", "--sweep", "mlp_out,attn_scores", "--noising"},
+      {.metric = difference, .direction = PatchDirection::kNoise, .cells = {.sites = {Site::kMlpOut, Site::kAttnScores}}});
+  expect_patching(
+      {"--sweep", "heads", "--layers", "-1", "--heads", "0,3", "--positions", "2..4", "--compare"},
+      {.metric = logit,
+       .cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads, .layers = {2}, .positions = {2, 3, 4}, .heads = {0, 3}},
+       .attribution = true});
   expect_patching({"--sweep", "neurons", "--neurons", "1,7", "--attribution", "--metric", "prob"},
-                  {.metric = {.kind = PatchMetric::Kind::kProb, .answer = 8}, .cells = {.sites = {Site::kMlpPost}, .over = PatchOver::kNeurons, .neurons = {1, 7}}, .exact = false, .attribution = true});
-  expect_patching({"--sweep", "mlps", "--window", "2", "--position", "3"}, {.metric = logit, .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole, .window = 2}, .position = 3});
-  expect_patching({"--align", "0:0,2:2,4:3", "--sweep", "ln1_normalized,hook_attn_out"},
-                  {.metric = logit, .cells = {.sites = {Site::kLn1Normalized, Site::kAttnOut}}, .alignment = {{0, 0}, {2, 2}, {4, 3}}});
+                  {.metric = {.kind = PatchMetric::Kind::kProb, .answer = 8},
+                   .cells = {.sites = {Site::kMlpPost}, .over = PatchOver::kNeurons, .neurons = {1, 7}},
+                   .exact = false,
+                   .attribution = true});
+  expect_patching(
+      {"--sweep", "mlps", "--window", "2", "--position", "3"},
+      {.metric = logit, .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole, .window = 2}, .position = 3});
+  expect_patching(
+      {"--align", "0:0,2:2,4:3", "--sweep", "ln1_normalized,hook_attn_out"},
+      {.metric = logit, .cells = {.sites = {Site::kLn1Normalized, Site::kAttnOut}}, .alignment = {{0, 0}, {2, 2}, {4, 3}}});
 }
 
 TEST(PatchCommand, TheAnswerIsTheModelsByDefault) {
@@ -79,7 +91,8 @@ TEST(PatchCommand, TheAnswerIsTheModelsByDefault) {
   for (const int64_t position : {-1, 2}) {
     const auto logits = model.forward(kClean).logits().slice(position < 0 ? 4 : position).f32();
     const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    expect_patching({"--position", std::to_string(position)}, {.metric = {.kind = PatchMetric::Kind::kLogit, .answer = best}, .position = position}, base);
+    expect_patching({"--position", std::to_string(position)},
+                    {.metric = {.kind = PatchMetric::Kind::kLogit, .answer = best}, .position = position}, base);
   }
 }
 
@@ -90,24 +103,33 @@ TEST(PatchCommand, Ablations) {
   EXPECT_EQ(zeros["mode"], "ablation");
   expect_grid(zeros["grids"][0], ablate(model, kClean, {.metric = metric}).grids[0]);
   const Json resampled = run_json(with(kBoth, {"--ablate", "resample", "--sweep", "mlps"}));
-  expect_grid(resampled["grids"][0],
-              ablate(model, kClean, {.ablation = Ablation::kResample, .metric = metric, .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole}, .others = {kCorrupt}}).grids[0]);
+  expect_grid(resampled["grids"][0], ablate(model, kClean,
+                                            {.ablation = Ablation::kResample,
+                                             .metric = metric,
+                                             .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole},
+                                             .others = {kCorrupt}})
+                                         .grids[0]);
 }
 
 TEST(PatchCommand, MeansOverOtherPrompts) {
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
   TempFolder folder;
   folder.write("others.txt", "The dog sat on the mat.\nOnce upon a time\n");
-  const Json json = run_json({"patch", "--clean", "The keys to the cabinet", "--answer", " are", "--ablate", "mean", "--others", "A third one", "--others-file", folder / "others.txt"});
+  const Json json = run_json({"patch", "--clean", "The keys to the cabinet", "--answer", " are", "--ablate", "mean", "--others",
+                              "A third one", "--others-file", folder / "others.txt"});
   const Model model = Model::load("demo");
   Batch others;
-  for (const char* text : {"A third one", "The dog sat on the mat.", "Once upon a time"}) others.push_back(model.tokenizer().encode(text));
+  for (const char* text : {"A third one", "The dog sat on the mat.", "Once upon a time"})
+    others.push_back(model.tokenizer().encode(text));
   const PatchMetric metric{.kind = PatchMetric::Kind::kLogit, .answer = model.tokenizer().single_token(" are")};
-  expect_grid(json["grids"][0], ablate(model, model.tokenizer().encode("The keys to the cabinet"), {.ablation = Ablation::kMean, .metric = metric, .others = others}).grids[0]);
+  expect_grid(json["grids"][0], ablate(model, model.tokenizer().encode("The keys to the cabinet"),
+                                       {.ablation = Ablation::kMean, .metric = metric, .others = others})
+                                    .grids[0]);
 }
 
 TEST(PatchCommand, Traces) {
-  const Json json = run_json(with(kOne, {"--trace-positions", "1..2", "--draws", "2", "--noise", "1.5", "--seed", "9", "--sweep", "mlp_out"}));
+  const Json json = run_json(
+      with(kOne, {"--trace-positions", "1..2", "--draws", "2", "--noise", "1.5", "--seed", "9", "--sweep", "mlp_out"}));
   TraceOptions options{.metric = {.kind = PatchMetric::Kind::kProb, .answer = 8}, .subject = {1, 2}, .draws = 2, .noise = 1.5};
   options.seed = 9;
   options.cells.sites = {Site::kMlpOut};
@@ -126,10 +148,15 @@ TEST(PatchCommand, TracesThePartOfThePromptThatIsNamed) {
 }
 
 TEST(PatchCommand, Paths) {
-  const Json json = run_json(with(kBoth, {"--paths", "q 2.1, mlp 2,final", "--senders", "h0.3,embed", "--noising", "--through-mlps", "--positions", "2..4"}));
+  const Json json = run_json(with(kBoth, {"--paths", "q 2.1, mlp 2,final", "--senders", "h0.3,embed", "--noising",
+                                          "--through-mlps", "--positions", "2..4"}));
   using Kind = PathNode::Kind;
-  const PathOptions options{.metric = {.kind = PatchMetric::Kind::kLogit, .answer = 8}, .direction = PatchDirection::kNoise, .senders = {{Kind::kHead, 0, 3}, {.kind = Kind::kEmbedding}},
-                            .receivers = {{Kind::kQuery, 2, 1}, {Kind::kMlp, 2, 0}, {.kind = Kind::kFinalResidual}}, .receiver_positions = {2, 3, 4}, .through_mlps = true};
+  const PathOptions options{.metric = {.kind = PatchMetric::Kind::kLogit, .answer = 8},
+                            .direction = PatchDirection::kNoise,
+                            .senders = {{Kind::kHead, 0, 3}, {.kind = Kind::kEmbedding}},
+                            .receivers = {{Kind::kQuery, 2, 1}, {Kind::kMlp, 2, 0}, {.kind = Kind::kFinalResidual}},
+                            .receiver_positions = {2, 3, 4},
+                            .through_mlps = true};
   const PathPatching wanted = path_patch(Model::load(plain()), kClean, kCorrupt, options);
   ASSERT_EQ(json["senders"].size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
@@ -162,8 +189,12 @@ TEST(PatchCommand, PicturesSayTheSame) {
   EXPECT_NE(out.find("correlation of the two: "), std::string::npos);
   EXPECT_NE(out.find("15 cells; computed "), std::string::npos);
   const size_t row = out.find("\n2 ");
-  EXPECT_EQ(out.substr(out.find_last_not_of('\n', out.find('\n', row + 1)) - 3, 4), "+100") << "behind the last block its last position is all that is read\n" << out;
-  EXPECT_NE(run_cli(with(kBoth, {"--noising", "--sweep", "mlps"})).out.find("clean prompt's answer (0) to the corrupt one's (-100)"), std::string::npos);
+  EXPECT_EQ(out.substr(out.find_last_not_of('\n', out.find('\n', row + 1)) - 3, 4), "+100")
+      << "behind the last block its last position is all that is read\n"
+      << out;
+  EXPECT_NE(
+      run_cli(with(kBoth, {"--noising", "--sweep", "mlps"})).out.find("clean prompt's answer (0) to the corrupt one's (-100)"),
+      std::string::npos);
   EXPECT_NE(run_cli(with(kBoth, {"--sweep", "neurons", "--top", "2"})).out.find(" more are smaller"), std::string::npos);
 }
 
@@ -175,24 +206,34 @@ TEST(PatchCommand, RefusesWhatDoesNotGoTogether) {
     EXPECT_EQ(result.out, "");
   };
   refused(kOne, "there is no corrupt prompt; give --corrupt TEXT or --corrupt-ids IDS");
-  refused({"patch", "--model", plain(), "--corrupt-ids", "1,2"}, "there is no clean prompt; give --clean TEXT or --clean-ids IDS");
+  refused({"patch", "--model", plain(), "--corrupt-ids", "1,2"},
+          "there is no clean prompt; give --clean TEXT or --clean-ids IDS");
   refused(with(kBoth, {"--ablate", "zero"}), "--ablate zero has no use for a corrupt prompt; leave it out");
   refused(with(kBoth, {"--trace-positions", "1"}), "tracing has no use for a corrupt prompt; leave it out");
-  refused(with(kBoth, {"--paths", "final", "--compare"}), "--attribution, --compare and --align are for patching alone; leave out --ablate, --trace and --paths, or these");
-  refused(with(kOne, {"--ablate", "zero", "--noising"}), "--noising is for patching and paths, which have two directions; leave it out");
-  refused(with(kBoth, {"--metric", "logit-difference"}), "the metric logit-difference compares two tokens; name the second by --wrong TOKEN");
-  refused(with(kBoth, {"--metric", "prob", "--wrong-id", "3"}), "the metric prob has no use for a wrong answer; leave --wrong out, or use logit-difference");
-  refused(with(kBoth, {"--sweep", "heads,neurons"}), "--sweep neurons goes over neurons, which does not go with heads; sweep them apart");
+  refused(with(kBoth, {"--paths", "final", "--compare"}),
+          "--attribution, --compare and --align are for patching alone; leave out --ablate, --trace and --paths, or these");
+  refused(with(kOne, {"--ablate", "zero", "--noising"}),
+          "--noising is for patching and paths, which have two directions; leave it out");
+  refused(with(kBoth, {"--metric", "logit-difference"}),
+          "the metric logit-difference compares two tokens; name the second by --wrong TOKEN");
+  refused(with(kBoth, {"--metric", "prob", "--wrong-id", "3"}),
+          "the metric prob has no use for a wrong answer; leave --wrong out, or use logit-difference");
+  refused(with(kBoth, {"--sweep", "heads,neurons"}),
+          "--sweep neurons goes over neurons, which does not go with heads; sweep them apart");
   refused(with(kBoth, {"--align", "1"}), "'1' is no pair of positions; write CLEAN:CORRUPT, such as 3:2");
-  refused(with(kBoth, {"--paths", "head"}), "'head' is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a layer and a head");
+  refused(with(kBoth, {"--paths", "head"}),
+          "'head' is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a layer and a head");
   refused(with(kBoth, {"--out", "x.npy"}), "x.npy: the result is written as one file; end its name in .safetensors");
-  EXPECT_NE(run_cli(with(kBoth, {"--sweep", "embed"})).err.find("'embed' is no site that can be swept over; use resid_pre, "), std::string::npos);
+  EXPECT_NE(run_cli(with(kBoth, {"--sweep", "embed"})).err.find("'embed' is no site that can be swept over; use resid_pre, "),
+            std::string::npos);
 }
 
 TEST(AttributeCommand, NumbersAreTheLibrarys) {
   TempFolder folder;
-  const Json json = run_json({"attribute", "--model", plain(), "--ids", "1,2", "--ids", "5,9,77,3,40", "--target-id", "8", "--against-id", "6", "--position", "1", "--neurons", "3", "--out", folder / "x.safetensors"});
-  const LogitAttribution wanted = logit_attribution(Model::load(plain()), kClean, {.target = 8, .against = 6, .position = 1, .neurons = 3});
+  const Json json = run_json({"attribute", "--model", plain(), "--ids", "1,2", "--ids", "5,9,77,3,40", "--target-id", "8",
+                              "--against-id", "6", "--position", "1", "--neurons", "3", "--out", folder / "x.safetensors"});
+  const LogitAttribution wanted =
+      logit_attribution(Model::load(plain()), kClean, {.target = 8, .against = 6, .position = 1, .neurons = 3});
   const Json& got = json["results"][1];
   EXPECT_EQ(got["logit"].get<double>(), wanted.logit);
   EXPECT_EQ(got["sum"].get<double>(), wanted.sum());
