@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -197,6 +198,24 @@ TEST(AttributionPatching, IsTheSlopeOfPatching) {
   };
   EXPECT_LT(error(0.01), error(0.1));
   EXPECT_LT(error(0.01), 0.05);
+}
+
+TEST(AttributionPatching, EqualsPatchingWhereTheModelIsLinear) {
+  // An epsilon far above the variances makes every layernorm's scale a constant, and what it gives so small that patterns and
+  // neurons move along their tangents: the logits are linear in the residual stream but for some 1e-3 of what it moves them, which
+  // is about as much as float32 leaves of differences so small.
+  Config config = small_model().config();
+  config.layer_norm_epsilon = 3.0f;
+  const Model model = Model::random(config, 5, {.threads = 2});
+  const Pair pair = some_pair();
+  PatchOptions options{.metric = kMetric, .attribution = true};
+  options.cells.sites = {Site::kResidPre, Site::kZ, Site::kAttnOut, Site::kMlpPost, Site::kMlpOut, Site::kResidPost};
+  for (const PatchGrid& grid : patch(model, pair.clean, pair.corrupt, options).grids) {
+    double largest = 0;
+    for (double effect : grid.effects) largest = std::max(largest, std::abs(effect));
+    for (size_t i = 0; i < grid.effects.size(); ++i) EXPECT_NEAR(grid.estimates[i], grid.effects[i], 5e-3 * largest) << site_info(grid.site).name << " " << i;
+    EXPECT_GT(grid.correlation(), 0.9999) << site_info(grid.site).name;
+  }
 }
 
 TEST(AttributionPatching, AddsUpOverPositionsAndHeads) {
