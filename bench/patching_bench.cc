@@ -26,8 +26,8 @@ class PatchingBench {
   }
 
   void run() {
-    const std::string cells = fmt::format("{} x {} cells, ", bench_.model.config().layers, length_);
-    Row naive = row(cells + "whole runs"), sweep = row(cells + "a sweep");
+    const std::string cells = fmt::format("{} x {}, ", bench_.model.config().layers, length_);
+    Row naive = row(cells + "whole runs"), sweep = row(cells + "sweep");
     sweep.against = "whole runs";
     bench_.step("patching, checks");
     check();

@@ -25,11 +25,11 @@ class SaliencyBench {
     add("forward", 0, [this] { bench_.model.forward(tokens_, {}, {.logits = LogitRows::kLast, .residence = Residence::kDevice}); });
     add("Grad x Input", 1, [this] { run(KeepPolicy::kAll); });
     measured_.back().row.note = kept_note(KeepPolicy::kAll);
-    add("the same, residuals kept", 1, [this] { run(KeepPolicy::kResiduals); });
+    add("of residuals", 1, [this] { run(KeepPolicy::kResiduals); });
     measured_.back().row.note = kept_note(KeepPolicy::kResiduals);
     if (batch > 1) return;
     check_completeness();
-    add(fmt::format("integrated, {} points", kPoints), kPoints, [this] { integrate(); });
+    add(fmt::format("IG {} points", kPoints), kPoints, [this] { integrate(); });
     measured_.back().row.note = "the ratio is a point's";
   }
 
