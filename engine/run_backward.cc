@@ -20,6 +20,12 @@ Hooks without_gradients(const Hooks& hooks) {
 
 void check_sites(const Plan& gradients, const ResolvedTargets& targets, const Linearised& linearised, int sequences, const Config& config) {
   if (gradients.captures().empty()) user_error("no gradient is asked for; name sites with Hooks::gradient()");
+  for (const ResolvedTargets::OfSite& read : targets.of_sites()) {
+    const bool scale = site_info(read.site.site).shape == SiteShape::kScalar;
+    if ((linearised.patterns && read.site.site == Site::kAttnScores) || (linearised.scales && scale)) {
+      user_error("the target reads '{}', behind which no gradient passes while it is frozen; do not freeze it, or read another site", read.site.name);
+    }
+  }
   PassPoint last;
   for (int s = 0; s < sequences; ++s) last = std::max(last, targets.last(s));
   for (const PlannedCapture& capture : gradients.captures()) {
