@@ -118,6 +118,8 @@ TEST_F(BadInput, Gradients) {
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().gradient("ln_final.hook_scale"), {.linearised = {.scales = true}}),
                     "ln_final.hook_scale", "scales");
   const auto nothing = [](EditView&) {};
+  EXPECT_USER_ERROR(backward(model_, batch, {target::norm("blocks.1.ln2.hook_scale")}, hooks, {.linearised = {.scales = true}}),
+                    "the target reads 'blocks.1.ln2.hook_scale'", "frozen");
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks(hooks).edit("blocks.0.hook_resid_mid", callback(nothing))),
                     "blocks.0.hook_resid_mid", "callback", "straight_through");
   EXPECT_USER_ERROR(model_.forward(batch, hooks), "hook_embed", "backward");
