@@ -12,7 +12,8 @@ ARGUMENTS=("$@")
 
 # What a build needs, and what the tests and micro-benchmarks need on top. docs/DEPENDENCIES.md gives the reasons.
 # shellcheck disable=SC2034
-BUILD_PACKAGES=(cmake ninja-build g++ libfmt-dev libhwy-dev nlohmann-json3-dev libcli11-dev libsentencepiece-dev)
+BUILD_PACKAGES=(cmake ninja-build g++ libfmt-dev libhwy-dev nlohmann-json3-dev libcli11-dev libsentencepiece-dev libeigen3-dev libboost-graph-dev
+  libcairo2-dev)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev)
 
