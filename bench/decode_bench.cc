@@ -4,7 +4,7 @@
 #include "bench/checks.h"
 #include "bench/hook_sets.h"
 #include "bench/timing.h"
-#include "bench/workloads.h"
+#include "bench/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/generate.h"
 
@@ -24,33 +24,18 @@ class DecodeBench {
   }
 
   void measure() {
-    for (int turn = 0; turn < bench_.options.repeat; ++turn) {
-      double without = 0;
-      for (Measured& m : measured_) {
-        if (!m.fits) continue;
-        bench_.step(what_ + ", hooks " + m.row.hooks);
-        const double seconds = measure_step(m);
-        m.row.seconds.add(seconds);
-        if (m.hooks.empty()) without = seconds;
-        else if (without > 0) m.row.ratio.add(seconds / without);
+    measure_in_turns(bench_, turns_);
+    for (Turn& turn : turns_) {
+      Row& row = turn.row;
+      if (!row.seconds.empty() && row.seconds.median() <= 0) {
+        row.note = "lost in the noise: one token took longer than all; give more --tokens";
+        row.seconds = row.ratio = row.recorded = {};
       }
-    }
-    for (Measured& m : measured_) {
-      if (!m.row.seconds.empty() && m.row.seconds.median() <= 0) {
-        m.row.note = "lost in the noise: one token took longer than all; give more --tokens";
-        m.row.seconds = m.row.ratio = m.row.recorded = {};
-      }
-      bench_.sink.on_row(m.row);
+      bench_.sink.on_row(row);
     }
   }
 
  private:
-  struct Measured {
-    Row row;
-    Hooks hooks;
-    bool fits = true, recorded = false;
-  };
-
   int all() const { return static_cast<int>(bench_.options.tokens) + 1; }
   Generation run(int tokens, const Hooks& hooks) const { return generate(bench_.model, prompts_, {.max_new_tokens = tokens}, hooks); }
 
@@ -59,10 +44,10 @@ class DecodeBench {
   }
 
   /// The recording of a step is made anew for each generation and counts; what a step takes without it is noted beside.
-  double measure_step(Measured& m) const {
+  double measure_step(const Hooks& hooks, bool recorded, Row& row) const {
     const int64_t n = bench_.options.tokens, half = n / 2;
-    const double first = seconds_of(1, m.hooks), whole = seconds_of(n + 1, m.hooks);
-    if (m.recorded && half >= 4) m.row.recorded.add((whole - seconds_of(half + 1, m.hooks)) / static_cast<double>(n - half));
+    const double first = seconds_of(1, hooks), whole = seconds_of(n + 1, hooks);
+    if (recorded && half >= 4) row.recorded.add((whole - seconds_of(half + 1, hooks)) / static_cast<double>(n - half));
     return (whole - first) / static_cast<double>(n);
   }
 
@@ -85,34 +70,33 @@ class DecodeBench {
   }
 
   void prepare(const std::string& name) {
-    bench_.step(what_ + ", hooks " + name);
+    Turn turn{bench_.row("decode", fmt::format("batch {} after {}", batch_, bench_.options.decode_prompt)), what_ + ", hooks " + name, {}};
+    bench_.step(turn.step);
     const auto tokens = static_cast<double>(bench_.options.tokens);
-    Measured m;
-    m.hooks = hook_set(name);
-    m.row = bench_.row("decode", fmt::format("batch {} after {}", batch_, bench_.options.decode_prompt));
-    m.row.hooks = name;
-    m.row.unit = "tok/s";
-    m.row.amount = batch_;
+    const Hooks hooks = hook_set(name);
+    turn.row.hooks = name;
+    turn.row.unit = "tok/s";
+    turn.row.amount = batch_;
     try {
-      const Generation checked = run(all(), m.hooks);
+      const Generation checked = run(all(), hooks);
       require(same_tokens(checked), "decoded tokens are the same with hooks and without");
-      m.recorded = checked.eager_because.empty();
-      if (backend_.records() && !m.recorded) m.row.note = "not recorded: " + checked.eager_because;
-      if (!m.hooks.empty()) {
-        m.row.against = "none";
-        m.row.captured = (captured_bytes(*checked.captures) - captured_bytes(*run(1, m.hooks).captures)) / tokens;
+      const bool recorded = checked.eager_because.empty();
+      if (backend_.records() && !recorded) turn.row.note = "not recorded: " + checked.eager_because;
+      if (!hooks.empty()) {
+        turn.row.against = "none";
+        turn.row.captured = (captured_bytes(*checked.captures) - captured_bytes(*run(1, hooks).captures)) / tokens;
       }
+      turn.seconds = [this, hooks, recorded](Row& row) { return measure_step(hooks, recorded, row); };
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::kUser) throw;
-      m.fits = false;
-      m.row.note = error.what();  // it does not fit in memory
+      turn.row.note = error.what();  // it does not fit in memory
     }
     // The k-th step behind the first token finds decode_prompt + k positions in the cache, k from 0 on.
     const double past = static_cast<double>(bench_.options.decode_prompt) + (tokens - 1) / 2;
     Work work = decode_step(bench_.model.config(), bench_.model.dtype(), bench_.model.state().activation_dtype(), batch_, past);
-    work.bytes += m.row.captured;
-    m.row.floor = work.seconds(bench_.best());
-    measured_.push_back(std::move(m));
+    work.bytes += turn.row.captured;
+    turn.row.floor = work.seconds(bench_.best());
+    turns_.push_back(std::move(turn));
   }
 
   const Bench& bench_;
@@ -121,7 +105,7 @@ class DecodeBench {
   std::string what_;
   Batch prompts_;
   Generation plain_;
-  std::vector<Measured> measured_;
+  std::vector<Turn> turns_;
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include "bench/checks.h"
 #include "bench/hook_sets.h"
 #include "bench/timing.h"
-#include "bench/workloads.h"
+#include "bench/turns.h"
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
@@ -24,55 +24,39 @@ class ForwardBench {
   }
 
   void measure() {
-    for (int turn = 0; turn < bench_.options.repeat; ++turn) {
-      double without = 0;
-      for (Measured& m : measured_) {
-        if (m.repetitions == 0) continue;
-        bench_.step(what_ + ", hooks " + m.row.hooks);
-        const double seconds = seconds_each(backend_, m.repetitions, [&] { run(m.hooks); });
-        m.row.seconds.add(seconds);
-        if (m.hooks.empty()) without = seconds;
-        else if (without > 0) m.row.ratio.add(seconds / without);
-      }
-    }
-    for (const Measured& m : measured_) bench_.sink.on_row(m.row);
+    measure_in_turns(bench_, turns_);
+    for (const Turn& turn : turns_) bench_.sink.on_row(turn.row);
   }
 
  private:
-  struct Measured {
-    Row row;
-    Hooks hooks;
-    int repetitions = 0;  ///< 0: it does not fit
-  };
-
   Run run(const Hooks& hooks) const {
     return bench_.model.forward(tokens_, hooks, {.logits = LogitRows::kAll, .residence = Residence::kDevice});
   }
   Tensor last_row(const Run& run) const { return bench_.model.to_host(run.logits(batch_ - 1).slice(bench_.options.prompt - 1)); }
 
   void prepare(const std::string& name) {
-    bench_.step(what_ + ", hooks " + name);
-    Measured m;
-    m.hooks = hook_set(name);
-    m.row = bench_.row("forward", fmt::format("{} x {} tokens", batch_, bench_.options.prompt));
-    m.row.hooks = name;
-    m.row.unit = "tok/s";
-    m.row.amount = static_cast<double>(batch_ * bench_.options.prompt);
+    Turn turn{bench_.row("forward", fmt::format("{} x {} tokens", batch_, bench_.options.prompt)), what_ + ", hooks " + name, {}};
+    bench_.step(turn.step);
+    const Hooks hooks = hook_set(name);
+    turn.row.hooks = name;
+    turn.row.unit = "tok/s";
+    turn.row.amount = static_cast<double>(batch_ * bench_.options.prompt);
     try {
-      const Run checked = run(m.hooks);
+      const Run checked = run(hooks);
       const Tensor row = last_row(checked);
       require(std::memcmp(row.data(), plain_.data(), plain_.view().bytes()) == 0, "the last token's logits are the same bits with hooks and without");
-      m.row.captured = captured_bytes(checked.captures());
-      if (!m.hooks.empty()) m.row.against = "none";
-      m.repetitions = enough_repetitions(backend_, [&] { run(m.hooks); });
+      turn.row.captured = captured_bytes(checked.captures());
+      if (!hooks.empty()) turn.row.against = "none";
+      const int repetitions = enough_repetitions(backend_, [&] { run(hooks); });
+      turn.seconds = [this, hooks, repetitions](Row&) { return seconds_each(backend_, repetitions, [&] { run(hooks); }); };
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::kUser) throw;
-      m.row.note = error.what();  // it does not fit in memory
+      turn.row.note = error.what();  // it does not fit in memory
     }
     Work work = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt);
-    work.bytes += m.row.captured;
-    m.row.floor = work.seconds(bench_.best());
-    measured_.push_back(std::move(m));
+    work.bytes += turn.row.captured;
+    turn.row.floor = work.seconds(bench_.best());
+    turns_.push_back(std::move(turn));
   }
 
   const Bench& bench_;
@@ -81,7 +65,7 @@ class ForwardBench {
   std::string what_;
   Batch tokens_;
   Tensor plain_;
-  std::vector<Measured> measured_;
+  std::vector<Turn> turns_;
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "bench/checks.h"
 #include "bench/timing.h"
-#include "bench/workloads.h"
+#include "bench/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/patching.h"
 
@@ -27,22 +27,15 @@ class PatchingBench {
 
   void run() {
     const std::string cells = fmt::format("{} x {}, ", bench_.model.config().layers, length_);
-    Row naive = row(cells + "whole runs"), sweep = row(cells + "sweep");
-    sweep.against = "whole runs";
     bench_.step("patching, checks");
     check();
-    for (int turn = 0; turn < bench_.options.repeat; ++turn) {
-      bench_.step("patching, whole runs");
-      const double whole = seconds_each(backend_, 1, [this] { whole_runs(); });
-      bench_.step("patching, a sweep");
-      const double swept = seconds_each(backend_, 1, [this] { this->swept(); });
-      naive.seconds.add(whole);
-      sweep.seconds.add(swept);
-      sweep.ratio.add(swept / whole);
-    }
-    sweep.note = fmt::format("{} of {} token-layers computed", work_.computed, work_.naive);
-    bench_.sink.on_row(naive);
-    bench_.sink.on_row(sweep);
+    std::vector<Turn> turns = {
+        {row(cells + "whole runs"), "patching, whole runs", [this](Row&) { return seconds_each(backend_, 1, [this] { whole_runs(); }); }},
+        {row(cells + "sweep"), "patching, a sweep", [this](Row&) { return seconds_each(backend_, 1, [this] { swept(); }); }}};
+    turns.back().row.against = "whole runs";
+    turns.back().row.note = fmt::format("{} of {} token-layers computed", work_.computed, work_.naive);
+    measure_in_turns(bench_, turns);
+    for (const Turn& turn : turns) bench_.sink.on_row(turn.row);
   }
 
  private:

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "bench/checks.h"
 #include "bench/timing.h"
-#include "bench/workloads.h"
+#include "bench/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/gradients.h"
 #include "vitrine/saliency.h"
@@ -24,39 +24,22 @@ class SaliencyBench {
     check();
     add("forward", 0, [this] { bench_.model.forward(tokens_, {}, {.logits = LogitRows::kLast, .residence = Residence::kDevice}); });
     add("Grad x Input", 1, [this] { run(KeepPolicy::kAll); });
-    measured_.back().row.note = kept_note(KeepPolicy::kAll);
+    turns_.back().row.note = kept_note(KeepPolicy::kAll);
     add("of residuals", 1, [this] { run(KeepPolicy::kResiduals); });
-    measured_.back().row.note = kept_note(KeepPolicy::kResiduals);
+    turns_.back().row.note = kept_note(KeepPolicy::kResiduals);
     if (batch > 1) return;
     check_completeness();
     add(fmt::format("IG {} points", kPoints), kPoints, [this] { integrate(); });
-    measured_.back().row.note = "the ratio is a point's";
+    turns_.back().row.note = "the ratio is a point's";
   }
 
   void measure() {
-    for (int turn = 0; turn < bench_.options.repeat; ++turn) {
-      double forward = 0;
-      for (Measured& m : measured_) {
-        bench_.step(what(m.name));
-        const double seconds = seconds_each(backend_, m.repetitions, m.work);
-        m.row.seconds.add(seconds);
-        if (forward == 0) forward = seconds;
-        else m.row.ratio.add(seconds / (forward * m.passes));
-      }
-    }
-    for (const Measured& m : measured_) bench_.sink.on_row(m.row);
+    measure_in_turns(bench_, turns_);
+    for (const Turn& turn : turns_) bench_.sink.on_row(turn.row);
   }
 
  private:
   static constexpr int kPoints = 8;
-
-  struct Measured {
-    std::string name;
-    int passes;  ///< forward and backward ones; 0: a forward pass alone
-    std::function<void()> work;
-    int repetitions;
-    Row row;
-  };
 
   std::string what(const std::string& name) const { return fmt::format("saliency {} x {}, {}", batch_, bench_.options.prompt, name); }
   Backward run(KeepPolicy keep) const { return backward(bench_.model, tokens_, {target()}, hooks_, {.keep = keep}); }
@@ -104,19 +87,21 @@ class SaliencyBench {
     require(std::abs(std::abs(sum - change) - completeness.gap) <= 1e-6 * (1 + std::abs(change)), "the completeness gap is what the scores leave");
   }
 
+  /// `passes`: forward and backward ones; 0: a forward pass alone.
   void add(const std::string& name, int passes, std::function<void()> work) {
-    Measured m{name, passes, std::move(work), 0, bench_.row("saliency", fmt::format("{} x {} {}", batch_, bench_.options.prompt, name))};
-    m.repetitions = enough_repetitions(backend_, m.work);
-    m.row.unit = "tok/s";
-    m.row.amount = static_cast<double>(std::max(passes, 1) * batch_ * bench_.options.prompt);
-    m.row.against = measured_.empty() ? "" : "forward";
+    Turn turn{bench_.row("saliency", fmt::format("{} x {} {}", batch_, bench_.options.prompt, name)), what(name), {}, static_cast<double>(std::max(passes, 1))};
+    const int repetitions = enough_repetitions(backend_, work);
+    turn.seconds = [this, work = std::move(work), repetitions](Row&) { return seconds_each(backend_, repetitions, work); };
+    turn.row.unit = "tok/s";
+    turn.row.amount = turn.share * static_cast<double>(batch_ * bench_.options.prompt);
+    turn.row.against = turns_.empty() ? "" : "forward";
     Work work_done = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt, 1);
-    if (!measured_.empty()) {
+    if (!turns_.empty()) {
       const Work back = backward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt, 1);
       work_done = {work_done.bytes + back.bytes, work_done.operations + back.operations};
     }
-    m.row.floor = std::max(passes, 1) * work_done.seconds(bench_.best());
-    measured_.push_back(std::move(m));
+    turn.row.floor = turn.share * work_done.seconds(bench_.best());
+    turns_.push_back(std::move(turn));
   }
 
   const Bench& bench_;
@@ -124,7 +109,7 @@ class SaliencyBench {
   int batch_;
   Batch tokens_;
   Hooks hooks_;
-  std::vector<Measured> measured_;
+  std::vector<Turn> turns_;
 };
 
 }  // namespace

@@ -56,24 +56,9 @@ void add_attribute(CLI::App& app, Context& context) {
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Attribution";
-  command
-      .add_option("--target", args->target,
-                  "The token whose logit is explained [the model's own choice]; leading spaces count: \" London\"")
-      ->type_name("TOKEN")
-      ->group(group);
-  command.add_option("--target-id", args->target_id, "The same by id")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("ID")
-      ->group(group)
-      ->excludes("--target");
-  command.add_option("--against", args->against, "Explain the target's logit less this token's")
-      ->type_name("TOKEN")
-      ->group(group);
-  command.add_option("--against-id", args->against_id, "The same by id")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("ID")
-      ->group(group)
-      ->excludes("--against");
+  add_token_option(command, "--target", args->target, args->target_id,
+                   "The token whose logit is explained [the model's own choice]; leading spaces count: \" London\"", group);
+  add_token_option(command, "--against", args->against, args->against_id, "Explain the target's logit less this token's", group);
   command.add_option("--position", args->position, "Behind which token, from 0, negative from the end")
       ->capture_default_str()
       ->type_name("N")

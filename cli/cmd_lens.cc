@@ -130,9 +130,8 @@ void add_lens(CLI::App& app, Context& context) {
   const auto group = "Lens";
   command.add_option("--mode", args->mode, "normalized: every layer through the final layernorm; ecco: only the last one")
       ->check(CLI::IsMember({"normalized", "ecco"}))->capture_default_str()->type_name("MODE")->group(group);
-  command.add_option("--target", args->target, "The token whose rank is shown at the last position [the model's own choice]; leading spaces count: \" London\"")
-      ->type_name("TOKEN")->group(group);
-  command.add_option("--target-id", args->target_id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--target");
+  add_token_option(command, "--target", args->target, args->target_id,
+                   "The token whose rank is shown at the last position [the model's own choice]; leading spaces count: \" London\"", group);
   command.add_option("--watch", args->watch, "Tokens to compare side by side: \" is, are\" (a comma separates, spaces are kept; \\, is a comma)")
       ->allow_extra_args(false)->type_name("TOKENS")->group(group);
   command.add_option("--watch-ids", args->watch_ids, "The same by id: 1,2")->allow_extra_args(false)->type_name("IDS")->group(group);

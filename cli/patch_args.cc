@@ -13,20 +13,8 @@ using Mode = PatchArgs::Mode;
 
 void add_prompts(CLI::App& command, PatchArgs& args) {
   const auto group = "Prompts";
-  command.add_option("--clean", args.clean, "The prompt that the model answers as it should; leading spaces count")
-      ->type_name("TEXT")
-      ->group(group);
-  command.add_option("--clean-ids", args.clean_ids, "The same by token ids: 1,2,3")
-      ->type_name("IDS")
-      ->group(group)
-      ->excludes("--clean");
-  command.add_option("--corrupt", args.corrupt, "A prompt of as many tokens that it answers otherwise")
-      ->type_name("TEXT")
-      ->group(group);
-  command.add_option("--corrupt-ids", args.corrupt_ids, "The same by token ids")
-      ->type_name("IDS")
-      ->group(group)
-      ->excludes("--corrupt");
+  add_text_option(command, "--clean", args.clean, args.clean_ids, "The prompt that the model answers as it should; leading spaces count", group);
+  add_text_option(command, "--corrupt", args.corrupt, args.corrupt_ids, "A prompt of as many tokens that it answers otherwise", group);
   command
       .add_option("--align", args.align,
                   "Positions that belong together in prompts of different lengths, CLEAN:CORRUPT: 0:0,1:1,3:2")
@@ -36,23 +24,9 @@ void add_prompts(CLI::App& command, PatchArgs& args) {
 
 void add_metric(CLI::App& command, PatchArgs& args) {
   const auto group = "Metric";
-  command
-      .add_option(
-          "--answer", args.answer,
-          "The token that should follow [the model's choice behind the clean prompt]; leading spaces count: \" London\"")
-      ->type_name("TOKEN")
-      ->group(group);
-  command.add_option("--answer-id", args.answer_id, "The same by id")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("ID")
-      ->group(group)
-      ->excludes("--answer");
-  command.add_option("--wrong", args.wrong, "The token that it is compared with")->type_name("TOKEN")->group(group);
-  command.add_option("--wrong-id", args.wrong_id, "The same by id")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("ID")
-      ->group(group)
-      ->excludes("--wrong");
+  add_token_option(command, "--answer", args.answer, args.answer_id,
+                   "The token that should follow [the model's choice behind the clean prompt]; leading spaces count: \" London\"", group);
+  add_token_option(command, "--wrong", args.wrong, args.wrong_id, "The token that it is compared with", group);
   command
       .add_option("--metric", args.metric,
                   "logit-difference, logit, log-prob, prob [logit-difference with --wrong, prob with --trace, else logit]")

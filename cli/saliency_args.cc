@@ -20,31 +20,11 @@ Replacement parse_replacement(const std::string& text, const Model& model) {
 
 void add_step_options(CLI::App& command, SaliencyArgs& args) {
   const auto group = "What comes next";
-  command
-      .add_option("--target", args.target,
-                  "The token behind the prompt that is to be explained [the model's own choice]; leading spaces count: \" London\"")
-      ->type_name("TOKEN")
-      ->group(group);
-  command.add_option("--target-id", args.target_id, "The same by id")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("ID")
-      ->group(group)
-      ->excludes("--target");
-  command.add_option("--contrast", args.contrast, "Explain the target against this token: why the one rather than the other")
-      ->type_name("TOKEN")
-      ->group(group);
-  command.add_option("--contrast-id", args.contrast_id, "The same by id")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("ID")
-      ->group(group)
-      ->excludes("--contrast");
-  command.add_option("--continuation", args.continuation, "Explain each token of this text behind the prompt")
-      ->type_name("TEXT")
-      ->group(group);
-  command.add_option("--continuation-ids", args.continuation_ids, "The same by ids: 1,2,3")
-      ->type_name("IDS")
-      ->group(group)
-      ->excludes("--continuation");
+  add_token_option(command, "--target", args.target, args.target_id,
+                   "The token behind the prompt that is to be explained [the model's own choice]; leading spaces count: \" London\"", group);
+  add_token_option(command, "--contrast", args.contrast, args.contrast_id,
+                   "Explain the target against this token: why the one rather than the other", group);
+  add_text_option(command, "--continuation", args.continuation, args.continuation_ids, "Explain each token of this text behind the prompt", group);
   command.add_option("-n,--generate", args.generate, "Let the model continue, and explain each of up to N tokens")
       ->check(CLI::PositiveNumber)
       ->type_name("N")

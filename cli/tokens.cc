@@ -152,6 +152,17 @@ std::vector<int32_t> parse_ids(std::string_view text) {
   return ids;
 }
 
+void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id, const std::string& help, const std::string& group) {
+  command.add_option(name, text, help)->type_name("TOKEN")->group(group);
+  command.add_option(name + "-id", id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes(name);
+}
+
+void add_text_option(CLI::App& command, const std::string& name, std::string& text, std::string& ids, const std::string& help,
+                     const std::string& group) {
+  command.add_option(name, text, help)->type_name("TEXT")->group(group);
+  command.add_option(name + "-ids", ids, "The same by token ids: 1,2,3")->type_name("IDS")->group(group)->excludes(name);
+}
+
 std::optional<int32_t> token_from(const std::string& text, int id, const Model& model) {
   if (!text.empty()) return model.tokenizer().single_token(text);
   if (id >= 0) return id;

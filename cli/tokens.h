@@ -42,6 +42,12 @@ Batch ids_of(const std::vector<Prompt>& prompts);
 /// "1,2, 3". Throws Error (user) naming what is no id.
 std::vector<int32_t> parse_ids(std::string_view text);
 
+/// `name` TOKEN, a token by its text, and `name`-id ID, the same by id; token_from() reads what they leave.
+void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id, const std::string& help, const std::string& group);
+/// `name` TEXT and `name`-ids IDS, the same by token ids.
+void add_text_option(CLI::App& command, const std::string& name, std::string& text, std::string& ids, const std::string& help,
+                     const std::string& group);
+
 /// A token's text or its id, whichever was given: an empty text and a negative id are nothing. Throws Error (user) for text that is
 /// not one token.
 std::optional<int32_t> token_from(const std::string& text, int id, const Model& model);

@@ -1,8 +1,7 @@
 // What must not change a bit of a gradient: what is kept between the passes, what is watched, what else is in the batch, how
 // many threads there are.
 
-#include <cstring>
-
+#include "tests/engine/odd_model.h"
 #include "tests/engine/test_device.h"
 #include "tests/support.h"
 #include "vitrine/vitrine.h"
@@ -10,27 +9,9 @@
 namespace vitrine {
 namespace {
 
-/// Shapes that hit full and partial tiles, with more tokens than a tile has.
-Config odd_config() {
-  Config config;
-  config.layers = 3;
-  config.heads = 3;
-  config.width = 60;
-  config.inner = 100;
-  config.vocab = 301;
-  config.context = 80;
-  return config;
-}
-
-std::vector<int32_t> tokens(int count, int seed) {
-  std::vector<int32_t> ids;
-  for (int i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>((i * 7919 + seed * 104729 + 13) % odd_config().vocab));
-  return ids;
-}
-
-bool same_bits(TensorView a, TensorView b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
-}
+using testing_support::odd_config;
+using testing_support::same_bits;
+using testing_support::tokens;
 
 /// The gradients and the values of a sequence are the same bits.
 void expect_same(const Backward& a, const Backward& b, int sequence_of_a = 0, int sequence_of_b = 0) {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
+#include "tests/engine/odd_model.h"
 #include "tests/engine/test_device.h"
 #include "tests/support.h"
 #include "vitrine/vitrine.h"
@@ -12,25 +12,9 @@
 namespace vitrine {
 namespace {
 
-/// Shapes that hit full and partial tiles: a head width that is no multiple of a vector, an odd vocabulary, odd sizes.
-Config odd_config() {
-  Config config;
-  config.layers = 3;
-  config.heads = 3;
-  config.width = 60;
-  config.inner = 100;
-  config.vocab = 301;
-  config.context = 80;
-  return config;
-}
-
-std::vector<int32_t> tokens(int count, int seed, const Config& config) {
-  std::vector<int32_t> ids;
-  for (int i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>((i * 7919 + seed * 104729 + 13) % config.vocab));
-  return ids;
-}
-
-bool same_bits(TensorView a, TensorView b) { return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
+using testing_support::odd_config;
+using testing_support::same_bits;
+using testing_support::tokens;
 
 /// How far apart the fused and the composed form of attention may be, as a share of the values' spread: nothing on the CPU. On
 /// a GPU the fused form works through tiles of keys and rounds the pattern tile by tile, in the type of the weights.

@@ -10,9 +10,6 @@ namespace {
 
 class ElementwiseTest : public KernelTest {};
 
-constexpr Activation kActivations[] = {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick,
-                                       Activation::kRelu, Activation::kSilu,     Activation::kTanh};
-
 // Numbers of every size and sign, dense where the functions bend.
 std::vector<float> sweep(bool slow) {
   std::vector<float> x = {0.0f, -0.0f, 1e-45f, -1e-45f, 1e-38f, -1e-38f, 3e38f, -3e38f};

@@ -126,6 +126,8 @@ double rounding(DType dtype);
 Vec magnitudes(Vec x);
 
 inline constexpr DType kWeightTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+inline constexpr Activation kActivations[] = {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick,
+                                              Activation::kRelu, Activation::kSilu,     Activation::kTanh};
 
 /// True under a sanitizer or without optimisation, where the big shapes would take minutes.
 bool slow_build();

@@ -1,6 +1,4 @@
-#include <limits>
-
-#include "tests/kernels/harness.h"
+#include "tests/kernels/linear_support.h"
 #include "tests/reference/adjoints.h"
 
 namespace vitrine::testing {
@@ -8,12 +6,7 @@ namespace {
 
 class LinearBackwardTest : public KernelTest {};
 
-/// Of the forward operation: the gradient is summed over `out`.
-struct Size {
-  int64_t rows, in, out;
-};
-
-// One, odd, a panel of outputs and a tile of rows more or less by one, long sums more or less than a block by one; rows on both
+// The gradient is summed over `out`. One, odd, a panel of outputs and a tile of rows more or less by one, long sums more or less than a block by one; rows on both
 // sides of where another kernel takes over. Then what GPT-2 uses.
 std::vector<Size> sizes(bool slow) {
   std::vector<Size> list = {{1, 1, 1},     {1, 15, 7},     {2, 16, 16},   {3, 17, 33},   {4, 31, 5},      {5, 33, 64},
@@ -24,18 +17,6 @@ std::vector<Size> sizes(bool slow) {
     list.insert(list.end(), {{1, 768, 2304}, {2, 1024, 3072}, {5, 1600, 640}, {64, 768, 768}, {33, 768, 3072}, {3, 768, 5025}});
   }
   return list;
-}
-
-/// Played by the processor, a GPU takes its time.
-bool slow_backend(const BackendCase& backend) {
-  return backend.name == "cpu_SCALAR" || backend.name.starts_with("cuda_on_host");
-}
-
-/// How the rows of a problem's matrices lie: at multiples of 64 bytes, as the engine has them, or anywhere.
-enum class Rows { kAligned, kAnywhere };
-
-int64_t stride_of(int64_t cols, Rows rows, int64_t more) {
-  return rows == Rows::kAligned ? (cols + 31) / 32 * 32 : cols + more;
 }
 
 struct Problem {
@@ -210,8 +191,7 @@ TEST_P(LinearBackwardTest, AnyNumberOfThreadsGivesTheSameBits) {
 TEST_P(LinearBackwardTest, FusedAndComposedFormsGiveTheSameBits) {
   for (const auto& [rows, in, out] :
        {Size{1, 99, 270}, Size{3, 99, 270}, Size{40, 99, 270}, Size{70, 100, 64}, Size{70, 99, 64}}) {
-    for (Activation activation : {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick,
-                                  Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+    for (Activation activation : kActivations) {
       SCOPED_TRACE(::testing::Message() << "activation " << static_cast<int>(activation) << ", rows " << rows);
       const Problem p(*backend, random, {rows, in, out}, DType::kF16, backend->activation_dtype(DType::kF16), Rows::kAligned);
       const Matrix fused(*backend, rows, in), product(*backend, rows, in, in + 1), untapped(*backend, p.residual, rows, in);
@@ -233,29 +213,18 @@ TEST_P(LinearBackwardTest, FusedAndComposedFormsGiveTheSameBits) {
   }
 }
 
-// Some of a matrix's inputs, as one head's projection has them. What lies beside them must not be touched: it is NaN here.
 TEST_P(LinearBackwardTest, PartOfTheInputs) {
-  constexpr int64_t kIn = 300;
   for (DType dtype : kWeightTypes) {
-    for (const auto& [begin, count] :
-         {std::pair<int64_t, int64_t>{32, 48}, {0, 260}, {64, 64}, {40, 5}, {5, 48}, {3, 1}, {17, 280}}) {
+    for (const auto& [begin, count] : PartOfInputs::kParts) {
       for (int64_t rows : {1, 5, 20, 70}) {
         const Size s{rows, count, 40};
-        const Weight weight = make_weight(*backend, random, count, s.out, dtype, Order::kOutIn);
-        std::vector<float> wide(static_cast<size_t>(kIn * s.out), std::numeric_limits<float>::quiet_NaN());
-        for (int64_t i = 0; i < count * s.out; ++i)
-          wide[static_cast<size_t>(begin * s.out + i)] = static_cast<float>(weight.values[static_cast<size_t>(i)]);
-        const std::vector<std::byte> host = encode(wide, dtype);
-        const Buffer buffer = backend->allocate(backend->packed_bytes(kIn, s.out, dtype));
-        const PackedMatrix part =
-            backend->pack({host.data(), dtype, kIn, s.out, s.out, 1}, dtype, buffer.data()).inputs(begin, count);
-
-        Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
-        p.weight = weight;
+        const PartOfInputs weight(*backend, random, begin, count, s.out, dtype);
+        const Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
         const Matrix got(*backend, s.rows, s.in, s.in + 3), want(*backend, s.rows, s.in);
         LinearBackwardArgs args = p.args(want);
+        args.weight = &weight.alone();
         backend->linear_backward(args);
-        args.weight = &part;
+        args.weight = &weight.part();
         args.dx = got;
         backend->linear_backward(args);
         EXPECT_TRUE(same_bits(got.values(), want.values()))

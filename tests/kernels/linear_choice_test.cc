@@ -157,8 +157,7 @@ TEST_P(LinearChoiceTest, FastFusedAndComposedFormsGiveTheSameBits) {
   const auto backend = make(Gemm::kFast);
   const Size s{150, 80, 70};
   const Problem p(*backend, random, s, DType::kBF16);
-  for (Activation activation : {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick, Activation::kRelu,
-                                Activation::kSilu, Activation::kTanh}) {
+  for (Activation activation : kActivations) {
     LinearArgs args = p.all_parts();
     args.activation = activation;
     backend->linear(args);

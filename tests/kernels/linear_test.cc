@@ -1,15 +1,9 @@
-#include <limits>
-
-#include "tests/kernels/harness.h"
+#include "tests/kernels/linear_support.h"
 
 namespace vitrine::testing {
 namespace {
 
 class LinearTest : public KernelTest {};
-
-struct Size {
-  int64_t rows, in, out;
-};
 
 // One, odd, a panel and a tile of rows more or less by one, a part of the inputs (linear.h) more or less by one; rows and
 // outputs on both sides of where another kernel takes over. Then what GPT-2 uses.
@@ -21,13 +15,6 @@ std::vector<Size> sizes(bool slow) {
   if (!slow)
     list.insert(list.end(), {{1, 768, 2304}, {2, 1024, 3072}, {5, 1600, 640}, {64, 768, 768}, {33, 3072, 768}, {3, 768, 5025}});
   return list;
-}
-
-/// How the rows of a problem's matrices lie: at multiples of 64 bytes, as the engine has them, or anywhere.
-enum class Rows { kAligned, kAnywhere };
-
-int64_t stride_of(int64_t cols, Rows rows, int64_t more) {
-  return rows == Rows::kAligned ? (cols + 31) / 32 * 32 : cols + more;
 }
 
 struct Problem {
@@ -81,11 +68,6 @@ void match_the_oracle(Backend& backend, const Problem& p, Size s, DType out_type
   for (size_t i = 0; i < final.size(); ++i) tolerance[i] += rounding(out_type) * std::abs(final[i]);
   EXPECT_TRUE(near(out.values(), final, tolerance));
   EXPECT_TRUE(out.untouched_outside() && before.untouched_outside());
-}
-
-/// Played by the processor, a GPU takes its time.
-bool slow_backend(const BackendCase& backend) {
-  return backend.name == "cpu_SCALAR" || backend.name.starts_with("cuda_on_host");
 }
 
 TEST_P(LinearTest, MatchesTheOracle) {
@@ -164,8 +146,7 @@ TEST_P(LinearTest, AnyNumberOfThreadsGivesTheSameBits) {
 TEST_P(LinearTest, FusedAndComposedFormsGiveTheSameBits) {
   for (const auto& [rows, in, out] :
        {Size{1, 270, 99}, Size{3, 270, 99}, Size{40, 270, 99}, Size{70, 64, 100}, Size{70, 64, 99}}) {
-    for (Activation activation : {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf, Activation::kGeluQuick,
-                                  Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+    for (Activation activation : kActivations) {
       const Problem p(*backend, random, {rows, in, out}, DType::kF16, backend->activation_dtype(DType::kF16), Rows::kAligned);
       const Matrix fused(*backend, rows, out), before(*backend, rows, out, out + 1), untapped(*backend, p.residual, rows, out);
       LinearArgs args = p.args(fused);
@@ -189,29 +170,18 @@ TEST_P(LinearTest, FusedAndComposedFormsGiveTheSameBits) {
   }
 }
 
-// Some of a matrix's inputs, as one head's projection has them. What lies beside them must not be touched: it is NaN here.
 TEST_P(LinearTest, PartOfTheInputs) {
-  constexpr int64_t kIn = 300;
   for (DType dtype : kWeightTypes) {
-    for (const auto& [begin, count] :
-         {std::pair<int64_t, int64_t>{32, 48}, {0, 260}, {64, 64}, {40, 5}, {5, 48}, {3, 1}, {17, 280}}) {
+    for (const auto& [begin, count] : PartOfInputs::kParts) {
       for (int64_t rows : {1, 5, 20, 70}) {
         const Size s{rows, count, 40};
-        const Weight weight = make_weight(*backend, random, count, s.out, dtype, Order::kOutIn);
-        std::vector<float> wide(static_cast<size_t>(kIn * s.out), std::numeric_limits<float>::quiet_NaN());
-        for (int64_t i = 0; i < count * s.out; ++i)
-          wide[static_cast<size_t>(begin * s.out + i)] = static_cast<float>(weight.values[static_cast<size_t>(i)]);
-        const std::vector<std::byte> host = encode(wide, dtype);
-        const Buffer buffer = backend->allocate(backend->packed_bytes(kIn, s.out, dtype));
-        const PackedMatrix part =
-            backend->pack({host.data(), dtype, kIn, s.out, s.out, 1}, dtype, buffer.data()).inputs(begin, count);
-
-        Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
-        p.weight = weight;
+        const PartOfInputs weight(*backend, random, begin, count, s.out, dtype);
+        const Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
         const Matrix got(*backend, s.rows, s.out), want(*backend, s.rows, s.out);
         LinearArgs args = p.args(want);
+        args.weight = &weight.alone();
         backend->linear(args);
-        args.weight = &part;
+        args.weight = &weight.part();
         args.out = got;
         backend->linear(args);
         EXPECT_TRUE(same_bits(got.values(), want.values()))

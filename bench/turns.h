@@ -1,0 +1,23 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/workloads.h"
+
+namespace vitrine::bench {
+
+/// One of several things that are measured in turns, so that a slow minute of the machine falls on all of them alike.
+struct Turn {
+  Row row;  ///< with `against`: compared, in each turn, with the one that has none
+  std::string step;  ///< as it is announced
+  /// Of one measurement; may note more in the row. Empty: nothing is measured, because it does not fit.
+  std::function<double(Row&)> seconds;
+  double share = 1;  ///< the ratio is that of the seconds divided by this
+};
+
+/// Fills the rows, `bench.options.repeat` times each.
+void measure_in_turns(const Bench& bench, std::vector<Turn>& turns);
+
+}  // namespace vitrine::bench
