@@ -10,6 +10,7 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
+#include "tests/sanitized.h"
 
 namespace vitrine::testing {
 namespace {
@@ -143,7 +144,7 @@ TEST(Output, InterruptedCaptureLeavesNothing) {
 TEST(Output, ATerminalSeesProgress) {
   TempFolder folder;
   std::string prompts;
-  for (int i = 0; i < 100000; ++i) prompts += "{\"ids\": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]}\n";
+  for (int i = 0; i < (kSanitized ? 10000 : 100000); ++i) prompts += "{\"ids\": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]}\n";
   folder.write("prompts.jsonl", prompts);
   const auto start = std::chrono::steady_clock::now();
   const CliResult result = run_cli({"capture", "--threads", "1", "--model", plain(), "--prompt-file", folder / "prompts.jsonl", "--capture", "*hook_resid_post[positions=-1]", "--out",

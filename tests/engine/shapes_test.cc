@@ -6,16 +6,13 @@
 #include "kernels/backend.h"
 #include "tests/support.h"
 #include "tests/engine/test_device.h"
+#include "tests/sanitized.h"
 #include "vitrine/vitrine.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 namespace vitrine {
 namespace {
+
+using testing::kSanitized;
 
 Config gpt2(int layers, int heads, int64_t width) {
   Config config;

@@ -7,14 +7,14 @@
 
 namespace vitrine::testing_support {
 
-/// Where the engine's tests run: VITRINE_TEST_DEVICE of the environment, as Model takes it; else what the test was built for:
-/// the CPU, or the CUDA backend played by the processor (tests/cuda_on_host).
+/// The device that a test program was linked for: the CPU (cpu_device.cc), or the CUDA backend played by the processor
+/// (tests/cuda_on_host/played_device.cc).
+extern const char* const kBuiltFor;
+
+/// Where the engine's tests run: VITRINE_TEST_DEVICE of the environment, as Model takes it; else what they were linked for.
 inline std::string test_device() {
-#ifndef VITRINE_TEST_DEVICE
-#define VITRINE_TEST_DEVICE "cpu"
-#endif
   const char* chosen = std::getenv("VITRINE_TEST_DEVICE");
-  return chosen != nullptr ? chosen : VITRINE_TEST_DEVICE;
+  return chosen != nullptr ? chosen : kBuiltFor;
 }
 
 inline bool on_cpu() { return test_device() == "cpu"; }

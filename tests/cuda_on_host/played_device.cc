@@ -1,0 +1,7 @@
+#include "tests/engine/test_device.h"
+
+namespace vitrine::testing_support {
+
+const char* const kBuiltFor = "cuda";
+
+}  // namespace vitrine::testing_support
