@@ -18,6 +18,8 @@
 //   ablation.h       a run without one of its components
 //   causal_trace.h   states put back under noise
 //   path_patching.h  what one component tells another
+//   noise.h          what spans, scattered tokens and other noise in a prompt do to it
+//   predictivity.h   how well a layer predicts responses of brains
 //   capture_file.h   captures on disk
 //   error.h          the one exception
 
@@ -32,8 +34,10 @@
 #include "vitrine/hooks.h"
 #include "vitrine/lens.h"
 #include "vitrine/model.h"
+#include "vitrine/noise.h"
 #include "vitrine/patching.h"
 #include "vitrine/path_patching.h"
+#include "vitrine/predictivity.h"
 #include "vitrine/run.h"
 #include "vitrine/saliency.h"
 #include "vitrine/score.h"
