@@ -123,7 +123,7 @@ void smooth_grad(SaliencyWork& work) {
 void integrated_gradients(SaliencyWork& work) {
   const IntegratedGradientsOptions& options = work.options.integrated;
   const std::vector<QuadraturePoint> points = quadrature_points(options.rule, options.steps);
-  const Tensor baseline = replacement_rows(options.baseline, work, "baseline");
+  const Tensor baseline = replacement_rows(options.baseline, work.model, work.result.ids.size(), "baseline");
   const size_t steps = work.result.steps.size();
   /// b + at * (e - b), and e - b itself
   const auto on_the_line = [&](size_t step, double at) {

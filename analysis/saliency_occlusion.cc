@@ -17,7 +17,7 @@ constexpr int kMostDraws = 1000000;
 class Mask {
  public:
   explicit Mask(const SaliencyWork& work) : work_(work) {
-    if (!deletes()) rows_ = replacement_rows(work.options.mask, work, "mask");
+    if (!deletes()) rows_ = replacement_rows(work.options.mask, work.model, work.result.ids.size(), "mask");
   }
 
   /// A step's input with these positions, ascending, masked. Throws Error (user) if nothing would be left.

@@ -12,24 +12,6 @@ namespace {
 
 constexpr const char* kEmbed = "hook_embed";
 
-void check_edits(const SaliencyOptions& options, const Config& config) {
-  if (options.batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
-  for (const Hooks::Change& change : options.edits.edits()) {
-    if (!change.where.sequences.empty()) {
-      user_error("the edit of '{}' is narrowed to sequences, which has no meaning for saliency", change.pattern);
-    }
-    for (const SiteRef& site : find_sites(change.pattern, config, change.where)) {
-      if (site.site == Site::kEmbed) {
-        user_error("the edit of '{}' changes hook_embed, which saliency is about; edit hook_pos_embed or blocks.0.hook_resid_pre",
-                   change.pattern);
-      }
-      if (site.site == Site::kLogits) {
-        user_error("the edit of '{}' changes logits, which saliency does not see; edit ln_final.hook_normalized", change.pattern);
-      }
-    }
-  }
-}
-
 Target value_of(int32_t token, SaliencyValue value) {
   switch (value) {
     case SaliencyValue::kLogit:
@@ -55,9 +37,27 @@ Batch batch_of(const std::vector<SaliencyInput>& inputs) {
 
 }  // namespace
 
+void check_input_edits(const Hooks& edits, const Config& config, std::string_view analysis) {
+  for (const Hooks::Change& change : edits.edits()) {
+    if (!change.where.sequences.empty()) {
+      user_error("the edit of '{}' is narrowed to sequences, which has no meaning for {}", change.pattern, analysis);
+    }
+    for (const SiteRef& site : find_sites(change.pattern, config, change.where)) {
+      if (site.site == Site::kEmbed) {
+        user_error("the edit of '{}' changes hook_embed, which {} is about; edit hook_pos_embed or blocks.0.hook_resid_pre", change.pattern,
+                   analysis);
+      }
+      if (site.site == Site::kLogits) {
+        user_error("the edit of '{}' changes logits, which {} does not see; edit ln_final.hook_normalized", change.pattern, analysis);
+      }
+    }
+  }
+}
+
 SaliencyRuns::SaliencyRuns(const Model& model, const SaliencyOptions& options)
     : model_(model), options_(options), edits_(edits_of(options.edits)) {
-  check_edits(options, model.config());
+  if (options.batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
+  check_input_edits(options.edits, model.config(), "saliency");
 }
 
 void SaliencyRuns::expect(uint64_t total, std::string_view label) {

@@ -24,6 +24,10 @@ struct SaliencyReading {
   std::vector<float> hidden;  ///< [D] the final layernorm's output at the last position
 };
 
+/// Throws Error (user) for edits that an analysis of changed embeddings cannot take: of hook_embed, of `logits`, narrowed to sequences.
+/// `analysis` names it.
+void check_input_edits(const Hooks& edits, const Config& config, std::string_view analysis);
+
 /// Runs many inputs a few at a time. What a call gives does not depend on how many those are, because sequences do not mix.
 class SaliencyRuns {
  public:

@@ -2,24 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
-#include "base/random.h"
+#include "analysis/dice.h"
 
 namespace vitrine {
 namespace {
-
-/// Random numbers of one draw, one after the other.
-class Dice {
- public:
-  explicit Dice(uint64_t key) : key_(key) {}
-  double unit() { return unit_interval(mix64(key_ + count_++)); }
-  /// 0 .. size - 1
-  size_t index(size_t size) { return std::min(static_cast<size_t>(unit() * static_cast<double>(size)), size - 1); }
-
- private:
-  uint64_t key_, count_ = 0;
-};
 
 bool is_of_a_word(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -83,10 +70,8 @@ MaskDraw draw_masks(const SpanOptions& options, std::span<const int64_t> words, 
   const int64_t budget = std::max<int64_t>(1, std::llround(options.budget * static_cast<double>(tokens)));
   MaskDraw masks{.spans = draw_spans(options, words, tokens, budget, Dice(mix64(key)))};
   Dice dice(mix64(key + 1));
-  std::vector<int64_t> all(static_cast<size_t>(tokens));
-  std::iota(all.begin(), all.end(), int64_t{0});
-  for (size_t i = 0; i < masks.spans.size(); ++i) std::swap(all[i], all[i + dice.index(all.size() - i)]);
-  masks.scattered.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(masks.spans.size()));
+  const std::vector<size_t> scattered = dice.choose(static_cast<size_t>(tokens), masks.spans.size());
+  masks.scattered.assign(scattered.begin(), scattered.end());
   std::sort(masks.scattered.begin(), masks.scattered.end());
   return masks;
 }

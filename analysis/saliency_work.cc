@@ -51,14 +51,14 @@ void SaliencyWork::set(size_t step, std::span<const double> scores) {
   set(step, sizes, scores);
 }
 
-Tensor replacement_rows(const Replacement& replacement, const SaliencyWork& work, std::string_view what) {
-  const int64_t width = work.width(), length = static_cast<int64_t>(work.result.ids.size());
+Tensor replacement_rows(const Replacement& replacement, const Model& model, size_t tokens, std::string_view what) {
+  const int64_t width = model.config().width, length = static_cast<int64_t>(tokens);
   switch (replacement.kind) {
     case Replacement::Kind::kMean:
-      return mean_embedding(work.model);
+      return mean_embedding(model);
     case Replacement::Kind::kToken:
-      check_id(work.model.config(), replacement.token, fmt::format("{} token", what));
-      return work.model.embed({&replacement.token, 1});
+      check_id(model.config(), replacement.token, fmt::format("{} token", what));
+      return model.embed({&replacement.token, 1});
     case Replacement::Kind::kTensor: {
       const Shape& shape = replacement.tensor.shape();
       if (replacement.tensor.empty() || (shape != Shape{width} && shape != Shape{length, width})) {

@@ -26,9 +26,9 @@ struct SaliencyWork {
   void set(size_t step, std::span<const double> scores);
 };
 
-/// What a Replacement puts in a place of the input: [D] for all positions, or [T, D]. Not for kDelete. `what` names it in errors.
-/// Throws Error (user) for a token or a shape that does not fit.
-Tensor replacement_rows(const Replacement& replacement, const SaliencyWork& work, std::string_view what);
+/// What a Replacement puts in a place of an input of `tokens` tokens: [D] for all positions, or [T, D]. Not for kDelete. `what` names it
+/// in errors. Throws Error (user) for a token or a shape that does not fit.
+Tensor replacement_rows(const Replacement& replacement, const Model& model, size_t tokens, std::string_view what);
 /// The row of replacement_rows() for a position.
 std::span<const float> replacement_row(const Tensor& rows, int64_t position, int64_t width);
 

@@ -50,7 +50,7 @@ struct NoiseOptions {
   double budget = 0.15;   ///< share of the tokens, 0..1: round(budget T) tokens, 1 at least; 0: none, and those noises change nothing
   double p = 0.2;         ///< of kSpans: lengths in words, p (1 - p)^(k - 1) for k up to `longest`
   int longest = 10;
-  double poisson = 3;     ///< of kTextInfilling: mean length in tokens, above 0 and at most 100
+  double poisson = 3;     ///< of kTextInfilling: mean length in tokens, 0.5..100
   uint64_t seed = 0;      ///< noise depends on it, the kind and the repetition alone
   /// What takes the place of a masked token: zero, the mean embedding, a token, a tensor [D], or deletion, with which nothing does.
   Replacement mask = {.kind = Replacement::Kind::kMean};
@@ -88,19 +88,19 @@ Estimate estimate(std::span<const double> numbers);
 /// What one noise does, repetition by repetition.
 struct NoiseEffect {
   NoiseKind kind = NoiseKind::kSpans;
-  std::vector<NoisedPrompt> prompts;   ///< [R]
-  std::vector<int32_t> masked;         ///< [R] tokens of the prompt that did not survive
-  std::vector<double> log_probs;       ///< [R] of the continuation, in nats, summed over its tokens
-  std::vector<double> ranks;           ///< [R] of the continuation's tokens, the mean
-  std::vector<double> cosines;         ///< [R, L+1] of the residual stream at the prompt's last token, with and without noise
+  std::vector<NoisedPrompt> prompts = {};   ///< [R]
+  std::vector<int32_t> masked = {};    ///< [R] tokens of the prompt that did not survive
+  std::vector<double> log_probs = {};  ///< [R] of the continuation, in nats, summed over its tokens
+  std::vector<double> ranks = {};      ///< [R] of the continuation's tokens, the mean
+  std::vector<double> cosines = {};    ///< [R, L+1] of the residual stream at the prompt's last token, with and without noise
   /// [R, L+1] linear CKA (Kornblith 2019) of the residual stream over the tokens that survived, each beside itself in the whole
   /// prompt; NaN for fewer than two.
-  std::vector<double> ckas;
+  std::vector<double> ckas = {};
 
   // Over the repetitions.
-  Estimate log_prob_change;            ///< with noise minus without
-  Estimate rank;
-  std::vector<Estimate> cosine, cka;   ///< [L+1]
+  Estimate log_prob_change = {};       ///< with noise minus without
+  Estimate rank = {};
+  std::vector<Estimate> cosine = {}, cka = {};  ///< [L+1]
 };
 
 struct Noise {
@@ -111,9 +111,9 @@ struct Noise {
   int64_t budget = 0;                 ///< tokens
   double log_prob = 0;                ///< of the continuation behind the whole prompt, in nats
   double rank = 0;                    ///< the mean of its tokens' ranks; 1 + the number of tokens whose logit is strictly greater
-  std::vector<NoiseEffect> effects;   ///< one a kind, as asked
+  std::vector<NoiseEffect> effects = {};  ///< one a kind, as asked
   /// kSpans less kScattered, repetition by repetition: log-probability's change. Present if both were asked for.
-  std::optional<Estimate> spans_less_scattered;
+  std::optional<Estimate> spans_less_scattered = {};
 };
 
 /// Row l of [L+1] is the residual stream after block l, row 0 what enters the first.
