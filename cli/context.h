@@ -53,6 +53,8 @@ void add_lens(CLI::App& app, Context& context);
 void add_saliency(CLI::App& app, Context& context);
 void add_attribute(CLI::App& app, Context& context);
 void add_patch(CLI::App& app, Context& context);
+void add_noise(CLI::App& app, Context& context);
+void add_predictivity(CLI::App& app, Context& context);
 void add_capture(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 

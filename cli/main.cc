@@ -46,6 +46,8 @@ int run(int argc, char** argv) {
   add_saliency(app, context);
   add_attribute(app, context);
   add_patch(app, context);
+  add_noise(app, context);
+  add_predictivity(app, context);
   add_generate(app, context);
   add_score(app, context);
   add_capture(app, context);

@@ -7,17 +7,6 @@
 namespace vitrine::cli {
 namespace {
 
-/// zero, mean, delete, token:TEXT, id:N, or a file of a tensor.
-Replacement parse_replacement(const std::string& text, const Model& model) {
-  using Kind = Replacement::Kind;
-  if (text == "zero") return {.kind = Kind::kZero};
-  if (text == "mean") return {.kind = Kind::kMean};
-  if (text == "delete") return {.kind = Kind::kDelete};
-  if (text.starts_with("token:")) return {.kind = Kind::kToken, .token = model.tokenizer().single_token(text.substr(6))};
-  if (text.starts_with("id:")) return {.kind = Kind::kToken, .token = parse_ids(text.substr(3))[0]};
-  return {.kind = Kind::kTensor, .tensor = read_tensor(text)};
-}
-
 void add_step_options(CLI::App& command, SaliencyArgs& args) {
   const auto group = "What comes next";
   add_token_option(command, "--target", args.target, args.target_id,
@@ -88,6 +77,16 @@ void add_mask_options(CLI::App& command, SaliencyArgs& args) {
 }
 
 }  // namespace
+
+Replacement parse_replacement(const std::string& text, const Model& model) {
+  using Kind = Replacement::Kind;
+  if (text == "zero") return {.kind = Kind::kZero};
+  if (text == "mean") return {.kind = Kind::kMean};
+  if (text == "delete") return {.kind = Kind::kDelete};
+  if (text.starts_with("token:")) return {.kind = Kind::kToken, .token = model.tokenizer().single_token(text.substr(6))};
+  if (text.starts_with("id:")) return {.kind = Kind::kToken, .token = parse_ids(text.substr(3))[0]};
+  return {.kind = Kind::kTensor, .tensor = read_tensor(text)};
+}
 
 void add_saliency_options(CLI::App& command, SaliencyArgs& args) {
   add_step_options(command, args);

@@ -22,6 +22,9 @@ struct SaliencyArgs {
   std::vector<std::string> edits;
 };
 
+/// zero, mean, delete, token:TEXT, id:N, or a file of a tensor. Throws Error (user).
+Replacement parse_replacement(const std::string& text, const Model& model);
+
 void add_saliency_options(CLI::App& command, SaliencyArgs& args);
 
 /// Throws Error (user) for tokens that are not one, and files that are no tensor.
