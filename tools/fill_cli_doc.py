@@ -20,6 +20,7 @@ def main():
     environment = dict(os.environ, PATH=f"{folder}:{os.environ['PATH']}", COLUMNS="110")
 
     with tempfile.TemporaryDirectory() as where:
+        (pathlib.Path(where) / "examples").symlink_to(ROOT / "examples")  # data of the examples
 
         def fill(match):
             lines = []
