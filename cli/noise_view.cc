@@ -154,7 +154,7 @@ std::string draw_noise_layers(const NoisePicture& p) {
     }
     text += row.substr(0, row.find_last_not_of(' ') + 1) + "\n";
   }
-  if (columns.hidden > 0) text += p.out.paint(Style::kDim, fmt::format("{} more noises do not fit (--width 0: all)", columns.hidden)) + "\n";
+  if (columns.hidden > 0) text += p.out.paint(Style::kDim, fmt::format("{} more do not fit (--width 0: all)", columns.hidden)) + "\n";
   return text;
 }
 
