@@ -324,20 +324,20 @@ TEST(Noise, FindsTheSpanThatMatters) {
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
   const Model model = Model::load(demo().string(), {.threads = 1});
   const auto ids = model.tokenizer().encode("Heathrow airport is located in the city of");  // the first three tokens are the name
-  NoiseOptions options{.kinds = {NoiseKind::kSpans}, .repetitions = 30, .budget = 0.3, .seed = 1};
+  NoiseOptions options{.kinds = {NoiseKind::kSpans}, .repetitions = 60, .budget = 0.3, .seed = 1};
   options.continuation.push_back(model.tokenizer().single_token(" London"));
   const Noise found = noise(model, ids, options);
-  double hit = 0, missed = 0, hits = 0;
-  for (size_t r = 0; r < 30; ++r) {
+  // Only draws that leave "in the city of" alone: behind a masked last token nothing could be known anyway.
+  std::vector<double> without_name, without_others;
+  for (size_t r = 0; r < 60; ++r) {
     const auto kept = survivors(found.effects[0].prompts[r]);
-    const bool name = kept[0] != 0;
-    EXPECT_TRUE(!name || kept[0] >= 3) << "a word is masked whole";
-    (name ? hit : missed) += found.effects[0].log_probs[r] - found.log_prob;
-    hits += name;
+    EXPECT_TRUE(kept[0] == 0 || kept[0] >= 3) << "a word is masked whole";
+    if (!std::ranges::includes(kept, std::vector<int64_t>{6, 7, 8, 9})) continue;
+    (kept[0] == 0 ? without_others : without_name).push_back(found.effects[0].log_probs[r] - found.log_prob);
   }
-  ASSERT_GT(hits, 2);
-  ASSERT_LT(hits, 28);
-  EXPECT_LT(hit / hits, missed / (30 - hits) - 2) << "without the name, London is far less likely than without any other word";
+  ASSERT_GT(without_name.size(), 2u);
+  ASSERT_GT(without_others.size(), 2u);
+  EXPECT_LT(estimate(without_name).mean, estimate(without_others).mean - 1) << "the name is what says London";
 }
 
 TEST(Noise, EstimatesAreMeansWithTheirStandardErrors) {

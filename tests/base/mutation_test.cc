@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "base/csv.h"
 #include "base/json.h"
 #include "base/npy.h"
 #include "base/safetensors_header.h"
@@ -41,6 +42,13 @@ TEST(Mutations, SmallSafetensorsHeader) {
 TEST(Mutations, Json) {
   survives_mutations(R"({"a": [1, 2.5e3, -7], "b": {"c": "text\n\u00e9", "d": null}, "e": true})", 20000,
                      [](const std::string& text) { parse_json(text, "j"); });
+}
+
+TEST(Mutations, Csv) {
+  survives_mutations("text,group\r\n\"A, \"\"b\"\"\nc\",1\n\nd,\n", 20000, [](const std::string& text) {
+    const auto rows = parse_csv(text, "c");
+    for (const CsvRow& row : rows) EXPECT_EQ(row.fields.size(), rows[0].fields.size());
+  });
 }
 
 TEST(Mutations, Npy) {
