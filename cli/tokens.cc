@@ -9,30 +9,10 @@
 
 #include "base/check.h"
 #include "base/quote.h"
+#include "base/utf8.h"
 
 namespace vitrine::cli {
 namespace {
-
-/// Bytes of a valid UTF-8 sequence at the front of `text`; 0 if there is none. (Unicode 16, table 3-7.)
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  size_t length = 0;
-  unsigned low = 0x80, high = 0xBF;
-  if (first >= 0xC2 && first <= 0xDF) length = 2;
-  else if (first >= 0xE0 && first <= 0xEF) length = 3;
-  else if (first >= 0xF0 && first <= 0xF4) length = 4;
-  if (first == 0xE0) low = 0xA0;
-  if (first == 0xED) high = 0x9F;
-  if (first == 0xF0) low = 0x90;
-  if (first == 0xF4) high = 0x8F;
-  for (size_t i = 1; i < length; ++i) {
-    if (byte(i) < low || byte(i) > high) return 0;
-    low = 0x80, high = 0xBF;
-  }
-  return length;
-}
 
 std::vector<std::string> lines_of(const std::string& path) {
   const std::string text = read_text(path);
@@ -198,11 +178,11 @@ void add_text(Json& object, std::string_view bytes) {
   std::string text, hex;
   bool exact = true;
   for (size_t at = 0; at < bytes.size();) {
-    const size_t length = utf8_length(bytes.substr(at));
-    if (length == 0) text += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[at]));
-    else text += bytes.substr(at, length);
-    exact = exact && length > 0;
-    at += std::max<size_t>(length, 1);
+    const Utf8Step step = utf8_step(bytes.substr(at));
+    if (step.valid) text += bytes.substr(at, step.length);
+    else text += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[at]));
+    exact = exact && step.valid;
+    at += step.length;
   }
   object["text"] = text;
   if (exact) return;

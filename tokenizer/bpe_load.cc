@@ -6,9 +6,9 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "base/utf8.h"
 #include "tokenizer/loaders.h"
 #include "tokenizer/unicode_class.h"
-#include "tokenizer/utf8.h"
 #include "tokenizer/vocabulary.h"
 
 namespace vitrine {

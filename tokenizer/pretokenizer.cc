@@ -4,8 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "tokenizer/unicode_class.h"
-#include "tokenizer/utf8.h"
 
 namespace vitrine {
 namespace {

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "tokenizer/unicode_class.h"
-#include "tokenizer/utf8.h"
 
 namespace vitrine {
 namespace {

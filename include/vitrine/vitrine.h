@@ -21,6 +21,9 @@
 //   noise.h          what spans, scattered tokens and other noise in a prompt do to it
 //   predictivity.h   how well a layer predicts responses of brains
 //   capture_file.h   captures on disk
+//   corpus.h         documents from files, in windows
+//   corpus_capture.h captures of a whole corpus, in shards
+//   covariance.h     covariance of activations over a corpus
 //   error.h          the one exception
 
 #include "vitrine/ablation.h"
@@ -28,6 +31,9 @@
 #include "vitrine/capture_file.h"
 #include "vitrine/captures.h"
 #include "vitrine/causal_trace.h"
+#include "vitrine/corpus.h"
+#include "vitrine/corpus_capture.h"
+#include "vitrine/covariance.h"
 #include "vitrine/error.h"
 #include "vitrine/generate.h"
 #include "vitrine/gradients.h"

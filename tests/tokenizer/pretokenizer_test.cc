@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/utf8.h"
 #include "tests/tokenizer/string_generator.h"
 #include "tokenizer/unicode_class.h"
-#include "tokenizer/utf8.h"
 
 namespace vitrine {
 namespace {

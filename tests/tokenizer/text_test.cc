@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "base/utf8.h"
 #include "tests/tokenizer/string_generator.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/loaders.h"
-#include "tokenizer/utf8.h"
 #include "vitrine/error.h"
 #include "vitrine/tokenizer.h"
 
