@@ -136,7 +136,8 @@ void SafetensorsWriter::append(std::span<const std::byte> bytes) {
   w.file.append(bytes);
   w.data_bytes_left -= bytes.size();
   w.next_has += bytes.size();
-  while (w.next < w.tensors.size() && w.next_has >= declared_bytes(w.tensors[w.next])) {
+  // A tensor without elements is passed over when bytes of a later one come, or when it is itself appended.
+  while (w.next < w.tensors.size() && w.next_has > 0 && w.next_has >= declared_bytes(w.tensors[w.next])) {
     w.next_has -= declared_bytes(w.tensors[w.next++]);
   }
 }
@@ -150,7 +151,8 @@ void SafetensorsWriter::append(const TensorView& tensor) {
     user_error("{}: tensor {} was declared {} {}, appended {} {}", w.name, quote(wanted.name), dtype_name(wanted.dtype),
                wanted.shape.to_string(), dtype_name(tensor.dtype()), tensor.shape().to_string());
   }
-  append(tensor.host_bytes());
+  if (tensor.bytes() == 0) ++w.next;
+  else append(tensor.host_bytes());
 }
 
 void SafetensorsWriter::put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) {

@@ -6,7 +6,7 @@
 
 namespace vitrine::cli {
 
-void add_capture_options(CLI::App& command, CaptureArgs& args, bool required) {
+CLI::Option* add_site_options(CLI::App& command, CaptureArgs& args) {
   const auto group = "Hooks";
   auto* capture = command
                       .add_option("--capture", args.sites,
@@ -16,6 +16,12 @@ void add_capture_options(CLI::App& command, CaptureArgs& args, bool required) {
                       ->type_name("SITE")
                       ->group(group);
   command.add_option("--store", args.store, "How captures are stored: f32, f16, bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}))->capture_default_str()->type_name("DTYPE")->group(group);
+  return capture;
+}
+
+void add_capture_options(CLI::App& command, CaptureArgs& args, bool required) {
+  const auto group = "Hooks";
+  auto* capture = add_site_options(command, args);
   auto* out = command.add_option("-o,--out", args.out, "Where captures go: FILE.safetensors; FILE.npy for one site; FOLDER/ for a .npy a site")
                   ->type_name("PATH")
                   ->group(group);
@@ -29,6 +35,10 @@ void add_captures(Hooks& hooks, const CaptureArgs& args) {
   if (!args.sites.empty() && args.out.empty()) user_error("--capture has nowhere to go; add --out FILE.safetensors");
   if (args.sites.empty() && !args.out.empty()) user_error("--out {} has nothing to hold; add --capture SITE", args.out);
   if (!args.out.empty()) capture_format(args.out);
+  add_sites(hooks, args);
+}
+
+void add_sites(Hooks& hooks, const CaptureArgs& args) {
   for (const std::string& text : args.sites) {
     SiteArg site = parse_site(text);
     hooks.capture(std::move(site.pattern), std::move(site.where), dtype_from_name(args.store));

@@ -56,6 +56,8 @@ void add_patch(CLI::App& app, Context& context);
 void add_noise(CLI::App& app, Context& context);
 void add_predictivity(CLI::App& app, Context& context);
 void add_capture(CLI::App& app, Context& context);
+void add_corpus(CLI::App& app, Context& context);
+void add_covariance(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 
 }  // namespace vitrine::cli

@@ -51,6 +51,8 @@ int run(int argc, char** argv) {
   add_generate(app, context);
   add_score(app, context);
   add_capture(app, context);
+  add_corpus(app, context);
+  add_covariance(app, context);
   add_tokenize(app, context);
   add_sites(app, context);
   add_info(app, context);

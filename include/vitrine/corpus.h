@@ -13,11 +13,11 @@ namespace vitrine {
 // Documents from files, one after the other, and windows of tokens cut from them. However large the corpus is, one document is
 // in memory at a time.
 
-/// Where a document ends in a text file.
+/// Where a document ends in a text file. A blank line has only spaces, tabs or nothing.
 enum class DocumentSplit : uint8_t {
   kFile,       ///< a file is one document, line breaks included
-  kLine,       ///< a line is one
-  kParagraph,  ///< lines up to a blank one are; a blank line has only spaces, tabs or nothing
+  kLine,       ///< a line is one; a blank line inside the file is an empty one
+  kParagraph,  ///< lines up to a blank one are
 };
 
 /// "file", "line", "paragraph". Throws Error (user) naming them for another word.
@@ -113,11 +113,13 @@ class WindowReader {
   const DocumentReader& documents() const { return documents_; }
 
  private:
-  bool next_document();
+  bool read_document();
+  bool tokenize_document();
 
   Model model_;
   DocumentReader documents_;
   WindowOptions options_;
+  Tokenizer::Special special_;
   Document document_;
   std::vector<int32_t> ids_;  // of the document, the prepended one included
   size_t end_ = 0;            // of its last window

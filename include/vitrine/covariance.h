@@ -97,6 +97,7 @@ class Moments {
   int64_t variables_ = 0;
   int64_t observations_ = 0;
   double weight_ = 0, weight_a_ = 0;  // of whole blocks: sum of w, of w * aweights
+  std::vector<double> origin_;        // [variables] the first observation: all else is relative to it, so that means are small
   std::vector<double> mean_;          // [variables]
   std::vector<double> products_;      // [variables, variables] sum of w (x - mean) (x - mean)^T, lower triangle
   std::vector<double> rows_;          // the block that is not full: [n, variables]
@@ -136,7 +137,8 @@ struct CorpusMomentsOptions {
 /// Goes over all windows, or on with it. Every new token of a window (Window::repeated) is an observation, its activations
 /// the variables; positions that `hooks` narrow to count within a window. A run that was stopped, or killed, and went on
 /// gives the same bits as one that was not.
-/// Throws Error (user) as capture_corpus does, a state in place of a folder; and for matrices of more than `max_bytes`.
+/// Throws Error (user) as capture_corpus does, with a state in place of a folder; for a NaN or an infinity; and for matrices of
+/// more than `max_bytes`.
 CorpusMoments corpus_moments(const Model& model, WindowReader windows, const Hooks& hooks, const CorpusMomentsOptions& options = {});
 
 /// Reads what a run has left in its state. Throws Error (user) for a file that is no such state, or is damaged.

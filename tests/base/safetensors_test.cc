@@ -164,6 +164,22 @@ TEST(SafetensorsWriter, StreamsAcrossTensors) {
   EXPECT_EQ(std::memcmp(file.tensor("b").data(), "xyz", 3), 0);
 }
 
+TEST(SafetensorsWriter, TensorsWithoutElementsMayStandAnywhere) {
+  const TempFolder folder;
+  const std::vector<float> values = {1, 2};
+  const TensorView none(nullptr, DType::kF32, Shape{0, 3}), some(values.data(), DType::kF32, Shape{2});
+  SafetensorsWriter::write(folder / "a", {{"first", none}, {"some", some}, {"second", none}, {"third", none}, {"more", some}, {"last", none}});
+  const SafetensorsFile file(folder / "a");
+  EXPECT_EQ(file.tensor("third").shape(), (Shape{0, 3}));
+  EXPECT_EQ(file.tensor("more").to_f32(), values);
+
+  // Bytes that are not told tensor by tensor pass over them.
+  SafetensorsWriter writer(folder / "b", {{"some", DType::kF32, Shape{2}}, {"none", DType::kF32, Shape{0, 3}}, {"more", DType::kF32, Shape{2}}});
+  for (int i = 0; i < 4; ++i) writer.append(std::as_bytes(std::span(values).first(1)));
+  writer.finish();
+  EXPECT_EQ(SafetensorsFile(folder / "b").tensor("more").to_f32(), (std::vector<float>{1, 1}));
+}
+
 TEST(SafetensorsWriter, TakesBytesInAnyOrder) {
   const TempFolder folder;
   SafetensorsWriter writer(folder / "m", {{"a", DType::kI32, {2}}, {"none", DType::kF32, {0}}, {"b", DType::kU8, {3}}});

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vitrine/corpus.h"
+#include "vitrine/hooks.h"
+#include "vitrine/model.h"
+
+namespace vitrine {
+
+/// A site that is captured over a corpus.
+struct WindowSite {
+  Site site;
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int> heads;          ///< that are captured, for a site that has heads
+  std::vector<int64_t> neurons;    ///< as asked; empty: all
+  std::vector<int64_t> positions;  ///< as asked, within a window; empty: all
+  std::vector<int64_t> row;        ///< sizes behind the axis of rows
+
+  int64_t width() const;  ///< elements of a row
+  uint64_t row_bytes() const { return static_cast<uint64_t>(width()) * dtype_size(dtype); }
+};
+
+/// Windows that have gone through the model together.
+struct WindowBatch {
+  std::vector<Window> windows;
+  std::vector<uint64_t> digests;  ///< WindowReader::digest as each was read
+  Run run;
+};
+
+/// Runs windows through a model, some at a time.
+class WindowBatches {
+ public:
+  /// Throws Error (user) for hooks that do not fit the model or a corpus: nothing captured, a map, a narrowing by sequence.
+  WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens);
+
+  const std::vector<WindowSite>& sites() const { return sites_; }
+
+  /// The next windows, as many as have `batch_tokens` tokens, one at least; none: the corpus is at its end. Throws Error (user)
+  /// as WindowReader::next and Model::forward do.
+  WindowBatch next(WindowReader& windows);
+
+  /// The rows that a site has for a window of a batch, of `rows` by their positions: those of new tokens at positions asked for.
+  static std::vector<size_t> kept_rows(const WindowSite& site, const Captures::Entry::Sequence& rows, const Window& window);
+
+ private:
+  Hooks hooks_for(const std::vector<Window>& windows) const;
+
+  Model model_;
+  Hooks hooks_;
+  int64_t batch_tokens_;
+  std::vector<WindowSite> sites_;
+  Window held_;  // read, but too large for the batch before
+  uint64_t held_digest_ = 0;
+  bool holds_ = false;
+};
+
+/// How many tokens a corpus has, as far as that can be told from the bytes read so far and the tokens in them; 0: it cannot.
+uint64_t estimated_tokens(const DocumentReader& documents, uint64_t tokens);
+
+}  // namespace vitrine

@@ -1,0 +1,24 @@
+#include "base/file_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace vitrine {
+
+FileLock::FileLock(const std::filesystem::path& path) : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+  if (fd_ < 0) user_error("{}: cannot be written: {}", path.string(), std::strerror(errno));
+  // Where a file system knows no locks (some network ones), there is no guard, and that is no reason to stop.
+  if (flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  close(fd_);
+  user_error("{}: another process is at work in this folder; wait for it, or choose another folder", path.parent_path().string());
+}
+
+FileLock::~FileLock() { close(fd_); }
+
+}  // namespace vitrine
