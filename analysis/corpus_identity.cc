@@ -57,6 +57,7 @@ Json plan_json(const WindowReader& windows, const Hooks& hooks) {
 }
 
 /// Files are known by their own name, so that a corpus may be moved, and by their size; what was read of them is checked by digest.
+/// skip_bad is left out: whoever meets a bad document late may go on with it, and what lies before stays as it is.
 Json corpus_json(const DocumentReader& documents) {
   Json files = Json::array();
   for (const std::string& path : documents.paths()) {
@@ -65,7 +66,7 @@ Json corpus_json(const DocumentReader& documents) {
     files.push_back({{"name", std::filesystem::path(path).filename().string()}, {"bytes", size == static_cast<uintmax_t>(-1) ? Json(nullptr) : Json(size)}});
   }
   const CorpusOptions& options = documents.options();
-  return {{"files", files}, {"split", document_split_name(options.split)}, {"field", options.field}, {"skip_bad", options.skip_bad},
+  return {{"files", files}, {"split", document_split_name(options.split)}, {"field", options.field},
           {"max_document_bytes", options.max_document_bytes}};
 }
 

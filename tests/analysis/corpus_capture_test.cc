@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 
+#include "base/file_lock.h"
 #include "base/json.h"
 #include "base/xxhash64.h"
 #include "corpus_support.h"
@@ -245,7 +246,18 @@ TEST_F(SpoiltCapture, OfAnotherRunIsRefused) {
   EXPECT_TRUE(says(refused({.windows = {.window = 6}}), "plan.window is 12 there and 6 here"));
   EXPECT_TRUE(says(refused({.shard_tokens = 31}), "plan.shard_tokens is 30 there and 31 here"));
   EXPECT_TRUE(says(refused({.path = ids_corpus(folder_, 12, "other.jsonl")}), "corpus.files[0].name is 'corpus.jsonl' there and 'other.jsonl' here"));
-  EXPECT_TRUE(says(refused({.corpus = {.skip_bad = true}}), "corpus.skip_bad is false there and true here"));
+  EXPECT_TRUE(says(refused({.corpus = {.field = "story"}}), "corpus.field is 'text' there and 'story' here"));
+}
+
+TEST_F(SpoiltCapture, MayGoOnAndSkipWhatIsBad) {
+  const auto summary = capture_corpus(model_, windows_of(model_, path_, {}, {.skip_bad = true}), residuals(), out(), {.shard_tokens = 30});
+  EXPECT_TRUE(summary.complete);
+  EXPECT_EQ(summary.documents, 12);
+}
+
+TEST_F(SpoiltCapture, OfAProcessAtWorkIsLeftAlone) {
+  const FileLock lock(out() / kRank / "lock");
+  EXPECT_TRUE(says(refused({}), "another process is at work in this folder"));
 }
 
 TEST_F(SpoiltCapture, AChangedCorpusIsFoundByItsContents) {
