@@ -23,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kDefaultShardBytes = 128'000'000;
+constexpr double kMaxShardBytes = 64e9;
 
 /// Writes shards and the manifest behind them, one at a time, while the next one is being filled.
 class ShardWriter {
@@ -210,8 +211,12 @@ class CorpusCapture {
   int64_t shard_tokens() const {
     const int64_t window = windows_.options().window;
     if (options_.shard_tokens < 0) user_error("a shard of {} tokens cannot be; give 1 or more, or 0 for about 128 MB", options_.shard_tokens);
+    const uint64_t token_bytes = CorpusShard::bytes(batches_.sites(), sparse_, 1);
+    if (static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens) > kMaxShardBytes) {
+      user_error("a shard of {} tokens takes {} of memory, twice; give fewer, {} at most", options_.shard_tokens,
+                 human_bytes(static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens)), static_cast<int64_t>(kMaxShardBytes / static_cast<double>(token_bytes)));
+    }
     if (options_.shard_tokens > 0) return std::max(options_.shard_tokens, window);
-    const uint64_t token_bytes = std::max<uint64_t>(CorpusShard::bytes(batches_.sites(), sparse_, 1), 1);
     return std::max(static_cast<int64_t>(kDefaultShardBytes / token_bytes), window);
   }
 

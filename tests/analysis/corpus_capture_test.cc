@@ -330,6 +330,7 @@ TEST(CorpusCaptureRefuses, BeforeTheWork) {
   EXPECT_TRUE(says(refuse(misspelt), "'hook_embde'"));
   EXPECT_TRUE(says(refuse(callbacks), "the edit of 'hook_embed' cannot be written down"));
   EXPECT_TRUE(says(refuse(residuals(), {.shard_tokens = -1}), "a shard of -1 tokens cannot be"));
+  EXPECT_TRUE(says(refuse(residuals(), {.shard_tokens = int64_t{1} << 62}), "a shard of 4611686018427387904 tokens takes", "give fewer, 326530612 at most"));
   EXPECT_FALSE(fs::exists(folder / "out"));
   folder.write("out", "a file");
   EXPECT_TRUE(says(refuse(residuals()), "cannot be made a folder"));

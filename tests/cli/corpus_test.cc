@@ -71,14 +71,16 @@ TEST(CorpusCommand, WritesGoesOnAndVerifies) {
 TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
   const TempFolder folder;
   const std::string path = corpus(folder, 1500), out = (folder / "out").string();
-  const std::vector<std::string> command = {"corpus", path, "--model", plain(), "--capture", "blocks.*.hook_resid_post", "--out", out, "--shard-tokens", "64", "--batch-tokens", "8"};
+  const std::vector<std::string> command = {"corpus", path, "--model", plain(), "--capture", "blocks.*.hook_resid_post", "--out", out, "--shard-tokens", "2000"};
+  auto slowly = command;
+  slowly.insert(slowly.end(), {"--batch-tokens", "1"});
   CliOptions options;
   options.meanwhile = [&](pid_t child) {
     const fs::path first = folder / "out/rank-00000-of-00001/manifest.json";
     for (int i = 0; i < 2000 && !fs::exists(first); ++i) usleep(1000);
     kill(child, SIGINT);
   };
-  const CliResult stopped = run_cli(command, options);
+  const CliResult stopped = run_cli(slowly, options);
   if (stopped.status == 0) GTEST_SKIP() << "it had finished before the interruption";
   EXPECT_EQ(stopped.status, -SIGINT);
   EXPECT_NE(stopped.out.find("stopped behind a whole shard; the same command goes on"), std::string::npos) << stopped.out << stopped.err;
