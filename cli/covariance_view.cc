@@ -36,8 +36,9 @@ std::string components_text(const Terminal& out, const PrincipalComponents& comp
   double together = 0;
   for (size_t i = 0; i < std::min(rows, components.eigenvalues.size()); ++i) {
     together += components.explained[i];
-    text += fmt::format("{:>9}  {:>12.6g}  {:>8}  {:>8}  {}\n", i + 1, components.eigenvalues[i], percent(components.explained[i]), percent(together),
-                        open_bar(components.explained[i], 24));
+    const std::string part = open_bar(components.explained[i], 24);
+    text += fmt::format("{:>9}  {:>12.6g}  {:>8}  {:>8}{}{}\n", i + 1, components.eigenvalues[i], percent(components.explained[i]), percent(together),
+                        part.empty() ? "" : "  ", part);
   }
   return text;
 }
