@@ -58,6 +58,8 @@ const std::map<std::string, std::string> kPublicHeaders = {
     {"run.h", "engine"},
     {"model.h", "engine"},
     {"generate.h", "engine"},
+    {"logit_rows.h", "engine"},
+    {"torch_file.h", "engine"},
     {"gradients.h", "engine"},
     {"ablation.h", "analysis"},
     {"attribution.h", "analysis"},
@@ -72,6 +74,7 @@ const std::map<std::string, std::string> kPublicHeaders = {
     {"predictivity.h", "analysis"},
     {"saliency.h", "analysis"},
     {"score.h", "analysis"},
+    {"tuned_lens.h", "analysis"},
     {"capture_file.h", "analysis"},
     {"vitrine.h", "vitrine.h"},
 };

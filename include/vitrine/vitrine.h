@@ -11,6 +11,7 @@
 //   tokenizer.h      text <-> ids
 //   tensor.h         what activations come as
 //   lens.h           what the model would say after each layer
+//   tuned_lens.h     maps that bring each layer into the last one's basis: load, fit, save
 //   saliency.h       how much each token of the input matters for what comes next
 //   score.h          how well it predicts a text, token by token
 //   attribution.h    a logit as a sum over heads, MLPs, neurons
@@ -24,6 +25,8 @@
 //   corpus.h         documents from files, in windows
 //   corpus_capture.h captures of a whole corpus, in shards
 //   covariance.h     covariance of activations over a corpus
+//   logit_rows.h     whole logits, a few rows at a time
+//   torch_file.h     tensors that torch.save wrote
 //   error.h          the one exception
 
 #include "vitrine/ablation.h"
@@ -39,6 +42,7 @@
 #include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
 #include "vitrine/lens.h"
+#include "vitrine/logit_rows.h"
 #include "vitrine/model.h"
 #include "vitrine/noise.h"
 #include "vitrine/patching.h"
@@ -50,3 +54,5 @@
 #include "vitrine/sites.h"
 #include "vitrine/tensor.h"
 #include "vitrine/tokenizer.h"
+#include "vitrine/torch_file.h"
+#include "vitrine/tuned_lens.h"
