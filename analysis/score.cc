@@ -7,6 +7,7 @@
 #include <string>
 
 #include "analysis/options.h"
+#include "analysis/score_windows.h"
 
 namespace vitrine {
 namespace {
@@ -23,9 +24,9 @@ void check_ids(const Config& config, std::span<const int32_t> ids) {
   }
 }
 
-/// Runs `inputs` and scores the successors of its rows [first, inputs.size()).
-void score_window(const Model& model, std::span<const int32_t> inputs, std::span<const int32_t> successors, int64_t first,
-                  const Hooks& edits, int64_t position, std::vector<TokenScore>& tokens) {
+/// Runs `inputs` and shows the successors of its rows [first, inputs.size()).
+void run_window(const Model& model, std::span<const int32_t> inputs, std::span<const int32_t> successors, int64_t first,
+                const Hooks& edits, int64_t position, const std::function<void(const ScoredWindow&)>& see) {
   const std::string site = site_name(Site::kLnFinalNormalized, 0);
   Hooks hooks = edits;
   Where rows;
@@ -34,20 +35,8 @@ void score_window(const Model& model, std::span<const int32_t> inputs, std::span
     std::iota(rows.positions.begin(), rows.positions.end(), first);
   }
   hooks.capture(site, rows);
-  const Run run = model.forward(inputs, hooks, {.logits = LogitRows::kNone});
-  const std::vector<int32_t> targets(successors.begin() + first, successors.end());
-  const LogitStats stats = model.unembed(run[site], {.final_layernorm = false, .top_k = 1, .targets = targets});
-  for (size_t r = 0; r < targets.size(); ++r) {
-    const double lse = stats.lse[r];
-    tokens.push_back({.position = position + static_cast<int64_t>(r),
-                      .id = targets[r],
-                      .context = first + static_cast<int64_t>(r) + 1,
-                      .loss = lse - static_cast<double>(stats.target_logits[r]),
-                      .entropy = stats.entropy[r],
-                      .rank = stats.target_ranks[r],
-                      .top_id = stats.top_ids[r],
-                      .top_loss = lse - static_cast<double>(stats.top_logits[r])});
-  }
+  const Run run = model.forward(inputs, hooks, {.logits = LogitRows::kNone, .residence = Residence::kDevice});
+  see({run[site], successors.subspan(static_cast<size_t>(first)), position, first + 1});
 }
 
 }  // namespace
@@ -60,7 +49,23 @@ double Score::mean_nats() const { return total_nats() / static_cast<double>(toke
 double Score::mean_bits() const { return mean_nats() / std::numbers::ln2; }
 double Score::perplexity() const { return std::exp(mean_nats()); }
 
-Score score(const Model& model, std::span<const int32_t> ids, const ScoreOptions& options) {
+void append_scores(const Model& model, const ScoredWindow& window, std::vector<TokenScore>& tokens) {
+  const LogitStats stats =
+      model.unembed(window.rows, {.final_layernorm = false, .top_k = 1, .targets = {window.targets.begin(), window.targets.end()}});
+  for (size_t r = 0; r < window.targets.size(); ++r) {
+    const double lse = stats.lse[r];
+    tokens.push_back({.position = window.position + static_cast<int64_t>(r),
+                      .id = window.targets[r],
+                      .context = window.context + static_cast<int64_t>(r),
+                      .loss = lse - static_cast<double>(stats.target_logits[r]),
+                      .entropy = stats.entropy[r],
+                      .rank = stats.target_ranks[r],
+                      .top_id = stats.top_ids[r],
+                      .top_loss = lse - static_cast<double>(stats.top_logits[r])});
+  }
+}
+
+Score slide_window(const Model& model, std::span<const int32_t> ids, const ScoreOptions& options, const std::function<void(const ScoredWindow&)>& see) {
   const Config& config = model.config();
   Score result;
   result.window = options.window == 0 ? config.context : options.window;
@@ -84,11 +89,32 @@ Score score(const Model& model, std::span<const int32_t> ids, const ScoreOptions
   for (int64_t begin = 0, scored = 1; scored < length; begin += result.stride) {
     const int64_t end = std::min(begin + result.window, length - 1);
     const auto at = [&](int64_t from) { return std::span(text).subspan(static_cast<size_t>(from), static_cast<size_t>(end - begin)); };
-    score_window(model, at(begin), at(begin + 1), scored - 1 - begin, edits, scored - prepended, result.tokens);
+    run_window(model, at(begin), at(begin + 1), scored - 1 - begin, edits, scored - prepended, see);
     scored = end + 1;
     if (options.progress) options.progress->update(static_cast<uint64_t>(scored), static_cast<uint64_t>(length), "Scoring");
   }
   return result;
+}
+
+Score score(const Model& model, std::span<const int32_t> ids, const ScoreOptions& options) {
+  std::vector<TokenScore> tokens;
+  Score result = slide_window(model, ids, options, [&](const ScoredWindow& window) { append_scores(model, window, tokens); });
+  result.tokens = std::move(tokens);
+  return result;
+}
+
+std::vector<TrainingWindow> training_windows(std::span<const int32_t> ids, int64_t window, int64_t stride) {
+  const auto length = static_cast<int64_t>(ids.size());
+  if (window < 1) user_error("window {} is less than 1; give at least 1", window);
+  if (stride < 1) user_error("stride {} is less than 1; give at least 1", stride);
+  if (window >= length) user_error("a text of {} tokens is too short for a window of {}, which takes one token more; give a smaller window", length, window);
+  std::vector<TrainingWindow> windows;
+  const auto count = static_cast<size_t>(window);
+  for (int64_t begin = 0; begin < length - window; begin += std::min(stride, length)) {
+    const auto at = static_cast<size_t>(begin);
+    windows.push_back({begin, ids.subspan(at, count), ids.subspan(at + 1, count)});
+  }
+  return windows;
 }
 
 }  // namespace vitrine

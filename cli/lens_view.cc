@@ -4,15 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace vitrine::cli {
 namespace {
 
 constexpr size_t kLabelWidth = 8, kRankWidth = 7, kPercentWidth = 11;
-constexpr size_t kCellWidth = 10;
+constexpr size_t kCellWidth = 10, kKlWidth = 9;
 
 std::string label(const LensPicture& p, size_t row) {
   const int layer = p.lens.layers[row];
+  if (p.lens.of != LensSource::kResidual) return std::to_string(layer);
   if (layer == 0) return "embed";
   return layer == p.layers ? fmt::format("{} (out)", layer) : std::to_string(layer);
 }
@@ -31,6 +33,12 @@ std::string rank_and_bar(const LensPicture& p, int64_t rank, double log_prob, si
 /// What stands above them.
 std::string block_head(const std::string& name, size_t bar_width) {
   return fmt::format("{} {} {}", right("rank", kRankWidth), left(name, bar_width), right("probability", kPercentWidth));
+}
+
+/// KL of a cell, or what stands above it; nothing where it was not asked for.
+std::string kl_column(const LensPicture& p, std::optional<size_t> cell) {
+  if (p.lens.kl.empty()) return "";
+  return cell ? right(fmt::format("{:.3f}", p.lens.kl[*cell]), kKlWidth) : right("KL", kKlWidth);
 }
 
 /// The likeliest tokens of a cell, as many as fit.
@@ -60,16 +68,16 @@ std::string legend(const LensPicture& p) {
 
 std::string draw_target_ranks(const LensPicture& p, size_t position) {
   const size_t bar_width = p.out.width() >= 100 ? 24 : 12;
-  const size_t block = kRankWidth + 1 + bar_width + 1 + kPercentWidth;
+  const size_t block = kRankWidth + 1 + bar_width + 1 + kPercentWidth + (p.lens.kl.empty() ? 0 : kKlWidth);
   const size_t rest = p.out.width() > kLabelWidth + block + 6 ? p.out.width() - kLabelWidth - block - 6 : 0;
   const int32_t target = p.lens.targets[position];
-  const std::string head = fmt::format("{}  {}{}", left("layer", kLabelWidth), block_head("of " + p.names.shown(target), bar_width),
+  const std::string head = fmt::format("{}  {}{}{}", left("layer", kLabelWidth), block_head("of " + p.names.shown(target), bar_width), kl_column(p, {}),
                                        rest > 0 ? "    " + clip("likeliest next tokens", rest) : "");
   std::string out = p.out.paint(Style::kDim, head) + "\n";
   for (size_t row = 0; row < p.lens.rows(); ++row) {
     const size_t cell = p.lens.cell(row, position);
-    out += fmt::format("{}  {}", left(label(p, row), kLabelWidth),
-                       rank_and_bar(p, p.lens.target_ranks[cell], p.lens.target_log_probs[cell], bar_width));
+    out += fmt::format("{}  {}{}", left(label(p, row), kLabelWidth),
+                       rank_and_bar(p, p.lens.target_ranks[cell], p.lens.target_log_probs[cell], bar_width), kl_column(p, cell));
     const std::string tokens = likeliest(p, cell, target, rest);
     if (!tokens.empty()) out += "    " + tokens;
     out += "\n";
@@ -80,9 +88,10 @@ std::string draw_target_ranks(const LensPicture& p, size_t position) {
 std::string draw_watched_ranks(const LensPicture& p, size_t position) {
   constexpr size_t kBar = 12, kBlock = kRankWidth + 1 + kBar + 1 + kPercentWidth, kGap = 4;
   const size_t watched = p.lens.watch.size();
-  const Columns columns = fit_columns(p.out, watched, kLabelWidth, kBlock + kGap, false);
+  const Columns columns = fit_columns(p.out, watched, kLabelWidth + (p.lens.kl.empty() ? 0 : kKlWidth), kBlock + kGap, false);
   std::string head = left("layer", kLabelWidth);
   for (size_t w = 0; w < columns.count; ++w) head += std::string(w == 0 ? 2 : kGap, ' ') + block_head(p.names.shown(p.lens.watch[w]), kBar);
+  head += kl_column(p, {});
   const bool leader_fits = watched > 1 && display_width(head) + kGap + 12 <= p.out.width();
   std::string out = p.out.paint(Style::kDim, head + (leader_fits ? "    ahead" : "")) + "\n";
   for (size_t row = 0; row < p.lens.rows(); ++row) {
@@ -94,6 +103,7 @@ std::string draw_watched_ranks(const LensPicture& p, size_t position) {
       if (w >= columns.count) continue;
       line += std::string(w == 0 ? 2 : kGap, ' ') + rank_and_bar(p, p.lens.watch_ranks[cell + w], p.lens.watch_log_probs[cell + w], kBar);
     }
+    line += kl_column(p, p.lens.cell(row, position));
     if (leader_fits) line += "    " + clip(p.names.shown(p.lens.watch[best]), 16);
     out += line + "\n";
   }
@@ -106,6 +116,7 @@ std::string cell_text(const LensPicture& p, size_t cell, LensCell kind) {
   switch (kind) {
     case LensCell::kRank: return right(thousands(rank), kCellWidth - 1);
     case LensCell::kProbability: return right(percent(std::exp(p.lens.target_log_probs[cell])), kCellWidth - 1);
+    case LensCell::kKl: return right(fmt::format("{:.3f}", p.lens.kl[cell]), kCellWidth - 1);
     case LensCell::kToken: break;
   }
   // A dot says without colours what green says with them: the likeliest token is the one that follows.
@@ -140,6 +151,7 @@ std::string draw_grid(const LensPicture& p, LensCell kind) {
   }
   const char* what = kind == LensCell::kToken  ? "the likeliest next token; • where it is what follows"
                      : kind == LensCell::kRank ? "rank of what follows"
+                     : kind == LensCell::kKl   ? "KL(the model's output || this layer) in nats"
                                                : "probability of what follows";
   out += p.out.paint(Style::kDim, fmt::format("cells: {}", what)) + "\n";
   if (columns.hidden > 0) {

@@ -56,17 +56,17 @@ void save_tuned_lens(const std::filesystem::path& folder, const TunedLens& lens)
 // GPT-2's huge first positions do not outweigh all others. lambda = alpha x the mean over the D inputs of sum_n w_n (h - mean of h)^2,
 // means weighted by w too: the same alpha does as much for any layer and any length of the corpus. b is not penalised.
 
-/// The next document as token ids; nothing at the end. Documents are asked for once, in order.
-using NextDocument = std::function<std::optional<std::vector<int32_t>>()>;
+/// The next text of the corpus as token ids, at most the model's context of them; nothing at the end. (WindowReader of corpus.h cuts
+/// documents to that.) Texts are asked for once, in order.
+using NextText = std::function<std::optional<std::vector<int32_t>>()>;
 
 struct TunedLensFitOptions {
-  double alpha = 1e-3;            ///< of the penalty, above 0
-  int64_t max_tokens = 0;         ///< stop behind so many tokens, held-out ones included; 0: at the end of the documents
-  /// Documents are cut into pieces of at most so many tokens, each a text of its own; 0: the model's context.
-  int64_t window = 0;
-  int held_out_every = 10;        ///< each so-many-th piece is for the measurement and not for the fit; at least 2
-  int64_t max_held_out = 20'000;  ///< tokens to measure on; a piece beyond them is fitted to. They are all that is kept of the corpus
-  Progress* progress = nullptr;   ///< counts tokens; null: nobody wants to know
+  double alpha = 1e-3;           ///< of the penalty, above 0
+  int64_t max_tokens = 0;        ///< stop behind so many tokens, held-out ones included; 0: at the end of the corpus
+  int held_out_every = 10;       ///< each so-many-th text is for the measurement and not for the fit; at least 2
+  /// Tokens to measure on; texts beyond them are fitted to. They are all that is kept of the corpus. Each costs 4 L rows of logits.
+  int64_t max_held_out = 2000;
+  Progress* progress = nullptr;  ///< counts tokens; null: nobody wants to know
 };
 
 /// How good a row is on held-out text, as means over tokens, in nats.
@@ -82,14 +82,14 @@ struct TunedLensFit {
   TunedLens lens;
   std::vector<TunedLensRow> rows;  ///< [L] l = 0..L-1
   double model_loss = 0;           ///< -log p of the next token by the model itself, on the same held-out tokens
-  int64_t fitted_tokens = 0, held_out_tokens = 0;  ///< tokens that were run; of the held-out ones each but a piece's last is measured
+  int64_t fitted_tokens = 0, held_out_tokens = 0;  ///< tokens of either part; of the held-out ones each but a text's last is measured
   double alpha = 0;                ///< as used
 };
 
 /// Fits the translators of `model` and measures them on text that they have not seen. The corpus is read once and not kept: for each
 /// layer two matrices [D, D] in double precision are, 16 L D^2 bytes (113 MB for GPT-2 small, 2 GB for GPT-2 XL).
-/// Throws Error (user) for options outside their ranges, an id outside the vocabulary, and fewer than two tokens either for the fit or for the
-/// measurement.
-TunedLensFit fit_tuned_lens(const Model& model, const NextDocument& documents, const TunedLensFitOptions& options = {});
+/// Throws Error (user) as Model::forward does, for options outside their ranges, and for a corpus that leaves fewer than two tokens for the
+/// fit or no text of two for the measurement.
+TunedLensFit fit_tuned_lens(const Model& model, const NextText& texts, const TunedLensFitOptions& options = {});
 
 }  // namespace vitrine

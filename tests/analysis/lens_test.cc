@@ -91,6 +91,102 @@ TEST(Lens, EditsAreSeen) {
   EXPECT_NEAR(edited.target_log_probs[edited.cell(3, 2)], look_up(logits.logits().slice(2).f32(), ids[3]).second, 1e-5);
 }
 
+/// KL(p || q) of the softmaxes of two rows of logits.
+double divergence(std::span<const float> p, std::span<const float> q) {
+  double result = 0;
+  for (size_t v = 0; v < p.size(); ++v) {
+    const double log_p = look_up(p, static_cast<int32_t>(v)).second, log_q = look_up(q, static_cast<int32_t>(v)).second;
+    result += std::exp(log_p) * (log_p - log_q);
+  }
+  return result;
+}
+
+// The top of a whole vocabulary is the distribution, so the divergence can be taken from there.
+TEST(Lens, DivergenceIsThatOfTheRowsOwnDistributions) {
+  const Model model = small_model();
+  const auto ids = some_ids(9);
+  for (const LensSource of : {LensSource::kResidual, LensSource::kAttention, LensSource::kMlp}) {
+    for (const LensMode mode : {LensMode::kNormalized, LensMode::kEcco}) {
+      const Lens found = lens(model, ids, {.mode = mode, .of = of, .kl = true, .top_k = 61, .positions = {1, 4, 8}});
+      const auto run = model.forward(ids);
+      ASSERT_EQ(found.kl.size(), found.rows() * 3);
+      for (size_t r = 0; r < found.rows(); ++r) {
+        for (size_t p = 0; p < 3; ++p) {
+          std::vector<float> log_q(61);
+          const size_t cell = found.cell(r, p);
+          for (size_t k = 0; k < 61; ++k) log_q[static_cast<size_t>(found.top_ids[cell * 61 + k])] = static_cast<float>(found.top_log_probs[cell * 61 + k]);
+          EXPECT_NEAR(found.kl[cell], divergence(run.logits().slice(found.positions[p]).f32(), log_q), 1e-5) << r << " " << p;
+          if (of == LensSource::kResidual && found.layers[r] == 3) EXPECT_NEAR(found.kl[cell], 0, 1e-12) << "the output against itself";
+          else EXPECT_GT(found.kl[cell], 1e-3);
+        }
+      }
+    }
+  }
+  EXPECT_TRUE(lens(model, ids).kl.empty());
+}
+
+// More positions than are compared at once.
+TEST(Lens, DivergenceOfManyPositionsIsThatOfEach) {
+  Config config = small_model().config();
+  config.context = 150;
+  const Model model = Model::random(config, 5, {.threads = 2});
+  const auto ids = some_ids(150);
+  const Lens all = lens(model, ids, {.kl = true}), some = lens(model, ids, {.kl = true, .positions = {0, 63, 64, 149}, .layers = {1}});
+  for (size_t p = 0; p < 4; ++p) EXPECT_EQ(some.kl[p], all.kl[all.cell(1, static_cast<size_t>(some.positions[p]))]) << p;
+}
+
+TEST(Lens, SourcesReadWhatBlocksWrite) {
+  const Model model = small_model();
+  const auto ids = some_ids(6);
+  LensOptions options{.of = LensSource::kMlp, .layers = {2}};
+  const Lens plain = lens(model, ids, options);
+  // The same rows, put where the residual stream of the embeddings is read.
+  const auto run = model.forward(ids, Hooks().capture("blocks.1.hook_mlp_out"));
+  const Tensor rows = Tensor::from(run["blocks.1.hook_mlp_out"].f32(), run["blocks.1.hook_mlp_out"].shape());
+  LensOptions replaced{.layers = {0}};
+  replaced.edits.edit("blocks.0.hook_resid_pre", replace(rows), {.positions = {0, 1, 2, 3, 4, 5}});
+  EXPECT_EQ(lens(model, ids, {.of = LensSource::kAttention}).layers, (std::vector<int>{1, 2, 3}));
+  const Lens same = lens(model, ids, replaced);
+  for (size_t p = 0; p + 1 < ids.size(); ++p) EXPECT_EQ(plain.target_log_probs[p], same.target_log_probs[p]) << p;
+}
+
+TEST(Lens, RankingsAreALensOverTheWholeText) {
+  const Model model = small_model();
+  const auto prompt = some_ids(4);
+  const LensOptions options{.kl = true, .watch = {5}};
+  const Lens found = rankings(model, prompt, {.max_new_tokens = 5, .sampling = {.temperature = 2.0f, .seed = 3}}, options);
+  ASSERT_EQ(found.ids.size(), 9u);
+  EXPECT_EQ(found.positions, (std::vector<int64_t>{3, 4, 5, 6, 7}));
+  EXPECT_EQ(found.targets, (std::vector<int32_t>(found.ids.begin() + 4, found.ids.end())));
+  LensOptions whole = options;
+  whole.positions = found.positions;
+  const Lens again = lens(model, found.ids, whole);
+  EXPECT_EQ(found.target_ranks, again.target_ranks);
+  EXPECT_EQ(found.target_log_probs, again.target_log_probs) << "the same bits as one pass over all";
+  EXPECT_EQ(found.watch_ranks, again.watch_ranks);
+  EXPECT_EQ(found.kl, again.kl);
+}
+
+TEST(Lens, RankingsEndWhereTheGenerationDoes) {
+  const Model model = small_model();
+  const auto prompt = some_ids(9);
+  const Lens full = rankings(model, prompt, {.max_new_tokens = 50});
+  EXPECT_EQ(full.ids.size(), 13u) << "the context is 12, and the last token needs no room";
+  GenerateOptions stopping;
+  stopping.stop_ids = {full.ids[10]};
+  const Lens stopped = rankings(model, prompt, stopping);
+  EXPECT_EQ(stopped.ids, (std::vector<int32_t>(full.ids.begin(), full.ids.begin() + static_cast<std::ptrdiff_t>(stopped.ids.size()))));
+  EXPECT_LE(stopped.ids.size(), 11u);
+  EXPECT_EQ(stopped.ids.back(), full.ids[10]);
+  LensOptions edited;
+  edited.edits.edit("blocks.2.hook_mlp_out", zero());
+  EXPECT_NE(rankings(model, prompt, {.max_new_tokens = 3}, edited).target_log_probs, rankings(model, prompt, {.max_new_tokens = 3}).target_log_probs);
+  EXPECT_EQ(user_error_of([&] { rankings(model, prompt, {.max_new_tokens = 0}); }), "max_new_tokens 0 gives nothing to look at; give at least 1");
+  EXPECT_EQ(user_error_of([&] { rankings(model, prompt, {}, {.positions = {1}}); }),
+            "a generation is looked at where it chose its tokens; leave the positions out");
+  EXPECT_EQ(user_error_of([&] { rankings(model, prompt, {}, {.target = 1}); }), "a generation's targets are its own tokens; leave the target out");
+}
+
 TEST(Lens, TiesShareARank) {
   const Model model = small_model();
   LensOptions options;
@@ -113,7 +209,9 @@ TEST(Lens, RefusesWhatIsNotThere) {
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.watch = {61}}); }), "the watched id 61 is outside the vocabulary 0..60");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.target = -1}); }), "the target -1 is outside the vocabulary 0..60");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.top_k = -1}); }), "top_k -1 is negative; use 0 for none");
-  EXPECT_EQ(user_error_of([&] { lens_mode_from_name("tuned"); }), "lens mode 'tuned' is not known; use normalized or ecco");
+  EXPECT_EQ(user_error_of([&] { lens_mode_from_name("raw"); }), "lens mode 'raw' is not known; use normalized, ecco or tuned");
+  EXPECT_EQ(user_error_of([&] { lens_source_from_name("q"); }), "what the lens reads, 'q' is not known; use residual, attention or mlp");
+  EXPECT_EQ(user_error_of([&] { lens(model, ids, {.of = LensSource::kMlp, .layers = {0}}); }), "layer 0 is outside 1..3, the rows of this mode");
 }
 
 }  // namespace

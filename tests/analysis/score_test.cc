@@ -108,5 +108,29 @@ TEST(Score, RefusesWhatCannotBeScored) {
   EXPECT_EQ(user_error_of([&] { score(model, std::vector<int32_t>{1, 61}); }), "token id 61 at position 1 is outside the vocabulary 0..60");
 }
 
+TEST(TrainingWindows, AreThePairsThatSlidingGives) {
+  const auto ids = some_ids(10);
+  for (const int64_t window : {1, 3, 4, 9}) {
+    for (const int64_t stride : {1, 2, 3, 7, 100}) {
+      SCOPED_TRACE(::testing::Message() << "window " << window << " stride " << stride);
+      const auto found = training_windows(ids, window, stride);
+      EXPECT_EQ(static_cast<int64_t>(found.size()), (9 - window) / stride + 1) << "all that fit";
+      for (size_t k = 0; k < found.size(); ++k) {
+        EXPECT_EQ(found[k].begin, static_cast<int64_t>(k) * stride);
+        ASSERT_EQ(static_cast<int64_t>(found[k].inputs.size()), window);
+        ASSERT_EQ(static_cast<int64_t>(found[k].targets.size()), window);
+        for (size_t i = 0; i < found[k].inputs.size(); ++i) {
+          EXPECT_EQ(found[k].inputs[i], ids[static_cast<size_t>(found[k].begin) + i]);
+          EXPECT_EQ(found[k].targets[i], ids[static_cast<size_t>(found[k].begin) + i + 1]);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(user_error_of([&] { training_windows(ids, 10, 1); }),
+            "a text of 10 tokens is too short for a window of 10, which takes one token more; give a smaller window");
+  EXPECT_EQ(user_error_of([&] { training_windows(ids, 0, 1); }), "window 0 is less than 1; give at least 1");
+  EXPECT_EQ(user_error_of([&] { training_windows(ids, 2, 0); }), "stride 0 is less than 1; give at least 1");
+}
+
 }  // namespace
 }  // namespace vitrine::testing

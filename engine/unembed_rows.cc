@@ -1,0 +1,42 @@
+#include "engine/unembed_rows.h"
+
+#include "base/check.h"
+
+namespace vitrine {
+namespace {
+
+/// The rows as a float32 matrix of the backend: as they lie, if they lie there, or a copy in `memory`.
+Mat place_rows(const ModelState& model, TensorView rows, Buffer& memory) {
+  const int64_t width = model.config.width, count = rows.elements() / width;
+  if (rows.residence() == Residence::kDevice) {
+    if (rows.dtype() != DType::kF32) user_error("rows in the GPU's memory are {}; capture them as f32, or unembed rows of the host", dtype_name(rows.dtype()));
+    // Nothing writes to them: the layernorm goes to a matrix of its own.
+    return {static_cast<float*>(const_cast<void*>(rows.data())), count, width};
+  }
+  const std::vector<float> host = rows.to_f32();
+  memory = model.pool->take(host.size() * sizeof(float));
+  model.backend->upload(memory.data(), host.data(), host.size() * sizeof(float));
+  return {memory.f32(), count, width};
+}
+
+}  // namespace
+
+UnembedRows::UnembedRows(const ModelState& model, TensorView rows, bool final_layernorm) {
+  const Config& config = model.config;
+  if (rows.shape().rank() < 1 || rows.shape().back() != config.width) {
+    user_error("unembed was given a tensor {}; its last axis must be the model's width {}", rows.shape().to_string(), config.width);
+  }
+  x_ = place_rows(model, rows, memory_);
+  if (!final_layernorm || x_.rows == 0) return;
+  const DType dtype = model.activation_dtype();
+  normalized_ = model.pool->take(static_cast<size_t>(rows.elements()) * dtype_size(dtype));
+  const Mat out(normalized_.data(), x_.rows, x_.cols, x_.cols, dtype);
+  model.backend->layernorm({.x = x_,
+                            .weight = model.weights.ln_final_weight,
+                            .bias = model.weights.ln_final_bias,
+                            .epsilon = config.layer_norm_epsilon,
+                            .out = out});
+  x_ = out;
+}
+
+}  // namespace vitrine
