@@ -134,8 +134,8 @@ int64_t WordScores::scored() const {
 
 double WordScores::mean_nats() const { return total_nats() / static_cast<double>(scored()); }
 
-WordScores score_words(const Model& model, std::string_view text, WordBoundary boundary, const ScoreOptions& options) {
-  const auto pieces = model.tokenizer().encode_with_spans(text);
+WordScores score_words(const Model& model, std::string_view text, WordBoundary boundary, const ScoreOptions& options, Tokenizer::Special special) {
+  const auto pieces = model.tokenizer().encode_with_spans(text, special);
   WordScores scores{.boundary = boundary, .tokens = {}, .words = split_words(text)};
   if (scores.words.empty()) user_error("the text has no word to score; give at least one");
   give_tokens(scores.words, pieces);

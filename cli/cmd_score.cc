@@ -5,8 +5,11 @@
 
 #include "base/check.h"
 #include "base/progress.h"
+#include "cli/arrays.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
+#include "cli/score_windows.h"
+#include "cli/score_words.h"
 #include "cli/tokens.h"
 #include "vitrine/score.h"
 
@@ -17,9 +20,20 @@ struct ScoreArgs {
   PromptArgs prompt;
   std::vector<std::string> edits;
   int64_t window = 0, stride = 0;
-  bool prepend = false, summary = false;
+  bool prepend = false, summary = false, words = false, windows = false, bits = false;
   int prepend_id = -1;
+  std::string boundary = "leading", out;
 };
+
+void check(const ScoreArgs& args) {
+  if (args.words && !args.prompt.ids.empty()) user_error("--words takes text: ids say nothing about words; give --prompt, --prompt-file or --text-file");
+  if (args.words && !args.prompt.prompt_file.empty() && args.prompt.prompt_file.ends_with(".jsonl")) {
+    user_error("--words takes text, and {} may hold ids; give a .txt file", args.prompt.prompt_file);
+  }
+  if (!args.words && (args.bits || args.boundary != "leading")) user_error("--bits and --boundary are about words; give --words, too");
+  if (!args.out.empty() && !args.words && !args.windows) user_error("--out {} is for --words (.csv) and --windows (.safetensors); --json has every number", args.out);
+  if (args.windows && args.window == 0) user_error("--windows needs the number of tokens in one; give --window N");
+}
 
 constexpr double bits(double nats) { return nats / std::numbers::ln2; }
 
@@ -85,14 +99,22 @@ int32_t prepended_id(const ScoreArgs& args, const Model& model) {
 }
 
 void run(const Context& context, const ScoreArgs& args) {
+  check(args);
+  if (args.words && !args.out.empty()) check_csv_path(args.out);
+  if (args.windows && !args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  if (args.windows) return show_windows(context, model, prompts, {args.window, args.stride, args.out});
   const Names names(model.shared_tokenizer());
   ScoreOptions options;
   options.window = args.window;
   options.stride = args.stride;
   options.prepend = prepended_id(args, model);
   options.edits = parse_edits(args.edits);
+  if (args.words) {
+    const auto special = args.prompt.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText;
+    return show_words(context, model, prompts, options, {word_boundary_from_name(args.boundary), special, args.bits, args.summary, args.out});
+  }
   Json json = json_head("score", model);
   double nats = 0;
   int64_t tokens = 0;
@@ -128,13 +150,20 @@ void add_score(CLI::App& app, Context& context) {
       ->check(CLI::PositiveNumber)->type_name("TOKENS")->group(group);
   command.add_flag("--prepend", args->prepend, "Put the end-of-text token before the text, so that its first token is scored too")->group(group);
   command.add_option("--prepend-id", args->prepend_id, "The same with another token")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--prepend");
-  command.add_flag("--summary", args->summary, "Leave the table of tokens out")->group(group);
+  command.add_flag("--summary", args->summary, "Leave the table of tokens or words out")->group(group);
+  CLI::Option* words = command.add_flag("--words", args->words, "Surprisal word by word: what stands between white space, punctuation attached")->group(group);
+  command.add_option("--boundary", args->boundary, "Which white space is part of a word's probability: leading (as the tokens have it), trailing (corrected)")
+      ->check(CLI::IsMember({"leading", "trailing"}))->capture_default_str()->type_name("WHICH")->group(group);
+  command.add_flag("--bits", args->bits, "Words' surprisal in bits, in place of nats")->group(group);
+  command.add_flag("--windows", args->windows, "Do not score: show the (input, target) windows that training on the text would see; --stride [the window]")->group(group)->excludes(words);
+  command.add_option("-o,--out", args->out, "Also write to a file: --words to FILE.csv, --windows to FILE.safetensors")->type_name("FILE")->group(group);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
-               "  vitrine score --text-file book.txt --window 256 --stride 128 --summary");
+               "  vitrine score --text-file book.txt --window 256 --stride 128 --summary\n"
+               "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend --words --bits --out words.csv");
   command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 

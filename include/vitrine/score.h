@@ -102,8 +102,9 @@ struct WordScores {
   double mean_nats() const;     ///< of those; NaN where there is none
 };
 
-/// Scores a text word by word. Throws Error (user) as score() does, for a model without a tokenizer and a text without a word.
-WordScores score_words(const Model& model, std::string_view text, WordBoundary boundary, const ScoreOptions& options = {});
+/// Scores a text word by word; `special` as in Tokenizer::encode. Throws Error (user) as score() does, for a model without a tokenizer and a text without a word.
+WordScores score_words(const Model& model, std::string_view text, WordBoundary boundary, const ScoreOptions& options = {},
+                       Tokenizer::Special special = Tokenizer::Special::kText);
 
 // Training windows: what a model is shown of a text, as input and target.
 
