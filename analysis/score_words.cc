@@ -10,7 +10,7 @@
 namespace vitrine {
 namespace {
 
-/// Bytes of the white space that `text` begins with; 0 if there is none. Unicode's White_Space, which Python's str.split() goes by, too.
+/// Bytes of the white space that `text` begins with; 0 if there is none. Unicode's property White_Space.
 size_t white_space(std::string_view text) {
   constexpr std::array<std::string_view, 19> kWide = {
       "\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",

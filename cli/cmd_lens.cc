@@ -40,6 +40,14 @@ void check(const LensArgs& args) {
 
 int32_t token_of(const Model& model, const std::string& text) { return model.tokenizer().single_token(text); }
 
+void check_fit(const LensArgs& args) {
+  const PromptArgs& prompt = args.prompt;
+  if (args.translators.empty()) user_error("--fit needs a folder to write to; give --translators FOLDER");
+  if (!prompt.prompts.empty() || !prompt.ids.empty() || !prompt.prompt_file.empty() || !prompt.text_file.empty()) {
+    user_error("--fit reads {} alone; leave --prompt, --prompt-file, --text-file and --ids out", args.fit.corpus);
+  }
+}
+
 LensOptions options_of(const LensArgs& args, const Model& model) {
   LensOptions options;
   options.mode = args.lens_mode();
@@ -99,7 +107,10 @@ void draw(const LensPicture& picture, const LensArgs& args, const LensOptions& o
 }
 
 void run(const Context& context, const LensArgs& args) {
-  if (!args.fit.corpus.empty()) return fit_lens(context, args.fit, args.translators);
+  if (!args.fit.corpus.empty()) {
+    check_fit(args);
+    return fit_lens(context, args.fit, args.translators);
+  }
   check(args);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());

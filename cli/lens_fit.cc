@@ -48,7 +48,6 @@ void print_fit(const Terminal& out, const TunedLensFit& fit, const std::string& 
 
 void fit_lens(const Context& context, const LensFitArgs& args, const std::string& folder) {
   std::error_code ignored;
-  if (folder.empty()) user_error("--fit needs a folder to write to; give --translators FOLDER");
   if (std::filesystem::exists(folder, ignored) && !std::filesystem::is_directory(folder, ignored)) user_error("{}: is no folder; name one for the translators", folder);
   const Model model = load_model(context);
   const TunedLensFit result = fit(model, args);

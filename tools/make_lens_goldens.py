@@ -203,7 +203,8 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         params = {}
         for n in range(layers):
-            params[f"{n}.weight"] = (0.2 * torch.randn(width, width)).half()
+            weight = (0.2 * torch.randn(width, width)).half()
+            params[f"{n}.weight"] = weight.t() if case == "untied" else weight  # a view whose columns lie together
             params[f"{n}.bias"] = (0.3 * torch.randn(width)).half()
         torch.save(params, folder / "params.pt")
         config = {"base_model_name_or_path": case, "d_model": width, "num_hidden_layers": layers, "bias": True, "base_model_revision": None,
