@@ -7,6 +7,7 @@
 #include <set>
 
 #include "support.h"
+#include "vitrine/logit_rows.h"
 
 namespace vitrine::testing {
 namespace {
@@ -133,6 +134,23 @@ TEST(Lens, DivergenceOfManyPositionsIsThatOfEach) {
   const auto ids = some_ids(70);
   const Lens all = lens(model, ids, {.kl = true}), some = lens(model, ids, {.kl = true, .positions = {0, 63, 64, 69}, .layers = {1}});
   for (size_t p = 0; p < 4; ++p) EXPECT_EQ(some.kl[p], all.kl[all.cell(1, static_cast<size_t>(some.positions[p]))]) << p;
+}
+
+// More rows than are held at once.
+TEST(LogitRows, AreThoseOfAPassInOrder) {
+  Config config = small_model().config();
+  config.context = 70;
+  const Model model = Model::random(config, 5, {.threads = 2});
+  const auto run = model.forward(some_ids(70), Hooks().capture("blocks.2.hook_resid_post"));
+  int64_t next = 0;
+  visit_logits(model, run["blocks.2.hook_resid_post"], true, [&](int64_t row, std::span<const float> logits) {
+    EXPECT_EQ(row, next++);
+    EXPECT_TRUE(std::ranges::equal(logits, run.logits().slice(row).f32())) << row;
+  });
+  EXPECT_EQ(next, 70);
+  const Tensor narrow(DType::kF32, {2, 23});
+  EXPECT_EQ(user_error_of([&] { visit_logits(model, narrow, true, [](int64_t, std::span<const float>) {}); }),
+            "unembed was given a tensor [2, 23]; its last axis must be the model's width 24");
 }
 
 TEST(Lens, SourcesReadWhatBlocksWrite) {
