@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numbers>
 
 #include "base/check.h"
 #include "base/progress.h"
@@ -34,8 +33,6 @@ void check(const ScoreArgs& args) {
   if (!args.out.empty() && !args.words && !args.windows) user_error("--out {} is for --words (.csv) and --windows (.safetensors); --json has every number", args.out);
   if (args.windows && args.window == 0) user_error("--windows needs the number of tokens in one; give --window N");
 }
-
-constexpr double bits(double nats) { return nats / std::numbers::ln2; }
 
 Json totals_json(double nats, int64_t tokens) {
   const double mean = nats / static_cast<double>(tokens);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "base/atomic_file.h"
 #include "base/check.h"
@@ -12,8 +11,6 @@
 
 namespace vitrine::cli {
 namespace {
-
-constexpr double bits(double nats) { return nats / std::numbers::ln2; }
 
 Json words_json(const WordScores& scores, const Names& names, const Prompt& prompt, bool summary) {
   Json json = {{"boundary", word_boundary_name(scores.boundary)}, {"words", scores.words.size()}, {"scored", scores.scored()},

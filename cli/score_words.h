@@ -1,5 +1,6 @@
 #pragma once
 
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,8 @@
 #include "vitrine/score.h"
 
 namespace vitrine::cli {
+
+constexpr double bits(double nats) { return nats / std::numbers::ln2; }
 
 /// What `vitrine score --words` is asked for.
 struct WordArgs {
