@@ -21,6 +21,10 @@
 //   path_patching.h  what one component tells another
 //   noise.h          what spans, scattered tokens and other noise in a prompt do to it
 //   predictivity.h   how well a layer predicts responses of brains
+//   attention.h      where the model looks: maps, rollout, flow, what each head does
+//   similarity.h     how alike two layers represent the same tokens
+//   factors.h        groups of neurons that fire together
+//   concepts.h       what two sets of texts differ in, as a direction to steer with
 //   capture_file.h   captures on disk
 //   corpus.h         documents from files, in windows
 //   corpus_capture.h captures of a whole corpus, in shards
@@ -30,6 +34,7 @@
 //   error.h          the one exception
 
 #include "vitrine/ablation.h"
+#include "vitrine/attention.h"
 #include "vitrine/attribution.h"
 #include "vitrine/capture_file.h"
 #include "vitrine/captures.h"
@@ -37,7 +42,9 @@
 #include "vitrine/corpus.h"
 #include "vitrine/corpus_capture.h"
 #include "vitrine/covariance.h"
+#include "vitrine/concepts.h"
 #include "vitrine/error.h"
+#include "vitrine/factors.h"
 #include "vitrine/generate.h"
 #include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
@@ -51,6 +58,7 @@
 #include "vitrine/run.h"
 #include "vitrine/saliency.h"
 #include "vitrine/score.h"
+#include "vitrine/similarity.h"
 #include "vitrine/sites.h"
 #include "vitrine/tensor.h"
 #include "vitrine/tokenizer.h"
