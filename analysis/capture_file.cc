@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "analysis/capture_sink.h"
+#include "analysis/text_runs.h"
 #include "base/check.h"
 
 namespace vitrine {
@@ -141,18 +142,6 @@ SiteLayout layout_of(const Captures::Entry& entry, CaptureFormat format, Positio
   return layout;
 }
 
-void check_prompts(const Config& config, const Batch& prompts) {
-  if (prompts.empty()) user_error("there are no prompts to capture; give at least one");
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    const auto tokens = static_cast<int64_t>(prompts[i].size());
-    if (tokens == 0) user_error("prompt {} is empty; give at least one token", i);
-    if (tokens > config.context) user_error("prompt {} has {} tokens; the model's context holds {}: shorten it", i, tokens, config.context);
-    for (const int32_t id : prompts[i]) {
-      if (id < 0 || id >= config.vocab) user_error("token id {} of prompt {} is outside the vocabulary 0..{}", id, i, config.vocab - 1);
-    }
-  }
-}
-
 /// The positions that a request takes of each prompt.
 Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts) {
   if (request.where.positions.empty()) return nullptr;
@@ -183,12 +172,6 @@ void check_hooks(const Hooks& hooks) {
   for (const auto& change : hooks.edits()) refuse(change.where, change.pattern);
 }
 
-bool one_at_a_time(const Hooks& hooks) {
-  return std::any_of(hooks.edits().begin(), hooks.edits().end(), [](const Hooks::Change& change) {
-    return change.edit.kind() == Edit::Kind::kSource || change.edit.kind() == Edit::Kind::kCallback;
-  });
-}
-
 std::vector<SiteLayout> lay_out(const Model& model, const Hooks& hooks, const Batch& prompts, const Captures& first, CaptureFormat format) {
   std::map<std::string, Positions> positions;
   for (const Hooks::Capture& request : hooks.captures()) {
@@ -206,32 +189,20 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
                                    const CaptureFileOptions& options) {
   const CaptureFormat format = capture_format(path);
   check_hooks(hooks);
-  check_prompts(model.config(), prompts);
+  if (prompts.empty()) user_error("there are no prompts to capture; give at least one");
+  check_texts(model.config(), prompts);
   check_capture_path(format, path);
   for (const Hooks::Capture& request : hooks.captures()) resolve_positions(request, prompts);  // refuses before the work
 
-  const int64_t limit = one_at_a_time(hooks) ? 0 : options.batch_tokens;
-  uint64_t done = 0, total = 0;
-  for (const auto& prompt : prompts) total += prompt.size();
   std::unique_ptr<CaptureWriter> writer;  // made when the first batch has shown the shapes
-  for (size_t first = 0; first < prompts.size();) {
-    if (options.keep_going && !options.keep_going()) return {};
-    Batch batch;
-    int64_t tokens = 0;
-    for (size_t i = first; i < prompts.size(); ++i) {
-      tokens += static_cast<int64_t>(prompts[i].size());
-      if (!batch.empty() && tokens > limit) break;
-      batch.push_back(prompts[i]);
-    }
-    const Run run = model.forward(batch, hooks, {.logits = LogitRows::kNone});
+  const auto put = [&](const TextBatch& batch) {
     if (!writer) {
-      writer = std::make_unique<CaptureWriter>(prompts, lay_out(model, hooks, prompts, run.captures(), format), path, format, options.metadata);
+      writer = std::make_unique<CaptureWriter>(prompts, lay_out(model, hooks, prompts, batch.captures, format), path, format, options.metadata);
     }
-    writer->put(run.captures(), first);
-    first += batch.size();
-    for (const auto& prompt : batch) done += prompt.size();
-    if (options.progress) options.progress->update(done, total, "Capturing");
-  }
+    writer->put(batch.captures, batch.first);
+    if (options.progress) options.progress->update(batch.done, batch.total, "Capturing");
+  };
+  if (!run_texts(model, prompts, hooks, options.batch_tokens, put, options.keep_going)) return {};
   return writer->finish();
 }
 

@@ -50,6 +50,10 @@ int run(int argc, char** argv) {
   add_predictivity(app, context);
   add_generate(app, context);
   add_score(app, context);
+  add_attention(app, context);
+  add_similarity(app, context);
+  add_factors(app, context);
+  add_concept(app, context);
   add_capture(app, context);
   add_corpus(app, context);
   add_covariance(app, context);

@@ -52,7 +52,7 @@ struct AttentionRolloutOptions {
   std::vector<int> layers = {};       ///< blocks whose result is kept; negative from the last; empty: all
   std::vector<int64_t> queries = {};  ///< positions at the top; negative from the end; empty: all
   Hooks edits = {};                   ///< only the edits are used
-  Progress* progress = nullptr;       ///< counts token-layers; null: nobody wants to know
+  Progress* progress = nullptr;       ///< counts tokens, then blocks; null: nobody wants to know
 };
 
 /// How much of each input token is in each position of the stream, layer by layer.
@@ -125,7 +125,7 @@ struct RepetitionOptions {
   std::optional<int32_t> bos = {};
   uint64_t seed = 0;
   Hooks edits = {};              ///< only the edits are used
-  Progress* progress = nullptr;  ///< counts tokens; null: nobody wants to know
+  Progress* progress = nullptr;  ///< counts sequences; null: nobody wants to know
 };
 
 /// What each head does when n random tokens, all different, come a second time: BOS s_1 .. s_n s_1 .. s_n. Means over the queries

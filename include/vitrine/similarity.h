@@ -58,7 +58,7 @@ struct Similarity {
 /// tokens than a site is wide the activations themselves are kept in their place.
 /// Note that with N not much larger than D both measures are high for anything: SVCCA of random numbers nears 1.
 /// Throws Error (user) as Model::forward does; for a site without rows, such as a map; for fewer than two tokens; for a narrowing
-/// by sequence, by which rows would belong to different tokens; for a single pair that is larger than max_bytes.
+/// by sequence; for a single pair that is larger than max_bytes.
 Similarity similarity(const Model& model, const Batch& texts, const SimilarityOptions& options = {});
 
 /// Rows are the sites of `model`, columns those of `against`, which reads the same ids. Edits act on both.

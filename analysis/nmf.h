@@ -1,0 +1,37 @@
+#pragma once
+
+#include <Eigen/Dense>
+#include <cstdint>
+#include <functional>
+
+#include "vitrine/factors.h"
+
+namespace vitrine {
+
+/// [N, M'] without negative numbers, in the precision that activations have.
+using NonNegative = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+struct NmfOptions {
+  int components = 1;
+  FactorInit init = FactorInit::kRandom;
+  uint64_t seed = 0;
+  int max_iterations = 500;
+  double tolerance = 1e-4;
+  std::function<void(int iterations)> see = {};  ///< called after each iteration
+};
+
+/// X is about strengths * neurons^T, a component a column.
+struct Nmf {
+  Eigen::MatrixXd strengths;  ///< [N, C]
+  Eigen::MatrixXd neurons;    ///< [M', C]
+  double relative_residual = 0;
+  int iterations = 0;
+  bool converged = false;
+};
+
+/// min ||X - S N^T||_F by coordinate descent, one component of one side at a time: for entry s with gradient g and second
+/// derivative h, s = max(s - g / h, 0). (Cichocki & Phan 2009, HALS; scikit-learn's `cd` in its cyclic order.)
+/// X has a number above 0.
+Nmf factorise(const NonNegative& x, const NmfOptions& options);
+
+}  // namespace vitrine
