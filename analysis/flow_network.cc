@@ -16,6 +16,11 @@ using Edge = boost::graph_traits<Csr>::edge_descriptor;
 /// Flow is counted in whole numbers of this, so that adding and taking away is exact and the algorithm is sure to end.
 constexpr double kUnit = 0x1.0p-52;
 
+using Ends = std::vector<std::pair<size_t, size_t>>;
+
+/// Not inlined: gcc would then warn of array bounds inside Boost.
+[[gnu::noinline]] Csr make_graph(const Ends& ends, size_t nodes) { return Csr(boost::edges_are_sorted, ends.begin(), ends.end(), nodes); }
+
 }  // namespace
 
 /// A node's edges lie side by side: first those down, by position, then the reverses of those that come from above.
@@ -27,7 +32,7 @@ struct FlowNetwork::Graph {
   std::vector<int64_t> capacity, residual;
 
   Graph(size_t blocks_in, size_t length_in) : blocks(blocks_in), length(length_in) {
-    std::vector<std::pair<size_t, size_t>> ends;
+    Ends ends;
     for (size_t level = 0; level <= blocks; ++level) {
       for (size_t at = 0; at < length; ++at) {
         first.push_back(ends.size());
@@ -35,7 +40,7 @@ struct FlowNetwork::Graph {
         for (size_t from = at; level < blocks && from < length; ++from) ends.emplace_back(node(level, at), node(level + 1, from));
       }
     }
-    csr = Csr(boost::edges_are_sorted, ends.begin(), ends.end(), first.size());
+    csr = make_graph(ends, first.size());
     reverse.resize(ends.size());
     capacity.resize(ends.size());
     residual.resize(ends.size());
