@@ -32,7 +32,7 @@ TEST(Attention, MapsAreTheHooksOwn) {
   EXPECT_EQ(maps.layers, (std::vector<int>{0, 2}));
   EXPECT_EQ(maps.heads, (std::vector<int>{1}));
   EXPECT_EQ(maps.queries, (std::vector<int64_t>{2, 6}));
-  const Run run = model.forward(ids, Hooks().capture("blocks.*.attn.hook_pattern"));
+  const auto run = model.forward(ids, Hooks().capture("blocks.*.attn.hook_pattern"));
   for (size_t l = 0; l < 2; ++l) {
     for (size_t q = 0; q < 2; ++q) {
       const auto wanted = run[site_name(Site::kPattern, maps.layers[l])].slice(1).slice(maps.queries[q]).f32();

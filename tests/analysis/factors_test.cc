@@ -76,7 +76,9 @@ TEST(Factors, AreAsGoodAsScikitLearns) {
     EXPECT_TRUE(found.converged) << found.iterations;
     // The largest entry of X^T W is some 100; the sum of all violations has fallen to 1e-6 of where it was.
     EXPECT_LT(fit.violation, 1e-3);
-    if (options.components == 1) EXPECT_NEAR(found.relative_residual, wanted["best"].get<double>(), 1e-6) << "one minimum alone";
+    if (options.components == 1) {
+      EXPECT_NEAR(found.relative_residual, wanted["best"].get<double>(), 1e-6) << "one minimum alone";
+    }
   }
 }
 
