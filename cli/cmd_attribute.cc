@@ -4,6 +4,7 @@
 
 #include "cli/attribution_view.h"
 #include "cli/context.h"
+#include "cli/page_args.h"
 #include "cli/tokens.h"
 
 namespace vitrine::cli {
@@ -15,6 +16,7 @@ struct Args {
   int target_id = -1, against_id = -1, neurons = 0;
   int64_t position = -1;
   size_t top = 12;
+  PageArgs page;
 };
 
 void run(const Context& context, const Args& args) {
@@ -29,8 +31,9 @@ void run(const Context& context, const Args& args) {
   Json json = json_head("attribute", model);
   Arrays arrays;
   std::string text;
+  std::vector<LogitAttribution> results;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    const LogitAttribution found = logit_attribution(model, prompts[i].ids, options);
+    const LogitAttribution& found = results.emplace_back(logit_attribution(model, prompts[i].ids, options));
     add_arrays(arrays, found, i);
     if (context.json) {
       Json result = attribution_json(found, names);
@@ -45,6 +48,7 @@ void run(const Context& context, const Args& args) {
             draw_attribution(found, names, context.out, args.top);
   }
   if (!args.out.empty()) write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
+  write_page(args.page, context, model, [&](const PageSource& source) { return attribution_page(results, source); });
   if (context.json) return print_json(json);
   print(text);
 }
@@ -75,6 +79,7 @@ void add_attribute(CLI::App& app, Context& context) {
   command.add_option("-o,--out", args->out, "Also write all numbers to FILE.safetensors")->type_name("FILE")->group(group);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine attribute --prompt \"Heathrow airport is located in the city of\" --target \" London\"\n"
                "  vitrine attribute --prompt \"The keys to the cabinet\" --target \" are\" --against \" is\" --neurons 10");

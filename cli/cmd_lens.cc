@@ -9,6 +9,7 @@
 #include "cli/lens_data.h"
 #include "cli/lens_fit.h"
 #include "cli/lens_view.h"
+#include "cli/page_args.h"
 #include "cli/tokens.h"
 #include "vitrine/lens.h"
 
@@ -21,6 +22,7 @@ struct LensArgs {
   std::string mode, of = "residual", translators, position, layers, target, show, cell = "token", out;
   std::vector<std::string> watch, watch_ids, edits;
   int target_id = -1, top_k = 5, generate = 0;
+  PageArgs page;
   bool kl = false;
   SamplingOptions sampling;
 
@@ -136,6 +138,7 @@ void run(const Context& context, const LensArgs& args) {
     if (i > 0) print("\n");
     draw({results[i], names, context.out, model.config().vocab, model.config().layers}, args, options, prompts[i]);
   }
+  write_page(args.page, context, model, [&](const PageSource& source) { return lens_page(results, source); });
   if (context.json) print_json(json);
 }
 
@@ -182,6 +185,7 @@ void add_lens(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" London\"\n"
                "  vitrine lens --prompt \"The keys to the cabinet\" --watch \" is, are\" --position -1");

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "cli/context.h"
+#include "cli/page_args.h"
 #include "cli/patch_args.h"
 #include "cli/patch_data.h"
 #include "cli/patch_view.h"
@@ -19,6 +20,7 @@ struct Answer {
   Json json;
   Arrays arrays;
   std::string text;
+  std::function<std::string(const PageSource&)> page;
 };
 
 /// One run of the command.
@@ -34,12 +36,13 @@ class PatchCommand {
     const Patching found = patch(model_, request_.clean.ids, request_.corrupt.ids, options);
     bar.erase();
     const Prompt& base = args_.noising ? request_.clean : request_.corrupt;
+    const std::string how = args_.noising ? "activations of the corrupt prompt in the clean one" : "activations of the clean prompt in the corrupt one";
     const PatchPicture picture{names_, context_.out, base.ids, scale(), request_.metric.kind};
     Answer answer{
         .json = {{"direction", args_.noising ? "noising" : "denoising"}, {"clean", found.clean}, {"corrupt", found.corrupt}},
         .arrays = {},
-        .text = ends(found.clean, found.corrupt) + dim(args_.noising ? "activations of the corrupt prompt in the clean one"
-                                                                     : "activations of the clean prompt in the corrupt one")};
+        .text = ends(found.clean, found.corrupt) + dim(how),
+        .page = [found, subject = subject(base, how)](const PageSource& source) { return patching_page(found, subject, source); }};
     add_grids(answer, picture, found.grids, found.work);
     return answer;
   }
@@ -54,7 +57,8 @@ class PatchCommand {
     Answer answer{
         .json = {{"ablation", args_.ablate}, {"value", found.value}},
         .arrays = {},
-        .text = fmt::format("{}: {:.4f}\n", describe(request_.metric, names_), found.value) + dim(args_.ablate + " ablation")};
+        .text = fmt::format("{}: {:.4f}\n", describe(request_.metric, names_), found.value) + dim(args_.ablate + " ablation"),
+        .page = [found, subject = subject(request_.clean, args_.ablate + " ablation")](const PageSource& source) { return ablation_page(found, subject, source); }};
     add_grids(answer, picture, found.grids, found.work);
     return answer;
   }
@@ -70,6 +74,8 @@ class PatchCommand {
     for (const int64_t position : options.subject)
       hidden += names_.shown(
           request_.clean.ids[static_cast<size_t>(position < 0 ? position + std::ssize(request_.clean.ids) : position)]);
+    const std::string how = fmt::format("{} under noise of standard deviation {:.3g}, mean of {} draws, seed {}", hidden, found.deviation,
+                                        args_.draws, args_.seed);
     Answer answer{.json = {{"clean", found.clean},
                            {"corrupt", found.corrupt},
                            {"draws", found.draws},
@@ -77,9 +83,8 @@ class PatchCommand {
                            {"deviation", found.deviation},
                            {"seed", args_.seed}},
                   .arrays = {},
-                  .text = ends(found.clean, found.corrupt) +
-                          dim(fmt::format("{} under noise of standard deviation {:.3g}, mean of {} draws, seed {}", hidden,
-                                          found.deviation, args_.draws, args_.seed))};
+                  .text = ends(found.clean, found.corrupt) + dim(how),
+                  .page = [found, subject = subject(request_.clean, how)](const PageSource& source) { return trace_page(found, subject, source); }};
     add_grids(answer, picture, found.grids, found.work);
     return answer;
   }
@@ -93,6 +98,8 @@ class PatchCommand {
     std::vector<std::string> receivers;
     for (const PathNode& node : options.receivers) receivers.push_back(node.name());
     const PatchPicture picture{names_, context_.out, request_.clean.ids, scale(), request_.metric.kind};
+    const std::string how = fmt::format("what each component of the {} prompt's run tells {}{}", args_.noising ? "corrupt" : "clean",
+                                        fmt::join(receivers, ", "), args_.through_mlps ? ", by way of MLPs too" : "");
     Answer answer{
         .json = {{"direction", args_.noising ? "noising" : "denoising"},
                  {"clean", found.clean},
@@ -102,9 +109,10 @@ class PatchCommand {
                  {"senders", paths_json(found)},
                  {"work", work_json(found.work)}},
         .arrays = {},
-        .text = ends(found.clean, found.corrupt) +
-                dim(fmt::format("what each component of the {} prompt's run tells {}{}", args_.noising ? "corrupt" : "clean",
-                                fmt::join(receivers, ", "), args_.through_mlps ? ", by way of MLPs too" : ""))};
+        .text = ends(found.clean, found.corrupt) + dim(how),
+        .page = [found, subject = subject(args_.noising ? request_.clean : request_.corrupt, how)](const PageSource& source) {
+          return path_page(found, subject, source);
+        }};
     answer.arrays = {{"values", tensor_of(DType::kF64, found.values, {std::ssize(found.values)})},
                      {"effects", tensor_of(DType::kF64, found.effects, {std::ssize(found.effects)})}};
     answer.text += draw_paths(picture, found, args_.top) + draw_work(picture, found.work);
@@ -127,6 +135,11 @@ class PatchCommand {
  private:
   PatchPicture::Scale scale() const {
     return args_.noising ? PatchPicture::Scale::kFromClean : PatchPicture::Scale::kFromCorrupt;
+  }
+
+  /// For a page, which may be made when this is gone.
+  PatchSubject subject(const Prompt& base, const std::string& note) const {
+    return {.clean = request_.clean.ids, .corrupt = request_.corrupt.ids, .metric = request_.metric, .base = base.ids, .note = note};
   }
 
   std::string dim(const std::string& text) const { return context_.out.paint(Style::kDim, text) + "\n"; }
@@ -166,6 +179,7 @@ void run(const Context& context, const PatchArgs& args) {
                         : args.mode() == Mode::kPaths ? command.paths()
                                                       : command.patched();
   if (!args.out.empty()) write_arrays(args.out, answer.arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
+  write_page(args.page, context, model, answer.page);
   if (!context.json) return print(answer.text);
   Json json = command.head();
   json.update(answer.json);
@@ -181,6 +195,7 @@ void add_patch(CLI::App& app, Context& context) {
   add_patch_options(command, *args);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine patch --clean \"Heathrow airport is located in the city of\" --corrupt \"Orly airport is located in "
                "the city of\" --answer \" London\" --wrong \" Paris\"\n"

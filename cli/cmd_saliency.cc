@@ -6,6 +6,7 @@
 #include "cli/arrays.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
+#include "cli/page_args.h"
 #include "cli/saliency_args.h"
 #include "cli/saliency_data.h"
 #include "cli/saliency_view.h"
@@ -19,6 +20,7 @@ struct Args {
   SaliencyArgs saliency;
   std::string show, out;
   size_t top_k = 10;
+  PageArgs page;
 };
 
 void draw(const Context& context, const Args& args, const Saliency& result, const Names& names, const Prompt& prompt,
@@ -46,6 +48,7 @@ void run(const Context& context, const Args& args) {
     results.push_back(saliency(model, prompt.ids, options));
   }
   if (!args.out.empty()) save_saliency(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"saliency", what}});
+  write_page(args.page, context, model, [&](const PageSource& source) { return saliency_page(results, source); });
   Json json = json_head("saliency", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
@@ -83,6 +86,7 @@ void add_saliency(CLI::App& app, Context& context) {
   add_edit_option(command, args->saliency.edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine saliency --prompt \"Heathrow airport is located in the city of\" --method integrated-gradients\n"
                "  vitrine saliency --prompt \"The keys to the cabinet\" --target \" are\" --contrast \" is\"");

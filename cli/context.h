@@ -27,6 +27,7 @@ struct Context {
   std::string dtype;
   int threads = 0;
 
+  std::string command_line;  ///< as a shell reads it
   Terminal out;  ///< ready when the action runs
 };
 

@@ -10,6 +10,7 @@
 #include "base/quote.h"
 #include "cli/context.h"
 #include "cli/help.h"
+#include "cli/page_args.h"
 #include "vitrine/error.h"
 
 // Exit status: 0 done, 1 our fault or the machine's, 2 bad input. Errors are one line on stderr.
@@ -37,6 +38,7 @@ std::string chosen_command(const CLI::App& app) {
 int run(int argc, char** argv) {
   CLI::App app("Vitrine runs GPT-2 models and shows what happens inside them.", "vitrine");
   Context context;
+  context.command_line = shell_line(argc, argv);
   app.formatter(make_help_formatter());  // the commands inherit it
   app.set_version_flag("--version", "vitrine " VITRINE_VERSION);
   app.set_help_flag("-h,--help", "Print this help and exit");

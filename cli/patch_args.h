@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/page_args.h"
 #include "cli/tokens.h"
 #include "vitrine/ablation.h"
 #include "vitrine/causal_trace.h"
@@ -25,6 +26,7 @@ struct PatchArgs {
   size_t top = 12;
   double noise = 3.0;
   uint64_t seed = 0;
+  PageArgs page;
   bool noising = false, attribution = false, compare = false, through_mlps = false;
 
   /// Which of the four things that the command does was asked for.

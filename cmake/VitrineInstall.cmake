@@ -12,7 +12,7 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/vitrineConfig.cmake.in
   INSTALL_DESTINATION ${vitrine_package_dir} PATH_VARS CMAKE_INSTALL_DATADIR)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/vitrineConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/vitrineConfig.cmake ${PROJECT_BINARY_DIR}/vitrineConfigVersion.cmake
-  ${PROJECT_SOURCE_DIR}/cmake/FindSentencePiece.cmake DESTINATION ${vitrine_package_dir})
+  ${PROJECT_SOURCE_DIR}/cmake/FindCairo.cmake ${PROJECT_SOURCE_DIR}/cmake/FindSentencePiece.cmake DESTINATION ${vitrine_package_dir})
 
 if(TARGET vitrine_cli)
   install(TARGETS vitrine_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

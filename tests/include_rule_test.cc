@@ -80,6 +80,8 @@ const std::map<std::string, std::string> kPublicHeaders = {
     {"tuned_lens.h", "analysis"},
     {"similarity.h", "analysis"},
     {"capture_file.h", "analysis"},
+    {"report.h", "report"},
+    {"figure.h", "report"},
     {"vitrine.h", "vitrine.h"},
 };
 

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "cli/context.h"
+#include "vitrine/report.h"
+
+namespace vitrine::cli {
+
+/// The options of every command that can show its result outside the terminal.
+struct PageArgs {
+  std::string html;
+};
+
+/// --html
+void add_page_options(CLI::App& command, PageArgs& args);
+
+/// What was asked for, to files. Nothing happens for what was not. Throws Error (user) for a file that cannot be written.
+void write_page(const PageArgs& args, const Context& context, const Model& model, const std::function<std::string(const PageSource&)>& page);
+
+/// The words as a POSIX shell reads them.
+std::string shell_line(int argc, const char* const* argv);
+
+}  // namespace vitrine::cli

@@ -1,0 +1,95 @@
+// The text with each token coloured by what it does to a next token.
+V.page(result => {
+  const {steps} = result, T = result.tokens.length, of = (values, step, i) => values[step * T + i];
+  const texts = [...result.tokens].map(V.token);
+  const aim = step => V.token(steps[step].target), against = result.contrast === null ? '' : ` rather than ${V.token(result.contrast)}`;
+  let kind = result.contrast === null ? 'share' : 'score', kept = 0, shown = 0, sorted = false;
+
+  const largest = step => {
+    let most = 0;
+    for (let i = 0; i < steps[step].inputs; ++i) most = Math.max(most, Math.abs(of(kind === 'share' ? result.shares : result.scores, step, i)));
+    return most || 1;
+  };
+  const colour = (step, i) => kind === 'share' ? V.color.amount(of(result.shares, step, i) / largest(step)) : V.color.diverging(of(result.scores, step, i) / largest(step));
+  const written = (step, i) => kind === 'share' ? V.percent(of(result.shares, step, i)) : V.signed(of(result.scores, step, i));
+  const spoken = (step, i) => `${texts[i]}, position ${i}: share ${V.percent(of(result.shares, step, i))}, score ${V.signed(of(result.scores, step, i))}`;
+
+  // --- the text
+
+  const stepOf = new Map(steps.map((step, s) => [step.inputs, s]));  // the token at this position is a step's target
+  const word = (place, i) => {
+    const step = stepOf.get(i);
+    const box = V.el(step === undefined ? 'span' : 'button', {
+      class: 'word', type: step === undefined ? null : 'button', 'data-step': step, 'data-position': i < T ? i : null,
+      ...(step === undefined ? {} : {onpointerenter: () => show(step), onfocus: () => show(step), onpointerleave: () => show(kept), onclick: () => { kept = step; show(step); }}),
+    }, V.token(place), V.el('small', {}));
+    return box;
+  };
+  const boxes = texts.map((_, i) => word(result.tokens[i], i));
+  steps.forEach((step, s) => { if (step.inputs >= T) boxes.push(word(step.target, T)); });
+  const text = V.el('div', {class: 'text'}, boxes);
+  const facts = V.el('dl', {class: 'facts'});
+  const list = V.el('div', {});
+
+  const paint = () => {
+    const {inputs} = steps[shown];
+    boxes.forEach((box, i) => {
+      const rgb = i < inputs ? colour(shown, i) : null;
+      box.style.background = rgb ? V.color.css(rgb) : '';
+      box.style.color = rgb ? V.color.on(rgb) : '';
+      box.lastChild.textContent = i < inputs ? written(shown, i) : i === inputs ? 'next' : '\u00a0';
+      if (box.dataset.step !== undefined) box.setAttribute('aria-pressed', String(Number(box.dataset.step) === shown));
+      box.setAttribute('aria-label', i < inputs ? spoken(shown, i) : box.firstChild.textContent);
+    });
+  };
+  const show = step => {
+    shown = step;
+    const {completeness, comparison, inputs, rank, logProb, logit, value} = steps[step];
+    paint();
+    const effect = e => `${V.signed(e.value)} ± ${V.number(e.error, 3)}, rank ${V.number(e.rank, 3)}, hidden state moved by ${V.percent(e.hidden)}`;
+    V.replace(facts, [['Next token', [V.tokenBox(steps[step].target), against ? [' rather than ', V.tokenBox(result.contrast)] : null]], ['Rank', V.count(rank)],
+      ['Probability', V.percent(Math.exp(logProb))], ['Logit', V.number(logit)], [`f, the ${result.of}${against ? ' difference' : ''}`, V.number(value)],
+      ...(completeness ? [['Completeness', `scores miss f − f(baseline) by ${V.number(completeness.gap, 3)}${completeness.relative === undefined ? '' : ` (${V.percent(completeness.relative)})`}`]] : []),
+      ...(comparison ? [['Spans', effect(comparison.spans)], ['Scattered', effect(comparison.scattered)]] : []),
+    ].map(([term, what]) => [V.el('dt', {}, term), V.el('dd', {}, what)]));
+    const order = Array.from({length: inputs}, (_, i) => i);
+    const by = i => Math.abs(of(kind === 'share' ? result.shares : result.scores, step, i));
+    if (sorted) order.sort((a, b) => by(b) - by(a));
+    V.replace(list, V.bars(order.slice(0, 400).map(i => ({name: V.tokenBox(result.tokens[i]), value: of(kind === 'share' ? result.shares : result.scores, step, i),
+      note: kind === 'share' ? V.signed(of(result.scores, step, i)) : V.percent(of(result.shares, step, i))})), {signed: kind === 'score', format: kind === 'share' ? V.percent : V.signed}));
+    barCard.update();
+  };
+
+  const legend = V.el('div', {});
+  const drawLegend = () => V.replace(legend, kind === 'share' ? V.legend(V.color.amount, 0, 1, 'none', 'largest share') : V.legend(V.color.diverging, -1, 1, 'against', 'for'));
+  const choose = to => { kind = to; drawLegend(); show(shown); if (grid) grid.redraw(); };
+  const tableOf = wanted => ({
+    head: ['step', 'next token', 'position', 'token', 'share', 'score'],
+    rows: wanted.flatMap(step => Array.from({length: steps[step].inputs}, (_, i) => [step, aim(step), i, texts[i], of(result.shares, step, i), of(result.scores, step, i)])),
+  });
+
+  // --- steps by tokens
+
+  let grid = null;
+  if (steps.length > 1) {
+    grid = V.grid({
+      label: `${steps.length} next tokens by ${T} input tokens`, rows: steps.map((_, s) => aim(s)), above: texts, corner: ['input', ''], minWidth: 22, maxWidth: 60, cellHeight: 24,
+      color: (row, column) => column < steps[row].inputs ? colour(row, column) : null,
+      describe: (row, column) => `next token ${aim(row)}: ${column < steps[row].inputs ? spoken(row, column) : 'not part of its input'}`,
+      tip: (row, column) => [V.el('div', {class: 'muted'}, `next token ${aim(row)}`), V.el('div', {}, column < steps[row].inputs ? spoken(row, column) : 'not part of its input')],
+      onShow: row => { if (row !== shown) show(row); }, onPin: row => { kept = row; },
+    });
+  }
+
+  V.onTheme(paint);
+  const barCard = V.card({title: 'Input of one step', body: [facts, list], table: () => tableOf([shown]),
+                          controls: [V.choice('Order', [['text', 'As in the text'], ['size', 'Largest first']], 'text', to => { sorted = to === 'size'; show(shown); })]});
+  drawLegend();
+  show(steps.length - 1);
+  kept = shown;
+  return [
+    V.card({title: `${result.method} of the ${result.of}`, wide: true, body: [text], table: () => tableOf(steps.map((_, s) => s)),
+            controls: [V.choice('Show', [['share', 'Share (size only)'], ['score', 'Score (signed)']], kind, choose), legend]}),
+    barCard, grid ? V.card({title: 'All steps', body: [grid.element]}) : null,
+  ];
+});

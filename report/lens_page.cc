@@ -1,0 +1,52 @@
+#include "base/check.h"
+#include "report/packed.h"
+#include "report/page.h"
+
+namespace vitrine {
+namespace {
+
+std::string layer_label(int layer, int last) {
+  if (layer == 0) return "embed";
+  return layer == last ? std::to_string(layer) + " out" : std::to_string(layer);
+}
+
+std::string help(LensMode mode) {
+  const std::string reading = mode == LensMode::kEcco ? "Each row reads the residual stream behind a block without the final layernorm, except the last row, which has it."
+                                                      : "Each row reads the residual stream behind a block through the final layernorm and the unembedding.";
+  return reading + " Columns are positions, the text itself below them, what follows it above. A dot marks the cells that say what follows.";
+}
+
+Json lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
+  Json layers = Json::array();
+  std::vector<int32_t> here;
+  for (const int layer : lens.layers) layers.push_back(layer_label(layer, source.config.layers));
+  for (const int64_t position : lens.positions) here.push_back(lens.ids[static_cast<size_t>(position)]);
+  return {{"label", text_label(lens.ids, source)},
+          {"mode", lens_mode_name(lens.mode)},
+          {"vocab", source.config.vocab},
+          {"layers", std::move(layers)},
+          {"positions", packed(lens.positions)},
+          {"tokens", tokens.places(here)},
+          {"targets", tokens.places(lens.targets)},
+          {"watch", tokens.places(lens.watch)},
+          {"topK", lens.top_k},
+          {"topTokens", tokens.places(lens.top_ids)},
+          {"topLogProbs", packed(lens.top_log_probs)},
+          {"ranks", packed(lens.target_ranks)},
+          {"logProbs", packed(lens.target_log_probs)},
+          {"watchRanks", packed(lens.watch_ranks)},
+          {"watchLogProbs", packed(lens.watch_log_probs)},
+          {"entropies", packed(lens.entropies)}};
+}
+
+}  // namespace
+
+std::string lens_page(std::span<const Lens> results, const PageSource& source) {
+  check_results(results.size(), "lens");
+  TokenTable tokens(source.tokenizer);
+  Page page{.kind = "lens", .title = "Logit lens", .subtitle = text_label(results[0].ids, source), .help = help(results[0].mode)};
+  for (const Lens& lens : results) page.results.push_back(lens_data(lens, tokens, source));
+  return render(page, tokens, source);
+}
+
+}  // namespace vitrine

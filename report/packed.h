@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/json.h"
+
+namespace vitrine {
+
+// Arrays of numbers in a page: {"type": "f32", "data": base64 of the little-endian bytes}. A third of the characters that decimal
+// digits take, of a size that does not depend on the values, and read by the browser in one go.
+
+/// "f32": seven digits. NaN and infinities stay what they are.
+Json packed(std::span<const double> values);
+/// "u16" where all fit, else "i32".
+Json packed(std::span<const int32_t> values);
+Json packed(std::span<const int64_t> values);
+
+}  // namespace vitrine

@@ -1,0 +1,32 @@
+#include "report/token_table.h"
+
+#include <fmt/format.h>
+
+#include "report/packed.h"
+
+namespace vitrine {
+
+int32_t TokenTable::place(int32_t id) {
+  const auto [found, is_new] = places_.try_emplace(id, static_cast<int32_t>(ids_.size()));
+  if (is_new) ids_.push_back(id);
+  return found->second;
+}
+
+Json TokenTable::places(std::span<const int32_t> ids) {
+  std::vector<int32_t> found;
+  found.reserve(ids.size());
+  for (const int32_t id : ids) found.push_back(place(id));
+  return packed(found);
+}
+
+std::string TokenTable::shown(int32_t id) const {
+  return tokenizer_ && id >= 0 && id < tokenizer_->vocab_size() ? printable(tokenizer_->token_bytes(id)) : fmt::format("#{}", id);
+}
+
+Json TokenTable::json() const {
+  Json texts = Json::array();
+  for (const int32_t id : ids_) texts.push_back(shown(id));
+  return {{"ids", packed(ids_)}, {"texts", std::move(texts)}};
+}
+
+}  // namespace vitrine

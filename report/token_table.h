@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/json.h"
+#include "vitrine/tokenizer.h"
+
+namespace vitrine {
+
+/// The tokens that a page speaks of, each once. Arrays hold places in this table, which are small numbers.
+class TokenTable {
+ public:
+  explicit TokenTable(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+
+  /// The place of an id; it gets one if it has none.
+  int32_t place(int32_t id);
+  /// Packed places.
+  Json places(std::span<const int32_t> ids);
+  /// As people read it, on one line (see printable()); "#17" where there is no text for the id.
+  std::string shown(int32_t id) const;
+  /// {"ids": packed, "texts": [...]}: to be asked for last.
+  Json json() const;
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::unordered_map<int32_t, int32_t> places_;
+  std::vector<int32_t> ids_;
+};
+
+}  // namespace vitrine
