@@ -18,8 +18,8 @@ V.page(found => {
   const row = layer => layers - 1 - layer;  // the last layer on top
   const grid = V.grid({
     label: `${layers} layers by ${columns.length} components`, rows: Array.from({length: layers}, (_, r) => String(row(r))), above: columns, corner: ['layer', ''],
-    minWidth: 26, maxWidth: 72, cellHeight: 26,
-    color: (r, column) => V.color.diverging(of(row(r), column) / most), text: (r, column) => V.signed(of(row(r), column)).replace(/(\.\d\d)\d+$/, '$1'),
+    minWidth: 26, maxWidth: 104, cellHeight: 26,
+    color: (r, column) => V.color.diverging(of(row(r), column) / most), text: (r, column) => V.short(of(row(r), column)),
     describe: (r, column) => `${name(row(r), column)}: ${V.signed(of(row(r), column))}`,
     tip: (r, column) => [V.el('div', {class: 'row'}, V.el('span', {}, name(row(r), column)), V.el('b', {}, V.signed(of(row(r), column))))],
     onShow: (r, column) => V.replace(detail, `${name(row(r), column)}: `, V.el('b', {}, V.signed(of(row(r), column))), ` of ${V.number(found.logit)}`),

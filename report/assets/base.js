@@ -57,10 +57,21 @@ V.number = (value, figures = 4) => {
   const size = Math.abs(value);
   let text;
   if (size === 0) text = '0';
-  else if (size >= 1e6 || size < 1e-4) text = value.toExponential(figures - 2).replace('e', ' × 10^').replace('+', '');
+  else if (size >= 1e6 || size < 1e-4) {
+    const [digits, power] = value.toExponential(Math.max(figures - 2, 0)).split('e');
+    text = `${digits} × 10${[...power.replace('+', '')].map(c => '⁰¹²³⁴⁵⁶⁷⁸⁹'[c] ?? '⁻').join('')}`;
+  }
   else text = value.toFixed(Math.max(0, Math.min(6, figures - 1 - Math.floor(Math.log10(size)))));
   return text.replaceAll('-', '−');
 };
+/** For a cell or an axis: no more than two decimals, and none that say nothing. */
+V.short = value => {
+  if (!Number.isFinite(value)) return V.number(value);
+  const size = Math.abs(value);
+  return size >= 1e4 ? V.number(value, 3) : size >= 100 ? value.toFixed(0).replace('-', '−') : String(Number(value.toFixed(2)) || 0).replace('-', '−');
+};
+/** For an axis whose values may be of any size. */
+V.tick = value => value === 0 ? '0' : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6 ? V.number(value, 3) : String(Number(value.toPrecision(6))).replace('-', '−');
 V.signed = value => (value > 0 ? '+' : '') + V.number(value);
 V.percent = probability => {
   const hundredths = 100 * probability;

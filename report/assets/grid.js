@@ -141,7 +141,7 @@
     }
     cellAt(event) {
       const at = this.canvas.getBoundingClientRect(), x = event.clientX - at.left, y = event.clientY - at.top;
-      if (x < this.labelWidth || y < this.topHeight || y > this.box.clientHeight - this.bottomHeight) return null;
+      if (x < this.labelWidth || y < this.topHeight || y > this.belowAt(this.box.clientHeight, this.box.scrollTop)) return null;
       const column = Math.floor((x - this.labelWidth + this.box.scrollLeft) / this.cellWidth), row = Math.floor((y - this.topHeight + this.box.scrollTop) / this.rowHeight);
       return row >= 0 && row < this.rows.length && column >= 0 && column < this.columnCount ? {row, column} : null;
     }
@@ -209,8 +209,10 @@
       context.fillStyle = V.color.page('muted');
       this.paintRows(context, first, last, height, top);
       if (this.above) this.paintColumns(context, this.above, this.corner[0], 0, topHeight, from, to, width, left, true);
-      if (this.below) this.paintColumns(context, this.below, this.corner[1], height - bottomHeight, bottomHeight, from, to, width, left, false);
+      if (this.below) this.paintColumns(context, this.below, this.corner[1], this.belowAt(height, top), bottomHeight, from, to, width, left, false);
     }
+    /** Below the last row, or at the lower edge while there are more rows. */
+    belowAt(height, top) { return Math.min(height - this.bottomHeight, this.topHeight + this.rows.length * this.rowHeight - top); }
     paintCell(context, row, column, x, y) {
       const {cellWidth, rowHeight} = this, rgb = this.color(row, column);
       if (!rgb) return;

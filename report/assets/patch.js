@@ -22,9 +22,9 @@ V.page(found => {
     const numbers = (row, column) => there.map(([each, text]) => [text, V.signed(patched[each][at(row, column)])]);
     const grid = V.grid({
       label: `${patched.title}: ${rows.length} layers by ${columns.length} columns`, rows: [...rows].reverse(), above: columns, corner: [patched.over, ''],
-      minWidth: columns.length > 400 ? 3 : 24, maxWidth: 76, cellHeight: rows.length * 24 > 700 ? 14 : 24,
+      minWidth: columns.length > 400 ? 3 : 24, maxWidth: 104, cellHeight: rows.length * 24 > 700 ? 14 : 24,
       color: (row, column) => V.color.diverging(patched[kind][at(row, column)] / limits[kind]),
-      text: (row, column) => V.number(patched[kind][at(row, column)], 2),
+      text: (row, column) => Number.isNaN(patched[kind][at(row, column)]) ? '' : V.short(patched[kind][at(row, column)]),
       describe: (row, column) => `${name(row, column)}: ${numbers(row, column).map(pair => pair.join(' ')).join(', ')}`,
       tip: (row, column) => [V.el('div', {class: 'muted'}, name(row, column)), numbers(row, column).map(([text, value]) => V.el('div', {class: 'row'}, V.el('span', {}, text), V.el('b', {}, value)))],
       onShow: (row, column, pinned) => V.replace(detail, V.el('span', {class: 'where'}, name(row, column)), numbers(row, column).map(([text, value]) => [` · ${text} `, V.el('b', {}, value)]), pinned ? ' · pinned' : ''),

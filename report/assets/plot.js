@@ -81,7 +81,7 @@
       this.cursor = V.svg('g', {transform: `translate(${this.across(this.at)} 0)`}, V.svg('line', {class: 'cursor', y1: kMargin.top, y2: kMargin.top + inside}));
       V.replace(this.box, V.svg('svg', {width: this.width, height: kHeight, role: 'img', 'aria-label': this.label},
         ticks.map(tick => [V.svg('line', {class: 'rule', x1: kMargin.left, x2: this.width - kMargin.right, y1: down(tick), y2: down(tick)}),
-                           V.svg('text', {class: 'tick', x: kMargin.left - 6, y: down(tick), 'text-anchor': 'end', 'dominant-baseline': 'middle'}, this.format(tick))]),
+                           V.svg('text', {class: 'tick', x: kMargin.left - 6, y: down(tick), 'text-anchor': 'end', 'dominant-baseline': 'middle'}, this.scale === 'rank' ? V.count(tick) : V.tick(tick))]),
         this.x.map((text, i) => i % every ? null : V.svg('text', {class: 'tick', x: this.across(i), y: kHeight - kMargin.bottom + 16, 'text-anchor': 'middle'}, text)),
         V.svg('text', {class: 'axis', x: (kMargin.left + this.width - kMargin.right) / 2, y: kHeight - 6, 'text-anchor': 'middle'}, this.xName),
         V.svg('text', {class: 'axis', transform: `translate(12 ${kMargin.top + inside / 2}) rotate(-90)`, 'text-anchor': 'middle'}, this.yName),

@@ -1,0 +1,345 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <tuple>
+
+#include "chromium.h"
+#include "support.h"
+
+// Every page in a real browser: it shows the numbers that it was given, answers to pointer and keys, asks nobody for anything, and fits
+// wide and narrow windows, light and dark. With VITRINE_SCREENSHOTS=FOLDER each page leaves a picture there.
+
+namespace vitrine {
+namespace {
+
+using testing::Chromium;
+using testing::demo_source;
+using testing::Tab;
+
+std::unique_ptr<Chromium> browser;  // one for all pages
+
+class Browser : public ::testing::Environment {
+ public:
+  void SetUp() override {
+    if (Chromium::is_installed()) browser = std::make_unique<Chromium>();
+  }
+  void TearDown() override { browser.reset(); }
+};
+const auto* const kEnvironment = ::testing::AddGlobalTestEnvironment(new Browser);
+
+class PageTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!browser) GTEST_SKIP() << "there is no chromium here";
+  }
+
+  /// The page, open in a wide window.
+  Tab& show(const std::string& page) {
+    file_ = folder_.write("page.html", page);
+    tab_ = std::make_unique<Tab>(*browser, 1280, 900);
+    tab_->open(file_);
+    return *tab_;
+  }
+
+  /// What holds for every page, whatever it shows.
+  void expect_sound(const std::string& name) {
+    Tab& tab = *tab_;
+    const char* pictures = std::getenv("VITRINE_SCREENSHOTS");
+    for (const int width : {1280, 400}) {
+      for (const bool dark : {false, true}) {
+        const std::string which = name + "-" + std::to_string(width) + (dark ? "-dark" : "-light");
+        tab.resize(width, 900);
+        tab.set_dark(dark);
+        tab.settle();
+        EXPECT_LE(tab.eval("document.documentElement.scrollWidth").get<int>(), width) << which << " is wider than its window";
+        EXPECT_EQ(tab.eval("document.documentElement.dataset.theme"), dark ? "dark" : "light") << which;
+        EXPECT_EQ(tab.eval("[...document.querySelectorAll('.card')].filter(c => c.getBoundingClientRect().height < 30).length"), 0) << which;
+        if (pictures) tab.screenshot(std::filesystem::path(pictures) / (which + ".png"));
+      }
+    }
+    tab.resize(1280, 900);
+    tab.set_dark(false);
+    // The switch overrules the system's choice.
+    tab.click_on("#theme");
+    EXPECT_EQ(tab.eval("document.documentElement.dataset.theme"), "dark");
+    tab.click_on("#theme");
+    EXPECT_EQ(tab.eval("document.documentElement.dataset.theme"), "light");
+    // On paper there is what was drawn, on white.
+    EXPECT_EQ(tab.print().substr(0, 5), "%PDF-");
+    EXPECT_EQ(tab.eval("[...document.querySelectorAll('.grid-frame')].every(frame => frame.querySelectorAll('.prints canvas').length > 0)"), true);
+    // Whoever cannot see a picture can read it.
+    EXPECT_EQ(tab.eval("[...document.querySelectorAll('[tabindex=\"0\"]')].filter(e => !e.getAttribute('aria-label') && !e.classList.contains('scroll')).length"), 0);
+    EXPECT_EQ(tab.eval("[...document.querySelectorAll('button')].filter(e => !e.textContent.trim() && !e.getAttribute('aria-label')).length"), 0);
+    for (const std::string& problem : tab.problems()) ADD_FAILURE() << name << ": " << problem;
+  }
+
+  /// The middle of a cell of the first grid.
+  std::pair<double, double> cell(int row, int column) {
+    const Json at = tab_->eval("(() => { const g = document.querySelector('.grid-frame').grid; g.element.scrollIntoView({block: 'center'}); const r = g.rectOf(" + std::to_string(row) + "," +
+                               std::to_string(column) + "); return [r.left + r.width / 2, r.top + r.height / 2]; })()");
+    return {at[0], at[1]};
+  }
+  std::string spoken() { return tab_->text("[role=gridcell]"); }
+  /// What the card would put on the clipboard.
+  Json numbers(const std::string& card) { return Json::parse(tab_->eval("document.querySelectorAll('.card')[" + card + "].numbers.json()").get<std::string>()); }
+
+  testing::TempFolder folder_;
+  std::filesystem::path file_;
+  std::unique_ptr<Tab> tab_;
+};
+
+std::string shown(const PageSource& source, int32_t id) { return printable(source.tokenizer->token_bytes(id)); }
+
+// --- lens
+
+class LensPage : public PageTest {
+ protected:
+  const PageSource source_ = demo_source();
+  const Lens lens_ = testing::made_up_lens(4, 6, 3, 2, 17);
+  std::string page() const { return lens_page({&lens_, 1}, source_); }
+  /// Row of the picture (last layer on top) to index of the arrays.
+  size_t at(int row, int column) const { return lens_.cell(lens_.rows() - 1 - static_cast<size_t>(row), static_cast<size_t>(column)); }
+  std::string top(int row, int column) const { return shown(source_, lens_.top_ids[3 * at(row, column)]); }
+};
+
+TEST_F(LensPage, KeysMoveOverTheCellsAndSayWhatIsThere) {
+  Tab& tab = show(page());
+  tab.eval("document.querySelector('.grid').focus()");
+  tab.press("Home");
+  tab.press("ArrowDown");
+  tab.press("ArrowRight");
+  tab.press("ArrowRight");
+  EXPECT_TRUE(testing::says(spoken(), "layer 2, position 2", "says " + top(1, 2), "rank " + std::to_string(lens_.target_ranks[at(1, 2)])));
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer 2, position 2", top(1, 2), std::to_string(lens_.target_ranks[at(1, 2)]) + " of 17"));
+  tab.press("End");
+  EXPECT_TRUE(testing::says(spoken(), "layer 2, position 5"));
+  tab.press("ArrowRight");  // at the edge nothing happens
+  EXPECT_TRUE(testing::says(spoken(), "layer 2, position 5"));
+  EXPECT_TRUE(testing::says(tab.text(".rise"), "Position 5, after "));
+}
+
+TEST_F(LensPage, APointerShowsACellAndAClickKeepsIt) {
+  Tab& tab = show(page());
+  auto [x, y] = cell(3, 1);
+  tab.move(x, y);
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer embed, position 1"));
+  EXPECT_EQ(tab.eval("document.querySelector('.tip').hidden"), false);
+  EXPECT_TRUE(testing::says(tab.text(".tip"), top(3, 1)));
+  tab.click(x, y);
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "pinned"));
+  std::tie(x, y) = cell(0, 4);
+  tab.move(x, y);
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "position 4"));
+  tab.move(5, 5);
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer embed, position 1", "pinned"));
+  EXPECT_EQ(tab.eval("document.querySelector('.tip').hidden"), true);
+}
+
+TEST_F(LensPage, RanksThroughTheLayersAreThoseOfTheColumn) {
+  show(page());
+  const auto [x, y] = cell(0, 2);
+  tab_->click(x, y);
+  const Json rows = numbers("1");
+  ASSERT_EQ(rows.size(), 4u);
+  for (size_t row = 0; row < 4; ++row) {
+    EXPECT_EQ(rows[row]["rank of " + shown(source_, lens_.targets[2])], lens_.target_ranks[lens_.cell(row, 2)]);
+    for (size_t w = 0; w < 2; ++w) {
+      if (lens_.watch[w] == lens_.targets[2]) continue;
+      EXPECT_EQ(rows[row]["rank of " + shown(source_, lens_.watch[w])], lens_.watch_ranks[2 * lens_.cell(row, 2) + w]);
+    }
+  }
+}
+
+// The colours themselves: where the rank is 1 the cell has the scale's deepest colour, and another scale changes it.
+TEST_F(LensPage, CellsHaveTheColourOfTheirRank) {
+  Lens lens = lens_;
+  lens.target_ranks[lens.cell(3, 0)] = 1;
+  lens.target_ranks[lens.cell(2, 0)] = 17;
+  Tab& tab = show(lens_page({&lens, 1}, source_));
+  const std::string pixel = "(row => { const g = document.querySelector('.grid-frame').grid; const at = g.canvas.getContext('2d').getImageData(g.labelWidth + 4, g.topHeight + row * g.rowHeight + 4, 1, 1).data; "
+                            "return [...at].slice(0, 3).join(); })";
+  EXPECT_EQ(tab.eval(pixel + "(0)"), tab.eval("V.color.rank(1, 17).join()"));
+  EXPECT_EQ(tab.eval(pixel + "(1)"), tab.eval("V.color.rank(17, 17).join()"));
+  EXPECT_NE(tab.eval(pixel + "(0)"), tab.eval(pixel + "(1)"));
+  tab.click_on("input[value=entropy] + label");
+  EXPECT_EQ(tab.eval(pixel + "(0)"), tab.eval("V.color.amount(V.data.results[0].entropies[18] / Math.log(17)).join()"));
+}
+
+TEST_F(LensPage, IsSoundWithHostileTokens) {
+  show(page());
+  expect_sound("lens");
+}
+
+TEST_F(LensPage, FiftyThousandCellsAreDrawnAsFarAsTheyAreSeen) {
+  const Lens lens = testing::made_up_lens(49, 1024, 5, 0, 17);
+  Tab& tab = show(lens_page({&lens, 1}, source_));
+  EXPECT_LT(tab.eval("document.querySelector('.grid canvas').width").get<int>(), 1400);
+  EXPECT_LT(tab.eval("document.querySelectorAll('*').length").get<int>(), 600);
+  tab.eval("document.querySelector('.grid').focus()");
+  tab.press("End");
+  EXPECT_TRUE(testing::says(spoken(), "layer 48, position 1023"));
+  EXPECT_GT(tab.eval("document.querySelector('.grid').scrollLeft").get<int>(), 50000);
+  expect_sound("lens-large");
+}
+
+TEST_F(LensPage, SeveralTextsAreChosenFromAList) {
+  const std::vector<Lens> two = {lens_, testing::made_up_lens(2, 3, 1, 0, 17, 99)};
+  Tab& tab = show(lens_page(two, source_));
+  EXPECT_EQ(numbers("0").size(), 24u);
+  tab.eval("(() => { const s = document.querySelector('select'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()");
+  tab.settle();
+  EXPECT_EQ(numbers("0").size(), 6u);
+  EXPECT_TRUE(tab.problems().empty());
+}
+
+TEST_F(LensPage, TablesAreOpenedAndHoldTheNumbers) {
+  Tab& tab = show(page());
+  tab.click_on(".tools button");
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.card table tbody tr').length"), 24);
+  const Json rows = numbers("0");
+  EXPECT_EQ(rows[7]["rank"], lens_.target_ranks[7]);
+  EXPECT_NEAR(rows[7]["entropy"].get<double>(), lens_.entropies[7], 1e-6);  // float32
+  const std::string tsv = tab.eval("document.querySelector('.card').numbers.tsv()");
+  EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\n'), 25);
+  EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\t'), 25 * 12);
+}
+
+// --- saliency
+
+class SaliencyPage : public PageTest {
+ protected:
+  static Saliency made_up(bool contrast) {
+    Saliency saliency;
+    testing::Numbers numbers(3);
+    saliency.prompt = 3;
+    saliency.ids = {10, 14, 4, 5, 0};
+    if (contrast) saliency.contrast = 2;
+    for (int step = 0; step < 3; ++step) saliency.steps.push_back({.inputs = 3 + step, .target = step < 2 ? saliency.ids[3 + step] : 7, .rank = step + 1, .logit = 2.5, .log_prob = -0.5, .value = 2.5});
+    for (int step = 0; step < 3; ++step) {
+      for (int i = 0; i < 5; ++i) {
+        saliency.shares.push_back(i < 3 + step ? numbers.next() : 0);
+        saliency.scores.push_back(i < 3 + step ? numbers.next() - 0.5 : 0);
+      }
+    }
+    return saliency;
+  }
+  const PageSource source_ = demo_source();
+};
+
+TEST_F(SaliencyPage, AnOutputTokenShowsItsOwnInput) {
+  const Saliency saliency = made_up(false);
+  Tab& tab = show(saliency_page({&saliency, 1}, source_));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('button.word').length"), 3);
+  const auto label = [&](int position) { return tab.eval("document.querySelectorAll('.word')[" + std::to_string(position) + "].getAttribute('aria-label')").get<std::string>(); };
+  const auto share = [&](size_t step, size_t i) { return tab.eval("V.percent(" + std::to_string(saliency.shares[saliency.cell(step, i)]) + ")").get<std::string>(); };
+  EXPECT_TRUE(testing::says(label(2), "share " + share(2, 2)));  // the last step first
+  tab.move_to("button.word[data-step='0']");
+  EXPECT_TRUE(testing::says(label(2), "share " + share(0, 2)));
+  EXPECT_EQ(label(4).find("share"), std::string::npos);  // behind the step's input
+  tab.move(2, 2);
+  EXPECT_TRUE(testing::says(label(2), "share " + share(2, 2)));
+  tab.click_on("button.word[data-step='1']");
+  tab.move(2, 2);
+  EXPECT_TRUE(testing::says(label(2), "share " + share(1, 2)));
+  tab.eval("document.querySelector(\"button.word[data-step='0']\").focus()");
+  tab.settle();
+  EXPECT_TRUE(testing::says(label(2), "share " + share(0, 2)));
+  expect_sound("saliency");
+}
+
+TEST_F(SaliencyPage, AContrastIsShownBySignsFirst) {
+  const Saliency saliency = made_up(true);
+  Tab& tab = show(saliency_page({&saliency, 1}, source_));
+  EXPECT_EQ(tab.eval("document.querySelector('input[value=score]').checked"), true);
+  // The strongest of the last step has the end of the scale on its side.
+  const std::string expected = tab.eval("(() => { const r = V.data.results[0], s = [...r.scores].slice(10, 15), most = Math.max(...s.map(Math.abs)); "
+                                        "return s.map(v => V.color.css(V.color.diverging(v / most)).replaceAll(',', ', ')).join(';'); })()");
+  EXPECT_EQ(tab.eval("[...document.querySelectorAll('.word')].slice(0, 5).map(w => w.style.background).join(';')"), expected);
+  EXPECT_TRUE(testing::says(tab.text(".facts"), "rather than"));
+  expect_sound("saliency-contrast");
+}
+
+// --- attribution and patching
+
+/// [name, contribution] in the order of the page's table.
+Json parts_of(const LogitAttribution& found) {
+  Json parts = Json::array({Json::array({"token embedding", found.embedding}), Json::array({"position embedding", found.position_embedding}), Json::array({"final bias", found.final_bias})});
+  for (int layer = 0; layer < found.layers; ++layer) {
+    const std::string number = std::to_string(layer);
+    for (int head = 0; head < found.heads; ++head) parts.push_back(Json::array({"head " + number + "." + std::to_string(head), found.head[static_cast<size_t>(layer * found.heads + head)]}));
+    parts.push_back(Json::array({"attention bias " + number, found.attention_bias[static_cast<size_t>(layer)]}));
+    parts.push_back(Json::array({"MLP " + number, found.mlp[static_cast<size_t>(layer)]}));
+  }
+  return parts;
+}
+
+TEST_F(PageTest, AttributionShowsEveryPart) {
+  LogitAttribution found;
+  testing::Numbers numbers(5);
+  found.ids = {0, 10};
+  found.position = 1;
+  found.target = 4;
+  found.against = 5;
+  found.layers = 3;
+  found.heads = 2;
+  found.embedding = 0.5;
+  found.position_embedding = -0.25;
+  for (int i = 0; i < 6; ++i) found.head.push_back(numbers.next() - 0.5);
+  for (int i = 0; i < 3; ++i) {
+    found.attention_bias.push_back(numbers.next() - 0.5);
+    found.mlp.push_back(numbers.next() - 0.5);
+  }
+  found.neurons = {{1, 7, 2.0, 0.125}};
+  found.logit = found.sum();
+  Tab& tab = show(attribution_page({&found, 1}, demo_source()));
+  const Json rows = parts_of(found);
+  const Json parts = this->numbers("0");
+  ASSERT_EQ(parts.size(), rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(parts[i]["component"], rows[i][0]);
+    EXPECT_NEAR(parts[i]["contribution"].get<double>(), rows[i][1].get<double>(), 1e-7) << rows[i];  // float32
+  }
+  tab.eval("document.querySelector('.grid').focus()");
+  tab.press("ArrowRight");
+  EXPECT_TRUE(testing::says(spoken(), "head 2.1"));
+  // The sum behind the last block, with the final bias, is the logit.
+  const Json sums = this->numbers("2");
+  EXPECT_NEAR(sums[3]["sum so far"].get<double>(), found.logit, 1e-6);
+  expect_sound("attribution");
+}
+
+TEST_F(PageTest, PatchingShowsEffectsEstimatesAndMetric) {
+  Patching found;
+  testing::Numbers numbers(5);
+  found.clean = 3;
+  found.corrupt = -1;
+  PatchGrid grid{.site = Site::kResidPre, .over = PatchOver::kPositions, .layers = {0, 1, 2}, .columns = {0, 1, 3}};
+  for (int i = 0; i < 9; ++i) {
+    grid.values.push_back(numbers.next() * 4 - 1);
+    grid.effects.push_back((grid.values.back() + 1) / 4);
+    grid.estimates.push_back(numbers.next());
+  }
+  PatchGrid neurons{.site = Site::kMlpPost, .over = PatchOver::kNeurons, .layers = {0, 1, 2}};
+  for (int i = 0; i < 3072; ++i) neurons.columns.push_back(i);
+  for (int i = 0; i < 3 * 3072; ++i) neurons.estimates.push_back(numbers.next() - 0.5);
+  found.grids = {grid, neurons};
+  const PatchSubject subject{.clean = {0, 10, 4, 14}, .corrupt = {0, 10, 5, 14}, .metric = {.answer = 4, .wrong = 5}, .base = {0, 10, 5, 14}};
+  Tab& tab = show(patching_page(found, subject, demo_source()));
+  const Json rows = this->numbers("1");
+  ASSERT_EQ(rows.size(), 9u);
+  for (size_t i = 0; i < 9; ++i) {
+    EXPECT_EQ(rows[i]["layer"], std::to_string(grid.layers[i / 3]));
+    EXPECT_EQ(rows[i]["position"], grid.columns[i % 3]);
+    EXPECT_NEAR(rows[i]["effects"].get<double>(), grid.effects[i], 1e-6);
+    EXPECT_NEAR(rows[i]["estimates"].get<double>(), grid.estimates[i], 1e-6);
+  }
+  const auto [x, y] = cell(2, 2);  // layer 0, position 3
+  tab.move(x, y);
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer 0, position 3", tab.eval("V.signed(" + std::to_string(grid.effects[2]) + ")").get<std::string>().substr(0, 5)));
+  EXPECT_TRUE(testing::says(tab.text(".card"), "less that of"));
+  expect_sound("patch");
+}
+
+}  // namespace
+}  // namespace vitrine
