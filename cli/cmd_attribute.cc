@@ -49,6 +49,7 @@ void run(const Context& context, const Args& args) {
   }
   if (!args.out.empty()) write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
   write_page(args.page, context, model, [&](const PageSource& source) { return attribution_page(results, source); });
+  write_figures(args.page, model, [&](const PageSource& source, FigureFormat format) { return attribution_figure(results, source, format); });
   if (context.json) return print_json(json);
   print(text);
 }
@@ -80,6 +81,7 @@ void add_attribute(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine attribute --prompt \"Heathrow airport is located in the city of\" --target \" London\"\n"
                "  vitrine attribute --prompt \"The keys to the cabinet\" --target \" are\" --against \" is\" --neurons 10");

@@ -139,6 +139,7 @@ void run(const Context& context, const LensArgs& args) {
     draw({results[i], names, context.out, model.config().vocab, model.config().layers}, args, options, prompts[i]);
   }
   write_page(args.page, context, model, [&](const PageSource& source) { return lens_page(results, source); });
+  write_figures(args.page, model, [&](const PageSource& source, FigureFormat format) { return lens_figure(results, source, format); });
   if (context.json) print_json(json);
 }
 
@@ -186,6 +187,7 @@ void add_lens(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" London\"\n"
                "  vitrine lens --prompt \"The keys to the cabinet\" --watch \" is, are\" --position -1");

@@ -20,7 +20,8 @@ struct Answer {
   Json json;
   Arrays arrays;
   std::string text;
-  std::function<std::string(const PageSource&)> page;
+  std::function<std::string(const PageSource&)> page = {};
+  std::function<std::string(const PageSource&, FigureFormat)> figure = {};
 };
 
 /// One run of the command.
@@ -37,13 +38,14 @@ class PatchCommand {
     bar.erase();
     const Prompt& base = args_.noising ? request_.clean : request_.corrupt;
     const std::string how = args_.noising ? "activations of the corrupt prompt in the clean one" : "activations of the clean prompt in the corrupt one";
+    const PatchSubject about = subject(base, how);
     const PatchPicture picture{names_, context_.out, base.ids, scale(), request_.metric.kind};
     Answer answer{
         .json = {{"direction", args_.noising ? "noising" : "denoising"}, {"clean", found.clean}, {"corrupt", found.corrupt}},
         .arrays = {},
         .text = ends(found.clean, found.corrupt) + dim(how),
-        .page = [found, subject = subject(base, how)](const PageSource& source) { return patching_page(found, subject, source); }};
-    add_grids(answer, picture, found.grids, found.work);
+        .page = [found, about](const PageSource& source) { return patching_page(found, about, source); }};
+    add_grids(answer, picture, found.grids, found.work, about);
     return answer;
   }
 
@@ -53,13 +55,14 @@ class PatchCommand {
     options.progress = &bar;
     const Ablations found = ablate(model_, request_.clean.ids, options);
     bar.erase();
+    const PatchSubject about = subject(request_.clean, args_.ablate + " ablation");
     const PatchPicture picture{names_, context_.out, request_.clean.ids, PatchPicture::Scale::kMetric, request_.metric.kind};
     Answer answer{
         .json = {{"ablation", args_.ablate}, {"value", found.value}},
         .arrays = {},
-        .text = fmt::format("{}: {:.4f}\n", describe(request_.metric, names_), found.value) + dim(args_.ablate + " ablation"),
-        .page = [found, subject = subject(request_.clean, args_.ablate + " ablation")](const PageSource& source) { return ablation_page(found, subject, source); }};
-    add_grids(answer, picture, found.grids, found.work);
+        .text = fmt::format("{}: {:.4f}\n", describe(request_.metric, names_), found.value) + dim(about.note),
+        .page = [found, about](const PageSource& source) { return ablation_page(found, about, source); }};
+    add_grids(answer, picture, found.grids, found.work, about);
     return answer;
   }
 
@@ -76,6 +79,7 @@ class PatchCommand {
           request_.clean.ids[static_cast<size_t>(position < 0 ? position + std::ssize(request_.clean.ids) : position)]);
     const std::string how = fmt::format("{} under noise of standard deviation {:.3g}, mean of {} draws, seed {}", hidden, found.deviation,
                                         args_.draws, args_.seed);
+    const PatchSubject about = subject(request_.clean, how);
     Answer answer{.json = {{"clean", found.clean},
                            {"corrupt", found.corrupt},
                            {"draws", found.draws},
@@ -84,8 +88,8 @@ class PatchCommand {
                            {"seed", args_.seed}},
                   .arrays = {},
                   .text = ends(found.clean, found.corrupt) + dim(how),
-                  .page = [found, subject = subject(request_.clean, how)](const PageSource& source) { return trace_page(found, subject, source); }};
-    add_grids(answer, picture, found.grids, found.work);
+                  .page = [found, about](const PageSource& source) { return trace_page(found, about, source); }};
+    add_grids(answer, picture, found.grids, found.work, about);
     return answer;
   }
 
@@ -100,6 +104,7 @@ class PatchCommand {
     const PatchPicture picture{names_, context_.out, request_.clean.ids, scale(), request_.metric.kind};
     const std::string how = fmt::format("what each component of the {} prompt's run tells {}{}", args_.noising ? "corrupt" : "clean",
                                         fmt::join(receivers, ", "), args_.through_mlps ? ", by way of MLPs too" : "");
+    const PatchSubject about = subject(args_.noising ? request_.clean : request_.corrupt, how);
     Answer answer{
         .json = {{"direction", args_.noising ? "noising" : "denoising"},
                  {"clean", found.clean},
@@ -110,9 +115,8 @@ class PatchCommand {
                  {"work", work_json(found.work)}},
         .arrays = {},
         .text = ends(found.clean, found.corrupt) + dim(how),
-        .page = [found, subject = subject(args_.noising ? request_.clean : request_.corrupt, how)](const PageSource& source) {
-          return path_page(found, subject, source);
-        }};
+        .page = [found, about](const PageSource& source) { return path_page(found, about, source); },
+        .figure = [found, about](const PageSource& source, FigureFormat format) { return path_figure(found, about, source, format); }};
     answer.arrays = {{"values", tensor_of(DType::kF64, found.values, {std::ssize(found.values)})},
                      {"effects", tensor_of(DType::kF64, found.effects, {std::ssize(found.effects)})}};
     answer.text += draw_paths(picture, found, args_.top) + draw_work(picture, found.work);
@@ -148,12 +152,13 @@ class PatchCommand {
     return fmt::format("{}: {:.4f} clean, {:.4f} corrupt\n", describe(request_.metric, names_), clean, corrupt);
   }
 
-  void add_grids(Answer& answer, const PatchPicture& picture, const std::vector<PatchGrid>& grids,
-                 const PatchWork& work) const {
+  void add_grids(Answer& answer, const PatchPicture& picture, const std::vector<PatchGrid>& grids, const PatchWork& work,
+                 const PatchSubject& about) const {
     answer.json.update({{"grids", grids_json(grids)}, {"work", work_json(work)}});
     answer.arrays = grid_arrays(grids);
     for (const PatchGrid& grid : grids) answer.text += draw_grid(picture, grid, args_.top);
     if (work.cells > 0) answer.text += draw_work(picture, work);
+    answer.figure = [grids, about](const PageSource& source, FigureFormat format) { return patch_figure(grids, about, source, format); };
   }
 
   Json prompt_json(const Prompt& prompt) const {
@@ -180,6 +185,7 @@ void run(const Context& context, const PatchArgs& args) {
                                                       : command.patched();
   if (!args.out.empty()) write_arrays(args.out, answer.arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
   write_page(args.page, context, model, answer.page);
+  write_figures(args.page, model, answer.figure);
   if (!context.json) return print(answer.text);
   Json json = command.head();
   json.update(answer.json);
@@ -196,6 +202,7 @@ void add_patch(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine patch --clean \"Heathrow airport is located in the city of\" --corrupt \"Orly airport is located in "
                "the city of\" --answer \" London\" --wrong \" Paris\"\n"

@@ -49,6 +49,7 @@ void run(const Context& context, const Args& args) {
   }
   if (!args.out.empty()) save_saliency(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"saliency", what}});
   write_page(args.page, context, model, [&](const PageSource& source) { return saliency_page(results, source); });
+  write_figures(args.page, model, [&](const PageSource& source, FigureFormat format) { return saliency_figure(results, source, format); });
   Json json = json_head("saliency", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
@@ -87,6 +88,7 @@ void add_saliency(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine saliency --prompt \"Heathrow airport is located in the city of\" --method integrated-gradients\n"
                "  vitrine saliency --prompt \"The keys to the cabinet\" --target \" are\" --contrast \" is\"");

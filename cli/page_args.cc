@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/atomic_file.h"
+#include "vitrine/error.h"
 
 namespace vitrine::cli {
 namespace {
@@ -29,14 +30,37 @@ std::string shell_word(std::string_view word) {
   return "$'" + quoted + "'";
 }
 
+/// The empty text, or why this file cannot be written: to be known before the work.
+std::string why_not(const std::string& path) {
+  try {
+    const AtomicFile probe(path);
+    return {};
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+void add_file(CLI::App& command, const std::string& name, std::string& path, const std::string& help) {
+  command.add_option(name, path, help)->type_name("FILE")->group("Output")->check(CLI::Validator(why_not, ""));
+}
+
 }  // namespace
 
-void add_page_options(CLI::App& command, PageArgs& args) {
-  command.add_option("--html", args.html, "Also write an interactive page, one file that needs nothing else")->type_name("FILE")->group("Output");
+void add_page_options(CLI::App& command, PageArgs& args) { add_file(command, "--html", args.html, "Also write an interactive page, one file that needs nothing else"); }
+
+void add_figure_options(CLI::App& command, PageArgs& args) {
+  add_file(command, "--svg", args.svg, "Also write the picture as a figure for papers");
+  add_file(command, "--png", args.png, "The same as pixels");
 }
 
 void write_page(const PageArgs& args, const Context& context, const Model& model, const std::function<std::string(const PageSource&)>& page) {
   if (!args.html.empty()) write_file(args.html, page(PageSource::of(model, context.command_line)));
+}
+
+void write_figures(const PageArgs& args, const Model& model, const std::function<std::string(const PageSource&, FigureFormat)>& figure) {
+  const PageSource source = PageSource::of(model);
+  if (!args.svg.empty()) write_file(args.svg, figure(source, FigureFormat::kSvg));
+  if (!args.png.empty()) write_file(args.png, figure(source, FigureFormat::kPng));
 }
 
 std::string shell_line(int argc, const char* const* argv) {

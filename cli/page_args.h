@@ -5,20 +5,25 @@
 #include <string>
 
 #include "cli/context.h"
+#include "vitrine/figure.h"
 #include "vitrine/report.h"
 
 namespace vitrine::cli {
 
 /// The options of every command that can show its result outside the terminal.
 struct PageArgs {
-  std::string html;
+  std::string html, svg, png;
 };
 
 /// --html
 void add_page_options(CLI::App& command, PageArgs& args);
+/// --svg, --png: for results that are a picture.
+void add_figure_options(CLI::App& command, PageArgs& args);
 
 /// What was asked for, to files. Nothing happens for what was not. Throws Error (user) for a file that cannot be written.
 void write_page(const PageArgs& args, const Context& context, const Model& model, const std::function<std::string(const PageSource&)>& page);
+
+void write_figures(const PageArgs& args, const Model& model, const std::function<std::string(const PageSource&, FigureFormat)>& figure);
 
 /// The words as a POSIX shell reads them.
 std::string shell_line(int argc, const char* const* argv);

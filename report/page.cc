@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "report/assets.h"
+#include "report/palette.h"
 #include "vitrine/dtype.h"
 
 namespace vitrine {
@@ -67,7 +68,7 @@ PageSource PageSource::of(const Model& model, std::string command) {
 }
 
 std::string render(const Page& page, const TokenTable& tokens, const PageSource& source) {
-  const Json data = {{"kind", page.kind}, {"tokens", tokens.json()}, {"results", page.results}};
+  const Json data = {{"kind", page.kind}, {"palette", palette_json()}, {"tokens", tokens.json()}, {"results", page.results}};
   // The policy lets the browser itself refuse whatever would reach outside the file.
   return fmt::format(
       R"(<!doctype html>

@@ -15,7 +15,7 @@ ARGUMENTS=("$@")
 BUILD_PACKAGES=(cmake ninja-build g++ libfmt-dev libhwy-dev nlohmann-json3-dev libcli11-dev libsentencepiece-dev libeigen3-dev libboost-graph-dev
   libcairo2-dev)
 # shellcheck disable=SC2034
-TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev)
+TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev chromium fonts-dejavu-core)
 
 say() { printf '%s\n' "$*"; }
 die() {

@@ -31,6 +31,8 @@
 //   covariance.h     covariance of activations over a corpus
 //   logit_rows.h     whole logits, a few rows at a time
 //   torch_file.h     tensors that torch.save wrote
+//   report.h         results as pages
+//   figure.h         results as figures for papers
 //   error.h          the one exception
 
 #include "vitrine/ablation.h"
@@ -45,6 +47,7 @@
 #include "vitrine/concepts.h"
 #include "vitrine/error.h"
 #include "vitrine/factors.h"
+#include "vitrine/figure.h"
 #include "vitrine/generate.h"
 #include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
@@ -55,6 +58,7 @@
 #include "vitrine/patching.h"
 #include "vitrine/path_patching.h"
 #include "vitrine/predictivity.h"
+#include "vitrine/report.h"
 #include "vitrine/run.h"
 #include "vitrine/saliency.h"
 #include "vitrine/score.h"

@@ -1,21 +1,8 @@
-// Colours that mean something, for eyes of every kind: lightness alone carries each scale. The empty end is the page itself, so scales
-// run from pale to deep on a light page and from deep to pale on a dark one.
+// Colours that mean something: amount (probabilities, shares), rank (from the last to the first), minus and plus. The page's data brings
+// their stops; the empty end is the page itself, so scales run from pale to deep on a light page and from deep to pale on a dark one.
 {
   const stops = hex => hex.split(' ').map(each => [0, 2, 4].map(at => parseInt(each.slice(at, at + 2), 16)));
-  const scales = {
-    light: {
-      amount: stops('f6f8fa dde9f1 b9d4e6 8bb8d8 5a98c5 3377ac 17568c 0b3a66'),  // how much: probability, share, attention
-      rank: stops('f7f6fa e9e2f0 d5c5e3 bda2d3 a47dc0 8a57aa 71418f 552a73'),  // from the last rank to the first
-      minus: stops('f7f7f5 fbe3cc f6c391 ea9c55 d27422 a9530b 7d3a05'),
-      plus: stops('f7f7f5 d7e6f2 aacbe5 74a8d3 4383bb 22609a 0f4274'),
-    },
-    dark: {
-      amount: stops('1d2227 1f3342 22485f 286380 3382a5 56a5c6 8fc8e0 cdeaf6'),
-      rank: stops('211f27 322a41 4a3a63 674d88 8765ab a985c8 c9abe0 ead8f5'),
-      minus: stops('24262a 43301f 6a431b 985a18 c47a2c e4a161 fbd3a6'),
-      plus: stops('24262a 213446 23506f 2f719b 4e95c2 85bbdf c5e1f4'),
-    },
-  };
+  const scales = Object.fromEntries(Object.entries(V.data.palette).map(([theme, names]) => [theme, Object.fromEntries(Object.entries(names).map(([name, hex]) => [name, stops(hex)]))]));
   const along = (scale, part) => {
     const at = Math.min(Math.max(part, 0), 1) * (scale.length - 1), low = Math.min(Math.floor(at), scale.length - 2);
     return scale[low].map((value, i) => Math.round(value + (scale[low + 1][i] - value) * (at - low)));

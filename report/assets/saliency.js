@@ -82,7 +82,7 @@ V.page(result => {
   }
 
   V.onTheme(paint);
-  const barCard = V.card({title: 'Input of one step', body: [facts, list], table: () => tableOf([shown]),
+  const barCard = V.card({title: 'Input of one step', wide: !grid, body: [facts, list], table: () => tableOf([shown]),
                           controls: [V.choice('Order', [['text', 'As in the text'], ['size', 'Largest first']], 'text', to => { sorted = to === 'size'; show(shown); })]});
   drawLegend();
   show(steps.length - 1);

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "vitrine/report.h"
+
+namespace vitrine {
+
+// Results as figures for papers: SVG or PNG, on white, text included. Each function returns a file's bytes, which depend on the arguments
+// (and, for the shapes of letters, on the fonts of the machine) alone. Several results stand below each other.
+//
+// All throw Error (user) for a figure of nothing, and for one so large that nobody could print it.
+
+enum class FigureFormat : uint8_t {
+  kSvg,  ///< lengths in points
+  kPng,  ///< 2 pixels a point
+};
+
+/// Layers by positions: the likeliest token of each cell on the colour of the target's rank. Of a single position: ranks by layer, those of
+/// watched tokens beside the target's.
+std::string lens_figure(std::span<const Lens> results, const PageSource& source, FigureFormat format);
+/// Steps by tokens, coloured by share, or by score where the result has a contrast. Of a single step: bars.
+std::string saliency_figure(std::span<const Saliency> results, const PageSource& source, FigureFormat format);
+/// Layers by heads, bias and MLP.
+std::string attribution_figure(std::span<const LogitAttribution> results, const PageSource& source, FigureFormat format);
+/// The effects of patch(), ablate() or causal_trace(), a picture for each site; estimates where there are no effects.
+std::string patch_figure(std::span<const PatchGrid> grids, const PatchSubject& subject, const PageSource& source, FigureFormat format);
+/// Senders as layers by heads and MLP.
+std::string path_figure(const PathPatching& result, const PatchSubject& subject, const PageSource& source, FigureFormat format);
+
+}  // namespace vitrine

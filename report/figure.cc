@@ -1,0 +1,106 @@
+#include "report/figure.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <regex>
+
+#include "base/check.h"
+#include "report/figure_canvas.h"
+
+namespace vitrine {
+namespace {
+
+constexpr double kMargin = 14, kGap = 26;
+constexpr double kMostPoints = 12000;  // to a side
+constexpr double kPixels = 2;          // a point, in PNG
+
+cairo_status_t append(void* to, const unsigned char* bytes, unsigned int count) {
+  static_cast<std::string*>(to)->append(reinterpret_cast<const char*>(bytes), count);
+  return CAIRO_STATUS_SUCCESS;
+}
+
+/// An owner for a surface and what draws on it.
+class Surface {
+ public:
+  explicit Surface(cairo_surface_t* surface) : surface_(surface), cairo_(cairo_create(surface)) {}
+  ~Surface() {
+    cairo_destroy(cairo_);
+    cairo_surface_destroy(surface_);
+  }
+  Surface(const Surface&) = delete;
+  Surface& operator=(const Surface&) = delete;
+  cairo_t* cairo() const { return cairo_; }
+  cairo_surface_t* surface() const { return surface_; }
+  void finish() {
+    const cairo_status_t drawn = cairo_status(cairo_);
+    cairo_surface_finish(surface_);
+    const cairo_status_t status = drawn != CAIRO_STATUS_SUCCESS ? drawn : cairo_surface_status(surface_);
+    if (status != CAIRO_STATUS_SUCCESS) internal_error("a figure cannot be drawn: {}", cairo_status_to_string(status));
+  }
+
+ private:
+  cairo_surface_t* surface_;
+  cairo_t* cairo_;
+};
+
+Size draw_all(cairo_t* cairo, const std::vector<Panel>& panels) {
+  FigureCanvas canvas(cairo);
+  Size all{0, kMargin};
+  for (const Panel& panel : panels) {
+    cairo_save(cairo);
+    cairo_translate(cairo, kMargin, all.height);
+    const Size size = std::visit([&](const auto& each) { return canvas.draw(each); }, panel);
+    cairo_restore(cairo);
+    all = {std::max(all.width, size.width + 2 * kMargin), all.height + size.height + kGap};
+  }
+  all.height += kMargin - kGap;
+  if (std::max(all.width, all.height) > kMostPoints) {
+    user_error("a figure of {:.0f} x {:.0f} points is larger than {:.0f} to a side; choose fewer positions, layers or texts", all.width, all.height, kMostPoints);
+  }
+  return all;
+}
+
+/// The size is known only once everything was drawn, so it is drawn twice: first onto nothing.
+Size measure(const std::vector<Panel>& panels) {
+  Surface nothing(cairo_recording_surface_create(CAIRO_CONTENT_COLOR_ALPHA, nullptr));
+  return draw_all(nothing.cairo(), panels);
+}
+
+void paint(cairo_t* cairo, const std::vector<Panel>& panels) {
+  cairo_set_source_rgb(cairo, 1, 1, 1);
+  cairo_paint(cairo);
+  draw_all(cairo, panels);
+}
+
+std::string draw_svg(const std::vector<Panel>& panels, Size size) {
+  std::string bytes;
+  {
+    Surface svg(cairo_svg_surface_create_for_stream(append, &bytes, size.width, size.height));
+    paint(svg.cairo(), panels);
+    svg.finish();
+  }
+  // Cairo numbers the surfaces of a process; the same figure is to be the same bytes.
+  static const std::regex kNumber("id=\"surface[0-9]+\"");
+  return std::regex_replace(bytes, kNumber, "id=\"figure\"");
+}
+
+std::string draw_png(const std::vector<Panel>& panels, Size size) {
+  Surface image(cairo_image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(std::ceil(kPixels * size.width)), static_cast<int>(std::ceil(kPixels * size.height))));
+  cairo_scale(image.cairo(), kPixels, kPixels);
+  paint(image.cairo(), panels);
+  std::string bytes;
+  if (cairo_surface_write_to_png_stream(image.surface(), append, &bytes) != CAIRO_STATUS_SUCCESS) internal_error("a PNG file cannot be made");
+  image.finish();
+  return bytes;
+}
+
+}  // namespace
+
+std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format) {
+  if (panels.empty()) user_error("a figure needs one result at least, not none");
+  const Size size = measure(panels);
+  return format == FigureFormat::kSvg ? draw_svg(panels, size) : draw_png(panels, size);
+}
+
+}  // namespace vitrine

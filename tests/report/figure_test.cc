@@ -1,0 +1,136 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "report/figure.h"
+#include "report/palette.h"
+#include "support.h"
+#include "tests/base/test_files.h"
+
+#include <cairo.h>
+
+// Figures as bytes, and PNG as the pixels that it decodes to.
+
+namespace vitrine {
+namespace {
+
+using testing::demo_source;
+
+struct Picture {
+  int width = 0, height = 0;
+  std::vector<std::array<int, 3>> pixels;
+  bool has(std::array<int, 3> color) const { return std::find(pixels.begin(), pixels.end(), color) != pixels.end(); }
+  size_t count(std::array<int, 3> color) const { return static_cast<size_t>(std::count(pixels.begin(), pixels.end(), color)); }
+};
+
+Picture decoded(const std::string& png) {
+  struct Reading {
+    const std::string& bytes;
+    size_t at = 0;
+  } reading{png};
+  const auto read = [](void* from, unsigned char* to, unsigned int count) {
+    auto& r = *static_cast<Reading*>(from);
+    if (r.bytes.size() - r.at < count) return CAIRO_STATUS_READ_ERROR;
+    std::copy_n(r.bytes.begin() + static_cast<std::ptrdiff_t>(r.at), count, to);
+    r.at += count;
+    return CAIRO_STATUS_SUCCESS;
+  };
+  cairo_surface_t* surface = cairo_image_surface_create_from_png_stream(read, &reading);
+  EXPECT_EQ(cairo_surface_status(surface), CAIRO_STATUS_SUCCESS);
+  Picture picture{cairo_image_surface_get_width(surface), cairo_image_surface_get_height(surface), {}};
+  const unsigned char* bytes = cairo_image_surface_get_data(surface);
+  for (int y = 0; bytes && y < picture.height; ++y) {
+    for (int x = 0; x < picture.width; ++x) {
+      const unsigned char* pixel = bytes + static_cast<std::ptrdiff_t>(y) * cairo_image_surface_get_stride(surface) + 4 * x;
+      picture.pixels.push_back({pixel[2], pixel[1], pixel[0]});  // little-endian: blue first
+    }
+  }
+  cairo_surface_destroy(surface);
+  return picture;
+}
+
+/// The colour at a scale's end, as the palette writes it.
+std::array<int, 3> stop_of(std::string_view name, bool full) {
+  const auto scale = std::find_if(kScales.begin(), kScales.end(), [&](const Scale& each) { return each.name == name; });
+  const std::string hex(full ? scale->light.substr(scale->light.size() - 6) : scale->light.substr(0, 6));
+  const int number = std::stoi(hex, nullptr, 16);
+  return {number >> 16, number >> 8 & 255, number & 255};
+}
+
+HeatPanel two_by_two(HeatPanel::Kind kind, std::vector<double> values, double limit) {
+  return {.title = "t", .row_name = "layer", .column_name = "head", .value_name = "v", .rows = {"a", "b"}, .columns = {"c", "d"}, .values = std::move(values), .kind = kind, .limit = limit};
+}
+
+TEST(Figure, CellsHaveTheColoursOfTheirValues) {
+  const Picture picture = decoded(draw_figure({two_by_two(HeatPanel::Kind::kDiverging, {-2, 2, 0, std::nan("")}, 2)}, FigureFormat::kPng));
+  // A cell is 30 x 18 points less the gap, and a point is 2 pixels: about 2,000 pixels of a colour, where the bar has a few.
+  for (const auto& color : {stop_of("minus", true), stop_of("plus", true), stop_of("plus", false)}) EXPECT_GT(picture.count(color), 1800u);
+  EXPECT_LT(picture.count(stop_of("plus", true)), 2300u) << "the cell without a value is coloured";
+}
+
+TEST(Figure, RankOneIsTheFullEndAndTheLastTheEmptyOne) {
+  const Picture picture = decoded(draw_figure({two_by_two(HeatPanel::Kind::kRank, {1, 1, 50257, 1}, 50257)}, FigureFormat::kPng));
+  EXPECT_GT(picture.count(stop_of("rank", true)), 3 * 1800u);
+  EXPECT_GT(picture.count(stop_of("rank", false)), 1800u);
+}
+
+TEST(Figure, BarsGoToBothSidesByTheirSize) {
+  const BarsPanel panel{.title = "t", .value_name = "v", .bars = {{"full", 4}, {"half", 2}, {"minus", -4}}};
+  const Picture picture = decoded(draw_figure({panel}, FigureFormat::kPng));
+  // Runs of one colour in a row: the longest is the full bar, 130 points of 2 pixels.
+  const auto longest_run = [&](int y) {
+    int longest = 0, run = 0;
+    for (int x = 1; x < picture.width; ++x) {
+      const auto& now = picture.pixels[static_cast<size_t>(y * picture.width + x)];
+      run = now == picture.pixels[static_cast<size_t>(y * picture.width + x - 1)] && now != std::array{255, 255, 255} ? run + 1 : 0;
+      longest = std::max(longest, run);
+    }
+    return longest;
+  };
+  std::vector<int> runs;
+  for (const double row : {0.5, 1.5, 2.5}) runs.push_back(longest_run(static_cast<int>(2 * (14 + 20 + 14 * row) + 5)));
+  EXPECT_NEAR(runs[0], 260, 4);
+  EXPECT_NEAR(runs[1], 130, 4);
+  EXPECT_NEAR(runs[2], 260, 4);
+}
+
+TEST(Figure, SameBytesTwice) {
+  const Lens lens = testing::made_up_lens(4, 6, 3, 2, 17);
+  for (const FigureFormat format : {FigureFormat::kSvg, FigureFormat::kPng}) {
+    EXPECT_EQ(lens_figure({&lens, 1}, demo_source(), format), lens_figure({&lens, 1}, demo_source(), format));
+  }
+}
+
+TEST(Figure, HostileTokensAreDrawnAsText) {
+  const Lens lens = testing::made_up_lens(4, 17, 1, 0, 17);
+  const std::string svg = lens_figure({&lens, 1}, demo_source(), FigureFormat::kSvg);
+  EXPECT_EQ(svg.substr(0, 5), "<?xml");
+  EXPECT_EQ(svg.find("<script"), std::string::npos);
+  EXPECT_NE(svg.find("</svg>"), std::string::npos);
+}
+
+TEST(Figure, ALensOfOnePositionIsLinesAndOfSeveralAMap) {
+  const Lens one = testing::made_up_lens(4, 1, 3, 2, 17), several = testing::made_up_lens(4, 2, 3, 2, 17);
+  const auto size = [](const Lens& lens) { return decoded(lens_figure({&lens, 1}, demo_source(), FigureFormat::kPng)).width; };
+  EXPECT_GT(size(one), 2 * 560);
+  EXPECT_LT(size(several), 2 * 560);
+}
+
+TEST(Figure, TheLastLayerIsOnTop) {
+  Lens lens = testing::made_up_lens(2, 2, 0, 0, 17);
+  lens.target_ranks = {17, 17, 1, 1};  // layer 1 is right, layer 0 is not
+  const Picture picture = decoded(lens_figure({&lens, 1}, demo_source(), FigureFormat::kPng));
+  const auto row_of = [&](std::array<int, 3> color) { return std::find(picture.pixels.begin(), picture.pixels.end(), color) - picture.pixels.begin(); };
+  EXPECT_LT(row_of(stop_of("rank", true)), row_of(stop_of("rank", false)));
+}
+
+TEST(Figure, WhatNobodyCouldPrintIsRefused) {
+  EXPECT_TRUE(testing::says(testing::error_of([] { draw_figure({}, FigureFormat::kSvg); }), "one result"));
+  const Lens lens = testing::made_up_lens(2, 5000, 0, 0, 17);
+  EXPECT_TRUE(testing::says(testing::error_of([&] { lens_figure({&lens, 1}, demo_source(), FigureFormat::kSvg); }), "larger than", "choose fewer"));
+}
+
+}  // namespace
+}  // namespace vitrine
