@@ -6,7 +6,7 @@ V.page(found => {
   const what = V.token(found.target) + (found.against === null ? '' : ` − ${V.token(found.against)}`);
   const parts = [{name: 'token embedding', value: found.embedding}, {name: 'position embedding', value: found.positionEmbedding}, {name: 'final bias', value: found.finalBias}];
   for (let layer = 0; layer < layers; ++layer) columns.forEach((_, column) => parts.push({name: name(layer, column), value: of(layer, column)}));
-  const most = Math.max(...parts.slice(3).map(part => Math.abs(part.value)), 1e-30);
+  const most = V.largest(parts.slice(3).map(part => part.value));
   const table = () => ({head: ['component', 'contribution'], rows: parts.map(part => [part.name, part.value])});
 
   let count = 20;

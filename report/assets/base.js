@@ -49,6 +49,12 @@ V.tokenBox = place => V.el('span', {class: 'token', title: `id ${V.tokenId(place
 
 // --- numbers as people read them
 
+/** The largest size among numbers, of which there may be too many for Math.max; what is none does not count. */
+V.largest = values => {
+  let most = 0;
+  for (const value of values) if (Number.isFinite(value)) most = Math.max(most, Math.abs(value));
+  return most || 1e-30;
+};
 V.count = value => Math.round(value).toLocaleString('en-US');
 /** Three or four figures, in powers of ten only where it must be; the minus is a real one. */
 V.number = (value, figures = 4) => {

@@ -14,7 +14,7 @@ V.page(found => {
     const reversed = rows.length - 1, at = (row, column) => (reversed - row) * columns.length + column;
     const place = column => patched.over === 'position' ? `position ${patched.numbers[column]}, ${columns[column]}` : patched.over === 'component' ? columns[column] : `${patched.over} ${columns[column]}`;
     const name = (row, column) => `layer ${rows[reversed - row]}, ${place(column)}`;
-    const limits = Object.fromEntries(there.map(([each]) => [each, Math.max(...[...patched[each]].filter(Number.isFinite).map(Math.abs), 1e-30)]));
+    const limits = Object.fromEntries(there.map(([each]) => [each, V.largest(patched[each])]));
     const legend = V.el('div', {});
     const drawLegend = () => V.replace(legend, V.legend(V.color.diverging, -1, 1, V.signed(-limits[kind]), V.signed(limits[kind])));
     drawLegend();

@@ -110,7 +110,7 @@
 
   /** Bars from zero to both sides: items [{name: node or text, value, note}], largest size = a full bar. */
   V.bars = (items, {format = V.number, signed = false, most = null} = {}) => {
-    const largest = most ?? Math.max(...items.map(item => Math.abs(item.value)).filter(Number.isFinite), 1e-30);
+    const largest = most ?? V.largest(items.map(item => item.value));
     return V.el('ul', {class: signed ? 'bars signed' : 'bars'}, items.map(item => {
       const part = Number.isFinite(item.value) ? Math.min(Math.abs(item.value) / largest, 1) : 0;
       return V.el('li', {}, V.el('span', {class: 'name'}, item.name),

@@ -78,6 +78,7 @@ class PageTest : public ::testing::Test {
   std::pair<double, double> cell(int row, int column) {
     const Json at = tab_->eval("(() => { const g = document.querySelector('.grid-frame').grid; g.element.scrollIntoView({block: 'center'}); const r = g.rectOf(" + std::to_string(row) + "," +
                                std::to_string(column) + "); return [r.left + r.width / 2, r.top + r.height / 2]; })()");
+    tab_->settle();  // the scroll's own events come first
     return {at[0], at[1]};
   }
   std::string spoken() { return tab_->text("[role=gridcell]"); }

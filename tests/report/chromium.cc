@@ -171,8 +171,10 @@ void Tab::click(double x, double y) {
 }
 
 Json Tab::middle_of(const std::string& selector) {
-  return eval("(() => { const e = document.querySelector(" + Json(selector).dump() +
+  const Json at = eval("(() => { const e = document.querySelector(" + Json(selector).dump() +
               "); e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()");
+  settle();  // the scroll's own events come first
+  return at;
 }
 
 void Tab::move_to(const std::string& selector) {
