@@ -126,6 +126,8 @@ void run(const Context& context, const LensArgs& args) {
     results.push_back(look(model, prompt, args, options));
   }
   if (!args.out.empty()) save_lenses(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"mode", std::string(lens_mode_name(options.mode))}, {"of", args.of}});
+  write_page(args.page, context, model, [&](const PageSource& source) { return lens_page(results, source); });
+  write_figures(args.page, model, [&](const PageSource& source, FigureFormat format) { return lens_figure(results, source, format); });
   Json json = json_head("lens", model);
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (context.json) {
@@ -138,8 +140,6 @@ void run(const Context& context, const LensArgs& args) {
     if (i > 0) print("\n");
     draw({results[i], names, context.out, model.config().vocab, model.config().layers}, args, options, prompts[i]);
   }
-  write_page(args.page, context, model, [&](const PageSource& source) { return lens_page(results, source); });
-  write_figures(args.page, model, [&](const PageSource& source, FigureFormat format) { return lens_figure(results, source, format); });
   if (context.json) print_json(json);
 }
 
