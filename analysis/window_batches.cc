@@ -82,15 +82,12 @@ WindowBatch WindowBatches::next(WindowReader& windows) {
   WindowBatch batch;
   int64_t tokens = 0;
   for (;;) {
-    if (!holds_) {
-      if (!windows.next(held_)) break;
-      held_digest_ = windows.digest();
-      holds_ = true;
-    }
+    if (!holds_ && !windows.next(held_)) break;
+    holds_ = true;
     tokens += static_cast<int64_t>(held_.ids.size());
     if (!batch.windows.empty() && tokens > batch_tokens_) break;
     batch.windows.push_back(std::move(held_));
-    batch.digests.push_back(held_digest_);
+    batch.digests.push_back(windows.digest());  // nothing has been read behind this one
     holds_ = false;
   }
   if (batch.windows.empty()) return batch;

@@ -54,7 +54,6 @@ class WindowBatches {
   int64_t batch_tokens_;
   std::vector<WindowSite> sites_;
   Window held_;  // read, but too large for the batch before
-  uint64_t held_digest_ = 0;
   bool holds_ = false;
 };
 
