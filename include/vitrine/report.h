@@ -7,14 +7,21 @@
 #include <vector>
 
 #include "vitrine/ablation.h"
+#include "vitrine/attention.h"
 #include "vitrine/attribution.h"
 #include "vitrine/causal_trace.h"
 #include "vitrine/config.h"
+#include "vitrine/covariance.h"
+#include "vitrine/factors.h"
 #include "vitrine/lens.h"
 #include "vitrine/model.h"
+#include "vitrine/noise.h"
 #include "vitrine/patching.h"
 #include "vitrine/path_patching.h"
+#include "vitrine/predictivity.h"
 #include "vitrine/saliency.h"
+#include "vitrine/score.h"
+#include "vitrine/similarity.h"
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
@@ -27,7 +34,7 @@ namespace vitrine {
 
 /// Where a result comes from. A page needs it for the texts of tokens, and says it at its foot.
 struct PageSource {
-  std::string model, device, dtype;
+  std::string model, device, dtype;  ///< empty where there was no model: a matrix from a file
   Config config = {};
   std::shared_ptr<const Tokenizer> tokenizer = {};  ///< null: tokens are shown as #id
   std::string command = {};  ///< the command line that makes this page again, as a shell reads it; empty: not said
@@ -44,6 +51,25 @@ struct PatchSubject {
   std::string note = {};         ///< one line of text: which way, which noise
 };
 
+/// What is known of one text's attention; what is null is not shown. Maps are there or relevance is, or both.
+struct AttentionViews {
+  const AttentionMaps* maps = nullptr;
+  const AttentionRelevance* rollout = nullptr;
+  const AttentionRelevance* flow = nullptr;
+  const HeadStatistics* statistics = nullptr;
+  const RepetitionScores* repetition = nullptr;  ///< of random tokens, whatever the text
+};
+
+/// What a covariance matrix was computed from, as far as it is still there.
+struct CovarianceSubject {
+  std::string title = {};              ///< a file, a site, a pattern; may be empty
+  std::vector<std::string> names = {}; ///< [variables]; empty: their numbers
+  /// [variables, observations] a row for each variable, to be shown behind each cell. Empty (a pass over a corpus keeps none): not shown.
+  MatrixView series = {};
+  std::span<const double> weights = {};  ///< [observations] fweights * aweights; empty: 1 each
+  bool correlations = false;             ///< whether the page begins with the correlations rather than the covariances
+};
+
 // Several results (of several prompts) make one page with a choice between them; there must be one at least, or Error (user).
 
 /// Layers by positions: likeliest tokens, ranks, probabilities, entropy; the way of a rank through the layers; watched tokens.
@@ -58,5 +84,28 @@ std::string ablation_page(const Ablations& result, const PatchSubject& subject, 
 std::string trace_page(const Trace& result, const PatchSubject& subject, const PageSource& source);
 /// Senders as layers by heads and MLP.
 std::string path_page(const PathPatching& result, const PatchSubject& subject, const PageSource& source);
+
+/// A layer's maps as thumbnails, one of them large; rollout and flow over the text; what each head does by habit, layers by heads.
+/// Throws Error (user) for views of nothing, of different texts, and for maps of more than 6 million numbers (Q x T / 2 a head, about): narrow them.
+std::string attention_page(std::span<const AttentionViews> results, const PageSource& source);
+/// The matrix, and behind each cell the two series with their means: how their deviations' products add up to it.
+/// Of more than 2,000 observations, or a million numbers, the page holds an even selection and says so; the matrix is whole.
+/// Throws Error (user) for a series or names that do not fit the matrix, and for more than 2,048 variables.
+std::string covariance_page(const Covariance& result, const CovarianceSubject& subject, const PageSource& source);
+/// Score by layer with its interval, the untrained control and the ceiling; subjects and neuroids of a layer.
+std::string predictivity_page(const Predictivity& result, const PageSource& source);
+/// The texts, coloured by how strong a component is at each token; its strongest neurons (50 of each component are in the page).
+std::string factors_page(const Factors& result, const PageSource& source);
+/// What each kind of noise does, repetition by repetition; spans against scattered tokens; how far the layers are from their own.
+/// Holds the numbers of all repetitions, and the texts of the first 200 of each kind.
+std::string noise_page(std::span<const Noise> results, const PageSource& source);
+/// Sites by sites. `against`: the name of the model whose sites are columns; empty: the same model's.
+std::string similarity_page(const Similarity& result, const PageSource& source, const std::string& against = "");
+/// Texts coloured by the surprisal of each token. Throws Error (user) for more than 2 million tokens together.
+std::string score_page(std::span<const Score> results, const PageSource& source);
+/// The same with the surprisal of each word.
+std::string word_score_page(std::span<const WordScores> results, const PageSource& source);
+/// A generation token by token: which layer had ranked each token how high when it was chosen. `results` as rankings() gives them.
+std::string rankings_page(std::span<const Lens> results, const PageSource& source);
 
 }  // namespace vitrine
