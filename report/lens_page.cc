@@ -41,6 +41,22 @@ Json lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
 
 }  // namespace
 
+std::string rankings_page(std::span<const Lens> results, const PageSource& source) {
+  check_results(results.size(), "rankings");
+  TokenTable tokens(source.tokenizer);
+  Page page{.kind = "lens",
+            .title = "Rankings over a generation",
+            .subtitle = text_label(results[0].ids, source),
+            .help = "How high each layer had ranked the token that was then chosen. A column is a step; its rank falls towards 1 from the first layer "
+                    "up, and where it gets there the layer has settled on the token. A dot marks the cells that name it."};
+  for (const Lens& lens : results) {
+    const auto prompt = static_cast<size_t>(lens.positions.empty() ? 0 : lens.positions.front() + 1);
+    page.results.push_back(lens_data(lens, tokens, source));
+    page.results.back()["prompt"] = tokens.places(std::span(lens.ids).first(prompt));
+  }
+  return render(page, tokens, source);
+}
+
 std::string lens_page(std::span<const Lens> results, const PageSource& source) {
   check_results(results.size(), "lens");
   TokenTable tokens(source.tokenizer);

@@ -14,7 +14,7 @@ namespace vitrine {
 namespace {
 
 /// The parts of every page, in the order in which they build on each other.
-constexpr std::array kCommon = {"base.js", "color.js", "card.js", "grid.js", "plot.js", "page.js"};
+constexpr std::array kCommon = {"base.js", "color.js", "card.js", "grid.js", "plot.js", "text.js", "page.js"};
 
 /// `<` is escaped, so that no text of a token can end the script that it stands in.
 std::string script_json(const Json& json) {
@@ -52,6 +52,7 @@ std::string footer(const PageSource& source) {
     text += fmt::format("<p class=\"command\"><code id=\"command\">{}</code> <button type=\"button\" id=\"copy-command\">Copy command</button></p>\n",
                         html_text(source.command));
   }
+  if (source.model.empty()) return text + "<p>Vitrine " VITRINE_VERSION "</p>\n";
   return text + fmt::format("<p>Vitrine {}, model {}, {}, {}</p>\n", VITRINE_VERSION, html_text(source.model), html_text(source.device),
                             html_text(source.dtype));
 }

@@ -67,7 +67,8 @@ struct CovarianceSubject {
   /// [variables, observations] a row for each variable, to be shown behind each cell. Empty (a pass over a corpus keeps none): not shown.
   MatrixView series = {};
   std::span<const double> weights = {};  ///< [observations] fweights * aweights; empty: 1 each
-  bool correlations = false;             ///< whether the page begins with the correlations rather than the covariances
+  const PrincipalComponents* components = nullptr;  ///< null: not shown
+  bool correlations = false;  ///< whether the page begins with the correlations rather than the covariances
 };
 
 // Several results (of several prompts) make one page with a choice between them; there must be one at least, or Error (user).

@@ -8,6 +8,7 @@
     for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + 1e-9 * step; tick += step) ticks.push(Math.abs(tick) < 1e-12 * step ? 0 : tick);
     return ticks;
   };
+  V.ticks = niceSteps;
   const powers = (low, high) => {
     const ticks = [];
     for (let power = Math.floor(Math.log10(low) + 1e-9); 10 ** power <= high * 1.0001; ++power) if (10 ** power >= low * 0.9999) ticks.push(10 ** power);
