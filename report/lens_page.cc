@@ -5,21 +5,28 @@
 namespace vitrine {
 namespace {
 
-std::string layer_label(int layer, int last) {
+std::string layer_label(int layer, int output) {
   if (layer == 0) return "embed";
-  return layer == last ? std::to_string(layer) + " out" : std::to_string(layer);
+  return layer == output ? std::to_string(layer) + " out" : std::to_string(layer);
 }
 
-std::string help(LensMode mode) {
-  const std::string reading = mode == LensMode::kEcco ? "Each row reads the residual stream behind a block without the final layernorm, except the last row, which has it."
-                                                      : "Each row reads the residual stream behind a block through the final layernorm and the unembedding.";
-  return reading + " Columns are positions, the text itself below them, what follows it above. A dot marks the cells that say what follows.";
+std::string help(const Lens& lens) {
+  const std::string what = lens.of == LensSource::kResidual    ? "the residual stream behind a block"
+                           : lens.of == LensSource::kAttention ? "what a block's attention writes"
+                                                               : "what a block's MLP writes";
+  const std::string through = lens.mode == LensMode::kEcco && lens.of == LensSource::kResidual ? "without the final layernorm, except the last row, which has it"
+                              : lens.mode == LensMode::kEcco                                   ? "without the final layernorm"
+                              : lens.mode == LensMode::kTuned ? "through the layer's own translator, the final layernorm and the unembedding"
+                                                              : "through the final layernorm and the unembedding";
+  return "Each row reads " + what + " " + through +
+         ". Columns are positions, the text itself below them, what follows it above. A dot marks the cells that say what follows.";
 }
 
 Json lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
   Json layers = Json::array();
   std::vector<int32_t> here;
-  for (const int layer : lens.layers) layers.push_back(layer_label(layer, source.config.layers));
+  const int output = lens.of == LensSource::kResidual ? source.config.layers : -1;
+  for (const int layer : lens.layers) layers.push_back(layer_label(layer, output));
   for (const int64_t position : lens.positions) here.push_back(lens.ids[static_cast<size_t>(position)]);
   return {{"label", text_label(lens.ids, source)},
           {"mode", lens_mode_name(lens.mode)},
@@ -36,7 +43,8 @@ Json lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
           {"logProbs", packed(lens.target_log_probs)},
           {"watchRanks", packed(lens.watch_ranks)},
           {"watchLogProbs", packed(lens.watch_log_probs)},
-          {"entropies", packed(lens.entropies)}};
+          {"entropies", packed(lens.entropies)},
+          {"kl", lens.kl.empty() ? Json(nullptr) : packed(lens.kl)}};
 }
 
 }  // namespace
@@ -60,7 +68,7 @@ std::string rankings_page(std::span<const Lens> results, const PageSource& sourc
 std::string lens_page(std::span<const Lens> results, const PageSource& source) {
   check_results(results.size(), "lens");
   TokenTable tokens(source.tokenizer);
-  Page page{.kind = "lens", .title = "Logit lens", .subtitle = text_label(results[0].ids, source), .help = help(results[0].mode)};
+  Page page{.kind = "lens", .title = "Logit lens", .subtitle = text_label(results[0].ids, source), .help = help(results[0])};
   for (const Lens& lens : results) page.results.push_back(lens_data(lens, tokens, source));
   return render(page, tokens, source);
 }

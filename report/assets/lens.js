@@ -8,7 +8,7 @@ V.page(lens => {
   const name = (row, column) => `layer ${lens.layers[rows - 1 - row]}, position ${lens.positions[column]}`;
   const top = (i, k) => ({token: lens.topTokens[i * K + k], probability: Math.exp(lens.topLogProbs[i * K + k])});
   const hits = i => K > 0 && lens.topTokens[i * K] === lens.targets[i % columns];
-  const entropyMost = Math.log(last);
+  const entropyMost = Math.log(last), klMost = lens.kl ? V.largest(lens.kl) : 0;
 
   // --- one cell
 
@@ -17,7 +17,7 @@ V.page(lens => {
   detailCard.classList.add('side');
   const facts = i => [['Target', V.tokenBox(lens.targets[i % columns])], ['Rank', `${V.count(lens.ranks[i])} of ${V.count(lens.vocab)}`],
                       ['Probability', V.percent(Math.exp(lens.logProbs[i]))], ['Log-probability', `${V.number(lens.logProbs[i])} nats`],
-                      ['Entropy', `${V.number(lens.entropies[i])} nats`]];
+                      ['Entropy', `${V.number(lens.entropies[i])} nats`], ...(lens.kl ? [['KL from the output', `${V.number(lens.kl[i])} nats`]] : [])];
   const describe = (row, column) => {
     const i = at(row, column);
     return `${name(row, column)}, after ${texts[column]}: ${K > 0 ? `says ${V.token(lens.topTokens[i * K])} ${V.percent(top(i, 0).probability)}; ` : ''}` +
@@ -64,7 +64,7 @@ V.page(lens => {
   // --- the picture
 
   const colours = {rank: i => V.color.rank(lens.ranks[i], last), probability: i => V.color.amount(Math.exp(lens.logProbs[i])), top: i => V.color.amount(top(i, 0).probability),
-                   entropy: i => V.color.amount(lens.entropies[i] / entropyMost)};
+                   entropy: i => V.color.amount(lens.entropies[i] / entropyMost), kl: i => V.color.amount(lens.kl[i] / klMost)};
   const written = {token: i => V.token(lens.topTokens[i * K]), rank: i => V.count(lens.ranks[i]), probability: i => V.percent(Math.exp(lens.logProbs[i]))};
   const grid = V.grid({
     label: `${rows} layers by ${columns} positions`, rows: [...lens.layers].reverse(), above: targets, below: texts, corner: ['follows', 'text'],
@@ -81,20 +81,21 @@ V.page(lens => {
     probability: () => V.legend(V.color.amount, 0, 1, '0 %', '100 %'),
     top: () => V.legend(V.color.amount, 0, 1, '0 %', '100 %'),
     entropy: () => V.legend(V.color.amount, 0, 1, '0 nats', `${V.number(entropyMost, 3)} nats`),
+    kl: () => V.legend(V.color.amount, 0, 1, '0 nats', `${V.number(klMost, 3)} nats`),
   };
   const legend = V.el('div', {}, legends[colour]());
   const table = () => ({
-    head: ['layer', 'position', 'token', 'target', 'rank', 'log-probability', 'entropy', ...Array.from({length: K}, (_, k) => [`top ${k + 1}`, `top ${k + 1} log-probability`]).flat()],
+    head: ['layer', 'position', 'token', 'target', 'rank', 'log-probability', 'entropy', ...(lens.kl ? ['kl'] : []), ...Array.from({length: K}, (_, k) => [`top ${k + 1}`, `top ${k + 1} log-probability`]).flat()],
     rows: Array.from({length: rows * columns}, (_, i) => {
       const row = Math.floor(i / columns), column = i % columns;
-      return [lens.layers[row], lens.positions[column], texts[column], targets[column], lens.ranks[i], lens.logProbs[i], lens.entropies[i],
+      return [lens.layers[row], lens.positions[column], texts[column], targets[column], lens.ranks[i], lens.logProbs[i], lens.entropies[i], ...(lens.kl ? [lens.kl[i]] : []),
               ...Array.from({length: K}, (_, k) => [V.token(lens.topTokens[i * K + k]), lens.topLogProbs[i * K + k]]).flat()];
     }),
   });
   const picture = V.card({
     title: 'Layers by positions', wide: true, table, body: [grid.element],
     controls: [
-      V.choice('Colour', [['rank', 'Rank'], ['probability', 'Probability'], ...(K > 0 ? [['top', 'Confidence']] : []), ['entropy', 'Entropy']], colour, to => {
+      V.choice('Colour', [['rank', 'Rank'], ['probability', 'Probability'], ...(K > 0 ? [['top', 'Confidence']] : []), ['entropy', 'Entropy'], ...(lens.kl ? [['kl', 'KL']] : [])], colour, to => {
         colour = to;
         V.replace(legend, legends[to]());
         grid.redraw();
