@@ -70,7 +70,7 @@ TEST(CorpusCommand, WritesGoesOnAndVerifies) {
 
 TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
   const TempFolder folder;
-  const std::string path = corpus(folder, 1500), out = (folder / "out").string();
+  const std::string path = corpus(folder, 700), out = (folder / "out").string();
   const std::vector<std::string> command = {"corpus", path, "--model", plain(), "--capture", "blocks.*.hook_resid_post", "--out", out, "--shard-tokens", "2000"};
   auto slowly = command;
   slowly.insert(slowly.end(), {"--batch-tokens", "1"});
@@ -88,7 +88,7 @@ TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
   EXPECT_FALSE(manifest["complete"]);
   const Json json = run_json(command);
   EXPECT_EQ(json["corpus"]["resumed_shards"], manifest["shards"].size());
-  EXPECT_EQ(json["corpus"]["documents"], 1500);
+  EXPECT_EQ(json["corpus"]["documents"], 700);
   EXPECT_TRUE(json["corpus"]["complete"]);
 }
 
