@@ -7,19 +7,18 @@
 namespace vitrine {
 namespace {
 
-constexpr int64_t kNumbersAtOnce = 16 << 20;  // 64 MB
 constexpr int64_t kFewestQueries = 16;        // below that a pass costs more for its weights than for its tokens
 
 }  // namespace
 
 void walk_attention_maps(const Model& model, std::span<const int32_t> ids, const std::vector<int>& layers, const std::vector<int>& heads,
-                         const Hooks& edits, const std::function<void(const MapChunk&)>& see) {
+                         const Hooks& edits, const std::function<void(const MapChunk&)>& see, int64_t numbers_at_once) {
   const auto tokens = static_cast<int64_t>(ids.size());
   const auto maps = static_cast<int64_t>(layers.size() * heads.size());
   if (tokens > model.config().context) {  // the session would only say that its cache is full
     user_error("the text has {} tokens; the model's context holds {}: shorten it", tokens, model.config().context);
   }
-  const int64_t some = std::clamp(kNumbersAtOnce / (maps * tokens), kFewestQueries, std::max(tokens, kFewestQueries));
+  const int64_t some = std::clamp(numbers_at_once / (maps * tokens), kFewestQueries, std::max(tokens, kFewestQueries));
   const int64_t step = edits.empty() ? some : tokens;
   Session session = model.session(1, tokens);
   for (int64_t first = 0; first < tokens; first += step) {

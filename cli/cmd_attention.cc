@@ -75,7 +75,7 @@ class AttentionCommand {
       answer.text += title(i) + draw_maps(found, names_, context_.out);
       if (args_.out.empty()) continue;
       add_index(answer.arrays, i, found.ids, found.queries, found.layers);
-      answer.arrays.emplace_back("heads", tensor_of(DType::kI32, found.heads, {std::ssize(found.heads)}));
+      if (i == 0) answer.arrays.emplace_back("heads", tensor_of(DType::kI32, found.heads, {std::ssize(found.heads)}));
       answer.arrays.emplace_back(fmt::format("maps.{}", i), tensor_of(DType::kF32, values,
                                                                       {std::ssize(found.layers), std::ssize(found.heads),
                                                                        std::ssize(found.queries), std::ssize(found.ids)}));
