@@ -1,8 +1,9 @@
 #include "report/figure.h"
 
+#include <cairo-svg.h>
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <regex>
 
 #include "base/check.h"

@@ -55,7 +55,7 @@ TEST_F(PageOptions, EveryKindOfPatchHasItsPage) {
 }
 
 TEST_F(PageOptions, AFileThatCannotBeWrittenIsRefusedBeforeTheWork) {
-  const auto result = run_cli({"saliency", "--prompt", "x", "--html", folder_ / "no/such/folder.html"});
+  const auto result = run_cli({"saliency", "--prompt", "x", "--html", (folder_ / "no/such/folder.html").string()});
   EXPECT_EQ(result.status, 2);
   EXPECT_EQ(result.out, "");
   EXPECT_TRUE(says(result.err, "--html", "no/such/folder.html"));

@@ -79,7 +79,7 @@ class PageTest : public ::testing::Test {
     const Json at = tab_->eval("(() => { const g = document.querySelector('.grid-frame').grid; g.element.scrollIntoView({block: 'center'}); const r = g.rectOf(" + std::to_string(row) + "," +
                                std::to_string(column) + "); return [r.left + r.width / 2, r.top + r.height / 2]; })()");
     tab_->settle();  // the scroll's own events come first
-    return {at[0], at[1]};
+    return {at[0].get<double>(), at[1].get<double>()};
   }
   std::string spoken() { return tab_->text("[role=gridcell]"); }
   /// What the card would put on the clipboard.
@@ -201,7 +201,7 @@ TEST_F(LensPage, TablesAreOpenedAndHoldTheNumbers) {
   const Json rows = numbers("0");
   EXPECT_EQ(rows[7]["rank"], lens_.target_ranks[7]);
   EXPECT_NEAR(rows[7]["entropy"].get<double>(), lens_.entropies[7], 1e-6);  // float32
-  const std::string tsv = tab.eval("document.querySelector('.card').numbers.tsv()");
+  const auto tsv = tab.eval("document.querySelector('.card').numbers.tsv()").get<std::string>();
   EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\n'), 25);
   EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\t'), 25 * 12);
 }

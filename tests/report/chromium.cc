@@ -93,7 +93,10 @@ void Chromium::wait_for(const std::string& event, const std::string& session) {
 std::vector<Json> Chromium::take_events(const std::string& session) {
   std::vector<Json> taken;
   std::deque<Json> others;
-  for (Json& each : events_) (each.value("sessionId", "") == session ? static_cast<void>(taken.push_back(std::move(each))) : static_cast<void>(others.push_back(std::move(each))));
+  for (Json& each : events_) {
+    if (each.value("sessionId", "") == session) taken.push_back(std::move(each));
+    else others.push_back(std::move(each));
+  }
   events_ = std::move(others);
   return taken;
 }
@@ -115,8 +118,8 @@ Json Chromium::receive() {
 }
 
 Tab::Tab(Chromium& browser, int width, int height, bool dark) : browser_(browser), width_(width), height_(height) {
-  target_ = browser_.call("Target.createTarget", {{"url", "about:blank"}})["targetId"];
-  session_ = browser_.call("Target.attachToTarget", {{"targetId", target_}, {"flatten", true}})["sessionId"];
+  target_ = browser_.call("Target.createTarget", {{"url", "about:blank"}})["targetId"].get<std::string>();
+  session_ = browser_.call("Target.attachToTarget", {{"targetId", target_}, {"flatten", true}})["sessionId"].get<std::string>();
   for (const char* domain : {"Page.enable", "Runtime.enable", "Log.enable", "Network.enable"}) call(domain);
   resize(width, height);
   set_dark(dark);
