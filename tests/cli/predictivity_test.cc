@@ -62,7 +62,6 @@ TEST(PredictivityCommand, TableWithAControlAndAConstantNeuroid) {
 
 TEST(PredictivityCommand, RefusesInOneLine) {
   TempFolder folder;
-  folder.write("one.npy", "");
   write_npy(folder / "one.npy", Tensor(DType::kF32, {160}));
   const CliResult result = run_cli({"predictivity", "--stimuli", example("stimuli.csv"), "--responses", folder / "one.npy"});
   EXPECT_EQ(result.status, 2);
