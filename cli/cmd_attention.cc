@@ -7,6 +7,7 @@
 #include "cli/attention_view.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
+#include "cli/page_args.h"
 #include "cli/tokens.h"
 #include "vitrine/attention.h"
 
@@ -22,6 +23,7 @@ struct Args {
   uint64_t seed = 0;
   bool no_bos = false;
   std::vector<std::string> edits;
+  PageArgs page;
 };
 
 std::vector<int> layers_of(const Args& args) {
@@ -41,6 +43,7 @@ struct Answer {
   Json results = Json::array();
   Arrays arrays;
   std::string text;
+  std::function<std::string(const PageSource&)> page;
 };
 
 template <typename T>
@@ -57,8 +60,9 @@ class AttentionCommand {
   Answer maps() {
     Answer answer;
     const AttentionOptions options{.layers = layers_of(args_), .heads = heads_of(args_), .queries = queries_of(args_), .edits = parse_edits(args_.edits)};
+    std::vector<AttentionMaps> all;
     for (size_t i = 0; i < prompts_.size(); ++i) {
-      const AttentionMaps found = attention(model_, prompts_[i].ids, options);
+      const AttentionMaps& found = all.emplace_back(attention(model_, prompts_[i].ids, options));
       Json result = head_of(i, found.layers, found.queries);
       result["heads"] = found.heads;
       std::vector<float> values;
@@ -80,13 +84,19 @@ class AttentionCommand {
                                                                       {std::ssize(found.layers), std::ssize(found.heads),
                                                                        std::ssize(found.queries), std::ssize(found.ids)}));
     }
+    answer.page = [all](const PageSource& source) {
+      std::vector<AttentionViews> views;
+      for (const AttentionMaps& maps : all) views.push_back({.maps = &maps});
+      return attention_page(views, source);
+    };
     return answer;
   }
 
   Answer relevance(bool flow) {
     Answer answer;
+    std::vector<AttentionRelevance> all;
     for (size_t i = 0; i < prompts_.size(); ++i) {
-      const AttentionRelevance found = flow ? flow_of(prompts_[i]) : rollout_of(prompts_[i]);
+      const AttentionRelevance& found = all.emplace_back(flow ? flow_of(prompts_[i]) : rollout_of(prompts_[i]));
       Json result = head_of(i, found.layers, found.queries);
       for (size_t l = 0; l < found.layers.size(); ++l) {
         Json rows = Json::array();
@@ -99,6 +109,11 @@ class AttentionCommand {
       answer.arrays.emplace_back(fmt::format("{}.{}", args_.mode, i),
                                  tensor_of(DType::kF64, found.values, {std::ssize(found.layers), std::ssize(found.queries), std::ssize(found.ids)}));
     }
+    answer.page = [all, flow](const PageSource& source) {
+      std::vector<AttentionViews> views;
+      for (const AttentionRelevance& found : all) views.push_back({.rollout = flow ? nullptr : &found, .flow = flow ? &found : nullptr});
+      return attention_page(views, source);
+    };
     return answer;
   }
 
@@ -130,6 +145,10 @@ class AttentionCommand {
       answer.arrays.emplace_back(name, tensor_of(DType::kF64, *values, shape));
     }
     answer.results.push_back(std::move(result));
+    answer.page = [found, scores](const PageSource& source) {
+      const AttentionViews views{.statistics = &found, .repetition = &scores};
+      return attention_page({&views, 1}, source);
+    };
     answer.text = draw_heads(found, scores, context_.out);
     return answer;
   }
@@ -183,6 +202,7 @@ void run(const Context& context, const Args& args) {
   AttentionCommand command(context, args, model);
   const Answer answer = args.mode == "heads" ? command.heads() : args.mode == "maps" ? command.maps() : command.relevance(args.mode == "flow");
   if (!args.out.empty()) write_arrays(args.out, answer.arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"attention", args.mode}});
+  write_page(args.page, context, model, answer.page);
   if (!context.json) return print(answer.text);
   Json json = json_head("attention", model);
   json["mode"] = args.mode;
@@ -223,6 +243,7 @@ void add_attention(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine attention --prompt \"The keys to the cabinet\" --mode rollout\n"
                "  vitrine attention --prompt \"Heathrow airport is located in the city of\" --layers 4 --heads 0,1 --position all");

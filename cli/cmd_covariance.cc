@@ -8,6 +8,7 @@
 #include "cli/covariance_view.h"
 #include "cli/hook_args.h"
 #include "cli/interrupt.h"
+#include "cli/page_args.h"
 #include "vitrine/covariance.h"
 
 namespace vitrine::cli {
@@ -21,6 +22,7 @@ struct Args {
   std::optional<int64_t> ddof;
   bool bias = false;
   int64_t components = 3, top = 10, batch_tokens = 512, save_tokens = 1 << 20;
+  PageArgs page;
 
   int64_t chosen_ddof() const { return ddof.value_or(bias ? 0 : 1); }
 };
@@ -34,6 +36,10 @@ void check_args(const Args& args) {
   if (args.data.empty() && !(args.fweights.empty() && args.aweights.empty())) user_error("--fweights and --aweights name columns of --data; give it");
   if (!args.state.empty()) check_array_path(args.state);
   if (!args.out.empty()) check_array_path(args.out);
+}
+
+CovarianceView view_of(const NamedCovariance& result) {
+  return {.covariance = &result.covariance, .title = result.name, .names = result.variables, .components = &result.components};
 }
 
 /// Prints the results, and writes --out.
@@ -55,11 +61,29 @@ void show(const Context& context, const Args& args, const std::vector<NamedCovar
 
 void run_data(const Context& context, const Args& args) {
   const SeriesTable table = read_series(args.data, args.fweights, args.aweights);
-  const Covariance found = covariance({table.values, table.observations, static_cast<int64_t>(table.names.size())},
+  Covariance found = covariance({table.values, table.observations, static_cast<int64_t>(table.names.size())},
                                       {.rowvar = false, .ddof = args.chosen_ddof(), .fweights = table.fweights, .aweights = table.aweights});
   Json json = {{"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"series", Json::array()}};
   for (size_t i = 0; i < table.names.size(); ++i) json["series"].push_back({{"name", table.names[i]}, {"values", table.series(i)}});
-  show(context, args, {named_covariance(args.data, table.names, found, args.components)}, std::move(json), "");
+  const NamedCovariance named = named_covariance(args.data, table.names, std::move(found), args.components);
+  write_page(args.page, context, [&](const PageSource& source) {
+    const auto n = static_cast<int64_t>(table.names.size());
+    std::vector<double> rows, weights;
+    for (size_t i = 0; i < table.names.size(); ++i) {
+      const std::vector<double> series = table.series(i);
+      rows.insert(rows.end(), series.begin(), series.end());
+    }
+    if (!table.fweights.empty() || !table.aweights.empty()) {
+      for (size_t o = 0; o < static_cast<size_t>(table.observations); ++o) {
+        weights.push_back((table.fweights.empty() ? 1 : static_cast<double>(table.fweights[o])) * (table.aweights.empty() ? 1 : table.aweights[o]));
+      }
+    }
+    CovarianceView view = view_of(named);
+    view.series = {rows, n, table.observations};
+    view.weights = weights;
+    return covariance_page({&view, 1}, source);
+  });
+  show(context, args, {named}, std::move(json), "");
 }
 
 Json moments_json(const CorpusMoments& moments) {
@@ -67,11 +91,19 @@ Json moments_json(const CorpusMoments& moments) {
           {"skipped", moments.skipped}, {"first_skipped", moments.first_skipped.empty() ? Json(nullptr) : Json(moments.first_skipped)}};
 }
 
-void show_moments(const Context& context, const Args& args, const CorpusMoments& moments, Json json, std::string notes) {
+/// `model`: what they are of; null for merged states, which do not hold it.
+void show_moments(const Context& context, const Args& args, const CorpusMoments& moments, const Model* model, Json json, std::string notes) {
   std::vector<NamedCovariance> results;
   for (const SiteMoments& site : moments.sites) {
     results.push_back(named_covariance(site.site, site.variables, site.moments.covariance(args.chosen_ddof()), args.components));
   }
+  const auto page = [&](const PageSource& source) {
+    std::vector<CovarianceView> views;
+    for (const NamedCovariance& result : results) views.push_back(view_of(result));
+    return covariance_page(views, source);
+  };
+  if (model) write_page(args.page, context, *model, page);
+  else write_page(args.page, context, page);
   json["corpus"].update(moments_json(moments));
   notes = fmt::format("\n{} documents, {} windows, {} tokens\n", thousands(moments.documents), thousands(moments.windows), thousands(moments.tokens)) + notes +
           skipped_text(context.out, moments.skipped, moments.first_skipped);
@@ -81,7 +113,7 @@ void show_moments(const Context& context, const Args& args, const CorpusMoments&
 void run_merge(const Context& context, const Args& args) {
   const CorpusMoments moments = merge_moments({args.merge.begin(), args.merge.end()});
   if (!args.state.empty()) write_moments(moments, args.state);
-  show_moments(context, args, moments, {{"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"corpus", {{"merged", args.merge}}}}, "");
+  show_moments(context, args, moments, nullptr, {{"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"corpus", {{"merged", args.merge}}}}, "");
 }
 
 void run_corpus(const Context& context, const Args& args) {
@@ -113,7 +145,7 @@ void run_corpus(const Context& context, const Args& args) {
                            args.state.empty() ? "nothing is kept without --state" : "the same command goes on"));
     return guard.obey();
   }
-  show_moments(context, args, moments, std::move(json), rank_text(rank));
+  show_moments(context, args, moments, &model, std::move(json), rank_text(rank));
 }
 
 void run(const Context& context, const Args& args) {
@@ -147,6 +179,7 @@ void add_covariance(CLI::App& app, Context& context) {
   command.add_option("-o,--out", args->out, "Where the matrices go as arrays: FILE.safetensors")->type_name("FILE")->group(group);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine covariance stories.jsonl --capture \"blocks.3.hook_resid_post\" --out covariance.safetensors\n"
                "  vitrine covariance --data series.csv");

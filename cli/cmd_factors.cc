@@ -9,6 +9,7 @@
 #include "cli/context.h"
 #include "cli/heat.h"
 #include "cli/hook_args.h"
+#include "cli/page_args.h"
 #include "cli/tokens.h"
 #include "vitrine/factors.h"
 
@@ -21,6 +22,7 @@ struct Args {
   std::string layers, init = "random", out;
   size_t top_neurons = 5, top_tokens = 8;
   std::vector<std::string> edits;
+  PageArgs page;
 };
 
 /// One factorisation, and all its tokens in a row.
@@ -118,6 +120,7 @@ void run(const Context& context, const Args& args) {
   Picture picture{found, names, context.out, {}};
   for (const auto& text : found.texts) picture.ids.insert(picture.ids.end(), text.begin(), text.end());
   if (!args.out.empty()) save(picture, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"init", args.init}});
+  write_page(args.page, context, model, [&](const PageSource& source) { return factors_page(found, source); });
   if (!context.json) return print(draw(picture, args));
   Json json = json_head("factors", model);
   json["factors"] = factors_json(picture, args);
@@ -146,6 +149,7 @@ void add_factors(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine factors --prompt \"Now I ask you: what can be expected of man?\" --components 6\n"
                "  vitrine factors --text-file page.txt --layers 3..5 --init nndsvd --out factors.safetensors");

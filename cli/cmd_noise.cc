@@ -6,6 +6,7 @@
 #include "cli/context.h"
 #include "cli/hook_args.h"
 #include "cli/noise_view.h"
+#include "cli/page_args.h"
 #include "cli/saliency_args.h"
 #include "cli/tokens.h"
 
@@ -20,6 +21,7 @@ struct Args {
   int repetitions = 50;
   size_t examples = 1;
   uint64_t seed = 0;
+  PageArgs page;
 };
 
 NoiseOptions options_of(const Args& args, const Model& model) {
@@ -65,6 +67,7 @@ void run(const Context& context, const Args& args) {
     results.push_back(noise(model, prompt.ids, options));
   }
   if (!args.out.empty()) save_noise(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"noise", describe(args)}});
+  write_page(args.page, context, model, [&](const PageSource& source) { return noise_page(results, source); });
   Json json = json_head("noise", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
@@ -106,6 +109,7 @@ void add_noise(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine noise --prompt \"The keys to the old cabinet near the door of the house\"\n"
                "  vitrine noise --text-file story.txt --kind spans --kind scattered --mask token:_ --repetitions 200");

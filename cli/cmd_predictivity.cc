@@ -5,6 +5,7 @@
 #include "cli/arrays.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
+#include "cli/page_args.h"
 #include "cli/predictivity_files.h"
 #include "cli/predictivity_view.h"
 
@@ -19,6 +20,7 @@ struct Args {
   bool no_control = false;
   int folds = 5, bootstraps = 1000;
   uint64_t seed = 0;
+  PageArgs page;
 };
 
 PredictivityOptions options_of(const Args& args, const Context& context, const Model& model) {
@@ -73,6 +75,7 @@ void run(const Context& context, const Args& args) {
   }
   const std::string what = describe(args, options, found);
   if (!args.out.empty()) save_predictivity(found, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"predictivity", what}});
+  write_page(args.page, context, model, [&](const PageSource& source) { return predictivity_page(found, source); });
   if (!context.json) {
     const Terminal& out = context.out;
     return print(out.paint(Style::kTitle, fmt::format("{} on {}", model.name(), args.responses)) + "\n" + out.paint(Style::kDim, what) + "\n\n" +
@@ -128,6 +131,7 @@ void add_predictivity(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine predictivity --stimuli stimuli.csv --responses responses.csv\n"
                "  vitrine predictivity --stimuli pereira.csv --responses voxels.npy --subjects subjects.txt --ceiling 0.32 -m gpt2-xl");

@@ -7,6 +7,7 @@
 #include "cli/arrays.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
+#include "cli/page_args.h"
 #include "cli/score_windows.h"
 #include "cli/score_words.h"
 #include "cli/tokens.h"
@@ -22,6 +23,7 @@ struct ScoreArgs {
   bool prepend = false, summary = false, words = false, windows = false, bits = false;
   int prepend_id = -1;
   std::string boundary = "leading", out;
+  PageArgs page;
 };
 
 void check(const ScoreArgs& args) {
@@ -31,6 +33,7 @@ void check(const ScoreArgs& args) {
   }
   if (!args.words && (args.bits || args.boundary != "leading")) user_error("--bits and --boundary are about words; give --words, too");
   if (!args.out.empty() && !args.words && !args.windows) user_error("--out {} is for --words (.csv) and --windows (.safetensors); --json has every number", args.out);
+  if (args.windows && !args.page.html.empty()) user_error("--html {} has nothing to show of --windows; leave one of them out", args.page.html);
   if (args.windows && args.window == 0) user_error("--windows needs the number of tokens in one; give --window N");
 }
 
@@ -110,15 +113,16 @@ void run(const Context& context, const ScoreArgs& args) {
   options.edits = parse_edits(args.edits);
   if (args.words) {
     const auto special = args.prompt.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText;
-    return show_words(context, model, prompts, options, {word_boundary_from_name(args.boundary), special, args.bits, args.summary, args.out});
+    return show_words(context, model, prompts, options, {word_boundary_from_name(args.boundary), special, args.bits, args.summary, args.out, args.page});
   }
   Json json = json_head("score", model);
+  std::vector<Score> results;
   double nats = 0;
   int64_t tokens = 0;
   for (size_t i = 0; i < prompts.size(); ++i) {
     ProgressBar progress({.unit = "tokens"});
     options.progress = &progress;
-    const Score result = score(model, prompts[i].ids, options);
+    const Score& result = results.emplace_back(score(model, prompts[i].ids, options));
     progress.erase();
     nats += result.total_nats();
     tokens += static_cast<int64_t>(result.tokens.size());
@@ -129,6 +133,7 @@ void run(const Context& context, const ScoreArgs& args) {
     if (i > 0) print("\n");
     print_score(context, args, result, names, prompts[i]);
   }
+  write_page(args.page, context, model, [&](const PageSource& source) { return score_page(results, source); });
   json["total"] = totals_json(nats, tokens);
   if (context.json) print_json(json);
   else if (prompts.size() > 1) print(fmt::format("\nall {} texts: ", prompts.size()) + totals(context.out, nats, tokens));
@@ -157,6 +162,7 @@ void add_score(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
                "  vitrine score --text-file book.txt --window 256 --stride 128 --summary\n"

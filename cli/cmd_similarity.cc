@@ -9,6 +9,7 @@
 #include "cli/context.h"
 #include "cli/heat.h"
 #include "cli/hook_args.h"
+#include "cli/page_args.h"
 #include "cli/tokens.h"
 #include "vitrine/similarity.h"
 
@@ -20,6 +21,7 @@ struct Args {
   std::string measure = "cka", site = SimilarityOptions().site, against, out;
   double variance = SimilarityOptions().variance;
   std::vector<std::string> edits;
+  PageArgs page;
 };
 
 /// Texts longer than the context, in pieces of it.
@@ -120,6 +122,7 @@ void run(const Context& context, const Args& args) {
                  {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"against", args.against}, {"measure", args.measure},
                   {"rows", fmt::format("{}", fmt::join(found.rows, " "))}, {"columns", fmt::format("{}", fmt::join(found.columns, " "))}});
   }
+  write_page(args.page, context, model, [&](const PageSource& source) { return similarity_page(found, source, against ? against->name() : ""); });
   if (!context.json) return print(draw(found, args, model, context.out));
   Json json = json_head("similarity", model);
   json["against"] = against ? Json(against->name()) : Json(nullptr);
@@ -144,6 +147,7 @@ void add_similarity(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
   set_examples(command,
                "  vitrine similarity --text-file book.txt\n"
                "  vitrine similarity --text-file book.txt --measure svcca --model gpt2 --against gpt2-medium");

@@ -57,6 +57,10 @@ void write_page(const PageArgs& args, const Context& context, const Model& model
   if (!args.html.empty()) write_file(args.html, page(PageSource::of(model, context.command_line)));
 }
 
+void write_page(const PageArgs& args, const Context& context, const std::function<std::string(const PageSource&)>& page) {
+  if (!args.html.empty()) write_file(args.html, page({.model = {}, .device = {}, .dtype = {}, .command = context.command_line}));
+}
+
 void write_figures(const PageArgs& args, const Model& model, const std::function<std::string(const PageSource&, FigureFormat)>& figure) {
   const PageSource source = PageSource::of(model);
   if (!args.svg.empty()) write_file(args.svg, figure(source, FigureFormat::kSvg));

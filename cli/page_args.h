@@ -22,6 +22,8 @@ void add_figure_options(CLI::App& command, PageArgs& args);
 
 /// What was asked for, to files. Nothing happens for what was not. Throws Error (user) for a file that cannot be written.
 void write_page(const PageArgs& args, const Context& context, const Model& model, const std::function<std::string(const PageSource&)>& page);
+/// The same of what came from no model.
+void write_page(const PageArgs& args, const Context& context, const std::function<std::string(const PageSource&)>& page);
 
 void write_figures(const PageArgs& args, const Model& model, const std::function<std::string(const PageSource&, FigureFormat)>& figure);
 

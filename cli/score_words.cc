@@ -96,6 +96,7 @@ void show_words(const Context& context, const Model& model, const std::vector<Pr
     results.push_back(score_words(model, prompt.text, args.boundary, options, args.special));
   }
   if (!args.out.empty()) write_csv(args.out, results, args.bits);
+  write_page(args.page, context, model, [&](const PageSource& source) { return word_score_page(results, source); });
   Json json = json_head("score", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {

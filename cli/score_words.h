@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/context.h"
+#include "cli/page_args.h"
 #include "cli/tokens.h"
 #include "vitrine/score.h"
 
@@ -18,6 +19,7 @@ struct WordArgs {
   Tokenizer::Special special = Tokenizer::Special::kText;
   bool bits = false, summary = false;
   std::string out;  ///< a .csv file, or empty
+  PageArgs page = {};
 };
 
 /// Throws Error (user) at once for a path that is no .csv file.

@@ -11,8 +11,10 @@ constexpr size_t kMostNumbers = 6'000'000;  // of one page's maps: 32 MB of text
 
 /// The text that all views are of.
 const std::vector<int32_t>& ids_of(const AttentionViews& views) {
+  static const std::vector<int32_t> kNone;
   const std::vector<int32_t>* ids = views.maps ? &views.maps->ids : views.rollout ? &views.rollout->ids : views.flow ? &views.flow->ids : nullptr;
-  if (!ids) user_error("an attention page needs maps, rollout or flow, and has none of them");
+  if (!ids && !views.statistics && !views.repetition) user_error("an attention page needs maps, rollout, flow or statistics of heads, and has none of them");
+  if (!ids) return kNone;
   for (const AttentionRelevance* relevance : {views.rollout, views.flow}) {
     if (relevance && relevance->ids != *ids) user_error("the maps, the rollout and the flow of an attention page are of different texts");
   }
@@ -86,7 +88,8 @@ Json repetition_data(const RepetitionScores& found) {
 }
 
 Json views_data(const AttentionViews& views, TokenTable& tokens, const PageSource& source) {
-  Json json = {{"label", text_label(ids_of(views), source)}, {"tokens", tokens.places(ids_of(views))}, {"habits", Json::array()}};
+  const std::string label = ids_of(views).empty() ? "what heads do" : text_label(ids_of(views), source);
+  Json json = {{"label", label}, {"tokens", tokens.places(ids_of(views))}, {"habits", Json::array()}};
   json["maps"] = views.maps ? maps_data(*views.maps) : Json(nullptr);
   json["rollout"] = views.rollout ? relevance_data(*views.rollout) : Json(nullptr);
   json["flow"] = views.flow ? relevance_data(*views.flow) : Json(nullptr);
@@ -103,10 +106,11 @@ std::string attention_page(std::span<const AttentionViews> results, const PageSo
   TokenTable tokens(source.tokenizer);
   Page page{.kind = "attention",
             .title = "Attention",
-            .subtitle = text_label(ids_of(results[0]), source),
+            .subtitle = {},
             .help = "Where each position looks. A small map is a head, rows what looks and columns what is looked at; click one, or press Enter "
                     "on it, to see it large. In the text, point at a token to see what it looks at."};
   for (const AttentionViews& views : results) page.results.push_back(views_data(views, tokens, source));
+  page.subtitle = page.results[0]["label"];
   return render(page, tokens, source);
 }
 

@@ -9,24 +9,33 @@
 namespace vitrine {
 namespace {
 
-constexpr int64_t kMostVariables = 2048;
+constexpr int64_t kMostCells = int64_t{2048} * 2048;
 constexpr int64_t kMostObservations = 2000;
 constexpr int64_t kMostNumbers = 1'000'000;  // of all series together
 
-void check(const Covariance& result, const CovarianceSubject& subject) {
-  const int64_t n = result.variables;
-  if (n < 1) user_error("a covariance page needs one variable at least, not none");
-  if (n > kMostVariables) user_error("a covariance page holds {} variables at most, not {}: narrow what they are taken from", kMostVariables, n);
-  if (std::ssize(result.mean) != n || std::ssize(result.values) != n * n) {
-    user_error("the covariance of {} variables has {} means and {} values", n, result.mean.size(), result.values.size());
+void check(const CovarianceView& view) {
+  if (!view.covariance || view.covariance->variables < 1) user_error("a covariance page needs one variable at least, not none");
+  const int64_t n = view.covariance->variables;
+  if (n > kMostCells / n) user_error("a covariance page holds {} cells at most, not those of {} variables: narrow what they are taken from", kMostCells, n);
+  if (std::ssize(view.covariance->mean) != n || std::ssize(view.covariance->values) != n * n) {
+    user_error("the covariance of {} variables has {} means and {} values", n, view.covariance->mean.size(), view.covariance->values.size());
   }
-  if (!subject.names.empty() && std::ssize(subject.names) != n) user_error("{} names for {} variables", subject.names.size(), n);
-  const MatrixView& series = subject.series;
+  if (!view.names.empty() && std::ssize(view.names) != n) user_error("{} names for {} variables", view.names.size(), n);
+  const MatrixView& series = view.series;
   if (series.rows == 0) return;
   if (series.rows != n || series.columns < 1 || std::ssize(series.values) / n != series.columns || std::ssize(series.values) % n != 0) {
     user_error("a series of {} variables, {} observations and {} values for a covariance of {} variables", series.rows, series.columns, series.values.size(), n);
   }
-  if (!subject.weights.empty() && std::ssize(subject.weights) != series.columns) user_error("{} weights for {} observations", subject.weights.size(), series.columns);
+  if (!view.weights.empty() && std::ssize(view.weights) != series.columns) user_error("{} weights for {} observations", view.weights.size(), series.columns);
+}
+
+void check(std::span<const CovarianceView> views) {
+  int64_t cells = 0;
+  for (const CovarianceView& view : views) {
+    check(view);
+    cells += view.covariance->variables * view.covariance->variables;
+  }
+  if (cells > kMostCells) user_error("a covariance page holds {} cells at most, not the {} of all its matrices: narrow what they are taken from", kMostCells, cells);
 }
 
 /// It is symmetric: half of it says all.
@@ -39,8 +48,8 @@ Json lower_triangle(const Covariance& result) {
   return packed(lower);
 }
 
-Json series_data(const CovarianceSubject& subject) {
-  const MatrixView& series = subject.series;
+Json series_data(const CovarianceView& view) {
+  const MatrixView& series = view.series;
   const int64_t shown = std::min({series.columns, kMostObservations, std::max<int64_t>(2, kMostNumbers / series.rows)});
   std::vector<int64_t> observations;
   for (int64_t i = 0; i < shown; ++i) observations.push_back(i * series.columns / shown);
@@ -48,7 +57,7 @@ Json series_data(const CovarianceSubject& subject) {
   for (int64_t row = 0; row < series.rows; ++row) {
     for (const int64_t at : observations) values.push_back(series.values[static_cast<size_t>(row * series.columns + at)]);
   }
-  for (const int64_t at : observations) weights.push_back(subject.weights.empty() ? 1 : subject.weights[static_cast<size_t>(at)]);
+  for (const int64_t at : observations) weights.push_back(view.weights.empty() ? 1 : view.weights[static_cast<size_t>(at)]);
   return {{"all", series.columns}, {"observations", packed(observations)}, {"values", packed(values)}, {"weights", packed(weights)}};
 }
 
@@ -56,31 +65,38 @@ Json components_data(const PrincipalComponents& found) {
   return {{"eigenvalues", packed(found.eigenvalues)}, {"explained", packed(found.explained)}, {"count", found.count}, {"components", packed(found.components)}};
 }
 
+Json view_data(const CovarianceView& view) {
+  const Covariance& found = *view.covariance;
+  const std::string title = printable(view.title);
+  Json names = Json::array();
+  for (int64_t i = 0; i < found.variables; ++i) names.push_back(view.names.empty() ? std::to_string(i) : printable(view.names[static_cast<size_t>(i)]));
+  return {{"label", title.empty() ? fmt::format("{} variables, {} observations", found.variables, found.observations) : title},
+          {"names", std::move(names)},
+          {"observations", found.observations},
+          {"ddof", found.ddof},
+          {"weight", found.weight},
+          {"divisor", found.divisor},
+          {"mean", packed(found.mean)},
+          {"lower", lower_triangle(found)},
+          {"weighted", !view.weights.empty()},
+          {"correlations", view.correlations},
+          {"series", view.series.rows == 0 ? Json(nullptr) : series_data(view)},
+          {"components", view.components ? components_data(*view.components) : Json(nullptr)}};
+}
+
 }  // namespace
 
-std::string covariance_page(const Covariance& result, const CovarianceSubject& subject, const PageSource& source) {
-  check(result, subject);
-  Json names = Json::array();
-  for (int64_t i = 0; i < result.variables; ++i) names.push_back(subject.names.empty() ? std::to_string(i) : printable(subject.names[static_cast<size_t>(i)]));
+std::string covariance_page(std::span<const CovarianceView> results, const PageSource& source) {
+  check_results(results.size(), "covariance");
+  check(results);
   const TokenTable tokens(source.tokenizer);
-  const std::string title = printable(subject.title);
   Page page{.kind = "covariance",
             .title = "Covariance",
-            .subtitle = title.empty() ? fmt::format("{} variables, {} observations", result.variables, result.observations) : title,
+            .subtitle = {},
             .help = "A cell says how two variables vary together: blue where they go the same way, orange where one goes up as the other goes "
                     "down. The diagonal holds variances. Point at a cell to see what it is made of."};
-  page.results.push_back({{"label", page.subtitle},
-                          {"names", std::move(names)},
-                          {"observations", result.observations},
-                          {"ddof", result.ddof},
-                          {"weight", result.weight},
-                          {"divisor", result.divisor},
-                          {"mean", packed(result.mean)},
-                          {"lower", lower_triangle(result)},
-                          {"weighted", !subject.weights.empty()},
-                          {"correlations", subject.correlations},
-                          {"series", subject.series.rows == 0 ? Json(nullptr) : series_data(subject)},
-                          {"components", subject.components ? components_data(*subject.components) : Json(nullptr)}});
+  for (const CovarianceView& view : results) page.results.push_back(view_data(view));
+  page.subtitle = page.results[0]["label"];
   return render(page, tokens, source);
 }
 

@@ -51,7 +51,7 @@ struct PatchSubject {
   std::string note = {};         ///< one line of text: which way, which noise
 };
 
-/// What is known of one text's attention; what is null is not shown. Maps are there or relevance is, or both.
+/// What is known of one text's attention; what is null is not shown. Without maps, rollout and flow there is no text.
 struct AttentionViews {
   const AttentionMaps* maps = nullptr;
   const AttentionRelevance* rollout = nullptr;
@@ -60,8 +60,9 @@ struct AttentionViews {
   const RepetitionScores* repetition = nullptr;  ///< of random tokens, whatever the text
 };
 
-/// What a covariance matrix was computed from, as far as it is still there.
-struct CovarianceSubject {
+/// A covariance matrix, and what it was computed from as far as that is still there.
+struct CovarianceView {
+  const Covariance* covariance = nullptr;
   std::string title = {};              ///< a file, a site, a pattern; may be empty
   std::vector<std::string> names = {}; ///< [variables]; empty: their numbers
   /// [variables, observations] a row for each variable, to be shown behind each cell. Empty (a pass over a corpus keeps none): not shown.
@@ -87,12 +88,12 @@ std::string trace_page(const Trace& result, const PatchSubject& subject, const P
 std::string path_page(const PathPatching& result, const PatchSubject& subject, const PageSource& source);
 
 /// A layer's maps as thumbnails, one of them large; rollout and flow over the text; what each head does by habit, layers by heads.
-/// Throws Error (user) for views of nothing, of different texts, and for maps of more than 6 million numbers (Q x T / 2 a head, about): narrow them.
+/// Throws Error (user) for a view of nothing, of different texts, and for maps of more than 6 million numbers (Q x T / 2 a head, about): narrow them.
 std::string attention_page(std::span<const AttentionViews> results, const PageSource& source);
 /// The matrix, and behind each cell the two series with their means: how their deviations' products add up to it.
 /// Of more than 2,000 observations, or a million numbers, the page holds an even selection and says so; the matrix is whole.
-/// Throws Error (user) for a series or names that do not fit the matrix, and for more than 2,048 variables.
-std::string covariance_page(const Covariance& result, const CovarianceSubject& subject, const PageSource& source);
+/// Throws Error (user) for a series or names that do not fit their matrix, and for more than 4 million cells (2,048 variables).
+std::string covariance_page(std::span<const CovarianceView> results, const PageSource& source);
 /// Score by layer with its interval, the untrained control and the ceiling; subjects and neuroids of a layer.
 std::string predictivity_page(const Predictivity& result, const PageSource& source);
 /// The texts, coloured by how strong a component is at each token; its strongest neurons (50 of each component are in the page).

@@ -32,7 +32,7 @@ V.page(found => {
   }
   const kinds = [['head', 'Heads'], ['mean', 'Mean over heads'], ['rollout', 'Rollout'], ['flow', 'Flow']].filter(([kind]) => sources.some(source => source.kind === kind));
   const layers = [...new Set(sources.map(source => source.layer))];
-  let kind = kinds[0][0], source = sources.find(each => each.kind === kind), sink = false, layer = 'all';
+  let kind = kinds.length ? kinds[0][0] : null, source = sources.find(each => each.kind === kind), sink = false, layer = 'all';
 
   /** With the first token left out, what is left is shared out anew. */
   const rest = row => 1 - source.at(row, 0);
@@ -103,7 +103,7 @@ V.page(found => {
 
   let query = -1;
   const list = V.el('div', {}), where = V.el('p', {class: 'where'});
-  const text = V.text({
+  const text = !source ? null : V.text({
     label: 'The text', places: found.tokens,
     color: i => row(query) < 0 || i > query ? null : V.color.amount(shade(row(query), i)),
     small: i => row(query) < 0 || i > query ? '' : V.percent(source.at(row(query), i)),
@@ -177,6 +177,7 @@ V.page(found => {
     });
   });
 
+  if (sources.length === 0) return habits;
   if (many) choose(sources.find(each => each.kind === 'head' && each.layer === layer)); else choose(source);
   drawThumbs();
   requestAnimationFrame(() => { grid.moveTo(grid.rows.length - 1, 0); text.moveTo(source.queries[source.queries.length - 1]); });

@@ -2,7 +2,7 @@
 V.page(lens => {
   const rows = lens.layers.length, columns = lens.positions.length, K = lens.topK, W = lens.watch.length, last = Math.max(lens.vocab, 2);
   const texts = [...lens.tokens].map(V.token), targets = [...lens.targets].map(V.token);
-  let colour = 'rank', cell = K > 0 ? 'token' : 'rank';
+  let colour = 'rank', cell = K > 0 && !lens.prompt ? 'token' : 'rank';
   // The picture has the last layer on top, as the model is drawn; arrays begin with the first.
   const at = (row, column) => (rows - 1 - row) * columns + column;
   const name = (row, column) => `layer ${lens.layers[rows - 1 - row]}, position ${lens.positions[column]}`;
@@ -104,6 +104,23 @@ V.page(lens => {
       legend,
     ],
   });
+  /** Of a generation: what was said, each new token as dark as its step's best layer had it near the top. */
+  const generation = () => {
+    if (!lens.prompt) return null;
+    const step = column => ({text: targets[column], rank: lens.ranks[at(0, column)]});
+    const buttons = targets.map((_, column) => V.el('button', {type: 'button', class: 'word', 'data-step': column, onclick: () => grid.pin({row: 0, column}), onfocus: () => grid.moveTo(0, column), onpointerenter: () => grid.moveTo(0, column)},
+                                                     V.token(lens.targets[column]), V.el('small', {}, `rank ${V.count(step(column).rank)}`)));
+    const paint = () => buttons.forEach((button, column) => {
+      const rgb = V.color.rank(step(column).rank, last);
+      button.style.background = V.color.css(rgb);
+      button.style.color = V.color.on(rgb);
+    });
+    V.onTheme(paint);
+    paint();
+    return V.card({title: 'What was generated', wide: true, note: 'The prompt, then each new token with its rank in the model\u2019s own output. Point at one to follow it through the layers.',
+                   body: [V.el('div', {class: 'text'}, [...lens.prompt].map(place => V.el('span', {class: 'word'}, V.token(place), V.el('small', {}, '\u00a0'))), buttons)],
+                   table: () => ({head: ['step', 'position', 'token', 'rank', 'log-probability'], rows: targets.map((text, column) => [column, lens.positions[column], text, lens.ranks[at(0, column)], lens.logProbs[at(0, column)]])})});
+  };
   requestAnimationFrame(() => grid.moveTo(0, columns - 1));
-  return [picture, riseCard, detailCard];
+  return [generation(), picture, riseCard, detailCard];
 });
