@@ -25,7 +25,7 @@
     css: rgb => `rgb(${rgb.join(',')})`,
     /** Lines that are told apart; each has its dashes and its mark as well. */
     line: i => (V.dark() ? ['#6db3f2', '#f2a65a', '#c39bea', '#5cc8a8', '#e88bb0', '#d6c85a'] : ['#1f6fb5', '#c2620b', '#7a3fa6', '#12806a', '#b03060', '#7d7000'])[i % 6],
-    dashes: i => ['', '7 3', '2 3', '9 3 2 3', '5 5', '12 4'][i % 6],
+    dashes: i => ['', '7 3', '2 3', '9 3 2 3', '5 5', '12 4'][(i + Math.floor(i / 6)) % 6],
     /** A colour of the page's stylesheet. */
     page: name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(),
   };

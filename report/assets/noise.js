@@ -24,7 +24,7 @@ V.page(found => {
   // Dots of a row keep apart by a fixed pattern: the same page every time.
   const spread = r => ((r * 0.618034) % 1 - 0.5) * 20;
   let width = 0, ring = null;
-  const left = () => Math.min(170, Math.max(104, width * 0.2)), x = value => left() + (value - low) / (high - low) * (width - left() - kRight), y = e => kTop + kRow * (e + 0.5);
+  const left = () => Math.min(170, Math.max(138, width * 0.2)), x = value => left() + (value - low) / (high - low) * (width - left() - kRight), y = e => kTop + kRow * (e + 0.5);
   const kMostDots = 2000;
   const draw = () => {
     width = box.clientWidth;
@@ -88,7 +88,7 @@ V.page(found => {
   const contrast = found.spansLessScattered;
   const verdict = contrast && (() => {
     const [mean, error] = contrast, sizes = Math.abs(mean) / error;
-    return V.el('p', {}, 'The same number of tokens, masked in spans or one by one: spans change the log-probability by ', V.el('b', {}, V.signed(mean)), ` ± ${V.number(error, 3)} nats `, mean < 0 ? 'more downwards than' : mean > 0 ? 'less downwards than' : 'as much as', ' scattered tokens',
+    return V.el('p', {class: 'verdict'}, 'Spans less scattered: ', V.el('b', {}, V.signed(mean)), ` ± ${V.number(error, 3)} nats. Masked in spans, the same number of tokens costs the answer `, V.el('b', {}, mean < 0 ? 'more than' : mean > 0 ? 'less than' : 'as much as'), ' scattered ones',
                 ` (mean over pairs of draws, and its standard error${Number.isFinite(sizes) ? `; ${V.number(sizes, 2)} standard errors from 0` : ''}).`);
   })();
   const dots = V.card({
@@ -103,7 +103,7 @@ V.page(found => {
 
   // --- layers
 
-  const layers = Array.from({length: Math.max(...effects.map(effect => effect.cosine.means.length), 0)}, (_, l) => l === 0 ? 'embed' : String(l - 1));
+  const layers = Array.from({length: Math.max(...effects.map(effect => effect.cosine.means.length), 0)}, (_, l) => l === 0 ? 'embed' : String(l));
   const layerCard = (title, note, key) => {
     const of = list => list.map(effect => ({name: nice(effect.kind), values: [...effect[key].means], low: Array.from(effect[key].means, (mean, l) => mean - effect[key].errors[l]), high: Array.from(effect[key].means, (mean, l) => mean + effect[key].errors[l])}));
     return V.card({title, note, body: [V.lines({label: title, x: layers, xName: 'layer', yName: '', series: of(effects), format: value => V.number(value, 3)}).element],

@@ -31,7 +31,7 @@ V.page(found => {
     for (const value of there) ++bins[Math.min(2 * kBins - 1, Math.floor((value + 1) * kBins))];
     const first = bins.findIndex(count => count > 0), last = bins.length - 1 - [...bins].reverse().findIndex(count => count > 0);
     if (there.length === 0) return [];
-    return bins.slice(first, last + 1).map((count, i) => ({name: `${V.number((first + i) / kBins - 1, 2)} to ${V.number((first + i + 1) / kBins - 1, 2)}`, value: count}));
+    return bins.slice(first, last + 1).map((count, i) => ({name: [first + i, first + i + 1].map(edge => (edge / kBins - 1).toFixed(2).replace('-', '−')).join(' to '), value: count}));
   };
   const show = s => {
     if (s < 0 || s === shown) return;

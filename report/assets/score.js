@@ -67,7 +67,6 @@ V.page(found => {
   const wordCard = words ? V.card({title: 'The most surprising words', body: [V.bars([...words.surprisals.keys()].filter(w => Number.isFinite(words.surprisals[w])).sort((a, b) => words.surprisals[b] - words.surprisals[a]).slice(0, 15)
     .map(w => ({name: words.texts[w], value: words.surprisals[w] / nat, note: 'bits'})), {format: value => V.number(value, 3)})],
     table: () => ({head: ['word', 'first position', 'tokens', 'nats', 'bits', 'tokens before it', 'shares a token'], rows: words.texts.map((text, w) => [text, words.first[w], words.tokens[w], words.surprisals[w], words.surprisals[w] / nat, words.contexts[w], words.shares[w] ? 'yes' : 'no'])})}) : null;
-  if (wordCard) wordCard.classList.add('side');
   const curveCard = V.card({title: 'Along the text', body: [curve.element], table: () => ({head: ['position', `surprisal, ${unit}`, `entropy, ${unit}`], rows: curve.x.map((position, p) => [Number(position), ...curve.series.map(line => line.values[p])])})});
   curveCard.classList.add('main');
   drawTotals();
