@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/saliency_words.h"
 #include "cli/hook_args.h"
 
 namespace vitrine::cli {
@@ -121,18 +122,6 @@ SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
   options.spans.seed = args.seed;
   options.edits = parse_edits(args.edits);
   return options;
-}
-
-std::string_view value_in_words(SaliencyValue value) {
-  switch (value) {
-    case SaliencyValue::kLogit:
-      return "logit";
-    case SaliencyValue::kLogProb:
-      return "log-probability";
-    case SaliencyValue::kProb:
-      break;
-  }
-  return "probability";
 }
 
 std::string describe(const SaliencyArgs& args, const Names& names, const SaliencyOptions& options) {

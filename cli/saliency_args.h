@@ -30,9 +30,6 @@ void add_saliency_options(CLI::App& command, SaliencyArgs& args);
 /// Throws Error (user) for tokens that are not one, and files that are no tensor.
 SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model);
 
-/// "logit", "log-probability" or "probability".
-std::string_view value_in_words(SaliencyValue value);
-
 /// What was computed, in words: "integrated-gradients of the logit, 50 gauss-legendre steps from zero".
 std::string describe(const SaliencyArgs& args, const Names& names, const SaliencyOptions& options);
 

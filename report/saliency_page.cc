@@ -1,22 +1,11 @@
 #include <cmath>
 
+#include "analysis/saliency_words.h"
 #include "report/packed.h"
 #include "report/page.h"
 
 namespace vitrine {
 namespace {
-
-std::string_view in_words(SaliencyValue value) {
-  switch (value) {
-    case SaliencyValue::kLogit:
-      return "logit";
-    case SaliencyValue::kLogProb:
-      return "log-probability";
-    case SaliencyValue::kProb:
-      break;
-  }
-  return "probability";
-}
 
 Json step_data(const SaliencyStep& step, TokenTable& tokens) {
   Json json = {{"inputs", step.inputs}, {"target", tokens.place(step.target)}, {"rank", step.rank},
@@ -41,7 +30,7 @@ Json saliency_data(const Saliency& saliency, TokenTable& tokens, const PageSourc
   for (const SaliencyStep& step : saliency.steps) steps.push_back(step_data(step, tokens));
   return {{"label", text_label(saliency.ids, source)},
           {"method", saliency_method_name(saliency.method)},
-          {"of", in_words(saliency.value)},
+          {"of", value_in_words(saliency.value)},
           {"contrast", saliency.contrast ? Json(tokens.place(*saliency.contrast)) : Json(nullptr)},
           {"prompt", saliency.prompt},
           {"tokens", tokens.places(saliency.ids)},
