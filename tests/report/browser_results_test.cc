@@ -1,0 +1,257 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <tuple>
+
+#include "page_fixture.h"
+#include "results.h"
+
+// The pages of attention, covariance, predictivity, factors, similarity, noise, scores and rankings in a real browser: their numbers, and what
+// pointer and keys change.
+
+namespace vitrine {
+namespace {
+
+using testing::demo_source;
+using testing::says;
+using testing::Tab;
+
+class ResultPage : public testing::PageTest {
+ protected:
+  /// As the page writes it.
+  std::string written(double value, const std::string& how = "V.number") { return tab_->eval(how + "(" + Json(value).dump() + ")").get<std::string>(); }
+  std::string label(int word) { return tab_->eval("document.querySelectorAll('.tokens .word')[" + std::to_string(word) + "].getAttribute('aria-label')").get<std::string>(); }
+  void focus(const std::string& selector) {
+    tab_->eval("document.querySelector(" + Json(selector).dump() + ").focus()");
+    tab_->settle();
+  }
+};
+
+constexpr double kFloat = 1e-6;  // numbers of a page are float32
+
+TEST_F(ResultPage, CovarianceSaysWhyACellHasItsSign) {
+  const testing::MadeUpCovariance made(40);
+  const CovarianceView view = made.view();
+  Tab& tab = show(covariance_page({&view, 1}, demo_source()));
+  // The sums that make the covariance of `down` and `up`, by a loop of their own.
+  double plus = 0, minus = 0;
+  int together = 0;
+  for (size_t o = 0; o < 40; ++o) {
+    const double product = (made.series[o] - made.covariance.mean[0]) * (made.series[40 + o] - made.covariance.mean[1]);
+    (product > 0 ? plus : minus) += product;
+    together += product > 0 ? 1 : 0;
+  }
+  auto [x, y] = cell(1, 0);
+  tab.move(x, y);
+  EXPECT_TRUE(says(tab.text(".words"), "opposite ways", "the covariance is " + written(made.covariance.at(1, 0), "V.signed"), "below 0", "The second outweigh",
+                   together == 1 ? "once" : std::to_string(together) + " times", written(minus, "V.signed")));
+  EXPECT_NEAR((plus + minus) / 39, made.covariance.at(1, 0), 1e-12);  // what the words say adds up
+  const Json pairs = numbers("0"), course = numbers("3");
+  ASSERT_EQ(pairs.size(), 6u);
+  EXPECT_NEAR(pairs[1]["covariance"].get<double>(), made.covariance.at(1, 0), kFloat);
+  EXPECT_NEAR(pairs[1]["correlation"].get<double>(), made.covariance.at(1, 0) / std::sqrt(made.covariance.at(0, 0) * made.covariance.at(1, 1)), kFloat);
+  EXPECT_TRUE(pairs[5]["correlation"].is_null());  // `flat` has none
+  ASSERT_EQ(course.size(), 40u);
+  EXPECT_NEAR(course[7]["product of deviations"].get<double>(), (made.series[7] - made.covariance.mean[0]) * (made.series[47] - made.covariance.mean[1]), kFloat);
+  // The diagonal is a variance, whose products are squares.
+  std::tie(x, y) = cell(0, 0);
+  tab.move(x, y);
+  EXPECT_TRUE(says(tab.text(".words"), "variance of up", written(made.covariance.at(0, 0)), "none is below 0"));
+  EXPECT_EQ(tab.eval("document.querySelector('.points.minus').getAttribute('d')"), "");
+  std::tie(x, y) = cell(2, 1);
+  tab.move(x, y);
+  EXPECT_TRUE(says(tab.text(".words"), "flat never changes"));
+  // Keys move from observation to observation, in both figures.
+  std::tie(x, y) = cell(1, 0);
+  tab.click(x, y);
+  focus(".course .plot");
+  tab.press("Home");
+  tab.press("ArrowRight");
+  EXPECT_TRUE(says(tab.text(".course .reading[aria-live]"), "observation 1", written(made.series[1])));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.ring').length"), 1);
+  expect_sound("covariance");
+}
+
+TEST_F(ResultPage, CovarianceOfMomentsHasNoSeries) {
+  const testing::MadeUpCovariance made(40);
+  const CovarianceView view{.covariance = &made.covariance};
+  Tab& tab = show(covariance_page({&view, 1}, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.card').length"), 2);
+  EXPECT_TRUE(says(tab.text(".words"), "opposite ways"));
+  expect_sound("covariance-moments");
+}
+
+TEST_F(ResultPage, AttentionEnlargesAHeadAndFollowsAQuery) {
+  const AttentionMaps maps = testing::made_up_maps();
+  const AttentionRelevance rollout = testing::made_up_rollout({0, 1}, {2, 5}), flow = testing::made_up_rollout({1}, {5});
+  const HeadStatistics statistics = testing::made_up_statistics();
+  const AttentionViews views{.maps = &maps, .rollout = &rollout, .flow = &flow, .statistics = &statistics};
+  Tab& tab = show(attention_page({&views, 1}, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.thumbs button').length"), 4);
+  tab.eval("document.querySelectorAll('.thumbs button')[2].focus()");
+  tab.eval("document.querySelectorAll('.thumbs button')[2].click()");  // what Enter on a button does
+  EXPECT_TRUE(says(tab.text(".map h3"), "Head 1.0"));
+  const Json rows = numbers("1");
+  ASSERT_EQ(rows.size(), 21u);
+  for (size_t query = 0, at = 0; query < 6; ++query) {
+    for (size_t key = 0; key <= query; ++key, ++at) EXPECT_NEAR(rows[at]["attention"].get<double>(), static_cast<double>(maps.row(1, 0, query)[key]), 1e-7);
+  }
+  // The text follows the query, as does the list beside the map.
+  tab.move_to(".tokens .word[data-at='3']");
+  EXPECT_TRUE(says(label(1), written(static_cast<double>(maps.row(1, 0, 3)[1]), "V.percent")));
+  EXPECT_TRUE(says(label(4), "comes later"));
+  tab.move(3, 3);
+  focus(".tokens");
+  tab.press("Home");
+  tab.press("ArrowRight");
+  EXPECT_TRUE(says(label(0), written(static_cast<double>(maps.row(1, 0, 1)[0]), "V.percent")));
+  tab.click_on("input[value=mean] + label");
+  EXPECT_NEAR(numbers("1")[1]["attention"].get<double>(), (static_cast<double>(maps.row(1, 0, 1)[0]) + static_cast<double>(maps.row(1, 1, 1)[0])) / 2, 1e-7);
+  tab.click_on("input[value=rollout] + label");
+  EXPECT_NEAR(numbers("1")[0]["rollout"].get<double>(), rollout.row(1, 0)[0], 1e-7);
+  EXPECT_EQ(numbers("1").size(), 9u);  // of queries 2 and 5
+  expect_sound("attention");
+}
+
+TEST_F(ResultPage, HeadsAloneHaveNoText) {
+  const HeadStatistics statistics = testing::made_up_statistics();
+  const AttentionViews views{.statistics = &statistics};
+  Tab& tab = show(attention_page({&views, 1}, demo_source()));
+  focus(".grid");
+  tab.press("End");
+  EXPECT_TRUE(says(spoken(), "head 1.1", "first token 10.0 %", "distance 4.000 tokens"));
+  EXPECT_NEAR(numbers("0")[2]["first token"].get<double>(), 0.8125, kFloat);
+  expect_sound("attention-heads");
+}
+
+TEST_F(ResultPage, PredictivityReadsItsCurve) {
+  const Predictivity found = testing::made_up_predictivity();
+  Tab& tab = show(predictivity_page(found, demo_source()));
+  EXPECT_TRUE(says(tab.text(".layer"), "Layer 0", "blocks.0.hook_resid_post", "0.750", "0.625 to 0.813", "Untrained0.125", "S<2>"));  // the best
+  focus(".curve .plot");
+  tab.press("End");
+  EXPECT_TRUE(says(tab.text(".curve .reading"), "layer 1", "trained 0.500", "0.375 to 0.563", "untrained 0.125", "without a model 0.0625", "ceiling 1"));
+  EXPECT_TRUE(says(tab.text(".layer"), "blocks.1.hook_resid_post"));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.curve .band').length"), 2);
+  tab.press("Home");
+  EXPECT_TRUE(says(tab.text(".curve .reading"), "layer embed", "trained 0.250"));
+  const Json rows = numbers("0"), neuroids = numbers("2");
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_NEAR(rows[2]["advantage low"].get<double>(), 0.0625, kFloat);
+  EXPECT_NEAR(neuroids[1]["r"].get<double>(), 0.0625, kFloat);
+  EXPECT_TRUE(neuroids[3]["r"].is_null());
+  expect_sound("predictivity");
+}
+
+TEST_F(ResultPage, FactorsColourTheTextByAComponent) {
+  const Factors found = testing::made_up_factors();
+  Tab& tab = show(factors_page(found, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.component').length"), 2);
+  const auto colour = [&](int word) { return tab.eval("document.querySelectorAll('.tokens .word')[" + std::to_string(word) + "].style.background").get<std::string>(); };
+  const std::string full = tab.eval("V.color.css(V.color.amount(1)).replaceAll(',', ', ')");
+  EXPECT_EQ(colour(2), full);  // component 0 is strongest there
+  EXPECT_TRUE(says(tab.text(".components"), "Component 0", "Component 1"));
+  tab.move_to(".component[data-component='1']");
+  EXPECT_EQ(colour(3), full);
+  EXPECT_NE(colour(2), full);
+  tab.move(3, 3);
+  EXPECT_EQ(colour(2), full);
+  focus(".component");
+  tab.press("ArrowDown");
+  EXPECT_EQ(colour(3), full);
+  focus(".tokens");
+  tab.press("End");
+  const Json token = numbers("4"), neurons = numbers("2");
+  EXPECT_EQ(token[1]["strength"], 0.125);
+  EXPECT_EQ(neurons[0]["layer"], 3);
+  EXPECT_EQ(neurons[0]["neuron"], 1);
+  expect_sound("factors");
+}
+
+TEST_F(ResultPage, SimilarityComparesOneSiteWithAll) {
+  Similarity found = testing::made_up_similarity();
+  found.columns = {"blocks.0.hook_resid_post", "blocks.1.hook_resid_post"};
+  Tab& tab = show(similarity_page(found, demo_source(), "other <model>"));
+  focus(".grid");
+  tab.press("Home");  // the last site is on top
+  EXPECT_TRUE(says(spoken(), "small <model> blocks.0.hook_resid_post", "other <model> blocks.0.hook_resid_post: " + written(0.375)));
+  tab.press("ArrowDown");
+  tab.press("ArrowRight");
+  EXPECT_TRUE(says(spoken(), "blocks.0.hook_resid_pre and other <model> blocks.1.hook_resid_post: " + written(0.25)));
+  EXPECT_EQ(numbers("1")[1]["cka"], 0.25);
+  EXPECT_TRUE(numbers("0")[3]["cka"].is_null());
+  expect_sound("similarity");
+}
+
+TEST_F(ResultPage, NoiseShowsTheDrawUnderThePointer) {
+  const Noise found = testing::made_up_noise();
+  Tab& tab = show(noise_page({&found, 1}, demo_source()));
+  EXPECT_TRUE(says(tab.text(".verdict"), written(0.25, "V.signed"), "less than", "2.0 standard errors"));
+  EXPECT_TRUE(says(tab.text(".where"), "spans, draw 0", "log-probability −1.500"));
+  focus(".plot");
+  tab.press("ArrowDown");
+  tab.press("End");  // the least harmful draw
+  EXPECT_TRUE(says(tab.text(".where"), "token deletion, draw 0", written(-0.75, "V.signed")));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.noised .token').length"), 5);
+  tab.press("Home");
+  EXPECT_TRUE(says(tab.text(".where"), "token deletion, draw 2", "rank 5"));
+  tab.press("Enter");
+  tab.press("ArrowUp");
+  EXPECT_TRUE(says(tab.text(".where"), "spans, draw 0"));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.noised .mask').length"), 1);
+  tab.move_to(".plot");
+  tab.move(3, 3);  // what was kept comes back
+  EXPECT_TRUE(says(tab.text(".where"), "token deletion, draw 2"));
+  const Json rows = numbers("1");
+  ASSERT_EQ(rows.size(), 6u);
+  EXPECT_NEAR(rows[4]["change"].get<double>(), -1.75, kFloat);
+  expect_sound("noise");
+}
+
+TEST_F(ResultPage, ScoreShowsTokensAndWords) {
+  const WordScores scores = testing::made_up_words();
+  const auto& tokens = scores.tokens.tokens;
+  Tab& tab = show(word_score_page({&scores, 1}, demo_source()));
+  EXPECT_TRUE(says(tab.text(".facts"), written(9 / std::log(2.0)).substr(0, 4) + " bits"));  // the most surprising comes first
+  tab.move_to(".tokens .word[data-at='1']");
+  EXPECT_TRUE(says(tab.text(".facts"), "Rank2 of 17", written(std::exp(-tokens[1].top_loss), "V.percent"), "Wordsecond"));
+  tab.click_on("input[value=word] + label");
+  const std::string small = tab.eval("document.querySelectorAll('.tokens .word small')[4].textContent");
+  EXPECT_EQ(small, tab.eval("V.number(" + Json(scores.words[1].surprisal / std::log(2.0)).dump() + ", 2)"));
+  tab.click_on("input[value=nats] + label");
+  focus(".tokens");
+  tab.press("End");
+  EXPECT_TRUE(says(tab.text(".facts"), "Rank5 of 17", "nats"));
+  EXPECT_NEAR(numbers("0")[2]["nats"].get<double>(), 9, kFloat);
+  EXPECT_TRUE(numbers("4")[0]["nats"].is_null());
+  expect_sound("score");
+}
+
+TEST_F(ResultPage, ALongTextComesInParts) {
+  Score score;
+  for (int64_t i = 0; i < 5000; ++i) score.tokens.push_back({.position = i, .id = static_cast<int32_t>(i % 17), .context = i, .loss = i == 4321 ? 9.0 : 1.0, .entropy = 1, .rank = 1, .top_id = 3, .top_loss = 1});
+  Tab& tab = show(score_page({&score, 1}, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.tokens .word').length"), 1200);
+  focus(".tokens");
+  tab.press("End");
+  EXPECT_TRUE(says(tab.text(".parts"), "4,801 to 5,000 of 5,000"));
+  EXPECT_TRUE(says(label(199), "position 4999"));
+  tab.click_on(".parts button");
+  EXPECT_TRUE(says(tab.text(".parts"), "3,601 to 4,800"));
+  expect_sound("score-long");
+}
+
+TEST_F(ResultPage, RankingsFollowAGeneratedToken) {
+  const Lens lens = testing::made_up_rankings();
+  Tab& tab = show(rankings_page({&lens, 1}, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('button.word').length"), 4);
+  EXPECT_TRUE(says(tab.text("button.word[data-step='2']"), "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
+  tab.click_on("button.word[data-step='2']");
+  EXPECT_TRUE(says(spoken(), "position 3", "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
+  EXPECT_EQ(numbers("2")[0]["log-probability of " + tab.eval("V.token(V.data.results[0].targets[2])").get<std::string>()].is_number(), true);
+  expect_sound("rankings");
+}
+
+}  // namespace
+}  // namespace vitrine
