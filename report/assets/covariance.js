@@ -151,7 +151,7 @@ V.page(found => {
     return best;
   });
 
-  const kLines = 180, kProducts = 96, kGap = 26, kEdge = 62;
+  const kLines = 180, kProducts = 96, kGap = 26, kEdge = 68;
   const course = !series ? null : figure('Both series with their means, and the products of their deviations', kTop + kLines + kGap + kProducts + kBottom - 8, state => {
     // Both means lie on one line, and a standard deviation is as high for both: what is compared is which side each is on.
     const {i, j, sums, width} = state, right = width - kEdge, both = [...new Set([j, i])], step = shownCount > 1 ? (right - kEdge) / (shownCount - 1) : 0;

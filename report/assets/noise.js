@@ -24,7 +24,7 @@ V.page(found => {
   // Dots of a row keep apart by a fixed pattern: the same page every time.
   const spread = r => ((r * 0.618034) % 1 - 0.5) * 20;
   let width = 0, ring = null;
-  const left = () => Math.min(170, Math.max(138, width * 0.2)), x = value => left() + (value - low) / (high - low) * (width - left() - kRight), y = e => kTop + kRow * (e + 0.5);
+  const left = () => Math.min(170, Math.max(152, width * 0.2)), x = value => left() + (value - low) / (high - low) * (width - left() - kRight), y = e => kTop + kRow * (e + 0.5);
   const kMostDots = 2000;
   const draw = () => {
     width = box.clientWidth;
