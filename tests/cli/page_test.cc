@@ -54,6 +54,38 @@ TEST_F(PageOptions, EveryKindOfPatchHasItsPage) {
   EXPECT_EQ(title_of({"--ablate", "zero", "--layers", "5"}), "Ablation");
 }
 
+TEST_F(PageOptions, EveryAnalysisHasItsPage) {
+  folder_.write("series.csv", "up,down\n1,6\n2,4\n4,1\n");
+  const std::string page = folder_ / "page.html";
+  const auto written = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--html", page});
+    const auto result = run_cli(arguments);
+    EXPECT_EQ(result.status, 0) << result.err;
+    const std::string text = read_bytes(page);
+    std::filesystem::remove(page);
+    return text;
+  };
+  const std::vector<std::string> prompt = {"--prompt", "The keys to the old cabinet are gone."};
+  const auto of_prompt = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), prompt.begin(), prompt.end());
+    return written(std::move(arguments));
+  };
+  EXPECT_TRUE(says(of_prompt({"noise", "--repetitions", "2", "--kind", "spans", "--kind", "scattered"}), "<h1>Noise</h1>", "spansLessScattered\":{"));
+  EXPECT_TRUE(says(of_prompt({"attention", "--layers", "1", "--position", "all"}), "<h1>Attention</h1>", "\"maps\":{", "\"rollout\":null"));
+  EXPECT_TRUE(says(of_prompt({"attention", "--mode", "rollout"}), "\"maps\":null", "\"rollout\":{"));
+  EXPECT_TRUE(says(of_prompt({"similarity", "--site", "blocks.{0,1}.hook_resid_post"}), "<h1>Similarity of layers: linear CKA</h1>"));
+  EXPECT_TRUE(says(of_prompt({"factors", "-k", "2", "--layers", "0", "--max-iterations", "5"}), "<h1>Neuron factors</h1>"));
+  EXPECT_TRUE(says(of_prompt({"score"}), "<h1>Surprisal</h1>", "\"words\":null"));
+  EXPECT_TRUE(says(of_prompt({"score", "--words"}), "\"words\":{", "cabinet"));
+  EXPECT_TRUE(says(of_prompt({"lens", "--generate", "2"}), "<h1>Rankings over a generation</h1>", "\"prompt\":{"));
+  const std::string table = written({"covariance", "--data", folder_ / "series.csv"});
+  EXPECT_TRUE(says(table, "<h1>Covariance</h1>", "\"names\":[\"up\",\"down\"]", "\"series\":{", "vitrine covariance --data"));
+  EXPECT_EQ(table.find(", model "), std::string::npos);  // a table has none
+  const auto windows = run_cli({"score", "--prompt", "The keys to the cabinet", "--windows", "--window", "2", "--html", page});
+  EXPECT_EQ(windows.status, 2);
+  EXPECT_TRUE(says(windows.err, "--html", "--windows"));
+}
+
 TEST_F(PageOptions, AFileThatCannotBeWrittenIsRefusedBeforeTheWork) {
   const auto result = run_cli({"saliency", "--prompt", "x", "--html", (folder_ / "no/such/folder.html").string()});
   EXPECT_EQ(result.status, 2);

@@ -101,8 +101,10 @@ inline Noise made_up_noise() {
     const bool masks = kind == NoiseKind::kSpans;
     for (int r = 0; r < 3; ++r) {
       NoisedPrompt prompt{.ids = six_ids(), .sources = {0, 1, 2, 3, 4, 5}};
-      if (masks) prompt.ids[static_cast<size_t>(r)] = prompt.sources[static_cast<size_t>(r)] = -1;
-      else {
+      if (masks) {
+        prompt.ids[static_cast<size_t>(r)] = -1;
+        prompt.sources[static_cast<size_t>(r)] = -1;
+      } else {
         prompt.ids.erase(prompt.ids.begin() + r);
         prompt.sources.erase(prompt.sources.begin() + r);
       }
