@@ -3,7 +3,9 @@ V.page(found => {
   const {names, mean, lower, divisor, series} = found, n = names.length;
   const cov = (i, j) => i >= j ? lower[i * (i + 1) / 2 + j] : lower[j * (j + 1) / 2 + i];
   const deviation = i => Math.sqrt(cov(i, i));
-  const cor = (i, j) => Math.max(-1, Math.min(1, cov(i, j) / deviation(i) / deviation(j)));
+  // A constant's variance may be left at what its mean was rounded by.
+  const still = i => deviation(i) <= 1e-12 * Math.abs(mean[i]) || deviation(i) === 0;
+  const cor = (i, j) => still(i) || still(j) ? NaN : Math.max(-1, Math.min(1, cov(i, j) / deviation(i) / deviation(j)));
   let kind = found.correlations ? 'cor' : 'cov', at = {i: 0, j: 0};
 
   // --- one cell
@@ -28,13 +30,13 @@ V.page(found => {
 
   const variance = (i, sums) => [
     V.el('p', {}, 'A variable with itself: the ', b('variance'), ' of ', b(names[i]), ', ', b(V.number(cov(i, i))), '. Every product of deviations is a square, so none is below 0.'),
-    cov(i, i) === 0 ? V.el('p', {}, 'It is 0: the variable never changes.') :
+    still(i) ? V.el('p', {}, 'The variable never changes.') :
       V.el('p', {}, 'Its root, the standard deviation, is ', b(V.number(deviation(i))), series && whole ? `; ${V.number(sums.plus)} ÷ ${over} = ${V.number(sums.plus / divisor)}` : '', '.'),
   ];
   const why = (i, j, sums) => {
     const value = cov(i, j), r = cor(i, j), [x, y] = [names[j], names[i]];
     if (Number.isNaN(value)) return V.el('p', {}, 'There is no covariance: a value is not a number.');
-    if (deviation(i) === 0 || deviation(j) === 0) return V.el('p', {}, b(deviation(i) === 0 ? y : x), ' never changes, so it goes with nothing: the covariance is ', b('0'), '.');
+    if (still(i) || still(j)) return V.el('p', {}, b(still(i) ? y : x), ' never changes, so it goes with nothing.');
     const first = value === 0 ? V.el('p', {}, b(x), ' and ', b(y), ' do not vary together: the covariance is ', b('0'), '.')
       : V.el('p', {}, b(x), ' and ', b(y), ` ${strength(r)} go `, b(value > 0 ? 'the same way' : 'opposite ways'), ': the covariance is ', b(V.signed(value)), `, ${value > 0 ? 'above' : 'below'} 0, since where one is above its mean the other is ${Math.abs(r) > 0.4 ? 'mostly' : 'a little more often or further'} ${value > 0 ? 'above' : 'below'} its own.`);
     if (!series) return first;
@@ -155,7 +157,7 @@ V.page(found => {
   const course = !series ? null : figure('Both series with their means, and the products of their deviations', kTop + kLines + kGap + kProducts + kBottom - 8, state => {
     // Both means lie on one line, and a standard deviation is as high for both: what is compared is which side each is on.
     const {i, j, sums, width} = state, right = width - kEdge, both = [...new Set([j, i])], step = shownCount > 1 ? (right - kEdge) / (shownCount - 1) : 0;
-    const x = o => shownCount > 1 ? kEdge + o * step : (kEdge + right) / 2, unit = variable => deviation(variable) || 1;
+    const x = o => shownCount > 1 ? kEdge + o * step : (kEdge + right) / 2, unit = variable => still(variable) ? 1 : deviation(variable);
     let above = 1, below = 1;
     for (const each of both) for (let o = 0; o < shownCount; ++o) {
       const steps = (value(each, o) - mean[each]) / unit(each);

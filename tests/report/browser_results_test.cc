@@ -91,6 +91,7 @@ TEST_F(ResultPage, AttentionEnlargesAHeadAndFollowsAQuery) {
   EXPECT_EQ(tab.eval("document.querySelectorAll('.thumbs button').length"), 4);
   tab.eval("document.querySelectorAll('.thumbs button')[2].focus()");
   tab.eval("document.querySelectorAll('.thumbs button')[2].click()");  // what Enter on a button does
+  tab.settle();
   EXPECT_TRUE(says(tab.text(".map h3"), "Head 1.0"));
   const Json rows = numbers("1");
   ASSERT_EQ(rows.size(), 21u);
@@ -101,6 +102,7 @@ TEST_F(ResultPage, AttentionEnlargesAHeadAndFollowsAQuery) {
   tab.move_to(".tokens .word[data-at='3']");
   EXPECT_TRUE(says(label(1), written(static_cast<double>(maps.row(1, 0, 3)[1]), "V.percent")));
   EXPECT_TRUE(says(label(4), "comes later"));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.tokens .word small')[4].textContent.trim()"), "");
   tab.move(3, 3);
   focus(".tokens");
   tab.press("Home");
@@ -213,7 +215,7 @@ TEST_F(ResultPage, ScoreShowsTokensAndWords) {
   const WordScores scores = testing::made_up_words();
   const auto& tokens = scores.tokens.tokens;
   Tab& tab = show(word_score_page({&scores, 1}, demo_source()));
-  EXPECT_TRUE(says(tab.text(".facts"), written(9 / std::log(2.0)).substr(0, 4) + " bits"));  // the most surprising comes first
+  EXPECT_TRUE(says(tab.text(".facts"), written(9 / std::log(2.0), "(bits => V.number(bits, 3))") + " bits"));  // the most surprising comes first
   tab.move_to(".tokens .word[data-at='1']");
   EXPECT_TRUE(says(tab.text(".facts"), "Rank2 of 17", written(std::exp(-tokens[1].top_loss), "V.percent"), "Wordsecond"));
   tab.click_on("input[value=word] + label");
@@ -248,6 +250,7 @@ TEST_F(ResultPage, RankingsFollowAGeneratedToken) {
   EXPECT_EQ(tab.eval("document.querySelectorAll('button.word').length"), 4);
   EXPECT_TRUE(says(tab.text("button.word[data-step='2']"), "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
   tab.click_on("button.word[data-step='2']");
+  EXPECT_TRUE(says(tab.text(".detail"), "position 3", "pinned"));
   EXPECT_TRUE(says(spoken(), "position 3", "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
   EXPECT_EQ(numbers("2")[0]["log-probability of " + tab.eval("V.token(V.data.results[0].targets[2])").get<std::string>()].is_number(), true);
   expect_sound("rankings");

@@ -15,7 +15,7 @@ struct MadeUpCovariance {
   explicit MadeUpCovariance(int64_t observations) {
     Numbers numbers(11);
     const auto n = static_cast<size_t>(observations);
-    series.assign(3 * n, 2.0);
+    series.assign(3 * n, 0.1);  // whose mean is not quite that
     for (size_t o = 0; o < n; ++o) {
       series[o] = numbers.next();
       series[n + o] = 5 - 2 * series[o] + 0.1 * numbers.next();
@@ -23,7 +23,8 @@ struct MadeUpCovariance {
     covariance = {.variables = 3, .observations = observations, .ddof = 1, .weight = static_cast<double>(observations), .divisor = static_cast<double>(observations - 1),
                   .mean = std::vector<double>(3), .values = std::vector<double>(9)};
     for (size_t i = 0; i < 3; ++i) {
-      for (size_t o = 0; o < n; ++o) covariance.mean[i] += series[i * n + o] / covariance.weight;
+      for (size_t o = 0; o < n; ++o) covariance.mean[i] += series[i * n + o];
+      covariance.mean[i] /= covariance.weight;
     }
     for (size_t i = 0; i < 3; ++i) {
       for (size_t j = 0; j < 3; ++j) {
