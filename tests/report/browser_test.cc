@@ -251,13 +251,18 @@ TEST_F(PageTest, PatchingShowsEffectsEstimatesAndMetric) {
   testing::Numbers numbers(5);
   found.clean = 3;
   found.corrupt = -1;
-  PatchGrid grid{.site = Site::kResidPre, .over = PatchOver::kPositions, .layers = {0, 1, 2}, .columns = {0, 1, 3}};
+  PatchGrid grid;
+  grid.layers = {0, 1, 2};
+  grid.columns = {0, 1, 3};
   for (int i = 0; i < 9; ++i) {
     grid.values.push_back(numbers.next() * 4 - 1);
     grid.effects.push_back((grid.values.back() + 1) / 4);
     grid.estimates.push_back(numbers.next());
   }
-  PatchGrid neurons{.site = Site::kMlpPost, .over = PatchOver::kNeurons, .layers = {0, 1, 2}};
+  PatchGrid neurons;
+  neurons.site = Site::kMlpPost;
+  neurons.over = PatchOver::kNeurons;
+  neurons.layers = {0, 1, 2};
   for (int i = 0; i < 3072; ++i) neurons.columns.push_back(i);
   for (int i = 0; i < 3 * 3072; ++i) neurons.estimates.push_back(numbers.next() - 0.5);
   found.grids = {grid, neurons};
