@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 
 #include "base/progress.h"
 #include "cli/arrays.h"
@@ -43,8 +44,13 @@ struct Answer {
   Json results = Json::array();
   Arrays arrays;
   std::string text;
-  std::function<std::string(const PageSource&)> page;
+  /// A page, or a figure of that format.
+  std::function<std::string(const PageSource&, std::optional<FigureFormat>)> picture;
 };
+
+std::string picture_of(std::span<const AttentionViews> views, const PageSource& source, std::optional<FigureFormat> format) {
+  return format ? attention_figure(views, source, *format) : attention_page(views, source);
+}
 
 template <typename T>
 Json list(std::span<const T> values) {
@@ -84,10 +90,10 @@ class AttentionCommand {
                                                                       {std::ssize(found.layers), std::ssize(found.heads),
                                                                        std::ssize(found.queries), std::ssize(found.ids)}));
     }
-    answer.page = [all](const PageSource& source) {
+    answer.picture = [all](const PageSource& source, std::optional<FigureFormat> format) {
       std::vector<AttentionViews> views;
       for (const AttentionMaps& maps : all) views.push_back({.maps = &maps});
-      return attention_page(views, source);
+      return picture_of(views, source, format);
     };
     return answer;
   }
@@ -109,10 +115,10 @@ class AttentionCommand {
       answer.arrays.emplace_back(fmt::format("{}.{}", args_.mode, i),
                                  tensor_of(DType::kF64, found.values, {std::ssize(found.layers), std::ssize(found.queries), std::ssize(found.ids)}));
     }
-    answer.page = [all, flow](const PageSource& source) {
+    answer.picture = [all, flow](const PageSource& source, std::optional<FigureFormat> format) {
       std::vector<AttentionViews> views;
       for (const AttentionRelevance& found : all) views.push_back({.rollout = flow ? nullptr : &found, .flow = flow ? &found : nullptr});
-      return attention_page(views, source);
+      return picture_of(views, source, format);
     };
     return answer;
   }
@@ -145,9 +151,9 @@ class AttentionCommand {
       answer.arrays.emplace_back(name, tensor_of(DType::kF64, *values, shape));
     }
     answer.results.push_back(std::move(result));
-    answer.page = [found, scores](const PageSource& source) {
+    answer.picture = [found, scores](const PageSource& source, std::optional<FigureFormat> format) {
       const AttentionViews views{.statistics = &found, .repetition = &scores};
-      return attention_page({&views, 1}, source);
+      return picture_of({&views, 1}, source, format);
     };
     answer.text = draw_heads(found, scores, context_.out);
     return answer;
@@ -202,7 +208,8 @@ void run(const Context& context, const Args& args) {
   AttentionCommand command(context, args, model);
   const Answer answer = args.mode == "heads" ? command.heads() : args.mode == "maps" ? command.maps() : command.relevance(args.mode == "flow");
   if (!args.out.empty()) write_arrays(args.out, answer.arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"attention", args.mode}});
-  write_page(args.page, context, model, answer.page);
+  write_page(args.page, context, model, [&](const PageSource& source) { return answer.picture(source, {}); });
+  write_figures(args.page, [&](FigureFormat format) { return answer.picture(PageSource::of(model), format); });
   if (!context.json) return print(answer.text);
   Json json = json_head("attention", model);
   json["mode"] = args.mode;
@@ -244,6 +251,7 @@ void add_attention(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine attention --prompt \"The keys to the cabinet\" --mode rollout\n"
                "  vitrine attention --prompt \"Heathrow airport is located in the city of\" --layers 4 --heads 0,1 --position all");

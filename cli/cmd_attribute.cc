@@ -49,7 +49,7 @@ void run(const Context& context, const Args& args) {
   }
   if (!args.out.empty()) write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
   write_page(args.page, context, model, [&](const PageSource& source) { return attribution_page(results, source); });
-  write_figures(args.page, model, [&](const PageSource& source, FigureFormat format) { return attribution_figure(results, source, format); });
+  write_figures(args.page, [&](FigureFormat format) { return attribution_figure(results, PageSource::of(model), format); });
   if (context.json) return print_json(json);
   print(text);
 }

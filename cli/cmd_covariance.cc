@@ -83,6 +83,8 @@ void run_data(const Context& context, const Args& args) {
     view.weights = weights;
     return covariance_page({&view, 1}, source);
   });
+  const CovarianceView view = view_of(named);
+  write_figures(args.page, [&](FigureFormat format) { return covariance_figure({&view, 1}, format); });
   show(context, args, {named}, std::move(json), "");
 }
 
@@ -97,13 +99,12 @@ void show_moments(const Context& context, const Args& args, const CorpusMoments&
   for (const SiteMoments& site : moments.sites) {
     results.push_back(named_covariance(site.site, site.variables, site.moments.covariance(args.chosen_ddof()), args.components));
   }
-  const auto page = [&](const PageSource& source) {
-    std::vector<CovarianceView> views;
-    for (const NamedCovariance& result : results) views.push_back(view_of(result));
-    return covariance_page(views, source);
-  };
+  std::vector<CovarianceView> views;
+  for (const NamedCovariance& result : results) views.push_back(view_of(result));
+  const auto page = [&](const PageSource& source) { return covariance_page(views, source); };
   if (model) write_page(args.page, context, *model, page);
   else write_page(args.page, context, page);
+  write_figures(args.page, [&](FigureFormat format) { return covariance_figure(views, format); });
   json["corpus"].update(moments_json(moments));
   notes = fmt::format("\n{} documents, {} windows, {} tokens\n", thousands(moments.documents), thousands(moments.windows), thousands(moments.tokens)) + notes +
           skipped_text(context.out, moments.skipped, moments.first_skipped);
@@ -180,6 +181,7 @@ void add_covariance(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine covariance stories.jsonl --capture \"blocks.3.hook_resid_post\" --out covariance.safetensors\n"
                "  vitrine covariance --data series.csv");

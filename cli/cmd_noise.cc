@@ -68,6 +68,7 @@ void run(const Context& context, const Args& args) {
   }
   if (!args.out.empty()) save_noise(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"noise", describe(args)}});
   write_page(args.page, context, model, [&](const PageSource& source) { return noise_page(results, source); });
+  write_figures(args.page, [&](FigureFormat format) { return noise_figure(results, PageSource::of(model), format); });
   Json json = json_head("noise", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
@@ -110,6 +111,7 @@ void add_noise(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine noise --prompt \"The keys to the old cabinet near the door of the house\"\n"
                "  vitrine noise --text-file story.txt --kind spans --kind scattered --mask token:_ --repetitions 200");

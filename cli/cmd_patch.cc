@@ -185,7 +185,7 @@ void run(const Context& context, const PatchArgs& args) {
                                                       : command.patched();
   if (!args.out.empty()) write_arrays(args.out, answer.arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
   write_page(args.page, context, model, answer.page);
-  write_figures(args.page, model, answer.figure);
+  write_figures(args.page, [&](FigureFormat format) { return answer.figure(PageSource::of(model), format); });
   if (!context.json) return print(answer.text);
   Json json = command.head();
   json.update(answer.json);

@@ -76,6 +76,7 @@ void run(const Context& context, const Args& args) {
   const std::string what = describe(args, options, found);
   if (!args.out.empty()) save_predictivity(found, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"predictivity", what}});
   write_page(args.page, context, model, [&](const PageSource& source) { return predictivity_page(found, source); });
+  write_figures(args.page, [&](FigureFormat format) { return predictivity_figure(found, format); });
   if (!context.json) {
     const Terminal& out = context.out;
     return print(out.paint(Style::kTitle, fmt::format("{} on {}", model.name(), args.responses)) + "\n" + out.paint(Style::kDim, what) + "\n\n" +
@@ -132,6 +133,7 @@ void add_predictivity(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine predictivity --stimuli stimuli.csv --responses responses.csv\n"
                "  vitrine predictivity --stimuli pereira.csv --responses voxels.npy --subjects subjects.txt --ceiling 0.32 -m gpt2-xl");

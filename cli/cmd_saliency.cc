@@ -49,7 +49,7 @@ void run(const Context& context, const Args& args) {
   }
   if (!args.out.empty()) save_saliency(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"saliency", what}});
   write_page(args.page, context, model, [&](const PageSource& source) { return saliency_page(results, source); });
-  write_figures(args.page, model, [&](const PageSource& source, FigureFormat format) { return saliency_figure(results, source, format); });
+  write_figures(args.page, [&](FigureFormat format) { return saliency_figure(results, PageSource::of(model), format); });
   Json json = json_head("saliency", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {

@@ -123,6 +123,7 @@ void run(const Context& context, const Args& args) {
                   {"rows", fmt::format("{}", fmt::join(found.rows, " "))}, {"columns", fmt::format("{}", fmt::join(found.columns, " "))}});
   }
   write_page(args.page, context, model, [&](const PageSource& source) { return similarity_page(found, source, against ? against->name() : ""); });
+  write_figures(args.page, [&](FigureFormat format) { return similarity_figure(found, format); });
   if (!context.json) return print(draw(found, args, model, context.out));
   Json json = json_head("similarity", model);
   json["against"] = against ? Json(against->name()) : Json(nullptr);
@@ -148,6 +149,7 @@ void add_similarity(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine similarity --text-file book.txt\n"
                "  vitrine similarity --text-file book.txt --measure svcca --model gpt2 --against gpt2-medium");

@@ -61,10 +61,9 @@ void write_page(const PageArgs& args, const Context& context, const std::functio
   if (!args.html.empty()) write_file(args.html, page({.model = {}, .device = {}, .dtype = {}, .command = context.command_line}));
 }
 
-void write_figures(const PageArgs& args, const Model& model, const std::function<std::string(const PageSource&, FigureFormat)>& figure) {
-  const PageSource source = PageSource::of(model);
-  if (!args.svg.empty()) write_file(args.svg, figure(source, FigureFormat::kSvg));
-  if (!args.png.empty()) write_file(args.png, figure(source, FigureFormat::kPng));
+void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure) {
+  if (!args.svg.empty()) write_file(args.svg, figure(FigureFormat::kSvg));
+  if (!args.png.empty()) write_file(args.png, figure(FigureFormat::kPng));
 }
 
 std::string shell_line(int argc, const char* const* argv) {

@@ -25,7 +25,7 @@ void write_page(const PageArgs& args, const Context& context, const Model& model
 /// The same of what came from no model.
 void write_page(const PageArgs& args, const Context& context, const std::function<std::string(const PageSource&)>& page);
 
-void write_figures(const PageArgs& args, const Model& model, const std::function<std::string(const PageSource&, FigureFormat)>& figure);
+void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure);
 
 /// The words as a POSIX shell reads them.
 std::string shell_line(int argc, const char* const* argv);

@@ -44,6 +44,11 @@ struct BarsPanel {
   std::vector<Bar> bars;
 };
 
+/// The largest size among the values, for a panel's limit; 1 where there is none.
+double largest_size(const std::vector<double>& values);
+/// Rows in reverse, so that the last layer stands on top.
+void turn_over(HeatPanel& panel);
+
 using Panel = std::variant<HeatPanel, LinesPanel, BarsPanel>;
 
 /// The panels below each other, as a file's bytes. Throws Error (user) for none, and for more than fits on a picture.

@@ -21,27 +21,6 @@ std::vector<std::string> numbers(const std::vector<int>& values) {
   return texts;
 }
 
-double largest(const std::vector<double>& values) {
-  double most = 0;
-  for (const double value : values) {
-    if (std::isfinite(value)) most = std::max(most, std::abs(value));
-  }
-  return most > 0 ? most : 1;
-}
-
-/// Rows in reverse, so that the last layer stands on top.
-void turn_over(HeatPanel& panel) {
-  const auto columns = static_cast<std::ptrdiff_t>(panel.columns.size());
-  std::reverse(panel.rows.begin(), panel.rows.end());
-  const auto turn = [&](auto& cells) {
-    auto turned = cells;
-    for (auto row = cells.begin(), to = turned.end(); row != cells.end(); row += columns) std::copy(row, row + columns, to -= columns);
-    cells = std::move(turned);
-  };
-  turn(panel.values);
-  if (!panel.texts.empty()) turn(panel.texts);
-}
-
 HeatPanel lens_heat(const Lens& lens, const PageSource& source, const TokenTable& tokens) {
   HeatPanel panel{.title = text_label(lens.ids, source), .row_name = "layer", .column_name = {}, .value_name = "rank of what follows",
                   .rows = numbers(lens.layers), .columns = {}, .values = {lens.target_ranks.begin(), lens.target_ranks.end()},
@@ -76,7 +55,7 @@ Panel saliency_panel(const Saliency& saliency, const PageSource& source, const T
     return bars;
   }
   HeatPanel heat{.title = title, .row_name = "next", .column_name = {}, .value_name = what, .rows = {}, .columns = {}, .values = values,
-                 .kind = is_signed ? HeatPanel::Kind::kDiverging : HeatPanel::Kind::kAmount, .limit = largest(values)};
+                 .kind = is_signed ? HeatPanel::Kind::kDiverging : HeatPanel::Kind::kAmount, .limit = largest_size(values)};
   for (const int32_t id : saliency.ids) heat.columns.push_back(tokens.shown(id));
   for (size_t step = 0; step < saliency.steps.size(); ++step) {
     heat.rows.push_back(tokens.shown(saliency.steps[step].target));
@@ -100,7 +79,7 @@ HeatPanel attribution_panel(const LogitAttribution& found, const PageSource& sou
     panel.values.push_back(found.attention_bias[static_cast<size_t>(layer)]);
     panel.values.push_back(found.mlp[static_cast<size_t>(layer)]);
   }
-  panel.limit = largest(panel.values);
+  panel.limit = largest_size(panel.values);
   turn_over(panel);
   return panel;
 }
@@ -108,7 +87,7 @@ HeatPanel attribution_panel(const LogitAttribution& found, const PageSource& sou
 HeatPanel layout_panel(PatchLayout layout, std::vector<double> values, const std::string& metric) {
   HeatPanel panel{.title = layout.title, .row_name = "layer", .column_name = layout.over, .value_name = "effect on the " + metric, .rows = std::move(layout.rows),
                   .columns = std::move(layout.columns), .values = std::move(values), .kind = HeatPanel::Kind::kDiverging};
-  panel.limit = largest(panel.values);
+  panel.limit = largest_size(panel.values);
   turn_over(panel);
   return panel;
 }

@@ -30,4 +30,14 @@ std::string patch_figure(std::span<const PatchGrid> grids, const PatchSubject& s
 /// Senders as layers by heads and MLP.
 std::string path_figure(const PathPatching& result, const PatchSubject& subject, const PageSource& source, FigureFormat format);
 
+/// A map for each head, or for each layer of rollout and flow; of heads' habits layers by heads. 48 pictures at most.
+std::string attention_figure(std::span<const AttentionViews> results, const PageSource& source, FigureFormat format);
+/// Covariances, or correlations where the view begins with them; of 512 variables at most.
+std::string covariance_figure(std::span<const CovarianceView> results, FigureFormat format);
+std::string similarity_figure(const Similarity& result, FigureFormat format);
+/// Scores by layer with their intervals, the untrained control, what needs no model, and the ceiling.
+std::string predictivity_figure(const Predictivity& result, FigureFormat format);
+/// Hidden states by layer, and what becomes of the continuation, for each kind of noise.
+std::string noise_figure(std::span<const Noise> results, const PageSource& source, FigureFormat format);
+
 }  // namespace vitrine
