@@ -47,6 +47,9 @@ std::vector<double> rank_ticks(double last) {
 constexpr std::array kLines = {"1f6fb5", "c2620b", "7a3fa6", "12806a", "b03060", "7d7000"};
 const std::array<std::vector<double>, 6> kDashes = {{{}, {6, 3}, {2, 2.5}, {8, 3, 2, 3}, {4, 4}, {10, 4}}};
 
+/// Where colours begin again, dashes do not.
+const std::vector<double>& dashes_of(size_t line) { return kDashes[(line + line / kLines.size()) % kDashes.size()]; }
+
 }  // namespace
 
 void FigureCanvas::ink(double lightness) { cairo_set_source_rgb(cairo_, lightness, lightness, lightness); }
@@ -215,6 +218,7 @@ void FigureCanvas::series(const LinesPanel& panel, size_t which, double low, dou
   const auto y = [&](double value) { return kTitleHeight + kPlotHeight * (panel.ranks ? std::log(value) / std::log(high) : 1 - (value - low) / (high - low)); };
   const std::string_view hex = kLines[which % kLines.size()];
   const auto set = [&](double alpha) { cairo_set_source_rgba(cairo_, stop(hex, 0, 0), stop(hex, 0, 1), stop(hex, 0, 2), alpha); };
+  cairo_new_path(cairo_);  // text leaves its end as a point
   if (!series.low.empty()) {
     for (size_t i = 0; i < count; ++i) cairo_line_to(cairo_, x(i), y(std::isnan(series.high[i]) ? series.values[i] : series.high[i]));
     for (size_t i = count; i-- > 0;) cairo_line_to(cairo_, x(i), y(std::isnan(series.low[i]) ? series.values[i] : series.low[i]));
@@ -222,7 +226,7 @@ void FigureCanvas::series(const LinesPanel& panel, size_t which, double low, dou
     cairo_fill(cairo_);
   }
   set(1);
-  const std::vector<double>& dashes = kDashes[which % kDashes.size()];
+  const std::vector<double>& dashes = dashes_of(which);
   cairo_set_dash(cairo_, dashes.data(), static_cast<int>(dashes.size()), 0);
   cairo_set_line_width(cairo_, 1.6);
   bool down = false;
@@ -245,7 +249,7 @@ void FigureCanvas::key(const LinesPanel& panel, double left) {
     const double y = kTitleHeight + 8 + 15 * static_cast<double>(i), x = left + kPlotWidth + 14;
     const std::string_view hex = kLines[i % kLines.size()];
     cairo_set_source_rgb(cairo_, stop(hex, 0, 0), stop(hex, 0, 1), stop(hex, 0, 2));
-    const std::vector<double>& dashes = kDashes[i % kDashes.size()];
+    const std::vector<double>& dashes = dashes_of(i);
     cairo_set_dash(cairo_, dashes.data(), static_cast<int>(dashes.size()), 0);
     line(x, y, x + 22, y, 1.6);
     cairo_set_dash(cairo_, nullptr, 0, 0);
