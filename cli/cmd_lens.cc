@@ -126,7 +126,7 @@ void run(const Context& context, const LensArgs& args) {
     results.push_back(look(model, prompt, args, options));
   }
   if (!args.out.empty()) save_lenses(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"mode", std::string(lens_mode_name(options.mode))}, {"of", args.of}});
-  write_page(args.page, context, model, [&](const PageSource& source) { return lens_page(results, source); });
+  write_page(args.page, context, model, [&](const PageSource& source) { return args.generate > 0 ? rankings_page(results, source) : lens_page(results, source); });
   write_figures(args.page, [&](FigureFormat format) { return lens_figure(results, PageSource::of(model), format); });
   Json json = json_head("lens", model);
   for (size_t i = 0; i < prompts.size(); ++i) {

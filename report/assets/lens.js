@@ -104,7 +104,7 @@ V.page(lens => {
       legend,
     ],
   });
-  /** Of a generation: what was said, each new token as dark as its step's best layer had it near the top. */
+  /** Of a generation: what was said, each new token as dark as its rank in the model's own output is high. */
   const generation = () => {
     if (!lens.prompt) return null;
     const step = column => ({text: targets[column], rank: lens.ranks[at(0, column)]});
