@@ -88,8 +88,10 @@ V.page(found => {
   const contrast = found.spansLessScattered;
   const verdict = contrast && (() => {
     const [mean, error] = contrast, sizes = Math.abs(mean) / error;
-    return V.el('p', {class: 'verdict'}, 'Spans less scattered: ', V.el('b', {}, V.signed(mean)), ` ± ${V.number(error, 3)} nats. Masked in spans, the same number of tokens costs the answer `, V.el('b', {}, mean < 0 ? 'more than' : mean > 0 ? 'less than' : 'as much as'), ' scattered ones',
-                ` (mean over pairs of draws, and its standard error${Number.isFinite(sizes) ? `; ${V.number(sizes, 2)} standard errors from 0` : ''}).`);
+    const told = sizes >= 2 ? ['Masked in spans, the same number of tokens costs the answer ', V.el('b', {}, mean < 0 ? 'more' : 'less'), ' than scattered.']
+                            : ['What the same number of tokens costs in spans and scattered ', V.el('b', {}, 'cannot be told apart'), ' by these draws.'];
+    return V.el('p', {class: 'verdict'}, 'Spans less scattered: ', V.el('b', {}, V.signed(mean)), ` ± ${V.number(error, 3)} nats, the mean over pairs of draws and its standard error`,
+                Number.isFinite(sizes) ? `, ${V.number(sizes, 2)} of which lie between it and 0. ` : '. ', told);
   })();
   const dots = V.card({
     title: 'What the noise does', wide: true, body: [verdict, box, reading, prompt], note: 'Large dots: means with standard errors. Small dots: single draws.',

@@ -189,7 +189,7 @@ TEST_F(ResultPage, SimilarityComparesOneSiteWithAll) {
 TEST_F(ResultPage, NoiseShowsTheDrawUnderThePointer) {
   const Noise found = testing::made_up_noise();
   Tab& tab = show(noise_page({&found, 1}, demo_source()));
-  EXPECT_TRUE(says(tab.text(".verdict"), written(0.25, "V.signed"), "less than", "2.0 standard errors"));
+  EXPECT_TRUE(says(tab.text(".verdict"), written(0.25, "V.signed"), "2.0 of which", "costs the answer less than scattered"));
   EXPECT_TRUE(says(tab.text(".where"), "spans, draw 0", "log-probability −1.500"));
   focus(".plot");
   tab.press("ArrowDown");
@@ -209,6 +209,12 @@ TEST_F(ResultPage, NoiseShowsTheDrawUnderThePointer) {
   ASSERT_EQ(rows.size(), 6u);
   EXPECT_NEAR(rows[4]["change"].get<double>(), -1.75, kFloat);
   expect_sound("noise");
+}
+
+TEST_F(ResultPage, NoiseThatIsWithinItsErrorIsNoFinding) {
+  Noise found = testing::made_up_noise();
+  found.spans_less_scattered->standard_error = 0.2;
+  EXPECT_TRUE(says(show(noise_page({&found, 1}, demo_source())).text(".verdict"), "cannot be told apart"));
 }
 
 TEST_F(ResultPage, ScoreShowsTokensAndWords) {
