@@ -10,6 +10,9 @@ namespace {
 
 using Matrix = Eigen::MatrixXd;
 constexpr Eigen::Index kRowsAtOnce = 64;  // X is widened a few rows at a time, never whole
+// A gradient is the difference of two products; below this part of them it has no digits. A start from singular vectors may be the
+// minimum itself, of which no share is left to fall.
+constexpr double kNoDigits = 1e-13;
 
 /// X B, [N, C].
 Matrix times(const NonNegative& x, const Matrix& b) {
@@ -127,10 +130,12 @@ Nmf factorise(const NonNegative& x, const NmfOptions& options) {
   else start_from_singular_vectors(x, found);
   double first = 0;
   while (found.iterations < options.max_iterations && !found.converged) {
-    double violation = descend(found.strengths, found.neurons, times(x, found.neurons));
-    violation += descend(found.neurons, found.strengths, transposed_times(x, found.strengths));
+    const Matrix forward = times(x, found.neurons);
+    double violation = descend(found.strengths, found.neurons, forward);
+    const Matrix back = transposed_times(x, found.strengths);
+    violation += descend(found.neurons, found.strengths, back);
     if (++found.iterations == 1) first = violation;
-    found.converged = violation <= options.tolerance * first;
+    found.converged = violation <= std::max(options.tolerance * first, kNoDigits * (forward.sum() + back.sum()));
     if (options.see) options.see(found.iterations);
   }
   found.relative_residual = relative_residual(x, found);

@@ -51,7 +51,8 @@ TEST(Similarity, OfALayerWithItselfIsOneAndOrderDoesNotMatter) {
     for (size_t i = 0; i < texts; ++i) batch.push_back(some_ids(9, i + 1));
     for (const auto measure : {SimilarityMeasure::kCka, SimilarityMeasure::kSvcca}) {
       const Similarity found = similarity(model, batch, {.measure = measure, .site = "blocks.*.hook_resid_p*"});
-      ASSERT_EQ(found.rows.size(), 6u);
+      ASSERT_EQ(found.rows, (std::vector<std::string>{"blocks.0.hook_resid_pre", "blocks.1.hook_resid_pre", "blocks.2.hook_resid_pre",
+                                                      "blocks.0.hook_resid_post", "blocks.1.hook_resid_post", "blocks.2.hook_resid_post"}));
       for (size_t i = 0; i < 6; ++i) {
         EXPECT_NEAR(found.at(i, i), 1, 1e-9);
         for (size_t j = 0; j < 6; ++j) {
@@ -60,7 +61,7 @@ TEST(Similarity, OfALayerWithItselfIsOneAndOrderDoesNotMatter) {
           EXPECT_LE(found.at(i, j), 1 + 1e-9);
         }
       }
-      EXPECT_NEAR(found.at(1, 2), 1, 1e-9) << "what leaves block 0 enters block 1";
+      EXPECT_NEAR(found.at(1, 3), 1, 1e-9) << "what leaves block 0 enters block 1";
     }
   }
 }
