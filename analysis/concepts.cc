@@ -48,10 +48,11 @@ Vector mean_of(const Texts& texts) {
   return mean;
 }
 
-/// The mean of `count` texts without one of them.
-Vector mean_without(const Vector& mean, const Vector& text, size_t count) {
+/// The mean of the texts, which is `mean`, without one of them, if there are so many.
+Vector mean_without(const Vector& mean, const Texts& texts, size_t which) {
+  if (which >= texts.size()) return mean;
   Vector rest(mean.size());
-  for (size_t i = 0; i < mean.size(); ++i) rest[i] = mean[i] + (mean[i] - text[i]) / static_cast<double>(count - 1);
+  for (size_t i = 0; i < mean.size(); ++i) rest[i] = mean[i] + (mean[i] - texts[which][i]) / static_cast<double>(texts.size() - 1);
   return rest;
 }
 
@@ -116,8 +117,11 @@ ConceptDirection direction_at(const std::string& site, const Texts& positive, co
     for (const Vector& x : *set) squares += length_of(x) * length_of(x);
   }
   found.activation_norm = std::sqrt(squares / static_cast<double>(positive.size() + negative.size()));
-  for (const Vector& x : positive) found.positive_scores.push_back(score_of(x, mean_without(p_mean, x, positive.size()), n_mean));
-  for (const Vector& x : negative) found.negative_scores.push_back(score_of(x, p_mean, mean_without(n_mean, x, negative.size())));
+  for (size_t i = 0; i < std::max(positive.size(), negative.size()); ++i) {
+    const Vector p_rest = mean_without(p_mean, positive, i), n_rest = mean_without(n_mean, negative, i);
+    if (i < positive.size()) found.positive_scores.push_back(score_of(positive[i], p_rest, n_rest));
+    if (i < negative.size()) found.negative_scores.push_back(score_of(negative[i], p_rest, n_rest));
+  }
   separate(found);
   return found;
 }

@@ -35,7 +35,7 @@ std::string draw_table(const std::vector<ConceptDirection>& found, const Termina
     text += fmt::format("{}{:>10.4g}{:>12}{:>10.3f}{}{:>10}\n", left(d.site, width), d.norm, percent(d.norm / d.activation_norm), d.cohens_d,
                         out.paint(heat_style(2 * d.auc - 1), fmt::format("{:>8.3f}", d.auc)), percent(d.accuracy));
   }
-  return text + out.paint(Style::kDim, "norm: of the difference of means, and relative to the activations' own; d, AUC, accuracy: leave-one-out") + "\n";
+  return text + out.paint(Style::kDim, "norm: of the difference of means, and relative to the activations' own; d, AUC, accuracy: of held-out prompts") + "\n";
 }
 
 /// Each prompt's place along the one direction.

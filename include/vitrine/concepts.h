@@ -41,9 +41,9 @@ struct ConceptDirection {
   double norm = 0;                 ///< its length
   double activation_norm = 0;      ///< root mean square of the lengths of all texts' activations: what to compare `norm` with
 
-  // Leave-one-out: each text is held out once, the direction and the two means are computed from all others, and its score is
-  // its place along that direction, counted from the midpoint of the means: (x - (m+ + m-) / 2) . d / |d|. NaN where the others' means
-  // are equal. The results below are of these scores.
+  // Each text is held out once, with the text at its place in the other set (pairs share all but the concept); means and direction are of all
+  // others, and its score is its place along that direction, counted from the midpoint of the means: (x - (m+ + m-) / 2) . d / |d|. NaN
+  // where the others' means are equal. The results below are of these scores.
   std::vector<double> positive_scores, negative_scores;  ///< in the order of the texts
   double cohens_d = 0;   ///< difference of the scores' means / their pooled standard deviation, sqrt((SS+ + SS-) / (n+ + n- - 2))
   double auc = 0;        ///< share of pairs whose positive text scores higher; a tie counts a half

@@ -68,8 +68,8 @@ TEST(Concepts, FollowTheirDefinition) {
       norm += (p_mean[i] - n_mean[i]) * (p_mean[i] - n_mean[i]);
     }
     EXPECT_NEAR(found[1].norm, std::sqrt(norm), 1e-12);
-    for (size_t t = 0; t < 5; ++t) EXPECT_NEAR(found[1].positive_scores[t], place(p[t], mean_of(p, t), n_mean), 1e-9);
-    for (size_t t = 0; t < 4; ++t) EXPECT_NEAR(found[1].negative_scores[t], place(n[t], p_mean, mean_of(n, t)), 1e-9);
+    for (size_t t = 0; t < 5; ++t) EXPECT_NEAR(found[1].positive_scores[t], place(p[t], mean_of(p, t), mean_of(n, t)), 1e-9);
+    for (size_t t = 0; t < 4; ++t) EXPECT_NEAR(found[1].negative_scores[t], place(n[t], mean_of(p, t), mean_of(n, t)), 1e-9);
   }
 }
 
