@@ -62,7 +62,7 @@ read -r passed skipped total < <(awk '
 failed=$((total - passed - skipped))
 if ((skipped)); then
   say "Skipped:"
-  sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) \.*\*\*\*Skipped .*/  \1/p' "$log"
+  sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) .*\*\*\*Skipped .*/  \1/p' "$log"
 fi
 say "Tested in $((SECONDS - started)) s; everything is in $log"
 say "$passed passed, $failed failed, $skipped skipped"
