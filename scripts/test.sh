@@ -19,10 +19,10 @@ TEXT
 parse_options "$@"
 ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
 drop_sudo
-# Benchmarks under sanitizers would be compiled for nobody.
-bench=ON
-[[ $SANITIZE ]] && bench=OFF
-configure_and_build all -DVITRINE_BUILD_TESTS=ON -DVITRINE_BUILD_EXAMPLES=ON "-DVITRINE_BUILD_BENCH=$bench"
+# Benchmarks and examples under sanitizers would be compiled for nobody.
+extras=ON
+[[ $SANITIZE ]] && extras=OFF
+configure_and_build all -DVITRINE_BUILD_TESTS=ON "-DVITRINE_BUILD_EXAMPLES=$extras" "-DVITRINE_BUILD_BENCH=$extras"
 
 # A sanitizer's finding ends the test. Allocations that cannot be had fail as they do without the sanitizer.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_stack_use_after_return=1}
