@@ -111,7 +111,7 @@ Edit callback(std::function<void(EditView&)> function, std::function<void(EditVi
 /// The same change, but a backward pass takes it for the identity: the straight-through estimator (Bengio 2013).
 Edit straight_through(Edit edit);
 
-/// The sites of a model that a pattern (see Hooks) matches in the layers that `where` names, in the order of the pass.
+/// The sites of a model that a pattern (see Hooks) matches in the layers that `where` names: site by site as sites.h has them, each by layer.
 /// Throws Error (user) listing near names if there are none, and for a layer that is not there.
 std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config, const Where& where = {});
 
