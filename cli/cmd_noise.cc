@@ -100,9 +100,8 @@ void add_noise(CLI::App& app, Context& context) {
   command.add_option("--repetitions", args->repetitions, "Draws of each noise")->capture_default_str()->type_name("R")->group(group);
   command.add_option("--poisson", args->poisson, "Text infilling: mean length of a span in tokens")->capture_default_str()->type_name("X")->group(group);
   command.add_option("--seed", args->seed, "Of all draws")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--continuation", args->continuation, "What should follow the prompt [the model's own choice]; leading spaces count: \" London\"")
-      ->type_name("TEXT")->group(group);
-  command.add_option("--continuation-ids", args->continuation_ids, "The same by ids: 1,2,3")->type_name("IDS")->group(group)->excludes("--continuation");
+  add_text_option(command, "--continuation", args->continuation, args->continuation_ids,
+                  "What should follow the prompt [the model's own choice]; leading spaces count: \" London\"", group);
   command.add_option("--show", args->show, "table: a line a noise; layers: cosine and CKA of every layer; both [table]")
       ->check(CLI::IsMember({"table", "layers", "both"}))->type_name("WHAT")->group(group);
   command.add_option("--examples", args->examples, "Noised prompts of each noise to show")->check(CLI::Range(0, 1000000))->capture_default_str()->type_name("N")->group(group);
