@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/finite.h"
 #include "vitrine/covariance.h"
+#include "vitrine/running_moments.h"
 
 namespace vitrine {
 namespace {
@@ -30,9 +31,8 @@ std::vector<std::string> variable_names(const WindowSite& site) {
 class MomentsRun {
  public:
   MomentsRun(const Model& model, WindowReader& windows, const Hooks& hooks, const CorpusMomentsOptions& options)
-      : options_(options), windows_(windows), batches_(model, hooks, options.batch_tokens),
-        identity_(corpus_identity(model, windows, hooks, options.weights_digest)) {
-    check_memory();
+      : options_(options), model_(model), windows_(windows), batches_(model, hooks, options.batch_tokens, Residence::kDevice),
+        identity_(corpus_identity(model, windows, hooks, options.weights_digest)), running_(model, widths()) {
     if (options.state.empty() || !std::filesystem::exists(options.state)) {
       begin();
     } else {
@@ -61,18 +61,25 @@ class MomentsRun {
       if (options_.progress) options_.progress->update(done, estimated_tokens(windows_.documents(), done), "Covariance");
     }
     state_.moments.first_skipped = windows_.documents().first_skipped();
-    if (!options_.state.empty()) save();
+    if (options_.state.empty()) bring();
+    else save();
     return std::move(state_.moments);
   }
 
  private:
-  void check_memory() const {
+  /// Of all sites, whose matrices are allowed to be that large.
+  std::vector<int64_t> widths() const {
+    std::vector<int64_t> widths;
     double bytes = 0;
-    for (const WindowSite& site : batches_.sites()) bytes += 8.0 * static_cast<double>(site.width()) * static_cast<double>(site.width());
+    for (const WindowSite& site : batches_.sites()) {
+      widths.push_back(site.width());
+      bytes += 8.0 * static_cast<double>(site.width()) * static_cast<double>(site.width());
+    }
     if (bytes > static_cast<double>(options_.max_bytes)) {
       user_error("the covariance matrices of {} sites take {:.3g} GB, more than the {:.3g} GB allowed; take fewer sites, or narrow them by heads or neurons",
                  batches_.sites().size(), bytes * 1e-9, static_cast<double>(options_.max_bytes) * 1e-9);
     }
+    return widths;
   }
 
   void begin() {
@@ -90,16 +97,18 @@ class MomentsRun {
     if (parts.size() != 1) user_error("{}: has {} runs merged in it, which cannot be gone on with; choose another place", file, parts.size());
     check_same_identity(identity_, parts[0], file);
     state_.moments.resumed = true;
-    if (!state_.moments.complete) go_on_behind(windows_, state_.position, file);
+    if (state_.moments.complete) return;
+    for (size_t i = 0; i < state_.moments.sites.size(); ++i) running_.set(static_cast<int>(i), MomentsState::sums(state_.moments.sites[i].moments));
+    go_on_behind(windows_, state_.position, file);
   }
 
   void add(const WindowBatch& batch) {
     CorpusMoments& moments = state_.moments;
     for (size_t i = 0; i < moments.sites.size(); ++i) {
-      const WindowSite& site = batches_.sites()[i];
-      const Captures::Entry& entry = batch.run.captures().entry(site.name);
-      for (size_t s = 0; s < batch.windows.size(); ++s) add_rows(moments.sites[i].moments, site, entry.sequences[s], batch.windows[s]);
+      const Captures::Entry& entry = batch.run.captures().entry(moments.sites[i].site);
+      for (size_t s = 0; s < batch.windows.size(); ++s) add_rows(static_cast<int>(i), entry.sequences[s], batch.windows[s]);
     }
+    if (const int spoiled = running_.spoiled(); spoiled >= 0) refuse_spoiled(batches_.sites()[static_cast<size_t>(spoiled)].name, batch);
     for (const Window& window : batch.windows) {
       moments.tokens += window.new_tokens();
       moments.documents += window.begin == 0 ? 1 : 0;
@@ -109,18 +118,27 @@ class MomentsRun {
     state_.position = {last.document, last.begin, batch.digests.back()};
   }
 
-  static void add_rows(Moments& moments, const WindowSite& site, const Captures::Entry::Sequence& rows, const Window& window) {
-    if (first_non_finite(rows.values.data(), rows.values.dtype(), rows.values.elements())) {
-      user_error("'{}' holds a NaN or an infinity in the window at token {} of document {}", site.name, window.begin, window.document);
+  /// Rows next to each other at once.
+  void add_rows(int site, const Captures::Entry::Sequence& rows, const Window& window) {
+    const std::vector<size_t> kept = WindowBatches::kept_rows(batches_.sites()[static_cast<size_t>(site)], rows, window);
+    for (size_t begin = 0, end = 0; begin < kept.size(); begin = end) {
+      for (end = begin + 1; end < kept.size() && kept[end] == kept[end - 1] + 1;) ++end;
+      running_.add(site, rows.values, static_cast<int64_t>(kept[begin]), static_cast<int64_t>(end - begin));
     }
-    const std::vector<float> values = rows.values.to_f32();
-    const auto width = static_cast<size_t>(site.width());
-    std::vector<float> kept;
-    for (const size_t row : WindowBatches::kept_rows(site, rows, window)) {
-      const auto from = values.begin() + static_cast<std::ptrdiff_t>(row * width);
-      kept.insert(kept.end(), from, from + static_cast<std::ptrdiff_t>(width));
+  }
+
+  [[noreturn]] void refuse_spoiled(const std::string& site, const WindowBatch& batch) const {
+    const auto& sequences = batch.run.captures().entry(site).sequences;
+    for (size_t s = 0; s < batch.windows.size(); ++s) {
+      const Tensor values = model_.to_host(sequences[s].values);
+      if (!first_non_finite(values.data(), values.dtype(), values.elements())) continue;
+      user_error("'{}' holds a NaN or an infinity in the window at token {} of document {}", site, batch.windows[s].begin, batch.windows[s].document);
     }
-    moments.add(kept);
+    internal_error("'{}' was found to hold a NaN or an infinity, and none is there", site);
+  }
+
+  void bring() {
+    for (size_t i = 0; i < state_.moments.sites.size(); ++i) MomentsState::set_sums(state_.moments.sites[i].moments, running_.sums(static_cast<int>(i)));
   }
 
   void finish() {
@@ -131,14 +149,17 @@ class MomentsRun {
   }
 
   void save() {
+    bring();
     state_.moments.skipped = windows_.documents().skipped();
     write_moments_state(state_, options_.state);
   }
 
   const CorpusMomentsOptions& options_;
+  const Model& model_;
   WindowReader& windows_;
   WindowBatches batches_;
   Json identity_;
+  RunningMoments running_;
   MomentsState state_;
 };
 

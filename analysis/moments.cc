@@ -5,14 +5,12 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "vitrine/covariance.h"
+#include "vitrine/running_moments.h"
 
 namespace vitrine {
 namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-/// Rows that are centred together. Large enough that the update of the whole matrix behind a block costs little beside it.
-constexpr size_t kBlock = 256;
 
 }  // namespace
 
@@ -38,7 +36,7 @@ void Moments::add(std::span<const double> rows, std::span<const int64_t> fweight
     w_.push_back(weights.w[i]);
     wa_.push_back(weights.wa[i]);
     ++observations_;
-    if (w_.size() == kBlock) add_block();
+    if (w_.size() == kMomentsBlock) add_block();
   }
 }
 

@@ -64,6 +64,22 @@ Json MomentsState::numbers(const Moments& moments) {
   return {{"observations", moments.observations_}, {"weight", moments.weight_}, {"weight_a", moments.weight_a_}};
 }
 
+MomentSums MomentsState::sums(const Moments& moments) {
+  return {.observations = moments.observations_, .origin = moments.origin_, .mean = moments.mean_, .products = moments.products_, .pending = moments.rows_};
+}
+
+void MomentsState::set_sums(Moments& moments, MomentSums sums) {
+  const size_t pending = sums.pending.size() / static_cast<size_t>(moments.variables_);
+  moments.observations_ = sums.observations;
+  moments.weight_ = moments.weight_a_ = static_cast<double>(sums.observations) - static_cast<double>(pending);
+  moments.origin_ = std::move(sums.origin);
+  moments.mean_ = std::move(sums.mean);
+  moments.products_ = std::move(sums.products);
+  moments.rows_ = std::move(sums.pending);
+  moments.w_.assign(pending, 1.0);
+  moments.wa_.assign(pending, 1.0);
+}
+
 void MomentsState::set_numbers(Moments& moments, const Json& json, const std::string& file) {
   const JsonFields fields(json, file);
   moments.observations_ = fields.require_integer("observations", 0, kMost);

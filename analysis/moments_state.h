@@ -4,6 +4,7 @@
 
 #include "analysis/corpus_identity.h"
 #include "vitrine/covariance.h"
+#include "vitrine/running_moments.h"
 
 namespace vitrine {
 
@@ -23,6 +24,9 @@ struct MomentsState {
     visit("wa", moments.wa_);
   }
   static Json numbers(const Moments& moments);
+  /// Of observations without weights, there and back.
+  static MomentSums sums(const Moments& moments);
+  static void set_sums(Moments& moments, MomentSums sums);
   /// Throws Error (user) naming `file` for sizes that do not fit each other.
   static void set_numbers(Moments& moments, const Json& json, const std::string& file);
 };

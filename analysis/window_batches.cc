@@ -36,8 +36,8 @@ int64_t WindowSite::width() const {
   return elements;
 }
 
-WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens)
-    : model_(model), hooks_(hooks), batch_tokens_(batch_tokens) {
+WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens, Residence residence)
+    : model_(model), hooks_(hooks), batch_tokens_(batch_tokens), residence_(residence) {
   check_hooks(hooks);
   std::map<std::string, const Where*> narrowed;
   for (const Hooks::Capture& request : hooks.captures()) {
@@ -93,7 +93,7 @@ WindowBatch WindowBatches::next(WindowReader& windows) {
   if (batch.windows.empty()) return batch;
   Batch ids;
   for (const Window& window : batch.windows) ids.push_back(window.ids);
-  batch.run = model_.forward(ids, hooks_for(batch.windows), {.logits = LogitRows::kNone});
+  batch.run = model_.forward(ids, hooks_for(batch.windows), {.logits = LogitRows::kNone, .residence = residence_});
   return batch;
 }
 

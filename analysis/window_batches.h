@@ -34,8 +34,9 @@ struct WindowBatch {
 /// Runs windows through a model, some at a time.
 class WindowBatches {
  public:
-  /// Throws Error (user) for hooks that do not fit the model or a corpus: nothing captured, a map, a narrowing by sequence.
-  WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens);
+  /// `residence`: where captures are left. Throws Error (user) for hooks that do not fit the model or a corpus: nothing captured,
+  /// a map, a narrowing by sequence.
+  WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens, Residence residence = Residence::kHost);
 
   const std::vector<WindowSite>& sites() const { return sites_; }
 
@@ -52,6 +53,7 @@ class WindowBatches {
   Model model_;
   Hooks hooks_;
   int64_t batch_tokens_;
+  Residence residence_;
   std::vector<WindowSite> sites_;
   Window held_;  // read, but too large for the batch before
   bool holds_ = false;

@@ -56,6 +56,7 @@ const std::map<std::string, std::string> kPublicHeaders = {
     {"hooks.h", "hooks"},
     {"captures.h", "hooks"},
     {"run.h", "engine"},
+    {"running_moments.h", "engine"},
     {"model.h", "engine"},
     {"generate.h", "engine"},
     {"logit_rows.h", "engine"},

@@ -129,12 +129,12 @@ struct CorpusMomentsOptions {
   int64_t save_tokens = 1 << 20;
   int64_t batch_tokens = 512;       ///< as CaptureFileOptions::batch_tokens; results do not depend on it
   std::string weights_digest = {};  ///< as CorpusCaptureOptions::weights_digest
-  uint64_t max_bytes = uint64_t{4} << 30;  ///< that all sites' matrices may take together
+  uint64_t max_bytes = uint64_t{4} << 30;  ///< that all sites' matrices may take together, where the model is and once more on the host
   std::function<bool()> keep_going = {};   ///< asked between batches; false saves the state and ends the run
   Progress* progress = nullptr;            ///< counts tokens, of an estimated total; null: nobody wants to know
 };
 
-/// Goes over all windows, or on with it. Every new token of a window (Window::repeated) is an observation, its activations
+/// Goes over all windows, or on with it; sums are added up where the model is (RunningMoments). Every new token of a window (Window::repeated) is an observation, its activations
 /// the variables; positions that `hooks` narrow to count within a window. A run that was stopped, or killed, and went on
 /// gives the same bits as one that was not.
 /// Throws Error (user) as capture_corpus does, with a state in place of a folder; for a NaN or an infinity; and for matrices of

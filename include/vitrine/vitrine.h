@@ -30,6 +30,7 @@
 //   corpus_capture.h captures of a whole corpus, in shards
 //   covariance.h     covariance of activations over a corpus
 //   logit_rows.h     whole logits, a few rows at a time
+//   running_moments.h  means and covariances of captured rows, added up where the model is
 //   torch_file.h     tensors that torch.save wrote
 //   report.h         results as pages
 //   figure.h         results as figures for papers
@@ -60,6 +61,7 @@
 #include "vitrine/predictivity.h"
 #include "vitrine/report.h"
 #include "vitrine/run.h"
+#include "vitrine/running_moments.h"
 #include "vitrine/saliency.h"
 #include "vitrine/score.h"
 #include "vitrine/similarity.h"

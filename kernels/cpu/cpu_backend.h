@@ -69,6 +69,9 @@ class CpuBackend : public Backend {
   void gather(Mat x, const Selection& where, DType store, std::byte* destination) override;
   void scatter(const float* source, const Selection& where, Mat x) override;
 
+  void widen(Mat x, const double* origin, double* out, int32_t* spoiled) override;
+  void join_moments(const MomentsArgs& args) override;
+
  private:
   int threads_;
   cpu::ScratchPool scratch_;

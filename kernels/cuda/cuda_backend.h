@@ -88,6 +88,9 @@ class CudaBackend : public Backend {
   void gather(Mat x, const Selection& where, DType store, std::byte* destination) override;
   void scatter(const float* source, const Selection& where, Mat x) override;
 
+  void widen(Mat x, const double* origin, double* out, int32_t* spoiled) override;
+  void join_moments(const MomentsArgs& args) override;
+
  private:
   /// Memory for the operation in hand; the next one to ask for some gets the same. What recorded work refers to lives as long
   /// as the recording.

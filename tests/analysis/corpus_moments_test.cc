@@ -69,6 +69,27 @@ TEST(CorpusMoments, OnePassAgreesWithTwoPassesOverAllWindows) {
   expect_same_bits(moments_of(model, path, {.batch_tokens = 1}), found);
 }
 
+// Rows that count need not lie next to each other; a window that is too short has some of them.
+TEST(CorpusMoments, PositionsWithinAWindowAreObservations) {
+  const Model model = small_model();
+  const TempFolder folder;
+  const std::string path = ids_corpus(folder, 20);
+  const std::string site = "blocks.1.hook_resid_post";
+  const std::vector<int64_t> positions = {0, 3, 4, 7};
+  const int64_t width = model.config().width;
+  std::vector<double> rows;
+  WindowReader reader = windows_of(model, path, {.window = 9});
+  for (Window window; reader.next(window);) {
+    const auto values = model.forward(window.ids, Hooks().capture(site))[site].to_f32();
+    for (const int64_t position : positions) {
+      if (position >= static_cast<int64_t>(window.ids.size())) continue;
+      rows.insert(rows.end(), values.begin() + position * width, values.begin() + (position + 1) * width);
+    }
+  }
+  const CorpusMoments found = corpus_moments(model, windows_of(model, path, {.window = 9}), Hooks().capture(site, {.positions = positions}));
+  expect_close(found.sites[0].moments.covariance(), covariance({rows, static_cast<int64_t>(rows.size()) / width, width}, {.rowvar = false}));
+}
+
 TEST(CorpusMoments, GoOnWithTheSameBits) {
   const Model model = small_model();
   const TempFolder folder;
