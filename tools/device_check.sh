@@ -114,7 +114,8 @@ run_tests() {
   local name program
   tests kernels_test 150 "$(find_program kernels_test)" '--gtest_filter=*cuda*:CudaTest.*'
   GPU_TESTS=$PASSED
-  for name in golden_test golden_small_test promises_test edits_test generate_test; do
+  for name in golden_test golden_small_test promises_test edits_test generate_test gradients_test gradients_promises_test gradients_edits_test \
+    running_moments_test; do
     program=$(find_program "$name")
     if [[ ! $program ]]; then not_run "$name" "$name is not in $BUILD" && continue; fi
     tests "$name" 60 "$program"
