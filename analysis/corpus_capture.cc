@@ -181,7 +181,7 @@ class CorpusCapture {
     summary_.folder = folder / rank_folder_name(corpus.rank, corpus.world);
     check_world(folder, corpus.world);
     make_folder(summary_.folder);
-    lock_ = std::make_unique<FileLock>(summary_.folder / "lock");
+    lock_ = std::make_unique<FileLock>(summary_.folder / "lock", summary_.folder);
     remove_temporaries(summary_.folder);
     manifest_ = find_manifest(summary_.folder, identity);
     summary_.resumed_shards = static_cast<int64_t>(manifest_.shards.size());

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "analysis/corpus_identity.h"
 #include "analysis/moments_state.h"
 #include "analysis/window_batches.h"
 #include "base/check.h"
+#include "base/file_lock.h"
 #include "base/finite.h"
 #include "vitrine/covariance.h"
 #include "vitrine/running_moments.h"
@@ -33,6 +35,7 @@ class MomentsRun {
   MomentsRun(const Model& model, WindowReader& windows, const Hooks& hooks, const CorpusMomentsOptions& options)
       : options_(options), model_(model), windows_(windows), batches_(model, hooks, options.batch_tokens, Residence::kDevice),
         identity_(corpus_identity(model, windows, hooks, options.weights_digest)), running_(model, widths()) {
+    if (!options.state.empty()) lock_.emplace(options.state.string() + ".lock", options.state);
     if (options.state.empty() || !std::filesystem::exists(options.state)) {
       begin();
     } else {
@@ -160,6 +163,7 @@ class MomentsRun {
   WindowBatches batches_;
   Json identity_;
   RunningMoments running_;
+  std::optional<FileLock> lock_;
   MomentsState state_;
 };
 

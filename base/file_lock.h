@@ -4,12 +4,12 @@
 
 namespace vitrine {
 
-/// Holds a file that says that a process works in a folder. The system lets go of it when the process ends, however it ends; the
+/// Holds a file that says that a process works in a folder, or on another file. The system lets go of it when the process ends, however it ends; the
 /// file itself stays, empty.
 class FileLock {
  public:
-  /// Throws Error (user) if another process holds it, or if it cannot be made.
-  explicit FileLock(const std::filesystem::path& path);
+  /// Throws Error (user) naming `guarded` if another process holds it, and `path` if it cannot be made.
+  FileLock(const std::filesystem::path& path, const std::filesystem::path& guarded);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;

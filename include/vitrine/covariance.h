@@ -124,7 +124,7 @@ struct CorpusMoments {
 
 struct CorpusMomentsOptions {
   /// Where the state is kept, a .safetensors file: written every `save_tokens` tokens and at the end, and gone on with where it
-  /// is there already. Empty: nowhere.
+  /// is there already; FILE.lock beside it keeps other processes out. Empty: nowhere.
   std::filesystem::path state = {};
   int64_t save_tokens = 1 << 20;
   int64_t batch_tokens = 512;       ///< as CaptureFileOptions::batch_tokens; results do not depend on it

@@ -256,8 +256,8 @@ TEST_F(SpoiltCapture, MayGoOnAndSkipWhatIsBad) {
 }
 
 TEST_F(SpoiltCapture, OfAProcessAtWorkIsLeftAlone) {
-  const FileLock lock(out() / kRank / "lock");
-  EXPECT_TRUE(says(refused({}), "another process is at work in this folder"));
+  const FileLock lock(out() / kRank / "lock", out());
+  EXPECT_TRUE(says(refused({}), ": another process is at work there"));
 }
 
 TEST_F(SpoiltCapture, AChangedCorpusIsFoundByItsContents) {

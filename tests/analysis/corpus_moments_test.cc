@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "base/file_lock.h"
 #include "base/json.h"
 #include "corpus_support.h"
 #include "vitrine/covariance.h"
@@ -180,6 +181,10 @@ TEST(CorpusMoments, RefuseBeforeTheWork) {
   const Model model = small_model();
   const TempFolder folder;
   const std::string path = ids_corpus(folder, 2);
+  {
+    const FileLock lock(folder / "held.safetensors.lock", "");
+    EXPECT_TRUE(says(user_error_of([&] { moments_of(model, path, {.state = folder / "held.safetensors"}); }), "held.safetensors: another process is at work there"));
+  }
   EXPECT_TRUE(says(user_error_of([&] { moments_of(model, path, {.max_bytes = 10}); }), "the covariance matrices of 2 sites take 1.04e-07 GB"));
   EXPECT_TRUE(says(user_error_of([&] { moments_of(model, path, {.state = folder / "no" / "x.safetensors"}); }), "cannot be written"));
   EXPECT_TRUE(says(user_error_of([&] { moments_of(model, folder.write("bad.jsonl", "\n{\"ids\": [1]}\n")); }), "bad.jsonl:1: document 0 is empty"));
