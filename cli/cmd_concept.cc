@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,6 +9,7 @@
 #include "cli/arrays.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
+#include "cli/page_args.h"
 #include "cli/tokens.h"
 #include "vitrine/concepts.h"
 
@@ -18,6 +20,7 @@ struct Args {
   std::string positive, negative, site = ConceptOptions().site, pooling = "last", out;
   bool special = false;
   std::vector<std::string> edits;
+  PageArgs page;
 };
 
 std::vector<Prompt> read_set(const std::string& path, const Args& args, const Model& model) {
@@ -71,10 +74,34 @@ void save(const std::vector<ConceptDirection>& found, const Args& args, const Mo
   write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"pooling", args.pooling}, {"positive", args.positive}, {"negative", args.negative}});
 }
 
+/// "[heads=3]" of a site that is narrowed.
+std::string narrowing(const Args& args) { return args.site.substr(std::min(args.site.find('['), args.site.size())); }
+
+/// Adding a direction from the file that holds all of them, as a shell reads it.
+std::string edit_word(const std::vector<ConceptDirection>& found, size_t which, const std::string& file, const Args& args) {
+  const std::string& site = found[which].site;
+  return shell_word(fmt::format("{}{}=add:{}{}*1", site, narrowing(args), file, found.size() == 1 ? "" : "#" + site));
+}
+
 std::string usage(const std::vector<ConceptDirection>& found, const Args& args, const Terminal& out) {
-  const std::string name = found.size() == 1 ? "" : "#" + found[0].site;
-  return out.paint(Style::kTitle, args.out) + fmt::format(": {} {}. To steer: vitrine generate --edit \"{}=add:{}{}*1\"\n", found.size(),
-                                                          found.size() == 1 ? "direction" : "directions", found[0].site, args.out, name);
+  return out.paint(Style::kTitle, args.out) + fmt::format(": {} {}. To steer: vitrine generate --edit {}\n", found.size(),
+                                                          found.size() == 1 ? "direction" : "directions", edit_word(found, 0, args.out, args));
+}
+
+/// A line for each direction that steers the first negative prompt with it; it begins with saving them where they were not.
+std::vector<std::string> steering(const Context& context, const std::vector<ConceptDirection>& found, const Prompt& prompt, const Args& args) {
+  const std::string file = args.out.empty() ? "directions.safetensors" : args.out, save_first = args.out.empty() ? context.command_line + " --out " + file + " && " : "";
+  const std::string model = context.model == Context().model ? "" : " --model " + shell_word(context.model);
+  const std::string text = prompt.text.empty() ? fmt::format("--ids {}", fmt::join(prompt.ids, ",")) : "--prompt " + shell_word(prompt.text);
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < found.size(); ++i) lines.push_back(fmt::format("{}vitrine generate{} {} --edit {}", save_first, model, text, edit_word(found, i, file, args)));
+  return lines;
+}
+
+void draw(const Context& context, const std::vector<ConceptDirection>& found, const std::vector<Prompt>& positive, const std::vector<Prompt>& negative, const Args& args) {
+  print(draw_table(found, context.out));
+  if (found.size() == 1) print(draw_scores(found[0], positive, negative, context.out));
+  if (!args.out.empty()) print(usage(found, args, context.out));
 }
 
 void run(const Context& context, const Args& args) {
@@ -92,12 +119,10 @@ void run(const Context& context, const Args& args) {
   const auto found = concept_directions(model, ids_of(positive), ids_of(negative), options);
   bar.erase();
   if (!args.out.empty()) save(found, args, model);
-  if (!context.json) {
-    print(draw_table(found, context.out));
-    if (found.size() == 1) print(draw_scores(found[0], positive, negative, context.out));
-    if (!args.out.empty()) print(usage(found, args, context.out));
-    return;
-  }
+  const ConceptSubject subject{.positive = ids_of(positive), .negative = ids_of(negative), .pooling = options.pooling, .note = narrowing(args), .steering = steering(context, found, negative[0], args)};
+  write_page(args.page, context, model, [&](const PageSource& source) { return concept_page(found, subject, source); });
+  write_figures(args.page, [&](FigureFormat format) { return concept_figure(found, format); });
+  if (!context.json) return draw(context, found, positive, negative, args);
   Json json = json_head("concept", model);
   json["pooling"] = args.pooling;
   for (const ConceptDirection& d : found) json["results"].push_back(concept_json(d));
@@ -120,9 +145,12 @@ void add_concept(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine concept --positive glad.txt --negative sad.txt\n"
                "  vitrine concept --positive glad.txt --negative sad.txt --site blocks.4.hook_resid_post --out d.safetensors\n"
+               "  vitrine concept --positive glad.txt --negative sad.txt --html concept.html --svg concept.svg\n"
                "  vitrine generate --prompt \"The man\" --edit \"blocks.4.hook_resid_post=add:d.safetensors*2\"");
   command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }

@@ -121,6 +121,7 @@ void run(const Context& context, const Args& args) {
   for (const auto& text : found.texts) picture.ids.insert(picture.ids.end(), text.begin(), text.end());
   if (!args.out.empty()) save(picture, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"init", args.init}});
   write_page(args.page, context, model, [&](const PageSource& source) { return factors_page(found, source); });
+  write_figures(args.page, [&](FigureFormat format) { return factors_figure(found, PageSource::of(model), format); });
   if (!context.json) return print(draw(picture, args));
   Json json = json_head("factors", model);
   json["factors"] = factors_json(picture, args);
@@ -150,6 +151,7 @@ void add_factors(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine factors --prompt \"Now I ask you: what can be expected of man?\" --components 6\n"
                "  vitrine factors --text-file page.txt --layers 3..5 --init nndsvd --out factors.safetensors");

@@ -33,7 +33,9 @@ void check(const ScoreArgs& args) {
   }
   if (!args.words && (args.bits || args.boundary != "leading")) user_error("--bits and --boundary are about words; give --words, too");
   if (!args.out.empty() && !args.words && !args.windows) user_error("--out {} is for --words (.csv) and --windows (.safetensors); --json has every number", args.out);
-  if (args.windows && !args.page.html.empty()) user_error("--html {} has nothing to show of --windows; leave one of them out", args.page.html);
+  for (const auto& [option, file] : {std::pair{"--html", args.page.html}, {"--svg", args.page.svg}, {"--png", args.page.png}}) {
+    if (args.windows && !file.empty()) user_error("{} {} has nothing to show of --windows; leave one of them out", option, file);
+  }
   if (args.windows && args.window == 0) user_error("--windows needs the number of tokens in one; give --window N");
 }
 
@@ -134,6 +136,7 @@ void run(const Context& context, const ScoreArgs& args) {
     print_score(context, args, result, names, prompts[i]);
   }
   write_page(args.page, context, model, [&](const PageSource& source) { return score_page(results, source); });
+  write_figures(args.page, [&](FigureFormat format) { return score_figure(results, PageSource::of(model), format); });
   json["total"] = totals_json(nats, tokens);
   if (context.json) print_json(json);
   else if (prompts.size() > 1) print(fmt::format("\nall {} texts: ", prompts.size()) + totals(context.out, nats, tokens));
@@ -163,6 +166,7 @@ void add_score(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
+  add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
                "  vitrine score --text-file book.txt --window 256 --stride 128 --summary\n"

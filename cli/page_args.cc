@@ -2,33 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <string_view>
-
 #include "base/atomic_file.h"
 #include "vitrine/error.h"
 
 namespace vitrine::cli {
 namespace {
-
-/// One word. What is not plain ASCII text stands as $'\xNN', so that the line survives being shown and copied.
-std::string shell_word(std::string_view word) {
-  constexpr std::string_view kHarmless = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+:,./@%";
-  if (!word.empty() && word.find_first_not_of(kHarmless) == std::string_view::npos) return std::string(word);
-  bool plain = true;
-  for (const char c : word) plain = plain && static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
-  std::string quoted;
-  if (plain && printable(word).find("\\x") == std::string::npos) {
-    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    return "'" + quoted + "'";
-  }
-  for (const char c : word) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\'' || c == '\\') quoted += fmt::format("\\{}", c);
-    else if (byte < 0x20 || byte >= 0x7f) quoted += fmt::format("\\x{:02x}", byte);
-    else quoted += c;
-  }
-  return "$'" + quoted + "'";
-}
 
 /// The empty text, or why this file cannot be written: to be known before the work.
 std::string why_not(const std::string& path) {
@@ -64,6 +42,26 @@ void write_page(const PageArgs& args, const Context& context, const std::functio
 void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure) {
   if (!args.svg.empty()) write_file(args.svg, figure(FigureFormat::kSvg));
   if (!args.png.empty()) write_file(args.png, figure(FigureFormat::kPng));
+}
+
+// What is not plain ASCII text stands as $'\xNN', so that the line survives being shown and copied.
+std::string shell_word(std::string_view word) {
+  constexpr std::string_view kHarmless = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+:,./@%";
+  if (!word.empty() && word.find_first_not_of(kHarmless) == std::string_view::npos) return std::string(word);
+  bool plain = true;
+  for (const char c : word) plain = plain && static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
+  std::string quoted;
+  if (plain && printable(word).find("\\x") == std::string::npos) {
+    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return "'" + quoted + "'";
+  }
+  for (const char c : word) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\'' || c == '\\') quoted += fmt::format("\\{}", c);
+    else if (byte < 0x20 || byte >= 0x7f) quoted += fmt::format("\\x{:02x}", byte);
+    else quoted += c;
+  }
+  return "$'" + quoted + "'";
 }
 
 std::string shell_line(int argc, const char* const* argv) {

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "cli/context.h"
 #include "vitrine/figure.h"
@@ -27,7 +28,9 @@ void write_page(const PageArgs& args, const Context& context, const std::functio
 
 void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure);
 
-/// The words as a POSIX shell reads them.
+/// A word as a POSIX shell reads it; what is no plain text as $'\xNN'.
+std::string shell_word(std::string_view word);
+/// "vitrine" and the words behind it.
 std::string shell_line(int argc, const char* const* argv);
 
 }  // namespace vitrine::cli

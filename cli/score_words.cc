@@ -97,6 +97,7 @@ void show_words(const Context& context, const Model& model, const std::vector<Pr
   }
   if (!args.out.empty()) write_csv(args.out, results, args.bits);
   write_page(args.page, context, model, [&](const PageSource& source) { return word_score_page(results, source); });
+  write_figures(args.page, [&](FigureFormat format) { return word_score_figure(results, PageSource::of(model), format); });
   Json json = json_head("score", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {

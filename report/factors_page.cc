@@ -1,8 +1,4 @@
-#include <fmt/format.h>
-
-#include <algorithm>
-
-#include "base/check.h"
+#include "report/factor_shares.h"
 #include "report/packed.h"
 #include "report/page.h"
 
@@ -18,29 +14,13 @@ Json component_data(const Factors& result, size_t component) {
                        {"neuron", place % result.inner},
                        {"weight", result.neurons[component * static_cast<size_t>(result.width()) + static_cast<size_t>(place)]}});
   }
-  // How much of the component lies in each block: its neurons' squares, which sum to 1.
-  std::vector<double> shares(result.layers.size());
-  for (size_t at = 0; at < static_cast<size_t>(result.width()); ++at) {
-    const double weight = result.neurons[component * static_cast<size_t>(result.width()) + at];
-    shares[at / static_cast<size_t>(result.inner)] += weight * weight;
-  }
-  return {{"neurons", std::move(neurons)}, {"layers", packed(shares)}};
-}
-
-void check(const Factors& result) {
-  size_t tokens = 0;
-  for (const auto& text : result.texts) tokens += text.size();
-  const auto components = static_cast<size_t>(std::max(result.components, 0));
-  const bool fits = result.inner > 0 && tokens == static_cast<size_t>(result.tokens) && result.strengths.size() == components * tokens &&
-                    result.neurons.size() == components * static_cast<size_t>(result.width());
-  if (!fits) user_error("factors whose texts, strengths and neurons are of different sizes");
+  return {{"neurons", std::move(neurons)}, {"layers", packed(layer_shares(result, component))}};
 }
 
 }  // namespace
 
 std::string factors_page(const Factors& result, const PageSource& source) {
-  check_results(static_cast<size_t>(std::max(result.components, 0)), "factors");
-  check(result);
+  check_factors(result);
   TokenTable tokens(source.tokenizer);
   std::vector<int32_t> ids;
   std::vector<int64_t> lengths;

@@ -44,12 +44,29 @@ struct BarsPanel {
   std::vector<Bar> bars;
 };
 
+/// Rows of dots on a common axis, with zero as a line.
+struct DotsPanel {
+  struct Row {
+    std::string name;
+    std::vector<double> values;  ///< NaN: no dot
+  };
+  std::string title, value_name, zero_name;
+  std::vector<Row> rows;
+};
+
+/// Upright bars with their names below, in as many rows as they need.
+struct ColumnsPanel {
+  std::string title, value_name;
+  std::vector<std::string> names;
+  std::vector<double> values;  ///< not below 0; NaN: no bar
+};
+
 /// The largest size among the values, for a panel's limit; 1 where there is none.
 double largest_size(const std::vector<double>& values);
 /// Rows in reverse, so that the last layer stands on top.
 void turn_over(HeatPanel& panel);
 
-using Panel = std::variant<HeatPanel, LinesPanel, BarsPanel>;
+using Panel = std::variant<HeatPanel, LinesPanel, BarsPanel, DotsPanel, ColumnsPanel>;
 
 /// The panels below each other, as a file's bytes. Throws Error (user) for none, and for more than fits on a picture.
 std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format);

@@ -19,6 +19,8 @@ class FigureCanvas {
   Size draw(const HeatPanel& panel);
   Size draw(const LinesPanel& panel);
   Size draw(const BarsPanel& panel);
+  Size draw(const DotsPanel& panel);
+  Size draw(const ColumnsPanel& panel);
 
  private:
   struct HeatLayout;
@@ -34,6 +36,9 @@ class FigureCanvas {
   void axis(const LinesPanel& panel, double low, double high, double left);
   void series(const LinesPanel& panel, size_t which, double low, double high, double left);
   void key(const LinesPanel& panel, double left);
+  void dots(const DotsPanel::Row& row, size_t which, double y, double low, double high, double left);
+  void columns(const ColumnsPanel& panel, size_t first, size_t end, double most, double bottom);
+  void upright(const std::string& text, double x, double y, FigureText::Align align);
 
   cairo_t* cairo_;
   FigureText text_;

@@ -96,13 +96,13 @@ void FigureText::draw(std::string_view text, double x, double y, double size, Al
   });
 }
 
-std::string FigureText::clip(std::string_view text, double limit, double size) const {
-  if (width(text, size) <= limit) return std::string(text);
+std::string FigureText::clip(std::string_view text, double limit, double size, bool bold) const {
+  if (width(text, size, bold) <= limit) return std::string(text);
   std::string kept;
   for (size_t at = 0; at < text.size();) {
     const std::string_view letter = text.substr(at, letter_bytes(text[at]));
     at += letter.size();
-    if (width(kept + std::string(letter) + "…", size) > limit) break;
+    if (width(kept + std::string(letter) + "…", size, bold) > limit) break;
     kept += letter;
   }
   return kept.empty() ? "" : kept + "…";

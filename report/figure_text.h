@@ -18,7 +18,7 @@ class FigureText {
   /// `y` is the middle of the small letters. Colour is the surface's.
   void draw(std::string_view text, double x, double y, double size, Align align = Align::kLeft, bool bold = false) const;
   /// Cut to a width, with an ellipsis behind what is left.
-  std::string clip(std::string_view text, double width, double size) const;
+  std::string clip(std::string_view text, double width, double size, bool bold = false) const;
 
  private:
   /// Calls back with pieces of one font each, the font being set.

@@ -14,7 +14,7 @@ namespace vitrine {
 namespace {
 
 /// The parts of every page, in the order in which they build on each other.
-constexpr std::array kCommon = {"base.js", "color.js", "card.js", "grid.js", "plot.js", "text.js", "page.js"};
+constexpr std::array kCommon = {"base.js", "color.js", "card.js", "grid.js", "plot.js", "dots.js", "text.js", "page.js"};
 
 /// `<` is escaped, so that no text of a token can end the script that it stands in.
 std::string script_json(const Json& json) {

@@ -37,6 +37,14 @@ std::string covariance_figure(std::span<const CovarianceView> results, FigureFor
 std::string similarity_figure(const Similarity& result, FigureFormat format);
 /// Scores by layer with their intervals, the untrained control, what needs no model, and the ceiling.
 std::string predictivity_figure(const Predictivity& result, FigureFormat format);
+/// AUC and Cohen's d by layer if there are several sites, and each held-out prompt as a dot along the best one's direction.
+std::string concept_figure(std::span<const ConceptDirection> results, FigureFormat format);
+/// Components by tokens, up to 50 tokens in a picture, all on one scale; and components by layers: the share of the squares of its weights.
+std::string factors_figure(const Factors& result, const PageSource& source, FigureFormat format);
+/// The surprisal of each token in bits as a bar with the token below, 40 tokens in a row; of 4,000 tokens at most.
+std::string score_figure(std::span<const Score> results, const PageSource& source, FigureFormat format);
+/// The same of words.
+std::string word_score_figure(std::span<const WordScores> results, const PageSource& source, FigureFormat format);
 /// Hidden states by layer, and what becomes of the continuation, for each kind of noise.
 std::string noise_figure(std::span<const Noise> results, const PageSource& source, FigureFormat format);
 

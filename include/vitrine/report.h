@@ -10,6 +10,7 @@
 #include "vitrine/attention.h"
 #include "vitrine/attribution.h"
 #include "vitrine/causal_trace.h"
+#include "vitrine/concepts.h"
 #include "vitrine/config.h"
 #include "vitrine/covariance.h"
 #include "vitrine/factors.h"
@@ -60,6 +61,15 @@ struct AttentionViews {
   const RepetitionScores* repetition = nullptr;  ///< of random tokens, whatever the text
 };
 
+/// What a direction was found with: concept_directions() leaves it to its caller.
+struct ConceptSubject {
+  Batch positive, negative;                        ///< the prompts, in the order of the scores
+  ConceptPooling pooling = ConceptPooling::kLast;
+  std::string note = {};                           ///< one line of text: how the sites were narrowed
+  /// [results] the command line that adds each direction during a generation; empty: not shown.
+  std::vector<std::string> steering = {};
+};
+
 /// A covariance matrix, and what it was computed from as far as that is still there.
 struct CovarianceView {
   const Covariance* covariance = nullptr;
@@ -101,6 +111,10 @@ std::string factors_page(const Factors& result, const PageSource& source);
 /// What each kind of noise does, repetition by repetition; spans against scattered tokens; how far the layers are from their own.
 /// Holds the numbers of all repetitions, and the texts of the first 200 of each kind.
 std::string noise_page(std::span<const Noise> results, const PageSource& source);
+/// How well directions separate their prompts, site by site; at one site each held-out prompt's place along the direction, the largest elements
+/// (50 are in the page), and the cosines between directions of different sites where both are of the residual stream's basis.
+/// Throws Error (user) for scores that are not of these prompts, and for prompts of more than 2 million tokens together.
+std::string concept_page(std::span<const ConceptDirection> results, const ConceptSubject& subject, const PageSource& source);
 /// Sites by sites. `against`: the name of the model whose sites are columns; empty: the same model's.
 std::string similarity_page(const Similarity& result, const PageSource& source, const std::string& against = "");
 /// Texts coloured by the surprisal of each token. Throws Error (user) for more than 2 million tokens together.

@@ -25,7 +25,8 @@
   const plain = value => typeof value === 'number' && !Number.isFinite(value) ? null : value;
   const shown = value => value === null || value === undefined ? '' : typeof value === 'number' && !Number.isInteger(value) ? V.number(value, 5) : String(value);
 
-  const draw = ({head, rows}) => {
+  /** {head: [...], rows: [[...]]} to look at. */
+  const draw = V.table = ({head, rows}) => {
     const body = rows.slice(0, kMostRows).map(row => V.el('tr', {}, row.map(
         (value, i) => V.el(i === 0 ? 'th' : 'td', i === 0 ? {scope: 'row'} : {class: typeof value === 'number' ? 'number' : null}, shown(value)))));
     return V.el('div', {class: 'scroll', tabindex: 0}, V.el('table', {}, V.el('thead', {}, V.el('tr', {}, head.map(text => V.el('th', {scope: 'col'}, text)))),

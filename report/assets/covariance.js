@@ -120,7 +120,6 @@ V.page(found => {
     });
     return state;
   };
-  const dot = (x, y, r) => `M${(x - r).toFixed(1)} ${y.toFixed(1)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`, square = (x, y, r) => `M${(x - r).toFixed(1)} ${(y - r).toFixed(1)}h${2 * r}v${2 * r}h${-2 * r}z`;
   const range = variable => {
     let low = Infinity, high = -Infinity;
     for (let o = 0; o < shownCount; ++o) { low = Math.min(low, value(variable, o)); high = Math.max(high, value(variable, o)); }
@@ -133,7 +132,7 @@ V.page(found => {
     const {i, j, sums, width} = state, [x0, x1] = range(j), [y0, y1] = range(i), right = width - kRight, bottom = kScatter - kBottom;
     const x = v => kLeft + (v - x0) / (x1 - x0) * (right - kLeft), y = v => bottom - (v - y0) / (y1 - y0) * (bottom - kTop), mx = x(mean[j]), my = y(mean[i]);
     const r = shownCount > 600 ? 1.6 : 3.2, marks = {plus: '', minus: '', none: ''};
-    for (let o = 0; o < shownCount; ++o) marks[sums.products[o] > 0 ? 'plus' : sums.products[o] < 0 ? 'minus' : 'none'] += (sums.products[o] < 0 ? square : dot)(x(value(j, o)), y(value(i, o)), r);
+    for (let o = 0; o < shownCount; ++o) marks[sums.products[o] > 0 ? 'plus' : sums.products[o] < 0 ? 'minus' : 'none'] += (sums.products[o] < 0 ? V.squarePath : V.dotPath)(x(value(j, o)), y(value(i, o)), r);
     Object.assign(state, {x, y, place: o => V.svg('circle', {class: 'ring', cx: x(value(j, o)), cy: y(value(i, o)), r: r + 4})});
     const area = (cls, left, top, to, down) => V.svg('rect', {class: `quadrant ${cls}`, x: left, y: top, width: Math.max(to - left, 0), height: Math.max(down - top, 0)});
     return [

@@ -1,4 +1,5 @@
-// Lines over a common axis, and bars. Both are read with a pointer, with arrow keys, and as a table.
+// Lines over a common axis, and bars. Both are read with a pointer, with arrow keys, and as a table. Of lines a click or Enter pins a place,
+// to which the reading comes back when the pointer leaves; Escape lets go.
 {
   const kHeight = 260, kMargin = {left: 56, right: 16, top: 14, bottom: 40};
 
@@ -9,6 +10,9 @@
     return ticks;
   };
   V.ticks = niceSteps;
+  /** Pieces of a path: a dot, a square around (x, y). */
+  V.dotPath = (x, y, r) => `M${(x - r).toFixed(1)} ${y.toFixed(1)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+  V.squarePath = (x, y, r) => `M${(x - r).toFixed(1)} ${(y - r).toFixed(1)}h${2 * r}v${2 * r}h${-2 * r}z`;
   const powers = (low, high) => {
     const ticks = [];
     for (let power = Math.floor(Math.log10(low) + 1e-9); 10 ** power <= high * 1.0001; ++power) if (10 ** power >= low * 0.9999) ticks.push(10 ** power);
@@ -24,16 +28,21 @@
     constructor(options) {
       Object.assign(this, {scale: 'linear', range: null, xName: '', yName: '', format: V.number, onShow: () => {}, marks: []}, options);
       this.at = this.x.length - 1;
-      this.box = V.el('div', {class: 'plot', role: 'group', tabindex: 0, 'aria-label': `${this.label}. Left and right move.`});
+      this.pinned = null;
+      this.box = V.el('div', {class: 'plot', role: 'group', tabindex: 0, 'aria-label': `${this.label}. Left and right move, Enter pins, Escape lets go.`});
       this.read = V.el('div', {class: 'reading', 'aria-live': 'polite'});
       this.element = V.el('div', {}, this.box, this.read);
       new ResizeObserver(() => this.draw()).observe(this.element);
       V.onTheme(() => { if (this.element.isConnected) this.draw(); });
       this.box.addEventListener('pointermove', event => this.show(this.nearest(event)));
+      this.box.addEventListener('pointerleave', () => { if (this.pinned !== null && this.at !== this.pinned) this.show(this.pinned); });
+      this.box.addEventListener('click', event => this.pin(this.nearest(event)));
       this.box.addEventListener('keydown', event => {
         const to = {ArrowLeft: this.at - 1, ArrowRight: this.at + 1, Home: 0, End: this.x.length - 1}[event.key];
-        if (to === undefined) return;
-        this.show(Math.min(Math.max(to, 0), this.x.length - 1));
+        if (to !== undefined) this.show(Math.min(Math.max(to, 0), this.x.length - 1));
+        else if (event.key === 'Enter' || event.key === ' ') this.pin(this.at);
+        else if (event.key === 'Escape') this.pin(null);
+        else return;
         event.preventDefault();
       });
       this.show(this.at);
@@ -41,12 +50,19 @@
     set(options) {
       Object.assign(this, options);
       this.at = Math.min(this.at, this.x.length - 1);
+      if (this.pinned >= this.x.length) this.pinned = null;
       this.draw();
       this.show(this.at);
     }
     nearest(event) {
       const at = this.box.getBoundingClientRect(), step = (at.width - kMargin.left - kMargin.right) / Math.max(this.x.length - 1, 1);
       return Math.min(Math.max(Math.round((event.clientX - at.left - kMargin.left) / step), 0), this.x.length - 1);
+    }
+    /** null: nothing. */
+    pin(at) {
+      this.pinned = at;
+      this.draw();
+      this.show(at ?? this.at);
     }
     show(at) {
       this.at = at;
@@ -86,6 +102,7 @@
         this.x.map((text, i) => i % every ? null : V.svg('text', {class: 'tick', x: this.across(i), y: kHeight - kMargin.bottom + 16, 'text-anchor': 'middle'}, text)),
         V.svg('text', {class: 'axis', x: (kMargin.left + this.width - kMargin.right) / 2, y: kHeight - 6, 'text-anchor': 'middle'}, this.xName),
         V.svg('text', {class: 'axis', transform: `translate(12 ${kMargin.top + inside / 2}) rotate(-90)`, 'text-anchor': 'middle'}, this.yName),
+        this.pinned === null ? null : V.svg('line', {class: 'pinned', x1: this.across(this.pinned), x2: this.across(this.pinned), y1: kMargin.top, y2: kMargin.top + inside}),
         this.marks.map(i => V.svg('line', {class: 'mark', x1: this.across(i), x2: this.across(i), y1: kMargin.top, y2: kMargin.top + inside})),
         this.series.map((line, i) => this.band(line, i, down)), this.cursor, this.series.map((line, i) => this.line(line, i, down))));
     }

@@ -81,9 +81,37 @@ TEST_F(PageOptions, EveryAnalysisHasItsPage) {
   const std::string table = written({"covariance", "--data", folder_ / "series.csv"});
   EXPECT_TRUE(says(table, "<h1>Covariance</h1>", "\"names\":[\"up\",\"down\"]", "\"series\":{", "vitrine covariance --data"));
   EXPECT_EQ(table.find(", model "), std::string::npos);  // a table has none
+  const std::string more = folder_ / "more.txt", fewer = folder_ / "fewer.txt";
+  folder_.write("more.txt", "The keys\nThe dogs\n");
+  folder_.write("fewer.txt", "The key's\nThe dog\n");
+  const std::string directions = written({"concept", "--positive", more, "--negative", fewer, "--site", "blocks.{1,2}.attn.hook_z[heads=0..1]"});
+  // What to copy saves the directions, narrows as they were narrowed, and is what a shell reads back.
+  EXPECT_TRUE(says(directions, "<h1>Concept direction</h1>", "2 positive and 2 negative prompts, 2 sites, [heads=0..1]", " --out directions.safetensors && vitrine generate --prompt 'The key'\\\\''s' --edit ",
+                   "'blocks.2.attn.hook_z[heads=0..1]=add:directions.safetensors#blocks.2.attn.hook_z*1'"));
   const auto windows = run_cli({"score", "--prompt", "The keys to the cabinet", "--windows", "--window", "2", "--html", page});
   EXPECT_EQ(windows.status, 2);
   EXPECT_TRUE(says(windows.err, "--html", "--windows"));
+}
+
+TEST_F(PageOptions, TextsHaveFigures) {
+  folder_.write("more.txt", "The keys\nThe dogs\n");
+  folder_.write("fewer.txt", "The key\nThe dog\n");
+  const std::string svg = folder_ / "figure.svg", png = folder_ / "figure.png";
+  for (std::vector<std::string> arguments : std::vector<std::vector<std::string>>{
+           {"concept", "--positive", folder_ / "more.txt", "--negative", folder_ / "fewer.txt", "--site", "blocks.{1,2}.hook_resid_post"},
+           {"factors", "-k", "2", "--layers", "0", "--max-iterations", "5", "--prompt", "The keys"}, {"score", "--prompt", "The keys"}, {"score", "--words", "--prompt", "The keys"}}) {
+    arguments.insert(arguments.end(), {"--svg", svg, "--png", png});
+    const auto result = run_cli(arguments);
+    ASSERT_EQ(result.status, 0) << result.err;
+    EXPECT_TRUE(says(read_bytes(svg), "<svg", "</svg>")) << arguments[0];
+    EXPECT_EQ(read_bytes(png).substr(1, 3), "PNG") << arguments[0];
+    std::filesystem::remove(svg);
+    std::filesystem::remove(png);
+  }
+  const auto windows = run_cli({"score", "--prompt", "The keys to", "--windows", "--window", "2", "--png", png});
+  EXPECT_EQ(windows.status, 2);
+  EXPECT_TRUE(says(windows.err, "--png", "--windows"));
+  EXPECT_FALSE(std::filesystem::exists(png));
 }
 
 TEST_F(PageOptions, AFileThatCannotBeWrittenIsRefusedBeforeTheWork) {

@@ -17,16 +17,7 @@ using testing::demo_source;
 using testing::says;
 using testing::Tab;
 
-class ResultPage : public testing::PageTest {
- protected:
-  /// As the page writes it.
-  std::string written(double value, const std::string& how = "V.number") { return tab_->eval(how + "(" + Json(value).dump() + ")").get<std::string>(); }
-  std::string label(int word) { return tab_->eval("document.querySelectorAll('.tokens .word')[" + std::to_string(word) + "].getAttribute('aria-label')").get<std::string>(); }
-  void focus(const std::string& selector) {
-    tab_->eval("document.querySelector(" + Json(selector).dump() + ").focus()");
-    tab_->settle();
-  }
-};
+class ResultPage : public testing::PageTest {};
 
 constexpr double kFloat = 1e-6;  // numbers of a page are float32
 

@@ -69,6 +69,14 @@ class PageTest : public ::testing::Test {
     return {at[0].get<double>(), at[1].get<double>()};
   }
   std::string spoken() { return tab_->text("[role=gridcell]"); }
+  /// As the page writes it.
+  std::string written(double value, const std::string& how = "V.number") { return tab_->eval(how + "(" + Json(value).dump() + ")").get<std::string>(); }
+  /// What a screen reader hears of a word of the text.
+  std::string label(int word) { return tab_->eval("document.querySelectorAll('.tokens .word')[" + std::to_string(word) + "].getAttribute('aria-label')").get<std::string>(); }
+  void focus(const std::string& selector) {
+    tab_->eval("document.querySelector(" + Json(selector).dump() + ").focus()");
+    tab_->settle();
+  }
   /// What the card would put on the clipboard.
   Json numbers(const std::string& card) { return Json::parse(tab_->eval("document.querySelectorAll('.card')[" + card + "].numbers.json()").get<std::string>()); }
 

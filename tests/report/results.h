@@ -94,6 +94,19 @@ inline Similarity made_up_similarity() {
   return {.measure = SimilarityMeasure::kCka, .tokens = 100, .passes = 1, .rows = {"blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"}, .columns = {"blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"}, .values = {1, 0.25, 0.375, std::nan("")}, .row_components = {}, .column_components = {}};
 }
 
+/// Three positive and two negative prompts at three sites: nothing is told apart at the first, most at the second, and the third has no scores.
+inline std::vector<ConceptDirection> made_up_directions() {
+  const double none = std::nan("");
+  return {{.site = "blocks.0.hook_resid_pre", .direction = {1, 0, 0, 0}, .norm = 1, .activation_norm = 10, .positive_scores = {1, -2, 0.5}, .negative_scores = {1, -1}, .cohens_d = -0.125, .auc = 0.5, .accuracy = 0.625},
+          {.site = "blocks.0.hook_resid_post", .direction = {0, 0, 0, -2}, .norm = 2, .activation_norm = 10, .positive_scores = {2, -0.5, 3}, .negative_scores = {-1, 0}, .cohens_d = 1.25, .auc = 0.875, .accuracy = 0.75},
+          {.site = "blocks.1.hook_resid_post", .direction = {3, 0, 0, -4}, .norm = 5, .activation_norm = 10, .positive_scores = {none, none, none}, .negative_scores = {none, none}, .cohens_d = none, .auc = none, .accuracy = none}};
+}
+
+inline ConceptSubject made_up_subject() {
+  return {.positive = {{10, 14}, {0, 4, 5}, {10}}, .negative = {{14}, {4, 0}}, .note = "[neurons=0..3]",
+          .steering = {"vitrine generate --edit zeroth", "vitrine generate --prompt '<b>' --edit first", "vitrine generate --edit second"}};
+}
+
 /// Spans and deletion, three draws each.
 inline Noise made_up_noise() {
   Noise found{.ids = six_ids(), .continuation = {4}, .own_choice = true, .words = 5, .sentences = 1, .budget = 1, .log_prob = -1, .rank = 2};

@@ -1,0 +1,158 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/check.h"
+#include "report/concept_layout.h"
+#include "report/factor_shares.h"
+#include "report/figure.h"
+#include "report/page.h"
+#include "report/token_table.h"
+
+namespace vitrine {
+namespace {
+
+constexpr int64_t kTokensInAPicture = 50;  // at most: columns whose labels are all there
+constexpr size_t kMostColumns = 4000;
+
+LinesPanel concept_lines(std::span<const ConceptDirection> results, const ConceptLayout& layout, const std::string& name, double ConceptDirection::*value) {
+  LinesPanel panel{.title = fmt::format("Separation of held-out prompts: {}", name), .x_name = "layer", .y_name = name, .x = layout.x, .series = {}};
+  for (size_t l = 0; l < layout.lines.size(); ++l) {
+    LinesPanel::Series series{.name = layout.lines[l], .values = {}};
+    for (size_t i = 0; i < layout.x.size(); ++i) {
+      const int32_t site = layout.sites[l * layout.x.size() + i];
+      const double there = site < 0 ? std::nan("") : results[static_cast<size_t>(site)].*value;
+      series.values.push_back(std::isfinite(there) ? there : std::nan(""));  // sets without any spread have an infinite d
+    }
+    panel.series.push_back(std::move(series));
+  }
+  return panel;
+}
+
+/// Of sites at one depth, where lines would be single dots.
+BarsPanel concept_bars(std::span<const ConceptDirection> results) {
+  BarsPanel panel{.title = "Separation of held-out prompts: AUC", .value_name = "AUC", .bars = {}};
+  for (const ConceptDirection& d : results) panel.bars.push_back({d.site, d.auc});
+  return panel;
+}
+
+std::vector<Panel> concept_panels(std::span<const ConceptDirection> results) {
+  const ConceptLayout layout = concept_layout(results);
+  std::vector<Panel> panels;
+  if (layout.x.size() > 1) {
+    panels.emplace_back(concept_lines(results, layout, "AUC", &ConceptDirection::auc));
+    panels.emplace_back(concept_lines(results, layout, "Cohen's d", &ConceptDirection::cohens_d));
+  }
+  if (layout.x.size() == 1 && results.size() > 1) panels.emplace_back(concept_bars(results));
+  const ConceptDirection& best = results[layout.best];
+  const std::string how = std::isnan(best.auc) ? "not all prompts have a score" : fmt::format("AUC {:.3f}, d {:.2f}", best.auc, best.cohens_d);
+  panels.emplace_back(DotsPanel{.title = best.site + ": " + how, .value_name = "score of a held-out prompt",
+                                .zero_name = "midpoint", .rows = {{"positive", best.positive_scores}, {"negative", best.negative_scores}}});
+  return panels;
+}
+
+std::vector<std::string> component_names(const Factors& result) {
+  std::vector<std::string> names;
+  for (int c = 0; c < result.components; ++c) names.push_back(std::to_string(c));
+  return names;
+}
+
+/// The strengths at tokens [first, first + ids.size()).
+HeatPanel strengths_panel(const Factors& result, int64_t first, std::span<const int32_t> ids, double limit, const TokenTable& tokens) {
+  HeatPanel panel{.title = {}, .row_name = "component", .column_name = {}, .value_name = "strength", .rows = component_names(result), .columns = {}, .values = {}, .limit = limit};
+  for (const int32_t id : ids) panel.columns.push_back(tokens.shown(id));
+  for (int64_t c = 0; c < result.components; ++c) {
+    const auto from = result.strengths.begin() + c * result.tokens + first;
+    panel.values.insert(panel.values.end(), from, from + std::ssize(ids));
+  }
+  return panel;
+}
+
+HeatPanel layers_panel(const Factors& result) {
+  HeatPanel panel{.title = "Where the components' neurons are", .row_name = "component", .column_name = "layer", .value_name = "share of the squares of its weights",
+                  .rows = component_names(result), .columns = {}, .values = {}};
+  for (const int layer : result.layers) panel.columns.push_back(std::to_string(layer));
+  for (int c = 0; c < result.components; ++c) {
+    const std::vector<double> shares = layer_shares(result, static_cast<size_t>(c));
+    panel.values.insert(panel.values.end(), shares.begin(), shares.end());
+  }
+  panel.limit = largest_size(panel.values);
+  return panel;
+}
+
+std::vector<int32_t> ids_of(const Score& score) {
+  std::vector<int32_t> ids;
+  for (const TokenScore& token : score.tokens) ids.push_back(token.id);
+  return ids;
+}
+
+ColumnsPanel columns_panel(const Score& score, const PageSource& source) {
+  return {.title = text_label(ids_of(score), source), .value_name = "surprisal, bits", .names = {}, .values = {}};
+}
+
+template <typename Results, typename Count>
+void check_columns(const Results& results, std::string_view what, const Count& count) {
+  size_t all = 0;
+  for (const auto& result : results) all += count(result);
+  if (all > kMostColumns) user_error("a figure of surprisal holds {} {} at most, not {}; choose a shorter text", kMostColumns, what, all);
+}
+
+}  // namespace
+
+std::string concept_figure(std::span<const ConceptDirection> results, FigureFormat format) {
+  return draw_figure(results.empty() ? std::vector<Panel>() : concept_panels(results), format);
+}
+
+std::string factors_figure(const Factors& result, const PageSource& source, FigureFormat format) {
+  check_factors(result);
+  const TokenTable tokens(source.tokenizer);
+  std::vector<Panel> panels;
+  const double limit = largest_size(result.strengths);
+  int64_t first = 0;
+  for (const auto& text : result.texts) {
+    // Pictures of one text are as wide as each other, but for a token.
+    const int64_t pictures = (std::ssize(text) + kTokensInAPicture - 1) / kTokensInAPicture, width = pictures > 0 ? (std::ssize(text) + pictures - 1) / pictures : 1;
+    for (int64_t from = 0; from < std::ssize(text); from += width) {
+      const auto piece = std::span(text).subspan(static_cast<size_t>(from), static_cast<size_t>(std::min(width, std::ssize(text) - from)));
+      HeatPanel panel = strengths_panel(result, first + from, piece, limit, tokens);
+      panel.title = from == 0 ? text_label(text, source) : fmt::format("from token {}", from);
+      panels.emplace_back(std::move(panel));
+    }
+    first += std::ssize(text);
+  }
+  panels.emplace_back(layers_panel(result));
+  return draw_figure(panels, format);
+}
+
+std::string score_figure(std::span<const Score> results, const PageSource& source, FigureFormat format) {
+  check_columns(results, "tokens", [](const Score& score) { return score.tokens.size(); });
+  const TokenTable tokens(source.tokenizer);
+  std::vector<Panel> panels;
+  for (const Score& score : results) {
+    ColumnsPanel panel = columns_panel(score, source);
+    for (const TokenScore& token : score.tokens) {
+      panel.names.push_back(tokens.shown(token.id));
+      panel.values.push_back(token.loss / std::numbers::ln2);
+    }
+    panels.emplace_back(std::move(panel));
+  }
+  return draw_figure(panels, format);
+}
+
+std::string word_score_figure(std::span<const WordScores> results, const PageSource& source, FigureFormat format) {
+  check_columns(results, "words", [](const WordScores& scores) { return scores.words.size(); });
+  std::vector<Panel> panels;
+  for (const WordScores& scores : results) {
+    ColumnsPanel panel = columns_panel(scores.tokens, source);
+    for (const WordScore& word : scores.words) {
+      panel.names.push_back(printable(word.text));
+      panel.values.push_back(word.surprisal / std::numbers::ln2);
+    }
+    panels.emplace_back(std::move(panel));
+  }
+  return draw_figure(panels, format);
+}
+
+}  // namespace vitrine
