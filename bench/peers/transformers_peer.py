@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Hugging Face transformers on the workloads of `vitrine bench`. Needs: pip install torch transformers
+
+forward: all logits; with hooks residual, output_hidden_states; with maps, output_attentions (eager attention, which keeps them).
+decode: greedy, with its key/value cache. saliency: the gradient of one logit with respect to the embeddings. peer.py says how to run
+both sides; --compile puts torch.compile around the model.
+"""
+
+from __future__ import annotations
+
+import torch
+import transformers
+from transformers import DynamicCache, GPT2LMHeadModel
+
+import peer
+
+
+def load(args, attention: str):
+    model = GPT2LMHeadModel.from_pretrained(args.model, dtype=peer.DTYPES[args.dtype], attn_implementation=attention)
+    return model.to(args.device).eval().requires_grad_(False)
+
+
+def forward(report: peer.Report, batch: int, model, eager) -> None:
+    args = report.args
+    ids = peer.some_tokens(args, batch, args.prompt)
+    ways = {"none": (model, {}), "residual": (model, {"output_hidden_states": True}), "maps": (eager, {"output_attentions": True})}
+    for hooks in args.hooks:
+        used, options = ways[hooks]
+        with torch.no_grad():
+            result = used(ids, use_cache=False, **options)
+            peer.require_finite(result.logits, "logits")
+            if hooks == "residual":
+                peer.require(len(result.hidden_states) == model.config.n_layer + 1, "every residual state was kept")
+            if hooks == "maps":
+                peer.require(result.attentions[0] is not None, "every attention map was kept")
+            report.measure("forward", peer.forward_shape(batch, args.prompt), hooks, lambda: used(ids, use_cache=False, **options))
+
+
+@torch.no_grad()
+def generate(model, ids: torch.Tensor, count: int) -> torch.Tensor:
+    cache = DynamicCache()
+    found = []
+    step = ids
+    for _ in range(count):
+        logits = model(step, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        step = logits[:, -1].argmax(dim=-1, keepdim=True)
+        found.append(step)
+    return torch.cat(found, dim=1)
+
+
+def decode(report: peer.Report, batch: int, model) -> None:
+    args = report.args
+    ids = peer.some_tokens(args, batch, args.decode_prompt)
+    with torch.no_grad():
+        theirs = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False,
+                                pad_token_id=model.config.eos_token_id, eos_token_id=None)
+    peer.require(torch.equal(theirs[:, args.decode_prompt:], generate(model, ids, args.tokens)), "greedy tokens are those of generate()")
+
+    @torch.no_grad()
+    def next_tokens(seen: torch.Tensor) -> torch.Tensor:
+        return model(seen, use_cache=False, logits_to_keep=1).logits[:, -1].argmax(dim=-1)
+    peer.measure_decode(report, batch, lambda prompt, count: generate(model, prompt, count), next_tokens)
+
+
+def saliency(report: peer.Report, batch: int, model) -> None:
+    args = report.args
+    ids = peer.some_tokens(args, batch, args.prompt)
+    target = int(ids[0, 0])
+
+    def run_forward() -> torch.Tensor:
+        with torch.no_grad():
+            return model(ids, use_cache=False, logits_to_keep=1).logits
+
+    def run_gradient() -> torch.Tensor:
+        embeddings = model.transformer.wte(ids).detach().requires_grad_(True)
+        logits = model(inputs_embeds=embeddings, use_cache=False, logits_to_keep=1).logits
+        (gradient,) = torch.autograd.grad(logits[:, -1, target].sum(), embeddings)
+        return gradient
+
+    peer.require_finite(run_forward(), "logits")
+    gradient = run_gradient()
+    peer.require_finite(gradient, "gradients")
+    peer.require(bool((gradient != 0).any()), "gradients are not all zero")
+    report.measure("saliency", peer.saliency_shape(batch, args.prompt, "forward"), None, run_forward)
+    report.measure("saliency", peer.saliency_shape(batch, args.prompt, "Grad x Input"), None, run_gradient)
+
+
+def main() -> None:
+    args = peer.parse_args(__doc__, ["forward", "decode", "saliency"], ["none", "residual", "maps"], compiles=True)
+    report = peer.Report(f"transformers {transformers.__version__}" + (", torch.compile" if args.compile else ""), args)
+    model = load(args, "sdpa")
+    eager = load(args, "eager") if "maps" in args.hooks and "forward" in args.workload else None
+    if args.compile:
+        model.forward = torch.compile(model.forward, dynamic=True)
+    for batch in args.batch:
+        if "forward" in args.workload:
+            forward(report, batch, model, eager)
+        if "decode" in args.workload:
+            decode(report, batch, model)
+        if "saliency" in args.workload:
+            saliency(report, batch, model)
+    report.write()
+
+
+if __name__ == "__main__":
+    main()
