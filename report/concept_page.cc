@@ -91,18 +91,19 @@ double cosine(const ConceptDirection& a, const ConceptDirection& b) {
   return product / (a.norm * b.norm);
 }
 
-/// [results, results], row by row; null where none of two different sites is one.
+/// Between all that have one with another, as [sites, sites]; null where there are none.
 Json cosines_data(std::span<const ConceptDirection> results) {
-  const size_t count = results.size();
-  std::vector<double> cosines(count * count);
-  bool any = false;
-  for (size_t i = 0; i < count; ++i) {
-    for (size_t j = 0; j <= i; ++j) {
-      cosines[i * count + j] = cosines[j * count + i] = cosine(results[i], results[j]);
-      any = any || (i != j && !std::isnan(cosines[i * count + j]));
-    }
+  std::vector<int64_t> sites;
+  for (size_t i = 0; i < results.size(); ++i) {
+    const auto meets = [&](const ConceptDirection& other) { return &other != &results[i] && !std::isnan(cosine(results[i], other)); };
+    if (std::ranges::any_of(results, meets)) sites.push_back(static_cast<int64_t>(i));
   }
-  return any ? packed(cosines) : Json(nullptr);
+  if (sites.empty()) return nullptr;
+  std::vector<double> values;
+  for (const int64_t i : sites) {
+    for (const int64_t j : sites) values.push_back(cosine(results[static_cast<size_t>(i)], results[static_cast<size_t>(j)]));
+  }
+  return {{"sites", packed(sites)}, {"values", packed(values)}};
 }
 
 }  // namespace

@@ -112,19 +112,20 @@ V.page(found => {
   // --- directions with each other
 
   const cosineCard = () => {
-    const S = sites.length, of = (r, c) => found.cosines[r * S + c], up = r => S - 1 - r;  // the last on top
-    const depth = s => { const at = [...found.at].indexOf(s); return lines.length > 1 ? `${x[at % x.length]} ${lines[Math.floor(at / x.length)]}` : x[at % x.length]; };
-    const labels = sites.map((_, s) => depth(s)), said = (r, c) => Number.isNaN(of(r, c)) ? 'none' : V.signed(of(r, c));
-    const spoken = V.el('p', {class: 'where', 'aria-live': 'polite'}), say = (r, c) => V.replace(spoken, `${sites[r].site} and ${sites[c].site}: `, V.el('b', {}, said(r, c)));
+    const there = [...found.cosines.sites], S = there.length, of = (r, c) => found.cosines.values[r * S + c], up = r => S - 1 - r;  // the last on top
+    const kinds = new Set(there.map(s => Math.floor(found.at.indexOf(s) / x.length)));
+    const labels = there.map(s => { const at = found.at.indexOf(s), depth = x[at % x.length]; return kinds.size > 1 ? `${depth} ${lines[Math.floor(at / x.length)]}` : depth; });
+    const said = (r, c) => Number.isNaN(of(r, c)) ? 'none' : V.signed(of(r, c)), name = (r, c) => `${sites[there[r]].site} and ${sites[there[c]].site}`;
+    const spoken = V.el('p', {class: 'where', 'aria-live': 'polite'}), say = (r, c) => V.replace(spoken, `${name(r, c)}: `, V.el('b', {}, said(r, c)));
     const grid = V.grid({
       label: `Cosines of ${S} directions`, rows: [...labels].reverse(), above: labels, corner: ['layer', ''], minWidth: S > 60 ? 6 : 24, maxWidth: 48,
       color: (r, c) => V.color.diverging(of(up(r), c)), text: (r, c) => Number.isNaN(of(up(r), c)) ? '' : V.short(of(up(r), c)),
-      describe: (r, c) => `${sites[up(r)].site} and ${sites[c].site}: ${said(up(r), c)}`, tip: (r, c) => `${sites[up(r)].site} and ${sites[c].site}: ${said(up(r), c)}`, onShow: (r, c) => say(up(r), c),
+      describe: (r, c) => `${name(up(r), c)}: ${said(up(r), c)}`, tip: (r, c) => `${name(up(r), c)}: ${said(up(r), c)}`, onShow: (r, c) => say(up(r), c),
     });
     say(S - 1, 0);
     const card = V.card({title: 'Cosines between the directions', body: [grid.element, spoken], controls: [V.legend(V.color.diverging, -1, 1, '−1', '+1')],
-                         note: 'Only sites of the residual stream share a basis; others have no cosine.',
-                         table: () => ({head: ['row', 'column', 'cosine'], rows: Array.from({length: S * S}, (_, at) => [sites[Math.floor(at / S)].site, sites[at % S].site, found.cosines[at]])})});
+                         note: S < sites.length ? 'Only sites of the residual stream share a basis; the others have no cosine with each other.' : null,
+                         table: () => ({head: ['row', 'column', 'cosine'], rows: Array.from({length: S * S}, (_, at) => [sites[there[Math.floor(at / S)]].site, sites[there[at % S]].site, found.cosines.values[at]])})});
     card.classList.add('main', 'cosines');
     return card;
   };

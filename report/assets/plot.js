@@ -33,7 +33,7 @@
       this.read = V.el('div', {class: 'reading', 'aria-live': 'polite'});
       this.element = V.el('div', {}, this.box, this.read);
       new ResizeObserver(() => this.draw()).observe(this.element);
-      V.onTheme(() => { if (this.element.isConnected) this.draw(); });
+      V.onTheme(() => { if (this.element.isConnected) { this.draw(); this.say(); } });
       this.box.addEventListener('pointermove', event => this.show(this.nearest(event)));
       this.box.addEventListener('pointerleave', () => { if (this.pinned !== null && this.at !== this.pinned) this.show(this.pinned); });
       this.box.addEventListener('click', event => this.pin(this.nearest(event)));
@@ -66,11 +66,15 @@
     }
     show(at) {
       this.at = at;
+      this.say();
+      if (this.cursor) this.cursor.setAttribute('transform', `translate(${this.across(at)} 0)`);
+      this.onShow(at);
+    }
+    say() {
+      const {at} = this;
       V.replace(this.read, V.el('span', {class: 'where'}, `${this.xName} ${this.x[at]}`), this.series.map((line, i) => V.el(
           'span', {class: 'series'}, this.key(i), `${line.name} `, V.el('b', {}, this.format(line.values[at])),
           line.low ? V.el('span', {class: 'muted'}, ` (${this.format(line.low[at])} to ${this.format(line.high[at])})`) : null)));
-      if (this.cursor) this.cursor.setAttribute('transform', `translate(${this.across(at)} 0)`);
-      this.onShow(at);
     }
     key(i) {
       return V.svg('svg', {class: 'key', width: 26, height: 10, 'aria-hidden': 'true'},

@@ -89,15 +89,17 @@ TEST(ConceptPage, HoldsPromptsScoresAndTheLargestElements) {
 
 TEST(ConceptPage, CosinesAreOfSitesThatShareABasis) {
   // By hand: (1,0,0,0), (0,0,0,-2) and (3,0,0,-4).
-  const auto cosines = unpacked(result_of(testing::made_up_directions(), testing::made_up_subject())["cosines"]);
-  const std::vector<double> expected = {1, 0, 0.6, 0, 1, 0.8, 0.6, 0.8, 1};
-  ASSERT_EQ(cosines.size(), 9u);
-  for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(cosines[i], expected[i], 1e-7) << i;  // float32
-  const Json mixed = result_of(at_sites({"blocks.0.hook_resid_post", "blocks.0.attn.hook_z", "hook_embed", "ln_final.hook_normalized"}), kTwoEach);
-  const auto four = unpacked(mixed["cosines"]);
-  EXPECT_EQ(four[2], 1);  // embedding and stream
-  EXPECT_TRUE(std::isnan(four[1]) && std::isnan(four[3]) && std::isnan(four[7]));
-  EXPECT_EQ(four[5], 1);
+  const Json cosines = result_of(testing::made_up_directions(), testing::made_up_subject())["cosines"];
+  EXPECT_EQ(unpacked(cosines["sites"]), (std::vector<double>{0, 1, 2}));
+  const std::vector<double> expected = {1, 0, 0.6, 0, 1, 0.8, 0.6, 0.8, 1}, values = unpacked(cosines["values"]);
+  ASSERT_EQ(values.size(), 9u);
+  for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(values[i], expected[i], 1e-7) << i;  // float32
+  std::vector<ConceptDirection> mixed = at_sites({"blocks.0.hook_resid_post", "blocks.0.attn.hook_z", "hook_embed", "ln_final.hook_normalized", "blocks.1.hook_mlp_out", "blocks.1.hook_attn_out"});
+  mixed[4].direction = {-4, 3};
+  mixed[5].direction = {1, 2, 3};  // narrowed otherwise
+  const Json some = result_of(mixed, kTwoEach)["cosines"];
+  EXPECT_EQ(unpacked(some["sites"]), (std::vector<double>{0, 2, 4}));
+  EXPECT_EQ(unpacked(some["values"]), (std::vector<double>{1, 1, 0, 1, 1, 0, 0, 0, 1}));
   EXPECT_EQ(result_of(at_sites({"blocks.0.attn.hook_z", "blocks.1.attn.hook_z"}), kTwoEach)["cosines"], nullptr) << "each layer's heads have a basis of their own";
   EXPECT_EQ(result_of(at_sites({"blocks.0.hook_resid_post"}), kTwoEach)["cosines"], nullptr);
 }

@@ -134,9 +134,17 @@ TEST(TextFigure, ScoresAreBitsOfTokensOrWords) {
   EXPECT_EQ(tokens, score_figure({&scores.tokens, 1}, demo_source(), FigureFormat::kSvg));
   EXPECT_NE(tokens, words);
   EXPECT_EQ(words.find("<first>"), std::string::npos);
+  // Above the first word, which has no bar, there are the lines of the axis: at 2, 4 and 6 bits, where nats would have 1 to 4.
+  scores.words[1].surprisal = 6 * std::log(2.0);
+  const Picture axis = decoded(word_score_figure({&scores, 1}, demo_source(), FigureFormat::kPng));
+  int lines = 0;
+  for (int y = 2 * (14 + 20); y < 2 * (14 + 20 + 6 + 84) - 4; ++y) {
+    const auto white = [&](int at) { return axis.pixels[static_cast<size_t>(at * axis.width + 2 * (14 + 46) + 13)] == std::array{255, 255, 255}; };
+    lines += white(y - 1) && !white(y) ? 1 : 0;
+  }
+  EXPECT_EQ(lines, 3);
   // Two words of 3 and 6 bits: the second is twice as high.
   scores.words[0].surprisal = 3 * std::log(2.0);
-  scores.words[1].surprisal = 6 * std::log(2.0);
   const Picture picture = decoded(word_score_figure({&scores, 1}, demo_source(), FigureFormat::kPng));
   EXPECT_NEAR(longest_run(picture, 2 * (14 + 46) + 8, 2 * (14 + 20), 2 * (14 + 20 + 6 + 84) - 2), 84, 4);
   EXPECT_NEAR(longest_run(picture, 2 * (14 + 46 + 13) + 8, 2 * (14 + 20), 2 * (14 + 20 + 6 + 84) - 2), 168, 4);
