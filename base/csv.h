@@ -19,4 +19,7 @@ struct CsvRow {
 /// quoted, a record with another number of fields, and text without a record.
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& file);
 
+/// One field of such a record, in quotes where it needs them.
+std::string csv_field(std::string_view text);
+
 }  // namespace vitrine

@@ -5,8 +5,7 @@
 #include "base/finite.h"
 #include "bench/checks.h"
 #include "bench/random_matrix.h"
-#include "bench/timing.h"
-#include "bench/workloads.h"
+#include "bench/turns.h"
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
@@ -90,37 +89,38 @@ class AttentionCase {
   Placed all_, last_;
 };
 
-void measure(const Bench& bench, Row row, const Work& work, const std::function<void()>& attend) {
-  Backend& backend = *bench.model.state().backend;
-  set_floor(row, work, bench.best(), !backend.host_memory());
-  const int repetitions = enough_repetitions(backend, attend);
-  for (int turn = 0; turn < bench.options.repeat; ++turn) {
-    bench.step("attention " + row.shape);
-    row.seconds.add(seconds_each(backend, repetitions, attend));
+void measure(const Bench& bench, AttentionCase& here, Row row, const Work& work, void (AttentionCase::*attend)()) {
+  here.check();
+  set_floor(row, work, bench.best(), !bench.model.state().backend->host_memory());
+  const std::string step = "attention " + row.shape;
+  measure_alone(bench, std::move(row), step, [&] { (here.*attend)(); });
+}
+
+void measure_length(const Bench& bench, int64_t length) {
+  const ModelState& state = bench.model.state();
+  for (const int batch : bench.options.batches) {
+    bench.step("attention");
+    AttentionCase here(state, batch, length);
+    measure(bench, here, bench.row("attention", fmt::format("{} x {} tokens", batch, length)), attention(state.config, state.activation_dtype(), batch, length, 0),
+            &AttentionCase::all);
   }
-  bench.sink.on_row(row);
+  for (const int batch : bench.options.decode_batches) {
+    bench.step("attention");
+    AttentionCase here(state, batch, length);
+    measure(bench, here, bench.row("attention", fmt::format("batch {} after {}", batch, length - 1)),
+            attention(state.config, state.activation_dtype(), batch, 1, length - 1), &AttentionCase::last);
+  }
 }
 
 }  // namespace
 
 void bench_attention(const Bench& bench) {
-  const ModelState& state = bench.model.state();
-  const int64_t length = bench.options.prompt;
-  const auto lock = state.backend->exclusive();
-  for (const int batch : bench.options.batches) {
-    bench.step("attention");
-    AttentionCase here(state, batch, length);
-    here.check();
-    measure(bench, bench.row("attention", fmt::format("{} x {} tokens", batch, length)),
-            attention(state.config, state.activation_dtype(), batch, length, 0), [&] { here.all(); });
-  }
-  for (const int batch : bench.options.decode_batches) {
-    bench.step("attention");
-    AttentionCase here(state, batch, length);
-    here.check();
-    measure(bench, bench.row("attention", fmt::format("batch {} after {}", batch, length - 1)),
-            attention(state.config, state.activation_dtype(), batch, 1, length - 1), [&] { here.last(); });
-  }
+  const auto lock = bench.model.state().backend->exclusive();
+  for (const int64_t length : bench.options.prompts) measure_length(bench, length);
+}
+
+uint64_t attention_steps(const BenchOptions& options, bool) {
+  return options.prompts.size() * (options.batches.size() + options.decode_batches.size()) * static_cast<uint64_t>(1 + options.repeat);
 }
 
 }  // namespace vitrine::bench

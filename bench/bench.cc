@@ -1,12 +1,18 @@
 #include "bench/bench.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/check.h"
+#include "base/mapped_file.h"
+#include "bench/memory_use.h"
+#include "bench/scratch.h"
 #include "bench/workloads.h"
 #include "engine/checkpoint.h"
 #include "engine/device_name.h"
 #include "engine/model_path.h"
+#include "engine/model_state.h"
 
 namespace vitrine::bench {
 namespace {
@@ -14,73 +20,167 @@ namespace {
 struct Workload {
   const char* name;
   void (*run)(const Bench&);
+  uint64_t (*steps)(const BenchOptions&, bool gpu);  ///< how often run() calls step(), if everything fits
+  bool of_weights = true;  ///< false: the same for every dtype, device and number of threads, and measured once a model
 };
-constexpr Workload kWorkloads[] = {{"forward", bench_forward}, {"decode", bench_decode}, {"linear", bench_linear},
-                                    {"attention", bench_attention}, {"saliency", bench_saliency}, {"patching", bench_patching}};
+constexpr Workload kWorkloads[] = {{"forward", bench_forward, forward_steps},    {"prefill", bench_prefill, prefill_steps},
+                                    {"decode", bench_decode, decode_steps},       {"generate", bench_generate, generate_steps},
+                                    {"linear", bench_linear, linear_steps},       {"attention", bench_attention, attention_steps},
+                                    {"saliency", bench_saliency, saliency_steps}, {"patching", bench_patching, patching_steps},
+                                    {"score", bench_score, score_steps},          {"lens", bench_lens, lens_steps},
+                                    {"capture", bench_capture, capture_steps},    {"tokenizer", bench_tokenizer, tokenizer_steps, false},
+                                    {"load", bench_load, load_steps}};
 
 bool wanted(const BenchOptions& options, const std::string& workload) {
   return std::find(options.workloads.begin(), options.workloads.end(), workload) != options.workloads.end();
 }
 
-Model make_model(const BenchOptions& options, const Subject& subject, DType dtype) {
-  const ModelOptions how{.device = options.device, .dtype = dtype, .threads = options.threads};
-  return subject.config ? Model::random(*subject.config, options.seed, how) : Model::load(subject.name, how);
-}
-
 Config config_of(const Subject& subject) { return subject.config ? *subject.config : Checkpoint::open(resolve_model(subject.name)).config(); }
 
-/// The options with nothing left open. Throws Error (user) for what does not fit the model's context.
-BenchOptions settled(BenchOptions options, const Config& config, const std::string& name) {
-  const bool gpu = gpu_index(options.device).has_value();
+int64_t largest(const std::vector<int64_t>& values) { return values.empty() ? 0 : *std::max_element(values.begin(), values.end()); }
+
+/// The options of one device with nothing left open. Throws Error (user) for what does not fit the model's context.
+BenchOptions settled(BenchOptions options, const std::string& device, const Config& config, const std::string& name) {
+  const bool gpu = gpu_index(device).has_value();
   const int64_t context = config.context;
+  if (gpu) options.threads = {0};
+  if (options.dtypes.empty()) options.dtypes = {gpu ? DType::kBF16 : DType::kF32};
   if (options.batches.empty()) options.batches = gpu ? std::vector{1, 8} : std::vector{1};
   if (options.decode_batches.empty()) options.decode_batches = gpu ? std::vector{1, 8, 64} : std::vector{1};
   if (options.rows.empty()) options.rows = gpu ? std::vector<int64_t>{1, 8, 64, 1024, 8192} : std::vector<int64_t>{1, 8, 64, 256};
-  if (options.prompt == 0) options.prompt = std::min<int64_t>(gpu ? 1024 : 128, context);
-  if (options.decode_prompt == 0) options.decode_prompt = std::clamp<int64_t>(context - options.tokens, 1, std::min<int64_t>(16, (context + 1) / 2));
-  if (options.tokens == 0) options.tokens = std::clamp<int64_t>(context - options.decode_prompt, 1, gpu ? 64 : 16);
-  if (options.prompt > context) {
-    user_error("a prompt of {} tokens does not fit the context of {}, {} tokens; give a smaller --prompt", options.prompt, name, context);
+  if (options.prompts.empty()) options.prompts = {std::min<int64_t>(gpu ? 1024 : 128, context)};
+  if (options.decode_prompts.empty()) {
+    options.decode_prompts = {std::clamp<int64_t>(context - largest(options.tokens), 1, std::min<int64_t>(16, (context + 1) / 2))};
   }
-  if (wanted(options, "decode") && options.decode_prompt + options.tokens > context) {
-    user_error("{} tokens behind a prompt of {} do not fit the context of {}, {} tokens; give smaller --tokens or --decode-prompt", options.tokens,
-               options.decode_prompt, name, context);
+  if (options.tokens.empty()) options.tokens = {std::clamp<int64_t>(context - largest(options.decode_prompts), 1, gpu ? 64 : 16)};
+  if (const int64_t prompt = largest(options.prompts); prompt > context) {
+    user_error("a prompt of {} tokens does not fit the context of {}, {} tokens; give a smaller --prompt", prompt, name, context);
+  }
+  if ((wanted(options, "decode") || wanted(options, "generate")) && largest(options.decode_prompts) + largest(options.tokens) > context) {
+    user_error("{} tokens behind a prompt of {} do not fit the context of {}, {} tokens; give smaller --tokens or --decode-prompt",
+               largest(options.tokens), largest(options.decode_prompts), name, context);
   }
   return options;
 }
 
-DeviceRates rates_of(const BenchOptions& options, const BenchSink& sink, const std::function<void(const std::string&)>& on_step) {
-  DeviceRates rates = measure_rates({.device = options.device,
-                                     .threads = options.threads,
-                                     .dtypes = options.dtypes,
-                                     .repeat = options.repeat,
-                                     .sizes = options.rate_sizes,
-                                     .on_step = on_step});
-  if (sink.on_rates) sink.on_rates(rates);
-  return rates;
+template <typename T>
+void keep_first_of_equals(std::vector<T>& values) {
+  std::vector<T> kept;
+  for (const T& value : values) {
+    if (std::find(kept.begin(), kept.end(), value) == kept.end()) kept.push_back(value);
+  }
+  values = std::move(kept);
 }
 
-void step_or_stop(const BenchSink& sink, const std::string& what) {
-  if (sink.keep_going && !sink.keep_going()) throw Stopped{};
-  if (sink.on_step) sink.on_step(what);
+/// Nothing is measured twice: rows of one run have different keys.
+BenchOptions distinct(BenchOptions options) {
+  for (std::string& device : options.devices) {
+    if (const auto gpu = gpu_index(device)) device = fmt::format("cuda:{}", *gpu);
+  }
+  keep_first_of_equals(options.devices);
+  keep_first_of_equals(options.dtypes);
+  keep_first_of_equals(options.threads);
+  keep_first_of_equals(options.workloads);
+  keep_first_of_equals(options.hooks);
+  keep_first_of_equals(options.batches);
+  keep_first_of_equals(options.decode_batches);
+  keep_first_of_equals(options.prompts);
+  keep_first_of_equals(options.decode_prompts);
+  keep_first_of_equals(options.tokens);
+  keep_first_of_equals(options.rows);
+  std::vector<Subject> subjects;
+  for (const Subject& subject : options.subjects) {
+    const auto same = [&](const Subject& other) { return other.name == subject.name; };
+    if (std::none_of(subjects.begin(), subjects.end(), same)) subjects.push_back(subject);
+  }
+  options.subjects = std::move(subjects);
+  return options;
 }
 
-void run_all(const BenchOptions& options, const BenchSink& sink) {
-  std::vector<BenchOptions> settled_options;  // whatever does not fit is refused before anything is measured
-  for (const Subject& subject : options.subjects) settled_options.push_back(settled(options, config_of(subject), subject.name));
-  const DeviceRates rates = rates_of(options, sink, [&](const std::string& what) { step_or_stop(sink, what); });
-  for (size_t i = 0; i < options.subjects.size(); ++i) {
-    const Subject& subject = options.subjects[i];
-    for (const DType dtype : options.dtypes) {
-      step_or_stop(sink, subject.name + ": weights");
-      const Model model = make_model(options, subject, dtype);
-      const Bench bench{settled_options[i], sink, rates, model, subject.name};
+/// A whole run: every device with every number of threads, and on each every model in every dtype.
+class BenchRun {
+ public:
+  BenchRun(const BenchOptions& wanted_options, const BenchSink& sink) : options_(distinct(wanted_options)), sink_(sink) {
+    for (const std::string& device : options_.devices) {  // whatever does not fit is refused before anything is measured
+      for (const Subject& subject : options_.subjects) settled_[device].push_back(settled(options_, device, config_of(subject), subject.name));
+    }
+    if (wanted(options_, "capture") || wanted(options_, "load")) Scratch writable(options_.scratch);
+    if (wanted(options_, "tokenizer") && !options_.text.empty()) MappedFile readable(options_.text);
+    for (const std::string& device : options_.devices) total_ += steps_of(device);
+    for (const BenchOptions& model : settled_.at(options_.devices.front())) {
       for (const Workload& workload : kWorkloads) {
-        if (wanted(options, workload.name)) workload.run(bench);
+        if (!workload.of_weights && wanted(model, workload.name)) total_ += workload.steps(model, false);
       }
     }
   }
-}
+
+  void run() {
+    for (const std::string& device : options_.devices) {
+      for (const int threads : settled_.at(device).front().threads) run(device, threads);
+    }
+  }
+
+ private:
+  uint64_t steps_of(const std::string& device) const {
+    const std::vector<BenchOptions>& models = settled_.at(device);
+    const size_t variants = models.front().threads.size(), dtypes = models.front().dtypes.size();
+    uint64_t steps = rate_steps(rate_options(device, 0));
+    for (const BenchOptions& options : models) {
+      uint64_t each = 1;  // the weights
+      for (const Workload& workload : kWorkloads) {
+        if (workload.of_weights && wanted(options, workload.name)) each += workload.steps(options, gpu_index(device).has_value());
+      }
+      steps += dtypes * each;
+    }
+    return variants * steps;
+  }
+
+  RateOptions rate_options(const std::string& device, int threads) const {
+    const std::vector<DType>& dtypes = settled_.at(device).front().dtypes;
+    return {.device = device, .threads = threads, .dtypes = dtypes, .repeat = options_.repeat, .sizes = options_.rate_sizes};
+  }
+
+  void step(const std::string& what) {
+    if (sink_.keep_going && !sink_.keep_going()) throw Stopped{};
+    if (sink_.on_step) sink_.on_step(what, done_, total_);
+    done_ = std::min(done_ + 1, total_);
+  }
+
+  void run(const std::string& device, int threads) {
+    RateOptions how = rate_options(device, threads);
+    how.on_step = [this](const std::string& what) { step(what); };
+    const DeviceRates rates = measure_rates(how);
+    if (sink_.on_rates) sink_.on_rates(rates);
+    for (size_t i = 0; i < options_.subjects.size(); ++i) {
+      const BenchOptions& options = settled_.at(device)[i];
+      for (const DType dtype : options.dtypes) run(options, options_.subjects[i], {.device = device, .dtype = dtype, .threads = threads}, rates);
+    }
+  }
+
+  void run(const BenchOptions& options, const Subject& subject, const ModelOptions& how, const DeviceRates& rates) {
+    step(subject.name + ": weights");
+    const std::optional<int> gpu = gpu_index(how.device);
+    const size_t free = gpu ? make_cuda_backend({.device = *gpu})->available_bytes() : 0;
+    const Model model = subject.config ? Model::random(*subject.config, options.seed, how) : Model::load(subject.name, how);
+    const auto take = [&](Row row) {
+      row.peak_bytes = peak_memory();
+      if (gpu) row.device_bytes = free - std::min(free, model.state().backend->available_bytes());
+      if (sink_.on_row) sink_.on_row(row);
+    };
+    const Bench bench{options, take, rates, model, subject.name, how.device, subject.config.has_value(), [this](const std::string& what) { step(what); }};
+    for (const Workload& workload : kWorkloads) {
+      if (!wanted(options, workload.name) || !(workload.of_weights || met_.insert(subject.name + " " + workload.name).second)) continue;
+      forget_peak_memory();
+      workload.run(bench);
+    }
+  }
+
+  BenchOptions options_;
+  const BenchSink& sink_;
+  std::map<std::string, std::vector<BenchOptions>> settled_;  ///< by device, in the order of the subjects
+  std::set<std::string> met_;  ///< what is measured once a model and has been
+  uint64_t done_ = 0, total_ = 0;
+};
 
 }  // namespace
 
@@ -93,12 +193,14 @@ const std::vector<std::string>& workload_names() {
   return names;
 }
 
-void Bench::step(const std::string& what) const { step_or_stop(sink, fmt::format("{} {} {}", name, dtype_name(model.dtype()), what)); }
+void Bench::step(const std::string& what) const { on_step(fmt::format("{} {} {}", name, dtype_name(model.dtype()), what)); }
 
 Row Bench::row(const std::string& workload, const std::string& shape) const {
   Row row;
   row.model = name;
   row.dtype = dtype_name(model.dtype());
+  row.device = device;
+  row.threads = rates.threads;
   row.workload = workload;
   row.shape = shape;
   return row;
@@ -115,25 +217,9 @@ void set_floor(Row& row, const Work& work, const Rates& rates, bool gpu) {
   }
 }
 
-Json Row::json() const {
-  Json json = {{"model", model}, {"dtype", dtype}, {"workload", workload}, {"shape", shape}};
-  json["hooks"] = hooks.empty() ? Json(nullptr) : Json(hooks);
-  json["seconds"] = samples_json(seconds);
-  json["recorded_seconds"] = samples_json(recorded);
-  json["rate"] = seconds.empty() ? Json(nullptr) : Json(rate());
-  json["unit"] = unit;
-  json["floor_seconds"] = floor;
-  json["share_of_floor"] = seconds.empty() ? Json(nullptr) : Json(share());
-  json["ratio"] = samples_json(ratio);
-  json["against"] = against.empty() ? Json(nullptr) : Json(against);
-  json["captured_bytes"] = captured;
-  json["note"] = note;
-  return json;
-}
-
 bool run_bench(const BenchOptions& options, const BenchSink& sink) {
   try {
-    run_all(options, sink);
+    BenchRun(options, sink).run();
     return true;
   } catch (const Stopped&) {
     return false;

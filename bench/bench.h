@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bench/device_rates.h"
-#include "bench/samples.h"
+#include "bench/row.h"
 #include "vitrine/config.h"
 #include "vitrine/dtype.h"
 
@@ -24,51 +24,34 @@ struct Subject {
 
 struct BenchOptions {
   std::vector<Subject> subjects;
-  std::string device = "cpu";
-  std::vector<DType> dtypes = {DType::kF32};
-  int threads = 0;
+  std::vector<std::string> devices = {"cpu"};
+  std::vector<DType> dtypes = {};   ///< empty: f32 on a CPU, bf16 on a GPU
+  std::vector<int> threads = {0};   ///< of a CPU; 0: as many as the process may run on
   uint64_t seed = 1;
   std::vector<std::string> workloads;  ///< of workload_names()
-  std::vector<std::string> hooks;      ///< of hook_set_names(), for forward and decode
+  std::vector<std::string> hooks;      ///< of hook_set_names(), for forward, prefill and decode
   int repeat = 5;
   RateSizes rate_sizes = {};
+  std::string scratch;  ///< folder for what capture and load write, and take away again; empty: the system's temporary one
+  std::string text;     ///< file that the tokenizer is measured on; empty: words of its vocabulary
 
-  // What is empty or 0 becomes what suits the device and fits the model's context.
-  std::vector<int> batches = {};         ///< of forward passes [cpu: 1; GPU: 1, 8]
-  std::vector<int> decode_batches = {};  ///< [cpu: 1; GPU: 1, 8, 64]
-  int64_t prompt = 0;                    ///< tokens of a forward pass [cpu: 128; GPU: 1024]
-  int64_t decode_prompt = 0;             ///< tokens before the first decoded one [16]
-  int64_t tokens = 0;                    ///< decoded in one measurement [cpu: 16; GPU: 64]
-  std::vector<int64_t> rows = {};        ///< of linear operations [cpu: 1, 8, 64, 256; GPU: 1, 8, 64, 1024, 8192]
+  // What is empty becomes what suits the device and fits the model's context.
+  std::vector<int> batches = {};             ///< of forward passes [cpu: 1; GPU: 1, 8]
+  std::vector<int> decode_batches = {};      ///< [cpu: 1; GPU: 1, 8, 64]
+  std::vector<int64_t> prompts = {};         ///< tokens of a forward pass [cpu: 128; GPU: 1024]
+  std::vector<int64_t> decode_prompts = {};  ///< tokens before the first decoded one [16]
+  std::vector<int64_t> tokens = {};          ///< decoded in one measurement [cpu: 16; GPU: 64]
+  std::vector<int64_t> rows = {};            ///< of linear operations [cpu: 1, 8, 64, 256; GPU: 1, 8, 64, 1024, 8192]
 };
 
 const std::vector<std::string>& workload_names();
 
-/// One line of the table.
-struct Row {
-  std::string model, dtype, workload;
-  std::string shape;  ///< "8 x 1024 tokens"
-  std::string hooks;  ///< the set; empty for single operations
-  Samples seconds;    ///< of one pass, one decoded step of the batch, one operation
-  Samples recorded;   ///< of a decoded step once it is recorded, where steps are recorded
-  double amount = 0;  ///< what that time did, in units: rate = amount / seconds
-  std::string unit;   ///< "tok/s", "GFLOP/s", "GB/s"
-  double floor = 0;   ///< seconds
-  Samples ratio;      ///< of neighbouring measurements: see `against`
-  std::string against;  ///< "none": time over time without hooks; "cuBLASLt": its time over ours
-  double captured = 0;  ///< bytes that the hooks keep
-  std::string note;
-
-  double rate() const { return amount / seconds.median(); }
-  double share() const { return floor / seconds.median(); }
-  Json json() const;
-};
-
 /// Where results go as they come.
 struct BenchSink {
-  std::function<void(const DeviceRates&)> on_rates = {};
+  std::function<void(const DeviceRates&)> on_rates = {};  ///< of each device, with each number of threads
   std::function<void(const Row&)> on_row = {};
-  std::function<void(const std::string&)> on_step = {};  ///< told what is measured next
+  /// Told what is measured next, and that `done` of `total` measurements are over.
+  std::function<void(const std::string& what, uint64_t done, uint64_t total)> on_step = {};
   std::function<bool()> keep_going = {};                 ///< false ends the run; what is measured by then has been handed over
 };
 

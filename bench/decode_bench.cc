@@ -14,12 +14,15 @@ namespace {
 /// Greedy generation of a batch with each set of hooks, in turns. A step takes what N + 1 tokens take longer than one, by N.
 class DecodeBench {
  public:
-  DecodeBench(const Bench& bench, int batch) : bench_(bench), backend_(*bench.model.state().backend), batch_(batch) {
-    for (int s = 0; s < batch; ++s) prompts_.push_back(some_tokens(bench.model.config(), bench.options.decode_prompt, 17 * s));
-    what_ = fmt::format("decode, batch {}", batch);
+  DecodeBench(const Bench& bench, int batch, int64_t prompt, int64_t tokens)
+      : bench_(bench), backend_(*bench.model.state().backend), batch_(batch), prompt_(prompt), tokens_(tokens) {
+    for (int s = 0; s < batch; ++s) prompts_.push_back(some_tokens(bench.model.config(), prompt, 17 * s));
+    shape_ = fmt::format("batch {} after {}", batch, prompt);
+    if (bench.options.tokens.size() > 1) shape_ += fmt::format(", {} tokens", tokens);
+    what_ = "decode " + shape_;
     bench_.step(what_);
     plain_ = run(all(), {});
-    for (const int s : {0, batch - 1}) check_by_recomputing(static_cast<size_t>(s));
+    for (const int s : {0, batch - 1}) check_by_recomputing(static_cast<size_t>(s), plain_, {});
     for (const std::string& name : bench.options.hooks) prepare(name);
   }
 
@@ -31,12 +34,12 @@ class DecodeBench {
         row.note = "lost in the noise: one token took longer than all; give more --tokens";
         row.seconds = row.ratio = row.recorded = {};
       }
-      bench_.sink.on_row(row);
+      bench_.on_row(row);
     }
   }
 
  private:
-  int all() const { return static_cast<int>(bench_.options.tokens) + 1; }
+  int all() const { return static_cast<int>(tokens_) + 1; }
   Generation run(int tokens, const Hooks& hooks) const { return generate(bench_.model, prompts_, {.max_new_tokens = tokens}, hooks); }
 
   double seconds_of(int64_t tokens, const Hooks& hooks) const {
@@ -45,18 +48,18 @@ class DecodeBench {
 
   /// The recording of a step is made anew for each generation and counts; what a step takes without it is noted beside.
   double measure_step(const Hooks& hooks, bool recorded, Row& row) const {
-    const int64_t n = bench_.options.tokens, half = n / 2;
+    const int64_t n = tokens_, half = n / 2;
     const double first = seconds_of(1, hooks), whole = seconds_of(n + 1, hooks);
     if (recorded && half >= 4) row.recorded.add((whole - seconds_of(half + 1, hooks)) / static_cast<double>(n - half));
     return (whole - first) / static_cast<double>(n);
   }
 
-  void check_by_recomputing(size_t sequence) const {
+  void check_by_recomputing(size_t sequence, const Generation& generation, const Hooks& edits) const {
     constexpr size_t kFirst = 3;
-    const std::vector<int32_t>& found = plain_.sequences[sequence].ids;
+    const std::vector<int32_t>& found = generation.sequences[sequence].ids;
     std::vector<int32_t> ids = prompts_[sequence];
     for (size_t i = 0; i < std::min(kFirst, found.size()); ++i) {
-      const Run whole = bench_.model.forward(ids, {}, {.logits = LogitRows::kLast});
+      const Run whole = bench_.model.forward(ids, edits, {.logits = LogitRows::kLast});
       const auto logits = whole.logits().f32();
       const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
       require(best == found[i], "decoded tokens are those of a pass over everything");
@@ -70,29 +73,30 @@ class DecodeBench {
   }
 
   void prepare(const std::string& name) {
-    Turn turn{bench_.row("decode", fmt::format("batch {} after {}", batch_, bench_.options.decode_prompt)), what_ + ", hooks " + name, {}};
+    Turn turn{bench_.row("decode", shape_), what_ + ", hooks " + name, {}};
     bench_.step(turn.step);
-    const auto tokens = static_cast<double>(bench_.options.tokens);
-    const Hooks hooks = hook_set(name);
+    const auto tokens = static_cast<double>(tokens_);
+    const Hooks hooks = hook_set(name, bench_.model.config());
     turn.row.hooks = name;
     turn.row.unit = "tok/s";
     turn.row.amount = batch_;
     try {
       const Generation checked = run(all(), hooks);
-      require(same_tokens(checked), "decoded tokens are the same with hooks and without");
+      if (name == kEditSet) check_by_recomputing(static_cast<size_t>(batch_ - 1), checked, hooks);
+      else require(same_tokens(checked), "decoded tokens are the same with hooks and without");
       const bool recorded = checked.eager_because.empty();
       if (backend_.records() && !recorded) turn.row.note = "not recorded: " + checked.eager_because;
       if (!hooks.empty()) {
         turn.row.against = "none";
-        turn.row.captured = (captured_bytes(*checked.captures) - captured_bytes(*run(1, hooks).captures)) / tokens;
+        if (name != kEditSet) turn.row.captured = (captured_bytes(*checked.captures) - captured_bytes(*run(1, hooks).captures)) / tokens;
       }
       turn.seconds = [this, hooks, recorded](Row& row) { return measure_step(hooks, recorded, row); };
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::kUser) throw;
       turn.row.note = error.what();  // it does not fit in memory
     }
-    // The k-th step behind the first token finds decode_prompt + k positions in the cache, k from 0 on.
-    const double past = static_cast<double>(bench_.options.decode_prompt) + (tokens - 1) / 2;
+    // The k-th step behind the first token finds prompt + k positions in the cache, k from 0 on.
+    const double past = static_cast<double>(prompt_) + (tokens - 1) / 2;
     Work work = decode_step(bench_.model.config(), bench_.model.dtype(), bench_.model.state().activation_dtype(), batch_, past);
     work.bytes += turn.row.captured;
     turn.row.floor = work.seconds(bench_.best());
@@ -102,7 +106,8 @@ class DecodeBench {
   const Bench& bench_;
   Backend& backend_;
   int batch_;
-  std::string what_;
+  int64_t prompt_, tokens_;
+  std::string shape_, what_;
   Batch prompts_;
   Generation plain_;
   std::vector<Turn> turns_;
@@ -111,7 +116,16 @@ class DecodeBench {
 }  // namespace
 
 void bench_decode(const Bench& bench) {
-  for (const int batch : bench.options.decode_batches) DecodeBench(bench, batch).measure();
+  for (const int64_t prompt : bench.options.decode_prompts) {
+    for (const int64_t tokens : bench.options.tokens) {
+      for (const int batch : bench.options.decode_batches) DecodeBench(bench, batch, prompt, tokens).measure();
+    }
+  }
+}
+
+uint64_t decode_steps(const BenchOptions& options, bool) {
+  const uint64_t cases = options.decode_prompts.size() * options.tokens.size() * options.decode_batches.size();
+  return cases * (1 + options.hooks.size() * static_cast<uint64_t>(1 + options.repeat));
 }
 
 }  // namespace vitrine::bench

@@ -18,7 +18,8 @@ namespace {
 
 void measure_cpu(const RateOptions& options, DeviceRates& rates) {
   rates.device = make_cpu_backend({.threads = options.threads})->description();
-  Ceilings ceilings(options.threads > 0 ? options.threads : omp_get_num_procs(), options.sizes.memory > 0 ? options.sizes.memory : size_t{512} << 20);
+  rates.threads = options.threads > 0 ? options.threads : omp_get_num_procs();
+  Ceilings ceilings(rates.threads, options.sizes.memory > 0 ? options.sizes.memory : size_t{512} << 20);
   Samples operations;
   for (int i = 0; i < options.repeat; ++i) {
     if (options.on_step) options.on_step("the machine");
@@ -114,15 +115,17 @@ DeviceRates measure_rates(const RateOptions& options) {
   return rates;
 }
 
-Rates DeviceRates::best(DType dtype) const { return {bandwidth.max(), arithmetic.at(dtype).operations.max()}; }
-
-Json samples_json(const Samples& samples) {
-  if (samples.empty()) return nullptr;
-  return {{"median", samples.median()}, {"min", samples.min()}, {"max", samples.max()}, {"samples", samples.values}};
+uint64_t rate_steps(const RateOptions& options) {
+  const auto repeat = static_cast<uint64_t>(options.repeat);
+  if (!gpu_index(options.device)) return repeat;
+  const uint64_t copies = 1 + repeat, launches = repeat;
+  return copies + options.dtypes.size() * repeat + launches;
 }
 
+Rates DeviceRates::best(DType dtype) const { return {bandwidth.max(), arithmetic.at(dtype).operations.max()}; }
+
 Json DeviceRates::json() const {
-  Json rates = {{"device", device}, {"bytes_per_second", samples_json(bandwidth)}, {"launch_seconds", samples_json(launch)}};
+  Json rates = {{"device", device}, {"threads", threads > 0 ? Json(threads) : Json(nullptr)}, {"bytes_per_second", samples_json(bandwidth)}, {"launch_seconds", samples_json(launch)}};
   for (const auto& [dtype, found] : arithmetic) {
     rates["operations_per_second"][std::string(dtype_name(dtype))] = {{"by", found.by}, {"rate", samples_json(found.operations)}};
   }

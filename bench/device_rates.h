@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "bench/floors.h"
-#include "bench/samples.h"
+#include "bench/row.h"
 #include "kernels/backend.h"
 
 namespace vitrine::bench {
@@ -25,7 +25,8 @@ struct DeviceRates {
     std::string by;      ///< what did them
   };
 
-  std::string device;
+  std::string device;  ///< in words
+  int threads = 0;     ///< of a CPU
   Samples bandwidth;  ///< bytes a second: read on a CPU, read and written by a copy on a GPU
   std::map<DType, Arithmetic> arithmetic;
   Samples launch;     ///< seconds of one small operation among many recorded ones; empty where nothing is recorded
@@ -46,7 +47,7 @@ struct RateOptions {
 
 /// Throws Error (user) for a device that is not there.
 DeviceRates measure_rates(const RateOptions& options);
-
-Json samples_json(const Samples& samples);
+/// How often it calls on_step, at most.
+uint64_t rate_steps(const RateOptions& options);
 
 }  // namespace vitrine::bench

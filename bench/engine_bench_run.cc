@@ -80,7 +80,7 @@ class EngineBench {
   void decode(int round) {
     const auto prompt = some_tokens(options_.config, options_.past);
     const auto next = some_tokens(options_.config, options_.steps, options_.past);
-    const Hooks residual = hook_set("residual"), all = hook_set("everything");
+    const Hooks residual = hook_set("residual", options_.config), all = hook_set("everything", options_.config);
     Session plain = model_.session(), watched = model_.session(), fully = model_.session();
     for (Session* session : {&plain, &watched, &fully}) session->forward({prompt}, {}, {LogitRows::kNone});
     Samples times;
@@ -115,7 +115,7 @@ class EngineBench {
 
   void prefill(int round) {
     const auto prompt = some_tokens(options_.config, options_.prompt);
-    const Hooks residual = hook_set("residual");
+    const Hooks residual = hook_set("residual", options_.config);
     Run plain, watched;
     const auto [off, on] = in_turns(
         round + 1, [&] { plain = model_.forward(prompt, {}, {LogitRows::kLast}); },
@@ -138,7 +138,7 @@ class EngineBench {
 
   void everything(int round) {
     const auto prompt = some_tokens(options_.config, options_.prompt);
-    const Hooks all = hook_set("everything");
+    const Hooks all = hook_set("everything", options_.config);
     Run plain, watched;
     const auto [off, on] = in_turns(
         round + 1, [&] { plain = model_.forward(prompt); }, [&] { watched = model_.forward(prompt, all); });

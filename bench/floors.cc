@@ -50,6 +50,10 @@ Work forward_pass(const Config& c, DType dtype, int64_t batch, int64_t tokens, i
   return work;
 }
 
+Work reading(const Config& c, DType dtype, int64_t rows) {
+  return {element(dtype) * unembedding(c), 2 * real(rows) * unembedding(c)};
+}
+
 Work backward_pass(const Config& c, DType dtype, int64_t batch, int64_t tokens, int64_t target_rows) {
   constexpr double kProductsOverForward = 2.5;  // scores and their gradient, of queries, keys and values; forward: scores and values
   const double rows = real(batch * tokens), targets = target_rows < 0 ? rows : real(batch * target_rows);

@@ -24,6 +24,8 @@ struct Work {
   double seconds(const Rates& rates) const;
 };
 
+inline Work operator+(const Work& a, const Work& b) { return {a.bytes + b.bytes, a.operations + b.operations}; }
+
 /// Weights and biases; a tied unembedding counts once.
 double parameters(const Config& config);
 
@@ -34,6 +36,9 @@ Work decode_step(const Config& config, DType dtype, DType cache, int64_t batch, 
 /// `batch` sequences of `tokens` tokens with the logits of `logit_rows` of each (negative: of all): every parameter is read once,
 /// every float32 logit written.
 Work forward_pass(const Config& config, DType dtype, int64_t batch, int64_t tokens, int64_t logit_rows = -1);
+
+/// `rows` rows of the residual stream through the unembedding, of whose logits only a few numbers each are kept.
+Work reading(const Config& config, DType dtype, int64_t rows);
 
 /// The gradient of such a pass with respect to its activations, of targets that read `target_rows` logit rows of each sequence:
 /// every matrix is read once more. Attention has five products where the forward pass has two.

@@ -11,49 +11,65 @@
 namespace vitrine::bench {
 namespace {
 
-/// One batch with each set of hooks, in turns, so that whatever else the machine does falls on all of them.
+/// Passes over one batch with each set of hooks, in turns, so that whatever else the machine does falls on all of them.
 class ForwardBench {
  public:
-  ForwardBench(const Bench& bench, int batch) : bench_(bench), backend_(*bench.model.state().backend), batch_(batch) {
-    for (int s = 0; s < batch; ++s) tokens_.push_back(some_tokens(bench.model.config(), bench.options.prompt, 17 * s));
-    what_ = fmt::format("forward {} x {}", batch, bench.options.prompt);
+  /// `logits`: kAll, "forward"; kLast, "prefill".
+  ForwardBench(const Bench& bench, LogitRows logits, int batch, int64_t length)
+      : bench_(bench), backend_(*bench.model.state().backend), logits_(logits), batch_(batch), length_(length) {
+    for (int s = 0; s < batch; ++s) tokens_.push_back(some_tokens(bench.model.config(), length, 17 * s));
+    what_ = fmt::format("{} {} x {}", name(), batch, length);
     bench_.step(what_);
-    plain_ = last_row(run({}));
+    plain_ = last_row(run({}, logits_));
     require(!first_non_finite(plain_.data(), DType::kF32, plain_.elements()), "the last token's logits are finite");
-    for (const std::string& name : bench.options.hooks) prepare(name);
+    for (const std::string& hooks : bench.options.hooks) prepare(hooks);
   }
 
   void measure() {
     measure_in_turns(bench_, turns_);
-    for (const Turn& turn : turns_) bench_.sink.on_row(turn.row);
+    for (const Turn& turn : turns_) bench_.on_row(turn.row);
   }
 
  private:
-  Run run(const Hooks& hooks) const {
-    return bench_.model.forward(tokens_, hooks, {.logits = LogitRows::kAll, .residence = Residence::kDevice});
+  const char* name() const { return logits_ == LogitRows::kAll ? "forward" : "prefill"; }
+  Run run(const Hooks& hooks, LogitRows logits) const { return bench_.model.forward(tokens_, hooks, {.logits = logits, .residence = Residence::kDevice}); }
+  Tensor last_row(const Run& run) const {
+    const TensorView logits = run.logits(batch_ - 1);
+    return bench_.model.to_host(logits.slice(logits.shape()[0] - 1));
   }
-  Tensor last_row(const Run& run) const { return bench_.model.to_host(run.logits(batch_ - 1).slice(bench_.options.prompt - 1)); }
+  static bool same(const Tensor& a, const Tensor& b) { return std::memcmp(a.data(), b.data(), a.view().bytes()) == 0; }
 
-  void prepare(const std::string& name) {
-    Turn turn{bench_.row("forward", fmt::format("{} x {} tokens", batch_, bench_.options.prompt)), what_ + ", hooks " + name, {}};
+  void check(const std::string& set, const Tensor& row) const {
+    if (set != kEditSet) {
+      require(same(row, plain_), "the last token's logits are the same bits with hooks and without");
+      return;
+    }
+    require(!first_non_finite(row.data(), DType::kF32, row.elements()), "the last token's logits are finite with edits");
+    require(!same(row, plain_), "edits change the last token's logits");
+    const LogitRows other = logits_ == LogitRows::kAll ? LogitRows::kLast : LogitRows::kAll;
+    require(same(row, last_row(run(hook_set(set, bench_.model.config()), other))), "edits change them alike, whichever logits are asked for");
+    require(same(plain_, last_row(run(edit_set(bench_.model.config(), 0), logits_))), "edits that add zeros change nothing");
+  }
+
+  void prepare(const std::string& set) {
+    Turn turn{bench_.row(name(), fmt::format("{} x {} tokens", batch_, length_)), what_ + ", hooks " + set, {}};
     bench_.step(turn.step);
-    const Hooks hooks = hook_set(name);
-    turn.row.hooks = name;
+    const Hooks hooks = hook_set(set, bench_.model.config());
+    turn.row.hooks = set;
     turn.row.unit = "tok/s";
-    turn.row.amount = static_cast<double>(batch_ * bench_.options.prompt);
+    turn.row.amount = static_cast<double>(batch_ * length_);
     try {
-      const Run checked = run(hooks);
-      const Tensor row = last_row(checked);
-      require(std::memcmp(row.data(), plain_.data(), plain_.view().bytes()) == 0, "the last token's logits are the same bits with hooks and without");
+      const Run checked = run(hooks, logits_);
+      check(set, last_row(checked));
       turn.row.captured = captured_bytes(checked.captures());
       if (!hooks.empty()) turn.row.against = "none";
-      const int repetitions = enough_repetitions(backend_, [&] { run(hooks); });
-      turn.seconds = [this, hooks, repetitions](Row&) { return seconds_each(backend_, repetitions, [&] { run(hooks); }); };
+      const int repetitions = enough_repetitions(backend_, [&] { run(hooks, logits_); });
+      turn.seconds = [this, hooks, repetitions](Row&) { return seconds_each(backend_, repetitions, [&] { run(hooks, logits_); }); };
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::kUser) throw;
       turn.row.note = error.what();  // it does not fit in memory
     }
-    Work work = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt);
+    Work work = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, length_, logits_ == LogitRows::kAll ? -1 : 1);
     work.bytes += turn.row.captured;
     turn.row.floor = work.seconds(bench_.best());
     turns_.push_back(std::move(turn));
@@ -61,17 +77,29 @@ class ForwardBench {
 
   const Bench& bench_;
   Backend& backend_;
+  LogitRows logits_;
   int batch_;
+  int64_t length_;
   std::string what_;
   Batch tokens_;
   Tensor plain_;
   std::vector<Turn> turns_;
 };
 
+void bench_passes(const Bench& bench, LogitRows logits) {
+  for (const int64_t length : bench.options.prompts) {
+    for (const int batch : bench.options.batches) ForwardBench(bench, logits, batch, length).measure();
+  }
+}
+
 }  // namespace
 
-void bench_forward(const Bench& bench) {
-  for (const int batch : bench.options.batches) ForwardBench(bench, batch).measure();
+void bench_forward(const Bench& bench) { bench_passes(bench, LogitRows::kAll); }
+void bench_prefill(const Bench& bench) { bench_passes(bench, LogitRows::kLast); }
+
+uint64_t forward_steps(const BenchOptions& options, bool) {
+  return options.prompts.size() * options.batches.size() * (1 + options.hooks.size() * static_cast<uint64_t>(1 + options.repeat));
 }
+uint64_t prefill_steps(const BenchOptions& options, bool gpu) { return forward_steps(options, gpu); }
 
 }  // namespace vitrine::bench

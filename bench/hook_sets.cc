@@ -2,21 +2,35 @@
 
 #include "base/check.h"
 #include "base/quote.h"
+#include "bench/random_matrix.h"
 
 namespace vitrine::bench {
 
 const std::vector<std::string>& hook_set_names() {
-  static const std::vector<std::string> names = {"none", "residual", "maps", "everything"};
+  static const std::vector<std::string> names = {"none", "residual", "residual+mlp", "maps", "everything", std::string(kEditSet)};
   return names;
 }
 
-Hooks hook_set(std::string_view name) {
+Hooks hook_set(std::string_view name, const Config& config) {
   Hooks hooks;
   if (name == "none") return hooks;
-  if (name == "residual") return hooks.capture("blocks.0.hook_resid_pre").capture("blocks.*.hook_resid_post");
   if (name == "maps") return hooks.capture("blocks.*.attn.hook_pattern");
   if (name == "everything") return hooks.capture("*");
-  user_error("there is no set of hooks '{}'; the sets are {}", quote(name), fmt::join(hook_set_names(), ", "));
+  if (name == kEditSet) return edit_set(config, 0.1f);
+  if (name != "residual" && name != "residual+mlp") user_error("there is no set of hooks '{}'; the sets are {}", quote(name), fmt::join(hook_set_names(), ", "));
+  hooks.capture("blocks.0.hook_resid_pre").capture("blocks.*.hook_resid_post");
+  if (name == "residual+mlp") hooks.capture("blocks.*.mlp.hook_post").capture("blocks.*.hook_mlp_out");
+  return hooks;
+}
+
+Hooks edit_set(const Config& config, float size) {
+  Hooks hooks;
+  for (int layer = 0; layer < config.layers; ++layer) {
+    std::vector<float> values = random_values(config.width, 30 + static_cast<uint64_t>(layer));
+    for (float& value : values) value *= size;
+    hooks.edit(site_name(Site::kResidPost, layer), add(Tensor::from(values)));
+  }
+  return hooks;
 }
 
 double captured_bytes(const Captures& captures) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/check.h"
@@ -13,6 +14,9 @@
 namespace vitrine::bench {
 namespace {
 
+constexpr size_t kOperations = 5;
+constexpr int64_t kFastFrom = 128;  // fewer rows go the exact way, see Gemm
+
 /// A product of the pass with all that is fused to it. One weight a layer: no repetition finds its weight in a cache.
 struct Operation {
   const char* name;
@@ -26,13 +30,13 @@ struct Operation {
   int64_t outputs() const { return weights.front()->out; }
 };
 
-std::vector<Operation> operations_of(const ModelState& state) {
+std::array<Operation, kOperations> operations_of(const ModelState& state) {
   const DType narrow = state.activation_dtype();
-  std::vector<Operation> list = {{"qkv", {}, {}, Activation::kNone, false, narrow},
+  std::array<Operation, kOperations> list = {{{"qkv", {}, {}, Activation::kNone, false, narrow},
                                  {"out", {}, {}, Activation::kNone, true},
                                  {"mlp_in", {}, {}, state.activation, false, narrow},
                                  {"mlp_out", {}, {}, Activation::kNone, true},
-                                 {"unembedding", {&state.weights.unembedding}, {nullptr}}};
+                                 {"unembedding", {&state.weights.unembedding}, {nullptr}}}};
   for (const LayerWeights& layer : state.weights.layers) {
     const std::pair<const PackedMatrix*, const float*> parts[] = {
         {&layer.qkv, layer.qkv_bias}, {&layer.attn_out, layer.attn_out_bias}, {&layer.mlp_in, layer.mlp_in_bias}, {&layer.mlp_out, layer.mlp_out_bias}};
@@ -110,7 +114,7 @@ class LinearCase {
 class LinearBench {
  public:
   explicit LinearBench(const Bench& bench) : bench_(bench), state_(bench.model.state()), backend_(*state_.backend), operations_(operations_of(state_)) {
-    if (const auto gpu = gpu_index(bench.options.device)) {
+    if (const auto gpu = gpu_index(bench.device)) {
       fast_ = make_cuda_backend({.device = *gpu, .gemm = Gemm::kFast});
       try {
         library_ = make_cuda_backend({.device = *gpu, .gemm = Gemm::kCublas});
@@ -131,8 +135,6 @@ class LinearBench {
   }
 
  private:
-  static constexpr int64_t kFastFrom = 128;  // fewer rows go the exact way, see Gemm
-
   void measure(const Operation& operation, int64_t rows, Backend& by, const std::string& way) {
     Row row = bench_.row("linear", fmt::format("{} x {}{}", operation.name, rows, way));
     bench_.step("linear " + row.shape);
@@ -150,7 +152,7 @@ class LinearBench {
       if (error.kind() != Error::Kind::kUser) throw;
       row.note = error.what();  // it does not fit in memory
     }
-    bench_.sink.on_row(row);
+    bench_.on_row(row);
   }
 
   void take(LinearCase& here, Backend& by, Row& row) const {
@@ -170,7 +172,7 @@ class LinearBench {
   const Bench& bench_;
   const ModelState& state_;
   Backend& backend_;
-  std::vector<Operation> operations_;
+  std::array<Operation, kOperations> operations_;
   std::unique_ptr<Backend> fast_, library_;
   std::string absent_;
 };
@@ -178,5 +180,11 @@ class LinearBench {
 }  // namespace
 
 void bench_linear(const Bench& bench) { LinearBench(bench).measure(); }
+
+uint64_t linear_steps(const BenchOptions& options, bool gpu) {
+  uint64_t cases = 0;
+  for (const int64_t rows : options.rows) cases += gpu && rows >= kFastFrom ? 2 : 1;
+  return kOperations * cases * static_cast<uint64_t>(1 + options.repeat);
+}
 
 }  // namespace vitrine::bench

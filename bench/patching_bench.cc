@@ -16,7 +16,7 @@ class PatchingBench {
  public:
   explicit PatchingBench(const Bench& bench) : bench_(bench), backend_(*bench.model.state().backend) {
     const Config& config = bench.model.config();
-    length_ = std::min<int64_t>({bench.options.prompt, config.context, 16});
+    length_ = std::min<int64_t>(bench.options.prompts.front(), 16);
     clean_ = some_tokens(config, length_);
     corrupt_ = clean_;
     const auto changed = static_cast<size_t>(length_ / 4);
@@ -35,7 +35,7 @@ class PatchingBench {
     turns.back().row.against = "whole runs";
     turns.back().row.note = fmt::format("{} of {} token-layers computed", work_.computed, work_.naive);
     measure_in_turns(bench_, turns);
-    for (const Turn& turn : turns) bench_.sink.on_row(turn.row);
+    for (const Turn& turn : turns) bench_.on_row(turn.row);
   }
 
  private:
@@ -94,5 +94,7 @@ class PatchingBench {
 }  // namespace
 
 void bench_patching(const Bench& bench) { PatchingBench(bench).run(); }
+
+uint64_t patching_steps(const BenchOptions& options, bool) { return 1 + 2 * static_cast<uint64_t>(options.repeat); }
 
 }  // namespace vitrine::bench

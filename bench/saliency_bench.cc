@@ -17,8 +17,8 @@ namespace {
 /// same logits, in turns.
 class SaliencyBench {
  public:
-  SaliencyBench(const Bench& bench, int batch) : bench_(bench), backend_(*bench.model.state().backend), batch_(batch) {
-    for (int s = 0; s < batch; ++s) tokens_.push_back(some_tokens(bench.model.config(), bench.options.prompt, 17 * s));
+  SaliencyBench(const Bench& bench, int batch, int64_t length) : bench_(bench), backend_(*bench.model.state().backend), batch_(batch), length_(length) {
+    for (int s = 0; s < batch; ++s) tokens_.push_back(some_tokens(bench.model.config(), length, 17 * s));
     hooks_.gradient("hook_embed");
     bench_.step(what("checks"));
     check();
@@ -35,13 +35,13 @@ class SaliencyBench {
 
   void measure() {
     measure_in_turns(bench_, turns_);
-    for (const Turn& turn : turns_) bench_.sink.on_row(turn.row);
+    for (const Turn& turn : turns_) bench_.on_row(turn.row);
   }
 
  private:
   static constexpr int kPoints = 8;
 
-  std::string what(const std::string& name) const { return fmt::format("saliency {} x {}, {}", batch_, bench_.options.prompt, name); }
+  std::string what(const std::string& name) const { return fmt::format("saliency {} x {}, {}", batch_, length_, name); }
   Backward run(KeepPolicy keep) const { return backward(bench_.model, tokens_, {target()}, hooks_, {.keep = keep}); }
   Target target() const { return target::logit(tokens_.front().front()); }
 
@@ -89,17 +89,14 @@ class SaliencyBench {
 
   /// `passes`: forward and backward ones; 0: a forward pass alone.
   void add(const std::string& name, int passes, std::function<void()> work) {
-    Turn turn{bench_.row("saliency", fmt::format("{} x {} {}", batch_, bench_.options.prompt, name)), what(name), {}, static_cast<double>(std::max(passes, 1))};
+    Turn turn{bench_.row("saliency", fmt::format("{} x {} {}", batch_, length_, name)), what(name), {}, static_cast<double>(std::max(passes, 1))};
     const int repetitions = enough_repetitions(backend_, work);
     turn.seconds = [this, work = std::move(work), repetitions](Row&) { return seconds_each(backend_, repetitions, work); };
     turn.row.unit = "tok/s";
-    turn.row.amount = turn.share * static_cast<double>(batch_ * bench_.options.prompt);
+    turn.row.amount = turn.share * static_cast<double>(batch_ * length_);
     turn.row.against = turns_.empty() ? "" : "forward";
-    Work work_done = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt, 1);
-    if (!turns_.empty()) {
-      const Work back = backward_pass(bench_.model.config(), bench_.model.dtype(), batch_, bench_.options.prompt, 1);
-      work_done = {work_done.bytes + back.bytes, work_done.operations + back.operations};
-    }
+    Work work_done = forward_pass(bench_.model.config(), bench_.model.dtype(), batch_, length_, 1);
+    if (!turns_.empty()) work_done = work_done + backward_pass(bench_.model.config(), bench_.model.dtype(), batch_, length_, 1);
     turn.row.floor = turn.share * work_done.seconds(bench_.best());
     turns_.push_back(std::move(turn));
   }
@@ -107,6 +104,7 @@ class SaliencyBench {
   const Bench& bench_;
   Backend& backend_;
   int batch_;
+  int64_t length_;
   Batch tokens_;
   Hooks hooks_;
   std::vector<Turn> turns_;
@@ -115,7 +113,16 @@ class SaliencyBench {
 }  // namespace
 
 void bench_saliency(const Bench& bench) {
-  for (const int batch : bench.options.batches) SaliencyBench(bench, batch).measure();
+  for (const int64_t length : bench.options.prompts) {
+    for (const int batch : bench.options.batches) SaliencyBench(bench, batch, length).measure();
+  }
+}
+
+uint64_t saliency_steps(const BenchOptions& options, bool) {
+  const auto repeat = static_cast<uint64_t>(options.repeat);
+  uint64_t steps = 0;
+  for (const int batch : options.batches) steps += 1 + (batch > 1 ? 3 : 4) * repeat;
+  return options.prompts.size() * steps;
 }
 
 }  // namespace vitrine::bench

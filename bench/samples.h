@@ -20,6 +20,8 @@ struct Samples {
     const size_t half = sorted.size() / 2;
     return sorted.size() % 2 ? sorted[half] : 0.5 * (sorted[half - 1] + sorted[half]);
   }
+  /// (max - min) / median: what a change must exceed before it means anything.
+  double noise() const { return (max() - min()) / median(); }
 };
 
 }  // namespace vitrine::bench

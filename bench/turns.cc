@@ -1,5 +1,8 @@
 #include "bench/turns.h"
 
+#include "bench/timing.h"
+#include "engine/model_state.h"
+
 namespace vitrine::bench {
 
 void measure_in_turns(const Bench& bench, std::vector<Turn>& turns) {
@@ -14,6 +17,16 @@ void measure_in_turns(const Bench& bench, std::vector<Turn>& turns) {
       else if (reference > 0) turn.row.ratio.add(seconds / turn.share / reference);
     }
   }
+}
+
+void measure_alone(const Bench& bench, Row row, const std::string& step, const std::function<void()>& work) {
+  Backend& backend = *bench.model.state().backend;
+  const int repetitions = enough_repetitions(backend, work);
+  for (int turn = 0; turn < bench.options.repeat; ++turn) {
+    bench.step(step);
+    row.seconds.add(seconds_each(backend, repetitions, work));
+  }
+  bench.on_row(std::move(row));
 }
 
 }  // namespace vitrine::bench

@@ -20,4 +20,7 @@ struct Turn {
 /// Fills the rows, `bench.options.repeat` times each.
 void measure_in_turns(const Bench& bench, std::vector<Turn>& turns);
 
+/// Measures `work` alone, `bench.options.repeat` times, announced as `step`; hands over the row.
+void measure_alone(const Bench& bench, Row row, const std::string& step, const std::function<void()>& work);
+
 }  // namespace vitrine::bench

@@ -7,6 +7,7 @@
 
 #include "base/atomic_file.h"
 #include "base/check.h"
+#include "base/csv.h"
 #include "base/progress.h"
 
 namespace vitrine::cli {
@@ -58,14 +59,6 @@ void print_scores(const Terminal& out, const WordScores& scores, const Names& na
   const double mean = args.bits ? bits(scores.mean_nats()) : scores.mean_nats(), total = args.bits ? bits(scores.total_nats()) : scores.total_nats();
   print(out.paint(Style::kTitle, fmt::format("{:.4f} {} a word", mean, args.bits ? "bits" : "nats")) +
         fmt::format(", {} words scored, {:.2f} in all\n", thousands(scores.scored()), total));
-}
-
-/// A field of a CSV file (RFC 4180).
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string field = "\"";
-  for (const char c : text) field += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return field + "\"";
 }
 
 void write_csv(const std::string& path, const std::vector<WordScores>& results, bool in_bits) {

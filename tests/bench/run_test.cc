@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "bench/bench.h"
 #include "bench/hook_sets.h"
+#include "bench/records.h"
+#include "tests/base/test_files.h"
 #include "tests/engine/test_device.h"
 #include "tests/support.h"
 
@@ -22,17 +25,17 @@ BenchOptions small_options() {
   config.context = 32;
   BenchOptions options;
   options.subjects = {{"small", config}};
-  options.device = testing_support::test_device();
+  options.devices = {testing_support::test_device()};
   options.dtypes = {DType::kF32, DType::kBF16};
-  options.threads = 1;
+  options.threads = {1};
   options.workloads = workload_names();
   options.hooks = hook_set_names();
   options.repeat = 1;
   options.rate_sizes = {.memory = 1 << 20, .matrix = 64};
   options.batches = {1, 2};
   options.decode_batches = {2};
-  options.prompt = 5;
-  options.tokens = 4;
+  options.prompts = {5};
+  options.tokens = {4};
   options.rows = {1, 3};
   return options;
 }
@@ -40,40 +43,94 @@ BenchOptions small_options() {
 TEST(BenchRun, EveryWorkloadGivesItsRows) {
   std::vector<Row> rows;
   double bandwidth = 0;
+  uint64_t steps = 0, announced = 0;
   EXPECT_TRUE(run_bench(small_options(), {.on_rates = [&](const DeviceRates& rates) { bandwidth = rates.bandwidth.max(); },
-                                          .on_row = [&](const Row& row) { rows.push_back(row); }}));
+                                          .on_row = [&](const Row& row) { rows.push_back(row); },
+                                          .on_step = [&](const std::string&, uint64_t done, uint64_t total) {
+                                            EXPECT_EQ(done, steps++);
+                                            announced = total;
+                                          }}));
   EXPECT_GT(bandwidth, 0);
-  // Two dtypes of: forward, 2 batches x 4 sets; decode, 4 sets; 5 products of 2 numbers of rows; attention, 2 batches and 1; saliency, 2 batches
-  // of 3 lines, and one of integrated gradients; patching, 2 lines.
-  EXPECT_EQ(rows.size(), 2u * (8 + 4 + 10 + 3 + 7 + 2));
-  std::set<std::string> workloads;
+  EXPECT_EQ(steps, announced) << "what is left to do is told rightly";
+  // Two dtypes of: forward and prefill, 2 batches x 6 sets; decode, 6 sets; generate; 5 products of 2 numbers of rows; attention, 2 batches and
+  // 1; saliency, 2 batches of 3 lines, and one of integrated gradients; patching, 2 lines; score; lens; capture; load. And once the
+  // tokenizer, both ways, where there is one to measure.
+  const auto text = static_cast<size_t>(std::count_if(rows.begin(), rows.end(), [](const Row& row) { return row.workload == "tokenizer"; }));
+  EXPECT_EQ(text, 2u);
+  EXPECT_EQ(rows.size(), 2u * (12 + 12 + 6 + 1 + 10 + 3 + 7 + 2 + 4) + text);
+  std::set<std::string> workloads, keys;
   for (const Row& row : rows) {
     SCOPED_TRACE(row.json().dump());
     workloads.insert(row.workload);
     EXPECT_GT(row.floor, 0);
-    EXPECT_EQ(row.captured > 0, !row.hooks.empty() && row.hooks != "none");
+    EXPECT_GT(row.peak_bytes, 1u << 20);
+    keys.insert(record_key(row));
+    if (row.workload == "tokenizer") continue;  // which runs on the host
+    EXPECT_EQ(row.device_bytes > 0, !testing_support::on_cpu());
+    EXPECT_EQ(row.threads, testing_support::on_cpu() ? 1 : 0);
+    EXPECT_EQ(row.device, testing_support::on_cpu() ? "cpu" : "cuda:0");
+    EXPECT_EQ(row.captured > 0, row.workload == "capture" || (!row.hooks.empty() && row.hooks != "none" && row.hooks != "edit"));
     const bool too_quick = row.workload == "decode" && row.note.find("--tokens") != std::string::npos;
     EXPECT_TRUE(too_quick || row.seconds.median() > 0);
   }
+  EXPECT_EQ(keys.size(), rows.size()) << "no two rows have the same key";
   EXPECT_EQ(workloads, std::set<std::string>(workload_names().begin(), workload_names().end()));
+}
+
+TEST(BenchRun, EveryCombinationOfTheListsHasItsRows) {
+  BenchOptions options = small_options();
+  options.dtypes = {DType::kF32};
+  options.workloads = {"forward", "decode"};
+  options.hooks = {"none"};
+  options.batches = {1};
+  options.prompts = {4, 6, 4};  // what is there twice is measured once
+  options.decode_prompts = {2, 3};
+  options.tokens = {3, 4};
+  options.threads = {1, 2};
+  std::set<std::string> keys;
+  std::set<int> threads;
+  int rates = 0;
+  EXPECT_TRUE(run_bench(options, {.on_rates = [&](const DeviceRates&) { ++rates; },
+                                  .on_row = [&](const Row& row) { keys.insert(record_key(row)), threads.insert(row.threads); }}));
+  const size_t variants = testing_support::on_cpu() ? 2 : 1;  // a GPU has no threads to count
+  EXPECT_EQ(rates, variants);
+  EXPECT_EQ(threads.size(), variants);
+  EXPECT_EQ(keys.size(), variants * (2 + 2 * 2)) << "no two rows have the same key";
+}
+
+TEST(BenchRun, LeavesNothingBehindWhereItWrote) {
+  testing::TempFolder folder;
+  BenchOptions options = small_options();
+  options.workloads = {"capture", "load"};
+  options.scratch = folder.path();
+  size_t there = 0;
+  EXPECT_TRUE(run_bench(options, {.on_row = [&](const Row&) { there = std::max(there, folder.count()); }}));
+  EXPECT_EQ(there, 1u) << "it writes there";
+  EXPECT_EQ(folder.count(), 0u);
+  const BenchSink refused{.on_rates = [](const DeviceRates&) { ADD_FAILURE() << "measured"; }};
+  options.scratch = folder / "absent";
+  EXPECT_USER_ERROR(run_bench(options, refused), "absent", "--scratch");
+  options.workloads = {"tokenizer"};
+  options.text = folder / "no text";
+  EXPECT_USER_ERROR(run_bench(options, refused), "no text");
 }
 
 TEST(BenchRun, EndsBetweenTwoMeasurements) {
   int rows = 0;
   EXPECT_FALSE(run_bench(small_options(), {.on_row = [&](const Row&) { ++rows; }, .keep_going = [&] { return rows < 5; }}));
-  EXPECT_EQ(rows, 8) << "what was measured together is handed over together";
+  EXPECT_EQ(rows, 6) << "what was measured together is handed over together";
 }
 
 TEST(BenchRun, WhatDoesNotFitIsRefusedBeforeAnythingIsMeasured) {
   BenchOptions options = small_options();
   const BenchSink sink{.on_rates = [](const DeviceRates&) { ADD_FAILURE() << "measured"; }};
-  options.prompt = 33;
+  options.prompts = {5, 33};
   EXPECT_USER_ERROR(run_bench(options, sink), "33", "32", "--prompt");
-  options.prompt = 5;
-  options.decode_prompt = 30;
+  options.prompts = {5};
+  options.decode_prompts = {3, 30};
   EXPECT_USER_ERROR(run_bench(options, sink), "30", "32", "--decode-prompt");
   options = small_options();
-  options.device = "gpu";
+  options.devices = {testing_support::test_device(), "gpu"};
   EXPECT_USER_ERROR(run_bench(options, sink), "gpu", "cuda");
 }
 

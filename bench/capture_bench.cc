@@ -1,0 +1,100 @@
+#include "vitrine/corpus_capture.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/atomic_file.h"
+#include "base/check.h"
+#include "bench/checks.h"
+#include "bench/scratch.h"
+#include "bench/timing.h"
+#include "bench/turns.h"
+#include "engine/model_state.h"
+#include "vitrine/safetensors.h"
+
+namespace vitrine::bench {
+namespace {
+
+constexpr const char* kSites = "blocks.*.hook_resid_post";
+
+/// The residual stream of a few documents, a prompt long each, to shards on the disk.
+class CaptureBench {
+ public:
+  CaptureBench(const Bench& bench, int64_t length)
+      : bench_(bench), backend_(*bench.model.state().backend), length_(length), scratch_(bench.options.scratch) {
+    constexpr double kMostBytes = 256e6, kMostDocuments = 8;
+    const Config& config = bench.model.config();
+    const double each = 4.0 * config.layers * static_cast<double>(config.width * length);
+    documents_ = static_cast<int64_t>(std::clamp(kMostBytes / each, 1.0, kMostDocuments));
+    std::string lines;
+    for (int64_t i = 0; i < documents_; ++i) lines += Json({{"ids", some_tokens(config, length, 17 * i)}}).dump() + "\n";
+    write_file(corpus(), lines);
+  }
+
+  void measure() {
+    Row row = bench_.row("capture", fmt::format("{} x {} tokens, residual", documents_, length_));
+    const std::string step = "capture, " + row.shape;
+    bench_.step(step);
+    const CorpusCaptureSummary summary = run();
+    check(summary);
+    row.captured = static_cast<double>(summary.bytes);
+    row.unit = "GB/s";
+    row.amount = row.captured * 1e-9;
+    for (int turn = 0; turn < bench_.options.repeat; ++turn) {
+      bench_.step(step);
+      disk_.add(disk_write_rate(scratch_.path(), static_cast<size_t>(summary.bytes)));
+      row.seconds.add(seconds_each(backend_, 1, [this] { run(); }));
+      row.ratio.add(row.seconds.values.back() * disk_.values.back() / row.captured);
+    }
+    row.against = "disk alone";
+    row.floor = std::max(row.captured / disk_.max(), pass().seconds(bench_.best()));
+    row.note = fmt::format("the disk alone wrote {:.3g} GB/s at best, {:.3g} in the median", disk_.max() * 1e-9, disk_.median() * 1e-9);
+    bench_.on_row(std::move(row));
+  }
+
+ private:
+  std::filesystem::path corpus() const { return scratch_.path() / "corpus.jsonl"; }
+  std::filesystem::path shards() const { return scratch_.path() / "shards"; }
+
+  Work pass() const {
+    Work work;
+    for (int64_t i = 0; i < documents_; ++i) work = work + forward_pass(bench_.model.config(), bench_.model.dtype(), 1, length_, 0);
+    return work;
+  }
+
+  /// Always from the beginning: a capture that is there already would be gone on with.
+  CorpusCaptureSummary run() const {
+    std::filesystem::remove_all(shards());
+    WindowReader windows(bench_.model, DocumentReader({corpus().string()}), {.window = length_});
+    return capture_corpus(bench_.model, std::move(windows), Hooks().capture(kSites), shards());
+  }
+
+  /// Every shard is what its manifest says, and the first document's rows are the bits of a pass over it.
+  void check(const CorpusCaptureSummary& summary) const {
+    require(summary.complete && summary.tokens == documents_ * length_, "a capture has every token");
+    const CorpusCheck found = check_corpus_capture(shards());
+    require(found.complete && found.problems.empty(), "shards are what their manifest says");
+    const Run whole = bench_.model.forward(some_tokens(bench_.model.config(), length_), Hooks().capture(kSites), {.logits = LogitRows::kNone});
+    const SafetensorsFile first(summary.folder / "shard-000000.safetensors");
+    for (const auto& entry : whole.captures().entries()) {
+      const TensorView kept = whole[entry.name], written = first.tensor(entry.name);
+      require(written.bytes() >= kept.bytes() && std::memcmp(written.data(), kept.data(), kept.bytes()) == 0, "what is on the disk is what a pass has");
+    }
+  }
+
+  const Bench& bench_;
+  Backend& backend_;
+  int64_t length_, documents_ = 1;
+  Scratch scratch_;
+  Samples disk_;  ///< bytes a second of writing as many bytes alone
+};
+
+}  // namespace
+
+void bench_capture(const Bench& bench) {
+  for (const int64_t length : bench.options.prompts) CaptureBench(bench, length).measure();
+}
+
+uint64_t capture_steps(const BenchOptions& options, bool) { return options.prompts.size() * static_cast<uint64_t>(1 + options.repeat); }
+
+}  // namespace vitrine::bench

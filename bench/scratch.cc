@@ -1,0 +1,46 @@
+#include "bench/scratch.h"
+
+#include <stdlib.h>
+
+#include <cerrno>
+#include <cstring>
+#include <span>
+#include <system_error>
+#include <vector>
+
+#include "base/atomic_file.h"
+#include "base/check.h"
+#include "bench/random_matrix.h"
+#include "bench/timing.h"
+
+namespace vitrine::bench {
+
+Scratch::Scratch(const std::filesystem::path& where) {
+  const std::filesystem::path parent = where.empty() ? std::filesystem::temp_directory_path() : where;
+  std::string pattern = (parent / "vitrine-bench-XXXXXX").string();
+  if (!mkdtemp(pattern.data())) {
+    user_error("{}: cannot make a folder there: {}; name another with --scratch", parent.string(), std::strerror(errno));
+  }
+  path_ = pattern;
+}
+
+Scratch::~Scratch() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+double disk_write_rate(const std::filesystem::path& folder, size_t bytes) {
+  const std::vector<float> values = random_values(static_cast<int64_t>(bytes / sizeof(float)), 6);
+  const std::filesystem::path path = folder / "written";
+  const double start = now();
+  {
+    AtomicFile file(path);
+    file.append(std::as_bytes(std::span(values)));
+    file.commit();
+  }
+  const double seconds = now() - start;
+  std::filesystem::remove(path);
+  return static_cast<double>(values.size() * sizeof(float)) / seconds;
+}
+
+}  // namespace vitrine::bench
