@@ -21,8 +21,8 @@ using testing::stop_of;
 
 constexpr size_t kCell = 1800;  // pixels of one colour in a cell of 30 x 18 points, at least
 
-/// Of a dot's 85 pixels, those that it covers wholly, wherever it lies between pixels.
-constexpr double kLeast = 42, kMost = 63;
+/// Of a dot's 85 pixels, those that it covers wholly: more or fewer by where it lies between pixels, which the width of a row's name decides.
+constexpr double kLeast = 40, kMost = 80;
 
 /// The colours of the dots of the first and the second row: three quarters of the line's colour on white, give or take the rounding.
 constexpr std::array<int, 3> kFirst = {87, 147, 200}, kSecond = {209, 137, 72};
