@@ -52,7 +52,7 @@ Json elements_data(const std::vector<double>& direction) {
   std::vector<int64_t> places(direction.size());
   std::iota(places.begin(), places.end(), int64_t{0});
   const auto size = [&](int64_t place) { return std::abs(direction[static_cast<size_t>(place)]); };
-  const auto end = places.begin() + std::ssize(places) - std::max<std::ptrdiff_t>(0, std::ssize(places) - static_cast<std::ptrdiff_t>(kTopElements));
+  const auto end = places.begin() + static_cast<std::ptrdiff_t>(std::min(places.size(), kTopElements));
   // Not-a-number comes last, and equal ones in their own order.
   const auto before = [&](int64_t a, int64_t b) {
     const double x = std::isnan(size(a)) ? -1 : size(a), y = std::isnan(size(b)) ? -1 : size(b);

@@ -32,6 +32,7 @@ struct LinesPanel {
   std::vector<std::string> x;
   std::vector<Series> series;
   bool ranks = false;  ///< a logarithmic axis with 1 on top
+  bool shares = false;  ///< an axis from 0 to 1, whatever the values
 };
 
 /// Bars from zero to both sides.

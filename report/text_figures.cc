@@ -42,7 +42,9 @@ std::vector<Panel> concept_panels(std::span<const ConceptDirection> results) {
   const ConceptLayout layout = concept_layout(results);
   std::vector<Panel> panels;
   if (layout.x.size() > 1) {
-    panels.emplace_back(concept_lines(results, layout, "AUC", &ConceptDirection::auc));
+    LinesPanel auc = concept_lines(results, layout, "AUC", &ConceptDirection::auc);
+    auc.shares = true;
+    panels.emplace_back(std::move(auc));
     panels.emplace_back(concept_lines(results, layout, "Cohen's d", &ConceptDirection::cohens_d));
   }
   if (layout.x.size() == 1 && results.size() > 1) panels.emplace_back(concept_bars(results));
