@@ -104,7 +104,8 @@ class BenchRun {
     for (const std::string& device : options_.devices) {  // whatever does not fit is refused before anything is measured
       for (const Subject& subject : options_.subjects) settled_[device].push_back(settled(options_, device, config_of(subject), subject.name));
     }
-    if (wanted(options_, "capture") || wanted(options_, "load")) Scratch writable(options_.scratch);
+    if (writes()) total_ += static_cast<uint64_t>(options_.repeat);
+    if (writes()) Scratch writable(options_.scratch);
     if (wanted(options_, "tokenizer") && !options_.text.empty()) MappedFile readable(options_.text);
     for (const std::string& device : options_.devices) total_ += steps_of(device);
     for (const BenchOptions& model : settled_.at(options_.devices.front())) {
@@ -115,12 +116,27 @@ class BenchRun {
   }
 
   void run() {
+    measure_disk();
     for (const std::string& device : options_.devices) {
       for (const int threads : settled_.at(device).front().threads) run(device, threads);
     }
   }
 
  private:
+  bool writes() const { return wanted(options_, "capture") || wanted(options_, "load"); }
+
+  void measure_disk() {
+    constexpr size_t kBytes = size_t{64} << 20;
+    if (!writes()) return;
+    const Scratch scratch(options_.scratch);
+    Samples rate;
+    for (int i = 0; i < options_.repeat; ++i) {
+      step("the machine: disk");
+      rate.add(disk_write_rate(scratch.path(), options_.rate_sizes.disk > 0 ? options_.rate_sizes.disk : kBytes));
+    }
+    if (sink_.on_disk) sink_.on_disk(rate);
+  }
+
   uint64_t steps_of(const std::string& device) const {
     const std::vector<BenchOptions>& models = settled_.at(device);
     const size_t variants = models.front().threads.size(), dtypes = models.front().dtypes.size();

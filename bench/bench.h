@@ -48,6 +48,7 @@ const std::vector<std::string>& workload_names();
 
 /// Where results go as they come.
 struct BenchSink {
+  std::function<void(const Samples& bytes_per_second)> on_disk = {};  ///< of writing, in BenchOptions::scratch; before on_rates, where a workload writes
   std::function<void(const DeviceRates&)> on_rates = {};  ///< of each device, with each number of threads
   std::function<void(const Row&)> on_row = {};
   /// Told what is measured next, and that `done` of `total` measurements are over.

@@ -4,6 +4,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -63,6 +64,8 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 
+#include <sys/mman.h>
+
 #include "bench/ceilings.h"
 #include "bench/timing.h"
 
@@ -76,8 +79,10 @@ namespace {
 volatile uint64_t g_sink = 0;  // keeps the compiler from dropping what nobody reads
 }
 
-Ceilings::Ceilings(int threads, size_t bytes) : threads_(threads), memory_(make_cpu_backend({.threads = threads})) {
+Ceilings::Ceilings(int threads, size_t bytes, Pages pages) : threads_(threads), memory_(make_cpu_backend({.threads = threads})) {
   buffer_ = memory_->allocate(bytes);
+  // Large pages were asked for when it was allocated; that can be taken back until the memory is touched. Small buffers have none.
+  if (pages == Pages::kSmall) madvise(buffer_.data(), bytes, MADV_NOHUGEPAGE);
   write_bandwidth();  // touches the pages
 }
 
@@ -119,6 +124,16 @@ double Ceilings::fma_peak() {
   const double seconds = now() - start;
   g_sink = static_cast<uint64_t>(sinks);
   return operations / seconds * 1e-9;
+}
+
+double Ceilings::barrier() {
+  constexpr int kRegions = 1000;
+  const double start = now();
+  for (int i = 0; i < kRegions; ++i) {
+#pragma omp parallel num_threads(threads_)
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // an empty region could be left out
+  }
+  return (now() - start) / kRegions;
 }
 
 }  // namespace vitrine::bench

@@ -19,12 +19,15 @@ namespace {
 void measure_cpu(const RateOptions& options, DeviceRates& rates) {
   rates.device = make_cpu_backend({.threads = options.threads})->description();
   rates.threads = options.threads > 0 ? options.threads : omp_get_num_procs();
-  Ceilings ceilings(rates.threads, options.sizes.memory > 0 ? options.sizes.memory : size_t{512} << 20);
+  const size_t bytes = options.sizes.memory > 0 ? options.sizes.memory : size_t{512} << 20;
+  Ceilings ceilings(rates.threads, bytes), small(rates.threads, bytes, Pages::kSmall);
   Samples operations;
   for (int i = 0; i < options.repeat; ++i) {
     if (options.on_step) options.on_step("the machine");
     rates.bandwidth.add(ceilings.read_bandwidth() * 1e9);
+    rates.small_pages.add(small.read_bandwidth() * 1e9);
     operations.add(ceilings.fma_peak() * 1e9);
+    rates.barrier.add(ceilings.barrier());
   }
   // Narrow weights are widened to float32 before they are multiplied.
   for (const DType dtype : options.dtypes) rates.arithmetic[dtype] = {operations, "float32 multiply-adds"};
@@ -125,7 +128,8 @@ uint64_t rate_steps(const RateOptions& options) {
 Rates DeviceRates::best(DType dtype) const { return {bandwidth.max(), arithmetic.at(dtype).operations.max()}; }
 
 Json DeviceRates::json() const {
-  Json rates = {{"device", device}, {"threads", threads > 0 ? Json(threads) : Json(nullptr)}, {"bytes_per_second", samples_json(bandwidth)}, {"launch_seconds", samples_json(launch)}};
+  Json rates = {{"device", device}, {"threads", threads > 0 ? Json(threads) : Json(nullptr)}, {"bytes_per_second", samples_json(bandwidth)},
+                {"small_pages_bytes_per_second", samples_json(small_pages)}, {"barrier_seconds", samples_json(barrier)}, {"launch_seconds", samples_json(launch)}};
   for (const auto& [dtype, found] : arithmetic) {
     rates["operations_per_second"][std::string(dtype_name(dtype))] = {{"by", found.by}, {"rate", samples_json(found.operations)}};
   }

@@ -16,6 +16,7 @@ namespace vitrine::bench {
 struct RateSizes {
   size_t memory = 0;   ///< bytes; more than any cache holds
   int64_t matrix = 0;  ///< rows, inputs and outputs of the product on a GPU
+  size_t disk = 0;     ///< bytes written
 };
 
 /// What the machine that a model runs on does at best, measured here and now.
@@ -27,7 +28,9 @@ struct DeviceRates {
 
   std::string device;  ///< in words
   int threads = 0;     ///< of a CPU
-  Samples bandwidth;  ///< bytes a second: read on a CPU, read and written by a copy on a GPU
+  Samples bandwidth;  ///< bytes a second: read on a CPU, in 2 MB pages as weights are; read and written by a copy on a GPU
+  Samples small_pages;  ///< the same in pages of 4 KB, as what others allocate is; of a CPU
+  Samples barrier;    ///< seconds of a parallel region with nothing in it; of a CPU
   std::map<DType, Arithmetic> arithmetic;
   Samples launch;     ///< seconds of one small operation among many recorded ones; empty where nothing is recorded
 

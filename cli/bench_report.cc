@@ -64,6 +64,7 @@ void BenchReport::say(const std::string& name, const std::string& value) const {
 void BenchReport::print_machine() const {
   const Json& machine = json_.at("machine");
   for (const char* name : {"cpu", "compiler", "flags", "commit", "date"}) say(name, machine.at(name).get<std::string>());
+  if (machine.contains("disk")) say("disk", human_bytes(machine["disk"]["bytes_per_second"]["max"].get<double>()) + "/s written and synced, at best");
   const std::string method =
       fmt::format("median of {}; every timed result was checked; of floor: the least time that these rates allow, by the time taken", options_.repeat);
   if (format_ == "md") print("- " + method + "\n");
@@ -80,11 +81,18 @@ void BenchReport::print_machine() const {
 void BenchReport::print_rates(const DeviceRates& rates) const {
   if (for_people()) print("\n");
   say("device", rates.device);
-  say("memory", human_bytes(rates.bandwidth.max()) + "/s at best");
+  say("memory", human_bytes(rates.bandwidth.max()) + "/s at best" +
+                    (rates.small_pages.empty() ? "" : fmt::format(", {}/s from pages of 4 KB", human_bytes(rates.small_pages.max()))));
   for (const auto& [dtype, found] : rates.arithmetic) {
     say("arithmetic", fmt::format("{:.4g} TFLOP/s at best, {} ({})", 1e-12 * found.operations.max(), dtype_name(dtype), found.by));
   }
+  if (!rates.barrier.empty()) say("barrier", fmt::format("{:.2f} us for a parallel region with nothing in it", 1e6 * rates.barrier.median()));
   if (!rates.launch.empty()) say("launch", fmt::format("{:.2f} us for a small recorded operation", 1e6 * rates.launch.median()));
+}
+
+void BenchReport::take_disk(const bench::Samples& bytes_per_second) {
+  json_["machine"]["disk"] = {{"folder", options_.scratch.empty() ? Json(nullptr) : Json(options_.scratch)},
+                              {"bytes_per_second", bench::samples_json(bytes_per_second)}};
 }
 
 void BenchReport::take(const DeviceRates& rates) {

@@ -24,6 +24,7 @@ class BenchReport {
   /// Throws Error (user) at once for a file that cannot be written or compared with. Keeps the references.
   BenchReport(const Context& context, const BenchOutput& output, const bench::BenchOptions& options);
 
+  void take_disk(const bench::Samples& bytes_per_second);
   void take(const bench::DeviceRates& rates);
   void take(const bench::Row& row);
   /// What is said at the end, be it the user's.

@@ -57,7 +57,8 @@ void run(const Context& context, const BenchArgs& args) {
   bool finished = false;
   {
     ProgressBar progress({.unit = "measurements"});
-    finished = bench::run_bench(options, {.on_rates = [&](const DeviceRates& rates) { progress.erase(), report.take(rates); },
+    finished = bench::run_bench(options, {.on_disk = [&](const bench::Samples& rate) { report.take_disk(rate); },
+                                          .on_rates = [&](const DeviceRates& rates) { progress.erase(), report.take(rates); },
                                           .on_row = [&](const Row& row) { progress.erase(), report.take(row); },
                                           .on_step = [&](const std::string& what, uint64_t done, uint64_t total) { progress.update(done, total, what); },
                                           .keep_going = [&] { return !guard.interrupted(); }});

@@ -31,7 +31,7 @@ BenchOptions small_options() {
   options.workloads = workload_names();
   options.hooks = hook_set_names();
   options.repeat = 1;
-  options.rate_sizes = {.memory = 1 << 20, .matrix = 64};
+  options.rate_sizes = {.memory = 1 << 20, .matrix = 64, .disk = 1 << 16};
   options.batches = {1, 2};
   options.decode_batches = {2};
   options.prompts = {5};
@@ -42,15 +42,21 @@ BenchOptions small_options() {
 
 TEST(BenchRun, EveryWorkloadGivesItsRows) {
   std::vector<Row> rows;
-  double bandwidth = 0;
+  double bandwidth = 0, disk = 0;
   uint64_t steps = 0, announced = 0;
-  EXPECT_TRUE(run_bench(small_options(), {.on_rates = [&](const DeviceRates& rates) { bandwidth = rates.bandwidth.max(); },
+  EXPECT_TRUE(run_bench(small_options(), {.on_disk = [&](const Samples& rate) { disk = rate.max(); },
+                                          .on_rates = [&](const DeviceRates& rates) {
+                                            bandwidth = rates.bandwidth.max();
+                                            EXPECT_EQ(rates.small_pages.empty(), !testing_support::on_cpu());
+                                            EXPECT_EQ(rates.barrier.empty(), !testing_support::on_cpu());
+                                          },
                                           .on_row = [&](const Row& row) { rows.push_back(row); },
                                           .on_step = [&](const std::string&, uint64_t done, uint64_t total) {
                                             EXPECT_EQ(done, steps++);
                                             announced = total;
                                           }}));
   EXPECT_GT(bandwidth, 0);
+  EXPECT_GT(disk, 0);
   EXPECT_EQ(steps, announced) << "what is left to do is told rightly";
   // Two dtypes of: forward and prefill, 2 batches x 6 sets; decode, 6 sets; generate; 5 products of 2 numbers of rows; attention, 2 batches and
   // 1; saliency, 2 batches of 3 lines, and one of integrated gradients; patching, 2 lines; score; lens; capture; load. And once the

@@ -28,7 +28,7 @@ TEST(Bench, TheTableHasItsColumnsAndTheFileTheSameRows) {
   const CliResult result = run_cli(quick({"--width", "0", "--out", folder / "bench.json"}));
   ASSERT_EQ(result.status, 0) << result.err;
   EXPECT_EQ(result.err, "");
-  for (const char* word : {"| model", "| dtype", "| test", "| hooks", " ms |", "min .. max |", " noise |", " rate |", " of floor |", "| ratio", " memory |", "memory",
+  for (const char* word : {"| model", "| dtype", "| test", "| hooks", " ms |", "min .. max |", " noise |", " rate |", " of floor |", "| ratio", " memory |", "memory", "from pages of 4 KB", "barrier", "disk",
                            "arithmetic", "commit", "forward 1 x 8 tokens", "decode batch 1 after", "linear unembedding x 64", "attention 1 x 8 tokens", "residual", "maps"}) {
     EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
   }
@@ -49,6 +49,9 @@ TEST(Bench, JsonHoldsTheMachineAndEverySample) {
   EXPECT_EQ(rates["bytes_per_second"]["samples"].size(), 2u);
   EXPECT_GT(rates["operations_per_second"]["f16"]["rate"]["median"], 0);
   EXPECT_EQ(rates["threads"], 1);
+  EXPECT_GT(rates["small_pages_bytes_per_second"]["median"], 0);
+  EXPECT_GT(rates["barrier_seconds"]["median"], 0);
+  EXPECT_FALSE(json["machine"].contains("disk")) << "nothing writes";
   ASSERT_EQ(json["rows"].size(), 8u);
   const Json& row = json["rows"][1];
   EXPECT_EQ(row["workload"], "forward");
