@@ -2,33 +2,13 @@
 
 #include "base/check.h"
 #include "base/quote.h"
+#include "cli/config_json.h"
 #include "cli/context.h"
 #include "cli/site_table.h"
 #include "cli/tokens.h"
 
 namespace vitrine::cli {
 namespace {
-
-Json config_json(const Config& c) {
-  return {{"layers", c.layers},
-          {"heads", c.heads},
-          {"width", c.width},
-          {"head_width", c.head_width()},
-          {"inner", c.inner},
-          {"vocab", c.vocab},
-          {"context", c.context},
-          {"layer_norm_epsilon", c.layer_norm_epsilon},
-          {"activation", c.activation},
-          {"scale_attention", c.scale_attention},
-          {"scale_attention_by_inverse_layer", c.scale_attention_by_inverse_layer},
-          {"tied_unembedding", c.tied_unembedding}};
-}
-
-/// Weights and biases, without counting a tied unembedding twice.
-int64_t parameters(const Config& c) {
-  const int64_t d = c.width, block = 4 * d + 4 * d * d + 4 * d + 2 * d * c.inner + c.inner + d;
-  return (c.vocab * (c.tied_unembedding ? 1 : 2) + c.context) * d + c.layers * block + 2 * d;
-}
 
 Json info_json(const Model& model, const Names& names) {
   Json json = json_head("info", model);

@@ -64,5 +64,7 @@ void add_capture(CLI::App& app, Context& context);
 void add_corpus(CLI::App& app, Context& context);
 void add_covariance(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
+void add_make_random(CLI::App& app, Context& context);
+void add_doctor(CLI::App& app, Context& context);
 
 }  // namespace vitrine::cli

@@ -63,6 +63,8 @@ int run(int argc, char** argv) {
   add_sites(app, context);
   add_info(app, context);
   add_bench(app, context);
+  add_make_random(app, context);
+  add_doctor(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

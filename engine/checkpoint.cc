@@ -85,12 +85,10 @@ CheckpointFiles read_shards(const fs::path& index) {
 fs::path checkpoint_file(const fs::path& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return path;
-  constexpr std::array<const char*, 4> kNames = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                                                 "pytorch_model.bin.index.json"};
-  for (const char* name : kNames) {
+  for (const char* name : kCheckpointFiles) {
     if (fs::exists(path / name, ignored)) return path / name;
   }
-  user_error("{}: holds no checkpoint; looked for {}", path.string(), fmt::join(kNames, ", "));
+  user_error("{}: holds no checkpoint; looked for {}", path.string(), fmt::join(kCheckpointFiles, ", "));
 }
 
 // --- what a GPT-2 is made of

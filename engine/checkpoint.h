@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -13,6 +14,10 @@
 
 namespace vitrine {
 
+/// The files that hold a directory's weights, in the order in which they are looked for.
+inline constexpr std::array<const char*, 4> kCheckpointFiles = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                                                "pytorch_model.bin.index.json"};
+
 /// A GPT-2 checkpoint on disk, whatever its format: safetensors (one file or sharded), pytorch_model.bin (one file or
 /// sharded), llm.c's .bin. Its files are mapped, not read, and every tensor was checked against the configuration.
 ///
@@ -21,8 +26,7 @@ namespace vitrine {
 class Checkpoint {
  public:
   /// `path` is a model directory or a file of one of the formats (its config.json beside it, except for llm.c, whose
-  /// header says all). In a directory the first of model.safetensors, model.safetensors.index.json, pytorch_model.bin,
-  /// pytorch_model.bin.index.json is taken.
+  /// header says all). In a directory the first of kCheckpointFiles is taken.
   ///
   /// Throws Error (user), one line that names file, tensor or field, value found and value wanted.
   static Checkpoint open(const std::filesystem::path& path);

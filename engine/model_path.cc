@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/quote.h"
+#include "engine/checkpoint.h"
 
 namespace vitrine {
 namespace {
@@ -67,6 +69,32 @@ std::optional<fs::path> snapshot(const fs::path& repository) {
   return all.size() == 1 ? std::optional(all[0]) : std::nullopt;
 }
 
+/// A config.json that says gpt2, as transformers writes it.
+bool is_gpt2(const fs::path& folder) {
+  try {
+    const Json json = read_json(folder / "config.json");
+    return json.is_object() && json.value("model_type", Json()) == "gpt2";
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+bool has_weights(const fs::path& folder) {
+  std::error_code ignored;
+  return std::any_of(kCheckpointFiles.begin(), kCheckpointFiles.end(), [&](const char* name) { return fs::exists(folder / name, ignored); });
+}
+
+uint64_t bytes_in(const fs::path& folder) {
+  std::error_code ignored;
+  uint64_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (!entry.is_regular_file(ignored)) continue;  // of a link: what it leads to
+    const uintmax_t size = entry.file_size(ignored);
+    if (!ignored) bytes += size;
+  }
+  return bytes;
+}
+
 fs::path demo_model() {
   if (const auto chosen = environment("VITRINE_DEMO_MODEL")) {
     if (is_folder(*chosen)) return *chosen;
@@ -87,6 +115,22 @@ fs::path hub_cache() {
   if (const auto home = environment("HF_HOME")) return *home / "hub";
   if (const auto cache = environment("XDG_CACHE_HOME")) return *cache / "huggingface" / "hub";
   return environment("HOME").value_or("/") / ".cache" / "huggingface" / "hub";
+}
+
+std::vector<CachedModel> cached_models() {
+  constexpr std::string_view kPrefix = "models--";
+  std::vector<CachedModel> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(hub_cache(), ignored)) {
+    std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPrefix)) continue;
+    name.erase(0, kPrefix.size());
+    if (const size_t dashes = name.find("--"); dashes != std::string::npos) name.replace(dashes, 2, 1, '/');
+    const auto folder = snapshot(entry.path());
+    if (folder && is_gpt2(*folder) && has_weights(*folder)) found.push_back({name, *folder, bytes_in(*folder)});
+  }
+  std::sort(found.begin(), found.end(), [](const CachedModel& a, const CachedModel& b) { return a.name < b.name; });
+  return found;
 }
 
 fs::path resolve_model(std::string_view name) {

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <string_view>
 
+#include "vitrine/model_cache.h"
+
 namespace vitrine {
 
 /// What a user means by the name of a model:
@@ -12,8 +14,5 @@ namespace vitrine {
 ///     found under both their old bare name and their organisation's.
 /// Never reaches the network. Throws Error (user) listing where it looked.
 std::filesystem::path resolve_model(std::string_view name);
-
-/// The Hugging Face cache: HF_HUB_CACHE, HF_HOME/hub, or ~/.cache/huggingface/hub, by the rules of huggingface_hub.
-std::filesystem::path hub_cache();
 
 }  // namespace vitrine

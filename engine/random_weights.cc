@@ -1,46 +1,60 @@
 #include "engine/random_weights.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/float_bits.h"
+#include "base/random.h"
 
 namespace vitrine {
 
 namespace {
 
 /// Output number `index`, from 0, of the SplitMix64 generator started at `seed`.
-inline uint64_t splitmix64(uint64_t seed, uint64_t index) {
-  uint64_t z = seed + (index + 1) * 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
+inline uint64_t splitmix64(uint64_t seed, uint64_t index) { return mix64(seed + index * 0x9E3779B97F4A7C15u); }
 
-/// An element is center + range * x for x in [-1, 1). It takes one rounding, fused multiply-add or not: where the center
-/// is not 0, the range is a power of two and the product exact.
-struct Distribution {
+/// An element is center + range * x for x uniform in [-1, 1). It takes one rounding, fused multiply-add or not: where the
+/// center is not 0, the range is a power of two and the product exact.
+struct Uniform {
   float center, range;
+
+  float operator()(uint64_t key, uint64_t index) const {
+    const auto bits = static_cast<int32_t>(splitmix64(key, index) >> 40) - (1 << 23);
+    const float unit = static_cast<float>(bits) * 0x1p-23f;
+    return center + unit * range;
+  }
 };
 
-Distribution distribution(std::string_view name) {
-  if (name.ends_with(".bias")) return {0.0f, 1.0f / 16};
-  if (name.find("ln_") != std::string_view::npos) return {1.0f, 1.0f / 8};
+/// Computed in double and rounded once.
+struct Normal {
+  double mean, deviation;
+
+  float operator()(uint64_t key, uint64_t index) const { return static_cast<float>(mean + deviation * standard_normal(key, index)); }
+};
+
+bool is_bias(std::string_view name) { return name.ends_with(".bias"); }
+bool is_layernorm(std::string_view name) { return name.find("ln_") != std::string_view::npos; }
+
+Uniform wide(std::string_view name) {
+  if (is_bias(name)) return {0.0f, 1.0f / 16};
+  if (is_layernorm(name)) return {1.0f, 1.0f / 8};
   return {0.0f, 11.0f / 128};
 }
 
-inline float element(uint64_t key, uint64_t index, Distribution of) {
-  const auto bits = static_cast<int32_t>(splitmix64(key, index) >> 40) - (1 << 23);
-  const float unit = static_cast<float>(bits) * 0x1p-23f;
-  return of.center + unit * of.range;
+Normal gpt2(std::string_view name, int layers) {
+  if (is_bias(name)) return {0.0, 0.002};
+  if (is_layernorm(name)) return {1.0, 0.002};
+  if (name.ends_with(".c_proj.weight")) return {0.0, 0.02 / std::sqrt(2.0 * layers)};
+  return {0.0, 0.02};
 }
 
-template <typename T, typename Convert>
-void fill_with(std::span<T> out, uint64_t key, Distribution of, Convert convert) {
+template <typename T, typename Element, typename Convert>
+void fill_with(std::span<T> out, uint64_t key, Element element, Convert convert) {
   const auto count = static_cast<int64_t>(out.size());
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < count; ++i) {
-    out[static_cast<size_t>(i)] = convert(element(key, static_cast<uint64_t>(i), of));
+    out[static_cast<size_t>(i)] = convert(element(key, static_cast<uint64_t>(i)));
   }
 }
 
@@ -58,7 +72,7 @@ void check(const Config& config) {
 
 }  // namespace
 
-RandomWeights::RandomWeights(const Config& config, uint64_t seed) : seed_(seed) {
+RandomWeights::RandomWeights(const Config& config, uint64_t seed, RandomInit init) : seed_(seed), init_(init), layers_(config.layers) {
   check(config);
   const int64_t width = config.width, inner = config.inner;
   entries_ = {{"wte.weight", {config.vocab, width}, 0}, {"wpe.weight", {config.context, width}, 1}};
@@ -91,12 +105,19 @@ const RandomWeights::Entry& RandomWeights::find(std::string_view name) const {
   return *it;
 }
 
+template <typename T, typename Convert>
+void RandomWeights::fill_entry(const Entry& entry, std::span<T> out, Convert convert) const {
+  const uint64_t key = splitmix64(seed_, entry.number);
+  if (init_ == RandomInit::kWide) fill_with(out, key, wide(entry.name), convert);
+  else fill_with(out, key, gpt2(entry.name, layers_), convert);
+}
+
 void RandomWeights::fill(std::string_view name, std::span<float> out) const {
   const Entry& entry = find(name);
   if (static_cast<int64_t>(out.size()) != entry.shape.elements()) {
     user_error("tensor {} is {}: {} elements do not fill it", name, entry.shape.to_string(), out.size());
   }
-  fill_with(out, splitmix64(seed_, entry.number), distribution(name), [](float value) { return value; });
+  fill_entry(entry, out, [](float value) { return value; });
 }
 
 Tensor RandomWeights::make(std::string_view name, DType dtype) const {
@@ -108,8 +129,7 @@ Tensor RandomWeights::make(std::string_view name, DType dtype) const {
     return tensor;
   }
   const std::span<uint16_t> out(static_cast<uint16_t*>(tensor.data()), static_cast<size_t>(entry.shape.elements()));
-  const auto convert = dtype == DType::kF16 ? f32_to_f16 : f32_to_bf16;
-  fill_with(out, splitmix64(seed_, entry.number), distribution(name), convert);
+  fill_entry(entry, out, dtype == DType::kF16 ? f32_to_f16 : f32_to_bf16);
   return tensor;
 }
 

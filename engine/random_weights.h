@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "vitrine/config.h"
+#include "vitrine/random_checkpoint.h"
 #include "vitrine/tensor.h"
 
 namespace vitrine {
 
 /// Weights of any GPT-2 shape from a seed: every element is a function of (seed, tensor, element) alone, so that any machine,
-/// any number of threads and any order give the same bits. tests/goldens/README.md has the formula; tools/golden_small.py is the
-/// same in Python. Matrices have standard deviation 0.05, biases 0.036, layer-norm weights 1 +- 0.072: the net computes
-/// something (attention is not uniform), unlike one freshly initialised for training.
+/// any number of threads and any order give the same bits (of RandomInit::kGpt2 as far as the C library's log and cos do).
+/// tests/goldens/README.md has the formulas; tools/golden_small.py is the same in Python.
 class RandomWeights {
  public:
   struct Entry {
@@ -24,7 +24,7 @@ class RandomWeights {
   };
 
   /// Throws Error (user) for a config whose sizes are not positive or whose width is no multiple of the heads.
-  RandomWeights(const Config& config, uint64_t seed);
+  RandomWeights(const Config& config, uint64_t seed, RandomInit init = RandomInit::kWide);
 
   /// Every tensor of such a checkpoint; lm_head.weight only where it is not tied.
   const std::vector<Entry>& entries() const { return entries_; }
@@ -37,9 +37,13 @@ class RandomWeights {
 
  private:
   const Entry& find(std::string_view name) const;
+  template <typename T, typename Convert>
+  void fill_entry(const Entry& entry, std::span<T> out, Convert convert) const;
 
   std::vector<Entry> entries_;
   uint64_t seed_;
+  RandomInit init_;
+  int layers_;
 };
 
 }  // namespace vitrine

@@ -61,6 +61,8 @@ const std::map<std::string, std::string> kPublicHeaders = {
     {"generate.h", "engine"},
     {"logit_rows.h", "engine"},
     {"torch_file.h", "engine"},
+    {"random_checkpoint.h", "engine"},
+    {"model_cache.h", "engine"},
     {"gradients.h", "engine"},
     {"ablation.h", "analysis"},
     {"attention.h", "analysis"},

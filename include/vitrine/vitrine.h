@@ -32,6 +32,8 @@
 //   logit_rows.h     whole logits, a few rows at a time
 //   running_moments.h  means and covariances of captured rows, added up where the model is
 //   torch_file.h     tensors that torch.save wrote
+//   model_cache.h    models of the Hugging Face cache
+//   random_checkpoint.h  a checkpoint of random weights, for benchmarks and tests
 //   report.h         results as pages
 //   figure.h         results as figures for papers
 //   error.h          the one exception
@@ -55,10 +57,12 @@
 #include "vitrine/lens.h"
 #include "vitrine/logit_rows.h"
 #include "vitrine/model.h"
+#include "vitrine/model_cache.h"
 #include "vitrine/noise.h"
 #include "vitrine/patching.h"
 #include "vitrine/path_patching.h"
 #include "vitrine/predictivity.h"
+#include "vitrine/random_checkpoint.h"
 #include "vitrine/report.h"
 #include "vitrine/run.h"
 #include "vitrine/running_moments.h"

@@ -70,6 +70,31 @@ TEST_F(ModelPath, FindsTheCacheByHuggingFacesRules) {
   EXPECT_EQ(hub_cache(), "/old") << "empty counts as unset";
 }
 
+TEST_F(ModelPath, ListsTheGpt2ModelsOfTheCache) {
+  EXPECT_TRUE(cached_models().empty()) << "there is no cache";
+  const auto add = [&](const std::string& repository, const std::string& config, const char* weights) {
+    const fs::path folder = add_snapshot(hub_cache(), repository, "aaa");
+    std::ofstream(folder / "config.json") << config;
+    if (weights) std::ofstream(folder / weights) << "12345";
+    return folder;
+  };
+  const std::string gpt2 = R"({"model_type": "gpt2"})";
+  const fs::path second = add("openai-community--gpt2", gpt2, "model.safetensors"), first = add("distilgpt2", gpt2, "pytorch_model.bin");
+  add("google--bert", R"({"model_type": "bert"})", "model.safetensors");
+  add("someone--configured", gpt2, nullptr);
+  add("someone--broken", "{", "model.safetensors");
+  add("someone--odd", R"({"model_type": 3})", "model.safetensors");
+  add("someone--list", "[]", "model.safetensors");
+  std::ofstream(hub_cache() / "version.txt") << "1";
+  const auto found = cached_models();
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].name, "distilgpt2");
+  EXPECT_EQ(found[0].path, first);
+  EXPECT_EQ(found[0].bytes, gpt2.size() + 5);
+  EXPECT_EQ(found[1].name, "openai-community/gpt2");
+  EXPECT_EQ(resolve_model(found[1].name), second) << "the name is one that a model is found by";
+}
+
 TEST_F(ModelPath, TakesTheCurrentSnapshot) {
   add_snapshot(hub_cache(), "gpt2", "aaa", false);
   const fs::path current = add_snapshot(hub_cache(), "gpt2", "bbb");

@@ -56,6 +56,38 @@ TEST(RandomWeights, GivesThePublishedElements) {
   expect("lm_head.weight", -0.0723313242f, -0.0621730275f, -0.00807113666f);
 }
 
+// By the formula of tests/goldens/README.md in Python, whose log and cos are the C library's.
+TEST(RandomWeights, GivesGpt2sInitialisation) {
+  const RandomWeights weights(small(), kSeed, RandomInit::kGpt2);
+  const auto expect = [&](std::string_view name, float a, float b, float c) {
+    const std::vector<float> values = filled(weights, name);
+    ASSERT_GE(values.size(), 3u) << name;
+    EXPECT_FLOAT_EQ(values[0], a) << name;  // another C library may round the last bit of a logarithm otherwise
+    EXPECT_FLOAT_EQ(values[1], b) << name;
+    EXPECT_FLOAT_EQ(values[2], c) << name;
+  };
+  expect("wpe.weight", -0.0348654091f, -0.00629891455f, 0.0120438905f);
+  expect("ln_f.weight", 0.999699473f, 1.00300729f, 0.998050094f);
+  expect("h.0.ln_1.bias", 0.000617249811f, 0.00187256583f, 0.00349189946f);
+  expect("h.0.attn.c_attn.weight", -0.0139920851f, -0.00844185241f, -0.0371104479f);
+  expect("h.11.attn.c_proj.weight", 3.12609991e-05f, -0.00173089933f, -0.00173242448f);
+  expect("h.11.mlp.c_proj.weight", 0.00515015842f, 0.00011257625f, -0.000443812896f);
+}
+
+// The first four moments of 589,824 draws of N(0, 0.02 / sqrt(24)): each within five of its standard errors.
+TEST(RandomWeights, Gpt2sMatricesAreNormal) {
+  const std::vector<float> values = filled(RandomWeights(small(), 3, RandomInit::kGpt2), "h.5.attn.c_proj.weight");
+  double mean = 0, square = 0, fourth = 0;
+  for (const float value : values) {
+    const double z = value / (0.02 / std::sqrt(24.0));
+    mean += z, square += z * z, fourth += z * z * z * z;
+  }
+  const auto n = static_cast<double>(values.size());
+  EXPECT_NEAR(mean / n, 0, 5 / std::sqrt(n));
+  EXPECT_NEAR(square / n, 1, 5 * std::sqrt(2 / n));
+  EXPECT_NEAR(fourth / n, 3, 5 * std::sqrt(96 / n));
+}
+
 // The sum of all bit patterns of wte.weight, as NumPy adds them: every element of the largest tensor counts.
 TEST(RandomWeights, GivesEveryElementOfTheEmbedding) {
   uint64_t sum = 0;
