@@ -6,19 +6,10 @@
 #include <string>
 #include <thread>
 
+#include "base/machine.h"
+
 namespace vitrine::bench {
 namespace {
-
-// The line of a file that begins with `key`, behind its colon.
-std::string line_of(const char* file, const std::string& key) {
-  std::ifstream in(file);
-  std::string line;
-  while (std::getline(in, line)) {
-    const size_t colon = line.find(": ");
-    if (line.starts_with(key) && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown";
-}
 
 std::string first_line(const char* file) {
   std::ifstream in(file);
@@ -37,12 +28,14 @@ std::string now_utc() {
 }  // namespace
 
 Json machine_facts() {
+  const Machine machine = read_machine();
+  const auto known = [](const std::string& fact) { return fact.empty() ? "unknown" : fact; };
   Json json;
   json["date"] = now_utc();
-  json["cpu"] = line_of("/proc/cpuinfo", "model name");
+  json["cpu"] = known(machine.cpu);
   json["cores"] = std::thread::hardware_concurrency();
   json["load"] = first_line("/proc/loadavg");
-  json["huge_pages"] = first_line("/sys/kernel/mm/transparent_hugepage/enabled");
+  json["huge_pages"] = known(machine.huge_pages);
 #ifdef __clang__
   json["compiler"] = "Clang " __VERSION__;
 #else

@@ -58,7 +58,7 @@ void judge_openmp(const Facts& facts, Findings& all) {
   if (!number) {
     all.push_back({Weight::kAdvice, fmt::format("OMP_NUM_THREADS is {}, which is no number of threads", quote(text)), "unset OMP_NUM_THREADS"});
   } else if (threads > allowed) {
-    all.push_back({Weight::kAdvice, fmt::format("OMP_NUM_THREADS is {}, and the process may run on {}: analyses that heed it take turns on them", threads, allowed),
+    all.push_back({Weight::kAdvice, fmt::format("OMP_NUM_THREADS is {}, and the process may run on {} processors: a model's threads follow --threads, but other programs' would take turns", threads, allowed),
                    fmt::format("export OMP_NUM_THREADS={}", sensible_threads(facts.machine))});
   } else if (threads < allowed) {
     all.push_back({Weight::kNote, fmt::format("OMP_NUM_THREADS is {}; a model's threads follow --threads and not this", threads), fmt::format("vitrine COMMAND --threads {}", threads)});

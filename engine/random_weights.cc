@@ -1,5 +1,7 @@
 #include "engine/random_weights.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -52,7 +54,7 @@ Normal gpt2(std::string_view name, int layers) {
 template <typename T, typename Element, typename Convert>
 void fill_with(std::span<T> out, uint64_t key, Element element, Convert convert) {
   const auto count = static_cast<int64_t>(out.size());
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for num_threads(omp_get_num_procs()) schedule(static)
   for (int64_t i = 0; i < count; ++i) {
     out[static_cast<size_t>(i)] = convert(element(key, static_cast<uint64_t>(i)));
   }
