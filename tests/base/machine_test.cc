@@ -82,6 +82,12 @@ TEST_F(Machines, TheTightestGroupCounts) {
   EXPECT_EQ(m.quota, 1.5);
   EXPECT_EQ(m.memory_limit, 2 * kGigabyte);
   EXPECT_EQ(m.room(), 3 * kGigabyte / 2);
+  // Now the inner one is tighter.
+  file("sys/fs/cgroup/outer/inner/cpu.max", "50000 100000\n");
+  file("sys/fs/cgroup/outer/inner/memory.max", std::to_string(kGigabyte) + "\n");
+  EXPECT_EQ(read().quota, 0.5);
+  EXPECT_EQ(read().memory_limit, kGigabyte);
+  EXPECT_EQ(read().room(), kGigabyte - 4096);
 }
 
 // A container sees its group's files at the top and, of the first version, a path that leads nowhere.
