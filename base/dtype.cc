@@ -38,6 +38,7 @@ DType dtype_from_name(std::string_view name) {
   if (lower == "float32") lower = "f32";
   if (lower == "float16") lower = "f16";
   if (lower == "bfloat16") lower = "bf16";
+  if (lower == "int8") lower = "i8";
   for (size_t i = 0; i < kTypes.size(); ++i) {
     if (kTypes[i].name == lower) return static_cast<DType>(i);
   }

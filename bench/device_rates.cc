@@ -70,9 +70,9 @@ void measure_products(int gpu, DType dtype, const RateOptions& options, DeviceRa
   const auto [backend, by] = multiplier(gpu);
   const auto lock = backend->exclusive();
   const int64_t n = options.sizes.matrix > 0 ? options.sizes.matrix : 8192;
-  const RandomMatrix x(*backend, n, n, backend->activation_dtype(dtype), 1);
   const std::vector<float> values = random_values(n * n, 2);
-  const Buffer memory = backend->allocate(backend->packed_bytes(n, n, dtype));
+  const Buffer memory = backend->allocate(backend->packed_bytes(n, n, dtype));  // refuses a type that the GPU cannot multiply with
+  const RandomMatrix x(*backend, n, n, backend->activation_dtype(dtype), 1);
   const PackedMatrix weight = backend->pack({values.data(), DType::kF32, n, n, n, 1}, dtype, memory.data());
   const Buffer sums = backend->allocate(static_cast<size_t>(n * n) * sizeof(float));
   const auto product = [&, &device = *backend] { device.linear({.x = x.mat, .weight = &weight, .out = Mat(sums.f32(), n, n)}); };

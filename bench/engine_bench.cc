@@ -108,7 +108,7 @@ int run(int argc, char** argv) {
   std::vector<int> threads = {1, 2};
   std::string json_path;
   app.add_option("--size", options.size, fmt::format("{}", fmt::join(size_names(), ", ")));
-  app.add_option("--dtype", dtypes, "how weights are stored, a list: f32,f16,bf16")->delimiter(',');
+  app.add_option("--dtype", dtypes, "how weights are stored, a list: f32,f16,bf16,int8")->delimiter(',');
   app.add_option("--threads", threads, "a list: 1,2")->delimiter(',')->check(CLI::PositiveNumber);
   app.add_option("--rounds", options.rounds, "repetitions of everything")->check(CLI::Range(1, 1000));
   app.add_option("--prompt", options.prompt, "tokens of the prefill")->check(CLI::Range(1, 1024));

@@ -38,7 +38,7 @@ BenchOptions complete(const BenchArgs& args) {
   BenchOptions options = args.options;
   if (!args.model.empty() && !args.sizes.empty()) user_error("--size {} and --model {} exclude each other; give one of them", fmt::join(args.sizes, ","), quote(args.model));
   check_words("--size", args.sizes, bench::size_names());
-  check_words("--dtype", args.dtypes, {"f32", "f16", "bf16"});
+  check_words("--dtype", args.dtypes, {"f32", "f16", "bf16", "int8"});
   check_words("--workload", options.workloads, bench::workload_names());
   check_words("--hooks", options.hooks, bench::hook_set_names());
   for (const std::string& size : args.sizes) options.subjects.push_back({size, bench::size_config(size)});
@@ -75,7 +75,7 @@ void add_subject_options(CLI::App& command, BenchArgs& args) {
   command.add_option("-m,--model", args.model, "A checkpoint instead: its directory or file, demo, or a name in the Hugging Face cache")->type_name("MODEL")->group(group);
   command.add_option("--device", options.devices, "Where to run, a list: cpu, cuda (the first GPU), cuda:N [cpu]")
       ->delimiter(',')->allow_extra_args(false)->type_name("DEVICES")->group(group);
-  command.add_option("--dtype", args.dtypes, "How weights are stored, a list: f32,f16,bf16 [cpu: f32; GPU: bf16]")
+  command.add_option("--dtype", args.dtypes, "How weights are stored, a list: f32,f16,bf16,int8 (CPU) [cpu: f32; GPU: bf16]")
       ->delimiter(',')->allow_extra_args(false)->type_name("DTYPES")->group(group);
   command.add_option("--threads", options.threads, "CPU threads, a list [all]")
       ->delimiter(',')->allow_extra_args(false)->check(CLI::Range(1, 4096))->type_name("LIST")->group(group);

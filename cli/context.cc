@@ -35,7 +35,7 @@ void add_model_options(CLI::App& command, Context& context) {
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
-  command.add_option("--dtype", context.dtype, "How weights are stored: f32, f16, bf16 [as in the checkpoint]; sums are float32 always")
+  command.add_option("--dtype", context.dtype, "How weights are stored: f32, f16, bf16, int8 (CPU; a scale for each output) [as in the checkpoint]; sums are float32 always")
       ->type_name("DTYPE")
       ->group(group);
   command.add_option("--threads", context.threads, "CPU threads; results do not depend on it [all]")

@@ -52,7 +52,7 @@ class RandomSource : public WeightSource {
 };
 
 std::shared_ptr<ModelState> make_state(const Config& config, std::string name, WeightSource& source, DType store, const ModelOptions& options) {
-  if (!is_floating(store)) user_error("weights cannot be stored as {}; use f32, f16 or bf16", dtype_name(store));
+  if (!is_floating(store) && store != DType::kI8) user_error("weights cannot be stored as {}; use f32, f16, bf16 or int8", dtype_name(store));
   auto state = std::make_shared<ModelState>();
   state->config = config;
   state->activation = activation_from_name(config.activation);

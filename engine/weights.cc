@@ -13,13 +13,11 @@ class Loader {
   Loader(WeightSource* source, DType store, Backend& backend, Arena& arena, std::function<void(size_t)> report)
       : source_(source), store_(store), backend_(backend), arena_(arena), report_(std::move(report)) {}
 
-  PackedMatrix matrix(const std::string& name, int64_t in, int64_t out) {
-    const size_t bytes = backend_.packed_bytes(in, out, store_);
-    std::byte* to = arena_.take_bytes(bytes);
-    if (source_ == nullptr) return {};
-    const PackedMatrix packed = backend_.pack(source_->matrix(name), store_, to);
-    finish(name);
-    return packed;
+  PackedMatrix matrix(const std::string& name, int64_t in, int64_t out) { return matrix(name, in, out, store_); }
+
+  /// Of positions a row each is read, once: as whole numbers they would be less exact and no faster.
+  PackedMatrix positions(const std::string& name, int64_t in, int64_t out) {
+    return matrix(name, in, out, store_ == DType::kI8 ? DType::kF32 : store_);
   }
 
   const float* vector(const std::string& name, int64_t size) {
@@ -32,6 +30,15 @@ class Loader {
   }
 
  private:
+  PackedMatrix matrix(const std::string& name, int64_t in, int64_t out, DType store) {
+    const size_t bytes = backend_.packed_bytes(in, out, store);
+    std::byte* to = arena_.take_bytes(bytes);
+    if (source_ == nullptr) return {};
+    const PackedMatrix packed = backend_.pack(source_->matrix(name), store, to);
+    finish(name);
+    return packed;
+  }
+
   void finish(const std::string& name) {
     source_->done_with(name);
     if (report_) report_(arena_.used());
@@ -66,7 +73,7 @@ LayerWeights walk_layer(Loader& load, const Config& config, int layer) {
 Weights walk(Loader load, const Config& config) {
   Weights w;
   w.token_embedding = load.matrix("wte.weight", config.width, config.vocab);
-  w.position_embedding = load.matrix("wpe.weight", config.width, config.context);
+  w.position_embedding = load.positions("wpe.weight", config.width, config.context);
   for (int layer = 0; layer < config.layers; ++layer) w.layers.push_back(walk_layer(load, config, layer));
   w.ln_final_weight = load.vector("ln_f.weight", config.width);
   w.ln_final_bias = load.vector("ln_f.bias", config.width);

@@ -36,7 +36,8 @@ struct LayerWeights {
   const float* mlp_out_bias = nullptr;
 };
 
-/// All parameters, packed by a backend into one buffer of its memory. Biases and layernorm parameters are float32.
+/// All parameters, packed by a backend into one buffer of its memory. Biases and layernorm parameters are float32; positions, too, where the
+/// weights are i8.
 struct Weights {
   PackedMatrix token_embedding;     ///< [D, V]
   PackedMatrix position_embedding;  ///< [D, context]

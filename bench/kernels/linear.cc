@@ -100,7 +100,7 @@ void pack(benchmark::State& state, const Product& product, bool transposed, DTyp
 }  // namespace
 
 void add_linear() {
-  const std::vector<DType> dtypes = {DType::kF32, DType::kF16, DType::kBF16};
+  const std::vector<DType> dtypes = {DType::kF32, DType::kF16, DType::kBF16, DType::kI8};
   for (const Product& product : products()) {
     for (const DType dtype : dtypes) {
       const std::string name = std::string(product.name) + "/" + std::string(dtype_name(dtype));

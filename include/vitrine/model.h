@@ -29,8 +29,8 @@ struct ModelOptions {
   /// (Hopper's own instructions for 16-bit weights, which round otherwise) or "cublas" (NVIDIA's library, for comparison). The
   /// CPU has one way, which is exact.
   std::string gemm = "exact";
-  /// How weights are stored: f32, f16 or bf16; arithmetic accumulates in float32. Nothing: as the checkpoint stores them,
-  /// which gives the same results as f32 to the bit, from fewer bytes.
+  /// How weights are stored: f32, f16, bf16 or, on a CPU, i8 (whole numbers with a scale for each output); sums are float32.
+  /// Nothing: as the checkpoint stores them, which gives the same results as f32 to the bit, from fewer bytes.
   std::optional<DType> dtype = {};
   /// 0: as many as the process may run on. Results do not depend on it.
   int threads = 0;

@@ -73,6 +73,8 @@ class CpuBackend : public Backend {
   void join_moments(const MomentsArgs& args) override;
 
  private:
+  PackedMatrix quantise(const HostWeight& source, PackedMatrix packed, std::byte* destination);
+
   int threads_;
   cpu::ScratchPool scratch_;
 };

@@ -64,16 +64,26 @@ HWY_INLINE void turn(const float* from, float* to) {
 #endif
 }
 
+// The weights of a vector of outputs whose scales, if there are any, begin at `scales`.
+template <class W>
+HWY_INLINE Vector scaled(const W* from, const float* scales) {
+  if constexpr (std::is_same_v<W, int8_t>) {
+    return hn::Mul(load(from), load(scales));
+  } else {
+    return load(from);
+  }
+}
+
 // Sixteen outputs of sixteen inputs, [input][output] from a panel of the weight, to [output][input]. Inputs from `inputs` on are
 // not there; their columns get zeros.
 template <class W>
-HWY_INLINE void turn_square(const W* from, int64_t inputs, float* to) {
+HWY_INLINE void turn_square(const W* from, const float* scales, int64_t inputs, float* to) {
   if constexpr (std::is_same_v<W, float>) {
     if (inputs == kPanel) return turn(from, to);
   }
   HWY_ALIGN float square[kPanel * kPanel];
   for (int64_t i = 0; i < kPanel; ++i) {
-    for (int64_t c = 0; c < kPanel; c += kLanes) store(i < inputs ? load(from + i * kPanel + c) : hn::Zero(F32()), square + i * kPanel + c);
+    for (int64_t c = 0; c < kPanel; c += kLanes) store(i < inputs ? scaled(from + i * kPanel + c, scales + c) : hn::Zero(F32()), square + i * kPanel + c);
   }
   turn(square, to);
 }
@@ -84,7 +94,8 @@ HWY_INLINE const float* turned(const PackedMatrix& w, int64_t panel, int64_t beg
   const int64_t inputs = std::min(kPanel, w.in - panel * kPanel);
   for (int64_t o = 0; o < depth; o += kPanel) {
     const std::byte* at = w.data + (begin + o) / kPanel * w.panel_stride + panel * kPanel * w.input_stride;
-    turn_square(reinterpret_cast<const W*>(at), inputs, buffer + o * kPanel);
+    const float* scales = w.scales == nullptr ? nullptr : w.scales + begin + o;
+    turn_square(reinterpret_cast<const W*>(at), scales, inputs, buffer + o * kPanel);
   }
   return buffer;
 }

@@ -13,16 +13,18 @@ HWY_BEFORE_NAMESPACE();
 namespace vitrine::cpu {
 namespace HWY_NAMESPACE {
 
-// What follows the sums: y = sums + bias; before = y; y = act(y) + residual, for rows of one panel's columns.
+// What follows the sums: y = sums * scale + bias, each rounded; before = y; y = act(y) + residual, for rows of one panel's columns.
 template <class Activate>
 HWY_INLINE void finish_vectors(const LinearArgs& args, int64_t row, int64_t column, int64_t count, const float* sums,
                                const Activate& activate) {
+  const float* scale = args.weight->scales == nullptr ? nullptr : args.weight->scales + column;
   const float* bias = args.bias == nullptr ? nullptr : args.bias + column;
   float* before = args.before ? args.before.row(row) + column : nullptr;
   const float* residual = args.residual ? args.residual.row(row) + column : nullptr;
   float* out = args.out.row(row) + column;
   for_each_vector(count, [&](const auto& load_at, const auto& store_at) HWY_ATTR {
     Vector y = load_at(sums);
+    if (scale != nullptr) y = hn::Mul(y, load_at(scale));
     if (bias != nullptr) y = hn::Add(y, load_at(bias));
     if (before != nullptr) store_at(y, before);
     y = activate(y);

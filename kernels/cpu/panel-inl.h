@@ -44,24 +44,26 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
     for (int c = 0; c < kColumns; ++c)
       acc[r][c] = start == Start::kGoOn ? load(sums + r * sums_stride + c * kLanes) : hn::Zero(d);
   }
-  const auto step = [&](int64_t k) HWY_ATTR {
-    Vector row[kColumns];
+  // Panel by panel: with all their weights widened at once, a sum finds no register and its chain goes through memory.
+  const auto step = [&](int64_t k, bool fetch) HWY_ATTR {
     for (int p = 0; p < kPanels; ++p) {
       const W* at = w + p * panel_stride + k * kPanel;
-      if (ahead != 0) hwy::Prefetch(reinterpret_cast<const std::byte*>(at) + ahead);
-      for (int v = 0; v < kVectors; ++v) row[p * kVectors + v] = load(at + v * kLanes);
-    }
-    for (int r = 0; r < kRows; ++r) {
-      const Vector factor = hn::Set(d, kTurned ? x[k * x_stride + r] : x[r * x_stride + k]);
-      for (int c = 0; c < kColumns; ++c) acc[r][c] = hn::MulAdd(factor, row[c], acc[r][c]);
+      if (fetch && ahead != 0) hwy::Prefetch(reinterpret_cast<const std::byte*>(at) + ahead);
+      Vector weights[kVectors];
+      for (int v = 0; v < kVectors; ++v) weights[v] = load(at + v * kLanes);
+      for (int r = 0; r < kRows; ++r) {
+        const Vector factor = hn::Set(d, kTurned ? x[k * x_stride + r] : x[r * x_stride + k]);
+        for (int v = 0; v < kVectors; ++v) acc[r][p * kVectors + v] = hn::MulAdd(factor, weights[v], acc[r][p * kVectors + v]);
+      }
     }
   };
   constexpr int kUnrolled = 4;  // the counting of the loop would otherwise be a sixth of its instructions
+  constexpr int kToALine = sizeof(W) < 4 ? 4 / sizeof(W) : 1;  // inputs: each line is asked for once
   int64_t k = 0;
   for (; k + kUnrolled <= depth; k += kUnrolled) {
-    for (int u = 0; u < kUnrolled; ++u) step(k + u);
+    for (int u = 0; u < kUnrolled; ++u) step(k + u, u % kToALine == 0);
   }
-  for (; k < depth; ++k) step(k);
+  for (; k < depth; ++k) step(k, true);
   for (int r = 0; r < kRows; ++r) {
     for (int c = 0; c < kColumns; ++c) {
       float* to = sums + r * sums_stride + c * kLanes;

@@ -39,6 +39,10 @@ HWY_INLINE Vector load(const hwy::float16_t* p) {
 HWY_INLINE Vector load(const hwy::bfloat16_t* p) {
   return hn::PromoteTo(F32(), hn::LoadU(hn::Rebind<hwy::bfloat16_t, F32>(), p));
 }
+// Whole numbers: what is made of them is to be multiplied by their output's scale.
+HWY_INLINE Vector load(const int8_t* p) {
+  return hn::ConvertTo(F32(), hn::PromoteTo(hn::Rebind<int32_t, F32>(), hn::LoadU(hn::Rebind<int8_t, F32>(), p)));
+}
 HWY_INLINE void store(Vector v, float* p) { hn::StoreU(v, F32(), p); }
 
 // The first `count` < kLanes elements, the others `fill`: the ends of rows go through the same vector code as their middles, so
@@ -68,9 +72,9 @@ HWY_INLINE void for_each_vector(int64_t n, const F& f) {
     [=](Vector v, float* p) HWY_ATTR { store_part(v, p + j, n - j); });
 }
 
-// f(element type) for a dtype that holds weights.
+// f(element type) for a dtype of a checkpoint's weights.
 template <class F>
-HWY_INLINE void with_weight_type(DType dtype, const F& f) {
+HWY_INLINE void with_float_type(DType dtype, const F& f) {
   switch (dtype) {
     case DType::kF16:
       return f(hwy::float16_t());
@@ -79,6 +83,13 @@ HWY_INLINE void with_weight_type(DType dtype, const F& f) {
     default:
       return f(float());
   }
+}
+
+// f(element type) for a dtype of packed weights.
+template <class F>
+HWY_INLINE void with_weight_type(DType dtype, const F& f) {
+  if (dtype == DType::kI8) return f(int8_t());
+  with_float_type(dtype, f);
 }
 
 }  // namespace HWY_NAMESPACE

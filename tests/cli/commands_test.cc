@@ -43,6 +43,13 @@ TEST(Commands, LensNumbersAreTheLibrarys) {
   for (size_t p = 0; p < 4; ++p) EXPECT_EQ(result["positions"][p]["target"]["id"], found.targets[p]);
 }
 
+TEST(Commands, StoresWeightsAsTheyAreAskedFor) {
+  const Json json = run_json({"score", "--model", plain(), "--dtype", "int8", "--ids", "5,9,77,3"});
+  EXPECT_EQ(json["model"]["dtype"], "i8");
+  const Score found = score(Model::load(plain(), {.dtype = DType::kI8}), std::vector<int32_t>{5, 9, 77, 3});
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(json["results"][0]["scores"][i]["nats"].get<double>(), found.tokens[i].loss);
+}
+
 TEST(Commands, ScoreNumbersAreTheLibrarys) {
   const Json json = run_json({"score", "--model", plain(), "--ids", "5,9,77,3,4,5,6,7,8", "--window", "4", "--stride", "2", "--prepend-id", "1"});
   const Model model = Model::load(plain());

@@ -136,7 +136,7 @@ TEST_F(BadInput, Gradients) {
 TEST_F(BadInput, Models) {
   EXPECT_USER_ERROR(Model::load("/no/such/model"), "/no/such/model");
   EXPECT_USER_ERROR(Model::random(small_config(), 1, {.device = "tpu"}), "device 'tpu'", "cpu");
-  EXPECT_USER_ERROR(Model::random(small_config(), 1, {.dtype = DType::kI8}), "i8", "f32, f16 or bf16");
+  EXPECT_USER_ERROR(Model::random(small_config(), 1, {.dtype = DType::kI32}), "i32", "f32, f16, bf16 or int8");
   EXPECT_USER_ERROR(Model::random(small_config(), 1, {.threads = -2}), "-2");
   EXPECT_USER_ERROR(static_cast<void>(model_.tokenizer()), "no tokenizer");
   Config config = small_config();

@@ -263,7 +263,7 @@ TEST_P(GradientPromises, AdjointsOfCallbacksSeeTheSelection) {
   EXPECT_FALSE(same_bits(got.gradient("hook_embed", 0), plain.gradient("hook_embed", 0)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Storage, GradientPromises, ::testing::Values(DType::kF32, DType::kF16, DType::kBF16),
+INSTANTIATE_TEST_SUITE_P(Storage, GradientPromises, ::testing::ValuesIn(testing_support::weight_types()),
                          [](const auto& storage) { return std::string(dtype_name(storage.param)); });
 
 }  // namespace

@@ -251,7 +251,7 @@ TEST_P(Promises, AnEditedHeadResultOnlyChangesTheOrderOfSummation) {
   EXPECT_LE(worst, tolerance * (*high - *low));
 }
 
-INSTANTIATE_TEST_SUITE_P(Storage, Promises, ::testing::Values(DType::kF32, DType::kF16, DType::kBF16),
+INSTANTIATE_TEST_SUITE_P(Storage, Promises, ::testing::ValuesIn(testing_support::weight_types()),
                          [](const auto& storage) { return std::string(dtype_name(storage.param)); });
 
 TEST(Promises, SixteenBitWeightsGiveTheBitsOfTheirFloat32Values) {

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "vitrine/model.h"
 
@@ -18,6 +19,12 @@ inline std::string test_device() {
 }
 
 inline bool on_cpu() { return test_device() == "cpu"; }
+
+/// The types that weights can be stored in there.
+inline std::vector<DType> weight_types() {
+  if (!on_cpu()) return {DType::kF32, DType::kF16, DType::kBF16};
+  return {DType::kF32, DType::kF16, DType::kBF16, DType::kI8};
+}
 
 /// `options` for that device.
 inline ModelOptions test_options(ModelOptions options = {}) {

@@ -1,6 +1,7 @@
 #include "tests/kernels/harness.h"
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "base/float_bits.h"
@@ -22,6 +23,12 @@ std::byte poison_byte(size_t i, size_t element) {
 uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 
 }  // namespace
+
+std::vector<DType> BackendCase::weight_types() const {
+  std::vector<DType> types(std::begin(kWeightTypes), std::end(kWeightTypes));
+  if (!on_device) types.push_back(DType::kI8);
+  return types;
+}
 
 std::vector<DType> BackendCase::activation_types() const {
   if (!on_device) return {DType::kF32};
@@ -104,17 +111,43 @@ std::vector<float> decode(std::span<const std::byte> bytes, DType dtype) {
   return TensorView(bytes.data(), dtype, Shape{static_cast<int64_t>(bytes.size() / dtype_size(dtype))}).to_f32();
 }
 
-Weight make_weight(Backend& backend, std::mt19937& random, int64_t in, int64_t out, DType dtype, Order order) {
-  const std::vector<std::byte> host = encode(normal(random, in * out, 0.5f), dtype);
-  const std::vector<float> rounded = decode(host, dtype);
+Vec Quantised::values() const {
+  Vec result;
+  for (int number : numbers) result.push_back(static_cast<double>(scale) * number);
+  return result;
+}
+
+Quantised quantised(std::span<const float> weights) {
+  float largest = 0.0f;
+  for (float w : weights) largest = std::max(largest, std::abs(w));
+  Quantised result{largest / 127.0f, std::vector<int>(weights.size(), 0)};
+  if (!std::isnormal(result.scale)) result.scale = 0.0f;
+  for (size_t i = 0; i < weights.size() && result.scale != 0.0f; ++i) {
+    result.numbers[i] = static_cast<int>(std::nearbyint(weights[i] / result.scale));  // to even at ties: the default rounding mode
+  }
+  return result;
+}
+
+Weight pack_weight(Backend& backend, std::span<const float> values, int64_t in, int64_t out, DType dtype, Order order) {
+  const DType source = dtype == DType::kI8 ? DType::kF32 : dtype;
+  const std::vector<std::byte> host = encode(values, source);
+  const std::vector<float> held = decode(host, source);
   const int64_t in_stride = order == Order::kInOut ? out : 1, out_stride = order == Order::kInOut ? 1 : in;
   Weight weight;
-  for (int64_t i = 0; i < in; ++i) {
-    for (int64_t o = 0; o < out; ++o) weight.values.push_back(rounded[static_cast<size_t>(i * in_stride + o * out_stride)]);
+  weight.values.resize(static_cast<size_t>(in * out));
+  for (int64_t o = 0; o < out; ++o) {
+    std::vector<float> column;
+    for (int64_t i = 0; i < in; ++i) column.push_back(held[static_cast<size_t>(i * in_stride + o * out_stride)]);
+    const Vec exact = dtype == DType::kI8 ? quantised(column).values() : reference::widen(column);
+    for (int64_t i = 0; i < in; ++i) weight.values[static_cast<size_t>(i * out + o)] = exact[static_cast<size_t>(i)];
   }
   weight.buffer = backend.allocate(backend.packed_bytes(in, out, dtype));
-  weight.packed = backend.pack({host.data(), dtype, in, out, in_stride, out_stride}, dtype, weight.buffer.data());
+  weight.packed = backend.pack({host.data(), source, in, out, in_stride, out_stride}, dtype, weight.buffer.data());
   return weight;
+}
+
+Weight make_weight(Backend& backend, std::mt19937& random, int64_t in, int64_t out, DType dtype, Order order) {
+  return pack_weight(backend, normal(random, in * out, 0.5f), in, out, dtype, order);
 }
 
 ::testing::AssertionResult near(std::span<const float> got, const Vec& want, const Vec& tolerance) {

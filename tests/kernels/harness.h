@@ -26,6 +26,8 @@ struct BackendCase {
   std::unique_ptr<Backend> (*make)(int threads);
   bool on_device = false;  ///< a GPU, or one that is played by the processor
 
+  /// The types that the backend stores weights in.
+  std::vector<DType> weight_types() const;
   /// The activations that the backend keeps for weights of each type, without repetition.
   std::vector<DType> activation_types() const;
 };
@@ -95,7 +97,7 @@ class PlacedBatch {
   Buffer buffer_;
 };
 
-/// A weight as the oracle and a backend see it: values that `dtype` holds exactly, [in, out] for the oracle.
+/// A weight as the oracle and a backend see it: values as `dtype` holds them, [in, out] for the oracle.
 struct Weight {
   Vec values;
   Buffer buffer;
@@ -106,6 +108,16 @@ struct Weight {
 enum class Order { kInOut, kOutIn };
 
 Weight make_weight(Backend& backend, std::mt19937& random, int64_t in, int64_t out, DType dtype, Order order = Order::kInOut);
+/// Of these values, in that order.
+Weight pack_weight(Backend& backend, std::span<const float> values, int64_t in, int64_t out, DType dtype, Order order);
+
+/// One output's weights as i8 holds them, by the definition: whole numbers of -127 .. 127 times the scale. The weights are finite.
+struct Quantised {
+  float scale = 0.0f;
+  std::vector<int> numbers;
+  Vec values() const;
+};
+Quantised quantised(std::span<const float> weights);
 
 std::vector<float> normal(std::mt19937& random, int64_t count, float deviation = 1.0f);
 

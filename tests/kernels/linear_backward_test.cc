@@ -88,7 +88,7 @@ void match_the_oracle(Backend& backend, const Problem& p, Size s, DType out_type
 }
 
 TEST_P(LinearBackwardTest, MatchesTheOracle) {
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     for (Size s : sizes(slow_build() || slow_backend(GetParam()))) {
       for (Rows rows : {Rows::kAligned, Rows::kAnywhere}) {
         SCOPED_TRACE(::testing::Message() << dtype_name(dtype) << " " << s.rows << " x " << s.in << " x " << s.out);
@@ -108,7 +108,7 @@ TEST_P(LinearBackwardTest, MatchesTheOracleForAWholeVocabulary) {
 }
 
 TEST_P(LinearBackwardTest, TakesAndGivesFloatsBesideNarrowWeights) {
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     for (Size s : {Size{1, 20, 300}, Size{9, 33, 64}, Size{70, 36, 264}}) {
       for (DType dy_type : {DType::kF32, backend->activation_dtype(dtype)}) {
         for (DType out_type : {DType::kF32, backend->activation_dtype(dtype)}) {
@@ -124,7 +124,7 @@ TEST_P(LinearBackwardTest, TakesAndGivesFloatsBesideNarrowWeights) {
 // What linear() does is undone by linear_backward() of the same packed weight: <dy, x W> = <dy W^T, x>.
 TEST_P(LinearBackwardTest, IsTheAdjointOfLinear) {
   const Size s{13, 40, 70};
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     const DType kept = backend->activation_dtype(dtype);
     const Problem p(*backend, random, s, dtype, kept);
     const std::vector<float> x =
@@ -150,7 +150,7 @@ TEST_P(LinearBackwardTest, IsTheAdjointOfLinear) {
 
 TEST_P(LinearBackwardTest, OneRowOrManyGiveTheSameBits) {
   const bool slow = slow_build() || slow_backend(GetParam());
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     for (Size s : {Size{110, 140, 531}, Size{110, 140, 272}}) {
       const Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
       const Matrix all(*backend, s.rows, s.in);
@@ -176,7 +176,7 @@ TEST_P(LinearBackwardTest, OneRowOrManyGiveTheSameBits) {
 TEST_P(LinearBackwardTest, AnyNumberOfThreadsGivesTheSameBits) {
   if (GetParam().on_device) GTEST_SKIP() << "a device's threads are not ours to count";
   for (const Size s : {Size{1, 700, 300}, Size{4, 700, 300}, Size{70, 401, 300}, Size{1, 33, 5000}}) {
-    const Problem p(*backend, random, s, DType::kBF16, DType::kF32);
+    const Problem p(*backend, random, s, GetParam().weight_types().back(), DType::kF32);
     std::vector<float> want;
     for (int threads : {1, 2, 3, 7}) {
       const auto other = with_threads(threads);
@@ -214,7 +214,7 @@ TEST_P(LinearBackwardTest, FusedAndComposedFormsGiveTheSameBits) {
 }
 
 TEST_P(LinearBackwardTest, PartOfTheInputs) {
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     for (const auto& [begin, count] : PartOfInputs::kParts) {
       for (int64_t rows : {1, 5, 20, 70}) {
         const Size s{rows, count, 40};

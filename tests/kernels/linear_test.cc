@@ -71,7 +71,7 @@ void match_the_oracle(Backend& backend, const Problem& p, Size s, DType out_type
 }
 
 TEST_P(LinearTest, MatchesTheOracle) {
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     for (Size s : sizes(slow_build() || slow_backend(GetParam()))) {
       for (Rows rows : {Rows::kAligned, Rows::kAnywhere}) {
         SCOPED_TRACE(::testing::Message() << dtype_name(dtype) << " " << s.rows << " x " << s.in << " x " << s.out);
@@ -84,7 +84,7 @@ TEST_P(LinearTest, MatchesTheOracle) {
 }
 
 TEST_P(LinearTest, TakesAndGivesFloatsBesideNarrowWeights) {
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     for (Size s : {Size{1, 300, 20}, Size{9, 64, 33}, Size{70, 264, 36}}) {
       for (Rows rows : {Rows::kAligned, Rows::kAnywhere}) {
         for (DType x_type : {DType::kF32, backend->activation_dtype(dtype)}) {
@@ -101,7 +101,7 @@ TEST_P(LinearTest, TakesAndGivesFloatsBesideNarrowWeights) {
 
 TEST_P(LinearTest, OneRowOrManyGiveTheSameBits) {
   const bool slow = slow_build() || slow_backend(GetParam());
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     for (Size s : {Size{slow ? 130 : 200, 531, 140}, Size{130, 272, 140}}) {
       const Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
       const Matrix all(*backend, s.rows, s.out), anywhere(*backend, p.x, s.rows, s.in, s.in + 1, p.x_at.mat().dtype);
@@ -131,7 +131,7 @@ TEST_P(LinearTest, OneRowOrManyGiveTheSameBits) {
 TEST_P(LinearTest, AnyNumberOfThreadsGivesTheSameBits) {
   if (GetParam().on_device) GTEST_SKIP() << "a device's threads are not ours to count";
   for (const auto& [rows, in, out] : {Size{1, 300, 700}, Size{4, 300, 700}, Size{70, 300, 401}}) {
-    const Problem p(*backend, random, {rows, in, out}, DType::kBF16, DType::kF32);
+    const Problem p(*backend, random, {rows, in, out}, GetParam().weight_types().back(), DType::kF32);
     std::vector<float> want;
     for (int threads : {1, 2, 3, 7}) {
       const auto other = with_threads(threads);
@@ -171,7 +171,7 @@ TEST_P(LinearTest, FusedAndComposedFormsGiveTheSameBits) {
 }
 
 TEST_P(LinearTest, PartOfTheInputs) {
-  for (DType dtype : kWeightTypes) {
+  for (DType dtype : GetParam().weight_types()) {
     for (const auto& [begin, count] : PartOfInputs::kParts) {
       for (int64_t rows : {1, 5, 20, 70}) {
         const Size s{rows, count, 40};

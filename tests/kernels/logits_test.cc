@@ -89,7 +89,7 @@ TEST_P(LogitStatsTest, SaysWhatTheFullLogitsSay) {
     int top_k;
   } cases[] = {{1, 8, 1, 1}, {3, 20, 37, 5}, {5, 33, 1000, 10}, {259, 16, 50, 3}, {2, 64, slow_build() ? 2000 : 50257, 40}};
   for (const auto& c : cases) {
-    for (DType dtype : kWeightTypes) {
+    for (DType dtype : GetParam().weight_types()) {
       const DType activations = backend->activation_dtype(dtype);
       SCOPED_TRACE(::testing::Message() << c.rows << " x " << c.vocab << " " << dtype_name(dtype));
       check(c.rows, c.width, c.vocab, c.top_k, dtype, activations);
