@@ -1,11 +1,11 @@
 #include <algorithm>
 
-#include "base/check.h"
 #include "kernels/cuda/batch.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/primitives.h"
+#include "vitrine/error.h"
 
 // Weights into their layout and single outputs' rows back out of it. A packed matrix lies [out][in], each output's inputs
 // padded with zeros to whole chunks of 64 bytes. A host's tensor is uploaded as it is, slab by slab; the device converts and
@@ -127,7 +127,9 @@ int64_t lines_a_slab(int64_t stride, int64_t line_count, size_t element) {
 using namespace cuda;
 
 size_t CudaBackend::packed_bytes(int64_t in, int64_t out, DType store) const {
-  if (store == DType::kI8) user_error("weights stored as int8 run on the CPU only; use f32, f16 or bf16 here, or --device cpu");
+  if (store == DType::kI8) {
+    throw Error(Error::Kind::kUser, "weights stored as int8 run on the CPU only; use f32, f16 or bf16 here, or --device cpu");
+  }
   return static_cast<size_t>(row_bytes(in, store) * out);
 }
 
