@@ -4,7 +4,7 @@ The peers need PyTorch and what each names at its top, all from PyPI. A run of b
 
     vitrine make-random /tmp/gpt2 --size gpt2
     python bench/peers/transformers_peer.py --model /tmp/gpt2 --threads 2 --out peer.json
-    vitrine bench --model /tmp/gpt2 --threads 2 --workload forward,decode,saliency --baseline peer.json
+    vitrine bench --model /tmp/gpt2 --threads 2 --workload forward,prefill,decode,saliency --baseline peer.json
 
 Workloads, shapes and sets of hooks have the names of `vitrine bench`, and the prompt is its own: token i of sequence s is
 (i + 17 s) 7919 modulo the vocabulary.

@@ -62,8 +62,9 @@ class Gpt2:
     def unembed(self, x: torch.Tensor) -> torch.Tensor:
         return self.norm(x, "ln_f") @ self.tensors.get("lm_head.weight", self.tensors["wte.weight"]).T
 
-    def logits(self, ids: torch.Tensor, keep: list | None = None) -> torch.Tensor:
-        return self.unembed(self.blocks(self.embed(ids), keep=keep))
+    def logits(self, ids: torch.Tensor, keep: list | None = None, rows: int = 0) -> torch.Tensor:
+        """Of the last `rows` tokens; 0: of all."""
+        return self.unembed(self.blocks(self.embed(ids), keep=keep)[:, -rows:])
 
     def step(self, ids: torch.Tensor, past: int, cache: torch.Tensor) -> torch.Tensor:
         """The greedy tokens behind `ids` [batch, 1]."""
@@ -71,15 +72,20 @@ class Gpt2:
         return self.unembed(last).argmax(dim=-1)
 
 
-def forward(report: peer.Report, batch: int, model: Gpt2) -> None:
+def forward(report: peer.Report, batch: int, model: Gpt2, workload: str = "forward") -> None:
     args = report.args
+    rows = 1 if workload == "prefill" else 0
     ids = peer.some_tokens(args, batch, args.prompt)
     for hooks in args.hooks:
         with torch.no_grad():
             kept: list = []
-            peer.require_finite(model.logits(ids, kept), "logits")
+            peer.require_finite(model.logits(ids, kept, rows), "logits")
             peer.require(len(kept) == model.layers + 1, "every residual state was kept")
-            report.measure("forward", peer.forward_shape(batch, args.prompt), hooks, lambda: model.logits(ids, [] if hooks == "residual" else None))
+            report.measure(workload, peer.forward_shape(batch, args.prompt), hooks, lambda: model.logits(ids, [] if hooks == "residual" else None, rows))
+
+
+def prefill(report: peer.Report, batch: int, model: Gpt2) -> None:
+    forward(report, batch, model, "prefill")
 
 
 def decode(report: peer.Report, batch: int, model: Gpt2) -> None:
@@ -126,13 +132,13 @@ def saliency(report: peer.Report, batch: int, model: Gpt2) -> None:
 
 
 def main() -> None:
-    args = peer.parse_args(__doc__, ["forward", "decode", "saliency"], ["none", "residual"], compiles=True)
+    args = peer.parse_args(__doc__, ["forward", "prefill", "decode", "saliency"], ["none", "residual"], compiles=True)
     report = peer.Report(f"PyTorch {torch.__version__}" + (", torch.compile" if args.compile else ""), args)
     model = Gpt2(args)
     if args.compile:
         model.blocks = torch.compile(model.blocks, dynamic=True)
     for batch in args.batch:
-        for name, measure in (("forward", forward), ("decode", decode), ("saliency", saliency)):
+        for name, measure in (("forward", forward), ("prefill", prefill), ("decode", decode), ("saliency", saliency)):
             if name in args.workload:
                 measure(report, batch, model)
     report.write()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Hugging Face transformers on the workloads of `vitrine bench`. Needs: pip install torch transformers
 
-forward: all logits; with hooks residual, output_hidden_states; with maps, output_attentions (eager attention, which keeps them).
+forward: all logits; prefill: the last ones. With hooks residual, output_hidden_states; with maps, output_attentions (eager attention, which keeps them).
 decode: greedy, with its key/value cache. saliency: the gradient of one logit with respect to the embeddings. peer.py says how to run
 both sides; --compile puts torch.compile around the model.
 """
@@ -20,20 +20,21 @@ def load(args, attention: str):
     return model.to(args.device).eval().requires_grad_(False)
 
 
-def forward(report: peer.Report, batch: int, model, eager) -> None:
+def forward(report: peer.Report, workload: str, batch: int, model, eager) -> None:
     args = report.args
     ids = peer.some_tokens(args, batch, args.prompt)
+    common = {"use_cache": False, "logits_to_keep": 1 if workload == "prefill" else 0}  # 0: all
     ways = {"none": (model, {}), "residual": (model, {"output_hidden_states": True}), "maps": (eager, {"output_attentions": True})}
     for hooks in args.hooks:
         used, options = ways[hooks]
         with torch.no_grad():
-            result = used(ids, use_cache=False, **options)
+            result = used(ids, **common, **options)
             peer.require_finite(result.logits, "logits")
             if hooks == "residual":
                 peer.require(len(result.hidden_states) == model.config.n_layer + 1, "every residual state was kept")
             if hooks == "maps":
                 peer.require(result.attentions[0] is not None, "every attention map was kept")
-            report.measure("forward", peer.forward_shape(batch, args.prompt), hooks, lambda: used(ids, use_cache=False, **options))
+            report.measure(workload, peer.forward_shape(batch, args.prompt), hooks, lambda: used(ids, **common, **options))
 
 
 @torch.no_grad()
@@ -86,15 +87,16 @@ def saliency(report: peer.Report, batch: int, model) -> None:
 
 
 def main() -> None:
-    args = peer.parse_args(__doc__, ["forward", "decode", "saliency"], ["none", "residual", "maps"], compiles=True)
+    args = peer.parse_args(__doc__, ["forward", "prefill", "decode", "saliency"], ["none", "residual", "maps"], compiles=True)
     report = peer.Report(f"transformers {transformers.__version__}" + (", torch.compile" if args.compile else ""), args)
     model = load(args, "sdpa")
-    eager = load(args, "eager") if "maps" in args.hooks and "forward" in args.workload else None
+    eager = load(args, "eager") if "maps" in args.hooks else None
     if args.compile:
         model.forward = torch.compile(model.forward, dynamic=True)
     for batch in args.batch:
-        if "forward" in args.workload:
-            forward(report, batch, model, eager)
+        for workload in ("forward", "prefill"):
+            if workload in args.workload:
+                forward(report, workload, batch, model, eager)
         if "decode" in args.workload:
             decode(report, batch, model)
         if "saliency" in args.workload:
