@@ -35,7 +35,14 @@ class CaptureBench {
     Row row = bench_.row("capture", fmt::format("{} x {} tokens, residual", documents_, length_));
     const std::string step = "capture, " + row.shape;
     bench_.step(step);
-    const CorpusCaptureSummary summary = run();
+    CorpusCaptureSummary summary;
+    try {
+      summary = run();
+    } catch (const Error& error) {
+      if (error.kind() != Error::Kind::kUser) throw;
+      row.note = error.what();  // there is no room on the disk, or in memory
+      return bench_.on_row(std::move(row));
+    }
     check(summary);
     row.captured = static_cast<double>(summary.bytes);
     row.unit = "GB/s";

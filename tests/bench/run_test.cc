@@ -77,7 +77,9 @@ TEST(BenchRun, EveryWorkloadGivesItsRows) {
     EXPECT_GT(row.peak_bytes, 1u << 20);
     keys.insert(record_key(row));
     if (row.workload == "tokenizer") continue;  // which runs on the host
-    if (testing_support::on_cpu()) EXPECT_EQ(row.device_bytes, 0u);  // what the played device has free is the host's affair
+    if (testing_support::on_cpu()) {  // what the played device has free is the host's affair
+      EXPECT_EQ(row.device_bytes, 0u);
+    }
     EXPECT_EQ(row.threads, testing_support::on_cpu() ? 1 : 0);
     EXPECT_EQ(row.device, testing_support::on_cpu() ? "cpu" : "cuda:0");
     EXPECT_EQ(row.captured > 0, row.workload == "capture" || (!row.hooks.empty() && row.hooks != "none" && row.hooks != "edit"));
