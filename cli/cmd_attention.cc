@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cli/arrays.h"
 #include "cli/attention_view.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
 #include "cli/page_args.h"
@@ -228,14 +229,14 @@ void add_own_options(CLI::App& command, Args& args) {
   command.add_option("--position", args.position, "Positions that look, negative from the end: -1 or 0..3,7, or all (of flow that costs T^4)")
       ->capture_default_str()->type_name("LIST")->group(group);
   command.add_option("--max-work", args.max_work, "Flow: refuse more edges than this, of all networks together")
-      ->check(CLI::PositiveNumber)->capture_default_str()->type_name("N")->group(group);
+      ->check(above_zero())->capture_default_str()->type_name("N")->group(group);
   command.add_option("--sequences", args.sequences, "Heads: random sequences for the duplicate-token and induction scores")
       ->check(CLI::Range(1, 100000))->capture_default_str()->type_name("N")->group(group);
   command.add_option("--length", args.length, "Heads: random tokens that come twice [50, or what the context holds]")
-      ->check(CLI::PositiveNumber)->type_name("N")->group(group);
-  command.add_option("--seed", args.seed, "Heads: of the random tokens")->capture_default_str()->type_name("SEED")->group(group);
+      ->check(above_zero())->type_name("N")->group(group);
+  command.add_option("--seed", args.seed, "Heads: of the random tokens")->check(not_negative())->capture_default_str()->type_name("SEED")->group(group);
   auto* bos = command.add_option("--bos-id", args.bos_id, "Heads: the token before the random ones [end of text]")
-                  ->check(CLI::NonNegativeNumber)->type_name("ID")->group(group);
+                  ->check(not_negative())->type_name("ID")->group(group);
   command.add_flag("--no-bos", args.no_bos, "Heads: nothing before the random tokens")->group(group)->excludes(bos);
   command.add_option("-o,--out", args.out, "Also write the numbers to FILE.safetensors")->type_name("FILE")->group(group);
 }

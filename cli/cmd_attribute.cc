@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/attribution_view.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/page_args.h"
 #include "cli/tokens.h"
@@ -69,7 +70,7 @@ void add_attribute(CLI::App& app, Context& context) {
       ->type_name("N")
       ->group(group);
   command.add_option("--neurons", args->neurons, "Also list the N single MLP neurons with the largest parts")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);

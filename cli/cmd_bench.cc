@@ -8,6 +8,7 @@
 #include "bench/hook_sets.h"
 #include "bench/sizes.h"
 #include "cli/bench_report.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/interrupt.h"
 
@@ -79,7 +80,7 @@ void add_subject_options(CLI::App& command, BenchArgs& args) {
       ->delimiter(',')->allow_extra_args(false)->type_name("DTYPES")->group(group);
   command.add_option("--threads", options.threads, "CPU threads, a list [all]")
       ->delimiter(',')->allow_extra_args(false)->check(CLI::Range(1, 4096))->type_name("LIST")->group(group);
-  command.add_option("--seed", options.seed, "Of the random weights")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--seed", options.seed, "Of the random weights")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
 }
 
 void add_workload_options(CLI::App& command, BenchOptions& options) {

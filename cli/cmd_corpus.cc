@@ -4,6 +4,7 @@
 #include "base/progress.h"
 #include "base/quote.h"
 #include "cli/capture_args.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/corpus_args.h"
 #include "cli/hook_args.h"
@@ -99,9 +100,9 @@ void add_corpus(CLI::App& app, Context& context) {
   add_edit_option(command, args->edits);
   const auto group = "Shards";
   command.add_option("-o,--out", args->capture.out, "The folder of the shards; one that holds some of this run is gone on with")->required()->type_name("FOLDER")->group(group);
-  command.add_option("--shard-tokens", args->shard_tokens, "Tokens in a shard, at most [as many as make 128 MB]")->check(CLI::PositiveNumber)->type_name("N")->group(group);
+  command.add_option("--shard-tokens", args->shard_tokens, "Tokens in a shard, at most [as many as make 128 MB]")->check(above_zero())->type_name("N")->group(group);
   command.add_option("--batch-tokens", args->batch_tokens, "Tokens that go through the model at once; results do not depend on it")
-      ->check(CLI::PositiveNumber)->capture_default_str()->type_name("N")->group(group);
+      ->check(above_zero())->capture_default_str()->type_name("N")->group(group);
   command.add_flag("--verify", args->verify, "Compare every shard of the folder with its manifest's checksum, and do nothing else")->group(group);
   add_model_options(command, context);
   add_output_options(command, context);

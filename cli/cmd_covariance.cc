@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "cli/capture_args.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/corpus_args.h"
 #include "cli/covariance_view.h"
@@ -170,13 +171,13 @@ void add_covariance(CLI::App& app, Context& context) {
   command.add_option("--aweights", args->aweights, "The column of --data that says how much each row counts: 0 or more")->type_name("COLUMN")->group(group);
   command.add_option("--ddof", args->ddof, "What is taken from the number of observations for the divisor [1; with --bias 0]")->type_name("N")->group(group);
   command.add_flag("--bias", args->bias, "Divide by N, not N - 1")->group(group);
-  command.add_option("--components", args->components, "Principal components in --json and --out")->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--top", args->top, "Eigenvalues and strongest correlations that are listed")->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--components", args->components, "Principal components in --json and --out")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--top", args->top, "Eigenvalues and strongest correlations that are listed")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
   command.add_option("--state", args->state, "Where the sums are kept, a .safetensors file; one that is there already is gone on with")->type_name("FILE")->group(group);
-  command.add_option("--save-tokens", args->save_tokens, "How often the state is written")->check(CLI::PositiveNumber)->capture_default_str()->type_name("TOKENS")->group(group);
+  command.add_option("--save-tokens", args->save_tokens, "How often the state is written")->check(above_zero())->capture_default_str()->type_name("TOKENS")->group(group);
   command.add_option("--merge", args->merge, "The states of a corpus's ranks, to be joined")->type_name("STATE...")->group(group);
   command.add_option("--batch-tokens", args->batch_tokens, "Tokens that go through the model at once; results do not depend on it")
-      ->check(CLI::PositiveNumber)->capture_default_str()->type_name("N")->group(group);
+      ->check(above_zero())->capture_default_str()->type_name("N")->group(group);
   command.add_option("-o,--out", args->out, "Where the matrices go as arrays: FILE.safetensors")->type_name("FILE")->group(group);
   add_model_options(command, context);
   add_output_options(command, context);

@@ -6,6 +6,7 @@
 
 #include "base/progress.h"
 #include "cli/arrays.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/heat.h"
 #include "cli/hook_args.h"
@@ -140,10 +141,10 @@ void add_factors(CLI::App& app, Context& context) {
   command.add_option("--layers", args->layers, "Blocks whose neurons are taken together: 0..3,-1 [all]")->type_name("LIST")->group(group);
   command.add_option("--init", args->init, "How to start: random, or nndsvd (from singular vectors, no seed)")
       ->check(CLI::IsMember({"random", "nndsvd"}))->capture_default_str()->type_name("WAY")->group(group);
-  command.add_option("--seed", options.seed, "Of the random start")->capture_default_str()->type_name("SEED")->group(group);
+  command.add_option("--seed", options.seed, "Of the random start")->check(not_negative())->capture_default_str()->type_name("SEED")->group(group);
   command.add_option("--max-iterations", options.max_iterations, "Stop there at the latest")->check(CLI::Range(1, 1000000))->capture_default_str()->type_name("N")->group(group);
   command.add_option("--tolerance", options.tolerance, "Stop when the projected gradient has fallen to this share of its first value")
-      ->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("X")->group(group);
+      ->check(not_negative())->capture_default_str()->type_name("X")->group(group);
   command.add_option("--top-neurons", args->top_neurons, "Neurons to list of each component")->check(CLI::Range(0, 100000))->capture_default_str()->type_name("N")->group(group);
   command.add_option("--top-tokens", args->top_tokens, "Tokens to list of each component")->check(CLI::Range(0, 100000))->capture_default_str()->type_name("N")->group(group);
   command.add_option("-o,--out", args->out, "Also write both factors to FILE.safetensors")->type_name("FILE")->group(group);

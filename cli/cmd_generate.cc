@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "cli/capture_args.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
 #include "cli/interrupt.h"
@@ -186,11 +187,11 @@ class Generating {
 void add_sampling_options(CLI::App& command, GenerateArgs& args) {
   const auto group = "Generation";
   SamplingOptions& s = args.sampling;
-  command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Tokens to add at most")->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("N")->group(group);
+  command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Tokens to add at most")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
   command.add_option("--temperature", s.temperature, "0: always the likeliest token; above: sample, the wilder the higher")->capture_default_str()->type_name("T")->group(group);
   command.add_option("--top-k", s.top_k, "Sample among the K likeliest tokens only; 0: all")->capture_default_str()->type_name("K")->group(group);
   command.add_option("--top-p", s.top_p, "Sample among the fewest tokens whose probability reaches P, 0..1")->capture_default_str()->type_name("P")->group(group);
-  command.add_option("--seed", s.seed, "Sequence i samples from seed + i: the same seed, the same text")->capture_default_str()->type_name("SEED")->group(group);
+  command.add_option("--seed", s.seed, "Sequence i samples from seed + i: the same seed, the same text")->check(not_negative())->capture_default_str()->type_name("SEED")->group(group);
   command.add_option("--num-samples", args.num_samples, "Continuations of each prompt")->check(CLI::Range(1, 10000))->capture_default_str()->type_name("N")->group(group);
   command.add_option("--stop", args.stop, "A token to stop at; may be given several times")->allow_extra_args(false)->type_name("TOKEN")->group(group);
   command.add_option("--stop-ids", args.stop_ids, "The same by id: 1,2")->allow_extra_args(false)->type_name("IDS")->group(group);

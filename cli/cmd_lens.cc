@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "cli/arrays.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
 #include "cli/lens_data.h"
@@ -148,7 +149,7 @@ void add_fit_options(CLI::App& command, LensFitArgs& args) {
   command.add_option("--fit", args.corpus, "Fit translators to this text (.txt, .jsonl; - is standard input), write them to --translators and measure them")
       ->type_name("CORPUS")->group(group);
   command.add_option("--alpha", args.alpha, "How strongly the fit is drawn to the normalized lens")->capture_default_str()->type_name("A")->group(group)->needs("--fit");
-  command.add_option("--tokens", args.tokens, "Read so many tokens of the corpus at most [all]")->check(CLI::PositiveNumber)->type_name("N")->group(group)->needs("--fit");
+  command.add_option("--tokens", args.tokens, "Read so many tokens of the corpus at most [all]")->check(above_zero())->type_name("N")->group(group)->needs("--fit");
 }
 
 }  // namespace
@@ -165,9 +166,9 @@ void add_lens(CLI::App& app, Context& context) {
   command.add_option("--translators", args->translators, "Folder of a tuned lens: config.json with params.safetensors or params.pt")->type_name("FOLDER")->group(group);
   command.add_flag("--kl", args->kl, "How far each layer is from the model's output: KL(output || layer) in nats")->group(group);
   command.add_option("-n,--generate", args->generate, "Let the model continue, and look at each of up to N tokens where it was chosen")
-      ->check(CLI::PositiveNumber)->type_name("N")->group(group);
+      ->check(above_zero())->type_name("N")->group(group);
   command.add_option("--temperature", args->sampling.temperature, "For --generate; 0: always the likeliest token")->capture_default_str()->type_name("T")->group(group)->needs("--generate");
-  command.add_option("--seed", args->sampling.seed, "For --temperature: the same seed, the same text")->capture_default_str()->type_name("SEED")->group(group)->needs("--generate");
+  command.add_option("--seed", args->sampling.seed, "For --temperature: the same seed, the same text")->check(not_negative())->capture_default_str()->type_name("SEED")->group(group)->needs("--generate");
   add_token_option(command, "--target", args->target, args->target_id,
                    "The token whose rank is shown at the last position [the model's own choice]; leading spaces count: \" London\"", group);
   command.add_option("--watch", args->watch, "Tokens to compare side by side: \" is, are\" (a comma separates, spaces are kept; \\, is a comma)")

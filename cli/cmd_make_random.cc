@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "base/quote.h"
 #include "bench/sizes.h"
+#include "cli/checks.h"
 #include "cli/config_json.h"
 #include "cli/context.h"
 #include "cli/interrupt.h"
@@ -85,7 +86,7 @@ void add_make_random(CLI::App& app, Context& context) {
   count("--context", args->context, "Positions", int64_t{1} << 20);
   count("--vocab", args->vocab, "Tokens of the vocabulary (V)", int64_t{1} << 30);
   const auto group = "Weights";
-  command.add_option("--seed", args->seed, "The same seed gives the same weights")->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--seed", args->seed, "The same seed gives the same weights")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
   command.add_option("--init", args->init, "gpt2: as GPT-2 begins its training; wide: as `vitrine bench --seed` has them, with attention far from uniform")
       ->check(CLI::IsMember({"gpt2", "wide"}))->capture_default_str()->type_name("WAY")->group(group);
   command.add_option("--dtype", args->dtype, "How weights are stored: f32, f16, bf16")->capture_default_str()->type_name("DTYPE")->group(group);

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "cli/arrays.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
 #include "cli/noise_view.h"
@@ -99,7 +100,7 @@ void add_noise(CLI::App& app, Context& context) {
   command.add_option("--budget", args->budget, "Share of the tokens that is masked or deleted")->capture_default_str()->type_name("X")->group(group);
   command.add_option("--repetitions", args->repetitions, "Draws of each noise")->capture_default_str()->type_name("R")->group(group);
   command.add_option("--poisson", args->poisson, "Text infilling: mean length of a span in tokens")->capture_default_str()->type_name("X")->group(group);
-  command.add_option("--seed", args->seed, "Of all draws")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--seed", args->seed, "Of all draws")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
   add_text_option(command, "--continuation", args->continuation, args->continuation_ids,
                   "What should follow the prompt [the model's own choice]; leading spaces count: \" London\"", group);
   command.add_option("--show", args->show, "table: a line a noise; layers: cosine and CKA of every layer; both [table]")

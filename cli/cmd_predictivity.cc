@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "cli/arrays.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
 #include "cli/page_args.h"
@@ -118,7 +119,7 @@ void add_study_options(CLI::App& command, Args& args) {
       ->delimiter(',')->allow_extra_args(false)->capture_default_str()->type_name("LIST")->group(group);
   command.add_flag("--no-control", args.no_control, "No untrained model")->group(group)->excludes("--control-seeds");
   command.add_option("--bootstraps", args.bootstraps, "Draws behind the 95 % intervals; 0: no intervals")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--seed", args.seed, "Of folds and bootstrap")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--seed", args.seed, "Of folds and bootstrap")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
   command.add_option("-o,--out", args.out, "Also write scores and every neuroid's r to FILE.safetensors")->type_name("FILE")->group(group);
 }
 

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "cli/arrays.h"
+#include "cli/checks.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"
 #include "cli/page_args.h"
@@ -150,11 +151,11 @@ void add_score(CLI::App& app, Context& context) {
   add_prompt_options(command, args->prompt);
   const auto group = "Score";
   command.add_option("--window", args->window, "Tokens the model sees at once; a longer text is scored by a sliding window [its context]")
-      ->check(CLI::PositiveNumber)->type_name("TOKENS")->group(group);
+      ->check(above_zero())->type_name("TOKENS")->group(group);
   command.add_option("--stride", args->stride, "Tokens by which the window moves on; each scored token has at least window - stride + 1 before it [half the window]")
-      ->check(CLI::PositiveNumber)->type_name("TOKENS")->group(group);
+      ->check(above_zero())->type_name("TOKENS")->group(group);
   command.add_flag("--prepend", args->prepend, "Put the end-of-text token before the text, so that its first token is scored too")->group(group);
-  command.add_option("--prepend-id", args->prepend_id, "The same with another token")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--prepend");
+  command.add_option("--prepend-id", args->prepend_id, "The same with another token")->check(not_negative())->type_name("ID")->group(group)->excludes("--prepend");
   command.add_flag("--summary", args->summary, "Leave the table of tokens or words out")->group(group);
   CLI::Option* words = command.add_flag("--words", args->words, "Surprisal word by word: what stands between white space, punctuation attached")->group(group);
   command.add_option("--boundary", args->boundary, "Which white space is part of a word's probability: leading (as the tokens have it), trailing (corrected)")

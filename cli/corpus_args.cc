@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "base/quote.h"
+#include "cli/checks.h"
 #include "vitrine/corpus_capture.h"
 
 namespace vitrine::cli {
@@ -51,15 +52,15 @@ void add_corpus_options(CLI::App& command, CorpusArgs& args) {
       ->check(CLI::IsMember({"file", "line", "paragraph"}))->capture_default_str()->type_name("WAY")->group(group);
   command.add_option("--field", args.field, "The field of a .jsonl file's objects that has the text")->capture_default_str()->type_name("NAME")->group(group);
   command.add_flag("--skip-bad", args.skip_bad, "Leave out, and count, documents that are empty, not UTF-8 or no JSON, instead of stopping")->group(group);
-  command.add_option("--window", args.window, "Tokens the model sees at once; longer documents are cut [its context]")->check(CLI::PositiveNumber)->type_name("TOKENS")->group(group);
+  command.add_option("--window", args.window, "Tokens the model sees at once; longer documents are cut [its context]")->check(above_zero())->type_name("TOKENS")->group(group);
   command.add_option("--overlap", args.overlap, "Tokens of a window that the next one sees again, as context without results of their own")
-      ->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("TOKENS")->group(group);
+      ->check(not_negative())->capture_default_str()->type_name("TOKENS")->group(group);
   command.add_flag("--prepend", args.prepend, "Put the end-of-text token before every document")->group(group);
-  command.add_option("--prepend-id", args.prepend_id, "The same with another token")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes("--prepend");
+  command.add_option("--prepend-id", args.prepend_id, "The same with another token")->check(not_negative())->type_name("ID")->group(group)->excludes("--prepend");
   command.add_flag("--special", args.special, "Text such as <|endoftext|> means the special token, not its characters")->group(group);
   command.add_option("--rank", args.rank, "Take the documents whose index is RANK modulo WORLD [from RANK, OMPI_COMM_WORLD_RANK or SLURM_PROCID]")
-      ->check(CLI::NonNegativeNumber)->type_name("RANK")->group(group);
-  command.add_option("--world", args.world, "How many processes share the corpus [likewise]")->check(CLI::PositiveNumber)->type_name("WORLD")->group(group);
+      ->check(not_negative())->type_name("RANK")->group(group);
+  command.add_option("--world", args.world, "How many processes share the corpus [likewise]")->check(above_zero())->type_name("WORLD")->group(group);
 }
 
 Rank rank_of(const CorpusArgs& args) {

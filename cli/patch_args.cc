@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/quote.h"
+#include "cli/checks.h"
 #include "cli/hook_args.h"
 
 namespace vitrine::cli {
@@ -102,7 +103,7 @@ void add_modes(CLI::App& command, PatchArgs& args) {
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
-  command.add_option("--seed", args.seed, "Tracing: of the noise")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--seed", args.seed, "Tracing: of the noise")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
   command
       .add_option(
           "--paths", args.receivers,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "analysis/saliency_words.h"
+#include "cli/checks.h"
 #include "cli/hook_args.h"
 
 namespace vitrine::cli {
@@ -16,7 +17,7 @@ void add_step_options(CLI::App& command, SaliencyArgs& args) {
                    "Explain the target against this token: why the one rather than the other", group);
   add_text_option(command, "--continuation", args.continuation, args.continuation_ids, "Explain each token of this text behind the prompt", group);
   command.add_option("-n,--generate", args.generate, "Let the model continue, and explain each of up to N tokens")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("N")
       ->group(group);
 }
@@ -33,7 +34,7 @@ void add_method_options(CLI::App& command, SaliencyArgs& args) {
       ->capture_default_str()
       ->type_name("VALUE")
       ->group(group);
-  command.add_option("--seed", args.seed, "Of noise and masks")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--seed", args.seed, "Of noise and masks")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
 }
 
 void add_gradient_options(CLI::App& command, SaliencyArgs& args) {

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "base/utf8.h"
+#include "cli/checks.h"
 
 namespace vitrine::cli {
 namespace {
@@ -134,7 +135,7 @@ std::vector<int32_t> parse_ids(std::string_view text) {
 
 void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id, const std::string& help, const std::string& group) {
   command.add_option(name, text, help)->type_name("TOKEN")->group(group);
-  command.add_option(name + "-id", id, "The same by id")->check(CLI::NonNegativeNumber)->type_name("ID")->group(group)->excludes(name);
+  command.add_option(name + "-id", id, "The same by id")->check(not_negative())->type_name("ID")->group(group)->excludes(name);
 }
 
 void add_text_option(CLI::App& command, const std::string& name, std::string& text, std::string& ids, const std::string& help,

@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "base/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/parallel.h"
@@ -80,6 +81,7 @@ void CpuBackend::activate_backward(Mat dy, Mat before, Activation activation, Ma
 }
 
 void CpuBackend::convert(Mat from, Mat to) {
+  if (from.dtype != DType::kF32 || to.dtype != DType::kF32) internal_error("the CPU keeps activations as f32 alone, not {} and {}", dtype_name(from.dtype), dtype_name(to.dtype));
   for_each_row(threads_, from, [&](int64_t r) { std::memcpy(to.row(r), from.row(r), static_cast<size_t>(from.cols) * sizeof(float)); });
 }
 

@@ -19,6 +19,18 @@ namespace fs = std::filesystem;
 std::string plain() { return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
 constexpr const char* kHeathrow = "Heathrow airport is located in the city of";
 
+TEST(Commands, NumbersBelowTheirRangeAreNamed) {
+  const auto refused = [](const std::vector<std::string>& arguments, const char* line) {
+    const CliResult ran = run_cli(arguments);
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_EQ(ran.err, "vitrine: " + std::string(line) + "; see vitrine " + arguments[0] + " --help\n");
+  };
+  for (const char* command : {"generate", "noise", "predictivity", "factors", "attention", "bench", "saliency", "patch", "lens"}) {
+    refused({command, "--seed", "-1"}, "--seed: '-1' is not a number from 0");
+  }
+  refused({"corpus", "--window", "0"}, "--window: '0' is not a number above 0");
+}
+
 TEST(Commands, LensNumbersAreTheLibrarys) {
   const Json json = run_json({"lens", "--model", plain(), "--ids", "5,9,77,3", "--watch-ids", "1,2", "--top-k", "3", "--mode", "ecco", "--target-id", "8"});
   EXPECT_EQ(json["command"], "lens");
