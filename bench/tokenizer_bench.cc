@@ -74,6 +74,16 @@ void encode_slices(benchmark::State& state) {
 }
 BENCHMARK(encode_slices)->Unit(benchmark::kMillisecond)->Arg(64)->Arg(1024)->Arg(65536);
 
+// Documents of 4 KB, on so many threads.
+void encode_documents(benchmark::State& state) {
+  if (skip_without_data(state)) return;
+  std::vector<std::string_view> documents;
+  for (size_t at = 0; at < corpus().size(); at += 4096) documents.push_back(std::string_view(corpus()).substr(at, 4096));
+  for (auto _ : state) benchmark::DoNotOptimize(gpt2().encode_all(documents, static_cast<int>(state.range(0))));
+  count_bytes(state, corpus().size());
+}
+BENCHMARK(encode_documents)->Unit(benchmark::kMillisecond)->Arg(1)->Arg(2)->Arg(0)->UseRealTime();
+
 void encode_with_spans(benchmark::State& state) {
   if (skip_without_data(state)) return;
   for (auto _ : state) benchmark::DoNotOptimize(gpt2().encode_with_spans(corpus()));

@@ -44,6 +44,10 @@ class Tokenizer {
   /// last has the span, the others an empty one.
   virtual std::vector<Piece> encode_with_spans(std::string_view text, Special special = Special::kText) const = 0;
 
+  /// encode() of many texts, on `threads` threads at once (0 or less: as many as there are processors). Throws the first error that
+  /// one of them met.
+  std::vector<std::vector<int32_t>> encode_all(std::span<const std::string_view> texts, int threads = 0, Special special = Special::kText) const;
+
   /// The bytes that the ids stand for, special tokens spelled out. Throws Error (user) for an id outside the vocabulary.
   /// SentencePiece: without the space that encode() put before the text (and after each special token).
   std::string decode(std::span<const int32_t> ids) const;
