@@ -47,6 +47,7 @@ TokenizerFiles find_tokenizer(const fs::path& where, int64_t vocab) {
 }
 
 /// As transformers' GPT2Config writes itself. `torch_dtype` is what every version of transformers reads; later ones call it `dtype`.
+/// `n_ctx` is in OpenAI's own files, and converters to other formats want it.
 Json config_of(const RandomCheckpoint& what, const std::optional<int32_t>& end_of_text) {
   const Config& c = what.config;
   const char* dtype = what.dtype == DType::kF32 ? "float32" : what.dtype == DType::kF16 ? "float16" : "bfloat16";
@@ -57,6 +58,7 @@ Json config_of(const RandomCheckpoint& what, const std::optional<int32_t>& end_o
                {"n_head", c.heads},
                {"n_embd", c.width},
                {"n_positions", c.context},
+               {"n_ctx", c.context},
                {"vocab_size", c.vocab},
                {"activation_function", c.activation},
                {"scale_attn_weights", c.scale_attention},

@@ -102,6 +102,8 @@ configure_and_build() {
   local target=$1 log started=$SECONDS
   shift
   local options=(-G Ninja "$@")
+  # What ccache wants to be told before it keeps what was compiled with a precompiled header.
+  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
   command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
   if [[ $SANITIZE ]]; then
     # Enough optimisation for the tests to fit, assertions of the standard library on, lines in the stack traces.

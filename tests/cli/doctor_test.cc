@@ -43,7 +43,10 @@ Facts healthy() {
 
 Facts with_gpu() {
   Facts facts = healthy();
-  facts.gpus = {.driver = "570.1", .cuda = 12080, .found = {{.name = "H100", .bus = "0000:17:00.0", .memory = 80 * kGigabyte, .major = 9, .used = 0, .persistence = true, .mig = false}}, .cublas = "libcublasLt.so.12"};
+  facts.gpus.driver = "570.1";
+  facts.gpus.cuda = 12080;
+  facts.gpus.cublas = "libcublasLt.so.12";
+  facts.gpus.found = {{.name = "H100", .bus = "0000:17:00.0", .memory = 80 * kGigabyte, .major = 9, .used = 0, .persistence = true, .mig = false}};
   facts.build.toolkit = "12.8.61";
   return facts;
 }

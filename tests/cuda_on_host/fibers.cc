@@ -105,7 +105,7 @@ void Runner::enter(fiber::transfer_t from) {
 }
 
 void Runner::give_way(bool last) {
-  const size_t own = running_;
+  [[maybe_unused]] const size_t own = running_;  // for the sanitizer
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(last ? nullptr : &fibers_[own]->sanitizer_stack, scheduler_bottom_, scheduler_bytes_);
 #else

@@ -80,7 +80,7 @@ TEST(RandomCheckpoint, ConfigIsHuggingFaces) {
   // Of transformers 5.23's own file what changes the model; transformers fills in the rest.
   const Json wanted = {{"activation_function", "gelu_new"}, {"architectures", {"GPT2LMHeadModel"}}, {"bos_token_id", 10}, {"eos_token_id", 10},
                        {"layer_norm_epsilon", 1e-05}, {"model_type", "gpt2"}, {"n_embd", 8}, {"n_head", 2}, {"n_inner", nullptr}, {"n_layer", 2},
-                       {"n_positions", 4}, {"reorder_and_upcast_attn", false}, {"scale_attn_by_inverse_layer_idx", true}, {"scale_attn_weights", true},
+                       {"n_ctx", 4}, {"n_positions", 4}, {"reorder_and_upcast_attn", false}, {"scale_attn_by_inverse_layer_idx", true}, {"scale_attn_weights", true},
                        {"tie_word_embeddings", true}, {"vocab_size", 11}, {"torch_dtype", "float16"}};
   for (const auto& [name, value] : wanted.items()) EXPECT_EQ(json[name], value) << name;
   config.inner = 24;
