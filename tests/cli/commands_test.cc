@@ -56,9 +56,9 @@ TEST(Commands, LensNumbersAreTheLibrarys) {
 }
 
 TEST(Commands, StoresWeightsAsTheyAreAskedFor) {
-  const Json json = run_json({"score", "--model", plain(), "--dtype", "int8", "--ids", "5,9,77,3"});
+  const Json json = run_json({"score", "--model", plain(), "--dtype", "int8", "--ids", "5,9,77,3", "--prepend-id", "1"});
   EXPECT_EQ(json["model"]["dtype"], "i8");
-  const Score found = score(Model::load(plain(), {.dtype = DType::kI8}), std::vector<int32_t>{5, 9, 77, 3});
+  const Score found = score(Model::load(plain(), {.dtype = DType::kI8}), std::vector<int32_t>{5, 9, 77, 3}, {.prepend = 1});
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ(json["results"][0]["scores"][i]["nats"].get<double>(), found.tokens[i].loss);
 }
 
