@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/quote.h"
+#include "bench/floors.h"
 #include "cli/config_json.h"
 #include "cli/context.h"
 #include "cli/site_table.h"
@@ -13,7 +14,7 @@ namespace {
 Json info_json(const Model& model, const Names& names) {
   Json json = json_head("info", model);
   json["config"] = config_json(model.config());
-  json["parameters"] = parameters(model.config());
+  json["parameters"] = bench::parameters(model.config());
   json["weight_bytes"] = model.weight_bytes();
   json["tokenizer"] = nullptr;
   if (const auto tokenizer = model.shared_tokenizer()) {
@@ -32,7 +33,7 @@ void print_info(const Context& context, const Model& model, const Names& names) 
   line("vocabulary", fmt::format("{} tokens (V); context {} tokens", thousands(c.vocab), thousands(c.context)));
   line("variant", fmt::format("{}, layernorm epsilon {}, {} unembedding{}{}", c.activation, c.layer_norm_epsilon, c.tied_unembedding ? "tied" : "separate",
                               c.scale_attention ? "" : ", attention not scaled", c.scale_attention_by_inverse_layer ? ", attention scaled by 1 / layer" : ""));
-  line("weights", fmt::format("{} parameters, {} as {}", thousands(parameters(c)), human_bytes(static_cast<double>(model.weight_bytes())), dtype_name(model.dtype())));
+  line("weights", fmt::format("{} parameters, {} as {}", thousands(bench::parameters(c)), human_bytes(static_cast<double>(model.weight_bytes())), dtype_name(model.dtype())));
   line("device", model.device_description());
   const auto tokenizer = model.shared_tokenizer();
   const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt;

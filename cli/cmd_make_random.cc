@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "base/quote.h"
+#include "bench/floors.h"
 #include "bench/sizes.h"
 #include "cli/checks.h"
 #include "cli/config_json.h"
@@ -37,7 +38,7 @@ Config config_of(const Args& args) {
 
 Json made_json(const Args& args, const RandomCheckpoint& what, uint64_t bytes) {
   return {{"vitrine", VITRINE_VERSION}, {"command", "make-random"}, {"path", args.folder}, {"config", config_json(what.config)},
-          {"parameters", parameters(what.config)}, {"bytes", bytes}, {"dtype", dtype_name(what.dtype)}, {"seed", what.seed}, {"init", args.init},
+          {"parameters", bench::parameters(what.config)}, {"bytes", bytes}, {"dtype", dtype_name(what.dtype)}, {"seed", what.seed}, {"init", args.init},
           {"tokenizer", what.tokenizer.empty() ? Json(nullptr) : Json(what.tokenizer.string())}};
 }
 
@@ -47,7 +48,7 @@ void print_made(const Context& context, const Args& args, const RandomCheckpoint
   print(context.out.paint(Style::kTitle, args.folder) + "\n");
   line("shape", fmt::format("{} layers (L), width {} (D), {} heads (H) of {} (K), inner width {} (M)", c.layers, c.width, c.heads, c.head_width(), c.inner));
   line("vocabulary", fmt::format("{} tokens (V); context {} tokens", thousands(c.vocab), thousands(c.context)));
-  line("weights", fmt::format("{} parameters, {} as {}; seed {}, drawn as {}", thousands(parameters(c)), human_bytes(static_cast<double>(bytes)), dtype_name(what.dtype),
+  line("weights", fmt::format("{} parameters, {} as {}; seed {}, drawn as {}", thousands(bench::parameters(c)), human_bytes(static_cast<double>(bytes)), dtype_name(what.dtype),
                               what.seed, args.init));
   line("tokenizer", what.tokenizer.empty() ? "none: give token ids" : "of " + what.tokenizer.string());
 }

@@ -17,9 +17,4 @@ Json config_json(const Config& c) {
           {"tied_unembedding", c.tied_unembedding}};
 }
 
-int64_t parameters(const Config& c) {
-  const int64_t d = c.width, block = 4 * d + 4 * d * d + 4 * d + 2 * d * c.inner + c.inner + d;
-  return (c.vocab * (c.tied_unembedding ? 1 : 2) + c.context) * d + c.layers * block + 2 * d;
-}
-
 }  // namespace vitrine::cli

@@ -13,6 +13,8 @@
 
 namespace vitrine::testing {
 
+constexpr size_t kCell = 1800;  ///< pixels of one colour in a cell of 30 x 18 points, at least
+
 /// A PNG file as the pixels that it decodes to.
 struct Picture {
   int width = 0, height = 0;

@@ -16,10 +16,9 @@ namespace {
 
 using testing::decoded;
 using testing::demo_source;
+using testing::kCell;
 using testing::Picture;
 using testing::stop_of;
-
-constexpr size_t kCell = 1800;  // pixels of one colour in a cell of 30 x 18 points, at least
 
 /// Of a dot's 85 pixels, those that it covers wholly: more or fewer by where it lies between pixels, which the width of a row's name decides.
 constexpr double kLeast = 40, kMost = 80;

@@ -12,10 +12,9 @@ namespace {
 
 using testing::decoded;
 using testing::demo_source;
+using testing::kCell;
 using testing::Picture;
 using testing::stop_of;
-
-constexpr size_t kCell = 1800;  // pixels of one colour in a cell of 30 x 18 points, at least
 
 /// The first line's colour, the second's.
 constexpr std::array<int, 3> kFirst = {0x1f, 0x6f, 0xb5}, kSecond = {0xc2, 0x62, 0x0b}, kThird = {0x7a, 0x3f, 0xa6}, kFourth = {0x12, 0x80, 0x6a};
