@@ -46,9 +46,9 @@ HWY_INLINE void block_sums(int64_t rows, int64_t in, const LinearBlocking& block
         float* to = sums + (t - block.tile_begin) * kTileRows * stride + p * kPanel;
         const int64_t count = rows - t * kTileRows;
         if (count >= kTileRows) {
-          walk_panels<kTileRows, 1>(x, blocking.depth, panel, 0, depth, to, stride, block_start(begin));
+          walk_panels<kTileRows, 1, float, true>(x, kTileRows, panel, 0, depth, to, stride, block_start(begin));
         } else {
-          walk_tile(count, x, blocking.depth, panel, depth, to, stride, block_start(begin));
+          walk_tile<0, true>(count, x, kTileRows, panel, depth, to, stride, block_start(begin));
         }
       }
     }

@@ -14,7 +14,10 @@ inline constexpr int64_t kFewRows = 24;
 /// The panels [begin, end) of y for at most kFewRows rows, each weight read once and in order: limited by memory.
 void linear_few_rows(const LinearArgs& args, int64_t panel_begin, int64_t panel_end);
 
-/// How `linear_block` walks: x lies repacked as [depth block][row tile][tile_rows][block depth].
+/// Rows of a tile are 1, 3, 6 or this many, by the width of the processor's vectors.
+inline constexpr int kMaxTileRows = 12;
+
+/// How `linear_block` walks: x lies repacked as [depth block][row tile][block depth][tile_rows].
 struct LinearBlocking {
   int64_t tile_rows = 0;  ///< rows of a tile
   int64_t depth = 0;      ///< inputs of a depth block; the last one may have fewer

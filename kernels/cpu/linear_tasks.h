@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 
 #include "kernels/cpu/linear_kernels.h"
 #include "kernels/cpu/memory.h"
@@ -12,23 +12,39 @@
 namespace vitrine::cpu {
 
 inline constexpr int64_t kBlockPanels = 4;      ///< of a task: the rows of x in the second cache are used for 64 outputs
-inline constexpr int64_t kBlockRows = 240;      ///< of a task: with a depth block, what the second cache holds beside the weights
+inline constexpr int64_t kBlockRows = 264;      ///< of a task: with a depth block, what the second cache holds beside the weights
 inline constexpr int64_t kRepackedRows = 1024;  ///< at once, to bound the copy of x
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Copies the rows of one tile, block by block of depth; rows behind the last are zeros.
+/// to[k][i] = rows[i][k].
+template <int kRows>
+void interleave(const std::array<const float*, kMaxTileRows>& rows, int64_t depth, float* __restrict to) {
+  for (int64_t k = 0; k < depth; ++k, to += kRows) {
+    for (int i = 0; i < kRows; ++i) to[i] = rows[i][k];
+  }
+}
+
+/// Copies the rows of one tile, block by block of depth, input by input: a walk then reads one stream, where rows would be as many as the
+/// tile has, each too short for the prefetcher. Behind the last row it is repeated; no walk reads that.
 inline void repack_tile(Mat x, const LinearBlocking& blocking, int64_t tile, float* packed) {
+  std::array<const float*, kMaxTileRows> rows{};
   for (int64_t b = 0; b < blocking.blocks(x.cols); ++b) {
     const int64_t begin = b * blocking.depth, depth = std::min(blocking.depth, x.cols - begin);
-    for (int64_t i = 0; i < blocking.tile_rows; ++i) {
-      const int64_t row = tile * blocking.tile_rows + i;
-      float* to = packed + ((b * blocking.tiles + tile) * blocking.tile_rows + i) * blocking.depth;
-      if (row < x.rows) {
-        std::memcpy(to, x.row(row) + begin, static_cast<size_t>(depth) * sizeof(float));
-      } else {
-        std::memset(to, 0, static_cast<size_t>(depth) * sizeof(float));
-      }
+    for (int64_t i = 0; i < blocking.tile_rows; ++i) rows[i] = x.row(std::min(tile * blocking.tile_rows + i, x.rows - 1)) + begin;
+    float* to = packed + (b * blocking.tiles + tile) * blocking.tile_rows * blocking.depth;
+    switch (blocking.tile_rows) {
+      case 1:
+        interleave<1>(rows, depth, to);
+        break;
+      case 3:
+        interleave<3>(rows, depth, to);
+        break;
+      case 6:
+        interleave<6>(rows, depth, to);
+        break;
+      default:
+        interleave<kMaxTileRows>(rows, depth, to);
     }
   }
 }
