@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <utility>
 
 #include "tokenizer/pretokenizer.h"
@@ -79,68 +80,60 @@ void BpeTokenizer::encode_text(std::string_view text, WordCache& cache, std::vec
 void BpeTokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const {
   if (!split_words_) return encode_word(text, cache, out);
   IdBuffer buffer(out);
+  // The cache is larger than the processor's: a window's words are asked for, and looked up once the next window's have been.
+  WordWindow windows[2];
+  WordWindow *asked = &windows[0], *next = &windows[1];
   size_t begin = 0;
   while (text.size() - begin >= kReadAhead) {
-    const char* window = text.data() + begin;
-    const uint64_t ends = word_starts(window) & ~1ull;
-    if (ends != 0) {
-      begin += encode_window(window, ends, cache, buffer);
-    } else {  // a long word, or one that is not ASCII
-      const size_t end = word_end(text, begin);
-      encode_window_word(window, end - begin, cache, buffer);
-      begin = end;
-    }
+    const char* at = text.data() + begin;
+    const uint64_t ends = word_starts(at) & ~1ull;
+    begin += next->ask_for(at, ends, cache);
+    encode_window(*asked, cache, buffer);
+    std::swap(asked, next);
+    if (ends != 0) continue;
+    // A long word, or one that is not ASCII.
+    const size_t end = word_end(text, begin);
+    encode_window_word(text.substr(begin, end - begin), cache, buffer);
+    begin = end;
   }
+  encode_window(*asked, cache, buffer);
   // What is left is copied to where a word's neighbourhood can be read.
   char last[kReadAhead + ShortWord::kMaxBytes + 1] = {};
   const std::string_view rest(last, text.copy(last, kReadAhead, begin));
   for (size_t at = 0; at < rest.size();) {
     const size_t end = word_end(rest, at);
-    encode_window_word(last + at, end - at, cache, buffer);
+    encode_window_word(rest.substr(at, end - at), cache, buffer);
     at = end;
   }
   buffer.flush();
 }
 
-// The words that end at the bits of `ends`. The cache is larger than the processor's: all its lines are asked for before the
-// first is waited for. Returns where the last word ends.
-size_t BpeTokenizer::encode_window(const char* window, uint64_t ends, WordCache& cache, IdBuffer& buffer) const {
-  struct Word {
-    ShortWord key;
-    const char* bytes;
-    size_t length;
-  };
-  Word words[kWordWindow];
-  size_t count = 0, at = 0;
-  for (; ends != 0; ends &= ends - 1) {
-    const auto end = static_cast<size_t>(std::countr_zero(ends));
-    Word& word = words[count++];
-    word.bytes = window + at;
-    word.length = end - at;
-    word.key = ShortWord::read(word.bytes, std::min(word.length, ShortWord::kMaxBytes));
-    cache.prefetch(word.key);
-    at = end;
-  }
-  for (const Word* word = words; word < words + count; ++word) {
-    if (word->length > ShortWord::kMaxBytes) {
-      encode_window_word(word->bytes, word->length, cache, buffer);
-    } else {
-      encode_short_word({word->bytes, word->length}, word->key, cache, buffer);
+void BpeTokenizer::encode_window(const WordWindow& window, WordCache& cache, IdBuffer& buffer) const {
+  int32_t* to = buffer.room(kWordWindow * WordCache::kShortIds);
+  for (const WordWindow::Word& word : window.words()) {
+    const WordCache::ShortEntry* entry = word.set->find(word.key);
+    if (entry != nullptr && entry->count() > 0 && word.length <= ShortWord::kMaxBytes) [[likely]] {
+      std::memcpy(to, entry->ids, sizeof entry->ids);  // all of its places: that is cheaper than to ask how many are meant
+      to += entry->count();
+      continue;
     }
+    buffer.filled(to);
+    encode_window_word({word.bytes, word.length}, cache, buffer);
+    to = buffer.room(kWordWindow * WordCache::kShortIds);
   }
-  return at;
+  buffer.filled(to);
 }
 
-// 16 bytes from `word` can be read, whatever its length.
-void BpeTokenizer::encode_window_word(const char* word, size_t length, WordCache& cache, IdBuffer& buffer) const {
-  if (length <= ShortWord::kMaxBytes) return encode_short_word({word, length}, ShortWord::read(word, length), cache, buffer);
-  encode_word({word, length}, cache, buffer.flushed());
-}
-
-void BpeTokenizer::encode_short_word(std::string_view word, const ShortWord& key, WordCache& cache, IdBuffer& buffer) const {
-  const WordCache::ShortEntry* entry = cache.find(key);
-  if (entry != nullptr && entry->count() > 0) return buffer.append(*entry);
+// 16 bytes from the word's first can be read, whatever its length.
+void BpeTokenizer::encode_window_word(std::string_view word, WordCache& cache, IdBuffer& buffer) const {
   std::vector<int32_t>& out = buffer.flushed();
+  if (word.size() > ShortWord::kMaxBytes) return encode_word(word, cache, out);
+  const ShortWord key = ShortWord::read(word.data(), word.size());
+  const WordCache::ShortEntry* entry = cache.find(key);
+  if (entry != nullptr && entry->count() > 0) {
+    out.insert(out.end(), entry->ids, entry->ids + entry->count());
+    return;
+  }
   const size_t before = out.size();
   encode_word(word, cache, out);
   if (entry == nullptr) cache.insert(key, out.data() + before, out.size() - before);

@@ -46,9 +46,8 @@ class BpeTokenizer : public Tokenizer {
   bool wants_prefix_space(std::string_view text) const { return add_prefix_space_ && text[0] != ' '; }
   void encode_text(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const;
   void encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const;
-  size_t encode_window(const char* window, uint64_t ends, WordCache& cache, IdBuffer& buffer) const;
-  void encode_window_word(const char* word, size_t length, WordCache& cache, IdBuffer& buffer) const;
-  void encode_short_word(std::string_view word, const ShortWord& key, WordCache& cache, IdBuffer& buffer) const;
+  void encode_window(const WordWindow& window, WordCache& cache, IdBuffer& buffer) const;
+  void encode_window_word(std::string_view word, WordCache& cache, IdBuffer& buffer) const;
   void encode_word(std::string_view word, WordCache& cache, std::vector<int32_t>& out) const;
 
   std::vector<std::string> tokens_;

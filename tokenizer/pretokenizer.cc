@@ -2,10 +2,10 @@
 
 #include <array>
 #include <bit>
-#include <cstring>
 
 #include "base/utf8.h"
 #include "tokenizer/unicode_class.h"
+#include "tokenizer/window_masks.h"
 
 namespace vitrine {
 namespace {
@@ -54,46 +54,8 @@ size_t white_space_end(std::string_view text, size_t begin) {
 
 }  // namespace
 
-namespace {
-
-// One bit for each byte of a window.
-struct WindowMasks {
-  uint64_t letter = 0, number = 0, white = 0, space = 0, apostrophe = 0, beyond_ascii = 0;
-};
-
-// The top bit of each byte of `v` says whether it is ASCII and from first to last. Plain integers do eight bytes at a time on
-// any machine; the rest of encoding costs several times this.
-constexpr uint64_t kEachByte = 0x0101010101010101;
-
-uint64_t in_range(uint64_t v, unsigned char first, unsigned char last) {
-  const uint64_t low = v & 0x7F * kEachByte;
-  return (low + (0x80u - first) * kEachByte) & ~(low + (0x7Fu - last) * kEachByte) & ~v & 0x80 * kEachByte;
-}
-
-// The eight top bits, side by side.
-uint64_t gather(uint64_t top_bits) { return (top_bits >> 7) * 0x0102040810204080 >> 56; }
-
-WindowMasks classify(const char* window) {
-  static_assert(std::endian::native == std::endian::little, "the first byte must be the lowest");
-  WindowMasks masks;
-  for (size_t at = 0; at < kWordWindow; at += 8) {
-    uint64_t v;
-    std::memcpy(&v, window + at, 8);
-    const uint64_t space = in_range(v, ' ', ' ');
-    masks.letter |= gather(in_range(v | 0x20 * kEachByte, 'a', 'z')) << at;
-    masks.number |= gather(in_range(v, '0', '9')) << at;
-    masks.white |= gather(space | in_range(v, '\t', '\r')) << at;
-    masks.space |= gather(space) << at;
-    masks.apostrophe |= gather(in_range(v, '\'', '\'')) << at;
-    masks.beyond_ascii |= gather(v & 0x80 * kEachByte) << at;
-  }
-  return masks;
-}
-
-}  // namespace
-
 uint64_t word_starts(const char* window) {
-  const WindowMasks m = classify(window);
+  const WindowMasks m = window_masks(window);
   const uint64_t other = ~(m.letter | m.number | m.white);
   // A letter, number or other starts a word after one of another kind, unless that is a space, which it then goes with.
   const uint64_t same = (m.letter & m.letter << 1) | (m.number & m.number << 1) | (other & other << 1);

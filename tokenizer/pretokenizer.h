@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "tokenizer/window_masks.h"
+
 namespace vitrine {
 
 /// GPT-2's pre-tokenisation, which cuts text into the words that byte-pair merges stay inside:
@@ -15,9 +17,6 @@ namespace vitrine {
 ///
 /// Returns the end of the word that starts at `begin` < text.size().
 size_t word_end(std::string_view text, size_t begin);
-
-/// How far word_starts() looks.
-inline constexpr size_t kWordWindow = 64;
 
 /// The same for many words at once: bit i of the result says that a word starts at window[i], where window[0] is the start
 /// of one. Reads kWordWindow bytes. The words between two neighbouring bits are whole; of what lies behind the last bit (at

@@ -1,17 +1,28 @@
 #include "tokenizer/word_cache.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
 #include <utility>
 
+#include "base/large_pages.h"
+
 namespace vitrine {
 
-WordCache::WordCache()
-    : short_sets_(std::make_unique<ShortSet[]>(size_t{1} << kShortSetBits)),
-      long_entries_(std::make_unique<LongEntry[]>(size_t{1} << kLongBits)) {}
+// Words lie all over the cache: in small pages, nearly each would have to wait for its page to be found.
+WordCache::WordCache() {
+  constexpr size_t kShortBytes = sizeof(ShortSet) << kShortSetBits, kLongBytes = sizeof(LongEntry) << kLongBits;
+  memory_ = map_large_pages(kShortBytes + kLongBytes);
+  if (memory_ == nullptr) throw std::bad_alloc();
+  short_sets_ = reinterpret_cast<ShortSet*>(memory_.get());
+  long_entries_ = reinterpret_cast<LongEntry*>(memory_.get() + kShortBytes);
+}
 
 void WordCache::insert(const ShortWord& word, const int32_t* ids, size_t count) {
   ShortSet& set = short_sets_[short_set(word)];
+  // Words that share a set in turns would be merged anew each time, which takes as long as to look up thirty.
+  ShortEntry& spare = neighbour_of(word).entries[1];
+  if (spare.back == 0) spare = set.entries[1];
   set.entries[1] = set.entries[0];
   if (count > kShortIds) count = 0;
   set.entries[0] = {word.front, word.back | uint64_t{count} << 60, {}};

@@ -1,14 +1,18 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "tokenizer/merges.h"
+#include "tokenizer/window_masks.h"
 
 namespace vitrine {
 
@@ -40,7 +44,7 @@ struct ShortWord {
 };
 
 /// Words and their tokens, so that a word's merges are done once and not each time that it occurs. Of a fixed size (about
-/// 5 MB): a new word takes the place of an old one. For one thread at a time.
+/// 9 MB): a new word takes the place of an old one. For one thread at a time.
 class WordCache {
  public:
   /// The longest word, and the most tokens of one, that are kept.
@@ -57,16 +61,26 @@ class WordCache {
     bool holds(const ShortWord& word) const { return ((front ^ word.front) | ((back ^ word.back) << 4)) == 0; }
   };
 
+  /// Where a short word is, if it is anywhere.
+  struct alignas(64) ShortSet {
+    ShortEntry entries[2];  // the newer one first
+
+    /// The entry of a word, or null. One without tokens says that the word has more than kShortIds.
+    const ShortEntry* find(const ShortWord& word) const {
+      // Which of the two it is cannot be foreseen, so no branch depends on it.
+      const bool in_first = entries[0].holds(word), in_second = entries[1].holds(word);
+      return in_first | in_second ? &entries[in_second] : nullptr;
+    }
+  };
+
   WordCache();
 
-  /// Asks for the memory that find() and insert() will look at.
-  void prefetch(const ShortWord& word) const { __builtin_prefetch(&short_sets_[short_set(word)]); }
-  /// The entry of a short word, or null. One without tokens says that the word has more than kShortIds.
+  /// Where a word is looked for first; what was displaced from there may still be known to find().
+  const ShortSet& set_of(const ShortWord& word) const { return short_sets_[short_set(word)]; }
   const ShortEntry* find(const ShortWord& word) const {
-    const ShortSet& set = short_sets_[short_set(word)];
-    // Which of the two it is cannot be foreseen, so no branch depends on it.
-    const bool in_first = set.entries[0].holds(word), in_second = set.entries[1].holds(word);
-    return in_first | in_second ? &set.entries[in_second] : nullptr;
+    const ShortEntry* entry = set_of(word).find(word);
+    const ShortEntry& displaced = neighbour_of(word).entries[1];
+    return entry == nullptr && displaced.holds(word) ? &displaced : entry;
   }
   void insert(const ShortWord& word, const int32_t* ids, size_t count);
 
@@ -77,11 +91,8 @@ class WordCache {
   MergeTable::Scratch& scratch() { return scratch_; }
 
  private:
-  static constexpr int kShortSetBits = 16, kLongBits = 13;
+  static constexpr int kShortSetBits = 17, kLongBits = 13;
 
-  struct alignas(64) ShortSet {
-    ShortEntry entries[2];  // the newer one first
-  };
   struct alignas(128) LongEntry {
     uint32_t length, count;  // length == 0: empty
     char bytes[kMaxBytes];
@@ -91,11 +102,44 @@ class WordCache {
   static size_t short_set(const ShortWord& word) {
     return (word.front * 0x9E3779B97F4A7C15u + word.back * 0xC2B2AE3D27D4EB4Fu) >> (64 - kShortSetBits);
   }
+  // Of another cache line, which processors tend to fetch together with the word's own.
+  ShortSet& neighbour_of(const ShortWord& word) const { return short_sets_[short_set(word) ^ 1]; }
   LongEntry& long_entry(std::string_view word) const;
 
-  std::unique_ptr<ShortSet[]> short_sets_;
-  std::unique_ptr<LongEntry[]> long_entries_;
+  std::shared_ptr<std::byte> memory_;  // of both
+  ShortSet* short_sets_;
+  LongEntry* long_entries_;
   MergeTable::Scratch scratch_;
+};
+
+/// Neighbouring words, on their way to being looked up.
+class WordWindow {
+ public:
+  struct Word {
+    ShortWord key;  // of a longer word: of its beginning
+    const WordCache::ShortSet* set;
+    const char* bytes;
+    size_t length;
+  };
+
+  /// The words that end at the bits of `ends`, the first of which begins at `text`; what the cache knows of them is fetched into the
+  /// processor's. Returns where the last one ends. From each word's first, 16 bytes must be readable.
+  size_t ask_for(const char* text, uint64_t ends, const WordCache& cache) {
+    size_t at = 0;
+    for (count_ = 0; ends != 0; ends &= ends - 1) {
+      const auto end = static_cast<size_t>(std::countr_zero(ends));
+      const ShortWord key = ShortWord::read(text + at, std::min(end - at, ShortWord::kMaxBytes));
+      words_[count_] = {key, &cache.set_of(key), text + at, end - at};
+      __builtin_prefetch(words_[count_++].set);
+      at = end;
+    }
+    return at;
+  }
+  std::span<const Word> words() const { return {words_, count_}; }
+
+ private:
+  size_t count_ = 0;
+  Word words_[kWordWindow];
 };
 
 /// Tokens collect here on their way to `out`, so that storing them needs no look at the vector's capacity.
@@ -103,17 +147,17 @@ class IdBuffer {
  public:
   explicit IdBuffer(std::vector<int32_t>& out) : out_(out) {}
 
-  /// A short word's tokens. All of the entry's places are copied, as that is cheaper than to ask how many are meant.
-  void append(const WordCache::ShortEntry& entry) {
-    if (size_ + WordCache::kShortIds > kCapacity) flush();
-    std::memcpy(ids_ + size_, entry.ids, sizeof entry.ids);
-    size_ += entry.count();
+  /// Room for `count` <= kCapacity tokens; they are in the buffer once filled() is told where they end.
+  int32_t* room(size_t count) {
+    if (size_ + count > kCapacity) flush();
+    return ids_ + size_;
   }
+  void filled(const int32_t* end) { size_ = static_cast<size_t>(end - ids_); }
   void flush() {
     out_.insert(out_.end(), ids_, ids_ + size_);
     size_ = 0;
   }
-  /// `out`, with all that was appended.
+  /// `out`, with all that the buffer held.
   std::vector<int32_t>& flushed() {
     flush();
     return out_;

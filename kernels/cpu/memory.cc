@@ -1,7 +1,5 @@
 #include "kernels/cpu/memory.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -9,14 +7,15 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
+#include "base/large_pages.h"
 
 namespace vitrine::cpu {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -60,23 +59,17 @@ Buffer allocate_small(size_t bytes) {
   return {data, bytes, std::shared_ptr<void>(data, std::free)};
 }
 
-// Maps more than wanted to find a 2 MB boundary inside, and gives the rest back.
 Buffer allocate_large(size_t bytes) {
-  const size_t length = round_up(bytes, kHugePage);
-  void* whole = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (whole == MAP_FAILED) refuse(bytes);
-  auto* begin = static_cast<std::byte*>(whole);
-  auto* data = reinterpret_cast<std::byte*>(round_up(reinterpret_cast<size_t>(begin), kHugePage));
-  if (data != begin) munmap(begin, static_cast<size_t>(data - begin));
-  if (data != begin + kHugePage) munmap(data + length, static_cast<size_t>(begin + kHugePage - data));
-  madvise(data, length, MADV_HUGEPAGE);  // a kernel without huge pages says no, which costs speed only
-  return {data, bytes, std::shared_ptr<void>(data, [length](void* p) { munmap(p, length); })};
+  std::shared_ptr<std::byte> memory = map_large_pages(bytes);
+  if (memory == nullptr) refuse(bytes);
+  std::byte* data = memory.get();
+  return {data, bytes, std::move(memory)};
 }
 
 }  // namespace
 
 Buffer allocate_memory(size_t bytes) {
-  if (bytes < kHugePage) return allocate_small(bytes);
+  if (bytes < kLargePage) return allocate_small(bytes);
   if (bytes > available_memory()) refuse(bytes);
   return allocate_large(bytes);
 }

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace vitrine {
+
+/// Memory of 2 MB pages begins at such a boundary.
+inline constexpr size_t kLargePage = size_t{2} << 20;
+
+/// At least `bytes` of zeros, from a 2 MB boundary on, in 2 MB pages if the system has them to give, else in its usual ones. Nothing is
+/// taken from the system before it is touched. Null if the system refuses.
+std::shared_ptr<std::byte> map_large_pages(size_t bytes);
+
+}  // namespace vitrine
