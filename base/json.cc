@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -36,26 +37,41 @@ std::string reason(std::string_view message) {
   return expected.empty() ? body : fmt::format("{}; {}", body, expected);
 }
 
+// The first name that one of the text's objects has twice.
+std::string repeated_name(std::string_view text) {
+  std::vector<std::unordered_set<std::string>> names;  // of the objects that are open
+  std::string repeated;
+  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) names.emplace_back();
+    if (event == Json::parse_event_t::object_end) names.pop_back();
+    if (event == Json::parse_event_t::key && !names.back().insert(parsed.get<std::string>()).second && repeated.empty()) {
+      repeated = parsed.get<std::string>();
+    }
+    return true;
+  };
+  std::ignore = Json::parse(text.begin(), text.end(), watch, false);
+  return repeated;
+}
+
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& file) {
-  std::vector<std::unordered_set<std::string>> names;  // of the objects that are open
+  std::vector<size_t> names;  // of the objects that are open: how many stand in each
   const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
     switch (event) {
       case Json::parse_event_t::object_start:
-        names.emplace_back();
+        names.push_back(0);
         [[fallthrough]];
       case Json::parse_event_t::array_start:
         if (depth > kMaxDepth) user_error("{}: JSON nested deeper than {} levels", file, kMaxDepth);
         break;
+      case Json::parse_event_t::key:
+        ++names.back();
+        break;
       case Json::parse_event_t::object_end:
+        if (names.back() != parsed.size()) user_error("{}: the name {} stands twice in one JSON object", file, quote(repeated_name(text)));
         names.pop_back();
         break;
-      case Json::parse_event_t::key: {
-        const auto& name = parsed.get_ref<const std::string&>();
-        if (!names.back().insert(name).second) user_error("{}: the name {} stands twice in one JSON object", file, quote(name));
-        break;
-      }
       default:
         break;
     }

@@ -1,6 +1,7 @@
 #include "vitrine/model.h"
 
 #include <algorithm>
+#include <future>
 
 #include "base/check.h"
 #include "engine/checkpoint.h"
@@ -103,9 +104,10 @@ void ModelState::require_memory(size_t bytes, const std::string& parts) const {
 Model Model::load(const std::string& name_or_path, const ModelOptions& options) {
   const std::filesystem::path path = resolve_model(name_or_path);
   const Checkpoint checkpoint = Checkpoint::open(path);
+  std::future<std::shared_ptr<const Tokenizer>> tokenizer = std::async(std::launch::async, load_tokenizer_beside, path);
   CheckpointSource source(checkpoint);
   const auto state = make_state(checkpoint.config(), name_or_path, source, options.dtype.value_or(checkpoint.dominant_dtype()), options);
-  state->tokenizer = load_tokenizer_beside(path);
+  state->tokenizer = tokenizer.get();
   if (state->tokenizer && state->tokenizer->vocab_size() > state->config.vocab) {
     user_error("the tokenizer beside '{}' has {} tokens, the model only {}; they do not belong together", path.string(),
                state->tokenizer->vocab_size(), state->config.vocab);

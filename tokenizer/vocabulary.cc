@@ -15,6 +15,7 @@ VocabularyBuilder::VocabularyBuilder(const Json& json, std::string what) : what_
   if (!json.is_object() || json.empty())
     user_error("{}: is {}; wanted an object of token names and ids", what_, describe_json(json));
   ids_.reserve(json.size());
+  merge_numbers_.reserve(json.size());  // nearly every token is a merge's
   for (const auto& [name, id] : json.items()) {
     const bool whole = id.is_number_unsigned() && id.get<uint64_t>() <= uint64_t{std::numeric_limits<int32_t>::max()};
     if (!whole) user_error("{}: the id of {} is {}; wanted a whole number from 0", what_, quote(name), describe_json(id));
@@ -33,12 +34,12 @@ void VocabularyBuilder::add(AddedToken token, const std::string& what) {
   spec_.added.push_back(std::move(token));
 }
 
-int32_t VocabularyBuilder::find(const std::string& name) const {
+int32_t VocabularyBuilder::find(std::string_view name) const {
   const auto found = ids_.find(name);
   return found == ids_.end() ? -1 : found->second;
 }
 
-int32_t VocabularyBuilder::find_for_merge(const std::string& name, const std::string& file, size_t number) const {
+int32_t VocabularyBuilder::find_for_merge(std::string_view name, const std::string& file, size_t number) const {
   const int32_t id = find(name);
   if (id < 0) {
     user_error("{}: merge {} needs the token {}, which {} does not have; the files must be of one tokenizer, and whole", file,
@@ -48,11 +49,9 @@ int32_t VocabularyBuilder::find_for_merge(const std::string& name, const std::st
 }
 
 void VocabularyBuilder::merge(std::string_view left, std::string_view right, const std::string& file, size_t number) {
-  std::string name(left);
-  const int32_t left_id = find_for_merge(name, file, number);
-  const int32_t right_id = find_for_merge(std::string(right), file, number);
-  name += right;
-  const int32_t product = find_for_merge(name, file, number);
+  const int32_t left_id = find_for_merge(left, file, number), right_id = find_for_merge(right, file, number);
+  product_.assign(left).append(right);
+  const int32_t product = find_for_merge(product_, file, number);
   const uint64_t pair = uint64_t{static_cast<uint32_t>(left_id)} << 32 | static_cast<uint32_t>(right_id);
   if (const auto [earlier, is_new] = merge_numbers_.emplace(pair, number); !is_new) {
     user_error("{}: merge {} is the same as merge {} ({} {}); remove one", file, number, earlier->second, quote(left),

@@ -25,17 +25,22 @@ class VocabularyBuilder {
   void merge(std::string_view left, std::string_view right, const std::string& file, size_t number);
 
   /// The token's id, or -1.
-  int32_t find(const std::string& name) const;
+  int32_t find(std::string_view name) const;
   /// Everything together. To be called once, last.
   BpeSpec build();
 
  private:
-  int32_t find_for_merge(const std::string& name, const std::string& file, size_t number) const;
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;  // a view is looked up without a string made of it
+  };
+
+  int32_t find_for_merge(std::string_view name, const std::string& file, size_t number) const;
 
   std::string what_;
-  std::unordered_map<std::string, int32_t> ids_;
+  std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> ids_;
   std::unordered_set<std::string> added_;
   std::unordered_map<uint64_t, size_t> merge_numbers_;
+  std::string product_;  // of the present merge
   BpeSpec spec_;
 };
 
