@@ -1,6 +1,6 @@
 #include "vitrine/covariance.h"
 
-#include <Eigen/Dense>
+#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "analysis/covariance_weights.h"
+#include "analysis/decompositions.h"
 #include "base/check.h"
 
 namespace vitrine {
@@ -120,15 +121,15 @@ PrincipalComponents principal_components(const Covariance& covariance, int64_t c
   if (!matrix.allFinite()) user_error("the covariance matrix has a NaN or an infinity, so it has no eigenvalues; look for one in the data");
   PrincipalComponents result;
   result.count = count < 0 ? n : std::min(count, n);
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(matrix, result.count > 0 ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
-  if (solver.info() != Eigen::Success) internal_error("the eigenvalues of a covariance matrix of {} variables did not converge", n);
+  const SymmetricEigen eigen = symmetric_eigen(matrix, result.count > 0);
+  if (!eigen.converged) internal_error("the eigenvalues of a covariance matrix of {} variables did not converge", n);
   const double total = matrix.trace();
   for (int64_t i = 0; i < n; ++i) {  // Eigen's ascend
-    result.eigenvalues.push_back(solver.eigenvalues()[n - 1 - i]);
+    result.eigenvalues.push_back(eigen.values[n - 1 - i]);
     result.explained.push_back(total > 0 ? result.eigenvalues.back() / total : 0.0);
   }
   for (int64_t i = 0; i < result.count; ++i) {
-    const Eigen::VectorXd vector = solver.eigenvectors().col(n - 1 - i);
+    const Eigen::VectorXd vector = eigen.vectors.col(n - 1 - i);
     Eigen::Index largest = 0;
     vector.cwiseAbs().maxCoeff(&largest);
     const double sign = vector[largest] < 0 ? -1.0 : 1.0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "analysis/decompositions.h"
 #include "base/random.h"
 
 namespace vitrine {
@@ -77,9 +78,9 @@ void singular_vectors(const NonNegative& x, Eigen::Index count, Matrix& left, Ei
       gram.noalias() += rows.transpose() * rows;
     }
   }
-  const Eigen::SelfAdjointEigenSolver<Matrix> solver(gram);
-  values = solver.eigenvalues().reverse().head(count).cwiseMax(0.0).cwiseSqrt();
-  const Matrix own = solver.eigenvectors().rowwise().reverse().leftCols(count);
+  const SymmetricEigen eigen = symmetric_eigen(gram);
+  values = eigen.values.reverse().head(count).cwiseMax(0.0).cwiseSqrt();
+  const Matrix own = eigen.vectors.rowwise().reverse().leftCols(count);
   Matrix partner = wide ? transposed_times(x, own) : times(x, own);
   for (Eigen::Index c = 0; c < count; ++c) partner.col(c) *= values(c) > 0 ? 1 / values(c) : 0;
   left = wide ? own : partner;

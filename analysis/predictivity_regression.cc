@@ -1,11 +1,12 @@
 // Regression and cross-validation, apart from any model.
 
-#include <Eigen/Dense>
+#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
+#include "analysis/decompositions.h"
 #include "analysis/predictivity_work.h"
 #include "base/check.h"
 #include "vitrine/predictivity.h"
@@ -55,14 +56,14 @@ class Design {
       set_scales(x);
       x.array().rowwise() /= scale_.array();
     }
-    const Eigen::BDCSVD<Matrix> svd(x, Eigen::ComputeThinU | Eigen::ComputeThinV);
-    const Vector& values = svd.singularValues();
+    const SingularValues svd = thin_svd(x);
+    const Vector& values = svd.values;
     // What is smaller is rounding. NumPy's matrix_rank and scikit-learn's LinearRegression draw the same line.
     const double least = static_cast<double>(std::max(x.rows(), x.cols())) * std::numeric_limits<double>::epsilon() *
                          (values.size() > 0 ? values[0] : 0.0);
     rank_ = std::count_if(values.begin(), values.end(), [&](double s) { return s > least; });
-    u_ = svd.matrixU().leftCols(rank_);
-    v_ = svd.matrixV().leftCols(rank_);
+    u_ = svd.u.leftCols(rank_);
+    v_ = svd.v.leftCols(rank_);
     s_ = values.head(rank_);
   }
 

@@ -1,11 +1,12 @@
 #include "vitrine/similarity.h"
 
-#include <Eigen/Dense>
+#include <Eigen/Core>
 #include <algorithm>
 #include <limits>
 #include <set>
 #include <utility>
 
+#include "analysis/decompositions.h"
 #include "analysis/options.h"
 #include "analysis/text_runs.h"
 #include "base/quote.h"
@@ -37,17 +38,17 @@ struct Components {
 };
 
 Components components_of(const Matrix& symmetric, double share) {
-  const Eigen::SelfAdjointEigenSolver<Matrix> solver(symmetric);
-  const Eigen::VectorXd values = solver.eigenvalues().reverse().cwiseMax(0.0);
+  const SymmetricEigen eigen = symmetric_eigen(symmetric);
+  const Eigen::VectorXd values = eigen.values.reverse().cwiseMax(0.0);
   const double total = values.sum();
   Eigen::Index count = 0;
   for (double held = 0; count < values.size() && values(count) > kRank * values(0) && held < share * total; ++count) held += values(count);
-  return {solver.eigenvectors().rowwise().reverse().leftCols(count), values.head(count)};
+  return {eigen.vectors.rowwise().reverse().leftCols(count), values.head(count)};
 }
 
 double mean_correlation(const Matrix& product) {
   if (product.size() == 0) return kNothing;
-  return product.bdcSvd().singularValues().cwiseMin(1.0).mean();
+  return singular_values(product).cwiseMin(1.0).mean();
 }
 
 /// One request, from the texts to the values.
