@@ -31,13 +31,13 @@ void add_to_keys_vectors(const QueryTile& tile, ScoreRows weights, const float* 
   for (int64_t p = 0; p < panels; ++p) {
     const float* x = packed + p * QueryTile::kQueryTile * kPanel;
     for (int64_t j = 0; j < common; j += kTileRows) {
-      walk_tile<0, true>(std::min<int64_t>(kTileRows, common - j), weights.data + j, weights.stride, x, tile.rows,
-                         sums + j * stride + p * kPanel, stride, Start::kGoOn);
+      walk_tile<true>(std::min<int64_t>(kTileRows, common - j), weights.data + j, weights.stride, x, tile.rows,
+                      sums + j * stride + p * kPanel, stride, Start::kGoOn);
     }
     for (int64_t j = common; j < tile.longest(); ++j) {
       const int64_t first = j - common + 1;
-      walk_tile<0, true>(1, weights.row(first) + j, weights.stride, x + first * kPanel, tile.rows - first,
-                         sums + j * stride + p * kPanel, stride, Start::kGoOn);
+      walk_tile<true>(1, weights.row(first) + j, weights.stride, x + first * kPanel, tile.rows - first,
+                      sums + j * stride + p * kPanel, stride, Start::kGoOn);
     }
   }
 }

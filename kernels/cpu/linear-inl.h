@@ -48,7 +48,7 @@ HWY_INLINE void block_sums(int64_t rows, int64_t in, const LinearBlocking& block
         if (count >= kTileRows) {
           walk_panels<kTileRows, 1, float, true>(x, kTileRows, panel, 0, depth, to, stride, block_start(begin));
         } else {
-          walk_tile<0, true>(count, x, kTileRows, panel, depth, to, stride, block_start(begin));
+          walk_tile<true>(count, x, kTileRows, panel, depth, to, stride, block_start(begin));
         }
       }
     }

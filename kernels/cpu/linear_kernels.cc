@@ -91,10 +91,13 @@ HWY_NOINLINE void some_rows(const LinearArgs& args, int64_t panel, int64_t end) 
     for (int64_t begin = 0; begin < w.in; begin += blocking.depth) {
       const int64_t depth = std::min(blocking.depth, w.in - begin);
       const float* weights = widened<kAhead>(at + begin * kPanel, depth, wide);
+      // The next block, or the next panel's first, follows in memory: each tile asks for a part of it, lest memory wait for arithmetic.
+      const auto* next = reinterpret_cast<const std::byte*>(at + (begin + depth) * kPanel);
+      const int64_t step = kPanel * static_cast<int64_t>(sizeof(W)) / blocking.tiles;
       for (int64_t t = 0; t < blocking.tiles; ++t) {  // of equal height: a tile of one or two rows has too few chains
         const int64_t row = args.x.rows * t / blocking.tiles, rows = args.x.rows * (t + 1) / blocking.tiles - row;
-        const auto walk = t == 0 && std::is_same_v<W, float> ? walk_tile<kAhead> : walk_tile<0>;  // the first reads from memory
-        walk(rows, args.x.row(row) + begin, args.x.stride, weights, depth, sums + row * kPanel, kPanel, block_start(begin));
+        walk_tile<false, true>(rows, args.x.row(row) + begin, args.x.stride, weights, depth, sums + row * kPanel, kPanel, block_start(begin),
+                               {next + t * depth * step, step});
       }
     }
     finish(args, 0, args.x.rows, panel, 1, sums, kPanel);

@@ -29,14 +29,20 @@ enum class Start {
   kAddTo,  // a chain from 0, added to the sums at its end: blocks must be cut at the same inputs everywhere
 };
 
+// What a walk asks memory for meanwhile, `step` bytes on for each input.
+struct Fetch {
+  const std::byte* at = nullptr;
+  int64_t step = 0;
+};
+
 // sums[r][c] = x[r][0] w[0][c] + x[r][1] w[1][c] + ...: one chain of fused multiply-adds for each output, in this order always,
 // whatever the number of rows.
 //
 // Rows of x are `x_stride` apart, panels `panel_stride` elements, rows of sums `sums_stride`; panel p's sums begin at 16 p.
 // `ahead` bytes on, the panels are fetched into the cache. Turned, x is read by columns: element k of row r at x[k][r].
-template <int kRows, int kPanels, class W, bool kTurned = false>
+template <int kRows, int kPanels, class W, bool kTurned = false, bool kFetch = false>
 HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const W* HWY_RESTRICT w, int64_t panel_stride,
-                            int64_t depth, float* HWY_RESTRICT sums, int64_t sums_stride, Start start, int64_t ahead = 0) {
+                            int64_t depth, float* HWY_RESTRICT sums, int64_t sums_stride, Start start, int64_t ahead = 0, Fetch fetch = {}) {
   constexpr int kColumns = kPanels * kVectors;
   const F32 d;
   Vector acc[kRows][kColumns];
@@ -45,10 +51,11 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
       acc[r][c] = start == Start::kGoOn ? load(sums + r * sums_stride + c * kLanes) : hn::Zero(d);
   }
   // Panel by panel: with all their weights widened at once, a sum finds no register and its chain goes through memory.
-  const auto step = [&](int64_t k, bool fetch) HWY_ATTR {
+  const auto step = [&](int64_t k, bool new_line) HWY_ATTR {
+    if constexpr (kFetch) hwy::Prefetch(fetch.at + k * fetch.step);
     for (int p = 0; p < kPanels; ++p) {
       const W* at = w + p * panel_stride + k * kPanel;
-      if (fetch && ahead != 0) hwy::Prefetch(reinterpret_cast<const std::byte*>(at) + ahead);
+      if (new_line && ahead != 0) hwy::Prefetch(reinterpret_cast<const std::byte*>(at) + ahead);
       Vector weights[kVectors];
       for (int v = 0; v < kVectors; ++v) weights[v] = load(at + v * kLanes);
       for (int r = 0; r < kRows; ++r) {
@@ -73,12 +80,12 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
 }
 
 // walk_panels for one panel of float32 and any number of rows up to kTileRows.
-template <int64_t kAhead = 0, bool kTurned = false, int kRows = kTileRows>
+template <bool kTurned = false, bool kFetch = false, int kRows = kTileRows>
 HWY_NOINLINE void walk_tile(int64_t rows, const float* x, int64_t x_stride, const float* w, int64_t depth, float* sums,
-                            int64_t sums_stride, Start start) {
+                            int64_t sums_stride, Start start, Fetch fetch = {}) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return walk_panels<kRows, 1, float, kTurned>(x, x_stride, w, 0, depth, sums, sums_stride, start, kAhead);
-    walk_tile<kAhead, kTurned, kRows - 1>(rows, x, x_stride, w, depth, sums, sums_stride, start);
+    if (rows == kRows) return walk_panels<kRows, 1, float, kTurned, kFetch>(x, x_stride, w, 0, depth, sums, sums_stride, start, 0, fetch);
+    walk_tile<kTurned, kFetch, kRows - 1>(rows, x, x_stride, w, depth, sums, sums_stride, start, fetch);
   }
 }
 

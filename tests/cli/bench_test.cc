@@ -185,5 +185,14 @@ TEST(Bench, InterruptedItHandsOverWhatItHas) {
   EXPECT_EQ(read_json(folder / "bench.json")["complete"], false);
 }
 
+TEST(Bench, ATerminalIsToldHowFarItIsAndHowLongItTakes) {
+  const CliResult result = run_cli(quick({"--workload", "forward", "--hooks", "none"}, "10000"), {.terminal = true, .meanwhile = [](pid_t child) {
+                                     usleep(2500000);  // the first second shows nothing
+                                     kill(child, SIGINT);
+                                   }});
+  EXPECT_EQ(result.status, -SIGINT);
+  for (const char* word : {"forward", "measurements", " % [", " left"}) EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
+}
+
 }  // namespace
 }  // namespace vitrine::testing

@@ -242,7 +242,7 @@ TEST_P(LinearChoiceTest, CublasMatchesTheOracle) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, LinearChoiceTest, ::testing::ValuesIn(gemm_cases()),
-                         [](const ::testing::TestParamInfo<GemmCase>& info) { return info.param.name; });
+                         [](const ::testing::TestParamInfo<GemmCase>& one) { return one.param.name; });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LinearChoiceTest);
 
 }  // namespace
