@@ -15,13 +15,18 @@ namespace {
 constexpr std::chrono::milliseconds kBetweenDrawings{100};
 constexpr size_t kBarWidth = 20;
 
+constexpr size_t kShortLabel = 8;  // that much of a label stays, however long it is
+
 std::string amount(double value, std::string_view unit) {
-  return unit == "B" ? human_bytes(value) : fmt::format("{:.0f} {}", value, unit);
+  return unit == "B" ? human_bytes(value) : fmt::format("{:.0f}{}{}", value, unit.empty() ? "" : " ", unit);
+}
+
+std::string part_of(double done, double all, std::string_view unit) {
+  return unit == "B" ? amount(done, unit) + " of " + amount(all, unit) : fmt::format("{:.0f} of {}", done, amount(all, unit));
 }
 
 std::string rate(double value, std::string_view unit) {
-  if (unit == "B") return human_bytes(value) + "/s";
-  return fmt::format("{:.{}f} {}/s", value, value < 10 ? 1 : 0, unit);
+  return unit == "B" ? human_bytes(value) + "/s" : fmt::format("{:.{}f}/s", value, value < 10 ? 1 : 0);
 }
 
 std::string duration(double seconds) {
@@ -43,21 +48,25 @@ void put(int fd, std::string_view text) {
 
 }  // namespace
 
+// Where the line is too narrow, the bar goes first, then the label's end: how far and how long still is what the line is for.
 std::string progress_line(uint64_t done, uint64_t total, std::string_view label, double seconds, std::string_view unit,
                           size_t width) {
-  const auto count = static_cast<double>(done);
+  const auto count = static_cast<double>(done), all = static_cast<double>(total);
   const double speed = seconds > 0 ? count / seconds : 0;
-  std::string line(label);
+  std::string figures;
   if (total == 0) {
-    line += fmt::format("  {}, {}", amount(count, unit), rate(speed, unit));
+    figures = fmt::format("  {}, {}", amount(count, unit), rate(speed, unit));
   } else {
-    const double all = static_cast<double>(total);
     const double part = std::min(count / all, 1.0);
     const auto filled = static_cast<size_t>(part * kBarWidth);
-    line += fmt::format(" {:3.0f} % [{:#<{}}{:.<{}}] {} of {}", std::min(99.0 + (done >= total), 100 * part), "", filled, "",
-                        kBarWidth - filled, amount(count, unit), amount(all, unit));
-    if (speed > 0) line += fmt::format(", {}, {} left", rate(speed, unit), duration((all - std::min(count, all)) / speed));
+    const std::string bar = fmt::format(" [{:#<{}}{:.<{}}]", "", filled, "", kBarWidth - filled);
+    figures = fmt::format(" {}", part_of(count, all, unit));
+    if (speed > 0) figures += fmt::format(", {}, {} left", rate(speed, unit), duration((all - std::min(count, all)) / speed));
+    const std::string percent = fmt::format(" {:3.0f} %", std::min(99.0 + (done >= total), 100 * part));
+    figures = percent + (label.size() + percent.size() + bar.size() + figures.size() <= width ? bar : "") + figures;
   }
+  if (figures.size() + kShortLabel <= width) label = label.substr(0, width - figures.size());
+  std::string line = std::string(label) + figures;
   line.resize(std::min(line.size(), width));
   return line;
 }

@@ -42,7 +42,8 @@ class ProgressBar : public Progress {
   bool visible_ = false;
 };
 
-/// The text of the bar, at most `width` characters: "Loading  42 % [####......] 1.20 GB of 2.86 GB, 250 MB/s, 7 s left".
+/// The text of the bar, at most `width` characters: "Loading  42 % [####......] 1.20 GB of 2.86 GB, 250 MB/s, 7 s left". A narrow line
+/// loses the bar and then the label's end.
 std::string progress_line(uint64_t done, uint64_t total, std::string_view label, double seconds, std::string_view unit,
                           size_t width);
 

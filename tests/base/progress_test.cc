@@ -19,11 +19,14 @@ TEST(ProgressLine, TellsHowFarHowFastHowLong) {
   EXPECT_EQ(progress_line(1'500'000'000, 3'000'000'000, "Loading", 10, "B", 200),
             "Loading  50 % [##########..........] 1.50 GB of 3.00 GB, 150 MB/s, 10 s left");
   EXPECT_EQ(progress_line(30, 120, "Scoring", 60, "tokens", 200),
-            "Scoring  25 % [#####...............] 30 tokens of 120 tokens, 0.5 tokens/s, 3 min 0 s left");
-  EXPECT_EQ(progress_line(7, 0, "Reading", 2, "lines", 200), "Reading  7 lines, 3.5 lines/s");
-  EXPECT_TRUE(says(progress_line(0, 10, "x", 5, "steps", 200), "0 %", "0 steps of 10 steps"));
+            "Scoring  25 % [#####...............] 30 of 120 tokens, 0.5/s, 3 min 0 s left");
+  EXPECT_EQ(progress_line(7, 0, "Reading", 2, "lines", 200), "Reading  7 lines, 3.5/s");
+  EXPECT_TRUE(says(progress_line(0, 10, "x", 5, "steps", 200), "0 %", "0 of 10 steps"));
   EXPECT_TRUE(says(progress_line(1999, 2000, "x", 5, "steps", 200), " 99 %")) << "100 % means done";
   EXPECT_TRUE(says(progress_line(2000, 2000, "x", 5, "steps", 200), "100 %", "0 s left"));
+  EXPECT_EQ(progress_line(1, 2, "Reading", 2, "", 200), "Reading  50 % [##########..........] 1 of 2, 0.5/s, 2 s left");
+  EXPECT_EQ(progress_line(30, 120, "Scoring", 60, "tokens", 60), "Scoring  25 % 30 of 120 tokens, 0.5/s, 3 min 0 s left");
+  EXPECT_EQ(progress_line(30, 120, "a long label", 60, "tokens", 54), "a long l  25 % 30 of 120 tokens, 0.5/s, 3 min 0 s left");
   EXPECT_EQ(progress_line(1, 2, "a long label", 1, "B", 6), "a long");
 }
 

@@ -191,7 +191,7 @@ TEST(Bench, ATerminalIsToldHowFarItIsAndHowLongItTakes) {
                                      kill(child, SIGINT);
                                    }});
   EXPECT_EQ(result.status, -SIGINT);
-  for (const char* word : {"forward", "measurements", " % [", " left"}) EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
+  for (const char* word : {"the machine", " measurements, ", "/s, ", " left"}) EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
 }
 
 }  // namespace
