@@ -26,4 +26,9 @@ std::shared_ptr<std::byte> map_large_pages(size_t bytes) {
   return {data, [length](std::byte* p) { munmap(p, length); }};
 }
 
+void prefer_large_pages(void* data, size_t bytes) {
+  const uintptr_t begin = round_up(reinterpret_cast<uintptr_t>(data)), end = (reinterpret_cast<uintptr_t>(data) + bytes) / kLargePage * kLargePage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+}
+
 }  // namespace vitrine

@@ -12,4 +12,7 @@ inline constexpr size_t kLargePage = size_t{2} << 20;
 /// taken from the system before it is touched. Null if the system refuses.
 std::shared_ptr<std::byte> map_large_pages(size_t bytes);
 
+/// Asks for 2 MB pages where they fit into memory that is there but was not touched yet, such as a vector's reserve. May be refused.
+void prefer_large_pages(void* data, size_t bytes);
+
 }  // namespace vitrine

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/large_pages.h"
 #include "tokenizer/pretokenizer.h"
 
 namespace vitrine {
@@ -32,6 +33,7 @@ BpeTokenizer::BpeTokenizer(BpeSpec spec)
 std::vector<int32_t> BpeTokenizer::encode(std::string_view text, Special special) const {
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 3 + 8);  // most text has fewer; the rest of the memory is never touched
+  prefer_large_pages(ids.data(), ids.capacity() * sizeof(int32_t));
   const WordCachePool::Lease cache(caches_);
   for (const AddedTokens::Segment& segment : added_.split(text, special)) {
     if (segment.id == AddedTokens::Segment::kText) {

@@ -5,11 +5,18 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <cstring>
+#include <type_traits>
+
 HWY_BEFORE_NAMESPACE();
 namespace vitrine::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Bytes = hn::CappedTag<uint8_t, kWordWindow>;
+
+// An integer of as many bits as a vector has lanes: stored and read back in one size, a mask does not go through memory.
+constexpr size_t kLanes = hn::MaxLanes(Bytes());
+using Bits = std::conditional_t<kLanes <= 8, uint8_t, std::conditional_t<kLanes == 16, uint16_t, std::conditional_t<kLanes == 32, uint32_t, uint64_t>>>;
 
 HWY_INLINE auto in_range(hn::Vec<Bytes> v, uint8_t first, uint8_t last) {
   const Bytes d;
@@ -24,9 +31,11 @@ WindowMasks masks_of(const uint8_t* window) {
   for (size_t at = 0; at < kWordWindow; at += lanes) {
     const auto v = hn::LoadU(d, window + at);
     const auto add = [&](const auto& mask, uint64_t& to) HWY_ATTR {
-      uint64_t bits = 0;
-      hn::StoreMaskBits(d, mask, reinterpret_cast<uint8_t*>(&bits));
-      to |= bits << at;
+      uint8_t bytes[8] = {};
+      hn::StoreMaskBits(d, mask, bytes);
+      Bits bits;
+      std::memcpy(&bits, bytes, sizeof bits);
+      to |= uint64_t{bits} << at;
     };
     const auto space = hn::Eq(v, hn::Set(d, uint8_t{' '}));
     add(in_range(hn::Or(v, hn::Set(d, uint8_t{0x20})), 'a', 'z'), masks.letter);

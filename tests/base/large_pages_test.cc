@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 namespace vitrine {
 namespace {
@@ -21,6 +22,14 @@ TEST_P(LargePages, BeginAtABoundaryAndAreZeros) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, LargePages, testing::Values(1, 4096, kLargePage - 1, kLargePage, kLargePage + 1, 5 * kLargePage));
+
+// Advice changes no byte, wherever the memory lies, and however little of it there is.
+TEST_P(LargePages, AreOnlyAPreference) {
+  std::vector<std::byte> memory(GetParam(), std::byte{7});
+  prefer_large_pages(memory.data(), memory.size());
+  EXPECT_TRUE(std::all_of(memory.begin(), memory.end(), [](std::byte b) { return b == std::byte{7}; }));
+  prefer_large_pages(nullptr, 0);
+}
 
 TEST(LargePagesRefused, WhatNoMachineHasIsRefused) {
   EXPECT_EQ(map_large_pages(std::numeric_limits<size_t>::max()), nullptr);
