@@ -11,7 +11,7 @@ namespace vitrine::cpu {
 /// Up to this many rows, `linear_few_rows` needs no copy of x.
 inline constexpr int64_t kFewRows = 48;
 
-/// The panels [begin, end) of y for at most kFewRows rows, each weight read once and in order: limited by memory.
+/// The panels [begin, end) of y for at most kFewRows rows, each weight read once and in order: the fewer, the more limited by memory.
 void linear_few_rows(const LinearArgs& args, int64_t panel_begin, int64_t panel_end);
 
 /// Rows of a tile are 1, 3, 6 or this many, by the width of the processor's vectors.
