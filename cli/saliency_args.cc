@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "analysis/saliency_words.h"
+#include "analysis/saliency/words.h"
 #include "cli/checks.h"
 #include "cli/hook_args.h"
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <numeric>
 
-#include "analysis/saliency_words.h"
+#include "analysis/saliency/words.h"
 #include "cli/heat.h"
 #include "cli/saliency_args.h"
 

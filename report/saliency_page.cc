@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "analysis/saliency_words.h"
+#include "analysis/saliency/words.h"
 #include "report/packed.h"
 #include "report/page.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/attention_maps.h"
+#include "analysis/attention/maps.h"
 #include "base/json.h"
 #include "support.h"
 #include "vitrine/patching.h"

@@ -10,8 +10,8 @@
 #include <numeric>
 #include <set>
 
-#include "analysis/linear_cka.h"
-#include "analysis/noise_draws.h"
+#include "analysis/common/linear_cka.h"
+#include "analysis/noise/draws.h"
 #include "base/random.h"
 #include "support.h"
 #include "vitrine/tokenizer.h"

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "analysis/patch_metric.h"
+#include "analysis/patching/metric.h"
 #include "naive_patching.h"
 #include "support.h"
 

@@ -9,7 +9,7 @@
 #include <map>
 #include <numeric>
 
-#include "analysis/predictivity_work.h"
+#include "analysis/predictivity/stages.h"
 #include "base/random.h"
 #include "support.h"
 #include "vitrine/tokenizer.h"

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <set>
 
-#include "analysis/saliency_spans.h"
+#include "analysis/common/word_spans.h"
 #include "support.h"
 #include "vitrine/saliency.h"
 

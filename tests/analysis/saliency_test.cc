@@ -8,8 +8,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "analysis/quadrature.h"
-#include "analysis/saliency_noise.h"
+#include "analysis/saliency/quadrature.h"
+#include "analysis/saliency/smooth_noise.h"
 #include "support.h"
 #include "vitrine/gradients.h"
 

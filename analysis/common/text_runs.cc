@@ -1,0 +1,76 @@
+#include "analysis/common/text_runs.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace vitrine {
+namespace {
+
+bool one_at_a_time(const Hooks& hooks) {
+  return std::any_of(hooks.edits().begin(), hooks.edits().end(), [](const Hooks::Change& change) {
+    return change.edit.kind() == Edit::Kind::kSource || change.edit.kind() == Edit::Kind::kCallback;
+  });
+}
+
+/// The texts from `first` on that fit together.
+Batch next_batch(const Batch& texts, size_t first, int64_t limit) {
+  Batch batch;
+  int64_t tokens = 0;
+  for (size_t i = first; i < texts.size(); ++i) {
+    tokens += static_cast<int64_t>(texts[i].size());
+    if (!batch.empty() && tokens > limit) break;
+    batch.push_back(texts[i]);
+  }
+  return batch;
+}
+
+}  // namespace
+
+void check_texts(const Config& config, const Batch& texts) {
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto tokens = static_cast<int64_t>(texts[i].size());
+    if (tokens == 0) user_error("prompt {} is empty; give at least one token", i);
+    if (tokens > config.context) user_error("prompt {} has {} tokens; the model's context holds {}: shorten it", i, tokens, config.context);
+    for (const int32_t id : texts[i]) {
+      if (id < 0 || id >= config.vocab) user_error("token id {} of prompt {} is outside the vocabulary 0..{}", id, i, config.vocab - 1);
+    }
+  }
+}
+
+bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens, const std::function<void(const TextBatch&)>& see,
+               const std::function<bool()>& keep_going) {
+  const int64_t limit = one_at_a_time(hooks) ? 0 : batch_tokens;
+  uint64_t done = 0, total = 0;
+  for (const auto& text : texts) total += text.size();
+  for (size_t first = 0; first < texts.size();) {
+    if (keep_going && !keep_going()) return false;
+    const Batch batch = next_batch(texts, first, limit);
+    const Run run = model.forward(batch, hooks, {.logits = LogitRows::kNone});
+    for (const auto& text : batch) done += text.size();
+    see({run.captures(), first, done, total});
+    first += batch.size();
+  }
+  return true;
+}
+
+std::vector<std::string> row_sites(const Config& config, const std::string& pattern, const Where& where) {
+  if (!where.sequences.empty()) user_error("'{}' is narrowed to sequences, which has no meaning for many texts", pattern);
+  std::vector<std::string> names;
+  for (const SiteRef& site : find_sites(pattern, config, where)) {
+    if (site_info(site.site).shape == SiteShape::kMap) {
+      user_error("'{}' is a map, which has no row for each token; name a site that has, such as blocks.*.hook_resid_post", site.name);
+    }
+    names.push_back(site.name);
+  }
+  return names;
+}
+
+SiteRows rows_of(const Captures& captures, const std::string& site, size_t sequence) {
+  const Captures::Entry::Sequence& found = captures.entry(site).sequences[sequence];
+  const std::span<const float> values = found.values.f32();
+  const size_t rows = found.positions.size();
+  return {values, rows, rows == 0 ? 0 : values.size() / rows};
+}
+
+}  // namespace vitrine

@@ -1,0 +1,280 @@
+#include "vitrine/corpus_capture.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "analysis/corpus/identity.h"
+#include "analysis/corpus/manifest.h"
+#include "analysis/corpus/shard.h"
+#include "analysis/corpus/window_batches.h"
+#include "base/check.h"
+#include "base/file_lock.h"
+#include "base/quote.h"
+#include "base/xxhash64.h"
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kDefaultShardBytes = 128'000'000;
+constexpr double kMaxShardBytes = 64e9;
+
+/// Writes shards and the manifest behind them, one at a time, while the next one is being filled.
+class ShardWriter {
+ public:
+  ShardWriter(fs::path folder, CorpusManifest manifest)
+      : folder_(std::move(folder)), manifest_(std::move(manifest)), thread_([this] { run(); }) {}
+
+  ~ShardWriter() {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  /// Waits for the shard before, takes this one and gives that one back, empty; null if there was none. Throws what went
+  /// wrong with the one before.
+  std::unique_ptr<CorpusShard> put(std::unique_ptr<CorpusShard> shard, int64_t skipped) {
+    std::unique_lock lock(mutex_);
+    wait(lock);
+    shard_ = std::move(shard);
+    skipped_ = skipped;
+    changed_.notify_all();
+    return std::move(written_);
+  }
+
+  /// Waits until everything is on the disk.
+  const CorpusManifest& drain() {
+    std::unique_lock lock(mutex_);
+    wait(lock);
+    return manifest_;
+  }
+
+ private:
+  void wait(std::unique_lock<std::mutex>& lock) {
+    changed_.wait(lock, [this] { return !shard_ || failure_; });
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  void run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return shard_ || ended_; });
+      if (!shard_) return;
+      try {
+        CorpusManifest manifest = manifest_;
+        lock.unlock();
+        write(*shard_, manifest);
+        lock.lock();
+        manifest_ = std::move(manifest);
+        written_ = std::move(shard_);
+        written_->clear();
+      } catch (...) {
+        lock.lock();
+        failure_ = std::current_exception();
+        shard_.reset();
+      }
+      changed_.notify_all();
+    }
+  }
+
+  void write(const CorpusShard& shard, CorpusManifest& manifest) const {
+    const fs::path path = folder_ / shard_name(manifest.shards.size());
+    shard.write(path);
+    const int64_t last = shard.windows() - 1;
+    ShardEntry entry;
+    entry.bytes = fs::file_size(path);
+    entry.checksum = hex64(xxh64_of_file(path));
+    entry.windows = shard.windows();
+    entry.tokens = shard.new_tokens();
+    entry.documents = shard.documents_begun();
+    entry.first_document = shard.document(0);
+    entry.first_begin = shard.begin(0);
+    entry.last = {shard.document(last), shard.begin(last), shard.digest()};
+    manifest.shards.push_back(std::move(entry));
+    manifest.skipped = skipped_;
+    manifest.write(folder_ / "manifest.json");
+  }
+
+  fs::path folder_;
+  CorpusManifest manifest_;
+  std::mutex mutex_;  // guards everything below, and manifest_
+  std::condition_variable changed_;
+  std::unique_ptr<CorpusShard> shard_, written_;
+  int64_t skipped_ = 0;
+  std::exception_ptr failure_;
+  bool ended_ = false;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+/// A folder may hold ranks of one world only.
+void check_world(const fs::path& folder, int64_t world) {
+  const std::string ending = rank_folder_name(0, world).substr(10);
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("rank-") && !name.ends_with(ending)) {
+      user_error("{}: holds {}, of a world of another size than {}; choose another folder", folder.string(), name, world);
+    }
+  }
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder)) user_error("{}: cannot be made a folder: {}", folder.string(), error ? error.message() : "a file is there");
+}
+
+/// What a process that was killed has left: files that had not got their name yet.
+void remove_temporaries(const fs::path& folder) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".vitrine-") && name.ends_with(".tmp")) found.push_back(entry.path());
+  }
+  std::error_code ignored;
+  for (const fs::path& path : found) fs::remove(path, ignored);
+}
+
+/// The manifest to go on with; one without shards where nothing is there.
+CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
+  const fs::path path = folder / "manifest.json";
+  CorpusManifest manifest;
+  manifest.identity = identity;
+  if (!fs::exists(path)) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      // The first shard may be there without a manifest, where a process was killed between the two.
+      const std::string name = entry.path().filename().string();
+      if (name != "lock" && name != shard_name(0)) user_error("{}: has {} in it, but no manifest.json; choose another folder", folder.string(), quote(name));
+    }
+    return manifest;
+  }
+  manifest = CorpusManifest::read(path);
+  check_same_identity(identity, manifest.identity, folder.string());
+  for (size_t i = 0; i < manifest.shards.size(); ++i) {
+    const std::string problem = shard_problem(folder / shard_name(i), manifest.shards[i], false);
+    if (!problem.empty()) user_error("{}; put the shard back, or begin again in another folder", problem);
+  }
+  return manifest;
+}
+
+/// One run of one rank.
+class CorpusCapture {
+ public:
+  CorpusCapture(const Model& model, WindowReader& windows, const Hooks& hooks, const fs::path& folder, const CorpusCaptureOptions& options)
+      : options_(options), windows_(windows), batches_(model, hooks, options.batch_tokens) {
+    const CorpusOptions& corpus = windows.documents().options();
+    for (const WindowSite& site : batches_.sites()) sparse_ = sparse_ || !site.positions.empty();
+    sparse_ = sparse_ || windows.options().overlap > 0;
+    summary_.shard_tokens = shard_tokens();
+    summary_.buffer_bytes = 2 * CorpusShard::bytes(batches_.sites(), sparse_, summary_.shard_tokens);
+    Json identity = corpus_identity(model, windows, hooks, options.weights_digest);
+    identity["plan"]["shard_tokens"] = summary_.shard_tokens;
+    summary_.folder = folder / rank_folder_name(corpus.rank, corpus.world);
+    check_world(folder, corpus.world);
+    make_folder(summary_.folder);
+    lock_ = std::make_unique<FileLock>(summary_.folder / "lock", summary_.folder);
+    remove_temporaries(summary_.folder);
+    manifest_ = find_manifest(summary_.folder, identity);
+    summary_.resumed_shards = static_cast<int64_t>(manifest_.shards.size());
+  }
+
+  CorpusCaptureSummary run() {
+    if (!manifest_.complete) {
+      if (!manifest_.shards.empty()) go_on_behind(windows_, manifest_.shards.back().last, summary_.folder.string());
+      done_ = manifest_.total(&ShardEntry::tokens);
+      ShardWriter writer(summary_.folder, manifest_);
+      const bool at_end = fill(writer);
+      manifest_ = writer.drain();
+      if (at_end) finish();
+    }
+    summary_.complete = manifest_.complete;
+    summary_.shards = static_cast<int64_t>(manifest_.shards.size());
+    summary_.windows = manifest_.total(&ShardEntry::windows);
+    summary_.documents = manifest_.total(&ShardEntry::documents);
+    summary_.tokens = manifest_.total(&ShardEntry::tokens);
+    summary_.skipped = manifest_.skipped;
+    summary_.first_skipped = windows_.documents().first_skipped();
+    for (const ShardEntry& shard : manifest_.shards) summary_.bytes += shard.bytes;
+    return summary_;
+  }
+
+ private:
+  int64_t shard_tokens() const {
+    const int64_t window = windows_.options().window;
+    if (options_.shard_tokens < 0) user_error("a shard of {} tokens cannot be; give 1 or more, or 0 for about 128 MB", options_.shard_tokens);
+    const uint64_t token_bytes = CorpusShard::bytes(batches_.sites(), sparse_, 1);
+    if (static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens) > kMaxShardBytes) {
+      user_error("a shard of {} tokens takes {} of memory, twice; give fewer, {} at most", options_.shard_tokens,
+                 human_bytes(static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens)), static_cast<int64_t>(kMaxShardBytes / static_cast<double>(token_bytes)));
+    }
+    if (options_.shard_tokens > 0) return std::max(options_.shard_tokens, window);
+    return std::max(static_cast<int64_t>(kDefaultShardBytes / token_bytes), window);
+  }
+
+  std::unique_ptr<CorpusShard> new_shard() const { return std::make_unique<CorpusShard>(batches_.sites(), sparse_, summary_.shard_tokens); }
+
+  /// Returns true at the end of the corpus, false if it was told to stop.
+  bool fill(ShardWriter& writer) {
+    auto shard = new_shard();
+    bool stopping = false;
+    const auto pass_on = [&] {
+      shard = writer.put(std::move(shard), windows_.documents().skipped());
+      if (!shard) shard = new_shard();
+    };
+    for (;;) {
+      stopping = stopping || (options_.keep_going && !options_.keep_going());
+      if (stopping && shard->windows() == 0) return false;
+      const WindowBatch batch = batches_.next(windows_);
+      if (batch.windows.empty()) break;
+      for (size_t s = 0; s < batch.windows.size(); ++s) {
+        if (!shard->takes(batch.windows[s])) {
+          pass_on();
+          if (stopping) return false;
+        }
+        shard->add(batch, s);
+        done_ += batch.windows[s].new_tokens();
+      }
+      const auto done = static_cast<uint64_t>(done_);
+      if (options_.progress) options_.progress->update(done, estimated_tokens(windows_.documents(), done), "Capturing");
+    }
+    if (shard->windows() > 0) pass_on();
+    return true;
+  }
+
+  void finish() {
+    // One rank of several may have no documents, which is no mistake.
+    if (manifest_.shards.empty() && windows_.documents().options().world == 1) {
+      user_error("the corpus has no document that could be read; the first bad one: {}", windows_.documents().first_skipped());
+    }
+    manifest_.complete = true;
+    manifest_.skipped = windows_.documents().skipped();
+    manifest_.write(summary_.folder / "manifest.json");
+  }
+
+  const CorpusCaptureOptions& options_;
+  WindowReader& windows_;
+  WindowBatches batches_;
+  bool sparse_ = false;  // whether some token may have no row
+  CorpusCaptureSummary summary_;
+  std::unique_ptr<FileLock> lock_;
+  CorpusManifest manifest_;
+  int64_t done_ = 0;
+};
+
+}  // namespace
+
+CorpusCaptureSummary capture_corpus(const Model& model, WindowReader windows, const Hooks& hooks, const fs::path& folder,
+                                    const CorpusCaptureOptions& options) {
+  return CorpusCapture(model, windows, hooks, folder, options).run();
+}
+
+}  // namespace vitrine

@@ -1,0 +1,87 @@
+#include <algorithm>
+
+#include "analysis/corpus/manifest.h"
+#include "base/check.h"
+#include "base/mapped_file.h"
+#include "base/xxhash64.h"
+#include "vitrine/corpus_capture.h"
+
+namespace vitrine {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The ranks' folders, in the order of their ranks.
+std::vector<fs::path> rank_folders(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().filename().string().starts_with("rank-") && entry.is_directory()) found.push_back(entry.path());
+  }
+  if (error) user_error("{}: cannot be read as a folder: {}", folder.string(), error.message());
+  if (found.empty()) user_error("{}: holds no capture of a corpus: there is no folder rank-... in it", folder.string());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+bool holds_weights(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name == "config.json" || name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".index.json");
+}
+
+}  // namespace
+
+CorpusCheck check_corpus_capture(const fs::path& folder, Progress* progress) {
+  const auto ranks = rank_folders(folder);
+  std::vector<CorpusManifest> manifests;
+  uint64_t total = 0, done = 0;
+  for (const fs::path& rank : ranks) {
+    if (!fs::exists(rank / "manifest.json")) user_error("{}: has no manifest.json; its run has not finished a shard", rank.string());
+    manifests.push_back(CorpusManifest::read(rank / "manifest.json"));
+    for (const ShardEntry& shard : manifests.back().shards) total += shard.bytes;
+  }
+  CorpusCheck check;
+  check.ranks = static_cast<int64_t>(ranks.size());
+  check.complete = true;
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    const CorpusManifest& manifest = manifests[r];
+    const std::string file = (ranks[r] / "manifest.json").string();
+    check.world = JsonFields(manifest.identity, file).require_integer("world", 1, int64_t{1} << 40);
+    check.complete = check.complete && manifest.complete;
+    for (size_t i = 0; i < manifest.shards.size(); ++i) {
+      const std::string problem = shard_problem(ranks[r] / shard_name(i), manifest.shards[i], true);
+      if (!problem.empty()) check.problems.push_back(problem);
+      check.bytes += manifest.shards[i].bytes;
+      done += manifest.shards[i].bytes;
+      if (progress) progress->update(done, total, "Checking");
+    }
+    check.shards += static_cast<int64_t>(manifest.shards.size());
+    check.windows += manifest.total(&ShardEntry::windows);
+    check.tokens += manifest.total(&ShardEntry::tokens);
+  }
+  check.complete = check.complete && check.ranks == check.world;
+  return check;
+}
+
+std::string checkpoint_digest(const fs::path& path, Progress* progress) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    for (const auto& entry : fs::directory_iterator(path, error)) {
+      if (entry.is_regular_file() && holds_weights(entry.path())) files.push_back(entry.path());
+    }
+    std::sort(files.begin(), files.end());
+  } else {
+    files.push_back(path);
+  }
+  if (files.empty()) user_error("{}: holds no weights to identify a model by", path.string());
+  Xxh64 hash;
+  for (size_t i = 0; i < files.size(); ++i) {
+    hash.update(files[i].filename().string());
+    hash.update(hex64(xxh64_of_file(files[i])));
+    if (progress) progress->update(i + 1, files.size(), "Identifying the model");
+  }
+  return "xxh64:" + hex64(hash.digest());
+}
+
+}  // namespace vitrine

@@ -1,0 +1,80 @@
+#include "analysis/corpus/shard.h"
+
+#include <algorithm>
+
+#include "vitrine/safetensors.h"
+
+namespace vitrine {
+
+CorpusShard::CorpusShard(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens)
+    : sites_(sites), sparse_(sparse), limit_(tokens), rows_(sites.size()) {
+  for (size_t i = 0; i < sites.size(); ++i) rows_[i].values.reserve(sites[i].row_bytes() * static_cast<size_t>(tokens));
+  clear();
+}
+
+void CorpusShard::clear() {
+  tokens_ = new_tokens_ = 0;
+  ids_.clear();
+  for (auto* list : {&documents_, &begins_, &repeated_}) list->clear();
+  offsets_.assign(1, 0);
+  for (Rows& rows : rows_) {
+    rows.values.clear();
+    rows.positions.clear();
+    rows.offsets.assign(1, 0);
+  }
+}
+
+void CorpusShard::add(const WindowBatch& batch, size_t s) {
+  const Window& window = batch.windows[s];
+  tokens_ += static_cast<int64_t>(window.ids.size());
+  new_tokens_ += window.new_tokens();
+  digest_ = batch.digests[s];
+  ids_.insert(ids_.end(), window.ids.begin(), window.ids.end());
+  offsets_.push_back(tokens_);
+  documents_.push_back(window.document);
+  begins_.push_back(window.begin);
+  repeated_.push_back(window.repeated);
+  for (size_t i = 0; i < sites_.size(); ++i) {
+    const auto& sequence = batch.run.captures().entry(sites_[i].name).sequences[s];
+    const auto bytes = sequence.values.host_bytes();
+    const size_t row_bytes = sites_[i].row_bytes();
+    Rows& rows = rows_[i];
+    for (const size_t row : WindowBatches::kept_rows(sites_[i], sequence, window)) {
+      const auto from = bytes.subspan(row * row_bytes, row_bytes);
+      rows.values.insert(rows.values.end(), from.begin(), from.end());
+      rows.positions.push_back(sequence.positions[row]);
+    }
+    rows.offsets.push_back(static_cast<int64_t>(rows.positions.size()));
+  }
+}
+
+int64_t CorpusShard::documents_begun() const { return std::count(begins_.begin(), begins_.end(), 0); }
+
+uint64_t CorpusShard::bytes(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens) {
+  uint64_t token_bytes = sizeof(int32_t);
+  for (const WindowSite& site : sites) token_bytes += site.row_bytes() + (sparse ? sizeof(int64_t) : 0);
+  return token_bytes * static_cast<uint64_t>(tokens);
+}
+
+void CorpusShard::write(const std::filesystem::path& path) const {
+  std::vector<std::pair<std::string, TensorView>> tensors;
+  const auto list = [&](const std::string& name, const std::vector<int64_t>& values) {
+    tensors.emplace_back(name, TensorView(values.data(), DType::kI64, Shape{static_cast<int64_t>(values.size())}));
+  };
+  tensors.emplace_back("ids", TensorView(ids_.data(), DType::kI32, Shape{tokens_}));
+  list("offsets", offsets_);
+  list("documents", documents_);
+  list("begins", begins_);
+  list("repeated", repeated_);
+  for (size_t i = 0; i < sites_.size(); ++i) {
+    std::vector<int64_t> sizes = {static_cast<int64_t>(rows_[i].positions.size())};
+    sizes.insert(sizes.end(), sites_[i].row.begin(), sites_[i].row.end());
+    tensors.emplace_back(sites_[i].name, TensorView(rows_[i].values.data(), sites_[i].dtype, Shape(sizes)));
+    if (!sparse_) continue;
+    list(sites_[i].name + ".positions", rows_[i].positions);
+    list(sites_[i].name + ".offsets", rows_[i].offsets);
+  }
+  SafetensorsWriter::write(path, tensors);
+}
+
+}  // namespace vitrine

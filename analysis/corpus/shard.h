@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "analysis/corpus/window_batches.h"
+
+namespace vitrine {
+
+/// A shard in memory.
+class CorpusShard {
+ public:
+  /// `sparse`: not every token has a row at every site. Reserves the memory of `tokens` tokens.
+  CorpusShard(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens);
+
+  /// Whether one more window still belongs in here.
+  bool takes(const Window& window) const { return windows() == 0 || tokens_ + static_cast<int64_t>(window.ids.size()) <= limit_; }
+  /// Window `s` of the batch.
+  void add(const WindowBatch& batch, size_t s);
+  /// As a file, whole or not at all. The same windows give the same bytes.
+  void write(const std::filesystem::path& path) const;
+  void clear();
+
+  int64_t windows() const { return static_cast<int64_t>(documents_.size()); }
+  int64_t new_tokens() const { return new_tokens_; }
+  int64_t documents_begun() const;
+  int64_t document(int64_t window) const { return documents_[static_cast<size_t>(window)]; }
+  int64_t begin(int64_t window) const { return begins_[static_cast<size_t>(window)]; }
+  uint64_t digest() const { return digest_; }  ///< of the reader, at the last window
+  /// Bytes of a shard of `tokens` tokens, about.
+  static uint64_t bytes(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens);
+
+ private:
+  struct Rows {
+    std::vector<std::byte> values;
+    std::vector<int64_t> positions, offsets;  // where not every token has a row
+  };
+
+  const std::vector<WindowSite>& sites_;
+  bool sparse_;
+  int64_t limit_;
+  int64_t tokens_ = 0, new_tokens_ = 0;
+  uint64_t digest_ = 0;
+  std::vector<int32_t> ids_;
+  std::vector<int64_t> offsets_, documents_, begins_, repeated_;
+  std::vector<Rows> rows_;  // by site
+};
+
+}  // namespace vitrine

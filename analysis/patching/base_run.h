@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "analysis/patching/values.h"
+#include "vitrine/hooks.h"
+#include "vitrine/model.h"
+#include "vitrine/patching.h"
+
+namespace vitrine {
+
+/// Some elements of one site of one layer. Lists are ascending.
+struct Place {
+  Site site;
+  int layer;
+  std::vector<int64_t> positions;
+  std::vector<int> heads = {};        ///< empty: all, or none to choose from
+  std::vector<int64_t> neurons = {};  ///< empty: all
+};
+
+/// Changes of a run, with the first block and position that they touch: nothing before those needs computing.
+struct Intervention {
+  int layer = 0;
+  int64_t position = 0;
+  std::vector<Hooks::Change> changes;  ///< none: the run stays as it is
+};
+
+/// What else happens in the patched runs.
+struct RunExtras {
+  /// Captures, and edits before the interventions' own, for the passes that start at a block. They must leave a run without
+  /// intervention as it is. Null: nothing.
+  std::function<Hooks(int layer)> hooks = {};
+  /// Told where a cell's captures are; not for a cell without changes.
+  std::function<void(size_t cell, const std::shared_ptr<const Captures>& captures, int sequence)> see = {};
+};
+
+/// A run that is to be repeated with interventions: its keys and values, its residual stream before each block, and the sites
+/// whose values interventions are compared with.
+class BaseRun {
+ public:
+  /// `edits` may only be of what stands before the first block, which is not computed again. Throws Error (user) as
+  /// Model::forward does, and for fewer than one token a batch.
+  BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites, const PatchMetric& metric,
+          int64_t batch_tokens, const Hooks& edits = {});
+
+  const Model& model() const { return model_; }
+  const std::vector<int32_t>& ids() const { return ids_; }
+  int64_t tokens() const { return static_cast<int64_t>(ids_.size()); }
+  double value() const { return value_; }
+  const std::shared_ptr<const Captures>& captures() const { return captures_; }
+
+  /// Puts `values` at the places, but not where that would change nothing: no bit there, or nothing that the metric depends on.
+  Intervention intervene(std::vector<Place> places, const PatchValues& values) const;
+  /// Sum over the places of (values - this run's) x gradients, in double precision.
+  double estimate(const std::vector<Place>& places, const PatchValues& values, const Captures& gradients) const;
+
+  /// The metric with each of the interventions.
+  std::vector<double> run(const std::vector<Intervention>& cells, const RunExtras& extras = {});
+
+  /// Cells, and token-layers of this run and its repetitions.
+  const PatchWork& work() const { return work_; }
+
+ private:
+  void run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch, const RunExtras& extras,
+                 std::vector<double>& values);
+  TensorView residual_from(int layer, int64_t position) const;
+  bool reaches_metric(Site site, int layer, int64_t position) const;
+
+  Model model_;
+  std::vector<int32_t> ids_;
+  PatchMetric metric_;
+  int64_t batch_tokens_;
+  Session session_;
+  std::shared_ptr<const Captures> captures_;
+  double value_ = 0;
+  PatchWork work_;
+};
+
+}  // namespace vitrine

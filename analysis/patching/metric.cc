@@ -1,0 +1,105 @@
+#include "analysis/patching/metric.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+
+#include "analysis/common/options.h"
+
+namespace vitrine {
+namespace {
+
+using Kind = PatchMetric::Kind;
+
+constexpr std::array kNames = {std::string_view("logit-difference"), std::string_view("logit"), std::string_view("log-prob"),
+                               std::string_view("prob")};
+
+}  // namespace
+
+std::string_view patch_metric_name(Kind kind) { return kNames[static_cast<size_t>(kind)]; }
+
+Kind patch_metric_from_name(std::string_view name) {
+  const auto found = std::find(kNames.begin(), kNames.end(), name);
+  if (found == kNames.end()) user_error("metric '{}' is not known; use {}", name, fmt::join(kNames, ", "));
+  return static_cast<Kind>(found - kNames.begin());
+}
+
+double PatchMetric::of(std::span<const float> logits) const {
+  const auto at = [&](int32_t id) { return static_cast<double>(logits[static_cast<size_t>(id)]); };
+  if (kind == Kind::kLogitDifference) return at(answer) - at(wrong);
+  if (kind == Kind::kLogit) return at(answer);
+  const double most = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float x : logits) sum += std::exp(static_cast<double>(x) - most);
+  const double log_prob = at(answer) - most - std::log(sum);
+  return kind == Kind::kLogProb ? log_prob : std::exp(log_prob);
+}
+
+Target PatchMetric::target() const {
+  switch (kind) {
+    case Kind::kLogitDifference:
+      return target::logit_difference({answer}, {wrong});
+    case Kind::kLogit:
+      return target::logit(answer);
+    case Kind::kLogProb:
+      return target::log_prob(answer);
+    case Kind::kProb:
+      break;
+  }
+  return target::prob(answer);
+}
+
+void check_metric(const PatchMetric& metric, const Config& config) {
+  check_id(config, metric.answer, "answer");
+  if (metric.kind != Kind::kLogitDifference) return;
+  check_id(config, metric.wrong, "wrong answer");
+  if (metric.answer == metric.wrong)
+    user_error("the answer and the wrong answer are both the token {}; their difference is always 0", metric.answer);
+}
+
+std::vector<int32_t> read_up_to(std::span<const int32_t> ids, int64_t position, std::string_view what) {
+  const auto length = static_cast<int64_t>(ids.size());
+  if (length == 0) user_error("the {} has no tokens; give at least one", what);
+  const int64_t last = position < 0 ? position + length : position;
+  if (last < 0 || last >= length)
+    user_error("position {} is outside the {}, which has {} tokens; use 0..{} or -{}..-1", position, what, length, length - 1,
+               length);
+  return {ids.begin(), ids.begin() + last + 1};
+}
+
+PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt, int64_t position,
+                       PatchDirection direction, bool aligned) {
+  PromptPair pair{read_up_to(corrupt, position, "corrupt prompt"), read_up_to(clean, position, "clean prompt")};
+  if (pair.base.size() != pair.other.size() && !aligned) {
+    user_error(
+        "the clean prompt has {} tokens, the corrupt one {}; give prompts of the same length, or patch with an alignment of "
+        "their positions",
+        pair.other.size(), pair.base.size());
+  }
+  if (pair.base == pair.other)
+    user_error("the clean and the corrupt prompt are the same {} tokens; give prompts that differ", pair.base.size());
+  if (direction == PatchDirection::kNoise) std::swap(pair.base, pair.other);
+  return pair;
+}
+
+std::vector<double> MetricScale::rescaled(std::vector<double> values) const {
+  for (double& value : values) value = (value - corrupt) / (clean - corrupt);
+  return values;
+}
+
+MetricScale metric_scale(double base, double other, PatchDirection direction, const PatchMetric& metric) {
+  if (base == other) {
+    user_error("the {} is {} for both prompts, which leaves nothing to explain; choose other tokens or prompts",
+               patch_metric_name(metric.kind), base);
+  }
+  return direction == PatchDirection::kDenoise ? MetricScale{other, base} : MetricScale{base, other};
+}
+
+void add_whole_run(PatchWork& work, size_t tokens, const Config& config) {
+  const int64_t units = static_cast<int64_t>(tokens) * config.layers;
+  work.computed += units;
+  work.naive += units;
+}
+
+}  // namespace vitrine

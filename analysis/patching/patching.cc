@@ -1,0 +1,108 @@
+#include "vitrine/patching.h"
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "analysis/common/options.h"
+#include "analysis/patching/metric.h"
+#include "analysis/patching/sweep.h"
+
+namespace vitrine {
+namespace {
+
+int64_t checked_partner(int64_t position, const std::vector<int32_t>& ids, std::string_view what) {
+  const auto length = static_cast<int64_t>(ids.size());
+  if (position >= 0 && position < length) return position;
+  user_error("the alignment's position {} is outside the {} prompt's 0..{}", position, what, length - 1);
+}
+
+/// For each position of the base run the other run's; -1: none.
+std::vector<int64_t> partners(const PromptPair& prompts, const PatchOptions& options) {
+  const bool denoise = options.direction == PatchDirection::kDenoise;
+  std::vector<int64_t> partner(prompts.base.size(), -1);
+  if (options.alignment.empty()) {
+    std::iota(partner.begin(), partner.end(), int64_t{0});
+    return partner;
+  }
+  for (const Site site : options.cells.sites) {
+    if (site_info(site).shape == SiteShape::kMap)
+      user_error("site '{}' is a map, whose keys cannot be aligned; patch prompts of the same length", site_info(site).name);
+  }
+  std::vector<bool> taken(prompts.other.size());
+  for (const auto& [clean, corrupt] : options.alignment) {
+    const int64_t to = checked_partner(denoise ? corrupt : clean, prompts.base, denoise ? "corrupt" : "clean");
+    const int64_t from = checked_partner(denoise ? clean : corrupt, prompts.other, denoise ? "clean" : "corrupt");
+    if (partner[static_cast<size_t>(to)] >= 0 || taken[static_cast<size_t>(from)]) {
+      user_error("the alignment names a position of the pair {}:{} twice; name each once", clean, corrupt);
+    }
+    partner[static_cast<size_t>(to)] = from;
+    taken[static_cast<size_t>(from)] = true;
+  }
+  return partner;
+}
+
+Run run_other(const Model& model, const PromptPair& prompts, const PatchOptions& options) {
+  Hooks hooks;
+  for (const Site site : options.cells.sites) hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
+  return model.forward(prompts.other, hooks, {.logits = LogitRows::kLast});
+}
+
+Backward gradients_of(const BaseRun& base, const PatchOptions& options) {
+  Hooks hooks;
+  for (const Site site : options.cells.sites) hooks.gradient(fmt::format("blocks.*.{}", site_info(site).name));
+  return backward(base.model(), {base.ids()}, {options.metric.target()}, hooks);
+}
+
+}  // namespace
+
+double PatchGrid::correlation() const {
+  const size_t count = std::min(effects.size(), estimates.size());
+  const auto mean = [count](const std::vector<double>& x) {
+    return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(count);
+  };
+  const double effect = mean(effects), estimate = mean(estimates);
+  double products = 0, squares = 0, estimate_squares = 0;
+  for (size_t i = 0; i < count; ++i) {
+    products += (effects[i] - effect) * (estimates[i] - estimate);
+    squares += (effects[i] - effect) * (effects[i] - effect);
+    estimate_squares += (estimates[i] - estimate) * (estimates[i] - estimate);
+  }
+  if (squares == 0 || estimate_squares == 0) return std::numeric_limits<double>::quiet_NaN();
+  return products / std::sqrt(squares * estimate_squares);
+}
+
+Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
+               const PatchOptions& options) {
+  check_metric(options.metric, model.config());
+  const PromptPair prompts = prompt_pair(clean, corrupt, options.position, options.direction, !options.alignment.empty());
+  const PatchSweep sweep(options.cells, model.config(), static_cast<int64_t>(prompts.base.size()));
+  const std::vector<int64_t> partner = partners(prompts, options);
+  const Run other = run_other(model, prompts, options);
+  BaseRun base(model, prompts.base, options.cells.sites, options.metric, options.batch_tokens);
+  const MetricScale scale =
+      metric_scale(base.value(), options.metric.of(other.logits().f32()), options.direction, options.metric);
+  const auto values = std::make_shared<AlignedValues>(other.shared_captures(), partner);
+
+  Patching result{.clean = scale.clean, .corrupt = scale.corrupt, .grids = sweep.grids(), .work = {}};
+  if (options.exact) {
+    CellProgress progress{options.progress, sweep.cells(), "Patching"};
+    std::vector<std::vector<double>> found = sweep.run(base, values, progress);
+    for (size_t g = 0; g < found.size(); ++g) {
+      result.grids[g].effects = scale.rescaled(found[g]);
+      result.grids[g].values = std::move(found[g]);
+    }
+  }
+  if (options.attribution) {
+    std::vector<std::vector<double>> found = sweep.estimate(base, values, *gradients_of(base, options).gradients);
+    for (size_t g = 0; g < found.size(); ++g) {
+      for (double& change : found[g]) change += base.value();
+      result.grids[g].estimates = scale.rescaled(std::move(found[g]));
+    }
+  }
+  result.work = base.work();
+  add_whole_run(result.work, prompts.other.size(), model.config());
+  return result;
+}
+
+}  // namespace vitrine

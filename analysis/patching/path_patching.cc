@@ -1,0 +1,208 @@
+#include "vitrine/path_patching.h"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "analysis/common/options.h"
+#include "analysis/patching/metric.h"
+#include "analysis/patching/sweep.h"
+
+namespace vitrine {
+namespace {
+
+using Kind = PathNode::Kind;
+
+bool can_send(Kind kind) { return kind == Kind::kEmbedding || kind == Kind::kHead || kind == Kind::kMlp; }
+bool can_receive(Kind kind) { return kind != Kind::kEmbedding && kind != Kind::kHead; }
+bool has_layer(Kind kind) { return kind != Kind::kEmbedding && kind != Kind::kFinalResidual; }
+bool has_head(Kind kind) { return has_layer(kind) && kind != Kind::kMlp; }
+
+int resolve_one(int index, int size, std::string_view what, const PathNode& node) {
+  const int i = index < 0 ? index + size : index;
+  if (i < 0 || i >= size) user_error("{} {} of '{}' is outside the model's 0..{}", what, index, node.name(), size - 1);
+  return i;
+}
+
+PathNode resolve(PathNode node, const Config& config) {
+  const PathNode asked = node;
+  node.layer = has_layer(node.kind) ? resolve_one(node.layer, config.layers, "layer", asked) : 0;
+  node.head = has_head(node.kind) ? resolve_one(node.head, config.heads, "head", asked) : 0;
+  return node;
+}
+
+std::vector<PathNode> all_senders(const Config& config) {
+  std::vector<PathNode> senders = {{.kind = Kind::kEmbedding}};
+  for (int layer = 0; layer < config.layers; ++layer) {
+    for (int head = 0; head < config.heads; ++head) senders.push_back({Kind::kHead, layer, head});
+    senders.push_back({Kind::kMlp, layer, 0});
+  }
+  return senders;
+}
+
+std::vector<PathNode> resolve_all(const std::vector<PathNode>& nodes, const Config& config, bool senders) {
+  std::vector<PathNode> resolved;
+  for (const PathNode& node : nodes) {
+    if (senders && !can_send(node.kind)) user_error("'{}' cannot send; use embed, head L.H or mlp L", node.name());
+    if (!senders && !can_receive(node.kind))
+      user_error("'{}' cannot receive; use q L.H, k L.H, v L.H, mlp L or final", node.name());
+    resolved.push_back(resolve(node, config));
+  }
+  return resolved;
+}
+
+/// What senders become: the other run's, and for embeddings the stream that they begin, with the base's own position
+/// embeddings.
+class SenderValues : public ActivationSource {
+ public:
+  SenderValues(std::shared_ptr<const Captures> base, std::shared_ptr<const Captures> other)
+      : base_(std::move(base)), other_(std::move(other)) {}
+
+  std::optional<std::vector<float>> row(Site site, int layer, int, int64_t position) const override {
+    if (site != Site::kResidPre) return other_->row(site, layer, 0, position);
+    auto row = other_->row(Site::kEmbed, 0, 0, position);
+    const auto own = base_->row(Site::kPosEmbed, 0, 0, position);
+    for (size_t i = 0; i < row->size(); ++i) (*row)[i] += (*own)[i];
+    return row;
+  }
+
+ private:
+  std::shared_ptr<const Captures> base_, other_;
+};
+
+Place sender_place(const PathNode& node, std::vector<int64_t> positions) {
+  if (node.kind == Kind::kEmbedding) return {Site::kResidPre, 0, std::move(positions)};
+  if (node.kind == Kind::kMlp) return {Site::kMlpOut, node.layer, std::move(positions)};
+  return {Site::kZ, node.layer, std::move(positions), {node.head}};
+}
+
+Place receiver_place(const PathNode& node, std::vector<int64_t> positions) {
+  if (node.kind == Kind::kMlp) return {Site::kMlpPre, node.layer, std::move(positions)};
+  const Site site = node.kind == Kind::kQuery ? Site::kQ : node.kind == Kind::kKey ? Site::kK : Site::kV;
+  return {site, node.layer, std::move(positions), {node.head}};
+}
+
+/// The two passes of each sender.
+class PathRuns {
+ public:
+  PathRuns(BaseRun& base, const Run& other, std::vector<PathNode> receivers, std::vector<int64_t> sender_positions,
+           const std::vector<int64_t>& receiver_positions, bool through_mlps)
+      : base_(base),
+        sender_values_(std::make_shared<SenderValues>(base.captures(), other.shared_captures())),
+        sender_positions_(std::move(sender_positions)),
+        through_mlps_(through_mlps) {
+    for (const PathNode& node : receivers) {
+      if (node.kind == Kind::kFinalResidual)
+        to_final_ = true;
+      else
+        receivers_.push_back(receiver_place(node, receiver_positions));
+    }
+  }
+
+  /// The metric for each of some senders.
+  std::vector<double> run(std::span<const PathNode> senders) {
+    std::vector<Intervention> sending;
+    for (const PathNode& sender : senders)
+      sending.push_back(base_.intervene({sender_place(sender, sender_positions_)}, sender_values_));
+    std::vector<Intervention> receiving(senders.size());
+    base_.run(sending, {.hooks = [this](int layer) { return held_from(layer); },
+                        .see = [&](size_t cell, const std::shared_ptr<const Captures>& captures,
+                                   int sequence) { receiving[cell] = receive(captures, sequence); }});
+    return base_.run(receiving);
+  }
+
+ private:
+  int last_layer() const { return base_.model().config().layers - 1; }
+
+  /// Holds a site at the base run's values.
+  void hold(Hooks& hooks, Site site, int layer) const {
+    std::vector<int64_t> positions(static_cast<size_t>(base_.tokens()));
+    std::iota(positions.begin(), positions.end(), int64_t{0});
+    const std::string name = site_name(site, layer);
+    hooks.edit(name, replace(Tensor::from(base_.captures()->view(name).f32())), {.positions = positions});
+  }
+
+  Hooks held_from(int first) const {
+    Hooks hooks;
+    for (int layer = first; layer <= last_layer(); ++layer) {
+      hold(hooks, Site::kZ, layer);
+      if (!through_mlps_) hold(hooks, Site::kMlpOut, layer);
+    }
+    std::set<std::string> names;
+    for (const Place& place : receivers_) {
+      if (place.layer >= first) names.insert(site_name(place.site, place.layer));
+    }
+    for (const std::string& name : names) hooks.capture(name);
+    if (to_final_) hooks.capture(site_name(Site::kResidPost, last_layer()), {.positions = {base_.tokens() - 1}});
+    return hooks;
+  }
+
+  /// The second pass, from what the first one has shown.
+  Intervention receive(const std::shared_ptr<const Captures>& captures, int sequence) const {
+    const SequenceValues seen(captures, sequence);
+    Intervention result = base_.intervene(receivers_, std::make_shared<SequenceValues>(seen));
+    const int64_t end = base_.tokens() - 1;
+    if (!to_final_) return result;
+    // Added to what the other receivers make of the stream, which they may change, too.
+    const auto own = base_.captures()->row(Site::kResidPost, last_layer(), 0, end),
+               found = seen.row(Site::kResidPost, last_layer(), 0, end);
+    std::vector<float> difference(own->size());
+    for (size_t i = 0; i < difference.size(); ++i) difference[i] = (*found)[i] - (*own)[i];
+    result.changes.push_back({site_name(Site::kResidPost, last_layer()), add(Tensor::from(difference)), {.positions = {end}}});
+    result.layer = std::min(result.layer, last_layer());
+    result.position = std::min(result.position, end);
+    return result;
+  }
+
+  BaseRun& base_;
+  PatchValues sender_values_;
+  std::vector<int64_t> sender_positions_;
+  bool through_mlps_;
+  std::vector<Place> receivers_;
+  bool to_final_ = false;
+};
+
+}  // namespace
+
+PathPatching path_patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
+                        const PathOptions& options) {
+  const Config& config = model.config();
+  check_metric(options.metric, config);
+  const PromptPair prompts = prompt_pair(clean, corrupt, options.position, options.direction, false);
+  const auto tokens = static_cast<int64_t>(prompts.base.size());
+  PathPatching result;
+  result.senders = resolve_all(options.senders.empty() ? all_senders(config) : options.senders, config, true);
+  std::vector<PathNode> receivers = resolve_all(options.receivers, config, false);
+  if (receivers.empty()) user_error("the paths have no receiver; name one such as final");
+  const auto positions = [&](const std::vector<int64_t>& asked, std::string_view what) {
+    return resolve_indices<int64_t>(asked, 0, tokens, what, "positions up to where the metric is read");
+  };
+  BaseRun base(model, prompts.base,
+               {Site::kPosEmbed, Site::kQ, Site::kK, Site::kV, Site::kZ, Site::kMlpPre, Site::kMlpOut, Site::kResidPost},
+               options.metric, options.batch_tokens);
+  const Run other = model.forward(
+      prompts.other, Hooks().capture("hook_embed").capture("blocks.*.attn.hook_z").capture("blocks.*.hook_mlp_out"),
+      {.logits = LogitRows::kLast});
+  const MetricScale scale =
+      metric_scale(base.value(), options.metric.of(other.logits().f32()), options.direction, options.metric);
+  PathRuns runs(base, other, std::move(receivers), positions(options.sender_positions, "sender position"),
+                positions(options.receiver_positions, "receiver position"), options.through_mlps);
+
+  CellProgress progress{options.progress, result.senders.size(), "Path patching"};
+  for (size_t begin = 0; begin < result.senders.size();) {
+    size_t end = begin + 1;  // the senders of one layer: their passes start at one block
+    while (end < result.senders.size() && result.senders[end].layer == result.senders[begin].layer) ++end;
+    const std::vector<double> found = runs.run(std::span(result.senders).subspan(begin, end - begin));
+    result.values.insert(result.values.end(), found.begin(), found.end());
+    progress.add(end - begin);
+    begin = end;
+  }
+  result.clean = scale.clean;
+  result.corrupt = scale.corrupt;
+  result.effects = scale.rescaled(result.values);
+  result.work = base.work();
+  add_whole_run(result.work, prompts.other.size(), config);
+  return result;
+}
+
+}  // namespace vitrine

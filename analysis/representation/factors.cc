@@ -1,0 +1,118 @@
+#include "vitrine/factors.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "analysis/attention/maps.h"
+#include "analysis/representation/nmf.h"
+#include "analysis/common/options.h"
+#include "analysis/common/text_runs.h"
+#include "base/finite.h"
+
+namespace vitrine {
+namespace {
+
+/// The neurons above 0 at every token, [N, M'].
+NonNegative collect(const Model& model, const Factors& found, const FactorOptions& options) {
+  Hooks hooks = edits_of(options.edits);
+  hooks.capture("blocks.*.mlp.hook_post", {.layers = found.layers});
+  NonNegative x(found.tokens, found.width());
+  Eigen::Index at = 0;
+  run_texts(model, found.texts, hooks, options.batch_tokens, [&](const TextBatch& batch) {
+    for (size_t s = 0; s < batch.captures.entries().front().sequences.size(); ++s) {
+      Eigen::Index rows = 0;
+      for (size_t l = 0; l < found.layers.size(); ++l) {
+        const std::string site = site_name(Site::kMlpPost, found.layers[l]);
+        const SiteRows part = rows_of(batch.captures, site, s);
+        if (first_non_finite(part.values.data(), DType::kF32, std::ssize(part.values))) {
+          user_error("'{}' of prompt {} holds a NaN or infinity, which cannot be factorised", site, batch.first + s);
+        }
+        rows = static_cast<Eigen::Index>(part.rows);
+        x.block(at, static_cast<Eigen::Index>(l) * found.inner, rows, found.inner) =
+            Eigen::Map<const NonNegative>(part.values.data(), rows, found.inner).cwiseMax(0.0f);
+      }
+      at += rows;
+    }
+    if (options.progress) options.progress->update(batch.done, batch.total, "Activations");
+  });
+  return x;
+}
+
+/// Puts the length of a component's neurons into its strengths, and the largest component first.
+void arrange(const Nmf& nmf, Factors& found) {
+  const Eigen::Index count = nmf.strengths.cols();
+  std::vector<double> lengths, sizes;
+  for (Eigen::Index c = 0; c < count; ++c) {
+    lengths.push_back(nmf.neurons.col(c).norm());
+    sizes.push_back(lengths.back() * nmf.strengths.col(c).norm());
+  }
+  std::vector<size_t> order(static_cast<size_t>(count));
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+  for (const size_t c : order) {
+    const auto column = static_cast<Eigen::Index>(c);
+    const double length = lengths[c] > 0 ? lengths[c] : 1;
+    for (const double x : nmf.strengths.col(column)) found.strengths.push_back(x * length);
+    for (const double x : nmf.neurons.col(column)) found.neurons.push_back(x / length);
+  }
+}
+
+void check(const Model& model, const Batch& texts, const FactorOptions& options) {
+  if (texts.empty()) user_error("there are no prompts to factorise; give at least one");
+  check_texts(model.config(), texts);
+  if (options.max_iterations < 1) user_error("{} iterations find nothing; give at least 1", options.max_iterations);
+  if (!(options.tolerance >= 0)) user_error("tolerance {} is below 0; give a small number such as 1e-4, or 0", options.tolerance);
+}
+
+}  // namespace
+
+std::string_view factor_init_name(FactorInit init) { return init == FactorInit::kNndsvd ? "nndsvd" : "random"; }
+
+FactorInit factor_init_from_name(std::string_view name) {
+  for (const FactorInit init : {FactorInit::kRandom, FactorInit::kNndsvd}) {
+    if (name == factor_init_name(init)) return init;
+  }
+  user_error("start '{}' is not known; use random or nndsvd", name);
+}
+
+std::vector<double> Factors::strengths_of(size_t component) const {
+  const auto first = strengths.begin() + static_cast<int64_t>(component) * tokens;
+  return {first, first + tokens};
+}
+
+std::vector<int64_t> Factors::top_neurons(size_t component, size_t count) const {
+  const double* row = neurons.data() + static_cast<int64_t>(component) * width();
+  std::vector<int64_t> order(static_cast<size_t>(width()));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const auto end = order.begin() + static_cast<int64_t>(std::min(count, order.size()));
+  std::partial_sort(order.begin(), end, order.end(), [&](int64_t a, int64_t b) { return row[a] > row[b] || (row[a] == row[b] && a < b); });
+  return {order.begin(), end};
+}
+
+Factors factors(const Model& model, const Batch& texts, const FactorOptions& options) {
+  check(model, texts, options);
+  Factors found;
+  found.texts = texts;
+  found.layers = resolve_layers(model, options.layers);
+  found.inner = model.config().inner;
+  found.components = options.components;
+  for (const auto& text : texts) found.tokens += std::ssize(text);
+  const int64_t most = std::min(found.tokens, found.width());
+  if (options.components < 1 || options.components > most) {
+    user_error("{} components are outside 1..{}, the smaller number of {} tokens and {} neurons", options.components, most, found.tokens, found.width());
+  }
+  const NonNegative x = collect(model, found, options);
+  if (x.maxCoeff() <= 0) user_error("no neuron of these layers is above 0 at any token, so that there is nothing to factorise");
+  NmfOptions nmf{.components = options.components, .init = options.init, .seed = options.seed, .max_iterations = options.max_iterations, .tolerance = options.tolerance};
+  nmf.see = [&](int iterations) {
+    if (options.progress) options.progress->update(static_cast<uint64_t>(iterations), static_cast<uint64_t>(options.max_iterations), "Factors");
+  };
+  const Nmf result = factorise(x, nmf);
+  found.relative_residual = result.relative_residual;
+  found.iterations = result.iterations;
+  found.converged = result.converged;
+  arrange(result, found);
+  return found;
+}
+
+}  // namespace vitrine

@@ -1,0 +1,318 @@
+#include "vitrine/similarity.h"
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "analysis/common/decompositions.h"
+#include "analysis/common/options.h"
+#include "analysis/common/text_runs.h"
+#include "base/quote.h"
+
+namespace vitrine {
+namespace {
+
+using Matrix = Eigen::MatrixXd;
+using SiteMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;  ///< [tokens, D]
+
+// Eigenvalues below this part of the largest are rounding: activations are float32, and these are squares.
+constexpr double kRank = 1e-12;
+constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+
+/// One site of one of the models.
+struct Source {
+  const Model* model;
+  std::string site;
+  int64_t width = 0;
+  Eigen::RowVectorXd origin = {};  ///< its first row. Taken off all others, so that a large mean costs no digits
+};
+
+using Pair = std::pair<size_t, size_t>;
+
+/// Eigenvectors, largest eigenvalue first, of those that hold `share` of the trace.
+struct Components {
+  Matrix vectors;
+  Eigen::VectorXd values;
+};
+
+Components components_of(const Matrix& symmetric, double share) {
+  const SymmetricEigen eigen = symmetric_eigen(symmetric);
+  const Eigen::VectorXd values = eigen.values.reverse().cwiseMax(0.0);
+  const double total = values.sum();
+  Eigen::Index count = 0;
+  for (double held = 0; count < values.size() && values(count) > kRank * values(0) && held < share * total; ++count) held += values(count);
+  return {eigen.vectors.rowwise().reverse().leftCols(count), values.head(count)};
+}
+
+double mean_correlation(const Matrix& product) {
+  if (product.size() == 0) return kNothing;
+  return singular_values(product).cwiseMin(1.0).mean();
+}
+
+/// One request, from the texts to the values.
+class Comparison {
+ public:
+  Comparison(const Model& model, const Model* against, const Batch& texts, const SimilarityOptions& options)
+      : texts_(texts), options_(options) {
+    if (!(options.variance > 0 && options.variance <= 1)) user_error("variance {} is outside 0..1; give the share to keep, such as 0.99", options.variance);
+    add_sources(model, found_.rows);
+    if (against) add_sources(*against, found_.columns);
+    else found_.columns = found_.rows;
+    second_ = against ? found_.rows.size() : 0;
+    found_.measure = options.measure;
+    found_.variance = options.variance;
+    for (const auto& text : texts) found_.tokens += rows_in(text);
+    if (found_.tokens < 2) user_error("{} tokens cannot be compared; give at least 2", found_.tokens);
+    probe();
+    values_.assign(sources_.size() * sources_.size(), kNothing);
+    kept_.resize(sources_.size());
+    scales_.assign(sources_.size(), 0.0);
+    components_.assign(sources_.size(), 0);
+  }
+
+  Similarity run() {
+    const auto widest = std::max_element(sources_.begin(), sources_.end(), [](const Source& a, const Source& b) { return a.width < b.width; });
+    if (found_.tokens <= widest->width) compare_kernels();
+    else compare_features();
+    collect();
+    return std::move(found_);
+  }
+
+ private:
+  void add_sources(const Model& model, std::vector<std::string>& names) {
+    check_texts(model.config(), texts_);
+    names = row_sites(model.config(), options_.site, options_.where);
+    for (const std::string& name : names) sources_.push_back({&model, name});
+  }
+
+  int64_t rows_in(const std::vector<int32_t>& text) const {
+    const auto length = static_cast<int64_t>(text.size());
+    if (options_.where.positions.empty()) return length;
+    return std::ssize(resolve_indices<int64_t>(options_.where.positions, 0, length, "position", "positions of each text"));
+  }
+
+  Hooks hooks_of(const Model* model, const std::set<size_t>& wanted) const {
+    Hooks hooks = edits_of(options_.edits);
+    for (const size_t s : wanted) {
+      if (sources_[s].model == model) hooks.capture(sources_[s].site, options_.where);
+    }
+    return hooks;
+  }
+
+  std::set<size_t> all() const {
+    std::set<size_t> wanted;
+    for (size_t s = 0; s < sources_.size(); ++s) wanted.insert(s);
+    return wanted;
+  }
+
+  /// Widths and origins, from the first text.
+  void probe() {
+    for (const Model* model : models()) {
+      const Run run = model->forward(texts_[0], hooks_of(model, all()), {.logits = LogitRows::kNone});
+      for (Source& source : sources_) {
+        if (source.model != model) continue;
+        const SiteRows first = rows_of(run.captures(), source.site, 0);
+        source.width = static_cast<int64_t>(first.width);
+        source.origin = Eigen::Map<const Eigen::RowVectorXf>(first.values.data(), source.width).cast<double>();
+      }
+    }
+  }
+
+  std::vector<const Model*> models() const {
+    std::vector<const Model*> found = {sources_.front().model};
+    if (sources_.back().model != found[0]) found.push_back(sources_.back().model);
+    return found;
+  }
+
+  SiteMatrix gathered(const Captures& captures, const Source& source) const {
+    const size_t sequences = captures.entry(source.site).sequences.size();
+    Eigen::Index count = 0, at = 0;
+    for (size_t s = 0; s < sequences; ++s) count += static_cast<Eigen::Index>(rows_of(captures, source.site, s).rows);
+    SiteMatrix all(count, source.width);
+    for (size_t s = 0; s < sequences; ++s) {
+      const SiteRows part = rows_of(captures, source.site, s);
+      const auto rows = static_cast<Eigen::Index>(part.rows);
+      all.middleRows(at, rows) =
+          Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(part.values.data(), rows, source.width)
+              .cast<double>()
+              .rowwise() -
+          source.origin;
+      at += rows;
+    }
+    return all;
+  }
+
+  /// Runs the texts once. `see` gets the rows of each wanted source for the same tokens, less the source's origin; the others are empty.
+  template <typename See>
+  void pass(const std::set<size_t>& wanted, int64_t passes, See&& see) {
+    const auto used = models();
+    std::vector<SiteMatrix> rows(sources_.size());
+    const auto gather = [&](const Captures& captures, const Model* model) {
+      for (const size_t s : wanted) {
+        if (sources_[s].model == model) rows[s] = gathered(captures, sources_[s]);
+      }
+    };
+    std::vector<Hooks> hooks;
+    for (const Model* model : used) hooks.push_back(hooks_of(model, wanted));
+    run_texts(*used[0], texts_, hooks[0], options_.batch_tokens, [&](const TextBatch& batch) {
+      gather(batch.captures, used[0]);
+      if (used.size() > 1) {
+        const auto sequences = std::ssize(batch.captures.entries().front().sequences);
+        const auto from = texts_.begin() + static_cast<std::ptrdiff_t>(batch.first);
+        gather(used[1]->forward(Batch(from, from + sequences), hooks[1], {.logits = LogitRows::kNone}).captures(), used[1]);
+      }
+      see(rows);
+      if (options_.progress) {
+        options_.progress->update(static_cast<uint64_t>(found_.passes) * batch.total + batch.done, static_cast<uint64_t>(passes) * batch.total,
+                                  "Similarity");
+      }
+    });
+    ++found_.passes;
+  }
+
+  /// N no larger than the sites are wide: by the tokens' N x N products.
+  void compare_kernels() {
+    std::vector<SiteMatrix> rows(sources_.size());
+    for (size_t s = 0; s < sources_.size(); ++s) rows[s].resize(found_.tokens, sources_[s].width);
+    Eigen::Index at = 0;
+    pass(all(), 1, [&](const std::vector<SiteMatrix>& some) {
+      for (size_t s = 0; s < some.size(); ++s) rows[s].middleRows(at, some[s].rows()) = some[s];
+      at += some[0].rows();
+    });
+    for (size_t s = 0; s < sources_.size(); ++s) {
+      rows[s].rowwise() -= rows[s].colwise().mean().eval();
+      const Matrix kernel = rows[s] * rows[s].transpose();
+      rows[s].resize(0, 0);
+      kept_[s] = svcca() ? components_of(kernel, options_.variance).vectors : Matrix(kernel / kernel.norm());
+      components_[s] = kept_[s].cols();
+    }
+    for (const auto& [a, b] : pairs()) {
+      value(a, b) = svcca() ? mean_correlation(kept_[a].transpose() * kept_[b]) : kept_[a].cwiseProduct(kept_[b]).sum();
+    }
+  }
+
+  /// More tokens than that: by the sites' D1 x D2 products, as many at a time as fit.
+  void compare_features() {
+    std::vector<Pair> todo;  // a site's own product first, which its others are measured by
+    for (size_t s = 0; s < sources_.size(); ++s) todo.emplace_back(s, s);
+    for (const Pair& pair : pairs()) {
+      if (pair.first != pair.second) todo.push_back(pair);
+    }
+    const auto groups = grouped(todo);
+    for (const auto& group : groups) run_group(group, std::ssize(groups));
+  }
+
+  std::vector<std::vector<Pair>> grouped(const std::vector<Pair>& todo) const {
+    std::vector<std::vector<Pair>> groups;
+    double bytes = 0;
+    const auto limit = static_cast<double>(options_.max_bytes);
+    for (const Pair& pair : todo) {
+      const double more = 8.0 * static_cast<double>(sources_[pair.first].width) * static_cast<double>(sources_[pair.second].width);
+      if (more > limit) {
+        user_error("the product of '{}' and '{}' takes {}, more than max_bytes {}; narrow the sites to some neurons, or use no more tokens than they are wide",
+                   sources_[pair.first].site, sources_[pair.second].site, human_bytes(more), human_bytes(limit));
+      }
+      if (groups.empty() || bytes + more > limit) {
+        groups.emplace_back();
+        bytes = 0;
+      }
+      groups.back().push_back(pair);
+      bytes += more;
+    }
+    return groups;
+  }
+
+  void run_group(const std::vector<Pair>& group, int64_t passes) {
+    std::set<size_t> wanted;
+    std::vector<Matrix> products;
+    for (const auto& [a, b] : group) {
+      wanted.insert({a, b});
+      products.emplace_back(Matrix::Zero(sources_[a].width, sources_[b].width));
+    }
+    std::vector<Eigen::RowVectorXd> sums;
+    for (const Source& source : sources_) sums.emplace_back(Eigen::RowVectorXd::Zero(source.width));
+    pass(wanted, passes, [&](const std::vector<SiteMatrix>& rows) {
+      for (const size_t s : wanted) sums[s] += rows[s].colwise().sum();
+      for (size_t i = 0; i < group.size(); ++i) products[i].noalias() += rows[group[i].first].transpose() * rows[group[i].second];
+    });
+    const auto count = static_cast<double>(found_.tokens);
+    for (size_t i = 0; i < group.size(); ++i) {
+      const auto [a, b] = group[i];
+      products[i].noalias() -= sums[a].transpose() * sums[b] / count;
+      a == b ? keep(a, products[i]) : compare(a, b, products[i]);
+    }
+  }
+
+  /// What its site's pairs need of a site's own product.
+  void keep(size_t s, const Matrix& own) {
+    if (svcca()) {
+      const Components found = components_of(own, options_.variance);
+      kept_[s] = found.vectors * found.values.cwiseSqrt().cwiseInverse().asDiagonal();
+      components_[s] = kept_[s].cols();
+    }
+    scales_[s] = own.norm();
+    value(s, s) = scales_[s] > 0 ? 1.0 : kNothing;
+  }
+
+  void compare(size_t a, size_t b, const Matrix& product) {
+    if (svcca()) value(a, b) = mean_correlation(kept_[a].transpose() * product * kept_[b]);
+    else value(a, b) = product.squaredNorm() / (scales_[a] * scales_[b]);
+  }
+
+  bool svcca() const { return options_.measure == SimilarityMeasure::kSvcca; }
+  double& value(size_t a, size_t b) { return values_[a * sources_.size() + b]; }
+
+  /// Those that the result shows; of one model each once.
+  std::vector<Pair> pairs() const {
+    std::vector<Pair> found;
+    for (size_t a = 0; a < found_.rows.size(); ++a) {
+      for (size_t b = second_ > 0 ? second_ : a; b < sources_.size(); ++b) found.emplace_back(a, b);
+    }
+    return found;
+  }
+
+  void collect() {
+    for (size_t a = 0; a < found_.rows.size(); ++a) {
+      for (size_t c = 0; c < found_.columns.size(); ++c) {
+        const size_t b = second_ + c;
+        found_.values.push_back(second_ > 0 || a <= b ? value(a, b) : value(b, a));
+      }
+    }
+    if (!svcca()) return;
+    found_.row_components.assign(components_.begin(), components_.begin() + std::ssize(found_.rows));
+    found_.column_components.assign(components_.begin() + static_cast<std::ptrdiff_t>(second_), components_.end());
+  }
+
+  const Batch& texts_;
+  const SimilarityOptions& options_;
+  std::vector<Source> sources_;  ///< of the rows; behind them, from second_ on, of the columns where that is another model
+  size_t second_ = 0;            ///< 0: one model
+  std::vector<Matrix> kept_;     ///< what a site's pairs need
+  std::vector<double> scales_;
+  std::vector<int64_t> components_;
+  std::vector<double> values_;   ///< [sources, sources], as far as computed
+  Similarity found_;
+};
+
+}  // namespace
+
+std::string_view similarity_measure_name(SimilarityMeasure measure) { return measure == SimilarityMeasure::kSvcca ? "svcca" : "cka"; }
+
+SimilarityMeasure similarity_measure_from_name(std::string_view name) {
+  for (const SimilarityMeasure measure : {SimilarityMeasure::kCka, SimilarityMeasure::kSvcca}) {
+    if (name == similarity_measure_name(measure)) return measure;
+  }
+  user_error("similarity measure '{}' is not known; use cka or svcca", name);
+}
+
+Similarity similarity(const Model& model, const Batch& texts, const SimilarityOptions& options) {
+  return Comparison(model, nullptr, texts, options).run();
+}
+
+Similarity similarity(const Model& model, const Model& against, const Batch& texts, const SimilarityOptions& options) {
+  return Comparison(model, &against, texts, options).run();
+}
+
+}  // namespace vitrine
