@@ -9,9 +9,9 @@
 #include "bench/memory_use.h"
 #include "bench/scratch.h"
 #include "bench/workloads.h"
-#include "engine/checkpoint.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/device_name.h"
-#include "engine/model_path.h"
+#include "engine/checkpoint/model_path.h"
 #include "engine/model_state.h"
 
 namespace vitrine::bench {

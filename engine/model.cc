@@ -4,10 +4,10 @@
 #include <future>
 
 #include "base/check.h"
-#include "engine/checkpoint.h"
-#include "engine/config.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/config.h"
 #include "engine/device_name.h"
-#include "engine/model_path.h"
+#include "engine/checkpoint/model_path.h"
 #include "engine/model_state.h"
 #include "engine/random_weights.h"
 #include "engine/run_pass.h"

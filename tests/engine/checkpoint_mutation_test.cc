@@ -2,9 +2,9 @@
 
 #include <string>
 
-#include "engine/checkpoint.h"
-#include "engine/config.h"
-#include "engine/safe_pickle.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/config.h"
+#include "engine/checkpoint/safe_pickle.h"
 #include "tests/base/mutate.h"
 #include "tests/base/test_files.h"
 

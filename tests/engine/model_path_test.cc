@@ -1,4 +1,4 @@
-#include "engine/model_path.h"
+#include "engine/checkpoint/model_path.h"
 
 #include <gtest/gtest.h>
 

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <optional>
 
-#include "engine/model_path.h"
+#include "engine/checkpoint/model_path.h"
 #include "tests/engine/golden_support.h"
 #include "vitrine/vitrine.h"
 

@@ -1,4 +1,4 @@
-#include "engine/safe_pickle.h"
+#include "engine/checkpoint/safe_pickle.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

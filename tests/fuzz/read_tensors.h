@@ -3,7 +3,7 @@
 #include <cstddef>
 
 #include "base/finite.h"
-#include "engine/checkpoint_files.h"
+#include "engine/checkpoint/files.h"
 
 namespace vitrine::fuzz {
 

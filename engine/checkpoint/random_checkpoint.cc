@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/quote.h"
-#include "engine/config.h"
+#include "engine/checkpoint/config.h"
 #include "engine/random_weights.h"
 #include "vitrine/safetensors.h"
 #include "vitrine/tokenizer.h"

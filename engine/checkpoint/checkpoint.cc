@@ -1,4 +1,4 @@
-#include "engine/checkpoint.h"
+#include "engine/checkpoint/checkpoint.h"
 
 #include <algorithm>
 #include <array>
@@ -12,8 +12,8 @@
 #include "base/float_bits.h"
 #include "base/json.h"
 #include "base/quote.h"
-#include "engine/checkpoint_files.h"
-#include "engine/config.h"
+#include "engine/checkpoint/files.h"
+#include "engine/checkpoint/config.h"
 
 namespace vitrine {
 namespace {

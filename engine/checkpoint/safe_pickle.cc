@@ -1,4 +1,4 @@
-#include "engine/safe_pickle.h"
+#include "engine/checkpoint/safe_pickle.h"
 
 #include <algorithm>
 #include <array>

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "engine/checkpoint_files.h"
+#include "engine/checkpoint/files.h"
 
 namespace vitrine {
 namespace {

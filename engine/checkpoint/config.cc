@@ -1,4 +1,4 @@
-#include "engine/config.h"
+#include "engine/checkpoint/config.h"
 
 #include <array>
 #include <cmath>

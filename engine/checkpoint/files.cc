@@ -1,4 +1,4 @@
-#include "engine/checkpoint_files.h"
+#include "engine/checkpoint/files.h"
 
 #include <fmt/format.h>
 

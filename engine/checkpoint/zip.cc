@@ -1,4 +1,4 @@
-#include "engine/checkpoint_zip.h"
+#include "engine/checkpoint/zip.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "engine/model_path.h"
+#include "engine/checkpoint/model_path.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/quote.h"
-#include "engine/checkpoint.h"
+#include "engine/checkpoint/checkpoint.h"
 
 namespace vitrine {
 namespace {

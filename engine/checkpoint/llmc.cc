@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "base/check.h"
-#include "engine/checkpoint_files.h"
-#include "engine/config.h"
+#include "engine/checkpoint/files.h"
+#include "engine/checkpoint/config.h"
 
 // llm.c's checkpoints: 256 int32 of header, then every parameter of all layers, one parameter after another. Its matrices
 // are [out, in], as torch's Linear has them, so they are handed on with their strides exchanged.

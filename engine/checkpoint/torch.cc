@@ -8,12 +8,12 @@
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "engine/checkpoint_files.h"
-#include "engine/checkpoint_zip.h"
-#include "engine/safe_pickle.h"
+#include "engine/checkpoint/files.h"
+#include "engine/checkpoint/zip.h"
+#include "engine/checkpoint/safe_pickle.h"
 
 // pytorch_model.bin: what torch.save makes of a state_dict. Since torch 1.6 a zip archive of one pickle and one file a
-// storage; before, one stream of pickles with the storages behind them. Neither is executed: see engine/safe_pickle.h.
+// storage; before, one stream of pickles with the storages behind them. Neither is executed: see engine/checkpoint/safe_pickle.h.
 
 namespace vitrine {
 namespace {
