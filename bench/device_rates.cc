@@ -11,7 +11,7 @@
 #include "bench/random_matrix.h"
 #include "bench/timing.h"
 #include "engine/device_name.h"
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/runtime/device.h"
 
 namespace vitrine::bench {
 namespace {

@@ -1,6 +1,6 @@
 #include "base/check.h"
 #include "kernels/backend.h"
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/runtime/device.h"
 
 // What stands in for the CUDA backend in a build without it.
 

@@ -137,8 +137,8 @@ std::vector<Promise> promises() {
     list.push_back({"linear_backward." + architecture + ".cubin", "crosswiseINS_4cuda4Bf16", {crosswise, "HMMA"}});
     list.push_back({"attention_backward_keys." + architecture + ".cubin", "Bf16", {wide_copy, wide_shared, crosswise, "HMMA"}});
     list.push_back({"attention_backward_queries." + architecture + ".cubin", "Bf16", {wide_copy, wide_shared, crosswise, "HMMA"}});
-    list.push_back({"layernorm_backward." + architecture + ".cubin", "layernorm", {wide_load}});
-    list.push_back({"layernorm." + architecture + ".cubin", "layernorm", {wide_load}});
+    list.push_back({"norm_layernorm_backward." + architecture + ".cubin", "layernorm", {wide_load}});
+    list.push_back({"norm_layernorm." + architecture + ".cubin", "layernorm", {wide_load}});
   }
   list.push_back({"linear_hopper.sm_90a.cubin", "", {"HGMMA", "UTMALDG", "SYNCS"}});
   return list;

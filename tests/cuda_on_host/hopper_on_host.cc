@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstring>
 
-#include "kernels/cuda/hopper.h"
+#include "kernels/cuda/device/hopper.cuh"
 #include "tests/cuda_on_host/block_runner.h"
 
 namespace vitrine::cuda_on_host {

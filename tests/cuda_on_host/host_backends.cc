@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/runtime/cuda_backend.h"
 #include "tests/cuda_on_host/cuda_on_host.h"
 #include "tests/kernels/harness.h"
 

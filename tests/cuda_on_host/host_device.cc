@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/runtime/device.h"
 #include "tests/cuda_on_host/block_runner.h"
 
 // A "GPU" of ordinary memory. Every allocation is its own and exactly as long as asked for, filled with NaNs, so that the

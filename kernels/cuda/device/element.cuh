@@ -1,0 +1,20 @@
+#pragma once
+
+#include "kernels/cuda/runtime/check.h"
+#include "kernels/cuda/device/platform.cuh"
+#include "vitrine/dtype.h"
+
+namespace vitrine::cuda {
+
+/// f(T{}) with the element type that `dtype` names.
+template <class F>
+void with_element(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::kF32: return f(float{});
+    case DType::kF16: return f(F16{});
+    case DType::kBF16: return f(Bf16{});
+    default: fail("the kernels have no elements of type " + std::string(dtype_name(dtype)));
+  }
+}
+
+}  // namespace vitrine::cuda

@@ -1,0 +1,74 @@
+#include "kernels/cuda/runtime/cuda_backend.h"
+#include "kernels/cuda/device/element.cuh"
+#include "kernels/cuda/linear/linear.cuh"
+
+// y = act(x W + b) + residual: which kernel computes it. All give the same bits, so the choice is one of speed alone.
+
+namespace vitrine {
+namespace cuda {
+namespace {
+
+constexpr int64_t kAlwaysFewRows = 16, kMostFewRows = 64;
+
+template <class... M>
+bool rows_divide_by(int64_t elements, const M&... matrices) {
+  const auto divides = [&](const Mat& m) {
+    const int64_t bytes = elements * static_cast<int64_t>(dtype_size(m.dtype));
+    return reinterpret_cast<uintptr_t>(m.data) % static_cast<uintptr_t>(bytes) == 0 && m.stride % elements == 0;
+  };
+  return (divides(matrices) && ...);
+}
+
+LinearOperands operands_of(const LinearArgs& args) {
+  const PackedMatrix& w = *args.weight;
+  if (args.x.dtype != w.dtype && args.x.dtype != DType::kF32)
+    fail("a linear operation's x is neither float32 nor of the weights' type");
+  LinearOperands operands;
+  operands.x = args.x.data;
+  operands.weight = w.data;
+  operands.x_stride = args.x.stride * static_cast<int64_t>(dtype_size(args.x.dtype));
+  operands.weight_stride = w.panel_stride;
+  operands.rows = static_cast<int>(args.x.rows);
+  operands.in = static_cast<int>(w.in);
+  operands.out = static_cast<int>(w.out);
+  operands.x_is_float = args.x.dtype == DType::kF32;
+  return operands;
+}
+
+}  // namespace
+
+Epilogue epilogue_of(const LinearArgs& args) {
+  if (args.out.dtype != args.weight->dtype && args.out.dtype != DType::kF32)
+    fail("a linear operation's output is neither float32 nor of the weights' type");
+  if (args.before.dtype != DType::kF32 || args.residual.dtype != DType::kF32)
+    fail("a linear operation's tap or residual is not float32");
+  Epilogue epilogue;
+  epilogue.bias = args.bias;
+  epilogue.residual = args.residual.f32();
+  epilogue.before = args.before.f32();
+  epilogue.out = args.out.data;
+  epilogue.residual_stride = args.residual.stride;
+  epilogue.before_stride = args.before.stride;
+  epilogue.out_stride = args.out.stride;
+  epilogue.activation = args.activation;
+  epilogue.out_is_float = args.out.dtype == DType::kF32;
+  epilogue.fours_are_aligned =
+      rows_divide_by(4, args.out, args.residual, args.before) && reinterpret_cast<uintptr_t>(args.bias) % 16 == 0;
+  return epilogue;
+}
+
+}  // namespace cuda
+
+void CudaBackend::linear(const LinearArgs& args) {
+  using namespace cuda;
+  if (linear_by_choice(args)) return;
+  const LinearOperands operands = operands_of(args);
+  const Epilogue epilogue = epilogue_of(args);
+  const bool few = operands.rows <= kAlwaysFewRows || (operands.rows <= kMostFewRows && tiles_leave_gaps(*device_, operands));
+  if (few)
+    linear_few_rows(*device_, args.weight->dtype, operands, epilogue);
+  else
+    linear_many_rows(*device_, args.weight->dtype, operands, epilogue);
+}
+
+}  // namespace vitrine

@@ -1,0 +1,104 @@
+#include "kernels/cuda/runtime/cuda_backend.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "kernels/cuda/runtime/check.h"
+
+namespace vitrine {
+namespace cuda {
+
+void fail(const std::string& what) { internal_error("{}", what); }
+
+}  // namespace cuda
+
+CudaBackend::CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions& options)
+    : device_(std::move(device)), gemm_(options.gemm), cublas_(gemm_ == Gemm::kCublas ? cuda::Cublas::open(*device_) : nullptr) {
+  counters_ = allocate(kCounters * sizeof(uint32_t));
+  device_->clear(counters_.data(), counters_.bytes());
+}
+
+std::string CudaBackend::description() const {
+  const int capability = device_->capability();
+  return fmt::format("cuda ({}, sm_{}, {} processors)", device_->name(), capability, device_->processors());
+}
+
+Buffer CudaBackend::allocate(size_t bytes) {
+  device_->make_current();
+  void* data = device_->allocate(bytes);
+  if (data == nullptr) user_error("{} bytes of GPU memory were asked for, {} are available; use a smaller batch, or f16 or bf16 weights", bytes, available_bytes());
+  // Buffers may outlive the backend; the device lives as long as any of them.
+  return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) { device->release(memory); })};
+}
+
+void CudaBackend::upload(void* device, const void* host, size_t bytes) {
+  device_->make_current();
+  if (bytes > 0) device_->copy_in(device, host, bytes);
+}
+
+void CudaBackend::download(void* host, const void* device, size_t bytes) {
+  device_->make_current();
+  if (bytes > 0) device_->copy_out(host, device, bytes);
+}
+
+void CudaBackend::copy(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) device_->copy_within(to, from, bytes);
+}
+
+void CudaBackend::clear(void* device, size_t bytes) {
+  if (bytes > 0) device_->clear(device, bytes);
+}
+
+void CudaBackend::synchronize() { device_->synchronize(); }
+
+Buffer CudaBackend::allocate_host(size_t bytes) {
+  void* data = device_->allocate_host(bytes);
+  if (data == nullptr) user_error("{} bytes of the host's memory were asked for to hold results and are not there; capture less, or ask for fewer logits", bytes);
+  return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) { device->release_host(memory); })};
+}
+
+std::unique_lock<std::recursive_mutex> CudaBackend::exclusive() {
+  std::unique_lock lock(mutex_);
+  device_->make_current();
+  return lock;
+}
+
+std::byte* CudaBackend::scratch(size_t bytes) {
+  if (scratch_.bytes() < bytes) {
+    if (device_->recording()) outgrown_.push_back(scratch_);
+    scratch_ = {};
+    scratch_ = allocate(std::max(bytes, size_t{1} << 20));
+  }
+  return scratch_.data();
+}
+
+namespace {
+
+class CudaRecording : public Recording {
+ public:
+  CudaRecording(std::unique_ptr<cuda::RecordedWork> work, std::vector<Buffer> scratch) : scratch_(std::move(scratch)), work_(std::move(work)) {}
+  void replay() override { work_->replay(); }
+
+ private:
+  std::vector<Buffer> scratch_;
+  std::unique_ptr<cuda::RecordedWork> work_;  // goes first
+};
+
+}  // namespace
+
+void CudaBackend::begin_recording() { device_->begin_recording(); }
+
+std::unique_ptr<Recording> CudaBackend::end_recording() {
+  std::vector<Buffer> scratch = std::exchange(outgrown_, {});
+  scratch.push_back(scratch_);
+  return std::make_unique<CudaRecording>(device_->end_recording(), std::move(scratch));
+}
+
+std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device, const CudaOptions& options) {
+  return std::make_unique<CudaBackend>(std::move(device), options);
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) { return make_cuda_backend(cuda::Device::open(options.device), options); }
+
+}  // namespace vitrine

@@ -1,0 +1,161 @@
+#include "kernels/cuda/runtime/device.h"
+
+#include <cuda_runtime.h>
+
+#include "base/check.h"
+
+// The CUDA runtime behind device.h.
+
+namespace vitrine::cuda {
+
+namespace {
+
+void check_cuda(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // so that the next call does not report it again
+  internal_error("CUDA failed at {}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
+}
+
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
+class CudaGraph : public RecordedWork {
+ public:
+  CudaGraph(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
+    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    check_cuda(status, "preparing a recorded pass");
+  }
+  ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
+  void replay() override { check_cuda(cudaGraphLaunch(executable_, stream_), "replaying a recorded pass"); }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
+  cudaStream_t stream_;
+};
+
+class CudaDevice : public Device {
+ public:
+  explicit CudaDevice(int index) : index_(index) {
+    cudaDeviceProp properties{};
+    check_cuda(cudaGetDeviceProperties(&properties, index), "reading a GPU's properties");
+    name_ = properties.name;
+    capability_ = 10 * properties.major + properties.minor;
+    processors_ = properties.multiProcessorCount;
+    shared_per_block_ = properties.sharedMemPerBlockOptin;
+    if (capability_ < 80) {
+      user_error("GPU {} ({}) is of compute capability {}.{}; 8.0 or later is needed, use --device cpu", index, name_, properties.major, properties.minor);
+    }
+    make_current();
+    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  }
+  ~CudaDevice() override {
+    make_current();
+    cudaStreamDestroy(stream_);
+  }
+
+  std::string name() const override { return name_; }
+  int capability() const override { return capability_; }
+  int processors() const override { return processors_; }
+  size_t shared_per_block() const override { return shared_per_block_; }
+  size_t available_bytes() const override {
+    size_t free = 0, total = 0;
+    cudaSetDevice(index_);
+    check_cuda(cudaMemGetInfo(&free, &total), "asking for free memory");
+    return free;
+  }
+
+  void* allocate(size_t bytes) override {
+    make_current();
+    void* memory = nullptr;
+    const cudaError_t status = cudaMalloc(&memory, bytes == 0 ? 1 : bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    check_cuda(status, "allocating memory");
+    return memory;
+  }
+  void release(void* memory) noexcept override {
+    cudaSetDevice(index_);
+    cudaFree(memory);
+  }
+
+  void* allocate_host(size_t bytes) override {
+    make_current();
+    void* memory = nullptr;
+    const cudaError_t status = cudaMallocHost(&memory, bytes == 0 ? 1 : bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    check_cuda(status, "allocating pinned memory");
+    return memory;
+  }
+  void release_host(void* memory) noexcept override {
+    cudaSetDevice(index_);
+    cudaFreeHost(memory);
+  }
+
+  void make_current() override { check_cuda(cudaSetDevice(index_), "choosing a GPU"); }
+  // Memory that is not pinned is staged by the driver before the call returns.
+  void copy_in(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
+  }
+  void copy_out(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
+    synchronize();
+  }
+  void copy_within(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying on the GPU");
+  }
+  void clear(void* to, size_t bytes) override { check_cuda(cudaMemsetAsync(to, 0, bytes, stream_), "clearing memory"); }
+  void synchronize() override { check_cuda(cudaStreamSynchronize(stream_), "running kernels"); }
+
+  void begin_recording() override {
+    check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "beginning to record a pass");
+    recording_ = true;
+  }
+  std::unique_ptr<RecordedWork> end_recording() override {
+    recording_ = false;
+    cudaGraph_t graph = nullptr;
+    check_cuda(cudaStreamEndCapture(stream_, &graph), "recording a pass");
+    return std::make_unique<CudaGraph>(graph, stream_);
+  }
+  bool recording() const override { return recording_; }
+  void* stream() const override { return stream_; }
+
+ private:
+  int index_;
+  std::string name_;
+  int capability_ = 0, processors_ = 0;
+  size_t shared_per_block_ = 0;
+  cudaStream_t stream_ = nullptr;
+  bool recording_ = false;
+};
+
+}  // namespace
+
+void check_launch(int status, const char* what) { check_cuda(static_cast<cudaError_t>(status), what); }
+
+int device_count() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaSuccess) return count;
+  cudaGetLastError();
+  if (status == cudaErrorInsufficientDriver) {
+    int driver = 0, runtime = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    if (driver > 0) user_error("the NVIDIA driver is for CUDA {} and this build is for {}; update the driver, or use --device cpu", version_text(driver), version_text(runtime));
+  }
+  return 0;
+}
+
+std::shared_ptr<Device> Device::open(int index) {
+  const int count = device_count();
+  if (count == 0) user_error("no NVIDIA GPU or driver was found; see `nvidia-smi`, or use --device cpu");
+  if (index < 0 || index >= count) user_error("there is no GPU {}; this machine has {}, numbered from 0", index, count);
+  return std::make_shared<CudaDevice>(index);
+}
+
+}  // namespace vitrine::cuda
