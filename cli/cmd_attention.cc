@@ -3,7 +3,7 @@
 #include <memory>
 #include <optional>
 
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/arrays.h"
 #include "cli/attention_view.h"
 #include "cli/checks.h"

@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "bench/bench.h"
 #include "bench/hook_sets.h"

@@ -1,6 +1,6 @@
 #include <memory>
 
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/capture_args.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"

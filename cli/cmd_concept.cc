@@ -5,7 +5,7 @@
 #include <cmath>
 #include <memory>
 
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/arrays.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"

@@ -1,7 +1,7 @@
 #include <memory>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "cli/capture_args.h"
 #include "cli/checks.h"

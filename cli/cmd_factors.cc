@@ -4,7 +4,7 @@
 #include <memory>
 #include <numeric>
 
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/arrays.h"
 #include "cli/checks.h"
 #include "cli/context.h"

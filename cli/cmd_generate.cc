@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/capture_args.h"
 #include "cli/checks.h"
 #include "cli/context.h"

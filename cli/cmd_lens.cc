@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/arrays.h"
 #include "cli/checks.h"
 #include "cli/context.h"

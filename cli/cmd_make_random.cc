@@ -2,7 +2,7 @@
 #include <optional>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "bench/floors.h"
 #include "bench/sizes.h"

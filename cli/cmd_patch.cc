@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/context.h"
 #include "cli/page_args.h"
 #include "cli/patch_args.h"

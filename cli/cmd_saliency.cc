@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/arrays.h"
 #include "cli/context.h"
 #include "cli/hook_args.h"

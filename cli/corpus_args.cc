@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "cli/checks.h"
 #include "vitrine/corpus_capture.h"

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 #include "cli/terminal.h"
 #include "vitrine/corpus.h"
 #include "vitrine/tuned_lens.h"

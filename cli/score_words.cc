@@ -8,7 +8,7 @@
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/csv.h"
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 
 namespace vitrine::cli {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>

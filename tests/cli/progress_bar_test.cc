@@ -1,4 +1,4 @@
-#include "base/progress.h"
+#include "cli/core/progress_bar.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
