@@ -8,9 +8,9 @@
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "cli/context.h"
-#include "cli/help.h"
-#include "cli/page_args.h"
+#include "cli/core/context.h"
+#include "cli/core/help.h"
+#include "cli/core/output_files.h"
 #include "vitrine/error.h"
 
 // Exit status: 0 done, 1 our fault or the machine's, 2 bad input. Errors are one line on stderr.

@@ -1,6 +1,6 @@
 // `vitrine doctor`: what it advises on machines that these tests make up, and what the command says of them.
 
-#include "cli/doctor.h"
+#include "cli/doctor/doctor.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/npy.h"
-#include "cli/predictivity_files.h"
+#include "cli/predictivity/predictivity_files.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
 #include "tests/support.h"

@@ -1,0 +1,18 @@
+#include "cli/core/arrays.h"
+
+#include "base/check.h"
+#include "vitrine/capture_file.h"
+#include "vitrine/safetensors.h"
+
+namespace vitrine::cli {
+
+void check_array_path(const std::string& path) {
+  if (capture_format(path) != CaptureFormat::kSafetensors)
+    user_error("{}: the result is written as one file; end its name in .safetensors", path);
+}
+
+void write_arrays(const std::string& path, const Arrays& arrays, const std::map<std::string, std::string>& metadata) {
+  SafetensorsWriter::write(path, {arrays.begin(), arrays.end()}, metadata);
+}
+
+}  // namespace vitrine::cli

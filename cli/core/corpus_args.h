@@ -1,0 +1,50 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "cli/core/terminal.h"
+#include "vitrine/corpus.h"
+#include "vitrine/model.h"
+
+namespace vitrine::cli {
+
+/// Which part of a corpus is this process's.
+struct Rank {
+  int64_t rank = 0, world = 1;
+  std::string source;  ///< where it is from: "--rank", "RANK", ...; empty: nobody said anything
+};
+
+/// From the variables that a launcher of parallel jobs sets; the innermost launcher's come first: RANK and WORLD_SIZE (torchrun),
+/// OMPI_COMM_WORLD_RANK and _SIZE (mpirun), SLURM_PROCID and SLURM_NTASKS (srun). Throws Error (user) for values that are no rank
+/// in a world.
+Rank rank_from_environment();
+
+/// The options that name a corpus and cut it into windows; see add_corpus_options.
+struct CorpusArgs {
+  std::vector<std::string> files;
+  std::string split = "file", field = "text";
+  bool skip_bad = false, prepend = false, special = false;
+  int64_t window = 0, overlap = 0, rank = -1, world = 0;
+  int prepend_id = -1;
+};
+
+/// FILE..., --split, --field, --skip-bad, --window, --overlap, --prepend, --prepend-id, --special, --rank, --world.
+void add_corpus_options(CLI::App& command, CorpusArgs& args);
+/// --rank and --world, or else the environment's. Throws Error (user) for one without the other.
+Rank rank_of(const CorpusArgs& args);
+/// Throws Error (user) as DocumentReader and WindowReader do.
+WindowReader open_corpus(const CorpusArgs& args, const Rank& rank, const Model& model);
+
+/// The digest that identifies the model's weights, with a progress bar.
+std::string weights_digest(const std::string& model);
+
+Json rank_json(const Rank& rank);
+/// "rank 2 of 8 (from SLURM_PROCID)", a line; empty for a world of one.
+std::string rank_text(const Rank& rank);
+/// Lines about documents that were left out; empty if there were none.
+std::string skipped_text(const Terminal& out, int64_t skipped, const std::string& first);
+
+}  // namespace vitrine::cli

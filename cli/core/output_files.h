@@ -1,0 +1,36 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "cli/core/context.h"
+#include "vitrine/figure.h"
+#include "vitrine/report.h"
+
+namespace vitrine::cli {
+
+/// The options of every command that can show its result outside the terminal.
+struct PageArgs {
+  std::string html, svg, png;
+};
+
+/// --html
+void add_page_options(CLI::App& command, PageArgs& args);
+/// --svg, --png: for results that are a picture.
+void add_figure_options(CLI::App& command, PageArgs& args);
+
+/// What was asked for, to files. Nothing happens for what was not. Throws Error (user) for a file that cannot be written.
+void write_page(const PageArgs& args, const Context& context, const Model& model, const std::function<std::string(const PageSource&)>& page);
+/// The same of what came from no model.
+void write_page(const PageArgs& args, const Context& context, const std::function<std::string(const PageSource&)>& page);
+
+void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure);
+
+/// A word as a POSIX shell reads it; what is no plain text as $'\xNN'.
+std::string shell_word(std::string_view word);
+/// "vitrine" and the words behind it.
+std::string shell_line(int argc, const char* const* argv);
+
+}  // namespace vitrine::cli

@@ -1,0 +1,62 @@
+#include <memory>
+
+#include "cli/core/progress_bar.h"
+#include "cli/core/capture_args.h"
+#include "cli/core/context.h"
+#include "cli/core/site_syntax.h"
+#include "cli/core/interrupt.h"
+#include "cli/core/tokens.h"
+
+namespace vitrine::cli {
+namespace {
+
+struct Args {
+  PromptArgs prompt;
+  CaptureArgs capture;
+  std::vector<std::string> edits;
+};
+
+CaptureFileSummary capture(const Model& model, const Batch& prompts, const Hooks& hooks, const Args& args) {
+  const InterruptGuard guard;
+  CaptureFileSummary summary;
+  {
+    ProgressBar progress({.unit = "tokens"});
+    CaptureFileOptions options;
+    options.metadata = {{"vitrine", VITRINE_VERSION}, {"model", model.name()}};
+    options.keep_going = [&guard] { return !guard.interrupted(); };
+    options.progress = &progress;
+    summary = capture_to_file(model, prompts, hooks, args.capture.out, options);
+  }
+  if (!summary.complete) guard.obey();
+  return summary;
+}
+
+void run(const Context& context, const Args& args) {
+  Hooks hooks = parse_edits(args.edits);
+  add_captures(hooks, args.capture);
+  const Model model = load_model(context);
+  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const CaptureFileSummary summary = capture(model, ids_of(prompts), hooks, args);
+  if (!context.json) return print(summary_text(context.out, summary, args.capture.out));
+  Json json = json_head("capture", model);
+  json["capture"] = summary_json(summary, args.capture.out);
+  print_json(json);
+}
+
+}  // namespace
+
+void add_capture(CLI::App& app, Context& context) {
+  CLI::App& command = *app.add_subcommand("capture", "Write what is inside the model on given prompts to a file");
+  const auto args = std::make_shared<Args>();
+  add_prompt_options(command, args->prompt);
+  add_capture_options(command, args->capture, true);
+  add_edit_option(command, args->edits);
+  add_model_options(command, context);
+  add_output_options(command, context);
+  set_examples(command,
+               "  vitrine capture --prompt \"The keys to the cabinet\" --capture \"blocks.*.hook_resid_post\" --out residual.safetensors\n"
+               "  vitrine capture --prompt-file prompts.txt --capture \"blocks.3.mlp.hook_post[positions=-1]\" --store f16 --out neurons.npy");
+  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "cli/core/arrays.h"
+#include "vitrine/covariance.h"
+
+namespace vitrine::cli {
+
+/// Named series of numbers, as a .csv file has them: a column each.
+struct SeriesTable {
+  std::vector<std::string> names;
+  std::vector<double> values;  ///< [observations, names]
+  int64_t observations = 0;
+  std::vector<int64_t> fweights;  ///< of the column that was named for it; empty: none was
+  std::vector<double> aweights;   ///< likewise
+
+  std::vector<double> series(size_t column) const;
+};
+
+/// Reads a .csv with a header line. The columns named as weights are taken out of the series; an empty name names none.
+/// Throws Error (user) naming file and line for what is no finite number, a weight that is none, and a column that is not there.
+SeriesTable read_series(const std::string& path, const std::string& fweights, const std::string& aweights);
+
+/// A covariance matrix with names, and what follows from it.
+struct NamedCovariance {
+  std::string name;  ///< of the site or the file
+  std::vector<std::string> variables;
+  Covariance covariance;
+  std::vector<double> correlation;
+  PrincipalComponents components;
+};
+/// `components`: principal components to keep.
+NamedCovariance named_covariance(const std::string& name, std::vector<std::string> variables, Covariance covariance, int64_t components);
+
+/// Two variables, i < j.
+struct Pair {
+  int64_t i = 0, j = 0;
+};
+/// The pairs of largest |correlation|, at most `count`; of equals the first. Pairs without one are left out.
+std::vector<Pair> strongest_pairs(const NamedCovariance& result, size_t count);
+
+Json covariance_json(const NamedCovariance& result, size_t pairs);
+/// NAME.mean, .covariance, .correlation, .eigenvalues, .components.
+void append_arrays(Arrays& arrays, const NamedCovariance& result);
+
+}  // namespace vitrine::cli

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "cli/corpus/covariance_data.h"
+#include "cli/core/terminal.h"
+
+namespace vitrine::cli {
+
+/// How many observations, the largest eigenvalues, the strongest correlations, and the matrix itself if it is small. `rows`: lines in
+/// each of the lists.
+std::string covariance_text(const Terminal& out, const NamedCovariance& result, size_t rows);
+
+}  // namespace vitrine::cli

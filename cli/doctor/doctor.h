@@ -1,0 +1,60 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/machine.h"
+#include "cli/doctor/doctor_gpu.h"
+#include "cli/core/terminal.h"
+#include "vitrine/model_cache.h"
+
+namespace vitrine::cli {
+
+/// Everything that `vitrine doctor` found out, before it judges.
+struct Facts {
+  Machine machine;
+  uint64_t huge_asked = 0, huge_had = 0;  ///< bytes that were asked for in 2 MB pages, and that came in them
+  Gpus gpus;
+  struct {
+    std::string version, compiler, toolkit;  ///< toolkit: CUDA's version, "12.8"; empty in a build without it
+    std::string architectures;               ///< of GPUs that it has code for, as CMake lists them
+  } build;
+  struct {
+    std::string demo;   ///< its folder, or empty
+    std::filesystem::path cache;
+    std::optional<uint64_t> free;  ///< bytes on the cache's disk
+    std::vector<CachedModel> cached;
+  } models;
+  std::string omp_num_threads;  ///< of the environment; empty: not set
+  std::string device = "cpu";   ///< that was asked about
+  std::string description;      ///< as the backend describes itself after a model has run on it
+  std::string failure;          ///< the line that it ended with instead
+};
+
+enum class Weight : uint8_t {
+  kProblem,  ///< models do not run on the device that was asked about
+  kAdvice,   ///< costs speed or memory
+  kNote,     ///< good to know
+};
+
+struct Finding {
+  Weight weight;
+  std::string what;
+  std::string command = {};  ///< to be typed as it stands; empty if there is nothing to type
+};
+
+/// "problem", "advice", "note"
+const char* weight_name(Weight weight);
+
+/// What is to be changed, the heaviest first. A function of the facts alone.
+std::vector<Finding> findings(const Facts& facts);
+
+/// How many threads make sense here: the processors that the process may run on, fewer where the control groups allow less of their time.
+int sensible_threads(const Machine& machine);
+
+Json doctor_json(const Facts& facts, const std::vector<Finding>& found);
+std::string doctor_text(const Terminal& out, const Facts& facts, const std::vector<Finding>& found);
+
+}  // namespace vitrine::cli

@@ -1,0 +1,92 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/lens/attribution_view.h"
+#include "cli/core/checks.h"
+#include "cli/core/context.h"
+#include "cli/core/output_files.h"
+#include "cli/core/tokens.h"
+
+namespace vitrine::cli {
+namespace {
+
+struct Args {
+  PromptArgs prompt;
+  std::string target, against, out;
+  int target_id = -1, against_id = -1, neurons = 0;
+  int64_t position = -1;
+  size_t top = 12;
+  PageArgs page;
+};
+
+void run(const Context& context, const Args& args) {
+  if (!args.out.empty()) check_array_path(args.out);
+  const Model model = load_model(context);
+  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const Names names(model.shared_tokenizer());
+  const AttributionOptions options{.target = token_from(args.target, args.target_id, model),
+                                   .against = token_from(args.against, args.against_id, model),
+                                   .position = args.position,
+                                   .neurons = args.neurons};
+  Json json = json_head("attribute", model);
+  Arrays arrays;
+  std::string text;
+  std::vector<LogitAttribution> results;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const LogitAttribution& found = results.emplace_back(logit_attribution(model, prompts[i].ids, options));
+    add_arrays(arrays, found, i);
+    if (context.json) {
+      Json result = attribution_json(found, names);
+      add_text(result["prompt"], prompts[i].text);
+      result["prompt"]["tokens"] = names.json(prompts[i].ids);
+      json["results"].push_back(std::move(result));
+      continue;
+    }
+    const std::string title =
+        prompts[i].text.empty() ? fmt::format("{} ids", prompts[i].ids.size()) : printable(prompts[i].text);
+    text += (i > 0 ? "\n" : "") + context.out.paint(Style::kTitle, title) + "\n" +
+            draw_attribution(found, names, context.out, args.top);
+  }
+  if (!args.out.empty()) write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
+  write_page(args.page, context, model, [&](const PageSource& source) { return attribution_page(results, source); });
+  write_figures(args.page, [&](FigureFormat format) { return attribution_figure(results, PageSource::of(model), format); });
+  if (context.json) return print_json(json);
+  print(text);
+}
+
+}  // namespace
+
+void add_attribute(CLI::App& app, Context& context) {
+  CLI::App& command = *app.add_subcommand("attribute", "Show which heads, MLPs and neurons write a logit, and how much of it");
+  const auto args = std::make_shared<Args>();
+  add_prompt_options(command, args->prompt);
+  const auto group = "Attribution";
+  add_token_option(command, "--target", args->target, args->target_id,
+                   "The token whose logit is explained [the model's own choice]; leading spaces count: \" London\"", group);
+  add_token_option(command, "--against", args->against, args->against_id, "Explain the target's logit less this token's", group);
+  command.add_option("--position", args->position, "Behind which token, from 0, negative from the end")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--neurons", args->neurons, "Also list the N single MLP neurons with the largest parts")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--top", args->top, "Components to list, the largest first")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("-o,--out", args->out, "Also write all numbers to FILE.safetensors")->type_name("FILE")->group(group);
+  add_model_options(command, context);
+  add_output_options(command, context);
+  add_page_options(command, args->page);
+  add_figure_options(command, args->page);
+  set_examples(command,
+               "  vitrine attribute --prompt \"Heathrow airport is located in the city of\" --target \" London\"\n"
+               "  vitrine attribute --prompt \"The keys to the cabinet\" --target \" are\" --against \" is\" --neurons 10");
+  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "cli/core/context.h"
+
+namespace vitrine::cli {
+
+/// What `vitrine lens --fit` is given.
+struct LensFitArgs {
+  std::string corpus;  ///< empty: nothing is to be fitted
+  double alpha = 1e-3;
+  int64_t tokens = 0;
+};
+
+/// Fits translators, writes them to `folder` and shows what they are worth on held-out text.
+void fit_lens(const Context& context, const LensFitArgs& args, const std::string& folder);
+
+}  // namespace vitrine::cli

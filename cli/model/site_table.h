@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "cli/core/terminal.h"
+#include "vitrine/config.h"
+#include "vitrine/sites.h"
+
+namespace vitrine::cli {
+
+std::vector<SiteRef> all_sites(const Config& config);
+/// A line a site, the layers of one together: name, shape in letters, shape in this model's numbers, note.
+std::string site_table(const Terminal& out, const Config& config, const std::vector<SiteRef>& sites);
+Json sites_json(const Config& config, const std::vector<SiteRef>& sites);
+
+}  // namespace vitrine::cli

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/core/output_files.h"
+#include "cli/core/tokens.h"
+#include "vitrine/ablation.h"
+#include "vitrine/causal_trace.h"
+#include "vitrine/patching.h"
+#include "vitrine/path_patching.h"
+
+namespace vitrine::cli {
+
+/// The options of `vitrine patch`.
+struct PatchArgs {
+  std::string clean, clean_ids, corrupt, corrupt_ids;
+  std::string answer, wrong, metric, sweep, over, align;
+  std::string layers, positions, heads, neurons, out;
+  std::string ablate, others_file, trace, trace_positions, receivers, senders;
+  std::vector<std::string> others;
+  int answer_id = -1, wrong_id = -1, window = 1, draws = 10;
+  int64_t position = -1;
+  size_t top = 12;
+  double noise = 3.0;
+  uint64_t seed = 0;
+  PageArgs page;
+  bool noising = false, attribution = false, compare = false, through_mlps = false;
+
+  /// Which of the four things that the command does was asked for.
+  enum class Mode { kPatch, kAblate, kTrace, kPaths };
+  Mode mode() const;
+};
+
+void add_patch_options(CLI::App& command, PatchArgs& args);
+
+/// A site as --sweep writes it: "resid_pre", "z", "mlp_post".
+std::string sweep_name(Site site);
+
+/// What all four read: prompts, the metric with its tokens, and the cells.
+struct PatchRequest {
+  Prompt clean, corrupt;  ///< corrupt: without ids where the mode has none
+  PatchMetric metric;
+  PatchCells cells;
+};
+
+/// Throws Error (user) for options that do not go together, tokens that are not one, and sites that there are not. The answer
+/// is by default what the model itself says behind the clean prompt.
+PatchRequest patch_request(const PatchArgs& args, const Model& model);
+
+PatchOptions patch_options(const PatchArgs& args, const PatchRequest& request);
+AblationOptions ablation_options(const PatchArgs& args, const PatchRequest& request, const Model& model);
+TraceOptions trace_options(const PatchArgs& args, const PatchRequest& request, const Model& model);
+PathOptions path_options(const PatchArgs& args, const PatchRequest& request);
+
+}  // namespace vitrine::cli

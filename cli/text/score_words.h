@@ -1,0 +1,31 @@
+#pragma once
+
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "cli/core/context.h"
+#include "cli/core/output_files.h"
+#include "cli/core/tokens.h"
+#include "vitrine/score.h"
+
+namespace vitrine::cli {
+
+constexpr double bits(double nats) { return nats / std::numbers::ln2; }
+
+/// What `vitrine score --words` is asked for.
+struct WordArgs {
+  WordBoundary boundary = WordBoundary::kLeading;
+  Tokenizer::Special special = Tokenizer::Special::kText;
+  bool bits = false, summary = false;
+  std::string out;  ///< a .csv file, or empty
+  PageArgs page = {};
+};
+
+/// Throws Error (user) at once for a path that is no .csv file.
+void check_csv_path(const std::string& path);
+
+/// Scores the texts word by word; `options` without progress.
+void show_words(const Context& context, const Model& model, const std::vector<Prompt>& prompts, ScoreOptions options, const WordArgs& args);
+
+}  // namespace vitrine::cli
