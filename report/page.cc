@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "report/assets.h"
-#include "report/palette.h"
+#include "report/figures/palette.h"
 #include "vitrine/dtype.h"
 
 namespace vitrine {

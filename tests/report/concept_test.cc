@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "report/concept_layout.h"
+#include "report/pages/concept_layout.h"
 #include "results.h"
 #include "tests/base/test_files.h"
 

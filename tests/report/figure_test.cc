@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "report/figure.h"
+#include "report/figures/figure.h"
 #include "picture.h"
 #include "support.h"
 #include "tests/base/test_files.h"

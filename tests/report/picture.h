@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "report/palette.h"
+#include "report/figures/palette.h"
 
 namespace vitrine::testing {
 

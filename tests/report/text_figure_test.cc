@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "picture.h"
-#include "report/figure.h"
+#include "report/figures/figure.h"
 #include "results.h"
 #include "tests/base/test_files.h"
 

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/figure_canvas.h"
-#include "report/figure_style.h"
+#include "report/figures/figure_canvas.h"
+#include "report/figures/figure_style.h"
 
 // Panels of dots and of upright bars.
 

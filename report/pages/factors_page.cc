@@ -1,4 +1,4 @@
-#include "report/factor_shares.h"
+#include "report/pages/factor_shares.h"
 #include "report/packed.h"
 #include "report/page.h"
 

@@ -2,8 +2,8 @@
 
 #include <cairo.h>
 
-#include "report/figure.h"
-#include "report/figure_text.h"
+#include "report/figures/figure.h"
+#include "report/figures/figure_text.h"
 
 namespace vitrine {
 

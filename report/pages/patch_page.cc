@@ -2,7 +2,7 @@
 
 #include "report/packed.h"
 #include "report/page.h"
-#include "report/patch_layout.h"
+#include "report/pages/patch_layout.h"
 
 namespace vitrine {
 namespace {

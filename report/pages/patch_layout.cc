@@ -1,4 +1,4 @@
-#include "report/patch_layout.h"
+#include "report/pages/patch_layout.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "report/figure.h"
+#include "report/figures/figure.h"
 
 #include <cairo-svg.h>
 
@@ -7,7 +7,7 @@
 #include <regex>
 
 #include "base/check.h"
-#include "report/figure_canvas.h"
+#include "report/figures/figure_canvas.h"
 
 namespace vitrine {
 namespace {

@@ -1,4 +1,4 @@
-#include "report/figure_canvas.h"
+#include "report/figures/figure_canvas.h"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 #include <limits>
 #include <utility>
 
-#include "report/figure_style.h"
-#include "report/palette.h"
+#include "report/figures/figure_style.h"
+#include "report/figures/palette.h"
 
 namespace vitrine {
 namespace {

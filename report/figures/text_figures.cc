@@ -5,9 +5,9 @@
 #include <numbers>
 
 #include "base/check.h"
-#include "report/concept_layout.h"
-#include "report/factor_shares.h"
-#include "report/figure.h"
+#include "report/pages/concept_layout.h"
+#include "report/pages/factor_shares.h"
+#include "report/figures/figure.h"
 #include "report/page.h"
 #include "report/token_table.h"
 

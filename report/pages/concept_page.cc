@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "report/concept_layout.h"
+#include "report/pages/concept_layout.h"
 #include "report/packed.h"
 #include "report/page.h"
 

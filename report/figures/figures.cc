@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "base/check.h"
-#include "report/figure.h"
+#include "report/figures/figure.h"
 #include "report/page.h"
-#include "report/patch_layout.h"
+#include "report/pages/patch_layout.h"
 #include "report/token_table.h"
 
 namespace vitrine {

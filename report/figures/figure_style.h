@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "report/figure_text.h"
+#include "report/figures/figure_text.h"
 
 namespace vitrine {
 

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "base/check.h"
-#include "report/figure.h"
+#include "report/figures/figure.h"
 #include "report/page.h"
 #include "report/token_table.h"
 

@@ -1,4 +1,4 @@
-#include "report/concept_layout.h"
+#include "report/pages/concept_layout.h"
 
 #include <fmt/format.h>
 
