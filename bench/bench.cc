@@ -6,9 +6,9 @@
 
 #include "base/check.h"
 #include "base/mapped_file.h"
-#include "bench/memory_use.h"
-#include "bench/scratch.h"
-#include "bench/workloads.h"
+#include "bench/measure/memory_use.h"
+#include "bench/measure/scratch.h"
+#include "bench/workloads/workloads.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/device_name.h"
 #include "engine/checkpoint/model_path.h"

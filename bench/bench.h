@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "bench/device_rates.h"
-#include "bench/row.h"
+#include "bench/measure/device_rates.h"
+#include "bench/measure/row.h"
 #include "vitrine/config.h"
 #include "vitrine/dtype.h"
 

@@ -9,9 +9,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "bench/machine.h"
+#include "bench/measure/machine.h"
 #include "bench/open_blas.h"
-#include "bench/sizes.h"
+#include "bench/measure/sizes.h"
 #include "vitrine/error.h"
 
 namespace vitrine::bench {

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "bench/samples.h"
+#include "bench/measure/samples.h"
 #include "vitrine/model.h"
 
 namespace vitrine::bench {

@@ -1,12 +1,12 @@
 #include <cstring>
 
 #include "base/finite.h"
-#include "bench/ceilings.h"
-#include "bench/checks.h"
+#include "bench/measure/ceilings.h"
+#include "bench/measure/checks.h"
 #include "bench/engine_bench.h"
-#include "bench/hook_sets.h"
+#include "bench/workloads/hook_sets.h"
 #include "bench/open_blas.h"
-#include "bench/timing.h"
+#include "bench/measure/timing.h"
 #include "vitrine/hooks.h"
 #include "vitrine/run.h"
 

@@ -2,7 +2,7 @@
 
 #include <dlfcn.h>
 
-#include "bench/timing.h"
+#include "bench/measure/timing.h"
 
 namespace vitrine::bench {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "bench/random_matrix.h"
+#include "bench/measure/random_matrix.h"
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 

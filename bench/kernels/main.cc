@@ -6,9 +6,9 @@
 
 #include <algorithm>
 
-#include "bench/ceilings.h"
+#include "bench/measure/ceilings.h"
 #include "bench/kernels/kernels_bench.h"
-#include "bench/sizes.h"
+#include "bench/measure/sizes.h"
 #include "vitrine/error.h"
 
 namespace vitrine::bench {

@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "base/quote.h"
-#include "bench/machine.h"
+#include "bench/measure/machine.h"
 
 namespace vitrine::cli {
 

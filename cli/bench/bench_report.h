@@ -5,7 +5,7 @@
 
 #include "base/atomic_file.h"
 #include "bench/bench.h"
-#include "bench/records.h"
+#include "bench/measure/records.h"
 #include "cli/bench/bench_table.h"
 #include "cli/core/context.h"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bench/bench.h"
-#include "bench/records.h"
+#include "bench/measure/records.h"
 #include "cli/core/terminal.h"
 
 namespace vitrine::cli {

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "bench/floors.h"
+#include "bench/measure/floors.h"
 #include "cli/model/config_json.h"
 #include "cli/core/context.h"
 #include "cli/model/site_table.h"

@@ -1,10 +1,10 @@
 // The floors against the published figures: one H200 at 4.3 TB/s and 790 TFLOP/s, bfloat16.
 
-#include "bench/floors.h"
+#include "bench/measure/floors.h"
 
 #include <gtest/gtest.h>
 
-#include "bench/sizes.h"
+#include "bench/measure/sizes.h"
 
 namespace vitrine::bench {
 namespace {

@@ -1,6 +1,6 @@
 // Rows of two runs beside each other: which belong together, when a difference counts, and what a file must hold.
 
-#include "bench/records.h"
+#include "bench/measure/records.h"
 
 #include <gtest/gtest.h>
 

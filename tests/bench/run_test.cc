@@ -6,8 +6,8 @@
 #include <set>
 
 #include "bench/bench.h"
-#include "bench/hook_sets.h"
-#include "bench/records.h"
+#include "bench/workloads/hook_sets.h"
+#include "bench/measure/records.h"
 #include "tests/base/test_files.h"
 #include "tests/engine/test_device.h"
 #include "tests/support.h"

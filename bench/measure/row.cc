@@ -1,4 +1,4 @@
-#include "bench/row.h"
+#include "bench/measure/row.h"
 
 namespace vitrine::bench {
 

@@ -1,4 +1,4 @@
-#include "bench/machine.h"
+#include "bench/measure/machine.h"
 
 #include <chrono>
 #include <ctime>

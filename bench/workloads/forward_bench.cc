@@ -2,10 +2,10 @@
 
 #include "base/check.h"
 #include "base/finite.h"
-#include "bench/checks.h"
-#include "bench/hook_sets.h"
-#include "bench/timing.h"
-#include "bench/turns.h"
+#include "bench/measure/checks.h"
+#include "bench/workloads/hook_sets.h"
+#include "bench/measure/timing.h"
+#include "bench/measure/turns.h"
 #include "engine/model_state.h"
 
 namespace vitrine::bench {

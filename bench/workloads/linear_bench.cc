@@ -4,10 +4,10 @@
 
 #include "base/check.h"
 #include "base/finite.h"
-#include "bench/checks.h"
-#include "bench/random_matrix.h"
-#include "bench/timing.h"
-#include "bench/workloads.h"
+#include "bench/measure/checks.h"
+#include "bench/measure/random_matrix.h"
+#include "bench/measure/timing.h"
+#include "bench/workloads/workloads.h"
 #include "engine/device_name.h"
 #include "engine/model_state.h"
 

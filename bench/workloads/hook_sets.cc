@@ -1,8 +1,8 @@
-#include "bench/hook_sets.h"
+#include "bench/workloads/hook_sets.h"
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "bench/random_matrix.h"
+#include "bench/measure/random_matrix.h"
 
 namespace vitrine::bench {
 

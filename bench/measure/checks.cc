@@ -1,4 +1,4 @@
-#include "bench/checks.h"
+#include "bench/measure/checks.h"
 
 #include "base/check.h"
 

@@ -5,8 +5,8 @@
 #include "base/check.h"
 #include "base/mapped_file.h"
 #include "base/random.h"
-#include "bench/checks.h"
-#include "bench/turns.h"
+#include "bench/measure/checks.h"
+#include "bench/measure/turns.h"
 
 namespace vitrine::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "bench/memory_use.h"
+#include "bench/measure/memory_use.h"
 
 #include <sys/resource.h>
 

@@ -1,8 +1,8 @@
 #include "vitrine/generate.h"
 
 #include "base/check.h"
-#include "bench/checks.h"
-#include "bench/turns.h"
+#include "bench/measure/checks.h"
+#include "bench/measure/turns.h"
 #include "engine/model_state.h"
 
 namespace vitrine::bench {

@@ -3,9 +3,9 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "bench/checks.h"
-#include "bench/timing.h"
-#include "bench/turns.h"
+#include "bench/measure/checks.h"
+#include "bench/measure/timing.h"
+#include "bench/measure/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/gradients.h"
 #include "vitrine/saliency.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/workloads.h"
+#include "bench/workloads/workloads.h"
 
 namespace vitrine::bench {
 

@@ -2,9 +2,9 @@
 #include <optional>
 
 #include "base/check.h"
-#include "bench/checks.h"
-#include "bench/scratch.h"
-#include "bench/turns.h"
+#include "bench/measure/checks.h"
+#include "bench/measure/scratch.h"
+#include "bench/measure/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/random_checkpoint.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "bench/row.h"
+#include "bench/measure/row.h"
 
 namespace vitrine::bench {
 

@@ -1,4 +1,4 @@
-#include "bench/records.h"
+#include "bench/measure/records.h"
 
 #include <algorithm>
 #include <cmath>

@@ -3,9 +3,9 @@
 
 #include "base/check.h"
 #include "base/finite.h"
-#include "bench/checks.h"
-#include "bench/random_matrix.h"
-#include "bench/turns.h"
+#include "bench/measure/checks.h"
+#include "bench/measure/random_matrix.h"
+#include "bench/measure/turns.h"
 #include "engine/model_state.h"
 
 namespace vitrine::bench {

@@ -4,12 +4,12 @@
 #include <string>
 
 #include "base/json.h"
-#include "bench/samples.h"
+#include "bench/measure/samples.h"
 
 namespace vitrine::bench {
 
 /// One line of the table. Model, dtype, device, threads, workload, shape and hooks say what was measured: they are the key by which
-/// rows of two runs, or of another program, are matched (bench/records.h).
+/// rows of two runs, or of another program, are matched (bench/measure/records.h).
 struct Row {
   std::string model;     ///< a size, a checkpoint's name
   std::string dtype;     ///< of the weights; empty where none are read

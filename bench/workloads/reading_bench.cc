@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "bench/checks.h"
-#include "bench/turns.h"
+#include "bench/measure/checks.h"
+#include "bench/measure/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/lens.h"
 #include "vitrine/score.h"

@@ -5,10 +5,10 @@
 
 #include "base/atomic_file.h"
 #include "base/check.h"
-#include "bench/checks.h"
-#include "bench/scratch.h"
-#include "bench/timing.h"
-#include "bench/turns.h"
+#include "bench/measure/checks.h"
+#include "bench/measure/scratch.h"
+#include "bench/measure/timing.h"
+#include "bench/measure/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/safetensors.h"
 

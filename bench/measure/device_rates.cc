@@ -1,4 +1,4 @@
-#include "bench/device_rates.h"
+#include "bench/measure/device_rates.h"
 
 #include <omp.h>
 
@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "base/check.h"
-#include "bench/ceilings.h"
-#include "bench/random_matrix.h"
-#include "bench/timing.h"
+#include "bench/measure/ceilings.h"
+#include "bench/measure/random_matrix.h"
+#include "bench/measure/timing.h"
 #include "engine/device_name.h"
 #include "kernels/cuda/runtime/device.h"
 

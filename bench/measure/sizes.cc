@@ -1,4 +1,4 @@
-#include "bench/sizes.h"
+#include "bench/measure/sizes.h"
 
 #include "base/check.h"
 #include "base/quote.h"

@@ -1,4 +1,4 @@
-#include "bench/scratch.h"
+#include "bench/measure/scratch.h"
 
 #include <stdlib.h>
 
@@ -10,8 +10,8 @@
 
 #include "base/atomic_file.h"
 #include "base/check.h"
-#include "bench/random_matrix.h"
-#include "bench/timing.h"
+#include "bench/measure/random_matrix.h"
+#include "bench/measure/timing.h"
 
 namespace vitrine::bench {
 

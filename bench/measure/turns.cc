@@ -1,6 +1,6 @@
-#include "bench/turns.h"
+#include "bench/measure/turns.h"
 
-#include "bench/timing.h"
+#include "bench/measure/timing.h"
 #include "engine/model_state.h"
 
 namespace vitrine::bench {

@@ -1,4 +1,4 @@
-#include "bench/floors.h"
+#include "bench/measure/floors.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "bench/random_matrix.h"
+#include "bench/measure/random_matrix.h"
 
 #include <algorithm>
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/json.h"
-#include "bench/floors.h"
-#include "bench/row.h"
+#include "bench/measure/floors.h"
+#include "bench/measure/row.h"
 #include "kernels/backend.h"
 
 namespace vitrine::bench {

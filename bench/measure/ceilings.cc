@@ -1,6 +1,6 @@
 // Highway compiles the part between the two guards once for each instruction set and picks the best when the program runs.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "bench/ceilings.cc"
+#define HWY_TARGET_INCLUDE "bench/measure/ceilings.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -59,8 +59,8 @@ HWY_AFTER_NAMESPACE();
 
 #include <sys/mman.h>
 
-#include "bench/ceilings.h"
-#include "bench/timing.h"
+#include "bench/measure/ceilings.h"
+#include "bench/measure/timing.h"
 
 namespace vitrine::bench {
 
