@@ -1,4 +1,4 @@
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 #include <algorithm>
 #include <unordered_map>

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "vitrine/config.h"
-#include "vitrine/random_checkpoint.h"
+#include "vitrine/checkpoint/random_checkpoint.h"
 #include "vitrine/tensor.h"
 
 namespace vitrine {

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "report/token_table.h"
-#include "vitrine/report.h"
+#include "vitrine/report/page.h"
 
 namespace vitrine {
 

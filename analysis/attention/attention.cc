@@ -1,4 +1,4 @@
-#include "vitrine/attention.h"
+#include "vitrine/analysis/attention.h"
 
 #include <algorithm>
 #include <array>

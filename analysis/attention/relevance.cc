@@ -4,7 +4,7 @@
 #include "analysis/attention/maps.h"
 #include "analysis/attention/flow_network.h"
 #include "analysis/common/options.h"
-#include "vitrine/attention.h"
+#include "vitrine/analysis/attention.h"
 
 namespace vitrine {
 namespace {

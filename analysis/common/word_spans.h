@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/word_spans.h"
+#include "vitrine/tokenizer.h"
 
 namespace vitrine {
 

@@ -1,4 +1,4 @@
-#include "vitrine/corpus_capture.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 #include <algorithm>
 #include <condition_variable>

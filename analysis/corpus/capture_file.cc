@@ -1,4 +1,4 @@
-#include "vitrine/capture_file.h"
+#include "vitrine/corpus/capture_file.h"
 
 #include <algorithm>
 #include <iterator>

@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/npy.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "vitrine/capture_file.h"
+#include "vitrine/corpus/capture_file.h"
 #include "vitrine/dtype.h"
 #include "vitrine/tensor.h"
 

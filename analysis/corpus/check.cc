@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "base/mapped_file.h"
 #include "base/xxhash64.h"
-#include "vitrine/corpus_capture.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine {
 namespace {

@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "base/xxhash64.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "vitrine/corpus.h"
+#include "vitrine/corpus/corpus.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 

@@ -4,7 +4,7 @@
 #include "analysis/common/options.h"
 #include "base/random.h"
 #include "base/xxhash64.h"
-#include "vitrine/corpus.h"
+#include "vitrine/corpus/corpus.h"
 
 namespace vitrine {
 namespace {

@@ -4,7 +4,7 @@
 #include "analysis/covariance/weights.h"
 #include "base/check.h"
 #include "base/quote.h"
-#include "vitrine/covariance.h"
+#include "vitrine/analysis/covariance.h"
 #include "vitrine/running_moments.h"
 
 namespace vitrine {

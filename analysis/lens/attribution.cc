@@ -1,4 +1,4 @@
-#include "vitrine/attribution.h"
+#include "vitrine/analysis/attribution.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "vitrine/tuned_lens.h"
+#include "vitrine/analysis/tuned_lens.h"
 
 #include <Eigen/Core>
 #include <map>
@@ -8,8 +8,8 @@
 #include "base/finite.h"
 #include "base/json.h"
 #include "base/quote.h"
-#include "vitrine/safetensors.h"
-#include "vitrine/torch_file.h"
+#include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/checkpoint/torch_file.h"
 
 namespace vitrine {
 namespace {

@@ -6,7 +6,7 @@
 #include "analysis/lens/divergence.h"
 #include "base/check.h"
 #include "vitrine/logit_rows.h"
-#include "vitrine/tuned_lens.h"
+#include "vitrine/analysis/tuned_lens.h"
 
 namespace vitrine {
 namespace {

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "vitrine/noise.h"
+#include "vitrine/analysis/noise.h"
 
 namespace vitrine {
 

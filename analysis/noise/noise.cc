@@ -1,4 +1,4 @@
-#include "vitrine/noise.h"
+#include "vitrine/analysis/noise.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "vitrine/ablation.h"
+#include "vitrine/analysis/ablation.h"
 
 #include <algorithm>
 #include <array>

@@ -9,7 +9,7 @@
 #include "analysis/patching/values.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
-#include "vitrine/patching.h"
+#include "vitrine/analysis/patching.h"
 
 namespace vitrine {
 

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "vitrine/patching.h"
+#include "vitrine/analysis/patching.h"
 
 namespace vitrine {
 

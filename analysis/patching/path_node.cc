@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "vitrine/path_patching.h"
+#include "vitrine/analysis/path_patching.h"
 
 namespace vitrine {
 namespace {

@@ -1,4 +1,4 @@
-#include "vitrine/path_patching.h"
+#include "vitrine/analysis/path_patching.h"
 
 #include <algorithm>
 #include <numeric>

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "analysis/patching/base_run.h"
-#include "vitrine/patching.h"
+#include "vitrine/analysis/patching.h"
 
 namespace vitrine {
 

@@ -6,7 +6,7 @@
 #include "analysis/common/random_draws.h"
 #include "base/check.h"
 #include "base/quote.h"
-#include "vitrine/predictivity.h"
+#include "vitrine/analysis/predictivity.h"
 
 namespace vitrine {
 namespace {

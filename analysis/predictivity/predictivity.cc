@@ -1,4 +1,4 @@
-#include "vitrine/predictivity.h"
+#include "vitrine/analysis/predictivity.h"
 
 #include <algorithm>
 #include <cmath>

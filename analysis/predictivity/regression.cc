@@ -9,7 +9,7 @@
 #include "analysis/common/decompositions.h"
 #include "analysis/predictivity/stages.h"
 #include "base/check.h"
-#include "vitrine/predictivity.h"
+#include "vitrine/analysis/predictivity.h"
 
 namespace vitrine {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "vitrine/predictivity.h"
+#include "vitrine/analysis/predictivity.h"
 
 namespace vitrine {
 

@@ -1,4 +1,4 @@
-#include "vitrine/concepts.h"
+#include "vitrine/analysis/concepts.h"
 
 #include <algorithm>
 #include <cmath>

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "vitrine/factors.h"
+#include "vitrine/analysis/factors.h"
 
 namespace vitrine {
 

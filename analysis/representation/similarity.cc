@@ -1,4 +1,4 @@
-#include "vitrine/similarity.h"
+#include "vitrine/analysis/similarity.h"
 
 #include <Eigen/Core>
 #include <algorithm>

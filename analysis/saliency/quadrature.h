@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine {
 

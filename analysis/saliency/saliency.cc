@@ -1,4 +1,4 @@
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 #include <array>
 #include <string>

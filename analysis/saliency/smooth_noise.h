@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine {
 

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine {
 

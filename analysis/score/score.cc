@@ -1,4 +1,4 @@
-#include "vitrine/score.h"
+#include "vitrine/analysis/score.h"
 
 #include <algorithm>
 #include <cmath>

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "vitrine/model.h"
-#include "vitrine/score.h"
+#include "vitrine/analysis/score.h"
 #include "vitrine/tensor.h"
 
 namespace vitrine {

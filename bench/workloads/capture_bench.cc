@@ -1,4 +1,4 @@
-#include "vitrine/corpus_capture.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 #include <algorithm>
 #include <cstring>
@@ -10,7 +10,7 @@
 #include "bench/measure/timing.h"
 #include "bench/measure/turns.h"
 #include "engine/model_state.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::bench {
 namespace {

@@ -6,7 +6,7 @@
 #include "bench/measure/scratch.h"
 #include "bench/measure/turns.h"
 #include "engine/model_state.h"
-#include "vitrine/random_checkpoint.h"
+#include "vitrine/checkpoint/random_checkpoint.h"
 
 namespace vitrine::bench {
 namespace {

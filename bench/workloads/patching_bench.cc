@@ -6,7 +6,7 @@
 #include "bench/measure/timing.h"
 #include "bench/measure/turns.h"
 #include "engine/model_state.h"
-#include "vitrine/patching.h"
+#include "vitrine/analysis/patching.h"
 
 namespace vitrine::bench {
 namespace {

@@ -5,8 +5,8 @@
 #include "bench/measure/checks.h"
 #include "bench/measure/turns.h"
 #include "engine/model_state.h"
-#include "vitrine/lens.h"
-#include "vitrine/score.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine::bench {
 namespace {

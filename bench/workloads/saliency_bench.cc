@@ -8,7 +8,7 @@
 #include "bench/measure/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/gradients.h"
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine::bench {
 namespace {

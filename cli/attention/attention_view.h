@@ -4,7 +4,7 @@
 
 #include "cli/core/terminal.h"
 #include "cli/core/tokens.h"
-#include "vitrine/attention.h"
+#include "vitrine/analysis/attention.h"
 
 namespace vitrine::cli {
 

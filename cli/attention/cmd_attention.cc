@@ -11,7 +11,7 @@
 #include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
-#include "vitrine/attention.h"
+#include "vitrine/analysis/attention.h"
 
 namespace vitrine::cli {
 namespace {

@@ -1,8 +1,8 @@
 #include "cli/core/arrays.h"
 
 #include "base/check.h"
-#include "vitrine/capture_file.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/corpus/capture_file.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::cli {
 

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "cli/core/context.h"
-#include "vitrine/capture_file.h"
+#include "vitrine/corpus/capture_file.h"
 
 namespace vitrine::cli {
 

@@ -9,7 +9,7 @@
 #include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "cli/core/checks.h"
-#include "vitrine/corpus_capture.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::cli {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "cli/core/terminal.h"
-#include "vitrine/corpus.h"
+#include "vitrine/corpus/corpus.h"
 #include "vitrine/model.h"
 
 namespace vitrine::cli {

@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "cli/core/context.h"
-#include "vitrine/figure.h"
-#include "vitrine/report.h"
+#include "vitrine/report/figure.h"
+#include "vitrine/report/page.h"
 
 namespace vitrine::cli {
 

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/npy.h"
 #include "base/quote.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::cli {
 namespace {

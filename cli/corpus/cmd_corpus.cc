@@ -9,7 +9,7 @@
 #include "cli/core/corpus_args.h"
 #include "cli/core/site_syntax.h"
 #include "cli/core/interrupt.h"
-#include "vitrine/corpus_capture.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::cli {
 namespace {

@@ -10,7 +10,7 @@
 #include "cli/core/site_syntax.h"
 #include "cli/core/interrupt.h"
 #include "cli/core/output_files.h"
-#include "vitrine/covariance.h"
+#include "vitrine/corpus/corpus_moments.h"
 
 namespace vitrine::cli {
 namespace {

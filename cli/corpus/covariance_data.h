@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "cli/core/arrays.h"
-#include "vitrine/covariance.h"
+#include "vitrine/analysis/covariance.h"
 
 namespace vitrine::cli {
 

@@ -8,7 +8,7 @@
 #include "base/machine.h"
 #include "cli/doctor/doctor_gpu.h"
 #include "cli/core/terminal.h"
-#include "vitrine/model_cache.h"
+#include "vitrine/checkpoint/model_cache.h"
 
 namespace vitrine::cli {
 

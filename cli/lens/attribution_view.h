@@ -7,7 +7,7 @@
 #include "cli/core/arrays.h"
 #include "cli/core/terminal.h"
 #include "cli/core/tokens.h"
-#include "vitrine/attribution.h"
+#include "vitrine/analysis/attribution.h"
 
 namespace vitrine::cli {
 

@@ -12,7 +12,7 @@
 #include "cli/lens/lens_view.h"
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
-#include "vitrine/lens.h"
+#include "vitrine/analysis/lens.h"
 
 namespace vitrine::cli {
 namespace {

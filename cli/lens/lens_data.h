@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "cli/core/tokens.h"
-#include "vitrine/lens.h"
+#include "vitrine/analysis/lens.h"
 
 namespace vitrine::cli {
 

@@ -7,8 +7,8 @@
 #include "base/check.h"
 #include "cli/core/progress_bar.h"
 #include "cli/core/terminal.h"
-#include "vitrine/corpus.h"
-#include "vitrine/tuned_lens.h"
+#include "vitrine/corpus/corpus.h"
+#include "vitrine/analysis/tuned_lens.h"
 
 namespace vitrine::cli {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "cli/core/terminal.h"
 #include "cli/core/tokens.h"
-#include "vitrine/lens.h"
+#include "vitrine/analysis/lens.h"
 
 namespace vitrine::cli {
 

@@ -10,7 +10,7 @@
 #include "cli/model/config_json.h"
 #include "cli/core/context.h"
 #include "cli/core/interrupt.h"
-#include "vitrine/random_checkpoint.h"
+#include "vitrine/checkpoint/random_checkpoint.h"
 
 namespace vitrine::cli {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "cli/core/terminal.h"
 #include "cli/core/tokens.h"
-#include "vitrine/noise.h"
+#include "vitrine/analysis/noise.h"
 
 namespace vitrine::cli {
 

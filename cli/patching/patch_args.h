@@ -7,10 +7,10 @@
 
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
-#include "vitrine/ablation.h"
-#include "vitrine/causal_trace.h"
-#include "vitrine/patching.h"
-#include "vitrine/path_patching.h"
+#include "vitrine/analysis/ablation.h"
+#include "vitrine/analysis/causal_trace.h"
+#include "vitrine/analysis/patching.h"
+#include "vitrine/analysis/path_patching.h"
 
 namespace vitrine::cli {
 

@@ -5,7 +5,7 @@
 
 #include "cli/core/arrays.h"
 #include "cli/core/tokens.h"
-#include "vitrine/path_patching.h"
+#include "vitrine/analysis/path_patching.h"
 
 namespace vitrine::cli {
 

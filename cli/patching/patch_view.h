@@ -7,7 +7,7 @@
 
 #include "cli/core/terminal.h"
 #include "cli/core/tokens.h"
-#include "vitrine/path_patching.h"
+#include "vitrine/analysis/path_patching.h"
 
 namespace vitrine::cli {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "vitrine/predictivity.h"
+#include "vitrine/analysis/predictivity.h"
 
 namespace vitrine::cli {
 

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "cli/core/terminal.h"
-#include "vitrine/predictivity.h"
+#include "vitrine/analysis/predictivity.h"
 
 namespace vitrine::cli {
 

@@ -11,7 +11,7 @@
 #include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
-#include "vitrine/concepts.h"
+#include "vitrine/analysis/concepts.h"
 
 namespace vitrine::cli {
 namespace {

@@ -12,7 +12,7 @@
 #include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
-#include "vitrine/factors.h"
+#include "vitrine/analysis/factors.h"
 
 namespace vitrine::cli {
 namespace {

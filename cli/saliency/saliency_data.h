@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cli/core/tokens.h"
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine::cli {
 

@@ -5,7 +5,7 @@
 
 #include "cli/core/terminal.h"
 #include "cli/core/tokens.h"
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine::cli {
 

@@ -12,7 +12,7 @@
 #include "cli/text/training_windows.h"
 #include "cli/text/score_words.h"
 #include "cli/core/tokens.h"
-#include "vitrine/score.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine::cli {
 namespace {

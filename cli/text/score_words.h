@@ -7,7 +7,7 @@
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
-#include "vitrine/score.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine::cli {
 

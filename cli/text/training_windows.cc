@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/core/arrays.h"
-#include "vitrine/score.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine::cli {
 namespace {

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string_view>
 
-#include "vitrine/model_cache.h"
+#include "vitrine/checkpoint/model_cache.h"
 
 namespace vitrine {
 

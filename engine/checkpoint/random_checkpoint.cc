@@ -1,4 +1,4 @@
-#include "vitrine/random_checkpoint.h"
+#include "vitrine/checkpoint/random_checkpoint.h"
 
 #include <array>
 #include <cstdlib>
@@ -14,7 +14,7 @@
 #include "base/quote.h"
 #include "engine/checkpoint/config.h"
 #include "engine/random_weights.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {

@@ -1,4 +1,4 @@
-#include "vitrine/torch_file.h"
+#include "vitrine/checkpoint/torch_file.h"
 
 #include <array>
 #include <cstring>

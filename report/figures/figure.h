@@ -4,7 +4,7 @@
 #include <variant>
 #include <vector>
 
-#include "vitrine/figure.h"
+#include "vitrine/report/figure.h"
 
 namespace vitrine {
 

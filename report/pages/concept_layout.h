@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "vitrine/concepts.h"
+#include "vitrine/analysis/concepts.h"
 
 namespace vitrine {
 

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "vitrine/factors.h"
+#include "vitrine/analysis/factors.h"
 
 namespace vitrine {
 

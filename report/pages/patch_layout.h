@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "report/token_table.h"
-#include "vitrine/report.h"
+#include "vitrine/report/page.h"
 
 namespace vitrine {
 

@@ -1,4 +1,4 @@
-#include "vitrine/attention.h"
+#include "vitrine/analysis/attention.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include "analysis/attention/maps.h"
 #include "base/json.h"
 #include "support.h"
-#include "vitrine/patching.h"
+#include "vitrine/analysis/patching.h"
 
 namespace vitrine::testing {
 namespace {

@@ -7,11 +7,11 @@
 
 #include "base/json.h"
 #include "support.h"
-#include "vitrine/ablation.h"
-#include "vitrine/attribution.h"
-#include "vitrine/causal_trace.h"
-#include "vitrine/patching.h"
-#include "vitrine/path_patching.h"
+#include "vitrine/analysis/ablation.h"
+#include "vitrine/analysis/attribution.h"
+#include "vitrine/analysis/causal_trace.h"
+#include "vitrine/analysis/patching.h"
+#include "vitrine/analysis/path_patching.h"
 
 namespace vitrine::testing {
 namespace {

@@ -1,4 +1,4 @@
-#include "vitrine/capture_file.h"
+#include "vitrine/corpus/capture_file.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -11,7 +11,7 @@
 #include "base/npy.h"
 #include "support.h"
 #include "vitrine/generate.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

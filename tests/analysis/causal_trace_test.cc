@@ -1,4 +1,4 @@
-#include "vitrine/causal_trace.h"
+#include "vitrine/analysis/causal_trace.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "vitrine/corpus_capture.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@
 #include "base/json.h"
 #include "base/xxhash64.h"
 #include "corpus_support.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

@@ -6,7 +6,7 @@
 #include "base/file_lock.h"
 #include "base/json.h"
 #include "corpus_support.h"
-#include "vitrine/covariance.h"
+#include "vitrine/corpus/corpus_moments.h"
 
 namespace vitrine::testing {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "support.h"
-#include "vitrine/corpus.h"
+#include "vitrine/corpus/corpus.h"
 
 namespace vitrine::testing {
 

@@ -1,4 +1,4 @@
-#include "vitrine/corpus.h"
+#include "vitrine/corpus/corpus.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "vitrine/covariance.h"
+#include "vitrine/analysis/covariance.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "vitrine/factors.h"
+#include "vitrine/analysis/factors.h"
 
 #include <gtest/gtest.h>
 

@@ -4,8 +4,8 @@
 
 #include "base/json.h"
 #include "support.h"
-#include "vitrine/lens.h"
-#include "vitrine/score.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine::testing {
 namespace {

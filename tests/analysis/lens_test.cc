@@ -1,4 +1,4 @@
-#include "vitrine/lens.h"
+#include "vitrine/analysis/lens.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Noise: what it does to a prompt, and what the model then says and holds.
 
-#include "vitrine/noise.h"
+#include "vitrine/analysis/noise.h"
 
 #include <gtest/gtest.h>
 

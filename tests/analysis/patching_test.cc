@@ -1,4 +1,4 @@
-#include "vitrine/patching.h"
+#include "vitrine/analysis/patching.h"
 
 #include <gtest/gtest.h>
 

@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "support.h"
-#include "vitrine/predictivity.h"
+#include "vitrine/analysis/predictivity.h"
 
 namespace vitrine::testing {
 namespace {

@@ -1,6 +1,6 @@
 // The whole of neural predictivity: features against single passes, and a study whose truth is known.
 
-#include "vitrine/predictivity.h"
+#include "vitrine/analysis/predictivity.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "support.h"
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine::testing {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "analysis/common/word_spans.h"
 #include "support.h"
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine::testing {
 namespace {

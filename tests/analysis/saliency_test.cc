@@ -1,6 +1,6 @@
 // What holds for every method, and what the methods that read gradients must give where the answer is known.
 
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 #include <gtest/gtest.h>
 

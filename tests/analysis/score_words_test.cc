@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "support.h"
-#include "vitrine/score.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine::testing {
 namespace {

@@ -1,4 +1,4 @@
-#include "vitrine/tuned_lens.h"
+#include "vitrine/analysis/tuned_lens.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 
 #include "base/json.h"
 #include "support.h"
-#include "vitrine/lens.h"
-#include "vitrine/safetensors.h"
-#include "vitrine/torch_file.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/checkpoint/torch_file.h"
 
 namespace vitrine::testing {
 namespace {

@@ -1,4 +1,4 @@
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

@@ -7,9 +7,9 @@
 #include "runner.h"
 #include "tests/base/test_files.h"
 #include "vitrine/generate.h"
-#include "vitrine/lens.h"
-#include "vitrine/safetensors.h"
-#include "vitrine/score.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine::testing {
 namespace {

@@ -10,9 +10,9 @@
 #include "base/random.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/corpus_capture.h"
-#include "vitrine/covariance.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/corpus/corpus_capture.h"
+#include "vitrine/analysis/covariance.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

@@ -1,6 +1,6 @@
 // `vitrine lens` with translators, divergences, generations and files, and `vitrine score` by words and windows, against the library.
 
-#include "vitrine/lens.h"
+#include "vitrine/analysis/lens.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/safetensors.h"
-#include "vitrine/score.h"
+#include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine::testing {
 namespace {

@@ -1,6 +1,6 @@
 // `vitrine noise` against the library.
 
-#include "vitrine/noise.h"
+#include "vitrine/analysis/noise.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

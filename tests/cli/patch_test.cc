@@ -6,12 +6,12 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/ablation.h"
-#include "vitrine/attribution.h"
-#include "vitrine/causal_trace.h"
-#include "vitrine/patching.h"
-#include "vitrine/path_patching.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/analysis/ablation.h"
+#include "vitrine/analysis/attribution.h"
+#include "vitrine/analysis/causal_trace.h"
+#include "vitrine/analysis/patching.h"
+#include "vitrine/analysis/path_patching.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

@@ -9,7 +9,7 @@
 #include "runner.h"
 #include "tests/base/test_files.h"
 #include "tests/support.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

@@ -6,11 +6,11 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/attention.h"
-#include "vitrine/concepts.h"
-#include "vitrine/factors.h"
-#include "vitrine/safetensors.h"
-#include "vitrine/similarity.h"
+#include "vitrine/analysis/attention.h"
+#include "vitrine/analysis/concepts.h"
+#include "vitrine/analysis/factors.h"
+#include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/analysis/similarity.h"
 
 namespace vitrine::testing {
 namespace {

@@ -1,6 +1,6 @@
 // `vitrine saliency` against the library.
 
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

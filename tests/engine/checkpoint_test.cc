@@ -11,7 +11,7 @@
 
 #include "base/float_bits.h"
 #include "tests/base/test_files.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine {
 namespace {

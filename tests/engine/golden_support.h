@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/tensor.h"
 
 namespace vitrine::testing_support {

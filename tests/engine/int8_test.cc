@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "tests/base/test_files.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/vitrine.h"
 
 namespace vitrine {

@@ -1,6 +1,6 @@
 // Random checkpoints on disk: that they are what transformers writes, and nothing half done.
 
-#include "vitrine/random_checkpoint.h"
+#include "vitrine/checkpoint/random_checkpoint.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 #include "engine/random_weights.h"
 #include "tests/base/test_files.h"
 #include "vitrine/model.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "base/json.h"
 #include "base/random.h"
-#include "vitrine/report.h"
+#include "vitrine/report/page.h"
 
 namespace vitrine::testing {
 

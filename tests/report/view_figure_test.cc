@@ -3,7 +3,7 @@
 #include "picture.h"
 #include "results.h"
 #include "tests/base/test_files.h"
-#include "vitrine/figure.h"
+#include "vitrine/report/figure.h"
 
 // Figures of the analyses whose pages stand in results_test.cc: how much of a picture has which colour.
 

@@ -10,7 +10,7 @@
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
-#include "vitrine/tuned_lens.h"
+#include "vitrine/analysis/tuned_lens.h"
 
 namespace vitrine {
 

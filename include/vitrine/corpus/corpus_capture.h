@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "vitrine/corpus.h"
+#include "vitrine/corpus/corpus.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"

@@ -12,6 +12,7 @@
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
 #include "vitrine/tensor.h"
+#include "vitrine/analysis/word_spans.h"
 
 namespace vitrine {
 
@@ -87,14 +88,6 @@ struct SmoothGradOptions {
   double noise = 0.1;         ///< the noise's standard deviation over (largest - smallest element of the input's embeddings)
   uint64_t seed = 0;          ///< noise depends on it, the sample, the position and the element alone
   bool times_input = true;    ///< false: the mean gradient's length, as kGradientNorm
-};
-
-struct SpanOptions {
-  int draws = 50;           ///< 1..1000000
-  double budget = 0.15;     ///< share of the input's tokens that a draw masks, above 0 and at most 1; one token at least
-  double p = 0.2;           ///< lengths in words are geometric, p (1 - p)^(k - 1), for k up to `longest`; mean 3.80
-  int longest = 10;
-  uint64_t seed = 0;
 };
 
 struct SaliencyOptions {

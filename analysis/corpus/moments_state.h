@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "analysis/corpus/identity.h"
-#include "vitrine/covariance.h"
+#include "vitrine/corpus/corpus_moments.h"
 #include "vitrine/running_moments.h"
 
 namespace vitrine {

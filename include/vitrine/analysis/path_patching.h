@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "vitrine/model.h"
-#include "vitrine/patching.h"
+#include "vitrine/analysis/patching.h"
 #include "vitrine/progress.h"
 
 namespace vitrine {

@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "vitrine/report.h"
+#include "vitrine/report/page.h"
 
 namespace vitrine {
 

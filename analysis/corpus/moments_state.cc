@@ -1,4 +1,4 @@
-#include "analysis/covariance/moments_state.h"
+#include "analysis/corpus/moments_state.h"
 
 #include <cmath>
 #include <cstring>
@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/xxhash64.h"
-#include "vitrine/safetensors.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine {
 namespace {

@@ -9,7 +9,7 @@
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
-#include "vitrine/saliency.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine {
 

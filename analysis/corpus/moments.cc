@@ -3,12 +3,12 @@
 #include <utility>
 
 #include "analysis/corpus/identity.h"
-#include "analysis/covariance/moments_state.h"
+#include "analysis/corpus/moments_state.h"
 #include "analysis/corpus/window_batches.h"
 #include "base/check.h"
 #include "base/file_lock.h"
 #include "base/finite.h"
-#include "vitrine/covariance.h"
+#include "vitrine/corpus/corpus_moments.h"
 #include "vitrine/running_moments.h"
 
 namespace vitrine {
