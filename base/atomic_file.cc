@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 namespace fs = std::filesystem;
@@ -125,4 +125,4 @@ void write_file(const fs::path& path, std::string_view contents) {
   file.commit();
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A file that appears whole or not at all: bytes go to a temporary beside the target, which is synced to the disk and
 /// renamed over the target by commit(). Destroyed without commit(), as an exception does, it leaves nothing behind.
@@ -42,4 +42,4 @@ class AtomicFile {
 /// Writes a whole file at once.
 void write_file(const std::filesystem::path& path, std::string_view contents);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

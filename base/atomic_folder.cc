@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 namespace fs = std::filesystem;
@@ -87,4 +87,4 @@ void AtomicFolder::commit() {
   close(parent);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A folder that appears with everything in it or not at all: files go into a temporary one beside the target, which commit()
 /// renames to the target. Destroyed without commit(), as an exception does, it leaves nothing behind.
@@ -25,4 +25,4 @@ class AtomicFolder {
   std::filesystem::path target_, temporary_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 
 #include "vitrine/error.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Throws Error::Kind::kUser with a formatted line: the thing, its value, the fix.
 template <typename... Args>
@@ -20,4 +20,4 @@ template <typename... Args>
   throw Error(Error::Kind::kInternal, fmt::format(format, std::forward<Args>(args)...));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

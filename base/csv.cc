@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 class CsvReader {
@@ -85,4 +85,4 @@ std::string csv_field(std::string_view text) {
   return field + "\"";
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

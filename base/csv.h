@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A record of comma-separated values.
 struct CsvRow {
@@ -22,4 +22,4 @@ std::vector<CsvRow> parse_csv(std::string_view text, const std::string& file);
 /// One field of such a record, in quotes where it needs them.
 std::string csv_field(std::string_view text);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,6 +8,7 @@
 #include "base/check.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 struct Entry {

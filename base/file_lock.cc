@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 FileLock::FileLock(const std::filesystem::path& path, const std::filesystem::path& guarded) : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
   if (fd_ < 0) user_error("{}: cannot be written: {}", path.string(), std::strerror(errno));
@@ -21,4 +21,4 @@ FileLock::FileLock(const std::filesystem::path& path, const std::filesystem::pat
 
 FileLock::~FileLock() { close(fd_); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

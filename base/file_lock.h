@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Holds a file that says that a process works in a folder, or on another file. The system lets go of it when the process ends, however it ends; the
 /// file itself stays, empty.
@@ -18,4 +18,4 @@ class FileLock {
   int fd_ = -1;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // In all three formats a number is not finite exactly when its exponent bits are all ones.
@@ -38,4 +38,4 @@ std::optional<int64_t> first_non_finite(const void* data, DType dtype, int64_t c
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 // Scalar conversions between float32 and the two 16-bit formats, IEEE round-to-nearest-even, as portable code that is
 // the reference for the SIMD versions and serves wherever speed does not matter.
 
-namespace vitrine {
+namespace vitrine::internal {
 
 inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
@@ -41,4 +41,4 @@ inline uint16_t f32_to_f16(float value) {
   return sign | static_cast<uint16_t>((magnitude - 0x38000000u + 0xfffu + odd) >> 13);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -12,7 +12,7 @@
 #include "base/mapped_file.h"
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr int kMaxDepth = 64;
@@ -151,4 +151,4 @@ std::optional<std::string> JsonFields::text(std::string_view name) const {
   return value->get<std::string>();
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

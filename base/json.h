@@ -9,7 +9,7 @@
 
 // JSON with errors fit for people. Private to the library: nlohmann's types stand in no public header.
 
-namespace vitrine {
+namespace vitrine::internal {
 
 using Json = nlohmann::json;
 
@@ -48,4 +48,4 @@ class JsonFields {
   const std::string& file_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

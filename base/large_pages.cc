@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 uintptr_t round_up(uintptr_t bytes) { return (bytes + kLargePage - 1) / kLargePage * kLargePage; }
@@ -31,4 +31,4 @@ void prefer_large_pages(void* data, size_t bytes) {
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

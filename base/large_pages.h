@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <memory>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Memory of 2 MB pages begins at such a boundary.
 inline constexpr size_t kLargePage = size_t{2} << 20;
@@ -15,4 +15,4 @@ std::shared_ptr<std::byte> map_large_pages(size_t bytes);
 /// Asks for 2 MB pages where they fit into memory that is there but was not touched yet, such as a vector's reserve. May be refused.
 void prefer_large_pages(void* data, size_t bytes);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

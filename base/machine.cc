@@ -13,7 +13,7 @@
 #include <string_view>
 #include <utility>
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 namespace fs = std::filesystem;
@@ -213,4 +213,4 @@ uint64_t huge_pages_had(uint64_t bytes) {
   return std::min(had, bytes);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

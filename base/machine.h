@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What Linux says about the machine, and about what of it this process may use. What it does not say is 0, empty or nothing.
 struct Machine {
@@ -43,4 +43,4 @@ Machine read_machine(const std::filesystem::path& root = "/");
 /// system does not say.
 uint64_t huge_pages_had(uint64_t bytes);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -14,7 +14,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 struct Descriptor {
@@ -83,4 +83,4 @@ void MappedFile::advise(size_t offset, size_t count, int advice) const {
   (void)madvise(const_cast<std::byte*>(data_) + begin, end - begin, advice);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <span>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A regular file mapped read-only into memory. The bytes live as long as the object.
 ///
@@ -49,4 +49,4 @@ class MappedFile {
   mutable std::map<size_t, std::unique_ptr<std::byte[]>> copies_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

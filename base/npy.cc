@@ -13,7 +13,7 @@
 #include "base/mapped_file.h"
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr std::string_view kMagic("\x93NUMPY", 6);
@@ -212,4 +212,4 @@ Tensor read_npy(const std::filesystem::path& path) {
   return parse_npy(file.bytes(), path.string());
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 #include "vitrine/dtype.h"
 #include "vitrine/tensor.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Writes NumPy's .npy, whole or not at all (see AtomicFile). The format has no bfloat16: such a tensor is widened to float32,
 /// which loses nothing. Returns the dtype that the file holds, so that a caller can say so.
@@ -24,4 +24,4 @@ Tensor read_npy(const std::filesystem::path& path);
 /// The same from the bytes of a file; `name` is what errors call it.
 Tensor parse_npy(std::span<const std::byte> file, const std::string& name);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

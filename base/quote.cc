@@ -4,7 +4,7 @@
 
 #include <array>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 std::string quote(std::string_view text, size_t limit) {
   std::string out = "'";
@@ -35,4 +35,4 @@ std::string human_bytes(double bytes) {
   return fmt::format("{:.{}f} {}", bytes, decimals, kUnits[unit]);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <numbers>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64 bits whose outputs look random even for
 /// consecutive inputs. Random numbers here are functions of what they are for (a seed, an index), never of call order.
@@ -24,4 +24,4 @@ inline double standard_normal(uint64_t key, uint64_t index) {
   return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

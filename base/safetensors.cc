@@ -13,6 +13,7 @@
 #include "base/safetensors_header.h"
 
 namespace vitrine {
+using namespace internal;
 
 struct SafetensorsFile::Impl {
   explicit Impl(const std::filesystem::path& path) : file(path) {

@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr size_t kLengthBytes = 8;
@@ -167,4 +167,4 @@ std::string safetensors_dtype_name(DType dtype) {
   internal_error("dtype {} has no safetensors name", dtype_name(dtype));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -9,7 +9,7 @@
 #include "vitrine/dtype.h"
 #include "vitrine/tensor.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// One tensor of a safetensors file: its elements are the file's bytes [begin, end).
 struct SafetensorsEntry {
@@ -35,4 +35,4 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, cons
 /// The names of dtypes in a header: "F32", "BF16", "BOOL".
 std::string safetensors_dtype_name(DType dtype);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

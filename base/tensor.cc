@@ -8,6 +8,7 @@
 #include "base/float_bits.h"
 
 namespace vitrine {
+using namespace internal;
 
 Shape::Shape(std::initializer_list<int64_t> sizes) : Shape(std::span<const int64_t>(sizes.begin(), sizes.size())) {}
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// One step through bytes that need not be UTF-8.
 struct Utf8Step {
@@ -64,4 +64,4 @@ constexpr size_t utf8_unfinished_tail(std::string_view bytes) {
   return 0;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

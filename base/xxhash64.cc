@@ -8,7 +8,7 @@
 
 #include "base/mapped_file.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr uint64_t kPrime1 = 0x9E3779B185EBCA87u, kPrime2 = 0xC2B2AE3D27D4EB4Fu, kPrime3 = 0x165667B19E3779F9u,
@@ -90,4 +90,4 @@ uint64_t xxh64_of_file(const std::filesystem::path& path) {
 
 std::string hex64(uint64_t value) { return fmt::format("{:016x}", value); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// XXH64 of Yann Collet's xxHash (its specification, version 0.2.0): a 64-bit checksum about as fast as memory is read. Finds
 /// what disks and networks do to files; it is no defence against somebody who means harm.
@@ -32,4 +32,4 @@ uint64_t xxh64_of_file(const std::filesystem::path& path);
 /// "0123456789abcdef", as every tool of xxHash writes it.
 std::string hex64(uint64_t value);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -15,6 +15,7 @@
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 struct Workload {
@@ -180,7 +181,7 @@ class BenchRun {
     const Model model = subject.config ? Model::random(*subject.config, options.seed, how) : Model::load(subject.name, how);
     const auto take = [&](Row row) {
       row.peak_bytes = peak_memory();
-      if (gpu) row.device_bytes = free - std::min(free, model.state().backend->available_bytes());
+      if (gpu) row.device_bytes = free - std::min(free, state_of(model).backend->available_bytes());
       if (sink_.on_row) sink_.on_row(row);
     };
     const Bench bench{options, take, rates, model, subject.name, how.device, subject.config.has_value(), [this](const std::string& what) { step(what); }};

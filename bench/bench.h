@@ -15,6 +15,7 @@
 // measured in the same run, put under them. Every timed result is checked.
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// A model to measure: random weights of a shape, or a checkpoint.
 struct Subject {

@@ -15,6 +15,7 @@
 #include "vitrine/error.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 Json machine() {

@@ -7,6 +7,7 @@
 #include "vitrine/model.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 struct EngineBenchOptions {
   Config config;

@@ -11,6 +11,7 @@
 #include "vitrine/run.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 bool finite(const TensorView& logits) { return !first_non_finite(logits.data(), logits.dtype(), logits.elements()); }

@@ -5,6 +5,7 @@
 #include "bench/measure/timing.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 OpenBlas::OpenBlas() {
   void* library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);

@@ -16,6 +16,7 @@
 // Exit status: 0 done, 1 our fault or the machine's, 2 bad input. Errors are one line on stderr.
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 constexpr int kFailed = 1, kBadInput = 2;

@@ -1,6 +1,6 @@
 #include "engine/activations.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// Whether any layer edits a map: then the composed path needs both.
@@ -57,4 +57,4 @@ void Activations::take_layers(Arena& arena, const Config& config, bool any_inner
   resid_final = keep == Keep::kNothing ? layer.resid_pre : arena.take(rows, d);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

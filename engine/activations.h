@@ -7,7 +7,7 @@
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What a forward pass leaves behind for a backward pass.
 enum class Keep : uint8_t {
@@ -60,4 +60,4 @@ struct Activations {
   void take_layers(Arena& arena, const Config& config, bool any_inner_pre, const Backend& backend, DType dtype, int64_t rows);
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

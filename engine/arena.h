@@ -5,7 +5,7 @@
 
 #include "kernels/backend.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Hands out 64-byte aligned pieces of a buffer, one after the other. Without a buffer it only counts, so that the same walk
 /// first sizes the memory of a run and then cuts it up.
@@ -35,4 +35,4 @@ class Arena {
   size_t used_ = 0;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

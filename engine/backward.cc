@@ -8,7 +8,7 @@
 // every branch adds to. At each site, in this order: what targets give there is added, the gradient is kept where it was asked
 // for, and the edits' adjoints turn it into the gradient with respect to what was there before the edits.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// Whether the gradient changes at a site, so that it cannot stay inside a fused operation.
@@ -276,4 +276,4 @@ void backward(BackwardPass& p) {
   embed(p);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

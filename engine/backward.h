@@ -6,7 +6,7 @@
 #include "engine/gradient_memory.h"
 #include "vitrine/gradients.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Where in a pass a site comes: the embeddings at depth -1, block l at l, what follows the blocks at L.
 struct PassPoint {
@@ -33,4 +33,4 @@ struct BackwardPass {
 /// The backward pass of GPT-2: forward.cc's mirror, bottom to top, on every backend.
 void backward(BackwardPass& pass);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

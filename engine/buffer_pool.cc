@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // Enough for the buffers of a few runs at once; more would only hold on to memory.
@@ -43,4 +43,4 @@ Buffer BufferPool::take(size_t bytes) {
   return {data, size, std::shared_ptr<Buffer>(new Buffer(std::move(buffer)), give_back)};
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 
 #include "kernels/backend.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Keeps buffers of finished runs for the next ones, because fresh memory of the system costs a page fault and a clearing for
 /// every page. Buffers return by themselves when their last copy goes, even after the pool is gone.
@@ -27,4 +27,4 @@ class BufferPool {
   std::shared_ptr<Shared> shared_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

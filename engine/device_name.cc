@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 std::optional<int> gpu_index(const std::string& device) {
   if (device == "cpu") return std::nullopt;
@@ -21,4 +21,4 @@ std::optional<int> gpu_index(const std::string& device) {
   user_error("device {} is not known; use cpu, cuda, or cuda:N for the N-th GPU", quote(device));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

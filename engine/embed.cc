@@ -3,6 +3,7 @@
 #include "vitrine/model.h"
 
 namespace vitrine {
+using namespace internal;
 
 Tensor Model::embed(std::span<const int32_t> ids) const {
   const Config& config = state_->config;

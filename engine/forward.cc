@@ -7,7 +7,7 @@
 // Read forward() at the end first: it is the paper's picture. The functions before it are its parts. Each takes the fused
 // operation where nothing inside it is edited, and the composed one, which gives the same bits, where something is.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 void embed(ForwardPass& p) {
@@ -217,4 +217,4 @@ void recompute_block(ForwardPass& p, int layer) {
   neurons(p, layer);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -11,7 +11,7 @@
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Everything that one pass works on.
 struct ForwardPass {
@@ -53,4 +53,4 @@ void recompute_block(ForwardPass& pass, int layer);
 /// The forward pass of GPT-2: the only one, for prefill and decode, with hooks and without, on every backend.
 void forward(ForwardPass& pass);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

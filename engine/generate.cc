@@ -10,6 +10,7 @@
 #include "engine/run_pass.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 // Steps that are left, from which on recording one of them costs less than it saves.
@@ -184,7 +185,7 @@ class Generator {
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options, const Hooks& hooks) {
   check_options(options, prompts.size(), model.config());
   if (prompts.empty()) user_error("there are no prompts to continue; give at least one");
-  return Generator(model.state(), prompts, options, hooks).run(prompts);
+  return Generator(state_of(model), prompts, options, hooks).run(prompts);
 }
 
 }  // namespace vitrine

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // Logits held at once for targets: a few rows of GPT-2's vocabulary, for which the unembedding is read once.
@@ -48,4 +48,4 @@ void GradientMemory::take_targets(Arena& arena, const Config& config, DType dtyp
   target_gradient = arena.take(rows, config.width);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

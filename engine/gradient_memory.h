@@ -2,7 +2,7 @@
 
 #include "engine/activations.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The three sets of hooks of a backward pass.
 struct BackwardPlans {
@@ -45,4 +45,4 @@ struct GradientMemory {
   void take_targets(Arena& arena, const Config& config, DType dtype, int64_t rows);
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -5,6 +5,7 @@
 #include "vitrine/gradients.h"
 
 namespace vitrine {
+using namespace internal;
 
 Target& Target::operator+=(const Target& other) {
   terms_.insert(terms_.end(), other.terms_.begin(), other.terms_.end());

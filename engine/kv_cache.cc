@@ -1,6 +1,6 @@
 #include "engine/kv_cache.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 size_t layer_bytes(const Config& config, const Backend& backend, DType dtype, int64_t capacity) {
@@ -27,4 +27,4 @@ KvCache::KvCache(const Config& config, const Backend& backend, DType dtype, std:
   layer_stride_ = transient ? 0 : one_layer;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Keys and values of every layer of a batch of sequences, in one buffer; the layout within a layer is the backend's.
 class KvCache {
@@ -37,4 +37,4 @@ class KvCache {
   Buffer memory_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

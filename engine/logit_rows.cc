@@ -5,9 +5,10 @@
 #include "engine/unembed_rows.h"
 
 namespace vitrine {
+using namespace internal;
 
 void visit_logits(const Model& model, TensorView rows, bool final_layernorm, const LogitVisitor& visit) {
-  const ModelState& state = model.state();
+  const ModelState& state = state_of(model);
   Backend& backend = *state.backend;
   const auto lock = backend.exclusive();
   const UnembedRows placed(state, rows, final_layernorm);

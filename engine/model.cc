@@ -13,6 +13,7 @@
 #include "engine/run_pass.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
@@ -82,7 +83,11 @@ Batch one(std::span<const int32_t> ids) { return {std::vector<int32_t>(ids.begin
 
 }  // namespace
 
+namespace internal {
+
 std::string megabytes(size_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
+
+const ModelState& state_of(const Model& model) { return *model.state_; }
 
 size_t ModelState::free_bytes() const {
   // What is free now counts without the weights, which are there already; a limit counts them in.
@@ -100,6 +105,8 @@ void ModelState::require_memory(size_t bytes, const std::string& parts) const {
   user_error("this run needs {} and {} are free: {}; capture fewer sites, positions or heads, store them as f16, or ask for fewer logits",
              megabytes(bytes), megabytes(room), parts);
 }
+
+}  // namespace internal
 
 Model Model::load(const std::string& name_or_path, const ModelOptions& options) {
   const std::filesystem::path path = resolve_model(name_or_path);

@@ -9,7 +9,7 @@
 #include "vitrine/config.h"
 #include "vitrine/model.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What copies of a Model share.
 struct ModelState {
@@ -30,7 +30,10 @@ struct ModelState {
   void require_memory(size_t bytes, const std::string& parts) const;
 };
 
+/// What a model is made of, for the engine and for benchmarks of its parts.
+const ModelState& state_of(const Model& model);
+
 /// "48.0 MB"
 std::string megabytes(size_t bytes);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 void choose_logit_rows(const BatchRows& batch, LogitRows wanted, PassLogits& logits) {
@@ -76,4 +76,4 @@ PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCa
 
 void PreparedPass::run() { forward(forward_); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -9,7 +9,7 @@
 #include "engine/run_pass.h"
 #include "hooks/hook_run.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The rows of a packed batch: no padding, each sequence's rows behind those of the one before.
 struct BatchRows {
@@ -69,4 +69,4 @@ class PreparedPass {
   ForwardPass forward_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -9,7 +9,7 @@
 #include "base/float_bits.h"
 #include "base/random.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 namespace {
 
@@ -135,4 +135,4 @@ Tensor RandomWeights::make(std::string_view name, DType dtype) const {
   return tensor;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,7 +10,7 @@
 #include "vitrine/checkpoint/random_checkpoint.h"
 #include "vitrine/tensor.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Weights of any GPT-2 shape from a seed: every element is a function of (seed, tensor, element) alone, so that any machine,
 /// any number of threads and any order give the same bits (of RandomInit::kGpt2 as far as the C library's log and cos do).
@@ -46,4 +46,4 @@ class RandomWeights {
   int layers_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

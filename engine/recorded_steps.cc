@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// What of a selection changes from step to step, or is too long to be noted; empty if nothing.
@@ -126,4 +126,4 @@ void RecordedSteps::collect(int steps, const std::vector<int>& lasted, CaptureCo
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 #include "engine/prepared_pass.h"
 #include "vitrine/generate.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The steps of a generation on a backend that records: one pass over one new token a sequence is recorded, with its captures
 /// and edits, the choice of the next token and the moving on, and replayed once for each step.
@@ -44,4 +44,4 @@ class RecordedSteps {
   std::unique_ptr<Recording> recording_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

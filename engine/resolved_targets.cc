@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using Kind = Target::Kind;
@@ -169,4 +169,4 @@ Hooks ResolvedTargets::seeds(const Captures* values, std::vector<double>* sums) 
   return seeds;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 #include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Targets, checked against a model and a batch and taken apart: what they read of logits, and what of sites.
 class ResolvedTargets {
@@ -54,4 +54,4 @@ class ResolvedTargets {
   std::vector<PassPoint> last_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -3,6 +3,7 @@
 #include "base/check.h"
 
 namespace vitrine {
+using namespace internal;
 
 const Run::Sequence& Run::sequence(int index) const {
   if (index < 0 || index >= sequences()) user_error("sequence {} is outside the run's 0..{}", index, sequences() - 1);

@@ -9,6 +9,7 @@
 #include "hooks/adjoint.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 Hooks without_gradients(const Hooks& hooks) {
@@ -204,7 +205,7 @@ class BackwardRun {
                                .values = values,
                                .last = last_point(slices),
                                .first = first_point()};
-    vitrine::backward(backward_pass);
+    internal::backward(backward_pass);
     for (size_t i = 0; i < terms.size(); ++i) result_.values[static_cast<size_t>(sequences[i])] += static_cast<double>(terms[i].weight) * values[i];
     gradients_.add(gradient_plan_, layout.gradients, on_host(model_, kept, layout.gradients.bytes), Residence::kHost);
   }
@@ -238,7 +239,7 @@ class BackwardRun {
 }  // namespace
 
 Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets, const Hooks& hooks, const BackwardOptions& options) {
-  return BackwardRun(model.state(), batch, targets, hooks, options).run();
+  return BackwardRun(state_of(model), batch, targets, hooks, options).run();
 }
 
 }  // namespace vitrine

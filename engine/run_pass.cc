@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "engine/prepared_pass.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 Residence residence(const ModelState& model, const ForwardOptions& options) {
@@ -82,4 +82,4 @@ Run make_run(const ModelState& model, const KvCache& cache, const Batch& tokens,
   return {std::move(sequences), collector.finish(), std::make_shared<const Buffer>(memory)};
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

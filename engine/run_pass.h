@@ -9,7 +9,7 @@
 #include "hooks/plan.h"
 #include "vitrine/model.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Logits of one pass: the rows of all sequences, packed, in the backend's memory.
 struct PassLogits {
@@ -45,4 +45,4 @@ PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, c
 Run make_run(const ModelState& model, const KvCache& cache, const Batch& tokens, const PassLogits& logits, const ForwardOptions& options,
              CaptureCollector& collector);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

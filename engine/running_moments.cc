@@ -8,6 +8,7 @@
 #include "engine/model_state.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// The sums of one part, in a buffer of the backend.
@@ -37,7 +38,7 @@ struct RunningMoments::State {
   std::vector<Part> parts;
   Buffer flags;  ///< [parts] int32_t: whether a NaN or an infinity came
 
-  Backend& backend() const { return *model.state().backend; }
+  Backend& backend() const { return *state_of(model).backend; }
   Part& part(int index) {
     if (index < 0 || index >= static_cast<int>(parts.size())) user_error("there is no part {} of {}", index, parts.size());
     return parts[static_cast<size_t>(index)];
@@ -66,7 +67,7 @@ RunningMoments::RunningMoments(const Model& model, const std::vector<int64_t>& w
   if (widths.empty()) user_error("there are no rows to keep moments of; give one width at least");
   size_t bytes = 0;
   for (const int64_t width : widths) bytes += part_bytes(width);
-  model.state().require_memory(bytes, fmt::format("the moments of {} sites", widths.size()));
+  state_of(model).require_memory(bytes, fmt::format("the moments of {} sites", widths.size()));
   Backend& backend = state_->backend();
   const auto lock = backend.exclusive();
   for (const int64_t width : widths) {
@@ -96,7 +97,7 @@ void RunningMoments::add(int part, TensorView rows, int64_t begin, int64_t count
   auto* data = static_cast<std::byte*>(const_cast<void*>(rows.data())) + static_cast<size_t>(begin) * row_bytes;  // nothing writes to them
   Buffer placed;
   if (rows.residence() == Residence::kHost && !backend.host_memory()) {
-    placed = state_->model.state().pool->take(static_cast<size_t>(count) * row_bytes);
+    placed = state_of(state_->model).pool->take(static_cast<size_t>(count) * row_bytes);
     backend.upload(placed.data(), data, static_cast<size_t>(count) * row_bytes);
     data = placed.data();
   }

@@ -4,6 +4,7 @@
 #include "engine/run_pass.h"
 
 namespace vitrine {
+using namespace internal;
 
 struct Session::State {
   std::shared_ptr<const ModelState> model;

@@ -4,6 +4,7 @@
 #include "engine/unembed_rows.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 void check(const Config& config, int64_t count, const UnembedOptions& options) {

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// The rows as a float32 matrix of the backend: as they lie, if they lie there, or a copy in `memory`.
@@ -39,4 +39,4 @@ UnembedRows::UnembedRows(const ModelState& model, TensorView rows, bool final_la
   x_ = out;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

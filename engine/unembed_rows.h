@@ -4,7 +4,7 @@
 #include "kernels/backend.h"
 #include "vitrine/tensor.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Rows of the residual stream in the backend's memory, ready for the unembedding. The caller holds Backend::exclusive().
 class UnembedRows {
@@ -19,4 +19,4 @@ class UnembedRows {
   Mat x_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

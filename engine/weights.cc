@@ -4,7 +4,7 @@
 
 #include "engine/arena.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// Walks all parameters in one fixed order; run once to count bytes and once to fill them.
@@ -98,4 +98,4 @@ Weights Weights::load(WeightSource& source, const Config& config, DType store, B
   return weights;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

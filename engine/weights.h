@@ -9,7 +9,7 @@
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Where weights come from: a checkpoint, or a seed. Names are Hugging Face's, without the prefix.
 class WeightSource {
@@ -54,4 +54,4 @@ struct Weights {
                       const std::function<void(size_t, size_t)>& on_progress = {});
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

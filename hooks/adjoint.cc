@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// Nothing: the identity.
@@ -39,4 +39,4 @@ Hooks adjoint_of(const Hooks& hooks) {
   return adjoint;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

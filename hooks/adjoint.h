@@ -2,7 +2,7 @@
 
 #include "vitrine/hooks.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The hooks of the backward pass that belongs to a forward pass with `hooks`: captures of the gradients asked for, and for each
 /// edit what it does to a gradient, the last one first. What an edit adds leaves it as it is, a factor scales it, a replacement
@@ -10,4 +10,4 @@ namespace vitrine {
 /// Throws Error (user) for a callback without one.
 Hooks adjoint_of(const Hooks& hooks);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "hooks/selection.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 std::vector<float> source_row(const PlannedEdit& edit, int sequence, int64_t position, int64_t width) {
@@ -201,4 +201,4 @@ void apply_map_edit(const PlannedEdit& edit, Backend& backend, std::span<const S
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -3,7 +3,7 @@
 #include "hooks/plan.h"
 #include "kernels/backend.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Changes the selected part of a site, `x` being the site for all rows of the packed batch.
 /// Throws Error (user) when another run's activations that the edit wants are not there.
@@ -12,4 +12,4 @@ void apply_edit(const PlannedEdit& edit, Backend& backend, std::span<const Seque
 /// The same for a map; keys that a query cannot see are never changed.
 void apply_map_edit(const PlannedEdit& edit, Backend& backend, std::span<const SequenceSlice> slices, float* map);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,6 +7,7 @@
 #include "hooks/hook_run.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// The shape of `rows` captured rows of one sequence.

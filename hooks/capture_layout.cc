@@ -5,6 +5,7 @@
 #include "hooks/selection.h"
 
 namespace vitrine {
+using namespace internal;
 
 CaptureLayout::CaptureLayout(const Plan& plan, std::span<const SequenceSlice> slices, const Config& config) {
   for (const PlannedCapture& capture : plan.captures()) {

@@ -5,6 +5,7 @@
 #include "base/check.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // Far above any use (48 layers x 23 sites is 1,104), far below what would exhaust memory.
@@ -124,4 +124,4 @@ std::vector<std::string> nearest_names(std::string_view name, const std::vector<
   return names;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

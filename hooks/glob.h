@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A compiled site pattern: `*` any run of characters, `?` one character, `{a,b}` alternatives, `{3..5}` a range of whole
 /// numbers (alternatives and ranges mix: `{0,4..6}`; they do not nest).
@@ -22,4 +22,4 @@ class Glob {
 /// The names of `candidates` nearest to `name` by edit distance, nearest first, at most `count`: for error messages.
 std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& candidates, size_t count);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

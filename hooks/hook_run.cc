@@ -4,7 +4,7 @@
 
 #include "hooks/apply_edit.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// Rows of a map block [H * rows, keys] for the captured heads and the captured query rows.
@@ -82,4 +82,4 @@ void HookRun::capture_map(const Plan::Entry& entry, float* map) {
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 #include "kernels/backend.h"
 #include "vitrine/captures.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Where the captures of one pass go: which rows of the packed batch each wants, and its bytes in the pass's arena.
 struct CaptureLayout {
@@ -97,4 +97,4 @@ class CaptureCollector {
   std::vector<std::shared_ptr<const void>> storage_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,6 +6,7 @@
 #include "base/check.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 void require_f32(const Tensor& operand, std::string_view edit) {

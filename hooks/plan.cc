@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "hooks/glob.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 std::vector<SiteRef> all_places(const Config& config) {
@@ -118,12 +118,15 @@ void check_projection(const PlannedEdit& planned) {
 }
 
 }  // namespace
+}  // namespace vitrine::internal
+
+namespace vitrine {
 
 std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config, const Where& where) {
-  const Glob glob(pattern);
-  const std::vector<int> layers = resolve_indices(where.layers, config.layers, true, "layer", pattern);
+  const internal::Glob glob(pattern);
+  const std::vector<int> layers = internal::resolve_indices(where.layers, config.layers, true, "layer", pattern);
   std::vector<SiteRef> matches;
-  for (SiteRef& place : all_places(config)) {
+  for (SiteRef& place : internal::all_places(config)) {
     if (!glob.matches(place.name)) continue;
     if (!layers.empty()) {
       const bool wanted = site_info(place.site).per_layer && std::binary_search(layers.begin(), layers.end(), place.layer);
@@ -131,9 +134,13 @@ std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config
     }
     matches.push_back(std::move(place));
   }
-  if (matches.empty()) fail_no_match(pattern, where, config);
+  if (matches.empty()) internal::fail_no_match(pattern, where, config);
   return matches;
 }
+
+}  // namespace vitrine
+
+namespace vitrine::internal {
 
 Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend) : layers_(static_cast<size_t>(config.layers)) {
   if (!hooks.gradients().empty()) {
@@ -196,4 +203,4 @@ bool Plan::any_watched(Site site) const {
   return false;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

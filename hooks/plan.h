@@ -10,7 +10,7 @@
 // Hooks, compiled against a model: patterns resolved to (site, layer), narrowings checked and turned into ranges, operands
 // in the backend's memory. After this, a pass only looks up a flat table.
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A `Where`, resolved for one site of one model.
 struct PlannedSelection {
@@ -70,4 +70,4 @@ class Plan {
   std::vector<Entry> table_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

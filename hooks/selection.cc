@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s, std::span<const SequenceSlice> slices, std::string_view site) {
   if (!where.sequences.empty()) {
@@ -34,4 +34,4 @@ std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s, std::
   return rows;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

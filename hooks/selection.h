@@ -6,7 +6,7 @@
 #include "hooks/plan.h"
 #include "kernels/backend.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A row of a sequence's new tokens that a selection picks.
 struct SelectedRow {
@@ -18,4 +18,4 @@ struct SelectedRow {
 /// Throws Error (user), naming `site`, for a sequence that is not in the batch or a position that the sequence cannot have.
 std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s, std::span<const SequenceSlice> slices, std::string_view site);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 PackedMatrix PackedMatrix::inputs(int64_t begin, int64_t count) const {
   PackedMatrix part = *this;
@@ -24,4 +24,4 @@ int64_t Selection::width() const {
   return total;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

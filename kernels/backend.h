@@ -24,7 +24,7 @@
 //      rounded to float32 at the same places). One exception: z of a device's composed attention, and its gradients, agree with
 //      the fused ones to rounding, because the fused one mixes values before it knows the sums; scores and pattern have the same bits.
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A matrix in the backend's memory: element (i, j) lies i * stride + j elements behind `data`. Float32, but for what a
 /// backend keeps between two of its operations in the weights' own 16 bits (see Backend::activation_dtype).
@@ -468,4 +468,4 @@ struct CudaOptions {
 /// capability 8.0 or later; or, for Gemm::kCublas, that library.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 
 // What stands in for the CUDA backend in a build without it.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 [[noreturn]] void refuse() {
@@ -17,4 +17,4 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions&) { refuse(); }
 
 std::shared_ptr<cuda::Device> cuda::Device::open(int) { refuse(); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

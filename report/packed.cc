@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "pages hold little-endian arrays");
@@ -50,4 +50,4 @@ Json packed(std::span<const double> values) { return pack<float>("f32", values);
 Json packed(std::span<const int32_t> values) { return pack_integers(values); }
 Json packed(std::span<const int64_t> values) { return pack_integers(values); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

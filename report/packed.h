@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 // Arrays of numbers in a page: {"type": "f32", "data": base64 of the little-endian bytes}. A third of the characters that decimal
 // digits take, of a size that does not depend on the values, and read by the browser in one go.
@@ -16,4 +16,4 @@ Json packed(std::span<const double> values);
 Json packed(std::span<const int32_t> values);
 Json packed(std::span<const int64_t> values);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -11,6 +11,7 @@
 #include "vitrine/dtype.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// The parts of every page, in the order in which they build on each other.
@@ -68,7 +69,7 @@ PageSource PageSource::of(const Model& model, std::string command) {
           .command = std::move(command)};
 }
 
-std::string render(const Page& page, const TokenTable& tokens, const PageSource& source) {
+std::string internal::render(const Page& page, const TokenTable& tokens, const PageSource& source) {
   const Json data = {{"kind", page.kind}, {"palette", palette_json()}, {"tokens", tokens.json()}, {"results", page.results}};
   // The policy lets the browser itself refuse whatever would reach outside the file.
   return fmt::format(
@@ -100,14 +101,14 @@ std::string render(const Page& page, const TokenTable& tokens, const PageSource&
       html_text(page.help), footer(source), script_json(data), scripts(page.kind));
 }
 
-std::string text_label(std::span<const int32_t> ids, const PageSource& source) {
+std::string internal::text_label(std::span<const int32_t> ids, const PageSource& source) {
   constexpr size_t kMostTokens = 48;
   const auto known = [&](int32_t id) { return id >= 0 && id < source.tokenizer->vocab_size(); };
   if (!source.tokenizer || !std::all_of(ids.begin(), ids.end(), known)) return fmt::format("{} ids", ids.size());
   return printable(source.tokenizer->decode(ids.first(std::min(ids.size(), kMostTokens)))) + (ids.size() > kMostTokens ? "…" : "");
 }
 
-void check_results(size_t count, std::string_view page) {
+void internal::check_results(size_t count, std::string_view page) {
   if (count == 0) user_error("a {} page needs one result at least, not none", page);
 }
 

@@ -8,7 +8,7 @@
 #include "report/token_table.h"
 #include "vitrine/report/page.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What a page is made of. The browser's side is report/assets: common parts, and KIND.js, which draws `results`.
 struct Page {
@@ -28,4 +28,4 @@ std::string text_label(std::span<const int32_t> ids, const PageSource& source);
 /// Throws Error (user) for a page of nothing.
 void check_results(size_t count, std::string_view page);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

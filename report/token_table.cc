@@ -4,7 +4,7 @@
 
 #include "report/packed.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 int32_t TokenTable::place(int32_t id) {
   const auto [found, is_new] = places_.try_emplace(id, static_cast<int32_t>(ids_.size()));
@@ -29,4 +29,4 @@ Json TokenTable::json() const {
   return {{"ids", packed(ids_)}, {"texts", std::move(texts)}};
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "vitrine/tokenizer.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The tokens that a page speaks of, each once. Arrays hold places in this table, which are small numbers.
 class TokenTable {
@@ -32,4 +32,4 @@ class TokenTable {
   std::vector<int32_t> ids_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -15,6 +15,7 @@
 #include "tests/base/test_files.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

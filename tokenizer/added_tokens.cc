@@ -6,7 +6,7 @@
 #include "base/utf8.h"
 #include "tokenizer/unicode_class.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 bool is_space(std::string_view text, size_t at, uint32_t& length) {
@@ -104,4 +104,4 @@ std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text, Toke
   return segments;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 
 #include "vitrine/tokenizer.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A token that is found in the text before any merging.
 struct AddedToken {
@@ -56,4 +56,4 @@ class AddedTokens {
   std::array<Pass, 2> passes_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

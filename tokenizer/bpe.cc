@@ -10,7 +10,7 @@
 #include "base/large_pages.h"
 #include "tokenizer/pretokenizer.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // From here on, a word's neighbourhood can be read without looking for the text's end.
@@ -178,4 +178,4 @@ std::optional<int32_t> BpeTokenizer::end_of_text() const {
 
 std::string BpeTokenizer::description() const { return fmt::format("byte-level BPE, {} tokens", tokens_.size()); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

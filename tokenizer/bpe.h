@@ -12,7 +12,7 @@
 #include "tokenizer/word_cache.h"
 #include "vitrine/tokenizer.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What the files of a byte-level BPE say, checked: every id below is an index of `tokens`.
 struct BpeSpec {
@@ -58,4 +58,4 @@ class BpeTokenizer : public Tokenizer {
   mutable WordCachePool caches_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -11,7 +11,7 @@
 #include "tokenizer/unicode_class.h"
 #include "tokenizer/vocabulary.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 bool begins_with_space(std::string_view text) {
@@ -175,4 +175,4 @@ BpeSpec parse_vocab_and_merges(std::string_view vocab, const std::string& vocab_
   return vocabulary.build();
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 
 #include "base/utf8.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr int kAlphabetEnd = 0x100 + 68;
@@ -45,4 +45,4 @@ std::string spelling_of_byte(unsigned char byte) {
   return {};
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

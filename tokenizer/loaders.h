@@ -8,7 +8,7 @@
 #include "tokenizer/bpe.h"
 #include "vitrine/tokenizer.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Files longer than this are refused; GPT-2's tokenizer.json is 1.4 MB.
 inline constexpr size_t kMaxTokenizerBytes = 256u << 20;
@@ -24,4 +24,4 @@ BpeSpec parse_vocab_and_merges(std::string_view vocab, const std::string& vocab_
 /// Reads the contents of a SentencePiece model, which errors call `file`.
 std::shared_ptr<const Tokenizer> parse_sentencepiece(std::string_view contents, const std::string& file);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

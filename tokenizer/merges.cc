@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // Up to this many bytes, looking through all pairs for the best one is faster than a heap.
@@ -117,4 +117,4 @@ void MergeTable::merge_long(std::string_view word, Scratch& scratch, std::vector
   for (uint32_t i = 0; i != kNone; i = symbols[i].next) out.push_back(symbols[i].id);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

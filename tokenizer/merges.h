@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The tokens `left` and `right`, side by side, become `product`. Merges are listed best first.
 struct MergeRule {
@@ -56,4 +56,4 @@ class MergeTable {
   int shift_ = 0;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 #include "tokenizer/unicode_class.h"
 #include "tokenizer/window_masks.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 struct Char {
@@ -91,4 +91,4 @@ size_t word_end(std::string_view text, size_t begin) {
   return at;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 
 #include "tokenizer/window_masks.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// GPT-2's pre-tokenisation, which cuts text into the words that byte-pair merges stay inside:
 ///
@@ -23,4 +23,4 @@ size_t word_end(std::string_view text, size_t begin);
 /// least the last two bytes, and all from shortly before the first byte beyond ASCII) nothing is said.
 uint64_t word_starts(const char* window);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,7 +10,7 @@
 #include "tokenizer/loaders.h"
 #include "tokenizer/sentencepiece_facts.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using sentencepiece::SentencePieceProcessor;
@@ -154,4 +154,4 @@ std::shared_ptr<const Tokenizer> parse_sentencepiece(std::string_view contents, 
   return std::make_shared<SentencePieceTokenizer>(std::move(processor), std::move(facts));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

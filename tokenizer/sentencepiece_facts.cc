@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // Walks the fields of one protocol buffer message.
@@ -161,4 +161,4 @@ SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::s
   return facts;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

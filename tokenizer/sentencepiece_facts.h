@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What a SentencePiece model says about itself and the library's interface does not tell.
 struct SentencePieceFacts {
@@ -17,4 +17,4 @@ struct SentencePieceFacts {
 /// normalisations leaves the table. Throws Error (user), which calls the model `file`.
 SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::string& file);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,6 +8,7 @@
 #include "tokenizer/unicode_class.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 // Characters that a terminal obeys, or that cannot be seen.

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 #include "tokenizer/unicode_tables.inc"
 
@@ -15,4 +15,4 @@ constexpr CharClass char_class(char32_t code_point) {
   return static_cast<CharClass>(four >> (2 * (code_point & 3)) & 3);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -9,7 +9,7 @@
 #include "base/quote.h"
 #include "tokenizer/byte_alphabet.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 VocabularyBuilder::VocabularyBuilder(const Json& json, std::string what) : what_(std::move(what)) {
   if (!json.is_object() || json.empty())
@@ -92,4 +92,4 @@ BpeSpec VocabularyBuilder::build() {
   return std::move(spec_);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

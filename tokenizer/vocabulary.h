@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "tokenizer/bpe.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Gathers a byte-level BPE's tokens and merges from its files, in the files' spelling, and checks that they fit together.
 /// All functions throw Error (user) naming the file, the thing and its value.
@@ -44,4 +44,4 @@ class VocabularyBuilder {
   BpeSpec spec_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -9,7 +9,7 @@
 #include <type_traits>
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::HWY_NAMESPACE {
+namespace vitrine::internal::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Bytes = hn::CappedTag<uint8_t, kWordWindow>;
@@ -48,11 +48,11 @@ WindowMasks masks_of(const uint8_t* window) {
   return masks;
 }
 
-}  // namespace vitrine::HWY_NAMESPACE
+}  // namespace vitrine::internal::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine {
+namespace vitrine::internal {
 
 HWY_EXPORT(masks_of);
 
@@ -60,5 +60,5 @@ WindowMasks window_masks(const char* window) {
   return HWY_DYNAMIC_DISPATCH(masks_of)(reinterpret_cast<const uint8_t*>(window));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal
 #endif

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Bytes that are looked at together: a bit for each.
 inline constexpr size_t kWordWindow = 64;
@@ -16,4 +16,4 @@ struct WindowMasks {
 /// Reads kWordWindow bytes; bit i stands for window[i].
 WindowMasks window_masks(const char* window);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 
 #include "base/large_pages.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 // Words lie all over the cache: in small pages, nearly each would have to wait for its page to be found.
 WordCache::WordCache() {
@@ -67,4 +67,4 @@ void WordCachePool::give(std::unique_ptr<WordCache> cache) noexcept {
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -14,7 +14,7 @@
 #include "tokenizer/merges.h"
 #include "tokenizer/window_masks.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A short word as two integers: its bytes, zeros, and its length in the last byte.
 struct ShortWord {
@@ -194,4 +194,4 @@ class WordCachePool {
   std::vector<std::unique_ptr<WordCache>> idle_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,6 +10,7 @@
 #include "base/random.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 std::vector<int64_t> resolve_queries(const std::vector<int64_t>& asked, std::span<const int32_t> ids) {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using Csr = boost::compressed_sparse_row_graph<boost::directedS>;
@@ -81,4 +81,4 @@ double FlowNetwork::max_flow(const Capacity& capacity) {
   return static_cast<double>(flow) * kUnit;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

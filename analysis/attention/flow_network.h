@@ -4,7 +4,7 @@
 #include <functional>
 #include <memory>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The network between a position of the stream after some blocks and a position before them, `length` - 1 tokens earlier: the
 /// nodes (level, position) of `length` positions, with an edge from each to those of the level below that are not behind it.
@@ -28,4 +28,4 @@ class FlowNetwork {
   std::unique_ptr<Graph> graph_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

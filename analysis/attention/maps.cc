@@ -4,7 +4,7 @@
 
 #include "analysis/common/options.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr int64_t kFewestQueries = 16;        // below that a pass costs more for its weights than for its tokens
@@ -41,4 +41,4 @@ std::vector<int> resolve_heads(const Model& model, const std::vector<int>& asked
   return resolve_indices<int>(asked, 0, model.config().heads, "head", "heads of a block");
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -9,7 +9,7 @@
 #include "vitrine/model.h"
 #include "vitrine/tensor.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The maps of some consecutive queries, layer by layer.
 struct MapChunk {
@@ -30,4 +30,4 @@ void walk_attention_maps(const Model& model, std::span<const int32_t> ids, const
 std::vector<int> resolve_layers(const Model& model, const std::vector<int>& asked);
 std::vector<int> resolve_heads(const Model& model, const std::vector<int>& asked);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

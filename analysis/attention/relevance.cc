@@ -7,6 +7,7 @@
 #include "vitrine/analysis/attention.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 AttentionRelevance prepare(const Model& model, std::span<const int32_t> ids, const std::vector<int>& layers, const std::vector<int64_t>& queries) {

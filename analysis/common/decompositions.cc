@@ -3,7 +3,7 @@
 #include <Eigen/Eigenvalues>
 #include <Eigen/SVD>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 SingularValues thin_svd(const Eigen::MatrixXd& x) {
   const Eigen::BDCSVD<Eigen::MatrixXd> svd(x, Eigen::ComputeThinU | Eigen::ComputeThinV);
@@ -19,4 +19,4 @@ SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& matrix, bool with_vectors)
   return result;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

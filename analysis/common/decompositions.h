@@ -4,7 +4,7 @@
 
 // Eigen's decompositions, compiled once: a file that includes one takes a minute.
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// x = u diag(values) v^T for x [n, m]: u [n, k], v [m, k], values [k] descending, k = min(n, m).
 struct SingularValues {
@@ -27,4 +27,4 @@ struct SymmetricEigen {
 
 SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& matrix, bool with_vectors = true);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

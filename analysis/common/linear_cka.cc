@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <limits>
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using Rows = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
@@ -27,4 +27,4 @@ double linear_cka(std::span<const float> x, std::span<const float> y, int64_t ro
   return size > 0 ? std::clamp(a.cwiseProduct(b).sum() / size, 0.0, 1.0) : kNaN;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

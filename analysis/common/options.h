@@ -10,7 +10,7 @@
 #include "vitrine/config.h"
 #include "vitrine/hooks.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 // What several analyses do with their options.
 
@@ -44,4 +44,4 @@ inline Hooks edits_of(const Hooks& request) {
   return hooks;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

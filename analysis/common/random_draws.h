@@ -9,7 +9,7 @@
 
 #include "base/random.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Random numbers of one draw, one after the other: a function of the key.
 class Dice {
@@ -31,4 +31,4 @@ class Dice {
   uint64_t key_, count_ = 0;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 bool one_at_a_time(const Hooks& hooks) {
@@ -73,4 +73,4 @@ SiteRows rows_of(const Captures& captures, const std::string& site, size_t seque
   return {values, rows, rows == 0 ? 0 : values.size() / rows};
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,7 +10,7 @@
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 // Many texts through a model, a batch at a time.
 
@@ -41,4 +41,4 @@ struct SiteRows {
 };
 SiteRows rows_of(const Captures& captures, const std::string& site, size_t sequence);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -5,7 +5,7 @@
 
 #include "analysis/common/random_draws.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 bool is_of_a_word(char c) {
@@ -76,4 +76,4 @@ MaskDraw draw_masks(const SpanOptions& options, std::span<const int64_t> words, 
   return masks;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

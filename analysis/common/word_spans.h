@@ -7,7 +7,7 @@
 #include "vitrine/analysis/word_spans.h"
 #include "vitrine/tokenizer.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A draw of one of the two kinds: the masked positions, ascending.
 struct MaskDraw {
@@ -26,4 +26,4 @@ int span_length(const SpanOptions& options, double uniform);
 /// A function of the seed and the draw alone.
 MaskDraw draw_masks(const SpanOptions& options, std::span<const int64_t> words, int64_t tokens, int draw);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

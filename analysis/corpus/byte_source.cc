@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr size_t kBuffer = 1u << 18;
@@ -71,4 +71,4 @@ bool ByteSource::rest(std::string& text, uint64_t limit) {
   return true;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A file, or standard input ("-"), read once from front to back. A byte order mark at its front is passed over.
 class ByteSource {
@@ -35,4 +35,4 @@ class ByteSource {
   uint64_t offset_ = 0;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -18,6 +18,7 @@
 #include "base/xxhash64.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

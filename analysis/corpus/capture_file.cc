@@ -10,6 +10,7 @@
 #include "base/check.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// Positions of each prompt's rows; null where every token has one. Shared by the sites of one request.

@@ -15,6 +15,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;
@@ -171,11 +172,11 @@ CaptureFormat capture_format(const fs::path& path) {
              path.extension().string());
 }
 
-DType stored_dtype(CaptureFormat format, DType dtype) {
+DType internal::stored_dtype(CaptureFormat format, DType dtype) {
   return dtype == DType::kBF16 && format != CaptureFormat::kSafetensors ? DType::kF32 : dtype;
 }
 
-void check_capture_path(CaptureFormat format, const fs::path& path) {
+void internal::check_capture_path(CaptureFormat format, const fs::path& path) {
   std::error_code ignored;
   const fs::path target = format == CaptureFormat::kNpyFolder ? folder_path(path) : path;
   const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
@@ -185,7 +186,7 @@ void check_capture_path(CaptureFormat format, const fs::path& path) {
   if (!fs::is_empty(target, ignored)) user_error("{}: is a folder with something in it; name a new one", target.string());
 }
 
-std::unique_ptr<CaptureSink> make_capture_sink(CaptureFormat format, const fs::path& path, const std::vector<SinkTensor>& tensors,
+std::unique_ptr<CaptureSink> internal::make_capture_sink(CaptureFormat format, const fs::path& path, const std::vector<SinkTensor>& tensors,
                                                const std::map<std::string, std::string>& metadata) {
   check_capture_path(format, path);
   switch (format) {

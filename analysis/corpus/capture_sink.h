@@ -13,7 +13,7 @@
 #include "vitrine/dtype.h"
 #include "vitrine/tensor.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// One tensor of a capture file.
 struct SinkTensor {
@@ -43,4 +43,4 @@ std::unique_ptr<CaptureSink> make_capture_sink(CaptureFormat format, const std::
 /// Throws Error (user) at once where make_capture_sink would only after the work: a folder that has something in it.
 void check_capture_path(CaptureFormat format, const std::filesystem::path& path);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,6 +7,7 @@
 #include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

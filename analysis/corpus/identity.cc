@@ -7,7 +7,7 @@
 #include "base/quote.h"
 #include "base/xxhash64.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
@@ -144,4 +144,4 @@ void go_on_behind(WindowReader& windows, const CorpusPosition& position, const s
              found ? "the documents up to" : "the windows of", position.document);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

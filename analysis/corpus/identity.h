@@ -8,7 +8,7 @@
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What results over a corpus depend on: {"model", "tokenizer", "plan", "corpus", "rank", "world"}. Equal ones may be put together.
 /// Throws Error (user) for an edit that cannot be written down.
@@ -28,4 +28,4 @@ CorpusPosition position_from(const Json& json, const std::string& file);
 /// Throws Error (user) naming `where` if the corpus is not the one that was read then.
 void go_on_behind(WindowReader& windows, const CorpusPosition& position, const std::string& where);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 #include "base/xxhash64.h"
 #include "vitrine/checkpoint/safetensors.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 namespace fs = std::filesystem;
@@ -105,4 +105,4 @@ std::string shard_problem(const fs::path& path, const ShardEntry& entry, bool co
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 #include "analysis/corpus/identity.h"
 #include "base/json.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What manifest.json says about a shard. Its name follows from its number.
 struct ShardEntry {
@@ -40,4 +40,4 @@ std::string rank_folder_name(int64_t rank, int64_t world);
 /// says about itself, which reads all of it.
 std::string shard_problem(const std::filesystem::path& path, const ShardEntry& entry, bool contents);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -12,6 +12,7 @@
 #include "vitrine/running_moments.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// "17"; "3.17" for element 17 of head 3.

@@ -8,7 +8,7 @@
 #include "base/xxhash64.h"
 #include "vitrine/checkpoint/safetensors.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr const char* kFormat = "vitrine moments 1";
@@ -139,4 +139,4 @@ void write_moments_state(const MomentsState& state, const std::filesystem::path&
   SafetensorsWriter::write(path, tensors, {{"vitrine moments", json.dump()}});
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

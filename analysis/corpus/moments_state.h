@@ -6,7 +6,7 @@
 #include "vitrine/corpus/corpus_moments.h"
 #include "vitrine/running_moments.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What a run over a corpus leaves on disk, and goes on from.
 struct MomentsState {
@@ -36,4 +36,4 @@ MomentsState read_moments_state(const std::filesystem::path& path);
 /// Whole or not at all.
 void write_moments_state(const MomentsState& state, const std::filesystem::path& path);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

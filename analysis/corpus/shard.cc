@@ -4,7 +4,7 @@
 
 #include "vitrine/checkpoint/safetensors.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 CorpusShard::CorpusShard(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens)
     : sites_(sites), sparse_(sparse), limit_(tokens), rows_(sites.size()) {
@@ -77,4 +77,4 @@ void CorpusShard::write(const std::filesystem::path& path) const {
   SafetensorsWriter::write(path, tensors);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

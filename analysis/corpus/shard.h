@@ -7,7 +7,7 @@
 
 #include "analysis/corpus/window_batches.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A shard in memory.
 class CorpusShard {
@@ -48,4 +48,4 @@ class CorpusShard {
   std::vector<Rows> rows_;  // by site
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

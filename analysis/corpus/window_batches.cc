@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 void check_hooks(const Hooks& hooks) {
@@ -117,4 +117,4 @@ uint64_t estimated_tokens(const DocumentReader& documents, uint64_t tokens) {
   return static_cast<uint64_t>(static_cast<double>(tokens) * static_cast<double>(total) / static_cast<double>(read));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A site that is captured over a corpus.
 struct WindowSite {
@@ -62,4 +62,4 @@ class WindowBatches {
 /// How many tokens a corpus has, as far as that can be told from the bytes read so far and the tokens in them; 0: it cannot.
 uint64_t estimated_tokens(const DocumentReader& documents, uint64_t tokens);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

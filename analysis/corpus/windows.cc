@@ -7,6 +7,7 @@
 #include "vitrine/corpus/corpus.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// Follows `before` by a document, in place and content.

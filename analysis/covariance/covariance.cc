@@ -12,6 +12,7 @@
 #include "base/check.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -45,7 +46,7 @@ Matrix observations(const MatrixView& m, const MatrixView& y, bool rowvar) {
 
 }  // namespace
 
-ObservationWeights observation_weights(int64_t count, std::span<const int64_t> fweights, std::span<const double> aweights) {
+ObservationWeights internal::observation_weights(int64_t count, std::span<const int64_t> fweights, std::span<const double> aweights) {
   const auto check_count = [&](size_t given, const char* name) {
     if (given != 0 && static_cast<int64_t>(given) != count) user_error("there are {} {} for {} observations", given, name, count);
   };
@@ -66,7 +67,7 @@ ObservationWeights observation_weights(int64_t count, std::span<const int64_t> f
   return weights;
 }
 
-double covariance_divisor(double weight, double weight_a, int64_t ddof) {
+double internal::covariance_divisor(double weight, double weight_a, int64_t ddof) {
   if (!(weight > 0)) user_error("the weights of all observations are 0, or there are none; a covariance needs one at least");
   // Without aweights weight_a is weight, and this N - ddof (or the sum of the fweights - ddof) to the bit.
   const double divisor = ddof == 0 ? weight : weight - static_cast<double>(ddof) * (weight_a / weight);

@@ -8,6 +8,7 @@
 #include "vitrine/running_moments.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

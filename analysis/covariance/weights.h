@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Of each observation w = fweight * aweight, and w * aweight, which the divisor needs.
 struct ObservationWeights {
@@ -16,4 +16,4 @@ ObservationWeights observation_weights(int64_t count, std::span<const int64_t> f
 /// numpy.cov's, of sum(w) and sum(w * aweights). Throws Error (user) for one that is not above 0.
 double covariance_divisor(double weight, double weight_a, int64_t ddof);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

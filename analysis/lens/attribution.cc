@@ -8,6 +8,7 @@
 #include "vitrine/gradients.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 double dot(std::span<const float> a, std::span<const float> b) {

@@ -5,7 +5,7 @@
 
 #include "vitrine/logit_rows.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 double log_sum_exp(std::span<const float> logits) {
@@ -48,4 +48,4 @@ void ReferenceRows::compare(TensorView rows, bool final_layernorm, const std::fu
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 #include "vitrine/model.h"
 #include "vitrine/tensor.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Rows [first, first + count) of a matrix.
 TensorView rows_between(TensorView matrix, int64_t first, int64_t count);
@@ -35,4 +35,4 @@ class ReferenceRows {
   std::vector<double> negative_entropies_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,6 +10,7 @@
 #include "vitrine/logit_rows.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr std::array kModes = {LensMode::kNormalized, LensMode::kEcco, LensMode::kTuned};

@@ -12,6 +12,7 @@
 #include "vitrine/checkpoint/torch_file.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

@@ -9,6 +9,7 @@
 #include "vitrine/analysis/tuned_lens.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Matrix = Eigen::MatrixXd;

@@ -14,6 +14,7 @@
 #include "base/quote.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr int kMostRepetitions = 1000000;
@@ -130,11 +131,11 @@ std::vector<int64_t> sentence_begins(const Tokenizer* tokenizer, std::span<const
   return begins;
 }
 
-TextParts parts_of(const Tokenizer* tokenizer, std::span<const int32_t> ids) {
+TextParts internal::parts_of(const Tokenizer* tokenizer, std::span<const int32_t> ids) {
   return {.words = word_begins(tokenizer, ids), .sentences = sentence_begins(tokenizer, ids)};
 }
 
-void check_noise_options(const NoiseOptions& options) {
+void internal::check_noise_options(const NoiseOptions& options) {
   if (options.repetitions < 1 || options.repetitions > kMostRepetitions) {
     user_error("noise with {} repetitions: give 1..{}", options.repetitions, kMostRepetitions);
   }
@@ -151,12 +152,12 @@ void check_noise_options(const NoiseOptions& options) {
   if (options.batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
 }
 
-int64_t budget_tokens(double budget, size_t tokens) {
+int64_t internal::budget_tokens(double budget, size_t tokens) {
   if (budget == 0) return 0;
   return std::max<int64_t>(1, std::llround(budget * static_cast<double>(tokens)));
 }
 
-int64_t poisson_length(double mean, double uniform) {
+int64_t internal::poisson_length(double mean, double uniform) {
   double probability = std::exp(-mean), below = probability;
   int64_t length = 0;
   // The bound ends the sum where rounding keeps it below 1: it is 20 standard deviations above the largest mean.
@@ -169,7 +170,7 @@ NoisedPrompt noised_prompt(const Tokenizer* tokenizer, std::span<const int32_t> 
   return noised_prompt(parts_of(tokenizer, ids), ids, kind, repetition, options);
 }
 
-NoisedPrompt noised_prompt(const TextParts& parts, std::span<const int32_t> ids, NoiseKind kind, int repetition, const NoiseOptions& options) {
+NoisedPrompt internal::noised_prompt(const TextParts& parts, std::span<const int32_t> ids, NoiseKind kind, int repetition, const NoiseOptions& options) {
   Builder builder(ids, options.mask);
   const int64_t tokens = builder.tokens(), budget = budget_tokens(options.budget, ids.size());
   Dice dice(mix64(mix64(mix64(options.seed) + static_cast<uint64_t>(repetition)) + 2 + static_cast<uint64_t>(kind)));

@@ -6,7 +6,7 @@
 
 #include "vitrine/analysis/noise.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Where words and sentences of a text begin.
 struct TextParts {
@@ -26,4 +26,4 @@ int64_t poisson_length(double mean, double uniform);
 /// As the public one, which finds the parts itself.
 NoisedPrompt noised_prompt(const TextParts& parts, std::span<const int32_t> ids, NoiseKind kind, int repetition, const NoiseOptions& options);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -11,6 +11,7 @@
 #include "analysis/saliency/steps.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// What a model says and holds about one input: a prompt, as it is or with noise, and the continuation.

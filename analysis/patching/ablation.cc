@@ -8,6 +8,7 @@
 #include "analysis/patching/sweep.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr std::array kNames = {std::string_view("zero"), std::string_view("mean"), std::string_view("resample")};

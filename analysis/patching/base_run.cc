@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
@@ -164,4 +164,4 @@ void BaseRun::run_batch(const std::vector<Intervention>& cells, std::span<const 
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

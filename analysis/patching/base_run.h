@@ -11,7 +11,7 @@
 #include "vitrine/model.h"
 #include "vitrine/analysis/patching.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Some elements of one site of one layer. Lists are ascending.
 struct Place {
@@ -80,4 +80,4 @@ class BaseRun {
   PatchWork work_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,6 +8,7 @@
 #include "base/random.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr int kMostDraws = 1000000;

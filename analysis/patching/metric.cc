@@ -8,6 +8,7 @@
 #include "analysis/common/options.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Kind = PatchMetric::Kind;
@@ -50,7 +51,7 @@ Target PatchMetric::target() const {
   return target::prob(answer);
 }
 
-void check_metric(const PatchMetric& metric, const Config& config) {
+void internal::check_metric(const PatchMetric& metric, const Config& config) {
   check_id(config, metric.answer, "answer");
   if (metric.kind != Kind::kLogitDifference) return;
   check_id(config, metric.wrong, "wrong answer");
@@ -58,7 +59,7 @@ void check_metric(const PatchMetric& metric, const Config& config) {
     user_error("the answer and the wrong answer are both the token {}; their difference is always 0", metric.answer);
 }
 
-std::vector<int32_t> read_up_to(std::span<const int32_t> ids, int64_t position, std::string_view what) {
+std::vector<int32_t> internal::read_up_to(std::span<const int32_t> ids, int64_t position, std::string_view what) {
   const auto length = static_cast<int64_t>(ids.size());
   if (length == 0) user_error("the {} has no tokens; give at least one", what);
   const int64_t last = position < 0 ? position + length : position;
@@ -68,7 +69,7 @@ std::vector<int32_t> read_up_to(std::span<const int32_t> ids, int64_t position, 
   return {ids.begin(), ids.begin() + last + 1};
 }
 
-PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt, int64_t position,
+PromptPair internal::prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt, int64_t position,
                        PatchDirection direction, bool aligned) {
   PromptPair pair{read_up_to(corrupt, position, "corrupt prompt"), read_up_to(clean, position, "clean prompt")};
   if (pair.base.size() != pair.other.size() && !aligned) {
@@ -83,12 +84,12 @@ PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> 
   return pair;
 }
 
-std::vector<double> MetricScale::rescaled(std::vector<double> values) const {
+std::vector<double> internal::MetricScale::rescaled(std::vector<double> values) const {
   for (double& value : values) value = (value - corrupt) / (clean - corrupt);
   return values;
 }
 
-MetricScale metric_scale(double base, double other, PatchDirection direction, const PatchMetric& metric) {
+MetricScale internal::metric_scale(double base, double other, PatchDirection direction, const PatchMetric& metric) {
   if (base == other) {
     user_error("the {} is {} for both prompts, which leaves nothing to explain; choose other tokens or prompts",
                patch_metric_name(metric.kind), base);
@@ -96,7 +97,7 @@ MetricScale metric_scale(double base, double other, PatchDirection direction, co
   return direction == PatchDirection::kDenoise ? MetricScale{other, base} : MetricScale{base, other};
 }
 
-void add_whole_run(PatchWork& work, size_t tokens, const Config& config) {
+void internal::add_whole_run(PatchWork& work, size_t tokens, const Config& config) {
   const int64_t units = static_cast<int64_t>(tokens) * config.layers;
   work.computed += units;
   work.naive += units;

@@ -7,7 +7,7 @@
 
 #include "vitrine/analysis/patching.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Throws Error (user) for a token outside the vocabulary, and for an answer that is compared with itself.
 void check_metric(const PatchMetric& metric, const Config& config);
@@ -35,4 +35,4 @@ MetricScale metric_scale(double base, double other, PatchDirection direction, co
 /// Counts a pass that runs whichever way cells are computed.
 void add_whole_run(PatchWork& work, size_t tokens, const Config& config);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -9,6 +9,7 @@
 #include "analysis/patching/sweep.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 int64_t checked_partner(int64_t position, const std::vector<int32_t>& ids, std::string_view what) {

@@ -9,6 +9,7 @@
 #include "vitrine/analysis/path_patching.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Kind = PathNode::Kind;

@@ -9,6 +9,7 @@
 #include "analysis/patching/sweep.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Kind = PathNode::Kind;

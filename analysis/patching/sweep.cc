@@ -4,7 +4,7 @@
 
 #include "analysis/common/options.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 bool has_heads(const SiteInfo& info, const Config& config) {
@@ -111,4 +111,4 @@ std::vector<std::vector<double>> PatchSweep::estimate(const BaseRun& base, const
   return results;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

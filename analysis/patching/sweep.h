@@ -7,7 +7,7 @@
 #include "analysis/patching/base_run.h"
 #include "vitrine/analysis/patching.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Counts cells for whoever wants to know.
 struct CellProgress {
@@ -46,4 +46,4 @@ class PatchSweep {
   std::vector<PatchGrid> grids_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

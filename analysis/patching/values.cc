@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 using Row = std::optional<std::vector<float>>;
 
@@ -42,4 +42,4 @@ Row HeadsOfMap::row(Site site, int layer, int sequence, int64_t position) const 
   return rows;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

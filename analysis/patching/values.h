@@ -10,7 +10,7 @@
 #include "vitrine/captures.h"
 #include "vitrine/config.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 // What interventions put in the place of activations: whole rows of a site (for a map every head's, one after the other), by
 // position of the base run. A position that has no row is left as it is.
@@ -73,4 +73,4 @@ class HeadsOfMap : public ActivationSource {
   int all_heads_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

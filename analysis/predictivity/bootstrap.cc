@@ -8,6 +8,7 @@
 #include "analysis/predictivity/stages.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -21,7 +22,7 @@ double percentile(const std::vector<double>& sorted, double share) {
 
 }  // namespace
 
-double median(std::vector<double> numbers) {
+double internal::median(std::vector<double> numbers) {
   if (numbers.empty()) return kNaN;
   const auto middle = numbers.begin() + static_cast<std::ptrdiff_t>(numbers.size() / 2);
   std::nth_element(numbers.begin(), middle, numbers.end());
@@ -29,7 +30,7 @@ double median(std::vector<double> numbers) {
   return (*middle + *std::max_element(numbers.begin(), middle)) / 2;
 }
 
-std::vector<double> subject_medians(std::span<const double> neuroids, const SubjectNeuroids& subjects) {
+std::vector<double> internal::subject_medians(std::span<const double> neuroids, const SubjectNeuroids& subjects) {
   std::vector<double> medians;
   for (const std::vector<size_t>& subject : subjects) {
     std::vector<double> numbers;
@@ -39,7 +40,7 @@ std::vector<double> subject_medians(std::span<const double> neuroids, const Subj
   return medians;
 }
 
-std::vector<double> bootstrap_scores(std::span<const double> neuroids, const SubjectNeuroids& subjects, int bootstraps, uint64_t seed) {
+std::vector<double> internal::bootstrap_scores(std::span<const double> neuroids, const SubjectNeuroids& subjects, int bootstraps, uint64_t seed) {
   std::vector<const std::vector<size_t>*> some;  // those who have neuroids
   for (const std::vector<size_t>& subject : subjects) {
     if (!subject.empty()) some.push_back(&subject);
@@ -59,7 +60,7 @@ std::vector<double> bootstrap_scores(std::span<const double> neuroids, const Sub
   return scores;
 }
 
-Interval interval_of(std::vector<double> numbers) {
+Interval internal::interval_of(std::vector<double> numbers) {
   if (numbers.empty()) return {kNaN, kNaN};
   std::sort(numbers.begin(), numbers.end());
   return {percentile(numbers, 0.025), percentile(numbers, 0.975)};

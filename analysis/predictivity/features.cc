@@ -9,6 +9,7 @@
 #include "base/quote.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// One sequence that goes through the model, and whose last tokens are in it.
@@ -101,7 +102,7 @@ bool is_white(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; 
 
 }  // namespace
 
-void check_stimuli(const Stimuli& stimuli) {
+void internal::check_stimuli(const Stimuli& stimuli) {
   if (stimuli.ids.empty()) user_error("there are no stimuli; give some");
   if (stimuli.groups.size() != stimuli.ids.size()) {
     user_error("{} stimuli have {} groups; give one each", stimuli.ids.size(), stimuli.groups.size());
@@ -111,7 +112,7 @@ void check_stimuli(const Stimuli& stimuli) {
   }
 }
 
-std::vector<StimulusPlace> stimulus_places(const Stimuli& stimuli) {
+std::vector<StimulusPlace> internal::stimulus_places(const Stimuli& stimuli) {
   std::map<std::string_view, StimulusPlace> next;
   std::vector<StimulusPlace> places;
   for (size_t i = 0; i < stimuli.ids.size(); ++i) {

@@ -9,6 +9,7 @@
 #include "vitrine/analysis/predictivity.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// 0 .. count - 1 in an order drawn from the seed.

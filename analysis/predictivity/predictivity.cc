@@ -10,6 +10,7 @@
 #include "base/quote.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr int kMostBootstraps = 1000000;

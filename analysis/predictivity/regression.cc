@@ -12,6 +12,7 @@
 #include "vitrine/analysis/predictivity.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Matrix = Eigen::MatrixXd;
@@ -214,7 +215,7 @@ RegressionResult regress(const TensorView& features, const TensorView& responses
   return result;
 }
 
-CrossValidation cross_validate(const TensorView& features, const TensorView& responses, std::span<const int32_t> folds,
+CrossValidation internal::cross_validate(const TensorView& features, const TensorView& responses, std::span<const int32_t> folds,
                                const RegressionOptions& options) {
   return cross_validate(features, responses, folds, options, [] {});
 }

@@ -8,7 +8,7 @@
 
 #include "vitrine/analysis/predictivity.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// As the public one; `fold_done` is called after each fold.
 CrossValidation cross_validate(const TensorView& features, const TensorView& responses, std::span<const int32_t> folds,
@@ -42,4 +42,4 @@ std::vector<double> bootstrap_scores(std::span<const double> neuroids, const Sub
 /// From the 2.5th to the 97.5th percentile, by linear interpolation (NumPy's default); NaN without numbers.
 Interval interval_of(std::vector<double> numbers);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

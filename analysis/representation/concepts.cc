@@ -8,6 +8,7 @@
 #include "analysis/common/text_runs.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Vector = std::vector<double>;

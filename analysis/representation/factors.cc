@@ -10,6 +10,7 @@
 #include "base/finite.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// The neurons above 0 at every token, [N, M'].

@@ -6,7 +6,7 @@
 #include "analysis/common/decompositions.h"
 #include "base/random.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using Matrix = Eigen::MatrixXd;
@@ -143,4 +143,4 @@ Nmf factorise(const NonNegative& x, const NmfOptions& options) {
   return found;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 
 #include "vitrine/analysis/factors.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// [N, M'] without negative numbers, in the precision that activations have.
 using NonNegative = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -34,4 +34,4 @@ struct Nmf {
 /// X has a number above 0.
 Nmf factorise(const NonNegative& x, const NmfOptions& options);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -12,6 +12,7 @@
 #include "base/quote.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Matrix = Eigen::MatrixXd;

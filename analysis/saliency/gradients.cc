@@ -10,7 +10,7 @@
 #include "analysis/saliency/steps.h"
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr int kMostSamples = 1000000;
@@ -153,4 +153,4 @@ void integrated_gradients(SaliencyWork& work) {
       });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

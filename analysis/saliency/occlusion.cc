@@ -8,7 +8,7 @@
 #include "analysis/saliency/steps.h"
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr int kMostDraws = 1000000;
@@ -166,4 +166,4 @@ void span_occlusion(SaliencyWork& work) {
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

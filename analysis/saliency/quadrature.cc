@@ -8,6 +8,7 @@
 #include "base/check.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr int kMostPoints = 10000;
@@ -50,7 +51,7 @@ Quadrature quadrature_from_name(std::string_view name) {
   user_error("quadrature '{}' is not known; use gauss-legendre, trapezoid, left or right", name);
 }
 
-std::vector<QuadraturePoint> quadrature_points(Quadrature rule, int count) {
+std::vector<QuadraturePoint> internal::quadrature_points(Quadrature rule, int count) {
   const int fewest = rule == Quadrature::kTrapezoid ? 2 : 1;
   if (count < fewest || count > kMostPoints) {
     user_error("integrated gradients with {} steps: {} takes {}..{}", count, quadrature_name(rule), fewest, kMostPoints);

@@ -7,7 +7,7 @@
 #include "analysis/common/options.h"
 #include "vitrine/gradients.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr const char* kEmbed = "hook_embed";
@@ -145,4 +145,4 @@ void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first, 
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

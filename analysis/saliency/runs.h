@@ -6,7 +6,7 @@
 
 #include "vitrine/analysis/saliency.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// One sequence that goes through the model: an input with some of its embeddings replaced.
 struct SaliencyInput {
@@ -55,4 +55,4 @@ class SaliencyRuns {
   std::string_view label_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

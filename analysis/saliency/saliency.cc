@@ -8,6 +8,7 @@
 #include "analysis/saliency/steps.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr std::array<std::pair<SaliencyMethod, std::string_view>, 6> kMethods = {

@@ -4,7 +4,7 @@
 
 #include "base/random.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 void add_noise(const SmoothGradOptions& options, size_t sample, std::span<double> embeddings) {
   const auto [low, high] = std::minmax_element(embeddings.begin(), embeddings.end());
@@ -13,4 +13,4 @@ void add_noise(const SmoothGradOptions& options, size_t sample, std::span<double
   for (size_t i = 0; i < embeddings.size(); ++i) embeddings[i] += deviation * standard_normal(key, i);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 
 #include "analysis/common/options.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// The mean row of wte, a block of rows at a time: the whole table would be as large as the model's weights again.
@@ -81,4 +81,4 @@ std::span<const float> replacement_row(const Tensor& rows, int64_t position, int
   return rows.f32().subspan(each ? static_cast<size_t>(position * width) : 0, static_cast<size_t>(width));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

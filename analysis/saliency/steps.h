@@ -5,7 +5,7 @@
 
 #include "analysis/saliency/runs.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A saliency in the making: the steps are known, their shares and scores are not.
 struct SaliencyWork {
@@ -40,4 +40,4 @@ void integrated_gradients(SaliencyWork& work);
 void occlusion(SaliencyWork& work);
 void span_occlusion(SaliencyWork& work);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 
 #include "vitrine/analysis/saliency.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A value as a sentence has it.
 inline std::string_view value_in_words(SaliencyValue value) {
@@ -19,4 +19,4 @@ inline std::string_view value_in_words(SaliencyValue value) {
   return "probability";
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,6 +10,7 @@
 #include "analysis/score/windows.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 void check_range(int64_t value, int64_t max, std::string_view name, std::string_view max_name) {
@@ -49,7 +50,7 @@ double Score::mean_nats() const { return total_nats() / static_cast<double>(toke
 double Score::mean_bits() const { return mean_nats() / std::numbers::ln2; }
 double Score::perplexity() const { return std::exp(mean_nats()); }
 
-void append_scores(const Model& model, const ScoredWindow& window, std::vector<TokenScore>& tokens) {
+void internal::append_scores(const Model& model, const ScoredWindow& window, std::vector<TokenScore>& tokens) {
   const LogitStats stats =
       model.unembed(window.rows, {.final_layernorm = false, .top_k = 1, .targets = {window.targets.begin(), window.targets.end()}});
   for (size_t r = 0; r < window.targets.size(); ++r) {
@@ -65,7 +66,7 @@ void append_scores(const Model& model, const ScoredWindow& window, std::vector<T
   }
 }
 
-Score slide_window(const Model& model, std::span<const int32_t> ids, const ScoreOptions& options, const std::function<void(const ScoredWindow&)>& see) {
+Score internal::slide_window(const Model& model, std::span<const int32_t> ids, const ScoreOptions& options, const std::function<void(const ScoredWindow&)>& see) {
   const Config& config = model.config();
   Score result;
   result.window = options.window == 0 ? config.context : options.window;

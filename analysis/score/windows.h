@@ -8,7 +8,7 @@
 #include "vitrine/analysis/score.h"
 #include "vitrine/tensor.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What one window of a text scores.
 struct ScoredWindow {
@@ -25,4 +25,4 @@ Score slide_window(const Model& model, std::span<const int32_t> ids, const Score
 /// The scores of a window's targets, in order.
 void append_scores(const Model& model, const ScoredWindow& window, std::vector<TokenScore>& tokens);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

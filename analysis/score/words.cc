@@ -8,6 +8,7 @@
 #include "vitrine/logit_rows.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// Bytes of the white space that `text` begins with; 0 if there is none. Unicode's property White_Space.

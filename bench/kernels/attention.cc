@@ -3,6 +3,7 @@
 #include "bench/kernels/kernels_bench.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// One layer's attention: queries of `rows` new tokens, keys and values of all in the cache, and room for whole maps.

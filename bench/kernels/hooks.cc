@@ -6,6 +6,7 @@
 #include "bench/kernels/kernels_bench.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 constexpr int64_t kRows = 512;

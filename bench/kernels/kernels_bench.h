@@ -16,6 +16,7 @@
 // measured by the same program, on as many threads. Every operation of Backend that a pass consists of has a benchmark; one file a kind.
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// The shape of GPT-2 that operations are measured at: that of --size.
 const Config& shape();

@@ -3,6 +3,7 @@
 #include "bench/kernels/kernels_bench.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// Rows of the residual stream with a layernorm's parameters, and all that its operations read or write.

@@ -8,6 +8,7 @@ extern "C" void openblas_set_num_threads(int);
 #endif
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 struct Product {

@@ -3,6 +3,7 @@
 #include "bench/kernels/kernels_bench.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 void logit_stats(benchmark::State& state) {

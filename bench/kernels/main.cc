@@ -12,6 +12,7 @@
 #include "vitrine/error.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 Config chosen_shape;

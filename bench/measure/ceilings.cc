@@ -63,6 +63,7 @@ HWY_AFTER_NAMESPACE();
 #include "bench/measure/timing.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 HWY_EXPORT(ReadAll);
 HWY_EXPORT(WriteAll);

@@ -6,6 +6,7 @@
 #include "kernels/backend.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// In which pages memory lies: what the system gives unasked, of 4 KB on most machines, or 2 MB where it can.
 enum class Pages : uint8_t { kSmall, kLarge };

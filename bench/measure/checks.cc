@@ -3,6 +3,7 @@
 #include "base/check.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 std::vector<int32_t> some_tokens(const Config& config, int64_t count, int64_t offset) {
   std::vector<int32_t> ids(static_cast<size_t>(count));

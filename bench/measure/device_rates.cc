@@ -14,6 +14,7 @@
 #include "kernels/cuda/runtime/device.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 void measure_cpu(const RateOptions& options, DeviceRates& rates) {

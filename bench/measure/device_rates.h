@@ -11,6 +11,7 @@
 #include "kernels/backend.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// How much is walked and multiplied to find a machine's rates; 0: what suits it.
 struct RateSizes {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 double real(int64_t value) { return static_cast<double>(value); }

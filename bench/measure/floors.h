@@ -9,6 +9,7 @@
 // activations between two operations costs nothing here, so a floor is out of reach; the share of it says how far.
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// What a machine does at best, a second.
 struct Rates {

@@ -9,6 +9,7 @@
 #include "base/machine.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 std::string first_line(const char* file) {

@@ -3,6 +3,7 @@
 #include "base/json.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// What a figure is worth nothing without: the date, processor, load, compiler, flags and commit.
 Json machine_facts();

@@ -5,6 +5,7 @@
 #include <fstream>
 
 namespace vitrine::bench {
+using namespace internal;
 
 uint64_t peak_memory() {
   rusage usage = {};

@@ -7,6 +7,7 @@
 #include "vitrine/tensor.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 // Large matrices repeat this many numbers; no power of two, so that rows differ.

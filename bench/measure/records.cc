@@ -8,6 +8,7 @@
 #include "base/quote.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// The parts of a key, joined by what none of them holds; empty ones are left out of a label.

@@ -10,6 +10,7 @@
 #include "bench/measure/row.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// The seconds of a measurement whose single samples are gone.
 struct Spread {

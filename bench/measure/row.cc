@@ -1,6 +1,7 @@
 #include "bench/measure/row.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 Json samples_json(const Samples& samples) {
   if (samples.empty()) return nullptr;

@@ -7,6 +7,7 @@
 #include "bench/measure/samples.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// One line of the table. Model, dtype, device, threads, workload, shape and hooks say what was measured: they are the key by which
 /// rows of two runs, or of another program, are matched (bench/measure/records.h).

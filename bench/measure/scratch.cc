@@ -14,6 +14,7 @@
 #include "bench/measure/timing.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 Scratch::Scratch(const std::filesystem::path& where) {
   const std::filesystem::path parent = where.empty() ? std::filesystem::temp_directory_path() : where;

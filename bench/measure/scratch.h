@@ -3,6 +3,7 @@
 #include <filesystem>
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// A folder of its own inside another, removed with everything in it.
 class Scratch {

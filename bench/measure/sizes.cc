@@ -4,6 +4,7 @@
 #include "base/quote.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 struct Size {

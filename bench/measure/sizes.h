@@ -6,6 +6,7 @@
 #include "vitrine/config.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// The published sizes of GPT-2, by Hugging Face's names: "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2".
 const std::vector<std::string>& size_names();

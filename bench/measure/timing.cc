@@ -5,6 +5,7 @@
 #include <cmath>
 
 namespace vitrine::bench {
+using namespace internal;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 

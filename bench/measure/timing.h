@@ -5,6 +5,7 @@
 #include "kernels/backend.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// Seconds since some moment in the past.
 double now();

@@ -4,6 +4,7 @@
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 void measure_in_turns(const Bench& bench, std::vector<Turn>& turns) {
   for (int repeat = 0; repeat < bench.options.repeat; ++repeat) {
@@ -20,7 +21,7 @@ void measure_in_turns(const Bench& bench, std::vector<Turn>& turns) {
 }
 
 void measure_alone(const Bench& bench, Row row, const std::string& step, const std::function<void()>& work) {
-  Backend& backend = *bench.model.state().backend;
+  Backend& backend = *state_of(bench.model).backend;
   const int repetitions = enough_repetitions(backend, work);
   for (int turn = 0; turn < bench.options.repeat; ++turn) {
     bench.step(step);

@@ -7,6 +7,7 @@
 #include "bench/workloads/workloads.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// One of several things that are measured in turns, so that a slow minute of the machine falls on all of them alike.
 struct Turn {

@@ -9,6 +9,7 @@
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// One layer's attention over `batch` sequences of the prompt's length, whose keys and values lie in a cache.
@@ -91,13 +92,13 @@ class AttentionCase {
 
 void measure(const Bench& bench, AttentionCase& here, Row row, const Work& work, void (AttentionCase::*attend)()) {
   here.check();
-  set_floor(row, work, bench.best(), !bench.model.state().backend->host_memory());
+  set_floor(row, work, bench.best(), !state_of(bench.model).backend->host_memory());
   const std::string step = "attention " + row.shape;
   measure_alone(bench, std::move(row), step, [&] { (here.*attend)(); });
 }
 
 void measure_length(const Bench& bench, int64_t length) {
-  const ModelState& state = bench.model.state();
+  const ModelState& state = state_of(bench.model);
   for (const int batch : bench.options.batches) {
     bench.step("attention");
     AttentionCase here(state, batch, length);
@@ -115,7 +116,7 @@ void measure_length(const Bench& bench, int64_t length) {
 }  // namespace
 
 void bench_attention(const Bench& bench) {
-  const auto lock = bench.model.state().backend->exclusive();
+  const auto lock = state_of(bench.model).backend->exclusive();
   for (const int64_t length : bench.options.prompts) measure_length(bench, length);
 }
 

@@ -13,6 +13,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 constexpr const char* kSites = "blocks.*.hook_resid_post";
@@ -21,7 +22,7 @@ constexpr const char* kSites = "blocks.*.hook_resid_post";
 class CaptureBench {
  public:
   CaptureBench(const Bench& bench, int64_t length)
-      : bench_(bench), backend_(*bench.model.state().backend), length_(length), scratch_(bench.options.scratch) {
+      : bench_(bench), backend_(*state_of(bench.model).backend), length_(length), scratch_(bench.options.scratch) {
     constexpr double kMostBytes = 256e6, kMostDocuments = 8;
     const Config& config = bench.model.config();
     const double each = 4.0 * config.layers * static_cast<double>(config.width * length);

@@ -9,13 +9,14 @@
 #include "vitrine/generate.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// Greedy generation of a batch with each set of hooks, in turns. A step takes what N + 1 tokens take longer than one, by N.
 class DecodeBench {
  public:
   DecodeBench(const Bench& bench, int batch, int64_t prompt, int64_t tokens)
-      : bench_(bench), backend_(*bench.model.state().backend), batch_(batch), prompt_(prompt), tokens_(tokens) {
+      : bench_(bench), backend_(*state_of(bench.model).backend), batch_(batch), prompt_(prompt), tokens_(tokens) {
     for (int s = 0; s < batch; ++s) prompts_.push_back(some_tokens(bench.model.config(), prompt, 17 * s));
     shape_ = fmt::format("batch {} after {}", batch, prompt);
     if (bench.options.tokens.size() > 1) shape_ += fmt::format(", {} tokens", tokens);
@@ -97,7 +98,7 @@ class DecodeBench {
     }
     // The k-th step behind the first token finds prompt + k positions in the cache, k from 0 on.
     const double past = static_cast<double>(prompt_) + (tokens - 1) / 2;
-    Work work = decode_step(bench_.model.config(), bench_.model.dtype(), bench_.model.state().activation_dtype(), batch_, past);
+    Work work = decode_step(bench_.model.config(), bench_.model.dtype(), state_of(bench_.model).activation_dtype(), batch_, past);
     work.bytes += turn.row.captured;
     turn.row.floor = work.seconds(bench_.best());
     turns_.push_back(std::move(turn));

@@ -9,6 +9,7 @@
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// Passes over one batch with each set of hooks, in turns, so that whatever else the machine does falls on all of them.
@@ -16,7 +17,7 @@ class ForwardBench {
  public:
   /// `logits`: kAll, "forward"; kLast, "prefill".
   ForwardBench(const Bench& bench, LogitRows logits, int batch, int64_t length)
-      : bench_(bench), backend_(*bench.model.state().backend), logits_(logits), batch_(batch), length_(length) {
+      : bench_(bench), backend_(*state_of(bench.model).backend), logits_(logits), batch_(batch), length_(length) {
     for (int s = 0; s < batch; ++s) tokens_.push_back(some_tokens(bench.model.config(), length, 17 * s));
     what_ = fmt::format("{} {} x {}", name(), batch, length);
     bench_.step(what_);

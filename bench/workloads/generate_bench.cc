@@ -6,6 +6,7 @@
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// A whole sampled generation, prompt included, as somebody waits for it.
@@ -47,7 +48,7 @@ class GenerateBench {
     const Config& config = bench_.model.config();
     const double steps = static_cast<double>(tokens_ - 1), past = static_cast<double>(prompt_) + (steps - 1) / 2;
     const Work first = forward_pass(config, bench_.model.dtype(), batch_, prompt_, 1);
-    const Work each = decode_step(config, bench_.model.dtype(), bench_.model.state().activation_dtype(), batch_, past);
+    const Work each = decode_step(config, bench_.model.dtype(), state_of(bench_.model).activation_dtype(), batch_, past);
     return first.seconds(bench_.best()) + steps * each.seconds(bench_.best());
   }
 

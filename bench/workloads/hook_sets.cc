@@ -5,6 +5,7 @@
 #include "bench/measure/random_matrix.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 const std::vector<std::string>& hook_set_names() {
   static const std::vector<std::string> names = {"none", "residual", "residual+mlp", "maps", "everything", std::string(kEditSet)};

@@ -12,6 +12,7 @@
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 constexpr size_t kOperations = 5;
@@ -113,7 +114,7 @@ class LinearCase {
 
 class LinearBench {
  public:
-  explicit LinearBench(const Bench& bench) : bench_(bench), state_(bench.model.state()), backend_(*state_.backend), operations_(operations_of(state_)) {
+  explicit LinearBench(const Bench& bench) : bench_(bench), state_(state_of(bench.model)), backend_(*state_.backend), operations_(operations_of(state_)) {
     if (const auto gpu = gpu_index(bench.device)) {
       fast_ = make_cuda_backend({.device = *gpu, .gemm = Gemm::kFast});
       try {

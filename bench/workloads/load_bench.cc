@@ -9,6 +9,7 @@
 #include "vitrine/checkpoint/random_checkpoint.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// From a checkpoint on the disk, which the system has in its cache, to the logits of the first new token.

@@ -9,12 +9,13 @@
 #include "vitrine/analysis/patching.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// A sweep of patches over layers and positions beside what it replaces: a whole run for every cell, in batches of the same size.
 class PatchingBench {
  public:
-  explicit PatchingBench(const Bench& bench) : bench_(bench), backend_(*bench.model.state().backend) {
+  explicit PatchingBench(const Bench& bench) : bench_(bench), backend_(*state_of(bench.model).backend) {
     const Config& config = bench.model.config();
     length_ = std::min<int64_t>(bench.options.prompts.front(), 16);
     clean_ = some_tokens(config, length_);

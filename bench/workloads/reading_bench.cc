@@ -9,6 +9,7 @@
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// -log p of a token, from a row of logits, in double precision.

@@ -11,13 +11,14 @@
 #include "vitrine/analysis/saliency.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// The gradient of one logit with respect to all embeddings (what Grad x Input needs), beside a forward pass that ends with the
 /// same logits, in turns.
 class SaliencyBench {
  public:
-  SaliencyBench(const Bench& bench, int batch, int64_t length) : bench_(bench), backend_(*bench.model.state().backend), batch_(batch), length_(length) {
+  SaliencyBench(const Bench& bench, int batch, int64_t length) : bench_(bench), backend_(*state_of(bench.model).backend), batch_(batch), length_(length) {
     for (int s = 0; s < batch; ++s) tokens_.push_back(some_tokens(bench.model.config(), length, 17 * s));
     hooks_.gradient("hook_embed");
     bench_.step(what("checks"));

@@ -9,6 +9,7 @@
 #include "bench/measure/turns.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 /// Whether a token is a word of ASCII letters with a space before it.

@@ -7,6 +7,7 @@
 #include "vitrine/model.h"
 
 namespace vitrine::bench {
+using namespace internal;
 
 /// Thrown between two measurements when the run is to end.
 struct Stopped {};

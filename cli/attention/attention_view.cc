@@ -8,6 +8,7 @@
 #include "cli/core/heat.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 /// A grid over the input tokens. Cells that a query cannot see are empty.

@@ -7,6 +7,7 @@
 #include "vitrine/analysis/attention.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// Maps as pictures: for one query a line a head, else a grid of queries by keys for each head.
 std::string draw_maps(const AttentionMaps& maps, const Names& names, const Terminal& out);

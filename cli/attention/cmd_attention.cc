@@ -14,6 +14,7 @@
 #include "vitrine/analysis/attention.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

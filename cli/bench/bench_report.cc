@@ -9,6 +9,7 @@
 #include "bench/measure/machine.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 using bench::BenchOptions;
 using bench::Comparison;

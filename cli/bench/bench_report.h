@@ -10,6 +10,7 @@
 #include "cli/core/context.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// Where the results of `vitrine bench` go, beside standard output.
 struct BenchOutput {

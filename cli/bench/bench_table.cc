@@ -8,6 +8,7 @@
 #include "base/quote.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 using bench::Compared;
 using bench::Row;

@@ -10,6 +10,7 @@
 #include "cli/core/terminal.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// How the rows of `vitrine bench` are shown. JSON is no table.
 enum class BenchFormat : uint8_t { kText, kMarkdown, kCsv };

@@ -13,6 +13,7 @@
 #include "cli/core/interrupt.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 using bench::BenchOptions;

@@ -5,6 +5,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 void check_array_path(const std::string& path) {
   if (capture_format(path) != CaptureFormat::kSafetensors)

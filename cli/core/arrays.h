@@ -9,6 +9,7 @@
 #include "vitrine/tensor.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 // Results as arrays in one .safetensors file, for the commands' --out.
 

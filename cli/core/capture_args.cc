@@ -5,6 +5,7 @@
 #include "cli/core/site_syntax.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 CLI::Option* add_site_options(CLI::App& command, CaptureArgs& args) {
   const auto group = "Hooks";

@@ -9,6 +9,7 @@
 #include "vitrine/corpus/capture_file.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 struct CaptureArgs {
   std::vector<std::string> sites;

@@ -5,6 +5,7 @@
 #include "base/quote.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 /// `wanted`: what `accepts` takes, in words.

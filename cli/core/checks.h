@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// Checks of an option's number that say in words what they want; CLI11's own print the largest double.
 CLI::Validator not_negative();

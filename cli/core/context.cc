@@ -8,6 +8,7 @@
 #include "cli/core/progress_bar.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 void add_output_options(CLI::App& command, Context& context) {
   const auto group = "Output";

@@ -9,6 +9,7 @@
 #include "vitrine/model.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// What every command shares. A command's `add_...` declares its options and, when it was chosen, sets `action`; nothing runs
 /// while arguments are parsed.

@@ -12,6 +12,7 @@
 #include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 std::optional<int64_t> variable(const char* name) {

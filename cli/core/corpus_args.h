@@ -10,6 +10,7 @@
 #include "vitrine/model.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// Which part of a corpus is this process's.
 struct Rank {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 constexpr size_t kCellWidth = 9, kLabelWidth = 16;

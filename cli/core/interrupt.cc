@@ -4,6 +4,7 @@
 #include <cstdio>
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 volatile std::sig_atomic_t caught = 0;

@@ -6,6 +6,7 @@
 #include "vitrine/error.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 /// The empty text, or why this file cannot be written: to be known before the work.

@@ -10,6 +10,7 @@
 #include "vitrine/report/page.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// The options of every command that can show its result outside the terminal.
 struct PageArgs {

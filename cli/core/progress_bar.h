@@ -10,6 +10,7 @@
 #include "vitrine/progress.h"
 
 namespace vitrine {
+using namespace internal;
 
 /// One line on a terminal: how far, how fast, how long still. Nothing is shown for the first second, so that quick work
 /// leaves no trace, nor when the output is no terminal. The line is erased at the end.

@@ -11,6 +11,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 constexpr int64_t kMostIndices = 1 << 20;

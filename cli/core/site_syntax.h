@@ -8,6 +8,7 @@
 #include "vitrine/hooks.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 // Sites on the command line: SITE[NARROWING], and for an edit =CHANGE.
 //

@@ -14,6 +14,7 @@
 #include "base/check.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 // 256-colour codes in the middle of the brightness scale, so that they show on dark and on light backgrounds.

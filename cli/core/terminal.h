@@ -6,6 +6,7 @@
 #include <string_view>
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// Colours that mean something. On a terminal that has none they are nothing, and every picture reads without them.
 enum class Style : uint8_t {

@@ -13,6 +13,7 @@
 #include "cli/core/checks.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 std::vector<std::string> lines_of(const std::string& path) {

@@ -14,6 +14,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 // Text in, text out: prompts from the command line and from files, tokens for people and for JSON.
 

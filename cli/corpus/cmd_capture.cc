@@ -8,6 +8,7 @@
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

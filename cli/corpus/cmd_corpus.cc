@@ -12,6 +12,7 @@
 #include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

@@ -13,6 +13,7 @@
 #include "vitrine/corpus/corpus_moments.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

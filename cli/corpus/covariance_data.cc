@@ -10,6 +10,7 @@
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 double number_in(const std::string& field, const std::string& path, const CsvRow& row, const std::string& column) {

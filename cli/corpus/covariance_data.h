@@ -9,6 +9,7 @@
 #include "vitrine/analysis/covariance.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// Named series of numbers, as a .csv file has them: a column each.
 struct SeriesTable {

@@ -8,6 +8,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 constexpr int64_t kSmall = 16;  // variables whose matrix is shown

@@ -6,6 +6,7 @@
 #include "cli/core/terminal.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// How many observations, the largest eigenvalues, the strongest correlations, and the matrix itself if it is small. `rows`: lines in
 /// each of the lists.

@@ -8,6 +8,7 @@
 #include "cli/doctor/doctor.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

@@ -11,6 +11,7 @@
 #include "vitrine/checkpoint/model_cache.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// Everything that `vitrine doctor` found out, before it judges.
 struct Facts {

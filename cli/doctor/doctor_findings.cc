@@ -7,6 +7,7 @@
 #include "cli/doctor/doctor.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 using Findings = std::vector<Finding>;

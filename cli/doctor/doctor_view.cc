@@ -7,6 +7,7 @@
 #include "cli/doctor/doctor.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 std::string bytes_text(uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }

@@ -8,6 +8,7 @@
 #include "cli/core/heat.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Part {

@@ -10,6 +10,7 @@
 #include "vitrine/analysis/attribution.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// A table of the components with the largest contributions, then layers by heads.
 std::string draw_attribution(const LogitAttribution& found, const Names& names, const Terminal& out, size_t top);

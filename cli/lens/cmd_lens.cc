@@ -15,6 +15,7 @@
 #include "vitrine/analysis/lens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct LensArgs {

@@ -6,6 +6,7 @@
 #include "cli/core/arrays.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 Json looked_up(int64_t rank, double log_prob) {

@@ -9,6 +9,7 @@
 #include "vitrine/analysis/lens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// Every number of a lens.
 Json lens_json(const Lens& lens, const Names& names);

@@ -11,6 +11,7 @@
 #include "vitrine/analysis/tuned_lens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 TunedLensFit fit(const Model& model, const LensFitArgs& args) {

@@ -5,6 +5,7 @@
 #include "cli/core/context.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// What `vitrine lens --fit` is given.
 struct LensFitArgs {

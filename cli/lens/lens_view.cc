@@ -7,6 +7,7 @@
 #include <optional>
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 constexpr size_t kLabelWidth = 8, kRankWidth = 7, kPercentWidth = 11;

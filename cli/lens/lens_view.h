@@ -8,6 +8,7 @@
 #include "vitrine/analysis/lens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// What a lens is drawn with.
 struct LensPicture {

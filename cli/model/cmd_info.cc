@@ -9,6 +9,7 @@
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 Json info_json(const Model& model, const Names& names) {

@@ -13,6 +13,7 @@
 #include "vitrine/checkpoint/random_checkpoint.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

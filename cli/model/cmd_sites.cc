@@ -6,6 +6,7 @@
 #include "vitrine/hooks.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 void run(const Context& context, const std::vector<std::string>& patterns) {

@@ -1,6 +1,7 @@
 #include "cli/model/config_json.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 Json config_json(const Config& c) {
   return {{"layers", c.layers},

@@ -4,6 +4,7 @@
 #include "vitrine/config.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// The fields of "config" in JSON answers.
 Json config_json(const Config& c);

@@ -6,6 +6,7 @@
 #include "vitrine/hooks.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 /// "[T, 4, 64]"

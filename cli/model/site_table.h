@@ -9,6 +9,7 @@
 #include "vitrine/sites.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 std::vector<SiteRef> all_sites(const Config& config);
 /// A line a site, the layers of one together: name, shape in letters, shape in this model's numbers, note.

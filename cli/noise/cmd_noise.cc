@@ -12,6 +12,7 @@
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

@@ -9,6 +9,7 @@
 #include "cli/core/heat.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 constexpr size_t kName = 21, kColumn = 16;

@@ -9,6 +9,7 @@
 #include "vitrine/analysis/noise.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// What noise is drawn with.
 struct NoisePicture {

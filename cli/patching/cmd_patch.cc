@@ -11,6 +11,7 @@
 #include "cli/patching/patch_view.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 using Mode = PatchArgs::Mode;

@@ -8,6 +8,7 @@
 #include "cli/core/site_syntax.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 using Mode = PatchArgs::Mode;

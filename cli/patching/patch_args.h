@@ -13,6 +13,7 @@
 #include "vitrine/analysis/path_patching.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// The options of `vitrine patch`.
 struct PatchArgs {

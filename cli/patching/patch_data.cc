@@ -3,6 +3,7 @@
 #include "cli/patching/patch_args.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 std::string_view over_name(PatchOver over) {

@@ -8,6 +8,7 @@
 #include "vitrine/analysis/path_patching.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 Json metric_json(const PatchMetric& metric, const Names& names);
 Json grids_json(const std::vector<PatchGrid>& grids);

@@ -10,6 +10,7 @@
 #include "cli/patching/patch_args.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 std::string column_name(const PatchPicture& p, const PatchGrid& grid, size_t column) {

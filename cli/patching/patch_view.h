@@ -10,6 +10,7 @@
 #include "vitrine/analysis/path_patching.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// What a patch's grids are drawn with.
 struct PatchPicture {

@@ -11,6 +11,7 @@
 #include "cli/predictivity/predictivity_view.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

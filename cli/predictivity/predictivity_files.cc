@@ -13,6 +13,7 @@
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 std::optional<double> number_in(std::string_view text) {

@@ -6,6 +6,7 @@
 #include "vitrine/analysis/predictivity.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 // Stimuli and responses in files; docs/PREDICTIVITY.md describes them.
 

@@ -9,6 +9,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 constexpr size_t kMostNames = 5;

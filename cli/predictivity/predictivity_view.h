@@ -8,6 +8,7 @@
 #include "vitrine/analysis/predictivity.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// A line a site: score with its interval, the untrained control, what lies between the two; then what needs a word.
 std::string draw_predictivity(const Predictivity& found, const Terminal& out);

@@ -14,6 +14,7 @@
 #include "vitrine/analysis/concepts.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

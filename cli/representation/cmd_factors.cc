@@ -15,6 +15,7 @@
 #include "vitrine/analysis/factors.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

@@ -14,6 +14,7 @@
 #include "vitrine/analysis/similarity.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

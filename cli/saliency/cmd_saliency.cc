@@ -13,6 +13,7 @@
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct Args {

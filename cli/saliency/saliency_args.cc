@@ -7,6 +7,7 @@
 #include "cli/core/site_syntax.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 void add_step_options(CLI::App& command, SaliencyArgs& args) {

@@ -9,6 +9,7 @@
 #include "vitrine/analysis/saliency.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// The options of `vitrine saliency` that choose what is computed.
 struct SaliencyArgs {

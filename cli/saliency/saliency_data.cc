@@ -6,6 +6,7 @@
 #include "cli/core/arrays.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 Json effect_json(const MaskingEffect& effect) {

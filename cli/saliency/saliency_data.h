@@ -8,6 +8,7 @@
 #include "vitrine/analysis/saliency.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// One prompt's answer in JSON, without prompt and settings.
 Json saliency_json(const Saliency& saliency, const Names& names);

@@ -12,6 +12,7 @@
 #include "cli/saliency/saliency_args.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 /// A token's share with the sign of its score.

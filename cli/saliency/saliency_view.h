@@ -8,6 +8,7 @@
 #include "vitrine/analysis/saliency.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// What a saliency is drawn with.
 struct SaliencyPicture {

@@ -14,6 +14,7 @@
 #include "vitrine/generate.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct GenerateArgs {

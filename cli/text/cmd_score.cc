@@ -15,6 +15,7 @@
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct ScoreArgs {

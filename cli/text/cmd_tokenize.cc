@@ -6,6 +6,7 @@
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 struct TokenizeArgs {

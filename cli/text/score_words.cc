@@ -11,6 +11,7 @@
 #include "cli/core/progress_bar.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 Json words_json(const WordScores& scores, const Names& names, const Prompt& prompt, bool summary) {

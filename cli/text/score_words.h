@@ -10,6 +10,7 @@
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 constexpr double bits(double nats) { return nats / std::numbers::ln2; }
 

@@ -6,6 +6,7 @@
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::cli {
+using namespace internal;
 namespace {
 
 using Windows = std::vector<TrainingWindow>;

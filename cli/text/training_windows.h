@@ -8,6 +8,7 @@
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// What `vitrine score --windows` is asked for.
 struct WindowArgs {

@@ -15,7 +15,7 @@
 #include "engine/checkpoint/files.h"
 #include "engine/checkpoint/config.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 namespace fs = std::filesystem;
@@ -344,4 +344,4 @@ void Checkpoint::release(std::string_view name) const {
   tensor.file->release(tensor.offset, tensor.span_bytes);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

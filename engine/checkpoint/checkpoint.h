@@ -12,7 +12,7 @@
 #include "vitrine/config.h"
 #include "vitrine/dtype.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The files that hold a directory's weights, in the order in which they are looked for.
 inline constexpr std::array<const char*, 4> kCheckpointFiles = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
@@ -60,4 +60,4 @@ class Checkpoint {
   std::shared_ptr<const Impl> impl_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,7 +10,7 @@
 #include "base/mapped_file.h"
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // Far above any GPT-2, and low enough that layers x heads x context x context x 4 bytes, the largest product that we form,
@@ -140,4 +140,4 @@ Activation activation_from_name(std::string_view name) {
   user_error("activation_function {} is not known; wanted one of {}", quote(name), activation_names());
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A model's configuration as read, with what a reader may want to know about how a field was taken.
 struct ParsedConfig {
@@ -30,4 +30,4 @@ void check_config(const Config& config, const std::string& file);
 /// The activation function of a Hugging Face name. Throws Error (user) listing the names that are known.
 Activation activation_from_name(std::string_view name);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 #include "base/finite.h"
 #include "base/safetensors_header.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 StoredTensor StoredTensor::dense(std::shared_ptr<const MappedFile> file, size_t offset, DType dtype, const Shape& shape) {
   StoredTensor tensor{std::move(file), dtype, shape, {}, offset, static_cast<size_t>(shape.elements()) * dtype_size(dtype)};
@@ -34,7 +34,7 @@ std::optional<std::string> first_non_finite(const StoredTensor& tensor, const st
   const int64_t run = col_stride != 1 ? 1 : row_stride == cols ? rows * cols : cols;
   for (int64_t begin = 0; begin < rows * cols; begin += run) {
     const auto at = static_cast<size_t>(begin / cols * row_stride + begin % cols * col_stride);
-    const auto bad = vitrine::first_non_finite(data + at * dtype_size(tensor.dtype), tensor.dtype, run);
+    const auto bad = internal::first_non_finite(data + at * dtype_size(tensor.dtype), tensor.dtype, run);
     if (!bad) continue;
     const int64_t row = (begin + *bad) / cols;
     const int64_t col = (begin + *bad) % cols;
@@ -53,4 +53,4 @@ CheckpointFiles read_safetensors_file(const std::filesystem::path& path) {
   return result;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

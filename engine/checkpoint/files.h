@@ -17,7 +17,7 @@
 
 // What the readers of the three checkpoint formats hand to Checkpoint. Private to engine/checkpoint*.cc.
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A tensor as a file holds it. Element (i, j, ...) lies at byte offset + (i * strides[0] + j * strides[1] + ...) * size of
 /// the dtype; the readers have checked that all of them lie inside the file.
@@ -54,4 +54,4 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path);
 /// llm.c's magic number, the first four bytes of its files.
 inline constexpr int32_t kLlmcMagic = 20240326;
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -9,7 +9,7 @@
 // llm.c's checkpoints: 256 int32 of header, then every parameter of all layers, one parameter after another. Its matrices
 // are [out, in], as torch's Linear has them, so they are handed on with their strides exchanged.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr size_t kHeaderInts = 256;
@@ -103,4 +103,4 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   return result;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -14,10 +14,10 @@
 #include "base/quote.h"
 #include "engine/checkpoint/checkpoint.h"
 
-namespace vitrine {
-namespace {
-
 namespace fs = std::filesystem;
+
+namespace vitrine::internal {
+namespace {
 
 std::optional<fs::path> environment(const char* name) {
   const char* value = std::getenv(name);
@@ -108,6 +108,10 @@ fs::path demo_model() {
 }
 
 }  // namespace
+}  // namespace vitrine::internal
+
+namespace vitrine {
+using namespace internal;
 
 fs::path hub_cache() {
   if (const auto cache = environment("HF_HUB_CACHE")) return *cache;
@@ -133,6 +137,10 @@ std::vector<CachedModel> cached_models() {
   return found;
 }
 
+}  // namespace vitrine
+
+namespace vitrine::internal {
+
 fs::path resolve_model(std::string_view name) {
   std::error_code ignored;
   if (!name.empty() && fs::exists(fs::path(name), ignored)) return fs::path(name);
@@ -152,4 +160,4 @@ fs::path resolve_model(std::string_view name) {
              fmt::join(looked, ", "));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -5,7 +5,7 @@
 
 #include "vitrine/checkpoint/model_cache.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// What a user means by the name of a model:
 ///   - a directory or a file that exists: itself;
@@ -15,4 +15,4 @@ namespace vitrine {
 /// Never reaches the network. Throws Error (user) listing where it looked.
 std::filesystem::path resolve_model(std::string_view name);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // A state_dict makes some ten values a tensor. The bound keeps a hostile file from taking all memory.
@@ -339,4 +339,4 @@ void Pickle::rebuild_tensor(const PickleValue& arguments) {
   top()->items = {items[0], items[2], items[3]};
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

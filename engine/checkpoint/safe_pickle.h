@@ -18,7 +18,7 @@
 // stranger's code. This machine knows plain values, and of all functions the few by which torch describes tensors, which it
 // carries out as data. A pickle that names anything else is refused, with the name.
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A value that a pickle builds. Nodes point at one another; the Pickle that built them owns them all.
 struct PickleValue {
@@ -92,4 +92,4 @@ class Pickle {
   const PickleValue* root_ = nullptr;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -15,7 +15,7 @@
 // pytorch_model.bin: what torch.save makes of a state_dict. Since torch 1.6 a zip archive of one pickle and one file a
 // storage; before, one stream of pickles with the storages behind them. Neither is executed: see engine/checkpoint/safe_pickle.h.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using Kind = PickleValue::Kind;
@@ -175,4 +175,4 @@ CheckpointFiles read_torch_file(const std::filesystem::path& path) {
   return zip ? read_archive(file) : read_stream(file);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,6 +8,7 @@
 #include "engine/checkpoint/files.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 /// The elements in row-major order, whatever their strides.

@@ -10,7 +10,7 @@
 
 // The structures and their signatures are those of PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.3.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr uint32_t kLocalSignature = 0x04034b50, kCentralSignature = 0x02014b50, kEndSignature = 0x06054b50;
@@ -133,4 +133,4 @@ std::map<std::string, ZipEntry> read_zip_directory(std::span<const std::byte> by
   return entries;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// A file inside a zip archive, stored without compression: the archive's bytes [offset, offset + size).
 struct ZipEntry {
@@ -17,4 +17,4 @@ struct ZipEntry {
 /// (user) for a damaged archive and for entries that are compressed or encrypted, which torch never writes.
 std::map<std::string, ZipEntry> read_zip_directory(std::span<const std::byte> file, const std::string& path);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -18,8 +18,13 @@
 
 namespace vitrine {
 
+class Model;
 class Session;
+
+namespace internal {
 struct ModelState;
+const ModelState& state_of(const Model& model);
+}  // namespace internal
 
 struct ModelOptions {
   /// Where to run: "cpu", "cuda" (the first GPU), or "cuda:N". Sites, shapes and promises are the same everywhere; on a GPU
@@ -114,11 +119,10 @@ class Model {
   /// Throws Error (user) for a row width other than D, an id outside the vocabulary, or targets that are not one a row.
   LogitStats unembed(TensorView rows, const UnembedOptions& options) const;
 
-  const ModelState& state() const { return *state_; }
-
  private:
-  explicit Model(std::shared_ptr<const ModelState> state) : state_(std::move(state)) {}
-  std::shared_ptr<const ModelState> state_;
+  friend const internal::ModelState& internal::state_of(const Model& model);
+  explicit Model(std::shared_ptr<const internal::ModelState> state) : state_(std::move(state)) {}
+  std::shared_ptr<const internal::ModelState> state_;
 };
 
 /// Sequences that grow: each pass adds tokens behind those already there, and gives the same bits as one pass over all.

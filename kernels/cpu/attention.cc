@@ -7,7 +7,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace cpu {
 
 void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked) {
@@ -134,4 +134,4 @@ void CpuBackend::attention_mix(const AttentionArgs& args) {
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using cpu::KvLayout;
@@ -189,4 +189,4 @@ void CpuBackend::attention_backward_inputs(const AttentionBackwardArgs& args) {
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -10,7 +10,7 @@
 #include "kernels/cpu/panel-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 void softmax_backward_vectors(const float* pattern, const float* dpattern, int64_t length, float* dscores) {
@@ -47,11 +47,11 @@ void scale_vectors(const float* x, int64_t n, float factor, float* out) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 HWY_EXPORT(softmax_backward_vectors);
 HWY_EXPORT(add_to_keys_vectors);
@@ -80,5 +80,5 @@ void add_to_keys(const QueryTile& tile, ScoreRows weights, const float* packed, 
 
 void scaled_row(const float* x, int64_t n, float factor, float* out) { HWY_DYNAMIC_DISPATCH(scale_vectors)(x, n, factor, out); }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 #endif

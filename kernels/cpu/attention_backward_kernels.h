@@ -7,7 +7,7 @@
 // The steps of attention's gradient that the forward pass does not have. The others are its own, on other operands: dP = dz v^T
 // are scores with values in the place of keys, dq = dS k a mix with keys in the place of values.
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// dscores[j] = pattern[j] (dpattern[j] - sum of pattern dpattern) for j < length; in place if dscores is dpattern.
 void softmax_backward_row(const float* pattern, const float* dpattern, int64_t length, float* dscores);
@@ -22,4 +22,4 @@ void add_to_keys(const QueryTile& tile, ScoreRows weights, const float* packed, 
 /// out[j] = factor * x[j] for n elements; in place if out is x.
 void scaled_row(const float* x, int64_t n, float factor, float* out);
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

@@ -12,7 +12,7 @@
 #include "kernels/cpu/panel-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 // A matrix in panels, from some input on.
@@ -124,11 +124,11 @@ void mix_tile_vectors(const AttentionArgs& args, const QueryTile& tile, ScoreRow
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 HWY_EXPORT(score_tile_vectors);
 HWY_EXPORT(softmax_vectors);
@@ -146,5 +146,5 @@ void mix_tile(const AttentionArgs& args, const QueryTile& tile, ScoreRows patter
   HWY_DYNAMIC_DISPATCH(mix_tile_vectors)(args, tile, pattern, sums);
 }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 #endif

@@ -8,7 +8,7 @@
 // Attention of a few neighbouring queries of one head of one sequence: the unit of work of all four attention operations, which
 // share these three steps and therefore their bits.
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// Queries [first, first + rows) of a sequence's new tokens, at most kQueryTile.
 struct QueryTile {
@@ -57,4 +57,4 @@ void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, f
 void mix_tile(const AttentionArgs& args, const QueryTile& tile, ScoreRows pattern, float* sums);
 inline int64_t mix_floats(const KvLayout& layout) { return QueryTile::kQueryTile * layout.value_panels() * KvLayout::kPanel; }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

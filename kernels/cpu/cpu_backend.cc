@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 int checked_threads(int wanted) {
@@ -44,4 +44,4 @@ void CpuBackend::clear(void* device, size_t bytes) {
 
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) { return std::make_unique<CpuBackend>(options); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

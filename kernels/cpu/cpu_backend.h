@@ -7,7 +7,7 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/memory.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The backend of machines without a GPU: SIMD kernels chosen at run time for the processor, and OpenMP threads.
 class CpuBackend : public Backend {
@@ -79,4 +79,4 @@ class CpuBackend : public Backend {
   cpu::ScratchPool scratch_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

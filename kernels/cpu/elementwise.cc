@@ -12,7 +12,7 @@
 #include "kernels/cpu/parallel.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 void activate_vectors(const float* x, int64_t n, Activation activation, float* out) {
@@ -34,11 +34,11 @@ void add_vectors(const float* a, const float* b, int64_t n, float* out) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine {
+namespace vitrine::internal {
 namespace cpu {
 
 HWY_EXPORT(activate_vectors);
@@ -89,5 +89,5 @@ void CpuBackend::add(Mat a, Mat b, Mat out) {
   for_each_row(threads_, a, [&](int64_t r) { cpu::add_row(a.row(r), b.row(r), a.cols, out.row(r)); });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal
 #endif

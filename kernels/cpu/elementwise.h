@@ -4,7 +4,7 @@
 
 #include "kernels/backend.h"
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// out[j] = act(x[j]) for n elements; in place if out is x.
 void activate_row(const float* x, int64_t n, Activation activation, float* out);
@@ -13,4 +13,4 @@ void activate_backward_row(const float* dy, const float* before, int64_t n, Acti
 /// out[j] = a[j] + b[j] for n elements; in place if out is a or b.
 void add_row(const float* a, const float* b, int64_t n, float* out);
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

@@ -8,7 +8,7 @@
 
 // Captures and edits: the operations that touch a selection of a site.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr int64_t kGrain = 1 << 15;  // elements that are worth a thread
@@ -108,4 +108,4 @@ void CpuBackend::scatter(const float* source, const Selection& where, Mat x) {
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -5,7 +5,7 @@
 
 #include "kernels/backend.h"
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// Where keys and values of one layer of one sequence lie in its cache.
 ///
@@ -33,4 +33,4 @@ struct KvLayout {
   }
 };
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

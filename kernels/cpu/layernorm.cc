@@ -10,7 +10,7 @@
 #include "kernels/cpu/parallel.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 float mean_of(const float* x, int64_t n) {
@@ -99,11 +99,11 @@ void layernorm_backward_rows(const LayerNormBackwardArgs& args, bool measure, bo
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine {
+namespace vitrine::internal {
 namespace cpu {
 
 HWY_EXPORT(layernorm_rows);
@@ -142,5 +142,5 @@ void CpuBackend::layernorm_backward_scale(const LayerNormBackwardArgs& args) { c
 
 void CpuBackend::layernorm_backward_apply(const LayerNormBackwardArgs& args) { cpu::run_backward(threads_, args, false, true); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal
 #endif

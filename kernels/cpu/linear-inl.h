@@ -13,7 +13,7 @@
 #include "kernels/cpu/panel-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 // The inputs are summed in blocks of equal depth, each in a chain of its own, and the blocks' sums are added up. One chain over
@@ -56,7 +56,7 @@ HWY_INLINE void block_sums(int64_t rows, int64_t in, const LinearBlocking& block
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #endif  // VITRINE_KERNELS_CPU_LINEAR_INL_H_

@@ -8,7 +8,7 @@
 // y = act(x W + b) + residual: how the work is cut and shared out. The sums of an output never are: its panel's thread walks
 // all inputs in order.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using cpu::LinearBlock;
@@ -46,4 +46,4 @@ void CpuBackend::linear(const LinearArgs& args) {
   cpu::for_each_part(args.x.rows, [&](int64_t begin, int64_t count) { many_rows(rows_of(args, begin, count), threads_, scratch_); });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -2,7 +2,7 @@
 #include "kernels/cpu/linear_backward_kernels.h"
 #include "kernels/cpu/linear_tasks.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 LinearBackwardArgs rows_of(const LinearBackwardArgs& args, int64_t begin, int64_t count) {
@@ -28,4 +28,4 @@ void CpuBackend::linear_backward(const LinearBackwardArgs& args) {
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

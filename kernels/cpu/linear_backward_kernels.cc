@@ -10,7 +10,7 @@
 #include "kernels/cpu/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 // The transpose is never stored: its panels are made, a depth block at a time, in the first cache, and then walked like any
@@ -151,11 +151,11 @@ void backward_block(const LinearBackwardArgs& args, const LinearBlocking& blocki
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 HWY_EXPORT(transposed_blocking);
 HWY_EXPORT(backward_block);
@@ -167,5 +167,5 @@ void linear_backward_block(const LinearBackwardArgs& args, const LinearBlocking&
   HWY_DYNAMIC_DISPATCH(backward_block)(args, blocking, packed_dy, block, scratch);
 }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 #endif

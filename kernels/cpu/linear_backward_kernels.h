@@ -2,7 +2,7 @@
 
 #include "kernels/cpu/linear_kernels.h"
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// As linear_blocking(), of a sum over the weight's outputs.
 LinearBlocking linear_backward_blocking(int64_t rows, int64_t out);
@@ -11,4 +11,4 @@ LinearBlocking linear_backward_blocking(int64_t rows, int64_t out);
 void linear_backward_block(const LinearBackwardArgs& args, const LinearBlocking& blocking, const float* packed_dy,
                            const LinearBlock& block, float* scratch);
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

@@ -10,7 +10,7 @@
 #include "kernels/cpu/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 // What follows the sums: y = sums * scale + bias, each rounded; before = y; y = act(y) + residual, for rows of one panel's columns.
@@ -164,11 +164,11 @@ void block_any_type(const LinearArgs& args, const LinearBlocking& blocking, cons
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 HWY_EXPORT(few_rows_any_type);
 HWY_EXPORT(blocking_for);
@@ -190,5 +190,5 @@ void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const 
   HWY_DYNAMIC_DISPATCH(block_any_type)(args, blocking, packed_x, block, scratch);
 }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 #endif

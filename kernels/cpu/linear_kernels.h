@@ -6,7 +6,7 @@
 
 // The parts of `linear` that are written in vectors, each chosen at run time for the processor.
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// Up to this many rows, `linear_few_rows` needs no copy of x.
 inline constexpr int64_t kFewRows = 48;
@@ -43,4 +43,4 @@ int64_t linear_block_scratch(const LinearBlocking& blocking, const LinearBlock& 
 void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block,
                   float* scratch);
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

@@ -9,7 +9,7 @@
 
 // How a product of many rows is cut into tasks, and x copied so that each task reads its part of it in a row.
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 inline constexpr int64_t kBlockPanels = 4;      ///< of a task: the rows of x in the second cache are used for 64 outputs
 inline constexpr int64_t kBlockRows = 264;      ///< of a task: with a depth block, what the second cache holds beside the weights
@@ -85,4 +85,4 @@ void for_each_block(Mat x, int64_t outputs, const LinearBlocking& blocking, int 
   });
 }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

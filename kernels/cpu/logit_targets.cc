@@ -12,7 +12,7 @@
 //   KL(r || p)     w (p - r)                   KL(p || r)   w p (log p - log r - KL)
 // with [t] one at the token. What is p times a number, or p times log p, is added up over a row's terms and written in one go.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 struct Row {
@@ -132,4 +132,4 @@ void CpuBackend::logit_targets(const LogitTargetArgs& args) {
   cpu::parallel_for(threads_, args.logits.rows, [&](int64_t r) { seed_row(args, r); });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

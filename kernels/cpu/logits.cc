@@ -5,7 +5,7 @@
 #include "kernels/cpu/logits_kernels.h"
 #include "kernels/cpu/parallel.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 // Logits held at once: the unembedding is read once for all their rows, and they stay in the last cache until they are counted.
@@ -40,4 +40,4 @@ void CpuBackend::logit_stats(const LogitStatsArgs& args) {
   }
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

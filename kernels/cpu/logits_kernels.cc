@@ -14,7 +14,7 @@
 #include <hwy/contrib/math/math-inl.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
@@ -109,11 +109,11 @@ double exp_sum(std::span<const float> scores, float highest) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 HWY_EXPORT(sums_of);
 HWY_EXPORT(seed_row);
@@ -135,5 +135,5 @@ int32_t count_greater(std::span<const float> logits, float x) { return HWY_DYNAM
 
 double exact_exp_sum(std::span<const float> scores, float highest) { return HWY_DYNAMIC_DISPATCH(exp_sum)(scores, highest); }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 #endif

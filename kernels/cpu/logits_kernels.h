@@ -5,7 +5,7 @@
 
 // What is counted and summed over one row of logits.
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 struct LogitSums {
   float highest = 0.0f;
@@ -27,4 +27,4 @@ int32_t count_greater(std::span<const float> logits, float x);
 /// Sum of exp(x - highest), to double precision.
 double exact_exp_sum(std::span<const float> scores, float highest);
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

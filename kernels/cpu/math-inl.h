@@ -17,7 +17,7 @@
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 using Vector64 = hn::Vec<F64>;
@@ -270,7 +270,7 @@ HWY_INLINE void with_slope(Activation activation, const F& f) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #endif  // VITRINE_KERNELS_CPU_MATH_INL_H_

@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/large_pages.h"
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace {
 
 constexpr size_t kLine = 64;
@@ -99,4 +99,4 @@ void ScratchPool::give_back(Buffer buffer) {
   free_.push_back(std::move(buffer));
 }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

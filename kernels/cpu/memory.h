@@ -6,7 +6,7 @@
 
 #include "kernels/backend.h"
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// Zeroed memory, 64-byte aligned; from 2 MB on in huge pages where the system gives them. Throws Error (user) naming the
 /// bytes wanted and had.
@@ -41,4 +41,4 @@ class ScratchPool {
   std::vector<Buffer> free_;
 };
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

@@ -15,7 +15,7 @@
 // two panels walk both in one direction.
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 using Panel64 = hn::CappedTag<double, kMomentPanel>;
@@ -62,11 +62,11 @@ void join_panel(const CentredBlock& block, int64_t p) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine {
+namespace vitrine::internal {
 namespace cpu {
 
 HWY_EXPORT(join_panel);
@@ -128,5 +128,5 @@ void CpuBackend::join_moments(const MomentsArgs& args) {
   cpu::parallel_for(threads_, panels, [&](int64_t i) { HWY_DYNAMIC_DISPATCH(cpu::join_panel)(block, panels - 1 - i); });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal
 #endif

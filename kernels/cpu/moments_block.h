@@ -2,7 +2,7 @@
 
 #include "kernels/backend.h"
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 constexpr int64_t kMomentPanel = 8;  // columns
 constexpr int64_t kMomentGroup = 4;  // of them, that are held against a panel at once
@@ -17,4 +17,4 @@ struct CentredBlock {
   double between() const { return args.weight * (static_cast<double>(args.rows) / (args.weight + static_cast<double>(args.rows))); }
 };
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

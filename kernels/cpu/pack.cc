@@ -5,7 +5,7 @@
 #include "kernels/cpu/pack_kernels.h"
 #include "kernels/cpu/parallel.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr int64_t kPanel = PackedMatrix::kPanel;
@@ -78,4 +78,4 @@ void CpuBackend::embed(const PassBatch& batch, const PackedMatrix& token_table, 
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -13,7 +13,7 @@
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 // A vector converted to the stored type.
@@ -153,11 +153,11 @@ void unpack_any_type(const PackedMatrix& packed, int64_t column, float* to) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 HWY_EXPORT(pack_any_type);
 HWY_EXPORT(quantise_any_type);
@@ -176,5 +176,5 @@ void unpack_column(const PackedMatrix& packed, int64_t column, float* to) {
   HWY_DYNAMIC_DISPATCH(unpack_any_type)(packed, column, to);
 }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 #endif

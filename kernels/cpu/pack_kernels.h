@@ -6,7 +6,7 @@
 
 // Copies between a checkpoint's layout and panels, with conversion between the stored types.
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// The inputs [in_begin, in_end) of one panel, from any layout.
 void pack_panel(const HostWeight& source, const PackedMatrix& packed, std::byte* destination, int64_t panel, int64_t in_begin,
@@ -19,4 +19,4 @@ void quantise_panel(const HostWeight& source, int64_t panel, std::byte* destinat
 /// to[i] = the weight from input i to output `column`, for all inputs.
 void unpack_column(const PackedMatrix& packed, int64_t column, float* to);
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

@@ -12,7 +12,7 @@
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 // Rows that one pass over a panel computes: as many as leave room in the registers for a panel row and a broadcast.
@@ -90,7 +90,7 @@ HWY_NOINLINE void walk_tile(int64_t rows, const float* x, int64_t x_stride, cons
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #endif  // VITRINE_KERNELS_CPU_PANEL_INL_H_

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 
 /// Calls f(i), or f(i, worker) with 0 <= worker < threads, for each i in [0, count), on up to `threads` threads, in no
 /// particular order. Work is handed out one index at a time, so an uneven load or a busy machine does not leave a thread
@@ -38,4 +38,4 @@ void parallel_chunks(int threads, int64_t count, int64_t grain, const F& f) {
   parallel_for(threads, chunks, run);
 }
 
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu

@@ -10,7 +10,7 @@
 
 // Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then one draw.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 int32_t greedy(std::span<const float> logits) {
@@ -121,4 +121,4 @@ void CpuBackend::sample(const SampleArgs& args) {
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

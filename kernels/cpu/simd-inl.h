@@ -15,7 +15,7 @@
 #include "kernels/backend.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace vitrine::cpu {
+namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
@@ -93,7 +93,7 @@ HWY_INLINE void with_weight_type(DType dtype, const F& f) {
 }
 
 }  // namespace HWY_NAMESPACE
-}  // namespace vitrine::cpu
+}  // namespace vitrine::internal::cpu
 HWY_AFTER_NAMESPACE();
 
 #endif  // VITRINE_KERNELS_CPU_SIMD_INL_H_

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "report/figures/figure_canvas.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr double kMargin = 14, kGap = 26;
@@ -124,4 +124,4 @@ std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format) {
   return format == FigureFormat::kSvg ? draw_svg(panels, size) : draw_png(panels, size);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 
 #include "vitrine/report/figure.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 // What figures are made of. Texts are valid UTF-8 (see printable()).
 
@@ -72,4 +72,4 @@ using Panel = std::variant<HeatPanel, LinesPanel, BarsPanel, DotsPanel, ColumnsP
 /// The panels below each other, as a file's bytes. Throws Error (user) for none, and for more than fits on a picture.
 std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -11,7 +11,7 @@
 #include "report/figures/figure_style.h"
 #include "report/figures/palette.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 std::vector<double> rank_ticks(double last) {
@@ -286,4 +286,4 @@ Size FigureCanvas::draw(const BarsPanel& panel) {
   return {std::max(left + kLength + 60, std::min(kWide, text_.width(panel.title, kTitle, true))), bottom + 18};
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -5,7 +5,7 @@
 #include "report/figures/figure.h"
 #include "report/figures/figure_text.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 struct Size {
   double width = 0, height = 0;
@@ -45,4 +45,4 @@ class FigureCanvas {
   double luminance_ = 1;  // of the last colour
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

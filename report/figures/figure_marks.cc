@@ -7,6 +7,7 @@
 // Panels of dots and of upright bars.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr double kColumn = 13, kColumnsHeight = 84;

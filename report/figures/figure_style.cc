@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 double stop(std::string_view stops, size_t which, size_t channel) {
   return std::stoi(std::string(stops.substr(7 * which + 2 * channel, 2)), nullptr, 16) / 255.0;
@@ -23,4 +23,4 @@ std::vector<double> ticks(double low, double high, double wanted) {
   return found;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

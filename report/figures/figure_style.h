@@ -8,7 +8,7 @@
 
 #include "report/figures/figure_text.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 // What all panels of a figure have in common. Lengths are points.
 
@@ -30,4 +30,4 @@ std::string number(double value);
 /// Steps of 1, 2 or 5 times a power of ten, so many as are wanted at most, about.
 std::vector<double> ticks(double low, double high, double wanted = 5);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

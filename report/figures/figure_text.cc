@@ -10,7 +10,7 @@ extern "C" const char* __lsan_default_suppressions();
 extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig\n"; }
 #endif
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 constexpr std::array kFamilies = {"sans-serif", "DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans Symbols", "Unifont"};
@@ -108,4 +108,4 @@ std::string FigureText::clip(std::string_view text, double limit, double size, b
   return kept.empty() ? "" : kept + "…";
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

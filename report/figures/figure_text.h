@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Text on a Cairo surface. Letters that the first font has not are taken from the next that has them, and what no font has is
 /// written as its number, \u{65e5}: a figure has no empty boxes.
@@ -30,4 +30,4 @@ class FigureText {
   cairo_t* cairo_;
 };
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -11,6 +11,7 @@
 #include "report/token_table.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr size_t kMostWritten = 1200;  // cells that hold text

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The colours that mean something, on pages and in figures, for eyes of every kind: lightness alone carries each scale. Eight stops
 /// each, RRGGBB, from the empty end, which is nearly the page itself, to the full one.
@@ -30,4 +30,4 @@ inline Json palette_json() {
   return palette;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -12,6 +12,7 @@
 #include "report/token_table.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr int64_t kTokensInAPicture = 50;  // at most: columns whose labels are all there

@@ -9,6 +9,7 @@
 #include "report/token_table.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr size_t kMostMaps = 48;        // panels of one figure

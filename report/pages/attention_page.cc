@@ -5,6 +5,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr size_t kMostNumbers = 6'000'000;  // of one page's maps: 32 MB of text

@@ -2,6 +2,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 Json attribution_data(const LogitAttribution& found, TokenTable& tokens, const PageSource& source) {

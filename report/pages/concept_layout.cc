@@ -10,7 +10,7 @@
 #include <map>
 #include <utility>
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 /// Places along the depth: 0 is what enters the first block, l + 1 belongs to block l.
@@ -80,4 +80,4 @@ bool is_in_stream(std::string_view site) {
   return std::ranges::find(kNames, site.substr(site.rfind('.') + 1)) != kNames.end();
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 
 #include "vitrine/analysis/concepts.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// Where a result's sites stand along the depth of a model, for pages and figures: a line for each kind of site.
 struct ConceptLayout {
@@ -22,4 +22,4 @@ ConceptLayout concept_layout(std::span<const ConceptDirection> results);
 /// Whether a site holds vectors of the residual stream's own basis, which alone makes directions of different sites comparable.
 bool is_in_stream(std::string_view site);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -11,6 +11,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr size_t kTopElements = 50;

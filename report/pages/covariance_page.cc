@@ -7,6 +7,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr int64_t kMostCells = int64_t{2048} * 2048;

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "report/page.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 std::vector<double> layer_shares(const Factors& factors, size_t component) {
   std::vector<double> shares(factors.layers.size());
@@ -26,4 +26,4 @@ void check_factors(const Factors& factors) {
   if (!fits) user_error("factors whose texts, strengths and neurons are of different sizes");
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -3,6 +3,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr size_t kTopNeurons = 50;

@@ -3,6 +3,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 std::string layer_label(int layer, int output) {

@@ -4,6 +4,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr size_t kMostTexts = 200;  // of each kind

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 std::string_view column_name(PatchOver over) {
@@ -75,4 +75,4 @@ PathLayout path_layout(const PathPatching& found) {
   return layout;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 #include "report/token_table.h"
 #include "vitrine/report/page.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 // How the results of patching lie on a picture: the same for pages and figures.
 
@@ -27,4 +27,4 @@ PathLayout path_layout(const PathPatching& found);
 /// "logit of ␣London less that of ␣Paris"
 std::string metric_in_words(const PatchMetric& metric, const TokenTable& tokens);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

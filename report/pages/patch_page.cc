@@ -5,6 +5,7 @@
 #include "report/pages/patch_layout.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 Json layout_data(const PatchLayout& layout) {

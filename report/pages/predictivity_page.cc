@@ -4,6 +4,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 Json interval_data(const Interval& interval) { return packed(std::vector<double>{interval.low, interval.high}); }

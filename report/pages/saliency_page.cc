@@ -5,6 +5,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 Json step_data(const SaliencyStep& step, TokenTable& tokens) {

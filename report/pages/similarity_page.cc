@@ -5,6 +5,7 @@
 #include "report/page.h"
 
 namespace vitrine {
+using namespace internal;
 
 std::string similarity_page(const Similarity& result, const PageSource& source, const std::string& against) {
   check_results(result.rows.size(), "similarity");

@@ -5,6 +5,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 const PatchMetric kMetric{.answer = 5, .wrong = 17};

@@ -11,6 +11,7 @@
 #include "vitrine/analysis/patching.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 std::filesystem::path goldens() { return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens"; }

@@ -14,6 +14,7 @@
 #include "vitrine/analysis/path_patching.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 // float32 activations; logits and their differences are numbers of some ten to twenty.

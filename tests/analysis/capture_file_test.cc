@@ -14,6 +14,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 Batch some_prompts() { return {some_ids(5, 1), some_ids(1, 2), some_ids(12, 3), some_ids(3, 4)}; }

@@ -7,6 +7,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 const PatchMetric kMetric{.kind = PatchMetric::Kind::kProb, .answer = 5};

@@ -7,6 +7,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 using Vectors = std::vector<std::vector<double>>;

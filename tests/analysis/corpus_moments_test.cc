@@ -9,6 +9,7 @@
 #include "vitrine/corpus/corpus_moments.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

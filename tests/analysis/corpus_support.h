@@ -8,6 +8,7 @@
 #include "vitrine/corpus/corpus.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 /// A .jsonl file of documents of ids for small_model(): `count` of them, of 1 to 40 tokens.
 inline std::string ids_corpus(const TempFolder& folder, int count, const std::string& name = "corpus.jsonl", uint64_t seed = 3) {

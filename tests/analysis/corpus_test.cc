@@ -7,6 +7,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 std::vector<Document> all(std::vector<std::string> paths, const CorpusOptions& options = {}) {

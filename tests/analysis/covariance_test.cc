@@ -9,6 +9,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 // NumPy and Eigen sum in different orders: a few units in the last place of the largest term. 1e-10 is the promise.

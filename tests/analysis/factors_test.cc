@@ -10,6 +10,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 /// What is factorised, made without the library: [tokens][neurons].

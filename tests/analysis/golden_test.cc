@@ -8,6 +8,7 @@
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 // float32 activations and logits that spread over some 20 nats.

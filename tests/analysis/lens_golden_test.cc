@@ -12,6 +12,7 @@
 #include "vitrine/analysis/tuned_lens.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 // float32 activations and logits that spread over some 20 nats.

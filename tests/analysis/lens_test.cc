@@ -10,6 +10,7 @@
 #include "vitrine/logit_rows.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 /// Rank and log-probability of a token, from whole logits.

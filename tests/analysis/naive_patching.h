@@ -12,6 +12,7 @@
 #include "vitrine/analysis/patching.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 /// What patch() computes, the plain way: every cell a whole run with an edit, from the first block and the first token.
 class NaivePatching {

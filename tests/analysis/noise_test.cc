@@ -17,6 +17,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 const std::vector<NoiseKind> kAll = {NoiseKind::kSpans,         NoiseKind::kScattered,           NoiseKind::kTokenMasking, NoiseKind::kTokenDeletion,

@@ -11,6 +11,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 struct Pair {

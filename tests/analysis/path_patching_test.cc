@@ -6,6 +6,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 using Kind = PathNode::Kind;

@@ -14,6 +14,7 @@
 #include "vitrine/analysis/predictivity.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 Tensor doubles(const std::vector<double>& values, const Shape& shape) {

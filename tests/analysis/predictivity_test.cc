@@ -15,6 +15,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 Config wider_config() {

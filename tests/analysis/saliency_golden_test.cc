@@ -10,6 +10,7 @@
 #include "vitrine/analysis/saliency.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 Replacement replacement_from(const Json& json) {

@@ -12,6 +12,7 @@
 #include "vitrine/analysis/saliency.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 SaliencyOptions occlusion(Replacement mask, int32_t target = 20) {

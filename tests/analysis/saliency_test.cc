@@ -14,6 +14,7 @@
 #include "vitrine/gradients.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 constexpr SaliencyMethod kAll[] = {SaliencyMethod::kGradXInput,          SaliencyMethod::kGradientNorm, SaliencyMethod::kSmoothGrad,

@@ -9,6 +9,7 @@
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

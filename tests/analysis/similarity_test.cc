@@ -8,6 +8,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 // float32 activations; the measures are ratios of sums of squares of them.

@@ -13,6 +13,7 @@
 #include "vitrine/model.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 inline std::filesystem::path golden_folder(const std::string& name) {
   return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / name;

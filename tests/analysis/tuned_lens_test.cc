@@ -12,6 +12,7 @@
 #include "vitrine/checkpoint/torch_file.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 std::filesystem::path golden_translators() { return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / "tuned_plain"; }

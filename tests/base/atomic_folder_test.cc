@@ -11,6 +11,7 @@
 #include "test_files.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

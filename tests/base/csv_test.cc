@@ -5,6 +5,7 @@
 #include "tests/support.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 std::vector<std::vector<std::string>> fields_of(std::string_view text) {

@@ -19,6 +19,7 @@
 #include "tests/base/test_files.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::as_bytes;

@@ -9,6 +9,7 @@
 #include "base/float_bits.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 TEST(FirstNonFinite, FindsNaNAndInfinityWhereverTheyStand) {

@@ -8,6 +8,7 @@
 #include "tests/base/test_files.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::error_of;

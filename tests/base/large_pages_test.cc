@@ -8,6 +8,7 @@
 #include <vector>
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 class LargePages : public testing::TestWithParam<size_t> {};

@@ -10,6 +10,7 @@
 #include "test_files.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

@@ -5,6 +5,7 @@
 #include "tests/base/test_files.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 std::string pattern(size_t length) {

@@ -8,6 +8,7 @@
 #include "tests/support.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 using testing::TempFolder;

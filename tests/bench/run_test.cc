@@ -13,6 +13,7 @@
 #include "tests/support.h"
 
 namespace vitrine::bench {
+using namespace internal;
 namespace {
 
 BenchOptions small_options() {

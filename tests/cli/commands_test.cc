@@ -12,6 +12,7 @@
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

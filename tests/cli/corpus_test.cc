@@ -15,6 +15,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

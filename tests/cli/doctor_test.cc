@@ -11,6 +11,7 @@
 #include "tests/base/test_files.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 using cli::Facts;

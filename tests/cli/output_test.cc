@@ -13,6 +13,7 @@
 #include "tests/sanitized.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

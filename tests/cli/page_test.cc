@@ -8,6 +8,7 @@
 // --html, --svg and --png. What is on a page is tests/report's matter.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::read_bytes;

@@ -12,6 +12,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 std::string example(const char* name) { return (std::filesystem::path(VITRINE_SOURCE_DIR) / "examples" / "predictivity" / name).string(); }

@@ -10,6 +10,7 @@
 #include "tests/base/test_files.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using std::chrono::milliseconds;

@@ -13,6 +13,7 @@
 #include "vitrine/analysis/similarity.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 std::string plain() { return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }

@@ -13,6 +13,7 @@
 #include <cstdlib>
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 /// In the child: sets everything up and becomes the command.

@@ -11,6 +11,7 @@
 #include "base/json.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 /// What a run of the built command gave.
 struct CliResult {

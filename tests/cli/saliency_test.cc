@@ -12,6 +12,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 std::string plain() { return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }

@@ -15,6 +15,7 @@
 #include <vector>
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

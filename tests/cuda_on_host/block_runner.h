@@ -2,7 +2,7 @@
 
 #include "tests/cuda_on_host/hopper_on_host.h"
 
-namespace vitrine::cuda_on_host {
+namespace vitrine::internal::cuda_on_host {
 
 /// Runs all blocks of a grid, in ascending or descending order, lanes and warps alike.
 void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order);
@@ -18,4 +18,4 @@ Products& products();
 
 [[noreturn]] void stop(const char* what);
 
-}  // namespace vitrine::cuda_on_host
+}  // namespace vitrine::internal::cuda_on_host

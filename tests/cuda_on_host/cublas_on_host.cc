@@ -4,7 +4,7 @@
 
 // In the place of NVIDIA's library: plain sums. It refuses rows that are not aligned, as the real one may refuse a case.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 float element(const std::byte* row, int64_t i, DType dtype) {
@@ -45,4 +45,4 @@ class PlainSums : public Cublas {
 
 std::unique_ptr<Cublas> Cublas::open(Device& device) { return std::make_unique<PlainSums>(device); }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -14,7 +14,7 @@
 // waited for; tensor cores cut their sums off instead of rounding them; lanes may be run in ascending or in descending order,
 // so that a missing barrier shows in one of the two. A barrier that some threads never reach ends the program with a message.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 class Device;
 }
 
@@ -35,7 +35,7 @@ struct dim3 {
   dim3(X a, Y b = 1, Z c = 1) : x(static_cast<unsigned>(a)), y(static_cast<unsigned>(b)), z(static_cast<unsigned>(c)) {}
 };
 
-namespace vitrine::cuda_on_host {
+namespace vitrine::internal::cuda_on_host {
 
 struct Place {
   uint3 thread, block;
@@ -101,15 +101,15 @@ std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability = 80);
 /// The order of the devices that cuda::Device::open() makes from here on.
 void set_lane_order(LaneOrder order);
 
-}  // namespace vitrine::cuda_on_host
+}  // namespace vitrine::internal::cuda_on_host
 
-#define threadIdx (::vitrine::cuda_on_host::place().thread)
-#define blockIdx (::vitrine::cuda_on_host::place().block)
-#define blockDim (::vitrine::cuda_on_host::place().block_dim)
-#define gridDim (::vitrine::cuda_on_host::place().grid_dim)
+#define threadIdx (::vitrine::internal::cuda_on_host::place().thread)
+#define blockIdx (::vitrine::internal::cuda_on_host::place().block)
+#define blockDim (::vitrine::internal::cuda_on_host::place().block_dim)
+#define gridDim (::vitrine::internal::cuda_on_host::place().grid_dim)
 
-inline void __syncthreads() { ::vitrine::cuda_on_host::block_barrier(); }
-inline void __syncwarp() { ::vitrine::cuda_on_host::warp_barrier(); }
+inline void __syncthreads() { ::vitrine::internal::cuda_on_host::block_barrier(); }
+inline void __syncwarp() { ::vitrine::internal::cuda_on_host::warp_barrier(); }
 inline void __threadfence() {}
 
 template <class T>

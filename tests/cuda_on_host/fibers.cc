@@ -14,7 +14,7 @@
 
 // The threads of one block as fibers of one CPU thread.
 
-namespace vitrine::cuda_on_host {
+namespace vitrine::internal::cuda_on_host {
 namespace {
 
 namespace fiber = boost::context::detail;
@@ -304,4 +304,4 @@ void copy_async_wait(int pending) {
   fiber.copies = std::move(later);
 }
 
-}  // namespace vitrine::cuda_on_host
+}  // namespace vitrine::internal::cuda_on_host

@@ -7,7 +7,7 @@
 #include "kernels/cuda/device/hopper.cuh"
 #include "tests/cuda_on_host/block_runner.h"
 
-namespace vitrine::cuda_on_host {
+namespace vitrine::internal::cuda_on_host {
 namespace {
 
 constexpr int kSwizzleBytes = 1024;  // what the address of a tile is a multiple of
@@ -134,9 +134,9 @@ void products_wait(int pending) {
   warp_barrier();
 }
 
-}  // namespace vitrine::cuda_on_host
+}  // namespace vitrine::internal::cuda_on_host
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes, int tile_rows) {
   if (reinterpret_cast<uintptr_t>(data) % 16 != 0 || row_bytes % 16 != 0) cuda_on_host::stop("a tensor map of memory that is not aligned");
@@ -146,4 +146,4 @@ TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t ro
   return result;
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -8,7 +8,7 @@
 // block can go on without it, the oldest or the newest first as the lanes run up or down; products are computed when they are
 // waited for; who arrives at a barrier goes on after all others who can. From the beginning of a copy its destination holds NaNs.
 
-namespace vitrine::cuda_on_host {
+namespace vitrine::internal::cuda_on_host {
 
 uint32_t shared_address(const void* p);  ///< from the beginning of the block's shared memory
 
@@ -40,4 +40,4 @@ struct Products {
   bool begun = false;  ///< products_begin() since the last wait
 };
 
-}  // namespace vitrine::cuda_on_host
+}  // namespace vitrine::internal::cuda_on_host

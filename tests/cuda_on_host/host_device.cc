@@ -10,7 +10,7 @@
 // A "GPU" of ordinary memory. Every allocation is its own and exactly as long as asked for, filled with NaNs, so that the
 // address sanitizer and the tests see what is read or written where nothing belongs.
 
-namespace vitrine::cuda_on_host {
+namespace vitrine::internal::cuda_on_host {
 namespace {
 
 LaneOrder next_order = LaneOrder::kAscending;
@@ -109,9 +109,9 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
 std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability) { return std::make_shared<HostDevice>(order, capability); }
 void set_lane_order(LaneOrder order) { next_order = order; }
 
-}  // namespace vitrine::cuda_on_host
+}  // namespace vitrine::internal::cuda_on_host
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 int device_count() { return 1; }
 
@@ -120,4 +120,4 @@ std::shared_ptr<Device> Device::open(int index) {
   return cuda_on_host::make_device(cuda_on_host::next_order);
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

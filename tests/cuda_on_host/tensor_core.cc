@@ -8,7 +8,7 @@
 // The matrix instructions. NVIDIA does not say in which order a tensor core adds, only measurements do: products are exact,
 // aligned to the largest, added and cut off. The sum here is exact and then cut off, once an instruction.
 
-namespace vitrine::cuda_on_host {
+namespace vitrine::internal::cuda_on_host {
 namespace {
 
 struct Given {
@@ -79,4 +79,4 @@ void mma(MmaKind kind, float (&c)[4], Left a, Right b) {
   }
 }
 
-}  // namespace vitrine::cuda_on_host
+}  // namespace vitrine::internal::cuda_on_host

@@ -4,6 +4,7 @@
 #include "vitrine/vitrine.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 Config small_config() {

@@ -14,6 +14,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::error_of;

@@ -1,6 +1,7 @@
 #include "tests/engine/test_device.h"
 
 namespace vitrine::testing_support {
+using namespace internal;
 
 const char* const kBuiltFor = "cpu";
 

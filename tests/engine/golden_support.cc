@@ -8,6 +8,7 @@
 #include <limits>
 
 namespace vitrine::testing_support {
+using namespace internal;
 
 namespace {
 

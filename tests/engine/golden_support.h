@@ -14,6 +14,7 @@
 #include "vitrine/tensor.h"
 
 namespace vitrine::testing_support {
+using namespace internal;
 
 /// One folder of tests/goldens; its README.md says what the files hold.
 class Golden {

@@ -6,6 +6,7 @@
 #include "tests/engine/gradients_support.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using namespace testing_support;

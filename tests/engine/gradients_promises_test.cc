@@ -7,6 +7,7 @@
 #include "vitrine/vitrine.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing_support::odd_config;

@@ -20,6 +20,7 @@
 // little to see how far a target moves.
 
 namespace vitrine::testing_support {
+using namespace internal;
 
 using reference::Vec;
 

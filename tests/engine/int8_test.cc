@@ -11,6 +11,7 @@
 #include "vitrine/vitrine.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

@@ -9,6 +9,7 @@
 // The model on which the promises are kept, and what "the same" means for them.
 
 namespace vitrine::testing_support {
+using namespace internal;
 
 /// Shapes that hit full and partial tiles: a head width that is no multiple of a vector, an odd vocabulary, more positions than a tile has.
 inline Config odd_config() {

@@ -10,6 +10,7 @@
 #include "vitrine/vitrine.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing_support::odd_config;

@@ -13,6 +13,7 @@
 #include "vitrine/vitrine.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using namespace testing_support;

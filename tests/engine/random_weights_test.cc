@@ -10,6 +10,7 @@
 #include "vitrine/error.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 constexpr uint64_t kSeed = 20190214;

@@ -10,6 +10,7 @@
 #include "tests/support.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing_support::odd_config;

@@ -7,6 +7,7 @@
 #include "vitrine/model.h"
 
 namespace vitrine::testing_support {
+using namespace internal;
 
 /// The device that a test program was linked for: the CPU (cpu_device.cc), or the CUDA backend played by the processor
 /// (tests/cuda_on_host/played_device.cc).

@@ -3,6 +3,6 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return vitrine::fuzz::run(data, size, [](std::span<const std::byte> bytes) {
-    (void)vitrine::parse_csv({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "fuzz");
+    (void)vitrine::internal::parse_csv({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "fuzz");
   });
 }

@@ -12,6 +12,7 @@
 #include "vitrine/error.h"
 
 namespace vitrine::fuzz {
+using namespace internal;
 
 /// Runs a parser on outside bytes. It may throw Error; whatever else it does is for the sanitizers to see.
 template <typename Parse>

@@ -4,6 +4,6 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return vitrine::fuzz::run(data, size, [](std::span<const std::byte> bytes) {
     const vitrine::fuzz::MemoryFile file(bytes);
-    vitrine::fuzz::read_tensors(vitrine::read_llmc_file(file.path()).files);
+    vitrine::fuzz::read_tensors(vitrine::internal::read_llmc_file(file.path()).files);
   });
 }

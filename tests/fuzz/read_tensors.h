@@ -6,6 +6,7 @@
 #include "engine/checkpoint/files.h"
 
 namespace vitrine::fuzz {
+using namespace internal;
 
 /// Reads every byte that the parser says a tensor has, so that a wrong promise is seen by the address sanitizer or here.
 inline void read_tensors(const CheckpointFiles& files) {

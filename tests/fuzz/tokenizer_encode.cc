@@ -25,7 +25,7 @@ std::shared_ptr<const vitrine::Tokenizer> make_tokenizer() {
     spec.tokens.emplace_back(content);
   }
   spec.mergeable.assign(spec.tokens.size(), true);
-  return std::make_shared<vitrine::BpeTokenizer>(std::move(spec));
+  return std::make_shared<vitrine::internal::BpeTokenizer>(std::move(spec));
 }
 
 void require(bool holds) {
@@ -50,6 +50,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(at == size && streamed + stream.flush() == text);
     require(tokenizer->decode(tokenizer->encode(text, special)) == text);
   }
-  (void)vitrine::printable(text);
+  (void)vitrine::internal::printable(text);
   return 0;
 }

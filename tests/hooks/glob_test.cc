@@ -3,6 +3,7 @@
 #include "tests/support.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 TEST(Glob, LiteralMatchesItselfOnly) {

@@ -7,6 +7,7 @@
 #include "tests/support.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 Config small() {

@@ -9,6 +9,7 @@
 // The oracle of the backward pass, held against central differences of the oracle of the forward pass.
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 using reference::central_differences;

@@ -4,6 +4,7 @@
 #include "tests/reference/adjoints.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 /// What each token brings: its query, key, value, and the gradient with respect to its mixed values.

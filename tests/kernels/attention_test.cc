@@ -4,6 +4,7 @@
 #include "tests/kernels/harness.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 struct Tokens {

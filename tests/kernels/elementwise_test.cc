@@ -6,6 +6,7 @@
 #include "tests/reference/adjoints.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 class ElementwiseTest : public KernelTest {};

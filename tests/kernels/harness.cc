@@ -9,6 +9,7 @@
 #include "vitrine/tensor.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 constexpr uint32_t kPoison = 0x7fc0beefu, kPoisonHalf = 0x7fefu;  // NaNs, the second in f16 and in bf16

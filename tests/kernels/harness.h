@@ -17,6 +17,7 @@
 // What the tests of the kernels share: the list of backends, matrices between guard zones, comparisons.
 
 namespace vitrine::testing {
+using namespace internal;
 
 using reference::Vec;
 

@@ -2,6 +2,7 @@
 #include "tests/kernels/harness.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 class HooksTest : public KernelTest {

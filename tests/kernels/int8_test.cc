@@ -8,6 +8,7 @@
 // How weights become whole numbers with a scale for each output. What is computed with them is in the tests of the operations.
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 class Int8Test : public KernelTest {

@@ -4,6 +4,7 @@
 #include "tests/reference/adjoints.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 constexpr float kEpsilon = 1e-5f;

@@ -2,6 +2,7 @@
 #include "tests/reference/adjoints.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 class LinearBackwardTest : public KernelTest {};

@@ -7,6 +7,7 @@
 // The ways to multiply that a user may choose on a GPU, and the notes of what was chosen.
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 TEST(GemmTest, Names) {

@@ -12,6 +12,7 @@
 // What the tests of the matrix product and of its gradient share.
 
 namespace vitrine::testing {
+using namespace internal;
 
 /// Of the forward operation.
 struct Size {

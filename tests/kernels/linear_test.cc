@@ -1,6 +1,7 @@
 #include "tests/kernels/linear_support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 class LinearTest : public KernelTest {};

@@ -4,6 +4,7 @@
 #include "tests/reference/adjoints.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 constexpr LogitTermKind kKinds[] = {LogitTermKind::kLogit,   LogitTermKind::kLogProb, LogitTermKind::kProb,

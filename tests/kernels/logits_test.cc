@@ -1,6 +1,7 @@
 #include "tests/kernels/harness.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 class LogitStatsTest : public KernelTest {

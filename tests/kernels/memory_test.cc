@@ -5,6 +5,7 @@
 #include "vitrine/error.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 class MemoryTest : public KernelTest {};

@@ -5,6 +5,7 @@
 #include "tests/kernels/harness.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 /// Float64 numbers in a backend's memory, with a zone behind them that nobody may write.

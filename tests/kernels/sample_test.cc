@@ -3,6 +3,7 @@
 #include "tests/kernels/harness.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 class SampleTest : public KernelTest {

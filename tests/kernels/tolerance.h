@@ -12,6 +12,7 @@
 // rounded weights, so the stored type does not widen a tolerance.
 
 namespace vitrine::testing {
+using namespace internal;
 
 struct Tolerance {
   double fixed;

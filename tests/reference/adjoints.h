@@ -14,6 +14,7 @@
 // against central differences of the operation itself (adjoints_test.cc), so that a mistake here does not become the measure.
 
 namespace vitrine::reference {
+using namespace internal;
 
 /// The derivative of activation() as a sum of two terms: where they cancel, what a kernel rounds is measured by their sizes.
 inline std::pair<double, double> activation_slope_terms(double x, Activation kind) {

@@ -16,6 +16,7 @@
 // paper.
 
 namespace vitrine::reference {
+using namespace internal;
 
 /// A GPT-2 with the weights that Model::random gives for the same configuration and seed: matrices as `stored` holds them,
 /// vectors as float32 does.

@@ -15,6 +15,7 @@
 // Matrices are row-major. Nothing here is shared with a backend but the names of the activations.
 
 namespace vitrine::reference {
+using namespace internal;
 
 using Vec = std::vector<double>;
 

@@ -9,6 +9,7 @@
 // The page of concept directions in a real browser.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::demo_source;

@@ -11,6 +11,7 @@
 // pointer and keys change.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::demo_source;

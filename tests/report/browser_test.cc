@@ -9,6 +9,7 @@
 // wide and narrow windows, light and dark. With VITRINE_SCREENSHOTS=FOLDER each page leaves a picture there.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::browser;

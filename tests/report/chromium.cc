@@ -13,6 +13,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 namespace {
 
 constexpr const char* kProgram = "/usr/bin/chromium";

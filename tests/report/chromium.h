@@ -13,6 +13,7 @@
 #include "tests/base/test_files.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 /// A real browser without a window, driven over two pipes by the DevTools protocol. Whatever it refuses or leaves unanswered for
 /// half a minute is a std::runtime_error.

@@ -9,6 +9,7 @@
 // What the page of concept directions holds, and where sites stand on it.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::data_of;

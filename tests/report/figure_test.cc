@@ -12,6 +12,7 @@
 // Figures as bytes, and PNG as the pixels that it decodes to.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::demo_source;

@@ -11,6 +11,7 @@
 #include "support.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 /// One for all pages of a program, which starts it; null where there is no chromium.
 inline std::unique_ptr<Chromium> browser;

@@ -10,6 +10,7 @@
 // Pages as text. What a browser makes of them is browser_test.cc's matter.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::data_of;

@@ -12,6 +12,7 @@
 #include "report/figures/palette.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 constexpr size_t kCell = 1800;  ///< pixels of one colour in a cell of 30 x 18 points, at least
 

@@ -4,6 +4,7 @@
 #include "vitrine/model.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 // Results as the analyses make them, of made-up numbers. Ids are of demo_source()'s vocabulary.
 

@@ -8,6 +8,7 @@
 // What the pages of attention, covariance, predictivity, factors, similarity, noise, scores and rankings hold.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::data_of;

@@ -12,6 +12,7 @@
 #include "vitrine/report/page.h"
 
 namespace vitrine::testing {
+using namespace internal;
 
 /// A vocabulary of given bytes.
 class ListTokenizer : public Tokenizer {

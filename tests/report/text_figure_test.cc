@@ -12,6 +12,7 @@
 // Figures of concept directions, factors and scores, and the panels that they brought.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::decoded;

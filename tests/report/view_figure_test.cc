@@ -8,6 +8,7 @@
 // Figures of the analyses whose pages stand in results_test.cc: how much of a picture has which colour.
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using testing::decoded;

@@ -16,6 +16,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Special = Tokenizer::Special;

@@ -14,6 +14,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

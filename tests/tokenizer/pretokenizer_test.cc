@@ -12,6 +12,7 @@
 #include "tokenizer/unicode_class.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using Words = std::vector<std::string>;

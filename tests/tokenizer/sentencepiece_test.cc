@@ -10,6 +10,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 using nlohmann::json;

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 namespace vitrine::test {
+using namespace internal;
 namespace {
 
 void append_utf8(uint32_t c, std::string& out) {

@@ -14,6 +14,7 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 bool is_utf8(std::string_view text) {

@@ -8,6 +8,7 @@
 #include <random>
 
 namespace vitrine {
+using namespace internal;
 namespace {
 
 // ASCII's classes, a byte at a time.

@@ -59,6 +59,10 @@ struct PrincipalComponents {
 /// `count`: how many vectors to keep; negative: all. Throws Error (user) for a matrix that has a NaN or an infinity.
 PrincipalComponents principal_components(const Covariance& covariance, int64_t count = -1);
 
+namespace internal {
+struct MomentsState;
+}
+
 /// Means and centred sums of products of observations that come a few at a time, in one pass: blocks of 256 are
 /// centred on their own mean, and joined by the update of Chan, Golub and LeVeque (1979), so that nothing cancels where means
 /// are large. Results depend on the observations and their order, to the bit, and not on how many came at once.
@@ -81,7 +85,7 @@ class Moments {
   Covariance covariance(int64_t ddof = 1) const;
 
  private:
-  friend struct MomentsState;
+  friend struct internal::MomentsState;
   void add_block();
   void join(double weight, std::span<const double> mean, std::span<const double> products);
 

@@ -7,7 +7,7 @@
 // New keys and values go to the cache. A block takes 32 rows and 64 channels of a head: keys are copied row by row; values pass
 // through shared memory, so that neighbouring lanes read neighbouring channels and write neighbouring positions.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -79,4 +79,4 @@ void CudaBackend::append_kv(Mat k, Mat v, int heads, int head_width, const PassB
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

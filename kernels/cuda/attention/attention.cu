@@ -5,7 +5,7 @@
 
 // Which kernels compute attention. The choice never shows in the result: all consist of attention/tile.cuh's functions.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -48,4 +48,4 @@ void CudaBackend::attention_scores(const AttentionArgs& args) {
   write_maps(*device_, scores, most_tiles(args, device_->recording()));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 
 // Which kernels compute the gradient of attention.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -107,4 +107,4 @@ void CudaBackend::attention_backward_inputs(const AttentionBackwardArgs& args) {
   differentiate_by_maps(*device_, args, view(*args.batch));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -15,7 +15,7 @@
 // A pair that the mask forbids takes no part: its P and dS are 0, and where 0 times what belongs to it might not be 0, each row is
 // multiplied on its own with what it does not see left away.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// What a kernel is compiled for: heads of at most so many channels, tiles of so many spans of others.
 template <class Element, int kMostChannels, int kTileSpans>
@@ -262,4 +262,4 @@ inline dim3 gradient_grid(const AttentionBackwardArgs& args, int rows) {
   return dim3(args.batch->sequences.size() * static_cast<size_t>(args.heads), ceil_div(longest, rows));
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

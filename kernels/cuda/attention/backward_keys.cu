@@ -4,7 +4,7 @@
 // tiles, those of the first keys, begin first. Sums of 128 channels of both are more than registers hold: there dk and dv have a
 // kernel each, and the scores are computed twice.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 /// lse and delta of a tile's queries; of queries that are not there, nobody uses them.
@@ -121,4 +121,4 @@ void differentiate_keys(Device& device, const AttentionBackwardArgs& args, const
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

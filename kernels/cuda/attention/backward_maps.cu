@@ -5,7 +5,7 @@
 // maps are (attention/maps.cu); and dq, dk and dv from whole maps, for edits in between and for heads that are too wide for the other
 // kernels: a warp for each row of each head, in float32, its lanes taking every 32nd channel.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 constexpr int kWarps = 4, kQueries = 16 * kWarps;
@@ -120,4 +120,4 @@ void differentiate_by_maps(Device& device, const AttentionBackwardArgs& args, co
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -3,7 +3,7 @@
 // dq: a block takes 64 queries of one head and walks over the keys that they see. The blocks with the most tiles, those of the last
 // queries, begin first.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 /// Blocks that are to share a processor: this caps their registers where that costs nothing.
@@ -71,4 +71,4 @@ void differentiate_queries(Device& device, const AttentionBackwardArgs& args, co
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -6,7 +6,7 @@
 // the maps that attention() itself gives. z cannot have those of attention(), which mixes values before it knows the sums: here
 // each warp mixes one query's, in float32, its lanes taking every 32nd position.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 /// The softmax over a row of scores, joined from tiles as in the other kernels: four lanes take a tile, the warp eight at a time.
@@ -67,9 +67,9 @@ __global__ void __launch_bounds__(kMapWarps* kWarp) mix_values(AttentionArgs arg
 }
 
 }  // namespace
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda
 
-namespace vitrine {
+namespace vitrine::internal {
 
 using namespace cuda;
 
@@ -85,4 +85,4 @@ void CudaBackend::attention_mix(const AttentionArgs& args) {
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

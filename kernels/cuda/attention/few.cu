@@ -6,7 +6,7 @@
 // A block leaves its tile's softmax and sums in memory, [head of sequence][tile][query][highest, sum, o...]. The last block of a
 // head to be done joins them in the order of the tiles. Where there is one tile only, it is the result.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 template <int kWidth>
@@ -126,4 +126,4 @@ void attend_few(Device& device, const AttentionArgs& args, int few, int64_t tile
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -9,7 +9,7 @@
 
 // The kernels of attention as CudaBackend chooses among them, and what they share beyond a warp's arithmetic.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// A sequence with at most so many new tokens is split over its keys (attend_few), a longer one over its queries (attend_many).
 inline constexpr int kFewQueries = 8;
@@ -161,4 +161,4 @@ void with_element_and_width(DType dtype, int head_width, const F& f) {
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -4,7 +4,7 @@
 // tiles of keys in ascending order: while one is worked on, the next is copied to the other half of shared memory. The blocks
 // with the most tiles, those of the last queries, begin first.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarp, kQueries = 16 * kWarps;
@@ -74,4 +74,4 @@ void attend_many(Device& device, const AttentionArgs& args, int few) {
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -4,7 +4,7 @@
 #include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/device/primitives.cuh"
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 inline constexpr int kMapWarps = 4;  ///< of a block
 
@@ -33,4 +33,4 @@ inline LaunchShape warp_for_each_query(const PassBatch& batch, int heads) {
   return {.grid = ceil_div(batch_rows(batch) * heads, kMapWarps), .block = kMapWarps * kWarp, .may_start_early = true};
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

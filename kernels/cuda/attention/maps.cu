@@ -5,7 +5,7 @@
 // scores again, in the same order of sums, and takes the pattern as exp(score - lse). A block writes 64 queries' part of one tile
 // of keys; a warp's 16 rows of scores pass through shared memory, so that rows are written by neighbouring lanes.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 constexpr int kWarps = 4, kQueries = 16 * kWarps;
@@ -60,4 +60,4 @@ void write_maps(Device& device, const AttentionArgs& args, int64_t tiles) {
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -20,7 +20,7 @@
 // where 0 times the value would be a NaN. kHalves says whether a warp has 16 queries (2) or 8 (1): all of rows l / 4 + 8 is then
 // left away.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 inline constexpr int kKeyBlocks = kKeyTile / 8;  ///< blocks of 8 keys in a tile
 inline constexpr int kLaneKeys = 16;             ///< keys of a tile that a lane holds of each row
@@ -303,4 +303,4 @@ VITRINE_DEVICE void store_lse(const Sums<kHalves, kBlocks>& sums, int count, flo
   }
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

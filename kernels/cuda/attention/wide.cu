@@ -3,7 +3,7 @@
 // Attention of heads that are too wide for the other kernels. Each warp takes 16 queries and 128 of their channels, and computes
 // the scores over all channels again. Everything is read where it lies, in the same order of sums as in the other kernels.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 template <class T>
@@ -40,4 +40,4 @@ void attend_wide(Device& device, const AttentionArgs& args) {
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

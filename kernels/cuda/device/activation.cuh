@@ -13,7 +13,7 @@
 // argument of z rounded to one float would cost z / 2 units. The other half of the real line follows by symmetry. No library
 // function is called, so that a test of this file on a CPU is one of what a GPU computes.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 struct TwoFloats {
   float high, low;
@@ -180,4 +180,4 @@ VITRINE_DEVICE float activate(Activation kind, float x) {
   return with_activation(kind, [&](auto known) { return activated<known.value>(x); });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -6,7 +6,7 @@
 // The derivatives of the activation functions, from the same pieces. Each is the sum of at most two terms, one the function's own
 // factor of x, and exact but for a few roundings of the larger of the two.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// The derivative of x / (1 + exp(-t)); `pull` is x t'(x), which is never negative: t is odd and grows.
 VITRINE_DEVICE float gated_slope(float x, const Gate& gate, float pull) {
@@ -72,4 +72,4 @@ VITRINE_DEVICE void multiply_by_slope(Quad& quad, Activation kind, const Quad& b
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -4,7 +4,7 @@
 #include "kernels/cuda/device/platform.cuh"
 #include "vitrine/dtype.h"
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// f(T{}) with the element type that `dtype` names.
 template <class F>
@@ -17,4 +17,4 @@ void with_element(DType dtype, const F& f) {
   }
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

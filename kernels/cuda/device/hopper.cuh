@@ -11,7 +11,7 @@
 // products that a group of four warps begins and that read shared memory by themselves (wgmma). They exist for sm_90a alone: a
 // kernel's body stands under `if constexpr (kHopper)`, and such a kernel is launched where the capability is exactly 90.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// Whether the compiler's pass in hand is one whose code may use these instructions.
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -205,4 +205,4 @@ void products_are_there(float (&)[kCount]) {}
 
 #endif
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -2,7 +2,7 @@
 
 #include "kernels/cuda/device/mma.cuh"
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// Positions whose keys and values attention takes at once. A tile begins at a multiple of it, whatever is computed.
 inline constexpr int kKeyTile = 64;
@@ -28,4 +28,4 @@ struct KvLayout {
   VITRINE_DEVICE T* values(std::byte* cache, int head) const { return keys(cache, heads + head); }
 };
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -13,7 +13,7 @@
 //
 // The accumulator: c[0], c[1] are row l / 4, columns 2 (l % 4) and one more; c[2], c[3] the same of row l / 4 + 8.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 template <class T>
 inline constexpr int kSpan = 64 / static_cast<int>(sizeof(T));  ///< elements of K in a span
@@ -139,4 +139,4 @@ VITRINE_DEVICE Chunk crosswise_chunk(const Chunk* rows, int row_chunks, int chun
   }
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

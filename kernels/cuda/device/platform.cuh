@@ -16,7 +16,7 @@
 
 #define VITRINE_DEVICE __device__ __forceinline__
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 inline constexpr int kWarp = 32;
 
@@ -30,4 +30,4 @@ struct Bf16 {
   uint16_t bits;
 };
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

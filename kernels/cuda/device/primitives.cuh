@@ -7,7 +7,7 @@
 // What a single thread or warp can do: the one place where PTX stands (Hopper's own instructions: device/hopper.cuh). Functions that
 // a whole warp computes together are called by all of its 32 lanes.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 // --- elements
 
@@ -203,4 +203,4 @@ VITRINE_DEVICE void let_next_kernel_start() {
 #endif
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -4,7 +4,7 @@
 
 // Four neighbours of a row: one load of 16 or 8 bytes where they are aligned and all there.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 inline constexpr int kQuad = 4;
 
@@ -54,4 +54,4 @@ VITRINE_DEVICE void add(Quad& quad, const Quad& other) {
   for (int i = 0; i < kQuad; ++i) quad.x[i] += other.x[i];
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

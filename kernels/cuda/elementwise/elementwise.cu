@@ -2,7 +2,7 @@
 #include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/elementwise/elementwise.cuh"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -46,4 +46,4 @@ void CudaBackend::add(Mat a, Mat b, Mat out) {
   launch(*device_, grid.shape(), add_rows, grid, float_rows(a, "a sum"), float_rows(b, "a sum"), float_rows(out, "a sum"));
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -8,7 +8,7 @@
 // How the kernels that go over rows element by element take them: in quads, where the row is aligned and the quad is whole, and
 // single elements anywhere else.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// Elements (row, column) of a matrix in the device's memory: a Mat whose type is known.
 template <class T>
@@ -75,4 +75,4 @@ inline Rows<float> float_rows(const Mat& m, const char* what) {
   return Rows<float>(m);
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -2,7 +2,7 @@
 #include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/elementwise/elementwise.cuh"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -56,4 +56,4 @@ void CudaBackend::convert(Mat from, Mat to) {
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -12,7 +12,7 @@
 // device would idle, each part gets a block of its own, and a second kernel adds what they leave in memory, in the same order: one
 // block or many, one row or a thousand give the same bits.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -183,4 +183,4 @@ void CudaBackend::linear_backward(const LinearBackwardArgs& args) {
   });
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -3,7 +3,7 @@
 
 // Which kernels compute a linear operation, and a note of it.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 bool is_sums_alone(const LinearArgs& args) {
@@ -39,4 +39,4 @@ std::vector<std::string> CudaBackend::choices() const {
   return lines;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

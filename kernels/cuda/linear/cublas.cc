@@ -16,7 +16,7 @@
 // It counts in columns where we count in rows, so it is asked for the transposed product: sums^T [out, rows] = W^T x^T, where the
 // packed weights [out][in] are, in its eyes, an [in, out] matrix to be transposed, and x [rows][in] an [in, rows] matrix as it is.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 /// The version that the header describes.
@@ -171,4 +171,4 @@ class Library : public Cublas {
 
 std::unique_ptr<Cublas> Cublas::open(Device& device) { return std::make_unique<Library>(device); }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -5,7 +5,7 @@
 
 // What follows the sums of a linear operation where another's kernel has computed them: an element a thread.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 constexpr int kThreads = 256;
@@ -28,4 +28,4 @@ void apply_epilogue(Device& device, const LinearArgs& args, const Mat& sums) {
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

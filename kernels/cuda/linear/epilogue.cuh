@@ -6,7 +6,7 @@
 // What follows the sums of a linear operation: y = act(sum + bias) + residual, rounded to float32 after each step as the
 // separate operations round it.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// A LinearArgs' optional parts as a kernel takes them. Strides are in elements.
 struct Epilogue {
@@ -77,4 +77,4 @@ struct Epilogue {
 /// Throws Error (internal) for an output, tap or residual of a type that no kernel writes.
 Epilogue epilogue_of(const LinearArgs& args);
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

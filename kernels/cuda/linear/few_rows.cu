@@ -15,7 +15,7 @@
 // The loads begin before the previous kernel has ended, for weights do not depend on it. Partial sums meet in shared memory and
 // are added in the order of the parts; where there are more parts than a block has warps, they go around.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 constexpr int kOutputs = 8;  // of a block
@@ -157,4 +157,4 @@ void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -19,7 +19,7 @@
 // of sums, through which they are turned from the tensor cores' layout into rows; the barriers: `full` and `empty` for each slot,
 // `turn` for each consumer.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 // Some of what follows nothing refers to where the kernels are empty, on other GPUs.
@@ -265,4 +265,4 @@ const char* hopper_linear(Device& device, const LinearArgs& args) {
   return run<64>(device, args), "hopper 128x64";
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -4,7 +4,7 @@
 
 // y = act(x W + b) + residual: which kernel computes it. All give the same bits, so the choice is one of speed alone.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace cuda {
 namespace {
 
@@ -71,4 +71,4 @@ void CudaBackend::linear(const LinearArgs& args) {
     linear_many_rows(*device_, args.weight->dtype, operands, epilogue);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -13,7 +13,7 @@
 // computes it, beside whatever other rows. The parts also bound what the tensor cores lose, which cut sums off instead of
 // rounding them.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 inline constexpr int kSpansOfPart = 8;
 template <class T>
@@ -65,4 +65,4 @@ void linear_many_rows(Device& device, DType dtype, const LinearOperands& operand
 /// Whether linear_many_rows() has so few tiles that most of the device would idle.
 bool tiles_leave_gaps(const Device& device, const LinearOperands& operands);
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

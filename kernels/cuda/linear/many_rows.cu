@@ -4,7 +4,7 @@
 
 // x W for many rows: linear/tiles.cuh, with the weights' rows staged as those of x are, behind them.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 /// The outputs of a block's stages, rows of the weights.
@@ -89,4 +89,4 @@ void linear_many_rows(Device& device, DType dtype, const LinearOperands& operand
   });
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

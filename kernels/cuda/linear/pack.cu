@@ -11,7 +11,7 @@
 // padded with zeros to whole chunks of 64 bytes. A host's tensor is uploaded as it is, slab by slab; the device converts and
 // turns it, in squares that go through shared memory so that both sides are read and written along their rows.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace cuda {
 namespace {
 
@@ -178,4 +178,4 @@ void CudaBackend::embed(const PassBatch& batch, const PackedMatrix& token_table,
   look_up(*device_, token_table.dtype, table_of(token_table, placed.ids), table_of(position_table, placed.positions), out);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 
 // The ways to a linear operation that Gemm allows beside the portable kernels. Each says no to what it is not for.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// On Hopper, from 128 rows on, 16-bit activations and weights of the same type whose rows are aligned to 16 bytes, `in` >= 64: begins
 /// the operation and returns the kernel's name. Otherwise null.
@@ -28,4 +28,4 @@ class Cublas {
 /// Begins what follows the sums [rows, out] of a linear operation.
 void apply_epilogue(Device& device, const LinearArgs& args, const Mat& sums);
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

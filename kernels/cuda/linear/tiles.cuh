@@ -10,7 +10,7 @@
 // In a stage, row r of x is 8 chunks of 16 bytes, chunk c at place c ^ (4 (r % 2)): the 8 lanes that read together, which are 2 rows
 // of 4 chunks, then meet all banks once.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 inline constexpr int kStages = 4;
 inline constexpr int kStageSpans = 2, kStageChunks = 8;
@@ -171,4 +171,4 @@ int64_t tiles_of(const LinearOperands& operands) {
   return ceil_div(operands.rows, Tiles::rows) * ceil_div(operands.out, Tiles::columns);
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -9,7 +9,7 @@
 // among its terms, and once more to write the terms' gradients, added up in their order. All of this is in double: probabilities span
 // many orders of magnitude, and these kernels run once a pass. The number of threads follows from the vocabulary's size.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -160,4 +160,4 @@ void CudaBackend::logit_targets(const LogitTargetArgs& args) {
   download(args.values.data(), values, doubles);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

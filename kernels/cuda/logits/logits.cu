@@ -9,7 +9,7 @@
 // for each row goes over it a few times. Sums are in double, each thread's tokens in order, then block_sum(); how many threads
 // there are follows from the size of the vocabulary.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -187,4 +187,4 @@ void CudaBackend::logit_stats(const LogitStatsArgs& args) {
   bring(args.watch_ranks, watch_ranks, watched);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

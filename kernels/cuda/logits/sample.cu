@@ -12,7 +12,7 @@
 // fit in 63 bits. So a sum does not depend on its order, and a draw needs no sorting of the vocabulary. exp is float32's: a
 // probability is right to about one part in a million.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -163,4 +163,4 @@ void CudaBackend::sample(const SampleArgs& args) {
   download(args.ids.data(), ids, args.ids.size_bytes());
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -15,7 +15,7 @@
 //   - descend(): the key is found from its highest bits to its lowest, 8 bits a pass, from the sums of the tokens with the same
 //     bits. Each of the 256 sums has a copy for each lane, because most tokens of a row share their first bits.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 using Key = uint64_t;
 using Mass = unsigned long long;  // the type that CUDA's atomicAdd knows
@@ -198,4 +198,4 @@ VITRINE_DEVICE int shortlist(int vocab, int wanted, const KeyOf& key_at, SelectM
   return count;
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -4,7 +4,7 @@
 // Layer normalization: a block for each row (norm/layernorm_row.cuh). Weight and bias, which no kernel writes, are asked for before the
 // previous kernel has ended.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -85,4 +85,4 @@ void CudaBackend::layernorm_apply(const LayerNormArgs& args) {
   normalize(*device_, n, args);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 // The gradient of layer normalization: a block for each row (norm/layernorm_row.cuh), with up to four sums over it: mean, scale, the scale's
 // gradient and the mean of dc. What the halves hand over, dscale, is rounded to float32 in the whole, too.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -138,4 +138,4 @@ void CudaBackend::layernorm_backward_apply(const LayerNormBackwardArgs& args) {
   run(*device_, g, args);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

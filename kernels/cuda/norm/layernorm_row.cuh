@@ -6,7 +6,7 @@
 // to 2048 elements. Sums are in double: each thread's quads in order, then block_sum(). The number of threads follows from the
 // width alone, so that the order does, too.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 inline constexpr int kMostNormThreads = 256;
 inline constexpr int kNormWarps = kMostNormThreads / kWarp;
@@ -85,4 +85,4 @@ void with_norm_shape(int64_t rows, int64_t width, int sums, const F& f) {
   else f(shape, std::integral_constant<int, 0>{});
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

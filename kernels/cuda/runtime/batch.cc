@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/runtime/cuda_backend.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 
 size_t CudaBackend::batch_bytes(int64_t rows, int64_t sequences) const {
   return static_cast<size_t>(sequences) * sizeof(SequenceSlice) + static_cast<size_t>(3 * rows) * sizeof(int32_t);
@@ -27,4 +27,4 @@ void CudaBackend::place(const PassBatch& batch) {
   upload(batch.placed, host.data(), host.size());
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

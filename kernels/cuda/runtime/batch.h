@@ -2,7 +2,7 @@
 
 #include "kernels/backend.h"
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// The placed batch as kernels see it; passed by value. Pointers are into the device's memory.
 struct BatchView {
@@ -27,4 +27,4 @@ inline BatchView view(const PassBatch& batch) {
   return v;
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -2,9 +2,9 @@
 
 #include <string>
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// Throws Error (internal): for the files that nvcc compiles, which does not take fmt's headers.
 [[noreturn]] void fail(const std::string& what);
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

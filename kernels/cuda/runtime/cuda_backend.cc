@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "kernels/cuda/runtime/check.h"
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace cuda {
 
 void fail(const std::string& what) { internal_error("{}", what); }
@@ -101,4 +101,4 @@ std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device,
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) { return make_cuda_backend(cuda::Device::open(options.device), options); }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -12,11 +12,11 @@
 #include "kernels/cuda/runtime/device.h"
 #include "kernels/cuda/linear/paths.h"
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 struct SelectionView;
 }
 
-namespace vitrine {
+namespace vitrine::internal {
 
 /// The backend of one GPU. Weights and the activations between two operations are of the type that weights are stored as;
 /// every sum is accumulated in float32, and the residual stream and whatever hooks take on the way are float32.
@@ -124,4 +124,4 @@ class CudaBackend : public Backend {
 /// The backend over a device that is already open: what make_cuda_backend() does, for tests.
 std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device, const CudaOptions& options);
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -6,7 +6,7 @@
 
 // The CUDA runtime behind device.h.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 namespace {
 
@@ -158,4 +158,4 @@ std::shared_ptr<Device> Device::open(int index) {
   return std::make_shared<CudaDevice>(index);
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

@@ -7,7 +7,7 @@
 // A GPU as the rest of the backend's host code sees it, without CUDA's own headers. device.cc implements it over the CUDA
 // runtime; tests/cuda_on_host over ordinary memory.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// Work that was recorded once and can be run again: a CUDA graph.
 class RecordedWork {
@@ -58,4 +58,4 @@ class Device {
   virtual void* stream() const = 0;
 };
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

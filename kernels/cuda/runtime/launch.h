@@ -3,7 +3,7 @@
 #include "kernels/cuda/runtime/device.h"
 #include "kernels/cuda/device/platform.cuh"
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 struct LaunchShape {
   dim3 grid;
@@ -42,4 +42,4 @@ void launch(Device& device, const LaunchShape& shape, void (*kernel)(P...), A...
 #endif
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

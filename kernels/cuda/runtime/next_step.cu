@@ -7,7 +7,7 @@
 
 // The end of a recorded step: the drawn tokens become the next step's input, and what the step has captured is kept.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -64,4 +64,4 @@ void CudaBackend::next_step(const NextStepArgs& args) {
          StepNumbers{args.step, args.uniforms, args.uniform, args.drawn, args.tokens});
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 namespace {
 
 using Encode = decltype(&cuTensorMapEncodeTiled);
@@ -47,4 +47,4 @@ TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t ro
   return result;
 }
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

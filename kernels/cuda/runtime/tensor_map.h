@@ -9,7 +9,7 @@
 // chunk c of row r lies at place c ^ (r % 8) of the row (the 128-byte swizzle), so that eight rows' chunks c lie in different banks.
 // Tile copies write it so, and products read it so.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 inline constexpr int kTileRowBytes = 128;
 inline constexpr int kTileDepth = 64;  ///< elements of K in a tile
@@ -23,4 +23,4 @@ struct alignas(128) TensorMap {
 /// `data` and `row_bytes` are multiples of 16. What a tile holds beyond the matrix is zero. At most 256 rows a tile.
 TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes, int tile_rows);
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

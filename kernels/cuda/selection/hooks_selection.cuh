@@ -7,7 +7,7 @@
 
 // A Selection as kernels see it, passed by value, so that recorded work holds it.
 
-namespace vitrine::cuda {
+namespace vitrine::internal::cuda {
 
 /// A list of whole numbers below 2^31. Evenly spaced ones are not stored at all, a few travel with the kernel's parameters, and
 /// only more than that lie in the device's memory.
@@ -65,4 +65,4 @@ class NumberLists {
   std::vector<Long> long_;
 };
 
-}  // namespace vitrine::cuda
+}  // namespace vitrine::internal::cuda

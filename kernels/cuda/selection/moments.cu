@@ -7,7 +7,7 @@
 // Moments of captured rows, where the captures lie. A block of rows is centred on its own mean first; then each thread block
 // sums a square of the products, of which there are far more than of anything else here.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace {
 
 using namespace cuda;
@@ -104,4 +104,4 @@ void CudaBackend::join_moments(const MomentsArgs& args) {
          block_mean, delta);
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 // Captures and edits: the operations that touch a selection of a site. A thread takes a quad of selected columns of one
 // selected row; four that lie side by side and aligned are one access.
 
-namespace vitrine {
+namespace vitrine::internal {
 namespace cuda {
 
 void NumberLists::add(Numbers& to, std::span<const int64_t> values) {
@@ -210,4 +210,4 @@ void CudaBackend::scatter(const float* source, const Selection& where, Mat x) {
   edit({.x = x, .where = where, .kind = EditKind::kReplace, .operand = values});
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::internal
