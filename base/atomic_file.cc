@@ -17,20 +17,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Where a link points to is what gets replaced, not the link; a device or a directory is not replaced at all.
+// Where a link points to is what gets replaced, not the link; a device or a directory is not
+// replaced at all.
 fs::path real_target(fs::path path) {
   std::error_code ignored;
   if (path.filename().empty()) user_error("{}: is not the name of a file to write", path.string());
   if (fs::is_symlink(path, ignored)) path = fs::weakly_canonical(path, ignored);
   const auto status = fs::status(path, ignored);
-  if (fs::is_directory(status)) user_error("{}: is a directory; name a file to write", path.string());
+  if (fs::is_directory(status))
+    user_error("{}: is a directory; name a file to write", path.string());
   if (fs::exists(status) && !fs::is_regular_file(status))
     user_error("{}: is not a regular file; name another to write", path.string());
   return path;
 }
 
 bool is_users_fault(int error) {
-  return error == ENOENT || error == EACCES || error == EPERM || error == ENOTDIR || error == EROFS || error == ENAMETOOLONG;
+  return error == ENOENT || error == EACCES || error == EPERM || error == ENOTDIR ||
+         error == EROFS || error == ENAMETOOLONG;
 }
 
 // There is another disk, or something to delete on this one.
@@ -38,17 +41,20 @@ bool is_full(int error) { return error == ENOSPC || error == EDQUOT || error == 
 
 }  // namespace
 
-AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes) : path_(real_target(std::move(path))) {
+AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes)
+    : path_(real_target(std::move(path))) {
   static std::atomic<uint64_t> counter{0};
   const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
-  // The name of the target is not part of the temporary's, which could then be too long where the target's is not.
+  // The name of the target is not part of the temporary's, which could then be too long where the
+  // target's is not.
   do {
     temporary_ = folder / fmt::format(".vitrine-{}-{}.tmp", getpid(), counter++);
     fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (fd_ < 0 && errno == EEXIST);
   if (fd_ < 0) {
     const int error = errno;
-    const auto line = fmt::format("{}: cannot be written: {} in {}", path_.string(), std::strerror(error), folder.string());
+    const auto line = fmt::format("{}: cannot be written: {} in {}", path_.string(),
+                                  std::strerror(error), folder.string());
     throw Error(is_users_fault(error) ? Error::Kind::kUser : Error::Kind::kInternal, line);
   }
   if (expected_bytes == 0) return;
@@ -70,9 +76,10 @@ void AtomicFile::discard() noexcept {
 void AtomicFile::fail(const char* doing, uint64_t wanted, int error) {
   const uint64_t before = written_;
   discard();
-  throw Error(is_full(error) ? Error::Kind::kUser : Error::Kind::kInternal,
-              fmt::format("{}: cannot be written: {} {} bytes after {}: {}; nothing was left behind", path_.string(), doing,
-                          wanted, before, std::strerror(error)));
+  throw Error(
+      is_full(error) ? Error::Kind::kUser : Error::Kind::kInternal,
+      fmt::format("{}: cannot be written: {} {} bytes after {}: {}; nothing was left behind",
+                  path_.string(), doing, wanted, before, std::strerror(error)));
 }
 
 void AtomicFile::append(std::span<const std::byte> bytes) {
@@ -91,7 +98,8 @@ void AtomicFile::append(std::span<const std::byte> bytes) {
 void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
   if (fd_ < 0) internal_error("{}: written to after it was finished", path_.string());
   while (!bytes.empty()) {
-    const ssize_t count = pwrite(fd_, bytes.data(), std::min<size_t>(bytes.size(), 1u << 30), static_cast<off_t>(offset));
+    const ssize_t count = pwrite(fd_, bytes.data(), std::min<size_t>(bytes.size(), 1u << 30),
+                                 static_cast<off_t>(offset));
     if (count < 0) {
       if (errno == EINTR) continue;
       fail("writing", bytes.size(), errno);
@@ -102,7 +110,9 @@ void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::append(std::string_view text) { append(std::as_bytes(std::span(text.data(), text.size()))); }
+void AtomicFile::append(std::string_view text) {
+  append(std::as_bytes(std::span(text.data(), text.size())));
+}
 
 void AtomicFile::commit() {
   if (fd_ < 0) internal_error("{}: finished twice", path_.string());
@@ -110,8 +120,10 @@ void AtomicFile::commit() {
   if (fsync(fd_) != 0) fail("syncing", written_, errno);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("renaming", written_, errno);
   const int closed = close(std::exchange(fd_, -1));
-  if (closed != 0) internal_error("{}: closing it failed: {}", path_.string(), std::strerror(errno));
-  // The rename itself lasts only once the folder is on the disk; where that cannot be asked for, the file is still whole.
+  if (closed != 0)
+    internal_error("{}: closing it failed: {}", path_.string(), std::strerror(errno));
+  // The rename itself lasts only once the folder is on the disk; where that cannot be asked for,
+  // the file is still whole.
   const int folder = open(temporary_.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
     (void)fsync(folder);

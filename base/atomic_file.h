@@ -8,22 +8,25 @@
 
 namespace vitrine::internal {
 
-/// A file that appears whole or not at all: bytes go to a temporary beside the target, which is synced to the disk and
-/// renamed over the target by commit(). Destroyed without commit(), as an exception does, it leaves nothing behind.
+/// A file that appears whole or not at all: bytes go to a temporary beside the target, which is
+/// synced to the disk and renamed over the target by commit(). Destroyed without commit(), as an
+/// exception does, it leaves nothing behind.
 class AtomicFile {
  public:
-  /// `expected_bytes`, where known, is reserved at once, so that a full disk is found before the work and not after it.
-  /// Throws Error (user) where the target cannot be written or the disk has no room.
+  /// `expected_bytes`, where known, is reserved at once, so that a full disk is found before the
+  /// work and not after it. Throws Error (user) where the target cannot be written or the disk has
+  /// no room.
   explicit AtomicFile(std::filesystem::path path, uint64_t expected_bytes = 0);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Throws Error, (user) for a full disk and (internal) for anything else: path, bytes wanted, the system's reason. The
-  /// temporary is removed; the target is untouched.
+  /// Throws Error, (user) for a full disk and (internal) for anything else: path, bytes wanted, the
+  /// system's reason. The temporary is removed; the target is untouched.
   void append(std::span<const std::byte> bytes);
   void append(std::string_view text);
-  /// The same at a place of the file, wherever append() is. All bytes together are to fill the file, each written once.
+  /// The same at a place of the file, wherever append() is. All bytes together are to fill the
+  /// file, each written once.
   void write_at(uint64_t offset, std::span<const std::byte> bytes);
   uint64_t bytes_written() const { return written_; }
   /// Throws as append does. To be called once, last.

@@ -18,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kInTheWay = "{}: is there already and not empty; name a new folder, or remove this one";
+constexpr const char* kInTheWay =
+    "{}: is there already and not empty; name a new folder, or remove this one";
 
 /// Without a slash at its end, and where links lead: a folder cannot be renamed over a link.
 fs::path real_target(const fs::path& path) {
@@ -33,21 +34,25 @@ void require_free(const fs::path& target) {
   std::error_code ignored;
   const auto status = fs::symlink_status(target, ignored);
   if (!fs::exists(status)) return;
-  if (!fs::is_directory(status)) user_error("{}: is there already and no folder; name a new one", target.string());
+  if (!fs::is_directory(status))
+    user_error("{}: is there already and no folder; name a new one", target.string());
   if (!fs::is_empty(target, ignored)) user_error(kInTheWay, target.string());
 }
 
 void require_room(const fs::path& target, uint64_t bytes) {
   std::error_code error;
   const fs::space_info space = fs::space(target.parent_path(), error);
-  if (error || space.available >= bytes) return;  // a file system that does not say is found full by the files themselves
-  user_error("{}: {} are to be written and the disk has {} free; free some, or write less", target.string(), human_bytes(static_cast<double>(bytes)),
+  if (error || space.available >= bytes)
+    return;  // a file system that does not say is found full by the files themselves
+  user_error("{}: {} are to be written and the disk has {} free; free some, or write less",
+             target.string(), human_bytes(static_cast<double>(bytes)),
              human_bytes(static_cast<double>(space.available)));
 }
 
 }  // namespace
 
-AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes) : target_(real_target(target)) {
+AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes)
+    : target_(real_target(target)) {
   static std::atomic<uint64_t> counter{0};
   require_free(target_);
   int made = -1;
@@ -58,7 +63,8 @@ AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes) : ta
   if (made != 0) {
     const int error = errno;
     temporary_.clear();
-    user_error("{}: cannot be written: {} in {}", target_.string(), std::strerror(error), target_.parent_path().string());
+    user_error("{}: cannot be written: {} in {}", target_.string(), std::strerror(error),
+               target_.parent_path().string());
   }
   try {
     require_room(target_, expected_bytes);
@@ -76,8 +82,10 @@ AtomicFolder::~AtomicFolder() {
 
 void AtomicFolder::commit() {
   if (rename(temporary_.c_str(), target_.c_str()) != 0) {
-    if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR) user_error(kInTheWay, target_.string());
-    internal_error("{}: cannot be written: renaming the finished folder failed: {}", target_.string(), std::strerror(errno));
+    if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
+      user_error(kInTheWay, target_.string());
+    internal_error("{}: cannot be written: renaming the finished folder failed: {}",
+                   target_.string(), std::strerror(errno));
   }
   temporary_.clear();
   // As for a file: the rename lasts once the folder around it is on the disk.

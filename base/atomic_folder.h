@@ -5,12 +5,14 @@
 
 namespace vitrine::internal {
 
-/// A folder that appears with everything in it or not at all: files go into a temporary one beside the target, which commit()
-/// renames to the target. Destroyed without commit(), as an exception does, it leaves nothing behind.
+/// A folder that appears with everything in it or not at all: files go into a temporary one beside
+/// the target, which commit() renames to the target. Destroyed without commit(), as an exception
+/// does, it leaves nothing behind.
 class AtomicFolder {
  public:
-  /// `expected_bytes`: what will be written into it, so that a full disk is found before the work. Throws Error (user) for a target
-  /// that is there already (an empty folder excepted), that cannot be made, or a disk that has not the room.
+  /// `expected_bytes`: what will be written into it, so that a full disk is found before the work.
+  /// Throws Error (user) for a target that is there already (an empty folder excepted), that cannot
+  /// be made, or a disk that has not the room.
   explicit AtomicFolder(const std::filesystem::path& target, uint64_t expected_bytes = 0);
   ~AtomicFolder();
   AtomicFolder(const AtomicFolder&) = delete;
@@ -18,7 +20,8 @@ class AtomicFolder {
 
   /// Where files are to be written until then.
   const std::filesystem::path& path() const { return temporary_; }
-  /// Throws Error, (user) if somebody has filled the target in the meantime. To be called once, last.
+  /// Throws Error, (user) if somebody has filled the target in the meantime. To be called once,
+  /// last.
   void commit();
 
  private:

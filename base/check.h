@@ -14,7 +14,8 @@ template <typename... Args>
   throw Error(Error::Kind::kUser, fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Throws Error::Kind::kInternal: something that no input should have been able to cause, or the machine failed us.
+/// Throws Error::Kind::kInternal: something that no input should have been able to cause, or the
+/// machine failed us.
 template <typename... Args>
 [[noreturn]] void internal_error(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(Error::Kind::kInternal, fmt::format(format, std::forward<Args>(args)...));

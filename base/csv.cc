@@ -18,7 +18,8 @@ class CsvReader {
       if (end_of_line()) continue;
       CsvRow row = record();
       if (!rows.empty() && row.fields.size() != rows[0].fields.size()) {
-        user_error("{}:{}: has {} fields where the header has {}", file_, row.line, row.fields.size(), rows[0].fields.size());
+        user_error("{}:{}: has {} fields where the header has {}", file_, row.line,
+                   row.fields.size(), rows[0].fields.size());
       }
       rows.push_back(std::move(row));
     }
@@ -32,7 +33,9 @@ class CsvReader {
     do {
       row.fields.push_back(peek() == '"' ? quoted() : plain());
     } while (accept(','));
-    if (at_ < text_.size() && !end_of_line()) user_error("{}:{}: text stands behind a closing quote: {}", file_, line_, quote(text_.substr(at_), 20));
+    if (at_ < text_.size() && !end_of_line())
+      user_error("{}:{}: text stands behind a closing quote: {}", file_, line_,
+                 quote(text_.substr(at_), 20));
     return row;
   }
   std::string quoted() {
@@ -52,7 +55,9 @@ class CsvReader {
   std::string plain() {
     const size_t begin = at_;
     while (at_ < text_.size() && text_[at_] != ',' && text_[at_] != '\n' && text_[at_] != '\r') {
-      if (text_[at_++] == '"') user_error("{}:{}: a quote stands inside a field that does not begin with one", file_, line_);
+      if (text_[at_++] == '"')
+        user_error("{}:{}: a quote stands inside a field that does not begin with one", file_,
+                   line_);
     }
     return std::string(text_.substr(begin, at_ - begin));
   }
@@ -76,7 +81,9 @@ class CsvReader {
 
 }  // namespace
 
-std::vector<CsvRow> parse_csv(std::string_view text, const std::string& file) { return CsvReader(text, file).read(); }
+std::vector<CsvRow> parse_csv(std::string_view text, const std::string& file) {
+  return CsvReader(text, file).read();
+}
 
 std::string csv_field(std::string_view text) {
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);

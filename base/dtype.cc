@@ -31,11 +31,14 @@ constexpr std::array<Entry, 10> kTypes = {{{"f32", 4},
 
 size_t dtype_size(DType dtype) noexcept { return kTypes[static_cast<size_t>(dtype)].size; }
 
-std::string_view dtype_name(DType dtype) noexcept { return kTypes[static_cast<size_t>(dtype)].name; }
+std::string_view dtype_name(DType dtype) noexcept {
+  return kTypes[static_cast<size_t>(dtype)].name;
+}
 
 DType dtype_from_name(std::string_view name) {
   std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (lower == "float32") lower = "f32";
   if (lower == "float16") lower = "f16";
   if (lower == "bfloat16") lower = "bf16";
@@ -43,9 +46,12 @@ DType dtype_from_name(std::string_view name) {
   for (size_t i = 0; i < kTypes.size(); ++i) {
     if (kTypes[i].name == lower) return static_cast<DType>(i);
   }
-  user_error("dtype '{}' is not known; use one of f32, f16, bf16, f64, i64, i32, i16, i8, u8, bool", name);
+  user_error("dtype '{}' is not known; use one of f32, f16, bf16, f64, i64, i32, i16, i8, u8, bool",
+             name);
 }
 
-bool is_floating(DType dtype) noexcept { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
+bool is_floating(DType dtype) noexcept {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
 
 }  // namespace vitrine

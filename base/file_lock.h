@@ -4,11 +4,12 @@
 
 namespace vitrine::internal {
 
-/// Holds a file that says that a process works in a folder, or on another file. The system lets go of it when the process ends, however it ends; the
-/// file itself stays, empty.
+/// Holds a file that says that a process works in a folder, or on another file. The system lets go
+/// of it when the process ends, however it ends; the file itself stays, empty.
 class FileLock {
  public:
-  /// Throws Error (user) naming `guarded` if another process holds it, and `path` if it cannot be made.
+  /// Throws Error (user) naming `guarded` if another process holds it, and `path` if it cannot be
+  /// made.
   FileLock(const std::filesystem::path& path, const std::filesystem::path& guarded);
   ~FileLock();
   FileLock(const FileLock&) = delete;

@@ -25,10 +25,12 @@ std::string position(std::string_view text, size_t byte, const std::string& file
   return fmt::format("{}:{}:{}", file, line, column);
 }
 
-// nlohmann says "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while parsing ... - what".
+// nlohmann says "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error
+// while parsing ... - what".
 std::string reason(std::string_view message) {
   const size_t cut = message.rfind("; expected ");
-  const std::string_view expected = cut == std::string_view::npos ? std::string_view{} : message.substr(cut + 2);
+  const std::string_view expected =
+      cut == std::string_view::npos ? std::string_view{} : message.substr(cut + 2);
   message = message.substr(0, cut);
   const size_t colon = message.find(": ");
   if (colon != std::string_view::npos) message.remove_prefix(colon + 2);
@@ -44,7 +46,8 @@ std::string repeated_name(std::string_view text) {
   const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
     if (event == Json::parse_event_t::object_start) names.emplace_back();
     if (event == Json::parse_event_t::object_end) names.pop_back();
-    if (event == Json::parse_event_t::key && !names.back().insert(parsed.get<std::string>()).second && repeated.empty()) {
+    if (event == Json::parse_event_t::key &&
+        !names.back().insert(parsed.get<std::string>()).second && repeated.empty()) {
       repeated = parsed.get<std::string>();
     }
     return true;
@@ -69,7 +72,9 @@ Json parse_json(std::string_view text, const std::string& file) {
         ++names.back();
         break;
       case Json::parse_event_t::object_end:
-        if (names.back() != parsed.size()) user_error("{}: the name {} stands twice in one JSON object", file, quote(repeated_name(text)));
+        if (names.back() != parsed.size())
+          user_error("{}: the name {} stands twice in one JSON object", file,
+                     quote(repeated_name(text)));
         names.pop_back();
         break;
       default:
@@ -88,7 +93,8 @@ Json parse_json(std::string_view text, const std::string& file) {
 
 Json read_json(const std::filesystem::path& path, size_t max_bytes) {
   const MappedFile file(path);
-  if (file.size() > max_bytes) user_error("{}: {} bytes of JSON; at most {} are read", path.string(), file.size(), max_bytes);
+  if (file.size() > max_bytes)
+    user_error("{}: {} bytes of JSON; at most {} are read", path.string(), file.size(), max_bytes);
   return parse_json({reinterpret_cast<const char*>(file.data()), file.size()}, path.string());
 }
 
@@ -110,14 +116,16 @@ const Json* JsonFields::find(std::string_view name) const {
 
 void JsonFields::refuse(std::string_view name, std::string_view reason) const {
   const auto it = object_.find(name);
-  user_error("{}: {} is {}; {}", file_, name, it == object_.end() ? "missing" : describe_json(*it), reason);
+  user_error("{}: {} is {}; {}", file_, name, it == object_.end() ? "missing" : describe_json(*it),
+             reason);
 }
 
 std::optional<int64_t> JsonFields::integer(std::string_view name, int64_t min, int64_t max) const {
   const Json* value = find(name);
   if (!value) return std::nullopt;
-  const bool fits = value->is_number_unsigned() ? value->get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()}
-                                                : value->is_number_integer();
+  const bool fits = value->is_number_unsigned()
+                        ? value->get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()}
+                        : value->is_number_integer();
   if (!fits || value->get<int64_t>() < min || value->get<int64_t>() > max) {
     refuse(name, fmt::format("wanted a whole number from {} to {}", min, max));
   }

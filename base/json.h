@@ -7,14 +7,15 @@
 #include <string>
 #include <string_view>
 
-// JSON with errors fit for people. Private to the library: nlohmann's types stand in no public header.
+// JSON with errors fit for people. Private to the library: nlohmann's types stand in no public
+// header.
 
 namespace vitrine::internal {
 
 using Json = nlohmann::json;
 
-/// Parses `text`. `file` is what errors call it. Throws Error (user) "FILE:LINE:COLUMN: ..." for text that is not JSON,
-/// repeats a name inside one object, or nests deeper than 64 levels.
+/// Parses `text`. `file` is what errors call it. Throws Error (user) "FILE:LINE:COLUMN: ..." for
+/// text that is not JSON, repeats a name inside one object, or nests deeper than 64 levels.
 Json parse_json(std::string_view text, const std::string& file);
 
 /// Reads and parses a file; at most `max_bytes` long.
@@ -23,8 +24,8 @@ Json read_json(const std::filesystem::path& path, size_t max_bytes = 64u << 20);
 /// A JSON value as an error line shows it: one line, at most about 60 characters.
 std::string describe_json(const Json& value);
 
-/// An object's fields with checks. A field that is absent or null gives nothing; one of another type, or out of
-/// range, throws Error (user): FILE: FIELD is VALUE; wanted WHAT.
+/// An object's fields with checks. A field that is absent or null gives nothing; one of another
+/// type, or out of range, throws Error (user): FILE: FIELD is VALUE; wanted WHAT.
 class JsonFields {
  public:
   /// Throws Error (user) if `object` is not an object. Both arguments must outlive this.

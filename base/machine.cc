@@ -52,14 +52,17 @@ std::string field(const fs::path& path, std::string_view key) {
   return "";
 }
 
-/// The members of a list as the kernel writes it, "0-3,8": at most as many as any machine has processors.
+/// The members of a list as the kernel writes it, "0-3,8": at most as many as any machine has
+/// processors.
 std::vector<int> list_of(const std::string& text) {
   constexpr uint64_t kMost = 1 << 16;
   std::vector<int> list;
   std::istringstream in(text);
   for (std::string part; std::getline(in, part, ',');) {
     const size_t dash = part.find('-');
-    const auto first = number(part), last = dash == std::string::npos ? first : number(std::string_view(part).substr(dash + 1));
+    const auto first = number(part), last = dash == std::string::npos
+                                                ? first
+                                                : number(std::string_view(part).substr(dash + 1));
     if (!first || !last || *first > *last || *last >= kMost) continue;
     for (uint64_t i = *first; i <= *last; ++i) list.push_back(static_cast<int>(i));
   }
@@ -68,31 +71,39 @@ std::vector<int> list_of(const std::string& text) {
 
 // --- control groups
 
-/// The folders of the process's group of this controller and of all groups around it: of the second version of the interface and,
-/// where `controller` is mounted as its own tree, of the first.
+/// The folders of the process's group of this controller and of all groups around it: of the second
+/// version of the interface and, where `controller` is mounted as its own tree, of the first.
 std::vector<fs::path> groups(const fs::path& root, const std::string& controller) {
   const fs::path mounted = root / "sys/fs/cgroup";
   std::vector<fs::path> all;
   const auto add = [&all](const fs::path& tree, const std::string& group) {
-    for (fs::path path = fs::path(group).relative_path().lexically_normal(); !path.empty() && path != "."; path = path.parent_path()) all.push_back(tree / path);
+    for (fs::path path = fs::path(group).relative_path().lexically_normal();
+         !path.empty() && path != "."; path = path.parent_path())
+      all.push_back(tree / path);
     all.push_back(tree);
   };
   std::ifstream file(root / "proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {  // NUMBER:CONTROLLERS:GROUP
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string names = fmt::format(",{},", line.substr(first + 1, second - first - 1)), group = line.substr(second + 1);
+    const std::string names = fmt::format(",{},", line.substr(first + 1, second - first - 1)),
+                      group = line.substr(second + 1);
     if (group.find("..") != std::string::npos) continue;  // a group outside what is mounted here
     if (names == ",,") add(mounted, group);
-    if (names.find(fmt::format(",{},", controller)) != std::string::npos) add(mounted / controller, group);
+    if (names.find(fmt::format(",{},", controller)) != std::string::npos)
+      add(mounted / controller, group);
   }
   return all;
 }
 
 std::optional<double> quota_of(const fs::path& group) {
-  const std::vector<std::string> both = words(first_line(group / "cpu.max"));  // version 2: "QUOTA PERIOD" or "max PERIOD"
-  const auto quota = both.size() == 2 ? number(both[0]) : number(first_line(group / "cpu.cfs_quota_us"));  // version 1: -1 for none
-  const auto period = both.size() == 2 ? number(both[1]) : number(first_line(group / "cpu.cfs_period_us"));
+  const std::vector<std::string> both =
+      words(first_line(group / "cpu.max"));  // version 2: "QUOTA PERIOD" or "max PERIOD"
+  const auto quota =
+      both.size() == 2 ? number(both[0])
+                       : number(first_line(group / "cpu.cfs_quota_us"));  // version 1: -1 for none
+  const auto period =
+      both.size() == 2 ? number(both[1]) : number(first_line(group / "cpu.cfs_period_us"));
   if (!quota || !period || *period == 0) return std::nullopt;
   return static_cast<double>(*quota) / static_cast<double>(*period);
 }
@@ -102,12 +113,16 @@ void read_groups(const fs::path& root, Machine& machine) {
     const auto quota = quota_of(group);
     if (quota && (!machine.quota || *quota < *machine.quota)) machine.quota = quota;
   }
-  constexpr std::pair<const char*, const char*> kFiles[] = {{"memory.max", "memory.current"}, {"memory.limit_in_bytes", "memory.usage_in_bytes"}};
+  constexpr std::pair<const char*, const char*> kFiles[] = {
+      {"memory.max", "memory.current"}, {"memory.limit_in_bytes", "memory.usage_in_bytes"}};
   for (const fs::path& group : groups(root, "memory")) {
     for (const auto& [limit_file, used_file] : kFiles) {
-      const auto limit = number(first_line(group / limit_file)), used = number(first_line(group / used_file));
+      const auto limit = number(first_line(group / limit_file)),
+                 used = number(first_line(group / used_file));
       // Version 1 writes "no limit" as a number beyond any memory.
-      if (!limit || !used || *limit >= std::max<uint64_t>(machine.memory, 1) || (machine.memory_limit && *machine.memory_limit <= *limit)) continue;
+      if (!limit || !used || *limit >= std::max<uint64_t>(machine.memory, 1) ||
+          (machine.memory_limit && *machine.memory_limit <= *limit))
+        continue;
       machine.memory_limit = limit;
       machine.memory_used = *used;
     }
@@ -117,9 +132,12 @@ void read_groups(const fs::path& root, Machine& machine) {
 // --- processors
 
 std::vector<std::string> simd_of(const fs::path& cpuinfo) {
-  constexpr const char* kMatter[] = {"sse2",        "ssse3",       "sse4_1",   "sse4_2",   "avx",  "f16c", "fma",   "avx2",   "avx512f", "avx512bw",
-                                     "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "fphp", "bf16", "sve", "sve2"};
-  const std::vector<std::string> x86 = words(field(cpuinfo, "flags")), arm = words(field(cpuinfo, "Features"));
+  constexpr const char* kMatter[] = {
+      "sse2",  "ssse3",   "sse4_1",   "sse4_2",      "avx",         "f16c",     "fma",
+      "avx2",  "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16",
+      "asimd", "fphp",    "bf16",     "sve",         "sve2"};
+  const std::vector<std::string> x86 = words(field(cpuinfo, "flags")),
+                                 arm = words(field(cpuinfo, "Features"));
   std::vector<std::string> found;
   for (const char* name : kMatter) {
     for (const auto* list : {&x86, &arm}) {
@@ -138,7 +156,8 @@ void read_processors(const fs::path& root, Machine& machine) {
   std::set<std::pair<std::string, std::string>> cores;
   for (const int i : online) {
     const fs::path topology = cpus / ("cpu" + std::to_string(i)) / "topology";
-    const std::string socket = first_line(topology / "physical_package_id"), core = first_line(topology / "core_id");
+    const std::string socket = first_line(topology / "physical_package_id"),
+                      core = first_line(topology / "core_id");
     if (socket.empty() || core.empty()) continue;
     sockets.insert(socket);
     cores.emplace(socket, core);
@@ -146,8 +165,10 @@ void read_processors(const fs::path& root, Machine& machine) {
   machine.processors = static_cast<int>(online.size());
   machine.sockets = static_cast<int>(sockets.size());
   machine.cores = static_cast<int>(cores.size());
-  machine.allowed = static_cast<int>(list_of(field(root / "proc/self/status", "Cpus_allowed_list")).size());
-  machine.numa_nodes = static_cast<int>(list_of(first_line(root / "sys/devices/system/node/has_cpu")).size());
+  machine.allowed =
+      static_cast<int>(list_of(field(root / "proc/self/status", "Cpus_allowed_list")).size());
+  machine.numa_nodes =
+      static_cast<int>(list_of(first_line(root / "sys/devices/system/node/has_cpu")).size());
   machine.governor = first_line(cpus / "cpu0/cpufreq/scaling_governor");
   machine.frequency_driver = first_line(cpus / "cpu0/cpufreq/scaling_driver");
   std::ifstream(root / "proc/loadavg") >> machine.load;
@@ -156,11 +177,15 @@ void read_processors(const fs::path& root, Machine& machine) {
 /// "always [madvise] never" gives "madvise".
 std::string chosen_word(const std::string& line) {
   const size_t open = line.find('['), close = line.find(']', open);
-  return open == std::string::npos || close == std::string::npos ? "" : line.substr(open + 1, close - open - 1);
+  return open == std::string::npos || close == std::string::npos
+             ? ""
+             : line.substr(open + 1, close - open - 1);
 }
 
 void read_memory(const fs::path& root, Machine& machine) {
-  const auto bytes = [&](const char* key) { return number(field(root / "proc/meminfo", key)).value_or(0) * 1024; };
+  const auto bytes = [&](const char* key) {
+    return number(field(root / "proc/meminfo", key)).value_or(0) * 1024;
+  };
   machine.memory = bytes("MemTotal");
   machine.available = bytes("MemAvailable");
   machine.swap = bytes("SwapTotal");
@@ -206,8 +231,10 @@ uint64_t huge_pages_had(uint64_t bytes) {
   bool inside = false;
   for (std::string line; std::getline(file, line);) {
     uintptr_t from = 0, to = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx ", &from, &to) == 2) inside = from >= reinterpret_cast<uintptr_t>(mapped) && from < begin + bytes;
-    else if (inside && line.starts_with("AnonHugePages:")) had += number(std::string_view(line).substr(14)).value_or(0) * 1024;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &from, &to) == 2)
+      inside = from >= reinterpret_cast<uintptr_t>(mapped) && from < begin + bytes;
+    else if (inside && line.starts_with("AnonHugePages:"))
+      had += number(std::string_view(line).substr(14)).value_or(0) * 1024;
   }
   munmap(mapped, whole);
   return std::min(had, bytes);

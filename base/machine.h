@@ -8,39 +8,42 @@
 
 namespace vitrine::internal {
 
-/// What Linux says about the machine, and about what of it this process may use. What it does not say is 0, empty or nothing.
+/// What Linux says about the machine, and about what of it this process may use. What it does not
+/// say is 0, empty or nothing.
 struct Machine {
   // Processors. One is what the scheduler hands out: a core, or a hardware thread of one.
-  std::string cpu;                      ///< "AMD EPYC 7763 64-Core Processor"
-  std::vector<std::string> simd;        ///< of the instruction sets that matter here, by the names of /proc/cpuinfo: "avx2", "asimd"
-  int processors = 0;                   ///< online
+  std::string cpu;                ///< "AMD EPYC 7763 64-Core Processor"
+  std::vector<std::string> simd;  ///< of the instruction sets that matter here, by the names of
+                                  ///< /proc/cpuinfo: "avx2", "asimd"
+  int processors = 0;             ///< online
   int cores = 0, sockets = 0;
-  int numa_nodes = 0;                   ///< that have processors
-  int allowed = 0;                      ///< processors of the process's affinity
-  std::optional<double> quota;          ///< processors' time that the control groups allow; the tightest limit of all
-  std::string governor;                 ///< of processor 0: "performance", "powersave", ...
-  std::string frequency_driver;         ///< that serves it: "intel_pstate", "acpi-cpufreq", ...
-  double load = 0;                      ///< mean number of runnable tasks in the last minute
+  int numa_nodes = 0;  ///< that have processors
+  int allowed = 0;     ///< processors of the process's affinity
+  std::optional<double>
+      quota;  ///< processors' time that the control groups allow; the tightest limit of all
+  std::string governor;          ///< of processor 0: "performance", "powersave", ...
+  std::string frequency_driver;  ///< that serves it: "intel_pstate", "acpi-cpufreq", ...
+  double load = 0;               ///< mean number of runnable tasks in the last minute
 
   // Memory, in bytes.
-  uint64_t memory = 0, available = 0;   ///< available: with what files occupy and would give back
+  uint64_t memory = 0, available = 0;  ///< available: with what files occupy and would give back
   uint64_t swap = 0, swap_used = 0;
-  std::optional<uint64_t> memory_limit; ///< of the control groups; the tightest of all
-  uint64_t memory_used = 0;             ///< of that limit
-  std::string huge_pages;               ///< transparent ones: "always", "madvise" or "never"
+  std::optional<uint64_t> memory_limit;  ///< of the control groups; the tightest of all
+  uint64_t memory_used = 0;              ///< of that limit
+  std::string huge_pages;                ///< transparent ones: "always", "madvise" or "never"
 
-  std::optional<uint64_t> open_files;   ///< the soft limit; nothing: none
+  std::optional<uint64_t> open_files;  ///< the soft limit; nothing: none
 
   /// What may still be allocated: the available memory, or what the control groups leave of it.
   uint64_t room() const;
 };
 
-/// Reads /proc and /sys below `root`. Never throws for what is missing or says something else than expected: such things are common
-/// in containers.
+/// Reads /proc and /sys below `root`. Never throws for what is missing or says something else than
+/// expected: such things are common in containers.
 Machine read_machine(const std::filesystem::path& root = "/");
 
-/// Touches memory that was asked for in 2 MB pages, as weights are kept, and counts how many of `bytes` came in such pages. 0 if the
-/// system does not say.
+/// Touches memory that was asked for in 2 MB pages, as weights are kept, and counts how many of
+/// `bytes` came in such pages. 0 if the system does not say.
 uint64_t huge_pages_had(uint64_t bytes);
 
 }  // namespace vitrine::internal

@@ -35,13 +35,16 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
     user_error("{}: cannot be opened: {}", path_.string(), std::strerror(error));
   }
   struct stat info = {};
-  if (fstat(file.fd, &info) != 0) internal_error("{}: cannot be examined: {}", path_.string(), std::strerror(errno));
+  if (fstat(file.fd, &info) != 0)
+    internal_error("{}: cannot be examined: {}", path_.string(), std::strerror(errno));
   if (S_ISDIR(info.st_mode)) user_error("{}: is a directory, not a file", path_.string());
   if (!S_ISREG(info.st_mode)) user_error("{}: is not a regular file", path_.string());
   if (info.st_size == 0) user_error("{}: is empty", path_.string());
   size_ = static_cast<size_t>(info.st_size);
   void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (address == MAP_FAILED) internal_error("{}: {} bytes cannot be mapped: {}", path_.string(), size_, std::strerror(errno));
+  if (address == MAP_FAILED)
+    internal_error("{}: {} bytes cannot be mapped: {}", path_.string(), size_,
+                   std::strerror(errno));
   data_ = static_cast<const std::byte*>(address);
 }
 
@@ -49,7 +52,8 @@ MappedFile::~MappedFile() { munmap(const_cast<std::byte*>(data_), size_); }
 
 const std::byte* MappedFile::aligned(size_t offset, size_t count, size_t alignment) const {
   if (offset > size_ || count > size_ - offset) {
-    internal_error("{}: bytes [{}, {} + {}) are outside its {}", path_.string(), offset, offset, count, size_);
+    internal_error("{}: bytes [{}, {} + {}) are outside its {}", path_.string(), offset, offset,
+                   count, size_);
   }
   const std::byte* in_place = data_ + offset;
   if (reinterpret_cast<uintptr_t>(in_place) % alignment == 0) return in_place;
@@ -70,13 +74,16 @@ void MappedFile::release(size_t offset, size_t count) const {
   copies_.erase(offset);
 }
 
-void MappedFile::prefetch(size_t offset, size_t count) const { advise(offset, count, MADV_WILLNEED); }
+void MappedFile::prefetch(size_t offset, size_t count) const {
+  advise(offset, count, MADV_WILLNEED);
+}
 
 void MappedFile::advise_sequential() const { advise(0, size_, MADV_SEQUENTIAL); }
 
 void MappedFile::advise(size_t offset, size_t count, int advice) const {
   if (offset >= size_ || count == 0) return;
-  // Widened to whole pages: a neighbour's page that goes with it is only read again. Advice may be refused; it is advice.
+  // Widened to whole pages: a neighbour's page that goes with it is only read again. Advice may be
+  // refused; it is advice.
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t begin = offset / page * page;
   const size_t end = offset + std::min(count, size_ - offset);

@@ -11,8 +11,8 @@ namespace vitrine::internal {
 
 /// A regular file mapped read-only into memory. The bytes live as long as the object.
 ///
-/// A file that another process shortens while it is mapped ends this process with SIGBUS, as with any mapping: replace
-/// model files by renaming, as every tool that downloads them does.
+/// A file that another process shortens while it is mapped ends this process with SIGBUS, as with
+/// any mapping: replace model files by renaming, as every tool that downloads them does.
 class MappedFile {
  public:
   /// Throws Error (user) for a path that is missing, not a regular file, empty or not readable.
@@ -26,13 +26,14 @@ class MappedFile {
   const std::byte* data() const { return data_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
-  /// The bytes [offset, offset + count) at an address that is a multiple of `alignment`: in place where the file is laid
-  /// out so (nearly always), else a copy that lasts until release() of the same offset. Files written by old versions of
-  /// safetensors (among them OpenAI's GPT-2 as published) have odd offsets. Any thread may call it.
+  /// The bytes [offset, offset + count) at an address that is a multiple of `alignment`: in place
+  /// where the file is laid out so (nearly always), else a copy that lasts until release() of the
+  /// same offset. Files written by old versions of safetensors (among them OpenAI's GPT-2 as
+  /// published) have odd offsets. Any thread may call it.
   const std::byte* aligned(size_t offset, size_t count, size_t alignment) const;
 
-  /// Says that the range will not be read again soon: its pages leave this process's memory (reading them again fetches
-  /// them again) and the copy that aligned() made of it is freed.
+  /// Says that the range will not be read again soon: its pages leave this process's memory
+  /// (reading them again fetches them again) and the copy that aligned() made of it is freed.
   void release(size_t offset, size_t count) const;
   /// Asks the system to start reading the range from the disk.
   void prefetch(size_t offset, size_t count) const;

@@ -46,10 +46,12 @@ const char* descr_of(DType dtype) {
 }
 
 std::string shape_tuple(const Shape& shape) {
-  return fmt::format("({}{})", fmt::join(shape.sizes(), ", "), shape.rank() == 1 ? "," : "");  // Python writes (3,) but (2, 3)
+  return fmt::format("({}{})", fmt::join(shape.sizes(), ", "),
+                     shape.rank() == 1 ? "," : "");  // Python writes (3,) but (2, 3)
 }
 
-// The header is the text of a Python dict. This reads exactly the three entries that NumPy writes, in any order.
+// The header is the text of a Python dict. This reads exactly the three entries that NumPy writes,
+// in any order.
 class HeaderParser {
  public:
   HeaderParser(std::string_view text, const std::string& name) : text_(text), name_(name) {}
@@ -66,12 +68,14 @@ class HeaderParser {
       else if (key == "shape" && !shape_)
         shape_ = shape();
       else
-        user_error("{}: .npy header has the entry {} twice, or no reader knows it", name_, quote(key));
+        user_error("{}: .npy header has the entry {} twice, or no reader knows it", name_,
+                   quote(key));
       if (!accept(',') && peek() != '}') fail("',' or '}'");
     }
     skip_space();
     if (at_ != text_.size()) fail("the end");
-    if (!dtype_ || !order_seen_ || !shape_) user_error("{}: .npy header lacks one of descr, fortran_order, shape", name_);
+    if (!dtype_ || !order_seen_ || !shape_)
+      user_error("{}: .npy header lacks one of descr, fortran_order, shape", name_);
     return {*dtype_, *shape_};
   }
 
@@ -108,13 +112,16 @@ class HeaderParser {
     for (const DType known : {DType::kF32, DType::kF64, DType::kI32, DType::kI64}) {
       if (found == descr_of(known)) return known;
     }
-    user_error("{}: holds elements of type {}; wanted '<f4', '<f8', '<i4' or '<i8' (float32, float64, int32, int64)", name_,
-               quote(found));
+    user_error(
+        "{}: holds elements of type {}; wanted '<f4', '<f8', '<i4' or '<i8' (float32, float64, "
+        "int32, int64)",
+        name_, quote(found));
   }
   void fortran_order() {
     skip_space();
     const std::string_view rest = text_.substr(at_);
-    if (rest.starts_with("True")) user_error("{}: is in Fortran order; save it with numpy.ascontiguousarray", name_);
+    if (rest.starts_with("True"))
+      user_error("{}: is in Fortran order; save it with numpy.ascontiguousarray", name_);
     if (!rest.starts_with("False")) fail("True or False");
     at_ += 5;
     order_seen_ = true;
@@ -124,7 +131,8 @@ class HeaderParser {
     expect('(');
     while (!accept(')')) {
       sizes.push_back(integer());
-      if (sizes.size() > Shape::kMaxRank) user_error("{}: has more than {} axes", name_, Shape::kMaxRank);
+      if (sizes.size() > Shape::kMaxRank)
+        user_error("{}: has more than {} axes", name_, Shape::kMaxRank);
       if (!accept(',') && peek() != ')') fail("',' or ')'");
     }
     try {
@@ -138,7 +146,8 @@ class HeaderParser {
     const char first = peek();
     if (first < '0' || first > '9') fail("a size");
     for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
-      if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text_[at_] - '0', &value))
+      if (__builtin_mul_overflow(value, 10, &value) ||
+          __builtin_add_overflow(value, text_[at_] - '0', &value))
         fail("a size of 63 bits");
     }
     return value;
@@ -153,31 +162,36 @@ class HeaderParser {
 };
 
 // The header's text and where the data begins.
-std::pair<std::string_view, size_t> find_header(std::span<const std::byte> file, const std::string& name) {
+std::pair<std::string_view, size_t> find_header(std::span<const std::byte> file,
+                                                const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   if (!text.starts_with(kMagic) || text.size() < 10) user_error("{}: is no .npy file", name);
   const int version = static_cast<unsigned char>(text[6]);
-  if (version < 1 || version > 3) user_error("{}: .npy version {}; versions 1 to 3 are read", name, version);
+  if (version < 1 || version > 3)
+    user_error("{}: .npy version {}; versions 1 to 3 are read", name, version);
   const size_t length_bytes = version == 1 ? 2 : 4;
   const size_t begin = 8 + length_bytes;
   if (text.size() < begin) user_error("{}: is cut short in its .npy header", name);
   size_t length = 0;
   std::memcpy(&length, text.data() + 8, length_bytes);
-  if (length > text.size() - begin) user_error("{}: its .npy header of {} bytes is cut short", name, length);
+  if (length > text.size() - begin)
+    user_error("{}: its .npy header of {} bytes is cut short", name, length);
   return {text.substr(begin, length), begin + length};
 }
 
 }  // namespace
 
 std::string npy_header(DType dtype, const Shape& shape) {
-  std::string header =
-      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", descr_of(dtype), shape_tuple(shape));
+  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}",
+                                   descr_of(dtype), shape_tuple(shape));
   const size_t before = kMagic.size() + 4;  // magic, version, length
-  header.resize((before + header.size() + 1 + kAlignment - 1) / kAlignment * kAlignment - before - 1, ' ');
+  header.resize(
+      (before + header.size() + 1 + kAlignment - 1) / kAlignment * kAlignment - before - 1, ' ');
   header += '\n';
   const std::array<char, 4> version_and_length = {1, 0, static_cast<char>(header.size() & 0xff),
                                                   static_cast<char>(header.size() >> 8)};
-  return std::string(kMagic) + std::string(version_and_length.data(), version_and_length.size()) + header;
+  return std::string(kMagic) + std::string(version_and_length.data(), version_and_length.size()) +
+         header;
 }
 
 DType write_npy(const std::filesystem::path& path, const TensorView& tensor) {
@@ -186,7 +200,8 @@ DType write_npy(const std::filesystem::path& path, const TensorView& tensor) {
     return write_npy(path, TensorView(wide.data(), DType::kF32, tensor.shape()));
   }
   const std::string header = npy_header(tensor.dtype(), tensor.shape());
-  const std::span<const std::byte> elements = tensor.host_bytes();  // refused before a file is begun
+  const std::span<const std::byte> elements =
+      tensor.host_bytes();  // refused before a file is begun
   AtomicFile file(path, header.size() + elements.size());
   file.append(header);
   file.append(elements);
@@ -199,8 +214,10 @@ Tensor parse_npy(std::span<const std::byte> file, const std::string& name) {
   const auto [dtype, shape] = HeaderParser(header, name).parse();
   const size_t available = file.size() - data_begin;
   size_t wanted = 0;
-  if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), dtype_size(dtype), &wanted) || wanted != available) {
-    user_error("{}: {} bytes of data do not make {} elements of {}", name, available, shape.to_string(), dtype_name(dtype));
+  if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), dtype_size(dtype), &wanted) ||
+      wanted != available) {
+    user_error("{}: {} bytes of data do not make {} elements of {}", name, available,
+               shape.to_string(), dtype_name(dtype));
   }
   Tensor tensor(dtype, shape);
   if (wanted != 0) std::memcpy(tensor.data(), file.data() + data_begin, wanted);

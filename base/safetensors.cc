@@ -36,7 +36,8 @@ struct SafetensorsFile::Impl {
   std::unordered_map<std::string_view, const SafetensorsEntry*> index;
 };
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : impl_(std::make_shared<Impl>(path)) {}
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
+    : impl_(std::make_shared<Impl>(path)) {}
 
 const std::filesystem::path& SafetensorsFile::path() const { return impl_->file.path(); }
 
@@ -46,7 +47,8 @@ bool SafetensorsFile::has(std::string_view name) const { return impl_->index.con
 
 TensorView SafetensorsFile::tensor(std::string_view name) const {
   const SafetensorsEntry& entry = impl_->find(name);
-  return {impl_->file.aligned(entry.begin, entry.end - entry.begin, dtype_size(entry.dtype)), entry.dtype, entry.shape};
+  return {impl_->file.aligned(entry.begin, entry.end - entry.begin, dtype_size(entry.dtype)),
+          entry.dtype, entry.shape};
 }
 
 void SafetensorsFile::release(std::string_view name) const {
@@ -54,7 +56,9 @@ void SafetensorsFile::release(std::string_view name) const {
   impl_->file.release(entry.begin, entry.end - entry.begin);
 }
 
-const std::map<std::string, std::string>& SafetensorsFile::metadata() const { return impl_->header.metadata; }
+const std::map<std::string, std::string>& SafetensorsFile::metadata() const {
+  return impl_->header.metadata;
+}
 
 namespace {
 
@@ -66,16 +70,21 @@ std::string header_text(const std::string& path, const std::vector<Declaration>&
   if (!metadata.empty()) header["__metadata__"] = metadata;
   size_t offset = 0;
   for (const auto& [name, dtype, shape] : tensors) {
-    if (name.empty() || name == "__metadata__") user_error("{}: {} cannot be the name of a tensor", path, quote(name));
+    if (name.empty() || name == "__metadata__")
+      user_error("{}: {} cannot be the name of a tensor", path, quote(name));
     const size_t end = offset + static_cast<size_t>(shape.elements()) * dtype_size(dtype);
-    header[name] = {{"dtype", safetensors_dtype_name(dtype)}, {"shape", shape.sizes()}, {"data_offsets", {offset, end}}};
+    header[name] = {{"dtype", safetensors_dtype_name(dtype)},
+                    {"shape", shape.sizes()},
+                    {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text;
   try {
     text = header.dump();
   } catch (const nlohmann::json::exception&) {
-    user_error("{}: a tensor's name or the metadata is not UTF-8, which a safetensors header must be", path);
+    user_error(
+        "{}: a tensor's name or the metadata is not UTF-8, which a safetensors header must be",
+        path);
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data begins aligned
   return text;
@@ -89,7 +98,9 @@ size_t declared_bytes(const Declaration& tensor) {
 
 struct SafetensorsWriter::Impl {
   Impl(const std::filesystem::path& path, std::string header, size_t data_bytes)
-      : name(path.string()), file(path, 8 + header.size() + data_bytes), data_bytes_left(data_bytes) {
+      : name(path.string()),
+        file(path, 8 + header.size() + data_bytes),
+        data_bytes_left(data_bytes) {
     const uint64_t length = header.size();
     file.append(std::as_bytes(std::span(&length, 1)));
     file.append(header);
@@ -107,19 +118,22 @@ struct SafetensorsWriter::Impl {
   bool any_put = false;
 };
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
+                                     std::vector<Declaration> tensors,
                                      const std::map<std::string, std::string>& metadata) {
   std::unordered_set<std::string_view> seen;
   std::vector<uint64_t> offsets;
   size_t bytes = 0;
   for (const Declaration& tensor : tensors) {
-    if (!seen.insert(tensor.name).second) user_error("{}: tensor {} declared twice", path.string(), quote(tensor.name));
+    if (!seen.insert(tensor.name).second)
+      user_error("{}: tensor {} declared twice", path.string(), quote(tensor.name));
     size_t size = 0;
     offsets.push_back(bytes);
-    if (__builtin_mul_overflow(static_cast<size_t>(tensor.shape.elements()), dtype_size(tensor.dtype), &size) ||
+    if (__builtin_mul_overflow(static_cast<size_t>(tensor.shape.elements()),
+                               dtype_size(tensor.dtype), &size) ||
         __builtin_add_overflow(bytes, size, &bytes) || bytes > size_t{1} << 62) {
-      user_error("{}: tensor {} {} makes the file larger than any disk", path.string(), quote(tensor.name),
-                 tensor.shape.to_string());
+      user_error("{}: tensor {} {} makes the file larger than any disk", path.string(),
+                 quote(tensor.name), tensor.shape.to_string());
     }
   }
   impl_ = std::make_unique<Impl>(path, header_text(path.string(), tensors, metadata), bytes);
@@ -132,37 +146,47 @@ SafetensorsWriter::~SafetensorsWriter() = default;
 void SafetensorsWriter::append(std::span<const std::byte> bytes) {
   Impl& w = *impl_;
   if (bytes.size() > w.data_bytes_left) {
-    user_error("{}: {} bytes appended where {} were declared", w.name, bytes.size(), w.data_bytes_left);
+    user_error("{}: {} bytes appended where {} were declared", w.name, bytes.size(),
+               w.data_bytes_left);
   }
   w.file.append(bytes);
   w.data_bytes_left -= bytes.size();
   w.next_has += bytes.size();
-  // A tensor without elements is passed over when bytes of a later one come, or when it is itself appended.
-  while (w.next < w.tensors.size() && w.next_has > 0 && w.next_has >= declared_bytes(w.tensors[w.next])) {
+  // A tensor without elements is passed over when bytes of a later one come, or when it is itself
+  // appended.
+  while (w.next < w.tensors.size() && w.next_has > 0 &&
+         w.next_has >= declared_bytes(w.tensors[w.next])) {
     w.next_has -= declared_bytes(w.tensors[w.next++]);
   }
 }
 
 void SafetensorsWriter::append(const TensorView& tensor) {
   Impl& w = *impl_;
-  if (w.next == w.tensors.size()) user_error("{}: more tensors appended than the {} declared", w.name, w.tensors.size());
+  if (w.next == w.tensors.size())
+    user_error("{}: more tensors appended than the {} declared", w.name, w.tensors.size());
   const Declaration& wanted = w.tensors[w.next];
-  if (w.next_has != 0) user_error("{}: tensor {} is half written; append its other bytes first", w.name, quote(wanted.name));
+  if (w.next_has != 0)
+    user_error("{}: tensor {} is half written; append its other bytes first", w.name,
+               quote(wanted.name));
   if (tensor.dtype() != wanted.dtype || tensor.shape() != wanted.shape) {
-    user_error("{}: tensor {} was declared {} {}, appended {} {}", w.name, quote(wanted.name), dtype_name(wanted.dtype),
-               wanted.shape.to_string(), dtype_name(tensor.dtype()), tensor.shape().to_string());
+    user_error("{}: tensor {} was declared {} {}, appended {} {}", w.name, quote(wanted.name),
+               dtype_name(wanted.dtype), wanted.shape.to_string(), dtype_name(tensor.dtype()),
+               tensor.shape().to_string());
   }
-  if (tensor.bytes() == 0) ++w.next;
-  else append(tensor.host_bytes());
+  if (tensor.bytes() == 0)
+    ++w.next;
+  else
+    append(tensor.host_bytes());
 }
 
 void SafetensorsWriter::put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) {
   Impl& w = *impl_;
-  if (tensor >= w.tensors.size()) user_error("{}: tensor {} was not declared; there are {}", w.name, tensor, w.tensors.size());
+  if (tensor >= w.tensors.size())
+    user_error("{}: tensor {} was not declared; there are {}", w.name, tensor, w.tensors.size());
   const size_t size = declared_bytes(w.tensors[tensor]);
   if (offset > size || bytes.size() > size - offset || bytes.size() > w.data_bytes_left) {
-    user_error("{}: {} bytes at {} do not fit into the {} of tensor {}", w.name, bytes.size(), offset, size,
-               quote(w.tensors[tensor].name));
+    user_error("{}: {} bytes at {} do not fit into the {} of tensor {}", w.name, bytes.size(),
+               offset, size, quote(w.tensors[tensor].name));
   }
   w.file.write_at(w.data_begin + w.offsets[tensor] + offset, bytes);
   w.data_bytes_left -= bytes.size();
@@ -172,17 +196,20 @@ void SafetensorsWriter::put(size_t tensor, uint64_t offset, std::span<const std:
 void SafetensorsWriter::finish() {
   Impl& w = *impl_;
   if (w.data_bytes_left != 0) {
-    if (w.any_put) user_error("{}: is not complete: {} declared bytes were not put", w.name, w.data_bytes_left);
-    user_error("{}: tensor {} is not complete: {} declared bytes were not appended", w.name, quote(w.tensors[w.next].name),
-               w.data_bytes_left);
+    if (w.any_put)
+      user_error("{}: is not complete: {} declared bytes were not put", w.name, w.data_bytes_left);
+    user_error("{}: tensor {} is not complete: {} declared bytes were not appended", w.name,
+               quote(w.tensors[w.next].name), w.data_bytes_left);
   }
   w.file.commit();
 }
 
-void SafetensorsWriter::write(const std::filesystem::path& path, const std::vector<std::pair<std::string, TensorView>>& tensors,
+void SafetensorsWriter::write(const std::filesystem::path& path,
+                              const std::vector<std::pair<std::string, TensorView>>& tensors,
                               const std::map<std::string, std::string>& metadata) {
   std::vector<Declaration> declarations;
-  for (const auto& [name, tensor] : tensors) declarations.push_back({name, tensor.dtype(), tensor.shape()});
+  for (const auto& [name, tensor] : tensors)
+    declarations.push_back({name, tensor.dtype(), tensor.shape()});
   SafetensorsWriter writer(path, std::move(declarations), metadata);
   for (const auto& [name, tensor] : tensors) writer.append(tensor);
   writer.finish();

@@ -34,8 +34,8 @@ DType parse_dtype(const Json& value, const std::string& where) {
       if (value.get_ref<const std::string&>() == name) return dtype;
     }
   }
-  user_error("{}: dtype {} is not known; wanted F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL", where,
-             describe_json(value));
+  user_error("{}: dtype {} is not known; wanted F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL",
+             where, describe_json(value));
 }
 
 uint64_t parse_count(const Json& value, const char* what, const std::string& where) {
@@ -45,12 +45,15 @@ uint64_t parse_count(const Json& value, const char* what, const std::string& whe
 }
 
 Shape parse_shape(const Json& value, const std::string& where) {
-  if (!value.is_array()) user_error("{}: shape is {}; wanted a list of sizes", where, describe_json(value));
-  if (value.size() > Shape::kMaxRank) user_error("{}: shape has {} axes; at most {}", where, value.size(), Shape::kMaxRank);
+  if (!value.is_array())
+    user_error("{}: shape is {}; wanted a list of sizes", where, describe_json(value));
+  if (value.size() > Shape::kMaxRank)
+    user_error("{}: shape has {} axes; at most {}", where, value.size(), Shape::kMaxRank);
   std::vector<int64_t> sizes;
   for (const Json& size : value) {
     const uint64_t count = parse_count(size, "shape", where);
-    if (count > uint64_t{INT64_MAX}) user_error("{}: shape holds {}, more than 63 bits", where, count);
+    if (count > uint64_t{INT64_MAX})
+      user_error("{}: shape holds {}, more than 63 bits", where, count);
     sizes.push_back(static_cast<int64_t>(count));
   }
   try {
@@ -66,11 +69,12 @@ const Json& member(const Json& object, const char* name, const std::string& wher
   return *it;
 }
 
-SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t data_begin, size_t file_size,
-                             const std::string& path) {
+SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t data_begin,
+                             size_t file_size, const std::string& path) {
   const std::string where = fmt::format("{}: tensor {}", path, quote(name));
   if (!value.is_object())
-    user_error("{}: is {}; wanted an object of dtype, shape and data_offsets", where, describe_json(value));
+    user_error("{}: is {}; wanted an object of dtype, shape and data_offsets", where,
+               describe_json(value));
   SafetensorsEntry entry;
   entry.name = name;
   entry.dtype = parse_dtype(member(value, "dtype", where), where);
@@ -83,14 +87,15 @@ SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t 
   const uint64_t end = parse_count(offsets[1], "data_offsets", where);
   const size_t available = file_size - data_begin;
   if (begin > end || end > available) {
-    user_error("{}: data_offsets [{}, {}] are outside the {} bytes of data in the file{}", where, begin, end, available,
-               end > available ? " (is it cut short?)" : "");
+    user_error("{}: data_offsets [{}, {}] are outside the {} bytes of data in the file{}", where,
+               begin, end, available, end > available ? " (is it cut short?)" : "");
   }
   size_t wanted = 0;
-  if (__builtin_mul_overflow(static_cast<size_t>(entry.shape.elements()), dtype_size(entry.dtype), &wanted) ||
+  if (__builtin_mul_overflow(static_cast<size_t>(entry.shape.elements()), dtype_size(entry.dtype),
+                             &wanted) ||
       wanted != end - begin) {
-    user_error("{}: dtype {} and shape {} do not make the {} bytes of data_offsets [{}, {}]", where, dtype_name(entry.dtype),
-               entry.shape.to_string(), end - begin, begin, end);
+    user_error("{}: dtype {} and shape {} do not make the {} bytes of data_offsets [{}, {}]", where,
+               dtype_name(entry.dtype), entry.shape.to_string(), end - begin, begin, end);
   }
   entry.begin = data_begin + begin;
   entry.end = data_begin + end;
@@ -98,26 +103,33 @@ SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t 
 }
 
 std::map<std::string, std::string> parse_metadata(const Json& value, const std::string& path) {
-  if (!value.is_object()) user_error("{}: {} is {}; wanted an object of strings", path, kMetadata, describe_json(value));
+  if (!value.is_object())
+    user_error("{}: {} is {}; wanted an object of strings", path, kMetadata, describe_json(value));
   std::map<std::string, std::string> metadata;
   for (const auto& [key, text] : value.items()) {
-    if (!text.is_string()) user_error("{}: {} {} is {}; wanted a string", path, kMetadata, quote(key), describe_json(text));
+    if (!text.is_string())
+      user_error("{}: {} {} is {}; wanted a string", path, kMetadata, quote(key),
+                 describe_json(text));
     metadata[key] = text.get<std::string>();
   }
   return metadata;
 }
 
-// The format allows neither gaps nor overlaps: otherwise two readers could see different things in one file.
-void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size_t file_size, const std::string& path) {
-  std::sort(entries.begin(), entries.end(), [](const SafetensorsEntry& a, const SafetensorsEntry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-  });
+// The format allows neither gaps nor overlaps: otherwise two readers could see different things in
+// one file.
+void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size_t file_size,
+                 const std::string& path) {
+  std::sort(entries.begin(), entries.end(),
+            [](const SafetensorsEntry& a, const SafetensorsEntry& b) {
+              return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+            });
   size_t expected = data_begin;
   const std::string* previous = nullptr;
   for (const SafetensorsEntry& entry : entries) {
     if (entry.begin != expected) {
-      user_error("{}: tensor {} begins at byte {} of the data, {}{}; wanted {}", path, quote(entry.name),
-                 entry.begin - data_begin, entry.begin < expected ? "overlapping " : "leaving a gap after ",
+      user_error("{}: tensor {} begins at byte {} of the data, {}{}; wanted {}", path,
+                 quote(entry.name), entry.begin - data_begin,
+                 entry.begin < expected ? "overlapping " : "leaving a gap after ",
                  previous ? quote(*previous) : std::string("the header"), expected - data_begin);
     }
     expected = entry.end;
@@ -130,22 +142,25 @@ void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size
 
 }  // namespace
 
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& path) {
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
+                                           const std::string& path) {
   if (file.size() < kLengthBytes) {
-    user_error("{}: {} bytes are too few for a safetensors file, which begins with {} of length", path, file.size(),
-               kLengthBytes);
+    user_error("{}: {} bytes are too few for a safetensors file, which begins with {} of length",
+               path, file.size(), kLengthBytes);
   }
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);  // little-endian, as are all machines we run on
   if (length > kMaxSafetensorsHeader) {
-    user_error("{}: is no safetensors file: its header would be {} bytes; at most {}", path, length, kMaxSafetensorsHeader);
+    user_error("{}: is no safetensors file: its header would be {} bytes; at most {}", path, length,
+               kMaxSafetensorsHeader);
   }
   if (length > file.size() - kLengthBytes) {
-    user_error("{}: its safetensors header is {} bytes, but only {} follow (is it cut short?)", path, length,
-               file.size() - kLengthBytes);
+    user_error("{}: its safetensors header is {} bytes, but only {} follow (is it cut short?)",
+               path, length, file.size() - kLengthBytes);
   }
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
-  if (text.empty() || text.front() != '{') user_error("{}: is no safetensors file: its header does not begin with '{{'", path);
+  if (text.empty() || text.front() != '{')
+    user_error("{}: is no safetensors file: its header does not begin with '{{'", path);
   const Json header = parse_json(text, path);
   SafetensorsHeader result;
   const size_t data_begin = kLengthBytes + length;

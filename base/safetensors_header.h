@@ -27,10 +27,12 @@ struct SafetensorsHeader {
 /// The largest header that is read, the limit of the reference implementation.
 inline constexpr size_t kMaxSafetensorsHeader = 100'000'000;
 
-/// Reads the header of the safetensors file whose bytes are `file` and checks everything it says against the file: when
-/// it returns, every [begin, end) lies inside the file, is as long as dtype and shape say, and together they cover the
-/// data exactly once. `path` is for errors. Throws Error (user).
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& path);
+/// Reads the header of the safetensors file whose bytes are `file` and checks everything it says
+/// against the file: when it returns, every [begin, end) lies inside the file, is as long as dtype
+/// and shape say, and together they cover the data exactly once. `path` is for errors. Throws Error
+/// (user).
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
+                                           const std::string& path);
 
 /// The names of dtypes in a header: "F32", "BF16", "BOOL".
 std::string safetensors_dtype_name(DType dtype);

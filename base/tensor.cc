@@ -10,16 +10,19 @@
 namespace vitrine {
 using namespace internal;
 
-Shape::Shape(std::initializer_list<int64_t> sizes) : Shape(std::span<const int64_t>(sizes.begin(), sizes.size())) {}
+Shape::Shape(std::initializer_list<int64_t> sizes)
+    : Shape(std::span<const int64_t>(sizes.begin(), sizes.size())) {}
 
 Shape::Shape(std::span<const int64_t> sizes) {
-  if (sizes.size() > kMaxRank) user_error("a tensor of {} axes is not supported; at most {}", sizes.size(), kMaxRank);
+  if (sizes.size() > kMaxRank)
+    user_error("a tensor of {} axes is not supported; at most {}", sizes.size(), kMaxRank);
   rank_ = static_cast<int>(sizes.size());
   std::copy(sizes.begin(), sizes.end(), sizes_.begin());
   int64_t product = 1;
   for (int64_t size : sizes) {
     if (size < 0) user_error("shape {} has a negative size", to_string());
-    if (__builtin_mul_overflow(product, size, &product)) user_error("shape {} has more elements than 64 bits count", to_string());
+    if (__builtin_mul_overflow(product, size, &product))
+      user_error("shape {} has more elements than 64 bits count", to_string());
   }
 }
 
@@ -33,13 +36,18 @@ std::string Shape::to_string() const { return fmt::format("[{}]", fmt::join(size
 
 std::span<const std::byte> TensorView::host_bytes() const {
   if (residence_ == Residence::kDevice) {
-    user_error("tensor {} lies in the GPU's memory; copy it with Model::to_host(), or run with Residence::kHost", shape_.to_string());
+    user_error(
+        "tensor {} lies in the GPU's memory; copy it with Model::to_host(), or run with "
+        "Residence::kHost",
+        shape_.to_string());
   }
   return {static_cast<const std::byte*>(data_), bytes()};
 }
 
 std::span<const float> TensorView::f32() const {
-  if (dtype_ != DType::kF32) user_error("tensor {} is {}, not f32; convert it with to_f32()", shape_.to_string(), dtype_name(dtype_));
+  if (dtype_ != DType::kF32)
+    user_error("tensor {} is {}, not f32; convert it with to_f32()", shape_.to_string(),
+               dtype_name(dtype_));
   return {reinterpret_cast<const float*>(host_bytes().data()), static_cast<size_t>(elements())};
 }
 
@@ -58,7 +66,8 @@ std::vector<float> TensorView::to_f32() const {
       std::transform(half, half + out.size(), out.begin(), bf16_to_f32);
       break;
     default:
-      user_error("tensor {} is {}, which has no conversion to f32; use f32, f16 or bf16", shape_.to_string(), dtype_name(dtype_));
+      user_error("tensor {} is {}, which has no conversion to f32; use f32, f16 or bf16",
+                 shape_.to_string(), dtype_name(dtype_));
   }
   return out;
 }
@@ -69,18 +78,21 @@ TensorView TensorView::slice(int64_t index) const {
   }
   const Shape rest(shape_.sizes().subspan(1));
   const auto* bytes = static_cast<const std::byte*>(data_);
-  return {bytes + static_cast<size_t>(index * rest.elements()) * dtype_size(dtype_), dtype_, rest, residence_};
+  return {bytes + static_cast<size_t>(index * rest.elements()) * dtype_size(dtype_), dtype_, rest,
+          residence_};
 }
 
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(shape) {
   size_t bytes = 0;
   if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), dtype_size(dtype), &bytes)) {
-    user_error("a {} tensor {} has more bytes than 64 bits count", dtype_name(dtype), shape.to_string());
+    user_error("a {} tensor {} has more bytes than 64 bits count", dtype_name(dtype),
+               shape.to_string());
   }
   try {
     storage_ = std::make_shared<std::byte[]>(std::max<size_t>(bytes, 1));
   } catch (const std::bad_alloc&) {
-    internal_error("no memory for a {} tensor {} ({} bytes)", dtype_name(dtype), shape.to_string(), bytes);
+    internal_error("no memory for a {} tensor {} ({} bytes)", dtype_name(dtype), shape.to_string(),
+                   bytes);
   }
 }
 
@@ -93,10 +105,13 @@ Tensor Tensor::from(std::span<const float> values, Shape shape) {
   return tensor;
 }
 
-Tensor Tensor::from(std::span<const float> values) { return from(values, Shape{static_cast<int64_t>(values.size())}); }
+Tensor Tensor::from(std::span<const float> values) {
+  return from(values, Shape{static_cast<int64_t>(values.size())});
+}
 
 std::span<float> Tensor::f32() {
-  if (dtype_ != DType::kF32) user_error("tensor {} is {}, not f32", shape_.to_string(), dtype_name(dtype_));
+  if (dtype_ != DType::kF32)
+    user_error("tensor {} is {}, not f32", shape_.to_string(), dtype_name(dtype_));
   return {reinterpret_cast<float*>(storage_.get()), static_cast<size_t>(elements())};
 }
 

@@ -13,8 +13,9 @@ struct Utf8Step {
   bool valid = false;
 };
 
-/// The lowest and highest second byte that may follow `lead` (Unicode table 3-7: no overlong forms, no surrogates, nothing
-/// above U+10FFFF), and the length of the sequence; length 0 if nothing may start with `lead`.
+/// The lowest and highest second byte that may follow `lead` (Unicode table 3-7: no overlong forms,
+/// no surrogates, nothing above U+10FFFF), and the length of the sequence; length 0 if nothing may
+/// start with `lead`.
 struct Utf8Lead {
   uint32_t length;
   unsigned char low, high;
@@ -25,14 +26,16 @@ constexpr Utf8Lead utf8_lead(unsigned char lead) {
   if (lead < 0xC2) return {0, 0, 0};
   if (lead < 0xE0) return {2, 0x80, 0xBF};
   if (lead < 0xF0)
-    return {3, static_cast<unsigned char>(lead == 0xE0 ? 0xA0 : 0x80), static_cast<unsigned char>(lead == 0xED ? 0x9F : 0xBF)};
+    return {3, static_cast<unsigned char>(lead == 0xE0 ? 0xA0 : 0x80),
+            static_cast<unsigned char>(lead == 0xED ? 0x9F : 0xBF)};
   if (lead < 0xF5)
-    return {4, static_cast<unsigned char>(lead == 0xF0 ? 0x90 : 0x80), static_cast<unsigned char>(lead == 0xF4 ? 0x8F : 0xBF)};
+    return {4, static_cast<unsigned char>(lead == 0xF0 ? 0x90 : 0x80),
+            static_cast<unsigned char>(lead == 0xF4 ? 0x8F : 0xBF)};
   return {0, 0, 0};
 }
 
-/// How many of the bytes at the front of `bytes` (not empty) agree with the sequence that the first one starts; 0 if it
-/// starts none. Equal to the sequence's length if the sequence is whole.
+/// How many of the bytes at the front of `bytes` (not empty) agree with the sequence that the first
+/// one starts; 0 if it starts none. Equal to the sequence's length if the sequence is whole.
 constexpr uint32_t utf8_prefix(std::string_view bytes) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const Utf8Lead lead = utf8_lead(byte(0));

@@ -10,8 +10,9 @@
 
 namespace vitrine::internal {
 
-/// XXH64 of Yann Collet's xxHash (its specification, version 0.2.0): a 64-bit checksum about as fast as memory is read. Finds
-/// what disks and networks do to files; it is no defence against somebody who means harm.
+/// XXH64 of Yann Collet's xxHash (its specification, version 0.2.0): a 64-bit checksum about as
+/// fast as memory is read. Finds what disks and networks do to files; it is no defence against
+/// somebody who means harm.
 class Xxh64 {
  public:
   explicit Xxh64(uint64_t seed = 0);

@@ -10,8 +10,8 @@
 #include "bench/measure/scratch.h"
 #include "bench/workloads/workloads.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/device_name.h"
 #include "engine/checkpoint/model_path.h"
+#include "engine/device_name.h"
 #include "engine/model_state.h"
 
 namespace vitrine::bench {
@@ -21,45 +21,71 @@ namespace {
 struct Workload {
   const char* name;
   void (*run)(const Bench&);
-  uint64_t (*steps)(const BenchOptions&, bool gpu);  ///< how often run() calls step(), if everything fits
-  bool of_weights = true;  ///< false: the same for every dtype, device and number of threads, and measured once a model
+  uint64_t (*steps)(const BenchOptions&,
+                    bool gpu);  ///< how often run() calls step(), if everything fits
+  bool of_weights = true;  ///< false: the same for every dtype, device and number of threads, and
+                           ///< measured once a model
 };
-constexpr Workload kWorkloads[] = {{"forward", bench_forward, forward_steps},    {"prefill", bench_prefill, prefill_steps},
-                                    {"decode", bench_decode, decode_steps},       {"generate", bench_generate, generate_steps},
-                                    {"linear", bench_linear, linear_steps},       {"attention", bench_attention, attention_steps},
-                                    {"saliency", bench_saliency, saliency_steps}, {"patching", bench_patching, patching_steps},
-                                    {"score", bench_score, score_steps},          {"lens", bench_lens, lens_steps},
-                                    {"capture", bench_capture, capture_steps},    {"tokenizer", bench_tokenizer, tokenizer_steps, false},
-                                    {"load", bench_load, load_steps}};
+constexpr Workload kWorkloads[] = {{"forward", bench_forward, forward_steps},
+                                   {"prefill", bench_prefill, prefill_steps},
+                                   {"decode", bench_decode, decode_steps},
+                                   {"generate", bench_generate, generate_steps},
+                                   {"linear", bench_linear, linear_steps},
+                                   {"attention", bench_attention, attention_steps},
+                                   {"saliency", bench_saliency, saliency_steps},
+                                   {"patching", bench_patching, patching_steps},
+                                   {"score", bench_score, score_steps},
+                                   {"lens", bench_lens, lens_steps},
+                                   {"capture", bench_capture, capture_steps},
+                                   {"tokenizer", bench_tokenizer, tokenizer_steps, false},
+                                   {"load", bench_load, load_steps}};
 
 bool wanted(const BenchOptions& options, const std::string& workload) {
-  return std::find(options.workloads.begin(), options.workloads.end(), workload) != options.workloads.end();
+  return std::find(options.workloads.begin(), options.workloads.end(), workload) !=
+         options.workloads.end();
 }
 
-Config config_of(const Subject& subject) { return subject.config ? *subject.config : Checkpoint::open(resolve_model(subject.name)).config(); }
+Config config_of(const Subject& subject) {
+  return subject.config ? *subject.config : Checkpoint::open(resolve_model(subject.name)).config();
+}
 
-int64_t largest(const std::vector<int64_t>& values) { return values.empty() ? 0 : *std::max_element(values.begin(), values.end()); }
+int64_t largest(const std::vector<int64_t>& values) {
+  return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+}
 
-/// The options of one device with nothing left open. Throws Error (user) for what does not fit the model's context.
-BenchOptions settled(BenchOptions options, const std::string& device, const Config& config, const std::string& name) {
+/// The options of one device with nothing left open. Throws Error (user) for what does not fit the
+/// model's context.
+BenchOptions settled(BenchOptions options, const std::string& device, const Config& config,
+                     const std::string& name) {
   const bool gpu = gpu_index(device).has_value();
   const int64_t context = config.context;
   if (gpu) options.threads = {0};
   if (options.dtypes.empty()) options.dtypes = {gpu ? DType::kBF16 : DType::kF32};
   if (options.batches.empty()) options.batches = gpu ? std::vector{1, 8} : std::vector{1};
-  if (options.decode_batches.empty()) options.decode_batches = gpu ? std::vector{1, 8, 64} : std::vector{1};
-  if (options.rows.empty()) options.rows = gpu ? std::vector<int64_t>{1, 8, 64, 1024, 8192} : std::vector<int64_t>{1, 8, 64, 256};
+  if (options.decode_batches.empty())
+    options.decode_batches = gpu ? std::vector{1, 8, 64} : std::vector{1};
+  if (options.rows.empty())
+    options.rows =
+        gpu ? std::vector<int64_t>{1, 8, 64, 1024, 8192} : std::vector<int64_t>{1, 8, 64, 256};
   if (options.prompts.empty()) options.prompts = {std::min<int64_t>(gpu ? 1024 : 128, context)};
   if (options.decode_prompts.empty()) {
-    options.decode_prompts = {std::clamp<int64_t>(context - largest(options.tokens), 1, std::min<int64_t>(16, (context + 1) / 2))};
+    options.decode_prompts = {std::clamp<int64_t>(context - largest(options.tokens), 1,
+                                                  std::min<int64_t>(16, (context + 1) / 2))};
   }
-  if (options.tokens.empty()) options.tokens = {std::clamp<int64_t>(context - largest(options.decode_prompts), 1, gpu ? 64 : 16)};
+  if (options.tokens.empty())
+    options.tokens = {
+        std::clamp<int64_t>(context - largest(options.decode_prompts), 1, gpu ? 64 : 16)};
   if (const int64_t prompt = largest(options.prompts); prompt > context) {
-    user_error("a prompt of {} tokens does not fit the context of {}, {} tokens; give a smaller --prompt", prompt, name, context);
+    user_error(
+        "a prompt of {} tokens does not fit the context of {}, {} tokens; give a smaller --prompt",
+        prompt, name, context);
   }
-  if ((wanted(options, "decode") || wanted(options, "generate")) && largest(options.decode_prompts) + largest(options.tokens) > context) {
-    user_error("{} tokens behind a prompt of {} do not fit the context of {}, {} tokens; give smaller --tokens or --decode-prompt",
-               largest(options.tokens), largest(options.decode_prompts), name, context);
+  if ((wanted(options, "decode") || wanted(options, "generate")) &&
+      largest(options.decode_prompts) + largest(options.tokens) > context) {
+    user_error(
+        "{} tokens behind a prompt of {} do not fit the context of {}, {} tokens; give smaller "
+        "--tokens or --decode-prompt",
+        largest(options.tokens), largest(options.decode_prompts), name, context);
   }
   return options;
 }
@@ -101,9 +127,12 @@ BenchOptions distinct(BenchOptions options) {
 /// A whole run: every device with every number of threads, and on each every model in every dtype.
 class BenchRun {
  public:
-  BenchRun(const BenchOptions& wanted_options, const BenchSink& sink) : options_(distinct(wanted_options)), sink_(sink) {
-    for (const std::string& device : options_.devices) {  // whatever does not fit is refused before anything is measured
-      for (const Subject& subject : options_.subjects) settled_[device].push_back(settled(options_, device, config_of(subject), subject.name));
+  BenchRun(const BenchOptions& wanted_options, const BenchSink& sink)
+      : options_(distinct(wanted_options)), sink_(sink) {
+    for (const std::string& device :
+         options_.devices) {  // whatever does not fit is refused before anything is measured
+      for (const Subject& subject : options_.subjects)
+        settled_[device].push_back(settled(options_, device, config_of(subject), subject.name));
     }
     if (writes()) total_ += static_cast<uint64_t>(options_.repeat);
     if (writes()) Scratch writable(options_.scratch);
@@ -111,7 +140,8 @@ class BenchRun {
     for (const std::string& device : options_.devices) total_ += steps_of(device);
     for (const BenchOptions& model : settled_.at(options_.devices.front())) {
       for (const Workload& workload : kWorkloads) {
-        if (!workload.of_weights && wanted(model, workload.name)) total_ += workload.steps(model, false);
+        if (!workload.of_weights && wanted(model, workload.name))
+          total_ += workload.steps(model, false);
       }
     }
   }
@@ -133,7 +163,8 @@ class BenchRun {
     Samples rate;
     for (int i = 0; i < options_.repeat; ++i) {
       step("the machine: disk");
-      rate.add(disk_write_rate(scratch.path(), options_.rate_sizes.disk > 0 ? options_.rate_sizes.disk : kBytes));
+      rate.add(disk_write_rate(scratch.path(),
+                               options_.rate_sizes.disk > 0 ? options_.rate_sizes.disk : kBytes));
     }
     if (sink_.on_disk) sink_.on_disk(rate);
   }
@@ -145,7 +176,8 @@ class BenchRun {
     for (const BenchOptions& options : models) {
       uint64_t each = 1;  // the weights
       for (const Workload& workload : kWorkloads) {
-        if (workload.of_weights && wanted(options, workload.name)) each += workload.steps(options, gpu_index(device).has_value());
+        if (workload.of_weights && wanted(options, workload.name))
+          each += workload.steps(options, gpu_index(device).has_value());
       }
       steps += dtypes * each;
     }
@@ -154,7 +186,11 @@ class BenchRun {
 
   RateOptions rate_options(const std::string& device, int threads) const {
     const std::vector<DType>& dtypes = settled_.at(device).front().dtypes;
-    return {.device = device, .threads = threads, .dtypes = dtypes, .repeat = options_.repeat, .sizes = options_.rate_sizes};
+    return {.device = device,
+            .threads = threads,
+            .dtypes = dtypes,
+            .repeat = options_.repeat,
+            .sizes = options_.rate_sizes};
   }
 
   void step(const std::string& what) {
@@ -170,23 +206,36 @@ class BenchRun {
     if (sink_.on_rates) sink_.on_rates(rates);
     for (size_t i = 0; i < options_.subjects.size(); ++i) {
       const BenchOptions& options = settled_.at(device)[i];
-      for (const DType dtype : options.dtypes) run(options, options_.subjects[i], {.device = device, .dtype = dtype, .threads = threads}, rates);
+      for (const DType dtype : options.dtypes)
+        run(options, options_.subjects[i], {.device = device, .dtype = dtype, .threads = threads},
+            rates);
     }
   }
 
-  void run(const BenchOptions& options, const Subject& subject, const ModelOptions& how, const DeviceRates& rates) {
+  void run(const BenchOptions& options, const Subject& subject, const ModelOptions& how,
+           const DeviceRates& rates) {
     step(subject.name + ": weights");
     const std::optional<int> gpu = gpu_index(how.device);
     const size_t free = gpu ? make_cuda_backend({.device = *gpu})->available_bytes() : 0;
-    const Model model = subject.config ? Model::random(*subject.config, options.seed, how) : Model::load(subject.name, how);
+    const Model model = subject.config ? Model::random(*subject.config, options.seed, how)
+                                       : Model::load(subject.name, how);
     const auto take = [&](Row row) {
       row.peak_bytes = peak_memory();
       if (gpu) row.device_bytes = free - std::min(free, state_of(model).backend->available_bytes());
       if (sink_.on_row) sink_.on_row(row);
     };
-    const Bench bench{options, take, rates, model, subject.name, how.device, subject.config.has_value(), [this](const std::string& what) { step(what); }};
+    const Bench bench{options,
+                      take,
+                      rates,
+                      model,
+                      subject.name,
+                      how.device,
+                      subject.config.has_value(),
+                      [this](const std::string& what) { step(what); }};
     for (const Workload& workload : kWorkloads) {
-      if (!wanted(options, workload.name) || !(workload.of_weights || met_.insert(subject.name + " " + workload.name).second)) continue;
+      if (!wanted(options, workload.name) ||
+          !(workload.of_weights || met_.insert(subject.name + " " + workload.name).second))
+        continue;
       forget_peak_memory();
       workload.run(bench);
     }
@@ -194,7 +243,8 @@ class BenchRun {
 
   BenchOptions options_;
   const BenchSink& sink_;
-  std::map<std::string, std::vector<BenchOptions>> settled_;  ///< by device, in the order of the subjects
+  std::map<std::string, std::vector<BenchOptions>>
+      settled_;                ///< by device, in the order of the subjects
   std::set<std::string> met_;  ///< what is measured once a model and has been
   uint64_t done_ = 0, total_ = 0;
 };
@@ -210,7 +260,9 @@ const std::vector<std::string>& workload_names() {
   return names;
 }
 
-void Bench::step(const std::string& what) const { on_step(fmt::format("{} {} {}", name, dtype_name(model.dtype()), what)); }
+void Bench::step(const std::string& what) const {
+  on_step(fmt::format("{} {} {}", name, dtype_name(model.dtype()), what));
+}
 
 Row Bench::row(const std::string& workload, const std::string& shape) const {
   Row row;

@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/measure/machine.h"
-#include "bench/open_blas.h"
 #include "bench/measure/sizes.h"
+#include "bench/open_blas.h"
 #include "vitrine/error.h"
 
 namespace vitrine::bench {
@@ -26,7 +26,10 @@ Json machine() {
 
 nlohmann::ordered_json to_json(const Samples& samples) {
   if (samples.empty()) return nullptr;
-  return {{"median", samples.median()}, {"min", samples.min()}, {"max", samples.max()}, {"count", samples.values.size()}};
+  return {{"median", samples.median()},
+          {"min", samples.min()},
+          {"max", samples.max()},
+          {"count", samples.values.size()}};
 }
 
 nlohmann::ordered_json to_json(const EngineBenchResult& r) {
@@ -61,11 +64,12 @@ nlohmann::ordered_json to_json(const EngineBenchResult& r) {
 // "23.1 (22.0 .. 25.3)"
 std::string spread(const Samples& s, double factor, int digits) {
   if (s.empty()) return "-";
-  return fmt::format("{:.{}f} ({:.{}f} .. {:.{}f})", s.median() * factor, digits, s.min() * factor, digits, s.max() * factor,
-                     digits);
+  return fmt::format("{:.{}f} ({:.{}f} .. {:.{}f})", s.median() * factor, digits, s.min() * factor,
+                     digits, s.max() * factor, digits);
 }
 
-void row(const std::string& what, const std::string& measured, const std::string& rate, const std::string& goal = "") {
+void row(const std::string& what, const std::string& measured, const std::string& rate,
+         const std::string& goal = "") {
   fmt::print("  {:<32}{:<34}{:<28}{}\n", what, measured, rate, goal);
 }
 
@@ -78,17 +82,20 @@ std::string at_most(double value, double goal) {
 
 void print(const EngineBenchResult& r) {
   const auto tokens = static_cast<double>(r.options.prompt);
-  fmt::print("\n{}, {} weights ({:.0f} MB), {}\n", r.options.size, dtype_name(r.options.dtype), r.weight_bytes * 1e-6,
-             r.device);
+  fmt::print("\n{}, {} weights ({:.0f} MB), {}\n", r.options.size, dtype_name(r.options.dtype),
+             r.weight_bytes * 1e-6, r.device);
   row("ceilings: read, GB/s", spread(r.read, 1, 1), "");
   row("          write, GB/s", spread(r.write, 1, 1), "");
   row("          FMA, GFLOP/s", spread(r.fma, 1, 0), "");
   row("          OpenBLAS, GFLOP/s", spread(r.sgemm, 1, 0), "");
   row(fmt::format("decode at {}, ms a token", r.options.past), spread(r.decode, 1e3, 2),
-      fmt::format("{:.1f} tok/s, {:.1f} GB/s", 1 / r.decode.median(), r.decode_bytes / r.decode.median() * 1e-9));
-  row("  % of read", spread(r.decode_of_read, 100, 0), fmt::format("{:.0f} MB a token", r.decode_bytes * 1e-6),
+      fmt::format("{:.1f} tok/s, {:.1f} GB/s", 1 / r.decode.median(),
+                  r.decode_bytes / r.decode.median() * 1e-9));
+  row("  % of read", spread(r.decode_of_read, 100, 0),
+      fmt::format("{:.0f} MB a token", r.decode_bytes * 1e-6),
       at_least(r.decode_of_read.median(), 0.7));
-  row("  residual stream captured, x", spread(r.decode_residual, 1, 3), "", at_most(r.decode_residual.median(), 1.03));
+  row("  residual stream captured, x", spread(r.decode_residual, 1, 3), "",
+      at_most(r.decode_residual.median(), 1.03));
   row("  every site captured, x", spread(r.decode_all, 1, 3), "");
   row(fmt::format("prefill of {}, ms", r.options.prompt), spread(r.prefill, 1e3, 0),
       fmt::format("{:.0f} tok/s, {:.0f} GFLOP/s", tokens / r.prefill.median(),
@@ -96,30 +103,39 @@ void print(const EngineBenchResult& r) {
   row("  % of FMA", spread(r.prefill_of_fma, 100, 0), "");
   row("  % of OpenBLAS", spread(r.prefill_of_sgemm, 100, 0), "",
       r.prefill_of_sgemm.empty() ? "" : at_least(r.prefill_of_sgemm.median(), 0.6));
-  row("  residual stream captured, x", spread(r.prefill_residual, 1, 3), "", at_most(r.prefill_residual.median(), 1.03));
+  row("  residual stream captured, x", spread(r.prefill_residual, 1, 3), "",
+      at_most(r.prefill_residual.median(), 1.03));
   row("  with logits of all tokens, ms", spread(r.prefill_logits, 1e3, 0),
       fmt::format("{:.0f} tok/s", tokens / r.prefill_logits.median()));
-  row("    every site captured, x", spread(r.prefill_all, 1, 3), fmt::format("{:.0f} MB captured", r.all_bytes * 1e-6));
+  row("    every site captured, x", spread(r.prefill_all, 1, 3),
+      fmt::format("{:.0f} MB captured", r.all_bytes * 1e-6));
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Speed of the engine with random weights, next to the machine's ceilings measured in the same run");
+  CLI::App app(
+      "Speed of the engine with random weights, next to the machine's ceilings measured in the "
+      "same run");
   EngineBenchOptions options;
   std::vector<std::string> dtypes = {"f32", "f16"};
   std::vector<int> threads = {1, 2};
   std::string json_path;
   app.add_option("--size", options.size, fmt::format("{}", fmt::join(size_names(), ", ")));
-  app.add_option("--dtype", dtypes, "how weights are stored, a list: f32,f16,bf16,int8")->delimiter(',');
+  app.add_option("--dtype", dtypes, "how weights are stored, a list: f32,f16,bf16,int8")
+      ->delimiter(',');
   app.add_option("--threads", threads, "a list: 1,2")->delimiter(',')->check(CLI::PositiveNumber);
-  app.add_option("--rounds", options.rounds, "repetitions of everything")->check(CLI::Range(1, 1000));
+  app.add_option("--rounds", options.rounds, "repetitions of everything")
+      ->check(CLI::Range(1, 1000));
   app.add_option("--prompt", options.prompt, "tokens of the prefill")->check(CLI::Range(1, 1024));
-  app.add_option("--past", options.past, "tokens before the first decoded one")->check(CLI::Range(1, 900));
+  app.add_option("--past", options.past, "tokens before the first decoded one")
+      ->check(CLI::Range(1, 900));
   app.add_option("--steps", options.steps, "decoded tokens a round")->check(CLI::Range(1, 100));
-  app.add_option("--json", json_path, "writes the results there as well; - for standard output alone");
+  app.add_option("--json", json_path,
+                 "writes the results there as well; - for standard output alone");
   CLI11_PARSE(app, argc, argv);
   options.config = size_config(options.size);
 
-  nlohmann::ordered_json json = {{"machine", machine()}, {"results", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {{"machine", machine()},
+                                 {"results", nlohmann::ordered_json::array()}};
   const bool table = json_path != "-";
   if (table) {
     for (const auto& [key, value] : json["machine"].items())

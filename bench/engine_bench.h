@@ -20,7 +20,8 @@ struct EngineBenchOptions {
   int64_t steps = 16;    ///< decoded tokens a round
 };
 
-/// Everything measured for one stored type and thread count. Ratios are of neighbouring measurements, taken in turns.
+/// Everything measured for one stored type and thread count. Ratios are of neighbouring
+/// measurements, taken in turns.
 struct EngineBenchResult {
   EngineBenchOptions options;
   std::string device;
@@ -29,9 +30,9 @@ struct EngineBenchResult {
   // Ceilings: GB/s and GFLOP/s.
   Samples read, write, fma, sgemm;
 
-  Samples decode;                       ///< seconds a token
-  double decode_bytes = 0;              ///< read for a token: every weight once, and the keys and values so far
-  Samples decode_of_read;               ///< share of the read bandwidth of the same round
+  Samples decode;           ///< seconds a token
+  double decode_bytes = 0;  ///< read for a token: every weight once, and the keys and values so far
+  Samples decode_of_read;   ///< share of the read bandwidth of the same round
   Samples decode_residual, decode_all;  ///< time with captures / time without
 
   Samples prefill;  ///< seconds for the prompt, logits of its last token
@@ -43,8 +44,9 @@ struct EngineBenchResult {
   double all_bytes = 0;      ///< what every site of the prompt takes
 };
 
-/// Measures, and checks what it measures: finite logits, the same bits with and without captures, decode equal to a pass over
-/// everything. Throws Error if a check fails: then the figures mean nothing.
+/// Measures, and checks what it measures: finite logits, the same bits with and without captures,
+/// decode equal to a pass over everything. Throws Error if a check fails: then the figures mean
+/// nothing.
 EngineBenchResult run_engine_bench(const EngineBenchOptions& options);
 
 }  // namespace vitrine::bench

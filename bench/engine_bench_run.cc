@@ -1,12 +1,12 @@
 #include <cstring>
 
 #include "base/finite.h"
+#include "bench/engine_bench.h"
 #include "bench/measure/ceilings.h"
 #include "bench/measure/checks.h"
-#include "bench/engine_bench.h"
-#include "bench/workloads/hook_sets.h"
-#include "bench/open_blas.h"
 #include "bench/measure/timing.h"
+#include "bench/open_blas.h"
+#include "bench/workloads/hook_sets.h"
 #include "vitrine/hooks.h"
 #include "vitrine/run.h"
 
@@ -14,7 +14,9 @@ namespace vitrine::bench {
 using namespace internal;
 namespace {
 
-bool finite(const TensorView& logits) { return !first_non_finite(logits.data(), logits.dtype(), logits.elements()); }
+bool finite(const TensorView& logits) {
+  return !first_non_finite(logits.data(), logits.dtype(), logits.elements());
+}
 
 bool same_bits(const TensorView& a, const TensorView& b) {
   return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
@@ -32,7 +34,8 @@ double seconds(const F& f) {
   return now() - start;
 }
 
-// Runs `a` and `b` in turns, so that whatever else the machine does falls on both; the order changes with `turn`.
+// Runs `a` and `b` in turns, so that whatever else the machine does falls on both; the order
+// changes with `turn`.
 template <typename A, typename B>
 std::pair<double, double> in_turns(int64_t turn, const A& a, const B& b) {
   if (turn % 2) {
@@ -47,21 +50,28 @@ class EngineBench {
  public:
   explicit EngineBench(const EngineBenchOptions& options)
       : options_(options),
-        model_(Model::random(options.config, 1, {.device = "cpu", .dtype = options.dtype, .threads = options.threads})),
+        model_(
+            Model::random(options.config, 1,
+                          {.device = "cpu", .dtype = options.dtype, .threads = options.threads})),
         ceilings_(options.threads, std::min<size_t>(model_.weight_bytes(), size_t{1} << 30)) {
     result_.options = options;
     result_.device = model_.device_description();
     result_.weight_bytes = static_cast<double>(model_.weight_bytes());
     const auto& c = options.config;
-    const double d = static_cast<double>(c.width), layers = c.layers, inner = static_cast<double>(c.inner);
+    const double d = static_cast<double>(c.width), layers = c.layers,
+                 inner = static_cast<double>(c.inner);
     const double vocab = static_cast<double>(c.vocab), tokens = static_cast<double>(options.prompt);
     const double matrices = layers * (4 * d * d + 2 * d * inner);
-    const double vectors = layers * (9 * d + inner) + 2 * d;  // biases and layernorms, always float32
-    const double past = static_cast<double>(options.past) + 0.5 * static_cast<double>(options.steps);
-    result_.decode_bytes =
-        static_cast<double>(dtype_size(options.dtype)) * (matrices + vocab * d) + 4 * vectors + 4 * 2 * past * layers * d;
-    // Each token multiplies every matrix once, and its query and weights meet all keys and values up to itself.
-    result_.prefill_operations = 2 * tokens * matrices + layers * 2 * tokens * (tokens + 1) * d + 2 * vocab * d;
+    const double vectors =
+        layers * (9 * d + inner) + 2 * d;  // biases and layernorms, always float32
+    const double past =
+        static_cast<double>(options.past) + 0.5 * static_cast<double>(options.steps);
+    result_.decode_bytes = static_cast<double>(dtype_size(options.dtype)) * (matrices + vocab * d) +
+                           4 * vectors + 4 * 2 * past * layers * d;
+    // Each token multiplies every matrix once, and its query and weights meet all keys and values
+    // up to itself.
+    result_.prefill_operations =
+        2 * tokens * matrices + layers * 2 * tokens * (tokens + 1) * d + 2 * vocab * d;
   }
 
   EngineBenchResult run() {
@@ -81,9 +91,11 @@ class EngineBench {
   void decode(int round) {
     const auto prompt = some_tokens(options_.config, options_.past);
     const auto next = some_tokens(options_.config, options_.steps, options_.past);
-    const Hooks residual = hook_set("residual", options_.config), all = hook_set("everything", options_.config);
+    const Hooks residual = hook_set("residual", options_.config),
+                all = hook_set("everything", options_.config);
     Session plain = model_.session(), watched = model_.session(), fully = model_.session();
-    for (Session* session : {&plain, &watched, &fully}) session->forward({prompt}, {}, {LogitRows::kNone});
+    for (Session* session : {&plain, &watched, &fully})
+      session->forward({prompt}, {}, {LogitRows::kNone});
     Samples times;
     const double read_before = ceilings_.read_bandwidth();
     Run last;
@@ -96,10 +108,13 @@ class EngineBench {
       times.add(off);
       keep(round, result_.decode, off);
       keep(round, result_.decode_residual, on / off);
-      require(same_bits(last.logits(), with.logits()), "a decoded token's logits with the residual stream captured");
-      const double everything = seconds([&] { most = fully.forward(token, all, {LogitRows::kLast}); });
+      require(same_bits(last.logits(), with.logits()),
+              "a decoded token's logits with the residual stream captured");
+      const double everything =
+          seconds([&] { most = fully.forward(token, all, {LogitRows::kLast}); });
       keep(round, result_.decode_all, everything / off);
-      require(same_bits(last.logits(), most.logits()), "a decoded token's logits with every site captured");
+      require(same_bits(last.logits(), most.logits()),
+              "a decoded token's logits with every site captured");
     }
     // Before and after: the better of the two is what the machine could do in this round.
     const double read = std::max(read_before, ceilings_.read_bandwidth());
@@ -111,7 +126,7 @@ class EngineBench {
     whole.insert(whole.end(), next.begin(), next.end());
     require(finite(last.logits()), "finite logits");
     require(same_bits(last.logits(), model_.forward(whole, {}, {LogitRows::kLast}).logits()),
-          "decode equals one pass over everything");
+            "decode equals one pass over everything");
   }
 
   void prefill(int round) {
@@ -122,7 +137,8 @@ class EngineBench {
         round + 1, [&] { plain = model_.forward(prompt, {}, {LogitRows::kLast}); },
         [&] { watched = model_.forward(prompt, residual, {LogitRows::kLast}); });
     require(finite(plain.logits()), "finite logits");
-    require(same_bits(plain.logits(), watched.logits()), "logits with the residual stream captured");
+    require(same_bits(plain.logits(), watched.logits()),
+            "logits with the residual stream captured");
     keep(round, result_.prefill, off);
     keep(round, result_.prefill_residual, on / off);
     const double rate = result_.prefill_operations / off * 1e-9;
@@ -131,8 +147,8 @@ class EngineBench {
     keep(round, result_.prefill_of_fma, rate / fma);
     if (!blas_.found()) return;
     const auto& c = options_.config;
-    const double sgemm = blas_.layer_rate(options_.threads, static_cast<int>(options_.prompt), static_cast<int>(c.width),
-                                          static_cast<int>(c.inner));
+    const double sgemm = blas_.layer_rate(options_.threads, static_cast<int>(options_.prompt),
+                                          static_cast<int>(c.width), static_cast<int>(c.inner));
     keep(round, result_.sgemm, sgemm);
     keep(round, result_.prefill_of_sgemm, rate / sgemm);
   }
@@ -142,9 +158,12 @@ class EngineBench {
     const Hooks all = hook_set("everything", options_.config);
     Run plain, watched;
     const auto [off, on] = in_turns(
-        round + 1, [&] { plain = model_.forward(prompt); }, [&] { watched = model_.forward(prompt, all); });
+        round + 1, [&] { plain = model_.forward(prompt); },
+        [&] { watched = model_.forward(prompt, all); });
     require(same_bits(plain.logits(), watched.logits()), "logits with every site captured");
-    require(last_row_same_bits(plain.logits(), model_.forward(prompt, {}, {LogitRows::kLast}).logits()), "the last row alone");
+    require(
+        last_row_same_bits(plain.logits(), model_.forward(prompt, {}, {LogitRows::kLast}).logits()),
+        "the last row alone");
     keep(round, result_.prefill_logits, off);
     keep(round, result_.prefill_all, on / off);
     result_.all_bytes = captured_bytes(watched.captures());
@@ -159,6 +178,8 @@ class EngineBench {
 
 }  // namespace
 
-EngineBenchResult run_engine_bench(const EngineBenchOptions& options) { return EngineBench(options).run(); }
+EngineBenchResult run_engine_bench(const EngineBenchOptions& options) {
+  return EngineBench(options).run();
+}
 
 }  // namespace vitrine::bench

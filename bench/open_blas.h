@@ -12,11 +12,13 @@ class OpenBlas {
   OpenBlas();
   bool found() const { return sgemm_ != nullptr; }
   std::string description() const;
-  /// GFLOP/s of the four products of one GPT-2 layer, `rows` tokens, width `width`, inner width `inner`.
+  /// GFLOP/s of the four products of one GPT-2 layer, `rows` tokens, width `width`, inner width
+  /// `inner`.
   double layer_rate(int threads, int rows, int width, int inner);
 
  private:
-  using Sgemm = void (*)(int, int, int, int, int, int, float, const float*, int, const float*, int, float, float*, int);
+  using Sgemm = void (*)(int, int, int, int, int, int, float, const float*, int, const float*, int,
+                         float, float*, int);
   Sgemm sgemm_ = nullptr;
   void (*set_threads_)(int) = nullptr;
   char* (*config_)() = nullptr;

@@ -1,5 +1,6 @@
 // How fast text becomes tokens and back, in bytes of text a second, on one thread.
-// The environment's VITRINE_TEST_DATA names a folder with gpt2-tokenizer/ and corpus/children.txt.xz.
+// The environment's VITRINE_TEST_DATA names a folder with gpt2-tokenizer/ and
+// corpus/children.txt.xz.
 
 #include <benchmark/benchmark.h>
 
@@ -33,10 +34,12 @@ const vitrine::Tokenizer& gpt2() {
 const std::string& corpus() {
   static const std::string text = [] {
     std::string all;
-    const std::string command = "xz -dc '" + (test_data() / "corpus/children.txt.xz").string() + "'";
+    const std::string command =
+        "xz -dc '" + (test_data() / "corpus/children.txt.xz").string() + "'";
     FILE* pipe = popen(command.c_str(), "r");
     std::vector<char> buffer(1 << 20);
-    while (const size_t count = pipe ? std::fread(buffer.data(), 1, buffer.size(), pipe) : 0) all.append(buffer.data(), count);
+    while (const size_t count = pipe ? std::fread(buffer.data(), 1, buffer.size(), pipe) : 0)
+      all.append(buffer.data(), count);
     if (pipe) pclose(pipe);
     return all;
   }();
@@ -45,12 +48,14 @@ const std::string& corpus() {
 
 bool skip_without_data(benchmark::State& state) {
   if (!test_data().empty() && !corpus().empty()) return false;
-  state.SkipWithError("set VITRINE_TEST_DATA to a folder with gpt2-tokenizer/ and corpus/children.txt.xz");
+  state.SkipWithError(
+      "set VITRINE_TEST_DATA to a folder with gpt2-tokenizer/ and corpus/children.txt.xz");
   return true;
 }
 
 void count_bytes(benchmark::State& state, size_t bytes_each) {
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * static_cast<int64_t>(bytes_each));
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) *
+                          static_cast<int64_t>(bytes_each));
 }
 
 void encode_corpus(benchmark::State& state) {
@@ -66,7 +71,8 @@ void encode_slices(benchmark::State& state) {
   const auto size = static_cast<size_t>(state.range(0));
   std::mt19937_64 random(1);
   std::vector<std::string_view> slices((16u << 20) / size);
-  for (auto& slice : slices) slice = std::string_view(corpus()).substr(random() % (corpus().size() - size), size);
+  for (auto& slice : slices)
+    slice = std::string_view(corpus()).substr(random() % (corpus().size() - size), size);
   for (auto _ : state) {
     for (const auto slice : slices) benchmark::DoNotOptimize(gpt2().encode(slice));
   }
@@ -78,8 +84,10 @@ BENCHMARK(encode_slices)->Unit(benchmark::kMillisecond)->Arg(64)->Arg(1024)->Arg
 void encode_documents(benchmark::State& state) {
   if (skip_without_data(state)) return;
   std::vector<std::string_view> documents;
-  for (size_t at = 0; at < corpus().size(); at += 4096) documents.push_back(std::string_view(corpus()).substr(at, 4096));
-  for (auto _ : state) benchmark::DoNotOptimize(gpt2().encode_all(documents, static_cast<int>(state.range(0))));
+  for (size_t at = 0; at < corpus().size(); at += 4096)
+    documents.push_back(std::string_view(corpus()).substr(at, 4096));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(gpt2().encode_all(documents, static_cast<int>(state.range(0))));
   count_bytes(state, corpus().size());
 }
 BENCHMARK(encode_documents)->Unit(benchmark::kMillisecond)->Arg(1)->Arg(2)->Arg(0)->UseRealTime();

@@ -44,7 +44,9 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "vitrine " VITRINE_VERSION);
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.require_subcommand(1);
-  app.footer("vitrine COMMAND --help explains a command. Begin with:\n  vitrine lens --prompt \"Heathrow airport is located in the city of\"");
+  app.footer(
+      "vitrine COMMAND --help explains a command. Begin with:\n  vitrine lens --prompt \"Heathrow "
+      "airport is located in the city of\"");
   add_lens(app, context);
   add_saliency(app, context);
   add_attribute(app, context);
@@ -73,7 +75,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const std::string command = chosen_command(app);
     if (command.empty() && argc > 1 && argv[1][0] != '-') {
-      return complain(kBadInput, fmt::format("there is no command {}; see vitrine --help", quote(argv[1])));
+      return complain(kBadInput,
+                      fmt::format("there is no command {}; see vitrine --help", quote(argv[1])));
     }
     return complain(kBadInput, fmt::format("{}; see vitrine {}--help", error.what(), command));
   }
@@ -88,7 +91,8 @@ int run_safely(int argc, char** argv) {
   } catch (const Error& error) {
     return complain(error.kind() == Error::Kind::kUser ? kBadInput : kFailed, error.what());
   } catch (const std::bad_alloc&) {
-    return complain(kFailed, "out of memory; use a shorter prompt, fewer captures or a smaller model");
+    return complain(kFailed,
+                    "out of memory; use a shorter prompt, fewer captures or a smaller model");
   } catch (const std::exception& error) {
     return complain(kFailed, error.what());
   }
@@ -98,9 +102,14 @@ int run_safely(int argc, char** argv) {
 }  // namespace vitrine::cli
 
 int main(int argc, char** argv) {
-  std::setlocale(LC_CTYPE, "C.UTF-8");  // for the widths of characters; everything else stays as in the C locale
-  std::signal(SIGXFSZ, SIG_IGN);        // a file that may not grow is then an error like a full disk, with a line and nothing left
+  std::setlocale(
+      LC_CTYPE,
+      "C.UTF-8");  // for the widths of characters; everything else stays as in the C locale
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is then an error like a full disk,
+                                  // with a line and nothing left
   const int status = vitrine::cli::run_safely(argc, argv);
   if (status != 0 || std::fflush(stdout) == 0) return status;
-  return vitrine::cli::complain(vitrine::cli::kFailed, std::string("standard output cannot be written to: ") + std::strerror(errno));
+  return vitrine::cli::complain(
+      vitrine::cli::kFailed,
+      std::string("standard output cannot be written to: ") + std::strerror(errno));
 }

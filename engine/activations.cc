@@ -20,8 +20,8 @@ bool any_watched(const Plan& plan, std::initializer_list<Site> sites) {
 
 }  // namespace
 
-Activations::Activations(Arena& arena, const Config& config, const Plan& plan, const Backend& backend, DType dtype, const Sizes& sizes,
-                         Keep what)
+Activations::Activations(Arena& arena, const Config& config, const Plan& plan,
+                         const Backend& backend, DType dtype, const Sizes& sizes, Keep what)
     : keep(what) {
   const int64_t d = config.width, rows = sizes.rows;
   take_layers(arena, config, plan.any_watched(Site::kMlpPre), backend, dtype, rows);
@@ -31,15 +31,19 @@ Activations::Activations(Arena& arena, const Config& config, const Plan& plan, c
     selected = arena.take(sizes.logit_rows, d);
     selected_normalized = arena.take(sizes.logit_rows, d, dtype);
   }
-  if (any_watched(plan, {Site::kEmbed, Site::kPosEmbed, Site::kAttnOut, Site::kMlpOut, Site::kResult})) branch = arena.take(rows, d);
-  if (any_watched(plan, {Site::kLn1Scale, Site::kLn2Scale, Site::kLnFinalScale})) scale = arena.take(rows, 1);
+  if (any_watched(plan,
+                  {Site::kEmbed, Site::kPosEmbed, Site::kAttnOut, Site::kMlpOut, Site::kResult}))
+    branch = arena.take(rows, d);
+  if (any_watched(plan, {Site::kLn1Scale, Site::kLn2Scale, Site::kLnFinalScale}))
+    scale = arena.take(rows, 1);
   if (plan.any_watched(Site::kResult)) results = arena.take(rows, config.heads * d);
   const bool maps_edited = edits_maps(plan);
   if (maps_edited || plan.any_watched(Site::kAttnScores)) scores = arena.take(sizes.map_elements);
   if (maps_edited || plan.any_watched(Site::kPattern)) pattern = arena.take(sizes.map_elements);
 }
 
-void Activations::take_layers(Arena& arena, const Config& config, bool any_inner_pre, const Backend& backend, DType dtype, int64_t rows) {
+void Activations::take_layers(Arena& arena, const Config& config, bool any_inner_pre,
+                              const Backend& backend, DType dtype, int64_t rows) {
   const int64_t d = config.width;
   const bool reads_output = keep != Keep::kNothing && backend.reads_attention_output();
   LayerActivations layer;

@@ -16,7 +16,8 @@ enum class Keep : uint8_t {
   kAll,        ///< everything that the backward pass reads
 };
 
-/// What a block computes on its way and a backward pass reads. Where it is not kept, layers share the memory.
+/// What a block computes on its way and a backward pass reads. Where it is not kept, layers share
+/// the memory.
 struct LayerActivations {
   Mat resid_pre;  ///< [rows, D] the residual stream, float32
   Mat resid_mid;  ///< [rows, D]
@@ -26,20 +27,23 @@ struct LayerActivations {
   Mat inner_pre;  ///< [rows, M] float32, only for a backward pass or where it is watched
 };
 
-/// The working memory of one pass over `rows` packed tokens. What only a watched site needs is there only if it is watched.
+/// The working memory of one pass over `rows` packed tokens. What only a watched site needs is
+/// there only if it is watched.
 struct Activations {
   Keep keep = Keep::kNothing;
   std::vector<LayerActivations> layers;  ///< [L]
   Mat resid_final;  ///< [rows, D] the residual stream behind the last block, float32
-  Mat normalized;   ///< [rows, D] output of a layernorm; as qkv and z, of the backend's activation_dtype
+  Mat normalized;   ///< [rows, D] output of a layernorm; as qkv and z, of the backend's
+                    ///< activation_dtype
   Mat inner;        ///< [rows, M] MLP neurons after the activation function, of the same type
-  Mat selected;     ///< [logit rows, D] the rows that get logits, where they are not all: of the residual stream (float32)
+  Mat selected;     ///< [logit rows, D] the rows that get logits, where they are not all: of the
+                    ///< residual stream (float32)
   Mat selected_normalized;  ///< [logit rows, D] and behind the final layernorm
 
   // For watched sites, float32:
-  Mat branch;      ///< [rows, D] what is about to be added to the residual stream
-  Mat scale;       ///< [rows, 1]
-  Mat results;     ///< [rows, H D]
+  Mat branch;                ///< [rows, D] what is about to be added to the residual stream
+  Mat scale;                 ///< [rows, 1]
+  Mat results;               ///< [rows, H D]
   float* scores = nullptr;   ///< a map
   float* pattern = nullptr;  ///< a map
 
@@ -48,7 +52,8 @@ struct Activations {
     int64_t map_elements = 0;  ///< of one layer's attention map over all sequences
   };
   Activations() = default;
-  Activations(Arena& arena, const Config& config, const Plan& plan, const Backend& backend, DType dtype, const Sizes& sizes, Keep keep);
+  Activations(Arena& arena, const Config& config, const Plan& plan, const Backend& backend,
+              DType dtype, const Sizes& sizes, Keep keep);
 
   /// The residual stream behind a block.
   const Mat& resid_post(int layer) const {
@@ -57,7 +62,8 @@ struct Activations {
   }
 
  private:
-  void take_layers(Arena& arena, const Config& config, bool any_inner_pre, const Backend& backend, DType dtype, int64_t rows);
+  void take_layers(Arena& arena, const Config& config, bool any_inner_pre, const Backend& backend,
+                   DType dtype, int64_t rows);
 };
 
 }  // namespace vitrine::internal

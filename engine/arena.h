@@ -7,8 +7,8 @@
 
 namespace vitrine::internal {
 
-/// Hands out 64-byte aligned pieces of a buffer, one after the other. Without a buffer it only counts, so that the same walk
-/// first sizes the memory of a run and then cuts it up.
+/// Hands out 64-byte aligned pieces of a buffer, one after the other. Without a buffer it only
+/// counts, so that the same walk first sizes the memory of a run and then cuts it up.
 class Arena {
  public:
   Arena() = default;
@@ -19,14 +19,18 @@ class Arena {
     used_ += whole_lines(bytes);
     return at;
   }
-  float* take(int64_t count) { return reinterpret_cast<float*>(take_bytes(static_cast<size_t>(count) * sizeof(float))); }
+  float* take(int64_t count) {
+    return reinterpret_cast<float*>(take_bytes(static_cast<size_t>(count) * sizeof(float)));
+  }
   Mat take(int64_t rows, int64_t cols, DType dtype = DType::kF32) {
-    return {take_bytes(static_cast<size_t>(rows * cols) * dtype_size(dtype)), rows, cols, cols, dtype};
+    return {take_bytes(static_cast<size_t>(rows * cols) * dtype_size(dtype)), rows, cols, cols,
+            dtype};
   }
   /// The same with every row at the beginning of a line of 64 bytes.
   Mat take_aligned_rows(int64_t rows, int64_t cols, DType dtype) {
     const size_t stride = whole_lines(static_cast<size_t>(cols) * dtype_size(dtype));
-    return {take_bytes(static_cast<size_t>(rows) * stride), rows, cols, static_cast<int64_t>(stride / dtype_size(dtype)), dtype};
+    return {take_bytes(static_cast<size_t>(rows) * stride), rows, cols,
+            static_cast<int64_t>(stride / dtype_size(dtype)), dtype};
   }
   size_t used() const { return used_; }
 

@@ -4,15 +4,18 @@
 #include <numeric>
 #include <vector>
 
-// Read backward() at the end first, beside forward.cc's. `grad.resid` is the gradient with respect to the residual stream, which
-// every branch adds to. At each site, in this order: what targets give there is added, the gradient is kept where it was asked
-// for, and the edits' adjoints turn it into the gradient with respect to what was there before the edits.
+// Read backward() at the end first, beside forward.cc's. `grad.resid` is the gradient with respect
+// to the residual stream, which every branch adds to. At each site, in this order: what targets
+// give there is added, the gradient is kept where it was asked for, and the edits' adjoints turn it
+// into the gradient with respect to what was there before the edits.
 
 namespace vitrine::internal {
 namespace {
 
 /// Whether the gradient changes at a site, so that it cannot stay inside a fused operation.
-bool changed(const BackwardPass& p, Site site, int layer) { return p.seeds.watched(site, layer) || p.gradients.edited(site, layer); }
+bool changed(const BackwardPass& p, Site site, int layer) {
+  return p.seeds.watched(site, layer) || p.gradients.edited(site, layer);
+}
 
 void visit(BackwardPass& p, Site site, int layer, Mat g) {
   p.seeds.visit(site, layer, g);
@@ -31,7 +34,8 @@ Mat narrowed(BackwardPass& p, Mat g) {
   return p.grad.narrow;
 }
 
-/// The gradient with respect to what a branch has added to the residual stream, which keeps its own.
+/// The gradient with respect to what a branch has added to the residual stream, which keeps its
+/// own.
 Mat branch_gradient(BackwardPass& p, Site site, int layer) {
   Mat g = p.grad.resid;
   if (changed(p, site, layer)) {
@@ -42,11 +46,13 @@ Mat branch_gradient(BackwardPass& p, Site site, int layer) {
   return g;
 }
 
-/// From the gradient of a layernorm's output, in grad.normalized, to that of the residual stream, which it is added to.
+/// From the gradient of a layernorm's output, in grad.normalized, to that of the residual stream,
+/// which it is added to.
 void layernorm(BackwardPass& p, const Norm& norm, Mat x) {
   Backend& backend = p.forward.backend;
   visit(p, norm.normalized, norm.layer, p.grad.normalized);
-  LayerNormBackwardArgs args{.x = x, .weight = norm.weight, .epsilon = p.forward.config.layer_norm_epsilon};
+  LayerNormBackwardArgs args{
+      .x = x, .weight = norm.weight, .epsilon = p.forward.config.layer_norm_epsilon};
   args.frozen = p.linearised.scales;
   args.dy = p.grad.normalized;
   args.residual = args.dx = p.grad.resid;
@@ -69,19 +75,25 @@ void layernorm(BackwardPass& p, const Norm& norm, Mat x) {
 
 // --- logits
 
-/// Rows [first, first + count) of the terms' rows: their logits, seeds and what these give for the final layernorm's output.
-void seed_rows(BackwardPass& p, Mat normalized, std::span<const int64_t> rows, std::span<const LogitTerm> terms, std::span<double> values) {
+/// Rows [first, first + count) of the terms' rows: their logits, seeds and what these give for the
+/// final layernorm's output.
+void seed_rows(BackwardPass& p, Mat normalized, std::span<const int64_t> rows,
+               std::span<const LogitTerm> terms, std::span<double> values) {
   ForwardPass& f = p.forward;
   const auto count = static_cast<int64_t>(rows.size());
   const Selection::Range all_columns{0, f.config.width};
   const Selection where{rows, {&all_columns, 1}};
-  const Mat chosen = p.grad.target_normalized.row_range(0, count), logits = p.grad.target_logits.row_range(0, count);
-  const Mat seeds = p.grad.target_seeds.row_range(0, count), gradient = p.grad.target_gradient.row_range(0, count);
+  const Mat chosen = p.grad.target_normalized.row_range(0, count),
+            logits = p.grad.target_logits.row_range(0, count);
+  const Mat seeds = p.grad.target_seeds.row_range(0, count),
+            gradient = p.grad.target_gradient.row_range(0, count);
   f.backend.gather(normalized, where, chosen.dtype, chosen.data);
   f.backend.linear({.x = chosen, .weight = &f.weights.unembedding, .out = logits});
   std::vector<LogitTerm> own(terms.begin(), terms.end());
-  for (LogitTerm& term : own) term.row = std::lower_bound(rows.begin(), rows.end(), term.row) - rows.begin();
-  LogitTargetArgs args{.logits = logits, .terms = own, .references = p.references, .seed = seeds, .values = values};
+  for (LogitTerm& term : own)
+    term.row = std::lower_bound(rows.begin(), rows.end(), term.row) - rows.begin();
+  LogitTargetArgs args{
+      .logits = logits, .terms = own, .references = p.references, .seed = seeds, .values = values};
   if (p.grad.seeds) {  // logits are watched: all rows are here
     f.hooks.visit(Site::kLogits, 0, logits);
     args.seed = p.grad.seeds;
@@ -106,7 +118,9 @@ std::vector<int64_t> rows_of(std::span<const LogitTerm> terms) {
 void unembed(BackwardPass& p) {
   ForwardPass& f = p.forward;
   const Norm norm = final_norm(f);
-  f.backend.clear(p.grad.normalized.data, static_cast<size_t>(p.grad.normalized.rows * p.grad.normalized.cols) * dtype_size(p.grad.normalized.dtype));
+  f.backend.clear(p.grad.normalized.data,
+                  static_cast<size_t>(p.grad.normalized.rows * p.grad.normalized.cols) *
+                      dtype_size(p.grad.normalized.dtype));
   std::vector<int64_t> rows = rows_of(p.terms);
   if (p.grad.seeds) {
     rows.resize(static_cast<size_t>(p.grad.resid.rows));
@@ -116,10 +130,12 @@ void unembed(BackwardPass& p) {
   const auto at_once = static_cast<size_t>(p.grad.target_logits.rows);
   size_t term = 0;
   for (size_t first = 0; first < rows.size(); first += at_once) {
-    const std::span<const int64_t> some = std::span(rows).subspan(first, std::min(at_once, rows.size() - first));
+    const std::span<const int64_t> some =
+        std::span(rows).subspan(first, std::min(at_once, rows.size() - first));
     const size_t begin = term;
     while (term < p.terms.size() && p.terms[term].row <= some.back()) ++term;
-    seed_rows(p, f.act.normalized, some, p.terms.subspan(begin, term - begin), p.values.subspan(begin, term - begin));
+    seed_rows(p, f.act.normalized, some, p.terms.subspan(begin, term - begin),
+              p.values.subspan(begin, term - begin));
   }
   layernorm(p, norm, f.act.resid_final);
 }
@@ -129,12 +145,14 @@ void unembed(BackwardPass& p) {
 void mlp(BackwardPass& p, int layer) {
   ForwardPass& f = p.forward;
   const LayerWeights& w = f.layer_weights(layer);
-  LinearBackwardArgs args{.dy = narrowed(p, branch_gradient(p, Site::kMlpOut, layer)), .weight = &w.mlp_out};
+  LinearBackwardArgs args{.dy = narrowed(p, branch_gradient(p, Site::kMlpOut, layer)),
+                          .weight = &w.mlp_out};
   if (changed(p, Site::kMlpPost, layer)) {
     args.dx = p.grad.inner_post;
     f.backend.linear_backward(args);
     visit(p, Site::kMlpPost, layer, p.grad.inner_post);
-    f.backend.activate_backward(p.grad.inner_post, f.layer(layer).inner_pre, f.activation, p.grad.inner);
+    f.backend.activate_backward(p.grad.inner_post, f.layer(layer).inner_pre, f.activation,
+                                p.grad.inner);
   } else {
     args.activation = f.activation;
     args.before = f.layer(layer).inner_pre;
@@ -152,31 +170,42 @@ void mlp(BackwardPass& p, int layer) {
 void results_to_z(BackwardPass& p, int layer, Mat g) {
   ForwardPass& f = p.forward;
   const int64_t d = f.config.width, k = f.config.head_width();
-  for (int head = 0; head < f.config.heads; ++head) f.backend.convert(g, p.grad.results.columns(head * d, d));
+  for (int head = 0; head < f.config.heads; ++head)
+    f.backend.convert(g, p.grad.results.columns(head * d, d));
   visit(p, Site::kResult, layer, p.grad.results);
   if (!changed(p, Site::kResult, layer)) return;
   for (int head = 0; head < f.config.heads; ++head) {
     const PackedMatrix weight = f.layer_weights(layer).attn_out.inputs(head * k, k);
-    f.backend.linear_backward({.dy = narrowed(p, p.grad.results.columns(head * d, d)), .weight = &weight, .dx = p.grad.z.columns(head * k, k)});
+    f.backend.linear_backward({.dy = narrowed(p, p.grad.results.columns(head * d, d)),
+                               .weight = &weight,
+                               .dx = p.grad.z.columns(head * k, k)});
   }
 }
 
 void attention_output(BackwardPass& p, int layer) {
   ForwardPass& f = p.forward;
   const Mat g = branch_gradient(p, Site::kAttnOut, layer);
-  if (p.gradients.watched(Site::kResult, layer) || p.seeds.watched(Site::kResult, layer)) results_to_z(p, layer, g);
+  if (p.gradients.watched(Site::kResult, layer) || p.seeds.watched(Site::kResult, layer))
+    results_to_z(p, layer, g);
   if (!changed(p, Site::kResult, layer)) {
-    f.backend.linear_backward({.dy = narrowed(p, g), .weight = &f.layer_weights(layer).attn_out, .dx = p.grad.z});
+    f.backend.linear_backward(
+        {.dy = narrowed(p, g), .weight = &f.layer_weights(layer).attn_out, .dx = p.grad.z});
   }
   visit(p, Site::kZ, layer, p.grad.z);
 }
 
-/// Through whole maps, made again with their edits: where an edit or a target sits inside attention.
+/// Through whole maps, made again with their edits: where an edit or a target sits inside
+/// attention.
 void attend_composed(BackwardPass& p, int layer, AttentionBackwardArgs args) {
   ForwardPass& f = p.forward;
   std::byte* cache = f.cache.layer(layer);
   f.backend.append_kv(args.k, args.v, args.heads, args.head_width, f.batch, cache);
-  AttentionArgs again{.q = args.q, .heads = args.heads, .head_width = args.head_width, .scale = args.scale, .batch = &f.batch, .cache = cache};
+  AttentionArgs again{.q = args.q,
+                      .heads = args.heads,
+                      .head_width = args.head_width,
+                      .scale = args.scale,
+                      .batch = &f.batch,
+                      .cache = cache};
   again.scores = p.grad.scores;
   again.pattern = p.grad.pattern;
   f.backend.attention_scores(again);
@@ -205,7 +234,8 @@ void attend(BackwardPass& p, int layer) {
   ForwardPass& f = p.forward;
   const int64_t d = f.config.width;
   const LayerActivations& a = f.layer(layer);
-  AttentionBackwardArgs args{.q = a.qkv.columns(0, d), .k = a.qkv.columns(d, d), .v = a.qkv.columns(2 * d, d)};
+  AttentionBackwardArgs args{
+      .q = a.qkv.columns(0, d), .k = a.qkv.columns(d, d), .v = a.qkv.columns(2 * d, d)};
   args.heads = f.config.heads;
   args.head_width = static_cast<int>(f.config.head_width());
   args.scale = f.attention_scale(layer);
@@ -217,7 +247,8 @@ void attend(BackwardPass& p, int layer) {
   args.dq = p.grad.qkv.columns(0, d);
   args.dk = p.grad.qkv.columns(d, d);
   args.dv = p.grad.qkv.columns(2 * d, d);
-  const bool inside = f.hooks.edited(Site::kAttnScores, layer) || f.hooks.edited(Site::kPattern, layer) ||
+  const bool inside = f.hooks.edited(Site::kAttnScores, layer) ||
+                      f.hooks.edited(Site::kPattern, layer) ||
                       changed(p, Site::kAttnScores, layer) || changed(p, Site::kPattern, layer);
   const bool z_lost = f.backend.reads_attention_output() && f.hooks.edited(Site::kZ, layer);
   if (inside || z_lost) {
@@ -238,7 +269,8 @@ void attention(BackwardPass& p, int layer) {
   ForwardPass& f = p.forward;
   attention_output(p, layer);
   attend(p, layer);
-  f.backend.linear_backward({.dy = p.grad.qkv, .weight = &f.layer_weights(layer).qkv, .dx = p.grad.normalized});
+  f.backend.linear_backward(
+      {.dy = p.grad.qkv, .weight = &f.layer_weights(layer).qkv, .dx = p.grad.normalized});
   layernorm(p, norm1(f, layer), f.layer(layer).resid_pre);
 }
 

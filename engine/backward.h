@@ -8,7 +8,8 @@
 
 namespace vitrine::internal {
 
-/// Where in a pass a site comes: the embeddings at depth -1, block l at l, what follows the blocks at L.
+/// Where in a pass a site comes: the embeddings at depth -1, block l at l, what follows the blocks
+/// at L.
 struct PassPoint {
   int depth = -1;
   Site site = Site::kEmbed;
@@ -23,11 +24,12 @@ struct BackwardPass {
   HookRun& seeds;        ///< what targets at sites add
   GradientMemory& grad;
   Linearised linearised;
-  std::span<const LogitTerm> terms;  ///< what targets read of logits; rows of the packed batch, ascending
+  std::span<const LogitTerm>
+      terms;  ///< what targets read of logits; rows of the packed batch, ascending
   const float* references = nullptr;  ///< of the terms, in the backend's memory
-  std::span<double> values;          ///< [terms] of the result
-  PassPoint last;                    ///< of the sites that targets read: here the backward pass begins
-  PassPoint first;                   ///< of the sites whose gradient is asked for: here it ends
+  std::span<double> values;           ///< [terms] of the result
+  PassPoint last;   ///< of the sites that targets read: here the backward pass begins
+  PassPoint first;  ///< of the sites whose gradient is asked for: here it ends
 };
 
 /// The backward pass of GPT-2: forward.cc's mirror, bottom to top, on every backend.

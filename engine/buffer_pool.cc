@@ -7,7 +7,8 @@ namespace {
 
 // Enough for the buffers of a few runs at once; more would only hold on to memory.
 constexpr size_t kMaxFree = 8;
-// A free buffer serves a request of at least this share of its size, so that small runs do not sit on large ones' memory.
+// A free buffer serves a request of at least this share of its size, so that small runs do not sit
+// on large ones' memory.
 constexpr size_t kMaxWaste = 4;
 
 }  // namespace

@@ -9,11 +9,13 @@
 
 namespace vitrine::internal {
 
-/// Keeps buffers of finished runs for the next ones, because fresh memory of the system costs a page fault and a clearing for
-/// every page. Buffers return by themselves when their last copy goes, even after the pool is gone.
+/// Keeps buffers of finished runs for the next ones, because fresh memory of the system costs a
+/// page fault and a clearing for every page. Buffers return by themselves when their last copy
+/// goes, even after the pool is gone.
 class BufferPool {
  public:
-  explicit BufferPool(std::function<Buffer(size_t)> allocate) : allocate_(std::move(allocate)), shared_(std::make_shared<Shared>()) {}
+  explicit BufferPool(std::function<Buffer(size_t)> allocate)
+      : allocate_(std::move(allocate)), shared_(std::make_shared<Shared>()) {}
 
   /// At least `bytes` long; the contents are whatever they were. Throws what `allocate` throws.
   Buffer take(size_t bytes);

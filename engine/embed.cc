@@ -9,7 +9,8 @@ Tensor Model::embed(std::span<const int32_t> ids) const {
   const Config& config = state_->config;
   const auto rows = static_cast<int64_t>(ids.size());
   for (const int32_t id : ids) {
-    if (id < 0 || id >= config.vocab) user_error("token id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
+    if (id < 0 || id >= config.vocab)
+      user_error("token id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
   }
   Tensor result(DType::kF32, Shape{rows, config.width});
   if (rows == 0) return result;
@@ -22,7 +23,8 @@ Tensor Model::embed(std::span<const int32_t> ids) const {
   const PassBatch batch{ids, positions, {&slice, 1}, placed.data()};
   backend.place(batch);
   Buffer memory = state_->pool->take(result.view().bytes());
-  backend.lookup(batch, Lookup::kTokens, state_->weights.token_embedding, Mat(memory.f32(), rows, config.width));
+  backend.lookup(batch, Lookup::kTokens, state_->weights.token_embedding,
+                 Mat(memory.f32(), rows, config.width));
   backend.download(result.data(), memory.data(), result.view().bytes());
   return result;
 }

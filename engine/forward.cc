@@ -4,8 +4,9 @@
 #include <numeric>
 #include <vector>
 
-// Read forward() at the end first: it is the paper's picture. The functions before it are its parts. Each takes the fused
-// operation where nothing inside it is edited, and the composed one, which gives the same bits, where something is.
+// Read forward() at the end first: it is the paper's picture. The functions before it are its
+// parts. Each takes the fused operation where nothing inside it is edited, and the composed one,
+// which gives the same bits, where something is.
 
 namespace vitrine::internal {
 namespace {
@@ -13,7 +14,8 @@ namespace {
 void embed(ForwardPass& p) {
   Mat x = p.layer(0).resid_pre;
   const bool watched = p.hooks.watched(Site::kEmbed) || p.hooks.watched(Site::kPosEmbed);
-  if (!watched) return p.backend.embed(p.batch, p.weights.token_embedding, p.weights.position_embedding, x);
+  if (!watched)
+    return p.backend.embed(p.batch, p.weights.token_embedding, p.weights.position_embedding, x);
   p.backend.lookup(p.batch, Lookup::kTokens, p.weights.token_embedding, x);
   p.hooks.visit(Site::kEmbed, 0, x);
   p.backend.lookup(p.batch, Lookup::kPositions, p.weights.position_embedding, p.act.branch);
@@ -59,7 +61,8 @@ void attend(ForwardPass& p, int layer) {
 }
 
 /// to = residual + x W + b, where `site` is x W + b.
-void project_to_residual(ForwardPass& p, Site site, int layer, LinearArgs args, Mat residual, Mat to) {
+void project_to_residual(ForwardPass& p, Site site, int layer, LinearArgs args, Mat residual,
+                         Mat to) {
   if (p.hooks.edited(site, layer)) {
     args.out = p.act.branch;
     p.backend.linear(args);
@@ -79,12 +82,15 @@ void head_results(ForwardPass& p, int layer, Mat results) {
   const int64_t d = p.config.width, k = p.config.head_width();
   for (int head = 0; head < p.config.heads; ++head) {
     const PackedMatrix weight = p.layer_weights(layer).attn_out.inputs(head * k, k);
-    p.backend.linear({.x = p.layer(layer).z.columns(head * k, k), .weight = &weight, .out = results.columns(head * d, d)});
+    p.backend.linear({.x = p.layer(layer).z.columns(head * k, k),
+                      .weight = &weight,
+                      .out = results.columns(head * d, d)});
   }
   p.hooks.visit(Site::kResult, layer, results);
 }
 
-/// attn_out as bias + the (edited) heads' results. Summed head by head, so it rounds otherwise than the projection does.
+/// attn_out as bias + the (edited) heads' results. Summed head by head, so it rounds otherwise than
+/// the projection does.
 void sum_results(ForwardPass& p, int layer, const float* bias) {
   const int64_t d = p.config.width;
   std::vector<int64_t> rows(static_cast<size_t>(p.act.branch.rows));
@@ -94,7 +100,8 @@ void sum_results(ForwardPass& p, int layer, const float* bias) {
                   .where = {rows, {&all_columns, 1}},
                   .kind = EditKind::kReplace,
                   .operand = Mat(const_cast<float*>(bias), 1, d)});
-  for (int head = 0; head < p.config.heads; ++head) p.backend.add(p.act.branch, p.act.results.columns(head * d, d), p.act.branch);
+  for (int head = 0; head < p.config.heads; ++head)
+    p.backend.add(p.act.branch, p.act.results.columns(head * d, d), p.act.branch);
   p.hooks.visit(Site::kAttnOut, layer, p.act.branch);
   p.backend.add(p.layer(layer).resid_pre, p.act.branch, p.layer(layer).resid_mid);
 }
@@ -106,8 +113,11 @@ void attention_output(ForwardPass& p, int layer) {
     head_results(p, layer, p.act.results);
     return sum_results(p, layer, w.attn_out_bias);
   }
-  if (p.hooks.watched(Site::kResult, layer)) head_results(p, layer, p.hooks.tap(Site::kResult, layer, p.act.results));
-  project_to_residual(p, Site::kAttnOut, layer, {.x = a.z, .weight = &w.attn_out, .bias = w.attn_out_bias}, a.resid_pre, a.resid_mid);
+  if (p.hooks.watched(Site::kResult, layer))
+    head_results(p, layer, p.hooks.tap(Site::kResult, layer, p.act.results));
+  project_to_residual(p, Site::kAttnOut, layer,
+                      {.x = a.z, .weight = &w.attn_out, .bias = w.attn_out_bias}, a.resid_pre,
+                      a.resid_mid);
 }
 
 void attention(ForwardPass& p, int layer) {
@@ -132,7 +142,8 @@ void neurons(ForwardPass& p, int layer) {
   } else {
     args.activation = p.activation;
     args.out = p.act.inner;
-    args.before = p.act.keep == Keep::kNothing ? p.hooks.tap(Site::kMlpPre, layer, a.inner_pre) : a.inner_pre;
+    args.before =
+        p.act.keep == Keep::kNothing ? p.hooks.tap(Site::kMlpPre, layer, a.inner_pre) : a.inner_pre;
     p.backend.linear(args);
     p.hooks.visit(Site::kMlpPre, layer, args.before);
   }
@@ -142,8 +153,9 @@ void mlp(ForwardPass& p, int layer) {
   const LayerWeights& w = p.layer_weights(layer);
   neurons(p, layer);
   p.hooks.visit(Site::kMlpPost, layer, p.act.inner);
-  project_to_residual(p, Site::kMlpOut, layer, {.x = p.act.inner, .weight = &w.mlp_out, .bias = w.mlp_out_bias}, p.layer(layer).resid_mid,
-                      p.act.resid_post(layer));
+  project_to_residual(p, Site::kMlpOut, layer,
+                      {.x = p.act.inner, .weight = &w.mlp_out, .bias = w.mlp_out_bias},
+                      p.layer(layer).resid_mid, p.act.resid_post(layer));
 }
 
 void unembed(ForwardPass& p) {
@@ -155,8 +167,10 @@ void unembed(ForwardPass& p) {
   Mat normalized = p.act.normalized;
   if (wanted == rows || watched) layernorm(p, norm, resid, normalized);
   if (wanted == 0) return;
-  if (wanted < rows) {  // every row stands for itself, so choosing rows before or after the layernorm is the same
-    const Mat from = watched ? normalized : resid, to = watched ? p.act.selected_normalized : p.act.selected;
+  if (wanted < rows) {  // every row stands for itself, so choosing rows before or after the
+                        // layernorm is the same
+    const Mat from = watched ? normalized : resid,
+              to = watched ? p.act.selected_normalized : p.act.selected;
     p.backend.gather(from, {p.logit_rows, {&all_columns, 1}}, from.dtype, to.data);
     normalized = p.act.selected_normalized;
     if (!watched) layernorm(p, norm, p.act.selected, normalized);
@@ -168,24 +182,32 @@ void unembed(ForwardPass& p) {
 }  // namespace
 
 float ForwardPass::attention_scale(int l) const {
-  const float scale = config.scale_attention ? 1.0f / std::sqrt(static_cast<float>(config.head_width())) : 1.0f;
+  const float scale =
+      config.scale_attention ? 1.0f / std::sqrt(static_cast<float>(config.head_width())) : 1.0f;
   return config.scale_attention_by_inverse_layer ? scale / static_cast<float>(l + 1) : scale;
 }
 
 Norm norm1(const ForwardPass& p, int layer) {
-  return {Site::kLn1Scale, Site::kLn1Normalized, layer, p.layer_weights(layer).ln1_weight, p.layer_weights(layer).ln1_bias};
+  return {Site::kLn1Scale, Site::kLn1Normalized, layer, p.layer_weights(layer).ln1_weight,
+          p.layer_weights(layer).ln1_bias};
 }
 
 Norm norm2(const ForwardPass& p, int layer) {
-  return {Site::kLn2Scale, Site::kLn2Normalized, layer, p.layer_weights(layer).ln2_weight, p.layer_weights(layer).ln2_bias};
+  return {Site::kLn2Scale, Site::kLn2Normalized, layer, p.layer_weights(layer).ln2_weight,
+          p.layer_weights(layer).ln2_bias};
 }
 
 Norm final_norm(const ForwardPass& p) {
-  return {Site::kLnFinalScale, Site::kLnFinalNormalized, 0, p.weights.ln_final_weight, p.weights.ln_final_bias};
+  return {Site::kLnFinalScale, Site::kLnFinalNormalized, 0, p.weights.ln_final_weight,
+          p.weights.ln_final_bias};
 }
 
 void layernorm(ForwardPass& p, const Norm& n, Mat x, Mat out) {
-  LayerNormArgs args{.x = x, .weight = n.weight, .bias = n.bias, .epsilon = p.config.layer_norm_epsilon, .out = out};
+  LayerNormArgs args{.x = x,
+                     .weight = n.weight,
+                     .bias = n.bias,
+                     .epsilon = p.config.layer_norm_epsilon,
+                     .out = out};
   if (p.hooks.edited(n.scale, n.layer)) {
     args.scale = p.act.scale;
     p.backend.layernorm_scale(x, args.epsilon, args.scale);

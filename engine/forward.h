@@ -22,10 +22,11 @@ struct ForwardPass {
   const KvCache& cache;
   HookRun& hooks;
   Activations& act;
-  const PassBatch& batch;                  ///< placed
-  std::span<const int64_t> logit_rows;     ///< rows that get logits, ascending
-  Mat logits;                              ///< [logit rows, V]
-  std::optional<int> begin_at;             ///< a layer whose resid_pre is there already; nothing: begin with the embeddings
+  const PassBatch& batch;               ///< placed
+  std::span<const int64_t> logit_rows;  ///< rows that get logits, ascending
+  Mat logits;                           ///< [logit rows, V]
+  std::optional<int>
+      begin_at;  ///< a layer whose resid_pre is there already; nothing: begin with the embeddings
 
   LayerActivations& layer(int l) const { return act.layers[static_cast<size_t>(l)]; }
   const LayerWeights& layer_weights(int l) const { return weights.layers[static_cast<size_t>(l)]; }
@@ -47,10 +48,12 @@ Norm final_norm(const ForwardPass& pass);
 /// out = layernorm(x), with its sites.
 void layernorm(ForwardPass& pass, const Norm& norm, Mat x, Mat out);
 
-/// What of a block a backward pass reads, computed again from the block's kept resid_pre; the same bits. The MLP's output is left out.
+/// What of a block a backward pass reads, computed again from the block's kept resid_pre; the same
+/// bits. The MLP's output is left out.
 void recompute_block(ForwardPass& pass, int layer);
 
-/// The forward pass of GPT-2: the only one, for prefill and decode, with hooks and without, on every backend.
+/// The forward pass of GPT-2: the only one, for prefill and decode, with hooks and without, on
+/// every backend.
 void forward(ForwardPass& pass);
 
 }  // namespace vitrine::internal

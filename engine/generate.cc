@@ -18,26 +18,34 @@ constexpr int kWorthRecording = 3;
 
 void check_options(const GenerateOptions& options, size_t sequences, const Config& config) {
   const SamplingOptions& s = options.sampling;
-  if (options.max_new_tokens < 0) user_error("max_new_tokens {} is negative", options.max_new_tokens);
-  if (!(s.temperature >= 0) || !std::isfinite(s.temperature)) user_error("temperature {} is not in [0, inf); 0 is greedy", s.temperature);
+  if (options.max_new_tokens < 0)
+    user_error("max_new_tokens {} is negative", options.max_new_tokens);
+  if (!(s.temperature >= 0) || !std::isfinite(s.temperature))
+    user_error("temperature {} is not in [0, inf); 0 is greedy", s.temperature);
   if (s.top_k < 0) user_error("top_k {} is negative; 0 keeps all tokens", s.top_k);
-  if (!(s.top_p > 0 && s.top_p <= 1)) user_error("top_p {} is not in (0, 1]; 1 keeps all tokens", s.top_p);
-  if (!s.seeds.empty() && s.seeds.size() != sequences) user_error("{} seeds for {} sequences; give one each, or a single seed", s.seeds.size(), sequences);
+  if (!(s.top_p > 0 && s.top_p <= 1))
+    user_error("top_p {} is not in (0, 1]; 1 keeps all tokens", s.top_p);
+  if (!s.seeds.empty() && s.seeds.size() != sequences)
+    user_error("{} seeds for {} sequences; give one each, or a single seed", s.seeds.size(),
+               sequences);
   for (int32_t id : options.stop_ids) {
-    if (id < 0 || id >= config.vocab) user_error("stop id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
+    if (id < 0 || id >= config.vocab)
+      user_error("stop id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
   }
 }
 
 /// The generation of one batch, step by step.
 class Generator {
  public:
-  Generator(const ModelState& model, const Batch& prompts, const GenerateOptions& options, const Hooks& hooks)
+  Generator(const ModelState& model, const Batch& prompts, const GenerateOptions& options,
+            const Hooks& hooks)
       : model_(model), options_(options), plan_(hooks, model.config, *model.backend), result_{} {
     std::vector<int64_t> capacities;
     for (const auto& prompt : prompts) {
       const int64_t length = static_cast<int64_t>(prompt.size());
       if (length > model.config.context) {
-        user_error("sequence {} has {} tokens; the model's context holds {}", capacities.size(), length, model.config.context);
+        user_error("sequence {} has {} tokens; the model's context holds {}", capacities.size(),
+                   length, model.config.context);
       }
       capacities.push_back(std::min(model.config.context, length + options.max_new_tokens));
     }
@@ -57,12 +65,14 @@ class Generator {
         going = run_recorded(step, next);
         continue;
       }
-      const PassLogits logits = run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kLast}, collector_);
+      const PassLogits logits =
+          run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kLast}, collector_);
       const std::vector<size_t> drawn = active_sequences();
       going = accept(drawn, sample(logits, drawn, step), step, next);
       ++step;
     }
-    if (options_.max_new_tokens == 0) run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kNone}, collector_);
+    if (options_.max_new_tokens == 0)
+      run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kNone}, collector_);
     result_.captures = collector_.finish();
     return std::move(result_);
   }
@@ -81,19 +91,24 @@ class Generator {
     return list;
   }
 
-  /// Takes one chosen token for each of the sequences `drawn` and makes `next` the batch of the following pass; false when
-  /// none follows.
-  bool accept(const std::vector<size_t>& drawn, std::span<const int32_t> ids, int step, Batch& next) {
+  /// Takes one chosen token for each of the sequences `drawn` and makes `next` the batch of the
+  /// following pass; false when none follows.
+  bool accept(const std::vector<size_t>& drawn, std::span<const int32_t> ids, int step,
+              Batch& next) {
     bool any = false, keep_going = true;
     for (auto& tokens : next) tokens.clear();
     for (size_t i = 0; i < drawn.size(); ++i) {
       const size_t s = drawn[i];
       Generation::Sequence& sequence = result_.sequences[s];
       sequence.ids.push_back(ids[i]);
-      if (keep_going && options_.on_token) keep_going = options_.on_token(static_cast<int>(s), ids[i]);
-      const bool stopped = std::find(options_.stop_ids.begin(), options_.stop_ids.end(), ids[i]) != options_.stop_ids.end();
-      // A token that no pass will read needs no room: the last one of a full context may still be chosen.
-      const bool full = cache_.length(static_cast<int>(s)) >= model_.config.context && step + 1 < options_.max_new_tokens;
+      if (keep_going && options_.on_token)
+        keep_going = options_.on_token(static_cast<int>(s), ids[i]);
+      const bool stopped = std::find(options_.stop_ids.begin(), options_.stop_ids.end(), ids[i]) !=
+                           options_.stop_ids.end();
+      // A token that no pass will read needs no room: the last one of a full context may still be
+      // chosen.
+      const bool full = cache_.length(static_cast<int>(s)) >= model_.config.context &&
+                        step + 1 < options_.max_new_tokens;
       if (stopped || full) {
         sequence.reason = stopped ? StopReason::kStopId : StopReason::kContext;
         active_[s] = false;
@@ -114,19 +129,21 @@ class Generator {
     return unit_interval(mix64(mix64(seed(sequence)) + static_cast<uint64_t>(step)));
   }
 
-  /// Runs recorded steps from `step` on, until the generation ends or so few sequences are left that a smaller recording pays;
-  /// false when nothing follows.
+  /// Runs recorded steps from `step` on, until the generation ends or so few sequences are left
+  /// that a smaller recording pays; false when nothing follows.
   bool run_recorded(int& step, Batch& next) {
     const std::vector<size_t> rows = active_sequences();
     int64_t room = 0;  // the last token of a full context needs no pass
-    for (size_t s : rows) room = std::max(room, model_.config.context - cache_.length(static_cast<int>(s)));
+    for (size_t s : rows)
+      room = std::max(room, model_.config.context - cache_.length(static_cast<int>(s)));
     const int most = static_cast<int>(std::min<int64_t>(options_.max_new_tokens - step, room));
     std::vector<double> uniforms;
     for (int i = 0; i < most; ++i) {
       for (size_t s : rows) uniforms.push_back(uniform(s, step + i));
     }
     RecordedSteps recorded(model_, plan_, cache_, next, options_.sampling, uniforms, most);
-    const bool watched = options_.on_token || !options_.stop_ids.empty();  // then each token may be the last
+    const bool watched =
+        options_.on_token || !options_.stop_ids.empty();  // then each token may be the last
     std::vector<int> lasted(active_.size(), 0);
     bool going = true, shrunk = false;
     int done = 0;
@@ -152,16 +169,20 @@ class Generator {
     return going;
   }
 
-  std::vector<int32_t> sample(const PassLogits& logits, const std::vector<size_t>& drawn, int step) {
+  std::vector<int32_t> sample(const PassLogits& logits, const std::vector<size_t>& drawn,
+                              int step) {
     const int64_t vocab = model_.config.vocab;
     const auto lock = model_.backend->exclusive();
     std::vector<int32_t> ids(drawn.size());
     std::vector<double> numbers;
     for (size_t sequence : drawn) numbers.push_back(uniform(sequence, step));
-    const auto last = [&](size_t i) { return logits.offsets[drawn[i] + 1] - 1; };  // a pass that watches logits has more rows
+    const auto last = [&](size_t i) {
+      return logits.offsets[drawn[i] + 1] - 1;
+    };  // a pass that watches logits has more rows
     for (size_t i = 0, next; i < drawn.size(); i = next) {  // rows side by side go together
       for (next = i + 1; next < drawn.size() && last(next) == last(next - 1) + 1;) ++next;
-      model_.backend->sample({.logits = Mat(logits.memory.f32() + last(i) * vocab, static_cast<int64_t>(next - i), vocab),
+      model_.backend->sample({.logits = Mat(logits.memory.f32() + last(i) * vocab,
+                                            static_cast<int64_t>(next - i), vocab),
                               .temperature = options_.sampling.temperature,
                               .top_k = options_.sampling.top_k,
                               .top_p = options_.sampling.top_p,
@@ -182,7 +203,8 @@ class Generator {
 
 }  // namespace
 
-Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options, const Hooks& hooks) {
+Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options,
+                    const Hooks& hooks) {
   check_options(options, prompts.size(), model.config());
   if (prompts.empty()) user_error("there are no prompts to continue; give at least one");
   return Generator(state_of(model), prompts, options, hooks).run(prompts);

@@ -1,8 +1,9 @@
+#include "vitrine/gradients.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
-#include "vitrine/gradients.h"
 
 namespace vitrine {
 using namespace internal;
@@ -24,10 +25,13 @@ Target operator*(double factor, Target target) { return target *= factor; }
 namespace target {
 namespace {
 
-Target of_token(Target::Kind kind, int32_t token, int64_t position) { return Target({.kind = kind, .position = position, .token = token}); }
+Target of_token(Target::Kind kind, int32_t token, int64_t position) {
+  return Target({.kind = kind, .position = position, .token = token});
+}
 
 Target mean_logit(const std::vector<int32_t>& tokens, int64_t position) {
-  if (tokens.empty()) user_error("logit_difference was given a set without tokens; give each at least one");
+  if (tokens.empty())
+    user_error("logit_difference was given a set without tokens; give each at least one");
   Target sum;
   for (int32_t token : tokens) sum += logit(token, position);
   return sum *= 1.0 / static_cast<double>(tokens.size());
@@ -35,9 +39,13 @@ Target mean_logit(const std::vector<int32_t>& tokens, int64_t position) {
 
 /// log softmax, in double precision.
 Tensor log_probabilities(TensorView logits) {
-  if (logits.shape().rank() != 1) user_error("the reference of a KL divergence is a tensor {}; give the logits of one position, [V]", logits.shape().to_string());
+  if (logits.shape().rank() != 1)
+    user_error(
+        "the reference of a KL divergence is a tensor {}; give the logits of one position, [V]",
+        logits.shape().to_string());
   const std::span<const float> given = logits.f32();
-  if (given.empty()) user_error("the reference of a KL divergence is empty; give the logits of one position, [V]");
+  if (given.empty())
+    user_error("the reference of a KL divergence is empty; give the logits of one position, [V]");
   const double highest = *std::max_element(given.begin(), given.end());
   double sum = 0;
   for (float x : given) sum += std::exp(x - highest);
@@ -48,23 +56,35 @@ Tensor log_probabilities(TensorView logits) {
 
 }  // namespace
 
-Target logit(int32_t token, int64_t position) { return of_token(Target::Kind::kLogit, token, position); }
-Target log_prob(int32_t token, int64_t position) { return of_token(Target::Kind::kLogProb, token, position); }
-Target prob(int32_t token, int64_t position) { return of_token(Target::Kind::kProb, token, position); }
+Target logit(int32_t token, int64_t position) {
+  return of_token(Target::Kind::kLogit, token, position);
+}
+Target log_prob(int32_t token, int64_t position) {
+  return of_token(Target::Kind::kLogProb, token, position);
+}
+Target prob(int32_t token, int64_t position) {
+  return of_token(Target::Kind::kProb, token, position);
+}
 
-Target logit_difference(const std::vector<int32_t>& tokens, const std::vector<int32_t>& against, int64_t position) {
+Target logit_difference(const std::vector<int32_t>& tokens, const std::vector<int32_t>& against,
+                        int64_t position) {
   return mean_logit(tokens, position) - mean_logit(against, position);
 }
 
 Target cross_entropy() { return Target({.kind = Target::Kind::kNextTokens}); }
-Target entropy(int64_t position) { return Target({.kind = Target::Kind::kEntropy, .position = position}); }
+Target entropy(int64_t position) {
+  return Target({.kind = Target::Kind::kEntropy, .position = position});
+}
 
 Target kl(TensorView reference, int64_t position) {
-  return Target({.kind = Target::Kind::kKl, .position = position, .values = log_probabilities(reference)});
+  return Target(
+      {.kind = Target::Kind::kKl, .position = position, .values = log_probabilities(reference)});
 }
 
 Target reverse_kl(TensorView reference, int64_t position) {
-  return Target({.kind = Target::Kind::kReverseKl, .position = position, .values = log_probabilities(reference)});
+  return Target({.kind = Target::Kind::kReverseKl,
+                 .position = position,
+                 .values = log_probabilities(reference)});
 }
 
 Target norm(std::string site, int64_t position) {
@@ -72,7 +92,10 @@ Target norm(std::string site, int64_t position) {
 }
 
 Target linear(std::string site, TensorView coefficients, int64_t position) {
-  return Target({.kind = Target::Kind::kLinear, .position = position, .values = Tensor::from(coefficients.f32(), coefficients.shape()), .site = std::move(site)});
+  return Target({.kind = Target::Kind::kLinear,
+                 .position = position,
+                 .values = Tensor::from(coefficients.f32(), coefficients.shape()),
+                 .site = std::move(site)});
 }
 
 }  // namespace target

@@ -7,7 +7,8 @@
 namespace vitrine {
 using namespace internal;
 
-void visit_logits(const Model& model, TensorView rows, bool final_layernorm, const LogitVisitor& visit) {
+void visit_logits(const Model& model, TensorView rows, bool final_layernorm,
+                  const LogitVisitor& visit) {
   const ModelState& state = state_of(model);
   Backend& backend = *state.backend;
   const auto lock = backend.exclusive();
@@ -22,9 +23,13 @@ void visit_logits(const Model& model, TensorView rows, bool final_layernorm, con
   for (int64_t begin = 0; begin < x.rows; begin += at_once) {
     const int64_t count = std::min(at_once, x.rows - begin);
     const Mat logits(computed.f32(), count, static_cast<int64_t>(vocab));
-    backend.linear({.x = x.row_range(begin, count), .weight = &state.weights.unembedding, .out = logits});
-    if (!backend.host_memory()) backend.download(brought.data(), computed.data(), static_cast<size_t>(count) * vocab * sizeof(float));
-    for (int64_t r = 0; r < count; ++r) visit(begin + r, {brought.f32() + static_cast<size_t>(r) * vocab, vocab});
+    backend.linear(
+        {.x = x.row_range(begin, count), .weight = &state.weights.unembedding, .out = logits});
+    if (!backend.host_memory())
+      backend.download(brought.data(), computed.data(),
+                       static_cast<size_t>(count) * vocab * sizeof(float));
+    for (int64_t r = 0; r < count; ++r)
+      visit(begin + r, {brought.f32() + static_cast<size_t>(r) * vocab, vocab});
   }
 }
 

@@ -6,8 +6,8 @@
 #include "base/check.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/config.h"
-#include "engine/device_name.h"
 #include "engine/checkpoint/model_path.h"
+#include "engine/device_name.h"
 #include "engine/model_state.h"
 #include "engine/random_weights.h"
 #include "engine/run_pass.h"
@@ -18,7 +18,8 @@ namespace {
 
 std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
   const Gemm gemm = gemm_from_name(options.gemm);  // a wrong word is refused on a CPU, too
-  if (const std::optional<int> gpu = gpu_index(options.device)) return make_cuda_backend({.device = *gpu, .gemm = gemm});
+  if (const std::optional<int> gpu = gpu_index(options.device))
+    return make_cuda_backend({.device = *gpu, .gemm = gemm});
   return make_cpu_backend({.threads = options.threads});
 }
 
@@ -41,11 +42,15 @@ class RandomSource : public WeightSource {
   HostWeight matrix(const std::string& name) override {
     current_ = weights_.make(name, DType::kF32);
     const int64_t rows = current_.shape()[0], cols = current_.shape()[1];
-    // Embeddings and the unembedding are [size, D] and seen from D; the others are [in, out] as they stand.
+    // Embeddings and the unembedding are [size, D] and seen from D; the others are [in, out] as
+    // they stand.
     const bool table = name == "wte.weight" || name == "wpe.weight" || name == "lm_head.weight";
-    return table ? HostWeight{current_.data(), DType::kF32, cols, rows, 1, cols} : HostWeight{current_.data(), DType::kF32, rows, cols, cols, 1};
+    return table ? HostWeight{current_.data(), DType::kF32, cols, rows, 1, cols}
+                 : HostWeight{current_.data(), DType::kF32, rows, cols, cols, 1};
   }
-  std::vector<float> vector(const std::string& name) override { return weights_.make(name, DType::kF32).view().to_f32(); }
+  std::vector<float> vector(const std::string& name) override {
+    return weights_.make(name, DType::kF32).view().to_f32();
+  }
   void done_with(const std::string&) override { current_ = Tensor(); }
 
  private:
@@ -53,26 +58,32 @@ class RandomSource : public WeightSource {
   Tensor current_;
 };
 
-std::shared_ptr<ModelState> make_state(const Config& config, std::string name, WeightSource& source, DType store, const ModelOptions& options) {
-  if (!is_floating(store) && store != DType::kI8) user_error("weights cannot be stored as {}; use f32, f16, bf16 or int8", dtype_name(store));
+std::shared_ptr<ModelState> make_state(const Config& config, std::string name, WeightSource& source,
+                                       DType store, const ModelOptions& options) {
+  if (!is_floating(store) && store != DType::kI8)
+    user_error("weights cannot be stored as {}; use f32, f16, bf16 or int8", dtype_name(store));
   auto state = std::make_shared<ModelState>();
   state->config = config;
   state->activation = activation_from_name(config.activation);
   state->name = std::move(name);
   state->backend = make_backend(options);
   state->memory_limit = options.memory_limit;
-  state->weights = Weights::load(source, config, store, *state->backend, [&](size_t done, size_t total) {
-    if (options.progress) options.progress->update(done, total, "Loading");
-  });
+  state->weights =
+      Weights::load(source, config, store, *state->backend, [&](size_t done, size_t total) {
+        if (options.progress) options.progress->update(done, total, "Loading");
+      });
   Backend& backend = *state->backend;
-  state->pool = std::make_unique<BufferPool>([&backend](size_t bytes) { return backend.allocate(bytes); });
-  state->host_pool = std::make_unique<BufferPool>([&backend](size_t bytes) { return backend.allocate_host(bytes); });
+  state->pool =
+      std::make_unique<BufferPool>([&backend](size_t bytes) { return backend.allocate(bytes); });
+  state->host_pool = std::make_unique<BufferPool>(
+      [&backend](size_t bytes) { return backend.allocate_host(bytes); });
   state->require_memory(0, "");
   return state;
 }
 
 std::shared_ptr<const Tokenizer> load_tokenizer_beside(const std::filesystem::path& path) {
-  const std::filesystem::path directory = std::filesystem::is_directory(path) ? path : path.parent_path();
+  const std::filesystem::path directory =
+      std::filesystem::is_directory(path) ? path : path.parent_path();
   for (const char* file : {"tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model"}) {
     if (std::filesystem::exists(directory / file)) return Tokenizer::load(directory);
   }
@@ -85,25 +96,34 @@ Batch one(std::span<const int32_t> ids) { return {std::vector<int32_t>(ids.begin
 
 namespace internal {
 
-std::string megabytes(size_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
+std::string megabytes(size_t bytes) {
+  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+}
 
 const ModelState& state_of(const Model& model) { return *model.state_; }
 
 size_t ModelState::free_bytes() const {
   // What is free now counts without the weights, which are there already; a limit counts them in.
   const size_t room = backend->available_bytes();
-  return memory_limit == 0 ? room : std::min(room, memory_limit - std::min(memory_limit, weights.memory.bytes()));
+  return memory_limit == 0
+             ? room
+             : std::min(room, memory_limit - std::min(memory_limit, weights.memory.bytes()));
 }
 
 void ModelState::require_memory(size_t bytes, const std::string& parts) const {
-  // Asking the system what is free takes longer than a small pass; what is this small fits, or the machine is lost anyway.
+  // Asking the system what is free takes longer than a small pass; what is this small fits, or the
+  // machine is lost anyway.
   constexpr size_t kSmall = 16 << 20;
   if (memory_limit == 0 && bytes < kSmall) return;
   const size_t room = free_bytes();
   if (bytes <= room && (memory_limit == 0 || weights.memory.bytes() <= memory_limit)) return;
-  if (bytes == 0) user_error("the weights take {} bytes, above the memory limit of {}", weights.memory.bytes(), memory_limit);
-  user_error("this run needs {} and {} are free: {}; capture fewer sites, positions or heads, store them as f16, or ask for fewer logits",
-             megabytes(bytes), megabytes(room), parts);
+  if (bytes == 0)
+    user_error("the weights take {} bytes, above the memory limit of {}", weights.memory.bytes(),
+               memory_limit);
+  user_error(
+      "this run needs {} and {} are free: {}; capture fewer sites, positions or heads, store them "
+      "as f16, or ask for fewer logits",
+      megabytes(bytes), megabytes(room), parts);
 }
 
 }  // namespace internal
@@ -111,23 +131,29 @@ void ModelState::require_memory(size_t bytes, const std::string& parts) const {
 Model Model::load(const std::string& name_or_path, const ModelOptions& options) {
   const std::filesystem::path path = resolve_model(name_or_path);
   const Checkpoint checkpoint = Checkpoint::open(path);
-  std::future<std::shared_ptr<const Tokenizer>> tokenizer = std::async(std::launch::async, load_tokenizer_beside, path);
+  std::future<std::shared_ptr<const Tokenizer>> tokenizer =
+      std::async(std::launch::async, load_tokenizer_beside, path);
   CheckpointSource source(checkpoint);
-  const auto state = make_state(checkpoint.config(), name_or_path, source, options.dtype.value_or(checkpoint.dominant_dtype()), options);
+  const auto state = make_state(checkpoint.config(), name_or_path, source,
+                                options.dtype.value_or(checkpoint.dominant_dtype()), options);
   state->tokenizer = tokenizer.get();
   if (state->tokenizer && state->tokenizer->vocab_size() > state->config.vocab) {
-    user_error("the tokenizer beside '{}' has {} tokens, the model only {}; they do not belong together", path.string(),
-               state->tokenizer->vocab_size(), state->config.vocab);
+    user_error(
+        "the tokenizer beside '{}' has {} tokens, the model only {}; they do not belong together",
+        path.string(), state->tokenizer->vocab_size(), state->config.vocab);
   }
   return Model(state);
 }
 
-std::filesystem::path Model::locate(const std::string& name_or_path) { return resolve_model(name_or_path); }
+std::filesystem::path Model::locate(const std::string& name_or_path) {
+  return resolve_model(name_or_path);
+}
 
 Model Model::random(const Config& config, uint64_t seed, const ModelOptions& options) {
   check_config(config, "the configuration");
   RandomSource source(config, seed);
-  return Model(make_state(config, fmt::format("random weights, seed {}", seed), source, options.dtype.value_or(DType::kF32), options));
+  return Model(make_state(config, fmt::format("random weights, seed {}", seed), source,
+                          options.dtype.value_or(DType::kF32), options));
 }
 
 const Config& Model::config() const { return state_->config; }
@@ -142,7 +168,10 @@ std::string Model::name() const { return state_->name; }
 std::shared_ptr<const Tokenizer> Model::shared_tokenizer() const { return state_->tokenizer; }
 
 const Tokenizer& Model::tokenizer() const {
-  if (!state_->tokenizer) user_error("model '{}' has no tokenizer beside it; give token ids, or put its tokenizer.json there", state_->name);
+  if (!state_->tokenizer)
+    user_error(
+        "model '{}' has no tokenizer beside it; give token ids, or put its tokenizer.json there",
+        state_->name);
   return *state_->tokenizer;
 }
 
@@ -158,7 +187,8 @@ Tensor Model::to_host(TensorView view) const {
   return tensor;
 }
 
-Run Model::forward(std::span<const int32_t> ids, const Hooks& hooks, const ForwardOptions& options) const {
+Run Model::forward(std::span<const int32_t> ids, const Hooks& hooks,
+                   const ForwardOptions& options) const {
   return forward(one(ids), hooks, options);
 }
 
@@ -166,11 +196,16 @@ Run Model::forward(const Batch& batch, const Hooks& hooks, const ForwardOptions&
   std::vector<int64_t> lengths;
   for (const auto& sequence : batch) lengths.push_back(static_cast<int64_t>(sequence.size()));
   const Config& config = state_->config;
-  // Checked against a cache without memory first, so that absurd lengths are refused before they size anything.
-  check_batch(config, batch, KvCache(config, *state_->backend, state_->activation_dtype(), lengths, true, {}), false);
+  // Checked against a cache without memory first, so that absurd lengths are refused before they
+  // size anything.
+  check_batch(config, batch,
+              KvCache(config, *state_->backend, state_->activation_dtype(), lengths, true, {}),
+              false);
   const Plan plan(hooks, config, *state_->backend);
-  const size_t bytes = KvCache::bytes(config, *state_->backend, state_->activation_dtype(), lengths, true);
-  KvCache cache(config, *state_->backend, state_->activation_dtype(), lengths, true, state_->pool->take(bytes));
+  const size_t bytes =
+      KvCache::bytes(config, *state_->backend, state_->activation_dtype(), lengths, true);
+  KvCache cache(config, *state_->backend, state_->activation_dtype(), lengths, true,
+                state_->pool->take(bytes));
   CaptureCollector collector;
   const PassLogits logits = run_pass(*state_, plan, cache, batch, options, collector);
   return make_run(*state_, cache, batch, logits, options, collector);

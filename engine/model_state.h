@@ -20,13 +20,14 @@ struct ModelState {
   Weights weights;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< null if the checkpoint has none
   size_t memory_limit = 0;                     ///< 0: none but the device's
-  std::unique_ptr<BufferPool> pool;       ///< of the backend's memory
-  std::unique_ptr<BufferPool> host_pool;  ///< for results on their way to the user
+  std::unique_ptr<BufferPool> pool;            ///< of the backend's memory
+  std::unique_ptr<BufferPool> host_pool;       ///< for results on their way to the user
 
   DType activation_dtype() const { return backend->activation_dtype(weights.dtype); }
   /// Bytes that a run may still take.
   size_t free_bytes() const;
-  /// Throws Error (user) if `bytes` more do not fit beside the weights, ending its line with `parts` and what to narrow.
+  /// Throws Error (user) if `bytes` more do not fit beside the weights, ending its line with
+  /// `parts` and what to narrow.
   void require_memory(size_t bytes, const std::string& parts) const;
 };
 

@@ -9,7 +9,8 @@ void choose_logit_rows(const BatchRows& batch, LogitRows wanted, PassLogits& log
   for (const SequenceSlice& slice : batch.slices) {
     logits.offsets.push_back(static_cast<int64_t>(logits.rows.size()));
     if (wanted == LogitRows::kNone || slice.rows == 0) continue;
-    for (int64_t i = wanted == LogitRows::kLast ? slice.rows - 1 : 0; i < slice.rows; ++i) logits.rows.push_back(slice.row + i);
+    for (int64_t i = wanted == LogitRows::kLast ? slice.rows - 1 : 0; i < slice.rows; ++i)
+      logits.rows.push_back(slice.row + i);
   }
   logits.offsets.push_back(static_cast<int64_t>(logits.rows.size()));
 }
@@ -27,15 +28,18 @@ BatchRows::BatchRows(const Config& config, const Batch& tokens, const KvCache& c
                         .map = map_elements};
     map_elements += config.heads * slice.rows * (slice.past + slice.rows);
     ids.insert(ids.end(), tokens[s].begin(), tokens[s].end());
-    for (int64_t i = 0; i < slice.rows; ++i) positions.push_back(static_cast<int32_t>(slice.past + i));
+    for (int64_t i = 0; i < slice.rows; ++i)
+      positions.push_back(static_cast<int32_t>(slice.past + i));
     slices.push_back(slice);
   }
 }
 
-PassPlan::PassPlan(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& tokens, LogitRows wanted, Keep kept)
+PassPlan::PassPlan(const ModelState& model, const Plan& plan, const KvCache& cache,
+                   const Batch& tokens, LogitRows wanted, Keep kept)
     : rows(model.config, tokens, cache), layout(plan, rows.slices, model.config), keep(kept) {
   choose_logit_rows(rows, plan.any_watched(Site::kLogits) ? LogitRows::kAll : wanted, logits);
-  sizes = {static_cast<int64_t>(rows.ids.size()), static_cast<int64_t>(logits.rows.size()), rows.map_elements};
+  sizes = {static_cast<int64_t>(rows.ids.size()), static_cast<int64_t>(logits.rows.size()),
+           rows.map_elements};
   Arena counting;
   Activations(counting, model.config, plan, *model.backend, model.activation_dtype(), sizes, keep);
   working_bytes = counting.used();
@@ -43,17 +47,21 @@ PassPlan::PassPlan(const ModelState& model, const Plan& plan, const KvCache& cac
 }
 
 std::string PassPlan::parts(const Plan& plan) const {
-  std::string text = fmt::format("activations {}, logits {}, captures {}", megabytes(working_bytes), megabytes(logit_bytes), megabytes(layout.bytes));
+  std::string text = fmt::format("activations {}, logits {}, captures {}", megabytes(working_bytes),
+                                 megabytes(logit_bytes), megabytes(layout.bytes));
   if (layout.bytes > 0) text += " (" + layout.largest_sites(plan, 4) + ")";
   return text;
 }
 
-PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCache& cache, PassPlan laid_out, std::optional<int> begin_at)
+PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCache& cache,
+                           PassPlan laid_out, std::optional<int> begin_at)
     : model_(model),
       laid_out_(std::move(laid_out)),
-      working_((model.require_memory(laid_out_.bytes(), laid_out_.parts(plan)), model.pool->take(laid_out_.working_bytes))),
+      working_((model.require_memory(laid_out_.bytes(), laid_out_.parts(plan)),
+                model.pool->take(laid_out_.working_bytes))),
       captured_(model.pool->take(whole_lines(laid_out_.layout.bytes))),
-      placed_(model.pool->take(model.backend->batch_bytes(laid_out_.sizes.rows, static_cast<int64_t>(rows().slices.size())))),
+      placed_(model.pool->take(model.backend->batch_bytes(
+          laid_out_.sizes.rows, static_cast<int64_t>(rows().slices.size())))),
       batch_{rows().ids, rows().positions, rows().slices, placed_.data()},
       hooks_(plan, laid_out_.layout, captured_, *model.backend, rows().slices),
       forward_{.backend = *model.backend,
@@ -70,7 +78,8 @@ PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCa
   laid_out_.logits.memory = model.pool->take(laid_out_.logit_bytes);
   forward_.logits = {laid_out_.logits.memory.f32(), laid_out_.sizes.logit_rows, model.config.vocab};
   Arena arena(working_);
-  activations_ = Activations(arena, model.config, plan, *model.backend, model.activation_dtype(), laid_out_.sizes, laid_out_.keep);
+  activations_ = Activations(arena, model.config, plan, *model.backend, model.activation_dtype(),
+                             laid_out_.sizes, laid_out_.keep);
   model.backend->place(batch_);
 }
 

@@ -22,8 +22,10 @@ struct BatchRows {
 
 /// A pass laid out, but without memory: what it will need.
 struct PassPlan {
-  /// `tokens` have been checked. Throws Error (user) for a capture at a position or sequence that is not in the batch.
-  PassPlan(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& tokens, LogitRows wanted, Keep keep = Keep::kNothing);
+  /// `tokens` have been checked. Throws Error (user) for a capture at a position or sequence that
+  /// is not in the batch.
+  PassPlan(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& tokens,
+           LogitRows wanted, Keep keep = Keep::kNothing);
 
   BatchRows rows;
   PassLogits logits;  ///< without memory
@@ -40,13 +42,16 @@ struct PassPlan {
 /// A pass with all of its memory taken and the batch placed: ready to run. Stays where it was made.
 class PreparedPass {
  public:
-  /// Throws Error (user) if the pass does not fit in memory, naming the bytes by site. `begin_at`: a layer whose resid_pre the caller
-  /// writes before run(); nothing: the pass begins with the embeddings.
-  PreparedPass(const ModelState& model, const Plan& plan, const KvCache& cache, PassPlan laid_out, std::optional<int> begin_at = {});
+  /// Throws Error (user) if the pass does not fit in memory, naming the bytes by site. `begin_at`:
+  /// a layer whose resid_pre the caller writes before run(); nothing: the pass begins with the
+  /// embeddings.
+  PreparedPass(const ModelState& model, const Plan& plan, const KvCache& cache, PassPlan laid_out,
+               std::optional<int> begin_at = {});
   PreparedPass(const PreparedPass&) = delete;
   PreparedPass& operator=(const PreparedPass&) = delete;
 
-  /// Issues the pass's operations, captures and edits among them. The cache's lengths are the caller's to move on.
+  /// Issues the pass's operations, captures and edits among them. The cache's lengths are the
+  /// caller's to move on.
   void run();
 
   const PassPlan& laid_out() const { return laid_out_; }

@@ -14,10 +14,13 @@ namespace vitrine::internal {
 namespace {
 
 /// Output number `index`, from 0, of the SplitMix64 generator started at `seed`.
-inline uint64_t splitmix64(uint64_t seed, uint64_t index) { return mix64(seed + index * 0x9E3779B97F4A7C15u); }
+inline uint64_t splitmix64(uint64_t seed, uint64_t index) {
+  return mix64(seed + index * 0x9E3779B97F4A7C15u);
+}
 
-/// An element is center + range * x for x uniform in [-1, 1). It takes one rounding, fused multiply-add or not: where the
-/// center is not 0, the range is a power of two and the product exact.
+/// An element is center + range * x for x uniform in [-1, 1). It takes one rounding, fused
+/// multiply-add or not: where the center is not 0, the range is a power of two and the product
+/// exact.
 struct Uniform {
   float center, range;
 
@@ -32,7 +35,9 @@ struct Uniform {
 struct Normal {
   double mean, deviation;
 
-  float operator()(uint64_t key, uint64_t index) const { return static_cast<float>(mean + deviation * standard_normal(key, index)); }
+  float operator()(uint64_t key, uint64_t index) const {
+    return static_cast<float>(mean + deviation * standard_normal(key, index));
+  }
 };
 
 bool is_bias(std::string_view name) { return name.ends_with(".bias"); }
@@ -61,20 +66,25 @@ void fill_with(std::span<T> out, uint64_t key, Element element, Convert convert)
 }
 
 void check(const Config& config) {
-  for (int64_t size : {int64_t{config.layers}, int64_t{config.heads}, config.width, config.inner, config.vocab, config.context}) {
+  for (int64_t size : {int64_t{config.layers}, int64_t{config.heads}, config.width, config.inner,
+                       config.vocab, config.context}) {
     if (size <= 0) {
-      user_error("random weights need positive sizes; got {} layers, {} heads, width {}, inner width {}, vocabulary {}, context {}",
-                 config.layers, config.heads, config.width, config.inner, config.vocab, config.context);
+      user_error(
+          "random weights need positive sizes; got {} layers, {} heads, width {}, inner width {}, "
+          "vocabulary {}, context {}",
+          config.layers, config.heads, config.width, config.inner, config.vocab, config.context);
     }
   }
   if (config.width % config.heads != 0) {
-    user_error("width {} is not a multiple of {} heads; choose a width that is", config.width, config.heads);
+    user_error("width {} is not a multiple of {} heads; choose a width that is", config.width,
+               config.heads);
   }
 }
 
 }  // namespace
 
-RandomWeights::RandomWeights(const Config& config, uint64_t seed, RandomInit init) : seed_(seed), init_(init), layers_(config.layers) {
+RandomWeights::RandomWeights(const Config& config, uint64_t seed, RandomInit init)
+    : seed_(seed), init_(init), layers_(config.layers) {
   check(config);
   const int64_t width = config.width, inner = config.inner;
   entries_ = {{"wte.weight", {config.vocab, width}, 0}, {"wpe.weight", {config.context, width}, 1}};
@@ -102,35 +112,43 @@ RandomWeights::RandomWeights(const Config& config, uint64_t seed, RandomInit ini
 }
 
 const RandomWeights::Entry& RandomWeights::find(std::string_view name) const {
-  const auto it = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.name == name; });
-  if (it == entries_.end()) user_error("no tensor {} in a GPT-2 of this shape; its first is {}", name, entries_.front().name);
+  const auto it = std::find_if(entries_.begin(), entries_.end(),
+                               [&](const Entry& entry) { return entry.name == name; });
+  if (it == entries_.end())
+    user_error("no tensor {} in a GPT-2 of this shape; its first is {}", name,
+               entries_.front().name);
   return *it;
 }
 
 template <typename T, typename Convert>
 void RandomWeights::fill_entry(const Entry& entry, std::span<T> out, Convert convert) const {
   const uint64_t key = splitmix64(seed_, entry.number);
-  if (init_ == RandomInit::kWide) fill_with(out, key, wide(entry.name), convert);
-  else fill_with(out, key, gpt2(entry.name, layers_), convert);
+  if (init_ == RandomInit::kWide)
+    fill_with(out, key, wide(entry.name), convert);
+  else
+    fill_with(out, key, gpt2(entry.name, layers_), convert);
 }
 
 void RandomWeights::fill(std::string_view name, std::span<float> out) const {
   const Entry& entry = find(name);
   if (static_cast<int64_t>(out.size()) != entry.shape.elements()) {
-    user_error("tensor {} is {}: {} elements do not fill it", name, entry.shape.to_string(), out.size());
+    user_error("tensor {} is {}: {} elements do not fill it", name, entry.shape.to_string(),
+               out.size());
   }
   fill_entry(entry, out, [](float value) { return value; });
 }
 
 Tensor RandomWeights::make(std::string_view name, DType dtype) const {
   const Entry& entry = find(name);
-  if (!is_floating(dtype)) user_error("random weights come as f32, f16 or bf16, not {}", dtype_name(dtype));
+  if (!is_floating(dtype))
+    user_error("random weights come as f32, f16 or bf16, not {}", dtype_name(dtype));
   Tensor tensor(dtype, entry.shape);
   if (dtype == DType::kF32) {
     fill(name, tensor.f32());
     return tensor;
   }
-  const std::span<uint16_t> out(static_cast<uint16_t*>(tensor.data()), static_cast<size_t>(entry.shape.elements()));
+  const std::span<uint16_t> out(static_cast<uint16_t*>(tensor.data()),
+                                static_cast<size_t>(entry.shape.elements()));
   fill_entry(entry, out, dtype == DType::kF16 ? f32_to_f16 : f32_to_bf16);
   return tensor;
 }

@@ -6,30 +6,34 @@
 #include <string_view>
 #include <vector>
 
-#include "vitrine/config.h"
 #include "vitrine/checkpoint/random_checkpoint.h"
+#include "vitrine/config.h"
 #include "vitrine/tensor.h"
 
 namespace vitrine::internal {
 
-/// Weights of any GPT-2 shape from a seed: every element is a function of (seed, tensor, element) alone, so that any machine,
-/// any number of threads and any order give the same bits (of RandomInit::kGpt2 as far as the C library's log and cos do).
-/// tests/goldens/README.md has the formulas; tools/golden_small.py is the same in Python.
+/// Weights of any GPT-2 shape from a seed: every element is a function of (seed, tensor, element)
+/// alone, so that any machine, any number of threads and any order give the same bits (of
+/// RandomInit::kGpt2 as far as the C library's log and cos do). tests/goldens/README.md has the
+/// formulas; tools/golden_small.py is the same in Python.
 class RandomWeights {
  public:
   struct Entry {
-    std::string name;  ///< as Hugging Face names it, without "transformer.": "h.0.attn.c_attn.weight"
+    std::string
+        name;  ///< as Hugging Face names it, without "transformer.": "h.0.attn.c_attn.weight"
     Shape shape;
     uint64_t number = 0;  ///< the tensor's number in the formula
   };
 
-  /// Throws Error (user) for a config whose sizes are not positive or whose width is no multiple of the heads.
+  /// Throws Error (user) for a config whose sizes are not positive or whose width is no multiple of
+  /// the heads.
   RandomWeights(const Config& config, uint64_t seed, RandomInit init = RandomInit::kWide);
 
   /// Every tensor of such a checkpoint; lm_head.weight only where it is not tied.
   const std::vector<Entry>& entries() const { return entries_; }
 
-  /// Writes the elements of the tensor. Throws Error (user) for an unknown name or a wrong size of `out`.
+  /// Writes the elements of the tensor. Throws Error (user) for an unknown name or a wrong size of
+  /// `out`.
   void fill(std::string_view name, std::span<float> out) const;
 
   /// The tensor, rounded to `dtype` (f32, f16 or bf16).

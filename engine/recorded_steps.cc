@@ -9,8 +9,10 @@ namespace {
 std::string refused_selection(const PlannedSelection& where, const Backend& backend) {
   const bool newest = where.positions.empty() || where.positions == std::vector<int64_t>{-1};
   if (!newest) return "is narrowed to positions";
-  if (where.cols.size() > backend.recorded_list()) return fmt::format("is narrowed to {} separate ranges of columns", where.cols.size());
-  if (where.sequences.size() > backend.recorded_list()) return fmt::format("is narrowed to {} sequences", where.sequences.size());
+  if (where.cols.size() > backend.recorded_list())
+    return fmt::format("is narrowed to {} separate ranges of columns", where.cols.size());
+  if (where.sequences.size() > backend.recorded_list())
+    return fmt::format("is narrowed to {} sequences", where.sequences.size());
   return "";
 }
 
@@ -25,39 +27,50 @@ bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
 }  // namespace
 
 std::string RecordedSteps::refusal(const ModelState& model, const Plan& plan) {
-  if (!model.backend->records()) return fmt::format("{} does not record", model.backend->description());
+  if (!model.backend->records())
+    return fmt::format("{} does not record", model.backend->description());
   for (const PlannedEdit& edit : plan.edits()) {
-    const std::string reason = is_map(edit.site) ? "is an edited map, which grows with each step" : refused_edit(edit, *model.backend);
+    const std::string reason = is_map(edit.site) ? "is an edited map, which grows with each step"
+                                                 : refused_edit(edit, *model.backend);
     if (!reason.empty()) return edit.name + " " + reason;
   }
   for (const PlannedCapture& capture : plan.captures()) {
-    const std::string reason = is_map(capture.site) ? "is a captured map, which grows with each step" : refused_selection(capture.where, *model.backend);
+    const std::string reason = is_map(capture.site)
+                                   ? "is a captured map, which grows with each step"
+                                   : refused_selection(capture.where, *model.backend);
     if (!reason.empty()) return capture.name + " " + reason;
   }
   return "";
 }
 
-RecordedSteps::RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& next, const SamplingOptions& sampling,
+RecordedSteps::RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache,
+                             const Batch& next, const SamplingOptions& sampling,
                              const std::vector<double>& uniforms, int steps)
-    : RecordedSteps(model.backend->exclusive(), model, plan, cache, next, sampling, uniforms, steps) {}
+    : RecordedSteps(model.backend->exclusive(), model, plan, cache, next, sampling, uniforms,
+                    steps) {}
 
-RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, const ModelState& model, const Plan& plan, const KvCache& cache,
-                             const Batch& next, const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps)
+RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, const ModelState& model,
+                             const Plan& plan, const KvCache& cache, const Batch& next,
+                             const SamplingOptions& sampling, const std::vector<double>& uniforms,
+                             int steps)
     : model_(model),
       plan_(plan),
       pass_(model, plan, cache, PassPlan(model, plan, cache, next, LogitRows::kLast)),
       rows_(pass_.logit_matrix().rows),
       captured_bytes_(whole_lines(pass_.layout().bytes)) {
   const size_t history_bytes = captured_bytes_ * static_cast<size_t>(steps);
-  model.require_memory(history_bytes, fmt::format("captures of {} steps {}", steps, megabytes(history_bytes)));
+  model.require_memory(history_bytes,
+                       fmt::format("captures of {} steps {}", steps, megabytes(history_bytes)));
   history_ = model.pool->take(history_bytes);
 
   Backend& backend = *model.backend;
   const auto rows = static_cast<size_t>(rows_);
   const auto lay_out = [&](Arena& arena) {
-    args_.uniforms = reinterpret_cast<double*>(arena.take_bytes((static_cast<size_t>(steps) + 1) * rows * sizeof(double)));
+    args_.uniforms = reinterpret_cast<double*>(
+        arena.take_bytes((static_cast<size_t>(steps) + 1) * rows * sizeof(double)));
     args_.uniform = reinterpret_cast<double*>(arena.take_bytes(rows * sizeof(double)));
-    args_.tokens = reinterpret_cast<int32_t*>(arena.take_bytes(static_cast<size_t>(steps) * rows * sizeof(int32_t)));
+    args_.tokens = reinterpret_cast<int32_t*>(
+        arena.take_bytes(static_cast<size_t>(steps) * rows * sizeof(int32_t)));
     args_.drawn = reinterpret_cast<int32_t*>(arena.take_bytes(rows * sizeof(int32_t)));
     args_.step = reinterpret_cast<int32_t*>(arena.take_bytes(sizeof(int32_t)));
   };
@@ -69,7 +82,8 @@ RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, cons
   std::vector<double> padded = uniforms;
   padded.resize(uniforms.size() + rows);  // what the last step moves on to
   const int32_t zero = 0;
-  backend.upload(const_cast<double*>(args_.uniforms), padded.data(), padded.size() * sizeof(double));
+  backend.upload(const_cast<double*>(args_.uniforms), padded.data(),
+                 padded.size() * sizeof(double));
   backend.upload(args_.uniform, padded.data(), rows * sizeof(double));
   backend.upload(args_.step, &zero, sizeof(zero));
 
@@ -106,11 +120,13 @@ std::vector<int32_t> RecordedSteps::tokens(int first, int count) {
   return ids;
 }
 
-void RecordedSteps::collect(int steps, const std::vector<int>& lasted, CaptureCollector& collector) {
+void RecordedSteps::collect(int steps, const std::vector<int>& lasted,
+                            CaptureCollector& collector) {
   if (args_.captured_bytes == 0) return;
   const auto lock = model_.backend->exclusive();
   const Buffer host = model_.host_pool->take(captured_bytes_ * static_cast<size_t>(steps));
-  model_.backend->download(host.data(), history_.data(), captured_bytes_ * static_cast<size_t>(steps));
+  model_.backend->download(host.data(), history_.data(),
+                           captured_bytes_ * static_cast<size_t>(steps));
   std::vector<SequenceSlice> slices = pass_.rows().slices;
   const auto whole = std::make_shared<const Buffer>(host);
   for (int step = 0; step < steps; ++step) {
@@ -121,7 +137,9 @@ void RecordedSteps::collect(int steps, const std::vector<int>& lasted, CaptureCo
       }
     }
     std::byte* data = host.data() + static_cast<size_t>(step) * captured_bytes_;
-    collector.add(plan_, layout, Buffer(data, captured_bytes_, std::const_pointer_cast<Buffer>(whole)), Residence::kHost);
+    collector.add(plan_, layout,
+                  Buffer(data, captured_bytes_, std::const_pointer_cast<Buffer>(whole)),
+                  Residence::kHost);
     for (SequenceSlice& slice : slices) slice.past += slice.rows;
   }
 }

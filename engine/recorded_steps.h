@@ -9,30 +9,34 @@
 
 namespace vitrine::internal {
 
-/// The steps of a generation on a backend that records: one pass over one new token a sequence is recorded, with its captures
-/// and edits, the choice of the next token and the moving on, and replayed once for each step.
+/// The steps of a generation on a backend that records: one pass over one new token a sequence is
+/// recorded, with its captures and edits, the choice of the next token and the moving on, and
+/// replayed once for each step.
 class RecordedSteps {
  public:
-  /// Why passes with these hooks cannot be recorded, as the end of a sentence ("blocks.3.hook_resid_post is edited by a
-  /// callback"); empty if they can.
+  /// Why passes with these hooks cannot be recorded, as the end of a sentence
+  /// ("blocks.3.hook_resid_post is edited by a callback"); empty if they can.
   static std::string refusal(const ModelState& model, const Plan& plan);
 
-  /// `next` holds one token for each sequence that goes on. `uniforms` [steps, those sequences] are for the choices.
-  /// Throws Error (user) if it does not fit in memory.
-  RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& next, const SamplingOptions& sampling,
-                const std::vector<double>& uniforms, int steps);
+  /// `next` holds one token for each sequence that goes on. `uniforms` [steps, those sequences] are
+  /// for the choices. Throws Error (user) if it does not fit in memory.
+  RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& next,
+                const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps);
 
   /// Queues one more step.
   void step();
-  /// The tokens that `count` queued steps from number `first` on have chosen: [count, sequences that go on]. Waits for them.
+  /// The tokens that `count` queued steps from number `first` on have chosen: [count, sequences
+  /// that go on]. Waits for them.
   std::vector<int32_t> tokens(int first, int count);
-  /// Hands over what steps 0 .. `steps` - 1 have captured; of step i for the sequences with `lasted[s]` > i only.
+  /// Hands over what steps 0 .. `steps` - 1 have captured; of step i for the sequences with
+  /// `lasted[s]` > i only.
   void collect(int steps, const std::vector<int>& lasted, CaptureCollector& collector);
 
  private:
   /// Under the backend's lock, which is held while the members are made.
-  RecordedSteps(const std::unique_lock<std::recursive_mutex>& lock, const ModelState& model, const Plan& plan, const KvCache& cache,
-                const Batch& next, const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps);
+  RecordedSteps(const std::unique_lock<std::recursive_mutex>& lock, const ModelState& model,
+                const Plan& plan, const KvCache& cache, const Batch& next,
+                const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps);
 
   const ModelState& model_;
   const Plan& plan_;

@@ -14,23 +14,34 @@ int64_t checked_position(const Target::Term& term, int sequence, const std::vect
   const auto length = static_cast<int64_t>(ids.size());
   const int64_t position = term.position < 0 ? term.position + length : term.position;
   if (position < 0 || position >= length) {
-    user_error("the target's position {} is outside sequence {}, which has {} tokens; use 0..{} or -{}..-1", term.position, sequence, length, length - 1, length);
+    user_error(
+        "the target's position {} is outside sequence {}, which has {} tokens; use 0..{} or "
+        "-{}..-1",
+        term.position, sequence, length, length - 1, length);
   }
   return position;
 }
 
 LogitTermKind logit_kind(Kind kind) {
   switch (kind) {
-    case Kind::kLogit: return LogitTermKind::kLogit;
-    case Kind::kProb: return LogitTermKind::kProb;
-    case Kind::kEntropy: return LogitTermKind::kEntropy;
-    case Kind::kKl: return LogitTermKind::kKl;
-    case Kind::kReverseKl: return LogitTermKind::kReverseKl;
-    default: return LogitTermKind::kLogProb;
+    case Kind::kLogit:
+      return LogitTermKind::kLogit;
+    case Kind::kProb:
+      return LogitTermKind::kProb;
+    case Kind::kEntropy:
+      return LogitTermKind::kEntropy;
+    case Kind::kKl:
+      return LogitTermKind::kKl;
+    case Kind::kReverseKl:
+      return LogitTermKind::kReverseKl;
+    default:
+      return LogitTermKind::kLogProb;
   }
 }
 
-bool reads_token(Kind kind) { return kind == Kind::kLogit || kind == Kind::kLogProb || kind == Kind::kProb; }
+bool reads_token(Kind kind) {
+  return kind == Kind::kLogit || kind == Kind::kLogProb || kind == Kind::kProb;
+}
 bool reads_reference(Kind kind) { return kind == Kind::kKl || kind == Kind::kReverseKl; }
 bool reads_site(Kind kind) { return kind == Kind::kNorm || kind == Kind::kLinear; }
 
@@ -38,22 +49,30 @@ bool is_map(const SiteRef& site) { return site_info(site.site).shape == SiteShap
 
 SiteRef site_named(const std::string& name, const Config& config) {
   std::vector<SiteRef> found = find_sites(name, config);
-  if (found.size() != 1) user_error("the target's site '{}' matches {} sites; name one", name, found.size());
+  if (found.size() != 1)
+    user_error("the target's site '{}' matches {} sites; name one", name, found.size());
   return std::move(found.front());
 }
 
-void check_coefficients(const Target::Term& term, const SiteRef& site, int64_t length, const Config& config) {
+void check_coefficients(const Target::Term& term, const SiteRef& site, int64_t length,
+                        const Config& config) {
   if (term.kind == Kind::kNorm) {
-    if (is_map(site)) user_error("the target is the norm of '{}', which is a map; use target::linear, or a site with rows", site.name);
+    if (is_map(site))
+      user_error(
+          "the target is the norm of '{}', which is a map; use target::linear, or a site with rows",
+          site.name);
     return;
   }
-  const int64_t wanted = is_map(site) ? config.heads * length : site_width(site_info(site.site).shape, config);
+  const int64_t wanted =
+      is_map(site) ? config.heads * length : site_width(site_info(site.site).shape, config);
   if (term.values.elements() != wanted) {
-    user_error("the target's coefficients for '{}' are {} numbers; its row has {}", site.name, term.values.elements(), wanted);
+    user_error("the target's coefficients for '{}' are {} numbers; its row has {}", site.name,
+               term.values.elements(), wanted);
   }
 }
 
-/// Coefficients [H, keys] of a query's row with zeros for the keys that it does not see, whose scores are -infinity.
+/// Coefficients [H, keys] of a query's row with zeros for the keys that it does not see, whose
+/// scores are -infinity.
 Tensor of_visible_keys(const Tensor& coefficients, int64_t keys, int64_t position) {
   Tensor result = Tensor::from(coefficients.f32(), coefficients.shape());
   for (int64_t i = 0; i < result.elements(); ++i) {
@@ -62,15 +81,21 @@ Tensor of_visible_keys(const Tensor& coefficients, int64_t keys, int64_t positio
   return result;
 }
 
-/// Whether the capture is of the site: then it is what the target reads, too, and must be all of it.
+/// Whether the capture is of the site: then it is what the target reads, too, and must be all of
+/// it.
 bool captures_site(const Hooks::Capture& capture, const SiteRef& site, const Config& config) {
   const std::vector<SiteRef> sites = find_sites(capture.pattern, config, capture.where);
-  if (std::none_of(sites.begin(), sites.end(), [&](const SiteRef& each) { return each.name == site.name; })) return false;
+  if (std::none_of(sites.begin(), sites.end(),
+                   [&](const SiteRef& each) { return each.name == site.name; }))
+    return false;
   const Where& where = capture.where;
-  const bool whole = where.positions.empty() && where.heads.empty() && where.neurons.empty() && where.sequences.empty();
+  const bool whole = where.positions.empty() && where.heads.empty() && where.neurons.empty() &&
+                     where.sequences.empty();
   if (!whole || capture.store != DType::kF32) {
-    user_error("the target reads '{}', which '{}' captures {}; capture all of it as f32, or not at all", site.name, capture.pattern,
-               whole ? fmt::format("as {}", dtype_name(capture.store)) : "in part");
+    user_error(
+        "the target reads '{}', which '{}' captures {}; capture all of it as f32, or not at all",
+        site.name, capture.pattern,
+        whole ? fmt::format("as {}", dtype_name(capture.store)) : "in part");
   }
   return true;
 }
@@ -86,38 +111,51 @@ Edit add_to_map(const Tensor& coefficients) {
 
 }  // namespace
 
-ResolvedTargets::ResolvedTargets(const std::vector<Target>& targets, const Batch& batch, const Config& config) : last_(batch.size()) {
+ResolvedTargets::ResolvedTargets(const std::vector<Target>& targets, const Batch& batch,
+                                 const Config& config)
+    : last_(batch.size()) {
   if (targets.size() != 1 && targets.size() != batch.size()) {
-    user_error("{} targets for a batch of {} sequences; give one each, or one for all", targets.size(), batch.size());
+    user_error("{} targets for a batch of {} sequences; give one each, or one for all",
+               targets.size(), batch.size());
   }
   for (size_t s = 0; s < batch.size(); ++s) {
     const Target& target = targets.size() == 1 ? targets.front() : targets[s];
-    if (target.terms().empty()) user_error("the target of sequence {} has no terms; make one with vitrine::target", s);
-    for (const Target::Term& term : target.terms()) resolve(term, static_cast<int>(s), batch[s], config);
+    if (target.terms().empty())
+      user_error("the target of sequence {} has no terms; make one with vitrine::target", s);
+    for (const Target::Term& term : target.terms())
+      resolve(term, static_cast<int>(s), batch[s], config);
   }
 }
 
-void ResolvedTargets::resolve(const Target::Term& term, int sequence, const std::vector<int32_t>& ids, const Config& config) {
+void ResolvedTargets::resolve(const Target::Term& term, int sequence,
+                              const std::vector<int32_t>& ids, const Config& config) {
   PassPoint& last = last_[static_cast<size_t>(sequence)];
   if (reads_site(term.kind)) {
     const SiteRef site = site_named(term.site, config);
     check_coefficients(term, site, static_cast<int64_t>(ids.size()), config);
     const int64_t position = checked_position(term, sequence, ids);
-    const Tensor coefficients = is_map(site) ? of_visible_keys(term.values, static_cast<int64_t>(ids.size()), position) : term.values;
-    of_sites_.push_back({sequence, position, site, term.kind == Kind::kNorm, term.weight, coefficients});
+    const Tensor coefficients =
+        is_map(site) ? of_visible_keys(term.values, static_cast<int64_t>(ids.size()), position)
+                     : term.values;
+    of_sites_.push_back(
+        {sequence, position, site, term.kind == Kind::kNorm, term.weight, coefficients});
     last = std::max(last, pass_point(site.site, site.layer, config));
     return;
   }
   last = pass_point(Site::kLogits, 0, config);
   if (term.kind == Kind::kNextTokens) return add_next_tokens(term, sequence, ids);
   if (reads_token(term.kind) && (term.token < 0 || term.token >= config.vocab)) {
-    user_error("the target's token id {} is outside the vocabulary 0..{}", term.token, config.vocab - 1);
+    user_error("the target's token id {} is outside the vocabulary 0..{}", term.token,
+               config.vocab - 1);
   }
-  OfLogits wanted{sequence, checked_position(term, sequence, ids), {.kind = logit_kind(term.kind), .token = term.token}};
+  OfLogits wanted{sequence,
+                  checked_position(term, sequence, ids),
+                  {.kind = logit_kind(term.kind), .token = term.token}};
   wanted.term.weight = static_cast<float>(term.weight);
   if (reads_reference(term.kind)) {
     if (term.values.elements() != config.vocab) {
-      user_error("the target's reference has {} logits; the vocabulary has {}", term.values.elements(), config.vocab);
+      user_error("the target's reference has {} logits; the vocabulary has {}",
+                 term.values.elements(), config.vocab);
     }
     wanted.term.reference = static_cast<int64_t>(references_.size()) / config.vocab;
     references_.insert(references_.end(), term.values.f32().begin(), term.values.f32().end());
@@ -125,18 +163,28 @@ void ResolvedTargets::resolve(const Target::Term& term, int sequence, const std:
   of_logits_.push_back(wanted);
 }
 
-void ResolvedTargets::add_next_tokens(const Target::Term& term, int sequence, const std::vector<int32_t>& ids) {
-  if (ids.size() < 2) user_error("the cross-entropy of sequence {}, which has one token: there is no next one to predict", sequence);
+void ResolvedTargets::add_next_tokens(const Target::Term& term, int sequence,
+                                      const std::vector<int32_t>& ids) {
+  if (ids.size() < 2)
+    user_error(
+        "the cross-entropy of sequence {}, which has one token: there is no next one to predict",
+        sequence);
   const auto weight = static_cast<float>(-term.weight / static_cast<double>(ids.size() - 1));
   for (size_t t = 0; t + 1 < ids.size(); ++t) {
-    of_logits_.push_back({sequence, static_cast<int64_t>(t), {.kind = LogitTermKind::kLogProb, .token = ids[t + 1], .weight = weight}});
+    of_logits_.push_back(
+        {sequence,
+         static_cast<int64_t>(t),
+         {.kind = LogitTermKind::kLogProb, .token = ids[t + 1], .weight = weight}});
   }
 }
 
 Hooks ResolvedTargets::with_captures(Hooks hooks, const Config& config) const {
   for (const OfSite& wanted : of_sites_) {
-    const auto captured = [&](const Hooks::Capture& capture) { return captures_site(capture, wanted.site, config); };
-    if (std::none_of(hooks.captures().begin(), hooks.captures().end(), captured)) hooks.capture(wanted.site.name);
+    const auto captured = [&](const Hooks::Capture& capture) {
+      return captures_site(capture, wanted.site, config);
+    };
+    if (std::none_of(hooks.captures().begin(), hooks.captures().end(), captured))
+      hooks.capture(wanted.site.name);
   }
   return hooks;
 }
@@ -146,11 +194,13 @@ Hooks ResolvedTargets::seeds(const Captures* values, std::vector<double>* sums) 
   for (const OfSite& wanted : of_sites_) {
     std::vector<float> row;
     if (values != nullptr) {
-      const auto found = values->row(wanted.site.site, wanted.site.layer, wanted.sequence, wanted.position);
+      const auto found =
+          values->row(wanted.site.site, wanted.site.layer, wanted.sequence, wanted.position);
       if (!found) continue;  // of a sequence that is not in this part of the batch
       row = *found;
     }
-    const std::span<const float> linear = wanted.norm ? std::span<const float>{} : wanted.coefficients.f32();
+    const std::span<const float> linear =
+        wanted.norm ? std::span<const float>{} : wanted.coefficients.f32();
     double value = 0;
     for (size_t i = 0; i < row.size(); ++i) {
       const double factor = wanted.norm ? row[i] : linear[i];

@@ -9,7 +9,8 @@
 
 namespace vitrine::internal {
 
-/// Targets, checked against a model and a batch and taken apart: what they read of logits, and what of sites.
+/// Targets, checked against a model and a batch and taken apart: what they read of logits, and what
+/// of sites.
 class ResolvedTargets {
  public:
   struct OfLogits {
@@ -21,13 +22,14 @@ class ResolvedTargets {
     int sequence;
     int64_t position;
     SiteRef site;
-    bool norm;            ///< else linear
+    bool norm;  ///< else linear
     double weight;
     Tensor coefficients;  ///< of a linear one
   };
 
-  /// Throws Error (user) for a number of targets other than one or the batch's, and for a target without terms; a token, position or
-  /// site that is not there; a reference of another size than the vocabulary.
+  /// Throws Error (user) for a number of targets other than one or the batch's, and for a target
+  /// without terms; a token, position or site that is not there; a reference of another size than
+  /// the vocabulary.
   ResolvedTargets(const std::vector<Target>& targets, const Batch& batch, const Config& config);
 
   const std::vector<OfLogits>& of_logits() const { return of_logits_; }
@@ -37,15 +39,16 @@ class ResolvedTargets {
   /// The last point of the pass that a sequence's target reads.
   PassPoint last(int sequence) const { return last_[static_cast<size_t>(sequence)]; }
 
-  /// Captures of the sites that targets read, where `hooks` has none of the site. Throws Error (user) if it has one of a part, or as
-  /// another type than float32: the target would see that.
+  /// Captures of the sites that targets read, where `hooks` has none of the site. Throws Error
+  /// (user) if it has one of a part, or as another type than float32: the target would see that.
   Hooks with_captures(Hooks hooks, const Config& config) const;
-  /// What targets add to the gradient at sites, as edits; `values` is what the pass has captured, or null for the shapes alone.
-  /// Adds the targets' values to `sums` [sequences].
+  /// What targets add to the gradient at sites, as edits; `values` is what the pass has captured,
+  /// or null for the shapes alone. Adds the targets' values to `sums` [sequences].
   Hooks seeds(const Captures* values, std::vector<double>* sums) const;
 
  private:
-  void resolve(const Target::Term& term, int sequence, const std::vector<int32_t>& ids, const Config& config);
+  void resolve(const Target::Term& term, int sequence, const std::vector<int32_t>& ids,
+               const Config& config);
   void add_next_tokens(const Target::Term& term, int sequence, const std::vector<int32_t>& ids);
 
   std::vector<OfLogits> of_logits_;

@@ -14,46 +14,65 @@ namespace {
 
 Hooks without_gradients(const Hooks& hooks) {
   Hooks forward;
-  for (const Hooks::Capture& capture : hooks.captures()) forward.capture(capture.pattern, capture.where, capture.store);
-  for (const Hooks::Change& change : hooks.edits()) forward.edit(change.pattern, change.edit, change.where);
+  for (const Hooks::Capture& capture : hooks.captures())
+    forward.capture(capture.pattern, capture.where, capture.store);
+  for (const Hooks::Change& change : hooks.edits())
+    forward.edit(change.pattern, change.edit, change.where);
   return forward;
 }
 
-void check_sites(const Plan& gradients, const ResolvedTargets& targets, const Linearised& linearised, int sequences, const Config& config) {
-  if (gradients.captures().empty()) user_error("no gradient is asked for; name sites with Hooks::gradient()");
+void check_sites(const Plan& gradients, const ResolvedTargets& targets,
+                 const Linearised& linearised, int sequences, const Config& config) {
+  if (gradients.captures().empty())
+    user_error("no gradient is asked for; name sites with Hooks::gradient()");
   for (const ResolvedTargets::OfSite& read : targets.of_sites()) {
     const bool scale = site_info(read.site.site).shape == SiteShape::kScalar;
-    if ((linearised.patterns && read.site.site == Site::kAttnScores) || (linearised.scales && scale)) {
-      user_error("the target reads '{}', behind which no gradient passes while it is frozen; do not freeze it, or read another site", read.site.name);
+    if ((linearised.patterns && read.site.site == Site::kAttnScores) ||
+        (linearised.scales && scale)) {
+      user_error(
+          "the target reads '{}', behind which no gradient passes while it is frozen; do not "
+          "freeze it, or read another site",
+          read.site.name);
     }
   }
   PassPoint last;
   for (int s = 0; s < sequences; ++s) last = std::max(last, targets.last(s));
   for (const PlannedCapture& capture : gradients.captures()) {
     if (pass_point(capture.site, capture.layer, config) > last) {
-      user_error("the target does not depend on '{}', which comes after all that it reads; ask for the gradient at an earlier site", capture.name);
+      user_error(
+          "the target does not depend on '{}', which comes after all that it reads; ask for the "
+          "gradient at an earlier site",
+          capture.name);
     }
     if (linearised.patterns && capture.site == Site::kAttnScores) {
-      user_error("'{}' has no gradient while attention patterns are frozen; ask for 'hook_pattern', or do not freeze them", capture.name);
+      user_error(
+          "'{}' has no gradient while attention patterns are frozen; ask for 'hook_pattern', or do "
+          "not freeze them",
+          capture.name);
     }
     const bool scale = site_info(capture.site).shape == SiteShape::kScalar;
-    if (linearised.scales && scale) user_error("'{}' has no gradient while the layernorms' scales are frozen; do not freeze them", capture.name);
+    if (linearised.scales && scale)
+      user_error("'{}' has no gradient while the layernorms' scales are frozen; do not freeze them",
+                 capture.name);
   }
 }
 
 /// One call of backward(): the batch in as many groups of sequences as memory asks for.
 class BackwardRun {
  public:
-  BackwardRun(const ModelState& model, const Batch& batch, const std::vector<Target>& targets, const Hooks& hooks, const BackwardOptions& options)
+  BackwardRun(const ModelState& model, const Batch& batch, const std::vector<Target>& targets,
+              const Hooks& hooks, const BackwardOptions& options)
       : model_(model),
         batch_(batch),
         options_(options),
         cache_(transient_cache(model, batch)),
         targets_(targets, batch, model.config),
-        forward_plan_(targets_.with_captures(without_gradients(hooks), model.config), model.config, *model.backend),
+        forward_plan_(targets_.with_captures(without_gradients(hooks), model.config), model.config,
+                      *model.backend),
         gradient_plan_(adjoint_of(hooks), model.config, *model.backend),
         seed_shapes_(targets_.seeds(nullptr, nullptr), model.config, *model.backend) {
-    check_sites(gradient_plan_, targets_, options.linearised, static_cast<int>(batch.size()), model.config);
+    check_sites(gradient_plan_, targets_, options.linearised, static_cast<int>(batch.size()),
+                model.config);
     result_.values.assign(batch.size(), 0.0);
     logits_.resize(batch.size());
   }
@@ -64,9 +83,11 @@ class BackwardRun {
     for (int g = 0; g < result_.groups; ++g) run_group(tokens_of(g, result_.groups));
     std::vector<Run::Sequence> sequences;
     for (size_t s = 0; s < batch_.size(); ++s) {
-      sequences.push_back({.past = 0, .tokens = static_cast<int64_t>(batch_[s].size()), .logits = logits_[s]});
+      sequences.push_back(
+          {.past = 0, .tokens = static_cast<int64_t>(batch_[s].size()), .logits = logits_[s]});
     }
-    result_.run = Run(std::move(sequences), captures_.finish(), std::make_shared<const std::vector<Buffer>>(std::move(logit_memory_)));
+    result_.run = Run(std::move(sequences), captures_.finish(),
+                      std::make_shared<const std::vector<Buffer>>(std::move(logit_memory_)));
     result_.gradients = gradients_.finish();
     return std::move(result_);
   }
@@ -76,7 +97,8 @@ class BackwardRun {
     std::vector<int64_t> lengths;
     for (const auto& ids : batch) lengths.push_back(static_cast<int64_t>(ids.size()));
     const DType dtype = model.activation_dtype();
-    check_batch(model.config, batch, KvCache(model.config, *model.backend, dtype, lengths, true, {}), false);
+    check_batch(model.config, batch,
+                KvCache(model.config, *model.backend, dtype, lengths, true, {}), false);
     const size_t bytes = KvCache::bytes(model.config, *model.backend, dtype, lengths, true);
     return {model.config, *model.backend, dtype, lengths, true, model.pool->take(bytes)};
   }
@@ -85,7 +107,8 @@ class BackwardRun {
   Batch tokens_of(int group, int groups) const {
     Batch tokens(batch_.size());
     const size_t count = batch_.size();
-    for (size_t s = count * static_cast<size_t>(group) / static_cast<size_t>(groups); s < count * (static_cast<size_t>(group) + 1) / static_cast<size_t>(groups); ++s) {
+    for (size_t s = count * static_cast<size_t>(group) / static_cast<size_t>(groups);
+         s < count * (static_cast<size_t>(group) + 1) / static_cast<size_t>(groups); ++s) {
       tokens[s] = batch_[s];
     }
     return tokens;
@@ -105,17 +128,21 @@ class BackwardRun {
     PassPlan forward(model_, forward_plan_, cache_, tokens, options_.logits, keep);
     CaptureLayout gradients(gradient_plan_, forward.rows.slices, model_.config);
     Arena counting;
-    GradientMemory(counting, model_.config, plans(), *model_.backend, model_.activation_dtype(), forward.sizes, target_rows(forward.rows));
-    return {std::move(forward), std::move(gradients), counting.used(), targets_.references().size() * sizeof(float)};
+    GradientMemory(counting, model_.config, plans(), *model_.backend, model_.activation_dtype(),
+                   forward.sizes, target_rows(forward.rows));
+    return {std::move(forward), std::move(gradients), counting.used(),
+            targets_.references().size() * sizeof(float)};
   }
 
   int64_t target_rows(const BatchRows& rows) const {
     int64_t count = 0, previous = -1;
-    for (const LogitTerm& term : terms_of(rows)) count += std::exchange(previous, term.row) == term.row ? 0 : 1;
+    for (const LogitTerm& term : terms_of(rows))
+      count += std::exchange(previous, term.row) == term.row ? 0 : 1;
     return count;
   }
 
-  std::vector<LogitTerm> terms_of(const BatchRows& rows, std::vector<int>* sequences = nullptr) const {
+  std::vector<LogitTerm> terms_of(const BatchRows& rows,
+                                  std::vector<int>* sequences = nullptr) const {
     std::vector<std::pair<LogitTerm, int>> terms;
     for (const ResolvedTargets::OfLogits& wanted : targets_.of_logits()) {
       const SequenceSlice& slice = rows.slices[static_cast<size_t>(wanted.sequence)];
@@ -123,7 +150,8 @@ class BackwardRun {
       terms.emplace_back(wanted.term, wanted.sequence);
       terms.back().first.row = slice.row + wanted.position;
     }
-    std::stable_sort(terms.begin(), terms.end(), [](const auto& a, const auto& b) { return a.first.row < b.first.row; });
+    std::stable_sort(terms.begin(), terms.end(),
+                     [](const auto& a, const auto& b) { return a.first.row < b.first.row; });
     std::vector<LogitTerm> result;
     for (const auto& [term, sequence] : terms) {
       result.push_back(term);
@@ -140,7 +168,8 @@ class BackwardRun {
       for (const KeepPolicy policy : {KeepPolicy::kAll, KeepPolicy::kResiduals}) {
         if (!any && policy != options_.keep) continue;
         size_t most = 0;
-        for (int g = 0; g < groups; ++g) most = std::max(most, lay_out(tokens_of(g, groups), keep_of(policy)).bytes());
+        for (int g = 0; g < groups; ++g)
+          most = std::max(most, lay_out(tokens_of(g, groups), keep_of(policy)).bytes());
         result_.kept = policy;
         result_.groups = groups;
         if (most <= room) return;
@@ -149,17 +178,23 @@ class BackwardRun {
     }
   }
 
-  static Keep keep_of(KeepPolicy policy) { return policy == KeepPolicy::kAll ? Keep::kAll : Keep::kResiduals; }
+  static Keep keep_of(KeepPolicy policy) {
+    return policy == KeepPolicy::kAll ? Keep::kAll : Keep::kResiduals;
+  }
 
   void run_group(const Batch& tokens) {
     Layout layout = lay_out(tokens, keep_of(result_.kept));
-    model_.require_memory(layout.bytes(), fmt::format("forward and kept {}, gradients {}, their work {}", megabytes(layout.forward.bytes()),
-                                                      megabytes(layout.gradients.bytes), megabytes(layout.working_bytes + layout.seed_bytes)));
+    model_.require_memory(
+        layout.bytes(),
+        fmt::format("forward and kept {}, gradients {}, their work {}",
+                    megabytes(layout.forward.bytes()), megabytes(layout.gradients.bytes),
+                    megabytes(layout.working_bytes + layout.seed_bytes)));
     result_.kept_bytes = std::max(result_.kept_bytes, layout.forward.working_bytes);
     PreparedPass pass(model_, forward_plan_, cache_, std::move(layout.forward));
     pass.run();
     const std::shared_ptr<const Captures> captured = collect_run(pass);
-    const Plan seeds(targets_.seeds(captured.get(), &result_.values), model_.config, *model_.backend);
+    const Plan seeds(targets_.seeds(captured.get(), &result_.values), model_.config,
+                     *model_.backend);
     differentiate(pass, layout, seeds);
   }
 
@@ -171,11 +206,13 @@ class BackwardRun {
     own.add(forward_plan_, pass.layout(), captured, Residence::kHost);
     const PassLogits& logits = pass.logits();
     const int64_t vocab = model_.config.vocab;
-    const Buffer memory = on_host(model_, logits.memory, logits.rows.size() * static_cast<size_t>(vocab) * sizeof(float));
+    const Buffer memory = on_host(model_, logits.memory,
+                                  logits.rows.size() * static_cast<size_t>(vocab) * sizeof(float));
     for (size_t s = 0; s < batch_.size(); ++s) {
       if (pass.rows().slices[s].rows == 0) continue;
       const int64_t first = logits.offsets[s], rows = logits.offsets[s + 1] - first;
-      logits_[s] = TensorView(rows > 0 ? memory.f32() + first * vocab : nullptr, DType::kF32, Shape{rows, vocab});
+      logits_[s] = TensorView(rows > 0 ? memory.f32() + first * vocab : nullptr, DType::kF32,
+                              Shape{rows, vocab});
     }
     logit_memory_.push_back(memory);
     return own.finish();
@@ -188,10 +225,13 @@ class BackwardRun {
     const PassPlan& laid_out = pass.laid_out();
     std::vector<int> sequences;
     const std::vector<LogitTerm> terms = terms_of(pass.rows(), &sequences);
-    GradientMemory memory(arena, model_.config, plans(), backend, model_.activation_dtype(), laid_out.sizes, target_rows(pass.rows()));
-    const Buffer references = model_.pool->take(layout.seed_bytes), kept = model_.pool->take(whole_lines(layout.gradients.bytes));
+    GradientMemory memory(arena, model_.config, plans(), backend, model_.activation_dtype(),
+                          laid_out.sizes, target_rows(pass.rows()));
+    const Buffer references = model_.pool->take(layout.seed_bytes),
+                 kept = model_.pool->take(whole_lines(layout.gradients.bytes));
     backend.upload(references.data(), targets_.references().data(), layout.seed_bytes);
-    HookRun gradients(gradient_plan_, layout.gradients, kept, backend, slices, HookRun::Order::kCapturesFirst);
+    HookRun gradients(gradient_plan_, layout.gradients, kept, backend, slices,
+                      HookRun::Order::kCapturesFirst);
     const CaptureLayout nothing(seed_plan, slices, model_.config);
     HookRun seeds(seed_plan, nothing, {}, backend, slices);
     std::vector<double> values(terms.size());
@@ -206,8 +246,11 @@ class BackwardRun {
                                .last = last_point(slices),
                                .first = first_point()};
     internal::backward(backward_pass);
-    for (size_t i = 0; i < terms.size(); ++i) result_.values[static_cast<size_t>(sequences[i])] += static_cast<double>(terms[i].weight) * values[i];
-    gradients_.add(gradient_plan_, layout.gradients, on_host(model_, kept, layout.gradients.bytes), Residence::kHost);
+    for (size_t i = 0; i < terms.size(); ++i)
+      result_.values[static_cast<size_t>(sequences[i])] +=
+          static_cast<double>(terms[i].weight) * values[i];
+    gradients_.add(gradient_plan_, layout.gradients, on_host(model_, kept, layout.gradients.bytes),
+                   Residence::kHost);
   }
 
   PassPoint last_point(std::span<const SequenceSlice> slices) const {
@@ -220,7 +263,8 @@ class BackwardRun {
 
   PassPoint first_point() const {
     PassPoint first{model_.config.layers, Site::kLogits};
-    for (const PlannedCapture& capture : gradient_plan_.captures()) first = std::min(first, pass_point(capture.site, capture.layer, model_.config));
+    for (const PlannedCapture& capture : gradient_plan_.captures())
+      first = std::min(first, pass_point(capture.site, capture.layer, model_.config));
     return first;
   }
 
@@ -238,7 +282,8 @@ class BackwardRun {
 
 }  // namespace
 
-Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets, const Hooks& hooks, const BackwardOptions& options) {
+Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets,
+                  const Hooks& hooks, const BackwardOptions& options) {
   return BackwardRun(state_of(model), batch, targets, hooks, options).run();
 }
 

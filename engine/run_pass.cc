@@ -20,37 +20,49 @@ Buffer on_host(const ModelState& model, const Buffer& memory, size_t bytes) {
 }
 
 KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities) {
-  const size_t bytes = KvCache::bytes(model.config, *model.backend, model.activation_dtype(), capacities, false);
+  const size_t bytes =
+      KvCache::bytes(model.config, *model.backend, model.activation_dtype(), capacities, false);
   model.require_memory(bytes, fmt::format("key/value cache {}", megabytes(bytes)));
-  return {model.config, *model.backend, model.activation_dtype(), std::move(capacities), false, model.pool->take(bytes)};
+  return {model.config,          *model.backend, model.activation_dtype(),
+          std::move(capacities), false,          model.pool->take(bytes)};
 }
 
 void check_batch(const Config& config, const Batch& batch, const KvCache& cache, bool allow_empty) {
   if (batch.empty()) user_error("the batch has no sequences; give at least one");
-  if (static_cast<int>(batch.size()) != cache.sequences()) user_error("the batch has {} sequences, the session {}", batch.size(), cache.sequences());
+  if (static_cast<int>(batch.size()) != cache.sequences())
+    user_error("the batch has {} sequences, the session {}", batch.size(), cache.sequences());
   bool any = false;
   for (size_t s = 0; s < batch.size(); ++s) {
-    const int64_t tokens = static_cast<int64_t>(batch[s].size()), past = cache.length(static_cast<int>(s));
+    const int64_t tokens = static_cast<int64_t>(batch[s].size()),
+                  past = cache.length(static_cast<int>(s));
     if (tokens == 0 && !allow_empty) user_error("sequence {} is empty; give at least one token", s);
     any = any || tokens > 0;
     for (size_t i = 0; i < batch[s].size(); ++i) {
       const int32_t id = batch[s][i];
-      if (id < 0 || id >= config.vocab) user_error("token id {} at position {} of sequence {} is outside the vocabulary 0..{}", id, i, s, config.vocab - 1);
+      if (id < 0 || id >= config.vocab)
+        user_error("token id {} at position {} of sequence {} is outside the vocabulary 0..{}", id,
+                   i, s, config.vocab - 1);
     }
     if (past + tokens > config.context) {
-      user_error("sequence {} has {} tokens; the model's context holds {}: shorten it, or use a sliding window", s, past + tokens, config.context);
+      user_error(
+          "sequence {} has {} tokens; the model's context holds {}: shorten it, or use a sliding "
+          "window",
+          s, past + tokens, config.context);
     }
     if (past + tokens > cache.capacity(static_cast<int>(s))) {
-      user_error("sequence {} would have {} tokens; its session was made for {}", s, past + tokens, cache.capacity(static_cast<int>(s)));
+      user_error("sequence {} would have {} tokens; its session was made for {}", s, past + tokens,
+                 cache.capacity(static_cast<int>(s)));
     }
   }
   if (!any) user_error("the pass has no new token in any sequence");
 }
 
-PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens, const ForwardOptions& options,
-                    CaptureCollector& collector, const PassStart& start) {
+PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens,
+                    const ForwardOptions& options, CaptureCollector& collector,
+                    const PassStart& start) {
   const auto lock = model.backend->exclusive();
-  PreparedPass pass(model, plan, cache, PassPlan(model, plan, cache, tokens, options.logits), start.layer);
+  PreparedPass pass(model, plan, cache, PassPlan(model, plan, cache, tokens, options.logits),
+                    start.layer);
   if (start.layer) start.place(pass);
   pass.run();
   for (size_t s = 0; s < tokens.size(); ++s) {
@@ -59,17 +71,21 @@ PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, c
   }
   const Residence where = residence(model, options);
   const Buffer& captured = pass.captured();
-  collector.add(plan, pass.layout(), where == Residence::kDevice ? captured : on_host(model, captured, pass.layout().bytes), where);
+  collector.add(
+      plan, pass.layout(),
+      where == Residence::kDevice ? captured : on_host(model, captured, pass.layout().bytes),
+      where);
   return pass.logits();
 }
 
-Run make_run(const ModelState& model, const KvCache& cache, const Batch& tokens, const PassLogits& logits, const ForwardOptions& options,
-             CaptureCollector& collector) {
+Run make_run(const ModelState& model, const KvCache& cache, const Batch& tokens,
+             const PassLogits& logits, const ForwardOptions& options, CaptureCollector& collector) {
   const auto lock = model.backend->exclusive();
   const int64_t vocab = model.config.vocab;
   const Residence where = residence(model, options);
   const size_t bytes = logits.rows.size() * static_cast<size_t>(vocab) * sizeof(float);
-  const Buffer memory = where == Residence::kDevice ? logits.memory : on_host(model, logits.memory, bytes);
+  const Buffer memory =
+      where == Residence::kDevice ? logits.memory : on_host(model, logits.memory, bytes);
   std::vector<Run::Sequence> sequences;
   for (size_t s = 0; s < tokens.size(); ++s) {
     const int64_t count = static_cast<int64_t>(tokens[s].size());

@@ -18,11 +18,12 @@ struct PassLogits {
   std::vector<int64_t> offsets;  ///< first logit row of each sequence, and the total behind them
 };
 
-/// A cache of all layers for sequences of these capacities. Throws Error (user) if it does not fit in memory.
+/// A cache of all layers for sequences of these capacities. Throws Error (user) if it does not fit
+/// in memory.
 KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities);
 
-/// Throws Error (user) if the batch is empty, an id is outside the vocabulary, or a sequence would be longer than its room
-/// in the cache. `allow_empty`: a sequence may have no new tokens.
+/// Throws Error (user) if the batch is empty, an id is outside the vocabulary, or a sequence would
+/// be longer than its room in the cache. `allow_empty`: a sequence may have no new tokens.
 void check_batch(const Config& config, const Batch& batch, const KvCache& cache, bool allow_empty);
 
 /// The same bytes where the host can read them.
@@ -36,13 +37,14 @@ struct PassStart {
   std::function<void(PreparedPass&)> place;
 };
 
-/// One forward pass: lays out and checks memory, runs, collects captures where `options` wants them, and moves the cache's
-/// lengths forward. The batch has been checked.
-PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens, const ForwardOptions& options,
-                    CaptureCollector& collector, const PassStart& start = {});
+/// One forward pass: lays out and checks memory, runs, collects captures where `options` wants
+/// them, and moves the cache's lengths forward. The batch has been checked.
+PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens,
+                    const ForwardOptions& options, CaptureCollector& collector,
+                    const PassStart& start = {});
 
 /// The public result of a pass.
-Run make_run(const ModelState& model, const KvCache& cache, const Batch& tokens, const PassLogits& logits, const ForwardOptions& options,
-             CaptureCollector& collector);
+Run make_run(const ModelState& model, const KvCache& cache, const Batch& tokens,
+             const PassLogits& logits, const ForwardOptions& options, CaptureCollector& collector);
 
 }  // namespace vitrine::internal

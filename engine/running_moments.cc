@@ -18,17 +18,20 @@ struct Part {
   Buffer memory;
 
   double* products() const { return reinterpret_cast<double*>(memory.data()); }  // [width, width]
-  double* pending() const { return products() + width * width; }                 // [kMomentsBlock, width]
-  double* mean() const { return pending() + kMomentsBlock * width; }             // [width]
-  double* origin() const { return mean() + width; }                              // [width]
+  double* pending() const { return products() + width * width; }      // [kMomentsBlock, width]
+  double* mean() const { return pending() + kMomentsBlock * width; }  // [width]
+  double* origin() const { return mean() + width; }                   // [width]
   int64_t waiting() const { return observations % kMomentsBlock; }
   double joined() const { return static_cast<double>(observations - waiting()); }
 };
 
 size_t part_bytes(int64_t width) {
-  constexpr int64_t kMost = int64_t{1} << 22;  // whose matrix is beyond any machine, and its bytes still a number
-  if (width < 1 || width > kMost) user_error("moments of rows {} wide cannot be kept; give 1 to {}", width, kMost);
-  return static_cast<size_t>(width) * static_cast<size_t>(width + kMomentsBlock + 2) * sizeof(double);
+  constexpr int64_t kMost =
+      int64_t{1} << 22;  // whose matrix is beyond any machine, and its bytes still a number
+  if (width < 1 || width > kMost)
+    user_error("moments of rows {} wide cannot be kept; give 1 to {}", width, kMost);
+  return static_cast<size_t>(width) * static_cast<size_t>(width + kMomentsBlock + 2) *
+         sizeof(double);
 }
 
 }  // namespace
@@ -40,7 +43,8 @@ struct RunningMoments::State {
 
   Backend& backend() const { return *state_of(model).backend; }
   Part& part(int index) {
-    if (index < 0 || index >= static_cast<int>(parts.size())) user_error("there is no part {} of {}", index, parts.size());
+    if (index < 0 || index >= static_cast<int>(parts.size()))
+      user_error("there is no part {} of {}", index, parts.size());
     return parts[static_cast<size_t>(index)];
   }
   int32_t* flag(int index) const { return reinterpret_cast<int32_t*>(flags.data()) + index; }
@@ -51,19 +55,28 @@ struct RunningMoments::State {
 /// Fills the pending block, and joins it each time that it is full.
 void RunningMoments::State::add(int index, Mat rows) {
   Part& to = part(index);
-  if (to.observations == 0) backend().widen(rows.row_range(0, 1), nullptr, to.origin(), flag(index));
+  if (to.observations == 0)
+    backend().widen(rows.row_range(0, 1), nullptr, to.origin(), flag(index));
   for (int64_t begin = 0; begin < rows.rows;) {
-    const int64_t waiting = to.waiting(), count = std::min(rows.rows - begin, kMomentsBlock - waiting);
-    backend().widen(rows.row_range(begin, count), to.origin(), to.pending() + waiting * to.width, flag(index));
+    const int64_t waiting = to.waiting(),
+                  count = std::min(rows.rows - begin, kMomentsBlock - waiting);
+    backend().widen(rows.row_range(begin, count), to.origin(), to.pending() + waiting * to.width,
+                    flag(index));
     if (waiting + count == kMomentsBlock) {
-      backend().join_moments({.x = to.pending(), .rows = kMomentsBlock, .width = to.width, .weight = to.joined(), .mean = to.mean(), .products = to.products()});
+      backend().join_moments({.x = to.pending(),
+                              .rows = kMomentsBlock,
+                              .width = to.width,
+                              .weight = to.joined(),
+                              .mean = to.mean(),
+                              .products = to.products()});
     }
     to.observations += count;
     begin += count;
   }
 }
 
-RunningMoments::RunningMoments(const Model& model, const std::vector<int64_t>& widths) : state_(std::make_unique<State>(State{model, {}, {}})) {
+RunningMoments::RunningMoments(const Model& model, const std::vector<int64_t>& widths)
+    : state_(std::make_unique<State>(State{model, {}, {}})) {
   if (widths.empty()) user_error("there are no rows to keep moments of; give one width at least");
   size_t bytes = 0;
   for (const int64_t width : widths) bytes += part_bytes(width);
@@ -85,8 +98,10 @@ RunningMoments::~RunningMoments() = default;
 void RunningMoments::add(int part, TensorView rows, int64_t begin, int64_t count) {
   const int64_t width = state_->part(part).width;
   const int64_t there = rows.shape().rank() > 0 ? rows.shape()[0] : 0;
-  if (rows.elements() != there * width) user_error("rows of a tensor {} are not {} wide", rows.shape().to_string(), width);
-  if (begin < 0 || count < 0 || begin > there || count > there - begin) user_error("rows {} to {} are asked of {}", begin, begin + count, there);
+  if (rows.elements() != there * width)
+    user_error("rows of a tensor {} are not {} wide", rows.shape().to_string(), width);
+  if (begin < 0 || count < 0 || begin > there || count > there - begin)
+    user_error("rows {} to {} are asked of {}", begin, begin + count, there);
   if (rows.dtype() != DType::kF32 && rows.dtype() != DType::kF16 && rows.dtype() != DType::kBF16) {
     user_error("rows are {}; moments are kept of f32, f16 and bf16", dtype_name(rows.dtype()));
   }
@@ -94,7 +109,8 @@ void RunningMoments::add(int part, TensorView rows, int64_t begin, int64_t count
   Backend& backend = state_->backend();
   const auto lock = backend.exclusive();
   const auto row_bytes = static_cast<size_t>(width) * dtype_size(rows.dtype());
-  auto* data = static_cast<std::byte*>(const_cast<void*>(rows.data())) + static_cast<size_t>(begin) * row_bytes;  // nothing writes to them
+  auto* data = static_cast<std::byte*>(const_cast<void*>(rows.data())) +
+               static_cast<size_t>(begin) * row_bytes;  // nothing writes to them
   Buffer placed;
   if (rows.residence() == Residence::kHost && !backend.host_memory()) {
     placed = state_of(state_->model).pool->take(static_cast<size_t>(count) * row_bytes);
@@ -129,14 +145,20 @@ MomentSums RunningMoments::sums(int part) const {
 
 void RunningMoments::set(int part, const MomentSums& sums) {
   Part& to = state_->part(part);
-  const auto fits = [](const std::vector<double>& values, int64_t count) { return static_cast<int64_t>(values.size()) == count; };
+  const auto fits = [](const std::vector<double>& values, int64_t count) {
+    return static_cast<int64_t>(values.size()) == count;
+  };
   const int64_t width = to.width;
-  const bool whole = sums.observations >= 0 && fits(sums.origin, sums.observations > 0 ? width : 0) && fits(sums.mean, width) &&
-                     fits(sums.products, width * width) && fits(sums.pending, sums.observations % kMomentsBlock * width);
-  if (!whole) user_error("sums of {} observations do not fit a part {} wide", sums.observations, width);
+  const bool whole = sums.observations >= 0 &&
+                     fits(sums.origin, sums.observations > 0 ? width : 0) &&
+                     fits(sums.mean, width) && fits(sums.products, width * width) &&
+                     fits(sums.pending, sums.observations % kMomentsBlock * width);
+  if (!whole)
+    user_error("sums of {} observations do not fit a part {} wide", sums.observations, width);
   const auto lock = state_->backend().exclusive();
   const auto place = [&](double* data, const std::vector<double>& values) {
-    if (!values.empty()) state_->backend().upload(data, values.data(), values.size() * sizeof(double));
+    if (!values.empty())
+      state_->backend().upload(data, values.data(), values.size() * sizeof(double));
   };
   to.observations = sums.observations;
   place(to.origin(), sums.origin);

@@ -20,11 +20,13 @@ Session Model::session(int sequences, int64_t capacity) const {
   if (sequences < 1) user_error("a session of {} sequences; give at least one", sequences);
   if (capacity == 0) capacity = state_->config.context;
   if (capacity < 0 || capacity > state_->config.context) {
-    user_error("a session of {} positions; the model's context is 1..{}", capacity, state_->config.context);
+    user_error("a session of {} positions; the model's context is 1..{}", capacity,
+               state_->config.context);
   }
   auto state = std::make_unique<Session::State>();
   state->model = state_;
-  state->cache = make_cache(*state_, std::vector<int64_t>(static_cast<size_t>(sequences), capacity));
+  state->cache =
+      make_cache(*state_, std::vector<int64_t>(static_cast<size_t>(sequences), capacity));
   return Session(std::move(state));
 }
 
@@ -39,12 +41,15 @@ Run Session::forward(const Batch& tokens, const Hooks& hooks, const ForwardOptio
 
 namespace {
 
-/// How many rows of the residual stream each sequence gets, as a batch whose ids nobody reads. Throws Error (user).
+/// How many rows of the residual stream each sequence gets, as a batch whose ids nobody reads.
+/// Throws Error (user).
 Batch rows_as_tokens(const std::vector<TensorView>& residuals, const Config& config) {
   Batch tokens;
   for (const TensorView& rows : residuals) {
     const bool fits = rows.shape().rank() == 2 && rows.shape()[1] == config.width;
-    if (!fits) user_error("the residuals of sequence {} are a tensor {}; give [tokens, {}]", tokens.size(), rows.shape().to_string(), config.width);
+    if (!fits)
+      user_error("the residuals of sequence {} are a tensor {}; give [tokens, {}]", tokens.size(),
+                 rows.shape().to_string(), config.width);
     tokens.emplace_back(static_cast<size_t>(rows.shape()[0]), 0);
   }
   return tokens;
@@ -53,30 +58,39 @@ Batch rows_as_tokens(const std::vector<TensorView>& residuals, const Config& con
 void check_hooks_from(const Plan& plan, int layer) {
   const auto check = [layer](Site site, int at, const std::string& name) {
     const bool reached = site_info(site).per_layer ? at >= layer : site > Site::kPosEmbed;
-    if (!reached) user_error("a pass from block {} on does not reach '{}'; narrow the hooks to later sites", layer, name);
+    if (!reached)
+      user_error("a pass from block {} on does not reach '{}'; narrow the hooks to later sites",
+                 layer, name);
   };
-  for (const PlannedCapture& capture : plan.captures()) check(capture.site, capture.layer, capture.name);
+  for (const PlannedCapture& capture : plan.captures())
+    check(capture.site, capture.layer, capture.name);
   for (const PlannedEdit& edit : plan.edits()) check(edit.site, edit.layer, edit.name);
 }
 
 }  // namespace
 
-Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, const Hooks& hooks, const ForwardOptions& options) {
+Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, const Hooks& hooks,
+                          const ForwardOptions& options) {
   const ModelState& model = *state_->model;
-  if (layer < 0 || layer >= model.config.layers) user_error("layer {} is outside the model's 0..{}", layer, model.config.layers - 1);
+  if (layer < 0 || layer >= model.config.layers)
+    user_error("layer {} is outside the model's 0..{}", layer, model.config.layers - 1);
   const Batch tokens = rows_as_tokens(residuals, model.config);
   check_batch(model.config, tokens, state_->cache, true);
   const Plan plan(hooks, model.config, *model.backend);
   check_hooks_from(plan, layer);
-  std::vector<std::span<const float>> values;  // refuses another dtype or memory before anything runs
+  std::vector<std::span<const float>>
+      values;  // refuses another dtype or memory before anything runs
   for (const TensorView& rows : residuals) values.push_back(rows.f32());
   const auto place = [&](PreparedPass& pass) {
     for (size_t s = 0; s < values.size(); ++s) {
-      model.backend->upload(pass.forward_pass().layer(layer).resid_pre.row(pass.rows().slices[s].row), values[s].data(), values[s].size_bytes());
+      model.backend->upload(
+          pass.forward_pass().layer(layer).resid_pre.row(pass.rows().slices[s].row),
+          values[s].data(), values[s].size_bytes());
     }
   };
   CaptureCollector collector;
-  const PassLogits logits = run_pass(model, plan, state_->cache, tokens, options, collector, {layer, place});
+  const PassLogits logits =
+      run_pass(model, plan, state_->cache, tokens, options, collector, {layer, place});
   return make_run(model, state_->cache, tokens, logits, options, collector);
 }
 
@@ -86,11 +100,13 @@ Session Session::fork(int sequence, int copies) const {
   const ModelState& model = *state_->model;
   auto state = std::make_unique<Session::State>();
   state->model = state_->model;
-  state->cache = make_cache(model, std::vector<int64_t>(static_cast<size_t>(copies), state_->cache.capacity(sequence)));
+  state->cache = make_cache(
+      model, std::vector<int64_t>(static_cast<size_t>(copies), state_->cache.capacity(sequence)));
   const auto lock = model.backend->exclusive();
   for (int copy = 0; copy < copies; ++copy) {
     for (int layer = 0; layer < model.config.layers; ++layer) {
-      model.backend->copy(state->cache.layer(layer) + state->cache.offset(copy), state_->cache.layer(layer) + state_->cache.offset(sequence),
+      model.backend->copy(state->cache.layer(layer) + state->cache.offset(copy),
+                          state_->cache.layer(layer) + state_->cache.offset(sequence),
                           state_->cache.sequence_bytes(sequence));
     }
     state->cache.set_length(copy, now);
@@ -99,13 +115,16 @@ Session Session::fork(int sequence, int copies) const {
 }
 
 int64_t Session::length(int sequence) const {
-  if (sequence < 0 || sequence >= state_->cache.sequences()) user_error("sequence {} is outside the session's 0..{}", sequence, state_->cache.sequences() - 1);
+  if (sequence < 0 || sequence >= state_->cache.sequences())
+    user_error("sequence {} is outside the session's 0..{}", sequence,
+               state_->cache.sequences() - 1);
   return state_->cache.length(sequence);
 }
 
 void Session::truncate(int sequence, int64_t length) {
   const int64_t now = this->length(sequence);
-  if (length < 0 || length > now) user_error("sequence {} cannot be cut to {} tokens; it has {}", sequence, length, now);
+  if (length < 0 || length > now)
+    user_error("sequence {} cannot be cut to {} tokens; it has {}", sequence, length, now);
   state_->cache.set_length(sequence, length);
 }
 

@@ -10,16 +10,19 @@ namespace {
 void check(const Config& config, int64_t count, const UnembedOptions& options) {
   if (options.top_k < 0) user_error("top_k {} is negative; use 0 for none", options.top_k);
   if (!options.targets.empty() && static_cast<int64_t>(options.targets.size()) != count) {
-    user_error("unembed was given {} targets for {} rows; give one a row, or none", options.targets.size(), count);
+    user_error("unembed was given {} targets for {} rows; give one a row, or none",
+               options.targets.size(), count);
   }
   for (const std::vector<int32_t>* ids : {&options.targets, &options.watch}) {
     for (int32_t id : *ids) {
-      if (id < 0 || id >= config.vocab) user_error("token id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
+      if (id < 0 || id >= config.vocab)
+        user_error("token id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
     }
   }
 }
 
-/// The ids that the kernel looks up in each row: the target first, where there is one, then the watched.
+/// The ids that the kernel looks up in each row: the target first, where there is one, then the
+/// watched.
 std::vector<int32_t> ids_by_row(const UnembedOptions& options, int64_t rows) {
   std::vector<int32_t> ids;
   for (int64_t r = 0; r < rows; ++r) {
@@ -30,9 +33,11 @@ std::vector<int32_t> ids_by_row(const UnembedOptions& options, int64_t rows) {
 }
 
 template <typename T>
-void split(const std::vector<T>& looked_up, size_t rows, bool has_target, std::vector<T>& target, std::vector<T>& watched) {
+void split(const std::vector<T>& looked_up, size_t rows, bool has_target, std::vector<T>& target,
+           std::vector<T>& watched) {
   const size_t each = rows == 0 ? 0 : looked_up.size() / rows;
-  for (size_t i = 0; i < looked_up.size(); ++i) (has_target && i % each == 0 ? target : watched).push_back(looked_up[i]);
+  for (size_t i = 0; i < looked_up.size(); ++i)
+    (has_target && i % each == 0 ? target : watched).push_back(looked_up[i]);
 }
 
 }  // namespace

@@ -5,11 +5,15 @@
 namespace vitrine::internal {
 namespace {
 
-/// The rows as a float32 matrix of the backend: as they lie, if they lie there, or a copy in `memory`.
+/// The rows as a float32 matrix of the backend: as they lie, if they lie there, or a copy in
+/// `memory`.
 Mat place_rows(const ModelState& model, TensorView rows, Buffer& memory) {
   const int64_t width = model.config.width, count = rows.elements() / width;
   if (rows.residence() == Residence::kDevice) {
-    if (rows.dtype() != DType::kF32) user_error("rows in the GPU's memory are {}; capture them as f32, or unembed rows of the host", dtype_name(rows.dtype()));
+    if (rows.dtype() != DType::kF32)
+      user_error(
+          "rows in the GPU's memory are {}; capture them as f32, or unembed rows of the host",
+          dtype_name(rows.dtype()));
     // Nothing writes to them: the layernorm goes to a matrix of its own.
     return {static_cast<float*>(const_cast<void*>(rows.data())), count, width};
   }
@@ -24,7 +28,8 @@ Mat place_rows(const ModelState& model, TensorView rows, Buffer& memory) {
 UnembedRows::UnembedRows(const ModelState& model, TensorView rows, bool final_layernorm) {
   const Config& config = model.config;
   if (rows.shape().rank() < 1 || rows.shape().back() != config.width) {
-    user_error("unembed was given a tensor {}; its last axis must be the model's width {}", rows.shape().to_string(), config.width);
+    user_error("unembed was given a tensor {}; its last axis must be the model's width {}",
+               rows.shape().to_string(), config.width);
   }
   x_ = place_rows(model, rows, memory_);
   if (!final_layernorm || x_.rows == 0) return;

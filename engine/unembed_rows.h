@@ -6,10 +6,12 @@
 
 namespace vitrine::internal {
 
-/// Rows of the residual stream in the backend's memory, ready for the unembedding. The caller holds Backend::exclusive().
+/// Rows of the residual stream in the backend's memory, ready for the unembedding. The caller holds
+/// Backend::exclusive().
 class UnembedRows {
  public:
-  /// Throws Error (user) for a row width other than D, and for rows in a GPU's memory that are not float32.
+  /// Throws Error (user) for a row width other than D, and for rows in a GPU's memory that are not
+  /// float32.
   UnembedRows(const ModelState& model, TensorView rows, bool final_layernorm);
   /// [rows, D]; lives as long as this and what was given.
   Mat mat() const { return x_; }

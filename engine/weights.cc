@@ -10,12 +10,20 @@ namespace {
 /// Walks all parameters in one fixed order; run once to count bytes and once to fill them.
 class Loader {
  public:
-  Loader(WeightSource* source, DType store, Backend& backend, Arena& arena, std::function<void(size_t)> report)
-      : source_(source), store_(store), backend_(backend), arena_(arena), report_(std::move(report)) {}
+  Loader(WeightSource* source, DType store, Backend& backend, Arena& arena,
+         std::function<void(size_t)> report)
+      : source_(source),
+        store_(store),
+        backend_(backend),
+        arena_(arena),
+        report_(std::move(report)) {}
 
-  PackedMatrix matrix(const std::string& name, int64_t in, int64_t out) { return matrix(name, in, out, store_); }
+  PackedMatrix matrix(const std::string& name, int64_t in, int64_t out) {
+    return matrix(name, in, out, store_);
+  }
 
-  /// Of positions a row each is read, once: as whole numbers they would be less exact and no faster.
+  /// Of positions a row each is read, once: as whole numbers they would be less exact and no
+  /// faster.
   PackedMatrix positions(const std::string& name, int64_t in, int64_t out) {
     return matrix(name, in, out, store_ == DType::kI8 ? DType::kF32 : store_);
   }
@@ -74,10 +82,13 @@ Weights walk(Loader load, const Config& config) {
   Weights w;
   w.token_embedding = load.matrix("wte.weight", config.width, config.vocab);
   w.position_embedding = load.positions("wpe.weight", config.width, config.context);
-  for (int layer = 0; layer < config.layers; ++layer) w.layers.push_back(walk_layer(load, config, layer));
+  for (int layer = 0; layer < config.layers; ++layer)
+    w.layers.push_back(walk_layer(load, config, layer));
   w.ln_final_weight = load.vector("ln_f.weight", config.width);
   w.ln_final_bias = load.vector("ln_f.bias", config.width);
-  w.unembedding = config.tied_unembedding ? w.token_embedding : load.matrix("lm_head.weight", config.width, config.vocab);
+  w.unembedding = config.tied_unembedding
+                      ? w.token_embedding
+                      : load.matrix("lm_head.weight", config.width, config.vocab);
   return w;
 }
 

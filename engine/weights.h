@@ -15,7 +15,8 @@ namespace vitrine::internal {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  /// A matrix, as [in, out] with any strides; wte, wpe and lm_head with in = D. Valid until done_with(name).
+  /// A matrix, as [in, out] with any strides; wte, wpe and lm_head with in = D. Valid until
+  /// done_with(name).
   virtual HostWeight matrix(const std::string& name) = 0;
   virtual std::vector<float> vector(const std::string& name) = 0;
   virtual void done_with(const std::string& name) = 0;
@@ -36,8 +37,8 @@ struct LayerWeights {
   const float* mlp_out_bias = nullptr;
 };
 
-/// All parameters, packed by a backend into one buffer of its memory. Biases and layernorm parameters are float32; positions, too, where the
-/// weights are i8.
+/// All parameters, packed by a backend into one buffer of its memory. Biases and layernorm
+/// parameters are float32; positions, too, where the weights are i8.
 struct Weights {
   PackedMatrix token_embedding;     ///< [D, V]
   PackedMatrix position_embedding;  ///< [D, context]
@@ -48,8 +49,8 @@ struct Weights {
   DType dtype = DType::kF32;
   Buffer memory;
 
-  /// Packs tensor after tensor, so that at most one is held twice at any time. `on_progress(done, total)` counts bytes.
-  /// Throws Error (user) if the buffer does not fit in memory.
+  /// Packs tensor after tensor, so that at most one is held twice at any time. `on_progress(done,
+  /// total)` counts bytes. Throws Error (user) if the buffer does not fit in memory.
   static Weights load(WeightSource& source, const Config& config, DType store, Backend& backend,
                       const std::function<void(size_t, size_t)>& on_progress = {});
 };

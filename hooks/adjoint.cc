@@ -13,15 +13,22 @@ std::optional<Edit> adjoint_of(const Hooks::Change& change) {
   const Edit& edit = change.edit;
   if (edit.straight_through()) return std::nullopt;
   switch (edit.kind()) {
-    case Edit::Kind::kAdd: return std::nullopt;
+    case Edit::Kind::kAdd:
+      return std::nullopt;
     case Edit::Kind::kScale:
-    case Edit::Kind::kProject: return edit;
+    case Edit::Kind::kProject:
+      return edit;
     case Edit::Kind::kReplace:
-    case Edit::Kind::kSource: return zero();
-    case Edit::Kind::kCallback: break;
+    case Edit::Kind::kSource:
+      return zero();
+    case Edit::Kind::kCallback:
+      break;
   }
   if (!edit.adjoint()) {
-    user_error("'{}' is edited by a callback without an adjoint, which no gradient can pass; give callback() one, or use straight_through()", change.pattern);
+    user_error(
+        "'{}' is edited by a callback without an adjoint, which no gradient can pass; give "
+        "callback() one, or use straight_through()",
+        change.pattern);
   }
   return callback(edit.adjoint());
 }
@@ -30,11 +37,13 @@ std::optional<Edit> adjoint_of(const Hooks::Change& change) {
 
 Hooks adjoint_of(const Hooks& hooks) {
   Hooks adjoint;
-  for (const Hooks::Capture& request : hooks.gradients()) adjoint.capture(request.pattern, request.where, request.store);
+  for (const Hooks::Capture& request : hooks.gradients())
+    adjoint.capture(request.pattern, request.where, request.store);
   std::vector<Hooks::Change> changes = hooks.edits();
   std::reverse(changes.begin(), changes.end());
   for (const Hooks::Change& change : changes) {
-    if (const std::optional<Edit> edit = adjoint_of(change)) adjoint.edit(change.pattern, *edit, change.where);
+    if (const std::optional<Edit> edit = adjoint_of(change))
+      adjoint.edit(change.pattern, *edit, change.where);
   }
   return adjoint;
 }

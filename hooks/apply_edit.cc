@@ -8,16 +8,24 @@
 namespace vitrine::internal {
 namespace {
 
-std::vector<float> source_row(const PlannedEdit& edit, int sequence, int64_t position, int64_t width) {
+std::vector<float> source_row(const PlannedEdit& edit, int sequence, int64_t position,
+                              int64_t width) {
   auto values = edit.edit.source()->row(edit.site, edit.layer, sequence, position);
-  if (!values) user_error("replace_from: the other run holds no '{}' at position {} of sequence {}; capture it there", edit.name, position, sequence);
+  if (!values)
+    user_error(
+        "replace_from: the other run holds no '{}' at position {} of sequence {}; capture it there",
+        edit.name, position, sequence);
   if (width > 0 && static_cast<int64_t>(values->size()) != width) {
-    user_error("replace_from: the other run holds {} values a row of '{}', this edit selects {}; narrow both alike", values->size(), edit.name, width);
+    user_error(
+        "replace_from: the other run holds {} values a row of '{}', this edit selects {}; narrow "
+        "both alike",
+        values->size(), edit.name, width);
   }
   return *values;
 }
 
-void call(const PlannedEdit& edit, Backend& backend, const Selection& selection, Mat x, int sequence, std::span<const int64_t> positions) {
+void call(const PlannedEdit& edit, Backend& backend, const Selection& selection, Mat x,
+          int sequence, std::span<const int64_t> positions) {
   const int64_t width = selection.width();
   std::vector<float> values(selection.rows.size() * static_cast<size_t>(width));
   const size_t bytes = values.size() * sizeof(float);
@@ -32,11 +40,16 @@ void call(const PlannedEdit& edit, Backend& backend, const Selection& selection,
 
 EditKind backend_kind(Edit::Kind kind) {
   switch (kind) {
-    case Edit::Kind::kAdd: return EditKind::kAdd;
-    case Edit::Kind::kScale: return EditKind::kScale;
-    case Edit::Kind::kReplace: return EditKind::kReplace;
-    case Edit::Kind::kProject: return EditKind::kProject;
-    default: internal_error("an edit of kind {} has no kernel", static_cast<int>(kind));
+    case Edit::Kind::kAdd:
+      return EditKind::kAdd;
+    case Edit::Kind::kScale:
+      return EditKind::kScale;
+    case Edit::Kind::kReplace:
+      return EditKind::kReplace;
+    case Edit::Kind::kProject:
+      return EditKind::kProject;
+    default:
+      internal_error("an edit of kind {} has no kernel", static_cast<int>(kind));
   }
 }
 
@@ -57,9 +70,13 @@ Picked pick(const PlannedEdit& edit, std::span<const SequenceSlice> slices, size
   return picked;
 }
 
-/// A direction of one head's width is projected out of each selected head; any other one out of the whole selected row.
+/// A direction of one head's width is projected out of each selected head; any other one out of the
+/// whole selected row.
 void project(const PlannedEdit& edit, Backend& backend, std::span<const int64_t> rows, Mat x) {
-  EditArgs args{.x = x, .where = {rows, edit.where.cols}, .kind = EditKind::kProject, .operand = edit.operand};
+  EditArgs args{.x = x,
+                .where = {rows, edit.where.cols},
+                .kind = EditKind::kProject,
+                .operand = edit.operand};
   if (edit.edit.operand().elements() == edit.where.width) return backend.edit(args);
   // Walk the ranges head by head; a range may span several whole heads.
   std::vector<Selection::Range> head;
@@ -80,7 +97,8 @@ void project(const PlannedEdit& edit, Backend& backend, std::span<const int64_t>
   }
 }
 
-void replace_from_source(const PlannedEdit& edit, Backend& backend, const Picked& picked, int sequence, Mat x) {
+void replace_from_source(const PlannedEdit& edit, Backend& backend, const Picked& picked,
+                         int sequence, Mat x) {
   std::vector<float> values;
   for (int64_t position : picked.positions) {
     const std::vector<float> row = source_row(edit, sequence, position, edit.where.width);
@@ -88,13 +106,15 @@ void replace_from_source(const PlannedEdit& edit, Backend& backend, const Picked
   }
   const Buffer staging = backend.allocate(values.size() * sizeof(float));
   backend.upload(staging.data(), values.data(), values.size() * sizeof(float));
-  backend.edit({.x = x,
-                .where = {picked.rows, edit.where.cols},
-                .kind = EditKind::kReplace,
-                .operand = Mat(staging.f32(), static_cast<int64_t>(picked.rows.size()), edit.where.width)});
+  backend.edit(
+      {.x = x,
+       .where = {picked.rows, edit.where.cols},
+       .kind = EditKind::kReplace,
+       .operand = Mat(staging.f32(), static_cast<int64_t>(picked.rows.size()), edit.where.width)});
 }
 
-void apply_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked, int sequence, Mat x) {
+void apply_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked, int sequence,
+                Mat x) {
   const Selection selection{picked.rows, edit.where.cols};
   switch (edit.edit.kind()) {
     case Edit::Kind::kCallback:
@@ -106,17 +126,25 @@ void apply_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked,
     default:
       break;
   }
-  EditArgs args{.x = x, .where = selection, .kind = backend_kind(edit.edit.kind()), .factor = edit.edit.factor(), .operand = edit.operand};
+  EditArgs args{.x = x,
+                .where = selection,
+                .kind = backend_kind(edit.edit.kind()),
+                .factor = edit.edit.factor(),
+                .operand = edit.operand};
   if (edit.operand.rows <= 1) return backend.edit(args);
-  for (size_t i = 0, next; i < picked.rows.size(); i = next) {  // each position has an operand of its own: those side by side go together
-    for (next = i + 1; next < picked.rows.size() && picked.asked[next] == picked.asked[next - 1] + 1;) ++next;
+  for (size_t i = 0, next; i < picked.rows.size();
+       i = next) {  // each position has an operand of its own: those side by side go together
+    for (next = i + 1;
+         next < picked.rows.size() && picked.asked[next] == picked.asked[next - 1] + 1;)
+      ++next;
     args.where.rows = {&picked.rows[i], next - i};
     args.operand = edit.operand.row_range(picked.asked[i], static_cast<int64_t>(next - i));
     backend.edit(args);
   }
 }
 
-/// The rows of a sequence's map block that an edit touches, head by head, and how many keys each of their queries sees.
+/// The rows of a sequence's map block that an edit touches, head by head, and how many keys each of
+/// their queries sees.
 struct MapRows {
   std::vector<int64_t> rows, visible;
 
@@ -131,18 +159,24 @@ struct MapRows {
 };
 
 /// The other run's rows in the order of MapRows, each filled up to `keys`.
-std::vector<float> source_map(const PlannedEdit& edit, const Picked& picked, int sequence, int64_t keys) {
+std::vector<float> source_map(const PlannedEdit& edit, const Picked& picked, int sequence,
+                              int64_t keys) {
   const size_t heads = edit.where.heads.size(), rows = picked.rows.size();
   std::vector<float> map(heads * rows * static_cast<size_t>(keys));
   for (size_t i = 0; i < rows; ++i) {
     const std::vector<float> source = source_row(edit, sequence, picked.positions[i], 0);
-    const auto source_keys = static_cast<int64_t>(source.size() / heads), visible = picked.positions[i] + 1;
+    const auto source_keys = static_cast<int64_t>(source.size() / heads),
+               visible = picked.positions[i] + 1;
     if (source_keys < visible) {
-      user_error("replace_from: the other run's '{}' has {} keys at position {}; it needs {} for each head", edit.name, source_keys, picked.positions[i], visible);
+      user_error(
+          "replace_from: the other run's '{}' has {} keys at position {}; it needs {} for each "
+          "head",
+          edit.name, source_keys, picked.positions[i], visible);
     }
     for (size_t h = 0; h < heads; ++h) {
       const auto from = source.begin() + static_cast<std::ptrdiff_t>(h) * source_keys;
-      std::copy(from, from + visible, map.begin() + static_cast<std::ptrdiff_t>(h * rows + i) * keys);
+      std::copy(from, from + visible,
+                map.begin() + static_cast<std::ptrdiff_t>(h * rows + i) * keys);
     }
   }
   return map;
@@ -158,34 +192,39 @@ void edit_map(const PlannedEdit& edit, Backend& backend, const MapRows& map_rows
                 .limits = map_rows.visible});
 }
 
-void replace_map(Backend& backend, const MapRows& map_rows, Mat block, std::span<const float> values) {
+void replace_map(Backend& backend, const MapRows& map_rows, Mat block,
+                 std::span<const float> values) {
   const Selection::Range all_keys{0, block.cols};
   const Buffer staging = backend.allocate(values.size_bytes());
   backend.upload(staging.data(), values.data(), values.size_bytes());
-  backend.edit({.x = block,
-                .where = {map_rows.rows, {&all_keys, 1}},
-                .kind = EditKind::kReplace,
-                .operand = Mat(staging.f32(), static_cast<int64_t>(map_rows.rows.size()), block.cols),
-                .limits = map_rows.visible});
+  backend.edit(
+      {.x = block,
+       .where = {map_rows.rows, {&all_keys, 1}},
+       .kind = EditKind::kReplace,
+       .operand = Mat(staging.f32(), static_cast<int64_t>(map_rows.rows.size()), block.cols),
+       .limits = map_rows.visible});
 }
 
 }  // namespace
 
-void apply_edit(const PlannedEdit& edit, Backend& backend, std::span<const SequenceSlice> slices, Mat x) {
+void apply_edit(const PlannedEdit& edit, Backend& backend, std::span<const SequenceSlice> slices,
+                Mat x) {
   for (size_t s = 0; s < slices.size(); ++s) {
     const Picked picked = pick(edit, slices, s);
     if (!picked.rows.empty()) apply_rows(edit, backend, picked, static_cast<int>(s), x);
   }
 }
 
-void apply_map_edit(const PlannedEdit& edit, Backend& backend, std::span<const SequenceSlice> slices, float* map) {
+void apply_map_edit(const PlannedEdit& edit, Backend& backend,
+                    std::span<const SequenceSlice> slices, float* map) {
   for (size_t s = 0; s < slices.size(); ++s) {
     const SequenceSlice& slice = slices[s];
     const int sequence = static_cast<int>(s);
     const Picked picked = pick(edit, slices, s);
     if (picked.rows.empty()) continue;
     const MapRows map_rows(edit, slice, picked);
-    const Mat block(map + slice.map, slice.rows * (edit.where.heads.back() + 1), slice.past + slice.rows);
+    const Mat block(map + slice.map, slice.rows * (edit.where.heads.back() + 1),
+                    slice.past + slice.rows);
     switch (edit.edit.kind()) {
       case Edit::Kind::kCallback: {
         const Selection::Range all_keys{0, block.cols};

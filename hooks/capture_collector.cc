@@ -14,10 +14,13 @@ namespace {
 Shape captured_shape(const PlannedCapture& capture, int64_t rows, int64_t keys) {
   const int64_t heads = static_cast<int64_t>(capture.where.heads.size());
   switch (site_info(capture.site).shape) {
-    case SiteShape::kMap: return {heads, rows, keys};
+    case SiteShape::kMap:
+      return {heads, rows, keys};
     case SiteShape::kHeads:
-    case SiteShape::kResults: return {rows, heads, capture.where.head_width};
-    default: return {rows, capture.where.width};
+    case SiteShape::kResults:
+      return {rows, heads, capture.where.head_width};
+    default:
+      return {rows, capture.where.width};
   }
 }
 
@@ -36,11 +39,13 @@ void fill_unseen(Tensor& map, Site site) {
 
 }  // namespace
 
-void CaptureCollector::add(const Plan& plan, const CaptureLayout& layout, Buffer memory, Residence residence) {
+void CaptureCollector::add(const Plan& plan, const CaptureLayout& layout, Buffer memory,
+                           Residence residence) {
   if (plan.captures().empty()) return;
   if (entries_.empty()) {
     for (const PlannedCapture& capture : plan.captures()) {
-      entries_.push_back({capture.site, capture.layer, capture.name, capture.store, capture.where.heads, {}});
+      entries_.push_back(
+          {capture.site, capture.layer, capture.name, capture.store, capture.where.heads, {}});
       parts_.emplace_back(layout.items.front().sequences.size());
     }
   }
@@ -52,19 +57,24 @@ void CaptureCollector::add(const Plan& plan, const CaptureLayout& layout, Buffer
       const int64_t rows = static_cast<int64_t>(sequence.rows.size());
       if (rows == 0 && !parts_[i][s].empty()) continue;
       const Shape shape = captured_shape(plan.captures()[i], rows, sequence.keys);
-      parts_[i][s].push_back({sequence.positions, TensorView(arena->data() + sequence.offset, plan.captures()[i].store, shape, residence), sequence.keys});
+      parts_[i][s].push_back(
+          {sequence.positions,
+           TensorView(arena->data() + sequence.offset, plan.captures()[i].store, shape, residence),
+           sequence.keys});
     }
   }
 }
 
 std::shared_ptr<const Captures> CaptureCollector::finish() {
   for (size_t i = 0; i < entries_.size(); ++i) {
-    for (const std::vector<Part>& parts : parts_[i]) entries_[i].sequences.push_back(join(entries_[i], parts));
+    for (const std::vector<Part>& parts : parts_[i])
+      entries_[i].sequences.push_back(join(entries_[i], parts));
   }
   return std::make_shared<const Captures>(std::move(entries_), std::move(storage_));
 }
 
-Captures::Entry::Sequence CaptureCollector::join(const Captures::Entry& entry, const std::vector<Part>& parts) {
+Captures::Entry::Sequence CaptureCollector::join(const Captures::Entry& entry,
+                                                 const std::vector<Part>& parts) {
   if (parts.size() == 1) return {parts[0].positions, parts[0].values};
   const bool map = site_info(entry.site).shape == SiteShape::kMap;
   const int row_axis = map ? 1 : 0;
@@ -82,7 +92,8 @@ Captures::Entry::Sequence CaptureCollector::join(const Captures::Entry& entry, c
   Tensor tensor(entry.dtype, Shape(sizes));
   if (map) fill_unseen(tensor, entry.site);
 
-  // A row is contiguous in both; a map's rows grow with the passes, so each is copied to the front of a full-length one.
+  // A row is contiguous in both; a map's rows grow with the passes, so each is copied to the front
+  // of a full-length one.
   const size_t element = dtype_size(entry.dtype);
   const int64_t heads = map ? sizes[0] : 1;
   const int64_t row_elements = map ? keys : tensor.elements() / std::max<int64_t>(rows, 1);
@@ -94,7 +105,8 @@ Captures::Entry::Sequence CaptureCollector::join(const Captures::Entry& entry, c
     const std::byte* from = part.values.host_bytes().data();
     for (int64_t r = 0; r < heads * part_rows; ++r) {
       const int64_t target = (r / part_rows) * rows + done + r % part_rows;
-      std::memcpy(to + static_cast<size_t>(target * row_elements) * element, from + static_cast<size_t>(r * part_elements) * element,
+      std::memcpy(to + static_cast<size_t>(target * row_elements) * element,
+                  from + static_cast<size_t>(r * part_elements) * element,
                   static_cast<size_t>(part_elements) * element);
     }
     done += part_rows;

@@ -7,7 +7,8 @@
 namespace vitrine {
 using namespace internal;
 
-CaptureLayout::CaptureLayout(const Plan& plan, std::span<const SequenceSlice> slices, const Config& config) {
+CaptureLayout::CaptureLayout(const Plan& plan, std::span<const SequenceSlice> slices,
+                             const Config& config) {
   for (const PlannedCapture& capture : plan.captures()) {
     const bool is_map = site_info(capture.site).shape == SiteShape::kMap;
     Item item;
@@ -21,20 +22,26 @@ CaptureLayout::CaptureLayout(const Plan& plan, std::span<const SequenceSlice> sl
       all_rows += slice.rows;
       sequence.offset = bytes;
       sequence.keys = is_map ? slice.past + slice.rows : 0;
-      for (const SelectedRow& row : select_rows(capture.where, static_cast<int>(s), slices, capture.name)) {
+      for (const SelectedRow& row :
+           select_rows(capture.where, static_cast<int>(s), slices, capture.name)) {
         sequence.positions.push_back(slice.past + row.index);
         sequence.rows.push_back(is_map ? row.index : slice.row + row.index);
       }
       const size_t count = sequence.rows.size();
-      const size_t width = is_map ? capture.where.heads.size() * static_cast<size_t>(sequence.keys) : static_cast<size_t>(capture.where.width);
+      const size_t width = is_map ? capture.where.heads.size() * static_cast<size_t>(sequence.keys)
+                                  : static_cast<size_t>(capture.where.width);
       bytes += count * width * dtype_size(capture.store);
-      if (!is_map) item.rows.insert(item.rows.end(), sequence.rows.begin(), sequence.rows.end());
-      else item.rows.resize(item.rows.size() + count);
+      if (!is_map)
+        item.rows.insert(item.rows.end(), sequence.rows.begin(), sequence.rows.end());
+      else
+        item.rows.resize(item.rows.size() + count);
     }
     item.bytes = bytes - item.offset;
-    const bool all_columns = is_map ? static_cast<int>(capture.where.heads.size()) == config.heads
-                                    : capture.where.width == site_width(site_info(capture.site).shape, config);
-    item.in_place = capture.store == DType::kF32 && all_columns && static_cast<int64_t>(item.rows.size()) == all_rows;
+    const bool all_columns =
+        is_map ? static_cast<int>(capture.where.heads.size()) == config.heads
+               : capture.where.width == site_width(site_info(capture.site).shape, config);
+    item.in_place = capture.store == DType::kF32 && all_columns &&
+                    static_cast<int64_t>(item.rows.size()) == all_rows;
     items.push_back(std::move(item));
   }
 }
@@ -42,10 +49,12 @@ CaptureLayout::CaptureLayout(const Plan& plan, std::span<const SequenceSlice> sl
 std::string CaptureLayout::largest_sites(const Plan& plan, size_t count) const {
   std::vector<size_t> order(items.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return items[a].bytes > items[b].bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return items[a].bytes > items[b].bytes; });
   std::string text;
   for (size_t i = 0; i < std::min(count, order.size()); ++i) {
-    text += fmt::format("{}{} {:.1f} MB", i == 0 ? "" : ", ", plan.captures()[order[i]].name, static_cast<double>(items[order[i]].bytes) / 1e6);
+    text += fmt::format("{}{} {:.1f} MB", i == 0 ? "" : ", ", plan.captures()[order[i]].name,
+                        static_cast<double>(items[order[i]].bytes) / 1e6);
   }
   return text + (order.size() > count ? ", ..." : "");
 }

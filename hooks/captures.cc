@@ -13,29 +13,35 @@ bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
 }  // namespace
 
 bool Captures::has(std::string_view name) const {
-  return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.name == name; });
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](const Entry& e) { return e.name == name; });
 }
 
 const Captures::Entry& Captures::entry(std::string_view name) const {
-  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.name == name; });
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& e) { return e.name == name; });
   if (found != entries_.end()) return *found;
   std::vector<std::string> names;
-  for (size_t i = 0; i < std::min<size_t>(entries_.size(), 8); ++i) names.push_back(entries_[i].name);
-  user_error("site '{}' was not captured; captured are: {}{}", name, entries_.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")),
+  for (size_t i = 0; i < std::min<size_t>(entries_.size(), 8); ++i)
+    names.push_back(entries_[i].name);
+  user_error("site '{}' was not captured; captured are: {}{}", name,
+             entries_.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")),
              entries_.size() > names.size() ? ", ..." : "");
 }
 
 TensorView Captures::view(std::string_view name, int sequence) const {
   const Entry& e = entry(name);
   if (sequence < 0 || static_cast<size_t>(sequence) >= e.sequences.size()) {
-    user_error("sequence {} of site '{}' is outside 0..{}", sequence, name, static_cast<int64_t>(e.sequences.size()) - 1);
+    user_error("sequence {} of site '{}' is outside 0..{}", sequence, name,
+               static_cast<int64_t>(e.sequences.size()) - 1);
   }
   return e.sequences[static_cast<size_t>(sequence)].values;
 }
 
 Tensor Captures::mean(std::string_view name) const {
   const Entry& e = entry(name);
-  if (is_map(e.site)) user_error("'{}' is a map, whose rows have no common width to average over", name);
+  if (is_map(e.site))
+    user_error("'{}' is a map, whose rows have no common width to average over", name);
   std::vector<double> sum;
   int64_t rows = 0;
   for (const Entry::Sequence& sequence : e.sequences) {
@@ -48,11 +54,13 @@ Tensor Captures::mean(std::string_view name) const {
   }
   if (rows == 0) user_error("'{}' has no captured positions to average over", name);
   Tensor mean(DType::kF32, Shape{static_cast<int64_t>(sum.size())});
-  std::transform(sum.begin(), sum.end(), mean.f32().begin(), [&](double x) { return static_cast<float>(x / static_cast<double>(rows)); });
+  std::transform(sum.begin(), sum.end(), mean.f32().begin(),
+                 [&](double x) { return static_cast<float>(x / static_cast<double>(rows)); });
   return mean;
 }
 
-std::optional<std::vector<float>> Captures::row(Site site, int layer, int sequence, int64_t position) const {
+std::optional<std::vector<float>> Captures::row(Site site, int layer, int sequence,
+                                                int64_t position) const {
   for (const Entry& e : entries_) {
     if (e.site != site || e.layer != layer || e.sequences.empty()) continue;
     const size_t s = e.sequences.size() == 1 ? 0 : static_cast<size_t>(sequence);

@@ -28,10 +28,14 @@ void expand_item(std::string_view item, std::string_view pattern, std::vector<st
     return;
   }
   const auto first = parse_number(item.substr(0, dots)), last = parse_number(item.substr(dots + 2));
-  if (!first || !last) user_error("pattern '{}': the range '{}' is not of two whole numbers, such as 3..5", pattern, item);
-  if (*first < 0 || *last < *first) user_error("pattern '{}': the range '{}' does not ascend from 0 or more", pattern, item);
+  if (!first || !last)
+    user_error("pattern '{}': the range '{}' is not of two whole numbers, such as 3..5", pattern,
+               item);
+  if (*first < 0 || *last < *first)
+    user_error("pattern '{}': the range '{}' does not ascend from 0 or more", pattern, item);
   if (static_cast<size_t>(*last - *first) >= kMaxAlternatives) {
-    user_error("pattern '{}': the range '{}' has more than {} numbers", pattern, item, kMaxAlternatives);
+    user_error("pattern '{}': the range '{}' has more than {} numbers", pattern, item,
+               kMaxAlternatives);
   }
   for (int i = *first; i <= *last; ++i) out.push_back(std::to_string(i));
 }
@@ -41,14 +45,18 @@ std::vector<std::string> expand_braces(std::string_view pattern) {
   size_t at = 0;
   while (at < pattern.size()) {
     const size_t open = pattern.find('{', at);
-    const std::string_view literal = pattern.substr(at, open == std::string_view::npos ? open : open - at);
-    if (literal.find('}') != std::string_view::npos) user_error("pattern '{}' closes a brace that it never opened", pattern);
+    const std::string_view literal =
+        pattern.substr(at, open == std::string_view::npos ? open : open - at);
+    if (literal.find('}') != std::string_view::npos)
+      user_error("pattern '{}' closes a brace that it never opened", pattern);
     for (std::string& text : done) text += literal;
     if (open == std::string_view::npos) break;
     const size_t close = pattern.find('}', open);
-    if (close == std::string_view::npos) user_error("pattern '{}' opens a brace that it never closes", pattern);
+    if (close == std::string_view::npos)
+      user_error("pattern '{}' opens a brace that it never closes", pattern);
     std::string_view body = pattern.substr(open + 1, close - open - 1);
-    if (body.find('{') != std::string_view::npos) user_error("pattern '{}' nests braces, which is not supported", pattern);
+    if (body.find('{') != std::string_view::npos)
+      user_error("pattern '{}' nests braces, which is not supported", pattern);
 
     std::vector<std::string> items;
     for (;;) {
@@ -57,7 +65,8 @@ std::vector<std::string> expand_braces(std::string_view pattern) {
       if (comma == std::string_view::npos) break;
       body.remove_prefix(comma + 1);
     }
-    if (done.size() * items.size() > kMaxAlternatives) user_error("pattern '{}' stands for more than {} names", pattern, kMaxAlternatives);
+    if (done.size() * items.size() > kMaxAlternatives)
+      user_error("pattern '{}' stands for more than {} names", pattern, kMaxAlternatives);
     std::vector<std::string> next;
     for (const std::string& prefix : done) {
       for (const std::string& item : items) next.push_back(prefix + item);
@@ -68,7 +77,8 @@ std::vector<std::string> expand_braces(std::string_view pattern) {
   return done;
 }
 
-/// Wildcard match in linear space and O(pattern x name) time: on a mismatch, the last `*` takes one character more.
+/// Wildcard match in linear space and O(pattern x name) time: on a mismatch, the last `*` takes one
+/// character more.
 bool wildcard_match(std::string_view pattern, std::string_view name) {
   size_t p = 0, n = 0, star = std::string_view::npos, star_name = 0;
   while (n < name.size()) {
@@ -106,19 +116,25 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 Glob::Glob(std::string_view pattern) {
-  if (pattern.empty()) user_error("a site pattern is empty; give a site name or a glob such as blocks.*.hook_resid_post");
+  if (pattern.empty())
+    user_error(
+        "a site pattern is empty; give a site name or a glob such as blocks.*.hook_resid_post");
   alternatives_ = expand_braces(pattern);
 }
 
 bool Glob::matches(std::string_view name) const {
-  return std::any_of(alternatives_.begin(), alternatives_.end(), [&](const std::string& p) { return wildcard_match(p, name); });
+  return std::any_of(alternatives_.begin(), alternatives_.end(),
+                     [&](const std::string& p) { return wildcard_match(p, name); });
 }
 
-std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& candidates, size_t count) {
+std::vector<std::string> nearest_names(std::string_view name,
+                                       const std::vector<std::string>& candidates, size_t count) {
   std::vector<std::pair<size_t, std::string>> ranked;
   ranked.reserve(candidates.size());
-  for (const std::string& candidate : candidates) ranked.emplace_back(edit_distance(name.substr(0, 200), candidate), candidate);
-  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const std::string& candidate : candidates)
+    ranked.emplace_back(edit_distance(name.substr(0, 200), candidate), candidate);
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> names;
   for (size_t i = 0; i < std::min(count, ranked.size()); ++i) names.push_back(ranked[i].second);
   return names;

@@ -6,11 +6,12 @@
 
 namespace vitrine::internal {
 
-/// A compiled site pattern: `*` any run of characters, `?` one character, `{a,b}` alternatives, `{3..5}` a range of whole
-/// numbers (alternatives and ranges mix: `{0,4..6}`; they do not nest).
+/// A compiled site pattern: `*` any run of characters, `?` one character, `{a,b}` alternatives,
+/// `{3..5}` a range of whole numbers (alternatives and ranges mix: `{0,4..6}`; they do not nest).
 class Glob {
  public:
-  /// Throws Error (user) for an empty pattern, an unclosed or nested brace, a descending or huge range.
+  /// Throws Error (user) for an empty pattern, an unclosed or nested brace, a descending or huge
+  /// range.
   explicit Glob(std::string_view pattern);
 
   bool matches(std::string_view name) const;
@@ -19,7 +20,9 @@ class Glob {
   std::vector<std::string> alternatives_;  ///< the pattern with its braces written out
 };
 
-/// The names of `candidates` nearest to `name` by edit distance, nearest first, at most `count`: for error messages.
-std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& candidates, size_t count);
+/// The names of `candidates` nearest to `name` by edit distance, nearest first, at most `count`:
+/// for error messages.
+std::vector<std::string> nearest_names(std::string_view name,
+                                       const std::vector<std::string>& candidates, size_t count);
 
 }  // namespace vitrine::internal

@@ -8,7 +8,8 @@ namespace vitrine::internal {
 namespace {
 
 /// Rows of a map block [H * rows, keys] for the captured heads and the captured query rows.
-std::vector<int64_t> map_rows(const std::vector<int>& heads, const std::vector<int64_t>& rows, int64_t rows_per_head) {
+std::vector<int64_t> map_rows(const std::vector<int>& heads, const std::vector<int64_t>& rows,
+                              int64_t rows_per_head) {
   std::vector<int64_t> result;
   result.reserve(heads.size() * rows.size());
   for (int head : heads) {
@@ -19,9 +20,14 @@ std::vector<int64_t> map_rows(const std::vector<int>& heads, const std::vector<i
 
 }  // namespace
 
-HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend, std::span<const SequenceSlice> slices,
-                 Order order)
-    : plan_(plan), layout_(layout), arena_(std::move(arena)), backend_(backend), slices_(slices), order_(order) {}
+HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend,
+                 std::span<const SequenceSlice> slices, Order order)
+    : plan_(plan),
+      layout_(layout),
+      arena_(std::move(arena)),
+      backend_(backend),
+      slices_(slices),
+      order_(order) {}
 
 const CaptureLayout::Item* HookRun::in_place_item(Site site, int layer) const {
   const int capture = plan_.at(site, layer).capture;
@@ -46,7 +52,8 @@ float* HookRun::tap_map(Site site, int layer, float* scratch) const {
 void HookRun::visit_watched(Site site, int layer, Mat x) {
   const Plan::Entry& entry = plan_.at(site, layer);
   if (order_ == Order::kCapturesFirst) capture(entry, x);
-  for (int i = entry.edit_begin; i < entry.edit_end; ++i) apply_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, x);
+  for (int i = entry.edit_begin; i < entry.edit_end; ++i)
+    apply_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, x);
   if (order_ == Order::kEditsFirst) capture(entry, x);
 }
 
@@ -62,7 +69,8 @@ void HookRun::capture(const Plan::Entry& entry, Mat x) {
 void HookRun::visit_watched_map(Site site, int layer, float* map) {
   const Plan::Entry& entry = plan_.at(site, layer);
   if (order_ == Order::kCapturesFirst) capture_map(entry, map);
-  for (int i = entry.edit_begin; i < entry.edit_end; ++i) apply_map_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, map);
+  for (int i = entry.edit_begin; i < entry.edit_end; ++i)
+    apply_map_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, map);
   if (order_ == Order::kEditsFirst) capture_map(entry, map);
 }
 
@@ -78,7 +86,8 @@ void HookRun::capture_map(const Plan::Entry& entry, float* map) {
     const int64_t block_rows = slice.rows * (capture.where.heads.back() + 1);
     const std::vector<int64_t> rows = map_rows(capture.where.heads, sequence.rows, slice.rows);
     const Selection::Range all_keys{0, sequence.keys};
-    backend_.gather(Mat(map + slice.map, block_rows, sequence.keys), {rows, {&all_keys, 1}}, capture.store, arena_.data() + sequence.offset);
+    backend_.gather(Mat(map + slice.map, block_rows, sequence.keys), {rows, {&all_keys, 1}},
+                    capture.store, arena_.data() + sequence.offset);
   }
 }
 

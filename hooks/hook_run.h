@@ -10,20 +10,23 @@
 
 namespace vitrine::internal {
 
-/// Where the captures of one pass go: which rows of the packed batch each wants, and its bytes in the pass's arena.
+/// Where the captures of one pass go: which rows of the packed batch each wants, and its bytes in
+/// the pass's arena.
 struct CaptureLayout {
   struct Sequence {
     std::vector<int64_t> positions;  ///< captured, ascending
-    std::vector<int64_t> rows;       ///< the same as rows of the packed batch (of the sequence's block, for a map)
-    int64_t keys = 0;                ///< columns of a map
-    size_t offset = 0;               ///< into the arena
+    std::vector<int64_t>
+        rows;  ///< the same as rows of the packed batch (of the sequence's block, for a map)
+    int64_t keys = 0;   ///< columns of a map
+    size_t offset = 0;  ///< into the arena
   };
   struct Item {
     std::vector<Sequence> sequences;
     std::vector<int64_t> rows;  ///< of all sequences, for sites that are no map
     size_t offset = 0;
     size_t bytes = 0;
-    bool in_place = false;  ///< every row and column, as float32: a kernel may write it straight to the arena
+    bool in_place =
+        false;  ///< every row and column, as float32: a kernel may write it straight to the arena
   };
   std::vector<Item> items;  ///< as Plan::captures()
   size_t bytes = 0;
@@ -31,25 +34,31 @@ struct CaptureLayout {
   /// Throws Error (user) for a position or sequence that is not in the batch.
   CaptureLayout(const Plan& plan, std::span<const SequenceSlice> slices, const Config& config);
 
-  /// "blocks.0.attn.hook_pattern 48.0 MB, ..." the largest first: for the message that refuses a run.
+  /// "blocks.0.attn.hook_pattern 48.0 MB, ..." the largest first: for the message that refuses a
+  /// run.
   std::string largest_sites(const Plan& plan, size_t count) const;
 };
 
 /// The hooks of one pass: what forward.cc and backward.cc call at each site.
 class HookRun {
  public:
-  /// A forward pass shows a capture what edits have left. In a backward pass edits are derivatives, which lead from what a
-  /// capture has seen on to what was there before.
+  /// A forward pass shows a capture what edits have left. In a backward pass edits are derivatives,
+  /// which lead from what a capture has seen on to what was there before.
   enum class Order : uint8_t { kEditsFirst, kCapturesFirst };
 
   /// `arena` holds layout.bytes on the backend. Everything given must outlive the object.
-  HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend, std::span<const SequenceSlice> slices,
-          Order order = Order::kEditsFirst);
+  HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend,
+          std::span<const SequenceSlice> slices, Order order = Order::kEditsFirst);
 
-  bool watched(Site site, int layer = 0) const { return !plan_.empty() && plan_.at(site, layer).watched(); }
-  bool edited(Site site, int layer = 0) const { return !plan_.empty() && plan_.at(site, layer).edited(); }
+  bool watched(Site site, int layer = 0) const {
+    return !plan_.empty() && plan_.at(site, layer).watched();
+  }
+  bool edited(Site site, int layer = 0) const {
+    return !plan_.empty() && plan_.at(site, layer).edited();
+  }
 
-  /// Applies the site's edits to `x` and keeps what is to be captured, in the run's order. `x` is the site for all rows of the batch.
+  /// Applies the site's edits to `x` and keeps what is to be captured, in the run's order. `x` is
+  /// the site for all rows of the batch.
   void visit(Site site, int layer, Mat x) {
     if (watched(site, layer)) visit_watched(site, layer, x);
   }
@@ -57,8 +66,9 @@ class HookRun {
   void visit_map(Site site, int layer, float* map) {
     if (watched(site, layer)) visit_watched_map(site, layer, map);
   }
-  /// Where a kernel should write what it computes on the way: nowhere if the site is not watched, straight to the arena if
-  /// the capture wants it whole, else to `scratch`. The site is visited with the same matrix afterwards.
+  /// Where a kernel should write what it computes on the way: nowhere if the site is not watched,
+  /// straight to the arena if the capture wants it whole, else to `scratch`. The site is visited
+  /// with the same matrix afterwards.
   Mat tap(Site site, int layer, Mat scratch) const;
   float* tap_map(Site site, int layer, float* scratch) const;
 
@@ -80,7 +90,8 @@ class HookRun {
 /// Joins what the passes of a run have captured, in order of the passes, into one Captures.
 class CaptureCollector {
  public:
-  /// Takes over the arena that a pass has filled (or its copy on the host: `residence`). `plan` and `layout` need not live on.
+  /// Takes over the arena that a pass has filled (or its copy on the host: `residence`). `plan` and
+  /// `layout` need not live on.
   void add(const Plan& plan, const CaptureLayout& layout, Buffer arena, Residence residence);
   std::shared_ptr<const Captures> finish();
 

@@ -10,8 +10,10 @@ using namespace internal;
 namespace {
 
 void require_f32(const Tensor& operand, std::string_view edit) {
-  if (operand.empty() || operand.elements() == 0) user_error("the operand of {} is empty; give a float32 tensor", edit);
-  if (operand.dtype() != DType::kF32) user_error("the operand of {} is {}; give a float32 tensor", edit, dtype_name(operand.dtype()));
+  if (operand.empty() || operand.elements() == 0)
+    user_error("the operand of {} is empty; give a float32 tensor", edit);
+  if (operand.dtype() != DType::kF32)
+    user_error("the operand of {} is {}; give a float32 tensor", edit, dtype_name(operand.dtype()));
 }
 
 }  // namespace
@@ -49,7 +51,9 @@ Edit project_out(const Tensor& direction) {
   require_f32(direction, "project_out");
   double squares = 0;
   for (float x : direction.f32()) squares += static_cast<double>(x) * x;
-  if (!(squares > 0) || !std::isfinite(squares)) user_error("the direction of project_out has length {}; give a finite non-zero one", std::sqrt(squares));
+  if (!(squares > 0) || !std::isfinite(squares))
+    user_error("the direction of project_out has length {}; give a finite non-zero one",
+               std::sqrt(squares));
   Edit edit;
   edit.kind_ = Edit::Kind::kProject;
   edit.operand_ = Tensor::from(direction.f32(), direction.shape());
@@ -80,13 +84,17 @@ Edit straight_through(Edit edit) {
 }
 
 Hooks& Hooks::capture(std::string pattern, Where where, DType store) {
-  if (!is_floating(store)) user_error("captures of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern, dtype_name(store));
+  if (!is_floating(store))
+    user_error("captures of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern,
+               dtype_name(store));
   captures_.push_back({std::move(pattern), std::move(where), store});
   return *this;
 }
 
 Hooks& Hooks::gradient(std::string pattern, Where where, DType store) {
-  if (!is_floating(store)) user_error("gradients of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern, dtype_name(store));
+  if (!is_floating(store))
+    user_error("gradients of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern,
+               dtype_name(store));
   gradients_.push_back({std::move(pattern), std::move(where), store});
   return *this;
 }

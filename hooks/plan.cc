@@ -21,11 +21,13 @@ std::vector<SiteRef> all_places(const Config& config) {
 
 /// Sorted without repeats, negatives counted from the end.
 template <typename T>
-std::vector<T> resolve_indices(const std::vector<T>& asked, int64_t size, bool from_end, std::string_view what, std::string_view pattern) {
+std::vector<T> resolve_indices(const std::vector<T>& asked, int64_t size, bool from_end,
+                               std::string_view what, std::string_view pattern) {
   std::vector<T> resolved;
   for (T index : asked) {
     const int64_t i = (from_end && index < 0) ? index + size : index;
-    if (i < 0 || i >= size) user_error("{} {} of '{}' is outside 0..{}", what, index, pattern, size - 1);
+    if (i < 0 || i >= size)
+      user_error("{} {} of '{}' is outside 0..{}", what, index, pattern, size - 1);
     resolved.push_back(static_cast<T>(i));
   }
   std::sort(resolved.begin(), resolved.end());
@@ -33,12 +35,14 @@ std::vector<T> resolve_indices(const std::vector<T>& asked, int64_t size, bool f
   return resolved;
 }
 
-[[noreturn]] void fail_no_match(const std::string& pattern, const Where& where, const Config& config) {
-  if (!where.layers.empty()) user_error("site pattern '{}' matches nothing in the layers it is narrowed to", pattern);
+[[noreturn]] void fail_no_match(const std::string& pattern, const Where& where,
+                                const Config& config) {
+  if (!where.layers.empty())
+    user_error("site pattern '{}' matches nothing in the layers it is narrowed to", pattern);
   std::vector<std::string> names;
   for (const SiteRef& place : all_places(config)) names.push_back(place.name);
-  user_error("site pattern '{}' matches nothing in this model of {} layers; near names: {}", pattern, config.layers,
-             fmt::join(nearest_names(pattern, names, 3), ", "));
+  user_error("site pattern '{}' matches nothing in this model of {} layers; near names: {}",
+             pattern, config.layers, fmt::join(nearest_names(pattern, names, 3), ", "));
 }
 
 void append_range(std::vector<Selection::Range>& ranges, int64_t begin, int64_t count) {
@@ -57,10 +61,14 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
   planned.positions = where.positions;
   planned.sequences = where.sequences;
   std::sort(planned.sequences.begin(), planned.sequences.end());
-  planned.sequences.erase(std::unique(planned.sequences.begin(), planned.sequences.end()), planned.sequences.end());
-  if (!planned.sequences.empty() && planned.sequences.front() < 0) user_error("sequence {} is negative; sequences count from 0", planned.sequences.front());
+  planned.sequences.erase(std::unique(planned.sequences.begin(), planned.sequences.end()),
+                          planned.sequences.end());
+  if (!planned.sequences.empty() && planned.sequences.front() < 0)
+    user_error("sequence {} is negative; sequences count from 0", planned.sequences.front());
 
-  if (!has_heads && !where.heads.empty()) user_error("site '{}' has no heads to narrow to; its shape is {}", place.name, site_shape_text(shape));
+  if (!has_heads && !where.heads.empty())
+    user_error("site '{}' has no heads to narrow to; its shape is {}", place.name,
+               site_shape_text(shape));
   if (has_heads) {
     planned.heads = resolve_indices(where.heads, config.heads, true, "head", place.name);
     if (planned.heads.empty()) {
@@ -69,12 +77,14 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
     }
   }
   if (is_map) {
-    if (!where.neurons.empty()) user_error("site '{}' is a map and has no neurons to narrow to", place.name);
+    if (!where.neurons.empty())
+      user_error("site '{}' is a map and has no neurons to narrow to", place.name);
     return planned;
   }
 
   const int64_t unit = has_heads ? site_head_width(shape, config) : site_width(shape, config);
-  const std::vector<int64_t> neurons = resolve_indices(where.neurons, unit, false, "neuron", place.name);
+  const std::vector<int64_t> neurons =
+      resolve_indices(where.neurons, unit, false, "neuron", place.name);
   for (size_t block = 0; block < std::max<size_t>(planned.heads.size(), 1); ++block) {
     const int64_t base = has_heads ? planned.heads[block] * unit : 0;
     if (neurons.empty()) append_range(planned.cols, base, unit);
@@ -92,28 +102,38 @@ std::vector<float> expand_operand(const PlannedEdit& planned, int64_t context) {
   const int64_t size = static_cast<int64_t>(given.size());
   const int64_t positions = static_cast<int64_t>(planned.where.positions.size());
   if (site_info(planned.site).shape == SiteShape::kMap) {
-    if (size != 1) user_error("an edit of '{}' with {} values: a map takes a single number (or replace_from, or a callback)", planned.name, size);
+    if (size != 1)
+      user_error(
+          "an edit of '{}' with {} values: a map takes a single number (or replace_from, or a "
+          "callback)",
+          planned.name, size);
     return std::vector<float>(static_cast<size_t>(context), given[0]);
   }
   const int64_t width = planned.where.width, head_width = planned.where.head_width;
   std::vector<float> row(given.begin(), given.end());
   if (size == width || (positions > 0 && size == positions * width)) return row;
   if (size != 1 && size != head_width) {
-    user_error("an edit of '{}' was given {} values; it takes {}{}{} or 1", planned.name, size, width,
-               head_width > 0 ? fmt::format(", {} (one head)", head_width) : "",
-               positions > 0 ? fmt::format(", {} ({} positions)", positions * width, positions) : "");
+    user_error(
+        "an edit of '{}' was given {} values; it takes {}{}{} or 1", planned.name, size, width,
+        head_width > 0 ? fmt::format(", {} (one head)", head_width) : "",
+        positions > 0 ? fmt::format(", {} ({} positions)", positions * width, positions) : "");
   }
   row.resize(static_cast<size_t>(width));
-  for (int64_t i = 0; i < width; ++i) row[static_cast<size_t>(i)] = given[static_cast<size_t>(i % size)];
+  for (int64_t i = 0; i < width; ++i)
+    row[static_cast<size_t>(i)] = given[static_cast<size_t>(i % size)];
   return row;
 }
 
 void check_projection(const PlannedEdit& planned) {
-  if (site_info(planned.site).shape == SiteShape::kMap) user_error("'{}' is a map; a direction cannot be projected out of it", planned.name);
+  if (site_info(planned.site).shape == SiteShape::kMap)
+    user_error("'{}' is a map; a direction cannot be projected out of it", planned.name);
   const int64_t size = planned.edit.operand().elements();
   if (size != planned.where.width && size != planned.where.head_width) {
-    user_error("the direction for '{}' has {} elements; it takes {}{}", planned.name, size, planned.where.width,
-               planned.where.head_width > 0 ? fmt::format(" or {} (one head)", planned.where.head_width) : "");
+    user_error("the direction for '{}' has {} elements; it takes {}{}", planned.name, size,
+               planned.where.width,
+               planned.where.head_width > 0
+                   ? fmt::format(" or {} (one head)", planned.where.head_width)
+                   : "");
   }
 }
 
@@ -122,14 +142,17 @@ void check_projection(const PlannedEdit& planned) {
 
 namespace vitrine {
 
-std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config, const Where& where) {
+std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config,
+                                const Where& where) {
   const internal::Glob glob(pattern);
-  const std::vector<int> layers = internal::resolve_indices(where.layers, config.layers, true, "layer", pattern);
+  const std::vector<int> layers =
+      internal::resolve_indices(where.layers, config.layers, true, "layer", pattern);
   std::vector<SiteRef> matches;
   for (SiteRef& place : internal::all_places(config)) {
     if (!glob.matches(place.name)) continue;
     if (!layers.empty()) {
-      const bool wanted = site_info(place.site).per_layer && std::binary_search(layers.begin(), layers.end(), place.layer);
+      const bool wanted = site_info(place.site).per_layer &&
+                          std::binary_search(layers.begin(), layers.end(), place.layer);
       if (!wanted) continue;
     }
     matches.push_back(std::move(place));
@@ -142,9 +165,11 @@ std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config
 
 namespace vitrine::internal {
 
-Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend) : layers_(static_cast<size_t>(config.layers)) {
+Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend)
+    : layers_(static_cast<size_t>(config.layers)) {
   if (!hooks.gradients().empty()) {
-    user_error("the gradient of '{}' was asked of a pass that computes none; call backward()", hooks.gradients().front().pattern);
+    user_error("the gradient of '{}' was asked of a pass that computes none; call backward()",
+               hooks.gradients().front().pattern);
   }
   if (hooks.empty()) return;
   const auto lock = backend.exclusive();  // for the operands' uploads
@@ -155,16 +180,22 @@ Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend) : layers_
 
 void Plan::add_capture(const Hooks::Capture& request, const Config& config) {
   for (SiteRef& place : find_sites(request.pattern, config, request.where)) {
-    PlannedCapture planned{place.site, place.layer, place.name, request.store, resolve(place, request.where, config)};
-    const bool twice = std::any_of(captures_.begin(), captures_.end(), [&](const PlannedCapture& c) { return c.name == place.name; });
-    if (twice) user_error("site '{}' is captured by two patterns, the second being '{}'; narrow one of them", place.name, request.pattern);
+    PlannedCapture planned{place.site, place.layer, place.name, request.store,
+                           resolve(place, request.where, config)};
+    const bool twice = std::any_of(captures_.begin(), captures_.end(),
+                                   [&](const PlannedCapture& c) { return c.name == place.name; });
+    if (twice)
+      user_error("site '{}' is captured by two patterns, the second being '{}'; narrow one of them",
+                 place.name, request.pattern);
     captures_.push_back(std::move(planned));
   }
 }
 
 void Plan::add_edit(const Hooks::Change& request, const Config& config, Backend& backend) {
   for (SiteRef& place : find_sites(request.pattern, config, request.where)) {
-    PlannedEdit planned{place.site, place.layer, place.name, request.edit, resolve(place, request.where, config), {}, {}};
+    PlannedEdit planned{
+        place.site, place.layer, place.name, request.edit, resolve(place, request.where, config),
+        {},         {}};
     const Edit::Kind kind = request.edit.kind();
     if (kind == Edit::Kind::kProject) check_projection(planned);
     if (kind == Edit::Kind::kAdd || kind == Edit::Kind::kReplace || kind == Edit::Kind::kProject) {
@@ -172,7 +203,8 @@ void Plan::add_edit(const Hooks::Change& request, const Config& config, Backend&
       const int64_t width = planned.where.width > 0 ? planned.where.width : config.context;
       planned.operand_memory = backend.allocate(values.size() * sizeof(float));
       backend.upload(planned.operand_memory.data(), values.data(), values.size() * sizeof(float));
-      planned.operand = Mat(planned.operand_memory.f32(), static_cast<int64_t>(values.size()) / width, width);
+      planned.operand =
+          Mat(planned.operand_memory.f32(), static_cast<int64_t>(values.size()) / width, width);
     }
     edits_.push_back(std::move(planned));
   }
@@ -187,7 +219,8 @@ void Plan::build_table() {
   const auto entry = [this](Site site, int layer) -> Entry& {
     return table_[static_cast<size_t>(site) * layers_ + static_cast<size_t>(layer)];
   };
-  for (size_t i = 0; i < captures_.size(); ++i) entry(captures_[i].site, captures_[i].layer).capture = static_cast<int>(i);
+  for (size_t i = 0; i < captures_.size(); ++i)
+    entry(captures_[i].site, captures_[i].layer).capture = static_cast<int>(i);
   for (size_t i = 0; i < edits_.size(); ++i) {
     Entry& e = entry(edits_[i].site, edits_[i].layer);
     if (!e.edited()) e.edit_begin = static_cast<int>(i);

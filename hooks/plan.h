@@ -7,19 +7,22 @@
 #include "vitrine/config.h"
 #include "vitrine/hooks.h"
 
-// Hooks, compiled against a model: patterns resolved to (site, layer), narrowings checked and turned into ranges, operands
-// in the backend's memory. After this, a pass only looks up a flat table.
+// Hooks, compiled against a model: patterns resolved to (site, layer), narrowings checked and
+// turned into ranges, operands in the backend's memory. After this, a pass only looks up a flat
+// table.
 
 namespace vitrine::internal {
 
 /// A `Where`, resolved for one site of one model.
 struct PlannedSelection {
-  std::vector<int64_t> positions;      ///< as given; empty: all
-  std::vector<int> sequences;          ///< ascending; empty: all
-  std::vector<int> heads;              ///< ascending, never empty for sites that have heads; empty for the others
-  std::vector<Selection::Range> cols;  ///< of a row of the site; for a map, whose rows have no fixed width, empty
-  int64_t width = 0;                   ///< total of cols; 0 for a map
-  int64_t head_width = 0;              ///< selected elements of one head; 0 without a head axis
+  std::vector<int64_t> positions;  ///< as given; empty: all
+  std::vector<int> sequences;      ///< ascending; empty: all
+  std::vector<int>
+      heads;  ///< ascending, never empty for sites that have heads; empty for the others
+  std::vector<Selection::Range>
+      cols;           ///< of a row of the site; for a map, whose rows have no fixed width, empty
+  int64_t width = 0;  ///< total of cols; 0 for a map
+  int64_t head_width = 0;  ///< selected elements of one head; 0 without a head axis
 };
 
 struct PlannedCapture {
@@ -43,7 +46,7 @@ struct PlannedEdit {
 class Plan {
  public:
   struct Entry {
-    int capture = -1;  ///< index into captures()
+    int capture = -1;                  ///< index into captures()
     int edit_begin = 0, edit_end = 0;  ///< range of edits()
     bool watched() const { return capture >= 0 || edited(); }
     bool edited() const { return edit_begin != edit_end; }
@@ -53,7 +56,9 @@ class Plan {
   Plan(const Hooks& hooks, const Config& config, Backend& backend);
 
   bool empty() const { return captures_.empty() && edits_.empty(); }
-  const Entry& at(Site site, int layer) const { return table_[static_cast<size_t>(site) * layers_ + static_cast<size_t>(layer)]; }
+  const Entry& at(Site site, int layer) const {
+    return table_[static_cast<size_t>(site) * layers_ + static_cast<size_t>(layer)];
+  }
   /// True if any layer's entry of the site is watched.
   bool any_watched(Site site) const;
   const std::vector<PlannedCapture>& captures() const { return captures_; }

@@ -6,10 +6,12 @@
 
 namespace vitrine::internal {
 
-std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s, std::span<const SequenceSlice> slices, std::string_view site) {
+std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s,
+                                     std::span<const SequenceSlice> slices, std::string_view site) {
   if (!where.sequences.empty()) {
     if (static_cast<size_t>(where.sequences.back()) >= slices.size()) {
-      user_error("sequence {} asked of '{}' is outside the batch of {}", where.sequences.back(), site, slices.size());
+      user_error("sequence {} asked of '{}' is outside the batch of {}", where.sequences.back(),
+                 site, slices.size());
     }
     if (!std::binary_search(where.sequences.begin(), where.sequences.end(), s)) return {};
   }
@@ -24,13 +26,19 @@ std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s, std::
   for (size_t p = 0; p < where.positions.size(); ++p) {
     const int64_t asked = where.positions[p];
     if (asked >= slice.capacity || asked < -slice.capacity) {
-      user_error("position {} asked of '{}' is outside sequence {}, which has {} positions", asked, site, s, slice.capacity);
+      user_error("position {} asked of '{}' is outside sequence {}, which has {} positions", asked,
+                 site, s, slice.capacity);
     }
     const int64_t index = (asked < 0 ? asked + length : asked) - slice.past;
     if (index >= 0 && index < slice.rows) rows.push_back({index, static_cast<int64_t>(p)});
   }
-  std::sort(rows.begin(), rows.end(), [](const SelectedRow& a, const SelectedRow& b) { return std::pair(a.index, a.position) < std::pair(b.index, b.position); });
-  rows.erase(std::unique(rows.begin(), rows.end(), [](const SelectedRow& a, const SelectedRow& b) { return a.index == b.index; }), rows.end());
+  std::sort(rows.begin(), rows.end(), [](const SelectedRow& a, const SelectedRow& b) {
+    return std::pair(a.index, a.position) < std::pair(b.index, b.position);
+  });
+  rows.erase(
+      std::unique(rows.begin(), rows.end(),
+                  [](const SelectedRow& a, const SelectedRow& b) { return a.index == b.index; }),
+      rows.end());
   return rows;
 }
 

@@ -8,7 +8,9 @@ namespace vitrine::internal {
 namespace {
 
 [[noreturn]] void refuse() {
-  user_error("this build has no CUDA; build it where the CUDA toolkit (nvcc) is found, with -DVITRINE_CUDA=ON, or use --device cpu");
+  user_error(
+      "this build has no CUDA; build it where the CUDA toolkit (nvcc) is found, with "
+      "-DVITRINE_CUDA=ON, or use --device cpu");
 }
 
 }  // namespace

@@ -30,17 +30,22 @@ std::string base64(std::span<const unsigned char> bytes) {
 template <typename To, typename From>
 Json pack(const char* type, std::span<const From> values) {
   std::vector<To> converted(values.size());
-  std::transform(values.begin(), values.end(), converted.begin(), [](From value) { return static_cast<To>(value); });
-  return {{"type", type}, {"data", base64({reinterpret_cast<const unsigned char*>(converted.data()), converted.size() * sizeof(To)})}};
+  std::transform(values.begin(), values.end(), converted.begin(),
+                 [](From value) { return static_cast<To>(value); });
+  return {{"type", type},
+          {"data", base64({reinterpret_cast<const unsigned char*>(converted.data()),
+                           converted.size() * sizeof(To)})}};
 }
 
 template <typename From>
 Json pack_integers(std::span<const From> values) {
   const auto fits = [&](int64_t low, int64_t high) {
-    return std::all_of(values.begin(), values.end(), [&](From value) { return value >= low && value <= high; });
+    return std::all_of(values.begin(), values.end(),
+                       [&](From value) { return value >= low && value <= high; });
   };
   if (fits(0, std::numeric_limits<uint16_t>::max())) return pack<uint16_t>("u16", values);
-  if (!fits(std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max())) internal_error("a page's integers are of 32 bits");
+  if (!fits(std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()))
+    internal_error("a page's integers are of 32 bits");
   return pack<int32_t>("i32", values);
 }
 

@@ -7,8 +7,9 @@
 
 namespace vitrine::internal {
 
-// Arrays of numbers in a page: {"type": "f32", "data": base64 of the little-endian bytes}. A third of the characters that decimal
-// digits take, of a size that does not depend on the values, and read by the browser in one go.
+// Arrays of numbers in a page: {"type": "f32", "data": base64 of the little-endian bytes}. A third
+// of the characters that decimal digits take, of a size that does not depend on the values, and
+// read by the browser in one go.
 
 /// "f32": seven digits. NaN and infinities stay what they are.
 Json packed(std::span<const double> values);

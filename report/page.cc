@@ -15,14 +15,17 @@ using namespace internal;
 namespace {
 
 /// The parts of every page, in the order in which they build on each other.
-constexpr std::array kCommon = {"base.js", "color.js", "card.js", "grid.js", "plot.js", "dots.js", "text.js", "page.js"};
+constexpr std::array kCommon = {"base.js", "color.js", "card.js", "grid.js",
+                                "plot.js", "dots.js",  "text.js", "page.js"};
 
 /// `<` is escaped, so that no text of a token can end the script that it stands in.
 std::string script_json(const Json& json) {
   std::string text;
   for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
-    if (c == '<') text += "\\u003c";
-    else text += c;
+    if (c == '<')
+      text += "\\u003c";
+    else
+      text += c;
   }
   return text;
 }
@@ -30,11 +33,16 @@ std::string script_json(const Json& json) {
 std::string html_text(std::string_view text) {
   std::string escaped;
   for (const char c : text) {
-    if (c == '<') escaped += "&lt;";
-    else if (c == '>') escaped += "&gt;";
-    else if (c == '&') escaped += "&amp;";
-    else if (c == '"') escaped += "&quot;";
-    else escaped += c;
+    if (c == '<')
+      escaped += "&lt;";
+    else if (c == '>')
+      escaped += "&gt;";
+    else if (c == '&')
+      escaped += "&amp;";
+    else if (c == '"')
+      escaped += "&quot;";
+    else
+      escaped += c;
   }
   return escaped;
 }
@@ -50,11 +58,14 @@ std::string scripts(const std::string& kind) {
 std::string footer(const PageSource& source) {
   std::string text;
   if (!source.command.empty()) {
-    text += fmt::format("<p class=\"command\"><code id=\"command\">{}</code> <button type=\"button\" id=\"copy-command\">Copy command</button></p>\n",
-                        html_text(source.command));
+    text += fmt::format(
+        "<p class=\"command\"><code id=\"command\">{}</code> <button type=\"button\" "
+        "id=\"copy-command\">Copy command</button></p>\n",
+        html_text(source.command));
   }
   if (source.model.empty()) return text + "<p>Vitrine " VITRINE_VERSION "</p>\n";
-  return text + fmt::format("<p>Vitrine {}, model {}, {}, {}</p>\n", VITRINE_VERSION, html_text(source.model), html_text(source.device),
+  return text + fmt::format("<p>Vitrine {}, model {}, {}, {}</p>\n", VITRINE_VERSION,
+                            html_text(source.model), html_text(source.device),
                             html_text(source.dtype));
 }
 
@@ -70,7 +81,10 @@ PageSource PageSource::of(const Model& model, std::string command) {
 }
 
 std::string internal::render(const Page& page, const TokenTable& tokens, const PageSource& source) {
-  const Json data = {{"kind", page.kind}, {"palette", palette_json()}, {"tokens", tokens.json()}, {"results", page.results}};
+  const Json data = {{"kind", page.kind},
+                     {"palette", palette_json()},
+                     {"tokens", tokens.json()},
+                     {"results", page.results}};
   // The policy lets the browser itself refuse whatever would reach outside the file.
   return fmt::format(
       R"(<!doctype html>
@@ -97,15 +111,18 @@ std::string internal::render(const Page& page, const TokenTable& tokens, const P
 {7}</body>
 </html>
 )",
-      html_text(page.title), page.subtitle.empty() ? "" : ": " + html_text(page.subtitle), asset("style.css"), html_text(page.subtitle),
-      html_text(page.help), footer(source), script_json(data), scripts(page.kind));
+      html_text(page.title), page.subtitle.empty() ? "" : ": " + html_text(page.subtitle),
+      asset("style.css"), html_text(page.subtitle), html_text(page.help), footer(source),
+      script_json(data), scripts(page.kind));
 }
 
 std::string internal::text_label(std::span<const int32_t> ids, const PageSource& source) {
   constexpr size_t kMostTokens = 48;
   const auto known = [&](int32_t id) { return id >= 0 && id < source.tokenizer->vocab_size(); };
-  if (!source.tokenizer || !std::all_of(ids.begin(), ids.end(), known)) return fmt::format("{} ids", ids.size());
-  return printable(source.tokenizer->decode(ids.first(std::min(ids.size(), kMostTokens)))) + (ids.size() > kMostTokens ? "…" : "");
+  if (!source.tokenizer || !std::all_of(ids.begin(), ids.end(), known))
+    return fmt::format("{} ids", ids.size());
+  return printable(source.tokenizer->decode(ids.first(std::min(ids.size(), kMostTokens)))) +
+         (ids.size() > kMostTokens ? "…" : "");
 }
 
 void internal::check_results(size_t count, std::string_view page) {

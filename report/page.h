@@ -10,7 +10,8 @@
 
 namespace vitrine::internal {
 
-/// What a page is made of. The browser's side is report/assets: common parts, and KIND.js, which draws `results`.
+/// What a page is made of. The browser's side is report/assets: common parts, and KIND.js, which
+/// draws `results`.
 struct Page {
   std::string kind;      ///< "lens"
   std::string title;     ///< "Logit lens"

@@ -20,7 +20,9 @@ Json TokenTable::places(std::span<const int32_t> ids) {
 }
 
 std::string TokenTable::shown(int32_t id) const {
-  return tokenizer_ && id >= 0 && id < tokenizer_->vocab_size() ? printable(tokenizer_->token_bytes(id)) : fmt::format("#{}", id);
+  return tokenizer_ && id >= 0 && id < tokenizer_->vocab_size()
+             ? printable(tokenizer_->token_bytes(id))
+             : fmt::format("#{}", id);
 }
 
 Json TokenTable::json() const {

@@ -12,10 +12,12 @@
 
 namespace vitrine::internal {
 
-/// The tokens that a page speaks of, each once. Arrays hold places in this table, which are small numbers.
+/// The tokens that a page speaks of, each once. Arrays hold places in this table, which are small
+/// numbers.
 class TokenTable {
  public:
-  explicit TokenTable(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+  explicit TokenTable(std::shared_ptr<const Tokenizer> tokenizer)
+      : tokenizer_(std::move(tokenizer)) {}
 
   /// The place of an id; it gets one if it has none.
   int32_t place(int32_t id);

@@ -1,5 +1,6 @@
-// The rule that keeps the house in order: includes run one way. Reads every #include of the tree, so that a shortcut from,
-// say, the analyses into the engine's insides fails here and not in a review.
+// The rule that keeps the house in order: includes run one way. Reads every #include of the tree,
+// so that a shortcut from, say, the analyses into the engine's insides fails here and not in a
+// review.
 
 #include <gtest/gtest.h>
 
@@ -22,7 +23,8 @@ namespace fs = std::filesystem;
 
 constexpr int kMaxLines = 600;
 
-// What a folder may see, besides itself. A public header counts as part of the folder that implements it.
+// What a folder may see, besides itself. A public header counts as part of the folder that
+// implements it.
 const std::map<std::string, std::set<std::string>> kSees = {
     {"base", {}},
     {"tokenizer", {"base"}},
@@ -32,22 +34,35 @@ const std::map<std::string, std::set<std::string>> kSees = {
     {"analysis", {"base", "kernels", "hooks", "tokenizer", "engine"}},
     {"report", {"base", "kernels", "hooks", "tokenizer", "engine", "analysis"}},
     {"vitrine.h", {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report"}},
-    {"cli", {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h", "bench"}},
-    {"bench", {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h"}},
-    {"python", {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h"}},
-    {"tests", {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h", "cli", "bench"}},
-    {"examples", {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h"}},
+    {"cli",
+     {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h",
+      "bench"}},
+    {"bench",
+     {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h"}},
+    {"python",
+     {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h"}},
+    {"tests",
+     {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h", "cli",
+      "bench"}},
+    {"examples",
+     {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h"}},
 };
 
-// These stand on the public headers: of the folders that they see they may open base/, analysis/, report/ and bench/ alone.
-const std::set<std::string> kPublicFaceOnly = {"analysis", "report", "vitrine.h", "cli", "python", "examples"};
+// These stand on the public headers: of the folders that they see they may open base/, analysis/,
+// report/ and bench/ alone.
+const std::set<std::string> kPublicFaceOnly = {"analysis", "report", "vitrine.h",
+                                               "cli",      "python", "examples"};
 const std::set<std::string> kOpenToAll = {"base", "analysis", "report", "bench"};
 
-// The folders of include/vitrine/ and who implements them. Each has an umbrella of its name beside it.
-const std::map<std::string, std::string> kPublicFolders = {
-    {"analysis", "analysis"}, {"corpus", "analysis"}, {"checkpoint", "engine"}, {"report", "report"}};
+// The folders of include/vitrine/ and who implements them. Each has an umbrella of its name beside
+// it.
+const std::map<std::string, std::string> kPublicFolders = {{"analysis", "analysis"},
+                                                           {"corpus", "analysis"},
+                                                           {"checkpoint", "engine"},
+                                                           {"report", "report"}};
 
-// Where the source of a public header may stand: NAME.cc in one of these makes NAME.h that folder's.
+// Where the source of a public header may stand: NAME.cc in one of these makes NAME.h that
+// folder's.
 const std::vector<std::string> kImplementing = {"base", "tokenizer", "hooks", "engine"};
 
 bool is_source(const fs::path& path) {
@@ -57,14 +72,15 @@ bool is_source(const fs::path& path) {
 
 // Folders that hold none of our sources: hidden ones, builds, checkpoints.
 bool is_left_out(const std::string& folder) {
-  return folder.starts_with('.') || folder.starts_with("build") || folder == "models" || folder == "docs" ||
-         folder == "node_modules";
+  return folder.starts_with('.') || folder.starts_with("build") || folder == "models" ||
+         folder == "docs" || folder == "node_modules";
 }
 
 std::string first_part(const fs::path& path) { return path.begin()->string(); }
 
-// The folder of the rule that a public header, relative to include/vitrine, belongs to: the folder that has its source, else the
-// one that implements its folder. A header without a source at the top is base's, an umbrella has a place of its own.
+// The folder of the rule that a public header, relative to include/vitrine, belongs to: the folder
+// that has its source, else the one that implements its folder. A header without a source at the
+// top is base's, an umbrella has a place of its own.
 std::string layer_of_public(const fs::path& root, const fs::path& header) {
   const std::string stem = header.stem().string();
   if (header == "vitrine.h") return "vitrine.h";
@@ -94,7 +110,8 @@ class Reader {
       const std::string name = entry.path().filename().string();
       if (!entry.is_directory() || is_left_out(name)) continue;
       for (const auto& file : fs::recursive_directory_iterator(entry.path())) {
-        if (file.is_regular_file() && is_source(file.path())) read(fs::relative(file.path(), root_));
+        if (file.is_regular_file() && is_source(file.path()))
+          read(fs::relative(file.path(), root_));
       }
     }
     std::sort(violations_.begin(), violations_.end());
@@ -102,12 +119,15 @@ class Reader {
   }
 
  private:
-  void report(const std::string& where, const std::string& what) { violations_.push_back(where + ": " + what); }
+  void report(const std::string& where, const std::string& what) {
+    violations_.push_back(where + ": " + what);
+  }
 
   void read(const fs::path& path) {
     const std::string layer = layer_of(root_, path);
     if (layer.empty()) {
-      report(path.string(), "belongs to no folder of the rule; add it to the tables of include_rule_test.cc");
+      report(path.string(),
+             "belongs to no folder of the rule; add it to the tables of include_rule_test.cc");
       return;
     }
     static const std::regex kInclude(R"(^\s*#\s*include\s*([<"])([^>"]+)[>"].*)");
@@ -123,27 +143,33 @@ class Reader {
     }
     // Generated tables (.inc) are as long as they are.
     if (number > kMaxLines && path.extension() != ".inc") {
-      report(path.string(), "has " + std::to_string(number) + " lines; split what is over " + std::to_string(kMaxLines));
+      report(path.string(), "has " + std::to_string(number) + " lines; split what is over " +
+                                std::to_string(kMaxLines));
     }
   }
 
-  void check(const fs::path& path, const std::string& layer, const std::string& where, const std::string& name, bool angle) {
+  void check(const fs::path& path, const std::string& layer, const std::string& where,
+             const std::string& name, bool angle) {
     static const std::regex kCuda(
         R"((cuda|cublas|cusolver|cudnn|curand|nv|mma\.h|cub/|thrust/|cooperative_groups|device_launch).*)");
     if (std::regex_match(name, kCuda)) {
-      if (!path.string().starts_with("kernels/cuda/")) report(where, "includes " + name + "; only kernels/cuda knows CUDA");
+      if (!path.string().starts_with("kernels/cuda/"))
+        report(where, "includes " + name + "; only kernels/cuda knows CUDA");
       return;
     }
     if (angle && !name.starts_with("vitrine/")) return;
-    // A name starts at the root of the tree, is vitrine/X.h, or stands beside the file that includes it.
+    // A name starts at the root of the tree, is vitrine/X.h, or stands beside the file that
+    // includes it.
     fs::path target = name.starts_with("vitrine/") ? fs::path("include") / name : fs::path(name);
     if (!fs::exists(root_ / target)) target = path.parent_path() / name;
-    if (!fs::exists(root_ / target)) return report(where, "includes \"" + name + "\", which is not in the tree");
+    if (!fs::exists(root_ / target))
+      return report(where, "includes \"" + name + "\", which is not in the tree");
     const std::string to = layer_of(root_, target);
     if (to.empty() || to == layer) return;  // a file without a folder is reported on its own
     if (!kSees.at(layer).contains(to)) {
       report(where, layer + " must not include " + name + " (" + to + ")");
-    } else if (kPublicFaceOnly.contains(layer) && first_part(target) != "include" && !kOpenToAll.contains(to)) {
+    } else if (kPublicFaceOnly.contains(layer) && first_part(target) != "include" &&
+               !kOpenToAll.contains(to)) {
       report(where, layer + " includes " + name + "; it may open public headers and base/ only");
     }
   }
@@ -186,13 +212,17 @@ class PlantedTree : public ::testing::Test {
     write("build-x/base/a.h", "#include \"engine/e.h\"\n");
     write("kernels/cuda/k.cu", "#include <cuda_runtime.h>\n");
     write("tests/kernels/harness.h", "");
-    write("tests/kernels/t.cc", "#include \"harness.h\"\n#include \"tests/kernels/harness.h\"\n#include \"engine/e.h\"\n");
+    write(
+        "tests/kernels/t.cc",
+        "#include \"harness.h\"\n#include \"tests/kernels/harness.h\"\n#include \"engine/e.h\"\n");
   }
 
   testing::TempFolder root_;
 };
 
-TEST_F(PlantedTree, RightIncludesPass) { EXPECT_EQ(violations(root_.path()), std::vector<std::string>{}); }
+TEST_F(PlantedTree, RightIncludesPass) {
+  EXPECT_EQ(violations(root_.path()), std::vector<std::string>{});
+}
 
 TEST_F(PlantedTree, UpwardInclude) {
   write("base/b.cc", "// a\n  #  include \"engine/e.h\" // why not\n");
@@ -206,28 +236,35 @@ TEST_F(PlantedTree, TokenizerSeesOnlyBase) {
 
 TEST_F(PlantedTree, KernelsDoNotSeeTheTokenizer) {
   write("kernels/t.cc", "#include \"vitrine/tokenizer.h\"\n");
-  EXPECT_EQ(only_violation(), "kernels/t.cc:1: kernels must not include vitrine/tokenizer.h (tokenizer)");
+  EXPECT_EQ(only_violation(),
+            "kernels/t.cc:1: kernels must not include vitrine/tokenizer.h (tokenizer)");
 }
 
 TEST_F(PlantedTree, InsidesOfTheEngineFromAnAnalysis) {
   write("analysis/x.cc", "#include \"engine/e.h\"\n");
-  EXPECT_EQ(only_violation(), "analysis/x.cc:1: analysis includes engine/e.h; it may open public headers and base/ only");
+  EXPECT_EQ(
+      only_violation(),
+      "analysis/x.cc:1: analysis includes engine/e.h; it may open public headers and base/ only");
 }
 
 TEST_F(PlantedTree, PublicHeaderOfALaterFolder) {
   write("include/vitrine/error.h", "#include \"vitrine/model.h\"\n");
-  EXPECT_EQ(only_violation(), "include/vitrine/error.h:1: base must not include vitrine/model.h (engine)");
+  EXPECT_EQ(only_violation(),
+            "include/vitrine/error.h:1: base must not include vitrine/model.h (engine)");
 }
 
 TEST_F(PlantedTree, PublicHeaderOfAnAnalysisFromTheEngine) {
   write("engine/x.cc", "#include \"vitrine/analysis/lens.h\"\n");
-  EXPECT_EQ(only_violation(), "engine/x.cc:1: engine must not include vitrine/analysis/lens.h (analysis)");
+  EXPECT_EQ(only_violation(),
+            "engine/x.cc:1: engine must not include vitrine/analysis/lens.h (analysis)");
 }
 
 TEST_F(PlantedTree, UmbrellaOfALaterFolder) {
   write("include/vitrine/analysis/score.h", "#include \"vitrine/report.h\"\n");
   write("include/vitrine/report.h", "");
-  EXPECT_EQ(only_violation(), "include/vitrine/analysis/score.h:1: analysis must not include vitrine/report.h (report)");
+  EXPECT_EQ(
+      only_violation(),
+      "include/vitrine/analysis/score.h:1: analysis must not include vitrine/report.h (report)");
 }
 
 TEST_F(PlantedTree, CudaOutsideItsFolder) {
@@ -242,7 +279,8 @@ TEST_F(PlantedTree, FolderThatTheRuleDoesNotKnow) {
 
 TEST_F(PlantedTree, PublicFolderThatTheRuleDoesNotKnow) {
   write("include/vitrine/misc/misc.h", "");
-  EXPECT_NE(only_violation().find("include/vitrine/misc/misc.h: belongs to no folder"), std::string::npos);
+  EXPECT_NE(only_violation().find("include/vitrine/misc/misc.h: belongs to no folder"),
+            std::string::npos);
 }
 
 TEST_F(PlantedTree, HeaderThatIsNotThere) {

@@ -19,7 +19,8 @@ bool is_space(std::string_view text, size_t at, uint32_t& length) {
 size_t space_before(std::string_view text, size_t floor, size_t end) {
   while (end > floor) {
     size_t at = end - 1;
-    while (at > floor && end - at < 4 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+    while (at > floor && end - at < 4 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80)
+      --at;
     uint32_t length = 0;
     if (!is_space(text.substr(0, end), at, length) || at + length != end) break;
     end = at;
@@ -45,8 +46,9 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
   }
   for (Pass& pass : passes_) {
     for (auto& candidates : pass.by_first_byte) {
-      std::sort(candidates.begin(), candidates.end(),
-                [](const AddedToken* a, const AddedToken* b) { return a->content.size() > b->content.size(); });
+      std::sort(candidates.begin(), candidates.end(), [](const AddedToken* a, const AddedToken* b) {
+        return a->content.size() > b->content.size();
+      });
     }
   }
 }
@@ -59,16 +61,19 @@ const AddedToken* AddedTokens::Pass::longest_at(std::string_view text, size_t at
 }
 
 size_t AddedTokens::Pass::next_first_byte(std::string_view text, size_t from) const {
-  if (first_bytes.size() == 1) return std::min(text.find(static_cast<char>(first_bytes[0]), from), text.size());
-  while (from < text.size() && by_first_byte[static_cast<unsigned char>(text[from])].empty()) ++from;
+  if (first_bytes.size() == 1)
+    return std::min(text.find(static_cast<char>(first_bytes[0]), from), text.size());
+  while (from < text.size() && by_first_byte[static_cast<unsigned char>(text[from])].empty())
+    ++from;
   return from;
 }
 
-void AddedTokens::run(const Pass& pass, std::string_view text, Segment within, Tokenizer::Special special,
-                      std::vector<Segment>& out) {
+void AddedTokens::run(const Pass& pass, std::string_view text, Segment within,
+                      Tokenizer::Special special, std::vector<Segment>& out) {
   const std::string_view part = text.substr(0, within.end);
   size_t done = within.begin;
-  for (size_t at = pass.next_first_byte(part, done); at < within.end; at = pass.next_first_byte(part, at)) {
+  for (size_t at = pass.next_first_byte(part, done); at < within.end;
+       at = pass.next_first_byte(part, at)) {
     const AddedToken* token = pass.longest_at(part, at);
     if (token == nullptr) {
       ++at;
@@ -76,7 +81,8 @@ void AddedTokens::run(const Pass& pass, std::string_view text, Segment within, T
     }
     const size_t begin = token->lstrip ? space_before(part, done, at) : at;
     at += token->content.size();
-    if (token->special && special == Tokenizer::Special::kText) continue;  // text, and nothing in it is a token
+    if (token->special && special == Tokenizer::Special::kText)
+      continue;  // text, and nothing in it is a token
     const size_t end = token->rstrip ? space_after(part, at, within.end) : at;
     if (done < begin) out.push_back({done, begin, Segment::kText});
     out.push_back({begin, end, token->id});
@@ -85,12 +91,14 @@ void AddedTokens::run(const Pass& pass, std::string_view text, Segment within, T
   if (done < within.end) out.push_back({done, within.end, Segment::kText});
 }
 
-std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text, Tokenizer::Special special) const {
+std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text,
+                                                     Tokenizer::Special special) const {
   std::vector<Segment> segments;
   if (text.empty()) return segments;
   segments.push_back({0, text.size(), Segment::kText});
   for (const Pass& pass : passes_) {
-    if (pass.first_bytes.empty() || (special == Tokenizer::Special::kText && !pass.has_ordinary)) continue;
+    if (pass.first_bytes.empty() || (special == Tokenizer::Special::kText && !pass.has_ordinary))
+      continue;
     std::vector<Segment> finer;
     for (const Segment& segment : segments) {
       if (segment.id == Segment::kText) {

@@ -32,8 +32,8 @@ class AddedTokens {
   explicit AddedTokens(std::vector<AddedToken> tokens);
   AddedTokens(AddedTokens&&) = default;  // no copies: the passes point into tokens_
 
-  /// Segments that cover the text in order; none is empty, and no two texts are neighbours. Of tokens that begin at one
-  /// place the longest is taken, and none is looked for inside it.
+  /// Segments that cover the text in order; none is empty, and no two texts are neighbours. Of
+  /// tokens that begin at one place the longest is taken, and none is looked for inside it.
   std::vector<Segment> split(std::string_view text, Tokenizer::Special special) const;
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }
@@ -49,8 +49,8 @@ class AddedTokens {
     size_t next_first_byte(std::string_view text, size_t from) const;
   };
 
-  static void run(const Pass& pass, std::string_view text, Segment within, Tokenizer::Special special,
-                  std::vector<Segment>& out);
+  static void run(const Pass& pass, std::string_view text, Segment within,
+                  Tokenizer::Special special, std::vector<Segment>& out);
 
   std::vector<AddedToken> tokens_;
   std::array<Pass, 2> passes_;

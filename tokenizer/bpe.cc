@@ -45,7 +45,8 @@ std::vector<int32_t> BpeTokenizer::encode(std::string_view text, Special special
   return ids;
 }
 
-std::vector<Tokenizer::Piece> BpeTokenizer::encode_with_spans(std::string_view text, Special special) const {
+std::vector<Tokenizer::Piece> BpeTokenizer::encode_with_spans(std::string_view text,
+                                                              Special special) const {
   std::vector<Piece> pieces;
   pieces.reserve(text.size() / 3 + 8);
   std::vector<int32_t> ids;
@@ -58,7 +59,8 @@ std::vector<Tokenizer::Piece> BpeTokenizer::encode_with_spans(std::string_view t
     const std::string_view part = text.substr(segment.begin, segment.end - segment.begin);
     ids.clear();
     encode_text(part, *cache, ids);
-    // The tokens of a text are its bytes, in order; a space that was put before it is in none of its spans.
+    // The tokens of a text are its bytes, in order; a space that was put before it is in none of
+    // its spans.
     size_t absent = wants_prefix_space(part) ? 1 : 0;
     size_t at = segment.begin;
     for (const int32_t id : ids) {
@@ -70,7 +72,8 @@ std::vector<Tokenizer::Piece> BpeTokenizer::encode_with_spans(std::string_view t
   return pieces;
 }
 
-void BpeTokenizer::encode_text(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const {
+void BpeTokenizer::encode_text(std::string_view text, WordCache& cache,
+                               std::vector<int32_t>& out) const {
   if (!wants_prefix_space(text)) return encode_words(text, cache, out);
   std::string prefixed;
   prefixed.reserve(text.size() + 1);
@@ -79,10 +82,12 @@ void BpeTokenizer::encode_text(std::string_view text, WordCache& cache, std::vec
   encode_words(prefixed, cache, out);
 }
 
-void BpeTokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const {
+void BpeTokenizer::encode_words(std::string_view text, WordCache& cache,
+                                std::vector<int32_t>& out) const {
   if (!split_words_) return encode_word(text, cache, out);
   IdBuffer buffer(out);
-  // The cache is larger than the processor's: a window's words are asked for, and looked up once the next window's have been.
+  // The cache is larger than the processor's: a window's words are asked for, and looked up once
+  // the next window's have been.
   WordWindow windows[2];
   WordWindow *asked = &windows[0], *next = &windows[1];
   size_t begin = 0;
@@ -110,12 +115,15 @@ void BpeTokenizer::encode_words(std::string_view text, WordCache& cache, std::ve
   buffer.flush();
 }
 
-void BpeTokenizer::encode_window(const WordWindow& window, WordCache& cache, IdBuffer& buffer) const {
+void BpeTokenizer::encode_window(const WordWindow& window, WordCache& cache,
+                                 IdBuffer& buffer) const {
   int32_t* to = buffer.room(kWordWindow * WordCache::kShortIds);
   for (const WordWindow::Word& word : window.words()) {
     const WordCache::ShortEntry* entry = word.set->find(word.key);
     if (entry != nullptr && entry->count() > 0 && word.length <= ShortWord::kMaxBytes) [[likely]] {
-      std::memcpy(to, entry->ids, sizeof entry->ids);  // all of its places: that is cheaper than to ask how many are meant
+      std::memcpy(
+          to, entry->ids,
+          sizeof entry->ids);  // all of its places: that is cheaper than to ask how many are meant
       to += entry->count();
       continue;
     }
@@ -127,7 +135,8 @@ void BpeTokenizer::encode_window(const WordWindow& window, WordCache& cache, IdB
 }
 
 // 16 bytes from the word's first can be read, whatever its length.
-void BpeTokenizer::encode_window_word(std::string_view word, WordCache& cache, IdBuffer& buffer) const {
+void BpeTokenizer::encode_window_word(std::string_view word, WordCache& cache,
+                                      IdBuffer& buffer) const {
   std::vector<int32_t>& out = buffer.flushed();
   if (word.size() > ShortWord::kMaxBytes) return encode_word(word, cache, out);
   const ShortWord key = ShortWord::read(word.data(), word.size());
@@ -141,16 +150,19 @@ void BpeTokenizer::encode_window_word(std::string_view word, WordCache& cache, I
   if (entry == nullptr) cache.insert(key, out.data() + before, out.size() - before);
 }
 
-void BpeTokenizer::encode_word(std::string_view word, WordCache& cache, std::vector<int32_t>& out) const {
+void BpeTokenizer::encode_word(std::string_view word, WordCache& cache,
+                               std::vector<int32_t>& out) const {
   if (!whole_words_.empty()) {
-    if (const auto found = whole_words_.find(word); found != whole_words_.end()) return out.push_back(found->second);
+    if (const auto found = whole_words_.find(word); found != whole_words_.end())
+      return out.push_back(found->second);
   }
   if (cache.find(word, out)) return;
   const size_t before = out.size();
   merges_.merge(word, cache.scratch(), out);
   const size_t count = out.size() - before;
   // The others are kept as short words.
-  if (word.size() > ShortWord::kMaxBytes || count > WordCache::kShortIds) cache.insert(word, out.data() + before, count);
+  if (word.size() > ShortWord::kMaxBytes || count > WordCache::kShortIds)
+    cache.insert(word, out.data() + before, count);
 }
 
 std::string BpeTokenizer::token_bytes(int32_t id) const {
@@ -165,7 +177,8 @@ void BpeTokenizer::append_text(int32_t id, bool&, std::string& out) const {
 
 std::optional<int32_t> BpeTokenizer::find_special(std::string_view name) const {
   const auto& all = added_.tokens();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const AddedToken& t) { return t.special && t.content == name; });
+  const auto found = std::find_if(
+      all.begin(), all.end(), [&](const AddedToken& t) { return t.special && t.content == name; });
   return found == all.end() ? std::nullopt : std::optional(found->id);
 }
 
@@ -176,6 +189,8 @@ std::optional<int32_t> BpeTokenizer::end_of_text() const {
   return std::nullopt;
 }
 
-std::string BpeTokenizer::description() const { return fmt::format("byte-level BPE, {} tokens", tokens_.size()); }
+std::string BpeTokenizer::description() const {
+  return fmt::format("byte-level BPE, {} tokens", tokens_.size());
+}
 
 }  // namespace vitrine::internal

@@ -16,14 +16,17 @@ namespace vitrine::internal {
 
 /// What the files of a byte-level BPE say, checked: every id below is an index of `tokens`.
 struct BpeSpec {
-  std::vector<std::string> tokens;      ///< the bytes of each token, by id
-  std::vector<bool> mergeable;          ///< false: no text becomes it by merging (added, or not spelled in bytes)
+  std::vector<std::string> tokens;  ///< the bytes of each token, by id
+  std::vector<bool>
+      mergeable;  ///< false: no text becomes it by merging (added, or not spelled in bytes)
   std::array<int32_t, 256> byte_ids{};  ///< the tokens of the single bytes; -1: there is none
   std::vector<MergeRule> merges;
   std::vector<AddedToken> added;
-  bool add_prefix_space = false;  ///< text (between added tokens) that does not begin with a space gets one
-  bool split_words = true;        ///< GPT-2's pre-tokenisation; otherwise merges run across words
-  bool ignore_merges = false;     ///< a word that is a token is that token, whatever the merges make of it
+  bool add_prefix_space =
+      false;  ///< text (between added tokens) that does not begin with a space gets one
+  bool split_words = true;  ///< GPT-2's pre-tokenisation; otherwise merges run across words
+  bool ignore_merges =
+      false;  ///< a word that is a token is that token, whatever the merges make of it
 };
 
 /// Byte-level BPE, as GPT-2 has it.
@@ -43,7 +46,9 @@ class BpeTokenizer : public Tokenizer {
   void append_text(int32_t id, bool& at_start, std::string& out) const override;
 
  private:
-  bool wants_prefix_space(std::string_view text) const { return add_prefix_space_ && text[0] != ' '; }
+  bool wants_prefix_space(std::string_view text) const {
+    return add_prefix_space_ && text[0] != ' ';
+  }
   void encode_text(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const;
   void encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const;
   void encode_window(const WordWindow& window, WordCache& cache, IdBuffer& buffer) const;
@@ -53,7 +58,8 @@ class BpeTokenizer : public Tokenizer {
   std::vector<std::string> tokens_;
   MergeTable merges_;
   AddedTokens added_;
-  std::unordered_map<std::string_view, int32_t> whole_words_;  // with ignore_merges: views of tokens_
+  std::unordered_map<std::string_view, int32_t>
+      whole_words_;  // with ignore_merges: views of tokens_
   bool add_prefix_space_, split_words_;
   mutable WordCachePool caches_;
 };

@@ -21,7 +21,8 @@ bool begins_with_space(std::string_view text) {
 
 std::string kind_of(const Json& part) {
   const auto type = part.is_object() ? part.find("type") : part.end();
-  return type != part.end() && type->is_string() ? quote(type->get_ref<const std::string&>()) : describe_json(part);
+  return type != part.end() && type->is_string() ? quote(type->get_ref<const std::string&>())
+                                                 : describe_json(part);
 }
 
 bool has_type(const Json& part, std::string_view type) {
@@ -32,14 +33,18 @@ bool has_type(const Json& part, std::string_view type) {
 // The fields of "model" that would change tokens if they were set; none is in any GPT-2's file.
 void check_model(const JsonFields& model) {
   const auto type = model.text("type").value_or("BPE");  // old files do not say
-  if (type != "BPE") model.refuse("type", "only byte-level BPE is read: use the model's SentencePiece file, if it has one");
+  if (type != "BPE")
+    model.refuse("type",
+                 "only byte-level BPE is read: use the model's SentencePiece file, if it has one");
   if (const Json* dropout = model.find("dropout"); dropout && *dropout != 0)
     model.refuse("dropout", "dropout is for training; set it to null");
   if (model.boolean("byte_fallback").value_or(false)) {
-    model.refuse("byte_fallback", "only byte-level BPE is read: use the model's SentencePiece file, if it has one");
+    model.refuse("byte_fallback",
+                 "only byte-level BPE is read: use the model's SentencePiece file, if it has one");
   }
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (!model.text(affix).value_or("").empty()) model.refuse(affix, "byte-level BPE has none; only null or \"\" is read");
+    if (!model.text(affix).value_or("").empty())
+      model.refuse(affix, "byte-level BPE has none; only null or \"\" is read");
   }
 }
 
@@ -47,19 +52,21 @@ void read_pre_tokenizer(const JsonFields& root, const std::string& file, BpeSpec
   const Json* part = root.find("pre_tokenizer");
   if (!part) root.refuse("pre_tokenizer", "wanted one of type \"ByteLevel\"");
   if (!has_type(*part, "ByteLevel")) {
-    user_error("{}: pre_tokenizer is {}; only \"ByteLevel\", GPT-2's, is read", file, kind_of(*part));
+    user_error("{}: pre_tokenizer is {}; only \"ByteLevel\", GPT-2's, is read", file,
+               kind_of(*part));
   }
   const std::string where = file + ": pre_tokenizer";
   const JsonFields fields(*part, where);
-  spec.add_prefix_space =
-      fields.boolean("add_prefix_space").value_or(true);  // as tokenizers has it for a file that does not say
+  spec.add_prefix_space = fields.boolean("add_prefix_space")
+                              .value_or(true);  // as tokenizers has it for a file that does not say
   spec.split_words = fields.boolean("use_regex").value_or(true);
 }
 
 void check_other_parts(const JsonFields& root, const std::string& file) {
   if (const Json* normalizer = root.find("normalizer")) {
-    user_error("{}: normalizer is {}; byte-level BPE with a normalizer is not read: it must be null", file,
-               kind_of(*normalizer));
+    user_error(
+        "{}: normalizer is {}; byte-level BPE with a normalizer is not read: it must be null", file,
+        kind_of(*normalizer));
   }
   if (const Json* decoder = root.find("decoder"); decoder && !has_type(*decoder, "ByteLevel")) {
     user_error("{}: decoder is {}; only \"ByteLevel\" is read", file, kind_of(*decoder));
@@ -77,14 +84,17 @@ AddedToken read_added_token(const Json& entry, const std::string& where) {
   token.rstrip = fields.boolean("rstrip").value_or(false);
   token.normalized = fields.boolean("normalized").value_or(!token.special);
   if (fields.boolean("single_word").value_or(false)) {
-    fields.refuse("single_word",
-                  fmt::format("{} would be found only as a word of its own, which is not supported: set it to false",
-                              quote(token.content)));
+    fields.refuse(
+        "single_word",
+        fmt::format(
+            "{} would be found only as a word of its own, which is not supported: set it to false",
+            quote(token.content)));
   }
   return token;
 }
 
-void read_added_tokens(const JsonFields& root, const std::string& file, VocabularyBuilder& vocabulary) {
+void read_added_tokens(const JsonFields& root, const std::string& file,
+                       VocabularyBuilder& vocabulary) {
   const Json* list = root.find("added_tokens");
   if (!list) return;
   if (!list->is_array()) root.refuse("added_tokens", "wanted a list");
@@ -97,17 +107,21 @@ void read_added_tokens(const JsonFields& root, const std::string& file, Vocabula
     vocabulary.add(std::move(token), where);
   }
   if (!takes_space_after.empty() && !begins_with.empty()) {
-    user_error("{}: added token {} takes white space after it (rstrip) with which added token {} begins; set rstrip to false",
-               file, quote(takes_space_after), quote(begins_with));
+    user_error(
+        "{}: added token {} takes white space after it (rstrip) with which added token {} begins; "
+        "set rstrip to false",
+        file, quote(takes_space_after), quote(begins_with));
   }
 }
 
 // The two halves of "a b".
-std::pair<std::string_view, std::string_view> halves(std::string_view line, const std::string& file, size_t number) {
+std::pair<std::string_view, std::string_view> halves(std::string_view line, const std::string& file,
+                                                     size_t number) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
       line.find(' ', space + 1) != std::string_view::npos) {
-    user_error("{}: merge {} is {}; wanted two tokens with one space between them", file, number, quote(line));
+    user_error("{}: merge {} is {}; wanted two tokens with one space between them", file, number,
+               quote(line));
   }
   return {line.substr(0, space), line.substr(space + 1)};
 }
@@ -121,15 +135,19 @@ void read_merges(const JsonFields& model, const std::string& file, VocabularyBui
     if (entry.is_string()) {
       const auto [left, right] = halves(entry.get_ref<const std::string&>(), file, number);
       vocabulary.merge(left, right, file, number);
-    } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
-      vocabulary.merge(entry[0].get_ref<const std::string&>(), entry[1].get_ref<const std::string&>(), file, number);
+    } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() &&
+               entry[1].is_string()) {
+      vocabulary.merge(entry[0].get_ref<const std::string&>(),
+                       entry[1].get_ref<const std::string&>(), file, number);
     } else {
-      user_error("{}: merge {} is {}; wanted \"a b\" or [\"a\", \"b\"]", file, number, describe_json(entry));
+      user_error("{}: merge {} is {}; wanted \"a b\" or [\"a\", \"b\"]", file, number,
+                 describe_json(entry));
     }
   }
 }
 
-void read_merges_text(std::string_view text, const std::string& file, VocabularyBuilder& vocabulary) {
+void read_merges_text(std::string_view text, const std::string& file,
+                      VocabularyBuilder& vocabulary) {
   for (size_t line_number = 1; !text.empty(); ++line_number) {
     const size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
@@ -164,8 +182,8 @@ BpeSpec parse_tokenizer_json(std::string_view contents, const std::string& file)
   return spec;
 }
 
-BpeSpec parse_vocab_and_merges(std::string_view vocab, const std::string& vocab_file, std::string_view merges,
-                               const std::string& merges_file) {
+BpeSpec parse_vocab_and_merges(std::string_view vocab, const std::string& vocab_file,
+                               std::string_view merges, const std::string& merges_file) {
   VocabularyBuilder vocabulary(parse_json(vocab, vocab_file), vocab_file);
   read_merges_text(merges, merges_file, vocabulary);
   constexpr const char* kEndOfText = "<|endoftext|>";

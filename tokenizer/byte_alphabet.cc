@@ -10,7 +10,8 @@ namespace {
 constexpr int kAlphabetEnd = 0x100 + 68;
 
 constexpr bool stands_for_itself(int byte) {
-  return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE && byte <= 0xFF);
+  return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
+         (byte >= 0xAE && byte <= 0xFF);
 }
 
 // The byte that each code point below kAlphabetEnd stands for, or -1.
@@ -18,7 +19,8 @@ constexpr std::array<int16_t, kAlphabetEnd> kByteOf = [] {
   std::array<int16_t, kAlphabetEnd> table{};
   table.fill(-1);
   size_t next = 0x100;
-  for (int byte = 0; byte < 256; ++byte) table[stands_for_itself(byte) ? byte : next++] = static_cast<int16_t>(byte);
+  for (int byte = 0; byte < 256; ++byte)
+    table[stands_for_itself(byte) ? byte : next++] = static_cast<int16_t>(byte);
   return table;
 }();
 
@@ -29,7 +31,8 @@ std::optional<std::string> bytes_of_spelling(std::string_view spelled) {
   bytes.reserve(spelled.size());
   while (!spelled.empty()) {
     const Utf8Step step = utf8_step(spelled);
-    if (!step.valid || step.code_point >= kAlphabetEnd || kByteOf[step.code_point] < 0) return std::nullopt;
+    if (!step.valid || step.code_point >= kAlphabetEnd || kByteOf[step.code_point] < 0)
+      return std::nullopt;
     bytes += static_cast<char>(kByteOf[step.code_point]);
     spelled.remove_prefix(step.length);
   }

@@ -7,11 +7,12 @@
 
 namespace vitrine::internal {
 
-/// GPT-2's spelling of the 256 bytes: vocabularies write each byte of a token as one printable character, so that the
-/// files are text. Printable Latin-1 bytes stand for themselves; the other 68 are U+0100 onwards in order (a space is
-/// U+0120).
+/// GPT-2's spelling of the 256 bytes: vocabularies write each byte of a token as one printable
+/// character, so that the files are text. Printable Latin-1 bytes stand for themselves; the other
+/// 68 are U+0100 onwards in order (a space is U+0120).
 
-/// Back to bytes; nothing if some character of `spelled` (or some byte of it that is not UTF-8) stands for no byte.
+/// Back to bytes; nothing if some character of `spelled` (or some byte of it that is not UTF-8)
+/// stands for no byte.
 std::optional<std::string> bytes_of_spelling(std::string_view spelled);
 /// The UTF-8 character that stands for `byte`.
 std::string spelling_of_byte(unsigned char byte);

@@ -11,16 +11,19 @@
 namespace vitrine {
 namespace {
 
-/// Texts that are handed out one at a time, so that a long one keeps no thread waiting, and what became of them.
+/// Texts that are handed out one at a time, so that a long one keeps no thread waiting, and what
+/// became of them.
 class Encoding {
  public:
-  Encoding(const Tokenizer& tokenizer, std::span<const std::string_view> texts, Tokenizer::Special special)
+  Encoding(const Tokenizer& tokenizer, std::span<const std::string_view> texts,
+           Tokenizer::Special special)
       : tokenizer_(tokenizer), texts_(texts), special_(special), ids_(texts.size()) {}
 
   /// Until no text is left, or one could not be encoded.
   void work() noexcept {
     try {
-      for (size_t i = next_++; i < texts_.size(); i = next_++) ids_[i] = tokenizer_.encode(texts_[i], special_);
+      for (size_t i = next_++; i < texts_.size(); i = next_++)
+        ids_[i] = tokenizer_.encode(texts_[i], special_);
     } catch (...) {
       const std::lock_guard lock(mutex_);
       if (!failure_) failure_ = std::current_exception();
@@ -45,12 +48,15 @@ class Encoding {
 
 }  // namespace
 
-std::vector<std::vector<int32_t>> Tokenizer::encode_all(std::span<const std::string_view> texts, int threads, Special special) const {
+std::vector<std::vector<int32_t>> Tokenizer::encode_all(std::span<const std::string_view> texts,
+                                                        int threads, Special special) const {
   Encoding encoding(*this, texts, special);
-  const size_t wanted = threads > 0 ? static_cast<size_t>(threads) : std::max(1u, std::thread::hardware_concurrency());
+  const size_t wanted = threads > 0 ? static_cast<size_t>(threads)
+                                    : std::max(1u, std::thread::hardware_concurrency());
   std::vector<std::thread> others;
   try {
-    while (others.size() + 1 < std::min(wanted, texts.size())) others.emplace_back([&] { encoding.work(); });
+    while (others.size() + 1 < std::min(wanted, texts.size()))
+      others.emplace_back([&] { encoding.work(); });
   } catch (const std::system_error&) {
     // The system gives no more threads; those that there are do the work.
   }

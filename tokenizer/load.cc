@@ -23,11 +23,14 @@ class Contents {
  public:
   explicit Contents(const fs::path& path) : file_(path) {
     if (file_.size() > kMaxTokenizerBytes) {
-      user_error("{}: {} bytes; a tokenizer file has at most {}", name(), file_.size(), kMaxTokenizerBytes);
+      user_error("{}: {} bytes; a tokenizer file has at most {}", name(), file_.size(),
+                 kMaxTokenizerBytes);
     }
   }
   std::string name() const { return file_.path().string(); }
-  std::string_view text() const { return {reinterpret_cast<const char*>(file_.data()), file_.size()}; }
+  std::string_view text() const {
+    return {reinterpret_cast<const char*>(file_.data()), file_.size()};
+  }
 
  private:
   MappedFile file_;
@@ -43,27 +46,35 @@ Loaded load_tokenizer_json(const fs::path& path) {
   return std::make_shared<BpeTokenizer>(parse_tokenizer_json(file.text(), file.name()));
 }
 
-// added_tokens.json, which old programs wrote beside the pair, is not read; it may stand there if it adds nothing.
+// added_tokens.json, which old programs wrote beside the pair, is not read; it may stand there if
+// it adds nothing.
 void check_added_tokens(const fs::path& path, const Tokenizer& tokenizer) {
   if (!present(path)) return;
   const Json json = read_json(path);
-  if (!json.is_object()) user_error("{}: is {}; wanted an object of token names and ids", path.string(), describe_json(json));
+  if (!json.is_object())
+    user_error("{}: is {}; wanted an object of token names and ids", path.string(),
+               describe_json(json));
   for (const auto& [name, id] : json.items()) {
-    const bool known = id.is_number_unsigned() && id.get<uint64_t>() < static_cast<uint64_t>(tokenizer.vocab_size()) &&
+    const bool known = id.is_number_unsigned() &&
+                       id.get<uint64_t>() < static_cast<uint64_t>(tokenizer.vocab_size()) &&
                        tokenizer.token_bytes(id.get<int32_t>()) == name;
     if (!known) {
-      user_error("{}: adds token {} with id {}, which is read only from a tokenizer.json; save the tokenizer as one",
-                 path.string(), describe_json(name), describe_json(id));
+      user_error(
+          "{}: adds token {} with id {}, which is read only from a tokenizer.json; save the "
+          "tokenizer as one",
+          path.string(), describe_json(name), describe_json(id));
     }
   }
 }
 
 Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_path) {
-  if (!present(vocab_path)) user_error("{}: no such file; merges.txt needs its vocab.json beside it", vocab_path.string());
-  if (!present(merges_path)) user_error("{}: no such file; vocab.json needs its merges.txt beside it", merges_path.string());
+  if (!present(vocab_path))
+    user_error("{}: no such file; merges.txt needs its vocab.json beside it", vocab_path.string());
+  if (!present(merges_path))
+    user_error("{}: no such file; vocab.json needs its merges.txt beside it", merges_path.string());
   const Contents vocab(vocab_path), merges(merges_path);
-  const auto tokenizer =
-      std::make_shared<BpeTokenizer>(parse_vocab_and_merges(vocab.text(), vocab.name(), merges.text(), merges.name()));
+  const auto tokenizer = std::make_shared<BpeTokenizer>(
+      parse_vocab_and_merges(vocab.text(), vocab.name(), merges.text(), merges.name()));
   check_added_tokens(vocab_path.parent_path() / "added_tokens.json", *tokenizer);
   return tokenizer;
 }
@@ -80,8 +91,10 @@ Loaded load_directory(const fs::path& path) {
   for (const char* name : {"tokenizer.model", "spiece.model"}) {
     if (present(path / name)) return load_sentencepiece(path / name);
   }
-  user_error("{}: no tokenizer here; looked for tokenizer.json, vocab.json with merges.txt, tokenizer.model and spiece.model",
-             path.string());
+  user_error(
+      "{}: no tokenizer here; looked for tokenizer.json, vocab.json with merges.txt, "
+      "tokenizer.model and spiece.model",
+      path.string());
 }
 
 }  // namespace
@@ -89,14 +102,18 @@ Loaded load_directory(const fs::path& path) {
 Loaded Tokenizer::load(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored))
-    user_error("{}: no such file or directory; name a tokenizer file or a model's directory", path.string());
+    user_error("{}: no such file or directory; name a tokenizer file or a model's directory",
+               path.string());
   if (fs::is_directory(path, ignored)) return load_directory(path);
   const fs::path name = path.filename();
   if (name == "vocab.json") return load_vocab_and_merges(path, path.parent_path() / "merges.txt");
   if (name == "merges.txt") return load_vocab_and_merges(path.parent_path() / "vocab.json", path);
   if (name.extension() == ".json") return load_tokenizer_json(path);
   if (name.extension() == ".model") return load_sentencepiece(path);
-  user_error("{}: is no tokenizer file by its name; wanted NAME.json, vocab.json or merges.txt, or NAME.model", path.string());
+  user_error(
+      "{}: is no tokenizer file by its name; wanted NAME.json, vocab.json or merges.txt, or "
+      "NAME.model",
+      path.string());
 }
 
 }  // namespace vitrine

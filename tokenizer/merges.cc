@@ -21,7 +21,9 @@ size_t slot_of(uint64_t pair, int shift) { return pair * 0x9E3779B97F4A7C15u >> 
 
 }  // namespace
 
-MergeTable::MergeTable(const std::array<int32_t, 256>& byte_ids, const std::vector<MergeRule>& rules) : byte_ids_(byte_ids) {
+MergeTable::MergeTable(const std::array<int32_t, 256>& byte_ids,
+                       const std::vector<MergeRule>& rules)
+    : byte_ids_(byte_ids) {
   slots_.resize(std::bit_ceil(2 * rules.size() + 2));
   shift_ = 64 - std::countr_zero(slots_.size());
   for (size_t rank = 0; rank < rules.size(); ++rank) {
@@ -42,8 +44,10 @@ const MergeTable::Slot& MergeTable::find(int32_t left, int32_t right) const {
 int32_t MergeTable::byte_id(char byte) const {
   const int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
   if (id < 0) {
-    user_error("the text has byte 0x{:02x}, for which the vocabulary has no token; use a tokenizer with all 256 bytes",
-               static_cast<unsigned char>(byte));
+    user_error(
+        "the text has byte 0x{:02x}, for which the vocabulary has no token; use a tokenizer with "
+        "all 256 bytes",
+        static_cast<unsigned char>(byte));
   }
   return id;
 }
@@ -58,7 +62,8 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
   Slot pairs[kShortWord];  // pairs[i]: what ids[i] and ids[i + 1] make
   size_t count = word.size();
   for (size_t i = 0; i < count; ++i) ids[i] = byte_id(word[i]);
-  for (size_t i = 0; i + 1 < count; ++i) __builtin_prefetch(&slots_[slot_of(pair_key(ids[i], ids[i + 1]), shift_)]);
+  for (size_t i = 0; i + 1 < count; ++i)
+    __builtin_prefetch(&slots_[slot_of(pair_key(ids[i], ids[i + 1]), shift_)]);
   for (size_t i = 0; i + 1 < count; ++i) pairs[i] = find(ids[i], ids[i + 1]);
   while (count > 1) {
     size_t best = 0;
@@ -77,11 +82,13 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
   out.insert(out.end(), ids, ids + count);
 }
 
-void MergeTable::merge_long(std::string_view word, Scratch& scratch, std::vector<int32_t>& out) const {
+void MergeTable::merge_long(std::string_view word, Scratch& scratch,
+                            std::vector<int32_t>& out) const {
   constexpr uint32_t kNone = UINT32_MAX;
   constexpr int32_t kMerged = -1;
   if (word.size() >= kNone)
-    user_error("one word of {} bytes; at most {} can be encoded: split the text", word.size(), kNone - 1);
+    user_error("one word of {} bytes; at most {} can be encoded: split the text", word.size(),
+               kNone - 1);
   const auto count = static_cast<uint32_t>(word.size());
   auto& symbols = scratch.symbols;
   auto& heap = scratch.heap;
@@ -96,7 +103,8 @@ void MergeTable::merge_long(std::string_view word, Scratch& scratch, std::vector
     if (slot.rank != kNoRank) heap.push_back({slot.rank, at, slot.product});
     return slot.rank != kNoRank;
   };
-  for (uint32_t i = 0; i < count; ++i) symbols[i] = {byte_id(word[i]), i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
+  for (uint32_t i = 0; i < count; ++i)
+    symbols[i] = {byte_id(word[i]), i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
   for (uint32_t i = 0; i + 1 < count; ++i) candidate(i);
   std::make_heap(heap.begin(), heap.end(), worse);
   while (!heap.empty()) {
@@ -105,14 +113,17 @@ void MergeTable::merge_long(std::string_view word, Scratch& scratch, std::vector
     heap.pop_back();
     // The pair may be gone: merged into its left neighbour, or changed by a merge on either side.
     Scratch::Symbol& left = symbols[best.at];
-    if (left.id == kMerged || left.next == kNone || find(left.id, symbols[left.next].id).rank != best.rank) continue;
+    if (left.id == kMerged || left.next == kNone ||
+        find(left.id, symbols[left.next].id).rank != best.rank)
+      continue;
     Scratch::Symbol& right = symbols[left.next];
     left.id = best.product;
     left.next = right.next;
     right.id = kMerged;
     if (left.next != kNone) symbols[left.next].previous = best.at;
     if (left.next != kNone && candidate(best.at)) std::push_heap(heap.begin(), heap.end(), worse);
-    if (left.previous != kNone && candidate(left.previous)) std::push_heap(heap.begin(), heap.end(), worse);
+    if (left.previous != kNone && candidate(left.previous))
+      std::push_heap(heap.begin(), heap.end(), worse);
   }
   for (uint32_t i = 0; i != kNone; i = symbols[i].next) out.push_back(symbols[i].id);
 }

@@ -32,11 +32,13 @@ class MergeTable {
     std::vector<Candidate> heap;
   };
 
-  /// `byte_ids` are the tokens of the 256 single bytes (-1: the vocabulary has none). No pair stands in two rules.
+  /// `byte_ids` are the tokens of the 256 single bytes (-1: the vocabulary has none). No pair
+  /// stands in two rules.
   MergeTable(const std::array<int32_t, 256>& byte_ids, const std::vector<MergeRule>& rules);
 
-  /// Appends the tokens of `word`: its bytes, in which the adjacent pair of the best rule, the leftmost of equals, is merged
-  /// until no rule applies. Time grows as n log n. Throws Error (user) for a byte that the vocabulary does not have.
+  /// Appends the tokens of `word`: its bytes, in which the adjacent pair of the best rule, the
+  /// leftmost of equals, is merged until no rule applies. Time grows as n log n. Throws Error
+  /// (user) for a byte that the vocabulary does not have.
   void merge(std::string_view word, Scratch& scratch, std::vector<int32_t>& out) const;
 
  private:

@@ -36,11 +36,13 @@ size_t contraction_end(std::string_view text, size_t begin) {
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return begin + 2;
   if (rest.size() < 3) return begin;
   const char second = rest[2];
-  const bool found = ((first == 'r' || first == 'v') && second == 'e') || (first == 'l' && second == 'l');
+  const bool found =
+      ((first == 'r' || first == 'v') && second == 'e') || (first == 'l' && second == 'l');
   return found ? begin + 3 : begin;
 }
 
-// \s+(?!\S)|\s+ : white space leaves its last character to the word that follows it, unless it has only that one.
+// \s+(?!\S)|\s+ : white space leaves its last character to the word that follows it, unless it has
+// only that one.
 size_t white_space_end(std::string_view text, size_t begin) {
   size_t end = begin, last = begin;
   while (end < text.size()) {
@@ -57,10 +59,13 @@ size_t white_space_end(std::string_view text, size_t begin) {
 uint64_t word_starts(const char* window) {
   const WindowMasks m = window_masks(window);
   const uint64_t other = ~(m.letter | m.number | m.white);
-  // A letter, number or other starts a word after one of another kind, unless that is a space, which it then goes with.
-  const uint64_t same = (m.letter & m.letter << 1) | (m.number & m.number << 1) | (other & other << 1);
+  // A letter, number or other starts a word after one of another kind, unless that is a space,
+  // which it then goes with.
+  const uint64_t same =
+      (m.letter & m.letter << 1) | (m.number & m.number << 1) | (other & other << 1);
   const uint64_t first_of_run = ~m.white & ~same & ~(m.space << 1);
-  // White space starts a word where its run does, and again with the run's last character, which is for the word after it.
+  // White space starts a word where its run does, and again with the run's last character, which is
+  // for the word after it.
   const uint64_t white_starts = m.white & (~(m.white << 1) | ~(m.white >> 1));
   uint64_t starts = first_of_run | white_starts | 1;
   // The next byte is looked at for white space, the next two for contractions.

@@ -18,11 +18,14 @@ using sentencepiece::SentencePieceProcessor;
 constexpr std::string_view kSpaceSymbol = "\u2581";
 
 // The byte of a piece such as "<0x0A>".
-char byte_of_piece(const std::string& piece) { return static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16)); }
+char byte_of_piece(const std::string& piece) {
+  return static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16));
+}
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  SentencePieceTokenizer(std::unique_ptr<SentencePieceProcessor> processor, SentencePieceFacts facts);
+  SentencePieceTokenizer(std::unique_ptr<SentencePieceProcessor> processor,
+                         SentencePieceFacts facts);
 
   std::vector<int32_t> encode(std::string_view text, Special special) const override;
   std::vector<Piece> encode_with_spans(std::string_view text, Special special) const override;
@@ -50,13 +53,17 @@ void check(const sentencepiece::util::Status& status) {
 AddedTokens controls_of(const SentencePieceProcessor& processor) {
   std::vector<AddedToken> controls;
   for (int id = 0; id < processor.GetPieceSize(); ++id) {
-    if (processor.IsControl(id)) controls.push_back({.id = id, .content = processor.IdToPiece(id), .special = true});
+    if (processor.IsControl(id))
+      controls.push_back({.id = id, .content = processor.IdToPiece(id), .special = true});
   }
   return AddedTokens(std::move(controls));
 }
 
-SentencePieceTokenizer::SentencePieceTokenizer(std::unique_ptr<SentencePieceProcessor> processor, SentencePieceFacts facts)
-    : processor_(std::move(processor)), facts_(std::move(facts)), controls_(controls_of(*processor_)) {}
+SentencePieceTokenizer::SentencePieceTokenizer(std::unique_ptr<SentencePieceProcessor> processor,
+                                               SentencePieceFacts facts)
+    : processor_(std::move(processor)),
+      facts_(std::move(facts)),
+      controls_(controls_of(*processor_)) {}
 
 std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text, Special special) const {
   std::vector<int32_t> ids;
@@ -72,7 +79,8 @@ std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text, Speci
   return ids;
 }
 
-std::vector<Tokenizer::Piece> SentencePieceTokenizer::encode_with_spans(std::string_view text, Special special) const {
+std::vector<Tokenizer::Piece> SentencePieceTokenizer::encode_with_spans(std::string_view text,
+                                                                        Special special) const {
   std::vector<Piece> pieces;
   for (const AddedTokens::Segment& segment : controls_.split(text, special)) {
     if (segment.id != AddedTokens::Segment::kText) {
@@ -80,7 +88,8 @@ std::vector<Tokenizer::Piece> SentencePieceTokenizer::encode_with_spans(std::str
       continue;
     }
     sentencepiece::ImmutableSentencePieceText encoded;
-    check(processor_->Encode(text.substr(segment.begin, segment.end - segment.begin), encoded.mutable_proto()));
+    check(processor_->Encode(text.substr(segment.begin, segment.end - segment.begin),
+                             encoded.mutable_proto()));
     const size_t before = pieces.size();
     size_t done = segment.begin;
     for (const auto& piece : encoded.pieces()) {
@@ -102,7 +111,8 @@ void SentencePieceTokenizer::append_text(int32_t id, bool& at_start, std::string
     return;
   }
   std::string text = token_bytes(id);
-  const bool spaced = at_start && (facts_.add_dummy_prefix || facts_.remove_extra_whitespaces) && !processor_->IsByte(id) &&
+  const bool spaced = at_start && (facts_.add_dummy_prefix || facts_.remove_extra_whitespaces) &&
+                      !processor_->IsByte(id) &&
                       processor_->IdToPiece(id).starts_with(kSpaceSymbol);
   if (spaced) text.erase(0, 1);
   at_start = at_start && text.empty() && (!spaced || facts_.remove_extra_whitespaces);
@@ -139,17 +149,20 @@ std::optional<int32_t> SentencePieceTokenizer::end_of_text() const {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> parse_sentencepiece(std::string_view contents, const std::string& file) {
+std::shared_ptr<const Tokenizer> parse_sentencepiece(std::string_view contents,
+                                                     const std::string& file) {
   SentencePieceFacts facts = read_sentencepiece_facts(contents, file);
   auto processor = std::make_unique<SentencePieceProcessor>();
   try {
     if (const auto status = processor->LoadFromSerializedProto(contents); !status.ok()) {
-      user_error("{}: not a SentencePiece model that can be used: {}; fetch it again", file, status.ToString());
+      user_error("{}: not a SentencePiece model that can be used: {}; fetch it again", file,
+                 status.ToString());
     }
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    user_error("{}: not a SentencePiece model that can be used: {}; fetch it again", file, error.what());
+    user_error("{}: not a SentencePiece model that can be used: {}; fetch it again", file,
+               error.what());
   }
   return std::make_shared<SentencePieceTokenizer>(std::move(processor), std::move(facts));
 }

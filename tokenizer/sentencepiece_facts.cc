@@ -46,8 +46,10 @@ class Message {
 
  private:
   [[noreturn]] void broken() const {
-    user_error("{}: not a SentencePiece model, or cut short ({} bytes from the end of a part make no sense); fetch it again",
-               file_, rest_.size());
+    user_error(
+        "{}: not a SentencePiece model, or cut short ({} bytes from the end of a part make no "
+        "sense); fetch it again",
+        file_, rest_.size());
   }
 
   uint64_t varint() {
@@ -72,14 +74,16 @@ class Message {
   const std::string& file_;
 };
 
-// The table is four bytes of size, that many bytes of a double-array trie, and the normalised strings (each ended by a zero).
-// The trie is read as darts-clone lays it out; whatever text comes, the library must stay inside both.
+// The table is four bytes of size, that many bytes of a double-array trie, and the normalised
+// strings (each ended by a zero). The trie is read as darts-clone lays it out; whatever text comes,
+// the library must stay inside both.
 bool charsmap_is_sound(std::string_view table) {
   uint32_t trie_bytes = 0;
   if (table.size() <= sizeof trie_bytes) return false;
   std::memcpy(&trie_bytes, table.data(), sizeof trie_bytes);
   table.remove_prefix(sizeof trie_bytes);
-  if (trie_bytes >= table.size() || trie_bytes < 4 || trie_bytes % 4 != 0 || table.back() != '\0') return false;
+  if (trie_bytes >= table.size() || trie_bytes < 4 || trie_bytes % 4 != 0 || table.back() != '\0')
+    return false;
   const size_t units = trie_bytes / 4, strings = table.size() - trie_bytes;
   const auto unit = [&](size_t i) {
     uint32_t value;
@@ -101,7 +105,8 @@ void read_trainer(Message trainer, const std::string& file, SentencePieceFacts& 
   while (const auto field = trainer.next()) {
     if (field->number == 3) {
       constexpr const char* kAlgorithms[] = {"unigram", "BPE", "word", "char"};
-      if (field->value < 1 || field->value > 4) user_error("{}: model_type is {}; only 1 to 4 are known", file, field->value);
+      if (field->value < 1 || field->value > 4)
+        user_error("{}: model_type is {}; only 1 to 4 are known", file, field->value);
       facts.algorithm = kAlgorithms[field->value - 1];
     }
     if (field->number == 44) facts.unknown_text = std::string(field->bytes);
@@ -111,7 +116,8 @@ void read_trainer(Message trainer, const std::string& file, SentencePieceFacts& 
 void read_normalizer(Message normalizer, const std::string& file, SentencePieceFacts& facts) {
   while (const auto field = normalizer.next()) {
     if (field->number == 2 && !field->bytes.empty() && !charsmap_is_sound(field->bytes)) {
-      user_error("{}: its table of normalisations ({} bytes) is damaged; fetch it again", file, field->bytes.size());
+      user_error("{}: its table of normalisations ({} bytes) is damaged; fetch it again", file,
+                 field->bytes.size());
     }
     if (field->number == 3) facts.add_dummy_prefix = field->value != 0;
     if (field->number == 4) facts.remove_extra_whitespaces = field->value != 0;
@@ -120,13 +126,15 @@ void read_normalizer(Message normalizer, const std::string& file, SentencePieceF
 
 void refuse_denormalizer(Message denormalizer, const std::string& file) {
   while (const auto field = denormalizer.next()) {
-    if (field->number == 2 && !field->bytes.empty()) user_error("{}: has a denormalizer_spec, which is not supported", file);
+    if (field->number == 2 && !field->bytes.empty())
+      user_error("{}: has a denormalizer_spec, which is not supported", file);
   }
 }
 
 void check_piece(Message piece, size_t index, const std::string& file) {
   while (const auto field = piece.next()) {
-    if (field->number == 1 && (field->bytes.empty() || field->bytes.find('\0') != std::string_view::npos)) {
+    if (field->number == 1 &&
+        (field->bytes.empty() || field->bytes.find('\0') != std::string_view::npos)) {
       user_error("{}: piece {} is empty or has a zero byte in it", file, index);
     }
   }

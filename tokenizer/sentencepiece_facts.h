@@ -13,8 +13,9 @@ struct SentencePieceFacts {
   bool remove_extra_whitespaces = true;
 };
 
-/// Reads the model's protocol buffer, and checks what the library would trust: its own reading of a damaged table of
-/// normalisations leaves the table. Throws Error (user), which calls the model `file`.
+/// Reads the model's protocol buffer, and checks what the library would trust: its own reading of a
+/// damaged table of normalisations leaves the table. Throws Error (user), which calls the model
+/// `file`.
 SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::string& file);
 
 }  // namespace vitrine::internal

@@ -14,8 +14,8 @@ namespace {
 // Characters that a terminal obeys, or that cannot be seen.
 bool needs_escape(char32_t c) {
   const auto in = [c](char32_t low, char32_t high) { return c >= low && c <= high; };
-  return c < 0x20 || in(0x7F, 0x9F) || c == 0xAD || in(0x200B, 0x200F) || in(0x2028, 0x202E) || in(0x2060, 0x206F) ||
-         c == 0xFEFF || (c != ' ' && char_class(c) == CharClass::kSpace);
+  return c < 0x20 || in(0x7F, 0x9F) || c == 0xAD || in(0x200B, 0x200F) || in(0x2028, 0x202E) ||
+         in(0x2060, 0x206F) || c == 0xFEFF || (c != ' ' && char_class(c) == CharClass::kSpace);
 }
 
 std::string escape(char32_t c) {
@@ -41,7 +41,8 @@ std::string shown(std::string_view text) {
 
 void Tokenizer::check_id(int32_t id) const {
   if (id < 0 || id >= vocab_size()) {
-    user_error("token id {} is outside the vocabulary ({}); ids are 0 to {}", id, description(), vocab_size() - 1);
+    user_error("token id {} is outside the vocabulary ({}); ids are 0 to {}", id, description(),
+               vocab_size() - 1);
   }
 }
 
@@ -57,22 +58,28 @@ int32_t Tokenizer::single_token(std::string_view text) const {
   if (const auto special = find_special(text)) return *special;
   const auto ids = encode(text);
   if (ids.size() == 1) return ids[0];
-  if (ids.empty()) user_error("{} is no token at all ({}); name a text that is one token", shown(text), description());
+  if (ids.empty())
+    user_error("{} is no token at all ({}); name a text that is one token", shown(text),
+               description());
   constexpr size_t kShown = 12;
   std::string pieces;
-  for (size_t i = 0; i < std::min(ids.size(), kShown); ++i) pieces += fmt::format(" {}", shown(token_bytes(ids[i])));
+  for (size_t i = 0; i < std::min(ids.size(), kShown); ++i)
+    pieces += fmt::format(" {}", shown(token_bytes(ids[i])));
   if (ids.size() > kShown) pieces += " ...";
   std::string fix = "name one of its pieces, or a text that is one token";
   if (text[0] != ' ') {
     const std::string spaced = ' ' + std::string(text);
-    if (encode(spaced).size() == 1) fix = fmt::format("with a leading space it is one: {}", shown(spaced));
+    if (encode(spaced).size() == 1)
+      fix = fmt::format("with a leading space it is one: {}", shown(spaced));
   } else if (const auto bare = text.substr(1); encode(bare).size() == 1) {
     fix = fmt::format("without the leading space it is one: {}", shown(bare));
   }
-  user_error("{} is {} tokens ({}), not one:{}; {}", shown(text), ids.size(), description(), pieces, fix);
+  user_error("{} is {} tokens ({}), not one:{}; {}", shown(text), ids.size(), description(), pieces,
+             fix);
 }
 
-StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer)
+    : tokenizer_(std::move(tokenizer)) {}
 
 std::string StreamDecoder::push(int32_t id) {
   tokenizer_->append_text(id, at_start_, held_);
@@ -100,7 +107,8 @@ std::string printable(std::string_view bytes) {
     } else if (step.code_point == '\\') {
       out += "\\\\";
     } else {
-      out += needs_escape(step.code_point) ? escape(step.code_point) : std::string(bytes.substr(at, step.length));
+      out += needs_escape(step.code_point) ? escape(step.code_point)
+                                           : std::string(bytes.substr(at, step.length));
     }
     at += step.length;
   }

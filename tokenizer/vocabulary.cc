@@ -17,8 +17,11 @@ VocabularyBuilder::VocabularyBuilder(const Json& json, std::string what) : what_
   ids_.reserve(json.size());
   merge_numbers_.reserve(json.size());  // nearly every token is a merge's
   for (const auto& [name, id] : json.items()) {
-    const bool whole = id.is_number_unsigned() && id.get<uint64_t>() <= uint64_t{std::numeric_limits<int32_t>::max()};
-    if (!whole) user_error("{}: the id of {} is {}; wanted a whole number from 0", what_, quote(name), describe_json(id));
+    const bool whole = id.is_number_unsigned() &&
+                       id.get<uint64_t>() <= uint64_t{std::numeric_limits<int32_t>::max()};
+    if (!whole)
+      user_error("{}: the id of {} is {}; wanted a whole number from 0", what_, quote(name),
+                 describe_json(id));
     ids_.emplace(name, id.get<int32_t>());
   }
 }
@@ -27,10 +30,11 @@ void VocabularyBuilder::add(AddedToken token, const std::string& what) {
   if (token.content.empty()) user_error("{}: the content is empty; remove this token", what);
   const auto [found, is_new] = ids_.emplace(token.content, token.id);
   if (!is_new && found->second != token.id) {
-    user_error("{}: {} has id {} here and {} in {}; give it one id", what, quote(token.content), token.id, found->second,
-               what_);
+    user_error("{}: {} has id {} here and {} in {}; give it one id", what, quote(token.content),
+               token.id, found->second, what_);
   }
-  if (!added_.insert(token.content).second) user_error("{}: {} is added twice; remove one", what, quote(token.content));
+  if (!added_.insert(token.content).second)
+    user_error("{}: {} is added twice; remove one", what, quote(token.content));
   spec_.added.push_back(std::move(token));
 }
 
@@ -39,23 +43,29 @@ int32_t VocabularyBuilder::find(std::string_view name) const {
   return found == ids_.end() ? -1 : found->second;
 }
 
-int32_t VocabularyBuilder::find_for_merge(std::string_view name, const std::string& file, size_t number) const {
+int32_t VocabularyBuilder::find_for_merge(std::string_view name, const std::string& file,
+                                          size_t number) const {
   const int32_t id = find(name);
   if (id < 0) {
-    user_error("{}: merge {} needs the token {}, which {} does not have; the files must be of one tokenizer, and whole", file,
-               number, quote(name), what_);
+    user_error(
+        "{}: merge {} needs the token {}, which {} does not have; the files must be of one "
+        "tokenizer, and whole",
+        file, number, quote(name), what_);
   }
   return id;
 }
 
-void VocabularyBuilder::merge(std::string_view left, std::string_view right, const std::string& file, size_t number) {
-  const int32_t left_id = find_for_merge(left, file, number), right_id = find_for_merge(right, file, number);
+void VocabularyBuilder::merge(std::string_view left, std::string_view right,
+                              const std::string& file, size_t number) {
+  const int32_t left_id = find_for_merge(left, file, number),
+                right_id = find_for_merge(right, file, number);
   product_.assign(left).append(right);
   const int32_t product = find_for_merge(product_, file, number);
-  const uint64_t pair = uint64_t{static_cast<uint32_t>(left_id)} << 32 | static_cast<uint32_t>(right_id);
+  const uint64_t pair =
+      uint64_t{static_cast<uint32_t>(left_id)} << 32 | static_cast<uint32_t>(right_id);
   if (const auto [earlier, is_new] = merge_numbers_.emplace(pair, number); !is_new) {
-    user_error("{}: merge {} is the same as merge {} ({} {}); remove one", file, number, earlier->second, quote(left),
-               quote(right));
+    user_error("{}: merge {} is the same as merge {} ({} {}); remove one", file, number,
+               earlier->second, quote(left), quote(right));
   }
   spec_.merges.push_back({left_id, right_id, product});
 }
@@ -65,13 +75,15 @@ BpeSpec VocabularyBuilder::build() {
   std::vector<const std::string*> names(ids_.size());
   for (const auto& [name, id] : ids_) {
     if (id < 0 || id >= count) {
-      user_error("{}: the id of {} is {}, and there are {} tokens; ids must be 0 to {} without gaps", what_, quote(name), id,
-                 count, count - 1);
+      user_error(
+          "{}: the id of {} is {}, and there are {} tokens; ids must be 0 to {} without gaps",
+          what_, quote(name), id, count, count - 1);
     }
     auto& holder = names[static_cast<size_t>(id)];
     if (holder) {
       const auto [first, second] = std::minmax(*holder, name);
-      user_error("{}: {} and {} both have id {}; give each token its own", what_, quote(first), quote(second), id);
+      user_error("{}: {} and {} both have id {}; give each token its own", what_, quote(first),
+                 quote(second), id);
     }
     holder = &name;
   }
@@ -83,11 +95,13 @@ BpeSpec VocabularyBuilder::build() {
     spec_.tokens.push_back(bytes ? *std::move(bytes) : *names[id]);
   }
   for (const AddedToken& token : spec_.added) {
-    spec_.tokens[static_cast<size_t>(token.id)] = token.content;  // not spelled: it is the text itself
+    spec_.tokens[static_cast<size_t>(token.id)] =
+        token.content;  // not spelled: it is the text itself
     spec_.mergeable[static_cast<size_t>(token.id)] = false;
   }
   for (int byte = 0; byte < 256; ++byte) {
-    spec_.byte_ids[static_cast<size_t>(byte)] = find(spelling_of_byte(static_cast<unsigned char>(byte)));
+    spec_.byte_ids[static_cast<size_t>(byte)] =
+        find(spelling_of_byte(static_cast<unsigned char>(byte)));
   }
   return std::move(spec_);
 }

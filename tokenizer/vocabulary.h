@@ -12,11 +12,13 @@
 
 namespace vitrine::internal {
 
-/// Gathers a byte-level BPE's tokens and merges from its files, in the files' spelling, and checks that they fit together.
-/// All functions throw Error (user) naming the file, the thing and its value.
+/// Gathers a byte-level BPE's tokens and merges from its files, in the files' spelling, and checks
+/// that they fit together. All functions throw Error (user) naming the file, the thing and its
+/// value.
 class VocabularyBuilder {
  public:
-  /// `json` is the object of names and ids; errors call it `what`, such as "vocab.json" or "tokenizer.json: model.vocab".
+  /// `json` is the object of names and ids; errors call it `what`, such as "vocab.json" or
+  /// "tokenizer.json: model.vocab".
   VocabularyBuilder(const Json& json, std::string what);
 
   /// A token besides those, or one of those, which must then have this id.

@@ -14,14 +14,20 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Bytes = hn::CappedTag<uint8_t, kWordWindow>;
 
-// An integer of as many bits as a vector has lanes: stored and read back in one size, a mask does not go through memory.
+// An integer of as many bits as a vector has lanes: stored and read back in one size, a mask does
+// not go through memory.
 constexpr size_t kLanes = hn::MaxLanes(Bytes());
-using Bits = std::conditional_t<kLanes <= 8, uint8_t, std::conditional_t<kLanes == 16, uint16_t, std::conditional_t<kLanes == 32, uint32_t, uint64_t>>>;
+using Bits =
+    std::conditional_t<kLanes <= 8, uint8_t,
+                       std::conditional_t<kLanes == 16, uint16_t,
+                                          std::conditional_t<kLanes == 32, uint32_t, uint64_t>>>;
 
 HWY_INLINE auto in_range(hn::Vec<Bytes> v, uint8_t first, uint8_t last) {
   const Bytes d;
-  const auto beyond_first = hn::Sub(v, hn::Set(d, first));  // what is less than `first` wraps around
-  return hn::Eq(hn::Min(beyond_first, hn::Set(d, static_cast<uint8_t>(last - first))), beyond_first);
+  const auto beyond_first =
+      hn::Sub(v, hn::Set(d, first));  // what is less than `first` wraps around
+  return hn::Eq(hn::Min(beyond_first, hn::Set(d, static_cast<uint8_t>(last - first))),
+                beyond_first);
 }
 
 WindowMasks masks_of(const uint8_t* window) {

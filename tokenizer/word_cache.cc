@@ -9,9 +9,11 @@
 
 namespace vitrine::internal {
 
-// Words lie all over the cache: in small pages, nearly each would have to wait for its page to be found.
+// Words lie all over the cache: in small pages, nearly each would have to wait for its page to be
+// found.
 WordCache::WordCache() {
-  constexpr size_t kShortBytes = sizeof(ShortSet) << kShortSetBits, kLongBytes = sizeof(LongEntry) << kLongBits;
+  constexpr size_t kShortBytes = sizeof(ShortSet) << kShortSetBits, kLongBytes = sizeof(LongEntry)
+                                                                                 << kLongBits;
   memory_ = map_large_pages(kShortBytes + kLongBytes);
   if (memory_ == nullptr) throw std::bad_alloc();
   short_sets_ = reinterpret_cast<ShortSet*>(memory_.get());
@@ -20,7 +22,8 @@ WordCache::WordCache() {
 
 void WordCache::insert(const ShortWord& word, const int32_t* ids, size_t count) {
   ShortSet& set = short_sets_[short_set(word)];
-  // Words that share a set in turns would be merged anew each time, which takes as long as to look up thirty.
+  // Words that share a set in turns would be merged anew each time, which takes as long as to look
+  // up thirty.
   ShortEntry& spare = neighbour_of(word).entries[1];
   if (spare.back == 0) spare = set.entries[1];
   set.entries[1] = set.entries[0];

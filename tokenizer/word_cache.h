@@ -43,8 +43,9 @@ struct ShortWord {
   }();
 };
 
-/// Words and their tokens, so that a word's merges are done once and not each time that it occurs. Of a fixed size (about
-/// 9 MB): a new word takes the place of an old one. For one thread at a time.
+/// Words and their tokens, so that a word's merges are done once and not each time that it occurs.
+/// Of a fixed size (about 9 MB): a new word takes the place of an old one. For one thread at a
+/// time.
 class WordCache {
  public:
   /// The longest word, and the most tokens of one, that are kept.
@@ -58,7 +59,9 @@ class WordCache {
     int32_t ids[kShortIds];
 
     size_t count() const { return back >> 60; }
-    bool holds(const ShortWord& word) const { return ((front ^ word.front) | ((back ^ word.back) << 4)) == 0; }
+    bool holds(const ShortWord& word) const {
+      return ((front ^ word.front) | ((back ^ word.back) << 4)) == 0;
+    }
   };
 
   /// Where a short word is, if it is anywhere.
@@ -100,7 +103,8 @@ class WordCache {
   };
 
   static size_t short_set(const ShortWord& word) {
-    return (word.front * 0x9E3779B97F4A7C15u + word.back * 0xC2B2AE3D27D4EB4Fu) >> (64 - kShortSetBits);
+    return (word.front * 0x9E3779B97F4A7C15u + word.back * 0xC2B2AE3D27D4EB4Fu) >>
+           (64 - kShortSetBits);
   }
   // Of another cache line, which processors tend to fetch together with the word's own.
   ShortSet& neighbour_of(const ShortWord& word) const { return short_sets_[short_set(word) ^ 1]; }
@@ -122,8 +126,9 @@ class WordWindow {
     size_t length;
   };
 
-  /// The words that end at the bits of `ends`, the first of which begins at `text`; what the cache knows of them is fetched into the
-  /// processor's. Returns where the last one ends. From each word's first, 16 bytes must be readable.
+  /// The words that end at the bits of `ends`, the first of which begins at `text`; what the cache
+  /// knows of them is fetched into the processor's. Returns where the last one ends. From each
+  /// word's first, 16 bytes must be readable.
   size_t ask_for(const char* text, uint64_t ends, const WordCache& cache) {
     size_t at = 0;
     for (count_ = 0; ends != 0; ends &= ends - 1) {
@@ -142,12 +147,14 @@ class WordWindow {
   Word words_[kWordWindow];
 };
 
-/// Tokens collect here on their way to `out`, so that storing them needs no look at the vector's capacity.
+/// Tokens collect here on their way to `out`, so that storing them needs no look at the vector's
+/// capacity.
 class IdBuffer {
  public:
   explicit IdBuffer(std::vector<int32_t>& out) : out_(out) {}
 
-  /// Room for `count` <= kCapacity tokens; they are in the buffer once filled() is told where they end.
+  /// Room for `count` <= kCapacity tokens; they are in the buffer once filled() is told where they
+  /// end.
   int32_t* room(size_t count) {
     if (size_ + count > kCapacity) flush();
     return ids_ + size_;

@@ -13,9 +13,11 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-std::vector<int64_t> resolve_queries(const std::vector<int64_t>& asked, std::span<const int32_t> ids) {
+std::vector<int64_t> resolve_queries(const std::vector<int64_t>& asked,
+                                     std::span<const int32_t> ids) {
   if (ids.empty()) user_error("the text has no tokens to look at; give at least one");
-  return resolve_indices<int64_t>(asked, 0, static_cast<int64_t>(ids.size()), "position", "positions of the text");
+  return resolve_indices<int64_t>(asked, 0, static_cast<int64_t>(ids.size()), "position",
+                                  "positions of the text");
 }
 
 /// Adds up what one head does on the queries of a chunk.
@@ -38,7 +40,8 @@ void add_statistics(HeadStatistics& found, size_t cell, const float* map, const 
 template <typename Function>
 void for_each_head(const MapChunk& chunk, size_t heads, Function&& function) {
   for (size_t l = 0; l < chunk.maps.size(); ++l) {
-    for (size_t h = 0; h < heads; ++h) function(l * heads + h, chunk.maps[l].slice(static_cast<int64_t>(h)).f32().data());
+    for (size_t h = 0; h < heads; ++h)
+      function(l * heads + h, chunk.maps[l].slice(static_cast<int64_t>(h)).f32().data());
   }
 }
 
@@ -66,8 +69,10 @@ int64_t repeated_length(const Config& config, int64_t asked, int64_t before) {
   const int64_t most = std::min((config.context - before) / 2, config.vocab - before);
   const int64_t length = asked == 0 ? std::min<int64_t>(50, most) : asked;
   if (length < 1 || length > most) {
-    user_error("{} repeated tokens are outside 1..{}: twice that and the first token are to fit in the context of {}, and all are to differ",
-               asked, most, config.context);
+    user_error(
+        "{} repeated tokens are outside 1..{}: twice that and the first token are to fit in the "
+        "context of {}, and all are to differ",
+        asked, most, config.context);
   }
   return length;
 }
@@ -75,26 +80,31 @@ int64_t repeated_length(const Config& config, int64_t asked, int64_t before) {
 }  // namespace
 
 std::span<const float> AttentionMaps::map(size_t layer, size_t head) const {
-  return captures->view(site_name(Site::kPattern, layers[layer])).slice(static_cast<int64_t>(head)).f32();
+  return captures->view(site_name(Site::kPattern, layers[layer]))
+      .slice(static_cast<int64_t>(head))
+      .f32();
 }
 
 std::span<const float> AttentionMaps::row(size_t layer, size_t head, size_t query) const {
   return map(layer, head).subspan(query * ids.size(), ids.size());
 }
 
-AttentionMaps attention(const Model& model, std::span<const int32_t> ids, const AttentionOptions& options) {
+AttentionMaps attention(const Model& model, std::span<const int32_t> ids,
+                        const AttentionOptions& options) {
   AttentionMaps maps;
   maps.ids.assign(ids.begin(), ids.end());
   maps.queries = resolve_queries(options.queries, ids);
   maps.layers = resolve_layers(model, options.layers);
   maps.heads = resolve_heads(model, options.heads);
   Hooks hooks = edits_of(options.edits);
-  hooks.capture("blocks.*.attn.hook_pattern", {.layers = maps.layers, .positions = maps.queries, .heads = maps.heads});
+  hooks.capture("blocks.*.attn.hook_pattern",
+                {.layers = maps.layers, .positions = maps.queries, .heads = maps.heads});
   maps.captures = model.forward(ids, hooks, {.logits = LogitRows::kNone}).shared_captures();
   return maps;
 }
 
-HeadStatistics head_statistics(const Model& model, const Batch& texts, const HeadStatisticsOptions& options) {
+HeadStatistics head_statistics(const Model& model, const Batch& texts,
+                               const HeadStatisticsOptions& options) {
   HeadStatistics found;
   found.layers = resolve_layers(model, options.layers);
   found.heads = resolve_heads(model, options.heads);
@@ -103,13 +113,18 @@ HeadStatistics head_statistics(const Model& model, const Batch& texts, const Hea
     total += text.size();
     found.queries += std::max<int64_t>(static_cast<int64_t>(text.size()) - 1, 0);
   }
-  if (found.queries == 0) user_error("{} texts of at most one token say nothing about heads; give one of two tokens", texts.size());
-  const std::array sums = {&found.entropy, &found.distance, &found.current_token, &found.previous_token, &found.first_token};
+  if (found.queries == 0)
+    user_error("{} texts of at most one token say nothing about heads; give one of two tokens",
+               texts.size());
+  const std::array sums = {&found.entropy, &found.distance, &found.current_token,
+                           &found.previous_token, &found.first_token};
   for (auto* sum : sums) sum->resize(found.layers.size() * found.heads.size());
   const Hooks edits = edits_of(options.edits);
   for (const auto& text : texts) {
     walk_attention_maps(model, text, found.layers, found.heads, edits, [&](const MapChunk& chunk) {
-      for_each_head(chunk, found.heads.size(), [&](size_t cell, const float* map) { add_statistics(found, cell, map, chunk); });
+      for_each_head(chunk, found.heads.size(), [&](size_t cell, const float* map) {
+        add_statistics(found, cell, map, chunk);
+      });
       done += static_cast<uint64_t>(chunk.queries);
       if (options.progress) options.progress->update(done, total, "Heads");
     });
@@ -122,7 +137,8 @@ HeadStatistics head_statistics(const Model& model, const Batch& texts, const Hea
 
 RepetitionScores repetition_scores(const Model& model, const RepetitionOptions& options) {
   const Config& config = model.config();
-  if (options.sequences < 1) user_error("{} random sequences show nothing; give at least 1", options.sequences);
+  if (options.sequences < 1)
+    user_error("{} random sequences show nothing; give at least 1", options.sequences);
   RepetitionScores found;
   found.layers = resolve_layers(model, options.layers);
   found.heads = resolve_heads(model, options.heads);
@@ -136,19 +152,23 @@ RepetitionScores repetition_scores(const Model& model, const RepetitionOptions& 
   const Hooks edits = edits_of(options.edits);
   const double share = 1.0 / (static_cast<double>(n) * options.sequences);
   for (int s = 0; s < options.sequences; ++s) {
-    const auto half = different_ids(config.vocab, n, bos, mix64(mix64(options.seed) + static_cast<uint64_t>(s)));
+    const auto half =
+        different_ids(config.vocab, n, bos, mix64(mix64(options.seed) + static_cast<uint64_t>(s)));
     std::vector<int32_t> ids(static_cast<size_t>(before), bos);
     for (int time = 0; time < 2; ++time) ids.insert(ids.end(), half.begin(), half.end());
     walk_attention_maps(model, ids, found.layers, found.heads, edits, [&](const MapChunk& chunk) {
       for_each_head(chunk, found.heads.size(), [&](size_t cell, const float* map) {
-        for (int64_t i = std::max(before + n, chunk.first_query); i < chunk.first_query + chunk.queries; ++i) {
+        for (int64_t i = std::max(before + n, chunk.first_query);
+             i < chunk.first_query + chunk.queries; ++i) {
           const float* row = map + (i - chunk.first_query) * chunk.keys;
           found.duplicate_token[cell] += share * row[i - n];
           found.induction[cell] += share * row[i - n + 1];
         }
       });
     });
-    if (options.progress) options.progress->update(static_cast<uint64_t>(s + 1), static_cast<uint64_t>(options.sequences), "Repetitions");
+    if (options.progress)
+      options.progress->update(static_cast<uint64_t>(s + 1),
+                               static_cast<uint64_t>(options.sequences), "Repetitions");
   }
   return found;
 }

@@ -7,18 +7,23 @@
 namespace vitrine::internal {
 namespace {
 
-constexpr int64_t kFewestQueries = 16;        // below that a pass costs more for its weights than for its tokens
+constexpr int64_t kFewestQueries =
+    16;  // below that a pass costs more for its weights than for its tokens
 
 }  // namespace
 
-void walk_attention_maps(const Model& model, std::span<const int32_t> ids, const std::vector<int>& layers, const std::vector<int>& heads,
-                         const Hooks& edits, const std::function<void(const MapChunk&)>& see, int64_t numbers_at_once) {
+void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
+                         const std::vector<int>& layers, const std::vector<int>& heads,
+                         const Hooks& edits, const std::function<void(const MapChunk&)>& see,
+                         int64_t numbers_at_once) {
   const auto tokens = static_cast<int64_t>(ids.size());
   const auto maps = static_cast<int64_t>(layers.size() * heads.size());
   if (tokens > model.config().context) {  // the session would only say that its cache is full
-    user_error("the text has {} tokens; the model's context holds {}: shorten it", tokens, model.config().context);
+    user_error("the text has {} tokens; the model's context holds {}: shorten it", tokens,
+               model.config().context);
   }
-  const int64_t some = std::clamp(numbers_at_once / (maps * tokens), kFewestQueries, std::max(tokens, kFewestQueries));
+  const int64_t some = std::clamp(numbers_at_once / (maps * tokens), kFewestQueries,
+                                  std::max(tokens, kFewestQueries));
   const int64_t step = edits.empty() ? some : tokens;
   Session session = model.session(1, tokens);
   for (int64_t first = 0; first < tokens; first += step) {
@@ -26,7 +31,8 @@ void walk_attention_maps(const Model& model, std::span<const int32_t> ids, const
     const auto piece = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
     Hooks hooks = edits;
     hooks.capture("blocks.*.attn.hook_pattern", {.layers = layers, .heads = heads});
-    const Run run = session.forward({{piece.begin(), piece.end()}}, hooks, {.logits = LogitRows::kNone});
+    const Run run =
+        session.forward({{piece.begin(), piece.end()}}, hooks, {.logits = LogitRows::kNone});
     MapChunk chunk{.first_query = first, .queries = count, .keys = first + count};
     for (const int layer : layers) chunk.maps.push_back(run[site_name(Site::kPattern, layer)]);
     see(chunk);

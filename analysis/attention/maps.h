@@ -15,18 +15,23 @@ namespace vitrine::internal {
 struct MapChunk {
   int64_t first_query = 0;
   int64_t queries = 0;
-  int64_t keys = 0;                  ///< that the last of these queries sees, or more
-  std::vector<TensorView> maps = {};  ///< one for each layer asked for: [heads asked for, queries, keys] float32
+  int64_t keys = 0;  ///< that the last of these queries sees, or more
+  std::vector<TensorView> maps =
+      {};  ///< one for each layer asked for: [heads asked for, queries, keys] float32
 };
 
-/// Runs a text and shows the maps of the chosen layers and heads, some queries at a time and in order: whole maps of all heads
-/// would be L H T^2 numbers. The text is run in pieces behind one another, which gives the bits of one pass; with edits it is one
-/// piece, because an edit may count positions from the end of what is run. `numbers_at_once`: about how many a piece's maps have.
+/// Runs a text and shows the maps of the chosen layers and heads, some queries at a time and in
+/// order: whole maps of all heads would be L H T^2 numbers. The text is run in pieces behind one
+/// another, which gives the bits of one pass; with edits it is one piece, because an edit may count
+/// positions from the end of what is run. `numbers_at_once`: about how many a piece's maps have.
 /// Throws Error (user) as Model::forward does.
-void walk_attention_maps(const Model& model, std::span<const int32_t> ids, const std::vector<int>& layers, const std::vector<int>& heads,
-                         const Hooks& edits, const std::function<void(const MapChunk&)>& see, int64_t numbers_at_once = 16 << 20);
+void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
+                         const std::vector<int>& layers, const std::vector<int>& heads,
+                         const Hooks& edits, const std::function<void(const MapChunk&)>& see,
+                         int64_t numbers_at_once = 16 << 20);
 
-/// The layers (or heads) of a model, ascending, negatives from the last. Throws Error (user) for one that is not there.
+/// The layers (or heads) of a model, ascending, negatives from the last. Throws Error (user) for
+/// one that is not there.
 std::vector<int> resolve_layers(const Model& model, const std::vector<int>& asked);
 std::vector<int> resolve_heads(const Model& model, const std::vector<int>& asked);
 

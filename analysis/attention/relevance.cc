@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "analysis/attention/maps.h"
 #include "analysis/attention/flow_network.h"
+#include "analysis/attention/maps.h"
 #include "analysis/common/options.h"
 #include "vitrine/analysis/attention.h"
 
@@ -10,28 +10,33 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-AttentionRelevance prepare(const Model& model, std::span<const int32_t> ids, const std::vector<int>& layers, const std::vector<int64_t>& queries) {
+AttentionRelevance prepare(const Model& model, std::span<const int32_t> ids,
+                           const std::vector<int>& layers, const std::vector<int64_t>& queries) {
   if (ids.empty()) user_error("the text has no tokens to look at; give at least one");
   AttentionRelevance found;
   found.ids.assign(ids.begin(), ids.end());
   found.layers = resolve_layers(model, layers);
-  found.queries = resolve_indices<int64_t>(queries, 0, static_cast<int64_t>(ids.size()), "position", "positions of the text");
+  found.queries = resolve_indices<int64_t>(queries, 0, static_cast<int64_t>(ids.size()), "position",
+                                           "positions of the text");
   return found;
 }
 
 /// A'_0 .. A'_last, each [T, T]: the mean over the heads, the residual connection beside it.
-std::vector<std::vector<double>> mixing(const Model& model, std::span<const int32_t> ids, int last, const Hooks& edits, Progress* progress) {
+std::vector<std::vector<double>> mixing(const Model& model, std::span<const int32_t> ids, int last,
+                                        const Hooks& edits, Progress* progress) {
   const size_t tokens = ids.size();
   std::vector<int> layers(static_cast<size_t>(last) + 1);
   std::iota(layers.begin(), layers.end(), 0);
   std::vector<std::vector<double>> maps(layers.size(), std::vector<double>(tokens * tokens));
   const std::vector<int> heads = resolve_heads(model, {});
   walk_attention_maps(model, ids, layers, heads, edits_of(edits), [&](const MapChunk& chunk) {
-    const auto first = static_cast<size_t>(chunk.first_query), queries = static_cast<size_t>(chunk.queries), keys = static_cast<size_t>(chunk.keys);
+    const auto first = static_cast<size_t>(chunk.first_query),
+               queries = static_cast<size_t>(chunk.queries), keys = static_cast<size_t>(chunk.keys);
     for (size_t l = 0; l < layers.size(); ++l) {
       const std::span<const float> values = chunk.maps[l].f32();
       for (size_t at = 0; at < values.size(); ++at) {
-        maps[l][(first + at / keys % queries) * tokens + at % keys] += static_cast<double>(values[at]);
+        maps[l][(first + at / keys % queries) * tokens + at % keys] +=
+            static_cast<double>(values[at]);
       }
     }
     if (progress) progress->update(first + queries, tokens, "Attention");
@@ -49,7 +54,8 @@ std::vector<std::vector<double>> mixing(const Model& model, std::span<const int3
   return maps;
 }
 
-/// R = A R, both lower triangular. From the last row up, so that the rows that a row needs are still the old ones.
+/// R = A R, both lower triangular. From the last row up, so that the rows that a row needs are
+/// still the old ones.
 void multiply_onto(std::span<const double> a, std::vector<double>& r, size_t tokens) {
   std::vector<double> sum(tokens);
   for (size_t i = tokens; i-- > 0;) {
@@ -79,9 +85,11 @@ double checked_work(const AttentionRelevance& found, double max_work) {
     last = attention_flow_work(layer, std::span(found.queries).last(1));
   }
   if (work > max_work) {
-    user_error("the flows of {} queries at {} layers are {:.3g} edges of work, more than the limit of {:.3g}; ask for fewer queries (the last one "
-               "alone is {:.3g}), fewer layers, a shorter text, or raise the limit",
-               found.queries.size(), found.layers.size(), work, max_work, last);
+    user_error(
+        "the flows of {} queries at {} layers are {:.3g} edges of work, more than the limit of "
+        "{:.3g}; ask for fewer queries (the last one "
+        "alone is {:.3g}), fewer layers, a shorter text, or raise the limit",
+        found.queries.size(), found.layers.size(), work, max_work, last);
   }
   return work;
 }
@@ -92,14 +100,16 @@ std::span<const double> AttentionRelevance::row(size_t layer, size_t query) cons
   return std::span(values).subspan((layer * queries.size() + query) * ids.size(), ids.size());
 }
 
-AttentionRelevance attention_rollout(const Model& model, std::span<const int32_t> ids, const AttentionRolloutOptions& options) {
+AttentionRelevance attention_rollout(const Model& model, std::span<const int32_t> ids,
+                                     const AttentionRolloutOptions& options) {
   AttentionRelevance found = prepare(model, ids, options.layers, options.queries);
   const size_t tokens = ids.size();
   const auto maps = mixing(model, ids, found.layers.back(), options.edits, options.progress);
   std::vector<double> rollout = maps[0];
   for (int layer = 0; layer <= found.layers.back(); ++layer) {
     if (layer > 0) multiply_onto(maps[static_cast<size_t>(layer)], rollout, tokens);
-    if (options.progress) options.progress->update(static_cast<uint64_t>(layer) + 1, maps.size(), "Rollout");
+    if (options.progress)
+      options.progress->update(static_cast<uint64_t>(layer) + 1, maps.size(), "Rollout");
     if (!std::binary_search(found.layers.begin(), found.layers.end(), layer)) continue;
     for (const int64_t query : found.queries) {
       const auto row = rollout.begin() + query * static_cast<int64_t>(tokens);
@@ -118,7 +128,8 @@ double attention_flow_work(int layer, std::span<const int64_t> queries) {
   return (layer + 1) * edges;
 }
 
-AttentionRelevance attention_flow(const Model& model, std::span<const int32_t> ids, const AttentionFlowOptions& options) {
+AttentionRelevance attention_flow(const Model& model, std::span<const int32_t> ids,
+                                  const AttentionFlowOptions& options) {
   AttentionRelevance found = prepare(model, ids, options.layers, options.queries);
   const double work = checked_work(found, options.max_work);
   const size_t tokens = ids.size();
@@ -127,7 +138,8 @@ AttentionRelevance attention_flow(const Model& model, std::span<const int32_t> i
   double done = 0;
   for (size_t l = 0; l < found.layers.size(); ++l) {
     const auto blocks = static_cast<size_t>(found.layers[l]) + 1;
-    // By the length of the way, because networks of the same length differ in their capacities alone.
+    // By the length of the way, because networks of the same length differ in their capacities
+    // alone.
     for (size_t length = 1; length <= static_cast<size_t>(found.queries.back()) + 1; ++length) {
       FlowNetwork network(blocks, length);
       for (size_t q = 0; q < found.queries.size(); ++q) {
@@ -135,9 +147,13 @@ AttentionRelevance attention_flow(const Model& model, std::span<const int32_t> i
         if (query + 1 < length) continue;
         const size_t input = query + 1 - length;
         found.values[(l * found.queries.size() + q) * tokens + input] =
-            network.max_flow([&](size_t block, size_t from, size_t to) { return maps[block][(input + from) * tokens + input + to]; });
+            network.max_flow([&](size_t block, size_t from, size_t to) {
+              return maps[block][(input + from) * tokens + input + to];
+            });
         done += static_cast<double>(network.edges());
-        if (options.progress) options.progress->update(static_cast<uint64_t>(done), static_cast<uint64_t>(work), "Flow");
+        if (options.progress)
+          options.progress->update(static_cast<uint64_t>(done), static_cast<uint64_t>(work),
+                                   "Flow");
       }
     }
   }

@@ -17,8 +17,8 @@ SingularValues thin_svd(const Eigen::MatrixXd& x);
 /// The values alone, descending.
 Eigen::VectorXd singular_values(const Eigen::MatrixXd& x);
 
-/// Of a symmetric matrix [n, n], of which the lower half is read: values [n] ascending, vectors [n, n] in columns in their order, if they
-/// were asked for.
+/// Of a symmetric matrix [n, n], of which the lower half is read: values [n] ascending, vectors [n,
+/// n] in columns in their order, if they were asked for.
 struct SymmetricEigen {
   Eigen::VectorXd values;
   Eigen::MatrixXd vectors;

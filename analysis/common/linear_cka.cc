@@ -7,7 +7,8 @@
 namespace vitrine::internal {
 namespace {
 
-using Rows = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
+using Rows =
+    Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
 
 /// Inner products of the centred rows.
 Eigen::MatrixXd gram(std::span<const float> values, int64_t rows, int64_t width) {

@@ -16,16 +16,20 @@ namespace vitrine::internal {
 
 /// Throws Error (user) for an id outside the vocabulary.
 inline void check_id(const Config& config, int32_t id, std::string_view what) {
-  if (id < 0 || id >= config.vocab) user_error("the {} {} is outside the vocabulary 0..{}", what, id, config.vocab - 1);
+  if (id < 0 || id >= config.vocab)
+    user_error("the {} {} is outside the vocabulary 0..{}", what, id, config.vocab - 1);
 }
 
-/// Ascending, without repeats, negatives counted from the end. Empty: all of [first, size). Throws Error (user) for one outside.
+/// Ascending, without repeats, negatives counted from the end. Empty: all of [first, size). Throws
+/// Error (user) for one outside.
 template <typename T>
-std::vector<T> resolve_indices(const std::vector<T>& asked, T first, T size, std::string_view what, std::string_view of) {
+std::vector<T> resolve_indices(const std::vector<T>& asked, T first, T size, std::string_view what,
+                               std::string_view of) {
   std::vector<T> found;
   for (const T index : asked) {
     const T i = index < 0 ? index + size : index;
-    if (i < first || i >= size) user_error("{} {} is outside {}..{}, the {}", what, index, first, size - 1, of);
+    if (i < first || i >= size)
+      user_error("{} {} is outside {}..{}, the {}", what, index, first, size - 1, of);
     found.push_back(i);
   }
   if (asked.empty()) {
@@ -40,7 +44,8 @@ std::vector<T> resolve_indices(const std::vector<T>& asked, T first, T size, std
 /// The edits of a request, without what else it asks for.
 inline Hooks edits_of(const Hooks& request) {
   Hooks hooks;
-  for (const Hooks::Change& change : request.edits()) hooks.edit(change.pattern, change.edit, change.where);
+  for (const Hooks::Change& change : request.edits())
+    hooks.edit(change.pattern, change.edit, change.where);
   return hooks;
 }
 

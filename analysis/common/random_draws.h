@@ -17,7 +17,9 @@ class Dice {
   explicit Dice(uint64_t key) : key_(key) {}
   double unit() { return unit_interval(mix64(key_ + count_++)); }
   /// 0 .. size - 1
-  size_t index(size_t size) { return std::min(static_cast<size_t>(unit() * static_cast<double>(size)), size - 1); }
+  size_t index(size_t size) {
+    return std::min(static_cast<size_t>(unit() * static_cast<double>(size)), size - 1);
+  }
   /// `count` different ones of 0 .. size - 1, in random order.
   std::vector<size_t> choose(size_t size, size_t count) {
     std::vector<size_t> all(size);

@@ -31,14 +31,19 @@ void check_texts(const Config& config, const Batch& texts) {
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto tokens = static_cast<int64_t>(texts[i].size());
     if (tokens == 0) user_error("prompt {} is empty; give at least one token", i);
-    if (tokens > config.context) user_error("prompt {} has {} tokens; the model's context holds {}: shorten it", i, tokens, config.context);
+    if (tokens > config.context)
+      user_error("prompt {} has {} tokens; the model's context holds {}: shorten it", i, tokens,
+                 config.context);
     for (const int32_t id : texts[i]) {
-      if (id < 0 || id >= config.vocab) user_error("token id {} of prompt {} is outside the vocabulary 0..{}", id, i, config.vocab - 1);
+      if (id < 0 || id >= config.vocab)
+        user_error("token id {} of prompt {} is outside the vocabulary 0..{}", id, i,
+                   config.vocab - 1);
     }
   }
 }
 
-bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens, const std::function<void(const TextBatch&)>& see,
+bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens,
+               const std::function<void(const TextBatch&)>& see,
                const std::function<bool()>& keep_going) {
   const int64_t limit = one_at_a_time(hooks) ? 0 : batch_tokens;
   uint64_t done = 0, total = 0;
@@ -54,12 +59,17 @@ bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64
   return true;
 }
 
-std::vector<std::string> row_sites(const Config& config, const std::string& pattern, const Where& where) {
-  if (!where.sequences.empty()) user_error("'{}' is narrowed to sequences, which has no meaning for many texts", pattern);
+std::vector<std::string> row_sites(const Config& config, const std::string& pattern,
+                                   const Where& where) {
+  if (!where.sequences.empty())
+    user_error("'{}' is narrowed to sequences, which has no meaning for many texts", pattern);
   std::vector<std::string> names;
   for (const SiteRef& site : find_sites(pattern, config, where)) {
     if (site_info(site.site).shape == SiteShape::kMap) {
-      user_error("'{}' is a map, which has no row for each token; name a site that has, such as blocks.*.hook_resid_post", site.name);
+      user_error(
+          "'{}' is a map, which has no row for each token; name a site that has, such as "
+          "blocks.*.hook_resid_post",
+          site.name);
     }
     names.push_back(site.name);
   }

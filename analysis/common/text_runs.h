@@ -14,7 +14,8 @@ namespace vitrine::internal {
 
 // Many texts through a model, a batch at a time.
 
-/// Throws Error (user), naming the prompt, for one that is empty, does not fit in the context or has an id outside the vocabulary.
+/// Throws Error (user), naming the prompt, for one that is empty, does not fit in the context or
+/// has an id outside the vocabulary.
 void check_texts(const Config& config, const Batch& texts);
 
 /// What a batch gave: `captures` are of the texts [first, first + its sequences).
@@ -24,15 +25,19 @@ struct TextBatch {
   uint64_t done, total;  ///< tokens, this batch included, and of all texts
 };
 
-/// Runs whole texts in order, as many at once as have no more than `batch_tokens` tokens together, one at least. Edits that are
-/// callbacks or read another run see one text at a time, as sequence 0. `keep_going` is asked between batches; false stops there,
-/// and is what this returns then. Null: always.
-bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens, const std::function<void(const TextBatch&)>& see,
+/// Runs whole texts in order, as many at once as have no more than `batch_tokens` tokens together,
+/// one at least. Edits that are callbacks or read another run see one text at a time, as sequence
+/// 0. `keep_going` is asked between batches; false stops there, and is what this returns then.
+/// Null: always.
+bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens,
+               const std::function<void(const TextBatch&)>& see,
                const std::function<bool()>& keep_going = {});
 
-/// The names of the sites that a pattern matches, if all of them have a row for each token. Throws Error (user) as find_sites does,
-/// for a map, and for a narrowing by sequence, which would take rows of one batch and not of the next.
-std::vector<std::string> row_sites(const Config& config, const std::string& pattern, const Where& where);
+/// The names of the sites that a pattern matches, if all of them have a row for each token. Throws
+/// Error (user) as find_sites does, for a map, and for a narrowing by sequence, which would take
+/// rows of one batch and not of the next.
+std::vector<std::string> row_sites(const Config& config, const std::string& pattern,
+                                   const Where& where);
 
 /// One sequence's rows of a captured site: [rows, width] float32, row-major.
 struct SiteRows {

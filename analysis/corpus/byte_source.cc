@@ -50,8 +50,10 @@ bool ByteSource::line(std::string& line, uint64_t limit, bool& too_long) {
     const size_t end = ready.find('\n');
     const size_t count = std::min(end, ready.size());
     too_long = too_long || line.size() + count > limit;
-    if (too_long) line.clear();
-    else line.append(ready.substr(0, count));
+    if (too_long)
+      line.clear();
+    else
+      line.append(ready.substr(0, count));
     take(end == std::string_view::npos ? count : count + 1);
     if (end != std::string_view::npos) break;
   }

@@ -8,7 +8,8 @@
 
 namespace vitrine::internal {
 
-/// A file, or standard input ("-"), read once from front to back. A byte order mark at its front is passed over.
+/// A file, or standard input ("-"), read once from front to back. A byte order mark at its front is
+/// passed over.
 class ByteSource {
  public:
   /// Throws Error (user) if it cannot be opened.
@@ -17,8 +18,8 @@ class ByteSource {
   ByteSource(const ByteSource&) = delete;
   ByteSource& operator=(const ByteSource&) = delete;
 
-  /// The next line without its '\n'; false at the end. Of one longer than `limit` nothing is kept, and too_long says so.
-  /// Throws Error (internal) if reading fails.
+  /// The next line without its '\n'; false at the end. Of one longer than `limit` nothing is kept,
+  /// and too_long says so. Throws Error (internal) if reading fails.
   bool line(std::string& line, uint64_t limit, bool& too_long);
   /// All that is left; false if it is longer than `limit`, and then nothing of it is kept.
   bool rest(std::string& text, uint64_t limit);

@@ -1,5 +1,3 @@
-#include "vitrine/corpus/corpus_capture.h"
-
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
@@ -16,6 +14,7 @@
 #include "base/file_lock.h"
 #include "base/quote.h"
 #include "base/xxhash64.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine {
 using namespace internal;
@@ -41,8 +40,8 @@ class ShardWriter {
     thread_.join();
   }
 
-  /// Waits for the shard before, takes this one and gives that one back, empty; null if there was none. Throws what went
-  /// wrong with the one before.
+  /// Waits for the shard before, takes this one and gives that one back, empty; null if there was
+  /// none. Throws what went wrong with the one before.
   std::unique_ptr<CorpusShard> put(std::unique_ptr<CorpusShard> shard, int64_t skipped) {
     std::unique_lock lock(mutex_);
     wait(lock);
@@ -123,7 +122,8 @@ void check_world(const fs::path& folder, int64_t world) {
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("rank-") && !name.ends_with(ending)) {
-      user_error("{}: holds {}, of a world of another size than {}; choose another folder", folder.string(), name, world);
+      user_error("{}: holds {}, of a world of another size than {}; choose another folder",
+                 folder.string(), name, world);
     }
   }
 }
@@ -131,7 +131,9 @@ void check_world(const fs::path& folder, int64_t world) {
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error || !fs::is_directory(folder)) user_error("{}: cannot be made a folder: {}", folder.string(), error ? error.message() : "a file is there");
+  if (error || !fs::is_directory(folder))
+    user_error("{}: cannot be made a folder: {}", folder.string(),
+               error ? error.message() : "a file is there");
 }
 
 /// What a process that was killed has left: files that had not got their name yet.
@@ -152,9 +154,12 @@ CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
   manifest.identity = identity;
   if (!fs::exists(path)) {
     for (const auto& entry : fs::directory_iterator(folder)) {
-      // The first shard may be there without a manifest, where a process was killed between the two.
+      // The first shard may be there without a manifest, where a process was killed between the
+      // two.
       const std::string name = entry.path().filename().string();
-      if (name != "lock" && name != shard_name(0)) user_error("{}: has {} in it, but no manifest.json; choose another folder", folder.string(), quote(name));
+      if (name != "lock" && name != shard_name(0))
+        user_error("{}: has {} in it, but no manifest.json; choose another folder", folder.string(),
+                   quote(name));
     }
     return manifest;
   }
@@ -162,7 +167,8 @@ CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
   check_same_identity(identity, manifest.identity, folder.string());
   for (size_t i = 0; i < manifest.shards.size(); ++i) {
     const std::string problem = shard_problem(folder / shard_name(i), manifest.shards[i], false);
-    if (!problem.empty()) user_error("{}; put the shard back, or begin again in another folder", problem);
+    if (!problem.empty())
+      user_error("{}; put the shard back, or begin again in another folder", problem);
   }
   return manifest;
 }
@@ -170,13 +176,15 @@ CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
 /// One run of one rank.
 class CorpusCapture {
  public:
-  CorpusCapture(const Model& model, WindowReader& windows, const Hooks& hooks, const fs::path& folder, const CorpusCaptureOptions& options)
+  CorpusCapture(const Model& model, WindowReader& windows, const Hooks& hooks,
+                const fs::path& folder, const CorpusCaptureOptions& options)
       : options_(options), windows_(windows), batches_(model, hooks, options.batch_tokens) {
     const CorpusOptions& corpus = windows.documents().options();
     for (const WindowSite& site : batches_.sites()) sparse_ = sparse_ || !site.positions.empty();
     sparse_ = sparse_ || windows.options().overlap > 0;
     summary_.shard_tokens = shard_tokens();
-    summary_.buffer_bytes = 2 * CorpusShard::bytes(batches_.sites(), sparse_, summary_.shard_tokens);
+    summary_.buffer_bytes =
+        2 * CorpusShard::bytes(batches_.sites(), sparse_, summary_.shard_tokens);
     Json identity = corpus_identity(model, windows, hooks, options.weights_digest);
     identity["plan"]["shard_tokens"] = summary_.shard_tokens;
     summary_.folder = folder / rank_folder_name(corpus.rank, corpus.world);
@@ -190,7 +198,8 @@ class CorpusCapture {
 
   CorpusCaptureSummary run() {
     if (!manifest_.complete) {
-      if (!manifest_.shards.empty()) go_on_behind(windows_, manifest_.shards.back().last, summary_.folder.string());
+      if (!manifest_.shards.empty())
+        go_on_behind(windows_, manifest_.shards.back().last, summary_.folder.string());
       done_ = manifest_.total(&ShardEntry::tokens);
       ShardWriter writer(summary_.folder, manifest_);
       const bool at_end = fill(writer);
@@ -211,17 +220,25 @@ class CorpusCapture {
  private:
   int64_t shard_tokens() const {
     const int64_t window = windows_.options().window;
-    if (options_.shard_tokens < 0) user_error("a shard of {} tokens cannot be; give 1 or more, or 0 for about 128 MB", options_.shard_tokens);
+    if (options_.shard_tokens < 0)
+      user_error("a shard of {} tokens cannot be; give 1 or more, or 0 for about 128 MB",
+                 options_.shard_tokens);
     const uint64_t token_bytes = CorpusShard::bytes(batches_.sites(), sparse_, 1);
-    if (static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens) > kMaxShardBytes) {
-      user_error("a shard of {} tokens takes {} of memory, twice; give fewer, {} at most", options_.shard_tokens,
-                 human_bytes(static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens)), static_cast<int64_t>(kMaxShardBytes / static_cast<double>(token_bytes)));
+    if (static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens) >
+        kMaxShardBytes) {
+      user_error("a shard of {} tokens takes {} of memory, twice; give fewer, {} at most",
+                 options_.shard_tokens,
+                 human_bytes(static_cast<double>(token_bytes) *
+                             static_cast<double>(options_.shard_tokens)),
+                 static_cast<int64_t>(kMaxShardBytes / static_cast<double>(token_bytes)));
     }
     if (options_.shard_tokens > 0) return std::max(options_.shard_tokens, window);
     return std::max(static_cast<int64_t>(kDefaultShardBytes / token_bytes), window);
   }
 
-  std::unique_ptr<CorpusShard> new_shard() const { return std::make_unique<CorpusShard>(batches_.sites(), sparse_, summary_.shard_tokens); }
+  std::unique_ptr<CorpusShard> new_shard() const {
+    return std::make_unique<CorpusShard>(batches_.sites(), sparse_, summary_.shard_tokens);
+  }
 
   /// Returns true at the end of the corpus, false if it was told to stop.
   bool fill(ShardWriter& writer) {
@@ -245,7 +262,8 @@ class CorpusCapture {
         done_ += batch.windows[s].new_tokens();
       }
       const auto done = static_cast<uint64_t>(done_);
-      if (options_.progress) options_.progress->update(done, estimated_tokens(windows_.documents(), done), "Capturing");
+      if (options_.progress)
+        options_.progress->update(done, estimated_tokens(windows_.documents(), done), "Capturing");
     }
     if (shard->windows() > 0) pass_on();
     return true;
@@ -254,7 +272,8 @@ class CorpusCapture {
   void finish() {
     // One rank of several may have no documents, which is no mistake.
     if (manifest_.shards.empty() && windows_.documents().options().world == 1) {
-      user_error("the corpus has no document that could be read; the first bad one: {}", windows_.documents().first_skipped());
+      user_error("the corpus has no document that could be read; the first bad one: {}",
+                 windows_.documents().first_skipped());
     }
     manifest_.complete = true;
     manifest_.skipped = windows_.documents().skipped();
@@ -273,8 +292,8 @@ class CorpusCapture {
 
 }  // namespace
 
-CorpusCaptureSummary capture_corpus(const Model& model, WindowReader windows, const Hooks& hooks, const fs::path& folder,
-                                    const CorpusCaptureOptions& options) {
+CorpusCaptureSummary capture_corpus(const Model& model, WindowReader windows, const Hooks& hooks,
+                                    const fs::path& folder, const CorpusCaptureOptions& options) {
   return CorpusCapture(model, windows, hooks, folder, options).run();
 }
 

@@ -5,15 +5,16 @@
 #include <memory>
 #include <utility>
 
-#include "analysis/corpus/capture_sink.h"
 #include "analysis/common/text_runs.h"
+#include "analysis/corpus/capture_sink.h"
 #include "base/check.h"
 
 namespace vitrine {
 using namespace internal;
 namespace {
 
-/// Positions of each prompt's rows; null where every token has one. Shared by the sites of one request.
+/// Positions of each prompt's rows; null where every token has one. Shared by the sites of one
+/// request.
 using Positions = std::shared_ptr<const std::vector<std::vector<int64_t>>>;
 
 struct SiteLayout {
@@ -22,7 +23,7 @@ struct SiteLayout {
   bool is_map = false;
   std::vector<int64_t> row;  ///< sizes behind the axis of rows; of a map its heads
   Positions positions;
-  size_t tensor = 0;          ///< index of its tensor; of a map's first
+  size_t tensor = 0;  ///< index of its tensor; of a map's first
   int64_t rows_written = 0;
 };
 
@@ -34,13 +35,16 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
 /// Lays the tensors out, and puts each batch of prompts where it belongs.
 class CaptureWriter {
  public:
-  CaptureWriter(const Batch& prompts, std::vector<SiteLayout> sites, const std::filesystem::path& path, CaptureFormat format,
+  CaptureWriter(const Batch& prompts, std::vector<SiteLayout> sites,
+                const std::filesystem::path& path, CaptureFormat format,
                 const std::map<std::string, std::string>& metadata)
       : prompts_(prompts), sites_(std::move(sites)) {
     offsets_.push_back(0);
-    for (const auto& prompt : prompts) offsets_.push_back(offsets_.back() + static_cast<int64_t>(prompt.size()));
+    for (const auto& prompt : prompts)
+      offsets_.push_back(offsets_.back() + static_cast<int64_t>(prompt.size()));
     tensors_.push_back({"ids", DType::kI32, Shape{offsets_.back()}, false});
-    tensors_.push_back({"offsets", DType::kI64, Shape{static_cast<int64_t>(offsets_.size())}, false});
+    tensors_.push_back(
+        {"offsets", DType::kI64, Shape{static_cast<int64_t>(offsets_.size())}, false});
     for (SiteLayout& site : sites_) site.is_map ? declare_map(site) : declare_rows(site);
     sink_ = make_capture_sink(format, path, tensors_, metadata);
     std::vector<int32_t> ids;
@@ -54,7 +58,8 @@ class CaptureWriter {
   void put(const Captures& captures, size_t first) {
     for (SiteLayout& site : sites_) {
       const Captures::Entry& entry = captures.entry(site.name);
-      for (size_t s = 0; s < entry.sequences.size(); ++s) put_sequence(site, entry.sequences[s], first + s);
+      for (size_t s = 0; s < entry.sequences.size(); ++s)
+        put_sequence(site, entry.sequences[s], first + s);
     }
   }
 
@@ -85,7 +90,8 @@ class CaptureWriter {
         starts.push_back(static_cast<int64_t>(all.size()));
       }
     }
-    std::vector<int64_t> sizes = {site.positions ? static_cast<int64_t>(all.size()) : offsets_.back()};
+    std::vector<int64_t> sizes = {site.positions ? static_cast<int64_t>(all.size())
+                                                 : offsets_.back()};
     sizes.insert(sizes.end(), site.row.begin(), site.row.end());
     site.tensor = tensors_.size();
     tensors_.push_back({site.name, site.stored, Shape(sizes), true});
@@ -98,17 +104,22 @@ class CaptureWriter {
     site.tensor = tensors_.size();
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const auto tokens = static_cast<int64_t>(prompts_[i].size());
-      const int64_t rows = site.positions ? static_cast<int64_t>((*site.positions)[i].size()) : tokens;
-      tensors_.push_back({fmt::format("{}.{}", site.name, i), site.stored, Shape{site.row[0], rows, tokens}, true});
+      const int64_t rows =
+          site.positions ? static_cast<int64_t>((*site.positions)[i].size()) : tokens;
+      tensors_.push_back({fmt::format("{}.{}", site.name, i), site.stored,
+                          Shape{site.row[0], rows, tokens}, true});
     }
     if (!site.positions) return;
-    for (size_t i = 0; i < prompts_.size(); ++i) declare_index(fmt::format("{}.{}.positions", site.name, i), (*site.positions)[i]);
+    for (size_t i = 0; i < prompts_.size(); ++i)
+      declare_index(fmt::format("{}.{}.positions", site.name, i), (*site.positions)[i]);
   }
 
   void put_sequence(SiteLayout& site, const Captures::Entry::Sequence& sequence, size_t prompt) {
-    const size_t expected = site.positions ? (*site.positions)[prompt].size() : prompts_[prompt].size();
+    const size_t expected =
+        site.positions ? (*site.positions)[prompt].size() : prompts_[prompt].size();
     if (sequence.positions.size() != expected) {
-      internal_error("'{}' of prompt {} has {} rows where {} were expected", site.name, prompt, sequence.positions.size(), expected);
+      internal_error("'{}' of prompt {} has {} rows where {} were expected", site.name, prompt,
+                     sequence.positions.size(), expected);
     }
     uint64_t offset = 0;
     if (!site.is_map) {
@@ -118,7 +129,8 @@ class CaptureWriter {
       site.rows_written += static_cast<int64_t>(expected);
     }
     const size_t tensor = site.tensor + (site.is_map ? prompt : 0);
-    if (site.stored != site.captured) return sink_->put(tensor, offset, bytes_of(sequence.values.to_f32()));
+    if (site.stored != site.captured)
+      return sink_->put(tensor, offset, bytes_of(sequence.values.to_f32()));
     sink_->put(tensor, offset, sequence.values.host_bytes());
   }
 
@@ -138,8 +150,10 @@ SiteLayout layout_of(const Captures::Entry& entry, CaptureFormat format, Positio
   layout.is_map = site_info(entry.site).shape == SiteShape::kMap;
   layout.positions = std::move(positions);
   const auto sizes = entry.sequences.front().values.shape().sizes();
-  if (layout.is_map) layout.row = {sizes[0]};
-  else layout.row.assign(sizes.begin() + 1, sizes.end());
+  if (layout.is_map)
+    layout.row = {sizes[0]};
+  else
+    layout.row.assign(sizes.begin() + 1, sizes.end());
   return layout;
 }
 
@@ -153,7 +167,8 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
     for (const int64_t asked : request.where.positions) {
       const int64_t position = asked < 0 ? asked + tokens : asked;
       if (position < 0 || position >= tokens) {
-        user_error("position {} asked of '{}' is outside prompt {}, which has {} tokens", asked, request.pattern, i, tokens);
+        user_error("position {} asked of '{}' is outside prompt {}, which has {} tokens", asked,
+                   request.pattern, i, tokens);
       }
       found.push_back(position);
     }
@@ -165,40 +180,50 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
 }
 
 void check_hooks(const Hooks& hooks) {
-  if (hooks.captures().empty()) user_error("nothing to capture; name a site such as blocks.*.hook_resid_post");
+  if (hooks.captures().empty())
+    user_error("nothing to capture; name a site such as blocks.*.hook_resid_post");
   const auto refuse = [](const Where& where, const std::string& pattern) {
-    if (!where.sequences.empty()) user_error("'{}' is narrowed to sequences, which has no meaning for a file of prompts", pattern);
+    if (!where.sequences.empty())
+      user_error("'{}' is narrowed to sequences, which has no meaning for a file of prompts",
+                 pattern);
   };
   for (const auto& request : hooks.captures()) refuse(request.where, request.pattern);
   for (const auto& change : hooks.edits()) refuse(change.where, change.pattern);
 }
 
-std::vector<SiteLayout> lay_out(const Model& model, const Hooks& hooks, const Batch& prompts, const Captures& first, CaptureFormat format) {
+std::vector<SiteLayout> lay_out(const Model& model, const Hooks& hooks, const Batch& prompts,
+                                const Captures& first, CaptureFormat format) {
   std::map<std::string, Positions> positions;
   for (const Hooks::Capture& request : hooks.captures()) {
     const Positions resolved = resolve_positions(request, prompts);
-    for (const SiteRef& site : find_sites(request.pattern, model.config(), request.where)) positions[site.name] = resolved;
+    for (const SiteRef& site : find_sites(request.pattern, model.config(), request.where))
+      positions[site.name] = resolved;
   }
   std::vector<SiteLayout> sites;
-  for (const Captures::Entry& entry : first.entries()) sites.push_back(layout_of(entry, format, positions[entry.name]));
+  for (const Captures::Entry& entry : first.entries())
+    sites.push_back(layout_of(entry, format, positions[entry.name]));
   return sites;
 }
 
 }  // namespace
 
-CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, const Hooks& hooks, const std::filesystem::path& path,
+CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, const Hooks& hooks,
+                                   const std::filesystem::path& path,
                                    const CaptureFileOptions& options) {
   const CaptureFormat format = capture_format(path);
   check_hooks(hooks);
   if (prompts.empty()) user_error("there are no prompts to capture; give at least one");
   check_texts(model.config(), prompts);
   check_capture_path(format, path);
-  for (const Hooks::Capture& request : hooks.captures()) resolve_positions(request, prompts);  // refuses before the work
+  for (const Hooks::Capture& request : hooks.captures())
+    resolve_positions(request, prompts);  // refuses before the work
 
   std::unique_ptr<CaptureWriter> writer;  // made when the first batch has shown the shapes
   const auto put = [&](const TextBatch& batch) {
     if (!writer) {
-      writer = std::make_unique<CaptureWriter>(prompts, lay_out(model, hooks, prompts, batch.captures, format), path, format, options.metadata);
+      writer = std::make_unique<CaptureWriter>(
+          prompts, lay_out(model, hooks, prompts, batch.captures, format), path, format,
+          options.metadata);
     }
     writer->put(batch.captures, batch.first);
     if (options.progress) options.progress->update(batch.done, batch.total, "Capturing");
@@ -207,20 +232,26 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
   return writer->finish();
 }
 
-CaptureFileSummary save_captures(const Captures& captures, const Batch& ids, const std::filesystem::path& path,
+CaptureFileSummary save_captures(const Captures& captures, const Batch& ids,
+                                 const std::filesystem::path& path,
                                  const std::map<std::string, std::string>& metadata) {
   const CaptureFormat format = capture_format(path);
   if (captures.empty()) user_error("{}: nothing was captured that could be written", path.string());
   std::vector<SiteLayout> sites;
   for (const Captures::Entry& entry : captures.entries()) {
-    if (entry.sequences.size() != ids.size()) user_error("{} lists of ids for captures of {} sequences", ids.size(), entry.sequences.size());
+    if (entry.sequences.size() != ids.size())
+      user_error("{} lists of ids for captures of {} sequences", ids.size(),
+                 entry.sequences.size());
     bool everywhere = true;
     std::vector<std::vector<int64_t>> positions;
     for (size_t s = 0; s < ids.size(); ++s) {
       positions.push_back(entry.sequences[s].positions);
       everywhere = everywhere && positions.back().size() == ids[s].size();
     }
-    sites.push_back(layout_of(entry, format, everywhere ? nullptr : std::make_shared<const std::vector<std::vector<int64_t>>>(positions)));
+    sites.push_back(layout_of(
+        entry, format,
+        everywhere ? nullptr
+                   : std::make_shared<const std::vector<std::vector<int64_t>>>(positions)));
   }
   CaptureWriter writer(ids, std::move(sites), path, format, metadata);
   writer.put(captures, 0);

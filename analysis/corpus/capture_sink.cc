@@ -22,31 +22,42 @@ namespace fs = std::filesystem;
 
 class SafetensorsSink : public CaptureSink {
  public:
-  SafetensorsSink(const fs::path& path, const std::vector<SinkTensor>& tensors, const std::map<std::string, std::string>& metadata)
+  SafetensorsSink(const fs::path& path, const std::vector<SinkTensor>& tensors,
+                  const std::map<std::string, std::string>& metadata)
       : writer_(path, declare(tensors), metadata) {}
-  void put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) override { writer_.put(tensor, offset, bytes); }
+  void put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) override {
+    writer_.put(tensor, offset, bytes);
+  }
   void finish() override { writer_.finish(); }
 
  private:
-  static std::vector<SafetensorsWriter::Declaration> declare(const std::vector<SinkTensor>& tensors) {
+  static std::vector<SafetensorsWriter::Declaration> declare(
+      const std::vector<SinkTensor>& tensors) {
     std::vector<SafetensorsWriter::Declaration> declared;
-    for (const SinkTensor& tensor : tensors) declared.push_back({tensor.name, tensor.dtype, tensor.shape});
+    for (const SinkTensor& tensor : tensors)
+      declared.push_back({tensor.name, tensor.dtype, tensor.shape});
     return declared;
   }
   SafetensorsWriter writer_;
 };
 
-size_t tensor_bytes(const SinkTensor& tensor) { return static_cast<size_t>(tensor.shape.elements()) * dtype_size(tensor.dtype); }
+size_t tensor_bytes(const SinkTensor& tensor) {
+  return static_cast<size_t>(tensor.shape.elements()) * dtype_size(tensor.dtype);
+}
 
 /// A .npy file whose elements come in any order.
 class NpyStream {
  public:
-  NpyStream(const fs::path& path, const SinkTensor& tensor) : NpyStream(path, npy_header(tensor.dtype, tensor.shape), tensor_bytes(tensor)) {}
-  void put(uint64_t offset, std::span<const std::byte> bytes) { file_.write_at(header_bytes_ + offset, bytes); }
+  NpyStream(const fs::path& path, const SinkTensor& tensor)
+      : NpyStream(path, npy_header(tensor.dtype, tensor.shape), tensor_bytes(tensor)) {}
+  void put(uint64_t offset, std::span<const std::byte> bytes) {
+    file_.write_at(header_bytes_ + offset, bytes);
+  }
   void finish() { file_.commit(); }
 
  private:
-  NpyStream(const fs::path& path, const std::string& header, size_t bytes) : file_(path, header.size() + bytes), header_bytes_(header.size()) {
+  NpyStream(const fs::path& path, const std::string& header, size_t bytes)
+      : file_(path, header.size() + bytes), header_bytes_(header.size()) {
     file_.append(header);
   }
   AtomicFile file_;
@@ -54,31 +65,42 @@ class NpyStream {
 };
 
 Json describe(const SinkTensor& tensor) {
-  return {{"dtype", dtype_name(tensor.dtype)}, {"shape", Json(std::vector<int64_t>(tensor.shape.sizes().begin(), tensor.shape.sizes().end()))}};
+  return {{"dtype", dtype_name(tensor.dtype)},
+          {"shape",
+           Json(std::vector<int64_t>(tensor.shape.sizes().begin(), tensor.shape.sizes().end()))}};
 }
 
 /// One site in PATH, the rest as numbers in PATH.json.
 class NpySink : public CaptureSink {
  public:
-  NpySink(const fs::path& path, const std::vector<SinkTensor>& tensors, const std::map<std::string, std::string>& metadata)
+  NpySink(const fs::path& path, const std::vector<SinkTensor>& tensors,
+          const std::map<std::string, std::string>& metadata)
       : path_(path), tensors_(tensors), small_(tensors.size()), metadata_(metadata) {
     for (size_t i = 0; i < tensors.size(); ++i) {
-      if (!tensors[i].is_site) small_[i].resize(tensor_bytes(tensors[i]));
-      else if (!stream_) stream_ = std::make_unique<NpyStream>(path, tensors[i]);
-      else user_error("{}: a .npy file holds one tensor, and '{}' comes after '{}'; name a folder or a .safetensors file", path.string(),
-                      tensors[i].name, site_name_);
+      if (!tensors[i].is_site)
+        small_[i].resize(tensor_bytes(tensors[i]));
+      else if (!stream_)
+        stream_ = std::make_unique<NpyStream>(path, tensors[i]);
+      else
+        user_error(
+            "{}: a .npy file holds one tensor, and '{}' comes after '{}'; name a folder or a "
+            ".safetensors file",
+            path.string(), tensors[i].name, site_name_);
       if (tensors[i].is_site) site_name_ = tensors[i].name;
     }
   }
   void put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) override {
     if (tensors_[tensor].is_site) return stream_->put(offset, bytes);
-    std::copy(bytes.begin(), bytes.end(), small_[tensor].begin() + static_cast<std::ptrdiff_t>(offset));
+    std::copy(bytes.begin(), bytes.end(),
+              small_[tensor].begin() + static_cast<std::ptrdiff_t>(offset));
   }
   void finish() override {
     Json index = {{"format", "vitrine-captures-1"}, {"metadata", metadata_}, {"site", site_name_}};
     for (size_t i = 0; i < tensors_.size(); ++i) {
-      if (tensors_[i].is_site) index["tensor"] = describe(tensors_[i]);
-      else index[tensors_[i].name] = numbers(tensors_[i].dtype, small_[i]);
+      if (tensors_[i].is_site)
+        index["tensor"] = describe(tensors_[i]);
+      else
+        index[tensors_[i].name] = numbers(tensors_[i].dtype, small_[i]);
     }
     // The index first: where there is a .npy, there is its index.
     write_file(path_.string() + ".json", index.dump() + "\n");
@@ -108,20 +130,26 @@ class NpySink : public CaptureSink {
 /// A folder that appears whole: filled under another name beside it, then renamed.
 class FolderSink : public CaptureSink {
  public:
-  FolderSink(const fs::path& path, const std::vector<SinkTensor>& tensors, const std::map<std::string, std::string>& metadata)
+  FolderSink(const fs::path& path, const std::vector<SinkTensor>& tensors,
+             const std::map<std::string, std::string>& metadata)
       : path_(path), temporary_(make_temporary(path)), tensors_(tensors), metadata_(metadata) {
     try {
-      for (const SinkTensor& tensor : tensors) streams_.push_back(std::make_unique<NpyStream>(temporary_ / (tensor.name + ".npy"), tensor));
+      for (const SinkTensor& tensor : tensors)
+        streams_.push_back(
+            std::make_unique<NpyStream>(temporary_ / (tensor.name + ".npy"), tensor));
     } catch (...) {
       discard();
       throw;
     }
   }
   ~FolderSink() override { discard(); }
-  void put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) override { streams_[tensor]->put(offset, bytes); }
+  void put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) override {
+    streams_[tensor]->put(offset, bytes);
+  }
   void finish() override {
     for (const auto& stream : streams_) stream->finish();
-    Json index = {{"format", "vitrine-captures-1"}, {"metadata", metadata_}, {"tensors", Json::object()}};
+    Json index = {
+        {"format", "vitrine-captures-1"}, {"metadata", metadata_}, {"tensors", Json::object()}};
     for (const SinkTensor& tensor : tensors_) {
       Json entry = describe(tensor);
       entry["file"] = tensor.name + ".npy";
@@ -130,7 +158,9 @@ class FolderSink : public CaptureSink {
     write_file(temporary_ / "index.json", index.dump(1) + "\n");
     std::error_code error;
     fs::rename(temporary_, path_, error);
-    if (error) internal_error("{}: cannot be written: {}; nothing was left behind", path_.string(), error.message());
+    if (error)
+      internal_error("{}: cannot be written: {}; nothing was left behind", path_.string(),
+                     error.message());
     temporary_.clear();
   }
 
@@ -142,7 +172,9 @@ class FolderSink : public CaptureSink {
       fs::path temporary = parent / fmt::format(".vitrine-{}-{}.tmp.d", getpid(), counter++);
       std::error_code error;
       if (fs::create_directory(temporary, error)) return temporary;
-      if (error) user_error("{}: cannot be written: {} in {}", path.string(), error.message(), parent.string());
+      if (error)
+        user_error("{}: cannot be written: {} in {}", path.string(), error.message(),
+                   parent.string());
     }
   }
   void discard() noexcept {
@@ -158,18 +190,24 @@ class FolderSink : public CaptureSink {
 };
 
 /// Without the '/' that says "a folder".
-fs::path folder_path(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+fs::path folder_path(const fs::path& path) {
+  return path.has_filename() ? path : path.parent_path();
+}
 
 }  // namespace
 
 CaptureFormat capture_format(const fs::path& path) {
   std::error_code ignored;
-  if (path.empty()) user_error("the path to write to is empty; name a .safetensors or .npy file, or a folder");
-  if (!path.has_filename() || fs::is_directory(path, ignored) || path.extension().empty()) return CaptureFormat::kNpyFolder;
+  if (path.empty())
+    user_error("the path to write to is empty; name a .safetensors or .npy file, or a folder");
+  if (!path.has_filename() || fs::is_directory(path, ignored) || path.extension().empty())
+    return CaptureFormat::kNpyFolder;
   if (path.extension() == ".safetensors") return CaptureFormat::kSafetensors;
   if (path.extension() == ".npy") return CaptureFormat::kNpy;
-  user_error("{}: captures are not written as '{}'; name a .safetensors file, a .npy file, or a folder (ending in /)", path.string(),
-             path.extension().string());
+  user_error(
+      "{}: captures are not written as '{}'; name a .safetensors file, a .npy file, or a folder "
+      "(ending in /)",
+      path.string(), path.extension().string());
 }
 
 DType internal::stored_dtype(CaptureFormat format, DType dtype) {
@@ -180,19 +218,26 @@ void internal::check_capture_path(CaptureFormat format, const fs::path& path) {
   std::error_code ignored;
   const fs::path target = format == CaptureFormat::kNpyFolder ? folder_path(path) : path;
   const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
-  if (!fs::is_directory(parent, ignored)) user_error("{}: cannot be written: there is no folder {}", path.string(), parent.string());
+  if (!fs::is_directory(parent, ignored))
+    user_error("{}: cannot be written: there is no folder {}", path.string(), parent.string());
   if (format != CaptureFormat::kNpyFolder || !fs::exists(target, ignored)) return;
-  if (!fs::is_directory(target, ignored)) user_error("{}: is a file; name a new folder", target.string());
-  if (!fs::is_empty(target, ignored)) user_error("{}: is a folder with something in it; name a new one", target.string());
+  if (!fs::is_directory(target, ignored))
+    user_error("{}: is a file; name a new folder", target.string());
+  if (!fs::is_empty(target, ignored))
+    user_error("{}: is a folder with something in it; name a new one", target.string());
 }
 
-std::unique_ptr<CaptureSink> internal::make_capture_sink(CaptureFormat format, const fs::path& path, const std::vector<SinkTensor>& tensors,
-                                               const std::map<std::string, std::string>& metadata) {
+std::unique_ptr<CaptureSink> internal::make_capture_sink(
+    CaptureFormat format, const fs::path& path, const std::vector<SinkTensor>& tensors,
+    const std::map<std::string, std::string>& metadata) {
   check_capture_path(format, path);
   switch (format) {
-    case CaptureFormat::kSafetensors: return std::make_unique<SafetensorsSink>(path, tensors, metadata);
-    case CaptureFormat::kNpy: return std::make_unique<NpySink>(path, tensors, metadata);
-    case CaptureFormat::kNpyFolder: return std::make_unique<FolderSink>(folder_path(path), tensors, metadata);
+    case CaptureFormat::kSafetensors:
+      return std::make_unique<SafetensorsSink>(path, tensors, metadata);
+    case CaptureFormat::kNpy:
+      return std::make_unique<NpySink>(path, tensors, metadata);
+    case CaptureFormat::kNpyFolder:
+      return std::make_unique<FolderSink>(folder_path(path), tensors, metadata);
   }
   internal_error("unknown capture format {}", static_cast<int>(format));
 }

@@ -23,8 +23,8 @@ struct SinkTensor {
   bool is_site = false;  ///< against ids, offsets and positions, which are small
 };
 
-/// Where the tensors of a capture go. Their bytes may come in any order, each once; nothing appears before finish() returns,
-/// and nothing is left behind without it.
+/// Where the tensors of a capture go. Their bytes may come in any order, each once; nothing appears
+/// before finish() returns, and nothing is left behind without it.
 class CaptureSink {
  public:
   virtual ~CaptureSink() = default;
@@ -36,11 +36,15 @@ class CaptureSink {
 /// What the format stores a dtype as: .npy has no bfloat16.
 DType stored_dtype(CaptureFormat format, DType dtype);
 
-/// Throws Error (user) for a path that cannot be written, a full disk, and for more sites than the format holds.
-std::unique_ptr<CaptureSink> make_capture_sink(CaptureFormat format, const std::filesystem::path& path, const std::vector<SinkTensor>& tensors,
+/// Throws Error (user) for a path that cannot be written, a full disk, and for more sites than the
+/// format holds.
+std::unique_ptr<CaptureSink> make_capture_sink(CaptureFormat format,
+                                               const std::filesystem::path& path,
+                                               const std::vector<SinkTensor>& tensors,
                                                const std::map<std::string, std::string>& metadata);
 
-/// Throws Error (user) at once where make_capture_sink would only after the work: a folder that has something in it.
+/// Throws Error (user) at once where make_capture_sink would only after the work: a folder that has
+/// something in it.
 void check_capture_path(CaptureFormat format, const std::filesystem::path& path);
 
 }  // namespace vitrine::internal

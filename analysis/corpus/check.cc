@@ -1,7 +1,8 @@
+#include "base/check.h"
+
 #include <algorithm>
 
 #include "analysis/corpus/manifest.h"
-#include "base/check.h"
 #include "base/mapped_file.h"
 #include "base/xxhash64.h"
 #include "vitrine/corpus/corpus_capture.h"
@@ -17,17 +18,21 @@ std::vector<fs::path> rank_folders(const fs::path& folder) {
   std::vector<fs::path> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().starts_with("rank-") && entry.is_directory()) found.push_back(entry.path());
+    if (entry.path().filename().string().starts_with("rank-") && entry.is_directory())
+      found.push_back(entry.path());
   }
   if (error) user_error("{}: cannot be read as a folder: {}", folder.string(), error.message());
-  if (found.empty()) user_error("{}: holds no capture of a corpus: there is no folder rank-... in it", folder.string());
+  if (found.empty())
+    user_error("{}: holds no capture of a corpus: there is no folder rank-... in it",
+               folder.string());
   std::sort(found.begin(), found.end());
   return found;
 }
 
 bool holds_weights(const fs::path& path) {
   const std::string name = path.filename().string();
-  return name == "config.json" || name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".index.json");
+  return name == "config.json" || name.ends_with(".safetensors") || name.ends_with(".bin") ||
+         name.ends_with(".index.json");
 }
 
 }  // namespace
@@ -37,7 +42,8 @@ CorpusCheck check_corpus_capture(const fs::path& folder, Progress* progress) {
   std::vector<CorpusManifest> manifests;
   uint64_t total = 0, done = 0;
   for (const fs::path& rank : ranks) {
-    if (!fs::exists(rank / "manifest.json")) user_error("{}: has no manifest.json; its run has not finished a shard", rank.string());
+    if (!fs::exists(rank / "manifest.json"))
+      user_error("{}: has no manifest.json; its run has not finished a shard", rank.string());
     manifests.push_back(CorpusManifest::read(rank / "manifest.json"));
     for (const ShardEntry& shard : manifests.back().shards) total += shard.bytes;
   }

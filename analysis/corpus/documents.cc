@@ -1,5 +1,3 @@
-#include "vitrine/corpus/corpus.h"
-
 #include <algorithm>
 #include <deque>
 #include <filesystem>
@@ -11,6 +9,7 @@
 #include "base/json.h"
 #include "base/quote.h"
 #include "base/utf8.h"
+#include "vitrine/corpus/corpus.h"
 
 namespace vitrine {
 using namespace internal;
@@ -20,7 +19,9 @@ namespace fs = std::filesystem;
 
 bool is_jsonl(const std::string& path) { return path.ends_with(".jsonl"); }
 
-bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
 
 /// The index of the first byte that is not part of valid UTF-8; the size if there is none.
 size_t first_bad_byte(std::string_view text) {
@@ -37,9 +38,12 @@ void check_path(const std::string& path) {
   if (path == "-") return;
   std::error_code ignored;
   const auto status = fs::status(path, ignored);
-  if (!fs::exists(status)) user_error("{}: there is no such file; name the files of the corpus, or - for standard input", path);
+  if (!fs::exists(status))
+    user_error("{}: there is no such file; name the files of the corpus, or - for standard input",
+               path);
   if (fs::is_directory(status)) user_error("{}: is a directory; name the files in it", path);
-  const ByteSource readable(fs::is_regular_file(status) ? path : "/dev/null");  // a pipe may be opened only once
+  const ByteSource readable(
+      fs::is_regular_file(status) ? path : "/dev/null");  // a pipe may be opened only once
 }
 
 uint64_t size_of(const std::string& path) {
@@ -80,7 +84,8 @@ class FileSplitter {
     return true;
   }
 
-  /// Blank lines are empty documents, but not at the end of the file: they wait for a line that shows that it is not the end.
+  /// Blank lines are empty documents, but not at the end of the file: they wait for a line that
+  /// shows that it is not the end.
   bool next_line(Raw& raw) {
     while (!after_blank_) {
       Raw line = start();
@@ -113,9 +118,12 @@ class FileSplitter {
       if (!any) {
         raw = std::move(line);
       } else {
-        raw.too_long = raw.too_long || line.too_long || raw.text.size() + 1 + line.text.size() > limit_;
-        if (raw.too_long) raw.text.clear();
-        else raw.text += '\n' + line.text;
+        raw.too_long =
+            raw.too_long || line.too_long || raw.text.size() + 1 + line.text.size() > limit_;
+        if (raw.too_long)
+          raw.text.clear();
+        else
+          raw.text += '\n' + line.text;
       }
       any = true;
     }
@@ -140,12 +148,15 @@ class FileSplitter {
 };
 
 std::vector<int32_t> ids_from(const Json& list, int64_t vocab) {
-  if (!list.is_array()) user_error("has {} as its \"ids\"; wanted is a list of token ids", describe_json(list));
+  if (!list.is_array())
+    user_error("has {} as its \"ids\"; wanted is a list of token ids", describe_json(list));
   std::vector<int32_t> ids;
   for (const Json& id : list) {
     const bool is_id = id.is_number_integer() && id >= 0 && id <= 0x7fffffff;
     if (!is_id) user_error("has {} among its \"ids\", which is no token id", describe_json(id));
-    if (vocab > 0 && id >= vocab) user_error("has the token id {}, which is outside the vocabulary 0..{}", id.get<int64_t>(), vocab - 1);
+    if (vocab > 0 && id >= vocab)
+      user_error("has the token id {}, which is outside the vocabulary 0..{}", id.get<int64_t>(),
+                 vocab - 1);
     ids.push_back(id.get<int32_t>());
   }
   if (ids.empty()) user_error("has no token ids");
@@ -168,7 +179,9 @@ void parse_line(Document& document, const std::string& line, const CorpusOptions
   if (!json.is_object()) user_error("is {}, not a JSON object", describe_json(json));
   const auto text = json.find(options.field);
   if (text != json.end() && !text->is_null()) {
-    if (!text->is_string()) user_error("has {} in its field {}; wanted is a string", describe_json(*text), quote(options.field));
+    if (!text->is_string())
+      user_error("has {} in its field {}; wanted is a string", describe_json(*text),
+                 quote(options.field));
     document.text = text->get<std::string>();
     if (document.text.empty()) user_error("has nothing in its field {}", quote(options.field));
     return;
@@ -178,15 +191,20 @@ void parse_line(Document& document, const std::string& line, const CorpusOptions
   document.ids = ids_from(*ids, options.vocab);
 }
 
-/// Moves the raw text into the document. Throws Error (user) with what is wrong, for a sentence that begins with the document.
+/// Moves the raw text into the document. Throws Error (user) with what is wrong, for a sentence
+/// that begins with the document.
 void parse(Document& document, Raw& raw, const CorpusOptions& options) {
-  if (raw.too_long) user_error("is longer than {}", human_bytes(static_cast<double>(options.max_document_bytes)));
+  if (raw.too_long)
+    user_error("is longer than {}", human_bytes(static_cast<double>(options.max_document_bytes)));
   if (raw.text.empty()) user_error("is empty");
   if (const size_t bad = first_bad_byte(raw.text); bad < raw.text.size()) {
-    user_error("is not UTF-8: byte 0x{:02x} at offset {} of the file", static_cast<unsigned char>(raw.text[bad]), raw.offset + bad);
+    user_error("is not UTF-8: byte 0x{:02x} at offset {} of the file",
+               static_cast<unsigned char>(raw.text[bad]), raw.offset + bad);
   }
-  if (is_jsonl(document.source)) parse_line(document, raw.text, options);
-  else document.text = std::move(raw.text);
+  if (is_jsonl(document.source))
+    parse_line(document, raw.text, options);
+  else
+    document.text = std::move(raw.text);
 }
 
 }  // namespace
@@ -200,9 +218,12 @@ DocumentSplit document_split_from_name(std::string_view name) {
 
 std::string_view document_split_name(DocumentSplit split) {
   switch (split) {
-    case DocumentSplit::kFile: return "file";
-    case DocumentSplit::kLine: return "line";
-    case DocumentSplit::kParagraph: return "paragraph";
+    case DocumentSplit::kFile:
+      return "file";
+    case DocumentSplit::kLine:
+      return "line";
+    case DocumentSplit::kParagraph:
+      return "paragraph";
   }
   return "";
 }
@@ -222,16 +243,22 @@ struct DocumentReader::State {
       if (splitter) finished_bytes += splitter->bytes_read();
       splitter.reset();
       if (next_path == paths.size()) return false;
-      splitter = std::make_unique<FileSplitter>(paths[next_path++], options.split, options.max_document_bytes);
+      splitter = std::make_unique<FileSplitter>(paths[next_path++], options.split,
+                                                options.max_document_bytes);
     }
   }
 };
 
-DocumentReader::DocumentReader(std::vector<std::string> paths, CorpusOptions options) : state_(std::make_unique<State>()) {
-  if (paths.empty()) user_error("the corpus has no files; name one at least, or - for standard input");
-  if (options.world < 1) user_error("a world of {} ranks cannot share a corpus; give 1 or more", options.world);
-  if (options.rank < 0 || options.rank >= options.world) user_error("rank {} is outside 0..{}, the world", options.rank, options.world - 1);
-  if (std::count(paths.begin(), paths.end(), "-") > 1) user_error("standard input (-) can be read only once; name it once");
+DocumentReader::DocumentReader(std::vector<std::string> paths, CorpusOptions options)
+    : state_(std::make_unique<State>()) {
+  if (paths.empty())
+    user_error("the corpus has no files; name one at least, or - for standard input");
+  if (options.world < 1)
+    user_error("a world of {} ranks cannot share a corpus; give 1 or more", options.world);
+  if (options.rank < 0 || options.rank >= options.world)
+    user_error("rank {} is outside 0..{}, the world", options.rank, options.world - 1);
+  if (std::count(paths.begin(), paths.end(), "-") > 1)
+    user_error("standard input (-) can be read only once; name it once");
   bool sized = true;
   for (const std::string& path : paths) {
     check_path(path);
@@ -253,7 +280,12 @@ bool DocumentReader::next(Document& document) {
   for (Raw raw; s.next_raw(raw);) {
     const int64_t index = s.documents++;
     if (index % s.options.world != s.options.rank) continue;
-    document = {.index = index, .source = s.paths[s.next_path - 1], .line = raw.line, .offset = raw.offset, .text = {}, .ids = {}};
+    document = {.index = index,
+                .source = s.paths[s.next_path - 1],
+                .line = raw.line,
+                .offset = raw.offset,
+                .text = {},
+                .ids = {}};
     try {
       parse(document, raw, s.options);
     } catch (const Error& error) {
@@ -267,7 +299,8 @@ bool DocumentReader::next(Document& document) {
 
 void DocumentReader::refuse(const Document& document, std::string_view reason) {
   const std::string where = document.source == "-" ? "standard input" : document.source;
-  const std::string line = fmt::format("{}:{}: document {} {}", where, document.line, document.index, reason);
+  const std::string line =
+      fmt::format("{}:{}: document {} {}", where, document.line, document.index, reason);
   if (!state_->options.skip_bad) user_error("{}; mend it, or skip bad documents", line);
   if (state_->skipped++ == 0) state_->first_skipped = line;
 }
@@ -277,7 +310,9 @@ const CorpusOptions& DocumentReader::options() const { return state_->options; }
 int64_t DocumentReader::documents() const { return state_->documents; }
 int64_t DocumentReader::skipped() const { return state_->skipped; }
 const std::string& DocumentReader::first_skipped() const { return state_->first_skipped; }
-uint64_t DocumentReader::bytes_read() const { return state_->finished_bytes + (state_->splitter ? state_->splitter->bytes_read() : 0); }
+uint64_t DocumentReader::bytes_read() const {
+  return state_->finished_bytes + (state_->splitter ? state_->splitter->bytes_read() : 0);
+}
 uint64_t DocumentReader::total_bytes() const { return state_->total_bytes; }
 
 }  // namespace vitrine

@@ -22,22 +22,33 @@ std::string tokenizer_digest(const Tokenizer& tokenizer) {
     hash.update(tokenizer.token_bytes(id));
     hash.update(std::string_view("\0", 1));
   }
-  const auto ids = tokenizer.encode("It's 1987, isn't it?\n\n  The keys' caf\xc3\xa9 \xe2\x80\x94 <|endoftext|> \xe6\xbc\xa2\xe5\xad\x97");
+  const auto ids = tokenizer.encode(
+      "It's 1987, isn't it?\n\n  The keys' caf\xc3\xa9 \xe2\x80\x94 <|endoftext|> "
+      "\xe6\xbc\xa2\xe5\xad\x97");
   hash.update(std::as_bytes(std::span(ids)));
   return checksum(hash.digest());
 }
 
 Json where_json(const Where& where) {
-  return {{"layers", where.layers}, {"positions", where.positions}, {"heads", where.heads}, {"neurons", where.neurons}};
+  return {{"layers", where.layers},
+          {"positions", where.positions},
+          {"heads", where.heads},
+          {"neurons", where.neurons}};
 }
 
 Json edit_json(const Hooks::Change& change) {
-  static constexpr const char* kKinds[] = {"add", "scale", "replace", "project", "source", "callback"};
+  static constexpr const char* kKinds[] = {"add",     "scale",  "replace",
+                                           "project", "source", "callback"};
   const Edit& edit = change.edit;
   if (edit.kind() == Edit::Kind::kSource || edit.kind() == Edit::Kind::kCallback) {
-    user_error("the edit of '{}' cannot be written down, so a run with it could not be gone on with; use add, scale, replace or project", change.pattern);
+    user_error(
+        "the edit of '{}' cannot be written down, so a run with it could not be gone on with; use "
+        "add, scale, replace or project",
+        change.pattern);
   }
-  Json json = {{"pattern", change.pattern}, {"where", where_json(change.where)}, {"change", kKinds[static_cast<size_t>(edit.kind())]}};
+  Json json = {{"pattern", change.pattern},
+               {"where", where_json(change.where)},
+               {"change", kKinds[static_cast<size_t>(edit.kind())]}};
   if (edit.kind() == Edit::Kind::kScale) json["factor"] = edit.factor();
   if (edit.operand().empty()) return json;
   Xxh64 hash;
@@ -49,35 +60,53 @@ Json edit_json(const Hooks::Change& change) {
 Json plan_json(const WindowReader& windows, const Hooks& hooks) {
   Json captures = Json::array(), edits = Json::array();
   for (const auto& capture : hooks.captures()) {
-    captures.push_back({{"pattern", capture.pattern}, {"where", where_json(capture.where)}, {"store", dtype_name(capture.store)}});
+    captures.push_back({{"pattern", capture.pattern},
+                        {"where", where_json(capture.where)},
+                        {"store", dtype_name(capture.store)}});
   }
   for (const auto& change : hooks.edits()) edits.push_back(edit_json(change));
   const WindowOptions& options = windows.options();
-  return {{"captures", captures}, {"edits", edits}, {"window", options.window}, {"overlap", options.overlap}, {"prepend", options.prepend}, {"special", options.special}};
+  return {{"captures", captures},       {"edits", edits},
+          {"window", options.window},   {"overlap", options.overlap},
+          {"prepend", options.prepend}, {"special", options.special}};
 }
 
-/// Files are known by their own name, so that a corpus may be moved, and by their size; what was read of them is checked by digest.
-/// skip_bad is left out: whoever meets a bad document late may go on with it, and what lies before stays as it is.
+/// Files are known by their own name, so that a corpus may be moved, and by their size; what was
+/// read of them is checked by digest. skip_bad is left out: whoever meets a bad document late may
+/// go on with it, and what lies before stays as it is.
 Json corpus_json(const DocumentReader& documents) {
   Json files = Json::array();
   for (const std::string& path : documents.paths()) {
     std::error_code none;
-    const auto size = path == "-" ? static_cast<uintmax_t>(-1) : std::filesystem::file_size(path, none);
-    files.push_back({{"name", std::filesystem::path(path).filename().string()}, {"bytes", size == static_cast<uintmax_t>(-1) ? Json(nullptr) : Json(size)}});
+    const auto size =
+        path == "-" ? static_cast<uintmax_t>(-1) : std::filesystem::file_size(path, none);
+    files.push_back({{"name", std::filesystem::path(path).filename().string()},
+                     {"bytes", size == static_cast<uintmax_t>(-1) ? Json(nullptr) : Json(size)}});
   }
   const CorpusOptions& options = documents.options();
-  return {{"files", files}, {"split", document_split_name(options.split)}, {"field", options.field},
+  return {{"files", files},
+          {"split", document_split_name(options.split)},
+          {"field", options.field},
           {"max_document_bytes", options.max_document_bytes}};
 }
 
 Json config_json(const Config& c) {
-  return {{"layers", c.layers}, {"heads", c.heads}, {"width", c.width}, {"inner", c.inner}, {"vocab", c.vocab}, {"context", c.context},
-          {"layer_norm_epsilon", c.layer_norm_epsilon}, {"activation", c.activation}, {"scale_attention", c.scale_attention},
-          {"scale_attention_by_inverse_layer", c.scale_attention_by_inverse_layer}, {"tied_unembedding", c.tied_unembedding}};
+  return {{"layers", c.layers},
+          {"heads", c.heads},
+          {"width", c.width},
+          {"inner", c.inner},
+          {"vocab", c.vocab},
+          {"context", c.context},
+          {"layer_norm_epsilon", c.layer_norm_epsilon},
+          {"activation", c.activation},
+          {"scale_attention", c.scale_attention},
+          {"scale_attention_by_inverse_layer", c.scale_attention_by_inverse_layer},
+          {"tied_unembedding", c.tied_unembedding}};
 }
 
 /// The path of the first difference, "model.config.layers", and the values there.
-bool find_difference(const Json& here, const Json& there, std::string& path, Json& value_here, Json& value_there) {
+bool find_difference(const Json& here, const Json& there, std::string& path, Json& value_here,
+                     Json& value_there) {
   if (here == there) return false;
   value_here = here;
   value_there = there;
@@ -86,7 +115,9 @@ bool find_difference(const Json& here, const Json& there, std::string& path, Jso
       const std::string before = path;
       path += (path.empty() ? "" : ".") + name;
       const auto other = there.find(name);
-      if (find_difference(value, other == there.end() ? Json() : *other, path, value_here, value_there)) return true;
+      if (find_difference(value, other == there.end() ? Json() : *other, path, value_here,
+                          value_there))
+        return true;
       path = before;
     }
   }
@@ -103,12 +134,19 @@ bool find_difference(const Json& here, const Json& there, std::string& path, Jso
 
 }  // namespace
 
-Json corpus_identity(const Model& model, const WindowReader& windows, const Hooks& hooks, const std::string& weights_digest) {
+Json corpus_identity(const Model& model, const WindowReader& windows, const Hooks& hooks,
+                     const std::string& weights_digest) {
   const auto tokenizer = model.shared_tokenizer();
   const CorpusOptions& options = windows.documents().options();
-  Json identity = {{"plan", plan_json(windows, hooks)}, {"corpus", corpus_json(windows.documents())}, {"rank", options.rank}, {"world", options.world}};
+  Json identity = {{"plan", plan_json(windows, hooks)},
+                   {"corpus", corpus_json(windows.documents())},
+                   {"rank", options.rank},
+                   {"world", options.world}};
   identity["tokenizer"] = tokenizer ? Json(tokenizer_digest(*tokenizer)) : Json(nullptr);
-  identity["model"] = {{"name", model.name()}, {"config", config_json(model.config())}, {"dtype", dtype_name(model.dtype())}, {"weights", weights_digest}};
+  identity["model"] = {{"name", model.name()},
+                       {"config", config_json(model.config())},
+                       {"dtype", dtype_name(model.dtype())},
+                       {"weights", weights_digest}};
   // As it will be when it is read back: a float32 comes back as the double that it was written as.
   return Json::parse(identity.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
@@ -117,12 +155,16 @@ void check_same_identity(const Json& here, const Json& there, const std::string&
   std::string path;
   Json value_here, value_there;
   if (!find_difference(here, there, path, value_here, value_there)) return;
-  user_error("{}: is of another run: {} is {} there and {} here; go on with the same, or choose another place", where, path,
-             describe_json(value_there), describe_json(value_here));
+  user_error(
+      "{}: is of another run: {} is {} there and {} here; go on with the same, or choose another "
+      "place",
+      where, path, describe_json(value_there), describe_json(value_here));
 }
 
 Json position_json(const CorpusPosition& position) {
-  return {{"document", position.document}, {"begin", position.begin}, {"digest", checksum(position.digest)}};
+  return {{"document", position.document},
+          {"begin", position.begin},
+          {"digest", checksum(position.digest)}};
 }
 
 CorpusPosition position_from(const Json& json, const std::string& file) {
@@ -131,8 +173,10 @@ CorpusPosition position_from(const Json& json, const std::string& file) {
   position.document = fields.require_integer("document", -1, kMost);
   position.begin = fields.require_integer("begin", 0, kMost);
   const std::string digest = fields.text("digest").value_or("");
-  const auto [end, error] = std::from_chars(digest.data() + std::min<size_t>(6, digest.size()), digest.data() + digest.size(), position.digest, 16);
-  if (error != std::errc() || end != digest.data() + digest.size() || digest.size() != 22) fields.refuse("digest", "wanted xxh64: and 16 digits");
+  const auto [end, error] = std::from_chars(digest.data() + std::min<size_t>(6, digest.size()),
+                                            digest.data() + digest.size(), position.digest, 16);
+  if (error != std::errc() || end != digest.data() + digest.size() || digest.size() != 22)
+    fields.refuse("digest", "wanted xxh64: and 16 digits");
   return position;
 }
 
@@ -140,8 +184,10 @@ void go_on_behind(WindowReader& windows, const CorpusPosition& position, const s
   if (position.document < 0) return;
   const bool found = windows.skip_behind(position.document, position.begin);
   if (found && windows.digest() == position.digest) return;
-  user_error("{}: was made from another corpus: {} document {} are not what they were; go on with the same files, or choose another place", where,
-             found ? "the documents up to" : "the windows of", position.document);
+  user_error(
+      "{}: was made from another corpus: {} document {} are not what they were; go on with the "
+      "same files, or choose another place",
+      where, found ? "the documents up to" : "the windows of", position.document);
 }
 
 }  // namespace vitrine::internal

@@ -10,12 +10,13 @@
 
 namespace vitrine::internal {
 
-/// What results over a corpus depend on: {"model", "tokenizer", "plan", "corpus", "rank", "world"}. Equal ones may be put together.
-/// Throws Error (user) for an edit that cannot be written down.
-Json corpus_identity(const Model& model, const WindowReader& windows, const Hooks& hooks, const std::string& weights_digest);
+/// What results over a corpus depend on: {"model", "tokenizer", "plan", "corpus", "rank", "world"}.
+/// Equal ones may be put together. Throws Error (user) for an edit that cannot be written down.
+Json corpus_identity(const Model& model, const WindowReader& windows, const Hooks& hooks,
+                     const std::string& weights_digest);
 
-/// Throws Error (user) naming `where` and the first thing that differs, with both values: `there` is what was found, `here` what
-/// is asked for.
+/// Throws Error (user) naming `where` and the first thing that differs, with both values: `there`
+/// is what was found, `here` what is asked for.
 void check_same_identity(const Json& here, const Json& there, const std::string& where);
 
 /// How far a reader of windows has come; written into files, so that a later one can go on.

@@ -18,15 +18,21 @@ constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 4;
 constexpr size_t kMaxManifest = size_t{1} << 30;
 
 Json shard_json(const ShardEntry& shard, size_t index) {
-  return {{"file", shard_name(index)}, {"bytes", shard.bytes}, {"xxh64", shard.checksum}, {"windows", shard.windows}, {"tokens", shard.tokens},
-          {"documents", shard.documents}, {"first", {{"document", shard.first_document}, {"begin", shard.first_begin}}},
+  return {{"file", shard_name(index)},
+          {"bytes", shard.bytes},
+          {"xxh64", shard.checksum},
+          {"windows", shard.windows},
+          {"tokens", shard.tokens},
+          {"documents", shard.documents},
+          {"first", {{"document", shard.first_document}, {"begin", shard.first_begin}}},
           {"last", position_json(shard.last)}};
 }
 
 ShardEntry shard_from(const Json& json, size_t index, const std::string& file) {
   const std::string where = fmt::format("{}: shard {}", file, index);
   const JsonFields fields(json, where);
-  if (fields.text("file") != shard_name(index)) fields.refuse("file", fmt::format("wanted {}", shard_name(index)));
+  if (fields.text("file") != shard_name(index))
+    fields.refuse("file", fmt::format("wanted {}", shard_name(index)));
   ShardEntry shard;
   shard.bytes = static_cast<uint64_t>(fields.require_integer("bytes", 1, kMost));
   shard.checksum = fields.text("xxh64").value_or("");
@@ -41,7 +47,8 @@ ShardEntry shard_from(const Json& json, size_t index, const std::string& file) {
   shard.first_document = first.require_integer("document", 0, kMost);
   shard.first_begin = first.require_integer("begin", 0, kMost);
   shard.last = position_from(*fields.find("last"), where);
-  if (shard.last.document < shard.first_document) fields.refuse("last", "wanted a document behind the first");
+  if (shard.last.document < shard.first_document)
+    fields.refuse("last", "wanted a document behind the first");
   return shard;
 }
 
@@ -55,7 +62,9 @@ int64_t length_of(const SafetensorsFile& file, const char* name) {
 }  // namespace
 
 std::string shard_name(size_t index) { return fmt::format("shard-{:06}.safetensors", index); }
-std::string rank_folder_name(int64_t rank, int64_t world) { return fmt::format("rank-{:05}-of-{:05}", rank, world); }
+std::string rank_folder_name(int64_t rank, int64_t world) {
+  return fmt::format("rank-{:05}-of-{:05}", rank, world);
+}
 
 int64_t CorpusManifest::total(int64_t ShardEntry::*what) const {
   uint64_t sum = 0;  // unsigned: a manifest that lies may make it wrap
@@ -67,9 +76,11 @@ CorpusManifest CorpusManifest::read(const fs::path& path) {
   const std::string file = path.string();
   const Json json = read_json(path, kMaxManifest);
   const JsonFields fields(json, file);
-  if (fields.text("format") != kFormat) fields.refuse("format", fmt::format("wanted '{}'", kFormat));
+  if (fields.text("format") != kFormat)
+    fields.refuse("format", fmt::format("wanted '{}'", kFormat));
   CorpusManifest manifest;
-  if (!fields.has("identity") || !fields.find("identity")->is_object()) fields.refuse("identity", "wanted an object");
+  if (!fields.has("identity") || !fields.find("identity")->is_object())
+    fields.refuse("identity", "wanted an object");
   manifest.identity = *fields.find("identity");
   const auto complete = fields.boolean("complete");
   if (!complete) fields.refuse("complete", "wanted true or false");
@@ -77,12 +88,17 @@ CorpusManifest CorpusManifest::read(const fs::path& path) {
   manifest.skipped = fields.require_integer("skipped", 0, kMost);
   const Json* shards = fields.find("shards");
   if (!shards || !shards->is_array()) fields.refuse("shards", "wanted a list");
-  for (const Json& shard : *shards) manifest.shards.push_back(shard_from(shard, manifest.shards.size(), file));
+  for (const Json& shard : *shards)
+    manifest.shards.push_back(shard_from(shard, manifest.shards.size(), file));
   return manifest;
 }
 
 void CorpusManifest::write(const fs::path& path) const {
-  Json json = {{"format", kFormat}, {"identity", identity}, {"complete", complete}, {"skipped", skipped}, {"shards", Json::array()}};
+  Json json = {{"format", kFormat},
+               {"identity", identity},
+               {"complete", complete},
+               {"skipped", skipped},
+               {"shards", Json::array()}};
   for (size_t i = 0; i < shards.size(); ++i) json["shards"].push_back(shard_json(shards[i], i));
   write_file(path, json.dump(1) + "\n");
 }
@@ -91,15 +107,20 @@ std::string shard_problem(const fs::path& path, const ShardEntry& entry, bool co
   std::error_code error;
   const uintmax_t bytes = fs::file_size(path, error);
   if (error) return fmt::format("{}: is in the manifest, but not there", path.string());
-  if (bytes != entry.bytes) return fmt::format("{}: has {} bytes; the manifest says {}", path.string(), bytes, entry.bytes);
+  if (bytes != entry.bytes)
+    return fmt::format("{}: has {} bytes; the manifest says {}", path.string(), bytes, entry.bytes);
   if (!contents) return "";
   if (const std::string found = hex64(xxh64_of_file(path)); found != entry.checksum) {
-    return fmt::format("{}: has the checksum {}; the manifest says {}", path.string(), found, entry.checksum);
+    return fmt::format("{}: has the checksum {}; the manifest says {}", path.string(), found,
+                       entry.checksum);
   }
   try {
     const SafetensorsFile file(path);
-    if (length_of(file, "documents") == entry.windows && length_of(file, "offsets") == entry.windows + 1) return "";
-    return fmt::format("{}: has {} windows; the manifest says {}", path.string(), length_of(file, "documents"), entry.windows);
+    if (length_of(file, "documents") == entry.windows &&
+        length_of(file, "offsets") == entry.windows + 1)
+      return "";
+    return fmt::format("{}: has {} windows; the manifest says {}", path.string(),
+                       length_of(file, "documents"), entry.windows);
   } catch (const Error& damaged) {
     return damaged.what();
   }

@@ -14,9 +14,10 @@ namespace vitrine::internal {
 struct ShardEntry {
   uint64_t bytes = 0;
   std::string checksum;  ///< XXH64, 16 digits
-  int64_t windows = 0, tokens = 0, documents = 0;  ///< tokens with results; documents that begin in it
-  int64_t first_document = 0, first_begin = 0;     ///< of its first window
-  CorpusPosition last;                             ///< of its last one
+  int64_t windows = 0, tokens = 0,
+          documents = 0;                        ///< tokens with results; documents that begin in it
+  int64_t first_document = 0, first_begin = 0;  ///< of its first window
+  CorpusPosition last;                          ///< of its last one
 };
 
 /// manifest.json of one rank.
@@ -26,7 +27,8 @@ struct CorpusManifest {
   bool complete = false;
   int64_t skipped = 0;  ///< bad documents that were left out so far
 
-  /// Throws Error (user) for a file that is not such a manifest: cut off, of another format, or with numbers that cannot be.
+  /// Throws Error (user) for a file that is not such a manifest: cut off, of another format, or
+  /// with numbers that cannot be.
   static CorpusManifest read(const std::filesystem::path& path);
   /// Whole or not at all.
   void write(const std::filesystem::path& path) const;
@@ -36,8 +38,9 @@ struct CorpusManifest {
 std::string shard_name(size_t index);
 std::string rank_folder_name(int64_t rank, int64_t world);
 
-/// Compares a shard's file with its entry; empty: they agree, else what is wrong. `contents`: also the checksum and what the file
-/// says about itself, which reads all of it.
-std::string shard_problem(const std::filesystem::path& path, const ShardEntry& entry, bool contents);
+/// Compares a shard's file with its entry; empty: they agree, else what is wrong. `contents`: also
+/// the checksum and what the file says about itself, which reads all of it.
+std::string shard_problem(const std::filesystem::path& path, const ShardEntry& entry,
+                          bool contents);
 
 }  // namespace vitrine::internal

@@ -19,7 +19,9 @@ namespace {
 std::vector<std::string> variable_names(const WindowSite& site) {
   std::vector<std::string> names;
   const int64_t columns = site.row.back();
-  const auto column = [&](int64_t i) { return site.neurons.empty() ? i : site.neurons[static_cast<size_t>(i)]; };
+  const auto column = [&](int64_t i) {
+    return site.neurons.empty() ? i : site.neurons[static_cast<size_t>(i)];
+  };
   if (site.row.size() == 1) {
     for (int64_t i = 0; i < columns; ++i) names.push_back(std::to_string(column(i)));
     return names;
@@ -33,9 +35,14 @@ std::vector<std::string> variable_names(const WindowSite& site) {
 /// One run of one rank.
 class MomentsRun {
  public:
-  MomentsRun(const Model& model, WindowReader& windows, const Hooks& hooks, const CorpusMomentsOptions& options)
-      : options_(options), model_(model), windows_(windows), batches_(model, hooks, options.batch_tokens, Residence::kDevice),
-        identity_(corpus_identity(model, windows, hooks, options.weights_digest)), running_(model, widths()) {
+  MomentsRun(const Model& model, WindowReader& windows, const Hooks& hooks,
+             const CorpusMomentsOptions& options)
+      : options_(options),
+        model_(model),
+        windows_(windows),
+        batches_(model, hooks, options.batch_tokens, Residence::kDevice),
+        identity_(corpus_identity(model, windows, hooks, options.weights_digest)),
+        running_(model, widths()) {
     if (!options.state.empty()) lock_.emplace(options.state.string() + ".lock", options.state);
     if (options.state.empty() || !std::filesystem::exists(options.state)) {
       begin();
@@ -62,11 +69,14 @@ class MomentsRun {
         unsaved = 0;
       }
       const auto done = static_cast<uint64_t>(state_.moments.tokens);
-      if (options_.progress) options_.progress->update(done, estimated_tokens(windows_.documents(), done), "Covariance");
+      if (options_.progress)
+        options_.progress->update(done, estimated_tokens(windows_.documents(), done), "Covariance");
     }
     state_.moments.first_skipped = windows_.documents().first_skipped();
-    if (options_.state.empty()) bring();
-    else save();
+    if (options_.state.empty())
+      bring();
+    else
+      save();
     return std::move(state_.moments);
   }
 
@@ -80,29 +90,36 @@ class MomentsRun {
       bytes += 8.0 * static_cast<double>(site.width()) * static_cast<double>(site.width());
     }
     if (bytes > static_cast<double>(options_.max_bytes)) {
-      user_error("the covariance matrices of {} sites take {:.3g} GB, more than the {:.3g} GB allowed; take fewer sites, or narrow them by heads or neurons",
-                 batches_.sites().size(), bytes * 1e-9, static_cast<double>(options_.max_bytes) * 1e-9);
+      user_error(
+          "the covariance matrices of {} sites take {:.3g} GB, more than the {:.3g} GB allowed; "
+          "take fewer sites, or narrow them by heads or neurons",
+          batches_.sites().size(), bytes * 1e-9, static_cast<double>(options_.max_bytes) * 1e-9);
     }
     return widths;
   }
 
   void begin() {
     for (const WindowSite& site : batches_.sites()) {
-      state_.moments.sites.push_back({site.name, variable_names(site), Moments(site.width(), options_.max_bytes)});
+      state_.moments.sites.push_back(
+          {site.name, variable_names(site), Moments(site.width(), options_.max_bytes)});
     }
     state_.moments.parts = Json::array({identity_}).dump();
-    if (!options_.state.empty()) save();  // a place that cannot be written to is found before the work
+    if (!options_.state.empty())
+      save();  // a place that cannot be written to is found before the work
   }
 
   void go_on() {
     const std::string file = options_.state.string();
     state_ = read_moments_state(options_.state);
     const Json parts = Json::parse(state_.moments.parts);
-    if (parts.size() != 1) user_error("{}: has {} runs merged in it, which cannot be gone on with; choose another place", file, parts.size());
+    if (parts.size() != 1)
+      user_error("{}: has {} runs merged in it, which cannot be gone on with; choose another place",
+                 file, parts.size());
     check_same_identity(identity_, parts[0], file);
     state_.moments.resumed = true;
     if (state_.moments.complete) return;
-    for (size_t i = 0; i < state_.moments.sites.size(); ++i) running_.set(static_cast<int>(i), MomentsState::sums(state_.moments.sites[i].moments));
+    for (size_t i = 0; i < state_.moments.sites.size(); ++i)
+      running_.set(static_cast<int>(i), MomentsState::sums(state_.moments.sites[i].moments));
     go_on_behind(windows_, state_.position, file);
   }
 
@@ -110,9 +127,11 @@ class MomentsRun {
     CorpusMoments& moments = state_.moments;
     for (size_t i = 0; i < moments.sites.size(); ++i) {
       const Captures::Entry& entry = batch.run.captures().entry(moments.sites[i].site);
-      for (size_t s = 0; s < batch.windows.size(); ++s) add_rows(static_cast<int>(i), entry.sequences[s], batch.windows[s]);
+      for (size_t s = 0; s < batch.windows.size(); ++s)
+        add_rows(static_cast<int>(i), entry.sequences[s], batch.windows[s]);
     }
-    if (const int spoiled = running_.spoiled(); spoiled >= 0) refuse_spoiled(batches_.sites()[static_cast<size_t>(spoiled)].name, batch);
+    if (const int spoiled = running_.spoiled(); spoiled >= 0)
+      refuse_spoiled(batches_.sites()[static_cast<size_t>(spoiled)].name, batch);
     for (const Window& window : batch.windows) {
       moments.tokens += window.new_tokens();
       moments.documents += window.begin == 0 ? 1 : 0;
@@ -124,10 +143,12 @@ class MomentsRun {
 
   /// Rows next to each other at once.
   void add_rows(int site, const Captures::Entry::Sequence& rows, const Window& window) {
-    const std::vector<size_t> kept = WindowBatches::kept_rows(batches_.sites()[static_cast<size_t>(site)], rows, window);
+    const std::vector<size_t> kept =
+        WindowBatches::kept_rows(batches_.sites()[static_cast<size_t>(site)], rows, window);
     for (size_t begin = 0, end = 0; begin < kept.size(); begin = end) {
       for (end = begin + 1; end < kept.size() && kept[end] == kept[end - 1] + 1;) ++end;
-      running_.add(site, rows.values, static_cast<int64_t>(kept[begin]), static_cast<int64_t>(end - begin));
+      running_.add(site, rows.values, static_cast<int64_t>(kept[begin]),
+                   static_cast<int64_t>(end - begin));
     }
   }
 
@@ -136,18 +157,21 @@ class MomentsRun {
     for (size_t s = 0; s < batch.windows.size(); ++s) {
       const Tensor values = model_.to_host(sequences[s].values);
       if (!first_non_finite(values.data(), values.dtype(), values.elements())) continue;
-      user_error("'{}' holds a NaN or an infinity in the window at token {} of document {}", site, batch.windows[s].begin, batch.windows[s].document);
+      user_error("'{}' holds a NaN or an infinity in the window at token {} of document {}", site,
+                 batch.windows[s].begin, batch.windows[s].document);
     }
     internal_error("'{}' was found to hold a NaN or an infinity, and none is there", site);
   }
 
   void bring() {
-    for (size_t i = 0; i < state_.moments.sites.size(); ++i) MomentsState::set_sums(state_.moments.sites[i].moments, running_.sums(static_cast<int>(i)));
+    for (size_t i = 0; i < state_.moments.sites.size(); ++i)
+      MomentsState::set_sums(state_.moments.sites[i].moments, running_.sums(static_cast<int>(i)));
   }
 
   void finish() {
     if (state_.moments.windows == 0 && windows_.documents().options().world == 1) {
-      user_error("the corpus has no document that could be read; the first bad one: {}", windows_.documents().first_skipped());
+      user_error("the corpus has no document that could be read; the first bad one: {}",
+                 windows_.documents().first_skipped());
     }
     state_.moments.complete = true;
   }
@@ -176,26 +200,38 @@ void check_parts(const Json& parts) {
     const auto same_corpus = [&](const Json& p) { return p["corpus"] == part["corpus"]; };
     for (const Json& p : parts) {
       if (same_corpus(p) && p["world"] != part["world"]) {
-        user_error("a corpus was shared by {} ranks in one part and by {} in another, so some documents are in both; run it with one world", p["world"].dump(), part["world"].dump());
+        user_error(
+            "a corpus was shared by {} ranks in one part and by {} in another, so some documents "
+            "are in both; run it with one world",
+            p["world"].dump(), part["world"].dump());
       }
     }
     const auto world = part["world"].get<int64_t>();
     for (int64_t rank = 0; rank < world; ++rank) {
-      const auto count = std::count_if(parts.begin(), parts.end(), [&](const Json& p) { return same_corpus(p) && p["rank"] == rank; });
-      if (count != 1) user_error("rank {} of {} is {}; every rank of a corpus is wanted once", rank, world, count == 0 ? "missing" : fmt::format("there {} times", count));
+      const auto count = std::count_if(parts.begin(), parts.end(), [&](const Json& p) {
+        return same_corpus(p) && p["rank"] == rank;
+      });
+      if (count != 1)
+        user_error("rank {} of {} is {}; every rank of a corpus is wanted once", rank, world,
+                   count == 0 ? "missing" : fmt::format("there {} times", count));
     }
   }
 }
 
 }  // namespace
 
-CorpusMoments corpus_moments(const Model& model, WindowReader windows, const Hooks& hooks, const CorpusMomentsOptions& options) {
+CorpusMoments corpus_moments(const Model& model, WindowReader windows, const Hooks& hooks,
+                             const CorpusMomentsOptions& options) {
   return MomentsRun(model, windows, hooks, options).run();
 }
 
-CorpusMoments read_moments(const std::filesystem::path& path) { return read_moments_state(path).moments; }
+CorpusMoments read_moments(const std::filesystem::path& path) {
+  return read_moments_state(path).moments;
+}
 
-void write_moments(const CorpusMoments& moments, const std::filesystem::path& path) { write_moments_state({moments, {}}, path); }
+void write_moments(const CorpusMoments& moments, const std::filesystem::path& path) {
+  write_moments_state({moments, {}}, path);
+}
 
 CorpusMoments merge_moments(const std::vector<std::filesystem::path>& paths) {
   if (paths.empty()) user_error("there is nothing to merge; name the states of a corpus's ranks");
@@ -203,17 +239,23 @@ CorpusMoments merge_moments(const std::vector<std::filesystem::path>& paths) {
   Json parts = Json::array();
   for (const auto& path : paths) {
     CorpusMoments next = read_moments(path);
-    if (!next.complete) user_error("{}: its run has not come to the end of its documents; let it finish first", path.string());
+    if (!next.complete)
+      user_error("{}: its run has not come to the end of its documents; let it finish first",
+                 path.string());
     for (const Json& part : Json::parse(next.parts)) parts.push_back(part);
     if (merged.sites.empty()) {
       merged = std::move(next);
       continue;
     }
-    if (next.sites.size() != merged.sites.size()) user_error("{}: has {} sites; {} has {}", path.string(), next.sites.size(), paths[0].string(), merged.sites.size());
+    if (next.sites.size() != merged.sites.size())
+      user_error("{}: has {} sites; {} has {}", path.string(), next.sites.size(), paths[0].string(),
+                 merged.sites.size());
     for (size_t i = 0; i < next.sites.size(); ++i) {
-      if (next.sites[i].site != merged.sites[i].site || next.sites[i].variables != merged.sites[i].variables) {
-        user_error("{}: has '{}' of {} variables where {} has '{}' of {}", path.string(), next.sites[i].site, next.sites[i].variables.size(),
-                   paths[0].string(), merged.sites[i].site, merged.sites[i].variables.size());
+      if (next.sites[i].site != merged.sites[i].site ||
+          next.sites[i].variables != merged.sites[i].variables) {
+        user_error("{}: has '{}' of {} variables where {} has '{}' of {}", path.string(),
+                   next.sites[i].site, next.sites[i].variables.size(), paths[0].string(),
+                   merged.sites[i].site, merged.sites[i].variables.size());
       }
       merged.sites[i].moments.merge(next.sites[i].moments);
     }

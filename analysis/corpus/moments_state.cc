@@ -22,7 +22,9 @@ std::string tensors_of(const CorpusMoments& moments, Tensors& tensors) {
   Xxh64 hash;
   for (const SiteMoments& site : moments.sites) {
     MomentsState::visit(site.moments, [&](const char* name, const std::vector<double>& values) {
-      tensors.emplace_back(site.site + "." + name, TensorView(values.data(), DType::kF64, Shape{static_cast<int64_t>(values.size())}));
+      tensors.emplace_back(
+          site.site + "." + name,
+          TensorView(values.data(), DType::kF64, Shape{static_cast<int64_t>(values.size())}));
       hash.update(std::as_bytes(std::span(values)));
     });
   }
@@ -40,9 +42,12 @@ SiteMoments site_from(const Json& json, const SafetensorsFile& tensors, const st
   const auto name = fields.text("site");
   const Json* variables = fields.find("variables");
   if (!name) fields.refuse("site", "wanted a name");
-  if (!variables || !variables->is_array() || variables->empty() || static_cast<int64_t>(variables->size()) > kMostVariables) fields.refuse("variables", "wanted a list of names");
+  if (!variables || !variables->is_array() || variables->empty() ||
+      static_cast<int64_t>(variables->size()) > kMostVariables)
+    fields.refuse("variables", "wanted a list of names");
   const auto n = static_cast<int64_t>(variables->size());
-  if (tensors.tensor(*name + ".products").elements() != n * n) user_error("{}: the tensor {}.products is no matrix of {} variables", file, *name, n);
+  if (tensors.tensor(*name + ".products").elements() != n * n)
+    user_error("{}: the tensor {}.products is no matrix of {} variables", file, *name, n);
   SiteMoments site{*name, {}, Moments(n, ~uint64_t{0})};
   for (const Json& variable : *variables) {
     if (!variable.is_string()) fields.refuse("variables", "wanted a list of names");
@@ -50,7 +55,9 @@ SiteMoments site_from(const Json& json, const SafetensorsFile& tensors, const st
   }
   MomentsState::visit(site.moments, [&](const char* part, std::vector<double>& values) {
     const TensorView view = tensors.tensor(site.site + "." + part);
-    if (view.dtype() != DType::kF64) user_error("{}: the tensor {}.{} is {}; wanted is f64", file, site.site, part, dtype_name(view.dtype()));
+    if (view.dtype() != DType::kF64)
+      user_error("{}: the tensor {}.{} is {}; wanted is f64", file, site.site, part,
+                 dtype_name(view.dtype()));
     values.resize(static_cast<size_t>(view.elements()));
     if (!values.empty()) std::memcpy(values.data(), view.data(), view.bytes());
   });
@@ -61,17 +68,24 @@ SiteMoments site_from(const Json& json, const SafetensorsFile& tensors, const st
 }  // namespace
 
 Json MomentsState::numbers(const Moments& moments) {
-  return {{"observations", moments.observations_}, {"weight", moments.weight_}, {"weight_a", moments.weight_a_}};
+  return {{"observations", moments.observations_},
+          {"weight", moments.weight_},
+          {"weight_a", moments.weight_a_}};
 }
 
 MomentSums MomentsState::sums(const Moments& moments) {
-  return {.observations = moments.observations_, .origin = moments.origin_, .mean = moments.mean_, .products = moments.products_, .pending = moments.rows_};
+  return {.observations = moments.observations_,
+          .origin = moments.origin_,
+          .mean = moments.mean_,
+          .products = moments.products_,
+          .pending = moments.rows_};
 }
 
 void MomentsState::set_sums(Moments& moments, MomentSums sums) {
   const size_t pending = sums.pending.size() / static_cast<size_t>(moments.variables_);
   moments.observations_ = sums.observations;
-  moments.weight_ = moments.weight_a_ = static_cast<double>(sums.observations) - static_cast<double>(pending);
+  moments.weight_ = moments.weight_a_ =
+      static_cast<double>(sums.observations) - static_cast<double>(pending);
   moments.origin_ = std::move(sums.origin);
   moments.mean_ = std::move(sums.mean);
   moments.products_ = std::move(sums.products);
@@ -86,23 +100,31 @@ void MomentsState::set_numbers(Moments& moments, const Json& json, const std::st
   moments.weight_ = require_number(fields, "weight");
   moments.weight_a_ = require_number(fields, "weight_a");
   const auto n = static_cast<size_t>(moments.variables_);
-  const bool fits = moments.mean_.size() == n && moments.products_.size() == n * n && moments.rows_.size() == n * moments.w_.size() &&
-                    moments.wa_.size() == moments.w_.size() && moments.origin_.size() == (moments.observations_ > 0 ? n : 0);
-  if (!fits) user_error("{}: the tensors of a site do not fit its {} variables; the file is damaged", file, n);
+  const bool fits = moments.mean_.size() == n && moments.products_.size() == n * n &&
+                    moments.rows_.size() == n * moments.w_.size() &&
+                    moments.wa_.size() == moments.w_.size() &&
+                    moments.origin_.size() == (moments.observations_ > 0 ? n : 0);
+  if (!fits)
+    user_error("{}: the tensors of a site do not fit its {} variables; the file is damaged", file,
+               n);
 }
 
 MomentsState read_moments_state(const std::filesystem::path& path) {
   const std::string file = path.string();
   const SafetensorsFile tensors(path);
   const auto found = tensors.metadata().find("vitrine moments");
-  if (found == tensors.metadata().end()) user_error("{}: is no state of a covariance run (vitrine covariance --state)", file);
+  if (found == tensors.metadata().end())
+    user_error("{}: is no state of a covariance run (vitrine covariance --state)", file);
   const Json json = parse_json(found->second, file);
   const JsonFields fields(json, file);
-  if (fields.text("format") != kFormat) fields.refuse("format", fmt::format("wanted '{}'", kFormat));
+  if (fields.text("format") != kFormat)
+    fields.refuse("format", fmt::format("wanted '{}'", kFormat));
   MomentsState state;
   CorpusMoments& moments = state.moments;
-  const Json *parts = fields.find("parts"), *sites = fields.find("sites"), *position = fields.find("position");
-  if (!parts || !parts->is_array() || parts->empty()) fields.refuse("parts", "wanted a list of runs");
+  const Json *parts = fields.find("parts"), *sites = fields.find("sites"),
+             *position = fields.find("position");
+  if (!parts || !parts->is_array() || parts->empty())
+    fields.refuse("parts", "wanted a list of runs");
   for (const Json& part : *parts) {
     const JsonFields identity(part, file);
     identity.require_integer("world", 1, kMost);
@@ -120,16 +142,24 @@ MomentsState read_moments_state(const std::filesystem::path& path) {
   for (const Json& site : *sites) moments.sites.push_back(site_from(site, tensors, file));
   state.position = position_from(*position, file);
   Tensors all;
-  if (fields.text("xxh64") != tensors_of(moments, all)) user_error("{}: is damaged: its numbers are not those that were written", file);
+  if (fields.text("xxh64") != tensors_of(moments, all))
+    user_error("{}: is damaged: its numbers are not those that were written", file);
   return state;
 }
 
 void write_moments_state(const MomentsState& state, const std::filesystem::path& path) {
   const CorpusMoments& moments = state.moments;
   Tensors tensors;
-  Json json = {{"format", kFormat}, {"parts", Json::parse(moments.parts)}, {"position", position_json(state.position)},
-               {"complete", moments.complete}, {"windows", moments.windows}, {"documents", moments.documents}, {"tokens", moments.tokens},
-               {"skipped", moments.skipped}, {"sites", Json::array()}, {"xxh64", tensors_of(moments, tensors)}};
+  Json json = {{"format", kFormat},
+               {"parts", Json::parse(moments.parts)},
+               {"position", position_json(state.position)},
+               {"complete", moments.complete},
+               {"windows", moments.windows},
+               {"documents", moments.documents},
+               {"tokens", moments.tokens},
+               {"skipped", moments.skipped},
+               {"sites", Json::array()},
+               {"xxh64", tensors_of(moments, tensors)}};
   for (const SiteMoments& site : moments.sites) {
     Json entry = MomentsState::numbers(site.moments);
     entry["site"] = site.site;

@@ -8,7 +8,8 @@ namespace vitrine::internal {
 
 CorpusShard::CorpusShard(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens)
     : sites_(sites), sparse_(sparse), limit_(tokens), rows_(sites.size()) {
-  for (size_t i = 0; i < sites.size(); ++i) rows_[i].values.reserve(sites[i].row_bytes() * static_cast<size_t>(tokens));
+  for (size_t i = 0; i < sites.size(); ++i)
+    rows_[i].values.reserve(sites[i].row_bytes() * static_cast<size_t>(tokens));
   clear();
 }
 
@@ -48,18 +49,22 @@ void CorpusShard::add(const WindowBatch& batch, size_t s) {
   }
 }
 
-int64_t CorpusShard::documents_begun() const { return std::count(begins_.begin(), begins_.end(), 0); }
+int64_t CorpusShard::documents_begun() const {
+  return std::count(begins_.begin(), begins_.end(), 0);
+}
 
 uint64_t CorpusShard::bytes(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens) {
   uint64_t token_bytes = sizeof(int32_t);
-  for (const WindowSite& site : sites) token_bytes += site.row_bytes() + (sparse ? sizeof(int64_t) : 0);
+  for (const WindowSite& site : sites)
+    token_bytes += site.row_bytes() + (sparse ? sizeof(int64_t) : 0);
   return token_bytes * static_cast<uint64_t>(tokens);
 }
 
 void CorpusShard::write(const std::filesystem::path& path) const {
   std::vector<std::pair<std::string, TensorView>> tensors;
   const auto list = [&](const std::string& name, const std::vector<int64_t>& values) {
-    tensors.emplace_back(name, TensorView(values.data(), DType::kI64, Shape{static_cast<int64_t>(values.size())}));
+    tensors.emplace_back(
+        name, TensorView(values.data(), DType::kI64, Shape{static_cast<int64_t>(values.size())}));
   };
   tensors.emplace_back("ids", TensorView(ids_.data(), DType::kI32, Shape{tokens_}));
   list("offsets", offsets_);
@@ -69,7 +74,8 @@ void CorpusShard::write(const std::filesystem::path& path) const {
   for (size_t i = 0; i < sites_.size(); ++i) {
     std::vector<int64_t> sizes = {static_cast<int64_t>(rows_[i].positions.size())};
     sizes.insert(sizes.end(), sites_[i].row.begin(), sites_[i].row.end());
-    tensors.emplace_back(sites_[i].name, TensorView(rows_[i].values.data(), sites_[i].dtype, Shape(sizes)));
+    tensors.emplace_back(sites_[i].name,
+                         TensorView(rows_[i].values.data(), sites_[i].dtype, Shape(sizes)));
     if (!sparse_) continue;
     list(sites_[i].name + ".positions", rows_[i].positions);
     list(sites_[i].name + ".offsets", rows_[i].offsets);

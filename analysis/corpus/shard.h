@@ -16,7 +16,9 @@ class CorpusShard {
   CorpusShard(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens);
 
   /// Whether one more window still belongs in here.
-  bool takes(const Window& window) const { return windows() == 0 || tokens_ + static_cast<int64_t>(window.ids.size()) <= limit_; }
+  bool takes(const Window& window) const {
+    return windows() == 0 || tokens_ + static_cast<int64_t>(window.ids.size()) <= limit_;
+  }
   /// Window `s` of the batch.
   void add(const WindowBatch& batch, size_t s);
   /// As a file, whole or not at all. The same windows give the same bytes.

@@ -10,9 +10,11 @@ namespace vitrine::internal {
 namespace {
 
 void check_hooks(const Hooks& hooks) {
-  if (hooks.captures().empty()) user_error("nothing to capture; name a site such as blocks.*.hook_resid_post");
+  if (hooks.captures().empty())
+    user_error("nothing to capture; name a site such as blocks.*.hook_resid_post");
   const auto refuse = [](const Where& where, const std::string& pattern) {
-    if (!where.sequences.empty()) user_error("'{}' is narrowed to sequences, which has no meaning for a corpus", pattern);
+    if (!where.sequences.empty())
+      user_error("'{}' is narrowed to sequences, which has no meaning for a corpus", pattern);
   };
   for (const auto& request : hooks.captures()) refuse(request.where, request.pattern);
   for (const auto& change : hooks.edits()) refuse(change.where, change.pattern);
@@ -36,14 +38,18 @@ int64_t WindowSite::width() const {
   return elements;
 }
 
-WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens, Residence residence)
+WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens,
+                             Residence residence)
     : model_(model), hooks_(hooks), batch_tokens_(batch_tokens), residence_(residence) {
   check_hooks(hooks);
   std::map<std::string, const Where*> narrowed;
   for (const Hooks::Capture& request : hooks.captures()) {
     for (const SiteRef& site : find_sites(request.pattern, model.config(), request.where)) {
       if (site_info(site.site).shape == SiteShape::kMap) {
-        user_error("'{}' has another size in every window, so a corpus of it has no shape; use vitrine capture for maps of prompts", site.name);
+        user_error(
+            "'{}' has another size in every window, so a corpus of it has no shape; use vitrine "
+            "capture for maps of prompts",
+            site.name);
       }
       narrowed[site.name] = &request.where;
     }
@@ -53,7 +59,8 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
   one.ids = {0};
   Hooks probe;
   const Hooks fitting = hooks_for({one});
-  for (const Hooks::Capture& request : fitting.captures()) probe.capture(request.pattern, request.where, request.store);
+  for (const Hooks::Capture& request : fitting.captures())
+    probe.capture(request.pattern, request.where, request.store);
   for (const Hooks::Change& change : hooks.edits()) {
     if (change.where.positions.empty()) probe.edit(change.pattern, change.edit, change.where);
   }
@@ -61,15 +68,21 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
   for (const Captures::Entry& entry : run.captures().entries()) {
     const auto sizes = entry.sequences.front().values.shape().sizes();
     const Where& where = *narrowed.at(entry.name);
-    sites_.push_back({.site = entry.site, .name = entry.name, .dtype = entry.dtype, .heads = entry.heads, .neurons = where.neurons,
-                      .positions = where.positions, .row = {sizes.begin() + 1, sizes.end()}});
+    sites_.push_back({.site = entry.site,
+                      .name = entry.name,
+                      .dtype = entry.dtype,
+                      .heads = entry.heads,
+                      .neurons = where.neurons,
+                      .positions = where.positions,
+                      .row = {sizes.begin() + 1, sizes.end()}});
   }
 }
 
 /// A narrowing to positions that some window lacks is left to kept_rows().
 Hooks WindowBatches::hooks_for(const std::vector<Window>& windows) const {
   Hooks hooks;
-  for (const Hooks::Change& change : hooks_.edits()) hooks.edit(change.pattern, change.edit, change.where);
+  for (const Hooks::Change& change : hooks_.edits())
+    hooks.edit(change.pattern, change.edit, change.where);
   for (const Hooks::Capture& request : hooks_.captures()) {
     Where where = request.where;
     if (!all_have(windows, where.positions)) where.positions.clear();
@@ -93,16 +106,21 @@ WindowBatch WindowBatches::next(WindowReader& windows) {
   if (batch.windows.empty()) return batch;
   Batch ids;
   for (const Window& window : batch.windows) ids.push_back(window.ids);
-  batch.run = model_.forward(ids, hooks_for(batch.windows), {.logits = LogitRows::kNone, .residence = residence_});
+  batch.run = model_.forward(ids, hooks_for(batch.windows),
+                             {.logits = LogitRows::kNone, .residence = residence_});
   return batch;
 }
 
-std::vector<size_t> WindowBatches::kept_rows(const WindowSite& site, const Captures::Entry::Sequence& rows, const Window& window) {
+std::vector<size_t> WindowBatches::kept_rows(const WindowSite& site,
+                                             const Captures::Entry::Sequence& rows,
+                                             const Window& window) {
   const auto tokens = static_cast<int64_t>(window.ids.size());
   const auto wanted = [&](int64_t position) {
     if (position < window.repeated) return false;
     const auto& asked = site.positions;
-    return asked.empty() || std::any_of(asked.begin(), asked.end(), [&](int64_t p) { return (p < 0 ? p + tokens : p) == position; });
+    return asked.empty() || std::any_of(asked.begin(), asked.end(), [&](int64_t p) {
+             return (p < 0 ? p + tokens : p) == position;
+           });
   };
   std::vector<size_t> kept;
   for (size_t row = 0; row < rows.positions.size(); ++row) {
@@ -114,7 +132,8 @@ std::vector<size_t> WindowBatches::kept_rows(const WindowSite& site, const Captu
 uint64_t estimated_tokens(const DocumentReader& documents, uint64_t tokens) {
   const uint64_t read = documents.bytes_read(), total = documents.total_bytes();
   if (read == 0 || total == 0) return 0;
-  return static_cast<uint64_t>(static_cast<double>(tokens) * static_cast<double>(total) / static_cast<double>(read));
+  return static_cast<uint64_t>(static_cast<double>(tokens) * static_cast<double>(total) /
+                               static_cast<double>(read));
 }
 
 }  // namespace vitrine::internal

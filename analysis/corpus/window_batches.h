@@ -34,18 +34,21 @@ struct WindowBatch {
 /// Runs windows through a model, some at a time.
 class WindowBatches {
  public:
-  /// `residence`: where captures are left. Throws Error (user) for hooks that do not fit the model or a corpus: nothing captured,
-  /// a map, a narrowing by sequence.
-  WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens, Residence residence = Residence::kHost);
+  /// `residence`: where captures are left. Throws Error (user) for hooks that do not fit the model
+  /// or a corpus: nothing captured, a map, a narrowing by sequence.
+  WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens,
+                Residence residence = Residence::kHost);
 
   const std::vector<WindowSite>& sites() const { return sites_; }
 
-  /// The next windows, as many as have `batch_tokens` tokens, one at least; none: the corpus is at its end. Throws Error (user)
-  /// as WindowReader::next and Model::forward do.
+  /// The next windows, as many as have `batch_tokens` tokens, one at least; none: the corpus is at
+  /// its end. Throws Error (user) as WindowReader::next and Model::forward do.
   WindowBatch next(WindowReader& windows);
 
-  /// The rows that a site has for a window of a batch, of `rows` by their positions: those of new tokens at positions asked for.
-  static std::vector<size_t> kept_rows(const WindowSite& site, const Captures::Entry::Sequence& rows, const Window& window);
+  /// The rows that a site has for a window of a batch, of `rows` by their positions: those of new
+  /// tokens at positions asked for.
+  static std::vector<size_t> kept_rows(const WindowSite& site,
+                                       const Captures::Entry::Sequence& rows, const Window& window);
 
  private:
   Hooks hooks_for(const std::vector<Window>& windows) const;
@@ -59,7 +62,8 @@ class WindowBatches {
   bool holds_ = false;
 };
 
-/// How many tokens a corpus has, as far as that can be told from the bytes read so far and the tokens in them; 0: it cannot.
+/// How many tokens a corpus has, as far as that can be told from the bytes read so far and the
+/// tokens in them; 0: it cannot.
 uint64_t estimated_tokens(const DocumentReader& documents, uint64_t tokens);
 
 }  // namespace vitrine::internal

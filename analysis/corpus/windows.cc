@@ -20,15 +20,20 @@ uint64_t digest_with(uint64_t before, const Document& document) {
 
 }  // namespace
 
-WindowReader::WindowReader(const Model& model, DocumentReader documents, const WindowOptions& options)
-    : model_(model), documents_(std::move(documents)), options_(options), special_(options.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText) {
+WindowReader::WindowReader(const Model& model, DocumentReader documents,
+                           const WindowOptions& options)
+    : model_(model),
+      documents_(std::move(documents)),
+      options_(options),
+      special_(options.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText) {
   const Config& config = model.config();
   if (options_.window == 0) options_.window = config.context;
   if (options_.window < 1 || options_.window > config.context) {
     user_error("window {} is outside 1..{}, the model's context", options_.window, config.context);
   }
   if (options_.overlap < 0 || options_.overlap >= options_.window) {
-    user_error("overlap {} is outside 0..{}: a window of {} tokens needs one that is new", options_.overlap, options_.window - 1, options_.window);
+    user_error("overlap {} is outside 0..{}: a window of {} tokens needs one that is new",
+               options_.overlap, options_.window - 1, options_.window);
   }
   options_.prepend = std::max(options_.prepend, -1);
   if (options_.prepend >= 0) check_id(config, options_.prepend, "prepended id");
@@ -45,7 +50,8 @@ bool WindowReader::read_document() {
 bool WindowReader::tokenize_document() {
   if (options_.prepend >= 0) ids_.push_back(options_.prepend);
   const std::vector<int32_t>& given = document_.ids;
-  const std::vector<int32_t> ids = given.empty() ? model_.tokenizer().encode(document_.text, special_) : given;
+  const std::vector<int32_t> ids =
+      given.empty() ? model_.tokenizer().encode(document_.text, special_) : given;
   if (ids.empty()) documents_.refuse(document_, "has no tokens");
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   return !ids.empty();
@@ -62,7 +68,8 @@ bool WindowReader::next(Window& window) {
   window.document = document_.index;
   window.begin = static_cast<int64_t>(begin);
   window.repeated = static_cast<int64_t>(end_ - begin);
-  window.ids.assign(ids_.begin() + static_cast<std::ptrdiff_t>(begin), ids_.begin() + static_cast<std::ptrdiff_t>(end));
+  window.ids.assign(ids_.begin() + static_cast<std::ptrdiff_t>(begin),
+                    ids_.begin() + static_cast<std::ptrdiff_t>(end));
   end_ = end;
   return true;
 }

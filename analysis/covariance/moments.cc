@@ -16,22 +16,28 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 }  // namespace
 
 Moments::Moments(int64_t variables, uint64_t max_bytes) : variables_(variables) {
-  if (variables < 1) user_error("a covariance matrix of {} variables cannot be; give 1 or more", variables);
+  if (variables < 1)
+    user_error("a covariance matrix of {} variables cannot be; give 1 or more", variables);
   const double bytes = 8.0 * static_cast<double>(variables) * static_cast<double>(variables);
   if (bytes > static_cast<double>(max_bytes)) {
-    user_error("a covariance matrix of {} variables takes {}, more than the {} allowed; narrow the site by heads or neurons", variables,
-               human_bytes(bytes), human_bytes(static_cast<double>(max_bytes)));
+    user_error(
+        "a covariance matrix of {} variables takes {}, more than the {} allowed; narrow the site "
+        "by heads or neurons",
+        variables, human_bytes(bytes), human_bytes(static_cast<double>(max_bytes)));
   }
   mean_.resize(static_cast<size_t>(variables));
   products_.resize(static_cast<size_t>(variables * variables));
 }
 
-void Moments::add(std::span<const double> rows, std::span<const int64_t> fweights, std::span<const double> aweights) {
+void Moments::add(std::span<const double> rows, std::span<const int64_t> fweights,
+                  std::span<const double> aweights) {
   const auto width = static_cast<size_t>(variables_);
-  if (rows.size() % width != 0) user_error("{} numbers are no whole rows of {} variables", rows.size(), width);
+  if (rows.size() % width != 0)
+    user_error("{} numbers are no whole rows of {} variables", rows.size(), width);
   const size_t count = rows.size() / width;
   if (origin_.empty() && count > 0) origin_.assign(rows.begin(), rows.begin() + variables_);
-  const ObservationWeights weights = observation_weights(static_cast<int64_t>(count), fweights, aweights);
+  const ObservationWeights weights =
+      observation_weights(static_cast<int64_t>(count), fweights, aweights);
   for (size_t i = 0; i < count; ++i) {
     for (size_t j = 0; j < width; ++j) rows_.push_back(rows[i * width + j] - origin_[j]);
     w_.push_back(weights.w[i]);
@@ -41,7 +47,9 @@ void Moments::add(std::span<const double> rows, std::span<const int64_t> fweight
   }
 }
 
-void Moments::add(std::span<const float> rows) { add(std::vector<double>(rows.begin(), rows.end())); }
+void Moments::add(std::span<const float> rows) {
+  add(std::vector<double>(rows.begin(), rows.end()));
+}
 
 void Moments::add_block() {
   const auto count = static_cast<Eigen::Index>(w_.size());
@@ -53,7 +61,9 @@ void Moments::add_block() {
     x.rowwise() -= mean;
     x = w.cwiseSqrt().asDiagonal() * x;
     std::vector<double> products(products_.size());
-    Eigen::Map<Matrix>(products.data(), variables_, variables_).selfadjointView<Eigen::Lower>().rankUpdate(x.transpose());
+    Eigen::Map<Matrix>(products.data(), variables_, variables_)
+        .selfadjointView<Eigen::Lower>()
+        .rankUpdate(x.transpose());
     join(weight, {mean.data(), static_cast<size_t>(mean.size())}, products);
     weight_a_ += std::accumulate(wa_.begin(), wa_.end(), 0.0);
   }
@@ -68,14 +78,17 @@ void Moments::join(double weight, std::span<const double> mean, std::span<const 
   std::vector<double> delta(n);
   for (size_t i = 0; i < n; ++i) delta[i] = mean[i] - mean_[i];
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j <= i; ++j) products_[i * n + j] += products[i * n + j] + between * delta[i] * delta[j];
+    for (size_t j = 0; j <= i; ++j)
+      products_[i * n + j] += products[i * n + j] + between * delta[i] * delta[j];
     mean_[i] += share * delta[i];
   }
   weight_ = total;
 }
 
 void Moments::merge(const Moments& other) {
-  if (other.variables_ != variables_) user_error("moments of {} variables cannot be joined with those of {}", other.variables_, variables_);
+  if (other.variables_ != variables_)
+    user_error("moments of {} variables cannot be joined with those of {}", other.variables_,
+               variables_);
   Moments next = other;
   if (!next.w_.empty()) next.add_block();
   if (!w_.empty()) add_block();

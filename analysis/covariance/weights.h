@@ -10,8 +10,10 @@ namespace vitrine::internal {
 struct ObservationWeights {
   std::vector<double> w, wa;
 };
-/// Throws Error (user) for as many as there are not observations, and for one that is negative or not finite.
-ObservationWeights observation_weights(int64_t count, std::span<const int64_t> fweights, std::span<const double> aweights);
+/// Throws Error (user) for as many as there are not observations, and for one that is negative or
+/// not finite.
+ObservationWeights observation_weights(int64_t count, std::span<const int64_t> fweights,
+                                       std::span<const double> aweights);
 
 /// numpy.cov's, of sum(w) and sum(w * aweights). Throws Error (user) for one that is not above 0.
 double covariance_divisor(double weight, double weight_a, int64_t ddof);

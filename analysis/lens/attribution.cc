@@ -13,24 +13,30 @@ namespace {
 
 double dot(std::span<const float> a, std::span<const float> b) {
   double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  for (size_t i = 0; i < a.size(); ++i)
+    sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
   return sum;
 }
 
-double total(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
-
-Target target_of(const LogitAttribution& of) {
-  return of.against ? target::logit_difference({of.target}, {*of.against}) : target::logit(of.target);
+double total(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
-LogitAttribution described(const Model& model, std::span<const int32_t> ids, const AttributionOptions& options) {
+Target target_of(const LogitAttribution& of) {
+  return of.against ? target::logit_difference({of.target}, {*of.against})
+                    : target::logit(of.target);
+}
+
+LogitAttribution described(const Model& model, std::span<const int32_t> ids,
+                           const AttributionOptions& options) {
   const Config& config = model.config();
   if (ids.empty()) user_error("the text has no tokens to explain; give at least one");
   if (options.neurons < 0) user_error("{} neurons; use 0 for none", options.neurons);
   LogitAttribution result;
   result.ids.assign(ids.begin(), ids.end());
   result.position =
-      resolve_indices<int64_t>({options.position}, 0, static_cast<int64_t>(ids.size()), "position", "positions of the text")[0];
+      resolve_indices<int64_t>({options.position}, 0, static_cast<int64_t>(ids.size()), "position",
+                               "positions of the text")[0];
   result.layers = config.layers;
   result.heads = config.heads;
   result.against = options.against;
@@ -42,11 +48,13 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids, con
   if (options.target) {
     result.target = *options.target;
   } else {
-    const Run run = model.forward(read, Hooks().capture(last, {.positions = {-1}}), {.logits = LogitRows::kNone});
+    const Run run = model.forward(read, Hooks().capture(last, {.positions = {-1}}),
+                                  {.logits = LogitRows::kNone});
     result.target = model.unembed(run[last], {.final_layernorm = false, .top_k = 1}).top_ids[0];
   }
   if (result.against == result.target)
-    user_error("the target and the token to compare with are both {}; their difference is always 0", result.target);
+    user_error("the target and the token to compare with are both {}; their difference is always 0",
+               result.target);
   return result;
 }
 
@@ -63,12 +71,14 @@ Backward run_text(const Model& model, const LogitAttribution& of, bool neurons) 
   return backward(model, {read}, {target_of(of)}, hooks, {.linearised = {.scales = true}});
 }
 
-/// What the final layernorm's bias gives: the logit where the residual stream is 0, which normalises to 0.
+/// What the final layernorm's bias gives: the logit where the residual stream is 0, which
+/// normalises to 0.
 double bias_part(const Model& model, const LogitAttribution& of) {
   const std::string last = site_name(Site::kResidPost, of.layers - 1);
   const Run run = model.forward(std::span(of.ids).first(1), Hooks().edit(last, zero()));
   const std::span<const float> logits = run.logits().f32();
-  const double against = of.against ? static_cast<double>(logits[static_cast<size_t>(*of.against)]) : 0.0;
+  const double against =
+      of.against ? static_cast<double>(logits[static_cast<size_t>(*of.against)]) : 0.0;
   return static_cast<double>(logits[static_cast<size_t>(of.target)]) - against;
 }
 
@@ -83,9 +93,10 @@ void add_layer(LogitAttribution& to, const Run& run, int layer, std::span<const 
   to.mlp.push_back(dot(run[site_name(Site::kMlpOut, layer)].f32(), direction));
 }
 
-/// [L][M] what each neuron writes along the direction when it is 1. That is a property of the weights; a text of one token
-/// for each layer, in one batch, asks for it.
-std::vector<std::vector<float>> neuron_directions(const Model& model, const LogitAttribution& of, TensorView direction) {
+/// [L][M] what each neuron writes along the direction when it is 1. That is a property of the
+/// weights; a text of one token for each layer, in one batch, asks for it.
+std::vector<std::vector<float>> neuron_directions(const Model& model, const LogitAttribution& of,
+                                                  TensorView direction) {
   Batch batch;
   std::vector<Target> targets;
   Hooks hooks;
@@ -101,7 +112,8 @@ std::vector<std::vector<float>> neuron_directions(const Model& model, const Logi
   return result;
 }
 
-void add_neurons(LogitAttribution& to, const Model& model, const Run& run, TensorView direction, int count) {
+void add_neurons(LogitAttribution& to, const Model& model, const Run& run, TensorView direction,
+                 int count) {
   const std::vector<std::vector<float>> directions = neuron_directions(model, to, direction);
   for (int layer = 0; layer < to.layers; ++layer) {
     const std::span<const float> active = run[site_name(Site::kMlpPost, layer)].f32();
@@ -109,29 +121,35 @@ void add_neurons(LogitAttribution& to, const Model& model, const Run& run, Tenso
     to.mlp_bias.push_back(to.mlp[static_cast<size_t>(layer)] - dot(active, written));
     for (size_t n = 0; n < active.size(); ++n) {
       const auto activation = static_cast<double>(active[n]);
-      to.neurons.push_back({layer, static_cast<int64_t>(n), activation, activation * static_cast<double>(written[n])});
+      to.neurons.push_back({layer, static_cast<int64_t>(n), activation,
+                            activation * static_cast<double>(written[n])});
     }
   }
   const auto kept = to.neurons.begin() + std::min<std::ptrdiff_t>(count, std::ssize(to.neurons));
-  std::partial_sort(to.neurons.begin(), kept, to.neurons.end(),
-                    [](const auto& a, const auto& b) { return std::abs(a.contribution) > std::abs(b.contribution); });
+  std::partial_sort(to.neurons.begin(), kept, to.neurons.end(), [](const auto& a, const auto& b) {
+    return std::abs(a.contribution) > std::abs(b.contribution);
+  });
   to.neurons.erase(kept, to.neurons.end());
 }
 
 }  // namespace
 
 double LogitAttribution::sum() const {
-  return embedding + position_embedding + total(head) + total(attention_bias) + total(mlp) + final_bias;
+  return embedding + position_embedding + total(head) + total(attention_bias) + total(mlp) +
+         final_bias;
 }
 
-LogitAttribution logit_attribution(const Model& model, std::span<const int32_t> ids, const AttributionOptions& options) {
+LogitAttribution logit_attribution(const Model& model, std::span<const int32_t> ids,
+                                   const AttributionOptions& options) {
   LogitAttribution result = described(model, ids, options);
   const Backward text = run_text(model, result, options.neurons > 0);
-  const TensorView gradient = text.gradient(site_name(Site::kResidPost, result.layers - 1)).slice(0);
+  const TensorView gradient =
+      text.gradient(site_name(Site::kResidPost, result.layers - 1)).slice(0);
   result.logit = text.values[0];
   result.embedding = dot(text.run["hook_embed"].f32(), gradient.f32());
   result.position_embedding = dot(text.run["hook_pos_embed"].f32(), gradient.f32());
-  for (int layer = 0; layer < result.layers; ++layer) add_layer(result, text.run, layer, gradient.f32());
+  for (int layer = 0; layer < result.layers; ++layer)
+    add_layer(result, text.run, layer, gradient.f32());
   result.final_bias = bias_part(model, result);
   if (options.neurons > 0) add_neurons(result, model, text.run, gradient, options.neurons);
   return result;

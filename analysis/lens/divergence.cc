@@ -19,7 +19,8 @@ double log_sum_exp(std::span<const float> logits) {
 
 TensorView rows_between(TensorView matrix, int64_t first, int64_t count) {
   const int64_t width = matrix.shape().back();
-  const auto* data = static_cast<const std::byte*>(matrix.data()) + static_cast<size_t>(first * width) * dtype_size(matrix.dtype());
+  const auto* data = static_cast<const std::byte*>(matrix.data()) +
+                     static_cast<size_t>(first * width) * dtype_size(matrix.dtype());
   return {data, matrix.dtype(), Shape{count, width}, matrix.residence()};
 }
 
@@ -37,7 +38,8 @@ ReferenceRows::ReferenceRows(const Model& model, TensorView rows, bool final_lay
   });
 }
 
-void ReferenceRows::compare(TensorView rows, bool final_layernorm, const std::function<void(int64_t, const Compared&)>& see) const {
+void ReferenceRows::compare(TensorView rows, bool final_layernorm,
+                            const std::function<void(int64_t, const Compared&)>& see) const {
   visit_logits(model_, rows, final_layernorm, [&](int64_t row, std::span<const float> logits) {
     const double lse = log_sum_exp(logits);
     const double* p = probabilities_.data() + static_cast<size_t>(row) * vocab_;

@@ -13,8 +13,8 @@ namespace vitrine::internal {
 /// Rows [first, first + count) of a matrix.
 TensorView rows_between(TensorView matrix, int64_t first, int64_t count);
 
-/// Distributions over the vocabulary that others are compared with, in double precision: [rows, V] for as long as this lives, so of a
-/// few rows only (kLogitRowsAtOnce).
+/// Distributions over the vocabulary that others are compared with, in double precision: [rows, V]
+/// for as long as this lives, so of a few rows only (kLogitRowsAtOnce).
 class ReferenceRows {
  public:
   /// softmax of the rows' logits; see visit_logits().
@@ -26,7 +26,8 @@ class ReferenceRows {
     std::span<const float> logits;
   };
   /// As many rows as the reference has.
-  void compare(TensorView rows, bool final_layernorm, const std::function<void(int64_t row, const Compared&)>& see) const;
+  void compare(TensorView rows, bool final_layernorm,
+               const std::function<void(int64_t row, const Compared&)>& see) const;
 
  private:
   const Model& model_;

@@ -5,8 +5,8 @@
 #include <numeric>
 #include <string>
 
-#include "analysis/lens/divergence.h"
 #include "analysis/common/options.h"
+#include "analysis/lens/divergence.h"
 #include "vitrine/logit_rows.h"
 
 namespace vitrine {
@@ -19,7 +19,8 @@ constexpr std::array kSources = {LensSource::kResidual, LensSource::kAttention, 
 /// The model's own output, edits there included.
 std::string output_site() { return site_name(Site::kLnFinalNormalized, 0); }
 
-/// Where row `layer` can be read. The last one of the residual stream is read behind the final layernorm.
+/// Where row `layer` can be read. The last one of the residual stream is read behind the final
+/// layernorm.
 std::string row_site(LensSource of, int layer, const Config& config) {
   if (of == LensSource::kAttention) return site_name(Site::kAttnOut, layer - 1);
   if (of == LensSource::kMlp) return site_name(Site::kMlpOut, layer - 1);
@@ -29,17 +30,23 @@ std::string row_site(LensSource of, int layer, const Config& config) {
 
 void check_tuned(const LensOptions& options, const Config& config) {
   if (options.mode != LensMode::kTuned) return;
-  if (options.of != LensSource::kResidual) user_error("the tuned lens reads the residual stream only; look at {} outputs with mode normalized", lens_source_name(options.of));
-  if (!options.tuned) user_error("mode tuned needs translators; load some with load_tuned_lens, or fit them");
+  if (options.of != LensSource::kResidual)
+    user_error(
+        "the tuned lens reads the residual stream only; look at {} outputs with mode normalized",
+        lens_source_name(options.of));
+  if (!options.tuned)
+    user_error("mode tuned needs translators; load some with load_tuned_lens, or fit them");
   if (options.tuned->width != config.width || options.tuned->layers() != config.layers) {
-    user_error("the translators are for {} layers of width {}; the model has {} of width {}", options.tuned->layers(), options.tuned->width, config.layers, config.width);
+    user_error("the translators are for {} layers of width {}; the model has {} of width {}",
+               options.tuned->layers(), options.tuned->width, config.layers, config.width);
   }
 }
 
 /// One look at a text: which rows there are, where their values come from, and what is found.
 class Look {
  public:
-  Look(const Model& model, std::span<const int32_t> ids, const LensOptions& options) : model_(model), options_(options) {
+  Look(const Model& model, std::span<const int32_t> ids, const LensOptions& options)
+      : model_(model), options_(options) {
     const Config& config = model.config();
     if (ids.empty()) user_error("the text has no tokens to look at; give at least one");
     if (options.top_k < 0) user_error("top_k {} is negative; use 0 for none", options.top_k);
@@ -51,7 +58,8 @@ class Look {
     lens_.of = options.of;
     lens_.ids.assign(ids.begin(), ids.end());
     lens_.watch = options.watch;
-    lens_.layers = resolve_indices<int>(options.layers, embeddings ? 0 : 1, config.layers + 1, "layer", "rows of this mode");
+    lens_.layers = resolve_indices<int>(options.layers, embeddings ? 0 : 1, config.layers + 1,
+                                        "layer", "rows of this mode");
   }
 
   /// Edits, and captures of what the rows need.
@@ -65,7 +73,8 @@ class Look {
     return hooks.capture(output_site(), {.positions = positions});
   }
 
-  /// Positions of the text, and the tokens that stand behind them. `captures` has a row for each position.
+  /// Positions of the text, and the tokens that stand behind them. `captures` has a row for each
+  /// position.
   Lens see(const Captures& captures, std::vector<int32_t> ids, std::vector<int64_t> positions) {
     captures_ = &captures;
     lens_.ids = std::move(ids);
@@ -73,7 +82,10 @@ class Look {
     find_targets();
     for (const int layer : lens_.layers) {
       const Row row = values(layer, 0, static_cast<int64_t>(lens_.positions.size()));
-      append(model_.unembed(row.view, {.final_layernorm = row.normalize, .top_k = options_.top_k, .targets = lens_.targets, .watch = lens_.watch}));
+      append(model_.unembed(row.view, {.final_layernorm = row.normalize,
+                                       .top_k = options_.top_k,
+                                       .targets = lens_.targets,
+                                       .watch = lens_.watch}));
       count(lens_.positions.size());
     }
     if (options_.kl) measure_divergence();
@@ -87,7 +99,9 @@ class Look {
     bool normalize = false;
   };
 
-  TensorView captured(const std::string& site, int64_t first, int64_t rows) const { return rows_between(captures_->view(site), first, rows); }
+  TensorView captured(const std::string& site, int64_t first, int64_t rows) const {
+    return rows_between(captures_->view(site), first, rows);
+  }
 
   /// What is unembedded for some positions of a layer.
   Row values(int layer, int64_t first, int64_t rows) const {
@@ -100,7 +114,8 @@ class Look {
     return {{}, found, lens_.mode != LensMode::kEcco && site != output_site()};
   }
 
-  /// The next token of each position; behind the end of the text what was asked for, or else what the model thinks likeliest.
+  /// The next token of each position; behind the end of the text what was asked for, or else what
+  /// the model thinks likeliest.
   void find_targets() {
     for (size_t p = 0; p < lens_.positions.size(); ++p) {
       const auto next = static_cast<size_t>(lens_.positions[p]) + 1;
@@ -110,29 +125,36 @@ class Look {
         lens_.targets.push_back(*options_.target);
       } else {
         const TensorView row = captured(output_site(), static_cast<int64_t>(p), 1);
-        lens_.targets.push_back(model_.unembed(row, {.final_layernorm = false, .top_k = 1}).top_ids[0]);
+        lens_.targets.push_back(
+            model_.unembed(row, {.final_layernorm = false, .top_k = 1}).top_ids[0]);
       }
     }
   }
 
   /// `width` values of `logits` belong to each position.
-  static void append_log_probs(std::vector<double>& to, const std::vector<float>& logits, const std::vector<float>& lse, size_t width) {
-    for (size_t i = 0; i < logits.size(); ++i) to.push_back(static_cast<double>(logits[i]) - static_cast<double>(lse[i / width]));
+  static void append_log_probs(std::vector<double>& to, const std::vector<float>& logits,
+                               const std::vector<float>& lse, size_t width) {
+    for (size_t i = 0; i < logits.size(); ++i)
+      to.push_back(static_cast<double>(logits[i]) - static_cast<double>(lse[i / width]));
   }
 
   /// Appends one row of the picture.
   void append(const LogitStats& stats) {
     lens_.top_k = stats.top_k;
     lens_.top_ids.insert(lens_.top_ids.end(), stats.top_ids.begin(), stats.top_ids.end());
-    lens_.target_ranks.insert(lens_.target_ranks.end(), stats.target_ranks.begin(), stats.target_ranks.end());
-    lens_.watch_ranks.insert(lens_.watch_ranks.end(), stats.watch_ranks.begin(), stats.watch_ranks.end());
+    lens_.target_ranks.insert(lens_.target_ranks.end(), stats.target_ranks.begin(),
+                              stats.target_ranks.end());
+    lens_.watch_ranks.insert(lens_.watch_ranks.end(), stats.watch_ranks.begin(),
+                             stats.watch_ranks.end());
     lens_.entropies.insert(lens_.entropies.end(), stats.entropy.begin(), stats.entropy.end());
-    append_log_probs(lens_.top_log_probs, stats.top_logits, stats.lse, static_cast<size_t>(stats.top_k));
+    append_log_probs(lens_.top_log_probs, stats.top_logits, stats.lse,
+                     static_cast<size_t>(stats.top_k));
     append_log_probs(lens_.target_log_probs, stats.target_logits, stats.lse, 1);
     append_log_probs(lens_.watch_log_probs, stats.watch_logits, stats.lse, lens_.watch.size());
   }
 
-  /// The output's distributions of some positions are held and every layer compared with them, before the next positions come.
+  /// The output's distributions of some positions are held and every layer compared with them,
+  /// before the next positions come.
   void measure_divergence() {
     const auto positions = static_cast<int64_t>(lens_.positions.size());
     lens_.kl.resize(lens_.rows() * lens_.positions.size());
@@ -141,9 +163,10 @@ class Look {
       const ReferenceRows output(model_, captured(output_site(), first, rows), false);
       for (size_t r = 0; r < lens_.rows(); ++r) {
         const Row row = values(lens_.layers[r], first, rows);
-        output.compare(row.view, row.normalize, [&](int64_t i, const ReferenceRows::Compared& compared) {
-          lens_.kl[lens_.cell(r, static_cast<size_t>(first + i))] = compared.kl;
-        });
+        output.compare(row.view, row.normalize,
+                       [&](int64_t i, const ReferenceRows::Compared& compared) {
+                         lens_.kl[lens_.cell(r, static_cast<size_t>(first + i))] = compared.kl;
+                       });
         count(static_cast<uint64_t>(rows));
       }
     }
@@ -151,7 +174,9 @@ class Look {
 
   void count(uint64_t cells) {
     done_ += cells;
-    if (options_.progress) options_.progress->update(done_, lens_.rows() * lens_.positions.size() * (options_.kl ? 2 : 1), "Lens");
+    if (options_.progress)
+      options_.progress->update(
+          done_, lens_.rows() * lens_.positions.size() * (options_.kl ? 2 : 1), "Lens");
   }
 
   const Model& model_;
@@ -163,7 +188,8 @@ class Look {
 
 /// The value that has this name, or an error that lists all names.
 template <typename T, size_t N>
-T named(const std::array<T, N>& values, std::string_view (*name_of)(T), std::string_view name, std::string_view what) {
+T named(const std::array<T, N>& values, std::string_view (*name_of)(T), std::string_view name,
+        std::string_view what) {
   std::string names;
   for (const T value : values) {
     if (name == name_of(value)) return value;
@@ -180,29 +206,40 @@ std::string_view lens_mode_name(LensMode mode) {
   return kNames[static_cast<size_t>(mode)];
 }
 
-LensMode lens_mode_from_name(std::string_view name) { return named(kModes, lens_mode_name, name, "lens mode"); }
+LensMode lens_mode_from_name(std::string_view name) {
+  return named(kModes, lens_mode_name, name, "lens mode");
+}
 
 std::string_view lens_source_name(LensSource source) {
   constexpr std::array<std::string_view, 3> kNames = {"residual", "attention", "mlp"};
   return kNames[static_cast<size_t>(source)];
 }
 
-LensSource lens_source_from_name(std::string_view name) { return named(kSources, lens_source_name, name, "what the lens reads,"); }
+LensSource lens_source_from_name(std::string_view name) {
+  return named(kSources, lens_source_name, name, "what the lens reads,");
+}
 
 Lens lens(const Model& model, std::span<const int32_t> ids, const LensOptions& options) {
   Look look(model, ids, options);
-  auto positions = resolve_indices<int64_t>(options.positions, 0, static_cast<int64_t>(ids.size()), "position", "positions of the text");
-  const Run run = model.forward(ids, look.hooks(positions), {.logits = LogitRows::kNone, .residence = Residence::kDevice});
+  auto positions = resolve_indices<int64_t>(options.positions, 0, static_cast<int64_t>(ids.size()),
+                                            "position", "positions of the text");
+  const Run run = model.forward(ids, look.hooks(positions),
+                                {.logits = LogitRows::kNone, .residence = Residence::kDevice});
   return look.see(run.captures(), {ids.begin(), ids.end()}, std::move(positions));
 }
 
-Lens rankings(const Model& model, std::span<const int32_t> prompt, const GenerateOptions& generation, const LensOptions& options) {
-  if (!options.positions.empty()) user_error("a generation is looked at where it chose its tokens; leave the positions out");
+Lens rankings(const Model& model, std::span<const int32_t> prompt,
+              const GenerateOptions& generation, const LensOptions& options) {
+  if (!options.positions.empty())
+    user_error("a generation is looked at where it chose its tokens; leave the positions out");
   if (options.target) user_error("a generation's targets are its own tokens; leave the target out");
-  if (generation.max_new_tokens < 1) user_error("max_new_tokens {} gives nothing to look at; give at least 1", generation.max_new_tokens);
+  if (generation.max_new_tokens < 1)
+    user_error("max_new_tokens {} gives nothing to look at; give at least 1",
+               generation.max_new_tokens);
   Look look(model, prompt, options);
   // The newest token of every pass: in the first that is the prompt's last.
-  const Generation found = generate(model, {{prompt.begin(), prompt.end()}}, generation, look.hooks({-1}));
+  const Generation found =
+      generate(model, {{prompt.begin(), prompt.end()}}, generation, look.hooks({-1}));
   const std::vector<int32_t>& fresh = found.sequences.front().ids;
   std::vector<int32_t> ids(prompt.begin(), prompt.end());
   ids.insert(ids.end(), fresh.begin(), fresh.end());

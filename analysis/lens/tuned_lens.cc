@@ -17,11 +17,14 @@ namespace {
 
 namespace fs = std::filesystem;
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using FloatMap = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
+using FloatMap =
+    Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
 
 constexpr const char* kLensType = "linear_tuned_lens";
 
-FloatMap map_of(std::span<const float> values, int64_t rows, int64_t cols) { return {values.data(), rows, cols}; }
+FloatMap map_of(std::span<const float> values, int64_t rows, int64_t cols) {
+  return {values.data(), rows, cols};
+}
 
 struct Settings {
   std::string model;
@@ -32,12 +35,15 @@ Settings read_settings(const fs::path& path, const Config& config) {
   const std::string name = path.string();
   const Json json = read_json(path);
   const JsonFields fields(json, name);
-  if (const auto type = fields.text("lens_type"); type && *type != kLensType) fields.refuse("lens_type", std::string("only ") + kLensType + " is read");
-  if (fields.require_integer("d_model", 1, INT32_MAX) != config.width) fields.refuse("d_model", fmt::format("the model's width is {}", config.width));
+  if (const auto type = fields.text("lens_type"); type && *type != kLensType)
+    fields.refuse("lens_type", std::string("only ") + kLensType + " is read");
+  if (fields.require_integer("d_model", 1, INT32_MAX) != config.width)
+    fields.refuse("d_model", fmt::format("the model's width is {}", config.width));
   if (fields.require_integer("num_hidden_layers", 1, INT32_MAX) != config.layers) {
     fields.refuse("num_hidden_layers", fmt::format("the model has {} layers", config.layers));
   }
-  return {fields.text("base_model_name_or_path").value_or(""), fields.boolean("bias").value_or(true)};
+  return {fields.text("base_model_name_or_path").value_or(""),
+          fields.boolean("bias").value_or(true)};
 }
 
 /// The tensors of params.safetensors or params.pt, checked to be numbers, as float32.
@@ -52,15 +58,19 @@ class Params {
       return;
     }
     path_ = folder / "params.pt";
-    if (!fs::exists(path_, ignored)) user_error("{}: holds no translators; looked for params.safetensors, params.pt", folder.string());
+    if (!fs::exists(path_, ignored))
+      user_error("{}: holds no translators; looked for params.safetensors, params.pt",
+                 folder.string());
     for (const auto& [name, tensor] : load_torch_tensors(path_)) take(name, tensor);
   }
 
   Tensor get(const std::string& name, const Shape& shape) {
     const auto found = tensors_.find(name);
-    if (found == tensors_.end()) user_error("{}: has no tensor {}, which config.json promises", path_.string(), quote(name));
+    if (found == tensors_.end())
+      user_error("{}: has no tensor {}, which config.json promises", path_.string(), quote(name));
     if (found->second.shape() != shape) {
-      user_error("{}: tensor {} has shape {}; wanted {}", path_.string(), quote(name), found->second.shape().to_string(), shape.to_string());
+      user_error("{}: tensor {} has shape {}; wanted {}", path_.string(), quote(name),
+                 found->second.shape().to_string(), shape.to_string());
     }
     Tensor tensor = found->second;
     tensors_.erase(found);
@@ -68,15 +78,20 @@ class Params {
   }
 
   void expect_no_more() const {
-    if (!tensors_.empty()) user_error("{}: holds tensor {}, which is none of a translator's by config.json", path_.string(), quote(tensors_.begin()->first));
+    if (!tensors_.empty())
+      user_error("{}: holds tensor {}, which is none of a translator's by config.json",
+                 path_.string(), quote(tensors_.begin()->first));
   }
 
  private:
   void take(const std::string& name, TensorView tensor) {
-    if (!is_floating(tensor.dtype())) user_error("{}: tensor {} is {}; wanted f32, f16 or bf16", path_.string(), quote(name), dtype_name(tensor.dtype()));
+    if (!is_floating(tensor.dtype()))
+      user_error("{}: tensor {} is {}; wanted f32, f16 or bf16", path_.string(), quote(name),
+                 dtype_name(tensor.dtype()));
     const Tensor copy = Tensor::from(tensor.to_f32(), tensor.shape());
     if (const auto at = first_non_finite(copy.data(), DType::kF32, copy.elements())) {
-      user_error("{}: tensor {} has {} at element {}; wanted finite numbers", path_.string(), quote(name), copy.f32()[static_cast<size_t>(*at)], *at);
+      user_error("{}: tensor {} has {} at element {}; wanted finite numbers", path_.string(),
+                 quote(name), copy.f32()[static_cast<size_t>(*at)], *at);
     }
     tensors_.emplace(name, copy);
   }
@@ -88,7 +103,8 @@ class Params {
 }  // namespace
 
 Tensor TunedLens::translate(int layer, TensorView rows) const {
-  if (layer < 0 || layer >= layers()) user_error("layer {} has no translator; there are 0..{}", layer, layers() - 1);
+  if (layer < 0 || layer >= layers())
+    user_error("layer {} has no translator; there are 0..{}", layer, layers() - 1);
   if (rows.shape().rank() != 2 || rows.shape().back() != width) {
     user_error("translators of width {} were given rows {}", width, rows.shape().to_string());
   }
@@ -96,9 +112,11 @@ Tensor TunedLens::translate(int layer, TensorView rows) const {
   const auto l = static_cast<size_t>(layer);
   const Matrix h = map_of(values, rows.shape()[0], width).cast<double>();
   const Matrix a = map_of(weights[l].f32(), width, width).cast<double>();
-  const Matrix sum = (h + h * a.transpose()).rowwise() + map_of(biases[l].f32(), 1, width).cast<double>().row(0);
+  const Matrix sum =
+      (h + h * a.transpose()).rowwise() + map_of(biases[l].f32(), 1, width).cast<double>().row(0);
   Tensor result(DType::kF32, rows.shape());
-  Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(result.f32().data(), sum.rows(), sum.cols()) = sum.cast<float>();
+  Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
+      result.f32().data(), sum.rows(), sum.cols()) = sum.cast<float>();
   return result;
 }
 
@@ -108,7 +126,8 @@ TunedLens load_tuned_lens(const fs::path& folder, const Config& config) {
   TunedLens lens{.model = settings.model, .width = config.width, .weights = {}, .biases = {}};
   for (int n = 0; n < config.layers; ++n) {
     lens.weights.push_back(params.get(fmt::format("{}.weight", n), {config.width, config.width}));
-    lens.biases.push_back(settings.bias ? params.get(fmt::format("{}.bias", n), {config.width}) : Tensor(DType::kF32, {config.width}));
+    lens.biases.push_back(settings.bias ? params.get(fmt::format("{}.bias", n), {config.width})
+                                        : Tensor(DType::kF32, {config.width}));
   }
   params.expect_no_more();
   return lens;
@@ -124,8 +143,13 @@ void save_tuned_lens(const fs::path& folder, const TunedLens& lens) {
     tensors.emplace_back(fmt::format("{}.bias", n), lens.biases[n]);
   }
   SafetensorsWriter::write(folder / "params.safetensors", tensors);
-  const Json config = {{"base_model_name_or_path", lens.model}, {"d_model", lens.width}, {"num_hidden_layers", lens.layers()},
-                       {"bias", true}, {"base_model_revision", nullptr}, {"unembed_hash", nullptr}, {"lens_type", kLensType}};
+  const Json config = {{"base_model_name_or_path", lens.model},
+                       {"d_model", lens.width},
+                       {"num_hidden_layers", lens.layers()},
+                       {"bias", true},
+                       {"base_model_revision", nullptr},
+                       {"unembed_hash", nullptr},
+                       {"lens_type", kLensType}};
   write_file(folder / "config.json", config.dump(1) + "\n");
 }
 

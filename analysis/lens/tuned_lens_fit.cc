@@ -5,8 +5,8 @@
 
 #include "analysis/lens/divergence.h"
 #include "base/check.h"
-#include "vitrine/logit_rows.h"
 #include "vitrine/analysis/tuned_lens.h"
+#include "vitrine/logit_rows.h"
 
 namespace vitrine {
 using namespace internal;
@@ -16,14 +16,20 @@ using Matrix = Eigen::MatrixXd;
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 Rows widen(TensorView rows) {
-  return Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(rows.f32().data(), rows.shape()[0], rows.shape()[1]).cast<double>();
+  return Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
+             rows.f32().data(), rows.shape()[0], rows.shape()[1])
+      .cast<double>();
 }
 
-/// Sums over tokens from which one layer's regression follows: of weights, inputs h, outputs y and their products.
+/// Sums over tokens from which one layer's regression follows: of weights, inputs h, outputs y and
+/// their products.
 class NormalEquations {
  public:
   explicit NormalEquations(Eigen::Index width)
-      : inputs_(Eigen::VectorXd::Zero(width)), outputs_(Eigen::VectorXd::Zero(width)), squares_(Matrix::Zero(width, width)), products_(Matrix::Zero(width, width)) {}
+      : inputs_(Eigen::VectorXd::Zero(width)),
+        outputs_(Eigen::VectorXd::Zero(width)),
+        squares_(Matrix::Zero(width, width)),
+        products_(Matrix::Zero(width, width)) {}
 
   /// `roots` are the square roots of the tokens' weights.
   void add(const Rows& h, const Rows& y, const Eigen::VectorXd& roots) {
@@ -42,7 +48,8 @@ class NormalEquations {
     centred -= inputs_ * input.transpose();
     const Eigen::Index width = input.size();
     const double lambda = alpha * centred.trace() / static_cast<double>(width);
-    Matrix slopes = Matrix::Zero(width, width);  // [input][output]; inputs that never change say nothing
+    Matrix slopes =
+        Matrix::Zero(width, width);  // [input][output]; inputs that never change say nothing
     if (lambda > 0) {
       centred.diagonal().array() += lambda;
       slopes = centred.ldlt().solve(products_ - inputs_ * output.transpose());
@@ -53,7 +60,9 @@ class NormalEquations {
     // Column-major [input][output] lies as row-major [output][input] does.
     Eigen::Map<Eigen::MatrixXf>(a.f32().data(), width, width) = slopes.cast<float>();
     Eigen::Map<Eigen::VectorXf>(b.f32().data(), width) = offset.cast<float>();
-    if (!slopes.allFinite() || !offset.allFinite()) user_error("alpha {} leaves the regression without a finite solution; give a larger one", alpha);
+    if (!slopes.allFinite() || !offset.allFinite())
+      user_error("alpha {} leaves the regression without a finite solution; give a larger one",
+                 alpha);
   }
 
  private:
@@ -66,11 +75,17 @@ std::string input_site(int layer) { return site_name(Site::kResidPre, layer); }
 
 class Fit {
  public:
-  Fit(const Model& model, const TunedLensFitOptions& options) : model_(model), options_(options), config_(model.config()) {
-    if (!(options.alpha > 0) || !std::isfinite(options.alpha)) user_error("alpha {} is not above 0; the normal one is 0.001", options.alpha);
-    if (options.max_tokens < 0) user_error("max_tokens {} is negative; use 0 for the whole corpus", options.max_tokens);
-    if (options.held_out_every < 2) user_error("held_out_every {} leaves nothing to fit to; give at least 2", options.held_out_every);
-    if (options.max_held_out < 2) user_error("max_held_out {} is too few to measure on; give at least 2", options.max_held_out);
+  Fit(const Model& model, const TunedLensFitOptions& options)
+      : model_(model), options_(options), config_(model.config()) {
+    if (!(options.alpha > 0) || !std::isfinite(options.alpha))
+      user_error("alpha {} is not above 0; the normal one is 0.001", options.alpha);
+    if (options.max_tokens < 0)
+      user_error("max_tokens {} is negative; use 0 for the whole corpus", options.max_tokens);
+    if (options.held_out_every < 2)
+      user_error("held_out_every {} leaves nothing to fit to; give at least 2",
+                 options.held_out_every);
+    if (options.max_held_out < 2)
+      user_error("max_held_out {} is too few to measure on; give at least 2", options.max_held_out);
     layers_.assign(static_cast<size_t>(config_.layers), NormalEquations(config_.width));
     for (int layer = 0; layer < config_.layers; ++layer) inputs_.capture(input_site(layer));
     result_.alpha = options.alpha;
@@ -79,11 +94,18 @@ class Fit {
 
   TunedLensFit run(const NextText& texts) {
     read(texts);
-    if (result_.fitted_tokens < 2) user_error("the corpus leaves {} tokens for the fit; give at least two texts of two tokens", result_.fitted_tokens);
+    if (result_.fitted_tokens < 2)
+      user_error("the corpus leaves {} tokens for the fit; give at least two texts of two tokens",
+                 result_.fitted_tokens);
     if (held_out_.empty()) {
-      user_error("the corpus leaves no text to measure on: every {}th of two tokens or more is held out; give more texts", options_.held_out_every);
+      user_error(
+          "the corpus leaves no text to measure on: every {}th of two tokens or more is held out; "
+          "give more texts",
+          options_.held_out_every);
     }
-    for (const NormalEquations& layer : layers_) layer.solve(options_.alpha, result_.lens.weights.emplace_back(), result_.lens.biases.emplace_back());
+    for (const NormalEquations& layer : layers_)
+      layer.solve(options_.alpha, result_.lens.weights.emplace_back(),
+                  result_.lens.biases.emplace_back());
     layers_.clear();
     measure();
     return std::move(result_);
@@ -98,10 +120,14 @@ class Fit {
       auto text = texts();
       if (!text) break;
       if (text->empty()) continue;
-      if (options_.max_tokens > 0) text->resize(std::min(text->size(), static_cast<size_t>(options_.max_tokens - total())));
+      if (options_.max_tokens > 0)
+        text->resize(std::min(text->size(), static_cast<size_t>(options_.max_tokens - total())));
       const auto size = static_cast<int64_t>(text->size());
-      if (++count % options_.held_out_every == 0 && size > 1 && result_.held_out_tokens < options_.max_held_out) {
-        text->resize(std::min(text->size(), static_cast<size_t>(std::max<int64_t>(2, options_.max_held_out - result_.held_out_tokens))));
+      if (++count % options_.held_out_every == 0 && size > 1 &&
+          result_.held_out_tokens < options_.max_held_out) {
+        text->resize(
+            std::min(text->size(), static_cast<size_t>(std::max<int64_t>(
+                                       2, options_.max_held_out - result_.held_out_tokens))));
         result_.held_out_tokens += static_cast<int64_t>(text->size());
         held_out_.push_back(std::move(*text));
         continue;
@@ -113,7 +139,9 @@ class Fit {
         batch.clear();
         waiting = 0;
       }
-      if (options_.progress) options_.progress->update(static_cast<uint64_t>(total()), static_cast<uint64_t>(options_.max_tokens), "Fitting");
+      if (options_.progress)
+        options_.progress->update(static_cast<uint64_t>(total()),
+                                  static_cast<uint64_t>(options_.max_tokens), "Fitting");
     }
     if (!batch.empty()) add(batch);
   }
@@ -121,12 +149,15 @@ class Fit {
   /// The tokens of a batch into every layer's sums.
   void add(const Batch& batch) {
     const std::string last = site_name(Site::kResidPost, config_.layers - 1);
-    const Run run = model_.forward(batch, Hooks(inputs_).capture(last), {.logits = LogitRows::kNone});
+    const Run run =
+        model_.forward(batch, Hooks(inputs_).capture(last), {.logits = LogitRows::kNone});
     for (int s = 0; s < run.sequences(); ++s) {
       const Rows output = widen(run.captures().view(last, s));
       const Eigen::VectorXd means = output.rowwise().mean();
-      const Eigen::VectorXd variances = (output.colwise() - means).rowwise().squaredNorm() / static_cast<double>(config_.width);
-      const Eigen::VectorXd roots = (variances.array() + static_cast<double>(config_.layer_norm_epsilon)).rsqrt();
+      const Eigen::VectorXd variances =
+          (output.colwise() - means).rowwise().squaredNorm() / static_cast<double>(config_.width);
+      const Eigen::VectorXd roots =
+          (variances.array() + static_cast<double>(config_.layer_norm_epsilon)).rsqrt();
       for (int layer = 0; layer < config_.layers; ++layer) {
         const Rows h = widen(run.captures().view(input_site(layer), s));
         layers_[static_cast<size_t>(layer)].add(h, output - h, roots);
@@ -141,26 +172,34 @@ class Fit {
     int64_t measured = 0, seen = 0;
     for (const std::vector<int32_t>& text : held_out_) {
       const std::string last = site_name(Site::kLnFinalNormalized, 0);
-      const Run run = model_.forward(text, Hooks(inputs_).capture(last), {.logits = LogitRows::kNone});
+      const Run run =
+          model_.forward(text, Hooks(inputs_).capture(last), {.logits = LogitRows::kNone});
       const auto scored = static_cast<int64_t>(text.size()) - 1;  // nothing follows the last
-      for (int64_t first = 0; first < scored; first += kLogitRowsAtOnce) measure_rows(run, text, first, std::min(kLogitRowsAtOnce, scored - first));
+      for (int64_t first = 0; first < scored; first += kLogitRowsAtOnce)
+        measure_rows(run, text, first, std::min(kLogitRowsAtOnce, scored - first));
       measured += scored;
       seen += scored + 1;
-      if (options_.progress) options_.progress->update(static_cast<uint64_t>(seen), static_cast<uint64_t>(result_.held_out_tokens), "Measuring");
+      if (options_.progress)
+        options_.progress->update(static_cast<uint64_t>(seen),
+                                  static_cast<uint64_t>(result_.held_out_tokens), "Measuring");
     }
     const auto n = static_cast<double>(measured);
     result_.model_loss /= n;
     for (TunedLensRow& row : result_.rows) {
-      for (double* sum : {&row.normalized_loss, &row.tuned_loss, &row.normalized_kl, &row.tuned_kl}) *sum /= n;
+      for (double* sum : {&row.normalized_loss, &row.tuned_loss, &row.normalized_kl, &row.tuned_kl})
+        *sum /= n;
     }
   }
 
-  void measure_rows(const Run& run, const std::vector<int32_t>& text, int64_t first, int64_t count) {
-    const TensorView output = rows_between(run[site_name(Site::kLnFinalNormalized, 0)], first, count);
+  void measure_rows(const Run& run, const std::vector<int32_t>& text, int64_t first,
+                    int64_t count) {
+    const TensorView output =
+        rows_between(run[site_name(Site::kLnFinalNormalized, 0)], first, count);
     const ReferenceRows reference(model_, output, false);
     const auto compare = [&](TensorView rows, bool normalize, double& loss, double& kl) {
       reference.compare(rows, normalize, [&](int64_t r, const ReferenceRows::Compared& compared) {
-        loss += compared.lse - compared.logits[static_cast<size_t>(text[static_cast<size_t>(first + r + 1)])];
+        loss += compared.lse -
+                compared.logits[static_cast<size_t>(text[static_cast<size_t>(first + r + 1)])];
         kl += compared.kl;
       });
     };
@@ -184,7 +223,8 @@ class Fit {
 
 }  // namespace
 
-TunedLensFit fit_tuned_lens(const Model& model, const NextText& texts, const TunedLensFitOptions& options) {
+TunedLensFit fit_tuned_lens(const Model& model, const NextText& texts,
+                            const TunedLensFitOptions& options) {
   return Fit(model, options).run(texts);
 }
 

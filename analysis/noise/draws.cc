@@ -19,7 +19,9 @@ namespace {
 
 constexpr int kMostRepetitions = 1000000;
 constexpr std::array<std::string_view, kNoiseKinds> kNames = {
-    "spans", "scattered", "token-masking", "token-deletion", "text-infilling", "sentence-permutation", "rotation"};
+    "spans",          "scattered",      "token-masking",
+    "token-deletion", "text-infilling", "sentence-permutation",
+    "rotation"};
 
 bool ends_sentence(std::string_view text) {
   constexpr std::array<std::string_view, 6> kClosing = {"\"", "'", ")", "]", "\u201d", "\u2019"};
@@ -34,7 +36,9 @@ bool ends_sentence(std::string_view text) {
   return text.ends_with('.') || text.ends_with('!') || text.ends_with('?');
 }
 
-bool begins_with_blank(std::string_view text) { return !text.empty() && (text[0] == ' ' || text[0] == '\n' || text[0] == '\t' || text[0] == '\r'); }
+bool begins_with_blank(std::string_view text) {
+  return !text.empty() && (text[0] == ' ' || text[0] == '\n' || text[0] == '\t' || text[0] == '\r');
+}
 
 /// Builds a noised prompt token by token.
 class Builder {
@@ -57,8 +61,10 @@ class Builder {
   /// Everything but `positions`, ascending, in whose places masks stand or nothing does.
   void keep_but(std::span<const int64_t> positions, bool masked) {
     for (int64_t i = 0; i < tokens(); ++i) {
-      if (!std::binary_search(positions.begin(), positions.end(), i)) keep(i);
-      else if (masked) mask();
+      if (!std::binary_search(positions.begin(), positions.end(), i))
+        keep(i);
+      else if (masked)
+        mask();
     }
   }
   int64_t tokens() const { return static_cast<int64_t>(ids_.size()); }
@@ -71,7 +77,8 @@ class Builder {
 };
 
 std::vector<int64_t> single_tokens(int64_t tokens, int64_t budget, Dice& dice) {
-  const std::vector<size_t> chosen = dice.choose(static_cast<size_t>(tokens), static_cast<size_t>(budget));
+  const std::vector<size_t> chosen =
+      dice.choose(static_cast<size_t>(tokens), static_cast<size_t>(budget));
   std::vector<int64_t> positions(chosen.begin(), chosen.end());
   std::sort(positions.begin(), positions.end());
   return positions;
@@ -79,8 +86,10 @@ std::vector<int64_t> single_tokens(int64_t tokens, int64_t budget, Dice& dice) {
 
 void infill(Builder& builder, int64_t budget, double mean, Dice& dice) {
   std::vector<int64_t> lengths;
-  for (int64_t room = budget; room > 0; room -= lengths.back()) lengths.push_back(std::min(poisson_length(mean, dice.unit()), room));
-  // Which of the gaps between the tokens that stay (before the first and behind the last included) a span was in.
+  for (int64_t room = budget; room > 0; room -= lengths.back())
+    lengths.push_back(std::min(poisson_length(mean, dice.unit()), room));
+  // Which of the gaps between the tokens that stay (before the first and behind the last included)
+  // a span was in.
   const int64_t kept = builder.tokens() - budget;
   const auto gaps = static_cast<size_t>(kept + 1);
   std::vector<size_t> gap_of;
@@ -99,13 +108,16 @@ void infill(Builder& builder, int64_t budget, double mean, Dice& dice) {
 
 void permute(Builder& builder, std::span<const int64_t> sentences, Dice& dice) {
   for (const size_t sentence : dice.choose(sentences.size(), sentences.size())) {
-    builder.keep(sentences[sentence], sentence + 1 < sentences.size() ? sentences[sentence + 1] : builder.tokens());
+    builder.keep(sentences[sentence],
+                 sentence + 1 < sentences.size() ? sentences[sentence + 1] : builder.tokens());
   }
 }
 
-MaskDraw span_draw(const NoiseOptions& options, std::span<const int64_t> words, int64_t tokens, int repetition) {
+MaskDraw span_draw(const NoiseOptions& options, std::span<const int64_t> words, int64_t tokens,
+                   int repetition) {
   if (options.budget == 0) return {};
-  const SpanOptions spans{.budget = options.budget, .p = options.p, .longest = options.longest, .seed = options.seed};
+  const SpanOptions spans{
+      .budget = options.budget, .p = options.p, .longest = options.longest, .seed = options.seed};
   return draw_masks(spans, words, tokens, repetition);
 }
 
@@ -115,7 +127,8 @@ std::string_view noise_kind_name(NoiseKind kind) { return kNames[static_cast<siz
 
 NoiseKind noise_kind_from_name(std::string_view name) {
   const auto found = std::find(kNames.begin(), kNames.end(), name);
-  if (found == kNames.end()) user_error("noise {} is not known; use one of {}", quote(name), fmt::join(kNames, ", "));
+  if (found == kNames.end())
+    user_error("noise {} is not known; use one of {}", quote(name), fmt::join(kNames, ", "));
   return static_cast<NoiseKind>(found - kNames.begin());
 }
 
@@ -140,16 +153,22 @@ void internal::check_noise_options(const NoiseOptions& options) {
     user_error("noise with {} repetitions: give 1..{}", options.repetitions, kMostRepetitions);
   }
   if (!(options.budget >= 0 && options.budget <= 1)) {
-    user_error("a noise budget of {} is no share of the tokens; give 0..1, such as 0.15", options.budget);
+    user_error("a noise budget of {} is no share of the tokens; give 0..1, such as 0.15",
+               options.budget);
   }
   if (!(options.p > 0 && options.p < 1)) {
-    user_error("span lengths with p = {}: a geometric distribution wants more than 0 and less than 1, such as 0.2", options.p);
+    user_error(
+        "span lengths with p = {}: a geometric distribution wants more than 0 and less than 1, "
+        "such as 0.2",
+        options.p);
   }
   if (options.longest < 1) user_error("spans of at most {} words: give 1 or more", options.longest);
   if (!(options.poisson >= 0.5 && options.poisson <= 100)) {
-    user_error("a mean length of {} tokens for text infilling is outside 0.5..100; give such as 3", options.poisson);
+    user_error("a mean length of {} tokens for text infilling is outside 0.5..100; give such as 3",
+               options.poisson);
   }
-  if (options.batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
+  if (options.batch_tokens < 1)
+    user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
 }
 
 int64_t internal::budget_tokens(double budget, size_t tokens) {
@@ -160,20 +179,25 @@ int64_t internal::budget_tokens(double budget, size_t tokens) {
 int64_t internal::poisson_length(double mean, double uniform) {
   double probability = std::exp(-mean), below = probability;
   int64_t length = 0;
-  // The bound ends the sum where rounding keeps it below 1: it is 20 standard deviations above the largest mean.
-  for (; uniform >= below && length < 300; below += probability) probability *= mean / static_cast<double>(++length);
+  // The bound ends the sum where rounding keeps it below 1: it is 20 standard deviations above the
+  // largest mean.
+  for (; uniform >= below && length < 300; below += probability)
+    probability *= mean / static_cast<double>(++length);
   return length;
 }
 
-NoisedPrompt noised_prompt(const Tokenizer* tokenizer, std::span<const int32_t> ids, NoiseKind kind, int repetition, const NoiseOptions& options) {
+NoisedPrompt noised_prompt(const Tokenizer* tokenizer, std::span<const int32_t> ids, NoiseKind kind,
+                           int repetition, const NoiseOptions& options) {
   check_noise_options(options);
   return noised_prompt(parts_of(tokenizer, ids), ids, kind, repetition, options);
 }
 
-NoisedPrompt internal::noised_prompt(const TextParts& parts, std::span<const int32_t> ids, NoiseKind kind, int repetition, const NoiseOptions& options) {
+NoisedPrompt internal::noised_prompt(const TextParts& parts, std::span<const int32_t> ids,
+                                     NoiseKind kind, int repetition, const NoiseOptions& options) {
   Builder builder(ids, options.mask);
   const int64_t tokens = builder.tokens(), budget = budget_tokens(options.budget, ids.size());
-  Dice dice(mix64(mix64(mix64(options.seed) + static_cast<uint64_t>(repetition)) + 2 + static_cast<uint64_t>(kind)));
+  Dice dice(mix64(mix64(mix64(options.seed) + static_cast<uint64_t>(repetition)) + 2 +
+                  static_cast<uint64_t>(kind)));
   switch (kind) {
     case NoiseKind::kSpans:
       builder.keep_but(span_draw(options, parts.words, tokens, repetition).spans, true);

@@ -20,10 +20,12 @@ void check_noise_options(const NoiseOptions& options);
 /// round(budget T), 1 at least; 0 for a budget of 0.
 int64_t budget_tokens(double budget, size_t tokens);
 
-/// The length that a uniform number in [0, 1) stands for: the inverse of the Poisson distribution's function.
+/// The length that a uniform number in [0, 1) stands for: the inverse of the Poisson distribution's
+/// function.
 int64_t poisson_length(double mean, double uniform);
 
 /// As the public one, which finds the parts itself.
-NoisedPrompt noised_prompt(const TextParts& parts, std::span<const int32_t> ids, NoiseKind kind, int repetition, const NoiseOptions& options);
+NoisedPrompt noised_prompt(const TextParts& parts, std::span<const int32_t> ids, NoiseKind kind,
+                           int repetition, const NoiseOptions& options);
 
 }  // namespace vitrine::internal

@@ -6,15 +6,16 @@
 #include <limits>
 
 #include "analysis/common/linear_cka.h"
-#include "analysis/noise/draws.h"
 #include "analysis/common/options.h"
+#include "analysis/noise/draws.h"
 #include "analysis/saliency/steps.h"
 
 namespace vitrine {
 using namespace internal;
 namespace {
 
-/// What a model says and holds about one input: a prompt, as it is or with noise, and the continuation.
+/// What a model says and holds about one input: a prompt, as it is or with noise, and the
+/// continuation.
 struct NoiseReading {
   double log_prob = 0, rank = 0;
   std::vector<std::vector<float>> layers;  ///< [L+1][prompt's tokens, D]
@@ -22,7 +23,8 @@ struct NoiseReading {
 
 std::vector<std::string> residual_sites(const Config& config) {
   std::vector<std::string> names = {site_name(Site::kResidPre, 0)};
-  for (int layer = 0; layer < config.layers; ++layer) names.push_back(site_name(Site::kResidPost, layer));
+  for (int layer = 0; layer < config.layers; ++layer)
+    names.push_back(site_name(Site::kResidPost, layer));
   return names;
 }
 
@@ -34,16 +36,21 @@ double cosine(std::span<const float> a, std::span<const float> b) {
     bb += static_cast<double>(b[d]) * static_cast<double>(b[d]);
   }
   const double size = std::sqrt(aa * bb);
-  return size > 0 ? std::clamp(product / size, -1.0, 1.0) : std::numeric_limits<double>::quiet_NaN();
+  return size > 0 ? std::clamp(product / size, -1.0, 1.0)
+                  : std::numeric_limits<double>::quiet_NaN();
 }
 
 /// Runs noised prompts a few at a time.
 class NoiseRuns {
  public:
   NoiseRuns(const Model& model, const NoiseOptions& options, std::span<const int32_t> prompt)
-      : model_(model), options_(options), edits_(edits_of(options.edits)), sites_(residual_sites(model.config())) {
+      : model_(model),
+        options_(options),
+        edits_(edits_of(options.edits)),
+        sites_(residual_sites(model.config())) {
     check_input_edits(options.edits, model.config(), "noise");
-    if (options.mask.kind != Replacement::Kind::kDelete) mask_ = replacement_rows(options.mask, model, 1, "mask");
+    if (options.mask.kind != Replacement::Kind::kDelete)
+      mask_ = replacement_rows(options.mask, model, 1, "mask");
     whole.ids.assign(prompt.begin(), prompt.end());
     for (size_t i = 0; i < prompt.size(); ++i) whole.sources.push_back(static_cast<int64_t>(i));
   }
@@ -52,21 +59,25 @@ class NoiseRuns {
   int32_t choice() const {
     Hooks hooks = edits_;
     const std::string site = site_name(Site::kLnFinalNormalized, 0);
-    const Run run = model_.forward(whole.ids, hooks.capture(site, {.positions = {-1}}), {.logits = LogitRows::kNone});
+    const Run run = model_.forward(whole.ids, hooks.capture(site, {.positions = {-1}}),
+                                   {.logits = LogitRows::kNone});
     return model_.unembed(run[site], {.final_layernorm = false, .top_k = 1}).top_ids[0];
   }
 
   using Use = std::function<void(size_t, const NoiseReading&)>;
   /// Readings of prompts with this continuation behind each, in order.
-  void read(std::span<const NoisedPrompt> prompts, std::span<const int32_t> continuation, const Use& use) const {
+  void read(std::span<const NoisedPrompt> prompts, std::span<const int32_t> continuation,
+            const Use& use) const {
     for (size_t begin = 0; begin < prompts.size();) {
       size_t end = begin;
       int64_t tokens = 0;
       do {
         tokens += static_cast<int64_t>(prompts[end++].ids.size() + continuation.size());
       } while (end < prompts.size() &&
-               tokens + static_cast<int64_t>(prompts[end].ids.size() + continuation.size()) <= options_.batch_tokens);
-      read_batch(prompts.subspan(begin, end - begin), continuation, [&](size_t i, const NoiseReading& reading) { use(begin + i, reading); });
+               tokens + static_cast<int64_t>(prompts[end].ids.size() + continuation.size()) <=
+                   options_.batch_tokens);
+      read_batch(prompts.subspan(begin, end - begin), continuation,
+                 [&](size_t i, const NoiseReading& reading) { use(begin + i, reading); });
       begin = end;
     }
   }
@@ -74,19 +85,24 @@ class NoiseRuns {
   NoisedPrompt whole;
 
  private:
-  void read_batch(std::span<const NoisedPrompt> prompts, std::span<const int32_t> continuation, const Use& use) const {
+  void read_batch(std::span<const NoisedPrompt> prompts, std::span<const int32_t> continuation,
+                  const Use& use) const {
     Batch batch;
     for (const NoisedPrompt& prompt : prompts) {
       batch.push_back(prompt.ids);
-      std::replace(batch.back().begin(), batch.back().end(), -1, 0);  // any token: its embedding is replaced
-      batch.back().insert(batch.back().end(), continuation.begin(), continuation.end() - 1);  // the last is nobody's input
+      std::replace(batch.back().begin(), batch.back().end(), -1,
+                   0);  // any token: its embedding is replaced
+      batch.back().insert(batch.back().end(), continuation.begin(),
+                          continuation.end() - 1);  // the last is nobody's input
     }
     const std::string final_site = site_name(Site::kLnFinalNormalized, 0);
     Hooks hooks = hooks_for(prompts);
     for (const std::string& site : sites_) hooks.capture(site);
     const Run run = model_.forward(batch, hooks.capture(final_site), {.logits = LogitRows::kNone});
     for (size_t s = 0; s < prompts.size(); ++s) {
-      const auto view = [&](const std::string& site) { return run.captures().view(site, static_cast<int>(s)); };
+      const auto view = [&](const std::string& site) {
+        return run.captures().view(site, static_cast<int>(s));
+      };
       const size_t tokens = prompts[s].ids.size();
       NoiseReading reading = look_up(view(final_site), tokens - 1, continuation);
       for (const std::string& site : sites_) {
@@ -104,19 +120,26 @@ class NoiseRuns {
       for (size_t i = 0; i < prompts[s].ids.size(); ++i) {
         if (prompts[s].ids[i] < 0) masked.push_back(static_cast<int64_t>(i));
       }
-      if (!masked.empty()) hooks.edit(site_name(Site::kEmbed, 0), replace(mask_), {.positions = masked, .sequences = {static_cast<int>(s)}});
+      if (!masked.empty())
+        hooks.edit(site_name(Site::kEmbed, 0), replace(mask_),
+                   {.positions = masked, .sequences = {static_cast<int>(s)}});
     }
     return hooks;
   }
 
   /// The continuation behind rows [first, first + C) of the final layernorm's output.
-  NoiseReading look_up(const TensorView& rows, size_t first, std::span<const int32_t> continuation) const {
+  NoiseReading look_up(const TensorView& rows, size_t first,
+                       std::span<const int32_t> continuation) const {
     const auto count = static_cast<int64_t>(continuation.size());
-    const Tensor some = Tensor::from(rows.f32().subspan(first * width(), continuation.size() * width()), {count, model_.config().width});
-    const LogitStats stats = model_.unembed(some, {.final_layernorm = false, .targets = {continuation.begin(), continuation.end()}});
+    const Tensor some =
+        Tensor::from(rows.f32().subspan(first * width(), continuation.size() * width()),
+                     {count, model_.config().width});
+    const LogitStats stats = model_.unembed(
+        some, {.final_layernorm = false, .targets = {continuation.begin(), continuation.end()}});
     NoiseReading reading;
     for (size_t i = 0; i < continuation.size(); ++i) {
-      reading.log_prob += static_cast<double>(stats.target_logits[i]) - static_cast<double>(stats.lse[i]);
+      reading.log_prob +=
+          static_cast<double>(stats.target_logits[i]) - static_cast<double>(stats.lse[i]);
       reading.rank += static_cast<double>(stats.target_ranks[i]) / static_cast<double>(count);
     }
     return reading;
@@ -132,12 +155,14 @@ class NoiseRuns {
 };
 
 /// Linear CKA of a layer over the tokens that survived.
-double aligned_cka(const NoisedPrompt& prompt, const std::vector<float>& noised, const std::vector<float>& whole, size_t width) {
+double aligned_cka(const NoisedPrompt& prompt, const std::vector<float>& noised,
+                   const std::vector<float>& whole, size_t width) {
   std::vector<float> x, y;
   for (size_t i = 0; i < prompt.sources.size(); ++i) {
     if (prompt.sources[i] < 0) continue;
     const auto copy = [&](const std::vector<float>& from, size_t row, std::vector<float>& to) {
-      to.insert(to.end(), from.begin() + static_cast<std::ptrdiff_t>(row * width), from.begin() + static_cast<std::ptrdiff_t>((row + 1) * width));
+      to.insert(to.end(), from.begin() + static_cast<std::ptrdiff_t>(row * width),
+                from.begin() + static_cast<std::ptrdiff_t>((row + 1) * width));
     };
     copy(noised, i, x);
     copy(whole, static_cast<size_t>(prompt.sources[i]), y);
@@ -145,7 +170,8 @@ double aligned_cka(const NoisedPrompt& prompt, const std::vector<float>& noised,
   return linear_cka(x, y, static_cast<int64_t>(x.size() / width), static_cast<int64_t>(width));
 }
 
-void add_reading(NoiseEffect& effect, const NoisedPrompt& prompt, const NoiseReading& noised, const NoiseReading& whole, size_t width) {
+void add_reading(NoiseEffect& effect, const NoisedPrompt& prompt, const NoiseReading& noised,
+                 const NoiseReading& whole, size_t width) {
   effect.log_probs.push_back(noised.log_prob);
   effect.ranks.push_back(noised.rank);
   const auto last = [&](const std::vector<float>& rows) { return std::span(rows).last(width); };
@@ -173,22 +199,31 @@ void sum_up(NoiseEffect& effect, double whole_log_prob, size_t layers) {
   }
 }
 
-/// Throws Error (user) for a prompt that, with the continuation but its last token, does not fit into the context.
+/// Throws Error (user) for a prompt that, with the continuation but its last token, does not fit
+/// into the context.
 void check_length(size_t prompt, const Noise& noise, const Config& config, std::string_view with) {
   const auto tokens = static_cast<int64_t>(prompt + noise.continuation.size() - 1);
   if (tokens <= config.context) return;
-  user_error("the prompt{} and its continuation are {} tokens; the model's context is {}: give a shorter prompt", with, tokens, config.context);
+  user_error(
+      "the prompt{} and its continuation are {} tokens; the model's context is {}: give a shorter "
+      "prompt",
+      with, tokens, config.context);
 }
 
-NoiseEffect draw_prompts(const Noise& noise, const TextParts& parts, NoiseKind kind, const NoiseOptions& options, const Config& config) {
+NoiseEffect draw_prompts(const Noise& noise, const TextParts& parts, NoiseKind kind,
+                         const NoiseOptions& options, const Config& config) {
   NoiseEffect effect{.kind = kind};
   for (int repetition = 0; repetition < options.repetitions; ++repetition) {
     NoisedPrompt prompt = noised_prompt(parts, noise.ids, kind, repetition, options);
     if (prompt.ids.empty()) {
-      user_error("{} would leave nothing of the {} tokens of the prompt; give a smaller budget or another mask", noise_kind_name(kind), noise.ids.size());
+      user_error(
+          "{} would leave nothing of the {} tokens of the prompt; give a smaller budget or another "
+          "mask",
+          noise_kind_name(kind), noise.ids.size());
     }
     check_length(prompt.ids.size(), noise, config, fmt::format(" with {}", noise_kind_name(kind)));
-    const auto kept = std::count_if(prompt.sources.begin(), prompt.sources.end(), [](int64_t source) { return source >= 0; });
+    const auto kept = std::count_if(prompt.sources.begin(), prompt.sources.end(),
+                                    [](int64_t source) { return source >= 0; });
     effect.masked.push_back(static_cast<int32_t>(static_cast<int64_t>(noise.ids.size()) - kept));
     effect.prompts.push_back(std::move(prompt));
   }
@@ -197,7 +232,8 @@ NoiseEffect draw_prompts(const Noise& noise, const TextParts& parts, NoiseKind k
 
 void compare_spans(Noise& noise) {
   const auto find = [&](NoiseKind kind) {
-    return std::find_if(noise.effects.begin(), noise.effects.end(), [&](const NoiseEffect& effect) { return effect.kind == kind; });
+    return std::find_if(noise.effects.begin(), noise.effects.end(),
+                        [&](const NoiseEffect& effect) { return effect.kind == kind; });
   };
   const auto spans = find(NoiseKind::kSpans), scattered = find(NoiseKind::kScattered);
   if (spans == noise.effects.end() || scattered == noise.effects.end()) return;
@@ -211,7 +247,8 @@ std::vector<NoiseKind> kinds_of(const NoiseOptions& options) {
   for (const NoiseKind kind : options.kinds) {
     if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) kinds.push_back(kind);
   }
-  for (int kind = 0; options.kinds.empty() && kind < kNoiseKinds; ++kind) kinds.push_back(static_cast<NoiseKind>(kind));
+  for (int kind = 0; options.kinds.empty() && kind < kNoiseKinds; ++kind)
+    kinds.push_back(static_cast<NoiseKind>(kind));
   return kinds;
 }
 
@@ -224,7 +261,8 @@ Estimate estimate(std::span<const double> numbers) {
     sum += x;
     ++count;
   }
-  if (count == 0) return {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
+  if (count == 0)
+    return {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
   for (const double x : numbers) {
     if (!std::isnan(x)) squares += (x - sum / count) * (x - sum / count);
   }
@@ -234,7 +272,8 @@ Estimate estimate(std::span<const double> numbers) {
 Noise noise(const Model& model, std::span<const int32_t> prompt, const NoiseOptions& options) {
   check_noise_options(options);
   if (prompt.empty()) user_error("the prompt has no tokens; give at least one");
-  for (const int32_t id : options.continuation) check_id(model.config(), id, "continuation's token");
+  for (const int32_t id : options.continuation)
+    check_id(model.config(), id, "continuation's token");
   const TextParts parts = parts_of(model.shared_tokenizer().get(), prompt);
   const NoiseRuns runs(model, options, prompt);
   Noise result{.ids = {prompt.begin(), prompt.end()},
@@ -247,7 +286,8 @@ Noise noise(const Model& model, std::span<const int32_t> prompt, const NoiseOpti
   check_length(prompt.size(), result, model.config(), "");
 
   NoiseReading whole;
-  runs.read({&runs.whole, 1}, result.continuation, [&](size_t, const NoiseReading& reading) { whole = reading; });
+  runs.read({&runs.whole, 1}, result.continuation,
+            [&](size_t, const NoiseReading& reading) { whole = reading; });
   result.log_prob = whole.log_prob;
   result.rank = whole.rank;
   const auto width = static_cast<size_t>(model.config().width);

@@ -11,13 +11,16 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-constexpr std::array kNames = {std::string_view("zero"), std::string_view("mean"), std::string_view("resample")};
+constexpr std::array kNames = {std::string_view("zero"), std::string_view("mean"),
+                               std::string_view("resample")};
 
 Batch checked_others(const AblationOptions& options, size_t tokens) {
   const std::string_view name = ablation_name(options.ablation);
   if (options.ablation == Ablation::kZero) {
     if (!options.others.empty())
-      user_error("zero ablation was given {} other prompts, which it has no use for; leave them out", options.others.size());
+      user_error(
+          "zero ablation was given {} other prompts, which it has no use for; leave them out",
+          options.others.size());
     return {};
   }
   if (options.others.empty())
@@ -25,17 +28,21 @@ Batch checked_others(const AblationOptions& options, size_t tokens) {
                options.ablation == Ablation::kMean ? "some" : "one");
   if (options.ablation == Ablation::kMean) return options.others;
   if (options.others.size() > 1)
-    user_error("resample ablation takes its values from one other prompt, not from {}", options.others.size());
+    user_error("resample ablation takes its values from one other prompt, not from {}",
+               options.others.size());
   Batch one = {read_up_to(options.others[0], options.position, "other prompt")};
   if (one[0].size() != tokens)
-    user_error("the prompt has {} tokens, the one to resample from {}; give prompts of the same length", tokens, one[0].size());
+    user_error(
+        "the prompt has {} tokens, the one to resample from {}; give prompts of the same length",
+        tokens, one[0].size());
   return one;
 }
 
 PatchValues values_of(const AblationOptions& options, const BaseRun& base, const Batch& others) {
   if (options.ablation == Ablation::kZero) return std::make_shared<ZeroValues>(base.captures());
   Hooks hooks;
-  for (const Site site : options.cells.sites) hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
+  for (const Site site : options.cells.sites)
+    hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
   const Run run = base.model().forward(others, hooks, {.logits = LogitRows::kNone});
   if (options.ablation == Ablation::kMean) return std::make_shared<MeanValues>(run.captures());
   return run.shared_captures();
@@ -47,7 +54,8 @@ std::string_view ablation_name(Ablation ablation) { return kNames[static_cast<si
 
 Ablation ablation_from_name(std::string_view name) {
   const auto found = std::find(kNames.begin(), kNames.end(), name);
-  if (found == kNames.end()) user_error("ablation '{}' is not known; use {}", name, fmt::join(kNames, ", "));
+  if (found == kNames.end())
+    user_error("ablation '{}' is not known; use {}", name, fmt::join(kNames, ", "));
   return static_cast<Ablation>(found - kNames.begin());
 }
 
@@ -58,7 +66,8 @@ Ablations ablate(const Model& model, std::span<const int32_t> ids, const Ablatio
   const PatchSweep sweep(options.cells, model.config(), static_cast<int64_t>(prompt.size()));
   BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens);
   CellProgress progress{options.progress, sweep.cells(), "Ablating"};
-  std::vector<std::vector<double>> found = sweep.run(base, values_of(options, base, others), progress);
+  std::vector<std::vector<double>> found =
+      sweep.run(base, values_of(options, base, others), progress);
 
   Ablations result{.value = base.value(), .grids = sweep.grids(), .work = base.work()};
   for (const auto& other : others) add_whole_run(result.work, other.size(), model.config());

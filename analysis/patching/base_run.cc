@@ -11,16 +11,19 @@ namespace {
 bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
 
 /// A place's elements of a whole row of its site; of a map those that the query at `position` sees.
-std::vector<float> narrowed(const Place& place, const Config& config, int64_t position, const std::vector<float>& row) {
+std::vector<float> narrowed(const Place& place, const Config& config, int64_t position,
+                            const std::vector<float>& row) {
   const SiteShape shape = site_info(place.site).shape;
-  const int64_t head_width =
-      is_map(place.site) ? static_cast<int64_t>(row.size()) / config.heads : site_head_width(shape, config);
+  const int64_t head_width = is_map(place.site) ? static_cast<int64_t>(row.size()) / config.heads
+                                                : site_head_width(shape, config);
   const int64_t block = head_width > 0 ? head_width : static_cast<int64_t>(row.size());
   const int64_t seen = is_map(place.site) ? std::min(position + 1, block) : block;
   std::vector<float> result;
   const auto append = [&](int64_t begin) {
-    if (place.neurons.empty()) result.insert(result.end(), row.begin() + begin, row.begin() + begin + seen);
-    for (const int64_t neuron : place.neurons) result.push_back(row[static_cast<size_t>(begin + neuron)]);
+    if (place.neurons.empty())
+      result.insert(result.end(), row.begin() + begin, row.begin() + begin + seen);
+    for (const int64_t neuron : place.neurons)
+      result.push_back(row[static_cast<size_t>(begin + neuron)]);
   };
   if (place.heads.empty()) {
     for (int64_t begin = 0; begin < static_cast<int64_t>(row.size()); begin += block) append(begin);
@@ -38,16 +41,21 @@ Hooks base_hooks(const std::vector<Site>& sites, const Hooks& edits) {
   hooks.capture(fmt::format("blocks.*.{}", site_info(Site::kResidPre).name));
   for (const Site site : sites) {
     if (site == Site::kResidPre) continue;
-    hooks.capture((site_info(site).per_layer ? "blocks.*." : "") + std::string(site_info(site).name));
+    hooks.capture((site_info(site).per_layer ? "blocks.*." : "") +
+                  std::string(site_info(site).name));
   }
   return hooks;
 }
 
 }  // namespace
 
-BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites, const PatchMetric& metric,
-                 int64_t batch_tokens, const Hooks& edits)
-    : model_(model), ids_(std::move(ids)), metric_(metric), batch_tokens_(batch_tokens), session_(model.session(1, tokens())) {
+BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites,
+                 const PatchMetric& metric, int64_t batch_tokens, const Hooks& edits)
+    : model_(model),
+      ids_(std::move(ids)),
+      metric_(metric),
+      batch_tokens_(batch_tokens),
+      session_(model.session(1, tokens())) {
   if (batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", batch_tokens);
   const Run run = session_.forward({ids_}, base_hooks(sites, edits), {.logits = LogitRows::kLast});
   captures_ = run.shared_captures();
@@ -61,18 +69,21 @@ TensorView BaseRun::residual_from(int layer, int64_t position) const {
   return {rows.data() + position * width, DType::kF32, Shape{tokens() - position, width}};
 }
 
-/// In the last block only keys and values, and what they are made of, are seen from other positions than their own.
+/// In the last block only keys and values, and what they are made of, are seen from other positions
+/// than their own.
 bool BaseRun::reaches_metric(Site site, int layer, int64_t position) const {
   const bool own_row_only = site == Site::kQ || site > Site::kV;
   return layer + 1 < model_.config().layers || position + 1 == tokens() || !own_row_only;
 }
 
 Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& values) const {
-  std::stable_sort(places.begin(), places.end(),
-                   [](const Place& a, const Place& b) { return std::pair(a.layer, a.site) < std::pair(b.layer, b.site); });
+  std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+    return std::pair(a.layer, a.site) < std::pair(b.layer, b.site);
+  });
   Intervention result{.layer = model_.config().layers, .position = tokens(), .changes = {}};
   for (const Place& place : places) {
-    // From here on an earlier place's change may arrive: what is to stay as it is must be held there.
+    // From here on an earlier place's change may arrive: what is to stay as it is must be held
+    // there.
     const int64_t reached = result.position;
     Where where{.heads = place.heads, .neurons = place.neurons};
     std::vector<float> rows;
@@ -82,7 +93,8 @@ Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& va
                  other = values->row(place.site, place.layer, 0, position);
       if (!own || !other) continue;
       const std::vector<float> to = narrowed(place, model_.config(), position, *other);
-      if (position < reached && same_bits(narrowed(place, model_.config(), position, *own), to)) continue;
+      if (position < reached && same_bits(narrowed(place, model_.config(), position, *own), to))
+        continue;
       where.positions.push_back(position);
       rows.insert(rows.end(), to.begin(), to.end());
     }
@@ -90,14 +102,18 @@ Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& va
     result.layer = std::min(result.layer, place.layer);
     result.position = std::min(result.position, where.positions.front());
     const bool some_heads = is_map(place.site) && !place.heads.empty();
-    const PatchValues map = some_heads ? std::make_shared<HeadsOfMap>(values, place.heads, model_.config().heads) : values;
-    result.changes.push_back(
-        {site_name(place.site, place.layer), is_map(place.site) ? replace_from(map) : replace(Tensor::from(rows)), where});
+    const PatchValues map =
+        some_heads ? std::make_shared<HeadsOfMap>(values, place.heads, model_.config().heads)
+                   : values;
+    result.changes.push_back({site_name(place.site, place.layer),
+                              is_map(place.site) ? replace_from(map) : replace(Tensor::from(rows)),
+                              where});
   }
   return result;
 }
 
-double BaseRun::estimate(const std::vector<Place>& places, const PatchValues& values, const Captures& gradients) const {
+double BaseRun::estimate(const std::vector<Place>& places, const PatchValues& values,
+                         const Captures& gradients) const {
   double sum = 0;
   for (const Place& place : places) {
     for (const int64_t position : place.positions) {
@@ -105,7 +121,9 @@ double BaseRun::estimate(const std::vector<Place>& places, const PatchValues& va
                  other = values->row(place.site, place.layer, 0, position);
       const auto gradient = gradients.row(place.site, place.layer, 0, position);
       if (!own || !other || !gradient) continue;
-      const auto part = [&](const std::vector<float>& row) { return narrowed(place, model_.config(), position, row); };
+      const auto part = [&](const std::vector<float>& row) {
+        return narrowed(place, model_.config(), position, row);
+      };
       const std::vector<float> a = part(*own), b = part(*other), g = part(*gradient);
       for (size_t i = 0; i < g.size(); ++i)
         sum += (static_cast<double>(b[i]) - static_cast<double>(a[i])) * static_cast<double>(g[i]);
@@ -122,8 +140,10 @@ std::vector<double> BaseRun::run(const std::vector<Intervention>& cells, const R
   for (size_t i = 0; i < cells.size(); ++i) {
     if (!cells[i].changes.empty()) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return cells[a].layer < cells[b].layer; });
-  // A batch starts at one block. Each of its sequences has a key/value cache of the whole length: those count, too.
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return cells[a].layer < cells[b].layer; });
+  // A batch starts at one block. Each of its sequences has a key/value cache of the whole length:
+  // those count, too.
   const int64_t most_cells = std::max<int64_t>(1, 4 * batch_tokens_ / tokens());
   for (size_t begin = 0; begin < order.size();) {
     size_t end = begin;
@@ -140,8 +160,8 @@ std::vector<double> BaseRun::run(const std::vector<Intervention>& cells, const R
   return values;
 }
 
-void BaseRun::run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch, const RunExtras& extras,
-                        std::vector<double>& values) {
+void BaseRun::run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch,
+                        const RunExtras& extras, std::vector<double>& values) {
   const int layer = cells[batch.front()].layer;
   Session fork = session_.fork(0, static_cast<int>(batch.size()));
   Hooks hooks = extras.hooks ? extras.hooks(layer) : Hooks();

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "analysis/patching/values.h"
+#include "vitrine/analysis/patching.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
-#include "vitrine/analysis/patching.h"
 
 namespace vitrine::internal {
 
@@ -22,7 +22,8 @@ struct Place {
   std::vector<int64_t> neurons = {};  ///< empty: all
 };
 
-/// Changes of a run, with the first block and position that they touch: nothing before those needs computing.
+/// Changes of a run, with the first block and position that they touch: nothing before those needs
+/// computing.
 struct Intervention {
   int layer = 0;
   int64_t position = 0;
@@ -31,21 +32,22 @@ struct Intervention {
 
 /// What else happens in the patched runs.
 struct RunExtras {
-  /// Captures, and edits before the interventions' own, for the passes that start at a block. They must leave a run without
-  /// intervention as it is. Null: nothing.
+  /// Captures, and edits before the interventions' own, for the passes that start at a block. They
+  /// must leave a run without intervention as it is. Null: nothing.
   std::function<Hooks(int layer)> hooks = {};
   /// Told where a cell's captures are; not for a cell without changes.
-  std::function<void(size_t cell, const std::shared_ptr<const Captures>& captures, int sequence)> see = {};
+  std::function<void(size_t cell, const std::shared_ptr<const Captures>& captures, int sequence)>
+      see = {};
 };
 
-/// A run that is to be repeated with interventions: its keys and values, its residual stream before each block, and the sites
-/// whose values interventions are compared with.
+/// A run that is to be repeated with interventions: its keys and values, its residual stream before
+/// each block, and the sites whose values interventions are compared with.
 class BaseRun {
  public:
-  /// `edits` may only be of what stands before the first block, which is not computed again. Throws Error (user) as
-  /// Model::forward does, and for fewer than one token a batch.
-  BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites, const PatchMetric& metric,
-          int64_t batch_tokens, const Hooks& edits = {});
+  /// `edits` may only be of what stands before the first block, which is not computed again. Throws
+  /// Error (user) as Model::forward does, and for fewer than one token a batch.
+  BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites,
+          const PatchMetric& metric, int64_t batch_tokens, const Hooks& edits = {});
 
   const Model& model() const { return model_; }
   const std::vector<int32_t>& ids() const { return ids_; }
@@ -53,10 +55,12 @@ class BaseRun {
   double value() const { return value_; }
   const std::shared_ptr<const Captures>& captures() const { return captures_; }
 
-  /// Puts `values` at the places, but not where that would change nothing: no bit there, or nothing that the metric depends on.
+  /// Puts `values` at the places, but not where that would change nothing: no bit there, or nothing
+  /// that the metric depends on.
   Intervention intervene(std::vector<Place> places, const PatchValues& values) const;
   /// Sum over the places of (values - this run's) x gradients, in double precision.
-  double estimate(const std::vector<Place>& places, const PatchValues& values, const Captures& gradients) const;
+  double estimate(const std::vector<Place>& places, const PatchValues& values,
+                  const Captures& gradients) const;
 
   /// The metric with each of the interventions.
   std::vector<double> run(const std::vector<Intervention>& cells, const RunExtras& extras = {});
@@ -65,8 +69,8 @@ class BaseRun {
   const PatchWork& work() const { return work_; }
 
  private:
-  void run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch, const RunExtras& extras,
-                 std::vector<double>& values);
+  void run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch,
+                 const RunExtras& extras, std::vector<double>& values);
   TensorView residual_from(int layer, int64_t position) const;
   bool reaches_metric(Site site, int layer, int64_t position) const;
 

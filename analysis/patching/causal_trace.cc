@@ -15,9 +15,11 @@ constexpr int kMostDraws = 1000000;
 
 void check(const TraceOptions& options) {
   if (options.subject.empty()) user_error("the subject has no tokens to hide; name its positions");
-  if (options.draws < 1 || options.draws > kMostDraws) user_error("{} draws of noise; give 1..{}", options.draws, kMostDraws);
+  if (options.draws < 1 || options.draws > kMostDraws)
+    user_error("{} draws of noise; give 1..{}", options.draws, kMostDraws);
   if (!std::isfinite(options.noise) || options.noise < 0)
-    user_error("noise of {} standard deviations; give a number that is not negative", options.noise);
+    user_error("noise of {} standard deviations; give a number that is not negative",
+               options.noise);
   if (options.spread && (!std::isfinite(*options.spread) || *options.spread < 0))
     user_error("a spread of {}; give a number that is not negative", *options.spread);
 }
@@ -26,7 +28,8 @@ double standard_deviation(std::span<const float> values) {
   double sum = 0, squares = 0;
   for (const float x : values) sum += static_cast<double>(x);
   const auto count = static_cast<double>(values.size());
-  for (const float x : values) squares += (static_cast<double>(x) - sum / count) * (static_cast<double>(x) - sum / count);
+  for (const float x : values)
+    squares += (static_cast<double>(x) - sum / count) * (static_cast<double>(x) - sum / count);
   return std::sqrt(squares / count);
 }
 
@@ -34,14 +37,16 @@ double standard_deviation(std::span<const float> values) {
 Tensor noise_of(uint64_t seed, int draw, double deviation, int64_t rows, int64_t width) {
   Tensor noise(DType::kF32, {rows, width});
   const uint64_t key = mix64(mix64(seed) + static_cast<uint64_t>(draw));
-  for (size_t i = 0; i < noise.f32().size(); ++i) noise.f32()[i] = static_cast<float>(deviation * standard_normal(key, i));
+  for (size_t i = 0; i < noise.f32().size(); ++i)
+    noise.f32()[i] = static_cast<float>(deviation * standard_normal(key, i));
   return noise;
 }
 
 Run run_clean(const Model& model, const std::vector<int32_t>& ids, const TraceOptions& options) {
   Hooks hooks;
   hooks.capture("hook_embed");
-  for (const Site site : options.cells.sites) hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
+  for (const Site site : options.cells.sites)
+    hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
   return model.forward(ids, hooks, {.logits = LogitRows::kLast});
 }
 
@@ -64,22 +69,30 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
   check_metric(options.metric, model.config());
   const std::vector<int32_t> prompt = read_up_to(ids, options.position, "prompt");
   const auto tokens = static_cast<int64_t>(prompt.size());
-  const auto subject =
-      resolve_indices<int64_t>(options.subject, 0, tokens, "subject position", "positions up to where the metric is read");
+  const auto subject = resolve_indices<int64_t>(options.subject, 0, tokens, "subject position",
+                                                "positions up to where the metric is read");
   const PatchSweep sweep(options.cells, model.config(), tokens);
   const Run clean = run_clean(model, prompt, options);
 
-  Trace trace{.clean = options.metric.of(clean.logits().f32()), .draws = {}, .grids = sweep.grids(), .work = {}};
-  trace.deviation = options.noise * (options.spread ? *options.spread : standard_deviation(clean["hook_embed"].f32()));
+  Trace trace{.clean = options.metric.of(clean.logits().f32()),
+              .draws = {},
+              .grids = sweep.grids(),
+              .work = {}};
+  trace.deviation =
+      options.noise *
+      (options.spread ? *options.spread : standard_deviation(clean["hook_embed"].f32()));
   add_whole_run(trace.work, prompt.size(), model.config());
-  for (PatchGrid& grid : trace.grids) grid.values.assign(grid.layers.size() * grid.columns.size(), 0.0);
-  CellProgress progress{options.progress, sweep.cells() * static_cast<uint64_t>(options.draws), "Tracing"};
+  for (PatchGrid& grid : trace.grids)
+    grid.values.assign(grid.layers.size() * grid.columns.size(), 0.0);
+  CellProgress progress{options.progress, sweep.cells() * static_cast<uint64_t>(options.draws),
+                        "Tracing"};
   for (int draw = 0; draw < options.draws; ++draw) {
-    const Tensor noise =
-        noise_of(options.seed, draw, trace.deviation, static_cast<int64_t>(subject.size()), model.config().width);
+    const Tensor noise = noise_of(options.seed, draw, trace.deviation,
+                                  static_cast<int64_t>(subject.size()), model.config().width);
     BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens,
                  Hooks().edit("hook_embed", add(noise), {.positions = subject}));
-    const std::vector<std::vector<double>> found = sweep.run(base, clean.shared_captures(), progress);
+    const std::vector<std::vector<double>> found =
+        sweep.run(base, clean.shared_captures(), progress);
     trace.draws.push_back(base.value());
     for (size_t g = 0; g < found.size(); ++g) {
       for (size_t i = 0; i < found[g].size(); ++i) trace.grids[g].values[i] += found[g][i];

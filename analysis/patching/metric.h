@@ -9,19 +9,23 @@
 
 namespace vitrine::internal {
 
-/// Throws Error (user) for a token outside the vocabulary, and for an answer that is compared with itself.
+/// Throws Error (user) for a token outside the vocabulary, and for an answer that is compared with
+/// itself.
 void check_metric(const PatchMetric& metric, const Config& config);
 
-/// A prompt up to the position where the metric is read, which is then the last. Throws Error (user) for one that is not there.
-std::vector<int32_t> read_up_to(std::span<const int32_t> ids, int64_t position, std::string_view what);
+/// A prompt up to the position where the metric is read, which is then the last. Throws Error
+/// (user) for one that is not there.
+std::vector<int32_t> read_up_to(std::span<const int32_t> ids, int64_t position,
+                                std::string_view what);
 
 /// Two prompts up to where the metric is read.
 struct PromptPair {
   std::vector<int32_t> base, other;
 };
-/// Throws Error (user) for prompts that are the same, and for different lengths, which may be only if an alignment is given.
-PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt, int64_t position,
-                       PatchDirection direction, bool aligned);
+/// Throws Error (user) for prompts that are the same, and for different lengths, which may be only
+/// if an alignment is given.
+PromptPair prompt_pair(std::span<const int32_t> clean, std::span<const int32_t> corrupt,
+                       int64_t position, PatchDirection direction, bool aligned);
 
 /// The metric of both, as the ends of a scale.
 struct MetricScale {
@@ -30,7 +34,8 @@ struct MetricScale {
   std::vector<double> rescaled(std::vector<double> values) const;
 };
 /// Throws Error (user) if they are the same.
-MetricScale metric_scale(double base, double other, PatchDirection direction, const PatchMetric& metric);
+MetricScale metric_scale(double base, double other, PatchDirection direction,
+                         const PatchMetric& metric);
 
 /// Counts a pass that runs whichever way cells are computed.
 void add_whole_run(PatchWork& work, size_t tokens, const Config& config);

@@ -15,7 +15,8 @@ namespace {
 int64_t checked_partner(int64_t position, const std::vector<int32_t>& ids, std::string_view what) {
   const auto length = static_cast<int64_t>(ids.size());
   if (position >= 0 && position < length) return position;
-  user_error("the alignment's position {} is outside the {} prompt's 0..{}", position, what, length - 1);
+  user_error("the alignment's position {} is outside the {} prompt's 0..{}", position, what,
+             length - 1);
 }
 
 /// For each position of the base run the other run's; -1: none.
@@ -28,14 +29,19 @@ std::vector<int64_t> partners(const PromptPair& prompts, const PatchOptions& opt
   }
   for (const Site site : options.cells.sites) {
     if (site_info(site).shape == SiteShape::kMap)
-      user_error("site '{}' is a map, whose keys cannot be aligned; patch prompts of the same length", site_info(site).name);
+      user_error(
+          "site '{}' is a map, whose keys cannot be aligned; patch prompts of the same length",
+          site_info(site).name);
   }
   std::vector<bool> taken(prompts.other.size());
   for (const auto& [clean, corrupt] : options.alignment) {
-    const int64_t to = checked_partner(denoise ? corrupt : clean, prompts.base, denoise ? "corrupt" : "clean");
-    const int64_t from = checked_partner(denoise ? clean : corrupt, prompts.other, denoise ? "clean" : "corrupt");
+    const int64_t to =
+        checked_partner(denoise ? corrupt : clean, prompts.base, denoise ? "corrupt" : "clean");
+    const int64_t from =
+        checked_partner(denoise ? clean : corrupt, prompts.other, denoise ? "clean" : "corrupt");
     if (partner[static_cast<size_t>(to)] >= 0 || taken[static_cast<size_t>(from)]) {
-      user_error("the alignment names a position of the pair {}:{} twice; name each once", clean, corrupt);
+      user_error("the alignment names a position of the pair {}:{} twice; name each once", clean,
+                 corrupt);
     }
     partner[static_cast<size_t>(to)] = from;
     taken[static_cast<size_t>(from)] = true;
@@ -45,13 +51,15 @@ std::vector<int64_t> partners(const PromptPair& prompts, const PatchOptions& opt
 
 Run run_other(const Model& model, const PromptPair& prompts, const PatchOptions& options) {
   Hooks hooks;
-  for (const Site site : options.cells.sites) hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
+  for (const Site site : options.cells.sites)
+    hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
   return model.forward(prompts.other, hooks, {.logits = LogitRows::kLast});
 }
 
 Backward gradients_of(const BaseRun& base, const PatchOptions& options) {
   Hooks hooks;
-  for (const Site site : options.cells.sites) hooks.gradient(fmt::format("blocks.*.{}", site_info(site).name));
+  for (const Site site : options.cells.sites)
+    hooks.gradient(fmt::format("blocks.*.{}", site_info(site).name));
   return backward(base.model(), {base.ids()}, {options.metric.target()}, hooks);
 }
 
@@ -76,16 +84,18 @@ double PatchGrid::correlation() const {
 Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
                const PatchOptions& options) {
   check_metric(options.metric, model.config());
-  const PromptPair prompts = prompt_pair(clean, corrupt, options.position, options.direction, !options.alignment.empty());
+  const PromptPair prompts =
+      prompt_pair(clean, corrupt, options.position, options.direction, !options.alignment.empty());
   const PatchSweep sweep(options.cells, model.config(), static_cast<int64_t>(prompts.base.size()));
   const std::vector<int64_t> partner = partners(prompts, options);
   const Run other = run_other(model, prompts, options);
   BaseRun base(model, prompts.base, options.cells.sites, options.metric, options.batch_tokens);
-  const MetricScale scale =
-      metric_scale(base.value(), options.metric.of(other.logits().f32()), options.direction, options.metric);
+  const MetricScale scale = metric_scale(base.value(), options.metric.of(other.logits().f32()),
+                                         options.direction, options.metric);
   const auto values = std::make_shared<AlignedValues>(other.shared_captures(), partner);
 
-  Patching result{.clean = scale.clean, .corrupt = scale.corrupt, .grids = sweep.grids(), .work = {}};
+  Patching result{
+      .clean = scale.clean, .corrupt = scale.corrupt, .grids = sweep.grids(), .work = {}};
   if (options.exact) {
     CellProgress progress{options.progress, sweep.cells(), "Patching"};
     std::vector<std::vector<double>> found = sweep.run(base, values, progress);
@@ -95,7 +105,8 @@ Patching patch(const Model& model, std::span<const int32_t> clean, std::span<con
     }
   }
   if (options.attribution) {
-    std::vector<std::vector<double>> found = sweep.estimate(base, values, *gradients_of(base, options).gradients);
+    std::vector<std::vector<double>> found =
+        sweep.estimate(base, values, *gradients_of(base, options).gradients);
     for (size_t g = 0; g < found.size(); ++g) {
       for (double& change : found[g]) change += base.value();
       result.grids[g].estimates = scale.rescaled(std::move(found[g]));

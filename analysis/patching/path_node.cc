@@ -28,12 +28,15 @@ constexpr std::array kNames = {
 };
 
 /// How many numbers, separated by a dot, follow the name.
-int numbers_of(Kind kind) { return kind == Kind::kEmbedding || kind == Kind::kFinalResidual ? 0 : kind == Kind::kMlp ? 1 : 2; }
+int numbers_of(Kind kind) {
+  return kind == Kind::kEmbedding || kind == Kind::kFinalResidual ? 0 : kind == Kind::kMlp ? 1 : 2;
+}
 
 std::optional<PathNode> parse_node(std::string_view text) {
   const size_t letters = std::min(text.find_first_of(" -0123456789."), text.size());
-  const auto found =
-      std::find_if(kNames.begin(), kNames.end(), [&](const auto& name) { return name.first == text.substr(0, letters); });
+  const auto found = std::find_if(kNames.begin(), kNames.end(), [&](const auto& name) {
+    return name.first == text.substr(0, letters);
+  });
   if (found == kNames.end()) return std::nullopt;
   PathNode node{.kind = found->second};
   text.remove_prefix(letters);
@@ -41,7 +44,8 @@ std::optional<PathNode> parse_node(std::string_view text) {
   for (int i = 0; i < numbers_of(node.kind); ++i) {
     if (i > 0 && !text.starts_with('.')) return std::nullopt;
     if (i > 0) text.remove_prefix(1);
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), i == 0 ? node.layer : node.head);
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), i == 0 ? node.layer : node.head);
     if (error != std::errc()) return std::nullopt;
     text.remove_prefix(static_cast<size_t>(end - text.data()));
   }
@@ -51,7 +55,8 @@ std::optional<PathNode> parse_node(std::string_view text) {
 }  // namespace
 
 std::string PathNode::name() const {
-  const auto found = std::find_if(kNames.begin(), kNames.end(), [this](const auto& entry) { return entry.second == kind; });
+  const auto found = std::find_if(kNames.begin(), kNames.end(),
+                                  [this](const auto& entry) { return entry.second == kind; });
   switch (numbers_of(kind)) {
     case 0:
       return std::string(found->first);
@@ -64,8 +69,10 @@ std::string PathNode::name() const {
 
 PathNode PathNode::parse(std::string_view text) {
   if (const auto node = parse_node(text)) return *node;
-  user_error("{} is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a layer and a head",
-             quote(text));
+  user_error(
+      "{} is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a "
+      "layer and a head",
+      quote(text));
 }
 
 }  // namespace vitrine

@@ -14,14 +14,17 @@ namespace {
 
 using Kind = PathNode::Kind;
 
-bool can_send(Kind kind) { return kind == Kind::kEmbedding || kind == Kind::kHead || kind == Kind::kMlp; }
+bool can_send(Kind kind) {
+  return kind == Kind::kEmbedding || kind == Kind::kHead || kind == Kind::kMlp;
+}
 bool can_receive(Kind kind) { return kind != Kind::kEmbedding && kind != Kind::kHead; }
 bool has_layer(Kind kind) { return kind != Kind::kEmbedding && kind != Kind::kFinalResidual; }
 bool has_head(Kind kind) { return has_layer(kind) && kind != Kind::kMlp; }
 
 int resolve_one(int index, int size, std::string_view what, const PathNode& node) {
   const int i = index < 0 ? index + size : index;
-  if (i < 0 || i >= size) user_error("{} {} of '{}' is outside the model's 0..{}", what, index, node.name(), size - 1);
+  if (i < 0 || i >= size)
+    user_error("{} {} of '{}' is outside the model's 0..{}", what, index, node.name(), size - 1);
   return i;
 }
 
@@ -41,10 +44,12 @@ std::vector<PathNode> all_senders(const Config& config) {
   return senders;
 }
 
-std::vector<PathNode> resolve_all(const std::vector<PathNode>& nodes, const Config& config, bool senders) {
+std::vector<PathNode> resolve_all(const std::vector<PathNode>& nodes, const Config& config,
+                                  bool senders) {
   std::vector<PathNode> resolved;
   for (const PathNode& node : nodes) {
-    if (senders && !can_send(node.kind)) user_error("'{}' cannot send; use embed, head L.H or mlp L", node.name());
+    if (senders && !can_send(node.kind))
+      user_error("'{}' cannot send; use embed, head L.H or mlp L", node.name());
     if (!senders && !can_receive(node.kind))
       user_error("'{}' cannot receive; use q L.H, k L.H, v L.H, mlp L or final", node.name());
     resolved.push_back(resolve(node, config));
@@ -52,14 +57,15 @@ std::vector<PathNode> resolve_all(const std::vector<PathNode>& nodes, const Conf
   return resolved;
 }
 
-/// What senders become: the other run's, and for embeddings the stream that they begin, with the base's own position
-/// embeddings.
+/// What senders become: the other run's, and for embeddings the stream that they begin, with the
+/// base's own position embeddings.
 class SenderValues : public ActivationSource {
  public:
   SenderValues(std::shared_ptr<const Captures> base, std::shared_ptr<const Captures> other)
       : base_(std::move(base)), other_(std::move(other)) {}
 
-  std::optional<std::vector<float>> row(Site site, int layer, int, int64_t position) const override {
+  std::optional<std::vector<float>> row(Site site, int layer, int,
+                                        int64_t position) const override {
     if (site != Site::kResidPre) return other_->row(site, layer, 0, position);
     auto row = other_->row(Site::kEmbed, 0, 0, position);
     const auto own = base_->row(Site::kPosEmbed, 0, 0, position);
@@ -79,15 +85,18 @@ Place sender_place(const PathNode& node, std::vector<int64_t> positions) {
 
 Place receiver_place(const PathNode& node, std::vector<int64_t> positions) {
   if (node.kind == Kind::kMlp) return {Site::kMlpPre, node.layer, std::move(positions)};
-  const Site site = node.kind == Kind::kQuery ? Site::kQ : node.kind == Kind::kKey ? Site::kK : Site::kV;
+  const Site site = node.kind == Kind::kQuery ? Site::kQ
+                    : node.kind == Kind::kKey ? Site::kK
+                                              : Site::kV;
   return {site, node.layer, std::move(positions), {node.head}};
 }
 
 /// The two passes of each sender.
 class PathRuns {
  public:
-  PathRuns(BaseRun& base, const Run& other, std::vector<PathNode> receivers, std::vector<int64_t> sender_positions,
-           const std::vector<int64_t>& receiver_positions, bool through_mlps)
+  PathRuns(BaseRun& base, const Run& other, std::vector<PathNode> receivers,
+           std::vector<int64_t> sender_positions, const std::vector<int64_t>& receiver_positions,
+           bool through_mlps)
       : base_(base),
         sender_values_(std::make_shared<SenderValues>(base.captures(), other.shared_captures())),
         sender_positions_(std::move(sender_positions)),
@@ -106,9 +115,10 @@ class PathRuns {
     for (const PathNode& sender : senders)
       sending.push_back(base_.intervene({sender_place(sender, sender_positions_)}, sender_values_));
     std::vector<Intervention> receiving(senders.size());
-    base_.run(sending, {.hooks = [this](int layer) { return held_from(layer); },
-                        .see = [&](size_t cell, const std::shared_ptr<const Captures>& captures,
-                                   int sequence) { receiving[cell] = receive(captures, sequence); }});
+    base_.run(sending,
+              {.hooks = [this](int layer) { return held_from(layer); },
+               .see = [&](size_t cell, const std::shared_ptr<const Captures>& captures,
+                          int sequence) { receiving[cell] = receive(captures, sequence); }});
     return base_.run(receiving);
   }
 
@@ -120,7 +130,8 @@ class PathRuns {
     std::vector<int64_t> positions(static_cast<size_t>(base_.tokens()));
     std::iota(positions.begin(), positions.end(), int64_t{0});
     const std::string name = site_name(site, layer);
-    hooks.edit(name, replace(Tensor::from(base_.captures()->view(name).f32())), {.positions = positions});
+    hooks.edit(name, replace(Tensor::from(base_.captures()->view(name).f32())),
+               {.positions = positions});
   }
 
   Hooks held_from(int first) const {
@@ -134,7 +145,8 @@ class PathRuns {
       if (place.layer >= first) names.insert(site_name(place.site, place.layer));
     }
     for (const std::string& name : names) hooks.capture(name);
-    if (to_final_) hooks.capture(site_name(Site::kResidPost, last_layer()), {.positions = {base_.tokens() - 1}});
+    if (to_final_)
+      hooks.capture(site_name(Site::kResidPost, last_layer()), {.positions = {base_.tokens() - 1}});
     return hooks;
   }
 
@@ -149,7 +161,9 @@ class PathRuns {
                found = seen.row(Site::kResidPost, last_layer(), 0, end);
     std::vector<float> difference(own->size());
     for (size_t i = 0; i < difference.size(); ++i) difference[i] = (*found)[i] - (*own)[i];
-    result.changes.push_back({site_name(Site::kResidPost, last_layer()), add(Tensor::from(difference)), {.positions = {end}}});
+    result.changes.push_back({site_name(Site::kResidPost, last_layer()),
+                              add(Tensor::from(difference)),
+                              {.positions = {end}}});
     result.layer = std::min(result.layer, last_layer());
     result.position = std::min(result.position, end);
     return result;
@@ -165,35 +179,45 @@ class PathRuns {
 
 }  // namespace
 
-PathPatching path_patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
-                        const PathOptions& options) {
+PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
+                        std::span<const int32_t> corrupt, const PathOptions& options) {
   const Config& config = model.config();
   check_metric(options.metric, config);
-  const PromptPair prompts = prompt_pair(clean, corrupt, options.position, options.direction, false);
+  const PromptPair prompts =
+      prompt_pair(clean, corrupt, options.position, options.direction, false);
   const auto tokens = static_cast<int64_t>(prompts.base.size());
   PathPatching result;
-  result.senders = resolve_all(options.senders.empty() ? all_senders(config) : options.senders, config, true);
+  result.senders =
+      resolve_all(options.senders.empty() ? all_senders(config) : options.senders, config, true);
   std::vector<PathNode> receivers = resolve_all(options.receivers, config, false);
   if (receivers.empty()) user_error("the paths have no receiver; name one such as final");
   const auto positions = [&](const std::vector<int64_t>& asked, std::string_view what) {
-    return resolve_indices<int64_t>(asked, 0, tokens, what, "positions up to where the metric is read");
+    return resolve_indices<int64_t>(asked, 0, tokens, what,
+                                    "positions up to where the metric is read");
   };
   BaseRun base(model, prompts.base,
-               {Site::kPosEmbed, Site::kQ, Site::kK, Site::kV, Site::kZ, Site::kMlpPre, Site::kMlpOut, Site::kResidPost},
+               {Site::kPosEmbed, Site::kQ, Site::kK, Site::kV, Site::kZ, Site::kMlpPre,
+                Site::kMlpOut, Site::kResidPost},
                options.metric, options.batch_tokens);
-  const Run other = model.forward(
-      prompts.other, Hooks().capture("hook_embed").capture("blocks.*.attn.hook_z").capture("blocks.*.hook_mlp_out"),
-      {.logits = LogitRows::kLast});
-  const MetricScale scale =
-      metric_scale(base.value(), options.metric.of(other.logits().f32()), options.direction, options.metric);
-  PathRuns runs(base, other, std::move(receivers), positions(options.sender_positions, "sender position"),
+  const Run other = model.forward(prompts.other,
+                                  Hooks()
+                                      .capture("hook_embed")
+                                      .capture("blocks.*.attn.hook_z")
+                                      .capture("blocks.*.hook_mlp_out"),
+                                  {.logits = LogitRows::kLast});
+  const MetricScale scale = metric_scale(base.value(), options.metric.of(other.logits().f32()),
+                                         options.direction, options.metric);
+  PathRuns runs(base, other, std::move(receivers),
+                positions(options.sender_positions, "sender position"),
                 positions(options.receiver_positions, "receiver position"), options.through_mlps);
 
   CellProgress progress{options.progress, result.senders.size(), "Path patching"};
   for (size_t begin = 0; begin < result.senders.size();) {
     size_t end = begin + 1;  // the senders of one layer: their passes start at one block
-    while (end < result.senders.size() && result.senders[end].layer == result.senders[begin].layer) ++end;
-    const std::vector<double> found = runs.run(std::span(result.senders).subspan(begin, end - begin));
+    while (end < result.senders.size() && result.senders[end].layer == result.senders[begin].layer)
+      ++end;
+    const std::vector<double> found =
+        runs.run(std::span(result.senders).subspan(begin, end - begin));
     result.values.insert(result.values.end(), found.begin(), found.end());
     progress.add(end - begin);
     begin = end;

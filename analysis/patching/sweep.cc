@@ -11,16 +11,24 @@ bool has_heads(const SiteInfo& info, const Config& config) {
   return info.shape == SiteShape::kMap || site_head_width(info.shape, config) > 0;
 }
 
-std::vector<int64_t> head_columns(const PatchCells& cells, const SiteInfo& info, const Config& config) {
+std::vector<int64_t> head_columns(const PatchCells& cells, const SiteInfo& info,
+                                  const Config& config) {
   if (!has_heads(info, config))
-    user_error("site '{}' has no heads to go through; use for example attn.hook_z, or go through positions", info.name);
-  const std::vector<int> heads = resolve_indices<int>(cells.heads, 0, config.heads, "head", "heads of the model");
+    user_error(
+        "site '{}' has no heads to go through; use for example attn.hook_z, or go through "
+        "positions",
+        info.name);
+  const std::vector<int> heads =
+      resolve_indices<int>(cells.heads, 0, config.heads, "head", "heads of the model");
   return {heads.begin(), heads.end()};
 }
 
-std::vector<int64_t> neuron_columns(const PatchCells& cells, const SiteInfo& info, const Config& config) {
-  if (has_heads(info, config)) user_error("site '{}' has heads and no neurons to go through; go through heads", info.name);
-  return resolve_indices<int64_t>(cells.neurons, 0, site_width(info.shape, config), "neuron", "elements of the site's row");
+std::vector<int64_t> neuron_columns(const PatchCells& cells, const SiteInfo& info,
+                                    const Config& config) {
+  if (has_heads(info, config))
+    user_error("site '{}' has heads and no neurons to go through; go through heads", info.name);
+  return resolve_indices<int64_t>(cells.neurons, 0, site_width(info.shape, config), "neuron",
+                                  "elements of the site's row");
 }
 
 std::vector<int64_t> columns_of(const PatchCells& cells, const SiteInfo& info, const Config& config,
@@ -40,17 +48,22 @@ std::vector<int64_t> columns_of(const PatchCells& cells, const SiteInfo& info, c
 
 }  // namespace
 
-PatchSweep::PatchSweep(const PatchCells& cells, const Config& config, int64_t tokens) : config_(config), window_(cells.window) {
+PatchSweep::PatchSweep(const PatchCells& cells, const Config& config, int64_t tokens)
+    : config_(config), window_(cells.window) {
   if (cells.sites.empty()) user_error("no site is to be patched; name one such as hook_resid_pre");
   if (window_ < 1) user_error("a window of {} layers; give at least 1", window_);
-  const std::vector<int> layers = resolve_indices<int>(cells.layers, 0, config.layers, "layer", "layers of the model");
-  positions_ = resolve_indices<int64_t>(cells.positions, 0, tokens, "position", "positions up to where the metric is read");
+  const std::vector<int> layers =
+      resolve_indices<int>(cells.layers, 0, config.layers, "layer", "layers of the model");
+  positions_ = resolve_indices<int64_t>(cells.positions, 0, tokens, "position",
+                                        "positions up to where the metric is read");
   for (const Site site : cells.sites) {
     const SiteInfo& info = site_info(site);
     if (!info.per_layer)
-      user_error("site '{}' is in no layer; patch a site that is in each, such as hook_resid_pre", info.name);
+      user_error("site '{}' is in no layer; patch a site that is in each, such as hook_resid_pre",
+                 info.name);
     const auto same = [site](const PatchGrid& grid) { return grid.site == site; };
-    if (std::any_of(grids_.begin(), grids_.end(), same)) user_error("site '{}' is named twice; name it once", info.name);
+    if (std::any_of(grids_.begin(), grids_.end(), same))
+      user_error("site '{}' is named twice; name it once", info.name);
     grids_.push_back({.site = site,
                       .over = cells.over,
                       .layers = layers,
@@ -82,11 +95,13 @@ std::vector<Place> PatchSweep::places(const PatchGrid& grid, size_t row, size_t 
   return places;
 }
 
-std::vector<std::vector<double>> PatchSweep::run(BaseRun& base, const PatchValues& values, CellProgress& progress) const {
+std::vector<std::vector<double>> PatchSweep::run(BaseRun& base, const PatchValues& values,
+                                                 CellProgress& progress) const {
   std::vector<std::vector<double>> results;
   for (const PatchGrid& grid : grids_) {
     std::vector<double>& result = results.emplace_back();
-    for (size_t row = 0; row < grid.layers.size(); ++row) {  // one at a time: a row's cells start at one block
+    for (size_t row = 0; row < grid.layers.size();
+         ++row) {  // one at a time: a row's cells start at one block
       std::vector<Intervention> cells;
       for (size_t column = 0; column < grid.columns.size(); ++column)
         cells.push_back(base.intervene(places(grid, row, column), values));
@@ -98,7 +113,8 @@ std::vector<std::vector<double>> PatchSweep::run(BaseRun& base, const PatchValue
   return results;
 }
 
-std::vector<std::vector<double>> PatchSweep::estimate(const BaseRun& base, const PatchValues& values,
+std::vector<std::vector<double>> PatchSweep::estimate(const BaseRun& base,
+                                                      const PatchValues& values,
                                                       const Captures& gradients) const {
   std::vector<std::vector<double>> results;
   for (const PatchGrid& grid : grids_) {

@@ -35,9 +35,11 @@ class PatchSweep {
   std::vector<Place> places(const PatchGrid& grid, size_t row, size_t column) const;
 
   /// The metric of every cell of every grid, [grids][R, C].
-  std::vector<std::vector<double>> run(BaseRun& base, const PatchValues& values, CellProgress& progress) const;
+  std::vector<std::vector<double>> run(BaseRun& base, const PatchValues& values,
+                                       CellProgress& progress) const;
   /// First-order estimates of its changes.
-  std::vector<std::vector<double>> estimate(const BaseRun& base, const PatchValues& values, const Captures& gradients) const;
+  std::vector<std::vector<double>> estimate(const BaseRun& base, const PatchValues& values,
+                                            const Captures& gradients) const;
 
  private:
   Config config_;

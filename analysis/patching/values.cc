@@ -38,7 +38,8 @@ Row HeadsOfMap::row(Site site, int layer, int sequence, int64_t position) const 
   if (!all) return std::nullopt;
   const auto keys = static_cast<std::ptrdiff_t>(all->size()) / all_heads_;
   std::vector<float> rows;
-  for (const int head : heads_) rows.insert(rows.end(), all->begin() + head * keys, all->begin() + (head + 1) * keys);
+  for (const int head : heads_)
+    rows.insert(rows.end(), all->begin() + head * keys, all->begin() + (head + 1) * keys);
   return rows;
 }
 

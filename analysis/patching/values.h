@@ -12,8 +12,8 @@
 
 namespace vitrine::internal {
 
-// What interventions put in the place of activations: whole rows of a site (for a map every head's, one after the other), by
-// position of the base run. A position that has no row is left as it is.
+// What interventions put in the place of activations: whole rows of a site (for a map every head's,
+// one after the other), by position of the base run. A position that has no row is left as it is.
 
 using PatchValues = std::shared_ptr<const ActivationSource>;
 
@@ -22,7 +22,8 @@ class AlignedValues : public ActivationSource {
  public:
   AlignedValues(std::shared_ptr<const Captures> other, std::vector<int64_t> partner)
       : other_(std::move(other)), partner_(std::move(partner)) {}
-  std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const override;
+  std::optional<std::vector<float>> row(Site site, int layer, int sequence,
+                                        int64_t position) const override;
 
  private:
   std::shared_ptr<const Captures> other_;
@@ -33,7 +34,8 @@ class AlignedValues : public ActivationSource {
 class ZeroValues : public ActivationSource {
  public:
   explicit ZeroValues(std::shared_ptr<const Captures> base) : base_(std::move(base)) {}
-  std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const override;
+  std::optional<std::vector<float>> row(Site site, int layer, int sequence,
+                                        int64_t position) const override;
 
  private:
   std::shared_ptr<const Captures> base_;
@@ -43,7 +45,8 @@ class ZeroValues : public ActivationSource {
 class MeanValues : public ActivationSource {
  public:
   explicit MeanValues(const Captures& captures);
-  std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const override;
+  std::optional<std::vector<float>> row(Site site, int layer, int sequence,
+                                        int64_t position) const override;
 
  private:
   std::map<std::pair<Site, int>, std::vector<float>> means_;
@@ -52,8 +55,10 @@ class MeanValues : public ActivationSource {
 /// One sequence of a run.
 class SequenceValues : public ActivationSource {
  public:
-  SequenceValues(std::shared_ptr<const Captures> run, int sequence) : run_(std::move(run)), sequence_(sequence) {}
-  std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const override;
+  SequenceValues(std::shared_ptr<const Captures> run, int sequence)
+      : run_(std::move(run)), sequence_(sequence) {}
+  std::optional<std::vector<float>> row(Site site, int layer, int sequence,
+                                        int64_t position) const override;
 
  private:
   std::shared_ptr<const Captures> run_;
@@ -65,7 +70,8 @@ class HeadsOfMap : public ActivationSource {
  public:
   HeadsOfMap(PatchValues values, std::vector<int> heads, int all_heads)
       : values_(std::move(values)), heads_(std::move(heads)), all_heads_(all_heads) {}
-  std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const override;
+  std::optional<std::vector<float>> row(Site site, int layer, int sequence,
+                                        int64_t position) const override;
 
  private:
   PatchValues values_;

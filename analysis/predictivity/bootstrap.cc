@@ -30,7 +30,8 @@ double internal::median(std::vector<double> numbers) {
   return (*middle + *std::max_element(numbers.begin(), middle)) / 2;
 }
 
-std::vector<double> internal::subject_medians(std::span<const double> neuroids, const SubjectNeuroids& subjects) {
+std::vector<double> internal::subject_medians(std::span<const double> neuroids,
+                                              const SubjectNeuroids& subjects) {
   std::vector<double> medians;
   for (const std::vector<size_t>& subject : subjects) {
     std::vector<double> numbers;
@@ -40,7 +41,9 @@ std::vector<double> internal::subject_medians(std::span<const double> neuroids, 
   return medians;
 }
 
-std::vector<double> internal::bootstrap_scores(std::span<const double> neuroids, const SubjectNeuroids& subjects, int bootstraps, uint64_t seed) {
+std::vector<double> internal::bootstrap_scores(std::span<const double> neuroids,
+                                               const SubjectNeuroids& subjects, int bootstraps,
+                                               uint64_t seed) {
   std::vector<const std::vector<size_t>*> some;  // those who have neuroids
   for (const std::vector<size_t>& subject : subjects) {
     if (!subject.empty()) some.push_back(&subject);
@@ -52,7 +55,8 @@ std::vector<double> internal::bootstrap_scores(std::span<const double> neuroids,
     for (size_t s = 0; s < some.size(); ++s) {
       const std::vector<size_t>& subject = *some[dice.index(some.size())];
       std::vector<double> numbers;
-      for (size_t q = 0; q < subject.size(); ++q) numbers.push_back(neuroids[subject[dice.index(subject.size())]]);
+      for (size_t q = 0; q < subject.size(); ++q)
+        numbers.push_back(neuroids[subject[dice.index(subject.size())]]);
       medians.push_back(median(std::move(numbers)));
     }
     scores.push_back(median(std::move(medians)));

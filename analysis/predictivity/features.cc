@@ -18,17 +18,19 @@ struct Reading {
   std::vector<std::pair<size_t, int64_t>> ends = {};  ///< (stimulus, position of its last token)
 };
 
-/// Stimuli of a group share a reading as long as all of it fits into the context; behind that, where the beginning is cut off, positions
-/// are others for each stimulus, so each has its own.
+/// Stimuli of a group share a reading as long as all of it fits into the context; behind that,
+/// where the beginning is cut off, positions are others for each stimulus, so each has its own.
 class Readings {
  public:
-  Readings(const Stimuli& stimuli, StimulusContext context, int64_t longest) : longest_(static_cast<size_t>(longest)) {
+  Readings(const Stimuli& stimuli, StimulusContext context, int64_t longest)
+      : longest_(static_cast<size_t>(longest)) {
     std::map<std::string_view, size_t> text_of;
     std::vector<std::vector<int32_t>> texts;
     std::vector<size_t> reading_of;
     for (size_t i = 0; i < stimuli.ids.size(); ++i) {
       const bool alone = context == StimulusContext::kNone;
-      const size_t at = alone ? texts.size() : text_of.try_emplace(stimuli.groups[i], texts.size()).first->second;
+      const size_t at =
+          alone ? texts.size() : text_of.try_emplace(stimuli.groups[i], texts.size()).first->second;
       if (at == texts.size()) {
         texts.emplace_back();
         reading_of.push_back(all.size());
@@ -63,19 +65,22 @@ std::vector<SiteRef> sites_of(const std::vector<std::string>& patterns, const Co
   std::vector<SiteRef> sites;
   for (const std::string& pattern : patterns) {
     for (SiteRef& site : find_sites(pattern, config)) {
-      if (site_info(site.site).shape == SiteShape::kMap) user_error("{} is a map, which has no features of a token; choose another site", site.name);
+      if (site_info(site.site).shape == SiteShape::kMap)
+        user_error("{} is a map, which has no features of a token; choose another site", site.name);
       const auto same = [&](const SiteRef& other) { return other.name == site.name; };
       if (std::none_of(sites.begin(), sites.end(), same)) sites.push_back(std::move(site));
     }
   }
-  if (sites.empty()) user_error("there is no site to read; name one, such as blocks.*.hook_resid_post");
+  if (sites.empty())
+    user_error("there is no site to read; name one, such as blocks.*.hook_resid_post");
   // In the order of the pass: what belongs to no layer is before the blocks or behind them.
   const auto place = [&](const SiteRef& site) {
     const bool before = site.site == Site::kEmbed || site.site == Site::kPosEmbed;
     const int layer = site_info(site.site).per_layer ? site.layer : before ? -1 : config.layers;
     return std::pair(layer, site.site);
   };
-  std::stable_sort(sites.begin(), sites.end(), [&](const SiteRef& a, const SiteRef& b) { return place(a) < place(b); });
+  std::stable_sort(sites.begin(), sites.end(),
+                   [&](const SiteRef& a, const SiteRef& b) { return place(a) < place(b); });
   return sites;
 }
 
@@ -93,7 +98,9 @@ void keep(const Run& run, const Reading& reading, std::vector<StimulusFeatures>&
     const size_t width = rows.size() / reading.ends.size();
     for (size_t i = 0; i < reading.ends.size(); ++i) {
       const std::span<const float> row = rows.subspan(i * width, width);
-      std::copy(row.begin(), row.end(), site.values.f32().begin() + static_cast<std::ptrdiff_t>(reading.ends[i].first * width));
+      std::copy(
+          row.begin(), row.end(),
+          site.values.f32().begin() + static_cast<std::ptrdiff_t>(reading.ends[i].first * width));
     }
   }
 }
@@ -105,7 +112,8 @@ bool is_white(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; 
 void internal::check_stimuli(const Stimuli& stimuli) {
   if (stimuli.ids.empty()) user_error("there are no stimuli; give some");
   if (stimuli.groups.size() != stimuli.ids.size()) {
-    user_error("{} stimuli have {} groups; give one each", stimuli.ids.size(), stimuli.groups.size());
+    user_error("{} stimuli have {} groups; give one each", stimuli.ids.size(),
+               stimuli.groups.size());
   }
   for (size_t i = 0; i < stimuli.ids.size(); ++i) {
     if (stimuli.ids[i].empty()) user_error("stimulus {} has no tokens; give another text", i + 1);
@@ -124,26 +132,31 @@ std::vector<StimulusPlace> internal::stimulus_places(const Stimuli& stimuli) {
   return places;
 }
 
-Stimuli encode_stimuli(const Tokenizer& tokenizer, std::span<const std::string> texts, std::span<const std::string> groups,
-                       StimulusContext context) {
-  if (groups.size() != texts.size()) user_error("{} stimuli have {} groups; give one each", texts.size(), groups.size());
+Stimuli encode_stimuli(const Tokenizer& tokenizer, std::span<const std::string> texts,
+                       std::span<const std::string> groups, StimulusContext context) {
+  if (groups.size() != texts.size())
+    user_error("{} stimuli have {} groups; give one each", texts.size(), groups.size());
   Stimuli stimuli{.ids = {}, .groups = {groups.begin(), groups.end()}};
   std::map<std::string_view, const std::string*> before;
   for (size_t i = 0; i < texts.size(); ++i) {
     const std::string*& last = before[groups[i]];
-    const bool follows = context == StimulusContext::kGroup && last && !last->empty() && !texts[i].empty();
+    const bool follows =
+        context == StimulusContext::kGroup && last && !last->empty() && !texts[i].empty();
     const bool blank = follows && !is_white(last->back()) && !is_white(texts[i].front());
     stimuli.ids.push_back(tokenizer.encode(blank ? " " + texts[i] : texts[i]));
-    if (stimuli.ids.back().empty()) user_error("stimulus {} has no tokens; give another text", i + 1);
+    if (stimuli.ids.back().empty())
+      user_error("stimulus {} has no tokens; give another text", i + 1);
     last = &texts[i];
   }
   return stimuli;
 }
 
-FeatureSet stimulus_features(const Model& model, const Stimuli& stimuli, const FeatureOptions& options) {
+FeatureSet stimulus_features(const Model& model, const Stimuli& stimuli,
+                             const FeatureOptions& options) {
   check_stimuli(stimuli);
   for (size_t i = 0; i < stimuli.ids.size(); ++i) {
-    for (const int32_t id : stimuli.ids[i]) check_id(model.config(), id, fmt::format("token of stimulus {}:", i + 1));
+    for (const int32_t id : stimuli.ids[i])
+      check_id(model.config(), id, fmt::format("token of stimulus {}:", i + 1));
   }
   const std::vector<SiteRef> sites = sites_of(options.sites, model.config());
   const Hooks edits = edits_of(options.edits);
@@ -152,12 +165,14 @@ FeatureSet stimulus_features(const Model& model, const Stimuli& stimuli, const F
   FeatureSet result{.sites = {}, .cut = readings.cut};
   for (const SiteRef& site : sites) {
     const int64_t width = site_width(site_info(site.site).shape, model.config());
-    result.sites.push_back({.site = site.name, .layer = site.layer, .values = Tensor(DType::kF32, {count, width})});
+    result.sites.push_back(
+        {.site = site.name, .layer = site.layer, .values = Tensor(DType::kF32, {count, width})});
   }
   uint64_t done = 0;
   for (const Reading& reading : readings.all) {
     if (reading.ends.empty()) continue;  // a group whose first stimulus is already too long
-    keep(model.forward(reading.ids, hooks_for(sites, reading, edits), {.logits = LogitRows::kNone}), reading, result.sites);
+    keep(model.forward(reading.ids, hooks_for(sites, reading, edits), {.logits = LogitRows::kNone}),
+         reading, result.sites);
     done += reading.ends.size();
     if (options.progress) options.progress->update(done, stimuli.ids.size(), "Reading stimuli");
   }

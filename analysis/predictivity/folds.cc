@@ -13,7 +13,9 @@ using namespace internal;
 namespace {
 
 /// 0 .. count - 1 in an order drawn from the seed.
-std::vector<size_t> shuffled(size_t count, uint64_t seed) { return Dice(mix64(seed)).choose(count, count); }
+std::vector<size_t> shuffled(size_t count, uint64_t seed) {
+  return Dice(mix64(seed)).choose(count, count);
+}
 
 std::vector<int32_t> grouped_folds(std::span<const std::string> groups, int folds, uint64_t seed) {
   std::map<std::string_view, size_t> index;
@@ -25,10 +27,13 @@ std::vector<int32_t> grouped_folds(std::span<const std::string> groups, int fold
     group_of.push_back(at);
   }
   if (sizes.size() < static_cast<size_t>(folds)) {
-    user_error("{} groups cannot be held out in {} folds; give {} folds or fewer, or shuffled folds", sizes.size(), folds, sizes.size());
+    user_error(
+        "{} groups cannot be held out in {} folds; give {} folds or fewer, or shuffled folds",
+        sizes.size(), folds, sizes.size());
   }
   std::vector<size_t> order = shuffled(sizes.size(), seed);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
   std::vector<size_t> held(static_cast<size_t>(folds), 0);
   std::vector<int32_t> fold_of(sizes.size(), 0), result;
   for (const size_t group : order) {
@@ -42,7 +47,9 @@ std::vector<int32_t> grouped_folds(std::span<const std::string> groups, int fold
 
 }  // namespace
 
-std::string_view regression_name(Regression regression) { return regression == Regression::kRidge ? "ridge" : "ols"; }
+std::string_view regression_name(Regression regression) {
+  return regression == Regression::kRidge ? "ridge" : "ols";
+}
 
 Regression regression_from_name(std::string_view name) {
   if (name == "ridge") return Regression::kRidge;
@@ -50,7 +57,9 @@ Regression regression_from_name(std::string_view name) {
   user_error("regression {} is not known; use ridge or ols", quote(name));
 }
 
-std::string_view alpha_choice_name(AlphaChoice choice) { return choice == AlphaChoice::kGcv ? "gcv" : "loo"; }
+std::string_view alpha_choice_name(AlphaChoice choice) {
+  return choice == AlphaChoice::kGcv ? "gcv" : "loo";
+}
 
 AlphaChoice alpha_choice_from_name(std::string_view name) {
   if (name == "gcv") return AlphaChoice::kGcv;
@@ -58,7 +67,9 @@ AlphaChoice alpha_choice_from_name(std::string_view name) {
   user_error("choice of alpha {} is not known; use gcv or loo", quote(name));
 }
 
-std::string_view fold_kind_name(FoldKind kind) { return kind == FoldKind::kGrouped ? "grouped" : "shuffled"; }
+std::string_view fold_kind_name(FoldKind kind) {
+  return kind == FoldKind::kGrouped ? "grouped" : "shuffled";
+}
 
 FoldKind fold_kind_from_name(std::string_view name) {
   if (name == "grouped") return FoldKind::kGrouped;
@@ -66,7 +77,9 @@ FoldKind fold_kind_from_name(std::string_view name) {
   user_error("kind of folds {} is not known; use grouped or shuffled", quote(name));
 }
 
-std::string_view stimulus_context_name(StimulusContext context) { return context == StimulusContext::kGroup ? "group" : "none"; }
+std::string_view stimulus_context_name(StimulusContext context) {
+  return context == StimulusContext::kGroup ? "group" : "none";
+}
 
 StimulusContext stimulus_context_from_name(std::string_view name) {
   if (name == "group") return StimulusContext::kGroup;
@@ -74,7 +87,8 @@ StimulusContext stimulus_context_from_name(std::string_view name) {
   user_error("context {} is not known; use group or none", quote(name));
 }
 
-std::vector<int32_t> make_folds(std::span<const std::string> groups, int folds, FoldKind kind, uint64_t seed) {
+std::vector<int32_t> make_folds(std::span<const std::string> groups, int folds, FoldKind kind,
+                                uint64_t seed) {
   if (folds < 2) user_error("{} folds: give two at least, one of which is held out", folds);
   if (groups.size() < static_cast<size_t>(folds)) {
     user_error("{} stimuli cannot be held out in {} folds; give fewer folds", groups.size(), folds);
@@ -82,7 +96,8 @@ std::vector<int32_t> make_folds(std::span<const std::string> groups, int folds, 
   if (kind == FoldKind::kGrouped) return grouped_folds(groups, folds, seed);
   std::vector<int32_t> result(groups.size());
   const std::vector<size_t> order = shuffled(groups.size(), seed);
-  for (size_t i = 0; i < order.size(); ++i) result[order[i]] = static_cast<int32_t>(i % static_cast<size_t>(folds));
+  for (size_t i = 0; i < order.size(); ++i)
+    result[order[i]] = static_cast<int32_t>(i % static_cast<size_t>(folds));
   return result;
 }
 

@@ -11,8 +11,9 @@
 namespace vitrine::internal {
 
 /// As the public one; `fold_done` is called after each fold.
-CrossValidation cross_validate(const TensorView& features, const TensorView& responses, std::span<const int32_t> folds,
-                               const RegressionOptions& options, const std::function<void()>& fold_done);
+CrossValidation cross_validate(const TensorView& features, const TensorView& responses,
+                               std::span<const int32_t> folds, const RegressionOptions& options,
+                               const std::function<void()>& fold_done);
 
 /// Where a stimulus stands in its group.
 struct StimulusPlace {
@@ -32,14 +33,19 @@ double median(std::vector<double> numbers);
 using SubjectNeuroids = std::vector<std::vector<size_t>>;
 
 /// [S] the median of each subject's neuroids.
-std::vector<double> subject_medians(std::span<const double> neuroids, const SubjectNeuroids& subjects);
+std::vector<double> subject_medians(std::span<const double> neuroids,
+                                    const SubjectNeuroids& subjects);
 
-/// The median over subjects of the median over neuroids, in `bootstraps` draws of subjects and, in each of them, of neuroids, with
-/// replacement; one subject is always drawn. A function of the seed and the draw alone, so that what is computed from several sets of
-/// scores can be compared draw by draw.
-std::vector<double> bootstrap_scores(std::span<const double> neuroids, const SubjectNeuroids& subjects, int bootstraps, uint64_t seed);
+/// The median over subjects of the median over neuroids, in `bootstraps` draws of subjects and, in
+/// each of them, of neuroids, with replacement; one subject is always drawn. A function of the seed
+/// and the draw alone, so that what is computed from several sets of scores can be compared draw by
+/// draw.
+std::vector<double> bootstrap_scores(std::span<const double> neuroids,
+                                     const SubjectNeuroids& subjects, int bootstraps,
+                                     uint64_t seed);
 
-/// From the 2.5th to the 97.5th percentile, by linear interpolation (NumPy's default); NaN without numbers.
+/// From the 2.5th to the 97.5th percentile, by linear interpolation (NumPy's default); NaN without
+/// numbers.
 Interval interval_of(std::vector<double> numbers);
 
 }  // namespace vitrine::internal

@@ -24,7 +24,9 @@ Vector pooled(const SiteRows& rows) {
 }
 
 /// [sites] of both sets, which run together.
-std::vector<Texts> activations(const Model& model, const Batch& texts, const std::vector<std::string>& sites, const ConceptOptions& options) {
+std::vector<Texts> activations(const Model& model, const Batch& texts,
+                               const std::vector<std::string>& sites,
+                               const ConceptOptions& options) {
   Hooks hooks = edits_of(options.edits);
   Where where = options.where;
   if (options.pooling == ConceptPooling::kLast) where.positions = {-1};
@@ -33,7 +35,8 @@ std::vector<Texts> activations(const Model& model, const Batch& texts, const std
   run_texts(model, texts, hooks, options.batch_tokens, [&](const TextBatch& batch) {
     for (size_t i = 0; i < sites.size(); ++i) {
       const size_t sequences = batch.captures.entry(sites[i]).sequences.size();
-      for (size_t s = 0; s < sequences; ++s) found[i].push_back(pooled(rows_of(batch.captures, sites[i], s)));
+      for (size_t s = 0; s < sequences; ++s)
+        found[i].push_back(pooled(rows_of(batch.captures, sites[i], s)));
     }
     if (options.progress) options.progress->update(batch.done, batch.total, "Concept");
   });
@@ -53,7 +56,8 @@ Vector mean_of(const Texts& texts) {
 Vector mean_without(const Vector& mean, const Texts& texts, size_t which) {
   if (which >= texts.size()) return mean;
   Vector rest(mean.size());
-  for (size_t i = 0; i < mean.size(); ++i) rest[i] = mean[i] + (mean[i] - texts[which][i]) / static_cast<double>(texts.size() - 1);
+  for (size_t i = 0; i < mean.size(); ++i)
+    rest[i] = mean[i] + (mean[i] - texts[which][i]) / static_cast<double>(texts.size() - 1);
   return rest;
 }
 
@@ -100,14 +104,16 @@ void separate(ConceptDirection& found) {
     return;
   }
   const double p_mean = mean(p), n_mean = mean(n);
-  const double pooled = (squares_around(p, p_mean) + squares_around(n, n_mean)) / static_cast<double>(p.size() + n.size() - 2);
+  const double pooled = (squares_around(p, p_mean) + squares_around(n, n_mean)) /
+                        static_cast<double>(p.size() + n.size() - 2);
   found.cohens_d = (p_mean - n_mean) / std::sqrt(pooled);
   found.auc = 0;
   for (const double x : n) found.auc += share_above(p, x) / static_cast<double>(n.size());
   found.accuracy = (share_above(p, 0) + 1 - share_above(n, 0)) / 2;
 }
 
-ConceptDirection direction_at(const std::string& site, const Texts& positive, const Texts& negative) {
+ConceptDirection direction_at(const std::string& site, const Texts& positive,
+                              const Texts& negative) {
   ConceptDirection found;
   found.site = site;
   const Vector p_mean = mean_of(positive), n_mean = mean_of(negative);
@@ -117,9 +123,11 @@ ConceptDirection direction_at(const std::string& site, const Texts& positive, co
   for (const Texts* set : {&positive, &negative}) {
     for (const Vector& x : *set) squares += length_of(x) * length_of(x);
   }
-  found.activation_norm = std::sqrt(squares / static_cast<double>(positive.size() + negative.size()));
+  found.activation_norm =
+      std::sqrt(squares / static_cast<double>(positive.size() + negative.size()));
   for (size_t i = 0; i < std::max(positive.size(), negative.size()); ++i) {
-    const Vector p_rest = mean_without(p_mean, positive, i), n_rest = mean_without(n_mean, negative, i);
+    const Vector p_rest = mean_without(p_mean, positive, i),
+                 n_rest = mean_without(n_mean, negative, i);
     if (i < positive.size()) found.positive_scores.push_back(score_of(positive[i], p_rest, n_rest));
     if (i < negative.size()) found.negative_scores.push_back(score_of(negative[i], p_rest, n_rest));
   }
@@ -128,13 +136,16 @@ ConceptDirection direction_at(const std::string& site, const Texts& positive, co
 }
 
 void check_set(const Config& config, const Batch& texts, std::string_view name) {
-  if (texts.size() < 2) user_error("{} {} prompts leave nothing to hold out; give at least 2", texts.size(), name);
+  if (texts.size() < 2)
+    user_error("{} {} prompts leave nothing to hold out; give at least 2", texts.size(), name);
   check_texts(config, texts);
 }
 
 }  // namespace
 
-std::string_view concept_pooling_name(ConceptPooling pooling) { return pooling == ConceptPooling::kMean ? "mean" : "last"; }
+std::string_view concept_pooling_name(ConceptPooling pooling) {
+  return pooling == ConceptPooling::kMean ? "mean" : "last";
+}
 
 ConceptPooling concept_pooling_from_name(std::string_view name) {
   for (const ConceptPooling pooling : {ConceptPooling::kLast, ConceptPooling::kMean}) {
@@ -143,10 +154,13 @@ ConceptPooling concept_pooling_from_name(std::string_view name) {
   user_error("pooling '{}' is not known; use last or mean", name);
 }
 
-std::vector<ConceptDirection> concept_directions(const Model& model, const Batch& positive, const Batch& negative, const ConceptOptions& options) {
+std::vector<ConceptDirection> concept_directions(const Model& model, const Batch& positive,
+                                                 const Batch& negative,
+                                                 const ConceptOptions& options) {
   check_set(model.config(), positive, "positive");
   check_set(model.config(), negative, "negative");
-  if (!options.where.positions.empty()) user_error("'{}' is narrowed to positions, which pooling decides: last or mean", options.site);
+  if (!options.where.positions.empty())
+    user_error("'{}' is narrowed to positions, which pooling decides: last or mean", options.site);
   const std::vector<std::string> sites = row_sites(model.config(), options.site, options.where);
   Batch texts = positive;
   texts.insert(texts.end(), negative.begin(), negative.end());
@@ -154,7 +168,8 @@ std::vector<ConceptDirection> concept_directions(const Model& model, const Batch
   std::vector<ConceptDirection> found;
   for (size_t i = 0; i < sites.size(); ++i) {
     const auto middle = all[i].begin() + std::ssize(positive);
-    found.push_back(direction_at(sites[i], Texts(all[i].begin(), middle), Texts(middle, all[i].end())));
+    found.push_back(
+        direction_at(sites[i], Texts(all[i].begin(), middle), Texts(middle, all[i].end())));
   }
   return found;
 }

@@ -4,9 +4,9 @@
 #include <numeric>
 
 #include "analysis/attention/maps.h"
-#include "analysis/representation/nmf.h"
 #include "analysis/common/options.h"
 #include "analysis/common/text_runs.h"
+#include "analysis/representation/nmf.h"
 #include "base/finite.h"
 
 namespace vitrine {
@@ -26,7 +26,8 @@ NonNegative collect(const Model& model, const Factors& found, const FactorOption
         const std::string site = site_name(Site::kMlpPost, found.layers[l]);
         const SiteRows part = rows_of(batch.captures, site, s);
         if (first_non_finite(part.values.data(), DType::kF32, std::ssize(part.values))) {
-          user_error("'{}' of prompt {} holds a NaN or infinity, which cannot be factorised", site, batch.first + s);
+          user_error("'{}' of prompt {} holds a NaN or infinity, which cannot be factorised", site,
+                     batch.first + s);
         }
         rows = static_cast<Eigen::Index>(part.rows);
         x.block(at, static_cast<Eigen::Index>(l) * found.inner, rows, found.inner) =
@@ -49,7 +50,8 @@ void arrange(const Nmf& nmf, Factors& found) {
   }
   std::vector<size_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
   for (const size_t c : order) {
     const auto column = static_cast<Eigen::Index>(c);
     const double length = lengths[c] > 0 ? lengths[c] : 1;
@@ -61,13 +63,18 @@ void arrange(const Nmf& nmf, Factors& found) {
 void check(const Model& model, const Batch& texts, const FactorOptions& options) {
   if (texts.empty()) user_error("there are no prompts to factorise; give at least one");
   check_texts(model.config(), texts);
-  if (options.max_iterations < 1) user_error("{} iterations find nothing; give at least 1", options.max_iterations);
-  if (!(options.tolerance >= 0)) user_error("tolerance {} is below 0; give a small number such as 1e-4, or 0", options.tolerance);
+  if (options.max_iterations < 1)
+    user_error("{} iterations find nothing; give at least 1", options.max_iterations);
+  if (!(options.tolerance >= 0))
+    user_error("tolerance {} is below 0; give a small number such as 1e-4, or 0",
+               options.tolerance);
 }
 
 }  // namespace
 
-std::string_view factor_init_name(FactorInit init) { return init == FactorInit::kNndsvd ? "nndsvd" : "random"; }
+std::string_view factor_init_name(FactorInit init) {
+  return init == FactorInit::kNndsvd ? "nndsvd" : "random";
+}
 
 FactorInit factor_init_from_name(std::string_view name) {
   for (const FactorInit init : {FactorInit::kRandom, FactorInit::kNndsvd}) {
@@ -86,7 +93,9 @@ std::vector<int64_t> Factors::top_neurons(size_t component, size_t count) const 
   std::vector<int64_t> order(static_cast<size_t>(width()));
   std::iota(order.begin(), order.end(), int64_t{0});
   const auto end = order.begin() + static_cast<int64_t>(std::min(count, order.size()));
-  std::partial_sort(order.begin(), end, order.end(), [&](int64_t a, int64_t b) { return row[a] > row[b] || (row[a] == row[b] && a < b); });
+  std::partial_sort(order.begin(), end, order.end(), [&](int64_t a, int64_t b) {
+    return row[a] > row[b] || (row[a] == row[b] && a < b);
+  });
   return {order.begin(), end};
 }
 
@@ -100,13 +109,22 @@ Factors factors(const Model& model, const Batch& texts, const FactorOptions& opt
   for (const auto& text : texts) found.tokens += std::ssize(text);
   const int64_t most = std::min(found.tokens, found.width());
   if (options.components < 1 || options.components > most) {
-    user_error("{} components are outside 1..{}, the smaller number of {} tokens and {} neurons", options.components, most, found.tokens, found.width());
+    user_error("{} components are outside 1..{}, the smaller number of {} tokens and {} neurons",
+               options.components, most, found.tokens, found.width());
   }
   const NonNegative x = collect(model, found, options);
-  if (x.maxCoeff() <= 0) user_error("no neuron of these layers is above 0 at any token, so that there is nothing to factorise");
-  NmfOptions nmf{.components = options.components, .init = options.init, .seed = options.seed, .max_iterations = options.max_iterations, .tolerance = options.tolerance};
+  if (x.maxCoeff() <= 0)
+    user_error(
+        "no neuron of these layers is above 0 at any token, so that there is nothing to factorise");
+  NmfOptions nmf{.components = options.components,
+                 .init = options.init,
+                 .seed = options.seed,
+                 .max_iterations = options.max_iterations,
+                 .tolerance = options.tolerance};
   nmf.see = [&](int iterations) {
-    if (options.progress) options.progress->update(static_cast<uint64_t>(iterations), static_cast<uint64_t>(options.max_iterations), "Factors");
+    if (options.progress)
+      options.progress->update(static_cast<uint64_t>(iterations),
+                               static_cast<uint64_t>(options.max_iterations), "Factors");
   };
   const Nmf result = factorise(x, nmf);
   found.relative_residual = result.relative_residual;

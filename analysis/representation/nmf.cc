@@ -11,8 +11,8 @@ namespace {
 
 using Matrix = Eigen::MatrixXd;
 constexpr Eigen::Index kRowsAtOnce = 64;  // X is widened a few rows at a time, never whole
-// A gradient is the difference of two products; below this part of them it has no digits. A start from singular vectors may be the
-// minimum itself, of which no share is left to fall.
+// A gradient is the difference of two products; below this part of them it has no digits. A start
+// from singular vectors may be the minimum itself, of which no share is left to fall.
 constexpr double kNoDigits = 1e-13;
 
 /// X B, [N, C].
@@ -35,8 +35,8 @@ Matrix transposed_times(const NonNegative& x, const Matrix& a) {
   return product;
 }
 
-/// One round over the entries of `side`, `other` being the other side and `product` X (or X^T) times it. Returns the sum of the
-/// projected gradients' sizes.
+/// One round over the entries of `side`, `other` being the other side and `product` X (or X^T)
+/// times it. Returns the sum of the projected gradients' sizes.
 double descend(Matrix& side, const Matrix& other, const Matrix& product) {
   const Matrix gram = other.transpose() * other;
   double violation = 0;
@@ -57,12 +57,14 @@ void start_randomly(const NonNegative& x, const NmfOptions& options, Nmf& found)
   const double size = std::sqrt(mean / options.components);
   uint64_t index = 0;
   for (Matrix* side : {&found.neurons, &found.strengths}) {
-    for (double& entry : side->reshaped()) entry = size * std::abs(standard_normal(mix64(options.seed), index++));
+    for (double& entry : side->reshaped())
+      entry = size * std::abs(standard_normal(mix64(options.seed), index++));
   }
 }
 
 /// The leading singular vectors and values, by the smaller of X X^T and X^T X.
-void singular_vectors(const NonNegative& x, Eigen::Index count, Matrix& left, Eigen::VectorXd& values, Matrix& right) {
+void singular_vectors(const NonNegative& x, Eigen::Index count, Matrix& left,
+                      Eigen::VectorXd& values, Matrix& right) {
   const bool wide = x.rows() <= x.cols();
   const Eigen::Index size = std::min(x.rows(), x.cols());
   Matrix gram(size, size);
@@ -87,7 +89,8 @@ void singular_vectors(const NonNegative& x, Eigen::Index count, Matrix& left, Ei
   right = wide ? partner : own;
 }
 
-/// Boutsidis & Gallopoulos 2008: of each pair of singular vectors the half, positive or negative, that weighs more.
+/// Boutsidis & Gallopoulos 2008: of each pair of singular vectors the half, positive or negative,
+/// that weighs more.
 void start_from_singular_vectors(const NonNegative& x, Nmf& found) {
   constexpr double kNone = 1e-6;  // as scikit-learn: what is smaller starts at 0
   Matrix left, right;
@@ -95,7 +98,8 @@ void start_from_singular_vectors(const NonNegative& x, Nmf& found) {
   singular_vectors(x, found.strengths.cols(), left, values, right);
   for (Eigen::Index c = 0; c < left.cols(); ++c) {
     Eigen::VectorXd u = left.col(c).cwiseMax(0.0), v = right.col(c).cwiseMax(0.0);
-    const Eigen::VectorXd u_below = (-left.col(c)).cwiseMax(0.0), v_below = (-right.col(c)).cwiseMax(0.0);
+    const Eigen::VectorXd u_below = (-left.col(c)).cwiseMax(0.0),
+                          v_below = (-right.col(c)).cwiseMax(0.0);
     if (u_below.norm() * v_below.norm() > u.norm() * v.norm()) {
       u = u_below;
       v = v_below;
@@ -127,8 +131,10 @@ Nmf factorise(const NonNegative& x, const NmfOptions& options) {
   Nmf found;
   found.strengths = Matrix::Zero(x.rows(), options.components);
   found.neurons = Matrix::Zero(x.cols(), options.components);
-  if (options.init == FactorInit::kRandom) start_randomly(x, options, found);
-  else start_from_singular_vectors(x, found);
+  if (options.init == FactorInit::kRandom)
+    start_randomly(x, options, found);
+  else
+    start_from_singular_vectors(x, found);
   double first = 0;
   while (found.iterations < options.max_iterations && !found.converged) {
     const Matrix forward = times(x, found.neurons);
@@ -136,7 +142,8 @@ Nmf factorise(const NonNegative& x, const NmfOptions& options) {
     const Matrix back = transposed_times(x, found.strengths);
     violation += descend(found.neurons, found.strengths, back);
     if (++found.iterations == 1) first = violation;
-    found.converged = violation <= std::max(options.tolerance * first, kNoDigits * (forward.sum() + back.sum()));
+    found.converged =
+        violation <= std::max(options.tolerance * first, kNoDigits * (forward.sum() + back.sum()));
     if (options.see) options.see(found.iterations);
   }
   found.relative_residual = relative_residual(x, found);

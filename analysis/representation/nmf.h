@@ -29,9 +29,9 @@ struct Nmf {
   bool converged = false;
 };
 
-/// min ||X - S N^T||_F by coordinate descent, one component of one side at a time: for entry s with gradient g and second
-/// derivative h, s = max(s - g / h, 0). (Cichocki & Phan 2009, HALS; scikit-learn's `cd` in its cyclic order.)
-/// X has a number above 0.
+/// min ||X - S N^T||_F by coordinate descent, one component of one side at a time: for entry s with
+/// gradient g and second derivative h, s = max(s - g / h, 0). (Cichocki & Phan 2009, HALS;
+/// scikit-learn's `cd` in its cyclic order.) X has a number above 0.
 Nmf factorise(const NonNegative& x, const NmfOptions& options);
 
 }  // namespace vitrine::internal

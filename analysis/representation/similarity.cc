@@ -16,9 +16,11 @@ using namespace internal;
 namespace {
 
 using Matrix = Eigen::MatrixXd;
-using SiteMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;  ///< [tokens, D]
+using SiteMatrix =
+    Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;  ///< [tokens, D]
 
-// Eigenvalues below this part of the largest are rounding: activations are float32, and these are squares.
+// Eigenvalues below this part of the largest are rounding: activations are float32, and these are
+// squares.
 constexpr double kRank = 1e-12;
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 
@@ -27,7 +29,8 @@ struct Source {
   const Model* model;
   std::string site;
   int64_t width = 0;
-  Eigen::RowVectorXd origin = {};  ///< its first row. Taken off all others, so that a large mean costs no digits
+  Eigen::RowVectorXd origin =
+      {};  ///< its first row. Taken off all others, so that a large mean costs no digits
 };
 
 using Pair = std::pair<size_t, size_t>;
@@ -43,7 +46,9 @@ Components components_of(const Matrix& symmetric, double share) {
   const Eigen::VectorXd values = eigen.values.reverse().cwiseMax(0.0);
   const double total = values.sum();
   Eigen::Index count = 0;
-  for (double held = 0; count < values.size() && values(count) > kRank * values(0) && held < share * total; ++count) held += values(count);
+  for (double held = 0;
+       count < values.size() && values(count) > kRank * values(0) && held < share * total; ++count)
+    held += values(count);
   return {eigen.vectors.rowwise().reverse().leftCols(count), values.head(count)};
 }
 
@@ -55,17 +60,23 @@ double mean_correlation(const Matrix& product) {
 /// One request, from the texts to the values.
 class Comparison {
  public:
-  Comparison(const Model& model, const Model* against, const Batch& texts, const SimilarityOptions& options)
+  Comparison(const Model& model, const Model* against, const Batch& texts,
+             const SimilarityOptions& options)
       : texts_(texts), options_(options) {
-    if (!(options.variance > 0 && options.variance <= 1)) user_error("variance {} is outside 0..1; give the share to keep, such as 0.99", options.variance);
+    if (!(options.variance > 0 && options.variance <= 1))
+      user_error("variance {} is outside 0..1; give the share to keep, such as 0.99",
+                 options.variance);
     add_sources(model, found_.rows);
-    if (against) add_sources(*against, found_.columns);
-    else found_.columns = found_.rows;
+    if (against)
+      add_sources(*against, found_.columns);
+    else
+      found_.columns = found_.rows;
     second_ = against ? found_.rows.size() : 0;
     found_.measure = options.measure;
     found_.variance = options.variance;
     for (const auto& text : texts) found_.tokens += rows_in(text);
-    if (found_.tokens < 2) user_error("{} tokens cannot be compared; give at least 2", found_.tokens);
+    if (found_.tokens < 2)
+      user_error("{} tokens cannot be compared; give at least 2", found_.tokens);
     probe();
     values_.assign(sources_.size() * sources_.size(), kNothing);
     kept_.resize(sources_.size());
@@ -74,9 +85,13 @@ class Comparison {
   }
 
   Similarity run() {
-    const auto widest = std::max_element(sources_.begin(), sources_.end(), [](const Source& a, const Source& b) { return a.width < b.width; });
-    if (found_.tokens <= widest->width) compare_kernels();
-    else compare_features();
+    const auto widest =
+        std::max_element(sources_.begin(), sources_.end(),
+                         [](const Source& a, const Source& b) { return a.width < b.width; });
+    if (found_.tokens <= widest->width)
+      compare_kernels();
+    else
+      compare_features();
     collect();
     return std::move(found_);
   }
@@ -91,7 +106,8 @@ class Comparison {
   int64_t rows_in(const std::vector<int32_t>& text) const {
     const auto length = static_cast<int64_t>(text.size());
     if (options_.where.positions.empty()) return length;
-    return std::ssize(resolve_indices<int64_t>(options_.where.positions, 0, length, "position", "positions of each text"));
+    return std::ssize(resolve_indices<int64_t>(options_.where.positions, 0, length, "position",
+                                               "positions of each text"));
   }
 
   Hooks hooks_of(const Model* model, const std::set<size_t>& wanted) const {
@@ -111,12 +127,14 @@ class Comparison {
   /// Widths and origins, from the first text.
   void probe() {
     for (const Model* model : models()) {
-      const Run run = model->forward(texts_[0], hooks_of(model, all()), {.logits = LogitRows::kNone});
+      const Run run =
+          model->forward(texts_[0], hooks_of(model, all()), {.logits = LogitRows::kNone});
       for (Source& source : sources_) {
         if (source.model != model) continue;
         const SiteRows first = rows_of(run.captures(), source.site, 0);
         source.width = static_cast<int64_t>(first.width);
-        source.origin = Eigen::Map<const Eigen::RowVectorXf>(first.values.data(), source.width).cast<double>();
+        source.origin =
+            Eigen::Map<const Eigen::RowVectorXf>(first.values.data(), source.width).cast<double>();
       }
     }
   }
@@ -130,13 +148,15 @@ class Comparison {
   SiteMatrix gathered(const Captures& captures, const Source& source) const {
     const size_t sequences = captures.entry(source.site).sequences.size();
     Eigen::Index count = 0, at = 0;
-    for (size_t s = 0; s < sequences; ++s) count += static_cast<Eigen::Index>(rows_of(captures, source.site, s).rows);
+    for (size_t s = 0; s < sequences; ++s)
+      count += static_cast<Eigen::Index>(rows_of(captures, source.site, s).rows);
     SiteMatrix all(count, source.width);
     for (size_t s = 0; s < sequences; ++s) {
       const SiteRows part = rows_of(captures, source.site, s);
       const auto rows = static_cast<Eigen::Index>(part.rows);
       all.middleRows(at, rows) =
-          Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(part.values.data(), rows, source.width)
+          Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
+              part.values.data(), rows, source.width)
               .cast<double>()
               .rowwise() -
           source.origin;
@@ -145,7 +165,8 @@ class Comparison {
     return all;
   }
 
-  /// Runs the texts once. `see` gets the rows of each wanted source for the same tokens, less the source's origin; the others are empty.
+  /// Runs the texts once. `see` gets the rows of each wanted source for the same tokens, less the
+  /// source's origin; the others are empty.
   template <typename See>
   void pass(const std::set<size_t>& wanted, int64_t passes, See&& see) {
     const auto used = models();
@@ -162,12 +183,15 @@ class Comparison {
       if (used.size() > 1) {
         const auto sequences = std::ssize(batch.captures.entries().front().sequences);
         const auto from = texts_.begin() + static_cast<std::ptrdiff_t>(batch.first);
-        gather(used[1]->forward(Batch(from, from + sequences), hooks[1], {.logits = LogitRows::kNone}).captures(), used[1]);
+        gather(used[1]
+                   ->forward(Batch(from, from + sequences), hooks[1], {.logits = LogitRows::kNone})
+                   .captures(),
+               used[1]);
       }
       see(rows);
       if (options_.progress) {
-        options_.progress->update(static_cast<uint64_t>(found_.passes) * batch.total + batch.done, static_cast<uint64_t>(passes) * batch.total,
-                                  "Similarity");
+        options_.progress->update(static_cast<uint64_t>(found_.passes) * batch.total + batch.done,
+                                  static_cast<uint64_t>(passes) * batch.total, "Similarity");
       }
     });
     ++found_.passes;
@@ -186,11 +210,13 @@ class Comparison {
       rows[s].rowwise() -= rows[s].colwise().mean().eval();
       const Matrix kernel = rows[s] * rows[s].transpose();
       rows[s].resize(0, 0);
-      kept_[s] = svcca() ? components_of(kernel, options_.variance).vectors : Matrix(kernel / kernel.norm());
+      kept_[s] = svcca() ? components_of(kernel, options_.variance).vectors
+                         : Matrix(kernel / kernel.norm());
       components_[s] = kept_[s].cols();
     }
     for (const auto& [a, b] : pairs()) {
-      value(a, b) = svcca() ? mean_correlation(kept_[a].transpose() * kept_[b]) : kept_[a].cwiseProduct(kept_[b]).sum();
+      value(a, b) = svcca() ? mean_correlation(kept_[a].transpose() * kept_[b])
+                            : kept_[a].cwiseProduct(kept_[b]).sum();
     }
   }
 
@@ -210,10 +236,14 @@ class Comparison {
     double bytes = 0;
     const auto limit = static_cast<double>(options_.max_bytes);
     for (const Pair& pair : todo) {
-      const double more = 8.0 * static_cast<double>(sources_[pair.first].width) * static_cast<double>(sources_[pair.second].width);
+      const double more = 8.0 * static_cast<double>(sources_[pair.first].width) *
+                          static_cast<double>(sources_[pair.second].width);
       if (more > limit) {
-        user_error("the product of '{}' and '{}' takes {}, more than max_bytes {}; narrow the sites to some neurons, or use no more tokens than they are wide",
-                   sources_[pair.first].site, sources_[pair.second].site, human_bytes(more), human_bytes(limit));
+        user_error(
+            "the product of '{}' and '{}' takes {}, more than max_bytes {}; narrow the sites to "
+            "some neurons, or use no more tokens than they are wide",
+            sources_[pair.first].site, sources_[pair.second].site, human_bytes(more),
+            human_bytes(limit));
       }
       if (groups.empty() || bytes + more > limit) {
         groups.emplace_back();
@@ -236,7 +266,8 @@ class Comparison {
     for (const Source& source : sources_) sums.emplace_back(Eigen::RowVectorXd::Zero(source.width));
     pass(wanted, passes, [&](const std::vector<SiteMatrix>& rows) {
       for (const size_t s : wanted) sums[s] += rows[s].colwise().sum();
-      for (size_t i = 0; i < group.size(); ++i) products[i].noalias() += rows[group[i].first].transpose() * rows[group[i].second];
+      for (size_t i = 0; i < group.size(); ++i)
+        products[i].noalias() += rows[group[i].first].transpose() * rows[group[i].second];
     });
     const auto count = static_cast<double>(found_.tokens);
     for (size_t i = 0; i < group.size(); ++i) {
@@ -258,8 +289,10 @@ class Comparison {
   }
 
   void compare(size_t a, size_t b, const Matrix& product) {
-    if (svcca()) value(a, b) = mean_correlation(kept_[a].transpose() * product * kept_[b]);
-    else value(a, b) = product.squaredNorm() / (scales_[a] * scales_[b]);
+    if (svcca())
+      value(a, b) = mean_correlation(kept_[a].transpose() * product * kept_[b]);
+    else
+      value(a, b) = product.squaredNorm() / (scales_[a] * scales_[b]);
   }
 
   bool svcca() const { return options_.measure == SimilarityMeasure::kSvcca; }
@@ -282,24 +315,29 @@ class Comparison {
       }
     }
     if (!svcca()) return;
-    found_.row_components.assign(components_.begin(), components_.begin() + std::ssize(found_.rows));
-    found_.column_components.assign(components_.begin() + static_cast<std::ptrdiff_t>(second_), components_.end());
+    found_.row_components.assign(components_.begin(),
+                                 components_.begin() + std::ssize(found_.rows));
+    found_.column_components.assign(components_.begin() + static_cast<std::ptrdiff_t>(second_),
+                                    components_.end());
   }
 
   const Batch& texts_;
   const SimilarityOptions& options_;
-  std::vector<Source> sources_;  ///< of the rows; behind them, from second_ on, of the columns where that is another model
+  std::vector<Source> sources_;  ///< of the rows; behind them, from second_ on, of the columns
+                                 ///< where that is another model
   size_t second_ = 0;            ///< 0: one model
   std::vector<Matrix> kept_;     ///< what a site's pairs need
   std::vector<double> scales_;
   std::vector<int64_t> components_;
-  std::vector<double> values_;   ///< [sources, sources], as far as computed
+  std::vector<double> values_;  ///< [sources, sources], as far as computed
   Similarity found_;
 };
 
 }  // namespace
 
-std::string_view similarity_measure_name(SimilarityMeasure measure) { return measure == SimilarityMeasure::kSvcca ? "svcca" : "cka"; }
+std::string_view similarity_measure_name(SimilarityMeasure measure) {
+  return measure == SimilarityMeasure::kSvcca ? "svcca" : "cka";
+}
 
 SimilarityMeasure similarity_measure_from_name(std::string_view name) {
   for (const SimilarityMeasure measure : {SimilarityMeasure::kCka, SimilarityMeasure::kSvcca}) {
@@ -312,7 +350,8 @@ Similarity similarity(const Model& model, const Batch& texts, const SimilarityOp
   return Comparison(model, nullptr, texts, options).run();
 }
 
-Similarity similarity(const Model& model, const Model& against, const Batch& texts, const SimilarityOptions& options) {
+Similarity similarity(const Model& model, const Model& against, const Batch& texts,
+                      const SimilarityOptions& options) {
   return Comparison(model, &against, texts, options).run();
 }
 

@@ -15,11 +15,14 @@ namespace {
 
 constexpr int kMostSamples = 1000000;
 
-std::vector<double> doubles(std::span<const float> values) { return {values.begin(), values.end()}; }
+std::vector<double> doubles(std::span<const float> values) {
+  return {values.begin(), values.end()};
+}
 
 /// The embeddings of a step's input, [n, D].
 std::vector<double> embeddings_of(const SaliencyWork& work, size_t step) {
-  return doubles(work.embeddings.f32().first(static_cast<size_t>(work.result.steps[step].inputs * work.width())));
+  return doubles(work.embeddings.f32().first(
+      static_cast<size_t>(work.result.steps[step].inputs * work.width())));
 }
 
 /// Share: the length of each row. Score: the same.
@@ -32,7 +35,8 @@ void set_lengths(SaliencyWork& work, size_t step, std::span<const double> rows) 
 }
 
 /// Share: the length of each row of gradient * factor. Score: the row's sum.
-void set_products(SaliencyWork& work, size_t step, std::span<const double> gradient, std::span<const double> factor) {
+void set_products(SaliencyWork& work, size_t step, std::span<const double> gradient,
+                  std::span<const double> factor) {
   const auto width = static_cast<size_t>(work.width());
   std::vector<double> lengths(gradient.size() / width), sums(lengths.size());
   for (size_t i = 0; i < gradient.size(); ++i) {
@@ -50,13 +54,17 @@ SaliencyInput with_embeddings(const SaliencyWork& work, size_t step, std::span<c
   input.positions.resize(input.ids.size());
   std::iota(input.positions.begin(), input.positions.end(), int64_t{0});
   input.embeddings = Tensor(DType::kF32, {work.result.steps[step].inputs, work.width()});
-  std::transform(rows.begin(), rows.end(), input.embeddings.f32().begin(), [](double x) { return static_cast<float>(x); });
+  std::transform(rows.begin(), rows.end(), input.embeddings.f32().begin(),
+                 [](double x) { return static_cast<float>(x); });
   return input;
 }
 
-/// For each step the weighted sum, over `count` inputs, of the gradient: `done` gets it as soon as it is whole.
-void sum_gradients(SaliencyWork& work, size_t count, const std::function<SaliencyInput(size_t step, size_t k)>& make,
-                   const std::function<double(size_t)>& weight, const std::function<void(size_t step, std::span<const double>)>& done) {
+/// For each step the weighted sum, over `count` inputs, of the gradient: `done` gets it as soon as
+/// it is whole.
+void sum_gradients(SaliencyWork& work, size_t count,
+                   const std::function<SaliencyInput(size_t step, size_t k)>& make,
+                   const std::function<double(size_t)>& weight,
+                   const std::function<void(size_t step, std::span<const double>)>& done) {
   std::vector<double> sum;
   const auto use = [&](size_t index, std::span<const float> gradient) {
     const size_t k = index % count;
@@ -64,7 +72,9 @@ void sum_gradients(SaliencyWork& work, size_t count, const std::function<Salienc
     for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight(k) * static_cast<double>(gradient[i]);
     if (k + 1 == count) done(index / count, sum);
   };
-  work.runs.gradients(work.result.steps.size() * count, [&](size_t index) { return make(index / count, index % count); }, use);
+  work.runs.gradients(
+      work.result.steps.size() * count,
+      [&](size_t index) { return make(index / count, index % count); }, use);
 }
 
 SaliencyInput with_noise(const SaliencyWork& work, size_t step, size_t sample) {
@@ -75,10 +85,14 @@ SaliencyInput with_noise(const SaliencyWork& work, size_t step, size_t sample) {
 
 Completeness completeness_of(const SaliencyWork& work, size_t step, double baseline_value) {
   const SaliencyStep& found = work.result.steps[step];
-  const auto scores = std::span(work.result.scores).subspan(work.result.cell(step, 0), static_cast<size_t>(found.inputs));
-  const double sum = std::accumulate(scores.begin(), scores.end(), 0.0), difference = found.value - baseline_value;
+  const auto scores = std::span(work.result.scores)
+                          .subspan(work.result.cell(step, 0), static_cast<size_t>(found.inputs));
+  const double sum = std::accumulate(scores.begin(), scores.end(), 0.0),
+               difference = found.value - baseline_value;
   Completeness result{.baseline_value = baseline_value, .gap = std::abs(sum - difference)};
-  if (result.gap > 0) result.relative_gap = difference == 0 ? std::numeric_limits<double>::infinity() : result.gap / std::abs(difference);
+  if (result.gap > 0)
+    result.relative_gap = difference == 0 ? std::numeric_limits<double>::infinity()
+                                          : result.gap / std::abs(difference);
   return result;
 }
 
@@ -88,14 +102,18 @@ void grad_x_input(SaliencyWork& work) {
   work.runs.expect(work.result.steps.size(), "Gradients");
   work.runs.gradients(
       work.result.steps.size(), [&](size_t step) { return work.input(step); },
-      [&](size_t step, std::span<const float> gradient) { set_products(work, step, doubles(gradient), embeddings_of(work, step)); });
+      [&](size_t step, std::span<const float> gradient) {
+        set_products(work, step, doubles(gradient), embeddings_of(work, step));
+      });
 }
 
 void gradient_norm(SaliencyWork& work) {
   work.runs.expect(work.result.steps.size(), "Gradients");
   work.runs.gradients(
       work.result.steps.size(), [&](size_t step) { return work.input(step); },
-      [&](size_t step, std::span<const float> gradient) { set_lengths(work, step, doubles(gradient)); });
+      [&](size_t step, std::span<const float> gradient) {
+        set_lengths(work, step, doubles(gradient));
+      });
 }
 
 void smooth_grad(SaliencyWork& work) {
@@ -104,7 +122,9 @@ void smooth_grad(SaliencyWork& work) {
     user_error("SmoothGrad with {} samples: give 1..{}", options.samples, kMostSamples);
   }
   if (!(options.noise >= 0 && std::isfinite(options.noise))) {
-    user_error("SmoothGrad's noise {} is no share of the embeddings' spread; give 0 or more, such as 0.1", options.noise);
+    user_error(
+        "SmoothGrad's noise {} is no share of the embeddings' spread; give 0 or more, such as 0.1",
+        options.noise);
   }
   const auto samples = static_cast<size_t>(options.samples);
   work.runs.expect(work.result.steps.size() * samples, "SmoothGrad");
@@ -123,14 +143,15 @@ void smooth_grad(SaliencyWork& work) {
 void integrated_gradients(SaliencyWork& work) {
   const IntegratedGradientsOptions& options = work.options.integrated;
   const std::vector<QuadraturePoint> points = quadrature_points(options.rule, options.steps);
-  const Tensor baseline = replacement_rows(options.baseline, work.model, work.result.ids.size(), "baseline");
+  const Tensor baseline =
+      replacement_rows(options.baseline, work.model, work.result.ids.size(), "baseline");
   const size_t steps = work.result.steps.size();
   /// b + at * (e - b), and e - b itself
   const auto on_the_line = [&](size_t step, double at) {
     std::vector<double> rows = embeddings_of(work, step);
     for (size_t i = 0; i < rows.size(); ++i) {
-      const double b =
-          replacement_row(baseline, static_cast<int64_t>(i) / work.width(), work.width())[i % static_cast<size_t>(work.width())];
+      const double b = replacement_row(baseline, static_cast<int64_t>(i) / work.width(),
+                                       work.width())[i % static_cast<size_t>(work.width())];
       rows[i] = b + at * (rows[i] - b);
     }
     return rows;
@@ -143,9 +164,14 @@ void integrated_gradients(SaliencyWork& work) {
   };
   work.runs.expect(steps * (points.size() + 1), "Integrated gradients");
   sum_gradients(
-      work, points.size(), [&](size_t step, size_t k) { return with_embeddings(work, step, on_the_line(step, points[k].point)); },
+      work, points.size(),
+      [&](size_t step, size_t k) {
+        return with_embeddings(work, step, on_the_line(step, points[k].point));
+      },
       [&](size_t k) { return points[k].weight; },
-      [&](size_t step, std::span<const double> mean) { set_products(work, step, mean, difference(step)); });
+      [&](size_t step, std::span<const double> mean) {
+        set_products(work, step, mean, difference(step));
+      });
   work.runs.readings(
       steps, [&](size_t step) { return with_embeddings(work, step, on_the_line(step, 0.0)); },
       [&](size_t step, const SaliencyReading& reading) {

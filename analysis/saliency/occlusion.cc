@@ -17,15 +17,20 @@ constexpr int kMostDraws = 1000000;
 class Mask {
  public:
   explicit Mask(const SaliencyWork& work) : work_(work) {
-    if (!deletes()) rows_ = replacement_rows(work.options.mask, work.model, work.result.ids.size(), "mask");
+    if (!deletes())
+      rows_ = replacement_rows(work.options.mask, work.model, work.result.ids.size(), "mask");
   }
 
-  /// A step's input with these positions, ascending, masked. Throws Error (user) if nothing would be left.
+  /// A step's input with these positions, ascending, masked. Throws Error (user) if nothing would
+  /// be left.
   SaliencyInput apply(size_t step, std::span<const int64_t> positions) const {
     SaliencyInput input = work_.input(step);
     if (deletes()) {
       if (positions.size() == input.ids.size()) {
-        user_error("deleting all {} tokens of the input leaves nothing to run; mask them by zero, mean or a token", input.ids.size());
+        user_error(
+            "deleting all {} tokens of the input leaves nothing to run; mask them by zero, mean or "
+            "a token",
+            input.ids.size());
       }
       for (size_t i = positions.size(); i-- > 0;) input.ids.erase(input.ids.begin() + positions[i]);
       return input;
@@ -35,7 +40,8 @@ class Mask {
     input.embeddings = Tensor(DType::kF32, {static_cast<int64_t>(positions.size()), width});
     for (size_t i = 0; i < positions.size(); ++i) {
       const std::span<const float> row = replacement_row(rows_, positions[i], width);
-      std::copy(row.begin(), row.end(), input.embeddings.f32().begin() + static_cast<int64_t>(i) * width);
+      std::copy(row.begin(), row.end(),
+                input.embeddings.f32().begin() + static_cast<int64_t>(i) * width);
     }
     return input;
   }
@@ -63,7 +69,8 @@ class EffectSum {
  public:
   explicit EffectSum(size_t tokens) : scores_(tokens, 0.0), draws_(tokens, 0) {}
 
-  void add(const SaliencyStep& step, std::span<const float> hidden, const SaliencyReading& masked, std::span<const int64_t> positions) {
+  void add(const SaliencyStep& step, std::span<const float> hidden, const SaliencyReading& masked,
+           std::span<const int64_t> positions) {
     const double effect = step.value - masked.value;
     effects_.push_back(effect);
     log_prob_ += masked.log_prob - step.log_prob;
@@ -102,17 +109,25 @@ class EffectSum {
 };
 
 void check_spans(const SpanOptions& options) {
-  if (options.draws < 1 || options.draws > kMostDraws) user_error("span occlusion with {} draws: give 1..{}", options.draws, kMostDraws);
+  if (options.draws < 1 || options.draws > kMostDraws)
+    user_error("span occlusion with {} draws: give 1..{}", options.draws, kMostDraws);
   if (!(options.budget > 0 && options.budget <= 1)) {
-    user_error("a masking budget of {} is no share of the tokens; give more than 0 and at most 1, such as 0.15", options.budget);
+    user_error(
+        "a masking budget of {} is no share of the tokens; give more than 0 and at most 1, such as "
+        "0.15",
+        options.budget);
   }
   if (!(options.p > 0 && options.p < 1)) {
-    user_error("span lengths with p = {}: a geometric distribution wants more than 0 and less than 1, such as 0.2", options.p);
+    user_error(
+        "span lengths with p = {}: a geometric distribution wants more than 0 and less than 1, "
+        "such as 0.2",
+        options.p);
   }
   if (options.longest < 1) user_error("spans of at most {} words: give 1 or more", options.longest);
 }
 
-void compare_spans(SaliencyWork& work, size_t step, const Mask& mask, std::span<const int64_t> words) {
+void compare_spans(SaliencyWork& work, size_t step, const Mask& mask,
+                   std::span<const int64_t> words) {
   SaliencyStep& found = work.result.steps[step];
   const auto tokens = static_cast<size_t>(found.inputs);
   const auto draws = static_cast<size_t>(work.options.spans.draws);
@@ -150,7 +165,9 @@ void occlusion(SaliencyWork& work) {
       const auto position = static_cast<int64_t>(i);
       return mask.apply(step, {&position, 1});
     };
-    work.runs.readings(effects.size(), make, [&](size_t i, const SaliencyReading& masked) { effects[i] = found.value - masked.value; });
+    work.runs.readings(effects.size(), make, [&](size_t i, const SaliencyReading& masked) {
+      effects[i] = found.value - masked.value;
+    });
     work.set(step, effects);
   }
 }
@@ -158,8 +175,10 @@ void occlusion(SaliencyWork& work) {
 void span_occlusion(SaliencyWork& work) {
   check_spans(work.options.spans);
   const Mask mask(work);
-  const std::vector<int64_t> words = word_begins(work.model.shared_tokenizer().get(), work.result.ids);
-  work.runs.expect(2 * work.result.steps.size() * static_cast<uint64_t>(work.options.spans.draws), "Span occlusion");
+  const std::vector<int64_t> words =
+      word_begins(work.model.shared_tokenizer().get(), work.result.ids);
+  work.runs.expect(2 * work.result.steps.size() * static_cast<uint64_t>(work.options.spans.draws),
+                   "Span occlusion");
   for (size_t step = 0; step < work.result.steps.size(); ++step) {
     const auto end = std::lower_bound(words.begin(), words.end(), work.result.steps[step].inputs);
     compare_spans(work, step, mask, std::span(words.begin(), end));

@@ -12,20 +12,22 @@ using namespace internal;
 namespace {
 
 constexpr int kMostPoints = 10000;
-constexpr std::array<std::pair<Quadrature, std::string_view>, 4> kNames = {{{Quadrature::kGaussLegendre, "gauss-legendre"},
-                                                                            {Quadrature::kTrapezoid, "trapezoid"},
-                                                                            {Quadrature::kLeft, "left"},
-                                                                            {Quadrature::kRight, "right"}}};
+constexpr std::array<std::pair<Quadrature, std::string_view>, 4> kNames = {
+    {{Quadrature::kGaussLegendre, "gauss-legendre"},
+     {Quadrature::kTrapezoid, "trapezoid"},
+     {Quadrature::kLeft, "left"},
+     {Quadrature::kRight, "right"}}};
 
 /// P_n(x) and its derivative, by the three-term recurrence.
 std::pair<double, double> legendre(int n, double x) {
   double before = 1, here = x;
-  for (int k = 2; k <= n; ++k) before = std::exchange(here, ((2 * k - 1) * x * here - (k - 1) * before) / k);
+  for (int k = 2; k <= n; ++k)
+    before = std::exchange(here, ((2 * k - 1) * x * here - (k - 1) * before) / k);
   return {here, n * (x * here - before) / (x * x - 1)};
 }
 
-/// The roots of P_n by Newton's method from their asymptotic places; the weight of a root x is 2 / ((1 - x^2) P_n'(x)^2).
-/// (Abramowitz & Stegun 25.4.29.) Moved from [-1, 1] to [0, 1].
+/// The roots of P_n by Newton's method from their asymptotic places; the weight of a root x is 2 /
+/// ((1 - x^2) P_n'(x)^2). (Abramowitz & Stegun 25.4.29.) Moved from [-1, 1] to [0, 1].
 std::vector<QuadraturePoint> gauss_legendre(int n) {
   std::vector<QuadraturePoint> points;
   for (int k = 1; k <= n; ++k) {
@@ -42,7 +44,9 @@ std::vector<QuadraturePoint> gauss_legendre(int n) {
 
 }  // namespace
 
-std::string_view quadrature_name(Quadrature rule) { return kNames[static_cast<size_t>(rule)].second; }
+std::string_view quadrature_name(Quadrature rule) {
+  return kNames[static_cast<size_t>(rule)].second;
+}
 
 Quadrature quadrature_from_name(std::string_view name) {
   for (const auto& [rule, known] : kNames) {
@@ -54,7 +58,8 @@ Quadrature quadrature_from_name(std::string_view name) {
 std::vector<QuadraturePoint> internal::quadrature_points(Quadrature rule, int count) {
   const int fewest = rule == Quadrature::kTrapezoid ? 2 : 1;
   if (count < fewest || count > kMostPoints) {
-    user_error("integrated gradients with {} steps: {} takes {}..{}", count, quadrature_name(rule), fewest, kMostPoints);
+    user_error("integrated gradients with {} steps: {} takes {}..{}", count, quadrature_name(rule),
+               fewest, kMostPoints);
   }
   if (rule == Quadrature::kGaussLegendre) return gauss_legendre(count);
   std::vector<QuadraturePoint> points;

@@ -40,15 +40,20 @@ Batch batch_of(const std::vector<SaliencyInput>& inputs) {
 void check_input_edits(const Hooks& edits, const Config& config, std::string_view analysis) {
   for (const Hooks::Change& change : edits.edits()) {
     if (!change.where.sequences.empty()) {
-      user_error("the edit of '{}' is narrowed to sequences, which has no meaning for {}", change.pattern, analysis);
+      user_error("the edit of '{}' is narrowed to sequences, which has no meaning for {}",
+                 change.pattern, analysis);
     }
     for (const SiteRef& site : find_sites(change.pattern, config, change.where)) {
       if (site.site == Site::kEmbed) {
-        user_error("the edit of '{}' changes hook_embed, which {} is about; edit hook_pos_embed or blocks.0.hook_resid_pre", change.pattern,
-                   analysis);
+        user_error(
+            "the edit of '{}' changes hook_embed, which {} is about; edit hook_pos_embed or "
+            "blocks.0.hook_resid_pre",
+            change.pattern, analysis);
       }
       if (site.site == Site::kLogits) {
-        user_error("the edit of '{}' changes logits, which {} does not see; edit ln_final.hook_normalized", change.pattern, analysis);
+        user_error(
+            "the edit of '{}' changes logits, which {} does not see; edit ln_final.hook_normalized",
+            change.pattern, analysis);
       }
     }
   }
@@ -56,7 +61,8 @@ void check_input_edits(const Hooks& edits, const Config& config, std::string_vie
 
 SaliencyRuns::SaliencyRuns(const Model& model, const SaliencyOptions& options)
     : model_(model), options_(options), edits_(edits_of(options.edits)) {
-  if (options.batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
+  if (options.batch_tokens < 1)
+    user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
   check_input_edits(options.edits, model.config(), "saliency");
 }
 
@@ -66,7 +72,9 @@ void SaliencyRuns::expect(uint64_t total, std::string_view label) {
   label_ = label;
 }
 
-void SaliencyRuns::in_chunks(size_t count, const Make& make, const std::function<void(size_t, const std::vector<SaliencyInput>&)>& run) {
+void SaliencyRuns::in_chunks(
+    size_t count, const Make& make,
+    const std::function<void(size_t, const std::vector<SaliencyInput>&)>& run) {
   std::vector<SaliencyInput> inputs;
   int64_t tokens = 0;
   size_t first = 0;
@@ -94,31 +102,41 @@ Hooks SaliencyRuns::hooks_for(const std::vector<SaliencyInput>& inputs) const {
   for (size_t s = 0; s < inputs.size(); ++s) {
     const SaliencyInput& input = inputs[s];
     if (!input.positions.empty()) {
-      hooks.edit(kEmbed, replace(input.embeddings), {.positions = input.positions, .sequences = {static_cast<int>(s)}});
+      hooks.edit(kEmbed, replace(input.embeddings),
+                 {.positions = input.positions, .sequences = {static_cast<int>(s)}});
     }
   }
   return hooks;
 }
 
-void SaliencyRuns::gradients(size_t count, const Make& make, const std::function<void(size_t, std::span<const float>)>& use) {
+void SaliencyRuns::gradients(size_t count, const Make& make,
+                             const std::function<void(size_t, std::span<const float>)>& use) {
   in_chunks(count, make, [&](size_t first, const std::vector<SaliencyInput>& inputs) {
     std::vector<Target> targets;
     for (const SaliencyInput& input : inputs) {
       Target f = value_of(input.target, options_.value);
       targets.push_back(options_.contrast ? f - value_of(*options_.contrast, options_.value) : f);
     }
-    const Backward backward = vitrine::backward(model_, batch_of(inputs), targets, hooks_for(inputs).gradient(kEmbed));
-    for (size_t s = 0; s < inputs.size(); ++s) use(first + s, backward.gradient(kEmbed, static_cast<int>(s)).f32());
+    const Backward backward =
+        vitrine::backward(model_, batch_of(inputs), targets, hooks_for(inputs).gradient(kEmbed));
+    for (size_t s = 0; s < inputs.size(); ++s)
+      use(first + s, backward.gradient(kEmbed, static_cast<int>(s)).f32());
   });
 }
 
-void SaliencyRuns::readings(size_t count, const Make& make, const std::function<void(size_t, SaliencyReading)>& use) {
-  in_chunks(count, make, [&](size_t first, const std::vector<SaliencyInput>& inputs) { read(inputs, first, use); });
+void SaliencyRuns::readings(size_t count, const Make& make,
+                            const std::function<void(size_t, SaliencyReading)>& use) {
+  in_chunks(count, make, [&](size_t first, const std::vector<SaliencyInput>& inputs) {
+    read(inputs, first, use);
+  });
 }
 
-void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first, const std::function<void(size_t, SaliencyReading)>& use) {
+void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first,
+                        const std::function<void(size_t, SaliencyReading)>& use) {
   const std::string site = site_name(Site::kLnFinalNormalized, 0);
-  const Run run = model_.forward(batch_of(inputs), hooks_for(inputs).capture(site, {.positions = {-1}}), {.logits = LogitRows::kNone});
+  const Run run =
+      model_.forward(batch_of(inputs), hooks_for(inputs).capture(site, {.positions = {-1}}),
+                     {.logits = LogitRows::kNone});
   const auto rows = static_cast<int64_t>(inputs.size()), width = model_.config().width;
   Tensor hidden(DType::kF32, {rows, width});
   for (int64_t s = 0; s < rows; ++s) {
@@ -129,7 +147,8 @@ void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first, 
   if (options_.contrast) unembed.watch = {*options_.contrast};
   for (const SaliencyInput& input : inputs) unembed.targets.push_back(input.target);
   // Targets are given for all inputs of a call, or for none.
-  if (inputs[0].target < 0) unembed.targets = model_.unembed(hidden, {.final_layernorm = false, .top_k = 1}).top_ids;
+  if (inputs[0].target < 0)
+    unembed.targets = model_.unembed(hidden, {.final_layernorm = false, .top_k = 1}).top_ids;
   const LogitStats stats = model_.unembed(hidden, unembed);
   for (size_t s = 0; s < inputs.size(); ++s) {
     const double logit = stats.target_logits[s], lse = stats.lse[s];

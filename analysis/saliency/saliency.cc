@@ -19,39 +19,53 @@ constexpr std::array<std::pair<SaliencyMethod, std::string_view>, 6> kMethods = 
      {SaliencyMethod::kOcclusion, "occlusion"},
      {SaliencyMethod::kSpanOcclusion, "span-occlusion"}}};
 constexpr std::array<std::pair<SaliencyValue, std::string_view>, 3> kValues = {
-    {{SaliencyValue::kLogit, "logit"}, {SaliencyValue::kLogProb, "log-prob"}, {SaliencyValue::kProb, "prob"}}};
+    {{SaliencyValue::kLogit, "logit"},
+     {SaliencyValue::kLogProb, "log-prob"},
+     {SaliencyValue::kProb, "prob"}}};
 
 /// The tokens of the steps; empty for the one step whose token the model chooses.
-std::vector<int32_t> step_tokens(const Model& model, std::span<const int32_t> prompt, const SaliencyOptions& options) {
+std::vector<int32_t> step_tokens(const Model& model, std::span<const int32_t> prompt,
+                                 const SaliencyOptions& options) {
   if (options.target) return {*options.target};
   if (!options.generate) return options.continuation;
   if (options.generate->max_new_tokens < 1) {
-    user_error("a generation of {} tokens has no step to look at; give 1 or more", options.generate->max_new_tokens);
+    user_error("a generation of {} tokens has no step to look at; give 1 or more",
+               options.generate->max_new_tokens);
   }
-  return generate(model, {{prompt.begin(), prompt.end()}}, *options.generate, edits_of(options.edits)).sequences[0].ids;
+  return generate(model, {{prompt.begin(), prompt.end()}}, *options.generate,
+                  edits_of(options.edits))
+      .sequences[0]
+      .ids;
 }
 
 void check(const Config& config, std::span<const int32_t> prompt, const SaliencyOptions& options) {
   if (prompt.empty()) user_error("the prompt has no tokens to look at; give at least one");
-  if (options.target.has_value() + !options.continuation.empty() + options.generate.has_value() > 1) {
-    user_error("a target, a continuation and a generation were asked for at once; choose one of them");
+  if (options.target.has_value() + !options.continuation.empty() + options.generate.has_value() >
+      1) {
+    user_error(
+        "a target, a continuation and a generation were asked for at once; choose one of them");
   }
   for (const int32_t id : prompt) check_id(config, id, "prompt's token id");
   for (const int32_t id : options.continuation) check_id(config, id, "continuation's token id");
   if (options.target) check_id(config, *options.target, "target");
   if (options.contrast) check_id(config, *options.contrast, "contrast");
-  const auto length = static_cast<int64_t>(prompt.size()), steps = static_cast<int64_t>(options.continuation.size());
-  if (length > config.context) user_error("the prompt has {} tokens; the model's context holds {}: shorten it", length, config.context);
+  const auto length = static_cast<int64_t>(prompt.size()),
+             steps = static_cast<int64_t>(options.continuation.size());
+  if (length > config.context)
+    user_error("the prompt has {} tokens; the model's context holds {}: shorten it", length,
+               config.context);
   if (length + steps > config.context + 1) {
     user_error(
-        "the prompt's {} tokens and the continuation's {} do not fit: the context holds {}, and only the last token may stand behind it; "
+        "the prompt's {} tokens and the continuation's {} do not fit: the context holds {}, and "
+        "only the last token may stand behind it; "
         "shorten one of them",
         length, steps, config.context);
   }
 }
 
 /// The input of each step, and what the model says behind it.
-void read_steps(SaliencyWork& work, std::span<const int32_t> prompt, const std::vector<int32_t>& tokens) {
+void read_steps(SaliencyWork& work, std::span<const int32_t> prompt,
+                const std::vector<int32_t>& tokens) {
   Saliency& result = work.result;
   result.ids.assign(prompt.begin(), prompt.end());
   if (!tokens.empty()) result.ids.insert(result.ids.end(), tokens.begin(), tokens.end() - 1);
@@ -94,18 +108,23 @@ void run(SaliencyWork& work) {
 
 }  // namespace
 
-std::string_view saliency_method_name(SaliencyMethod method) { return kMethods[static_cast<size_t>(method)].second; }
+std::string_view saliency_method_name(SaliencyMethod method) {
+  return kMethods[static_cast<size_t>(method)].second;
+}
 
 SaliencyMethod saliency_method_from_name(std::string_view name) {
   for (const auto& [method, known] : kMethods) {
     if (name == known) return method;
   }
   user_error(
-      "saliency method '{}' is not known; use grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion or span-occlusion",
+      "saliency method '{}' is not known; use grad-x-input, gradient-norm, smooth-grad, "
+      "integrated-gradients, occlusion or span-occlusion",
       name);
 }
 
-std::string_view saliency_value_name(SaliencyValue value) { return kValues[static_cast<size_t>(value)].second; }
+std::string_view saliency_value_name(SaliencyValue value) {
+  return kValues[static_cast<size_t>(value)].second;
+}
 
 SaliencyValue saliency_value_from_name(std::string_view name) {
   for (const auto& [value, known] : kValues) {
@@ -114,11 +133,14 @@ SaliencyValue saliency_value_from_name(std::string_view name) {
   user_error("the target's value '{}' is not known; use logit, log-prob or prob", name);
 }
 
-Saliency saliency(const Model& model, std::span<const int32_t> prompt, const SaliencyOptions& options) {
+Saliency saliency(const Model& model, std::span<const int32_t> prompt,
+                  const SaliencyOptions& options) {
   check(model.config(), prompt, options);
   SaliencyRuns runs(model, options);
-  Saliency result{
-      .method = options.method, .value = options.value, .contrast = options.contrast, .prompt = static_cast<int64_t>(prompt.size())};
+  Saliency result{.method = options.method,
+                  .value = options.value,
+                  .contrast = options.contrast,
+                  .prompt = static_cast<int64_t>(prompt.size())};
   SaliencyWork work{.model = model, .options = options, .runs = runs, .result = result};
   read_steps(work, prompt, step_tokens(model, prompt, options));
   work.embeddings = model.embed(result.ids);

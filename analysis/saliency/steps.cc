@@ -9,7 +9,8 @@
 namespace vitrine::internal {
 namespace {
 
-/// The mean row of wte, a block of rows at a time: the whole table would be as large as the model's weights again.
+/// The mean row of wte, a block of rows at a time: the whole table would be as large as the model's
+/// weights again.
 Tensor mean_embedding(const Model& model) {
   constexpr int64_t kBlock = 1024;
   const int64_t vocab = model.config().vocab, width = model.config().width;
@@ -19,11 +20,13 @@ Tensor mean_embedding(const Model& model) {
     std::iota(ids.begin(), ids.end(), static_cast<int32_t>(begin));
     const Tensor rows = model.embed(ids);
     for (int64_t i = 0; i < rows.elements(); ++i) {
-      sum[static_cast<size_t>(i % width)] += static_cast<double>(rows.f32()[static_cast<size_t>(i)]);
+      sum[static_cast<size_t>(i % width)] +=
+          static_cast<double>(rows.f32()[static_cast<size_t>(i)]);
     }
   }
   Tensor mean(DType::kF32, {width});
-  std::transform(sum.begin(), sum.end(), mean.f32().begin(), [&](double x) { return static_cast<float>(x / static_cast<double>(vocab)); });
+  std::transform(sum.begin(), sum.end(), mean.f32().begin(),
+                 [&](double x) { return static_cast<float>(x / static_cast<double>(vocab)); });
   return mean;
 }
 
@@ -34,9 +37,12 @@ SaliencyInput SaliencyWork::input(size_t step) const {
   return {.ids = {result.ids.begin(), end}, .target = result.steps[step].target};
 }
 
-std::span<const float> SaliencyWork::row(int64_t position) const { return embeddings.view().slice(position).f32(); }
+std::span<const float> SaliencyWork::row(int64_t position) const {
+  return embeddings.view().slice(position).f32();
+}
 
-void SaliencyWork::set(size_t step, std::span<const double> amounts, std::span<const double> scores) {
+void SaliencyWork::set(size_t step, std::span<const double> amounts,
+                       std::span<const double> scores) {
   const double sum = std::accumulate(amounts.begin(), amounts.end(), 0.0);
   const size_t begin = result.cell(step, 0);
   for (size_t i = 0; i < amounts.size(); ++i) {
@@ -51,7 +57,8 @@ void SaliencyWork::set(size_t step, std::span<const double> scores) {
   set(step, sizes, scores);
 }
 
-Tensor replacement_rows(const Replacement& replacement, const Model& model, size_t tokens, std::string_view what) {
+Tensor replacement_rows(const Replacement& replacement, const Model& model, size_t tokens,
+                        std::string_view what) {
   const int64_t width = model.config().width, length = static_cast<int64_t>(tokens);
   switch (replacement.kind) {
     case Replacement::Kind::kMean:
@@ -63,7 +70,8 @@ Tensor replacement_rows(const Replacement& replacement, const Model& model, size
       const Shape& shape = replacement.tensor.shape();
       if (replacement.tensor.empty() || (shape != Shape{width} && shape != Shape{length, width})) {
         user_error("the {} is {}; give [{}], or [{}, {}], a row an input token", what,
-                   replacement.tensor.empty() ? "no tensor" : shape.to_string(), width, length, width);
+                   replacement.tensor.empty() ? "no tensor" : shape.to_string(), width, length,
+                   width);
       }
       static_cast<void>(replacement.tensor.f32());  // refuses another dtype
       return replacement.tensor;
@@ -78,7 +86,8 @@ Tensor replacement_rows(const Replacement& replacement, const Model& model, size
 
 std::span<const float> replacement_row(const Tensor& rows, int64_t position, int64_t width) {
   const bool each = rows.elements() > width;
-  return rows.f32().subspan(each ? static_cast<size_t>(position * width) : 0, static_cast<size_t>(width));
+  return rows.f32().subspan(each ? static_cast<size_t>(position * width) : 0,
+                            static_cast<size_t>(width));
 }
 
 }  // namespace vitrine::internal

@@ -13,8 +13,9 @@ struct SaliencyWork {
   const SaliencyOptions& options;
   SaliencyRuns& runs;
   Saliency& result;
-  std::vector<std::vector<float>> hidden = {};  ///< [S][D] the final layernorm's output behind each step's input
-  Tensor embeddings = {};                       ///< [T, D] of result.ids
+  std::vector<std::vector<float>> hidden =
+      {};                  ///< [S][D] the final layernorm's output behind each step's input
+  Tensor embeddings = {};  ///< [T, D] of result.ids
 
   int64_t width() const { return model.config().width; }
   /// A step's input as it stands.
@@ -26,9 +27,11 @@ struct SaliencyWork {
   void set(size_t step, std::span<const double> scores);
 };
 
-/// What a Replacement puts in a place of an input of `tokens` tokens: [D] for all positions, or [T, D]. Not for kDelete. `what` names it
-/// in errors. Throws Error (user) for a token or a shape that does not fit.
-Tensor replacement_rows(const Replacement& replacement, const Model& model, size_t tokens, std::string_view what);
+/// What a Replacement puts in a place of an input of `tokens` tokens: [D] for all positions, or [T,
+/// D]. Not for kDelete. `what` names it in errors. Throws Error (user) for a token or a shape that
+/// does not fit.
+Tensor replacement_rows(const Replacement& replacement, const Model& model, size_t tokens,
+                        std::string_view what);
 /// The row of replacement_rows() for a position.
 std::span<const float> replacement_row(const Tensor& rows, int64_t position, int64_t width);
 

@@ -11,11 +11,13 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-/// Bytes of the white space that `text` begins with; 0 if there is none. Unicode's property White_Space.
+/// Bytes of the white space that `text` begins with; 0 if there is none. Unicode's property
+/// White_Space.
 size_t white_space(std::string_view text) {
   constexpr std::array<std::string_view, 19> kWide = {
-      "\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",
-      "\u2007", "\u2008", "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+      "\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+      "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+      "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
   if (text.empty()) return 0;
   if (text[0] == ' ' || (text[0] >= '\t' && text[0] <= '\r')) return 1;
   for (const std::string_view space : kWide) {
@@ -40,14 +42,16 @@ std::vector<WordScore> split_words(std::string_view text) {
   return words;
 }
 
-/// Gives each token to the first word that it touches, and white space to the word behind it. What is behind the last word is nobody's.
+/// Gives each token to the first word that it touches, and white space to the word behind it. What
+/// is behind the last word is nobody's.
 void give_tokens(std::vector<WordScore>& words, std::span<const Tokenizer::Piece> pieces) {
   size_t word = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
     while (word < words.size() && words[word].end <= pieces[i].begin) ++word;
     if (word == words.size()) break;
     if (words[word].tokens++ == 0) words[word].first = static_cast<int64_t>(i);
-    for (size_t other = word + 1; other < words.size() && words[other].begin < pieces[i].end; ++other) {
+    for (size_t other = word + 1; other < words.size() && words[other].begin < pieces[i].end;
+         ++other) {
       words[word].shares_token = words[other].shares_token = true;
     }
   }
@@ -57,8 +61,8 @@ void give_tokens(std::vector<WordScore>& words, std::span<const Tokenizer::Piece
   }
 }
 
-/// For each token: log of the probability, at the place where it stands, of a token that begins with white space or ends the text, and
-/// log of the probability of all others.
+/// For each token: log of the probability, at the place where it stands, of a token that begins
+/// with white space or ends the text, and log of the probability of all others.
 struct BoundaryMass {
   std::vector<double> boundary, inside;  ///< by position; the one behind the last token included
 };
@@ -67,17 +71,22 @@ struct BoundaryMass {
 std::vector<bool> boundary_tokens(const Model& model) {
   const Tokenizer& tokenizer = model.tokenizer();
   std::vector<bool> found(static_cast<size_t>(model.config().vocab), false);
-  const int32_t known = std::min<int32_t>(tokenizer.vocab_size(), static_cast<int32_t>(model.config().vocab));
-  for (int32_t id = 0; id < known; ++id) found[static_cast<size_t>(id)] = white_space(tokenizer.token_bytes(id)) > 0;
-  if (const auto end = tokenizer.end_of_text(); end && *end < known) found[static_cast<size_t>(*end)] = true;
+  const int32_t known =
+      std::min<int32_t>(tokenizer.vocab_size(), static_cast<int32_t>(model.config().vocab));
+  for (int32_t id = 0; id < known; ++id)
+    found[static_cast<size_t>(id)] = white_space(tokenizer.token_bytes(id)) > 0;
+  if (const auto end = tokenizer.end_of_text(); end && *end < known)
+    found[static_cast<size_t>(*end)] = true;
   return found;
 }
 
-void append_mass(const Model& model, const ScoredWindow& window, const std::vector<bool>& is_boundary, BoundaryMass& mass) {
+void append_mass(const Model& model, const ScoredWindow& window,
+                 const std::vector<bool>& is_boundary, BoundaryMass& mass) {
   visit_logits(model, window.rows, false, [&](int64_t, std::span<const float> logits) {
     const double highest = *std::max_element(logits.begin(), logits.end());
     std::array<double, 2> sums{};
-    for (size_t v = 0; v < logits.size(); ++v) sums[is_boundary[v]] += std::exp(logits[v] - highest);
+    for (size_t v = 0; v < logits.size(); ++v)
+      sums[is_boundary[v]] += std::exp(logits[v] - highest);
     const double total = std::log(sums[0] + sums[1]);
     mass.inside.push_back(std::log(sums[0]) - total);
     mass.boundary.push_back(std::log(sums[1]) - total);
@@ -88,7 +97,10 @@ void append_mass(const Model& model, const ScoredWindow& window, const std::vect
 void sum_tokens(WordScores& scores) {
   const std::vector<TokenScore>& tokens = scores.tokens.tokens;
   const int64_t first_scored = tokens.empty() ? 0 : tokens.front().position;
-  const auto loss = [&](int64_t position) { return position < first_scored ? NAN : tokens[static_cast<size_t>(position - first_scored)].loss; };
+  const auto loss = [&](int64_t position) {
+    return position < first_scored ? NAN
+                                   : tokens[static_cast<size_t>(position - first_scored)].loss;
+  };
   int64_t behind = 0;
   for (WordScore& word : scores.words) {
     word.surprisal = 0;
@@ -96,13 +108,19 @@ void sum_tokens(WordScores& scores) {
     behind = word.first + word.tokens;
     if (word.first < first_scored) continue;
     const auto last = static_cast<int64_t>(tokens.size()) - 1;
-    word.context = tokens.empty() ? 0 : tokens[static_cast<size_t>(std::min(word.first - first_scored, last))].context;
+    word.context =
+        tokens.empty()
+            ? 0
+            : tokens[static_cast<size_t>(std::min(word.first - first_scored, last))].context;
   }
-  for (; behind < first_scored + static_cast<int64_t>(tokens.size()); ++behind) scores.white_space_end += loss(behind);
+  for (; behind < first_scored + static_cast<int64_t>(tokens.size()); ++behind)
+    scores.white_space_end += loss(behind);
 }
 
-/// Moves the boundary from before each word to behind it. A word without a token of its own has none to move.
-void move_boundaries(std::vector<WordScore>& words, std::string_view text, const BoundaryMass& mass, int64_t first_scored) {
+/// Moves the boundary from before each word to behind it. A word without a token of its own has
+/// none to move.
+void move_boundaries(std::vector<WordScore>& words, std::string_view text, const BoundaryMass& mass,
+                     int64_t first_scored) {
   const auto at = [&](const std::vector<double>& masses, int64_t position) {
     return position < first_scored ? NAN : masses[static_cast<size_t>(position - first_scored)];
   };
@@ -116,7 +134,9 @@ void move_boundaries(std::vector<WordScore>& words, std::string_view text, const
 
 }  // namespace
 
-std::string_view word_boundary_name(WordBoundary boundary) { return boundary == WordBoundary::kLeading ? "leading" : "trailing"; }
+std::string_view word_boundary_name(WordBoundary boundary) {
+  return boundary == WordBoundary::kLeading ? "leading" : "trailing";
+}
 
 WordBoundary word_boundary_from_name(std::string_view name) {
   for (const WordBoundary boundary : {WordBoundary::kLeading, WordBoundary::kTrailing}) {
@@ -126,16 +146,20 @@ WordBoundary word_boundary_from_name(std::string_view name) {
 }
 
 double WordScores::total_nats() const {
-  return std::accumulate(words.begin(), words.end(), 0.0, [](double sum, const WordScore& word) { return std::isnan(word.surprisal) ? sum : sum + word.surprisal; });
+  return std::accumulate(words.begin(), words.end(), 0.0, [](double sum, const WordScore& word) {
+    return std::isnan(word.surprisal) ? sum : sum + word.surprisal;
+  });
 }
 
 int64_t WordScores::scored() const {
-  return std::count_if(words.begin(), words.end(), [](const WordScore& word) { return !std::isnan(word.surprisal); });
+  return std::count_if(words.begin(), words.end(),
+                       [](const WordScore& word) { return !std::isnan(word.surprisal); });
 }
 
 double WordScores::mean_nats() const { return total_nats() / static_cast<double>(scored()); }
 
-WordScores score_words(const Model& model, std::string_view text, WordBoundary boundary, const ScoreOptions& options, Tokenizer::Special special) {
+WordScores score_words(const Model& model, std::string_view text, WordBoundary boundary,
+                       const ScoreOptions& options, Tokenizer::Special special) {
   const auto pieces = model.tokenizer().encode_with_spans(text, special);
   WordScores scores{.boundary = boundary, .tokens = {}, .words = split_words(text)};
   if (scores.words.empty()) user_error("the text has no word to score; give at least one");

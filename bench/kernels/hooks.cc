@@ -15,7 +15,8 @@ constexpr int64_t kRows = 512;
 struct Selected {
   explicit Selected(bool one_head) : rows(static_cast<size_t>(kRows)) {
     std::iota(rows.begin(), rows.end(), 0);
-    range = one_head ? Selection::Range{shape().head_width(), shape().head_width()} : Selection::Range{0, shape().width};
+    range = one_head ? Selection::Range{shape().head_width(), shape().head_width()}
+                     : Selection::Range{0, shape().width};
     where.rows = rows;
     where.cols = {&range, 1};
   }
@@ -24,7 +25,9 @@ struct Selected {
   Selection where;
 };
 
-double bytes_of(const Selected& selected) { return static_cast<double>(kRows * selected.range.count); }
+double bytes_of(const Selected& selected) {
+  return static_cast<double>(kRows * selected.range.count);
+}
 
 void gather(benchmark::State& state, bool one_head, DType store) {
   const auto backend = backend_of(state);
@@ -38,7 +41,8 @@ void gather(benchmark::State& state, bool one_head, DType store) {
 
 void scatter(benchmark::State& state, bool one_head) {
   const auto backend = backend_of(state);
-  const RandomMatrix x = random_rows(*backend, kRows, shape().width), from = random_rows(*backend, kRows, shape().width);
+  const RandomMatrix x = random_rows(*backend, kRows, shape().width),
+                     from = random_rows(*backend, kRows, shape().width);
   const Selected selected(one_head);
   Laps laps(state);
   laps.run([&] { backend->scatter(from.mat.f32(), selected.where, x.mat); });
@@ -47,7 +51,8 @@ void scatter(benchmark::State& state, bool one_head) {
 
 void edit(benchmark::State& state, bool one_head, EditKind kind) {
   const auto backend = backend_of(state);
-  const RandomMatrix x = random_rows(*backend, kRows, shape().width), operand = random_rows(*backend, 1, shape().width);
+  const RandomMatrix x = random_rows(*backend, kRows, shape().width),
+                     operand = random_rows(*backend, 1, shape().width);
   const Selected selected(one_head);
   EditArgs args;
   args.x = x.mat;

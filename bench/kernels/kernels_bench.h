@@ -12,8 +12,9 @@
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 
-// What the CPU's kernels reach, as shares of what this machine can do at all: its ceilings (reading of memory, fused multiply-adds) are
-// measured by the same program, on as many threads. Every operation of Backend that a pass consists of has a benchmark; one file a kind.
+// What the CPU's kernels reach, as shares of what this machine can do at all: its ceilings (reading
+// of memory, fused multiply-adds) are measured by the same program, on as many threads. Every
+// operation of Backend that a pass consists of has a benchmark; one file a kind.
 
 namespace vitrine::bench {
 using namespace internal;
@@ -38,13 +39,14 @@ struct RandomWeight {
 
 /// `rows` new tokens of one sequence behind `past` others.
 struct OneSequence {
-  OneSequence(int64_t rows, int64_t past) : slice{0, rows, past, 0, rows + past, 0}, batch{.sequences = {&slice, 1}} {}
+  OneSequence(int64_t rows, int64_t past)
+      : slice{0, rows, past, 0, rows + past, 0}, batch{.sequences = {&slice, 1}} {}
   SequenceSlice slice;
   PassBatch batch;
 };
 
-/// Times each iteration by itself. The rates that are printed are those of the median: the mean, in the first column, is at the mercy of
-/// whatever else the machine does.
+/// Times each iteration by itself. The rates that are printed are those of the median: the mean, in
+/// the first column, is at the mercy of whatever else the machine does.
 class Laps {
  public:
   explicit Laps(benchmark::State& state) : state_(state) {}
@@ -76,7 +78,10 @@ class Laps {
 template <typename... F>
 void add(const std::string& name, std::vector<std::vector<int64_t>> more, F&&... f) {
   more.insert(more.begin(), kThreads);
-  benchmark::RegisterBenchmark(name.c_str(), std::forward<F>(f)...)->ArgsProduct(more)->UseRealTime()->Unit(benchmark::kMicrosecond);
+  benchmark::RegisterBenchmark(name.c_str(), std::forward<F>(f)...)
+      ->ArgsProduct(more)
+      ->UseRealTime()
+      ->Unit(benchmark::kMicrosecond);
 }
 
 // One a file.

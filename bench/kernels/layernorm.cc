@@ -6,11 +6,16 @@ namespace vitrine::bench {
 using namespace internal;
 namespace {
 
-/// Rows of the residual stream with a layernorm's parameters, and all that its operations read or write.
+/// Rows of the residual stream with a layernorm's parameters, and all that its operations read or
+/// write.
 struct Norm {
   Norm(Backend& backend, int64_t rows)
-      : x(random_rows(backend, rows, shape().width)), parameters(random_rows(backend, 2, shape().width)), out(random_rows(backend, rows, shape().width)),
-        scale(random_rows(backend, rows, 1)), dy(random_rows(backend, rows, shape().width)), dscale(random_rows(backend, rows, 1)) {
+      : x(random_rows(backend, rows, shape().width)),
+        parameters(random_rows(backend, 2, shape().width)),
+        out(random_rows(backend, rows, shape().width)),
+        scale(random_rows(backend, rows, 1)),
+        dy(random_rows(backend, rows, shape().width)),
+        dscale(random_rows(backend, rows, 1)) {
     backend.layernorm_scale(x.mat, shape().layer_norm_epsilon, scale.mat);
   }
 
@@ -51,13 +56,23 @@ void measure(benchmark::State& state, void (*operation)(Backend&, const Norm&), 
 
 void add_layernorm() {
   const std::vector<std::vector<int64_t>> rows = {{1, 512}};
-  const auto norm = [&](const char* name, double matrices, void (*operation)(Backend&, const Norm&)) { add(name, rows, measure, operation, matrices); };
-  norm("layernorm", 2, [](Backend& backend, const Norm& n) { backend.layernorm(n.forward(false)); });
-  norm("layernorm_scale", 1, [](Backend& backend, const Norm& n) { backend.layernorm_scale(n.x.mat, shape().layer_norm_epsilon, n.scale.mat); });
-  norm("layernorm_apply", 2, [](Backend& backend, const Norm& n) { backend.layernorm_apply(n.forward(true)); });
-  norm("layernorm_backward", 3, [](Backend& backend, const Norm& n) { backend.layernorm_backward(n.backward(false)); });
-  norm("layernorm_backward_scale", 2, [](Backend& backend, const Norm& n) { backend.layernorm_backward_scale(n.backward(true)); });
-  norm("layernorm_backward_apply", 3, [](Backend& backend, const Norm& n) { backend.layernorm_backward_apply(n.backward(true)); });
+  const auto norm = [&](const char* name, double matrices,
+                        void (*operation)(Backend&, const Norm&)) {
+    add(name, rows, measure, operation, matrices);
+  };
+  norm("layernorm", 2,
+       [](Backend& backend, const Norm& n) { backend.layernorm(n.forward(false)); });
+  norm("layernorm_scale", 1, [](Backend& backend, const Norm& n) {
+    backend.layernorm_scale(n.x.mat, shape().layer_norm_epsilon, n.scale.mat);
+  });
+  norm("layernorm_apply", 2,
+       [](Backend& backend, const Norm& n) { backend.layernorm_apply(n.forward(true)); });
+  norm("layernorm_backward", 3,
+       [](Backend& backend, const Norm& n) { backend.layernorm_backward(n.backward(false)); });
+  norm("layernorm_backward_scale", 2,
+       [](Backend& backend, const Norm& n) { backend.layernorm_backward_scale(n.backward(true)); });
+  norm("layernorm_backward_apply", 3,
+       [](Backend& backend, const Norm& n) { backend.layernorm_backward_apply(n.backward(true)); });
 }
 
 }  // namespace vitrine::bench

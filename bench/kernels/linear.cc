@@ -1,4 +1,5 @@
-// Products with weights, their gradients, and packing. OpenBLAS beside them where the build has found it.
+// Products with weights, their gradients, and packing. OpenBLAS beside them where the build has
+// found it.
 
 #include "bench/kernels/kernels_bench.h"
 
@@ -19,15 +20,21 @@ struct Product {
 
 std::vector<Product> products() {
   const int64_t d = shape().width, m = shape().inner;
-  return {{"qkv", d, 3 * d, Activation::kNone}, {"attn_out", d, d, Activation::kNone}, {"mlp_in", d, m, Activation::kGeluTanh}, {"mlp_out", m, d, Activation::kNone},
+  return {{"qkv", d, 3 * d, Activation::kNone},
+          {"attn_out", d, d, Activation::kNone},
+          {"mlp_in", d, m, Activation::kGeluTanh},
+          {"mlp_out", m, d, Activation::kNone},
           {"unembed", d, shape().vocab, Activation::kNone}};
 }
 
-/// As many copies of a weight as a model has layers, so that one product does not find it in the cache; one where rows hide that.
-std::vector<RandomWeight> copies(Backend& backend, const Product& product, DType dtype, int64_t rows) {
+/// As many copies of a weight as a model has layers, so that one product does not find it in the
+/// cache; one where rows hide that.
+std::vector<RandomWeight> copies(Backend& backend, const Product& product, DType dtype,
+                                 int64_t rows) {
   const size_t enough = rows <= 8 ? size_t{128} << 20 : 1;
   std::vector<RandomWeight> weights;
-  for (size_t bytes = 0; bytes < enough; bytes += weights.back().buffer.bytes()) weights.emplace_back(backend, product.in, product.out, dtype);
+  for (size_t bytes = 0; bytes < enough; bytes += weights.back().buffer.bytes())
+    weights.emplace_back(backend, product.in, product.out, dtype);
   return weights;
 }
 
@@ -40,7 +47,9 @@ void linear(benchmark::State& state, const Product& product, DType dtype) {
   const auto backend = backend_of(state);
   const int64_t rows = state.range(1);
   const std::vector<RandomWeight> weights = copies(*backend, product, dtype, rows);
-  const RandomMatrix x = random_rows(*backend, rows, product.in), y = random_rows(*backend, rows, product.out), bias = random_rows(*backend, 1, product.out);
+  const RandomMatrix x = random_rows(*backend, rows, product.in),
+                     y = random_rows(*backend, rows, product.out),
+                     bias = random_rows(*backend, 1, product.out);
   size_t next = 0;
   Laps laps(state);
   laps.run([&] {
@@ -61,7 +70,9 @@ void linear_backward(benchmark::State& state, const Product& product, DType dtyp
   const int64_t rows = state.range(1);
   const bool activated = product.in == shape().inner;
   const std::vector<RandomWeight> weights = copies(*backend, product, dtype, rows);
-  const RandomMatrix dy = random_rows(*backend, rows, product.out), dx = random_rows(*backend, rows, product.in), before = random_rows(*backend, rows, product.in);
+  const RandomMatrix dy = random_rows(*backend, rows, product.out),
+                     dx = random_rows(*backend, rows, product.in),
+                     before = random_rows(*backend, rows, product.in);
   size_t next = 0;
   Laps laps(state);
   laps.run([&] {
@@ -79,11 +90,17 @@ void linear_backward(benchmark::State& state, const Product& product, DType dtyp
 void openblas(benchmark::State& state, const Product& product) {
   const auto backend = make_cpu_backend({.threads = 1});
   openblas_set_num_threads(threads_of(state));
-  const auto rows = static_cast<int>(state.range(1)), k = static_cast<int>(product.in), n = static_cast<int>(product.out);
-  const RandomMatrix x = random_rows(*backend, rows, k), w = random_rows(*backend, k, n), y = random_rows(*backend, rows, n);
+  const auto rows = static_cast<int>(state.range(1)), k = static_cast<int>(product.in),
+             n = static_cast<int>(product.out);
+  const RandomMatrix x = random_rows(*backend, rows, k), w = random_rows(*backend, k, n),
+                     y = random_rows(*backend, rows, n);
   Laps laps(state);
-  laps.run([&] { cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, n, k, 1.0f, x.mat.f32(), k, w.mat.f32(), n, 0.0f, y.mat.f32(), n); });
-  laps.report_operations(2.0 * static_cast<double>(rows) * static_cast<double>(product.in * product.out));
+  laps.run([&] {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, n, k, 1.0f, x.mat.f32(), k,
+                w.mat.f32(), n, 0.0f, y.mat.f32(), n);
+  });
+  laps.report_operations(2.0 * static_cast<double>(rows) *
+                         static_cast<double>(product.in * product.out));
 }
 #endif
 
@@ -92,7 +109,8 @@ void pack(benchmark::State& state, const Product& product, bool transposed, DTyp
   const int64_t in = product.in, out = product.out;
   const RandomMatrix source = random_rows(*backend, in, out);
   const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, store));
-  const HostWeight weight{source.mat.data, DType::kF32, in, out, transposed ? 1 : out, transposed ? in : 1};
+  const HostWeight weight{source.mat.data,      DType::kF32,        in, out,
+                          transposed ? 1 : out, transposed ? in : 1};
   Laps laps(state);
   laps.run([&] { benchmark::DoNotOptimize(backend->pack(weight, store, buffer.data())); });
   laps.report_bytes(4.0 * static_cast<double>(in * out));  // of the source

@@ -1,4 +1,5 @@
-// Logits: statistics of rows that are never held whole, seeds of gradients, and the choice of a token.
+// Logits: statistics of rows that are never held whole, seeds of gradients, and the choice of a
+// token.
 
 #include "bench/kernels/kernels_bench.h"
 
@@ -12,8 +13,10 @@ void logit_stats(benchmark::State& state) {
   constexpr int kTop = 10;
   const RandomWeight unembed(*backend, shape().width, shape().vocab, DType::kF32);
   const RandomMatrix x = random_rows(*backend, rows, shape().width);
-  std::vector<int32_t> ids(static_cast<size_t>(kTop * rows)), watch(static_cast<size_t>(rows), 7), ranks(watch.size());
-  std::vector<float> values(ids.size()), lse(watch.size()), entropy(watch.size()), watched(watch.size());
+  std::vector<int32_t> ids(static_cast<size_t>(kTop * rows)), watch(static_cast<size_t>(rows), 7),
+      ranks(watch.size());
+  std::vector<float> values(ids.size()), lse(watch.size()), entropy(watch.size()),
+      watched(watch.size());
   LogitStatsArgs args;
   args.x = x.mat;
   args.unembed = &unembed.packed;
@@ -34,7 +37,9 @@ void logit_stats(benchmark::State& state) {
 void logit_targets(benchmark::State& state, LogitTermKind kind) {
   const auto backend = backend_of(state);
   const int64_t rows = state.range(1);
-  const RandomMatrix logits = random_rows(*backend, rows, shape().vocab), references = random_rows(*backend, 1, shape().vocab), seed = random_rows(*backend, rows, shape().vocab);
+  const RandomMatrix logits = random_rows(*backend, rows, shape().vocab),
+                     references = random_rows(*backend, 1, shape().vocab),
+                     seed = random_rows(*backend, rows, shape().vocab);
   std::vector<LogitTerm> terms;
   for (int64_t row = 0; row < rows; ++row) terms.push_back({.kind = kind, .row = row, .token = 7});
   std::vector<double> values(terms.size());
@@ -53,7 +58,8 @@ void sample(benchmark::State& state, float temperature, int top_k, float top_p) 
   const auto backend = backend_of(state);
   const int64_t rows = state.range(1);
   const RandomMatrix logits = random_rows(*backend, rows, shape().vocab);
-  for (int64_t i = 0; i < rows * shape().vocab; ++i) logits.mat.f32()[i] *= 5.0f;  // a spread as a trained model's
+  for (int64_t i = 0; i < rows * shape().vocab; ++i)
+    logits.mat.f32()[i] *= 5.0f;  // a spread as a trained model's
   std::vector<int32_t> ids(static_cast<size_t>(rows));
   const std::vector<double> uniform(ids.size(), 0.7);
   SampleArgs args;

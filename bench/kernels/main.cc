@@ -1,13 +1,12 @@
+#include <omp.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <string_view>
 
-#include <omp.h>
-
-#include <algorithm>
-
-#include "bench/measure/ceilings.h"
 #include "bench/kernels/kernels_bench.h"
+#include "bench/measure/ceilings.h"
 #include "bench/measure/sizes.h"
 #include "vitrine/error.h"
 
@@ -41,9 +40,12 @@ std::string take_size(int& argc, char** argv) {
   int kept = 1;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
-    if (argument == "--size" && i + 1 < argc) size = argv[++i];
-    else if (argument.starts_with("--size=")) size = argument.substr(7);
-    else argv[kept++] = argv[i];
+    if (argument == "--size" && i + 1 < argc)
+      size = argv[++i];
+    else if (argument.starts_with("--size="))
+      size = argument.substr(7);
+    else
+      argv[kept++] = argv[i];
   }
   argc = kept;
   return size;
@@ -52,8 +54,10 @@ std::string take_size(int& argc, char** argv) {
 void add_context(int64_t threads) {
   const Ceiling& found = ceiling(static_cast<int>(threads));
   char text[96];
-  std::snprintf(text, sizeof text, "%.1f GB/s read, %.1f GFLOP/s of fused multiply-adds", 1e-9 * found.bytes, 1e-9 * found.operations);
-  benchmark::AddCustomContext("ceilings of " + std::to_string(threads) + (threads == 1 ? " thread" : " threads"), text);
+  std::snprintf(text, sizeof text, "%.1f GB/s read, %.1f GFLOP/s of fused multiply-adds",
+                1e-9 * found.bytes, 1e-9 * found.operations);
+  benchmark::AddCustomContext(
+      "ceilings of " + std::to_string(threads) + (threads == 1 ? " thread" : " threads"), text);
 }
 
 int run(int argc, char** argv) {
@@ -63,7 +67,9 @@ int run(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("shape", size);
   for (const int64_t threads : kThreads) add_context(threads);
-  for (void (*add_kind)() : {add_linear, add_attention, add_layernorm, add_elementwise, add_logits, add_hooks}) add_kind();
+  for (void (*add_kind)() :
+       {add_linear, add_attention, add_layernorm, add_elementwise, add_logits, add_hooks})
+    add_kind();
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
@@ -72,9 +78,13 @@ int run(int argc, char** argv) {
 
 const Config& shape() { return chosen_shape; }
 
-std::unique_ptr<Backend> backend_of(const benchmark::State& state) { return make_cpu_backend({.threads = threads_of(state)}); }
+std::unique_ptr<Backend> backend_of(const benchmark::State& state) {
+  return make_cpu_backend({.threads = threads_of(state)});
+}
 
-RandomMatrix random_rows(Backend& backend, int64_t rows, int64_t cols) { return {backend, rows, cols, DType::kF32, 1}; }
+RandomMatrix random_rows(Backend& backend, int64_t rows, int64_t cols) {
+  return {backend, rows, cols, DType::kF32, 1};
+}
 
 RandomWeight::RandomWeight(Backend& backend, int64_t in, int64_t out, DType dtype) {
   const std::vector<float> host = random_values(in * out, 2);

@@ -1,4 +1,5 @@
-// Highway compiles the part between the two guards once for each instruction set and picks the best when the program runs.
+// Highway compiles the part between the two guards once for each instruction set and picks the best
+// when the program runs.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/measure/ceilings.cc"
 #include <hwy/foreach_target.h>
@@ -33,18 +34,20 @@ void WriteAll(uint64_t* data, size_t count, uint64_t value) {
   for (size_t i = 0; i + n <= count; i += n) hn::Store(v, d, data + i);
 }
 
-// Twelve chains hide the latency of every core so far (two units of latency 4 or 5). Each begins elsewhere: a compiler that sees the same
-// chain twelve times computes it once. Returns the floating-point operations.
+// Twelve chains hide the latency of every core so far (two units of latency 4 or 5). Each begins
+// elsewhere: a compiler that sees the same chain twelve times computes it once. Returns the
+// floating-point operations.
 double FmaLoop(int64_t rounds, float* sink) {
   constexpr size_t kChains = 12;
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   const auto scale = hn::Set(d, 0.999f), shift = hn::Set(d, 0.001f);
   const auto start = [&](float i) HWY_ATTR { return hn::Set(d, *sink + i); };
-  V a0 = start(0), a1 = start(1), a2 = start(2), a3 = start(3), a4 = start(4), a5 = start(5), a6 = start(6), a7 = start(7), a8 = start(8),
-    a9 = start(9), a10 = start(10), a11 = start(11);
+  V a0 = start(0), a1 = start(1), a2 = start(2), a3 = start(3), a4 = start(4), a5 = start(5),
+    a6 = start(6), a7 = start(7), a8 = start(8), a9 = start(9), a10 = start(10), a11 = start(11);
   for (int64_t i = 0; i < rounds; ++i) {
-    for (V* a : {&a0, &a1, &a2, &a3, &a4, &a5, &a6, &a7, &a8, &a9, &a10, &a11}) *a = hn::MulAdd(*a, scale, shift);
+    for (V* a : {&a0, &a1, &a2, &a3, &a4, &a5, &a6, &a7, &a8, &a9, &a10, &a11})
+      *a = hn::MulAdd(*a, scale, shift);
   }
   const auto low = hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)), hn::Add(a4, a5));
   const auto high = hn::Add(hn::Add(hn::Add(a6, a7), hn::Add(a8, a9)), hn::Add(a10, a11));
@@ -73,9 +76,11 @@ namespace {
 volatile uint64_t g_sink = 0;  // keeps the compiler from dropping what nobody reads
 }
 
-Ceilings::Ceilings(int threads, size_t bytes, Pages pages) : threads_(threads), memory_(make_cpu_backend({.threads = threads})) {
+Ceilings::Ceilings(int threads, size_t bytes, Pages pages)
+    : threads_(threads), memory_(make_cpu_backend({.threads = threads})) {
   buffer_ = memory_->allocate(bytes);
-  // Large pages were asked for when it was allocated; that can be taken back until the memory is touched. Small buffers have none.
+  // Large pages were asked for when it was allocated; that can be taken back until the memory is
+  // touched. Small buffers have none.
   if (pages == Pages::kSmall) madvise(buffer_.data(), bytes, MADV_NOHUGEPAGE);
   write_bandwidth();  // touches the pages
 }
@@ -88,7 +93,8 @@ double Ceilings::read_bandwidth() {
   uint64_t all = 0;
   const double start = now();
 #pragma omp parallel for num_threads(threads_) reduction(^ : all) schedule(static)
-  for (int i = 0; i < threads_; ++i) all ^= HWY_DYNAMIC_DISPATCH(ReadAll)(data + static_cast<size_t>(i) * part, part);
+  for (int i = 0; i < threads_; ++i)
+    all ^= HWY_DYNAMIC_DISPATCH(ReadAll)(data + static_cast<size_t>(i) * part, part);
   const double seconds = now() - start;
   g_sink = all;
   return static_cast<double>(part * 8 * static_cast<size_t>(threads_)) / seconds * 1e-9;

@@ -8,13 +8,16 @@
 namespace vitrine::bench {
 using namespace internal;
 
-/// In which pages memory lies: what the system gives unasked, of 4 KB on most machines, or 2 MB where it can.
+/// In which pages memory lies: what the system gives unasked, of 4 KB on most machines, or 2 MB
+/// where it can.
 enum class Pages : uint8_t { kSmall, kLarge };
 
-/// What the machine could do at best, measured here and now: a figure means little without the ceiling it stands under.
+/// What the machine could do at best, measured here and now: a figure means little without the
+/// ceiling it stands under.
 class Ceilings {
  public:
-  /// `bytes`: how much memory the bandwidth tests walk; as much as the weights, so that caches help both alike.
+  /// `bytes`: how much memory the bandwidth tests walk; as much as the weights, so that caches help
+  /// both alike.
   Ceilings(int threads, size_t bytes, Pages pages = Pages::kLarge);
   ~Ceilings();
 
@@ -24,7 +27,8 @@ class Ceilings {
   double write_bandwidth();
   /// GFLOP/s of fused multiply-adds on registers alone, at the widest vectors of this machine.
   double fma_peak();
-  /// Seconds until all threads have begun and ended a parallel region with nothing in it: what each operation costs beside its work.
+  /// Seconds until all threads have begun and ended a parallel region with nothing in it: what each
+  /// operation costs beside its work.
   double barrier();
 
  private:

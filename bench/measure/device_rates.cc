@@ -31,7 +31,8 @@ void measure_cpu(const RateOptions& options, DeviceRates& rates) {
     rates.barrier.add(ceilings.barrier());
   }
   // Narrow weights are widened to float32 before they are multiplied.
-  for (const DType dtype : options.dtypes) rates.arithmetic[dtype] = {operations, "float32 multiply-adds"};
+  for (const DType dtype : options.dtypes)
+    rates.arithmetic[dtype] = {operations, "float32 multiply-adds"};
 }
 
 void measure_copy(int gpu, const RateOptions& options, Samples& bandwidth) {
@@ -40,13 +41,19 @@ void measure_copy(int gpu, const RateOptions& options, Samples& bandwidth) {
   const std::shared_ptr<cuda::Device> device = cuda::Device::open(gpu);
   device->make_current();
   const auto allocate = [&] {
-    return std::shared_ptr<void>(device->allocate(bytes), [device](void* memory) { device->release(memory); });
+    return std::shared_ptr<void>(device->allocate(bytes),
+                                 [device](void* memory) { device->release(memory); });
   };
   const std::shared_ptr<void> from = allocate(), to = allocate();
-  if (!from || !to) user_error("there is no room for two buffers of {} bytes to measure the GPU's bandwidth with; free some of its memory", bytes);
+  if (!from || !to)
+    user_error(
+        "there is no room for two buffers of {} bytes to measure the GPU's bandwidth with; free "
+        "some of its memory",
+        bytes);
   const std::vector<float> values = random_values(1 << 20, 4);
   for (size_t at = 0; at < bytes; at += values.size() * sizeof(float)) {
-    device->copy_in(static_cast<std::byte*>(from.get()) + at, values.data(), std::min(bytes - at, values.size() * sizeof(float)));
+    device->copy_in(static_cast<std::byte*>(from.get()) + at, values.data(),
+                    std::min(bytes - at, values.size() * sizeof(float)));
   }
   for (int i = -1; i < options.repeat; ++i) {  // the first warms up
     if (options.on_step) options.on_step("the machine: memory");
@@ -72,24 +79,31 @@ void measure_products(int gpu, DType dtype, const RateOptions& options, DeviceRa
   const auto lock = backend->exclusive();
   const int64_t n = options.sizes.matrix > 0 ? options.sizes.matrix : 8192;
   const std::vector<float> values = random_values(n * n, 2);
-  const Buffer memory = backend->allocate(backend->packed_bytes(n, n, dtype));  // refuses a type that the GPU cannot multiply with
+  const Buffer memory = backend->allocate(
+      backend->packed_bytes(n, n, dtype));  // refuses a type that the GPU cannot multiply with
   const RandomMatrix x(*backend, n, n, backend->activation_dtype(dtype), 1);
-  const PackedMatrix weight = backend->pack({values.data(), DType::kF32, n, n, n, 1}, dtype, memory.data());
+  const PackedMatrix weight =
+      backend->pack({values.data(), DType::kF32, n, n, n, 1}, dtype, memory.data());
   const Buffer sums = backend->allocate(static_cast<size_t>(n * n) * sizeof(float));
-  const auto product = [&, &device = *backend] { device.linear({.x = x.mat, .weight = &weight, .out = Mat(sums.f32(), n, n)}); };
+  const auto product = [&, &device = *backend] {
+    device.linear({.x = x.mat, .weight = &weight, .out = Mat(sums.f32(), n, n)});
+  };
   const int repetitions = enough_repetitions(*backend, product);
   DeviceRates::Arithmetic& found = rates.arithmetic[dtype];
   found.by = by;
   for (int i = 0; i < options.repeat; ++i) {
-    if (options.on_step) options.on_step(fmt::format("the machine: {} products", dtype_name(dtype)));
-    found.operations.add(2.0 * static_cast<double>(n) * static_cast<double>(n * n) / seconds_each(*backend, repetitions, product));
+    if (options.on_step)
+      options.on_step(fmt::format("the machine: {} products", dtype_name(dtype)));
+    found.operations.add(2.0 * static_cast<double>(n) * static_cast<double>(n * n) /
+                         seconds_each(*backend, repetitions, product));
   }
 }
 
 void measure_launches(Backend& backend, const RateOptions& options, Samples& launch) {
   constexpr int kOperations = 1000;
   const auto lock = backend.exclusive();
-  const RandomMatrix a(backend, 1, 64, DType::kF32, 3), b(backend, 1, 64, DType::kF32, 4), sum(backend, 1, 64, DType::kF32, 5);
+  const RandomMatrix a(backend, 1, 64, DType::kF32, 3), b(backend, 1, 64, DType::kF32, 4),
+      sum(backend, 1, 64, DType::kF32, 5);
   backend.add(a.mat, b.mat, sum.mat);  // what is loaded at first use is loaded now
   backend.begin_recording();
   for (int i = 0; i < kOperations; ++i) backend.add(a.mat, b.mat, sum.mat);
@@ -126,13 +140,20 @@ uint64_t rate_steps(const RateOptions& options) {
   return copies + options.dtypes.size() * repeat + launches;
 }
 
-Rates DeviceRates::best(DType dtype) const { return {bandwidth.max(), arithmetic.at(dtype).operations.max()}; }
+Rates DeviceRates::best(DType dtype) const {
+  return {bandwidth.max(), arithmetic.at(dtype).operations.max()};
+}
 
 Json DeviceRates::json() const {
-  Json rates = {{"device", device}, {"threads", threads > 0 ? Json(threads) : Json(nullptr)}, {"bytes_per_second", samples_json(bandwidth)},
-                {"small_pages_bytes_per_second", samples_json(small_pages)}, {"barrier_seconds", samples_json(barrier)}, {"launch_seconds", samples_json(launch)}};
+  Json rates = {{"device", device},
+                {"threads", threads > 0 ? Json(threads) : Json(nullptr)},
+                {"bytes_per_second", samples_json(bandwidth)},
+                {"small_pages_bytes_per_second", samples_json(small_pages)},
+                {"barrier_seconds", samples_json(barrier)},
+                {"launch_seconds", samples_json(launch)}};
   for (const auto& [dtype, found] : arithmetic) {
-    rates["operations_per_second"][std::string(dtype_name(dtype))] = {{"by", found.by}, {"rate", samples_json(found.operations)}};
+    rates["operations_per_second"][std::string(dtype_name(dtype))] = {
+        {"by", found.by}, {"rate", samples_json(found.operations)}};
   }
   return rates;
 }

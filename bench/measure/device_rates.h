@@ -27,13 +27,15 @@ struct DeviceRates {
     std::string by;      ///< what did them
   };
 
-  std::string device;  ///< in words
-  int threads = 0;     ///< of a CPU
-  Samples bandwidth;  ///< bytes a second: read on a CPU, in 2 MB pages as weights are; read and written by a copy on a GPU
+  std::string device;   ///< in words
+  int threads = 0;      ///< of a CPU
+  Samples bandwidth;    ///< bytes a second: read on a CPU, in 2 MB pages as weights are; read and
+                        ///< written by a copy on a GPU
   Samples small_pages;  ///< the same in pages of 4 KB, as what others allocate is; of a CPU
-  Samples barrier;    ///< seconds of a parallel region with nothing in it; of a CPU
+  Samples barrier;      ///< seconds of a parallel region with nothing in it; of a CPU
   std::map<DType, Arithmetic> arithmetic;
-  Samples launch;     ///< seconds of one small operation among many recorded ones; empty where nothing is recorded
+  Samples launch;  ///< seconds of one small operation among many recorded ones; empty where nothing
+                   ///< is recorded
 
   /// The best that was seen: a ceiling is not an average.
   Rates best(DType dtype) const;

@@ -19,7 +19,8 @@ std::vector<std::byte> encode(const std::vector<float>& values, DType dtype) {
     std::copy_n(reinterpret_cast<const std::byte*>(values.data()), bytes.size(), bytes.data());
   } else {
     const auto convert = dtype == DType::kF16 ? f32_to_f16 : f32_to_bf16;
-    std::transform(values.begin(), values.end(), reinterpret_cast<uint16_t*>(bytes.data()), convert);
+    std::transform(values.begin(), values.end(), reinterpret_cast<uint16_t*>(bytes.data()),
+                   convert);
   }
   return bytes;
 }
@@ -30,14 +31,17 @@ std::vector<float> random_values(int64_t count, uint64_t seed) {
   std::vector<float> values(static_cast<size_t>(count));
   const int64_t drawn = std::min(count, kPeriod);
   for (int64_t i = 0; i < drawn; ++i) {
-    values[static_cast<size_t>(i)] = static_cast<float>(2 * unit_interval(mix64(mix64(seed) + static_cast<uint64_t>(i))) - 1);
+    values[static_cast<size_t>(i)] =
+        static_cast<float>(2 * unit_interval(mix64(mix64(seed) + static_cast<uint64_t>(i))) - 1);
   }
-  for (int64_t i = drawn; i < count; i += kPeriod) std::copy_n(values.begin(), std::min(kPeriod, count - i), values.begin() + i);
+  for (int64_t i = drawn; i < count; i += kPeriod)
+    std::copy_n(values.begin(), std::min(kPeriod, count - i), values.begin() + i);
   return values;
 }
 
 RandomMatrix::RandomMatrix(Backend& backend, int64_t rows, int64_t cols, DType dtype, uint64_t seed)
-    : buffer(backend.allocate(static_cast<size_t>(rows * cols) * dtype_size(dtype))), mat(buffer.data(), rows, cols, cols, dtype) {
+    : buffer(backend.allocate(static_cast<size_t>(rows * cols) * dtype_size(dtype))),
+      mat(buffer.data(), rows, cols, cols, dtype) {
   const std::vector<std::byte> bytes = encode(random_values(rows * cols, seed), dtype);
   backend.upload(buffer.data(), bytes.data(), bytes.size());
 }

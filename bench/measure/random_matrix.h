@@ -8,7 +8,8 @@
 namespace vitrine::bench {
 using namespace internal;
 
-/// `count` numbers in [-1, 1), never zeros: arithmetic on zeros draws less power, and a GPU then clocks higher.
+/// `count` numbers in [-1, 1), never zeros: arithmetic on zeros draws less power, and a GPU then
+/// clocks higher.
 std::vector<float> random_values(int64_t count, uint64_t seed);
 
 /// A matrix of such numbers in a backend's memory.

@@ -35,7 +35,10 @@ struct Parts {
 std::string hooks_of(const std::string& name) { return name == "none" ? "" : name; }
 
 Parts parts_of(const Row& row) {
-  return {row.model, row.dtype, row.device, row.threads > 0 ? std::to_string(row.threads) : "", row.workload, row.shape, hooks_of(row.hooks)};
+  return {row.model,          row.dtype,
+          row.device,         row.threads > 0 ? std::to_string(row.threads) : "",
+          row.workload,       row.shape,
+          hooks_of(row.hooks)};
 }
 
 /// One row of a file; `where` is what errors call it.
@@ -44,10 +47,19 @@ class RowReader {
   RowReader(const Json& row, const std::string& where) : where_(where), fields_(row, where) {}
 
   Parts parts() const {
-    Parts parts{word("model"), word("dtype"), word("device"), "", word("workload"), word("shape"), hooks_of(fields_.text("hooks").value_or(""))};
+    Parts parts{word("model"),
+                word("dtype"),
+                word("device"),
+                "",
+                word("workload"),
+                word("shape"),
+                hooks_of(fields_.text("hooks").value_or(""))};
     if (parts.device == "cuda") parts.device = "cuda:0";
-    if (parts.device != "cpu" && !parts.device.starts_with("cuda:")) fields_.refuse("device", "wanted cpu, cuda or cuda:N");
-    if (const auto threads = fields_.integer("threads", 1, 1 << 20); threads && parts.device == "cpu") parts.threads = std::to_string(*threads);
+    if (parts.device != "cpu" && !parts.device.starts_with("cuda:"))
+      fields_.refuse("device", "wanted cpu, cuda or cuda:N");
+    if (const auto threads = fields_.integer("threads", 1, 1 << 20);
+        threads && parts.device == "cpu")
+      parts.threads = std::to_string(*threads);
     return parts;
   }
 
@@ -62,7 +74,8 @@ class RowReader {
       if (!value || !std::isfinite(*value)) fields.refuse(name, "wanted a number of seconds");
       return *value;
     };
-    const Spread spread{number("median"), number("min"), number("max"), fields.require_integer("count", 1, int64_t{1} << 40)};
+    const Spread spread{number("median"), number("min"), number("max"),
+                        fields.require_integer("count", 1, int64_t{1} << 40)};
     if (spread.median <= 0) fields.refuse("median", "wanted more than 0 seconds");
     if (spread.min > spread.median) fields.refuse("min", "wanted no more than the median");
     if (spread.max < spread.median) fields.refuse("max", "wanted no less than the median");
@@ -126,22 +139,32 @@ Records read_records(const std::filesystem::path& path) {
     const std::string where = fmt::format("{}: rows[{}]", records.file, i);
     const RowReader reader((*rows)[i], where);
     const Parts parts = reader.parts();
-    if (!keys.insert(parts.key()).second) user_error("{}: {} was there before; a file has one row of each", where, quote(parts.label(), 160));
-    if (const auto seconds = reader.seconds()) records.rows.push_back({parts.key(), parts.label(), *seconds});
+    if (!keys.insert(parts.key()).second)
+      user_error("{}: {} was there before; a file has one row of each", where,
+                 quote(parts.label(), 160));
+    if (const auto seconds = reader.seconds())
+      records.rows.push_back({parts.key(), parts.label(), *seconds});
   }
   return records;
 }
 
 const char* verdict_name(Compared::Verdict verdict) {
   switch (verdict) {
-    case Compared::Verdict::kFaster: return "faster";
-    case Compared::Verdict::kSlower: return "slower";
-    default: return "within noise";
+    case Compared::Verdict::kFaster:
+      return "faster";
+    case Compared::Verdict::kSlower:
+      return "slower";
+    default:
+      return "within noise";
   }
 }
 
 Json Compared::json() const {
-  return {{"seconds", {{"median", theirs.median}, {"min", theirs.min}, {"max", theirs.max}, {"count", theirs.count}}},
+  return {{"seconds",
+           {{"median", theirs.median},
+            {"min", theirs.min},
+            {"max", theirs.max},
+            {"count", theirs.count}}},
           {"ratio", ratio},
           {"verdict", verdict_name(verdict)}};
 }
@@ -169,11 +192,14 @@ std::optional<Compared> Comparison::take(const Row& row) {
 std::string Comparison::machine_difference(const Json& machine) const {
   std::vector<std::string> differences;
   const auto compare = [&](const char* name, const std::string& here, const std::string& there) {
-    if (!here.empty() && !there.empty() && here != there) differences.push_back(fmt::format("{} {}, there {}", name, here, there));
+    if (!here.empty() && !there.empty() && here != there)
+      differences.push_back(fmt::format("{} {}, there {}", name, here, there));
   };
-  for (const char* name : {"cpu", "cores"}) compare(name, fact(machine, name), fact(records_.machine, name));
+  for (const char* name : {"cpu", "cores"})
+    compare(name, fact(machine, name), fact(records_.machine, name));
   compare("GPU", gpus(machine), gpus(records_.machine));
-  for (const char* name : {"compiler", "flags"}) compare(name, fact(machine, name), fact(records_.machine, name));
+  for (const char* name : {"compiler", "flags"})
+    compare(name, fact(machine, name), fact(records_.machine, name));
   return fmt::format("{}", fmt::join(differences, "; "));
 }
 

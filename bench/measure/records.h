@@ -31,12 +31,13 @@ std::string record_key(const Row& row);
 /// A file of rows: `vitrine bench --json`, or a peer's (docs/BENCHMARKS.md has the format).
 struct Records {
   std::string file;
-  std::string title;  ///< who measured: "transformers 5.23", "vitrine 0.1.0"
-  Json machine;       ///< an object, perhaps empty
+  std::string title;         ///< who measured: "transformers 5.23", "vitrine 0.1.0"
+  Json machine;              ///< an object, perhaps empty
   std::vector<Record> rows;  ///< those that have a time
 };
 
-/// Throws Error (user) naming the file, the row and the field for whatever is not of the format, and for two rows of one key.
+/// Throws Error (user) naming the file, the row and the field for whatever is not of the format,
+/// and for two rows of one key.
 Records read_records(const std::filesystem::path& path);
 
 /// A row and its counterpart.
@@ -45,7 +46,8 @@ struct Compared {
 
   Spread theirs;
   double ratio = 1;  ///< our median over theirs
-  /// kFaster or kSlower only where the two ranges, smallest to largest, do not meet and each is of two measurements at least.
+  /// kFaster or kSlower only where the two ranges, smallest to largest, do not meet and each is of
+  /// two measurements at least.
   Verdict verdict = Verdict::kWithinNoise;
 
   Json json() const;
@@ -63,7 +65,8 @@ class Comparison {
   std::optional<Compared> take(const Row& row);
 
   const Records& records() const { return records_; }
-  /// Where the machines differ, if anywhere: "cpu X, there Y; cores 2, there 8". Facts that one of them lacks do not count.
+  /// Where the machines differ, if anywhere: "cpu X, there Y; cores 2, there 8". Facts that one of
+  /// them lacks do not count.
   std::string machine_difference(const Json& machine) const;
   const std::vector<std::string>& only_here() const { return only_here_; }
   std::vector<std::string> only_there() const;

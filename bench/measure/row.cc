@@ -5,13 +5,21 @@ using namespace internal;
 
 Json samples_json(const Samples& samples) {
   if (samples.empty()) return nullptr;
-  return {{"median", samples.median()}, {"min", samples.min()}, {"max", samples.max()}, {"count", samples.values.size()}, {"samples", samples.values}};
+  return {{"median", samples.median()},
+          {"min", samples.min()},
+          {"max", samples.max()},
+          {"count", samples.values.size()},
+          {"samples", samples.values}};
 }
 
 Json Row::json() const {
   const bool measured = !seconds.empty();
   const auto or_null = [](bool there, auto value) { return there ? Json(value) : Json(nullptr); };
-  Json json = {{"model", model}, {"dtype", dtype}, {"device", device}, {"workload", workload}, {"shape", shape}};
+  Json json = {{"model", model},
+               {"dtype", dtype},
+               {"device", device},
+               {"workload", workload},
+               {"shape", shape}};
   json["threads"] = or_null(threads > 0, threads);
   json["hooks"] = or_null(!hooks.empty(), hooks);
   json["seconds"] = samples_json(seconds);

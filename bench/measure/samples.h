@@ -7,7 +7,8 @@
 namespace vitrine::bench {
 using namespace internal;
 
-/// Repeated measurements of one thing. The median is the figure; minimum and maximum say how noisy the machine was.
+/// Repeated measurements of one thing. The median is the figure; minimum and maximum say how noisy
+/// the machine was.
 struct Samples {
   std::vector<double> values;
 

@@ -17,10 +17,12 @@ namespace vitrine::bench {
 using namespace internal;
 
 Scratch::Scratch(const std::filesystem::path& where) {
-  const std::filesystem::path parent = where.empty() ? std::filesystem::temp_directory_path() : where;
+  const std::filesystem::path parent =
+      where.empty() ? std::filesystem::temp_directory_path() : where;
   std::string pattern = (parent / "vitrine-bench-XXXXXX").string();
   if (!mkdtemp(pattern.data())) {
-    user_error("{}: cannot make a folder there: {}; name another with --scratch", parent.string(), std::strerror(errno));
+    user_error("{}: cannot make a folder there: {}; name another with --scratch", parent.string(),
+               std::strerror(errno));
   }
   path_ = pattern;
 }

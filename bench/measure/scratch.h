@@ -8,7 +8,8 @@ using namespace internal;
 /// A folder of its own inside another, removed with everything in it.
 class Scratch {
  public:
-  /// `where`: empty for the system's folder of temporary files. Throws Error (user) if nothing can be made there.
+  /// `where`: empty for the system's folder of temporary files. Throws Error (user) if nothing can
+  /// be made there.
   explicit Scratch(const std::filesystem::path& where);
   ~Scratch();
   Scratch(const Scratch&) = delete;

@@ -12,8 +12,11 @@ struct Size {
   int layers, heads;
   int64_t width;
 };
-constexpr Size kSizes[] = {
-    {"gpt2", 12, 12, 768}, {"gpt2-medium", 24, 16, 1024}, {"gpt2-large", 36, 20, 1280}, {"gpt2-xl", 48, 25, 1600}, {"distilgpt2", 6, 12, 768}};
+constexpr Size kSizes[] = {{"gpt2", 12, 12, 768},
+                           {"gpt2-medium", 24, 16, 1024},
+                           {"gpt2-large", 36, 20, 1280},
+                           {"gpt2-xl", 48, 25, 1600},
+                           {"distilgpt2", 6, 12, 768}};
 
 }  // namespace
 

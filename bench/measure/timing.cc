@@ -7,7 +7,9 @@
 namespace vitrine::bench {
 using namespace internal;
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 double seconds_each(Backend& backend, int repetitions, const std::function<void()>& work) {
   backend.synchronize();
@@ -25,7 +27,8 @@ int enough_repetitions(Backend& backend, const std::function<void()>& work) {
     const double span = seconds_each(backend, repetitions, work) * repetitions;
     if (span >= kSpan || repetitions >= kMost) return repetitions;
     const double wanted = std::ceil(repetitions * kSpan / std::max(span, 1e-9));
-    repetitions = static_cast<int>(std::clamp(wanted, 2.0 * repetitions, static_cast<double>(kMost)));
+    repetitions =
+        static_cast<int>(std::clamp(wanted, 2.0 * repetitions, static_cast<double>(kMost)));
   }
 }
 

@@ -14,13 +14,16 @@ void measure_in_turns(const Bench& bench, std::vector<Turn>& turns) {
       bench.step(turn.step);
       const double seconds = turn.seconds(turn.row);
       turn.row.seconds.add(seconds);
-      if (turn.row.against.empty()) reference = seconds;
-      else if (reference > 0) turn.row.ratio.add(seconds / turn.share / reference);
+      if (turn.row.against.empty())
+        reference = seconds;
+      else if (reference > 0)
+        turn.row.ratio.add(seconds / turn.share / reference);
     }
   }
 }
 
-void measure_alone(const Bench& bench, Row row, const std::string& step, const std::function<void()>& work) {
+void measure_alone(const Bench& bench, Row row, const std::string& step,
+                   const std::function<void()>& work) {
   Backend& backend = *state_of(bench.model).backend;
   const int repetitions = enough_repetitions(backend, work);
   for (int turn = 0; turn < bench.options.repeat; ++turn) {

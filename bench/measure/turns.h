@@ -9,11 +9,13 @@
 namespace vitrine::bench {
 using namespace internal;
 
-/// One of several things that are measured in turns, so that a slow minute of the machine falls on all of them alike.
+/// One of several things that are measured in turns, so that a slow minute of the machine falls on
+/// all of them alike.
 struct Turn {
-  Row row;  ///< with `against`: compared, in each turn, with the one that has none
+  Row row;           ///< with `against`: compared, in each turn, with the one that has none
   std::string step;  ///< as it is announced
-  /// Of one measurement; may note more in the row. Empty: nothing is measured, because it does not fit.
+  /// Of one measurement; may note more in the row. Empty: nothing is measured, because it does not
+  /// fit.
   std::function<double(Row&)> seconds;
   double share = 1;  ///< the ratio is that of the seconds divided by this
 };
@@ -22,6 +24,7 @@ struct Turn {
 void measure_in_turns(const Bench& bench, std::vector<Turn>& turns);
 
 /// Measures `work` alone, `bench.options.repeat` times, announced as `step`; hands over the row.
-void measure_alone(const Bench& bench, Row row, const std::string& step, const std::function<void()>& work);
+void measure_alone(const Bench& bench, Row row, const std::string& step,
+                   const std::function<void()>& work);
 
 }  // namespace vitrine::bench

@@ -12,24 +12,33 @@ namespace vitrine::bench {
 using namespace internal;
 namespace {
 
-/// One layer's attention over `batch` sequences of the prompt's length, whose keys and values lie in a cache.
+/// One layer's attention over `batch` sequences of the prompt's length, whose keys and values lie
+/// in a cache.
 class AttentionCase {
  public:
   AttentionCase(const ModelState& state, int batch, int64_t length)
-      : config_(state.config), backend_(*state.backend), batch_(batch), length_(length),
+      : config_(state.config),
+        backend_(*state.backend),
+        batch_(batch),
+        length_(length),
         qkv_(backend_, batch * length, 3 * config_.width, state.activation_dtype(), 21),
         z_(backend_, batch * length, config_.width, state.activation_dtype(), 22),
         each_(backend_.kv_bytes(length, config_.heads, head_width(), state.activation_dtype())),
         cache_(backend_.allocate(each_ * static_cast<size_t>(batch))) {
     const int64_t d = config_.width;
     place(all_, length);
-    backend_.append_kv(qkv_.mat.columns(d, d), qkv_.mat.columns(2 * d, d), config_.heads, head_width(), all_.batch, cache_.data());
+    backend_.append_kv(qkv_.mat.columns(d, d), qkv_.mat.columns(2 * d, d), config_.heads,
+                       head_width(), all_.batch, cache_.data());
     place(last_, 1);
   }
 
   void all() { attend(all_, qkv_.mat.columns(0, config_.width), z_.mat); }
-  /// The last position of each sequence alone. Its query is the matrix's row of the sequence's number: any will do.
-  void last() { attend(last_, qkv_.mat.row_range(0, batch_).columns(0, config_.width), z_.mat.row_range(0, batch_)); }
+  /// The last position of each sequence alone. Its query is the matrix's row of the sequence's
+  /// number: any will do.
+  void last() {
+    attend(last_, qkv_.mat.row_range(0, batch_).columns(0, config_.width),
+           z_.mat.row_range(0, batch_));
+  }
 
   /// Finite, and the last row of the last sequence the same as alone.
   void check() {
@@ -41,7 +50,8 @@ class AttentionCase {
     one.slices = {{0, 1, length_ - 1, static_cast<int64_t>(each_) * (batch_ - 1), length_, 0}};
     place(one);
     attend(one, qkv_.mat.row_range(end, 1).columns(0, d), z_.mat.row_range(0, 1));
-    require(download(backend_, z_.mat.row_range(0, 1)) == among, "a row of attention is the same bits alone as among others");
+    require(download(backend_, z_.mat.row_range(0, 1)) == among,
+            "a row of attention is the same bits alone as among others");
   }
 
  private:
@@ -58,7 +68,8 @@ class AttentionCase {
   /// The last `rows` positions of every sequence.
   void place(Placed& placed, int64_t rows) {
     for (int64_t s = 0; s < batch_; ++s) {
-      placed.slices.push_back({s * rows, rows, length_ - rows, static_cast<int64_t>(each_) * s, length_, s * config_.heads * rows * length_});
+      placed.slices.push_back({s * rows, rows, length_ - rows, static_cast<int64_t>(each_) * s,
+                               length_, s * config_.heads * rows * length_});
     }
     place(placed);
   }
@@ -66,7 +77,8 @@ class AttentionCase {
     int64_t rows = 0;
     for (const SequenceSlice& slice : placed.slices) rows += slice.rows;
     placed.numbers.assign(static_cast<size_t>(rows), 0);
-    placed.buffer = backend_.allocate(std::max<size_t>(backend_.batch_bytes(rows, static_cast<int64_t>(placed.slices.size())), 1));
+    placed.buffer = backend_.allocate(std::max<size_t>(
+        backend_.batch_bytes(rows, static_cast<int64_t>(placed.slices.size())), 1));
     placed.batch = {placed.numbers, placed.numbers, placed.slices, placed.buffer.data()};
     backend_.place(placed.batch);
   }
@@ -90,7 +102,8 @@ class AttentionCase {
   Placed all_, last_;
 };
 
-void measure(const Bench& bench, AttentionCase& here, Row row, const Work& work, void (AttentionCase::*attend)()) {
+void measure(const Bench& bench, AttentionCase& here, Row row, const Work& work,
+             void (AttentionCase::*attend)()) {
   here.check();
   set_floor(row, work, bench.best(), !state_of(bench.model).backend->host_memory());
   const std::string step = "attention " + row.shape;
@@ -102,14 +115,17 @@ void measure_length(const Bench& bench, int64_t length) {
   for (const int batch : bench.options.batches) {
     bench.step("attention");
     AttentionCase here(state, batch, length);
-    measure(bench, here, bench.row("attention", fmt::format("{} x {} tokens", batch, length)), attention(state.config, state.activation_dtype(), batch, length, 0),
+    measure(bench, here, bench.row("attention", fmt::format("{} x {} tokens", batch, length)),
+            attention(state.config, state.activation_dtype(), batch, length, 0),
             &AttentionCase::all);
   }
   for (const int batch : bench.options.decode_batches) {
     bench.step("attention");
     AttentionCase here(state, batch, length);
-    measure(bench, here, bench.row("attention", fmt::format("batch {} after {}", batch, length - 1)),
-            attention(state.config, state.activation_dtype(), batch, 1, length - 1), &AttentionCase::last);
+    measure(bench, here,
+            bench.row("attention", fmt::format("batch {} after {}", batch, length - 1)),
+            attention(state.config, state.activation_dtype(), batch, 1, length - 1),
+            &AttentionCase::last);
   }
 }
 
@@ -121,7 +137,8 @@ void bench_attention(const Bench& bench) {
 }
 
 uint64_t attention_steps(const BenchOptions& options, bool) {
-  return options.prompts.size() * (options.batches.size() + options.decode_batches.size()) * static_cast<uint64_t>(1 + options.repeat);
+  return options.prompts.size() * (options.batches.size() + options.decode_batches.size()) *
+         static_cast<uint64_t>(1 + options.repeat);
 }
 
 }  // namespace vitrine::bench

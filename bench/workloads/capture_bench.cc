@@ -1,5 +1,3 @@
-#include "vitrine/corpus/corpus_capture.h"
-
 #include <algorithm>
 #include <cstring>
 
@@ -11,6 +9,7 @@
 #include "bench/measure/turns.h"
 #include "engine/model_state.h"
 #include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::bench {
 using namespace internal;
@@ -22,13 +21,17 @@ constexpr const char* kSites = "blocks.*.hook_resid_post";
 class CaptureBench {
  public:
   CaptureBench(const Bench& bench, int64_t length)
-      : bench_(bench), backend_(*state_of(bench.model).backend), length_(length), scratch_(bench.options.scratch) {
+      : bench_(bench),
+        backend_(*state_of(bench.model).backend),
+        length_(length),
+        scratch_(bench.options.scratch) {
     constexpr double kMostBytes = 256e6, kMostDocuments = 8;
     const Config& config = bench.model.config();
     const double each = 4.0 * config.layers * static_cast<double>(config.width * length);
     documents_ = static_cast<int64_t>(std::clamp(kMostBytes / each, 1.0, kMostDocuments));
     std::string lines;
-    for (int64_t i = 0; i < documents_; ++i) lines += Json({{"ids", some_tokens(config, length, 17 * i)}}).dump() + "\n";
+    for (int64_t i = 0; i < documents_; ++i)
+      lines += Json({{"ids", some_tokens(config, length, 17 * i)}}).dump() + "\n";
     write_file(corpus(), lines);
   }
 
@@ -56,7 +59,8 @@ class CaptureBench {
     }
     row.against = "disk alone";
     row.floor = std::max(row.captured / disk_.max(), pass().seconds(bench_.best()));
-    row.note = fmt::format("the disk alone wrote {:.3g} GB/s at best, {:.3g} in the median", disk_.max() * 1e-9, disk_.median() * 1e-9);
+    row.note = fmt::format("the disk alone wrote {:.3g} GB/s at best, {:.3g} in the median",
+                           disk_.max() * 1e-9, disk_.median() * 1e-9);
     bench_.on_row(std::move(row));
   }
 
@@ -66,7 +70,8 @@ class CaptureBench {
 
   Work pass() const {
     Work work;
-    for (int64_t i = 0; i < documents_; ++i) work = work + forward_pass(bench_.model.config(), bench_.model.dtype(), 1, length_, 0);
+    for (int64_t i = 0; i < documents_; ++i)
+      work = work + forward_pass(bench_.model.config(), bench_.model.dtype(), 1, length_, 0);
     return work;
   }
 
@@ -77,16 +82,21 @@ class CaptureBench {
     return capture_corpus(bench_.model, std::move(windows), Hooks().capture(kSites), shards());
   }
 
-  /// Every shard is what its manifest says, and the first document's rows are the bits of a pass over it.
+  /// Every shard is what its manifest says, and the first document's rows are the bits of a pass
+  /// over it.
   void check(const CorpusCaptureSummary& summary) const {
-    require(summary.complete && summary.tokens == documents_ * length_, "a capture has every token");
+    require(summary.complete && summary.tokens == documents_ * length_,
+            "a capture has every token");
     const CorpusCheck found = check_corpus_capture(shards());
     require(found.complete && found.problems.empty(), "shards are what their manifest says");
-    const Run whole = bench_.model.forward(some_tokens(bench_.model.config(), length_), Hooks().capture(kSites), {.logits = LogitRows::kNone});
+    const Run whole = bench_.model.forward(some_tokens(bench_.model.config(), length_),
+                                           Hooks().capture(kSites), {.logits = LogitRows::kNone});
     const SafetensorsFile first(summary.folder / "shard-000000.safetensors");
     for (const auto& entry : whole.captures().entries()) {
       const TensorView kept = whole[entry.name], written = first.tensor(entry.name);
-      require(written.bytes() >= kept.bytes() && std::memcmp(written.data(), kept.data(), kept.bytes()) == 0, "what is on the disk is what a pass has");
+      require(written.bytes() >= kept.bytes() &&
+                  std::memcmp(written.data(), kept.data(), kept.bytes()) == 0,
+              "what is on the disk is what a pass has");
     }
   }
 
@@ -103,6 +113,8 @@ void bench_capture(const Bench& bench) {
   for (const int64_t length : bench.options.prompts) CaptureBench(bench, length).measure();
 }
 
-uint64_t capture_steps(const BenchOptions& options, bool) { return options.prompts.size() * static_cast<uint64_t>(1 + options.repeat); }
+uint64_t capture_steps(const BenchOptions& options, bool) {
+  return options.prompts.size() * static_cast<uint64_t>(1 + options.repeat);
+}
 
 }  // namespace vitrine::bench

@@ -8,7 +8,8 @@ namespace vitrine::bench {
 using namespace internal;
 
 const std::vector<std::string>& hook_set_names() {
-  static const std::vector<std::string> names = {"none", "residual", "residual+mlp", "maps", "everything", std::string(kEditSet)};
+  static const std::vector<std::string> names = {"none", "residual",   "residual+mlp",
+                                                 "maps", "everything", std::string(kEditSet)};
   return names;
 }
 
@@ -18,9 +19,12 @@ Hooks hook_set(std::string_view name, const Config& config) {
   if (name == "maps") return hooks.capture("blocks.*.attn.hook_pattern");
   if (name == "everything") return hooks.capture("*");
   if (name == kEditSet) return edit_set(config, 0.1f);
-  if (name != "residual" && name != "residual+mlp") user_error("there is no set of hooks '{}'; the sets are {}", quote(name), fmt::join(hook_set_names(), ", "));
+  if (name != "residual" && name != "residual+mlp")
+    user_error("there is no set of hooks '{}'; the sets are {}", quote(name),
+               fmt::join(hook_set_names(), ", "));
   hooks.capture("blocks.0.hook_resid_pre").capture("blocks.*.hook_resid_post");
-  if (name == "residual+mlp") hooks.capture("blocks.*.mlp.hook_post").capture("blocks.*.hook_mlp_out");
+  if (name == "residual+mlp")
+    hooks.capture("blocks.*.mlp.hook_post").capture("blocks.*.hook_mlp_out");
   return hooks;
 }
 
@@ -37,7 +41,8 @@ Hooks edit_set(const Config& config, float size) {
 double captured_bytes(const Captures& captures) {
   double bytes = 0;
   for (const auto& entry : captures.entries()) {
-    for (const auto& sequence : entry.sequences) bytes += static_cast<double>(sequence.values.bytes());
+    for (const auto& sequence : entry.sequences)
+      bytes += static_cast<double>(sequence.values.bytes());
   }
   return bytes;
 }

@@ -18,7 +18,8 @@ namespace {
 constexpr size_t kOperations = 5;
 constexpr int64_t kFastFrom = 128;  // fewer rows go the exact way, see Gemm
 
-/// A product of the pass with all that is fused to it. One weight a layer: no repetition finds its weight in a cache.
+/// A product of the pass with all that is fused to it. One weight a layer: no repetition finds its
+/// weight in a cache.
 struct Operation {
   const char* name;
   std::vector<const PackedMatrix*> weights;
@@ -33,14 +34,18 @@ struct Operation {
 
 std::array<Operation, kOperations> operations_of(const ModelState& state) {
   const DType narrow = state.activation_dtype();
-  std::array<Operation, kOperations> list = {{{"qkv", {}, {}, Activation::kNone, false, narrow},
-                                 {"out", {}, {}, Activation::kNone, true},
-                                 {"mlp_in", {}, {}, state.activation, false, narrow},
-                                 {"mlp_out", {}, {}, Activation::kNone, true},
-                                 {"unembedding", {&state.weights.unembedding}, {nullptr}}}};
+  std::array<Operation, kOperations> list = {
+      {{"qkv", {}, {}, Activation::kNone, false, narrow},
+       {"out", {}, {}, Activation::kNone, true},
+       {"mlp_in", {}, {}, state.activation, false, narrow},
+       {"mlp_out", {}, {}, Activation::kNone, true},
+       {"unembedding", {&state.weights.unembedding}, {nullptr}}}};
   for (const LayerWeights& layer : state.weights.layers) {
     const std::pair<const PackedMatrix*, const float*> parts[] = {
-        {&layer.qkv, layer.qkv_bias}, {&layer.attn_out, layer.attn_out_bias}, {&layer.mlp_in, layer.mlp_in_bias}, {&layer.mlp_out, layer.mlp_out_bias}};
+        {&layer.qkv, layer.qkv_bias},
+        {&layer.attn_out, layer.attn_out_bias},
+        {&layer.mlp_in, layer.mlp_in_bias},
+        {&layer.mlp_out, layer.mlp_out_bias}};
     for (size_t i = 0; i < std::size(parts); ++i) {
       list[i].weights.push_back(parts[i].first);
       list[i].biases.push_back(parts[i].second);
@@ -63,18 +68,24 @@ class LinearCase {
   void fused(Backend& by) { by.linear(args(x_.mat.rows, layer_++ % operation_.weights.size())); }
   /// The product alone, which is what libraries are compared by.
   void product(Backend& by) {
-    by.linear({.x = x_.mat, .weight = operation_.weights[layer_++ % operation_.weights.size()], .out = Mat(out_.f32(), x_.mat.rows, operation_.outputs())});
+    by.linear({.x = x_.mat,
+               .weight = operation_.weights[layer_++ % operation_.weights.size()],
+               .out = Mat(out_.f32(), x_.mat.rows, operation_.outputs())});
   }
 
   /// Finite, and the first row the same as alone.
   void check() {
     backend_.linear(args(x_.mat.rows, 0));
-    const std::vector<float> first = download(backend_, out(x_.mat.rows).row_range(0, 1)), last = download(backend_, out(x_.mat.rows).row_range(x_.mat.rows - 1, 1));
+    const std::vector<float> first = download(backend_, out(x_.mat.rows).row_range(0, 1)),
+                             last =
+                                 download(backend_, out(x_.mat.rows).row_range(x_.mat.rows - 1, 1));
     for (const auto* row : {&first, &last}) {
-      require(!first_non_finite(row->data(), DType::kF32, static_cast<int64_t>(row->size())), "a linear operation's results are finite");
+      require(!first_non_finite(row->data(), DType::kF32, static_cast<int64_t>(row->size())),
+              "a linear operation's results are finite");
     }
     backend_.linear(args(1, 0));
-    require(download(backend_, out(1)) == first, "a row through a linear operation is the same bits alone as among others");
+    require(download(backend_, out(1)) == first,
+            "a row through a linear operation is the same bits alone as among others");
   }
 
   /// The first layer's product by both, to a tolerance that their orders of summation need.
@@ -90,15 +101,23 @@ class LinearCase {
       largest = std::max(largest, std::abs(ours[i]));
       apart = std::max(apart, std::abs(ours[i] - theirs[i]));
     }
-    require(apart <= 2e-3f * largest, "two ways to multiply give the same sums, within their rounding");  // false for NaN, too
+    require(
+        apart <= 2e-3f * largest,
+        "two ways to multiply give the same sums, within their rounding");  // false for NaN, too
   }
 
  private:
-  Mat out(int64_t rows) const { return {out_.data(), rows, operation_.outputs(), operation_.outputs(), operation_.out}; }
-  Mat last_sums() const { return Mat(out_.f32(), x_.mat.rows, operation_.outputs()).row_range(x_.mat.rows - 1, 1); }
+  Mat out(int64_t rows) const {
+    return {out_.data(), rows, operation_.outputs(), operation_.outputs(), operation_.out};
+  }
+  Mat last_sums() const {
+    return Mat(out_.f32(), x_.mat.rows, operation_.outputs()).row_range(x_.mat.rows - 1, 1);
+  }
 
   LinearArgs args(int64_t rows, size_t layer) const {
-    LinearArgs args{.x = x_.mat.row_range(0, rows), .weight = operation_.weights[layer], .bias = operation_.biases[layer]};
+    LinearArgs args{.x = x_.mat.row_range(0, rows),
+                    .weight = operation_.weights[layer],
+                    .bias = operation_.biases[layer]};
     args.activation = operation_.activation;
     if (operation_.residual) args.residual = residual_.mat.row_range(0, rows);
     args.out = out(rows);
@@ -114,7 +133,11 @@ class LinearCase {
 
 class LinearBench {
  public:
-  explicit LinearBench(const Bench& bench) : bench_(bench), state_(state_of(bench.model)), backend_(*state_.backend), operations_(operations_of(state_)) {
+  explicit LinearBench(const Bench& bench)
+      : bench_(bench),
+        state_(state_of(bench.model)),
+        backend_(*state_.backend),
+        operations_(operations_of(state_)) {
     if (const auto gpu = gpu_index(bench.device)) {
       fast_ = make_cuda_backend({.device = *gpu, .gemm = Gemm::kFast});
       try {
@@ -139,8 +162,10 @@ class LinearBench {
   void measure(const Operation& operation, int64_t rows, Backend& by, const std::string& way) {
     Row row = bench_.row("linear", fmt::format("{} x {}{}", operation.name, rows, way));
     bench_.step("linear " + row.shape);
-    const double activation = static_cast<double>(dtype_size(state_.activation_dtype())), residual = operation.residual ? 4 : 0;
-    const Work work = linear(rows, operation.in(), operation.outputs(), bench_.model.dtype(), activation, static_cast<double>(dtype_size(operation.out)) + residual);
+    const double activation = static_cast<double>(dtype_size(state_.activation_dtype())),
+                 residual = operation.residual ? 4 : 0;
+    const Work work = linear(rows, operation.in(), operation.outputs(), bench_.model.dtype(),
+                             activation, static_cast<double>(dtype_size(operation.out)) + residual);
     set_floor(row, work, bench_.best(), !backend_.host_memory());
     row.note = absent_;
     try {
@@ -161,12 +186,15 @@ class LinearBench {
     const auto ours = [&] { here.product(by); };
     const auto theirs = [&] { here.product(*library_); };
     const int repetitions = enough_repetitions(by, fused);
-    const int own_repetitions = library_ ? enough_repetitions(by, ours) : 0, their_repetitions = library_ ? enough_repetitions(*library_, theirs) : 0;
+    const int own_repetitions = library_ ? enough_repetitions(by, ours) : 0,
+              their_repetitions = library_ ? enough_repetitions(*library_, theirs) : 0;
     if (library_) row.against = "cuBLASLt";
     for (int turn = 0; turn < bench_.options.repeat; ++turn) {
       bench_.step("linear " + row.shape);
       row.seconds.add(seconds_each(by, repetitions, fused));
-      if (library_) row.ratio.add(seconds_each(*library_, their_repetitions, theirs) / seconds_each(by, own_repetitions, ours));
+      if (library_)
+        row.ratio.add(seconds_each(*library_, their_repetitions, theirs) /
+                      seconds_each(by, own_repetitions, ours));
     }
   }
 

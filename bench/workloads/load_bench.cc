@@ -12,10 +12,13 @@ namespace vitrine::bench {
 using namespace internal;
 namespace {
 
-/// From a checkpoint on the disk, which the system has in its cache, to the logits of the first new token.
+/// From a checkpoint on the disk, which the system has in its cache, to the logits of the first new
+/// token.
 class LoadBench {
  public:
-  explicit LoadBench(const Bench& bench) : bench_(bench), ids_(some_tokens(bench.model.config(), bench.options.decode_prompts.front())) {
+  explicit LoadBench(const Bench& bench)
+      : bench_(bench),
+        ids_(some_tokens(bench.model.config(), bench.options.decode_prompts.front())) {
     how_ = {.device = bench.device, .dtype = bench.model.dtype(), .threads = bench.rates.threads};
     path_ = bench.name;
     if (!bench.random) return;
@@ -28,10 +31,15 @@ class LoadBench {
     const std::string step = "load";
     bench_.step(step);
     try {
-      // In float32, as GPT-2 was published: then the weights are rounded once, as those in memory were.
-      if (bench_.random) write_random_checkpoint(path_, {.config = bench_.model.config(), .seed = bench_.options.seed, .init = RandomInit::kWide});
+      // In float32, as GPT-2 was published: then the weights are rounded once, as those in memory
+      // were.
+      if (bench_.random)
+        write_random_checkpoint(path_, {.config = bench_.model.config(),
+                                        .seed = bench_.options.seed,
+                                        .init = RandomInit::kWide});
       const Run here = forward(bench_.model), there = forward(Model::load(path_, how_));
-      require(std::memcmp(here.logits().data(), there.logits().data(), here.logits().bytes()) == 0, "a loaded model's logits are those of the model in memory");
+      require(std::memcmp(here.logits().data(), there.logits().data(), here.logits().bytes()) == 0,
+              "a loaded model's logits are those of the model in memory");
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::kUser) throw;
       row.note = error.what();  // there is no room on the disk, or for a second copy in memory
@@ -39,15 +47,19 @@ class LoadBench {
     const double bytes = static_cast<double>(bench_.model.weight_bytes());
     row.unit = "GB/s";
     row.amount = bytes * 1e-9;
-    // The weights are put in memory, and read by the pass. What the file's own bytes cost beside is not counted.
-    const Work pass = forward_pass(bench_.model.config(), bench_.model.dtype(), 1, std::ssize(ids_), 1);
+    // The weights are put in memory, and read by the pass. What the file's own bytes cost beside is
+    // not counted.
+    const Work pass =
+        forward_pass(bench_.model.config(), bench_.model.dtype(), 1, std::ssize(ids_), 1);
     row.floor = bytes / bench_.best().bytes + pass.seconds(bench_.best());
     if (!row.note.empty()) return bench_.on_row(std::move(row));
     measure_alone(bench_, std::move(row), step, [this] { forward(Model::load(path_, how_)); });
   }
 
  private:
-  Run forward(const Model& model) const { return model.forward(ids_, {}, {.logits = LogitRows::kLast}); }
+  Run forward(const Model& model) const {
+    return model.forward(ids_, {}, {.logits = LogitRows::kLast});
+  }
 
   const Bench& bench_;
   std::vector<int32_t> ids_;
@@ -60,6 +72,8 @@ class LoadBench {
 
 void bench_load(const Bench& bench) { LoadBench(bench).measure(); }
 
-uint64_t load_steps(const BenchOptions& options, bool) { return 1 + static_cast<uint64_t>(options.repeat); }
+uint64_t load_steps(const BenchOptions& options, bool) {
+  return 1 + static_cast<uint64_t>(options.repeat);
+}
 
 }  // namespace vitrine::bench

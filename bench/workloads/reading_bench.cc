@@ -21,15 +21,21 @@ double loss_of(std::span<const float> logits, int32_t token) {
 }
 
 /// The losses of text[1], text[2], ... as a pass with all logits has them.
-std::vector<double> losses_of(const Model& model, const std::vector<int32_t>& inputs, const std::vector<int32_t>& targets) {
+std::vector<double> losses_of(const Model& model, const std::vector<int32_t>& inputs,
+                              const std::vector<int32_t>& targets) {
   const Run run = model.forward(inputs);
   std::vector<double> losses;
-  for (size_t t = 0; t < inputs.size(); ++t) losses.push_back(loss_of(run.logits().slice(static_cast<int64_t>(t)).f32(), targets[t]));
+  for (size_t t = 0; t < inputs.size(); ++t)
+    losses.push_back(loss_of(run.logits().slice(static_cast<int64_t>(t)).f32(), targets[t]));
   return losses;
 }
 
-/// Both take the same float32 logits where weights are float32; elsewhere a GPU may multiply another number of rows by another kernel.
-double allowed(const Bench& bench, double loss) { return (bench.model.dtype() == DType::kF32 || bench.device == "cpu" ? 1e-4 : 2e-2) * (1 + std::abs(loss)); }
+/// Both take the same float32 logits where weights are float32; elsewhere a GPU may multiply
+/// another number of rows by another kernel.
+double allowed(const Bench& bench, double loss) {
+  return (bench.model.dtype() == DType::kF32 || bench.device == "cpu" ? 1e-4 : 2e-2) *
+         (1 + std::abs(loss));
+}
 
 /// A text of two windows, scored by windows that overlap by half.
 void bench_score_of(const Bench& bench, int64_t window) {
@@ -41,9 +47,11 @@ void bench_score_of(const Bench& bench, int64_t window) {
   const Score found = score(bench.model, ids, options);
   require(std::ssize(found.tokens) == 2 * window - 1, "every token but the first has a score");
   const auto middle = ids.begin() + window;
-  const std::vector<double> losses = losses_of(bench.model, {ids.begin(), middle}, {ids.begin() + 1, middle + 1});
+  const std::vector<double> losses =
+      losses_of(bench.model, {ids.begin(), middle}, {ids.begin() + 1, middle + 1});
   for (size_t t = 0; t < losses.size(); ++t) {
-    require(std::abs(found.tokens[t].loss - losses[t]) <= allowed(bench, losses[t]), "a token's score is what a pass with all logits has");
+    require(std::abs(found.tokens[t].loss - losses[t]) <= allowed(bench, losses[t]),
+            "a token's score is what a pass with all logits has");
   }
   const Config& config = bench.model.config();
   const DType dtype = bench.model.dtype();
@@ -68,20 +76,25 @@ void bench_lens_of(const Bench& bench, int64_t length) {
   const std::string step = "lens, " + row.shape;
   bench.step(step);
   const Lens found = lens(bench.model, ids, options);
-  require(std::ssize(found.layers) == layers && std::ssize(found.positions) == length, "the lens has every layer and position");
+  require(std::ssize(found.layers) == layers && std::ssize(found.positions) == length,
+          "the lens has every layer and position");
   const std::vector<double> losses = losses_of(bench.model, ids, found.targets);
   for (size_t t = 0; t < losses.size(); ++t) {
     const double loss = -found.target_log_probs[found.cell(found.rows() - 1, t)];
-    require(std::abs(loss - losses[t]) <= allowed(bench, losses[t]), "the lens's last layer is the model's output");
+    require(std::abs(loss - losses[t]) <= allowed(bench, losses[t]),
+            "the lens's last layer is the model's output");
   }
   row.unit = "cells/s";
   row.amount = static_cast<double>(layers * length);
-  const Work work = forward_pass(bench.model.config(), bench.model.dtype(), 1, length, 0) + reading(bench.model.config(), bench.model.dtype(), layers * length);
+  const Work work = forward_pass(bench.model.config(), bench.model.dtype(), 1, length, 0) +
+                    reading(bench.model.config(), bench.model.dtype(), layers * length);
   row.floor = work.seconds(bench.best());
   measure_alone(bench, std::move(row), step, [&] { lens(bench.model, ids, options); });
 }
 
-uint64_t steps_of(const BenchOptions& options) { return options.prompts.size() * static_cast<uint64_t>(1 + options.repeat); }
+uint64_t steps_of(const BenchOptions& options) {
+  return options.prompts.size() * static_cast<uint64_t>(1 + options.repeat);
+}
 
 }  // namespace
 

@@ -15,10 +15,12 @@ namespace {
 /// Whether a token is a word of ASCII letters with a space before it.
 bool is_word(const std::string& bytes) {
   if (bytes.size() < 2 || bytes[0] != ' ') return false;
-  return std::all_of(bytes.begin() + 1, bytes.end(), [](unsigned char c) { return (c | 32) >= 'a' && (c | 32) <= 'z'; });
+  return std::all_of(bytes.begin() + 1, bytes.end(),
+                     [](unsigned char c) { return (c | 32) >= 'a' && (c | 32) <= 'z'; });
 }
 
-/// A million bytes of the vocabulary's own words, the k-th about as often as 1 / k, in sentences and lines.
+/// A million bytes of the vocabulary's own words, the k-th about as often as 1 / k, in sentences
+/// and lines.
 std::string text_of(const Tokenizer& tokenizer) {
   constexpr size_t kBytes = 1'000'000;
   std::vector<std::string> words;
@@ -26,10 +28,14 @@ std::string text_of(const Tokenizer& tokenizer) {
     std::string bytes = tokenizer.token_bytes(id);
     if (is_word(bytes)) words.push_back(std::move(bytes));
   }
-  if (words.empty()) user_error("the tokenizer has no token that is a word behind a space, to make a text of; give one with --text");
+  if (words.empty())
+    user_error(
+        "the tokenizer has no token that is a word behind a space, to make a text of; give one "
+        "with --text");
   std::string text;
   for (uint64_t i = 0; text.size() < kBytes; ++i) {
-    const double drawn = std::pow(static_cast<double>(words.size()), unit_interval(mix64(mix64(8) + i))) - 1;
+    const double drawn =
+        std::pow(static_cast<double>(words.size()), unit_interval(mix64(mix64(8) + i))) - 1;
     text += words[std::min(static_cast<size_t>(drawn), words.size() - 1)];
     if (i % 11 == 10) text += i % 77 == 76 ? ".\n" : i % 2 ? "," : ".";
   }
@@ -68,10 +74,12 @@ void bench_tokenizer(const Bench& bench) {
     encode.note = error.what();  // neither the model nor the machine has one
     return bench.on_row(std::move(encode));
   }
-  std::string text = bench.options.text.empty() ? text_of(*tokenizer) : read_text(bench.options.text);
+  std::string text =
+      bench.options.text.empty() ? text_of(*tokenizer) : read_text(bench.options.text);
   const std::vector<int32_t> ids = tokenizer->encode(text);
   std::string back = tokenizer->decode(ids);
-  if (tokenizer->description().starts_with("SentencePiece")) {  // which normalises a text once, and then no more
+  if (tokenizer->description().starts_with(
+          "SentencePiece")) {  // which normalises a text once, and then no more
     text = std::move(back);
     back = tokenizer->decode(tokenizer->encode(text));
   }
@@ -88,6 +96,8 @@ void bench_tokenizer(const Bench& bench) {
   measure_alone(bench, std::move(decode), "tokenizer, decode", [&] { tokenizer->decode(ids); });
 }
 
-uint64_t tokenizer_steps(const BenchOptions& options, bool) { return 1 + 2 * static_cast<uint64_t>(options.repeat); }
+uint64_t tokenizer_steps(const BenchOptions& options, bool) {
+  return 1 + 2 * static_cast<uint64_t>(options.repeat);
+}
 
 }  // namespace vitrine::bench

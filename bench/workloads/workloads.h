@@ -32,7 +32,8 @@ struct Bench {
 /// A single operation's floor, and its rate in what holds it: bytes or operations.
 void set_floor(Row& row, const Work& work, const Rates& rates, bool gpu);
 
-// Each measures and hands over its rows. NAME_steps: how often it calls step(), if everything fits in memory.
+// Each measures and hands over its rows. NAME_steps: how often it calls step(), if everything fits
+// in memory.
 void bench_forward(const Bench& bench);
 uint64_t forward_steps(const BenchOptions& options, bool gpu);
 void bench_prefill(const Bench& bench);

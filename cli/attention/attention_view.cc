@@ -25,7 +25,8 @@ class Grid {
     Heat::Row line{std::move(label), {}};
     for (size_t j = 0; j < row.size(); ++j) {
       const bool seen = static_cast<int64_t>(j) <= query;
-      line.values.push_back(seen ? static_cast<double>(row[j]) : std::numeric_limits<double>::quiet_NaN());
+      line.values.push_back(seen ? static_cast<double>(row[j])
+                                 : std::numeric_limits<double>::quiet_NaN());
       if (seen) heat_.full = std::max(heat_.full, line.values.back());
     }
     heat_.rows.push_back(std::move(line));
@@ -37,7 +38,9 @@ class Grid {
   Heat heat_;
 };
 
-std::string legend(const Terminal& out) { return out.paint(Style::kDim, "cells: percent of the row") + "\n"; }
+std::string legend(const Terminal& out) {
+  return out.paint(Style::kDim, "cells: percent of the row") + "\n";
+}
 
 std::string query_label(std::span<const int32_t> ids, int64_t query, const Names& names) {
   return fmt::format("{} {}", query, names.shown(ids[static_cast<size_t>(query)]));
@@ -59,8 +62,10 @@ std::string draw_maps(const AttentionMaps& maps, const Names& names, const Termi
       Grid grid("query", maps.ids, names);
       for (size_t q = 0; q < maps.queries.size(); ++q) {
         const int64_t query = maps.queries[q];
-        if (one) heads.add(head, maps.row(l, h, q), query);
-        else grid.add(query_label(maps.ids, query, names), maps.row(l, h, q), query);
+        if (one)
+          heads.add(head, maps.row(l, h, q), query);
+        else
+          grid.add(query_label(maps.ids, query, names), maps.row(l, h, q), query);
       }
       if (!one) text += out.paint(Style::kTitle, "head " + head) + "\n" + grid.draw(out) + "\n";
     }
@@ -69,7 +74,8 @@ std::string draw_maps(const AttentionMaps& maps, const Names& names, const Termi
   return text + legend(out);
 }
 
-std::string draw_relevance(const AttentionRelevance& relevance, const Names& names, const Terminal& out) {
+std::string draw_relevance(const AttentionRelevance& relevance, const Names& names,
+                           const Terminal& out) {
   const bool one = relevance.queries.size() == 1;
   std::string text;
   Grid layers("layer", relevance.ids, names);
@@ -77,32 +83,46 @@ std::string draw_relevance(const AttentionRelevance& relevance, const Names& nam
     Grid grid("query", relevance.ids, names);
     for (size_t q = 0; q < relevance.queries.size(); ++q) {
       const int64_t query = relevance.queries[q];
-      if (one) layers.add(std::to_string(relevance.layers[l]), relevance.row(l, q), query);
-      else grid.add(query_label(relevance.ids, query, names), relevance.row(l, q), query);
+      if (one)
+        layers.add(std::to_string(relevance.layers[l]), relevance.row(l, q), query);
+      else
+        grid.add(query_label(relevance.ids, query, names), relevance.row(l, q), query);
     }
-    if (!one) text += out.paint(Style::kTitle, fmt::format("layer {}", relevance.layers[l])) + "\n" + grid.draw(out) + "\n";
+    if (!one)
+      text += out.paint(Style::kTitle, fmt::format("layer {}", relevance.layers[l])) + "\n" +
+              grid.draw(out) + "\n";
   }
   if (one) text = from(relevance.ids, relevance.queries[0], names) + layers.draw(out);
   return text + legend(out);
 }
 
-std::string draw_heads(const HeadStatistics& statistics, const RepetitionScores& scores, const Terminal& out) {
-  std::string text = out.paint(Style::kDim, fmt::format("{:<8}{:>9}{:>10}{:>10}{:>10}{:>10}{:>11}{:>11}", "head", "entropy", "distance", "current",
-                                                        "previous", "first", "duplicate", "induction")) +
-                     "\n";
+std::string draw_heads(const HeadStatistics& statistics, const RepetitionScores& scores,
+                       const Terminal& out) {
+  std::string text =
+      out.paint(Style::kDim,
+                fmt::format("{:<8}{:>9}{:>10}{:>10}{:>10}{:>10}{:>11}{:>11}", "head", "entropy",
+                            "distance", "current", "previous", "first", "duplicate", "induction")) +
+      "\n";
   for (size_t l = 0; l < statistics.layers.size(); ++l) {
     for (size_t h = 0; h < statistics.heads.size(); ++h) {
       const size_t cell = statistics.cell(l, h);
-      const auto share = [&](double value, size_t width) { return out.paint(heat_style(value), right(percent(value), width)); };
-      text += fmt::format("{:<8}{:>9.3f}{:>10.2f}{}{}{}{}{}\n", fmt::format("{}.{}", statistics.layers[l], statistics.heads[h]),
-                          statistics.entropy[cell], statistics.distance[cell], share(statistics.current_token[cell], 10),
-                          share(statistics.previous_token[cell], 10), share(statistics.first_token[cell], 10),
-                          share(scores.duplicate_token[cell], 11), share(scores.induction[cell], 11));
+      const auto share = [&](double value, size_t width) {
+        return out.paint(heat_style(value), right(percent(value), width));
+      };
+      text += fmt::format(
+          "{:<8}{:>9.3f}{:>10.2f}{}{}{}{}{}\n",
+          fmt::format("{}.{}", statistics.layers[l], statistics.heads[h]), statistics.entropy[cell],
+          statistics.distance[cell], share(statistics.current_token[cell], 10),
+          share(statistics.previous_token[cell], 10), share(statistics.first_token[cell], 10),
+          share(scores.duplicate_token[cell], 11), share(scores.induction[cell], 11));
     }
   }
-  return text + out.paint(Style::kDim, fmt::format("entropy in nats, distance in tokens, and attention to the current, previous and first token: means over {} queries\n"
-                                                   "duplicate, induction: {} sequences of {} random tokens, twice",
-                                                   thousands(statistics.queries), scores.sequences, scores.length)) +
+  return text +
+         out.paint(Style::kDim,
+                   fmt::format("entropy in nats, distance in tokens, and attention to the current, "
+                               "previous and first token: means over {} queries\n"
+                               "duplicate, induction: {} sequences of {} random tokens, twice",
+                               thousands(statistics.queries), scores.sequences, scores.length)) +
          "\n";
 }
 

@@ -13,9 +13,11 @@ using namespace internal;
 std::string draw_maps(const AttentionMaps& maps, const Names& names, const Terminal& out);
 
 /// Rollout or flow: for one query a line a layer, else a grid of queries by inputs for each layer.
-std::string draw_relevance(const AttentionRelevance& relevance, const Names& names, const Terminal& out);
+std::string draw_relevance(const AttentionRelevance& relevance, const Names& names,
+                           const Terminal& out);
 
 /// A line a head: statistics of the texts, and scores on repeated random tokens.
-std::string draw_heads(const HeadStatistics& statistics, const RepetitionScores& scores, const Terminal& out);
+std::string draw_heads(const HeadStatistics& statistics, const RepetitionScores& scores,
+                       const Terminal& out);
 
 }  // namespace vitrine::cli

@@ -3,13 +3,13 @@
 #include <memory>
 #include <optional>
 
-#include "cli/core/progress_bar.h"
-#include "cli/core/arrays.h"
 #include "cli/attention/attention_view.h"
+#include "cli/core/arrays.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 #include "vitrine/analysis/attention.h"
 
@@ -30,15 +30,18 @@ struct Args {
 };
 
 std::vector<int> layers_of(const Args& args) {
-  return args.layers.empty() ? std::vector<int>() : parse_site("[layers=" + args.layers + "]").where.layers;
+  return args.layers.empty() ? std::vector<int>()
+                             : parse_site("[layers=" + args.layers + "]").where.layers;
 }
 
 std::vector<int> heads_of(const Args& args) {
-  return args.heads.empty() ? std::vector<int>() : parse_site("[heads=" + args.heads + "]").where.heads;
+  return args.heads.empty() ? std::vector<int>()
+                            : parse_site("[heads=" + args.heads + "]").where.heads;
 }
 
 std::vector<int64_t> queries_of(const Args& args) {
-  return args.position == "all" ? std::vector<int64_t>() : parse_site("[positions=" + args.position + "]").where.positions;
+  return args.position == "all" ? std::vector<int64_t>()
+                                : parse_site("[positions=" + args.position + "]").where.positions;
 }
 
 /// What a mode has to say: each caller of the command takes what it wants.
@@ -50,7 +53,8 @@ struct Answer {
   std::function<std::string(const PageSource&, std::optional<FigureFormat>)> picture;
 };
 
-std::string picture_of(std::span<const AttentionViews> views, const PageSource& source, std::optional<FigureFormat> format) {
+std::string picture_of(std::span<const AttentionViews> views, const PageSource& source,
+                       std::optional<FigureFormat> format) {
   return format ? attention_figure(views, source, *format) : attention_page(views, source);
 }
 
@@ -62,12 +66,18 @@ Json list(std::span<const T> values) {
 class AttentionCommand {
  public:
   AttentionCommand(const Context& context, const Args& args, const Model& model)
-      : context_(context), args_(args), model_(model), names_(model.shared_tokenizer()),
+      : context_(context),
+        args_(args),
+        model_(model),
+        names_(model.shared_tokenizer()),
         prompts_(read_prompts(args.prompt, model.shared_tokenizer(), model.name())) {}
 
   Answer maps() {
     Answer answer;
-    const AttentionOptions options{.layers = layers_of(args_), .heads = heads_of(args_), .queries = queries_of(args_), .edits = parse_edits(args_.edits)};
+    const AttentionOptions options{.layers = layers_of(args_),
+                                   .heads = heads_of(args_),
+                                   .queries = queries_of(args_),
+                                   .edits = parse_edits(args_.edits)};
     std::vector<AttentionMaps> all;
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const AttentionMaps& found = all.emplace_back(attention(model_, prompts_[i].ids, options));
@@ -77,8 +87,10 @@ class AttentionCommand {
       for (size_t l = 0; l < found.layers.size(); ++l) {
         for (size_t h = 0; h < found.heads.size(); ++h) {
           Json rows = Json::array();
-          for (size_t q = 0; context_.json && q < found.queries.size(); ++q) rows.push_back(list(found.row(l, h, q)));
-          result["maps"].push_back({{"layer", found.layers[l]}, {"head", found.heads[h]}, {"rows", std::move(rows)}});
+          for (size_t q = 0; context_.json && q < found.queries.size(); ++q)
+            rows.push_back(list(found.row(l, h, q)));
+          result["maps"].push_back(
+              {{"layer", found.layers[l]}, {"head", found.heads[h]}, {"rows", std::move(rows)}});
           const auto map = found.map(l, h);
           if (!args_.out.empty()) values.insert(values.end(), map.begin(), map.end());
         }
@@ -87,10 +99,13 @@ class AttentionCommand {
       answer.text += title(i) + draw_maps(found, names_, context_.out);
       if (args_.out.empty()) continue;
       add_index(answer.arrays, i, found.ids, found.queries, found.layers);
-      if (i == 0) answer.arrays.emplace_back("heads", tensor_of(DType::kI32, found.heads, {std::ssize(found.heads)}));
-      answer.arrays.emplace_back(fmt::format("maps.{}", i), tensor_of(DType::kF32, values,
-                                                                      {std::ssize(found.layers), std::ssize(found.heads),
-                                                                       std::ssize(found.queries), std::ssize(found.ids)}));
+      if (i == 0)
+        answer.arrays.emplace_back("heads",
+                                   tensor_of(DType::kI32, found.heads, {std::ssize(found.heads)}));
+      answer.arrays.emplace_back(fmt::format("maps.{}", i),
+                                 tensor_of(DType::kF32, values,
+                                           {std::ssize(found.layers), std::ssize(found.heads),
+                                            std::ssize(found.queries), std::ssize(found.ids)}));
     }
     answer.picture = [all](const PageSource& source, std::optional<FigureFormat> format) {
       std::vector<AttentionViews> views;
@@ -104,7 +119,8 @@ class AttentionCommand {
     Answer answer;
     std::vector<AttentionRelevance> all;
     for (size_t i = 0; i < prompts_.size(); ++i) {
-      const AttentionRelevance& found = all.emplace_back(flow ? flow_of(prompts_[i]) : rollout_of(prompts_[i]));
+      const AttentionRelevance& found =
+          all.emplace_back(flow ? flow_of(prompts_[i]) : rollout_of(prompts_[i]));
       Json result = head_of(i, found.layers, found.queries);
       for (size_t l = 0; l < found.layers.size(); ++l) {
         Json rows = Json::array();
@@ -114,12 +130,15 @@ class AttentionCommand {
       answer.results.push_back(std::move(result));
       answer.text += title(i) + draw_relevance(found, names_, context_.out);
       add_index(answer.arrays, i, found.ids, found.queries, found.layers);
-      answer.arrays.emplace_back(fmt::format("{}.{}", args_.mode, i),
-                                 tensor_of(DType::kF64, found.values, {std::ssize(found.layers), std::ssize(found.queries), std::ssize(found.ids)}));
+      answer.arrays.emplace_back(
+          fmt::format("{}.{}", args_.mode, i),
+          tensor_of(DType::kF64, found.values,
+                    {std::ssize(found.layers), std::ssize(found.queries), std::ssize(found.ids)}));
     }
     answer.picture = [all, flow](const PageSource& source, std::optional<FigureFormat> format) {
       std::vector<AttentionViews> views;
-      for (const AttentionRelevance& found : all) views.push_back({.rollout = flow ? nullptr : &found, .flow = flow ? &found : nullptr});
+      for (const AttentionRelevance& found : all)
+        views.push_back({.rollout = flow ? nullptr : &found, .flow = flow ? &found : nullptr});
       return picture_of(views, source, format);
     };
     return answer;
@@ -128,8 +147,13 @@ class AttentionCommand {
   Answer heads() {
     ProgressBar bar({.unit = ""});
     const Hooks edits = parse_edits(args_.edits);
-    const auto found = head_statistics(model_, ids_of(prompts_), {.layers = layers_of(args_), .heads = heads_of(args_), .edits = edits, .progress = &bar});
-    RepetitionOptions options{.layers = found.layers, .heads = found.heads, .sequences = args_.sequences, .length = args_.length};
+    const auto found = head_statistics(
+        model_, ids_of(prompts_),
+        {.layers = layers_of(args_), .heads = heads_of(args_), .edits = edits, .progress = &bar});
+    RepetitionOptions options{.layers = found.layers,
+                              .heads = found.heads,
+                              .sequences = args_.sequences,
+                              .length = args_.length};
     if (args_.no_bos || args_.bos_id >= 0) options.bos = args_.bos_id;
     options.seed = args_.seed;
     options.edits = edits;
@@ -137,18 +161,25 @@ class AttentionCommand {
     const auto scores = repetition_scores(model_, options);
     bar.erase();
     Json result = {{"layers", found.layers}, {"heads", found.heads}, {"queries", found.queries}};
-    result["repetition"] = {{"sequences", scores.sequences}, {"length", scores.length}, {"seed", args_.seed}};
+    result["repetition"] = {
+        {"sequences", scores.sequences}, {"length", scores.length}, {"seed", args_.seed}};
     result["repetition"]["bos"] = scores.bos ? names_.json(*scores.bos) : Json(nullptr);
     Answer answer;
     const Shape shape{std::ssize(found.layers), std::ssize(found.heads)};
-    answer.arrays = {{"layers", tensor_of(DType::kI32, found.layers, {shape[0]})}, {"heads", tensor_of(DType::kI32, found.heads, {shape[1]})}};
+    answer.arrays = {{"layers", tensor_of(DType::kI32, found.layers, {shape[0]})},
+                     {"heads", tensor_of(DType::kI32, found.heads, {shape[1]})}};
     const std::vector<std::pair<const char*, const std::vector<double>*>> all = {
-        {"entropy", &found.entropy},         {"distance", &found.distance},           {"current_token", &found.current_token},
-        {"previous_token", &found.previous_token}, {"first_token", &found.first_token}, {"duplicate_token", &scores.duplicate_token},
+        {"entropy", &found.entropy},
+        {"distance", &found.distance},
+        {"current_token", &found.current_token},
+        {"previous_token", &found.previous_token},
+        {"first_token", &found.first_token},
+        {"duplicate_token", &scores.duplicate_token},
         {"induction", &scores.induction}};
     for (const auto& [name, values] : all) {
       for (size_t l = 0; l < found.layers.size(); ++l) {
-        result[name].push_back(list(std::span(*values).subspan(found.cell(l, 0), found.heads.size())));
+        result[name].push_back(
+            list(std::span(*values).subspan(found.cell(l, 0), found.heads.size())));
       }
       answer.arrays.emplace_back(name, tensor_of(DType::kF64, *values, shape));
     }
@@ -164,17 +195,25 @@ class AttentionCommand {
  private:
   AttentionRelevance rollout_of(const Prompt& prompt) const {
     ProgressBar bar({.unit = ""});
-    return attention_rollout(model_, prompt.ids, {.layers = layers_of(args_), .queries = queries_of(args_), .edits = parse_edits(args_.edits), .progress = &bar});
+    return attention_rollout(model_, prompt.ids,
+                             {.layers = layers_of(args_),
+                              .queries = queries_of(args_),
+                              .edits = parse_edits(args_.edits),
+                              .progress = &bar});
   }
 
   AttentionRelevance flow_of(const Prompt& prompt) const {
     ProgressBar bar({.unit = "edges"});
-    AttentionFlowOptions options{.queries = queries_of(args_), .edits = parse_edits(args_.edits), .max_work = args_.max_work, .progress = &bar};
+    AttentionFlowOptions options{.queries = queries_of(args_),
+                                 .edits = parse_edits(args_.edits),
+                                 .max_work = args_.max_work,
+                                 .progress = &bar};
     if (!args_.layers.empty()) options.layers = layers_of(args_);
     return attention_flow(model_, prompt.ids, options);
   }
 
-  Json head_of(size_t i, const std::vector<int>& layers, const std::vector<int64_t>& queries) const {
+  Json head_of(size_t i, const std::vector<int>& layers,
+               const std::vector<int64_t>& queries) const {
     Json result = {{"layers", layers}, {"positions", queries}};
     add_text(result["prompt"], prompts_[i].text);
     result["prompt"]["tokens"] = names_.json(prompts_[i].ids);
@@ -182,19 +221,27 @@ class AttentionCommand {
   }
 
   std::string title(size_t i) const {
-    const std::string text = prompts_[i].text.empty() ? fmt::format("{} ids", prompts_[i].ids.size()) : printable(prompts_[i].text);
-    return (i > 0 ? "\n" : "") + context_.out.paint(Style::kTitle, text) + "\n" + context_.out.paint(Style::kDim, what()) + "\n";
+    const std::string text = prompts_[i].text.empty()
+                                 ? fmt::format("{} ids", prompts_[i].ids.size())
+                                 : printable(prompts_[i].text);
+    return (i > 0 ? "\n" : "") + context_.out.paint(Style::kTitle, text) + "\n" +
+           context_.out.paint(Style::kDim, what()) + "\n";
   }
 
   std::string what() const {
     if (args_.mode == "maps") return "attention";
-    return fmt::format("attention {}: an encoder's method, extended to causal maps, where the first tokens collect much", args_.mode);
+    return fmt::format(
+        "attention {}: an encoder's method, extended to causal maps, where the first tokens "
+        "collect much",
+        args_.mode);
   }
 
-  void add_index(Arrays& arrays, size_t i, const std::vector<int32_t>& ids, const std::vector<int64_t>& queries, const std::vector<int>& layers) const {
+  void add_index(Arrays& arrays, size_t i, const std::vector<int32_t>& ids,
+                 const std::vector<int64_t>& queries, const std::vector<int>& layers) const {
     if (i == 0) arrays.emplace_back("layers", tensor_of(DType::kI32, layers, {std::ssize(layers)}));
     arrays.emplace_back(fmt::format("ids.{}", i), tensor_of(DType::kI32, ids, {std::ssize(ids)}));
-    arrays.emplace_back(fmt::format("positions.{}", i), tensor_of(DType::kI64, queries, {std::ssize(queries)}));
+    arrays.emplace_back(fmt::format("positions.{}", i),
+                        tensor_of(DType::kI64, queries, {std::ssize(queries)}));
   }
 
   const Context& context_;
@@ -208,10 +255,16 @@ void run(const Context& context, const Args& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   AttentionCommand command(context, args, model);
-  const Answer answer = args.mode == "heads" ? command.heads() : args.mode == "maps" ? command.maps() : command.relevance(args.mode == "flow");
-  if (!args.out.empty()) write_arrays(args.out, answer.arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"attention", args.mode}});
-  write_page(args.page, context, model, [&](const PageSource& source) { return answer.picture(source, {}); });
-  write_figures(args.page, [&](FigureFormat format) { return answer.picture(PageSource::of(model), format); });
+  const Answer answer = args.mode == "heads"  ? command.heads()
+                        : args.mode == "maps" ? command.maps()
+                                              : command.relevance(args.mode == "flow");
+  if (!args.out.empty())
+    write_arrays(args.out, answer.arrays,
+                 {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"attention", args.mode}});
+  write_page(args.page, context, model,
+             [&](const PageSource& source) { return answer.picture(source, {}); });
+  write_figures(args.page,
+                [&](FigureFormat format) { return answer.picture(PageSource::of(model), format); });
   if (!context.json) return print(answer.text);
   Json json = json_head("attention", model);
   json["mode"] = args.mode;
@@ -221,31 +274,73 @@ void run(const Context& context, const Args& args) {
 
 void add_own_options(CLI::App& command, Args& args) {
   const auto group = "Attention";
-  command.add_option("--mode", args.mode,
-                     "maps: the heads' own; rollout, flow: what they become through the layers (Abnar & Zuidema 2020; made for encoders, causal maps are "
-                     "our extension); heads: what each head does on average, and on repeated random tokens")
-      ->check(CLI::IsMember({"maps", "rollout", "flow", "heads"}))->capture_default_str()->type_name("MODE")->group(group);
-  command.add_option("--layers", args.layers, "Blocks, from 0: 0..3,-1 [all; flow: the last]")->type_name("LIST")->group(group);
-  command.add_option("--heads", args.heads, "Heads, for maps and heads: 0,5 [all]")->type_name("LIST")->group(group);
-  command.add_option("--position", args.position, "Positions that look, negative from the end: -1 or 0..3,7, or all (of flow that costs T^4)")
-      ->capture_default_str()->type_name("LIST")->group(group);
-  command.add_option("--max-work", args.max_work, "Flow: refuse more edges than this, of all networks together")
-      ->check(above_zero())->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--sequences", args.sequences, "Heads: random sequences for the duplicate-token and induction scores")
-      ->check(CLI::Range(1, 100000))->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--length", args.length, "Heads: random tokens that come twice [50, or what the context holds]")
-      ->check(above_zero())->type_name("N")->group(group);
-  command.add_option("--seed", args.seed, "Heads: of the random tokens")->check(not_negative())->capture_default_str()->type_name("SEED")->group(group);
-  auto* bos = command.add_option("--bos-id", args.bos_id, "Heads: the token before the random ones [end of text]")
-                  ->check(not_negative())->type_name("ID")->group(group);
-  command.add_flag("--no-bos", args.no_bos, "Heads: nothing before the random tokens")->group(group)->excludes(bos);
-  command.add_option("-o,--out", args.out, "Also write the numbers to FILE.safetensors")->type_name("FILE")->group(group);
+  command
+      .add_option(
+          "--mode", args.mode,
+          "maps: the heads' own; rollout, flow: what they become through the layers (Abnar & "
+          "Zuidema 2020; made for encoders, causal maps are "
+          "our extension); heads: what each head does on average, and on repeated random tokens")
+      ->check(CLI::IsMember({"maps", "rollout", "flow", "heads"}))
+      ->capture_default_str()
+      ->type_name("MODE")
+      ->group(group);
+  command.add_option("--layers", args.layers, "Blocks, from 0: 0..3,-1 [all; flow: the last]")
+      ->type_name("LIST")
+      ->group(group);
+  command.add_option("--heads", args.heads, "Heads, for maps and heads: 0,5 [all]")
+      ->type_name("LIST")
+      ->group(group);
+  command
+      .add_option("--position", args.position,
+                  "Positions that look, negative from the end: -1 or 0..3,7, or all (of flow that "
+                  "costs T^4)")
+      ->capture_default_str()
+      ->type_name("LIST")
+      ->group(group);
+  command
+      .add_option("--max-work", args.max_work,
+                  "Flow: refuse more edges than this, of all networks together")
+      ->check(above_zero())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--sequences", args.sequences,
+                  "Heads: random sequences for the duplicate-token and induction scores")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--length", args.length,
+                  "Heads: random tokens that come twice [50, or what the context holds]")
+      ->check(above_zero())
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--seed", args.seed, "Heads: of the random tokens")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("SEED")
+      ->group(group);
+  auto* bos = command
+                  .add_option("--bos-id", args.bos_id,
+                              "Heads: the token before the random ones [end of text]")
+                  ->check(not_negative())
+                  ->type_name("ID")
+                  ->group(group);
+  command.add_flag("--no-bos", args.no_bos, "Heads: nothing before the random tokens")
+      ->group(group)
+      ->excludes(bos);
+  command.add_option("-o,--out", args.out, "Also write the numbers to FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
 }
 
 }  // namespace
 
 void add_attention(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("attention", "Show where heads look: maps, rollout, flow, and what each head does");
+  CLI::App& command = *app.add_subcommand(
+      "attention", "Show where heads look: maps, rollout, flow, and what each head does");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   add_own_options(command, *args);
@@ -256,8 +351,10 @@ void add_attention(CLI::App& app, Context& context) {
   add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine attention --prompt \"The keys to the cabinet\" --mode rollout\n"
-               "  vitrine attention --prompt \"Heathrow airport is located in the city of\" --layers 4 --heads 0,1 --position all");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine attention --prompt \"Heathrow airport is located in the city of\" "
+               "--layers 4 --heads 0,1 --position all");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -30,30 +30,50 @@ Json names_of(const std::vector<DType>& dtypes) {
 }
 
 Json options_json(const BenchOptions& options) {
-  return {{"devices", options.devices}, {"dtypes", names_of(options.dtypes)}, {"threads", options.threads}, {"seed", options.seed},
-          {"repeat", options.repeat}, {"workloads", options.workloads}, {"hooks", options.hooks}, {"batches", options.batches},
-          {"decode_batches", options.decode_batches}, {"prompts", options.prompts}, {"decode_prompts", options.decode_prompts},
+  return {{"devices", options.devices},
+          {"dtypes", names_of(options.dtypes)},
+          {"threads", options.threads},
+          {"seed", options.seed},
+          {"repeat", options.repeat},
+          {"workloads", options.workloads},
+          {"hooks", options.hooks},
+          {"batches", options.batches},
+          {"decode_batches", options.decode_batches},
+          {"prompts", options.prompts},
+          {"decode_prompts", options.decode_prompts},
           {"tokens", options.tokens}};
 }
 
 }  // namespace
 
-BenchReport::BenchReport(const Context& context, const BenchOutput& output, const BenchOptions& options)
+BenchReport::BenchReport(const Context& context, const BenchOutput& output,
+                         const BenchOptions& options)
     : context_(context),
       options_(options),
       format_(context.json ? "json" : output.format),
       before_(comparison_with(output.compare)),
       peer_(comparison_with(output.baseline)),
-      json_({{"vitrine", VITRINE_VERSION}, {"command", "bench"}, {"machine", bench::machine_facts()}, {"options", options_json(options)}, {"rows", Json::array()}}),
+      json_({{"vitrine", VITRINE_VERSION},
+             {"command", "bench"},
+             {"machine", bench::machine_facts()},
+             {"options", options_json(options)},
+             {"rows", Json::array()}}),
       table_(make_table()) {
-  if (!output.out.empty()) file_.emplace(output.out);  // what cannot be written is refused before the work
+  if (!output.out.empty())
+    file_.emplace(output.out);  // what cannot be written is refused before the work
 }
 
 BenchTable BenchReport::make_table() const {
   const bool csv = format_ == "csv";
-  BenchColumnsWanted wanted{.device = csv || options_.devices.size() > 1, .threads = csv || options_.threads.size() > 1, .before = before_.has_value(), .peer = peer_.has_value()};
-  for (const bench::Subject& subject : options_.subjects) wanted.model_width = std::max(wanted.model_width, display_width(subject.name));
-  const BenchFormat format = csv ? BenchFormat::kCsv : format_ == "md" ? BenchFormat::kMarkdown : BenchFormat::kText;
+  BenchColumnsWanted wanted{.device = csv || options_.devices.size() > 1,
+                            .threads = csv || options_.threads.size() > 1,
+                            .before = before_.has_value(),
+                            .peer = peer_.has_value()};
+  for (const bench::Subject& subject : options_.subjects)
+    wanted.model_width = std::max(wanted.model_width, display_width(subject.name));
+  const BenchFormat format = csv               ? BenchFormat::kCsv
+                             : format_ == "md" ? BenchFormat::kMarkdown
+                                               : BenchFormat::kText;
   return BenchTable(context_.out, format, wanted, json_.at("machine"));
 }
 
@@ -64,36 +84,53 @@ void BenchReport::say(const std::string& name, const std::string& value) const {
 
 void BenchReport::print_machine() const {
   const Json& machine = json_.at("machine");
-  for (const char* name : {"cpu", "compiler", "flags", "commit", "date"}) say(name, machine.at(name).get<std::string>());
-  if (machine.contains("disk")) say("disk", human_bytes(machine["disk"]["bytes_per_second"]["max"].get<double>()) + "/s written and synced, at best");
-  const std::string method =
-      fmt::format("median of {}; every timed result was checked; of floor: the least time that these rates allow, by the time taken", options_.repeat);
-  if (format_ == "md") print("- " + method + "\n");
-  else if (format_ == "text") print(context_.out.paint(Style::kDim, method) + "\n");
+  for (const char* name : {"cpu", "compiler", "flags", "commit", "date"})
+    say(name, machine.at(name).get<std::string>());
+  if (machine.contains("disk"))
+    say("disk", human_bytes(machine["disk"]["bytes_per_second"]["max"].get<double>()) +
+                    "/s written and synced, at best");
+  const std::string method = fmt::format(
+      "median of {}; every timed result was checked; of floor: the least time that these rates "
+      "allow, by the time taken",
+      options_.repeat);
+  if (format_ == "md")
+    print("- " + method + "\n");
+  else if (format_ == "text")
+    print(context_.out.paint(Style::kDim, method) + "\n");
   for (const auto* comparison : {&before_, &peer_}) {
     if (!*comparison) continue;
     const bench::Records& records = (*comparison)->records();
     const std::string difference = (*comparison)->machine_difference(machine);
     const char* name = comparison == &before_ ? "compared" : "baseline";
-    say(name, fmt::format("{}: {}{}", quote(records.file), quote(records.title), difference.empty() ? "" : "; another machine: " + difference));
+    say(name, fmt::format("{}: {}{}", quote(records.file), quote(records.title),
+                          difference.empty() ? "" : "; another machine: " + difference));
   }
 }
 
 void BenchReport::print_rates(const DeviceRates& rates) const {
   if (for_people()) print("\n");
   say("device", rates.device);
-  say("memory", human_bytes(rates.bandwidth.max()) + "/s at best" +
-                    (rates.small_pages.empty() ? "" : fmt::format(", {}/s from pages of 4 KB", human_bytes(rates.small_pages.max()))));
+  say("memory",
+      human_bytes(rates.bandwidth.max()) + "/s at best" +
+          (rates.small_pages.empty()
+               ? ""
+               : fmt::format(", {}/s from pages of 4 KB", human_bytes(rates.small_pages.max()))));
   for (const auto& [dtype, found] : rates.arithmetic) {
-    say("arithmetic", fmt::format("{:.4g} TFLOP/s at best, {} ({})", 1e-12 * found.operations.max(), dtype_name(dtype), found.by));
+    say("arithmetic", fmt::format("{:.4g} TFLOP/s at best, {} ({})", 1e-12 * found.operations.max(),
+                                  dtype_name(dtype), found.by));
   }
-  if (!rates.barrier.empty()) say("barrier", fmt::format("{:.2f} us for a parallel region with nothing in it", 1e6 * rates.barrier.median()));
-  if (!rates.launch.empty()) say("launch", fmt::format("{:.2f} us for a small recorded operation", 1e6 * rates.launch.median()));
+  if (!rates.barrier.empty())
+    say("barrier", fmt::format("{:.2f} us for a parallel region with nothing in it",
+                               1e6 * rates.barrier.median()));
+  if (!rates.launch.empty())
+    say("launch",
+        fmt::format("{:.2f} us for a small recorded operation", 1e6 * rates.launch.median()));
 }
 
 void BenchReport::take_disk(const bench::Samples& bytes_per_second) {
-  json_["machine"]["disk"] = {{"folder", options_.scratch.empty() ? Json(nullptr) : Json(options_.scratch)},
-                              {"bytes_per_second", bench::samples_json(bytes_per_second)}};
+  json_["machine"]["disk"] = {
+      {"folder", options_.scratch.empty() ? Json(nullptr) : Json(options_.scratch)},
+      {"bytes_per_second", bench::samples_json(bytes_per_second)}};
 }
 
 void BenchReport::take(const DeviceRates& rates) {
@@ -128,7 +165,9 @@ void BenchReport::print_comparison(const Comparison& comparison, bool list_ours)
   if (for_people()) print("\n");
   const size_t here = comparison.only_here().size();
   const std::vector<std::string> there = comparison.only_there();
-  say("compared", fmt::format("with {}: {} rows are not in it, {} of its rows were not measured here", quote(file), here, there.size()));
+  say("compared",
+      fmt::format("with {}: {} rows are not in it, {} of its rows were not measured here",
+                  quote(file), here, there.size()));
   if (list_ours) list("only here", comparison.only_here());
   list("only there", there);
 }

@@ -14,16 +14,18 @@ using namespace internal;
 
 /// Where the results of `vitrine bench` go, beside standard output.
 struct BenchOutput {
-  std::string format = "text";  ///< "text", "md", "csv" or "json"
-  std::string out;              ///< a file for the JSON; empty: none
+  std::string format = "text";    ///< "text", "md", "csv" or "json"
+  std::string out;                ///< a file for the JSON; empty: none
   std::string compare, baseline;  ///< files with rows to stand beside ours; empty: none
 };
 
 /// What was measured, shown as it comes and kept for the JSON.
 class BenchReport {
  public:
-  /// Throws Error (user) at once for a file that cannot be written or compared with. Keeps the references.
-  BenchReport(const Context& context, const BenchOutput& output, const bench::BenchOptions& options);
+  /// Throws Error (user) at once for a file that cannot be written or compared with. Keeps the
+  /// references.
+  BenchReport(const Context& context, const BenchOutput& output,
+              const bench::BenchOptions& options);
 
   void take_disk(const bench::Samples& bytes_per_second);
   void take(const bench::DeviceRates& rates);

@@ -30,10 +30,12 @@ struct BenchColumnsWanted {
 
 struct BenchColumn;
 
-/// Rows as they come, in columns of a Markdown table or of CSV. Text is such a table, too, as wide as the terminal allows.
+/// Rows as they come, in columns of a Markdown table or of CSV. Text is such a table, too, as wide
+/// as the terminal allows.
 class BenchTable {
  public:
-  BenchTable(const Terminal& out, BenchFormat format, const BenchColumnsWanted& wanted, Json machine);
+  BenchTable(const Terminal& out, BenchFormat format, const BenchColumnsWanted& wanted,
+             Json machine);
 
   std::string head() const;
   std::string line(const BenchLine& line) const;

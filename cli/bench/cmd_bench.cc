@@ -2,15 +2,15 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "bench/bench.h"
-#include "bench/workloads/hook_sets.h"
 #include "bench/measure/sizes.h"
+#include "bench/workloads/hook_sets.h"
 #include "cli/bench/bench_report.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/interrupt.h"
+#include "cli/core/progress_bar.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -28,22 +28,27 @@ struct BenchArgs {
 };
 
 /// Throws Error (user) for a word that is not among `known`.
-void check_words(const char* option, const std::vector<std::string>& words, const std::vector<std::string>& known) {
+void check_words(const char* option, const std::vector<std::string>& words,
+                 const std::vector<std::string>& known) {
   for (const std::string& word : words) {
     if (std::find(known.begin(), known.end(), word) == known.end()) {
-      user_error("{}: {} is not known; give some of {}, separated by commas", option, quote(word), fmt::join(known, ","));
+      user_error("{}: {} is not known; give some of {}, separated by commas", option, quote(word),
+                 fmt::join(known, ","));
     }
   }
 }
 
 BenchOptions complete(const BenchArgs& args) {
   BenchOptions options = args.options;
-  if (!args.model.empty() && !args.sizes.empty()) user_error("--size {} and --model {} exclude each other; give one of them", fmt::join(args.sizes, ","), quote(args.model));
+  if (!args.model.empty() && !args.sizes.empty())
+    user_error("--size {} and --model {} exclude each other; give one of them",
+               fmt::join(args.sizes, ","), quote(args.model));
   check_words("--size", args.sizes, bench::size_names());
   check_words("--dtype", args.dtypes, {"f32", "f16", "bf16", "int8"});
   check_words("--workload", options.workloads, bench::workload_names());
   check_words("--hooks", options.hooks, bench::hook_set_names());
-  for (const std::string& size : args.sizes) options.subjects.push_back({size, bench::size_config(size)});
+  for (const std::string& size : args.sizes)
+    options.subjects.push_back({size, bench::size_config(size)});
   if (!args.model.empty()) options.subjects.push_back({args.model});
   if (options.subjects.empty()) options.subjects.push_back({"gpt2", bench::size_config("gpt2")});
   options.dtypes.clear();
@@ -59,11 +64,14 @@ void run(const Context& context, const BenchArgs& args) {
   bool finished = false;
   {
     ProgressBar progress({.unit = "measurements"});
-    finished = bench::run_bench(options, {.on_disk = [&](const bench::Samples& rate) { report.take_disk(rate); },
-                                          .on_rates = [&](const DeviceRates& rates) { progress.erase(), report.take(rates); },
-                                          .on_row = [&](const Row& row) { progress.erase(), report.take(row); },
-                                          .on_step = [&](const std::string& what, uint64_t done, uint64_t total) { progress.update(done, total, what); },
-                                          .keep_going = [&] { return !guard.interrupted(); }});
+    finished = bench::run_bench(
+        options,
+        {.on_disk = [&](const bench::Samples& rate) { report.take_disk(rate); },
+         .on_rates = [&](const DeviceRates& rates) { progress.erase(), report.take(rates); },
+         .on_row = [&](const Row& row) { progress.erase(), report.take(row); },
+         .on_step = [&](const std::string& what, uint64_t done,
+                        uint64_t total) { progress.update(done, total, what); },
+         .keep_going = [&] { return !guard.interrupted(); }});
   }
   report.finish(finished);
   if (!finished) guard.obey();
@@ -72,54 +80,128 @@ void run(const Context& context, const BenchArgs& args) {
 void add_subject_options(CLI::App& command, BenchArgs& args) {
   const auto group = "Model";
   BenchOptions& options = args.options;
-  command.add_option("--size", args.sizes, fmt::format("Shapes with random weights, a list: {} [gpt2]", fmt::join(bench::size_names(), ",")))
-      ->delimiter(',')->allow_extra_args(false)->type_name("SIZES")->group(group);
-  command.add_option("-m,--model", args.model, "A checkpoint instead: its directory or file, demo, or a name in the Hugging Face cache")->type_name("MODEL")->group(group);
-  command.add_option("--device", options.devices, "Where to run, a list: cpu, cuda (the first GPU), cuda:N [cpu]")
-      ->delimiter(',')->allow_extra_args(false)->type_name("DEVICES")->group(group);
-  command.add_option("--dtype", args.dtypes, "How weights are stored, a list: f32,f16,bf16,int8 (CPU) [cpu: f32; GPU: bf16]")
-      ->delimiter(',')->allow_extra_args(false)->type_name("DTYPES")->group(group);
+  command
+      .add_option("--size", args.sizes,
+                  fmt::format("Shapes with random weights, a list: {} [gpt2]",
+                              fmt::join(bench::size_names(), ",")))
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("SIZES")
+      ->group(group);
+  command
+      .add_option(
+          "-m,--model", args.model,
+          "A checkpoint instead: its directory or file, demo, or a name in the Hugging Face cache")
+      ->type_name("MODEL")
+      ->group(group);
+  command
+      .add_option("--device", options.devices,
+                  "Where to run, a list: cpu, cuda (the first GPU), cuda:N [cpu]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("DEVICES")
+      ->group(group);
+  command
+      .add_option("--dtype", args.dtypes,
+                  "How weights are stored, a list: f32,f16,bf16,int8 (CPU) [cpu: f32; GPU: bf16]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("DTYPES")
+      ->group(group);
   command.add_option("--threads", options.threads, "CPU threads, a list [all]")
-      ->delimiter(',')->allow_extra_args(false)->check(CLI::Range(1, 4096))->type_name("LIST")->group(group);
-  command.add_option("--seed", options.seed, "Of the random weights")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1, 4096))
+      ->type_name("LIST")
+      ->group(group);
+  command.add_option("--seed", options.seed, "Of the random weights")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
 }
 
 void add_workload_options(CLI::App& command, BenchOptions& options) {
   const auto group = "Measurements";
   const auto list = [&](const char* name, auto& to, const std::string& text) {
-    return command.add_option(name, to, text)->delimiter(',')->allow_extra_args(false)->group(group);
+    return command.add_option(name, to, text)
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->group(group);
   };
-  list("--workload", options.workloads, fmt::format("What to measure, a list: {} [all]", fmt::join(bench::workload_names(), ",")))->type_name("LIST");
-  options.hooks = {"none", "residual", "maps"};
-  list("--hooks", options.hooks, fmt::format("What is captured or changed in forward, prefill and decode, a list: {} [{}]", fmt::join(bench::hook_set_names(), ","), fmt::join(options.hooks, ",")))
+  list("--workload", options.workloads,
+       fmt::format("What to measure, a list: {} [all]", fmt::join(bench::workload_names(), ",")))
       ->type_name("LIST");
-  list("--batch", options.batches, "Sequences of a forward pass, a list [cpu: 1; GPU: 1,8]")->check(CLI::Range(1, 65536))->type_name("LIST");
-  list("--decode-batch", options.decode_batches, "Sequences that grow together, a list [cpu: 1; GPU: 1,8,64]")->check(CLI::Range(1, 65536))->type_name("LIST");
+  options.hooks = {"none", "residual", "maps"};
+  list("--hooks", options.hooks,
+       fmt::format("What is captured or changed in forward, prefill and decode, a list: {} [{}]",
+                   fmt::join(bench::hook_set_names(), ","), fmt::join(options.hooks, ",")))
+      ->type_name("LIST");
+  list("--batch", options.batches, "Sequences of a forward pass, a list [cpu: 1; GPU: 1,8]")
+      ->check(CLI::Range(1, 65536))
+      ->type_name("LIST");
+  list("--decode-batch", options.decode_batches,
+       "Sequences that grow together, a list [cpu: 1; GPU: 1,8,64]")
+      ->check(CLI::Range(1, 65536))
+      ->type_name("LIST");
   const auto tokens = [&](const char* name, std::vector<int64_t>& to, const std::string& text) {
     list(name, to, text)->check(CLI::Range(int64_t{1}, int64_t{1} << 30))->type_name("LIST");
   };
-  tokens("--prompt", options.prompts, "Tokens of a forward pass, a list [cpu: 128; GPU: 1024; at most the context]");
-  tokens("--decode-prompt", options.decode_prompts, "Tokens before the first decoded one, a list [16]");
-  tokens("--tokens", options.tokens, "Tokens decoded in one measurement, a list [cpu: 16; GPU: 64]");
-  command.add_option("--text", options.text, "What tokenizer works on: a file [a million bytes of words of its vocabulary]")->type_name("FILE")->group(group);
-  command.add_option("--scratch", options.scratch, "Where capture and load write, and clean up [the system's temporary folder]")->type_name("FOLDER")->group(group);
-  command.add_option("--repeat", options.repeat, "Measurements of each kind, after one to warm up; their median is shown")
-      ->check(CLI::Range(1, 10000))->capture_default_str()->type_name("N")->group(group);
+  tokens("--prompt", options.prompts,
+         "Tokens of a forward pass, a list [cpu: 128; GPU: 1024; at most the context]");
+  tokens("--decode-prompt", options.decode_prompts,
+         "Tokens before the first decoded one, a list [16]");
+  tokens("--tokens", options.tokens,
+         "Tokens decoded in one measurement, a list [cpu: 16; GPU: 64]");
+  command
+      .add_option("--text", options.text,
+                  "What tokenizer works on: a file [a million bytes of words of its vocabulary]")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--scratch", options.scratch,
+                  "Where capture and load write, and clean up [the system's temporary folder]")
+      ->type_name("FOLDER")
+      ->group(group);
+  command
+      .add_option("--repeat", options.repeat,
+                  "Measurements of each kind, after one to warm up; their median is shown")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
 }
 
 void add_result_options(CLI::App& command, BenchOutput& output) {
   const auto group = "Output";
-  command.add_option("--format", output.format, "text, md (a Markdown table), csv (a line a row, with the machine), or json (the same as --json)")
-      ->check(CLI::IsMember({"text", "md", "csv", "json"}))->capture_default_str()->type_name("FORMAT")->group(group);
-  command.add_option("-o,--out", output.out, "Write the JSON to this file as well")->type_name("FILE")->group(group);
-  command.add_option("--compare", output.compare, "Mark what changed beyond the noise since the run that wrote this JSON")->type_name("FILE")->group(group);
-  command.add_option("--baseline", output.baseline, "Put another program's times beside ours (docs/BENCHMARKS.md has the format)")->type_name("FILE")->group(group);
+  command
+      .add_option("--format", output.format,
+                  "text, md (a Markdown table), csv (a line a row, with the machine), or json (the "
+                  "same as --json)")
+      ->check(CLI::IsMember({"text", "md", "csv", "json"}))
+      ->capture_default_str()
+      ->type_name("FORMAT")
+      ->group(group);
+  command.add_option("-o,--out", output.out, "Write the JSON to this file as well")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--compare", output.compare,
+                  "Mark what changed beyond the noise since the run that wrote this JSON")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--baseline", output.baseline,
+                  "Put another program's times beside ours (docs/BENCHMARKS.md has the format)")
+      ->type_name("FILE")
+      ->group(group);
 }
 
 }  // namespace
 
 void add_bench(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("bench", "Measure speed next to what the machine allows, and what hooks cost");
+  CLI::App& command = *app.add_subcommand(
+      "bench", "Measure speed next to what the machine allows, and what hooks cost");
   const auto args = std::make_shared<BenchArgs>();
   add_subject_options(command, *args);
   add_workload_options(command, args->options);
@@ -129,7 +211,8 @@ void add_bench(CLI::App& app, Context& context) {
                "  vitrine bench --workload decode --dtype f32,f16\n"
                "  vitrine bench --device cuda --size gpt2,gpt2-xl --out bench.json\n"
                "  vitrine bench --device cuda --size gpt2,gpt2-xl --compare bench.json");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -1,8 +1,8 @@
 #include "cli/core/arrays.h"
 
 #include "base/check.h"
-#include "vitrine/corpus/capture_file.h"
 #include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/corpus/capture_file.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -12,7 +12,8 @@ void check_array_path(const std::string& path) {
     user_error("{}: the result is written as one file; end its name in .safetensors", path);
 }
 
-void write_arrays(const std::string& path, const Arrays& arrays, const std::map<std::string, std::string>& metadata) {
+void write_arrays(const std::string& path, const Arrays& arrays,
+                  const std::map<std::string, std::string>& metadata) {
   SafetensorsWriter::write(path, {arrays.begin(), arrays.end()}, metadata);
 }
 

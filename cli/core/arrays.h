@@ -27,6 +27,7 @@ Tensor tensor_of(DType dtype, const std::vector<T>& values, const Shape& shape) 
 void check_array_path(const std::string& path);
 
 /// Throws Error (user) as SafetensorsWriter does.
-void write_arrays(const std::string& path, const Arrays& arrays, const std::map<std::string, std::string>& metadata);
+void write_arrays(const std::string& path, const Arrays& arrays,
+                  const std::map<std::string, std::string>& metadata);
 
 }  // namespace vitrine::cli

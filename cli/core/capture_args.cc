@@ -9,21 +9,30 @@ using namespace internal;
 
 CLI::Option* add_site_options(CLI::App& command, CaptureArgs& args) {
   const auto group = "Hooks";
-  auto* capture = command
-                      .add_option("--capture", args.sites,
-                                  "Sites to keep: a name or a glob, narrowed as in blocks.*.attn.hook_z[heads=0,3 positions=-1]; keys: layers, positions, "
-                                  "heads, neurons, sequences. May be given several times; see vitrine sites")
-                      ->allow_extra_args(false)
-                      ->type_name("SITE")
-                      ->group(group);
-  command.add_option("--store", args.store, "How captures are stored: f32, f16, bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}))->capture_default_str()->type_name("DTYPE")->group(group);
+  auto* capture =
+      command
+          .add_option("--capture", args.sites,
+                      "Sites to keep: a name or a glob, narrowed as in "
+                      "blocks.*.attn.hook_z[heads=0,3 positions=-1]; keys: layers, positions, "
+                      "heads, neurons, sequences. May be given several times; see vitrine sites")
+          ->allow_extra_args(false)
+          ->type_name("SITE")
+          ->group(group);
+  command.add_option("--store", args.store, "How captures are stored: f32, f16, bf16")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->capture_default_str()
+      ->type_name("DTYPE")
+      ->group(group);
   return capture;
 }
 
 void add_capture_options(CLI::App& command, CaptureArgs& args, bool required) {
   const auto group = "Hooks";
   auto* capture = add_site_options(command, args);
-  auto* out = command.add_option("-o,--out", args.out, "Where captures go: FILE.safetensors; FILE.npy for one site; FOLDER/ for a .npy a site")
+  auto* out = command
+                  .add_option("-o,--out", args.out,
+                              "Where captures go: FILE.safetensors; FILE.npy for one site; FOLDER/ "
+                              "for a .npy a site")
                   ->type_name("PATH")
                   ->group(group);
   if (required) {
@@ -33,8 +42,10 @@ void add_capture_options(CLI::App& command, CaptureArgs& args, bool required) {
 }
 
 void add_captures(Hooks& hooks, const CaptureArgs& args) {
-  if (!args.sites.empty() && args.out.empty()) user_error("--capture has nowhere to go; add --out FILE.safetensors");
-  if (args.sites.empty() && !args.out.empty()) user_error("--out {} has nothing to hold; add --capture SITE", args.out);
+  if (!args.sites.empty() && args.out.empty())
+    user_error("--capture has nowhere to go; add --out FILE.safetensors");
+  if (args.sites.empty() && !args.out.empty())
+    user_error("--out {} has nothing to hold; add --capture SITE", args.out);
   if (!args.out.empty()) capture_format(args.out);
   add_sites(hooks, args);
 }
@@ -47,27 +58,40 @@ void add_sites(Hooks& hooks, const CaptureArgs& args) {
 }
 
 Json summary_json(const CaptureFileSummary& summary, const std::string& path) {
-  Json json = {{"path", path}, {"prompts", summary.prompts}, {"tokens", summary.tokens}, {"bytes", summary.bytes}, {"tensors", Json::array()}};
+  Json json = {{"path", path},
+               {"prompts", summary.prompts},
+               {"tokens", summary.tokens},
+               {"bytes", summary.bytes},
+               {"tensors", Json::array()}};
   for (const auto& tensor : summary.sites) {
     const auto sizes = tensor.shape.sizes();
-    json["tensors"].push_back({{"name", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", std::vector<int64_t>(sizes.begin(), sizes.end())}});
+    json["tensors"].push_back({{"name", tensor.name},
+                               {"dtype", dtype_name(tensor.dtype)},
+                               {"shape", std::vector<int64_t>(sizes.begin(), sizes.end())}});
   }
   return json;
 }
 
-std::string summary_text(const Terminal& out, const CaptureFileSummary& summary, const std::string& path) {
+std::string summary_text(const Terminal& out, const CaptureFileSummary& summary,
+                         const std::string& path) {
   constexpr size_t kShown = 40;
   size_t width = 0;
   for (const auto& tensor : summary.sites) width = std::max(width, tensor.name.size());
   std::string text;
   for (size_t i = 0; i < std::min(summary.sites.size(), kShown); ++i) {
     const auto& tensor = summary.sites[i];
-    text += fmt::format("{}  {}  {}\n", left(tensor.name, width), out.paint(Style::kDim, left(dtype_name(tensor.dtype), 4)), tensor.shape.to_string());
+    text += fmt::format("{}  {}  {}\n", left(tensor.name, width),
+                        out.paint(Style::kDim, left(dtype_name(tensor.dtype), 4)),
+                        tensor.shape.to_string());
   }
-  if (summary.sites.size() > kShown) text += out.paint(Style::kDim, fmt::format("... and {} more", summary.sites.size() - kShown)) + "\n";
-  return text + out.paint(Style::kTitle, path) + fmt::format(": {}, {} tensors of {} {}, {} tokens\n", human_bytes(static_cast<double>(summary.bytes)),
-                                                             summary.sites.size(), thousands(summary.prompts),
-                                                             summary.prompts == 1 ? "prompt" : "prompts", thousands(summary.tokens));
+  if (summary.sites.size() > kShown)
+    text += out.paint(Style::kDim, fmt::format("... and {} more", summary.sites.size() - kShown)) +
+            "\n";
+  return text + out.paint(Style::kTitle, path) +
+         fmt::format(": {}, {} tensors of {} {}, {} tokens\n",
+                     human_bytes(static_cast<double>(summary.bytes)), summary.sites.size(),
+                     thousands(summary.prompts), summary.prompts == 1 ? "prompt" : "prompts",
+                     thousands(summary.tokens));
 }
 
 }  // namespace vitrine::cli

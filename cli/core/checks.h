@@ -5,7 +5,8 @@
 namespace vitrine::cli {
 using namespace internal;
 
-/// Checks of an option's number that say in words what they want; CLI11's own print the largest double.
+/// Checks of an option's number that say in words what they want; CLI11's own print the largest
+/// double.
 CLI::Validator not_negative();
 CLI::Validator above_zero();
 

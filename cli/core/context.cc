@@ -12,13 +12,19 @@ using namespace internal;
 
 void add_output_options(CLI::App& command, Context& context) {
   const auto group = "Output";
-  command.add_flag("--json", context.json, "Print JSON (docs/CLI.md has the fields) instead of text")->group(group);
-  command.add_option("--color", context.color, "Colours: auto (on a terminal, unless NO_COLOR is set), always, never")
+  command
+      .add_flag("--json", context.json, "Print JSON (docs/CLI.md has the fields) instead of text")
+      ->group(group);
+  command
+      .add_option("--color", context.color,
+                  "Colours: auto (on a terminal, unless NO_COLOR is set), always, never")
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->capture_default_str()
       ->type_name("WHEN")
       ->group(group);
-  command.add_option("--width", context.width, "Columns that a line may take; 0: all it needs [the terminal's; piped: 120]")
+  command
+      .add_option("--width", context.width,
+                  "Columns that a line may take; 0: all it needs [the terminal's; piped: 120]")
       ->check(CLI::Range(0, 100000))
       ->type_name("N")
       ->group(group);
@@ -26,20 +32,33 @@ void add_output_options(CLI::App& command, Context& context) {
 
 void add_model_options(CLI::App& command, Context& context) {
   const auto group = "Model";
-  command.add_option("-m,--model", context.model, "A checkpoint's directory or file, demo, or a name in the Hugging Face cache (gpt2)")
+  command
+      .add_option(
+          "-m,--model", context.model,
+          "A checkpoint's directory or file, demo, or a name in the Hugging Face cache (gpt2)")
       ->capture_default_str()
       ->type_name("MODEL")
       ->group(group);
-  command.add_option("--device", context.device, "Where to run: cpu, cuda (the first GPU), cuda:N")->capture_default_str()->type_name("DEVICE")->group(group);
-  command.add_option("--gemm", context.gemm, "How a GPU multiplies: exact (the same bits alone and in any batch), fast or cublas (other rounding)")
+  command.add_option("--device", context.device, "Where to run: cpu, cuda (the first GPU), cuda:N")
+      ->capture_default_str()
+      ->type_name("DEVICE")
+      ->group(group);
+  command
+      .add_option("--gemm", context.gemm,
+                  "How a GPU multiplies: exact (the same bits alone and in any batch), fast or "
+                  "cublas (other rounding)")
       ->check(CLI::IsMember({"exact", "fast", "cublas"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
-  command.add_option("--dtype", context.dtype, "How weights are stored: f32, f16, bf16, int8 (CPU; a scale for each output) [as in the checkpoint]; sums are float32 always")
+  command
+      .add_option("--dtype", context.dtype,
+                  "How weights are stored: f32, f16, bf16, int8 (CPU; a scale for each output) [as "
+                  "in the checkpoint]; sums are float32 always")
       ->type_name("DTYPE")
       ->group(group);
-  command.add_option("--threads", context.threads, "CPU threads; results do not depend on it [all]")
+  command
+      .add_option("--threads", context.threads, "CPU threads; results do not depend on it [all]")
       ->check(CLI::Range(1, 4096))
       ->type_name("N")
       ->group(group);
@@ -56,19 +75,25 @@ Model load_model(const Context& context) {
   return Model::load(context.model, options);
 }
 
-void set_examples(CLI::App& command, const std::string& examples) { command.footer("Examples:\n" + examples); }
+void set_examples(CLI::App& command, const std::string& examples) {
+  command.footer("Examples:\n" + examples);
+}
 
 Json json_head(const std::string& command, const Model& model) {
   Json head = {{"vitrine", VITRINE_VERSION},
                {"command", command},
-               {"model", {{"name", model.name()}, {"device", model.device_description()}, {"dtype", dtype_name(model.dtype())}}}};
+               {"model",
+                {{"name", model.name()},
+                 {"device", model.device_description()},
+                 {"dtype", dtype_name(model.dtype())}}}};
   const std::vector<std::string> kernels = model.kernel_choices();
   if (!kernels.empty()) head["model"]["kernels"] = kernels;
   return head;
 }
 
 void print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) internal_error("standard output cannot be written to: {}", std::strerror(errno));
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
+    internal_error("standard output cannot be written to: {}", std::strerror(errno));
 }
 
 void print_json(const Json& json) { print(json.dump(1) + "\n"); }

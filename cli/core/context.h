@@ -11,8 +11,8 @@
 namespace vitrine::cli {
 using namespace internal;
 
-/// What every command shares. A command's `add_...` declares its options and, when it was chosen, sets `action`; nothing runs
-/// while arguments are parsed.
+/// What every command shares. A command's `add_...` declares its options and, when it was chosen,
+/// sets `action`; nothing runs while arguments are parsed.
 struct Context {
   std::function<void()> action;
 
@@ -29,7 +29,7 @@ struct Context {
   int threads = 0;
 
   std::string command_line;  ///< as a shell reads it
-  Terminal out;  ///< ready when the action runs
+  Terminal out;              ///< ready when the action runs
 };
 
 void add_output_options(CLI::App& command, Context& context);
@@ -39,7 +39,8 @@ Model load_model(const Context& context);
 /// Two runs that a newcomer can copy, shown below the options.
 void set_examples(CLI::App& command, const std::string& examples);
 
-/// What every JSON answer begins with: {"vitrine": version, "command": ..., "model": {"name", "device", "dtype"}}.
+/// What every JSON answer begins with: {"vitrine": version, "command": ..., "model": {"name",
+/// "device", "dtype"}}.
 Json json_head(const std::string& command, const Model& model);
 /// To stdout, with a newline. Numbers have all their digits; NaN and infinities are null.
 void print_json(const Json& json);

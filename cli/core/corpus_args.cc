@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "cli/core/checks.h"
+#include "cli/core/progress_bar.h"
 #include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::cli {
@@ -21,14 +21,17 @@ std::optional<int64_t> variable(const char* name) {
   const std::string_view digits = text;
   int64_t value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc() || end != digits.data() + digits.size()) user_error("{} is {}; wanted a whole number, or give --rank and --world", name, quote(text));
+  if (error != std::errc() || end != digits.data() + digits.size())
+    user_error("{} is {}; wanted a whole number, or give --rank and --world", name, quote(text));
   return value;
 }
 
 int32_t prepended_id(const CorpusArgs& args, const Model& model) {
   if (args.prepend_id >= 0 || !args.prepend) return args.prepend_id;
   const auto end = model.tokenizer().end_of_text();
-  if (!end) user_error("the tokenizer of model '{}' has no end-of-text token to prepend; give --prepend-id", model.name());
+  if (!end)
+    user_error("the tokenizer of model '{}' has no end-of-text token to prepend; give --prepend-id",
+               model.name());
   return *end;
 }
 
@@ -36,11 +39,15 @@ int32_t prepended_id(const CorpusArgs& args, const Model& model) {
 
 Rank rank_from_environment() {
   static constexpr std::array<std::pair<const char*, const char*>, 3> kLaunchers = {
-      {{"RANK", "WORLD_SIZE"}, {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"SLURM_PROCID", "SLURM_NTASKS"}}};
+      {{"RANK", "WORLD_SIZE"},
+       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+       {"SLURM_PROCID", "SLURM_NTASKS"}}};
   for (const auto& [rank_name, world_name] : kLaunchers) {
     const auto rank = variable(rank_name), world = variable(world_name);
     if (!rank || !world) continue;
-    if (*rank < 0 || *rank >= *world) user_error("{} is {} where {} is {}; wanted a rank from 0 to {}", rank_name, *rank, world_name, *world, *world - 1);
+    if (*rank < 0 || *rank >= *world)
+      user_error("{} is {} where {} is {}; wanted a rank from 0 to {}", rank_name, *rank,
+                 world_name, *world, *world - 1);
     return {*rank, *world, rank_name};
   }
   return {};
@@ -48,26 +55,73 @@ Rank rank_from_environment() {
 
 void add_corpus_options(CLI::App& command, CorpusArgs& args) {
   const auto group = "Corpus";
-  command.add_option("files", args.files, "Text files, .jsonl files (a document a line: \"text\" or \"ids\"); - is standard input")->type_name("FILE")->group(group);
-  command.add_option("--split", args.split, "What a document is in a text file: file, line, paragraph (up to a blank line)")
-      ->check(CLI::IsMember({"file", "line", "paragraph"}))->capture_default_str()->type_name("WAY")->group(group);
-  command.add_option("--field", args.field, "The field of a .jsonl file's objects that has the text")->capture_default_str()->type_name("NAME")->group(group);
-  command.add_flag("--skip-bad", args.skip_bad, "Leave out, and count, documents that are empty, not UTF-8 or no JSON, instead of stopping")->group(group);
-  command.add_option("--window", args.window, "Tokens the model sees at once; longer documents are cut [its context]")->check(above_zero())->type_name("TOKENS")->group(group);
-  command.add_option("--overlap", args.overlap, "Tokens of a window that the next one sees again, as context without results of their own")
-      ->check(not_negative())->capture_default_str()->type_name("TOKENS")->group(group);
-  command.add_flag("--prepend", args.prepend, "Put the end-of-text token before every document")->group(group);
-  command.add_option("--prepend-id", args.prepend_id, "The same with another token")->check(not_negative())->type_name("ID")->group(group)->excludes("--prepend");
-  command.add_flag("--special", args.special, "Text such as <|endoftext|> means the special token, not its characters")->group(group);
-  command.add_option("--rank", args.rank, "Take the documents whose index is RANK modulo WORLD [from RANK, OMPI_COMM_WORLD_RANK or SLURM_PROCID]")
-      ->check(not_negative())->type_name("RANK")->group(group);
-  command.add_option("--world", args.world, "How many processes share the corpus [likewise]")->check(above_zero())->type_name("WORLD")->group(group);
+  command
+      .add_option(
+          "files", args.files,
+          "Text files, .jsonl files (a document a line: \"text\" or \"ids\"); - is standard input")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--split", args.split,
+                  "What a document is in a text file: file, line, paragraph (up to a blank line)")
+      ->check(CLI::IsMember({"file", "line", "paragraph"}))
+      ->capture_default_str()
+      ->type_name("WAY")
+      ->group(group);
+  command
+      .add_option("--field", args.field, "The field of a .jsonl file's objects that has the text")
+      ->capture_default_str()
+      ->type_name("NAME")
+      ->group(group);
+  command
+      .add_flag("--skip-bad", args.skip_bad,
+                "Leave out, and count, documents that are empty, not UTF-8 or no JSON, instead of "
+                "stopping")
+      ->group(group);
+  command
+      .add_option("--window", args.window,
+                  "Tokens the model sees at once; longer documents are cut [its context]")
+      ->check(above_zero())
+      ->type_name("TOKENS")
+      ->group(group);
+  command
+      .add_option("--overlap", args.overlap,
+                  "Tokens of a window that the next one sees again, as context without results of "
+                  "their own")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("TOKENS")
+      ->group(group);
+  command.add_flag("--prepend", args.prepend, "Put the end-of-text token before every document")
+      ->group(group);
+  command.add_option("--prepend-id", args.prepend_id, "The same with another token")
+      ->check(not_negative())
+      ->type_name("ID")
+      ->group(group)
+      ->excludes("--prepend");
+  command
+      .add_flag("--special", args.special,
+                "Text such as <|endoftext|> means the special token, not its characters")
+      ->group(group);
+  command
+      .add_option("--rank", args.rank,
+                  "Take the documents whose index is RANK modulo WORLD [from RANK, "
+                  "OMPI_COMM_WORLD_RANK or SLURM_PROCID]")
+      ->check(not_negative())
+      ->type_name("RANK")
+      ->group(group);
+  command.add_option("--world", args.world, "How many processes share the corpus [likewise]")
+      ->check(above_zero())
+      ->type_name("WORLD")
+      ->group(group);
 }
 
 Rank rank_of(const CorpusArgs& args) {
   if (args.rank < 0 && args.world == 0) return rank_from_environment();
-  if (args.rank < 0 || args.world == 0) user_error("--rank and --world belong together; give both, such as --rank 0 --world 4");
-  if (args.rank >= args.world) user_error("--rank {} is outside 0..{}, the world", args.rank, args.world - 1);
+  if (args.rank < 0 || args.world == 0)
+    user_error("--rank and --world belong together; give both, such as --rank 0 --world 4");
+  if (args.rank >= args.world)
+    user_error("--rank {} is outside 0..{}, the world", args.rank, args.world - 1);
   return {args.rank, args.world, "--rank"};
 }
 
@@ -80,7 +134,10 @@ WindowReader open_corpus(const CorpusArgs& args, const Rank& rank, const Model& 
   corpus.world = rank.world;
   corpus.vocab = model.config().vocab;
   return WindowReader(model, DocumentReader(args.files, corpus),
-                      {.window = args.window, .overlap = args.overlap, .prepend = prepended_id(args, model), .special = args.special});
+                      {.window = args.window,
+                       .overlap = args.overlap,
+                       .prepend = prepended_id(args, model),
+                       .special = args.special});
 }
 
 std::string weights_digest(const std::string& model) {
@@ -88,15 +145,23 @@ std::string weights_digest(const std::string& model) {
   return checkpoint_digest(Model::locate(model), &progress);
 }
 
-Json rank_json(const Rank& rank) { return {{"rank", rank.rank}, {"world", rank.world}, {"from", rank.source.empty() ? Json(nullptr) : Json(rank.source)}}; }
+Json rank_json(const Rank& rank) {
+  return {{"rank", rank.rank},
+          {"world", rank.world},
+          {"from", rank.source.empty() ? Json(nullptr) : Json(rank.source)}};
+}
 
 std::string rank_text(const Rank& rank) {
-  return rank.world == 1 ? "" : fmt::format("rank {} of {} (from {})\n", rank.rank, rank.world, rank.source);
+  return rank.world == 1
+             ? ""
+             : fmt::format("rank {} of {} (from {})\n", rank.rank, rank.world, rank.source);
 }
 
 std::string skipped_text(const Terminal& out, int64_t skipped, const std::string& first) {
   if (skipped == 0) return "";
-  const std::string line = fmt::format("{} bad {} left out{}\n", thousands(skipped), skipped == 1 ? "document was" : "documents were", first.empty() ? "" : "; the first:");
+  const std::string line = fmt::format("{} bad {} left out{}\n", thousands(skipped),
+                                       skipped == 1 ? "document was" : "documents were",
+                                       first.empty() ? "" : "; the first:");
   return out.paint(Style::kBad, line) + (first.empty() ? "" : "  " + first + "\n");
 }
 

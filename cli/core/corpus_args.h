@@ -18,9 +18,9 @@ struct Rank {
   std::string source;  ///< where it is from: "--rank", "RANK", ...; empty: nobody said anything
 };
 
-/// From the variables that a launcher of parallel jobs sets; the innermost launcher's come first: RANK and WORLD_SIZE (torchrun),
-/// OMPI_COMM_WORLD_RANK and _SIZE (mpirun), SLURM_PROCID and SLURM_NTASKS (srun). Throws Error (user) for values that are no rank
-/// in a world.
+/// From the variables that a launcher of parallel jobs sets; the innermost launcher's come first:
+/// RANK and WORLD_SIZE (torchrun), OMPI_COMM_WORLD_RANK and _SIZE (mpirun), SLURM_PROCID and
+/// SLURM_NTASKS (srun). Throws Error (user) for values that are no rank in a world.
 Rank rank_from_environment();
 
 /// The options that name a corpus and cut it into windows; see add_corpus_options.
@@ -32,7 +32,8 @@ struct CorpusArgs {
   int prepend_id = -1;
 };
 
-/// FILE..., --split, --field, --skip-bad, --window, --overlap, --prepend, --prepend-id, --special, --rank, --world.
+/// FILE..., --split, --field, --skip-bad, --window, --overlap, --prepend, --prepend-id, --special,
+/// --rank, --world.
 void add_corpus_options(CLI::App& command, CorpusArgs& args);
 /// --rank and --world, or else the environment's. Throws Error (user) for one without the other.
 Rank rank_of(const CorpusArgs& args);

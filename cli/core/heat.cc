@@ -27,7 +27,8 @@ std::string number(double value) {
 
 std::string draw_heat(const Heat& heat, const Terminal& out) {
   size_t label_width = display_width(heat.corner);
-  for (const Heat::Row& row : heat.rows) label_width = std::max(label_width, display_width(row.label));
+  for (const Heat::Row& row : heat.rows)
+    label_width = std::max(label_width, display_width(row.label));
   label_width = std::min(label_width, kLabelWidth);
   const Columns columns = fit_columns(out, heat.columns.size(), label_width, kCellWidth, true);
   const auto line = [&](const std::string& label, auto&& cell) {
@@ -36,18 +37,25 @@ std::string draw_heat(const Heat& heat, const Terminal& out) {
     if (!out.color()) text.erase(text.find_last_not_of(' ') + 1);
     return text + "\n";
   };
-  std::string text = out.paint(Style::kDim, line(heat.corner, [&](size_t i) { return right(heat.columns[i], kCellWidth - 1); }));
+  std::string text = out.paint(Style::kDim, line(heat.corner, [&](size_t i) {
+                                 return right(heat.columns[i], kCellWidth - 1);
+                               }));
   for (const Heat::Row& row : heat.rows) {
-    text += line(row.label,
-                 [&](size_t i) { return out.paint(style_of(row.values[i], heat.full), right(number(row.values[i]), kCellWidth - 1)); });
+    text += line(row.label, [&](size_t i) {
+      return out.paint(style_of(row.values[i], heat.full),
+                       right(number(row.values[i]), kCellWidth - 1));
+    });
   }
   if (columns.hidden > 0) {
-    text += out.paint(Style::kDim, fmt::format("{} earlier columns do not fit (--width 0: all)", columns.hidden)) + "\n";
+    text += out.paint(Style::kDim, fmt::format("{} earlier columns do not fit (--width 0: all)",
+                                               columns.hidden)) +
+            "\n";
   }
   return text;
 }
 
-std::string draw_heat_text(std::span<const std::string> pieces, std::span<const double> values, double full, const Terminal& out) {
+std::string draw_heat_text(std::span<const std::string> pieces, std::span<const double> values,
+                           double full, const Terminal& out) {
   std::string text;
   size_t used = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -64,8 +72,8 @@ std::string draw_heat_text(std::span<const std::string> pieces, std::span<const 
 
 std::string heat_legend(const std::string& below, const std::string& above, const Terminal& out) {
   if (!out.color()) return "";
-  return out.paint(Style::kDim, "colour: ") + out.paint(Style::kLeast, below) + out.paint(Style::kDim, " to ") +
-         out.paint(Style::kMost, above) + "\n";
+  return out.paint(Style::kDim, "colour: ") + out.paint(Style::kLeast, below) +
+         out.paint(Style::kDim, " to ") + out.paint(Style::kMost, above) + "\n";
 }
 
 }  // namespace vitrine::cli

@@ -42,16 +42,21 @@ class HelpFormatter : public CLI::Formatter {
     std::string name = is_positional ? option->get_name(true) : option->get_name(false, true);
     const std::string type = option->get_type_name();
     // What follows a colon describes the checks in CLI11's words; ours say it better.
-    if (!is_positional && option->get_type_size() != 0) name += " " + type.substr(0, type.find(':'));
+    if (!is_positional && option->get_type_size() != 0)
+      name += " " + type.substr(0, type.find(':'));
     std::string text = option->get_description();
     if (!option->get_default_str().empty()) text += " [" + option->get_default_str() + "]";
     return entry(name, text);
   }
-  std::string make_subcommand(const CLI::App* command) const override { return entry(command->get_name(), command->get_description()); }
+  std::string make_subcommand(const CLI::App* command) const override {
+    return entry(command->get_name(), command->get_description());
+  }
 };
 
 }  // namespace
 
-std::shared_ptr<CLI::FormatterBase> make_help_formatter() { return std::make_shared<HelpFormatter>(); }
+std::shared_ptr<CLI::FormatterBase> make_help_formatter() {
+  return std::make_shared<HelpFormatter>();
+}
 
 }  // namespace vitrine::cli

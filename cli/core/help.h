@@ -6,8 +6,8 @@
 namespace vitrine::cli {
 using namespace internal;
 
-/// Help as we want it: names and the kind of value on the left, the description wrapped on the right, the default in brackets
-/// at its end.
+/// Help as we want it: names and the kind of value on the left, the description wrapped on the
+/// right, the default in brackets at its end.
 std::shared_ptr<CLI::FormatterBase> make_help_formatter();
 
 }  // namespace vitrine::cli

@@ -19,25 +19,36 @@ std::string why_not(const std::string& path) {
   }
 }
 
-void add_file(CLI::App& command, const std::string& name, std::string& path, const std::string& help) {
-  command.add_option(name, path, help)->type_name("FILE")->group("Output")->check(CLI::Validator(why_not, ""));
+void add_file(CLI::App& command, const std::string& name, std::string& path,
+              const std::string& help) {
+  command.add_option(name, path, help)
+      ->type_name("FILE")
+      ->group("Output")
+      ->check(CLI::Validator(why_not, ""));
 }
 
 }  // namespace
 
-void add_page_options(CLI::App& command, PageArgs& args) { add_file(command, "--html", args.html, "Also write an interactive page, one file that needs nothing else"); }
+void add_page_options(CLI::App& command, PageArgs& args) {
+  add_file(command, "--html", args.html,
+           "Also write an interactive page, one file that needs nothing else");
+}
 
 void add_figure_options(CLI::App& command, PageArgs& args) {
   add_file(command, "--svg", args.svg, "Also write the picture as a figure for papers");
   add_file(command, "--png", args.png, "The same as pixels");
 }
 
-void write_page(const PageArgs& args, const Context& context, const Model& model, const std::function<std::string(const PageSource&)>& page) {
+void write_page(const PageArgs& args, const Context& context, const Model& model,
+                const std::function<std::string(const PageSource&)>& page) {
   if (!args.html.empty()) write_file(args.html, page(PageSource::of(model, context.command_line)));
 }
 
-void write_page(const PageArgs& args, const Context& context, const std::function<std::string(const PageSource&)>& page) {
-  if (!args.html.empty()) write_file(args.html, page({.model = {}, .device = {}, .dtype = {}, .command = context.command_line}));
+void write_page(const PageArgs& args, const Context& context,
+                const std::function<std::string(const PageSource&)>& page) {
+  if (!args.html.empty())
+    write_file(args.html,
+               page({.model = {}, .device = {}, .dtype = {}, .command = context.command_line}));
 }
 
 void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure) {
@@ -47,8 +58,10 @@ void write_figures(const PageArgs& args, const std::function<std::string(FigureF
 
 // What is not plain ASCII text stands as $'\xNN', so that the line survives being shown and copied.
 std::string shell_word(std::string_view word) {
-  constexpr std::string_view kHarmless = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+:,./@%";
-  if (!word.empty() && word.find_first_not_of(kHarmless) == std::string_view::npos) return std::string(word);
+  constexpr std::string_view kHarmless =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+:,./@%";
+  if (!word.empty() && word.find_first_not_of(kHarmless) == std::string_view::npos)
+    return std::string(word);
   bool plain = true;
   for (const char c : word) plain = plain && static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
   std::string quoted;
@@ -58,9 +71,12 @@ std::string shell_word(std::string_view word) {
   }
   for (const char c : word) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '\'' || c == '\\') quoted += fmt::format("\\{}", c);
-    else if (byte < 0x20 || byte >= 0x7f) quoted += fmt::format("\\x{:02x}", byte);
-    else quoted += c;
+    if (c == '\'' || c == '\\')
+      quoted += fmt::format("\\{}", c);
+    else if (byte < 0x20 || byte >= 0x7f)
+      quoted += fmt::format("\\x{:02x}", byte);
+    else
+      quoted += c;
   }
   return "$'" + quoted + "'";
 }

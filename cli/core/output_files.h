@@ -22,10 +22,13 @@ void add_page_options(CLI::App& command, PageArgs& args);
 /// --svg, --png: for results that are a picture.
 void add_figure_options(CLI::App& command, PageArgs& args);
 
-/// What was asked for, to files. Nothing happens for what was not. Throws Error (user) for a file that cannot be written.
-void write_page(const PageArgs& args, const Context& context, const Model& model, const std::function<std::string(const PageSource&)>& page);
+/// What was asked for, to files. Nothing happens for what was not. Throws Error (user) for a file
+/// that cannot be written.
+void write_page(const PageArgs& args, const Context& context, const Model& model,
+                const std::function<std::string(const PageSource&)>& page);
 /// The same of what came from no model.
-void write_page(const PageArgs& args, const Context& context, const std::function<std::string(const PageSource&)>& page);
+void write_page(const PageArgs& args, const Context& context,
+                const std::function<std::string(const PageSource&)>& page);
 
 void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure);
 

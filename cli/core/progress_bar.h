@@ -12,8 +12,9 @@
 namespace vitrine {
 using namespace internal;
 
-/// One line on a terminal: how far, how fast, how long still. Nothing is shown for the first second, so that quick work
-/// leaves no trace, nor when the output is no terminal. The line is erased at the end.
+/// One line on a terminal: how far, how fast, how long still. Nothing is shown for the first
+/// second, so that quick work leaves no trace, nor when the output is no terminal. The line is
+/// erased at the end.
 class ProgressBar : public Progress {
  public:
   struct Options {
@@ -43,9 +44,9 @@ class ProgressBar : public Progress {
   bool visible_ = false;
 };
 
-/// The text of the bar, at most `width` characters: "Loading  42 % [####......] 1.20 GB of 2.86 GB, 250 MB/s, 7 s left". A narrow line
-/// loses the bar and then the label's end.
-std::string progress_line(uint64_t done, uint64_t total, std::string_view label, double seconds, std::string_view unit,
-                          size_t width);
+/// The text of the bar, at most `width` characters: "Loading  42 % [####......] 1.20 GB of 2.86 GB,
+/// 250 MB/s, 7 s left". A narrow line loses the bar and then the label's end.
+std::string progress_line(uint64_t done, uint64_t total, std::string_view label, double seconds,
+                          std::string_view unit, size_t width);
 
 }  // namespace vitrine

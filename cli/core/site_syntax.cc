@@ -30,20 +30,25 @@ void append_indices(std::vector<T>& to, std::string_view item, std::string_view 
   const size_t dots = item.find("..");
   const auto first = number<T>(item.substr(0, dots));
   const auto last = dots == std::string_view::npos ? first : number<T>(item.substr(dots + 2));
-  if (!first || !last) user_error("{}: {} is no index; give a whole number or a range such as 0..3", quote(whole), quote(item));
+  if (!first || !last)
+    user_error("{}: {} is no index; give a whole number or a range such as 0..3", quote(whole),
+               quote(item));
   if (*last < *first || *last - *first >= static_cast<T>(kMostIndices)) {
-    user_error("{}: the range {} does not ascend, or has more than {} numbers", quote(whole), quote(item), kMostIndices);
+    user_error("{}: the range {} does not ascend, or has more than {} numbers", quote(whole),
+               quote(item), kMostIndices);
   }
   for (T i = *first; i <= *last; ++i) to.push_back(i);
 }
 
-void append_index(Where& where, std::string_view key, std::string_view item, std::string_view whole) {
+void append_index(Where& where, std::string_view key, std::string_view item,
+                  std::string_view whole) {
   if (key == "layers") return append_indices(where.layers, item, whole);
   if (key == "positions") return append_indices(where.positions, item, whole);
   if (key == "heads") return append_indices(where.heads, item, whole);
   if (key == "neurons") return append_indices(where.neurons, item, whole);
   if (key == "sequences") return append_indices(where.sequences, item, whole);
-  user_error("{}: {} is nothing to narrow by; use layers, positions, heads, neurons or sequences", quote(whole), quote(key));
+  user_error("{}: {} is nothing to narrow by; use layers, positions, heads, neurons or sequences",
+             quote(whole), quote(key));
 }
 
 /// "heads=3,5 positions=-1": an item without '=' belongs to the name before it.
@@ -59,7 +64,8 @@ Where parse_narrowing(std::string_view text, std::string_view whole) {
       key = item.substr(0, equals);
       item.remove_prefix(equals + 1);
     }
-    if (key.empty()) user_error("{}: {} belongs to no name; write for example heads=3", quote(whole), quote(item));
+    if (key.empty())
+      user_error("{}: {} belongs to no name; write for example heads=3", quote(whole), quote(item));
     append_index(where, key, item, whole);
   }
   return where;
@@ -67,7 +73,8 @@ Where parse_narrowing(std::string_view text, std::string_view whole) {
 
 float finite(std::string_view text, std::string_view whole) {
   const auto value = number<float>(text);
-  if (!value || !std::isfinite(*value)) user_error("{}: {} is no number", quote(whole), quote(text));
+  if (!value || !std::isfinite(*value))
+    user_error("{}: {} is no number", quote(whole), quote(text));
   return *value;
 }
 
@@ -77,13 +84,16 @@ Tensor as_f32(const TensorView& view, const std::string& name) {
     const std::vector<float> values(from, from + view.elements());
     return Tensor::from(values, view.shape());
   }
-  if (!is_floating(view.dtype())) user_error("{}: holds {}; wanted are numbers of f32, f16, bf16 or f64", name, dtype_name(view.dtype()));
+  if (!is_floating(view.dtype()))
+    user_error("{}: holds {}; wanted are numbers of f32, f16, bf16 or f64", name,
+               dtype_name(view.dtype()));
   return Tensor::from(view.to_f32(), view.shape());
 }
 
 /// A number, or a file's tensor, times what follows a '*'.
 Tensor operand(std::string_view text, std::string_view whole) {
-  if (const auto value = number<float>(text); value && std::isfinite(*value)) return Tensor::from({&*value, 1});
+  if (const auto value = number<float>(text); value && std::isfinite(*value))
+    return Tensor::from({&*value, 1});
   const size_t star = text.rfind('*');
   const float factor = star == std::string_view::npos ? 1.0f : finite(text.substr(star + 1), whole);
   Tensor tensor = read_tensor(text.substr(0, star));
@@ -94,10 +104,13 @@ Tensor operand(std::string_view text, std::string_view whole) {
 Edit parse_change(std::string_view text, std::string_view whole) {
   const size_t colon = text.find(':');
   const std::string_view name = text.substr(0, colon);
-  const std::string_view value = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  const std::string_view value =
+      colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
   if (name == "zero" && colon == std::string_view::npos) return zero();
   const bool known = name == "scale" || name == "add" || name == "set" || name == "project";
-  if (!known) user_error("{}: {} is no change; use zero, scale:X, add:X, set:X or project:FILE", quote(whole), quote(name));
+  if (!known)
+    user_error("{}: {} is no change; use zero, scale:X, add:X, set:X or project:FILE", quote(whole),
+               quote(name));
   if (value.empty()) user_error("{}: {} wants a value: {}:X", quote(whole), name, name);
   if (name == "scale") return scale(finite(value, whole));
   if (name == "add") return add(operand(value, whole));
@@ -111,10 +124,14 @@ Tensor read_tensor(std::string_view path) {
   const size_t hash = path.rfind('#');
   const std::string file(path.substr(0, hash));
   if (file.ends_with(".npy")) return as_f32(read_npy(file), file);
-  if (!file.ends_with(".safetensors")) user_error("{} is neither a number nor a .npy or .safetensors file", quote(path));
+  if (!file.ends_with(".safetensors"))
+    user_error("{} is neither a number nor a .npy or .safetensors file", quote(path));
   const SafetensorsFile tensors{std::filesystem::path(file)};
-  if (hash != std::string_view::npos) return as_f32(tensors.tensor(path.substr(hash + 1)), std::string(path));
-  if (tensors.names().size() != 1) user_error("{}: holds {} tensors; name one of them: {}#NAME", file, tensors.names().size(), file);
+  if (hash != std::string_view::npos)
+    return as_f32(tensors.tensor(path.substr(hash + 1)), std::string(path));
+  if (tensors.names().size() != 1)
+    user_error("{}: holds {} tensors; name one of them: {}#NAME", file, tensors.names().size(),
+               file);
   return as_f32(tensors.tensor(tensors.names()[0]), file);
 }
 
@@ -125,24 +142,30 @@ SiteArg parse_site(std::string_view text) {
     return {std::string(text), {}};
   }
   if (text.back() != ']') user_error("{}: the '[' is not closed at the end", quote(text));
-  return {std::string(text.substr(0, open)), parse_narrowing(text.substr(open + 1, text.size() - open - 2), text)};
+  return {std::string(text.substr(0, open)),
+          parse_narrowing(text.substr(open + 1, text.size() - open - 2), text)};
 }
 
 Hooks::Change parse_edit(std::string_view text) {
   const size_t close = text.find(']');
   const size_t equals = text.find('=', close == std::string_view::npos ? 0 : close);
   if (equals == std::string_view::npos) {
-    user_error("{} is no edit; write SITE=zero, SITE=scale:X, SITE=add:X, SITE=set:X or SITE=project:FILE", quote(text));
+    user_error(
+        "{} is no edit; write SITE=zero, SITE=scale:X, SITE=add:X, SITE=set:X or SITE=project:FILE",
+        quote(text));
   }
   SiteArg site = parse_site(text.substr(0, equals));
-  return {std::move(site.pattern), parse_change(text.substr(equals + 1), text), std::move(site.where)};
+  return {std::move(site.pattern), parse_change(text.substr(equals + 1), text),
+          std::move(site.where)};
 }
 
 void add_edit_option(CLI::App& command, std::vector<std::string>& edits) {
   command
-      .add_option("--edit", edits,
-                  "Change the model while it runs: SITE[NARROWING]=CHANGE, CHANGE being zero, scale:X, add:X, set:X or project:FILE, X a number "
-                  "or FILE (x.npy, x.safetensors#NAME, FILE*2 to multiply); again for more, in that order")
+      .add_option(
+          "--edit", edits,
+          "Change the model while it runs: SITE[NARROWING]=CHANGE, CHANGE being zero, scale:X, "
+          "add:X, set:X or project:FILE, X a number "
+          "or FILE (x.npy, x.safetensors#NAME, FILE*2 to multiply); again for more, in that order")
       ->allow_extra_args(false)
       ->type_name("EDIT")
       ->group("Hooks");

@@ -17,25 +17,42 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-// 256-colour codes in the middle of the brightness scale, so that they show on dark and on light backgrounds.
+// 256-colour codes in the middle of the brightness scale, so that they show on dark and on light
+// backgrounds.
 const char* code(Style style) {
   switch (style) {
-    case Style::kPlain: return "";
-    case Style::kTitle: return "1";
-    case Style::kDim: return "38;5;244";
-    case Style::kBest: return "1;38;5;35";
-    case Style::kGood: return "38;5;71";
-    case Style::kFair: return "38;5;142";
-    case Style::kPoor: return "38;5;172";
-    case Style::kBad: return "38;5;167";
-    case Style::kNothing: return "38;5;240";
-    case Style::kLeast: return "1;38;5;33";
-    case Style::kLess: return "38;5;68";
-    case Style::kLower: return "38;5;103";
-    case Style::kLevel: return "38;5;244";
-    case Style::kHigher: return "38;5;137";
-    case Style::kMore: return "38;5;172";
-    case Style::kMost: return "1;38;5;202";
+    case Style::kPlain:
+      return "";
+    case Style::kTitle:
+      return "1";
+    case Style::kDim:
+      return "38;5;244";
+    case Style::kBest:
+      return "1;38;5;35";
+    case Style::kGood:
+      return "38;5;71";
+    case Style::kFair:
+      return "38;5;142";
+    case Style::kPoor:
+      return "38;5;172";
+    case Style::kBad:
+      return "38;5;167";
+    case Style::kNothing:
+      return "38;5;240";
+    case Style::kLeast:
+      return "1;38;5;33";
+    case Style::kLess:
+      return "38;5;68";
+    case Style::kLower:
+      return "38;5;103";
+    case Style::kLevel:
+      return "38;5;244";
+    case Style::kHigher:
+      return "38;5;137";
+    case Style::kMore:
+      return "38;5;172";
+    case Style::kMost:
+      return "1;38;5;202";
   }
   return "";
 }
@@ -97,9 +114,11 @@ Style heat_style(double value) {
   return value < 0 ? Style::kLeast : Style::kMost;
 }
 
-Terminal::Terminal(const std::string& color, int width) : interactive_(isatty(STDOUT_FILENO) == 1), width_(find_width(width)) {
+Terminal::Terminal(const std::string& color, int width)
+    : interactive_(isatty(STDOUT_FILENO) == 1), width_(find_width(width)) {
   const char* kind = std::getenv("TERM");
-  const bool wanted = interactive_ && !is_set("NO_COLOR") && !(kind && std::string_view(kind) == "dumb");
+  const bool wanted =
+      interactive_ && !is_set("NO_COLOR") && !(kind && std::string_view(kind) == "dumb");
   color_ = color == "always" || (color == "auto" && wanted);
 }
 
@@ -142,7 +161,8 @@ std::string right(std::string_view text, size_t columns) {
   return std::string(columns - display_width(shown), ' ') + shown;
 }
 
-Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size_t width, bool keep_last) {
+Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size_t width,
+                    bool keep_last) {
   const size_t room = out.width() > label_width ? (out.width() - label_width) / width : 0;
   Columns columns;
   columns.count = std::clamp<size_t>(room, 1, std::max<size_t>(wanted, 1));
@@ -153,7 +173,8 @@ Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size
 
 std::string bar(double part, size_t columns) {
   static constexpr std::array<const char*, 8> kEighths = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const auto eighths = static_cast<size_t>(std::lround(std::clamp(part, 0.0, 1.0) * 8 * static_cast<double>(columns)));
+  const auto eighths = static_cast<size_t>(
+      std::lround(std::clamp(part, 0.0, 1.0) * 8 * static_cast<double>(columns)));
   std::string out;
   for (size_t i = 0; i < eighths / 8; ++i) out += "█";
   out += kEighths[eighths % 8];
@@ -169,7 +190,8 @@ std::string open_bar(double part, size_t columns) {
 
 std::string thousands(int64_t value) {
   std::string digits = std::to_string(value);
-  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3) digits.insert(static_cast<size_t>(at), ",");
+  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3)
+    digits.insert(static_cast<size_t>(at), ",");
   return digits;
 }
 

@@ -8,12 +8,13 @@
 namespace vitrine::cli {
 using namespace internal;
 
-/// Colours that mean something. On a terminal that has none they are nothing, and every picture reads without them.
+/// Colours that mean something. On a terminal that has none they are nothing, and every picture
+/// reads without them.
 enum class Style : uint8_t {
   kPlain,
-  kTitle,    ///< what the reader looks for first
-  kDim,      ///< what may be skipped
-  kBest,     ///< from here on: a scale from good ...
+  kTitle,  ///< what the reader looks for first
+  kDim,    ///< what may be skipped
+  kBest,   ///< from here on: a scale from good ...
   kGood,
   kFair,
   kPoor,
@@ -25,7 +26,7 @@ enum class Style : uint8_t {
   kLevel,
   kHigher,
   kMore,
-  kMost,     ///< ... to much above
+  kMost,  ///< ... to much above
 };
 
 /// The scale for a rank: 1, to 3, to 10, to 100, to 1000, beyond.
@@ -39,8 +40,8 @@ Style heat_style(double value);
 class Terminal {
  public:
   Terminal() = default;
-  /// `color`: "auto" (on a terminal, unless NO_COLOR is set or TERM is dumb), "always", "never". `width`: columns; 0: as
-  /// many as a line needs; negative: the terminal's, or COLUMNS, or 120.
+  /// `color`: "auto" (on a terminal, unless NO_COLOR is set or TERM is dumb), "always", "never".
+  /// `width`: columns; 0: as many as a line needs; negative: the terminal's, or COLUMNS, or 120.
   Terminal(const std::string& color, int width);
 
   bool color() const { return color_; }
@@ -55,8 +56,8 @@ class Terminal {
   size_t width_ = 120;
 };
 
-/// Columns that UTF-8 text takes on a terminal: 0 for combining marks, 2 for wide characters. Bytes that are not UTF-8 and
-/// controls count 1.
+/// Columns that UTF-8 text takes on a terminal: 0 for combining marks, 2 for wide characters. Bytes
+/// that are not UTF-8 and controls count 1.
 size_t display_width(std::string_view text);
 /// At most `columns` wide; what was cut off is marked by an ellipsis.
 std::string clip(std::string_view text, size_t columns);
@@ -68,8 +69,10 @@ std::string right(std::string_view text, size_t columns);
 struct Columns {
   size_t first = 0, count = 0, hidden = 0;
 };
-/// The columns, each `width` wide, that fit behind a label, one at least; `keep_last`: the last ones are shown, else the first.
-Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size_t width, bool keep_last);
+/// The columns, each `width` wide, that fit behind a label, one at least; `keep_last`: the last
+/// ones are shown, else the first.
+Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size_t width,
+                    bool keep_last);
 
 /// A bar of `columns` columns, filled by eighths to `part` of them, 0..1.
 std::string bar(double part, size_t columns);

@@ -32,7 +32,8 @@ std::vector<std::string> lines_of(const std::string& path) {
 
 class Reader {
  public:
-  Reader(const PromptArgs& args, const std::shared_ptr<const Tokenizer>& tokenizer, const std::string& model)
+  Reader(const PromptArgs& args, const std::shared_ptr<const Tokenizer>& tokenizer,
+         const std::string& model)
       : args_(args), tokenizer_(tokenizer), model_(model) {}
 
   std::vector<Prompt> read() {
@@ -40,22 +41,33 @@ class Reader {
     if (!args_.prompt_file.empty()) read_lines();
     if (!args_.text_file.empty()) add_text(args_.text_file, read_text(args_.text_file));
     for (const std::string& ids : args_.ids) add_ids("--ids", parse_ids(ids));
-    if (prompts_.empty()) user_error("there is no prompt; give --prompt TEXT, --prompt-file FILE, --text-file FILE or --ids 1,2,3");
+    if (prompts_.empty())
+      user_error(
+          "there is no prompt; give --prompt TEXT, --prompt-file FILE, --text-file FILE or --ids "
+          "1,2,3");
     return std::move(prompts_);
   }
 
  private:
   void add_text(const std::string& where, const std::string& text) {
     if (text.empty()) user_error("{}: the prompt is empty; give at least one character", where);
-    if (!tokenizer_) user_error("model '{}' has no tokenizer beside it, so text means nothing to it; give --ids, or put its tokenizer.json there", model_);
-    prompts_.push_back({text, tokenizer_->encode(text, args_.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText)});
-    if (prompts_.back().ids.empty()) user_error("{}: the prompt has no tokens; give another text", where);
+    if (!tokenizer_)
+      user_error(
+          "model '{}' has no tokenizer beside it, so text means nothing to it; give --ids, or put "
+          "its tokenizer.json there",
+          model_);
+    prompts_.push_back({text, tokenizer_->encode(text, args_.special ? Tokenizer::Special::kAllow
+                                                                     : Tokenizer::Special::kText)});
+    if (prompts_.back().ids.empty())
+      user_error("{}: the prompt has no tokens; give another text", where);
   }
 
   void add_ids(const std::string& where, std::vector<int32_t> ids) {
     if (ids.empty()) user_error("{}: the prompt is empty; give at least one id", where);
     std::string text;
-    const bool known = tokenizer_ && std::all_of(ids.begin(), ids.end(), [&](int32_t id) { return id >= 0 && id < tokenizer_->vocab_size(); });
+    const bool known = tokenizer_ && std::all_of(ids.begin(), ids.end(), [&](int32_t id) {
+                         return id >= 0 && id < tokenizer_->vocab_size();
+                       });
     if (known) text = tokenizer_->decode(ids);
     prompts_.push_back({std::move(text), std::move(ids)});
   }
@@ -67,8 +79,10 @@ class Reader {
     if (lines.empty()) user_error("{}: has no prompts; write one a line", args_.prompt_file);
     for (size_t i = 0; i < lines.size(); ++i) {
       const std::string where = fmt::format("{}:{}", args_.prompt_file, i + 1);
-      if (jsonl) add_json_line(where, lines[i]);
-      else add_text(where, lines[i]);
+      if (jsonl)
+        add_json_line(where, lines[i]);
+      else
+        add_text(where, lines[i]);
     }
   }
 
@@ -77,10 +91,12 @@ class Reader {
     const JsonFields fields(json, where);
     if (const auto text = fields.text("text")) return add_text(where, *text);
     const Json* ids = fields.find("ids");
-    if (!ids || !ids->is_array()) user_error("{}: wanted an object with \"text\" or \"ids\"", where);
+    if (!ids || !ids->is_array())
+      user_error("{}: wanted an object with \"text\" or \"ids\"", where);
     std::vector<int32_t> numbers;
     for (const Json& id : *ids) {
-      if (!id.is_number_integer() || id < 0 || id > 0x7fffffff) user_error("{}: {} is no token id", where, describe_json(id));
+      if (!id.is_number_integer() || id < 0 || id > 0x7fffffff)
+        user_error("{}: {} is no token id", where, describe_json(id));
       numbers.push_back(id.get<int32_t>());
     }
     add_ids(where, std::move(numbers));
@@ -96,20 +112,38 @@ class Reader {
 
 void add_prompt_options(CLI::App& command, PromptArgs& args) {
   const auto group = "Input";
-  // One value each: CLI11 would otherwise take following words too, and split a text in brackets at its commas.
-  command.add_option("-p,--prompt", args.prompts, "A text; may be given several times")->allow_extra_args(false)->type_name("TEXT")->group(group);
-  command.add_option("--prompt-file", args.prompt_file, "A file of prompts, one a line; .jsonl: objects with \"text\" or \"ids\"; - is standard input")
+  // One value each: CLI11 would otherwise take following words too, and split a text in brackets at
+  // its commas.
+  command.add_option("-p,--prompt", args.prompts, "A text; may be given several times")
+      ->allow_extra_args(false)
+      ->type_name("TEXT")
+      ->group(group);
+  command
+      .add_option("--prompt-file", args.prompt_file,
+                  "A file of prompts, one a line; .jsonl: objects with \"text\" or \"ids\"; - is "
+                  "standard input")
       ->type_name("FILE")
       ->group(group);
-  command.add_option("--text-file", args.text_file, "A file that is one text, line breaks included; - is standard input")->type_name("FILE")->group(group);
-  command.add_option("--ids", args.ids, "Token ids in place of text: 1,2,3; may be given several times")
+  command
+      .add_option("--text-file", args.text_file,
+                  "A file that is one text, line breaks included; - is standard input")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--ids", args.ids,
+                  "Token ids in place of text: 1,2,3; may be given several times")
       ->allow_extra_args(false)
       ->type_name("IDS")
       ->group(group);
-  command.add_flag("--special", args.special, "Text such as <|endoftext|> means the special token, not its characters")->group(group);
+  command
+      .add_flag("--special", args.special,
+                "Text such as <|endoftext|> means the special token, not its characters")
+      ->group(group);
 }
 
-std::vector<Prompt> read_prompts(const PromptArgs& args, const std::shared_ptr<const Tokenizer>& tokenizer, const std::string& model) {
+std::vector<Prompt> read_prompts(const PromptArgs& args,
+                                 const std::shared_ptr<const Tokenizer>& tokenizer,
+                                 const std::string& model) {
   return Reader(args, tokenizer, model).read();
 }
 
@@ -134,15 +168,23 @@ std::vector<int32_t> parse_ids(std::string_view text) {
   return ids;
 }
 
-void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id, const std::string& help, const std::string& group) {
+void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id,
+                      const std::string& help, const std::string& group) {
   command.add_option(name, text, help)->type_name("TOKEN")->group(group);
-  command.add_option(name + "-id", id, "The same by id")->check(not_negative())->type_name("ID")->group(group)->excludes(name);
+  command.add_option(name + "-id", id, "The same by id")
+      ->check(not_negative())
+      ->type_name("ID")
+      ->group(group)
+      ->excludes(name);
 }
 
-void add_text_option(CLI::App& command, const std::string& name, std::string& text, std::string& ids, const std::string& help,
-                     const std::string& group) {
+void add_text_option(CLI::App& command, const std::string& name, std::string& text,
+                     std::string& ids, const std::string& help, const std::string& group) {
   command.add_option(name, text, help)->type_name("TEXT")->group(group);
-  command.add_option(name + "-ids", ids, "The same by token ids: 1,2,3")->type_name("IDS")->group(group)->excludes(name);
+  command.add_option(name + "-ids", ids, "The same by token ids: 1,2,3")
+      ->type_name("IDS")
+      ->group(group)
+      ->excludes(name);
 }
 
 std::optional<int32_t> token_from(const std::string& text, int id, const Model& model) {
@@ -154,7 +196,8 @@ std::optional<int32_t> token_from(const std::string& text, int id, const Model& 
 std::string read_text(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) user_error("{}: is a directory; name a file", path);
+  if (std::filesystem::is_directory(path, ignored))
+    user_error("{}: is a directory; name a file", path);
   std::ifstream file(path, std::ios::binary);
   if (!file) user_error("{}: cannot be read: {}", path, std::strerror(errno));
   std::string text(std::istreambuf_iterator<char>(file), {});
@@ -162,7 +205,9 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-std::string Names::shown(int32_t id) const { return has(id) ? printable(tokenizer_->token_bytes(id)) : fmt::format("#{}", id); }
+std::string Names::shown(int32_t id) const {
+  return has(id) ? printable(tokenizer_->token_bytes(id)) : fmt::format("#{}", id);
+}
 
 Json Names::json(int32_t id) const {
   Json object = {{"id", id}};
@@ -181,8 +226,10 @@ void add_text(Json& object, std::string_view bytes) {
   bool exact = true;
   for (size_t at = 0; at < bytes.size();) {
     const Utf8Step step = utf8_step(bytes.substr(at));
-    if (step.valid) text += bytes.substr(at, step.length);
-    else text += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[at]));
+    if (step.valid)
+      text += bytes.substr(at, step.length);
+    else
+      text += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[at]));
     exact = exact && step.valid;
     at += step.length;
   }
@@ -195,9 +242,12 @@ void add_text(Json& object, std::string_view bytes) {
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> items(1);
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 1 < text.size() && text[i + 1] == ',') items.back() += text[++i];
-    else if (text[i] == ',') items.emplace_back();
-    else items.back() += text[i];
+    if (text[i] == '\\' && i + 1 < text.size() && text[i + 1] == ',')
+      items.back() += text[++i];
+    else if (text[i] == ',')
+      items.emplace_back();
+    else
+      items.back() += text[i];
   }
   return items;
 }

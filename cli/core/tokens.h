@@ -34,23 +34,28 @@ struct Prompt {
   std::vector<int32_t> ids;
 };
 
-/// All prompts, in the order --prompt, --prompt-file, --text-file, --ids. Throws Error (user) for none at all, an empty one, a
-/// file that cannot be read, ids that are no numbers, and text without a tokenizer.
-std::vector<Prompt> read_prompts(const PromptArgs& args, const std::shared_ptr<const Tokenizer>& tokenizer, const std::string& model);
+/// All prompts, in the order --prompt, --prompt-file, --text-file, --ids. Throws Error (user) for
+/// none at all, an empty one, a file that cannot be read, ids that are no numbers, and text without
+/// a tokenizer.
+std::vector<Prompt> read_prompts(const PromptArgs& args,
+                                 const std::shared_ptr<const Tokenizer>& tokenizer,
+                                 const std::string& model);
 
 Batch ids_of(const std::vector<Prompt>& prompts);
 
 /// "1,2, 3". Throws Error (user) naming what is no id.
 std::vector<int32_t> parse_ids(std::string_view text);
 
-/// `name` TOKEN, a token by its text, and `name`-id ID, the same by id; token_from() reads what they leave.
-void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id, const std::string& help, const std::string& group);
+/// `name` TOKEN, a token by its text, and `name`-id ID, the same by id; token_from() reads what
+/// they leave.
+void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id,
+                      const std::string& help, const std::string& group);
 /// `name` TEXT and `name`-ids IDS, the same by token ids.
-void add_text_option(CLI::App& command, const std::string& name, std::string& text, std::string& ids, const std::string& help,
-                     const std::string& group);
+void add_text_option(CLI::App& command, const std::string& name, std::string& text,
+                     std::string& ids, const std::string& help, const std::string& group);
 
-/// A token's text or its id, whichever was given: an empty text and a negative id are nothing. Throws Error (user) for text that is
-/// not one token.
+/// A token's text or its id, whichever was given: an empty text and a negative id are nothing.
+/// Throws Error (user) for text that is not one token.
 std::optional<int32_t> token_from(const std::string& text, int id, const Model& model);
 
 /// A whole file; "-" is standard input. Throws Error (user).
@@ -72,8 +77,9 @@ class Names {
   std::shared_ptr<const Tokenizer> tokenizer_;
 };
 
-/// Adds "text" to a JSON object. JSON holds Unicode only: each byte that is not part of valid UTF-8 is written as \xNN (a
-/// backslash, an x, two hexadecimal digits), and then "text_hex" has all of the bytes exactly. Without "text_hex", "text" is exact.
+/// Adds "text" to a JSON object. JSON holds Unicode only: each byte that is not part of valid UTF-8
+/// is written as \xNN (a backslash, an x, two hexadecimal digits), and then "text_hex" has all of
+/// the bytes exactly. Without "text_hex", "text" is exact.
 void add_text(Json& object, std::string_view bytes);
 
 /// " is, are" -> " is", " are"; "\," is a comma.

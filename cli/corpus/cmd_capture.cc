@@ -1,10 +1,10 @@
 #include <memory>
 
-#include "cli/core/progress_bar.h"
 #include "cli/core/capture_args.h"
 #include "cli/core/context.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/interrupt.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
@@ -17,7 +17,8 @@ struct Args {
   std::vector<std::string> edits;
 };
 
-CaptureFileSummary capture(const Model& model, const Batch& prompts, const Hooks& hooks, const Args& args) {
+CaptureFileSummary capture(const Model& model, const Batch& prompts, const Hooks& hooks,
+                           const Args& args) {
   const InterruptGuard guard;
   CaptureFileSummary summary;
   {
@@ -47,7 +48,8 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_capture(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("capture", "Write what is inside the model on given prompts to a file");
+  CLI::App& command =
+      *app.add_subcommand("capture", "Write what is inside the model on given prompts to a file");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   add_capture_options(command, args->capture, true);
@@ -55,9 +57,12 @@ void add_capture(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,
-               "  vitrine capture --prompt \"The keys to the cabinet\" --capture \"blocks.*.hook_resid_post\" --out residual.safetensors\n"
-               "  vitrine capture --prompt-file prompts.txt --capture \"blocks.3.mlp.hook_post[positions=-1]\" --store f16 --out neurons.npy");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine capture --prompt \"The keys to the cabinet\" --capture "
+               "\"blocks.*.hook_resid_post\" --out residual.safetensors\n"
+               "  vitrine capture --prompt-file prompts.txt --capture "
+               "\"blocks.3.mlp.hook_post[positions=-1]\" --store f16 --out neurons.npy");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

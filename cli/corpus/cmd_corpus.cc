@@ -1,14 +1,14 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "cli/core/capture_args.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/corpus_args.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/interrupt.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::cli {
@@ -32,38 +32,74 @@ void verify(const Context& context, const std::string& folder) {
     check = check_corpus_capture(folder, &progress);
   }
   if (context.json) {
-    print_json({{"vitrine", VITRINE_VERSION}, {"command", "corpus"}, {"verify", {{"path", folder}, {"ranks", check.ranks}, {"world", check.world},
-                {"shards", check.shards}, {"windows", check.windows}, {"tokens", check.tokens}, {"bytes", check.bytes}, {"complete", check.complete}, {"problems", check.problems}}}});
+    print_json({{"vitrine", VITRINE_VERSION},
+                {"command", "corpus"},
+                {"verify",
+                 {{"path", folder},
+                  {"ranks", check.ranks},
+                  {"world", check.world},
+                  {"shards", check.shards},
+                  {"windows", check.windows},
+                  {"tokens", check.tokens},
+                  {"bytes", check.bytes},
+                  {"complete", check.complete},
+                  {"problems", check.problems}}}});
   } else if (check.problems.empty()) {
-    print(context.out.paint(Style::kTitle, folder) + fmt::format(": {} shards of {} of {} ranks, {}, {} tokens: all are what their manifests say\n", thousands(check.shards),
-                                                                 check.ranks, check.world, shown_bytes(check.bytes), thousands(check.tokens)));
-    if (!check.complete) print("the capture is not complete yet; the command that began it goes on with it\n");
+    print(context.out.paint(Style::kTitle, folder) +
+          fmt::format(
+              ": {} shards of {} of {} ranks, {}, {} tokens: all are what their manifests say\n",
+              thousands(check.shards), check.ranks, check.world, shown_bytes(check.bytes),
+              thousands(check.tokens)));
+    if (!check.complete)
+      print("the capture is not complete yet; the command that began it goes on with it\n");
   }
   if (check.problems.empty()) return;
-  user_error("{}: {} of {} shards are not what the manifest says: {}{}", folder, check.problems.size(), check.shards, check.problems[0],
+  user_error("{}: {} of {} shards are not what the manifest says: {}{}", folder,
+             check.problems.size(), check.shards, check.problems[0],
              check.problems.size() > 1 ? "; --json lists all" : "");
 }
 
 Json summary_json(const CorpusCaptureSummary& s, const Rank& rank) {
-  return {{"path", s.folder.string()}, {"rank", rank_json(rank)}, {"complete", s.complete}, {"shards", s.shards}, {"resumed_shards", s.resumed_shards},
-          {"documents", s.documents}, {"windows", s.windows}, {"tokens", s.tokens}, {"bytes", s.bytes}, {"shard_tokens", s.shard_tokens},
-          {"buffer_bytes", s.buffer_bytes}, {"skipped", s.skipped}, {"first_skipped", s.first_skipped.empty() ? Json(nullptr) : Json(s.first_skipped)}};
+  return {{"path", s.folder.string()},
+          {"rank", rank_json(rank)},
+          {"complete", s.complete},
+          {"shards", s.shards},
+          {"resumed_shards", s.resumed_shards},
+          {"documents", s.documents},
+          {"windows", s.windows},
+          {"tokens", s.tokens},
+          {"bytes", s.bytes},
+          {"shard_tokens", s.shard_tokens},
+          {"buffer_bytes", s.buffer_bytes},
+          {"skipped", s.skipped},
+          {"first_skipped", s.first_skipped.empty() ? Json(nullptr) : Json(s.first_skipped)}};
 }
 
 std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, const Rank& rank) {
   std::string text = rank_text(rank) + out.paint(Style::kTitle, s.folder.string());
-  text += fmt::format(": {} of {} {}{}\n", shown_bytes(s.bytes), thousands(s.shards), s.shards == 1 ? "shard" : "shards",
-                      s.resumed_shards > 0 ? fmt::format(", {} of them from before", thousands(s.resumed_shards)) : "");
-  text += fmt::format("{} documents, {} windows, {} tokens\n", thousands(s.documents), thousands(s.windows), thousands(s.tokens));
-  text += out.paint(Style::kDim, fmt::format("up to {} tokens a shard; two shards in memory took at most {}", thousands(s.shard_tokens), shown_bytes(s.buffer_bytes))) + "\n";
+  text += fmt::format(": {} of {} {}{}\n", shown_bytes(s.bytes), thousands(s.shards),
+                      s.shards == 1 ? "shard" : "shards",
+                      s.resumed_shards > 0
+                          ? fmt::format(", {} of them from before", thousands(s.resumed_shards))
+                          : "");
+  text += fmt::format("{} documents, {} windows, {} tokens\n", thousands(s.documents),
+                      thousands(s.windows), thousands(s.tokens));
+  text += out.paint(Style::kDim,
+                    fmt::format("up to {} tokens a shard; two shards in memory took at most {}",
+                                thousands(s.shard_tokens), shown_bytes(s.buffer_bytes))) +
+          "\n";
   text += skipped_text(out, s.skipped, s.first_skipped);
-  if (!s.complete) text += out.paint(Style::kBad, "stopped behind a whole shard; the same command goes on") + "\n";
+  if (!s.complete)
+    text += out.paint(Style::kBad, "stopped behind a whole shard; the same command goes on") + "\n";
   return text;
 }
 
 void run(const Context& context, const Args& args) {
   if (args.verify) return verify(context, args.capture.out);
-  if (args.capture.sites.empty()) user_error("there is nothing to capture; give --capture SITE, or --verify to check what is in {}", args.capture.out);
+  if (args.capture.sites.empty())
+    user_error(
+        "there is nothing to capture; give --capture SITE, or --verify to check what is in {}",
+        args.capture.out);
   Hooks hooks = parse_edits(args.edits);
   add_sites(hooks, args.capture);
   const Rank rank = rank_of(args.corpus);
@@ -94,23 +130,47 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_corpus(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("corpus", "Write what is inside the model on a whole corpus to shards, which can be gone on with");
+  CLI::App& command = *app.add_subcommand(
+      "corpus",
+      "Write what is inside the model on a whole corpus to shards, which can be gone on with");
   const auto args = std::make_shared<Args>();
   add_corpus_options(command, args->corpus);
   add_site_options(command, args->capture);
   add_edit_option(command, args->edits);
   const auto group = "Shards";
-  command.add_option("-o,--out", args->capture.out, "The folder of the shards; one that holds some of this run is gone on with")->required()->type_name("FOLDER")->group(group);
-  command.add_option("--shard-tokens", args->shard_tokens, "Tokens in a shard, at most [as many as make 128 MB]")->check(above_zero())->type_name("N")->group(group);
-  command.add_option("--batch-tokens", args->batch_tokens, "Tokens that go through the model at once; results do not depend on it")
-      ->check(above_zero())->capture_default_str()->type_name("N")->group(group);
-  command.add_flag("--verify", args->verify, "Compare every shard of the folder with its manifest's checksum, and do nothing else")->group(group);
+  command
+      .add_option("-o,--out", args->capture.out,
+                  "The folder of the shards; one that holds some of this run is gone on with")
+      ->required()
+      ->type_name("FOLDER")
+      ->group(group);
+  command
+      .add_option("--shard-tokens", args->shard_tokens,
+                  "Tokens in a shard, at most [as many as make 128 MB]")
+      ->check(above_zero())
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--batch-tokens", args->batch_tokens,
+                  "Tokens that go through the model at once; results do not depend on it")
+      ->check(above_zero())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_flag(
+          "--verify", args->verify,
+          "Compare every shard of the folder with its manifest's checksum, and do nothing else")
+      ->group(group);
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,
-               "  vitrine corpus stories.jsonl --capture \"blocks.*.hook_resid_post\" --store f16 --out acts/\n"
-               "  srun -n 8 vitrine corpus wiki/*.txt --split paragraph --capture \"blocks.3.mlp.hook_post\" --out acts/");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine corpus stories.jsonl --capture \"blocks.*.hook_resid_post\" --store f16 "
+               "--out acts/\n"
+               "  srun -n 8 vitrine corpus wiki/*.txt --split paragraph --capture "
+               "\"blocks.3.mlp.hook_post\" --out acts/");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -1,15 +1,15 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "cli/core/capture_args.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/corpus_args.h"
-#include "cli/corpus/covariance_view.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/interrupt.h"
 #include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
+#include "cli/corpus/covariance_view.h"
 #include "vitrine/corpus/corpus_moments.h"
 
 namespace vitrine::cli {
@@ -30,44 +30,66 @@ struct Args {
 };
 
 void check_args(const Args& args) {
-  const int sources = (args.corpus.files.empty() ? 0 : 1) + (args.data.empty() ? 0 : 1) + (args.merge.empty() ? 0 : 1);
-  if (sources == 0) user_error("there is nothing to take the covariance of; give files of a corpus with --capture SITE, --data TABLE.csv or --merge STATE...");
-  if (sources > 1) user_error("files of a corpus, --data and --merge exclude each other; give one of them");
-  if (!args.corpus.files.empty() && args.capture.sites.empty()) user_error("--capture SITE is missing: which activations are the variables?");
-  if (args.corpus.files.empty() && !args.capture.sites.empty()) user_error("--capture has nothing to run on; name the files of a corpus");
-  if (args.data.empty() && !(args.fweights.empty() && args.aweights.empty())) user_error("--fweights and --aweights name columns of --data; give it");
+  const int sources = (args.corpus.files.empty() ? 0 : 1) + (args.data.empty() ? 0 : 1) +
+                      (args.merge.empty() ? 0 : 1);
+  if (sources == 0)
+    user_error(
+        "there is nothing to take the covariance of; give files of a corpus with --capture SITE, "
+        "--data TABLE.csv or --merge STATE...");
+  if (sources > 1)
+    user_error("files of a corpus, --data and --merge exclude each other; give one of them");
+  if (!args.corpus.files.empty() && args.capture.sites.empty())
+    user_error("--capture SITE is missing: which activations are the variables?");
+  if (args.corpus.files.empty() && !args.capture.sites.empty())
+    user_error("--capture has nothing to run on; name the files of a corpus");
+  if (args.data.empty() && !(args.fweights.empty() && args.aweights.empty()))
+    user_error("--fweights and --aweights name columns of --data; give it");
   if (!args.state.empty()) check_array_path(args.state);
   if (!args.out.empty()) check_array_path(args.out);
 }
 
 CovarianceView view_of(const NamedCovariance& result) {
-  return {.covariance = &result.covariance, .title = result.name, .names = result.variables, .components = &result.components};
+  return {.covariance = &result.covariance,
+          .title = result.name,
+          .names = result.variables,
+          .components = &result.components};
 }
 
 /// Prints the results, and writes --out.
-void show(const Context& context, const Args& args, const std::vector<NamedCovariance>& results, Json json, const std::string& notes) {
+void show(const Context& context, const Args& args, const std::vector<NamedCovariance>& results,
+          Json json, const std::string& notes) {
   const auto rows = static_cast<size_t>(args.top);
   if (!args.out.empty()) {
     Arrays arrays;
     for (const NamedCovariance& result : results) append_arrays(arrays, result);
-    write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"covariance", fmt::format("ddof {}", args.chosen_ddof())}});
+    write_arrays(
+        args.out, arrays,
+        {{"vitrine", VITRINE_VERSION}, {"covariance", fmt::format("ddof {}", args.chosen_ddof())}});
   }
   if (context.json) {
     json["results"] = Json::array();
-    for (const NamedCovariance& result : results) json["results"].push_back(covariance_json(result, rows));
+    for (const NamedCovariance& result : results)
+      json["results"].push_back(covariance_json(result, rows));
     return print_json(json);
   }
-  for (size_t i = 0; i < results.size(); ++i) print((i > 0 ? "\n" : "") + covariance_text(context.out, results[i], rows));
+  for (size_t i = 0; i < results.size(); ++i)
+    print((i > 0 ? "\n" : "") + covariance_text(context.out, results[i], rows));
   print(notes);
 }
 
 void run_data(const Context& context, const Args& args) {
   const SeriesTable table = read_series(args.data, args.fweights, args.aweights);
-  Covariance found = covariance({table.values, table.observations, static_cast<int64_t>(table.names.size())},
-                                      {.rowvar = false, .ddof = args.chosen_ddof(), .fweights = table.fweights, .aweights = table.aweights});
+  Covariance found =
+      covariance({table.values, table.observations, static_cast<int64_t>(table.names.size())},
+                 {.rowvar = false,
+                  .ddof = args.chosen_ddof(),
+                  .fweights = table.fweights,
+                  .aweights = table.aweights});
   Json json = {{"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"series", Json::array()}};
-  for (size_t i = 0; i < table.names.size(); ++i) json["series"].push_back({{"name", table.names[i]}, {"values", table.series(i)}});
-  const NamedCovariance named = named_covariance(args.data, table.names, std::move(found), args.components);
+  for (size_t i = 0; i < table.names.size(); ++i)
+    json["series"].push_back({{"name", table.names[i]}, {"values", table.series(i)}});
+  const NamedCovariance named =
+      named_covariance(args.data, table.names, std::move(found), args.components);
   write_page(args.page, context, [&](const PageSource& source) {
     const auto n = static_cast<int64_t>(table.names.size());
     std::vector<double> rows, weights;
@@ -77,7 +99,8 @@ void run_data(const Context& context, const Args& args) {
     }
     if (!table.fweights.empty() || !table.aweights.empty()) {
       for (size_t o = 0; o < static_cast<size_t>(table.observations); ++o) {
-        weights.push_back((table.fweights.empty() ? 1 : static_cast<double>(table.fweights[o])) * (table.aweights.empty() ? 1 : table.aweights[o]));
+        weights.push_back((table.fweights.empty() ? 1 : static_cast<double>(table.fweights[o])) *
+                          (table.aweights.empty() ? 1 : table.aweights[o]));
       }
     }
     CovarianceView view = view_of(named);
@@ -86,44 +109,65 @@ void run_data(const Context& context, const Args& args) {
     return covariance_page({&view, 1}, source);
   });
   const CovarianceView view = view_of(named);
-  write_figures(args.page, [&](FigureFormat format) { return covariance_figure({&view, 1}, format); });
+  write_figures(args.page, [&](FigureFormat format) {
+    return covariance_figure({&view, 1}, format);
+  });
   show(context, args, {named}, std::move(json), "");
 }
 
 Json moments_json(const CorpusMoments& moments) {
-  return {{"complete", moments.complete}, {"resumed", moments.resumed}, {"documents", moments.documents}, {"windows", moments.windows}, {"tokens", moments.tokens},
-          {"skipped", moments.skipped}, {"first_skipped", moments.first_skipped.empty() ? Json(nullptr) : Json(moments.first_skipped)}};
+  return {{"complete", moments.complete},
+          {"resumed", moments.resumed},
+          {"documents", moments.documents},
+          {"windows", moments.windows},
+          {"tokens", moments.tokens},
+          {"skipped", moments.skipped},
+          {"first_skipped",
+           moments.first_skipped.empty() ? Json(nullptr) : Json(moments.first_skipped)}};
 }
 
 /// `model`: what they are of; null for merged states, which do not hold it.
-void show_moments(const Context& context, const Args& args, const CorpusMoments& moments, const Model* model, Json json, std::string notes) {
+void show_moments(const Context& context, const Args& args, const CorpusMoments& moments,
+                  const Model* model, Json json, std::string notes) {
   std::vector<NamedCovariance> results;
   for (const SiteMoments& site : moments.sites) {
-    results.push_back(named_covariance(site.site, site.variables, site.moments.covariance(args.chosen_ddof()), args.components));
+    results.push_back(named_covariance(
+        site.site, site.variables, site.moments.covariance(args.chosen_ddof()), args.components));
   }
   std::vector<CovarianceView> views;
   for (const NamedCovariance& result : results) views.push_back(view_of(result));
   const auto page = [&](const PageSource& source) { return covariance_page(views, source); };
-  if (model) write_page(args.page, context, *model, page);
-  else write_page(args.page, context, page);
+  if (model)
+    write_page(args.page, context, *model, page);
+  else
+    write_page(args.page, context, page);
   write_figures(args.page, [&](FigureFormat format) { return covariance_figure(views, format); });
   json["corpus"].update(moments_json(moments));
-  notes = fmt::format("\n{} documents, {} windows, {} tokens\n", thousands(moments.documents), thousands(moments.windows), thousands(moments.tokens)) + notes +
-          skipped_text(context.out, moments.skipped, moments.first_skipped);
+  notes = fmt::format("\n{} documents, {} windows, {} tokens\n", thousands(moments.documents),
+                      thousands(moments.windows), thousands(moments.tokens)) +
+          notes + skipped_text(context.out, moments.skipped, moments.first_skipped);
   show(context, args, results, std::move(json), notes);
 }
 
 void run_merge(const Context& context, const Args& args) {
   const CorpusMoments moments = merge_moments({args.merge.begin(), args.merge.end()});
   if (!args.state.empty()) write_moments(moments, args.state);
-  show_moments(context, args, moments, nullptr, {{"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"corpus", {{"merged", args.merge}}}}, "");
+  show_moments(context, args, moments, nullptr,
+               {{"vitrine", VITRINE_VERSION},
+                {"command", "covariance"},
+                {"corpus", {{"merged", args.merge}}}},
+               "");
 }
 
 void run_corpus(const Context& context, const Args& args) {
   Hooks hooks = parse_edits(args.edits);
   add_sites(hooks, args.capture);
   const Rank rank = rank_of(args.corpus);
-  if (rank.world > 1 && args.state.empty()) user_error("rank {} of {} needs a place for its part; give --state FILE.safetensors, and --merge them in the end", rank.rank, rank.world);
+  if (rank.world > 1 && args.state.empty())
+    user_error(
+        "rank {} of {} needs a place for its part; give --state FILE.safetensors, and --merge them "
+        "in the end",
+        rank.rank, rank.world);
   const Model model = load_model(context);
   CorpusMomentsOptions options;
   options.state = args.state;
@@ -143,9 +187,12 @@ void run_corpus(const Context& context, const Args& args) {
   json["corpus"] = {{"rank", rank_json(rank)}};
   if (!moments.complete) {
     json["corpus"].update(moments_json(moments));
-    if (context.json) print_json(json);
-    else print(fmt::format("stopped after {} tokens; {}\n", thousands(moments.tokens),
-                           args.state.empty() ? "nothing is kept without --state" : "the same command goes on"));
+    if (context.json)
+      print_json(json);
+    else
+      print(fmt::format(
+          "stopped after {} tokens; {}\n", thousands(moments.tokens),
+          args.state.empty() ? "nothing is kept without --state" : "the same command goes on"));
     return guard.obey();
   }
   show_moments(context, args, moments, &model, std::move(json), rank_text(rank));
@@ -161,33 +208,80 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_covariance(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("covariance", "Show how activations vary together over a corpus, or the columns of a table");
+  CLI::App& command = *app.add_subcommand(
+      "covariance", "Show how activations vary together over a corpus, or the columns of a table");
   const auto args = std::make_shared<Args>();
   add_corpus_options(command, args->corpus);
   add_site_options(command, args->capture);
   add_edit_option(command, args->edits);
   const auto group = "Covariance";
-  command.add_option("--data", args->data, "In place of a corpus: a .csv whose columns, named in its first line, are the variables")->type_name("FILE")->group(group);
-  command.add_option("--fweights", args->fweights, "The column of --data that says how often each row counts: 0, 1, 2, ...")->type_name("COLUMN")->group(group);
-  command.add_option("--aweights", args->aweights, "The column of --data that says how much each row counts: 0 or more")->type_name("COLUMN")->group(group);
-  command.add_option("--ddof", args->ddof, "What is taken from the number of observations for the divisor [1; with --bias 0]")->type_name("N")->group(group);
+  command
+      .add_option(
+          "--data", args->data,
+          "In place of a corpus: a .csv whose columns, named in its first line, are the variables")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--fweights", args->fweights,
+                  "The column of --data that says how often each row counts: 0, 1, 2, ...")
+      ->type_name("COLUMN")
+      ->group(group);
+  command
+      .add_option("--aweights", args->aweights,
+                  "The column of --data that says how much each row counts: 0 or more")
+      ->type_name("COLUMN")
+      ->group(group);
+  command
+      .add_option(
+          "--ddof", args->ddof,
+          "What is taken from the number of observations for the divisor [1; with --bias 0]")
+      ->type_name("N")
+      ->group(group);
   command.add_flag("--bias", args->bias, "Divide by N, not N - 1")->group(group);
-  command.add_option("--components", args->components, "Principal components in --json and --out")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--top", args->top, "Eigenvalues and strongest correlations that are listed")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--state", args->state, "Where the sums are kept, a .safetensors file; one that is there already is gone on with")->type_name("FILE")->group(group);
-  command.add_option("--save-tokens", args->save_tokens, "How often the state is written")->check(above_zero())->capture_default_str()->type_name("TOKENS")->group(group);
-  command.add_option("--merge", args->merge, "The states of a corpus's ranks, to be joined")->type_name("STATE...")->group(group);
-  command.add_option("--batch-tokens", args->batch_tokens, "Tokens that go through the model at once; results do not depend on it")
-      ->check(above_zero())->capture_default_str()->type_name("N")->group(group);
-  command.add_option("-o,--out", args->out, "Where the matrices go as arrays: FILE.safetensors")->type_name("FILE")->group(group);
+  command.add_option("--components", args->components, "Principal components in --json and --out")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--top", args->top, "Eigenvalues and strongest correlations that are listed")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option(
+          "--state", args->state,
+          "Where the sums are kept, a .safetensors file; one that is there already is gone on with")
+      ->type_name("FILE")
+      ->group(group);
+  command.add_option("--save-tokens", args->save_tokens, "How often the state is written")
+      ->check(above_zero())
+      ->capture_default_str()
+      ->type_name("TOKENS")
+      ->group(group);
+  command.add_option("--merge", args->merge, "The states of a corpus's ranks, to be joined")
+      ->type_name("STATE...")
+      ->group(group);
+  command
+      .add_option("--batch-tokens", args->batch_tokens,
+                  "Tokens that go through the model at once; results do not depend on it")
+      ->check(above_zero())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("-o,--out", args->out, "Where the matrices go as arrays: FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
   set_examples(command,
-               "  vitrine covariance stories.jsonl --capture \"blocks.3.hook_resid_post\" --out covariance.safetensors\n"
+               "  vitrine covariance stories.jsonl --capture \"blocks.3.hook_resid_post\" --out "
+               "covariance.safetensors\n"
                "  vitrine covariance --data series.csv");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -22,9 +22,11 @@ struct SeriesTable {
   std::vector<double> series(size_t column) const;
 };
 
-/// Reads a .csv with a header line. The columns named as weights are taken out of the series; an empty name names none.
-/// Throws Error (user) naming file and line for what is no finite number, a weight that is none, and a column that is not there.
-SeriesTable read_series(const std::string& path, const std::string& fweights, const std::string& aweights);
+/// Reads a .csv with a header line. The columns named as weights are taken out of the series; an
+/// empty name names none. Throws Error (user) naming file and line for what is no finite number, a
+/// weight that is none, and a column that is not there.
+SeriesTable read_series(const std::string& path, const std::string& fweights,
+                        const std::string& aweights);
 
 /// A covariance matrix with names, and what follows from it.
 struct NamedCovariance {
@@ -35,13 +37,15 @@ struct NamedCovariance {
   PrincipalComponents components;
 };
 /// `components`: principal components to keep.
-NamedCovariance named_covariance(const std::string& name, std::vector<std::string> variables, Covariance covariance, int64_t components);
+NamedCovariance named_covariance(const std::string& name, std::vector<std::string> variables,
+                                 Covariance covariance, int64_t components);
 
 /// Two variables, i < j.
 struct Pair {
   int64_t i = 0, j = 0;
 };
-/// The pairs of largest |correlation|, at most `count`; of equals the first. Pairs without one are left out.
+/// The pairs of largest |correlation|, at most `count`; of equals the first. Pairs without one are
+/// left out.
 std::vector<Pair> strongest_pairs(const NamedCovariance& result, size_t count);
 
 Json covariance_json(const NamedCovariance& result, size_t pairs);

@@ -14,31 +14,42 @@ namespace {
 constexpr int64_t kSmall = 16;  // variables whose matrix is shown
 constexpr size_t kLabel = 16, kCell = 10;
 
-std::string label(const NamedCovariance& result, int64_t variable) { return printable(result.variables[static_cast<size_t>(variable)]); }
+std::string label(const NamedCovariance& result, int64_t variable) {
+  return printable(result.variables[static_cast<size_t>(variable)]);
+}
 
 double correlation_at(const NamedCovariance& result, int64_t i, int64_t j) {
   return result.correlation[static_cast<size_t>(i * result.covariance.variables + j)];
 }
 
-Style style_of(double correlation) { return std::isnan(correlation) ? Style::kNothing : heat_style(correlation); }
+Style style_of(double correlation) {
+  return std::isnan(correlation) ? Style::kNothing : heat_style(correlation);
+}
 
 std::string title(const Terminal& out, const NamedCovariance& result) {
   const Covariance& c = result.covariance;
   double total = 0;
   for (int64_t i = 0; i < c.variables; ++i) total += c.at(i, i);
-  const std::string weight = c.weight == static_cast<double>(c.observations) ? "" : fmt::format(" that weigh {:.6g}", c.weight);
+  const std::string weight = c.weight == static_cast<double>(c.observations)
+                                 ? ""
+                                 : fmt::format(" that weigh {:.6g}", c.weight);
   return out.paint(Style::kTitle, printable(result.name)) +
-         fmt::format(": {} variables, {} observations{}, divisor {:.10g} (ddof {}); total variance {:.6g}\n", thousands(c.variables), thousands(c.observations), weight,
-                     c.divisor, c.ddof, total);
+         fmt::format(
+             ": {} variables, {} observations{}, divisor {:.10g} (ddof {}); total variance "
+             "{:.6g}\n",
+             thousands(c.variables), thousands(c.observations), weight, c.divisor, c.ddof, total);
 }
 
-std::string components_text(const Terminal& out, const PrincipalComponents& components, size_t rows) {
-  std::string text = "\n" + out.paint(Style::kDim, "component    eigenvalue    of the variance  together") + "\n";
+std::string components_text(const Terminal& out, const PrincipalComponents& components,
+                            size_t rows) {
+  std::string text =
+      "\n" + out.paint(Style::kDim, "component    eigenvalue    of the variance  together") + "\n";
   double together = 0;
   for (size_t i = 0; i < std::min(rows, components.eigenvalues.size()); ++i) {
     together += components.explained[i];
     const std::string part = open_bar(components.explained[i], 24);
-    text += fmt::format("{:>9}  {:>12.6g}  {:>8}  {:>8}{}{}\n", i + 1, components.eigenvalues[i], percent(components.explained[i]), percent(together),
+    text += fmt::format("{:>9}  {:>12.6g}  {:>8}  {:>8}{}{}\n", i + 1, components.eigenvalues[i],
+                        percent(components.explained[i]), percent(together),
                         part.empty() ? "" : "  ", part);
   }
   return text;
@@ -47,11 +58,17 @@ std::string components_text(const Terminal& out, const PrincipalComponents& comp
 std::string pairs_text(const Terminal& out, const NamedCovariance& result, size_t rows) {
   const auto pairs = strongest_pairs(result, rows);
   if (pairs.empty()) return "";
-  std::string text = "\n" + out.paint(Style::kDim, fmt::format("{}  {}  correlation    covariance", left("strongest", kLabel), left("", kLabel))) + "\n";
+  std::string text =
+      "\n" +
+      out.paint(Style::kDim, fmt::format("{}  {}  correlation    covariance",
+                                         left("strongest", kLabel), left("", kLabel))) +
+      "\n";
   for (const Pair& pair : pairs) {
     const double r = correlation_at(result, pair.i, pair.j);
-    text += fmt::format("{}  {}  {}  {:>+12.6g}\n", left(label(result, pair.i), kLabel), left(label(result, pair.j), kLabel),
-                        out.paint(style_of(r), fmt::format("{:>+11.4f}", r)), result.covariance.at(pair.i, pair.j));
+    text += fmt::format("{}  {}  {}  {:>+12.6g}\n", left(label(result, pair.i), kLabel),
+                        left(label(result, pair.j), kLabel),
+                        out.paint(style_of(r), fmt::format("{:>+11.4f}", r)),
+                        result.covariance.at(pair.i, pair.j));
   }
   return text;
 }
@@ -60,22 +77,31 @@ std::string pairs_text(const Terminal& out, const NamedCovariance& result, size_
 std::string matrix_text(const Terminal& out, const NamedCovariance& result) {
   const int64_t n = result.covariance.variables;
   size_t label_width = 0;
-  for (int64_t i = 0; i < n; ++i) label_width = std::max(label_width, display_width(label(result, i)));
+  for (int64_t i = 0; i < n; ++i)
+    label_width = std::max(label_width, display_width(label(result, i)));
   label_width = std::min(label_width, kLabel);
   const Columns columns = fit_columns(out, static_cast<size_t>(n), label_width, kCell + 1, false);
   std::string head = left("", label_width), text;
-  for (size_t j = 0; j < columns.count; ++j) head += " " + right(label(result, static_cast<int64_t>(j)), kCell);
+  for (size_t j = 0; j < columns.count; ++j)
+    head += " " + right(label(result, static_cast<int64_t>(j)), kCell);
   text = "\n" + out.paint(Style::kDim, head) + "\n";
   for (int64_t i = 0; i < n; ++i) {
     text += left(label(result, i), label_width);
     for (int64_t j = 0; j < static_cast<int64_t>(columns.count); ++j) {
-      const std::string number = fmt::format(fmt::runtime(i == j ? "{:.4g}" : "{:+.4g}"), result.covariance.at(i, j));
-      text += " " + out.paint(i == j ? Style::kTitle : style_of(correlation_at(result, i, j)), right(number, kCell));
+      const std::string number =
+          fmt::format(fmt::runtime(i == j ? "{:.4g}" : "{:+.4g}"), result.covariance.at(i, j));
+      text += " " + out.paint(i == j ? Style::kTitle : style_of(correlation_at(result, i, j)),
+                              right(number, kCell));
     }
     text += "\n";
   }
-  if (columns.hidden > 0) text += out.paint(Style::kDim, fmt::format("{} more columns do not fit (--width 0: all)", columns.hidden)) + "\n";
-  return text + out.paint(Style::kDim, "on the diagonal: variances; off it: covariances with their sign") + "\n";
+  if (columns.hidden > 0)
+    text += out.paint(Style::kDim,
+                      fmt::format("{} more columns do not fit (--width 0: all)", columns.hidden)) +
+            "\n";
+  return text +
+         out.paint(Style::kDim, "on the diagonal: variances; off it: covariances with their sign") +
+         "\n";
 }
 
 }  // namespace

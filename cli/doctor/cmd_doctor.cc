@@ -26,7 +26,8 @@ void try_device(Facts& facts) {
     const Model model = Model::random(config, 1, {.device = facts.device});
     const Run run = model.forward(std::vector<int32_t>{1, 2, 3});
     const TensorView logits = run.logits();
-    if (first_non_finite(logits.data(), DType::kF32, logits.elements())) internal_error("its logits are not finite");
+    if (first_non_finite(logits.data(), DType::kF32, logits.elements()))
+      internal_error("its logits are not finite");
     facts.description = model.device_description();
   } catch (const Error& error) {
     if (facts.device != "cpu" && !facts.device.starts_with("cuda")) throw;  // not a device at all
@@ -77,17 +78,26 @@ Facts gather(const std::string& device) {
 void run(const Context& context) {
   const Facts facts = gather(context.device);
   const std::vector<Finding> found = findings(facts);
-  if (context.json) print_json(doctor_json(facts, found));
-  else print(doctor_text(context.out, facts, found));
-  if (!found.empty() && found.front().weight == Weight::kProblem) internal_error("{}", found.front().what);
+  if (context.json)
+    print_json(doctor_json(facts, found));
+  else
+    print(doctor_text(context.out, facts, found));
+  if (!found.empty() && found.front().weight == Weight::kProblem)
+    internal_error("{}", found.front().what);
 }
 
 }  // namespace
 
 void add_doctor(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("doctor", "Show what this machine offers, what of it is used, and what to change, with the commands");
-  command.add_option("--device", context.device, "What is to run models: cpu, cuda, cuda:N. Exit status 0 if a model runs there")
-      ->capture_default_str()->type_name("DEVICE")->group("Model");
+  CLI::App& command = *app.add_subcommand(
+      "doctor",
+      "Show what this machine offers, what of it is used, and what to change, with the commands");
+  command
+      .add_option("--device", context.device,
+                  "What is to run models: cpu, cuda, cuda:N. Exit status 0 if a model runs there")
+      ->capture_default_str()
+      ->type_name("DEVICE")
+      ->group("Model");
   add_output_options(command, context);
   set_examples(command,
                "  vitrine doctor\n"

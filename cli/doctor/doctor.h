@@ -6,8 +6,8 @@
 
 #include "base/json.h"
 #include "base/machine.h"
-#include "cli/doctor/doctor_gpu.h"
 #include "cli/core/terminal.h"
+#include "cli/doctor/doctor_gpu.h"
 #include "vitrine/checkpoint/model_cache.h"
 
 namespace vitrine::cli {
@@ -16,14 +16,16 @@ using namespace internal;
 /// Everything that `vitrine doctor` found out, before it judges.
 struct Facts {
   Machine machine;
-  uint64_t huge_asked = 0, huge_had = 0;  ///< bytes that were asked for in 2 MB pages, and that came in them
+  uint64_t huge_asked = 0,
+           huge_had = 0;  ///< bytes that were asked for in 2 MB pages, and that came in them
   Gpus gpus;
   struct {
-    std::string version, compiler, toolkit;  ///< toolkit: CUDA's version, "12.8"; empty in a build without it
-    std::string architectures;               ///< of GPUs that it has code for, as CMake lists them
+    std::string version, compiler,
+        toolkit;                ///< toolkit: CUDA's version, "12.8"; empty in a build without it
+    std::string architectures;  ///< of GPUs that it has code for, as CMake lists them
   } build;
   struct {
-    std::string demo;   ///< its folder, or empty
+    std::string demo;  ///< its folder, or empty
     std::filesystem::path cache;
     std::optional<uint64_t> free;  ///< bytes on the cache's disk
     std::vector<CachedModel> cached;
@@ -52,7 +54,8 @@ const char* weight_name(Weight weight);
 /// What is to be changed, the heaviest first. A function of the facts alone.
 std::vector<Finding> findings(const Facts& facts);
 
-/// How many threads make sense here: the processors that the process may run on, fewer where the control groups allow less of their time.
+/// How many threads make sense here: the processors that the process may run on, fewer where the
+/// control groups allow less of their time.
 int sensible_threads(const Machine& machine);
 
 Json doctor_json(const Facts& facts, const std::vector<Finding>& found);

@@ -10,7 +10,8 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-/// A shared library, and functions in it by name. What is missing does nothing and answers with an error.
+/// A shared library, and functions in it by name. What is missing does nothing and answers with an
+/// error.
 class Library {
  public:
   explicit Library(const char* name) : handle_(dlopen(name, RTLD_NOW | RTLD_LOCAL), &close) {}
@@ -19,7 +20,8 @@ class Library {
   /// Calls int NAME(arguments): 0 is success in both of NVIDIA's libraries.
   template <typename... Args>
   int call(const char* name, Args... args) const {
-    const auto function = reinterpret_cast<int (*)(Args...)>(handle_ ? dlsym(handle_.get(), name) : nullptr);
+    const auto function =
+        reinterpret_cast<int (*)(Args...)>(handle_ ? dlsym(handle_.get(), name) : nullptr);
     return function ? function(args...) : -1;
   }
 
@@ -38,7 +40,8 @@ struct MemoryInfo {
 
 std::string error_name(const Library& cuda, int error) {
   const char* name = nullptr;
-  return cuda.call("cuGetErrorName", error, &name) == 0 && name ? name : fmt::format("error {}", error);
+  return cuda.call("cuGetErrorName", error, &name) == 0 && name ? name
+                                                                : fmt::format("error {}", error);
 }
 
 Gpu read_gpu(const Library& cuda, int index) {
@@ -46,9 +49,11 @@ Gpu read_gpu(const Library& cuda, int index) {
   int device = 0;
   if (cuda.call("cuDeviceGet", &device, index) != 0) return gpu;
   std::array<char, 256> text{};
-  if (cuda.call("cuDeviceGetName", text.data(), static_cast<int>(text.size()) - 1, device) == 0) gpu.name = text.data();
+  if (cuda.call("cuDeviceGetName", text.data(), static_cast<int>(text.size()) - 1, device) == 0)
+    gpu.name = text.data();
   text = {};
-  if (cuda.call("cuDeviceGetPCIBusId", text.data(), static_cast<int>(text.size()) - 1, device) == 0) gpu.bus = text.data();
+  if (cuda.call("cuDeviceGetPCIBusId", text.data(), static_cast<int>(text.size()) - 1, device) == 0)
+    gpu.bus = text.data();
   size_t bytes = 0;
   if (cuda.call("cuDeviceTotalMem_v2", &bytes, device) == 0) gpu.memory = bytes;
   cuda.call("cuDeviceGetAttribute", &gpu.major, kCapabilityMajor, device);
@@ -69,13 +74,16 @@ void add_management(const Library& nvml, Gpu& gpu) {
 
 void read_driver(const Library& cuda, Gpus& gpus) {
   if (!cuda) {
-    gpus.absent = "libcuda.so.1 was not found: there is no NVIDIA driver, or this container was started without it";
+    gpus.absent =
+        "libcuda.so.1 was not found: there is no NVIDIA driver, or this container was started "
+        "without it";
     return;
   }
   cuda.call("cuDriverGetVersion", &gpus.cuda);
   int count = 0;
   if (const int error = cuda.call("cuInit", 0u); error != 0) {
-    gpus.absent = fmt::format("the NVIDIA driver finds no GPU to use ({})", error_name(cuda, error));
+    gpus.absent =
+        fmt::format("the NVIDIA driver finds no GPU to use ({})", error_name(cuda, error));
     return;
   }
   if (cuda.call("cuDeviceGetCount", &count) != 0 || count <= 0) {
@@ -93,7 +101,9 @@ Gpus find_gpus() {
   read_driver(Library("libcuda.so.1"), gpus);
   if (nvml.call("nvmlInit_v2") == 0) {
     std::array<char, 96> version{};
-    if (nvml.call("nvmlSystemGetDriverVersion", version.data(), static_cast<unsigned>(version.size()) - 1) == 0) gpus.driver = version.data();
+    if (nvml.call("nvmlSystemGetDriverVersion", version.data(),
+                  static_cast<unsigned>(version.size()) - 1) == 0)
+      gpus.driver = version.data();
     for (Gpu& gpu : gpus.found) add_management(nvml, gpu);
     nvml.call("nvmlShutdown");
   }
@@ -103,6 +113,8 @@ Gpus find_gpus() {
   return gpus;
 }
 
-std::string cuda_version(int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); }
+std::string cuda_version(int number) {
+  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
+}
 
 }  // namespace vitrine::cli

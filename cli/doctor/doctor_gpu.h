@@ -18,11 +18,11 @@ struct Gpu {
 };
 
 struct Gpus {
-  std::string absent;     ///< why there is none to use, on one line; empty if there is one
-  std::string driver;     ///< its version, "570.86.10"
-  int cuda = 0;           ///< the newest CUDA that the driver serves: 12080 is 12.8
-  std::vector<Gpu> found; ///< as this process sees them, in CUDA's order
-  std::string cublas;     ///< the file name of the cuBLASLt that was found, or empty
+  std::string absent;      ///< why there is none to use, on one line; empty if there is one
+  std::string driver;      ///< its version, "570.86.10"
+  int cuda = 0;            ///< the newest CUDA that the driver serves: 12080 is 12.8
+  std::vector<Gpu> found;  ///< as this process sees them, in CUDA's order
+  std::string cublas;      ///< the file name of the cuBLASLt that was found, or empty
 };
 
 /// Asks NVIDIA's driver and its management library, both opened at run time: works without either.

@@ -27,8 +27,9 @@ std::vector<Part> parts_of(const LogitAttribution& found) {
     parts.push_back({fmt::format("attention bias {}", layer), found.attention_bias[layer]});
     parts.push_back({fmt::format("mlp {}", layer), found.mlp[layer]});
   }
-  std::stable_sort(parts.begin(), parts.end(),
-                   [](const Part& a, const Part& b) { return std::abs(a.contribution) > std::abs(b.contribution); });
+  std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
+    return std::abs(a.contribution) > std::abs(b.contribution);
+  });
   return parts;
 }
 
@@ -44,14 +45,16 @@ std::string table(const std::vector<Part>& parts, size_t top, const Terminal& ou
       continue;
     }
     const double share = full > 0 ? parts[i].contribution / full : 0.0;
-    text += fmt::format(
-        "{}  {}\n", left(parts[i].name, kName),
-        out.paint(heat_style(share), fmt::format("{:>+8.3f}  {}", parts[i].contribution, open_bar(std::abs(share), 24))));
+    text +=
+        fmt::format("{}  {}\n", left(parts[i].name, kName),
+                    out.paint(heat_style(share), fmt::format("{:>+8.3f}  {}", parts[i].contribution,
+                                                             open_bar(std::abs(share), 24))));
   }
   if (parts.size() > top)
-    text +=
-        out.paint(Style::kDim, fmt::format("{}  {:>+8.3f}", left(fmt::format("{} more", parts.size() - top), kName), rest)) +
-        "\n";
+    text += out.paint(Style::kDim,
+                      fmt::format("{}  {:>+8.3f}",
+                                  left(fmt::format("{} more", parts.size() - top), kName), rest)) +
+            "\n";
   return text;
 }
 
@@ -74,21 +77,26 @@ std::string grid(const LogitAttribution& found, const Terminal& out) {
 
 }  // namespace
 
-std::string draw_attribution(const LogitAttribution& found, const Names& names, const Terminal& out, size_t top) {
+std::string draw_attribution(const LogitAttribution& found, const Names& names, const Terminal& out,
+                             size_t top) {
   std::string head = fmt::format("position {}, after {}: logit of {}", found.position,
-                                 names.shown(found.ids[static_cast<size_t>(found.position)]), names.shown(found.target));
+                                 names.shown(found.ids[static_cast<size_t>(found.position)]),
+                                 names.shown(found.target));
   if (found.against) head += fmt::format(" less that of {}", names.shown(*found.against));
-  std::string text = fmt::format("{} = {:.4f}\n", head, found.logit) + table(parts_of(found), top, out);
-  text += out.paint(Style::kDim,
-                    fmt::format("sum of all parts {:.4f}, {:.1e} from the model's", found.sum(), std::abs(found.gap()))) +
+  std::string text =
+      fmt::format("{} = {:.4f}\n", head, found.logit) + table(parts_of(found), top, out);
+  text += out.paint(Style::kDim, fmt::format("sum of all parts {:.4f}, {:.1e} from the model's",
+                                             found.sum(), std::abs(found.gap()))) +
           "\n";
   if (!found.neurons.empty()) {
     std::vector<Part> neurons;
     for (const auto& neuron : found.neurons)
       neurons.push_back(
-          {fmt::format("neuron {}.{}, {:.2f}", neuron.layer, neuron.neuron, neuron.activation), neuron.contribution});
-    text += "\n" + out.paint(Style::kDim, "neurons with the largest parts, with their activations") + "\n" +
-            table(neurons, neurons.size(), out);
+          {fmt::format("neuron {}.{}, {:.2f}", neuron.layer, neuron.neuron, neuron.activation),
+           neuron.contribution});
+    text += "\n" +
+            out.paint(Style::kDim, "neurons with the largest parts, with their activations") +
+            "\n" + table(neurons, neurons.size(), out);
   }
   return text + "\n" + grid(found, out);
 }
@@ -115,8 +123,10 @@ Json attribution_json(const LogitAttribution& found, const Names& names) {
   }
   json["neurons"] = Json::array();
   for (const auto& n : found.neurons) {
-    json["neurons"].push_back(
-        {{"layer", n.layer}, {"neuron", n.neuron}, {"activation", n.activation}, {"contribution", n.contribution}});
+    json["neurons"].push_back({{"layer", n.layer},
+                               {"neuron", n.neuron},
+                               {"activation", n.activation},
+                               {"contribution", n.contribution}});
   }
   return json;
 }
@@ -130,7 +140,10 @@ void add_arrays(Arrays& arrays, const LogitAttribution& found, size_t prompt) {
   add("head", tensor_of(DType::kF64, found.head, {layers, heads}));
   add("attention_bias", tensor_of(DType::kF64, found.attention_bias, {layers}));
   add("mlp", tensor_of(DType::kF64, found.mlp, {layers}));
-  add("rest", tensor_of(DType::kF64, std::vector<double>{found.embedding, found.position_embedding, found.final_bias}, {3}));
+  add("rest",
+      tensor_of(DType::kF64,
+                std::vector<double>{found.embedding, found.position_embedding, found.final_bias},
+                {3}));
   if (found.neurons.empty()) return;
   std::vector<int64_t> places;
   std::vector<double> activations, contributions;

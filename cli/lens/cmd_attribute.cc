@@ -2,11 +2,11 @@
 
 #include <memory>
 
-#include "cli/lens/attribution_view.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
+#include "cli/lens/attribution_view.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -35,7 +35,8 @@ void run(const Context& context, const Args& args) {
   std::string text;
   std::vector<LogitAttribution> results;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    const LogitAttribution& found = results.emplace_back(logit_attribution(model, prompts[i].ids, options));
+    const LogitAttribution& found =
+        results.emplace_back(logit_attribution(model, prompts[i].ids, options));
     add_arrays(arrays, found, i);
     if (context.json) {
       Json result = attribution_json(found, names);
@@ -44,14 +45,18 @@ void run(const Context& context, const Args& args) {
       json["results"].push_back(std::move(result));
       continue;
     }
-    const std::string title =
-        prompts[i].text.empty() ? fmt::format("{} ids", prompts[i].ids.size()) : printable(prompts[i].text);
+    const std::string title = prompts[i].text.empty() ? fmt::format("{} ids", prompts[i].ids.size())
+                                                      : printable(prompts[i].text);
     text += (i > 0 ? "\n" : "") + context.out.paint(Style::kTitle, title) + "\n" +
             draw_attribution(found, names, context.out, args.top);
   }
-  if (!args.out.empty()) write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
-  write_page(args.page, context, model, [&](const PageSource& source) { return attribution_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) { return attribution_figure(results, PageSource::of(model), format); });
+  if (!args.out.empty())
+    write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
+  write_page(args.page, context, model,
+             [&](const PageSource& source) { return attribution_page(results, source); });
+  write_figures(args.page, [&](FigureFormat format) {
+    return attribution_figure(results, PageSource::of(model), format);
+  });
   if (context.json) return print_json(json);
   print(text);
 }
@@ -59,18 +64,25 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_attribute(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("attribute", "Show which heads, MLPs and neurons write a logit, and how much of it");
+  CLI::App& command = *app.add_subcommand(
+      "attribute", "Show which heads, MLPs and neurons write a logit, and how much of it");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Attribution";
   add_token_option(command, "--target", args->target, args->target_id,
-                   "The token whose logit is explained [the model's own choice]; leading spaces count: \" London\"", group);
-  add_token_option(command, "--against", args->against, args->against_id, "Explain the target's logit less this token's", group);
-  command.add_option("--position", args->position, "Behind which token, from 0, negative from the end")
+                   "The token whose logit is explained [the model's own choice]; leading spaces "
+                   "count: \" London\"",
+                   group);
+  add_token_option(command, "--against", args->against, args->against_id,
+                   "Explain the target's logit less this token's", group);
+  command
+      .add_option("--position", args->position, "Behind which token, from 0, negative from the end")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("--neurons", args->neurons, "Also list the N single MLP neurons with the largest parts")
+  command
+      .add_option("--neurons", args->neurons,
+                  "Also list the N single MLP neurons with the largest parts")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
@@ -79,15 +91,20 @@ void add_attribute(CLI::App& app, Context& context) {
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Also write all numbers to FILE.safetensors")->type_name("FILE")->group(group);
+  command.add_option("-o,--out", args->out, "Also write all numbers to FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
   set_examples(command,
-               "  vitrine attribute --prompt \"Heathrow airport is located in the city of\" --target \" London\"\n"
-               "  vitrine attribute --prompt \"The keys to the cabinet\" --target \" are\" --against \" is\" --neurons 10");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine attribute --prompt \"Heathrow airport is located in the city of\" "
+               "--target \" London\"\n"
+               "  vitrine attribute --prompt \"The keys to the cabinet\" --target \" are\" "
+               "--against \" is\" --neurons 10");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -2,16 +2,16 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "cli/core/arrays.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
+#include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
+#include "cli/core/tokens.h"
 #include "cli/lens/lens_data.h"
 #include "cli/lens/lens_fit.h"
 #include "cli/lens/lens_view.h"
-#include "cli/core/output_files.h"
-#include "cli/core/tokens.h"
 #include "vitrine/analysis/lens.h"
 
 namespace vitrine::cli {
@@ -21,7 +21,8 @@ namespace {
 struct LensArgs {
   PromptArgs prompt;
   LensFitArgs fit;
-  std::string mode, of = "residual", translators, position, layers, target, show, cell = "token", out;
+  std::string mode, of = "residual", translators, position, layers, target, show, cell = "token",
+                    out;
   std::vector<std::string> watch, watch_ids, edits;
   int target_id = -1, top_k = 5, generate = 0;
   PageArgs page;
@@ -29,26 +30,40 @@ struct LensArgs {
   SamplingOptions sampling;
 
   /// Translators say by themselves which lens is meant.
-  LensMode lens_mode() const { return mode.empty() ? (translators.empty() ? LensMode::kNormalized : LensMode::kTuned) : lens_mode_from_name(mode); }
+  LensMode lens_mode() const {
+    return mode.empty() ? (translators.empty() ? LensMode::kNormalized : LensMode::kTuned)
+                        : lens_mode_from_name(mode);
+  }
 };
 
 void check(const LensArgs& args) {
   const bool tuned = args.lens_mode() == LensMode::kTuned;
-  if (tuned && args.translators.empty()) user_error("--mode tuned needs translators; give --translators FOLDER, or make them with --fit");
-  if (!tuned && !args.translators.empty()) user_error("--translators {} has no meaning with --mode {}; use --mode tuned", args.translators, args.mode);
+  if (tuned && args.translators.empty())
+    user_error(
+        "--mode tuned needs translators; give --translators FOLDER, or make them with --fit");
+  if (!tuned && !args.translators.empty())
+    user_error("--translators {} has no meaning with --mode {}; use --mode tuned", args.translators,
+               args.mode);
   if (args.generate > 0 && !(args.position.empty() && args.target.empty() && args.target_id < 0)) {
-    user_error("--generate looks where each token is chosen and at that token; leave --position and --target out");
+    user_error(
+        "--generate looks where each token is chosen and at that token; leave --position and "
+        "--target out");
   }
   if (!args.out.empty()) check_array_path(args.out);
 }
 
-int32_t token_of(const Model& model, const std::string& text) { return model.tokenizer().single_token(text); }
+int32_t token_of(const Model& model, const std::string& text) {
+  return model.tokenizer().single_token(text);
+}
 
 void check_fit(const LensArgs& args) {
   const PromptArgs& prompt = args.prompt;
-  if (args.translators.empty()) user_error("--fit needs a folder to write to; give --translators FOLDER");
-  if (!prompt.prompts.empty() || !prompt.ids.empty() || !prompt.prompt_file.empty() || !prompt.text_file.empty()) {
-    user_error("--fit reads {} alone; leave --prompt, --prompt-file, --text-file and --ids out", args.fit.corpus);
+  if (args.translators.empty())
+    user_error("--fit needs a folder to write to; give --translators FOLDER");
+  if (!prompt.prompts.empty() || !prompt.ids.empty() || !prompt.prompt_file.empty() ||
+      !prompt.text_file.empty()) {
+    user_error("--fit reads {} alone; leave --prompt, --prompt-file, --text-file and --ids out",
+               args.fit.corpus);
   }
 }
 
@@ -56,7 +71,8 @@ LensOptions options_of(const LensArgs& args, const Model& model) {
   LensOptions options;
   options.mode = args.lens_mode();
   options.of = lens_source_from_name(args.of);
-  if (options.mode == LensMode::kTuned) options.tuned = load_tuned_lens(args.translators, model.config());
+  if (options.mode == LensMode::kTuned)
+    options.tuned = load_tuned_lens(args.translators, model.config());
   options.kl = args.kl || args.cell == "kl";
   options.top_k = args.top_k;
   for (const std::string& list : args.watch) {
@@ -65,8 +81,10 @@ LensOptions options_of(const LensArgs& args, const Model& model) {
   for (const std::string& list : args.watch_ids) {
     for (const int32_t id : parse_ids(list)) options.watch.push_back(id);
   }
-  if (!args.position.empty()) options.positions = parse_site("[positions=" + args.position + "]").where.positions;
-  if (!args.layers.empty()) options.layers = parse_site("[layers=" + args.layers + "]").where.layers;
+  if (!args.position.empty())
+    options.positions = parse_site("[positions=" + args.position + "]").where.positions;
+  if (!args.layers.empty())
+    options.layers = parse_site("[layers=" + args.layers + "]").where.layers;
   if (!args.target.empty()) options.target = token_of(model, args.target);
   if (args.target_id >= 0) options.target = args.target_id;
   options.edits = parse_edits(args.edits);
@@ -74,39 +92,55 @@ LensOptions options_of(const LensArgs& args, const Model& model) {
 }
 
 /// What is looked at: the text, or its continuation.
-Lens look(const Model& model, const Prompt& prompt, const LensArgs& args, const LensOptions& options) {
+Lens look(const Model& model, const Prompt& prompt, const LensArgs& args,
+          const LensOptions& options) {
   if (args.generate == 0) return lens(model, prompt.ids, options);
   GenerateOptions generation;
   generation.max_new_tokens = args.generate;
   generation.sampling = args.sampling;
   const auto tokenizer = model.shared_tokenizer();
-  if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt) generation.stop_ids = {*end};
+  if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt)
+    generation.stop_ids = {*end};
   return rankings(model, prompt.ids, generation, options);
 }
 
 /// Why this token is the target of this position.
 std::string reason(const Lens& lens, const LensArgs& args, const LensOptions& options, size_t p) {
   if (args.generate > 0) return "which was generated";
-  if (lens.positions[p] + 1 < static_cast<int64_t>(lens.ids.size())) return "which follows in the text";
+  if (lens.positions[p] + 1 < static_cast<int64_t>(lens.ids.size()))
+    return "which follows in the text";
   return options.target ? "as asked" : "the model's own choice";
 }
 
-void draw(const LensPicture& picture, const LensArgs& args, const LensOptions& options, const Prompt& prompt) {
+void draw(const LensPicture& picture, const LensArgs& args, const LensOptions& options,
+          const Prompt& prompt) {
   const Lens& lens = picture.lens;
   const Terminal& out = picture.out;
-  const bool grid = args.show == "grid" || args.show == "both" || (args.show.empty() && args.position.empty() && lens.positions.size() > 1);
+  const bool grid = args.show == "grid" || args.show == "both" ||
+                    (args.show.empty() && args.position.empty() && lens.positions.size() > 1);
   const bool ranks = args.show != "grid";
-  const std::string of = lens.of == LensSource::kResidual ? "" : fmt::format(" of {} outputs", lens_source_name(lens.of));
-  const std::string mode = fmt::format("{} lens{}, {} layers", lens_mode_name(lens.mode), of, picture.layers);
-  print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size()) : printable(prompt.text)) + "\n" +
-        out.paint(Style::kDim, mode) + "\n");
-  for (size_t p = args.position.empty() ? lens.positions.size() - 1 : 0; ranks && p < lens.positions.size(); ++p) {
-    std::string line = fmt::format("\nposition {}, after {}", lens.positions[p],
-                                   picture.names.shown(lens.ids[static_cast<size_t>(lens.positions[p])]));
-    if (lens.watch.empty()) line += fmt::format(": {}, {}", picture.names.shown(lens.targets[p]), reason(lens, args, options, p));
+  const std::string of = lens.of == LensSource::kResidual
+                             ? ""
+                             : fmt::format(" of {} outputs", lens_source_name(lens.of));
+  const std::string mode =
+      fmt::format("{} lens{}, {} layers", lens_mode_name(lens.mode), of, picture.layers);
+  print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size())
+                                                     : printable(prompt.text)) +
+        "\n" + out.paint(Style::kDim, mode) + "\n");
+  for (size_t p = args.position.empty() ? lens.positions.size() - 1 : 0;
+       ranks && p < lens.positions.size(); ++p) {
+    std::string line =
+        fmt::format("\nposition {}, after {}", lens.positions[p],
+                    picture.names.shown(lens.ids[static_cast<size_t>(lens.positions[p])]));
+    if (lens.watch.empty())
+      line += fmt::format(": {}, {}", picture.names.shown(lens.targets[p]),
+                          reason(lens, args, options, p));
     print(line + "\n" + draw_ranks(picture, p));
   }
-  const LensCell cell = args.cell == "rank" ? LensCell::kRank : args.cell == "probability" ? LensCell::kProbability : args.cell == "kl" ? LensCell::kKl : LensCell::kToken;
+  const LensCell cell = args.cell == "rank"          ? LensCell::kRank
+                        : args.cell == "probability" ? LensCell::kProbability
+                        : args.cell == "kl"          ? LensCell::kKl
+                                                     : LensCell::kToken;
   if (grid) print("\n" + draw_grid(picture, cell));
 }
 
@@ -119,7 +153,8 @@ void run(const Context& context, const LensArgs& args) {
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   LensOptions options = options_of(args, model);
-  if (!context.json && args.show != "ranks" && args.cell == "token") options.top_k = std::max(options.top_k, 1);
+  if (!context.json && args.show != "ranks" && args.cell == "token")
+    options.top_k = std::max(options.top_k, 1);
   const Names names(model.shared_tokenizer());
   std::vector<Lens> results;
   for (const Prompt& prompt : prompts) {
@@ -127,9 +162,18 @@ void run(const Context& context, const LensArgs& args) {
     options.progress = &bar;
     results.push_back(look(model, prompt, args, options));
   }
-  if (!args.out.empty()) save_lenses(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"mode", std::string(lens_mode_name(options.mode))}, {"of", args.of}});
-  write_page(args.page, context, model, [&](const PageSource& source) { return args.generate > 0 ? rankings_page(results, source) : lens_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) { return lens_figure(results, PageSource::of(model), format); });
+  if (!args.out.empty())
+    save_lenses(results, args.out,
+                {{"vitrine", VITRINE_VERSION},
+                 {"model", model.name()},
+                 {"mode", std::string(lens_mode_name(options.mode))},
+                 {"of", args.of}});
+  write_page(args.page, context, model, [&](const PageSource& source) {
+    return args.generate > 0 ? rankings_page(results, source) : lens_page(results, source);
+  });
+  write_figures(args.page, [&](FigureFormat format) {
+    return lens_figure(results, PageSource::of(model), format);
+  });
   Json json = json_head("lens", model);
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (context.json) {
@@ -140,60 +184,145 @@ void run(const Context& context, const LensArgs& args) {
       continue;
     }
     if (i > 0) print("\n");
-    draw({results[i], names, context.out, model.config().vocab, model.config().layers}, args, options, prompts[i]);
+    draw({results[i], names, context.out, model.config().vocab, model.config().layers}, args,
+         options, prompts[i]);
   }
   if (context.json) print_json(json);
 }
 
 void add_fit_options(CLI::App& command, LensFitArgs& args) {
   const auto group = "Tuned lens";
-  command.add_option("--fit", args.corpus, "Fit translators to this text (.txt, .jsonl; - is standard input), write them to --translators and measure them")
-      ->type_name("CORPUS")->group(group);
-  command.add_option("--alpha", args.alpha, "How strongly the fit is drawn to the normalized lens")->capture_default_str()->type_name("A")->group(group)->needs("--fit");
-  command.add_option("--tokens", args.tokens, "Read so many tokens of the corpus at most [all]")->check(above_zero())->type_name("N")->group(group)->needs("--fit");
+  command
+      .add_option("--fit", args.corpus,
+                  "Fit translators to this text (.txt, .jsonl; - is standard input), write them to "
+                  "--translators and measure them")
+      ->type_name("CORPUS")
+      ->group(group);
+  command.add_option("--alpha", args.alpha, "How strongly the fit is drawn to the normalized lens")
+      ->capture_default_str()
+      ->type_name("A")
+      ->group(group)
+      ->needs("--fit");
+  command.add_option("--tokens", args.tokens, "Read so many tokens of the corpus at most [all]")
+      ->check(above_zero())
+      ->type_name("N")
+      ->group(group)
+      ->needs("--fit");
 }
 
 }  // namespace
 
 void add_lens(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("lens", "Show what the model would say next if it stopped after each layer");
+  CLI::App& command = *app.add_subcommand(
+      "lens", "Show what the model would say next if it stopped after each layer");
   const auto args = std::make_shared<LensArgs>();
   add_prompt_options(command, args->prompt);
   const auto group = "Lens";
-  command.add_option("--mode", args->mode, "normalized: every layer through the final layernorm; ecco: only the last one; tuned: by translators, too [normalized, or tuned with --translators]")
-      ->check(CLI::IsMember({"normalized", "ecco", "tuned"}))->type_name("MODE")->group(group);
-  command.add_option("--of", args->of, "What is read as if it were the last layer: residual (the residual stream), attention or mlp (what each block's writes to it)")
-      ->check(CLI::IsMember({"residual", "attention", "mlp"}))->capture_default_str()->type_name("WHAT")->group(group);
-  command.add_option("--translators", args->translators, "Folder of a tuned lens: config.json with params.safetensors or params.pt")->type_name("FOLDER")->group(group);
-  command.add_flag("--kl", args->kl, "How far each layer is from the model's output: KL(output || layer) in nats")->group(group);
-  command.add_option("-n,--generate", args->generate, "Let the model continue, and look at each of up to N tokens where it was chosen")
-      ->check(above_zero())->type_name("N")->group(group);
-  command.add_option("--temperature", args->sampling.temperature, "For --generate; 0: always the likeliest token")->capture_default_str()->type_name("T")->group(group)->needs("--generate");
-  command.add_option("--seed", args->sampling.seed, "For --temperature: the same seed, the same text")->check(not_negative())->capture_default_str()->type_name("SEED")->group(group)->needs("--generate");
+  command
+      .add_option("--mode", args->mode,
+                  "normalized: every layer through the final layernorm; ecco: only the last one; "
+                  "tuned: by translators, too [normalized, or tuned with --translators]")
+      ->check(CLI::IsMember({"normalized", "ecco", "tuned"}))
+      ->type_name("MODE")
+      ->group(group);
+  command
+      .add_option("--of", args->of,
+                  "What is read as if it were the last layer: residual (the residual stream), "
+                  "attention or mlp (what each block's writes to it)")
+      ->check(CLI::IsMember({"residual", "attention", "mlp"}))
+      ->capture_default_str()
+      ->type_name("WHAT")
+      ->group(group);
+  command
+      .add_option("--translators", args->translators,
+                  "Folder of a tuned lens: config.json with params.safetensors or params.pt")
+      ->type_name("FOLDER")
+      ->group(group);
+  command
+      .add_flag("--kl", args->kl,
+                "How far each layer is from the model's output: KL(output || layer) in nats")
+      ->group(group);
+  command
+      .add_option("-n,--generate", args->generate,
+                  "Let the model continue, and look at each of up to N tokens where it was chosen")
+      ->check(above_zero())
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--temperature", args->sampling.temperature,
+                  "For --generate; 0: always the likeliest token")
+      ->capture_default_str()
+      ->type_name("T")
+      ->group(group)
+      ->needs("--generate");
+  command
+      .add_option("--seed", args->sampling.seed, "For --temperature: the same seed, the same text")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("SEED")
+      ->group(group)
+      ->needs("--generate");
   add_token_option(command, "--target", args->target, args->target_id,
-                   "The token whose rank is shown at the last position [the model's own choice]; leading spaces count: \" London\"", group);
-  command.add_option("--watch", args->watch, "Tokens to compare side by side: \" is, are\" (a comma separates, spaces are kept; \\, is a comma)")
-      ->allow_extra_args(false)->type_name("TOKENS")->group(group);
-  command.add_option("--watch-ids", args->watch_ids, "The same by id: 1,2")->allow_extra_args(false)->type_name("IDS")->group(group);
-  command.add_option("--position", args->position, "Positions to look at, from 0, negative from the end: -1 or 0..3,7 [the last in detail, all in the grid]")
-      ->type_name("LIST")->group(group);
-  command.add_option("--layers", args->layers, "Layers to look at, 0 being the embeddings: 0..3,-1 [all]")->type_name("LIST")->group(group);
-  command.add_option("--top-k", args->top_k, "Likeliest tokens to list of each layer")->check(CLI::Range(0, 1000))->capture_default_str()->type_name("K")->group(group);
-  command.add_option("--show", args->show, "ranks: one position in detail; grid: layers by positions; both [both, or ranks with --position]")
-      ->check(CLI::IsMember({"ranks", "grid", "both"}))->type_name("WHAT")->group(group);
-  command.add_option("--cell", args->cell, "What a cell of the grid shows: token, rank, probability, kl")
-      ->check(CLI::IsMember({"token", "rank", "probability", "kl"}))->capture_default_str()->type_name("WHAT")->group(group);
-  command.add_option("-o,--out", args->out, "Also write every number to FILE.safetensors")->type_name("FILE")->group(group);
+                   "The token whose rank is shown at the last position [the model's own choice]; "
+                   "leading spaces count: \" London\"",
+                   group);
+  command
+      .add_option("--watch", args->watch,
+                  "Tokens to compare side by side: \" is, are\" (a comma separates, spaces are "
+                  "kept; \\, is a comma)")
+      ->allow_extra_args(false)
+      ->type_name("TOKENS")
+      ->group(group);
+  command.add_option("--watch-ids", args->watch_ids, "The same by id: 1,2")
+      ->allow_extra_args(false)
+      ->type_name("IDS")
+      ->group(group);
+  command
+      .add_option("--position", args->position,
+                  "Positions to look at, from 0, negative from the end: -1 or 0..3,7 [the last in "
+                  "detail, all in the grid]")
+      ->type_name("LIST")
+      ->group(group);
+  command
+      .add_option("--layers", args->layers,
+                  "Layers to look at, 0 being the embeddings: 0..3,-1 [all]")
+      ->type_name("LIST")
+      ->group(group);
+  command.add_option("--top-k", args->top_k, "Likeliest tokens to list of each layer")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str()
+      ->type_name("K")
+      ->group(group);
+  command
+      .add_option("--show", args->show,
+                  "ranks: one position in detail; grid: layers by positions; both [both, or ranks "
+                  "with --position]")
+      ->check(CLI::IsMember({"ranks", "grid", "both"}))
+      ->type_name("WHAT")
+      ->group(group);
+  command
+      .add_option("--cell", args->cell,
+                  "What a cell of the grid shows: token, rank, probability, kl")
+      ->check(CLI::IsMember({"token", "rank", "probability", "kl"}))
+      ->capture_default_str()
+      ->type_name("WHAT")
+      ->group(group);
+  command.add_option("-o,--out", args->out, "Also write every number to FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
   add_fit_options(command, args->fit);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
-  set_examples(command,
-               "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" London\"\n"
-               "  vitrine lens --prompt \"The keys to the cabinet\" --watch \" is, are\" --position -1");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+  set_examples(
+      command,
+      "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" "
+      "London\"\n"
+      "  vitrine lens --prompt \"The keys to the cabinet\" --watch \" is, are\" --position -1");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

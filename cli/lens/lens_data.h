@@ -14,7 +14,9 @@ using namespace internal;
 /// Every number of a lens.
 Json lens_json(const Lens& lens, const Names& names);
 
-/// Everything as arrays in a .safetensors file; docs/CLI.md has the names. Throws Error (user) as SafetensorsWriter does.
-void save_lenses(const std::vector<Lens>& results, const std::string& path, const std::map<std::string, std::string>& metadata);
+/// Everything as arrays in a .safetensors file; docs/CLI.md has the names. Throws Error (user) as
+/// SafetensorsWriter does.
+void save_lenses(const std::vector<Lens>& results, const std::string& path,
+                 const std::map<std::string, std::string>& metadata);
 
 }  // namespace vitrine::cli

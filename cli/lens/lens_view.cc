@@ -20,20 +20,25 @@ std::string label(const LensPicture& p, size_t row) {
   return layer == p.layers ? fmt::format("{} (out)", layer) : std::to_string(layer);
 }
 
-/// Full at rank 1, empty at the vocabulary's size, logarithmic between: most of the way up is made in the first factors.
+/// Full at rank 1, empty at the vocabulary's size, logarithmic between: most of the way up is made
+/// in the first factors.
 double bar_part(int64_t rank, int64_t vocab) {
-  return vocab < 2 ? 1.0 : 1.0 - std::log(static_cast<double>(rank)) / std::log(static_cast<double>(vocab));
+  return vocab < 2
+             ? 1.0
+             : 1.0 - std::log(static_cast<double>(rank)) / std::log(static_cast<double>(vocab));
 }
 
 std::string rank_and_bar(const LensPicture& p, int64_t rank, double log_prob, size_t bar_width) {
-  const std::string text = fmt::format("{} {} {}", right(thousands(rank), kRankWidth), bar(bar_part(rank, p.vocab), bar_width),
+  const std::string text = fmt::format("{} {} {}", right(thousands(rank), kRankWidth),
+                                       bar(bar_part(rank, p.vocab), bar_width),
                                        right(percent(std::exp(log_prob)), kPercentWidth));
   return p.out.paint(rank_style(rank), text);
 }
 
 /// What stands above them.
 std::string block_head(const std::string& name, size_t bar_width) {
-  return fmt::format("{} {} {}", right("rank", kRankWidth), left(name, bar_width), right("probability", kPercentWidth));
+  return fmt::format("{} {} {}", right("rank", kRankWidth), left(name, bar_width),
+                     right("probability", kPercentWidth));
 }
 
 /// KL of a cell, or what stands above it; nothing where it was not asked for.
@@ -55,30 +60,43 @@ std::string likeliest(const LensPicture& p, size_t cell, int32_t marked, size_t 
     if (used + width > columns) break;
     used += width;
     if (i > 0) line += "   ";
-    line += p.out.paint(id == marked ? Style::kBest : i == 0 ? Style::kPlain : Style::kDim, name) + p.out.paint(Style::kDim, probability);
+    line += p.out.paint(id == marked ? Style::kBest
+                        : i == 0     ? Style::kPlain
+                                     : Style::kDim,
+                        name) +
+            p.out.paint(Style::kDim, probability);
   }
   return line;
 }
 
 std::string legend(const LensPicture& p) {
   if (!p.out.color()) return "";
-  const auto sample = [&](int64_t rank, const char* text) { return " " + p.out.paint(rank_style(rank), text); };
-  return p.out.paint(Style::kDim, "colour: rank") + sample(1, "1") + sample(2, "to 3") + sample(4, "to 10") + sample(11, "to 100") +
-         sample(101, "to 1,000") + sample(1001, "beyond") + "\n";
+  const auto sample = [&](int64_t rank, const char* text) {
+    return " " + p.out.paint(rank_style(rank), text);
+  };
+  return p.out.paint(Style::kDim, "colour: rank") + sample(1, "1") + sample(2, "to 3") +
+         sample(4, "to 10") + sample(11, "to 100") + sample(101, "to 1,000") +
+         sample(1001, "beyond") + "\n";
 }
 
 std::string draw_target_ranks(const LensPicture& p, size_t position) {
   const size_t bar_width = p.out.width() >= 100 ? 24 : 12;
-  const size_t block = kRankWidth + 1 + bar_width + 1 + kPercentWidth + (p.lens.kl.empty() ? 0 : kKlWidth);
-  const size_t rest = p.out.width() > kLabelWidth + block + 6 ? p.out.width() - kLabelWidth - block - 6 : 0;
+  const size_t block =
+      kRankWidth + 1 + bar_width + 1 + kPercentWidth + (p.lens.kl.empty() ? 0 : kKlWidth);
+  const size_t rest =
+      p.out.width() > kLabelWidth + block + 6 ? p.out.width() - kLabelWidth - block - 6 : 0;
   const int32_t target = p.lens.targets[position];
-  const std::string head = fmt::format("{}  {}{}{}", left("layer", kLabelWidth), block_head("of " + p.names.shown(target), bar_width), kl_column(p, {}),
-                                       rest > 0 ? "    " + clip("likeliest next tokens", rest) : "");
+  const std::string head =
+      fmt::format("{}  {}{}{}", left("layer", kLabelWidth),
+                  block_head("of " + p.names.shown(target), bar_width), kl_column(p, {}),
+                  rest > 0 ? "    " + clip("likeliest next tokens", rest) : "");
   std::string out = p.out.paint(Style::kDim, head) + "\n";
   for (size_t row = 0; row < p.lens.rows(); ++row) {
     const size_t cell = p.lens.cell(row, position);
-    out += fmt::format("{}  {}{}", left(label(p, row), kLabelWidth),
-                       rank_and_bar(p, p.lens.target_ranks[cell], p.lens.target_log_probs[cell], bar_width), kl_column(p, cell));
+    out += fmt::format(
+        "{}  {}{}", left(label(p, row), kLabelWidth),
+        rank_and_bar(p, p.lens.target_ranks[cell], p.lens.target_log_probs[cell], bar_width),
+        kl_column(p, cell));
     const std::string tokens = likeliest(p, cell, target, rest);
     if (!tokens.empty()) out += "    " + tokens;
     out += "\n";
@@ -89,9 +107,11 @@ std::string draw_target_ranks(const LensPicture& p, size_t position) {
 std::string draw_watched_ranks(const LensPicture& p, size_t position) {
   constexpr size_t kBar = 12, kBlock = kRankWidth + 1 + kBar + 1 + kPercentWidth, kGap = 4;
   const size_t watched = p.lens.watch.size();
-  const Columns columns = fit_columns(p.out, watched, kLabelWidth + (p.lens.kl.empty() ? 0 : kKlWidth), kBlock + kGap, false);
+  const Columns columns = fit_columns(
+      p.out, watched, kLabelWidth + (p.lens.kl.empty() ? 0 : kKlWidth), kBlock + kGap, false);
   std::string head = left("layer", kLabelWidth);
-  for (size_t w = 0; w < columns.count; ++w) head += std::string(w == 0 ? 2 : kGap, ' ') + block_head(p.names.shown(p.lens.watch[w]), kBar);
+  for (size_t w = 0; w < columns.count; ++w)
+    head += std::string(w == 0 ? 2 : kGap, ' ') + block_head(p.names.shown(p.lens.watch[w]), kBar);
   head += kl_column(p, {});
   const bool leader_fits = watched > 1 && display_width(head) + kGap + 12 <= p.out.width();
   std::string out = p.out.paint(Style::kDim, head + (leader_fits ? "    ahead" : "")) + "\n";
@@ -102,25 +122,35 @@ std::string draw_watched_ranks(const LensPicture& p, size_t position) {
     for (size_t w = 0; w < watched; ++w) {
       if (p.lens.watch_log_probs[cell + w] > p.lens.watch_log_probs[cell + best]) best = w;
       if (w >= columns.count) continue;
-      line += std::string(w == 0 ? 2 : kGap, ' ') + rank_and_bar(p, p.lens.watch_ranks[cell + w], p.lens.watch_log_probs[cell + w], kBar);
+      line += std::string(w == 0 ? 2 : kGap, ' ') +
+              rank_and_bar(p, p.lens.watch_ranks[cell + w], p.lens.watch_log_probs[cell + w], kBar);
     }
     line += kl_column(p, p.lens.cell(row, position));
     if (leader_fits) line += "    " + clip(p.names.shown(p.lens.watch[best]), 16);
     out += line + "\n";
   }
-  if (columns.hidden > 0) out += p.out.paint(Style::kDim, fmt::format("{} more watched tokens do not fit (--width 0: all)", columns.hidden)) + "\n";
+  if (columns.hidden > 0)
+    out += p.out.paint(
+               Style::kDim,
+               fmt::format("{} more watched tokens do not fit (--width 0: all)", columns.hidden)) +
+           "\n";
   return out;
 }
 
 std::string cell_text(const LensPicture& p, size_t cell, LensCell kind) {
   const int32_t rank = p.lens.target_ranks[cell];
   switch (kind) {
-    case LensCell::kRank: return right(thousands(rank), kCellWidth - 1);
-    case LensCell::kProbability: return right(percent(std::exp(p.lens.target_log_probs[cell])), kCellWidth - 1);
-    case LensCell::kKl: return right(fmt::format("{:.3f}", p.lens.kl[cell]), kCellWidth - 1);
-    case LensCell::kToken: break;
+    case LensCell::kRank:
+      return right(thousands(rank), kCellWidth - 1);
+    case LensCell::kProbability:
+      return right(percent(std::exp(p.lens.target_log_probs[cell])), kCellWidth - 1);
+    case LensCell::kKl:
+      return right(fmt::format("{:.3f}", p.lens.kl[cell]), kCellWidth - 1);
+    case LensCell::kToken:
+      break;
   }
-  // A dot says without colours what green says with them: the likeliest token is the one that follows.
+  // A dot says without colours what green says with them: the likeliest token is the one that
+  // follows.
   const std::string name = p.names.shown(p.lens.top_ids[cell * static_cast<size_t>(p.lens.top_k)]);
   return clip(name, kCellWidth - 2) + (rank == 1 ? "•" : "");
 }
@@ -128,7 +158,8 @@ std::string cell_text(const LensPicture& p, size_t cell, LensCell kind) {
 }  // namespace
 
 std::string draw_ranks(const LensPicture& p, size_t position) {
-  return (p.lens.watch.empty() ? draw_target_ranks(p, position) : draw_watched_ranks(p, position)) + legend(p);
+  return (p.lens.watch.empty() ? draw_target_ranks(p, position) : draw_watched_ranks(p, position)) +
+         legend(p);
 }
 
 std::string draw_grid(const LensPicture& p, LensCell kind) {
@@ -140,23 +171,35 @@ std::string draw_grid(const LensPicture& p, LensCell kind) {
     if (!p.out.color()) out.erase(out.find_last_not_of(' ') + 1);
     return out + "\n";
   };
-  const auto token = [&](size_t i) { return left(clip(p.names.shown(p.lens.ids[static_cast<size_t>(p.lens.positions[i])]), kCellWidth - 2), kCellWidth); };
-  const auto next = [&](size_t i) { return left(clip(p.names.shown(p.lens.targets[i]), kCellWidth - 2), kCellWidth); };
-  std::string out = p.out.paint(Style::kDim, line("position", [&](size_t i) { return left(std::to_string(p.lens.positions[i]), kCellWidth); }));
+  const auto token = [&](size_t i) {
+    return left(
+        clip(p.names.shown(p.lens.ids[static_cast<size_t>(p.lens.positions[i])]), kCellWidth - 2),
+        kCellWidth);
+  };
+  const auto next = [&](size_t i) {
+    return left(clip(p.names.shown(p.lens.targets[i]), kCellWidth - 2), kCellWidth);
+  };
+  std::string out = p.out.paint(Style::kDim, line("position", [&](size_t i) {
+                                  return left(std::to_string(p.lens.positions[i]), kCellWidth);
+                                }));
   out += line("token", token) + line("follows", next);
   for (size_t row = 0; row < p.lens.rows(); ++row) {
     out += line(label(p, row), [&](size_t i) {
       const size_t cell = p.lens.cell(row, i);
-      return p.out.paint(rank_style(p.lens.target_ranks[cell]), left(cell_text(p, cell, kind), kCellWidth));
+      return p.out.paint(rank_style(p.lens.target_ranks[cell]),
+                         left(cell_text(p, cell, kind), kCellWidth));
     });
   }
-  const char* what = kind == LensCell::kToken  ? "the likeliest next token; • where it is what follows"
+  const char* what = kind == LensCell::kToken
+                         ? "the likeliest next token; • where it is what follows"
                      : kind == LensCell::kRank ? "rank of what follows"
                      : kind == LensCell::kKl   ? "KL(the model's output || this layer) in nats"
                                                : "probability of what follows";
   out += p.out.paint(Style::kDim, fmt::format("cells: {}", what)) + "\n";
   if (columns.hidden > 0) {
-    out += p.out.paint(Style::kDim, fmt::format("{} earlier positions do not fit (--width 0: all)", columns.hidden)) + "\n";
+    out += p.out.paint(Style::kDim, fmt::format("{} earlier positions do not fit (--width 0: all)",
+                                                columns.hidden)) +
+           "\n";
   }
   return out + legend(p);
 }

@@ -22,8 +22,8 @@ struct LensPicture {
 /// What a grid's cells show.
 enum class LensCell { kToken, kRank, kProbability, kKl };
 
-/// One position, a line a layer: rank and probability of the target (or of each watched token), the divergence where there is one, and the
-/// likeliest tokens.
+/// One position, a line a layer: rank and probability of the target (or of each watched token), the
+/// divergence where there is one, and the likeliest tokens.
 std::string draw_ranks(const LensPicture& picture, size_t position);
 
 /// A line a layer, a column a position.

@@ -2,14 +2,14 @@
 #include <optional>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "base/quote.h"
 #include "bench/measure/floors.h"
 #include "bench/measure/sizes.h"
 #include "cli/core/checks.h"
-#include "cli/model/config_json.h"
 #include "cli/core/context.h"
 #include "cli/core/interrupt.h"
+#include "cli/core/progress_bar.h"
+#include "cli/model/config_json.h"
 #include "vitrine/checkpoint/random_checkpoint.h"
 
 namespace vitrine::cli {
@@ -32,71 +32,132 @@ Config config_of(const Args& args) {
   config.context = args.context.value_or(config.context);
   config.vocab = args.vocab.value_or(config.vocab);
   if (config.heads > 0 && config.width % config.heads != 0) {
-    user_error("--width {} is not a multiple of --heads {}; choose them so that it is", config.width, config.heads);
+    user_error("--width {} is not a multiple of --heads {}; choose them so that it is",
+               config.width, config.heads);
   }
   return config;
 }
 
 Json made_json(const Args& args, const RandomCheckpoint& what, uint64_t bytes) {
-  return {{"vitrine", VITRINE_VERSION}, {"command", "make-random"}, {"path", args.folder}, {"config", config_json(what.config)},
-          {"parameters", bench::parameters(what.config)}, {"bytes", bytes}, {"dtype", dtype_name(what.dtype)}, {"seed", what.seed}, {"init", args.init},
+  return {{"vitrine", VITRINE_VERSION},
+          {"command", "make-random"},
+          {"path", args.folder},
+          {"config", config_json(what.config)},
+          {"parameters", bench::parameters(what.config)},
+          {"bytes", bytes},
+          {"dtype", dtype_name(what.dtype)},
+          {"seed", what.seed},
+          {"init", args.init},
           {"tokenizer", what.tokenizer.empty() ? Json(nullptr) : Json(what.tokenizer.string())}};
 }
 
-void print_made(const Context& context, const Args& args, const RandomCheckpoint& what, uint64_t bytes) {
+void print_made(const Context& context, const Args& args, const RandomCheckpoint& what,
+                uint64_t bytes) {
   const Config& c = what.config;
-  const auto line = [&](const char* name, const std::string& value) { print(context.out.paint(Style::kDim, left(name, 12)) + value + "\n"); };
+  const auto line = [&](const char* name, const std::string& value) {
+    print(context.out.paint(Style::kDim, left(name, 12)) + value + "\n");
+  };
   print(context.out.paint(Style::kTitle, args.folder) + "\n");
-  line("shape", fmt::format("{} layers (L), width {} (D), {} heads (H) of {} (K), inner width {} (M)", c.layers, c.width, c.heads, c.head_width(), c.inner));
-  line("vocabulary", fmt::format("{} tokens (V); context {} tokens", thousands(c.vocab), thousands(c.context)));
-  line("weights", fmt::format("{} parameters, {} as {}; seed {}, drawn as {}", thousands(bench::parameters(c)), human_bytes(static_cast<double>(bytes)), dtype_name(what.dtype),
-                              what.seed, args.init));
-  line("tokenizer", what.tokenizer.empty() ? "none: give token ids" : "of " + what.tokenizer.string());
+  line("shape",
+       fmt::format("{} layers (L), width {} (D), {} heads (H) of {} (K), inner width {} (M)",
+                   c.layers, c.width, c.heads, c.head_width(), c.inner));
+  line("vocabulary",
+       fmt::format("{} tokens (V); context {} tokens", thousands(c.vocab), thousands(c.context)));
+  line("weights",
+       fmt::format("{} parameters, {} as {}; seed {}, drawn as {}", thousands(bench::parameters(c)),
+                   human_bytes(static_cast<double>(bytes)), dtype_name(what.dtype), what.seed,
+                   args.init));
+  line("tokenizer",
+       what.tokenizer.empty() ? "none: give token ids" : "of " + what.tokenizer.string());
 }
 
 void run(const Context& context, const Args& args) {
-  RandomCheckpoint what{.config = config_of(args), .seed = args.seed, .init = random_init_from_name(args.init), .dtype = dtype_from_name(args.dtype)};
+  RandomCheckpoint what{.config = config_of(args),
+                        .seed = args.seed,
+                        .init = random_init_from_name(args.init),
+                        .dtype = dtype_from_name(args.dtype)};
   if (!args.tokenizer.empty()) what.tokenizer = Model::locate(args.tokenizer);
   const InterruptGuard guard;
   uint64_t bytes = 0;
   {
     ProgressBar progress;
-    bytes = write_random_checkpoint(args.folder, what, {.progress = &progress, .keep_going = [&guard] { return !guard.interrupted(); }});
+    bytes = write_random_checkpoint(
+        args.folder, what,
+        {.progress = &progress, .keep_going = [&guard] { return !guard.interrupted(); }});
   }
   if (bytes == 0) return guard.obey();
-  if (context.json) print_json(made_json(args, what, bytes));
-  else print_made(context, args, what, bytes);
+  if (context.json)
+    print_json(made_json(args, what, bytes));
+  else
+    print_made(context, args, what, bytes);
 }
 
 }  // namespace
 
 void add_make_random(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("make-random", "Write a checkpoint of random weights that transformers loads, too: for benchmarks and tests");
+  CLI::App& command = *app.add_subcommand("make-random",
+                                          "Write a checkpoint of random weights that transformers "
+                                          "loads, too: for benchmarks and tests");
   const auto args = std::make_shared<Args>();
-  command.add_option("DIR", args->folder, "The folder to make: config.json and model.safetensors, as save_pretrained writes them")->required();
+  command
+      .add_option(
+          "DIR", args->folder,
+          "The folder to make: config.json and model.safetensors, as save_pretrained writes them")
+      ->required();
   add_output_options(command, context);
-  command.remove_option(command.get_option("--width"));  // what is printed here needs none, and the word is the model's
+  command.remove_option(command.get_option(
+      "--width"));  // what is printed here needs none, and the word is the model's
   const auto shape = "Shape";
-  command.add_option("--size", args->size, "A published one; what else is given here is changed in it")
-      ->check(CLI::IsMember(bench::size_names()))->capture_default_str()->type_name("SIZE")->group(shape);
+  command
+      .add_option("--size", args->size, "A published one; what else is given here is changed in it")
+      ->check(CLI::IsMember(bench::size_names()))
+      ->capture_default_str()
+      ->type_name("SIZE")
+      ->group(shape);
   const auto count = [&](const char* name, auto& to, const std::string& text, int64_t most) {
-    command.add_option(name, to, text)->check(CLI::Range(int64_t{1}, most))->type_name("N")->group(shape);
+    command.add_option(name, to, text)
+        ->check(CLI::Range(int64_t{1}, most))
+        ->type_name("N")
+        ->group(shape);
   };
   count("--layers", args->layers, "Blocks (L)", 1000);
   count("--heads", args->heads, "Heads of each (H)", 1000);
-  count("--width", args->width, "Width of the residual stream (D), a multiple of the heads; the MLPs are four times as wide", int64_t{1} << 17);
+  count(
+      "--width", args->width,
+      "Width of the residual stream (D), a multiple of the heads; the MLPs are four times as wide",
+      int64_t{1} << 17);
   count("--context", args->context, "Positions", int64_t{1} << 20);
   count("--vocab", args->vocab, "Tokens of the vocabulary (V)", int64_t{1} << 30);
   const auto group = "Weights";
-  command.add_option("--seed", args->seed, "The same seed gives the same weights")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--init", args->init, "gpt2: as GPT-2 begins its training; wide: as `vitrine bench --seed` has them, with attention far from uniform")
-      ->check(CLI::IsMember({"gpt2", "wide"}))->capture_default_str()->type_name("WAY")->group(group);
-  command.add_option("--dtype", args->dtype, "How weights are stored: f32, f16, bf16")->capture_default_str()->type_name("DTYPE")->group(group);
-  command.add_option("--tokenizer", args->tokenizer, "A model whose tokenizer files are copied, as --model of other commands takes it [none]")->type_name("MODEL")->group(group);
+  command.add_option("--seed", args->seed, "The same seed gives the same weights")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--init", args->init,
+                  "gpt2: as GPT-2 begins its training; wide: as `vitrine bench --seed` has them, "
+                  "with attention far from uniform")
+      ->check(CLI::IsMember({"gpt2", "wide"}))
+      ->capture_default_str()
+      ->type_name("WAY")
+      ->group(group);
+  command.add_option("--dtype", args->dtype, "How weights are stored: f32, f16, bf16")
+      ->capture_default_str()
+      ->type_name("DTYPE")
+      ->group(group);
+  command
+      .add_option(
+          "--tokenizer", args->tokenizer,
+          "A model whose tokenizer files are copied, as --model of other commands takes it [none]")
+      ->type_name("MODEL")
+      ->group(group);
   set_examples(command,
                "  vitrine make-random /tmp/random-gpt2 --size gpt2 --dtype bf16\n"
-               "  vitrine make-random /tmp/tiny --layers 2 --heads 4 --width 64 --context 128 --vocab 4096 --tokenizer demo");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine make-random /tmp/tiny --layers 2 --heads 4 --width 64 --context 128 "
+               "--vocab 4096 --tokenizer demo");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -14,7 +14,8 @@ void run(const Context& context, const std::vector<std::string>& patterns) {
   std::vector<SiteRef> sites;
   for (const std::string& pattern : patterns) {
     const SiteArg site = parse_site(pattern);
-    for (SiteRef& found : find_sites(site.pattern, model.config(), site.where)) sites.push_back(std::move(found));
+    for (SiteRef& found : find_sites(site.pattern, model.config(), site.where))
+      sites.push_back(std::move(found));
   }
   if (patterns.empty()) sites = all_sites(model.config());
   if (!context.json) return print(site_table(context.out, model.config(), sites));
@@ -26,15 +27,20 @@ void run(const Context& context, const std::vector<std::string>& patterns) {
 }  // namespace
 
 void add_sites(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("sites", "List the places of the model that can be read and changed, or those that a pattern matches");
+  CLI::App& command = *app.add_subcommand(
+      "sites",
+      "List the places of the model that can be read and changed, or those that a pattern matches");
   const auto patterns = std::make_shared<std::vector<std::string>>();
-  command.add_option("PATTERN", *patterns, "Globs over names: * anything, ? one character, {a,b} either, {0..3} a range [all sites]");
+  command.add_option(
+      "PATTERN", *patterns,
+      "Globs over names: * anything, ? one character, {a,b} either, {0..3} a range [all sites]");
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,
                "  vitrine sites\n"
                "  vitrine sites \"blocks.{0..2}.attn.hook_{q,k,v}\"");
-  command.callback([&context, patterns] { context.action = [&context, patterns] { run(context, *patterns); }; });
+  command.callback(
+      [&context, patterns] { context.action = [&context, patterns] { run(context, *patterns); }; });
 }
 
 }  // namespace vitrine::cli

@@ -1,15 +1,15 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "cli/core/arrays.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
-#include "cli/core/site_syntax.h"
-#include "cli/noise/noise_view.h"
 #include "cli/core/output_files.h"
-#include "cli/saliency/saliency_args.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
+#include "cli/noise/noise_view.h"
+#include "cli/saliency/saliency_args.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -34,26 +34,35 @@ NoiseOptions options_of(const Args& args, const Model& model) {
   options.poisson = args.poisson;
   options.seed = args.seed;
   options.mask = parse_replacement(args.mask, model);
-  if (!args.continuation.empty()) options.continuation = model.tokenizer().encode(args.continuation);
+  if (!args.continuation.empty())
+    options.continuation = model.tokenizer().encode(args.continuation);
   if (!args.continuation_ids.empty()) options.continuation = parse_ids(args.continuation_ids);
   options.edits = parse_edits(args.edits);
   return options;
 }
 
 std::string describe(const Args& args) {
-  return fmt::format("{} repetitions, {} of the tokens, mask: {}, seed {}", args.repetitions, args.budget, args.mask, args.seed);
+  return fmt::format("{} repetitions, {} of the tokens, mask: {}, seed {}", args.repetitions,
+                     args.budget, args.mask, args.seed);
 }
 
-void draw(const Context& context, const Args& args, const Noise& found, const Names& names, const Prompt& prompt) {
+void draw(const Context& context, const Args& args, const Noise& found, const Names& names,
+          const Prompt& prompt) {
   const Terminal& out = context.out;
   const NoisePicture picture{found, names, out};
-  print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size()) : printable(prompt.text)) + "\n" +
-        out.paint(Style::kDim, fmt::format("{}; {} tokens, {} words, {} sentence{}: budget {}", describe(args), found.ids.size(), found.words, found.sentences,
-                                           found.sentences == 1 ? "" : "s", found.budget)) +
+  print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size())
+                                                     : printable(prompt.text)) +
+        "\n" +
+        out.paint(Style::kDim,
+                  fmt::format("{}; {} tokens, {} words, {} sentence{}: budget {}", describe(args),
+                              found.ids.size(), found.words, found.sentences,
+                              found.sentences == 1 ? "" : "s", found.budget)) +
         "\n\n");
   if (args.show != "layers") print(draw_noise(picture));
-  if (args.show != "layers" && args.examples > 0) print("\n" + draw_noised_prompts(picture, args.examples));
-  if (args.show == "layers" || args.show == "both") print((args.show == "both" ? "\n" : "") + draw_noise_layers(picture));
+  if (args.show != "layers" && args.examples > 0)
+    print("\n" + draw_noised_prompts(picture, args.examples));
+  if (args.show == "layers" || args.show == "both")
+    print((args.show == "both" ? "\n" : "") + draw_noise_layers(picture));
 }
 
 void run(const Context& context, const Args& args) {
@@ -68,14 +77,23 @@ void run(const Context& context, const Args& args) {
     options.progress = &bar;
     results.push_back(noise(model, prompt.ids, options));
   }
-  if (!args.out.empty()) save_noise(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"noise", describe(args)}});
-  write_page(args.page, context, model, [&](const PageSource& source) { return noise_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) { return noise_figure(results, PageSource::of(model), format); });
+  if (!args.out.empty())
+    save_noise(results, args.out,
+               {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"noise", describe(args)}});
+  write_page(args.page, context, model,
+             [&](const PageSource& source) { return noise_page(results, source); });
+  write_figures(args.page, [&](FigureFormat format) {
+    return noise_figure(results, PageSource::of(model), format);
+  });
   Json json = json_head("noise", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
       Json result = noise_json(results[i], names);
-      result["settings"] = {{"repetitions", args.repetitions}, {"budget", args.budget}, {"poisson", args.poisson}, {"mask", args.mask}, {"seed", args.seed}};
+      result["settings"] = {{"repetitions", args.repetitions},
+                            {"budget", args.budget},
+                            {"poisson", args.poisson},
+                            {"mask", args.mask},
+                            {"seed", args.seed}};
       add_text(result["prompt"], prompts[i].text);
       result["prompt"]["tokens"] = names.json(prompts[i].ids);
       json["results"].push_back(std::move(result));
@@ -90,33 +108,75 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_noise(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("noise", "Show what masked spans, scattered tokens and other noise in a text do to the model");
+  CLI::App& command = *app.add_subcommand(
+      "noise",
+      "Show what masked spans, scattered tokens and other noise in a text do to the model");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Noise";
-  command.add_option("--kind", args->kinds, "spans, scattered, token-masking, token-deletion, text-infilling, sentence-permutation, rotation; may be given several times [all]")
-      ->allow_extra_args(false)->type_name("KIND")->group(group);
-  command.add_option("--mask", args->mask, "What takes a masked token's place: mean (of the vocabulary's embeddings), zero, token:TEXT, id:N, delete (nothing), or a file [D]")
-      ->capture_default_str()->type_name("WHAT")->group(group);
-  command.add_option("--budget", args->budget, "Share of the tokens that is masked or deleted")->capture_default_str()->type_name("X")->group(group);
-  command.add_option("--repetitions", args->repetitions, "Draws of each noise")->capture_default_str()->type_name("R")->group(group);
-  command.add_option("--poisson", args->poisson, "Text infilling: mean length of a span in tokens")->capture_default_str()->type_name("X")->group(group);
-  command.add_option("--seed", args->seed, "Of all draws")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
-  add_text_option(command, "--continuation", args->continuation, args->continuation_ids,
-                  "What should follow the prompt [the model's own choice]; leading spaces count: \" London\"", group);
-  command.add_option("--show", args->show, "table: a line a noise; layers: cosine and CKA of every layer; both [table]")
-      ->check(CLI::IsMember({"table", "layers", "both"}))->type_name("WHAT")->group(group);
-  command.add_option("--examples", args->examples, "Noised prompts of each noise to show")->check(CLI::Range(0, 1000000))->capture_default_str()->type_name("N")->group(group);
-  command.add_option("-o,--out", args->out, "Also write every repetition's numbers to FILE.safetensors")->type_name("FILE")->group(group);
+  command
+      .add_option("--kind", args->kinds,
+                  "spans, scattered, token-masking, token-deletion, text-infilling, "
+                  "sentence-permutation, rotation; may be given several times [all]")
+      ->allow_extra_args(false)
+      ->type_name("KIND")
+      ->group(group);
+  command
+      .add_option("--mask", args->mask,
+                  "What takes a masked token's place: mean (of the vocabulary's embeddings), zero, "
+                  "token:TEXT, id:N, delete (nothing), or a file [D]")
+      ->capture_default_str()
+      ->type_name("WHAT")
+      ->group(group);
+  command.add_option("--budget", args->budget, "Share of the tokens that is masked or deleted")
+      ->capture_default_str()
+      ->type_name("X")
+      ->group(group);
+  command.add_option("--repetitions", args->repetitions, "Draws of each noise")
+      ->capture_default_str()
+      ->type_name("R")
+      ->group(group);
+  command.add_option("--poisson", args->poisson, "Text infilling: mean length of a span in tokens")
+      ->capture_default_str()
+      ->type_name("X")
+      ->group(group);
+  command.add_option("--seed", args->seed, "Of all draws")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  add_text_option(
+      command, "--continuation", args->continuation, args->continuation_ids,
+      "What should follow the prompt [the model's own choice]; leading spaces count: \" London\"",
+      group);
+  command
+      .add_option("--show", args->show,
+                  "table: a line a noise; layers: cosine and CKA of every layer; both [table]")
+      ->check(CLI::IsMember({"table", "layers", "both"}))
+      ->type_name("WHAT")
+      ->group(group);
+  command.add_option("--examples", args->examples, "Noised prompts of each noise to show")
+      ->check(CLI::Range(0, 1000000))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("-o,--out", args->out,
+                  "Also write every repetition's numbers to FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
-  set_examples(command,
-               "  vitrine noise --prompt \"The keys to the old cabinet near the door of the house\"\n"
-               "  vitrine noise --text-file story.txt --kind spans --kind scattered --mask token:_ --repetitions 200");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+  set_examples(
+      command,
+      "  vitrine noise --prompt \"The keys to the old cabinet near the door of the house\"\n"
+      "  vitrine noise --text-file story.txt --kind spans --kind scattered --mask token:_ "
+      "--repetitions 200");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

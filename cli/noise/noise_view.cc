@@ -27,8 +27,10 @@ std::string heading(const NoisePicture& p) {
   for (const int32_t id : n.continuation) text += p.names.shown(id);
   if (n.own_choice) text += ", the model's own choice";
   const bool one = n.continuation.size() == 1;
-  return text + fmt::format(", {} {}, log-probability {:.3f} ({})\n", one ? "rank" : "mean rank", one ? thousands(static_cast<int64_t>(n.rank)) : fmt::format("{:.1f}", n.rank),
-                            n.log_prob, percent(std::exp(n.log_prob)));
+  return text +
+         fmt::format(", {} {}, log-probability {:.3f} ({})\n", one ? "rank" : "mean rank",
+                     one ? thousands(static_cast<int64_t>(n.rank)) : fmt::format("{:.1f}", n.rank),
+                     n.log_prob, percent(std::exp(n.log_prob)));
 }
 
 double mean_masked(const NoiseEffect& effect) {
@@ -40,16 +42,21 @@ double mean_masked(const NoiseEffect& effect) {
 std::string line(const NoisePicture& p, const NoiseEffect& effect, double full, size_t bar_width) {
   const double change = effect.log_prob_change.mean;
   const double part = full > 0 ? std::min(1.0, std::abs(change) / full) : 0.0;
-  std::string text = fmt::format("{}  {:>6.1f}  {:>8.3f} ± {:<6.3f}  {}  {:>9.1f}  {:>6}  {:>6}", left(noise_kind_name(effect.kind), kName), mean_masked(effect),
-                                 change, effect.log_prob_change.standard_error, bar(part, bar_width), effect.rank.mean, number(effect.cosine.back().mean),
-                                 number(effect.cka.back().mean));
+  std::string text =
+      fmt::format("{}  {:>6.1f}  {:>8.3f} ± {:<6.3f}  {}  {:>9.1f}  {:>6}  {:>6}",
+                  left(noise_kind_name(effect.kind), kName), mean_masked(effect), change,
+                  effect.log_prob_change.standard_error, bar(part, bar_width), effect.rank.mean,
+                  number(effect.cosine.back().mean), number(effect.cka.back().mean));
   return p.out.paint(heat_style(full > 0 ? change / full : 0.0), text) + "\n";
 }
 
 std::string comparison(const NoisePicture& p) {
   const Estimate& d = *p.noise.spans_less_scattered;
-  const char* verdict = std::abs(d.mean) < 2 * d.standard_error ? "no clear difference" : d.mean < 0 ? "spans cost more" : "scattered tokens cost more";
-  return fmt::format("spans less scattered: {} nats: {}\n", with_error(d, "{:+.3f} ± {:.3f}"), verdict);
+  const char* verdict = std::abs(d.mean) < 2 * d.standard_error ? "no clear difference"
+                        : d.mean < 0                            ? "spans cost more"
+                                                                : "scattered tokens cost more";
+  return fmt::format("spans less scattered: {} nats: {}\n", with_error(d, "{:+.3f} ± {:.3f}"),
+                     verdict);
 }
 
 /// A noised prompt as text; a box stands where a mask is that is no token.
@@ -58,12 +65,16 @@ std::string noised_text(const NoisePicture& p, const NoisedPrompt& prompt) {
   for (size_t i = 0; i < prompt.ids.size(); ++i) {
     const bool masked = prompt.sources[i] < 0;
     const std::string piece = prompt.ids[i] < 0 ? "□" : p.names.shown(prompt.ids[i]);
-    text += masked ? p.out.paint(Style::kBad, p.out.color() || prompt.ids[i] < 0 ? piece : "[" + piece + "]") : piece;
+    text += masked ? p.out.paint(Style::kBad,
+                                 p.out.color() || prompt.ids[i] < 0 ? piece : "[" + piece + "]")
+                   : piece;
   }
   return text;
 }
 
-Json estimate_json(const Estimate& estimate) { return {{"mean", estimate.mean}, {"standard_error", estimate.standard_error}}; }
+Json estimate_json(const Estimate& estimate) {
+  return {{"mean", estimate.mean}, {"standard_error", estimate.standard_error}};
+}
 
 Json estimates_json(const std::vector<Estimate>& list) {
   Json json = Json::array();
@@ -74,7 +85,10 @@ Json estimates_json(const std::vector<Estimate>& list) {
 /// [R, L+1] as a list of lists.
 Json rows_json(const std::vector<double>& values, size_t columns) {
   Json rows = Json::array();
-  for (size_t i = 0; i < values.size(); i += columns) rows.push_back(Json(std::vector<double>(values.begin() + static_cast<std::ptrdiff_t>(i), values.begin() + static_cast<std::ptrdiff_t>(i + columns))));
+  for (size_t i = 0; i < values.size(); i += columns)
+    rows.push_back(
+        Json(std::vector<double>(values.begin() + static_cast<std::ptrdiff_t>(i),
+                                 values.begin() + static_cast<std::ptrdiff_t>(i + columns))));
   return rows;
 }
 
@@ -86,8 +100,13 @@ Json effect_json(const NoiseEffect& effect) {
                {"cosine", estimates_json(effect.cosine)},
                {"cka", estimates_json(effect.cka)}};
   Json& r = json["repetitions"];
-  r = {{"masked", effect.masked}, {"log_probability", effect.log_probs}, {"rank", effect.ranks},
-       {"cosine", rows_json(effect.cosines, layers)}, {"cka", rows_json(effect.ckas, layers)}, {"ids", Json::array()}, {"sources", Json::array()}};
+  r = {{"masked", effect.masked},
+       {"log_probability", effect.log_probs},
+       {"rank", effect.ranks},
+       {"cosine", rows_json(effect.cosines, layers)},
+       {"cka", rows_json(effect.ckas, layers)},
+       {"ids", Json::array()},
+       {"sources", Json::array()}};
   for (const NoisedPrompt& prompt : effect.prompts) {
     r["ids"].push_back(prompt.ids);
     r["sources"].push_back(prompt.sources);
@@ -96,14 +115,23 @@ Json effect_json(const NoiseEffect& effect) {
 }
 
 void add_arrays(const Noise& noise, size_t index, Arrays& arrays) {
-  const auto add = [&](const std::string& name, Tensor tensor) { arrays.emplace_back(name, std::move(tensor)); };
-  add(fmt::format("ids.{}", index), tensor_of(DType::kI32, noise.ids, {static_cast<int64_t>(noise.ids.size())}));
-  add(fmt::format("continuation.{}", index), tensor_of(DType::kI32, noise.continuation, {static_cast<int64_t>(noise.continuation.size())}));
-  add(fmt::format("log_prob.{}", index), tensor_of(DType::kF64, std::vector<double>{noise.log_prob}, {1}));
+  const auto add = [&](const std::string& name, Tensor tensor) {
+    arrays.emplace_back(name, std::move(tensor));
+  };
+  add(fmt::format("ids.{}", index),
+      tensor_of(DType::kI32, noise.ids, {static_cast<int64_t>(noise.ids.size())}));
+  add(fmt::format("continuation.{}", index),
+      tensor_of(DType::kI32, noise.continuation,
+                {static_cast<int64_t>(noise.continuation.size())}));
+  add(fmt::format("log_prob.{}", index),
+      tensor_of(DType::kF64, std::vector<double>{noise.log_prob}, {1}));
   add(fmt::format("rank.{}", index), tensor_of(DType::kF64, std::vector<double>{noise.rank}, {1}));
   for (const NoiseEffect& effect : noise.effects) {
-    const auto count = static_cast<int64_t>(effect.log_probs.size()), layers = static_cast<int64_t>(effect.cosine.size());
-    const auto name = [&](const char* what) { return fmt::format("{}.{}.{}", what, index, noise_kind_name(effect.kind)); };
+    const auto count = static_cast<int64_t>(effect.log_probs.size()),
+               layers = static_cast<int64_t>(effect.cosine.size());
+    const auto name = [&](const char* what) {
+      return fmt::format("{}.{}.{}", what, index, noise_kind_name(effect.kind));
+    };
     add(name("masked"), tensor_of(DType::kI32, effect.masked, {count}));
     add(name("log_probs"), tensor_of(DType::kF64, effect.log_probs, {count}));
     add(name("ranks"), tensor_of(DType::kF64, effect.ranks, {count}));
@@ -116,15 +144,23 @@ void add_arrays(const Noise& noise, size_t index, Arrays& arrays) {
 
 std::string draw_noise(const NoisePicture& p) {
   double full = 0;
-  for (const NoiseEffect& effect : p.noise.effects) full = std::max(full, std::abs(effect.log_prob_change.mean));
+  for (const NoiseEffect& effect : p.noise.effects)
+    full = std::max(full, std::abs(effect.log_prob_change.mean));
   const size_t rest = kName + 2 + 6 + 2 + 17 + 4 + 9 + 2 + 6 + 2 + 6;
-  const size_t bar_width = p.out.width() == 0 || p.out.width() >= rest + 24 ? 24 : p.out.width() > rest ? p.out.width() - rest : 0;
-  std::string text = heading(p) + "\n" +
-                     p.out.paint(Style::kDim, fmt::format("{}  {:>6}  {:<17}  {}  {:>9}  {:>6}  {:>6}", left("noise", kName), "masked", "log-prob. changes",
-                                                          left("", bar_width), "rank", "cosine", "CKA")) +
-                     "\n";
+  const size_t bar_width = p.out.width() == 0 || p.out.width() >= rest + 24 ? 24
+                           : p.out.width() > rest                           ? p.out.width() - rest
+                                                                            : 0;
+  std::string text =
+      heading(p) + "\n" +
+      p.out.paint(Style::kDim, fmt::format("{}  {:>6}  {:<17}  {}  {:>9}  {:>6}  {:>6}",
+                                           left("noise", kName), "masked", "log-prob. changes",
+                                           left("", bar_width), "rank", "cosine", "CKA")) +
+      "\n";
   for (const NoiseEffect& effect : p.noise.effects) text += line(p, effect, full, bar_width);
-  text += p.out.paint(Style::kDim, "means over the repetitions ± standard error, in nats; cosine at the last token and CKA over the tokens that stay, both of the last layer") + "\n";
+  text += p.out.paint(Style::kDim,
+                      "means over the repetitions ± standard error, in nats; cosine at the last "
+                      "token and CKA over the tokens that stay, both of the last layer") +
+          "\n";
   return p.noise.spans_less_scattered ? text + comparison(p) : text;
 }
 
@@ -132,7 +168,8 @@ std::string draw_noised_prompts(const NoisePicture& p, size_t count) {
   std::string text;
   for (const NoiseEffect& effect : p.noise.effects) {
     for (size_t r = 0; r < std::min(count, effect.prompts.size()); ++r) {
-      text += fmt::format("{}  {}\n", left(r == 0 ? noise_kind_name(effect.kind) : "", kName), noised_text(p, effect.prompts[r]));
+      text += fmt::format("{}  {}\n", left(r == 0 ? noise_kind_name(effect.kind) : "", kName),
+                          noised_text(p, effect.prompts[r]));
     }
   }
   return text;
@@ -146,29 +183,44 @@ std::string draw_noise_layers(const NoisePicture& p) {
     head += left(clip(noise_kind_name(effects[i].kind), kColumn - 2), kColumn);
     below += left("cosine CKA", kColumn);
   }
-  std::string text = p.out.paint(Style::kDim, head.substr(0, head.find_last_not_of(' ') + 1) + "\n" + below.substr(0, below.find_last_not_of(' ') + 1)) + "\n";
+  std::string text =
+      p.out.paint(Style::kDim, head.substr(0, head.find_last_not_of(' ') + 1) + "\n" +
+                                   below.substr(0, below.find_last_not_of(' ') + 1)) +
+      "\n";
   const size_t layers = effects[0].cosine.size();
   for (size_t layer = 0; layer < layers; ++layer) {
     std::string row = left(layer == 0 ? "embed" : std::to_string(layer), 9);
     for (size_t i = 0; i < columns.count; ++i) {
-      row += left(fmt::format("{:<6} {}", number(effects[i].cosine[layer].mean), number(effects[i].cka[layer].mean)), kColumn);
+      row += left(fmt::format("{:<6} {}", number(effects[i].cosine[layer].mean),
+                              number(effects[i].cka[layer].mean)),
+                  kColumn);
     }
     text += row.substr(0, row.find_last_not_of(' ') + 1) + "\n";
   }
-  if (columns.hidden > 0) text += p.out.paint(Style::kDim, fmt::format("{} more do not fit (--width 0: all)", columns.hidden)) + "\n";
+  if (columns.hidden > 0)
+    text += p.out.paint(Style::kDim,
+                        fmt::format("{} more do not fit (--width 0: all)", columns.hidden)) +
+            "\n";
   return text;
 }
 
 Json noise_json(const Noise& noise, const Names& names) {
-  Json json = {{"words", noise.words},   {"sentences", noise.sentences},        {"budget", noise.budget}, {"continuation", names.json(noise.continuation)},
-               {"own_choice", noise.own_choice}, {"log_probability", noise.log_prob}, {"rank", noise.rank}};
+  Json json = {{"words", noise.words},
+               {"sentences", noise.sentences},
+               {"budget", noise.budget},
+               {"continuation", names.json(noise.continuation)},
+               {"own_choice", noise.own_choice},
+               {"log_probability", noise.log_prob},
+               {"rank", noise.rank}};
   json["noises"] = Json::array();
   for (const NoiseEffect& effect : noise.effects) json["noises"].push_back(effect_json(effect));
-  json["spans_less_scattered"] = noise.spans_less_scattered ? estimate_json(*noise.spans_less_scattered) : Json(nullptr);
+  json["spans_less_scattered"] =
+      noise.spans_less_scattered ? estimate_json(*noise.spans_less_scattered) : Json(nullptr);
   return json;
 }
 
-void save_noise(const std::vector<Noise>& results, const std::string& path, const std::map<std::string, std::string>& metadata) {
+void save_noise(const std::vector<Noise>& results, const std::string& path,
+                const std::map<std::string, std::string>& metadata) {
   Arrays arrays;
   for (size_t i = 0; i < results.size(); ++i) add_arrays(results[i], i, arrays);
   write_arrays(path, arrays, metadata);

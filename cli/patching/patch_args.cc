@@ -15,11 +15,14 @@ using Mode = PatchArgs::Mode;
 
 void add_prompts(CLI::App& command, PatchArgs& args) {
   const auto group = "Prompts";
-  add_text_option(command, "--clean", args.clean, args.clean_ids, "The prompt that the model answers as it should; leading spaces count", group);
-  add_text_option(command, "--corrupt", args.corrupt, args.corrupt_ids, "A prompt of as many tokens that it answers otherwise", group);
+  add_text_option(command, "--clean", args.clean, args.clean_ids,
+                  "The prompt that the model answers as it should; leading spaces count", group);
+  add_text_option(command, "--corrupt", args.corrupt, args.corrupt_ids,
+                  "A prompt of as many tokens that it answers otherwise", group);
   command
       .add_option("--align", args.align,
-                  "Positions that belong together in prompts of different lengths, CLEAN:CORRUPT: 0:0,1:1,3:2")
+                  "Positions that belong together in prompts of different lengths, CLEAN:CORRUPT: "
+                  "0:0,1:1,3:2")
       ->type_name("PAIRS")
       ->group(group);
 }
@@ -27,15 +30,21 @@ void add_prompts(CLI::App& command, PatchArgs& args) {
 void add_metric(CLI::App& command, PatchArgs& args) {
   const auto group = "Metric";
   add_token_option(command, "--answer", args.answer, args.answer_id,
-                   "The token that should follow [the model's choice behind the clean prompt]; leading spaces count: \" London\"", group);
-  add_token_option(command, "--wrong", args.wrong, args.wrong_id, "The token that it is compared with", group);
+                   "The token that should follow [the model's choice behind the clean prompt]; "
+                   "leading spaces count: \" London\"",
+                   group);
+  add_token_option(command, "--wrong", args.wrong, args.wrong_id,
+                   "The token that it is compared with", group);
   command
       .add_option("--metric", args.metric,
-                  "logit-difference, logit, log-prob, prob [logit-difference with --wrong, prob with --trace, else logit]")
+                  "logit-difference, logit, log-prob, prob [logit-difference with --wrong, prob "
+                  "with --trace, else logit]")
       ->check(CLI::IsMember({"logit-difference", "logit", "log-prob", "prob"}))
       ->type_name("METRIC")
       ->group(group);
-  command.add_option("--position", args.position, "Behind which token the answer is read, from 0, negative from the end")
+  command
+      .add_option("--position", args.position,
+                  "Behind which token the answer is read, from 0, negative from the end")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
@@ -45,20 +54,27 @@ void add_cells(CLI::App& command, PatchArgs& args) {
   const auto group = "What is replaced";
   command
       .add_option("--sweep", args.sweep,
-                  "Sites, a grid each: resid_pre, resid_mid, resid_post, attn_out, mlp_out, mlp_pre, mlp_post, q, k, v, z, "
+                  "Sites, a grid each: resid_pre, resid_mid, resid_post, attn_out, mlp_out, "
+                  "mlp_pre, mlp_post, q, k, v, z, "
                   "result, pattern, ...; "
-                  "or heads (z by head), mlps (mlp_out at all positions), neurons (mlp_post by neuron) [resid_pre; resid_post "
+                  "or heads (z by head), mlps (mlp_out at all positions), neurons (mlp_post by "
+                  "neuron) [resid_pre; resid_post "
                   "to trace, heads to ablate]")
       ->type_name("SITES")
       ->group(group);
-  command.add_option("--over", args.over, "Columns of the grids: positions, heads, neurons, whole [positions]")
+  command
+      .add_option("--over", args.over,
+                  "Columns of the grids: positions, heads, neurons, whole [positions]")
       ->check(CLI::IsMember({"positions", "heads", "neurons", "whole"}))
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("--layers", args.layers, "Layers, from 0, negative from the last: 0..3,-1 [all]")
+  command
+      .add_option("--layers", args.layers, "Layers, from 0, negative from the last: 0..3,-1 [all]")
       ->type_name("LIST")
       ->group(group);
-  command.add_option("--positions", args.positions, "Positions: columns, or where a head or neuron is replaced [all]")
+  command
+      .add_option("--positions", args.positions,
+                  "Positions: columns, or where a head or neuron is replaced [all]")
       ->type_name("LIST")
       ->group(group);
   command.add_option("--heads", args.heads, "Heads [all]")->type_name("LIST")->group(group);
@@ -72,26 +88,36 @@ void add_cells(CLI::App& command, PatchArgs& args) {
 void add_modes(CLI::App& command, PatchArgs& args) {
   const auto group = "How";
   command
-      .add_flag("--noising", args.noising,
-                "Put the corrupt run's activations into the clean run, instead of the other way round")
+      .add_flag(
+          "--noising", args.noising,
+          "Put the corrupt run's activations into the clean run, instead of the other way round")
       ->group(group);
-  command.add_flag("--attribution", args.attribution, "Estimate all cells from one backward pass instead of running them")
+  command
+      .add_flag("--attribution", args.attribution,
+                "Estimate all cells from one backward pass instead of running them")
       ->group(group);
-  command.add_flag("--compare", args.compare, "Run the cells and estimate them, too")->group(group)->excludes("--attribution");
+  command.add_flag("--compare", args.compare, "Run the cells and estimate them, too")
+      ->group(group)
+      ->excludes("--attribution");
   command
       .add_option("--ablate", args.ablate,
-                  "Of the clean prompt alone: zero, mean (over --others), resample (the corrupt prompt's values)")
+                  "Of the clean prompt alone: zero, mean (over --others), resample (the corrupt "
+                  "prompt's values)")
       ->check(CLI::IsMember({"zero", "mean", "resample"}))
       ->type_name("HOW")
       ->group(group);
-  command.add_option("--others", args.others, "A prompt that the mean is taken over; again for more")
+  command
+      .add_option("--others", args.others, "A prompt that the mean is taken over; again for more")
       ->allow_extra_args(false)
       ->type_name("TEXT")
       ->group(group);
-  command.add_option("--others-file", args.others_file, "A file of them, a line each")->type_name("FILE")->group(group);
+  command.add_option("--others-file", args.others_file, "A file of them, a line each")
+      ->type_name("FILE")
+      ->group(group);
   command
       .add_option("--trace", args.trace,
-                  "Causal tracing: hide this part of the clean prompt under noise and put one state at a time back")
+                  "Causal tracing: hide this part of the clean prompt under noise and put one "
+                  "state at a time back")
       ->type_name("TEXT")
       ->group(group)
       ->excludes("--ablate");
@@ -99,16 +125,25 @@ void add_modes(CLI::App& command, PatchArgs& args) {
       ->type_name("LIST")
       ->group(group)
       ->excludes("--trace", "--ablate");
-  command.add_option("--draws", args.draws, "Tracing: draws of noise")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--noise", args.noise, "Tracing: the noise's standard deviation over that of the prompt's embeddings")
+  command.add_option("--draws", args.draws, "Tracing: draws of noise")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--noise", args.noise,
+                  "Tracing: the noise's standard deviation over that of the prompt's embeddings")
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
-  command.add_option("--seed", args.seed, "Tracing: of the noise")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--seed", args.seed, "Tracing: of the noise")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
   command
-      .add_option(
-          "--paths", args.receivers,
-          "Path patching: what each sender tells these receivers alone: final, q L.H, k L.H, v L.H, mlp L; commas between")
+      .add_option("--paths", args.receivers,
+                  "Path patching: what each sender tells these receivers alone: final, q L.H, k "
+                  "L.H, v L.H, mlp L; commas between")
       ->type_name("NODES")
       ->group(group)
       ->excludes("--ablate", "--trace", "--trace-positions");
@@ -116,7 +151,9 @@ void add_modes(CLI::App& command, PatchArgs& args) {
       ->type_name("NODES")
       ->group(group)
       ->needs("--paths");
-  command.add_flag("--through-mlps", args.through_mlps, "Path patching: also by way of the MLPs between")
+  command
+      .add_flag("--through-mlps", args.through_mlps,
+                "Path patching: also by way of the MLPs between")
       ->group(group)
       ->needs("--paths");
 }
@@ -125,8 +162,10 @@ Where where_of(const std::string& name, const std::string& list) {
   return list.empty() ? Where() : parse_site("[" + name + "=" + list + "]").where;
 }
 
-Prompt read_one(const std::string& text, const std::string& ids, const Model& model, std::string_view what) {
-  if (text.empty() && ids.empty()) user_error("there is no {0} prompt; give --{0} TEXT or --{0}-ids IDS", what);
+Prompt read_one(const std::string& text, const std::string& ids, const Model& model,
+                std::string_view what) {
+  if (text.empty() && ids.empty())
+    user_error("there is no {0} prompt; give --{0} TEXT or --{0}-ids IDS", what);
   PromptArgs args;
   if (ids.empty())
     args.prompts = {text};
@@ -137,7 +176,8 @@ Prompt read_one(const std::string& text, const std::string& ids, const Model& mo
 
 int32_t models_choice(const Model& model, std::vector<int32_t> ids, int64_t position) {
   if (position >= 0 && position < std::ssize(ids)) ids.resize(static_cast<size_t>(position) + 1);
-  if (position < -1 && position >= -std::ssize(ids)) ids.resize(ids.size() + 1 - static_cast<size_t>(-position));
+  if (position < -1 && position >= -std::ssize(ids))
+    ids.resize(ids.size() + 1 - static_cast<size_t>(-position));
   return model
       .unembed(model.forward(ids, Hooks().capture("ln_final.hook_normalized", {.positions = {-1}}),
                              {.logits = LogitRows::kNone})["ln_final.hook_normalized"],
@@ -154,9 +194,12 @@ PatchMetric metric_of(const PatchArgs& args, const Prompt& clean, const Model& m
                                                          : "logit";
   metric.kind = patch_metric_from_name(name);
   const bool difference = metric.kind == PatchMetric::Kind::kLogitDifference;
-  if (difference && !wrong) user_error("the metric logit-difference compares two tokens; name the second by --wrong TOKEN");
+  if (difference && !wrong)
+    user_error("the metric logit-difference compares two tokens; name the second by --wrong TOKEN");
   if (!difference && wrong)
-    user_error("the metric {} has no use for a wrong answer; leave --wrong out, or use logit-difference", name);
+    user_error(
+        "the metric {} has no use for a wrong answer; leave --wrong out, or use logit-difference",
+        name);
   const auto answer = token_from(args.answer, args.answer_id, model);
   metric.answer = answer ? *answer : models_choice(model, clean.ids, args.position);
   metric.wrong = wrong.value_or(0);
@@ -170,7 +213,8 @@ Site site_from(const std::string& name) {
     known.push_back(sweep_name(info.site));
     if (name == known.back() || name == info.name) return info.site;
   }
-  user_error("{} is no site that can be swept over; use {}, heads, mlps or neurons", quote(name), fmt::join(known, ", "));
+  user_error("{} is no site that can be swept over; use {}, heads, mlps or neurons", quote(name),
+             fmt::join(known, ", "));
 }
 
 PatchOver over_from(const std::string& name) {
@@ -192,7 +236,8 @@ void read_sweep(const PatchArgs& args, PatchCells& cells) {
     const bool word = name == "heads" || name == "mlps" || name == "neurons";
     const std::string implied = name == "mlps" ? "whole" : name;
     if (word && !over.empty() && over != implied)
-      user_error("--sweep {} goes over {}, which does not go with {}; sweep them apart", name, implied, over);
+      user_error("--sweep {} goes over {}, which does not go with {}; sweep them apart", name,
+                 implied, over);
     if (word) over = implied;
     cells.sites.push_back(name == "heads"     ? Site::kZ
                           : name == "mlps"    ? Site::kMlpOut
@@ -206,9 +251,11 @@ std::vector<std::pair<int64_t, int64_t>> alignment_of(const std::string& text) {
   std::vector<std::pair<int64_t, int64_t>> pairs;
   for (const std::string& item : split_list(text)) {
     const size_t colon = item.find(':');
-    const auto ids =
-        colon == std::string::npos ? std::vector<int32_t>() : parse_ids(item.substr(0, colon) + "," + item.substr(colon + 1));
-    if (ids.size() != 2) user_error("{} is no pair of positions; write CLEAN:CORRUPT, such as 3:2", quote(item));
+    const auto ids = colon == std::string::npos
+                         ? std::vector<int32_t>()
+                         : parse_ids(item.substr(0, colon) + "," + item.substr(colon + 1));
+    if (ids.size() != 2)
+      user_error("{} is no pair of positions; write CLEAN:CORRUPT, such as 3:2", quote(item));
     pairs.emplace_back(ids[0], ids[1]);
   }
   return pairs;
@@ -222,14 +269,17 @@ std::vector<PathNode> nodes_of(const std::string& text) {
 }
 
 /// The tokens of the prompt that hold a part of the text, where it first stands.
-std::vector<int64_t> positions_of(const std::string& text, const Prompt& prompt, const Model& model) {
+std::vector<int64_t> positions_of(const std::string& text, const Prompt& prompt,
+                                  const Model& model) {
   const size_t begin = prompt.text.find(text);
   if (begin == std::string::npos)
-    user_error("{} is no part of the clean prompt; copy it from there, or give --trace-positions", quote(text));
+    user_error("{} is no part of the clean prompt; copy it from there, or give --trace-positions",
+               quote(text));
   std::vector<int64_t> positions;
   const auto pieces = model.tokenizer().encode_with_spans(prompt.text);
   for (size_t i = 0; i < pieces.size(); ++i) {
-    if (pieces[i].end > begin && pieces[i].begin < begin + text.size()) positions.push_back(static_cast<int64_t>(i));
+    if (pieces[i].end > begin && pieces[i].begin < begin + text.size())
+      positions.push_back(static_cast<int64_t>(i));
   }
   return positions;
 }
@@ -247,11 +297,15 @@ void add_patch_options(CLI::App& command, PatchArgs& args) {
   add_metric(command, args);
   add_cells(command, args);
   add_modes(command, args);
-  command.add_option("--top", args.top, "Cells or senders to list, those with the largest effects first")
+  command
+      .add_option("--top", args.top,
+                  "Cells or senders to list, those with the largest effects first")
       ->capture_default_str()
       ->type_name("N")
       ->group("Output");
-  command.add_option("-o,--out", args.out, "Also write all numbers to FILE.safetensors")->type_name("FILE")->group("Output");
+  command.add_option("-o,--out", args.out, "Also write all numbers to FILE.safetensors")
+      ->type_name("FILE")
+      ->group("Output");
 }
 
 std::string sweep_name(Site site) {
@@ -274,7 +328,8 @@ PatchRequest patch_request(const PatchArgs& args, const Model& model) {
   if (two) request.corrupt = read_one(args.corrupt, args.corrupt_ids, model, "corrupt");
   if (mode != Mode::kPatch && (args.attribution || args.compare || !args.align.empty())) {
     user_error(
-        "--attribution, --compare and --align are for patching alone; leave out --ablate, --trace and --paths, or these");
+        "--attribution, --compare and --align are for patching alone; leave out --ablate, --trace "
+        "and --paths, or these");
   }
   if (args.noising && (mode == Mode::kAblate || mode == Mode::kTrace))
     user_error("--noising is for patching and paths, which have two directions; leave it out");
@@ -289,9 +344,10 @@ PatchRequest patch_request(const PatchArgs& args, const Model& model) {
 }
 
 PatchOptions patch_options(const PatchArgs& args, const PatchRequest& request) {
-  PatchOptions options{.metric = request.metric,
-                       .direction = args.noising ? PatchDirection::kNoise : PatchDirection::kDenoise,
-                       .cells = request.cells};
+  PatchOptions options{
+      .metric = request.metric,
+      .direction = args.noising ? PatchDirection::kNoise : PatchDirection::kDenoise,
+      .cells = request.cells};
   if (!args.align.empty()) options.alignment = alignment_of(args.align);
   options.position = args.position;
   options.exact = !args.attribution;
@@ -299,9 +355,12 @@ PatchOptions patch_options(const PatchArgs& args, const PatchRequest& request) {
   return options;
 }
 
-AblationOptions ablation_options(const PatchArgs& args, const PatchRequest& request, const Model& model) {
-  AblationOptions options{
-      .ablation = ablation_from_name(args.ablate), .metric = request.metric, .cells = request.cells, .position = args.position};
+AblationOptions ablation_options(const PatchArgs& args, const PatchRequest& request,
+                                 const Model& model) {
+  AblationOptions options{.ablation = ablation_from_name(args.ablate),
+                          .metric = request.metric,
+                          .cells = request.cells,
+                          .position = args.position};
   if (options.ablation == Ablation::kResample) options.others = {request.corrupt.ids};
   if (args.others.empty() && args.others_file.empty()) return options;
   PromptArgs others;
@@ -325,7 +384,9 @@ TraceOptions trace_options(const PatchArgs& args, const PatchRequest& request, c
 }
 
 PathOptions path_options(const PatchArgs& args, const PatchRequest& request) {
-  PathOptions options{.metric = request.metric, .direction = args.noising ? PatchDirection::kNoise : PatchDirection::kDenoise};
+  PathOptions options{
+      .metric = request.metric,
+      .direction = args.noising ? PatchDirection::kNoise : PatchDirection::kDenoise};
   options.receivers = nodes_of(args.receivers);
   if (!args.senders.empty()) options.senders = nodes_of(args.senders);
   options.receiver_positions = request.cells.positions;

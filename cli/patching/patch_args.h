@@ -47,12 +47,13 @@ struct PatchRequest {
   PatchCells cells;
 };
 
-/// Throws Error (user) for options that do not go together, tokens that are not one, and sites that there are not. The answer
-/// is by default what the model itself says behind the clean prompt.
+/// Throws Error (user) for options that do not go together, tokens that are not one, and sites that
+/// there are not. The answer is by default what the model itself says behind the clean prompt.
 PatchRequest patch_request(const PatchArgs& args, const Model& model);
 
 PatchOptions patch_options(const PatchArgs& args, const PatchRequest& request);
-AblationOptions ablation_options(const PatchArgs& args, const PatchRequest& request, const Model& model);
+AblationOptions ablation_options(const PatchArgs& args, const PatchRequest& request,
+                                 const Model& model);
 TraceOptions trace_options(const PatchArgs& args, const PatchRequest& request, const Model& model);
 PathOptions path_options(const PatchArgs& args, const PatchRequest& request);
 

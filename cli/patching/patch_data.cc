@@ -24,7 +24,8 @@ std::string_view over_name(PatchOver over) {
 Json rows_json(const PatchGrid& grid, const std::vector<double>& values) {
   Json rows = Json::array();
   const auto columns = static_cast<std::ptrdiff_t>(grid.columns.size());
-  for (auto row = values.begin(); row != values.end(); row += columns) rows.push_back(std::vector<double>(row, row + columns));
+  for (auto row = values.begin(); row != values.end(); row += columns)
+    rows.push_back(std::vector<double>(row, row + columns));
   return rows;
 }
 
@@ -44,7 +45,8 @@ Json grids_json(const std::vector<PatchGrid>& grids) {
                  {"layers", grid.layers},
                  {"columns", grid.columns}};
     if (!grid.values.empty())
-      json.update({{"values", rows_json(grid, grid.values)}, {"effects", rows_json(grid, grid.effects)}});
+      json.update(
+          {{"values", rows_json(grid, grid.values)}, {"effects", rows_json(grid, grid.effects)}});
     if (!grid.estimates.empty()) json["estimates"] = rows_json(grid, grid.estimates);
     if (!grid.values.empty() && !grid.estimates.empty()) json["correlation"] = grid.correlation();
     result.push_back(std::move(json));
@@ -53,13 +55,16 @@ Json grids_json(const std::vector<PatchGrid>& grids) {
 }
 
 Json work_json(const PatchWork& work) {
-  return {{"cells", work.cells}, {"token_layers", work.computed}, {"naive_token_layers", work.naive}};
+  return {
+      {"cells", work.cells}, {"token_layers", work.computed}, {"naive_token_layers", work.naive}};
 }
 
 Json paths_json(const PathPatching& found) {
   Json senders = Json::array();
   for (size_t i = 0; i < found.senders.size(); ++i)
-    senders.push_back({{"sender", found.senders[i].name()}, {"value", found.values[i]}, {"effect", found.effects[i]}});
+    senders.push_back({{"sender", found.senders[i].name()},
+                       {"value", found.values[i]},
+                       {"effect", found.effects[i]}});
   return senders;
 }
 
@@ -67,12 +72,16 @@ Arrays grid_arrays(const std::vector<PatchGrid>& grids) {
   Arrays arrays;
   for (const PatchGrid& grid : grids) {
     const std::string site = sweep_name(grid.site);
-    const auto rows = static_cast<int64_t>(grid.layers.size()), columns = static_cast<int64_t>(grid.columns.size());
-    arrays.emplace_back(site + ".layers",
-                        tensor_of(DType::kI64, std::vector<int64_t>(grid.layers.begin(), grid.layers.end()), {rows}));
+    const auto rows = static_cast<int64_t>(grid.layers.size()),
+               columns = static_cast<int64_t>(grid.columns.size());
+    arrays.emplace_back(
+        site + ".layers",
+        tensor_of(DType::kI64, std::vector<int64_t>(grid.layers.begin(), grid.layers.end()),
+                  {rows}));
     arrays.emplace_back(site + ".columns", tensor_of(DType::kI64, grid.columns, {columns}));
     const auto add = [&](const char* name, const std::vector<double>& values) {
-      if (!values.empty()) arrays.emplace_back(site + name, tensor_of(DType::kF64, values, {rows, columns}));
+      if (!values.empty())
+        arrays.emplace_back(site + name, tensor_of(DType::kF64, values, {rows, columns}));
     };
     add(".values", grid.values);
     add(".effects", grid.effects);

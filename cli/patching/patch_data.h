@@ -15,7 +15,8 @@ Json grids_json(const std::vector<PatchGrid>& grids);
 Json work_json(const PatchWork& work);
 Json paths_json(const PathPatching& found);
 
-/// SITE.layers [R] i64, SITE.columns [C] i64, and of SITE.values, SITE.effects, SITE.estimates [R, C] f64 those that there are.
+/// SITE.layers [R] i64, SITE.columns [C] i64, and of SITE.values, SITE.effects, SITE.estimates [R,
+/// C] f64 those that there are.
 Arrays grid_arrays(const std::vector<PatchGrid>& grids);
 
 }  // namespace vitrine::cli

@@ -37,7 +37,9 @@ double largest(const std::vector<double>& values) {
 bool rescaled(const PatchPicture& p) { return p.scale != PatchPicture::Scale::kMetric; }
 
 /// An effect as what the base run has gained: of the clean run, whose own value is 1, it is a loss.
-double gained(const PatchPicture& p, double effect) { return p.scale == PatchPicture::Scale::kFromClean ? effect - 1 : effect; }
+double gained(const PatchPicture& p, double effect) {
+  return p.scale == PatchPicture::Scale::kFromClean ? effect - 1 : effect;
+}
 
 std::string unit(const PatchPicture& p) {
   if (p.scale == PatchPicture::Scale::kFromCorrupt)
@@ -54,9 +56,12 @@ std::string unit(const PatchPicture& p) {
   }
 }
 
-std::string heat_of(const PatchPicture& p, const PatchGrid& grid, const std::vector<double>& values) {
-  Heat heat{.corner = "layer", .columns = {}, .rows = {}, .full = rescaled(p) ? 1.0 : largest(values)};
-  for (size_t column = 0; column < grid.columns.size(); ++column) heat.columns.push_back(clip(column_name(p, grid, column), 8));
+std::string heat_of(const PatchPicture& p, const PatchGrid& grid,
+                    const std::vector<double>& values) {
+  Heat heat{
+      .corner = "layer", .columns = {}, .rows = {}, .full = rescaled(p) ? 1.0 : largest(values)};
+  for (size_t column = 0; column < grid.columns.size(); ++column)
+    heat.columns.push_back(clip(column_name(p, grid, column), 8));
   for (size_t row = 0; row < grid.layers.size(); ++row) {
     Heat::Row& to = heat.rows.emplace_back(std::to_string(grid.layers[row]), std::vector<double>());
     for (size_t column = 0; column < grid.columns.size(); ++column)
@@ -71,27 +76,31 @@ struct Line {
 };
 
 std::string list(const PatchPicture& p, std::vector<Line> lines, size_t top) {
-  std::stable_sort(lines.begin(), lines.end(),
-                   [](const Line& a, const Line& b) { return std::abs(a.effect) > std::abs(b.effect); });
+  std::stable_sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) {
+    return std::abs(a.effect) > std::abs(b.effect);
+  });
   const double full = lines.empty() ? 0.0 : std::abs(lines.front().effect);
   std::string text;
   for (size_t i = 0; i < std::min(top, lines.size()); ++i) {
     const double share = full > 0 ? lines[i].effect / full : 0.0;
-    const std::string number =
-        rescaled(p) ? fmt::format("{:>+8.1f} %", 100 * lines[i].effect) : fmt::format("{:>+10.4f}", lines[i].effect);
-    text += fmt::format("{}  {}\n", left(lines[i].name, 16),
-                        p.out.paint(heat_style(share), number + "  " + open_bar(std::abs(share), 24)));
+    const std::string number = rescaled(p) ? fmt::format("{:>+8.1f} %", 100 * lines[i].effect)
+                                           : fmt::format("{:>+10.4f}", lines[i].effect);
+    text +=
+        fmt::format("{}  {}\n", left(lines[i].name, 16),
+                    p.out.paint(heat_style(share), number + "  " + open_bar(std::abs(share), 24)));
   }
-  if (lines.size() > top) text += p.out.paint(Style::kDim, fmt::format("{} more are smaller", lines.size() - top)) + "\n";
+  if (lines.size() > top)
+    text += p.out.paint(Style::kDim, fmt::format("{} more are smaller", lines.size() - top)) + "\n";
   return text;
 }
 
-std::string list_cells(const PatchPicture& p, const PatchGrid& grid, const std::vector<double>& values, size_t top) {
+std::string list_cells(const PatchPicture& p, const PatchGrid& grid,
+                       const std::vector<double>& values, size_t top) {
   std::vector<Line> lines;
   for (size_t row = 0; row < grid.layers.size(); ++row) {
     for (size_t column = 0; column < grid.columns.size(); ++column) {
-      lines.push_back(
-          {fmt::format("neuron {}.{}", grid.layers[row], grid.columns[column]), gained(p, values[grid.cell(row, column)])});
+      lines.push_back({fmt::format("neuron {}.{}", grid.layers[row], grid.columns[column]),
+                       gained(p, values[grid.cell(row, column)])});
     }
   }
   return list(p, std::move(lines), top);
@@ -101,36 +110,45 @@ std::string list_cells(const PatchPicture& p, const PatchGrid& grid, const std::
 
 std::string draw_grid(const PatchPicture& p, const PatchGrid& grid, size_t top) {
   const auto draw = [&](const std::vector<double>& values) {
-    return grid.over == PatchOver::kNeurons ? list_cells(p, grid, values, top) : heat_of(p, grid, values);
+    return grid.over == PatchOver::kNeurons ? list_cells(p, grid, values, top)
+                                            : heat_of(p, grid, values);
   };
   std::string text;
-  if (!grid.effects.empty()) text += "\n" + p.out.paint(Style::kTitle, sweep_name(grid.site)) + "\n" + draw(grid.effects);
+  if (!grid.effects.empty())
+    text += "\n" + p.out.paint(Style::kTitle, sweep_name(grid.site)) + "\n" + draw(grid.effects);
   if (!grid.estimates.empty())
-    text += "\n" + p.out.paint(Style::kTitle, sweep_name(grid.site) + ", estimated from the gradient") + "\n" +
-            draw(grid.estimates);
+    text += "\n" +
+            p.out.paint(Style::kTitle, sweep_name(grid.site) + ", estimated from the gradient") +
+            "\n" + draw(grid.estimates);
   if (!grid.effects.empty() && !grid.estimates.empty())
-    text += p.out.paint(Style::kDim, fmt::format("correlation of the two: {:.3f}", grid.correlation())) + "\n";
+    text += p.out.paint(Style::kDim,
+                        fmt::format("correlation of the two: {:.3f}", grid.correlation())) +
+            "\n";
   return text + p.out.paint(Style::kDim, "cells: " + unit(p)) + "\n" +
          heat_legend("towards the wrong answer", "towards the answer", p.out);
 }
 
 std::string draw_paths(const PatchPicture& p, const PathPatching& found, size_t top) {
   std::vector<Line> lines;
-  for (size_t i = 0; i < found.senders.size(); ++i) lines.push_back({found.senders[i].name(), gained(p, found.effects[i])});
+  for (size_t i = 0; i < found.senders.size(); ++i)
+    lines.push_back({found.senders[i].name(), gained(p, found.effects[i])});
   return "\n" + list(p, std::move(lines), top) + p.out.paint(Style::kDim, unit(p)) + "\n";
 }
 
 std::string draw_work(const PatchPicture& p, const PatchWork& work) {
   const double share = static_cast<double>(work.computed) / static_cast<double>(work.naive);
-  return p.out.paint(Style::kDim, fmt::format("{} cells; computed {} tokens x layers, {} of what a whole run each takes",
-                                              thousands(work.cells), thousands(work.computed), percent(share))) +
+  return p.out.paint(
+             Style::kDim,
+             fmt::format("{} cells; computed {} tokens x layers, {} of what a whole run each takes",
+                         thousands(work.cells), thousands(work.computed), percent(share))) +
          "\n";
 }
 
 std::string describe(const PatchMetric& metric, const Names& names) {
   switch (metric.kind) {
     case PatchMetric::Kind::kLogitDifference:
-      return fmt::format("logit of {} less that of {}", names.shown(metric.answer), names.shown(metric.wrong));
+      return fmt::format("logit of {} less that of {}", names.shown(metric.answer),
+                         names.shown(metric.wrong));
     case PatchMetric::Kind::kLogit:
       return fmt::format("logit of {}", names.shown(metric.answer));
     case PatchMetric::Kind::kLogProb:

@@ -17,8 +17,8 @@ struct PatchPicture {
   const Names& names;
   const Terminal& out;
   std::span<const int32_t> ids;  ///< of the prompt whose positions are columns
-  /// What is drawn: effects as they are, in units of the metric; or as shares of the way from one prompt's answer to the
-  /// other's.
+  /// What is drawn: effects as they are, in units of the metric; or as shares of the way from one
+  /// prompt's answer to the other's.
   enum class Scale { kMetric, kFromCorrupt, kFromClean } scale;
   PatchMetric::Kind metric;
 };

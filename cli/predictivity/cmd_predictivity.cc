@@ -1,12 +1,12 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "cli/core/arrays.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/predictivity/predictivity_files.h"
 #include "cli/predictivity/predictivity_view.h"
 
@@ -16,7 +16,8 @@ namespace {
 
 struct Args {
   std::string stimuli, responses, subjects, ceiling, out;
-  std::string context = "group", regression = "ridge", choice = "gcv", fold_kind = "grouped", alphas;
+  std::string context = "group", regression = "ridge", choice = "gcv", fold_kind = "grouped",
+              alphas;
   std::vector<std::string> sites, edits;
   std::vector<uint64_t> control_seeds = {0};
   bool no_control = false;
@@ -37,23 +38,33 @@ PredictivityOptions options_of(const Args& args, const Context& context, const M
   options.fold_kind = fold_kind_from_name(args.fold_kind);
   options.seed = args.seed;
   options.control_seeds = args.no_control ? std::vector<uint64_t>{} : args.control_seeds;
-  options.control_model = {.device = context.device, .gemm = context.gemm, .dtype = model.dtype(), .threads = context.threads};
+  options.control_model = {.device = context.device,
+                           .gemm = context.gemm,
+                           .dtype = model.dtype(),
+                           .threads = context.threads};
   options.bootstraps = args.bootstraps;
   return options;
 }
 
-std::string describe(const Args& args, const PredictivityOptions& options, const Predictivity& found) {
-  std::string text = fmt::format("{} stimuli in {} groups, {} neuroids of {} subject{}; {}", found.stimuli, found.groups, found.neuroids,
-                                 found.subjects.size(), found.subjects.size() == 1 ? "" : "s", args.regression);
+std::string describe(const Args& args, const PredictivityOptions& options,
+                     const Predictivity& found) {
+  std::string text = fmt::format("{} stimuli in {} groups, {} neuroids of {} subject{}; {}",
+                                 found.stimuli, found.groups, found.neuroids, found.subjects.size(),
+                                 found.subjects.size() == 1 ? "" : "s", args.regression);
   if (options.regression.method == Regression::kRidge) {
     text += fmt::format(", {} alphas by {}", options.regression.alphas.size(), args.choice);
   }
-  return text + fmt::format(", {} {} folds, context: {}, seed {}", args.folds, args.fold_kind, args.context, args.seed);
+  return text + fmt::format(", {} {} folds, context: {}, seed {}", args.folds, args.fold_kind,
+                            args.context, args.seed);
 }
 
 Json settings_json(const Args& args, const PredictivityOptions& options) {
-  Json json = {{"context", args.context},   {"regression", args.regression}, {"folds", args.folds},
-               {"fold_kind", args.fold_kind}, {"seed", args.seed},           {"bootstraps", args.bootstraps},
+  Json json = {{"context", args.context},
+               {"regression", args.regression},
+               {"folds", args.folds},
+               {"fold_kind", args.fold_kind},
+               {"seed", args.seed},
+               {"bootstraps", args.bootstraps},
                {"control_seeds", options.control_seeds}};
   if (options.regression.method == Regression::kRidge) {
     json["alphas"] = options.regression.alphas;
@@ -68,7 +79,8 @@ void run(const Context& context, const Args& args) {
   const Responses responses = read_responses(args.responses, args.subjects, args.ceiling);
   const Model model = load_model(context);
   PredictivityOptions options = options_of(args, context, model);
-  const Stimuli stimuli = encode_stimuli(model.tokenizer(), texts.texts, texts.groups, options.features.context);
+  const Stimuli stimuli =
+      encode_stimuli(model.tokenizer(), texts.texts, texts.groups, options.features.context);
   Predictivity found;
   {
     ProgressBar bar({.unit = ""});
@@ -76,13 +88,17 @@ void run(const Context& context, const Args& args) {
     found = predictivity(model, stimuli, responses, options);
   }
   const std::string what = describe(args, options, found);
-  if (!args.out.empty()) save_predictivity(found, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"predictivity", what}});
-  write_page(args.page, context, model, [&](const PageSource& source) { return predictivity_page(found, source); });
+  if (!args.out.empty())
+    save_predictivity(
+        found, args.out,
+        {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"predictivity", what}});
+  write_page(args.page, context, model,
+             [&](const PageSource& source) { return predictivity_page(found, source); });
   write_figures(args.page, [&](FigureFormat format) { return predictivity_figure(found, format); });
   if (!context.json) {
     const Terminal& out = context.out;
-    return print(out.paint(Style::kTitle, fmt::format("{} on {}", model.name(), args.responses)) + "\n" + out.paint(Style::kDim, what) + "\n\n" +
-                 draw_predictivity(found, out));
+    return print(out.paint(Style::kTitle, fmt::format("{} on {}", model.name(), args.responses)) +
+                 "\n" + out.paint(Style::kDim, what) + "\n\n" + draw_predictivity(found, out));
   }
   Json json = json_head("predictivity", model);
   json["settings"] = settings_json(args, options);
@@ -92,42 +108,114 @@ void run(const Context& context, const Args& args) {
 
 void add_data_options(CLI::App& command, Args& args) {
   const auto group = "Data";
-  command.add_option("--stimuli", args.stimuli, "Texts: .csv with the columns text,group; .json or .jsonl with objects of the same (docs/PREDICTIVITY.md)")
-      ->required()->type_name("FILE")->group(group);
-  command.add_option("--responses", args.responses, "What was measured, a row a stimulus and a column a neuroid: .npy or .csv")
-      ->required()->type_name("FILE")->group(group);
-  command.add_option("--subjects", args.subjects, "Whose each neuroid is: a file of names, one a line [a row of the .csv, or all one subject's]")
-      ->type_name("FILE")->group(group);
-  command.add_option("--ceiling", args.ceiling, "What r could at best be: a number, or a file with one for each neuroid, .npy or one a line [none]")
-      ->type_name("X|FILE")->group(group);
-  command.add_option("--context", args.context, "What a stimulus is read after: group (those of its group before it) or none")
-      ->check(CLI::IsMember({"group", "none"}))->capture_default_str()->type_name("WHAT")->group(group);
+  command
+      .add_option("--stimuli", args.stimuli,
+                  "Texts: .csv with the columns text,group; .json or .jsonl with objects of the "
+                  "same (docs/PREDICTIVITY.md)")
+      ->required()
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--responses", args.responses,
+                  "What was measured, a row a stimulus and a column a neuroid: .npy or .csv")
+      ->required()
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--subjects", args.subjects,
+                  "Whose each neuroid is: a file of names, one a line [a row of the .csv, or all "
+                  "one subject's]")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--ceiling", args.ceiling,
+                  "What r could at best be: a number, or a file with one for each neuroid, .npy or "
+                  "one a line [none]")
+      ->type_name("X|FILE")
+      ->group(group);
+  command
+      .add_option("--context", args.context,
+                  "What a stimulus is read after: group (those of its group before it) or none")
+      ->check(CLI::IsMember({"group", "none"}))
+      ->capture_default_str()
+      ->type_name("WHAT")
+      ->group(group);
 }
 
 void add_study_options(CLI::App& command, Args& args) {
   const auto group = "Study";
-  command.add_option("--site", args.sites, "Sites whose activations are the features; may be given several times [blocks.0.hook_resid_pre and blocks.*.hook_resid_post]")
-      ->allow_extra_args(false)->type_name("PATTERN")->group(group);
-  command.add_option("--regression", args.regression, "ridge or ols (least squares of minimum norm)")
-      ->check(CLI::IsMember({"ridge", "ols"}))->capture_default_str()->type_name("METHOD")->group(group);
-  command.add_option("--alphas", args.alphas, "Ridge: penalties to choose from [0.001,0.01,0.1,1,10,100,1000]")->type_name("LIST")->group(group);
-  command.add_option("--choice", args.choice, "Ridge: gcv (generalised cross-validation) or loo (leave-one-out, as scikit-learn's RidgeCV), in the training folds")
-      ->check(CLI::IsMember({"gcv", "loo"}))->capture_default_str()->type_name("HOW")->group(group);
-  command.add_option("--folds", args.folds, "Parts of which each is held out in turn")->capture_default_str()->type_name("K")->group(group);
-  command.add_option("--fold-kind", args.fold_kind, "grouped: a group is held out as a whole; shuffled: stimuli at random, which flatters")
-      ->check(CLI::IsMember({"grouped", "shuffled"}))->capture_default_str()->type_name("KIND")->group(group);
-  command.add_option("--control-seeds", args.control_seeds, "Untrained models of the same shape, one a seed: 0,1,2")
-      ->delimiter(',')->allow_extra_args(false)->capture_default_str()->type_name("LIST")->group(group);
-  command.add_flag("--no-control", args.no_control, "No untrained model")->group(group)->excludes("--control-seeds");
-  command.add_option("--bootstraps", args.bootstraps, "Draws behind the 95 % intervals; 0: no intervals")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--seed", args.seed, "Of folds and bootstrap")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
-  command.add_option("-o,--out", args.out, "Also write scores and every neuroid's r to FILE.safetensors")->type_name("FILE")->group(group);
+  command
+      .add_option("--site", args.sites,
+                  "Sites whose activations are the features; may be given several times "
+                  "[blocks.0.hook_resid_pre and blocks.*.hook_resid_post]")
+      ->allow_extra_args(false)
+      ->type_name("PATTERN")
+      ->group(group);
+  command
+      .add_option("--regression", args.regression, "ridge or ols (least squares of minimum norm)")
+      ->check(CLI::IsMember({"ridge", "ols"}))
+      ->capture_default_str()
+      ->type_name("METHOD")
+      ->group(group);
+  command
+      .add_option("--alphas", args.alphas,
+                  "Ridge: penalties to choose from [0.001,0.01,0.1,1,10,100,1000]")
+      ->type_name("LIST")
+      ->group(group);
+  command
+      .add_option("--choice", args.choice,
+                  "Ridge: gcv (generalised cross-validation) or loo (leave-one-out, as "
+                  "scikit-learn's RidgeCV), in the training folds")
+      ->check(CLI::IsMember({"gcv", "loo"}))
+      ->capture_default_str()
+      ->type_name("HOW")
+      ->group(group);
+  command.add_option("--folds", args.folds, "Parts of which each is held out in turn")
+      ->capture_default_str()
+      ->type_name("K")
+      ->group(group);
+  command
+      .add_option(
+          "--fold-kind", args.fold_kind,
+          "grouped: a group is held out as a whole; shuffled: stimuli at random, which flatters")
+      ->check(CLI::IsMember({"grouped", "shuffled"}))
+      ->capture_default_str()
+      ->type_name("KIND")
+      ->group(group);
+  command
+      .add_option("--control-seeds", args.control_seeds,
+                  "Untrained models of the same shape, one a seed: 0,1,2")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->capture_default_str()
+      ->type_name("LIST")
+      ->group(group);
+  command.add_flag("--no-control", args.no_control, "No untrained model")
+      ->group(group)
+      ->excludes("--control-seeds");
+  command
+      .add_option("--bootstraps", args.bootstraps,
+                  "Draws behind the 95 % intervals; 0: no intervals")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--seed", args.seed, "Of folds and bootstrap")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("-o,--out", args.out,
+                  "Also write scores and every neuroid's r to FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
 }
 
 }  // namespace
 
 void add_predictivity(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("predictivity", "Show how well each layer predicts responses of brains to the same texts");
+  CLI::App& command = *app.add_subcommand(
+      "predictivity", "Show how well each layer predicts responses of brains to the same texts");
   const auto args = std::make_shared<Args>();
   add_data_options(command, *args);
   add_study_options(command, *args);
@@ -138,8 +226,10 @@ void add_predictivity(CLI::App& app, Context& context) {
   add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine predictivity --stimuli stimuli.csv --responses responses.csv\n"
-               "  vitrine predictivity --stimuli pereira.csv --responses voxels.npy --subjects subjects.txt --ceiling 0.32 -m gpt2-xl");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine predictivity --stimuli pereira.csv --responses voxels.npy --subjects "
+               "subjects.txt --ceiling 0.32 -m gpt2-xl");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -21,7 +21,8 @@ std::optional<double> number_in(std::string_view text) {
   while (text.ends_with(' ')) text.remove_suffix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    return std::nullopt;
   return value;
 }
 
@@ -37,14 +38,18 @@ class StimulusReader {
       from_lines(text);
     } else if (path_.ends_with(".json")) {
       const Json list = parse_json(text, path_);
-      if (!list.is_array()) user_error("{}: is {}; wanted a list of objects with \"text\" and \"group\"", path_, describe_json(list));
-      for (size_t i = 0; i < list.size(); ++i) add(list[i], fmt::format("{}: stimulus {}", path_, i + 1));
+      if (!list.is_array())
+        user_error("{}: is {}; wanted a list of objects with \"text\" and \"group\"", path_,
+                   describe_json(list));
+      for (size_t i = 0; i < list.size(); ++i)
+        add(list[i], fmt::format("{}: stimulus {}", path_, i + 1));
     } else {
       user_error("{}: stimuli are read from .csv, .json or .jsonl; name it so", path_);
     }
     if (found_.texts.empty()) user_error("{}: has no stimuli", path_);
     if (grouped_ != 0 && grouped_ != found_.texts.size()) {
-      user_error("{}: {} of {} stimuli have a group; give one to each, or to none", path_, grouped_, found_.texts.size());
+      user_error("{}: {} of {} stimuli have a group; give one to each, or to none", path_, grouped_,
+                 found_.texts.size());
     }
     return std::move(found_);
   }
@@ -53,15 +58,23 @@ class StimulusReader {
   void from_csv(const std::string& text) {
     const std::vector<CsvRow> rows = parse_csv(text, path_);
     const std::vector<std::string>& header = rows[0].fields;
-    const auto column = [&](std::string_view name) { return static_cast<size_t>(std::find(header.begin(), header.end(), name) - header.begin()); };
+    const auto column = [&](std::string_view name) {
+      return static_cast<size_t>(std::find(header.begin(), header.end(), name) - header.begin());
+    };
     const size_t text_column = column("text"), group_column = column("group");
-    if (text_column == header.size()) user_error("{}:1: the header has no column 'text'; wanted text,group", path_);
+    if (text_column == header.size())
+      user_error("{}:1: the header has no column 'text'; wanted text,group", path_);
     if (column("context") != header.size()) {
-      user_error("{}:1: the column 'context' is not read: a stimulus is read after those of its group; write the context as stimuli, or rename it", path_);
+      user_error(
+          "{}:1: the column 'context' is not read: a stimulus is read after those of its group; "
+          "write the context as stimuli, or rename it",
+          path_);
     }
     for (size_t i = 1; i < rows.size(); ++i) {
       const bool grouped = group_column < header.size();
-      add(rows[i].fields[text_column], grouped ? std::optional(rows[i].fields[group_column]) : std::nullopt, fmt::format("{}:{}", path_, rows[i].line));
+      add(rows[i].fields[text_column],
+          grouped ? std::optional(rows[i].fields[group_column]) : std::nullopt,
+          fmt::format("{}:{}", path_, rows[i].line));
     }
   }
 
@@ -71,7 +84,8 @@ class StimulusReader {
       const size_t end = std::min(text.find('\n', at), text.size());
       const std::string_view one = std::string_view(text).substr(at, end - at);
       const std::string where = fmt::format("{}:{}", path_, line);
-      if (one.find_first_not_of(" \r\t") != std::string_view::npos) add(parse_json(one, where), where);
+      if (one.find_first_not_of(" \r\t") != std::string_view::npos)
+        add(parse_json(one, where), where);
       at = end + 1;
     }
   }
@@ -81,14 +95,18 @@ class StimulusReader {
     const auto text = fields.text("text");
     if (!text) user_error("{}: has no \"text\"", where);
     std::optional<std::string> group;
-    if (const Json* value = fields.find("group"); value && value->is_number_integer()) group = value->dump();
-    else group = fields.text("group");
+    if (const Json* value = fields.find("group"); value && value->is_number_integer())
+      group = value->dump();
+    else
+      group = fields.text("group");
     add(*text, group, where);
   }
 
-  void add(const std::string& text, const std::optional<std::string>& group, const std::string& where) {
+  void add(const std::string& text, const std::optional<std::string>& group,
+           const std::string& where) {
     if (text.empty()) user_error("{}: the text is empty; give at least one character", where);
-    if (group && group->empty()) user_error("{}: the group is empty; name the story or passage", where);
+    if (group && group->empty())
+      user_error("{}: the group is empty; name the story or passage", where);
     found_.texts.push_back(text);
     found_.groups.push_back(group.value_or(fmt::format("{}", found_.texts.size())));
     grouped_ += group.has_value();
@@ -99,10 +117,12 @@ class StimulusReader {
   size_t grouped_ = 0;
 };
 
-/// A column a neuroid. If the first column is called "stimulus" it labels the rows, of which the first may be "subject" and "ceiling".
+/// A column a neuroid. If the first column is called "stimulus" it labels the rows, of which the
+/// first may be "subject" and "ceiling".
 class ResponseTable {
  public:
-  explicit ResponseTable(const std::string& path) : path_(path), rows_(parse_csv(read_text(path), path)) {
+  explicit ResponseTable(const std::string& path)
+      : path_(path), rows_(parse_csv(read_text(path), path)) {
     labelled_ = rows_[0].fields[0] == "stimulus";
     found_.neuroids.assign(rows_[0].fields.begin() + labelled_, rows_[0].fields.end());
     if (found_.neuroids.empty()) user_error("{}: has no neuroids; give a column for each", path);
@@ -112,12 +132,17 @@ class ResponseTable {
     size_t row = 1;
     for (; labelled_ && row < rows_.size(); ++row) {
       const CsvRow& one = rows_[row];
-      if (one.fields[0] == "subject") found_.subjects.assign(one.fields.begin() + 1, one.fields.end());
-      else if (one.fields[0] == "ceiling") found_.ceilings = numbers(one);
-      else break;
+      if (one.fields[0] == "subject")
+        found_.subjects.assign(one.fields.begin() + 1, one.fields.end());
+      else if (one.fields[0] == "ceiling")
+        found_.ceilings = numbers(one);
+      else
+        break;
     }
-    if (row == rows_.size()) user_error("{}: has no responses; give a line for each stimulus", path_);
-    const auto stimuli = static_cast<int64_t>(rows_.size() - row), neuroids = static_cast<int64_t>(found_.neuroids.size());
+    if (row == rows_.size())
+      user_error("{}: has no responses; give a line for each stimulus", path_);
+    const auto stimuli = static_cast<int64_t>(rows_.size() - row),
+               neuroids = static_cast<int64_t>(found_.neuroids.size());
     found_.values = Tensor(DType::kF64, {stimuli, neuroids});
     auto* next = static_cast<double*>(found_.values.data());
     for (; row < rows_.size(); ++row) {
@@ -133,8 +158,9 @@ class ResponseTable {
     for (size_t i = labelled_; i < row.fields.size(); ++i) {
       const auto value = number_in(row.fields[i]);
       if (!value) {
-        user_error("{}:{}: {} of neuroid {} is no finite number; leave out such neuroids or stimuli", path_, row.line, quote(row.fields[i], 20),
-                   quote(rows_[0].fields[i], 40));
+        user_error(
+            "{}:{}: {} of neuroid {} is no finite number; leave out such neuroids or stimuli",
+            path_, row.line, quote(row.fields[i], 20), quote(rows_[0].fields[i], 40));
       }
       values.push_back(*value);
     }
@@ -164,9 +190,12 @@ std::vector<std::string> names_in(const std::string& path) {
 
 std::vector<double> doubles_of(const Tensor& tensor, const std::string& path) {
   std::vector<double> values(static_cast<size_t>(tensor.elements()));
-  if (tensor.dtype() == DType::kF32) std::copy(tensor.f32().begin(), tensor.f32().end(), values.begin());
-  else if (tensor.dtype() == DType::kF64) std::copy_n(static_cast<const double*>(tensor.data()), values.size(), values.begin());
-  else user_error("{}: holds {}; wanted f32 or f64", path, dtype_name(tensor.dtype()));
+  if (tensor.dtype() == DType::kF32)
+    std::copy(tensor.f32().begin(), tensor.f32().end(), values.begin());
+  else if (tensor.dtype() == DType::kF64)
+    std::copy_n(static_cast<const double*>(tensor.data()), values.size(), values.begin());
+  else
+    user_error("{}: holds {}; wanted f32 or f64", path, dtype_name(tensor.dtype()));
   return values;
 }
 
@@ -176,7 +205,8 @@ std::vector<double> read_ceilings(const std::string& text) {
   std::vector<double> values;
   for (const std::string& line : names_in(text)) {
     const auto value = number_in(line);
-    if (!value) user_error("{}:{}: {} is no finite number", text, values.size() + 1, quote(line, 20));
+    if (!value)
+      user_error("{}:{}: {} is no finite number", text, values.size() + 1, quote(line, 20));
     values.push_back(*value);
   }
   return values;
@@ -186,17 +216,23 @@ std::vector<double> read_ceilings(const std::string& text) {
 
 StimulusTexts read_stimuli(const std::string& path) { return StimulusReader(path).read(); }
 
-Responses read_responses(const std::string& path, const std::string& subjects, const std::string& ceiling) {
+Responses read_responses(const std::string& path, const std::string& subjects,
+                         const std::string& ceiling) {
   Responses responses;
-  if (path.ends_with(".npy")) responses.values = read_npy(path);
-  else if (path.ends_with(".csv")) responses = ResponseTable(path).read();
-  else user_error("{}: responses are read from .npy or .csv; name it so", path);
+  if (path.ends_with(".npy"))
+    responses.values = read_npy(path);
+  else if (path.ends_with(".csv"))
+    responses = ResponseTable(path).read();
+  else
+    user_error("{}: responses are read from .npy or .csv; name it so", path);
   if (!subjects.empty()) {
-    if (!responses.subjects.empty()) user_error("{}: has a row of subjects, and --subjects is given too; leave one out", path);
+    if (!responses.subjects.empty())
+      user_error("{}: has a row of subjects, and --subjects is given too; leave one out", path);
     responses.subjects = names_in(subjects);
   }
   if (!ceiling.empty()) {
-    if (!responses.ceilings.empty()) user_error("{}: has a row of ceilings, and --ceiling is given too; leave one out", path);
+    if (!responses.ceilings.empty())
+      user_error("{}: has a row of ceilings, and --ceiling is given too; leave one out", path);
     responses.ceilings = read_ceilings(ceiling);
   }
   return responses;

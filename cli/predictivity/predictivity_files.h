@@ -14,13 +14,16 @@ struct StimulusTexts {
   std::vector<std::string> texts, groups;
 };
 
-/// .csv with the columns text and group; .jsonl, an object with "text" and "group" a line; .json, a list of such objects. Without groups each
-/// stimulus is a group of its own. Throws Error (user) naming the place.
+/// .csv with the columns text and group; .jsonl, an object with "text" and "group" a line; .json, a
+/// list of such objects. Without groups each stimulus is a group of its own. Throws Error (user)
+/// naming the place.
 StimulusTexts read_stimuli(const std::string& path);
 
-/// .npy [N, Q], or .csv with a column a neuroid. `subjects` and `ceiling` may be empty: a file of names, one a neuroid; a number, or a file of
-/// numbers. Throws Error (user) naming the place, also for subjects or ceilings given twice.
-Responses read_responses(const std::string& path, const std::string& subjects, const std::string& ceiling);
+/// .npy [N, Q], or .csv with a column a neuroid. `subjects` and `ceiling` may be empty: a file of
+/// names, one a neuroid; a number, or a file of numbers. Throws Error (user) naming the place, also
+/// for subjects or ceilings given twice.
+Responses read_responses(const std::string& path, const std::string& subjects,
+                         const std::string& ceiling);
 
 /// "0.1,1,10". Throws Error (user) naming what is no number; `what` is what errors call them.
 std::vector<double> parse_numbers(const std::string& text, const std::string& what);

@@ -5,11 +5,11 @@
 #include <cmath>
 #include <memory>
 
-#include "cli/core/progress_bar.h"
 #include "cli/core/arrays.h"
 #include "cli/core/context.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 #include "vitrine/analysis/concepts.h"
 
@@ -34,25 +34,39 @@ std::vector<Prompt> read_set(const std::string& path, const Args& args, const Mo
 std::string draw_table(const std::vector<ConceptDirection>& found, const Terminal& out) {
   size_t width = 4;
   for (const ConceptDirection& d : found) width = std::max(width, d.site.size());
-  std::string text = out.paint(Style::kDim, fmt::format("{}{:>10}{:>12}{:>10}{:>8}{:>10}", left("site", width), "norm", "relative", "d", "AUC", "accuracy")) + "\n";
+  std::string text =
+      out.paint(Style::kDim, fmt::format("{}{:>10}{:>12}{:>10}{:>8}{:>10}", left("site", width),
+                                         "norm", "relative", "d", "AUC", "accuracy")) +
+      "\n";
   for (const ConceptDirection& d : found) {
-    text += fmt::format("{}{:>10.4g}{:>12}{:>10.3f}{}{:>10}\n", left(d.site, width), d.norm, percent(d.norm / d.activation_norm), d.cohens_d,
-                        out.paint(heat_style(2 * d.auc - 1), fmt::format("{:>8.3f}", d.auc)), percent(d.accuracy));
+    text += fmt::format("{}{:>10.4g}{:>12}{:>10.3f}{}{:>10}\n", left(d.site, width), d.norm,
+                        percent(d.norm / d.activation_norm), d.cohens_d,
+                        out.paint(heat_style(2 * d.auc - 1), fmt::format("{:>8.3f}", d.auc)),
+                        percent(d.accuracy));
   }
-  return text + out.paint(Style::kDim, "norm: of the difference of means, and relative to the activations' own; d, AUC, accuracy: of held-out prompts") + "\n";
+  return text +
+         out.paint(Style::kDim,
+                   "norm: of the difference of means, and relative to the activations' own; d, "
+                   "AUC, accuracy: of held-out prompts") +
+         "\n";
 }
 
 /// Each prompt's place along the one direction.
-std::string draw_scores(const ConceptDirection& d, const std::vector<Prompt>& positive, const std::vector<Prompt>& negative, const Terminal& out) {
+std::string draw_scores(const ConceptDirection& d, const std::vector<Prompt>& positive,
+                        const std::vector<Prompt>& negative, const Terminal& out) {
   std::string text = "\n" + out.paint(Style::kDim, "   score  held-out prompt") + "\n";
   double full = 0;
   for (const auto* scores : {&d.positive_scores, &d.negative_scores}) {
     for (const double x : *scores) full = std::max(full, std::abs(x));
   }
-  const auto add = [&](char sign, const std::vector<double>& scores, const std::vector<Prompt>& prompts) {
+  const auto add = [&](char sign, const std::vector<double>& scores,
+                       const std::vector<Prompt>& prompts) {
     for (size_t i = 0; i < scores.size(); ++i) {
-      text += fmt::format("{}  {} {}\n", out.paint(heat_style(full > 0 ? scores[i] / full : 0), fmt::format("{:>+8.3f}", scores[i])), sign,
-                          clip(printable(prompts[i].text), out.width() > 30 ? out.width() - 14 : 16));
+      text += fmt::format(
+          "{}  {} {}\n",
+          out.paint(heat_style(full > 0 ? scores[i] / full : 0),
+                    fmt::format("{:>+8.3f}", scores[i])),
+          sign, clip(printable(prompts[i].text), out.width() > 30 ? out.width() - 14 : 16));
     }
   };
   add('+', d.positive_scores, positive);
@@ -61,8 +75,15 @@ std::string draw_scores(const ConceptDirection& d, const std::vector<Prompt>& po
 }
 
 Json concept_json(const ConceptDirection& d) {
-  return {{"site", d.site}, {"norm", d.norm}, {"activation_norm", d.activation_norm}, {"cohens_d", d.cohens_d}, {"auc", d.auc}, {"accuracy", d.accuracy},
-          {"positive_scores", d.positive_scores}, {"negative_scores", d.negative_scores}, {"direction", d.direction}};
+  return {{"site", d.site},
+          {"norm", d.norm},
+          {"activation_norm", d.activation_norm},
+          {"cohens_d", d.cohens_d},
+          {"auc", d.auc},
+          {"accuracy", d.accuracy},
+          {"positive_scores", d.positive_scores},
+          {"negative_scores", d.negative_scores},
+          {"direction", d.direction}};
 }
 
 /// As float32 and one tensor a site: what --edit reads.
@@ -72,34 +93,57 @@ void save(const std::vector<ConceptDirection>& found, const Args& args, const Mo
     const std::vector<float> direction(d.direction.begin(), d.direction.end());
     arrays.emplace_back(d.site, tensor_of(DType::kF32, direction, {std::ssize(direction)}));
   }
-  write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"pooling", args.pooling}, {"positive", args.positive}, {"negative", args.negative}});
+  write_arrays(args.out, arrays,
+               {{"vitrine", VITRINE_VERSION},
+                {"model", model.name()},
+                {"pooling", args.pooling},
+                {"positive", args.positive},
+                {"negative", args.negative}});
 }
 
 /// "[heads=3]" of a site that is narrowed.
-std::string narrowing(const Args& args) { return args.site.substr(std::min(args.site.find('['), args.site.size())); }
+std::string narrowing(const Args& args) {
+  return args.site.substr(std::min(args.site.find('['), args.site.size()));
+}
 
 /// Adding a direction from the file that holds all of them, as a shell reads it.
-std::string edit_word(const std::vector<ConceptDirection>& found, size_t which, const std::string& file, const Args& args) {
+std::string edit_word(const std::vector<ConceptDirection>& found, size_t which,
+                      const std::string& file, const Args& args) {
   const std::string& site = found[which].site;
-  return shell_word(fmt::format("{}{}=add:{}{}*1", site, narrowing(args), file, found.size() == 1 ? "" : "#" + site));
+  return shell_word(fmt::format("{}{}=add:{}{}*1", site, narrowing(args), file,
+                                found.size() == 1 ? "" : "#" + site));
 }
 
-std::string usage(const std::vector<ConceptDirection>& found, const Args& args, const Terminal& out) {
-  return out.paint(Style::kTitle, args.out) + fmt::format(": {} {}. To steer: vitrine generate --edit {}\n", found.size(),
-                                                          found.size() == 1 ? "direction" : "directions", edit_word(found, 0, args.out, args));
+std::string usage(const std::vector<ConceptDirection>& found, const Args& args,
+                  const Terminal& out) {
+  return out.paint(Style::kTitle, args.out) +
+         fmt::format(": {} {}. To steer: vitrine generate --edit {}\n", found.size(),
+                     found.size() == 1 ? "direction" : "directions",
+                     edit_word(found, 0, args.out, args));
 }
 
-/// A line for each direction that steers the first negative prompt with it; it begins with saving them where they were not.
-std::vector<std::string> steering(const Context& context, const std::vector<ConceptDirection>& found, const Prompt& prompt, const Args& args) {
-  const std::string file = args.out.empty() ? "directions.safetensors" : args.out, save_first = args.out.empty() ? context.command_line + " --out " + file + " && " : "";
-  const std::string model = context.model == Context().model ? "" : " --model " + shell_word(context.model);
-  const std::string text = prompt.text.empty() ? fmt::format("--ids {}", fmt::join(prompt.ids, ",")) : "--prompt " + shell_word(prompt.text);
+/// A line for each direction that steers the first negative prompt with it; it begins with saving
+/// them where they were not.
+std::vector<std::string> steering(const Context& context,
+                                  const std::vector<ConceptDirection>& found, const Prompt& prompt,
+                                  const Args& args) {
+  const std::string file = args.out.empty() ? "directions.safetensors" : args.out,
+                    save_first =
+                        args.out.empty() ? context.command_line + " --out " + file + " && " : "";
+  const std::string model =
+      context.model == Context().model ? "" : " --model " + shell_word(context.model);
+  const std::string text = prompt.text.empty() ? fmt::format("--ids {}", fmt::join(prompt.ids, ","))
+                                               : "--prompt " + shell_word(prompt.text);
   std::vector<std::string> lines;
-  for (size_t i = 0; i < found.size(); ++i) lines.push_back(fmt::format("{}vitrine generate{} {} --edit {}", save_first, model, text, edit_word(found, i, file, args)));
+  for (size_t i = 0; i < found.size(); ++i)
+    lines.push_back(fmt::format("{}vitrine generate{} {} --edit {}", save_first, model, text,
+                                edit_word(found, i, file, args)));
   return lines;
 }
 
-void draw(const Context& context, const std::vector<ConceptDirection>& found, const std::vector<Prompt>& positive, const std::vector<Prompt>& negative, const Args& args) {
+void draw(const Context& context, const std::vector<ConceptDirection>& found,
+          const std::vector<Prompt>& positive, const std::vector<Prompt>& negative,
+          const Args& args) {
   print(draw_table(found, context.out));
   if (found.size() == 1) print(draw_scores(found[0], positive, negative, context.out));
   if (!args.out.empty()) print(usage(found, args, context.out));
@@ -109,7 +153,8 @@ void run(const Context& context, const Args& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const SiteArg site = parse_site(args.site);
   const Model model = load_model(context);
-  const auto positive = read_set(args.positive, args, model), negative = read_set(args.negative, args, model);
+  const auto positive = read_set(args.positive, args, model),
+             negative = read_set(args.negative, args, model);
   ConceptOptions options;
   options.site = site.pattern;
   options.where = site.where;
@@ -120,8 +165,13 @@ void run(const Context& context, const Args& args) {
   const auto found = concept_directions(model, ids_of(positive), ids_of(negative), options);
   bar.erase();
   if (!args.out.empty()) save(found, args, model);
-  const ConceptSubject subject{.positive = ids_of(positive), .negative = ids_of(negative), .pooling = options.pooling, .note = narrowing(args), .steering = steering(context, found, negative[0], args)};
-  write_page(args.page, context, model, [&](const PageSource& source) { return concept_page(found, subject, source); });
+  const ConceptSubject subject{.positive = ids_of(positive),
+                               .negative = ids_of(negative),
+                               .pooling = options.pooling,
+                               .note = narrowing(args),
+                               .steering = steering(context, found, negative[0], args)};
+  write_page(args.page, context, model,
+             [&](const PageSource& source) { return concept_page(found, subject, source); });
   write_figures(args.page, [&](FigureFormat format) { return concept_figure(found, format); });
   if (!context.json) return draw(context, found, positive, negative, args);
   Json json = json_head("concept", model);
@@ -133,16 +183,43 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_concept(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("concept", "Find the direction in which two sets of prompts differ, to steer with");
+  CLI::App& command = *app.add_subcommand(
+      "concept", "Find the direction in which two sets of prompts differ, to steer with");
   const auto args = std::make_shared<Args>();
   const auto group = "Concept";
-  command.add_option("--positive", args->positive, "A file of prompts that have it, one a line; .jsonl: objects with \"text\" or \"ids\"")->required()->type_name("FILE")->group(group);
-  command.add_option("--negative", args->negative, "A file of prompts that do not")->required()->type_name("FILE")->group(group);
-  command.add_option("--site", args->site, "Where to look; a direction is found at each site: blocks.4.hook_resid_post")->capture_default_str()->type_name("SITE")->group(group);
-  command.add_option("--pooling", args->pooling, "What a prompt is: its last token's activation, or the mean over its tokens")
-      ->check(CLI::IsMember({"last", "mean"}))->capture_default_str()->type_name("WAY")->group(group);
-  command.add_flag("--special", args->special, "Text such as <|endoftext|> means the special token, not its characters")->group(group);
-  command.add_option("-o,--out", args->out, "Write the directions to FILE.safetensors, for generate --edit SITE=add:FILE*1")->type_name("FILE")->group(group);
+  command
+      .add_option(
+          "--positive", args->positive,
+          "A file of prompts that have it, one a line; .jsonl: objects with \"text\" or \"ids\"")
+      ->required()
+      ->type_name("FILE")
+      ->group(group);
+  command.add_option("--negative", args->negative, "A file of prompts that do not")
+      ->required()
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--site", args->site,
+                  "Where to look; a direction is found at each site: blocks.4.hook_resid_post")
+      ->capture_default_str()
+      ->type_name("SITE")
+      ->group(group);
+  command
+      .add_option("--pooling", args->pooling,
+                  "What a prompt is: its last token's activation, or the mean over its tokens")
+      ->check(CLI::IsMember({"last", "mean"}))
+      ->capture_default_str()
+      ->type_name("WAY")
+      ->group(group);
+  command
+      .add_flag("--special", args->special,
+                "Text such as <|endoftext|> means the special token, not its characters")
+      ->group(group);
+  command
+      .add_option("-o,--out", args->out,
+                  "Write the directions to FILE.safetensors, for generate --edit SITE=add:FILE*1")
+      ->type_name("FILE")
+      ->group(group);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
@@ -150,10 +227,14 @@ void add_concept(CLI::App& app, Context& context) {
   add_figure_options(command, args->page);
   set_examples(command,
                "  vitrine concept --positive glad.txt --negative sad.txt\n"
-               "  vitrine concept --positive glad.txt --negative sad.txt --site blocks.4.hook_resid_post --out d.safetensors\n"
-               "  vitrine concept --positive glad.txt --negative sad.txt --html concept.html --svg concept.svg\n"
-               "  vitrine generate --prompt \"The man\" --edit \"blocks.4.hook_resid_post=add:d.safetensors*2\"");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine concept --positive glad.txt --negative sad.txt --site "
+               "blocks.4.hook_resid_post --out d.safetensors\n"
+               "  vitrine concept --positive glad.txt --negative sad.txt --html concept.html --svg "
+               "concept.svg\n"
+               "  vitrine generate --prompt \"The man\" --edit "
+               "\"blocks.4.hook_resid_post=add:d.safetensors*2\"");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -4,13 +4,13 @@
 #include <memory>
 #include <numeric>
 
-#include "cli/core/progress_bar.h"
 #include "cli/core/arrays.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/heat.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 #include "vitrine/analysis/factors.h"
 
@@ -41,14 +41,16 @@ double sum_of_squares(const std::vector<double>& values) {
 
 /// "blocks.3, neuron 517" as "3.517".
 std::string neuron_name(const Factors& factors, int64_t neuron) {
-  return fmt::format("{}.{}", factors.layers[static_cast<size_t>(neuron / factors.inner)], neuron % factors.inner);
+  return fmt::format("{}.{}", factors.layers[static_cast<size_t>(neuron / factors.inner)],
+                     neuron % factors.inner);
 }
 
 /// Positions of the largest, largest first.
 std::vector<size_t> largest(const std::vector<double>& values, size_t count) {
   std::vector<size_t> order(values.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] > values[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return values[a] > values[b]; });
   order.resize(std::min(count, order.size()));
   return order;
 }
@@ -57,7 +59,8 @@ std::string draw_component(const Picture& p, size_t component, double total, con
   const std::vector<double> strengths = p.factors.strengths_of(component);
   const double full = *std::max_element(strengths.begin(), strengths.end());
   std::string text = p.out.paint(Style::kTitle, fmt::format("component {}", component)) +
-                     fmt::format("  {} of the components' squares\n", percent(total > 0 ? sum_of_squares(strengths) / total : 0.0));
+                     fmt::format("  {} of the components' squares\n",
+                                 percent(total > 0 ? sum_of_squares(strengths) / total : 0.0));
   if (p.out.color()) {  // without colours it would be the text again and again
     std::vector<std::string> pieces;
     for (const int32_t id : p.ids) pieces.push_back(p.names.shown(id));
@@ -65,38 +68,56 @@ std::string draw_component(const Picture& p, size_t component, double total, con
   }
   std::string tokens, neurons;
   for (const size_t t : largest(strengths, args.top_tokens)) {
-    if (strengths[t] > 0) tokens += fmt::format("  {} {} {:.3g}", t, p.names.shown(p.ids[t]), strengths[t]);
+    if (strengths[t] > 0)
+      tokens += fmt::format("  {} {} {:.3g}", t, p.names.shown(p.ids[t]), strengths[t]);
   }
-  const double* row = p.factors.neurons.data() + static_cast<int64_t>(component) * p.factors.width();
-  for (const int64_t n : p.factors.top_neurons(component, args.top_neurons)) neurons += fmt::format("  {} {:.3f}", neuron_name(p.factors, n), row[n]);
-  return text + p.out.paint(Style::kDim, "tokens ") + tokens + "\n" + p.out.paint(Style::kDim, "neurons") + neurons + "\n\n";
+  const double* row =
+      p.factors.neurons.data() + static_cast<int64_t>(component) * p.factors.width();
+  for (const int64_t n : p.factors.top_neurons(component, args.top_neurons))
+    neurons += fmt::format("  {} {:.3f}", neuron_name(p.factors, n), row[n]);
+  return text + p.out.paint(Style::kDim, "tokens ") + tokens + "\n" +
+         p.out.paint(Style::kDim, "neurons") + neurons + "\n\n";
 }
 
 std::string draw(const Picture& p, const Args& args) {
   const double total = sum_of_squares(p.factors.strengths);
   std::string text;
-  for (size_t c = 0; c < static_cast<size_t>(p.factors.components); ++c) text += draw_component(p, c, total, args);
-  text += fmt::format("relative residual {:.4f} after {} iterations{}\n", p.factors.relative_residual, p.factors.iterations,
+  for (size_t c = 0; c < static_cast<size_t>(p.factors.components); ++c)
+    text += draw_component(p, c, total, args);
+  text += fmt::format("relative residual {:.4f} after {} iterations{}\n",
+                      p.factors.relative_residual, p.factors.iterations,
                       p.factors.converged ? "" : ", not converged (--max-iterations)");
-  return text + p.out.paint(Style::kDim, "tokens: place, text, strength; neurons: layer.neuron, weight in a row of length 1") + "\n";
+  return text +
+         p.out.paint(
+             Style::kDim,
+             "tokens: place, text, strength; neurons: layer.neuron, weight in a row of length 1") +
+         "\n";
 }
 
 Json factors_json(const Picture& p, const Args& args) {
   const Factors& f = p.factors;
-  Json json = {{"layers", f.layers}, {"tokens", p.names.json(p.ids)}, {"relative_residual", f.relative_residual}, {"iterations", f.iterations},
-               {"converged", f.converged}, {"init", args.init}, {"seed", args.options.seed}};
+  Json json = {{"layers", f.layers},
+               {"tokens", p.names.json(p.ids)},
+               {"relative_residual", f.relative_residual},
+               {"iterations", f.iterations},
+               {"converged", f.converged},
+               {"init", args.init},
+               {"seed", args.options.seed}};
   for (size_t c = 0; c < static_cast<size_t>(f.components); ++c) {
     Json component = {{"strengths", f.strengths_of(c)}, {"top_neurons", Json::array()}};
     const double* row = f.neurons.data() + static_cast<int64_t>(c) * f.width();
     for (const int64_t n : f.top_neurons(c, args.top_neurons)) {
-      component["top_neurons"].push_back({{"layer", f.layers[static_cast<size_t>(n / f.inner)]}, {"neuron", n % f.inner}, {"weight", row[n]}});
+      component["top_neurons"].push_back({{"layer", f.layers[static_cast<size_t>(n / f.inner)]},
+                                          {"neuron", n % f.inner},
+                                          {"weight", row[n]}});
     }
     json["components"].push_back(std::move(component));
   }
   return json;
 }
 
-void save(const Picture& p, const std::string& path, const std::map<std::string, std::string>& metadata) {
+void save(const Picture& p, const std::string& path,
+          const std::map<std::string, std::string>& metadata) {
   const Factors& f = p.factors;
   write_arrays(path,
                {{"ids", tensor_of(DType::kI32, p.ids, {f.tokens})},
@@ -111,7 +132,8 @@ void run(const Context& context, const Args& args) {
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   FactorOptions options = args.options;
-  if (!args.layers.empty()) options.layers = parse_site("[layers=" + args.layers + "]").where.layers;
+  if (!args.layers.empty())
+    options.layers = parse_site("[layers=" + args.layers + "]").where.layers;
   options.init = factor_init_from_name(args.init);
   options.edits = parse_edits(args.edits);
   ProgressBar bar({.unit = ""});
@@ -120,10 +142,16 @@ void run(const Context& context, const Args& args) {
   bar.erase();
   const Names names(model.shared_tokenizer());
   Picture picture{found, names, context.out, {}};
-  for (const auto& text : found.texts) picture.ids.insert(picture.ids.end(), text.begin(), text.end());
-  if (!args.out.empty()) save(picture, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"init", args.init}});
-  write_page(args.page, context, model, [&](const PageSource& source) { return factors_page(found, source); });
-  write_figures(args.page, [&](FigureFormat format) { return factors_figure(found, PageSource::of(model), format); });
+  for (const auto& text : found.texts)
+    picture.ids.insert(picture.ids.end(), text.begin(), text.end());
+  if (!args.out.empty())
+    save(picture, args.out,
+         {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"init", args.init}});
+  write_page(args.page, context, model,
+             [&](const PageSource& source) { return factors_page(found, source); });
+  write_figures(args.page, [&](FigureFormat format) {
+    return factors_figure(found, PageSource::of(model), format);
+  });
   if (!context.json) return print(draw(picture, args));
   Json json = json_head("factors", model);
   json["factors"] = factors_json(picture, args);
@@ -133,31 +161,71 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_factors(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("factors", "Find groups of MLP neurons that fire together on a text");
+  CLI::App& command =
+      *app.add_subcommand("factors", "Find groups of MLP neurons that fire together on a text");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Factors";
   FactorOptions& options = args->options;
-  command.add_option("-k,--components", options.components, "Groups to find")->check(CLI::Range(1, 100000))->capture_default_str()->type_name("K")->group(group);
-  command.add_option("--layers", args->layers, "Blocks whose neurons are taken together: 0..3,-1 [all]")->type_name("LIST")->group(group);
-  command.add_option("--init", args->init, "How to start: random, or nndsvd (from singular vectors, no seed)")
-      ->check(CLI::IsMember({"random", "nndsvd"}))->capture_default_str()->type_name("WAY")->group(group);
-  command.add_option("--seed", options.seed, "Of the random start")->check(not_negative())->capture_default_str()->type_name("SEED")->group(group);
-  command.add_option("--max-iterations", options.max_iterations, "Stop there at the latest")->check(CLI::Range(1, 1000000))->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--tolerance", options.tolerance, "Stop when the projected gradient has fallen to this share of its first value")
-      ->check(not_negative())->capture_default_str()->type_name("X")->group(group);
-  command.add_option("--top-neurons", args->top_neurons, "Neurons to list of each component")->check(CLI::Range(0, 100000))->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--top-tokens", args->top_tokens, "Tokens to list of each component")->check(CLI::Range(0, 100000))->capture_default_str()->type_name("N")->group(group);
-  command.add_option("-o,--out", args->out, "Also write both factors to FILE.safetensors")->type_name("FILE")->group(group);
+  command.add_option("-k,--components", options.components, "Groups to find")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str()
+      ->type_name("K")
+      ->group(group);
+  command
+      .add_option("--layers", args->layers,
+                  "Blocks whose neurons are taken together: 0..3,-1 [all]")
+      ->type_name("LIST")
+      ->group(group);
+  command
+      .add_option("--init", args->init,
+                  "How to start: random, or nndsvd (from singular vectors, no seed)")
+      ->check(CLI::IsMember({"random", "nndsvd"}))
+      ->capture_default_str()
+      ->type_name("WAY")
+      ->group(group);
+  command.add_option("--seed", options.seed, "Of the random start")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("SEED")
+      ->group(group);
+  command.add_option("--max-iterations", options.max_iterations, "Stop there at the latest")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--tolerance", options.tolerance,
+                  "Stop when the projected gradient has fallen to this share of its first value")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("X")
+      ->group(group);
+  command.add_option("--top-neurons", args->top_neurons, "Neurons to list of each component")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--top-tokens", args->top_tokens, "Tokens to list of each component")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("-o,--out", args->out, "Also write both factors to FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
-  set_examples(command,
-               "  vitrine factors --prompt \"Now I ask you: what can be expected of man?\" --components 6\n"
-               "  vitrine factors --text-file page.txt --layers 3..5 --init nndsvd --out factors.safetensors");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+  set_examples(
+      command,
+      "  vitrine factors --prompt \"Now I ask you: what can be expected of man?\" --components 6\n"
+      "  vitrine factors --text-file page.txt --layers 3..5 --init nndsvd --out "
+      "factors.safetensors");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

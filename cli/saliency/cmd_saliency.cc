@@ -2,15 +2,15 @@
 
 #include <memory>
 
-#include "cli/core/progress_bar.h"
 #include "cli/core/arrays.h"
 #include "cli/core/context.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
+#include "cli/core/tokens.h"
 #include "cli/saliency/saliency_args.h"
 #include "cli/saliency/saliency_data.h"
 #include "cli/saliency/saliency_view.h"
-#include "cli/core/tokens.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -24,14 +24,17 @@ struct Args {
   PageArgs page;
 };
 
-void draw(const Context& context, const Args& args, const Saliency& result, const Names& names, const Prompt& prompt,
-          const std::string& what) {
+void draw(const Context& context, const Args& args, const Saliency& result, const Names& names,
+          const Prompt& prompt, const std::string& what) {
   const Terminal& out = context.out;
-  const bool grid = args.show == "grid" || args.show == "both" || (args.show.empty() && result.steps.size() > 1);
-  print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size()) : printable(prompt.text)) + "\n" +
-        out.paint(Style::kDim, what) + "\n");
+  const bool grid =
+      args.show == "grid" || args.show == "both" || (args.show.empty() && result.steps.size() > 1);
+  print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size())
+                                                     : printable(prompt.text)) +
+        "\n" + out.paint(Style::kDim, what) + "\n");
   const SaliencyPicture picture{result, names, out};
-  for (size_t step = 0; args.show != "grid" && step < result.steps.size(); ++step) print("\n" + draw_step(picture, step, args.top_k));
+  for (size_t step = 0; args.show != "grid" && step < result.steps.size(); ++step)
+    print("\n" + draw_step(picture, step, args.top_k));
   if (grid) print("\n" + draw_saliency_grid(picture));
 }
 
@@ -48,9 +51,14 @@ void run(const Context& context, const Args& args) {
     options.progress = &bar;
     results.push_back(saliency(model, prompt.ids, options));
   }
-  if (!args.out.empty()) save_saliency(results, args.out, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"saliency", what}});
-  write_page(args.page, context, model, [&](const PageSource& source) { return saliency_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) { return saliency_figure(results, PageSource::of(model), format); });
+  if (!args.out.empty())
+    save_saliency(results, args.out,
+                  {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"saliency", what}});
+  write_page(args.page, context, model,
+             [&](const PageSource& source) { return saliency_page(results, source); });
+  write_figures(args.page, [&](FigureFormat format) {
+    return saliency_figure(results, PageSource::of(model), format);
+  });
   Json json = json_head("saliency", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
@@ -70,30 +78,41 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_saliency(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("saliency", "Show how much each token of a text matters for what comes next");
+  CLI::App& command = *app.add_subcommand(
+      "saliency", "Show how much each token of a text matters for what comes next");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   add_saliency_options(command, args->saliency);
   const auto group = "Saliency";
-  command.add_option("--show", args->show, "table: each step in detail; grid: steps by tokens; both [table, or both for several steps]")
+  command
+      .add_option("--show", args->show,
+                  "table: each step in detail; grid: steps by tokens; both [table, or both for "
+                  "several steps]")
       ->check(CLI::IsMember({"table", "grid", "both"}))
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("--top-k", args->top_k, "Tokens to list of each step, those with the largest shares first")
+  command
+      .add_option("--top-k", args->top_k,
+                  "Tokens to list of each step, those with the largest shares first")
       ->check(CLI::Range(0, 100000))
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Also write shares and scores to FILE.safetensors")->type_name("FILE")->group(group);
+  command.add_option("-o,--out", args->out, "Also write shares and scores to FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
   add_edit_option(command, args->saliency.edits);
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
   set_examples(command,
-               "  vitrine saliency --prompt \"Heathrow airport is located in the city of\" --method integrated-gradients\n"
-               "  vitrine saliency --prompt \"The keys to the cabinet\" --target \" are\" --contrast \" is\"");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine saliency --prompt \"Heathrow airport is located in the city of\" "
+               "--method integrated-gradients\n"
+               "  vitrine saliency --prompt \"The keys to the cabinet\" --target \" are\" "
+               "--contrast \" is\"");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

@@ -13,11 +13,17 @@ namespace {
 void add_step_options(CLI::App& command, SaliencyArgs& args) {
   const auto group = "What comes next";
   add_token_option(command, "--target", args.target, args.target_id,
-                   "The token behind the prompt that is to be explained [the model's own choice]; leading spaces count: \" London\"", group);
+                   "The token behind the prompt that is to be explained [the model's own choice]; "
+                   "leading spaces count: \" London\"",
+                   group);
   add_token_option(command, "--contrast", args.contrast, args.contrast_id,
-                   "Explain the target against this token: why the one rather than the other", group);
-  add_text_option(command, "--continuation", args.continuation, args.continuation_ids, "Explain each token of this text behind the prompt", group);
-  command.add_option("-n,--generate", args.generate, "Let the model continue, and explain each of up to N tokens")
+                   "Explain the target against this token: why the one rather than the other",
+                   group);
+  add_text_option(command, "--continuation", args.continuation, args.continuation_ids,
+                  "Explain each token of this text behind the prompt", group);
+  command
+      .add_option("-n,--generate", args.generate,
+                  "Let the model continue, and explain each of up to N tokens")
       ->check(above_zero())
       ->type_name("N")
       ->group(group);
@@ -25,8 +31,12 @@ void add_step_options(CLI::App& command, SaliencyArgs& args) {
 
 void add_method_options(CLI::App& command, SaliencyArgs& args) {
   const auto group = "Saliency";
-  command.add_option("--method", args.method, "grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion, span-occlusion")
-      ->check(CLI::IsMember({"grad-x-input", "gradient-norm", "smooth-grad", "integrated-gradients", "occlusion", "span-occlusion"}))
+  command
+      .add_option("--method", args.method,
+                  "grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion, "
+                  "span-occlusion")
+      ->check(CLI::IsMember({"grad-x-input", "gradient-norm", "smooth-grad", "integrated-gradients",
+                             "occlusion", "span-occlusion"}))
       ->capture_default_str()
       ->type_name("METHOD")
       ->group(group);
@@ -35,45 +45,65 @@ void add_method_options(CLI::App& command, SaliencyArgs& args) {
       ->capture_default_str()
       ->type_name("VALUE")
       ->group(group);
-  command.add_option("--seed", args.seed, "Of noise and masks")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--seed", args.seed, "Of noise and masks")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
 }
 
 void add_gradient_options(CLI::App& command, SaliencyArgs& args) {
   const auto group = "Saliency";
-  command.add_option("--steps", args.steps, "Integrated gradients: points between baseline and input")
+  command
+      .add_option("--steps", args.steps, "Integrated gradients: points between baseline and input")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("--rule", args.rule, "Integrated gradients: gauss-legendre, trapezoid, left, right")
+  command
+      .add_option("--rule", args.rule,
+                  "Integrated gradients: gauss-legendre, trapezoid, left, right")
       ->check(CLI::IsMember({"gauss-legendre", "trapezoid", "left", "right"}))
       ->capture_default_str()
       ->type_name("RULE")
       ->group(group);
   command
       .add_option("--baseline", args.baseline,
-                  "Integrated gradients: zero, mean (of the vocabulary's embeddings), token:TEXT, id:N, or a file [D] or [T, D]: x.npy, "
+                  "Integrated gradients: zero, mean (of the vocabulary's embeddings), token:TEXT, "
+                  "id:N, or a file [D] or [T, D]: x.npy, "
                   "x.safetensors#NAME")
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("--samples", args.samples, "SmoothGrad: noisy inputs")->capture_default_str()->type_name("N")->group(group);
+  command.add_option("--samples", args.samples, "SmoothGrad: noisy inputs")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
   command
       .add_option("--noise", args.noise,
-                  "SmoothGrad: the noise's standard deviation, as a share of largest - smallest element of the embeddings")
+                  "SmoothGrad: the noise's standard deviation, as a share of largest - smallest "
+                  "element of the embeddings")
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
-  command.add_flag("--norm", args.norm, "SmoothGrad: the mean gradient's length, not times the input")->group(group);
+  command
+      .add_flag("--norm", args.norm, "SmoothGrad: the mean gradient's length, not times the input")
+      ->group(group);
 }
 
 void add_mask_options(CLI::App& command, SaliencyArgs& args) {
   const auto group = "Saliency";
-  command.add_option("--mask", args.mask, "Occlusion: what takes a token's place: delete (nothing), or as --baseline")
+  command
+      .add_option("--mask", args.mask,
+                  "Occlusion: what takes a token's place: delete (nothing), or as --baseline")
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("--draws", args.draws, "Span occlusion: masks of each kind")->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--budget", args.budget, "Span occlusion: share of the tokens that a mask takes")
+  command.add_option("--draws", args.draws, "Span occlusion: masks of each kind")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--budget", args.budget, "Span occlusion: share of the tokens that a mask takes")
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
@@ -86,7 +116,8 @@ Replacement parse_replacement(const std::string& text, const Model& model) {
   if (text == "zero") return {.kind = Kind::kZero};
   if (text == "mean") return {.kind = Kind::kMean};
   if (text == "delete") return {.kind = Kind::kDelete};
-  if (text.starts_with("token:")) return {.kind = Kind::kToken, .token = model.tokenizer().single_token(text.substr(6))};
+  if (text.starts_with("token:"))
+    return {.kind = Kind::kToken, .token = model.tokenizer().single_token(text.substr(6))};
   if (text.starts_with("id:")) return {.kind = Kind::kToken, .token = parse_ids(text.substr(3))[0]};
   return {.kind = Kind::kTensor, .tensor = read_tensor(text)};
 }
@@ -104,21 +135,26 @@ SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
   options.value = saliency_value_from_name(args.of);
   options.target = token_from(args.target, args.target_id, model);
   options.contrast = token_from(args.contrast, args.contrast_id, model);
-  if (!args.continuation.empty()) options.continuation = model.tokenizer().encode(args.continuation);
+  if (!args.continuation.empty())
+    options.continuation = model.tokenizer().encode(args.continuation);
   if (!args.continuation_ids.empty()) options.continuation = parse_ids(args.continuation_ids);
   if (args.generate > 0) {
     const auto tokenizer = model.shared_tokenizer();
     options.generate = GenerateOptions{.max_new_tokens = args.generate};
-    if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt) options.generate->stop_ids = {*end};
+    if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt)
+      options.generate->stop_ids = {*end};
   }
   const bool integrated = options.method == SaliencyMethod::kIntegratedGradients;
-  const bool masked = options.method == SaliencyMethod::kOcclusion || options.method == SaliencyMethod::kSpanOcclusion;
+  const bool masked = options.method == SaliencyMethod::kOcclusion ||
+                      options.method == SaliencyMethod::kSpanOcclusion;
   if (integrated) {
-    options.integrated = {
-        .rule = quadrature_from_name(args.rule), .steps = args.steps, .baseline = parse_replacement(args.baseline, model)};
+    options.integrated = {.rule = quadrature_from_name(args.rule),
+                          .steps = args.steps,
+                          .baseline = parse_replacement(args.baseline, model)};
   }
   if (masked) options.mask = parse_replacement(args.mask, model);
-  options.smooth = {.samples = args.samples, .noise = args.noise, .seed = args.seed, .times_input = !args.norm};
+  options.smooth = {
+      .samples = args.samples, .noise = args.noise, .seed = args.seed, .times_input = !args.norm};
   options.spans.draws = args.draws;
   options.spans.budget = args.budget;
   options.spans.seed = args.seed;
@@ -131,14 +167,15 @@ std::string describe(const SaliencyArgs& args, const Names& names, const Salienc
   if (options.contrast) text += fmt::format(" less that of {}", names.shown(*options.contrast));
   switch (options.method) {
     case SaliencyMethod::kSmoothGrad:
-      return text + fmt::format(", {} samples of noise {}, seed {}{}", args.samples, args.noise, args.seed,
-                                args.norm ? ", the gradient's length" : "");
+      return text + fmt::format(", {} samples of noise {}, seed {}{}", args.samples, args.noise,
+                                args.seed, args.norm ? ", the gradient's length" : "");
     case SaliencyMethod::kIntegratedGradients:
       return text + fmt::format(", {} {} steps from {}", args.steps, args.rule, args.baseline);
     case SaliencyMethod::kOcclusion:
       return text + fmt::format(", mask: {}", args.mask);
     case SaliencyMethod::kSpanOcclusion:
-      return text + fmt::format(", {} draws of {} of the tokens, mask: {}, seed {}", args.draws, args.budget, args.mask, args.seed);
+      return text + fmt::format(", {} draws of {} of the tokens, mask: {}, seed {}", args.draws,
+                                args.budget, args.mask, args.seed);
     default:
       return text;
   }
@@ -147,13 +184,17 @@ std::string describe(const SaliencyArgs& args, const Names& names, const Salienc
 Json settings_json(const SaliencyArgs& args) {
   switch (saliency_method_from_name(args.method)) {
     case SaliencyMethod::kSmoothGrad:
-      return {{"samples", args.samples}, {"noise", args.noise}, {"seed", args.seed}, {"times_input", !args.norm}};
+      return {{"samples", args.samples},
+              {"noise", args.noise},
+              {"seed", args.seed},
+              {"times_input", !args.norm}};
     case SaliencyMethod::kIntegratedGradients:
       return {{"rule", args.rule}, {"steps", args.steps}, {"baseline", args.baseline}};
     case SaliencyMethod::kOcclusion:
       return {{"mask", args.mask}};
     case SaliencyMethod::kSpanOcclusion:
-      return {{"mask", args.mask}, {"draws", args.draws}, {"budget", args.budget}, {"seed", args.seed}};
+      return {
+          {"mask", args.mask}, {"draws", args.draws}, {"budget", args.budget}, {"seed", args.seed}};
     default:
       return Json::object();
   }

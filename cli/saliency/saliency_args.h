@@ -13,7 +13,8 @@ using namespace internal;
 
 /// The options of `vitrine saliency` that choose what is computed.
 struct SaliencyArgs {
-  std::string method = "grad-x-input", of = "logit", rule = "gauss-legendre", baseline = "zero", mask = "mean";
+  std::string method = "grad-x-input", of = "logit", rule = "gauss-legendre", baseline = "zero",
+              mask = "mean";
   std::string target, contrast, continuation, continuation_ids;
   int target_id = -1, contrast_id = -1, generate = 0;
   int steps = 50, samples = 25, draws = 50;
@@ -31,10 +32,12 @@ void add_saliency_options(CLI::App& command, SaliencyArgs& args);
 /// Throws Error (user) for tokens that are not one, and files that are no tensor.
 SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model);
 
-/// What was computed, in words: "integrated-gradients of the logit, 50 gauss-legendre steps from zero".
+/// What was computed, in words: "integrated-gradients of the logit, 50 gauss-legendre steps from
+/// zero".
 std::string describe(const SaliencyArgs& args, const Names& names, const SaliencyOptions& options);
 
-/// The settings of the method that was used, for JSON: {"rule": ..., "steps": ..., "baseline": ...}.
+/// The settings of the method that was used, for JSON: {"rule": ..., "steps": ..., "baseline":
+/// ...}.
 Json settings_json(const SaliencyArgs& args);
 
 }  // namespace vitrine::cli

@@ -20,22 +20,26 @@ Json effect_json(const MaskingEffect& effect) {
 Json token_json(const Saliency& saliency, const Names& names, size_t step, size_t position) {
   const size_t cell = saliency.cell(step, position);
   Json token = names.json(saliency.ids[position]);
-  token.update({{"position", position}, {"share", saliency.shares[cell]}, {"score", saliency.scores[cell]}});
+  token.update(
+      {{"position", position}, {"share", saliency.shares[cell]}, {"score", saliency.scores[cell]}});
   if (const auto& comparison = saliency.steps[step].comparison) {
     token["draws"] = comparison->span_draws[position];
-    token["scattered"] = {{"score", comparison->scattered_scores[position]}, {"draws", comparison->scattered_draws[position]}};
+    token["scattered"] = {{"score", comparison->scattered_scores[position]},
+                          {"draws", comparison->scattered_draws[position]}};
   }
   return token;
 }
 
 Json step_json(const Saliency& saliency, const Names& names, size_t step) {
   const SaliencyStep& s = saliency.steps[step];
-  Json json = {{"inputs", s.inputs}, {"target", names.json(s.target)}, {"rank", s.rank},
-               {"logit", s.logit},   {"log_probability", s.log_prob},  {"probability", std::exp(s.log_prob)},
-               {"value", s.value}};
+  Json json = {
+      {"inputs", s.inputs}, {"target", names.json(s.target)}, {"rank", s.rank},
+      {"logit", s.logit},   {"log_probability", s.log_prob},  {"probability", std::exp(s.log_prob)},
+      {"value", s.value}};
   if (s.completeness) {
-    json["completeness"] = {
-        {"baseline_value", s.completeness->baseline_value}, {"gap", s.completeness->gap}, {"relative_gap", s.completeness->relative_gap}};
+    json["completeness"] = {{"baseline_value", s.completeness->baseline_value},
+                            {"gap", s.completeness->gap},
+                            {"relative_gap", s.completeness->relative_gap}};
   }
   if (s.comparison) {
     json["comparison"] = {{"masked_tokens", s.comparison->masked_tokens},
@@ -43,32 +47,39 @@ Json step_json(const Saliency& saliency, const Names& names, size_t step) {
                           {"scattered", effect_json(s.comparison->scattered)}};
   }
   json["tokens"] = Json::array();
-  for (int64_t i = 0; i < s.inputs; ++i) json["tokens"].push_back(token_json(saliency, names, step, static_cast<size_t>(i)));
+  for (int64_t i = 0; i < s.inputs; ++i)
+    json["tokens"].push_back(token_json(saliency, names, step, static_cast<size_t>(i)));
   return json;
 }
 
 }  // namespace
 
 Json saliency_json(const Saliency& saliency, const Names& names) {
-  Json json = {{"method", saliency_method_name(saliency.method)}, {"of", saliency_value_name(saliency.value)}};
+  Json json = {{"method", saliency_method_name(saliency.method)},
+               {"of", saliency_value_name(saliency.value)}};
   json["contrast"] = saliency.contrast ? names.json(*saliency.contrast) : Json(nullptr);
   json["steps"] = Json::array();
-  for (size_t step = 0; step < saliency.steps.size(); ++step) json["steps"].push_back(step_json(saliency, names, step));
+  for (size_t step = 0; step < saliency.steps.size(); ++step)
+    json["steps"].push_back(step_json(saliency, names, step));
   return json;
 }
 
-void save_saliency(const std::vector<Saliency>& results, const std::string& path, const std::map<std::string, std::string>& metadata) {
+void save_saliency(const std::vector<Saliency>& results, const std::string& path,
+                   const std::map<std::string, std::string>& metadata) {
   Arrays tensors;
   for (size_t i = 0; i < results.size(); ++i) {
     const Saliency& saliency = results[i];
-    const auto steps = static_cast<int64_t>(saliency.steps.size()), tokens = static_cast<int64_t>(saliency.ids.size());
+    const auto steps = static_cast<int64_t>(saliency.steps.size()),
+               tokens = static_cast<int64_t>(saliency.ids.size());
     std::vector<int32_t> targets;
     std::vector<int64_t> inputs;
     for (const SaliencyStep& step : saliency.steps) {
       targets.push_back(step.target);
       inputs.push_back(step.inputs);
     }
-    const auto add = [&](const char* name, Tensor tensor) { tensors.emplace_back(fmt::format("{}.{}", name, i), std::move(tensor)); };
+    const auto add = [&](const char* name, Tensor tensor) {
+      tensors.emplace_back(fmt::format("{}.{}", name, i), std::move(tensor));
+    };
     add("ids", tensor_of(DType::kI32, saliency.ids, {tokens}));
     add("targets", tensor_of(DType::kI32, targets, {steps}));
     add("inputs", tensor_of(DType::kI64, inputs, {steps}));

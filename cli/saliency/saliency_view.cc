@@ -24,7 +24,8 @@ double signed_share(const Saliency& saliency, size_t step, size_t position) {
 /// Of each input token of a step.
 std::vector<double> signed_shares(const Saliency& saliency, size_t step) {
   std::vector<double> values;
-  for (int64_t i = 0; i < saliency.steps[step].inputs; ++i) values.push_back(signed_share(saliency, step, static_cast<size_t>(i)));
+  for (int64_t i = 0; i < saliency.steps[step].inputs; ++i)
+    values.push_back(signed_share(saliency, step, static_cast<size_t>(i)));
   return values;
 }
 
@@ -36,9 +37,12 @@ double largest(const std::vector<double>& values) {
 
 std::string heading(const SaliencyPicture& p, const SaliencyStep& step) {
   std::string text = fmt::format("position {}: {}", step.inputs, p.names.shown(step.target));
-  if (p.saliency.contrast) text += fmt::format(" rather than {}", p.names.shown(*p.saliency.contrast));
-  text += fmt::format(", rank {}, {}, logit {:.3f}", thousands(step.rank), percent(std::exp(step.log_prob)), step.logit);
-  if (p.saliency.contrast) text += fmt::format("; difference of {} {:.4g}", value_in_words(p.saliency.value), step.value);
+  if (p.saliency.contrast)
+    text += fmt::format(" rather than {}", p.names.shown(*p.saliency.contrast));
+  text += fmt::format(", rank {}, {}, logit {:.3f}", thousands(step.rank),
+                      percent(std::exp(step.log_prob)), step.logit);
+  if (p.saliency.contrast)
+    text += fmt::format("; difference of {} {:.4g}", value_in_words(p.saliency.value), step.value);
   return text + "\n";
 }
 
@@ -53,20 +57,25 @@ struct Layout {
 };
 
 std::string table_head(const Layout& layout, bool spans) {
-  return fmt::format("{:>8}  {}  {:>8}  {}  {:>12}{}", "position", left("token", layout.token), "share", left("", layout.bar), "score",
+  return fmt::format("{:>8}  {}  {:>8}  {}  {:>12}{}", "position", left("token", layout.token),
+                     "share", left("", layout.bar), "score",
                      spans ? "     scattered  draws, either" : "");
 }
 
-std::string table_line(const SaliencyPicture& p, const Layout& layout, size_t step, size_t at, double full) {
+std::string table_line(const SaliencyPicture& p, const Layout& layout, size_t step, size_t at,
+                       double full) {
   const SaliencyStep& s = p.saliency.steps[step];
-  const double share = p.saliency.shares[p.saliency.cell(step, at)], score = p.saliency.scores[p.saliency.cell(step, at)];
+  const double share = p.saliency.shares[p.saliency.cell(step, at)],
+               score = p.saliency.scores[p.saliency.cell(step, at)];
   const double part = full > 0 ? share / full : 0.0;
-  const std::string numbers = fmt::format("{}  {:>8}  {}  {:>+#12.4g}", left(p.names.shown(p.saliency.ids[at]), layout.token),
+  const std::string numbers = fmt::format("{}  {:>8}  {}  {:>+#12.4g}",
+                                          left(p.names.shown(p.saliency.ids[at]), layout.token),
                                           percent(share), bar(part, layout.bar), score);
-  std::string text = fmt::format("{:>8}  {}", at, p.out.paint(heat_style(std::copysign(part, score)), numbers));
+  std::string text =
+      fmt::format("{:>8}  {}", at, p.out.paint(heat_style(std::copysign(part, score)), numbers));
   if (s.comparison) {
-    text += fmt::format("  {:>+#12.4g}  {:>6} {:>6}", s.comparison->scattered_scores[at], s.comparison->span_draws[at],
-                        s.comparison->scattered_draws[at]);
+    text += fmt::format("  {:>+#12.4g}  {:>6} {:>6}", s.comparison->scattered_scores[at],
+                        s.comparison->span_draws[at], s.comparison->scattered_draws[at]);
   }
   return text + "\n";
 }
@@ -78,22 +87,27 @@ std::string table(const SaliencyPicture& p, size_t step, size_t top_k) {
   const auto share = [&](size_t at) { return p.saliency.shares[p.saliency.cell(step, at)]; };
   std::vector<size_t> order(static_cast<size_t>(s.inputs));
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return share(a) > share(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return share(a) > share(b); });
   std::string text = p.out.paint(Style::kDim, table_head(layout, s.comparison.has_value())) + "\n";
   const size_t shown = std::min(top_k, order.size());
   for (size_t i = 0; i < shown; ++i) text += table_line(p, layout, step, order[i], share(order[0]));
   double rest = 0;
   for (size_t i = shown; i < order.size(); ++i) rest += share(order[i]);
   if (shown < order.size()) {
-    text += p.out.paint(Style::kDim, fmt::format("{} more tokens have {} together", order.size() - shown, percent(rest))) + "\n";
+    text += p.out.paint(Style::kDim, fmt::format("{} more tokens have {} together",
+                                                 order.size() - shown, percent(rest))) +
+            "\n";
   }
   return text;
 }
 
 std::string completeness(const SaliencyPicture& p, const SaliencyStep& step) {
   const Completeness& c = *step.completeness;
-  return p.out.paint(Style::kDim, fmt::format("sum of scores against f(input) {:.5g} - f(baseline) {:.5g}: gap {:.2g}, relative {:.2g}",
-                                              step.value, c.baseline_value, c.gap, c.relative_gap)) +
+  return p.out.paint(Style::kDim,
+                     fmt::format("sum of scores against f(input) {:.5g} - f(baseline) {:.5g}: gap "
+                                 "{:.2g}, relative {:.2g}",
+                                 step.value, c.baseline_value, c.gap, c.relative_gap)) +
          "\n";
 }
 
@@ -101,17 +115,25 @@ std::string comparison(const SaliencyPicture& p, const SaliencyStep& step) {
   const SpanComparison& c = *step.comparison;
   constexpr size_t kName = 40;
   std::string text =
-      p.out.paint(Style::kDim, fmt::format("{}{:>18}{:>18}", left(fmt::format("means, {:.2f} tokens masked", c.masked_tokens), kName),
-                                           "spans of words", "scattered tokens")) +
+      p.out.paint(
+          Style::kDim,
+          fmt::format("{}{:>18}{:>18}",
+                      left(fmt::format("means, {:.2f} tokens masked", c.masked_tokens), kName),
+                      "spans of words", "scattered tokens")) +
       "\n";
   const auto line = [&](const std::string& name, auto&& number) {
-    text += fmt::format("{}{:>18}{:>18}\n", left(name, kName), number(c.spans), number(c.scattered));
+    text +=
+        fmt::format("{}{:>18}{:>18}\n", left(name, kName), number(c.spans), number(c.scattered));
   };
   line(fmt::format("{} lost +- standard error", value_in_words(p.saliency.value)),
-       [](const MaskingEffect& e) { return fmt::format("{:+#.4g} +- {:.2g}", e.value, e.standard_error); });
-  line("change of the log-probability", [](const MaskingEffect& e) { return fmt::format("{:+#.4g}", e.log_prob); });
+       [](const MaskingEffect& e) {
+         return fmt::format("{:+#.4g} +- {:.2g}", e.value, e.standard_error);
+       });
+  line("change of the log-probability",
+       [](const MaskingEffect& e) { return fmt::format("{:+#.4g}", e.log_prob); });
   line("rank", [](const MaskingEffect& e) { return fmt::format("{:.1f}", e.rank); });
-  line("relative change of the last hidden state", [](const MaskingEffect& e) { return fmt::format("{:.3f}", e.hidden); });
+  line("relative change of the last hidden state",
+       [](const MaskingEffect& e) { return fmt::format("{:.3f}", e.hidden); });
   return text;
 }
 
@@ -143,8 +165,9 @@ std::string draw_saliency_grid(const SaliencyPicture& p) {
     values.resize(heat.columns.size(), std::numeric_limits<double>::quiet_NaN());
     heat.rows.push_back({p.names.shown(p.saliency.steps[step].target), std::move(values)});
   }
-  return draw_heat(heat, p.out) + p.out.paint(Style::kDim, "cells: share of the step in percent, with the score's sign") + "\n" +
-         heat_legend("against the next token", "for it", p.out);
+  return draw_heat(heat, p.out) +
+         p.out.paint(Style::kDim, "cells: share of the step in percent, with the score's sign") +
+         "\n" + heat_legend("against the next token", "for it", p.out);
 }
 
 }  // namespace vitrine::cli

@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "cli/core/capture_args.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/interrupt.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 #include "vitrine/generate.h"
 
@@ -28,10 +28,14 @@ struct GenerateArgs {
 
 std::string_view reason_name(StopReason reason) {
   switch (reason) {
-    case StopReason::kLength: return "length";
-    case StopReason::kStopId: return "stop";
-    case StopReason::kContext: return "context";
-    case StopReason::kCallback: return "interrupted";
+    case StopReason::kLength:
+      return "length";
+    case StopReason::kStopId:
+      return "stop";
+    case StopReason::kContext:
+      return "context";
+    case StopReason::kCallback:
+      return "interrupted";
   }
   return "";
 }
@@ -43,7 +47,8 @@ std::vector<int32_t> stop_ids(const GenerateArgs& args, const Model& model) {
     for (const int32_t id : parse_ids(list)) ids.push_back(id);
   }
   const auto tokenizer = model.shared_tokenizer();
-  if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt; end && !args.ignore_end) ids.push_back(*end);
+  if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt; end && !args.ignore_end)
+    ids.push_back(*end);
   return ids;
 }
 
@@ -51,14 +56,19 @@ std::vector<int32_t> stop_ids(const GenerateArgs& args, const Model& model) {
 class Generating {
  public:
   Generating(const Context& context, const GenerateArgs& args)
-      : context_(context), args_(args), hooks_(parse_edits(args.edits)), model_((add_captures(hooks_, args.capture), load_model(context))),
+      : context_(context),
+        args_(args),
+        hooks_(parse_edits(args.edits)),
+        model_((add_captures(hooks_, args.capture), load_model(context))),
         names_(model_.shared_tokenizer()) {
-    for (const Prompt& prompt : read_prompts(args.prompt, model_.shared_tokenizer(), model_.name())) {
+    for (const Prompt& prompt :
+         read_prompts(args.prompt, model_.shared_tokenizer(), model_.name())) {
       for (int i = 0; i < args.num_samples; ++i) prompts_.push_back(prompt);
     }
     options_.max_new_tokens = args.max_new_tokens;
     options_.sampling = args.sampling;
-    for (size_t i = 0; i < prompts_.size(); ++i) options_.sampling.seeds.push_back(args.sampling.seed + i);
+    for (size_t i = 0; i < prompts_.size(); ++i)
+      options_.sampling.seeds.push_back(args.sampling.seed + i);
     options_.stop_ids = stop_ids(args, model_);
   }
 
@@ -66,15 +76,20 @@ class Generating {
     const bool stream = !context_.json && prompts_.size() == 1;
     const InterruptGuard guard;
     const Generation generation = stream ? run_streaming(guard) : run_batch(guard);
-    if (stream) print("\n");
-    else if (!context_.json) print_all(generation);
+    if (stream)
+      print("\n");
+    else if (!context_.json)
+      print_all(generation);
     guard.obey();
     if (!args_.capture.out.empty()) save(generation);
     if (context_.json) print_answer(generation);
   }
 
  private:
-  bool is_stop(int32_t id) const { return std::find(options_.stop_ids.begin(), options_.stop_ids.end(), id) != options_.stop_ids.end(); }
+  bool is_stop(int32_t id) const {
+    return std::find(options_.stop_ids.begin(), options_.stop_ids.end(), id) !=
+           options_.stop_ids.end();
+  }
 
   /// Ids have no text where there is no tokenizer.
   std::string shown_prompt(const Prompt& prompt) const {
@@ -91,13 +106,16 @@ class Generating {
     if (const auto tokenizer = model_.shared_tokenizer()) {
       decoder = std::make_unique<StreamDecoder>(tokenizer);
       for (const int32_t id : prompts_[0].ids) {
-        if (id < tokenizer->vocab_size()) decoder->push(id);  // a continuation is decoded as what follows the prompt
+        if (id < tokenizer->vocab_size())
+          decoder->push(id);  // a continuation is decoded as what follows the prompt
       }
     }
-    // With the first token, not before: what the model refuses leaves nothing on the screen but the reason.
+    // With the first token, not before: what the model refuses leaves nothing on the screen but the
+    // reason.
     bool begun = false;
     const auto begin = [&] {
-      if (!std::exchange(begun, true)) print(context_.out.paint(Style::kDim, shown_prompt(prompts_[0])));
+      if (!std::exchange(begun, true))
+        print(context_.out.paint(Style::kDim, shown_prompt(prompts_[0])));
     };
     options_.on_token = [&](int, int32_t id) {
       begin();
@@ -143,8 +161,12 @@ class Generating {
 
   void print_all(const Generation& generation) const {
     for (size_t i = 0; i < prompts_.size(); ++i) {
-      const std::string head = fmt::format("[{}]{} ", i, args_.sampling.temperature > 0 ? fmt::format(" seed {}", args_.sampling.seed + i) : "");
-      print(context_.out.paint(Style::kTitle, head) + context_.out.paint(Style::kDim, shown_prompt(prompts_[i])) + text_of(prompts_[i], generation.sequences[i]) + "\n");
+      const std::string head = fmt::format(
+          "[{}]{} ", i,
+          args_.sampling.temperature > 0 ? fmt::format(" seed {}", args_.sampling.seed + i) : "");
+      print(context_.out.paint(Style::kTitle, head) +
+            context_.out.paint(Style::kDim, shown_prompt(prompts_[i])) +
+            text_of(prompts_[i], generation.sequences[i]) + "\n");
     }
   }
 
@@ -152,20 +174,29 @@ class Generating {
     Batch ran = ids_of(prompts_);
     for (size_t i = 0; i < ran.size(); ++i) {
       const std::vector<int32_t>& fresh = generation.sequences[i].ids;
-      if (!fresh.empty()) ran[i].insert(ran[i].end(), fresh.begin(), fresh.end() - 1);  // nothing has read the last one
+      if (!fresh.empty())
+        ran[i].insert(ran[i].end(), fresh.begin(),
+                      fresh.end() - 1);  // nothing has read the last one
     }
-    summary_ = save_captures(*generation.captures, ran, args_.capture.out, {{"vitrine", VITRINE_VERSION}, {"model", model_.name()}});
+    summary_ = save_captures(*generation.captures, ran, args_.capture.out,
+                             {{"vitrine", VITRINE_VERSION}, {"model", model_.name()}});
     if (!context_.json) print("\n" + summary_text(context_.out, summary_, args_.capture.out));
   }
 
   void print_answer(const Generation& generation) const {
     Json json = json_head("generate", model_);
     const SamplingOptions& s = args_.sampling;
-    json["steps_issued_because"] = generation.eager_because.empty() ? Json() : Json(generation.eager_because);
-    json["sampling"] = {{"temperature", s.temperature}, {"top_k", s.top_k}, {"top_p", s.top_p}, {"max_new_tokens", args_.max_new_tokens}};
+    json["steps_issued_because"] =
+        generation.eager_because.empty() ? Json() : Json(generation.eager_because);
+    json["sampling"] = {{"temperature", s.temperature},
+                        {"top_k", s.top_k},
+                        {"top_p", s.top_p},
+                        {"max_new_tokens", args_.max_new_tokens}};
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const Generation::Sequence& sequence = generation.sequences[i];
-      Json one = {{"seed", s.seed + i}, {"stop_reason", reason_name(sequence.reason)}, {"tokens", names_.json(sequence.ids)}};
+      Json one = {{"seed", s.seed + i},
+                  {"stop_reason", reason_name(sequence.reason)},
+                  {"tokens", names_.json(sequence.ids)}};
       add_text(one["prompt"], prompts_[i].text);
       one["prompt"]["ids"] = prompts_[i].ids;
       add_text(one, text_of(prompts_[i], sequence));
@@ -188,21 +219,56 @@ class Generating {
 void add_sampling_options(CLI::App& command, GenerateArgs& args) {
   const auto group = "Generation";
   SamplingOptions& s = args.sampling;
-  command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Tokens to add at most")->check(not_negative())->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--temperature", s.temperature, "0: always the likeliest token; above: sample, the wilder the higher")->capture_default_str()->type_name("T")->group(group);
-  command.add_option("--top-k", s.top_k, "Sample among the K likeliest tokens only; 0: all")->capture_default_str()->type_name("K")->group(group);
-  command.add_option("--top-p", s.top_p, "Sample among the fewest tokens whose probability reaches P, 0..1")->capture_default_str()->type_name("P")->group(group);
-  command.add_option("--seed", s.seed, "Sequence i samples from seed + i: the same seed, the same text")->check(not_negative())->capture_default_str()->type_name("SEED")->group(group);
-  command.add_option("--num-samples", args.num_samples, "Continuations of each prompt")->check(CLI::Range(1, 10000))->capture_default_str()->type_name("N")->group(group);
-  command.add_option("--stop", args.stop, "A token to stop at; may be given several times")->allow_extra_args(false)->type_name("TOKEN")->group(group);
-  command.add_option("--stop-ids", args.stop_ids, "The same by id: 1,2")->allow_extra_args(false)->type_name("IDS")->group(group);
-  command.add_flag("--ignore-end", args.ignore_end, "Go on after the end-of-text token")->group(group);
+  command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Tokens to add at most")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--temperature", s.temperature,
+                  "0: always the likeliest token; above: sample, the wilder the higher")
+      ->capture_default_str()
+      ->type_name("T")
+      ->group(group);
+  command.add_option("--top-k", s.top_k, "Sample among the K likeliest tokens only; 0: all")
+      ->capture_default_str()
+      ->type_name("K")
+      ->group(group);
+  command
+      .add_option("--top-p", s.top_p,
+                  "Sample among the fewest tokens whose probability reaches P, 0..1")
+      ->capture_default_str()
+      ->type_name("P")
+      ->group(group);
+  command
+      .add_option("--seed", s.seed,
+                  "Sequence i samples from seed + i: the same seed, the same text")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("SEED")
+      ->group(group);
+  command.add_option("--num-samples", args.num_samples, "Continuations of each prompt")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--stop", args.stop, "A token to stop at; may be given several times")
+      ->allow_extra_args(false)
+      ->type_name("TOKEN")
+      ->group(group);
+  command.add_option("--stop-ids", args.stop_ids, "The same by id: 1,2")
+      ->allow_extra_args(false)
+      ->type_name("IDS")
+      ->group(group);
+  command.add_flag("--ignore-end", args.ignore_end, "Go on after the end-of-text token")
+      ->group(group);
 }
 
 }  // namespace
 
 void add_generate(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("generate", "Continue a text, with the model changed or watched on the way if you like");
+  CLI::App& command = *app.add_subcommand(
+      "generate", "Continue a text, with the model changed or watched on the way if you like");
   const auto args = std::make_shared<GenerateArgs>();
   add_prompt_options(command, args->prompt);
   add_sampling_options(command, *args);
@@ -211,9 +277,13 @@ void add_generate(CLI::App& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,
-               "  vitrine generate --prompt \"Once upon a time\" --max-new-tokens 60 --temperature 0.8 --seed 1\n"
-               "  vitrine generate --prompt \"The keys to the cabinet\" --edit \"blocks.5.attn.hook_z[heads=3]=zero\"");
-  command.callback([&context, args] { context.action = [&context, args] { Generating(context, *args).run(); }; });
+               "  vitrine generate --prompt \"Once upon a time\" --max-new-tokens 60 --temperature "
+               "0.8 --seed 1\n"
+               "  vitrine generate --prompt \"The keys to the cabinet\" --edit "
+               "\"blocks.5.attn.hook_z[heads=3]=zero\"");
+  command.callback([&context, args] {
+    context.action = [&context, args] { Generating(context, *args).run(); };
+  });
 }
 
 }  // namespace vitrine::cli

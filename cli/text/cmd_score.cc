@@ -3,15 +3,15 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/progress_bar.h"
 #include "cli/core/arrays.h"
 #include "cli/core/checks.h"
 #include "cli/core/context.h"
-#include "cli/core/site_syntax.h"
 #include "cli/core/output_files.h"
-#include "cli/text/training_windows.h"
-#include "cli/text/score_words.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
+#include "cli/text/score_words.h"
+#include "cli/text/training_windows.h"
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::cli {
@@ -29,21 +29,34 @@ struct ScoreArgs {
 };
 
 void check(const ScoreArgs& args) {
-  if (args.words && !args.prompt.ids.empty()) user_error("--words takes text: ids say nothing about words; give --prompt, --prompt-file or --text-file");
-  if (args.words && !args.prompt.prompt_file.empty() && args.prompt.prompt_file.ends_with(".jsonl")) {
-    user_error("--words takes text, and {} may hold ids; give a .txt file", args.prompt.prompt_file);
+  if (args.words && !args.prompt.ids.empty())
+    user_error(
+        "--words takes text: ids say nothing about words; give --prompt, --prompt-file or "
+        "--text-file");
+  if (args.words && !args.prompt.prompt_file.empty() &&
+      args.prompt.prompt_file.ends_with(".jsonl")) {
+    user_error("--words takes text, and {} may hold ids; give a .txt file",
+               args.prompt.prompt_file);
   }
-  if (!args.words && (args.bits || args.boundary != "leading")) user_error("--bits and --boundary are about words; give --words, too");
-  if (!args.out.empty() && !args.words && !args.windows) user_error("--out {} is for --words (.csv) and --windows (.safetensors); --json has every number", args.out);
-  for (const auto& [option, file] : {std::pair{"--html", args.page.html}, {"--svg", args.page.svg}, {"--png", args.page.png}}) {
-    if (args.windows && !file.empty()) user_error("{} {} has nothing to show of --windows; leave one of them out", option, file);
+  if (!args.words && (args.bits || args.boundary != "leading"))
+    user_error("--bits and --boundary are about words; give --words, too");
+  if (!args.out.empty() && !args.words && !args.windows)
+    user_error(
+        "--out {} is for --words (.csv) and --windows (.safetensors); --json has every number",
+        args.out);
+  for (const auto& [option, file] :
+       {std::pair{"--html", args.page.html}, {"--svg", args.page.svg}, {"--png", args.page.png}}) {
+    if (args.windows && !file.empty())
+      user_error("{} {} has nothing to show of --windows; leave one of them out", option, file);
   }
-  if (args.windows && args.window == 0) user_error("--windows needs the number of tokens in one; give --window N");
+  if (args.windows && args.window == 0)
+    user_error("--windows needs the number of tokens in one; give --window N");
 }
 
 Json totals_json(double nats, int64_t tokens) {
   const double mean = nats / static_cast<double>(tokens);
-  return {{"tokens", tokens}, {"total_nats", nats}, {"total_bits", bits(nats)}, {"mean_nats", mean}, {"mean_bits", bits(mean)}, {"perplexity", std::exp(mean)}};
+  return {{"tokens", tokens},  {"total_nats", nats},      {"total_bits", bits(nats)},
+          {"mean_nats", mean}, {"mean_bits", bits(mean)}, {"perplexity", std::exp(mean)}};
 }
 
 Json score_json(const Score& score, const Names& names, const Prompt& prompt, bool summary) {
@@ -56,8 +69,13 @@ Json score_json(const Score& score, const Names& names, const Prompt& prompt, bo
   json["scores"] = Json::array();
   for (const TokenScore& t : score.tokens) {
     Json token = names.json(t.id);
-    token.update({{"position", t.position}, {"context", t.context}, {"nats", t.loss}, {"bits", bits(t.loss)},
-                  {"probability", std::exp(-t.loss)}, {"rank", t.rank}, {"entropy", t.entropy}});
+    token.update({{"position", t.position},
+                  {"context", t.context},
+                  {"nats", t.loss},
+                  {"bits", bits(t.loss)},
+                  {"probability", std::exp(-t.loss)},
+                  {"rank", t.rank},
+                  {"entropy", t.entropy}});
     token["top"] = names.json(t.top_id);
     token["top"]["probability"] = std::exp(-t.top_loss);
     json["scores"].push_back(std::move(token));
@@ -67,27 +85,38 @@ Json score_json(const Score& score, const Names& names, const Prompt& prompt, bo
 
 void print_table(const Terminal& out, const Score& score, const Names& names) {
   constexpr double kFullBar = 16;  // bits: what a uniform choice among 65,536 costs
-  print(out.paint(Style::kDim, fmt::format("{:>8}  {}  {:>7}  {:>7}  {}  {:>7}  {:>7}  {}", "position", left("token", 16), "nats", "bits", left("", 12),
-                                           "rank", "context", "the model's choice")) + "\n");
+  print(out.paint(Style::kDim, fmt::format("{:>8}  {}  {:>7}  {:>7}  {}  {:>7}  {:>7}  {}",
+                                           "position", left("token", 16), "nats", "bits",
+                                           left("", 12), "rank", "context", "the model's choice")) +
+        "\n");
   for (const TokenScore& t : score.tokens) {
     const Style style = loss_style(bits(t.loss));
-    print(fmt::format("{:>8}  {}  {}  {:>7}  {:>7}  {} {}\n", t.position, out.paint(style, left(names.shown(t.id), 16)),
-                      out.paint(style, fmt::format("{:7.3f}  {:7.3f}  {}", t.loss, bits(t.loss), bar(bits(t.loss) / kFullBar, 12))),
-                      thousands(t.rank), thousands(t.context), clip(names.shown(t.top_id), 20), out.paint(Style::kDim, percent(std::exp(-t.top_loss)))));
+    print(fmt::format("{:>8}  {}  {}  {:>7}  {:>7}  {} {}\n", t.position,
+                      out.paint(style, left(names.shown(t.id), 16)),
+                      out.paint(style, fmt::format("{:7.3f}  {:7.3f}  {}", t.loss, bits(t.loss),
+                                                   bar(bits(t.loss) / kFullBar, 12))),
+                      thousands(t.rank), thousands(t.context), clip(names.shown(t.top_id), 20),
+                      out.paint(Style::kDim, percent(std::exp(-t.top_loss)))));
   }
 }
 
 std::string totals(const Terminal& out, double nats, int64_t tokens) {
   const double mean = nats / static_cast<double>(tokens);
   return out.paint(Style::kTitle, fmt::format("perplexity {:.3f}", std::exp(mean))) +
-         fmt::format(": {:.4f} nats = {:.4f} bits a token, {} tokens scored, {:.2f} nats in all\n", mean, bits(mean), thousands(tokens), nats);
+         fmt::format(": {:.4f} nats = {:.4f} bits a token, {} tokens scored, {:.2f} nats in all\n",
+                     mean, bits(mean), thousands(tokens), nats);
 }
 
-void print_score(const Context& context, const ScoreArgs& args, const Score& score, const Names& names, const Prompt& prompt) {
+void print_score(const Context& context, const ScoreArgs& args, const Score& score,
+                 const Names& names, const Prompt& prompt) {
   const Terminal& out = context.out;
-  print(out.paint(Style::kTitle, clip(prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size()) : printable(prompt.text), out.width())) + "\n");
+  print(out.paint(Style::kTitle, clip(prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size())
+                                                          : printable(prompt.text),
+                                      out.width())) +
+        "\n");
   const bool slid = static_cast<int64_t>(prompt.ids.size()) > score.window;
-  std::string how = score.prepend >= 0 ? fmt::format("after {}", names.shown(score.prepend)) : "the first token has no context and no score";
+  std::string how = score.prepend >= 0 ? fmt::format("after {}", names.shown(score.prepend))
+                                       : "the first token has no context and no score";
   if (slid) how += fmt::format("; window {}, stride {}", score.window, score.stride);
   print(out.paint(Style::kDim, how) + "\n");
   if (!args.summary) print_table(out, score, names);
@@ -98,7 +127,9 @@ int32_t prepended_id(const ScoreArgs& args, const Model& model) {
   if (args.prepend_id >= 0) return args.prepend_id;
   if (!args.prepend) return -1;
   const auto end = model.tokenizer().end_of_text();
-  if (!end) user_error("the tokenizer of model '{}' has no end-of-text token to prepend; give --prepend-id", model.name());
+  if (!end)
+    user_error("the tokenizer of model '{}' has no end-of-text token to prepend; give --prepend-id",
+               model.name());
   return *end;
 }
 
@@ -108,7 +139,8 @@ void run(const Context& context, const ScoreArgs& args) {
   if (args.windows && !args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
-  if (args.windows) return show_windows(context, model, prompts, {args.window, args.stride, args.out});
+  if (args.windows)
+    return show_windows(context, model, prompts, {args.window, args.stride, args.out});
   const Names names(model.shared_tokenizer());
   ScoreOptions options;
   options.window = args.window;
@@ -116,8 +148,11 @@ void run(const Context& context, const ScoreArgs& args) {
   options.prepend = prepended_id(args, model);
   options.edits = parse_edits(args.edits);
   if (args.words) {
-    const auto special = args.prompt.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText;
-    return show_words(context, model, prompts, options, {word_boundary_from_name(args.boundary), special, args.bits, args.summary, args.out, args.page});
+    const auto special =
+        args.prompt.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText;
+    return show_words(context, model, prompts, options,
+                      {word_boundary_from_name(args.boundary), special, args.bits, args.summary,
+                       args.out, args.page});
   }
   Json json = json_head("score", model);
   std::vector<Score> results;
@@ -137,33 +172,77 @@ void run(const Context& context, const ScoreArgs& args) {
     if (i > 0) print("\n");
     print_score(context, args, result, names, prompts[i]);
   }
-  write_page(args.page, context, model, [&](const PageSource& source) { return score_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) { return score_figure(results, PageSource::of(model), format); });
+  write_page(args.page, context, model,
+             [&](const PageSource& source) { return score_page(results, source); });
+  write_figures(args.page, [&](FigureFormat format) {
+    return score_figure(results, PageSource::of(model), format);
+  });
   json["total"] = totals_json(nats, tokens);
-  if (context.json) print_json(json);
-  else if (prompts.size() > 1) print(fmt::format("\nall {} texts: ", prompts.size()) + totals(context.out, nats, tokens));
+  if (context.json)
+    print_json(json);
+  else if (prompts.size() > 1)
+    print(fmt::format("\nall {} texts: ", prompts.size()) + totals(context.out, nats, tokens));
 }
 
 }  // namespace
 
 void add_score(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("score", "Show how well the model predicts a text: loss token by token, and perplexity");
+  CLI::App& command = *app.add_subcommand(
+      "score", "Show how well the model predicts a text: loss token by token, and perplexity");
   const auto args = std::make_shared<ScoreArgs>();
   add_prompt_options(command, args->prompt);
   const auto group = "Score";
-  command.add_option("--window", args->window, "Tokens the model sees at once; a longer text is scored by a sliding window [its context]")
-      ->check(above_zero())->type_name("TOKENS")->group(group);
-  command.add_option("--stride", args->stride, "Tokens by which the window moves on; each scored token has at least window - stride + 1 before it [half the window]")
-      ->check(above_zero())->type_name("TOKENS")->group(group);
-  command.add_flag("--prepend", args->prepend, "Put the end-of-text token before the text, so that its first token is scored too")->group(group);
-  command.add_option("--prepend-id", args->prepend_id, "The same with another token")->check(not_negative())->type_name("ID")->group(group)->excludes("--prepend");
-  command.add_flag("--summary", args->summary, "Leave the table of tokens or words out")->group(group);
-  CLI::Option* words = command.add_flag("--words", args->words, "Surprisal word by word: what stands between white space, punctuation attached")->group(group);
-  command.add_option("--boundary", args->boundary, "Which white space is part of a word's probability: leading (as the tokens have it), trailing (corrected)")
-      ->check(CLI::IsMember({"leading", "trailing"}))->capture_default_str()->type_name("WHICH")->group(group);
-  command.add_flag("--bits", args->bits, "Words' surprisal in bits, in place of nats")->group(group);
-  command.add_flag("--windows", args->windows, "Do not score: show the (input, target) windows that training on the text would see; --stride [the window]")->group(group)->excludes(words);
-  command.add_option("-o,--out", args->out, "Also write to a file: --words to FILE.csv, --windows to FILE.safetensors")->type_name("FILE")->group(group);
+  command
+      .add_option("--window", args->window,
+                  "Tokens the model sees at once; a longer text is scored by a sliding window [its "
+                  "context]")
+      ->check(above_zero())
+      ->type_name("TOKENS")
+      ->group(group);
+  command
+      .add_option("--stride", args->stride,
+                  "Tokens by which the window moves on; each scored token has at least window - "
+                  "stride + 1 before it [half the window]")
+      ->check(above_zero())
+      ->type_name("TOKENS")
+      ->group(group);
+  command
+      .add_flag("--prepend", args->prepend,
+                "Put the end-of-text token before the text, so that its first token is scored too")
+      ->group(group);
+  command.add_option("--prepend-id", args->prepend_id, "The same with another token")
+      ->check(not_negative())
+      ->type_name("ID")
+      ->group(group)
+      ->excludes("--prepend");
+  command.add_flag("--summary", args->summary, "Leave the table of tokens or words out")
+      ->group(group);
+  CLI::Option* words =
+      command
+          .add_flag("--words", args->words,
+                    "Surprisal word by word: what stands between white space, punctuation attached")
+          ->group(group);
+  command
+      .add_option("--boundary", args->boundary,
+                  "Which white space is part of a word's probability: leading (as the tokens have "
+                  "it), trailing (corrected)")
+      ->check(CLI::IsMember({"leading", "trailing"}))
+      ->capture_default_str()
+      ->type_name("WHICH")
+      ->group(group);
+  command.add_flag("--bits", args->bits, "Words' surprisal in bits, in place of nats")
+      ->group(group);
+  command
+      .add_flag("--windows", args->windows,
+                "Do not score: show the (input, target) windows that training on the text would "
+                "see; --stride [the window]")
+      ->group(group)
+      ->excludes(words);
+  command
+      .add_option("-o,--out", args->out,
+                  "Also write to a file: --words to FILE.csv, --windows to FILE.safetensors")
+      ->type_name("FILE")
+      ->group(group);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
@@ -172,8 +251,10 @@ void add_score(CLI::App& app, Context& context) {
   set_examples(command,
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
                "  vitrine score --text-file book.txt --window 256 --stride 128 --summary\n"
-               "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend --words --bits --out words.csv");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+               "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend "
+               "--words --bits --out words.csv");
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

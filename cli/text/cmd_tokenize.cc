@@ -21,17 +21,21 @@ struct Tokens {
   bool from_text = true;
 };
 
-std::vector<Tokens> tokenize(const TokenizeArgs& args, const std::shared_ptr<const Tokenizer>& tokenizer, const std::string& model) {
+std::vector<Tokens> tokenize(const TokenizeArgs& args,
+                             const std::shared_ptr<const Tokenizer>& tokenizer,
+                             const std::string& model) {
   PromptArgs texts = args.prompt, ids = args.prompt;
   texts.ids.clear();
   ids.prompts.clear();
   ids.prompt_file.clear();
   ids.text_file.clear();
-  const bool any_text = !texts.prompts.empty() || !texts.prompt_file.empty() || !texts.text_file.empty();
+  const bool any_text =
+      !texts.prompts.empty() || !texts.prompt_file.empty() || !texts.text_file.empty();
   std::vector<Tokens> all;
   const auto special = args.prompt.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText;
   if (any_text || ids.ids.empty()) {
-    for (const Prompt& prompt : read_prompts(texts, tokenizer, model)) all.push_back({prompt.text, tokenizer->encode_with_spans(prompt.text, special), true});
+    for (const Prompt& prompt : read_prompts(texts, tokenizer, model))
+      all.push_back({prompt.text, tokenizer->encode_with_spans(prompt.text, special), true});
   }
   if (ids.ids.empty()) return all;
   for (const Prompt& prompt : read_prompts(ids, tokenizer, model)) {
@@ -43,7 +47,8 @@ std::vector<Tokens> tokenize(const TokenizeArgs& args, const std::shared_ptr<con
 }
 
 Json tokens_json(const Tokens& tokens, const Names& names) {
-  Json json = {{"count", tokens.pieces.size()}, {"bytes", tokens.text.size()}, {"tokens", Json::array()}};
+  Json json = {
+      {"count", tokens.pieces.size()}, {"bytes", tokens.text.size()}, {"tokens", Json::array()}};
   add_text(json, tokens.text);
   for (const Tokenizer::Piece& piece : tokens.pieces) {
     Json token = names.json(piece.id);
@@ -55,14 +60,21 @@ Json tokens_json(const Tokens& tokens, const Names& names) {
 
 void print_table(const Context& context, const Tokens& tokens, const Names& names) {
   const Terminal& out = context.out;
-  print(out.paint(Style::kDim, fmt::format("{:>8}  {:>6}  {:>15}  {}", "position", "id", tokens.from_text ? "bytes" : "", "token")) + "\n");
+  print(out.paint(Style::kDim, fmt::format("{:>8}  {:>6}  {:>15}  {}", "position", "id",
+                                           tokens.from_text ? "bytes" : "", "token")) +
+        "\n");
   for (size_t i = 0; i < tokens.pieces.size(); ++i) {
     const Tokenizer::Piece& piece = tokens.pieces[i];
     const std::string span = tokens.from_text ? fmt::format("{}..{}", piece.begin, piece.end) : "";
-    print(fmt::format("{:>8}  {:>6}  {}  {}\n", i, piece.id, out.paint(Style::kDim, fmt::format("{:>15}", span)), names.shown(piece.id)));
+    print(fmt::format("{:>8}  {:>6}  {}  {}\n", i, piece.id,
+                      out.paint(Style::kDim, fmt::format("{:>15}", span)), names.shown(piece.id)));
   }
-  const double per_token = tokens.pieces.empty() ? 0 : static_cast<double>(tokens.text.size()) / static_cast<double>(tokens.pieces.size());
-  print(out.paint(Style::kDim, fmt::format("{} tokens, {} bytes, {:.2f} bytes a token", tokens.pieces.size(), tokens.text.size(), per_token)) + "\n");
+  const double per_token = tokens.pieces.empty() ? 0
+                                                 : static_cast<double>(tokens.text.size()) /
+                                                       static_cast<double>(tokens.pieces.size());
+  print(out.paint(Style::kDim, fmt::format("{} tokens, {} bytes, {:.2f} bytes a token",
+                                           tokens.pieces.size(), tokens.text.size(), per_token)) +
+        "\n");
 }
 
 void run(const Context& context, const TokenizeArgs& args) {
@@ -70,7 +82,10 @@ void run(const Context& context, const TokenizeArgs& args) {
   const Names names(tokenizer);
   const std::vector<Tokens> all = tokenize(args, tokenizer, context.model);
   if (context.json) {
-    Json json = {{"vitrine", VITRINE_VERSION}, {"command", "tokenize"}, {"tokenizer", tokenizer->description()}, {"results", Json::array()}};
+    Json json = {{"vitrine", VITRINE_VERSION},
+                 {"command", "tokenize"},
+                 {"tokenizer", tokenizer->description()},
+                 {"results", Json::array()}};
     for (const Tokens& tokens : all) json["results"].push_back(tokens_json(tokens, names));
     return print_json(json);
   }
@@ -79,7 +94,8 @@ void run(const Context& context, const TokenizeArgs& args) {
       print(all[i].text + (all.size() > 1 || context.out.interactive() ? "\n" : ""));
     } else if (args.only_ids) {
       std::string line;
-      for (const Tokenizer::Piece& piece : all[i].pieces) line += (line.empty() ? "" : ",") + std::to_string(piece.id);
+      for (const Tokenizer::Piece& piece : all[i].pieces)
+        line += (line.empty() ? "" : ",") + std::to_string(piece.id);
       print(line + "\n");
     } else {
       if (i > 0) print("\n");
@@ -91,18 +107,31 @@ void run(const Context& context, const TokenizeArgs& args) {
 }  // namespace
 
 void add_tokenize(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("tokenize", "Show the tokens that a text falls into, or the text that ids stand for");
+  CLI::App& command = *app.add_subcommand(
+      "tokenize", "Show the tokens that a text falls into, or the text that ids stand for");
   const auto args = std::make_shared<TokenizeArgs>();
   add_prompt_options(command, args->prompt);
-  command.add_flag("--decode", args->decode, "Print the text alone, its bytes as they are; with --ids")->group("Tokens");
-  command.add_flag("--only-ids", args->only_ids, "Print the ids alone, as --ids takes them; a line a prompt")->group("Tokens")->excludes("--decode");
-  command.add_option("-m,--model", context.model, "A model's directory, a tokenizer's file, demo, or a name in the Hugging Face cache (gpt2)")
-      ->capture_default_str()->type_name("MODEL")->group("Model");
+  command
+      .add_flag("--decode", args->decode, "Print the text alone, its bytes as they are; with --ids")
+      ->group("Tokens");
+  command
+      .add_flag("--only-ids", args->only_ids,
+                "Print the ids alone, as --ids takes them; a line a prompt")
+      ->group("Tokens")
+      ->excludes("--decode");
+  command
+      .add_option("-m,--model", context.model,
+                  "A model's directory, a tokenizer's file, demo, or a name in the Hugging Face "
+                  "cache (gpt2)")
+      ->capture_default_str()
+      ->type_name("MODEL")
+      ->group("Model");
   add_output_options(command, context);
   set_examples(command,
                "  vitrine tokenize --prompt \"The keys to the cabinet are\"\n"
                "  vitrine tokenize --ids 1,2,3 --decode");
-  command.callback([&context, args] { context.action = [&context, args] { run(context, *args); }; });
+  command.callback(
+      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }
 
 }  // namespace vitrine::cli

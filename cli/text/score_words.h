@@ -27,6 +27,7 @@ struct WordArgs {
 void check_csv_path(const std::string& path);
 
 /// Scores the texts word by word; `options` without progress.
-void show_words(const Context& context, const Model& model, const std::vector<Prompt>& prompts, ScoreOptions options, const WordArgs& args);
+void show_words(const Context& context, const Model& model, const std::vector<Prompt>& prompts,
+                ScoreOptions options, const WordArgs& args);
 
 }  // namespace vitrine::cli

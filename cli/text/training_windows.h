@@ -17,6 +17,7 @@ struct WindowArgs {
 };
 
 /// The training windows of the texts.
-void show_windows(const Context& context, const Model& model, const std::vector<Prompt>& prompts, const WindowArgs& args);
+void show_windows(const Context& context, const Model& model, const std::vector<Prompt>& prompts,
+                  const WindowArgs& args);
 
 }  // namespace vitrine::cli

@@ -12,8 +12,8 @@
 #include "base/float_bits.h"
 #include "base/json.h"
 #include "base/quote.h"
-#include "engine/checkpoint/files.h"
 #include "engine/checkpoint/config.h"
+#include "engine/checkpoint/files.h"
 
 namespace vitrine::internal {
 namespace {
@@ -31,10 +31,14 @@ enum class Format { kSafetensors, kTorch, kLlmc };
 Format sniff(const fs::path& path) {
   const MappedFile file(path);
   const auto starts_with = [&file](const auto&... bytes) {
-    const std::array<unsigned char, sizeof...(bytes)> wanted = {static_cast<unsigned char>(bytes)...};
-    return file.size() >= wanted.size() && std::memcmp(file.data(), wanted.data(), wanted.size()) == 0;
+    const std::array<unsigned char, sizeof...(bytes)> wanted = {
+        static_cast<unsigned char>(bytes)...};
+    return file.size() >= wanted.size() &&
+           std::memcmp(file.data(), wanted.data(), wanted.size()) == 0;
   };
-  if (file.size() >= sizeof(kLlmcMagic) && std::memcmp(file.data(), &kLlmcMagic, sizeof(kLlmcMagic)) == 0) return Format::kLlmc;
+  if (file.size() >= sizeof(kLlmcMagic) &&
+      std::memcmp(file.data(), &kLlmcMagic, sizeof(kLlmcMagic)) == 0)
+    return Format::kLlmc;
   if (starts_with('P', 'K') || starts_with(0x80, 0x02)) return Format::kTorch;
   return Format::kSafetensors;
 }
@@ -43,7 +47,8 @@ void merge(CheckpointFiles& all, CheckpointFiles&& part, const fs::path& path) {
   for (auto& [name, tensor] : part.tensors) {
     const auto [it, inserted] = all.tensors.emplace(name, std::move(tensor));
     if (!inserted) {
-      user_error("{}: tensor {} stands in {} as well", path.string(), quote(name), it->second.file->path().filename().string());
+      user_error("{}: tensor {} stands in {} as well", path.string(), quote(name),
+                 it->second.file->path().filename().string());
     }
   }
   all.other.insert(all.other.end(), part.other.begin(), part.other.end());
@@ -59,13 +64,18 @@ CheckpointFiles read_shards(const fs::path& index) {
   const Json json = read_json(index);
   const JsonFields fields(json, where);
   const Json* map = fields.find("weight_map");
-  if (!map || !map->is_object()) fields.refuse("weight_map", "wanted an object of tensor names and file names");
+  if (!map || !map->is_object())
+    fields.refuse("weight_map", "wanted an object of tensor names and file names");
   std::map<std::string, std::vector<std::string>> tensors_of;
   for (const auto& [tensor, file] : map->items()) {
-    if (!file.is_string()) user_error("{}: weight_map {} is {}; wanted a file name", where, quote(tensor), describe_json(file));
+    if (!file.is_string())
+      user_error("{}: weight_map {} is {}; wanted a file name", where, quote(tensor),
+                 describe_json(file));
     const auto& name = file.get_ref<const std::string&>();
-    if (name.empty() || name.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos || name == "." || name == "..") {
-      user_error("{}: weight_map {} is {}; wanted the name of a file in the same folder", where, quote(tensor), quote(name));
+    if (name.empty() || name.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos ||
+        name == "." || name == "..") {
+      user_error("{}: weight_map {} is {}; wanted the name of a file in the same folder", where,
+                 quote(tensor), quote(name));
     }
     tensors_of[name].push_back(tensor);
   }
@@ -75,7 +85,8 @@ CheckpointFiles read_shards(const fs::path& index) {
     CheckpointFiles part = read_file(path);
     for (const std::string& tensor : tensors) {
       if (!part.tensors.contains(tensor))
-        user_error("{}: has no tensor {}, which {} places in it", path.string(), quote(tensor), where);
+        user_error("{}: has no tensor {}, which {} places in it", path.string(), quote(tensor),
+                   where);
     }
     merge(all, std::move(part), path);
   }
@@ -88,7 +99,8 @@ fs::path checkpoint_file(const fs::path& path) {
   for (const char* name : kCheckpointFiles) {
     if (fs::exists(path / name, ignored)) return path / name;
   }
-  user_error("{}: holds no checkpoint; looked for {}", path.string(), fmt::join(kCheckpointFiles, ", "));
+  user_error("{}: holds no checkpoint; looked for {}", path.string(),
+             fmt::join(kCheckpointFiles, ", "));
 }
 
 // --- what a GPT-2 is made of
@@ -101,7 +113,8 @@ struct Parameter {
 std::vector<Parameter> parameters_of(const Config& config) {
   const int64_t d = config.width;
   const int64_t m = config.inner;
-  std::vector<Parameter> all = {{"wte.weight", {config.vocab, d}}, {"wpe.weight", {config.context, d}}};
+  std::vector<Parameter> all = {{"wte.weight", {config.vocab, d}},
+                                {"wpe.weight", {config.context, d}}};
   for (int layer = 0; layer < config.layers; ++layer) {
     const auto add = [&all, layer](const char* name, Shape shape) {
       all.push_back({fmt::format("h.{}.{}", layer, name), shape});
@@ -124,7 +137,9 @@ std::vector<Parameter> parameters_of(const Config& config) {
   return all;
 }
 
-bool is_table(std::string_view name) { return name == "wte.weight" || name == "wpe.weight" || name == kUnembedding; }
+bool is_table(std::string_view name) {
+  return name == "wte.weight" || name == "wpe.weight" || name == kUnembedding;
+}
 
 // "h.12.attn.bias" gives layer 12 and "attn.bias".
 std::optional<std::pair<int64_t, std::string_view>> split_layer(std::string_view name) {
@@ -152,7 +167,8 @@ struct Named {
 using Tensors = std::map<std::string, Named, std::less<>>;
 
 std::string where(const Named& named) {
-  return fmt::format("{}: tensor {}", named.tensor.file->path().string(), quote(named.name_in_file));
+  return fmt::format("{}: tensor {}", named.tensor.file->path().string(),
+                     quote(named.name_in_file));
 }
 
 Tensors by_canonical_name(CheckpointFiles&& files) {
@@ -162,7 +178,8 @@ Tensors by_canonical_name(CheckpointFiles&& files) {
     if (is_buffer(canonical)) continue;
     Named named{name, std::move(tensor)};
     const auto it = tensors.find(canonical);
-    if (it != tensors.end()) user_error("{}: stands there as {} as well", where(named), quote(it->second.name_in_file));
+    if (it != tensors.end())
+      user_error("{}: stands there as {} as well", where(named), quote(it->second.name_in_file));
     tensors.emplace(canonical, std::move(named));
   }
   return tensors;
@@ -170,11 +187,13 @@ Tensors by_canonical_name(CheckpointFiles&& files) {
 
 void check_parameter(const Named& named, const Parameter& wanted, const std::string& config_file) {
   const StoredTensor& tensor = named.tensor;
-  if (!is_floating(tensor.dtype)) user_error("{}: is {}; wanted f32, f16 or bf16", where(named), dtype_name(tensor.dtype));
+  if (!is_floating(tensor.dtype))
+    user_error("{}: is {}; wanted f32, f16 or bf16", where(named), dtype_name(tensor.dtype));
   if (tensor.shape == wanted.shape) return;
-  const bool transposed =
-      wanted.shape.rank() == 2 && !is_table(wanted.name) && tensor.shape == Shape{wanted.shape[1], wanted.shape[0]};
-  user_error("{}: has shape {}; {} wants {}{}", where(named), tensor.shape.to_string(), config_file, wanted.shape.to_string(),
+  const bool transposed = wanted.shape.rank() == 2 && !is_table(wanted.name) &&
+                          tensor.shape == Shape{wanted.shape[1], wanted.shape[0]};
+  user_error("{}: has shape {}; {} wants {}{}", where(named), tensor.shape.to_string(), config_file,
+             wanted.shape.to_string(),
              transposed ? " (it is stored transposed: GPT-2's matrices are [in, out])" : "");
 }
 
@@ -236,15 +255,17 @@ void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
   };
   for (const Parameter& wanted : parameters_of(config)) {
     if (!take(wanted)) {
-      user_error("{}: has no tensor '{}' (nor '{}{}'), which {} calls for", path.string(), wanted.name, kPrefix, wanted.name,
-                 config_file);
+      user_error("{}: has no tensor '{}' (nor '{}{}'), which {} calls for", path.string(),
+                 wanted.name, kPrefix, wanted.name, config_file);
     }
   }
   take({kUnembedding, {config.vocab, config.width}});
   for (const auto& [name, named] : found) {
     const auto parts = split_layer(name);
-    if (parts && parts->first >= config.layers && tensors.contains(fmt::format("h.0.{}", parts->second))) {
-      user_error("{}: belongs to layer {}, but {} says n_layer = {}", where(named), parts->first, config_file, config.layers);
+    if (parts && parts->first >= config.layers &&
+        tensors.contains(fmt::format("h.0.{}", parts->second))) {
+      user_error("{}: belongs to layer {}, but {} says n_layer = {}", where(named), parts->first,
+                 config_file, config.layers);
     }
     unused.push_back(named.name_in_file);
   }
@@ -255,15 +276,16 @@ void Checkpoint::Impl::settle_unembedding() {
   const auto head = tensors.find(kUnembedding);
   if (head == tensors.end()) {
     if (!config.tied_unembedding) {
-      user_error("{}: has no tensor '{}', which tie_word_embeddings = false in {} calls for", path.string(), kUnembedding,
-                 config_file);
+      user_error("{}: has no tensor '{}', which tie_word_embeddings = false in {} calls for",
+                 path.string(), kUnembedding, config_file);
     }
     return;
   }
   const bool same = same_bytes(head->second.tensor, tensors.at("wte.weight").tensor);
   if (!same && config.tied_unembedding) {
     user_error(
-        "{}: differs from wte.weight, but {} says tie_word_embeddings = true (its default); set it to false if lm_head is "
+        "{}: differs from wte.weight, but {} says tie_word_embeddings = true (its default); set it "
+        "to false if lm_head is "
         "meant",
         where(head->second), config_file);
   }
@@ -277,22 +299,27 @@ void Checkpoint::Impl::settle_unembedding() {
 void Checkpoint::Impl::count_dtypes() {
   std::map<DType, size_t> bytes;
   for (const auto& [name, named] : tensors) bytes[named.tensor.dtype] += named.tensor.span_bytes;
-  dominant =
-      std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first;
+  dominant = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) {
+               return a.second < b.second;
+             })->first;
 }
 
 const Named& Checkpoint::Impl::find(std::string_view name) const {
   auto it = tensors.find(name);
-  if (it == tensors.end() && name == kUnembedding && config.tied_unembedding) it = tensors.find("wte.weight");
-  if (it == tensors.end()) internal_error("{}: no GPT-2 parameter is called {}", path.string(), quote(name));
+  if (it == tensors.end() && name == kUnembedding && config.tied_unembedding)
+    it = tensors.find("wte.weight");
+  if (it == tensors.end())
+    internal_error("{}: no GPT-2 parameter is called {}", path.string(), quote(name));
   return it->second;
 }
 
 const void* Checkpoint::Impl::scanned(const Named& named) const {
   const StoredTensor& tensor = named.tensor;
-  const std::byte* data = tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
+  const std::byte* data =
+      tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
   if (const auto bad = first_non_finite(tensor, data)) {
-    user_error("{}: element {} is NaN or infinite; a model cannot compute with it", where(named), *bad);
+    user_error("{}: element {} is NaN or infinite; a model cannot compute with it", where(named),
+               *bad);
   }
   return data;
 }
@@ -319,8 +346,12 @@ HostWeight Checkpoint::weight(std::string_view name) const {
   if (tensor.shape.rank() != 2) internal_error("{}: is no matrix", where(named));
   const size_t in = is_table(name) ? 1 : 0;  // the axis of the inputs
   const size_t out = 1 - in;
-  return {impl_->scanned(named), tensor.dtype,       tensor.shape[static_cast<int>(in)], tensor.shape[static_cast<int>(out)],
-          tensor.strides[in],    tensor.strides[out]};
+  return {impl_->scanned(named),
+          tensor.dtype,
+          tensor.shape[static_cast<int>(in)],
+          tensor.shape[static_cast<int>(out)],
+          tensor.strides[in],
+          tensor.strides[out]};
 }
 
 std::vector<float> Checkpoint::vector(std::string_view name) const {

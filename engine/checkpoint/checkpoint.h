@@ -15,24 +15,28 @@
 namespace vitrine::internal {
 
 /// The files that hold a directory's weights, in the order in which they are looked for.
-inline constexpr std::array<const char*, 4> kCheckpointFiles = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                                                                "pytorch_model.bin.index.json"};
+inline constexpr std::array<const char*, 4> kCheckpointFiles = {
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+    "pytorch_model.bin.index.json"};
 
-/// A GPT-2 checkpoint on disk, whatever its format: safetensors (one file or sharded), pytorch_model.bin (one file or
-/// sharded), llm.c's .bin. Its files are mapped, not read, and every tensor was checked against the configuration.
+/// A GPT-2 checkpoint on disk, whatever its format: safetensors (one file or sharded),
+/// pytorch_model.bin (one file or sharded), llm.c's .bin. Its files are mapped, not read, and every
+/// tensor was checked against the configuration.
 ///
-/// Parameters have Hugging Face's names without the prefix: "wte.weight", "wpe.weight", "h.3.ln_1.weight",
-/// "h.3.attn.c_attn.weight", "h.3.mlp.c_proj.bias", "ln_f.bias", "lm_head.weight". Any number of threads may read.
+/// Parameters have Hugging Face's names without the prefix: "wte.weight", "wpe.weight",
+/// "h.3.ln_1.weight", "h.3.attn.c_attn.weight", "h.3.mlp.c_proj.bias", "ln_f.bias",
+/// "lm_head.weight". Any number of threads may read.
 class Checkpoint {
  public:
-  /// `path` is a model directory or a file of one of the formats (its config.json beside it, except for llm.c, whose
-  /// header says all). In a directory the first of kCheckpointFiles is taken.
+  /// `path` is a model directory or a file of one of the formats (its config.json beside it, except
+  /// for llm.c, whose header says all). In a directory the first of kCheckpointFiles is taken.
   ///
   /// Throws Error (user), one line that names file, tensor or field, value found and value wanted.
   static Checkpoint open(const std::filesystem::path& path);
 
-  /// `tied_unembedding` is what holds for the tensors: an lm_head.weight with the very bytes of wte.weight is tied, whatever
-  /// config.json says; one that differs is honoured if config.json says untied, and refused if it says tied.
+  /// `tied_unembedding` is what holds for the tensors: an lm_head.weight with the very bytes of
+  /// wte.weight is tied, whatever config.json says; one that differs is honoured if config.json
+  /// says untied, and refused if it says tied.
   const Config& config() const;
   /// What was opened, as given.
   const std::filesystem::path& path() const;
@@ -40,16 +44,19 @@ class Checkpoint {
   DType dominant_dtype() const;
 
   bool has(std::string_view name) const;
-  /// A matrix in place, for packing. wte, wpe and lm_head are given as unembeddings: `in` is the model width and `out` the
-  /// vocabulary or the context. "lm_head.weight" of a tied model gives wte. The memory is the checkpoint's. Scans the
-  /// elements: throws Error (user) naming the first that is NaN or infinite. Throws Error (internal) for an unknown name.
+  /// A matrix in place, for packing. wte, wpe and lm_head are given as unembeddings: `in` is the
+  /// model width and `out` the vocabulary or the context. "lm_head.weight" of a tied model gives
+  /// wte. The memory is the checkpoint's. Scans the elements: throws Error (user) naming the first
+  /// that is NaN or infinite. Throws Error (internal) for an unknown name.
   HostWeight weight(std::string_view name) const;
   /// A bias or a layernorm's parameters as float32; the same check.
   std::vector<float> vector(std::string_view name) const;
-  /// To be called when a tensor has been packed: its pages and copies leave memory. weight() may be called again.
+  /// To be called when a tensor has been packed: its pages and copies leave memory. weight() may be
+  /// called again.
   void release(std::string_view name) const;
 
-  /// Names in the files, as there, that no GPT-2 has; sorted. Buffers known to hold no weights are not among them.
+  /// Names in the files, as there, that no GPT-2 has; sorted. Buffers known to hold no weights are
+  /// not among them.
   const std::vector<std::string>& unused() const;
   /// Lines worth showing to a user, such as fields of the configuration that change nothing here.
   const std::vector<std::string>& notes() const;

@@ -13,8 +13,8 @@
 namespace vitrine::internal {
 namespace {
 
-// Far above any GPT-2, and low enough that layers x heads x context x context x 4 bytes, the largest product that we form,
-// fits in 63 bits.
+// Far above any GPT-2, and low enough that layers x heads x context x context x 4 bytes, the
+// largest product that we form, fits in 63 bits.
 constexpr int64_t kMaxLayers = 1000;
 constexpr int64_t kMaxHeads = 1000;
 constexpr int64_t kMaxWidth = int64_t{1} << 17;
@@ -22,19 +22,21 @@ constexpr int64_t kMaxInner = int64_t{1} << 20;
 constexpr int64_t kMaxVocab = int64_t{1} << 30;
 constexpr int64_t kMaxContext = int64_t{1} << 20;
 
-constexpr std::array<std::pair<std::string_view, Activation>, 9> kActivations = {{{"gelu_new", Activation::kGeluTanh},
-                                                                                  {"gelu_pytorch_tanh", Activation::kGeluTanh},
-                                                                                  {"gelu_fast", Activation::kGeluTanh},
-                                                                                  {"gelu", Activation::kGeluErf},
-                                                                                  {"quick_gelu", Activation::kGeluQuick},
-                                                                                  {"relu", Activation::kRelu},
-                                                                                  {"silu", Activation::kSilu},
-                                                                                  {"swish", Activation::kSilu},
-                                                                                  {"tanh", Activation::kTanh}}};
+constexpr std::array<std::pair<std::string_view, Activation>, 9> kActivations = {
+    {{"gelu_new", Activation::kGeluTanh},
+     {"gelu_pytorch_tanh", Activation::kGeluTanh},
+     {"gelu_fast", Activation::kGeluTanh},
+     {"gelu", Activation::kGeluErf},
+     {"quick_gelu", Activation::kGeluQuick},
+     {"relu", Activation::kRelu},
+     {"silu", Activation::kSilu},
+     {"swish", Activation::kSilu},
+     {"tanh", Activation::kTanh}}};
 
 std::string activation_names() {
   std::string names;
-  for (const auto& [name, activation] : kActivations) names += (names.empty() ? "" : ", ") + std::string(name);
+  for (const auto& [name, activation] : kActivations)
+    names += (names.empty() ? "" : ", ") + std::string(name);
   return names;
 }
 
@@ -46,21 +48,28 @@ bool known_activation(std::string_view name) {
 }
 
 // GPT2Config knows some sizes by a second name as well.
-int64_t size_field(const JsonFields& fields, const char* name, const char* alias, int64_t max, int64_t otherwise) {
+int64_t size_field(const JsonFields& fields, const char* name, const char* alias, int64_t max,
+                   int64_t otherwise) {
   const auto value = fields.integer(name, 1, max);
   const auto other = alias ? fields.integer(alias, 1, max) : std::nullopt;
-  if (value && other && *value != *other) fields.refuse(alias, fmt::format("contradicts {} = {}", name, *value));
+  if (value && other && *value != *other)
+    fields.refuse(alias, fmt::format("contradicts {} = {}", name, *value));
   return value ? *value : other.value_or(otherwise);
 }
 
-// Fields of models that call themselves GPT-2 and compute something else. `plain` values are the ones that do not.
+// Fields of models that call themselves GPT-2 and compute something else. `plain` values are the
+// ones that do not.
 void refuse_other_arithmetic(const JsonFields& fields) {
-  if (fields.has("model_type") && fields.text("model_type") != "gpt2") fields.refuse("model_type", "only 'gpt2' is supported");
+  if (fields.has("model_type") && fields.text("model_type") != "gpt2")
+    fields.refuse("model_type", "only 'gpt2' is supported");
   for (const char* name : {"add_cross_attention", "is_encoder_decoder"}) {
-    if (fields.boolean(name).value_or(false)) fields.refuse(name, "only false is supported: GPT-2 has no encoder to attend to");
+    if (fields.boolean(name).value_or(false))
+      fields.refuse(name, "only false is supported: GPT-2 has no encoder to attend to");
   }
   if (fields.has("quantization_config")) {
-    fields.refuse("quantization_config", "quantized checkpoints are not supported; use one in float32, float16 or bfloat16");
+    fields.refuse(
+        "quantization_config",
+        "quantized checkpoints are not supported; use one in float32, float16 or bfloat16");
   }
   if (const Json* heads = fields.find("pruned_heads"); heads && !heads->empty()) {
     fields.refuse("pruned_heads", "checkpoints with heads removed are not supported");
@@ -70,14 +79,16 @@ void refuse_other_arithmetic(const JsonFields& fields) {
   }
   if (fields.has("auto_map")) {
     fields.refuse("auto_map",
-                  "the model brings its own code, which may compute something else; remove the field if it is plain GPT-2");
+                  "the model brings its own code, which may compute something else; remove the "
+                  "field if it is plain GPT-2");
   }
 }
 
 float epsilon_field(const JsonFields& fields) {
   const double value = fields.number("layer_norm_epsilon").value_or(1e-5);
   const auto epsilon = static_cast<float>(value);
-  if (!(epsilon > 0) || value > 1) fields.refuse("layer_norm_epsilon", "wanted a number above 0, at most 1");
+  if (!(epsilon > 0) || value > 1)
+    fields.refuse("layer_norm_epsilon", "wanted a number above 0, at most 1");
   return epsilon;
 }
 
@@ -86,8 +97,10 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
   refuse_other_arithmetic(fields);
   ParsedConfig parsed;
   Config& config = parsed.config;
-  config.layers = static_cast<int>(size_field(fields, "n_layer", "num_hidden_layers", kMaxLayers, 12));
-  config.heads = static_cast<int>(size_field(fields, "n_head", "num_attention_heads", kMaxHeads, 12));
+  config.layers =
+      static_cast<int>(size_field(fields, "n_layer", "num_hidden_layers", kMaxLayers, 12));
+  config.heads =
+      static_cast<int>(size_field(fields, "n_head", "num_attention_heads", kMaxHeads, 12));
   config.width = size_field(fields, "n_embd", "hidden_size", kMaxWidth, 768);
   config.inner = size_field(fields, "n_inner", nullptr, kMaxInner, 4 * config.width);
   config.vocab = size_field(fields, "vocab_size", nullptr, kMaxVocab, 50257);
@@ -100,13 +113,14 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
     fields.refuse("activation_function", fmt::format("wanted one of {}", activation_names()));
   }
   config.scale_attention = fields.boolean("scale_attn_weights").value_or(true);
-  config.scale_attention_by_inverse_layer = fields.boolean("scale_attn_by_inverse_layer_idx").value_or(false);
+  config.scale_attention_by_inverse_layer =
+      fields.boolean("scale_attn_by_inverse_layer_idx").value_or(false);
   config.tied_unembedding = fields.boolean("tie_word_embeddings").value_or(true);
   if (fields.boolean("reorder_and_upcast_attn").value_or(false)) {
-    parsed.notes.push_back(
-        file +
-        ": reorder_and_upcast_attn is true: attention accumulates in float32 here in any case, and its formula is the "
-        "same");
+    parsed.notes.push_back(file +
+                           ": reorder_and_upcast_attn is true: attention accumulates in float32 "
+                           "here in any case, and its formula is the "
+                           "same");
   }
   check_config(config, file);
   return parsed;
@@ -114,13 +128,18 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
 
 }  // namespace
 
-ParsedConfig parse_config(std::string_view text, const std::string& file) { return parse_fields(parse_json(text, file), file); }
+ParsedConfig parse_config(std::string_view text, const std::string& file) {
+  return parse_fields(parse_json(text, file), file);
+}
 
-ParsedConfig read_config(const std::filesystem::path& path) { return parse_fields(read_json(path), path.string()); }
+ParsedConfig read_config(const std::filesystem::path& path) {
+  return parse_fields(read_json(path), path.string());
+}
 
 void check_config(const Config& config, const std::string& file) {
   const auto check = [&file](const char* name, int64_t value, int64_t max) {
-    if (value < 1 || value > max) user_error("{}: {} is {}; wanted 1 to {}", file, name, value, max);
+    if (value < 1 || value > max)
+      user_error("{}: {} is {}; wanted 1 to {}", file, name, value, max);
   };
   check("n_layer", config.layers, kMaxLayers);
   check("n_head", config.heads, kMaxHeads);
@@ -129,7 +148,8 @@ void check_config(const Config& config, const std::string& file) {
   check("vocab_size", config.vocab, kMaxVocab);
   check("n_positions", config.context, kMaxContext);
   if (config.width % config.heads != 0) {
-    user_error("{}: n_embd is {}, which n_head = {} does not divide", file, config.width, config.heads);
+    user_error("{}: n_embd is {}, which n_head = {} does not divide", file, config.width,
+               config.heads);
   }
 }
 
@@ -137,7 +157,8 @@ Activation activation_from_name(std::string_view name) {
   for (const auto& [known, activation] : kActivations) {
     if (known == name) return activation;
   }
-  user_error("activation_function {} is not known; wanted one of {}", quote(name), activation_names());
+  user_error("activation_function {} is not known; wanted one of {}", quote(name),
+             activation_names());
 }
 
 }  // namespace vitrine::internal

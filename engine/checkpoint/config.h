@@ -10,24 +10,28 @@
 
 namespace vitrine::internal {
 
-/// A model's configuration as read, with what a reader may want to know about how a field was taken.
+/// A model's configuration as read, with what a reader may want to know about how a field was
+/// taken.
 struct ParsedConfig {
   Config config;
-  std::vector<std::string> notes;  ///< one line each; for example that reorder_and_upcast_attn changes nothing in float32
+  std::vector<std::string> notes;  ///< one line each; for example that reorder_and_upcast_attn
+                                   ///< changes nothing in float32
 };
 
-/// Reads a Hugging Face config.json of a GPT-2 model. Fields that are absent have the defaults of transformers' GPT2Config.
-/// Every field that changes GPT-2's arithmetic is honoured or refused by name. Throws Error (user): file, field, value,
-/// what is accepted.
+/// Reads a Hugging Face config.json of a GPT-2 model. Fields that are absent have the defaults of
+/// transformers' GPT2Config. Every field that changes GPT-2's arithmetic is honoured or refused by
+/// name. Throws Error (user): file, field, value, what is accepted.
 ParsedConfig read_config(const std::filesystem::path& path);
 /// The same from text; `file` is what errors call it.
 ParsedConfig parse_config(std::string_view text, const std::string& file);
 
-/// Throws Error (user) if a size of the configuration is not positive, is beyond any GPT-2 (so that no product of sizes can
-/// overflow), or if the heads do not divide the width. `file` is what the error names as the source.
+/// Throws Error (user) if a size of the configuration is not positive, is beyond any GPT-2 (so that
+/// no product of sizes can overflow), or if the heads do not divide the width. `file` is what the
+/// error names as the source.
 void check_config(const Config& config, const std::string& file);
 
-/// The activation function of a Hugging Face name. Throws Error (user) listing the names that are known.
+/// The activation function of a Hugging Face name. Throws Error (user) listing the names that are
+/// known.
 Activation activation_from_name(std::string_view name);
 
 }  // namespace vitrine::internal

@@ -15,12 +15,14 @@
 #include "vitrine/dtype.h"
 #include "vitrine/tensor.h"
 
-// What the readers of the three checkpoint formats hand to Checkpoint. Private to engine/checkpoint*.cc.
+// What the readers of the three checkpoint formats hand to Checkpoint. Private to
+// engine/checkpoint*.cc.
 
 namespace vitrine::internal {
 
-/// A tensor as a file holds it. Element (i, j, ...) lies at byte offset + (i * strides[0] + j * strides[1] + ...) * size of
-/// the dtype; the readers have checked that all of them lie inside the file.
+/// A tensor as a file holds it. Element (i, j, ...) lies at byte offset + (i * strides[0] + j *
+/// strides[1] + ...) * size of the dtype; the readers have checked that all of them lie inside the
+/// file.
 struct StoredTensor {
   std::shared_ptr<const MappedFile> file;
   DType dtype = DType::kF32;
@@ -30,16 +32,18 @@ struct StoredTensor {
   size_t span_bytes = 0;  ///< from the first byte of the first element to the last byte of the last
 
   /// Row-major strides and the span that goes with them.
-  static StoredTensor dense(std::shared_ptr<const MappedFile> file, size_t offset, DType dtype, const Shape& shape);
+  static StoredTensor dense(std::shared_ptr<const MappedFile> file, size_t offset, DType dtype,
+                            const Shape& shape);
 };
 
-/// The index of a NaN or infinity among the elements of a tensor of rank 1 or 2 and floating dtype, as an error line shows
-/// it: "[3]", "[2, 7]"; nothing if all are finite. `data` is where the tensor's first element is.
+/// The index of a NaN or infinity among the elements of a tensor of rank 1 or 2 and floating dtype,
+/// as an error line shows it: "[3]", "[2, 7]"; nothing if all are finite. `data` is where the
+/// tensor's first element is.
 std::optional<std::string> first_non_finite(const StoredTensor& tensor, const std::byte* data);
 
 struct CheckpointFiles {
   std::map<std::string, StoredTensor, std::less<>> tensors;  ///< by the names in the files
-  std::vector<std::string> other;                            ///< names of things in the files that are no tensors
+  std::vector<std::string> other;  ///< names of things in the files that are no tensors
 };
 
 /// Each throws Error (user) for a file that is not of its format, or is damaged.

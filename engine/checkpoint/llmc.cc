@@ -3,11 +3,12 @@
 #include <utility>
 
 #include "base/check.h"
-#include "engine/checkpoint/files.h"
 #include "engine/checkpoint/config.h"
+#include "engine/checkpoint/files.h"
 
-// llm.c's checkpoints: 256 int32 of header, then every parameter of all layers, one parameter after another. Its matrices
-// are [out, in], as torch's Linear has them, so they are handed on with their strides exchanged.
+// llm.c's checkpoints: 256 int32 of header, then every parameter of all layers, one parameter after
+// another. Its matrices are [out, in], as torch's Linear has them, so they are handed on with their
+// strides exchanged.
 
 namespace vitrine::internal {
 namespace {
@@ -43,8 +44,8 @@ class Cursor {
   StoredTensor take(const Shape& shape) {
     StoredTensor tensor = StoredTensor::dense(file_, offset_, dtype_, shape);
     if (tensor.span_bytes > file_->size() - offset_) {
-      user_error("{}: is cut short: {} bytes cannot hold the parameters that its header announces", file_->path().string(),
-                 file_->size());
+      user_error("{}: is cut short: {} bytes cannot hold the parameters that its header announces",
+                 file_->path().string(), file_->size());
     }
     offset_ += tensor.span_bytes;
     return tensor;
@@ -62,11 +63,13 @@ class Cursor {
 LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   const auto file = std::make_shared<const MappedFile>(path);
   std::array<int32_t, kHeaderInts> header{};
-  if (file->size() < sizeof(header)) user_error("{}: {} bytes are too few for llm.c's header", path.string(), file->size());
+  if (file->size() < sizeof(header))
+    user_error("{}: {} bytes are too few for llm.c's header", path.string(), file->size());
   std::memcpy(header.data(), file->data(), sizeof(header));
   const int32_t magic = header[0], version = header[1], context = header[2], vocab = header[3];
   const int32_t layers = header[4], heads = header[5], width = header[6], padded_vocab = header[7];
-  if (magic != kLlmcMagic) user_error("{}: magic number {} is not llm.c's {}", path.string(), magic, kLlmcMagic);
+  if (magic != kLlmcMagic)
+    user_error("{}: magic number {} is not llm.c's {}", path.string(), magic, kLlmcMagic);
   if (version != 3 && version != 5)
     user_error("{}: llm.c version {}; wanted 3 (float32) or 5 (bfloat16)", path.string(), version);
 
@@ -79,16 +82,19 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   result.config.context = context;
   check_config(result.config, path.string());
   if (padded_vocab < vocab || padded_vocab - vocab > (1 << 20)) {
-    user_error("{}: padded vocabulary {} does not go with vocab_size {}", path.string(), padded_vocab, vocab);
+    user_error("{}: padded vocabulary {} does not go with vocab_size {}", path.string(),
+               padded_vocab, vocab);
   }
   Cursor cursor(file, sizeof(header), version == 3 ? DType::kF32 : DType::kBF16);
   auto& tensors = result.files.tensors;
   StoredTensor table = cursor.take({padded_vocab, width});
-  tensors["wte.weight"] = StoredTensor::dense(file, table.offset, table.dtype, {vocab, width});  // the padding stays behind
+  tensors["wte.weight"] = StoredTensor::dense(file, table.offset, table.dtype,
+                                              {vocab, width});  // the padding stays behind
   tensors["wpe.weight"] = cursor.take({context, width});
   for (const Layout& entry : layer_layout(width)) {
     for (int layer = 0; layer < layers; ++layer) {
-      StoredTensor tensor = cursor.take(entry.in == 0 ? Shape{entry.out} : Shape{entry.out, entry.in});
+      StoredTensor tensor =
+          cursor.take(entry.in == 0 ? Shape{entry.out} : Shape{entry.out, entry.in});
       if (entry.in != 0) {
         tensor.shape = {entry.in, entry.out};
         std::swap(tensor.strides[0], tensor.strides[1]);
@@ -99,7 +105,8 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   tensors["ln_f.weight"] = cursor.take({width});
   tensors["ln_f.bias"] = cursor.take({width});
   if (cursor.left() != 0)
-    user_error("{}: {} bytes follow the last parameter that its header announces", path.string(), cursor.left());
+    user_error("{}: {} bytes follow the last parameter that its header announces", path.string(),
+               cursor.left());
   return result;
 }
 

@@ -33,18 +33,20 @@ bool is_folder(const fs::path& path) {
 // ORG/NAME or NAME of the characters that the hub allows: nothing that could lead out of the cache.
 bool is_repository_name(std::string_view name) {
   const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' ||
-           c == '/';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.' || c == '/';
   };
-  return !name.empty() && std::all_of(name.begin(), name.end(), allowed) && std::count(name.begin(), name.end(), '/') <= 1 &&
-         name.front() != '/' && name.back() != '/' && name.find("..") == std::string_view::npos;
+  return !name.empty() && std::all_of(name.begin(), name.end(), allowed) &&
+         std::count(name.begin(), name.end(), '/') <= 1 && name.front() != '/' &&
+         name.back() != '/' && name.find("..") == std::string_view::npos;
 }
 
-// The names under which the cache may hold the repository. The oldest models had no organisation and were given one later.
+// The names under which the cache may hold the repository. The oldest models had no organisation
+// and were given one later.
 std::vector<std::string> repository_names(std::string_view name) {
-  constexpr std::array<const char*, 5> kMoved = {"openai-community/gpt2", "openai-community/gpt2-medium",
-                                                 "openai-community/gpt2-large", "openai-community/gpt2-xl",
-                                                 "distilbert/distilgpt2"};
+  constexpr std::array<const char*, 5> kMoved = {
+      "openai-community/gpt2", "openai-community/gpt2-medium", "openai-community/gpt2-large",
+      "openai-community/gpt2-xl", "distilbert/distilgpt2"};
   std::vector<std::string> names = {std::string(name)};
   for (const std::string_view full : kMoved) {
     const std::string_view bare = full.substr(full.find('/') + 1);
@@ -58,7 +60,8 @@ std::vector<std::string> repository_names(std::string_view name) {
 std::optional<fs::path> snapshot(const fs::path& repository) {
   std::ifstream reference(repository / "refs" / "main");
   std::string revision;
-  if (reference >> revision && revision.find('/') == std::string::npos && is_folder(repository / "snapshots" / revision)) {
+  if (reference >> revision && revision.find('/') == std::string::npos &&
+      is_folder(repository / "snapshots" / revision)) {
     return repository / "snapshots" / revision;
   }
   std::vector<fs::path> all;
@@ -81,7 +84,8 @@ bool is_gpt2(const fs::path& folder) {
 
 bool has_weights(const fs::path& folder) {
   std::error_code ignored;
-  return std::any_of(kCheckpointFiles.begin(), kCheckpointFiles.end(), [&](const char* name) { return fs::exists(folder / name, ignored); });
+  return std::any_of(kCheckpointFiles.begin(), kCheckpointFiles.end(),
+                     [&](const char* name) { return fs::exists(folder / name, ignored); });
 }
 
 uint64_t bytes_in(const fs::path& folder) {
@@ -103,8 +107,9 @@ fs::path demo_model() {
   for (const char* path : {VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR}) {
     if (is_folder(path)) return path;
   }
-  user_error("model 'demo' is not installed; looked in {} and {}, and VITRINE_DEMO_MODEL is not set", VITRINE_DEMO_DIR,
-             VITRINE_INSTALLED_DEMO_DIR);
+  user_error(
+      "model 'demo' is not installed; looked in {} and {}, and VITRINE_DEMO_MODEL is not set",
+      VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR);
 }
 
 }  // namespace
@@ -129,11 +134,14 @@ std::vector<CachedModel> cached_models() {
     std::string name = entry.path().filename().string();
     if (!name.starts_with(kPrefix)) continue;
     name.erase(0, kPrefix.size());
-    if (const size_t dashes = name.find("--"); dashes != std::string::npos) name.replace(dashes, 2, 1, '/');
+    if (const size_t dashes = name.find("--"); dashes != std::string::npos)
+      name.replace(dashes, 2, 1, '/');
     const auto folder = snapshot(entry.path());
-    if (folder && is_gpt2(*folder) && has_weights(*folder)) found.push_back({name, *folder, bytes_in(*folder)});
+    if (folder && is_gpt2(*folder) && has_weights(*folder))
+      found.push_back({name, *folder, bytes_in(*folder)});
   }
-  std::sort(found.begin(), found.end(), [](const CachedModel& a, const CachedModel& b) { return a.name < b.name; });
+  std::sort(found.begin(), found.end(),
+            [](const CachedModel& a, const CachedModel& b) { return a.name < b.name; });
   return found;
 }
 
@@ -146,18 +154,23 @@ fs::path resolve_model(std::string_view name) {
   if (!name.empty() && fs::exists(fs::path(name), ignored)) return fs::path(name);
   if (name == "demo") return demo_model();
   if (!is_repository_name(name)) {
-    user_error("model {}: there is no such file or directory, and it is no name of a model (NAME or ORGANISATION/NAME)",
-               quote(name));
+    user_error(
+        "model {}: there is no such file or directory, and it is no name of a model (NAME or "
+        "ORGANISATION/NAME)",
+        quote(name));
   }
   std::vector<std::string> looked;
   for (std::string repository : repository_names(name)) {
-    if (const size_t slash = repository.find('/'); slash != std::string::npos) repository.replace(slash, 1, "--");
+    if (const size_t slash = repository.find('/'); slash != std::string::npos)
+      repository.replace(slash, 1, "--");
     const fs::path folder = hub_cache() / ("models--" + repository);
     if (const auto found = snapshot(folder)) return *found;
     looked.push_back(folder.string());
   }
-  user_error("model {}: there is no such file or directory, and none in the Hugging Face cache; looked in {}", quote(name),
-             fmt::join(looked, ", "));
+  user_error(
+      "model {}: there is no such file or directory, and none in the Hugging Face cache; looked in "
+      "{}",
+      quote(name), fmt::join(looked, ", "));
 }
 
 }  // namespace vitrine::internal

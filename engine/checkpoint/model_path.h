@@ -10,7 +10,8 @@ namespace vitrine::internal {
 /// What a user means by the name of a model:
 ///   - a directory or a file that exists: itself;
 ///   - "demo": the model that comes with Vitrine (VITRINE_DEMO_MODEL names another);
-///   - "gpt2", "openai-community/gpt2": that repository's snapshot in the Hugging Face cache. OpenAI's models and distilgpt2 are
+///   - "gpt2", "openai-community/gpt2": that repository's snapshot in the Hugging Face cache.
+///   OpenAI's models and distilgpt2 are
 ///     found under both their old bare name and their organisation's.
 /// Never reaches the network. Throws Error (user) listing where it looked.
 std::filesystem::path resolve_model(std::string_view name);

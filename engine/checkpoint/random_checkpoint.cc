@@ -24,8 +24,15 @@ namespace {
 namespace fs = std::filesystem;
 
 /// What save_pretrained of a tokenizer may have written, and SentencePiece's own file.
-constexpr std::array<const char*, 9> kTokenizerFiles = {"tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-                                                        "merges.txt",        "tokenizer.model",       "spiece.model",            "chat_template.jinja"};
+constexpr std::array<const char*, 9> kTokenizerFiles = {"tokenizer.json",
+                                                        "tokenizer_config.json",
+                                                        "special_tokens_map.json",
+                                                        "added_tokens.json",
+                                                        "vocab.json",
+                                                        "merges.txt",
+                                                        "tokenizer.model",
+                                                        "spiece.model",
+                                                        "chat_template.jinja"};
 
 struct TokenizerFiles {
   std::vector<fs::path> files;
@@ -36,7 +43,10 @@ TokenizerFiles find_tokenizer(const fs::path& where, int64_t vocab) {
   if (where.empty()) return {};
   const auto tokenizer = Tokenizer::load(where);
   if (tokenizer->vocab_size() > vocab) {
-    user_error("the tokenizer of '{}' has {} tokens, the model a vocabulary of {}; give the model at least as many", where.string(), tokenizer->vocab_size(), vocab);
+    user_error(
+        "the tokenizer of '{}' has {} tokens, the model a vocabulary of {}; give the model at "
+        "least as many",
+        where.string(), tokenizer->vocab_size(), vocab);
   }
   TokenizerFiles found{{}, tokenizer->end_of_text()};
   std::error_code ignored;
@@ -47,12 +57,16 @@ TokenizerFiles find_tokenizer(const fs::path& where, int64_t vocab) {
   return found;
 }
 
-/// As transformers' GPT2Config writes itself. `torch_dtype` is what every version of transformers reads; later ones call it `dtype`.
-/// `n_ctx` is in OpenAI's own files, and converters to other formats want it.
+/// As transformers' GPT2Config writes itself. `torch_dtype` is what every version of transformers
+/// reads; later ones call it `dtype`. `n_ctx` is in OpenAI's own files, and converters to other
+/// formats want it.
 Json config_of(const RandomCheckpoint& what, const std::optional<int32_t>& end_of_text) {
   const Config& c = what.config;
-  const char* dtype = what.dtype == DType::kF32 ? "float32" : what.dtype == DType::kF16 ? "float16" : "bfloat16";
-  const int64_t end = end_of_text ? *end_of_text : c.vocab - 1;  // where GPT-2's own vocabulary has it
+  const char* dtype = what.dtype == DType::kF32   ? "float32"
+                      : what.dtype == DType::kF16 ? "float16"
+                                                  : "bfloat16";
+  const int64_t end =
+      end_of_text ? *end_of_text : c.vocab - 1;  // where GPT-2's own vocabulary has it
   Json json = {{"architectures", {"GPT2LMHeadModel"}},
                {"model_type", "gpt2"},
                {"n_layer", c.layers},
@@ -75,15 +89,19 @@ Json config_of(const RandomCheckpoint& what, const std::optional<int32_t>& end_o
                {"use_cache", true},
                {"torch_dtype", dtype}};
   json["n_inner"] = c.inner == 4 * c.width ? Json(nullptr) : Json(c.inner);
-  json["layer_norm_epsilon"] = std::strtod(fmt::format("{}", c.layer_norm_epsilon).c_str(), nullptr);  // 1e-05 and not 9.99999974e-06
+  json["layer_norm_epsilon"] = std::strtod(fmt::format("{}", c.layer_norm_epsilon).c_str(),
+                                           nullptr);  // 1e-05 and not 9.99999974e-06
   return json;
 }
 
 /// False if it was ended.
-bool write_weights(const fs::path& path, const RandomWeights& weights, const RandomCheckpoint& what, uint64_t total, const RandomCheckpointOptions& options) {
+bool write_weights(const fs::path& path, const RandomWeights& weights, const RandomCheckpoint& what,
+                   uint64_t total, const RandomCheckpointOptions& options) {
   std::vector<SafetensorsWriter::Declaration> declarations;
   for (const auto& entry : weights.entries()) {
-    declarations.push_back({entry.name == "lm_head.weight" ? entry.name : "transformer." + entry.name, what.dtype, entry.shape});
+    declarations.push_back(
+        {entry.name == "lm_head.weight" ? entry.name : "transformer." + entry.name, what.dtype,
+         entry.shape});
   }
   SafetensorsWriter writer(path, std::move(declarations), {{"format", "pt"}});
   uint64_t done = 0;
@@ -114,14 +132,17 @@ RandomInit random_init_from_name(std::string_view name) {
   user_error("weights cannot be drawn as {}; choose gpt2 or wide", quote(name));
 }
 
-uint64_t write_random_checkpoint(const fs::path& folder, const RandomCheckpoint& what, const RandomCheckpointOptions& options) {
+uint64_t write_random_checkpoint(const fs::path& folder, const RandomCheckpoint& what,
+                                 const RandomCheckpointOptions& options) {
   check_config(what.config, "the configuration");
   activation_from_name(what.config.activation);
-  if (!is_floating(what.dtype)) user_error("weights cannot be stored as {}; use f32, f16 or bf16", dtype_name(what.dtype));
+  if (!is_floating(what.dtype))
+    user_error("weights cannot be stored as {}; use f32, f16 or bf16", dtype_name(what.dtype));
   const TokenizerFiles tokenizer = find_tokenizer(what.tokenizer, what.config.vocab);
   const RandomWeights weights(what.config, what.seed, what.init);
   uint64_t bytes = 0;
-  for (const auto& entry : weights.entries()) bytes += static_cast<uint64_t>(entry.shape.elements()) * dtype_size(what.dtype);
+  for (const auto& entry : weights.entries())
+    bytes += static_cast<uint64_t>(entry.shape.elements()) * dtype_size(what.dtype);
   AtomicFolder made(folder, bytes);
   if (!write_weights(made.path() / "model.safetensors", weights, what, bytes, options)) return 0;
   write_file(made.path() / "config.json", config_of(what, tokenizer.end_of_text).dump(2) + "\n");

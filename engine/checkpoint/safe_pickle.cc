@@ -10,23 +10,25 @@
 namespace vitrine::internal {
 namespace {
 
-// A state_dict makes some ten values a tensor. The bound keeps a hostile file from taking all memory.
+// A state_dict makes some ten values a tensor. The bound keeps a hostile file from taking all
+// memory.
 constexpr size_t kMaxValues = 4'000'000;
 
 constexpr const char* kOrderedDict = "collections.OrderedDict";
 constexpr const char* kRebuildTensor = "torch._utils._rebuild_tensor_v2";
 constexpr const char* kRebuildParameter = "torch._utils._rebuild_parameter";
 
-constexpr std::array<std::pair<const char*, DType>, 10> kStorageTypes = {{{"torch.FloatStorage", DType::kF32},
-                                                                          {"torch.HalfStorage", DType::kF16},
-                                                                          {"torch.BFloat16Storage", DType::kBF16},
-                                                                          {"torch.DoubleStorage", DType::kF64},
-                                                                          {"torch.LongStorage", DType::kI64},
-                                                                          {"torch.IntStorage", DType::kI32},
-                                                                          {"torch.ShortStorage", DType::kI16},
-                                                                          {"torch.CharStorage", DType::kI8},
-                                                                          {"torch.ByteStorage", DType::kU8},
-                                                                          {"torch.BoolStorage", DType::kBool}}};
+constexpr std::array<std::pair<const char*, DType>, 10> kStorageTypes = {
+    {{"torch.FloatStorage", DType::kF32},
+     {"torch.HalfStorage", DType::kF16},
+     {"torch.BFloat16Storage", DType::kBF16},
+     {"torch.DoubleStorage", DType::kF64},
+     {"torch.LongStorage", DType::kI64},
+     {"torch.IntStorage", DType::kI32},
+     {"torch.ShortStorage", DType::kI16},
+     {"torch.CharStorage", DType::kI8},
+     {"torch.ByteStorage", DType::kU8},
+     {"torch.BoolStorage", DType::kBool}}};
 
 // The opcodes of protocol 2 that torch.save uses, by Python's names (pickletools).
 enum Opcode : unsigned char {
@@ -65,12 +67,15 @@ enum Opcode : unsigned char {
 
 }  // namespace
 
-Pickle::Pickle(std::span<const std::byte> bytes, std::string file) : bytes_(bytes), file_(std::move(file)) {
+Pickle::Pickle(std::span<const std::byte> bytes, std::string file)
+    : bytes_(bytes), file_(std::move(file)) {
   while (step()) {
   }
 }
 
-void Pickle::fail(std::string_view what) const { user_error("{}: pickle, byte {}: {}", file_, at_, what); }
+void Pickle::fail(std::string_view what) const {
+  user_error("{}: pickle, byte {}: {}", file_, at_, what);
+}
 
 const std::byte* Pickle::take(size_t count) {
   if (count > bytes_.size() - at_) fail("is cut short");
@@ -86,10 +91,13 @@ T Pickle::number() {
   return value;
 }
 
-std::string_view Pickle::text(size_t length) { return {reinterpret_cast<const char*>(take(length)), length}; }
+std::string_view Pickle::text(size_t length) {
+  return {reinterpret_cast<const char*>(take(length)), length};
+}
 
 std::string_view Pickle::line() {
-  const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_, bytes_.size() - at_);
+  const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_,
+                              bytes_.size() - at_);
   const size_t end = rest.find('\n');
   if (end == std::string_view::npos) fail("is cut short");
   at_ += end + 1;
@@ -217,9 +225,12 @@ bool Pickle::step_structure(unsigned char opcode) {
     case kSetItem:
     case kSetItems: {
       const bool to_dict = opcode == kSetItem || opcode == kSetItems;
-      const auto items = opcode == kAppends || opcode == kSetItems ? pop_to_mark() : tuple_of(to_dict ? 2 : 1)->items;
+      const auto items = opcode == kAppends || opcode == kSetItems
+                             ? pop_to_mark()
+                             : tuple_of(to_dict ? 2 : 1)->items;
       PickleValue* target = top();
-      if (target->kind != (to_dict ? Kind::kDict : Kind::kSequence) || (to_dict && items.size() % 2 != 0))
+      if (target->kind != (to_dict ? Kind::kDict : Kind::kSequence) ||
+          (to_dict && items.size() % 2 != 0))
         fail("fills what is no container");
       target->items.insert(target->items.end(), items.begin(), items.end());
       return true;
@@ -240,7 +251,8 @@ bool Pickle::step_structure(unsigned char opcode) {
       reduce();
       return true;
     case kBuild:  // an OrderedDict's attributes; torch keeps the modules' version numbers there
-      if (pop()->kind != Kind::kDict || top()->kind != Kind::kDict) fail("sets the state of what is no dictionary");
+      if (pop()->kind != Kind::kDict || top()->kind != Kind::kDict)
+        fail("sets the state of what is no dictionary");
       return true;
     default:
       return false;
@@ -261,7 +273,8 @@ void Pickle::integer_of_bytes() {
   const std::byte* bytes = take(count);
   uint64_t value = 0;
   std::memcpy(&value, bytes, count);  // little-endian two's complement, as long as it needs to be
-  if (count > 0 && count < 8 && (bytes[count - 1] & std::byte{0x80}) != std::byte{0}) value |= ~uint64_t{0} << (8 * count);
+  if (count > 0 && count < 8 && (bytes[count - 1] & std::byte{0x80}) != std::byte{0})
+    value |= ~uint64_t{0} << (8 * count);
   push(make(Kind::kInteger));
   top()->integer = static_cast<int64_t>(value);
 }
@@ -284,7 +297,8 @@ void Pickle::global() {
     }
   }
   user_error(
-      "{}: pickle asks for {}, which is no part of a tensor; it is refused, because unpickling it could run foreign code",
+      "{}: pickle asks for {}, which is no part of a tensor; it is refused, because unpickling it "
+      "could run foreign code",
       file_, quote(name));
 }
 
@@ -292,9 +306,10 @@ void Pickle::global() {
 void Pickle::persistent_id() {
   const PickleValue* id = pop();
   const auto& items = id->items;
-  const bool plain = id->kind == Kind::kSequence && (items.size() == 5 || (items.size() == 6 && items[5]->kind == Kind::kNone));
-  if (!plain || items[0]->text != "storage" || items[1]->kind != Kind::kStorageType || items[2]->kind != Kind::kText ||
-      items[4]->kind != Kind::kInteger || items[4]->integer < 0) {
+  const bool plain = id->kind == Kind::kSequence &&
+                     (items.size() == 5 || (items.size() == 6 && items[5]->kind == Kind::kNone));
+  if (!plain || items[0]->text != "storage" || items[1]->kind != Kind::kStorageType ||
+      items[2]->kind != Kind::kText || items[4]->kind != Kind::kInteger || items[4]->integer < 0) {
     fail("refers to an outside object that is no storage of a tensor");
   }
   push(make(Kind::kStorage));
@@ -306,7 +321,8 @@ void Pickle::persistent_id() {
 void Pickle::reduce() {
   const PickleValue* arguments = pop();
   const PickleValue* function = pop();
-  if (function->kind != Kind::kFunction || arguments->kind != Kind::kSequence) fail("calls what is no function");
+  if (function->kind != Kind::kFunction || arguments->kind != Kind::kSequence)
+    fail("calls what is no function");
   if (function->text == kOrderedDict) {
     if (!arguments->items.empty()) fail("makes an OrderedDict with arguments");
     push(make(Kind::kDict));

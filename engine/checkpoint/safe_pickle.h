@@ -14,26 +14,29 @@
 
 // A reader of the pickles that torch.save writes for a state_dict, and of nothing else.
 //
-// A pickle is a program for a stack machine that may call any function of Python: loading one from a stranger runs the
-// stranger's code. This machine knows plain values, and of all functions the few by which torch describes tensors, which it
-// carries out as data. A pickle that names anything else is refused, with the name.
+// A pickle is a program for a stack machine that may call any function of Python: loading one from
+// a stranger runs the stranger's code. This machine knows plain values, and of all functions the
+// few by which torch describes tensors, which it carries out as data. A pickle that names anything
+// else is refused, with the name.
 
 namespace vitrine::internal {
 
-/// A value that a pickle builds. Nodes point at one another; the Pickle that built them owns them all.
+/// A value that a pickle builds. Nodes point at one another; the Pickle that built them owns them
+/// all.
 struct PickleValue {
   enum class Kind : uint8_t {
     kNone,
     kBool,
     kInteger,
-    kFloat,        ///< carries no value: nothing that we read from a pickle is a float
+    kFloat,  ///< carries no value: nothing that we read from a pickle is a float
     kText,
     kSequence,     ///< tuple or list: items
     kDict,         ///< items: key, value, key, value, ...
     kFunction,     ///< text: its name, one of the known ones
     kStorageType,  ///< dtype
     kStorage,      ///< dtype, text: key, integer: number of elements
-    kTensor,       ///< items: storage, then sequences of sizes and of strides; integer: offset into the storage, in elements
+    kTensor,  ///< items: storage, then sequences of sizes and of strides; integer: offset into the
+              ///< storage, in elements
   };
   Kind kind = Kind::kNone;
   DType dtype = DType::kF32;
@@ -44,14 +47,15 @@ struct PickleValue {
 
 class Pickle {
  public:
-  /// Runs the pickle at the beginning of `bytes`. `file` is what errors call it. Throws Error (user): the opcode or name that
-  /// is not allowed, or what is malformed, and at which byte.
+  /// Runs the pickle at the beginning of `bytes`. `file` is what errors call it. Throws Error
+  /// (user): the opcode or name that is not allowed, or what is malformed, and at which byte.
   Pickle(std::span<const std::byte> bytes, std::string file);
   Pickle(const Pickle&) = delete;
   Pickle& operator=(const Pickle&) = delete;
 
   const PickleValue& root() const { return *root_; }
-  /// Bytes of the pickle, up to and including its STOP: files of old torch hold several, one after another.
+  /// Bytes of the pickle, up to and including its STOP: files of old torch hold several, one after
+  /// another.
   size_t size() const { return at_; }
 
  private:

@@ -9,11 +9,12 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "engine/checkpoint/files.h"
-#include "engine/checkpoint/zip.h"
 #include "engine/checkpoint/safe_pickle.h"
+#include "engine/checkpoint/zip.h"
 
-// pytorch_model.bin: what torch.save makes of a state_dict. Since torch 1.6 a zip archive of one pickle and one file a
-// storage; before, one stream of pickles with the storages behind them. Neither is executed: see engine/checkpoint/safe_pickle.h.
+// pytorch_model.bin: what torch.save makes of a state_dict. Since torch 1.6 a zip archive of one
+// pickle and one file a storage; before, one stream of pickles with the storages behind them.
+// Neither is executed: see engine/checkpoint/safe_pickle.h.
 
 namespace vitrine::internal {
 namespace {
@@ -29,21 +30,24 @@ std::vector<int64_t> integers(const PickleValue& sequence) {
   return values;
 }
 
-// How many elements of the storage the tensor reaches over, first to last. Nothing if that overflows or goes backwards.
+// How many elements of the storage the tensor reaches over, first to last. Nothing if that
+// overflows or goes backwards.
 std::optional<int64_t> reach(const Shape& shape, const std::vector<int64_t>& strides) {
   if (shape.elements() == 0) return 0;
   int64_t last = 0;
   for (int axis = 0; axis < shape.rank(); ++axis) {
     int64_t step = 0;
     const int64_t stride = strides[static_cast<size_t>(axis)];
-    if (stride < 0 || __builtin_mul_overflow(shape[axis] - 1, stride, &step) || __builtin_add_overflow(last, step, &last)) {
+    if (stride < 0 || __builtin_mul_overflow(shape[axis] - 1, stride, &step) ||
+        __builtin_add_overflow(last, step, &last)) {
       return std::nullopt;
     }
   }
   return last == std::numeric_limits<int64_t>::max() ? std::nullopt : std::optional(last + 1);
 }
 
-StoredTensor locate(const std::string& name, const PickleValue& value, const std::shared_ptr<const MappedFile>& file,
+StoredTensor locate(const std::string& name, const PickleValue& value,
+                    const std::shared_ptr<const MappedFile>& file,
                     const FindStorage& find_storage) {
   const std::string where = fmt::format("{}: tensor {}", file->path().string(), quote(name));
   const PickleValue& storage = *value.items[0];
@@ -56,16 +60,18 @@ StoredTensor locate(const std::string& name, const PickleValue& value, const std
     user_error("{}: {}", where, error.what());
   }
   const auto elements = reach(tensor.shape, strides);
-  if (!elements || value.integer < 0 || value.integer > storage.integer || *elements > storage.integer - value.integer) {
-    user_error("{}: shape {}, strides [{}] and offset {} go outside its storage of {} elements", where,
-               tensor.shape.to_string(), fmt::join(strides, ", "), value.integer, storage.integer);
+  if (!elements || value.integer < 0 || value.integer > storage.integer ||
+      *elements > storage.integer - value.integer) {
+    user_error("{}: shape {}, strides [{}] and offset {} go outside its storage of {} elements",
+               where, tensor.shape.to_string(), fmt::join(strides, ", "), value.integer,
+               storage.integer);
   }
   const size_t size = dtype_size(value.dtype);
   const ZipEntry place = find_storage(storage, where);
   // Compared by division: a count of elements from a file may overflow as bytes.
   if (place.size % size != 0 || place.size / size != static_cast<size_t>(storage.integer)) {
-    user_error("{}: its storage is {} bytes; {} elements of {} need another number", where, place.size, storage.integer,
-               dtype_name(value.dtype));
+    user_error("{}: its storage is {} bytes; {} elements of {} need another number", where,
+               place.size, storage.integer, dtype_name(value.dtype));
   }
   std::copy(strides.begin(), strides.end(), tensor.strides.begin());
   tensor.offset = place.offset + static_cast<size_t>(value.integer) * size;
@@ -76,7 +82,8 @@ StoredTensor locate(const std::string& name, const PickleValue& value, const std
 CheckpointFiles tensors_of(const PickleValue& root, const std::shared_ptr<const MappedFile>& file,
                            const FindStorage& find_storage) {
   const std::string path = file->path().string();
-  if (root.kind != Kind::kDict) user_error("{}: holds no state_dict (a dictionary of tensors)", path);
+  if (root.kind != Kind::kDict)
+    user_error("{}: holds no state_dict (a dictionary of tensors)", path);
   CheckpointFiles result;
   for (size_t i = 0; i + 1 < root.items.size(); i += 2) {
     const PickleValue& key = *root.items[i];
@@ -84,7 +91,8 @@ CheckpointFiles tensors_of(const PickleValue& root, const std::shared_ptr<const 
     if (key.kind != Kind::kText) user_error("{}: its state_dict has a key that is no text", path);
     if (value.kind != Kind::kTensor) {
       result.other.push_back(key.text);
-    } else if (!result.tensors.emplace(key.text, locate(key.text, value, file, find_storage)).second) {
+    } else if (!result.tensors.emplace(key.text, locate(key.text, value, file, find_storage))
+                    .second) {
       user_error("{}: tensor {} stands there twice", path, quote(key.text));
     }
   }
@@ -98,27 +106,36 @@ CheckpointFiles read_archive(const std::shared_ptr<const MappedFile>& file) {
   std::optional<std::string> folder;
   for (const auto& [name, entry] : entries) {
     if (name != kPickle && !name.ends_with("/data.pkl")) continue;
-    if (folder) user_error("{}: a zip archive with two data.pkl is not one that torch.save wrote", path);
+    if (folder)
+      user_error("{}: a zip archive with two data.pkl is not one that torch.save wrote", path);
     folder = name.substr(0, name.size() - kPickle.size());
   }
-  if (!folder) user_error("{}: a zip archive without data.pkl is not one that torch.save wrote", path);
+  if (!folder)
+    user_error("{}: a zip archive without data.pkl is not one that torch.save wrote", path);
   if (const auto order = entries.find(*folder + "byteorder"); order != entries.end()) {
-    const std::string_view text(reinterpret_cast<const char*>(file->data()) + order->second.offset, order->second.size);
-    if (text != "little") user_error("{}: was saved in byte order {}; only 'little' is read", path, quote(text));
+    const std::string_view text(reinterpret_cast<const char*>(file->data()) + order->second.offset,
+                                order->second.size);
+    if (text != "little")
+      user_error("{}: was saved in byte order {}; only 'little' is read", path, quote(text));
   }
   const ZipEntry& pickled = entries.at(*folder + std::string(kPickle));
   const Pickle pickle(file->bytes().subspan(pickled.offset, pickled.size), path);
-  return tensors_of(pickle.root(), file, [&](const PickleValue& storage, const std::string& tensor) {
-    const auto entry = entries.find(*folder + "data/" + storage.text);
-    if (entry == entries.end()) user_error("{}: its storage {} is missing from the archive", tensor, quote(storage.text));
-    return entry->second;
-  });
+  return tensors_of(
+      pickle.root(), file, [&](const PickleValue& storage, const std::string& tensor) {
+        const auto entry = entries.find(*folder + "data/" + storage.text);
+        if (entry == entries.end())
+          user_error("{}: its storage {} is missing from the archive", tensor, quote(storage.text));
+        return entry->second;
+      });
 }
 
-// Pickles of the magic number 0x1950a86a20f9469cfc6c and of the version 1001, as torch.save wrote them before 1.6.
-constexpr std::string_view kLegacyStart("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.", 21);
+// Pickles of the magic number 0x1950a86a20f9469cfc6c and of the version 1001, as torch.save wrote
+// them before 1.6.
+constexpr std::string_view kLegacyStart(
+    "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.", 21);
 
-void collect_storages(const PickleValue& root, std::map<std::string, const PickleValue*>& storages) {
+void collect_storages(const PickleValue& root,
+                      std::map<std::string, const PickleValue*>& storages) {
   for (const PickleValue* value : root.items) {
     if (value->kind == Kind::kTensor) storages.emplace(value->items[0]->text, value->items[0]);
   }
@@ -127,7 +144,8 @@ void collect_storages(const PickleValue& root, std::map<std::string, const Pickl
 CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
   const std::string path = file->path().string();
   const std::span<const std::byte> bytes = file->bytes();
-  if (!std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).starts_with(kLegacyStart)) {
+  if (!std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())
+           .starts_with(kLegacyStart)) {
     user_error("{}: is a pickle, but not one that torch.save wrote", path);
   }
   size_t at = kLegacyStart.size();
@@ -143,15 +161,18 @@ CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
   const Pickle keys(bytes.subspan(at), path);
   at += keys.size();
 
-  // Behind the pickles, in the order of the keys: each storage's number of elements (64 bits), then its elements.
+  // Behind the pickles, in the order of the keys: each storage's number of elements (64 bits), then
+  // its elements.
   std::map<std::string, const PickleValue*> storages;
   collect_storages(state.root(), storages);
   std::map<std::string, ZipEntry> places;
   for (const PickleValue* key : keys.root().items) {
     const auto storage = storages.find(key->text);
-    if (storage == storages.end()) user_error("{}: holds storage {}, which no tensor uses", path, quote(key->text));
+    if (storage == storages.end())
+      user_error("{}: holds storage {}, which no tensor uses", path, quote(key->text));
     uint64_t count = 0;
-    if (bytes.size() - at < sizeof(count)) user_error("{}: is cut short before storage {}", path, quote(key->text));
+    if (bytes.size() - at < sizeof(count))
+      user_error("{}: is cut short before storage {}", path, quote(key->text));
     std::memcpy(&count, bytes.data() + at, sizeof(count));
     at += sizeof(count);
     const size_t size = dtype_size(storage->second->dtype);
@@ -162,7 +183,8 @@ CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
   }
   return tensors_of(state.root(), file, [&](const PickleValue& storage, const std::string& tensor) {
     const auto place = places.find(storage.text);
-    if (place == places.end()) user_error("{}: its storage {} is missing from the file", tensor, quote(storage.text));
+    if (place == places.end())
+      user_error("{}: its storage {} is missing from the file", tensor, quote(storage.text));
     return place->second;
   });
 }

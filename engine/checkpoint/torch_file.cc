@@ -16,8 +16,10 @@ Tensor copy_of(const StoredTensor& stored, const std::string& name) {
   const size_t size = dtype_size(stored.dtype);
   // A stride of 0 repeats elements, so that a few bytes may say to be any number of them.
   if (static_cast<uint64_t>(stored.shape.elements()) > stored.file->size() / size) {
-    user_error("{}: tensor {} has shape {}, more than the whole file of {} bytes; save it with .contiguous()", stored.file->path().string(),
-               quote(name), stored.shape.to_string(), stored.file->size());
+    user_error(
+        "{}: tensor {} has shape {}, more than the whole file of {} bytes; save it with "
+        ".contiguous()",
+        stored.file->path().string(), quote(name), stored.shape.to_string(), stored.file->size());
   }
   Tensor tensor(stored.dtype, stored.shape);
   auto* to = static_cast<std::byte*>(tensor.data());
@@ -26,9 +28,13 @@ Tensor copy_of(const StoredTensor& stored, const std::string& name) {
   std::array<int64_t, Shape::kMaxRank> index{};
   for (int64_t i = 0; i < stored.shape.elements(); ++i) {
     int64_t element = 0;
-    for (int axis = 0; axis < rank; ++axis) element += index[static_cast<size_t>(axis)] * stored.strides[static_cast<size_t>(axis)];
-    std::memcpy(to + static_cast<size_t>(i) * size, from + static_cast<size_t>(element) * size, size);
-    for (int axis = rank - 1; axis >= 0 && ++index[static_cast<size_t>(axis)] == stored.shape[axis]; --axis) index[static_cast<size_t>(axis)] = 0;
+    for (int axis = 0; axis < rank; ++axis)
+      element += index[static_cast<size_t>(axis)] * stored.strides[static_cast<size_t>(axis)];
+    std::memcpy(to + static_cast<size_t>(i) * size, from + static_cast<size_t>(element) * size,
+                size);
+    for (int axis = rank - 1; axis >= 0 && ++index[static_cast<size_t>(axis)] == stored.shape[axis];
+         --axis)
+      index[static_cast<size_t>(axis)] = 0;
   }
   return tensor;
 }
@@ -37,7 +43,8 @@ Tensor copy_of(const StoredTensor& stored, const std::string& name) {
 
 std::map<std::string, Tensor> load_torch_tensors(const std::filesystem::path& path) {
   std::map<std::string, Tensor> tensors;
-  for (const auto& [name, stored] : read_torch_file(path).tensors) tensors.emplace(name, copy_of(stored, name));
+  for (const auto& [name, stored] : read_torch_file(path).tensors)
+    tensors.emplace(name, copy_of(stored, name));
   return tensors;
 }
 

@@ -12,11 +12,13 @@
 
 namespace vitrine {
 
-/// What the captures of a pass, or of all passes of a generation, have kept. Immutable; views live as long as it does.
+/// What the captures of a pass, or of all passes of a generation, have kept. Immutable; views live
+/// as long as it does.
 ///
-/// For one sequence a site is a dense tensor whose first axis is the captured positions, in ascending order:
-/// [P, D], [P, H, K], [P, M], ..., narrowed by the request's heads and neurons. A map (scores, pattern) is
-/// [H, P, N], N being the length of the sequence; keys that a query could not see hold -inf (scores) or 0 (pattern).
+/// For one sequence a site is a dense tensor whose first axis is the captured positions, in
+/// ascending order: [P, D], [P, H, K], [P, M], ..., narrowed by the request's heads and neurons. A
+/// map (scores, pattern) is [H, P, N], N being the length of the sequence; keys that a query could
+/// not see hold -inf (scores) or 0 (pattern).
 class Captures : public ActivationSource {
  public:
   /// One captured site.
@@ -30,7 +32,8 @@ class Captures : public ActivationSource {
       std::vector<int64_t> positions;  ///< of the rows
       TensorView values;
     };
-    std::vector<Sequence> sequences;  ///< by index in the batch; without rows where the request named others
+    std::vector<Sequence>
+        sequences;  ///< by index in the batch; without rows where the request named others
   };
 
   Captures() = default;
@@ -45,11 +48,13 @@ class Captures : public ActivationSource {
   const Entry& entry(std::string_view name) const;
   /// One sequence's part of a site. Throws Error (user) for an unknown site or sequence.
   TensorView view(std::string_view name, int sequence = 0) const;
-  /// The mean over all captured positions of all sequences, in double precision: a float32 tensor of one row's width,
-  /// ready for mean_ablate(). Throws Error (user) for maps and for sites without rows.
+  /// The mean over all captured positions of all sequences, in double precision: a float32 tensor
+  /// of one row's width, ready for mean_ablate(). Throws Error (user) for maps and for sites
+  /// without rows.
   Tensor mean(std::string_view name) const;
 
-  std::optional<std::vector<float>> row(Site site, int layer, int sequence, int64_t position) const override;
+  std::optional<std::vector<float>> row(Site site, int layer, int sequence,
+                                        int64_t position) const override;
 
  private:
   std::vector<Entry> entries_;

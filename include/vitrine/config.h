@@ -5,8 +5,8 @@
 
 namespace vitrine {
 
-/// The hyper-parameters of a GPT-2 checkpoint, by the letters used throughout: L layers, D model width, H heads,
-/// K = D / H head width, M inner (MLP) width, V vocabulary, and the context length.
+/// The hyper-parameters of a GPT-2 checkpoint, by the letters used throughout: L layers, D model
+/// width, H heads, K = D / H head width, M inner (MLP) width, V vocabulary, and the context length.
 struct Config {
   int layers = 0;
   int heads = 0;
@@ -15,10 +15,11 @@ struct Config {
   int64_t vocab = 0;
   int64_t context = 0;
   float layer_norm_epsilon = 1e-5f;
-  std::string activation = "gelu_new";           ///< Hugging Face's name
-  bool scale_attention = true;                   ///< scale_attn_weights: scores / sqrt(K)
-  bool scale_attention_by_inverse_layer = false;  ///< scale_attn_by_inverse_layer_idx: and / (layer + 1)
-  bool tied_unembedding = true;                  ///< W_U is the token embedding, transposed
+  std::string activation = "gelu_new";  ///< Hugging Face's name
+  bool scale_attention = true;          ///< scale_attn_weights: scores / sqrt(K)
+  bool scale_attention_by_inverse_layer =
+      false;                     ///< scale_attn_by_inverse_layer_idx: and / (layer + 1)
+  bool tied_unembedding = true;  ///< W_U is the token embedding, transposed
 
   int64_t head_width() const { return width / heads; }
 };

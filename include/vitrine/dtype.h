@@ -15,8 +15,8 @@ size_t dtype_size(DType dtype) noexcept;
 /// "f32", "f16", "bf16", "f64", "i64", "i32", "i16", "i8", "u8", "bool".
 std::string_view dtype_name(DType dtype) noexcept;
 
-/// The inverse of dtype_name, ignoring case ("float32", "float16", "bfloat16" and "int8" are accepted as well).
-/// Throws Error (user) naming the accepted words.
+/// The inverse of dtype_name, ignoring case ("float32", "float16", "bfloat16" and "int8" are
+/// accepted as well). Throws Error (user) naming the accepted words.
 DType dtype_from_name(std::string_view name);
 
 /// True for the three types that hold weights and activations: f32, f16, bf16.

@@ -16,7 +16,8 @@ struct SamplingOptions {
   float temperature = 0.0f;  ///< 0: greedy
   int top_k = 0;             ///< keep the k likeliest; 0: all
   float top_p = 1.0f;        ///< keep the fewest whose probability reaches p; 1: all
-  /// A sequence's choices depend on its seed and its step alone, so it draws the same alone as in any batch.
+  /// A sequence's choices depend on its seed and its step alone, so it draws the same alone as in
+  /// any batch.
   uint64_t seed = 0;
   /// One seed a sequence, in place of `seed`; empty: the same for all.
   std::vector<uint64_t> seeds = {};
@@ -39,7 +40,8 @@ struct Generation {
     StopReason reason = StopReason::kLength;
   };
   std::vector<Sequence> sequences;
-  /// Why each step's operations were issued anew: a GPU otherwise records one step and replays it. Empty if it did.
+  /// Why each step's operations were issued anew: a GPU otherwise records one step and replays it.
+  /// Empty if it did.
   std::string eager_because;
   /// What hooks captured over all passes: the prompt's positions, then one position a step.
   std::shared_ptr<const Captures> captures;
@@ -47,6 +49,7 @@ struct Generation {
 
 /// Continues each prompt. Edits act in every pass, on the prompt as on each new token.
 /// Throws Error (user) as Model::forward does, and for sampling options outside their ranges.
-Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options = {}, const Hooks& hooks = {});
+Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options = {},
+                    const Hooks& hooks = {});
 
 }  // namespace vitrine

@@ -13,7 +13,8 @@ namespace vitrine {
 /// For which tokens a pass computes logits. A pass whose hooks watch `logits` computes all of them.
 enum class LogitRows : uint8_t { kAll, kLast, kNone };
 
-/// The result of one forward pass over a batch of sequences. Cheap to copy; views live as long as a copy does.
+/// The result of one forward pass over a batch of sequences. Cheap to copy; views live as long as a
+/// copy does.
 class Run {
  public:
   struct Sequence {
@@ -23,8 +24,11 @@ class Run {
   };
 
   Run() = default;
-  Run(std::vector<Sequence> sequences, std::shared_ptr<const Captures> captures, std::shared_ptr<const void> storage)
-      : sequences_(std::move(sequences)), captures_(std::move(captures)), storage_(std::move(storage)) {}
+  Run(std::vector<Sequence> sequences, std::shared_ptr<const Captures> captures,
+      std::shared_ptr<const void> storage)
+      : sequences_(std::move(sequences)),
+        captures_(std::move(captures)),
+        storage_(std::move(storage)) {}
 
   int sequences() const { return static_cast<int>(sequences_.size()); }
   /// Throws Error (user) for a sequence that is not in the batch.

@@ -10,8 +10,8 @@
 
 namespace vitrine {
 
-/// Every place of the forward pass that can be looked at or changed, in the order in which a pass reaches them.
-/// Names and shapes are TransformerLens's for GPT-2.
+/// Every place of the forward pass that can be looked at or changed, in the order in which a pass
+/// reaches them. Names and shapes are TransformerLens's for GPT-2.
 enum class Site : uint8_t {
   kEmbed,
   kPosEmbed,
@@ -61,27 +61,42 @@ struct SiteInfo {
 /// The one table of sites; docs/SITES.md and `vitrine info` are made from it.
 inline constexpr std::array<SiteInfo, kSiteCount> kSites = {{
     {Site::kEmbed, "hook_embed", false, SiteShape::kModel, "token embedding: a row of wte"},
-    {Site::kPosEmbed, "hook_pos_embed", false, SiteShape::kModel, "position embedding: a row of wpe"},
-    {Site::kResidPre, "hook_resid_pre", true, SiteShape::kModel, "residual stream before the block"},
-    {Site::kLn1Scale, "ln1.hook_scale", true, SiteShape::kScalar, "sqrt(var + eps) of the first layernorm"},
-    {Site::kLn1Normalized, "ln1.hook_normalized", true, SiteShape::kModel, "output of the first layernorm, after weight and bias"},
+    {Site::kPosEmbed, "hook_pos_embed", false, SiteShape::kModel,
+     "position embedding: a row of wpe"},
+    {Site::kResidPre, "hook_resid_pre", true, SiteShape::kModel,
+     "residual stream before the block"},
+    {Site::kLn1Scale, "ln1.hook_scale", true, SiteShape::kScalar,
+     "sqrt(var + eps) of the first layernorm"},
+    {Site::kLn1Normalized, "ln1.hook_normalized", true, SiteShape::kModel,
+     "output of the first layernorm, after weight and bias"},
     {Site::kQ, "attn.hook_q", true, SiteShape::kHeads, "queries"},
     {Site::kK, "attn.hook_k", true, SiteShape::kHeads, "keys"},
     {Site::kV, "attn.hook_v", true, SiteShape::kHeads, "values"},
-    {Site::kAttnScores, "attn.hook_attn_scores", true, SiteShape::kMap, "scaled scores, -inf where masked"},
-    {Site::kPattern, "attn.hook_pattern", true, SiteShape::kMap, "softmax of the scores, 0 where masked"},
-    {Site::kZ, "attn.hook_z", true, SiteShape::kHeads, "mixed values, before the output projection"},
-    {Site::kResult, "attn.hook_result", true, SiteShape::kResults, "each head's output, without the bias"},
+    {Site::kAttnScores, "attn.hook_attn_scores", true, SiteShape::kMap,
+     "scaled scores, -inf where masked"},
+    {Site::kPattern, "attn.hook_pattern", true, SiteShape::kMap,
+     "softmax of the scores, 0 where masked"},
+    {Site::kZ, "attn.hook_z", true, SiteShape::kHeads,
+     "mixed values, before the output projection"},
+    {Site::kResult, "attn.hook_result", true, SiteShape::kResults,
+     "each head's output, without the bias"},
     {Site::kAttnOut, "hook_attn_out", true, SiteShape::kModel, "output of attention, with bias"},
-    {Site::kResidMid, "hook_resid_mid", true, SiteShape::kModel, "residual stream between attention and MLP"},
-    {Site::kLn2Scale, "ln2.hook_scale", true, SiteShape::kScalar, "sqrt(var + eps) of the second layernorm"},
-    {Site::kLn2Normalized, "ln2.hook_normalized", true, SiteShape::kModel, "output of the second layernorm, after weight and bias"},
-    {Site::kMlpPre, "mlp.hook_pre", true, SiteShape::kInner, "MLP neurons before the activation function"},
+    {Site::kResidMid, "hook_resid_mid", true, SiteShape::kModel,
+     "residual stream between attention and MLP"},
+    {Site::kLn2Scale, "ln2.hook_scale", true, SiteShape::kScalar,
+     "sqrt(var + eps) of the second layernorm"},
+    {Site::kLn2Normalized, "ln2.hook_normalized", true, SiteShape::kModel,
+     "output of the second layernorm, after weight and bias"},
+    {Site::kMlpPre, "mlp.hook_pre", true, SiteShape::kInner,
+     "MLP neurons before the activation function"},
     {Site::kMlpPost, "mlp.hook_post", true, SiteShape::kInner, "MLP neurons after it"},
     {Site::kMlpOut, "hook_mlp_out", true, SiteShape::kModel, "output of the MLP, with bias"},
-    {Site::kResidPost, "hook_resid_post", true, SiteShape::kModel, "residual stream after the block"},
-    {Site::kLnFinalScale, "ln_final.hook_scale", false, SiteShape::kScalar, "sqrt(var + eps) of the final layernorm"},
-    {Site::kLnFinalNormalized, "ln_final.hook_normalized", false, SiteShape::kModel, "output of the final layernorm"},
+    {Site::kResidPost, "hook_resid_post", true, SiteShape::kModel,
+     "residual stream after the block"},
+    {Site::kLnFinalScale, "ln_final.hook_scale", false, SiteShape::kScalar,
+     "sqrt(var + eps) of the final layernorm"},
+    {Site::kLnFinalNormalized, "ln_final.hook_normalized", false, SiteShape::kModel,
+     "output of the final layernorm"},
     {Site::kLogits, "logits", false, SiteShape::kVocab, "scores of the next token"},
 }};
 
@@ -111,7 +126,8 @@ std::string_view site_shape_text(SiteShape shape);
 /// Elements of one token's row of a site; for a map, which has no fixed width, 0.
 int64_t site_width(SiteShape shape, const Config& config);
 
-/// The head axis of a site: how many consecutive elements of a row belong to one head; 0 if it has none (or is a map).
+/// The head axis of a site: how many consecutive elements of a row belong to one head; 0 if it has
+/// none (or is a map).
 int64_t site_head_width(SiteShape shape, const Config& config);
 
 }  // namespace vitrine

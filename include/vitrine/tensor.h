@@ -20,7 +20,8 @@ class Shape {
 
   Shape() = default;
   Shape(std::initializer_list<int64_t> sizes);
-  /// Throws Error (user) for more than kMaxRank axes, a negative size, or a product that overflows int64.
+  /// Throws Error (user) for more than kMaxRank axes, a negative size, or a product that overflows
+  /// int64.
   explicit Shape(std::span<const int64_t> sizes);
 
   int rank() const { return rank_; }
@@ -57,10 +58,11 @@ class TensorView {
   int64_t elements() const { return shape_.elements(); }
   size_t bytes() const { return static_cast<size_t>(elements()) * dtype_size(dtype_); }
 
-  /// The elements as float32. Throws Error (user) if the dtype is another one (see to_f32() for a conversion), or if they lie
-  /// in a GPU's memory (see Model::to_host()).
+  /// The elements as float32. Throws Error (user) if the dtype is another one (see to_f32() for a
+  /// conversion), or if they lie in a GPU's memory (see Model::to_host()).
   std::span<const float> f32() const;
-  /// A float32 copy of the elements of any floating dtype. Throws Error (user) if they lie in a GPU's memory.
+  /// A float32 copy of the elements of any floating dtype. Throws Error (user) if they lie in a
+  /// GPU's memory.
   std::vector<float> to_f32() const;
   /// The elements' bytes. Throws Error (user) if they lie in a GPU's memory.
   std::span<const std::byte> host_bytes() const;
@@ -74,13 +76,15 @@ class TensorView {
   Residence residence_ = Residence::kHost;
 };
 
-/// A dense, row-major tensor in host memory that it shares with its copies (copying is cheap and aliases the data).
+/// A dense, row-major tensor in host memory that it shares with its copies (copying is cheap and
+/// aliases the data).
 class Tensor {
  public:
   Tensor() = default;
   /// Zero-filled. Throws Error (internal) when memory runs out.
   Tensor(DType dtype, Shape shape);
-  /// A float32 tensor with a copy of `values`. Throws Error (user) if the count does not fit the shape.
+  /// A float32 tensor with a copy of `values`. Throws Error (user) if the count does not fit the
+  /// shape.
   static Tensor from(std::span<const float> values, Shape shape);
   /// A float32 vector.
   static Tensor from(std::span<const float> values);
@@ -95,7 +99,9 @@ class Tensor {
   std::span<float> f32();
   std::span<const float> f32() const;
   TensorView view() const { return {storage_.get(), dtype_, shape_}; }
-  operator TensorView() const { return view(); }  // NOLINT(google-explicit-constructor): a view of an owner is always safe to take
+  operator TensorView() const {
+    return view();
+  }  // NOLINT(google-explicit-constructor): a view of an owner is always safe to take
 
  private:
   std::shared_ptr<std::byte[]> storage_;

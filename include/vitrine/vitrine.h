@@ -15,7 +15,8 @@
 //   running_moments.h  means and covariances of captured rows, accumulated where the model runs
 //   error.h            the one exception
 //
-//   analysis.h         lens.h, tuned_lens.h, saliency.h, score.h, attribution.h, patching.h, ablation.h,
+//   analysis.h         lens.h, tuned_lens.h, saliency.h, score.h, attribution.h, patching.h,
+//   ablation.h,
 //                      causal_trace.h, path_patching.h, noise.h, predictivity.h, attention.h,
 //                      similarity.h, factors.h, concepts.h, covariance.h
 //   corpus.h           documents from files, captures of a whole corpus in shards

@@ -16,18 +16,22 @@ void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, f
   std::fill(to + tile.length(i), to + tile.total(), masked);
 }
 
-void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s, int64_t panel) {
-  const int64_t begin = std::max(panel * KvLayout::kPanel, s.past), end = std::min((panel + 1) * KvLayout::kPanel, s.past + s.rows);
+void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s,
+                  int64_t panel) {
+  const int64_t begin = std::max(panel * KvLayout::kPanel, s.past),
+                end = std::min((panel + 1) * KvLayout::kPanel, s.past + s.rows);
   for (int64_t h = 0; h < layout.heads; ++h) {
     float* keys = layout.keys(cache, h) + panel * KvLayout::kPanel * layout.width;
     float* values = layout.values(cache, h);
     for (int64_t position = begin; position < end; ++position) {
       const float* key = k.row(s.row + position - s.past) + h * layout.width;
       const float* value = v.row(s.row + position - s.past) + h * layout.width;
-      for (int64_t c = 0; c < layout.width; ++c) keys[c * KvLayout::kPanel + position % KvLayout::kPanel] = key[c];
+      for (int64_t c = 0; c < layout.width; ++c)
+        keys[c * KvLayout::kPanel + position % KvLayout::kPanel] = key[c];
       for (int64_t c = 0; c < layout.width; c += KvLayout::kPanel) {
-        std::memcpy(values + c * layout.capacity + position * KvLayout::kPanel, value + c,
-                    static_cast<size_t>(std::min(KvLayout::kPanel, layout.width - c)) * sizeof(float));
+        std::memcpy(
+            values + c * layout.capacity + position * KvLayout::kPanel, value + c,
+            static_cast<size_t>(std::min(KvLayout::kPanel, layout.width - c)) * sizeof(float));
       }
     }
   }
@@ -44,24 +48,29 @@ using cpu::ScoreRows;
 constexpr int64_t kPanel = KvLayout::kPanel;
 constexpr int64_t kGrain = 1 << 17;  // multiplications that are worth waking threads
 
-// All tiles of all heads of all sequences, the longest first: they are handed out in this order, so the short ones level
-// out the threads' loads in the end.
+// All tiles of all heads of all sequences, the longest first: they are handed out in this order, so
+// the short ones level out the threads' loads in the end.
 std::vector<QueryTile> tiles_of(const AttentionArgs& args) {
   std::vector<QueryTile> tiles;
   for (const SequenceSlice& s : args.batch->sequences) {
     for (int64_t first = 0; first < s.rows; first += QueryTile::kQueryTile) {
       for (int64_t h = 0; h < args.heads; ++h) {
-        tiles.push_back(
-            {&s, {args.heads, args.head_width, s.capacity}, h, first, std::min(QueryTile::kQueryTile, s.rows - first)});
+        tiles.push_back({&s,
+                         {args.heads, args.head_width, s.capacity},
+                         h,
+                         first,
+                         std::min(QueryTile::kQueryTile, s.rows - first)});
       }
     }
   }
-  std::stable_sort(tiles.begin(), tiles.end(),
-                   [](const QueryTile& a, const QueryTile& b) { return a.rows * a.longest() > b.rows * b.longest(); });
+  std::stable_sort(tiles.begin(), tiles.end(), [](const QueryTile& a, const QueryTile& b) {
+    return a.rows * a.longest() > b.rows * b.longest();
+  });
   return tiles;
 }
 
-// f(tile, scores, sums): with working memory for the scores of a tile and for its z, each thread its own.
+// f(tile, scores, sums): with working memory for the scores of a tile and for its z, each thread
+// its own.
 template <typename F>
 void for_each_tile(const AttentionArgs& args, int threads, cpu::ScratchPool& scratch, const F& f) {
   const std::vector<QueryTile> tiles = tiles_of(args);
@@ -72,7 +81,8 @@ void for_each_tile(const AttentionArgs& args, int threads, cpu::ScratchPool& scr
     work += tile.rows * tile.longest() * tile.layout.width * 2;
   }
   if (work < kGrain) threads = 1;
-  const int64_t stride = ScoreRows::stride_for(longest), each = sums + QueryTile::kQueryTile * stride;
+  const int64_t stride = ScoreRows::stride_for(longest),
+                each = sums + QueryTile::kQueryTile * stride;
   const auto lease = scratch.borrow(static_cast<size_t>(threads * each));
   cpu::parallel_for(threads, static_cast<int64_t>(tiles.size()), [&](int64_t i, int worker) {
     float* memory = lease.f32() + worker * each;
@@ -88,32 +98,38 @@ size_t CpuBackend::kv_bytes(int64_t capacity, int heads, int head_width, DType) 
   return KvLayout{heads, head_width, capacity}.bytes();
 }
 
-void CpuBackend::append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) {
+void CpuBackend::append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch,
+                           std::byte* cache) {
   for (const SequenceSlice& s : batch.sequences) {
     const int64_t first = s.past / kPanel, panels = (s.past + s.rows - 1) / kPanel - first + 1;
-    cpu::parallel_chunks(threads_, panels, kGrain / (kPanel * k.cols) + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t p = first + begin; p < first + end; ++p) cpu::append_panel(k, v, {heads, head_width, s.capacity}, cache + s.cache, s, p);
-    });
+    cpu::parallel_chunks(
+        threads_, panels, kGrain / (kPanel * k.cols) + 1, [&](int64_t begin, int64_t end) {
+          for (int64_t p = first + begin; p < first + end; ++p)
+            cpu::append_panel(k, v, {heads, head_width, s.capacity}, cache + s.cache, s, p);
+        });
   }
 }
 
 void CpuBackend::attention(const AttentionArgs& args) {
-  for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float* sums) {
-    cpu::score_tile(args, tile, scores);
-    for (int64_t i = 0; i < tile.rows; ++i) {
-      if (args.scores != nullptr) cpu::write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
-      const float lse = cpu::softmax_row(scores.row(i), tile.length(i), scores.row(i));
-      if (args.lse) args.lse.row(tile.row(i))[tile.head] = lse;
-      if (args.pattern != nullptr) cpu::write_map(args.pattern, tile, i, scores.row(i), 0.0f);
-    }
-    cpu::mix_tile(args, tile, scores, sums);
-  });
+  for_each_tile(
+      args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float* sums) {
+        cpu::score_tile(args, tile, scores);
+        for (int64_t i = 0; i < tile.rows; ++i) {
+          if (args.scores != nullptr)
+            cpu::write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
+          const float lse = cpu::softmax_row(scores.row(i), tile.length(i), scores.row(i));
+          if (args.lse) args.lse.row(tile.row(i))[tile.head] = lse;
+          if (args.pattern != nullptr) cpu::write_map(args.pattern, tile, i, scores.row(i), 0.0f);
+        }
+        cpu::mix_tile(args, tile, scores, sums);
+      });
 }
 
 void CpuBackend::attention_scores(const AttentionArgs& args) {
   for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float*) {
     cpu::score_tile(args, tile, scores);
-    for (int64_t i = 0; i < tile.rows; ++i) cpu::write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
+    for (int64_t i = 0; i < tile.rows; ++i)
+      cpu::write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
   });
 }
 

@@ -15,8 +15,9 @@ using cpu::ScoreRows;
 
 constexpr int64_t kPanel = KvLayout::kPanel;
 
-/// One head of one sequence: the unit of work, for a key's gradient is a sum over all queries behind it. Copies of its keys and
-/// values lie as the forward pass's kernels want them, each in both roles: as keys (columns of a product) and as values (rows).
+/// One head of one sequence: the unit of work, for a key's gradient is a sum over all queries
+/// behind it. Copies of its keys and values lie as the forward pass's kernels want them, each in
+/// both roles: as keys (columns of a product) and as values (rows).
 class Head {
  public:
   static int64_t floats(const AttentionBackwardArgs& args, int64_t rows) {
@@ -27,7 +28,11 @@ class Head {
   }
 
   Head(const AttentionBackwardArgs& args, const SequenceSlice& slice, int64_t head, float* memory)
-      : args_(args), slice_(slice), head_(head), column_(head * args.head_width), layout_{1, args.head_width, slice.rows} {
+      : args_(args),
+        slice_(slice),
+        head_(head),
+        column_(head * args.head_width),
+        layout_{1, args.head_width, slice.rows} {
     slice_.cache = 0;
     slice_.capacity = slice.rows;
     const auto take = [&memory](int64_t count) { return std::exchange(memory, memory + count); };
@@ -49,7 +54,8 @@ class Head {
   template <class F>
   void for_each_tile(const F& f) {
     for (int64_t first = 0; first < slice_.rows; first += QueryTile::kQueryTile) {
-      f(QueryTile{&slice_, layout_, 0, first, std::min(QueryTile::kQueryTile, slice_.rows - first)});
+      f(QueryTile{&slice_, layout_, 0, first,
+                  std::min(QueryTile::kQueryTile, slice_.rows - first)});
     }
   }
 
@@ -58,12 +64,16 @@ class Head {
   void clear_sums() { std::fill(key_sums_, value_sums_ + sum_floats_, 0.0f); }
 
   ScoreRows pattern(const QueryTile& tile) {
-    cpu::score_tile({.q = args_.q.columns(column_, args_.head_width), .scale = args_.scale, .cache = keys_}, tile, first_);
-    for (int64_t i = 0; i < tile.rows; ++i) cpu::softmax_row(first_.row(i), tile.length(i), first_.row(i));
+    cpu::score_tile(
+        {.q = args_.q.columns(column_, args_.head_width), .scale = args_.scale, .cache = keys_},
+        tile, first_);
+    for (int64_t i = 0; i < tile.rows; ++i)
+      cpu::softmax_row(first_.row(i), tile.length(i), first_.row(i));
     return first_;
   }
   ScoreRows dpattern(const QueryTile& tile) {
-    cpu::score_tile({.q = args_.dz.columns(column_, args_.head_width), .cache = values_}, tile, second_);
+    cpu::score_tile({.q = args_.dz.columns(column_, args_.head_width), .cache = values_}, tile,
+                    second_);
     return second_;
   }
   /// A tile's rows of a map of the whole batch.
@@ -71,7 +81,8 @@ class Head {
     return {map + in_batch(tile).map(0), tile.total()};
   }
   void write(float* map, const QueryTile& tile, ScoreRows rows) const {
-    for (int64_t i = 0; map != nullptr && i < tile.rows; ++i) cpu::write_map(map, in_batch(tile), i, rows.row(i), 0.0f);
+    for (int64_t i = 0; map != nullptr && i < tile.rows; ++i)
+      cpu::write_map(map, in_batch(tile), i, rows.row(i), 0.0f);
   }
 
   void add_values(const QueryTile& tile, ScoreRows pattern) {
@@ -81,16 +92,19 @@ class Head {
   void queries_and_keys(const QueryTile& tile, ScoreRows dscores) {
     const Mat dq = args_.dq.columns(column_, args_.head_width);
     cpu::mix_tile({.cache = keys_, .z = dq}, tile, dscores, mixed_);
-    for (int64_t i = 0; i < tile.rows; ++i) cpu::scaled_row(dq.row(tile.row(i)), dq.cols, args_.scale, dq.row(tile.row(i)));
+    for (int64_t i = 0; i < tile.rows; ++i)
+      cpu::scaled_row(dq.row(tile.row(i)), dq.cols, args_.scale, dq.row(tile.row(i)));
     cpu::pack_query_rows(args_.q, tile, column_, query_rows_);
     cpu::add_to_keys(tile, dscores, query_rows_, key_sums_);
   }
-  /// The gradients of keys and values, once all tiles have been added; with a frozen pattern zeros for queries and keys.
+  /// The gradients of keys and values, once all tiles have been added; with a frozen pattern zeros
+  /// for queries and keys.
   void finish() {
     const int64_t stride = layout_.value_panels() * kPanel;
     for (int64_t j = 0; j < slice_.rows; ++j) {
       const int64_t row = slice_.row + j;
-      cpu::scaled_row(key_sums_ + j * stride, args_.head_width, args_.scale, args_.dk.row(row) + column_);
+      cpu::scaled_row(key_sums_ + j * stride, args_.head_width, args_.scale,
+                      args_.dk.row(row) + column_);
       std::copy_n(value_sums_ + j * stride, args_.head_width, args_.dv.row(row) + column_);
       if (args_.frozen) std::fill_n(args_.dq.row(row) + column_, args_.head_width, 0.0f);
     }
@@ -99,7 +113,8 @@ class Head {
  private:
   void place(Mat rows, std::byte* cache) {
     const Mat own = rows.columns(column_, args_.head_width);
-    for (int64_t p = 0; p * kPanel < slice_.rows; ++p) cpu::append_panel(own, own, layout_, cache, slice_, p);
+    for (int64_t p = 0; p * kPanel < slice_.rows; ++p)
+      cpu::append_panel(own, own, layout_, cache, slice_, p);
   }
   /// Within the working memory a head stands alone; in a map it has its place.
   QueryTile in_batch(const QueryTile& tile) const {
@@ -120,21 +135,27 @@ class Head {
 
 /// f(head) for every head of every sequence, the longest sequences first.
 template <class F>
-void for_each_head(const AttentionBackwardArgs& args, int threads, cpu::ScratchPool& scratch, const F& f) {
+void for_each_head(const AttentionBackwardArgs& args, int threads, cpu::ScratchPool& scratch,
+                   const F& f) {
   std::vector<SequenceSlice> slices(args.batch->sequences.begin(), args.batch->sequences.end());
-  std::stable_sort(slices.begin(), slices.end(), [](const SequenceSlice& a, const SequenceSlice& b) { return a.rows > b.rows; });
+  std::stable_sort(slices.begin(), slices.end(),
+                   [](const SequenceSlice& a, const SequenceSlice& b) { return a.rows > b.rows; });
   while (!slices.empty() && slices.back().rows == 0) slices.pop_back();
   if (slices.empty()) return;
   const int64_t each = (Head::floats(args, slices.front().rows) + 15) / 16 * 16;
   const auto lease = scratch.borrow(static_cast<size_t>(threads * each));
-  cpu::parallel_for(threads, static_cast<int64_t>(slices.size()) * args.heads, [&](int64_t i, int worker) {
-    Head head(args, slices[static_cast<size_t>(i / args.heads)], i % args.heads, lease.f32() + worker * each);
-    f(head);
-  });
+  cpu::parallel_for(threads, static_cast<int64_t>(slices.size()) * args.heads,
+                    [&](int64_t i, int worker) {
+                      Head head(args, slices[static_cast<size_t>(i / args.heads)], i % args.heads,
+                                lease.f32() + worker * each);
+                      f(head);
+                    });
 }
 
-void softmax_backward(const QueryTile& tile, ScoreRows pattern, ScoreRows dpattern, ScoreRows dscores) {
-  for (int64_t i = 0; i < tile.rows; ++i) cpu::softmax_backward_row(pattern.row(i), dpattern.row(i), tile.length(i), dscores.row(i));
+void softmax_backward(const QueryTile& tile, ScoreRows pattern, ScoreRows dpattern,
+                      ScoreRows dscores) {
+  for (int64_t i = 0; i < tile.rows; ++i)
+    cpu::softmax_backward_row(pattern.row(i), dpattern.row(i), tile.length(i), dscores.row(i));
 }
 
 }  // namespace
@@ -163,7 +184,8 @@ void CpuBackend::attention_backward(const AttentionBackwardArgs& args) {
 void CpuBackend::attention_backward_pattern(const AttentionBackwardArgs& args) {
   for_each_head(args, threads_, scratch_, [&](Head& head) {
     head.place_values();
-    head.for_each_tile([&](const QueryTile& tile) { head.write(args.dpattern, tile, head.dpattern(tile)); });
+    head.for_each_tile(
+        [&](const QueryTile& tile) { head.write(args.dpattern, tile, head.dpattern(tile)); });
   });
 }
 
@@ -171,7 +193,8 @@ void CpuBackend::attention_backward_scores(const AttentionBackwardArgs& args) {
   for_each_head(args, threads_, scratch_, [&](Head& head) {
     head.for_each_tile([&](const QueryTile& tile) {
       const ScoreRows dscores = head.rows_of(args.dscores, tile);
-      softmax_backward(tile, head.rows_of(args.pattern, tile), head.rows_of(args.dpattern, tile), dscores);
+      softmax_backward(tile, head.rows_of(args.pattern, tile), head.rows_of(args.dpattern, tile),
+                       dscores);
       head.write(args.dscores, tile, dscores);
     });
   });

@@ -13,37 +13,43 @@ HWY_BEFORE_NAMESPACE();
 namespace vitrine::internal::cpu {
 namespace HWY_NAMESPACE {
 
-void softmax_backward_vectors(const float* pattern, const float* dpattern, int64_t length, float* dscores) {
+void softmax_backward_vectors(const float* pattern, const float* dpattern, int64_t length,
+                              float* dscores) {
   WideSum sum;
   int64_t j = 0;
   for (; j + kLanes <= length; j += kLanes) sum.add_product(load(pattern + j), load(dpattern + j));
-  if (j < length) sum.add_product(load_part(pattern + j, length - j), load_part(dpattern + j, length - j));
+  if (j < length)
+    sum.add_product(load_part(pattern + j, length - j), load_part(dpattern + j, length - j));
   const Vector mean = hn::Set(F32(), static_cast<float>(sum.total()));
   for_each_vector(length, [&](const auto& load_at, const auto& store_at) HWY_ATTR {
     store_at(hn::Mul(load_at(pattern), hn::Sub(load_at(dpattern), mean)), dscores);
   });
 }
 
-// One chain over the queries for each key and channel, in ascending order, whatever the tiles are. Keys behind the tile's first
-// query are seen by its later queries only, so each begins where its own do.
-void add_to_keys_vectors(const QueryTile& tile, ScoreRows weights, const float* packed, float* sums) {
-  const int64_t panels = tile.layout.value_panels(), stride = panels * kPanel, common = tile.length(0);
+// One chain over the queries for each key and channel, in ascending order, whatever the tiles are.
+// Keys behind the tile's first query are seen by its later queries only, so each begins where its
+// own do.
+void add_to_keys_vectors(const QueryTile& tile, ScoreRows weights, const float* packed,
+                         float* sums) {
+  const int64_t panels = tile.layout.value_panels(), stride = panels * kPanel,
+                common = tile.length(0);
   for (int64_t p = 0; p < panels; ++p) {
     const float* x = packed + p * QueryTile::kQueryTile * kPanel;
     for (int64_t j = 0; j < common; j += kTileRows) {
-      walk_tile<true>(std::min<int64_t>(kTileRows, common - j), weights.data + j, weights.stride, x, tile.rows,
-                      sums + j * stride + p * kPanel, stride, Start::kGoOn);
+      walk_tile<true>(std::min<int64_t>(kTileRows, common - j), weights.data + j, weights.stride, x,
+                      tile.rows, sums + j * stride + p * kPanel, stride, Start::kGoOn);
     }
     for (int64_t j = common; j < tile.longest(); ++j) {
       const int64_t first = j - common + 1;
-      walk_tile<true>(1, weights.row(first) + j, weights.stride, x + first * kPanel, tile.rows - first,
-                      sums + j * stride + p * kPanel, stride, Start::kGoOn);
+      walk_tile<true>(1, weights.row(first) + j, weights.stride, x + first * kPanel,
+                      tile.rows - first, sums + j * stride + p * kPanel, stride, Start::kGoOn);
     }
   }
 }
 
 void scale_vectors(const float* x, int64_t n, float factor, float* out) {
-  for_each_vector(n, [&](const auto& load_at, const auto& store_at) HWY_ATTR { store_at(hn::Mul(load_at(x), hn::Set(F32(), factor)), out); });
+  for_each_vector(n, [&](const auto& load_at, const auto& store_at)
+                         HWY_ATTR { store_at(hn::Mul(load_at(x), hn::Set(F32(), factor)), out); });
 }
 
 }  // namespace HWY_NAMESPACE
@@ -57,7 +63,8 @@ HWY_EXPORT(softmax_backward_vectors);
 HWY_EXPORT(add_to_keys_vectors);
 HWY_EXPORT(scale_vectors);
 
-void softmax_backward_row(const float* pattern, const float* dpattern, int64_t length, float* dscores) {
+void softmax_backward_row(const float* pattern, const float* dpattern, int64_t length,
+                          float* dscores) {
   HWY_DYNAMIC_DISPATCH(softmax_backward_vectors)(pattern, dpattern, length, dscores);
 }
 
@@ -78,7 +85,9 @@ void add_to_keys(const QueryTile& tile, ScoreRows weights, const float* packed, 
   HWY_DYNAMIC_DISPATCH(add_to_keys_vectors)(tile, weights, packed, sums);
 }
 
-void scaled_row(const float* x, int64_t n, float factor, float* out) { HWY_DYNAMIC_DISPATCH(scale_vectors)(x, n, factor, out); }
+void scaled_row(const float* x, int64_t n, float factor, float* out) {
+  HWY_DYNAMIC_DISPATCH(scale_vectors)(x, n, factor, out);
+}
 
 }  // namespace vitrine::internal::cpu
 #endif

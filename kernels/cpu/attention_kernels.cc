@@ -21,11 +21,15 @@ struct Panels {
   int64_t stride;
 };
 
-// sums (+)= one row times many panels; four at once, for one chain alone would wait for its additions.
-HWY_INLINE void walk_row(const float* x, Panels w, int64_t panels, int64_t depth, float* sums, Start start) {
+// sums (+)= one row times many panels; four at once, for one chain alone would wait for its
+// additions.
+HWY_INLINE void walk_row(const float* x, Panels w, int64_t panels, int64_t depth, float* sums,
+                         Start start) {
   int64_t p = 0;
-  for (; p + 4 <= panels; p += 4) walk_panels<1, 4>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, start);
-  for (; p < panels; ++p) walk_panels<1, 1>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, start);
+  for (; p + 4 <= panels; p += 4)
+    walk_panels<1, 4>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, start);
+  for (; p < panels; ++p)
+    walk_panels<1, 1>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, start);
 }
 
 HWY_INLINE int64_t panels_for(int64_t length) { return (length + kPanel - 1) / kPanel; }
@@ -39,13 +43,14 @@ void raw_scores(const AttentionArgs& args, const QueryTile& tile, ScoreRows scor
   const int64_t width = tile.layout.width;
   const float* q = args.q.row(tile.row(0)) + tile.head * width;
   const Panels keys{tile.layout.keys(args.cache + tile.sequence->cache, tile.head), kPanel * width};
-  if (tile.rows == 1) return walk_row(q, keys, panels_for(tile.length(0)), width, scores.data, Start::kFresh);
+  if (tile.rows == 1)
+    return walk_row(q, keys, panels_for(tile.length(0)), width, scores.data, Start::kFresh);
   for (int64_t p = 0; p < panels_for(tile.longest()); ++p) {
     for (int64_t i = 0; i < tile.rows; i += kTileRows) {
       const int64_t rows = std::min<int64_t>(kTileRows, tile.rows - i);
       if (p >= panels_for(tile.length(i + rows - 1))) continue;  // all of it ahead of these queries
-      walk_tile(rows, q + i * args.q.stride, args.q.stride, keys.data + p * keys.stride, width, scores.row(i) + p * kPanel,
-                scores.stride, Start::kFresh);
+      walk_tile(rows, q + i * args.q.stride, args.q.stride, keys.data + p * keys.stride, width,
+                scores.row(i) + p * kPanel, scores.stride, Start::kFresh);
     }
   }
 }
@@ -60,11 +65,13 @@ HWY_INLINE float highest_of(const float* x, int64_t n) {
   Vector highest = hn::Set(d, -std::numeric_limits<float>::infinity());
   int64_t j = 0;
   for (; j + kLanes <= n; j += kLanes) highest = hn::Max(highest, load(x + j));
-  if (j < n) highest = hn::Max(highest, load_part(x + j, n - j, -std::numeric_limits<float>::infinity()));
+  if (j < n)
+    highest = hn::Max(highest, load_part(x + j, n - j, -std::numeric_limits<float>::infinity()));
   return hn::GetLane(hn::MaxOfLanes(d, highest));
 }
 
-// Position j adds to lane j mod kLanes whatever the length is, so a row's sum depends on its scores alone.
+// Position j adds to lane j mod kLanes whatever the length is, so a row's sum depends on its scores
+// alone.
 float softmax_vectors(const float* scores, int64_t length, float* pattern) {
   const F32 d;
   const float highest = highest_of(scores, length);
@@ -77,8 +84,8 @@ float softmax_vectors(const float* scores, int64_t length, float* pattern) {
     store(e, pattern + j);
   }
   if (j < length) {
-    const Vector e =
-        exp_nonpositive(hn::Sub(load_part(scores + j, length - j, -std::numeric_limits<float>::infinity()), shift));
+    const Vector e = exp_nonpositive(
+        hn::Sub(load_part(scores + j, length - j, -std::numeric_limits<float>::infinity()), shift));
     sum = hn::Add(sum, e);
     store_part(e, pattern + j, length - j);
   }
@@ -89,21 +96,26 @@ float softmax_vectors(const float* scores, int64_t length, float* pattern) {
   return highest + static_cast<float>(std::log(static_cast<double>(total)));
 }
 
-constexpr int64_t kPositions =
-    256;  // of a panel of values: what stays in the first cache while all rows of a tile pass over it
+constexpr int64_t kPositions = 256;  // of a panel of values: what stays in the first cache while
+                                     // all rows of a tile pass over it
 
-// What all queries of a tile of rows see, block by block; then what each sees beyond the first of them.
-void mix_rows(std::byte* cache, const QueryTile& tile, ScoreRows pattern, float* sums, int64_t sums_stride) {
+// What all queries of a tile of rows see, block by block; then what each sees beyond the first of
+// them.
+void mix_rows(std::byte* cache, const QueryTile& tile, ScoreRows pattern, float* sums,
+              int64_t sums_stride) {
   const int64_t panels = tile.layout.value_panels();
-  const Panels values{tile.layout.values(cache + tile.sequence->cache, tile.head), kPanel * tile.layout.capacity};
-  if (tile.rows == 1) return walk_row(pattern.data, values, panels, tile.length(0), sums, Start::kFresh);
+  const Panels values{tile.layout.values(cache + tile.sequence->cache, tile.head),
+                      kPanel * tile.layout.capacity};
+  if (tile.rows == 1)
+    return walk_row(pattern.data, values, panels, tile.length(0), sums, Start::kFresh);
   for (int64_t p = 0; p < panels; ++p) {
     for (int64_t begin = 0; begin < tile.length(tile.rows - 1); begin += kPositions) {
       for (int64_t i = 0; i < tile.rows; i += kTileRows) {
         const int64_t depth = std::min(kPositions, tile.length(i) - begin);
         if (depth <= 0) continue;
-        walk_tile(std::min<int64_t>(kTileRows, tile.rows - i), pattern.row(i) + begin, pattern.stride,
-                  values.data + p * values.stride + begin * kPanel, depth, sums + i * sums_stride + p * kPanel, sums_stride,
+        walk_tile(std::min<int64_t>(kTileRows, tile.rows - i), pattern.row(i) + begin,
+                  pattern.stride, values.data + p * values.stride + begin * kPanel, depth,
+                  sums + i * sums_stride + p * kPanel, sums_stride,
                   begin == 0 ? Start::kFresh : Start::kGoOn);
       }
     }
@@ -111,15 +123,18 @@ void mix_rows(std::byte* cache, const QueryTile& tile, ScoreRows pattern, float*
   for (int64_t i = 0; i < tile.rows; ++i) {
     const int64_t common = tile.length(i - i % kTileRows), more = tile.length(i) - common;
     const Panels rest{values.data + common * kPanel, values.stride};
-    if (more > 0) walk_row(pattern.row(i) + common, rest, panels, more, sums + i * sums_stride, Start::kGoOn);
+    if (more > 0)
+      walk_row(pattern.row(i) + common, rest, panels, more, sums + i * sums_stride, Start::kGoOn);
   }
 }
 
-void mix_tile_vectors(const AttentionArgs& args, const QueryTile& tile, ScoreRows pattern, float* sums) {
+void mix_tile_vectors(const AttentionArgs& args, const QueryTile& tile, ScoreRows pattern,
+                      float* sums) {
   const int64_t width = tile.layout.width, stride = tile.layout.value_panels() * kPanel;
   mix_rows(args.cache, tile, pattern, sums, stride);
   for (int64_t i = 0; i < tile.rows; ++i) {
-    std::memcpy(args.z.row(tile.row(i)) + tile.head * width, sums + i * stride, static_cast<size_t>(width) * sizeof(float));
+    std::memcpy(args.z.row(tile.row(i)) + tile.head * width, sums + i * stride,
+                static_cast<size_t>(width) * sizeof(float));
   }
 }
 

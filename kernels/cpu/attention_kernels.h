@@ -5,8 +5,8 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/kv_layout.h"
 
-// Attention of a few neighbouring queries of one head of one sequence: the unit of work of all four attention operations, which
-// share these three steps and therefore their bits.
+// Attention of a few neighbouring queries of one head of one sequence: the unit of work of all four
+// attention operations, which share these three steps and therefore their bits.
 
 namespace vitrine::internal::cpu {
 
@@ -27,34 +27,42 @@ struct QueryTile {
   /// The row of query i in the packed batch.
   int64_t row(int64_t i) const { return sequence->row + first + i; }
   /// Where the row of query i begins in a map.
-  int64_t map(int64_t i) const { return sequence->map + (head * sequence->rows + first + i) * total(); }
+  int64_t map(int64_t i) const {
+    return sequence->map + (head * sequence->rows + first + i) * total();
+  }
 };
 
-/// Scores of a tile, in working memory or in a map: query i at data + i * stride. As working memory a row has room for its
-/// length rounded up to a panel.
+/// Scores of a tile, in working memory or in a map: query i at data + i * stride. As working memory
+/// a row has room for its length rounded up to a panel.
 struct ScoreRows {
   float* data = nullptr;
   int64_t stride = 0;
 
   float* row(int64_t i) const { return data + i * stride; }
-  /// An odd number of cache lines a row, so that a tile's rows do not compete for the same sets of the cache.
+  /// An odd number of cache lines a row, so that a tile's rows do not compete for the same sets of
+  /// the cache.
   static int64_t stride_for(int64_t length) { return (length + 31) / 32 * 32 + 16; }
 };
 
 /// scale * q.k for all that a query may see. Elements behind its length are undefined.
 void score_tile(const AttentionArgs& args, const QueryTile& tile, ScoreRows scores);
 
-/// pattern[j] = exp(scores[j] - max) / sum for j < length, in place if pattern is scores. Returns log sum exp.
+/// pattern[j] = exp(scores[j] - max) / sum for j < length, in place if pattern is scores. Returns
+/// log sum exp.
 float softmax_row(const float* scores, int64_t length, float* pattern);
 
-/// The new tokens whose positions lie in panel `panel` of the keys: a key becomes a column of its panel, a value a row of its own.
-void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s, int64_t panel);
+/// The new tokens whose positions lie in panel `panel` of the keys: a key becomes a column of its
+/// panel, a value a row of its own.
+void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s,
+                  int64_t panel);
 
 /// Row i of a tile into a map, `masked` behind its length.
 void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked);
 
 /// z = pattern times values. `sums` is working memory of mix_floats().
 void mix_tile(const AttentionArgs& args, const QueryTile& tile, ScoreRows pattern, float* sums);
-inline int64_t mix_floats(const KvLayout& layout) { return QueryTile::kQueryTile * layout.value_panels() * KvLayout::kPanel; }
+inline int64_t mix_floats(const KvLayout& layout) {
+  return QueryTile::kQueryTile * layout.value_panels() * KvLayout::kPanel;
+}
 
 }  // namespace vitrine::internal::cpu

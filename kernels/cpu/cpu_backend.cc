@@ -12,7 +12,9 @@ namespace vitrine::internal {
 namespace {
 
 int checked_threads(int wanted) {
-  if (wanted < 0) user_error("threads = {} is not a count; use 0 for all processors, or a positive number", wanted);
+  if (wanted < 0)
+    user_error("threads = {} is not a count; use 0 for all processors, or a positive number",
+               wanted);
   return wanted == 0 ? omp_get_num_procs() : wanted;
 }
 
@@ -23,7 +25,8 @@ CpuBackend::CpuBackend(const CpuOptions& options) : threads_(checked_threads(opt
 std::string CpuBackend::description() const {
   const int64_t targets = hwy::SupportedTargets();
   const int64_t best = targets & -targets;  // Highway numbers better targets lower
-  return fmt::format("cpu ({}, {} {})", hwy::TargetName(best), threads_, threads_ == 1 ? "thread" : "threads");
+  return fmt::format("cpu ({}, {} {})", hwy::TargetName(best), threads_,
+                     threads_ == 1 ? "thread" : "threads");
 }
 
 void CpuBackend::upload(void* device, const void* host, size_t bytes) {
@@ -42,6 +45,8 @@ void CpuBackend::clear(void* device, size_t bytes) {
   if (bytes > 0) std::memset(device, 0, bytes);
 }
 
-std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) { return std::make_unique<CpuBackend>(options); }
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  return std::make_unique<CpuBackend>(options);
+}
 
 }  // namespace vitrine::internal

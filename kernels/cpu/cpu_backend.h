@@ -9,7 +9,8 @@
 
 namespace vitrine::internal {
 
-/// The backend of machines without a GPU: SIMD kernels chosen at run time for the processor, and OpenMP threads.
+/// The backend of machines without a GPU: SIMD kernels chosen at run time for the processor, and
+/// OpenMP threads.
 class CpuBackend : public Backend {
  public:
   explicit CpuBackend(const CpuOptions& options);
@@ -33,7 +34,8 @@ class CpuBackend : public Backend {
   DType activation_dtype(DType) const override { return DType::kF32; }
   size_t batch_bytes(int64_t, int64_t) const override { return 0; }
   void place(const PassBatch&) override {}
-  void embed(const PassBatch& batch, const PackedMatrix& token_table, const PackedMatrix& position_table, Mat out) override;
+  void embed(const PassBatch& batch, const PackedMatrix& token_table,
+             const PackedMatrix& position_table, Mat out) override;
   void lookup(const PassBatch& batch, Lookup by, const PackedMatrix& table, Mat out) override;
   void layernorm(const LayerNormArgs& args) override;
   void layernorm_scale(Mat x, float epsilon, Mat scale) override;
@@ -43,7 +45,8 @@ class CpuBackend : public Backend {
   void add(Mat a, Mat b, Mat out) override;
 
   size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const override;
-  void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) override;
+  void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch,
+                 std::byte* cache) override;
   void attention(const AttentionArgs& args) override;
   void attention_scores(const AttentionArgs& args) override;
   void attention_softmax(const AttentionArgs& args) override;

@@ -15,9 +15,11 @@ constexpr int64_t kGrain = 1 << 15;  // elements that are worth a thread
 
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
-// f(x, at, count) for each run of the first `limit` selected columns of one row; `at` counts the selected columns before it.
+// f(x, at, count) for each run of the first `limit` selected columns of one row; `at` counts the
+// selected columns before it.
 template <typename F>
-void for_each_range(float* row, std::span<const Selection::Range> ranges, const F& f, int64_t limit = kNoLimit) {
+void for_each_range(float* row, std::span<const Selection::Range> ranges, const F& f,
+                    int64_t limit = kNoLimit) {
   int64_t at = 0;
   for (const Selection::Range& range : ranges) {
     if (at >= limit) return;
@@ -30,15 +32,18 @@ void for_each_range(float* row, std::span<const Selection::Range> ranges, const 
 template <typename F>
 void for_each_row(int threads, Mat x, const Selection& where, const F& f) {
   const int64_t rows = static_cast<int64_t>(where.rows.size());
-  cpu::parallel_chunks(threads, rows, kGrain / (where.width() + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(i, x.row(where.rows[static_cast<size_t>(i)]));
-  });
+  cpu::parallel_chunks(threads, rows, kGrain / (where.width() + 1) + 1,
+                       [&](int64_t begin, int64_t end) {
+                         for (int64_t i = begin; i < end; ++i)
+                           f(i, x.row(where.rows[static_cast<size_t>(i)]));
+                       });
 }
 
 void project_out(float* row, std::span<const Selection::Range> ranges, const float* unit) {
   double dot = 0.0;
   for_each_range(row, ranges, [&](const float* x, int64_t at, int64_t count) {
-    for (int64_t j = 0; j < count; ++j) dot += static_cast<double>(x[j]) * static_cast<double>(unit[at + j]);
+    for (int64_t j = 0; j < count; ++j)
+      dot += static_cast<double>(x[j]) * static_cast<double>(unit[at + j]);
   });
   const float along = static_cast<float>(dot);
   for_each_range(row, ranges, [&](float* x, int64_t at, int64_t count) {

@@ -9,9 +9,9 @@ namespace vitrine::internal::cpu {
 
 /// Where keys and values of one layer of one sequence lie in its cache.
 ///
-/// Both are packed matrices as `linear` has them, so that attention is the same walk: the scores of a head are q times a
-/// [K, capacity] matrix in panels of 16 positions, and its output is the pattern times a [capacity, K] matrix in panels of
-/// 16 channels.
+/// Both are packed matrices as `linear` has them, so that attention is the same walk: the scores of
+/// a head are q times a [K, capacity] matrix in panels of 16 positions, and its output is the
+/// pattern times a [capacity, K] matrix in panels of 16 channels.
 struct KvLayout {
   static constexpr int64_t kPanel = PackedMatrix::kPanel;
 
@@ -21,7 +21,9 @@ struct KvLayout {
   int64_t value_panels() const { return (width + kPanel - 1) / kPanel; }
   int64_t key_floats() const { return heads * key_panels() * kPanel * width; }
   int64_t value_floats() const { return heads * value_panels() * kPanel * capacity; }
-  size_t bytes() const { return static_cast<size_t>(key_floats() + value_floats()) * sizeof(float); }
+  size_t bytes() const {
+    return static_cast<size_t>(key_floats() + value_floats()) * sizeof(float);
+  }
 
   /// Keys of one head: panel p begins p * kPanel * width floats behind.
   float* keys(std::byte* cache, int64_t head) const {
@@ -29,7 +31,8 @@ struct KvLayout {
   }
   /// Values of one head: panel p begins p * kPanel * capacity floats behind.
   float* values(std::byte* cache, int64_t head) const {
-    return reinterpret_cast<float*>(cache) + key_floats() + head * value_panels() * kPanel * capacity;
+    return reinterpret_cast<float*>(cache) + key_floats() +
+           head * value_panels() * kPanel * capacity;
   }
 };
 

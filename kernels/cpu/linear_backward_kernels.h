@@ -8,7 +8,7 @@ namespace vitrine::internal::cpu {
 LinearBlocking linear_backward_blocking(int64_t rows, int64_t out);
 
 /// As linear_block(), of the gradient: panels are of the weight's inputs.
-void linear_backward_block(const LinearBackwardArgs& args, const LinearBlocking& blocking, const float* packed_dy,
-                           const LinearBlock& block, float* scratch);
+void linear_backward_block(const LinearBackwardArgs& args, const LinearBlocking& blocking,
+                           const float* packed_dy, const LinearBlock& block, float* scratch);
 
 }  // namespace vitrine::internal::cpu

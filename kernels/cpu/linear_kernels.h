@@ -11,7 +11,8 @@ namespace vitrine::internal::cpu {
 /// Up to this many rows, `linear_few_rows` needs no copy of x.
 inline constexpr int64_t kFewRows = 48;
 
-/// The panels [begin, end) of y for at most kFewRows rows, each weight read once and in order: the fewer, the more limited by memory.
+/// The panels [begin, end) of y for at most kFewRows rows, each weight read once and in order: the
+/// fewer, the more limited by memory.
 void linear_few_rows(const LinearArgs& args, int64_t panel_begin, int64_t panel_end);
 
 /// Rows of a tile are 1, 3, 6 or this many, by the width of the processor's vectors.
@@ -32,7 +33,8 @@ struct LinearBlocking {
 
 LinearBlocking linear_blocking(int64_t rows, int64_t in);
 
-/// A rectangle of y: the tiles [tile_begin, tile_end) of the repacked rows, the panels [panel_begin, panel_end).
+/// A rectangle of y: the tiles [tile_begin, tile_end) of the repacked rows, the panels
+/// [panel_begin, panel_end).
 struct LinearBlock {
   int64_t tile_begin = 0, tile_end = 0;
   int64_t panel_begin = 0, panel_end = 0;
@@ -40,7 +42,7 @@ struct LinearBlock {
 
 /// Floats of scratch that a block needs.
 int64_t linear_block_scratch(const LinearBlocking& blocking, const LinearBlock& block);
-void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x, const LinearBlock& block,
-                  float* scratch);
+void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x,
+                  const LinearBlock& block, float* scratch);
 
 }  // namespace vitrine::internal::cpu

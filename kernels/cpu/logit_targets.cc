@@ -10,7 +10,8 @@
 //   logit          w [t]                       log p[t]     w ([t] - p)
 //   p[t]           w p[t] ([t] - p)            entropy H    -w p (log p + H)
 //   KL(r || p)     w (p - r)                   KL(p || r)   w p (log p - log r - KL)
-// with [t] one at the token. What is p times a number, or p times log p, is added up over a row's terms and written in one go.
+// with [t] one at the token. What is p times a number, or p times log p, is added up over a row's
+// terms and written in one go.
 
 namespace vitrine::internal {
 namespace {
@@ -20,8 +21,11 @@ struct Row {
   cpu::LogitSums sums;
   double log_total;
 
-  explicit Row(std::span<const float> l) : logits(l), sums(cpu::logit_sums(l)), log_total(std::log(sums.total)) {}
-  double log_prob(size_t token) const { return (static_cast<double>(logits[token]) - sums.highest) - log_total; }
+  explicit Row(std::span<const float> l)
+      : logits(l), sums(cpu::logit_sums(l)), log_total(std::log(sums.total)) {}
+  double log_prob(size_t token) const {
+    return (static_cast<double>(logits[token]) - sums.highest) - log_total;
+  }
   double entropy() const { return log_total - sums.weighted / sums.total; }
 };
 
@@ -82,7 +86,8 @@ double evaluate(const LogitTerm& term, const Row& row, const float* reference, S
 }
 
 /// Adds what is not p times a number or times log p.
-void add_rest(const LogitTerm& term, const Row& row, const float* reference, double value, float* seed) {
+void add_rest(const LogitTerm& term, const Row& row, const float* reference, double value,
+              float* seed) {
   const double w = term.weight;
   switch (term.kind) {
     case LogitTermKind::kLogit:
@@ -95,7 +100,8 @@ void add_rest(const LogitTerm& term, const Row& row, const float* reference, dou
     case LogitTermKind::kEntropy:
       break;
     case LogitTermKind::kKl:
-      for (size_t v = 0; v < row.logits.size(); ++v) seed[v] -= static_cast<float>(w * std::exp(static_cast<double>(reference[v])));
+      for (size_t v = 0; v < row.logits.size(); ++v)
+        seed[v] -= static_cast<float>(w * std::exp(static_cast<double>(reference[v])));
       break;
     case LogitTermKind::kReverseKl:
       for (size_t v = 0; v < row.logits.size(); ++v) {
@@ -108,21 +114,27 @@ void add_rest(const LogitTerm& term, const Row& row, const float* reference, dou
 
 void seed_row(const LogitTargetArgs& args, int64_t r) {
   const auto vocab = static_cast<size_t>(args.logits.cols);
-  const auto first = std::lower_bound(args.terms.begin(), args.terms.end(), r, [](const LogitTerm& t, int64_t at) { return t.row < at; });
-  const auto last = std::upper_bound(first, args.terms.end(), r, [](int64_t at, const LogitTerm& t) { return at < t.row; });
+  const auto first = std::lower_bound(args.terms.begin(), args.terms.end(), r,
+                                      [](const LogitTerm& t, int64_t at) { return t.row < at; });
+  const auto last = std::upper_bound(first, args.terms.end(), r,
+                                     [](int64_t at, const LogitTerm& t) { return at < t.row; });
   float* seed = args.seed.row(r);
   if (first == last) return std::fill(seed, seed + vocab, 0.0f);
   const Row row({args.logits.row(r), vocab});
   const auto reference = [&](const LogitTerm& term) {
-    return args.references == nullptr ? nullptr : args.references + term.reference * args.logits.cols;
+    return args.references == nullptr ? nullptr
+                                      : args.references + term.reference * args.logits.cols;
   };
   Shares shares;
   for (auto term = first; term != last; ++term) {
-    args.values[static_cast<size_t>(term - args.terms.begin())] = evaluate(*term, row, reference(*term), shares);
+    args.values[static_cast<size_t>(term - args.terms.begin())] =
+        evaluate(*term, row, reference(*term), shares);
   }
-  cpu::seed_logits(row.logits, row.sums, static_cast<float>(shares.plain), static_cast<float>(shares.by_log), seed);
+  cpu::seed_logits(row.logits, row.sums, static_cast<float>(shares.plain),
+                   static_cast<float>(shares.by_log), seed);
   for (auto term = first; term != last; ++term) {
-    add_rest(*term, row, reference(*term), args.values[static_cast<size_t>(term - args.terms.begin())], seed);
+    add_rest(*term, row, reference(*term),
+             args.values[static_cast<size_t>(term - args.terms.begin())], seed);
   }
 }
 

@@ -8,14 +8,19 @@
 namespace vitrine::internal {
 namespace {
 
-// Logits held at once: the unembedding is read once for all their rows, and they stay in the last cache until they are counted.
+// Logits held at once: the unembedding is read once for all their rows, and they stay in the last
+// cache until they are counted.
 constexpr int64_t kLogitsAtOnce = int64_t{4} << 20;
 
 void stats_of_row(const LogitStatsArgs& args, int64_t r, std::span<const float> logits) {
   const cpu::LogitSums sums = cpu::logit_sums(logits);
-  if (args.lse != nullptr) args.lse[r] = static_cast<float>(static_cast<double>(sums.highest) + std::log(sums.total));
-  if (args.entropy != nullptr) args.entropy[r] = static_cast<float>(std::log(sums.total) - sums.weighted / sums.total);
-  if (args.top_k > 0) cpu::top_logits(logits, args.top_k, args.top_ids + r * args.top_k, args.top_logits + r * args.top_k);
+  if (args.lse != nullptr)
+    args.lse[r] = static_cast<float>(static_cast<double>(sums.highest) + std::log(sums.total));
+  if (args.entropy != nullptr)
+    args.entropy[r] = static_cast<float>(std::log(sums.total) - sums.weighted / sums.total);
+  if (args.top_k > 0)
+    cpu::top_logits(logits, args.top_k, args.top_ids + r * args.top_k,
+                    args.top_logits + r * args.top_k);
   const auto watched = static_cast<int64_t>(args.watch.size()) / args.x.rows;
   for (int64_t i = r * watched; i < (r + 1) * watched; ++i) {
     const float own = logits[static_cast<size_t>(args.watch[static_cast<size_t>(i)])];
@@ -28,7 +33,8 @@ void stats_of_row(const LogitStatsArgs& args, int64_t r, std::span<const float> 
 
 void CpuBackend::logit_stats(const LogitStatsArgs& args) {
   const int64_t vocab = args.unembed->out,
-                step = std::clamp<int64_t>(kLogitsAtOnce / vocab, 8, std::max<int64_t>(args.x.rows, 8));
+                step = std::clamp<int64_t>(kLogitsAtOnce / vocab, 8,
+                                           std::max<int64_t>(args.x.rows, 8));
   const auto lease = scratch_.borrow(static_cast<size_t>(std::min(step, args.x.rows) * vocab));
   for (int64_t begin = 0; begin < args.x.rows; begin += step) {
     const int64_t rows = std::min(step, args.x.rows - begin);

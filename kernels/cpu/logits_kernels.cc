@@ -10,7 +10,8 @@
 
 #include "kernels/cpu/math-inl.h"
 
-// After the project's headers: the library's vector functions are compiled for each instruction set too.
+// After the project's headers: the library's vector functions are compiled for each instruction set
+// too.
 #include <hwy/contrib/math/math-inl.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -38,30 +39,39 @@ LogitSums sums_of(std::span<const float> logits) {
     const Vector distance = hn::Sub(x, hn::Set(d, highest));
     const Vector e = exp_nonpositive(distance);
     total.add(e);
-    weighted.add(hn::Mul(e, hn::Max(distance, hn::Set(d, -1000.0f))));  // 0 times -infinity is 0 here
+    weighted.add(
+        hn::Mul(e, hn::Max(distance, hn::Set(d, -1000.0f))));  // 0 times -infinity is 0 here
   });
   return {highest, total.total(), weighted.total()};
 }
 
-void seed_row(std::span<const float> logits, const LogitSums& sums, float plain, float by_log, float* seed) {
+void seed_row(std::span<const float> logits, const LogitSums& sums, float plain, float by_log,
+              float* seed) {
   const F32 d;
-  const Vector shift = hn::Set(d, sums.highest), inverse = hn::Set(d, static_cast<float>(1.0 / sums.total)),
-               log_total = hn::Set(d, static_cast<float>(std::log(sums.total))), a = hn::Set(d, plain), b = hn::Set(d, by_log);
-  for_each_vector(static_cast<int64_t>(logits.size()), [&](const auto& load_at, const auto& store_at) HWY_ATTR {
+  const Vector shift = hn::Set(d, sums.highest),
+               inverse = hn::Set(d, static_cast<float>(1.0 / sums.total)),
+               log_total = hn::Set(d, static_cast<float>(std::log(sums.total))),
+               a = hn::Set(d, plain), b = hn::Set(d, by_log);
+  for_each_vector(static_cast<int64_t>(logits.size()), [&](const auto& load_at,
+                                                           const auto& store_at) HWY_ATTR {
     const Vector distance = hn::Sub(load_at(logits.data()), shift);
-    const Vector log_p = hn::Max(hn::Sub(distance, log_total), hn::Set(d, -1000.0f));  // 0 times -infinity is 0 here
+    const Vector log_p =
+        hn::Max(hn::Sub(distance, log_total), hn::Set(d, -1000.0f));  // 0 times -infinity is 0 here
     store_at(hn::Mul(hn::Mul(exp_nonpositive(distance), inverse), hn::MulAdd(b, log_p, a)), seed);
   });
 }
 
 int32_t greater_than(std::span<const float> logits, float x) {
   size_t count = 0;
-  for_each_logit(logits, kLowest, [&](Vector v) HWY_ATTR { count += hn::CountTrue(F32(), hn::Gt(v, hn::Set(F32(), x))); });
+  for_each_logit(logits, kLowest, [&](Vector v) HWY_ATTR {
+    count += hn::CountTrue(F32(), hn::Gt(v, hn::Set(F32(), x)));
+  });
   return static_cast<int32_t>(count);
 }
 
-// The best so far lie sorted; a vector is looked into only if something in it beats the worst of them. Ids come in ascending
-// order, so among equals the first one in is the smallest, and only a strictly greater one pushes it out.
+// The best so far lie sorted; a vector is looked into only if something in it beats the worst of
+// them. Ids come in ascending order, so among equals the first one in is the smallest, and only a
+// strictly greater one pushes it out.
 void top_of(std::span<const float> logits, int k, int32_t* ids, float* values) {
   std::fill(ids, ids + k, -1);
   std::fill(values, values + k, kLowest);
@@ -80,11 +90,13 @@ void top_of(std::span<const float> logits, int k, int32_t* ids, float* values) {
   const auto size = static_cast<int32_t>(logits.size());
   while (id < size) {
     const bool whole = held == k && id + kLanes <= size;
-    if (whole && hn::AllFalse(F32(), hn::Gt(load(logits.data() + id), hn::Set(F32(), values[k - 1])))) {
+    if (whole &&
+        hn::AllFalse(F32(), hn::Gt(load(logits.data() + id), hn::Set(F32(), values[k - 1])))) {
       id += kLanes;
       continue;
     }
-    for (const int32_t end = whole ? id + kLanes : id + 1; id < end; ++id) insert(logits[static_cast<size_t>(id)]);
+    for (const int32_t end = whole ? id + kLanes : id + 1; id < end; ++id)
+      insert(logits[static_cast<size_t>(id)]);
   }
 }
 
@@ -121,9 +133,12 @@ HWY_EXPORT(greater_than);
 HWY_EXPORT(top_of);
 HWY_EXPORT(exp_sum);
 
-LogitSums logit_sums(std::span<const float> logits) { return HWY_DYNAMIC_DISPATCH(sums_of)(logits); }
+LogitSums logit_sums(std::span<const float> logits) {
+  return HWY_DYNAMIC_DISPATCH(sums_of)(logits);
+}
 
-void seed_logits(std::span<const float> logits, const LogitSums& sums, float plain, float by_log, float* seed) {
+void seed_logits(std::span<const float> logits, const LogitSums& sums, float plain, float by_log,
+                 float* seed) {
   HWY_DYNAMIC_DISPATCH(seed_row)(logits, sums, plain, by_log, seed);
 }
 
@@ -131,9 +146,13 @@ void top_logits(std::span<const float> logits, int k, int32_t* ids, float* value
   HWY_DYNAMIC_DISPATCH(top_of)(logits, k, ids, values);
 }
 
-int32_t count_greater(std::span<const float> logits, float x) { return HWY_DYNAMIC_DISPATCH(greater_than)(logits, x); }
+int32_t count_greater(std::span<const float> logits, float x) {
+  return HWY_DYNAMIC_DISPATCH(greater_than)(logits, x);
+}
 
-double exact_exp_sum(std::span<const float> scores, float highest) { return HWY_DYNAMIC_DISPATCH(exp_sum)(scores, highest); }
+double exact_exp_sum(std::span<const float> scores, float highest) {
+  return HWY_DYNAMIC_DISPATCH(exp_sum)(scores, highest);
+}
 
 }  // namespace vitrine::internal::cpu
 #endif

@@ -16,9 +16,11 @@ struct LogitSums {
 LogitSums logit_sums(std::span<const float> logits);
 
 /// seed = p (plain + by_log log p) for the softmax p of the logits whose sums are given.
-void seed_logits(std::span<const float> logits, const LogitSums& sums, float plain, float by_log, float* seed);
+void seed_logits(std::span<const float> logits, const LogitSums& sums, float plain, float by_log,
+                 float* seed);
 
-/// The `k` best, best first; equal logits: the smaller id first. Behind the last logit: id -1 and -infinity.
+/// The `k` best, best first; equal logits: the smaller id first. Behind the last logit: id -1 and
+/// -infinity.
 void top_logits(std::span<const float> logits, int k, int32_t* ids, float* values);
 
 /// How many are strictly greater than `x`.

@@ -29,7 +29,8 @@ std::optional<size_t> read_number(const char* path) {
 std::optional<size_t> control_group_room() {
   constexpr const char* kFiles[][2] = {
       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-      {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
+      {"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+       "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
   for (const auto& [limit_file, used_file] : kFiles) {
     const auto limit = read_number(limit_file), used = read_number(used_file);
     if (limit && used) return *limit > *used ? *limit - *used : 0;
@@ -40,7 +41,8 @@ std::optional<size_t> control_group_room() {
 size_t machine_room() {
   std::ifstream file("/proc/meminfo");
   std::string key;
-  for (size_t kilobytes = 0; file >> key >> kilobytes; file.ignore(std::numeric_limits<std::streamsize>::max(), '\n')) {
+  for (size_t kilobytes = 0; file >> key >> kilobytes;
+       file.ignore(std::numeric_limits<std::streamsize>::max(), '\n')) {
     if (key == "MemAvailable:") return kilobytes * 1024;
   }
   return std::numeric_limits<size_t>::max();
@@ -48,7 +50,8 @@ size_t machine_room() {
 
 [[noreturn]] void refuse(size_t bytes) {
   user_error(
-      "no memory for {} bytes ({:.1f} GB): {} bytes are available; use a smaller model, a shorter context or fewer captures",
+      "no memory for {} bytes ({:.1f} GB): {} bytes are available; use a smaller model, a shorter "
+      "context or fewer captures",
       bytes, static_cast<double>(bytes) * 1e-9, available_memory());
 }
 
@@ -83,7 +86,8 @@ ScratchPool::Lease ScratchPool::borrow(size_t floats) {
   const size_t bytes = floats * sizeof(float);
   {
     const std::lock_guard lock(mutex_);
-    const auto fits = std::find_if(free_.begin(), free_.end(), [&](const Buffer& b) { return b.bytes() >= bytes; });
+    const auto fits = std::find_if(free_.begin(), free_.end(),
+                                   [&](const Buffer& b) { return b.bytes() >= bytes; });
     if (fits != free_.end()) {
       Buffer found = std::move(*fits);
       free_.erase(fits);

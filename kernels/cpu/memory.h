@@ -8,14 +8,15 @@
 
 namespace vitrine::internal::cpu {
 
-/// Zeroed memory, 64-byte aligned; from 2 MB on in huge pages where the system gives them. Throws Error (user) naming the
-/// bytes wanted and had.
+/// Zeroed memory, 64-byte aligned; from 2 MB on in huge pages where the system gives them. Throws
+/// Error (user) naming the bytes wanted and had.
 Buffer allocate_memory(size_t bytes);
 
 /// What the machine, or the control group that the process runs in, could still give.
 size_t available_memory();
 
-/// Working memory that operations borrow, kept between calls. Any number of threads may borrow at once.
+/// Working memory that operations borrow, kept between calls. Any number of threads may borrow at
+/// once.
 class ScratchPool {
  public:
   /// Returns its memory to the pool at the end of its life. Contents are undefined.

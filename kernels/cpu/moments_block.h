@@ -14,7 +14,10 @@ struct CentredBlock {
   double* delta;  ///< [panels * kMomentPanel] the block's mean less that of all before
 
   double* panel(int64_t p) const { return panels + p * args.rows * kMomentPanel; }
-  double between() const { return args.weight * (static_cast<double>(args.rows) / (args.weight + static_cast<double>(args.rows))); }
+  double between() const {
+    return args.weight *
+           (static_cast<double>(args.rows) / (args.weight + static_cast<double>(args.rows)));
+  }
 };
 
 }  // namespace vitrine::internal::cpu

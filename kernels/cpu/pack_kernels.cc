@@ -22,7 +22,8 @@ HWY_INLINE Vector converted(Vector v, float) { return v; }
 HWY_INLINE auto converted(Vector v, hwy::float16_t) {
   const hn::Rebind<hwy::float16_t, F32> to;
 #if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-  HWY_ALIGN float lanes[kLanes];  // without an instruction for it, Highway's conversion does not round to nearest
+  HWY_ALIGN float lanes[kLanes];  // without an instruction for it, Highway's conversion does not
+                                  // round to nearest
   HWY_ALIGN uint16_t halves[kLanes];
   hn::Store(v, F32(), lanes);
   for (int i = 0; i < kLanes; ++i) halves[i] = f32_to_f16(lanes[i]);
@@ -44,7 +45,8 @@ HWY_INLINE auto converted(Vector v, hwy::bfloat16_t) {
                       hn::IfThenElse(hn::IsNaN(v), hn::BitCast(d, quiet), hn::BitCast(d, rounded)));
 }
 
-// Sixteen values, converted, to memory that nobody reads soon: past the cache, which saves reading the line first.
+// Sixteen values, converted, to memory that nobody reads soon: past the cache, which saves reading
+// the line first.
 template <class From, class To>
 HWY_INLINE void stream_line(const From* from, To* to) {
   const hn::Rebind<To, F32> d;
@@ -58,11 +60,12 @@ HWY_INLINE void stream_line(const From* from, To* to) {
   }
 }
 
-// f(i, sixteen) for the inputs [in_begin, in_end) of a panel: their sixteen outputs side by side; those that are not there are zeros.
-// Outputs that lie so in the source are passed on as they lie, anything else in squares of sixteen inputs and outputs that are turned
-// over in the first cache.
+// f(i, sixteen) for the inputs [in_begin, in_end) of a panel: their sixteen outputs side by side;
+// those that are not there are zeros. Outputs that lie so in the source are passed on as they lie,
+// anything else in squares of sixteen inputs and outputs that are turned over in the first cache.
 template <class From, class F>
-HWY_INLINE void for_each_input(const HostWeight& source, int64_t panel, int64_t in_begin, int64_t in_end, const F& f) {
+HWY_INLINE void for_each_input(const HostWeight& source, int64_t panel, int64_t in_begin,
+                               int64_t in_end, const F& f) {
   const From* from = static_cast<const From*>(source.data) + panel * kPanel * source.out_stride;
   const int64_t outputs = std::min(kPanel, source.out - panel * kPanel);
   if (source.out_stride == 1 && outputs == kPanel) {
@@ -80,13 +83,15 @@ HWY_INLINE void for_each_input(const HostWeight& source, int64_t panel, int64_t 
   }
 }
 
-void pack_any_type(const HostWeight& source, const PackedMatrix& packed, std::byte* destination, int64_t panel,
-                   int64_t in_begin, int64_t in_end) {
+void pack_any_type(const HostWeight& source, const PackedMatrix& packed, std::byte* destination,
+                   int64_t panel, int64_t in_begin, int64_t in_end) {
   with_float_type(source.dtype, [&](auto from_type) HWY_ATTR {
     with_float_type(packed.dtype, [&](auto to_type) HWY_ATTR {
       using From = decltype(from_type);
       auto* to = reinterpret_cast<decltype(to_type)*>(destination + panel * packed.panel_stride);
-      for_each_input<From>(source, panel, in_begin, in_end, [&](int64_t i, const From* line) HWY_ATTR { stream_line(line, to + i * kPanel); });
+      for_each_input<From>(source, panel, in_begin, in_end,
+                           [&](int64_t i, const From* line)
+                               HWY_ATTR { stream_line(line, to + i * kPanel); });
     });
   });
   hwy::FlushStream();
@@ -100,11 +105,13 @@ float scale_of(int32_t bits) {
   constexpr int32_t kInfinity = 0x7f800000;
   if (bits >= kInfinity) return std::numeric_limits<float>::quiet_NaN();
   const float scale = std::bit_cast<float>(bits) / 127.0f;
-  return scale < std::numeric_limits<float>::min() ? 0.0f : scale;  // a quotient by a subnormal number may be anything
+  return scale < std::numeric_limits<float>::min()
+             ? 0.0f
+             : scale;  // a quotient by a subnormal number may be anything
 }
 
-// Widens the inputs of a panel and finds each output's scale. Sizes of floats are ordered as their bits are, with infinities and
-// then NaNs at the end.
+// Widens the inputs of a panel and finds each output's scale. Sizes of floats are ordered as their
+// bits are, with infinities and then NaNs at the end.
 template <class From>
 HWY_INLINE void widen_panel(const HostWeight& source, int64_t panel, float* wide, float* scales) {
   const I32 d;
@@ -122,14 +129,19 @@ HWY_INLINE void widen_panel(const HostWeight& source, int64_t panel, float* wide
   for (int64_t o = 0; o < kPanel; ++o) scales[o] = scale_of(bits[o]);
 }
 
-void quantise_any_type(const HostWeight& source, int64_t panel, std::byte* destination, float* scales, float* wide) {
-  with_float_type(source.dtype, [&](auto type) HWY_ATTR { widen_panel<decltype(type)>(source, panel, wide, scales); });
+void quantise_any_type(const HostWeight& source, int64_t panel, std::byte* destination,
+                       float* scales, float* wide) {
+  with_float_type(source.dtype, [&](auto type) HWY_ATTR {
+    widen_panel<decltype(type)>(source, panel, wide, scales);
+  });
   auto* to = reinterpret_cast<int8_t*>(destination);
   for (int64_t i = 0; i < source.in; ++i) {
     for (int v = 0; v < kVectors; ++v) {
-      const Vector scale = load(scales + v * kLanes), quotient = hn::Div(load(wide + i * kPanel + v * kLanes), scale);
+      const Vector scale = load(scales + v * kLanes),
+                   quotient = hn::Div(load(wide + i * kPanel + v * kLanes), scale);
       const Vector known = hn::IfThenElseZero(hn::Gt(scale, hn::Zero(F32())), quotient);
-      hn::StoreU(hn::DemoteTo(Bytes(), hn::NearestInt(known)), Bytes(), to + i * kPanel + v * kLanes);
+      hn::StoreU(hn::DemoteTo(Bytes(), hn::NearestInt(known)), Bytes(),
+                 to + i * kPanel + v * kLanes);
     }
   }
 }
@@ -137,7 +149,9 @@ void quantise_any_type(const HostWeight& source, int64_t panel, std::byte* desti
 void unpack_any_type(const PackedMatrix& packed, int64_t column, float* to) {
   with_weight_type(packed.dtype, [&](auto type) HWY_ATTR {
     using W = decltype(type);
-    const W* from = reinterpret_cast<const W*>(packed.data + column / kPanel * packed.panel_stride) + column % kPanel;
+    const W* from =
+        reinterpret_cast<const W*>(packed.data + column / kPanel * packed.panel_stride) +
+        column % kPanel;
     HWY_ALIGN W line[kPanel] = {};
     for (int64_t begin = 0; begin < packed.in; begin += kPanel) {
       const int64_t count = std::min(kPanel, packed.in - begin);
@@ -145,7 +159,9 @@ void unpack_any_type(const PackedMatrix& packed, int64_t column, float* to) {
       HWY_ALIGN float wide[kPanel];
       for (int64_t c = 0; c < kPanel; c += kLanes) {
         const Vector weights = load(line + c);
-        store(packed.scales == nullptr ? weights : hn::Mul(weights, hn::Set(F32(), packed.scales[column])), wide + c);
+        store(packed.scales == nullptr ? weights
+                                       : hn::Mul(weights, hn::Set(F32(), packed.scales[column])),
+              wide + c);
       }
       std::memcpy(to + begin, wide, static_cast<size_t>(count) * sizeof(float));
     }
@@ -163,12 +179,13 @@ HWY_EXPORT(pack_any_type);
 HWY_EXPORT(quantise_any_type);
 HWY_EXPORT(unpack_any_type);
 
-void pack_panel(const HostWeight& source, const PackedMatrix& packed, std::byte* destination, int64_t panel, int64_t in_begin,
-                int64_t in_end) {
+void pack_panel(const HostWeight& source, const PackedMatrix& packed, std::byte* destination,
+                int64_t panel, int64_t in_begin, int64_t in_end) {
   HWY_DYNAMIC_DISPATCH(pack_any_type)(source, packed, destination, panel, in_begin, in_end);
 }
 
-void quantise_panel(const HostWeight& source, int64_t panel, std::byte* destination, float* scales, float* wide) {
+void quantise_panel(const HostWeight& source, int64_t panel, std::byte* destination, float* scales,
+                    float* wide) {
   HWY_DYNAMIC_DISPATCH(quantise_any_type)(source, panel, destination, scales, wide);
 }
 

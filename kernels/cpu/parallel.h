@@ -8,9 +8,9 @@
 
 namespace vitrine::internal::cpu {
 
-/// Calls f(i), or f(i, worker) with 0 <= worker < threads, for each i in [0, count), on up to `threads` threads, in no
-/// particular order. Work is handed out one index at a time, so an uneven load or a busy machine does not leave a thread
-/// waiting for the slowest one. `f` must not throw.
+/// Calls f(i), or f(i, worker) with 0 <= worker < threads, for each i in [0, count), on up to
+/// `threads` threads, in no particular order. Work is handed out one index at a time, so an uneven
+/// load or a busy machine does not leave a thread waiting for the slowest one. `f` must not throw.
 template <typename F>
 void parallel_for(int threads, int64_t count, const F& f) {
   const auto call = [&f](int64_t i, [[maybe_unused]] int worker) {
@@ -29,11 +29,12 @@ void parallel_for(int threads, int64_t count, const F& f) {
   for (int64_t i = 0; i < count; ++i) call(i, omp_get_thread_num());
 }
 
-/// As parallel_for, over [begin, end) chunks of `count` items with at least `grain` items each: for cheap items, where a
-/// thread should only be woken for work that outweighs it. f(begin, end).
+/// As parallel_for, over [begin, end) chunks of `count` items with at least `grain` items each: for
+/// cheap items, where a thread should only be woken for work that outweighs it. f(begin, end).
 template <typename F>
 void parallel_chunks(int threads, int64_t count, int64_t grain, const F& f) {
-  const int64_t chunks = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, 8 * static_cast<int64_t>(threads));
+  const int64_t chunks = std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1,
+                                             8 * static_cast<int64_t>(threads));
   const auto run = [&](int64_t i) { f(count * i / chunks, count * (i + 1) / chunks); };
   parallel_for(threads, chunks, run);
 }

@@ -8,7 +8,8 @@
 #include "kernels/cpu/logits_kernels.h"
 #include "kernels/cpu/parallel.h"
 
-// Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then one draw.
+// Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then
+// one draw.
 
 namespace vitrine::internal {
 namespace {
@@ -22,8 +23,10 @@ int32_t greedy(std::span<const float> logits) {
 
 // The k-th largest value; tokens that equal it stay, as they do in Hugging Face's filter.
 float top_k_threshold(std::span<const float> scores, int k) {
-  if (k <= 0 || static_cast<size_t>(k) >= scores.size()) return -std::numeric_limits<float>::infinity();
-  std::vector<float> heap(scores.begin(), scores.begin() + k);  // the k best so far, the worst of them in front
+  if (k <= 0 || static_cast<size_t>(k) >= scores.size())
+    return -std::numeric_limits<float>::infinity();
+  std::vector<float> heap(scores.begin(),
+                          scores.begin() + k);  // the k best so far, the worst of them in front
   std::make_heap(heap.begin(), heap.end(), std::greater<>());
   for (float score : scores.subspan(static_cast<size_t>(k))) {
     if (!(score > heap.front())) continue;
@@ -34,11 +37,12 @@ float top_k_threshold(std::span<const float> scores, int k) {
   return heap.front();
 }
 
-// Tokens in the order of descending score, smaller ids first among equals, sorted only as far as somebody looks: a draw
-// rarely looks beyond the first few of fifty thousand.
+// Tokens in the order of descending score, smaller ids first among equals, sorted only as far as
+// somebody looks: a draw rarely looks beyond the first few of fifty thousand.
 class Ranking {
  public:
-  explicit Ranking(std::span<const float> scores, float lowest) : scores_(scores), lowest_(lowest), bound_(max_of(scores)) {}
+  explicit Ranking(std::span<const float> scores, float lowest)
+      : scores_(scores), lowest_(lowest), bound_(max_of(scores)) {}
 
   /// The token of that rank; -1 behind the last.
   int32_t at(size_t rank) {
@@ -49,11 +53,14 @@ class Ranking {
  private:
   static constexpr float kFirstBand = 2.0f, kDeepestBand = 1e3f;
 
-  static float max_of(std::span<const float> scores) { return *std::max_element(scores.begin(), scores.end()); }
+  static float max_of(std::span<const float> scores) {
+    return *std::max_element(scores.begin(), scores.end());
+  }
 
   // Sorts the tokens of the next band of scores, each band twice as deep as the one before.
   void extend() {
-    const bool last = band_ > kDeepestBand || !(bound_ - band_ > lowest_);  // also if one of them is a NaN
+    const bool last =
+        band_ > kDeepestBand || !(bound_ - band_ > lowest_);  // also if one of them is a NaN
     const float floor = last ? lowest_ : bound_ - band_;
     const size_t begin = order_.size();
     for (size_t id = 0; id < scores_.size(); ++id) {
@@ -61,7 +68,9 @@ class Ranking {
       if (above && scores_[id] >= floor) order_.push_back(static_cast<int32_t>(id));
     }
     std::stable_sort(order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.end(),
-                     [&](int32_t a, int32_t b) { return scores_[static_cast<size_t>(a)] > scores_[static_cast<size_t>(b)]; });
+                     [&](int32_t a, int32_t b) {
+                       return scores_[static_cast<size_t>(a)] > scores_[static_cast<size_t>(b)];
+                     });
     done_ = last;
     bound_ = floor;
     band_ *= 2.0f;
@@ -83,7 +92,8 @@ int32_t draw(std::span<const float> scores, int top_k, float top_p, double unifo
   const auto weight = [&](float score) { return std::exp(static_cast<double>(score) - highest); };
   double mass = 0.0;
   if (top_k > 0) {
-    for (size_t rank = 0; ranking.at(rank) >= 0; ++rank) mass += weight(scores[static_cast<size_t>(ranking.at(rank))]);
+    for (size_t rank = 0; ranking.at(rank) >= 0; ++rank)
+      mass += weight(scores[static_cast<size_t>(ranking.at(rank))]);
   } else {
     mass = cpu::exact_exp_sum(scores, scores[static_cast<size_t>(ranking.at(0))]);
   }
@@ -116,7 +126,8 @@ void CpuBackend::sample(const SampleArgs& args) {
       return;
     }
     std::vector<float> scores(logits.size());
-    std::transform(logits.begin(), logits.end(), scores.begin(), [&](float logit) { return logit / args.temperature; });
+    std::transform(logits.begin(), logits.end(), scores.begin(),
+                   [&](float logit) { return logit / args.temperature; });
     args.ids[row] = draw(scores, args.top_k, args.top_p, args.uniform[row]);
   });
 }

@@ -1,4 +1,5 @@
-// Vectors of a panel's width: what every kernel of this folder is written in. Compiled once for each instruction set.
+// Vectors of a panel's width: what every kernel of this folder is written in. Compiled once for
+// each instruction set.
 
 #if defined(VITRINE_KERNELS_CPU_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef VITRINE_KERNELS_CPU_SIMD_INL_H_
@@ -41,12 +42,13 @@ HWY_INLINE Vector load(const hwy::bfloat16_t* p) {
 }
 // Whole numbers: what is made of them is to be multiplied by their output's scale.
 HWY_INLINE Vector load(const int8_t* p) {
-  return hn::ConvertTo(F32(), hn::PromoteTo(hn::Rebind<int32_t, F32>(), hn::LoadU(hn::Rebind<int8_t, F32>(), p)));
+  return hn::ConvertTo(
+      F32(), hn::PromoteTo(hn::Rebind<int32_t, F32>(), hn::LoadU(hn::Rebind<int8_t, F32>(), p)));
 }
 HWY_INLINE void store(Vector v, float* p) { hn::StoreU(v, F32(), p); }
 
-// The first `count` < kLanes elements, the others `fill`: the ends of rows go through the same vector code as their middles, so
-// that a value does not depend on its place.
+// The first `count` < kLanes elements, the others `fill`: the ends of rows go through the same
+// vector code as their middles, so that a value does not depend on its place.
 HWY_INLINE Vector load_part(const float* p, int64_t count, float fill = 0.0f) {
   HWY_ALIGN float lanes[kLanes];
   hn::Store(hn::Set(F32(), fill), F32(), lanes);
@@ -60,12 +62,14 @@ HWY_INLINE void store_part(Vector v, float* p, int64_t count) {
   std::memcpy(p, lanes, static_cast<size_t>(count) * sizeof(float));
 }
 
-// f(load, store, at): for each vector of [0, n), with functions that read and write `at` of any array, whole or in part.
+// f(load, store, at): for each vector of [0, n), with functions that read and write `at` of any
+// array, whole or in part.
 template <class F>
 HWY_INLINE void for_each_vector(int64_t n, const F& f) {
   int64_t j = 0;
   for (; j + kLanes <= n; j += kLanes) {
-    f([j](const float* p) HWY_ATTR { return load(p + j); }, [j](Vector v, float* p) HWY_ATTR { store(v, p + j); });
+    f([j](const float* p) HWY_ATTR { return load(p + j); },
+      [j](Vector v, float* p) HWY_ATTR { store(v, p + j); });
   }
   if (j == n) return;
   f([=](const float* p) HWY_ATTR { return load_part(p + j, n - j); },

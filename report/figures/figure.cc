@@ -36,8 +36,10 @@ class Surface {
   void finish() {
     const cairo_status_t drawn = cairo_status(cairo_);
     cairo_surface_finish(surface_);
-    const cairo_status_t status = drawn != CAIRO_STATUS_SUCCESS ? drawn : cairo_surface_status(surface_);
-    if (status != CAIRO_STATUS_SUCCESS) internal_error("a figure cannot be drawn: {}", cairo_status_to_string(status));
+    const cairo_status_t status =
+        drawn != CAIRO_STATUS_SUCCESS ? drawn : cairo_surface_status(surface_);
+    if (status != CAIRO_STATUS_SUCCESS)
+      internal_error("a figure cannot be drawn: {}", cairo_status_to_string(status));
   }
 
  private:
@@ -57,7 +59,10 @@ Size draw_all(cairo_t* cairo, const std::vector<Panel>& panels) {
   }
   all.height += kMargin - kGap;
   if (std::max(all.width, all.height) > kMostPoints) {
-    user_error("a figure of {:.0f} x {:.0f} points is larger than {:.0f} to a side; choose fewer positions, layers or texts", all.width, all.height, kMostPoints);
+    user_error(
+        "a figure of {:.0f} x {:.0f} points is larger than {:.0f} to a side; choose fewer "
+        "positions, layers or texts",
+        all.width, all.height, kMostPoints);
   }
   return all;
 }
@@ -87,11 +92,14 @@ std::string draw_svg(const std::vector<Panel>& panels, Size size) {
 }
 
 std::string draw_png(const std::vector<Panel>& panels, Size size) {
-  Surface image(cairo_image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(std::ceil(kPixels * size.width)), static_cast<int>(std::ceil(kPixels * size.height))));
+  Surface image(cairo_image_surface_create(CAIRO_FORMAT_RGB24,
+                                           static_cast<int>(std::ceil(kPixels * size.width)),
+                                           static_cast<int>(std::ceil(kPixels * size.height))));
   cairo_scale(image.cairo(), kPixels, kPixels);
   paint(image.cairo(), panels);
   std::string bytes;
-  if (cairo_surface_write_to_png_stream(image.surface(), append, &bytes) != CAIRO_STATUS_SUCCESS) internal_error("a PNG file cannot be made");
+  if (cairo_surface_write_to_png_stream(image.surface(), append, &bytes) != CAIRO_STATUS_SUCCESS)
+    internal_error("a PNG file cannot be made");
   image.finish();
   return bytes;
 }
@@ -111,7 +119,8 @@ void turn_over(HeatPanel& panel) {
   std::reverse(panel.rows.begin(), panel.rows.end());
   const auto turn = [&](auto& cells) {
     auto turned = cells;
-    for (auto row = cells.begin(), to = turned.end(); row != cells.end(); row += columns) std::copy(row, row + columns, to -= columns);
+    for (auto row = cells.begin(), to = turned.end(); row != cells.end(); row += columns)
+      std::copy(row, row + columns, to -= columns);
     cells = std::move(turned);
   };
   turn(panel.values);

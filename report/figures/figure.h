@@ -18,20 +18,21 @@ struct HeatPanel {
   std::vector<double> values;              ///< [R, C]; NaN: an empty cell
   std::vector<std::string> texts = {};     ///< [R, C] written into cells; empty: nothing is
   Kind kind = Kind::kAmount;
-  double limit = 1;  ///< the full end: of kAmount from 0, of kDiverging from -limit, of kRank the last rank
+  double limit =
+      1;  ///< the full end: of kAmount from 0, of kDiverging from -limit, of kRank the last rank
 };
 
 /// Lines over a common axis.
 struct LinesPanel {
   struct Series {
     std::string name;
-    std::vector<double> values;          ///< one an x; NaN: a gap
+    std::vector<double> values;               ///< one an x; NaN: a gap
     std::vector<double> low = {}, high = {};  ///< a band around them; empty: none
   };
   std::string title, x_name, y_name;
   std::vector<std::string> x;
   std::vector<Series> series;
-  bool ranks = false;  ///< a logarithmic axis with 1 on top
+  bool ranks = false;   ///< a logarithmic axis with 1 on top
   bool shares = false;  ///< an axis from 0 to 1, whatever the values
 };
 
@@ -69,7 +70,8 @@ void turn_over(HeatPanel& panel);
 
 using Panel = std::variant<HeatPanel, LinesPanel, BarsPanel, DotsPanel, ColumnsPanel>;
 
-/// The panels below each other, as a file's bytes. Throws Error (user) for none, and for more than fits on a picture.
+/// The panels below each other, as a file's bytes. Throws Error (user) for none, and for more than
+/// fits on a picture.
 std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format);
 
 }  // namespace vitrine::internal

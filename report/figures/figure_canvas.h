@@ -11,7 +11,8 @@ struct Size {
   double width = 0, height = 0;
 };
 
-/// Draws panels with their upper left corner at the origin, and says how large they were. Lengths are points.
+/// Draws panels with their upper left corner at the origin, and says how large they were. Lengths
+/// are points.
 class FigureCanvas {
  public:
   explicit FigureCanvas(cairo_t* cairo) : cairo_(cairo), text_(cairo) {}
@@ -36,7 +37,8 @@ class FigureCanvas {
   void axis(const LinesPanel& panel, double low, double high, double left);
   void series(const LinesPanel& panel, size_t which, double low, double high, double left);
   void key(const LinesPanel& panel, double left);
-  void dots(const DotsPanel::Row& row, size_t which, double y, double low, double high, double left);
+  void dots(const DotsPanel::Row& row, size_t which, double y, double low, double high,
+            double left);
   void columns(const ColumnsPanel& panel, size_t first, size_t end, double most, double bottom);
   void upright(const std::string& text, double x, double y, FigureText::Align align);
 

@@ -17,13 +17,15 @@ constexpr size_t kColumnsInARow = 40;
 
 // --- dots
 
-void FigureCanvas::dots(const DotsPanel::Row& row, size_t which, double y, double low, double high, double left) {
+void FigureCanvas::dots(const DotsPanel::Row& row, size_t which, double y, double low, double high,
+                        double left) {
   constexpr double kRadius = 2.6, kSpread = 12;
   const std::string_view hex = kLines[which % kLines.size()];
   for (size_t i = 0; i < row.values.size(); ++i) {
     if (!std::isfinite(row.values[i])) continue;
     // Dots of a row keep apart by a fixed pattern: the same figure every time.
-    const double part = std::fmod(static_cast<double>(i) * 0.618034, 1.0) - 0.5, x = left + (row.values[i] - low) / (high - low) * kPlotWidth;
+    const double part = std::fmod(static_cast<double>(i) * 0.618034, 1.0) - 0.5,
+                 x = left + (row.values[i] - low) / (high - low) * kPlotWidth;
     cairo_new_path(cairo_);
     cairo_arc(cairo_, x, y + kSpread * part, kRadius, 0, 4 * std::acos(0.0));
     cairo_set_source_rgba(cairo_, stop(hex, 0, 0), stop(hex, 0, 1), stop(hex, 0, 2), 0.75);
@@ -42,9 +44,11 @@ Size FigureCanvas::draw(const DotsPanel& panel) {
       high = std::max(high, value);
     }
   }
-  const double room = high > low ? 0.05 * (high - low) : 1, left = std::min(widest, kMostLabel) + 10, top = kTitleHeight + 14;
+  const double room = high > low ? 0.05 * (high - low) : 1,
+               left = std::min(widest, kMostLabel) + 10, top = kTitleHeight + 14;
   low -= room, high += room;
-  const double bottom = top + kRow * static_cast<double>(panel.rows.size()), zero = left - low / (high - low) * kPlotWidth;
+  const double bottom = top + kRow * static_cast<double>(panel.rows.size()),
+               zero = left - low / (high - low) * kPlotWidth;
   title(panel.title);
   for (const double tick : ticks(low, high, 9)) {
     const double x = left + (tick - low) / (high - low) * kPlotWidth;
@@ -59,19 +63,23 @@ Size FigureCanvas::draw(const DotsPanel& panel) {
   for (size_t i = 0; i < panel.rows.size(); ++i) {
     const double y = top + kRow * (static_cast<double>(i) + 0.5);
     ink(0.2);
-    text_.draw(text_.clip(panel.rows[i].name, kMostLabel, kText), left - 10, y, kText, Align::kRight);
+    text_.draw(text_.clip(panel.rows[i].name, kMostLabel, kText), left - 10, y, kText,
+               Align::kRight);
     dots(panel.rows[i], i, y, low, high, left);
   }
   ink(0.45);
   text_.draw(panel.value_name, left + kPlotWidth / 2, bottom + 25, kText, Align::kMiddle);
-  return {std::max(left + kPlotWidth + 20, std::min(kWide, text_.width(panel.title, kTitle, true))), bottom + 34};
+  return {std::max(left + kPlotWidth + 20, std::min(kWide, text_.width(panel.title, kTitle, true))),
+          bottom + 34};
 }
 
 // --- columns
 
 /// The bars of names [first, end) on a line at `bottom`, with an axis up to `most`.
-void FigureCanvas::columns(const ColumnsPanel& panel, size_t first, size_t end, double most, double bottom) {
-  const double right = kTicks + kColumn * static_cast<double>(end - first), unit = kColumnsHeight / most;
+void FigureCanvas::columns(const ColumnsPanel& panel, size_t first, size_t end, double most,
+                           double bottom) {
+  const double right = kTicks + kColumn * static_cast<double>(end - first),
+               unit = kColumnsHeight / most;
   for (const double tick : ticks(0, most)) {
     ink(0.88);
     line(kTicks, bottom - tick * unit, right, bottom - tick * unit, 0.75);
@@ -86,7 +94,8 @@ void FigureCanvas::columns(const ColumnsPanel& panel, size_t first, size_t end, 
       cairo_fill(cairo_);
     }
     ink(std::isfinite(value) ? 0.2 : 0.6);
-    upright(text_.clip(panel.names[i], kMostLabel, kText), x + kColumn / 2, bottom + kLabelGap, Align::kRight);
+    upright(text_.clip(panel.names[i], kMostLabel, kText), x + kColumn / 2, bottom + kLabelGap,
+            Align::kRight);
   }
   ink(0.35);
   line(kTicks, bottom, right, bottom, 0.9);
@@ -101,11 +110,13 @@ Size FigureCanvas::draw(const ColumnsPanel& panel) {
   for (size_t first = 0; first < panel.values.size(); first += kColumnsInARow) {
     const size_t end = std::min(first + kColumnsInARow, panel.values.size());
     double longest = 0;
-    for (size_t i = first; i < end; ++i) longest = std::max(longest, text_.width(panel.names[i], kText));
+    for (size_t i = first; i < end; ++i)
+      longest = std::max(longest, text_.width(panel.names[i], kText));
     columns(panel, first, end, most, bottom + kColumnsHeight + 6);
     bottom += kColumnsHeight + 6 + std::min(longest, kMostLabel) + 2 * kLabelGap + 6;
   }
-  const double width = kTicks + kColumn * static_cast<double>(std::min(panel.values.size(), kColumnsInARow));
+  const double width =
+      kTicks + kColumn * static_cast<double>(std::min(panel.values.size(), kColumnsInARow));
   return {std::max(width, std::min(kWide, text_.width(panel.title, kTitle, true))), bottom};
 }
 

@@ -19,7 +19,8 @@ std::vector<double> ticks(double low, double high, double wanted) {
     if (times * power >= rough) step = times * power;
   }
   std::vector<double> found;
-  for (double at = std::ceil(low / step - 1e-9) * step; at <= high + 1e-9 * step; at += step) found.push_back(std::abs(at) < 1e-9 * step ? 0 : at);
+  for (double at = std::ceil(low / step - 1e-9) * step; at <= high + 1e-9 * step; at += step)
+    found.push_back(std::abs(at) < 1e-9 * step ? 0 : at);
   return found;
 }
 

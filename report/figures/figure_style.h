@@ -19,7 +19,8 @@ inline constexpr double kMostLabel = 130, kWide = 560;
 inline constexpr double kPlotWidth = 420, kPlotHeight = 200, kTicks = 46;
 
 /// Colours that are told apart, RRGGBB.
-inline constexpr std::array<std::string_view, 6> kLines = {"1f6fb5", "c2620b", "7a3fa6", "12806a", "b03060", "7d7000"};
+inline constexpr std::array<std::string_view, 6> kLines = {"1f6fb5", "c2620b", "7a3fa6",
+                                                           "12806a", "b03060", "7d7000"};
 
 /// A channel of the colour at a place of a list of colours, 0..1.
 double stop(std::string_view stops, size_t which, size_t channel);

@@ -5,7 +5,8 @@
 #include <array>
 
 #ifdef __SANITIZE_ADDRESS__
-// Fontconfig keeps what it knows of fonts until a process ends, where the leak checker does not look for it.
+// Fontconfig keeps what it knows of fonts until a process ends, where the leak checker does not
+// look for it.
 extern "C" const char* __lsan_default_suppressions();
 extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig\n"; }
 #endif
@@ -13,14 +14,17 @@ extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfi
 namespace vitrine::internal {
 namespace {
 
-constexpr std::array kFamilies = {"sans-serif", "DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans Symbols", "Unifont"};
+constexpr std::array kFamilies = {"sans-serif",       "DejaVu Sans",       "Noto Sans",
+                                  "Noto Sans CJK JP", "Noto Sans Symbols", "Unifont"};
 
 void choose(cairo_t* cairo, const char* family, double size, bool bold) {
-  cairo_select_font_face(cairo, family, CAIRO_FONT_SLANT_NORMAL, bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+  cairo_select_font_face(cairo, family, CAIRO_FONT_SLANT_NORMAL,
+                         bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
   cairo_set_font_size(cairo, size);
 }
 
-/// Bytes of the UTF-8 sequence that begins here. The texts of figures are valid: they come from printable().
+/// Bytes of the UTF-8 sequence that begins here. The texts of figures are valid: they come from
+/// printable().
 size_t letter_bytes(char first) {
   const auto byte = static_cast<unsigned char>(first);
   return byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
@@ -37,21 +41,26 @@ double advance(cairo_t* cairo, const std::string& text) {
 bool FigureText::has(const std::string& letter) const {
   cairo_glyph_t* glyphs = nullptr;
   int count = 0;
-  const cairo_status_t status = cairo_scaled_font_text_to_glyphs(cairo_get_scaled_font(cairo_), 0, 0, letter.data(), static_cast<int>(letter.size()), &glyphs,
-                                                                 &count, nullptr, nullptr, nullptr);
+  const cairo_status_t status = cairo_scaled_font_text_to_glyphs(
+      cairo_get_scaled_font(cairo_), 0, 0, letter.data(), static_cast<int>(letter.size()), &glyphs,
+      &count, nullptr, nullptr, nullptr);
   const bool found = status == CAIRO_STATUS_SUCCESS && count > 0 && glyphs[0].index != 0;
   cairo_glyph_free(glyphs);
   return found;
 }
 
 std::string FigureText::spelled(const std::string& letter) const {
-  uint32_t code = static_cast<unsigned char>(letter[0]) & (letter.size() == 2 ? 0x1fu : letter.size() == 3 ? 0x0fu : 0x07u);
-  for (size_t i = 1; i < letter.size(); ++i) code = code << 6 | (static_cast<unsigned char>(letter[i]) & 0x3fu);
+  uint32_t code = static_cast<unsigned char>(letter[0]) & (letter.size() == 2   ? 0x1fu
+                                                           : letter.size() == 3 ? 0x0fu
+                                                                                : 0x07u);
+  for (size_t i = 1; i < letter.size(); ++i)
+    code = code << 6 | (static_cast<unsigned char>(letter[i]) & 0x3fu);
   return fmt::format("\\u{{{:x}}}", code);
 }
 
 template <typename Piece>
-void FigureText::each_piece(std::string_view text, double size, bool bold, const Piece& piece) const {
+void FigureText::each_piece(std::string_view text, double size, bool bold,
+                            const Piece& piece) const {
   std::string run;
   const char* run_family = kFamilies[0];
   const auto finish = [&] {
@@ -87,7 +96,8 @@ double FigureText::width(std::string_view text, double size, bool bold) const {
   return sum;
 }
 
-void FigureText::draw(std::string_view text, double x, double y, double size, Align align, bool bold) const {
+void FigureText::draw(std::string_view text, double x, double y, double size, Align align,
+                      bool bold) const {
   if (align != Align::kLeft) x -= width(text, size, bold) * (align == Align::kMiddle ? 0.5 : 1.0);
   each_piece(text, size, bold, [&](const std::string& piece) {
     cairo_move_to(cairo_, x, y + 0.35 * size);

@@ -7,8 +7,8 @@
 
 namespace vitrine::internal {
 
-/// Text on a Cairo surface. Letters that the first font has not are taken from the next that has them, and what no font has is
-/// written as its number, \u{65e5}: a figure has no empty boxes.
+/// Text on a Cairo surface. Letters that the first font has not are taken from the next that has
+/// them, and what no font has is written as its number, \u{65e5}: a figure has no empty boxes.
 class FigureText {
  public:
   explicit FigureText(cairo_t* cairo) : cairo_(cairo) {}
@@ -16,7 +16,8 @@ class FigureText {
   enum class Align { kLeft, kMiddle, kRight };
   double width(std::string_view text, double size, bool bold = false) const;
   /// `y` is the middle of the small letters. Colour is the surface's.
-  void draw(std::string_view text, double x, double y, double size, Align align = Align::kLeft, bool bold = false) const;
+  void draw(std::string_view text, double x, double y, double size, Align align = Align::kLeft,
+            bool bold = false) const;
   /// Cut to a width, with an ellipsis behind what is left.
   std::string clip(std::string_view text, double width, double size, bool bold = false) const;
 

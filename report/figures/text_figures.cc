@@ -5,10 +5,10 @@
 #include <numbers>
 
 #include "base/check.h"
-#include "report/pages/concept_layout.h"
-#include "report/pages/factor_shares.h"
 #include "report/figures/figure.h"
 #include "report/page.h"
+#include "report/pages/concept_layout.h"
+#include "report/pages/factor_shares.h"
 #include "report/token_table.h"
 
 namespace vitrine {
@@ -18,14 +18,21 @@ namespace {
 constexpr int64_t kTokensInAPicture = 50;  // at most: columns whose labels are all there
 constexpr size_t kMostColumns = 4000;
 
-LinesPanel concept_lines(std::span<const ConceptDirection> results, const ConceptLayout& layout, const std::string& name, double ConceptDirection::*value) {
-  LinesPanel panel{.title = fmt::format("Separation of held-out prompts: {}", name), .x_name = "layer", .y_name = name, .x = layout.x, .series = {}};
+LinesPanel concept_lines(std::span<const ConceptDirection> results, const ConceptLayout& layout,
+                         const std::string& name, double ConceptDirection::*value) {
+  LinesPanel panel{.title = fmt::format("Separation of held-out prompts: {}", name),
+                   .x_name = "layer",
+                   .y_name = name,
+                   .x = layout.x,
+                   .series = {}};
   for (size_t l = 0; l < layout.lines.size(); ++l) {
     LinesPanel::Series series{.name = layout.lines[l], .values = {}};
     for (size_t i = 0; i < layout.x.size(); ++i) {
       const int32_t site = layout.sites[l * layout.x.size() + i];
       const double there = site < 0 ? std::nan("") : results[static_cast<size_t>(site)].*value;
-      series.values.push_back(std::isfinite(there) ? there : std::nan(""));  // sets without any spread have an infinite d
+      series.values.push_back(std::isfinite(there)
+                                  ? there
+                                  : std::nan(""));  // sets without any spread have an infinite d
     }
     panel.series.push_back(std::move(series));
   }
@@ -50,9 +57,14 @@ std::vector<Panel> concept_panels(std::span<const ConceptDirection> results) {
   }
   if (layout.x.size() == 1 && results.size() > 1) panels.emplace_back(concept_bars(results));
   const ConceptDirection& best = results[layout.best];
-  const std::string how = std::isnan(best.auc) ? "not all prompts have a score" : fmt::format("AUC {:.3f}, d {:.2f}", best.auc, best.cohens_d);
-  panels.emplace_back(DotsPanel{.title = best.site + ": " + how, .value_name = "score of a held-out prompt",
-                                .zero_name = "midpoint", .rows = {{"positive", best.positive_scores}, {"negative", best.negative_scores}}});
+  const std::string how = std::isnan(best.auc)
+                              ? "not all prompts have a score"
+                              : fmt::format("AUC {:.3f}, d {:.2f}", best.auc, best.cohens_d);
+  panels.emplace_back(
+      DotsPanel{.title = best.site + ": " + how,
+                .value_name = "score of a held-out prompt",
+                .zero_name = "midpoint",
+                .rows = {{"positive", best.positive_scores}, {"negative", best.negative_scores}}});
   return panels;
 }
 
@@ -63,8 +75,16 @@ std::vector<std::string> component_names(const Factors& result) {
 }
 
 /// The strengths at tokens [first, first + ids.size()).
-HeatPanel strengths_panel(const Factors& result, int64_t first, std::span<const int32_t> ids, double limit, const TokenTable& tokens) {
-  HeatPanel panel{.title = {}, .row_name = "component", .column_name = {}, .value_name = "strength", .rows = component_names(result), .columns = {}, .values = {}, .limit = limit};
+HeatPanel strengths_panel(const Factors& result, int64_t first, std::span<const int32_t> ids,
+                          double limit, const TokenTable& tokens) {
+  HeatPanel panel{.title = {},
+                  .row_name = "component",
+                  .column_name = {},
+                  .value_name = "strength",
+                  .rows = component_names(result),
+                  .columns = {},
+                  .values = {},
+                  .limit = limit};
   for (const int32_t id : ids) panel.columns.push_back(tokens.shown(id));
   for (int64_t c = 0; c < result.components; ++c) {
     const auto from = result.strengths.begin() + c * result.tokens + first;
@@ -74,8 +94,13 @@ HeatPanel strengths_panel(const Factors& result, int64_t first, std::span<const 
 }
 
 HeatPanel layers_panel(const Factors& result) {
-  HeatPanel panel{.title = "Where the components' neurons are", .row_name = "component", .column_name = "layer", .value_name = "share of the squares of its weights",
-                  .rows = component_names(result), .columns = {}, .values = {}};
+  HeatPanel panel{.title = "Where the components' neurons are",
+                  .row_name = "component",
+                  .column_name = "layer",
+                  .value_name = "share of the squares of its weights",
+                  .rows = component_names(result),
+                  .columns = {},
+                  .values = {}};
   for (const int layer : result.layers) panel.columns.push_back(std::to_string(layer));
   for (int c = 0; c < result.components; ++c) {
     const std::vector<double> shares = layer_shares(result, static_cast<size_t>(c));
@@ -92,14 +117,19 @@ std::vector<int32_t> ids_of(const Score& score) {
 }
 
 ColumnsPanel columns_panel(const Score& score, const PageSource& source) {
-  return {.title = text_label(ids_of(score), source), .value_name = "surprisal, bits", .names = {}, .values = {}};
+  return {.title = text_label(ids_of(score), source),
+          .value_name = "surprisal, bits",
+          .names = {},
+          .values = {}};
 }
 
 template <typename Results, typename Count>
 void check_columns(const Results& results, std::string_view what, const Count& count) {
   size_t all = 0;
   for (const auto& result : results) all += count(result);
-  if (all > kMostColumns) user_error("a figure of surprisal holds {} {} at most, not {}; choose a shorter text", kMostColumns, what, all);
+  if (all > kMostColumns)
+    user_error("a figure of surprisal holds {} {} at most, not {}; choose a shorter text",
+               kMostColumns, what, all);
 }
 
 }  // namespace
@@ -116,9 +146,11 @@ std::string factors_figure(const Factors& result, const PageSource& source, Figu
   int64_t first = 0;
   for (const auto& text : result.texts) {
     // Pictures of one text are as wide as each other, but for a token.
-    const int64_t pictures = (std::ssize(text) + kTokensInAPicture - 1) / kTokensInAPicture, width = pictures > 0 ? (std::ssize(text) + pictures - 1) / pictures : 1;
+    const int64_t pictures = (std::ssize(text) + kTokensInAPicture - 1) / kTokensInAPicture,
+                  width = pictures > 0 ? (std::ssize(text) + pictures - 1) / pictures : 1;
     for (int64_t from = 0; from < std::ssize(text); from += width) {
-      const auto piece = std::span(text).subspan(static_cast<size_t>(from), static_cast<size_t>(std::min(width, std::ssize(text) - from)));
+      const auto piece = std::span(text).subspan(
+          static_cast<size_t>(from), static_cast<size_t>(std::min(width, std::ssize(text) - from)));
       HeatPanel panel = strengths_panel(result, first + from, piece, limit, tokens);
       panel.title = from == 0 ? text_label(text, source) : fmt::format("from token {}", from);
       panels.emplace_back(std::move(panel));
@@ -129,7 +161,8 @@ std::string factors_figure(const Factors& result, const PageSource& source, Figu
   return draw_figure(panels, format);
 }
 
-std::string score_figure(std::span<const Score> results, const PageSource& source, FigureFormat format) {
+std::string score_figure(std::span<const Score> results, const PageSource& source,
+                         FigureFormat format) {
   check_columns(results, "tokens", [](const Score& score) { return score.tokens.size(); });
   const TokenTable tokens(source.tokenizer);
   std::vector<Panel> panels;
@@ -144,7 +177,8 @@ std::string score_figure(std::span<const Score> results, const PageSource& sourc
   return draw_figure(panels, format);
 }
 
-std::string word_score_figure(std::span<const WordScores> results, const PageSource& source, FigureFormat format) {
+std::string word_score_figure(std::span<const WordScores> results, const PageSource& source,
+                              FigureFormat format) {
   check_columns(results, "words", [](const WordScores& scores) { return scores.words.size(); });
   std::vector<Panel> panels;
   for (const WordScores& scores : results) {

@@ -23,41 +23,64 @@ std::vector<std::string> shown(std::span<const int32_t> ids, const TokenTable& t
 }
 
 /// Queries by keys; what a query cannot see is empty.
-HeatPanel map_panel(const std::string& title, std::span<const int32_t> ids, std::span<const int64_t> queries, const TokenTable& tokens, const std::string& what) {
-  HeatPanel panel{.title = title, .row_name = "query", .column_name = {}, .value_name = what, .rows = {}, .columns = shown(ids, tokens), .values = {}};
-  for (const int64_t query : queries) panel.rows.push_back(tokens.shown(ids[static_cast<size_t>(query)]));
+HeatPanel map_panel(const std::string& title, std::span<const int32_t> ids,
+                    std::span<const int64_t> queries, const TokenTable& tokens,
+                    const std::string& what) {
+  HeatPanel panel{.title = title,
+                  .row_name = "query",
+                  .column_name = {},
+                  .value_name = what,
+                  .rows = {},
+                  .columns = shown(ids, tokens),
+                  .values = {}};
+  for (const int64_t query : queries)
+    panel.rows.push_back(tokens.shown(ids[static_cast<size_t>(query)]));
   return panel;
 }
 
 template <typename T>
 void add_row(HeatPanel& panel, std::span<const T> row, int64_t query) {
   for (size_t key = 0; key < row.size(); ++key) {
-    panel.values.push_back(key <= static_cast<size_t>(query) ? static_cast<double>(row[key]) : std::numeric_limits<double>::quiet_NaN());
+    panel.values.push_back(key <= static_cast<size_t>(query)
+                               ? static_cast<double>(row[key])
+                               : std::numeric_limits<double>::quiet_NaN());
   }
 }
 
 void add_maps(std::vector<Panel>& panels, const AttentionMaps& maps, const TokenTable& tokens) {
   for (size_t layer = 0; layer < maps.layers.size(); ++layer) {
     for (size_t head = 0; head < maps.heads.size(); ++head) {
-      HeatPanel panel = map_panel(fmt::format("head {}.{}", maps.layers[layer], maps.heads[head]), maps.ids, maps.queries, tokens, "attention");
-      for (size_t query = 0; query < maps.queries.size(); ++query) add_row(panel, maps.row(layer, head, query), maps.queries[query]);
+      HeatPanel panel = map_panel(fmt::format("head {}.{}", maps.layers[layer], maps.heads[head]),
+                                  maps.ids, maps.queries, tokens, "attention");
+      for (size_t query = 0; query < maps.queries.size(); ++query)
+        add_row(panel, maps.row(layer, head, query), maps.queries[query]);
       panels.emplace_back(std::move(panel));
     }
   }
 }
 
-void add_relevance(std::vector<Panel>& panels, const AttentionRelevance& found, const std::string& what, const TokenTable& tokens) {
+void add_relevance(std::vector<Panel>& panels, const AttentionRelevance& found,
+                   const std::string& what, const TokenTable& tokens) {
   for (size_t layer = 0; layer < found.layers.size(); ++layer) {
-    HeatPanel panel = map_panel(fmt::format("attention {} to layer {}", what, found.layers[layer]), found.ids, found.queries, tokens, what);
-    for (size_t query = 0; query < found.queries.size(); ++query) add_row(panel, found.row(layer, query), found.queries[query]);
+    HeatPanel panel = map_panel(fmt::format("attention {} to layer {}", what, found.layers[layer]),
+                                found.ids, found.queries, tokens, what);
+    for (size_t query = 0; query < found.queries.size(); ++query)
+      add_row(panel, found.row(layer, query), found.queries[query]);
     panels.emplace_back(std::move(panel));
   }
 }
 
 /// One statistic, layers by heads.
 template <typename Found>
-void add_habit(std::vector<Panel>& panels, const Found& found, const std::string& name, const std::vector<double>& values) {
-  HeatPanel panel{.title = name, .row_name = "layer", .column_name = "head", .value_name = name, .rows = {}, .columns = {}, .values = values};
+void add_habit(std::vector<Panel>& panels, const Found& found, const std::string& name,
+               const std::vector<double>& values) {
+  HeatPanel panel{.title = name,
+                  .row_name = "layer",
+                  .column_name = "head",
+                  .value_name = name,
+                  .rows = {},
+                  .columns = {},
+                  .values = values};
   panel.limit = largest_size(values);
   for (const int layer : found.layers) panel.rows.push_back(std::to_string(layer));
   for (const int head : found.heads) panel.columns.push_back(std::to_string(head));
@@ -67,16 +90,29 @@ void add_habit(std::vector<Panel>& panels, const Found& found, const std::string
 
 /// Not more than a reader looks at.
 void check_panels(const std::vector<Panel>& panels) {
-  if (panels.size() > kMostMaps) user_error("a figure holds {} maps at most, not {}; choose fewer layers, heads or texts", kMostMaps, panels.size());
+  if (panels.size() > kMostMaps)
+    user_error("a figure holds {} maps at most, not {}; choose fewer layers, heads or texts",
+               kMostMaps, panels.size());
 }
 
 HeatPanel covariance_panel(const CovarianceView& view) {
   const Covariance& found = *view.covariance;
   const auto n = static_cast<size_t>(found.variables);
-  if (n > kMostVariables) user_error("a figure of a covariance holds {} variables at most, not {}; narrow what they are taken from", kMostVariables, n);
-  HeatPanel panel{.title = printable(view.title), .row_name = {}, .column_name = {}, .value_name = view.correlations ? "correlation" : "covariance", .rows = {},
-                  .columns = {}, .values = view.correlations ? correlation(found) : found.values, .kind = HeatPanel::Kind::kDiverging};
-  for (size_t i = 0; i < n; ++i) panel.rows.push_back(view.names.empty() ? std::to_string(i) : printable(view.names[i]));
+  if (n > kMostVariables)
+    user_error(
+        "a figure of a covariance holds {} variables at most, not {}; narrow what they are taken "
+        "from",
+        kMostVariables, n);
+  HeatPanel panel{.title = printable(view.title),
+                  .row_name = {},
+                  .column_name = {},
+                  .value_name = view.correlations ? "correlation" : "covariance",
+                  .rows = {},
+                  .columns = {},
+                  .values = view.correlations ? correlation(found) : found.values,
+                  .kind = HeatPanel::Kind::kDiverging};
+  for (size_t i = 0; i < n; ++i)
+    panel.rows.push_back(view.names.empty() ? std::to_string(i) : printable(view.names[i]));
   panel.columns = panel.rows;
   panel.limit = view.correlations ? 1 : largest_size(panel.values);
   return panel;
@@ -84,7 +120,8 @@ HeatPanel covariance_panel(const CovarianceView& view) {
 
 }  // namespace
 
-std::string attention_figure(std::span<const AttentionViews> results, const PageSource& source, FigureFormat format) {
+std::string attention_figure(std::span<const AttentionViews> results, const PageSource& source,
+                             FigureFormat format) {
   const TokenTable tokens(source.tokenizer);
   std::vector<Panel> panels;
   for (const AttentionViews& views : results) {
@@ -116,15 +153,26 @@ std::string covariance_figure(std::span<const CovarianceView> results, FigureFor
 
 std::string similarity_figure(const Similarity& result, FigureFormat format) {
   const std::string measure = result.measure == SimilarityMeasure::kCka ? "linear CKA" : "SVCCA";
-  return draw_figure({HeatPanel{.title = fmt::format("{} over {} tokens", measure, result.tokens), .row_name = {}, .column_name = {}, .value_name = measure,
-                                .rows = result.rows, .columns = result.columns, .values = result.values}},
+  return draw_figure({HeatPanel{.title = fmt::format("{} over {} tokens", measure, result.tokens),
+                                .row_name = {},
+                                .column_name = {},
+                                .value_name = measure,
+                                .rows = result.rows,
+                                .columns = result.columns,
+                                .values = result.values}},
                      format);
 }
 
 std::string predictivity_figure(const Predictivity& result, FigureFormat format) {
-  LinesPanel panel{.title = fmt::format("Predictivity of {} neuroids by {} stimuli", result.neuroids, result.stimuli), .x_name = "site", .y_name = result.ceiled ? "r / ceiling" : "r",
-                   .x = {}, .series = {}};
-  LinesPanel::Series trained{.name = "trained", .values = {}}, untrained{.name = "untrained", .values = {}}, baseline{.name = "no model", .values = {}}, ceiling{.name = "ceiling", .values = {}};
+  LinesPanel panel{.title = fmt::format("Predictivity of {} neuroids by {} stimuli",
+                                        result.neuroids, result.stimuli),
+                   .x_name = "site",
+                   .y_name = result.ceiled ? "r / ceiling" : "r",
+                   .x = {},
+                   .series = {}};
+  LinesPanel::Series trained{.name = "trained", .values = {}},
+      untrained{.name = "untrained", .values = {}}, baseline{.name = "no model", .values = {}},
+      ceiling{.name = "ceiling", .values = {}};
   for (size_t i = 0; i < result.sites.size(); ++i) {
     const PredictivityScore& site = result.sites[i];
     const bool embeddings = site.name.ends_with("resid_pre") && site.layer == 0;
@@ -146,11 +194,18 @@ std::string predictivity_figure(const Predictivity& result, FigureFormat format)
   return draw_figure({panel}, format);
 }
 
-std::string noise_figure(std::span<const Noise> results, const PageSource& source, FigureFormat format) {
+std::string noise_figure(std::span<const Noise> results, const PageSource& source,
+                         FigureFormat format) {
   std::vector<Panel> panels;
   for (const Noise& found : results) {
-    LinesPanel panel{.title = text_label(found.ids, source), .x_name = "layer", .y_name = "cosine at the last token", .x = {}, .series = {}};
-    BarsPanel bars{.title = "change of the continuation's log-probability", .value_name = "nats, mean over repetitions", .bars = {}};
+    LinesPanel panel{.title = text_label(found.ids, source),
+                     .x_name = "layer",
+                     .y_name = "cosine at the last token",
+                     .x = {},
+                     .series = {}};
+    BarsPanel bars{.title = "change of the continuation's log-probability",
+                   .value_name = "nats, mean over repetitions",
+                   .bars = {}};
     for (const NoiseEffect& effect : found.effects) {
       LinesPanel::Series series{.name = std::string(noise_kind_name(effect.kind)), .values = {}};
       for (const Estimate& layer : effect.cosine) {
@@ -159,7 +214,8 @@ std::string noise_figure(std::span<const Noise> results, const PageSource& sourc
         series.high.push_back(layer.mean + kNormal * layer.standard_error);
       }
       if (panel.x.empty()) {
-        for (size_t layer = 0; layer < effect.cosine.size(); ++layer) panel.x.push_back(layer == 0 ? "embed" : std::to_string(layer));
+        for (size_t layer = 0; layer < effect.cosine.size(); ++layer)
+          panel.x.push_back(layer == 0 ? "embed" : std::to_string(layer));
       }
       bars.bars.push_back({series.name, effect.log_prob_change.mean});
       panel.series.push_back(std::move(series));

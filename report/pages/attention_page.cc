@@ -13,11 +13,17 @@ constexpr size_t kMostNumbers = 6'000'000;  // of one page's maps: 32 MB of text
 /// The text that all views are of.
 const std::vector<int32_t>& ids_of(const AttentionViews& views) {
   static const std::vector<int32_t> kNone;
-  const std::vector<int32_t>* ids = views.maps ? &views.maps->ids : views.rollout ? &views.rollout->ids : views.flow ? &views.flow->ids : nullptr;
-  if (!ids && !views.statistics && !views.repetition) user_error("an attention page needs maps, rollout, flow or statistics of heads, and has none of them");
+  const std::vector<int32_t>* ids = views.maps      ? &views.maps->ids
+                                    : views.rollout ? &views.rollout->ids
+                                    : views.flow    ? &views.flow->ids
+                                                    : nullptr;
+  if (!ids && !views.statistics && !views.repetition)
+    user_error(
+        "an attention page needs maps, rollout, flow or statistics of heads, and has none of them");
   if (!ids) return kNone;
   for (const AttentionRelevance* relevance : {views.rollout, views.flow}) {
-    if (relevance && relevance->ids != *ids) user_error("the maps, the rollout and the flow of an attention page are of different texts");
+    if (relevance && relevance->ids != *ids)
+      user_error("the maps, the rollout and the flow of an attention page are of different texts");
   }
   return *ids;
 }
@@ -34,7 +40,11 @@ size_t numbers_of(const AttentionMaps& maps) {
 void check_size(std::span<const AttentionViews> results) {
   size_t numbers = 0;
   for (const AttentionViews& views : results) numbers += views.maps ? numbers_of(*views.maps) : 0;
-  if (numbers > kMostNumbers) user_error("an attention page holds maps of {} numbers at most, not {}: choose fewer layers, heads or queries", kMostNumbers, numbers);
+  if (numbers > kMostNumbers)
+    user_error(
+        "an attention page holds maps of {} numbers at most, not {}: choose fewer layers, heads or "
+        "queries",
+        kMostNumbers, numbers);
 }
 
 /// Without what lies behind each query, which is 0: a row of a query q has q + 1 numbers.
@@ -44,35 +54,45 @@ Json maps_data(const AttentionMaps& maps) {
   for (size_t layer = 0; layer < maps.layers.size(); ++layer) {
     for (size_t head = 0; head < maps.heads.size(); ++head) {
       for (size_t query = 0; query < maps.queries.size(); ++query) {
-        const std::span<const float> row = maps.row(layer, head, query).first(seen(maps.queries[query]));
+        const std::span<const float> row =
+            maps.row(layer, head, query).first(seen(maps.queries[query]));
         values.insert(values.end(), row.begin(), row.end());
       }
     }
   }
-  return {{"layers", maps.layers}, {"heads", maps.heads}, {"queries", packed(maps.queries)}, {"values", packed(values)}};
+  return {{"layers", maps.layers},
+          {"heads", maps.heads},
+          {"queries", packed(maps.queries)},
+          {"values", packed(values)}};
 }
 
 Json relevance_data(const AttentionRelevance& relevance) {
   std::vector<double> values;
   for (size_t layer = 0; layer < relevance.layers.size(); ++layer) {
     for (size_t query = 0; query < relevance.queries.size(); ++query) {
-      const std::span<const double> row = relevance.row(layer, query).first(seen(relevance.queries[query]));
+      const std::span<const double> row =
+          relevance.row(layer, query).first(seen(relevance.queries[query]));
       values.insert(values.end(), row.begin(), row.end());
     }
   }
-  return {{"layers", relevance.layers}, {"queries", packed(relevance.queries)}, {"values", packed(values)}};
+  return {{"layers", relevance.layers},
+          {"queries", packed(relevance.queries)},
+          {"values", packed(values)}};
 }
 
-Json habits_data(const std::vector<int>& layers, const std::vector<int>& heads, const std::string& note) {
+Json habits_data(const std::vector<int>& layers, const std::vector<int>& heads,
+                 const std::string& note) {
   return {{"layers", layers}, {"heads", heads}, {"note", note}, {"kinds", Json::array()}};
 }
 
-void add_habit(Json& habits, const std::string& name, const std::string& unit, const std::vector<double>& values) {
+void add_habit(Json& habits, const std::string& name, const std::string& unit,
+               const std::vector<double>& values) {
   habits["kinds"].push_back({{"name", name}, {"unit", unit}, {"values", packed(values)}});
 }
 
 Json statistics_data(const HeadStatistics& found) {
-  Json habits = habits_data(found.layers, found.heads, fmt::format("Means over {} queries.", found.queries));
+  Json habits =
+      habits_data(found.layers, found.heads, fmt::format("Means over {} queries.", found.queries));
   add_habit(habits, "First token", "share", found.first_token);
   add_habit(habits, "Previous token", "share", found.previous_token);
   add_habit(habits, "Current token", "share", found.current_token);
@@ -82,15 +102,20 @@ Json statistics_data(const HeadStatistics& found) {
 }
 
 Json repetition_data(const RepetitionScores& found) {
-  Json habits = habits_data(found.layers, found.heads, fmt::format("Means over {} sequences of {} random tokens that come a second time.", found.sequences, found.length));
+  Json habits = habits_data(
+      found.layers, found.heads,
+      fmt::format("Means over {} sequences of {} random tokens that come a second time.",
+                  found.sequences, found.length));
   add_habit(habits, "Induction", "share", found.induction);
   add_habit(habits, "Duplicate token", "share", found.duplicate_token);
   return habits;
 }
 
 Json views_data(const AttentionViews& views, TokenTable& tokens, const PageSource& source) {
-  const std::string label = ids_of(views).empty() ? "what heads do" : text_label(ids_of(views), source);
-  Json json = {{"label", label}, {"tokens", tokens.places(ids_of(views))}, {"habits", Json::array()}};
+  const std::string label =
+      ids_of(views).empty() ? "what heads do" : text_label(ids_of(views), source);
+  Json json = {
+      {"label", label}, {"tokens", tokens.places(ids_of(views))}, {"habits", Json::array()}};
   json["maps"] = views.maps ? maps_data(*views.maps) : Json(nullptr);
   json["rollout"] = views.rollout ? relevance_data(*views.rollout) : Json(nullptr);
   json["flow"] = views.flow ? relevance_data(*views.flow) : Json(nullptr);
@@ -108,9 +133,12 @@ std::string attention_page(std::span<const AttentionViews> results, const PageSo
   Page page{.kind = "attention",
             .title = "Attention",
             .subtitle = {},
-            .help = "Where each position looks. A small map is a head, rows what looks and columns what is looked at; click one, or press Enter "
-                    "on it, to see it large. In the text, point at a token to see what it looks at."};
-  for (const AttentionViews& views : results) page.results.push_back(views_data(views, tokens, source));
+            .help =
+                "Where each position looks. A small map is a head, rows what looks and columns "
+                "what is looked at; click one, or press Enter "
+                "on it, to see it large. In the text, point at a token to see what it looks at."};
+  for (const AttentionViews& views : results)
+    page.results.push_back(views_data(views, tokens, source));
   page.subtitle = page.results[0]["label"];
   return render(page, tokens, source);
 }

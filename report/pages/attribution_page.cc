@@ -7,7 +7,11 @@ namespace {
 
 Json attribution_data(const LogitAttribution& found, TokenTable& tokens, const PageSource& source) {
   Json neurons = Json::array();
-  for (const auto& n : found.neurons) neurons.push_back({{"layer", n.layer}, {"neuron", n.neuron}, {"activation", n.activation}, {"value", n.contribution}});
+  for (const auto& n : found.neurons)
+    neurons.push_back({{"layer", n.layer},
+                       {"neuron", n.neuron},
+                       {"activation", n.activation},
+                       {"value", n.contribution}});
   return {{"label", text_label(found.ids, source)},
           {"tokens", tokens.places(found.ids)},
           {"position", found.position},
@@ -31,12 +35,16 @@ Json attribution_data(const LogitAttribution& found, TokenTable& tokens, const P
 std::string attribution_page(std::span<const LogitAttribution> results, const PageSource& source) {
   check_results(results.size(), "attribution");
   TokenTable tokens(source.tokenizer);
-  Page page{.kind = "attribution",
-            .title = "Direct logit attribution",
-            .subtitle = text_label(results[0].ids, source),
-            .help = "The logit as a sum over what wrote to the residual stream: embeddings, heads, biases and MLPs, each through the final "
-                    "layernorm with its scale held fixed. Blue writes for the answer, orange against it."};
-  for (const LogitAttribution& found : results) page.results.push_back(attribution_data(found, tokens, source));
+  Page page{
+      .kind = "attribution",
+      .title = "Direct logit attribution",
+      .subtitle = text_label(results[0].ids, source),
+      .help =
+          "The logit as a sum over what wrote to the residual stream: embeddings, heads, biases "
+          "and MLPs, each through the final "
+          "layernorm with its scale held fixed. Blue writes for the answer, orange against it."};
+  for (const LogitAttribution& found : results)
+    page.results.push_back(attribution_data(found, tokens, source));
   return render(page, tokens, source);
 }
 

@@ -15,19 +15,30 @@ constexpr int64_t kMostObservations = 2000;
 constexpr int64_t kMostNumbers = 1'000'000;  // of all series together
 
 void check(const CovarianceView& view) {
-  if (!view.covariance || view.covariance->variables < 1) user_error("a covariance page needs one variable at least, not none");
+  if (!view.covariance || view.covariance->variables < 1)
+    user_error("a covariance page needs one variable at least, not none");
   const int64_t n = view.covariance->variables;
-  if (n > kMostCells / n) user_error("a covariance page holds {} cells at most, not those of {} variables: narrow what they are taken from", kMostCells, n);
+  if (n > kMostCells / n)
+    user_error(
+        "a covariance page holds {} cells at most, not those of {} variables: narrow what they are "
+        "taken from",
+        kMostCells, n);
   if (std::ssize(view.covariance->mean) != n || std::ssize(view.covariance->values) != n * n) {
-    user_error("the covariance of {} variables has {} means and {} values", n, view.covariance->mean.size(), view.covariance->values.size());
+    user_error("the covariance of {} variables has {} means and {} values", n,
+               view.covariance->mean.size(), view.covariance->values.size());
   }
-  if (!view.names.empty() && std::ssize(view.names) != n) user_error("{} names for {} variables", view.names.size(), n);
+  if (!view.names.empty() && std::ssize(view.names) != n)
+    user_error("{} names for {} variables", view.names.size(), n);
   const MatrixView& series = view.series;
   if (series.rows == 0) return;
-  if (series.rows != n || series.columns < 1 || std::ssize(series.values) / n != series.columns || std::ssize(series.values) % n != 0) {
-    user_error("a series of {} variables, {} observations and {} values for a covariance of {} variables", series.rows, series.columns, series.values.size(), n);
+  if (series.rows != n || series.columns < 1 || std::ssize(series.values) / n != series.columns ||
+      std::ssize(series.values) % n != 0) {
+    user_error(
+        "a series of {} variables, {} observations and {} values for a covariance of {} variables",
+        series.rows, series.columns, series.values.size(), n);
   }
-  if (!view.weights.empty() && std::ssize(view.weights) != series.columns) user_error("{} weights for {} observations", view.weights.size(), series.columns);
+  if (!view.weights.empty() && std::ssize(view.weights) != series.columns)
+    user_error("{} weights for {} observations", view.weights.size(), series.columns);
 }
 
 void check(std::span<const CovarianceView> views) {
@@ -36,7 +47,11 @@ void check(std::span<const CovarianceView> views) {
     check(view);
     cells += view.covariance->variables * view.covariance->variables;
   }
-  if (cells > kMostCells) user_error("a covariance page holds {} cells at most, not the {} of all its matrices: narrow what they are taken from", kMostCells, cells);
+  if (cells > kMostCells)
+    user_error(
+        "a covariance page holds {} cells at most, not the {} of all its matrices: narrow what "
+        "they are taken from",
+        kMostCells, cells);
 }
 
 /// It is symmetric: half of it says all.
@@ -51,27 +66,40 @@ Json lower_triangle(const Covariance& result) {
 
 Json series_data(const CovarianceView& view) {
   const MatrixView& series = view.series;
-  const int64_t shown = std::min({series.columns, kMostObservations, std::max<int64_t>(2, kMostNumbers / series.rows)});
+  const int64_t shown = std::min(
+      {series.columns, kMostObservations, std::max<int64_t>(2, kMostNumbers / series.rows)});
   std::vector<int64_t> observations;
   for (int64_t i = 0; i < shown; ++i) observations.push_back(i * series.columns / shown);
   std::vector<double> values, weights;
   for (int64_t row = 0; row < series.rows; ++row) {
-    for (const int64_t at : observations) values.push_back(series.values[static_cast<size_t>(row * series.columns + at)]);
+    for (const int64_t at : observations)
+      values.push_back(series.values[static_cast<size_t>(row * series.columns + at)]);
   }
-  for (const int64_t at : observations) weights.push_back(view.weights.empty() ? 1 : view.weights[static_cast<size_t>(at)]);
-  return {{"all", series.columns}, {"observations", packed(observations)}, {"values", packed(values)}, {"weights", packed(weights)}};
+  for (const int64_t at : observations)
+    weights.push_back(view.weights.empty() ? 1 : view.weights[static_cast<size_t>(at)]);
+  return {{"all", series.columns},
+          {"observations", packed(observations)},
+          {"values", packed(values)},
+          {"weights", packed(weights)}};
 }
 
 Json components_data(const PrincipalComponents& found) {
-  return {{"eigenvalues", packed(found.eigenvalues)}, {"explained", packed(found.explained)}, {"count", found.count}, {"components", packed(found.components)}};
+  return {{"eigenvalues", packed(found.eigenvalues)},
+          {"explained", packed(found.explained)},
+          {"count", found.count},
+          {"components", packed(found.components)}};
 }
 
 Json view_data(const CovarianceView& view) {
   const Covariance& found = *view.covariance;
   const std::string title = printable(view.title);
   Json names = Json::array();
-  for (int64_t i = 0; i < found.variables; ++i) names.push_back(view.names.empty() ? std::to_string(i) : printable(view.names[static_cast<size_t>(i)]));
-  return {{"label", title.empty() ? fmt::format("{} variables, {} observations", found.variables, found.observations) : title},
+  for (int64_t i = 0; i < found.variables; ++i)
+    names.push_back(view.names.empty() ? std::to_string(i)
+                                       : printable(view.names[static_cast<size_t>(i)]));
+  return {{"label", title.empty() ? fmt::format("{} variables, {} observations", found.variables,
+                                                found.observations)
+                                  : title},
           {"names", std::move(names)},
           {"observations", found.observations},
           {"ddof", found.ddof},
@@ -94,8 +122,10 @@ std::string covariance_page(std::span<const CovarianceView> results, const PageS
   Page page{.kind = "covariance",
             .title = "Covariance",
             .subtitle = {},
-            .help = "A cell says how two variables vary together: blue where they go the same way, orange where one goes up as the other goes "
-                    "down. The diagonal holds variances. Point at a cell to see what it is made of."};
+            .help =
+                "A cell says how two variables vary together: blue where they go the same way, "
+                "orange where one goes up as the other goes "
+                "down. The diagonal holds variances. Point at a cell to see what it is made of."};
   for (const CovarianceView& view : results) page.results.push_back(view_data(view));
   page.subtitle = page.results[0]["label"];
   return render(page, tokens, source);

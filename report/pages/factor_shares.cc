@@ -21,7 +21,9 @@ void check_factors(const Factors& factors) {
   size_t tokens = 0;
   for (const auto& text : factors.texts) tokens += text.size();
   const auto components = static_cast<size_t>(factors.components);
-  const bool fits = factors.inner > 0 && !factors.texts.empty() && tokens == static_cast<size_t>(factors.tokens) && factors.strengths.size() == components * tokens &&
+  const bool fits = factors.inner > 0 && !factors.texts.empty() &&
+                    tokens == static_cast<size_t>(factors.tokens) &&
+                    factors.strengths.size() == components * tokens &&
                     factors.neurons.size() == components * static_cast<size_t>(factors.width());
   if (!fits) user_error("factors whose texts, strengths and neurons are of different sizes");
 }

@@ -1,6 +1,6 @@
-#include "report/pages/factor_shares.h"
 #include "report/packed.h"
 #include "report/page.h"
+#include "report/pages/factor_shares.h"
 
 namespace vitrine {
 using namespace internal;
@@ -13,7 +13,8 @@ Json component_data(const Factors& result, size_t component) {
   for (const int64_t place : result.top_neurons(component, kTopNeurons)) {
     neurons.push_back({{"layer", result.layers[static_cast<size_t>(place / result.inner)]},
                        {"neuron", place % result.inner},
-                       {"weight", result.neurons[component * static_cast<size_t>(result.width()) + static_cast<size_t>(place)]}});
+                       {"weight", result.neurons[component * static_cast<size_t>(result.width()) +
+                                                 static_cast<size_t>(place)]}});
   }
   return {{"neurons", std::move(neurons)}, {"layers", packed(layer_shares(result, component))}};
 }
@@ -32,10 +33,13 @@ std::string factors_page(const Factors& result, const PageSource& source) {
   Page page{.kind = "factors",
             .title = "Neuron factors",
             .subtitle = text_label(result.texts[0], source),
-            .help = "Groups of MLP neurons that fire together, by non-negative matrix factorisation. Point at a component to see where in the text "
-                    "it fires; point at a token to see what fires there."};
+            .help =
+                "Groups of MLP neurons that fire together, by non-negative matrix factorisation. "
+                "Point at a component to see where in the text "
+                "it fires; point at a token to see what fires there."};
   Json components = Json::array();
-  for (size_t c = 0; c < static_cast<size_t>(result.components); ++c) components.push_back(component_data(result, c));
+  for (size_t c = 0; c < static_cast<size_t>(result.components); ++c)
+    components.push_back(component_data(result, c));
   page.results.push_back({{"label", page.subtitle},
                           {"tokens", tokens.places(ids)},
                           {"lengths", packed(lengths)},

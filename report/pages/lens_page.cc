@@ -12,15 +12,19 @@ std::string layer_label(int layer, int output) {
 }
 
 std::string help(const Lens& lens) {
-  const std::string what = lens.of == LensSource::kResidual    ? "the residual stream behind a block"
+  const std::string what = lens.of == LensSource::kResidual ? "the residual stream behind a block"
                            : lens.of == LensSource::kAttention ? "what a block's attention writes"
                                                                : "what a block's MLP writes";
-  const std::string through = lens.mode == LensMode::kEcco && lens.of == LensSource::kResidual ? "without the final layernorm, except the last row, which has it"
-                              : lens.mode == LensMode::kEcco                                   ? "without the final layernorm"
-                              : lens.mode == LensMode::kTuned ? "through the layer's own translator, the final layernorm and the unembedding"
-                                                              : "through the final layernorm and the unembedding";
+  const std::string through =
+      lens.mode == LensMode::kEcco && lens.of == LensSource::kResidual
+          ? "without the final layernorm, except the last row, which has it"
+      : lens.mode == LensMode::kEcco ? "without the final layernorm"
+      : lens.mode == LensMode::kTuned
+          ? "through the layer's own translator, the final layernorm and the unembedding"
+          : "through the final layernorm and the unembedding";
   return "Each row reads " + what + " " + through +
-         ". Columns are positions, the text itself below them, what follows it above. A dot marks the cells that say what follows.";
+         ". Columns are positions, the text itself below them, what follows it above. A dot marks "
+         "the cells that say what follows.";
 }
 
 Json lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
@@ -28,7 +32,8 @@ Json lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
   std::vector<int32_t> here;
   const int output = lens.of == LensSource::kResidual ? source.config.layers : -1;
   for (const int layer : lens.layers) layers.push_back(layer_label(layer, output));
-  for (const int64_t position : lens.positions) here.push_back(lens.ids[static_cast<size_t>(position)]);
+  for (const int64_t position : lens.positions)
+    here.push_back(lens.ids[static_cast<size_t>(position)]);
   return {{"label", text_label(lens.ids, source)},
           {"mode", lens_mode_name(lens.mode)},
           {"vocab", source.config.vocab},
@@ -56,10 +61,14 @@ std::string rankings_page(std::span<const Lens> results, const PageSource& sourc
   Page page{.kind = "lens",
             .title = "Rankings over a generation",
             .subtitle = text_label(results[0].ids, source),
-            .help = "How high each layer had ranked the token that was then chosen. A column is a step; its rank falls towards 1 from the first layer "
-                    "up, and where it gets there the layer has settled on the token. A dot marks the cells that name it."};
+            .help =
+                "How high each layer had ranked the token that was then chosen. A column is a "
+                "step; its rank falls towards 1 from the first layer "
+                "up, and where it gets there the layer has settled on the token. A dot marks the "
+                "cells that name it."};
   for (const Lens& lens : results) {
-    const auto prompt = static_cast<size_t>(lens.positions.empty() ? 0 : lens.positions.front() + 1);
+    const auto prompt =
+        static_cast<size_t>(lens.positions.empty() ? 0 : lens.positions.front() + 1);
     page.results.push_back(lens_data(lens, tokens, source));
     page.results.back()["prompt"] = tokens.places(std::span(lens.ids).first(prompt));
   }
@@ -69,7 +78,10 @@ std::string rankings_page(std::span<const Lens> results, const PageSource& sourc
 std::string lens_page(std::span<const Lens> results, const PageSource& source) {
   check_results(results.size(), "lens");
   TokenTable tokens(source.tokenizer);
-  Page page{.kind = "lens", .title = "Logit lens", .subtitle = text_label(results[0].ids, source), .help = help(results[0])};
+  Page page{.kind = "lens",
+            .title = "Logit lens",
+            .subtitle = text_label(results[0].ids, source),
+            .help = help(results[0])};
   for (const Lens& lens : results) page.results.push_back(lens_data(lens, tokens, source));
   return render(page, tokens, source);
 }

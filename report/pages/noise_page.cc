@@ -9,7 +9,9 @@ namespace {
 
 constexpr size_t kMostTexts = 200;  // of each kind
 
-Json estimate_data(const Estimate& estimate) { return packed(std::vector<double>{estimate.mean, estimate.standard_error}); }
+Json estimate_data(const Estimate& estimate) {
+  return packed(std::vector<double>{estimate.mean, estimate.standard_error});
+}
 
 Json layers_data(const std::vector<Estimate>& layers) {
   std::vector<double> means, errors;
@@ -56,7 +58,8 @@ Json noise_data(const Noise& found, TokenTable& tokens, const PageSource& source
           {"budget", found.budget},
           {"logProb", found.log_prob},
           {"rank", found.rank},
-          {"spansLessScattered", found.spans_less_scattered ? estimate_data(*found.spans_less_scattered) : Json(nullptr)},
+          {"spansLessScattered",
+           found.spans_less_scattered ? estimate_data(*found.spans_less_scattered) : Json(nullptr)},
           {"effects", std::move(effects)}};
 }
 
@@ -68,8 +71,10 @@ std::string noise_page(std::span<const Noise> results, const PageSource& source)
   Page page{.kind = "noise",
             .title = "Noise",
             .subtitle = text_label(results[0].ids, source),
-            .help = "The prompt, damaged in several ways, and what the model then makes of it. Each small dot is one draw of the noise; the large "
-                    "ones are means, with their standard errors. Point at a draw to read its prompt."};
+            .help =
+                "The prompt, damaged in several ways, and what the model then makes of it. Each "
+                "small dot is one draw of the noise; the large "
+                "ones are means, with their standard errors. Point at a draw to read its prompt."};
   for (const Noise& found : results) page.results.push_back(noise_data(found, tokens, source));
   return render(page, tokens, source);
 }

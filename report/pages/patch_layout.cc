@@ -39,14 +39,19 @@ std::string metric_in_words(const PatchMetric& metric, const TokenTable& tokens)
   return "probability of " + answer;
 }
 
-PatchLayout patch_layout(const PatchGrid& grid, const PatchSubject& subject, const TokenTable& tokens) {
-  PatchLayout layout{.title = std::string(site_info(grid.site).name), .over = std::string(column_name(grid.over)), .rows = {}, .columns = {}};
+PatchLayout patch_layout(const PatchGrid& grid, const PatchSubject& subject,
+                         const TokenTable& tokens) {
+  PatchLayout layout{.title = std::string(site_info(grid.site).name),
+                     .over = std::string(column_name(grid.over)),
+                     .rows = {},
+                     .columns = {}};
   for (const int layer : grid.layers) layout.rows.push_back(std::to_string(layer));
   for (const int64_t column : grid.columns) {
-    const bool is_token = grid.over == PatchOver::kPositions && column >= 0 && column < std::ssize(subject.base);
-    layout.columns.push_back(is_token                          ? tokens.shown(subject.base[static_cast<size_t>(column)])
+    const bool is_token =
+        grid.over == PatchOver::kPositions && column >= 0 && column < std::ssize(subject.base);
+    layout.columns.push_back(is_token ? tokens.shown(subject.base[static_cast<size_t>(column)])
                              : grid.over == PatchOver::kWhole ? "all"
-                                                               : std::to_string(column));
+                                                              : std::to_string(column));
   }
   return layout;
 }
@@ -58,11 +63,16 @@ PathLayout path_layout(const PathPatching& found) {
     if (node.kind == PathNode::Kind::kHead) heads = std::max(heads, node.head + 1);
   }
   const auto columns = static_cast<size_t>(heads) + 1;
-  PathLayout layout{.axes = {.title = "senders", .over = "component", .rows = {"embed"}, .columns = {}}, .values = {}, .effects = {}};
+  PathLayout layout{
+      .axes = {.title = "senders", .over = "component", .rows = {"embed"}, .columns = {}},
+      .values = {},
+      .effects = {}};
   for (int layer = 0; layer < layers; ++layer) layout.axes.rows.push_back(std::to_string(layer));
-  for (int head = 0; head < heads; ++head) layout.axes.columns.push_back(fmt::format("head {}", head));
+  for (int head = 0; head < heads; ++head)
+    layout.axes.columns.push_back(fmt::format("head {}", head));
   layout.axes.columns.emplace_back("MLP");
-  layout.values.assign((static_cast<size_t>(layers) + 1) * columns, std::numeric_limits<double>::quiet_NaN());
+  layout.values.assign((static_cast<size_t>(layers) + 1) * columns,
+                       std::numeric_limits<double>::quiet_NaN());
   layout.effects = layout.values;
   for (size_t i = 0; i < found.senders.size(); ++i) {
     const PathNode& node = found.senders[i];

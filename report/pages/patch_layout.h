@@ -15,9 +15,11 @@ struct PatchLayout {
   std::vector<std::string> rows, columns;  ///< labels, the first layer first
 };
 
-PatchLayout patch_layout(const PatchGrid& grid, const PatchSubject& subject, const TokenTable& tokens);
+PatchLayout patch_layout(const PatchGrid& grid, const PatchSubject& subject,
+                         const TokenTable& tokens);
 
-/// Senders laid out as the model is: embeddings in a row of their own, then a row for each layer, heads and the MLP beside each other.
+/// Senders laid out as the model is: embeddings in a row of their own, then a row for each layer,
+/// heads and the MLP beside each other.
 struct PathLayout {
   PatchLayout axes;
   std::vector<double> values, effects;  ///< [rows, columns]; NaN where there is no such sender

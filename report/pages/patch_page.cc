@@ -9,13 +9,17 @@ using namespace internal;
 namespace {
 
 Json layout_data(const PatchLayout& layout) {
-  return {{"title", layout.title}, {"over", layout.over}, {"rows", layout.rows}, {"columns", layout.columns}};
+  return {{"title", layout.title},
+          {"over", layout.over},
+          {"rows", layout.rows},
+          {"columns", layout.columns}};
 }
 
 Json grid_data(const PatchGrid& grid, const PatchSubject& subject, const TokenTable& tokens) {
   Json json = layout_data(patch_layout(grid, subject, tokens));
   json["numbers"] = packed(grid.columns);
-  if (!grid.values.empty()) json.update({{"values", packed(grid.values)}, {"effects", packed(grid.effects)}});
+  if (!grid.values.empty())
+    json.update({{"values", packed(grid.values)}, {"effects", packed(grid.effects)}});
   if (!grid.estimates.empty()) json["estimates"] = packed(grid.estimates);
   if (const double r = grid.correlation(); std::isfinite(r)) json["correlation"] = r;
   return json;
@@ -35,10 +39,15 @@ struct Experiment {
   Json grids = Json::array();
 };
 
-std::string experiment_page(const Experiment& experiment, const PatchSubject& subject, const PageSource& source, TokenTable& tokens) {
+std::string experiment_page(const Experiment& experiment, const PatchSubject& subject,
+                            const PageSource& source, TokenTable& tokens) {
   Json numbers = Json::array();
-  for (const auto& [name, value] : experiment.numbers) numbers.push_back({{"name", name}, {"value", value}});
-  Page page{.kind = "patch", .title = experiment.title, .subtitle = text_label(subject.clean, source), .help = experiment.help};
+  for (const auto& [name, value] : experiment.numbers)
+    numbers.push_back({{"name", name}, {"value", value}});
+  Page page{.kind = "patch",
+            .title = experiment.title,
+            .subtitle = text_label(subject.clean, source),
+            .help = experiment.help};
   page.results.push_back({{"label", page.subtitle},
                           {"metric", metric_in_words(subject.metric, tokens)},
                           {"effect", experiment.effect},
@@ -50,28 +59,36 @@ std::string experiment_page(const Experiment& experiment, const PatchSubject& su
   return render(page, tokens, source);
 }
 
-void add_grids(Experiment& experiment, const std::vector<PatchGrid>& grids, const PatchSubject& subject, const TokenTable& tokens) {
+void add_grids(Experiment& experiment, const std::vector<PatchGrid>& grids,
+               const PatchSubject& subject, const TokenTable& tokens) {
   for (const PatchGrid& grid : grids) experiment.grids.push_back(grid_data(grid, subject, tokens));
 }
 
-constexpr const char* kShareOfTheWay = "share of the way from the corrupt prompt's answer (0) to the clean one's (1)";
+constexpr const char* kShareOfTheWay =
+    "share of the way from the corrupt prompt's answer (0) to the clean one's (1)";
 
 }  // namespace
 
-std::string patching_page(const Patching& result, const PatchSubject& subject, const PageSource& source) {
+std::string patching_page(const Patching& result, const PatchSubject& subject,
+                          const PageSource& source) {
   TokenTable tokens(source.tokenizer);
   Experiment experiment{.title = "Activation patching",
-                        .help = "Each cell is a run with one activation taken from the other prompt's run. Blue cells carry the answer.",
+                        .help =
+                            "Each cell is a run with one activation taken from the other prompt's "
+                            "run. Blue cells carry the answer.",
                         .effect = kShareOfTheWay,
                         .numbers = {{"clean", result.clean}, {"corrupt", result.corrupt}}};
   add_grids(experiment, result.grids, subject, tokens);
   return experiment_page(experiment, subject, source, tokens);
 }
 
-std::string ablation_page(const Ablations& result, const PatchSubject& subject, const PageSource& source) {
+std::string ablation_page(const Ablations& result, const PatchSubject& subject,
+                          const PageSource& source) {
   TokenTable tokens(source.tokenizer);
   Experiment experiment{.title = "Ablation",
-                        .help = "Each cell is a run without one component. Orange: the answer loses by it; blue: it gains.",
+                        .help =
+                            "Each cell is a run without one component. Orange: the answer loses by "
+                            "it; blue: it gains.",
                         .effect = "the metric without the component, less that of the whole model",
                         .numbers = {{"whole model", result.value}}};
   add_grids(experiment, result.grids, subject, tokens);
@@ -80,19 +97,27 @@ std::string ablation_page(const Ablations& result, const PatchSubject& subject, 
 
 std::string trace_page(const Trace& result, const PatchSubject& subject, const PageSource& source) {
   TokenTable tokens(source.tokenizer);
-  Experiment experiment{.title = "Causal trace",
-                        .help = "The subject's embeddings are hidden under noise; each cell is a run with one activation put back to what it was. "
-                                "Blue cells bring the answer back.",
-                        .effect = "indirect effect: the metric with the state put back, less that under noise",
-                        .numbers = {{"without noise", result.clean}, {"under noise", result.corrupt}, {"noise, standard deviation", result.deviation}}};
+  Experiment experiment{
+      .title = "Causal trace",
+      .help =
+          "The subject's embeddings are hidden under noise; each cell is a run with one activation "
+          "put back to what it was. "
+          "Blue cells bring the answer back.",
+      .effect = "indirect effect: the metric with the state put back, less that under noise",
+      .numbers = {{"without noise", result.clean},
+                  {"under noise", result.corrupt},
+                  {"noise, standard deviation", result.deviation}}};
   add_grids(experiment, result.grids, subject, tokens);
   return experiment_page(experiment, subject, source, tokens);
 }
 
-std::string path_page(const PathPatching& result, const PatchSubject& subject, const PageSource& source) {
+std::string path_page(const PathPatching& result, const PatchSubject& subject,
+                      const PageSource& source) {
   TokenTable tokens(source.tokenizer);
   Experiment experiment{.title = "Path patching",
-                        .help = "Each cell is a component whose message to the receivers alone is taken from the other prompt's run.",
+                        .help =
+                            "Each cell is a component whose message to the receivers alone is "
+                            "taken from the other prompt's run.",
                         .effect = kShareOfTheWay,
                         .numbers = {{"clean", result.clean}, {"corrupt", result.corrupt}}};
   experiment.grids.push_back(path_data(result));

@@ -7,7 +7,9 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-Json interval_data(const Interval& interval) { return packed(std::vector<double>{interval.low, interval.high}); }
+Json interval_data(const Interval& interval) {
+  return packed(std::vector<double>{interval.low, interval.high});
+}
 
 Json score_data(const PredictivityScore& score) {
   return {{"name", score.name},
@@ -40,14 +42,18 @@ std::string predictivity_page(const Predictivity& result, const PageSource& sour
   const TokenTable tokens(source.tokenizer);
   Page page{.kind = "predictivity",
             .title = "Neural predictivity",
-            .subtitle = fmt::format("{} stimuli in {} groups, {} neuroids of {} subject{}", result.stimuli, result.groups, result.neuroids,
+            .subtitle = fmt::format("{} stimuli in {} groups, {} neuroids of {} subject{}",
+                                    result.stimuli, result.groups, result.neuroids,
                                     result.subjects.size(), result.subjects.size() == 1 ? "" : "s"),
-            .help = "How well a layer's activations predict what was measured while people read the same texts: Pearson's r of predicted and "
-                    "held-out responses, the median over each subject's neuroids, then over subjects."};
+            .help =
+                "How well a layer's activations predict what was measured while people read the "
+                "same texts: Pearson's r of predicted and "
+                "held-out responses, the median over each subject's neuroids, then over subjects."};
   if (result.ceiled) page.help += " Scores are shares of the ceiling.";
   Json sites = Json::array(), controls = Json::array();
   for (const PredictivityScore& site : result.sites) sites.push_back(score_data(site));
-  for (const PredictivityControl& control : result.controls) controls.push_back(control_data(control));
+  for (const PredictivityControl& control : result.controls)
+    controls.push_back(control_data(control));
   page.results.push_back({{"label", page.subtitle},
                           {"ceiled", result.ceiled},
                           {"cut", result.cut},

@@ -9,15 +9,22 @@ using namespace internal;
 namespace {
 
 Json step_data(const SaliencyStep& step, TokenTable& tokens) {
-  Json json = {{"inputs", step.inputs}, {"target", tokens.place(step.target)}, {"rank", step.rank},
-               {"logit", step.logit},   {"logProb", step.log_prob},            {"value", step.value}};
+  Json json = {{"inputs", step.inputs},    {"target", tokens.place(step.target)},
+               {"rank", step.rank},        {"logit", step.logit},
+               {"logProb", step.log_prob}, {"value", step.value}};
   if (step.completeness) {
-    json["completeness"] = {{"baseline", step.completeness->baseline_value}, {"gap", step.completeness->gap}};
-    if (std::isfinite(step.completeness->relative_gap)) json["completeness"]["relative"] = step.completeness->relative_gap;
+    json["completeness"] = {{"baseline", step.completeness->baseline_value},
+                            {"gap", step.completeness->gap}};
+    if (std::isfinite(step.completeness->relative_gap))
+      json["completeness"]["relative"] = step.completeness->relative_gap;
   }
   if (step.comparison) {
     const auto effect = [](const MaskingEffect& e) {
-      return Json{{"value", e.value}, {"error", e.standard_error}, {"logProb", e.log_prob}, {"rank", e.rank}, {"hidden", e.hidden}};
+      return Json{{"value", e.value},
+                  {"error", e.standard_error},
+                  {"logProb", e.log_prob},
+                  {"rank", e.rank},
+                  {"hidden", e.hidden}};
     };
     json["comparison"] = {{"masked", step.comparison->masked_tokens},
                           {"spans", effect(step.comparison->spans)},
@@ -48,9 +55,12 @@ std::string saliency_page(std::span<const Saliency> results, const PageSource& s
   Page page{.kind = "saliency",
             .title = "Input saliency",
             .subtitle = text_label(results[0].ids, source),
-            .help = "How much each token of the input matters for a next token. Point at a next token, or move to it with Tab, to see its input; "
-                    "a click keeps it."};
-  for (const Saliency& saliency : results) page.results.push_back(saliency_data(saliency, tokens, source));
+            .help =
+                "How much each token of the input matters for a next token. Point at a next token, "
+                "or move to it with Tab, to see its input; "
+                "a click keeps it."};
+  for (const Saliency& saliency : results)
+    page.results.push_back(saliency_data(saliency, tokens, source));
   return render(page, tokens, source);
 }
 

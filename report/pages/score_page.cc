@@ -47,29 +47,36 @@ Json score_data(const Score& score, TokenTable& tokens, const PageSource& source
 Json words_data(const WordScores& scores) {
   Json texts = Json::array();
   for (const WordScore& word : scores.words) texts.push_back(printable(word.text));
-  return {{"boundary", word_boundary_name(scores.boundary)},
-          {"texts", std::move(texts)},
-          {"first", column<int64_t>(scores.words, [](const WordScore& w) { return w.first; })},
-          {"tokens", column<int64_t>(scores.words, [](const WordScore& w) { return w.tokens; })},
-          {"contexts", column<int64_t>(scores.words, [](const WordScore& w) { return w.context; })},
-          {"surprisals", column<double>(scores.words, [](const WordScore& w) { return w.surprisal; })},
-          {"shares", column<int32_t>(scores.words, [](const WordScore& w) { return w.shares_token ? 1 : 0; })},
-          {"whiteSpaceEnd", scores.white_space_end}};
+  return {
+      {"boundary", word_boundary_name(scores.boundary)},
+      {"texts", std::move(texts)},
+      {"first", column<int64_t>(scores.words, [](const WordScore& w) { return w.first; })},
+      {"tokens", column<int64_t>(scores.words, [](const WordScore& w) { return w.tokens; })},
+      {"contexts", column<int64_t>(scores.words, [](const WordScore& w) { return w.context; })},
+      {"surprisals", column<double>(scores.words, [](const WordScore& w) { return w.surprisal; })},
+      {"shares",
+       column<int32_t>(scores.words, [](const WordScore& w) { return w.shares_token ? 1 : 0; })},
+      {"whiteSpaceEnd", scores.white_space_end}};
 }
 
 /// `score_of`, `words_of`: a result's Score, and Json of its words.
 template <typename Results, typename ScoreOf, typename WordsOf>
-std::string surprisal_page(const Results& results, const PageSource& source, ScoreOf score_of, WordsOf words_of) {
+std::string surprisal_page(const Results& results, const PageSource& source, ScoreOf score_of,
+                           WordsOf words_of) {
   check_results(results.size(), "score");
   size_t count = 0;
   for (const auto& result : results) count += score_of(result).tokens.size();
-  if (count > kMostTokens) user_error("a score page holds {} tokens at most, not {}: score fewer at once", kMostTokens, count);
+  if (count > kMostTokens)
+    user_error("a score page holds {} tokens at most, not {}: score fewer at once", kMostTokens,
+               count);
   TokenTable tokens(source.tokenizer);
   Page page{.kind = "score",
             .title = "Surprisal",
             .subtitle = {},
-            .help = "How little the model expected each token: minus the logarithm of its probability given all before it. The darker, the more "
-                    "surprising. Point at a token to see what was expected in its place."};
+            .help =
+                "How little the model expected each token: minus the logarithm of its probability "
+                "given all before it. The darker, the more "
+                "surprising. Point at a token to see what was expected in its place."};
   for (const auto& result : results) {
     page.results.push_back(score_data(score_of(result), tokens, source));
     page.results.back()["words"] = words_of(result);
@@ -81,11 +88,15 @@ std::string surprisal_page(const Results& results, const PageSource& source, Sco
 }  // namespace
 
 std::string score_page(std::span<const Score> results, const PageSource& source) {
-  return surprisal_page(results, source, [](const Score& score) -> const Score& { return score; }, [](const Score&) { return Json(nullptr); });
+  return surprisal_page(
+      results, source, [](const Score& score) -> const Score& { return score; },
+      [](const Score&) { return Json(nullptr); });
 }
 
 std::string word_score_page(std::span<const WordScores> results, const PageSource& source) {
-  return surprisal_page(results, source, [](const WordScores& scores) -> const Score& { return scores.tokens; }, words_data);
+  return surprisal_page(
+      results, source, [](const WordScores& scores) -> const Score& { return scores.tokens; },
+      words_data);
 }
 
 }  // namespace vitrine

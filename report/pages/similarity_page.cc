@@ -7,18 +7,26 @@
 namespace vitrine {
 using namespace internal;
 
-std::string similarity_page(const Similarity& result, const PageSource& source, const std::string& against) {
+std::string similarity_page(const Similarity& result, const PageSource& source,
+                            const std::string& against) {
   check_results(result.rows.size(), "similarity");
-  if (result.columns.empty() || result.values.size() != result.rows.size() * result.columns.size()) {
-    user_error("a similarity of {} by {} sites has {} values", result.rows.size(), result.columns.size(), result.values.size());
+  if (result.columns.empty() ||
+      result.values.size() != result.rows.size() * result.columns.size()) {
+    user_error("a similarity of {} by {} sites has {} values", result.rows.size(),
+               result.columns.size(), result.values.size());
   }
   const bool cka = result.measure == SimilarityMeasure::kCka;
   const TokenTable tokens(source.tokenizer);
-  Page page{.kind = "similarity",
-            .title = cka ? "Similarity of layers: linear CKA" : fmt::format("Similarity of layers: SVCCA, {} of the variance", result.variance),
-            .subtitle = fmt::format("{}{} over {} tokens", source.model, against.empty() ? "" : " against " + against, result.tokens),
-            .help = cka ? "1: the two sites hold the same geometry of these tokens, up to a rotation and one scale."
-                        : "1: the principal components of the two sites are linear maps of each other."};
+  Page page{
+      .kind = "similarity",
+      .title =
+          cka ? "Similarity of layers: linear CKA"
+              : fmt::format("Similarity of layers: SVCCA, {} of the variance", result.variance),
+      .subtitle = fmt::format("{}{} over {} tokens", source.model,
+                              against.empty() ? "" : " against " + against, result.tokens),
+      .help = cka ? "1: the two sites hold the same geometry of these tokens, up to a rotation and "
+                    "one scale."
+                  : "1: the principal components of the two sites are linear maps of each other."};
   page.results.push_back({{"label", page.subtitle},
                           {"measure", similarity_measure_name(result.measure)},
                           {"model", source.model},

@@ -20,7 +20,8 @@ TEST(Ablation, IsTheEditByHand) {
   const Batch others = {some_ids(5, 2), some_ids(9, 3)};
   const auto run = model.forward(others, Hooks().capture("blocks.*.attn.hook_z"));
   const Ablations zeros = ablate(model, ids, {.metric = kMetric});
-  const Ablations means = ablate(model, ids, {.ablation = Ablation::kMean, .metric = kMetric, .others = others});
+  const Ablations means =
+      ablate(model, ids, {.ablation = Ablation::kMean, .metric = kMetric, .others = others});
   EXPECT_EQ(zeros.value, metric_with(model, ids, {}));
   for (size_t layer = 0; layer < 3; ++layer) {
     for (size_t head = 0; head < 2; ++head) {
@@ -28,10 +29,13 @@ TEST(Ablation, IsTheEditByHand) {
       const Where where{.heads = {static_cast<int>(head)}};
       const Tensor mean = run.captures().mean(site);
       const size_t cell = zeros.grids[0].cell(layer, head);
-      EXPECT_EQ(zeros.grids[0].values[cell], metric_with(model, ids, Hooks().edit(site, zero(), where)));
-      EXPECT_EQ(
-          means.grids[0].values[cell],
-          metric_with(model, ids, Hooks().edit(site, mean_ablate(Tensor::from(mean.f32().subspan(head * 12, 12))), where)));
+      EXPECT_EQ(zeros.grids[0].values[cell],
+                metric_with(model, ids, Hooks().edit(site, zero(), where)));
+      EXPECT_EQ(means.grids[0].values[cell],
+                metric_with(
+                    model, ids,
+                    Hooks().edit(site, mean_ablate(Tensor::from(mean.f32().subspan(head * 12, 12))),
+                                 where)));
       EXPECT_EQ(zeros.grids[0].effects[cell], zeros.grids[0].values[cell] - zeros.value);
     }
   }
@@ -40,8 +44,9 @@ TEST(Ablation, IsTheEditByHand) {
 TEST(Ablation, OfMlpsAtSomePositions) {
   const Model model = small_model();
   const auto ids = some_ids(7), other = some_ids(7, 9);
-  AblationOptions options{.metric = kMetric,
-                          .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole, .positions = {1, -1}}};
+  AblationOptions options{
+      .metric = kMetric,
+      .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole, .positions = {1, -1}}};
   const Ablations zeros = ablate(model, ids, options);
   options.ablation = Ablation::kResample;
   options.others = {other};
@@ -49,9 +54,11 @@ TEST(Ablation, OfMlpsAtSomePositions) {
   const auto source = model.forward(other, Hooks().capture("*")).shared_captures();
   for (size_t layer = 0; layer < 3; ++layer) {
     const std::string site = site_name(Site::kMlpOut, static_cast<int>(layer));
-    EXPECT_EQ(zeros.grids[0].values[layer], metric_with(model, ids, Hooks().edit(site, zero(), {.positions = {1, 6}})));
-    EXPECT_EQ(resampled.grids[0].values[layer],
-              metric_with(model, ids, Hooks().edit(site, replace_from(source), {.positions = {1, 6}})));
+    EXPECT_EQ(zeros.grids[0].values[layer],
+              metric_with(model, ids, Hooks().edit(site, zero(), {.positions = {1, 6}})));
+    EXPECT_EQ(
+        resampled.grids[0].values[layer],
+        metric_with(model, ids, Hooks().edit(site, replace_from(source), {.positions = {1, 6}})));
   }
 }
 
@@ -59,15 +66,18 @@ TEST(Ablation, OfPatterns) {
   const Model model = small_model();
   const auto ids = some_ids(6);
   const Ablations found =
-      ablate(model, ids, {.metric = kMetric, .cells = {.sites = {Site::kPattern}, .over = PatchOver::kHeads}});
-  EXPECT_EQ(found.grids[0].values[3],
-            metric_with(model, ids, Hooks().edit("blocks.1.attn.hook_pattern", zero(), {.heads = {1}})));
+      ablate(model, ids,
+             {.metric = kMetric, .cells = {.sites = {Site::kPattern}, .over = PatchOver::kHeads}});
+  EXPECT_EQ(
+      found.grids[0].values[3],
+      metric_with(model, ids, Hooks().edit("blocks.1.attn.hook_pattern", zero(), {.heads = {1}})));
 }
 
 TEST(Ablation, OfItsOwnPromptChangesAndCostsNothing) {
   const Model model = small_model();
   const auto ids = some_ids(6);
-  const Ablations found = ablate(model, ids, {.ablation = Ablation::kResample, .metric = kMetric, .others = {ids}});
+  const Ablations found =
+      ablate(model, ids, {.ablation = Ablation::kResample, .metric = kMetric, .others = {ids}});
   for (const double effect : found.grids[0].effects) EXPECT_EQ(effect, 0.0);
   EXPECT_EQ(found.work.computed, 2 * 6 * 3);
   EXPECT_EQ(found.work.naive, (2 + 6) * 6 * 3);
@@ -80,16 +90,21 @@ TEST(Ablation, RefusesWhatMakesNoSense) {
     options.metric = kMetric;
     return user_error_of([&] { ablate(model, ids, options); });
   };
-  EXPECT_EQ(refuse({.ablation = Ablation::kMean}), "mean ablation takes its values from other prompts; give some");
-  EXPECT_EQ(refuse({.ablation = Ablation::kResample}), "resample ablation takes its values from other prompts; give one");
+  EXPECT_EQ(refuse({.ablation = Ablation::kMean}),
+            "mean ablation takes its values from other prompts; give some");
+  EXPECT_EQ(refuse({.ablation = Ablation::kResample}),
+            "resample ablation takes its values from other prompts; give one");
   EXPECT_EQ(refuse({.ablation = Ablation::kResample, .others = {ids, ids}}),
             "resample ablation takes its values from one other prompt, not from 2");
   EXPECT_EQ(refuse({.ablation = Ablation::kResample, .others = {some_ids(4)}}),
             "the prompt has 6 tokens, the one to resample from 4; give prompts of the same length");
-  EXPECT_EQ(refuse({.others = {ids}}), "zero ablation was given 1 other prompts, which it has no use for; leave them out");
-  EXPECT_EQ(refuse({.ablation = Ablation::kMean, .cells = {.sites = {Site::kPattern}}, .others = {ids}}),
-            "'blocks.0.attn.hook_pattern' is a map, whose rows have no common width to average over");
-  EXPECT_EQ(user_error_of([] { ablation_from_name("noise"); }), "ablation 'noise' is not known; use zero, mean, resample");
+  EXPECT_EQ(refuse({.others = {ids}}),
+            "zero ablation was given 1 other prompts, which it has no use for; leave them out");
+  EXPECT_EQ(
+      refuse({.ablation = Ablation::kMean, .cells = {.sites = {Site::kPattern}}, .others = {ids}}),
+      "'blocks.0.attn.hook_pattern' is a map, whose rows have no common width to average over");
+  EXPECT_EQ(user_error_of([] { ablation_from_name("noise"); }),
+            "ablation 'noise' is not known; use zero, mean, resample");
 }
 
 }  // namespace

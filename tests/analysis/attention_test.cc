@@ -14,30 +14,38 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::filesystem::path goldens() { return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens"; }
+std::filesystem::path goldens() {
+  return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens";
+}
 
-/// Written by hand (tools/make_attention_goldens.py): head 0.0 attends to the previous token, 0.1 to itself, 1.0 is an induction
-/// head, 2.0 a duplicate-token head, 1.1 and 2.1 attend to everything alike.
+/// Written by hand (tools/make_attention_goldens.py): head 0.0 attends to the previous token, 0.1
+/// to itself, 1.0 is an induction head, 2.0 a duplicate-token head, 1.1 and 2.1 attend to
+/// everything alike.
 Model induction_model() { return Model::load((goldens() / "induction").string(), {.threads = 1}); }
-const std::vector<int32_t> kRepeating = {0, 3, 7, 1, 9, 4, 3, 7, 1, 9};  // what follows is 4, at position 5
+const std::vector<int32_t> kRepeating = {0, 3, 7, 1, 9,
+                                         4, 3, 7, 1, 9};  // what follows is 4, at position 5
 constexpr size_t kSource = 5;
 
 /// The input that matters most to a query beside itself.
 size_t strongest_other(std::span<const double> row, size_t query) {
-  return static_cast<size_t>(std::max_element(row.begin(), row.begin() + static_cast<std::ptrdiff_t>(query)) - row.begin());
+  return static_cast<size_t>(
+      std::max_element(row.begin(), row.begin() + static_cast<std::ptrdiff_t>(query)) -
+      row.begin());
 }
 
 TEST(Attention, MapsAreTheHooksOwn) {
   const Model model = small_model();
   const auto ids = some_ids(7);
-  const AttentionMaps maps = attention(model, ids, {.layers = {-1, 0}, .heads = {1}, .queries = {-1, 2}});
+  const AttentionMaps maps =
+      attention(model, ids, {.layers = {-1, 0}, .heads = {1}, .queries = {-1, 2}});
   EXPECT_EQ(maps.layers, (std::vector<int>{0, 2}));
   EXPECT_EQ(maps.heads, (std::vector<int>{1}));
   EXPECT_EQ(maps.queries, (std::vector<int64_t>{2, 6}));
   const auto run = model.forward(ids, Hooks().capture("blocks.*.attn.hook_pattern"));
   for (size_t l = 0; l < 2; ++l) {
     for (size_t q = 0; q < 2; ++q) {
-      const auto wanted = run[site_name(Site::kPattern, maps.layers[l])].slice(1).slice(maps.queries[q]).f32();
+      const auto wanted =
+          run[site_name(Site::kPattern, maps.layers[l])].slice(1).slice(maps.queries[q]).f32();
       EXPECT_TRUE(std::ranges::equal(maps.row(l, 0, q), wanted));
     }
   }
@@ -56,19 +64,22 @@ TEST(Attention, PiecesOfATextGiveTheWholesBits) {
   const auto ids = some_ids(37);
   const auto whole = model.forward(ids, Hooks().capture("blocks.*.attn.hook_pattern"));
   int64_t next = 0, pieces = 0;
-  walk_attention_maps(model, ids, {0, 1}, {0, 2}, {}, [&](const MapChunk& chunk) {
-    EXPECT_EQ(chunk.first_query, next);
-    for (int layer = 0; layer < 2; ++layer) {
-      const TensorView wanted = whole[site_name(Site::kPattern, layer)];
-      for (int64_t q = 0; q < chunk.queries; ++q) {
-        const auto row = chunk.maps[static_cast<size_t>(layer)].slice(1).slice(q).f32();
-        const auto all = wanted.slice(2).slice(next + q).f32();
-        EXPECT_TRUE(std::equal(row.begin(), row.begin() + next + q + 1, all.begin()));
-      }
-    }
-    next += chunk.queries;
-    ++pieces;
-  }, 1);
+  walk_attention_maps(
+      model, ids, {0, 1}, {0, 2}, {},
+      [&](const MapChunk& chunk) {
+        EXPECT_EQ(chunk.first_query, next);
+        for (int layer = 0; layer < 2; ++layer) {
+          const TensorView wanted = whole[site_name(Site::kPattern, layer)];
+          for (int64_t q = 0; q < chunk.queries; ++q) {
+            const auto row = chunk.maps[static_cast<size_t>(layer)].slice(1).slice(q).f32();
+            const auto all = wanted.slice(2).slice(next + q).f32();
+            EXPECT_TRUE(std::equal(row.begin(), row.begin() + next + q + 1, all.begin()));
+          }
+        }
+        next += chunk.queries;
+        ++pieces;
+      },
+      1);
   EXPECT_EQ(next, 37);
   EXPECT_EQ(pieces, 3);
 }
@@ -76,34 +87,41 @@ TEST(Attention, PiecesOfATextGiveTheWholesBits) {
 class RelevanceGoldens : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(RelevanceGoldens, RolloutAndFlow) {
-  // The maps are float32, rounded in the last of some 24 bits; sums of a few products of them keep that.
+  // The maps are float32, rounded in the last of some 24 bits; sums of a few products of them keep
+  // that.
   constexpr double kTolerance = 2e-6;
   const std::string name = GetParam();
-  const Model model = Model::load((name == "induction" ? goldens() / name : golden_folder(name)).string(), {.threads = 1});
+  const Model model = Model::load(
+      (name == "induction" ? goldens() / name : golden_folder(name)).string(), {.threads = 1});
   for (const Json& golden : read_json(goldens() / ("attention_" + name + ".json"))) {
     const auto ids = golden["ids"].get<std::vector<int32_t>>();
-    const AttentionRelevance rollout = attention_rollout(model, ids), flow = attention_flow(model, ids, {.layers = {}});
+    const AttentionRelevance rollout = attention_rollout(model, ids),
+                             flow = attention_flow(model, ids, {.layers = {}});
     ASSERT_EQ(rollout.layers.size(), static_cast<size_t>(model.config().layers));
     for (size_t l = 0; l < rollout.layers.size(); ++l) {
       for (size_t q = 0; q < ids.size(); ++q) {
         SCOPED_TRACE("layer " + std::to_string(l) + " query " + std::to_string(q));
         for (size_t j = 0; j < ids.size(); ++j) {
           EXPECT_NEAR(rollout.row(l, q)[j], golden["rollout"][l][q][j].get<double>(), kTolerance);
-          EXPECT_NEAR(flow.row(l, q)[j], golden["flow"][std::to_string(l)][q][j].get<double>(), kTolerance);
+          EXPECT_NEAR(flow.row(l, q)[j], golden["flow"][std::to_string(l)][q][j].get<double>(),
+                      kTolerance);
         }
       }
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, RelevanceGoldens, ::testing::Values("induction", "plain", "everything"),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, RelevanceGoldens,
+                         ::testing::Values("induction", "plain", "everything"),
                          [](const auto& checkpoint) { return std::string(checkpoint.param); });
 
 TEST(Attention, PartsEqualTheWhole) {
   const Model model = small_model();
   const auto ids = some_ids(9);
-  const auto rollout = attention_rollout(model, ids), some_rollout = attention_rollout(model, ids, {.layers = {1}, .queries = {-1, 3}});
-  const auto flow = attention_flow(model, ids, {.layers = {}}), some_flow = attention_flow(model, ids, {.layers = {1}, .queries = {-1, 3}});
+  const auto rollout = attention_rollout(model, ids),
+             some_rollout = attention_rollout(model, ids, {.layers = {1}, .queries = {-1, 3}});
+  const auto flow = attention_flow(model, ids, {.layers = {}}),
+             some_flow = attention_flow(model, ids, {.layers = {1}, .queries = {-1, 3}});
   for (size_t q = 0; q < 2; ++q) {
     const auto query = static_cast<size_t>(some_flow.queries[q]);
     EXPECT_TRUE(std::ranges::equal(some_rollout.row(0, q), rollout.row(1, query)));
@@ -118,7 +136,8 @@ TEST(Attention, EditsAreSeenByAll) {
   Hooks edits;
   edits.edit("blocks.*.attn.hook_pattern", zero());  // nothing but the residual connection is left
   for (const AttentionRelevance& found :
-       {attention_rollout(model, ids, {.edits = edits}), attention_flow(model, ids, {.layers = {}, .edits = edits})}) {
+       {attention_rollout(model, ids, {.edits = edits}),
+        attention_flow(model, ids, {.layers = {}, .edits = edits})}) {
     for (size_t q = 0; q < ids.size(); ++q) {
       for (size_t j = 0; j < ids.size(); ++j) EXPECT_EQ(found.row(2, q)[j], q == j ? 1.0 : 0.0);
     }
@@ -140,17 +159,20 @@ TEST(Attention, PatchingNamesTheTokenThatIsCopied) {
   const Model model = induction_model();
   std::vector<int32_t> corrupt = kRepeating;
   corrupt[kSource] = 8;
-  const Patching found = patch(model, kRepeating, corrupt, {.metric = {.answer = 4, .wrong = 8}, .cells = {.layers = {0, 1}}});
+  const Patching found = patch(model, kRepeating, corrupt,
+                               {.metric = {.answer = 4, .wrong = 8}, .cells = {.layers = {0, 1}}});
   for (size_t layer = 0; layer < 2; ++layer) {
     for (size_t position = 0; position < kRepeating.size(); ++position) {
       const double effect = found.grids[0].effects[found.grids[0].cell(layer, position)];
-      EXPECT_NEAR(effect, position == kSource ? 1.0 : 0.0, 1e-3) << layer << " " << position;  // other heads leave e^-25
+      EXPECT_NEAR(effect, position == kSource ? 1.0 : 0.0, 1e-3)
+          << layer << " " << position;  // other heads leave e^-25
     }
   }
 }
 
 TEST(HeadStatistics, OfHeadsThatAreKnown) {
-  // A sharp head leaves e^-25 a token to others, and scores are float32 of size 25: 2e-6 of them, and with entropy 25 times that.
+  // A sharp head leaves e^-25 a token to others, and scores are float32 of size 25: 2e-6 of them,
+  // and with entropy 25 times that.
   constexpr double kTolerance = 1e-4;
   const HeadStatistics found = head_statistics(induction_model(), {kRepeating, {5, 2, 2}});
   EXPECT_EQ(found.queries, 11);
@@ -160,7 +182,8 @@ TEST(HeadStatistics, OfHeadsThatAreKnown) {
   EXPECT_NEAR(found.entropy[previous], 0, kTolerance);
   EXPECT_NEAR(found.current_token[own], 1, kTolerance);
   EXPECT_NEAR(found.distance[own], 0, kTolerance);
-  EXPECT_NEAR(found.first_token[previous], 2.0 / 11, kTolerance) << "where the first is the previous";
+  EXPECT_NEAR(found.first_token[previous], 2.0 / 11, kTolerance)
+      << "where the first is the previous";
   double entropy = 0, distance = 0, share = 0;
   for (const int last : {9, 2}) {
     for (int i = 1; i <= last; ++i) {
@@ -178,47 +201,64 @@ TEST(HeadStatistics, OfHeadsThatAreKnown) {
 
 TEST(HeadStatistics, RepetitionFindsInductionAndDuplicateHeads) {
   for (const int32_t bos : {-1, 0}) {
-    const RepetitionScores found = repetition_scores(induction_model(), {.sequences = 3, .bos = bos, .seed = 4});
+    const RepetitionScores found =
+        repetition_scores(induction_model(), {.sequences = 3, .bos = bos, .seed = 4});
     const int n = bos < 0 ? 6 : 5;  // what a context of 12 holds twice
     EXPECT_EQ(found.length, n);
     EXPECT_EQ(found.bos.has_value(), bos >= 0);
-    // Without a first token the one at position 0 counts itself as its predecessor, so its second occurrence sees two matches.
+    // Without a first token the one at position 0 counts itself as its predecessor, so its second
+    // occurrence sees two matches.
     EXPECT_NEAR(found.induction[found.cell(1, 0)], bos < 0 ? 1 - 0.5 / n : 1, 0.01);
     EXPECT_GT(found.duplicate_token[found.cell(2, 0)], 0.5) << "the rest goes to the token itself";
     EXPECT_NEAR(found.induction[found.cell(2, 0)], 0, 0.01);
     EXPECT_NEAR(found.duplicate_token[found.cell(0, 0)], 0, 0.01);
     double share = 0;
     for (int i = n; i < 2 * n; ++i) share += 1.0 / n / (i + 1 + (bos >= 0));
-    EXPECT_NEAR(found.induction[found.cell(1, 1)], share, 1e-5) << "a head that attends to everything alike";
+    EXPECT_NEAR(found.induction[found.cell(1, 1)], share, 1e-5)
+        << "a head that attends to everything alike";
   }
 }
 
 TEST(HeadStatistics, RepetitionDependsOnItsSeedAlone) {
   const Model model = small_model();
-  const auto once = repetition_scores(model, {.sequences = 2, .seed = 1}), again = repetition_scores(model, {.sequences = 2, .seed = 1});
+  const auto once = repetition_scores(model, {.sequences = 2, .seed = 1}),
+             again = repetition_scores(model, {.sequences = 2, .seed = 1});
   EXPECT_EQ(once.induction, again.induction);
   EXPECT_NE(once.induction, repetition_scores(model, {.sequences = 2, .seed = 2}).induction);
-  const auto part = repetition_scores(model, {.layers = {-1}, .heads = {1}, .sequences = 2, .seed = 1});
+  const auto part =
+      repetition_scores(model, {.layers = {-1}, .heads = {1}, .sequences = 2, .seed = 1});
   EXPECT_EQ(part.induction[0], once.induction[once.cell(2, 1)]);
 }
 
 TEST(Attention, RefusesWhatIsNotThere) {
   const Model model = small_model();
   const auto ids = some_ids(4);
-  EXPECT_EQ(user_error_of([&] { attention(model, {}); }), "the text has no tokens to look at; give at least one");
-  EXPECT_EQ(user_error_of([&] { attention_rollout(model, {}); }), "the text has no tokens to look at; give at least one");
-  EXPECT_EQ(user_error_of([&] { attention(model, ids, {.layers = {3}}); }), "layer 3 is outside 0..2, the blocks of the model");
-  EXPECT_EQ(user_error_of([&] { attention(model, ids, {.heads = {2}}); }), "head 2 is outside 0..1, the heads of a block");
-  EXPECT_EQ(user_error_of([&] { attention_flow(model, ids, {.queries = {4}}); }), "position 4 is outside 0..3, the positions of the text");
-  EXPECT_EQ(user_error_of([&] { attention_rollout(model, some_ids(13)); }), "the text has 13 tokens; the model's context holds 12: shorten it");
+  EXPECT_EQ(user_error_of([&] { attention(model, {}); }),
+            "the text has no tokens to look at; give at least one");
+  EXPECT_EQ(user_error_of([&] { attention_rollout(model, {}); }),
+            "the text has no tokens to look at; give at least one");
+  EXPECT_EQ(user_error_of([&] { attention(model, ids, {.layers = {3}}); }),
+            "layer 3 is outside 0..2, the blocks of the model");
+  EXPECT_EQ(user_error_of([&] { attention(model, ids, {.heads = {2}}); }),
+            "head 2 is outside 0..1, the heads of a block");
+  EXPECT_EQ(user_error_of([&] { attention_flow(model, ids, {.queries = {4}}); }),
+            "position 4 is outside 0..3, the positions of the text");
+  EXPECT_EQ(user_error_of([&] { attention_rollout(model, some_ids(13)); }),
+            "the text has 13 tokens; the model's context holds 12: shorten it");
   EXPECT_EQ(user_error_of([&] { attention_flow(model, ids, {.max_work = 50}); }),
-            "the flows of 4 queries at 1 layers are 105 edges of work, more than the limit of 50; ask for fewer queries (the last one alone is 60), "
+            "the flows of 4 queries at 1 layers are 105 edges of work, more than the limit of 50; "
+            "ask for fewer queries (the last one alone is 60), "
             "fewer layers, a shorter text, or raise the limit");
   EXPECT_NO_THROW(attention_flow(model, ids, {.queries = {-1}, .max_work = 60}));
-  EXPECT_EQ(user_error_of([&] { head_statistics(model, {{1}, {2}}); }), "2 texts of at most one token say nothing about heads; give one of two tokens");
-  EXPECT_EQ(user_error_of([&] { repetition_scores(model, {.sequences = 0}); }), "0 random sequences show nothing; give at least 1");
+  EXPECT_EQ(user_error_of([&] {
+              head_statistics(model, {{1}, {2}});
+            }),
+            "2 texts of at most one token say nothing about heads; give one of two tokens");
+  EXPECT_EQ(user_error_of([&] { repetition_scores(model, {.sequences = 0}); }),
+            "0 random sequences show nothing; give at least 1");
   EXPECT_EQ(user_error_of([&] { repetition_scores(model, {.length = 6, .bos = 0}); }),
-            "6 repeated tokens are outside 1..5: twice that and the first token are to fit in the context of 12, and all are to differ");
+            "6 repeated tokens are outside 1..5: twice that and the first token are to fit in the "
+            "context of 12, and all are to differ");
 }
 
 }  // namespace

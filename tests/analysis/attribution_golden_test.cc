@@ -1,5 +1,6 @@
-// Patching, ablation, tracing, path patching and direct logit attribution against tools/make_attribution_goldens.py:
-// transformers in double precision, changed by hooks, every cell a whole run.
+// Patching, ablation, tracing, path patching and direct logit attribution against
+// tools/make_attribution_goldens.py: transformers in double precision, changed by hooks, every cell
+// a whole run.
 
 #include <gtest/gtest.h>
 
@@ -32,8 +33,9 @@ const std::map<std::string, Site> kSiteOf = {
     {"v", Site::kV},
     {"z", Site::kZ},
 };
-const std::map<std::string, PatchOver> kOver = {
-    {"positions", PatchOver::kPositions}, {"heads", PatchOver::kHeads}, {"whole", PatchOver::kWhole}};
+const std::map<std::string, PatchOver> kOver = {{"positions", PatchOver::kPositions},
+                                                {"heads", PatchOver::kHeads},
+                                                {"whole", PatchOver::kWhole}};
 
 std::vector<double> flat(const Json& rows) {
   std::vector<double> values;
@@ -43,15 +45,17 @@ std::vector<double> flat(const Json& rows) {
   return values;
 }
 
-void expect_near(const std::vector<double>& found, const std::vector<double>& wanted, double tolerance = kTolerance) {
+void expect_near(const std::vector<double>& found, const std::vector<double>& wanted,
+                 double tolerance = kTolerance) {
   ASSERT_EQ(found.size(), wanted.size());
-  for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], wanted[i], tolerance) << "number " << i;
+  for (size_t i = 0; i < found.size(); ++i)
+    EXPECT_NEAR(found[i], wanted[i], tolerance) << "number " << i;
 }
 
 class AttributionGoldens : public ::testing::TestWithParam<const char*> {
  protected:
-  Json golden_ = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" /
-                           ("attribution_" + std::string(GetParam()) + ".json"));
+  Json golden_ = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" /
+                           "goldens" / ("attribution_" + std::string(GetParam()) + ".json"));
   Model model_ = Model::load(golden_folder(GetParam()).string());
   std::vector<int32_t> clean_ = golden_["task"]["clean"], corrupt_ = golden_["task"]["corrupt"];
 
@@ -66,14 +70,16 @@ TEST_P(AttributionGoldens, Patching) {
   for (const Json& wanted : golden["grids"]) {
     const bool denoise = wanted["direction"] == "denoise";
     SCOPED_TRACE(wanted["direction"].dump() + wanted["site"].dump() + wanted["over"].dump());
-    PatchOptions options{
-        .metric = metric(), .direction = denoise ? PatchDirection::kDenoise : PatchDirection::kNoise, .attribution = true};
+    PatchOptions options{.metric = metric(),
+                         .direction = denoise ? PatchDirection::kDenoise : PatchDirection::kNoise,
+                         .attribution = true};
     options.cells = {.sites = {kSiteOf.at(wanted["site"])}, .over = kOver.at(wanted["over"])};
     const Patching found = patch(model_, clean_, corrupt_, options);
     EXPECT_NEAR(found.clean, clean, kTolerance);
     EXPECT_NEAR(found.corrupt, corrupt, kTolerance);
     expect_near(found.grids[0].values, flat(wanted["values"]));
-    std::vector<double> estimates;  // the golden has changes of the metric, the grid the scale on which the prompts are 0 and 1
+    std::vector<double> estimates;  // the golden has changes of the metric, the grid the scale on
+                                    // which the prompts are 0 and 1
     for (const double estimate : found.grids[0].estimates)
       estimates.push_back(corrupt + estimate * (clean - corrupt) - (denoise ? corrupt : clean));
     expect_near(estimates, flat(wanted["estimates"]));
@@ -83,7 +89,8 @@ TEST_P(AttributionGoldens, Patching) {
 TEST_P(AttributionGoldens, Metrics) {
   for (const Json& wanted : golden_["metrics"]) {
     const PatchMetric::Kind kind = patch_metric_from_name(wanted["metric"].get<std::string>());
-    const Patching found = patch(model_, clean_, corrupt_, {.metric = metric(kind), .exact = false});
+    const Patching found =
+        patch(model_, clean_, corrupt_, {.metric = metric(kind), .exact = false});
     expect_near({found.clean, found.corrupt}, wanted["values"].get<std::vector<double>>());
   }
 }
@@ -93,7 +100,8 @@ TEST_P(AttributionGoldens, Ablations) {
   const Batch others = golden["others"].get<Batch>();
   for (const Json& wanted : golden["grids"]) {
     SCOPED_TRACE(wanted["ablation"].dump() + wanted["site"].dump());
-    AblationOptions options{.ablation = ablation_from_name(wanted["ablation"].get<std::string>()), .metric = metric()};
+    AblationOptions options{.ablation = ablation_from_name(wanted["ablation"].get<std::string>()),
+                            .metric = metric()};
     options.cells = {.sites = {kSiteOf.at(wanted["site"])}, .over = kOver.at(wanted["over"])};
     if (options.ablation == Ablation::kMean) options.others = others;
     if (options.ablation == Ablation::kResample) options.others = {others[0]};
@@ -152,9 +160,11 @@ TEST_P(AttributionGoldens, PathPatching) {
 
 TEST_P(AttributionGoldens, LogitAttribution) {
   for (const Json& wanted : golden_["attribution"]) {
-    AttributionOptions options{.target = wanted["target"], .position = wanted["position"], .neurons = 1 << 20};
+    AttributionOptions options{
+        .target = wanted["target"], .position = wanted["position"], .neurons = 1 << 20};
     if (!wanted["against"].is_null()) options.against = wanted["against"].get<int32_t>();
-    const LogitAttribution found = logit_attribution(model_, wanted["ids"].get<std::vector<int32_t>>(), options);
+    const LogitAttribution found =
+        logit_attribution(model_, wanted["ids"].get<std::vector<int32_t>>(), options);
     EXPECT_NEAR(found.logit, wanted["logit"].get<double>(), kTolerance);
     EXPECT_NEAR(found.gap(), 0.0, kTolerance);
     expect_near({found.embedding, found.position_embedding, found.final_bias},
@@ -165,17 +175,21 @@ TEST_P(AttributionGoldens, LogitAttribution) {
     expect_near(found.mlp_bias, wanted["mlp_bias"].get<std::vector<double>>());
     for (size_t i = 0; i < found.neurons.size(); ++i) {
       const LogitAttribution::Neuron& neuron = found.neurons[i];
-      EXPECT_NEAR(neuron.contribution,
-                  wanted["neurons"][static_cast<size_t>(neuron.layer)][static_cast<size_t>(neuron.neuron)].get<double>(),
-                  kTolerance);
-      EXPECT_GE(std::abs(found.neurons[i > 0 ? i - 1 : 0].contribution), std::abs(neuron.contribution));
+      EXPECT_NEAR(
+          neuron.contribution,
+          wanted["neurons"][static_cast<size_t>(neuron.layer)][static_cast<size_t>(neuron.neuron)]
+              .get<double>(),
+          kTolerance);
+      EXPECT_GE(std::abs(found.neurons[i > 0 ? i - 1 : 0].contribution),
+                std::abs(neuron.contribution));
     }
     EXPECT_EQ(found.neurons.size(), flat(wanted["neurons"]).size());
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, AttributionGoldens,
-                         ::testing::Values("plain", "untied", "act_quick_gelu", "no_scale_inverse_layer"),
+                         ::testing::Values("plain", "untied", "act_quick_gelu",
+                                           "no_scale_inverse_layer"),
                          [](const auto& checkpoint) { return std::string(checkpoint.param); });
 
 }  // namespace

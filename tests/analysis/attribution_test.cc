@@ -11,7 +11,8 @@ using namespace internal;
 namespace {
 
 TEST(LogitAttribution, AddsUpToTheLogit) {
-  // Some hundred float32 contributions of about 1, each rounded by 1e-7 of itself and of the stream that it was added to.
+  // Some hundred float32 contributions of about 1, each rounded by 1e-7 of itself and of the stream
+  // that it was added to.
   constexpr double kTolerance = 2e-5;
   const Model model = small_model();
   const auto ids = some_ids(7);
@@ -21,7 +22,8 @@ TEST(LogitAttribution, AddsUpToTheLogit) {
     const LogitAttribution one = logit_attribution(model, ids, {.target = 5, .position = position});
     EXPECT_NEAR(one.logit, logits[5], kTolerance);
     EXPECT_NEAR(one.gap(), 0.0, kTolerance);
-    const LogitAttribution two = logit_attribution(model, ids, {.target = 5, .against = 17, .position = position});
+    const LogitAttribution two =
+        logit_attribution(model, ids, {.target = 5, .against = 17, .position = position});
     EXPECT_NEAR(two.logit, logits[5] - logits[17], kTolerance);
     EXPECT_NEAR(two.gap(), 0.0, kTolerance);
     EXPECT_EQ(two.position, position < 0 ? position + 7 : position);
@@ -29,18 +31,21 @@ TEST(LogitAttribution, AddsUpToTheLogit) {
 }
 
 TEST(LogitAttribution, AHeadsPartIsWhatItsRemovalTakesFromTheStream) {
-  // Without a head's output in the last block, and with the final scale held, the logit falls by just that head's part.
+  // Without a head's output in the last block, and with the final scale held, the logit falls by
+  // just that head's part.
   const Model model = small_model();
   const auto ids = some_ids(7);
   const LogitAttribution found = logit_attribution(model, ids, {.target = 5});
-  const auto base = model.forward(ids, Hooks().capture("ln_final.hook_scale").capture("blocks.2.hook_mlp_out"));
+  const auto base =
+      model.forward(ids, Hooks().capture("ln_final.hook_scale").capture("blocks.2.hook_mlp_out"));
   for (int head = 0; head < 2; ++head) {
-    const auto without = model.forward(ids, Hooks()
-                                                .edit("blocks.2.attn.hook_z", zero(), {.heads = {head}})
-                                                .edit("blocks.2.hook_mlp_out", replace_from(base.shared_captures()))
-                                                .edit("ln_final.hook_scale", replace_from(base.shared_captures())));
-    EXPECT_NEAR(base.logits().slice(6).f32()[5] - without.logits().slice(6).f32()[5], found.head[4 + static_cast<size_t>(head)],
-                1e-5);
+    const auto without =
+        model.forward(ids, Hooks()
+                               .edit("blocks.2.attn.hook_z", zero(), {.heads = {head}})
+                               .edit("blocks.2.hook_mlp_out", replace_from(base.shared_captures()))
+                               .edit("ln_final.hook_scale", replace_from(base.shared_captures())));
+    EXPECT_NEAR(base.logits().slice(6).f32()[5] - without.logits().slice(6).f32()[5],
+                found.head[4 + static_cast<size_t>(head)], 1e-5);
   }
 }
 
@@ -58,18 +63,21 @@ TEST(LogitAttribution, NeuronsArePartsOfTheirMlp) {
   const LogitAttribution all = logit_attribution(model, ids, {.target = 5, .neurons = 3 * 40});
   ASSERT_EQ(all.neurons.size(), 120u);
   std::vector<double> sums = all.mlp_bias;
-  for (const auto& neuron : all.neurons) sums[static_cast<size_t>(neuron.layer)] += neuron.contribution;
+  for (const auto& neuron : all.neurons)
+    sums[static_cast<size_t>(neuron.layer)] += neuron.contribution;
   for (size_t layer = 0; layer < 3; ++layer) EXPECT_NEAR(sums[layer], all.mlp[layer], 1e-12);
   const LogitAttribution some = logit_attribution(model, ids, {.target = 5, .neurons = 4});
   ASSERT_EQ(some.neurons.size(), 4u);
-  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(some.neurons[i].contribution, all.neurons[i].contribution);
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(some.neurons[i].contribution, all.neurons[i].contribution);
   EXPECT_TRUE(logit_attribution(model, ids, {.target = 5}).neurons.empty());
 }
 
 TEST(LogitAttribution, RefusesWhatIsNotThere) {
   const Model model = small_model();
   const auto ids = some_ids(4);
-  EXPECT_EQ(user_error_of([&] { logit_attribution(model, {}); }), "the text has no tokens to explain; give at least one");
+  EXPECT_EQ(user_error_of([&] { logit_attribution(model, {}); }),
+            "the text has no tokens to explain; give at least one");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.target = 61}); }),
             "the target 61 is outside the vocabulary 0..60");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.against = -2}); }),
@@ -78,7 +86,8 @@ TEST(LogitAttribution, RefusesWhatIsNotThere) {
             "the target and the token to compare with are both 3; their difference is always 0");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.position = 4}); }),
             "position 4 is outside 0..3, the positions of the text");
-  EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.neurons = -1}); }), "-1 neurons; use 0 for none");
+  EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.neurons = -1}); }),
+            "-1 neurons; use 0 for none");
 }
 
 }  // namespace

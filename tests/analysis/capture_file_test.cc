@@ -10,8 +10,8 @@
 #include "base/json.h"
 #include "base/npy.h"
 #include "support.h"
-#include "vitrine/generate.h"
 #include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/generate.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -29,7 +29,8 @@ std::vector<T> integers(const TensorView& view) {
 }
 
 /// Each prompt alone, captured in memory, the rows one after the other.
-std::vector<float> expected_rows(const Model& model, const Batch& prompts, const Hooks& hooks, const std::string& site) {
+std::vector<float> expected_rows(const Model& model, const Batch& prompts, const Hooks& hooks,
+                                 const std::string& site) {
   std::vector<float> all;
   for (const auto& prompt : prompts) {
     const auto values = model.forward(prompt, hooks)[site].to_f32();
@@ -42,13 +43,16 @@ TEST(CaptureFile, SafetensorsHoldsWhatEachPromptGivesAlone) {
   const Model model = small_model();
   const Batch prompts = some_prompts();
   Hooks hooks;
-  hooks.capture("blocks.{0,2}.hook_resid_post").capture("blocks.1.attn.hook_z", {.positions = {-1, 0}, .heads = {1}});
-  hooks.capture("blocks.0.attn.hook_pattern").capture("blocks.1.attn.hook_attn_scores", {.positions = {0}});
+  hooks.capture("blocks.{0,2}.hook_resid_post")
+      .capture("blocks.1.attn.hook_z", {.positions = {-1, 0}, .heads = {1}});
+  hooks.capture("blocks.0.attn.hook_pattern")
+      .capture("blocks.1.attn.hook_attn_scores", {.positions = {0}});
   hooks.edit("blocks.0.hook_mlp_out", scale(0.5f));
   const TempFolder folder;
   for (const int64_t batch_tokens : {1, 7, 1000}) {
     const auto path = folder.path() / "all.safetensors";
-    const auto summary = capture_to_file(model, prompts, hooks, path, {.batch_tokens = batch_tokens, .metadata = {{"by", "test"}}});
+    const auto summary = capture_to_file(
+        model, prompts, hooks, path, {.batch_tokens = batch_tokens, .metadata = {{"by", "test"}}});
     EXPECT_TRUE(summary.complete);
     EXPECT_EQ(summary.tokens, 21);
     const SafetensorsFile file(path);
@@ -62,11 +66,15 @@ TEST(CaptureFile, SafetensorsHoldsWhatEachPromptGivesAlone) {
       EXPECT_FALSE(file.has(std::string(site) + ".positions"));
     }
     EXPECT_EQ(file.tensor("blocks.1.attn.hook_z").shape(), (Shape{7, 1, 12}));
-    EXPECT_EQ(floats(file.tensor("blocks.1.attn.hook_z")), expected_rows(model, prompts, hooks, "blocks.1.attn.hook_z"));
-    EXPECT_EQ(integers<int64_t>(file.tensor("blocks.1.attn.hook_z.positions")), (std::vector<int64_t>{0, 4, 0, 0, 11, 0, 2}));
-    EXPECT_EQ(integers<int64_t>(file.tensor("blocks.1.attn.hook_z.offsets")), (std::vector<int64_t>{0, 2, 3, 5, 7}));
+    EXPECT_EQ(floats(file.tensor("blocks.1.attn.hook_z")),
+              expected_rows(model, prompts, hooks, "blocks.1.attn.hook_z"));
+    EXPECT_EQ(integers<int64_t>(file.tensor("blocks.1.attn.hook_z.positions")),
+              (std::vector<int64_t>{0, 4, 0, 0, 11, 0, 2}));
+    EXPECT_EQ(integers<int64_t>(file.tensor("blocks.1.attn.hook_z.offsets")),
+              (std::vector<int64_t>{0, 2, 3, 5, 7}));
     for (size_t i = 0; i < prompts.size(); ++i) {
-      const std::string pattern = "blocks.0.attn.hook_pattern." + std::to_string(i), scores = "blocks.1.attn.hook_attn_scores." + std::to_string(i);
+      const std::string pattern = "blocks.0.attn.hook_pattern." + std::to_string(i),
+                        scores = "blocks.1.attn.hook_attn_scores." + std::to_string(i);
       const auto alone = model.forward(prompts[i], hooks);
       EXPECT_EQ(file.tensor(pattern).shape(), alone["blocks.0.attn.hook_pattern"].shape());
       EXPECT_EQ(floats(file.tensor(pattern)), floats(alone["blocks.0.attn.hook_pattern"]));
@@ -85,7 +93,8 @@ TEST(CaptureFile, NpyFolderAndSingleNpyHoldTheSame) {
   capture_to_file(model, prompts, hooks, folder.path() / "one.npy");
   capture_to_file(model, prompts, hooks, folder.path() / "many/");
   const auto expected = expected_rows(model, prompts, hooks, "blocks.1.mlp.hook_post");
-  const Tensor single = read_npy(folder.path() / "one.npy"), inside = read_npy(folder.path() / "many" / "blocks.1.mlp.hook_post.npy");
+  const Tensor single = read_npy(folder.path() / "one.npy"),
+               inside = read_npy(folder.path() / "many" / "blocks.1.mlp.hook_post.npy");
   EXPECT_EQ(single.shape(), (Shape{4, 2}));
   EXPECT_EQ(floats(single), expected) << "bfloat16, widened";
   EXPECT_EQ(floats(inside), expected);
@@ -105,18 +114,24 @@ TEST(CaptureFile, KeepsWhatAGenerationCaptured) {
   const Model model = small_model();
   const Batch prompts = {some_ids(4, 1), some_ids(2, 2)};
   Hooks hooks;
-  hooks.capture("blocks.*.hook_resid_pre").capture("blocks.2.attn.hook_pattern").capture("hook_embed", {.positions = {-1}});
+  hooks.capture("blocks.*.hook_resid_pre")
+      .capture("blocks.2.attn.hook_pattern")
+      .capture("hook_embed", {.positions = {-1}});
   const Generation generation = generate(model, prompts, {.max_new_tokens = 3}, hooks);
   Batch ran = prompts;
-  for (size_t s = 0; s < 2; ++s) ran[s].insert(ran[s].end(), generation.sequences[s].ids.begin(), generation.sequences[s].ids.end() - 1);
+  for (size_t s = 0; s < 2; ++s)
+    ran[s].insert(ran[s].end(), generation.sequences[s].ids.begin(),
+                  generation.sequences[s].ids.end() - 1);
   const TempFolder folder;
   save_captures(*generation.captures, ran, folder.path() / "g.safetensors");
   const SafetensorsFile file(folder.path() / "g.safetensors");
   EXPECT_EQ(integers<int64_t>(file.tensor("offsets")), (std::vector<int64_t>{0, 6, 10}));
   EXPECT_EQ(file.tensor("blocks.2.hook_resid_pre").shape(), (Shape{10, 24}));
   EXPECT_EQ(file.tensor("blocks.2.attn.hook_pattern.1").shape(), (Shape{2, 4, 4}));
-  EXPECT_EQ(integers<int64_t>(file.tensor("hook_embed.positions")), (std::vector<int64_t>{3, 4, 5, 1, 2, 3}));
-  const auto rows = floats(file.tensor("blocks.2.hook_resid_pre")), second = floats(generation.captures->view("blocks.2.hook_resid_pre", 1));
+  EXPECT_EQ(integers<int64_t>(file.tensor("hook_embed.positions")),
+            (std::vector<int64_t>{3, 4, 5, 1, 2, 3}));
+  const auto rows = floats(file.tensor("blocks.2.hook_resid_pre")),
+             second = floats(generation.captures->view("blocks.2.hook_resid_pre", 1));
   EXPECT_TRUE(std::equal(second.begin(), second.end(), rows.begin() + 6 * 24));
 }
 
@@ -127,7 +142,9 @@ TEST(CaptureFile, StopsWithoutATrace) {
   const TempFolder folder;
   for (const char* name : {"a.safetensors", "many/"}) {
     int asked = 0;
-    const auto summary = capture_to_file(model, some_prompts(), hooks, folder.path() / name, {.batch_tokens = 1, .keep_going = [&] { return ++asked < 3; }});
+    const auto summary =
+        capture_to_file(model, some_prompts(), hooks, folder.path() / name,
+                        {.batch_tokens = 1, .keep_going = [&] { return ++asked < 3; }});
     EXPECT_FALSE(summary.complete);
     EXPECT_TRUE(names_in(folder.path()).empty()) << name;
   }
@@ -161,7 +178,8 @@ TEST(CaptureFile, AFullDiskLeavesNothing) {
     std::string message;
     {
       const FileSizeLimit limit(1000);
-      message = user_error_of([&] { capture_to_file(model, some_prompts(), hooks, folder.path() / name); });
+      message = user_error_of(
+          [&] { capture_to_file(model, some_prompts(), hooks, folder.path() / name); });
     }
     EXPECT_NE(message.find("cannot be written"), std::string::npos) << message;
     EXPECT_NE(message.find("nothing was left behind"), std::string::npos) << message;
@@ -175,28 +193,41 @@ TEST(CaptureFile, RefusesBeforeTheWork) {
   const auto path = folder.path() / "a.safetensors";
   Hooks hooks;
   hooks.capture("blocks.0.hook_resid_post");
-  const auto refuse = [&](const Batch& prompts, const Hooks& with, const std::filesystem::path& to) {
+  const auto refuse = [&](const Batch& prompts, const Hooks& with,
+                          const std::filesystem::path& to) {
     return user_error_of([&] { capture_to_file(model, prompts, with, to); });
   };
   EXPECT_EQ(refuse({}, hooks, path), "there are no prompts to capture; give at least one");
   EXPECT_EQ(refuse({{1}, {}}, hooks, path), "prompt 1 is empty; give at least one token");
-  EXPECT_EQ(refuse({some_ids(13)}, hooks, path), "prompt 0 has 13 tokens; the model's context holds 12: shorten it");
-  EXPECT_EQ(refuse({{1, 61}}, hooks, path), "token id 61 of prompt 0 is outside the vocabulary 0..60");
-  EXPECT_EQ(refuse({{1}}, {}, path), "nothing to capture; name a site such as blocks.*.hook_resid_post");
+  EXPECT_EQ(refuse({some_ids(13)}, hooks, path),
+            "prompt 0 has 13 tokens; the model's context holds 12: shorten it");
+  EXPECT_EQ(refuse({{1, 61}}, hooks, path),
+            "token id 61 of prompt 0 is outside the vocabulary 0..60");
+  EXPECT_EQ(refuse({{1}}, {}, path),
+            "nothing to capture; name a site such as blocks.*.hook_resid_post");
   Hooks far, by_sequence;
   far.capture("blocks.0.hook_resid_post", {.positions = {2}});
-  EXPECT_EQ(refuse({{1, 2, 3}, {4, 5}}, far, path), "position 2 asked of 'blocks.0.hook_resid_post' is outside prompt 1, which has 2 tokens");
+  EXPECT_EQ(
+      refuse({{1, 2, 3}, {4, 5}}, far, path),
+      "position 2 asked of 'blocks.0.hook_resid_post' is outside prompt 1, which has 2 tokens");
   by_sequence.capture("hook_embed", {.sequences = {0}});
-  EXPECT_EQ(refuse({{1}}, by_sequence, path), "'hook_embed' is narrowed to sequences, which has no meaning for a file of prompts");
-  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "a.txt").find("captures are not written as '.txt'"), std::string::npos);
-  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "no" / "a.npy").find("there is no folder"), std::string::npos);
-  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "no" / "many/").find("there is no folder"), std::string::npos);
+  EXPECT_EQ(refuse({{1}}, by_sequence, path),
+            "'hook_embed' is narrowed to sequences, which has no meaning for a file of prompts");
+  EXPECT_NE(
+      refuse({{1}}, hooks, folder.path() / "a.txt").find("captures are not written as '.txt'"),
+      std::string::npos);
+  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "no" / "a.npy").find("there is no folder"),
+            std::string::npos);
+  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "no" / "many/").find("there is no folder"),
+            std::string::npos);
   Hooks two;
   two.capture("blocks.*.hook_resid_post");
-  EXPECT_NE(refuse({{1}}, two, folder.path() / "a.npy").find("a .npy file holds one tensor"), std::string::npos);
+  EXPECT_NE(refuse({{1}}, two, folder.path() / "a.npy").find("a .npy file holds one tensor"),
+            std::string::npos);
   EXPECT_TRUE(names_in(folder.path()).empty());
   std::filesystem::create_directories(folder.path() / "full" / "x");
-  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "full").find("is a folder with something in it"), std::string::npos);
+  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "full").find("is a folder with something in it"),
+            std::string::npos);
 }
 
 }  // namespace

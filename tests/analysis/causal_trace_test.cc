@@ -32,17 +32,23 @@ TEST(CausalTrace, SameSeedSameNumbers) {
 
 TEST(CausalTrace, RestoringEverythingIsTheCleanRun) {
   const Model model = small_model();
-  const Trace found = causal_trace(
-      model, some_ids(7),
-      {.metric = kMetric, .subject = {1, 2}, .draws = 2, .cells = {.sites = {Site::kResidPre}, .over = PatchOver::kWhole}});
-  for (const double value : found.grids[0].values) EXPECT_NEAR(value, found.clean, 1e-15) << "a mean of two equal numbers";
+  const Trace found =
+      causal_trace(model, some_ids(7),
+                   {.metric = kMetric,
+                    .subject = {1, 2},
+                    .draws = 2,
+                    .cells = {.sites = {Site::kResidPre}, .over = PatchOver::kWhole}});
+  for (const double value : found.grids[0].values)
+    EXPECT_NEAR(value, found.clean, 1e-15) << "a mean of two equal numbers";
   EXPECT_NE(found.corrupt, found.clean);
-  for (const double effect : found.grids[0].effects) EXPECT_NEAR(effect, found.clean - found.corrupt, 1e-15);
+  for (const double effect : found.grids[0].effects)
+    EXPECT_NEAR(effect, found.clean - found.corrupt, 1e-15);
 }
 
 TEST(CausalTrace, BeforeTheSubjectNothingIsRestored) {
   const Model model = small_model();
-  const Trace found = causal_trace(model, some_ids(7), {.metric = kMetric, .subject = {-4}, .draws = 1});
+  const Trace found =
+      causal_trace(model, some_ids(7), {.metric = kMetric, .subject = {-4}, .draws = 1});
   for (size_t layer = 0; layer < 3; ++layer) {
     for (size_t position = 0; position < 3; ++position)
       EXPECT_EQ(found.grids[0].effects[found.grids[0].cell(layer, position)], 0.0);
@@ -61,7 +67,8 @@ TEST(CausalTrace, NoiseIsAsLargeAsAsked) {
   }
   const auto n = static_cast<double>(embeddings.size());
   TraceOptions options{.metric = kMetric, .subject = {1}, .draws = 1, .noise = 2.5};
-  EXPECT_NEAR(causal_trace(model, ids, options).deviation, 2.5 * std::sqrt(squares / n - sum * sum / n / n), 1e-9);
+  EXPECT_NEAR(causal_trace(model, ids, options).deviation,
+              2.5 * std::sqrt(squares / n - sum * sum / n / n), 1e-9);
   options.spread = 0.5;
   EXPECT_EQ(causal_trace(model, ids, options).deviation, 1.25);
   options.noise = 0;
@@ -76,10 +83,13 @@ TEST(CausalTrace, RefusesWhatMakesNoSense) {
     return user_error_of([&] { causal_trace(model, some_ids(6), options); });
   };
   EXPECT_EQ(refuse({}), "the subject has no tokens to hide; name its positions");
-  EXPECT_EQ(refuse({.subject = {6}}), "subject position 6 is outside 0..5, the positions up to where the metric is read");
+  EXPECT_EQ(refuse({.subject = {6}}),
+            "subject position 6 is outside 0..5, the positions up to where the metric is read");
   EXPECT_EQ(refuse({.subject = {1}, .draws = 0}), "0 draws of noise; give 1..1000000");
-  EXPECT_EQ(refuse({.subject = {1}, .noise = -1}), "noise of -1 standard deviations; give a number that is not negative");
-  EXPECT_EQ(refuse({.subject = {1}, .spread = std::nan("")}), "a spread of nan; give a number that is not negative");
+  EXPECT_EQ(refuse({.subject = {1}, .noise = -1}),
+            "noise of -1 standard deviations; give a number that is not negative");
+  EXPECT_EQ(refuse({.subject = {1}, .spread = std::nan("")}),
+            "a spread of nan; give a number that is not negative");
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ Hooks residuals() {
 std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && entry.path().filename() != "lock") found[fs::relative(entry.path(), folder).string()] = read_bytes(entry.path());
+    if (entry.is_regular_file() && entry.path().filename() != "lock")
+      found[fs::relative(entry.path(), folder).string()] = read_bytes(entry.path());
   }
   return found;
 }
@@ -52,11 +53,14 @@ TEST(CorpusCapture, HoldsWhatEachWindowGivesAlone) {
   const TempFolder folder;
   const std::string path = ids_corpus(folder, 9);
   Hooks hooks;
-  hooks.capture("blocks.2.hook_resid_post").capture("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {1}}, DType::kBF16);
+  hooks.capture("blocks.2.hook_resid_post")
+      .capture("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {1}}, DType::kBF16);
   hooks.edit("blocks.0.hook_mlp_out", scale(0.5f));
-  for (const WindowOptions& options : {WindowOptions{.window = 7}, {.window = 7, .overlap = 3, .prepend = 60}}) {
+  for (const WindowOptions& options :
+       {WindowOptions{.window = 7}, {.window = 7, .overlap = 3, .prepend = 60}}) {
     const fs::path out = folder / ("out" + std::to_string(options.overlap));
-    const auto summary = capture_corpus(model, windows_of(model, path, options), hooks, out, {.shard_tokens = 40, .batch_tokens = 16});
+    const auto summary = capture_corpus(model, windows_of(model, path, options), hooks, out,
+                                        {.shard_tokens = 40, .batch_tokens = 16});
     EXPECT_TRUE(summary.complete);
     EXPECT_EQ(summary.documents, 9);
     WindowReader reader = windows_of(model, path, options);
@@ -65,10 +69,13 @@ TEST(CorpusCapture, HoldsWhatEachWindowGivesAlone) {
     for (int64_t shard = 0; shard < summary.shards; ++shard) {
       const SafetensorsFile file(out / kRank / fmt::format("shard-{:06}.safetensors", shard));
       const auto ids = values<int32_t>(file.tensor("ids"));
-      const auto offsets = values<int64_t>(file.tensor("offsets")), documents = values<int64_t>(file.tensor("documents"));
+      const auto offsets = values<int64_t>(file.tensor("offsets")),
+                 documents = values<int64_t>(file.tensor("documents"));
       EXPECT_LE(ids.size(), 40u);
-      const auto z_offsets = values<int64_t>(file.tensor("blocks.1.attn.hook_z.offsets")), z_positions = values<int64_t>(file.tensor("blocks.1.attn.hook_z.positions"));
-      const auto rows = file.tensor("blocks.2.hook_resid_post").to_f32(), z = file.tensor("blocks.1.attn.hook_z").to_f32();
+      const auto z_offsets = values<int64_t>(file.tensor("blocks.1.attn.hook_z.offsets")),
+                 z_positions = values<int64_t>(file.tensor("blocks.1.attn.hook_z.positions"));
+      const auto rows = file.tensor("blocks.2.hook_resid_post").to_f32(),
+                 z = file.tensor("blocks.1.attn.hook_z").to_f32();
       const auto row_offsets = values<int64_t>(file.tensor("blocks.2.hook_resid_post.offsets"));
       EXPECT_EQ(file.tensor("blocks.1.attn.hook_z").shape(), (Shape{z_offsets.back(), 1, 12}));
       for (size_t w = 0; w < documents.size(); ++w) {
@@ -78,21 +85,31 @@ TEST(CorpusCapture, HoldsWhatEachWindowGivesAlone) {
         EXPECT_EQ(documents[w], window.document);
         EXPECT_EQ(values<int64_t>(file.tensor("begins"))[w], window.begin);
         EXPECT_EQ(values<int64_t>(file.tensor("repeated"))[w], window.repeated);
-        EXPECT_EQ(std::vector<int32_t>(ids.begin() + offsets[w], ids.begin() + offsets[w + 1]), window.ids);
+        EXPECT_EQ(std::vector<int32_t>(ids.begin() + offsets[w], ids.begin() + offsets[w + 1]),
+                  window.ids);
         // The window alone, the rows of repeated tokens left out.
         Hooks alone;
-        alone.capture("blocks.2.hook_resid_post").capture("blocks.1.attn.hook_z", {.heads = {1}}, DType::kBF16).edit("blocks.0.hook_mlp_out", scale(0.5f));
+        alone.capture("blocks.2.hook_resid_post")
+            .capture("blocks.1.attn.hook_z", {.heads = {1}}, DType::kBF16)
+            .edit("blocks.0.hook_mlp_out", scale(0.5f));
         const auto run = model.forward(window.ids, alone);
-        const auto all = run["blocks.2.hook_resid_post"].to_f32(), all_z = run["blocks.1.attn.hook_z"].to_f32();
-        EXPECT_EQ(std::vector<float>(rows.begin() + row_offsets[w] * 24, rows.begin() + row_offsets[w + 1] * 24), std::vector<float>(all.begin() + window.repeated * 24, all.end()));
+        const auto all = run["blocks.2.hook_resid_post"].to_f32(),
+                   all_z = run["blocks.1.attn.hook_z"].to_f32();
+        EXPECT_EQ(std::vector<float>(rows.begin() + row_offsets[w] * 24,
+                                     rows.begin() + row_offsets[w + 1] * 24),
+                  std::vector<float>(all.begin() + window.repeated * 24, all.end()));
         std::vector<int64_t> wanted;
         const auto length = static_cast<int64_t>(window.ids.size());
         for (int64_t p = window.repeated; p < length; ++p) {
           if (p == 4 || p == length - 1) wanted.push_back(p);
         }
-        EXPECT_EQ(std::vector<int64_t>(z_positions.begin() + z_offsets[w], z_positions.begin() + z_offsets[w + 1]), wanted);
+        EXPECT_EQ(std::vector<int64_t>(z_positions.begin() + z_offsets[w],
+                                       z_positions.begin() + z_offsets[w + 1]),
+                  wanted);
         for (size_t i = 0; i < wanted.size(); ++i) {
-          EXPECT_TRUE(std::equal(all_z.begin() + wanted[i] * 12, all_z.begin() + (wanted[i] + 1) * 12, z.begin() + (z_offsets[w] + static_cast<int64_t>(i)) * 12));
+          EXPECT_TRUE(std::equal(all_z.begin() + wanted[i] * 12,
+                                 all_z.begin() + (wanted[i] + 1) * 12,
+                                 z.begin() + (z_offsets[w] + static_cast<int64_t>(i)) * 12));
         }
       }
     }
@@ -110,11 +127,15 @@ TEST(CorpusCapture, DoesNotDependOnBatchesOrStops) {
   const TempFolder folder;
   const std::string path = ids_corpus(folder, 12);
   const auto run = [&](const std::string& name, int64_t batch_tokens, int stop_after) {
-    int64_t runs = 0, resumed = fs::exists(folder / name) ? check_corpus_capture(folder / name).shards : 0;
+    int64_t runs = 0,
+            resumed = fs::exists(folder / name) ? check_corpus_capture(folder / name).shards : 0;
     for (;;) {
       int asked = 0;
-      const auto summary = capture_corpus(model, windows_of(model, path), residuals(), folder / name,
-                                          {.shard_tokens = 30, .batch_tokens = batch_tokens, .keep_going = [&] { return ++asked <= stop_after; }});
+      const auto summary =
+          capture_corpus(model, windows_of(model, path), residuals(), folder / name,
+                         {.shard_tokens = 30, .batch_tokens = batch_tokens, .keep_going = [&] {
+                            return ++asked <= stop_after;
+                          }});
       EXPECT_EQ(summary.resumed_shards, resumed);
       resumed = summary.shards;
       ++runs;
@@ -132,19 +153,23 @@ TEST(CorpusCapture, DoesNotDependOnBatchesOrStops) {
 }
 
 TEST(CorpusCapture, GoesOnAfterAKillAtAnyMoment) {
-  const Model model = Model::random({.layers = 1, .heads = 2, .width = 24, .inner = 40, .vocab = 61, .context = 12}, 5, {.threads = 1});
+  const Model model =
+      Model::random({.layers = 1, .heads = 2, .width = 24, .inner = 40, .vocab = 61, .context = 12},
+                    5, {.threads = 1});
   const TempFolder folder;
   const std::string path = ids_corpus(folder, 30);
   Hooks hooks;
   hooks.capture("blocks.0.hook_resid_post");
   const auto capture = [&](const fs::path& out, const std::function<bool()>& keep_going) {
-    return capture_corpus(model, windows_of(model, path), hooks, out, {.shard_tokens = 60, .batch_tokens = 12, .keep_going = keep_going});
+    return capture_corpus(model, windows_of(model, path), hooks, out,
+                          {.shard_tokens = 60, .batch_tokens = 12, .keep_going = keep_going});
   };
   capture(folder / "whole", {});
   const auto wanted = contents(folder / "whole");
   ASSERT_GT(wanted.size(), 8u);
   int killed = 0;
-  // Each child dies a little later after its first batches: while a shard is filled, written, or entered into the manifest.
+  // Each child dies a little later after its first batches: while a shard is filled, written, or
+  // entered into the manifest.
   for (int i = 0; i < 60; ++i) {
     const pid_t child = fork();
     if (child == 0) {
@@ -166,7 +191,8 @@ TEST(CorpusCapture, GoesOnAfterAKillAtAnyMoment) {
     ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     for (const auto& [name, bytes] : contents(folder / "killed")) {
       if (name.ends_with("manifest.json")) continue;
-      EXPECT_TRUE(name.ends_with(".tmp") || bytes == wanted.at(name)) << name << ": a shard is whole as soon as it is there";
+      EXPECT_TRUE(name.ends_with(".tmp") || bytes == wanted.at(name))
+          << name << ": a shard is whole as soon as it is there";
     }
   }
   EXPECT_GT(killed, 4);
@@ -180,13 +206,19 @@ TEST(CorpusCapture, RanksAreTheirOwn) {
   const std::string path = ids_corpus(folder, 10);
   int64_t tokens = 0;
   for (int64_t rank = 0; rank < 3; ++rank) {
-    const auto summary = capture_corpus(model, windows_of(model, path, {}, {.rank = rank, .world = 3}), residuals(), folder / "out", {.shard_tokens = 50});
+    const auto summary =
+        capture_corpus(model, windows_of(model, path, {}, {.rank = rank, .world = 3}), residuals(),
+                       folder / "out", {.shard_tokens = 50});
     EXPECT_EQ(summary.folder.filename(), "rank-0000" + std::to_string(rank) + "-of-00003");
     tokens += summary.tokens;
     EXPECT_EQ(check_corpus_capture(folder / "out").complete, rank == 2);
   }
-  EXPECT_EQ(tokens, capture_corpus(model, windows_of(model, path), residuals(), folder / "one").tokens);
-  EXPECT_NE(user_error_of([&] { capture_corpus(model, windows_of(model, path), residuals(), folder / "out"); }).find("of a world of another size than 1"), std::string::npos);
+  EXPECT_EQ(tokens,
+            capture_corpus(model, windows_of(model, path), residuals(), folder / "one").tokens);
+  EXPECT_NE(user_error_of([&] {
+              capture_corpus(model, windows_of(model, path), residuals(), folder / "out");
+            }).find("of a world of another size than 1"),
+            std::string::npos);
 }
 
 /// A finished capture, to be gone on with wrongly.
@@ -194,7 +226,9 @@ class SpoiltCapture : public ::testing::Test {
  protected:
   SpoiltCapture() : model_(small_model()), path_(ids_corpus(folder_, 12)) {
     int asked = 0;
-    const auto summary = capture_corpus(model_, windows_of(model_, path_), residuals(), out(), {.shard_tokens = 30, .batch_tokens = 1, .keep_going = [&] { return ++asked < 12; }});
+    const auto summary = capture_corpus(
+        model_, windows_of(model_, path_), residuals(), out(),
+        {.shard_tokens = 30, .batch_tokens = 1, .keep_going = [&] { return ++asked < 12; }});
     EXPECT_FALSE(summary.complete);
     EXPECT_GE(summary.shards, 2);
     before_ = contents(out());
@@ -215,7 +249,10 @@ class SpoiltCapture : public ::testing::Test {
   std::string refused(const Change& change) {
     const Model& model = change.model ? *change.model : model_;
     const std::string line = user_error_of([&] {
-      capture_corpus(model, windows_of(model, change.path.empty() ? path_ : change.path, change.windows, change.corpus), change.hooks ? *change.hooks : residuals(), out(),
+      capture_corpus(model,
+                     windows_of(model, change.path.empty() ? path_ : change.path, change.windows,
+                                change.corpus),
+                     change.hooks ? *change.hooks : residuals(), out(),
                      {.shard_tokens = change.shard_tokens, .weights_digest = change.digest});
     });
     EXPECT_EQ(contents(out()), before_);
@@ -237,21 +274,29 @@ TEST_F(SpoiltCapture, OfAnotherRunIsRefused) {
   Config config = model_.config();
   config.layers = 4;
   const Model deeper = Model::random(config, 5);
-  EXPECT_TRUE(says(refused({.model = &deeper}), (out() / kRank).string() + ": is of another run: model.config.layers is 3 there and 4 here"));
+  EXPECT_TRUE(says(
+      refused({.model = &deeper}),
+      (out() / kRank).string() + ": is of another run: model.config.layers is 3 there and 4 here"));
   EXPECT_TRUE(says(refused({.digest = "xxh64:0"}), "model.weights is '' there and 'xxh64:0' here"));
   Hooks others, narrowed = residuals();
   others.capture("blocks.{0,1}.hook_resid_post");
-  EXPECT_TRUE(says(refused({.hooks = &others}), "plan.captures[0].pattern is 'blocks.{0,2}.hook_resid_post' there and 'blocks.{0,1}.hook_resid_post' here"));
+  EXPECT_TRUE(says(refused({.hooks = &others}),
+                   "plan.captures[0].pattern is 'blocks.{0,2}.hook_resid_post' there and "
+                   "'blocks.{0,1}.hook_resid_post' here"));
   narrowed.edit("blocks.0.hook_mlp_out", add(Tensor::from(std::vector<float>{1.0f})));
-  EXPECT_TRUE(says(refused({.hooks = &narrowed}), "plan.edits is a list of 0 values there and a list of 1 values here"));
+  EXPECT_TRUE(says(refused({.hooks = &narrowed}),
+                   "plan.edits is a list of 0 values there and a list of 1 values here"));
   EXPECT_TRUE(says(refused({.windows = {.window = 6}}), "plan.window is 12 there and 6 here"));
   EXPECT_TRUE(says(refused({.shard_tokens = 31}), "plan.shard_tokens is 30 there and 31 here"));
-  EXPECT_TRUE(says(refused({.path = ids_corpus(folder_, 12, "other.jsonl")}), "corpus.files[0].name is 'corpus.jsonl' there and 'other.jsonl' here"));
-  EXPECT_TRUE(says(refused({.corpus = {.field = "story"}}), "corpus.field is 'text' there and 'story' here"));
+  EXPECT_TRUE(says(refused({.path = ids_corpus(folder_, 12, "other.jsonl")}),
+                   "corpus.files[0].name is 'corpus.jsonl' there and 'other.jsonl' here"));
+  EXPECT_TRUE(says(refused({.corpus = {.field = "story"}}),
+                   "corpus.field is 'text' there and 'story' here"));
 }
 
 TEST_F(SpoiltCapture, MayGoOnAndSkipWhatIsBad) {
-  const auto summary = capture_corpus(model_, windows_of(model_, path_, {}, {.skip_bad = true}), residuals(), out(), {.shard_tokens = 30});
+  const auto summary = capture_corpus(model_, windows_of(model_, path_, {}, {.skip_bad = true}),
+                                      residuals(), out(), {.shard_tokens = 30});
   EXPECT_TRUE(summary.complete);
   EXPECT_EQ(summary.documents, 12);
 }
@@ -282,13 +327,21 @@ TEST_F(SpoiltCapture, DamagedManifestsAreRefused) {
   spoil(manifest(), "");
   EXPECT_TRUE(says(refused({}), "manifest.json"));
   EXPECT_TRUE(says(with([](Json& json) { json["format"] = "other"; }), "format is 'other'"));
-  EXPECT_TRUE(says(with([](Json& json) { json["shards"][1]["bytes"] = 17; }), "shard-000001.safetensors: has ", "the manifest says 17"));
-  EXPECT_TRUE(says(with([](Json& json) { json["shards"][1]["bytes"] = -17; }), "manifest.json: shard 1: bytes is -17"));
-  EXPECT_TRUE(says(with([](Json& json) { json["shards"][1]["windows"] = 1e30; }), "windows is 1e+30"));
-  EXPECT_TRUE(says(with([](Json& json) { json["shards"][0]["file"] = "../../x"; }), "file is '../../x'; wanted shard-000000.safetensors"));
-  EXPECT_TRUE(says(with([](Json& json) { json["shards"].back()["last"]["digest"] = "xxh64:0123456789abcdef"; }), "was made from another corpus"));
-  EXPECT_TRUE(says(with([](Json& json) { json["shards"].back()["last"]["begin"] = 7; }), "was made from another corpus"));
-  EXPECT_TRUE(says(with([](Json& json) { json["shards"].push_back(json["shards"][1]); }), "wanted shard-00000"));
+  EXPECT_TRUE(says(with([](Json& json) { json["shards"][1]["bytes"] = 17; }),
+                   "shard-000001.safetensors: has ", "the manifest says 17"));
+  EXPECT_TRUE(says(with([](Json& json) { json["shards"][1]["bytes"] = -17; }),
+                   "manifest.json: shard 1: bytes is -17"));
+  EXPECT_TRUE(
+      says(with([](Json& json) { json["shards"][1]["windows"] = 1e30; }), "windows is 1e+30"));
+  EXPECT_TRUE(says(with([](Json& json) { json["shards"][0]["file"] = "../../x"; }),
+                   "file is '../../x'; wanted shard-000000.safetensors"));
+  EXPECT_TRUE(says(
+      with([](Json& json) { json["shards"].back()["last"]["digest"] = "xxh64:0123456789abcdef"; }),
+      "was made from another corpus"));
+  EXPECT_TRUE(says(with([](Json& json) { json["shards"].back()["last"]["begin"] = 7; }),
+                   "was made from another corpus"));
+  EXPECT_TRUE(says(with([](Json& json) { json["shards"].push_back(json["shards"][1]); }),
+                   "wanted shard-00000"));
   EXPECT_TRUE(says(with([](Json& json) { json.erase("identity"); }), "identity is missing"));
   fs::remove(manifest());
   before_ = contents(out());
@@ -304,13 +357,17 @@ TEST_F(SpoiltCapture, DamagedShardsAreFound) {
   spoil(shard, bytes);
   const CorpusCheck check = check_corpus_capture(out());
   ASSERT_EQ(check.problems.size(), 1u);
-  EXPECT_TRUE(says(check.problems[0], shard.string(), "has the checksum " + hex64(xxh64(bytes)), "the manifest says"));
+  EXPECT_TRUE(says(check.problems[0], shard.string(), "has the checksum " + hex64(xxh64(bytes)),
+                   "the manifest says"));
   spoil(shard, bytes.substr(0, bytes.size() - 1));
   EXPECT_TRUE(says(check_corpus_capture(out()).problems.at(0), "bytes; the manifest says"));
   fs::remove(shard);
   before_ = contents(out());
-  EXPECT_TRUE(says(check_corpus_capture(out()).problems.at(0), "is in the manifest, but not there"));
-  EXPECT_TRUE(says(refused({}), "is in the manifest, but not there; put the shard back, or begin again in another folder"));
+  EXPECT_TRUE(
+      says(check_corpus_capture(out()).problems.at(0), "is in the manifest, but not there"));
+  EXPECT_TRUE(says(
+      refused({}),
+      "is in the manifest, but not there; put the shard back, or begin again in another folder"));
 }
 
 TEST(CorpusCaptureRefuses, BeforeTheWork) {
@@ -318,7 +375,8 @@ TEST(CorpusCaptureRefuses, BeforeTheWork) {
   const TempFolder folder;
   const std::string path = ids_corpus(folder, 2);
   const auto refuse = [&](const Hooks& hooks, const CorpusCaptureOptions& options = {}) {
-    return user_error_of([&] { capture_corpus(model, windows_of(model, path), hooks, folder / "out", options); });
+    return user_error_of(
+        [&] { capture_corpus(model, windows_of(model, path), hooks, folder / "out", options); });
   };
   Hooks maps, sequences, misspelt, callbacks = residuals();
   maps.capture("blocks.0.attn.hook_pattern");
@@ -331,12 +389,15 @@ TEST(CorpusCaptureRefuses, BeforeTheWork) {
   EXPECT_TRUE(says(refuse(misspelt), "'hook_embde'"));
   EXPECT_TRUE(says(refuse(callbacks), "the edit of 'hook_embed' cannot be written down"));
   EXPECT_TRUE(says(refuse(residuals(), {.shard_tokens = -1}), "a shard of -1 tokens cannot be"));
-  EXPECT_TRUE(says(refuse(residuals(), {.shard_tokens = int64_t{1} << 62}), "a shard of 4611686018427387904 tokens takes", "give fewer, 326530612 at most"));
+  EXPECT_TRUE(says(refuse(residuals(), {.shard_tokens = int64_t{1} << 62}),
+                   "a shard of 4611686018427387904 tokens takes", "give fewer, 326530612 at most"));
   EXPECT_FALSE(fs::exists(folder / "out"));
   folder.write("out", "a file");
   EXPECT_TRUE(says(refuse(residuals()), "cannot be made a folder"));
-  EXPECT_TRUE(says(user_error_of([&] { check_corpus_capture(folder / "gone"); }), "gone: cannot be read as a folder"));
-  EXPECT_TRUE(says(user_error_of([&] { check_corpus_capture(folder.path()); }), "holds no capture of a corpus"));
+  EXPECT_TRUE(says(user_error_of([&] { check_corpus_capture(folder / "gone"); }),
+                   "gone: cannot be read as a folder"));
+  EXPECT_TRUE(says(user_error_of([&] { check_corpus_capture(folder.path()); }),
+                   "holds no capture of a corpus"));
 }
 
 TEST(CheckpointDigest, IsOfNamesAndBytes) {

@@ -1,3 +1,5 @@
+#include "vitrine/corpus/corpus_moments.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,7 +8,6 @@
 #include "base/file_lock.h"
 #include "base/json.h"
 #include "corpus_support.h"
-#include "vitrine/corpus/corpus_moments.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -16,16 +17,21 @@ namespace fs = std::filesystem;
 
 Hooks some_sites() {
   Hooks hooks;
-  hooks.capture("blocks.1.hook_resid_post", {.neurons = {0, 3, 23}}).capture("blocks.2.attn.hook_z", {.heads = {1}, .neurons = {2, 5}});
+  hooks.capture("blocks.1.hook_resid_post", {.neurons = {0, 3, 23}})
+      .capture("blocks.2.attn.hook_z", {.heads = {1}, .neurons = {2, 5}});
   return hooks;
 }
 
-CorpusMoments moments_of(const Model& model, const std::string& path, const CorpusMomentsOptions& options = {}, const CorpusOptions& corpus = {}) {
-  return corpus_moments(model, windows_of(model, path, {.window = 9, .overlap = 2}, corpus), some_sites(), options);
+CorpusMoments moments_of(const Model& model, const std::string& path,
+                         const CorpusMomentsOptions& options = {},
+                         const CorpusOptions& corpus = {}) {
+  return corpus_moments(model, windows_of(model, path, {.window = 9, .overlap = 2}, corpus),
+                        some_sites(), options);
 }
 
 /// Each window alone in memory, and numpy.cov's two passes over all rows of new tokens.
-Covariance expected(const Model& model, const std::string& path, const std::string& site, int64_t width) {
+Covariance expected(const Model& model, const std::string& path, const std::string& site,
+                    int64_t width) {
   std::vector<double> rows;
   WindowReader reader = windows_of(model, path, {.window = 9, .overlap = 2});
   for (Window window; reader.next(window);) {
@@ -38,8 +44,11 @@ Covariance expected(const Model& model, const std::string& path, const std::stri
 void expect_close(const Covariance& found, const Covariance& wanted) {
   ASSERT_EQ(found.observations, wanted.observations);
   for (int64_t i = 0; i < wanted.variables; ++i) {
-    EXPECT_NEAR(found.mean[static_cast<size_t>(i)], wanted.mean[static_cast<size_t>(i)], 1e-12 * std::sqrt(wanted.at(i, i)));
-    for (int64_t j = 0; j < wanted.variables; ++j) EXPECT_NEAR(found.at(i, j), wanted.at(i, j), 1e-10 * std::sqrt(wanted.at(i, i) * wanted.at(j, j)));
+    EXPECT_NEAR(found.mean[static_cast<size_t>(i)], wanted.mean[static_cast<size_t>(i)],
+                1e-12 * std::sqrt(wanted.at(i, i)));
+    for (int64_t j = 0; j < wanted.variables; ++j)
+      EXPECT_NEAR(found.at(i, j), wanted.at(i, j),
+                  1e-10 * std::sqrt(wanted.at(i, i) * wanted.at(j, j)));
   }
 }
 
@@ -49,7 +58,8 @@ void expect_same_bits(const CorpusMoments& found, const CorpusMoments& wanted) {
   EXPECT_EQ(found.windows, wanted.windows);
   EXPECT_EQ(found.documents, wanted.documents);
   for (size_t i = 0; i < found.sites.size(); ++i) {
-    EXPECT_EQ(found.sites[i].moments.covariance().values, wanted.sites[i].moments.covariance().values);
+    EXPECT_EQ(found.sites[i].moments.covariance().values,
+              wanted.sites[i].moments.covariance().values);
     EXPECT_EQ(found.sites[i].moments.covariance().mean, wanted.sites[i].moments.covariance().mean);
   }
 }
@@ -66,8 +76,10 @@ TEST(CorpusMoments, OnePassAgreesWithTwoPassesOverAllWindows) {
   EXPECT_EQ(found.sites[0].variables, (std::vector<std::string>{"0", "3", "23"}));
   EXPECT_EQ(found.sites[1].variables, (std::vector<std::string>{"1.2", "1.5"}));
   EXPECT_GT(found.tokens, 512) << "several blocks";
-  expect_close(found.sites[0].moments.covariance(), expected(model, path, "blocks.1.hook_resid_post", 3));
-  expect_close(found.sites[1].moments.covariance(), expected(model, path, "blocks.2.attn.hook_z", 2));
+  expect_close(found.sites[0].moments.covariance(),
+               expected(model, path, "blocks.1.hook_resid_post", 3));
+  expect_close(found.sites[1].moments.covariance(),
+               expected(model, path, "blocks.2.attn.hook_z", 2));
   expect_same_bits(moments_of(model, path, {.batch_tokens = 1}), found);
 }
 
@@ -85,11 +97,15 @@ TEST(CorpusMoments, PositionsWithinAWindowAreObservations) {
     const auto values = model.forward(window.ids, Hooks().capture(site))[site].to_f32();
     for (const int64_t position : positions) {
       if (position >= static_cast<int64_t>(window.ids.size())) continue;
-      rows.insert(rows.end(), values.begin() + position * width, values.begin() + (position + 1) * width);
+      rows.insert(rows.end(), values.begin() + position * width,
+                  values.begin() + (position + 1) * width);
     }
   }
-  const CorpusMoments found = corpus_moments(model, windows_of(model, path, {.window = 9}), Hooks().capture(site, {.positions = positions}));
-  expect_close(found.sites[0].moments.covariance(), covariance({rows, static_cast<int64_t>(rows.size()) / width, width}, {.rowvar = false}));
+  const CorpusMoments found = corpus_moments(model, windows_of(model, path, {.window = 9}),
+                                             Hooks().capture(site, {.positions = positions}));
+  expect_close(
+      found.sites[0].moments.covariance(),
+      covariance({rows, static_cast<int64_t>(rows.size()) / width, width}, {.rowvar = false}));
 }
 
 TEST(CorpusMoments, GoOnWithTheSameBits) {
@@ -101,7 +117,10 @@ TEST(CorpusMoments, GoOnWithTheSameBits) {
   int runs = 0;
   for (bool complete = false; !complete; ++runs) {
     int asked = 0;
-    const CorpusMoments found = moments_of(model, path, {.state = state, .save_tokens = 1, .batch_tokens = 1, .keep_going = [&] { return ++asked <= 7; }});
+    const CorpusMoments found = moments_of(
+        model, path, {.state = state, .save_tokens = 1, .batch_tokens = 1, .keep_going = [&] {
+                        return ++asked <= 7;
+                      }});
     EXPECT_EQ(found.resumed, runs > 0);
     complete = found.complete;
     if (complete) expect_same_bits(found, wanted);
@@ -124,26 +143,38 @@ TEST(CorpusMoments, RanksMergeToTheWhole) {
   const CorpusMoments merged = merge_moments(states);
   EXPECT_EQ(merged.tokens, whole.tokens);
   EXPECT_EQ(merged.documents, 20);
-  for (size_t i = 0; i < 2; ++i) expect_close(merged.sites[i].moments.covariance(), whole.sites[i].moments.covariance());
+  for (size_t i = 0; i < 2; ++i)
+    expect_close(merged.sites[i].moments.covariance(), whole.sites[i].moments.covariance());
 
   // Another corpus joins: a merge of a merge.
   write_moments(merged, folder / "merged.safetensors");
   const std::string other = ids_corpus(folder, 4, "other.jsonl", 8);
   moments_of(model, other, {.state = folder / "other.safetensors"});
-  EXPECT_EQ(merge_moments({folder / "merged.safetensors", folder / "other.safetensors"}).documents, 24);
+  EXPECT_EQ(merge_moments({folder / "merged.safetensors", folder / "other.safetensors"}).documents,
+            24);
 
-  const auto refused = [&](const std::vector<fs::path>& paths) { return user_error_of([&] { merge_moments(paths); }); };
-  EXPECT_EQ(refused({states[0], states[2]}), "rank 1 of 3 is missing; every rank of a corpus is wanted once");
-  EXPECT_EQ(refused({states[0], states[1], states[2], states[1]}), "rank 1 of 3 is there 2 times; every rank of a corpus is wanted once");
-  EXPECT_TRUE(says(refused({folder / "merged.safetensors", states[0]}), "rank 0 of 3 is there 2 times"));
+  const auto refused = [&](const std::vector<fs::path>& paths) {
+    return user_error_of([&] { merge_moments(paths); });
+  };
+  EXPECT_EQ(refused({states[0], states[2]}),
+            "rank 1 of 3 is missing; every rank of a corpus is wanted once");
+  EXPECT_EQ(refused({states[0], states[1], states[2], states[1]}),
+            "rank 1 of 3 is there 2 times; every rank of a corpus is wanted once");
+  EXPECT_TRUE(
+      says(refused({folder / "merged.safetensors", states[0]}), "rank 0 of 3 is there 2 times"));
   moments_of(model, path, {.state = folder / "whole.safetensors"});
-  EXPECT_TRUE(says(refused({states[0], states[1], states[2], folder / "whole.safetensors"}), "a corpus was shared by 1 ranks in one part and by 3 in another"));
-  moments_of(model, path, {.state = folder / "begun.safetensors", .keep_going = [] { return false; }});
-  EXPECT_TRUE(says(refused({folder / "begun.safetensors"}), "begun.safetensors: its run has not come to the end"));
+  EXPECT_TRUE(says(refused({states[0], states[1], states[2], folder / "whole.safetensors"}),
+                   "a corpus was shared by 1 ranks in one part and by 3 in another"));
+  moments_of(model, path,
+             {.state = folder / "begun.safetensors", .keep_going = [] { return false; }});
+  EXPECT_TRUE(says(refused({folder / "begun.safetensors"}),
+                   "begun.safetensors: its run has not come to the end"));
   Hooks narrower;
   narrower.capture("blocks.1.hook_resid_post", {.neurons = {0, 3, 23}});
-  corpus_moments(model, windows_of(model, other), narrower, {.state = folder / "narrower.safetensors"});
-  EXPECT_TRUE(says(refused({folder / "other.safetensors", folder / "narrower.safetensors"}), "has 1 sites"));
+  corpus_moments(model, windows_of(model, other), narrower,
+                 {.state = folder / "narrower.safetensors"});
+  EXPECT_TRUE(says(refused({folder / "other.safetensors", folder / "narrower.safetensors"}),
+                   "has 1 sites"));
   EXPECT_TRUE(says(refused({}), "nothing to merge"));
 }
 
@@ -153,9 +184,11 @@ TEST(CorpusMoments, RefuseStatesOfOthersAndDamagedOnes) {
   const std::string path = ids_corpus(folder, 6);
   const fs::path state = folder / "state.safetensors";
   int asked = 0;
-  moments_of(model, path, {.state = state, .batch_tokens = 1, .keep_going = [&] { return ++asked <= 3; }});
+  moments_of(model, path,
+             {.state = state, .batch_tokens = 1, .keep_going = [&] { return ++asked <= 3; }});
   const std::string good = read_bytes(state);
-  const auto refused = [&](const std::string& bytes, const CorpusMomentsOptions& more = {}, const CorpusOptions& corpus = {}) {
+  const auto refused = [&](const std::string& bytes, const CorpusMomentsOptions& more = {},
+                           const CorpusOptions& corpus = {}) {
     std::ofstream(state, std::ios::binary) << bytes;
     CorpusMomentsOptions options = more;
     options.state = state;
@@ -164,7 +197,9 @@ TEST(CorpusMoments, RefuseStatesOfOthersAndDamagedOnes) {
     EXPECT_EQ(line.find('\n'), std::string::npos);
     return line;
   };
-  EXPECT_TRUE(says(refused(good, {.weights_digest = "other"}), "state.safetensors: is of another run: model.weights is '' there and 'other' here"));
+  EXPECT_TRUE(
+      says(refused(good, {.weights_digest = "other"}),
+           "state.safetensors: is of another run: model.weights is '' there and 'other' here"));
   EXPECT_TRUE(says(refused(good, {}, {.rank = 1, .world = 2}), "rank is 0 there and 1 here"));
   EXPECT_TRUE(says(refused(good.substr(0, good.size() - 8)), "state.safetensors"));
   std::string flipped = good;
@@ -175,7 +210,11 @@ TEST(CorpusMoments, RefuseStatesOfOthersAndDamagedOnes) {
   ASSERT_NE(at, std::string::npos);
   lying.replace(at, 6, "\\\"2\\\",");  // not JSON any more
   EXPECT_TRUE(says(refused(lying), "state.safetensors"));
-  EXPECT_TRUE(says(user_error_of([&] { read_moments(fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain" / "model.safetensors"); }), "is no state of a covariance run"));
+  EXPECT_TRUE(says(user_error_of([&] {
+                     read_moments(fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain" /
+                                  "model.safetensors");
+                   }),
+                   "is no state of a covariance run"));
 }
 
 TEST(CorpusMoments, RefuseBeforeTheWork) {
@@ -184,12 +223,23 @@ TEST(CorpusMoments, RefuseBeforeTheWork) {
   const std::string path = ids_corpus(folder, 2);
   {
     const FileLock lock(folder / "held.safetensors.lock", "");
-    EXPECT_TRUE(says(user_error_of([&] { moments_of(model, path, {.state = folder / "held.safetensors"}); }), "held.safetensors: another process is at work there"));
+    EXPECT_TRUE(says(
+        user_error_of([&] { moments_of(model, path, {.state = folder / "held.safetensors"}); }),
+        "held.safetensors: another process is at work there"));
   }
-  EXPECT_TRUE(says(user_error_of([&] { moments_of(model, path, {.max_bytes = 10}); }), "the covariance matrices of 2 sites take 1.04e-07 GB"));
-  EXPECT_TRUE(says(user_error_of([&] { moments_of(model, path, {.state = folder / "no" / "x.safetensors"}); }), "cannot be written"));
-  EXPECT_TRUE(says(user_error_of([&] { moments_of(model, folder.write("bad.jsonl", "\n{\"ids\": [1]}\n")); }), "bad.jsonl:1: document 0 is empty"));
-  EXPECT_TRUE(says(user_error_of([&] { moments_of(model, folder.write("bad.jsonl", "nothing"), {}, {.skip_bad = true}); }), "the corpus has no document that could be read; the first bad one: "));
+  EXPECT_TRUE(says(user_error_of([&] { moments_of(model, path, {.max_bytes = 10}); }),
+                   "the covariance matrices of 2 sites take 1.04e-07 GB"));
+  EXPECT_TRUE(says(
+      user_error_of([&] { moments_of(model, path, {.state = folder / "no" / "x.safetensors"}); }),
+      "cannot be written"));
+  EXPECT_TRUE(says(
+      user_error_of([&] { moments_of(model, folder.write("bad.jsonl", "\n{\"ids\": [1]}\n")); }),
+      "bad.jsonl:1: document 0 is empty"));
+  EXPECT_TRUE(says(user_error_of([&] {
+                     moments_of(model, folder.write("bad.jsonl", "nothing"), {},
+                                {.skip_bad = true});
+                   }),
+                   "the corpus has no document that could be read; the first bad one: "));
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ using Strings = std::vector<std::string>;
 
 TEST(DocumentReader, CutsTextInThreeWays) {
   const TempFolder folder;
-  const std::string path = folder.write("a.txt", "\n one\ntwo\r\n\n \t\n\nthree\n"), second = folder.write("b.txt", "four");
+  const std::string path = folder.write("a.txt", "\n one\ntwo\r\n\n \t\n\nthree\n"),
+                    second = folder.write("b.txt", "four");
   const auto whole = all({path, second});
   EXPECT_EQ(texts(whole), (Strings{"\n one\ntwo\r\n\n \t\n\nthree\n", "four"}));
   EXPECT_EQ(whole[1].source, second);
@@ -49,7 +50,10 @@ TEST(DocumentReader, CutsTextInThreeWays) {
 
 TEST(DocumentReader, ReadsJsonLines) {
   const TempFolder folder;
-  const std::string path = folder.write("a.jsonl", "{\"text\": \"x\\n\\u00e9\"}\n{\"ids\": [3, 0]}\r\n{\"text\": \"y\", \"ids\": [7], \"story\": \"z\"}\n\n\n");
+  const std::string path =
+      folder.write("a.jsonl",
+                   "{\"text\": \"x\\n\\u00e9\"}\n{\"ids\": [3, 0]}\r\n{\"text\": \"y\", \"ids\": "
+                   "[7], \"story\": \"z\"}\n\n\n");
   const auto found = all({path}, {.vocab = 8});
   ASSERT_EQ(found.size(), 3u) << "blank lines at the end are nothing";
   EXPECT_EQ(found[0].text, "x\n\xc3\xa9");
@@ -70,7 +74,8 @@ TEST(DocumentReader, LongLinesCrossItsBuffer) {
   }
   const std::string path = folder.write("a.txt", text);
   EXPECT_EQ(texts(all({path}, {.split = DocumentSplit::kLine})), wanted);
-  const auto some = all({path}, {.split = DocumentSplit::kLine, .skip_bad = true, .max_document_bytes = 200'003});
+  const auto some =
+      all({path}, {.split = DocumentSplit::kLine, .skip_bad = true, .max_document_bytes = 200'003});
   EXPECT_EQ(texts(some), (Strings{wanted[0], wanted[1], wanted[2]}));
   EXPECT_EQ(texts(all({path}, {.split = DocumentSplit::kParagraph}))[0] + "\n", text);
   EXPECT_TRUE(all({path}, {.skip_bad = true, .max_document_bytes = text.size() - 1}).empty());
@@ -80,12 +85,14 @@ TEST(DocumentReader, LongLinesCrossItsBuffer) {
 TEST(DocumentReader, RanksShareTheDocuments) {
   const TempFolder folder;
   std::string text;
-  for (int i = 0; i < 17; ++i) text += "document " + std::to_string(i) + (i == 5 ? "\xff" : "") + "\n";
+  for (int i = 0; i < 17; ++i)
+    text += "document " + std::to_string(i) + (i == 5 ? "\xff" : "") + "\n";
   const std::string path = folder.write("a.txt", text);
   std::map<int64_t, std::string> found;
   int64_t skipped = 0;
   for (int64_t rank = 0; rank < 3; ++rank) {
-    DocumentReader reader({path}, {.split = DocumentSplit::kLine, .skip_bad = true, .rank = rank, .world = 3});
+    DocumentReader reader(
+        {path}, {.split = DocumentSplit::kLine, .skip_bad = true, .rank = rank, .world = 3});
     for (Document document; reader.next(document);) {
       EXPECT_EQ(document.index % 3, rank);
       EXPECT_TRUE(found.emplace(document.index, document.text).second);
@@ -102,14 +109,16 @@ TEST(DocumentReader, RanksShareTheDocuments) {
 
 TEST(DocumentReader, AMarkOfByteOrderIsNoText) {
   const TempFolder folder;
-  const auto found = all({folder.write("a.txt", "\xef\xbb\xbfx\ny\n")}, {.split = DocumentSplit::kLine});
+  const auto found =
+      all({folder.write("a.txt", "\xef\xbb\xbfx\ny\n")}, {.split = DocumentSplit::kLine});
   EXPECT_EQ(texts(found), (Strings{"x", "y"}));
   EXPECT_EQ(found[1].offset, 5u);
 }
 
 TEST(DocumentReader, NamesWhatIsBad) {
   const TempFolder folder;
-  const auto refused = [&](const std::string& name, const std::string& contents, const CorpusOptions& options) {
+  const auto refused = [&](const std::string& name, const std::string& contents,
+                           const CorpusOptions& options) {
     const std::string path = folder.write(name, contents);
     const std::string message = user_error_of([&] { all({path}, options); });
     EXPECT_TRUE(message.starts_with(path)) << message;
@@ -125,20 +134,32 @@ TEST(DocumentReader, NamesWhatIsBad) {
   const CorpusOptions lines{.split = DocumentSplit::kLine, .vocab = 10, .max_document_bytes = 1000};
   EXPECT_EQ(refused("a.txt", "", {}), ":1: document 0 is empty");
   EXPECT_EQ(refused("a.txt", "", lines), ":1: document 0 is empty");
-  EXPECT_EQ(refused("a.txt", "\n\n", {.split = DocumentSplit::kParagraph}), ":1: document 0 is empty");
+  EXPECT_EQ(refused("a.txt", "\n\n", {.split = DocumentSplit::kParagraph}),
+            ":1: document 0 is empty");
   EXPECT_EQ(refused("a.jsonl", "", lines), ":1: document 0 is empty");
   EXPECT_EQ(refused("a.txt", "fine\n\nfine\n", lines), ":2: document 1 is empty");
-  EXPECT_EQ(refused("a.txt", "fine\nx\xc3(\n", lines), ":2: document 1 is not UTF-8: byte 0xc3 at offset 6 of the file");
-  EXPECT_EQ(refused("a.txt", "x\xed\xa0\x80", {}), ":1: document 0 is not UTF-8: byte 0xed at offset 1 of the file") << "a surrogate";
-  EXPECT_EQ(refused("a.txt", std::string(1001, 'x'), lines), ":1: document 0 is longer than 1.00 kB");
+  EXPECT_EQ(refused("a.txt", "fine\nx\xc3(\n", lines),
+            ":2: document 1 is not UTF-8: byte 0xc3 at offset 6 of the file");
+  EXPECT_EQ(refused("a.txt", "x\xed\xa0\x80", {}),
+            ":1: document 0 is not UTF-8: byte 0xed at offset 1 of the file")
+      << "a surrogate";
+  EXPECT_EQ(refused("a.txt", std::string(1001, 'x'), lines),
+            ":1: document 0 is longer than 1.00 kB");
   const std::string good = "{\"text\": \"fine\"}\n";
-  EXPECT_TRUE(refused("a.jsonl", good + "{\"text\": \n", lines).starts_with(":2: document 1 is no JSON, at column 10: not valid JSON"));
-  EXPECT_EQ(refused("a.jsonl", good + "[1]\n", lines), ":2: document 1 is a list of 1 values, not a JSON object");
-  EXPECT_EQ(refused("a.jsonl", good + "{\"test\": \"x\"}\n" + good, lines), ":2: document 1 has neither the field 'text' nor \"ids\"");
-  EXPECT_EQ(refused("a.jsonl", good + "{\"text\": 5}\n", lines), ":2: document 1 has 5 in its field 'text'; wanted is a string");
-  EXPECT_EQ(refused("a.jsonl", good + "{\"text\": \"\"}\n", lines), ":2: document 1 has nothing in its field 'text'");
-  EXPECT_EQ(refused("a.jsonl", good + "{\"ids\": [1, -1]}\n", lines), ":2: document 1 has -1 among its \"ids\", which is no token id");
-  EXPECT_EQ(refused("a.jsonl", good + "{\"ids\": [1, 10]}\n", lines), ":2: document 1 has the token id 10, which is outside the vocabulary 0..9");
+  EXPECT_TRUE(refused("a.jsonl", good + "{\"text\": \n", lines)
+                  .starts_with(":2: document 1 is no JSON, at column 10: not valid JSON"));
+  EXPECT_EQ(refused("a.jsonl", good + "[1]\n", lines),
+            ":2: document 1 is a list of 1 values, not a JSON object");
+  EXPECT_EQ(refused("a.jsonl", good + "{\"test\": \"x\"}\n" + good, lines),
+            ":2: document 1 has neither the field 'text' nor \"ids\"");
+  EXPECT_EQ(refused("a.jsonl", good + "{\"text\": 5}\n", lines),
+            ":2: document 1 has 5 in its field 'text'; wanted is a string");
+  EXPECT_EQ(refused("a.jsonl", good + "{\"text\": \"\"}\n", lines),
+            ":2: document 1 has nothing in its field 'text'");
+  EXPECT_EQ(refused("a.jsonl", good + "{\"ids\": [1, -1]}\n", lines),
+            ":2: document 1 has -1 among its \"ids\", which is no token id");
+  EXPECT_EQ(refused("a.jsonl", good + "{\"ids\": [1, 10]}\n", lines),
+            ":2: document 1 has the token id 10, which is outside the vocabulary 0..9");
   EXPECT_EQ(refused("a.jsonl", good + "{\"ids\": []}\n", lines), ":2: document 1 has no token ids");
 }
 
@@ -149,11 +170,15 @@ TEST(DocumentReader, RefusesBeforeReading) {
     return user_error_of([&] { DocumentReader(std::move(paths), options); });
   };
   EXPECT_EQ(refused({}), "the corpus has no files; name one at least, or - for standard input");
-  EXPECT_EQ(refused({path, folder / "no.txt"}).find((folder / "no.txt").string() + ": there is no such file"), 0u);
-  EXPECT_EQ(refused({folder.path()}), folder.path().string() + ": is a directory; name the files in it");
+  EXPECT_EQ(refused({path, folder / "no.txt"})
+                .find((folder / "no.txt").string() + ": there is no such file"),
+            0u);
+  EXPECT_EQ(refused({folder.path()}),
+            folder.path().string() + ": is a directory; name the files in it");
   EXPECT_EQ(refused({"-", path, "-"}), "standard input (-) can be read only once; name it once");
   EXPECT_EQ(refused({path}, {.rank = 2, .world = 2}), "rank 2 is outside 0..1, the world");
-  EXPECT_EQ(refused({path}, {.world = 0}), "a world of 0 ranks cannot share a corpus; give 1 or more");
+  EXPECT_EQ(refused({path}, {.world = 0}),
+            "a world of 0 ranks cannot share a corpus; give 1 or more");
   EXPECT_THROW(document_split_from_name("word"), Error);
   EXPECT_EQ(document_split_from_name("paragraph"), DocumentSplit::kParagraph);
 }
@@ -163,7 +188,8 @@ std::string some_documents(const TempFolder& folder) {
   std::string text;
   for (const size_t count : {1, 12, 13, 30}) {
     std::string ids;
-    for (const int32_t id : some_ids(count, count)) ids.append(ids.empty() ? "" : ",").append(std::to_string(id));
+    for (const int32_t id : some_ids(count, count))
+      ids.append(ids.empty() ? "" : ",").append(std::to_string(id));
     text.append("{\"ids\": [").append(ids).append("]}\n");
   }
   return folder.write("ids.jsonl", text);
@@ -173,7 +199,12 @@ TEST(WindowReader, EveryTokenIsNewOnce) {
   const Model model = small_model();
   const TempFolder folder;
   const std::string path = some_documents(folder);
-  for (const WindowOptions& options : {WindowOptions{}, {.window = 5}, {.window = 5, .overlap = 2}, {.window = 12, .overlap = 11}, {.window = 1}, {.window = 4, .overlap = 1, .prepend = 60}}) {
+  for (const WindowOptions& options : {WindowOptions{},
+                                       {.window = 5},
+                                       {.window = 5, .overlap = 2},
+                                       {.window = 12, .overlap = 11},
+                                       {.window = 1},
+                                       {.window = 4, .overlap = 1, .prepend = 60}}) {
     WindowReader reader(model, DocumentReader({path}), options);
     std::map<int64_t, std::vector<int32_t>> documents;
     for (Window window; reader.next(window);) {
@@ -182,7 +213,8 @@ TEST(WindowReader, EveryTokenIsNewOnce) {
       ASSERT_GE(window.new_tokens(), 1);
       ASSERT_EQ(window.repeated, window.begin == 0 ? 0 : options.overlap);
       ASSERT_EQ(window.begin + window.repeated, static_cast<int64_t>(ids.size()));
-      ASSERT_TRUE(std::equal(window.ids.begin(), window.ids.begin() + window.repeated, ids.end() - window.repeated));
+      ASSERT_TRUE(std::equal(window.ids.begin(), window.ids.begin() + window.repeated,
+                             ids.end() - window.repeated));
       ids.insert(ids.end(), window.ids.begin() + window.repeated, window.ids.end());
     }
     ASSERT_EQ(documents.size(), 4u);
@@ -222,8 +254,10 @@ TEST(WindowReader, GoesOnBehindAnyWindow) {
     }
     EXPECT_EQ(at, windows.size() - 1);
   }
-  for (const auto& [document, begin] : std::vector<std::pair<int64_t, int64_t>>{{4, 0}, {1, 1}, {1, 12}, {0, 3}, {1, -3}}) {
-    EXPECT_FALSE(WindowReader(model, DocumentReader({path}), options).skip_behind(document, begin)) << document << " " << begin;
+  for (const auto& [document, begin] :
+       std::vector<std::pair<int64_t, int64_t>>{{4, 0}, {1, 1}, {1, 12}, {0, 3}, {1, -3}}) {
+    EXPECT_FALSE(WindowReader(model, DocumentReader({path}), options).skip_behind(document, begin))
+        << document << " " << begin;
   }
 }
 
@@ -231,10 +265,12 @@ TEST(WindowReader, Refuses) {
   const Model model = small_model();
   const TempFolder folder;
   const auto refused = [&](const WindowOptions& options) {
-    return user_error_of([&] { WindowReader(model, DocumentReader({some_documents(folder)}), options); });
+    return user_error_of(
+        [&] { WindowReader(model, DocumentReader({some_documents(folder)}), options); });
   };
   EXPECT_EQ(refused({.window = 13}), "window 13 is outside 1..12, the model's context");
-  EXPECT_EQ(refused({.overlap = 12}), "overlap 12 is outside 0..11: a window of 12 tokens needs one that is new");
+  EXPECT_EQ(refused({.overlap = 12}),
+            "overlap 12 is outside 0..11: a window of 12 tokens needs one that is new");
   EXPECT_EQ(refused({.prepend = 61}), "the prepended id 61 is outside the vocabulary 0..60");
   EXPECT_THROW(
       {

@@ -12,7 +12,8 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-// NumPy and Eigen sum in different orders: a few units in the last place of the largest term. 1e-10 is the promise.
+// NumPy and Eigen sum in different orders: a few units in the last place of the largest term. 1e-10
+// is the promise.
 constexpr double kRelative = 1e-10;
 
 struct Table {
@@ -26,13 +27,17 @@ Table table_from(const Json& json) {
   for (const Json& row : json) {
     ++table.rows;
     table.columns = static_cast<int64_t>(row.size());
-    for (const Json& value : row) table.values.push_back(value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>());
+    for (const Json& value : row)
+      table.values.push_back(value.is_null() ? std::numeric_limits<double>::quiet_NaN()
+                                             : value.get<double>());
   }
   return table;
 }
 
-/// Element by element, relative to sqrt(c_ii c_jj): the size that an element of this place can have.
-void expect_near(const std::vector<double>& found, const std::vector<double>& wanted, int64_t n, double tolerance = kRelative) {
+/// Element by element, relative to sqrt(c_ii c_jj): the size that an element of this place can
+/// have.
+void expect_near(const std::vector<double>& found, const std::vector<double>& wanted, int64_t n,
+                 double tolerance = kRelative) {
   ASSERT_EQ(found.size(), wanted.size());
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < n; ++j) {
@@ -53,7 +58,8 @@ struct Golden {
 };
 
 std::vector<Json> golden_cases() {
-  const Json json = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / "covariance.json");
+  const Json json = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" /
+                              "goldens" / "covariance.json");
   EXPECT_EQ(json["cases"].size(), 19u);
   return {json["cases"].begin(), json["cases"].end()};
 }
@@ -87,8 +93,10 @@ TEST(Covariance, IsNumpys) {
     const std::vector<double> corr = correlation(found);
     const Table wanted = table_from(json["corr"]);
     for (size_t i = 0; i < corr.size(); ++i) {
-      if (std::isnan(wanted.values[i])) EXPECT_TRUE(std::isnan(corr[i]));
-      else EXPECT_NEAR(corr[i], wanted.values[i], kRelative);
+      if (std::isnan(wanted.values[i]))
+        EXPECT_TRUE(std::isnan(corr[i]));
+      else
+        EXPECT_NEAR(corr[i], wanted.values[i], kRelative);
     }
 
     const PrincipalComponents components = principal_components(found);
@@ -101,9 +109,11 @@ TEST(Covariance, IsNumpys) {
     }
     if (!json.contains("components")) continue;
     ++with_vectors;
-    // A vector's error is the matrix's over the gap to the next eigenvalue; here the gaps are above 1e-3 of the largest.
+    // A vector's error is the matrix's over the gap to the next eigenvalue; here the gaps are above
+    // 1e-3 of the largest.
     const Table vectors = table_from(json["components"]);
-    for (size_t i = 0; i < vectors.values.size(); ++i) EXPECT_NEAR(components.components[i], vectors.values[i], 1e-6);
+    for (size_t i = 0; i < vectors.values.size(); ++i)
+      EXPECT_NEAR(components.components[i], vectors.values[i], 1e-6);
   }
   EXPECT_GT(with_vectors, 12);
 }
@@ -112,7 +122,8 @@ TEST(Covariance, MeansAndCountsAreStated) {
   const std::vector<double> m = {1, 2, 6, 0, 4, 2};
   const std::vector<int64_t> f = {2, 0, 1};
   const std::vector<double> a = {0.5, 1, 2};
-  // Weights 1, 0, 2; means (1 + 12) / 3 and (0 + 4) / 3; w a = 0.5, 0, 4, so the divisor is 3 - 4.5 / 3.
+  // Weights 1, 0, 2; means (1 + 12) / 3 and (0 + 4) / 3; w a = 0.5, 0, 4, so the divisor is 3 - 4.5
+  // / 3.
   const Covariance found = covariance({m, 2, 3}, {.fweights = f, .aweights = a});
   EXPECT_DOUBLE_EQ(found.mean[0], 13.0 / 3);
   EXPECT_DOUBLE_EQ(found.mean[1], 4.0 / 3);
@@ -120,28 +131,42 @@ TEST(Covariance, MeansAndCountsAreStated) {
   EXPECT_EQ(found.ddof, 1);
   EXPECT_DOUBLE_EQ(found.weight, 3);
   EXPECT_DOUBLE_EQ(found.divisor, 1.5);
-  EXPECT_DOUBLE_EQ(found.at(0, 1), (1 * (1 - 13.0 / 3) * (0 - 4.0 / 3) + 2 * (6 - 13.0 / 3) * (2 - 4.0 / 3)) / 1.5);
+  EXPECT_DOUBLE_EQ(found.at(0, 1),
+                   (1 * (1 - 13.0 / 3) * (0 - 4.0 / 3) + 2 * (6 - 13.0 / 3) * (2 - 4.0 / 3)) / 1.5);
 }
 
 TEST(Covariance, Refuses) {
   const std::vector<double> m = {1, 2, 3, 4, 5, 7}, nan = {1, std::nan(""), 2, 3};
   const std::vector<int64_t> f = {1, -1, 0}, none = {0, 0, 0}, two = {1, 1};
   const std::vector<double> a = {1, std::nan(""), 0};
-  const auto refused = [&](const MatrixView& x, const CovarianceOptions& options, const MatrixView& y = {}) {
+  const auto refused = [&](const MatrixView& x, const CovarianceOptions& options,
+                           const MatrixView& y = {}) {
     return user_error_of([&] { covariance(x, y, options); });
   };
   EXPECT_EQ(refused({m, 2, 4}, {}), "m is said to be 2 x 4 and holds 6 numbers");
-  EXPECT_EQ(refused({m, int64_t{1} << 62, 6}, {}), "m is said to be 4611686018427387904 x 6 and holds 6 numbers");
+  EXPECT_EQ(refused({m, int64_t{1} << 62, 6}, {}),
+            "m is said to be 4611686018427387904 x 6 and holds 6 numbers");
   EXPECT_EQ(refused({{}, 0, 3}, {}), "the matrix has no variables; give one row at least");
-  EXPECT_EQ(refused({m, 2, 3}, {}, {m, 3, 2}), "y has 2 observations and m has 3; they must be as many");
+  EXPECT_EQ(refused({m, 2, 3}, {}, {m, 3, 2}),
+            "y has 2 observations and m has 3; they must be as many");
   EXPECT_EQ(refused({m, 2, 3}, {.fweights = two}), "there are 2 fweights for 3 observations");
   EXPECT_EQ(refused({m, 2, 3}, {.fweights = f}), "the fweight -1 of observation 1 is negative");
-  EXPECT_EQ(refused({m, 2, 3}, {.aweights = a}), "the aweight nan of observation 1 is negative or not finite");
-  EXPECT_EQ(refused({m, 2, 3}, {.fweights = none}), "the weights of all observations are 0, or there are none; a covariance needs one at least");
-  EXPECT_EQ(refused({m, 2, 3}, {.ddof = 3}), "the divisor of the covariance is 0: observations that weigh 3 in all, ddof 3; give more of them or a smaller ddof");
-  EXPECT_EQ(refused({m, 6, 1}, {}).find("the divisor of the covariance is 0: observations that weigh 1"), 0u);
-  EXPECT_EQ(user_error_of([&] { principal_components(covariance({nan, 2, 2})); }),
-            "the covariance matrix has a NaN or an infinity, so it has no eigenvalues; look for one in the data");
+  EXPECT_EQ(refused({m, 2, 3}, {.aweights = a}),
+            "the aweight nan of observation 1 is negative or not finite");
+  EXPECT_EQ(
+      refused({m, 2, 3}, {.fweights = none}),
+      "the weights of all observations are 0, or there are none; a covariance needs one at least");
+  EXPECT_EQ(refused({m, 2, 3}, {.ddof = 3}),
+            "the divisor of the covariance is 0: observations that weigh 3 in all, ddof 3; give "
+            "more of them or a smaller ddof");
+  EXPECT_EQ(
+      refused({m, 6, 1}, {}).find("the divisor of the covariance is 0: observations that weigh 1"),
+      0u);
+  EXPECT_EQ(user_error_of([&] {
+              principal_components(covariance({nan, 2, 2}));
+            }),
+            "the covariance matrix has a NaN or an infinity, so it has no eigenvalues; look for "
+            "one in the data");
 }
 
 /// Rows of `width` numbers with a mean of their own, a wide range of scales and some correlation.
@@ -151,32 +176,44 @@ std::vector<double> some_rows(int64_t count, int64_t width, double offset = 0) {
     const double shared = standard_normal(9, static_cast<uint64_t>(i));
     for (int64_t j = 0; j < width; ++j) {
       const double own = standard_normal(static_cast<uint64_t>(10 + j), static_cast<uint64_t>(i));
-      rows.push_back((offset + static_cast<double>(j) + own + (j % 3 == 0 ? shared : -0.3 * shared)) * std::pow(10.0, static_cast<double>(j % 4 - 2)));
+      rows.push_back(
+          (offset + static_cast<double>(j) + own + (j % 3 == 0 ? shared : -0.3 * shared)) *
+          std::pow(10.0, static_cast<double>(j % 4 - 2)));
     }
   }
   return rows;
 }
 
 /// Two passes in long double: nothing that the code under test does.
-std::vector<double> two_passes(const std::vector<double>& rows, int64_t width, int64_t ddof = 1, const std::vector<double>& weights = {}) {
+std::vector<double> two_passes(const std::vector<double>& rows, int64_t width, int64_t ddof = 1,
+                               const std::vector<double>& weights = {}) {
   const int64_t count = static_cast<int64_t>(rows.size()) / width;
-  const auto weight = [&](int64_t i) { return weights.empty() ? 1.0L : static_cast<long double>(weights[static_cast<size_t>(i)]); };
-  const auto at = [&](int64_t i, int64_t j) { return static_cast<long double>(rows[static_cast<size_t>(i * width + j)]); };
-  std::vector<long double> mean(static_cast<size_t>(width)), sum(static_cast<size_t>(width * width));
+  const auto weight = [&](int64_t i) {
+    return weights.empty() ? 1.0L : static_cast<long double>(weights[static_cast<size_t>(i)]);
+  };
+  const auto at = [&](int64_t i, int64_t j) {
+    return static_cast<long double>(rows[static_cast<size_t>(i * width + j)]);
+  };
+  std::vector<long double> mean(static_cast<size_t>(width)),
+      sum(static_cast<size_t>(width * width));
   long double total = 0;
   for (int64_t i = 0; i < count; ++i) total += weight(i);
   for (int64_t i = 0; i < count; ++i) {
-    for (int64_t j = 0; j < width; ++j) mean[static_cast<size_t>(j)] += weight(i) * at(i, j) / total;
+    for (int64_t j = 0; j < width; ++j)
+      mean[static_cast<size_t>(j)] += weight(i) * at(i, j) / total;
   }
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t j = 0; j < width; ++j) {
       for (int64_t k = 0; k < width; ++k) {
-        sum[static_cast<size_t>(j * width + k)] += weight(i) * (at(i, j) - mean[static_cast<size_t>(j)]) * (at(i, k) - mean[static_cast<size_t>(k)]);
+        sum[static_cast<size_t>(j * width + k)] += weight(i) *
+                                                   (at(i, j) - mean[static_cast<size_t>(j)]) *
+                                                   (at(i, k) - mean[static_cast<size_t>(k)]);
       }
     }
   }
   std::vector<double> result;
-  for (const long double s : sum) result.push_back(static_cast<double>(s / (total - static_cast<long double>(ddof))));
+  for (const long double s : sum)
+    result.push_back(static_cast<double>(s / (total - static_cast<long double>(ddof))));
   return result;
 }
 
@@ -191,7 +228,8 @@ TEST(Moments, OnePassAgreesWithTwo) {
       EXPECT_EQ(found.observations, count);
       SCOPED_TRACE(std::to_string(count) + " rows, means of " + std::to_string(offset));
       expect_near(found.values, two_passes(rows, kWidth), kWidth);
-      EXPECT_NEAR(found.mean[3], covariance({rows, count, kWidth}, {.rowvar = false}).mean[3], 1e-12 * std::max(1.0, 100 * offset));
+      EXPECT_NEAR(found.mean[3], covariance({rows, count, kWidth}, {.rowvar = false}).mean[3],
+                  1e-12 * std::max(1.0, 100 * offset));
     }
   }
 }
@@ -229,10 +267,15 @@ TEST(Moments, TakeWeights) {
   only_a.add(rows, {}, a);
   expect_near(both.covariance(0).values, two_passes(rows, kWidth, 0, w), kWidth);
   for (const int64_t ddof : {0, 1, 2}) {
-    const auto wanted = [&](const CovarianceOptions& options) { return covariance({rows, kCount, kWidth}, options).values; };
-    expect_near(both.covariance(ddof).values, wanted({.rowvar = false, .ddof = ddof, .fweights = f, .aweights = a}), kWidth);
-    expect_near(only_f.covariance(ddof).values, wanted({.rowvar = false, .ddof = ddof, .fweights = f}), kWidth);
-    expect_near(only_a.covariance(ddof).values, wanted({.rowvar = false, .ddof = ddof, .aweights = a}), kWidth);
+    const auto wanted = [&](const CovarianceOptions& options) {
+      return covariance({rows, kCount, kWidth}, options).values;
+    };
+    expect_near(both.covariance(ddof).values,
+                wanted({.rowvar = false, .ddof = ddof, .fweights = f, .aweights = a}), kWidth);
+    expect_near(only_f.covariance(ddof).values,
+                wanted({.rowvar = false, .ddof = ddof, .fweights = f}), kWidth);
+    expect_near(only_a.covariance(ddof).values,
+                wanted({.rowvar = false, .ddof = ddof, .aweights = a}), kWidth);
   }
 }
 
@@ -241,7 +284,8 @@ TEST(Moments, MergeAsIfTheyHadComeInOneRow) {
   for (const double offset : {0.0, 1e8}) {
     const auto rows = some_rows(kCount, kWidth, offset);
     const auto wanted = two_passes(rows, kWidth);
-    for (const auto& cuts : std::vector<std::vector<size_t>>{{0, 300, 900}, {0, 1, 2, 257, 513, 900}, {0, 0, 900}, {0, 900, 900}}) {
+    for (const auto& cuts : std::vector<std::vector<size_t>>{
+             {0, 300, 900}, {0, 1, 2, 257, 513, 900}, {0, 0, 900}, {0, 900, 900}}) {
       Moments merged(kWidth);
       for (size_t i = 0; i + 1 < cuts.size(); ++i) {
         Moments part(kWidth);
@@ -255,13 +299,21 @@ TEST(Moments, MergeAsIfTheyHadComeInOneRow) {
 }
 
 TEST(Moments, Refuse) {
-  EXPECT_EQ(user_error_of([] { Moments(0); }), "a covariance matrix of 0 variables cannot be; give 1 or more");
+  EXPECT_EQ(user_error_of([] { Moments(0); }),
+            "a covariance matrix of 0 variables cannot be; give 1 or more");
   EXPECT_EQ(user_error_of([] { Moments(50257); }),
-            "a covariance matrix of 50257 variables takes 20.2 GB, more than the 4.29 GB allowed; narrow the site by heads or neurons");
+            "a covariance matrix of 50257 variables takes 20.2 GB, more than the 4.29 GB allowed; "
+            "narrow the site by heads or neurons");
   Moments two(2);
-  EXPECT_EQ(user_error_of([&] { two.add(std::vector<double>{1, 2, 3}); }), "3 numbers are no whole rows of 2 variables");
-  EXPECT_EQ(user_error_of([&] { two.merge(Moments(3)); }), "moments of 3 variables cannot be joined with those of 2");
-  EXPECT_EQ(user_error_of([&] { two.covariance(); }), "the weights of all observations are 0, or there are none; a covariance needs one at least");
+  EXPECT_EQ(user_error_of([&] {
+              two.add(std::vector<double>{1, 2, 3});
+            }),
+            "3 numbers are no whole rows of 2 variables");
+  EXPECT_EQ(user_error_of([&] { two.merge(Moments(3)); }),
+            "moments of 3 variables cannot be joined with those of 2");
+  EXPECT_EQ(
+      user_error_of([&] { two.covariance(); }),
+      "the weights of all observations are 0, or there are none; a covariance needs one at least");
 }
 
 }  // namespace

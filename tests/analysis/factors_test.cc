@@ -14,22 +14,25 @@ using namespace internal;
 namespace {
 
 /// What is factorised, made without the library: [tokens][neurons].
-std::vector<std::vector<double>> positive_neurons(const Model& model, const Batch& texts, const std::vector<int>& layers) {
+std::vector<std::vector<double>> positive_neurons(const Model& model, const Batch& texts,
+                                                  const std::vector<int>& layers) {
   std::vector<std::vector<double>> x;
   for (const auto& text : texts) {
     const Run run = model.forward(text, Hooks().capture("blocks.*.mlp.hook_post"));
     for (size_t t = 0; t < text.size(); ++t) {
       x.emplace_back();
       for (const int layer : layers) {
-        for (const float v : run[site_name(Site::kMlpPost, layer)].slice(static_cast<int64_t>(t)).f32()) x.back().push_back(std::max(v, 0.0f));
+        for (const float v :
+             run[site_name(Site::kMlpPost, layer)].slice(static_cast<int64_t>(t)).f32())
+          x.back().push_back(std::max(v, 0.0f));
       }
     }
   }
   return x;
 }
 
-/// ||X - W^T H|| / ||X||, and the gradients' largest violation of the conditions of a minimum, as a part of the largest gradient that
-/// there is where either factor is 0. By the definitions.
+/// ||X - W^T H|| / ||X||, and the gradients' largest violation of the conditions of a minimum, as a
+/// part of the largest gradient that there is where either factor is 0. By the definitions.
 struct Fit {
   double residual = 0, violation = 0;
 };
@@ -41,7 +44,8 @@ Fit fit_of(const std::vector<std::vector<double>>& x, const Factors& f) {
   for (size_t t = 0; t < tokens; ++t) {
     for (size_t n = 0; n < neurons; ++n) {
       double error = -x[t][n];
-      for (size_t c = 0; c < count; ++c) error += f.strengths[c * tokens + t] * f.neurons[c * neurons + n];
+      for (size_t c = 0; c < count; ++c)
+        error += f.strengths[c * tokens + t] * f.neurons[c * neurons + n];
       rest += error * error;
       whole += x[t][n] * x[t][n];
       for (size_t c = 0; c < count; ++c) {
@@ -53,11 +57,13 @@ Fit fit_of(const std::vector<std::vector<double>>& x, const Factors& f) {
     }
   }
   Fit fit{.residual = std::sqrt(rest / whole)};
-  const auto check = [&](const std::vector<double>& values, const std::vector<double>& gradients, const std::vector<double>& scale) {
+  const auto check = [&](const std::vector<double>& values, const std::vector<double>& gradients,
+                         const std::vector<double>& scale) {
     const double largest = *std::max_element(scale.begin(), scale.end());
     for (size_t i = 0; i < values.size(); ++i) {
       EXPECT_GE(values[i], 0);
-      fit.violation = std::max(fit.violation, (values[i] > 0 ? std::abs(gradients[i]) : -gradients[i]) / largest);
+      fit.violation = std::max(fit.violation,
+                               (values[i] > 0 ? std::abs(gradients[i]) : -gradients[i]) / largest);
     }
   };
   check(f.strengths, of_strengths, at_no_strengths);
@@ -66,13 +72,15 @@ Fit fit_of(const std::vector<std::vector<double>>& x, const Factors& f) {
 }
 
 TEST(Factors, AreAsGoodAsScikitLearns) {
-  const Json golden = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / "factors.json");
+  const Json golden = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" /
+                                "goldens" / "factors.json");
   const Model model = Model::load(golden_folder("plain").string(), {.threads = 1});
   const auto texts = golden["texts"].get<Batch>();
   const auto x = positive_neurons(model, texts, {0, 1, 2});
   for (const Json& wanted : golden["cases"]) {
     SCOPED_TRACE(wanted.dump());
-    FactorOptions options{.components = wanted["components"], .init = factor_init_from_name(wanted["init"].get<std::string>())};
+    FactorOptions options{.components = wanted["components"],
+                          .init = factor_init_from_name(wanted["init"].get<std::string>())};
     options.max_iterations = 5000;
     options.tolerance = 1e-5;
     const Factors found = factors(model, texts, options);
@@ -83,7 +91,8 @@ TEST(Factors, AreAsGoodAsScikitLearns) {
     // The sum of all violations has fallen to 1e-5 of where it was.
     EXPECT_LT(fit.violation, 1e-3);
     if (options.components == 1) {
-      EXPECT_NEAR(found.relative_residual, wanted["best"].get<double>(), 1e-6) << "one minimum alone";
+      EXPECT_NEAR(found.relative_residual, wanted["best"].get<double>(), 1e-6)
+          << "one minimum alone";
     }
   }
 }
@@ -91,7 +100,8 @@ TEST(Factors, AreAsGoodAsScikitLearns) {
 TEST(Factors, ASingleTokenIsItsOwnComponent) {
   const Model model = small_model();
   for (const FactorInit init : {FactorInit::kRandom, FactorInit::kNndsvd}) {
-    const Factors found = factors(model, {{7}}, {.components = 1, .layers = {1}, .init = init, .tolerance = 1e-12});
+    const Factors found =
+        factors(model, {{7}}, {.components = 1, .layers = {1}, .init = init, .tolerance = 1e-12});
     const auto x = positive_neurons(model, {{7}}, {1});
     double length = 0;
     for (const double v : x[0]) length += v * v;
@@ -99,7 +109,8 @@ TEST(Factors, ASingleTokenIsItsOwnComponent) {
     EXPECT_NEAR(found.strengths[0], length, 1e-9);
     for (size_t n = 0; n < x[0].size(); ++n) EXPECT_NEAR(found.neurons[n], x[0][n] / length, 1e-9);
     EXPECT_LT(found.relative_residual, 1e-9);
-    EXPECT_EQ(found.top_neurons(0, 1)[0], std::max_element(x[0].begin(), x[0].end()) - x[0].begin());
+    EXPECT_EQ(found.top_neurons(0, 1)[0],
+              std::max_element(x[0].begin(), x[0].end()) - x[0].begin());
   }
 }
 
@@ -111,7 +122,8 @@ TEST(Factors, AreArrangedAndRepeatable) {
   EXPECT_EQ(found.layers, (std::vector<int>{0, 2}));
   EXPECT_EQ(found.tokens, 15);
   EXPECT_EQ(found.width(), 80);
-  EXPECT_NEAR(fit_of(positive_neurons(model, texts, {0, 2}), found).residual, found.relative_residual, 1e-9);
+  EXPECT_NEAR(fit_of(positive_neurons(model, texts, {0, 2}), found).residual,
+              found.relative_residual, 1e-9);
   double before = std::numeric_limits<double>::infinity();
   for (size_t c = 0; c < 4; ++c) {
     double size = 0, length = 0;
@@ -121,7 +133,9 @@ TEST(Factors, AreArrangedAndRepeatable) {
     EXPECT_NEAR(length, 1, 1e-12);
     before = size;
     const auto top = found.top_neurons(c, 80);
-    for (size_t i = 1; i < top.size(); ++i) EXPECT_GE(found.neurons[c * 80 + static_cast<size_t>(top[i - 1])], found.neurons[c * 80 + static_cast<size_t>(top[i])]);
+    for (size_t i = 1; i < top.size(); ++i)
+      EXPECT_GE(found.neurons[c * 80 + static_cast<size_t>(top[i - 1])],
+                found.neurons[c * 80 + static_cast<size_t>(top[i])]);
   }
   FactorOptions other = options;
   other.batch_tokens = 512;
@@ -131,25 +145,36 @@ TEST(Factors, AreArrangedAndRepeatable) {
 }
 
 TEST(Factors, SayWhenTheyAreNotDone) {
-  const Factors found = factors(small_model(), {some_ids(12)}, {.components = 5, .max_iterations = 2});
+  const Factors found =
+      factors(small_model(), {some_ids(12)}, {.components = 5, .max_iterations = 2});
   EXPECT_EQ(found.iterations, 2);
   EXPECT_FALSE(found.converged);
 }
 
 TEST(Factors, RefuseWhatHasNoFactors) {
   const Model model = small_model();
-  const auto refuse = [&](const Batch& texts, const FactorOptions& options) { return user_error_of([&] { factors(model, texts, options); }); };
+  const auto refuse = [&](const Batch& texts, const FactorOptions& options) {
+    return user_error_of([&] { factors(model, texts, options); });
+  };
   EXPECT_EQ(refuse({}, {}), "there are no prompts to factorise; give at least one");
-  EXPECT_EQ(refuse({some_ids(4)}, {.components = 5}), "5 components are outside 1..4, the smaller number of 4 tokens and 120 neurons");
-  EXPECT_EQ(refuse({some_ids(4)}, {.components = 0}), "0 components are outside 1..4, the smaller number of 4 tokens and 120 neurons");
-  EXPECT_EQ(refuse({some_ids(4)}, {.components = 1, .layers = {3}}), "layer 3 is outside 0..2, the blocks of the model");
+  EXPECT_EQ(refuse({some_ids(4)}, {.components = 5}),
+            "5 components are outside 1..4, the smaller number of 4 tokens and 120 neurons");
+  EXPECT_EQ(refuse({some_ids(4)}, {.components = 0}),
+            "0 components are outside 1..4, the smaller number of 4 tokens and 120 neurons");
+  EXPECT_EQ(refuse({some_ids(4)}, {.components = 1, .layers = {3}}),
+            "layer 3 is outside 0..2, the blocks of the model");
   FactorOptions options{.components = 2};
   options.edits.edit("blocks.*.mlp.hook_post", zero());
-  EXPECT_EQ(refuse({some_ids(4)}, options), "no neuron of these layers is above 0 at any token, so that there is nothing to factorise");
+  EXPECT_EQ(
+      refuse({some_ids(4)}, options),
+      "no neuron of these layers is above 0 at any token, so that there is nothing to factorise");
   const float nan = std::numeric_limits<float>::quiet_NaN();
   options.edits = Hooks().edit("blocks.1.mlp.hook_post", replace(Tensor::from({&nan, 1})));
-  EXPECT_EQ(refuse({some_ids(4)}, options), "'blocks.1.mlp.hook_post' of prompt 0 holds a NaN or infinity, which cannot be factorised");
-  EXPECT_EQ(user_error_of([] { factor_init_from_name("nndsvda"); }), "start 'nndsvda' is not known; use random or nndsvd");
+  EXPECT_EQ(
+      refuse({some_ids(4)}, options),
+      "'blocks.1.mlp.hook_post' of prompt 0 holds a NaN or infinity, which cannot be factorised");
+  EXPECT_EQ(user_error_of([] { factor_init_from_name("nndsvda"); }),
+            "start 'nndsvda' is not known; use random or nndsvd");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The lens and the score against tools/make_analysis_goldens.py, which computes them in double precision from the formulas.
+// The lens and the score against tools/make_analysis_goldens.py, which computes them in double
+// precision from the formulas.
 
 #include <gtest/gtest.h>
 
@@ -16,7 +17,8 @@ constexpr double kTolerance = 2e-5;
 
 class AnalysisGoldens : public ::testing::TestWithParam<const char*> {
  protected:
-  Json golden_ = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / (std::string(GetParam()) + ".json"));
+  Json golden_ = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" /
+                           "goldens" / (std::string(GetParam()) + ".json"));
   Model model_ = Model::load(golden_folder(GetParam()).string());
 };
 
@@ -43,7 +45,9 @@ TEST_P(AnalysisGoldens, Lens) {
       EXPECT_EQ(found.layers[cell / found.positions.size()], want["layer"].get<int>());
       EXPECT_EQ(found.positions[cell % found.positions.size()], want["position"].get<int64_t>());
       expect_looked_up(want["target"], found.target_ranks[cell], found.target_log_probs[cell]);
-      for (size_t i = 0; i < w; ++i) expect_looked_up(want["watch"][i], found.watch_ranks[cell * w + i], found.watch_log_probs[cell * w + i]);
+      for (size_t i = 0; i < w; ++i)
+        expect_looked_up(want["watch"][i], found.watch_ranks[cell * w + i],
+                         found.watch_log_probs[cell * w + i]);
       for (size_t i = 0; i < k; ++i) {
         EXPECT_EQ(found.top_ids[cell * k + i], want["top"][i][0].get<int32_t>());
         EXPECT_NEAR(found.top_log_probs[cell * k + i], want["top"][i][1].get<double>(), kTolerance);
@@ -74,7 +78,8 @@ TEST_P(AnalysisGoldens, Score) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, AnalysisGoldens, ::testing::Values("plain", "untied"), [](const auto& checkpoint) { return std::string(checkpoint.param); });
+INSTANTIATE_TEST_SUITE_P(Checkpoints, AnalysisGoldens, ::testing::Values("plain", "untied"),
+                         [](const auto& checkpoint) { return std::string(checkpoint.param); });
 
 }  // namespace
 }  // namespace vitrine::testing

@@ -1,5 +1,6 @@
-// The tuned lens, its fit, lenses of what blocks write, divergences and rankings against tools/make_lens_goldens.py, which computes
-// them in double precision with transformers and NumPy's least squares.
+// The tuned lens, its fit, lenses of what blocks write, divergences and rankings against
+// tools/make_lens_goldens.py, which computes them in double precision with transformers and NumPy's
+// least squares.
 
 #include <gtest/gtest.h>
 
@@ -8,8 +9,8 @@
 #include "base/json.h"
 #include "support.h"
 #include "vitrine/analysis/lens.h"
-#include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/analysis/tuned_lens.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -18,7 +19,9 @@ namespace {
 // float32 activations and logits that spread over some 20 nats.
 constexpr double kTolerance = 2e-5;
 
-std::filesystem::path goldens() { return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens"; }
+std::filesystem::path goldens() {
+  return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens";
+}
 
 class LensGoldens : public ::testing::TestWithParam<const char*> {
  protected:
@@ -27,11 +30,14 @@ class LensGoldens : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(LensGoldens, EveryModeOfEverySource) {
-  const TunedLens tuned = load_tuned_lens(goldens() / ("tuned_" + std::string(GetParam())), model_.config());
+  const TunedLens tuned =
+      load_tuned_lens(goldens() / ("tuned_" + std::string(GetParam())), model_.config());
   EXPECT_EQ(tuned.model, GetParam());
   for (const Json& wanted : golden_["lens"]) {
     SCOPED_TRACE(wanted["mode"].get<std::string>() + " of " + wanted["of"].get<std::string>());
-    LensOptions options{.mode = lens_mode_from_name(wanted["mode"].get<std::string>()), .of = lens_source_from_name(wanted["of"].get<std::string>()), .kl = true};
+    LensOptions options{.mode = lens_mode_from_name(wanted["mode"].get<std::string>()),
+                        .of = lens_source_from_name(wanted["of"].get<std::string>()),
+                        .kl = true};
     if (options.mode == LensMode::kTuned) options.tuned = tuned;
     const auto ids = wanted["ids"].get<std::vector<int32_t>>();
     const Lens found = lens(model_, ids, options);
@@ -49,7 +55,8 @@ TEST_P(LensGoldens, EveryModeOfEverySource) {
 
 TEST_P(LensGoldens, Rankings) {
   const Json& wanted = golden_["rankings"];
-  const Lens found = rankings(model_, wanted["prompt"].get<std::vector<int32_t>>(), {.max_new_tokens = 5});
+  const Lens found =
+      rankings(model_, wanted["prompt"].get<std::vector<int32_t>>(), {.max_new_tokens = 5});
   EXPECT_EQ(found.ids, wanted["ids"].get<std::vector<int32_t>>());
   for (const Json& cell : wanted["cells"]) {  // step by step there, layer by layer here
     const size_t at = found.cell(cell[0].get<size_t>(), cell[1].get<size_t>());
@@ -62,16 +69,21 @@ TEST_P(LensGoldens, Fit) {
   const Json& wanted = golden_["fit"];
   const auto texts = wanted["texts"].get<Batch>();
   size_t next = 0;
-  const auto give = [&]() -> std::optional<std::vector<int32_t>> { return next < texts.size() ? std::optional(texts[next++]) : std::nullopt; };
-  const TunedLensFit fit = fit_tuned_lens(model_, give, {.alpha = wanted["alpha"], .held_out_every = wanted["every"]});
+  const auto give = [&]() -> std::optional<std::vector<int32_t>> {
+    return next < texts.size() ? std::optional(texts[next++]) : std::nullopt;
+  };
+  const TunedLensFit fit =
+      fit_tuned_lens(model_, give, {.alpha = wanted["alpha"], .held_out_every = wanted["every"]});
   const SafetensorsFile file(goldens() / ("fit_" + std::string(GetParam()) + ".safetensors"));
   for (int layer = 0; layer < model_.config().layers; ++layer) {
     const auto l = static_cast<size_t>(layer);
-    // float32 activations through a regression that alpha keeps from amplifying them more than tenfold, entries of about 1.
+    // float32 activations through a regression that alpha keeps from amplifying them more than
+    // tenfold, entries of about 1.
     const auto expect_near = [&](const Tensor& got, const std::string& name) {
       const auto want = file.tensor(name).f32();
       ASSERT_EQ(got.elements(), static_cast<int64_t>(want.size()));
-      for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got.f32()[i], want[i], 2e-5) << name << " " << i;
+      for (size_t i = 0; i < want.size(); ++i)
+        ASSERT_NEAR(got.f32()[i], want[i], 2e-5) << name << " " << i;
     };
     expect_near(fit.lens.weights[l], std::to_string(layer) + ".weight");
     expect_near(fit.lens.biases[l], std::to_string(layer) + ".bias");
@@ -91,7 +103,8 @@ TEST_P(LensGoldens, Fit) {
   EXPECT_EQ(fit.fitted_tokens, all - held);
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, LensGoldens, ::testing::Values("plain", "untied"), [](const auto& checkpoint) { return std::string(checkpoint.param); });
+INSTANTIATE_TEST_SUITE_P(Checkpoints, LensGoldens, ::testing::Values("plain", "untied"),
+                         [](const auto& checkpoint) { return std::string(checkpoint.param); });
 
 }  // namespace
 }  // namespace vitrine::testing

@@ -7,18 +7,20 @@
 #include <utility>
 #include <vector>
 
+#include "vitrine/analysis/patching.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
-#include "vitrine/analysis/patching.h"
 
 namespace vitrine::testing {
 using namespace internal;
 
-/// What patch() computes, the plain way: every cell a whole run with an edit, from the first block and the first token.
+/// What patch() computes, the plain way: every cell a whole run with an edit, from the first block
+/// and the first token.
 class NaivePatching {
  public:
   /// Puts `values` of `other` into runs of `base`. Prompts of the same length.
-  NaivePatching(const Model& model, std::vector<int32_t> base, const std::vector<int32_t>& other, PatchMetric metric)
+  NaivePatching(const Model& model, std::vector<int32_t> base, const std::vector<int32_t>& other,
+                PatchMetric metric)
       : model_(model),
         base_(std::move(base)),
         metric_(metric),
@@ -29,7 +31,8 @@ class NaivePatching {
   }
 
   /// One cell of a grid whose cells are at `positions` (empty: all), or at the column's.
-  double cell(const PatchGrid& grid, size_t row, size_t column, std::vector<int64_t> positions = {}) const {
+  double cell(const PatchGrid& grid, size_t row, size_t column,
+              std::vector<int64_t> positions = {}) const {
     const std::string name = site_name(grid.site, grid.layers[row]);
     Where where{.positions = std::move(positions)};
     if (grid.over == PatchOver::kPositions) where.positions = {grid.columns[column]};
@@ -46,13 +49,16 @@ class NaivePatching {
     Narrowed(std::shared_ptr<const Captures> all, Where where, const Config& config)
         : all_(std::move(all)), where_(std::move(where)), heads_(config.heads) {}
 
-    std::optional<std::vector<float>> row(Site site, int layer, int, int64_t position) const override {
+    std::optional<std::vector<float>> row(Site site, int layer, int,
+                                          int64_t position) const override {
       const std::vector<float> whole = all_->row(site, layer, 0, position).value();
       std::vector<float> part;
       const auto head_size = static_cast<std::ptrdiff_t>(whole.size()) / heads_;
       for (const int head : where_.heads)
-        part.insert(part.end(), whole.begin() + head * head_size, whole.begin() + (head + 1) * head_size);
-      for (const int64_t neuron : where_.neurons) part.push_back(whole[static_cast<size_t>(neuron)]);
+        part.insert(part.end(), whole.begin() + head * head_size,
+                    whole.begin() + (head + 1) * head_size);
+      for (const int64_t neuron : where_.neurons)
+        part.push_back(whole[static_cast<size_t>(neuron)]);
       return part.empty() ? whole : part;
     }
 

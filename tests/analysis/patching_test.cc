@@ -30,55 +30,68 @@ const PatchMetric kMetric{.answer = 5, .wrong = 17};
 
 bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
-/// Every cell against a whole run, to the bit. hook_result's heads are added in another order where the site is edited.
+/// Every cell against a whole run, to the bit. hook_result's heads are added in another order where
+/// the site is edited.
 void expect_naive(const Model& model, const PatchOptions& options, double tolerance = 0) {
   const Pair pair = some_pair();
   const bool denoise = options.direction == PatchDirection::kDenoise;
   const Patching found = patch(model, pair.clean, pair.corrupt, options);
-  const NaivePatching naive(model, denoise ? pair.corrupt : pair.clean, denoise ? pair.clean : pair.corrupt, options.metric);
+  const NaivePatching naive(model, denoise ? pair.corrupt : pair.clean,
+                            denoise ? pair.clean : pair.corrupt, options.metric);
   for (const PatchGrid& grid : found.grids) {
     for (size_t row = 0; row < grid.layers.size(); ++row) {
       for (size_t column = 0; column < grid.columns.size(); ++column) {
         const double value = grid.values[grid.cell(row, column)],
                      wanted = naive.cell(grid, row, column, options.cells.positions);
-        EXPECT_TRUE(tolerance > 0 ? std::abs(value - wanted) <= tolerance : same_bits(value, wanted))
-            << site_name(grid.site, grid.layers[row]) << " " << grid.columns[column] << ": " << value << ", a whole run gives "
-            << wanted;
-        EXPECT_DOUBLE_EQ(grid.effects[grid.cell(row, column)], (value - found.corrupt) / (found.clean - found.corrupt));
+        EXPECT_TRUE(tolerance > 0 ? std::abs(value - wanted) <= tolerance
+                                  : same_bits(value, wanted))
+            << site_name(grid.site, grid.layers[row]) << " " << grid.columns[column] << ": "
+            << value << ", a whole run gives " << wanted;
+        EXPECT_DOUBLE_EQ(grid.effects[grid.cell(row, column)],
+                         (value - found.corrupt) / (found.clean - found.corrupt));
       }
     }
   }
 }
 
-const std::vector<Site> kAllLayered = {Site::kResidPre, Site::kLn1Scale,   Site::kLn1Normalized, Site::kQ,      Site::kK,
-                                       Site::kV,        Site::kAttnScores, Site::kPattern,       Site::kZ,      Site::kAttnOut,
-                                       Site::kResidMid, Site::kLn2Scale,   Site::kLn2Normalized, Site::kMlpPre, Site::kMlpPost,
-                                       Site::kMlpOut,   Site::kResidPost};
+const std::vector<Site> kAllLayered = {
+    Site::kResidPre, Site::kLn1Scale,   Site::kLn1Normalized, Site::kQ,      Site::kK,
+    Site::kV,        Site::kAttnScores, Site::kPattern,       Site::kZ,      Site::kAttnOut,
+    Site::kResidMid, Site::kLn2Scale,   Site::kLn2Normalized, Site::kMlpPre, Site::kMlpPost,
+    Site::kMlpOut,   Site::kResidPost};
 
 TEST(Patching, EveryCellIsAWholeRunWithThatEdit) {
   const Model model = small_model();
   for (const PatchDirection direction : {PatchDirection::kDenoise, PatchDirection::kNoise}) {
-    expect_naive(model, {.metric = kMetric, .direction = direction, .cells = {.sites = kAllLayered}});
+    expect_naive(model,
+                 {.metric = kMetric, .direction = direction, .cells = {.sites = kAllLayered}});
     expect_naive(model, {.metric = kMetric,
                          .direction = direction,
-                         .cells = {.sites = {Site::kQ, Site::kK, Site::kV, Site::kAttnScores, Site::kPattern, Site::kZ},
+                         .cells = {.sites = {Site::kQ, Site::kK, Site::kV, Site::kAttnScores,
+                                             Site::kPattern, Site::kZ},
                                    .over = PatchOver::kHeads}});
-    expect_naive(model,
-                 {.metric = kMetric, .direction = direction, .cells = {.sites = kAllLayered, .over = PatchOver::kWhole}});
+    expect_naive(model, {.metric = kMetric,
+                         .direction = direction,
+                         .cells = {.sites = kAllLayered, .over = PatchOver::kWhole}});
   }
   expect_naive(model, {.metric = kMetric,
-                       .cells = {.sites = {Site::kPattern, Site::kV}, .over = PatchOver::kHeads, .positions = {3, 7}}});
-  expect_naive(
-      model,
-      {.metric = kMetric,
-       .cells = {
-           .sites = {Site::kMlpPost, Site::kResidPre}, .over = PatchOver::kNeurons, .layers = {0, 2}, .neurons = {0, 7, 23}}});
-  expect_naive(model, {.metric = {.kind = PatchMetric::Kind::kProb, .answer = 9}, .cells = {.sites = {Site::kMlpOut}}});
+                       .cells = {.sites = {Site::kPattern, Site::kV},
+                                 .over = PatchOver::kHeads,
+                                 .positions = {3, 7}}});
+  expect_naive(model, {.metric = kMetric,
+                       .cells = {.sites = {Site::kMlpPost, Site::kResidPre},
+                                 .over = PatchOver::kNeurons,
+                                 .layers = {0, 2},
+                                 .neurons = {0, 7, 23}}});
+  expect_naive(model, {.metric = {.kind = PatchMetric::Kind::kProb, .answer = 9},
+                       .cells = {.sites = {Site::kMlpOut}}});
 }
 
 TEST(Patching, HeadResultsAgreeToRounding) {
   // An edit of hook_result adds the heads up in another order: the promise's one exception.
-  expect_naive(small_model(), {.metric = kMetric, .cells = {.sites = {Site::kResult}, .over = PatchOver::kHeads}}, 1e-5);
+  expect_naive(small_model(),
+               {.metric = kMetric, .cells = {.sites = {Site::kResult}, .over = PatchOver::kHeads}},
+               1e-5);
 }
 
 TEST(Patching, BatchesChangeNothing) {
@@ -98,12 +111,17 @@ TEST(Patching, TheWholeStreamIsTheOtherRun) {
   const Model model = small_model();
   const Pair pair = some_pair();
   for (const PatchDirection direction : {PatchDirection::kDenoise, PatchDirection::kNoise}) {
-    const Patching found = patch(model, pair.clean, pair.corrupt,
-                                 {.metric = kMetric, .direction = direction, .cells = {.over = PatchOver::kWhole}});
+    const Patching found =
+        patch(model, pair.clean, pair.corrupt,
+              {.metric = kMetric, .direction = direction, .cells = {.over = PatchOver::kWhole}});
     const double wanted = direction == PatchDirection::kDenoise ? 1.0 : 0.0;
     for (const double effect : found.grids[0].effects) EXPECT_EQ(effect, wanted);
-    EXPECT_EQ(found.clean, kMetric.of(model.forward(pair.clean, {}, {.logits = LogitRows::kLast}).logits().f32()));
-    EXPECT_EQ(found.corrupt, kMetric.of(model.forward(pair.corrupt, {}, {.logits = LogitRows::kLast}).logits().f32()));
+    EXPECT_EQ(
+        found.clean,
+        kMetric.of(model.forward(pair.clean, {}, {.logits = LogitRows::kLast}).logits().f32()));
+    EXPECT_EQ(
+        found.corrupt,
+        kMetric.of(model.forward(pair.corrupt, {}, {.logits = LogitRows::kLast}).logits().f32()));
   }
 }
 
@@ -111,15 +129,19 @@ TEST(Patching, WindowsReplaceSeveralLayers) {
   const Model model = small_model();
   const Pair pair = some_pair();
   const Patching found =
-      patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .window = 3}});
+      patch(model, pair.clean, pair.corrupt,
+            {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .window = 3}});
   const auto source = model.forward(pair.clean, Hooks().capture("*")).shared_captures();
-  const std::vector<std::string> layers = {"blocks.{0..1}.hook_mlp_out", "blocks.{0..2}.hook_mlp_out",
-                                           "blocks.{1..2}.hook_mlp_out"};
+  const std::vector<std::string> layers = {
+      "blocks.{0..1}.hook_mlp_out", "blocks.{0..2}.hook_mlp_out", "blocks.{1..2}.hook_mlp_out"};
   for (size_t row = 0; row < 3; ++row) {
     for (int64_t position = 0; position < 8; ++position) {
-      const Hooks edits = Hooks().edit(layers[row], replace_from(source), {.positions = {position}});
-      const double wanted = kMetric.of(model.forward(pair.corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
-      EXPECT_EQ(found.grids[0].values[found.grids[0].cell(row, static_cast<size_t>(position))], wanted);
+      const Hooks edits =
+          Hooks().edit(layers[row], replace_from(source), {.positions = {position}});
+      const double wanted = kMetric.of(
+          model.forward(pair.corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
+      EXPECT_EQ(found.grids[0].values[found.grids[0].cell(row, static_cast<size_t>(position))],
+                wanted);
     }
   }
 }
@@ -130,12 +152,14 @@ TEST(Patching, ComputesOnlyWhatChanges) {
   const Patching found = patch(model, pair.clean, pair.corrupt, {.metric = kMetric});
   EXPECT_EQ(found.work.cells, 24);
   EXPECT_EQ(found.work.naive, (24 + 2) * 8 * 3);
-  // Before the first block only positions 3 and 4 differ, behind it 3 to 7. A cell at p runs 8 - p tokens.
+  // Before the first block only positions 3 and 4 differ, behind it 3 to 7. A cell at p runs 8 - p
+  // tokens.
   const int64_t first = 3 * (5 + 4), others = (2 + 1) * (5 + 4 + 3 + 2 + 1);
   EXPECT_EQ(found.work.computed, 2 * 8 * 3 + first + others);
   // In the last block what an MLP writes elsewhere is not read by the last position.
   const Patching last =
-      patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .layers = {-1}}});
+      patch(model, pair.clean, pair.corrupt,
+            {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .layers = {-1}}});
   EXPECT_EQ(last.work.computed, 2 * 8 * 3 + 1);
 }
 
@@ -155,7 +179,8 @@ TEST(Patching, AlignsPromptsOfDifferentLengths) {
   const std::vector<int32_t> clean = {3, 14, 15, 9, 26}, corrupt = {3, 14, 40, 41, 9, 27};
   const std::vector<std::pair<int64_t, int64_t>> alignment = {{0, 0}, {1, 1}, {3, 4}, {4, 5}};
   const Patching found =
-      patch(model, clean, corrupt, {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}}, .alignment = alignment});
+      patch(model, clean, corrupt,
+            {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}}, .alignment = alignment});
   const PatchGrid& grid = found.grids[0];
   const auto source = model.forward(clean, Hooks().capture("*"));
   for (size_t row = 0; row < 3; ++row) {
@@ -164,19 +189,23 @@ TEST(Patching, AlignsPromptsOfDifferentLengths) {
       for (const auto& [from, to] : alignment) {
         if (to != static_cast<int64_t>(column)) continue;
         const std::string name = site_name(Site::kMlpOut, static_cast<int>(row));
-        const Hooks edits = Hooks().edit(name, replace(Tensor::from(source[name].slice(from).f32())), {.positions = {to}});
-        wanted = kMetric.of(model.forward(corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
+        const Hooks edits = Hooks().edit(
+            name, replace(Tensor::from(source[name].slice(from).f32())), {.positions = {to}});
+        wanted =
+            kMetric.of(model.forward(corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
       }
       EXPECT_EQ(grid.values[grid.cell(row, column)], wanted) << row << " " << column;
     }
   }
   const Patching back =
-      patch(model, clean, corrupt, {.metric = kMetric, .direction = PatchDirection::kNoise, .alignment = alignment});
+      patch(model, clean, corrupt,
+            {.metric = kMetric, .direction = PatchDirection::kNoise, .alignment = alignment});
   EXPECT_EQ(back.grids[0].columns.size(), clean.size());
 }
 
 TEST(AttributionPatching, IsTheSlopeOfPatching) {
-  // A base run and one a small step away from it: the estimate's error falls with the square of the step.
+  // A base run and one a small step away from it: the estimate's error falls with the square of the
+  // step.
   const Model model = small_model();
   const auto ids = some_ids(7);
   const std::string site = "blocks.1.hook_resid_pre";
@@ -192,29 +221,36 @@ TEST(AttributionPatching, IsTheSlopeOfPatching) {
       estimate += static_cast<double>(moved[i] - before) * static_cast<double>(gradient[i]);
     }
     const double value = kMetric.of(
-        model.forward(ids, Hooks().edit(site, replace(Tensor::from(moved)), {.positions = {4}}), {.logits = LogitRows::kLast})
+        model
+            .forward(ids, Hooks().edit(site, replace(Tensor::from(moved)), {.positions = {4}}),
+                     {.logits = LogitRows::kLast})
             .logits()
             .f32());
-    return std::abs(value - kMetric.of(base.logits().slice(6).f32()) - estimate) / std::abs(estimate);
+    return std::abs(value - kMetric.of(base.logits().slice(6).f32()) - estimate) /
+           std::abs(estimate);
   };
   EXPECT_LT(error(0.01), error(0.1));
   EXPECT_LT(error(0.01), 0.05);
 }
 
 TEST(AttributionPatching, EqualsPatchingWhereTheModelIsLinear) {
-  // An epsilon far above the variances makes every layernorm's scale a constant, and what it gives so small that patterns and
-  // neurons move along their tangents: the logits are linear in the residual stream but for some 1e-3 of what it moves them, which
-  // is about as much as float32 leaves of differences so small.
+  // An epsilon far above the variances makes every layernorm's scale a constant, and what it gives
+  // so small that patterns and neurons move along their tangents: the logits are linear in the
+  // residual stream but for some 1e-3 of what it moves them, which is about as much as float32
+  // leaves of differences so small.
   Config config = small_model().config();
   config.layer_norm_epsilon = 3.0f;
   const Model model = Model::random(config, 5, {.threads = 2});
   const Pair pair = some_pair();
   PatchOptions options{.metric = kMetric, .attribution = true};
-  options.cells.sites = {Site::kResidPre, Site::kZ, Site::kAttnOut, Site::kMlpPost, Site::kMlpOut, Site::kResidPost};
+  options.cells.sites = {Site::kResidPre, Site::kZ,      Site::kAttnOut,
+                         Site::kMlpPost,  Site::kMlpOut, Site::kResidPost};
   for (const PatchGrid& grid : patch(model, pair.clean, pair.corrupt, options).grids) {
     double largest = 0;
     for (double effect : grid.effects) largest = std::max(largest, std::abs(effect));
-    for (size_t i = 0; i < grid.effects.size(); ++i) EXPECT_NEAR(grid.estimates[i], grid.effects[i], 5e-3 * largest) << site_info(grid.site).name << " " << i;
+    for (size_t i = 0; i < grid.effects.size(); ++i)
+      EXPECT_NEAR(grid.estimates[i], grid.effects[i], 5e-3 * largest)
+          << site_info(grid.site).name << " " << i;
     EXPECT_GT(grid.correlation(), 0.9999) << site_info(grid.site).name;
   }
 }
@@ -230,12 +266,14 @@ TEST(AttributionPatching, AddsUpOverPositionsAndHeads) {
       EXPECT_TRUE(grid.values.empty() && grid.effects.empty());
       for (size_t row = 0; row < grid.layers.size(); ++row) {
         rows.push_back(0);
-        for (size_t column = 0; column < grid.columns.size(); ++column) rows.back() += grid.estimates[grid.cell(row, column)];
+        for (size_t column = 0; column < grid.columns.size(); ++column)
+          rows.back() += grid.estimates[grid.cell(row, column)];
       }
     }
     return rows;
   };
-  const auto whole = sums(PatchOver::kWhole), positions = sums(PatchOver::kPositions), heads = sums(PatchOver::kHeads);
+  const auto whole = sums(PatchOver::kWhole), positions = sums(PatchOver::kPositions),
+             heads = sums(PatchOver::kHeads);
   for (size_t i = 0; i < whole.size(); ++i) {
     EXPECT_NEAR(positions[i], whole[i], 1e-12 * (1 + std::abs(whole[i])));
     EXPECT_NEAR(heads[i], whole[i], 1e-12 * (1 + std::abs(whole[i])));
@@ -264,7 +302,8 @@ TEST(Patching, RefusesWhatMakesNoSense) {
     return user_error_of([&] { patch(model, pair.clean, pair.corrupt, {.metric = metric}); });
   };
   EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, some_ids(5), {.metric = kMetric}); }),
-            "the clean prompt has 8 tokens, the corrupt one 5; give prompts of the same length, or patch with an alignment of "
+            "the clean prompt has 8 tokens, the corrupt one 5; give prompts of the same length, or "
+            "patch with an alignment of "
             "their positions");
   EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, pair.clean, {.metric = kMetric}); }),
             "the clean and the corrupt prompt are the same 8 tokens; give prompts that differ");
@@ -274,27 +313,37 @@ TEST(Patching, RefusesWhatMakesNoSense) {
   EXPECT_EQ(of({.answer = 6, .wrong = -1}), "the wrong answer -1 is outside the vocabulary 0..60");
   EXPECT_EQ(of({.answer = 6, .wrong = 6}),
             "the answer and the wrong answer are both the token 6; their difference is always 0");
-  EXPECT_EQ(refuse({.position = 8}), "position 8 is outside the corrupt prompt, which has 8 tokens; use 0..7 or -8..-1");
+  EXPECT_EQ(refuse({.position = 8}),
+            "position 8 is outside the corrupt prompt, which has 8 tokens; use 0..7 or -8..-1");
   EXPECT_EQ(refuse({.cells = {.layers = {3}}}), "layer 3 is outside 0..2, the layers of the model");
-  EXPECT_EQ(refuse({.cells = {.positions = {8}}}), "position 8 is outside 0..7, the positions up to where the metric is read");
-  EXPECT_EQ(refuse({.cells = {.sites = {}}}), "no site is to be patched; name one such as hook_resid_pre");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kQ, Site::kQ}}}), "site 'attn.hook_q' is named twice; name it once");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kEmbed}}}),
-            "site 'hook_embed' is in no layer; patch a site that is in each, such as hook_resid_pre");
+  EXPECT_EQ(refuse({.cells = {.positions = {8}}}),
+            "position 8 is outside 0..7, the positions up to where the metric is read");
+  EXPECT_EQ(refuse({.cells = {.sites = {}}}),
+            "no site is to be patched; name one such as hook_resid_pre");
+  EXPECT_EQ(refuse({.cells = {.sites = {Site::kQ, Site::kQ}}}),
+            "site 'attn.hook_q' is named twice; name it once");
+  EXPECT_EQ(
+      refuse({.cells = {.sites = {Site::kEmbed}}}),
+      "site 'hook_embed' is in no layer; patch a site that is in each, such as hook_resid_pre");
   EXPECT_EQ(refuse({.cells = {.over = PatchOver::kHeads}}),
-            "site 'hook_resid_pre' has no heads to go through; use for example attn.hook_z, or go through positions");
+            "site 'hook_resid_pre' has no heads to go through; use for example attn.hook_z, or go "
+            "through positions");
   EXPECT_EQ(refuse({.cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads, .heads = {2}}}),
             "head 2 is outside 0..1, the heads of the model");
   EXPECT_EQ(refuse({.cells = {.sites = {Site::kZ}, .over = PatchOver::kNeurons}}),
             "site 'attn.hook_z' has heads and no neurons to go through; go through heads");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kMlpPost}, .over = PatchOver::kNeurons, .neurons = {40}}}),
-            "neuron 40 is outside 0..39, the elements of the site's row");
+  EXPECT_EQ(
+      refuse({.cells = {.sites = {Site::kMlpPost}, .over = PatchOver::kNeurons, .neurons = {40}}}),
+      "neuron 40 is outside 0..39, the elements of the site's row");
   EXPECT_EQ(refuse({.cells = {.window = 0}}), "a window of 0 layers; give at least 1");
   EXPECT_EQ(refuse({.batch_tokens = 0}), "batch_tokens 0 is less than 1; give at least 1");
-  EXPECT_EQ(refuse({.alignment = {{0, 8}}}), "the alignment's position 8 is outside the corrupt prompt's 0..7");
-  EXPECT_EQ(refuse({.alignment = {{0, 1}, {2, 1}}}), "the alignment names a position of the pair 2:1 twice; name each once");
+  EXPECT_EQ(refuse({.alignment = {{0, 8}}}),
+            "the alignment's position 8 is outside the corrupt prompt's 0..7");
+  EXPECT_EQ(refuse({.alignment = {{0, 1}, {2, 1}}}),
+            "the alignment names a position of the pair 2:1 twice; name each once");
   EXPECT_EQ(refuse({.cells = {.sites = {Site::kPattern}}, .alignment = {{0, 0}}}),
-            "site 'attn.hook_pattern' is a map, whose keys cannot be aligned; patch prompts of the same length");
+            "site 'attn.hook_pattern' is a map, whose keys cannot be aligned; patch prompts of the "
+            "same length");
   EXPECT_EQ(user_error_of([] { patch_metric_from_name("loss"); }),
             "metric 'loss' is not known; use logit-difference, logit, log-prob, prob");
 }
@@ -302,11 +351,14 @@ TEST(Patching, RefusesWhatMakesNoSense) {
 TEST(Patching, RefusesPromptsThatAnswerAlike) {
   const Model model = small_model();
   const Pair pair = some_pair();
-  EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .position = 2}); }),
+  EXPECT_EQ(user_error_of([&] {
+              patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .position = 2});
+            }),
             "the clean and the corrupt prompt are the same 3 tokens; give prompts that differ")
       << "what differs is behind the position where the metric is read";
   EXPECT_EQ(user_error_of([] { metric_scale(0.5, 0.5, PatchDirection::kDenoise, kMetric); }),
-            "the logit-difference is 0.5 for both prompts, which leaves nothing to explain; choose other tokens or prompts");
+            "the logit-difference is 0.5 for both prompts, which leaves nothing to explain; choose "
+            "other tokens or prompts");
 }
 
 }  // namespace

@@ -21,10 +21,12 @@ TEST(PathPatching, ALastMlpHasOneWayOut) {
   // The last block's MLP is read by the final residual alone, so the path is the whole of it.
   const Model model = small_model();
   const Pair pair;
-  const PathPatching found = path_patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .senders = {{Kind::kMlp, -1, 0}}});
+  const PathPatching found = path_patch(model, pair.clean, pair.corrupt,
+                                        {.metric = kMetric, .senders = {{Kind::kMlp, -1, 0}}});
   const auto source = model.forward(pair.clean, Hooks().capture("*")).shared_captures();
   const auto run =
-      model.forward(pair.corrupt, Hooks().edit("blocks.2.hook_mlp_out", replace_from(source)), {.logits = LogitRows::kLast});
+      model.forward(pair.corrupt, Hooks().edit("blocks.2.hook_mlp_out", replace_from(source)),
+                    {.logits = LogitRows::kLast});
   EXPECT_NEAR(found.values[0], kMetric.of(run.logits().f32()), 1e-5)
       << "the change is added to the stream, which rounds once more";
   EXPECT_EQ(found.senders[0], (PathNode{Kind::kMlp, 2, 0}));
@@ -33,35 +35,42 @@ TEST(PathPatching, ALastMlpHasOneWayOut) {
 TEST(PathPatching, ReceiversHearTheSenderAloneAndAnswerTogether) {
   const Model model = small_model();
   const Pair pair;
-  PathOptions options{
-      .metric = kMetric, .senders = {{Kind::kMlp, 1, 0}}, .receivers = {{.kind = Kind::kFinalResidual}, {Kind::kMlp, 2, 0}}};
+  PathOptions options{.metric = kMetric,
+                      .senders = {{Kind::kMlp, 1, 0}},
+                      .receivers = {{.kind = Kind::kFinalResidual}, {Kind::kMlp, 2, 0}}};
   for (int head = 0; head < 2; ++head) {
-    for (const Kind kind : {Kind::kQuery, Kind::kKey, Kind::kValue}) options.receivers.push_back({kind, 2, head});
+    for (const Kind kind : {Kind::kQuery, Kind::kKey, Kind::kValue})
+      options.receivers.push_back({kind, 2, head});
   }
   const double direct = path_patch(model, pair.clean, pair.corrupt, options).values[0];
   const auto source = model.forward(pair.clean, Hooks().capture("*")).shared_captures();
   const auto own = model.forward(pair.corrupt, Hooks().capture("*")).shared_captures();
-  // By hand: the MLP of the last block reads the stream with the sender's change, but with attention as it was.
+  // By hand: the MLP of the last block reads the stream with the sender's change, but with
+  // attention as it was.
   const Hooks told = Hooks()
                          .edit("blocks.1.hook_mlp_out", replace_from(source))
                          .edit("blocks.2.attn.hook_z", replace_from(own))
                          .capture("blocks.2.{attn.hook_q,attn.hook_k,attn.hook_v,mlp.hook_pre}");
   const auto heard = model.forward(pair.corrupt, told).shared_captures();
-  const Hooks edits = Hooks()
-                          .edit("blocks.2.{attn.hook_q,attn.hook_k,attn.hook_v,mlp.hook_pre}", replace_from(heard))
-                          .capture("blocks.2.{hook_attn_out,hook_mlp_out}");
+  const Hooks edits =
+      Hooks()
+          .edit("blocks.2.{attn.hook_q,attn.hook_k,attn.hook_v,mlp.hook_pre}", replace_from(heard))
+          .capture("blocks.2.{hook_attn_out,hook_mlp_out}");
   const auto last = model.forward(pair.corrupt, edits);
-  std::vector<float> final = model
-                                 .forward(pair.corrupt, Hooks()
-                                                            .edit("blocks.1.hook_mlp_out", replace_from(source))
-                                                            .capture("blocks.2.hook_resid_pre"))["blocks.2.hook_resid_pre"]
-                                 .slice(6)
-                                 .to_f32();
+  std::vector<float> final =
+      model
+          .forward(pair.corrupt, Hooks()
+                                     .edit("blocks.1.hook_mlp_out", replace_from(source))
+                                     .capture("blocks.2.hook_resid_pre"))["blocks.2.hook_resid_pre"]
+          .slice(6)
+          .to_f32();
   for (size_t i = 0; i < final.size(); ++i)
-    final[i] += last["blocks.2.hook_attn_out"].slice(6).f32()[i] + last["blocks.2.hook_mlp_out"].slice(6).f32()[i];
-  const auto whole =
-      model.forward(pair.corrupt, Hooks().edit("blocks.2.hook_resid_post", replace(Tensor::from(final)), {.positions = {6}}),
-                    {.logits = LogitRows::kLast});
+    final[i] += last["blocks.2.hook_attn_out"].slice(6).f32()[i] +
+                last["blocks.2.hook_mlp_out"].slice(6).f32()[i];
+  const auto whole = model.forward(
+      pair.corrupt,
+      Hooks().edit("blocks.2.hook_resid_post", replace(Tensor::from(final)), {.positions = {6}}),
+      {.logits = LogitRows::kLast});
   EXPECT_NEAR(direct, kMetric.of(whole.logits().f32()), 1e-5);
 }
 
@@ -72,7 +81,8 @@ TEST(PathPatching, NothingFlowsBackwards) {
   const PathPatching found = path_patch(model, pair.clean, pair.corrupt, options);
   ASSERT_EQ(found.senders.size(), 1u + 3 * (2 + 1));
   EXPECT_NE(found.effects[0], 0.0) << "embeddings are what the first block reads";
-  for (size_t i = 1; i < found.effects.size(); ++i) EXPECT_EQ(found.effects[i], 0.0) << found.senders[i].name();
+  for (size_t i = 1; i < found.effects.size(); ++i)
+    EXPECT_EQ(found.effects[i], 0.0) << found.senders[i].name();
 }
 
 TEST(PathPatching, PositionsNarrowBothEnds) {
@@ -92,27 +102,28 @@ TEST(PathPatching, PositionsNarrowBothEnds) {
 TEST(PathPatching, BatchesChangeNothing) {
   const Model model = small_model();
   const Pair pair;
-  PathOptions options{.metric = kMetric, .receivers = {{Kind::kKey, 2, 0}, {.kind = Kind::kFinalResidual}}};
+  PathOptions options{.metric = kMetric,
+                      .receivers = {{Kind::kKey, 2, 0}, {.kind = Kind::kFinalResidual}}};
   const PathPatching whole = path_patch(model, pair.clean, pair.corrupt, options);
   options.batch_tokens = 1;
   EXPECT_EQ(path_patch(model, pair.clean, pair.corrupt, options).values, whole.values);
 }
 
 TEST(PathNode, NamesAndTheInverse) {
-  for (const PathNode& node : {PathNode{.kind = Kind::kEmbedding}, PathNode{Kind::kHead, 3, 1}, PathNode{Kind::kMlp, 11, 0},
-                               PathNode{Kind::kQuery, 0, 2}, PathNode{Kind::kKey, -1, -2}, PathNode{Kind::kValue, 10, 11},
-                               PathNode{.kind = Kind::kFinalResidual}}) {
+  for (const PathNode& node :
+       {PathNode{.kind = Kind::kEmbedding}, PathNode{Kind::kHead, 3, 1},
+        PathNode{Kind::kMlp, 11, 0}, PathNode{Kind::kQuery, 0, 2}, PathNode{Kind::kKey, -1, -2},
+        PathNode{Kind::kValue, 10, 11}, PathNode{.kind = Kind::kFinalResidual}}) {
     EXPECT_EQ(PathNode::parse(node.name()), node) << node.name();
   }
   EXPECT_EQ(PathNode::parse("h3.1"), (PathNode{Kind::kHead, 3, 1}));
   EXPECT_EQ(PathNode::parse("m3"), (PathNode{Kind::kMlp, 3, 0}));
-  for (const char* text :
-       {"", "head", "head 3", "head 3.", "head 3.x", "mlp 3.1", "final 1", "x 1.2", "head 3.1 ", "q 99999999999.1"}) {
-    EXPECT_EQ(
-        user_error_of([&] { PathNode::parse(text); }),
-        fmt::format(
-            "'{}' is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a layer and a head",
-            text));
+  for (const char* text : {"", "head", "head 3", "head 3.", "head 3.x", "mlp 3.1", "final 1",
+                           "x 1.2", "head 3.1 ", "q 99999999999.1"}) {
+    EXPECT_EQ(user_error_of([&] { PathNode::parse(text); }),
+              fmt::format("'{}' is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H "
+                          "or final, L.H being a layer and a head",
+                          text));
   }
 }
 
@@ -123,11 +134,15 @@ TEST(PathPatching, RefusesWhatMakesNoSense) {
     options.metric = kMetric;
     return user_error_of([&] { path_patch(model, pair.clean, pair.corrupt, options); });
   };
-  EXPECT_EQ(refuse({.senders = {{Kind::kQuery, 1, 0}}}), "'q 1.0' cannot send; use embed, head L.H or mlp L");
-  EXPECT_EQ(refuse({.receivers = {{Kind::kHead, 1, 0}}}), "'head 1.0' cannot receive; use q L.H, k L.H, v L.H, mlp L or final");
+  EXPECT_EQ(refuse({.senders = {{Kind::kQuery, 1, 0}}}),
+            "'q 1.0' cannot send; use embed, head L.H or mlp L");
+  EXPECT_EQ(refuse({.receivers = {{Kind::kHead, 1, 0}}}),
+            "'head 1.0' cannot receive; use q L.H, k L.H, v L.H, mlp L or final");
   EXPECT_EQ(refuse({.receivers = {}}), "the paths have no receiver; name one such as final");
-  EXPECT_EQ(refuse({.senders = {{Kind::kHead, 3, 0}}}), "layer 3 of 'head 3.0' is outside the model's 0..2");
-  EXPECT_EQ(refuse({.senders = {{Kind::kHead, 0, -3}}}), "head -3 of 'head 0.-3' is outside the model's 0..1");
+  EXPECT_EQ(refuse({.senders = {{Kind::kHead, 3, 0}}}),
+            "layer 3 of 'head 3.0' is outside the model's 0..2");
+  EXPECT_EQ(refuse({.senders = {{Kind::kHead, 0, -3}}}),
+            "head -3 of 'head 0.-3' is outside the model's 0..1");
   EXPECT_EQ(refuse({.receiver_positions = {7}}),
             "receiver position 7 is outside 0..6, the positions up to where the metric is read");
 }

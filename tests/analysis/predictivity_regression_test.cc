@@ -1,4 +1,5 @@
-// Regressions and folds, against tools/make_predictivity_goldens.py (scikit-learn) and against what they promise.
+// Regressions and folds, against tools/make_predictivity_goldens.py (scikit-learn) and against what
+// they promise.
 
 #include <gtest/gtest.h>
 
@@ -38,7 +39,8 @@ std::span<const double> numbers(const Tensor& tensor) {
 
 Tensor random_matrix(int64_t rows, int64_t columns, uint64_t seed) {
   std::vector<double> values;
-  for (int64_t i = 0; i < rows * columns; ++i) values.push_back(standard_normal(mix64(seed), static_cast<uint64_t>(i)));
+  for (int64_t i = 0; i < rows * columns; ++i)
+    values.push_back(standard_normal(mix64(seed), static_cast<uint64_t>(i)));
   return doubles(values, {rows, columns});
 }
 
@@ -68,17 +70,20 @@ void expect_case(const Json& wanted, const std::string& method) {
   EXPECT_EQ(found.alphas, results["alphas"].get<std::vector<double>>());
   const auto r = results["r"].get<std::vector<double>>();
   ASSERT_EQ(found.r.size(), r.size());
-  // Both sides compute in double precision; the worst conditioned of these matrices amplifies 1e-16 by some 1e4.
+  // Both sides compute in double precision; the worst conditioned of these matrices amplifies 1e-16
+  // by some 1e4.
   constexpr double kTolerance = 1e-10;
   for (size_t i = 0; i < r.size(); ++i) EXPECT_NEAR(found.r[i], r[i], kTolerance);
   const auto width = static_cast<size_t>(y.shape()[1]);
   for (int32_t fold = 0; fold < found.folds; ++fold) {
-    const auto fit = regress(rows_of(x, folds, fold, false), rows_of(y, folds, fold, false), rows_of(x, folds, fold, true), options_named(method));
+    const auto fit = regress(rows_of(x, folds, fold, false), rows_of(y, folds, fold, false),
+                             rows_of(x, folds, fold, true), options_named(method));
     size_t row = 0;
     for (size_t i = 0; i < folds.size(); ++i) {
       if (folds[i] != fold) continue;
       for (size_t q = 0; q < width; ++q) {
-        EXPECT_NEAR(numbers(fit.predictions)[row * width + q], results["predictions"][i][q].get<double>(), 1e-9);
+        EXPECT_NEAR(numbers(fit.predictions)[row * width + q],
+                    results["predictions"][i][q].get<double>(), 1e-9);
       }
       ++row;
     }
@@ -86,7 +91,8 @@ void expect_case(const Json& wanted, const std::string& method) {
 }
 
 TEST(PredictivityRegression, EqualsScikitLearns) {
-  const auto path = std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / "predictivity.json";
+  const auto path = std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" /
+                    "predictivity.json";
   for (const Json& wanted : read_json(path)) {
     for (const char* method : {"ols", "loo", "gcv"}) expect_case(wanted, method);
   }
@@ -101,7 +107,8 @@ TEST(PredictivityRegression, ChoosesAmongTheAlphasThatAreOffered) {
     for (size_t q = 0; q < 3; ++q) {
       double mean = 0;
       for (size_t i = 0; i < 20; ++i) mean += numbers(y)[i * 3 + q] / 20;
-      EXPECT_NEAR(numbers(strong.predictions)[q], mean, 1e-9) << "the penalty is not on the intercept";
+      EXPECT_NEAR(numbers(strong.predictions)[q], mean, 1e-9)
+          << "the penalty is not on the intercept";
     }
   }
 }
@@ -109,9 +116,12 @@ TEST(PredictivityRegression, ChoosesAmongTheAlphasThatAreOffered) {
 TEST(PredictivityRegression, RidgeDoesNotDependOnTheUnitsOfAFeature) {
   const Tensor x = random_matrix(20, 4, 1), y = random_matrix(20, 2, 2);
   Tensor scaled = doubles({numbers(x).begin(), numbers(x).end()}, x.shape());
-  for (int64_t i = 0; i < 20; ++i) static_cast<double*>(scaled.data())[i * 4 + 1] = numbers(x)[static_cast<size_t>(i) * 4 + 1] * 1000 - 5;
+  for (int64_t i = 0; i < 20; ++i)
+    static_cast<double*>(scaled.data())[i * 4 + 1] =
+        numbers(x)[static_cast<size_t>(i) * 4 + 1] * 1000 - 5;
   const auto one = regress(x, y, x), other = regress(scaled, y, scaled);
-  for (size_t i = 0; i < 40; ++i) EXPECT_NEAR(numbers(one.predictions)[i], numbers(other.predictions)[i], 1e-9);
+  for (size_t i = 0; i < 40; ++i)
+    EXPECT_NEAR(numbers(one.predictions)[i], numbers(other.predictions)[i], 1e-9);
 }
 
 TEST(PredictivityRegression, WhatCannotBeTold) {
@@ -120,8 +130,8 @@ TEST(PredictivityRegression, WhatCannotBeTold) {
   std::vector<int32_t> folds(12);
   for (size_t i = 0; i < 12; ++i) {
     folds[i] = static_cast<int32_t>(i / 4);
-    y[i * 3] = numbers(x)[i * 3];       // the first feature
-    y[i * 3 + 1] = 0.1;                 // nothing
+    y[i * 3] = numbers(x)[i * 3];                    // the first feature
+    y[i * 3 + 1] = 0.1;                              // nothing
     y[i * 3 + 2] = i < 4 ? 0.1 : numbers(x)[i * 3];  // nothing in fold 0
   }
   const auto found = cross_validate(x, doubles(y, {12, 3}), folds, {.method = Regression::kOls});
@@ -132,24 +142,41 @@ TEST(PredictivityRegression, WhatCannotBeTold) {
   }
   EXPECT_NEAR(found.scores()[0], 1, 1e-12);
   EXPECT_TRUE(std::isnan(found.scores()[1]) && std::isnan(found.scores()[2]));
-  // Features that say nothing predict the mean of the training rows, the same for all: not a NaN, but nothing.
-  for (const double r : cross_validate(doubles(std::vector<double>(12, 0.3), {12, 1}), random_matrix(12, 2, 3), folds).r) EXPECT_EQ(r, 0);
+  // Features that say nothing predict the mean of the training rows, the same for all: not a NaN,
+  // but nothing.
+  for (const double r : cross_validate(doubles(std::vector<double>(12, 0.3), {12, 1}),
+                                       random_matrix(12, 2, 3), folds)
+                            .r)
+    EXPECT_EQ(r, 0);
 }
 
 TEST(PredictivityRegression, RefusesWhatDoesNotFit) {
-  const Tensor x = random_matrix(12, 3, 1), y = random_matrix(12, 2, 2), short_y = random_matrix(11, 2, 2), wide = random_matrix(12, 4, 3);
-  EXPECT_EQ(user_error_of([&] { regress(x, short_y, x); }), "12 rows of features have 11 rows of responses; give one each");
-  EXPECT_EQ(user_error_of([&] { regress(x, y, wide); }), "3 features in training and 4 in testing; give the same");
-  EXPECT_EQ(user_error_of([&] { regress(x, y, x, {.alphas = {}}); }), "a ridge regression has no alpha to choose from; give one at least, such as 1");
-  EXPECT_EQ(user_error_of([&] { regress(x, y, x, {.alphas = {1, 0}}); }), "alpha 0 of a ridge regression: give a number above 0, such as 1");
-  EXPECT_EQ(user_error_of([&] { regress(x, doubles({1, 2, NAN, 4, 5, 6, 7, 8, 9, 1, 2, 3}, {12, 1}), x); }),
+  const Tensor x = random_matrix(12, 3, 1), y = random_matrix(12, 2, 2),
+               short_y = random_matrix(11, 2, 2), wide = random_matrix(12, 4, 3);
+  EXPECT_EQ(user_error_of([&] { regress(x, short_y, x); }),
+            "12 rows of features have 11 rows of responses; give one each");
+  EXPECT_EQ(user_error_of([&] { regress(x, y, wide); }),
+            "3 features in training and 4 in testing; give the same");
+  EXPECT_EQ(user_error_of([&] { regress(x, y, x, {.alphas = {}}); }),
+            "a ridge regression has no alpha to choose from; give one at least, such as 1");
+  EXPECT_EQ(user_error_of([&] {
+              regress(x, y, x, {.alphas = {1, 0}});
+            }),
+            "alpha 0 of a ridge regression: give a number above 0, such as 1");
+  EXPECT_EQ(user_error_of([&] {
+              regress(x, doubles({1, 2, NAN, 4, 5, 6, 7, 8, 9, 1, 2, 3}, {12, 1}), x);
+            }),
             "the responses hold a number that is not finite; leave such rows or columns out");
-  const std::vector<int32_t> few = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, one(12, 0), negative = {-1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1};
+  const std::vector<int32_t> few = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, one(12, 0),
+                             negative = {-1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1};
   EXPECT_EQ(user_error_of([&] { cross_validate(x, y, few); }),
-            "fold 1 of 2 holds out 2 stimuli, from which no correlation can be told; give fewer folds or more stimuli");
+            "fold 1 of 2 holds out 2 stimuli, from which no correlation can be told; give fewer "
+            "folds or more stimuli");
   EXPECT_EQ(user_error_of([&] { cross_validate(x, y, one); }),
-            "all stimuli are in one fold, so that nothing is left to learn from; give two folds at least");
-  EXPECT_EQ(user_error_of([&] { cross_validate(x, y, negative); }), "a fold is negative; count them from 0");
+            "all stimuli are in one fold, so that nothing is left to learn from; give two folds at "
+            "least");
+  EXPECT_EQ(user_error_of([&] { cross_validate(x, y, negative); }),
+            "a fold is negative; count them from 0");
 }
 
 /// Groups g0, g1, ... of these sizes, dealt out in turn so that none stands together.
@@ -176,7 +203,8 @@ TEST(PredictivityFolds, KeepGroupsWholeAndAreBalanced) {
     ++sizes[static_cast<size_t>(folds[i])];
   }
   for (const auto& [group, held] : of_group) EXPECT_EQ(held.size(), 1u) << group;
-  EXPECT_EQ(sizes, (std::vector<int>{10, 10, 10, 10})) << "9+1, 6+4, 6+4, 4+3+2+1: largest first into the emptiest";
+  EXPECT_EQ(sizes, (std::vector<int>{10, 10, 10, 10}))
+      << "9+1, 6+4, 6+4, 4+3+2+1: largest first into the emptiest";
   EXPECT_EQ(folds, make_folds(groups, 4, FoldKind::kGrouped, 3));
   EXPECT_NE(folds, make_folds(groups, 4, FoldKind::kGrouped, 4)) << "groups of one size are drawn";
 }
@@ -196,13 +224,20 @@ TEST(PredictivityFolds, ShuffledOnesAreOfOneSizeAndDoNotKnowGroups) {
 }
 
 TEST(PredictivityFolds, RefuseTooFewGroupsOrStimuli) {
-  EXPECT_EQ(user_error_of([&] { make_folds(groups_of({9, 9}), 3, FoldKind::kGrouped, 0); }),
+  EXPECT_EQ(user_error_of([&] {
+              make_folds(groups_of({9, 9}), 3, FoldKind::kGrouped, 0);
+            }),
             "2 groups cannot be held out in 3 folds; give 2 folds or fewer, or shuffled folds");
-  EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 3, FoldKind::kShuffled, 0); }), "2 stimuli cannot be held out in 3 folds; give fewer folds");
-  EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 1, FoldKind::kShuffled, 0); }), "1 folds: give two at least, one of which is held out");
-  EXPECT_EQ(user_error_of([&] { fold_kind_from_name("random"); }), "kind of folds 'random' is not known; use grouped or shuffled");
-  EXPECT_EQ(user_error_of([&] { alpha_choice_from_name("cv"); }), "choice of alpha 'cv' is not known; use gcv or loo");
-  EXPECT_EQ(user_error_of([&] { regression_from_name("pls"); }), "regression 'pls' is not known; use ridge or ols");
+  EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 3, FoldKind::kShuffled, 0); }),
+            "2 stimuli cannot be held out in 3 folds; give fewer folds");
+  EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 1, FoldKind::kShuffled, 0); }),
+            "1 folds: give two at least, one of which is held out");
+  EXPECT_EQ(user_error_of([&] { fold_kind_from_name("random"); }),
+            "kind of folds 'random' is not known; use grouped or shuffled");
+  EXPECT_EQ(user_error_of([&] { alpha_choice_from_name("cv"); }),
+            "choice of alpha 'cv' is not known; use gcv or loo");
+  EXPECT_EQ(user_error_of([&] { regression_from_name("pls"); }),
+            "regression 'pls' is not known; use ridge or ols");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The whole of neural predictivity: features against single passes, and a study whose truth is known.
+// The whole of neural predictivity: features against single passes, and a study whose truth is
+// known.
 
 #include "vitrine/analysis/predictivity.h"
 
@@ -43,16 +44,19 @@ TEST(PredictivityFeatures, AreThoseOfASinglePassBehindTheContext) {
   const Model model = small_model();  // a context of 12: groups of 7 stimuli outgrow it
   Stimuli stimuli = some_stimuli(21, 7);
   std::swap(stimuli.groups[2], stimuli.groups[9]);  // groups need not stand together
-  const FeatureOptions options{.sites = {"blocks.*.hook_resid_post", "blocks.0.hook_resid_pre", "blocks.1.mlp.hook_post", "blocks.1.hook_resid_post"}};
+  const FeatureOptions options{.sites = {"blocks.*.hook_resid_post", "blocks.0.hook_resid_pre",
+                                         "blocks.1.mlp.hook_post", "blocks.1.hook_resid_post"}};
   const FeatureSet found = stimulus_features(model, stimuli, options);
   ASSERT_EQ(found.sites.size(), 5u) << "each site once";
-  const std::vector<std::string> names = {"blocks.0.hook_resid_pre", "blocks.0.hook_resid_post", "blocks.1.mlp.hook_post", "blocks.1.hook_resid_post",
+  const std::vector<std::string> names = {"blocks.0.hook_resid_pre", "blocks.0.hook_resid_post",
+                                          "blocks.1.mlp.hook_post", "blocks.1.hook_resid_post",
                                           "blocks.2.hook_resid_post"};
   int64_t cut = 0;
   for (size_t i = 0; i < 21; ++i) {
     std::vector<int32_t> text;
     for (size_t j = 0; j <= i; ++j) {
-      if (stimuli.groups[j] == stimuli.groups[i]) text.insert(text.end(), stimuli.ids[j].begin(), stimuli.ids[j].end());
+      if (stimuli.groups[j] == stimuli.groups[i])
+        text.insert(text.end(), stimuli.ids[j].begin(), stimuli.ids[j].end());
     }
     if (text.size() > 12) {
       text.erase(text.begin(), text.end() - 12);
@@ -65,7 +69,8 @@ TEST(PredictivityFeatures, AreThoseOfASinglePassBehindTheContext) {
       EXPECT_EQ(found.sites[s].site, names[s]);
       const auto wanted = run[names[s]].slice(static_cast<int64_t>(text.size()) - 1).f32();
       const auto got = found.sites[s].values.view().slice(static_cast<int64_t>(i)).f32();
-      EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), got.begin(), got.end())) << "stimulus " << i << ", " << names[s];
+      EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), got.begin(), got.end()))
+          << "stimulus " << i << ", " << names[s];
     }
   }
   EXPECT_GT(cut, 3);
@@ -82,7 +87,9 @@ TEST(PredictivityFeatures, WithoutContextEachStimulusStandsAlone) {
   hooks.capture("blocks.2.hook_resid_post");
   for (size_t i = 0; i < 9; ++i) {
     const auto run = model.forward(stimuli.ids[i], hooks);
-    const auto wanted = run["blocks.2.hook_resid_post"].slice(static_cast<int64_t>(stimuli.ids[i].size()) - 1).f32();
+    const auto wanted = run["blocks.2.hook_resid_post"]
+                            .slice(static_cast<int64_t>(stimuli.ids[i].size()) - 1)
+                            .f32();
     const auto got = found.sites[0].values.view().slice(static_cast<int64_t>(i)).f32();
     EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), got.begin(), got.end())) << i;
   }
@@ -92,10 +99,13 @@ TEST(PredictivityFeatures, WithoutContextEachStimulusStandsAlone) {
 }
 
 TEST(PredictivityFeatures, TextsAreJoinedByOneBlank) {
-  const auto path = std::filesystem::path(VITRINE_SOURCE_DIR) / "models" / "demo" / "tokenizer.json";
+  const auto path =
+      std::filesystem::path(VITRINE_SOURCE_DIR) / "models" / "demo" / "tokenizer.json";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "models/demo is not there";
   const auto tokenizer = Tokenizer::load(path);
-  const std::vector<std::string> texts = {"The keys", "of the city", " are", "old. ", "Next", "story"}, groups = {"a", "a", "a", "a", "a", "b"};
+  const std::vector<std::string> texts = {"The keys", "of the city", " are",
+                                          "old. ",    "Next",        "story"},
+                                 groups = {"a", "a", "a", "a", "a", "b"};
   const auto text_of = [&](StimulusContext context, const std::string& group) {
     const Stimuli stimuli = encode_stimuli(*tokenizer, texts, groups, context);
     std::string text;
@@ -109,8 +119,8 @@ TEST(PredictivityFeatures, TextsAreJoinedByOneBlank) {
   EXPECT_EQ(text_of(StimulusContext::kNone, "a"), "The keysof the city areold. Next");
 }
 
-/// Responses that are a random direction of one site's features plus noise of the same variance: a predictor that knew the direction would
-/// reach r = sqrt(1/2).
+/// Responses that are a random direction of one site's features plus noise of the same variance: a
+/// predictor that knew the direction would reach r = sqrt(1/2).
 Responses responses_from(const Tensor& features, int neuroids, int subjects) {
   const auto stimuli = features.shape()[0], width = features.shape()[1];
   Responses responses{.values = Tensor(DType::kF32, {stimuli, neuroids})};
@@ -118,22 +128,29 @@ Responses responses_from(const Tensor& features, int neuroids, int subjects) {
     std::vector<double> signal(static_cast<size_t>(stimuli), 0.0);
     for (int64_t i = 0; i < stimuli; ++i) {
       for (int64_t f = 0; f < width; ++f) {
-        signal[static_cast<size_t>(i)] += features.f32()[static_cast<size_t>(i * width + f)] * standard_normal(mix64(100 + static_cast<uint64_t>(q)), static_cast<uint64_t>(f));
+        signal[static_cast<size_t>(i)] +=
+            features.f32()[static_cast<size_t>(i * width + f)] *
+            standard_normal(mix64(100 + static_cast<uint64_t>(q)), static_cast<uint64_t>(f));
       }
     }
-    const double mean = std::accumulate(signal.begin(), signal.end(), 0.0) / static_cast<double>(stimuli);
+    const double mean =
+        std::accumulate(signal.begin(), signal.end(), 0.0) / static_cast<double>(stimuli);
     double variance = 0;
-    for (const double x : signal) variance += (x - mean) * (x - mean) / static_cast<double>(stimuli);
+    for (const double x : signal)
+      variance += (x - mean) * (x - mean) / static_cast<double>(stimuli);
     for (int64_t i = 0; i < stimuli; ++i) {
-      const double noise = standard_normal(mix64(9000 + static_cast<uint64_t>(q)), static_cast<uint64_t>(i));
-      responses.values.f32()[static_cast<size_t>(i * neuroids + q)] = static_cast<float>((signal[static_cast<size_t>(i)] - mean) / std::sqrt(variance) + noise);
+      const double noise =
+          standard_normal(mix64(9000 + static_cast<uint64_t>(q)), static_cast<uint64_t>(i));
+      responses.values.f32()[static_cast<size_t>(i * neuroids + q)] =
+          static_cast<float>((signal[static_cast<size_t>(i)] - mean) / std::sqrt(variance) + noise);
     }
     responses.subjects.push_back("subject " + std::to_string(q % subjects));
   }
   return responses;
 }
 
-/// One study for several tests: 240 stimuli in 48 groups, 24 neuroids of 4 subjects that see the site of block 1's neurons.
+/// One study for several tests: 240 stimuli in 48 groups, 24 neuroids of 4 subjects that see the
+/// site of block 1's neurons.
 struct Made {
   Model model = Model::random(wider_config(), 5, {.threads = 1});
   Stimuli stimuli = some_stimuli(240, 5);
@@ -144,7 +161,8 @@ struct Made {
     options.features.sites = {"blocks.*.mlp.hook_post"};
     options.bootstraps = 300;
     options.control_model.threads = 1;
-    responses = responses_from(stimulus_features(model, stimuli, options.features).sites[1].values, 24, 4);
+    responses =
+        responses_from(stimulus_features(model, stimuli, options.features).sites[1].values, 24, 4);
   }
 };
 
@@ -162,8 +180,9 @@ TEST(PredictivityStudy, FindsTheLayerThatMadeTheResponses) {
   EXPECT_EQ(found.sites[1].name, "blocks.1.mlp.hook_post");
   EXPECT_EQ(found.subjects.size(), 4u);
   const PredictivityScore& best = found.sites[1];
-  // sqrt(1/2), less what 24 coefficients cost that are learnt from 192 noisy responses: r = s / sqrt((s^2 + e)(s^2 + 1)), s^2 = 1 and
-  // e = F / (n - F - 1), least squares' expected excess error. Median over few neuroids, each from 5 x 48 responses: 0.04.
+  // sqrt(1/2), less what 24 coefficients cost that are learnt from 192 noisy responses: r = s /
+  // sqrt((s^2 + e)(s^2 + 1)), s^2 = 1 and e = F / (n - F - 1), least squares' expected excess
+  // error. Median over few neuroids, each from 5 x 48 responses: 0.04.
   const double excess = 24.0 / (192 - 24 - 1), wanted = 1 / std::sqrt((1 + excess) * 2);
   EXPECT_NEAR(best.score, wanted, 0.04);
   EXPECT_LT(best.interval.low, wanted);
@@ -179,7 +198,8 @@ TEST(PredictivityStudy, FindsTheLayerThatMadeTheResponses) {
   EXPECT_GT(found.controls[1].advantage_interval.low, 0);
   EXPECT_LE(found.controls[1].interval.low, found.controls[1].score);
   // Neurons are far from independent, so that ridge gets nearer to what one could know.
-  const Predictivity ridge = predictivity(made().model, made().stimuli, made().responses, made().options);
+  const Predictivity ridge =
+      predictivity(made().model, made().stimuli, made().responses, made().options);
   EXPECT_EQ(ridge.best, 1u);
   EXPECT_GT(ridge.sites[1].score, best.score);
   EXPECT_LT(ridge.sites[1].score, std::sqrt(0.5) + 0.02);
@@ -192,13 +212,15 @@ TEST(PredictivityStudy, FindsNothingInShuffledResponses) {
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [](size_t a, size_t b) { return mix64(a) < mix64(b); });
   for (size_t i = 0; i < 240; ++i) {
-    for (size_t q = 0; q < 24; ++q) shuffled.values.f32()[i * 24 + q] = made().responses.values.f32()[order[i] * 24 + q];
+    for (size_t q = 0; q < 24; ++q)
+      shuffled.values.f32()[i * 24 + q] = made().responses.values.f32()[order[i] * 24 + q];
   }
   PredictivityOptions options = made().options;
   options.control_seeds = {};
   options.bootstraps = 0;
   const Predictivity found = predictivity(made().model, made().stimuli, shuffled, options);
-  // A neuroid's r over 240 stimuli has a standard deviation of about 1/sqrt(240) = 0.065, the median of 24 a quarter of that.
+  // A neuroid's r over 240 stimuli has a standard deviation of about 1/sqrt(240) = 0.065, the
+  // median of 24 a quarter of that.
   for (const PredictivityScore& site : found.sites) EXPECT_NEAR(site.score, 0, 0.06) << site.name;
   EXPECT_TRUE(std::isnan(found.sites[0].interval.low)) << "no draws, no interval";
   EXPECT_TRUE(found.controls.empty());
@@ -261,15 +283,18 @@ TEST(PredictivityStudy, SeedsDecide) {
   EXPECT_EQ(one.sites[0].interval.low, same.sites[0].interval.low);
   ASSERT_EQ(one.controls[0].scores.size(), 2u);
   EXPECT_NE(one.controls[0].scores[0], one.controls[0].scores[1]);
-  EXPECT_DOUBLE_EQ(one.controls[0].score, (one.controls[0].scores[0] + one.controls[0].scores[1]) / 2);
+  EXPECT_DOUBLE_EQ(one.controls[0].score,
+                   (one.controls[0].scores[0] + one.controls[0].scores[1]) / 2);
   options.control_seeds = {4};
-  EXPECT_EQ(predictivity(made().model, made().stimuli, made().responses, options).controls[0].score, one.controls[0].scores[1]);
+  EXPECT_EQ(predictivity(made().model, made().stimuli, made().responses, options).controls[0].score,
+            one.controls[0].scores[1]);
   options.seed = 1;
   EXPECT_NE(predictivity(made().model, made().stimuli, made().responses, options).folds, one.folds);
 }
 
 TEST(PredictivityBootstrap, HasTheSpreadThatStatisticsExpects) {
-  // 400 normal numbers of one subject: the median's standard error is sqrt(pi / 2) / 20 = 0.0627 (asymptotic; 300 draws: 10 %).
+  // 400 normal numbers of one subject: the median's standard error is sqrt(pi / 2) / 20 = 0.0627
+  // (asymptotic; 300 draws: 10 %).
   std::vector<double> x(400);
   for (size_t i = 0; i < x.size(); ++i) x[i] = standard_normal(mix64(2), i);
   std::vector<size_t> all(400);
@@ -300,24 +325,38 @@ TEST(PredictivityStudy, RefusesWhatDoesNotFit) {
     return user_error_of([&] { predictivity(m.model, stimuli, responses, options); });
   };
   EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids.pop_back(), s.groups.pop_back(); }),
-            "there are 239 stimuli and 240 rows of responses; give one row a stimulus, in the same order");
+            "there are 239 stimuli and 240 rows of responses; give one row a stimulus, in the same "
+            "order");
   EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.values.f32()[24 * 2 + 5] = NAN; }),
             "the response of neuroid '5' to stimulus 3 is nan; leave out such neuroids or stimuli");
   EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.values = Tensor(DType::kF32, {240}); }),
             "the responses are [240]; wanted two axes, [stimuli, neuroids]");
-  EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.subjects.pop_back(); }), "24 neuroids have 23 subjects; give one each");
-  EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.ceilings = {0.5, 0.5}; }), "24 neuroids have 2 ceilings; give one each");
-  EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.ceilings = {0.0}; }), "the ceiling 0 of neuroid '0' is not above 0; leave the neuroid out");
-  EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.values = Tensor(DType::kF32, {240, 24}); }),
-            "no neuroid has a score: the responses of all 24 are constant, at least in one fold; give fewer folds or other responses");
+  EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.subjects.pop_back(); }),
+            "24 neuroids have 23 subjects; give one each");
+  EXPECT_EQ(error_of([](auto&, auto& r, auto&) {
+              r.ceilings = {0.5, 0.5};
+            }),
+            "24 neuroids have 2 ceilings; give one each");
+  EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.ceilings = {0.0}; }),
+            "the ceiling 0 of neuroid '0' is not above 0; leave the neuroid out");
+  EXPECT_EQ(error_of([](auto&, auto& r, auto&) {
+              r.values = Tensor(DType::kF32, {240, 24});
+            }),
+            "no neuroid has a score: the responses of all 24 are constant, at least in one fold; "
+            "give fewer folds or other responses");
   EXPECT_EQ(error_of([](auto&, auto&, auto& o) { o.folds = 49; }),
             "48 groups cannot be held out in 49 folds; give 48 folds or fewer, or shuffled folds");
-  EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids[4].clear(); }), "stimulus 5 has no tokens; give another text");
-  EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids[4] = {61}; }), "the token of stimulus 5: 61 is outside the vocabulary 0..60");
-  EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.groups.pop_back(); }), "240 stimuli have 239 groups; give one each");
-  EXPECT_EQ(error_of([](auto&, auto&, auto& o) { o.features.sites = {"blocks.1.attn.hook_pattern"}; }),
-            "blocks.1.attn.hook_pattern is a map, which has no features of a token; choose another site");
-  EXPECT_EQ(error_of([](auto&, auto&, auto& o) { o.bootstraps = -1; }), "-1 bootstrap draws: give 0..1000000");
+  EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids[4].clear(); }),
+            "stimulus 5 has no tokens; give another text");
+  EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids[4] = {61}; }),
+            "the token of stimulus 5: 61 is outside the vocabulary 0..60");
+  EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.groups.pop_back(); }),
+            "240 stimuli have 239 groups; give one each");
+  EXPECT_EQ(
+      error_of([](auto&, auto&, auto& o) { o.features.sites = {"blocks.1.attn.hook_pattern"}; }),
+      "blocks.1.attn.hook_pattern is a map, which has no features of a token; choose another site");
+  EXPECT_EQ(error_of([](auto&, auto&, auto& o) { o.bootstraps = -1; }),
+            "-1 bootstrap draws: give 0..1000000");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Saliency against tools/make_saliency_goldens.py: transformers and torch in double precision, Ecco's formula, Captum.
+// Saliency against tools/make_saliency_goldens.py: transformers and torch in double precision,
+// Ecco's formula, Captum.
 
 #include <gtest/gtest.h>
 
@@ -21,12 +22,15 @@ Replacement replacement_from(const Json& json) {
   if (kind == "token") return {.kind = Replacement::Kind::kToken, .token = json["token"]};
   std::vector<float> values;
   const Json& rows = json["tensor"];
-  if (!rows[0].is_array()) return {.kind = Replacement::Kind::kTensor, .tensor = Tensor::from(rows.get<std::vector<float>>())};
+  if (!rows[0].is_array())
+    return {.kind = Replacement::Kind::kTensor,
+            .tensor = Tensor::from(rows.get<std::vector<float>>())};
   for (const Json& row : rows) {
     for (const Json& x : row) values.push_back(x);
   }
   const auto count = static_cast<int64_t>(rows.size());
-  return {.kind = Replacement::Kind::kTensor, .tensor = Tensor::from(values, {count, static_cast<int64_t>(values.size()) / count})};
+  return {.kind = Replacement::Kind::kTensor,
+          .tensor = Tensor::from(values, {count, static_cast<int64_t>(values.size()) / count})};
 }
 
 SaliencyOptions options_from(const Json& json) {
@@ -53,7 +57,8 @@ double largest(const std::vector<double>& values) {
 
 void expect_step(const Saliency& found, size_t step, const Json& want) {
   SCOPED_TRACE("step " + std::to_string(step));
-  // float32 activations whose logits spread over some 20 nats; a probability has that as a relative error.
+  // float32 activations whose logits spread over some 20 nats; a probability has that as a relative
+  // error.
   constexpr double kNats = 2e-5;
   const SaliencyStep& got = found.steps[step];
   const double scale = found.value == SaliencyValue::kProb ? std::exp(got.log_prob) : 1.0;
@@ -64,16 +69,21 @@ void expect_step(const Saliency& found, size_t step, const Json& want) {
   EXPECT_NEAR(got.log_prob, want["log_prob"].get<double>(), kNats);
   EXPECT_NEAR(got.value, want["value"].get<double>(), kNats * (found.contrast ? 1.0 : scale));
 
-  const auto scores = want["scores"].get<std::vector<double>>(), shares = want["shares"].get<std::vector<double>>();
-  // Gradients are as exact as the activations of their pass, relative to the step's largest; differences of f as f itself is.
-  const double tolerance = found.method == SaliencyMethod::kOcclusion ? 2 * kNats : 5e-5 * largest(scores);
-  const double share_tolerance = found.method == SaliencyMethod::kOcclusion ? tolerance / largest(scores) : 5e-5;
+  const auto scores = want["scores"].get<std::vector<double>>(),
+             shares = want["shares"].get<std::vector<double>>();
+  // Gradients are as exact as the activations of their pass, relative to the step's largest;
+  // differences of f as f itself is.
+  const double tolerance =
+      found.method == SaliencyMethod::kOcclusion ? 2 * kNats : 5e-5 * largest(scores);
+  const double share_tolerance =
+      found.method == SaliencyMethod::kOcclusion ? tolerance / largest(scores) : 5e-5;
   ASSERT_EQ(static_cast<size_t>(got.inputs), scores.size());
   for (size_t i = 0; i < scores.size(); ++i) {
     EXPECT_NEAR(found.scores[found.cell(step, i)], scores[i], tolerance) << "token " << i;
     EXPECT_NEAR(found.shares[found.cell(step, i)], shares[i], share_tolerance) << "token " << i;
   }
-  for (size_t i = scores.size(); i < found.ids.size(); ++i) EXPECT_EQ(found.scores[found.cell(step, i)], 0) << "behind the input";
+  for (size_t i = scores.size(); i < found.ids.size(); ++i)
+    EXPECT_EQ(found.scores[found.cell(step, i)], 0) << "behind the input";
   ASSERT_EQ(got.completeness.has_value(), want.contains("gap"));
   if (!got.completeness) return;
   EXPECT_NEAR(got.completeness->baseline_value, want["baseline_value"].get<double>(), kNats);
@@ -83,20 +93,23 @@ void expect_step(const Saliency& found, size_t step, const Json& want) {
 class SaliencyGoldens : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(SaliencyGoldens, EveryCase) {
-  const Json golden = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" /
-                                ("saliency_" + std::string(GetParam()) + ".json"));
+  const Json golden = read_json(std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" /
+                                "goldens" / ("saliency_" + std::string(GetParam()) + ".json"));
   const Model model = Model::load(golden_folder(GetParam()).string(), {.threads = 1});
   for (size_t i = 0; i < golden.size(); ++i) {
     const Json& wanted = golden[i];
-    SCOPED_TRACE("case " + std::to_string(i) + ": " + wanted["method"].get<std::string>() + " of " + wanted["value"].get<std::string>());
+    SCOPED_TRACE("case " + std::to_string(i) + ": " + wanted["method"].get<std::string>() + " of " +
+                 wanted["value"].get<std::string>());
     const auto prompt = wanted["prompt"].get<std::vector<int32_t>>();
     const Saliency found = saliency(model, prompt, options_from(wanted));
     ASSERT_EQ(found.steps.size(), wanted["results"].size());
-    for (size_t step = 0; step < found.steps.size(); ++step) expect_step(found, step, wanted["results"][step]);
+    for (size_t step = 0; step < found.steps.size(); ++step)
+      expect_step(found, step, wanted["results"][step]);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, SaliencyGoldens, ::testing::Values("plain", "untied", "act_quick_gelu"),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, SaliencyGoldens,
+                         ::testing::Values("plain", "untied", "act_quick_gelu"),
                          [](const auto& checkpoint) { return std::string(checkpoint.param); });
 
 }  // namespace

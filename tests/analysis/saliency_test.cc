@@ -1,4 +1,5 @@
-// What holds for every method, and what the methods that read gradients must give where the answer is known.
+// What holds for every method, and what the methods that read gradients must give where the answer
+// is known.
 
 #include "vitrine/analysis/saliency.h"
 
@@ -17,8 +18,10 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-constexpr SaliencyMethod kAll[] = {SaliencyMethod::kGradXInput,          SaliencyMethod::kGradientNorm, SaliencyMethod::kSmoothGrad,
-                                   SaliencyMethod::kIntegratedGradients, SaliencyMethod::kOcclusion,    SaliencyMethod::kSpanOcclusion};
+constexpr SaliencyMethod kAll[] = {
+    SaliencyMethod::kGradXInput, SaliencyMethod::kGradientNorm,
+    SaliencyMethod::kSmoothGrad, SaliencyMethod::kIntegratedGradients,
+    SaliencyMethod::kOcclusion,  SaliencyMethod::kSpanOcclusion};
 
 /// Few samples of everything.
 SaliencyOptions quick(SaliencyMethod method) {
@@ -35,7 +38,9 @@ std::vector<double> row(const std::vector<double>& values, const Saliency& found
   return {begin, begin + found.steps[step].inputs};
 }
 
-double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+double sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
 
 double largest(const std::vector<double>& values) {
   double size = 0;
@@ -43,10 +48,12 @@ double largest(const std::vector<double>& values) {
   return size;
 }
 
-/// A model whose weights are large enough that attention is far from uniform and logits spread over some 20 nats.
+/// A model whose weights are large enough that attention is far from uniform and logits spread over
+/// some 20 nats.
 Model lively_model() { return Model::load(golden_folder("plain").string(), {.threads = 1}); }
 
-/// Of logits, in that model: float32 activations, as tests/analysis/golden_test.cc has it. Small in the small model.
+/// Of logits, in that model: float32 activations, as tests/analysis/golden_test.cc has it. Small in
+/// the small model.
 constexpr double kRounding = 2e-5;
 
 TEST(Saliency, SharesAddUpToOne) {
@@ -86,8 +93,11 @@ TEST(Saliency, StepsSayWhatTheModelSays) {
     for (const float x : logits) total += std::exp(static_cast<double>(x));
     EXPECT_NEAR(found.steps[step].logit, logits[token], kRounding);
     EXPECT_NEAR(found.steps[step].log_prob, logits[token] - std::log(total), kRounding);
-    EXPECT_NEAR(found.steps[step].value, (std::exp(logits[token]) - std::exp(logits[9])) / total, kRounding);
-    EXPECT_EQ(found.steps[step].rank, 1 + std::count_if(logits.begin(), logits.end(), [&](float x) { return x > logits[token]; }));
+    EXPECT_NEAR(found.steps[step].value, (std::exp(logits[token]) - std::exp(logits[9])) / total,
+                kRounding);
+    EXPECT_EQ(found.steps[step].rank, 1 + std::count_if(logits.begin(), logits.end(), [&](float x) {
+                                        return x > logits[token];
+                                      }));
     text.push_back(options.continuation[step]);
   }
 }
@@ -97,7 +107,8 @@ TEST(Saliency, WithoutATargetTheModelChooses) {
   const Saliency found = saliency(model, some_ids(5), quick(SaliencyMethod::kOcclusion));
   ASSERT_EQ(found.steps.size(), 1u);
   EXPECT_EQ(found.steps[0].rank, 1);
-  EXPECT_EQ(found.steps[0].target, generate(model, {some_ids(5)}, {.max_new_tokens = 1}).sequences[0].ids[0]);
+  EXPECT_EQ(found.steps[0].target,
+            generate(model, {some_ids(5)}, {.max_new_tokens = 1}).sequences[0].ids[0]);
 }
 
 TEST(Saliency, DoesNotDependOnWhatRunsTogether) {
@@ -149,8 +160,10 @@ TEST(Saliency, ContrastIsTheDifferenceOfTheTwo) {
   const Model model = lively_model();
   for (const SaliencyMethod method : kAll) {
     if (method == SaliencyMethod::kGradientNorm) continue;  // lengths do not add
-    for (const SaliencyValue value : {SaliencyValue::kLogit, SaliencyValue::kLogProb, SaliencyValue::kProb}) {
-      SCOPED_TRACE(std::string(saliency_method_name(method)) + " of " + std::string(saliency_value_name(value)));
+    for (const SaliencyValue value :
+         {SaliencyValue::kLogit, SaliencyValue::kLogProb, SaliencyValue::kProb}) {
+      SCOPED_TRACE(std::string(saliency_method_name(method)) + " of " +
+                   std::string(saliency_value_name(value)));
       SaliencyOptions options = quick(method);
       options.value = value;
       options.target = 3;
@@ -162,13 +175,15 @@ TEST(Saliency, ContrastIsTheDifferenceOfTheTwo) {
       const Saliency difference = saliency(model, some_ids(6), options);
       EXPECT_NEAR(difference.steps[0].value, one.steps[0].value - other.steps[0].value, kRounding);
       const double tolerance = kRounding * std::max(1.0, largest(one.scores));
-      for (size_t i = 0; i < 6; ++i) EXPECT_NEAR(difference.scores[i], one.scores[i] - other.scores[i], tolerance) << "token " << i;
+      for (size_t i = 0; i < 6; ++i)
+        EXPECT_NEAR(difference.scores[i], one.scores[i] - other.scores[i], tolerance)
+            << "token " << i;
     }
   }
 }
 
-/// Edits under which logits are linear in the embeddings: constant scales and patterns, no MLP. Half of every position's value
-/// reaches every later one.
+/// Edits under which logits are linear in the embeddings: constant scales and patterns, no MLP.
+/// Half of every position's value reaches every later one.
 Hooks linear_edits() {
   const auto number = [](float x) { return replace(Tensor::from({&x, 1})); };
   Hooks edits;
@@ -178,17 +193,21 @@ Hooks linear_edits() {
 }
 
 /// f when the embedding at a position is replaced, from a plain pass.
-double logit_with(const Model& model, const std::vector<int32_t>& ids, int32_t target, int64_t position, Tensor embedding) {
+double logit_with(const Model& model, const std::vector<int32_t>& ids, int32_t target,
+                  int64_t position, Tensor embedding) {
   Hooks hooks = linear_edits();
   hooks.edit("hook_embed", replace(std::move(embedding)), {.positions = {position}});
-  return static_cast<double>(model.forward(ids, hooks, {.logits = LogitRows::kLast}).logits().f32()[static_cast<size_t>(target)]);
+  return static_cast<double>(model.forward(ids, hooks, {.logits = LogitRows::kLast})
+                                 .logits()
+                                 .f32()[static_cast<size_t>(target)]);
 }
 
 TEST(Saliency, ALinearModelHasKnownAnswers) {
   const Model model = lively_model();
   const auto ids = some_ids(7);
   const Tensor nothing(DType::kF32, {32}), other = model.embed(std::vector<int32_t>{11});
-  const double whole = static_cast<double>(model.forward(ids, linear_edits(), {.logits = LogitRows::kLast}).logits().f32()[20]);
+  const double whole = static_cast<double>(
+      model.forward(ids, linear_edits(), {.logits = LogitRows::kLast}).logits().f32()[20]);
   std::vector<double> from_zero, from_other;
   for (int64_t i = 0; i < 7; ++i) {
     from_zero.push_back(whole - logit_with(model, ids, 20, i, nothing));
@@ -203,7 +222,9 @@ TEST(Saliency, ALinearModelHasKnownAnswers) {
   const auto expect_scores = [&](SaliencyMethod method, const std::vector<double>& wanted) {
     options.method = method;
     const Saliency found = saliency(model, ids, options);
-    for (size_t i = 0; i < 7; ++i) EXPECT_NEAR(found.scores[i], wanted[i], tolerance) << saliency_method_name(method) << ", token " << i;
+    for (size_t i = 0; i < 7; ++i)
+      EXPECT_NEAR(found.scores[i], wanted[i], tolerance)
+          << saliency_method_name(method) << ", token " << i;
     return found;
   };
   expect_scores(SaliencyMethod::kGradXInput, from_zero);
@@ -213,18 +234,23 @@ TEST(Saliency, ALinearModelHasKnownAnswers) {
   expect_scores(SaliencyMethod::kOcclusion, from_zero);
   options.mask = {.kind = Replacement::Kind::kToken, .token = 11};
   expect_scores(SaliencyMethod::kOcclusion, from_other);
-  for (const Quadrature rule : {Quadrature::kGaussLegendre, Quadrature::kTrapezoid, Quadrature::kLeft, Quadrature::kRight}) {
+  for (const Quadrature rule : {Quadrature::kGaussLegendre, Quadrature::kTrapezoid,
+                                Quadrature::kLeft, Quadrature::kRight}) {
     options.integrated = {.rule = rule, .steps = 2};
-    EXPECT_NEAR(expect_scores(SaliencyMethod::kIntegratedGradients, from_zero).steps[0].completeness->gap, 0, tolerance);
+    EXPECT_NEAR(
+        expect_scores(SaliencyMethod::kIntegratedGradients, from_zero).steps[0].completeness->gap,
+        0, tolerance);
     options.integrated.baseline = {.kind = Replacement::Kind::kToken, .token = 11};
-    EXPECT_NEAR(expect_scores(SaliencyMethod::kIntegratedGradients, from_other).steps[0].completeness->gap, 0, tolerance);
+    EXPECT_NEAR(
+        expect_scores(SaliencyMethod::kIntegratedGradients, from_other).steps[0].completeness->gap,
+        0, tolerance);
   }
 }
 
 TEST(Saliency, IntegratedGradientsAddUp) {
   const Model model = lively_model();
-  for (const Replacement& baseline :
-       {Replacement{}, Replacement{.kind = Replacement::Kind::kMean}, Replacement{.kind = Replacement::Kind::kToken, .token = 5}}) {
+  for (const Replacement& baseline : {Replacement{}, Replacement{.kind = Replacement::Kind::kMean},
+                                      Replacement{.kind = Replacement::Kind::kToken, .token = 5}}) {
     SaliencyOptions options;
     options.method = SaliencyMethod::kIntegratedGradients;
     options.integrated.baseline = baseline;
@@ -233,7 +259,9 @@ TEST(Saliency, IntegratedGradientsAddUp) {
     for (size_t step = 0; step < 3; ++step) {
       const Completeness& completeness = *found.steps[step].completeness;
       EXPECT_LT(completeness.relative_gap, 1e-3);
-      EXPECT_NEAR(completeness.gap, std::abs(sum(row(found.scores, found, step)) - (found.steps[step].value - completeness.baseline_value)),
+      EXPECT_NEAR(completeness.gap,
+                  std::abs(sum(row(found.scores, found, step)) -
+                           (found.steps[step].value - completeness.baseline_value)),
                   1e-12);
     }
   }
@@ -264,7 +292,8 @@ TEST(Saliency, NoiseComesFromTheSeed) {
   EXPECT_NE(run(1, 0.1).scores, run(1, 0.2).scores);
   const Saliency still = run(1, 0.0), plain = saliency(model, some_ids(6), {.target = 3});
   const Saliency still_norm = run(1, 0.0, false),
-                 norm = saliency(model, some_ids(6), {.method = SaliencyMethod::kGradientNorm, .target = 3});
+                 norm = saliency(model, some_ids(6),
+                                 {.method = SaliencyMethod::kGradientNorm, .target = 3});
   for (size_t i = 0; i < 6; ++i) {
     EXPECT_NEAR(still.scores[i], plain.scores[i], 1e-12) << "no noise: the mean of equal gradients";
     EXPECT_NEAR(still_norm.scores[i], norm.scores[i], 1e-12);
@@ -284,7 +313,8 @@ TEST(Saliency, NoiseIsGaussianAndAsLargeAsAskedFor) {
   double mean = 0, variance = 0, fourth = 0, product = 0;
   for (size_t i = 0; i < samples[0].size(); ++i) {
     const double x = samples[0][i];
-    mean += x / kCount, variance += x * x / kCount, fourth += x * x * x * x / kCount, product += x * samples[1][i] / kCount;
+    mean += x / kCount, variance += x * x / kCount, fourth += x * x * x * x / kCount,
+        product += x * samples[1][i] / kCount;
   }
   // Five standard errors: 1, sqrt(2), sqrt(96) and 1 over sqrt(200000).
   EXPECT_NEAR(mean, 0, 0.012);
@@ -303,13 +333,19 @@ TEST(Saliency, SmoothGradIsTheGradientAtNoisyInputs) {
     std::vector<double> noisy(clean.begin(), clean.end());
     add_noise(smooth, sample, noisy);
     Hooks hooks;
-    hooks.edit("hook_embed", replace(Tensor::from(std::vector<float>(noisy.begin(), noisy.end()))), {.positions = {0, 1, 2, 3, 4, 5}})
+    hooks
+        .edit("hook_embed", replace(Tensor::from(std::vector<float>(noisy.begin(), noisy.end()))),
+              {.positions = {0, 1, 2, 3, 4, 5}})
         .gradient("hook_embed");
-    const auto gradient = backward(model, {ids}, {target::logit(3)}, hooks).gradient("hook_embed").to_f32();
-    for (size_t i = 0; i < gradient.size(); ++i) wanted[i / 32] += static_cast<double>(gradient[i]) * static_cast<double>(clean[i]) / 2;
+    const auto gradient =
+        backward(model, {ids}, {target::logit(3)}, hooks).gradient("hook_embed").to_f32();
+    for (size_t i = 0; i < gradient.size(); ++i)
+      wanted[i / 32] += static_cast<double>(gradient[i]) * static_cast<double>(clean[i]) / 2;
   }
-  const Saliency found = saliency(model, ids, {.method = SaliencyMethod::kSmoothGrad, .target = 3, .smooth = smooth});
-  for (size_t i = 0; i < 6; ++i) EXPECT_NEAR(found.scores[i], wanted[i], 1e-9) << "the same gradients, summed in another order";
+  const Saliency found =
+      saliency(model, ids, {.method = SaliencyMethod::kSmoothGrad, .target = 3, .smooth = smooth});
+  for (size_t i = 0; i < 6; ++i)
+    EXPECT_NEAR(found.scores[i], wanted[i], 1e-9) << "the same gradients, summed in another order";
 }
 
 TEST(Saliency, EditsAreSeen) {
@@ -333,12 +369,15 @@ TEST(Quadrature, IntegratesWhatItShould) {
   };
   for (const int n : {1, 2, 5, 50, 301}) {
     const auto exact = quadrature_points(Quadrature::kGaussLegendre, n);
-    for (int power = 0; power < 2 * n; ++power) EXPECT_NEAR(integral(exact, power), 1.0 / (power + 1), 1e-13);
+    for (int power = 0; power < 2 * n; ++power)
+      EXPECT_NEAR(integral(exact, power), 1.0 / (power + 1), 1e-13);
     EXPECT_NEAR(integral(quadrature_points(Quadrature::kLeft, n), 1), 0.5 - 0.5 / n, 1e-13);
     EXPECT_NEAR(integral(quadrature_points(Quadrature::kRight, n), 1), 0.5 + 0.5 / n, 1e-13);
   }
   EXPECT_NEAR(integral(quadrature_points(Quadrature::kTrapezoid, 2), 1), 0.5, 1e-15);
-  EXPECT_NEAR(integral(quadrature_points(Quadrature::kTrapezoid, 11), 2), 1.0 / 3 + 1.0 / 600, 1e-13) << "1/3 + h^2 / 6";
+  EXPECT_NEAR(integral(quadrature_points(Quadrature::kTrapezoid, 11), 2), 1.0 / 3 + 1.0 / 600,
+              1e-13)
+      << "1/3 + h^2 / 6";
   // Abramowitz & Stegun, table 25.4, n = 5, moved to [0, 1].
   const auto points = quadrature_points(Quadrature::kGaussLegendre, 5);
   EXPECT_NEAR(points[4].point, (1 + 0.906179845938664) / 2, 1e-15);
@@ -347,17 +386,22 @@ TEST(Quadrature, IntegratesWhatItShould) {
 }
 
 TEST(Saliency, NamesGoThereAndBack) {
-  for (const SaliencyMethod method : kAll) EXPECT_EQ(saliency_method_from_name(saliency_method_name(method)), method);
-  for (const SaliencyValue value : {SaliencyValue::kLogit, SaliencyValue::kLogProb, SaliencyValue::kProb}) {
+  for (const SaliencyMethod method : kAll)
+    EXPECT_EQ(saliency_method_from_name(saliency_method_name(method)), method);
+  for (const SaliencyValue value :
+       {SaliencyValue::kLogit, SaliencyValue::kLogProb, SaliencyValue::kProb}) {
     EXPECT_EQ(saliency_value_from_name(saliency_value_name(value)), value);
   }
-  for (const Quadrature rule : {Quadrature::kGaussLegendre, Quadrature::kTrapezoid, Quadrature::kLeft, Quadrature::kRight}) {
+  for (const Quadrature rule : {Quadrature::kGaussLegendre, Quadrature::kTrapezoid,
+                                Quadrature::kLeft, Quadrature::kRight}) {
     EXPECT_EQ(quadrature_from_name(quadrature_name(rule)), rule);
   }
   EXPECT_EQ(user_error_of([] { saliency_method_from_name("lime"); }),
-            "saliency method 'lime' is not known; use grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion or "
+            "saliency method 'lime' is not known; use grad-x-input, gradient-norm, smooth-grad, "
+            "integrated-gradients, occlusion or "
             "span-occlusion");
-  EXPECT_EQ(user_error_of([] { saliency_value_from_name("loss"); }), "the target's value 'loss' is not known; use logit, log-prob or prob");
+  EXPECT_EQ(user_error_of([] { saliency_value_from_name("loss"); }),
+            "the target's value 'loss' is not known; use logit, log-prob or prob");
   EXPECT_EQ(user_error_of([] { quadrature_from_name("simpson"); }),
             "quadrature 'simpson' is not known; use gauss-legendre, trapezoid, left or right");
 }
@@ -369,13 +413,16 @@ TEST(Saliency, RefusesWhatCannotBe) {
   };
   const auto ids = some_ids(5);
   EXPECT_EQ(refused({}, {}), "the prompt has no tokens to look at; give at least one");
-  EXPECT_EQ(refused(some_ids(13), {}), "the prompt has 13 tokens; the model's context holds 12: shorten it");
+  EXPECT_EQ(refused(some_ids(13), {}),
+            "the prompt has 13 tokens; the model's context holds 12: shorten it");
   EXPECT_EQ(refused({1, 61}, {}), "the prompt's token id 61 is outside the vocabulary 0..60");
   EXPECT_EQ(refused(ids, {.target = 61}), "the target 61 is outside the vocabulary 0..60");
   EXPECT_EQ(refused(ids, {.contrast = -1}), "the contrast -1 is outside the vocabulary 0..60");
-  EXPECT_EQ(refused(ids, {.continuation = {1, 99}}), "the continuation's token id 99 is outside the vocabulary 0..60");
+  EXPECT_EQ(refused(ids, {.continuation = {1, 99}}),
+            "the continuation's token id 99 is outside the vocabulary 0..60");
   EXPECT_EQ(refused(ids, {.continuation = some_ids(9)}),
-            "the prompt's 5 tokens and the continuation's 9 do not fit: the context holds 12, and only the last token may stand behind it; "
+            "the prompt's 5 tokens and the continuation's 9 do not fit: the context holds 12, and "
+            "only the last token may stand behind it; "
             "shorten one of them");
   EXPECT_EQ(refused(ids, {.target = 1, .continuation = {2}}),
             "a target, a continuation and a generation were asked for at once; choose one of them");
@@ -383,33 +430,49 @@ TEST(Saliency, RefusesWhatCannotBe) {
             "a generation of 0 tokens has no step to look at; give 1 or more");
   EXPECT_EQ(refused(ids, {.batch_tokens = 0}), "batch_tokens 0 is less than 1; give at least 1");
   const auto integrated = [&](IntegratedGradientsOptions options) {
-    return refused(ids, {.method = SaliencyMethod::kIntegratedGradients, .integrated = std::move(options)});
+    return refused(
+        ids, {.method = SaliencyMethod::kIntegratedGradients, .integrated = std::move(options)});
   };
-  EXPECT_EQ(integrated({.steps = 0}), "integrated gradients with 0 steps: gauss-legendre takes 1..10000");
-  EXPECT_EQ(integrated({.rule = Quadrature::kTrapezoid, .steps = 1}), "integrated gradients with 1 steps: trapezoid takes 2..10000");
-  EXPECT_EQ(integrated({.steps = 10001}), "integrated gradients with 10001 steps: gauss-legendre takes 1..10000");
+  EXPECT_EQ(integrated({.steps = 0}),
+            "integrated gradients with 0 steps: gauss-legendre takes 1..10000");
+  EXPECT_EQ(integrated({.rule = Quadrature::kTrapezoid, .steps = 1}),
+            "integrated gradients with 1 steps: trapezoid takes 2..10000");
+  EXPECT_EQ(integrated({.steps = 10001}),
+            "integrated gradients with 10001 steps: gauss-legendre takes 1..10000");
   EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kDelete}}),
             "the baseline cannot be deletion; use zero, mean, a token or a tensor");
   EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kToken, .token = 61}}),
             "the baseline token 61 is outside the vocabulary 0..60");
   EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kTensor}}),
             "the baseline is no tensor; give [24], or [5, 24], a row an input token");
-  EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kTensor, .tensor = Tensor(DType::kF32, {4, 24})}}),
+  EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kTensor,
+                                     .tensor = Tensor(DType::kF32, {4, 24})}}),
             "the baseline is [4, 24]; give [24], or [5, 24], a row an input token");
-  EXPECT_NE(integrated({.baseline = {.kind = Replacement::Kind::kTensor, .tensor = Tensor(DType::kF16, {24})}}).find("f16"),
+  EXPECT_NE(integrated({.baseline = {.kind = Replacement::Kind::kTensor,
+                                     .tensor = Tensor(DType::kF16, {24})}})
+                .find("f16"),
             std::string::npos);
-  const auto smooth = [&](SmoothGradOptions options) { return refused(ids, {.method = SaliencyMethod::kSmoothGrad, .smooth = options}); };
+  const auto smooth = [&](SmoothGradOptions options) {
+    return refused(ids, {.method = SaliencyMethod::kSmoothGrad, .smooth = options});
+  };
   EXPECT_EQ(smooth({.samples = 0}), "SmoothGrad with 0 samples: give 1..1000000");
-  EXPECT_EQ(smooth({.noise = -1}), "SmoothGrad's noise -1 is no share of the embeddings' spread; give 0 or more, such as 0.1");
+  EXPECT_EQ(
+      smooth({.noise = -1}),
+      "SmoothGrad's noise -1 is no share of the embeddings' spread; give 0 or more, such as 0.1");
   EXPECT_NE(smooth({.noise = std::nan("")}).find("no share"), std::string::npos);
   SaliencyOptions edited;
   edited.edits.edit("hook_embed", scale(2));
   EXPECT_EQ(refused(ids, edited),
-            "the edit of 'hook_embed' changes hook_embed, which saliency is about; edit hook_pos_embed or blocks.0.hook_resid_pre");
+            "the edit of 'hook_embed' changes hook_embed, which saliency is about; edit "
+            "hook_pos_embed or blocks.0.hook_resid_pre");
   edited.edits = Hooks().edit("logits", scale(2));
-  EXPECT_EQ(refused(ids, edited), "the edit of 'logits' changes logits, which saliency does not see; edit ln_final.hook_normalized");
+  EXPECT_EQ(refused(ids, edited),
+            "the edit of 'logits' changes logits, which saliency does not see; edit "
+            "ln_final.hook_normalized");
   edited.edits = Hooks().edit("blocks.0.hook_mlp_out", scale(2), {.sequences = {0}});
-  EXPECT_EQ(refused(ids, edited), "the edit of 'blocks.0.hook_mlp_out' is narrowed to sequences, which has no meaning for saliency");
+  EXPECT_EQ(refused(ids, edited),
+            "the edit of 'blocks.0.hook_mlp_out' is narrowed to sequences, which has no meaning "
+            "for saliency");
 }
 
 }  // namespace

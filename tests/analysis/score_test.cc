@@ -15,7 +15,8 @@ TEST(Score, EachTokenOnceWithTheContextThatTheWindowGives) {
   for (const size_t length : {2u, 5u, 12u, 13u, 14u, 24u, 37u}) {
     for (const int64_t window : {1, 2, 5, 12}) {
       for (int64_t stride = 1; stride <= window; stride += 2) {
-        SCOPED_TRACE(::testing::Message() << "length " << length << " window " << window << " stride " << stride);
+        SCOPED_TRACE(::testing::Message()
+                     << "length " << length << " window " << window << " stride " << stride);
         const auto ids = some_ids(length);
         const Score found = score(model, ids, {.window = window, .stride = stride});
         ASSERT_EQ(found.tokens.size(), length - 1);
@@ -55,9 +56,11 @@ TEST(Score, AWindowIsTheSameAsItsTextAlone) {
   const auto ids = some_ids(30);
   const Score found = score(model, ids, {.window = 8, .stride = 8});
   for (size_t begin = 0; begin + 9 <= ids.size(); begin += 8) {
-    const std::vector<int32_t> part(ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.begin() + static_cast<std::ptrdiff_t>(begin) + 9);
+    const std::vector<int32_t> part(ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                                    ids.begin() + static_cast<std::ptrdiff_t>(begin) + 9);
     const Score alone = score(model, part);
-    for (size_t i = 0; i < 8; ++i) EXPECT_EQ(found.tokens[begin + i].loss, alone.tokens[i].loss) << begin << " " << i;
+    for (size_t i = 0; i < 8; ++i)
+      EXPECT_EQ(found.tokens[begin + i].loss, alone.tokens[i].loss) << begin << " " << i;
   }
 }
 
@@ -99,14 +102,23 @@ TEST(Score, EditsAreSeen) {
 TEST(Score, RefusesWhatCannotBeScored) {
   const Model model = small_model();
   const auto ids = some_ids(4);
-  EXPECT_EQ(user_error_of([&] { score(model, {}); }), "the text has no tokens to score; give at least one");
+  EXPECT_EQ(user_error_of([&] { score(model, {}); }),
+            "the text has no tokens to score; give at least one");
   EXPECT_EQ(user_error_of([&] { score(model, some_ids(1)); }),
-            "a text of one token has nothing to score: nothing stands before it; prepend the end-of-text token");
-  EXPECT_EQ(user_error_of([&] { score(model, ids, {.window = 13}); }), "window 13 is outside 1..12, the model's context");
-  EXPECT_EQ(user_error_of([&] { score(model, ids, {.window = 4, .stride = 5}); }), "stride 5 is outside 1..4, the window");
-  EXPECT_EQ(user_error_of([&] { score(model, ids, {.stride = -1}); }), "stride -1 is outside 1..12, the window");
-  EXPECT_EQ(user_error_of([&] { score(model, ids, {.prepend = 61}); }), "the id 61 to prepend is outside the vocabulary 0..60");
-  EXPECT_EQ(user_error_of([&] { score(model, std::vector<int32_t>{1, 61}); }), "token id 61 at position 1 is outside the vocabulary 0..60");
+            "a text of one token has nothing to score: nothing stands before it; prepend the "
+            "end-of-text token");
+  EXPECT_EQ(user_error_of([&] { score(model, ids, {.window = 13}); }),
+            "window 13 is outside 1..12, the model's context");
+  EXPECT_EQ(user_error_of([&] { score(model, ids, {.window = 4, .stride = 5}); }),
+            "stride 5 is outside 1..4, the window");
+  EXPECT_EQ(user_error_of([&] { score(model, ids, {.stride = -1}); }),
+            "stride -1 is outside 1..12, the window");
+  EXPECT_EQ(user_error_of([&] { score(model, ids, {.prepend = 61}); }),
+            "the id 61 to prepend is outside the vocabulary 0..60");
+  EXPECT_EQ(user_error_of([&] {
+              score(model, std::vector<int32_t>{1, 61});
+            }),
+            "token id 61 at position 1 is outside the vocabulary 0..60");
 }
 
 TEST(TrainingWindows, AreThePairsThatSlidingGives) {
@@ -128,9 +140,12 @@ TEST(TrainingWindows, AreThePairsThatSlidingGives) {
     }
   }
   EXPECT_EQ(user_error_of([&] { training_windows(ids, 10, 1); }),
-            "a text of 10 tokens is too short for a window of 10, which takes one token more; give a smaller window");
-  EXPECT_EQ(user_error_of([&] { training_windows(ids, 0, 1); }), "window 0 is less than 1; give at least 1");
-  EXPECT_EQ(user_error_of([&] { training_windows(ids, 2, 0); }), "stride 0 is less than 1; give at least 1");
+            "a text of 10 tokens is too short for a window of 10, which takes one token more; give "
+            "a smaller window");
+  EXPECT_EQ(user_error_of([&] { training_windows(ids, 0, 1); }),
+            "window 0 is less than 1; give at least 1");
+  EXPECT_EQ(user_error_of([&] { training_windows(ids, 2, 0); }),
+            "stride 0 is less than 1; give at least 1");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Words of a text. The numbers are held against tools/make_lens_goldens.py, which splits, assigns and sums in Python on transformers' output.
+// Words of a text. The numbers are held against tools/make_lens_goldens.py, which splits, assigns
+// and sums in Python on transformers' output.
 
 #include <gtest/gtest.h>
 
@@ -31,7 +32,8 @@ class ScoreWords : public ::testing::Test {
 };
 
 TEST_F(ScoreWords, AreTheGoldens) {
-  for (const Json& wanted : read_json(fs::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / "words_demo.json")) {
+  for (const Json& wanted : read_json(fs::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" /
+                                      "goldens" / "words_demo.json")) {
     const auto text = wanted["text"].get<std::string>();
     SCOPED_TRACE(text);
     const ScoreOptions options = wanted["prepend"].get<bool>() ? after_end() : ScoreOptions();
@@ -48,8 +50,10 @@ TEST_F(ScoreWords, AreTheGoldens) {
         EXPECT_EQ(word.tokens, want[2].get<int64_t>());
         EXPECT_FALSE(word.shares_token);
         const Json& value = want[boundary == WordBoundary::kLeading ? 3 : 4];
-        if (value.is_null()) EXPECT_TRUE(std::isnan(word.surprisal)) << word.text;
-        else EXPECT_NEAR(word.surprisal, value.get<double>(), kTolerance) << word.text;
+        if (value.is_null())
+          EXPECT_TRUE(std::isnan(word.surprisal)) << word.text;
+        else
+          EXPECT_NEAR(word.surprisal, value.get<double>(), kTolerance) << word.text;
       }
       EXPECT_NEAR(found.white_space_end, wanted["rest"].get<double>(), kTolerance);
     }
@@ -63,16 +67,19 @@ TEST_F(ScoreWords, AddUpToTheText) {
   EXPECT_EQ(found.scored(), 9);
   EXPECT_NEAR(found.mean_nats() * 9, found.total_nats(), 1e-9);
   EXPECT_EQ(found.words[0].context, 1);
-  EXPECT_EQ(found.tokens.tokens.size(), model_->tokenizer().encode(text).size()) << "no token that is not the text's";
+  EXPECT_EQ(found.tokens.tokens.size(), model_->tokenizer().encode(text).size())
+      << "no token that is not the text's";
 }
 
 // Each word's boundary is its neighbour's, so all but the ends cancel.
 TEST_F(ScoreWords, BoundariesTelescope) {
   const std::string text = "The keys to the cabinet are on the table";
   const ScoreOptions options = after_end();
-  const WordScores leading = score_words(*model_, text, WordBoundary::kLeading, options), trailing = score_words(*model_, text, WordBoundary::kTrailing, options);
+  const WordScores leading = score_words(*model_, text, WordBoundary::kLeading, options),
+                   trailing = score_words(*model_, text, WordBoundary::kTrailing, options);
   double moved = 0;
-  for (size_t w = 0; w < leading.words.size(); ++w) moved += trailing.words[w].surprisal - leading.words[w].surprisal;
+  for (size_t w = 0; w < leading.words.size(); ++w)
+    moved += trailing.words[w].surprisal - leading.words[w].surprisal;
   // What is left: log p(no white space | start) - log B(text), from the model's own logits.
   std::vector<int32_t> ids = {options.prepend};
   for (const int32_t id : model_->tokenizer().encode(text)) ids.push_back(id);
@@ -82,7 +89,8 @@ TEST_F(ScoreWords, BoundariesTelescope) {
     const auto logits = run.logits().slice(row).f32();
     for (size_t v = 0; v < logits.size(); ++v) {
       const std::string bytes = model_->tokenizer().token_bytes(static_cast<int32_t>(v));
-      const bool ends = static_cast<int32_t>(v) == options.prepend || bytes.find_first_of(" \t\n\r\v\f") == 0;
+      const bool ends =
+          static_cast<int32_t>(v) == options.prepend || bytes.find_first_of(" \t\n\r\v\f") == 0;
       all += std::exp(static_cast<double>(logits[v]));
       if (ends == boundary) inside += std::exp(static_cast<double>(logits[v]));
     }
@@ -95,19 +103,26 @@ TEST_F(ScoreWords, AWindowSlidesOverALongText) {
   std::string text;
   for (int i = 0; i < 4; ++i) text += "The keys to the cabinet are on the table. ";
   ScoreOptions options{.window = 16, .stride = 5};
-  const WordScores leading = score_words(*model_, text, WordBoundary::kLeading, options), trailing = score_words(*model_, text, WordBoundary::kTrailing, options);
+  const WordScores leading = score_words(*model_, text, WordBoundary::kLeading, options),
+                   trailing = score_words(*model_, text, WordBoundary::kTrailing, options);
   ASSERT_EQ(leading.words.size(), 36u);
   EXPECT_TRUE(std::isnan(leading.words[0].surprisal)) << "nothing stands before it";
   EXPECT_EQ(leading.scored(), 35);
   EXPECT_EQ(trailing.scored(), 35);
-  for (size_t i = 0; i < leading.tokens.tokens.size(); ++i) EXPECT_EQ(leading.tokens.tokens[i].loss, trailing.tokens.tokens[i].loss) << i;
-  for (size_t w = 2; w < leading.words.size(); ++w) EXPECT_GE(leading.words[w].context, std::min<int64_t>(leading.words[w].first, 12));
+  for (size_t i = 0; i < leading.tokens.tokens.size(); ++i)
+    EXPECT_EQ(leading.tokens.tokens[i].loss, trailing.tokens.tokens[i].loss) << i;
+  for (size_t w = 2; w < leading.words.size(); ++w)
+    EXPECT_GE(leading.words[w].context, std::min<int64_t>(leading.words[w].first, 12));
 }
 
 TEST_F(ScoreWords, RefusesTextsWithoutWords) {
-  EXPECT_EQ(user_error_of([&] { score_words(*model_, " \n\t", WordBoundary::kLeading); }), "the text has no word to score; give at least one");
-  EXPECT_EQ(user_error_of([&] { word_boundary_from_name("both"); }), "word boundary 'both' is not known; use leading or trailing");
-  EXPECT_TRUE(says(user_error_of([&] { score_words(small_model(), "a b", WordBoundary::kLeading); }), "tokenizer"));
+  EXPECT_EQ(user_error_of([&] { score_words(*model_, " \n\t", WordBoundary::kLeading); }),
+            "the text has no word to score; give at least one");
+  EXPECT_EQ(user_error_of([&] { word_boundary_from_name("both"); }),
+            "word boundary 'both' is not known; use leading or trailing");
+  EXPECT_TRUE(
+      says(user_error_of([&] { score_words(small_model(), "a b", WordBoundary::kLeading); }),
+           "tokenizer"));
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ inline Model small_model() {
 
 inline std::vector<int32_t> some_ids(size_t count, uint64_t seed = 1, int32_t vocab = 61) {
   std::vector<int32_t> ids;
-  for (size_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(mix64(seed * 1000 + i) % static_cast<uint64_t>(vocab)));
+  for (size_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>(mix64(seed * 1000 + i) % static_cast<uint64_t>(vocab)));
   return ids;
 }
 
@@ -53,7 +54,8 @@ std::string user_error_of(Function&& function) {
 /// Names of what is in a folder.
 inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
   std::vector<std::string> found;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) found.push_back(entry.path().filename().string());
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    found.push_back(entry.path().filename().string());
   return found;
 }
 

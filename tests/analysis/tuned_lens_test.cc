@@ -15,7 +15,10 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::filesystem::path golden_translators() { return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / "tuned_plain"; }
+std::filesystem::path golden_translators() {
+  return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" /
+         "tuned_plain";
+}
 
 /// Translators that change nothing.
 TunedLens identity(const Model& model) {
@@ -30,7 +33,9 @@ TunedLens identity(const Model& model) {
 TEST(TunedLens, WithoutTranslationIsTheNormalizedLens) {
   const Model model = small_model();
   const auto ids = some_ids(6);
-  const Lens tuned = lens(model, ids, {.mode = LensMode::kTuned, .tuned = identity(model), .kl = true}), plain = lens(model, ids, {.kl = true});
+  const Lens tuned =
+                 lens(model, ids, {.mode = LensMode::kTuned, .tuned = identity(model), .kl = true}),
+             plain = lens(model, ids, {.kl = true});
   EXPECT_EQ(tuned.layers, plain.layers);
   EXPECT_EQ(tuned.target_log_probs, plain.target_log_probs);
   EXPECT_EQ(tuned.kl, plain.kl);
@@ -40,20 +45,30 @@ TEST(TunedLens, TranslatesByPlainLoops) {
   const Model model = small_model();
   TunedLens lens = identity(model);
   const size_t width = 24;
-  for (size_t i = 0; i < width * width; ++i) lens.weights[1].f32()[i] = static_cast<float>(std::sin(static_cast<double>(i)));
+  for (size_t i = 0; i < width * width; ++i)
+    lens.weights[1].f32()[i] = static_cast<float>(std::sin(static_cast<double>(i)));
   for (size_t i = 0; i < width; ++i) lens.biases[1].f32()[i] = static_cast<float>(i);
   std::vector<float> rows(3 * width);
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(std::cos(0.7 * static_cast<double>(i)));
+  for (size_t i = 0; i < rows.size(); ++i)
+    rows[i] = static_cast<float>(std::cos(0.7 * static_cast<double>(i)));
   const Tensor got = lens.translate(1, Tensor::from(rows, {3, 24}));
   for (size_t r = 0; r < 3; ++r) {
     for (size_t out = 0; out < width; ++out) {
       double want = static_cast<double>(rows[r * width + out]) + static_cast<double>(out);
-      for (size_t in = 0; in < width; ++in) want += static_cast<double>(lens.weights[1].f32()[out * width + in]) * static_cast<double>(rows[r * width + in]);
+      for (size_t in = 0; in < width; ++in)
+        want += static_cast<double>(lens.weights[1].f32()[out * width + in]) *
+                static_cast<double>(rows[r * width + in]);
       EXPECT_NEAR(got.f32()[r * width + out], want, 1e-5 * (1 + std::abs(want)));
     }
   }
-  EXPECT_EQ(user_error_of([&] { lens.translate(3, Tensor::from(rows, {3, 24})); }), "layer 3 has no translator; there are 0..2");
-  EXPECT_EQ(user_error_of([&] { lens.translate(0, Tensor::from(rows, {9, 8})); }), "translators of width 24 were given rows [9, 8]");
+  EXPECT_EQ(user_error_of([&] {
+              lens.translate(3, Tensor::from(rows, {3, 24}));
+            }),
+            "layer 3 has no translator; there are 0..2");
+  EXPECT_EQ(user_error_of([&] {
+              lens.translate(0, Tensor::from(rows, {9, 8}));
+            }),
+            "translators of width 24 were given rows [9, 8]");
 }
 
 TEST(TunedLens, IsReadAsItWasWritten) {
@@ -68,7 +83,8 @@ TEST(TunedLens, IsReadAsItWasWritten) {
     EXPECT_TRUE(std::ranges::equal(first.weights[l].f32(), second.weights[l].f32()));
     EXPECT_TRUE(std::ranges::equal(first.biases[l].f32(), second.biases[l].f32()));
   }
-  EXPECT_EQ(load_torch_tensors(golden_translators() / "params.pt").at("1.weight").dtype(), DType::kF16);
+  EXPECT_EQ(load_torch_tensors(golden_translators() / "params.pt").at("1.weight").dtype(),
+            DType::kF16);
 }
 
 /// A copy of the golden translators, as safetensors, to be spoilt.
@@ -83,7 +99,9 @@ class BadTranslators : public ::testing::Test {
     json[field] = value;
     folder_.write("config.json", json.dump());
   }
-  void set_tensors(const std::vector<std::pair<std::string, TensorView>>& tensors) { SafetensorsWriter::write(folder_ / "params.safetensors", tensors); }
+  void set_tensors(const std::vector<std::pair<std::string, TensorView>>& tensors) {
+    SafetensorsWriter::write(folder_ / "params.safetensors", tensors);
+  }
   std::string refusal() {
     std::string line = user_error_of([&] { load_tuned_lens(folder_.path(), config_); });
     EXPECT_TRUE(line.starts_with(folder_.path().string())) << line;
@@ -152,13 +170,19 @@ TEST_F(BadTranslators, TensorsAreCheckedOneByOne) {
 TEST(TunedLens, LensRefusesTranslatorsThatDoNotFit) {
   const Model model = small_model();
   const auto ids = some_ids(4);
-  EXPECT_EQ(user_error_of([&] { lens(model, ids, {.mode = LensMode::kTuned}); }), "mode tuned needs translators; load some with load_tuned_lens, or fit them");
+  EXPECT_EQ(user_error_of([&] { lens(model, ids, {.mode = LensMode::kTuned}); }),
+            "mode tuned needs translators; load some with load_tuned_lens, or fit them");
   TunedLens short_one = identity(model);
   short_one.weights.pop_back();
-  EXPECT_EQ(user_error_of([&] { lens(model, ids, {.mode = LensMode::kTuned, .tuned = short_one}); }),
-            "the translators are for 2 layers of width 24; the model has 3 of width 24");
-  EXPECT_EQ(user_error_of([&] { lens(model, ids, {.mode = LensMode::kTuned, .of = LensSource::kMlp, .tuned = identity(model)}); }),
-            "the tuned lens reads the residual stream only; look at mlp outputs with mode normalized");
+  EXPECT_EQ(
+      user_error_of([&] { lens(model, ids, {.mode = LensMode::kTuned, .tuned = short_one}); }),
+      "the translators are for 2 layers of width 24; the model has 3 of width 24");
+  EXPECT_EQ(
+      user_error_of([&] {
+        lens(model, ids,
+             {.mode = LensMode::kTuned, .of = LensSource::kMlp, .tuned = identity(model)});
+      }),
+      "the tuned lens reads the residual stream only; look at mlp outputs with mode normalized");
 }
 
 /// Gives the texts one after the other.
@@ -185,8 +209,10 @@ TEST(TunedLensFit, ALargePenaltyLeavesOnlyTheMean) {
 TEST(TunedLensFit, IsRepeatable) {
   const Model model = small_model();
   const Batch texts = some_texts(30);
-  const TunedLensFit a = fit_tuned_lens(model, giver(texts)), b = fit_tuned_lens(model, giver(texts));
-  EXPECT_TRUE(std::ranges::equal(a.lens.weights[1].f32(), b.lens.weights[1].f32())) << "the same corpus, the same bits";
+  const TunedLensFit a = fit_tuned_lens(model, giver(texts)),
+                     b = fit_tuned_lens(model, giver(texts));
+  EXPECT_TRUE(std::ranges::equal(a.lens.weights[1].f32(), b.lens.weights[1].f32()))
+      << "the same corpus, the same bits";
   EXPECT_EQ(a.held_out_tokens + a.fitted_tokens, [&] {
     int64_t sum = 0;
     for (const auto& text : texts) sum += static_cast<int64_t>(text.size());
@@ -197,21 +223,32 @@ TEST(TunedLensFit, IsRepeatable) {
 TEST(TunedLensFit, BudgetsEndTheReading) {
   const Model model = small_model();
   size_t asked = 0;
-  const NextText endless = [&]() -> std::optional<std::vector<int32_t>> { return some_ids(8, ++asked); };
-  const TunedLensFit fit = fit_tuned_lens(model, endless, {.max_tokens = 101, .held_out_every = 3, .max_held_out = 20});
+  const NextText endless = [&]() -> std::optional<std::vector<int32_t>> {
+    return some_ids(8, ++asked);
+  };
+  const TunedLensFit fit =
+      fit_tuned_lens(model, endless, {.max_tokens = 101, .held_out_every = 3, .max_held_out = 20});
   EXPECT_EQ(fit.fitted_tokens + fit.held_out_tokens, 101);
   EXPECT_EQ(fit.held_out_tokens, 20) << "8, 8 and of the last one what there was room for";
-  EXPECT_EQ(asked, 14u) << "13 texts are 100 tokens, less the 4 cut off; of the last one only the rest is run";
+  EXPECT_EQ(asked, 14u)
+      << "13 texts are 100 tokens, less the 4 cut off; of the last one only the rest is run";
 }
 
 TEST(TunedLensFit, RefusesWhatCannotBeFitted) {
   const Model model = small_model();
-  const auto refusal = [&](const Batch& texts, const TunedLensFitOptions& options) { return user_error_of([&] { fit_tuned_lens(model, giver(texts), options); }); };
-  EXPECT_EQ(refusal(some_texts(20), {.alpha = 0}), "alpha 0 is not above 0; the normal one is 0.001");
-  EXPECT_EQ(refusal(some_texts(20), {.alpha = std::nan("")}), "alpha nan is not above 0; the normal one is 0.001");
-  EXPECT_EQ(refusal(some_texts(20), {.max_tokens = -1}), "max_tokens -1 is negative; use 0 for the whole corpus");
-  EXPECT_EQ(refusal(some_texts(20), {.held_out_every = 1}), "held_out_every 1 leaves nothing to fit to; give at least 2");
-  EXPECT_EQ(refusal(some_texts(20), {.max_held_out = 1}), "max_held_out 1 is too few to measure on; give at least 2");
+  const auto refusal = [&](const Batch& texts, const TunedLensFitOptions& options) {
+    return user_error_of([&] { fit_tuned_lens(model, giver(texts), options); });
+  };
+  EXPECT_EQ(refusal(some_texts(20), {.alpha = 0}),
+            "alpha 0 is not above 0; the normal one is 0.001");
+  EXPECT_EQ(refusal(some_texts(20), {.alpha = std::nan("")}),
+            "alpha nan is not above 0; the normal one is 0.001");
+  EXPECT_EQ(refusal(some_texts(20), {.max_tokens = -1}),
+            "max_tokens -1 is negative; use 0 for the whole corpus");
+  EXPECT_EQ(refusal(some_texts(20), {.held_out_every = 1}),
+            "held_out_every 1 leaves nothing to fit to; give at least 2");
+  EXPECT_EQ(refusal(some_texts(20), {.max_held_out = 1}),
+            "max_held_out 1 is too few to measure on; give at least 2");
   EXPECT_TRUE(says(refusal({}, {}), "leaves 0 tokens for the fit"));
   EXPECT_TRUE(says(refusal(some_texts(9), {}), "leaves no text to measure on"));
   EXPECT_TRUE(says(refusal({std::vector<int32_t>(13, 1)}, {}), "13"));

@@ -16,7 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void put(const AtomicFolder& folder, const char* name) { std::ofstream(folder.path() / name) << "text"; }
+void put(const AtomicFolder& folder, const char* name) {
+  std::ofstream(folder.path() / name) << "text";
+}
 
 TEST(AtomicFolder, AppearsWithItsFilesOnCommit) {
   TempFolder around;
@@ -59,7 +61,9 @@ TEST(AtomicFolder, RefusesWhatIsInTheWay) {
   fs::create_directory(around / "full");
   around.write("full/mine", "mine");
   around.write("file", "mine");
-  const auto make = [&](const std::string& name, uint64_t bytes = 0) { return error_of([&] { AtomicFolder(around / name, bytes); }); };
+  const auto make = [&](const std::string& name, uint64_t bytes = 0) {
+    return error_of([&] { AtomicFolder(around / name, bytes); });
+  };
   EXPECT_TRUE(says(make("full"), "full", "not empty"));
   EXPECT_TRUE(says(make("file"), "file", "no folder"));
   EXPECT_TRUE(says(make("nowhere/new"), "nowhere", "No such file"));

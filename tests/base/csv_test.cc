@@ -17,7 +17,8 @@ std::vector<std::vector<std::string>> fields_of(std::string_view text) {
 using Fields = std::vector<std::vector<std::string>>;
 
 TEST(Csv, QuotesCommasAndLineBreaks) {
-  EXPECT_EQ(fields_of("text,group\r\n\"A, \"\"b\"\"\r\nc\",1\r\n,\"\"\n\n x ,y"), (Fields{{"text", "group"}, {"A, \"b\"\r\nc", "1"}, {"", ""}, {" x ", "y"}}));
+  EXPECT_EQ(fields_of("text,group\r\n\"A, \"\"b\"\"\r\nc\",1\r\n,\"\"\n\n x ,y"),
+            (Fields{{"text", "group"}, {"A, \"b\"\r\nc", "1"}, {"", ""}, {" x ", "y"}}));
   EXPECT_EQ(fields_of("\xef\xbb\xbf\"a\""), (Fields{{"a"}}));
   EXPECT_EQ(fields_of("a\n\"\"\"\"\n"), (Fields{{"a"}, {"\""}}));
   EXPECT_EQ(fields_of("a,b\n1,"), (Fields{{"a", "b"}, {"1", ""}}));
@@ -34,7 +35,8 @@ TEST(Csv, RefusesWhatIsNoTable) {
   EXPECT_USER_ERROR(parse_csv("", "x.csv"), "x.csv: is empty");
   EXPECT_USER_ERROR(parse_csv("a,b\n1\n", "x.csv"), "x.csv:2: has 1 fields where the header has 2");
   EXPECT_USER_ERROR(parse_csv("a\n\"b\nc", "x.csv"), "x.csv:2: a quoted field does not end");
-  EXPECT_USER_ERROR(parse_csv("a\n\"b\nc\"d", "x.csv"), "x.csv:3: text stands behind a closing quote: 'd'");
+  EXPECT_USER_ERROR(parse_csv("a\n\"b\nc\"d", "x.csv"),
+                    "x.csv:3: text stands behind a closing quote: 'd'");
   EXPECT_USER_ERROR(parse_csv("a\nb\"c\"\n", "x.csv"), "x.csv:2: a quote stands inside a field");
 }
 

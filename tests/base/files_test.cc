@@ -38,19 +38,21 @@ TEST(MappedFile, GivesTheBytes) {
 TEST(MappedFile, NamesWhatIsWrong) {
   const TempFolder folder;
   EXPECT_TRUE(says(error_of([&] { MappedFile(folder / "missing"); }), "missing", "no such file"));
-  EXPECT_TRUE(says(error_of([&] { MappedFile(folder.path()); }), folder.path().string(), "is a directory"));
+  EXPECT_TRUE(
+      says(error_of([&] { MappedFile(folder.path()); }), folder.path().string(), "is a directory"));
   EXPECT_TRUE(says(error_of([&] { MappedFile(folder.write("void", "")); }), "void", "is empty"));
   EXPECT_TRUE(says(error_of([&] { MappedFile("/dev/null"); }), "/dev/null", "not a regular file"));
   ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
-  EXPECT_TRUE(
-      says(error_of([&] { MappedFile(folder / "pipe"); }), "pipe", "not a regular file"));  // and does not wait for a writer
+  EXPECT_TRUE(says(error_of([&] { MappedFile(folder / "pipe"); }), "pipe",
+                   "not a regular file"));  // and does not wait for a writer
 }
 
 TEST(MappedFile, NamesAMissingPermission) {
   if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
   const TempFolder folder;
   chmod(folder.write("secret", "x").c_str(), 0);
-  EXPECT_TRUE(says(error_of([&] { MappedFile(folder / "secret"); }), "secret", "Permission denied"));
+  EXPECT_TRUE(
+      says(error_of([&] { MappedFile(folder / "secret"); }), "secret", "Permission denied"));
 }
 
 TEST(MappedFile, AlignsByCopyOnlyWhereNeeded) {
@@ -67,14 +69,16 @@ TEST(MappedFile, AlignsByCopyOnlyWhereNeeded) {
 }
 
 size_t resident_pages(const MappedFile& file) {
-  // What this process holds of the file; the page cache, of which mincore would tell, keeps it regardless.
+  // What this process holds of the file; the page cache, of which mincore would tell, keeps it
+  // regardless.
   std::ifstream smaps("/proc/self/smaps");
   std::string line;
   const auto address = reinterpret_cast<uintptr_t>(file.data());
   bool inside = false;
   while (std::getline(smaps, line)) {
     uintptr_t begin = 0, end = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) inside = begin <= address && address < end;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2)
+      inside = begin <= address && address < end;
     size_t kilobytes = 0;
     if (inside && std::sscanf(line.c_str(), "Rss: %zu kB", &kilobytes) == 1) return kilobytes / 4;
   }
@@ -145,8 +149,10 @@ TEST(AtomicFile, WritesThroughALink) {
 
 TEST(AtomicFile, NamesWhatCannotBeWritten) {
   const TempFolder folder;
-  EXPECT_TRUE(says(error_of([&] { AtomicFile(folder / "none/out"); }), "none/out", "No such file or directory"));
-  EXPECT_TRUE(says(error_of([&] { AtomicFile{folder.path()}; }), folder.path().string(), "is a directory"));
+  EXPECT_TRUE(says(error_of([&] { AtomicFile(folder / "none/out"); }), "none/out",
+                   "No such file or directory"));
+  EXPECT_TRUE(
+      says(error_of([&] { AtomicFile{folder.path()}; }), folder.path().string(), "is a directory"));
   EXPECT_TRUE(says(error_of([] { AtomicFile("/dev/null"); }), "/dev/null", "not a regular file"));
   EXPECT_TRUE(says(error_of([&] { AtomicFile(folder / "a/"); }), "not the name of a file"));
   if (geteuid() != 0) {
@@ -156,7 +162,8 @@ TEST(AtomicFile, NamesWhatCannotBeWritten) {
   }
 }
 
-// A process of its own may set limits and signals as it likes. Returns what the child's action returned, as text.
+// A process of its own may set limits and signals as it likes. Returns what the child's action
+// returned, as text.
 template <typename Action>
 std::string in_child(const Action& action) {
   int ends[2];
@@ -170,7 +177,8 @@ std::string in_child(const Action& action) {
   close(ends[1]);
   std::string result;
   char buffer[1000];
-  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) result.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;)
+    result.append(buffer, static_cast<size_t>(n));
   close(ends[0]);
   waitpid(child, nullptr, 0);
   return result;
@@ -199,7 +207,8 @@ TEST(AtomicFile, SaysWhenTheDiskIsFull) {
   const TempFolder folder;
   const std::string line = in_child([&]() -> std::string {
     // A small disk of our own, seen by this child only.
-    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) != 0) return "skip: no mount namespace";
+    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) != 0)
+      return "skip: no mount namespace";
     mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
     if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) return "skip: no tmpfs";
     std::string lines;
@@ -211,7 +220,8 @@ TEST(AtomicFile, SaysWhenTheDiskIsFull) {
     return lines + (folder.count() == 0 ? " CLEAN" : " LITTER");
   });
   if (line.starts_with("skip")) GTEST_SKIP() << line;
-  EXPECT_TRUE(says(line, "reserved", "reserving 1000000 bytes", "written", "writing", "No space left on device", "CLEAN"));
+  EXPECT_TRUE(says(line, "reserved", "reserving 1000000 bytes", "written", "writing",
+                   "No space left on device", "CLEAN"));
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ TEST(Json, NamesFileLineAndColumn) {
 }
 
 TEST(Json, RefusesRepeatedNames) {
-  EXPECT_TRUE(says(parse_error(R"({"a": 1, "b": {"a": 2}, "a": 3})"), "c.json", "'a' stands twice"));
+  EXPECT_TRUE(
+      says(parse_error(R"({"a": 1, "b": {"a": 2}, "a": 3})"), "c.json", "'a' stands twice"));
   EXPECT_EQ(parse_error(R"([{"a": 1}, {"a": 2}])"), "(no error)");
 }
 
@@ -41,16 +42,17 @@ TEST(Json, RefusesDeepNesting) {
 TEST(Json, ReadsFiles) {
   const TempFolder folder;
   EXPECT_EQ(read_json(folder.write("a.json", "{\"n\": 3}"))["n"], 3);
-  EXPECT_TRUE(says(error_of([&] { read_json(folder.write("big.json", "[1, 2, 3]"), 5); }), "big.json", "9 bytes", "at most 5"));
+  EXPECT_TRUE(says(error_of([&] { read_json(folder.write("big.json", "[1, 2, 3]"), 5); }),
+                   "big.json", "9 bytes", "at most 5"));
 }
 
 class Fields : public ::testing::Test {
  protected:
   const std::string file = "config.json";
-  const Json json =
-      parse_json(R"({"n": 12, "x": 0.5, "t": "word", "b": true, "z": null, "neg": -3, "huge": 18446744073709551615,
+  const Json json = parse_json(
+      R"({"n": 12, "x": 0.5, "t": "word", "b": true, "z": null, "neg": -3, "huge": 18446744073709551615,
                                    "list": [1, 2]})",
-                 file);
+      file);
   const JsonFields fields{json, file};
 };
 
@@ -67,18 +69,22 @@ TEST_F(Fields, GivesTypedValues) {
 }
 
 TEST_F(Fields, NamesFieldValueAndWhatIsWanted) {
-  EXPECT_EQ(error_of([&] { fields.integer("n", 1, 11); }), "config.json: n is 12; wanted a whole number from 1 to 11");
+  EXPECT_EQ(error_of([&] { fields.integer("n", 1, 11); }),
+            "config.json: n is 12; wanted a whole number from 1 to 11");
   EXPECT_TRUE(says(error_of([&] { fields.integer("n", 13, 20); }), "n is 12"));
   EXPECT_TRUE(says(error_of([&] { fields.integer("x", 0, 1); }), "x is 0.5"));
   EXPECT_TRUE(says(error_of([&] { fields.integer("t", 0, 1); }), "t is 'word'"));
   EXPECT_TRUE(says(error_of([&] { fields.integer("b", 0, 1); }), "b is true"));
-  EXPECT_TRUE(says(error_of([&] { fields.integer("huge", 0, INT64_MAX); }), "huge is 18446744073709551615"));
+  EXPECT_TRUE(says(error_of([&] { fields.integer("huge", 0, INT64_MAX); }),
+                   "huge is 18446744073709551615"));
   EXPECT_TRUE(says(error_of([&] { fields.integer("list", 0, 1); }), "list is a list of 2 values"));
-  EXPECT_TRUE(says(error_of([&] { fields.require_integer("absent", 0, 1); }), "absent is missing", "from 0 to 1"));
+  EXPECT_TRUE(says(error_of([&] { fields.require_integer("absent", 0, 1); }), "absent is missing",
+                   "from 0 to 1"));
   EXPECT_TRUE(says(error_of([&] { fields.number("t"); }), "wanted a number"));
   EXPECT_TRUE(says(error_of([&] { fields.boolean("n"); }), "n is 12; wanted true or false"));
   EXPECT_TRUE(says(error_of([&] { fields.text("n"); }), "wanted a string"));
-  EXPECT_TRUE(says(error_of([&] { JsonFields(json["list"], file); }), "a list of 2 values, not a JSON object"));
+  EXPECT_TRUE(says(error_of([&] { JsonFields(json["list"], file); }),
+                   "a list of 2 values, not a JSON object"));
 }
 
 TEST(Quote, ShowsForeignBytesOnOneLine) {

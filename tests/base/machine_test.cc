@@ -24,7 +24,8 @@ class Machines : public ::testing::Test {
     root_.write(name, text);
   }
   void processor(int number, int socket, int core) {
-    const std::string topology = "sys/devices/system/cpu/cpu" + std::to_string(number) + "/topology/";
+    const std::string topology =
+        "sys/devices/system/cpu/cpu" + std::to_string(number) + "/topology/";
     file(topology + "physical_package_id", std::to_string(socket) + "\n");
     file(topology + "core_id", std::to_string(core) + "\n");
   }
@@ -36,7 +37,8 @@ class Machines : public ::testing::Test {
 // Two sockets of two cores of two hardware threads, of which one is off; the process may use four.
 TEST_F(Machines, AServerIsReadAsItIs) {
   file("proc/cpuinfo",
-       "processor\t: 0\nmodel name\t: Example 9000 @ 2.00GHz\nflags\t\t: fpu sse2 avx avx2 fma f16c avx512f avx512_bf16 amx_tile\n\n"
+       "processor\t: 0\nmodel name\t: Example 9000 @ 2.00GHz\nflags\t\t: fpu sse2 avx avx2 fma "
+       "f16c avx512f avx512_bf16 amx_tile\n\n"
        "processor\t: 1\nmodel name\t: Other\nflags\t\t: fpu\n");
   for (int i = 0; i < 8; ++i) processor(i, i / 4, i / 2 % 2);
   file("sys/devices/system/cpu/online", "0-4,6-7\n");
@@ -45,12 +47,17 @@ TEST_F(Machines, AServerIsReadAsItIs) {
   file("sys/devices/system/node/has_cpu", "0-1\n");
   file("proc/self/status", "Name:\tx\nCpus_allowed:\tf\nCpus_allowed_list:\t0-2,6\n");
   file("proc/loadavg", "3.25 1.00 0.50 2/345 6789\n");
-  file("proc/meminfo", "MemTotal:       16777216 kB\nMemFree:          100 kB\nMemAvailable:    8388608 kB\nSwapCached: 5 kB\nSwapTotal:       1048576 kB\nSwapFree:         786432 kB\n");
+  file("proc/meminfo",
+       "MemTotal:       16777216 kB\nMemFree:          100 kB\nMemAvailable:    8388608 "
+       "kB\nSwapCached: 5 kB\nSwapTotal:       1048576 kB\nSwapFree:         786432 kB\n");
   file("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
-  file("proc/self/limits", "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n");
+  file("proc/self/limits",
+       "Limit                     Soft Limit           Hard Limit           Units     \nMax open "
+       "files            1024                 524288               files     \n");
   const Machine m = read();
   EXPECT_EQ(m.cpu, "Example 9000 @ 2.00GHz");
-  EXPECT_EQ(m.simd, (std::vector<std::string>{"sse2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512_bf16", "amx_tile"}));
+  EXPECT_EQ(m.simd, (std::vector<std::string>{"sse2", "avx", "f16c", "fma", "avx2", "avx512f",
+                                              "avx512_bf16", "amx_tile"}));
   EXPECT_EQ(m.processors, 7);
   EXPECT_EQ(m.cores, 4);
   EXPECT_EQ(m.sockets, 2);
@@ -91,10 +98,12 @@ TEST_F(Machines, TheTightestGroupCounts) {
   EXPECT_EQ(read().room(), kGigabyte - 4096);
 }
 
-// A container sees its group's files at the top and, of the first version, a path that leads nowhere.
+// A container sees its group's files at the top and, of the first version, a path that leads
+// nowhere.
 TEST_F(Machines, TheFirstVersionOfGroups) {
   file("proc/meminfo", "MemTotal: 16777216 kB\nMemAvailable: 1048576 kB\n");
-  file("proc/self/cgroup", "12:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n0::/\n");
+  file("proc/self/cgroup",
+       "12:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n0::/\n");
   file("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000\n");
   file("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
   file("sys/fs/cgroup/memory/memory.limit_in_bytes", std::to_string(8 * kGigabyte) + "\n");
@@ -114,9 +123,12 @@ TEST_F(Machines, WhatIsMissingOrNonsenseIsNotKnown) {
   EXPECT_EQ(none.cpu, "");
   EXPECT_EQ(none.processors + none.cores + none.sockets + none.numa_nodes + none.allowed, 0);
   EXPECT_FALSE(none.open_files || none.quota || none.memory_limit);
-  for (const char* name : {"proc/cpuinfo", "proc/meminfo", "proc/self/status", "proc/self/cgroup", "proc/self/limits", "proc/loadavg",
-                           "sys/devices/system/cpu/online", "sys/kernel/mm/transparent_hugepage/enabled", "sys/fs/cgroup/cpu.max"}) {
-    file(name, "]\n:\n0-\n7-3\n0-99999999999\n18446744073709551616 0\n0::/../..\nMax open files   unlimited unlimited files\n");
+  for (const char* name : {"proc/cpuinfo", "proc/meminfo", "proc/self/status", "proc/self/cgroup",
+                           "proc/self/limits", "proc/loadavg", "sys/devices/system/cpu/online",
+                           "sys/kernel/mm/transparent_hugepage/enabled", "sys/fs/cgroup/cpu.max"}) {
+    file(name,
+         "]\n:\n0-\n7-3\n0-99999999999\n18446744073709551616 0\n0::/../..\nMax open files   "
+         "unlimited unlimited files\n");
   }
   const Machine strange = read();
   EXPECT_EQ(strange.processors, 0);

@@ -59,8 +59,16 @@ class Mutator {
         break;
       }
       default: {  // the same in digits, or a word of the formats
-        constexpr std::array<std::string_view, 10> kWords = {
-            "-1", "0", "18446744073709551616", "9223372036854775807", "1e999", "null", "[", "{}", "\"\"", "4294967296"};
+        constexpr std::array<std::string_view, 10> kWords = {"-1",
+                                                             "0",
+                                                             "18446744073709551616",
+                                                             "9223372036854775807",
+                                                             "1e999",
+                                                             "null",
+                                                             "[",
+                                                             "{}",
+                                                             "\"\"",
+                                                             "4294967296"};
         text.insert(at, kWords[below(kWords.size())]);
         break;
       }
@@ -70,8 +78,9 @@ class Mutator {
   std::mt19937_64 random_;
 };
 
-/// Runs `parse` on `count` damaged forms of `original`: it may throw vitrine::Error, and nothing else may happen (under the
-/// sanitizers: no access outside, no overflow). At least some must be refused, else nothing was damaged.
+/// Runs `parse` on `count` damaged forms of `original`: it may throw vitrine::Error, and nothing
+/// else may happen (under the sanitizers: no access outside, no overflow). At least some must be
+/// refused, else nothing was damaged.
 template <typename Parse>
 void survives_mutations(const std::string& original, int count, const Parse& parse) {
   ASSERT_FALSE(original.empty());

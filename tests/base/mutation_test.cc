@@ -18,13 +18,15 @@ using testing::read_bytes;
 using testing::survives_mutations;
 
 TEST(Mutations, SafetensorsHeader) {
-  const std::string file = read_bytes(VITRINE_SOURCE_DIR "/tests/engine/checkpoints/mixed/model.safetensors");
+  const std::string file =
+      read_bytes(VITRINE_SOURCE_DIR "/tests/engine/checkpoints/mixed/model.safetensors");
   survives_mutations(file, 5000, [](const std::string& bytes) {
     const SafetensorsHeader header = parse_safetensors_header(as_bytes(bytes), "m");
     size_t end = header.entries.empty() ? bytes.size() : header.entries.front().begin;
     for (const SafetensorsEntry& entry : header.entries) {
       EXPECT_EQ(entry.begin, end);
-      EXPECT_EQ(entry.end - entry.begin, static_cast<size_t>(entry.shape.elements()) * dtype_size(entry.dtype));
+      EXPECT_EQ(entry.end - entry.begin,
+                static_cast<size_t>(entry.shape.elements()) * dtype_size(entry.dtype));
       end = entry.end;
     }
     EXPECT_EQ(end, bytes.size());
@@ -36,20 +38,23 @@ TEST(Mutations, SmallSafetensorsHeader) {
       R"({"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"v":{"dtype":"U8","shape":[],"data_offsets":[24,25]}})";
   std::string file(8, '\0');
   file[0] = static_cast<char>(header.size());
-  survives_mutations(file + header + std::string(25, 'x'), 20000,
-                     [](const std::string& bytes) { parse_safetensors_header(as_bytes(bytes), "m"); });
+  survives_mutations(file + header + std::string(25, 'x'), 20000, [](const std::string& bytes) {
+    parse_safetensors_header(as_bytes(bytes), "m");
+  });
 }
 
 TEST(Mutations, Json) {
-  survives_mutations(R"({"a": [1, 2.5e3, -7], "b": {"c": "text\n\u00e9", "d": null}, "e": true})", 20000,
-                     [](const std::string& text) { parse_json(text, "j"); });
+  survives_mutations(R"({"a": [1, 2.5e3, -7], "b": {"c": "text\n\u00e9", "d": null}, "e": true})",
+                     20000, [](const std::string& text) { parse_json(text, "j"); });
 }
 
 TEST(Mutations, Csv) {
-  survives_mutations("text,group\r\n\"A, \"\"b\"\"\nc\",1\n\nd,\n", 20000, [](const std::string& text) {
-    const auto rows = parse_csv(text, "c");
-    for (const CsvRow& row : rows) EXPECT_EQ(row.fields.size(), rows[0].fields.size());
-  });
+  survives_mutations("text,group\r\n\"A, \"\"b\"\"\nc\",1\n\nd,\n", 20000,
+                     [](const std::string& text) {
+                       const auto rows = parse_csv(text, "c");
+                       for (const CsvRow& row : rows)
+                         EXPECT_EQ(row.fields.size(), rows[0].fields.size());
+                     });
 }
 
 TEST(Mutations, Npy) {

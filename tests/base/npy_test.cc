@@ -29,10 +29,14 @@ std::vector<T> values(const Tensor& tensor) {
 
 TEST(Npy, ReadsWhatNumPyWrote) {
   EXPECT_EQ(values<float>(read_npy(kGoldens + "f4.npy")), (std::vector<float>{-2, -1, 0, 1, 2, 3}));
-  EXPECT_EQ(values<double>(read_npy(kGoldens + "f8.npy")), (std::vector<double>{-2, -1, 0, 1, 2, 3}));
-  EXPECT_EQ(values<int32_t>(read_npy(kGoldens + "i4.npy")), (std::vector<int32_t>{-2, -1, 0, 1, 2, 3}));
-  EXPECT_EQ(values<int64_t>(read_npy(kGoldens + "i8.npy")), (std::vector<int64_t>{-2, -1, 0, 1, 2, 3}));
-  EXPECT_EQ(values<float>(read_npy(kGoldens + "version2.npy")), (std::vector<float>{-2, -1, 0, 1, 2, 3}));
+  EXPECT_EQ(values<double>(read_npy(kGoldens + "f8.npy")),
+            (std::vector<double>{-2, -1, 0, 1, 2, 3}));
+  EXPECT_EQ(values<int32_t>(read_npy(kGoldens + "i4.npy")),
+            (std::vector<int32_t>{-2, -1, 0, 1, 2, 3}));
+  EXPECT_EQ(values<int64_t>(read_npy(kGoldens + "i8.npy")),
+            (std::vector<int64_t>{-2, -1, 0, 1, 2, 3}));
+  EXPECT_EQ(values<float>(read_npy(kGoldens + "version2.npy")),
+            (std::vector<float>{-2, -1, 0, 1, 2, 3}));
   EXPECT_EQ(read_npy(kGoldens + "f4.npy").shape(), (Shape{2, 3}));
   EXPECT_EQ(read_npy(kGoldens + "vector.npy").shape(), Shape{3});
   EXPECT_EQ(read_npy(kGoldens + "scalar.npy").shape().rank(), 0);
@@ -41,7 +45,8 @@ TEST(Npy, ReadsWhatNumPyWrote) {
 
 TEST(Npy, WritesTheBytesThatNumPyWrites) {
   const TempFolder folder;
-  for (const char* name : {"f4.npy", "f8.npy", "i4.npy", "i8.npy", "vector.npy", "scalar.npy", "empty.npy"}) {
+  for (const char* name :
+       {"f4.npy", "f8.npy", "i4.npy", "i8.npy", "vector.npy", "scalar.npy", "empty.npy"}) {
     write_npy(folder / name, read_npy(kGoldens + name));
     EXPECT_EQ(read_bytes(folder / name), read_bytes(kGoldens + name)) << name;
   }
@@ -63,7 +68,8 @@ TEST(Npy, WritesHalf) {
 }
 
 std::string npy(const std::string& header, size_t data_bytes) {
-  std::string file = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header;
+  std::string file =
+      std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header;
   return file + std::string(data_bytes, '\0');
 }
 
@@ -72,11 +78,14 @@ std::string parse_error(const std::string& bytes) {
 }
 
 TEST(Npy, NamesWhatIsWrong) {
-  EXPECT_TRUE(says(error_of([] { read_npy(kGoldens + "fortran.npy"); }), "fortran.npy", "Fortran order"));
-  EXPECT_TRUE(says(error_of([] { read_npy(kGoldens + "complex.npy"); }), "complex.npy", "'<c8'", "'<f4'"));
+  EXPECT_TRUE(
+      says(error_of([] { read_npy(kGoldens + "fortran.npy"); }), "fortran.npy", "Fortran order"));
+  EXPECT_TRUE(
+      says(error_of([] { read_npy(kGoldens + "complex.npy"); }), "complex.npy", "'<c8'", "'<f4'"));
   EXPECT_TRUE(says(parse_error("hello, this is no array"), "x.npy", "no .npy file"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x09\x00\x00\x00", 10)), ".npy version 9"));
-  EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x01\x00\xff\x00{", 11)), "header of 255 bytes is cut short"));
+  EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x01\x00\xff\x00{", 11)),
+                   "header of 255 bytes is cut short"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x02\x00\xff\x00", 10)), "cut short"));
   const auto shape = [](const std::string& text) {
     return npy("{'descr': '<f4', 'fortran_order': False, 'shape': " + text + "}", 8);
@@ -89,8 +98,10 @@ TEST(Npy, NamesWhatIsWrong) {
   EXPECT_TRUE(says(parse_error(shape("(4294967296, 4294967296)")), "more elements than 64 bits"));
   EXPECT_TRUE(says(parse_error(shape("(4611686018427387906,)")), "do not make"));
   EXPECT_TRUE(says(parse_error(shape("(1, 1, 1, 1, 2)")), "more than 4 axes"));
-  EXPECT_TRUE(says(parse_error(npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8)), "'>f4'"));
-  EXPECT_TRUE(says(parse_error(npy("{'descr': '<f4', 'shape': (2,)}", 8)), "lacks one of descr, fortran_order, shape"));
+  EXPECT_TRUE(says(parse_error(npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8)),
+                   "'>f4'"));
+  EXPECT_TRUE(says(parse_error(npy("{'descr': '<f4', 'shape': (2,)}", 8)),
+                   "lacks one of descr, fortran_order, shape"));
   EXPECT_TRUE(says(parse_error(npy("{'descr': '<f4', 'descr': '<f4'}", 8)), "'descr' twice"));
   EXPECT_TRUE(says(parse_error(npy("{'run': 1}", 8)), "'run'"));
   EXPECT_TRUE(says(parse_error(npy("{'descr", 8)), "wanted a string that ends"));

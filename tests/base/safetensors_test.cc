@@ -30,20 +30,24 @@ std::string file_of(const std::string& header, size_t data_bytes, uint64_t claim
 }
 
 std::string header_error(const std::string& header, size_t data_bytes) {
-  return error_of([&] { parse_safetensors_header(as_bytes(file_of(header, data_bytes)), "m.safetensors"); });
+  return error_of(
+      [&] { parse_safetensors_header(as_bytes(file_of(header, data_bytes)), "m.safetensors"); });
 }
 
 std::string braced(const std::string& text) { return fmt::format("{{{}}}", text); }
 
-std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
-  return fmt::format(R"("{}": {{"dtype": "{}", "shape": {}, "data_offsets": {}}})", name, dtype, shape, offsets);
+std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
+                  const std::string& offsets) {
+  return fmt::format(R"("{}": {{"dtype": "{}", "shape": {}, "data_offsets": {}}})", name, dtype,
+                     shape, offsets);
 }
 
 TEST(SafetensorsHeader, ReadsWhatIsRight) {
-  const std::string text = braced(entry("b", "F32", "[2, 1]", "[4, 12]") + "," + entry("a", "U8", "[4]", "[0, 4]") + "," +
-                                  entry("empty", "F16", "[0, 3]", "[12, 12]") + "," +
-                                  entry("scalar", "BF16", "[]", "[12, 14]") + R"(,"__metadata__": {"format": "pt"})") +
-                           "   ";
+  const std::string text =
+      braced(entry("b", "F32", "[2, 1]", "[4, 12]") + "," + entry("a", "U8", "[4]", "[0, 4]") +
+             "," + entry("empty", "F16", "[0, 3]", "[12, 12]") + "," +
+             entry("scalar", "BF16", "[]", "[12, 14]") + R"(,"__metadata__": {"format": "pt"})") +
+      "   ";
   const std::string file = file_of(text, 14);
   const SafetensorsHeader header = parse_safetensors_header(as_bytes(file), "m");
   ASSERT_EQ(header.entries.size(), 4u);
@@ -62,7 +66,8 @@ TEST(SafetensorsHeader, RefusesADamagedLength) {
     return error_of([&] { parse_safetensors_header(as_bytes(bytes), "m.safetensors"); });
   };
   EXPECT_TRUE(says(error("abc"), "m.safetensors", "3 bytes are too few"));
-  EXPECT_TRUE(says(error(file_of("{}", 0, 3)), "header is 3 bytes, but only 2 follow", "cut short"));
+  EXPECT_TRUE(
+      says(error(file_of("{}", 0, 3)), "header is 3 bytes, but only 2 follow", "cut short"));
   EXPECT_TRUE(says(error(file_of("{}", 0, 100'000'001)), "100000001 bytes; at most 100000000"));
   EXPECT_TRUE(says(error(file_of("{}", 0, UINT64_MAX - 1)), "at most 100000000"));
   EXPECT_TRUE(says(error(file_of("[]", 0)), "does not begin with '{'"));
@@ -72,19 +77,30 @@ TEST(SafetensorsHeader, RefusesADamagedLength) {
 
 TEST(SafetensorsHeader, RefusesWrongTypes) {
   EXPECT_TRUE(says(header_error(R"({"w": 3})", 0), "tensor 'w'", "is 3; wanted an object"));
-  EXPECT_TRUE(says(header_error(R"({"w": {"shape": [1], "data_offsets": [0, 4]}})", 4), "tensor 'w'", "has no dtype"));
-  EXPECT_TRUE(says(header_error(R"({"w": {"dtype": "F32", "data_offsets": [0, 4]}})", 4), "has no shape"));
-  EXPECT_TRUE(says(header_error(R"({"w": {"dtype": "F32", "shape": [1]}})", 4), "has no data_offsets"));
+  EXPECT_TRUE(says(header_error(R"({"w": {"shape": [1], "data_offsets": [0, 4]}})", 4),
+                   "tensor 'w'", "has no dtype"));
   EXPECT_TRUE(
-      says(header_error(braced(entry("w", "F8_E4M3", "[4]", "[0, 4]")), 4), "tensor 'w'", "'F8_E4M3' is not known", "BF16"));
-  EXPECT_TRUE(says(header_error(R"({"w": {"dtype": 7, "shape": [1], "data_offsets": [0, 4]}})", 4), "dtype 7 is not known"));
-  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[-1]", "[0, 4]")), 4), "tensor 'w'", "shape holds -1"));
-  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1.5]", "[0, 4]")), 4), "shape holds 1.5"));
-  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "7", "[0, 4]")), 4), "shape is 7; wanted a list"));
-  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1,1,1,1,1]", "[0, 4]")), 4), "shape has 5 axes; at most 4"));
-  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1]", "[0, 4, 8]")), 8), "data_offsets is a list of 3 values"));
-  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1]", "[0, \"4\"]")), 4), "data_offsets holds '4'"));
-  EXPECT_TRUE(says(header_error(R"({"__metadata__": {"a": 1}})", 0), "__metadata__ 'a' is 1; wanted a string"));
+      says(header_error(R"({"w": {"dtype": "F32", "data_offsets": [0, 4]}})", 4), "has no shape"));
+  EXPECT_TRUE(
+      says(header_error(R"({"w": {"dtype": "F32", "shape": [1]}})", 4), "has no data_offsets"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F8_E4M3", "[4]", "[0, 4]")), 4), "tensor 'w'",
+                   "'F8_E4M3' is not known", "BF16"));
+  EXPECT_TRUE(says(header_error(R"({"w": {"dtype": 7, "shape": [1], "data_offsets": [0, 4]}})", 4),
+                   "dtype 7 is not known"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[-1]", "[0, 4]")), 4), "tensor 'w'",
+                   "shape holds -1"));
+  EXPECT_TRUE(
+      says(header_error(braced(entry("w", "F32", "[1.5]", "[0, 4]")), 4), "shape holds 1.5"));
+  EXPECT_TRUE(
+      says(header_error(braced(entry("w", "F32", "7", "[0, 4]")), 4), "shape is 7; wanted a list"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1,1,1,1,1]", "[0, 4]")), 4),
+                   "shape has 5 axes; at most 4"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1]", "[0, 4, 8]")), 8),
+                   "data_offsets is a list of 3 values"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1]", "[0, \"4\"]")), 4),
+                   "data_offsets holds '4'"));
+  EXPECT_TRUE(says(header_error(R"({"__metadata__": {"a": 1}})", 0),
+                   "__metadata__ 'a' is 1; wanted a string"));
   EXPECT_TRUE(says(header_error(R"({"__metadata__": 1})", 0), "__metadata__ is 1"));
   const std::string w = entry("w", "U8", "[1]", "[0, 1]");
   EXPECT_TRUE(says(header_error(braced(w + "," + w), 1), "'w' stands twice"));
@@ -94,14 +110,17 @@ TEST(SafetensorsHeader, RefusesWrongOffsets) {
   const auto one = [](const std::string& shape, const std::string& offsets, size_t bytes) {
     return header_error(braced(entry("w", "F32", shape, offsets)), bytes);
   };
-  EXPECT_TRUE(says(one("[2]", "[0, 8]", 4), "tensor 'w'", "[0, 8] are outside the 4 bytes", "cut short"));
+  EXPECT_TRUE(
+      says(one("[2]", "[0, 8]", 4), "tensor 'w'", "[0, 8] are outside the 4 bytes", "cut short"));
   EXPECT_TRUE(says(one("[2]", "[8, 0]", 8), "[8, 0] are outside"));
   EXPECT_TRUE(says(one("[3]", "[0, 8]", 8), "f32 and shape [3] do not make the 8 bytes"));
-  EXPECT_TRUE(says(one("[4294967296, 4294967296]", "[0, 8]", 8), "tensor 'w'", "more elements than 64 bits count"));
+  EXPECT_TRUE(says(one("[4294967296, 4294967296]", "[0, 8]", 8), "tensor 'w'",
+                   "more elements than 64 bits count"));
   EXPECT_TRUE(says(one("[4611686018427387904]", "[0, 0]", 0), "do not make the 0 bytes"))
       << "2^62 elements of 4 bytes overflow";
   EXPECT_TRUE(says(one("[18446744073709551615]", "[0, 8]", 8), "more than 63 bits"));
-  EXPECT_TRUE(says(one("[1]", "[4, 8]", 8), "tensor 'w' begins at byte 4", "gap after the header", "wanted 0"));
+  EXPECT_TRUE(says(one("[1]", "[4, 8]", 8), "tensor 'w' begins at byte 4", "gap after the header",
+                   "wanted 0"));
   EXPECT_TRUE(says(one("[1]", "[0, 4]", 7), "3 bytes after the last tensor belong to none"));
   const auto two = [](const std::string& a, const std::string& b) {
     return header_error(braced(entry("a", "U8", "[4]", a) + "," + entry("b", "U8", "[4]", b)), 10);
@@ -142,7 +161,8 @@ TEST(SafetensorsFile, WritesAndReadsBack) {
 }
 
 TEST(SafetensorsFile, ReadsWhatTheReferenceImplementationWrote) {
-  const SafetensorsFile file(VITRINE_SOURCE_DIR "/tests/engine/checkpoints/mixed/model.safetensors");
+  const SafetensorsFile file(VITRINE_SOURCE_DIR
+                             "/tests/engine/checkpoints/mixed/model.safetensors");
   EXPECT_EQ(file.tensor("h.1.attn.bias").dtype(), DType::kBool);
   EXPECT_EQ(file.tensor("h.1.attn.bias").shape(), (Shape{1, 1, 5, 5}));
   EXPECT_EQ(file.tensor("transformer.h.0.attn.masked_bias").shape().rank(), 0);
@@ -151,12 +171,15 @@ TEST(SafetensorsFile, ReadsWhatTheReferenceImplementationWrote) {
 
 TEST(SafetensorsWriter, StreamsAcrossTensors) {
   const TempFolder folder;
-  SafetensorsWriter writer(folder / "m", {{"a", DType::kI32, {2}}, {"none", DType::kF32, {0}}, {"b", DType::kU8, {3}}});
+  SafetensorsWriter writer(
+      folder / "m", {{"a", DType::kI32, {2}}, {"none", DType::kF32, {0}}, {"b", DType::kU8, {3}}});
   writer.append(as_bytes(std::string_view("\1\0\0\0\2\0", 6)));
-  EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(nullptr, DType::kI32, {2})); }), "'a' is half written"));
+  EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(nullptr, DType::kI32, {2})); }),
+                   "'a' is half written"));
   writer.append(as_bytes(std::string_view("\0\0xy", 4)));
   EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "is not complete", "1 declared bytes"));
-  EXPECT_TRUE(says(error_of([&] { writer.append(as_bytes("zz")); }), "2 bytes appended where 1 were declared"));
+  EXPECT_TRUE(says(error_of([&] { writer.append(as_bytes("zz")); }),
+                   "2 bytes appended where 1 were declared"));
   writer.append(as_bytes("z"));
   EXPECT_FALSE(std::filesystem::exists(folder / "m")) << "before finish() there is no file";
   writer.finish();
@@ -168,14 +191,22 @@ TEST(SafetensorsWriter, StreamsAcrossTensors) {
 TEST(SafetensorsWriter, TensorsWithoutElementsMayStandAnywhere) {
   const TempFolder folder;
   const std::vector<float> values = {1, 2};
-  const TensorView none(nullptr, DType::kF32, Shape{0, 3}), some(values.data(), DType::kF32, Shape{2});
-  SafetensorsWriter::write(folder / "a", {{"first", none}, {"some", some}, {"second", none}, {"third", none}, {"more", some}, {"last", none}});
+  const TensorView none(nullptr, DType::kF32, Shape{0, 3}),
+      some(values.data(), DType::kF32, Shape{2});
+  SafetensorsWriter::write(folder / "a", {{"first", none},
+                                          {"some", some},
+                                          {"second", none},
+                                          {"third", none},
+                                          {"more", some},
+                                          {"last", none}});
   const SafetensorsFile file(folder / "a");
   EXPECT_EQ(file.tensor("third").shape(), (Shape{0, 3}));
   EXPECT_EQ(file.tensor("more").to_f32(), values);
 
   // Bytes that are not told tensor by tensor pass over them.
-  SafetensorsWriter writer(folder / "b", {{"some", DType::kF32, Shape{2}}, {"none", DType::kF32, Shape{0, 3}}, {"more", DType::kF32, Shape{2}}});
+  SafetensorsWriter writer(folder / "b", {{"some", DType::kF32, Shape{2}},
+                                          {"none", DType::kF32, Shape{0, 3}},
+                                          {"more", DType::kF32, Shape{2}}});
   for (int i = 0; i < 4; ++i) writer.append(std::as_bytes(std::span(values).first(1)));
   writer.finish();
   EXPECT_EQ(SafetensorsFile(folder / "b").tensor("more").to_f32(), (std::vector<float>{1, 1}));
@@ -183,11 +214,14 @@ TEST(SafetensorsWriter, TensorsWithoutElementsMayStandAnywhere) {
 
 TEST(SafetensorsWriter, TakesBytesInAnyOrder) {
   const TempFolder folder;
-  SafetensorsWriter writer(folder / "m", {{"a", DType::kI32, {2}}, {"none", DType::kF32, {0}}, {"b", DType::kU8, {3}}});
+  SafetensorsWriter writer(
+      folder / "m", {{"a", DType::kI32, {2}}, {"none", DType::kF32, {0}}, {"b", DType::kU8, {3}}});
   writer.put(2, 0, as_bytes("xyz"));
   writer.put(0, 4, as_bytes(std::string_view("\2\0\0\0", 4)));
-  EXPECT_TRUE(says(error_of([&] { writer.put(3, 0, as_bytes("x")); }), "tensor 3 was not declared"));
-  EXPECT_TRUE(says(error_of([&] { writer.put(2, 2, as_bytes("xy")); }), "2 bytes at 2 do not fit into the 3 of tensor 'b'"));
+  EXPECT_TRUE(
+      says(error_of([&] { writer.put(3, 0, as_bytes("x")); }), "tensor 3 was not declared"));
+  EXPECT_TRUE(says(error_of([&] { writer.put(2, 2, as_bytes("xy")); }),
+                   "2 bytes at 2 do not fit into the 3 of tensor 'b'"));
   EXPECT_TRUE(says(error_of([&] { writer.put(2, UINT64_MAX, as_bytes("xy")); }), "do not fit"));
   EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "is not complete", "4 declared bytes"));
   writer.put(0, 0, as_bytes(std::string_view("\1\0\0\0", 4)));
@@ -202,11 +236,13 @@ TEST(SafetensorsWriter, ChecksWhatItIsGiven) {
   const auto declare = [&](const std::vector<SafetensorsWriter::Declaration>& all) {
     return error_of([&] { SafetensorsWriter(folder / "m", all); });
   };
-  EXPECT_TRUE(says(declare({{"a", DType::kF32, {1}}, {"a", DType::kF32, {1}}}), "'a' declared twice"));
+  EXPECT_TRUE(
+      says(declare({{"a", DType::kF32, {1}}, {"a", DType::kF32, {1}}}), "'a' declared twice"));
   EXPECT_TRUE(says(declare({{"", DType::kF32, {1}}}), "'' cannot be the name"));
   EXPECT_TRUE(says(declare({{"__metadata__", DType::kF32, {1}}}), "cannot be the name"));
   EXPECT_TRUE(says(declare({{"\xff", DType::kF32, {1}}}), "not UTF-8"));
-  EXPECT_TRUE(says(declare({{"w", DType::kF64, {int64_t{1} << 60, 4}}}), "'w'", "larger than any disk"));
+  EXPECT_TRUE(
+      says(declare({{"w", DType::kF64, {int64_t{1} << 60, 4}}}), "'w'", "larger than any disk"));
   const float value = 1;
   SafetensorsWriter writer(folder / "m", {{"a", DType::kF32, {2}}});
   EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(&value, DType::kF32, {1})); }),
@@ -218,10 +254,12 @@ TEST(SafetensorsWriter, SameInputSameBytes) {
   const TempFolder folder;
   const float value = 1;
   for (const char* name : {"a", "b"}) {
-    SafetensorsWriter::write(folder / name, {{"w", TensorView(&value, DType::kF32, {1})}}, {{"z", "1"}, {"a", "2"}});
+    SafetensorsWriter::write(folder / name, {{"w", TensorView(&value, DType::kF32, {1})}},
+                             {{"z", "1"}, {"a", "2"}});
   }
   EXPECT_EQ(read_bytes(folder / "a"), read_bytes(folder / "b"));
-  EXPECT_EQ(read_bytes(folder / "a").substr(8, 47), R"({"__metadata__":{"a":"2","z":"1"},"w":{"dtype":)");
+  EXPECT_EQ(read_bytes(folder / "a").substr(8, 47),
+            R"({"__metadata__":{"a":"2","z":"1"},"w":{"dtype":)");
 }
 
 }  // namespace

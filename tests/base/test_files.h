@@ -34,10 +34,13 @@ class TempFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
   std::filesystem::path write(const std::string& name, std::string_view contents) const {
-    std::ofstream(path_ / name, std::ios::binary).write(contents.data(), static_cast<std::streamsize>(contents.size()));
+    std::ofstream(path_ / name, std::ios::binary)
+        .write(contents.data(), static_cast<std::streamsize>(contents.size()));
     return path_ / name;
   }
-  size_t count() const { return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(path_), {})); }
+  size_t count() const {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
+  }
 
  private:
   std::filesystem::path path_;
@@ -48,15 +51,19 @@ inline std::string read_bytes(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-inline std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+inline std::span<const std::byte> as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
-/// The line of the Error that `action` throws; "(no error)" if it throws none. Anything else thrown fails the test.
+/// The line of the Error that `action` throws; "(no error)" if it throws none. Anything else thrown
+/// fails the test.
 template <typename Action>
 std::string error_of(const Action& action) {
   try {
     action();
   } catch (const Error& error) {
-    EXPECT_EQ(std::string_view(error.what()).find('\n'), std::string_view::npos) << "more than one line: " << error.what();
+    EXPECT_EQ(std::string_view(error.what()).find('\n'), std::string_view::npos)
+        << "more than one line: " << error.what();
     return error.what();
   }
   return "(no error)";
@@ -66,7 +73,8 @@ std::string error_of(const Action& action) {
 template <typename... Words>
 ::testing::AssertionResult says(const std::string& text, const Words&... words) {
   for (const std::string_view word : {std::string_view(words)...}) {
-    if (text.find(word) == std::string::npos) return ::testing::AssertionFailure() << "'" << word << "' is not in: " << text;
+    if (text.find(word) == std::string::npos)
+      return ::testing::AssertionFailure() << "'" << word << "' is not in: " << text;
   }
   return ::testing::AssertionSuccess();
 }

@@ -15,7 +15,8 @@ constexpr DType kType = DType::kBF16;
 
 struct Published {
   const char* size;
-  double parameters, decode_megabytes, decode_ms, decode_1024_ms, forward_ms, residual_megabytes, map_megabytes, backward_over_forward;
+  double parameters, decode_megabytes, decode_ms, decode_1024_ms, forward_ms, residual_megabytes,
+      map_megabytes, backward_over_forward;
 };
 
 class Floors : public ::testing::TestWithParam<Published> {
@@ -29,7 +30,8 @@ TEST_P(Floors, DecodeReadsEveryParameterOnce) {
   const Work step = decode_step(config, kType, kType, 1, 0);
   EXPECT_NEAR(step.bytes * 1e-6, GetParam().decode_megabytes, 0.0003 * GetParam().decode_megabytes);
   EXPECT_NEAR(step.seconds(kH200) * 1e3, GetParam().decode_ms, 0.0005);
-  EXPECT_NEAR(decode_step(config, kType, kType, 1, 1024).seconds(kH200) * 1e3, GetParam().decode_1024_ms, 0.0005);
+  EXPECT_NEAR(decode_step(config, kType, kType, 1, 1024).seconds(kH200) * 1e3,
+              GetParam().decode_1024_ms, 0.0005);
 }
 
 TEST_P(Floors, ForwardIsHeldByArithmetic) {
@@ -40,7 +42,8 @@ TEST_P(Floors, ForwardIsHeldByArithmetic) {
 }
 
 TEST_P(Floors, ABackwardPassIsAForwardPassWithMoreAttention) {
-  const double back = backward_pass(config, kType, 1, 1024).seconds(kH200), forward = forward_pass(config, kType, 1, 1024).seconds(kH200);
+  const double back = backward_pass(config, kType, 1, 1024).seconds(kH200),
+               forward = forward_pass(config, kType, 1, 1024).seconds(kH200);
   EXPECT_NEAR(back / forward, GetParam().backward_over_forward, 0.006);
 }
 
@@ -49,18 +52,22 @@ TEST_P(Floors, Captures) {
   EXPECT_NEAR(map_bytes(config, kType, 1024) * 1e-6, GetParam().map_megabytes, 0.5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, Floors,
-                         ::testing::Values(Published{"gpt2", 124439808, 247.3, 0.0575, 0.0663, 0.345, 20.4, 302, 1.11},
-                                           Published{"gpt2-medium", 354823168, 707.5, 0.1645, 0.188, 0.982, 52.4, 805, 1.10},
-                                           Published{"gpt2-large", 774030080, 1545, 0.359, 0.403, 2.124, 97, 1510, 1.09},
-                                           Published{"gpt2-xl", 1557611200, 3112, 0.724, 0.797, 4.235, 160.6, 2517, 1.07}));
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, Floors,
+    ::testing::Values(
+        Published{"gpt2", 124439808, 247.3, 0.0575, 0.0663, 0.345, 20.4, 302, 1.11},
+        Published{"gpt2-medium", 354823168, 707.5, 0.1645, 0.188, 0.982, 52.4, 805, 1.10},
+        Published{"gpt2-large", 774030080, 1545, 0.359, 0.403, 2.124, 97, 1510, 1.09},
+        Published{"gpt2-xl", 1557611200, 3112, 0.724, 0.797, 4.235, 160.6, 2517, 1.07}));
 
 TEST(Floors, ManySequencesShareTheWeightsAndNotTheirCaches) {
   const Config config = size_config("gpt2");
-  const double alone = decode_step(config, kType, kType, 1, 0).bytes, cache = 2.0 * 2 * 12 * 768;  // of one position
+  const double alone = decode_step(config, kType, kType, 1, 0).bytes,
+               cache = 2.0 * 2 * 12 * 768;  // of one position
   EXPECT_EQ(decode_step(config, kType, kType, 64, 10).bytes, alone + 64 * 10 * cache);
   EXPECT_EQ(decode_step(config, kType, DType::kF32, 1, 10).bytes, alone + 10 * 2 * cache);
-  EXPECT_EQ(decode_step(config, kType, kType, 64, 10).operations, 64 * decode_step(config, kType, kType, 1, 10).operations);
+  EXPECT_EQ(decode_step(config, kType, kType, 64, 10).operations,
+            64 * decode_step(config, kType, kType, 1, 10).operations);
 }
 
 TEST(Floors, SingleOperations) {

@@ -1,4 +1,5 @@
-// Rows of two runs beside each other: which belong together, when a difference counts, and what a file must hold.
+// Rows of two runs beside each other: which belong together, when a difference counts, and what a
+// file must hold.
 
 #include "bench/measure/records.h"
 
@@ -28,7 +29,9 @@ Row row_of(std::vector<double> seconds) {
 }
 
 Json file_of(const std::vector<Row>& rows) {
-  Json json = {{"peer", "a peer 1.0"}, {"machine", {{"cpu", "a processor"}, {"cores", 2}}}, {"rows", Json::array()}};
+  Json json = {{"peer", "a peer 1.0"},
+               {"machine", {{"cpu", "a processor"}, {"cores", 2}}},
+               {"rows", Json::array()}};
   for (const Row& row : rows) json["rows"].push_back(row.json());
   return json;
 }
@@ -41,7 +44,9 @@ class BenchRecords : public ::testing::Test {
 
 TEST_F(BenchRecords, AChangeCountsWhereTheRangesDoNotMeet) {
   const auto verdict = [&](std::vector<double> now, std::vector<double> then) {
-    return Comparison(read(file_of({row_of(std::move(then))}))).take(row_of(std::move(now)))->verdict;
+    return Comparison(read(file_of({row_of(std::move(then))})))
+        .take(row_of(std::move(now)))
+        ->verdict;
   };
   EXPECT_EQ(verdict({1, 2, 3}, {4, 5, 6}), Verdict::kFaster);
   EXPECT_EQ(verdict({7, 8, 9}, {4, 5, 6}), Verdict::kSlower);
@@ -74,7 +79,8 @@ TEST_F(BenchRecords, EveryPartOfTheKeyTellsRowsApart) {
   Comparison comparison(read(file_of({row})));
   for (const Row& other : others) EXPECT_FALSE(comparison.take(other)) << other.json();
   EXPECT_EQ(comparison.only_here().size(), 7u);
-  EXPECT_EQ(comparison.only_there(), std::vector<std::string>{"gpt2 f32 cpu 2 threads forward 1 x 128 tokens"});
+  EXPECT_EQ(comparison.only_there(),
+            std::vector<std::string>{"gpt2 f32 cpu 2 threads forward 1 x 128 tokens"});
   EXPECT_TRUE(comparison.take(row));
   EXPECT_TRUE(comparison.only_there().empty());
   std::vector<Row> all = others;
@@ -109,7 +115,10 @@ TEST_F(BenchRecords, RowsWithoutATimeAreNoRows) {
 }
 
 TEST_F(BenchRecords, OnlyFactsThatBothMachinesTellCanDiffer) {
-  const Json here = {{"cpu", "a processor"}, {"cores", 8}, {"compiler", "GCC"}, {"rates", {{{"device", "cpu (AVX2)"}}, {{"device", "NVIDIA H200"}}}}};
+  const Json here = {{"cpu", "a processor"},
+                     {"cores", 8},
+                     {"compiler", "GCC"},
+                     {"rates", {{{"device", "cpu (AVX2)"}}, {{"device", "NVIDIA H200"}}}}};
   Json file = file_of({});
   EXPECT_EQ(Comparison(read(file)).machine_difference(here), "cores 8, there 2");
   file["machine"]["cores"] = 8;
@@ -130,7 +139,8 @@ TEST_F(BenchRecords, WhatAFileLacksIsNamed) {
     return test::user_error_of([&] { read(file); });
   };
   const auto names = [](const std::string& line, const std::vector<std::string>& words) {
-    for (const std::string& word : words) EXPECT_NE(line.find(word), std::string::npos) << "'" << word << "' in: " << line;
+    for (const std::string& word : words)
+      EXPECT_NE(line.find(word), std::string::npos) << "'" << word << "' in: " << line;
   };
   names(refused([](Json& f) { f = 3; }), {"rows.json", "3"});
   names(refused([](Json& f) { f.erase("peer"); }), {"rows.json", "peer"});
@@ -142,14 +152,17 @@ TEST_F(BenchRecords, WhatAFileLacksIsNamed) {
     names(refused([&](Json& f) { f["rows"][1].erase(field); }), {"rows[1]", field, "missing"});
     names(refused([&](Json& f) { f["rows"][0][field] = 5; }), {"rows[0]", field, "5"});
   }
-  names(refused([](Json& f) { f["rows"][1]["device"] = "tpu"; }), {"rows[1]", "device", "tpu", "cuda"});
+  names(refused([](Json& f) { f["rows"][1]["device"] = "tpu"; }),
+        {"rows[1]", "device", "tpu", "cuda"});
   names(refused([](Json& f) { f["rows"][1]["threads"] = -1; }), {"rows[1]", "threads", "-1"});
   names(refused([](Json& f) { f["rows"][1]["seconds"] = 5; }), {"rows[1]", "seconds", "5"});
   names(refused([](Json& f) { f["rows"][1]["seconds"].erase("count"); }), {"seconds", "count"});
-  names(refused([](Json& f) { f["rows"][1]["seconds"]["median"] = 0; }), {"seconds", "median", "0"});
+  names(refused([](Json& f) { f["rows"][1]["seconds"]["median"] = 0; }),
+        {"seconds", "median", "0"});
   names(refused([](Json& f) { f["rows"][1]["seconds"]["min"] = 2; }), {"seconds", "min", "2"});
   names(refused([](Json& f) { f["rows"][1]["seconds"]["max"] = 0.5; }), {"seconds", "max", "0.5"});
-  names(refused([](Json& f) { f["rows"][1]["seconds"]["max"] = "a lot"; }), {"seconds", "max", "a lot"});
+  names(refused([](Json& f) { f["rows"][1]["seconds"]["max"] = "a lot"; }),
+        {"seconds", "max", "a lot"});
   names(refused([](Json& f) { f["rows"][1] = f["rows"][0]; }), {"rows[1]", "gpt2", "before"});
 }
 

@@ -6,8 +6,8 @@
 #include <set>
 
 #include "bench/bench.h"
-#include "bench/workloads/hook_sets.h"
 #include "bench/measure/records.h"
+#include "bench/workloads/hook_sets.h"
 #include "tests/base/test_files.h"
 #include "tests/engine/test_device.h"
 #include "tests/support.h"
@@ -39,7 +39,8 @@ BenchOptions small_options() {
   options.tokens = {4};
   options.rows = {1, 3};
   if (testing_support::on_cpu()) return options;
-  options.dtypes = {DType::kBF16};  // a device that the processor plays takes a hundred times as long
+  options.dtypes = {
+      DType::kBF16};  // a device that the processor plays takes a hundred times as long
   options.batches = {2};
   options.hooks = {"none", "everything", "edit"};
   return options;
@@ -49,27 +50,33 @@ TEST(BenchRun, EveryWorkloadGivesItsRows) {
   std::vector<Row> rows;
   double bandwidth = 0, disk = 0;
   uint64_t steps = 0, announced = 0;
-  EXPECT_TRUE(run_bench(small_options(), {.on_disk = [&](const Samples& rate) { disk = rate.max(); },
-                                          .on_rates = [&](const DeviceRates& rates) {
-                                            bandwidth = rates.bandwidth.max();
-                                            EXPECT_EQ(rates.small_pages.empty(), !testing_support::on_cpu());
-                                            EXPECT_EQ(rates.barrier.empty(), !testing_support::on_cpu());
-                                          },
-                                          .on_row = [&](const Row& row) { rows.push_back(row); },
-                                          .on_step = [&](const std::string&, uint64_t done, uint64_t total) {
-                                            EXPECT_EQ(done, steps++);
-                                            announced = total;
-                                          }}));
+  EXPECT_TRUE(run_bench(small_options(),
+                        {.on_disk = [&](const Samples& rate) { disk = rate.max(); },
+                         .on_rates =
+                             [&](const DeviceRates& rates) {
+                               bandwidth = rates.bandwidth.max();
+                               EXPECT_EQ(rates.small_pages.empty(), !testing_support::on_cpu());
+                               EXPECT_EQ(rates.barrier.empty(), !testing_support::on_cpu());
+                             },
+                         .on_row = [&](const Row& row) { rows.push_back(row); },
+                         .on_step =
+                             [&](const std::string&, uint64_t done, uint64_t total) {
+                               EXPECT_EQ(done, steps++);
+                               announced = total;
+                             }}));
   EXPECT_GT(bandwidth, 0);
   EXPECT_GT(disk, 0);
   EXPECT_EQ(steps, announced) << "what is left to do is told rightly";
   const BenchOptions options = small_options();
   const size_t batches = options.batches.size(), sets = options.hooks.size();
-  // Of each dtype: forward and prefill, every batch with every set; decode, every set; generate; 5 products of 2 numbers of rows; attention,
-  // every batch and the last position; saliency, 3 lines a batch, and one of integrated gradients where the batch is 1; patching, 2
-  // lines; score; lens; capture; load. And once the tokenizer, both ways.
+  // Of each dtype: forward and prefill, every batch with every set; decode, every set; generate; 5
+  // products of 2 numbers of rows; attention, every batch and the last position; saliency, 3 lines
+  // a batch, and one of integrated gradients where the batch is 1; patching, 2 lines; score; lens;
+  // capture; load. And once the tokenizer, both ways.
   const size_t integrated = options.batches.front() == 1 ? 1 : 0;
-  EXPECT_EQ(rows.size(), options.dtypes.size() * (2 * batches * sets + sets + 1 + 10 + batches + 1 + 3 * batches + integrated + 2 + 4) + 2);
+  EXPECT_EQ(rows.size(), options.dtypes.size() * (2 * batches * sets + sets + 1 + 10 + batches + 1 +
+                                                  3 * batches + integrated + 2 + 4) +
+                             2);
   std::set<std::string> workloads, keys;
   for (const Row& row : rows) {
     SCOPED_TRACE(row.json().dump());
@@ -83,8 +90,11 @@ TEST(BenchRun, EveryWorkloadGivesItsRows) {
     }
     EXPECT_EQ(row.threads, testing_support::on_cpu() ? 1 : 0);
     EXPECT_EQ(row.device, testing_support::on_cpu() ? "cpu" : "cuda:0");
-    EXPECT_EQ(row.captured > 0, row.workload == "capture" || (!row.hooks.empty() && row.hooks != "none" && row.hooks != "edit"));
-    const bool too_quick = row.workload == "decode" && row.note.find("--tokens") != std::string::npos;
+    EXPECT_EQ(row.captured > 0,
+              row.workload == "capture" ||
+                  (!row.hooks.empty() && row.hooks != "none" && row.hooks != "edit"));
+    const bool too_quick =
+        row.workload == "decode" && row.note.find("--tokens") != std::string::npos;
     EXPECT_TRUE(too_quick || row.seconds.median() > 0);
   }
   EXPECT_EQ(keys.size(), rows.size()) << "no two rows have the same key";
@@ -105,7 +115,11 @@ TEST(BenchRun, EveryCombinationOfTheListsHasItsRows) {
   std::set<int> threads;
   size_t rates = 0, rows = 0;
   EXPECT_TRUE(run_bench(options, {.on_rates = [&](const DeviceRates&) { ++rates; },
-                                  .on_row = [&](const Row& row) { keys.insert(record_key(row)), threads.insert(row.threads), ++rows; }}));
+                                  .on_row =
+                                      [&](const Row& row) {
+                                        keys.insert(record_key(row)), threads.insert(row.threads),
+                                            ++rows;
+                                      }}));
   const size_t variants = testing_support::on_cpu() ? 2 : 1;  // a GPU has no threads to count
   EXPECT_EQ(rates, variants);
   EXPECT_EQ(threads.size(), variants);
@@ -119,7 +133,8 @@ TEST(BenchRun, LeavesNothingBehindWhereItWrote) {
   options.workloads = {"capture", "load"};
   options.scratch = folder.path();
   size_t there = 0;
-  EXPECT_TRUE(run_bench(options, {.on_row = [&](const Row&) { there = std::max(there, folder.count()); }}));
+  EXPECT_TRUE(
+      run_bench(options, {.on_row = [&](const Row&) { there = std::max(there, folder.count()); }}));
   EXPECT_EQ(there, 1u) << "it writes there";
   EXPECT_EQ(folder.count(), 0u);
   const BenchSink refused{.on_rates = [](const DeviceRates&) { ADD_FAILURE() << "measured"; }};
@@ -132,7 +147,8 @@ TEST(BenchRun, LeavesNothingBehindWhereItWrote) {
 
 TEST(BenchRun, EndsBetweenTwoMeasurements) {
   int rows = 0;
-  EXPECT_FALSE(run_bench(small_options(), {.on_row = [&](const Row&) { ++rows; }, .keep_going = [&] { return rows < 5; }}));
+  EXPECT_FALSE(run_bench(small_options(), {.on_row = [&](const Row&) { ++rows; },
+                                           .keep_going = [&] { return rows < 5; }}));
   EXPECT_EQ(rows, 6) << "what was measured together is handed over together";
 }
 

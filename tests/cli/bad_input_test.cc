@@ -1,4 +1,5 @@
-// Whatever is wrong gets one line on stderr that names it, exit status 2, nothing on stdout and no file.
+// Whatever is wrong gets one line on stderr that names it, exit status 2, nothing on stdout and no
+// file.
 
 #include <gtest/gtest.h>
 
@@ -17,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void expect_refused(const std::vector<std::string>& arguments, const std::vector<std::string>& words, const CliOptions& options = {}) {
+void expect_refused(const std::vector<std::string>& arguments,
+                    const std::vector<std::string>& words, const CliOptions& options = {}) {
   const CliResult result = run_cli(arguments, options);
   SCOPED_TRACE(Json(arguments).dump() + "\n" + result.err);
   EXPECT_EQ(result.status, 2);
@@ -33,11 +35,14 @@ class BadModel : public ::testing::Test {
  protected:
   BadModel() {
     for (const char* name : {"config.json", "model.safetensors"}) {
-      fs::copy_file(fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain" / name, folder_ / name);
+      fs::copy_file(fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain" / name,
+                    folder_ / name);
     }
   }
   /// Runs the spoilt model.
-  void refused(const std::vector<std::string>& words) { expect_refused({"score", "--model", folder_.path().string(), "--ids", "1,2,3"}, words); }
+  void refused(const std::vector<std::string>& words) {
+    expect_refused({"score", "--model", folder_.path().string(), "--ids", "1,2,3"}, words);
+  }
 
   std::string weights() const { return read_bytes(folder_ / "model.safetensors"); }
   void set_weights(const std::string& bytes) { folder_.write("model.safetensors", bytes); }
@@ -49,7 +54,8 @@ class BadModel : public ::testing::Test {
     change(header);
     const std::string text = header.dump();
     const uint64_t new_length = text.size();
-    set_weights(std::string(reinterpret_cast<const char*>(&new_length), 8) + text + bytes.substr(8 + length));
+    set_weights(std::string(reinterpret_cast<const char*>(&new_length), 8) + text +
+                bytes.substr(8 + length));
   }
   void set_config(const char* field, const Json& value) {
     Json config = read_json(folder_ / "config.json");
@@ -71,7 +77,9 @@ TEST_F(BadModel, Truncated) {
 }
 
 TEST_F(BadModel, Overlapping) {
-  set_header([](Json& header) { header[kTensor]["data_offsets"] = header["transformer.h.0.mlp.c_fc.weight"]["data_offsets"]; });
+  set_header([](Json& header) {
+    header[kTensor]["data_offsets"] = header["transformer.h.0.mlp.c_fc.weight"]["data_offsets"];
+  });
   refused({"model.safetensors", "c_fc.weight"});
 }
 
@@ -105,7 +113,8 @@ TEST_F(BadModel, MissingTensor) {
 }
 
 TEST_F(BadModel, WrongShape) {
-  set_header([](Json& header) { std::swap(header[kTensor]["shape"][0], header[kTensor]["shape"][1]); });
+  set_header(
+      [](Json& header) { std::swap(header[kTensor]["shape"][0], header[kTensor]["shape"][1]); });
   refused({"h.1.mlp.c_fc.weight", "[128, 32]", "[32, 128]"});
 }
 
@@ -138,14 +147,18 @@ TEST_F(BadModel, NoConfig) {
 }
 
 TEST_F(BadModel, TextWithoutATokenizer) {
-  expect_refused({"lens", "--model", folder_.path().string(), "--prompt", "hello"}, {"no tokenizer", "--ids"});
+  expect_refused({"lens", "--model", folder_.path().string(), "--prompt", "hello"},
+                 {"no tokenizer", "--ids"});
 }
 
 class BadInput : public ::testing::Test {
  protected:
-  std::string plain() const { return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
+  std::string plain() const {
+    return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
+  }
   /// COMMAND with the small model and ids, then what is wrong.
-  void refused(const std::string& command, const std::vector<std::string>& more, const std::vector<std::string>& words) {
+  void refused(const std::string& command, const std::vector<std::string>& more,
+               const std::vector<std::string>& words) {
     std::vector<std::string> arguments = {command, "--model", plain()};
     arguments.insert(arguments.end(), more.begin(), more.end());
     expect_refused(arguments, words);
@@ -158,7 +171,8 @@ TEST_F(BadInput, PromptLongerThanTheContext) {
   refused("lens", {"--ids", ids}, {"17", "16"});
   refused("saliency", {"--ids", ids}, {"17", "16"});
   refused("generate", {"--ids", ids}, {"17", "16"});
-  refused("capture", {"--ids", ids, "--capture", "hook_embed", "--out", folder / "x.npy"}, {"17", "16"});
+  refused("capture", {"--ids", ids, "--capture", "hook_embed", "--out", folder / "x.npy"},
+          {"17", "16"});
   EXPECT_EQ(folder.count(), 0u);
 }
 
@@ -167,7 +181,8 @@ TEST_F(BadInput, IdOutOfRange) {
   refused("lens", {"--ids", "1,131"}, {"131", "0..130"});
   refused("generate", {"--ids", "1,131"}, {"131", "0..130"});
   refused("score", {"--ids", "1,131"}, {"131", "0..130"});
-  refused("capture", {"--ids", "1,131", "--capture", "hook_embed", "--out", folder / "x.npy"}, {"131", "0..130"});
+  refused("capture", {"--ids", "1,131", "--capture", "hook_embed", "--out", folder / "x.npy"},
+          {"131", "0..130"});
   refused("lens", {"--ids", "1", "--watch-ids", "500"}, {"500", "0..130"});
   refused("lens", {"--ids", "1,-2"}, {"-2"});
   refused("lens", {"--ids", "1,two"}, {"two"});
@@ -189,7 +204,8 @@ TEST_F(BadInput, EmptyPrompt) {
 TEST_F(BadInput, SitesThatAreNotThere) {
   TempFolder folder;
   const auto capture = [&](const std::string& site, const std::vector<std::string>& words) {
-    refused("capture", {"--ids", "1,2,3", "--capture", site, "--out", folder / "x.safetensors"}, words);
+    refused("capture", {"--ids", "1,2,3", "--capture", site, "--out", folder / "x.safetensors"},
+            words);
     EXPECT_EQ(folder.count(), 0u);
   };
   capture("blocks.*.hook_resid_pst", {"blocks.*.hook_resid_pst", "matches nothing", "near names"});
@@ -202,7 +218,8 @@ TEST_F(BadInput, SitesThatAreNotThere) {
   capture("blocks.0.hook_resid_post[head=3]", {"'head'", "heads"});
   capture("blocks.0.hook_resid_post[heads=3", {"'['"});
   capture("", {"empty"});
-  refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z[heads=4]=zero"}, {"head 4", "0..3"});
+  refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z[heads=4]=zero"},
+          {"head 4", "0..3"});
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z"}, {"no edit"});
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z=halve"}, {"halve", "scale:X"});
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z=scale:big"}, {"big"});
@@ -212,8 +229,10 @@ TEST_F(BadInput, SitesThatAreNotThere) {
 TEST_F(BadInput, DiskFull) {
   TempFolder folder;
   for (const char* name : {"x.safetensors", "x.npy", "many/"}) {
-    expect_refused({"capture", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8", "--capture", "blocks.0.mlp.hook_post", "--out", folder / name},
-                   {"cannot be written", "File too large", "nothing was left behind"}, {.file_size_limit = 1024});
+    expect_refused({"capture", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8", "--capture",
+                    "blocks.0.mlp.hook_post", "--out", folder / name},
+                   {"cannot be written", "File too large", "nothing was left behind"},
+                   {.file_size_limit = 1024});
     EXPECT_EQ(folder.count(), 0u) << name;
   }
 }
@@ -221,7 +240,8 @@ TEST_F(BadInput, DiskFull) {
 TEST_F(BadInput, PlacesThatCannotBeWritten) {
   TempFolder folder;
   const auto to = [&](const std::string& out, const std::vector<std::string>& words) {
-    refused("capture", {"--ids", "1,2", "--capture", "blocks.*.hook_resid_post", "--out", out}, words);
+    refused("capture", {"--ids", "1,2", "--capture", "blocks.*.hook_resid_post", "--out", out},
+            words);
   };
   to(folder / "no" / "x.safetensors", {"no folder"});
   to(folder / "x.txt", {".txt", ".safetensors"});
@@ -239,16 +259,25 @@ TEST_F(BadInput, Options) {
   refused("saliency", {"--ids", "1", "--method", "lime"}, {"--method", "lime"});
   refused("saliency", {"--ids", "1", "--target", " London"}, {"no tokenizer"});
   refused("saliency", {"--ids", "1", "--target-id", "131"}, {"target 131", "0..130"});
-  refused("saliency", {"--ids", "1", "--target-id", "1", "--continuation-ids", "1,2"}, {"at once", "choose one"});
+  refused("saliency", {"--ids", "1", "--target-id", "1", "--continuation-ids", "1,2"},
+          {"at once", "choose one"});
   refused("saliency", {"--ids", "1", "--contrast-id", "200"}, {"contrast 200", "0..130"});
-  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--steps", "0"}, {"0 steps", "1..10000"});
-  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--baseline", "pad"}, {"pad", ".npy"});
-  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--baseline", "delete"}, {"baseline", "deletion"});
-  refused("saliency", {"--ids", "1,2", "--method", "occlusion", "--mask", "id:131"}, {"mask token 131", "0..130"});
-  refused("saliency", {"--ids", "1", "--method", "occlusion", "--mask", "delete"}, {"leaves nothing"});
-  refused("saliency", {"--ids", "1,2", "--method", "span-occlusion", "--budget", "0"}, {"budget of 0"});
+  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--steps", "0"},
+          {"0 steps", "1..10000"});
+  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--baseline", "pad"},
+          {"pad", ".npy"});
+  refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--baseline", "delete"},
+          {"baseline", "deletion"});
+  refused("saliency", {"--ids", "1,2", "--method", "occlusion", "--mask", "id:131"},
+          {"mask token 131", "0..130"});
+  refused("saliency", {"--ids", "1", "--method", "occlusion", "--mask", "delete"},
+          {"leaves nothing"});
+  refused("saliency", {"--ids", "1,2", "--method", "span-occlusion", "--budget", "0"},
+          {"budget of 0"});
   refused("saliency", {"--ids", "1,2", "--method", "smooth-grad", "--samples", "0"}, {"0 samples"});
-  refused("saliency", {"--ids", "1,2,3", "--continuation-ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"}, {"3 tokens", "15", "16"});
+  refused("saliency",
+          {"--ids", "1,2,3", "--continuation-ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"},
+          {"3 tokens", "15", "16"});
   refused("saliency", {"--ids", "1,2", "--edit", "hook_embed=zero"}, {"hook_embed"});
   refused("saliency", {"--ids", "1,2", "--out", "x.npy"}, {"x.npy", ".safetensors"});
   refused("score", {"--ids", "1,2", "--window", "17"}, {"window 17", "1..16"});

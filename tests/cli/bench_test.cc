@@ -1,4 +1,5 @@
-// `vitrine bench`: its table, its JSON, what it refuses, how it is ended. How fast anything is, no test says.
+// `vitrine bench`: its table, its JSON, what it refuses, how it is ended. How fast anything is, no
+// test says.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -15,11 +16,16 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::string plain() { return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
+std::string plain() {
+  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
+}
 
 /// The smallest run there is, and what is asked for on top.
-std::vector<std::string> quick(const std::vector<std::string>& more, const std::string& repeat = "1", const std::string& prompt = "8") {
-  std::vector<std::string> arguments = {"bench", "--model", plain(), "--prompt", prompt, "--tokens", "2", "--threads", "1", "--repeat", repeat};
+std::vector<std::string> quick(const std::vector<std::string>& more,
+                               const std::string& repeat = "1", const std::string& prompt = "8") {
+  std::vector<std::string> arguments = {"bench", "--model",  plain(), "--prompt",
+                                        prompt,  "--tokens", "2",     "--threads",
+                                        "1",     "--repeat", repeat};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -29,8 +35,29 @@ TEST(Bench, TheTableHasItsColumnsAndTheFileTheSameRows) {
   const CliResult result = run_cli(quick({"--width", "0", "--out", folder / "bench.json"}));
   ASSERT_EQ(result.status, 0) << result.err;
   EXPECT_EQ(result.err, "");
-  for (const char* word : {"| model", "| dtype", "| test", "| hooks", " ms |", "min .. max |", " noise |", " rate |", " of floor |", "| ratio", " memory |", "memory", "from pages of 4 KB", "barrier", "disk",
-                           "arithmetic", "commit", "forward 1 x 8 tokens", "decode batch 1 after", "linear unembedding x 64", "attention 1 x 8 tokens", "residual", "maps"}) {
+  for (const char* word : {"| model",
+                           "| dtype",
+                           "| test",
+                           "| hooks",
+                           " ms |",
+                           "min .. max |",
+                           " noise |",
+                           " rate |",
+                           " of floor |",
+                           "| ratio",
+                           " memory |",
+                           "memory",
+                           "from pages of 4 KB",
+                           "barrier",
+                           "disk",
+                           "arithmetic",
+                           "commit",
+                           "forward 1 x 8 tokens",
+                           "decode batch 1 after",
+                           "linear unembedding x 64",
+                           "attention 1 x 8 tokens",
+                           "residual",
+                           "maps"}) {
     EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
   }
   const Json json = read_json(folder / "bench.json");
@@ -41,10 +68,13 @@ TEST(Bench, TheTableHasItsColumnsAndTheFileTheSameRows) {
 }
 
 TEST(Bench, JsonHoldsTheMachineAndEverySample) {
-  const CliResult result = run_cli(quick({"--format", "json", "--workload", "forward,decode", "--hooks", "none,everything", "--dtype", "f32,f16"}, "2"));
+  const CliResult result = run_cli(quick({"--format", "json", "--workload", "forward,decode",
+                                          "--hooks", "none,everything", "--dtype", "f32,f16"},
+                                         "2"));
   ASSERT_EQ(result.status, 0) << result.err;
   const Json json = Json::parse(result.out);
-  for (const char* fact : {"date", "cpu", "cores", "compiler", "flags", "commit", "rates"}) EXPECT_TRUE(json["machine"].contains(fact)) << fact;
+  for (const char* fact : {"date", "cpu", "cores", "compiler", "flags", "commit", "rates"})
+    EXPECT_TRUE(json["machine"].contains(fact)) << fact;
   ASSERT_EQ(json["machine"]["rates"].size(), 1u);
   const Json& rates = json["machine"]["rates"][0];
   EXPECT_EQ(rates["bytes_per_second"]["samples"].size(), 2u);
@@ -62,7 +92,9 @@ TEST(Bench, JsonHoldsTheMachineAndEverySample) {
   EXPECT_EQ(row["threads"], 1);
   EXPECT_EQ(row["seconds"]["samples"].size(), 2u);
   EXPECT_EQ(row["seconds"]["count"], 2);
-  EXPECT_DOUBLE_EQ(row["noise"], (row["seconds"]["max"].get<double>() - row["seconds"]["min"].get<double>()) / row["seconds"]["median"].get<double>());
+  EXPECT_DOUBLE_EQ(row["noise"],
+                   (row["seconds"]["max"].get<double>() - row["seconds"]["min"].get<double>()) /
+                       row["seconds"]["median"].get<double>());
   EXPECT_EQ(row["ratio"]["samples"].size(), 2u);
   EXPECT_EQ(row["against"], "none");
   EXPECT_GT(row["rate"], 0);
@@ -78,24 +110,34 @@ TEST(Bench, JsonHoldsTheMachineAndEverySample) {
 std::string file_with(double seconds, const std::string& hooks) {
   return Json({{"peer", "a peer 2"},
                {"machine", {{"cores", 100000}}},
-               {"rows", {{{"model", plain()}, {"dtype", "f32"}, {"device", "cpu"}, {"threads", 1}, {"workload", "forward"}, {"shape", "1 x 8 tokens"}, {"hooks", hooks},
-                          {"seconds", {{"median", seconds}, {"min", seconds}, {"max", seconds}, {"count", 3}}}}}}})
+               {"rows",
+                {{{"model", plain()},
+                  {"dtype", "f32"},
+                  {"device", "cpu"},
+                  {"threads", 1},
+                  {"workload", "forward"},
+                  {"shape", "1 x 8 tokens"},
+                  {"hooks", hooks},
+                  {"seconds",
+                   {{"median", seconds}, {"min", seconds}, {"max", seconds}, {"count", 3}}}}}}})
       .dump();
 }
 
 // No machine takes an hour, or a nanosecond, for such a pass: what is faster and slower is certain.
 TEST(Bench, CsvStandsBesideAnEarlierRunAndAPeer) {
   TempFolder folder;
-  const CliResult result =
-      run_cli(quick({"--workload", "forward", "--hooks", "none,maps", "--format", "csv", "--compare", folder.write("old.json", file_with(3600, "none")), "--baseline",
-                     folder.write("peer.json", file_with(1e-9, "none")), "--out", folder / "bench.json"},
-                    "2"));
+  const CliResult result = run_cli(
+      quick({"--workload", "forward", "--hooks", "none,maps", "--format", "csv", "--compare",
+             folder.write("old.json", file_with(3600, "none")), "--baseline",
+             folder.write("peer.json", file_with(1e-9, "none")), "--out", folder / "bench.json"},
+            "2"));
   ASSERT_EQ(result.status, 0) << result.err;
   const std::vector<CsvRow> csv = parse_csv(result.out, "the output");
   ASSERT_EQ(csv.size(), 3u) << result.out;
   const auto cell = [&](size_t row, const std::string& name) {
     const auto& names = csv[0].fields;
-    return csv[row].fields.at(static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin()));
+    return csv[row].fields.at(
+        static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin()));
   };
   const Json json = read_json(folder / "bench.json");
   for (size_t row : {1, 2}) {
@@ -121,30 +163,40 @@ TEST(Bench, CsvStandsBesideAnEarlierRunAndAPeer) {
   EXPECT_FALSE(json["rows"][1].contains("compare"));
   EXPECT_EQ(json["compare"]["only_here"].size(), 1u);
   EXPECT_EQ(json["compare"]["only_there"].size(), 0u);
-  EXPECT_NE(json["baseline"]["machine_difference"].get<std::string>().find("100000"), std::string::npos);
+  EXPECT_NE(json["baseline"]["machine_difference"].get<std::string>().find("100000"),
+            std::string::npos);
 }
 
 TEST(Bench, MarkdownIsATableAndSaysWhatOnlyOneSideHas) {
   TempFolder folder;
-  const CliResult result = run_cli(
-      quick({"--workload", "forward", "--hooks", "none", "--format", "md", "--compare", folder.write("old.json", file_with(3600, "residual"))}, "2", "4,8"));
+  const CliResult result =
+      run_cli(quick({"--workload", "forward", "--hooks", "none", "--format", "md", "--compare",
+                     folder.write("old.json", file_with(3600, "residual"))},
+                    "2", "4,8"));
   ASSERT_EQ(result.status, 0) << result.err;
   std::istringstream lines(result.out);
   std::vector<std::string> table;
   for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("|")) table.push_back(line);
-    else EXPECT_TRUE(line.empty() || line.starts_with("- ")) << line;
+    if (line.starts_with("|"))
+      table.push_back(line);
+    else
+      EXPECT_TRUE(line.empty() || line.starts_with("- ")) << line;
   }
   ASSERT_EQ(table.size(), 4u) << "head, rule and two rows\n" << result.out;
-  for (const std::string& line : table) EXPECT_EQ(std::count(line.begin(), line.end(), '|'), std::count(table[0].begin(), table[0].end(), '|')) << line;
+  for (const std::string& line : table)
+    EXPECT_EQ(std::count(line.begin(), line.end(), '|'),
+              std::count(table[0].begin(), table[0].end(), '|'))
+        << line;
   EXPECT_EQ(table[1].find_first_not_of("| -:"), std::string::npos) << table[1];
-  for (const char* said : {"a peer 2", "there 100000", "only here: ", "forward 1 x 4 tokens'", "only there: ", "hooks residual", "- commit: "}) {
+  for (const char* said : {"a peer 2", "there 100000", "only here: ", "forward 1 x 4 tokens'",
+                           "only there: ", "hooks residual", "- commit: "}) {
     EXPECT_NE(result.out.find(said), std::string::npos) << said << "\n" << result.out;
   }
 }
 
 TEST(Bench, RefusesWhatItDoesNotKnow) {
-  const auto refused = [](const std::vector<std::string>& more, const std::vector<std::string>& words) {
+  const auto refused = [](const std::vector<std::string>& more,
+                          const std::vector<std::string>& words) {
     std::vector<std::string> arguments = {"bench"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     const CliResult result = run_cli(arguments);
@@ -152,7 +204,8 @@ TEST(Bench, RefusesWhatItDoesNotKnow) {
     EXPECT_EQ(result.status, 2);
     EXPECT_EQ(result.out, "");
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1);
-    for (const std::string& word : words) EXPECT_NE(result.err.find(word), std::string::npos) << word;
+    for (const std::string& word : words)
+      EXPECT_NE(result.err.find(word), std::string::npos) << word;
   };
   refused({"--size", "gpt3"}, {"--size", "gpt3", "gpt2-xl"});
   refused({"--size", "gpt2", "--model", plain()}, {"--size", "--model"});
@@ -172,27 +225,32 @@ TEST(Bench, RefusesWhatItDoesNotKnow) {
   refused({"--threads", "1,none"}, {"--threads", "none"});
   refused({"--compare", "/nowhere/old.json"}, {"/nowhere/old.json"});
   TempFolder folder;
-  refused({"--baseline", folder.write("peer.json", R"({"peer": "a", "rows": [{"model": "gpt2"}]})")}, {"peer.json", "rows[0]", "dtype"});
+  refused(
+      {"--baseline", folder.write("peer.json", R"({"peer": "a", "rows": [{"model": "gpt2"}]})")},
+      {"peer.json", "rows[0]", "dtype"});
 }
 
 TEST(Bench, InterruptedItHandsOverWhatItHas) {
   TempFolder folder;
-  const CliResult result = run_cli(quick({"--out", folder / "bench.json"}, "10000"), {.meanwhile = [](pid_t child) {
-                                     usleep(500000);
-                                     kill(child, SIGINT);
-                                   }});
+  const CliResult result =
+      run_cli(quick({"--out", folder / "bench.json"}, "10000"), {.meanwhile = [](pid_t child) {
+                usleep(500000);
+                kill(child, SIGINT);
+              }});
   EXPECT_EQ(result.status, -SIGINT);
   EXPECT_EQ(result.err, "");
   EXPECT_EQ(read_json(folder / "bench.json")["complete"], false);
 }
 
 TEST(Bench, ATerminalIsToldHowFarItIsAndHowLongItTakes) {
-  const CliResult result = run_cli(quick({"--workload", "forward", "--hooks", "none"}, "10000"), {.terminal = true, .meanwhile = [](pid_t child) {
-                                     usleep(2500000);  // the first second shows nothing
-                                     kill(child, SIGINT);
-                                   }});
+  const CliResult result = run_cli(quick({"--workload", "forward", "--hooks", "none"}, "10000"),
+                                   {.terminal = true, .meanwhile = [](pid_t child) {
+                                      usleep(2500000);  // the first second shows nothing
+                                      kill(child, SIGINT);
+                                    }});
   EXPECT_EQ(result.status, -SIGINT);
-  for (const char* word : {"the machine", " measurements, ", "/s, ", " left"}) EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
+  for (const char* word : {"the machine", " measurements, ", "/s, ", " left"})
+    EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
 }
 
 }  // namespace

@@ -6,10 +6,10 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/generate.h"
 #include "vitrine/analysis/lens.h"
-#include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/analysis/score.h"
+#include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/generate.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -17,56 +17,71 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string plain() { return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
+std::string plain() {
+  return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
+}
 constexpr const char* kHeathrow = "Heathrow airport is located in the city of";
 
 TEST(Commands, NumbersBelowTheirRangeAreNamed) {
   const auto refused = [](const std::vector<std::string>& arguments, const char* line) {
     const CliResult ran = run_cli(arguments);
     EXPECT_EQ(ran.status, 2);
-    EXPECT_EQ(ran.err, "vitrine: " + std::string(line) + "; see vitrine " + arguments[0] + " --help\n");
+    EXPECT_EQ(ran.err,
+              "vitrine: " + std::string(line) + "; see vitrine " + arguments[0] + " --help\n");
   };
-  for (const char* command : {"generate", "noise", "predictivity", "factors", "attention", "bench", "saliency", "patch", "lens"}) {
+  for (const char* command : {"generate", "noise", "predictivity", "factors", "attention", "bench",
+                              "saliency", "patch", "lens"}) {
     refused({command, "--seed", "-1"}, "--seed: '-1' is not a number from 0");
   }
   refused({"corpus", "--window", "0"}, "--window: '0' is not a number above 0");
 }
 
 TEST(Commands, LensNumbersAreTheLibrarys) {
-  const Json json = run_json({"lens", "--model", plain(), "--ids", "5,9,77,3", "--watch-ids", "1,2", "--top-k", "3", "--mode", "ecco", "--target-id", "8"});
+  const Json json = run_json({"lens", "--model", plain(), "--ids", "5,9,77,3", "--watch-ids", "1,2",
+                              "--top-k", "3", "--mode", "ecco", "--target-id", "8"});
   EXPECT_EQ(json["command"], "lens");
   EXPECT_EQ(json["model"]["dtype"], "f32");
   const Json& result = json["results"][0];
   const Model model = Model::load(plain());
-  const Lens found = lens(model, std::vector<int32_t>{5, 9, 77, 3}, {.mode = LensMode::kEcco, .top_k = 3, .watch = {1, 2}, .target = 8});
+  const Lens found = lens(model, std::vector<int32_t>{5, 9, 77, 3},
+                          {.mode = LensMode::kEcco, .top_k = 3, .watch = {1, 2}, .target = 8});
   EXPECT_EQ(result["mode"], "ecco");
   EXPECT_EQ(result["layers"], Json(found.layers));
   ASSERT_EQ(result["cells"].size(), found.target_ranks.size());
   for (size_t cell = 0; cell < result["cells"].size(); ++cell) {
     const Json& got = result["cells"][cell];
     EXPECT_EQ(got["target"]["rank"], found.target_ranks[cell]);
-    EXPECT_EQ(got["target"]["log_probability"].get<double>(), found.target_log_probs[cell]) << "every digit";
+    EXPECT_EQ(got["target"]["log_probability"].get<double>(), found.target_log_probs[cell])
+        << "every digit";
     EXPECT_EQ(got["entropy"].get<double>(), found.entropies[cell]);
     for (size_t i = 0; i < 3; ++i) {
       EXPECT_EQ(got["top"][i]["id"], found.top_ids[cell * 3 + i]);
-      EXPECT_EQ(got["top"][i]["probability"].get<double>(), std::exp(found.top_log_probs[cell * 3 + i]));
+      EXPECT_EQ(got["top"][i]["probability"].get<double>(),
+                std::exp(found.top_log_probs[cell * 3 + i]));
     }
-    for (size_t i = 0; i < 2; ++i) EXPECT_EQ(got["watch"][i]["rank"], found.watch_ranks[cell * 2 + i]);
+    for (size_t i = 0; i < 2; ++i)
+      EXPECT_EQ(got["watch"][i]["rank"], found.watch_ranks[cell * 2 + i]);
   }
-  for (size_t p = 0; p < 4; ++p) EXPECT_EQ(result["positions"][p]["target"]["id"], found.targets[p]);
+  for (size_t p = 0; p < 4; ++p)
+    EXPECT_EQ(result["positions"][p]["target"]["id"], found.targets[p]);
 }
 
 TEST(Commands, StoresWeightsAsTheyAreAskedFor) {
-  const Json json = run_json({"score", "--model", plain(), "--dtype", "int8", "--ids", "5,9,77,3", "--prepend-id", "1"});
+  const Json json = run_json(
+      {"score", "--model", plain(), "--dtype", "int8", "--ids", "5,9,77,3", "--prepend-id", "1"});
   EXPECT_EQ(json["model"]["dtype"], "i8");
-  const Score found = score(Model::load(plain(), {.dtype = DType::kI8}), std::vector<int32_t>{5, 9, 77, 3}, {.prepend = 1});
-  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(json["results"][0]["scores"][i]["nats"].get<double>(), found.tokens[i].loss);
+  const Score found = score(Model::load(plain(), {.dtype = DType::kI8}),
+                            std::vector<int32_t>{5, 9, 77, 3}, {.prepend = 1});
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(json["results"][0]["scores"][i]["nats"].get<double>(), found.tokens[i].loss);
 }
 
 TEST(Commands, ScoreNumbersAreTheLibrarys) {
-  const Json json = run_json({"score", "--model", plain(), "--ids", "5,9,77,3,4,5,6,7,8", "--window", "4", "--stride", "2", "--prepend-id", "1"});
+  const Json json = run_json({"score", "--model", plain(), "--ids", "5,9,77,3,4,5,6,7,8",
+                              "--window", "4", "--stride", "2", "--prepend-id", "1"});
   const Model model = Model::load(plain());
-  const Score found = score(model, std::vector<int32_t>{5, 9, 77, 3, 4, 5, 6, 7, 8}, {.window = 4, .stride = 2, .prepend = 1});
+  const Score found = score(model, std::vector<int32_t>{5, 9, 77, 3, 4, 5, 6, 7, 8},
+                            {.window = 4, .stride = 2, .prepend = 1});
   const Json& result = json["results"][0];
   ASSERT_EQ(result["scores"].size(), 9u);
   for (size_t i = 0; i < 9; ++i) {
@@ -79,8 +94,9 @@ TEST(Commands, ScoreNumbersAreTheLibrarys) {
 }
 
 TEST(Commands, GenerateIsTheLibrarysGeneration) {
-  const Json json = run_json({"generate", "--model", plain(), "--ids", "5,9", "--ids", "1,2,3", "--num-samples", "2", "--temperature", "0.9", "--seed", "4", "-n", "6",
-                              "--edit", "blocks.1.attn.hook_z[heads=2]=scale:0.5"});
+  const Json json = run_json({"generate", "--model", plain(), "--ids", "5,9", "--ids", "1,2,3",
+                              "--num-samples", "2", "--temperature", "0.9", "--seed", "4", "-n",
+                              "6", "--edit", "blocks.1.attn.hook_z[heads=2]=scale:0.5"});
   const Model model = Model::load(plain());
   GenerateOptions options{.max_new_tokens = 6};
   options.sampling.temperature = 0.9f;
@@ -92,54 +108,69 @@ TEST(Commands, GenerateIsTheLibrarysGeneration) {
   for (size_t s = 0; s < 4; ++s) {
     EXPECT_EQ(json["results"][s]["stop_reason"], "length");
     EXPECT_EQ(json["results"][s]["seed"], 4 + s);
-    for (size_t i = 0; i < 6; ++i) EXPECT_EQ(json["results"][s]["tokens"][i]["id"], found.sequences[s].ids[i]);
+    for (size_t i = 0; i < 6; ++i)
+      EXPECT_EQ(json["results"][s]["tokens"][i]["id"], found.sequences[s].ids[i]);
   }
 }
 
 TEST(Commands, GenerateStops) {
   const Json free = run_json({"generate", "--model", plain(), "--ids", "5,9", "-n", "4"});
   const int second = free["results"][0]["tokens"][1]["id"];
-  const Json stopped = run_json({"generate", "--model", plain(), "--ids", "5,9", "-n", "4", "--stop-ids", std::to_string(second)});
+  const Json stopped = run_json({"generate", "--model", plain(), "--ids", "5,9", "-n", "4",
+                                 "--stop-ids", std::to_string(second)});
   EXPECT_EQ(stopped["results"][0]["stop_reason"], "stop");
   EXPECT_LE(stopped["results"][0]["tokens"].size(), 2u);
-  const Json full = run_json({"generate", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "-n", "40"});
+  const Json full = run_json(
+      {"generate", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "-n", "40"});
   EXPECT_EQ(full["results"][0]["stop_reason"], "context");
 }
 
 TEST(Commands, CapturesAreTheLibrarysBits) {
   TempFolder folder;
   folder.write("prompts.jsonl", "{\"ids\": [1, 2, 3]}\n{\"ids\": [7]}\n");
-  const Json json = run_json({"capture", "--model", plain(), "--prompt-file", folder / "prompts.jsonl", "--capture", "blocks.*.hook_resid_post[layers=1,2]",
-                              "--capture", "blocks.0.attn.hook_z[heads=1,3 positions=-1]", "--store", "f16", "--out", folder / "x.safetensors"});
+  const Json json =
+      run_json({"capture", "--model", plain(), "--prompt-file", folder / "prompts.jsonl",
+                "--capture", "blocks.*.hook_resid_post[layers=1,2]", "--capture",
+                "blocks.0.attn.hook_z[heads=1,3 positions=-1]", "--store", "f16", "--out",
+                folder / "x.safetensors"});
   EXPECT_EQ(json["capture"]["tokens"], 4);
   EXPECT_EQ(json["capture"]["tensors"].size(), 3u);
   const SafetensorsFile file(folder / "x.safetensors");
   EXPECT_EQ(file.metadata().at("model"), plain());
   const Model model = Model::load(plain());
   Hooks hooks;
-  hooks.capture("blocks.{1,2}.hook_resid_post", {}, DType::kF16).capture("blocks.0.attn.hook_z", {.positions = {-1}, .heads = {1, 3}}, DType::kF16);
+  hooks.capture("blocks.{1,2}.hook_resid_post", {}, DType::kF16)
+      .capture("blocks.0.attn.hook_z", {.positions = {-1}, .heads = {1, 3}}, DType::kF16);
   const auto run = model.forward(Batch{{1, 2, 3}, {7}}, hooks);
-  const auto first = run.captures().view("blocks.2.hook_resid_post", 0).to_f32(), all = file.tensor("blocks.2.hook_resid_post").to_f32();
+  const auto first = run.captures().view("blocks.2.hook_resid_post", 0).to_f32(),
+             all = file.tensor("blocks.2.hook_resid_post").to_f32();
   EXPECT_TRUE(std::equal(first.begin(), first.end(), all.begin()));
   EXPECT_EQ(file.tensor("blocks.0.attn.hook_z").shape(), (Shape{2, 2, 8}));
 }
 
 TEST(Commands, GenerateCaptures) {
   TempFolder folder;
-  const Json json = run_json({"generate", "--model", plain(), "--ids", "1,2,3", "-n", "3", "--capture", "blocks.0.hook_resid_post", "--out", folder / "x.npy"});
+  const Json json = run_json({"generate", "--model", plain(), "--ids", "1,2,3", "-n", "3",
+                              "--capture", "blocks.0.hook_resid_post", "--out", folder / "x.npy"});
   EXPECT_EQ(json["capture"]["tensors"][0]["shape"], Json({5, 32}));
   EXPECT_EQ(folder.count(), 2u);
 }
 
 TEST(Commands, AnEditFromAFile) {
   TempFolder folder;
-  run_json({"capture", "--model", plain(), "--ids", "1,2,3", "--capture", "blocks.1.hook_resid_post[positions=-1]", "--out", folder / "d.safetensors"});
+  run_json({"capture", "--model", plain(), "--ids", "1,2,3", "--capture",
+            "blocks.1.hook_resid_post[positions=-1]", "--out", folder / "d.safetensors"});
   const std::string file = (folder / "d.safetensors").string() + "#blocks.1.hook_resid_post";
-  const auto top = [](const Json& json) { return json["results"][0]["cells"].back()["top"][0]["log_probability"].get<double>(); };
+  const auto top = [](const Json& json) {
+    return json["results"][0]["cells"].back()["top"][0]["log_probability"].get<double>();
+  };
   const Json plain_run = run_json({"lens", "--model", plain(), "--ids", "1,2,3"});
   // Put back where it came from: nothing changes. Added: something does.
-  EXPECT_EQ(top(plain_run), top(run_json({"lens", "--model", plain(), "--ids", "1,2,3", "--edit", "blocks.1.hook_resid_post[positions=-1]=set:" + file})));
-  EXPECT_NE(top(plain_run), top(run_json({"lens", "--model", plain(), "--ids", "1,2,3", "--edit", "blocks.1.hook_resid_post[positions=-1]=add:" + file + "*-2"})));
+  EXPECT_EQ(top(plain_run), top(run_json({"lens", "--model", plain(), "--ids", "1,2,3", "--edit",
+                                          "blocks.1.hook_resid_post[positions=-1]=set:" + file})));
+  EXPECT_NE(top(plain_run),
+            top(run_json({"lens", "--model", plain(), "--ids", "1,2,3", "--edit",
+                          "blocks.1.hook_resid_post[positions=-1]=add:" + file + "*-2"})));
 }
 
 TEST(Commands, InfoAndSites) {
@@ -162,7 +193,8 @@ class Demo : public ::testing::Test {
 };
 
 TEST_F(Demo, TheAnswerRisesToRankOne) {
-  const Json json = run_json({"lens", "--prompt", kHeathrow, "--target", " London", "--position", "-1"});
+  const Json json =
+      run_json({"lens", "--prompt", kHeathrow, "--target", " London", "--position", "-1"});
   const Json& cells = json["results"][0]["cells"];
   EXPECT_GT(cells.front()["target"]["rank"], 10);
   EXPECT_EQ(cells.back()["target"]["rank"], 1);
@@ -171,10 +203,12 @@ TEST_F(Demo, TheAnswerRisesToRankOne) {
 }
 
 TEST_F(Demo, WatchKeepsSpacesAndComparesSideBySide) {
-  const Json json = run_json({"lens", "--prompt", "The keys to the cabinet", "--watch", " is, are", "--position", "-1"});
+  const Json json = run_json(
+      {"lens", "--prompt", "The keys to the cabinet", "--watch", " is, are", "--position", "-1"});
   EXPECT_EQ(json["results"][0]["watch"][0]["text"], " is");
   EXPECT_EQ(json["results"][0]["watch"][1]["text"], " are");
-  const CliResult result = run_cli({"lens", "--prompt", "The keys to the cabinet", "--watch", " is, are", "--position", "-1"});
+  const CliResult result = run_cli(
+      {"lens", "--prompt", "The keys to the cabinet", "--watch", " is, are", "--position", "-1"});
   EXPECT_NE(result.out.find("ahead"), std::string::npos);
 }
 
@@ -182,7 +216,8 @@ TEST_F(Demo, TokenizeThereAndBack) {
   const std::string text = "The keys, \xe4\xbd\xa0\xe5\xa5\xbd [a,b] \xff end";
   const Json json = run_json({"tokenize", "--prompt", text});
   const Json& result = json["results"][0];
-  EXPECT_EQ(result["text"], "The keys, \xe4\xbd\xa0\xe5\xa5\xbd [a,b] \\xff end") << "brackets and commas stay; a stray byte is escaped";
+  EXPECT_EQ(result["text"], "The keys, \xe4\xbd\xa0\xe5\xa5\xbd [a,b] \\xff end")
+      << "brackets and commas stay; a stray byte is escaped";
   std::string hex;
   for (const char c : text) {
     char digits[3];
@@ -193,35 +228,42 @@ TEST_F(Demo, TokenizeThereAndBack) {
   EXPECT_EQ(result["tokens"].back()["span"][1], text.size());
   const std::string ids = run_cli({"tokenize", "--only-ids", "--prompt", text}).out;
   EXPECT_EQ(run_cli({"tokenize", "--decode", "--ids", ids.substr(0, ids.size() - 1)}).out, text);
-  EXPECT_EQ(run_cli({"tokenize", "--decode", "--text-file", "-"}, {.input = "from\nstdin\n"}).out, "from\nstdin\n");
+  EXPECT_EQ(run_cli({"tokenize", "--decode", "--text-file", "-"}, {.input = "from\nstdin\n"}).out,
+            "from\nstdin\n");
 }
 
 TEST_F(Demo, SpecialTokensOnlyWhenAskedFor) {
   EXPECT_GT(run_json({"tokenize", "--prompt", "<|endoftext|>"})["results"][0]["count"], 1);
-  EXPECT_EQ(run_json({"tokenize", "--prompt", "<|endoftext|>", "--special"})["results"][0]["count"], 1);
+  EXPECT_EQ(run_json({"tokenize", "--prompt", "<|endoftext|>", "--special"})["results"][0]["count"],
+            1);
 }
 
 TEST_F(Demo, StreamingWritesWhatABatchWrites) {
-  const std::vector<std::string> arguments = {"generate", "--prompt", "Once upon a time", "-n", "20"};
+  const std::vector<std::string> arguments = {"generate", "--prompt", "Once upon a time", "-n",
+                                              "20"};
   const CliResult streamed = run_cli(arguments);
   EXPECT_EQ(streamed.status, 0) << streamed.err;
   const Json json = run_json(arguments);
-  EXPECT_EQ(streamed.out, "Once upon a time" + json["results"][0]["text"].get<std::string>() + "\n");
+  EXPECT_EQ(streamed.out,
+            "Once upon a time" + json["results"][0]["text"].get<std::string>() + "\n");
 }
 
 TEST_F(Demo, PromptFilesAreBatches) {
   TempFolder folder;
   folder.write("p.txt", "The keys\r\nOne two three\n\nHeathrow\n\n");
-  EXPECT_EQ(run_cli({"generate", "--prompt-file", folder / "p.txt", "-n", "2"}).status, 2) << "an empty line in the middle";
+  EXPECT_EQ(run_cli({"generate", "--prompt-file", folder / "p.txt", "-n", "2"}).status, 2)
+      << "an empty line in the middle";
   folder.write("p.txt", "The keys\r\nOne two three\n\n");
   const Json json = run_json({"generate", "--prompt-file", folder / "p.txt", "-n", "2"});
   ASSERT_EQ(json["results"].size(), 2u);
   EXPECT_EQ(json["results"][0]["prompt"]["text"], "The keys");
-  EXPECT_EQ(json["results"][1]["tokens"], run_json({"generate", "--prompt", "One two three", "-n", "2"})["results"][0]["tokens"]);
+  EXPECT_EQ(json["results"][1]["tokens"],
+            run_json({"generate", "--prompt", "One two three", "-n", "2"})["results"][0]["tokens"]);
 }
 
 TEST_F(Demo, ATokenThatIsTwoIsExplained) {
-  const CliResult result = run_cli({"lens", "--prompt", "The", "--target", " unfathomable cabinet"});
+  const CliResult result =
+      run_cli({"lens", "--prompt", "The", "--target", " unfathomable cabinet"});
   EXPECT_EQ(result.status, 2);
   EXPECT_NE(result.err.find("tokens"), std::string::npos);
 }

@@ -10,9 +10,9 @@
 #include "base/random.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/corpus/corpus_capture.h"
 #include "vitrine/analysis/covariance.h"
 #include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -20,7 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string plain() { return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
+std::string plain() {
+  return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
+}
 constexpr const char* kSite = "blocks.1.hook_resid_post";
 
 /// Documents of ids for the model `plain`.
@@ -28,13 +30,15 @@ std::string corpus(const TempFolder& folder, int documents) {
   std::string text;
   for (int i = 0; i < documents; ++i) {
     Json ids = Json::array();
-    for (uint64_t t = 0; t < 5 + mix64(static_cast<uint64_t>(i)) % 20; ++t) ids.push_back(mix64(static_cast<uint64_t>(i) * 100 + t) % 90);
+    for (uint64_t t = 0; t < 5 + mix64(static_cast<uint64_t>(i)) % 20; ++t)
+      ids.push_back(mix64(static_cast<uint64_t>(i) * 100 + t) % 90);
     text += Json({{"ids", ids}}).dump() + "\n";
   }
   return folder.write("corpus.jsonl", text);
 }
 
-void expect_refused(const std::vector<std::string>& arguments, const std::vector<std::string>& words, const CliOptions& options = {}) {
+void expect_refused(const std::vector<std::string>& arguments,
+                    const std::vector<std::string>& words, const CliOptions& options = {}) {
   const CliResult result = run_cli(arguments, options);
   SCOPED_TRACE(Json(arguments).dump() + "\n" + result.err);
   EXPECT_EQ(result.status, 2);
@@ -45,34 +49,48 @@ void expect_refused(const std::vector<std::string>& arguments, const std::vector
 TEST(CorpusCommand, WritesGoesOnAndVerifies) {
   const TempFolder folder;
   const std::string path = corpus(folder, 12), out = (folder / "out").string();
-  const std::vector<std::string> command = {"corpus", path, "--model", plain(), "--capture", kSite, "--out", out, "--shard-tokens", "40", "--window", "8", "--overlap", "2"};
+  const std::vector<std::string> command = {
+      "corpus",         path, "--model",  plain(), "--capture", kSite, "--out", out,
+      "--shard-tokens", "40", "--window", "8",     "--overlap", "2"};
   const Json json = run_json(command);
   const Model model = Model::load(plain());
   Hooks hooks;
   hooks.capture(kSite);
-  const auto wanted = capture_corpus(model, WindowReader(model, DocumentReader({path}, {.vocab = model.config().vocab}), {.window = 8, .overlap = 2}), hooks, folder / "library",
-                                     {.shard_tokens = 40, .weights_digest = checkpoint_digest(Model::locate(plain()))});
+  const auto wanted = capture_corpus(
+      model,
+      WindowReader(model, DocumentReader({path}, {.vocab = model.config().vocab}),
+                   {.window = 8, .overlap = 2}),
+      hooks, folder / "library",
+      {.shard_tokens = 40, .weights_digest = checkpoint_digest(Model::locate(plain()))});
   EXPECT_TRUE(json["corpus"]["complete"]);
   EXPECT_EQ(json["corpus"]["tokens"], wanted.tokens);
   EXPECT_EQ(json["corpus"]["shards"], wanted.shards);
   EXPECT_EQ(json["corpus"]["buffer_bytes"], wanted.buffer_bytes);
   for (const char* name : {"manifest.json", "shard-000002.safetensors"}) {
-    EXPECT_EQ(read_bytes(fs::path(json["corpus"]["path"].get<std::string>()) / name), read_bytes(wanted.folder / name)) << name;
+    EXPECT_EQ(read_bytes(fs::path(json["corpus"]["path"].get<std::string>()) / name),
+              read_bytes(wanted.folder / name))
+        << name;
   }
   EXPECT_EQ(run_json(command)["corpus"]["resumed_shards"], wanted.shards);
-  EXPECT_NE(run_cli({"corpus", "--verify", "--out", out}).out.find("all are what their manifests say"), std::string::npos);
+  EXPECT_NE(
+      run_cli({"corpus", "--verify", "--out", out}).out.find("all are what their manifests say"),
+      std::string::npos);
   auto other = command;
   other.back() = "3";
   expect_refused(other, {"is of another run: plan.overlap is 2 there and 3 here"});
-  const fs::path shard = wanted.folder.parent_path().parent_path() / "out" / "rank-00000-of-00001" / "shard-000001.safetensors";
+  const fs::path shard = wanted.folder.parent_path().parent_path() / "out" / "rank-00000-of-00001" /
+                         "shard-000001.safetensors";
   fs::resize_file(shard, fs::file_size(shard) - 1);
-  expect_refused({"corpus", "--verify", "--out", out}, {"1 of ", "shards are not what the manifest says", shard.string()});
+  expect_refused({"corpus", "--verify", "--out", out},
+                 {"1 of ", "shards are not what the manifest says", shard.string()});
 }
 
 TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
   const TempFolder folder;
   const std::string path = corpus(folder, 700), out = (folder / "out").string();
-  const std::vector<std::string> command = {"corpus", path, "--model", plain(), "--capture", "blocks.*.hook_resid_post", "--out", out, "--shard-tokens", "2000"};
+  const std::vector<std::string> command = {
+      "corpus", path, "--model",        plain(), "--capture", "blocks.*.hook_resid_post",
+      "--out",  out,  "--shard-tokens", "2000"};
   auto slowly = command;
   slowly.insert(slowly.end(), {"--batch-tokens", "1"});
   CliOptions options;
@@ -84,7 +102,9 @@ TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
   const CliResult stopped = run_cli(slowly, options);
   if (stopped.status == 0) GTEST_SKIP() << "it had finished before the interruption";
   EXPECT_EQ(stopped.status, -SIGINT);
-  EXPECT_NE(stopped.out.find("stopped behind a whole shard; the same command goes on"), std::string::npos) << stopped.out << stopped.err;
+  EXPECT_NE(stopped.out.find("stopped behind a whole shard; the same command goes on"),
+            std::string::npos)
+      << stopped.out << stopped.err;
   const Json manifest = read_json(folder / "out/rank-00000-of-00001/manifest.json");
   EXPECT_FALSE(manifest["complete"]);
   const Json json = run_json(command);
@@ -97,51 +117,74 @@ TEST(CorpusCommand, RanksComeFromTheLauncher) {
   const TempFolder folder;
   const std::string path = corpus(folder, 5);
   const auto capture = [&](const std::vector<std::pair<std::string, std::string>>& environment) {
-    const CliResult result = run_cli({"corpus", path, "--model", plain(), "--capture", kSite, "--out", (folder / "out").string(), "--json"}, {.environment = environment});
+    const CliResult result = run_cli({"corpus", path, "--model", plain(), "--capture", kSite,
+                                      "--out", (folder / "out").string(), "--json"},
+                                     {.environment = environment});
     EXPECT_EQ(result.status, 0) << result.err;
     return Json::parse(result.out)["corpus"];
   };
   const Json first = capture({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "2"}});
   EXPECT_EQ(first["rank"], Json({{"rank", 0}, {"world", 2}, {"from", "SLURM_PROCID"}}));
   EXPECT_EQ(first["documents"], 3);
-  const Json second = capture({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "7"}, {"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}});
+  const Json second = capture({{"SLURM_PROCID", "0"},
+                               {"SLURM_NTASKS", "7"},
+                               {"OMPI_COMM_WORLD_RANK", "1"},
+                               {"OMPI_COMM_WORLD_SIZE", "2"}});
   EXPECT_EQ(second["rank"]["rank"], 1) << "the innermost launcher's";
   EXPECT_EQ(second["documents"], 2);
-  expect_refused({"corpus", path, "--model", plain(), "--capture", kSite, "--out", (folder / "o").string()}, {"RANK is 4 where WORLD_SIZE is 4"}, {.environment = {{"RANK", "4"}, {"WORLD_SIZE", "4"}}});
-  expect_refused({"corpus", path, "--model", plain(), "--capture", kSite, "--out", (folder / "o").string(), "--rank", "1"}, {"--rank and --world belong together"});
+  expect_refused(
+      {"corpus", path, "--model", plain(), "--capture", kSite, "--out", (folder / "o").string()},
+      {"RANK is 4 where WORLD_SIZE is 4"}, {.environment = {{"RANK", "4"}, {"WORLD_SIZE", "4"}}});
+  expect_refused({"corpus", path, "--model", plain(), "--capture", kSite, "--out",
+                  (folder / "o").string(), "--rank", "1"},
+                 {"--rank and --world belong together"});
 }
 
 TEST(CorpusCommand, RefusesInOneLine) {
   const TempFolder folder;
-  const std::string out = (folder / "out").string(), bad = folder.write("bad.txt", "good\nb\xff" "d\n");
-  expect_refused({"corpus", (folder / "no.txt").string(), "--model", plain(), "--capture", kSite, "--out", out}, {"no.txt: there is no such file"});
-  expect_refused({"corpus", "--model", plain(), "--capture", kSite, "--out", out}, {"the corpus has no files"});
+  const std::string out = (folder / "out").string(), bad = folder.write("bad.txt",
+                                                                        "good\nb\xff"
+                                                                        "d\n");
+  expect_refused({"corpus", (folder / "no.txt").string(), "--model", plain(), "--capture", kSite,
+                  "--out", out},
+                 {"no.txt: there is no such file"});
+  expect_refused({"corpus", "--model", plain(), "--capture", kSite, "--out", out},
+                 {"the corpus has no files"});
   expect_refused({"corpus", bad, "--out", out}, {"nothing to capture; give --capture SITE"});
   expect_refused({"corpus", "--verify", "--out", out}, {"out: cannot be read as a folder"});
   EXPECT_FALSE(fs::exists(out));
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
-  expect_refused({"corpus", bad, "--split", "line", "--capture", kSite, "--out", out}, {"bad.txt:2: document 1 is not UTF-8: byte 0xff at offset 6"});
-  const CliResult skipped = run_cli({"corpus", "-", "--split", "line", "--skip-bad", "--capture", kSite, "--out", (folder / "skip").string()}, {.input = "good\nb\xff" "d\n"});
+  expect_refused({"corpus", bad, "--split", "line", "--capture", kSite, "--out", out},
+                 {"bad.txt:2: document 1 is not UTF-8: byte 0xff at offset 6"});
+  const CliResult skipped = run_cli({"corpus", "-", "--split", "line", "--skip-bad", "--capture",
+                                     kSite, "--out", (folder / "skip").string()},
+                                    {.input = "good\nb\xff"
+                                              "d\n"});
   EXPECT_EQ(skipped.status, 0) << skipped.err;
-  EXPECT_TRUE(says(skipped.out, "1 bad document was left out; the first:", "standard input:2: document 1 is not UTF-8"));
+  EXPECT_TRUE(says(skipped.out, "1 bad document was left out; the first:",
+                   "standard input:2: document 1 is not UTF-8"));
 }
 
 TEST(CovarianceCommand, NumbersAreTheLibrarys) {
   const TempFolder folder;
   const std::string path = corpus(folder, 8), out = (folder / "c.safetensors").string();
   const std::string site = std::string(kSite) + "[neurons=0..3]";
-  const Json json = run_json({"covariance", path, "--model", plain(), "--capture", site, "--ddof", "2", "--components", "2", "--top", "4", "--out", out});
+  const Json json = run_json({"covariance", path, "--model", plain(), "--capture", site, "--ddof",
+                              "2", "--components", "2", "--top", "4", "--out", out});
   const Model model = Model::load(plain());
   Hooks hooks;
   hooks.capture(kSite, {.neurons = {0, 1, 2, 3}});
-  const CorpusMoments wanted = corpus_moments(model, WindowReader(model, DocumentReader({path})), hooks);
+  const CorpusMoments wanted =
+      corpus_moments(model, WindowReader(model, DocumentReader({path})), hooks);
   const Covariance covariance = wanted.sites[0].moments.covariance(2);
   const Json& result = json["results"][0];
   EXPECT_EQ(result["name"], kSite);
   EXPECT_EQ(result["observations"], covariance.observations);
   EXPECT_EQ(result["mean"], Json(covariance.mean)) << "every digit";
   for (size_t i = 0; i < 4; ++i) {
-    for (size_t j = 0; j < 4; ++j) EXPECT_EQ(result["covariance"][i][j].get<double>(), covariance.at(static_cast<int64_t>(i), static_cast<int64_t>(j)));
+    for (size_t j = 0; j < 4; ++j)
+      EXPECT_EQ(result["covariance"][i][j].get<double>(),
+                covariance.at(static_cast<int64_t>(i), static_cast<int64_t>(j)));
   }
   EXPECT_EQ(result["components"].size(), 2u);
   ASSERT_EQ(result["strongest"].size(), 4u);
@@ -149,13 +192,16 @@ TEST(CovarianceCommand, NumbersAreTheLibrarys) {
   for (const Json& pair : result["strongest"]) {
     EXPECT_LE(std::abs(pair["correlation"].get<double>()), before);
     before = std::abs(pair["correlation"].get<double>());
-    EXPECT_EQ(pair["correlation"], result["correlation"][pair["indices"][0].get<size_t>()][pair["indices"][1].get<size_t>()]);
+    EXPECT_EQ(
+        pair["correlation"],
+        result["correlation"][pair["indices"][0].get<size_t>()][pair["indices"][1].get<size_t>()]);
   }
   const SafetensorsFile file(out);
   EXPECT_EQ(file.tensor(std::string(kSite) + ".components").shape(), (Shape{2, 4}));
   std::vector<double> values(16);
   ASSERT_EQ(file.tensor(std::string(kSite) + ".covariance").bytes(), 16 * sizeof(double));
-  std::memcpy(values.data(), file.tensor(std::string(kSite) + ".covariance").data(), 16 * sizeof(double));
+  std::memcpy(values.data(), file.tensor(std::string(kSite) + ".covariance").data(),
+              16 * sizeof(double));
   EXPECT_EQ(values, covariance.values);
 }
 
@@ -163,7 +209,8 @@ TEST(CovarianceCommand, RanksMerge) {
   const TempFolder folder;
   const std::string path = corpus(folder, 9);
   std::vector<std::string> merge = {"covariance", "--merge"};
-  const std::vector<std::string> common = {"covariance", path, "--model", plain(), "--capture", std::string(kSite) + "[neurons=5,6]"};
+  const std::vector<std::string> common = {
+      "covariance", path, "--model", plain(), "--capture", std::string(kSite) + "[neurons=5,6]"};
   const Json whole = run_json(common);
   for (const char* rank : {"0", "1"}) {
     auto command = common;
@@ -177,8 +224,10 @@ TEST(CovarianceCommand, RanksMerge) {
   for (size_t i = 0; i < 2; ++i) {
     for (size_t j = 0; j < 2; ++j) {
       const double value = whole["results"][0]["covariance"][i][j];
-      // Two ways of adding the same numbers up; far above rounding, far below anything that a reader sees.
-      EXPECT_NEAR(merged["results"][0]["covariance"][i][j].get<double>(), value, 1e-10 * whole["results"][0]["covariance"][0][0].get<double>());
+      // Two ways of adding the same numbers up; far above rounding, far below anything that a
+      // reader sees.
+      EXPECT_NEAR(merged["results"][0]["covariance"][i][j].get<double>(), value,
+                  1e-10 * whole["results"][0]["covariance"][0][0].get<double>());
     }
   }
   expect_refused({"covariance", "--merge", merge[2]}, {"rank 1 of 2 is missing"});
@@ -186,7 +235,8 @@ TEST(CovarianceCommand, RanksMerge) {
 
 TEST(CovarianceCommand, ATableWithoutAModel) {
   const TempFolder folder;
-  const std::string path = folder.write("t.csv", "height,\"weight, kg\",n,same\n1,10,2,3\n2,12,1,3\n4,11,0,3\n3,17,3,3\n");
+  const std::string path = folder.write(
+      "t.csv", "height,\"weight, kg\",n,same\n1,10,2,3\n2,12,1,3\n4,11,0,3\n3,17,3,3\n");
   const Json json = run_json({"covariance", "--data", path, "--fweights", "n"});
   const Json& result = json["results"][0];
   // By hand: heights 1 1 2 3 3 3, weights 10 10 12 17 17 17; means 13/6 and 83/6; divisor 5.
@@ -197,16 +247,23 @@ TEST(CovarianceCommand, ATableWithoutAModel) {
   EXPECT_NEAR(result["covariance"][0][1].get<double>(), (197 - 13 * 83.0 / 6) / 5, 1e-13);
   EXPECT_EQ(result["covariance"][2][2], 0);
   EXPECT_TRUE(result["correlation"][2][2].is_null()) << "what does not vary has no correlation";
-  EXPECT_EQ(json["series"][1], Json({{"name", "weight, kg"}, {"values", {10.0, 12.0, 11.0, 17.0}}}));
+  EXPECT_EQ(json["series"][1],
+            Json({{"name", "weight, kg"}, {"values", {10.0, 12.0, 11.0, 17.0}}}));
   const std::string out = run_cli({"covariance", "--data", path, "--fweights", "n"}).out;
-  EXPECT_TRUE(says(out, "3 variables, 4 observations that weigh 6, divisor 5 (ddof 1)", "weight, kg", "+3.433", "on the diagonal: variances"));
-  EXPECT_NE(run_cli({"covariance", "--data", path, "--color", "always"}).out.find("\x1b["), std::string::npos);
+  EXPECT_TRUE(says(out, "3 variables, 4 observations that weigh 6, divisor 5 (ddof 1)",
+                   "weight, kg", "+3.433", "on the diagonal: variances"));
+  EXPECT_NE(run_cli({"covariance", "--data", path, "--color", "always"}).out.find("\x1b["),
+            std::string::npos);
 
-  expect_refused({"covariance", "--data", folder.write("u.csv", "a,b\n1,2\n3,x\n")}, {"u.csv:3: 'x' in column 'b' is no finite number"});
-  expect_refused({"covariance", "--data", path, "--fweights", "m"}, {"t.csv:1: there is no column 'm' for the weights"});
-  expect_refused({"covariance", "--data", path, "--fweights", "height", "--ddof", "10"}, {"the divisor of the covariance is 0"});
+  expect_refused({"covariance", "--data", folder.write("u.csv", "a,b\n1,2\n3,x\n")},
+                 {"u.csv:3: 'x' in column 'b' is no finite number"});
+  expect_refused({"covariance", "--data", path, "--fweights", "m"},
+                 {"t.csv:1: there is no column 'm' for the weights"});
+  expect_refused({"covariance", "--data", path, "--fweights", "height", "--ddof", "10"},
+                 {"the divisor of the covariance is 0"});
   expect_refused({"covariance", "--data", folder.write("v.csv", "a,b\n1,2\n3\n")}, {"v.csv:3: "});
-  expect_refused({"covariance", "--data", path, "--capture", kSite}, {"--capture has nothing to run on"});
+  expect_refused({"covariance", "--data", path, "--capture", kSite},
+                 {"--capture has nothing to run on"});
   expect_refused({"covariance", "--data", path, "--merge", "x"}, {"exclude each other"});
   expect_refused({"covariance"}, {"there is nothing to take the covariance of"});
 }

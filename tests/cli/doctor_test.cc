@@ -1,4 +1,5 @@
-// `vitrine doctor`: what it advises on machines that these tests make up, and what the command says of them.
+// `vitrine doctor`: what it advises on machines that these tests make up, and what the command says
+// of them.
 
 #include "cli/doctor/doctor.h"
 
@@ -47,19 +48,28 @@ Facts with_gpu() {
   facts.gpus.driver = "570.1";
   facts.gpus.cuda = 12080;
   facts.gpus.cublas = "libcublasLt.so.12";
-  facts.gpus.found = {{.name = "H100", .bus = "0000:17:00.0", .memory = 80 * kGigabyte, .major = 9, .used = 0, .persistence = true, .mig = false}};
+  facts.gpus.found = {{.name = "H100",
+                       .bus = "0000:17:00.0",
+                       .memory = 80 * kGigabyte,
+                       .major = 9,
+                       .used = 0,
+                       .persistence = true,
+                       .mig = false}};
   facts.build.toolkit = "12.8.61";
   return facts;
 }
 
 /// The findings after a change: "WEIGHT COMMAND" each, and that `words` stand in the first one.
-std::vector<std::string> after(Facts facts, const std::function<void(Facts&)>& change, const std::vector<std::string>& words = {}) {
+std::vector<std::string> after(Facts facts, const std::function<void(Facts&)>& change,
+                               const std::vector<std::string>& words = {}) {
   change(facts);
   const std::vector<Finding> found = cli::findings(facts);
   std::vector<std::string> list;
-  for (const Finding& finding : found) list.push_back(std::string(cli::weight_name(finding.weight)) + " " + finding.command);
+  for (const Finding& finding : found)
+    list.push_back(std::string(cli::weight_name(finding.weight)) + " " + finding.command);
   for (const std::string& word : words) {
-    EXPECT_NE((found.empty() ? "" : found[0].what).find(word), std::string::npos) << word << " in: " << (found.empty() ? "nothing" : found[0].what);
+    EXPECT_NE((found.empty() ? "" : found[0].what).find(word), std::string::npos)
+        << word << " in: " << (found.empty() ? "nothing" : found[0].what);
   }
   return list;
 }
@@ -73,12 +83,16 @@ TEST(DoctorFindings, NothingIsSaidOfAHealthyMachine) {
 
 TEST(DoctorFindings, Threads) {
   const auto threads = [](Facts& f) { return cli::sensible_threads(f.machine); };
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.quota = 2.5; }, {"2.5", "8"}), List{"advice vitrine COMMAND --threads 2"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.quota = 0.5; }), List{"advice vitrine COMMAND --threads 1"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.quota = 2.5; }, {"2.5", "8"}),
+            List{"advice vitrine COMMAND --threads 2"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.quota = 0.5; }),
+            List{"advice vitrine COMMAND --threads 1"});
   EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.quota = 8; }), List{});
   EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.allowed = 3; }, {"3 of 8"}), List{"note "});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.cores = 4; }, {"4 cores"}), List{"note vitrine COMMAND --threads 4"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.numa_nodes = 2; }, {"2 NUMA"}), List{"advice numactl --interleave=all vitrine COMMAND"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.cores = 4; }, {"4 cores"}),
+            List{"note vitrine COMMAND --threads 4"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.numa_nodes = 2; }, {"2 NUMA"}),
+            List{"advice numactl --interleave=all vitrine COMMAND"});
   Facts facts = healthy();
   EXPECT_EQ(threads(facts), 8);
   facts.machine.quota = 100;
@@ -88,61 +102,115 @@ TEST(DoctorFindings, Threads) {
 }
 
 TEST(DoctorFindings, OpenMp) {
-  const auto set = [](const char* value) { return [value](Facts& f) { f.omp_num_threads = value; }; };
+  const auto set = [](const char* value) {
+    return [value](Facts& f) { f.omp_num_threads = value; };
+  };
   EXPECT_EQ(after(healthy(), set("64"), {"64", "8"}), List{"advice export OMP_NUM_THREADS=8"});
   EXPECT_EQ(after(healthy(), set("64,2")), List{"advice export OMP_NUM_THREADS=8"});
   EXPECT_EQ(after(healthy(), set("8")), List{});
   EXPECT_EQ(after(healthy(), set("2"), {"2"}), List{"note vitrine COMMAND --threads 2"});
-  for (const char* wrong : {"many", "0", "-3", "4x"}) EXPECT_EQ(after(healthy(), set(wrong), {wrong}), List{"advice unset OMP_NUM_THREADS"}) << wrong;
+  for (const char* wrong : {"many", "0", "-3", "4x"})
+    EXPECT_EQ(after(healthy(), set(wrong), {wrong}), List{"advice unset OMP_NUM_THREADS"}) << wrong;
 }
 
 TEST(DoctorFindings, SpeedOfTheProcessors) {
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.governor = "powersave", f.machine.frequency_driver = "acpi-cpufreq"; }), List{"advice sudo cpupower frequency-set -g performance"});
+  EXPECT_EQ(after(healthy(),
+                  [](Facts& f) {
+                    f.machine.governor = "powersave", f.machine.frequency_driver = "acpi-cpufreq";
+                  }),
+            List{"advice sudo cpupower frequency-set -g performance"});
   for (const char* driver : {"intel_pstate", "amd-pstate-epp"}) {
-    EXPECT_EQ(after(healthy(), [&](Facts& f) { f.machine.governor = "powersave", f.machine.frequency_driver = driver; }), List{}) << "their way of choosing frequencies themselves";
+    EXPECT_EQ(after(healthy(),
+                    [&](Facts& f) {
+                      f.machine.governor = "powersave", f.machine.frequency_driver = driver;
+                    }),
+              List{})
+        << "their way of choosing frequencies themselves";
   }
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.load = 4.1; }, {"4.1", "8"}), List{"advice ps -eo pid,user,pcpu,comm --sort=-pcpu | head"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.load = 4.1; }, {"4.1", "8"}),
+            List{"advice ps -eo pid,user,pcpu,comm --sort=-pcpu | head"});
   EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.load = 4; }), List{});
 }
 
 TEST(DoctorFindings, Memory) {
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.available = 100 << 20; }, {"105 MB"}), List{"problem ps -eo pid,user,rss,comm --sort=-rss | head"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.memory_limit = 2 * kGigabyte, f.machine.memory_used = kGigabyte; }, {"1.07 GB", "2.15 GB"}), List{"advice vitrine COMMAND --dtype f16"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.swap_used = kGigabyte; }), List{"note free -h"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.open_files = 256; }, {"256"}), List{"advice ulimit -n 4096"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.available = 100 << 20; }, {"105 MB"}),
+            List{"problem ps -eo pid,user,rss,comm --sort=-rss | head"});
+  EXPECT_EQ(after(healthy(),
+                  [](Facts& f) {
+                    f.machine.memory_limit = 2 * kGigabyte, f.machine.memory_used = kGigabyte;
+                  },
+                  {"1.07 GB", "2.15 GB"}),
+            List{"advice vitrine COMMAND --dtype f16"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.swap_used = kGigabyte; }),
+            List{"note free -h"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.open_files = 256; }, {"256"}),
+            List{"advice ulimit -n 4096"});
   EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.open_files.reset(); }), List{});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.huge_pages = "never", f.huge_had = 0; }), List{"advice echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.huge_had = 8 << 20; }, {"madvise", "8.39 MB"}), List{"advice echo 1 | sudo tee /proc/sys/vm/compact_memory"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.huge_pages = "", f.huge_had = 0; }), List{}) << "not known";
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.huge_pages = "never", f.huge_had = 0; }),
+            List{"advice echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.huge_had = 8 << 20; }, {"madvise", "8.39 MB"}),
+            List{"advice echo 1 | sudo tee /proc/sys/vm/compact_memory"});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.huge_pages = "", f.huge_had = 0; }), List{})
+      << "not known";
 }
 
 TEST(DoctorFindings, Gpus) {
-  const auto gpu = [](const std::function<void(cli::Gpu&)>& change) { return [change](Facts& f) { change(f.gpus.found[0]); }; };
-  EXPECT_EQ(after(with_gpu(), gpu([](cli::Gpu& g) { g.major = 7, g.minor = 5; }), {"GPU 0", "7.5", "8.0"}), List{"advice "});
-  EXPECT_EQ(after(with_gpu(), gpu([](cli::Gpu& g) { g.persistence = false; })), List{"advice sudo nvidia-smi -i 0000:17:00.0 -pm 1"});
-  EXPECT_EQ(after(with_gpu(), gpu([](cli::Gpu& g) { g.mig = true; })), List{"note sudo nvidia-smi -i 0000:17:00.0 -mig 0"});
-  EXPECT_EQ(after(with_gpu(), gpu([](cli::Gpu& g) { g.used = 40 * kGigabyte; }), {"42.9 GB", "85.9 GB"}), List{"advice nvidia-smi"});
-  EXPECT_EQ(after(with_gpu(), gpu([](cli::Gpu& g) { g.used.reset(), g.persistence.reset(), g.mig.reset(); })), List{}) << "what the driver does not say";
-  EXPECT_EQ(after(with_gpu(), [](Facts& f) { f.build.toolkit.clear(); }), List{"advice cmake -B build -DVITRINE_CUDA=ON && cmake --build build"});
-  EXPECT_EQ(after(with_gpu(), [](Facts& f) { f.gpus.cuda = 11080; }, {"570.1", "11.8", "12.8.61"}), List{"advice "});
-  EXPECT_EQ(after(with_gpu(), [](Facts& f) { f.gpus.cuda = 12020; }), List{}) << "minor versions fit each other";
-  EXPECT_EQ(after(with_gpu(), [](Facts& f) { f.gpus.cublas = "libcublasLt.so.13"; }, {"libcublasLt.so.12"}), List{"note "});
+  const auto gpu = [](const std::function<void(cli::Gpu&)>& change) {
+    return [change](Facts& f) { change(f.gpus.found[0]); };
+  };
+  EXPECT_EQ(after(with_gpu(), gpu([](cli::Gpu& g) { g.major = 7, g.minor = 5; }),
+                  {"GPU 0", "7.5", "8.0"}),
+            List{"advice "});
+  EXPECT_EQ(after(with_gpu(), gpu([](cli::Gpu& g) { g.persistence = false; })),
+            List{"advice sudo nvidia-smi -i 0000:17:00.0 -pm 1"});
+  EXPECT_EQ(after(with_gpu(), gpu([](cli::Gpu& g) { g.mig = true; })),
+            List{"note sudo nvidia-smi -i 0000:17:00.0 -mig 0"});
+  EXPECT_EQ(
+      after(with_gpu(), gpu([](cli::Gpu& g) { g.used = 40 * kGigabyte; }), {"42.9 GB", "85.9 GB"}),
+      List{"advice nvidia-smi"});
+  EXPECT_EQ(after(with_gpu(),
+                  gpu([](cli::Gpu& g) { g.used.reset(), g.persistence.reset(), g.mig.reset(); })),
+            List{})
+      << "what the driver does not say";
+  EXPECT_EQ(after(with_gpu(), [](Facts& f) { f.build.toolkit.clear(); }),
+            List{"advice cmake -B build -DVITRINE_CUDA=ON && cmake --build build"});
+  EXPECT_EQ(after(with_gpu(), [](Facts& f) { f.gpus.cuda = 11080; }, {"570.1", "11.8", "12.8.61"}),
+            List{"advice "});
+  EXPECT_EQ(after(with_gpu(), [](Facts& f) { f.gpus.cuda = 12020; }), List{})
+      << "minor versions fit each other";
+  EXPECT_EQ(after(with_gpu(), [](Facts& f) { f.gpus.cublas = "libcublasLt.so.13"; },
+                  {"libcublasLt.so.12"}),
+            List{"note "});
 }
 
 TEST(DoctorFindings, ProblemsComeFirst) {
   const auto failed = [](const char* toolkit, const char* absent) {
-    return [=](Facts& f) { f.device = "cuda", f.failure = "it is broken", f.build.toolkit = toolkit, f.gpus.absent = absent, f.machine.load = 8, f.omp_num_threads = "2"; };
+    return [=](Facts& f) {
+      f.device = "cuda", f.failure = "it is broken", f.build.toolkit = toolkit,
+      f.gpus.absent = absent, f.machine.load = 8, f.omp_num_threads = "2";
+    };
   };
-  const List rest = {"advice ps -eo pid,user,pcpu,comm --sort=-pcpu | head", "note vitrine COMMAND --threads 2"};
-  EXPECT_EQ(after(healthy(), failed("", "no driver"), {"cuda", "it is broken"}), (List{"problem cmake -B build -DVITRINE_CUDA=ON && cmake --build build", rest[0], rest[1]}));
-  EXPECT_EQ(after(healthy(), failed("12.8", "no driver")), (List{"problem nvidia-smi", rest[0], rest[1]}));
-  EXPECT_EQ(after(healthy(), failed("12.8", "")), (List{"problem vitrine doctor --device cpu", rest[0], rest[1]}));
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.models.demo.clear(), f.models.cached.clear(), f.models.cache = "/cache"; }, {"demo"}), (List{"advice cmake --install build", "note hf download openai-community/gpt2"}));
+  const List rest = {"advice ps -eo pid,user,pcpu,comm --sort=-pcpu | head",
+                     "note vitrine COMMAND --threads 2"};
+  EXPECT_EQ(
+      after(healthy(), failed("", "no driver"), {"cuda", "it is broken"}),
+      (List{"problem cmake -B build -DVITRINE_CUDA=ON && cmake --build build", rest[0], rest[1]}));
+  EXPECT_EQ(after(healthy(), failed("12.8", "no driver")),
+            (List{"problem nvidia-smi", rest[0], rest[1]}));
+  EXPECT_EQ(after(healthy(), failed("12.8", "")),
+            (List{"problem vitrine doctor --device cpu", rest[0], rest[1]}));
+  EXPECT_EQ(after(healthy(),
+                  [](Facts& f) {
+                    f.models.demo.clear(), f.models.cached.clear(), f.models.cache = "/cache";
+                  },
+                  {"demo"}),
+            (List{"advice cmake --install build", "note hf download openai-community/gpt2"}));
 }
 
 // --- the command
 
-Json doctor(const std::vector<std::pair<std::string, std::string>>& environment, std::vector<std::string> more = {}, int status = 0) {
+Json doctor(const std::vector<std::pair<std::string, std::string>>& environment,
+            std::vector<std::string> more = {}, int status = 0) {
   std::vector<std::string> arguments = {"doctor", "--json"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   const CliResult result = run_cli(arguments, {.environment = environment});
@@ -152,7 +220,8 @@ Json doctor(const std::vector<std::pair<std::string, std::string>>& environment,
 
 TEST(Doctor, SaysWhatIsHere) {
   TempFolder cache;
-  const Json json = doctor({{"HF_HUB_CACHE", cache.path().string()}, {"OMP_NUM_THREADS", "100000"}});
+  const Json json =
+      doctor({{"HF_HUB_CACHE", cache.path().string()}, {"OMP_NUM_THREADS", "100000"}});
   EXPECT_EQ(json["command"], "doctor");
   EXPECT_EQ(json["machine"]["allowed"], read_machine().allowed);
   EXPECT_GT(json["machine"]["memory"]["room"], 0);
@@ -163,7 +232,9 @@ TEST(Doctor, SaysWhatIsHere) {
   EXPECT_TRUE(json["use"]["description"].get<std::string>().starts_with("cpu ("));
   EXPECT_EQ(json["usable"], true);
   const Json& found = json["findings"];
-  EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const Json& finding) { return says(finding["what"].get<std::string>(), "OMP_NUM_THREADS", "100000"); }));
+  EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const Json& finding) {
+    return says(finding["what"].get<std::string>(), "OMP_NUM_THREADS", "100000");
+  }));
 }
 
 TEST(Doctor, SeesGpusByTheirDriver) {
@@ -173,21 +244,39 @@ TEST(Doctor, SeesGpusByTheirDriver) {
   EXPECT_EQ(gpus["driver"], "570.86.10");
   EXPECT_EQ(gpus["cuda"], "12.8");
   ASSERT_EQ(gpus["found"].size(), 2u);
-  EXPECT_EQ(gpus["found"][0], (Json{{"name", "Played H100"}, {"bus", "0000:70:00.0"}, {"memory", 80'000'000'000}, {"used", 30'000'000'000}, {"capability", "9.0"}, {"persistence", false}, {"mig", true}}));
-  EXPECT_EQ(gpus["found"][1], (Json{{"name", "Played T4"}, {"bus", "0000:71:00.0"}, {"memory", 16'000'000'000}, {"used", 0}, {"capability", "7.5"}, {"persistence", true}, {"mig", nullptr}}));
+  EXPECT_EQ(gpus["found"][0], (Json{{"name", "Played H100"},
+                                    {"bus", "0000:70:00.0"},
+                                    {"memory", 80'000'000'000},
+                                    {"used", 30'000'000'000},
+                                    {"capability", "9.0"},
+                                    {"persistence", false},
+                                    {"mig", true}}));
+  EXPECT_EQ(gpus["found"][1], (Json{{"name", "Played T4"},
+                                    {"bus", "0000:71:00.0"},
+                                    {"memory", 16'000'000'000},
+                                    {"used", 0},
+                                    {"capability", "7.5"},
+                                    {"persistence", true},
+                                    {"mig", nullptr}}));
   const auto advises = [&](const char* word) {
-    return std::any_of(json["findings"].begin(), json["findings"].end(), [&](const Json& finding) { return finding.dump().find(word) != std::string::npos; });
+    return std::any_of(json["findings"].begin(), json["findings"].end(), [&](const Json& finding) {
+      return finding.dump().find(word) != std::string::npos;
+    });
   };
   EXPECT_TRUE(advises("-i 0000:70:00.0 -pm 1"));
   EXPECT_TRUE(advises("GPU 1 (Played T4) has compute capability 7.5"));
-  EXPECT_EQ(doctor({{"LD_LIBRARY_PATH", PLAYED_DRIVER}, {"PLAYED_CUINIT", "100"}})["gpus"]["absent"], "the NVIDIA driver finds no GPU to use (CUDA_ERROR_NO_DEVICE)");
-  EXPECT_EQ(doctor({{"LD_LIBRARY_PATH", PLAYED_DRIVER}, {"PLAYED_GPUS", "0"}})["gpus"]["absent"], "the NVIDIA driver shows no GPU to this process");
+  EXPECT_EQ(
+      doctor({{"LD_LIBRARY_PATH", PLAYED_DRIVER}, {"PLAYED_CUINIT", "100"}})["gpus"]["absent"],
+      "the NVIDIA driver finds no GPU to use (CUDA_ERROR_NO_DEVICE)");
+  EXPECT_EQ(doctor({{"LD_LIBRARY_PATH", PLAYED_DRIVER}, {"PLAYED_GPUS", "0"}})["gpus"]["absent"],
+            "the NVIDIA driver shows no GPU to this process");
 }
 
 TEST(Doctor, EndsWithOneWhereNoModelRuns) {
   const CliResult result = run_cli({"doctor", "--device", "cuda:9999", "--width", "0"});
   EXPECT_EQ(result.status, 1) << result.out;
-  EXPECT_TRUE(says(result.out, "processor", "memory", "huge pages", "build", "problem  no model runs on cuda:9999"));
+  EXPECT_TRUE(says(result.out, "processor", "memory", "huge pages", "build",
+                   "problem  no model runs on cuda:9999"));
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
   EXPECT_EQ(doctor({}, {"--device", "cuda:9999"}, 1)["usable"], false);
   const CliResult wrong = run_cli({"doctor", "--device", "tpu"});

@@ -1,4 +1,5 @@
-// `vitrine lens` with translators, divergences, generations and files, and `vitrine score` by words and windows, against the library.
+// `vitrine lens` with translators, divergences, generations and files, and `vitrine score` by words
+// and windows, against the library.
 
 #include "vitrine/analysis/lens.h"
 
@@ -11,8 +12,8 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/analysis/score.h"
+#include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -21,7 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::string kPlain = (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-const std::string kTranslators = (fs::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / "tuned_plain").string();
+const std::string kTranslators =
+    (fs::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens" / "tuned_plain").string();
 const std::vector<int32_t> kPrompt = {5, 9, 77, 3, 40};
 
 std::vector<double> doubles(const SafetensorsFile& file, const std::string& name) {
@@ -37,7 +39,8 @@ void expect_cells(const Json& result, const Lens& wanted) {
   ASSERT_EQ(result["cells"].size(), wanted.kl.size());
   for (size_t i = 0; i < wanted.kl.size(); ++i) {
     EXPECT_EQ(result["cells"][i]["kl"].get<double>(), wanted.kl[i]);
-    EXPECT_EQ(result["cells"][i]["target"]["log_probability"].get<double>(), wanted.target_log_probs[i]);
+    EXPECT_EQ(result["cells"][i]["target"]["log_probability"].get<double>(),
+              wanted.target_log_probs[i]);
     EXPECT_EQ(result["cells"][i]["target"]["rank"], wanted.target_ranks[i]);
   }
 }
@@ -45,9 +48,14 @@ void expect_cells(const Json& result, const Lens& wanted) {
 TEST(LensCommand, TranslatorsAndFiles) {
   TempFolder folder;
   const Model model = Model::load(kPlain);
-  const Json json = run_json({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--translators", kTranslators, "--kl", "--watch-ids", "7,8",
-                              "--out", folder / "x.safetensors"});
-  const Lens wanted = lens(model, kPrompt, {.mode = LensMode::kTuned, .tuned = load_tuned_lens(kTranslators, model.config()), .kl = true, .watch = {7, 8}});
+  const Json json =
+      run_json({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--translators", kTranslators,
+                "--kl", "--watch-ids", "7,8", "--out", folder / "x.safetensors"});
+  const Lens wanted = lens(model, kPrompt,
+                           {.mode = LensMode::kTuned,
+                            .tuned = load_tuned_lens(kTranslators, model.config()),
+                            .kl = true,
+                            .watch = {7, 8}});
   expect_cells(json["results"][0], wanted);
   const SafetensorsFile file(folder / "x.safetensors");
   EXPECT_EQ(file.metadata().at("mode"), "tuned");
@@ -61,13 +69,22 @@ TEST(LensCommand, TranslatorsAndFiles) {
 
 TEST(LensCommand, GenerationsAndSources) {
   const Model model = Model::load(kPlain);
-  const Json json = run_json({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--generate", "4", "--temperature", "1.5", "--seed", "3", "--kl"});
-  expect_cells(json["results"][0], rankings(model, kPrompt, {.max_new_tokens = 4, .sampling = {.temperature = 1.5f, .seed = 3}}, {.kl = true}));
+  const Json json = run_json({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--generate", "4",
+                              "--temperature", "1.5", "--seed", "3", "--kl"});
+  expect_cells(
+      json["results"][0],
+      rankings(model, kPrompt, {.max_new_tokens = 4, .sampling = {.temperature = 1.5f, .seed = 3}},
+               {.kl = true}));
   EXPECT_EQ(json["results"][0]["positions"][0]["position"], 4);
-  const Json mlp = run_json({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--of", "mlp", "--mode", "ecco", "--kl"});
-  expect_cells(mlp["results"][0], lens(model, kPrompt, {.mode = LensMode::kEcco, .of = LensSource::kMlp, .kl = true}));
-  const std::string text = run_cli({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--of", "attention", "--cell", "kl"}).out;
-  EXPECT_TRUE(says(text, "normalized lens of attention outputs, 3 layers", "KL(the model's output || this layer) in nats"));
+  const Json mlp = run_json(
+      {"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--of", "mlp", "--mode", "ecco", "--kl"});
+  expect_cells(mlp["results"][0],
+               lens(model, kPrompt, {.mode = LensMode::kEcco, .of = LensSource::kMlp, .kl = true}));
+  const std::string text = run_cli({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--of",
+                                    "attention", "--cell", "kl"})
+                               .out;
+  EXPECT_TRUE(says(text, "normalized lens of attention outputs, 3 layers",
+                   "KL(the model's output || this layer) in nats"));
   EXPECT_EQ(text.find("(out)"), std::string::npos) << "no row is the model's output";
 }
 
@@ -75,15 +92,22 @@ TEST(LensCommand, FitsWhatItThenReads) {
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
   TempFolder folder;
   std::string corpus;
-  for (int i = 0; i < 24; ++i) corpus += "{\"text\": \"The keys to the cabinet are on the table. Heathrow airport is located in the city of London, number " + std::to_string(i) + ".\"}\n";
+  for (int i = 0; i < 24; ++i)
+    corpus +=
+        "{\"text\": \"The keys to the cabinet are on the table. Heathrow airport is located in the "
+        "city of London, number " +
+        std::to_string(i) + ".\"}\n";
   folder.write("corpus.jsonl", corpus);
-  const Json json = run_json({"lens", "--fit", folder / "corpus.jsonl", "--translators", folder / "tuned", "--tokens", "400", "--alpha", "0.01"});
+  const Json json = run_json({"lens", "--fit", folder / "corpus.jsonl", "--translators",
+                              folder / "tuned", "--tokens", "400", "--alpha", "0.01"});
   const Json& fit = json["fit"];
   EXPECT_EQ(fit["alpha"], 0.01);
   EXPECT_EQ(fit["fitted_tokens"].get<int>() + fit["held_out_tokens"].get<int>(), 400);
   ASSERT_EQ(fit["layers"].size(), 6u);
-  for (const Json& row : fit["layers"]) EXPECT_LT(row["tuned_kl"].get<double>(), row["normalized_kl"].get<double>()) << row;
-  const Json tuned = run_json({"lens", "--prompt", "The keys to the cabinet", "--translators", folder / "tuned", "--position", "-1", "--kl"});
+  for (const Json& row : fit["layers"])
+    EXPECT_LT(row["tuned_kl"].get<double>(), row["normalized_kl"].get<double>()) << row;
+  const Json tuned = run_json({"lens", "--prompt", "The keys to the cabinet", "--translators",
+                               folder / "tuned", "--position", "-1", "--kl"});
   EXPECT_EQ(tuned["results"][0]["mode"], "tuned");
   EXPECT_EQ(tuned["results"][0]["cells"].size(), 7u);
 }
@@ -97,12 +121,18 @@ TEST(LensCommand, RefusesByName) {
     EXPECT_EQ(result.out, "");
     return result.err;
   };
-  EXPECT_TRUE(says(refused({"--mode", "tuned"}), "--mode tuned needs translators; give --translators FOLDER, or make them with --fit"));
-  EXPECT_TRUE(says(refused({"--mode", "ecco", "--translators", "x"}), "--translators x has no meaning with --mode ecco"));
-  EXPECT_TRUE(says(refused({"--generate", "2", "--position", "1"}), "leave --position and --target out"));
+  EXPECT_TRUE(
+      says(refused({"--mode", "tuned"}),
+           "--mode tuned needs translators; give --translators FOLDER, or make them with --fit"));
+  EXPECT_TRUE(says(refused({"--mode", "ecco", "--translators", "x"}),
+                   "--translators x has no meaning with --mode ecco"));
+  EXPECT_TRUE(
+      says(refused({"--generate", "2", "--position", "1"}), "leave --position and --target out"));
   EXPECT_TRUE(says(refused({"--translators", folder / "none"}), "none/config.json"));
-  EXPECT_TRUE(says(refused({"--fit", folder / "none.txt"}), "--fit needs a folder to write to; give --translators FOLDER"));
-  EXPECT_TRUE(says(refused({"--fit", folder / "none.txt", "--translators", folder / "t"}), "--fit", "--ids"));
+  EXPECT_TRUE(says(refused({"--fit", folder / "none.txt"}),
+                   "--fit needs a folder to write to; give --translators FOLDER"));
+  EXPECT_TRUE(says(refused({"--fit", folder / "none.txt", "--translators", folder / "t"}), "--fit",
+                   "--ids"));
   EXPECT_EQ(folder.count(), 0u);
 }
 
@@ -110,29 +140,39 @@ TEST(ScoreCommand, Words) {
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
   TempFolder folder;
   const std::string text = "The \"keys\", to the cabinet are\non the table.";
-  const Json json = run_json({"score", "--prompt", text, "--prepend", "--words", "--boundary", "trailing", "--bits", "--out", folder / "w.csv"});
+  const Json json = run_json({"score", "--prompt", text, "--prepend", "--words", "--boundary",
+                              "trailing", "--bits", "--out", folder / "w.csv"});
   const Model model = Model::load(demo_folder().string());
-  const WordScores wanted = score_words(model, text, WordBoundary::kTrailing, {.prepend = *model.tokenizer().end_of_text()});
+  const WordScores wanted = score_words(model, text, WordBoundary::kTrailing,
+                                        {.prepend = *model.tokenizer().end_of_text()});
   const Json& result = json["results"][0];
   EXPECT_EQ(result["boundary"], "trailing");
   EXPECT_EQ(result["scores"].size(), 9u);
   const std::string csv = read_bytes(folder / "w.csv");
-  EXPECT_TRUE(csv.starts_with("text,index,word,begin,end,position,tokens,context,surprisal_bits,shares_token\n0,0,The,"));
+  EXPECT_TRUE(csv.starts_with(
+      "text,index,word,begin,end,position,tokens,context,surprisal_bits,shares_token\n0,0,The,"));
   EXPECT_NE(csv.find("\n0,1,\"\"\"keys\"\",\","), std::string::npos) << "quotes doubled\n" << csv;
   for (size_t w = 0; w < wanted.words.size(); ++w) {
     EXPECT_EQ(result["scores"][w]["nats"].get<double>(), wanted.words[w].surprisal);
     EXPECT_EQ(result["scores"][w]["text"], wanted.words[w].text);
-    EXPECT_NE(csv.find("," + fmt::format("{}", wanted.words[w].surprisal / std::numbers::ln2)), std::string::npos) << w << "\n" << csv;
+    EXPECT_NE(csv.find("," + fmt::format("{}", wanted.words[w].surprisal / std::numbers::ln2)),
+              std::string::npos)
+        << w << "\n"
+        << csv;
   }
-  const std::string shown = run_cli({"score", "--prompt", "The keys to the cabinet", "--words"}).out;
-  EXPECT_TRUE(says(shown, "the first word has no context and no surprisal", "nats a word, 4 words scored", "cabinet"));
+  const std::string shown =
+      run_cli({"score", "--prompt", "The keys to the cabinet", "--words"}).out;
+  EXPECT_TRUE(says(shown, "the first word has no context and no surprisal",
+                   "nats a word, 4 words scored", "cabinet"));
   EXPECT_EQ(run_cli({"score", "--ids", "1,2", "--words"}).status, 2);
-  EXPECT_TRUE(says(run_cli({"score", "--prompt", "a b", "--bits"}).err, "--bits and --boundary are about words; give --words, too"));
+  EXPECT_TRUE(says(run_cli({"score", "--prompt", "a b", "--bits"}).err,
+                   "--bits and --boundary are about words; give --words, too"));
 }
 
 TEST(ScoreCommand, Windows) {
   TempFolder folder;
-  const Json json = run_json({"score", "--model", kPlain, "--ids", "5,9,77,3,40,8", "--windows", "--window", "2", "--stride", "3", "--out", folder / "w.safetensors"});
+  const Json json = run_json({"score", "--model", kPlain, "--ids", "5,9,77,3,40,8", "--windows",
+                              "--window", "2", "--stride", "3", "--out", folder / "w.safetensors"});
   const Json& result = json["results"][0];
   ASSERT_EQ(result["windows"].size(), 2u);
   EXPECT_EQ(result["windows"][1]["begin"], 3);
@@ -143,7 +183,8 @@ TEST(ScoreCommand, Windows) {
   std::vector<int32_t> targets(4);
   std::memcpy(targets.data(), file.tensor("targets.0").data(), 16);
   EXPECT_EQ(targets, (std::vector<int32_t>{9, 77, 40, 8}));
-  EXPECT_TRUE(says(run_cli({"score", "--model", kPlain, "--ids", "1,2,3", "--windows"}).err, "--windows needs the number of tokens in one; give --window N"));
+  EXPECT_TRUE(says(run_cli({"score", "--model", kPlain, "--ids", "1,2,3", "--windows"}).err,
+                   "--windows needs the number of tokens in one; give --window N"));
 }
 
 }  // namespace

@@ -15,7 +15,9 @@ struct PlayedMemory {
 
 int nvmlInit_v2() { return 0; }
 int nvmlShutdown() { return 0; }
-int nvmlSystemGetDriverVersion(char* version, unsigned size) { return std::snprintf(version, size, "570.86.10"), 0; }
+int nvmlSystemGetDriverVersion(char* version, unsigned size) {
+  return std::snprintf(version, size, "570.86.10"), 0;
+}
 int nvmlDeviceGetHandleByPciBusId_v2(const char* bus, void** device) {
   for (int i = 0; i < 2; ++i) {
     char name[32];
@@ -25,10 +27,13 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char* bus, void** device) {
   return 2;
 }
 int nvmlDeviceGetMemoryInfo(void* device, PlayedMemory* memory) {
-  *memory = device == &devices[0] ? PlayedMemory{80'000'000'000, 50'000'000'000, 30'000'000'000} : PlayedMemory{16'000'000'000, 16'000'000'000, 0};
+  *memory = device == &devices[0] ? PlayedMemory{80'000'000'000, 50'000'000'000, 30'000'000'000}
+                                  : PlayedMemory{16'000'000'000, 16'000'000'000, 0};
   return 0;
 }
-int nvmlDeviceGetPersistenceMode(void* device, unsigned* mode) { return *mode = device == &devices[1], 0; }
+int nvmlDeviceGetPersistenceMode(void* device, unsigned* mode) {
+  return *mode = device == &devices[1], 0;
+}
 int nvmlDeviceGetMigMode(void* device, unsigned* mode, unsigned* pending) {
   if (device == &devices[1]) return 3;  // not supported
   return *mode = *pending = 1, 0;

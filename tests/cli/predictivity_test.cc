@@ -1,4 +1,5 @@
-// `vitrine predictivity` on the study of examples/predictivity, whose truth is known, and on files that are wrong.
+// `vitrine predictivity` on the study of examples/predictivity, whose truth is known, and on files
+// that are wrong.
 
 #include <gtest/gtest.h>
 
@@ -15,13 +16,17 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::string example(const char* name) { return (std::filesystem::path(VITRINE_SOURCE_DIR) / "examples" / "predictivity" / name).string(); }
+std::string example(const char* name) {
+  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "examples" / "predictivity" / name).string();
+}
 
 TEST(PredictivityCommand, FindsTheBlockThatMadeTheResponses) {
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
   TempFolder folder;
-  const Json json = run_json({"predictivity", "--stimuli", example("stimuli.csv"), "--responses", example("responses.csv"), "--site", "blocks.{0,3,5}.hook_resid_post",
-                              "--no-control", "--folds", "4", "--bootstraps", "200", "--out", folder / "x.safetensors"});
+  const Json json = run_json({"predictivity", "--stimuli", example("stimuli.csv"), "--responses",
+                              example("responses.csv"), "--site", "blocks.{0,3,5}.hook_resid_post",
+                              "--no-control", "--folds", "4", "--bootstraps", "200", "--out",
+                              folder / "x.safetensors"});
   const Json& found = json["predictivity"];
   EXPECT_EQ(found["stimuli"], 160);
   EXPECT_EQ(found["groups"], 40);
@@ -30,7 +35,8 @@ TEST(PredictivityCommand, FindsTheBlockThatMadeTheResponses) {
   const Json& best = found["sites"][1];
   EXPECT_EQ(best["features"], 256);
   EXPECT_NEAR(best["score"].get<double>(), best["r"].get<double>() / 0.7071, 1e-12);
-  // Far above chance, and no better than the ceiling: 18 neuroids, each r with an error of about 1/sqrt(160).
+  // Far above chance, and no better than the ceiling: 18 neuroids, each r with an error of about
+  // 1/sqrt(160).
   EXPECT_GT(best["score"].get<double>(), 0.5);
   EXPECT_LT(best["score"].get<double>(), 1.1);
   EXPECT_LE(best["interval"][0].get<double>(), best["score"].get<double>());
@@ -39,7 +45,8 @@ TEST(PredictivityCommand, FindsTheBlockThatMadeTheResponses) {
   const SafetensorsFile file(folder / "x.safetensors");
   EXPECT_EQ(file.tensor("r").shape(), (Shape{3, 18}));
   EXPECT_EQ(file.tensor("subjects").shape(), (Shape{3, 3}));
-  EXPECT_EQ(file.metadata().at("sites"), "blocks.0.hook_resid_post,blocks.3.hook_resid_post,blocks.5.hook_resid_post");
+  EXPECT_EQ(file.metadata().at("sites"),
+            "blocks.0.hook_resid_post,blocks.3.hook_resid_post,blocks.5.hook_resid_post");
 }
 
 TEST(PredictivityCommand, TableWithAControlAndAConstantNeuroid) {
@@ -47,16 +54,21 @@ TEST(PredictivityCommand, TableWithAControlAndAConstantNeuroid) {
   TempFolder folder;
   std::string stimuli, responses = "a,\"still, always\",c\n";
   for (int i = 0; i < 24; ++i) {
-    stimuli += "{\"text\": \"The keys " + std::to_string(i * 37 % 91) + "\", \"group\": " + std::to_string(i / 3) + "}\n";
+    stimuli += "{\"text\": \"The keys " + std::to_string(i * 37 % 91) +
+               "\", \"group\": " + std::to_string(i / 3) + "}\n";
     responses += std::to_string(i * i % 17) + ",5," + std::to_string(i * 7 % 11) + "\n";
   }
   folder.write("s.jsonl", stimuli);
   folder.write("r.csv", responses);
-  const CliResult result = run_cli({"predictivity", "--stimuli", folder / "s.jsonl", "--responses", folder / "r.csv", "--site", "blocks.1.hook_resid_post", "--folds", "3",
-                                    "--bootstraps", "20", "--regression", "ols"});
+  const CliResult result = run_cli({"predictivity", "--stimuli", folder / "s.jsonl", "--responses",
+                                    folder / "r.csv", "--site", "blocks.1.hook_resid_post",
+                                    "--folds", "3", "--bootstraps", "20", "--regression", "ols"});
   EXPECT_EQ(result.status, 0) << result.err;
-  for (const char* word : {"24 stimuli in 8 groups, 3 neuroids of 1 subject; ols, 3 grouped folds, context: group, seed 0", "untrained", "length and place",
-                           "best: blocks.1.hook_resid_post", "1 of 3 neuroids have no score, their responses being constant in a fold or outside one: still, always"}) {
+  for (const char* word : {"24 stimuli in 8 groups, 3 neuroids of 1 subject; ols, 3 grouped folds, "
+                           "context: group, seed 0",
+                           "untrained", "length and place", "best: blocks.1.hook_resid_post",
+                           "1 of 3 neuroids have no score, their responses being constant in a "
+                           "fold or outside one: still, always"}) {
     EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
   }
 }
@@ -64,7 +76,8 @@ TEST(PredictivityCommand, TableWithAControlAndAConstantNeuroid) {
 TEST(PredictivityCommand, RefusesInOneLine) {
   TempFolder folder;
   write_npy(folder / "one.npy", Tensor(DType::kF32, {160}));
-  const CliResult result = run_cli({"predictivity", "--stimuli", example("stimuli.csv"), "--responses", folder / "one.npy"});
+  const CliResult result = run_cli(
+      {"predictivity", "--stimuli", example("stimuli.csv"), "--responses", folder / "one.npy"});
   EXPECT_EQ(result.status, 2);
   EXPECT_EQ(result.err, "vitrine: the responses are [160]; wanted two axes, [stimuli, neuroids]\n");
 }
@@ -72,15 +85,20 @@ TEST(PredictivityCommand, RefusesInOneLine) {
 TEST(PredictivityFiles, StimuliOfEveryFormat) {
   TempFolder folder;
   folder.write("a.csv", "id,group,text\n1,g,\"A, \"\"b\"\"\"\n2,h,C\n");
-  folder.write("b.jsonl", "{\"text\": \"A, \\\"b\\\"\", \"group\": \"g\"}\n\n{\"text\": \"C\", \"group\": \"h\"}\n");
-  folder.write("c.json", "[{\"text\": \"A, \\\"b\\\"\", \"group\": \"g\"}, {\"text\": \"C\", \"group\": \"h\"}]");
+  folder.write(
+      "b.jsonl",
+      "{\"text\": \"A, \\\"b\\\"\", \"group\": \"g\"}\n\n{\"text\": \"C\", \"group\": \"h\"}\n");
+  folder.write(
+      "c.json",
+      "[{\"text\": \"A, \\\"b\\\"\", \"group\": \"g\"}, {\"text\": \"C\", \"group\": \"h\"}]");
   for (const char* name : {"a.csv", "b.jsonl", "c.json"}) {
     const auto found = cli::read_stimuli(folder / name);
     EXPECT_EQ(found.texts, (std::vector<std::string>{"A, \"b\"", "C"})) << name;
     EXPECT_EQ(found.groups, (std::vector<std::string>{"g", "h"})) << name;
   }
   folder.write("d.csv", "text\nA\nB\n");
-  EXPECT_EQ(cli::read_stimuli(folder / "d.csv").groups, (std::vector<std::string>{"1", "2"})) << "each its own";
+  EXPECT_EQ(cli::read_stimuli(folder / "d.csv").groups, (std::vector<std::string>{"1", "2"}))
+      << "each its own";
 }
 
 TEST(PredictivityFiles, ResponsesOfEveryFormat) {
@@ -107,26 +125,33 @@ TEST(PredictivityFiles, RefuseWhatIsWrongWithItsPlace) {
     folder.write(name, text);
     cli::read_stimuli(folder / name);
   };
-  const auto responses = [&](const char* text, const std::string& subjects = "", const std::string& ceiling = "") {
+  const auto responses = [&](const char* text, const std::string& subjects = "",
+                             const std::string& ceiling = "") {
     folder.write("r.csv", text);
     cli::read_responses(folder / "r.csv", subjects, ceiling);
   };
-  EXPECT_USER_ERROR(stimuli("a.csv", "sentence,group\nA,b\n"), "a.csv:1: the header has no column 'text'");
-  EXPECT_USER_ERROR(stimuli("a.csv", "text,context\nA,b\n"), "a.csv:1: the column 'context' is not read");
+  EXPECT_USER_ERROR(stimuli("a.csv", "sentence,group\nA,b\n"),
+                    "a.csv:1: the header has no column 'text'");
+  EXPECT_USER_ERROR(stimuli("a.csv", "text,context\nA,b\n"),
+                    "a.csv:1: the column 'context' is not read");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,group\n,b\n"), "a.csv:2: the text is empty");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,group\nA,\n"), "a.csv:2: the group is empty");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,group\n"), "a.csv: has no stimuli");
   EXPECT_USER_ERROR(stimuli("a.txt", "A\n"), "a.txt: stimuli are read from .csv, .json or .jsonl");
-  EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\", \"group\": \"g\"}\n{\"text\": \"A\"}"), "1 of 2 stimuli have a group");
-  EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\"}\n{\"group\": \"A\"}"), "a.jsonl:2: has no \"text\"");
+  EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\", \"group\": \"g\"}\n{\"text\": \"A\"}"),
+                    "1 of 2 stimuli have a group");
+  EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\"}\n{\"group\": \"A\"}"),
+                    "a.jsonl:2: has no \"text\"");
   EXPECT_USER_ERROR(stimuli("a.json", "{}"), "a.json: is an object of 0 fields; wanted a list");
   EXPECT_USER_ERROR(responses("x,y\n1,nan\n"), "r.csv:2: 'nan' of neuroid 'y' is no finite number");
   EXPECT_USER_ERROR(responses("x,y\n1,\n"), "r.csv:2: '' of neuroid 'y' is no finite number");
   EXPECT_USER_ERROR(responses("x,y\n"), "r.csv: has no responses");
   EXPECT_USER_ERROR(responses("stimulus\n1\n"), "r.csv: has no neuroids");
-  EXPECT_USER_ERROR(responses("stimulus,x\nsubject,S\n1,2\n", folder / "r.csv"), "has a row of subjects, and --subjects is given too");
+  EXPECT_USER_ERROR(responses("stimulus,x\nsubject,S\n1,2\n", folder / "r.csv"),
+                    "has a row of subjects, and --subjects is given too");
   EXPECT_USER_ERROR(responses("x\n1\n", "", "abc"), "abc: cannot be read");
-  EXPECT_USER_ERROR(cli::read_responses("r.txt", "", ""), "r.txt: responses are read from .npy or .csv");
+  EXPECT_USER_ERROR(cli::read_responses("r.txt", "", ""),
+                    "r.txt: responses are read from .npy or .csv");
   EXPECT_USER_ERROR(cli::parse_numbers("1,x", "--alphas"), "--alphas: 'x' is no number");
 }
 

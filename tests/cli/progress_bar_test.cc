@@ -25,9 +25,12 @@ TEST(ProgressLine, TellsHowFarHowFastHowLong) {
   EXPECT_TRUE(says(progress_line(0, 10, "x", 5, "steps", 200), "0 %", "0 of 10 steps"));
   EXPECT_TRUE(says(progress_line(1999, 2000, "x", 5, "steps", 200), " 99 %")) << "100 % means done";
   EXPECT_TRUE(says(progress_line(2000, 2000, "x", 5, "steps", 200), "100 %", "0 s left"));
-  EXPECT_EQ(progress_line(1, 2, "Reading", 2, "", 200), "Reading  50 % [##########..........] 1 of 2, 0.5/s, 2 s left");
-  EXPECT_EQ(progress_line(30, 120, "Scoring", 60, "tokens", 60), "Scoring  25 % 30 of 120 tokens, 0.5/s, 3 min 0 s left");
-  EXPECT_EQ(progress_line(30, 120, "a long label", 60, "tokens", 54), "a long l  25 % 30 of 120 tokens, 0.5/s, 3 min 0 s left");
+  EXPECT_EQ(progress_line(1, 2, "Reading", 2, "", 200),
+            "Reading  50 % [##########..........] 1 of 2, 0.5/s, 2 s left");
+  EXPECT_EQ(progress_line(30, 120, "Scoring", 60, "tokens", 60),
+            "Scoring  25 % 30 of 120 tokens, 0.5/s, 3 min 0 s left");
+  EXPECT_EQ(progress_line(30, 120, "a long label", 60, "tokens", 54),
+            "a long l  25 % 30 of 120 tokens, 0.5/s, 3 min 0 s left");
   EXPECT_EQ(progress_line(1, 2, "a long label", 1, "B", 6), "a long");
 }
 
@@ -35,7 +38,8 @@ TEST(ProgressLine, TellsHowFarHowFastHowLong) {
 class Terminal {
  public:
   Terminal() : screen_(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK)) {
-    if (grantpt(screen_) == 0 && unlockpt(screen_) == 0) fd_ = open(ptsname(screen_), O_RDWR | O_NOCTTY);
+    if (grantpt(screen_) == 0 && unlockpt(screen_) == 0)
+      fd_ = open(ptsname(screen_), O_RDWR | O_NOCTTY);
   }
   ~Terminal() {
     close(fd_);

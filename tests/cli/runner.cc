@@ -17,16 +17,20 @@ using namespace internal;
 namespace {
 
 /// In the child: sets everything up and becomes the command.
-[[noreturn]] void become_command(const std::vector<std::string>& arguments, const CliOptions& options) {
+[[noreturn]] void become_command(const std::vector<std::string>& arguments,
+                                 const CliOptions& options) {
   unsetenv("NO_COLOR");
   unsetenv("COLUMNS");
   setenv("TERM", "xterm-256color", 1);
   for (const auto& [name, value] : options.environment) {
-    if (value.empty()) unsetenv(name.c_str());
-    else setenv(name.c_str(), value.c_str(), 1);
+    if (value.empty())
+      unsetenv(name.c_str());
+    else
+      setenv(name.c_str(), value.c_str(), 1);
   }
   if (options.file_size_limit > 0) {
-    const rlimit limit{static_cast<rlim_t>(options.file_size_limit), static_cast<rlim_t>(options.file_size_limit)};
+    const rlimit limit{static_cast<rlim_t>(options.file_size_limit),
+                       static_cast<rlim_t>(options.file_size_limit)};
     setrlimit(RLIMIT_FSIZE, &limit);
   }
   std::vector<char*> argv = {const_cast<char*>(VITRINE_BINARY)};
@@ -45,9 +49,12 @@ void collect(int out, int err, CliResult& result) {
     for (size_t i = 0; i < polls.size(); ++i) {
       if (polls[i].fd < 0 || polls[i].revents == 0) continue;
       std::array<char, 65536> buffer;
-      const ssize_t count = read(polls[i].fd, buffer.data(), buffer.size());  // a terminal whose other side is gone says EIO
-      if (count <= 0) polls[i].fd = -1;
-      else texts[i]->append(buffer.data(), static_cast<size_t>(count));
+      const ssize_t count = read(polls[i].fd, buffer.data(),
+                                 buffer.size());  // a terminal whose other side is gone says EIO
+      if (count <= 0)
+        polls[i].fd = -1;
+      else
+        texts[i]->append(buffer.data(), static_cast<size_t>(count));
     }
   }
 }
@@ -76,7 +83,8 @@ CliResult run_on_terminal(const std::vector<std::string>& arguments, const CliOp
 CliResult run_cli(const std::vector<std::string>& arguments, const CliOptions& options) {
   if (options.terminal) return run_on_terminal(arguments, options);
   std::array<int, 2> in{}, out{}, err{};
-  EXPECT_EQ(pipe2(in.data(), O_CLOEXEC) | pipe2(out.data(), O_CLOEXEC) | pipe2(err.data(), O_CLOEXEC), 0);
+  EXPECT_EQ(
+      pipe2(in.data(), O_CLOEXEC) | pipe2(out.data(), O_CLOEXEC) | pipe2(err.data(), O_CLOEXEC), 0);
   const pid_t child = fork();
   if (child == 0) {
     dup2(in[0], 0);
@@ -86,7 +94,8 @@ CliResult run_cli(const std::vector<std::string>& arguments, const CliOptions& o
   }
   for (const int fd : {in[0], out[1], err[1]}) close(fd);
   if (!options.input.empty()) {
-    EXPECT_EQ(write(in[1], options.input.data(), options.input.size()), static_cast<ssize_t>(options.input.size()));
+    EXPECT_EQ(write(in[1], options.input.data(), options.input.size()),
+              static_cast<ssize_t>(options.input.size()));
   }
   close(in[1]);
   if (options.meanwhile) options.meanwhile(child);
@@ -108,7 +117,9 @@ Json run_json(std::vector<std::string> arguments) {
   return json;
 }
 
-std::filesystem::path demo_folder() { return std::filesystem::path(VITRINE_SOURCE_DIR) / "models" / "demo"; }
+std::filesystem::path demo_folder() {
+  return std::filesystem::path(VITRINE_SOURCE_DIR) / "models" / "demo";
+}
 bool has_demo() { return std::filesystem::exists(demo_folder() / "model.safetensors"); }
 
 }  // namespace vitrine::testing

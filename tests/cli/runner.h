@@ -20,10 +20,12 @@ struct CliResult {
 };
 
 struct CliOptions {
-  std::vector<std::pair<std::string, std::string>> environment = {};  ///< to set; an empty value unsets
+  std::vector<std::pair<std::string, std::string>> environment =
+      {};  ///< to set; an empty value unsets
   std::string input = {};
-  bool terminal = false;           ///< stdout and stderr are a pseudo-terminal of 100 columns; both arrive in `out`
-  long file_size_limit = 0;        ///< bytes; 0: none. Stands in for a full disk
+  bool terminal =
+      false;  ///< stdout and stderr are a pseudo-terminal of 100 columns; both arrive in `out`
+  long file_size_limit = 0;                   ///< bytes; 0: none. Stands in for a full disk
   std::function<void(pid_t)> meanwhile = {};  ///< called once the process runs
 };
 

@@ -15,7 +15,9 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::string plain() { return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string(); }
+std::string plain() {
+  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
+}
 constexpr const char* kIds = "5,9,77,3,40";
 const std::vector<int32_t> kPrompt = {5, 9, 77, 3, 40};
 
@@ -48,25 +50,36 @@ Json expect_librarys(const std::vector<std::string>& more, const SaliencyOptions
 
 TEST(SaliencyCommand, NumbersAreTheLibrarys) {
   expect_librarys({}, {});
-  expect_librarys({"--method", "gradient-norm", "--of", "log-prob", "--target-id", "8"},
-                  {.method = SaliencyMethod::kGradientNorm, .value = SaliencyValue::kLogProb, .target = 8});
+  expect_librarys(
+      {"--method", "gradient-norm", "--of", "log-prob", "--target-id", "8"},
+      {.method = SaliencyMethod::kGradientNorm, .value = SaliencyValue::kLogProb, .target = 8});
   expect_librarys({"--contrast-id", "6", "--continuation-ids", "7,8,9", "--of", "prob"},
                   {.value = SaliencyValue::kProb, .contrast = 6, .continuation = {7, 8, 9}});
   expect_librarys({"--generate", "3"}, {.generate = GenerateOptions{.max_new_tokens = 3}});
-  expect_librarys({"--method", "smooth-grad", "--samples", "3", "--noise", "0.2", "--seed", "5", "--norm"},
-                  {.method = SaliencyMethod::kSmoothGrad, .smooth = {.samples = 3, .noise = 0.2, .seed = 5, .times_input = false}});
-  expect_librarys({"--method", "occlusion", "--mask", "delete"},
-                  {.method = SaliencyMethod::kOcclusion, .mask = {.kind = Replacement::Kind::kDelete}});
+  expect_librarys(
+      {"--method", "smooth-grad", "--samples", "3", "--noise", "0.2", "--seed", "5", "--norm"},
+      {.method = SaliencyMethod::kSmoothGrad,
+       .smooth = {.samples = 3, .noise = 0.2, .seed = 5, .times_input = false}});
+  expect_librarys(
+      {"--method", "occlusion", "--mask", "delete"},
+      {.method = SaliencyMethod::kOcclusion, .mask = {.kind = Replacement::Kind::kDelete}});
 }
 
 TEST(SaliencyCommand, IntegratedGradientsSayWhatIsMissing) {
   SaliencyOptions options{.method = SaliencyMethod::kIntegratedGradients};
-  options.integrated = {.rule = Quadrature::kLeft, .steps = 3, .baseline = {.kind = Replacement::Kind::kToken, .token = 4}};
-  const Json json = expect_librarys({"--method", "integrated-gradients", "--rule", "left", "--steps", "3", "--baseline", "id:4"}, options);
-  const Completeness wanted = *saliency(Model::load(plain()), kPrompt, options).steps[0].completeness;
+  options.integrated = {.rule = Quadrature::kLeft,
+                        .steps = 3,
+                        .baseline = {.kind = Replacement::Kind::kToken, .token = 4}};
+  const Json json = expect_librarys(
+      {"--method", "integrated-gradients", "--rule", "left", "--steps", "3", "--baseline", "id:4"},
+      options);
+  const Completeness wanted =
+      *saliency(Model::load(plain()), kPrompt, options).steps[0].completeness;
   EXPECT_EQ(json["results"][0]["steps"][0]["completeness"]["gap"].get<double>(), wanted.gap);
-  EXPECT_EQ(json["results"][0]["steps"][0]["completeness"]["relative_gap"].get<double>(), wanted.relative_gap);
-  EXPECT_EQ(json["results"][0]["settings"], Json({{"rule", "left"}, {"steps", 3}, {"baseline", "id:4"}}));
+  EXPECT_EQ(json["results"][0]["steps"][0]["completeness"]["relative_gap"].get<double>(),
+            wanted.relative_gap);
+  EXPECT_EQ(json["results"][0]["settings"],
+            Json({{"rule", "left"}, {"steps", 3}, {"baseline", "id:4"}}));
 }
 
 TEST(SaliencyCommand, SpansAreComparedWithScatteredTokens) {
@@ -74,8 +87,10 @@ TEST(SaliencyCommand, SpansAreComparedWithScatteredTokens) {
   options.spans.draws = 7;
   options.spans.budget = 0.4;
   options.spans.seed = 2;
-  const Json json = expect_librarys({"--method", "span-occlusion", "--draws", "7", "--budget", "0.4", "--seed", "2"}, options);
-  const SpanComparison wanted = *saliency(Model::load(plain()), kPrompt, options).steps[0].comparison;
+  const Json json = expect_librarys(
+      {"--method", "span-occlusion", "--draws", "7", "--budget", "0.4", "--seed", "2"}, options);
+  const SpanComparison wanted =
+      *saliency(Model::load(plain()), kPrompt, options).steps[0].comparison;
   const Json& step = json["results"][0]["steps"][0];
   EXPECT_EQ(step["comparison"]["masked_tokens"].get<double>(), 2);
   EXPECT_EQ(step["comparison"]["spans"]["value"].get<double>(), wanted.spans.value);
@@ -86,8 +101,9 @@ TEST(SaliencyCommand, SpansAreComparedWithScatteredTokens) {
 
 TEST(SaliencyCommand, FilesHoldWhatJsonSays) {
   TempFolder folder;
-  const Json json = run_json({"saliency", "--model", plain(), "--ids", "1,2", "--ids", kIds, "--generate", "2", "--method", "occlusion",
-                              "--out", folder / "x.safetensors"});
+  const Json json =
+      run_json({"saliency", "--model", plain(), "--ids", "1,2", "--ids", kIds, "--generate", "2",
+                "--method", "occlusion", "--out", folder / "x.safetensors"});
   const SafetensorsFile file(folder / "x.safetensors");
   EXPECT_EQ(file.metadata().at("saliency"), "occlusion of the logit, mask: mean");
   EXPECT_EQ(file.names().size(), 10u);
@@ -97,36 +113,47 @@ TEST(SaliencyCommand, FilesHoldWhatJsonSays) {
   std::memcpy(scores.data(), file.tensor("scores.1").data(), file.tensor("scores.1").bytes());
   for (size_t step = 0; step < 2; ++step) {
     const Json& tokens = json["results"][1]["steps"][step]["tokens"];
-    for (size_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(scores[step * 6 + i], tokens[i]["score"].get<double>());
+    for (size_t i = 0; i < tokens.size(); ++i)
+      EXPECT_EQ(scores[step * 6 + i], tokens[i]["score"].get<double>());
   }
   EXPECT_EQ(scores[5], 0) << "behind the first step's input";
 }
 
 TEST(SaliencyCommand, ABaselineFromAFile) {
   TempFolder folder;
-  run_json({"capture", "--model", plain(), "--ids", kIds, "--capture", "hook_embed", "--out", folder / "e.npy"});
-  const Json json = run_json({"saliency", "--model", plain(), "--ids", kIds, "--method", "occlusion", "--mask", folder / "e.npy"});
-  for (const Json& token : json["results"][0]["steps"][0]["tokens"]) EXPECT_EQ(token["score"].get<double>(), 0) << "each masked by itself";
+  run_json({"capture", "--model", plain(), "--ids", kIds, "--capture", "hook_embed", "--out",
+            folder / "e.npy"});
+  const Json json = run_json({"saliency", "--model", plain(), "--ids", kIds, "--method",
+                              "occlusion", "--mask", folder / "e.npy"});
+  for (const Json& token : json["results"][0]["steps"][0]["tokens"])
+    EXPECT_EQ(token["score"].get<double>(), 0) << "each masked by itself";
 }
 
 TEST(SaliencyCommand, TheTableIsInOrderAndSaysWhatItLeavesOut) {
-  const std::string out = run_cli({"saliency", "--model", plain(), "--ids", kIds, "--method", "occlusion", "--top-k", "2"}).out;
+  const std::string out = run_cli({"saliency", "--model", plain(), "--ids", kIds, "--method",
+                                   "occlusion", "--top-k", "2"})
+                              .out;
   EXPECT_NE(out.find("3 more tokens have "), std::string::npos) << out;
-  const size_t first = out.find('%', out.find("position  token")), second = out.find('%', first + 1);
+  const size_t first = out.find('%', out.find("position  token")),
+               second = out.find('%', first + 1);
   const auto share = [&](size_t end) { return std::stod(out.substr(end - 6, 5)); };
   EXPECT_GE(share(first), share(second));
-  EXPECT_EQ(run_cli({"saliency", "--model", plain(), "--ids", kIds, "--method", "occlusion", "--show", "grid"}).out.find("position  token"),
+  EXPECT_EQ(run_cli({"saliency", "--model", plain(), "--ids", kIds, "--method", "occlusion",
+                     "--show", "grid"})
+                .out.find("position  token"),
             std::string::npos);
 }
 
 TEST(SaliencyCommand, OnTheDemo) {
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
-  const Json json = run_json({"saliency", "--prompt", "The keys to the cabinet", "--target", " are", "--contrast", " is"});
+  const Json json = run_json(
+      {"saliency", "--prompt", "The keys to the cabinet", "--target", " are", "--contrast", " is"});
   const Json& step = json["results"][0]["steps"][0];
   EXPECT_EQ(step["target"]["text"], " are");
   EXPECT_EQ(json["results"][0]["contrast"]["text"], " is");
   EXPECT_EQ(step["tokens"][1]["text"], " keys");
-  EXPECT_NE(run_cli({"saliency", "--prompt", "The keys to the cabinet"}).out.find("␣are"), std::string::npos);
+  EXPECT_NE(run_cli({"saliency", "--prompt", "The keys to the cabinet"}).out.find("␣are"),
+            std::string::npos);
 }
 
 }  // namespace

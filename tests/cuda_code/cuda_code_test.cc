@@ -1,5 +1,5 @@
-// The compiled kernels, looked at without a GPU: nothing spilled, no arrays in local memory, wide loads and tensor-core
-// instructions where the source counts on them.
+// The compiled kernels, looked at without a GPU: nothing spilled, no arrays in local memory, wide
+// loads and tensor-core instructions where the source counts on them.
 
 #include <gtest/gtest.h>
 
@@ -23,13 +23,14 @@ namespace fs = std::filesystem;
 const fs::path kReports = VITRINE_CUDA_REPORTS;
 
 struct Kernel {
-  std::string name;  ///< mangled
+  std::string name;                             ///< mangled
   int stack = -1, spills = -1, registers = -1;  ///< bytes, bytes, count
 };
 
 /// What `ptxas -v` said of each kernel of a file.
 std::vector<Kernel> read_report(const fs::path& path) {
-  static const std::regex kEntry("Compiling entry function '([^']+)'"), kMemory(R"((\d+) bytes stack frame, (\d+) bytes spill stores)"),
+  static const std::regex kEntry("Compiling entry function '([^']+)'"),
+      kMemory(R"((\d+) bytes stack frame, (\d+) bytes spill stores)"),
       kUsed(R"(Used (\d+) registers)");
   std::ifstream in(path);
   std::vector<Kernel> kernels;
@@ -39,7 +40,8 @@ std::vector<Kernel> read_report(const fs::path& path) {
     if (std::regex_search(line, found, kEntry)) kernels.push_back({found[1]});
     if (kernels.empty()) continue;
     Kernel& kernel = kernels.back();
-    if (std::regex_search(line, found, kMemory)) kernel.stack = std::stoi(found[1]), kernel.spills = std::stoi(found[2]);
+    if (std::regex_search(line, found, kMemory))
+      kernel.stack = std::stoi(found[1]), kernel.spills = std::stoi(found[2]);
     if (std::regex_search(line, found, kUsed)) kernel.registers = std::stoi(found[1]);
   }
   return kernels;
@@ -53,11 +55,15 @@ std::vector<fs::path> files(const std::string& ending) {
   return found;
 }
 
-/// Bytes that a kernel may spill, with its reason; 0 for all others. `float` is an f in a mangled name.
+/// Bytes that a kernel may spill, with its reason; 0 for all others. `float` is an f in a mangled
+/// name.
 int allowed_spills(const std::string& file, const std::string& kernel) {
-  // Three TF32 products for one take twice the operands: at 255 registers a few numbers that never change in the loop are left over.
-  const bool prompts_in_float = file.starts_with("attention_many") && kernel.find("attendIf") != std::string::npos;
-  const bool wide_gradients_in_float = file.starts_with("attention_backward") && kernel.find("differentiateIfLi128") != std::string::npos;
+  // Three TF32 products for one take twice the operands: at 255 registers a few numbers that never
+  // change in the loop are left over.
+  const bool prompts_in_float =
+      file.starts_with("attention_many") && kernel.find("attendIf") != std::string::npos;
+  const bool wide_gradients_in_float = file.starts_with("attention_backward") &&
+                                       kernel.find("differentiateIfLi128") != std::string::npos;
   return prompts_in_float ? 96 : wide_gradients_in_float ? 48 : 0;
 }
 
@@ -81,22 +87,27 @@ TEST(CudaCode, WarpGroupProductsAreNotSerialised) {
     std::ifstream in(report);
     std::stringstream text;
     text << in.rdbuf();
-    EXPECT_EQ(text.str().find("wgmma.mma_async instructions are serialized"), std::string::npos) << report.filename();
+    EXPECT_EQ(text.str().find("wgmma.mma_async instructions are serialized"), std::string::npos)
+        << report.filename();
   }
 }
 
 /// The machine code of each kernel of a file.
 std::map<std::string, std::string> disassemble(const fs::path& cubin) {
-  const std::string command = std::string(VITRINE_CUOBJDUMP) + " -sass '" + cubin.string() + "' 2>/dev/null";
+  const std::string command =
+      std::string(VITRINE_CUOBJDUMP) + " -sass '" + cubin.string() + "' 2>/dev/null";
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
   std::map<std::string, std::string> code;
   std::string* kernel = nullptr;
   std::array<char, 4096> buffer;
-  while (pipe && std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe.get()) != nullptr) {
+  while (pipe &&
+         std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe.get()) != nullptr) {
     const std::string line = buffer.data();
     const size_t name = line.find("Function : ");
-    if (name != std::string::npos) kernel = &code[line.substr(name + 11, line.find_last_not_of("\n\r ") - name - 10)];
-    else if (kernel != nullptr) *kernel += line;
+    if (name != std::string::npos)
+      kernel = &code[line.substr(name + 11, line.find_last_not_of("\n\r ") - name - 10)];
+    else if (kernel != nullptr)
+      *kernel += line;
   }
   return code;
 }
@@ -110,46 +121,63 @@ struct Promise {
 class CudaCodePromises : public ::testing::TestWithParam<Promise> {};
 
 TEST_P(CudaCodePromises, AreKept) {
-  if (std::string(VITRINE_CUOBJDUMP).empty()) GTEST_SKIP() << "cuobjdump was not found when the build was configured";
+  if (std::string(VITRINE_CUOBJDUMP).empty())
+    GTEST_SKIP() << "cuobjdump was not found when the build was configured";
   const Promise& promise = GetParam();
   int kernels = 0;
   for (const auto& [name, code] : disassemble(kReports / promise.file)) {
     if (name.find(promise.kernel) == std::string::npos) continue;
     ++kernels;
     for (const std::string& instruction : promise.instructions) {
-      EXPECT_TRUE(std::regex_search(code, std::regex(instruction))) << name << " has no " << instruction;
+      EXPECT_TRUE(std::regex_search(code, std::regex(instruction)))
+          << name << " has no " << instruction;
     }
-    EXPECT_FALSE(std::regex_search(code, std::regex(R"(\b(LDL|STL)\b)"))) << name << " uses local memory";
+    EXPECT_FALSE(std::regex_search(code, std::regex(R"(\b(LDL|STL)\b)")))
+        << name << " uses local memory";
   }
   EXPECT_GT(kernels, 0) << promise.file << " has no kernel " << promise.kernel;
 }
 
 std::vector<Promise> promises() {
-  const std::string wide_load = R"(LDG\.E(\.\w+)*\.128)", wide_copy = R"(LDGSTS\.E(\.\w+)*\.128)", wide_shared = R"(LDS(\.\w+)*\.128)",
+  const std::string wide_load = R"(LDG\.E(\.\w+)*\.128)", wide_copy = R"(LDGSTS\.E(\.\w+)*\.128)",
+                    wide_shared = R"(LDS(\.\w+)*\.128)",
                     crosswise = R"(LDSM(\.\w+)*\.MT88(\.\w+)*\.4)";
   std::vector<Promise> list;
   for (const std::string architecture : {"sm_80", "sm_90a"}) {
     // The instantiations for aligned rows: Lb1 is `true` in a mangled name.
     list.push_back({"linear_few_rows." + architecture + ".cubin", "Lb1EEE", {wide_load, "HMMA"}});
-    list.push_back({"linear_many_rows." + architecture + ".cubin", "Lb1EEE", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back({"linear_many_rows." + architecture + ".cubin",
+                    "Lb1EEE",
+                    {wide_copy, wide_shared, "HMMA"}});
     list.push_back({"attention_few." + architecture + ".cubin", "attend", {wide_copy, "HMMA"}});
-    list.push_back({"attention_many." + architecture + ".cubin", "Bf16", {wide_copy, wide_shared, "HMMA"}});
-    list.push_back({"linear_backward." + architecture + ".cubin", "Lb1EEE", {wide_copy, wide_shared, "HMMA"}});
-    list.push_back({"linear_backward." + architecture + ".cubin", "crosswiseINS_4cuda4Bf16", {crosswise, "HMMA"}});
-    list.push_back({"attention_backward_keys." + architecture + ".cubin", "Bf16", {wide_copy, wide_shared, crosswise, "HMMA"}});
-    list.push_back({"attention_backward_queries." + architecture + ".cubin", "Bf16", {wide_copy, wide_shared, crosswise, "HMMA"}});
-    list.push_back({"norm_layernorm_backward." + architecture + ".cubin", "layernorm", {wide_load}});
+    list.push_back(
+        {"attention_many." + architecture + ".cubin", "Bf16", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back(
+        {"linear_backward." + architecture + ".cubin", "Lb1EEE", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back({"linear_backward." + architecture + ".cubin",
+                    "crosswiseINS_4cuda4Bf16",
+                    {crosswise, "HMMA"}});
+    list.push_back({"attention_backward_keys." + architecture + ".cubin",
+                    "Bf16",
+                    {wide_copy, wide_shared, crosswise, "HMMA"}});
+    list.push_back({"attention_backward_queries." + architecture + ".cubin",
+                    "Bf16",
+                    {wide_copy, wide_shared, crosswise, "HMMA"}});
+    list.push_back(
+        {"norm_layernorm_backward." + architecture + ".cubin", "layernorm", {wide_load}});
     list.push_back({"norm_layernorm." + architecture + ".cubin", "layernorm", {wide_load}});
   }
   list.push_back({"linear_hopper.sm_90a.cubin", "", {"HGMMA", "UTMALDG", "SYNCS"}});
   return list;
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, CudaCodePromises, ::testing::ValuesIn(promises()), [](const auto& promise) {
-  std::string name = promise.param.file + "_" + promise.param.kernel;
-  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Kernels, CudaCodePromises, ::testing::ValuesIn(promises()),
+                         [](const auto& promise) {
+                           std::string name = promise.param.file + "_" + promise.param.kernel;
+                           for (char& c : name)
+                             c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace vitrine

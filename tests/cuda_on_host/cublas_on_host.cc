@@ -2,7 +2,8 @@
 #include "kernels/cuda/linear/paths.h"
 #include "tests/cuda_on_host/cuda_on_host.h"
 
-// In the place of NVIDIA's library: plain sums. It refuses rows that are not aligned, as the real one may refuse a case.
+// In the place of NVIDIA's library: plain sums. It refuses rows that are not aligned, as the real
+// one may refuse a case.
 
 namespace vitrine::internal::cuda {
 namespace {

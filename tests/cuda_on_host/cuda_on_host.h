@@ -7,12 +7,14 @@
 #include <memory>
 #include <type_traits>
 
-// CUDA's words on a CPU: the kernels of kernels/cuda are compiled against this header and run on the machine at hand. Blocks
-// run one after the other; the threads of a block are fibers that give way at barriers and wherever a warp acts together.
+// CUDA's words on a CPU: the kernels of kernels/cuda are compiled against this header and run on
+// the machine at hand. Blocks run one after the other; the threads of a block are fibers that give
+// way at barriers and wherever a warp acts together.
 //
-// What it is strict about: dynamic shared memory is filled with NaNs before each block; a copy_async lands only when it is
-// waited for; tensor cores cut their sums off instead of rounding them; lanes may be run in ascending or in descending order,
-// so that a missing barrier shows in one of the two. A barrier that some threads never reach ends the program with a message.
+// What it is strict about: dynamic shared memory is filled with NaNs before each block; a
+// copy_async lands only when it is waited for; tensor cores cut their sums off instead of rounding
+// them; lanes may be run in ascending or in descending order, so that a missing barrier shows in
+// one of the two. A barrier that some threads never reach ends the program with a message.
 
 namespace vitrine::internal::cuda {
 class Device;
@@ -32,7 +34,8 @@ struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   dim3() = default;
   template <class X, class Y = unsigned, class Z = unsigned>
-  dim3(X a, Y b = 1, Z c = 1) : x(static_cast<unsigned>(a)), y(static_cast<unsigned>(b)), z(static_cast<unsigned>(c)) {}
+  dim3(X a, Y b = 1, Z c = 1)
+      : x(static_cast<unsigned>(a)), y(static_cast<unsigned>(b)), z(static_cast<unsigned>(c)) {}
 };
 
 namespace vitrine::internal::cuda_on_host {
@@ -48,13 +51,15 @@ struct Shape {
   dim3 grid, block;
   size_t shared = 0;
 };
-/// Runs `thread` once for each thread of each block, now, or when the device's recording is replayed.
+/// Runs `thread` once for each thread of each block, now, or when the device's recording is
+/// replayed.
 void launch(cuda::Device& device, const Shape& shape, std::function<void()> thread);
 
 void block_barrier();
 std::byte* shared_memory();
 
-// Lanes of a warp put a value down, wait for the other 31, and see all 32 until the one after the next exchange.
+// Lanes of a warp put a value down, wait for the other 31, and see all 32 until the one after the
+// next exchange.
 inline constexpr size_t kLargestExchange = 32;
 std::byte* exchange_slots();  ///< [32][kLargestExchange bytes]
 void warp_barrier();

@@ -1,5 +1,4 @@
 #include <boost/context/detail/fcontext.hpp>
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -97,7 +96,8 @@ void Runner::enter(fiber::transfer_t from) {
   self.scheduler_ = from.fctx;
   (*self.thread_)();
   if (!self.current().copies.empty()) stop("a thread ended with copies that it never waited for");
-  if (!self.current().products.pending.empty()) stop("a thread ended with products that it never waited for");
+  if (!self.current().products.pending.empty())
+    stop("a thread ended with products that it never waited for");
   self.current().state = State::kDone;
   --self.live_;
   --self.warp().live;
@@ -107,13 +107,15 @@ void Runner::enter(fiber::transfer_t from) {
 void Runner::give_way(bool last) {
   [[maybe_unused]] const size_t own = running_;  // for the sanitizer
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(last ? nullptr : &fibers_[own]->sanitizer_stack, scheduler_bottom_, scheduler_bytes_);
+  __sanitizer_start_switch_fiber(last ? nullptr : &fibers_[own]->sanitizer_stack, scheduler_bottom_,
+                                 scheduler_bytes_);
 #else
   static_cast<void>(last);
 #endif
   const fiber::transfer_t back = fiber::jump_fcontext(scheduler_, nullptr);
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(fibers_[own]->sanitizer_stack, &scheduler_bottom_, &scheduler_bytes_);
+  __sanitizer_finish_switch_fiber(fibers_[own]->sanitizer_stack, &scheduler_bottom_,
+                                  &scheduler_bytes_);
 #endif
   scheduler_ = back.fctx;
 }
@@ -140,10 +142,12 @@ void Runner::barrier(State state) {
       warp.turn ^= 1;
       const size_t first = running_ / kLanes * kLanes;
       for (size_t i = first; i < first + kLanes; ++i) {
-        if (i != running_ && fibers_[i]->state != State::kAtWarpBarrier) stop("lanes of a warp wait for different things");
+        if (i != running_ && fibers_[i]->state != State::kAtWarpBarrier)
+          stop("lanes of a warp wait for different things");
         fibers_[i]->state = State::kReady;
       }
-      // Whoever comes last goes back into the row, so that the order of the lanes is the same after each barrier.
+      // Whoever comes last goes back into the row, so that the order of the lanes is the same after
+      // each barrier.
       give_way(false);
       return;
     }
@@ -166,7 +170,8 @@ void Runner::stand_back() {
 
 void Runner::prepare(const Shape& shape, uint3 block) {
   count_ = live_ = static_cast<size_t>(shape.block.x) * shape.block.y * shape.block.z;
-  if (shape.block.y != 1 || shape.block.z != 1 || count_ % kLanes != 0) stop("blocks are rows of whole warps");
+  if (shape.block.y != 1 || shape.block.z != 1 || count_ % kLanes != 0)
+    stop("blocks are rows of whole warps");
   while (fibers_.size() < count_) {
     fibers_.push_back(std::make_unique<Fiber>());
     fibers_.back()->stack.reset(new std::byte[kStackBytes]);
@@ -232,8 +237,10 @@ void Runner::run_block(LaneOrder order) {
     if (run_ready(order) || wake_who_stood_back() || run_idle_work(order)) continue;
     for (size_t i = 0; i < count_; ++i) {
       Fiber& f = *fibers_[i];
-      if (f.state == State::kAtWarpBarrier) stop("some lanes of a warp never reach what the others wait for");
-      if (f.state == State::kWaiting) stop("a thread waits for a phase of a barrier that never ends");
+      if (f.state == State::kAtWarpBarrier)
+        stop("some lanes of a warp never reach what the others wait for");
+      if (f.state == State::kWaiting)
+        stop("a thread waits for a phase of a barrier that never ends");
       if (f.state == State::kAtBlockBarrier) f.state = State::kReady;
     }
   }
@@ -246,13 +253,15 @@ void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOr
   // Exactly as long as asked for, so that the address sanitizer sees whoever goes beyond.
   constexpr size_t kAlignment = 1024;
   const std::unique_ptr<std::byte, void (*)(std::byte*)> memory(
-      static_cast<std::byte*>(::operator new(std::max<size_t>(shape.shared, 1), std::align_val_t(kAlignment))),
+      static_cast<std::byte*>(
+          ::operator new(std::max<size_t>(shape.shared, 1), std::align_val_t(kAlignment))),
       [](std::byte* p) { ::operator delete(p, std::align_val_t(kAlignment)); });
   shared_ = memory.get();
   for (unsigned n = 0; n < blocks; ++n) {
     const unsigned i = order == LaneOrder::kAscending ? n : blocks - 1 - n;
     std::memset(shared_, 0xff, shape.shared);
-    prepare(shape, {i % shape.grid.x, i / shape.grid.x % shape.grid.y, i / (shape.grid.x * shape.grid.y)});
+    prepare(shape,
+            {i % shape.grid.x, i / shape.grid.x % shape.grid.y, i / (shape.grid.x * shape.grid.y)});
     run_block(order);
   }
 }
@@ -264,7 +273,9 @@ void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOr
   std::abort();
 }
 
-void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order) { runner().run(shape, thread, order); }
+void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order) {
+  runner().run(shape, thread, order);
+}
 
 Place& place() { return runner().current().place; }
 std::byte* shared_memory() { return runner().shared(); }
@@ -280,7 +291,8 @@ std::byte* exchange_slots() {
 }
 
 void copy_async(void* to, const void* from, int bytes) {
-  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || (bytes > 0 && reinterpret_cast<uintptr_t>(from) % 16 != 0)) {
+  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 ||
+      (bytes > 0 && reinterpret_cast<uintptr_t>(from) % 16 != 0)) {
     stop("copy_async of memory that is not aligned to 16 bytes");
   }
   std::memset(to, 0xff, 16);

@@ -29,9 +29,11 @@ struct Map {
 
 void change(uint64_t* barrier, int arrivals, int bytes) {
   auto state = std::bit_cast<BarrierState>(*barrier);
-  if (state.missing < arrivals) stop("more threads arrive at a barrier in shared memory than it was made for");
+  if (state.missing < arrivals)
+    stop("more threads arrive at a barrier in shared memory than it was made for");
   state.missing = static_cast<int16_t>(state.missing - arrivals);
-  if (state.bytes + bytes < 0) stop("bytes arrive at a barrier in shared memory that does not expect them");
+  if (state.bytes + bytes < 0)
+    stop("bytes arrive at a barrier in shared memory that does not expect them");
   state.bytes += bytes;
   if (state.missing == 0 && state.bytes == 0) {
     state.missing = state.arrivals;
@@ -49,8 +51,10 @@ void land(std::byte* to, const Map& map, int row, int column, uint64_t* barrier)
     for (int byte = 0; byte < kRowBytes; byte += 2) {
       const int64_t i = row + r, j = column + byte / 2;
       std::byte* element = to + swizzled(static_cast<uint32_t>(r * kRowBytes + byte));
-      if (i < map.rows && j < map.columns) std::memcpy(element, map.data + i * map.row_bytes + j * 2, 2);
-      else std::memset(element, 0, 2);
+      if (i < map.rows && j < map.columns)
+        std::memcpy(element, map.data + i * map.row_bytes + j * 2, 2);
+      else
+        std::memset(element, 0, 2);
     }
   }
   change(barrier, 0, -map.tile_rows * kRowBytes);
@@ -59,9 +63,11 @@ void land(std::byte* to, const Map& map, int row, int column, uint64_t* barrier)
 /// 16 elements along K of row `row` of an operand.
 void load(MmaKind kind, uint64_t operand, int row, double (&to)[16]) {
   if (operand >> 62 != 1) stop("an operand that is not laid out with the 128-byte swizzle");
-  const auto begin = static_cast<uint32_t>(operand & 0x3fffu) << 4, eight_rows = static_cast<uint32_t>(operand >> 32 & 0x3fffu) << 4;
+  const auto begin = static_cast<uint32_t>(operand & 0x3fffu) << 4,
+             eight_rows = static_cast<uint32_t>(operand >> 32 & 0x3fffu) << 4;
   for (uint32_t i = 0; i < 16; ++i) {
-    const uint32_t at = begin + static_cast<uint32_t>(row) / 8 * eight_rows + static_cast<uint32_t>(row) % 8 * 128 + 2 * i;
+    const uint32_t at = begin + static_cast<uint32_t>(row) / 8 * eight_rows +
+                        static_cast<uint32_t>(row) % 8 * 128 + 2 * i;
     uint16_t bits = 0;
     std::memcpy(&bits, shared_memory() + swizzled(at), 2);
     to[i] = static_cast<double>(kind == MmaKind::kBf16 ? widen_bf16(bits) : widen_f16(bits));
@@ -69,7 +75,8 @@ void load(MmaKind kind, uint64_t operand, int row, double (&to)[16]) {
 }
 
 void compute(const Products::One& product) {
-  const int thread = static_cast<int>(place().thread.x), lane = thread % 32, top = thread / 32 % 4 * 16 + lane / 4;
+  const int thread = static_cast<int>(place().thread.x), lane = thread % 32,
+            top = thread / 32 % 4 * 16 + lane / 4;
   double left[2][16], right[16];
   load(product.kind, product.left, top, left[0]);
   load(product.kind, product.left, top + 8, left[1]);
@@ -86,10 +93,13 @@ void compute(const Products::One& product) {
 
 }  // namespace
 
-uint32_t shared_address(const void* p) { return static_cast<uint32_t>(static_cast<const std::byte*>(p) - shared_memory()); }
+uint32_t shared_address(const void* p) {
+  return static_cast<uint32_t>(static_cast<const std::byte*>(p) - shared_memory());
+}
 
 void barrier_init(uint64_t* barrier, int arrivals) {
-  *barrier = std::bit_cast<uint64_t>(BarrierState{0, static_cast<int16_t>(arrivals), static_cast<uint8_t>(arrivals), 0});
+  *barrier = std::bit_cast<uint64_t>(
+      BarrierState{0, static_cast<int16_t>(arrivals), static_cast<uint8_t>(arrivals), 0});
 }
 
 void barrier_arrive(uint64_t* barrier, int bytes) {
@@ -126,8 +136,9 @@ void multiply(MmaKind kind, float* c, int columns, uint64_t left, uint64_t right
 
 void products_wait(int pending) {
   Products& own = products();
-  const auto later = std::stable_partition(own.pending.begin(), own.pending.end(),
-                                           [&](const Products::One& one) { return one.group < own.group - pending; });
+  const auto later = std::stable_partition(
+      own.pending.begin(), own.pending.end(),
+      [&](const Products::One& one) { return one.group < own.group - pending; });
   std::for_each(own.pending.begin(), later, compute);
   own.pending.erase(own.pending.begin(), later);
   own.begun = false;
@@ -138,9 +149,12 @@ void products_wait(int pending) {
 
 namespace vitrine::internal::cuda {
 
-TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes, int tile_rows) {
-  if (reinterpret_cast<uintptr_t>(data) % 16 != 0 || row_bytes % 16 != 0) cuda_on_host::stop("a tensor map of memory that is not aligned");
-  const cuda_on_host::Map map{static_cast<const std::byte*>(data), rows, columns, row_bytes, tile_rows};
+TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes,
+                     int tile_rows) {
+  if (reinterpret_cast<uintptr_t>(data) % 16 != 0 || row_bytes % 16 != 0)
+    cuda_on_host::stop("a tensor map of memory that is not aligned");
+  const cuda_on_host::Map map{static_cast<const std::byte*>(data), rows, columns, row_bytes,
+                              tile_rows};
   TensorMap result{};
   std::memcpy(result.opaque, &map, sizeof map);
   return result;

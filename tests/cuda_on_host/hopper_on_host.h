@@ -4,9 +4,11 @@
 
 #include "tests/cuda_on_host/cuda_on_host.h"
 
-// kernels/cuda/device/hopper.cuh on a CPU. What is asynchronous there happens as late as it may here: a tile arrives when no thread of the
-// block can go on without it, the oldest or the newest first as the lanes run up or down; products are computed when they are
-// waited for; who arrives at a barrier goes on after all others who can. From the beginning of a copy its destination holds NaNs.
+// kernels/cuda/device/hopper.cuh on a CPU. What is asynchronous there happens as late as it may
+// here: a tile arrives when no thread of the block can go on without it, the oldest or the newest
+// first as the lanes run up or down; products are computed when they are waited for; who arrives at
+// a barrier goes on after all others who can. From the beginning of a copy its destination holds
+// NaNs.
 
 namespace vitrine::internal::cuda_on_host {
 

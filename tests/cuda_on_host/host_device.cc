@@ -7,8 +7,9 @@
 #include "kernels/cuda/runtime/device.h"
 #include "tests/cuda_on_host/block_runner.h"
 
-// A "GPU" of ordinary memory. Every allocation is its own and exactly as long as asked for, filled with NaNs, so that the
-// address sanitizer and the tests see what is read or written where nothing belongs.
+// A "GPU" of ordinary memory. Every allocation is its own and exactly as long as asked for, filled
+// with NaNs, so that the address sanitizer and the tests see what is read or written where nothing
+// belongs.
 
 namespace vitrine::internal::cuda_on_host {
 namespace {
@@ -80,8 +81,10 @@ class HostDevice : public cuda::Device {
   void* stream() const override { return nullptr; }
 
   void enqueue(std::function<void()> work) {
-    if (recording_) work_.push_back(std::move(work));
-    else work();
+    if (recording_)
+      work_.push_back(std::move(work));
+    else
+      work();
   }
   LaneOrder order() const { return order_; }
 
@@ -97,7 +100,8 @@ class HostDevice : public cuda::Device {
 
 void launch(cuda::Device& device, const Shape& shape, std::function<void()> thread) {
   auto& host = dynamic_cast<HostDevice&>(device);
-  if (shape.shared > host.shared_per_block()) internal_error("a block asks for {} bytes of shared memory", shape.shared);
+  if (shape.shared > host.shared_per_block())
+    internal_error("a block asks for {} bytes of shared memory", shape.shared);
   // One block at a time, whichever thread it comes from.
   static std::mutex one_at_a_time;
   host.enqueue([shape, thread = std::move(thread), order = host.order()] {
@@ -106,7 +110,9 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
   });
 }
 
-std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability) { return std::make_shared<HostDevice>(order, capability); }
+std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability) {
+  return std::make_shared<HostDevice>(order, capability);
+}
 void set_lane_order(LaneOrder order) { next_order = order; }
 
 }  // namespace vitrine::internal::cuda_on_host

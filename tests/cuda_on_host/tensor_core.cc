@@ -5,8 +5,9 @@
 #include "base/float_bits.h"
 #include "tests/cuda_on_host/block_runner.h"
 
-// The matrix instructions. NVIDIA does not say in which order a tensor core adds, only measurements do: products are exact,
-// aligned to the largest, added and cut off. The sum here is exact and then cut off, once an instruction.
+// The matrix instructions. NVIDIA does not say in which order a tensor core adds, only measurements
+// do: products are exact, aligned to the largest, added and cut off. The sum here is exact and then
+// cut off, once an instruction.
 
 namespace vitrine::internal::cuda_on_host {
 namespace {
@@ -19,13 +20,15 @@ struct Given {
 double product(MmaKind kind, uint32_t a, uint32_t b) {
   if (kind == MmaKind::kTf32) {
     // The lowest 13 bits are not looked at.
-    return static_cast<double>(std::bit_cast<float>(a & 0xffffe000u)) * static_cast<double>(std::bit_cast<float>(b & 0xffffe000u));
+    return static_cast<double>(std::bit_cast<float>(a & 0xffffe000u)) *
+           static_cast<double>(std::bit_cast<float>(b & 0xffffe000u));
   }
   double sum = 0.0;
   for (int shift = 0; shift < 32; shift += 16) {
     const auto x = static_cast<uint16_t>(a >> shift), y = static_cast<uint16_t>(b >> shift);
-    sum += kind == MmaKind::kF16 ? static_cast<double>(f16_to_f32(x)) * static_cast<double>(f16_to_f32(y))
-                                 : static_cast<double>(bf16_to_f32(x)) * static_cast<double>(bf16_to_f32(y));
+    sum += kind == MmaKind::kF16
+               ? static_cast<double>(f16_to_f32(x)) * static_cast<double>(f16_to_f32(y))
+               : static_cast<double>(bf16_to_f32(x)) * static_cast<double>(bf16_to_f32(y));
   }
   return sum;
 }
@@ -40,7 +43,8 @@ float bits_to_float(uint32_t bits) { return std::bit_cast<float>(bits); }
 
 float cut_off(double x) {
   const float nearest = static_cast<float>(x);
-  return std::abs(static_cast<double>(nearest)) > std::abs(x) ? std::nextafter(nearest, 0.0f) : nearest;
+  return std::abs(static_cast<double>(nearest)) > std::abs(x) ? std::nextafter(nearest, 0.0f)
+                                                              : nearest;
 }
 
 uint32_t to_tf32(float x) {
@@ -50,7 +54,8 @@ uint32_t to_tf32(float x) {
 }
 
 Loaded load_transposed(const void* row) {
-  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) stop("a row of a matrix that is not aligned to 16 bytes");
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
+    stop("a row of a matrix that is not aligned to 16 bytes");
   const void* const* rows = exchange(row);
   const unsigned lane = place().thread.x % 32, column = lane / 4, first = lane % 4 * 2;
   Loaded loaded{};
@@ -73,7 +78,8 @@ void mma(MmaKind kind, float (&c)[4], Left a, Right b) {
     for (unsigned q = 0; q < 4; ++q) {
       const Left& left = all[group * 4 + q].a;
       const Right& right = all[column * 4 + q].b;
-      sum += product(kind, left.word[upper], right.word[0]) + product(kind, left.word[2 + upper], right.word[1]);
+      sum += product(kind, left.word[upper], right.word[0]) +
+             product(kind, left.word[2 + upper], right.word[1]);
     }
     c[i] = cut_off(sum);
   }

@@ -23,11 +23,14 @@ const std::string kGoldens = VITRINE_SOURCE_DIR "/tests/engine/checkpoints/";
 void damage(const std::string& form, const std::string& name, int count) {
   const TempFolder folder;
   std::filesystem::copy(kGoldens + "safetensors/config.json", folder / "config.json");
-  survives_mutations(read_bytes(kGoldens + form + "/" + name), count, [&](const std::string& bytes) {
-    const Checkpoint checkpoint = Checkpoint::open(folder.write(name, bytes));
-    for (const char* matrix : {"wte.weight", "h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight"}) (void)checkpoint.weight(matrix);
-    for (const char* vector : {"h.1.ln_1.bias", "ln_f.weight", "ln_f.bias"}) (void)checkpoint.vector(vector);
-  });
+  survives_mutations(
+      read_bytes(kGoldens + form + "/" + name), count, [&](const std::string& bytes) {
+        const Checkpoint checkpoint = Checkpoint::open(folder.write(name, bytes));
+        for (const char* matrix : {"wte.weight", "h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight"})
+          (void)checkpoint.weight(matrix);
+        for (const char* vector : {"h.1.ln_1.bias", "ln_f.weight", "ln_f.bias"})
+          (void)checkpoint.vector(vector);
+      });
 }
 
 TEST(CheckpointMutations, TorchArchive) { damage("torch", "pytorch_model.bin", 1500); }
@@ -36,10 +39,11 @@ TEST(CheckpointMutations, Llmc) { damage("llmc", "version3.bin", 1000); }
 TEST(CheckpointMutations, Safetensors) { damage("safetensors", "model.safetensors", 1000); }
 
 TEST(CheckpointMutations, Config) {
-  survives_mutations(read_bytes(kGoldens + "mixed/config.json"), 20000, [](const std::string& text) {
-    const Config config = parse_config(text, "c").config;
-    EXPECT_GT(config.head_width(), 0);
-  });
+  survives_mutations(read_bytes(kGoldens + "mixed/config.json"), 20000,
+                     [](const std::string& text) {
+                       const Config config = parse_config(text, "c").config;
+                       EXPECT_GT(config.head_width(), 0);
+                     });
 }
 
 TEST(CheckpointMutations, Pickle) {
@@ -48,7 +52,8 @@ TEST(CheckpointMutations, Pickle) {
       "\x80\x02"
       "ccollections");
   ASSERT_NE(begin, std::string::npos);
-  survives_mutations(file.substr(begin), 10000, [](const std::string& bytes) { Pickle(as_bytes(bytes), "p"); });
+  survives_mutations(file.substr(begin), 10000,
+                     [](const std::string& bytes) { Pickle(as_bytes(bytes), "p"); });
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ constexpr int kLayers = 2;
 // The element that tools/make_checkpoint_goldens.py put at row-major index k of tensor `name`.
 float golden(const std::string& name, int64_t k) {
   int64_t seed = 0;
-  for (size_t i = 0; i < name.size(); ++i) seed += static_cast<int64_t>(i + 1) * static_cast<unsigned char>(name[i]);
+  for (size_t i = 0; i < name.size(); ++i)
+    seed += static_cast<int64_t>(i + 1) * static_cast<unsigned char>(name[i]);
   return static_cast<float>((seed % 1009 + 37 * k) % 255 - 127) / 128.0f;
 }
 
@@ -41,13 +42,15 @@ float element(const HostWeight& weight, int64_t in, int64_t out) {
 }
 
 // `table`: the file's layout is [out, in].
-void expect_matrix(const Checkpoint& checkpoint, const std::string& name, int64_t in, int64_t out, bool table = false) {
+void expect_matrix(const Checkpoint& checkpoint, const std::string& name, int64_t in, int64_t out,
+                   bool table = false) {
   const HostWeight weight = checkpoint.weight(name);
   ASSERT_EQ(weight.in, in) << name;
   ASSERT_EQ(weight.out, out) << name;
   for (int64_t i = 0; i < in; ++i) {
     for (int64_t o = 0; o < out; ++o) {
-      ASSERT_EQ(element(weight, i, o), golden(name, table ? o * in + i : i * out + o)) << name << " " << i << " " << o;
+      ASSERT_EQ(element(weight, i, o), golden(name, table ? o * in + i : i * out + o))
+          << name << " " << i << " " << o;
     }
   }
 }
@@ -55,7 +58,8 @@ void expect_matrix(const Checkpoint& checkpoint, const std::string& name, int64_
 void expect_vector(const Checkpoint& checkpoint, const std::string& name, int64_t size) {
   const std::vector<float> values = checkpoint.vector(name);
   ASSERT_EQ(static_cast<int64_t>(values.size()), size) << name;
-  for (int64_t k = 0; k < size; ++k) ASSERT_EQ(values[static_cast<size_t>(k)], golden(name, k)) << name << " " << k;
+  for (int64_t k = 0; k < size; ++k)
+    ASSERT_EQ(values[static_cast<size_t>(k)], golden(name, k)) << name << " " << k;
 }
 
 void expect_golden(const Checkpoint& checkpoint, int64_t inner = kInner) {
@@ -95,21 +99,23 @@ TEST_P(EveryForm, HasTheSameWeights) {
   EXPECT_FALSE(checkpoint.has("lm_head.weight"));
   EXPECT_EQ(checkpoint.weight("lm_head.weight").data, checkpoint.weight("wte.weight").data);
   expect_golden(checkpoint);
-  for (const char* name : {"wte.weight", "h.1.mlp.c_fc.weight", "h.0.ln_1.bias"}) checkpoint.release(name);
+  for (const char* name : {"wte.weight", "h.1.mlp.c_fc.weight", "h.0.ln_1.bias"})
+    checkpoint.release(name);
   expect_golden(checkpoint);  // a released tensor can be read again
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, EveryForm,
-                         ::testing::Values("safetensors", "safetensors/model.safetensors", "odd_offset", "mixed", "sharded",
-                                           "sharded/model.safetensors.index.json", "torch", "torch/pytorch_model.bin",
-                                           "torch_legacy", "torch_sharded"),
-                         [](const auto& form) {
-                           std::string name = form.param;
-                           std::replace_if(
-                               name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); },
-                               '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Checkpoints, EveryForm,
+    ::testing::Values("safetensors", "safetensors/model.safetensors", "odd_offset", "mixed",
+                      "sharded", "sharded/model.safetensors.index.json", "torch",
+                      "torch/pytorch_model.bin", "torch_legacy", "torch_sharded"),
+    [](const auto& form) {
+      std::string name = form.param;
+      std::replace_if(
+          name.begin(), name.end(),
+          [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+      return name;
+    });
 
 TEST(Checkpoint, ReadsLlmcAndLeavesItsPaddingBehind) {
   const Checkpoint full = Checkpoint::open(kGoldens + "llmc/version3.bin");
@@ -130,19 +136,22 @@ TEST(Checkpoint, HonoursASeparateUnembedding) {
 }
 
 TEST(Checkpoint, TellsWhatItDidNotUse) {
-  EXPECT_EQ(Checkpoint::open(kGoldens + "mixed").unused(), std::vector<std::string>{"score.weight"});
+  EXPECT_EQ(Checkpoint::open(kGoldens + "mixed").unused(),
+            std::vector<std::string>{"score.weight"});
   EXPECT_EQ(Checkpoint::open(kGoldens + "torch").unused(), std::vector<std::string>{"steps"});
   EXPECT_EQ(Checkpoint::open(kGoldens + "safetensors").unused(), std::vector<std::string>{});
 }
 
 TEST(Checkpoint, CallsOnlyParametersByName) {
   const Checkpoint checkpoint = Checkpoint::open(kGoldens + "safetensors");
-  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.2.attn.c_attn.weight"); }), "'h.2.attn.c_attn.weight'"));
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.2.attn.c_attn.weight"); }),
+                   "'h.2.attn.c_attn.weight'"));
   EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("ln_f.bias"); }), "is no matrix"));
   EXPECT_TRUE(says(error_of([&] { (void)checkpoint.vector("wte.weight"); }), "is no vector"));
 }
 
-// A copy of the safetensors golden whose tensors and configuration a test may change before it is opened.
+// A copy of the safetensors golden whose tensors and configuration a test may change before it is
+// opened.
 class Changed {
  public:
   Changed() {
@@ -165,7 +174,8 @@ class Changed {
   }
   Checkpoint open(const std::string& config_changes = "") const {
     std::string config = read_bytes(kGoldens + "safetensors/config.json");
-    if (!config_changes.empty()) config = config.substr(0, config.rfind('}')) + "," + config_changes + "}";
+    if (!config_changes.empty())
+      config = config.substr(0, config.rfind('}')) + "," + config_changes + "}";
     folder.write("config.json", config);
     std::vector<std::pair<std::string, TensorView>> views(tensors.begin(), tensors.end());
     SafetensorsWriter::write(folder / "model.safetensors", views);
@@ -183,15 +193,15 @@ TEST(BadCheckpoint, MissingTensor) {
   Changed changed;
   EXPECT_EQ(changed.error(), "(no error)");
   changed.remove("h.1.ln_2.bias");
-  EXPECT_TRUE(
-      says(changed.error(), changed.folder.path().string(), "has no tensor 'h.1.ln_2.bias' (nor 'transformer.h.1.ln_2.bias')"));
+  EXPECT_TRUE(says(changed.error(), changed.folder.path().string(),
+                   "has no tensor 'h.1.ln_2.bias' (nor 'transformer.h.1.ln_2.bias')"));
 }
 
 TEST(BadCheckpoint, WrongShape) {
   Changed changed;
   changed.at("h.0.mlp.c_fc.weight") = Tensor(DType::kF32, {4, 5});
-  EXPECT_TRUE(
-      says(changed.error(), "model.safetensors", "'h.0.mlp.c_fc.weight'", "has shape [4, 5]", "config.json wants [4, 6]"));
+  EXPECT_TRUE(says(changed.error(), "model.safetensors", "'h.0.mlp.c_fc.weight'",
+                   "has shape [4, 5]", "config.json wants [4, 6]"));
   changed.at("h.0.mlp.c_fc.weight") = Tensor(DType::kF32, {6, 4});
   EXPECT_TRUE(says(changed.error(), "has shape [6, 4]", "stored transposed"));
 }
@@ -207,26 +217,30 @@ TEST(BadCheckpoint, NaN) {
   changed.at("h.1.mlp.c_proj.weight").f32()[9] = NAN;
   changed.at("ln_f.bias").f32()[3] = INFINITY;
   const Checkpoint checkpoint = changed.open();
-  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.1.mlp.c_proj.weight"); }), "'h.1.mlp.c_proj.weight'",
-                   "element [2, 1]", "NaN or infinite"));
-  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.vector("ln_f.bias"); }), "'ln_f.bias'", "element [3]"));
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.1.mlp.c_proj.weight"); }),
+                   "'h.1.mlp.c_proj.weight'", "element [2, 1]", "NaN or infinite"));
+  EXPECT_TRUE(
+      says(error_of([&] { (void)checkpoint.vector("ln_f.bias"); }), "'ln_f.bias'", "element [3]"));
 }
 
 TEST(BadCheckpoint, NaNInATransposedView) {
   const TempFolder folder;
   std::string bytes = read_bytes(kGoldens + "llmc/version3.bin");
-  // Its first c_attn.weight, [3 D, D] there, follows wte (padded to 128 rows), wpe and two layers of ln_1.
+  // Its first c_attn.weight, [3 D, D] there, follows wte (padded to 128 rows), wpe and two layers
+  // of ln_1.
   const size_t weights = 1024 + 4 * (128 * 4 + 5 * 4 + 2 * 4 + 2 * 4);
   const float nan = NAN;
   std::memcpy(bytes.data() + weights + 4 * (7 * 4 + 2), &nan, 4);
   const Checkpoint checkpoint = Checkpoint::open(folder.write("model.bin", bytes));
-  EXPECT_TRUE(
-      says(error_of([&] { (void)checkpoint.weight("h.0.attn.c_attn.weight"); }), "'h.0.attn.c_attn.weight'", "element [2, 7]"));
+  EXPECT_TRUE(says(error_of([&] { (void)checkpoint.weight("h.0.attn.c_attn.weight"); }),
+                   "'h.0.attn.c_attn.weight'", "element [2, 7]"));
 }
 
 TEST(BadCheckpoint, ConfigThatContradictsTheTensors) {
   Changed changed;
-  EXPECT_TRUE(says(changed.error(R"("n_ctx": 5, "activation_function": "relu", "layer_norm_epsilon": 0.1)"), "(no error)"));
+  EXPECT_TRUE(
+      says(changed.error(R"("n_ctx": 5, "activation_function": "relu", "layer_norm_epsilon": 0.1)"),
+           "(no error)"));
   const std::string base = read_bytes(kGoldens + "safetensors/config.json");
   const auto with = [&](const std::string& field, const std::string& value) {
     std::string text = base;
@@ -236,26 +250,30 @@ TEST(BadCheckpoint, ConfigThatContradictsTheTensors) {
     changed.folder.write("config.json", text);
     return error_of([&] { Checkpoint::open(changed.folder.path()); });
   };
-  EXPECT_TRUE(says(with("n_layer", "3"), "has no tensor 'h.2.ln_1.weight'", "config.json calls for"));
+  EXPECT_TRUE(
+      says(with("n_layer", "3"), "has no tensor 'h.2.ln_1.weight'", "config.json calls for"));
   EXPECT_TRUE(says(with("n_layer", "1"), "'h.1.", "belongs to layer 1", "n_layer = 1"));
   EXPECT_TRUE(says(with("vocab_size", "8"), "'wte.weight'", "has shape [7, 4]", "wants [8, 4]"));
   EXPECT_TRUE(says(with("n_positions", "6"), "'wpe.weight'", "has shape [5, 4]", "wants [6, 4]"));
   EXPECT_TRUE(says(with("n_embd", "8"), "has shape [7, 4]", "wants [7, 8]"));
-  EXPECT_TRUE(says(with("n_inner", "null"), "mlp.c_fc.weight'", "has shape [4, 6]", "wants [4, 16]"));
+  EXPECT_TRUE(
+      says(with("n_inner", "null"), "mlp.c_fc.weight'", "has shape [4, 6]", "wants [4, 16]"));
   EXPECT_TRUE(says(with("n_head", "3"), "n_embd is 4, which n_head = 3 does not divide"));
 }
 
 TEST(BadCheckpoint, UnembeddingThatContradictsTheConfig) {
   Changed changed;
-  EXPECT_TRUE(
-      says(changed.error(R"("tie_word_embeddings": false)"), "has no tensor 'lm_head.weight'", "tie_word_embeddings = false"));
+  EXPECT_TRUE(says(changed.error(R"("tie_word_embeddings": false)"),
+                   "has no tensor 'lm_head.weight'", "tie_word_embeddings = false"));
   Tensor head(DType::kF32, {kVocab, kWidth});
   std::memcpy(head.data(), changed.at("wte.weight").data(), head.view().bytes());
   changed.tensors.emplace_back("lm_head.weight", head);
-  EXPECT_TRUE(changed.open().config().tied_unembedding) << "equal bytes are tied, whatever the config says";
+  EXPECT_TRUE(changed.open().config().tied_unembedding)
+      << "equal bytes are tied, whatever the config says";
   EXPECT_TRUE(changed.open(R"("tie_word_embeddings": false)").config().tied_unembedding);
   head.f32()[27] += 1;
-  EXPECT_TRUE(says(changed.error(), "'lm_head.weight'", "differs from wte.weight", "tie_word_embeddings = true"));
+  EXPECT_TRUE(says(changed.error(), "'lm_head.weight'", "differs from wte.weight",
+                   "tie_word_embeddings = true"));
   EXPECT_FALSE(changed.open(R"("tie_word_embeddings": false)").config().tied_unembedding);
 }
 
@@ -267,13 +285,15 @@ TEST(BadCheckpoint, OneTensorUnderTwoNames) {
 
 TEST(BadCheckpoint, NothingThere) {
   const TempFolder folder;
-  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "holds no checkpoint", "model.safetensors",
-                   "pytorch_model.bin"));
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "holds no checkpoint",
+                   "model.safetensors", "pytorch_model.bin"));
   EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder / "none"); }), "none: no such file"));
   folder.write("model.safetensors", "x");
-  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "config.json: no such file"));
+  EXPECT_TRUE(
+      says(error_of([&] { Checkpoint::open(folder.path()); }), "config.json: no such file"));
   folder.write("config.json", "{}");
-  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "model.safetensors", "1 bytes are too few"));
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "model.safetensors",
+                   "1 bytes are too few"));
 }
 
 // The sharded golden with its index replaced.
@@ -289,22 +309,30 @@ TEST(BadCheckpoint, Index) {
   EXPECT_TRUE(says(index_error("{}"), "weight_map is missing"));
   EXPECT_TRUE(says(index_error(R"({"weight_map": [1]})"), "weight_map is a list"));
   EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": 3}})"), "'w' is 3; wanted a file name"));
-  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "../../secret"}})"), "'../../secret'", "same folder"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "../../secret"}})"), "'../../secret'",
+                   "same folder"));
   EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": ".."}})"), "same folder"));
-  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "none.safetensors"}})"), "none.safetensors: no such file"));
-  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "model-00001-of-00002.safetensors"}})"), "has no tensor 'w'"));
-  EXPECT_TRUE(says(index_error(R"({"weight_map": {"transformer.wte.weight": "model-00001-of-00002.safetensors"}})"),
-                   "has no tensor 'wpe.weight'"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "none.safetensors"}})"),
+                   "none.safetensors: no such file"));
+  EXPECT_TRUE(says(index_error(R"({"weight_map": {"w": "model-00001-of-00002.safetensors"}})"),
+                   "has no tensor 'w'"));
+  EXPECT_TRUE(
+      says(index_error(
+               R"({"weight_map": {"transformer.wte.weight": "model-00001-of-00002.safetensors"}})"),
+           "has no tensor 'wpe.weight'"));
 }
 
 TEST(BadCheckpoint, HostilePickles) {
-  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_system"); }), "hostile_system", "asks for 'posix.system'",
-                   "refused"));
-  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_eval"); }), "asks for '__builtin__.eval'", "refused"));
-  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_set"); }), "asks for '__builtin__.set'", "refused"));
+  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_system"); }),
+                   "hostile_system", "asks for 'posix.system'", "refused"));
+  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_eval"); }),
+                   "asks for '__builtin__.eval'", "refused"));
+  EXPECT_TRUE(says(error_of([] { Checkpoint::open(kGoldens + "hostile_set"); }),
+                   "asks for '__builtin__.set'", "refused"));
 }
 
-std::string torch_error(const std::function<void(std::string&)>& change, const char* form = "torch") {
+std::string torch_error(const std::function<void(std::string&)>& change,
+                        const char* form = "torch") {
   const TempFolder folder;
   std::filesystem::copy(kGoldens + "torch/config.json", folder / "config.json");
   std::string bytes = read_bytes(kGoldens + form + "/pytorch_model.bin");
@@ -321,25 +349,31 @@ void replace(std::string& bytes, const std::string& from, const std::string& to)
 
 TEST(BadCheckpoint, DamagedTorchFile) {
   EXPECT_EQ(torch_error([](std::string&) {}), "(no error)");
+  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(b.size() / 2); }), "pytorch_model.bin",
+                   "damaged zip", "cut short"));
   EXPECT_TRUE(
-      says(torch_error([](std::string& b) { b.resize(b.size() / 2); }), "pytorch_model.bin", "damaged zip", "cut short"));
-  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "\x80\x02", "\x80\x04"); }), "protocol 4"));
-  EXPECT_TRUE(
-      says(torch_error([](std::string& b) { replace(b, "FloatStorage", "FlootStorage"); }), "'torch.FlootStorage'", "refused"));
-  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "little", "BIGEND"); }), "byte order 'BIGEND'"));
+      says(torch_error([](std::string& b) { replace(b, "\x80\x02", "\x80\x04"); }), "protocol 4"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "FloatStorage", "FlootStorage"); }),
+                   "'torch.FlootStorage'", "refused"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "little", "BIGEND"); }),
+                   "byte order 'BIGEND'"));
   // wte has 28 elements: K 28 in its storage; the pickle says so once before its sizes.
-  EXPECT_TRUE(
-      says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1b"); }), "'", "outside its storage of 27 elements"));
-  EXPECT_TRUE(
-      says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }), "its storage is 112 bytes; 29 elements of f32"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1b"); }), "'",
+                   "outside its storage of 27 elements"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }),
+                   "its storage is 112 bytes; 29 elements of f32"));
 }
 
 TEST(BadCheckpoint, DamagedLegacyTorchFile) {
-  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(b.size() - 20); }, "torch_legacy"), "cut short in storage"));
-  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(100); }, "torch_legacy"), "pickle", "cut short"));
-  EXPECT_TRUE(says(torch_error([](std::string& b) { b[16] = 'x'; }, "torch_legacy"), "not one that torch.save wrote"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(b.size() - 20); }, "torch_legacy"),
+                   "cut short in storage"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { b.resize(100); }, "torch_legacy"), "pickle",
+                   "cut short"));
+  EXPECT_TRUE(says(torch_error([](std::string& b) { b[16] = 'x'; }, "torch_legacy"),
+                   "not one that torch.save wrote"));
   EXPECT_TRUE(
-      says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }, "torch_legacy"), "its storage is 112 bytes"));
+      says(torch_error([](std::string& b) { replace(b, "K\x1c", "K\x1d"); }, "torch_legacy"),
+           "its storage is 112 bytes"));
 }
 
 TEST(BadCheckpoint, DamagedLlmcFile) {
@@ -352,9 +386,11 @@ TEST(BadCheckpoint, DamagedLlmcFile) {
   const auto header = [&](size_t index, int32_t value) {
     return error([=](std::string& bytes) { std::memcpy(bytes.data() + 4 * index, &value, 4); });
   };
-  EXPECT_TRUE(says(error([](std::string& b) { b.resize(1000); }), "model.bin", "1000 bytes are too few"));
+  EXPECT_TRUE(
+      says(error([](std::string& b) { b.resize(1000); }), "model.bin", "1000 bytes are too few"));
   EXPECT_TRUE(says(error([](std::string& b) { b.resize(b.size() - 4); }), "is cut short"));
-  EXPECT_TRUE(says(error([](std::string& b) { b += "tail"; }), "4 bytes follow the last parameter"));
+  EXPECT_TRUE(
+      says(error([](std::string& b) { b += "tail"; }), "4 bytes follow the last parameter"));
   EXPECT_TRUE(says(header(1, 4), "version 4; wanted 3 (float32) or 5 (bfloat16)"));
   EXPECT_TRUE(says(header(2, 0), "n_positions is 0"));
   EXPECT_TRUE(says(header(4, -1), "n_layer is -1"));

@@ -13,7 +13,9 @@ namespace {
 using testing::error_of;
 using testing::says;
 
-ParsedConfig parse(const std::string& fields) { return parse_config("{" + fields + "}", "config.json"); }
+ParsedConfig parse(const std::string& fields) {
+  return parse_config("{" + fields + "}", "config.json");
+}
 
 std::string refused(const std::string& fields) {
   return error_of([&] { parse(fields); });
@@ -35,8 +37,8 @@ TEST(Config, HasTheDefaultsOfGPT2Config) {
 }
 
 TEST(Config, HonoursEveryFieldOfTheArithmetic) {
-  const ParsedConfig parsed =
-      parse(R"("model_type": "gpt2", "n_layer": 3, "n_head": 5, "n_embd": 20, "n_inner": 7, "vocab_size": 11,
+  const ParsedConfig parsed = parse(
+      R"("model_type": "gpt2", "n_layer": 3, "n_head": 5, "n_embd": 20, "n_inner": 7, "vocab_size": 11,
       "n_positions": 13, "n_ctx": 99, "layer_norm_epsilon": 0.25, "activation_function": "silu", "scale_attn_weights": false,
       "scale_attn_by_inverse_layer_idx": true, "tie_word_embeddings": false, "reorder_and_upcast_attn": true,
       "add_cross_attention": false, "quantization_config": null, "attn_pdrop": 0.1, "pruned_heads": {})");
@@ -58,27 +60,34 @@ TEST(Config, HonoursEveryFieldOfTheArithmetic) {
 }
 
 TEST(Config, KnowsTheSecondNames) {
-  const Config config = parse(R"("num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 8, "n_ctx": 9)").config;
+  const Config config =
+      parse(R"("num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 8, "n_ctx": 9)")
+          .config;
   EXPECT_EQ(config.layers, 2);
   EXPECT_EQ(config.heads, 2);
   EXPECT_EQ(config.width, 8);
   EXPECT_EQ(config.context, 9);
-  EXPECT_TRUE(says(refused(R"("n_embd": 768, "hidden_size": 24)"), "hidden_size is 24; contradicts n_embd = 768"));
+  EXPECT_TRUE(says(refused(R"("n_embd": 768, "hidden_size": 24)"),
+                   "hidden_size is 24; contradicts n_embd = 768"));
 }
 
 TEST(Config, RefusesByNameWhatIsNotGPT2) {
-  EXPECT_TRUE(says(refused(R"("model_type": "gpt_neo")"), "config.json: model_type is 'gpt_neo'; only 'gpt2'"));
+  EXPECT_TRUE(says(refused(R"("model_type": "gpt_neo")"),
+                   "config.json: model_type is 'gpt_neo'; only 'gpt2'"));
   EXPECT_TRUE(says(refused(R"("model_type": 2)"), "model_type is 2"));
   EXPECT_TRUE(says(refused(R"("add_cross_attention": true)"), "add_cross_attention is true"));
   EXPECT_TRUE(says(refused(R"("is_encoder_decoder": true)"), "is_encoder_decoder is true"));
-  EXPECT_TRUE(says(refused(R"("quantization_config": {"bits": 4})"), "quantization_config", "float32"));
+  EXPECT_TRUE(
+      says(refused(R"("quantization_config": {"bits": 4})"), "quantization_config", "float32"));
   EXPECT_TRUE(says(refused(R"("pruned_heads": {"1": [2]})"), "pruned_heads"));
-  EXPECT_TRUE(says(refused(R"("attention_head_type": "multiquery")"), "attention_head_type is 'multiquery'"));
+  EXPECT_TRUE(says(refused(R"("attention_head_type": "multiquery")"),
+                   "attention_head_type is 'multiquery'"));
   EXPECT_TRUE(says(refused(R"("auto_map": {"AutoModel": "x.Y"})"), "auto_map"));
 }
 
 TEST(Config, RefusesImpossibleSizes) {
-  EXPECT_TRUE(says(refused(R"("n_layer": 0)"), "config.json: n_layer is 0; wanted a whole number from 1"));
+  EXPECT_TRUE(
+      says(refused(R"("n_layer": 0)"), "config.json: n_layer is 0; wanted a whole number from 1"));
   EXPECT_TRUE(says(refused(R"("n_layer": -1)"), "n_layer is -1"));
   EXPECT_TRUE(says(refused(R"("n_head": "12")"), "n_head is '12'"));
   EXPECT_TRUE(says(refused(R"("n_embd": 768.5)"), "n_embd is 768.5"));
@@ -91,8 +100,10 @@ TEST(Config, RefusesImpossibleSizes) {
   EXPECT_TRUE(says(refused(R"("layer_norm_epsilon": -1e-5)"), "layer_norm_epsilon is -1e-05"));
   EXPECT_TRUE(says(refused(R"("layer_norm_epsilon": "1e-5")"), "wanted a number"));
   EXPECT_TRUE(says(refused(R"("layer_norm_epsilon": 1e300)"), "layer_norm_epsilon is 1e+300"));
-  EXPECT_TRUE(says(refused(R"("scale_attn_weights": 1)"), "scale_attn_weights is 1; wanted true or false"));
-  EXPECT_TRUE(says(error_of([] { parse_config("[1]", "config.json"); }), "config.json", "not a JSON object"));
+  EXPECT_TRUE(
+      says(refused(R"("scale_attn_weights": 1)"), "scale_attn_weights is 1; wanted true or false"));
+  EXPECT_TRUE(says(error_of([] { parse_config("[1]", "config.json"); }), "config.json",
+                   "not a JSON object"));
 }
 
 TEST(Activation, HasHuggingFacesNames) {
@@ -105,10 +116,10 @@ TEST(Activation, HasHuggingFacesNames) {
   EXPECT_EQ(activation_from_name("silu"), Activation::kSilu);
   EXPECT_EQ(activation_from_name("swish"), Activation::kSilu);
   EXPECT_EQ(activation_from_name("tanh"), Activation::kTanh);
-  EXPECT_TRUE(
-      says(error_of([] { activation_from_name("mish"); }), "'mish' is not known", "gelu_new, gelu_pytorch_tanh", "tanh"));
-  EXPECT_TRUE(
-      says(refused(R"("activation_function": "mish")"), "config.json: activation_function is 'mish'; wanted one of gelu_new"));
+  EXPECT_TRUE(says(error_of([] { activation_from_name("mish"); }), "'mish' is not known",
+                   "gelu_new, gelu_pytorch_tanh", "tanh"));
+  EXPECT_TRUE(says(refused(R"("activation_function": "mish")"),
+                   "config.json: activation_function is 'mish'; wanted one of gelu_new"));
   EXPECT_TRUE(says(refused(R"("activation_function": 3)"), "activation_function is 3"));
 }
 

@@ -25,7 +25,8 @@ Config small_config() {
 
 class Generate : public ::testing::Test {
  protected:
-  std::vector<int32_t> continued(const std::vector<int32_t>& prompt, const GenerateOptions& options, const Hooks& hooks = {}) {
+  std::vector<int32_t> continued(const std::vector<int32_t>& prompt, const GenerateOptions& options,
+                                 const Hooks& hooks = {}) {
     return generate(model_, {prompt}, options, hooks).sequences[0].ids;
   }
   /// Greedy choice by one full pass for each token: no cache, no generator.
@@ -33,8 +34,10 @@ class Generate : public ::testing::Test {
     const size_t prompt = ids.size();
     for (int i = 0; i < count; ++i) {
       const vitrine::Run run = model_.forward(ids, hooks);
-      const std::vector<float> last = run.logits().slice(static_cast<int64_t>(ids.size()) - 1).to_f32();
-      ids.push_back(static_cast<int32_t>(std::max_element(last.begin(), last.end()) - last.begin()));
+      const std::vector<float> last =
+          run.logits().slice(static_cast<int64_t>(ids.size()) - 1).to_f32();
+      ids.push_back(
+          static_cast<int32_t>(std::max_element(last.begin(), last.end()) - last.begin()));
     }
     return {ids.begin() + static_cast<int64_t>(prompt), ids.end()};
   }
@@ -48,7 +51,9 @@ TEST_F(Generate, GreedyIsTheArgmaxOfFullPasses) {
 }
 
 TEST_F(Generate, EditsActOnPromptAndNewTokensAlike) {
-  const Hooks hooks = Hooks().edit("blocks.0.hook_mlp_out", zero()).edit("blocks.1.attn.hook_z", scale(-1), {.heads = {1}});
+  const Hooks hooks = Hooks()
+                          .edit("blocks.0.hook_mlp_out", zero())
+                          .edit("blocks.1.attn.hook_z", scale(-1), {.heads = {1}});
   const std::vector<int32_t> edited = continued(prompt_, {.max_new_tokens = 10}, hooks);
   EXPECT_EQ(edited, recomputed(prompt_, 10, hooks));
   EXPECT_NE(edited, continued(prompt_, {.max_new_tokens = 10})) << "the edits should show";
@@ -56,9 +61,12 @@ TEST_F(Generate, EditsActOnPromptAndNewTokensAlike) {
 
 TEST_F(Generate, ASequenceDrawsTheSameAloneAsInABatch) {
   const Batch prompts = {prompt_, {1, 2}, {60}, {9, 9, 9, 9, 9, 9, 9, 9, 9}};
-  const GenerateOptions options{.max_new_tokens = 9, .sampling = {.temperature = 1.3f, .top_k = 20, .top_p = 0.9f, .seed = 99}};
+  const GenerateOptions options{
+      .max_new_tokens = 9,
+      .sampling = {.temperature = 1.3f, .top_k = 20, .top_p = 0.9f, .seed = 99}};
   const Generation together = generate(model_, prompts, options);
-  for (size_t s = 0; s < prompts.size(); ++s) EXPECT_EQ(together.sequences[s].ids, continued(prompts[s], options)) << s;
+  for (size_t s = 0; s < prompts.size(); ++s)
+    EXPECT_EQ(together.sequences[s].ids, continued(prompts[s], options)) << s;
 }
 
 TEST_F(Generate, SeedsDecide) {
@@ -67,26 +75,32 @@ TEST_F(Generate, SeedsDecide) {
   two.sampling.seed = 2;
   EXPECT_EQ(continued(prompt_, one), continued(prompt_, one));
   EXPECT_NE(continued(prompt_, one), continued(prompt_, two));
-  const GenerateOptions each{.max_new_tokens = 12, .sampling = {.temperature = 1.5f, .seeds = {2, 1}}};
+  const GenerateOptions each{.max_new_tokens = 12,
+                             .sampling = {.temperature = 1.5f, .seeds = {2, 1}}};
   const Generation both = generate(model_, {prompt_, prompt_}, each);
   EXPECT_EQ(both.sequences[0].ids, continued(prompt_, two));
   EXPECT_EQ(both.sequences[1].ids, continued(prompt_, one));
 }
 
 TEST_F(Generate, DrawsFollowTheSoftmax) {
-  // First tokens against the model's own probabilities: a chi-square over the tokens expected at least 5 times. Its
-  // mean is the degrees of freedom k and its standard deviation sqrt(2k); 5 of these are never passed by chance.
+  // First tokens against the model's own probabilities: a chi-square over the tokens expected at
+  // least 5 times. Its mean is the degrees of freedom k and its standard deviation sqrt(2k); 5 of
+  // these are never passed by chance.
   const std::vector<float> logits = model_.forward(prompt_).logits().slice(5).to_f32();
   const float temperature = 2.0f;
   double total = 0;
   std::vector<double> p;
   for (float logit : logits) p.push_back(std::exp(logit / temperature));
   for (double x : p) total += x;
-  const int draws = testing_support::on_cpu() ? 4000 : 400;  // a GPU that is played by the processor is slow
+  const int draws =
+      testing_support::on_cpu() ? 4000 : 400;  // a GPU that is played by the processor is slow
   GenerateOptions options{.max_new_tokens = 1, .sampling = {.temperature = temperature}};
-  for (uint64_t seed = 0; seed < static_cast<uint64_t>(draws); ++seed) options.sampling.seeds.push_back(seed);
+  for (uint64_t seed = 0; seed < static_cast<uint64_t>(draws); ++seed)
+    options.sampling.seeds.push_back(seed);
   std::map<int32_t, int> counts;
-  for (const auto& sequence : generate(model_, Batch(static_cast<size_t>(draws), prompt_), options).sequences) ++counts[sequence.ids[0]];
+  for (const auto& sequence :
+       generate(model_, Batch(static_cast<size_t>(draws), prompt_), options).sequences)
+    ++counts[sequence.ids[0]];
   double chi = 0;
   int cells = 0;
   for (size_t id = 0; id < p.size(); ++id) {
@@ -100,12 +114,17 @@ TEST_F(Generate, DrawsFollowTheSoftmax) {
 }
 
 TEST_F(Generate, CapturesCoverEveryPositionThatWasRead) {
-  const Hooks hooks = Hooks().capture("blocks.1.hook_resid_post").capture("blocks.0.attn.hook_pattern").capture("blocks.0.attn.hook_attn_scores", {}, DType::kF16).capture("blocks.1.mlp.hook_post", {.positions = {-1}});
+  const Hooks hooks = Hooks()
+                          .capture("blocks.1.hook_resid_post")
+                          .capture("blocks.0.attn.hook_pattern")
+                          .capture("blocks.0.attn.hook_attn_scores", {}, DType::kF16)
+                          .capture("blocks.1.mlp.hook_post", {.positions = {-1}});
   const Batch prompts = {prompt_, {7, 7}};
   const Generation generation = generate(model_, prompts, {.max_new_tokens = 6}, hooks);
   for (size_t s = 0; s < prompts.size(); ++s) {
     std::vector<int32_t> read = prompts[s];  // the last new token is chosen but never read
-    read.insert(read.end(), generation.sequences[s].ids.begin(), generation.sequences[s].ids.end() - 1);
+    read.insert(read.end(), generation.sequences[s].ids.begin(),
+                generation.sequences[s].ids.end() - 1);
     const vitrine::Run whole = model_.forward(read, Hooks().capture("*"));
     const int sequence = static_cast<int>(s);
     for (const char* site : {"blocks.1.hook_resid_post", "blocks.0.attn.hook_pattern"}) {
@@ -118,22 +137,32 @@ TEST_F(Generate, CapturesCoverEveryPositionThatWasRead) {
       }
     }
     // The first query's last key did not exist yet when its row was computed.
-    EXPECT_EQ(generation.captures->view("blocks.0.attn.hook_attn_scores", sequence).slice(0).slice(0).to_f32().back(), -std::numeric_limits<float>::infinity());
+    EXPECT_EQ(generation.captures->view("blocks.0.attn.hook_attn_scores", sequence)
+                  .slice(0)
+                  .slice(0)
+                  .to_f32()
+                  .back(),
+              -std::numeric_limits<float>::infinity());
     // {-1} is the newest token of every pass: the prompt's last, then each new one.
-    EXPECT_EQ(generation.captures->entry("blocks.1.mlp.hook_post").sequences[s].positions.size(), 6u);
-    EXPECT_EQ(generation.captures->entry("blocks.1.mlp.hook_post").sequences[s].positions[0], static_cast<int64_t>(prompts[s].size()) - 1);
+    EXPECT_EQ(generation.captures->entry("blocks.1.mlp.hook_post").sequences[s].positions.size(),
+              6u);
+    EXPECT_EQ(generation.captures->entry("blocks.1.mlp.hook_post").sequences[s].positions[0],
+              static_cast<int64_t>(prompts[s].size()) - 1);
   }
 }
 
 TEST_F(Generate, WatchingAndMapsOfSeveralSequencesChangeNothing) {
   const Batch prompts = {prompt_, {7, 7}, {1, 2, 3}};
   const GenerateOptions options{.max_new_tokens = 6, .sampling = {.temperature = 1, .seed = 4}};
-  const Generation plain = generate(model_, prompts, options), watched = generate(model_, prompts, options, Hooks().capture("*"));
+  const Generation plain = generate(model_, prompts, options),
+                   watched = generate(model_, prompts, options, Hooks().capture("*"));
   for (size_t s = 0; s < prompts.size(); ++s) {
     EXPECT_EQ(plain.sequences[s].ids, watched.sequences[s].ids);
     const Generation alone = generate(model_, {prompts[s]}, options, Hooks().capture("*"));
     for (const Captures::Entry& entry : alone.captures->entries()) {
-      EXPECT_EQ(alone.captures->view(entry.name).to_f32(), watched.captures->view(entry.name, static_cast<int>(s)).to_f32()) << entry.name << ", " << s;
+      EXPECT_EQ(alone.captures->view(entry.name).to_f32(),
+                watched.captures->view(entry.name, static_cast<int>(s)).to_f32())
+          << entry.name << ", " << s;
     }
   }
 }
@@ -143,23 +172,28 @@ TEST_F(Generate, EndsForTheReasonItGives) {
   const Generation at_length = generate(model_, {prompt_}, {.max_new_tokens = 8});
   EXPECT_EQ(at_length.sequences[0].reason, StopReason::kLength);
 
-  const Generation at_stop = generate(model_, {prompt_}, {.max_new_tokens = 8, .stop_ids = {greedy[2]}});
+  const Generation at_stop =
+      generate(model_, {prompt_}, {.max_new_tokens = 8, .stop_ids = {greedy[2]}});
   EXPECT_EQ(at_stop.sequences[0].reason, StopReason::kStopId);
   EXPECT_EQ(at_stop.sequences[0].ids.back(), greedy[2]);
   EXPECT_LE(at_stop.sequences[0].ids.size(), 3u);
 
   const Generation at_context = generate(model_, {prompt_}, {.max_new_tokens = 500});
   EXPECT_EQ(at_context.sequences[0].reason, StopReason::kContext);
-  EXPECT_EQ(at_context.sequences[0].ids.size(), 24u - 6 + 1) << "the token after a full context is still chosen";
+  EXPECT_EQ(at_context.sequences[0].ids.size(), 24u - 6 + 1)
+      << "the token after a full context is still chosen";
 
   int seen = 0;
-  const Generation stopped = generate(model_, {prompt_}, {.max_new_tokens = 8, .on_token = [&](int, int32_t) { return ++seen < 3; }});
+  const Generation stopped =
+      generate(model_, {prompt_},
+               {.max_new_tokens = 8, .on_token = [&](int, int32_t) { return ++seen < 3; }});
   EXPECT_EQ(stopped.sequences[0].ids.size(), 3u);
   EXPECT_EQ(stopped.sequences[0].reason, StopReason::kCallback);
 }
 
 TEST_F(Generate, NoNewTokensStillReadsThePrompt) {
-  const Generation generation = generate(model_, {prompt_}, {.max_new_tokens = 0}, Hooks().capture("hook_embed"));
+  const Generation generation =
+      generate(model_, {prompt_}, {.max_new_tokens = 0}, Hooks().capture("hook_embed"));
   EXPECT_TRUE(generation.sequences[0].ids.empty());
   EXPECT_EQ(generation.captures->view("hook_embed").shape()[0], 6);
 }
@@ -168,13 +202,17 @@ TEST_F(Generate, BadOptionsAreRefusedByName) {
   EXPECT_USER_ERROR(generate(model_, {}, {}), "no prompts");
   EXPECT_USER_ERROR(generate(model_, {{}}, {}), "sequence 0", "empty");
   EXPECT_USER_ERROR(generate(model_, {prompt_}, {.max_new_tokens = -1}), "max_new_tokens -1");
-  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.temperature = -1}}), "temperature -1");
-  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.temperature = NAN}}), "temperature nan");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.temperature = -1}}),
+                    "temperature -1");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.temperature = NAN}}),
+                    "temperature nan");
   EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.top_k = -3}}), "top_k -3");
   EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.top_p = 0}}), "top_p 0");
-  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.seeds = {1, 2}}}), "2 seeds", "1 sequences");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.seeds = {1, 2}}}), "2 seeds",
+                    "1 sequences");
   EXPECT_USER_ERROR(generate(model_, {prompt_}, {.stop_ids = {61}}), "stop id 61", "0..60");
-  EXPECT_USER_ERROR(generate(model_, {std::vector<int32_t>(25, 1)}, {}), "25 tokens", "context holds 24");
+  EXPECT_USER_ERROR(generate(model_, {std::vector<int32_t>(25, 1)}, {}), "25 tokens",
+                    "context holds 24");
 }
 
 TEST_F(Generate, ASessionCanBeCutBackAndContinued) {
@@ -189,7 +227,9 @@ TEST_F(Generate, ASessionCanBeCutBackAndContinued) {
 }
 
 /// A callback that changes nothing makes every step be issued anew.
-Hooks issued(Hooks hooks) { return hooks.edit("hook_embed", callback([](EditView&) {})); }
+Hooks issued(Hooks hooks) {
+  return hooks.edit("hook_embed", callback([](EditView&) {}));
+}
 
 void expect_same(const Generation& a, const Generation& b) {
   ASSERT_EQ(a.sequences.size(), b.sequences.size());
@@ -201,28 +241,37 @@ void expect_same(const Generation& a, const Generation& b) {
   for (const Captures::Entry& entry : a.captures->entries()) {
     const Captures::Entry& other = b.captures->entry(entry.name);
     for (size_t s = 0; s < entry.sequences.size(); ++s) {
-      EXPECT_EQ(entry.sequences[s].positions, other.sequences[s].positions) << entry.name << ", sequence " << s;
-      EXPECT_EQ(entry.sequences[s].values.to_f32(), other.sequences[s].values.to_f32()) << entry.name << ", sequence " << s;
+      EXPECT_EQ(entry.sequences[s].positions, other.sequences[s].positions)
+          << entry.name << ", sequence " << s;
+      EXPECT_EQ(entry.sequences[s].values.to_f32(), other.sequences[s].values.to_f32())
+          << entry.name << ", sequence " << s;
     }
   }
 }
 
 // On a CPU both are issued; a GPU records one step and replays it.
 TEST_F(Generate, RecordedStepsGiveWhatIssuedStepsGive) {
-  const Batch prompts = {prompt_, {1, 2}, {60}, {9, 9, 9, 9, 9, 9, 9, 9, 9}};  // the last runs into the end of the context
+  const Batch prompts = {prompt_,
+                         {1, 2},
+                         {60},
+                         {9, 9, 9, 9, 9, 9, 9, 9, 9}};  // the last runs into the end of the context
   Hooks hooks = Hooks()
                     .capture("blocks.*.hook_resid_{pre,post}")
                     .capture("blocks.1.attn.hook_z", {.positions = {-1}, .heads = {1}}, DType::kF16)
                     .capture("logits", {.sequences = {0, 3}})
                     .edit("blocks.0.mlp.hook_post", scale(0.5f), {.neurons = {3, 4, 5, 60}})
-                    .edit("blocks.1.hook_attn_out", add(Tensor::from(std::vector<float>{0.25f})), {.positions = {-1}});
-  GenerateOptions options{.max_new_tokens = 20, .sampling = {.temperature = 0.8f, .top_k = 30, .top_p = 0.95f, .seed = 7}};
+                    .edit("blocks.1.hook_attn_out", add(Tensor::from(std::vector<float>{0.25f})),
+                          {.positions = {-1}});
+  GenerateOptions options{
+      .max_new_tokens = 20,
+      .sampling = {.temperature = 0.8f, .top_k = 30, .top_p = 0.95f, .seed = 7}};
   const Generation plain = generate(model_, prompts, options, hooks);
   EXPECT_EQ(plain.eager_because.empty(), !testing_support::on_cpu()) << plain.eager_because;
   expect_same(plain, generate(model_, prompts, options, issued(hooks)));
   // Stop ids end sequences one after the other, and each token is looked at as it comes.
   options.stop_ids = {plain.sequences[0].ids[4], plain.sequences[1].ids[7]};
-  expect_same(generate(model_, prompts, options, hooks), generate(model_, prompts, options, issued(hooks)));
+  expect_same(generate(model_, prompts, options, hooks),
+              generate(model_, prompts, options, issued(hooks)));
   int calls = 0;
   options.stop_ids.clear();
   options.on_token = [&](int, int32_t) { return ++calls % 17 != 0; };
@@ -232,20 +281,30 @@ TEST_F(Generate, RecordedStepsGiveWhatIssuedStepsGive) {
 }
 
 TEST_F(Generate, SaysWhyStepsAreIssued) {
-  const auto reason = [&](const Hooks& hooks) { return generate(model_, {prompt_}, {.max_new_tokens = 5}, hooks).eager_because; };
+  const auto reason = [&](const Hooks& hooks) {
+    return generate(model_, {prompt_}, {.max_new_tokens = 5}, hooks).eager_because;
+  };
   if (testing_support::on_cpu()) {
     EXPECT_NE(reason({}).find("cpu"), std::string::npos);
     return;
   }
   EXPECT_EQ(reason({}), "");
-  EXPECT_NE(reason(Hooks().edit("blocks.1.attn.hook_z", callback([](EditView&) {}))).find("blocks.1.attn.hook_z is edited by a callback"), std::string::npos);
-  EXPECT_NE(reason(Hooks().capture("blocks.0.attn.hook_pattern")).find("blocks.0.attn.hook_pattern"), std::string::npos);
-  EXPECT_NE(reason(Hooks().edit("blocks.0.attn.hook_attn_scores", scale(1))).find("map"), std::string::npos);
-  EXPECT_NE(reason(Hooks().capture("logits", {.positions = {2}})).find("positions"), std::string::npos);
+  EXPECT_NE(reason(Hooks().edit("blocks.1.attn.hook_z", callback([](EditView&) {})))
+                .find("blocks.1.attn.hook_z is edited by a callback"),
+            std::string::npos);
+  EXPECT_NE(
+      reason(Hooks().capture("blocks.0.attn.hook_pattern")).find("blocks.0.attn.hook_pattern"),
+      std::string::npos);
+  EXPECT_NE(reason(Hooks().edit("blocks.0.attn.hook_attn_scores", scale(1))).find("map"),
+            std::string::npos);
+  EXPECT_NE(reason(Hooks().capture("logits", {.positions = {2}})).find("positions"),
+            std::string::npos);
   std::vector<int> some;  // too many to be noted, and unevenly spaced
   for (int s = 0; s < 80; ++s) some.push_back(s + s / 7);
   const Hooks narrowed = Hooks().capture("hook_embed", {.sequences = some});
-  EXPECT_NE(generate(model_, Batch(100, prompt_), {.max_new_tokens = 5}, narrowed).eager_because.find("80 sequences"), std::string::npos);
+  EXPECT_NE(generate(model_, Batch(100, prompt_), {.max_new_tokens = 5}, narrowed)
+                .eager_because.find("80 sequences"),
+            std::string::npos);
 }
 
 }  // namespace

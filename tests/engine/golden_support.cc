@@ -12,7 +12,8 @@ using namespace internal;
 
 namespace {
 
-// VITRINE_SOURCE_DIR of the environment is where the tree is on a machine that did not build it (tools/bundle_device.sh).
+// VITRINE_SOURCE_DIR of the environment is where the tree is on a machine that did not build it
+// (tools/bundle_device.sh).
 std::filesystem::path root() {
   const char* moved = std::getenv("VITRINE_SOURCE_DIR");
   return std::filesystem::path(moved != nullptr ? moved : VITRINE_SOURCE_DIR) / "tests" / "goldens";
@@ -21,12 +22,15 @@ std::filesystem::path root() {
 }  // namespace
 
 Golden::Golden(const std::string& name)
-    : folder_(root() / name), facts_(read_json(folder_ / "expected.json")), tensors_(folder_ / "expected.safetensors") {}
+    : folder_(root() / name),
+      facts_(read_json(folder_ / "expected.json")),
+      tensors_(folder_ / "expected.safetensors") {}
 
 std::vector<std::string> Golden::checkpoints() {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(root())) {
-    if (std::filesystem::exists(entry.path() / "config.json")) names.push_back(entry.path().filename().string());
+    if (std::filesystem::exists(entry.path() / "config.json"))
+      names.push_back(entry.path().filename().string());
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -35,7 +39,8 @@ std::vector<std::string> Golden::checkpoints() {
 std::vector<Golden::Sequence> Golden::sequences() const {
   std::vector<Sequence> found;
   for (const Json& facts : facts_.at("sequences")) {
-    Sequence sequence{facts.at("ids").get<std::vector<int32_t>>(), std::nullopt, facts.at("target").at("position").get<int64_t>(),
+    Sequence sequence{facts.at("ids").get<std::vector<int32_t>>(), std::nullopt,
+                      facts.at("target").at("position").get<int64_t>(),
                       facts.at("target").at("id").get<int32_t>()};
     if (facts.contains("loss")) sequence.loss = facts.at("loss").get<double>();
     found.push_back(std::move(sequence));
@@ -46,7 +51,8 @@ std::vector<Golden::Sequence> Golden::sequences() const {
 std::vector<Golden::Greedy> Golden::greedy() const {
   std::vector<Greedy> found;
   for (const Json& facts : facts_.at("generation")) {
-    found.push_back({facts.at("prompt").get<std::vector<int32_t>>(), facts.at("new").get<std::vector<int32_t>>()});
+    found.push_back({facts.at("prompt").get<std::vector<int32_t>>(),
+                     facts.at("new").get<std::vector<int32_t>>()});
   }
   return found;
 }
@@ -56,14 +62,16 @@ double Golden::spread(const std::string& site) const {
   const double own = sites.at(site).at("spread").get<double>();
   constexpr std::string_view kPattern = "attn.hook_pattern";
   if (!site.ends_with(kPattern) || site.starts_with("grad")) return own;
-  const std::string scores = site.substr(0, site.size() - kPattern.size()) + "attn.hook_attn_scores";
+  const std::string scores =
+      site.substr(0, site.size() - kPattern.size()) + "attn.hook_attn_scores";
   return std::max(own, sites.at(scores).at("spread").get<double>() / 2);
 }
 
 double Golden::tolerance(std::string_view prefix) const {
   double worst = kFloor / 2;
   for (const auto& [site, numbers] : facts_.at("sites").items()) {
-    const std::string_view kind = std::string_view(site).substr(0, site.find('/') + 1);  // empty for an activation
+    const std::string_view kind =
+        std::string_view(site).substr(0, site.find('/') + 1);  // empty for an activation
     const double width = kind == prefix ? spread(site) : 0.0;
     if (width > 0) worst = std::max(worst, numbers.at("float32_error").get<double>() / width);
   }
@@ -98,8 +106,9 @@ double max_error(TensorView actual, TensorView expected) {
 
 testing::AssertionResult within(double error, double spread, double allowed) {
   if (error <= allowed * spread) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << fmt::format("error {:.3g} is {:.2g} of the spread {:.3g}; allowed: {:.2g}", error,
-                                                    error / spread, spread, allowed);
+  return testing::AssertionFailure()
+         << fmt::format("error {:.3g} is {:.2g} of the spread {:.3g}; allowed: {:.2g}", error,
+                        error / spread, spread, allowed);
 }
 
 double next_token_loss(TensorView logits, const std::vector<int32_t>& ids) {

@@ -1,5 +1,5 @@
-// Edits take part in a backward pass with their derivatives: gradients at every site, against central differences of a model
-// that is edited alike.
+// Edits take part in a backward pass with their derivatives: gradients at every site, against
+// central differences of a model that is edited alike.
 
 #include <memory>
 
@@ -15,22 +15,26 @@ using namespace testing_support;
 int64_t selected_width(Site site, const Where& where, const Config& config) {
   const SiteShape shape = site_info(site).shape;
   const int64_t head_width = site_head_width(shape, config);
-  return head_width > 0 && !where.heads.empty() ? head_width * static_cast<int64_t>(where.heads.size())
-                                                : site_width(shape, config);
+  return head_width > 0 && !where.heads.empty()
+             ? head_width * static_cast<int64_t>(where.heads.size())
+             : site_width(shape, config);
 }
 
 /// Numbers about `middle` that float32 holds.
 std::vector<float> operand(int64_t count, uint32_t seed, double middle) {
   std::vector<float> result;
-  for (const double x : direction(static_cast<size_t>(count), seed)) result.push_back(static_cast<float>(middle + 0.3 * x));
+  for (const double x : direction(static_cast<size_t>(count), seed))
+    result.push_back(static_cast<float>(middle + 0.3 * x));
   return result;
 }
 
-/// For scales, patterns and scores numbers near those that are there; a row of equal numbers elsewhere would have no scale.
+/// For scales, patterns and scores numbers near those that are there; a row of equal numbers
+/// elsewhere would have no scale.
 std::vector<float> operand_for(Site site, const Where& where, const Config& config, uint32_t seed) {
   const SiteShape shape = site_info(site).shape;
   if (shape == SiteShape::kMap) return {0.3f};
-  return operand(selected_width(site, where, config), seed, shape == SiteShape::kScalar ? 1.2 : 0.0);
+  return operand(selected_width(site, where, config), seed,
+                 shape == SiteShape::kScalar ? 1.2 : 0.0);
 }
 
 Change add_change(Site site, const Where& where, const Config& config) {
@@ -48,14 +52,16 @@ Change scale_change(const Where& where) {
 
 Change replace_change(Site site, const Where& where, const Config& config) {
   const std::vector<float> by = operand_for(site, where, config, 22);
-  return {"replace", replace(Tensor::from(by)), where, [by](Site, int, int64_t, std::vector<double*>& row) {
+  return {"replace", replace(Tensor::from(by)), where,
+          [by](Site, int, int64_t, std::vector<double*>& row) {
             for (size_t i = 0; i < row.size(); ++i) *row[i] = by[by.size() == 1 ? 0 : i];
           }};
 }
 
 /// A direction of the whole selection, or of each head of it.
 Change project_change(Site site, const Where& where, const Config& config, bool by_head) {
-  const int64_t width = by_head ? site_head_width(site_info(site).shape, config) : selected_width(site, where, config);
+  const int64_t width = by_head ? site_head_width(site_info(site).shape, config)
+                                : selected_width(site, where, config);
   const std::vector<float> along = operand(width, 23, 0.2);
   double square = 0.0;
   for (const float u : along) square += static_cast<double>(u) * u;
@@ -79,9 +85,11 @@ Change callback_change(const Where& where) {
   const auto adjoint = [found](EditView& view) {
     const std::vector<float>& x = found->at(std::string(view.name));
     ASSERT_EQ(x.size(), view.values.size());
-    for (size_t i = 0; i < x.size(); ++i) view.values[i] *= std::isfinite(x[i]) ? 1.0f + x[i] : 0.0f;
+    for (size_t i = 0; i < x.size(); ++i)
+      view.values[i] *= std::isfinite(x[i]) ? 1.0f + x[i] : 0.0f;
   };
-  return {"callback", callback(change, adjoint), where, [](Site, int, int64_t, std::vector<double*>& row) {
+  return {"callback", callback(change, adjoint), where,
+          [](Site, int, int64_t, std::vector<double*>& row) {
             for (double* x : row) *x += 0.5 * *x * *x;
           }};
 }
@@ -91,23 +99,29 @@ Change source_change(Site site, const Where& where) {
   Scene other = plain_scene();
   other.ids = {20, 1, 2, 11, 6};
   const Held held = other.run();
-  const std::string pattern = (site_info(site).per_layer ? "blocks.*." : "") + std::string(site_info(site).name);
-  const vitrine::Run run = plain_scene().model().forward(other.ids, Hooks().capture(pattern, {.heads = where.heads}));
+  const std::string pattern =
+      (site_info(site).per_layer ? "blocks.*." : "") + std::string(site_info(site).name);
+  const vitrine::Run run =
+      plain_scene().model().forward(other.ids, Hooks().capture(pattern, {.heads = where.heads}));
   const auto indices = std::make_shared<std::map<int64_t, std::vector<size_t>>>();
-  for (const Selected& s : select(site, where, other.config(), other.tokens())) (*indices)[s.row].push_back(s.index);
+  for (const Selected& s : select(site, where, other.config(), other.tokens()))
+    (*indices)[s.row].push_back(s.index);
   return {"replace_from", replace_from(run.shared_captures()), where,
           [held, indices](Site at, int layer, int64_t row, std::vector<double*>& values) {
-            for (size_t i = 0; i < values.size(); ++i) *values[i] = held.at(site_name(at, layer))[indices->at(row)[i]];
+            for (size_t i = 0; i < values.size(); ++i)
+              *values[i] = held.at(site_name(at, layer))[indices->at(row)[i]];
           }};
 }
 
 /// Every kind of edit that a site takes.
 std::vector<Change> changes(Site site, const Where& where) {
   const Config config = gradient_config();
-  std::vector<Change> list = {add_change(site, where, config), scale_change(where), replace_change(site, where, config),
-                              callback_change(where), source_change(site, where)};
+  std::vector<Change> list = {add_change(site, where, config), scale_change(where),
+                              replace_change(site, where, config), callback_change(where),
+                              source_change(site, where)};
   const SiteShape shape = site_info(site).shape;
-  if (shape != SiteShape::kMap && shape != SiteShape::kScalar) list.push_back(project_change(site, where, config, false));
+  if (shape != SiteShape::kMap && shape != SiteShape::kScalar)
+    list.push_back(project_change(site, where, config, false));
   if (site_head_width(shape, config) > 0) list.push_back(project_change(site, where, config, true));
   // A callback whose derivative nobody knows may be taken for the identity; so may what has one.
   for (const size_t i : {size_t{1}, size_t{2}, size_t{3}}) {
@@ -167,7 +181,8 @@ INSTANTIATE_TEST_SUITE_P(Sites, GradientEdits, ::testing::ValuesIn(kSites), [](c
 
 // A gradient at an edited site is that of what the edit left there; targets there see it, too.
 TEST(GradientEditsAndTargets, ATargetSeesWhatTheEditLeft) {
-  for (const Site site : {Site::kResidMid, Site::kMlpPost, Site::kZ, Site::kLn1Scale, Site::kResult, Site::kPosEmbed}) {
+  for (const Site site : {Site::kResidMid, Site::kMlpPost, Site::kZ, Site::kLn1Scale, Site::kResult,
+                          Site::kPosEmbed}) {
     Scene scene = plain_scene();
     scene.change(site, callback_change({.positions = {0, 3}}));
     const std::string name = site_name(site, 0);
@@ -183,13 +198,15 @@ TEST(GradientEditsAndTargets, ATargetSeesWhatTheEditLeft) {
 
 // Edits inside attention under a frozen pattern: what was edited is the constant.
 TEST(GradientEditsAndTargets, AFrozenPatternIsTheEditedOne) {
-  for (const Site site : {Site::kPattern, Site::kAttnScores, Site::kLn2Scale, Site::kLnFinalScale}) {
+  for (const Site site :
+       {Site::kPattern, Site::kAttnScores, Site::kLn2Scale, Site::kLnFinalScale}) {
     Scene scene = plain_scene();
     scene.linearised = {.patterns = true, .scales = true};
     scene.change(site, scale_change({.positions = {1, 4}}));
     const Held base = scene.run();
     SCOPED_TRACE(std::string(site_info(site).name));
-    expect_gradients_agree(scene, logit_goal(), scene.backward(logit_goal(), sites_under(scene.linearised)), base);
+    expect_gradients_agree(scene, logit_goal(),
+                           scene.backward(logit_goal(), sites_under(scene.linearised)), base);
   }
 }
 

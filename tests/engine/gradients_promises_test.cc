@@ -1,5 +1,5 @@
-// What must not change a bit of a gradient: what is kept between the passes, what is watched, what else is in the batch, how
-// many threads there are.
+// What must not change a bit of a gradient: what is kept between the passes, what is watched, what
+// else is in the batch, how many threads there are.
 
 #include "tests/engine/odd_model.h"
 #include "tests/engine/test_device.h"
@@ -15,22 +15,30 @@ using testing_support::same_bits;
 using testing_support::tokens;
 
 /// The gradients and the values of a sequence are the same bits.
-void expect_same(const Backward& a, const Backward& b, int sequence_of_a = 0, int sequence_of_b = 0) {
-  EXPECT_EQ(a.values.at(static_cast<size_t>(sequence_of_a)), b.values.at(static_cast<size_t>(sequence_of_b)));
+void expect_same(const Backward& a, const Backward& b, int sequence_of_a = 0,
+                 int sequence_of_b = 0) {
+  EXPECT_EQ(a.values.at(static_cast<size_t>(sequence_of_a)),
+            b.values.at(static_cast<size_t>(sequence_of_b)));
   EXPECT_FALSE(b.gradients->entries().empty());
   for (const Captures::Entry& entry : b.gradients->entries()) {
-    EXPECT_TRUE(same_bits(a.gradient(entry.name, sequence_of_a), b.gradient(entry.name, sequence_of_b))) << entry.name;
+    EXPECT_TRUE(
+        same_bits(a.gradient(entry.name, sequence_of_a), b.gradient(entry.name, sequence_of_b)))
+        << entry.name;
   }
 }
 
-Target some_target() { return target::log_prob(17) - 0.5 * target::entropy(0) + target::norm("blocks.1.hook_resid_mid", -2); }
+Target some_target() {
+  return target::log_prob(17) - 0.5 * target::entropy(0) +
+         target::norm("blocks.1.hook_resid_mid", -2);
+}
 
 class GradientPromises : public ::testing::TestWithParam<DType> {
  protected:
   Model model(int threads = 2, size_t memory_limit = 0) {
     return Model::random(
         odd_config(), 7,
-        testing_support::test_options({.dtype = GetParam(), .threads = threads, .memory_limit = memory_limit}));
+        testing_support::test_options(
+            {.dtype = GetParam(), .threads = threads, .memory_limit = memory_limit}));
   }
   /// Edits of several kinds in several places, some of which take a layer apart.
   static Hooks edits() {
@@ -39,16 +47,19 @@ class GradientPromises : public ::testing::TestWithParam<DType> {
         .edit("blocks.2.attn.hook_z", scale(2.0f), {.heads = {0, 2}})
         .edit("blocks.1.ln2.hook_scale", scale(1.25f))
         .edit("blocks.1.attn.hook_result", scale(0.5f), {.heads = {2}})
-        .edit("blocks.2.mlp.hook_pre", add(Tensor::from(std::vector<float>{0.25f})), {.positions = {0}});
+        .edit("blocks.2.mlp.hook_pre", add(Tensor::from(std::vector<float>{0.25f})),
+              {.positions = {0}});
   }
 };
 
 TEST_P(GradientPromises, KeepingMoreOrLessGivesTheSameBits) {
   const Model m = model();
   const Batch batch = {tokens(37, 1), tokens(5, 2)};
-  for (const Hooks& hooks : {Hooks().gradient("*"), edits().gradient("*"), Hooks().gradient("hook_embed")}) {
+  for (const Hooks& hooks :
+       {Hooks().gradient("*"), edits().gradient("*"), Hooks().gradient("hook_embed")}) {
     const Backward all = backward(m, batch, {some_target()}, hooks, {.keep = KeepPolicy::kAll});
-    const Backward residuals = backward(m, batch, {some_target()}, hooks, {.keep = KeepPolicy::kResiduals});
+    const Backward residuals =
+        backward(m, batch, {some_target()}, hooks, {.keep = KeepPolicy::kResiduals});
     const Backward automatic = backward(m, batch, {some_target()}, hooks);
     EXPECT_EQ(all.kept, KeepPolicy::kAll);
     EXPECT_EQ(residuals.kept, KeepPolicy::kResiduals);
@@ -62,7 +73,8 @@ TEST_P(GradientPromises, KeepingMoreOrLessGivesTheSameBits) {
   }
 }
 
-// The sequences of a batch run one group after the other where they do not fit together; nobody can tell from the numbers.
+// The sequences of a batch run one group after the other where they do not fit together; nobody can
+// tell from the numbers.
 TEST_P(GradientPromises, WhatDoesNotFitAtOnceRunsInPartsAndGivesTheSameBits) {
   const Model roomy = model();
   Batch batch;
@@ -98,7 +110,8 @@ TEST_P(GradientPromises, WatchingChangesNoGradientAndGradientsChangeNoCapture) {
     const Hooks base = edited ? edits() : Hooks();
     const Backward all = backward(m, batch, {some_target()}, Hooks(base).gradient("*"));
     const Backward watched =
-        backward(m, batch, {some_target()}, Hooks(base).gradient("*").capture("*"), {.logits = LogitRows::kAll});
+        backward(m, batch, {some_target()}, Hooks(base).gradient("*").capture("*"),
+                 {.logits = LogitRows::kAll});
     expect_same(watched, all);
     const vitrine::Run plain = m.forward(batch, Hooks(base).capture("*"));
     EXPECT_TRUE(same_bits(watched.run.logits(), plain.logits()));
@@ -112,18 +125,22 @@ TEST_P(GradientPromises, WatchingChangesNoGradientAndGradientsChangeNoCapture) {
   }
 }
 
-// A target at a site reads all of the site as float32. What a capture keeps is no part of a target's definition.
+// A target at a site reads all of the site as float32. What a capture keeps is no part of a
+// target's definition.
 TEST_P(GradientPromises, WatchingATargetsSiteChangesNothing) {
   const Model m = model();
   const Batch batch = {tokens(9, 3), tokens(6, 4)};
   const Target target = target::norm("blocks.1.attn.hook_z", 3);
   const auto run = [&](const Where& where, DType store = DType::kF32) {
-    return backward(m, batch, {target}, Hooks().gradient("hook_embed").capture("blocks.*.attn.hook_z", where, store));
+    return backward(m, batch, {target},
+                    Hooks().gradient("hook_embed").capture("blocks.*.attn.hook_z", where, store));
   };
-  const Backward plain = backward(m, batch, {target}, Hooks().gradient("hook_embed")), watched = run({});
+  const Backward plain = backward(m, batch, {target}, Hooks().gradient("hook_embed")),
+                 watched = run({});
   EXPECT_GT(plain.values[0], 0.0);
   for (int s = 0; s < 2; ++s) expect_same(watched, plain, s, s);
-  for (int s = 0; s < 2; ++s) expect_same(run({.layers = {0, 2}, .heads = {1}}), plain, s, s);  // another layer's
+  for (int s = 0; s < 2; ++s)
+    expect_same(run({.layers = {0, 2}, .heads = {1}}), plain, s, s);  // another layer's
   EXPECT_USER_ERROR(run({}, DType::kBF16), "blocks.1.attn.hook_z", "as bf16");
   EXPECT_USER_ERROR(run({.positions = {3}}), "blocks.1.attn.hook_z", "in part");
   EXPECT_USER_ERROR(run({.heads = {1}}), "blocks.1.attn.hook_z", "in part");
@@ -133,8 +150,9 @@ TEST_P(GradientPromises, WatchingATargetsSiteChangesNothing) {
 TEST_P(GradientPromises, ASequenceIsTheSameAloneAsInABatch) {
   const Model m = model();
   const Batch batch = {tokens(5, 4), tokens(33, 5), tokens(1, 6), tokens(80, 7)};
-  const std::vector<Target> targets = {target::logit(3), target::cross_entropy() + target::norm("blocks.2.mlp.hook_post"),
-                                       target::prob(5, 0), target::log_prob(300, 79) - target::log_prob(2, 10)};
+  const std::vector<Target> targets = {
+      target::logit(3), target::cross_entropy() + target::norm("blocks.2.mlp.hook_post"),
+      target::prob(5, 0), target::log_prob(300, 79) - target::log_prob(2, 10)};
   for (const Hooks& hooks : {Hooks().gradient("*"), edits().gradient("*")}) {
     const Backward together = backward(m, batch, targets, hooks);
     const Backward alike = backward(m, batch, {target::logit(9)}, hooks);
@@ -149,8 +167,9 @@ TEST_P(GradientPromises, OnlyTheNamedSequencesAreEdited) {
   const Model m = model();
   const Batch batch = {tokens(9, 4), tokens(7, 5)};
   const Backward plain = backward(m, batch, {target::logit(3)}, Hooks().gradient("*"));
-  const Backward edited = backward(m, batch, {target::logit(3)},
-                                   Hooks().edit("blocks.*.mlp.hook_post", scale(0.5f), {.sequences = {1}}).gradient("*"));
+  const Backward edited = backward(
+      m, batch, {target::logit(3)},
+      Hooks().edit("blocks.*.mlp.hook_post", scale(0.5f), {.sequences = {1}}).gradient("*"));
   expect_same(edited, plain, 0, 0);
   EXPECT_FALSE(same_bits(edited.gradient("hook_embed", 1), plain.gradient("hook_embed", 1)));
 }
@@ -159,7 +178,8 @@ TEST_P(GradientPromises, ThreadsAndRepetitionsDoNotChangeBits) {
   const Batch batch = {tokens(50, 9)};
   for (const Hooks& hooks : {Hooks().gradient("*"), edits().gradient("*")}) {
     const Backward one = backward(model(1), batch, {some_target()}, hooks);
-    for (int threads : {2, 3, 5}) expect_same(backward(model(threads), batch, {some_target()}, hooks), one);
+    for (int threads : {2, 3, 5})
+      expect_same(backward(model(threads), batch, {some_target()}, hooks), one);
     const Model m = model(1);
     for (int i = 0; i < 2; ++i) expect_same(backward(m, batch, {some_target()}, hooks), one);
   }
@@ -169,21 +189,26 @@ TEST_P(GradientPromises, NarrowedGradientsAreSlicesOfWholeOnes) {
   const Model m = model();
   const Batch batch = {tokens(19, 3)};
   const Backward whole = backward(m, batch, {some_target()}, Hooks().gradient("*"));
-  const Backward slice = backward(m, batch, {some_target()},
-                                  Hooks()
-                                      .gradient("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {2, 0}})
-                                      .gradient("blocks.2.attn.hook_pattern", {.positions = {7}, .heads = {1}})
-                                      .gradient("blocks.0.mlp.hook_pre", {.neurons = {99, 3}})
-                                      .gradient("blocks.0.hook_resid_mid", {.positions = {2}})
-                                      .gradient("hook_embed", {}, DType::kF16));
-  const TensorView z = slice.gradient("blocks.1.attn.hook_z"), pattern = slice.gradient("blocks.2.attn.hook_pattern");
+  const Backward slice =
+      backward(m, batch, {some_target()},
+               Hooks()
+                   .gradient("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {2, 0}})
+                   .gradient("blocks.2.attn.hook_pattern", {.positions = {7}, .heads = {1}})
+                   .gradient("blocks.0.mlp.hook_pre", {.neurons = {99, 3}})
+                   .gradient("blocks.0.hook_resid_mid", {.positions = {2}})
+                   .gradient("hook_embed", {}, DType::kF16));
+  const TensorView z = slice.gradient("blocks.1.attn.hook_z"),
+                   pattern = slice.gradient("blocks.2.attn.hook_pattern");
   ASSERT_EQ(z.shape(), (Shape{2, 2, 20}));
   ASSERT_EQ(pattern.shape(), (Shape{1, 1, 19}));
-  EXPECT_TRUE(same_bits(z.slice(0).slice(0), whole.gradient("blocks.1.attn.hook_z").slice(4).slice(0)));
-  EXPECT_TRUE(same_bits(z.slice(1).slice(1), whole.gradient("blocks.1.attn.hook_z").slice(18).slice(2)));
-  EXPECT_TRUE(same_bits(pattern.slice(0).slice(0), whole.gradient("blocks.2.attn.hook_pattern").slice(1).slice(7)));
   EXPECT_TRUE(
-      same_bits(slice.gradient("blocks.0.hook_resid_mid").slice(0), whole.gradient("blocks.0.hook_resid_mid").slice(2)));
+      same_bits(z.slice(0).slice(0), whole.gradient("blocks.1.attn.hook_z").slice(4).slice(0)));
+  EXPECT_TRUE(
+      same_bits(z.slice(1).slice(1), whole.gradient("blocks.1.attn.hook_z").slice(18).slice(2)));
+  EXPECT_TRUE(same_bits(pattern.slice(0).slice(0),
+                        whole.gradient("blocks.2.attn.hook_pattern").slice(1).slice(7)));
+  EXPECT_TRUE(same_bits(slice.gradient("blocks.0.hook_resid_mid").slice(0),
+                        whole.gradient("blocks.0.hook_resid_mid").slice(2)));
   EXPECT_EQ(slice.gradient("blocks.0.mlp.hook_pre").f32()[2 * 5 + 1],
             whole.gradient("blocks.0.mlp.hook_pre").slice(5).f32()[99]);
   EXPECT_EQ(slice.gradient("hook_embed").dtype(), DType::kF16);
@@ -192,9 +217,11 @@ TEST_P(GradientPromises, NarrowedGradientsAreSlicesOfWholeOnes) {
 // In a map, keys that a query does not see have no gradient; what they would have had is nobody's.
 TEST_P(GradientPromises, MaskedKeysHaveNone) {
   const Model m = model();
-  for (const Hooks& hooks : {Hooks(), edits(), Hooks().edit("blocks.*.attn.hook_attn_scores", scale(0.5f))}) {
+  for (const Hooks& hooks :
+       {Hooks(), edits(), Hooks().edit("blocks.*.attn.hook_attn_scores", scale(0.5f))}) {
     const Backward got =
-        backward(m, {tokens(21, 2)}, {target::logit(5)}, Hooks(hooks).gradient("blocks.*.attn.hook_{pattern,attn_scores}"));
+        backward(m, {tokens(21, 2)}, {target::logit(5)},
+                 Hooks(hooks).gradient("blocks.*.attn.hook_{pattern,attn_scores}"));
     for (const Captures::Entry& entry : got.gradients->entries()) {
       const std::span<const float> map = got.gradient(entry.name).f32();
       for (size_t i = 0; i < map.size(); ++i) {
@@ -208,12 +235,14 @@ TEST_P(GradientPromises, MaskedKeysHaveNone) {
 // Tokens behind the target's position have no part in it.
 TEST_P(GradientPromises, TheFutureHasNoGradient) {
   const Model m = model();
-  const Backward got = backward(m, {tokens(30, 2)}, {target::log_prob(5, 11)}, Hooks().gradient("*"));
+  const Backward got =
+      backward(m, {tokens(30, 2)}, {target::log_prob(5, 11)}, Hooks().gradient("*"));
   for (const Captures::Entry& entry : got.gradients->entries()) {
     if (site_info(entry.site).shape == SiteShape::kMap) continue;
     const TensorView gradient = got.gradient(entry.name);
     for (int64_t t = 12; t < 30; ++t) {
-      for (const float g : gradient.slice(t).f32()) ASSERT_EQ(g, 0.0f) << entry.name << " of token " << t;
+      for (const float g : gradient.slice(t).f32())
+        ASSERT_EQ(g, 0.0f) << entry.name << " of token " << t;
     }
     bool moves = false;
     for (const float g : gradient.slice(11).f32()) moves |= g != 0.0f;
@@ -228,7 +257,8 @@ TEST_P(GradientPromises, ValuesAreThoseOfTheForwardPassAndGradientsAreLinear) {
   const vitrine::Run run = m.forward(ids);
   const Backward once = backward(m, {ids}, {target::logit(40, 9)}, Hooks().gradient("*"));
   EXPECT_EQ(once.values.at(0), static_cast<double>(run.logits().slice(9).f32()[40]));
-  if (GetParam() == DType::kF16 && !testing_support::on_cpu()) return;  // small gradients are below f16's normal numbers
+  if (GetParam() == DType::kF16 && !testing_support::on_cpu())
+    return;  // small gradients are below f16's normal numbers
   const Backward twice = backward(m, {ids}, {2.0 * target::logit(40, 9)}, Hooks().gradient("*"));
   EXPECT_EQ(twice.values.at(0), 2.0 * once.values.at(0));
   for (const Captures::Entry& entry : once.gradients->entries()) {
@@ -238,7 +268,8 @@ TEST_P(GradientPromises, ValuesAreThoseOfTheForwardPassAndGradientsAreLinear) {
   }
 }
 
-// A callback sees a gradient as it saw the values: the same selection, the same names, each sequence of its own.
+// A callback sees a gradient as it saw the values: the same selection, the same names, each
+// sequence of its own.
 TEST_P(GradientPromises, AdjointsOfCallbacksSeeTheSelection) {
   const Model m = model();
   const Batch batch = {tokens(6, 15), tokens(9, 16)};
@@ -255,17 +286,22 @@ TEST_P(GradientPromises, AdjointsOfCallbacksSeeTheSelection) {
     for (float& g : view.values) g *= 0.5f;
   };
   const Where where{.positions = {1, -2}, .heads = {1}};
-  const Backward got = backward(m, batch, {target::logit(3)},
-                                Hooks().edit("blocks.1.attn.hook_v", callback(nothing, adjoint), where).gradient("*"));
+  const Backward got = backward(
+      m, batch, {target::logit(3)},
+      Hooks().edit("blocks.1.attn.hook_v", callback(nothing, adjoint), where).gradient("*"));
   EXPECT_EQ(seen, (std::vector<std::string>{"0", "1"}));
   const Backward plain = backward(m, batch, {target::logit(3)}, Hooks().gradient("*"));
   for (int s = 0; s < 2; ++s)
-    EXPECT_TRUE(same_bits(got.gradient("blocks.1.attn.hook_v", s), plain.gradient("blocks.1.attn.hook_v", s)));
+    EXPECT_TRUE(same_bits(got.gradient("blocks.1.attn.hook_v", s),
+                          plain.gradient("blocks.1.attn.hook_v", s)));
   EXPECT_FALSE(same_bits(got.gradient("hook_embed", 0), plain.gradient("hook_embed", 0)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Storage, GradientPromises, ::testing::ValuesIn(testing_support::weight_types()),
-                         [](const auto& storage) { return std::string(dtype_name(storage.param)); });
+INSTANTIATE_TEST_SUITE_P(Storage, GradientPromises,
+                         ::testing::ValuesIn(testing_support::weight_types()),
+                         [](const auto& storage) {
+                           return std::string(dtype_name(storage.param));
+                         });
 
 }  // namespace
 }  // namespace vitrine

@@ -16,8 +16,8 @@
 #include "tests/reference/model.h"
 #include "vitrine/vitrine.h"
 
-// One small model twice: as the engine runs it, and as the double-precision reference does, where any site can be moved a
-// little to see how far a target moves.
+// One small model twice: as the engine runs it, and as the double-precision reference does, where
+// any site can be moved a little to see how far a target moves.
 
 namespace vitrine::testing_support {
 using namespace internal;
@@ -38,20 +38,24 @@ inline Config gradient_config() {
 
 inline constexpr uint64_t kSeed = 20240401;
 
-/// What of a site of one sequence of T tokens a narrowing selects: indices into its values, row by row. `row` counts the
-/// positions in ascending order (for a map: head by head), `column` the selected elements of a row. Masked keys are left out.
+/// What of a site of one sequence of T tokens a narrowing selects: indices into its values, row by
+/// row. `row` counts the positions in ascending order (for a map: head by head), `column` the
+/// selected elements of a row. Masked keys are left out.
 struct Selected {
   size_t index;
   int64_t row, column;
 };
 
-inline std::vector<Selected> select(Site site, const Where& where, const Config& config, int64_t tokens) {
+inline std::vector<Selected> select(Site site, const Where& where, const Config& config,
+                                    int64_t tokens) {
   const SiteShape shape = site_info(site).shape;
   std::vector<bool> positions(static_cast<size_t>(tokens), where.positions.empty());
-  for (const int64_t p : where.positions) positions[static_cast<size_t>(p < 0 ? tokens + p : p)] = true;
+  for (const int64_t p : where.positions)
+    positions[static_cast<size_t>(p < 0 ? tokens + p : p)] = true;
   const bool has_heads = shape == SiteShape::kMap || site_head_width(shape, config) > 0;
   const auto head_selected = [&](int64_t head) {
-    return !has_heads || where.heads.empty() || std::count(where.heads.begin(), where.heads.end(), head) > 0;
+    return !has_heads || where.heads.empty() ||
+           std::count(where.heads.begin(), where.heads.end(), head) > 0;
   };
   std::vector<Selected> result;
   if (shape == SiteShape::kMap) {
@@ -59,7 +63,8 @@ inline std::vector<Selected> select(Site site, const Where& where, const Config&
     for (int64_t h = 0; h < config.heads; ++h) {
       for (int64_t q = 0; q < tokens; ++q) {
         if (!head_selected(h) || !positions[static_cast<size_t>(q)]) continue;
-        for (int64_t k = 0; k <= q; ++k) result.push_back({static_cast<size_t>((h * tokens + q) * tokens + k), row, k});
+        for (int64_t k = 0; k <= q; ++k)
+          result.push_back({static_cast<size_t>((h * tokens + q) * tokens + k), row, k});
         ++row;
       }
     }
@@ -102,7 +107,8 @@ struct Goal {
 /// One sequence, its edits, and what is taken for constant.
 class Scene {
  public:
-  explicit Scene(Config config = gradient_config(), Activation activation = Activation::kGeluTanh, DType stored = DType::kF32)
+  explicit Scene(Config config = gradient_config(), Activation activation = Activation::kGeluTanh,
+                 DType stored = DType::kF32)
       : config_(config),
         model_(Model::random(config, kSeed, test_options({.dtype = stored, .threads = 1}))),
         reference_(config, activation, kSeed, stored) {}
@@ -117,13 +123,15 @@ class Scene {
 
   /// Edits the site in all its layers in both worlds.
   void change(Site site, const Change& c) {
-    edits.edit((site_info(site).per_layer ? "blocks.*." : "") + std::string(site_info(site).name), c.edit, c.where);
+    edits.edit((site_info(site).per_layer ? "blocks.*." : "") + std::string(site_info(site).name),
+               c.edit, c.where);
     changes_.emplace_back(site, c);
   }
 
-  /// What the reference holds at each site. Moved by step times `direction` at one of them, if there is any; what is linearised
-  /// stays as it is in `base`.
-  Held run(const Held* base = nullptr, const std::string& moved = "", const Vec& direction = {}, double step = 0.0) const {
+  /// What the reference holds at each site. Moved by step times `direction` at one of them, if
+  /// there is any; what is linearised stays as it is in `base`.
+  Held run(const Held* base = nullptr, const std::string& moved = "", const Vec& direction = {},
+           double step = 0.0) const {
     Held held;
     reference_.forward(ids, [&](Site site, int layer, Vec& values) {
       const std::string name = site_name(site, layer);
@@ -135,13 +143,18 @@ class Scene {
     return held;
   }
 
-  /// The derivative of the goal when a site moves along `direction`, by central differences of the reference.
-  double along(const Goal& goal, const Held& base, const std::string& site, const Vec& direction) const {
+  /// The derivative of the goal when a site moves along `direction`, by central differences of the
+  /// reference.
+  double along(const Goal& goal, const Held& base, const std::string& site,
+               const Vec& direction) const {
     constexpr double kStep = 1e-5;
-    return (goal.value(run(&base, site, direction, kStep)) - goal.value(run(&base, site, direction, -kStep))) / (2 * kStep);
+    return (goal.value(run(&base, site, direction, kStep)) -
+            goal.value(run(&base, site, direction, -kStep))) /
+           (2 * kStep);
   }
 
-  Backward backward(const Goal& goal, const std::vector<std::string>& sites = {"*"}, BackwardOptions options = {}) const {
+  Backward backward(const Goal& goal, const std::vector<std::string>& sites = {"*"},
+                    BackwardOptions options = {}) const {
     options.linearised = linearised;
     Hooks hooks = edits;
     for (const std::string& pattern : sites) hooks.gradient(pattern);
@@ -154,13 +167,15 @@ class Scene {
     return (scale && linearised.scales) || (site == Site::kPattern && linearised.patterns);
   }
 
-  void apply_changes(Site site, int layer, const std::string& name, const Held* base, Vec& values) const {
+  void apply_changes(Site site, int layer, const std::string& name, const Held* base,
+                     Vec& values) const {
     const Vec found = values;
     bool straight = false;
     for (const auto& [at, change] : changes_) {
       if (at != site) continue;
       std::map<int64_t, std::vector<double*>> rows;
-      for (const Selected& s : select(site, change.where, config_, tokens())) rows[s.row].push_back(&values[s.index]);
+      for (const Selected& s : select(site, change.where, config_, tokens()))
+        rows[s.row].push_back(&values[s.index]);
       for (auto& [row, selected] : rows) change.apply(site, layer, row, selected);
       straight |= change.straight_through;
     }
@@ -202,16 +217,19 @@ inline Vec row_of(const Held& held, const std::string& site, int64_t position, i
   return Vec(begin, begin + width);
 }
 
-inline Goal logits_goal(std::string name, Target target, int64_t position, LogitTermKind kind, int32_t token,
-                        Vec reference = {}) {
+inline Goal logits_goal(std::string name, Target target, int64_t position, LogitTermKind kind,
+                        int32_t token, Vec reference = {}) {
   return {std::move(name), std::move(target), [=](const Held& held) {
-            const auto tokens = static_cast<int64_t>(held.at("hook_embed").size()) / gradient_config().width;
-            return reference::logit_target(row_of(held, "logits", position, tokens), kind, token, reference);
+            const auto tokens =
+                static_cast<int64_t>(held.at("hook_embed").size()) / gradient_config().width;
+            return reference::logit_target(row_of(held, "logits", position, tokens), kind, token,
+                                           reference);
           }};
 }
 
 inline Goal logit_goal(int32_t token = 7, int64_t position = -1) {
-  return logits_goal("logit", target::logit(token, position), position, LogitTermKind::kLogit, token);
+  return logits_goal("logit", target::logit(token, position), position, LogitTermKind::kLogit,
+                     token);
 }
 
 /// All sites that have a gradient when something is taken for constant.
@@ -225,15 +243,17 @@ inline std::vector<std::string> sites_under(Linearised linearised) {
   return names;
 }
 
-/// float32 rounds each of some hundred operations in a row, and a gradient is what is left when large parts have cancelled:
-/// that is measured by the largest number of its site. A wrong term is off by a part of it. A GPU
-/// keeps what goes from one operation to the next in 16 bits where the weights are.
+/// float32 rounds each of some hundred operations in a row, and a gradient is what is left when
+/// large parts have cancelled: that is measured by the largest number of its site. A wrong term is
+/// off by a part of it. A GPU keeps what goes from one operation to the next in 16 bits where the
+/// weights are.
 inline double gradient_tolerance(DType stored = DType::kF32) {
   if (on_cpu()) return 3e-5;
   return stored == DType::kF32 ? 1e-4 : stored == DType::kF16 ? 16 * 0x1p-11 : 16 * 0x1p-8;
 }
 
-/// A random direction in a site's values; a map's has no part where a query does not see a key, which no gradient is given for.
+/// A random direction in a site's values; a map's has no part where a query does not see a key,
+/// which no gradient is given for.
 inline Vec direction_at(const Captures::Entry& entry, size_t count, uint32_t seed) {
   Vec result = direction(count, seed);
   if (site_info(entry.site).shape != SiteShape::kMap) return result;
@@ -242,9 +262,10 @@ inline Vec direction_at(const Captures::Entry& entry, size_t count, uint32_t see
   return result;
 }
 
-/// The gradients of `goal` at all sites that the engine gives, along random directions, against differences of the reference.
-inline void expect_gradients_agree(const Scene& scene, const Goal& goal, const Backward& got, const Held& base,
-                                   int directions = 2) {
+/// The gradients of `goal` at all sites that the engine gives, along random directions, against
+/// differences of the reference.
+inline void expect_gradients_agree(const Scene& scene, const Goal& goal, const Backward& got,
+                                   const Held& base, int directions = 2) {
   SCOPED_TRACE(goal.name);
   const double tolerance = gradient_tolerance(scene.model().dtype());
   EXPECT_NEAR(got.values.at(0), goal.value(base), tolerance * (1.0 + std::abs(goal.value(base))));
@@ -257,8 +278,9 @@ inline void expect_gradients_agree(const Scene& scene, const Goal& goal, const B
       double sum = 0.0;
       for (size_t i = 0; i < gradient.size(); ++i) sum += way[i] * gradient[i];
       const double want = scene.along(goal, base, entry.name, way);
-      // The difference itself errs by 1e-16 of the target over the step, and by the third derivative. Where all of a gradient
-      // cancels, as of the scores of a single key, what was rounded stays: of numbers about a thousandth here.
+      // The difference itself errs by 1e-16 of the target over the step, and by the third
+      // derivative. Where all of a gradient cancels, as of the scores of a single key, what was
+      // rounded stays: of numbers about a thousandth here.
       EXPECT_NEAR(sum, want, tolerance * (std::sqrt(length) + 2e-3) + 1e-8 * (1.0 + std::abs(want)))
           << entry.name << ", direction " << n;
     }

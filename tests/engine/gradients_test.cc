@@ -1,5 +1,5 @@
-// Gradients at every site, under every kind of edit and of every kind of target, against central differences of a whole model
-// in double precision.
+// Gradients at every site, under every kind of edit and of every kind of target, against central
+// differences of a whole model in double precision.
 
 #include "tests/engine/gradients_support.h"
 
@@ -26,30 +26,36 @@ std::vector<Goal> goals_at_logits() {
       logits_goal("prob", target::prob(0, -1), -1, LogitTermKind::kProb, 0),
       logits_goal("entropy", target::entropy(-2), -2, LogitTermKind::kEntropy, 0),
       logits_goal("kl", target::kl(tensor, -1), -1, LogitTermKind::kKl, 0, log_other),
-      logits_goal("reverse_kl", target::reverse_kl(tensor, 3), 3, LogitTermKind::kReverseKl, 0, log_other),
+      logits_goal("reverse_kl", target::reverse_kl(tensor, 3), 3, LogitTermKind::kReverseKl, 0,
+                  log_other),
   };
-  goals.push_back({"logit_difference", target::logit_difference({1, 2, 4}, {3, 5}, -1), [](const Held& held) {
-                     const Vec l = row_of(held, "logits", -1, 5);
-                     return (l[1] + l[2] + l[4]) / 3 - (l[3] + l[5]) / 2;
-                   }});
+  goals.push_back(
+      {"logit_difference", target::logit_difference({1, 2, 4}, {3, 5}, -1), [](const Held& held) {
+         const Vec l = row_of(held, "logits", -1, 5);
+         return (l[1] + l[2] + l[4]) / 3 - (l[3] + l[5]) / 2;
+       }});
   goals.push_back({"cross_entropy", target::cross_entropy(), [](const Held& held) {
                      const std::vector<int32_t> next = {14, 15, 9, 26};
                      double sum = 0.0;
                      for (int64_t t = 0; t < 4; ++t)
-                       sum -= reference::logit_target(row_of(held, "logits", t, 5), LogitTermKind::kLogProb,
+                       sum -= reference::logit_target(row_of(held, "logits", t, 5),
+                                                      LogitTermKind::kLogProb,
                                                       next[static_cast<size_t>(t)], {});
                      return sum / 4;
                    }});
   const Goal first = goals[1], second = goals[3], third = goals[5];
-  goals.push_back({"a weighted sum", 2.0 * first.target - 0.5 * second.target + (-3.0) * third.target + target::logit(1, 3),
-                   [=](const Held& held) {
-                     return 2.0 * first.value(held) - 0.5 * second.value(held) - 3.0 * third.value(held) +
-                            row_of(held, "logits", 3, 5)[1];
-                   }});
+  goals.push_back(
+      {"a weighted sum",
+       2.0 * first.target - 0.5 * second.target + (-3.0) * third.target + target::logit(1, 3),
+       [=](const Held& held) {
+         return 2.0 * first.value(held) - 0.5 * second.value(held) - 3.0 * third.value(held) +
+                row_of(held, "logits", 3, 5)[1];
+       }});
   return goals;
 }
 
-// The reference, so that what follows means something: it holds what the engine captures, edited or not.
+// The reference, so that what follows means something: it holds what the engine captures, edited or
+// not.
 TEST(Gradients, TheReferenceIsTheSameModel) {
   for (const bool variant : {false, true}) {
     Config config = gradient_config();
@@ -65,7 +71,8 @@ TEST(Gradients, TheReferenceIsTheSameModel) {
       ASSERT_EQ(got.size(), expected.size()) << entry.name;
       for (size_t i = 0; i < got.size(); ++i) {
         if (got[i] == expected[i]) continue;  // a masked score
-        ASSERT_NEAR(got[i], expected[i], 5e-6 * (1.0 + std::abs(expected[i]))) << entry.name << " at " << i;
+        ASSERT_NEAR(got[i], expected[i], 5e-6 * (1.0 + std::abs(expected[i])))
+            << entry.name << " at " << i;
       }
     }
     EXPECT_EQ(want.size(), run.captures().entries().size());
@@ -87,7 +94,8 @@ TEST(Gradients, EveryElementOfEverySiteMovesTheTarget) {
       Vec one(gradient.size(), 0.0);
       one[i] = 1.0;
       const double want = all[i] == 0.0 ? 0.0 : scene.along(goal, base, entry.name, one);
-      ASSERT_NEAR(gradient[i], want, gradient_tolerance() * largest + 1e-9) << entry.name << " at " << i;
+      ASSERT_NEAR(gradient[i], want, gradient_tolerance() * largest + 1e-9)
+          << entry.name << " at " << i;
     }
     EXPECT_EQ(got.gradient(entry.name).shape(),
               scene.model().forward(scene.ids, Hooks().capture(entry.name))[entry.name].shape());
@@ -97,7 +105,8 @@ TEST(Gradients, EveryElementOfEverySiteMovesTheTarget) {
 TEST(Gradients, EveryTargetAtLogits) {
   const Scene& scene = plain_scene();
   const Held base = scene.run();
-  for (const Goal& goal : goals_at_logits()) expect_gradients_agree(scene, goal, scene.backward(goal), base);
+  for (const Goal& goal : goals_at_logits())
+    expect_gradients_agree(scene, goal, scene.backward(goal), base);
 }
 
 TEST(Gradients, EveryActivationAndConfiguration) {
@@ -111,7 +120,8 @@ TEST(Gradients, EveryActivationAndConfiguration) {
     config.activation = name;
     config.tied_unembedding = activation != Activation::kSilu;
     config.scale_attention = activation != Activation::kRelu;
-    config.scale_attention_by_inverse_layer = activation == Activation::kTanh || activation == Activation::kSilu;
+    config.scale_attention_by_inverse_layer =
+        activation == Activation::kTanh || activation == Activation::kSilu;
     config.layer_norm_epsilon = activation == Activation::kGeluErf ? 1e-2f : 1e-5f;
     const Scene scene(config, activation);
     SCOPED_TRACE(name);
@@ -119,7 +129,8 @@ TEST(Gradients, EveryActivationAndConfiguration) {
   }
 }
 
-// On a CPU 16-bit weights are the same arithmetic with other numbers; on a GPU gradients are rounded to the weights' type.
+// On a CPU 16-bit weights are the same arithmetic with other numbers; on a GPU gradients are
+// rounded to the weights' type.
 TEST(Gradients, WeightsOfSixteenBits) {
   for (const DType stored : {DType::kF16, DType::kBF16}) {
     const Scene scene(gradient_config(), Activation::kGeluTanh, stored);
@@ -149,7 +160,8 @@ Goal linear_goal(const std::string& site, int64_t position, size_t width) {
   const Vec weights = direction(width, 5);
   const std::vector<float> narrow(weights.begin(), weights.end());
   const Vec used = reference::widen(narrow);
-  return {"a sum over " + site, target::linear(site, Tensor::from(narrow), position), [=](const Held& held) {
+  return {"a sum over " + site, target::linear(site, Tensor::from(narrow), position),
+          [=](const Held& held) {
             const Vec row = row_of(held, site, position, 5);
             double sum = 0.0;
             for (size_t i = 0; i < row.size(); ++i) sum += used[i] * row[i];
@@ -193,7 +205,8 @@ TEST(Gradients, LinearTargetsAtMaps) {
     for (const int64_t query : {2, 4}) {
       const Vec weights = direction(3 * 5, 6);
       const std::vector<float> narrow(weights.begin(), weights.end());
-      const Goal goal{site, target::linear(site, Tensor::from(narrow, {3, 5}), query), [=](const Held& held) {
+      const Goal goal{site, target::linear(site, Tensor::from(narrow, {3, 5}), query),
+                      [=](const Held& held) {
                         double sum = 0.0;
                         for (int64_t h = 0; h < 3; ++h) {
                           for (int64_t k = 0; k <= query; ++k)
@@ -207,17 +220,20 @@ TEST(Gradients, LinearTargetsAtMaps) {
   }
 }
 
-// Targets at several places, of sites in different layers and of logits: gradients are linear in them.
+// Targets at several places, of sites in different layers and of logits: gradients are linear in
+// them.
 TEST(Gradients, TargetsAtSeveralPlacesAddUp) {
   const Scene& scene = plain_scene();
   const Held base = scene.run();
-  const Goal norm = norm_goal("blocks.0.hook_resid_mid", 1), linear = linear_goal("blocks.1.mlp.hook_post", 2, 22),
-             logit = logit_goal(3, 0);
+  const Goal norm = norm_goal("blocks.0.hook_resid_mid", 1),
+             linear = linear_goal("blocks.1.mlp.hook_post", 2, 22), logit = logit_goal(3, 0);
   const Goal embed = linear_goal("hook_embed", 2, 15), position = norm_goal("hook_pos_embed", 4);
-  const Goal all{"a sum", 2.0 * norm.target + (-1.5) * linear.target + 0.25 * logit.target + embed.target - position.target,
+  const Goal all{"a sum",
+                 2.0 * norm.target + (-1.5) * linear.target + 0.25 * logit.target + embed.target -
+                     position.target,
                  [=](const Held& held) {
-                   return 2.0 * norm.value(held) - 1.5 * linear.value(held) + 0.25 * logit.value(held) + embed.value(held) -
-                          position.value(held);
+                   return 2.0 * norm.value(held) - 1.5 * linear.value(held) +
+                          0.25 * logit.value(held) + embed.value(held) - position.value(held);
                  }};
   expect_gradients_agree(scene, all, scene.backward(all), base);
 }
@@ -231,7 +247,8 @@ TEST(Gradients, FrozenPatternsAndScales) {
     const Held base = scene.run();
     for (const Goal& goal : {logit_goal(), goals_at_logits()[3]}) {
       SCOPED_TRACE(::testing::Message() << "patterns " << patterns << ", scales " << scales);
-      expect_gradients_agree(scene, goal, scene.backward(goal, sites_under(scene.linearised)), base);
+      expect_gradients_agree(scene, goal, scene.backward(goal, sites_under(scene.linearised)),
+                             base);
     }
   }
 }

@@ -22,8 +22,8 @@ using testing::TempFolder;
 class ModelPath : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name :
-         {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "VITRINE_DEMO_MODEL", "HOME"}) {
+    for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME",
+                             "VITRINE_DEMO_MODEL", "HOME"}) {
       const char* value = std::getenv(name);
       saved_[name] = value ? std::optional<std::string>(value) : std::nullopt;
       unsetenv(name);
@@ -34,11 +34,12 @@ class ModelPath : public ::testing::Test {
   }
   void TearDown() override {
     fs::current_path(before_);
-    for (const auto& [name, value] : saved_) value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
+    for (const auto& [name, value] : saved_)
+      value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
   }
 
-  fs::path add_snapshot(const fs::path& cache, const std::string& repository, const std::string& revision,
-                        bool current = true) {
+  fs::path add_snapshot(const fs::path& cache, const std::string& repository,
+                        const std::string& revision, bool current = true) {
     const fs::path folder = cache / ("models--" + repository);
     fs::create_directories(folder / "snapshots" / revision);
     fs::create_directories(folder / "refs");
@@ -73,14 +74,16 @@ TEST_F(ModelPath, FindsTheCacheByHuggingFacesRules) {
 
 TEST_F(ModelPath, ListsTheGpt2ModelsOfTheCache) {
   EXPECT_TRUE(cached_models().empty()) << "there is no cache";
-  const auto add = [&](const std::string& repository, const std::string& config, const char* weights) {
+  const auto add = [&](const std::string& repository, const std::string& config,
+                       const char* weights) {
     const fs::path folder = add_snapshot(hub_cache(), repository, "aaa");
     std::ofstream(folder / "config.json") << config;
     if (weights) std::ofstream(folder / weights) << "12345";
     return folder;
   };
   const std::string gpt2 = R"({"model_type": "gpt2"})";
-  const fs::path second = add("openai-community--gpt2", gpt2, "model.safetensors"), first = add("distilgpt2", gpt2, "pytorch_model.bin");
+  const fs::path second = add("openai-community--gpt2", gpt2, "model.safetensors"),
+                 first = add("distilgpt2", gpt2, "pytorch_model.bin");
   add("google--bert", R"({"model_type": "bert"})", "model.safetensors");
   add("someone--configured", gpt2, nullptr);
   add("someone--broken", "{", "model.safetensors");
@@ -114,9 +117,11 @@ TEST_F(ModelPath, OldAndNewNamesFindEachOther) {
 }
 
 TEST_F(ModelPath, SaysWhereItLooked) {
-  EXPECT_TRUE(says(error_of([] { resolve_model("gpt2"); }), "model 'gpt2'", (hub_cache() / "models--gpt2").string(),
+  EXPECT_TRUE(says(error_of([] { resolve_model("gpt2"); }), "model 'gpt2'",
+                   (hub_cache() / "models--gpt2").string(),
                    (hub_cache() / "models--openai-community--gpt2").string()));
-  EXPECT_TRUE(says(error_of([] { resolve_model("a/b/c"); }), "'a/b/c'", "no such file or directory"));
+  EXPECT_TRUE(
+      says(error_of([] { resolve_model("a/b/c"); }), "'a/b/c'", "no such file or directory"));
   EXPECT_TRUE(says(error_of([] { resolve_model("../up"); }), "'../up'", "no name of a model"));
   EXPECT_TRUE(says(error_of([] { resolve_model(""); }), "model ''"));
   EXPECT_TRUE(says(error_of([] { resolve_model("a\nb"); }), "'a\\x0ab'"));

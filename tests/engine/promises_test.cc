@@ -1,5 +1,5 @@
-// "Watching changes nothing": with any set of captures, in any batch, with any number of threads, in one pass or token by
-// token, the numbers are the same bits.
+// "Watching changes nothing": with any set of captures, in any batch, with any number of threads,
+// in one pass or token by token, the numbers are the same bits.
 
 #include <algorithm>
 #include <cmath>
@@ -17,21 +17,28 @@ using testing_support::odd_config;
 using testing_support::same_bits;
 using testing_support::tokens;
 
-/// How far apart the fused and the composed form of attention may be, as a share of the values' spread: nothing on the CPU. On
-/// a GPU the fused form works through tiles of keys and rounds the pattern tile by tile, in the type of the weights.
+/// How far apart the fused and the composed form of attention may be, as a share of the values'
+/// spread: nothing on the CPU. On a GPU the fused form works through tiles of keys and rounds the
+/// pattern tile by tile, in the type of the weights.
 float composed_attention_tolerance(DType dtype) {
   if (testing_support::on_cpu()) return 0.0f;
   switch (dtype) {
-    case DType::kF32: return 5e-6f;
-    case DType::kF16: return 8 * 0x1p-11f;
-    default: return 8 * 0x1p-8f;
+    case DType::kF32:
+      return 5e-6f;
+    case DType::kF16:
+      return 8 * 0x1p-11f;
+    default:
+      return 8 * 0x1p-8f;
   }
 }
 
 ::testing::AssertionResult agree(TensorView a, TensorView b, float tolerance) {
-  if (tolerance == 0.0f) return same_bits(a, b) ? ::testing::AssertionSuccess() : ::testing::AssertionFailure() << "other bits";
+  if (tolerance == 0.0f)
+    return same_bits(a, b) ? ::testing::AssertionSuccess()
+                           : ::testing::AssertionFailure() << "other bits";
   const std::vector<float> x = a.to_f32(), y = b.to_f32();
-  if (x.size() != y.size()) return ::testing::AssertionFailure() << x.size() << " values and " << y.size();
+  if (x.size() != y.size())
+    return ::testing::AssertionFailure() << x.size() << " values and " << y.size();
   float low = INFINITY, high = -INFINITY, worst = 0;
   for (size_t i = 0; i < x.size(); ++i) {
     if (x[i] == y[i]) continue;
@@ -49,7 +56,10 @@ std::vector<float> copy(TensorView view) { return view.to_f32(); }
 
 class Promises : public ::testing::TestWithParam<DType> {
  protected:
-  Model model(int threads = 2) { return Model::random(odd_config(), 7, testing_support::test_options({.dtype = GetParam(), .threads = threads})); }
+  Model model(int threads = 2) {
+    return Model::random(odd_config(), 7,
+                         testing_support::test_options({.dtype = GetParam(), .threads = threads}));
+  }
 };
 
 TEST_P(Promises, CapturesDoNotChangeLogits) {
@@ -79,35 +89,43 @@ TEST_P(Promises, NarrowedCapturesAreSlicesOfWholeOnes) {
   const Model m = model();
   const std::vector<int32_t> ids = tokens(19, 3, m.config());
   const vitrine::Run whole = m.forward(ids, Hooks().capture("*"));
-  const vitrine::Run slice = m.forward(ids, Hooks().capture("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {2, 0}})
-                                       .capture("blocks.2.attn.hook_pattern", {.positions = {7}, .heads = {1}})
-                                       .capture("blocks.0.mlp.hook_pre", {.neurons = {99, 3}})
-                                       .capture("blocks.1.mlp.hook_pre", {.positions = {2}})
-                                       .capture("blocks.1.attn.hook_pattern", {.positions = {3}}));
-  const TensorView z = slice["blocks.1.attn.hook_z"], pattern = slice["blocks.2.attn.hook_pattern"], pre = slice["blocks.0.mlp.hook_pre"];
+  const vitrine::Run slice =
+      m.forward(ids, Hooks()
+                         .capture("blocks.1.attn.hook_z", {.positions = {-1, 4}, .heads = {2, 0}})
+                         .capture("blocks.2.attn.hook_pattern", {.positions = {7}, .heads = {1}})
+                         .capture("blocks.0.mlp.hook_pre", {.neurons = {99, 3}})
+                         .capture("blocks.1.mlp.hook_pre", {.positions = {2}})
+                         .capture("blocks.1.attn.hook_pattern", {.positions = {3}}));
+  const TensorView z = slice["blocks.1.attn.hook_z"], pattern = slice["blocks.2.attn.hook_pattern"],
+                   pre = slice["blocks.0.mlp.hook_pre"];
   ASSERT_EQ(z.shape(), (Shape{2, 2, 20}));
   ASSERT_EQ(pattern.shape(), (Shape{1, 1, 19}));
   ASSERT_EQ(pre.shape(), (Shape{19, 2}));
   const TensorView whole_z = whole["blocks.1.attn.hook_z"];
   EXPECT_TRUE(same_bits(z.slice(0).slice(0), whole_z.slice(4).slice(0)));
   EXPECT_TRUE(same_bits(z.slice(1).slice(1), whole_z.slice(18).slice(2)));
-  EXPECT_TRUE(same_bits(pattern.slice(0).slice(0), whole["blocks.2.attn.hook_pattern"].slice(1).slice(7)));
+  EXPECT_TRUE(
+      same_bits(pattern.slice(0).slice(0), whole["blocks.2.attn.hook_pattern"].slice(1).slice(7)));
   // Whole rows, but not all of them: these may not be written in place.
-  EXPECT_TRUE(same_bits(slice["blocks.1.mlp.hook_pre"].slice(0), whole["blocks.1.mlp.hook_pre"].slice(2)));
-  EXPECT_TRUE(same_bits(slice["blocks.1.attn.hook_pattern"].slice(2).slice(0), whole["blocks.1.attn.hook_pattern"].slice(2).slice(3)));
+  EXPECT_TRUE(
+      same_bits(slice["blocks.1.mlp.hook_pre"].slice(0), whole["blocks.1.mlp.hook_pre"].slice(2)));
+  EXPECT_TRUE(same_bits(slice["blocks.1.attn.hook_pattern"].slice(2).slice(0),
+                        whole["blocks.1.attn.hook_pattern"].slice(2).slice(3)));
   EXPECT_EQ(pre.f32()[2 * 5], whole["blocks.0.mlp.hook_pre"].slice(5).f32()[3]);
   EXPECT_EQ(pre.f32()[2 * 5 + 1], whole["blocks.0.mlp.hook_pre"].slice(5).f32()[99]);
 }
 
 TEST_P(Promises, ASequenceIsTheSameAloneAsInABatch) {
   const Model m = model();
-  const Batch batch = {tokens(5, 4, m.config()), tokens(33, 5, m.config()), tokens(1, 6, m.config()), tokens(80, 7, m.config())};
+  const Batch batch = {tokens(5, 4, m.config()), tokens(33, 5, m.config()),
+                       tokens(1, 6, m.config()), tokens(80, 7, m.config())};
   const vitrine::Run together = m.forward(batch, Hooks().capture("*"));
   for (int s = 0; s < together.sequences(); ++s) {
     const vitrine::Run alone = m.forward(batch[static_cast<size_t>(s)], Hooks().capture("*"));
     EXPECT_TRUE(same_bits(alone.logits(), together.logits(s))) << "sequence " << s;
     for (const Captures::Entry& entry : alone.captures().entries()) {
-      EXPECT_TRUE(same_bits(alone[entry.name], together.captures().view(entry.name, s))) << entry.name << ", sequence " << s;
+      EXPECT_TRUE(same_bits(alone[entry.name], together.captures().view(entry.name, s)))
+          << entry.name << ", sequence " << s;
     }
   }
 }
@@ -124,7 +142,9 @@ TEST_P(Promises, ASequenceIsEditedAloneAsInABatch) {
       const Hooks hooks = Hooks().edit(pattern, edit, {.positions = {1, -2}});
       const vitrine::Run together = m.forward(batch, hooks);
       for (int s = 0; s < 2; ++s) {
-        EXPECT_TRUE(same_bits(m.forward(batch[static_cast<size_t>(s)], hooks).logits(), together.logits(s))) << pattern << ", sequence " << s;
+        EXPECT_TRUE(
+            same_bits(m.forward(batch[static_cast<size_t>(s)], hooks).logits(), together.logits(s)))
+            << pattern << ", sequence " << s;
       }
     }
   }
@@ -135,16 +155,25 @@ TEST_P(Promises, CachedDecodeIsTheSameAsRecomputing) {
   const std::vector<int32_t> ids = tokens(41, 8, m.config());
   const vitrine::Run whole = m.forward(ids, Hooks().capture("*"));
   // One at a time, in one chunk and then one at a time, in uneven chunks.
-  for (const std::vector<size_t>& chunks : {std::vector<size_t>(41, 1), std::vector<size_t>{30, 1, 1, 1, 8}, std::vector<size_t>{7, 17, 16, 1}}) {
+  for (const std::vector<size_t>& chunks :
+       {std::vector<size_t>(41, 1), std::vector<size_t>{30, 1, 1, 1, 8},
+        std::vector<size_t>{7, 17, 16, 1}}) {
     Session session = m.session(1, 41);
     size_t at = 0;
     for (size_t chunk : chunks) {
-      const vitrine::Run part = session.forward({{ids.begin() + static_cast<int64_t>(at), ids.begin() + static_cast<int64_t>(at + chunk)}}, Hooks().capture("*"));
+      const vitrine::Run part = session.forward({{ids.begin() + static_cast<int64_t>(at),
+                                                  ids.begin() + static_cast<int64_t>(at + chunk)}},
+                                                Hooks().capture("*"));
       for (size_t i = 0; i < chunk; ++i) {
-        EXPECT_TRUE(same_bits(part.logits().slice(static_cast<int64_t>(i)), whole.logits().slice(static_cast<int64_t>(at + i)))) << at + i;
+        EXPECT_TRUE(same_bits(part.logits().slice(static_cast<int64_t>(i)),
+                              whole.logits().slice(static_cast<int64_t>(at + i))))
+            << at + i;
         for (const Captures::Entry& entry : part.captures().entries()) {
-          if (site_info(entry.site).shape == SiteShape::kMap) continue;  // their rows are longer in the whole pass
-          EXPECT_TRUE(same_bits(part[entry.name].slice(static_cast<int64_t>(i)), whole[entry.name].slice(static_cast<int64_t>(at + i)))) << entry.name;
+          if (site_info(entry.site).shape == SiteShape::kMap)
+            continue;  // their rows are longer in the whole pass
+          EXPECT_TRUE(same_bits(part[entry.name].slice(static_cast<int64_t>(i)),
+                                whole[entry.name].slice(static_cast<int64_t>(at + i))))
+              << entry.name;
         }
       }
       at += chunk;
@@ -168,11 +197,14 @@ TEST_P(Promises, APassFromABlockOnIsTheRestOfAWholePass) {
       Session session = read.fork(0, 2);
       session.truncate(1, past);
       const TensorView none(residual.data(), DType::kF32, Shape{0, config.width});
-      const TensorView rows(residual.slice(past).data(), DType::kF32, Shape{kLength - past, config.width});
+      const TensorView rows(residual.slice(past).data(), DType::kF32,
+                            Shape{kLength - past, config.width});
       const vitrine::Run rest = session.forward_from(layer, {none, rows}, Hooks().capture(last));
       for (int64_t t = past; t < kLength; ++t) {
-        ASSERT_TRUE(same_bits(rest.logits(1).slice(t - past), whole.logits().slice(t))) << "layer " << layer << ", behind " << past << ", token " << t;
-        ASSERT_TRUE(same_bits(rest.captures().view(last, 1).slice(t - past), whole[last].slice(t))) << "layer " << layer;
+        ASSERT_TRUE(same_bits(rest.logits(1).slice(t - past), whole.logits().slice(t)))
+            << "layer " << layer << ", behind " << past << ", token " << t;
+        ASSERT_TRUE(same_bits(rest.captures().view(last, 1).slice(t - past), whole[last].slice(t)))
+            << "layer " << layer;
       }
       EXPECT_EQ(session.length(0), kLength);
       EXPECT_EQ(session.length(1), kLength);
@@ -187,7 +219,8 @@ TEST_P(Promises, ThreadsDoNotChangeBits) {
     const vitrine::Run many = model(threads).forward(ids, Hooks().capture("*"));
     EXPECT_TRUE(same_bits(one.logits(), many.logits())) << threads;
     for (const Captures::Entry& entry : one.captures().entries()) {
-      EXPECT_TRUE(same_bits(one[entry.name], many[entry.name])) << entry.name << ", threads " << threads;
+      EXPECT_TRUE(same_bits(one[entry.name], many[entry.name]))
+          << entry.name << ", threads " << threads;
     }
   }
 }
@@ -204,36 +237,43 @@ TEST_P(Promises, LogitsOfChosenRowsAreThoseOfAllRows) {
   const Batch batch = {tokens(5, 11, m.config()), tokens(12, 12, m.config())};
   const vitrine::Run all = m.forward(batch);
   const vitrine::Run last = m.forward(batch, {}, {.logits = LogitRows::kLast});
-  const vitrine::Run last_watched = m.forward(batch, Hooks().capture("ln_final.*"), {.logits = LogitRows::kLast});
-  const vitrine::Run none = m.forward(batch, Hooks().capture("ln_final.hook_normalized"), {.logits = LogitRows::kNone});
+  const vitrine::Run last_watched =
+      m.forward(batch, Hooks().capture("ln_final.*"), {.logits = LogitRows::kLast});
+  const vitrine::Run none =
+      m.forward(batch, Hooks().capture("ln_final.hook_normalized"), {.logits = LogitRows::kNone});
   for (int s = 0; s < 2; ++s) {
     const int64_t rows = all.logits(s).shape()[0];
     EXPECT_EQ(last.logits(s).shape(), (Shape{1, 301}));
     EXPECT_TRUE(same_bits(last.logits(s).slice(0), all.logits(s).slice(rows - 1)));
     EXPECT_TRUE(same_bits(last_watched.logits(s).slice(0), all.logits(s).slice(rows - 1)));
     EXPECT_EQ(none.logits(s).elements(), 0);
-    EXPECT_TRUE(same_bits(none.captures().view("ln_final.hook_normalized", s), last_watched.captures().view("ln_final.hook_normalized", s)));
+    EXPECT_TRUE(same_bits(none.captures().view("ln_final.hook_normalized", s),
+                          last_watched.captures().view("ln_final.hook_normalized", s)));
   }
 }
 
 TEST_P(Promises, EditsThatChangeNothingGiveTheSameBits) {
-  // Each of these takes the composed path at its site, which must round where the fused one does. hook_result is left out:
-  // its composed form sums head by head, in another order than the projection (the next test has its tolerance).
+  // Each of these takes the composed path at its site, which must round where the fused one does.
+  // hook_result is left out: its composed form sums head by head, in another order than the
+  // projection (the next test has its tolerance).
   const Model m = model();
   const std::vector<int32_t> ids = tokens(23, 13, m.config());
   const vitrine::Run plain = m.forward(ids, Hooks().capture("*"));
   for (const SiteInfo& info : kSites) {
     if (info.site == Site::kResult) continue;
     const std::string pattern = (info.per_layer ? "blocks.*." : "") + std::string(info.name);
-    const float tolerance = info.shape == SiteShape::kMap ? composed_attention_tolerance(GetParam()) : 0.0f;
+    const float tolerance =
+        info.shape == SiteShape::kMap ? composed_attention_tolerance(GetParam()) : 0.0f;
     const vitrine::Run scaled = m.forward(ids, Hooks().edit(pattern, scale(1.0f)).capture("*"));
     const vitrine::Run seen = m.forward(ids, Hooks().edit(pattern, callback([](EditView&) {})));
     EXPECT_TRUE(agree(plain.logits(), scaled.logits(), tolerance)) << pattern;
     EXPECT_TRUE(agree(plain.logits(), seen.logits(), tolerance)) << pattern;
     for (const Captures::Entry& entry : plain.captures().entries()) {
-      EXPECT_TRUE(agree(plain[entry.name], scaled[entry.name], tolerance)) << entry.name << " under an edit of " << pattern;
+      EXPECT_TRUE(agree(plain[entry.name], scaled[entry.name], tolerance))
+          << entry.name << " under an edit of " << pattern;
     }
-    const vitrine::Run replaced = m.forward(ids, Hooks().edit(pattern, replace_from(plain.shared_captures())));
+    const vitrine::Run replaced =
+        m.forward(ids, Hooks().edit(pattern, replace_from(plain.shared_captures())));
     EXPECT_TRUE(agree(plain.logits(), replaced.logits(), tolerance)) << pattern;
   }
 }
@@ -242,18 +282,22 @@ TEST_P(Promises, AnEditedHeadResultOnlyChangesTheOrderOfSummation) {
   const Model m = model();
   const std::vector<int32_t> ids = tokens(23, 14, m.config());
   const std::vector<float> plain = copy(m.forward(ids).logits());
-  const std::vector<float> edited = copy(m.forward(ids, Hooks().edit("blocks.*.attn.hook_result", scale(1.0f))).logits());
+  const std::vector<float> edited =
+      copy(m.forward(ids, Hooks().edit("blocks.*.attn.hook_result", scale(1.0f))).logits());
   const auto [low, high] = std::minmax_element(plain.begin(), plain.end());
   float worst = 0;
   for (size_t i = 0; i < plain.size(); ++i) worst = std::max(worst, std::abs(plain[i] - edited[i]));
-  // D = 60 products are added in two orders in each of three layers: a few units in the last place of the spread. On a GPU
-  // what that changes may cross a rounding of the activations to the weights' type.
+  // D = 60 products are added in two orders in each of three layers: a few units in the last place
+  // of the spread. On a GPU what that changes may cross a rounding of the activations to the
+  // weights' type.
   const float tolerance = std::max(2e-6f, composed_attention_tolerance(GetParam()));
   EXPECT_LE(worst, tolerance * (*high - *low));
 }
 
 INSTANTIATE_TEST_SUITE_P(Storage, Promises, ::testing::ValuesIn(testing_support::weight_types()),
-                         [](const auto& storage) { return std::string(dtype_name(storage.param)); });
+                         [](const auto& storage) {
+                           return std::string(dtype_name(storage.param));
+                         });
 
 TEST(Promises, SixteenBitWeightsGiveTheBitsOfTheirFloat32Values) {
   if (!testing_support::on_cpu()) GTEST_SKIP() << "a GPU multiplies 16-bit weights as such";
@@ -265,18 +309,22 @@ TEST(Promises, SixteenBitWeightsGiveTheBitsOfTheirFloat32Values) {
   EXPECT_EQ(copy(narrow.forward(ids).logits()), copy(wide.forward(ids).logits()));
 }
 
-// What stays on the device is what would have come to the host; reading it there is refused, not a crash.
+// What stays on the device is what would have come to the host; reading it there is refused, not a
+// crash.
 TEST(Promises, ResultsStayWhereTheyWereAskedToStay) {
   const Model m = Model::random(odd_config(), 3, testing_support::test_options());
   const std::vector<int32_t> ids = tokens(9, 1, m.config());
   const Hooks hooks = Hooks().capture("blocks.*.hook_resid_post");
-  const vitrine::Run here = m.forward(ids, hooks), there = m.forward(ids, hooks, {.residence = Residence::kDevice});
+  const vitrine::Run here = m.forward(ids, hooks),
+                     there = m.forward(ids, hooks, {.residence = Residence::kDevice});
   EXPECT_EQ(here.logits().residence(), Residence::kHost);
-  EXPECT_EQ(there.logits().residence(), testing_support::on_cpu() ? Residence::kHost : Residence::kDevice);
+  EXPECT_EQ(there.logits().residence(),
+            testing_support::on_cpu() ? Residence::kHost : Residence::kDevice);
   EXPECT_TRUE(same_bits(m.to_host(there.logits()), here.logits()));
   const TensorView last = there["blocks.2.hook_resid_post"];
   EXPECT_TRUE(same_bits(m.to_host(last), here["blocks.2.hook_resid_post"]));
-  const LogitStats from_here = m.unembed(here["blocks.2.hook_resid_post"], {.top_k = 3}), from_there = m.unembed(last, {.top_k = 3});
+  const LogitStats from_here = m.unembed(here["blocks.2.hook_resid_post"], {.top_k = 3}),
+                   from_there = m.unembed(last, {.top_k = 3});
   EXPECT_EQ(from_here.top_ids, from_there.top_ids);
   EXPECT_EQ(from_here.lse, from_there.lse);
   if (!testing_support::on_cpu()) EXPECT_USER_ERROR(last.to_f32(), "[9, 60]", "to_host");

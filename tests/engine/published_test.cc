@@ -1,5 +1,5 @@
-// The engine against what others have published: two small trained models (where the additional test data is found), and
-// results on the real GPT-2 weights (where those are found).
+// The engine against what others have published: two small trained models (where the additional
+// test data is found), and results on the real GPT-2 weights (where those are found).
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -20,13 +20,15 @@ using namespace testing_support;
 
 const std::filesystem::path kData = VITRINE_TEST_DATA;
 
-#define SKIP_WITHOUT(path) \
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << "additional test data not found: " << (path).string()
+#define SKIP_WITHOUT(path)            \
+  if (!std::filesystem::exists(path)) \
+  GTEST_SKIP() << "additional test data not found: " << (path).string()
 
 // --- gpt-nano-sort: the activations that its authors' PyTorch printed
 
 /// Reference tensors hold a batch: [3, ...]; those of attention have heads before tokens.
-std::vector<double> reference_of(const SafetensorsFile& file, const std::string& name, int64_t sequence) {
+std::vector<double> reference_of(const SafetensorsFile& file, const std::string& name,
+                                 int64_t sequence) {
   const TensorView tensor = file.tensor("ref." + name);
   return doubles(tensor.slice(tensor.shape()[0] == 1 ? 0 : sequence));
 }
@@ -56,10 +58,12 @@ std::vector<double> softmax_rows(TensorView logits) {
   return values;
 }
 
-/// Both sides are float32 runs; PyTorch of today is up to 3e-7 of a tensor's spread away from these numbers.
+/// Both sides are float32 runs; PyTorch of today is up to 3e-7 of a tensor's spread away from these
+/// numbers.
 constexpr double kFloat32Rounding = 1e-6;
 
-void expect_close(const std::vector<double>& actual, const std::vector<double>& expected, const std::string& name) {
+void expect_close(const std::vector<double>& actual, const std::vector<double>& expected,
+                  const std::string& name) {
   double low = INFINITY, high = -INFINITY;
   for (double value : expected) {
     if (!std::isfinite(value)) continue;
@@ -76,13 +80,27 @@ TEST(Published, NanoSortActivations) {
   const SafetensorsFile reference(folder / "reference.safetensors");
   const TensorView idx = reference.tensor("ref.idx");
   const std::vector<std::pair<std::string, std::string>> pairs = {
-      {"hook_embed", "tok_emb"}, {"hook_pos_embed", "pos_emb"}, {"blocks.0.hook_resid_pre", "x"},
-      {"blocks.0.ln1.hook_normalized", "ln1"}, {"blocks.0.attn.hook_q", "q"}, {"blocks.0.attn.hook_k", "k"},
-      {"blocks.0.attn.hook_v", "v"}, {"blocks.0.attn.hook_attn_scores", "att"}, {"blocks.0.attn.hook_pattern", "attSm"},
-      {"blocks.0.attn.hook_z", "y"}, {"blocks.0.hook_attn_out", "yProj"}, {"blocks.0.hook_resid_mid", "attnResid"},
-      {"blocks.0.ln2.hook_normalized", "ln2"}, {"blocks.0.mlp.hook_pre", "fc"}, {"blocks.0.mlp.hook_post", "gelu"},
-      {"blocks.0.hook_mlp_out", "mlp"}, {"blocks.0.hook_resid_post", "mlpResid"}, {"blocks.0.hook_resid_post", "block0"},
-      {"blocks.1.hook_resid_post", "block1"}, {"blocks.2.hook_resid_post", "block2"}, {"ln_final.hook_normalized", "ln_f"},
+      {"hook_embed", "tok_emb"},
+      {"hook_pos_embed", "pos_emb"},
+      {"blocks.0.hook_resid_pre", "x"},
+      {"blocks.0.ln1.hook_normalized", "ln1"},
+      {"blocks.0.attn.hook_q", "q"},
+      {"blocks.0.attn.hook_k", "k"},
+      {"blocks.0.attn.hook_v", "v"},
+      {"blocks.0.attn.hook_attn_scores", "att"},
+      {"blocks.0.attn.hook_pattern", "attSm"},
+      {"blocks.0.attn.hook_z", "y"},
+      {"blocks.0.hook_attn_out", "yProj"},
+      {"blocks.0.hook_resid_mid", "attnResid"},
+      {"blocks.0.ln2.hook_normalized", "ln2"},
+      {"blocks.0.mlp.hook_pre", "fc"},
+      {"blocks.0.mlp.hook_post", "gelu"},
+      {"blocks.0.hook_mlp_out", "mlp"},
+      {"blocks.0.hook_resid_post", "mlpResid"},
+      {"blocks.0.hook_resid_post", "block0"},
+      {"blocks.1.hook_resid_post", "block1"},
+      {"blocks.2.hook_resid_post", "block2"},
+      {"ln_final.hook_normalized", "ln_f"},
       {"logits", "lm_head"}};
   for (int64_t sequence = 0; sequence < 3; ++sequence) {
     const TensorView row = idx.slice(sequence);
@@ -92,7 +110,8 @@ TEST(Published, NanoSortActivations) {
     const vitrine::Run run = model.forward(std::vector<int32_t>(ids, ids + row.elements()), hooks);
     for (const auto& [site, name] : pairs) {
       const bool per_head = name == "q" || name == "k" || name == "v";
-      expect_close(per_head ? heads_first(run[site]) : doubles(run[site]), reference_of(reference, name, sequence), name);
+      expect_close(per_head ? heads_first(run[site]) : doubles(run[site]),
+                   reference_of(reference, name, sequence), name);
     }
     expect_close(softmax_rows(run.logits()), reference_of(reference, "probs", sequence), "probs");
   }
@@ -105,7 +124,8 @@ TEST(Published, NanoSortSorts) {
   const Model model = Model::load(folder.string());
   GenerateOptions options;
   options.max_new_tokens = 6;
-  for (std::vector<int32_t> letters : Batch{{2, 1, 0, 2, 1, 0}, {0, 2, 0, 2, 0, 2}, {1, 1, 2, 0, 0, 1}}) {
+  for (std::vector<int32_t> letters :
+       Batch{{2, 1, 0, 2, 1, 0}, {0, 2, 0, 2, 0, 2}, {1, 1, 2, 0, 0, 1}}) {
     const Generation out = generate(model, {letters}, options);
     std::sort(letters.begin(), letters.end());
     EXPECT_EQ(out.sequences.at(0).ids, letters);
@@ -115,11 +135,13 @@ TEST(Published, NanoSortSorts) {
 // --- makemore-names
 
 const std::vector<std::string> kNames = {
-    "emma",  "olivia", "ava",  "isabella", "sophia",    "charlotte", "mia",       "amelia",  "harper", "evelyn",  "abigail",
-    "emily", "elizabeth", "ella", "madison", "liam",    "noah",      "william",   "james",   "oliver", "benjamin", "elijah",
-    "lucas", "mason",  "logan", "alexander", "ethan",   "jacob",     "michael",   "daniel",  "henry",  "anna",    "david",
-    "john",  "mary",   "robert", "thomas", "sarah",     "laura",     "peter",     "paul",    "simon",  "julia",   "maria",
-    "clara", "victor", "hannah", "lucy",   "george",    "arthur",    "rose"};
+    "emma",   "olivia",    "ava",     "isabella", "sophia",    "charlotte", "mia",     "amelia",
+    "harper", "evelyn",    "abigail", "emily",    "elizabeth", "ella",      "madison", "liam",
+    "noah",   "william",   "james",   "oliver",   "benjamin",  "elijah",    "lucas",   "mason",
+    "logan",  "alexander", "ethan",   "jacob",    "michael",   "daniel",    "henry",   "anna",
+    "david",  "john",      "mary",    "robert",   "thomas",    "sarah",     "laura",   "peter",
+    "paul",   "simon",     "julia",   "maria",    "clara",     "victor",    "hannah",  "lucy",
+    "george", "arthur",    "rose"};
 
 /// Mean nats a character, the end of each name counted.
 double score_names(const Model& model, const std::vector<std::string>& names) {
@@ -141,8 +163,9 @@ double score_names(const Model& model, const std::vector<std::string>& names) {
   return total / static_cast<double>(characters);
 }
 
-// The model's author reports 1.7585 nats a character over a list of 32,000 names, most of them rarer than these. PyTorch in
-// double precision gives these 51 names 1.571795, and the same letters in another order 3 to 4 nats.
+// The model's author reports 1.7585 nats a character over a list of 32,000 names, most of them
+// rarer than these. PyTorch in double precision gives these 51 names 1.571795, and the same letters
+// in another order 3 to 4 nats.
 TEST(Published, MakemoreScoresNames) {
   const auto folder = kData / "models" / "makemore-names";
   SKIP_WITHOUT(folder);
@@ -161,13 +184,15 @@ std::vector<std::string> readings(const std::string& prompt) {
                                  : std::vector<std::string>{prompt, " " + prompt};
 }
 
-/// The rank of `id` at the last position after each block, Ecco's way: the last block's output alone is normalised.
+/// The rank of `id` at the last position after each block, Ecco's way: the last block's output
+/// alone is normalised.
 std::vector<int32_t> ranks_by_layer(const Model& model, const std::string& prompt, int32_t id) {
   Where last;
   last.positions = {-1};
   Hooks hooks;
   hooks.capture("blocks.*.hook_resid_post", last);
-  const vitrine::Run run = model.forward(model.tokenizer().encode(prompt), hooks, {.logits = LogitRows::kNone});
+  const vitrine::Run run =
+      model.forward(model.tokenizer().encode(prompt), hooks, {.logits = LogitRows::kNone});
   std::vector<int32_t> ranks;
   const auto& entries = run.captures().entries();
   for (size_t layer = 0; layer < entries.size(); ++layer) {
@@ -220,7 +245,8 @@ TEST_P(PublishedResults, Rankings) {
     std::string seen;
     bool found = false;
     for (const std::string& prompt : readings(entry.at("prompt").get<std::string>())) {
-      const std::vector<int32_t> ranks = ranks_by_layer(*model_, prompt, entry.at("id").get<int32_t>());
+      const std::vector<int32_t> ranks =
+          ranks_by_layer(*model_, prompt, entry.at("id").get<int32_t>());
       found = found || nearly_equal(ranks, expected);
       seen += fmt::format("\n  '{}': {}", prompt, fmt::join(ranks, ", "));
     }
@@ -234,12 +260,14 @@ TEST_P(PublishedResults, FinalProbabilities) {
   for (const Json& entry : entries) {
     double best_error = INFINITY;
     for (const std::string& prompt : readings(entry.at("prompt").get<std::string>())) {
-      const vitrine::Run run = model_->forward(model_->tokenizer().encode(prompt), {}, {.logits = LogitRows::kLast});
+      const vitrine::Run run =
+          model_->forward(model_->tokenizer().encode(prompt), {}, {.logits = LogitRows::kLast});
       const std::vector<double> probabilities = softmax_rows(run.logits());
       double error = 0.0;
       for (const Json& top : entry.at("top")) {
         const int32_t id = model_->tokenizer().single_token(top.at(0).get<std::string>());
-        error = std::max(error, std::abs(probabilities.at(static_cast<size_t>(id)) - top.at(1).get<double>()));
+        error = std::max(
+            error, std::abs(probabilities.at(static_cast<size_t>(id)) - top.at(1).get<double>()));
       }
       best_error = std::min(best_error, error);
     }
@@ -251,9 +279,11 @@ TEST_P(PublishedResults, Loss) {
   const std::vector<Json> entries = published("loss");
   if (entries.empty()) GTEST_SKIP() << "nothing of this kind is published for " << GetParam();
   for (const Json& entry : entries) {
-    const std::string text = entry.at("prepend").get<std::string>() + entry.at("text").get<std::string>();
+    const std::string text =
+        entry.at("prepend").get<std::string>() + entry.at("text").get<std::string>();
     const std::vector<int32_t> ids = model_->tokenizer().encode(text, Tokenizer::Special::kAllow);
-    EXPECT_NEAR(next_token_loss(model_->forward(ids).logits(), ids), entry.at("mean_nats").get<double>(), 1e-4);
+    EXPECT_NEAR(next_token_loss(model_->forward(ids).logits(), ids),
+                entry.at("mean_nats").get<double>(), 1e-4);
   }
 }
 

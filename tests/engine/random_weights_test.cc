@@ -60,13 +60,15 @@ TEST(RandomWeights, GivesThePublishedElements) {
 // By the formula of tests/goldens/README.md in Python, whose log and cos are the C library's.
 TEST(RandomWeights, GivesGpt2sInitialisation) {
   const RandomWeights weights(small(), kSeed, RandomInit::kGpt2);
-  const auto expect = [&](std::string_view name, float a, float b, float c) {
-    const std::vector<float> values = filled(weights, name);
-    ASSERT_GE(values.size(), 3u) << name;
-    EXPECT_FLOAT_EQ(values[0], a) << name;  // another C library may round the last bit of a logarithm otherwise
-    EXPECT_FLOAT_EQ(values[1], b) << name;
-    EXPECT_FLOAT_EQ(values[2], c) << name;
-  };
+  const auto expect =
+      [&](std::string_view name, float a, float b, float c) {
+        const std::vector<float> values = filled(weights, name);
+        ASSERT_GE(values.size(), 3u) << name;
+        EXPECT_FLOAT_EQ(values[0], a)
+            << name;  // another C library may round the last bit of a logarithm otherwise
+        EXPECT_FLOAT_EQ(values[1], b) << name;
+        EXPECT_FLOAT_EQ(values[2], c) << name;
+      };
   expect("wpe.weight", -0.0348654091f, -0.00629891455f, 0.0120438905f);
   expect("ln_f.weight", 0.999699473f, 1.00300729f, 0.998050094f);
   expect("h.0.ln_1.bias", 0.000617249811f, 0.00187256583f, 0.00349189946f);
@@ -75,9 +77,11 @@ TEST(RandomWeights, GivesGpt2sInitialisation) {
   expect("h.11.mlp.c_proj.weight", 0.00515015842f, 0.00011257625f, -0.000443812896f);
 }
 
-// The first four moments of 589,824 draws of N(0, 0.02 / sqrt(24)): each within five of its standard errors.
+// The first four moments of 589,824 draws of N(0, 0.02 / sqrt(24)): each within five of its
+// standard errors.
 TEST(RandomWeights, Gpt2sMatricesAreNormal) {
-  const std::vector<float> values = filled(RandomWeights(small(), 3, RandomInit::kGpt2), "h.5.attn.c_proj.weight");
+  const std::vector<float> values =
+      filled(RandomWeights(small(), 3, RandomInit::kGpt2), "h.5.attn.c_proj.weight");
   double mean = 0, square = 0, fourth = 0;
   for (const float value : values) {
     const double z = value / (0.02 / std::sqrt(24.0));
@@ -89,10 +93,12 @@ TEST(RandomWeights, Gpt2sMatricesAreNormal) {
   EXPECT_NEAR(fourth / n, 3, 5 * std::sqrt(96 / n));
 }
 
-// The sum of all bit patterns of wte.weight, as NumPy adds them: every element of the largest tensor counts.
+// The sum of all bit patterns of wte.weight, as NumPy adds them: every element of the largest
+// tensor counts.
 TEST(RandomWeights, GivesEveryElementOfTheEmbedding) {
   uint64_t sum = 0;
-  for (float value : filled(RandomWeights(small(), kSeed), "wte.weight")) sum += std::bit_cast<uint32_t>(value);
+  for (float value : filled(RandomWeights(small(), kSeed), "wte.weight"))
+    sum += std::bit_cast<uint32_t>(value);
   EXPECT_EQ(sum, 80938239901618219u);
 }
 
@@ -107,7 +113,8 @@ TEST(RandomWeights, ListsTheTensorsOfACheckpoint) {
 TEST(RandomWeights, RoundsToTheStoredType) {
   const RandomWeights weights(small(), 7);
   const std::vector<float> exact = filled(weights, "h.3.mlp.c_fc.bias");
-  const Tensor half = weights.make("h.3.mlp.c_fc.bias", DType::kF16), brain = weights.make("h.3.mlp.c_fc.bias", DType::kBF16);
+  const Tensor half = weights.make("h.3.mlp.c_fc.bias", DType::kF16),
+               brain = weights.make("h.3.mlp.c_fc.bias", DType::kBF16);
   const auto* half_bits = static_cast<const uint16_t*>(half.data());
   const auto* brain_bits = static_cast<const uint16_t*>(brain.data());
   for (size_t i = 0; i < exact.size(); ++i) {

@@ -1,4 +1,5 @@
-// Moments of rows that stay where the model is: those of two passes over the same rows on the host, whatever came at once.
+// Moments of rows that stay where the model is: those of two passes over the same rows on the host,
+// whatever came at once.
 
 #include "vitrine/running_moments.h"
 
@@ -25,7 +26,8 @@ Model odd_model() { return Model::random(odd_config(), 3, testing_support::test_
 std::vector<Run> runs(const Model& model, Residence residence, DType store = DType::kF32) {
   std::vector<Run> all;
   for (int seed = 1; seed <= 8; ++seed) {
-    all.push_back(model.forward(tokens(70, seed), Hooks().capture(kSite, {}, store), {.logits = LogitRows::kNone, .residence = residence}));
+    all.push_back(model.forward(tokens(70, seed), Hooks().capture(kSite, {}, store),
+                                {.logits = LogitRows::kNone, .residence = residence}));
   }
   return all;
 }
@@ -40,10 +42,12 @@ void expect_same(const MomentSums& got, const MomentSums& want) {
 
 /// The joined rows' mean and products by the definition.
 void expect_two_passes(const MomentSums& got, const std::vector<float>& rows) {
-  const size_t width = kWidth, joined = static_cast<size_t>(got.observations) / kMomentsBlock * kMomentsBlock;
+  const size_t width = kWidth,
+               joined = static_cast<size_t>(got.observations) / kMomentsBlock * kMomentsBlock;
   std::vector<long double> mean(width);
   for (size_t r = 0; r < joined; ++r) {
-    for (size_t j = 0; j < width; ++j) mean[j] += static_cast<long double>(rows[r * width + j]) / static_cast<long double>(joined);
+    for (size_t j = 0; j < width; ++j)
+      mean[j] += static_cast<long double>(rows[r * width + j]) / static_cast<long double>(joined);
   }
   // 512 terms' rounding in float64, of numbers as large as the rows: 1e-13 of their size.
   for (size_t i = 0; i < width; ++i) {
@@ -51,11 +55,17 @@ void expect_two_passes(const MomentSums& got, const std::vector<float>& rows) {
     EXPECT_NEAR(got.mean[i] + got.origin[i], static_cast<double>(mean[i]), 1e-12);
     for (size_t j = 0; j <= i; ++j) {
       long double sum = 0;
-      for (size_t r = 0; r < joined; ++r) sum += (static_cast<long double>(rows[r * width + i]) - mean[i]) * (static_cast<long double>(rows[r * width + j]) - mean[j]);
-      ASSERT_NEAR(got.products[i * width + j], static_cast<double>(sum), 1e-12 * std::sqrt(got.products[i * width + i] * got.products[j * width + j])) << i << ", " << j;
+      for (size_t r = 0; r < joined; ++r)
+        sum += (static_cast<long double>(rows[r * width + i]) - mean[i]) *
+               (static_cast<long double>(rows[r * width + j]) - mean[j]);
+      ASSERT_NEAR(got.products[i * width + j], static_cast<double>(sum),
+                  1e-12 * std::sqrt(got.products[i * width + i] * got.products[j * width + j]))
+          << i << ", " << j;
     }
   }
-  for (size_t i = 0; i < got.pending.size(); ++i) EXPECT_EQ(got.pending[i], static_cast<double>(rows[joined * width + i]) - static_cast<double>(rows[i % width]));
+  for (size_t i = 0; i < got.pending.size(); ++i)
+    EXPECT_EQ(got.pending[i],
+              static_cast<double>(rows[joined * width + i]) - static_cast<double>(rows[i % width]));
 }
 
 TEST(RunningMoments, AreThoseOfTwoPasses) {
@@ -85,7 +95,8 @@ TEST(RunningMoments, DependOnRowsAndTheirOrderAlone) {
   for (size_t i = 0; i < there.size(); ++i) {
     whole.add(0, there[i][kSite], 0, 70);
     brought.add(0, here[i][kSite], 0, 70);
-    for (int64_t begin = 0, step = 1; begin < 70; begin += step, step = step % 9 + 1) pieces.add(0, there[i][kSite], begin, std::min<int64_t>(step, 70 - begin));
+    for (int64_t begin = 0, step = 1; begin < 70; begin += step, step = step % 9 + 1)
+      pieces.add(0, there[i][kSite], begin, std::min<int64_t>(step, 70 - begin));
     if (i != 3 && i != 5) continue;
     RunningMoments gone_on(model, {kWidth});  // as from a file
     gone_on.set(0, pieces.sums(0));
@@ -117,10 +128,12 @@ TEST(RunningMoments, Refuse) {
   EXPECT_USER_ERROR(RunningMoments(model, {}), "one width at least");
   EXPECT_USER_ERROR(RunningMoments(model, {3, 0}), "rows 0 wide", "give 1 to 4194304");
   EXPECT_USER_ERROR(moments.add(1, view, 0, 1), "no part 1 of 1");
-  EXPECT_USER_ERROR(moments.add(0, {rows.data(), DType::kF32, Shape{5, 4}}, 0, 1), "[5, 4]", "not 2 wide");
+  EXPECT_USER_ERROR(moments.add(0, {rows.data(), DType::kF32, Shape{5, 4}}, 0, 1), "[5, 4]",
+                    "not 2 wide");
   EXPECT_USER_ERROR(moments.add(0, view, 8, 3), "rows 8 to 11 are asked of 10");
   EXPECT_USER_ERROR(moments.add(0, view, -1, 2), "rows -1 to 1");
-  EXPECT_USER_ERROR(moments.add(0, {rows.data(), DType::kI32, Shape{10, 2}}, 0, 1), "f32, f16 and bf16");
+  EXPECT_USER_ERROR(moments.add(0, {rows.data(), DType::kI32, Shape{10, 2}}, 0, 1),
+                    "f32, f16 and bf16");
   MomentSums sums = moments.sums(0);
   sums.observations = 3;
   EXPECT_USER_ERROR(moments.set(0, sums), "sums of 3 observations do not fit");

@@ -4,9 +4,9 @@
 #include <cstring>
 
 #include "kernels/backend.h"
-#include "tests/support.h"
 #include "tests/engine/test_device.h"
 #include "tests/sanitized.h"
+#include "tests/support.h"
 #include "vitrine/vitrine.h"
 
 namespace vitrine {
@@ -26,10 +26,13 @@ Config gpt2(int layers, int heads, int64_t width) {
   return config;
 }
 
-/// A prompt in one pass with every residual stream captured, then the same token by token, which must give the same bits.
+/// A prompt in one pass with every residual stream captured, then the same token by token, which
+/// must give the same bits.
 void run_end_to_end(const Config& config, DType store, size_t needed) {
-  if (kSanitized) GTEST_SKIP() << "too slow under a sanitizer; the same code runs there at small sizes";
-  if (make_cpu_backend()->available_bytes() < needed) GTEST_SKIP() << "needs " << needed / 1000000 << " MB of free memory";
+  if (kSanitized)
+    GTEST_SKIP() << "too slow under a sanitizer; the same code runs there at small sizes";
+  if (make_cpu_backend()->available_bytes() < needed)
+    GTEST_SKIP() << "needs " << needed / 1000000 << " MB of free memory";
   const Model model = Model::random(config, 42, testing_support::test_options({.dtype = store}));
   const std::vector<int32_t> ids = {15496, 11, 616, 1438, 318, 50256, 0, 262, 3576};
   const vitrine::Run whole = model.forward(ids, Hooks().capture("blocks.*.hook_resid_post"));

@@ -1,8 +1,10 @@
 #include "base/csv.h"
+
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return vitrine::fuzz::run(data, size, [](std::span<const std::byte> bytes) {
-    (void)vitrine::internal::parse_csv({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "fuzz");
+    (void)vitrine::internal::parse_csv({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                                       "fuzz");
   });
 }

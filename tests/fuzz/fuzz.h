@@ -14,7 +14,8 @@
 namespace vitrine::fuzz {
 using namespace internal;
 
-/// Runs a parser on outside bytes. It may throw Error; whatever else it does is for the sanitizers to see.
+/// Runs a parser on outside bytes. It may throw Error; whatever else it does is for the sanitizers
+/// to see.
 template <typename Parse>
 int run(const uint8_t* data, size_t size, const Parse& parse) {
   try {

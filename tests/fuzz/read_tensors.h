@@ -8,13 +8,17 @@
 namespace vitrine::fuzz {
 using namespace internal;
 
-/// Reads every byte that the parser says a tensor has, so that a wrong promise is seen by the address sanitizer or here.
+/// Reads every byte that the parser says a tensor has, so that a wrong promise is seen by the
+/// address sanitizer or here.
 inline void read_tensors(const CheckpointFiles& files) {
   for (const auto& [name, tensor] : files.tensors) {
-    if (tensor.offset > tensor.file->size() || tensor.span_bytes > tensor.file->size() - tensor.offset) __builtin_trap();
+    if (tensor.offset > tensor.file->size() ||
+        tensor.span_bytes > tensor.file->size() - tensor.offset)
+      __builtin_trap();
     const size_t size = dtype_size(tensor.dtype);
     const std::byte* data = tensor.file->aligned(tensor.offset, tensor.span_bytes, size);
-    if (is_floating(tensor.dtype)) (void)first_non_finite(data, tensor.dtype, static_cast<int64_t>(tensor.span_bytes / size));
+    if (is_floating(tensor.dtype))
+      (void)first_non_finite(data, tensor.dtype, static_cast<int64_t>(tensor.span_bytes / size));
     tensor.file->release(tensor.offset, tensor.span_bytes);
   }
 }

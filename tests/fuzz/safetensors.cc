@@ -6,7 +6,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto header = vitrine::internal::parse_safetensors_header(bytes, "fuzz");
     for (const auto& entry : header.entries) {
       if (entry.end > bytes.size() ||
-          entry.end - entry.begin != static_cast<size_t>(entry.shape.elements()) * dtype_size(entry.dtype)) {
+          entry.end - entry.begin !=
+              static_cast<size_t>(entry.shape.elements()) * dtype_size(entry.dtype)) {
         __builtin_trap();  // what the parser promises
       }
     }

@@ -14,14 +14,22 @@ std::shared_ptr<const vitrine::Tokenizer> make_tokenizer() {
     spec.tokens.emplace_back(1, static_cast<char>(byte));
     spec.byte_ids[static_cast<size_t>(byte)] = byte;
   }
-  for (const auto& [left, right] :
-       {std::pair{'a', 'a'}, {256, 256}, {' ', 257}, {0xC3, 0xA9}, {'\'', 's'}, {' ', ' '}, {261, 261}}) {
+  for (const auto& [left, right] : {std::pair{'a', 'a'},
+                                    {256, 256},
+                                    {' ', 257},
+                                    {0xC3, 0xA9},
+                                    {'\'', 's'},
+                                    {' ', ' '},
+                                    {261, 261}}) {
     const auto product = static_cast<int32_t>(spec.tokens.size());
     spec.merges.push_back({left, right, product});
-    spec.tokens.push_back(spec.tokens[static_cast<size_t>(left)] + spec.tokens[static_cast<size_t>(right)]);
+    spec.tokens.push_back(spec.tokens[static_cast<size_t>(left)] +
+                          spec.tokens[static_cast<size_t>(right)]);
   }
   for (const char* content : {"<|endoftext|>", "[M]"}) {
-    spec.added.push_back({.id = static_cast<int32_t>(spec.tokens.size()), .content = content, .special = content[0] == '<'});
+    spec.added.push_back({.id = static_cast<int32_t>(spec.tokens.size()),
+                          .content = content,
+                          .special = content[0] == '<'});
     spec.tokens.emplace_back(content);
   }
   spec.mergeable.assign(spec.tokens.size(), true);
@@ -38,12 +46,14 @@ void require(bool holds) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto tokenizer = make_tokenizer();
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  for (const auto special : {vitrine::Tokenizer::Special::kText, vitrine::Tokenizer::Special::kAllow}) {
+  for (const auto special :
+       {vitrine::Tokenizer::Special::kText, vitrine::Tokenizer::Special::kAllow}) {
     vitrine::StreamDecoder stream(tokenizer);
     std::string streamed;
     size_t at = 0;
     for (const auto& piece : tokenizer->encode_with_spans(text, special)) {
-      require(piece.begin == at && piece.end > at && text.substr(at, piece.end - at) == tokenizer->token_bytes(piece.id));
+      require(piece.begin == at && piece.end > at &&
+              text.substr(at, piece.end - at) == tokenizer->token_bytes(piece.id));
       at = piece.end;
       streamed += stream.push(piece.id);
     }

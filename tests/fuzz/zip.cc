@@ -1,4 +1,5 @@
 #include "engine/checkpoint/zip.h"
+
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -27,10 +27,12 @@ TEST(Glob, StarMatchesAnyRunAndQuestionMarkOneCharacter) {
 
 TEST(Glob, BracesGiveAlternativesAndRanges) {
   const Glob glob("blocks.{0,3..5,11}.attn.hook_{q,k}");
-  for (const char* name : {"blocks.0.attn.hook_q", "blocks.3.attn.hook_k", "blocks.5.attn.hook_q", "blocks.11.attn.hook_k"}) {
+  for (const char* name : {"blocks.0.attn.hook_q", "blocks.3.attn.hook_k", "blocks.5.attn.hook_q",
+                           "blocks.11.attn.hook_k"}) {
     EXPECT_TRUE(glob.matches(name)) << name;
   }
-  for (const char* name : {"blocks.1.attn.hook_q", "blocks.6.attn.hook_k", "blocks.0.attn.hook_v", "blocks.1.attn.hook_k"}) {
+  for (const char* name : {"blocks.1.attn.hook_q", "blocks.6.attn.hook_k", "blocks.0.attn.hook_v",
+                           "blocks.1.attn.hook_k"}) {
     EXPECT_FALSE(glob.matches(name)) << name;
   }
 }
@@ -54,8 +56,10 @@ TEST(Glob, MalformedPatternsAreRefusedByName) {
 }
 
 TEST(NearestNames, AreOrderedByEditDistance) {
-  const std::vector<std::string> names = {"hook_embed", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"};
-  EXPECT_EQ(nearest_names("blocks.0.hook_resid_pos", names, 2), (std::vector<std::string>{"blocks.0.hook_resid_post", "blocks.0.hook_resid_pre"}));
+  const std::vector<std::string> names = {"hook_embed", "blocks.0.hook_resid_pre",
+                                          "blocks.0.hook_resid_post"};
+  EXPECT_EQ(nearest_names("blocks.0.hook_resid_pos", names, 2),
+            (std::vector<std::string>{"blocks.0.hook_resid_post", "blocks.0.hook_resid_pre"}));
   EXPECT_EQ(nearest_names("x", names, 9).size(), 3u);
 }
 

@@ -40,14 +40,18 @@ TEST_F(PlanTest, StarMatchesEverySiteOfTheTableOnce) {
 }
 
 TEST_F(PlanTest, TableKnowsWhatIsWatchedWhere) {
-  const Plan p = plan(Hooks().capture("blocks.1.hook_resid_post").edit("blocks.{0,1}.attn.hook_z", zero(), {.heads = {1}}).edit("blocks.1.attn.hook_z", scale(2)));
+  const Plan p = plan(Hooks()
+                          .capture("blocks.1.hook_resid_post")
+                          .edit("blocks.{0,1}.attn.hook_z", zero(), {.heads = {1}})
+                          .edit("blocks.1.attn.hook_z", scale(2)));
   EXPECT_FALSE(p.at(Site::kResidPost, 0).watched());
   EXPECT_TRUE(p.at(Site::kResidPost, 1).watched());
   EXPECT_FALSE(p.at(Site::kResidPost, 1).edited());
   EXPECT_EQ(p.at(Site::kZ, 0).edit_end - p.at(Site::kZ, 0).edit_begin, 1);
   const Plan::Entry both = p.at(Site::kZ, 1);
   ASSERT_EQ(both.edit_end - both.edit_begin, 2);
-  EXPECT_EQ(p.edits()[static_cast<size_t>(both.edit_begin)].edit.kind(), Edit::Kind::kReplace) << "in the order in which they were added";
+  EXPECT_EQ(p.edits()[static_cast<size_t>(both.edit_begin)].edit.kind(), Edit::Kind::kReplace)
+      << "in the order in which they were added";
   EXPECT_FALSE(p.at(Site::kZ, 2).watched());
 }
 
@@ -59,12 +63,14 @@ TEST_F(PlanTest, NarrowingGivesTheColumnsOfTheSite) {
                           .capture("blocks.0.attn.hook_result", {.heads = {1}}));
   const auto columns = [&](size_t i) {
     std::vector<std::pair<int64_t, int64_t>> list;
-    for (const Selection::Range& range : p.captures()[i].where.cols) list.emplace_back(range.begin, range.count);
+    for (const Selection::Range& range : p.captures()[i].where.cols)
+      list.emplace_back(range.begin, range.count);
     return list;
   };
   using List = std::vector<std::pair<int64_t, int64_t>>;
   EXPECT_EQ(columns(0), (List{{4, 4}}));
-  EXPECT_EQ(columns(1), (List{{0, 1}, {3, 2}, {7, 1}}));  // 0 and 3 of each head of 4; neighbours join
+  EXPECT_EQ(columns(1),
+            (List{{0, 1}, {3, 2}, {7, 1}}));  // 0 and 3 of each head of 4; neighbours join
   EXPECT_EQ(columns(2), (List{{1, 1}, {5, 2}}));
   EXPECT_EQ(columns(3), (List{{8, 8}}));
   EXPECT_EQ(p.captures()[1].where.width, 4);
@@ -72,34 +78,51 @@ TEST_F(PlanTest, NarrowingGivesTheColumnsOfTheSite) {
 }
 
 TEST_F(PlanTest, WhatDoesNotFitTheModelIsRefusedByName) {
-  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.hook_resid")), "blocks.0.hook_resid", "3 layers", "blocks.0.hook_resid_pre");
-  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.3.hook_resid_pre")), "blocks.3.hook_resid_pre", "matches nothing");
+  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.hook_resid")), "blocks.0.hook_resid", "3 layers",
+                    "blocks.0.hook_resid_pre");
+  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.3.hook_resid_pre")), "blocks.3.hook_resid_pre",
+                    "matches nothing");
   EXPECT_USER_ERROR(plan(Hooks().capture("*", {.layers = {3}})), "layer 3", "0..2");
   EXPECT_USER_ERROR(plan(Hooks().capture("hook_embed", {.layers = {1}})), "hook_embed", "layers");
-  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.attn.hook_z", {.heads = {2}})), "head 2", "blocks.0.attn.hook_z", "0..1");
-  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.hook_mlp_out", {.heads = {0}})), "blocks.0.hook_mlp_out", "no heads");
-  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.mlp.hook_pre", {.neurons = {12}})), "neuron 12", "0..11");
+  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.attn.hook_z", {.heads = {2}})), "head 2",
+                    "blocks.0.attn.hook_z", "0..1");
+  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.hook_mlp_out", {.heads = {0}})),
+                    "blocks.0.hook_mlp_out", "no heads");
+  EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.mlp.hook_pre", {.neurons = {12}})), "neuron 12",
+                    "0..11");
   EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.attn.hook_pattern", {.neurons = {0}})), "map");
   EXPECT_USER_ERROR(plan(Hooks().capture("hook_embed", {.sequences = {-1}})), "sequence -1");
-  EXPECT_USER_ERROR(plan(Hooks().capture("*.hook_z").capture("blocks.1.attn.hook_z")), "blocks.1.attn.hook_z", "two patterns");
+  EXPECT_USER_ERROR(plan(Hooks().capture("*.hook_z").capture("blocks.1.attn.hook_z")),
+                    "blocks.1.attn.hook_z", "two patterns");
   EXPECT_USER_ERROR(Hooks().capture("hook_embed", {}, DType::kI32), "i32", "f32, f16 or bf16");
 }
 
 TEST_F(PlanTest, OperandsOfAWrongSizeAreRefusedWithTheSizesThatFit) {
-  const auto values = [](int64_t n) { return Tensor::from(std::vector<float>(static_cast<size_t>(n), 1.0f)); };
-  EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.hook_resid_pre", add(values(7)))), "7 values", "it takes 8");
-  EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_z", add(values(3)))), "it takes 8, 4 (one head)");
-  EXPECT_USER_ERROR(plan(Hooks().edit("hook_embed", replace(values(9)), {.positions = {0, 2}})), "16 (2 positions)");
-  EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_pattern", replace(values(8)))), "map", "single number");
-  EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_pattern", project_out(values(8)))), "map");
-  EXPECT_USER_ERROR(plan(Hooks().edit("hook_embed", project_out(values(4)))), "direction", "it takes 8");
-  EXPECT_USER_ERROR(project_out(Tensor::from(std::vector<float>(8, 0.0f))), "direction", "non-zero");
+  const auto values = [](int64_t n) {
+    return Tensor::from(std::vector<float>(static_cast<size_t>(n), 1.0f));
+  };
+  EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.hook_resid_pre", add(values(7)))), "7 values",
+                    "it takes 8");
+  EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_z", add(values(3)))),
+                    "it takes 8, 4 (one head)");
+  EXPECT_USER_ERROR(plan(Hooks().edit("hook_embed", replace(values(9)), {.positions = {0, 2}})),
+                    "16 (2 positions)");
+  EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_pattern", replace(values(8)))), "map",
+                    "single number");
+  EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_pattern", project_out(values(8)))),
+                    "map");
+  EXPECT_USER_ERROR(plan(Hooks().edit("hook_embed", project_out(values(4)))), "direction",
+                    "it takes 8");
+  EXPECT_USER_ERROR(project_out(Tensor::from(std::vector<float>(8, 0.0f))), "direction",
+                    "non-zero");
   EXPECT_USER_ERROR(add(Tensor()), "add", "empty");
 }
 
 TEST_F(PlanTest, PositionsAndSequencesOutsideTheBatchAreRefused) {
   const std::vector<SequenceSlice> slices = {{.row = 0, .rows = 5, .past = 0, .capacity = 5}};
-  const auto layout = [&](const Where& where) { return CaptureLayout(plan(Hooks().capture("hook_embed", where)), slices, small()); };
+  const auto layout = [&](const Where& where) {
+    return CaptureLayout(plan(Hooks().capture("hook_embed", where)), slices, small());
+  };
   EXPECT_USER_ERROR(layout({.positions = {5}}), "position 5", "hook_embed", "5 positions");
   EXPECT_USER_ERROR(layout({.positions = {-6}}), "position -6");
   EXPECT_USER_ERROR(layout({.sequences = {1}}), "sequence 1", "batch of 1");
@@ -109,7 +132,8 @@ TEST_F(PlanTest, PositionsAndSequencesOutsideTheBatchAreRefused) {
 TEST_F(PlanTest, PositionsOfOtherPassesAreLeftToThem) {
   // Five tokens are in the cache, two are new: of 0, 5 and -1 this pass computes 5 and 6.
   const std::vector<SequenceSlice> slices = {{.row = 0, .rows = 2, .past = 5, .capacity = 16}};
-  const CaptureLayout layout(plan(Hooks().capture("hook_embed", {.positions = {0, 5, -1}})), slices, small());
+  const CaptureLayout layout(plan(Hooks().capture("hook_embed", {.positions = {0, 5, -1}})), slices,
+                             small());
   EXPECT_EQ(layout.items[0].sequences[0].positions, (std::vector<int64_t>{5, 6}));
   EXPECT_EQ(layout.bytes, 2u * 8 * sizeof(float));
 }

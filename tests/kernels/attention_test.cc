@@ -11,10 +11,12 @@ struct Tokens {
   int64_t rows, past;
 };
 
-// A batch of sequences with their caches: the past already appended, the new tokens' q, k, v packed.
+// A batch of sequences with their caches: the past already appended, the new tokens' q, k, v
+// packed.
 class Problem {
  public:
-  Problem(Backend& backend, std::mt19937& random, DType dtype, int heads, int width, std::vector<Tokens> tokens)
+  Problem(Backend& backend, std::mt19937& random, DType dtype, int heads, int width,
+          std::vector<Tokens> tokens)
       : dtype_(dtype), heads_(heads), width_(width), tokens_(std::move(tokens)) {
     const int64_t stride = 3 * channels();
     for (Tokens t : tokens_) {
@@ -23,7 +25,8 @@ class Problem {
     }
     std::vector<float> packed;
     for (size_t s = 0; s < tokens_.size(); ++s) {
-      packed.insert(packed.end(), sequences_[s].begin() + tokens_[s].past * stride, sequences_[s].end());
+      packed.insert(packed.end(), sequences_[s].begin() + tokens_[s].past * stride,
+                    sequences_[s].end());
     }
     qkv_.emplace_back(backend, packed, total_rows_, stride, 0, dtype);
     fill_caches(backend);
@@ -66,27 +69,34 @@ class Problem {
     int64_t row = 0, cache_bytes = 0;
     for (size_t s = 0; s < tokens_.size(); ++s) {
       const Tokens t = tokens_[s];
-      slices_.push_back({row, t.rows, t.past, cache_bytes, t.past + t.rows + static_cast<int64_t>(s % 3) * 9, map_size_});
-      cache_bytes += static_cast<int64_t>(backend.kv_bytes(slices_.back().capacity, heads_, width_, dtype_) + 63) & ~int64_t{63};
+      slices_.push_back({row, t.rows, t.past, cache_bytes,
+                         t.past + t.rows + static_cast<int64_t>(s % 3) * 9, map_size_});
+      cache_bytes += static_cast<int64_t>(
+                         backend.kv_bytes(slices_.back().capacity, heads_, width_, dtype_) + 63) &
+                     ~int64_t{63};
       row += t.rows;
       map_size_ += heads_ * t.rows * (t.past + t.rows);
     }
-    const std::vector<float> poison(static_cast<size_t>(cache_bytes) / sizeof(float), std::numeric_limits<float>::quiet_NaN());
+    const std::vector<float> poison(static_cast<size_t>(cache_bytes) / sizeof(float),
+                                    std::numeric_limits<float>::quiet_NaN());
     cache_ = backend.allocate(static_cast<size_t>(cache_bytes));
     backend.upload(cache_.data(), poison.data(), static_cast<size_t>(cache_bytes));
     for (size_t s = 0; s < tokens_.size(); ++s) append_past(backend, s);
     placed_ = PlacedBatch(backend, slices_);
     batch_ = placed_.batch();
     const Mat qkv = qkv_[0];
-    backend.append_kv(qkv.columns(channels(), channels()), qkv.columns(2 * channels(), channels()), heads_, width_, batch_, cache_.data());
+    backend.append_kv(qkv.columns(channels(), channels()), qkv.columns(2 * channels(), channels()),
+                      heads_, width_, batch_, cache_.data());
   }
 
   void append_past(Backend& backend, size_t s) {
     const int64_t stride = 3 * channels(), past = tokens_[s].past;
     if (past == 0) return;
-    const Matrix rows(backend, std::span(sequences_[s]).first(static_cast<size_t>(past * stride)), past, stride, 0, dtype_);
+    const Matrix rows(backend, std::span(sequences_[s]).first(static_cast<size_t>(past * stride)),
+                      past, stride, 0, dtype_);
     const PlacedBatch before(backend, {{0, past, 0, slices_[s].cache, slices_[s].capacity, 0}});
-    backend.append_kv(rows.mat().columns(channels(), channels()), rows.mat().columns(2 * channels(), channels()), heads_, width_,
+    backend.append_kv(rows.mat().columns(channels(), channels()),
+                      rows.mat().columns(2 * channels(), channels()), heads_, width_,
                       before.batch(), cache_.data());
   }
 
@@ -115,17 +125,23 @@ struct Result {
 class Stream {
  public:
   Stream(std::mt19937& random, DType dtype, int heads, int width, int64_t total)
-      : dtype_(dtype), heads_(heads), width_(width), total_(total), tokens_(normal(random, total * 3 * channels())) {}
+      : dtype_(dtype),
+        heads_(heads),
+        width_(width),
+        total_(total),
+        tokens_(normal(random, total * 3 * channels())) {}
 
   int64_t channels() const { return static_cast<int64_t>(heads_) * width_; }
   /// Columns [begin, end) of q, k, v of a row.
   void fill(int64_t row, int64_t begin, int64_t end, float value) {
-    std::fill(tokens_.begin() + row * 3 * channels() + begin, tokens_.begin() + row * 3 * channels() + end, value);
+    std::fill(tokens_.begin() + row * 3 * channels() + begin,
+              tokens_.begin() + row * 3 * channels() + end, value);
   }
 
   /// z of all tokens, after passes of so many tokens each.
   std::vector<float> in_steps(Backend& backend, const std::vector<int64_t>& steps) const {
-    const Matrix qkv(backend, tokens_, total_, 3 * channels(), 0, dtype_), z(backend, total_, channels(), 0, dtype_);
+    const Matrix qkv(backend, tokens_, total_, 3 * channels(), 0, dtype_),
+        z(backend, total_, channels(), 0, dtype_);
     const Buffer cache = backend.allocate(backend.kv_bytes(total_, heads_, width_, dtype_));
     int64_t past = 0;
     for (size_t i = 0; past < total_; ++i) {
@@ -133,7 +149,9 @@ class Stream {
       const PlacedBatch placed(backend, {{0, rows, past, 0, total_, 0}});
       const PassBatch batch = placed.batch();
       const Mat part = qkv.mat().row_range(past, rows);
-      backend.append_kv(part.columns(channels(), channels()), part.columns(2 * channels(), channels()), heads_, width_, batch, cache.data());
+      backend.append_kv(part.columns(channels(), channels()),
+                        part.columns(2 * channels(), channels()), heads_, width_, batch,
+                        cache.data());
       AttentionArgs args;
       args.q = part.columns(0, channels());
       args.heads = heads_;
@@ -158,12 +176,14 @@ class Stream {
 class AttentionTest : public KernelTest {
  protected:
   void check_against_oracle(int heads, int width, const std::vector<Tokens>& tokens) {
-    for (const DType dtype : GetParam().activation_types()) check_against_oracle(dtype, heads, width, tokens);
+    for (const DType dtype : GetParam().activation_types())
+      check_against_oracle(dtype, heads, width, tokens);
   }
 
   void check_against_oracle(DType dtype, int heads, int width, const std::vector<Tokens>& tokens) {
-    SCOPED_TRACE(::testing::Message() << heads << " heads of " << width << " in " << dtype_name(dtype) << ", first sequence "
-                                      << tokens[0].rows << " + " << tokens[0].past);
+    SCOPED_TRACE(::testing::Message()
+                 << heads << " heads of " << width << " in " << dtype_name(dtype)
+                 << ", first sequence " << tokens[0].rows << " + " << tokens[0].past);
     const Problem p(*backend, random, dtype, heads, width, tokens);
     const Result r(*backend, p, heads);
     AttentionArgs args = p.args(r.z);
@@ -171,8 +191,8 @@ class AttentionTest : public KernelTest {
     args.pattern = r.pattern.data();
     args.lse = r.lse;
     backend->attention(args);
-    EXPECT_TRUE(r.z.untouched_outside() && r.scores.untouched_outside() && r.pattern.untouched_outside() &&
-                r.lse.untouched_outside());
+    EXPECT_TRUE(r.z.untouched_outside() && r.scores.untouched_outside() &&
+                r.pattern.untouched_outside() && r.lse.untouched_outside());
     for (size_t s = 0; s < tokens.size(); ++s) check_sequence(p, s, r, heads, width);
   }
 
@@ -181,41 +201,52 @@ class AttentionTest : public KernelTest {
     const int64_t total = past + rows;
     const SequenceSlice& slice = p.slices()[s];
     const Vec q = p.part(s, 0), k = p.part(s, 1), v = p.part(s, 2);
-    const Vec scores = reference::attention_scores(q, k, rows, past, heads, width, static_cast<double>(p.scale()));
-    const Vec pattern = reference::softmax(scores, total), lse = reference::log_sum_exp(scores, total);
-    const Vec terms =
-        reference::attention_scores(magnitudes(q), magnitudes(k), rows, past, heads, width, static_cast<double>(p.scale()));
+    const Vec scores =
+        reference::attention_scores(q, k, rows, past, heads, width, static_cast<double>(p.scale()));
+    const Vec pattern = reference::softmax(scores, total),
+              lse = reference::log_sum_exp(scores, total);
+    const Vec terms = reference::attention_scores(magnitudes(q), magnitudes(k), rows, past, heads,
+                                                  width, static_cast<double>(p.scale()));
     Vec score_tolerance, pattern_tolerance, lse_tolerance, lse_by_row;
     double worst_score = 0.0;
-    for (double t : terms) score_tolerance.push_back(std::isinf(t) ? 0.0 : tolerance::kScores(width, t));
+    for (double t : terms)
+      score_tolerance.push_back(std::isinf(t) ? 0.0 : tolerance::kScores(width, t));
     for (double t : score_tolerance) worst_score = std::max(worst_score, t);
-    for (double pr : pattern) pattern_tolerance.push_back(tolerance::kSoftmax(total, pr) + 2 * worst_score * pr);
+    for (double pr : pattern)
+      pattern_tolerance.push_back(tolerance::kSoftmax(total, pr) + 2 * worst_score * pr);
     const auto at = static_cast<size_t>(slice.map), count = scores.size();
-    EXPECT_TRUE(near(std::span<const float>(r.scores.values()).subspan(at, count), scores, score_tolerance));
-    EXPECT_TRUE(near(std::span<const float>(r.pattern.values()).subspan(at, count), pattern, pattern_tolerance));
+    EXPECT_TRUE(near(std::span<const float>(r.scores.values()).subspan(at, count), scores,
+                     score_tolerance));
+    EXPECT_TRUE(near(std::span<const float>(r.pattern.values()).subspan(at, count), pattern,
+                     pattern_tolerance));
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t h = 0; h < heads; ++h) {
         lse_by_row.push_back(lse[static_cast<size_t>(h * rows + i)]);
-        lse_tolerance.push_back(tolerance::kSoftmax(total, 1.0 + std::abs(lse_by_row.back())) + worst_score);
+        lse_tolerance.push_back(tolerance::kSoftmax(total, 1.0 + std::abs(lse_by_row.back())) +
+                                worst_score);
       }
     }
     const auto first_lse = static_cast<size_t>(slice.row * heads);
-    EXPECT_TRUE(near(std::span<const float>(r.lse.values()).subspan(first_lse, lse_by_row.size()), lse_by_row, lse_tolerance));
+    EXPECT_TRUE(near(std::span<const float>(r.lse.values()).subspan(first_lse, lse_by_row.size()),
+                     lse_by_row, lse_tolerance));
     const Vec z_terms = reference::attention_mix(pattern, magnitudes(v), rows, total, heads, width);
     Vec z_tolerance;
     for (double t : z_terms) {
       // In 16 bits each exp(score) is rounded before it is multiplied with its value, and so is z.
       const double narrowing = 2 * rounding(p.dtype()) * t;
-      z_tolerance.push_back(tolerance::kMix(total, t) + tolerance::kSoftmax(total, t) + 2 * worst_score * t + narrowing);
+      z_tolerance.push_back(tolerance::kMix(total, t) + tolerance::kSoftmax(total, t) +
+                            2 * worst_score * t + narrowing);
     }
     const auto first_z = static_cast<size_t>(slice.row * p.channels());
     EXPECT_TRUE(near(std::span<const float>(r.z.values()).subspan(first_z, z_terms.size()),
                      reference::attention_mix(pattern, v, rows, total, heads, width), z_tolerance));
   }
 
-  /// The composed steps' z against the fused one's: on a CPU the same bits. A device mixes the values of the composed form with
-  /// the finished pattern in float32, of the fused one with what is known tile by tile, in the values' own type.
-  void check_composed(const Problem& p, const std::vector<float>& composed, const std::vector<float>& fused) {
+  /// The composed steps' z against the fused one's: on a CPU the same bits. A device mixes the
+  /// values of the composed form with the finished pattern in float32, of the fused one with what
+  /// is known tile by tile, in the values' own type.
+  void check_composed(const Problem& p, const std::vector<float>& composed,
+                      const std::vector<float>& fused) {
     if (!GetParam().on_device) {
       EXPECT_TRUE(same_bits(composed, fused));
       return;
@@ -225,24 +256,28 @@ class AttentionTest : public KernelTest {
     for (size_t s = 0; s < p.tokens().size(); ++s) {
       for (const double v : p.part(s, 2)) largest = std::max(largest, std::abs(v));
     }
-    const double allowed = tolerance::kMix(701, largest) + tolerance::kSoftmax(701, largest) + 3 * rounding(p.dtype()) * largest;
+    const double allowed = tolerance::kMix(701, largest) + tolerance::kSoftmax(701, largest) +
+                           3 * rounding(p.dtype()) * largest;
     EXPECT_TRUE(near(composed, Vec(fused.begin(), fused.end()), Vec(fused.size(), allowed)));
   }
 };
 
 TEST_P(AttentionTest, MatchesTheOracleForAnyHeadWidth) {
-  for (int width : {1, 2, 5, 15, 16, 17, 20, 24, 64, 80, 100, 128, 130}) check_against_oracle(2, width, {{19, 0}, {1, 66}});
+  for (int width : {1, 2, 5, 15, 16, 17, 20, 24, 64, 80, 100, 128, 130})
+    check_against_oracle(2, width, {{19, 0}, {1, 66}});
 }
 
 TEST_P(AttentionTest, MatchesTheOracleForAnyLength) {
-  for (int64_t rows : {1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 63, 64, 65, 97, 128, 129}) {
+  for (int64_t rows :
+       {1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 63, 64, 65, 97, 128, 129}) {
     check_against_oracle(1, 20, {{rows, 0}});
   }
   if (!slow_build()) check_against_oracle(2, 64, {{300, 0}});
 }
 
 TEST_P(AttentionTest, MatchesTheOracleForRaggedBatchesWithPast) {
-  check_against_oracle(4, 16, {{1, 0}, {7, 30}, {33, 1}, {1, 63}, {1, 64}, {8, 121}, {9, 120}, {50, 15}});
+  check_against_oracle(4, 16,
+                       {{1, 0}, {7, 30}, {33, 1}, {1, 63}, {1, 64}, {8, 121}, {9, 120}, {50, 15}});
   check_against_oracle(3, 64, {{1, 130}, {2, 16}, {1, 600}});
   check_against_oracle(1, 33, {{1, 5}});
   check_against_oracle(1, 130, {{1, 70}, {20, 50}});
@@ -252,8 +287,10 @@ TEST_P(AttentionTest, ComposedStepsAndTapsGiveTheSameBits) {
   for (const DType dtype : GetParam().activation_types()) {
     for (int width : {20, 64}) {
       const int heads = 3;
-      const Problem p(*backend, random, dtype, heads, width, {{50, 0}, {1, 33}, {17, 70}, {1, 700}});
-      const Result tapped(*backend, p, heads), bare(*backend, p, heads), composed(*backend, p, heads), one_map(*backend, p, heads);
+      const Problem p(*backend, random, dtype, heads, width,
+                      {{50, 0}, {1, 33}, {17, 70}, {1, 700}});
+      const Result tapped(*backend, p, heads), bare(*backend, p, heads),
+          composed(*backend, p, heads), one_map(*backend, p, heads);
       AttentionArgs args = p.args(bare.z);
       backend->attention(args);
       args.z = one_map.z;
@@ -281,23 +318,27 @@ TEST_P(AttentionTest, ComposedStepsAndTapsGiveTheSameBits) {
       EXPECT_TRUE(same_bits(composed.scores.values(), tapped.scores.values()));
       EXPECT_TRUE(same_bits(composed.pattern.values(), tapped.pattern.values()));
       EXPECT_TRUE(same_bits(composed.lse.values(), tapped.lse.values()));
-      EXPECT_TRUE(composed.scores.untouched_outside() && composed.pattern.untouched_outside() && composed.z.untouched_outside());
+      EXPECT_TRUE(composed.scores.untouched_outside() && composed.pattern.untouched_outside() &&
+                  composed.z.untouched_outside());
       check_composed(p, composed.z.values(), bare.z.values());
     }
   }
 }
 
-// The same tokens once as one pass, once as any split into cached passes: what a row of z is must not change.
+// The same tokens once as one pass, once as any split into cached passes: what a row of z is must
+// not change.
 TEST_P(AttentionTest, CachedAndRecomputedPassesGiveTheSameBits) {
   for (const DType dtype : GetParam().activation_types()) {
     const Stream stream(random, dtype, 2, 24, 90);
     const std::vector<float> want = stream.in_steps(*backend, {90});
     for (int64_t step : {1, 2, 7, 8, 9, 16, 48, 61}) {
-      EXPECT_TRUE(same_bits(stream.in_steps(*backend, std::vector<int64_t>(90, step)), want)) << "in steps of " << step;
+      EXPECT_TRUE(same_bits(stream.in_steps(*backend, std::vector<int64_t>(90, step)), want))
+          << "in steps of " << step;
     }
     for (int width : {64, 100, 130}) {  // many tiles of keys for few queries
       const Stream longer(random, dtype, 1, width, 330);
-      EXPECT_TRUE(same_bits(longer.in_steps(*backend, {190, 1, 1, 1, 62, 1, 8, 3, 51, 5, 1, 1, 5}), longer.in_steps(*backend, {330})))
+      EXPECT_TRUE(same_bits(longer.in_steps(*backend, {190, 1, 1, 1, 62, 1, 8, 3, 51, 5, 1, 1, 5}),
+                            longer.in_steps(*backend, {330})))
           << "heads of " << width;
     }
   }
@@ -337,7 +378,8 @@ TEST_P(AttentionTest, ARecordedPassFollowsItsSequences) {
 
 TEST_P(AttentionTest, ASequenceAloneEqualsItInABatchForAnyThreads) {
   const int heads = 3, width = 20;
-  const Problem p(*backend, random, GetParam().activation_types().back(), heads, width, {{40, 0}, {1, 33}, {1, 2}, {1, 140}, {70, 12}});
+  const Problem p(*backend, random, GetParam().activation_types().back(), heads, width,
+                  {{40, 0}, {1, 33}, {1, 2}, {1, 140}, {70, 12}});
   const Matrix together(*backend, p.rows(), p.channels(), 0, p.dtype());
   backend->attention(p.args(together));
   backend->synchronize();
@@ -355,24 +397,30 @@ TEST_P(AttentionTest, ASequenceAloneEqualsItInABatchForAnyThreads) {
   }
 }
 
-// Whatever an edit put into one token, a NaN, an infinity, the largest number, must not reach the tokens before it: neither in its
-// own tile of keys nor through what several queries are computed with.
+// Whatever an edit put into one token, a NaN, an infinity, the largest number, must not reach the
+// tokens before it: neither in its own tile of keys nor through what several queries are computed
+// with.
 TEST_P(AttentionTest, TheFutureDoesNotLeak) {
   const int64_t rows = 90, width = 16;
   for (const DType dtype : GetParam().activation_types()) {
     const Stream clean(random, dtype, 1, width, rows);
     const std::vector<float> want = clean.in_steps(*backend, {rows});
-    for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 6e4f}) {
-      for (const int64_t part : {int64_t{0}, 2 * width}) {  // queries, keys and values; values alone
+    for (const float bad :
+         {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 6e4f}) {
+      for (const int64_t part :
+           {int64_t{0}, 2 * width}) {  // queries, keys and values; values alone
         for (const int64_t from : {20, 63, 70}) {
           Stream spoilt = clean;
           for (int64_t r = from; r < rows; ++r) spoilt.fill(r, part, 3 * width, bad);
-          for (const std::vector<int64_t>& steps : {std::vector<int64_t>{rows}, std::vector<int64_t>{18, 7, 42, 5, 18}}) {
+          for (const std::vector<int64_t>& steps :
+               {std::vector<int64_t>{rows}, std::vector<int64_t>{18, 7, 42, 5, 18}}) {
             const std::vector<float> z = spoilt.in_steps(*backend, steps);
             const auto before = static_cast<size_t>(from * width);
             EXPECT_TRUE(same_bits(std::span(z).first(before), std::span(want).first(before)))
-                << bad << " in " << dtype_name(dtype) << " from column " << part << " of row " << from;
-            const bool arrives = part == 0 && !std::isfinite(bad) ? std::isnan(z[before]) : !(std::abs(z[before]) < 100.0f);
+                << bad << " in " << dtype_name(dtype) << " from column " << part << " of row "
+                << from;
+            const bool arrives = part == 0 && !std::isfinite(bad) ? std::isnan(z[before])
+                                                                  : !(std::abs(z[before]) < 100.0f);
             EXPECT_TRUE(arrives) << z[before];
           }
         }

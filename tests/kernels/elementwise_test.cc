@@ -14,7 +14,8 @@ class ElementwiseTest : public KernelTest {};
 // Numbers of every size and sign, dense where the functions bend.
 std::vector<float> sweep(bool slow) {
   std::vector<float> x = {0.0f, -0.0f, 1e-45f, -1e-45f, 1e-38f, -1e-38f, 3e38f, -3e38f};
-  for (uint32_t bits = std::bit_cast<uint32_t>(1e-9f); bits < std::bit_cast<uint32_t>(200.0f); bits += slow ? 50021 : 1009) {
+  for (uint32_t bits = std::bit_cast<uint32_t>(1e-9f); bits < std::bit_cast<uint32_t>(200.0f);
+       bits += slow ? 50021 : 1009) {
     x.push_back(std::bit_cast<float>(bits));
     x.push_back(-std::bit_cast<float>(bits));
   }
@@ -51,7 +52,8 @@ TEST_P(ElementwiseTest, ANarrowResultIsTheFloatOneRounded) {
 }
 
 TEST_P(ElementwiseTest, InfinityAndNanComeThrough) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity(),
+                  kNan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> x = {kInfinity, kNan, 1.0f};
   for (Activation kind : kActivations) {
     const Matrix in(*backend, x, 1, 3), out(*backend, 1, 3);
@@ -68,13 +70,16 @@ TEST_P(ElementwiseTest, AnElementDoesNotDependOnItsPlace) {
   for (Activation kind : kActivations) {
     const Matrix in(*backend, x, 1, 67), together(*backend, 1, 67), alone(*backend, 1, 67);
     backend->activate(in, kind, together);
-    for (int64_t j = 0; j < 67; ++j) backend->activate(in.mat().columns(j, 1), kind, alone.mat().columns(j, 1));
-    EXPECT_TRUE(same_bits(alone.values(), together.values())) << "activation " << static_cast<int>(kind);
+    for (int64_t j = 0; j < 67; ++j)
+      backend->activate(in.mat().columns(j, 1), kind, alone.mat().columns(j, 1));
+    EXPECT_TRUE(same_bits(alone.values(), together.values()))
+        << "activation " << static_cast<int>(kind);
   }
 }
 
 TEST_P(ElementwiseTest, AddIsRoundedOnce) {
-  for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {3, 17}, {5, 768}, {2, 1601}, {70, 1023}}) {
+  for (const auto& [rows, cols] :
+       {std::pair<int64_t, int64_t>{1, 1}, {3, 17}, {5, 768}, {2, 1601}, {70, 1023}}) {
     const std::vector<float> a = normal(random, rows * cols), b = normal(random, rows * cols);
     const Matrix a_at(*backend, a, rows, cols, cols + 1), b_at(*backend, b, rows, cols, cols + 9),
         out(*backend, rows, cols, cols + 4);
@@ -100,11 +105,13 @@ TEST_P(ElementwiseTest, ActivatesInPlaceWithStrides) {
 
 TEST_P(ElementwiseTest, SlopesMatchTheOracleEverywhere) {
   std::vector<float> x = sweep(slow_build());
-  for (float far : {1e13f, 1e20f}) x.insert(x.end(), {far, -far});  // whose cubes and squares are no float32 numbers
+  for (float far : {1e13f, 1e20f})
+    x.insert(x.end(), {far, -far});  // whose cubes and squares are no float32 numbers
   const auto count = static_cast<int64_t>(x.size());
   const std::vector<float> dy = normal(random, count);
   for (Activation kind : kActivations) {
-    const Matrix before(*backend, x, 1, count), dy_at(*backend, dy, 1, count), dx(*backend, 1, count);
+    const Matrix before(*backend, x, 1, count), dy_at(*backend, dy, 1, count),
+        dx(*backend, 1, count);
     backend->activate_backward(dy_at, before, kind, dx);
     Vec tolerance;
     for (size_t i = 0; i < x.size(); ++i) {
@@ -113,7 +120,9 @@ TEST_P(ElementwiseTest, SlopesMatchTheOracleEverywhere) {
       const double terms = kind == Activation::kTanh ? 1.0 : std::abs(gate) + std::abs(bend);
       tolerance.push_back(tolerance::kSlope(1, terms * std::abs(dy[i])));
     }
-    EXPECT_TRUE(near(dx.values(), reference::activate_backward(reference::widen(dy), reference::widen(x), kind), tolerance))
+    EXPECT_TRUE(near(dx.values(),
+                     reference::activate_backward(reference::widen(dy), reference::widen(x), kind),
+                     tolerance))
         << "activation " << static_cast<int>(kind);
     EXPECT_TRUE(dx.untouched_outside());
   }
@@ -124,16 +133,20 @@ TEST_P(ElementwiseTest, ANarrowGradientIsTheFloatOneRoundedWhereverItLies) {
        {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {3, 17, 2}, {4, 1030, 2}, {2, 3072, 4}}) {
     for (DType dtype : GetParam().activation_types()) {
       SCOPED_TRACE(::testing::Message() << rows << " x " << cols << " " << dtype_name(dtype));
-      const std::vector<float> dy = rounded(normal(random, rows * cols), dtype), x = normal(random, rows * cols, 2.0f);
-      const Matrix before(*backend, x, rows, cols, cols + 1), wide_dy(*backend, dy, rows, cols), wide(*backend, rows, cols);
-      const Matrix narrow(*backend, dy, rows, cols, cols + padding, dtype), alone(*backend, dy, rows, cols, 0, dtype);
+      const std::vector<float> dy = rounded(normal(random, rows * cols), dtype),
+                               x = normal(random, rows * cols, 2.0f);
+      const Matrix before(*backend, x, rows, cols, cols + 1), wide_dy(*backend, dy, rows, cols),
+          wide(*backend, rows, cols);
+      const Matrix narrow(*backend, dy, rows, cols, cols + padding, dtype),
+          alone(*backend, dy, rows, cols, 0, dtype);
       backend->activate_backward(wide_dy, before, Activation::kGeluTanh, wide);
       backend->activate_backward(narrow, before, Activation::kGeluTanh, narrow);  // in place
       EXPECT_TRUE(same_bits(narrow.values(), rounded(wide.values(), dtype)));
       EXPECT_TRUE(narrow.untouched_outside());
       for (int64_t j = 0; j < cols; j += 1 + cols / 40) {
         const Mat column = alone.mat().columns(j, 1);
-        backend->activate_backward(column, before.mat().columns(j, 1), Activation::kGeluTanh, column);
+        backend->activate_backward(column, before.mat().columns(j, 1), Activation::kGeluTanh,
+                                   column);
       }
       const std::vector<float> together = narrow.values(), apart = alone.values();
       for (int64_t r = 0; r < rows; ++r) {
@@ -149,7 +162,8 @@ TEST_P(ElementwiseTest, ConvertsBetweenAllTypes) {
        {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {3, 17, 1}, {70, 64, 0}, {2, 2305, 7}}) {
     for (DType from : GetParam().activation_types()) {
       for (DType to : GetParam().activation_types()) {
-        SCOPED_TRACE(::testing::Message() << rows << " x " << cols << ", " << dtype_name(from) << " to " << dtype_name(to));
+        SCOPED_TRACE(::testing::Message() << rows << " x " << cols << ", " << dtype_name(from)
+                                          << " to " << dtype_name(to));
         const std::vector<float> x = rounded(normal(random, rows * cols, 100.0f), from);
         const Matrix source(*backend, x, rows, cols, cols + padding, from),
             result(*backend, rows, cols, cols + 2 * padding, to);

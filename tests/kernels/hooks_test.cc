@@ -17,7 +17,8 @@ class HooksTest : public KernelTest {
     }
   }
 
-  // The matrix after f(value, i, j) on every selected element, i-th selected row, j-th selected column.
+  // The matrix after f(value, i, j) on every selected element, i-th selected row, j-th selected
+  // column.
   template <typename F>
   std::vector<float> edited(std::vector<float> x, const F& f) const {
     for (size_t i = 0; i < rows_.size(); ++i) {
@@ -29,8 +30,9 @@ class HooksTest : public KernelTest {
     return x;
   }
 
-  std::vector<float> apply(const std::vector<float>& x, EditKind kind, float factor, Mat operand, DType dtype = DType::kF32,
-                           int64_t padding = 3, std::span<const int64_t> limits = {}) {
+  std::vector<float> apply(const std::vector<float>& x, EditKind kind, float factor, Mat operand,
+                           DType dtype = DType::kF32, int64_t padding = 3,
+                           std::span<const int64_t> limits = {}) {
     const Matrix at(*backend, x, kRows, kCols, kCols + padding, dtype);
     EditArgs args;
     args.x = at;
@@ -57,13 +59,17 @@ TEST_P(HooksTest, EditsTouchTheSelectionOnly) {
       const std::vector<float> x = rounded(normal(random, kRows * kCols), dtype);
       const size_t width = cols_.size();
       const auto expect = [&](EditKind kind, float factor, Mat operand, const auto& f) {
-        EXPECT_TRUE(same_bits(apply(x, kind, factor, operand, dtype, padding), rounded(edited(x, f), dtype)));
+        EXPECT_TRUE(same_bits(apply(x, kind, factor, operand, dtype, padding),
+                              rounded(edited(x, f), dtype)));
       };
       for (int64_t operand_rows : {int64_t{1}, static_cast<int64_t>(rows_.size())}) {
-        const std::vector<float> operand = normal(random, operand_rows * static_cast<int64_t>(width));
+        const std::vector<float> operand =
+            normal(random, operand_rows * static_cast<int64_t>(width));
         const Matrix at(*backend, operand, operand_rows, static_cast<int64_t>(width),
                         static_cast<int64_t>(width) + padding - 1);
-        const auto o = [&](size_t i, size_t j) { return operand[(operand_rows > 1 ? i : 0) * width + j]; };
+        const auto o = [&](size_t i, size_t j) {
+          return operand[(operand_rows > 1 ? i : 0) * width + j];
+        };
         expect(EditKind::kAdd, 0, at, [&](float v, size_t i, size_t j) { return v + o(i, j); });
         expect(EditKind::kReplace, 0, at, [&](float, size_t i, size_t j) { return o(i, j); });
       }
@@ -77,13 +83,18 @@ TEST_P(HooksTest, ColumnsAtAndBeyondARowsLimitStay) {
   const std::vector<float> x = normal(random, kRows * kCols),
                            operand = normal(random, width * static_cast<int64_t>(rows_.size()));
   const Matrix at(*backend, operand, static_cast<int64_t>(rows_.size()), width);
-  // None, within the first range, at the ends of ranges, one less than all, all, more than there are; evenly spaced and not.
-  for (const std::vector<int64_t>& limits :
-       {std::vector<int64_t>{0, 1, 6, 21}, {21, 30, width, width + 5}, {4, 5, 6, 7}, {9, 9, 9, 9}}) {
+  // None, within the first range, at the ends of ranges, one less than all, all, more than there
+  // are; evenly spaced and not.
+  for (const std::vector<int64_t>& limits : {std::vector<int64_t>{0, 1, 6, 21},
+                                             {21, 30, width, width + 5},
+                                             {4, 5, 6, 7},
+                                             {9, 9, 9, 9}}) {
     for (int64_t padding : {2, 3}) {
       const auto expect = [&](EditKind kind, const auto& f) {
         const std::vector<float> want = edited(x, [&](float v, size_t i, size_t j) {
-          return static_cast<int64_t>(j) < limits[i] ? f(v, operand[i * static_cast<size_t>(width) + j]) : v;
+          return static_cast<int64_t>(j) < limits[i]
+                     ? f(v, operand[i * static_cast<size_t>(width) + j])
+                     : v;
         });
         EXPECT_TRUE(same_bits(apply(x, kind, 2.0f, at, DType::kF32, padding, limits), want));
       };
@@ -111,19 +122,23 @@ TEST_P(HooksTest, ProjectionLeavesNothingAlongTheVector) {
       for (size_t j = 0; j < cols_.size(); ++j) {
         const auto i = static_cast<size_t>(r * kCols + cols_[j]);
         want[i] -= dot * unit[j];
-        tolerance[i] = tolerance::kEdit(1, std::abs(want[i]) + std::abs(dot * unit[j])) + rounding(dtype) * std::abs(want[i]);
+        tolerance[i] = tolerance::kEdit(1, std::abs(want[i]) + std::abs(dot * unit[j])) +
+                       rounding(dtype) * std::abs(want[i]);
       }
     }
     EXPECT_TRUE(near(apply(x, EditKind::kProject, 0, at, dtype), want, tolerance));
   }
 }
 
-// More than a block of threads holds, so that each thread has several parts of the sum; alone and among others.
+// More than a block of threads holds, so that each thread has several parts of the sum; alone and
+// among others.
 TEST_P(HooksTest, ProjectionOfWideRows) {
   const int64_t rows = 3, width = 2503;
   const std::vector<float> x = normal(random, rows * width),
-                           unit = normal(random, width, 1.0f / std::sqrt(static_cast<float>(width)));
-  const Matrix u(*backend, unit, 1, width), together(*backend, x, rows, width), alone(*backend, x, rows, width);
+                           unit =
+                               normal(random, width, 1.0f / std::sqrt(static_cast<float>(width)));
+  const Matrix u(*backend, unit, 1, width), together(*backend, x, rows, width),
+      alone(*backend, x, rows, width);
   const Selection::Range all{0, width};
   const std::vector<int64_t> every = {0, 1, 2};
   const auto project = [&](Mat at, std::span<const int64_t> which) {
@@ -140,7 +155,8 @@ TEST_P(HooksTest, ProjectionOfWideRows) {
   for (int64_t r = 0; r < rows; ++r) {
     double dot = 0.0;
     for (int64_t j = 0; j < width; ++j) {
-      dot += static_cast<double>(x[static_cast<size_t>(r * width + j)]) * unit[static_cast<size_t>(j)];
+      dot +=
+          static_cast<double>(x[static_cast<size_t>(r * width + j)]) * unit[static_cast<size_t>(j)];
     }
     for (int64_t j = 0; j < width; ++j) {
       const auto i = static_cast<size_t>(r * width + j);
@@ -170,15 +186,19 @@ TEST_P(HooksTest, GatherRoundsAndScatterIsItsInverse) {
         backend->gather(at, where_, dtype, packed.data());
         std::vector<std::byte> got(bytes + 64);
         backend->download(got.data(), packed.data(), got.size());
-        EXPECT_EQ(std::vector<std::byte>(got.begin(), got.begin() + static_cast<std::ptrdiff_t>(bytes)),
-                  encode(selected, dtype))
+        EXPECT_EQ(
+            std::vector<std::byte>(got.begin(), got.begin() + static_cast<std::ptrdiff_t>(bytes)),
+            encode(selected, dtype))
             << dtype_name(from) << " to " << dtype_name(dtype);
         EXPECT_EQ(got[bytes], std::byte{0xa5});
       }
-      const std::vector<float> fresh = rounded(normal(random, static_cast<int64_t>(selected.size())), from);
+      const std::vector<float> fresh =
+          rounded(normal(random, static_cast<int64_t>(selected.size())), from);
       const Matrix source(*backend, fresh, 1, static_cast<int64_t>(fresh.size()));
       backend->scatter(source.data(), where_, at);
-      EXPECT_TRUE(same_bits(at.values(), edited(x, [&](float, size_t i, size_t j) { return fresh[i * cols_.size() + j]; })));
+      EXPECT_TRUE(same_bits(at.values(), edited(x, [&](float, size_t i, size_t j) {
+                              return fresh[i * cols_.size() + j];
+                            })));
       EXPECT_TRUE(at.untouched_outside());
     }
   }

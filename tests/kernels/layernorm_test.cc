@@ -9,8 +9,11 @@ namespace {
 class LayerNormTest : public KernelTest {
  protected:
   struct Problem {
-    Problem(Backend& backend, std::mt19937& random, int64_t rows, int64_t width, float mean, int64_t padding = 3)
-        : x(normal(random, rows * width, 2.0f)), weight(normal(random, width)), bias(normal(random, width)) {
+    Problem(Backend& backend, std::mt19937& random, int64_t rows, int64_t width, float mean,
+            int64_t padding = 3)
+        : x(normal(random, rows * width, 2.0f)),
+          weight(normal(random, width)),
+          bias(normal(random, width)) {
       for (float& value : x) value += mean;
       x_at.emplace_back(backend, x, rows, width, width + padding);
       parameters.emplace_back(backend, weight, 1, width);
@@ -32,27 +35,42 @@ class LayerNormTest : public KernelTest {
 
 TEST_P(LayerNormTest, MatchesTheOracle) {
   // By width: one, less than a vector, odd, GPT-2's, more than a kernel keeps in registers.
-  for (const auto& [rows, width] :
-       {std::pair<int64_t, int64_t>{1, 1}, {2, 3}, {3, 17}, {5, 48}, {9, 65}, {33, 768}, {7, 1600}, {3, 2500}, {2, 2501}}) {
+  for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1},
+                                    {2, 3},
+                                    {3, 17},
+                                    {5, 48},
+                                    {9, 65},
+                                    {33, 768},
+                                    {7, 1600},
+                                    {3, 2500},
+                                    {2, 2501}}) {
     for (float mean : {0.0f, 100.0f}) {
       for (DType dtype : GetParam().activation_types()) {
-        const int64_t padding = mean == 0.0f ? 3 : 8 - width % 4;  // rows that are aligned and rows that are not
-        SCOPED_TRACE(::testing::Message() << rows << " x " << width << ", mean " << mean << ", to " << dtype_name(dtype));
+        const int64_t padding =
+            mean == 0.0f ? 3 : 8 - width % 4;  // rows that are aligned and rows that are not
+        SCOPED_TRACE(::testing::Message() << rows << " x " << width << ", mean " << mean << ", to "
+                                          << dtype_name(dtype));
         const Problem p(*backend, random, rows, width, mean, padding);
-        const Matrix out(*backend, rows, width, width + padding, dtype), scale(*backend, rows, 1, 2);
+        const Matrix out(*backend, rows, width, width + padding, dtype),
+            scale(*backend, rows, 1, 2);
         backend->layernorm(p.args(out, scale));
-        const reference::LayerNorm want = reference::layernorm(reference::widen(p.x), reference::widen(p.weight),
-                                                               reference::widen(p.bias), rows, width, 1e-5f);
+        const reference::LayerNorm want =
+            reference::layernorm(reference::widen(p.x), reference::widen(p.weight),
+                                 reference::widen(p.bias), rows, width, 1e-5f);
         Vec out_tolerance, scale_tolerance;
         for (int64_t i = 0; i < rows * width; ++i) {
           const double s = want.scale[static_cast<size_t>(i / width)];
           // The mean is rounded to float32 before it is subtracted, which weighs |mean| / scale.
-          const double terms =
-              (std::abs(p.x[static_cast<size_t>(i)]) + std::abs(mean)) / s * std::abs(p.weight[static_cast<size_t>(i % width)]);
-          const double tolerance = tolerance::kLayerNorm(1, terms + std::abs(p.bias[static_cast<size_t>(i % width)]));
-          out_tolerance.push_back(tolerance + rounding(dtype) * (std::abs(want.out[static_cast<size_t>(i)]) + tolerance));
+          const double terms = (std::abs(p.x[static_cast<size_t>(i)]) + std::abs(mean)) / s *
+                               std::abs(p.weight[static_cast<size_t>(i % width)]);
+          const double tolerance =
+              tolerance::kLayerNorm(1, terms + std::abs(p.bias[static_cast<size_t>(i % width)]));
+          out_tolerance.push_back(tolerance +
+                                  rounding(dtype) *
+                                      (std::abs(want.out[static_cast<size_t>(i)]) + tolerance));
         }
-        for (double s : want.scale) scale_tolerance.push_back(tolerance::kScale(1, s + std::abs(mean)));
+        for (double s : want.scale)
+          scale_tolerance.push_back(tolerance::kScale(1, s + std::abs(mean)));
         EXPECT_TRUE(near(out.values(), want.out, out_tolerance));
         EXPECT_TRUE(near(scale.values(), want.scale, scale_tolerance));
         EXPECT_TRUE(out.untouched_outside() && scale.untouched_outside());
@@ -68,9 +86,9 @@ TEST_P(LayerNormTest, HalvesRowsThreadsAndTapsGiveTheSameBits) {
       SCOPED_TRACE(::testing::Message() << rows << " x " << width << ", to " << dtype_name(dtype));
       const Problem p(*backend, random, rows, width, 0.3f, padding);
       const Matrix dense(*backend, p.x, rows, width);  // rows that begin elsewhere
-      const Matrix fused(*backend, rows, width, 0, dtype), untapped(*backend, rows, width, 0, dtype),
-          alone(*backend, rows, width, 0, dtype), composed(*backend, rows, width, 0, dtype),
-          single(*backend, rows, width, 0, dtype);
+      const Matrix fused(*backend, rows, width, 0, dtype),
+          untapped(*backend, rows, width, 0, dtype), alone(*backend, rows, width, 0, dtype),
+          composed(*backend, rows, width, 0, dtype), single(*backend, rows, width, 0, dtype);
       const Matrix scale(*backend, rows, 1), half(*backend, rows, 1);
       backend->layernorm(p.args(fused, scale));
       LayerNormArgs elsewhere = p.args(untapped, {});
@@ -101,10 +119,14 @@ TEST_P(LayerNormTest, AnEditedScaleIsUsed) {
   Vec want, tolerance;
   for (int64_t i = 0; i < 40; ++i) {
     double mean = 0.0;
-    for (int64_t j = 0; j < 20; ++j) mean += static_cast<double>(p.x[static_cast<size_t>(i / 20 * 20 + j)]) / 20.0;
+    for (int64_t j = 0; j < 20; ++j)
+      mean += static_cast<double>(p.x[static_cast<size_t>(i / 20 * 20 + j)]) / 20.0;
     const auto col = static_cast<size_t>(i % 20);
-    want.push_back((p.x[static_cast<size_t>(i)] - mean) / doubled[static_cast<size_t>(i / 20)] * p.weight[col] + p.bias[col]);
-    tolerance.push_back(tolerance::kLayerNorm(1, 10.0 * std::abs(p.weight[col]) + std::abs(p.bias[col])));
+    want.push_back((p.x[static_cast<size_t>(i)] - mean) / doubled[static_cast<size_t>(i / 20)] *
+                       p.weight[col] +
+                   p.bias[col]);
+    tolerance.push_back(
+        tolerance::kLayerNorm(1, 10.0 * std::abs(p.weight[col]) + std::abs(p.bias[col])));
   }
   EXPECT_TRUE(near(out.values(), want, tolerance));
 }

@@ -35,9 +35,11 @@ struct Size {
   int64_t rows, in, out;
 };
 
-// A tile's edge (128 rows, 64 inputs, 64, 128 or 192 outputs) more or less by one, and more tiles than a processor has.
-constexpr Size kSizes[] = {{128, 64, 64},  {129, 65, 63},   {127 + 128, 127, 128}, {257, 200, 129}, {200, 72, 380},
-                           {140, 520, 191}, {130, 136, 193}, {385, 66, 449},       {128, 640, 1},   {640, 64, 200}};
+// A tile's edge (128 rows, 64 inputs, 64, 128 or 192 outputs) more or less by one, and more tiles
+// than a processor has.
+constexpr Size kSizes[] = {{128, 64, 64},  {129, 65, 63},   {127 + 128, 127, 128}, {257, 200, 129},
+                           {200, 72, 380}, {140, 520, 191}, {130, 136, 193},       {385, 66, 449},
+                           {128, 640, 1},  {640, 64, 200}};
 
 struct Problem {
   Problem(Backend& backend, std::mt19937& random, Size s, DType type, DType out_type = DType::kF32)
@@ -69,18 +71,24 @@ struct Problem {
     return result;
   }
   Vec sums(bool with_bias) const {
-    return reference::linear(reference::widen(x), weight.values, with_bias ? reference::widen(bias) : Vec{}, size.rows, size.in, size.out);
+    return reference::linear(reference::widen(x), weight.values,
+                             with_bias ? reference::widen(bias) : Vec{}, size.rows, size.in,
+                             size.out);
   }
   Vec tolerances() const {
-    const Vec terms = reference::linear(magnitudes(reference::widen(x)), magnitudes(weight.values), magnitudes(reference::widen(bias)),
-                                        size.rows, size.in, size.out);
+    const Vec terms =
+        reference::linear(magnitudes(reference::widen(x)), magnitudes(weight.values),
+                          magnitudes(reference::widen(bias)), size.rows, size.in, size.out);
     Vec result = reference::add(terms, magnitudes(reference::widen(residual)));
-    for (double& t : result) t = tolerance::kSteepestActivation * tolerance::kLinear(size.in, t) + rounding(out.mat().dtype) * t;
+    for (double& t : result)
+      t = tolerance::kSteepestActivation * tolerance::kLinear(size.in, t) +
+          rounding(out.mat().dtype) * t;
     return result;
   }
   void expect_right() const {
     EXPECT_TRUE(near(before.values(), sums(true), tolerances()));
-    const Vec want = reference::add(reference::activate(sums(true), Activation::kGeluTanh), reference::widen(residual));
+    const Vec want = reference::add(reference::activate(sums(true), Activation::kGeluTanh),
+                                    reference::widen(residual));
     EXPECT_TRUE(near(out.values(), want, tolerances()));
     EXPECT_TRUE(out.untouched_outside() && before.untouched_outside());
   }
@@ -92,8 +100,8 @@ struct Problem {
 };
 
 std::string line(Size s, DType type, const char* kernel) {
-  return "linear " + std::to_string(s.rows) + " x " + std::to_string(s.out) + " x " + std::to_string(s.in) + " " +
-         std::string(dtype_name(type)) + ": " + kernel;
+  return "linear " + std::to_string(s.rows) + " x " + std::to_string(s.out) + " x " +
+         std::to_string(s.in) + " " + std::string(dtype_name(type)) + ": " + kernel;
 }
 
 /// From "cuda (name, sm_90, 132 processors)".
@@ -103,14 +111,16 @@ int processors(const Backend& backend) {
 }
 
 bool all_contain(const std::vector<std::string>& lines, const std::string& what) {
-  return std::all_of(lines.begin(), lines.end(), [&](const std::string& l) { return l.find(what) != std::string::npos; });
+  return std::all_of(lines.begin(), lines.end(),
+                     [&](const std::string& l) { return l.find(what) != std::string::npos; });
 }
 
 TEST_P(LinearChoiceTest, FastMatchesTheOracle) {
   const auto backend = make(Gemm::kFast);
   for (DType type : {DType::kBF16, DType::kF16}) {
     for (Size s : kSizes) {
-      SCOPED_TRACE(::testing::Message() << dtype_name(type) << " " << s.rows << " x " << s.in << " x " << s.out);
+      SCOPED_TRACE(::testing::Message()
+                   << dtype_name(type) << " " << s.rows << " x " << s.in << " x " << s.out);
       const Problem p(*backend, random, s, type, s.out % 2 == 0 ? type : DType::kF32);
       backend->linear(p.all_parts());
       p.expect_right();
@@ -129,7 +139,8 @@ TEST_P(LinearChoiceTest, FastTakesEveryWidthOfTile) {
     p.expect_right();
   }
   for (const std::string& l : backend->choices()) names.insert(l.substr(l.find(": ")));
-  EXPECT_EQ(names, (std::set<std::string>{": hopper 128x64", ": hopper 128x128", ": hopper 128x192"}));
+  EXPECT_EQ(names,
+            (std::set<std::string>{": hopper 128x64", ": hopper 128x128", ": hopper 128x192"}));
 }
 
 TEST_P(LinearChoiceTest, FastGivesARowTheSameBitsInEveryTile) {
@@ -149,7 +160,8 @@ TEST_P(LinearChoiceTest, FastGivesARowTheSameBitsInEveryTile) {
       args.out = part.mat().row_range(first, count);
       backend->linear(args);
     }
-    EXPECT_TRUE(same_bits(part.values(), want) && same_bits(tap.values(), before)) << count << " rows at once";
+    EXPECT_TRUE(same_bits(part.values(), want) && same_bits(tap.values(), before))
+        << count << " rows at once";
   }
   EXPECT_TRUE(all_contain(backend->choices(), ": hopper"));
 }
@@ -162,8 +174,8 @@ TEST_P(LinearChoiceTest, FastFusedAndComposedFormsGiveTheSameBits) {
     LinearArgs args = p.all_parts();
     args.activation = activation;
     backend->linear(args);
-    const Matrix in_place(*backend, p.residual, s.rows, s.out), y(*backend, s.rows, s.out), activated(*backend, s.rows, s.out),
-        sum(*backend, s.rows, s.out);
+    const Matrix in_place(*backend, p.residual, s.rows, s.out), y(*backend, s.rows, s.out),
+        activated(*backend, s.rows, s.out), sum(*backend, s.rows, s.out);
     args.before = {};
     args.out = args.residual = in_place;
     backend->linear(args);
@@ -174,7 +186,8 @@ TEST_P(LinearChoiceTest, FastFusedAndComposedFormsGiveTheSameBits) {
     backend->activate(y, activation, activated);
     backend->add(activated, p.residual_at, sum);
     EXPECT_TRUE(same_bits(p.before.values(), y.values()));
-    EXPECT_TRUE(same_bits(p.out.values(), sum.values())) << "activation " << static_cast<int>(activation);
+    EXPECT_TRUE(same_bits(p.out.values(), sum.values()))
+        << "activation " << static_cast<int>(activation);
     EXPECT_TRUE(same_bits(in_place.values(), sum.values()));
   }
 }
@@ -182,7 +195,8 @@ TEST_P(LinearChoiceTest, FastFusedAndComposedFormsGiveTheSameBits) {
 TEST_P(LinearChoiceTest, FastLeavesOtherCasesToThePortableKernels) {
   const auto backend = make(Gemm::kFast);
   const Size s{128, 64, 40}, few{127, 64, 40}, narrow{128, 63, 40};
-  for (const auto& [size, type] : {std::pair{s, DType::kF32}, std::pair{few, DType::kBF16}, std::pair{narrow, DType::kBF16}}) {
+  for (const auto& [size, type] :
+       {std::pair{s, DType::kF32}, std::pair{few, DType::kBF16}, std::pair{narrow, DType::kBF16}}) {
     const Problem p(*backend, random, size, type);
     backend->linear(p.all_parts());
     p.expect_right();
@@ -210,7 +224,8 @@ TEST_P(LinearChoiceTest, FastTakesAnAlignedPartOfTheInputs) {
   for (int64_t i = 0; i < s.rows * s.in; ++i) {
     if (i % s.in < 40 || i % s.in >= 110) x[static_cast<size_t>(i)] = 0.0;
   }
-  EXPECT_TRUE(near(p.out.values(), reference::linear(x, p.weight.values, {}, s.rows, s.in, s.out), p.tolerances()));
+  EXPECT_TRUE(near(p.out.values(), reference::linear(x, p.weight.values, {}, s.rows, s.in, s.out),
+                   p.tolerances()));
   EXPECT_TRUE(all_contain(backend->choices(), ": hopper"));
 }
 
@@ -243,7 +258,9 @@ TEST_P(LinearChoiceTest, CublasMatchesTheOracle) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, LinearChoiceTest, ::testing::ValuesIn(gemm_cases()),
-                         [](const ::testing::TestParamInfo<GemmCase>& one) { return one.param.name; });
+                         [](const ::testing::TestParamInfo<GemmCase>& one) {
+                           return one.param.name;
+                         });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LinearChoiceTest);
 
 }  // namespace

@@ -6,20 +6,28 @@ namespace {
 
 class LinearTest : public KernelTest {};
 
-// One, odd, a panel and a tile of rows more or less by one, a part of the inputs (linear.h) more or less by one; rows and
-// outputs on both sides of where another kernel takes over. Then what GPT-2 uses.
+// One, odd, a panel and a tile of rows more or less by one, a part of the inputs (linear.h) more or
+// less by one; rows and outputs on both sides of where another kernel takes over. Then what GPT-2
+// uses.
 std::vector<Size> sizes(bool slow) {
-  std::vector<Size> list = {{1, 1, 1},     {1, 7, 15},     {2, 16, 16},   {3, 33, 17},   {4, 5, 31},      {5, 64, 33},
-                            {6, 255, 48},  {7, 256, 65},   {8, 257, 16},  {1, 127, 9},   {2, 129, 24},    {11, 300, 80},
-                            {12, 513, 1},  {13, 100, 130}, {25, 31, 257}, {29, 264, 40}, {1, 4360, 16},   {40, 2568, 8},
-                            {64, 136, 70}, {97, 40, 50},   {70, 776, 36}, {65, 31, 20},  {130, 272, 200}, {129, 35, 257}};
+  std::vector<Size> list = {
+      {1, 1, 1},     {1, 7, 15},     {2, 16, 16},   {3, 33, 17},   {4, 5, 31},      {5, 64, 33},
+      {6, 255, 48},  {7, 256, 65},   {8, 257, 16},  {1, 127, 9},   {2, 129, 24},    {11, 300, 80},
+      {12, 513, 1},  {13, 100, 130}, {25, 31, 257}, {29, 264, 40}, {1, 4360, 16},   {40, 2568, 8},
+      {64, 136, 70}, {97, 40, 50},   {70, 776, 36}, {65, 31, 20},  {130, 272, 200}, {129, 35, 257}};
   if (!slow)
-    list.insert(list.end(), {{1, 768, 2304}, {2, 1024, 3072}, {5, 1600, 640}, {64, 768, 768}, {33, 3072, 768}, {3, 768, 5025}});
+    list.insert(list.end(), {{1, 768, 2304},
+                             {2, 1024, 3072},
+                             {5, 1600, 640},
+                             {64, 768, 768},
+                             {33, 3072, 768},
+                             {3, 768, 5025}});
   return list;
 }
 
 struct Problem {
-  Problem(Backend& backend, std::mt19937& random, Size size, DType dtype, DType x_type, Rows rows = Rows::kAnywhere)
+  Problem(Backend& backend, std::mt19937& random, Size size, DType dtype, DType x_type,
+          Rows rows = Rows::kAnywhere)
       : x(normal(random, size.rows * size.in)),
         bias(normal(random, size.out)),
         residual(normal(random, size.rows * size.out)),
@@ -46,8 +54,9 @@ struct Problem {
 };
 
 Vec tolerances(const Problem& p, Size s) {
-  const Vec terms = reference::linear(magnitudes(reference::widen(p.x)), magnitudes(p.weight.values),
-                                      magnitudes(reference::widen(p.bias)), s.rows, s.in, s.out);
+  const Vec terms =
+      reference::linear(magnitudes(reference::widen(p.x)), magnitudes(p.weight.values),
+                        magnitudes(reference::widen(p.bias)), s.rows, s.in, s.out);
   Vec result = reference::add(terms, magnitudes(reference::widen(p.residual)));
   for (double& t : result) t = tolerance::kSteepestActivation * tolerance::kLinear(s.in, t);
   return result;
@@ -62,10 +71,12 @@ void match_the_oracle(Backend& backend, const Problem& p, Size s, DType out_type
   args.before = before;
   backend.linear(args);
 
-  const Vec want = reference::linear(reference::widen(p.x), p.weight.values, reference::widen(p.bias), s.rows, s.in, s.out);
+  const Vec want = reference::linear(reference::widen(p.x), p.weight.values,
+                                     reference::widen(p.bias), s.rows, s.in, s.out);
   Vec tolerance = tolerances(p, s);
   EXPECT_TRUE(near(before.values(), want, tolerance));
-  const Vec final = reference::add(reference::activate(want, Activation::kGeluTanh), reference::widen(p.residual));
+  const Vec final = reference::add(reference::activate(want, Activation::kGeluTanh),
+                                   reference::widen(p.residual));
   for (size_t i = 0; i < final.size(); ++i) tolerance[i] += rounding(out_type) * std::abs(final[i]);
   EXPECT_TRUE(near(out.values(), final, tolerance));
   EXPECT_TRUE(out.untouched_outside() && before.untouched_outside());
@@ -75,7 +86,8 @@ TEST_P(LinearTest, MatchesTheOracle) {
   for (DType dtype : GetParam().weight_types()) {
     for (Size s : sizes(slow_build() || slow_backend(GetParam()))) {
       for (Rows rows : {Rows::kAligned, Rows::kAnywhere}) {
-        SCOPED_TRACE(::testing::Message() << dtype_name(dtype) << " " << s.rows << " x " << s.in << " x " << s.out);
+        SCOPED_TRACE(::testing::Message()
+                     << dtype_name(dtype) << " " << s.rows << " x " << s.in << " x " << s.out);
         const DType kept = backend->activation_dtype(dtype);
         match_the_oracle(*backend, Problem(*backend, random, s, dtype, kept, rows), s,
                          rows == Rows::kAligned ? kept : DType::kF32, rows);
@@ -90,9 +102,10 @@ TEST_P(LinearTest, TakesAndGivesFloatsBesideNarrowWeights) {
       for (Rows rows : {Rows::kAligned, Rows::kAnywhere}) {
         for (DType x_type : {DType::kF32, backend->activation_dtype(dtype)}) {
           for (DType out_type : {DType::kF32, backend->activation_dtype(dtype)}) {
-            SCOPED_TRACE(::testing::Message()
-                         << dtype_name(dtype) << " of " << dtype_name(x_type) << " to " << dtype_name(out_type));
-            match_the_oracle(*backend, Problem(*backend, random, s, dtype, x_type, rows), s, out_type, rows);
+            SCOPED_TRACE(::testing::Message() << dtype_name(dtype) << " of " << dtype_name(x_type)
+                                              << " to " << dtype_name(out_type));
+            match_the_oracle(*backend, Problem(*backend, random, s, dtype, x_type, rows), s,
+                             out_type, rows);
           }
         }
       }
@@ -105,14 +118,17 @@ TEST_P(LinearTest, OneRowOrManyGiveTheSameBits) {
   for (DType dtype : GetParam().weight_types()) {
     for (Size s : {Size{slow ? 130 : 200, 531, 140}, Size{130, 272, 140}}) {
       const Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
-      const Matrix all(*backend, s.rows, s.out), anywhere(*backend, p.x, s.rows, s.in, s.in + 1, p.x_at.mat().dtype);
+      const Matrix all(*backend, s.rows, s.out),
+          anywhere(*backend, p.x, s.rows, s.in, s.in + 1, p.x_at.mat().dtype);
       backend->linear(p.args(all));
       const std::vector<float> want = all.values();
       for (int64_t count : slow ? std::vector<int64_t>{1, 7, 9, 16, 17, 33, 64, 65}
-                                : std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 16, 17, 29, 33, 48, 49, 64, 65}) {
+                                : std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 16, 17,
+                                                       29, 33, 48, 49, 64, 65}) {
         const Matrix part(*backend, s.rows, s.out);
         std::vector<float> got, expected;
-        for (int64_t begin = 0; begin < s.rows; begin += slow ? std::max(count, s.rows - count) : count) {
+        for (int64_t begin = 0; begin < s.rows;
+             begin += slow ? std::max(count, s.rows - count) : count) {
           const int64_t rows = std::min(count, s.rows - begin);
           LinearArgs args = p.args(part.mat().row_range(begin, rows));
           args.x = (begin == 0 ? p.x_at : anywhere).mat().row_range(begin, rows);
@@ -123,7 +139,8 @@ TEST_P(LinearTest, OneRowOrManyGiveTheSameBits) {
             expected.push_back(want[static_cast<size_t>(i)]);
           }
         }
-        EXPECT_TRUE(same_bits(got, expected)) << dtype_name(dtype) << ", " << count << " rows at once";
+        EXPECT_TRUE(same_bits(got, expected))
+            << dtype_name(dtype) << ", " << count << " rows at once";
       }
     }
   }
@@ -132,7 +149,8 @@ TEST_P(LinearTest, OneRowOrManyGiveTheSameBits) {
 TEST_P(LinearTest, AnyNumberOfThreadsGivesTheSameBits) {
   if (GetParam().on_device) GTEST_SKIP() << "a device's threads are not ours to count";
   for (const auto& [rows, in, out] : {Size{1, 300, 700}, Size{4, 300, 700}, Size{70, 300, 401}}) {
-    const Problem p(*backend, random, {rows, in, out}, GetParam().weight_types().back(), DType::kF32);
+    const Problem p(*backend, random, {rows, in, out}, GetParam().weight_types().back(),
+                    DType::kF32);
     std::vector<float> want;
     for (int threads : {1, 2, 3, 7}) {
       const auto other = with_threads(threads);
@@ -145,11 +163,13 @@ TEST_P(LinearTest, AnyNumberOfThreadsGivesTheSameBits) {
 }
 
 TEST_P(LinearTest, FusedAndComposedFormsGiveTheSameBits) {
-  for (const auto& [rows, in, out] :
-       {Size{1, 270, 99}, Size{3, 270, 99}, Size{40, 270, 99}, Size{70, 64, 100}, Size{70, 64, 99}}) {
+  for (const auto& [rows, in, out] : {Size{1, 270, 99}, Size{3, 270, 99}, Size{40, 270, 99},
+                                      Size{70, 64, 100}, Size{70, 64, 99}}) {
     for (Activation activation : kActivations) {
-      const Problem p(*backend, random, {rows, in, out}, DType::kF16, backend->activation_dtype(DType::kF16), Rows::kAligned);
-      const Matrix fused(*backend, rows, out), before(*backend, rows, out, out + 1), untapped(*backend, p.residual, rows, out);
+      const Problem p(*backend, random, {rows, in, out}, DType::kF16,
+                      backend->activation_dtype(DType::kF16), Rows::kAligned);
+      const Matrix fused(*backend, rows, out), before(*backend, rows, out, out + 1),
+          untapped(*backend, p.residual, rows, out);
       LinearArgs args = p.args(fused);
       args.activation = activation;
       args.residual = p.residual_at;
@@ -177,7 +197,8 @@ TEST_P(LinearTest, PartOfTheInputs) {
       for (int64_t rows : {1, 5, 20, 70}) {
         const Size s{rows, count, 40};
         const PartOfInputs weight(*backend, random, begin, count, s.out, dtype);
-        const Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype), Rows::kAligned);
+        const Problem p(*backend, random, s, dtype, backend->activation_dtype(dtype),
+                        Rows::kAligned);
         const Matrix got(*backend, s.rows, s.out), want(*backend, s.rows, s.out);
         LinearArgs args = p.args(want);
         args.weight = &weight.alone();

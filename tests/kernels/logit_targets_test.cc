@@ -7,8 +7,9 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-constexpr LogitTermKind kKinds[] = {LogitTermKind::kLogit,   LogitTermKind::kLogProb, LogitTermKind::kProb,
-                                    LogitTermKind::kEntropy, LogitTermKind::kKl,      LogitTermKind::kReverseKl};
+constexpr LogitTermKind kKinds[] = {LogitTermKind::kLogit, LogitTermKind::kLogProb,
+                                    LogitTermKind::kProb,  LogitTermKind::kEntropy,
+                                    LogitTermKind::kKl,    LogitTermKind::kReverseKl};
 
 class LogitTargetsTest : public KernelTest {
  protected:
@@ -18,7 +19,8 @@ class LogitTargetsTest : public KernelTest {
         : Problem(backend, normal(random, r * v, 2.0f), normal(random, 2 * v, 2.0f), r, v) {}
 
     /// `references` are logits, too: each row is normalised here.
-    Problem(Backend& backend, std::vector<float> l, std::vector<float> r, int64_t row_count, int64_t v)
+    Problem(Backend& backend, std::vector<float> l, std::vector<float> r, int64_t row_count,
+            int64_t v)
         : rows(row_count), vocab(v), logits(std::move(l)), references(std::move(r)) {
       const Vec lse = reference::log_sum_exp(reference::widen(references), vocab);
       for (size_t i = 0; i < references.size(); ++i)
@@ -27,7 +29,8 @@ class LogitTargetsTest : public KernelTest {
       at.emplace_back(backend, references, 1, static_cast<int64_t>(references.size()));
     }
 
-    LogitTargetArgs args(std::span<const LogitTerm> terms, Mat seed, std::span<double> values) const {
+    LogitTargetArgs args(std::span<const LogitTerm> terms, Mat seed,
+                         std::span<double> values) const {
       LogitTargetArgs result;
       result.logits = at[0];
       result.terms = terms;
@@ -37,31 +40,41 @@ class LogitTargetsTest : public KernelTest {
       return result;
     }
 
-    Vec row(int64_t r) const { return {logits.begin() + r * vocab, logits.begin() + (r + 1) * vocab}; }
-    Vec reference_row(int64_t r) const { return {references.begin() + r * vocab, references.begin() + (r + 1) * vocab}; }
+    Vec row(int64_t r) const {
+      return {logits.begin() + r * vocab, logits.begin() + (r + 1) * vocab};
+    }
+    Vec reference_row(int64_t r) const {
+      return {references.begin() + r * vocab, references.begin() + (r + 1) * vocab};
+    }
 
     int64_t rows, vocab;
     std::vector<float> logits, references;
     std::vector<Matrix> at;
   };
 
-  /// Adds a term's gradient to `seed` and its tolerance to `tolerance`; the value and its tolerance are returned.
-  static std::pair<double, double> expect_term(const Problem& p, const LogitTerm& term, Vec& seed, Vec& tolerance) {
+  /// Adds a term's gradient to `seed` and its tolerance to `tolerance`; the value and its tolerance
+  /// are returned.
+  static std::pair<double, double> expect_term(const Problem& p, const LogitTerm& term, Vec& seed,
+                                               Vec& tolerance) {
     const Vec l = p.row(term.row), r = p.reference_row(term.reference),
               g = reference::logit_target_gradient(l, term.kind, term.token, r);
-    const double value = reference::logit_target(l, term.kind, term.token, r), lse = reference::log_sum_exp(l, p.vocab)[0];
-    const bool divergence = term.kind == LogitTermKind::kKl || term.kind == LogitTermKind::kReverseKl;
-    double value_terms = std::abs(lse) + std::abs(l[static_cast<size_t>(term.token)]), mean_log = 0.0;
+    const double value = reference::logit_target(l, term.kind, term.token, r),
+                 lse = reference::log_sum_exp(l, p.vocab)[0];
+    const bool divergence =
+        term.kind == LogitTermKind::kKl || term.kind == LogitTermKind::kReverseKl;
+    double value_terms = std::abs(lse) + std::abs(l[static_cast<size_t>(term.token)]),
+           mean_log = 0.0;
     if (term.kind == LogitTermKind::kProb) value_terms = value * (1.0 + value_terms);
     for (size_t i = 0; i < l.size(); ++i) {
-      // The logarithm of p is a difference of float32 numbers; exp passes its error on as a share of p. In the sums each term
-      // counts.
-      const double logs = 1.0 + std::abs(l[i]) + std::abs(lse) + (divergence ? std::abs(r[i]) : 0.0);
+      // The logarithm of p is a difference of float32 numbers; exp passes its error on as a share
+      // of p. In the sums each term counts.
+      const double logs =
+          1.0 + std::abs(l[i]) + std::abs(lse) + (divergence ? std::abs(r[i]) : 0.0);
       mean_log += (std::exp(l[i] - lse) + (divergence ? std::exp(r[i]) : 0.0)) * logs;
     }
     for (size_t i = 0; i < l.size(); ++i) {
-      const double p_i = std::exp(l[i] - lse),
-                   logs = 1.0 + std::abs(l[i]) + std::abs(lse) + (divergence ? std::abs(r[i]) : 0.0);
+      const double p_i = std::exp(l[i] - lse), logs = 1.0 + std::abs(l[i]) + std::abs(lse) +
+                                                      (divergence ? std::abs(r[i]) : 0.0);
       double size = 0.0;
       switch (term.kind) {
         case LogitTermKind::kLogit:
@@ -95,7 +108,8 @@ class LogitTargetsTest : public KernelTest {
     Vec want(p.logits.size(), 0.0), tolerance(p.logits.size(), 0.0);
     for (size_t t = 0; t < terms.size(); ++t) {
       const auto [value, value_tolerance] = expect_term(p, terms[t], want, tolerance);
-      EXPECT_NEAR(values[t], value, value_tolerance) << "term " << t << " of kind " << static_cast<int>(terms[t].kind);
+      EXPECT_NEAR(values[t], value, value_tolerance)
+          << "term " << t << " of kind " << static_cast<int>(terms[t].kind);
     }
     EXPECT_TRUE(near(seed.values(), want, tolerance));
     EXPECT_TRUE(seed.untouched_outside());
@@ -104,11 +118,12 @@ class LogitTargetsTest : public KernelTest {
 };
 
 TEST_P(LogitTargetsTest, EachKindMatchesTheOracle) {
-  for (const int64_t vocab :
-       {int64_t{1}, int64_t{2}, int64_t{17}, int64_t{1000}, int64_t{4097}, slow_build() ? int64_t{5001} : int64_t{50257}}) {
+  for (const int64_t vocab : {int64_t{1}, int64_t{2}, int64_t{17}, int64_t{1000}, int64_t{4097},
+                              slow_build() ? int64_t{5001} : int64_t{50257}}) {
     const Problem p(*backend, random, 1, vocab);
     for (LogitTermKind kind : kKinds) {
-      SCOPED_TRACE(::testing::Message() << "kind " << static_cast<int>(kind) << ", vocabulary of " << vocab);
+      SCOPED_TRACE(::testing::Message()
+                   << "kind " << static_cast<int>(kind) << ", vocabulary of " << vocab);
       check(p, {{kind, 0, static_cast<int32_t>(vocab * 2 / 3), 1.0f, 1}});
     }
   }
@@ -135,16 +150,18 @@ TEST_P(LogitTargetsTest, CertaintyGivesNumbers) {
   constexpr float kOut = -std::numeric_limits<float>::infinity();
   for (const float low : {-200.0f, -1e30f, kOut}) {
     std::vector<float> logits = {low, 5.0f, low, 4.0f, low};
-    const Problem p(*backend, logits, {1.0f, 2.0f, 3.0f, -1.0f, 0.0f, low, 1.0f, low, 2.0f, low}, 1, 5);
+    const Problem p(*backend, logits, {1.0f, 2.0f, 3.0f, -1.0f, 0.0f, low, 1.0f, low, 2.0f, low}, 1,
+                    5);
     for (LogitTermKind kind : kKinds) {
       for (const int64_t reference : {0, 1}) {
-        SCOPED_TRACE(::testing::Message() << "kind " << static_cast<int>(kind) << ", low " << low << ", reference "
-                                          << reference);
+        SCOPED_TRACE(::testing::Message() << "kind " << static_cast<int>(kind) << ", low " << low
+                                          << ", reference " << reference);
         const std::vector<LogitTerm> terms = {{kind, 0, 1, 1.0f, reference}};
         std::vector<double> values(1);
         const Matrix seed(*backend, 1, 5);
         backend->logit_targets(p.args(terms, seed, values));
-        // KL from a reference to a model that excludes what the reference does not is infinite, as far as float32 tells.
+        // KL from a reference to a model that excludes what the reference does not is infinite, as
+        // far as float32 tells.
         const bool infinite = kind == LogitTermKind::kKl && reference == 0;
         if (infinite) {
           EXPECT_GT(values[0], 100.0);
@@ -160,14 +177,15 @@ TEST_P(LogitTargetsTest, CertaintyGivesNumbers) {
 // What one adds to all logits changes no probability: a row far from zero is as good as any.
 TEST_P(LogitTargetsTest, ACommonShiftOfAllLogitsDoesNotMatter) {
   std::vector<float> logits(97);
-  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(static_cast<int>(i * 37 % 97) - 48) / 16.0f;
+  for (size_t i = 0; i < logits.size(); ++i)
+    logits[i] = static_cast<float>(static_cast<int>(i * 37 % 97) - 48) / 16.0f;
   std::vector<float> shifted = logits;
   for (float& l : shifted) l += 1024.0f;  // exact: the logits are sixteenths
   const Problem p(*backend, logits, normal(random, 2 * 97), 1, 97);
   Problem far = p;
   far.at[0] = Matrix(*backend, shifted, 1, 97);
-  for (LogitTermKind kind : {LogitTermKind::kProb, LogitTermKind::kEntropy, LogitTermKind::kLogProb, LogitTermKind::kKl,
-                             LogitTermKind::kReverseKl}) {
+  for (LogitTermKind kind : {LogitTermKind::kProb, LogitTermKind::kEntropy, LogitTermKind::kLogProb,
+                             LogitTermKind::kKl, LogitTermKind::kReverseKl}) {
     const std::vector<LogitTerm> terms = {{kind, 0, 7, 1.0f, 1}};
     std::vector<double> near_value(1), far_value(1);
     const Matrix near_seed(*backend, 1, 97), far_seed(*backend, 1, 97);
@@ -178,7 +196,8 @@ TEST_P(LogitTargetsTest, ACommonShiftOfAllLogitsDoesNotMatter) {
     EXPECT_NEAR(far_value[0], near_value[0], 2 * 1024 * 0x1p-24);
     Vec tolerance;
     for (const float g : want) tolerance.push_back(4 * 1024 * 0x1p-24 * (std::abs(g) + 0x1p-7));
-    EXPECT_TRUE(near(far_seed.values(), Vec(want.begin(), want.end()), tolerance)) << static_cast<int>(kind);
+    EXPECT_TRUE(near(far_seed.values(), Vec(want.begin(), want.end()), tolerance))
+        << static_cast<int>(kind);
   }
 }
 
@@ -190,7 +209,8 @@ TEST_P(LogitTargetsTest, ARowAloneAndAnyThreadsGiveTheSameBits) {
       if (r % 4 == 3) continue;  // a row without a term
       for (int64_t i = 0; i <= r % 3; ++i) {
         const auto kind = kKinds[(r + 2 * i) % 6];
-        terms.push_back({kind, r, static_cast<int32_t>((r * 31 + i) % vocab), 1.0f + static_cast<float>(i), r % 2});
+        terms.push_back({kind, r, static_cast<int32_t>((r * 31 + i) % vocab),
+                         1.0f + static_cast<float>(i), r % 2});
       }
     }
     const Matrix all(*backend, rows, vocab);

@@ -12,10 +12,12 @@ class LogitStatsTest : public KernelTest {
     std::vector<float> lse, entropy;
   };
 
-  static Stats stats_of(Backend& backend, Mat x, const PackedMatrix& unembed, int top_k, std::span<const int32_t> watch) {
+  static Stats stats_of(Backend& backend, Mat x, const PackedMatrix& unembed, int top_k,
+                        std::span<const int32_t> watch) {
     const auto rows = static_cast<size_t>(x.rows), k = static_cast<size_t>(top_k);
-    Stats s{std::vector<int32_t>(rows * k),   std::vector<int32_t>(watch.size()), std::vector<float>(rows * k),
-            std::vector<float>(watch.size()), std::vector<float>(rows),           std::vector<float>(rows)};
+    Stats s{std::vector<int32_t>(rows * k), std::vector<int32_t>(watch.size()),
+            std::vector<float>(rows * k),   std::vector<float>(watch.size()),
+            std::vector<float>(rows),       std::vector<float>(rows)};
     LogitStatsArgs args;
     args.x = x;
     args.unembed = &unembed;
@@ -32,11 +34,14 @@ class LogitStatsTest : public KernelTest {
   }
 
   /// Two rows of these logits.
-  void check_exactly(const std::vector<float>& values, int top_k, const std::vector<int32_t>& watch) {
+  void check_exactly(const std::vector<float>& values, int top_k,
+                     const std::vector<int32_t>& watch) {
     const auto vocab = static_cast<int64_t>(values.size());
     const Buffer buffer = backend->allocate(backend->packed_bytes(1, vocab, DType::kF32));
-    const PackedMatrix unembed = backend->pack({values.data(), DType::kF32, 1, vocab, vocab, 1}, DType::kF32, buffer.data());
-    const Stats got = stats_of(*backend, Matrix(*backend, std::vector<float>{1.0f, 1.0f}, 2, 1), unembed, top_k, watch);
+    const PackedMatrix unembed =
+        backend->pack({values.data(), DType::kF32, 1, vocab, vocab, 1}, DType::kF32, buffer.data());
+    const Stats got = stats_of(*backend, Matrix(*backend, std::vector<float>{1.0f, 1.0f}, 2, 1),
+                               unembed, top_k, watch);
     std::vector<int32_t> want = reference::ranking(std::span<const float>(values));
     want.resize(static_cast<size_t>(top_k), -1);
     for (size_t r = 0; r < 2; ++r) {
@@ -48,7 +53,8 @@ class LogitStatsTest : public KernelTest {
 
   void check(int64_t rows, int64_t width, int64_t vocab, int top_k, DType dtype, DType x_type) {
     const Weight unembed = make_weight(*backend, random, width, vocab, dtype, Order::kOutIn);
-    const Matrix x(*backend, normal(random, rows * width), rows, width, 0, x_type), full(*backend, rows, vocab);
+    const Matrix x(*backend, normal(random, rows * width), rows, width, 0, x_type),
+        full(*backend, rows, vocab);
     LinearArgs linear;
     linear.x = x;
     linear.weight = &unembed.packed;
@@ -69,7 +75,8 @@ class LogitStatsTest : public KernelTest {
         ASSERT_EQ(got.top_ids[at], order[static_cast<size_t>(i)]);
         ASSERT_EQ(got.top_logits[at], row[static_cast<size_t>(order[static_cast<size_t>(i)])]);
       }
-      for (size_t i = static_cast<size_t>(kWatched * r); i < static_cast<size_t>(kWatched * (r + 1)); ++i) {
+      for (size_t i = static_cast<size_t>(kWatched * r);
+           i < static_cast<size_t>(kWatched * (r + 1)); ++i) {
         ASSERT_EQ(got.watched[i], row[static_cast<size_t>(watch[i])]);
         ASSERT_EQ(got.ranks[i], reference::rank(row, watch[i]));
       }
@@ -78,7 +85,8 @@ class LogitStatsTest : public KernelTest {
               entropy = reference::entropy(reference::widen(logits), vocab);
     Vec lse_tolerance, entropy_tolerance;
     for (double v : lse) lse_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));
-    for (double v : entropy) entropy_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));
+    for (double v : entropy)
+      entropy_tolerance.push_back(tolerance::kLogSumExp(1, 1.0 + std::abs(v)));
     EXPECT_TRUE(near(got.lse, lse, lse_tolerance));
     EXPECT_TRUE(near(got.entropy, entropy, entropy_tolerance));
   }
@@ -88,20 +96,25 @@ TEST_P(LogitStatsTest, SaysWhatTheFullLogitsSay) {
   const struct {
     int64_t rows, width, vocab;
     int top_k;
-  } cases[] = {{1, 8, 1, 1}, {3, 20, 37, 5}, {5, 33, 1000, 10}, {259, 16, 50, 3}, {2, 64, slow_build() ? 2000 : 50257, 40}};
+  } cases[] = {{1, 8, 1, 1},
+               {3, 20, 37, 5},
+               {5, 33, 1000, 10},
+               {259, 16, 50, 3},
+               {2, 64, slow_build() ? 2000 : 50257, 40}};
   for (const auto& c : cases) {
     for (DType dtype : GetParam().weight_types()) {
       const DType activations = backend->activation_dtype(dtype);
       SCOPED_TRACE(::testing::Message() << c.rows << " x " << c.vocab << " " << dtype_name(dtype));
       check(c.rows, c.width, c.vocab, c.top_k, dtype, activations);
-      if (activations != DType::kF32 && c.vocab < 10000) check(c.rows, c.width, c.vocab, c.top_k, dtype, DType::kF32);
+      if (activations != DType::kF32 && c.vocab < 10000)
+        check(c.rows, c.width, c.vocab, c.top_k, dtype, DType::kF32);
     }
   }
 }
 
 TEST_P(LogitStatsTest, EqualLogitsGoBySmallerId) {
-  // The logits repeat every so many tokens: ties everywhere, more of them than a short list holds. Long lists, too, and longer
-  // ones than there are tokens.
+  // The logits repeat every so many tokens: ties everywhere, more of them than a short list holds.
+  // Long lists, too, and longer ones than there are tokens.
   const struct {
     int64_t vocab, period;
     int top_k;
@@ -118,7 +131,8 @@ TEST_P(LogitStatsTest, EqualLogitsGoBySmallerId) {
 // Half as many as are asked for stand out, evenly spread: the others are as good as any.
 TEST_P(LogitStatsTest, SomeAreFarAheadOfTheOthers) {
   std::vector<float> values;
-  for (int v = 0; v < 5000; ++v) values.push_back(static_cast<float>(v * 7919 % 5000 + (v < 1024 && v % 8 == 0 ? 100000 : 0)));
+  for (int v = 0; v < 5000; ++v)
+    values.push_back(static_cast<float>(v * 7919 % 5000 + (v < 1024 && v % 8 == 0 ? 100000 : 0)));
   check_exactly(values, 250, {8, 9});
 }
 
@@ -131,7 +145,8 @@ TEST_P(LogitStatsTest, ARowAloneAndAnyThreadsGiveTheSameBits) {
   for (int threads : {1, 2, 3}) {
     const auto other = with_threads(threads);
     for (int64_t r = 0; r < rows; ++r) {
-      const Stats alone = stats_of(*other, x.mat().row_range(r, 1), unembed.packed, 4, std::span(watch).first(1));
+      const Stats alone =
+          stats_of(*other, x.mat().row_range(r, 1), unembed.packed, 4, std::span(watch).first(1));
       const auto at = static_cast<size_t>(r);
       ASSERT_EQ(alone.lse[0], all.lse[at]);
       ASSERT_EQ(alone.entropy[0], all.entropy[at]);

@@ -19,7 +19,8 @@ template <int64_t kTarget>
 void add_cpu(std::vector<BackendCase>& list) {
   if constexpr ((HWY_TARGETS & kTarget) != 0) {
     if (hwy::SupportedTargets() & kTarget)
-      list.push_back({std::string("cpu_") + hwy::TargetName(kTarget), make_cpu_for_target<kTarget>});
+      list.push_back(
+          {std::string("cpu_") + hwy::TargetName(kTarget), make_cpu_for_target<kTarget>});
   }
 }
 
@@ -63,8 +64,10 @@ const std::vector<BackendCase>& backends() {
 const std::vector<GemmCase>& gemm_cases() {
   static const std::vector<GemmCase> list = [] {
     std::vector<GemmCase> found;
-    if (gpu_missing().empty() && make_cuda_backend()->description().find("sm_90,") != std::string::npos) {
-      found.push_back({"cuda", [](Gemm gemm) { return make_cuda_backend(CudaOptions{.gemm = gemm}); }});
+    if (gpu_missing().empty() &&
+        make_cuda_backend()->description().find("sm_90,") != std::string::npos) {
+      found.push_back(
+          {"cuda", [](Gemm gemm) { return make_cuda_backend(CudaOptions{.gemm = gemm}); }});
     }
     return found;
   }();

@@ -11,7 +11,8 @@ namespace {
 class MemoryTest : public KernelTest {};
 
 TEST_P(MemoryTest, IsAlignedAndHoldsWhatIsPutThere) {
-  for (size_t bytes : {size_t{1}, size_t{64}, size_t{4097}, size_t{2} << 20, (size_t{5} << 20) + 3}) {
+  for (size_t bytes :
+       {size_t{1}, size_t{64}, size_t{4097}, size_t{2} << 20, (size_t{5} << 20) + 3}) {
     const Buffer buffer = backend->allocate(bytes);
     ASSERT_TRUE(buffer);
     EXPECT_EQ(buffer.bytes(), bytes);
@@ -29,8 +30,12 @@ TEST_P(MemoryTest, CopiesAndClearsWhatIsAskedForAndNothingElse) {
   std::vector<std::byte> host(bytes), back(bytes);
   for (std::byte& byte : host) byte = static_cast<std::byte>(random());
   const Buffer from = backend->allocate(bytes), to = backend->allocate(bytes);
-  for (const auto& [begin, count] :
-       {std::pair<size_t, size_t>{0, bytes}, {4, 4}, {64, 1}, {3, size_t{2} << 20}, {17, 0}, {17, 31}}) {
+  for (const auto& [begin, count] : {std::pair<size_t, size_t>{0, bytes},
+                                     {4, 4},
+                                     {64, 1},
+                                     {3, size_t{2} << 20},
+                                     {17, 0},
+                                     {17, 31}}) {
     std::vector<std::byte> want(bytes, std::byte{0x5a});
     backend->upload(from.data(), host.data(), bytes);
     backend->upload(to.data(), want.data(), bytes);
@@ -65,7 +70,8 @@ TEST_P(MemoryTest, RefusesWhatIsNotThereWithBothNumbers) {
     FAIL() << "allocated " << wanted;
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), Error::Kind::kUser);
-    EXPECT_NE(std::string(error.what()).find(std::to_string(wanted)), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(std::to_string(wanted)), std::string::npos)
+        << error.what();
     EXPECT_NE(std::string(error.what()).find("available"), std::string::npos) << error.what();
   }
 }

@@ -20,7 +20,8 @@ class Doubles {
   std::vector<double> values() const {
     std::vector<double> all(count_ + kZone);
     backend_.download(all.data(), buffer_.data(), all.size() * sizeof(double));
-    EXPECT_TRUE(std::all_of(all.begin() + static_cast<std::ptrdiff_t>(count_), all.end(), [](double x) { return x == kMark; }));
+    EXPECT_TRUE(std::all_of(all.begin() + static_cast<std::ptrdiff_t>(count_), all.end(),
+                            [](double x) { return x == kMark; }));
     all.resize(count_);
     return all;
   }
@@ -50,7 +51,9 @@ Moments two_passes(const std::vector<double>& x, int64_t width) {
   for (size_t i = 0; i < w; ++i) {
     for (size_t j = 0; j <= i; ++j) {
       long double sum = 0;
-      for (size_t r = 0; r < rows; ++r) sum += (static_cast<long double>(x[r * w + i]) - mean[i]) * (static_cast<long double>(x[r * w + j]) - mean[j]);
+      for (size_t r = 0; r < rows; ++r)
+        sum += (static_cast<long double>(x[r * w + i]) - mean[i]) *
+               (static_cast<long double>(x[r * w + j]) - mean[j]);
       result.products[i * w + j] = static_cast<double>(sum);
     }
   }
@@ -59,7 +62,8 @@ Moments two_passes(const std::vector<double>& x, int64_t width) {
 
 class MomentsTest : public KernelTest {
  protected:
-  /// Rows of columns with means up to 100 and deviations of 0.5 to 2, a column's deviation sharing half of its neighbour's.
+  /// Rows of columns with means up to 100 and deviations of 0.5 to 2, a column's deviation sharing
+  /// half of its neighbour's.
   std::vector<double> rows_of(int64_t rows, int64_t width) {
     std::vector<double> x;
     for (int64_t r = 0; r < rows; ++r) {
@@ -72,12 +76,19 @@ class MomentsTest : public KernelTest {
     return x;
   }
 
-  Moments joined(Backend& on, const std::vector<double>& x, int64_t width, std::vector<int64_t> blocks) {
+  Moments joined(Backend& on, const std::vector<double>& x, int64_t width,
+                 std::vector<int64_t> blocks) {
     const auto w = static_cast<size_t>(width);
-    const Doubles rows(on, x), mean(on, std::vector<double>(w)), products(on, std::vector<double>(w * w));
+    const Doubles rows(on, x), mean(on, std::vector<double>(w)),
+        products(on, std::vector<double>(w * w));
     double weight = 0;
     for (const int64_t block : blocks) {
-      on.join_moments({.x = rows.data() + static_cast<int64_t>(weight) * width, .rows = block, .width = width, .weight = weight, .mean = mean.data(), .products = products.data()});
+      on.join_moments({.x = rows.data() + static_cast<int64_t>(weight) * width,
+                       .rows = block,
+                       .width = width,
+                       .weight = weight,
+                       .mean = mean.data(),
+                       .products = products.data()});
       weight += static_cast<double>(block);
     }
     on.synchronize();
@@ -87,7 +98,8 @@ class MomentsTest : public KernelTest {
   std::normal_distribution<double> normal_;
 };
 
-// Rounding of float64 sums of at most 300 terms, relative to the product of two columns' deviations: 300 * 2^-53 is 3e-14.
+// Rounding of float64 sums of at most 300 terms, relative to the product of two columns'
+// deviations: 300 * 2^-53 is 3e-14.
 constexpr double kTolerance = 1e-12;
 
 TEST_P(MomentsTest, AreThoseOfTwoPasses) {
@@ -104,7 +116,8 @@ TEST_P(MomentsTest, AreThoseOfTwoPasses) {
           continue;
         }
         const double size = std::sqrt(want.products[i * w + i] * want.products[j * w + j]);
-        ASSERT_NEAR(got.products[i * w + j], want.products[i * w + j], kTolerance * size) << i << ", " << j;
+        ASSERT_NEAR(got.products[i * w + j], want.products[i * w + j], kTolerance * size)
+            << i << ", " << j;
       }
     }
   }
@@ -130,8 +143,8 @@ TEST_P(MomentsTest, WidenedRowsAreExact) {
     const std::vector<float> held = rounded(values, dtype);
     for (const int64_t padding : {0, 3}) {
       const Matrix x(*backend, held, kRows, kCols, kCols + padding, dtype);
-      const Doubles from(*backend, origin), plain(*backend, std::vector<double>(kRows * kCols)), relative(*backend, std::vector<double>(kRows * kCols)),
-          spoiled(*backend, {0.0});
+      const Doubles from(*backend, origin), plain(*backend, std::vector<double>(kRows * kCols)),
+          relative(*backend, std::vector<double>(kRows * kCols)), spoiled(*backend, {0.0});
       backend->widen(x, nullptr, plain.data(), reinterpret_cast<int32_t*>(spoiled.data()));
       backend->widen(x, from.data(), relative.data(), reinterpret_cast<int32_t*>(spoiled.data()));
       backend->synchronize();
@@ -145,7 +158,8 @@ TEST_P(MomentsTest, WidenedRowsAreExact) {
 }
 
 TEST_P(MomentsTest, SpoiledRowsAreTold) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     for (const size_t at : {size_t{0}, size_t{9}}) {
       std::vector<float> values(10, 1.0f);
       values[at] = bad;

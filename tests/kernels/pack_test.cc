@@ -22,24 +22,34 @@ float round_to(float value, DType dtype) {
 }
 
 TEST_P(PackTest, KeepsEveryElementInAnyOrderAndType) {
-  for (const auto& [in, out] :
-       {std::pair<int64_t, int64_t>{1, 1}, {7, 15}, {16, 16}, {17, 33}, {65, 130}, {300, 49}, {130, 600}}) {
+  for (const auto& [in, out] : {std::pair<int64_t, int64_t>{1, 1},
+                                {7, 15},
+                                {16, 16},
+                                {17, 33},
+                                {65, 130},
+                                {300, 49},
+                                {130, 600}}) {
     for (DType from : kWeightTypes) {
       for (DType to : kWeightTypes) {
         for (Order order : {Order::kInOut, Order::kOutIn}) {
-          SCOPED_TRACE(::testing::Message() << in << " x " << out << " " << dtype_name(from) << " to " << dtype_name(to));
+          SCOPED_TRACE(::testing::Message() << in << " x " << out << " " << dtype_name(from)
+                                            << " to " << dtype_name(to));
           std::vector<float> values = normal(random, in * out, 0.02f);
           for (size_t i = 0; i < values.size(); i += 5) values[i] *= 1e-4f;  // subnormal in f16
           const std::vector<std::byte> host = encode(values, from);
           const std::vector<float> exact = decode(host, from);
-          const int64_t in_stride = order == Order::kInOut ? out : 1, out_stride = order == Order::kInOut ? 1 : in;
+          const int64_t in_stride = order == Order::kInOut ? out : 1,
+                        out_stride = order == Order::kInOut ? 1 : in;
           const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, to));
-          const PackedMatrix packed = backend->pack({host.data(), from, in, out, in_stride, out_stride}, to, buffer.data());
+          const PackedMatrix packed =
+              backend->pack({host.data(), from, in, out, in_stride, out_stride}, to, buffer.data());
           for (int64_t o = 0; o < out; o += 1 + out / 20) {
             std::vector<float> want;
             for (int64_t i = 0; i < in; ++i)
-              want.push_back(round_to(exact[static_cast<size_t>(i * in_stride + o * out_stride)], to));
-            ASSERT_TRUE(same_bits(column(*backend, packed, static_cast<int32_t>(o)), want)) << "output " << o;
+              want.push_back(
+                  round_to(exact[static_cast<size_t>(i * in_stride + o * out_stride)], to));
+            ASSERT_TRUE(same_bits(column(*backend, packed, static_cast<int32_t>(o)), want))
+                << "output " << o;
           }
         }
       }
@@ -52,14 +62,17 @@ TEST_P(PackTest, TakesAnyStrides) {  // of one matrix's columns, for instance, r
   const std::vector<float> values = normal(random, 1500);
   for (const auto& [in_stride, out_stride] :
        {std::pair<int64_t, int64_t>{64, -3}, {-64, 3}, {-3, -64}, {2, 70}, {-70, -2}, {0, 5}}) {
-    const int64_t first = (in_stride < 0 ? -in_stride * (in - 1) : 0) + (out_stride < 0 ? -out_stride * (out - 1) : 0);
+    const int64_t first = (in_stride < 0 ? -in_stride * (in - 1) : 0) +
+                          (out_stride < 0 ? -out_stride * (out - 1) : 0);
     const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, DType::kF32));
     const HostWeight source{values.data() + first, DType::kF32, in, out, in_stride, out_stride};
     const PackedMatrix packed = backend->pack(source, DType::kF32, buffer.data());
     for (int32_t o = 0; o < out; ++o) {
       std::vector<float> want;
-      for (int64_t i = 0; i < in; ++i) want.push_back(values[static_cast<size_t>(first + i * in_stride + out_stride * o)]);
-      EXPECT_TRUE(same_bits(column(*backend, packed, o), want)) << o << " of strides " << in_stride << ", " << out_stride;
+      for (int64_t i = 0; i < in; ++i)
+        want.push_back(values[static_cast<size_t>(first + i * in_stride + out_stride * o)]);
+      EXPECT_TRUE(same_bits(column(*backend, packed, o), want))
+          << o << " of strides " << in_stride << ", " << out_stride;
     }
   }
 }
@@ -67,14 +80,16 @@ TEST_P(PackTest, TakesAnyStrides) {  // of one matrix's columns, for instance, r
 TEST_P(PackTest, TakesMoreThanIsUploadedAtOnce) {
   const int64_t in = slow_build() ? 700 : 2100, out = 2500;  // 20 MB
   const std::vector<float> values = normal(random, in * out);
-  for (const auto& [in_stride, out_stride] : {std::pair<int64_t, int64_t>{out, 1}, {1, in}, {-out, -1}}) {
+  for (const auto& [in_stride, out_stride] :
+       {std::pair<int64_t, int64_t>{out, 1}, {1, in}, {-out, -1}}) {
     const float* first = in_stride < 0 ? &values.back() : values.data();
     const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, DType::kBF16));
-    const PackedMatrix packed =
-        backend->pack({first, DType::kF32, in, out, in_stride, out_stride}, DType::kBF16, buffer.data());
+    const PackedMatrix packed = backend->pack({first, DType::kF32, in, out, in_stride, out_stride},
+                                              DType::kBF16, buffer.data());
     for (int32_t o = 0; o < out; o += 357) {
       std::vector<float> want;
-      for (int64_t i = 0; i < in; ++i) want.push_back(round_to(first[i * in_stride + o * out_stride], DType::kBF16));
+      for (int64_t i = 0; i < in; ++i)
+        want.push_back(round_to(first[i * in_stride + o * out_stride], DType::kBF16));
       EXPECT_TRUE(same_bits(column(*backend, packed, o), want)) << o;
     }
   }
@@ -105,15 +120,16 @@ TEST_P(PackTest, EmbedAddsTokenAndPosition) {
     const Weight tokens = make_weight(*backend, random, width, 100, dtype, Order::kOutIn);
     const Weight positions = make_weight(*backend, random, width, 40, dtype, Order::kOutIn);
     const std::vector<int32_t> ids = {3, 99, 0, 3, 16}, places = {0, 1, 39, 3, 15};
-    const Matrix out(*backend, 5, width, width + width % 8), token(*backend, 5, width), position(*backend, 5, width),
-        sum(*backend, 5, width);
+    const Matrix out(*backend, 5, width, width + width % 8), token(*backend, 5, width),
+        position(*backend, 5, width), sum(*backend, 5, width);
     const PlacedBatch placed(*backend, {{0, 5, 0, 0, 5, 0}}, ids, places);
     backend->embed(placed.batch(), tokens.packed, positions.packed, out);
     std::vector<float> want;
     for (size_t r = 0; r < ids.size(); ++r) {
       for (int64_t d = 0; d < width; ++d) {
-        want.push_back(static_cast<float>(tokens.values[static_cast<size_t>(d * 100 + ids[r])]) +
-                       static_cast<float>(positions.values[static_cast<size_t>(d * 40 + places[r])]));
+        want.push_back(
+            static_cast<float>(tokens.values[static_cast<size_t>(d * 100 + ids[r])]) +
+            static_cast<float>(positions.values[static_cast<size_t>(d * 40 + places[r])]));
       }
     }
     EXPECT_TRUE(same_bits(out.values(), want)) << dtype_name(dtype);

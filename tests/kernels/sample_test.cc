@@ -8,7 +8,8 @@ namespace {
 
 class SampleTest : public KernelTest {
  protected:
-  std::vector<int32_t> sample(Mat logits, float temperature, int top_k, float top_p, std::span<const double> uniform) {
+  std::vector<int32_t> sample(Mat logits, float temperature, int top_k, float top_p,
+                              std::span<const double> uniform) {
     std::vector<int32_t> ids(static_cast<size_t>(logits.rows), -1);
     SampleArgs args;
     args.logits = logits;
@@ -46,7 +47,8 @@ TEST_P(SampleTest, DrawsWhatTheWarpedProbabilitiesSay) {
                {5000, 1.0f, 0.9f, 1000, 0.9f},
                {5000, 1.0f, 1.0f, 300, 1.0f}};
   for (const auto& c : cases) {
-    SCOPED_TRACE(::testing::Message() << c.vocab << " T " << c.temperature << " k " << c.top_k << " p " << c.top_p);
+    SCOPED_TRACE(::testing::Message()
+                 << c.vocab << " T " << c.temperature << " k " << c.top_k << " p " << c.top_p);
     const int64_t rows = 60;
     const std::vector<float> logits = normal(random, rows * c.vocab, c.deviation);
     std::vector<double> uniform(static_cast<size_t>(rows));
@@ -63,7 +65,8 @@ TEST_P(SampleTest, DrawsWhatTheWarpedProbabilitiesSay) {
       ASSERT_GE(got[i], 0);
       ASSERT_LT(got[i], c.vocab);
       EXPECT_GT(p[static_cast<size_t>(got[i])], 0.0);
-      // A draw within rounding of a boundary may fall to either side of it; a GPU has exp in float32.
+      // A draw within rounding of a boundary may fall to either side of it; a GPU has exp in
+      // float32.
       const double near = GetParam().on_device ? 1e-6 : 1e-12;
       if (reference::draw(p, uniform[i] + near) == reference::draw(p, uniform[i] - near)) {
         EXPECT_EQ(got[i], reference::draw(p, uniform[i])) << "row " << r;
@@ -74,7 +77,8 @@ TEST_P(SampleTest, DrawsWhatTheWarpedProbabilitiesSay) {
 }
 
 TEST_P(SampleTest, GreedyTakesTheSmallestIdAmongEquals) {
-  const std::vector<float> logits = {1.0f, 3.0f, 2.0f, 3.0f, -std::numeric_limits<float>::infinity()};
+  const std::vector<float> logits = {1.0f, 3.0f, 2.0f, 3.0f,
+                                     -std::numeric_limits<float>::infinity()};
   const std::vector<double> uniform = {0.99};
   EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 0.0f, 0, 1.0f, uniform)[0], 1);
   EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 0.0f, 3, 0.5f, uniform)[0], 1);
@@ -86,10 +90,12 @@ TEST_P(SampleTest, GreedyTakesTheSmallestIdAmongEquals) {
 TEST_P(SampleTest, EqualTokensAreDrawnInTheOrderOfTheirIds) {
   for (int64_t vocab : {200, 5000, 70000}) {
     std::vector<float> logits(static_cast<size_t>(vocab), -0.0f);
-    for (size_t i = 0; i < logits.size(); i += 3) logits[i] = 0.0f;  // equal to the others all the same
+    for (size_t i = 0; i < logits.size(); i += 3)
+      logits[i] = 0.0f;  // equal to the others all the same
     const Matrix at(*backend, logits, 1, vocab);
     for (int64_t id : {int64_t{0}, int64_t{1}, vocab / 3, vocab - 200, vocab - 1}) {
-      const std::vector<double> uniform = {(static_cast<double>(id) + 0.5) / static_cast<double>(vocab)};
+      const std::vector<double> uniform = {(static_cast<double>(id) + 0.5) /
+                                           static_cast<double>(vocab)};
       EXPECT_EQ(sample(at, 1.0f, 0, 1.0f, uniform)[0], id);
     }
   }
@@ -100,8 +106,10 @@ TEST_P(SampleTest, TiesAtTheTopKThresholdStay) {  // as Hugging Face's filter ke
     for (int64_t equal : {3, 700}) {
       if (equal > vocab) continue;
       std::vector<float> logits(static_cast<size_t>(vocab), 0.0f);
-      for (int64_t i = 0; i < equal; ++i) logits[static_cast<size_t>(1 + i * (vocab - 2) / equal)] = 1.0f;
-      const std::vector<double> uniform = {1.0 - 0.5 / static_cast<double>(equal)};  // the last of them
+      for (int64_t i = 0; i < equal; ++i)
+        logits[static_cast<size_t>(1 + i * (vocab - 2) / equal)] = 1.0f;
+      const std::vector<double> uniform = {1.0 -
+                                           0.5 / static_cast<double>(equal)};  // the last of them
       for (int top_k : {2, 300}) {
         if (top_k > equal) continue;
         EXPECT_EQ(sample(Matrix(*backend, logits, 1, vocab), 1.0f, top_k, 1.0f, uniform)[0],
@@ -120,15 +128,19 @@ TEST_P(SampleTest, TheTokenThatCrossesTopPStays) {
 TEST_P(SampleTest, ForbiddenTokensAreNeverDrawn) {
   constexpr float kOut = -std::numeric_limits<float>::infinity();
   const std::vector<float> logits = {kOut, 1.0f, kOut, 1.0f, kOut};
-  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 1.0f, 0, 1.0f, std::vector<double>{std::nextafter(1.0, 0.0)})[0], 3);
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 1.0f, 0, 1.0f,
+                   std::vector<double>{std::nextafter(1.0, 0.0)})[0],
+            3);
   EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 1.0f, 0, 1.0f, std::vector<double>{0.0})[0], 1);
 }
 
 TEST_P(SampleTest, NothingButNanStillGivesAToken) {
   for (int64_t vocab : {7, 5000}) {
-    const std::vector<float> logits(static_cast<size_t>(vocab), std::numeric_limits<float>::quiet_NaN());
+    const std::vector<float> logits(static_cast<size_t>(vocab),
+                                    std::numeric_limits<float>::quiet_NaN());
     for (float temperature : {0.0f, 1.0f}) {
-      const int32_t id = sample(Matrix(*backend, logits, 1, vocab), temperature, 3, 0.5f, std::vector<double>{0.5})[0];
+      const int32_t id = sample(Matrix(*backend, logits, 1, vocab), temperature, 3, 0.5f,
+                                std::vector<double>{0.5})[0];
       EXPECT_EQ(id, 0);
     }
   }

@@ -9,10 +9,12 @@
 namespace vitrine::reference {
 using namespace internal;
 
-/// d f / d x_i = (f(x + step e_i) - f(x - step e_i)) / (2 step), for each i. In double precision the error is about step^2 of a
-/// third derivative plus 1e-16 / step of f: with 1e-5, some 1e-10 of numbers about 1.
+/// d f / d x_i = (f(x + step e_i) - f(x - step e_i)) / (2 step), for each i. In double precision
+/// the error is about step^2 of a third derivative plus 1e-16 / step of f: with 1e-5, some 1e-10 of
+/// numbers about 1.
 template <class Function>
-std::vector<double> central_differences(std::vector<double> x, const Function& f, double step = 1e-5) {
+std::vector<double> central_differences(std::vector<double> x, const Function& f,
+                                        double step = 1e-5) {
   std::vector<double> result(x.size());
   for (size_t i = 0; i < x.size(); ++i) {
     const double at = x[i];

@@ -12,17 +12,18 @@
 #include "vitrine/config.h"
 #include "vitrine/sites.h"
 
-// GPT-2's whole forward pass of one sequence in double precision, by the operations of ops.h, written to be read beside the
-// paper.
+// GPT-2's whole forward pass of one sequence in double precision, by the operations of ops.h,
+// written to be read beside the paper.
 
 namespace vitrine::reference {
 using namespace internal;
 
-/// A GPT-2 with the weights that Model::random gives for the same configuration and seed: matrices as `stored` holds them,
-/// vectors as float32 does.
+/// A GPT-2 with the weights that Model::random gives for the same configuration and seed: matrices
+/// as `stored` holds them, vectors as float32 does.
 class Model {
  public:
-  /// Sees a site's values, row by row as a capture has them, and may change them: [T, width], or [H, T, T] for a map.
+  /// Sees a site's values, row by row as a capture has them, and may change them: [T, width], or
+  /// [H, T, T] for a map.
   using Visit = std::function<void(Site site, int layer, Vec& values)>;
 
   Model(const Config& config, Activation activation, uint64_t seed, DType stored = DType::kF32)
@@ -43,9 +44,12 @@ class Model {
     for (int layer = 0; layer < config_.layers; ++layer) {
       const std::string block = "h." + std::to_string(layer) + ".";
       visit(Site::kResidPre, layer, x);
-      x = add(x, attention(norm(x, block + "ln_1", Site::kLn1Scale, Site::kLn1Normalized, layer, visit), layer, rows, visit));
+      x = add(
+          x, attention(norm(x, block + "ln_1", Site::kLn1Scale, Site::kLn1Normalized, layer, visit),
+                       layer, rows, visit));
       visit(Site::kResidMid, layer, x);
-      x = add(x, mlp(norm(x, block + "ln_2", Site::kLn2Scale, Site::kLn2Normalized, layer, visit), layer, rows, visit));
+      x = add(x, mlp(norm(x, block + "ln_2", Site::kLn2Scale, Site::kLn2Normalized, layer, visit),
+                     layer, rows, visit));
       visit(Site::kResidPost, layer, x);
     }
     x = norm(x, "ln_f", Site::kLnFinalScale, Site::kLnFinalNormalized, 0, visit);
@@ -56,7 +60,8 @@ class Model {
       for (int64_t v = 0; v < config_.vocab; ++v) {
         for (int64_t d = 0; d < config_.width; ++d)
           logits[static_cast<size_t>(t * config_.vocab + v)] +=
-              x[static_cast<size_t>(t * config_.width + d)] * unembedding[static_cast<size_t>(v * config_.width + d)];
+              x[static_cast<size_t>(t * config_.width + d)] *
+              unembedding[static_cast<size_t>(v * config_.width + d)];
       }
     }
     visit(Site::kLogits, 0, logits);
@@ -75,8 +80,10 @@ class Model {
     Vec token_rows, position_rows;
     for (size_t t = 0; t < ids.size(); ++t) {
       const int64_t from = ids[t] * config_.width, at = static_cast<int64_t>(t) * config_.width;
-      token_rows.insert(token_rows.end(), tokens.begin() + from, tokens.begin() + from + config_.width);
-      position_rows.insert(position_rows.end(), positions.begin() + at, positions.begin() + at + config_.width);
+      token_rows.insert(token_rows.end(), tokens.begin() + from,
+                        tokens.begin() + from + config_.width);
+      position_rows.insert(position_rows.end(), positions.begin() + at,
+                           positions.begin() + at + config_.width);
     }
     visit(Site::kEmbed, 0, token_rows);
     visit(Site::kPosEmbed, 0, position_rows);
@@ -84,14 +91,16 @@ class Model {
   }
 
   /// (x - mean) / scale * weight + bias, with the scale as a visitor left it.
-  Vec norm(const Vec& x, const std::string& name, Site scale_site, Site out_site, int layer, const Visit& visit) const {
+  Vec norm(const Vec& x, const std::string& name, Site scale_site, Site out_site, int layer,
+           const Visit& visit) const {
     const int64_t rows = static_cast<int64_t>(x.size()) / config_.width;
     const Vec &gain = weight(name + ".weight"), &bias = weight(name + ".bias");
     const Vec own = layernorm(x, gain, bias, rows, config_.width, config_.layer_norm_epsilon).scale;
     Vec scale = own, out;
     visit(scale_site, layer, scale);
-    const Vec centred =
-        layernorm(x, Vec(gain.size(), 1.0), Vec(gain.size(), 0.0), rows, config_.width, config_.layer_norm_epsilon).out;
+    const Vec centred = layernorm(x, Vec(gain.size(), 1.0), Vec(gain.size(), 0.0), rows,
+                                  config_.width, config_.layer_norm_epsilon)
+                            .out;
     for (size_t i = 0; i < x.size(); ++i) {
       const size_t row = i / gain.size(), column = i % gain.size();
       out.push_back(centred[i] * own[row] / scale[row] * gain[column] + bias[column]);
@@ -121,14 +130,16 @@ class Model {
   }
 
   /// The sum of what each head writes, and the bias.
-  Vec head_outputs(const Vec& z, const std::string& name, int layer, int64_t rows, const Visit& visit) const {
+  Vec head_outputs(const Vec& z, const std::string& name, int layer, int64_t rows,
+                   const Visit& visit) const {
     const int64_t d = config_.width, heads = config_.heads, k_width = config_.head_width();
     const Vec& w = weight(name + ".weight");
     Vec results;  // [T, H, D]
     for (int64_t t = 0; t < rows; ++t) {
       for (int64_t h = 0; h < heads; ++h) {
         const auto first = z.begin() + t * d + h * k_width;
-        const Vec own = linear(Vec(first, first + k_width), Vec(w.begin() + h * k_width * d, w.begin() + (h + 1) * k_width * d),
+        const Vec own = linear(Vec(first, first + k_width),
+                               Vec(w.begin() + h * k_width * d, w.begin() + (h + 1) * k_width * d),
                                {}, 1, k_width, d);
         results.insert(results.end(), own.begin(), own.end());
       }

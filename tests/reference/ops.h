@@ -11,8 +11,9 @@
 
 #include "kernels/backend.h"
 
-// The oracle: every operation of a forward pass as plain loops in double precision, written to be read beside the paper.
-// Matrices are row-major. Nothing here is shared with a backend but the names of the activations.
+// The oracle: every operation of a forward pass as plain loops in double precision, written to be
+// read beside the paper. Matrices are row-major. Nothing here is shared with a backend but the
+// names of the activations.
 
 namespace vitrine::reference {
 using namespace internal;
@@ -23,15 +24,18 @@ using Vec = std::vector<double>;
 inline Vec widen(std::span<const float> x) { return Vec(x.begin(), x.end()); }
 
 /// [rows, in] times [in, out], plus bias [out] if it is not empty.
-inline Vec linear(const Vec& x, const Vec& w, const Vec& bias, int64_t rows, int64_t in, int64_t out) {
+inline Vec linear(const Vec& x, const Vec& w, const Vec& bias, int64_t rows, int64_t in,
+                  int64_t out) {
   Vec y(static_cast<size_t>(rows * out), 0.0);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < in; ++i) {
       for (int64_t o = 0; o < out; ++o) {
-        y[static_cast<size_t>(r * out + o)] += x[static_cast<size_t>(r * in + i)] * w[static_cast<size_t>(i * out + o)];
+        y[static_cast<size_t>(r * out + o)] +=
+            x[static_cast<size_t>(r * in + i)] * w[static_cast<size_t>(i * out + o)];
       }
     }
-    for (int64_t o = 0; o < out && !bias.empty(); ++o) y[static_cast<size_t>(r * out + o)] += bias[static_cast<size_t>(o)];
+    for (int64_t o = 0; o < out && !bias.empty(); ++o)
+      y[static_cast<size_t>(r * out + o)] += bias[static_cast<size_t>(o)];
   }
   return y;
 }
@@ -74,7 +78,8 @@ struct LayerNorm {
   Vec scale;  ///< [rows]: sqrt(var + epsilon)
 };
 
-inline LayerNorm layernorm(const Vec& x, const Vec& weight, const Vec& bias, int64_t rows, int64_t width, double epsilon) {
+inline LayerNorm layernorm(const Vec& x, const Vec& weight, const Vec& bias, int64_t rows,
+                           int64_t width, double epsilon) {
   LayerNorm result{Vec(x.size()), Vec(static_cast<size_t>(rows))};
   for (int64_t r = 0; r < rows; ++r) {
     const double* row = x.data() + r * width;
@@ -91,10 +96,10 @@ inline LayerNorm layernorm(const Vec& x, const Vec& weight, const Vec& bias, int
   return result;
 }
 
-/// Scaled scores [H, rows, past + rows] of the last `rows` tokens of a sequence, -inf where a key lies ahead of its query.
-/// q is [rows, H K], k is [past + rows, H K].
-inline Vec attention_scores(const Vec& q, const Vec& k, int64_t rows, int64_t past, int64_t heads, int64_t width,
-                            double scale) {
+/// Scaled scores [H, rows, past + rows] of the last `rows` tokens of a sequence, -inf where a key
+/// lies ahead of its query. q is [rows, H K], k is [past + rows, H K].
+inline Vec attention_scores(const Vec& q, const Vec& k, int64_t rows, int64_t past, int64_t heads,
+                            int64_t width, double scale) {
   const int64_t total = past + rows, stride = heads * width;
   Vec scores(static_cast<size_t>(heads * rows * total), -std::numeric_limits<double>::infinity());
   for (int64_t h = 0; h < heads; ++h) {
@@ -116,7 +121,8 @@ inline Vec log_sum_exp(const Vec& x, int64_t n) {
   Vec result;
   for (auto row = x.begin(); row != x.end(); row += n) {
     const double highest = *std::max_element(row, row + n);
-    const double sum = std::accumulate(row, row + n, 0.0, [&](double s, double v) { return s + std::exp(v - highest); });
+    const double sum = std::accumulate(
+        row, row + n, 0.0, [&](double s, double v) { return s + std::exp(v - highest); });
     result.push_back(highest + std::log(sum));
   }
   return result;
@@ -130,14 +136,16 @@ inline Vec softmax(Vec x, int64_t n) {
 }
 
 /// pattern [H, rows, total] times the values v [total, H K] of each head: z [rows, H K].
-inline Vec attention_mix(const Vec& pattern, const Vec& v, int64_t rows, int64_t total, int64_t heads, int64_t width) {
+inline Vec attention_mix(const Vec& pattern, const Vec& v, int64_t rows, int64_t total,
+                         int64_t heads, int64_t width) {
   Vec z(static_cast<size_t>(rows * heads * width), 0.0);
   for (int64_t h = 0; h < heads; ++h) {
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = 0; j < total; ++j) {
         for (int64_t c = h * width; c < (h + 1) * width; ++c) {
           z[static_cast<size_t>(i * heads * width + c)] +=
-              pattern[static_cast<size_t>((h * rows + i) * total + j)] * v[static_cast<size_t>(j * heads * width + c)];
+              pattern[static_cast<size_t>((h * rows + i) * total + j)] *
+              v[static_cast<size_t>(j * heads * width + c)];
         }
       }
     }
@@ -160,21 +168,24 @@ template <typename T>
 std::vector<int32_t> ranking(std::span<const T> logits) {
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int32_t a, int32_t b) { return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)]; });
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
+  });
   return order;
 }
 
 /// 1 + the number of strictly greater logits.
 template <typename T>
 int32_t rank(std::span<const T> logits, int32_t id) {
-  return 1 + static_cast<int32_t>(
-                 std::count_if(logits.begin(), logits.end(), [&](T x) { return x > logits[static_cast<size_t>(id)]; }));
+  return 1 + static_cast<int32_t>(std::count_if(logits.begin(), logits.end(), [&](T x) {
+           return x > logits[static_cast<size_t>(id)];
+         }));
 }
 
-/// The probability of each token after Hugging Face's warpers in their order: temperature, top-k, top-p.
-/// Scores are float32 there, so they are here.
-inline Vec warped_probabilities(std::span<const float> logits, float temperature, int top_k, float top_p) {
+/// The probability of each token after Hugging Face's warpers in their order: temperature, top-k,
+/// top-p. Scores are float32 there, so they are here.
+inline Vec warped_probabilities(std::span<const float> logits, float temperature, int top_k,
+                                float top_p) {
   std::vector<float> scores(logits.begin(), logits.end());
   constexpr float kOut = -std::numeric_limits<float>::infinity();
   for (float& s : scores) s /= temperature;
@@ -188,14 +199,16 @@ inline Vec warped_probabilities(std::span<const float> logits, float temperature
     const Vec p = softmax(widen(scores), n);
     double before = 0.0;
     for (int32_t id : ranking(std::span<const float>(scores))) {
-      if (before >= static_cast<double>(top_p) && before > 0.0) scores[static_cast<size_t>(id)] = kOut;
+      if (before >= static_cast<double>(top_p) && before > 0.0)
+        scores[static_cast<size_t>(id)] = kOut;
       before += p[static_cast<size_t>(id)];
     }
   }
   return softmax(widen(scores), n);
 }
 
-/// The first token, by descending probability (equal: the smaller id), at which the sum of probabilities exceeds `uniform`.
+/// The first token, by descending probability (equal: the smaller id), at which the sum of
+/// probabilities exceeds `uniform`.
 inline int32_t draw(const Vec& probabilities, double uniform) {
   double below = 0.0;
   int32_t last = 0;

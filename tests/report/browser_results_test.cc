@@ -7,8 +7,8 @@
 #include "page_fixture.h"
 #include "results.h"
 
-// The pages of attention, covariance, predictivity, factors, similarity, noise, scores and rankings in a real browser: their numbers, and what
-// pointer and keys change.
+// The pages of attention, covariance, predictivity, factors, similarity, noise, scores and rankings
+// in a real browser: their numbers, and what pointer and keys change.
 
 namespace vitrine {
 using namespace internal;
@@ -30,26 +30,37 @@ TEST_F(ResultPage, CovarianceSaysWhyACellHasItsSign) {
   double plus = 0, minus = 0;
   int together = 0;
   for (size_t o = 0; o < 40; ++o) {
-    const double product = (made.series[o] - made.covariance.mean[0]) * (made.series[40 + o] - made.covariance.mean[1]);
+    const double product = (made.series[o] - made.covariance.mean[0]) *
+                           (made.series[40 + o] - made.covariance.mean[1]);
     (product > 0 ? plus : minus) += product;
     together += product > 0 ? 1 : 0;
   }
   auto [x, y] = cell(1, 0);
   tab.move(x, y);
-  EXPECT_TRUE(says(tab.text(".words"), "opposite ways", "the covariance is " + written(made.covariance.at(1, 0), "V.signed"), "below 0", "The second outweigh",
-                   together == 1 ? "once" : std::to_string(together) + " times", written(minus, "V.signed")));
+  EXPECT_TRUE(says(tab.text(".words"), "opposite ways",
+                   "the covariance is " + written(made.covariance.at(1, 0), "V.signed"), "below 0",
+                   "The second outweigh",
+                   together == 1 ? "once" : std::to_string(together) + " times",
+                   written(minus, "V.signed")));
   EXPECT_NEAR((plus + minus) / 39, made.covariance.at(1, 0), 1e-12);  // what the words say adds up
   const Json pairs = numbers("0"), course = numbers("3");
   ASSERT_EQ(pairs.size(), 6u);
   EXPECT_NEAR(pairs[1]["covariance"].get<double>(), made.covariance.at(1, 0), kFloat);
-  EXPECT_NEAR(pairs[1]["correlation"].get<double>(), made.covariance.at(1, 0) / std::sqrt(made.covariance.at(0, 0) * made.covariance.at(1, 1)), kFloat);
+  EXPECT_NEAR(
+      pairs[1]["correlation"].get<double>(),
+      made.covariance.at(1, 0) / std::sqrt(made.covariance.at(0, 0) * made.covariance.at(1, 1)),
+      kFloat);
   EXPECT_TRUE(pairs[5]["correlation"].is_null());  // `flat` has none
   ASSERT_EQ(course.size(), 40u);
-  EXPECT_NEAR(course[7]["product of deviations"].get<double>(), (made.series[7] - made.covariance.mean[0]) * (made.series[47] - made.covariance.mean[1]), kFloat);
+  EXPECT_NEAR(
+      course[7]["product of deviations"].get<double>(),
+      (made.series[7] - made.covariance.mean[0]) * (made.series[47] - made.covariance.mean[1]),
+      kFloat);
   // The diagonal is a variance, whose products are squares.
   std::tie(x, y) = cell(0, 0);
   tab.move(x, y);
-  EXPECT_TRUE(says(tab.text(".words"), "variance of up", written(made.covariance.at(0, 0)), "none is below 0"));
+  EXPECT_TRUE(says(tab.text(".words"), "variance of up", written(made.covariance.at(0, 0)),
+                   "none is below 0"));
   EXPECT_EQ(tab.eval("document.querySelector('.points.minus').getAttribute('d')"), "");
   std::tie(x, y) = cell(2, 1);
   tab.move(x, y);
@@ -60,7 +71,8 @@ TEST_F(ResultPage, CovarianceSaysWhyACellHasItsSign) {
   focus(".course .plot");
   tab.press("Home");
   tab.press("ArrowRight");
-  EXPECT_TRUE(says(tab.text(".course .reading[aria-live]"), "observation 1", written(made.series[1])));
+  EXPECT_TRUE(
+      says(tab.text(".course .reading[aria-live]"), "observation 1", written(made.series[1])));
   EXPECT_EQ(tab.eval("document.querySelectorAll('.ring').length"), 1);
   expect_sound("covariance");
 }
@@ -76,19 +88,24 @@ TEST_F(ResultPage, CovarianceOfMomentsHasNoSeries) {
 
 TEST_F(ResultPage, AttentionEnlargesAHeadAndFollowsAQuery) {
   const AttentionMaps maps = testing::made_up_maps();
-  const AttentionRelevance rollout = testing::made_up_rollout({0, 1}, {2, 5}), flow = testing::made_up_rollout({1}, {5});
+  const AttentionRelevance rollout = testing::made_up_rollout({0, 1}, {2, 5}),
+                           flow = testing::made_up_rollout({1}, {5});
   const HeadStatistics statistics = testing::made_up_statistics();
-  const AttentionViews views{.maps = &maps, .rollout = &rollout, .flow = &flow, .statistics = &statistics};
+  const AttentionViews views{
+      .maps = &maps, .rollout = &rollout, .flow = &flow, .statistics = &statistics};
   Tab& tab = show(attention_page({&views, 1}, demo_source()));
   EXPECT_EQ(tab.eval("document.querySelectorAll('.thumbs button').length"), 4);
   tab.eval("document.querySelectorAll('.thumbs button')[2].focus()");
-  tab.eval("document.querySelectorAll('.thumbs button')[2].click()");  // what Enter on a button does
+  tab.eval(
+      "document.querySelectorAll('.thumbs button')[2].click()");  // what Enter on a button does
   tab.settle();
   EXPECT_TRUE(says(tab.text(".map h3"), "Head 1.0"));
   const Json rows = numbers("1");
   ASSERT_EQ(rows.size(), 21u);
   for (size_t query = 0, at = 0; query < 6; ++query) {
-    for (size_t key = 0; key <= query; ++key, ++at) EXPECT_NEAR(rows[at]["attention"].get<double>(), static_cast<double>(maps.row(1, 0, query)[key]), 1e-7);
+    for (size_t key = 0; key <= query; ++key, ++at)
+      EXPECT_NEAR(rows[at]["attention"].get<double>(),
+                  static_cast<double>(maps.row(1, 0, query)[key]), 1e-7);
   }
   // The text follows the query, as does the list beside the map.
   tab.move_to(".tokens .word[data-at='3']");
@@ -101,7 +118,10 @@ TEST_F(ResultPage, AttentionEnlargesAHeadAndFollowsAQuery) {
   tab.press("ArrowRight");
   EXPECT_TRUE(says(label(0), written(static_cast<double>(maps.row(1, 0, 1)[0]), "V.percent")));
   tab.click_on("input[value=mean] + label");
-  EXPECT_NEAR(numbers("1")[1]["attention"].get<double>(), (static_cast<double>(maps.row(1, 0, 1)[0]) + static_cast<double>(maps.row(1, 1, 1)[0])) / 2, 1e-7);
+  EXPECT_NEAR(
+      numbers("1")[1]["attention"].get<double>(),
+      (static_cast<double>(maps.row(1, 0, 1)[0]) + static_cast<double>(maps.row(1, 1, 1)[0])) / 2,
+      1e-7);
   tab.click_on("input[value=rollout] + label");
   EXPECT_NEAR(numbers("1")[0]["rollout"].get<double>(), rollout.row(1, 0)[0], 1e-7);
   EXPECT_EQ(numbers("1").size(), 9u);  // of queries 2 and 5
@@ -122,10 +142,12 @@ TEST_F(ResultPage, HeadsAloneHaveNoText) {
 TEST_F(ResultPage, PredictivityReadsItsCurve) {
   const Predictivity found = testing::made_up_predictivity();
   Tab& tab = show(predictivity_page(found, demo_source()));
-  EXPECT_TRUE(says(tab.text(".layer"), "Layer 0", "blocks.0.hook_resid_post", "0.750", "0.625 to 0.813", "Untrained0.125", "S<2>"));  // the best
+  EXPECT_TRUE(says(tab.text(".layer"), "Layer 0", "blocks.0.hook_resid_post", "0.750",
+                   "0.625 to 0.813", "Untrained0.125", "S<2>"));  // the best
   focus(".curve .plot");
   tab.press("End");
-  EXPECT_TRUE(says(tab.text(".curve .reading"), "layer 1", "trained 0.500", "0.375 to 0.563", "untrained 0.125", "without a model 0.0625", "ceiling 1"));
+  EXPECT_TRUE(says(tab.text(".curve .reading"), "layer 1", "trained 0.500", "0.375 to 0.563",
+                   "untrained 0.125", "without a model 0.0625", "ceiling 1"));
   EXPECT_TRUE(says(tab.text(".layer"), "blocks.1.hook_resid_post"));
   EXPECT_EQ(tab.eval("document.querySelectorAll('.curve .band').length"), 2);
   tab.press("Home");
@@ -142,7 +164,12 @@ TEST_F(ResultPage, FactorsColourTheTextByAComponent) {
   const Factors found = testing::made_up_factors();
   Tab& tab = show(factors_page(found, demo_source()));
   EXPECT_EQ(tab.eval("document.querySelectorAll('.component').length"), 2);
-  const auto colour = [&](int word) { return tab.eval("document.querySelectorAll('.tokens .word')[" + std::to_string(word) + "].style.background").get<std::string>(); };
+  const auto colour = [&](int word) {
+    return tab
+        .eval("document.querySelectorAll('.tokens .word')[" + std::to_string(word) +
+              "].style.background")
+        .get<std::string>();
+  };
   const std::string full = tab.eval("V.color.css(V.color.amount(1)).replaceAll(',', ', ')");
   EXPECT_EQ(colour(2), full);  // component 0 is strongest there
   EXPECT_TRUE(says(tab.text(".components"), "Component 0", "Component 1"));
@@ -169,10 +196,13 @@ TEST_F(ResultPage, SimilarityComparesOneSiteWithAll) {
   Tab& tab = show(similarity_page(found, demo_source(), "other <model>"));
   focus(".grid");
   tab.press("Home");  // the last site is on top
-  EXPECT_TRUE(says(spoken(), "small <model> blocks.0.hook_resid_post", "other <model> blocks.0.hook_resid_post: " + written(0.375)));
+  EXPECT_TRUE(says(spoken(), "small <model> blocks.0.hook_resid_post",
+                   "other <model> blocks.0.hook_resid_post: " + written(0.375)));
   tab.press("ArrowDown");
   tab.press("ArrowRight");
-  EXPECT_TRUE(says(spoken(), "blocks.0.hook_resid_pre and other <model> blocks.1.hook_resid_post: " + written(0.25)));
+  EXPECT_TRUE(
+      says(spoken(),
+           "blocks.0.hook_resid_pre and other <model> blocks.1.hook_resid_post: " + written(0.25)));
   EXPECT_EQ(numbers("1")[1]["cka"], 0.25);
   EXPECT_TRUE(numbers("0")[3]["cka"].is_null());
   expect_sound("similarity");
@@ -181,7 +211,8 @@ TEST_F(ResultPage, SimilarityComparesOneSiteWithAll) {
 TEST_F(ResultPage, NoiseShowsTheDrawUnderThePointer) {
   const Noise found = testing::made_up_noise();
   Tab& tab = show(noise_page({&found, 1}, demo_source()));
-  EXPECT_TRUE(says(tab.text(".verdict"), written(0.25, "V.signed"), "2.0 of which", "costs the answer less than scattered"));
+  EXPECT_TRUE(says(tab.text(".verdict"), written(0.25, "V.signed"), "2.0 of which",
+                   "costs the answer less than scattered"));
   EXPECT_TRUE(says(tab.text(".where"), "spans, draw 0", "log-probability −1.500"));
   focus(".plot");
   tab.press("ArrowDown");
@@ -206,19 +237,24 @@ TEST_F(ResultPage, NoiseShowsTheDrawUnderThePointer) {
 TEST_F(ResultPage, NoiseThatIsWithinItsErrorIsNoFinding) {
   Noise found = testing::made_up_noise();
   found.spans_less_scattered->standard_error = 0.2;
-  EXPECT_TRUE(says(show(noise_page({&found, 1}, demo_source())).text(".verdict"), "cannot be told apart"));
+  EXPECT_TRUE(
+      says(show(noise_page({&found, 1}, demo_source())).text(".verdict"), "cannot be told apart"));
 }
 
 TEST_F(ResultPage, ScoreShowsTokensAndWords) {
   const WordScores scores = testing::made_up_words();
   const auto& tokens = scores.tokens.tokens;
   Tab& tab = show(word_score_page({&scores, 1}, demo_source()));
-  EXPECT_TRUE(says(tab.text(".facts"), written(9 / std::log(2.0), "(bits => V.number(bits, 3))") + " bits"));  // the most surprising comes first
+  EXPECT_TRUE(says(tab.text(".facts"), written(9 / std::log(2.0), "(bits => V.number(bits, 3))") +
+                                           " bits"));  // the most surprising comes first
   tab.move_to(".tokens .word[data-at='1']");
-  EXPECT_TRUE(says(tab.text(".facts"), "Rank2 of 17", written(std::exp(-tokens[1].top_loss), "V.percent"), "Wordsecond"));
+  EXPECT_TRUE(says(tab.text(".facts"), "Rank2 of 17",
+                   written(std::exp(-tokens[1].top_loss), "V.percent"), "Wordsecond"));
   tab.click_on("input[value=word] + label");
-  const std::string small = tab.eval("document.querySelectorAll('.tokens .word small')[4].textContent");
-  EXPECT_EQ(small, tab.eval("V.number(" + Json(scores.words[1].surprisal / std::log(2.0)).dump() + ", 2)"));
+  const std::string small =
+      tab.eval("document.querySelectorAll('.tokens .word small')[4].textContent");
+  EXPECT_EQ(small, tab.eval("V.number(" + Json(scores.words[1].surprisal / std::log(2.0)).dump() +
+                            ", 2)"));
   tab.click_on("input[value=nats] + label");
   focus(".tokens");
   tab.press("End");
@@ -230,7 +266,15 @@ TEST_F(ResultPage, ScoreShowsTokensAndWords) {
 
 TEST_F(ResultPage, ALongTextComesInParts) {
   Score score;
-  for (int64_t i = 0; i < 5000; ++i) score.tokens.push_back({.position = i, .id = static_cast<int32_t>(i % 17), .context = i, .loss = i == 4321 ? 9.0 : 1.0, .entropy = 1, .rank = 1, .top_id = 3, .top_loss = 1});
+  for (int64_t i = 0; i < 5000; ++i)
+    score.tokens.push_back({.position = i,
+                            .id = static_cast<int32_t>(i % 17),
+                            .context = i,
+                            .loss = i == 4321 ? 9.0 : 1.0,
+                            .entropy = 1,
+                            .rank = 1,
+                            .top_id = 3,
+                            .top_loss = 1});
   Tab& tab = show(score_page({&score, 1}, demo_source()));
   EXPECT_EQ(tab.eval("document.querySelectorAll('.tokens .word').length"), 1200);
   focus(".tokens");
@@ -246,11 +290,16 @@ TEST_F(ResultPage, RankingsFollowAGeneratedToken) {
   const Lens lens = testing::made_up_rankings();
   Tab& tab = show(rankings_page({&lens, 1}, demo_source()));
   EXPECT_EQ(tab.eval("document.querySelectorAll('button.word').length"), 4);
-  EXPECT_TRUE(says(tab.text("button.word[data-step='2']"), "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
+  EXPECT_TRUE(says(tab.text("button.word[data-step='2']"),
+                   "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
   tab.click_on("button.word[data-step='2']");
   EXPECT_TRUE(says(tab.text(".detail"), "position 3", "pinned"));
-  EXPECT_TRUE(says(spoken(), "position 3", "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
-  EXPECT_EQ(numbers("2")[0]["log-probability of " + tab.eval("V.token(V.data.results[0].targets[2])").get<std::string>()].is_number(), true);
+  EXPECT_TRUE(
+      says(spoken(), "position 3", "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
+  EXPECT_EQ(numbers("2")[0]["log-probability of " +
+                            tab.eval("V.token(V.data.results[0].targets[2])").get<std::string>()]
+                .is_number(),
+            true);
   expect_sound("rankings");
 }
 

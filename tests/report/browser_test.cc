@@ -5,8 +5,9 @@
 
 #include "page_fixture.h"
 
-// Every page in a real browser: it shows the numbers that it was given, answers to pointer and keys, asks nobody for anything, and fits
-// wide and narrow windows, light and dark. With VITRINE_SCREENSHOTS=FOLDER each page leaves a picture there.
+// Every page in a real browser: it shows the numbers that it was given, answers to pointer and
+// keys, asks nobody for anything, and fits wide and narrow windows, light and dark. With
+// VITRINE_SCREENSHOTS=FOLDER each page leaves a picture there.
 
 namespace vitrine {
 using namespace internal;
@@ -27,7 +28,9 @@ class Browser : public ::testing::Environment {
 };
 const auto* const kEnvironment = ::testing::AddGlobalTestEnvironment(new Browser);
 
-std::string shown(const PageSource& source, int32_t id) { return printable(source.tokenizer->token_bytes(id)); }
+std::string shown(const PageSource& source, int32_t id) {
+  return printable(source.tokenizer->token_bytes(id));
+}
 
 // --- lens
 
@@ -37,8 +40,12 @@ class LensPage : public PageTest {
   const Lens lens_ = testing::made_up_lens(4, 6, 3, 2, 17);
   std::string page() const { return lens_page({&lens_, 1}, source_); }
   /// Row of the picture (last layer on top) to index of the arrays.
-  size_t at(int row, int column) const { return lens_.cell(lens_.rows() - 1 - static_cast<size_t>(row), static_cast<size_t>(column)); }
-  std::string top(int row, int column) const { return shown(source_, lens_.top_ids[3 * at(row, column)]); }
+  size_t at(int row, int column) const {
+    return lens_.cell(lens_.rows() - 1 - static_cast<size_t>(row), static_cast<size_t>(column));
+  }
+  std::string top(int row, int column) const {
+    return shown(source_, lens_.top_ids[3 * at(row, column)]);
+  }
 };
 
 TEST_F(LensPage, KeysMoveOverTheCellsAndSayWhatIsThere) {
@@ -48,8 +55,10 @@ TEST_F(LensPage, KeysMoveOverTheCellsAndSayWhatIsThere) {
   tab.press("ArrowDown");
   tab.press("ArrowRight");
   tab.press("ArrowRight");
-  EXPECT_TRUE(testing::says(spoken(), "layer 2, position 2", "says " + top(1, 2), "rank " + std::to_string(lens_.target_ranks[at(1, 2)])));
-  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer 2, position 2", top(1, 2), std::to_string(lens_.target_ranks[at(1, 2)]) + " of 17"));
+  EXPECT_TRUE(testing::says(spoken(), "layer 2, position 2", "says " + top(1, 2),
+                            "rank " + std::to_string(lens_.target_ranks[at(1, 2)])));
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer 2, position 2", top(1, 2),
+                            std::to_string(lens_.target_ranks[at(1, 2)]) + " of 17"));
   tab.press("End");
   EXPECT_TRUE(testing::says(spoken(), "layer 2, position 5"));
   tab.press("ArrowRight");  // at the edge nothing happens
@@ -81,26 +90,33 @@ TEST_F(LensPage, RanksThroughTheLayersAreThoseOfTheColumn) {
   const Json rows = numbers("1");
   ASSERT_EQ(rows.size(), 4u);
   for (size_t row = 0; row < 4; ++row) {
-    EXPECT_EQ(rows[row]["rank of " + shown(source_, lens_.targets[2])], lens_.target_ranks[lens_.cell(row, 2)]);
+    EXPECT_EQ(rows[row]["rank of " + shown(source_, lens_.targets[2])],
+              lens_.target_ranks[lens_.cell(row, 2)]);
     for (size_t w = 0; w < 2; ++w) {
       if (lens_.watch[w] == lens_.targets[2]) continue;
-      EXPECT_EQ(rows[row]["rank of " + shown(source_, lens_.watch[w])], lens_.watch_ranks[2 * lens_.cell(row, 2) + w]);
+      EXPECT_EQ(rows[row]["rank of " + shown(source_, lens_.watch[w])],
+                lens_.watch_ranks[2 * lens_.cell(row, 2) + w]);
     }
   }
 }
 
-// The colours themselves: where the rank is 1 the cell has the scale's deepest colour, and another scale changes it.
+// The colours themselves: where the rank is 1 the cell has the scale's deepest colour, and another
+// scale changes it.
 TEST_F(LensPage, CellsHaveTheColourOfTheirRank) {
   Lens lens = lens_;
   lens.target_ranks[lens.cell(3, 0)] = 1;
   lens.target_ranks[lens.cell(2, 0)] = 17;
   Tab& tab = show(lens_page({&lens, 1}, source_));
-  const std::string pixel = "(row => { const g = document.querySelector('.grid-frame').grid; const at = g.canvas.getContext('2d').getImageData(g.labelWidth + 4, g.topHeight + row * g.rowHeight + 4, 1, 1).data; "
-                            "return [...at].slice(0, 3).join(); })";
+  const std::string pixel =
+      "(row => { const g = document.querySelector('.grid-frame').grid; const at = "
+      "g.canvas.getContext('2d').getImageData(g.labelWidth + 4, g.topHeight + row * g.rowHeight + "
+      "4, 1, 1).data; "
+      "return [...at].slice(0, 3).join(); })";
   EXPECT_EQ(tab.eval(pixel + "(0)"), "85,42,115");    // 552a73, the scale's full end
   EXPECT_EQ(tab.eval(pixel + "(1)"), "247,246,250");  // f7f6fa, its empty one
   tab.click_on("input[value=entropy] + label");
-  EXPECT_EQ(tab.eval(pixel + "(0)"), tab.eval("V.color.amount(V.data.results[0].entropies[18] / Math.log(17)).join()"));
+  EXPECT_EQ(tab.eval(pixel + "(0)"),
+            tab.eval("V.color.amount(V.data.results[0].entropies[18] / Math.log(17)).join()"));
 }
 
 TEST_F(LensPage, IsSoundWithHostileTokens) {
@@ -124,7 +140,9 @@ TEST_F(LensPage, SeveralTextsAreChosenFromAList) {
   const std::vector<Lens> two = {lens_, testing::made_up_lens(2, 3, 1, 0, 17, 99)};
   Tab& tab = show(lens_page(two, source_));
   EXPECT_EQ(numbers("0").size(), 24u);
-  tab.eval("(() => { const s = document.querySelector('select'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()");
+  tab.eval(
+      "(() => { const s = document.querySelector('select'); s.selectedIndex = 1; "
+      "s.dispatchEvent(new Event('change')); })()");
   tab.settle();
   EXPECT_EQ(numbers("0").size(), 6u);
   EXPECT_TRUE(tab.problems().empty());
@@ -152,7 +170,13 @@ class SaliencyPage : public PageTest {
     saliency.prompt = 3;
     saliency.ids = {10, 14, 4, 5, 0};
     if (contrast) saliency.contrast = 2;
-    for (int step = 0; step < 3; ++step) saliency.steps.push_back({.inputs = 3 + step, .target = step < 2 ? saliency.ids[3 + step] : 7, .rank = step + 1, .logit = 2.5, .log_prob = -0.5, .value = 2.5});
+    for (int step = 0; step < 3; ++step)
+      saliency.steps.push_back({.inputs = 3 + step,
+                                .target = step < 2 ? saliency.ids[3 + step] : 7,
+                                .rank = step + 1,
+                                .logit = 2.5,
+                                .log_prob = -0.5,
+                                .value = 2.5});
     for (int step = 0; step < 3; ++step) {
       for (int i = 0; i < 5; ++i) {
         saliency.shares.push_back(i < 3 + step ? numbers.next() : 0);
@@ -168,8 +192,16 @@ TEST_F(SaliencyPage, AnOutputTokenShowsItsOwnInput) {
   const Saliency saliency = made_up(false);
   Tab& tab = show(saliency_page({&saliency, 1}, source_));
   EXPECT_EQ(tab.eval("document.querySelectorAll('button.word').length"), 3);
-  const auto label = [&](int position) { return tab.eval("document.querySelectorAll('.word')[" + std::to_string(position) + "].getAttribute('aria-label')").get<std::string>(); };
-  const auto share = [&](size_t step, size_t i) { return tab.eval("V.percent(" + std::to_string(saliency.shares[saliency.cell(step, i)]) + ")").get<std::string>(); };
+  const auto label = [&](int position) {
+    return tab
+        .eval("document.querySelectorAll('.word')[" + std::to_string(position) +
+              "].getAttribute('aria-label')")
+        .get<std::string>();
+  };
+  const auto share = [&](size_t step, size_t i) {
+    return tab.eval("V.percent(" + std::to_string(saliency.shares[saliency.cell(step, i)]) + ")")
+        .get<std::string>();
+  };
   EXPECT_TRUE(testing::says(label(2), "share " + share(2, 2)));  // the last step first
   tab.move_to("button.word[data-step='0']");
   EXPECT_TRUE(testing::says(label(2), "share " + share(0, 2)));
@@ -190,9 +222,14 @@ TEST_F(SaliencyPage, AContrastIsShownBySignsFirst) {
   Tab& tab = show(saliency_page({&saliency, 1}, source_));
   EXPECT_EQ(tab.eval("document.querySelector('input[value=score]').checked"), true);
   // The strongest of the last step has the end of the scale on its side.
-  const std::string expected = tab.eval("(() => { const r = V.data.results[0], s = [...r.scores].slice(10, 15), most = Math.max(...s.map(Math.abs)); "
-                                        "return s.map(v => V.color.css(V.color.diverging(v / most)).replaceAll(',', ', ')).join(';'); })()");
-  EXPECT_EQ(tab.eval("[...document.querySelectorAll('.word')].slice(0, 5).map(w => w.style.background).join(';')"), expected);
+  const std::string expected = tab.eval(
+      "(() => { const r = V.data.results[0], s = [...r.scores].slice(10, 15), most = "
+      "Math.max(...s.map(Math.abs)); "
+      "return s.map(v => V.color.css(V.color.diverging(v / most)).replaceAll(',', ', "
+      "')).join(';'); })()");
+  EXPECT_EQ(tab.eval("[...document.querySelectorAll('.word')].slice(0, 5).map(w => "
+                     "w.style.background).join(';')"),
+            expected);
   EXPECT_TRUE(testing::says(tab.text(".facts"), "rather than"));
   expect_sound("saliency-contrast");
 }
@@ -201,11 +238,16 @@ TEST_F(SaliencyPage, AContrastIsShownBySignsFirst) {
 
 /// [name, contribution] in the order of the page's table.
 Json parts_of(const LogitAttribution& found) {
-  Json parts = Json::array({Json::array({"token embedding", found.embedding}), Json::array({"position embedding", found.position_embedding}), Json::array({"final bias", found.final_bias})});
+  Json parts = Json::array({Json::array({"token embedding", found.embedding}),
+                            Json::array({"position embedding", found.position_embedding}),
+                            Json::array({"final bias", found.final_bias})});
   for (int layer = 0; layer < found.layers; ++layer) {
     const std::string number = std::to_string(layer);
-    for (int head = 0; head < found.heads; ++head) parts.push_back(Json::array({"head " + number + "." + std::to_string(head), found.head[static_cast<size_t>(layer * found.heads + head)]}));
-    parts.push_back(Json::array({"attention bias " + number, found.attention_bias[static_cast<size_t>(layer)]}));
+    for (int head = 0; head < found.heads; ++head)
+      parts.push_back(Json::array({"head " + number + "." + std::to_string(head),
+                                   found.head[static_cast<size_t>(layer * found.heads + head)]}));
+    parts.push_back(Json::array(
+        {"attention bias " + number, found.attention_bias[static_cast<size_t>(layer)]}));
     parts.push_back(Json::array({"MLP " + number, found.mlp[static_cast<size_t>(layer)]}));
   }
   return parts;
@@ -235,7 +277,8 @@ TEST_F(PageTest, AttributionShowsEveryPart) {
   ASSERT_EQ(parts.size(), rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     EXPECT_EQ(parts[i]["component"], rows[i][0]);
-    EXPECT_NEAR(parts[i]["contribution"].get<double>(), rows[i][1].get<double>(), 1e-7) << rows[i];  // float32
+    EXPECT_NEAR(parts[i]["contribution"].get<double>(), rows[i][1].get<double>(), 1e-7)
+        << rows[i];  // float32
   }
   tab.eval("document.querySelector('.grid').focus()");
   tab.press("ArrowRight");
@@ -266,7 +309,10 @@ TEST_F(PageTest, PatchingShowsEffectsEstimatesAndMetric) {
   for (int i = 0; i < 3072; ++i) neurons.columns.push_back(i);
   for (int i = 0; i < 3 * 3072; ++i) neurons.estimates.push_back(numbers.next() - 0.5);
   found.grids = {grid, neurons};
-  const PatchSubject subject{.clean = {0, 10, 4, 14}, .corrupt = {0, 10, 5, 14}, .metric = {.answer = 4, .wrong = 5}, .base = {0, 10, 5, 14}};
+  const PatchSubject subject{.clean = {0, 10, 4, 14},
+                             .corrupt = {0, 10, 5, 14},
+                             .metric = {.answer = 4, .wrong = 5},
+                             .base = {0, 10, 5, 14}};
   Tab& tab = show(patching_page(found, subject, demo_source()));
   const Json rows = this->numbers("1");
   ASSERT_EQ(rows.size(), 9u);
@@ -278,7 +324,10 @@ TEST_F(PageTest, PatchingShowsEffectsEstimatesAndMetric) {
   }
   const auto [x, y] = cell(2, 2);  // layer 0, position 3
   tab.move(x, y);
-  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer 0, position 3", tab.eval("V.signed(" + std::to_string(grid.effects[2]) + ")").get<std::string>().substr(0, 5)));
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer 0, position 3",
+                            tab.eval("V.signed(" + std::to_string(grid.effects[2]) + ")")
+                                .get<std::string>()
+                                .substr(0, 5)));
   EXPECT_TRUE(testing::says(tab.text(".card"), "less that of"));
   expect_sound("patch");
 }

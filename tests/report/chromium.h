@@ -15,8 +15,8 @@
 namespace vitrine::testing {
 using namespace internal;
 
-/// A real browser without a window, driven over two pipes by the DevTools protocol. Whatever it refuses or leaves unanswered for
-/// half a minute is a std::runtime_error.
+/// A real browser without a window, driven over two pipes by the DevTools protocol. Whatever it
+/// refuses or leaves unanswered for half a minute is a std::runtime_error.
 class Chromium {
  public:
   static bool is_installed();
@@ -26,7 +26,8 @@ class Chromium {
   Chromium& operator=(const Chromium&) = delete;
 
   /// The result of a method.
-  Json call(const std::string& method, const Json& parameters = Json::object(), const std::string& session = "");
+  Json call(const std::string& method, const Json& parameters = Json::object(),
+            const std::string& session = "");
   /// Waits for an event of a session.
   void wait_for(const std::string& event, const std::string& session);
   /// The events of a session that came since the last call.
@@ -51,7 +52,10 @@ class Tab {
   void open(const std::filesystem::path& file);
   /// The value of an expression, promises awaited. A JavaScript error is a std::runtime_error.
   Json eval(const std::string& expression);
-  std::string text(const std::string& selector) { return eval("document.querySelector(" + Json(selector).dump() + ").textContent").get<std::string>(); }
+  std::string text(const std::string& selector) {
+    return eval("document.querySelector(" + Json(selector).dump() + ").textContent")
+        .get<std::string>();
+  }
   /// Until the page has drawn what is asked of it.
   void settle();
   /// "ArrowLeft", "Enter", "Tab", ...
@@ -66,11 +70,14 @@ class Tab {
   void screenshot(const std::filesystem::path& file);
   /// Bytes of the page on paper, as a PDF.
   std::string print();
-  /// What went wrong so far: errors on the console, exceptions, requests for anything but the file itself.
+  /// What went wrong so far: errors on the console, exceptions, requests for anything but the file
+  /// itself.
   std::vector<std::string> problems();
 
  private:
-  Json call(const std::string& method, const Json& parameters = Json::object()) { return browser_.call(method, parameters, session_); }
+  Json call(const std::string& method, const Json& parameters = Json::object()) {
+    return browser_.call(method, parameters, session_);
+  }
   Json middle_of(const std::string& selector);
 
   Chromium& browser_;

@@ -21,12 +21,20 @@ using testing::unpacked;
 std::vector<ConceptDirection> at_sites(const std::vector<std::string>& sites) {
   std::vector<ConceptDirection> found;
   for (const std::string& site : sites) {
-    found.push_back({.site = site, .direction = {3, 4}, .norm = 5, .activation_norm = 5, .positive_scores = {1, 1}, .negative_scores = {-1, -1}, .auc = 1, .accuracy = 1});
+    found.push_back({.site = site,
+                     .direction = {3, 4},
+                     .norm = 5,
+                     .activation_norm = 5,
+                     .positive_scores = {1, 1},
+                     .negative_scores = {-1, -1},
+                     .auc = 1,
+                     .accuracy = 1});
   }
   return found;
 }
 
-Json result_of(const std::vector<ConceptDirection>& found, const ConceptSubject& subject, const PageSource& source = demo_source()) {
+Json result_of(const std::vector<ConceptDirection>& found, const ConceptSubject& subject,
+               const PageSource& source = demo_source()) {
   return data_of(concept_page(found, subject, source))["results"][0];
 }
 
@@ -38,20 +46,29 @@ TEST(ConceptLayout, WhatEntersTheFirstBlockBeginsTheLineOfOutputs) {
   EXPECT_EQ(layout.lines, std::vector<std::string>{"resid_post"});
   EXPECT_EQ(layout.sites, (std::vector<int32_t>{0, 1, 2}));
   EXPECT_EQ(layout.best, 1u);
-  const ConceptLayout inputs = concept_layout(at_sites({"blocks.0.hook_resid_pre", "blocks.1.hook_resid_pre"}));
-  EXPECT_EQ(inputs.x, (std::vector<std::string>{"0", "1"})) << "without outputs they are a line of their own";
+  const ConceptLayout inputs =
+      concept_layout(at_sites({"blocks.0.hook_resid_pre", "blocks.1.hook_resid_pre"}));
+  EXPECT_EQ(inputs.x, (std::vector<std::string>{"0", "1"}))
+      << "without outputs they are a line of their own";
   EXPECT_EQ(inputs.lines, std::vector<std::string>{"resid_pre"});
 }
 
 TEST(ConceptLayout, EachKindOfSiteHasALineWithGaps) {
-  const ConceptLayout layout = concept_layout(at_sites({"ln_final.hook_normalized", "blocks.10.attn.hook_z", "blocks.2.hook_mlp_out", "blocks.2.attn.hook_z", "hook_embed", "blocks.2.attn.hook_z"}));
-  EXPECT_EQ(layout.x, (std::vector<std::string>{"embed", "2", "10", "final"}));  // by number, not by letters
-  EXPECT_EQ(layout.lines, (std::vector<std::string>{"ln_final.normalized", "attn.z", "mlp_out", "embed", "attn.z (2)"}));
-  EXPECT_EQ(layout.sites, (std::vector<int32_t>{-1, -1, -1, 0, -1, 3, 1, -1, -1, 2, -1, -1, 4, -1, -1, -1, -1, 5, -1, -1}));
+  const ConceptLayout layout = concept_layout(
+      at_sites({"ln_final.hook_normalized", "blocks.10.attn.hook_z", "blocks.2.hook_mlp_out",
+                "blocks.2.attn.hook_z", "hook_embed", "blocks.2.attn.hook_z"}));
+  EXPECT_EQ(layout.x,
+            (std::vector<std::string>{"embed", "2", "10", "final"}));  // by number, not by letters
+  EXPECT_EQ(layout.lines, (std::vector<std::string>{"ln_final.normalized", "attn.z", "mlp_out",
+                                                    "embed", "attn.z (2)"}));
+  EXPECT_EQ(layout.sites, (std::vector<int32_t>{-1, -1, -1, 0,  -1, 3,  1,  -1, -1, 2,
+                                                -1, -1, 4,  -1, -1, -1, -1, 5,  -1, -1}));
 }
 
 TEST(ConceptLayout, TheBestHasTheLargestAucThenTheLargestD) {
-  std::vector<ConceptDirection> found = at_sites({"blocks.0.hook_mlp_out", "blocks.1.hook_mlp_out", "blocks.2.hook_mlp_out", "blocks.3.hook_mlp_out"});
+  std::vector<ConceptDirection> found =
+      at_sites({"blocks.0.hook_mlp_out", "blocks.1.hook_mlp_out", "blocks.2.hook_mlp_out",
+                "blocks.3.hook_mlp_out"});
   found[0].auc = std::nan("");
   found[1].auc = 0.75, found[1].cohens_d = 9;
   found[2].cohens_d = 2;
@@ -68,7 +85,8 @@ TEST(ConceptPage, HoldsPromptsScoresAndTheLargestElements) {
   found[0].direction[3] = 6;
   found[0].direction[59] = std::nan("");
   const ConceptSubject subject = testing::made_up_subject();
-  const Json data = data_of(concept_page(found, subject, demo_source())), result = data["results"][0];
+  const Json data = data_of(concept_page(found, subject, demo_source())),
+             result = data["results"][0];
   const auto ids = unpacked(data["tokens"]["ids"]), places = unpacked(result["sets"][0]["tokens"]);
   std::vector<double> prompts;
   for (const double place : places) prompts.push_back(ids[static_cast<size_t>(place)]);
@@ -77,38 +95,51 @@ TEST(ConceptPage, HoldsPromptsScoresAndTheLargestElements) {
   EXPECT_EQ(result["sets"][1]["texts"].size(), 2u);
   EXPECT_EQ(unpacked(result["sites"][1]["scores"][0]), (std::vector<double>{2, -0.5, 3}));
   EXPECT_EQ(unpacked(result["sites"][1]["scores"][1]), (std::vector<double>{-1, 0}));
-  EXPECT_EQ(unpacked(result["sites"][1]["values"]), (std::vector<double>{0.875, 1.25, 0.75, 2, 10}));
+  EXPECT_EQ(unpacked(result["sites"][1]["values"]),
+            (std::vector<double>{0.875, 1.25, 0.75, 2, 10}));
   EXPECT_TRUE(std::isnan(unpacked(result["sites"][2]["values"])[0]));
-  const auto elements = unpacked(result["sites"][0]["elements"]["places"]), values = unpacked(result["sites"][0]["elements"]["values"]);
+  const auto elements = unpacked(result["sites"][0]["elements"]["places"]),
+             values = unpacked(result["sites"][0]["elements"]["values"]);
   ASSERT_EQ(elements.size(), 50u);
-  EXPECT_EQ((std::vector<double>(elements.begin(), elements.begin() + 4)), (std::vector<double>{41, 3, 0, 1}));
-  EXPECT_EQ((std::vector<double>(values.begin(), values.begin() + 3)), (std::vector<double>{-7, 6, 0.5}));
+  EXPECT_EQ((std::vector<double>(elements.begin(), elements.begin() + 4)),
+            (std::vector<double>{41, 3, 0, 1}));
+  EXPECT_EQ((std::vector<double>(values.begin(), values.begin() + 3)),
+            (std::vector<double>{-7, 6, 0.5}));
   EXPECT_EQ(result["steering"][1], subject.steering[1]);
   EXPECT_EQ(result["label"], "3 positive and 2 negative prompts, 3 sites, [neurons=0..3]");
-  EXPECT_EQ(concept_page(found, subject, demo_source()), concept_page(found, subject, demo_source()));
+  EXPECT_EQ(concept_page(found, subject, demo_source()),
+            concept_page(found, subject, demo_source()));
 }
 
 TEST(ConceptPage, CosinesAreOfSitesThatShareABasis) {
   // By hand: (1,0,0,0), (0,0,0,-2) and (3,0,0,-4).
-  const Json cosines = result_of(testing::made_up_directions(), testing::made_up_subject())["cosines"];
+  const Json cosines =
+      result_of(testing::made_up_directions(), testing::made_up_subject())["cosines"];
   EXPECT_EQ(unpacked(cosines["sites"]), (std::vector<double>{0, 1, 2}));
-  const std::vector<double> expected = {1, 0, 0.6, 0, 1, 0.8, 0.6, 0.8, 1}, values = unpacked(cosines["values"]);
+  const std::vector<double> expected = {1, 0, 0.6, 0, 1, 0.8, 0.6, 0.8, 1},
+                            values = unpacked(cosines["values"]);
   ASSERT_EQ(values.size(), 9u);
   for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(values[i], expected[i], 1e-7) << i;  // float32
-  std::vector<ConceptDirection> mixed = at_sites({"blocks.0.hook_resid_post", "blocks.0.attn.hook_z", "hook_embed", "ln_final.hook_normalized", "blocks.1.hook_mlp_out", "blocks.1.hook_attn_out"});
+  std::vector<ConceptDirection> mixed =
+      at_sites({"blocks.0.hook_resid_post", "blocks.0.attn.hook_z", "hook_embed",
+                "ln_final.hook_normalized", "blocks.1.hook_mlp_out", "blocks.1.hook_attn_out"});
   mixed[4].direction = {-4, 3};
   mixed[5].direction = {1, 2, 3};  // narrowed otherwise
   const Json some = result_of(mixed, kTwoEach)["cosines"];
   EXPECT_EQ(unpacked(some["sites"]), (std::vector<double>{0, 2, 4}));
   EXPECT_EQ(unpacked(some["values"]), (std::vector<double>{1, 1, 0, 1, 1, 0, 0, 0, 1}));
-  EXPECT_EQ(result_of(at_sites({"blocks.0.attn.hook_z", "blocks.1.attn.hook_z"}), kTwoEach)["cosines"], nullptr) << "each layer's heads have a basis of their own";
+  EXPECT_EQ(
+      result_of(at_sites({"blocks.0.attn.hook_z", "blocks.1.attn.hook_z"}), kTwoEach)["cosines"],
+      nullptr)
+      << "each layer's heads have a basis of their own";
   EXPECT_EQ(result_of(at_sites({"blocks.0.hook_resid_post"}), kTwoEach)["cosines"], nullptr);
 }
 
 TEST(ConceptPage, ElementsOfWholeHeadsKnowTheirHead) {
   PageSource source = demo_source();
   source.config.width = 4;
-  std::vector<ConceptDirection> found = at_sites({"blocks.0.attn.hook_z", "blocks.0.hook_resid_post", "blocks.1.attn.hook_z"});
+  std::vector<ConceptDirection> found =
+      at_sites({"blocks.0.attn.hook_z", "blocks.0.hook_resid_post", "blocks.1.attn.hook_z"});
   found[0].direction = found[1].direction = {1, 2, 3, 4};  // the third is narrowed
   const Json sites = result_of(found, kTwoEach, source)["sites"];
   EXPECT_EQ(sites[0]["headWidth"], 2);
@@ -117,12 +148,17 @@ TEST(ConceptPage, ElementsOfWholeHeadsKnowTheirHead) {
 }
 
 TEST(ConceptPage, RefusesWhatDoesNotFitTogether) {
-  const auto refusal = [](const std::vector<ConceptDirection>& found, const ConceptSubject& subject) { return error_of([&] { concept_page(found, subject, demo_source()); }); };
+  const auto refusal = [](const std::vector<ConceptDirection>& found,
+                          const ConceptSubject& subject) {
+    return error_of([&] { concept_page(found, subject, demo_source()); });
+  };
   EXPECT_TRUE(says(refusal({}, kTwoEach), "concept page", "one result"));
-  EXPECT_TRUE(says(refusal(testing::made_up_directions(), kTwoEach), "blocks.0.hook_resid_pre", "3 positive and 2 negative", "2 and 2", "found with"));
+  EXPECT_TRUE(says(refusal(testing::made_up_directions(), kTwoEach), "blocks.0.hook_resid_pre",
+                   "3 positive and 2 negative", "2 and 2", "found with"));
   ConceptSubject subject = testing::made_up_subject();
   subject.steering.pop_back();
-  EXPECT_TRUE(says(refusal(testing::made_up_directions(), subject), "2 command lines", "3 directions"));
+  EXPECT_TRUE(
+      says(refusal(testing::made_up_directions(), subject), "2 command lines", "3 directions"));
   subject = kTwoEach;
   subject.positive[1].assign(2'000'000, 4);
   EXPECT_TRUE(says(refusal(at_sites({"hook_embed"}), subject), "2000000 tokens", "2000003"));

@@ -40,9 +40,14 @@ class PageTest : public ::testing::Test {
         tab.resize(width, 900);
         tab.set_dark(dark);
         tab.settle();
-        EXPECT_LE(tab.eval("document.documentElement.scrollWidth").get<int>(), width) << which << " is wider than its window";
-        EXPECT_EQ(tab.eval("document.documentElement.dataset.theme"), dark ? "dark" : "light") << which;
-        EXPECT_EQ(tab.eval("[...document.querySelectorAll('.card')].filter(c => c.getBoundingClientRect().height < 30).length"), 0) << which;
+        EXPECT_LE(tab.eval("document.documentElement.scrollWidth").get<int>(), width)
+            << which << " is wider than its window";
+        EXPECT_EQ(tab.eval("document.documentElement.dataset.theme"), dark ? "dark" : "light")
+            << which;
+        EXPECT_EQ(tab.eval("[...document.querySelectorAll('.card')].filter(c => "
+                           "c.getBoundingClientRect().height < 30).length"),
+                  0)
+            << which;
         if (pictures) tab.screenshot(std::filesystem::path(pictures) / (which + ".png"));
       }
     }
@@ -55,31 +60,50 @@ class PageTest : public ::testing::Test {
     EXPECT_EQ(tab.eval("document.documentElement.dataset.theme"), "light");
     // On paper there is what was drawn, on white.
     EXPECT_EQ(tab.print().substr(0, 5), "%PDF-");
-    EXPECT_EQ(tab.eval("[...document.querySelectorAll('.grid-frame')].every(frame => frame.querySelectorAll('.prints canvas').length > 0)"), true);
+    EXPECT_EQ(tab.eval("[...document.querySelectorAll('.grid-frame')].every(frame => "
+                       "frame.querySelectorAll('.prints canvas').length > 0)"),
+              true);
     // Whoever cannot see a picture can read it.
-    EXPECT_EQ(tab.eval("[...document.querySelectorAll('[tabindex=\"0\"]')].filter(e => !e.getAttribute('aria-label') && !e.classList.contains('scroll')).length"), 0);
-    EXPECT_EQ(tab.eval("[...document.querySelectorAll('button')].filter(e => !e.textContent.trim() && !e.getAttribute('aria-label')).length"), 0);
+    EXPECT_EQ(tab.eval("[...document.querySelectorAll('[tabindex=\"0\"]')].filter(e => "
+                       "!e.getAttribute('aria-label') && !e.classList.contains('scroll')).length"),
+              0);
+    EXPECT_EQ(tab.eval("[...document.querySelectorAll('button')].filter(e => !e.textContent.trim() "
+                       "&& !e.getAttribute('aria-label')).length"),
+              0);
     for (const std::string& problem : tab.problems()) ADD_FAILURE() << name << ": " << problem;
   }
 
   /// The middle of a cell of the first grid.
   std::pair<double, double> cell(int row, int column) {
-    const Json at = tab_->eval("(() => { const g = document.querySelector('.grid-frame').grid; g.element.scrollIntoView({block: 'center'}); const r = g.rectOf(" + std::to_string(row) + "," +
-                               std::to_string(column) + "); return [r.left + r.width / 2, r.top + r.height / 2]; })()");
+    const Json at = tab_->eval(
+        "(() => { const g = document.querySelector('.grid-frame').grid; "
+        "g.element.scrollIntoView({block: 'center'}); const r = g.rectOf(" +
+        std::to_string(row) + "," + std::to_string(column) +
+        "); return [r.left + r.width / 2, r.top + r.height / 2]; })()");
     tab_->settle();  // the scroll's own events come first
     return {at[0].get<double>(), at[1].get<double>()};
   }
   std::string spoken() { return tab_->text("[role=gridcell]"); }
   /// As the page writes it.
-  std::string written(double value, const std::string& how = "V.number") { return tab_->eval(how + "(" + Json(value).dump() + ")").get<std::string>(); }
+  std::string written(double value, const std::string& how = "V.number") {
+    return tab_->eval(how + "(" + Json(value).dump() + ")").get<std::string>();
+  }
   /// What a screen reader hears of a word of the text.
-  std::string label(int word) { return tab_->eval("document.querySelectorAll('.tokens .word')[" + std::to_string(word) + "].getAttribute('aria-label')").get<std::string>(); }
+  std::string label(int word) {
+    return tab_
+        ->eval("document.querySelectorAll('.tokens .word')[" + std::to_string(word) +
+               "].getAttribute('aria-label')")
+        .get<std::string>();
+  }
   void focus(const std::string& selector) {
     tab_->eval("document.querySelector(" + Json(selector).dump() + ").focus()");
     tab_->settle();
   }
   /// What the card would put on the clipboard.
-  Json numbers(const std::string& card) { return Json::parse(tab_->eval("document.querySelectorAll('.card')[" + card + "].numbers.json()").get<std::string>()); }
+  Json numbers(const std::string& card) {
+    return Json::parse(tab_->eval("document.querySelectorAll('.card')[" + card + "].numbers.json()")
+                           .get<std::string>());
+  }
 
   TempFolder folder_;
   std::filesystem::path file_;

@@ -1,3 +1,5 @@
+#include "vitrine/report/page.h"
+
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -5,7 +7,6 @@
 #include "report/packed.h"
 #include "support.h"
 #include "tests/base/test_files.h"
-#include "vitrine/report/page.h"
 
 // Pages as text. What a browser makes of them is browser_test.cc's matter.
 
@@ -18,7 +19,9 @@ using testing::demo_source;
 using testing::made_up_lens;
 using testing::unpacked;
 
-std::string page_of(const Lens& lens, const PageSource& source) { return lens_page({&lens, 1}, source); }
+std::string page_of(const Lens& lens, const PageSource& source) {
+  return lens_page({&lens, 1}, source);
+}
 
 TEST(Packed, NumbersComeBackForEveryRestOfThree) {
   for (size_t count : {0, 1, 2, 3, 4, 5}) {
@@ -26,7 +29,8 @@ TEST(Packed, NumbersComeBackForEveryRestOfThree) {
     for (size_t i = 0; i < count; ++i) values.push_back(0.1 * static_cast<double>(i) - 0.15);
     const std::vector<double> read = unpacked(packed(values));
     ASSERT_EQ(read.size(), count);
-    for (size_t i = 0; i < count; ++i) EXPECT_EQ(read[i], static_cast<double>(static_cast<float>(values[i])));
+    for (size_t i = 0; i < count; ++i)
+      EXPECT_EQ(read[i], static_cast<double>(static_cast<float>(values[i])));
   }
 }
 
@@ -34,12 +38,14 @@ TEST(Packed, IntegersTakeTheSmallestTypeThatHoldsAll) {
   EXPECT_EQ(packed(std::vector<int32_t>{0, 65535})["type"], "u16");
   EXPECT_EQ(packed(std::vector<int32_t>{0, 65536})["type"], "i32");
   EXPECT_EQ(packed(std::vector<int32_t>{-1})["type"], "i32");
-  EXPECT_EQ(unpacked(packed(std::vector<int32_t>{-1, 70000, 5})), (std::vector<double>{-1, 70000, 5}));
+  EXPECT_EQ(unpacked(packed(std::vector<int32_t>{-1, 70000, 5})),
+            (std::vector<double>{-1, 70000, 5}));
   EXPECT_EQ(unpacked(packed(std::vector<int64_t>{3, 65535})), (std::vector<double>{3, 65535}));
 }
 
 TEST(Packed, WhatIsNoNumberStaysNone) {
-  const auto read = unpacked(packed(std::vector<double>{std::nan(""), std::numeric_limits<double>::infinity()}));
+  const auto read =
+      unpacked(packed(std::vector<double>{std::nan(""), std::numeric_limits<double>::infinity()}));
   EXPECT_TRUE(std::isnan(read[0]));
   EXPECT_TRUE(std::isinf(read[1]));
 }
@@ -48,27 +54,34 @@ TEST(Page, HoldsTheNumbersOfTheLens) {
   const Lens lens = made_up_lens(4, 6, 3, 2, 17);
   const Json data = data_of(page_of(lens, demo_source()));
   const Json& result = data["results"][0];
-  EXPECT_EQ(unpacked(result["ranks"]), std::vector<double>(lens.target_ranks.begin(), lens.target_ranks.end()));
-  EXPECT_EQ(unpacked(result["watchRanks"]), std::vector<double>(lens.watch_ranks.begin(), lens.watch_ranks.end()));
+  EXPECT_EQ(unpacked(result["ranks"]),
+            std::vector<double>(lens.target_ranks.begin(), lens.target_ranks.end()));
+  EXPECT_EQ(unpacked(result["watchRanks"]),
+            std::vector<double>(lens.watch_ranks.begin(), lens.watch_ranks.end()));
   const auto log_probs = unpacked(result["topLogProbs"]);
   ASSERT_EQ(log_probs.size(), lens.top_log_probs.size());
-  for (size_t i = 0; i < log_probs.size(); ++i) EXPECT_EQ(log_probs[i], static_cast<double>(static_cast<float>(lens.top_log_probs[i])));
+  for (size_t i = 0; i < log_probs.size(); ++i)
+    EXPECT_EQ(log_probs[i], static_cast<double>(static_cast<float>(lens.top_log_probs[i])));
   const auto ids = unpacked(data["tokens"]["ids"]), places = unpacked(result["topTokens"]);
-  for (size_t i = 0; i < places.size(); ++i) EXPECT_EQ(ids[static_cast<size_t>(places[i])], lens.top_ids[i]);
+  for (size_t i = 0; i < places.size(); ++i)
+    EXPECT_EQ(ids[static_cast<size_t>(places[i])], lens.top_ids[i]);
   EXPECT_EQ(result["layers"], Json({"embed", "1", "2", "3 out"}));
 }
 
 TEST(Page, NoTokenEndsTheScriptItStandsIn) {
   const std::vector<std::string> tokens = testing::hostile_tokens();
-  Lens lens = made_up_lens(2, static_cast<int>(tokens.size()), 1, 0, static_cast<int32_t>(tokens.size()));
+  Lens lens =
+      made_up_lens(2, static_cast<int>(tokens.size()), 1, 0, static_cast<int32_t>(tokens.size()));
   for (size_t i = 0; i < tokens.size(); ++i) lens.ids[i] = static_cast<int32_t>(i);
   const std::string page = page_of(lens, demo_source());
   const std::string data = testing::between(page, "id=\"data\">", "</script>");
   EXPECT_EQ(data.find('<'), std::string::npos);
   const Json parsed = Json::parse(data);
   const auto ids = unpacked(parsed["tokens"]["ids"]);
-  for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(parsed["tokens"]["texts"][i], printable(tokens[static_cast<size_t>(ids[i])]));
-  // Outside the data the texts stand in the title and the heading, and what names the model and the command is text, too.
+  for (size_t i = 0; i < ids.size(); ++i)
+    EXPECT_EQ(parsed["tokens"]["texts"][i], printable(tokens[static_cast<size_t>(ids[i])]));
+  // Outside the data the texts stand in the title and the heading, and what names the model and the
+  // command is text, too.
   EXPECT_EQ(page.find("<script>throw"), std::string::npos);
   EXPECT_TRUE(testing::says(page, "small &lt;model&gt;", "&lt;b&gt;&amp;"));
 }
@@ -83,18 +96,22 @@ TEST(Page, LoadsNothing) {
   for (const char* word : {"http://", "https://", " src=", "<link", "@import", "url("}) {
     const size_t at = page.find(word);
     // The one address is the name of SVG's vocabulary, which nobody fetches.
-    if (std::string_view(word) == "http://") EXPECT_EQ(page.compare(at, 26, "http://www.w3.org/2000/svg"), 0);
-    else EXPECT_EQ(at, std::string::npos) << word;
+    if (std::string_view(word) == "http://")
+      EXPECT_EQ(page.compare(at, 26, "http://www.w3.org/2000/svg"), 0);
+    else
+      EXPECT_EQ(at, std::string::npos) << word;
   }
   EXPECT_TRUE(testing::says(page, "default-src 'none'"));
 }
 
-// The size does not depend on the values, so made-up ones measure the real thing: GPT-2 XL's layers over a whole context.
+// The size does not depend on the values, so made-up ones measure the real thing: GPT-2 XL's layers
+// over a whole context.
 TEST(Page, AWholeContextThroughFortyEightLayersIsUnderFiveMegabytes) {
   constexpr int32_t kVocab = 50257;
   std::vector<std::string> tokens;
   for (int32_t id = 0; id < kVocab; ++id) tokens.push_back(" token" + std::to_string(id % 1000));
-  const std::string page = page_of(made_up_lens(49, 1024, 5, 0, kVocab), demo_source(std::move(tokens)));
+  const std::string page =
+      page_of(made_up_lens(49, 1024, 5, 0, kVocab), demo_source(std::move(tokens)));
   EXPECT_LT(page.size(), 5'000'000u);
 }
 
@@ -107,25 +124,33 @@ TEST(Page, WithoutATokenizerTokensAreIds) {
 }
 
 TEST(Page, NothingToShowIsAnError) {
-  EXPECT_TRUE(testing::says(testing::error_of([] { lens_page({}, demo_source()); }), "lens page", "one result"));
+  EXPECT_TRUE(testing::says(testing::error_of([] { lens_page({}, demo_source()); }), "lens page",
+                            "one result"));
 }
 
 // Senders come as a list; the page lays them out by layer and head.
 TEST(PatchPage, SendersStandWhereTheyAreInTheModel) {
   PathPatching found;
   using Kind = PathNode::Kind;
-  found.senders = {{.kind = Kind::kMlp, .layer = 1}, {.kind = Kind::kHead, .layer = 0, .head = 1}, {.kind = Kind::kEmbedding}};
+  found.senders = {{.kind = Kind::kMlp, .layer = 1},
+                   {.kind = Kind::kHead, .layer = 0, .head = 1},
+                   {.kind = Kind::kEmbedding}};
   found.values = {1, 2, 3};
   found.effects = {0.25, 0.5, 0.75};
-  const Json grid = data_of(path_page(found, {.clean = {10, 2}, .corrupt = {10, 3}, .base = {10, 3}}, demo_source()))["results"][0]["grids"][0];
+  const Json grid =
+      data_of(path_page(found, {.clean = {10, 2}, .corrupt = {10, 3}, .base = {10, 3}},
+                        demo_source()))["results"][0]["grids"][0];
   EXPECT_EQ(grid["rows"], Json({"embed", "0", "1"}));
   EXPECT_EQ(grid["columns"], Json({"head 0", "head 1", "MLP"}));
   const auto effects = unpacked(grid["effects"]);
-  const std::vector<double> expected = {-1, -1, 0.75, -1, 0.5, -1, -1, -1, 0.25};  // -1: no such sender
+  const std::vector<double> expected = {-1, -1, 0.75, -1,  0.5,
+                                        -1, -1, -1,   0.25};  // -1: no such sender
   ASSERT_EQ(effects.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
-    if (expected[i] < 0) EXPECT_TRUE(std::isnan(effects[i])) << i;
-    else EXPECT_EQ(effects[i], expected[i]) << i;
+    if (expected[i] < 0)
+      EXPECT_TRUE(std::isnan(effects[i])) << i;
+    else
+      EXPECT_EQ(effects[i], expected[i]) << i;
   }
 }
 

@@ -20,8 +20,12 @@ constexpr size_t kCell = 1800;  ///< pixels of one colour in a cell of 30 x 18 p
 struct Picture {
   int width = 0, height = 0;
   std::vector<std::array<int, 3>> pixels;
-  bool has(std::array<int, 3> color) const { return std::find(pixels.begin(), pixels.end(), color) != pixels.end(); }
-  size_t count(std::array<int, 3> color) const { return static_cast<size_t>(std::count(pixels.begin(), pixels.end(), color)); }
+  bool has(std::array<int, 3> color) const {
+    return std::find(pixels.begin(), pixels.end(), color) != pixels.end();
+  }
+  size_t count(std::array<int, 3> color) const {
+    return static_cast<size_t>(std::count(pixels.begin(), pixels.end(), color));
+  }
 };
 
 inline Picture decoded(const std::string& png) {
@@ -38,11 +42,13 @@ inline Picture decoded(const std::string& png) {
   };
   cairo_surface_t* surface = cairo_image_surface_create_from_png_stream(read, &reading);
   EXPECT_EQ(cairo_surface_status(surface), CAIRO_STATUS_SUCCESS);
-  Picture picture{cairo_image_surface_get_width(surface), cairo_image_surface_get_height(surface), {}};
+  Picture picture{
+      cairo_image_surface_get_width(surface), cairo_image_surface_get_height(surface), {}};
   const unsigned char* bytes = cairo_image_surface_get_data(surface);
   for (int y = 0; bytes && y < picture.height; ++y) {
     for (int x = 0; x < picture.width; ++x) {
-      const unsigned char* pixel = bytes + static_cast<std::ptrdiff_t>(y) * cairo_image_surface_get_stride(surface) + 4 * x;
+      const unsigned char* pixel =
+          bytes + static_cast<std::ptrdiff_t>(y) * cairo_image_surface_get_stride(surface) + 4 * x;
       picture.pixels.push_back({pixel[2], pixel[1], pixel[0]});  // little-endian: blue first
     }
   }
@@ -52,8 +58,10 @@ inline Picture decoded(const std::string& png) {
 
 /// The colour at a scale's end, as the palette writes it.
 inline std::array<int, 3> stop_of(std::string_view name, bool full) {
-  const auto scale = std::find_if(kScales.begin(), kScales.end(), [&](const Scale& each) { return each.name == name; });
-  const std::string hex(full ? scale->light.substr(scale->light.size() - 6) : scale->light.substr(0, 6));
+  const auto scale = std::find_if(kScales.begin(), kScales.end(),
+                                  [&](const Scale& each) { return each.name == name; });
+  const std::string hex(full ? scale->light.substr(scale->light.size() - 6)
+                             : scale->light.substr(0, 6));
   const int number = std::stoi(hex, nullptr, 16);
   return {number >> 16, number >> 8 & 255, number & 255};
 }

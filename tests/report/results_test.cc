@@ -1,11 +1,13 @@
+#include "results.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "results.h"
 #include "tests/base/test_files.h"
 
-// What the pages of attention, covariance, predictivity, factors, similarity, noise, scores and rankings hold.
+// What the pages of attention, covariance, predictivity, factors, similarity, noise, scores and
+// rankings hold.
 
 namespace vitrine {
 using namespace internal;
@@ -34,7 +36,8 @@ Json sound(const std::string& page) {
 std::vector<double> ids_at(const Json& data, const Json& places) {
   const auto ids = unpacked(data["tokens"]["ids"]);
   std::vector<double> found;
-  for (const double place : unpacked(places)) found.push_back(place < 0 ? -1 : ids[static_cast<size_t>(place)]);
+  for (const double place : unpacked(places))
+    found.push_back(place < 0 ? -1 : ids[static_cast<size_t>(place)]);
   return found;
 }
 
@@ -71,7 +74,9 @@ TEST(CovariancePage, OfManyObservationsKeepsAnEvenSelection) {
 
 TEST(CovariancePage, RefusesWhatDoesNotFitTogether) {
   const testing::MadeUpCovariance made(7);
-  const auto refusal = [](const CovarianceView& view) { return error_of([&] { covariance_page({&view, 1}, demo_source()); }); };
+  const auto refusal = [](const CovarianceView& view) {
+    return error_of([&] { covariance_page({&view, 1}, demo_source()); });
+  };
   CovarianceView view = made.view();
   view.names = {"one", "two"};
   EXPECT_TRUE(says(refusal(view), "2 names", "3 variables"));
@@ -105,7 +110,8 @@ TEST(AttentionPage, HoldsRowsUpToTheirQuery) {
   std::vector<double> expected;
   for (size_t head = 0; head < 4; ++head) {
     for (size_t query = 0; query < 6; ++query) {
-      for (size_t key = 0; key <= query; ++key) expected.push_back(static_cast<double>(maps.row(head / 2, head % 2, query)[key]));
+      for (size_t key = 0; key <= query; ++key)
+        expected.push_back(static_cast<double>(maps.row(head / 2, head % 2, query)[key]));
     }
   }
   EXPECT_EQ(unpacked(result["maps"]["values"]), expected);
@@ -117,7 +123,9 @@ TEST(AttentionPage, HoldsRowsUpToTheirQuery) {
 }
 
 TEST(AttentionPage, RefusesNothingDifferentTextsAndTooMuch) {
-  const auto refusal = [](const AttentionViews& views) { return error_of([&] { attention_page({&views, 1}, demo_source()); }); };
+  const auto refusal = [](const AttentionViews& views) {
+    return error_of([&] { attention_page({&views, 1}, demo_source()); });
+  };
   EXPECT_TRUE(says(refusal({}), "needs maps, rollout, flow or statistics"));
   AttentionMaps maps = testing::made_up_maps();
   AttentionRelevance rollout = testing::made_up_rollout({1}, {5});
@@ -125,7 +133,8 @@ TEST(AttentionPage, RefusesNothingDifferentTextsAndTooMuch) {
   EXPECT_TRUE(says(refusal({.maps = &maps, .rollout = &rollout}), "different texts"));
   maps.queries = std::vector<int64_t>(1024, 1023);
   maps.layers = std::vector<int>(12);
-  EXPECT_TRUE(says(refusal({.maps = &maps}), "6000000 numbers at most, not 25165824", "fewer layers, heads or queries"));
+  EXPECT_TRUE(says(refusal({.maps = &maps}), "6000000 numbers at most, not 25165824",
+                   "fewer layers, heads or queries"));
 }
 
 TEST(PredictivityPage, HoldsScoresIntervalsAndNeuroids) {
@@ -144,8 +153,10 @@ TEST(FactorsPage, NamesNeuronsByTheirBlock) {
   const Json data = sound(factors_page(found, demo_source())), result = data["results"][0];
   EXPECT_EQ(ids_at(data, result["tokens"]), six());
   EXPECT_EQ(unpacked(result["lengths"]), (std::vector<double>{4, 2}));
-  EXPECT_EQ(result["components"][0]["neurons"][0], Json({{"layer", 3}, {"neuron", 1}, {"weight", 0.8}}));
-  EXPECT_EQ(result["components"][0]["neurons"][1], Json({{"layer", 1}, {"neuron", 2}, {"weight", 0.6}}));
+  EXPECT_EQ(result["components"][0]["neurons"][0],
+            Json({{"layer", 3}, {"neuron", 1}, {"weight", 0.8}}));
+  EXPECT_EQ(result["components"][0]["neurons"][1],
+            Json({{"layer", 1}, {"neuron", 2}, {"weight", 0.6}}));
   EXPECT_EQ(unpacked(result["components"][0]["layers"]), rounded({0.6 * 0.6, 0.8 * 0.8}));
   EXPECT_EQ(unpacked(result["strengths"]), found.strengths);
   Factors broken = found;
@@ -157,11 +168,13 @@ TEST(SimilarityPage, HoldsTheMatrixAndTheOtherModel) {
   Similarity found = testing::made_up_similarity();
   const Json result = sound(similarity_page(found, demo_source(), "other <model>"))["results"][0];
   const auto values = unpacked(result["values"]);
-  EXPECT_EQ(std::vector<double>(values.begin(), values.begin() + 3), (std::vector<double>{1, 0.25, 0.375}));
+  EXPECT_EQ(std::vector<double>(values.begin(), values.begin() + 3),
+            (std::vector<double>{1, 0.25, 0.375}));
   EXPECT_TRUE(std::isnan(values[3]));
   EXPECT_EQ(result["against"], "other <model>");
   found.values.pop_back();
-  EXPECT_TRUE(says(error_of([&] { similarity_page(found, demo_source()); }), "2 by 2 sites has 3 values"));
+  EXPECT_TRUE(
+      says(error_of([&] { similarity_page(found, demo_source()); }), "2 by 2 sites has 3 values"));
 }
 
 TEST(NoisePage, HoldsEveryDrawAndTheFirstTexts) {
@@ -179,7 +192,8 @@ TEST(NoisePage, HoldsEveryDrawAndTheFirstTexts) {
     spans.insert(spans.end(), ids.begin(), ids.end());
   }
   EXPECT_EQ(ids_at(data, result["effects"][0]["texts"]["tokens"]), spans);
-  EXPECT_EQ(unpacked(result["effects"][0]["texts"]["tokens"])[0], -1);  // a mask is no token of the table
+  EXPECT_EQ(unpacked(result["effects"][0]["texts"]["tokens"])[0],
+            -1);  // a mask is no token of the table
   EXPECT_EQ(unpacked(result["effects"][0]["logProbs"]), (std::vector<double>{-1.5, -2.5, -3.5}));
   EXPECT_EQ(unpacked(result["effects"][1]["texts"]["lengths"]), std::vector<double>(200, 5));
   EXPECT_EQ(unpacked(result["effects"][1]["logProbs"]).size(), 300u);
@@ -202,15 +216,25 @@ TEST(ScorePage, HoldsTokensAndWords) {
 
 TEST(ScorePage, ABookIsAFewMegabytes) {
   Score score;
-  for (int64_t i = 0; i < 100'000; ++i) score.tokens.push_back({.position = i, .id = static_cast<int32_t>(i % 17), .context = 512, .loss = 1, .entropy = 1, .rank = 1 + static_cast<int32_t>(i % 50000), .top_id = 3, .top_loss = 1});
+  for (int64_t i = 0; i < 100'000; ++i)
+    score.tokens.push_back({.position = i,
+                            .id = static_cast<int32_t>(i % 17),
+                            .context = 512,
+                            .loss = 1,
+                            .entropy = 1,
+                            .rank = 1 + static_cast<int32_t>(i % 50000),
+                            .top_id = 3,
+                            .top_loss = 1});
   EXPECT_LT(score_page({&score, 1}, demo_source()).size(), 5'000'000u);
 }
 
 TEST(RankingsPage, SaysWhatWasThePrompt) {
   const Lens lens = testing::made_up_rankings();
   const Json data = sound(rankings_page({&lens, 1}, demo_source())), result = data["results"][0];
-  EXPECT_EQ(ids_at(data, result["prompt"]), (std::vector<double>(lens.ids.begin(), lens.ids.begin() + 2)));
-  EXPECT_EQ(ids_at(data, result["targets"]), (std::vector<double>(lens.ids.begin() + 2, lens.ids.end())));
+  EXPECT_EQ(ids_at(data, result["prompt"]),
+            (std::vector<double>(lens.ids.begin(), lens.ids.begin() + 2)));
+  EXPECT_EQ(ids_at(data, result["targets"]),
+            (std::vector<double>(lens.ids.begin() + 2, lens.ids.end())));
   EXPECT_FALSE(data_of(lens_page({&lens, 1}, demo_source()))["results"][0].contains("prompt"));
 }
 

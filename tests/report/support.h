@@ -33,11 +33,30 @@ class ListTokenizer : public Tokenizer {
 
 /// Texts that would break out of a script, a tag or a table if anything let them.
 inline std::vector<std::string> hostile_tokens() {
-  return {"</script><script>throw 1</script>", "<!--", "\"quoted\"", "'", "\\", "\n", "\t", std::string("\0", 1), "\xe4", "\xf0\x9f", " the", "]]>", "&amp;", "\u2028", "日本", "${x}", "`"};
+  return {"</script><script>throw 1</script>",
+          "<!--",
+          "\"quoted\"",
+          "'",
+          "\\",
+          "\n",
+          "\t",
+          std::string("\0", 1),
+          "\xe4",
+          "\xf0\x9f",
+          " the",
+          "]]>",
+          "&amp;",
+          "\u2028",
+          "日本",
+          "${x}",
+          "`"};
 }
 
 inline PageSource demo_source(std::vector<std::string> tokens = hostile_tokens()) {
-  PageSource source{.model = "small <model>", .device = "cpu", .dtype = "f32", .command = "vitrine lens -p '<b>&'"};
+  PageSource source{.model = "small <model>",
+                    .device = "cpu",
+                    .dtype = "f32",
+                    .command = "vitrine lens -p '<b>&'"};
   source.config.layers = 3;
   source.config.heads = 2;
   source.config.vocab = static_cast<int64_t>(tokens.size());
@@ -57,7 +76,8 @@ class Numbers {
 };
 
 /// A lens of any size over a vocabulary of V: shapes as lens() makes them, numbers made up.
-inline Lens made_up_lens(int rows, int positions, int top_k, int watched, int32_t vocab, uint64_t seed = 7) {
+inline Lens made_up_lens(int rows, int positions, int top_k, int watched, int32_t vocab,
+                         uint64_t seed = 7) {
   Numbers numbers(seed);
   Lens lens;
   lens.top_k = top_k;
@@ -86,21 +106,27 @@ inline Lens made_up_lens(int rows, int positions, int top_k, int watched, int32_
 }
 
 /// What stands between two marks; fails by an empty text.
-inline std::string between(const std::string& text, const std::string& begin, const std::string& end) {
+inline std::string between(const std::string& text, const std::string& begin,
+                           const std::string& end) {
   const size_t from = text.find(begin);
   if (from == std::string::npos) return "";
-  return text.substr(from + begin.size(), text.find(end, from + begin.size()) - from - begin.size());
+  return text.substr(from + begin.size(),
+                     text.find(end, from + begin.size()) - from - begin.size());
 }
 
 /// The data of a page, as JSON.
-inline Json data_of(const std::string& page) { return Json::parse(between(page, "<script type=\"application/json\" id=\"data\">", "</script>")); }
+inline Json data_of(const std::string& page) {
+  return Json::parse(between(page, "<script type=\"application/json\" id=\"data\">", "</script>"));
+}
 
 inline std::string from_base64(const std::string& text) {
   std::string bytes;
   uint32_t bits = 0;
   int held = 0;
   for (const char c : text) {
-    const size_t digit = std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/").find(c);
+    const size_t digit =
+        std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+            .find(c);
     if (digit == std::string_view::npos) break;
     bits = bits << 6 | static_cast<uint32_t>(digit);
     if ((held += 6) >= 8) bytes += static_cast<char>(bits >> (held -= 8) & 255);
@@ -118,9 +144,12 @@ inline std::vector<double> unpacked(const Json& array) {
       numbers.push_back(static_cast<double>(value));
     }
   };
-  if (type == "f32") read(float{});
-  else if (type == "u16") read(uint16_t{});
-  else if (type == "i32") read(int32_t{});
+  if (type == "f32")
+    read(float{});
+  else if (type == "u16")
+    read(uint16_t{});
+  else if (type == "i32")
+    read(int32_t{});
   return numbers;
 }
 

@@ -21,10 +21,12 @@ using testing::kCell;
 using testing::Picture;
 using testing::stop_of;
 
-/// Of a dot's 85 pixels, those that it covers wholly: more or fewer by where it lies between pixels, which the width of a row's name decides.
+/// Of a dot's 85 pixels, those that it covers wholly: more or fewer by where it lies between
+/// pixels, which the width of a row's name decides.
 constexpr double kLeast = 40, kMost = 80;
 
-/// The colours of the dots of the first and the second row: three quarters of the line's colour on white, give or take the rounding.
+/// The colours of the dots of the first and the second row: three quarters of the line's colour on
+/// white, give or take the rounding.
 constexpr std::array<int, 3> kFirst = {87, 147, 200}, kSecond = {209, 137, 72};
 
 bool is_like(const std::array<int, 3>& pixel, const std::array<int, 3>& color) {
@@ -47,7 +49,10 @@ std::pair<double, double> dots_of(const Picture& picture, const std::array<int, 
 
 // An axis from -1 - 5 % to 3 + 5 % over 420 points: 4 of 4.4 are 382 points, of 2 pixels each.
 TEST(TextFigure, DotsStandWhereTheirValuesAre) {
-  const Picture picture = decoded(draw_figure({DotsPanel{.title = "t", .value_name = "v", .zero_name = "0", .rows = {{"a", {-1}}, {"b", {3}}}}}, FigureFormat::kPng));
+  const Picture picture = decoded(draw_figure(
+      {DotsPanel{
+          .title = "t", .value_name = "v", .zero_name = "0", .rows = {{"a", {-1}}, {"b", {3}}}}},
+      FigureFormat::kPng));
   const auto [first, first_x] = dots_of(picture, kFirst);
   const auto [second, second_x] = dots_of(picture, kSecond);
   EXPECT_NEAR(second_x - first_x, 2 * 420 * 4 / 4.4, 3);
@@ -67,10 +72,20 @@ TEST(TextFigure, ConceptDrawsTheBestSitesScoresAndTheLinesOfSeveral) {
   const Picture one = decoded(concept_figure({&found[1], 1}, FigureFormat::kPng));
   EXPECT_LT(3 * one.height, all.height);
   const Picture none = decoded(concept_figure({&found[2], 1}, FigureFormat::kPng));
-  EXPECT_EQ(dots_of(none, kFirst).first + dots_of(none, kSecond).first, 0) << "a score that is none has no dot";
-  EXPECT_TRUE(testing::says(testing::error_of([] { concept_figure({}, FigureFormat::kPng); }), "one result"));
-  const std::vector<ConceptDirection> one_depth = {found[1], {.site = "blocks.0.hook_mlp_out", .direction = {1}, .norm = 1, .activation_norm = 1, .positive_scores = {1}, .negative_scores = {1}, .auc = 0.5}};
-  EXPECT_GT(decoded(concept_figure(one_depth, FigureFormat::kPng)).height, one.height) << "a bar for each site";
+  EXPECT_EQ(dots_of(none, kFirst).first + dots_of(none, kSecond).first, 0)
+      << "a score that is none has no dot";
+  EXPECT_TRUE(testing::says(testing::error_of([] { concept_figure({}, FigureFormat::kPng); }),
+                            "one result"));
+  const std::vector<ConceptDirection> one_depth = {found[1],
+                                                   {.site = "blocks.0.hook_mlp_out",
+                                                    .direction = {1},
+                                                    .norm = 1,
+                                                    .activation_norm = 1,
+                                                    .positive_scores = {1},
+                                                    .negative_scores = {1},
+                                                    .auc = 0.5}};
+  EXPECT_GT(decoded(concept_figure(one_depth, FigureFormat::kPng)).height, one.height)
+      << "a bar for each site";
 }
 
 /// The longest run of one colour that is not white, down a line of pixels.
@@ -78,16 +93,27 @@ int longest_run(const Picture& picture, int x, int from, int to) {
   int longest = 0, run = 1;
   for (int y = from + 1; y < std::min(to, picture.height); ++y) {
     const auto& now = picture.pixels[static_cast<size_t>(y * picture.width + x)];
-    run = now == picture.pixels[static_cast<size_t>((y - 1) * picture.width + x)] && now != std::array{255, 255, 255} ? run + 1 : 0;
+    run = now == picture.pixels[static_cast<size_t>((y - 1) * picture.width + x)] &&
+                  now != std::array{255, 255, 255}
+              ? run + 1
+              : 0;
     longest = std::max(longest, run);
   }
   return longest;
 }
 
 TEST(TextFigure, ColumnsAreAsHighAsTheirValues) {
-  const Picture picture = decoded(draw_figure({ColumnsPanel{.title = "t", .value_name = "v", .names = {"a", "b", "c", "d"}, .values = {4, 2, std::nan(""), 0}}}, FigureFormat::kPng));
-  // The first column begins 14 + 46 points from the left and is 13 wide; the axis is 84 points high, below 14 + 20 points of margin and title.
-  const auto height = [&](int column) { return longest_run(picture, 2 * (14 + 46 + 13 * column) + 8, 2 * (14 + 20), 2 * (14 + 20 + 6 + 84) - 2); };
+  const Picture picture = decoded(draw_figure({ColumnsPanel{.title = "t",
+                                                            .value_name = "v",
+                                                            .names = {"a", "b", "c", "d"},
+                                                            .values = {4, 2, std::nan(""), 0}}},
+                                              FigureFormat::kPng));
+  // The first column begins 14 + 46 points from the left and is 13 wide; the axis is 84 points
+  // high, below 14 + 20 points of margin and title.
+  const auto height = [&](int column) {
+    return longest_run(picture, 2 * (14 + 46 + 13 * column) + 8, 2 * (14 + 20),
+                       2 * (14 + 20 + 6 + 84) - 2);
+  };
   EXPECT_NEAR(height(0), 168, 4);
   EXPECT_NEAR(height(1), 84, 4);
   EXPECT_LT(height(2), 4);
@@ -96,7 +122,11 @@ TEST(TextFigure, ColumnsAreAsHighAsTheirValues) {
 
 TEST(TextFigure, ColumnsGoOnInTheNextRow) {
   const auto figure = [](size_t count) {
-    return decoded(draw_figure({ColumnsPanel{.title = "t", .value_name = "v", .names = std::vector<std::string>(count, "a"), .values = std::vector<double>(count, 1.0)}}, FigureFormat::kPng));
+    return decoded(draw_figure({ColumnsPanel{.title = "t",
+                                             .value_name = "v",
+                                             .names = std::vector<std::string>(count, "a"),
+                                             .values = std::vector<double>(count, 1.0)}},
+                               FigureFormat::kPng));
   };
   const Picture full = figure(40), more = figure(41), most = figure(81);
   EXPECT_EQ(more.width, full.width);
@@ -107,12 +137,15 @@ TEST(TextFigure, ColumnsGoOnInTheNextRow) {
 TEST(TextFigure, FactorsAreOnOneScaleWithTheirLayers) {
   // The strongest token of component 0, and the one layer of component 1.
   const Factors found = testing::made_up_factors();
-  const size_t full = decoded(factors_figure(found, demo_source(), FigureFormat::kPng)).count(stop_of("amount", true));
+  const size_t full = decoded(factors_figure(found, demo_source(), FigureFormat::kPng))
+                          .count(stop_of("amount", true));
   EXPECT_GT(full, 2 * kCell);
   EXPECT_LT(full, 3 * kCell);
   Factors broken = found;
   broken.neurons.pop_back();
-  EXPECT_TRUE(testing::says(testing::error_of([&] { factors_figure(broken, demo_source(), FigureFormat::kSvg); }), "different sizes"));
+  EXPECT_TRUE(testing::says(
+      testing::error_of([&] { factors_figure(broken, demo_source(), FigureFormat::kSvg); }),
+      "different sizes"));
 }
 
 TEST(TextFigure, ALongTextOfFactorsComesInPictures) {
@@ -125,34 +158,52 @@ TEST(TextFigure, ALongTextOfFactorsComesInPictures) {
   };
   EXPECT_GT(figure(51, 1).height, figure(50, 1).height);
   EXPECT_EQ(figure(100, 1).height, figure(50, 2).height) << "two pictures of 50 tokens";
-  EXPECT_EQ(figure(51, 1).width, figure(26, 1).width) << "the pictures of a text are about as wide as each other";
+  EXPECT_EQ(figure(51, 1).width, figure(26, 1).width)
+      << "the pictures of a text are about as wide as each other";
 }
 
 TEST(TextFigure, ScoresAreBitsOfTokensOrWords) {
   WordScores scores = testing::made_up_words();  // the first word has no surprisal
-  const std::string tokens = score_figure({&scores.tokens, 1}, demo_source(), FigureFormat::kSvg), words = word_score_figure({&scores, 1}, demo_source(), FigureFormat::kSvg);
+  const std::string tokens = score_figure({&scores.tokens, 1}, demo_source(), FigureFormat::kSvg),
+                    words = word_score_figure({&scores, 1}, demo_source(), FigureFormat::kSvg);
   EXPECT_EQ(tokens, score_figure({&scores.tokens, 1}, demo_source(), FigureFormat::kSvg));
   EXPECT_NE(tokens, words);
   EXPECT_EQ(words.find("<first>"), std::string::npos);
-  // Above the first word, which has no bar, there are the lines of the axis: at 2, 4 and 6 bits, where nats would have 1 to 4.
+  // Above the first word, which has no bar, there are the lines of the axis: at 2, 4 and 6 bits,
+  // where nats would have 1 to 4.
   scores.words[1].surprisal = 6 * std::log(2.0);
   const Picture axis = decoded(word_score_figure({&scores, 1}, demo_source(), FigureFormat::kPng));
   int lines = 0;
   for (int y = 2 * (14 + 20); y < 2 * (14 + 20 + 6 + 84) - 4; ++y) {
-    const auto white = [&](int at) { return axis.pixels[static_cast<size_t>(at * axis.width + 2 * (14 + 46) + 13)] == std::array{255, 255, 255}; };
+    const auto white = [&](int at) {
+      return axis.pixels[static_cast<size_t>(at * axis.width + 2 * (14 + 46) + 13)] ==
+             std::array{255, 255, 255};
+    };
     lines += white(y - 1) && !white(y) ? 1 : 0;
   }
   EXPECT_EQ(lines, 3);
   // Two words of 3 and 6 bits: the second is twice as high.
   scores.words[0].surprisal = 3 * std::log(2.0);
-  const Picture picture = decoded(word_score_figure({&scores, 1}, demo_source(), FigureFormat::kPng));
-  EXPECT_NEAR(longest_run(picture, 2 * (14 + 46) + 8, 2 * (14 + 20), 2 * (14 + 20 + 6 + 84) - 2), 84, 4);
-  EXPECT_NEAR(longest_run(picture, 2 * (14 + 46 + 13) + 8, 2 * (14 + 20), 2 * (14 + 20 + 6 + 84) - 2), 168, 4);
+  const Picture picture =
+      decoded(word_score_figure({&scores, 1}, demo_source(), FigureFormat::kPng));
+  EXPECT_NEAR(longest_run(picture, 2 * (14 + 46) + 8, 2 * (14 + 20), 2 * (14 + 20 + 6 + 84) - 2),
+              84, 4);
+  EXPECT_NEAR(
+      longest_run(picture, 2 * (14 + 46 + 13) + 8, 2 * (14 + 20), 2 * (14 + 20 + 6 + 84) - 2), 168,
+      4);
   scores.tokens.tokens.resize(4001);
   scores.words.resize(4001);
-  EXPECT_TRUE(testing::says(testing::error_of([&] { score_figure({&scores.tokens, 1}, demo_source(), FigureFormat::kSvg); }), "4000 tokens at most, not 4001"));
-  EXPECT_TRUE(testing::says(testing::error_of([&] { word_score_figure({&scores, 1}, demo_source(), FigureFormat::kSvg); }), "4000 words at most, not 4001"));
-  EXPECT_TRUE(testing::says(testing::error_of([] { score_figure({}, demo_source(), FigureFormat::kSvg); }), "one result"));
+  EXPECT_TRUE(testing::says(testing::error_of([&] {
+                              score_figure({&scores.tokens, 1}, demo_source(), FigureFormat::kSvg);
+                            }),
+                            "4000 tokens at most, not 4001"));
+  EXPECT_TRUE(testing::says(testing::error_of([&] {
+                              word_score_figure({&scores, 1}, demo_source(), FigureFormat::kSvg);
+                            }),
+                            "4000 words at most, not 4001"));
+  EXPECT_TRUE(
+      testing::says(testing::error_of([] { score_figure({}, demo_source(), FigureFormat::kSvg); }),
+                    "one result"));
 }
 
 }  // namespace

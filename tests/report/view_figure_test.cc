@@ -5,7 +5,8 @@
 #include "tests/base/test_files.h"
 #include "vitrine/report/figure.h"
 
-// Figures of the analyses whose pages stand in results_test.cc: how much of a picture has which colour.
+// Figures of the analyses whose pages stand in results_test.cc: how much of a picture has which
+// colour.
 
 namespace vitrine {
 using namespace internal;
@@ -18,10 +19,14 @@ using testing::Picture;
 using testing::stop_of;
 
 /// The first line's colour, the second's.
-constexpr std::array<int, 3> kFirst = {0x1f, 0x6f, 0xb5}, kSecond = {0xc2, 0x62, 0x0b}, kThird = {0x7a, 0x3f, 0xa6}, kFourth = {0x12, 0x80, 0x6a};
+constexpr std::array<int, 3> kFirst = {0x1f, 0x6f, 0xb5}, kSecond = {0xc2, 0x62, 0x0b},
+                             kThird = {0x7a, 0x3f, 0xa6}, kFourth = {0x12, 0x80, 0x6a};
 
 TEST(ViewFigure, OnlyWhatAQueryCanSeeIsDrawn) {
-  AttentionRelevance found{.ids = {10, 14, 0}, .layers = {1}, .queries = {0, 1, 2}, .values = std::vector<double>(9, 1.0)};
+  AttentionRelevance found{.ids = {10, 14, 0},
+                           .layers = {1},
+                           .queries = {0, 1, 2},
+                           .values = std::vector<double>(9, 1.0)};
   const AttentionViews views{.rollout = &found};
   const Picture picture = decoded(attention_figure({&views, 1}, demo_source(), FigureFormat::kPng));
   const size_t full = picture.count(stop_of("amount", true));
@@ -34,9 +39,12 @@ TEST(ViewFigure, EachHeadHasItsMapAndTooManyAreRefused) {
   const AttentionViews four{.maps = &maps};
   const AttentionRelevance rollout = testing::made_up_rollout({0}, {5});
   const AttentionViews one{.rollout = &rollout};
-  EXPECT_GT(decoded(attention_figure({&four, 1}, demo_source(), FigureFormat::kPng)).height, 3 * decoded(attention_figure({&one, 1}, demo_source(), FigureFormat::kPng)).height);
+  EXPECT_GT(decoded(attention_figure({&four, 1}, demo_source(), FigureFormat::kPng)).height,
+            3 * decoded(attention_figure({&one, 1}, demo_source(), FigureFormat::kPng)).height);
   const std::vector<AttentionViews> many(13, four);
-  EXPECT_TRUE(testing::says(testing::error_of([&] { attention_figure(many, demo_source(), FigureFormat::kPng); }), "48 maps", "fewer layers"));
+  EXPECT_TRUE(testing::says(
+      testing::error_of([&] { attention_figure(many, demo_source(), FigureFormat::kPng); }),
+      "48 maps", "fewer layers"));
 }
 
 TEST(ViewFigure, HabitsAreLayersByHeadsWithTheLastLayerOnTop) {
@@ -44,36 +52,55 @@ TEST(ViewFigure, HabitsAreLayersByHeadsWithTheLastLayerOnTop) {
   found.first_token = {0, 0, 1, 1};  // layer 1 alone
   const AttentionViews views{.statistics = &found};
   const Picture picture = decoded(attention_figure({&views, 1}, demo_source(), FigureFormat::kPng));
-  const auto first = [&](std::array<int, 3> color) { return std::find(picture.pixels.begin(), picture.pixels.end(), color) - picture.pixels.begin(); };
+  const auto first = [&](std::array<int, 3> color) {
+    return std::find(picture.pixels.begin(), picture.pixels.end(), color) - picture.pixels.begin();
+  };
   EXPECT_LT(first(stop_of("amount", true)), first(stop_of("amount", false)));
 }
 
 TEST(ViewFigure, CovariancesHaveTheirSigns) {
-  const Covariance found{.variables = 2, .observations = 3, .ddof = 1, .weight = 3, .divisor = 2, .mean = {0, 0}, .values = {4, -4, -4, 4}};
+  const Covariance found{.variables = 2,
+                         .observations = 3,
+                         .ddof = 1,
+                         .weight = 3,
+                         .divisor = 2,
+                         .mean = {0, 0},
+                         .values = {4, -4, -4, 4}};
   CovarianceView view{.covariance = &found, .title = "a", .names = {"x", "</script>"}};
   const Picture picture = decoded(covariance_figure({&view, 1}, FigureFormat::kPng));
   EXPECT_GT(picture.count(stop_of("plus", true)), 2 * kCell);
   EXPECT_GT(picture.count(stop_of("minus", true)), 2 * kCell);
 }
 
-// Of variances 4 and 1 the covariance 1 is a quarter of the largest number, but the correlation a half.
+// Of variances 4 and 1 the covariance 1 is a quarter of the largest number, but the correlation a
+// half.
 TEST(ViewFigure, CorrelationsHaveAScaleOfTheirOwn) {
-  const Covariance found{.variables = 2, .observations = 3, .ddof = 1, .weight = 3, .divisor = 2, .mean = {0, 0}, .values = {4, 1, 1, 1}};
+  const Covariance found{.variables = 2,
+                         .observations = 3,
+                         .ddof = 1,
+                         .weight = 3,
+                         .divisor = 2,
+                         .mean = {0, 0},
+                         .values = {4, 1, 1, 1}};
   CovarianceView view{.covariance = &found, .title = "a"};
-  EXPECT_LT(decoded(covariance_figure({&view, 1}, FigureFormat::kPng)).count(stop_of("plus", true)), 2 * kCell);
+  EXPECT_LT(decoded(covariance_figure({&view, 1}, FigureFormat::kPng)).count(stop_of("plus", true)),
+            2 * kCell);
   view.correlations = true;
-  EXPECT_GT(decoded(covariance_figure({&view, 1}, FigureFormat::kPng)).count(stop_of("plus", true)), 2 * kCell);
+  EXPECT_GT(decoded(covariance_figure({&view, 1}, FigureFormat::kPng)).count(stop_of("plus", true)),
+            2 * kCell);
 }
 
 TEST(ViewFigure, SitesThatCannotBeComparedAreEmpty) {
-  const Picture picture = decoded(similarity_figure(testing::made_up_similarity(), FigureFormat::kPng));  // 1, 0.25, 0.375, none
+  const Picture picture = decoded(similarity_figure(testing::made_up_similarity(),
+                                                    FigureFormat::kPng));  // 1, 0.25, 0.375, none
   EXPECT_GT(picture.count(stop_of("amount", true)), kCell);
   EXPECT_LT(picture.count(stop_of("amount", true)), 2 * kCell);
 }
 
 TEST(ViewFigure, PredictivityHasALineForWhateverWasComputed) {
   Predictivity found = testing::made_up_predictivity();
-  EXPECT_TRUE(decoded(predictivity_figure(found, FigureFormat::kPng)).has(kFourth));  // trained, untrained, no model, ceiling
+  EXPECT_TRUE(decoded(predictivity_figure(found, FigureFormat::kPng))
+                  .has(kFourth));  // trained, untrained, no model, ceiling
   found.ceiled = false;
   Picture picture = decoded(predictivity_figure(found, FigureFormat::kPng));
   EXPECT_TRUE(picture.has(kThird));

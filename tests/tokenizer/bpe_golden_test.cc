@@ -1,4 +1,5 @@
-// Byte-level BPE against what Hugging Face tokenizers made of the same generated text (tools/make_tokenizer_goldens.py).
+// Byte-level BPE against what Hugging Face tokenizers made of the same generated text
+// (tools/make_tokenizer_goldens.py).
 
 #include <gtest/gtest.h>
 
@@ -41,7 +42,8 @@ void expect_explicit(const Tokenizer& tokenizer, const json& golden) {
   for (const json& one : golden["explicit"]) {
     const std::string text = one["text"];
     EXPECT_EQ(tokenizer.encode(text), one["ids"].get<std::vector<int32_t>>()) << text;
-    EXPECT_EQ(tokenizer.encode(text, Special::kAllow), one["allowed"].get<std::vector<int32_t>>()) << text;
+    EXPECT_EQ(tokenizer.encode(text, Special::kAllow), one["allowed"].get<std::vector<int32_t>>())
+        << text;
     expect_spans_cover(tokenizer, text, Special::kText);
     expect_spans_cover(tokenizer, text, Special::kAllow);
   }
@@ -102,7 +104,8 @@ TEST_P(SmallBpe, IsAsHuggingFaceHasIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, SmallBpe,
-                         testing::Values("as_is", "prefix_space", "whole_text", "ignore_merges", "reversed_merges"),
+                         testing::Values("as_is", "prefix_space", "whole_text", "ignore_merges",
+                                         "reversed_merges"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(DemoModel, IsAsHuggingFaceHasIt) {
@@ -139,7 +142,8 @@ TEST_F(Gpt2, EncodesBooksAsHuggingFace) {
   ASSERT_NE(pipe, nullptr);
   std::string all;
   std::vector<char> buffer(1 << 20);
-  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) all.append(buffer.data(), count);
+  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    all.append(buffer.data(), count);
   if (pclose(pipe) != 0) GTEST_SKIP() << "xz cannot read " << corpus;
 
   constexpr std::string_view kEnd = "<|endoftext|>\n";

@@ -64,7 +64,8 @@ TEST(Bpe, SpansHoldTheirTokens) {
   }
 }
 
-// The cache must not change a word's tokens: a tokenizer that has seen nothing, and one that has seen much.
+// The cache must not change a word's tokens: a tokenizer that has seen nothing, and one that has
+// seen much.
 TEST(Bpe, TheCacheChangesNothing) {
   test::StringGenerator generator;
   for (uint64_t number = 0; number < 30; ++number) {
@@ -75,7 +76,8 @@ TEST(Bpe, TheCacheChangesNothing) {
   }
 }
 
-// The rule itself, in quadratic time: merge the best pair, the leftmost of equals, until there is none.
+// The rule itself, in quadratic time: merge the best pair, the leftmost of equals, until there is
+// none.
 Ids merge_plainly(Ids ids, const std::vector<MergeRule>& rules) {
   while (true) {
     size_t best_rule = rules.size(), best_at = 0;
@@ -104,7 +106,8 @@ TEST(Merges, ShortAndLongWordsFollowTheRule) {
     for (int32_t product = 256; product < 280; ++product) {
       const MergeRule rule{known[random() % known.size()], known[random() % known.size()], product};
       bool is_new = true;
-      for (const MergeRule& other : rules) is_new &= other.left != rule.left || other.right != rule.right;
+      for (const MergeRule& other : rules)
+        is_new &= other.left != rule.left || other.right != rule.right;
       if (!is_new) continue;
       rules.push_back(rule);
       known.push_back(product);
@@ -190,7 +193,8 @@ TEST(Bpe, ThreadsShareOneTokenizer) {
 }
 
 TEST(Bpe, AMissingByteIsNamed) {
-  const std::string json = R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+  const std::string json =
+      R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
                                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})";
   const BpeTokenizer bpe(parse_tokenizer_json(json, "t.json"));
   const Tokenizer& tokenizer = bpe;

@@ -19,7 +19,8 @@ std::vector<std::string> some_texts() {
   std::vector<std::string> texts;
   for (size_t i = 0; i < 300; ++i) {
     std::string text;
-    for (size_t length = random() % 200; text.size() < length;) text += static_cast<char>('a' + random() % 26), text += random() % 3 ? "" : " ";
+    for (size_t length = random() % 200; text.size() < length;)
+      text += static_cast<char>('a' + random() % 26), text += random() % 3 ? "" : " ";
     texts.push_back(i % 10 == 3 ? text + "<|endoftext|>" : text);
   }
   return texts;
@@ -32,7 +33,8 @@ TEST(EncodeAll, IsEncodeOfEach) {
   for (const Tokenizer::Special special : {Tokenizer::Special::kText, Tokenizer::Special::kAllow}) {
     std::vector<std::vector<int32_t>> each;
     for (const std::string_view text : views) each.push_back(tokenizer->encode(text, special));
-    for (const int threads : {0, 1, 2, 7, 1000}) EXPECT_EQ(tokenizer->encode_all(views, threads, special), each) << threads;
+    for (const int threads : {0, 1, 2, 7, 1000})
+      EXPECT_EQ(tokenizer->encode_all(views, threads, special), each) << threads;
   }
   EXPECT_TRUE(tokenizer->encode_all({}, 3).empty());
 }
@@ -57,10 +59,12 @@ class Refusing : public Tokenizer {
 
 TEST(EncodeAll, PassesOnWhatOneTextThrew) {
   std::vector<std::string_view> texts(500, "good");
-  for (const int threads : {1, 4}) EXPECT_EQ(Refusing().encode_all(texts, threads), std::vector<std::vector<int32_t>>(500, {1}));
+  for (const int threads : {1, 4})
+    EXPECT_EQ(Refusing().encode_all(texts, threads), std::vector<std::vector<int32_t>>(500, {1}));
   for (const size_t at : {size_t{0}, size_t{250}, size_t{499}}) {
     texts[at] = "bad";
-    for (const int threads : {1, 4}) EXPECT_THROW(Refusing().encode_all(texts, threads), std::runtime_error);
+    for (const int threads : {1, 4})
+      EXPECT_THROW(Refusing().encode_all(texts, threads), std::runtime_error);
     texts[at] = "good";
   }
 }

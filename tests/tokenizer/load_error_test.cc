@@ -1,4 +1,5 @@
-// Files that are not what they should be: one line that names the file, the thing and its value; never a crash.
+// Files that are not what they should be: one line that names the file, the thing and its value;
+// never a crash.
 
 #include <gtest/gtest.h>
 
@@ -41,8 +42,9 @@ struct Parts {
   std::string more = R"("normalizer": null)";
 
   std::string json() const {
-    return R"({"model": {"vocab": )" + vocab + R"(, "merges": )" + merges + ", " + model + R"(}, "pre_tokenizer": )" +
-           pre_tokenizer + R"(, "added_tokens": )" + added + ", " + more + "}";
+    return R"({"model": {"vocab": )" + vocab + R"(, "merges": )" + merges + ", " + model +
+           R"(}, "pre_tokenizer": )" + pre_tokenizer + R"(, "added_tokens": )" + added + ", " +
+           more + "}";
   }
 };
 
@@ -59,38 +61,53 @@ std::string error_with(const Parts& parts) {
 TEST(TokenizerJson, TheSoundOneLoads) { EXPECT_EQ(error_with({}), "no error"); }
 
 TEST(TokenizerJson, RefusesWhatChangesTokensByName) {
-  EXPECT_SAYS(error_with({.model = R"("type": "WordPiece")"}), "t.json: model: type is 'WordPiece'");
+  EXPECT_SAYS(error_with({.model = R"("type": "WordPiece")"}),
+              "t.json: model: type is 'WordPiece'");
   EXPECT_SAYS(error_with({.model = R"("dropout": 0.1)"}), "dropout is 0.1");
   EXPECT_SAYS(error_with({.model = R"("byte_fallback": true)"}), "byte_fallback is true");
-  EXPECT_SAYS(error_with({.model = R"("continuing_subword_prefix": "##")"}), "continuing_subword_prefix is '##'");
-  EXPECT_SAYS(error_with({.model = R"("end_of_word_suffix": "</w>")"}), "end_of_word_suffix is '</w>'");
+  EXPECT_SAYS(error_with({.model = R"("continuing_subword_prefix": "##")"}),
+              "continuing_subword_prefix is '##'");
+  EXPECT_SAYS(error_with({.model = R"("end_of_word_suffix": "</w>")"}),
+              "end_of_word_suffix is '</w>'");
   EXPECT_SAYS(error_with({.model = R"("ignore_merges": 1)"}), "ignore_merges is 1");
-  EXPECT_SAYS(error_with({.pre_tokenizer = R"({"type": "Metaspace"})"}), "pre_tokenizer is 'Metaspace'");
+  EXPECT_SAYS(error_with({.pre_tokenizer = R"({"type": "Metaspace"})"}),
+              "pre_tokenizer is 'Metaspace'");
   EXPECT_SAYS(error_with({.pre_tokenizer = "null"}), "pre_tokenizer");
-  EXPECT_SAYS(error_with({.pre_tokenizer = R"({"type": "ByteLevel", "use_regex": "yes"})"}), "use_regex is 'yes'");
+  EXPECT_SAYS(error_with({.pre_tokenizer = R"({"type": "ByteLevel", "use_regex": "yes"})"}),
+              "use_regex is 'yes'");
   EXPECT_SAYS(error_with({.more = R"("normalizer": {"type": "NFC"})"}), "normalizer is 'NFC'");
-  EXPECT_SAYS(error_with({.more = R"("decoder": {"type": "WordPiece"})"}), "decoder is 'WordPiece'");
+  EXPECT_SAYS(error_with({.more = R"("decoder": {"type": "WordPiece"})"}),
+              "decoder is 'WordPiece'");
   EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": "x", "single_word": true}])"}),
               "added_tokens[0]: single_word is true");
-  EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": "x", "rstrip": true}, {"id": 4, "content": " y"}])"}),
-              "'x' takes white space");
+  EXPECT_SAYS(
+      error_with(
+          {.added = R"([{"id": 3, "content": "x", "rstrip": true}, {"id": 4, "content": " y"}])"}),
+      "'x' takes white space");
 }
 
 TEST(TokenizerJson, AcceptsWhatDoesNot) {
   EXPECT_EQ(
-      error_with({.model = R"("dropout": null, "byte_fallback": false, "continuing_subword_prefix": "", "unk_token": null)"}),
+      error_with(
+          {.model =
+               R"("dropout": null, "byte_fallback": false, "continuing_subword_prefix": "", "unk_token": null)"}),
       "no error");
   EXPECT_EQ(
-      error_with({.more = R"("decoder": {"type": "ByteLevel"}, "post_processor": {"type": "ByteLevel"}, "truncation": null)"}),
+      error_with(
+          {.more =
+               R"("decoder": {"type": "ByteLevel"}, "post_processor": {"type": "ByteLevel"}, "truncation": null)"}),
       "no error");
   EXPECT_EQ(error_with({.merges = R"([["a", "b"]])"}), "no error");
   EXPECT_EQ(error_with({.added = "[]"}), "no error");
 }
 
 TEST(TokenizerJson, NamesWhatIsWrongWithTokens) {
-  EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 1})"}), "t.json: model.vocab: 'ab' and 'b' both have id 1");
-  EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 7})"}), "the id of 'ab' is 7, and there are 4 tokens");
-  EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 4294967298})"}), "the id of 'ab' is 4294967298");
+  EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 1})"}),
+              "t.json: model.vocab: 'ab' and 'b' both have id 1");
+  EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 7})"}),
+              "the id of 'ab' is 7, and there are 4 tokens");
+  EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 4294967298})"}),
+              "the id of 'ab' is 4294967298");
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": -1})"}), "the id of 'ab' is -1");
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 2.5})"}), "the id of 'ab' is 2.5");
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": "2"})"}), "the id of 'ab' is '2'");
@@ -113,8 +130,10 @@ TEST(TokenizerJson, NamesWhatIsWrongWithMerges) {
 
 TEST(TokenizerJson, NamesWhatIsWrongWithAddedTokens) {
   EXPECT_SAYS(error_with({.added = R"([{"id": 1, "content": "<end>"}])"}), "both have id 1");
-  EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": "a"}])"}), "'a' has id 3 here and 0 in t.json: model.vocab");
-  EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": "x"}, {"id": 3, "content": "x"}])"}), "'x' is added twice");
+  EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": "a"}])"}),
+              "'a' has id 3 here and 0 in t.json: model.vocab");
+  EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": "x"}, {"id": 3, "content": "x"}])"}),
+              "'x' is added twice");
   EXPECT_SAYS(error_with({.added = R"([{"id": 9, "content": "x"}])"}), "the id of 'x' is 9");
   EXPECT_SAYS(error_with({.added = R"([{"id": -3, "content": "x"}])"}), "id is -3");
   EXPECT_SAYS(error_with({.added = R"([{"content": "x"}])"}), "id is missing");
@@ -127,7 +146,8 @@ TEST(TokenizerJson, NamesWhatIsWrongWithAddedTokens) {
 TEST(TokenizerJson, CutShortAnywhereIsAnError) {
   const std::string whole = Parts().json();
   for (size_t length = 0; length < whole.size(); ++length) {
-    EXPECT_SAYS(error_of([&] { parse_tokenizer_json(whole.substr(0, length), "t.json"); }), "t.json");
+    EXPECT_SAYS(error_of([&] { parse_tokenizer_json(whole.substr(0, length), "t.json"); }),
+                "t.json");
   }
   EXPECT_SAYS(error_of([&] { parse_tokenizer_json("[]", "t.json"); }), "not a JSON object");
   EXPECT_SAYS(error_of([&] { parse_tokenizer_json("{\"a\": 1}", "t.json"); }), "model is missing");
@@ -153,7 +173,8 @@ TEST(VocabAndMerges, NameTheLine) {
 class Folder : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("vitrine-tokenizer-test-" + std::to_string(std::random_device()()));
+    folder_ = fs::temp_directory_path() /
+              ("vitrine-tokenizer-test-" + std::to_string(std::random_device()()));
     fs::create_directory(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }
@@ -170,7 +191,8 @@ class Folder : public testing::Test {
 TEST_F(Folder, NothingThereIsSaid) {
   EXPECT_SAYS(load("absent"), "no such file or directory");
   EXPECT_SAYS(load(),
-              "no tokenizer here; looked for tokenizer.json, vocab.json with merges.txt, tokenizer.model and spiece.model");
+              "no tokenizer here; looked for tokenizer.json, vocab.json with merges.txt, "
+              "tokenizer.model and spiece.model");
   put("notes.txt", "x");
   EXPECT_SAYS(load("notes.txt"), "is no tokenizer file by its name");
   put("tokenizer.json", "");
@@ -215,7 +237,8 @@ TEST(SentencePieceFile, CutShortIsAnErrorOrStillWhole) {
   for (const char* name : {"small_char.model", "small_unigram.model"}) {
     const std::string whole = model_bytes(name);
     for (size_t length = 0; length < whole.size(); length += length < 600 ? 1 : 37) {
-      const std::string error = error_of([&] { parse_sentencepiece(whole.substr(0, length), name); });
+      const std::string error =
+          error_of([&] { parse_sentencepiece(whole.substr(0, length), name); });
       // Cut between two of its parts, a model may still be one.
       if (error != "no error") {
         EXPECT_SAYS(error, name);
@@ -223,10 +246,12 @@ TEST(SentencePieceFile, CutShortIsAnErrorOrStillWhole) {
     }
   }
   EXPECT_SAYS(error_of([] { parse_sentencepiece("", "m.model"); }), "it has no pieces");
-  EXPECT_SAYS(error_of([] { parse_sentencepiece("{\"model\": {}}", "m.model"); }), "not a SentencePiece model");
+  EXPECT_SAYS(error_of([] { parse_sentencepiece("{\"model\": {}}", "m.model"); }),
+              "not a SentencePiece model");
 }
 
-// The library reads a damaged model with more trust than it deserves; we must have refused it by then.
+// The library reads a damaged model with more trust than it deserves; we must have refused it by
+// then.
 TEST(SentencePieceFile, DamagedAnywhereDoesNotCrash) {
   std::mt19937_64 random(5);
   for (const char* name : {"small_char.model", "small_unigram.model", "small_spbpe.model"}) {
@@ -237,7 +262,8 @@ TEST(SentencePieceFile, DamagedAnywhereDoesNotCrash) {
         damaged[random() % damaged.size()] = static_cast<char>(random());
       error_of([&] {
         const auto tokenizer = parse_sentencepiece(damaged, name);
-        tokenizer->decode(tokenizer->encode("The \uff21 quick </s> brown \ufb01x [pad] jumps", Tokenizer::Special::kAllow));
+        tokenizer->decode(tokenizer->encode("The \uff21 quick </s> brown \ufb01x [pad] jumps",
+                                            Tokenizer::Special::kAllow));
       });
     }
   }

@@ -30,8 +30,10 @@ Words words(const std::string& text) {
 TEST(Pretokenizer, CutsAsTheExpressionDoes) {
   EXPECT_EQ(words("Hello, world"), (Words{"Hello", ",", " world"}));
   EXPECT_EQ(words("it's we'll they've I'm you're he'd can't"),
-            (Words{"it", "'s", " we", "'ll", " they", "'ve", " I", "'m", " you", "'re", " he", "'d", " can", "'t"}));
-  EXPECT_EQ(words("'S 's !'s 'l 'r '"), (Words{"'", "S", " '", "s", " !'", "s", " '", "l", " '", "r", " '"}));
+            (Words{"it", "'s", " we", "'ll", " they", "'ve", " I", "'m", " you", "'re", " he", "'d",
+                   " can", "'t"}));
+  EXPECT_EQ(words("'S 's !'s 'l 'r '"),
+            (Words{"'", "S", " '", "s", " !'", "s", " '", "l", " '", "r", " '"}));
   EXPECT_EQ(words("a  b   c\n\n d \n"), (Words{"a", " ", " b", "  ", " c", "\n\n", " d", " \n"}));
   EXPECT_EQ(words("\ta\n\nb"), (Words{"\t", "a", "\n", "\n", "b"}));
   EXPECT_EQ(words("x12y 34!?5"), (Words{"x", "12", "y", " 34", "!?", "5"}));
@@ -74,7 +76,8 @@ void expect_windows_agree(const std::string& text, size_t& words_found) {
 TEST(Pretokenizer, WindowsAgreeWithWords) {
   test::StringGenerator generator;
   size_t found = 0;
-  for (uint64_t number = 0; number < 20000; ++number) expect_windows_agree(generator.string(number), found);
+  for (uint64_t number = 0; number < 20000; ++number)
+    expect_windows_agree(generator.string(number), found);
   EXPECT_GT(found, 100000u);
 }
 

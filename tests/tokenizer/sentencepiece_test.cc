@@ -1,4 +1,5 @@
-// SentencePiece models against what its Python package made of the same text (tools/make_tokenizer_goldens.py).
+// SentencePiece models against what its Python package made of the same text
+// (tools/make_tokenizer_goldens.py).
 
 #include <gtest/gtest.h>
 
@@ -19,7 +20,8 @@ using Ids = std::vector<int32_t>;
 
 class SentencePiece : public testing::TestWithParam<const char*> {
  protected:
-  std::shared_ptr<const Tokenizer> tokenizer_ = Tokenizer::load(test::data_path(std::string(GetParam()) + ".model"));
+  std::shared_ptr<const Tokenizer> tokenizer_ =
+      Tokenizer::load(test::data_path(std::string(GetParam()) + ".model"));
 };
 
 TEST_P(SentencePiece, IsAsThePackageHasIt) {
@@ -34,7 +36,8 @@ TEST_P(SentencePiece, IsAsThePackageHasIt) {
   const size_t size = golden["block"];
   for (size_t block = 0; block < golden["blocks"].size(); ++block) {
     test::Fnv hash;
-    for (size_t i = 0; i < size; ++i) hash.add(tokenizer_->encode(generator.string(block * size + i)));
+    for (size_t i = 0; i < size; ++i)
+      hash.add(tokenizer_->encode(generator.string(block * size + i)));
     EXPECT_EQ(hash.hex(), golden["blocks"][block][1]) << "block " << block;
   }
 }
@@ -68,7 +71,9 @@ TEST_P(SentencePiece, EndsTextWithItsEndToken) {
   const Ids allowed = tokenizer_->encode("words</s>", Special::kAllow);
   EXPECT_EQ(allowed.back(), end);
   EXPECT_EQ(tokenizer_->decode(allowed), "words</s>");
-  EXPECT_EQ(tokenizer_->decode(tokenizer_->encode("words</s>code", Special::kAllow)), "words</s>code") << "no space comes in";
+  EXPECT_EQ(tokenizer_->decode(tokenizer_->encode("words</s>code", Special::kAllow)),
+            "words</s>code")
+      << "no space comes in";
   const Ids text = tokenizer_->encode("words</s>");
   EXPECT_NE(text.back(), end);
   EXPECT_EQ(tokenizer_->decode(text), "words</s>");
@@ -85,13 +90,17 @@ TEST_P(SentencePiece, TakesBytesThatAreNotUtf8) {
   EXPECT_EQ(at, text.size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Small, SentencePiece, testing::Values("small_unigram", "small_spbpe", "small_char"),
+INSTANTIATE_TEST_SUITE_P(Small, SentencePiece,
+                         testing::Values("small_unigram", "small_spbpe", "small_char"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(SentencePieceModel, SaysWhatItIs) {
-  EXPECT_EQ(Tokenizer::load(test::data_path("small_unigram.model"))->description().substr(0, 21), "SentencePiece unigram");
-  EXPECT_EQ(Tokenizer::load(test::data_path("small_spbpe.model"))->description().substr(0, 17), "SentencePiece BPE");
-  EXPECT_EQ(Tokenizer::load(test::data_path("small_char.model"))->description().substr(0, 18), "SentencePiece char");
+  EXPECT_EQ(Tokenizer::load(test::data_path("small_unigram.model"))->description().substr(0, 21),
+            "SentencePiece unigram");
+  EXPECT_EQ(Tokenizer::load(test::data_path("small_spbpe.model"))->description().substr(0, 17),
+            "SentencePiece BPE");
+  EXPECT_EQ(Tokenizer::load(test::data_path("small_char.model"))->description().substr(0, 18),
+            "SentencePiece char");
 }
 
 TEST(SentencePieceModel, BytePiecesDecodeExactly) {

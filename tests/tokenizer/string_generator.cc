@@ -27,7 +27,9 @@ void append_utf8(uint32_t c, std::string& out) {
 
 }  // namespace
 
-std::string data_path(const std::string& name) { return VITRINE_SOURCE_DIR "/tests/tokenizer/data/" + name; }
+std::string data_path(const std::string& name) {
+  return VITRINE_SOURCE_DIR "/tests/tokenizer/data/" + name;
+}
 
 nlohmann::json read_data(const std::string& name) {
   std::ifstream file(data_path(name));
@@ -59,7 +61,9 @@ uint64_t StringGenerator::next() {  // splitmix64
   return z ^ z >> 31;
 }
 
-uint64_t StringGenerator::between(uint64_t first, uint64_t last) { return first + next() % (last - first + 1); }
+uint64_t StringGenerator::between(uint64_t first, uint64_t last) {
+  return first + next() % (last - first + 1);
+}
 
 template <typename T>
 const T& StringGenerator::weighted(const std::vector<T>& choices) {
@@ -78,7 +82,8 @@ void StringGenerator::append_char(const std::vector<Range>& pool, std::string& o
   for (const Range& range : pool) total += range.last - range.first + 1;
   uint64_t at = next() % total;
   for (const Range& range : pool) {
-    if (at <= range.last - range.first) return append_utf8(range.first + static_cast<uint32_t>(at), out);
+    if (at <= range.last - range.first)
+      return append_utf8(range.first + static_cast<uint32_t>(at), out);
     at -= range.last - range.first + 1;
   }
 }
@@ -101,12 +106,14 @@ std::string StringGenerator::string(uint64_t number) {
 }
 
 void Fnv::add(std::string_view bytes) {
-  for (const char byte : bytes) value_ = (value_ ^ static_cast<unsigned char>(byte)) * 0x100000001B3;
+  for (const char byte : bytes)
+    value_ = (value_ ^ static_cast<unsigned char>(byte)) * 0x100000001B3;
 }
 
 void Fnv::add(std::span<const int32_t> ids) {
   const auto add_one = [&](uint32_t value) {
-    for (int shift = 0; shift < 32; shift += 8) value_ = (value_ ^ (value >> shift & 0xFF)) * 0x100000001B3;
+    for (int shift = 0; shift < 32; shift += 8)
+      value_ = (value_ ^ (value >> shift & 0xFF)) * 0x100000001B3;
   };
   for (const int32_t id : ids) add_one(static_cast<uint32_t>(id));
   add_one(UINT32_MAX);

@@ -15,8 +15,8 @@ std::string data_path(const std::string& name);
 /// A JSON file in data/.
 nlohmann::json read_data(const std::string& name);
 
-/// Generated strings: each is a function of its number alone. tools/make_tokenizer_goldens.py has the same in Python; both
-/// read data/strings.json.
+/// Generated strings: each is a function of its number alone. tools/make_tokenizer_goldens.py has
+/// the same in Python; both read data/strings.json.
 class StringGenerator {
  public:
   StringGenerator();

@@ -53,7 +53,8 @@ TEST_P(AnyTokenizer, AStreamOfAnyTokensIsTheirDecoding) {
   StreamDecoder stream(tokenizer_);
   for (int round = 0; round < 2000; ++round) {
     std::vector<int32_t> ids(random() % 20);
-    for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(tokenizer_->vocab_size()));
+    for (int32_t& id : ids)
+      id = static_cast<int32_t>(random() % static_cast<uint64_t>(tokenizer_->vocab_size()));
     std::string joined;
     for (const int32_t id : ids) joined += stream.push(id);
     joined += stream.flush();
@@ -69,9 +70,13 @@ TEST_P(AnyTokenizer, EveryTokenCanBeShown) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Small, AnyTokenizer,
-                         testing::Values("small_bpe.json", "small_unigram.model", "small_spbpe.model", "small_char.model"),
-                         [](const auto& test) { return std::string(test.param).substr(0, std::string(test.param).find('.')); });
+INSTANTIATE_TEST_SUITE_P(
+    Small, AnyTokenizer,
+    testing::Values("small_bpe.json", "small_unigram.model", "small_spbpe.model",
+                    "small_char.model"),
+    [](const auto& test) {
+      return std::string(test.param).substr(0, std::string(test.param).find('.'));
+    });
 
 TEST(StreamDecoder, HoldsBackAnUnfinishedCharacter) {
   const auto tokenizer = Tokenizer::load(test::data_path("small_bpe.json"));
@@ -109,16 +114,18 @@ TEST(SingleToken, ExplainsWhatIsNotOne) {
   };
   EXPECT_EQ(bpe.single_token("ab"), 4);
   EXPECT_EQ(bpe.single_token(" ba"), 6);
-  EXPECT_EQ(
-      error_for("ba"),
-      "\"ba\" is 2 tokens (byte-level BPE, 7 tokens), not one: \"b\" \"a\"; with a leading space it is one: \"\u2423ba\"");
+  EXPECT_EQ(error_for("ba"),
+            "\"ba\" is 2 tokens (byte-level BPE, 7 tokens), not one: \"b\" \"a\"; with a leading "
+            "space it is one: \"\u2423ba\"");
   EXPECT_EQ(error_for(" ab"),
-            "\"\u2423ab\" is 2 tokens (byte-level BPE, 7 tokens), not one: \"\u2423\" \"ab\"; without the leading space it is "
+            "\"\u2423ab\" is 2 tokens (byte-level BPE, 7 tokens), not one: \"\u2423\" \"ab\"; "
+            "without the leading space it is "
             "one: \"ab\"");
   EXPECT_EQ(error_for("a\n"),
             "\"a\\n\" is 2 tokens (byte-level BPE, 7 tokens), not one: \"a\" \"\\n\"; "
             "name one of its pieces, or a text that is one token");
-  EXPECT_EQ(error_for(""), "\"\" is no token at all (byte-level BPE, 7 tokens); name a text that is one token");
+  EXPECT_EQ(error_for(""),
+            "\"\" is no token at all (byte-level BPE, 7 tokens); name a text that is one token");
   EXPECT_LT(error_for(std::string(1000, 'a')).size(), 300u) << "a long text is not shown whole";
 }
 

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "vitrine/model.h"
 #include "vitrine/analysis/patching.h"
+#include "vitrine/model.h"
 #include "vitrine/progress.h"
 
 namespace vitrine {
@@ -28,8 +28,10 @@ Ablation ablation_from_name(std::string_view name);
 struct AblationOptions {
   Ablation ablation = Ablation::kZero;
   PatchMetric metric = {};
-  PatchCells cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads};  ///< heads; {kMlpOut}, kWhole: MLPs
-  Batch others = {};             ///< kMean: any number of prompts; kResample: one, as long as the prompt (up to `position`)
+  PatchCells cells = {.sites = {Site::kZ},
+                      .over = PatchOver::kHeads};  ///< heads; {kMlpOut}, kWhole: MLPs
+  Batch others = {};  ///< kMean: any number of prompts; kResample: one, as long as the prompt (up
+                      ///< to `position`)
   int64_t position = -1;         ///< where the metric is read; negative from the end
   int64_t batch_tokens = 512;    ///< as PatchOptions::batch_tokens
   Progress* progress = nullptr;  ///< counts cells; null: nobody wants to know
@@ -41,9 +43,9 @@ struct Ablations {
   PatchWork work;
 };
 
-/// Runs the prompt once, and from each component on again without it. Throws Error (user) as Model::forward does; for other
-/// prompts that are missing, too many or of another length; and for sites, layers, positions, heads or neurons that are not
-/// there.
+/// Runs the prompt once, and from each component on again without it. Throws Error (user) as
+/// Model::forward does; for other prompts that are missing, too many or of another length; and for
+/// sites, layers, positions, heads or neurons that are not there.
 Ablations ablate(const Model& model, std::span<const int32_t> ids, const AblationOptions& options);
 
 }  // namespace vitrine

@@ -15,13 +15,15 @@
 
 namespace vitrine {
 
-// Activation patching: which activations carry what makes the model answer as it does. One run (the base) is repeated with some
-// of its activations replaced by those of another run, and a number of its output is watched.
+// Activation patching: which activations carry what makes the model answer as it does. One run (the
+// base) is repeated with some of its activations replaced by those of another run, and a number of
+// its output is watched.
 //
-// The base runs once. What a replacement cannot reach is not computed again: each patched run starts at the block and the
-// position of its first changed number, many of them go through the model at once, and where the two runs hold the same bits
-// nothing runs. Every cell is the number that a whole run with that edit gives, to the bit where the model's arithmetic
-// promises it (ARCHITECTURE.md; hook_result is the exception there and here).
+// The base runs once. What a replacement cannot reach is not computed again: each patched run
+// starts at the block and the position of its first changed number, many of them go through the
+// model at once, and where the two runs hold the same bits nothing runs. Every cell is the number
+// that a whole run with that edit gives, to the bit where the model's arithmetic promises it
+// (ARCHITECTURE.md; hook_result is the exception there and here).
 
 /// The number that is watched, of the logits at one position.
 struct PatchMetric {
@@ -48,7 +50,8 @@ PatchMetric::Kind patch_metric_from_name(std::string_view name);
 
 /// Which run is the base. (Heimersheim & Nanda 2024: the two ask different questions.)
 enum class PatchDirection : uint8_t {
-  kDenoise,  ///< the corrupt run, with activations of the clean one: what is enough to restore the answer?
+  kDenoise,  ///< the corrupt run, with activations of the clean one: what is enough to restore the
+             ///< answer?
   kNoise,    ///< the clean run, with activations of the corrupt one: what is needed for it?
 };
 
@@ -72,11 +75,12 @@ struct PatchCells {
   std::vector<Site> sites = {Site::kResidPre};  ///< per-layer sites; a grid each
   PatchOver over = PatchOver::kPositions;
   std::vector<int> layers = {};
-  std::vector<int64_t> positions = {};  ///< of the base: columns of kPositions, else where a cell replaces
-  std::vector<int> heads = {};          ///< columns of kHeads
-  std::vector<int64_t> neurons = {};    ///< columns of kNeurons
-  /// A cell replaces this many layers, as many before its row's as behind it, cut off at the model's ends. (Meng 2022, for
-  /// MLPs.)
+  std::vector<int64_t> positions =
+      {};                       ///< of the base: columns of kPositions, else where a cell replaces
+  std::vector<int> heads = {};  ///< columns of kHeads
+  std::vector<int64_t> neurons = {};  ///< columns of kNeurons
+  /// A cell replaces this many layers, as many before its row's as behind it, cut off at the
+  /// model's ends. (Meng 2022, for MLPs.)
   int window = 1;
 };
 
@@ -89,7 +93,8 @@ struct PatchGrid {
 
   std::vector<double> values;     ///< [R, C] the metric; empty if not asked for
   std::vector<double> effects;    ///< [R, C] values, on the scale that the result says
-  std::vector<double> estimates;  ///< [R, C] attribution patching's first-order estimate of `effects`; empty if not asked for
+  std::vector<double> estimates;  ///< [R, C] attribution patching's first-order estimate of
+                                  ///< `effects`; empty if not asked for
 
   size_t cell(size_t row, size_t column) const { return row * columns.size() + column; }
   /// Pearson's correlation of effects and estimates; NaN if either is empty or the same everywhere.
@@ -100,16 +105,19 @@ struct PatchOptions {
   PatchMetric metric = {};
   PatchDirection direction = PatchDirection::kDenoise;
   PatchCells cells = {};
-  /// Positions that belong together, (clean, corrupt), each at most once: for prompts of different lengths. Positions without
-  /// a partner are not replaced. Empty: the same position. Not for maps, whose keys would have to move, too.
+  /// Positions that belong together, (clean, corrupt), each at most once: for prompts of different
+  /// lengths. Positions without a partner are not replaced. Empty: the same position. Not for maps,
+  /// whose keys would have to move, too.
   std::vector<std::pair<int64_t, int64_t>> alignment = {};
-  /// Where the metric is read, of each prompt; negative from its end. What follows that position plays no part.
+  /// Where the metric is read, of each prompt; negative from its end. What follows that position
+  /// plays no part.
   int64_t position = -1;
   bool exact = true;  ///< run the cells
-  /// Estimate them: (a_other - a_base) . d metric / d a at the base, summed over what the cell replaces (Nanda 2023,
-  /// "Attribution patching"). One backward pass gives all cells of all sites.
+  /// Estimate them: (a_other - a_base) . d metric / d a at the base, summed over what the cell
+  /// replaces (Nanda 2023, "Attribution patching"). One backward pass gives all cells of all sites.
   bool attribution = false;
-  /// Tokens that go through the model at once: whole cells, as many as fit, one at least. Results do not depend on it.
+  /// Tokens that go through the model at once: whole cells, as many as fit, one at least. Results
+  /// do not depend on it.
   int64_t batch_tokens = 512;
   Progress* progress = nullptr;  ///< counts cells; null: nobody wants to know
 };
@@ -120,9 +128,9 @@ struct Patching {
   PatchWork work;                 ///< forward passes only
 };
 
-/// Runs both prompts and every cell. Throws Error (user) as Model::forward does; for prompts of different lengths without an
-/// alignment; for prompts that give the same metric, which leave nothing to explain; and for sites, layers, positions, heads or
-/// neurons that are not there.
+/// Runs both prompts and every cell. Throws Error (user) as Model::forward does; for prompts of
+/// different lengths without an alignment; for prompts that give the same metric, which leave
+/// nothing to explain; and for sites, layers, positions, heads or neurons that are not there.
 Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
                const PatchOptions& options);
 

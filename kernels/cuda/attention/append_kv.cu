@@ -1,11 +1,12 @@
-#include "kernels/cuda/runtime/batch.h"
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/device/kv_layout.cuh"
+#include "kernels/cuda/runtime/batch.h"
+#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/runtime/launch.h"
 
-// New keys and values go to the cache. A block takes 32 rows and 64 channels of a head: keys are copied row by row; values pass
-// through shared memory, so that neighbouring lanes read neighbouring channels and write neighbouring positions.
+// New keys and values go to the cache. A block takes 32 rows and 64 channels of a head: keys are
+// copied row by row; values pass through shared memory, so that neighbouring lanes read
+// neighbouring channels and write neighbouring positions.
 
 namespace vitrine::internal {
 namespace {
@@ -14,7 +15,8 @@ using namespace cuda;
 
 constexpr int kWarps = 4, kRows = 32, kChannels = 64;
 template <class T>
-constexpr int kStageStride = kChannels + 4 / static_cast<int>(sizeof(T));  // a column's elements lie in different banks
+constexpr int kStageStride =
+    kChannels + 4 / static_cast<int>(sizeof(T));  // a column's elements lie in different banks
 
 template <class T>
 struct CachePlace {
@@ -24,7 +26,8 @@ struct CachePlace {
 };
 
 template <class T>
-VITRINE_DEVICE CachePlace<T> place_of(const BatchView& batch, int row, int heads, int width, std::byte* cache) {
+VITRINE_DEVICE CachePlace<T> place_of(const BatchView& batch, int row, int heads, int width,
+                                      std::byte* cache) {
   const int s = row < batch.rows ? batch.sequence_of_row[row] : -1;
   if (s < 0) return {};
   const SequenceSlice& slice = batch.sequences[s];
@@ -33,7 +36,8 @@ VITRINE_DEVICE CachePlace<T> place_of(const BatchView& batch, int row, int heads
 
 template <class T>
 __global__ void __launch_bounds__(kWarps* kWarp)
-    append(BatchView batch, const T* k, int64_t k_stride, const T* v, int64_t v_stride, int heads, int width, std::byte* cache) {
+    append(BatchView batch, const T* k, int64_t k_stride, const T* v, int64_t v_stride, int heads,
+           int width, std::byte* cache) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   T* stage = shared_memory<T>();
@@ -46,7 +50,8 @@ __global__ void __launch_bounds__(kWarps* kWarp)
     T* key = to.layout.keys(to.cache, head) + to.position * to.layout.padded_width();
     for (int c = lane_id(); c < kChannels; c += kWarp) {
       const int channel = first_channel + c, column = head * width + channel;
-      if (channel < to.layout.padded_width()) key[channel] = channel < width ? k[row * k_stride + column] : T{};
+      if (channel < to.layout.padded_width())
+        key[channel] = channel < width ? k[row * k_stride + column] : T{};
       if (channel < width) stage[i * kStageStride<T> + c] = v[row * v_stride + column];
     }
   }
@@ -55,7 +60,8 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   if (to.cache == nullptr) return;
   T* values = to.layout.values(to.cache, head) + to.position;
   for (int c = warp_id(); c < kChannels && first_channel + c < width; c += kWarps) {
-    values[(first_channel + c) * to.layout.padded_capacity()] = stage[lane_id() * kStageStride<T> + c];
+    values[(first_channel + c) * to.layout.padded_capacity()] =
+        stage[lane_id() * kStageStride<T> + c];
   }
 }
 
@@ -63,17 +69,21 @@ __global__ void __launch_bounds__(kWarps* kWarp)
 
 size_t CudaBackend::kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const {
   size_t bytes = 0;
-  with_element(dtype, [&](auto element) { bytes = KvLayout<decltype(element)>{heads, head_width, capacity}.bytes(); });
+  with_element(dtype, [&](auto element) {
+    bytes = KvLayout<decltype(element)>{heads, head_width, capacity}.bytes();
+  });
   return bytes;
 }
 
-void CudaBackend::append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) {
+void CudaBackend::append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch,
+                            std::byte* cache) {
   with_element(k.dtype, [&](auto element) {
     using T = decltype(element);
-    const LaunchShape shape{.grid = dim3(ceil_div(batch_rows(batch), kRows), heads, ceil_div(head_width, kChannels)),
-                            .block = kWarps * kWarp,
-                            .shared = kRows * kStageStride<T> * sizeof(T),
-                            .may_start_early = true};
+    const LaunchShape shape{
+        .grid = dim3(ceil_div(batch_rows(batch), kRows), heads, ceil_div(head_width, kChannels)),
+        .block = kWarps * kWarp,
+        .shared = kRows * kStageStride<T> * sizeof(T),
+        .may_start_early = true};
     launch(*device_, shape, append<T>, view(batch), reinterpret_cast<const T*>(k.data), k.stride,
            reinterpret_cast<const T*>(v.data), v.stride, heads, head_width, cache);
   });

@@ -1,15 +1,17 @@
 #include "kernels/cuda/attention/backward.cuh"
 
-// dk and dv: a block takes 64 keys of one head and walks over the queries that see them, from the diagonal on. The blocks with the most
-// tiles, those of the first keys, begin first. Sums of 128 channels of both are more than registers hold: there dk and dv have a
-// kernel each, and the scores are computed twice.
+// dk and dv: a block takes 64 keys of one head and walks over the queries that see them, from the
+// diagonal on. The blocks with the most tiles, those of the first keys, begin first. Sums of 128
+// channels of both are more than registers hold: there dk and dv have a kernel each, and the scores
+// are computed twice.
 
 namespace vitrine::internal::cuda {
 namespace {
 
 /// lse and delta of a tile's queries; of queries that are not there, nobody uses them.
 template <class S>
-VITRINE_DEVICE void keep_numbers(const GradientMemory<S>& memory, const GradientHead<typename S::T>& head, int begin) {
+VITRINE_DEVICE void keep_numbers(const GradientMemory<S>& memory,
+                                 const GradientHead<typename S::T>& head, int begin) {
   const int other = static_cast<int>(threadIdx.x), row = begin + other;
   if (other >= S::kOthers) return;
   memory.numbers(begin, 0)[other] = row < head.rows ? head.lse(row) : 0.0f;
@@ -18,7 +20,8 @@ VITRINE_DEVICE void keep_numbers(const GradientMemory<S>& memory, const Gradient
 
 /// P of own keys by queries, from unscaled scores; 0 where a query does not see a key.
 template <class S>
-VITRINE_DEVICE void turn_to_pattern(float (&scores)[S::kBlocks][4], const GradientHead<typename S::T>& head, int own, int begin,
+VITRINE_DEVICE void turn_to_pattern(float (&scores)[S::kBlocks][4],
+                                    const GradientHead<typename S::T>& head, int own, int begin,
                                     const float* lse) {
 #pragma unroll
   for (int i = 0; i < S::kLaneOthers; ++i) {
@@ -41,12 +44,14 @@ struct KeySums {
   float dk[S::kChannelBlocks][4] = {}, dv[S::kChannelBlocks][4] = {};
 
   /// The tile of queries that begins at `begin`, for the keys from `own` on.
-  VITRINE_DEVICE void add_tile(const GradientMemory<S>& memory, const GradientHead<T>& head, int own, int begin) {
+  VITRINE_DEVICE void add_tile(const GradientMemory<S>& memory, const GradientHead<T>& head,
+                               int own, int begin) {
     float pattern[S::kBlocks][4] = {};
     memory.dot(pattern, 0, begin);
     turn_to_pattern<S>(pattern, head, own, begin, memory.numbers(begin, 0));
     if constexpr (kWanted != Wanted::kKeys)
-      add(dv, GradientWeights<S>([&](int half, int i) { return pattern[i / 2][2 * half + i % 2]; }), memory.tile(begin, 1), own - begin);
+      add(dv, GradientWeights<S>([&](int half, int i) { return pattern[i / 2][2 * half + i % 2]; }),
+          memory.tile(begin, 1), own - begin);
     if (kWanted == Wanted::kValues || head.args.frozen) return;
     float gradients[S::kBlocks][4] = {};
     memory.dot(gradients, 1, begin);
@@ -61,7 +66,9 @@ struct KeySums {
 
  private:
   /// `before`: how many of the tile's queries come before the first own key.
-  static VITRINE_DEVICE void add(float (&sums)[S::kChannelBlocks][4], const GradientWeights<S>& weights, const OthersTile<S>& queries, int before) {
+  static VITRINE_DEVICE void add(float (&sums)[S::kChannelBlocks][4],
+                                 const GradientWeights<S>& weights, const OthersTile<S>& queries,
+                                 int before) {
     const auto right = [&](int block, int span) { return queries.crosswise(block, span); };
     if (before + 15 <= 0) return add_products<S>(sums, weights, {true, true}, right);
     add_masked_products<S>(sums, weights, 0, right, [&](int row, int span, const Chunk& chunk) {
@@ -77,7 +84,8 @@ __global__ void __launch_bounds__(kGradientThreads, 1)
   const GradientMemory<S> memory;
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const GradientHead<T> head(args, inputs, batch.sequences[blockIdx.x / args.heads], static_cast<int>(blockIdx.x) % args.heads);
+  const GradientHead<T> head(args, inputs, batch.sequences[blockIdx.x / args.heads],
+                             static_cast<int>(blockIdx.x) % args.heads);
   const int first = static_cast<int>(blockIdx.y) * kGradientRows, own = first + 16 * warp_id();
   if (first >= head.rows) return;
   const auto fill = [&](int begin) {
@@ -94,7 +102,8 @@ __global__ void __launch_bounds__(kGradientThreads, 1)
     if (begin + S::kOthers < end) fill(begin + S::kOthers);
     if (begin + S::kOthers > own) sums.add_tile(memory, head, own, begin);
   }
-  if constexpr (kWanted != Wanted::kValues) store_gradient<T>(sums.dk, args.scale, head, args.dk, own);
+  if constexpr (kWanted != Wanted::kValues)
+    store_gradient<T>(sums.dk, args.scale, head, args.dk, own);
   if constexpr (kWanted != Wanted::kKeys) store_gradient<T>(sums.dv, 1.0f, head, args.dv, own);
 }
 
@@ -109,7 +118,8 @@ void launch_for(Device& device, const AttentionBackwardArgs& args, const Gradien
 
 }  // namespace
 
-void differentiate_keys(Device& device, const AttentionBackwardArgs& args, const GradientInputs& inputs) {
+void differentiate_keys(Device& device, const AttentionBackwardArgs& args,
+                        const GradientInputs& inputs) {
   with_element_and_width(args.q.dtype, args.head_width, [&](auto element, auto width) {
     using T = decltype(element);
     if constexpr (width.value <= 64) {

@@ -1,7 +1,7 @@
 #include "kernels/cuda/attention/backward.cuh"
 
-// dq: a block takes 64 queries of one head and walks over the keys that they see. The blocks with the most tiles, those of the last
-// queries, begin first.
+// dq: a block takes 64 queries of one head and walks over the keys that they see. The blocks with
+// the most tiles, those of the last queries, begin first.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -17,8 +17,10 @@ __global__ void __launch_bounds__(kGradientThreads, kNeighbours<T, kWidth>)
   const GradientMemory<S> memory;
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const GradientHead<T> head(args, inputs, batch.sequences[blockIdx.x / args.heads], static_cast<int>(blockIdx.x) % args.heads);
-  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kGradientRows, own = first + 16 * warp_id();
+  const GradientHead<T> head(args, inputs, batch.sequences[blockIdx.x / args.heads],
+                             static_cast<int>(blockIdx.x) % args.heads);
+  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kGradientRows,
+            own = first + 16 * warp_id();
   if (first >= head.rows) return;
   const int end = args.frozen ? 0 : std::min(first + kGradientRows, head.rows);
   if (end > 0) memory.fill(head, args.k, args.v, 0);
@@ -44,7 +46,8 @@ __global__ void __launch_bounds__(kGradientThreads, kNeighbours<T, kWidth>)
     const GradientWeights<S> dscores([&](int half, int i) {
       const int row = own + lane_row() + 8 * half, at = 2 * half + i % 2;
       if (begin + other_of<T>(i) > row || row >= head.rows) return 0.0f;
-      return expf(scores[i / 2][at] * args.scale - lse[half]) * (gradients[i / 2][at] - delta[half]);
+      return expf(scores[i / 2][at] * args.scale - lse[half]) *
+             (gradients[i / 2][at] - delta[half]);
     });
     const auto keys = memory.tile(begin, 0);
     const auto right = [&](int block, int span) { return keys.crosswise(block, span); };
@@ -61,13 +64,16 @@ __global__ void __launch_bounds__(kGradientThreads, kNeighbours<T, kWidth>)
 
 }  // namespace
 
-void differentiate_queries(Device& device, const AttentionBackwardArgs& args, const GradientInputs& inputs) {
+void differentiate_queries(Device& device, const AttentionBackwardArgs& args,
+                           const GradientInputs& inputs) {
   with_element_and_width(args.q.dtype, args.head_width, [&](auto element, auto width) {
-    const LaunchShape shape{.grid = gradient_grid(args, kGradientRows),
-                            .block = kGradientThreads,
-                            .shared = GradientMemory<QueriesShape<decltype(element), width.value>>::kBytes,
-                            .may_start_early = true};
-    launch(device, shape, differentiate<decltype(element), width.value>, args, inputs, view(*args.batch));
+    const LaunchShape shape{
+        .grid = gradient_grid(args, kGradientRows),
+        .block = kGradientThreads,
+        .shared = GradientMemory<QueriesShape<decltype(element), width.value>>::kBytes,
+        .may_start_early = true};
+    launch(device, shape, differentiate<decltype(element), width.value>, args, inputs,
+           view(*args.batch));
   });
 }
 

@@ -2,14 +2,16 @@
 #include "kernels/cuda/attention/map_row.cuh"
 #include "kernels/cuda/runtime/cuda_backend.h"
 
-// The last two of attention's steps over whole maps, for edits in between; the first is write_maps(). The softmax has the bits of
-// the maps that attention() itself gives. z cannot have those of attention(), which mixes values before it knows the sums: here
-// each warp mixes one query's, in float32, its lanes taking every 32nd position.
+// The last two of attention's steps over whole maps, for edits in between; the first is
+// write_maps(). The softmax has the bits of the maps that attention() itself gives. z cannot have
+// those of attention(), which mixes values before it knows the sums: here each warp mixes one
+// query's, in float32, its lanes taking every 32nd position.
 
 namespace vitrine::internal::cuda {
 namespace {
 
-/// The softmax over a row of scores, joined from tiles as in the other kernels: four lanes take a tile, the warp eight at a time.
+/// The softmax over a row of scores, joined from tiles as in the other kernels: four lanes take a
+/// tile, the warp eight at a time.
 template <class T>
 VITRINE_DEVICE PartialSoftmax row_softmax(const float* scores, int length) {
   PartialSoftmax all;
@@ -21,7 +23,8 @@ VITRINE_DEVICE PartialSoftmax row_softmax(const float* scores, int length) {
       x[i] = key < length ? scores[key] : kMasked;
     }
     const PartialSoftmax own = tile_softmax(x);
-    for (int tile = 0; tile < 8; ++tile) join(all, {shuffle(own.highest, 4 * tile), shuffle(own.sum, 4 * tile)});
+    for (int tile = 0; tile < 8; ++tile)
+      join(all, {shuffle(own.highest, 4 * tile), shuffle(own.sum, 4 * tile)});
   }
   return all;
 }
@@ -33,14 +36,16 @@ __global__ void __launch_bounds__(kMapWarps* kWarp) softmax(AttentionArgs args, 
   const MapRow at(batch, args.heads);
   if (at.slice == nullptr) return;
   const float lse = log_sum_exp(row_softmax<T>(args.scores + at.map, at.length));
-  if (args.lse.data != nullptr && lane_id() == 0) reinterpret_cast<float*>(args.lse.data)[at.row * args.lse.stride + at.head] = lse;
+  if (args.lse.data != nullptr && lane_id() == 0)
+    reinterpret_cast<float*>(args.lse.data)[at.row * args.lse.stride + at.head] = lse;
   for (int key = lane_id(); key < at.total; key += kWarp) {
     args.pattern[at.map + key] = key < at.length ? expf(args.scores[at.map + key] - lse) : 0.0f;
   }
 }
 
 template <class T>
-__global__ void __launch_bounds__(kMapWarps* kWarp) mix_values(AttentionArgs args, BatchView batch) {
+__global__ void __launch_bounds__(kMapWarps* kWarp)
+    mix_values(AttentionArgs args, BatchView batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const MapRow at(batch, args.heads);
@@ -75,13 +80,15 @@ using namespace cuda;
 
 void CudaBackend::attention_softmax(const AttentionArgs& args) {
   with_element(args.q.dtype, [&](auto element) {
-    launch(*device_, warp_for_each_query(*args.batch, args.heads), softmax<decltype(element)>, args, view(*args.batch));
+    launch(*device_, warp_for_each_query(*args.batch, args.heads), softmax<decltype(element)>, args,
+           view(*args.batch));
   });
 }
 
 void CudaBackend::attention_mix(const AttentionArgs& args) {
   with_element(args.q.dtype, [&](auto element) {
-    launch(*device_, warp_for_each_query(*args.batch, args.heads), mix_values<decltype(element)>, args, view(*args.batch));
+    launch(*device_, warp_for_each_query(*args.batch, args.heads), mix_values<decltype(element)>,
+           args, view(*args.batch));
   });
 }
 

@@ -3,31 +3,38 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention/tile.cuh"
-#include "kernels/cuda/runtime/batch.h"
 #include "kernels/cuda/device/element.cuh"
+#include "kernels/cuda/runtime/batch.h"
 #include "kernels/cuda/runtime/launch.h"
 
-// The kernels of attention as CudaBackend chooses among them, and what they share beyond a warp's arithmetic.
+// The kernels of attention as CudaBackend chooses among them, and what they share beyond a warp's
+// arithmetic.
 
 namespace vitrine::internal::cuda {
 
-/// A sequence with at most so many new tokens is split over its keys (attend_few), a longer one over its queries (attend_many).
+/// A sequence with at most so many new tokens is split over its keys (attend_few), a longer one
+/// over its queries (attend_many).
 inline constexpr int kFewQueries = 8;
 /// Wider heads go to attend_wide.
 inline constexpr int kWidestHead = 128;
 
 /// (sequence, head) pairs in a batch.
-inline size_t head_count(const AttentionArgs& args) { return args.batch->sequences.size() * static_cast<size_t>(args.heads); }
+inline size_t head_count(const AttentionArgs& args) {
+  return args.batch->sequences.size() * static_cast<size_t>(args.heads);
+}
 
 /// Sequences with more than `few` new tokens.
 void attend_many(Device& device, const AttentionArgs& args, int few);
 size_t many_shared_bytes(const AttentionArgs& args);
-/// The others; `tiles` of keys at most in any of them. `partials` are few_partial_bytes() of memory, `counters` head_count() zeros.
-void attend_few(Device& device, const AttentionArgs& args, int few, int64_t tiles, std::byte* partials, uint32_t* counters);
+/// The others; `tiles` of keys at most in any of them. `partials` are few_partial_bytes() of
+/// memory, `counters` head_count() zeros.
+void attend_few(Device& device, const AttentionArgs& args, int few, int64_t tiles,
+                std::byte* partials, uint32_t* counters);
 size_t few_partial_bytes(const AttentionArgs& args, int few, int64_t tiles);
 /// Any sequences, straight from global memory.
 void attend_wide(Device& device, const AttentionArgs& args);
-/// The maps that are asked for; the pattern needs args.lse. `tiles` of keys at most in any sequence.
+/// The maps that are asked for; the pattern needs args.lse. `tiles` of keys at most in any
+/// sequence.
 void write_maps(Device& device, const AttentionArgs& args, int64_t tiles);
 
 /// This lane's 16 bytes of a row of `width` channels, from `channel` on; zeros behind the last.
@@ -35,7 +42,8 @@ template <class T>
 VITRINE_DEVICE Chunk load_channels(const T* row, int channel, int width) {
   if (channel >= width) return {};
   const T* from = row + channel;
-  if (channel + kChunk<T> <= width && reinterpret_cast<uintptr_t>(from) % 16 == 0) return load_chunk(from);
+  if (channel + kChunk<T> <= width && reinterpret_cast<uintptr_t>(from) % 16 == 0)
+    return load_chunk(from);
   return load_part(from, width - channel);
 }
 
@@ -62,53 +70,69 @@ struct HeadView {
   }
 
   VITRINE_DEVICE int width() const { return args.head_width; }
-  VITRINE_DEVICE const T* key(int position) const { return keys + static_cast<int64_t>(position) * key_stride; }
-  VITRINE_DEVICE const T* value(int channel) const { return values + static_cast<int64_t>(channel) * value_stride; }
+  VITRINE_DEVICE const T* key(int position) const {
+    return keys + static_cast<int64_t>(position) * key_stride;
+  }
+  VITRINE_DEVICE const T* value(int channel) const {
+    return values + static_cast<int64_t>(channel) * value_stride;
+  }
   VITRINE_DEVICE const T* q(int row) const { return of_row<const T>(args.q, row) + head * width(); }
   VITRINE_DEVICE T* z(int row) const { return of_row<T>(args.z, row) + head * width(); }
   /// Null if nobody wants it.
-  VITRINE_DEVICE float* lse(int row) const { return args.lse.data == nullptr ? nullptr : of_row<float>(args.lse, row) + head; }
+  VITRINE_DEVICE float* lse(int row) const {
+    return args.lse.data == nullptr ? nullptr : of_row<float>(args.lse, row) + head;
+  }
   template <class E>
   VITRINE_DEVICE E* of_row(const Mat& mat, int row) const {
     return reinterpret_cast<E*>(mat.data) + static_cast<int64_t>(first_row + row) * mat.stride;
   }
 
   /// The new tokens [first, first + 16) as one warp's queries, or as many of them as there are.
-  VITRINE_DEVICE QueryRows queries(int first) const { return {past + first + 1, std::clamp(rows - first, 0, 16)}; }
+  VITRINE_DEVICE QueryRows queries(int first) const {
+    return {past + first + 1, std::clamp(rows - first, 0, 16)};
+  }
 
   /// This lane's 16 bytes of a span of query `row`; zeros where there is no such query or channel.
   VITRINE_DEVICE Chunk query(int row, int span) const {
-    return row < rows ? load_channels(q(row), span * kSpan<T> + lane_quad() * kChunk<T>, width()) : Chunk{};
+    return row < rows ? load_channels(q(row), span * kSpan<T> + lane_quad() * kChunk<T>, width())
+                      : Chunk{};
   }
 
   /// scores += q.k of 16 queries and a tile of keys over all channels.
   VITRINE_DEVICE void add_all_scores(float (&scores)[kKeyBlocks][4], int first, int begin) const {
     for (int span = 0; span * kSpan<T> < width(); ++span) {
-      const Operand<T> top = operand<T>(query(first + lane_row(), span)), bottom = operand<T>(query(first + lane_row() + 8, span));
-      add_scores<T>(scores, top, bottom,
-                    [&](int i) { return load_chunk(key(begin + i) + span * kSpan<T> + lane_quad() * kChunk<T>); });
+      const Operand<T> top = operand<T>(query(first + lane_row(), span)),
+                       bottom = operand<T>(query(first + lane_row() + 8, span));
+      add_scores<T>(scores, top, bottom, [&](int i) {
+        return load_chunk(key(begin + i) + span * kSpan<T> + lane_quad() * kChunk<T>);
+      });
     }
   }
 };
 
-/// Rows of 16-byte chunks in shared memory. Lanes read four neighbouring chunks of two neighbouring rows at a time; in an odd
-/// row the halves of each 128 bytes have changed places, so that these eight lie in different banks.
+/// Rows of 16-byte chunks in shared memory. Lanes read four neighbouring chunks of two neighbouring
+/// rows at a time; in an odd row the halves of each 128 bytes have changed places, so that these
+/// eight lie in different banks.
 template <int kRows, int kRowChunks>
 struct SharedTile {
   static_assert(kRowChunks % 8 == 0);
   static constexpr int kChunks = kRows * kRowChunks;
   Chunk* data;
 
-  VITRINE_DEVICE Chunk& at(int row, int chunk) const { return data[row * kRowChunks + (chunk ^ ((row & 1) << 2))]; }
+  VITRINE_DEVICE Chunk& at(int row, int chunk) const {
+    return data[row * kRowChunks + (chunk ^ ((row & 1) << 2))];
+  }
 
-  /// Begins the copy of the first `rows` rows' first `chunks` chunks by all threads of the block; the others become zeros.
+  /// Begins the copy of the first `rows` rows' first `chunks` chunks by all threads of the block;
+  /// the others become zeros.
   template <class T>
   VITRINE_DEVICE void fill(const T* from, int stride, int rows, int chunks) const {
 #pragma unroll 2
     for (unsigned i = threadIdx.x; i < kChunks; i += blockDim.x) {
       const int row = static_cast<int>(i / kRowChunks), chunk = static_cast<int>(i % kRowChunks);
       const bool valid = row < rows && chunk < chunks;
-      copy_async(&at(row, chunk), from + static_cast<int64_t>(row) * stride + chunk * kChunk<T>, valid ? static_cast<int>(sizeof(Chunk)) : 0);
+      copy_async(&at(row, chunk), from + static_cast<int64_t>(row) * stride + chunk * kChunk<T>,
+                 valid ? static_cast<int>(sizeof(Chunk)) : 0);
     }
   }
 };
@@ -134,30 +158,39 @@ struct SharedKeysAndValues {
     keys.fill(head.key(begin), head.key_stride, end - begin, head.key_stride / kChunk<T>);
   }
   VITRINE_DEVICE void fill_values(const HeadView<T>& head, int begin, int end) const {
-    values.fill(head.values + begin, head.value_stride, head.width(), static_cast<int>(ceil_div(end - begin, kChunk<T>)));
+    values.fill(head.values + begin, head.value_stride, head.width(),
+                static_cast<int>(ceil_div(end - begin, kChunk<T>)));
   }
 
   /// query(half, span): this lane's chunk.
   template <int kHalves, class Query>
-  VITRINE_DEVICE Weights<T, kHalves> weights(const Query& query, float scale, const QueryRows& rows, int begin) const {
+  VITRINE_DEVICE Weights<T, kHalves> weights(const Query& query, float scale, const QueryRows& rows,
+                                             int begin) const {
     float scores[kKeyBlocks][4] = {};
 #pragma unroll
     for (int span = 0; span < kSpans; ++span) {
-      const Operand<T> top = operand<T>(query(0, span)), bottom = operand<T>(kHalves == 2 ? query(1, span) : Chunk{});
-      add_scores<T>(scores, top, bottom, [&](int key) { return keys.at(key, 4 * span + lane_quad()); });
+      const Operand<T> top = operand<T>(query(0, span)),
+                       bottom = operand<T>(kHalves == 2 ? query(1, span) : Chunk{});
+      add_scores<T>(scores, top, bottom,
+                    [&](int key) { return keys.at(key, 4 * span + lane_quad()); });
     }
     return weigh<T, kHalves>(scores, scale, rows, begin);
   }
   /// This lane's chunk of a block of 8 channels and a span of positions.
-  VITRINE_DEVICE Chunk value(int block, int span) const { return values.at(8 * block + lane_row(), 4 * span + lane_quad()); }
+  VITRINE_DEVICE Chunk value(int block, int span) const {
+    return values.at(8 * block + lane_row(), 4 * span + lane_quad());
+  }
 };
 
-/// f(T{}, width) with the smallest width that kernels are compiled for and `head_width` fits in, as an integral constant.
+/// f(T{}, width) with the smallest width that kernels are compiled for and `head_width` fits in, as
+/// an integral constant.
 template <class F>
 void with_element_and_width(DType dtype, int head_width, const F& f) {
   with_element(dtype, [&](auto element) {
-    if (head_width <= 64) f(element, std::integral_constant<int, 64>{});
-    else f(element, std::integral_constant<int, kWidestHead>{});
+    if (head_width <= 64)
+      f(element, std::integral_constant<int, 64>{});
+    else
+      f(element, std::integral_constant<int, kWidestHead>{});
   });
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "kernels/cuda/device/primitives.cuh"
 #include "kernels/cuda/runtime/batch.h"
 #include "kernels/cuda/runtime/launch.h"
-#include "kernels/cuda/device/primitives.cuh"
 
 namespace vitrine::internal::cuda {
 
@@ -10,7 +10,7 @@ inline constexpr int kMapWarps = 4;  ///< of a block
 
 /// What a warp works on: one query of one head.
 struct MapRow {
-  int head = 0, row = 0;     // of the packed batch
+  int head = 0, row = 0;      // of the packed batch
   int length = 0, total = 0;  // positions it sees, columns of the map
   int64_t map = 0;
   const SequenceSlice* slice = nullptr;  // null: nothing to do
@@ -30,7 +30,9 @@ struct MapRow {
 };
 
 inline LaunchShape warp_for_each_query(const PassBatch& batch, int heads) {
-  return {.grid = ceil_div(batch_rows(batch) * heads, kMapWarps), .block = kMapWarps * kWarp, .may_start_early = true};
+  return {.grid = ceil_div(batch_rows(batch) * heads, kMapWarps),
+          .block = kMapWarps * kWarp,
+          .may_start_early = true};
 }
 
 }  // namespace vitrine::internal::cuda

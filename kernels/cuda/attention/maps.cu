@@ -1,9 +1,10 @@
 #include "kernels/cuda/attention/kernels.cuh"
 #include "kernels/cuda/runtime/cuda_backend.h"
 
-// Attention maps. They are not what z is computed from: whoever wants them gets them from a kernel of its own, which computes the
-// scores again, in the same order of sums, and takes the pattern as exp(score - lse). A block writes 64 queries' part of one tile
-// of keys; a warp's 16 rows of scores pass through shared memory, so that rows are written by neighbouring lanes.
+// Attention maps. They are not what z is computed from: whoever wants them gets them from a kernel
+// of its own, which computes the scores again, in the same order of sums, and takes the pattern as
+// exp(score - lse). A block writes 64 queries' part of one tile of keys; a warp's 16 rows of scores
+// pass through shared memory, so that rows are written by neighbouring lanes.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -18,7 +19,8 @@ __global__ void __launch_bounds__(kWarps* kWarp) write(AttentionArgs args, Batch
   const SequenceSlice slice = batch.sequences[blockIdx.x / args.heads];
   const int head_index = static_cast<int>(blockIdx.x) % args.heads;
   const HeadView<T> head(args, slice, head_index);
-  const int first = static_cast<int>(blockIdx.y) * kQueries + 16 * warp_id(), begin = static_cast<int>(blockIdx.z) * kKeyTile;
+  const int first = static_cast<int>(blockIdx.y) * kQueries + 16 * warp_id(),
+            begin = static_cast<int>(blockIdx.z) * kKeyTile;
   const QueryRows rows = head.queries(first);
   const int total = head.past + head.rows;
   if (rows.count == 0 || begin >= total) return;
@@ -30,12 +32,14 @@ __global__ void __launch_bounds__(kWarps* kWarp) write(AttentionArgs args, Batch
 #pragma unroll
     for (int i = 0; i < 4 * kKeyBlocks; ++i) {
       const int block = i / 4, row = lane_row() + i % 4 / 2 * 8;
-      stage[row * kStageStride + key_of<T>(block, 2 * lane_quad() + i % 2)] = scores[block][i % 4] * args.scale;
+      stage[row * kStageStride + key_of<T>(block, 2 * lane_quad() + i % 2)] =
+          scores[block][i % 4] * args.scale;
     }
   }
   __syncwarp();
   for (int row = 0; row < rows.count; ++row) {
-    const int64_t to = slice.map + (static_cast<int64_t>(head_index) * head.rows + first + row) * total + begin;
+    const int64_t to =
+        slice.map + (static_cast<int64_t>(head_index) * head.rows + first + row) * total + begin;
     const float lse = args.pattern == nullptr ? 0.0f : *head.lse(first + row);
     for (int key = lane_id(); key < kKeyTile && begin + key < total; key += kWarp) {
       const bool seen = begin + key < rows.length(row);

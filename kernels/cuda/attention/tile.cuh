@@ -4,21 +4,24 @@
 
 #include "kernels/cuda/device/kv_layout.cuh"
 
-// Attention of up to 16 queries of one head: what one warp does with one tile of 64 keys, and how tiles are put together. All
-// kernels consist of these functions, so a query's result has the same bits whichever of them computes it:
+// Attention of up to 16 queries of one head: what one warp does with one tile of 64 keys, and how
+// tiles are put together. All kernels consist of these functions, so a query's result has the same
+// bits whichever of them computes it:
 //
 //   scores      s = scale * q.k on tensor cores, spans of channels in ascending order
 //   softmax     highest = max s, p = exp(s - highest), sum = sum p, over this tile alone
 //   mix         o = p V on tensor cores, p rounded to T, begun from zero for this tile alone
-//   joining     (highest, sum, o) of the tiles in ascending order; z = o / sum, lse = highest + log sum
+//   joining     (highest, sum, o) of the tiles in ascending order; z = o / sum, lse = highest + log
+//   sum
 //
-// A lane of scores holds, of rows l / 4 and l / 4 + 8, columns 2 (l % 4) and one more of eight blocks of 8 keys. The product with
-// the values wants 16 bytes of consecutive keys in each lane. Both are met, with no exchange between lanes, by choosing which
-// keys a block's columns are: see key_of(). A lane's scores x[0..15] of a row are then its keys in ascending order.
+// A lane of scores holds, of rows l / 4 and l / 4 + 8, columns 2 (l % 4) and one more of eight
+// blocks of 8 keys. The product with the values wants 16 bytes of consecutive keys in each lane.
+// Both are met, with no exchange between lanes, by choosing which keys a block's columns are: see
+// key_of(). A lane's scores x[0..15] of a row are then its keys in ascending order.
 //
-// What a query must not see takes no part at all: its scores are -inf (p is exactly 0), and values are zeros in the sum, even
-// where 0 times the value would be a NaN. kHalves says whether a warp has 16 queries (2) or 8 (1): all of rows l / 4 + 8 is then
-// left away.
+// What a query must not see takes no part at all: its scores are -inf (p is exactly 0), and values
+// are zeros in the sum, even where 0 times the value would be a NaN. kHalves says whether a warp
+// has 16 queries (2) or 8 (1): all of rows l / 4 + 8 is then left away.
 
 namespace vitrine::internal::cuda {
 
@@ -31,11 +34,13 @@ inline constexpr float kMasked = -INFINITY;
 VITRINE_DEVICE int lane_row() { return static_cast<int>(threadIdx.x % kWarp / 4); }
 VITRINE_DEVICE int lane_quad() { return static_cast<int>(threadIdx.x % 4); }
 
-/// Which key of a tile is column `column` of a block. Of each span a lane gets as many consecutive keys as fill 16 bytes.
+/// Which key of a tile is column `column` of a block. Of each span a lane gets as many consecutive
+/// keys as fill 16 bytes.
 template <class T>
 VITRINE_DEVICE int key_of(int block, int column) {
   constexpr int kBlocks = kChunk<T> / 2;  // that share a span
-  return block / kBlocks * kSpan<T> + (column >> 1) * kChunk<T> + block % kBlocks * 2 + (column & 1);
+  return block / kBlocks * kSpan<T> + (column >> 1) * kChunk<T> + block % kBlocks * 2 +
+         (column & 1);
 }
 /// The first key of those that this lane holds of a span.
 template <class T>
@@ -43,7 +48,8 @@ VITRINE_DEVICE int lane_key(int span) {
   return span * kSpan<T> + lane_quad() * kChunk<T>;
 }
 
-/// The queries of a warp: neighbours in one sequence, each of which sees one position more than the one before it.
+/// The queries of a warp: neighbours in one sequence, each of which sees one position more than the
+/// one before it.
 struct QueryRows {
   int shortest = 0;  ///< positions that query 0 sees
   int count = 0;
@@ -54,9 +60,11 @@ struct QueryRows {
 
 // --- scores
 
-/// scores += q.k over one span of channels; top and bottom are the queries', key(k) this lane's 16 bytes of the tile's key k.
+/// scores += q.k over one span of channels; top and bottom are the queries', key(k) this lane's 16
+/// bytes of the tile's key k.
 template <class T, int kBlocks, class Key>
-VITRINE_DEVICE void add_scores(float (&scores)[kBlocks][4], const Operand<T>& top, const Operand<T>& bottom, const Key& key) {
+VITRINE_DEVICE void add_scores(float (&scores)[kBlocks][4], const Operand<T>& top,
+                               const Operand<T>& bottom, const Key& key) {
 #pragma unroll
   for (int block = 0; block < kBlocks; ++block) {
     mma_span<T>(scores[block], top, bottom, operand<T>(key(key_of<T>(block, lane_row()))));
@@ -76,7 +84,8 @@ struct Shares {
   float mine, theirs;
 };
 
-/// A part in which all scores are -inf leaves the other as it is, whatever that is; so does one that nothing was added to.
+/// A part in which all scores are -inf leaves the other as it is, whatever that is; so does one
+/// that nothing was added to.
 VITRINE_DEVICE Shares join(PartialSoftmax& mine, const PartialSoftmax& theirs) {
   const float highest = fmaxf(mine.highest, theirs.highest);
   const Shares shares{mine.highest == highest ? 1.0f : expf(mine.highest - highest),
@@ -86,16 +95,20 @@ VITRINE_DEVICE Shares join(PartialSoftmax& mine, const PartialSoftmax& theirs) {
   return shares;
 }
 
-VITRINE_DEVICE float log_sum_exp(const PartialSoftmax& softmax) { return softmax.highest + logf(softmax.sum); }
+VITRINE_DEVICE float log_sum_exp(const PartialSoftmax& softmax) {
+  return softmax.highest + logf(softmax.sum);
+}
 
-/// Turns the scores that four neighbouring lanes hold of one row of a tile into exp(score - highest).
+/// Turns the scores that four neighbouring lanes hold of one row of a tile into exp(score -
+/// highest).
 VITRINE_DEVICE PartialSoftmax tile_softmax(float (&x)[kLaneKeys]) {
   PartialSoftmax tile;
 #pragma unroll
   for (const float score : x) tile.highest = fmaxf(tile.highest, score);
   tile.highest = fmaxf(tile.highest, shuffle_xor(tile.highest, 1));
   tile.highest = fmaxf(tile.highest, shuffle_xor(tile.highest, 2));
-  const float shift = tile.highest == kMasked ? 0.0f : tile.highest;  // -inf - -inf is none of their business
+  const float shift =
+      tile.highest == kMasked ? 0.0f : tile.highest;  // -inf - -inf is none of their business
 #pragma unroll
   for (float& p : x) {
     p = expf(p - shift);
@@ -118,15 +131,19 @@ VITRINE_DEVICE Chunk pack(const float* x) {
   Chunk chunk;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    if constexpr (sizeof(T) == 4) chunk.word[i] = std::bit_cast<uint32_t>(x[i]);
-    else chunk.word[i] = narrow<T>(x[2 * i]).bits | static_cast<uint32_t>(narrow<T>(x[2 * i + 1]).bits) << 16;
+    if constexpr (sizeof(T) == 4)
+      chunk.word[i] = std::bit_cast<uint32_t>(x[i]);
+    else
+      chunk.word[i] = narrow<T>(x[2 * i]).bits | static_cast<uint32_t>(narrow<T>(x[2 * i + 1]).bits)
+                                                     << 16;
   }
   return chunk;
 }
 
 /// From the unscaled scores of the tile that begins at position `begin`.
 template <class T, int kHalves>
-VITRINE_DEVICE Weights<T, kHalves> weigh(const float (&scores)[kKeyBlocks][4], float scale, const QueryRows& rows, int begin) {
+VITRINE_DEVICE Weights<T, kHalves> weigh(const float (&scores)[kKeyBlocks][4], float scale,
+                                         const QueryRows& rows, int begin) {
   Weights<T, kHalves> weights;
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {
@@ -139,7 +156,8 @@ VITRINE_DEVICE Weights<T, kHalves> weigh(const float (&scores)[kKeyBlocks][4], f
     }
     weights.softmax[half] = tile_softmax(x);
 #pragma unroll
-    for (int span = 0; span < kTileSpans<T>; ++span) weights.p[half][span] = operand<T>(pack<T>(x + span * kChunk<T>));
+    for (int span = 0; span < kTileSpans<T>; ++span)
+      weights.p[half][span] = operand<T>(pack<T>(x + span * kChunk<T>));
   }
   return weights;
 }
@@ -151,8 +169,10 @@ template <class T>
 VITRINE_DEVICE Chunk first_of(Chunk chunk, int count) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    if constexpr (sizeof(T) == 4) chunk.word[i] = i < count ? chunk.word[i] : 0;
-    else chunk.word[i] &= 2 * i + 1 < count ? 0xffffffffu : 2 * i < count ? 0xffffu : 0u;
+    if constexpr (sizeof(T) == 4)
+      chunk.word[i] = i < count ? chunk.word[i] : 0;
+    else
+      chunk.word[i] &= 2 * i + 1 < count ? 0xffffffffu : 2 * i < count ? 0xffffu : 0u;
   }
   return chunk;
 }
@@ -169,7 +189,9 @@ VITRINE_DEVICE Chunk without_first(Chunk chunk, int count) {
 /// Whether no element is infinite or a NaN.
 template <class T>
 VITRINE_DEVICE bool finite(const Chunk& chunk) {
-  constexpr uint32_t kExponent = sizeof(T) == 4 ? 0x7f800000u : std::is_same_v<T, F16> ? 0x7c00u : 0x7f80u;
+  constexpr uint32_t kExponent = sizeof(T) == 4           ? 0x7f800000u
+                                 : std::is_same_v<T, F16> ? 0x7c00u
+                                                          : 0x7f80u;
   bool all = true;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -181,7 +203,8 @@ VITRINE_DEVICE bool finite(const Chunk& chunk) {
 
 // --- joining
 
-/// The queries' results over the tiles so far: of 8 kBlocks channels, two neighbouring ones of each block in a lane.
+/// The queries' results over the tiles so far: of 8 kBlocks channels, two neighbouring ones of each
+/// block in a lane.
 template <int kHalves, int kBlocks>
 struct Sums {
   PartialSoftmax softmax[kHalves];
@@ -199,10 +222,12 @@ VITRINE_DEVICE float joined(float mine, float theirs, const Shares& shares) {
   return fmaf(theirs, shares.theirs, mine * shares.mine);
 }
 
-/// o of each query that takes part, joined with p V; value(block, span) are this lane's 16 bytes of 8 channels.
+/// o of each query that takes part, joined with p V; value(block, span) are this lane's 16 bytes of
+/// 8 channels.
 template <class T, int kHalves, int kBlocks, class Value>
-VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile, const Shares (&shares)[kHalves],
-                        const bool (&takes_part)[kHalves], const Value& value) {
+VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile,
+                        const Shares (&shares)[kHalves], const bool (&takes_part)[kHalves],
+                        const Value& value) {
 #pragma unroll
   for (int block = 0; block < kBlocks; ++block) {
     float c[4] = {};
@@ -218,11 +243,13 @@ VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>&
   }
 }
 
-/// The same in a tile that not all queries see all of. What lies behind the last query's position is nobody's. What the last
-/// query sees and others do not is multiplied with their p of 0; where that may not give 0, each query is computed on its own.
+/// The same in a tile that not all queries see all of. What lies behind the last query's position
+/// is nobody's. What the last query sees and others do not is multiplied with their p of 0; where
+/// that may not give 0, each query is computed on its own.
 template <class T, int kHalves, int kBlocks, class Value>
-VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile, const Shares (&shares)[kHalves],
-                               const QueryRows& rows, int begin, const Value& value) {
+VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile,
+                               const Shares (&shares)[kHalves], const QueryRows& rows, int begin,
+                               const Value& value) {
   const auto seen_by = [&](int row, int block, int span) {
     return first_of<T>(value(block, span), rows.length(row) - begin - lane_key<T>(span));
   };
@@ -234,21 +261,23 @@ VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kH
   const bool together = ballot(!harmless) == 0;
 #pragma unroll 1
   for (int row = together ? rows.count - 1 : 0; row < rows.count; ++row) {
-    __syncwarp();  // no lane waits for another: it keeps the compiler from holding all values in registers
+    __syncwarp();  // no lane waits for another: it keeps the compiler from holding all values in
+                   // registers
     bool takes_part[kHalves];
 #pragma unroll
     for (int half = 0; half < kHalves; ++half) {
       const int own = lane_row() + 8 * half;
       takes_part[half] = begin < rows.length(own) && (together || own == row);
     }
-    mix(sums, tile, shares, takes_part, [&](int block, int span) { return seen_by(row, block, span); });
+    mix(sums, tile, shares, takes_part,
+        [&](int block, int span) { return seen_by(row, block, span); });
   }
 }
 
 /// Adds the tile that begins at `begin`. For a query that sees nothing of it this changes nothing.
 template <class T, int kHalves, int kBlocks, class Value>
-VITRINE_DEVICE void add_tile(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile, const QueryRows& rows, int begin,
-                             const Value& value) {
+VITRINE_DEVICE void add_tile(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile,
+                             const QueryRows& rows, int begin, const Value& value) {
   Shares shares[kHalves];
   bool all[kHalves];
 #pragma unroll
@@ -256,8 +285,10 @@ VITRINE_DEVICE void add_tile(Sums<kHalves, kBlocks>& sums, const Weights<T, kHal
     shares[half] = join(sums.softmax[half], tile.softmax[half]);
     all[half] = true;
   }
-  if (begin + kKeyTile <= rows.shortest) mix(sums, tile, shares, all, value);
-  else mix_masked(sums, tile, shares, rows, begin, value);
+  if (begin + kKeyTile <= rows.shortest)
+    mix(sums, tile, shares, all, value);
+  else
+    mix_masked(sums, tile, shares, rows, begin, value);
 }
 
 /// Two neighbouring elements, the second only if there is one.
@@ -275,9 +306,11 @@ VITRINE_DEVICE void store_pair(T* to, float first, float second, bool both) {
   if (both) to[1] = pair.second;
 }
 
-/// z = o / sum of the queries; z is that of query 0 and the first channel of `sums`, of `channels` that are the head's.
+/// z = o / sum of the queries; z is that of query 0 and the first channel of `sums`, of `channels`
+/// that are the head's.
 template <class T, int kHalves, int kBlocks>
-VITRINE_DEVICE void store_z(const Sums<kHalves, kBlocks>& sums, int count, T* z, int64_t stride, int channels) {
+VITRINE_DEVICE void store_z(const Sums<kHalves, kBlocks>& sums, int count, T* z, int64_t stride,
+                            int channels) {
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {
     const int row = lane_row() + 8 * half;
@@ -286,15 +319,17 @@ VITRINE_DEVICE void store_z(const Sums<kHalves, kBlocks>& sums, int count, T* z,
     for (int block = 0; block < kBlocks; ++block) {
       const int channel = 8 * block + 2 * lane_quad();
       if (row >= count || channel >= channels) continue;
-      const float *o = sums.o[block] + 2 * half;
-      store_pair<T>(z + row * stride + channel, o[0] * inverse, o[1] * inverse, channel + 1 < channels);
+      const float* o = sums.o[block] + 2 * half;
+      store_pair<T>(z + row * stride + channel, o[0] * inverse, o[1] * inverse,
+                    channel + 1 < channels);
     }
   }
 }
 
 /// lse is that of query 0; null if nobody wants it.
 template <int kHalves, int kBlocks>
-VITRINE_DEVICE void store_lse(const Sums<kHalves, kBlocks>& sums, int count, float* lse, int64_t stride) {
+VITRINE_DEVICE void store_lse(const Sums<kHalves, kBlocks>& sums, int count, float* lse,
+                              int64_t stride) {
   if (lse == nullptr || lane_quad() != 0) return;
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {

@@ -1,7 +1,8 @@
 #include "kernels/cuda/attention/kernels.cuh"
 
-// Attention of heads that are too wide for the other kernels. Each warp takes 16 queries and 128 of their channels, and computes
-// the scores over all channels again. Everything is read where it lies, in the same order of sums as in the other kernels.
+// Attention of heads that are too wide for the other kernels. Each warp takes 16 queries and 128 of
+// their channels, and computes the scores over all channels again. Everything is read where it
+// lies, in the same order of sums as in the other kernels.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -10,20 +11,26 @@ template <class T>
 __global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const HeadView<T> head(args, batch.sequences[blockIdx.x / args.heads], static_cast<int>(blockIdx.x) % args.heads);
-  const int first = static_cast<int>(blockIdx.y) * 16, first_channel = static_cast<int>(blockIdx.z) * kWidestHead;
+  const HeadView<T> head(args, batch.sequences[blockIdx.x / args.heads],
+                         static_cast<int>(blockIdx.x) % args.heads);
+  const int first = static_cast<int>(blockIdx.y) * 16,
+            first_channel = static_cast<int>(blockIdx.z) * kWidestHead;
   if (first >= head.rows) return;
   const QueryRows rows = head.queries(first);
   Sums<2, kWidestHead / 8> sums;
   for (int begin = 0; begin < rows.longest(); begin += kKeyTile) {
     float scores[kKeyBlocks][4] = {};
     head.add_all_scores(scores, first, begin);
-    add_tile(sums, weigh<T, 2>(scores, args.scale, rows, begin), rows, begin, [&](int block, int span) {
-      const int channel = first_channel + 8 * block + lane_row();
-      return channel < head.width() ? load_chunk(head.value(channel) + begin + lane_key<T>(span)) : Chunk{};
-    });
+    add_tile(sums, weigh<T, 2>(scores, args.scale, rows, begin), rows, begin,
+             [&](int block, int span) {
+               const int channel = first_channel + 8 * block + lane_row();
+               return channel < head.width()
+                          ? load_chunk(head.value(channel) + begin + lane_key<T>(span))
+                          : Chunk{};
+             });
   }
-  store_z(sums, rows.count, head.z(first) + first_channel, args.z.stride, head.width() - first_channel);
+  store_z(sums, rows.count, head.z(first) + first_channel, args.z.stride,
+          head.width() - first_channel);
   if (first_channel == 0) store_lse(sums, rows.count, head.lse(first), args.lse.stride);
 }
 
@@ -33,7 +40,8 @@ void attend_wide(Device& device, const AttentionArgs& args) {
   int64_t longest = 0;
   for (const SequenceSlice& slice : args.batch->sequences) longest = std::max(longest, slice.rows);
   with_element(args.q.dtype, [&](auto element) {
-    const LaunchShape shape{.grid = dim3(head_count(args), ceil_div(longest, 16), ceil_div(args.head_width, kWidestHead)),
+    const LaunchShape shape{.grid = dim3(head_count(args), ceil_div(longest, 16),
+                                         ceil_div(args.head_width, kWidestHead)),
                             .block = kWarp,
                             .may_start_early = true};
     launch(device, shape, attend<decltype(element)>, args, view(*args.batch));

@@ -6,12 +6,13 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device/platform.cuh"
 
-// The activation functions, each within 2.5 units in the last place everywhere, in float32 alone: a GPU has few units for
-// double.
+// The activation functions, each within 2.5 units in the last place everywhere, in float32 alone: a
+// GPU has few units for double.
 //
-// All but relu come down to 2^-z for z >= 0, which is never more than 1 and whose argument is kept as the sum of two floats: an
-// argument of z rounded to one float would cost z / 2 units. The other half of the real line follows by symmetry. No library
-// function is called, so that a test of this file on a CPU is one of what a GPU computes.
+// All but relu come down to 2^-z for z >= 0, which is never more than 1 and whose argument is kept
+// as the sum of two floats: an argument of z rounded to one float would cost z / 2 units. The other
+// half of the real line follows by symmetry. No library function is called, so that a test of this
+// file on a CPU is one of what a GPU computes.
 
 namespace vitrine::internal::cuda {
 
@@ -26,9 +27,11 @@ VITRINE_DEVICE TwoFloats exact_product(float x, float k_high, float k_low) {
 }
 
 constexpr float kDecayUnit = 0x1p-32f;
-/// 2^-z / kDecayUnit for 0 <= z <= 158.4; so scaled, what lies below the normal numbers keeps its digits.
+/// 2^-z / kDecayUnit for 0 <= z <= 158.4; so scaled, what lies below the normal numbers keeps its
+/// digits.
 VITRINE_DEVICE float decay(TwoFloats z) {
-  constexpr float kMagic = 0x1.8p23f;  // adding it rounds to an integer, which is then in the low bits
+  constexpr float kMagic =
+      0x1.8p23f;  // adding it rounds to an integer, which is then in the low bits
   const float shifted = kMagic - z.high, n = shifted - kMagic;
   const float r = -z.high - n - z.low;  // of which only the last difference is rounded
   float p = 1.54531630e-4f;
@@ -47,9 +50,10 @@ VITRINE_DEVICE float bounded_size(float x, float most) {
   return size > most ? most : size;
 }
 
-/// What gelu_tanh, gelu_quick and silu multiply x with is 1 / (1 + 2^-z), where z has the sign of x.
+/// What gelu_tanh, gelu_quick and silu multiply x with is 1 / (1 + 2^-z), where z has the sign of
+/// x.
 struct Gate {
-  float size;  ///< |x|, bounded to where z ends
+  float size;   ///< |x|, bounded to where z ends
   TwoFloats z;  ///< of |x|
 };
 
@@ -60,13 +64,16 @@ VITRINE_DEVICE float gated(float x, const Gate& gate) {
   return x >= 0.0f ? y : y * kDecayUnit;
 }
 
-VITRINE_DEVICE Gate gelu_tanh_gate(float x) {  // 0.5 (1 + tanh(u)) is 1 / (1 + exp(-2 u)); z = 2 u / ln 2 = x (k1 + k3 x^2)
-  constexpr float k1 = 0x1.26ap+1f, k1_low = 0x1.d8437ap-12f;  // so short that `slope - k1` is exact
+VITRINE_DEVICE Gate gelu_tanh_gate(
+    float x) {  // 0.5 (1 + tanh(u)) is 1 / (1 + exp(-2 u)); z = 2 u / ln 2 = x (k1 + k3 x^2)
+  constexpr float k1 = 0x1.26ap+1f,
+                  k1_low = 0x1.d8437ap-12f;  // so short that `slope - k1` is exact
   constexpr float k3 = 0x1.a5a7dp-4f, k3_low = -0x1.151aacp-29f;
   const float size = bounded_size(x, 10.9f);
   const float square = size * size, square_low = fmaf(size, size, -square);
   const float slope = fmaf(k3, square, k1);
-  const float slope_low = fmaf(k3, square, k1 - slope) + fmaf(k3, square_low, fmaf(k3_low, square, k1_low));
+  const float slope_low =
+      fmaf(k3, square, k1 - slope) + fmaf(k3, square_low, fmaf(k3_low, square, k1_low));
   return {size, exact_product(size, slope, slope_low)};
 }
 
@@ -91,17 +98,19 @@ VITRINE_DEVICE float normal_series(float square) {
   return fmaf(p, square, 3.98942280e-1f);
 }
 
-/// Phi(-size) = tail / (1 + sqrt(2) size) and exp(-size^2 / 2) = bell, both in kDecayUnit; not near 0.
+/// Phi(-size) = tail / (1 + sqrt(2) size) and exp(-size^2 / 2) = bell, both in kDecayUnit; not near
+/// 0.
 struct NormalTail {
   float tail, bell;
 };
-/// Phi(-size) = 0.5 erfc(a), a = size / sqrt(2), from the scaled function exp(a^2) erfc(a), which has no cancellation: times 1 + 2 a it
-/// is a smooth function of q = (a - 2) / (a + 2).
+/// Phi(-size) = 0.5 erfc(a), a = size / sqrt(2), from the scaled function exp(a^2) erfc(a), which
+/// has no cancellation: times 1 + 2 a it is a smooth function of q = (a - 2) / (a + 2).
 VITRINE_DEVICE NormalTail normal_tail(float size) {
   constexpr float kTwo = 2.82842712f;
-  constexpr float kFit[] = {8.76512567e-6f,  9.76706572e-5f,  1.68588015e-4f,  -4.22307443e-4f, -1.42737549e-3f,
-                            1.26209673e-3f,  8.71274713e-3f,  -8.03271686e-3f, -5.42185125e-2f, 1.64051197e-1f,
-                            -1.66030479e-1f, -9.27638247e-2f, 1.27697838f};
+  constexpr float kFit[] = {8.76512567e-6f,  9.76706572e-5f, 1.68588015e-4f,  -4.22307443e-4f,
+                            -1.42737549e-3f, 1.26209673e-3f, 8.71274713e-3f,  -8.03271686e-3f,
+                            -5.42185125e-2f, 1.64051197e-1f, -1.66030479e-1f, -9.27638247e-2f,
+                            1.27697838f};
   const float q = (size - kTwo) / (size + kTwo);
   float p = kFit[0];
 #pragma unroll
@@ -126,7 +135,9 @@ VITRINE_DEVICE float gelu_erf(float x) {
 }
 
 /// exp(-2 |x|) in kDecayUnit
-VITRINE_DEVICE float tanh_decay(float size) { return decay(exact_product(size, 0x1.715476p+1f, 0x1.4ae0cp-25f)); }
+VITRINE_DEVICE float tanh_decay(float size) {
+  return decay(exact_product(size, 0x1.715476p+1f, 0x1.4ae0cp-25f));
+}
 constexpr float kTanhEnd = 54.0f;
 
 VITRINE_DEVICE float tanh_of(float x) {
@@ -165,13 +176,20 @@ VITRINE_DEVICE float activated(float x) {
 template <class F>
 VITRINE_DEVICE auto with_activation(Activation kind, const F& f) {
   switch (kind) {
-    case Activation::kNone: break;
-    case Activation::kGeluTanh: return f(std::integral_constant<Activation, Activation::kGeluTanh>{});
-    case Activation::kGeluErf: return f(std::integral_constant<Activation, Activation::kGeluErf>{});
-    case Activation::kGeluQuick: return f(std::integral_constant<Activation, Activation::kGeluQuick>{});
-    case Activation::kRelu: return f(std::integral_constant<Activation, Activation::kRelu>{});
-    case Activation::kSilu: return f(std::integral_constant<Activation, Activation::kSilu>{});
-    case Activation::kTanh: return f(std::integral_constant<Activation, Activation::kTanh>{});
+    case Activation::kNone:
+      break;
+    case Activation::kGeluTanh:
+      return f(std::integral_constant<Activation, Activation::kGeluTanh>{});
+    case Activation::kGeluErf:
+      return f(std::integral_constant<Activation, Activation::kGeluErf>{});
+    case Activation::kGeluQuick:
+      return f(std::integral_constant<Activation, Activation::kGeluQuick>{});
+    case Activation::kRelu:
+      return f(std::integral_constant<Activation, Activation::kRelu>{});
+    case Activation::kSilu:
+      return f(std::integral_constant<Activation, Activation::kSilu>{});
+    case Activation::kTanh:
+      return f(std::integral_constant<Activation, Activation::kTanh>{});
   }
   return f(std::integral_constant<Activation, Activation::kNone>{});
 }

@@ -3,12 +3,14 @@
 #include "kernels/cuda/device/activation.cuh"
 #include "kernels/cuda/device/quad.cuh"
 
-// The derivatives of the activation functions, from the same pieces. Each is the sum of at most two terms, one the function's own
-// factor of x, and exact but for a few roundings of the larger of the two.
+// The derivatives of the activation functions, from the same pieces. Each is the sum of at most two
+// terms, one the function's own factor of x, and exact but for a few roundings of the larger of the
+// two.
 
 namespace vitrine::internal::cuda {
 
-/// The derivative of x / (1 + exp(-t)); `pull` is x t'(x), which is never negative: t is odd and grows.
+/// The derivative of x / (1 + exp(-t)); `pull` is x t'(x), which is never negative: t is odd and
+/// grows.
 VITRINE_DEVICE float gated_slope(float x, const Gate& gate, float pull) {
   const float e = decay(gate.z), whole = fmaf(e, kDecayUnit, 1.0f);
   if (x >= 0.0f) return fmaf(pull, e * kDecayUnit / whole, 1.0f) / whole;
@@ -29,7 +31,8 @@ VITRINE_DEVICE float gelu_erf_slope(float x) {
     return fmaf(x, normal_series(square) + kPeak * bell, 0.5f);
   }
   const NormalTail normal = normal_tail(size);
-  const float tail = normal.tail / fmaf(kRootOfTwo, size, 1.0f), y = (tail - size * (kPeak * normal.bell)) * kDecayUnit;
+  const float tail = normal.tail / fmaf(kRootOfTwo, size, 1.0f),
+              y = (tail - size * (kPeak * normal.bell)) * kDecayUnit;
   return x >= 0.0f ? 1.0f - y : y;
 }
 

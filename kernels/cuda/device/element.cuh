@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/runtime/check.h"
 #include "kernels/cuda/device/platform.cuh"
+#include "kernels/cuda/runtime/check.h"
 #include "vitrine/dtype.h"
 
 namespace vitrine::internal::cuda {
@@ -10,10 +10,14 @@ namespace vitrine::internal::cuda {
 template <class F>
 void with_element(DType dtype, const F& f) {
   switch (dtype) {
-    case DType::kF32: return f(float{});
-    case DType::kF16: return f(F16{});
-    case DType::kBF16: return f(Bf16{});
-    default: fail("the kernels have no elements of type " + std::string(dtype_name(dtype)));
+    case DType::kF32:
+      return f(float{});
+    case DType::kF16:
+      return f(F16{});
+    case DType::kBF16:
+      return f(Bf16{});
+    default:
+      fail("the kernels have no elements of type " + std::string(dtype_name(dtype)));
   }
 }
 

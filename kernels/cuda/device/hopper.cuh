@@ -7,9 +7,10 @@
 #include <hopper_on_host.h>
 #endif
 
-// Hopper's own instructions: barriers in shared memory that count bytes beside threads, copies of whole tiles (TMA), and matrix
-// products that a group of four warps begins and that read shared memory by themselves (wgmma). They exist for sm_90a alone: a
-// kernel's body stands under `if constexpr (kHopper)`, and such a kernel is launched where the capability is exactly 90.
+// Hopper's own instructions: barriers in shared memory that count bytes beside threads, copies of
+// whole tiles (TMA), and matrix products that a group of four warps begins and that read shared
+// memory by themselves (wgmma). They exist for sm_90a alone: a kernel's body stands under `if
+// constexpr (kHopper)`, and such a kernel is launched where the capability is exactly 90.
 
 namespace vitrine::internal::cuda {
 
@@ -23,9 +24,10 @@ inline constexpr bool kHopper = false;
 inline constexpr int kWarpgroup = 4 * kWarp;
 
 // --- barriers
-// A phase of a barrier ends when all its arrivals have happened and all bytes that were announced have come; the next begins at
-// once. Waiting for parity p waits for the end of the phase in progress if its number's parity is p, else for nothing: before the
-// first phase (number 0) has ended, waiting for parity 1 does not wait.
+// A phase of a barrier ends when all its arrivals have happened and all bytes that were announced
+// have come; the next begins at once. Waiting for parity p waits for the end of the phase in
+// progress if its number's parity is p, else for nothing: before the first phase (number 0) has
+// ended, waiting for parity 1 does not wait.
 
 struct Barrier {
   uint64_t state;
@@ -33,28 +35,38 @@ struct Barrier {
 
 #if defined(__CUDACC__)
 
-VITRINE_DEVICE uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+VITRINE_DEVICE uint32_t shared_address(const void* p) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
 
 VITRINE_DEVICE void barrier_init(Barrier* barrier, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
+               "r"(arrivals)
+               : "memory");
 }
-/// After the last barrier_init, by the thread that did them and before __syncthreads(): the copy engine sees the barriers, too.
+/// After the last barrier_init, by the thread that did them and before __syncthreads(): the copy
+/// engine sees the barriers, too.
 VITRINE_DEVICE void barriers_are_made() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 VITRINE_DEVICE void barrier_arrive(Barrier* barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+               : "memory");
 }
 /// Arrives, and announces bytes that tile copies will bring in this phase.
 VITRINE_DEVICE void barrier_expect(Barrier* barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(bytes)
+      : "memory");
 }
 VITRINE_DEVICE void barrier_wait(Barrier* barrier, uint32_t parity) {
   uint32_t done = 0;
   do {
     asm volatile(
-        "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+        "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, "
+        "0, p;\n}"
         : "=r"(done)
         : "r"(shared_address(barrier)), "r"(parity)
         : "memory");
@@ -66,11 +78,13 @@ VITRINE_DEVICE void barrier_wait(Barrier* barrier, uint32_t parity) {
 VITRINE_DEVICE void prefetch_map(const TensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
-/// One thread begins the copy of the tile at (row, column) to `to`; all of its bytes, zeros too, count for the barrier's phase.
-VITRINE_DEVICE void copy_tile(void* to, const TensorMap* map, int row, int column, Barrier* barrier) {
+/// One thread begins the copy of the tile at (row, column) to `to`; all of its bytes, zeros too,
+/// count for the barrier's phase.
+VITRINE_DEVICE void copy_tile(void* to, const TensorMap* map, int row, int column,
+                              Barrier* barrier) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
-          shared_address(to)),
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, "
+      "{%2, %3}], [%4];" ::"r"(shared_address(to)),
       "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier))
       : "memory");
 }
@@ -89,11 +103,17 @@ VITRINE_DEVICE void give_up_registers() {
 #else
 
 inline uint32_t shared_address(const void* p) { return cuda_on_host::shared_address(p); }
-inline void barrier_init(Barrier* barrier, int arrivals) { cuda_on_host::barrier_init(&barrier->state, arrivals); }
+inline void barrier_init(Barrier* barrier, int arrivals) {
+  cuda_on_host::barrier_init(&barrier->state, arrivals);
+}
 inline void barriers_are_made() {}
 inline void barrier_arrive(Barrier* barrier) { cuda_on_host::barrier_arrive(&barrier->state, 0); }
-inline void barrier_expect(Barrier* barrier, int bytes) { cuda_on_host::barrier_arrive(&barrier->state, bytes); }
-inline void barrier_wait(Barrier* barrier, uint32_t parity) { cuda_on_host::barrier_wait(&barrier->state, parity); }
+inline void barrier_expect(Barrier* barrier, int bytes) {
+  cuda_on_host::barrier_arrive(&barrier->state, bytes);
+}
+inline void barrier_wait(Barrier* barrier, uint32_t parity) {
+  cuda_on_host::barrier_wait(&barrier->state, parity);
+}
 inline void prefetch_map(const TensorMap*) {}
 inline void copy_tile(void* to, const TensorMap* map, int row, int column, Barrier* barrier) {
   cuda_on_host::copy_tile(to, map->opaque, row, column, &barrier->state);
@@ -106,15 +126,17 @@ void give_up_registers() {}
 #endif
 
 // --- products
-// [64 rows] x [kColumns]: c += left x right over 16 elements of K. The group's warp w has rows 16 w to 16 w + 15, laid out in its
-// lanes as device/mma.cuh's accumulator: c[4 j], c[4 j + 1] are row l / 4, columns 8 j + 2 (l % 4) and one more; c[4 j + 2], c[4 j + 3] the
-// same of row l / 4 + 8.
+// [64 rows] x [kColumns]: c += left x right over 16 elements of K. The group's warp w has rows 16 w
+// to 16 w + 15, laid out in its lanes as device/mma.cuh's accumulator: c[4 j], c[4 j + 1] are row l
+// / 4, columns 8 j + 2 (l % 4) and one more; c[4 j + 2], c[4 j + 3] the same of row l / 4 + 8.
 //
-// Order: products_begin(), multiply() any number of times, products_commit(), products_wait(). Between multiply() and the wait that
-// covers it nobody touches its accumulators, and nobody writes the tiles it reads.
+// Order: products_begin(), multiply() any number of times, products_commit(), products_wait().
+// Between multiply() and the wait that covers it nobody touches its accumulators, and nobody writes
+// the tiles it reads.
 
-/// Where a product finds an operand: 64 (left) or kColumns (right) rows of a tile, the first 16 elements of each. Bits: the address
-/// in units of 16 bytes; from bit 32 the distance of 8 rows in the same units; from bit 62 the kind of swizzle.
+/// Where a product finds an operand: 64 (left) or kColumns (right) rows of a tile, the first 16
+/// elements of each. Bits: the address in units of 16 bytes; from bit 32 the distance of 8 rows in
+/// the same units; from bit 62 the kind of swizzle.
 VITRINE_DEVICE uint64_t tile_operand(const void* tile) {
   constexpr uint64_t kEightRows = 8 * kTileRowBytes / 16, kSwizzle128 = 1;
   return shared_address(tile) >> 4 | uint64_t{1} << 16 | kEightRows << 32 | kSwizzle128 << 62;
@@ -127,7 +149,9 @@ VITRINE_DEVICE uint64_t further(uint64_t operand, int rows, int depth) {
 #if defined(__CUDACC__)
 
 VITRINE_DEVICE void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-VITRINE_DEVICE void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+VITRINE_DEVICE void products_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
 /// Waits until at most `kPending` of the committed groups, the newest, are under way.
 template <int kPending>
 VITRINE_DEVICE void products_wait() {
@@ -135,30 +159,34 @@ VITRINE_DEVICE void products_wait() {
 }
 
 // The instruction names every register of its accumulator: 32 for 64 columns.
-#define VITRINE_NAMES_0                                                                                                    \
-  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define VITRINE_NAMES_1                                                                                                   \
-  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60," \
+#define VITRINE_NAMES_0                                                                            \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25," \
+  "%26,%27,%28,%29,%30,%31"
+#define VITRINE_NAMES_1                                                                            \
+  ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%" \
+  "55,%56,%57,%58,%59,%60,"                                                                        \
   "%61,%62,%63"
-#define VITRINE_NAMES_2                                                                                                   \
-  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92," \
+#define VITRINE_NAMES_2                                                                            \
+  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%" \
+  "87,%88,%89,%90,%91,%92,"                                                                        \
   "%93,%94,%95"
 #define VITRINE_4(i) "+f"(c[i]), "+f"(c[(i) + 1]), "+f"(c[(i) + 2]), "+f"(c[(i) + 3])
 #define VITRINE_16(i) VITRINE_4(i), VITRINE_4((i) + 4), VITRINE_4((i) + 8), VITRINE_4((i) + 12)
 #define VITRINE_32(i) VITRINE_16(i), VITRINE_16((i) + 16)
-#define VITRINE_MULTIPLY(columns, type, names, operands, ...)                                                       \
-  asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type \
-               " {" names "}, " operands ", p, 1, 1, 0, 0;\n}"                                                      \
-               : __VA_ARGS__                                                                                        \
+#define VITRINE_MULTIPLY(columns, type, names, operands, ...)                                      \
+  asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" columns \
+               "k16.f32." type "." type " {" names "}, " operands ", p, 1, 1, 0, 0;\n}"            \
+               : __VA_ARGS__                                                                       \
                : "l"(left), "l"(right))
-#define VITRINE_MULTIPLY_ANY(type)                                                                                       \
-  if constexpr (kColumns == 64) {                                                                                        \
-    VITRINE_MULTIPLY("64", type, VITRINE_NAMES_0, "%32, %33", VITRINE_32(0));                                            \
-  } else if constexpr (kColumns == 128) {                                                                                \
-    VITRINE_MULTIPLY("128", type, VITRINE_NAMES_0 VITRINE_NAMES_1, "%64, %65", VITRINE_32(0), VITRINE_32(32));           \
-  } else {                                                                                                               \
-    VITRINE_MULTIPLY("192", type, VITRINE_NAMES_0 VITRINE_NAMES_1 VITRINE_NAMES_2, "%96, %97", VITRINE_32(0),            \
-                     VITRINE_32(32), VITRINE_32(64));                                                                    \
+#define VITRINE_MULTIPLY_ANY(type)                                                             \
+  if constexpr (kColumns == 64) {                                                              \
+    VITRINE_MULTIPLY("64", type, VITRINE_NAMES_0, "%32, %33", VITRINE_32(0));                  \
+  } else if constexpr (kColumns == 128) {                                                      \
+    VITRINE_MULTIPLY("128", type, VITRINE_NAMES_0 VITRINE_NAMES_1, "%64, %65", VITRINE_32(0),  \
+                     VITRINE_32(32));                                                          \
+  } else {                                                                                     \
+    VITRINE_MULTIPLY("192", type, VITRINE_NAMES_0 VITRINE_NAMES_1 VITRINE_NAMES_2, "%96, %97", \
+                     VITRINE_32(0), VITRINE_32(32), VITRINE_32(64));                           \
   }
 
 template <class T, int kColumns>
@@ -180,7 +208,8 @@ VITRINE_DEVICE void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t r
 #undef VITRINE_MULTIPLY
 #undef VITRINE_MULTIPLY_ANY
 
-/// Keeps the compiler from reading accumulators earlier than this line, which stands behind the wait for them.
+/// Keeps the compiler from reading accumulators earlier than this line, which stands behind the
+/// wait for them.
 template <int kCount>
 VITRINE_DEVICE void products_are_there(float (&c)[kCount]) {
 #pragma unroll
@@ -197,7 +226,8 @@ void products_wait() {
 }
 template <class T, int kColumns>
 void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t right) {
-  constexpr auto kKind = std::is_same_v<T, Bf16> ? cuda_on_host::MmaKind::kBf16 : cuda_on_host::MmaKind::kF16;
+  constexpr auto kKind =
+      std::is_same_v<T, Bf16> ? cuda_on_host::MmaKind::kBf16 : cuda_on_host::MmaKind::kF16;
   cuda_on_host::multiply(kKind, c, kColumns, left, right);
 }
 template <int kCount>

@@ -4,12 +4,14 @@
 
 namespace vitrine::internal::cuda {
 
-/// Positions whose keys and values attention takes at once. A tile begins at a multiple of it, whatever is computed.
+/// Positions whose keys and values attention takes at once. A tile begins at a multiple of it,
+/// whatever is computed.
 inline constexpr int kKeyTile = 64;
 
-/// Where keys and values of one layer of one sequence lie in its cache: for each head its keys [positions][channels], and behind
-/// all keys for each head its values [channels][positions]. Both are the right operand of a matrix product (device/mma.cuh), q times keys
-/// along the channels and pattern times values along the positions, and padded to its spans of 64 bytes.
+/// Where keys and values of one layer of one sequence lie in its cache: for each head its keys
+/// [positions][channels], and behind all keys for each head its values [channels][positions]. Both
+/// are the right operand of a matrix product (device/mma.cuh), q times keys along the channels and
+/// pattern times values along the positions, and padded to its spans of 64 bytes.
 ///
 /// append_kv writes zeros where a key is padded. Nothing else is initialised, and it may hold NaNs.
 template <class T>
@@ -20,10 +22,14 @@ struct KvLayout {
   constexpr int64_t padded_width() const { return ceil_div(width, kSpan<T>) * kSpan<T>; }
   constexpr int64_t padded_capacity() const { return ceil_div(capacity, kKeyTile) * kKeyTile; }
   constexpr int64_t head_elements() const { return padded_width() * padded_capacity(); }
-  constexpr size_t bytes() const { return static_cast<size_t>(2 * heads * head_elements()) * sizeof(T); }
+  constexpr size_t bytes() const {
+    return static_cast<size_t>(2 * heads * head_elements()) * sizeof(T);
+  }
 
   /// Key p begins p * padded_width() elements behind.
-  VITRINE_DEVICE T* keys(std::byte* cache, int head) const { return reinterpret_cast<T*>(cache) + head * head_elements(); }
+  VITRINE_DEVICE T* keys(std::byte* cache, int head) const {
+    return reinterpret_cast<T*>(cache) + head * head_elements();
+  }
   /// Channel c begins c * padded_capacity() elements behind.
   VITRINE_DEVICE T* values(std::byte* cache, int head) const { return keys(cache, heads + head); }
 };

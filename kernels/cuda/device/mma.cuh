@@ -2,16 +2,20 @@
 
 #include "kernels/cuda/device/primitives.cuh"
 
-// Matrix products of a warp on tensor cores, [16 rows] x [8 columns] at a time, from operands that both lie row by row along
-// the inputs (K): activations [rows][K], weights [outputs][K], keys [positions][K], values transposed [channels][positions].
+// Matrix products of a warp on tensor cores, [16 rows] x [8 columns] at a time, from operands that
+// both lie row by row along the inputs (K): activations [rows][K], weights [outputs][K], keys
+// [positions][K], values transposed [channels][positions].
 //
-// A step takes a *span* of 64 bytes along K: 32 elements of 16 bits or 16 floats. Of these, lane l takes the 16 bytes
-// numbered l % 4 (one aligned load): of rows l / 4 and l / 4 + 8 of the left operand, and of row l / 4 of the right one.
-// The instruction itself wants other elements in each lane; but which element of K is called first is free as long as left
-// and right agree, because a sum over all of them is meant. So the K axis is used in the order that the loads give, always the
-// same one, and no operand has to be shuffled. That order is part of what makes results independent of the number of rows.
+// A step takes a *span* of 64 bytes along K: 32 elements of 16 bits or 16 floats. Of these, lane l
+// takes the 16 bytes numbered l % 4 (one aligned load): of rows l / 4 and l / 4 + 8 of the left
+// operand, and of row l / 4 of the right one. The instruction itself wants other elements in each
+// lane; but which element of K is called first is free as long as left and right agree, because a
+// sum over all of them is meant. So the K axis is used in the order that the loads give, always the
+// same one, and no operand has to be shuffled. That order is part of what makes results independent
+// of the number of rows.
 //
-// The accumulator: c[0], c[1] are row l / 4, columns 2 (l % 4) and one more; c[2], c[3] the same of row l / 4 + 8.
+// The accumulator: c[0], c[1] are row l / 4, columns 2 (l % 4) and one more; c[2], c[3] the same of
+// row l / 4 + 8.
 
 namespace vitrine::internal::cuda {
 
@@ -23,7 +27,8 @@ template <class T>
 struct Operand {
   Chunk chunk;
 };
-/// float32 as the sum of two TF32 numbers of 11 bits each; the products of three pairs of them leave out about 2^-22.
+/// float32 as the sum of two TF32 numbers of 11 bits each; the products of three pairs of them
+/// leave out about 2^-22.
 template <>
 struct Operand<float> {
   Chunk high, low;
@@ -59,20 +64,27 @@ VITRINE_DEVICE Operand<T> operand(const Chunk& chunk) {
 
 /// c += one instruction's product: 16 x 8 of 16 elements of K for 16 bits, of 8 for TF32.
 template <class T>
-VITRINE_DEVICE void mma_step(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+VITRINE_DEVICE void mma_step(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
+                             uint32_t b0, uint32_t b1) {
 #if defined(__CUDACC__)
   if constexpr (std::is_same_v<T, Bf16>) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
   } else if constexpr (std::is_same_v<T, F16>) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
   } else {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
   }
 #else
   constexpr auto kKind = std::is_same_v<T, Bf16>  ? cuda_on_host::MmaKind::kBf16
@@ -82,9 +94,11 @@ VITRINE_DEVICE void mma_step(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a
 #endif
 }
 
-/// c += left x right over one span. `top` are this lane's 16 bytes of row l / 4, `bottom` of row l / 4 + 8.
+/// c += left x right over one span. `top` are this lane's 16 bytes of row l / 4, `bottom` of row l
+/// / 4 + 8.
 template <class T>
-VITRINE_DEVICE void mma_span(float (&c)[4], const Operand<T>& top, const Operand<T>& bottom, const Operand<T>& right) {
+VITRINE_DEVICE void mma_span(float (&c)[4], const Operand<T>& top, const Operand<T>& bottom,
+                             const Operand<T>& right) {
   if constexpr (sizeof(T) == 2) {
     const uint32_t *t = top.chunk.word, *b = bottom.chunk.word, *r = right.chunk.word;
     mma_step<T>(c, t[0], b[0], t[1], b[1], r[0], r[1]);
@@ -108,20 +122,24 @@ VITRINE_DEVICE void mma_span(float (&c)[4], const Operand<T>& top, const Operand
 }
 
 // --- right operands that lie along their columns
-// Some right operands lie [K][columns] in shared memory. A lane gets its chunk by a transposing load for 16 bits, by four loads for
-// floats. The rows' chunks change places so that neither these loads nor those along the rows meet a bank twice: lanes that
-// read together are in rows k, k + 1 of four neighbouring chunks (along), or, crosswise, in rows 8 apart and their neighbours
-// (16 bits), in rows 4 apart (floats).
+// Some right operands lie [K][columns] in shared memory. A lane gets its chunk by a transposing
+// load for 16 bits, by four loads for floats. The rows' chunks change places so that neither these
+// loads nor those along the rows meet a bank twice: lanes that read together are in rows k, k + 1
+// of four neighbouring chunks (along), or, crosswise, in rows 8 apart and their neighbours (16
+// bits), in rows 4 apart (floats).
 
 /// The place of a chunk in its row; rows are a multiple of 8 chunks.
 template <class T>
 VITRINE_DEVICE int chunk_place(int row, int chunk) {
-  if constexpr (sizeof(T) == 2) return chunk ^ ((row & 1) << 2) ^ (row >> 3 & 3);
-  else return chunk ^ ((row & 1) << 2) ^ (row >> 2 & 3) << 1;
+  if constexpr (sizeof(T) == 2)
+    return chunk ^ ((row & 1) << 2) ^ (row >> 3 & 3);
+  else
+    return chunk ^ ((row & 1) << 2) ^ (row >> 2 & 3) << 1;
 }
 
-/// This lane's chunk of 8 columns over one span. `rows` are the span's, each `row_chunks` long; chunk `chunk` of row 0 is the columns'
-/// first, `row` the number of row 0 by which its chunks are placed, a multiple of the span.
+/// This lane's chunk of 8 columns over one span. `rows` are the span's, each `row_chunks` long;
+/// chunk `chunk` of row 0 is the columns' first, `row` the number of row 0 by which its chunks are
+/// placed, a multiple of the span.
 template <class T>
 VITRINE_DEVICE Chunk crosswise_chunk(const Chunk* rows, int row_chunks, int chunk) {
   if constexpr (sizeof(T) == 2) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// What the kernels are written in. Under nvcc it is CUDA C++. Everywhere else <cuda_on_host.h> (tests/cuda_on_host) gives the
-// same words a meaning on a CPU, so that the same sources run, and are tested, on a machine without a GPU.
+// What the kernels are written in. Under nvcc it is CUDA C++. Everywhere else <cuda_on_host.h>
+// (tests/cuda_on_host) gives the same words a meaning on a CPU, so that the same sources run, and
+// are tested, on a machine without a GPU.
 
 #if defined(__CUDACC__)
 #include <cuda_bf16.h>

@@ -4,8 +4,9 @@
 
 #include "kernels/cuda/device/platform.cuh"
 
-// What a single thread or warp can do: the one place where PTX stands (Hopper's own instructions: device/hopper.cuh). Functions that
-// a whole warp computes together are called by all of its 32 lanes.
+// What a single thread or warp can do: the one place where PTX stands (Hopper's own instructions:
+// device/hopper.cuh). Functions that a whole warp computes together are called by all of its 32
+// lanes.
 
 namespace vitrine::internal::cuda {
 
@@ -27,11 +28,15 @@ VITRINE_DEVICE T narrow(float x) {
     return x;
   } else {
 #if defined(__CUDACC__)
-    if constexpr (std::is_same_v<T, F16>) return {__half_as_ushort(__float2half_rn(x))};
-    else return {__bfloat16_as_ushort(__float2bfloat16_rn(x))};
+    if constexpr (std::is_same_v<T, F16>)
+      return {__half_as_ushort(__float2half_rn(x))};
+    else
+      return {__bfloat16_as_ushort(__float2bfloat16_rn(x))};
 #else
-    if constexpr (std::is_same_v<T, F16>) return {cuda_on_host::narrow_f16(x)};
-    else return {cuda_on_host::narrow_bf16(x)};
+    if constexpr (std::is_same_v<T, F16>)
+      return {cuda_on_host::narrow_f16(x)};
+    else
+      return {cuda_on_host::narrow_bf16(x)};
 #endif
   }
 }
@@ -65,7 +70,8 @@ VITRINE_DEVICE Chunk load_chunk_once(const void* from) {
 #endif
 }
 
-/// The first `count` of a chunk's elements, one by one, the others 0: for rows that are not aligned to 16 bytes, and for ends.
+/// The first `count` of a chunk's elements, one by one, the others 0: for rows that are not aligned
+/// to 16 bytes, and for ends.
 template <class T>
 VITRINE_DEVICE Chunk load_part(const T* from, int count) {
   Elements<T> part{};
@@ -87,11 +93,13 @@ VITRINE_DEVICE T* shared_memory() {
 #endif
 }
 
-/// Begins a copy of 16 bytes from global to shared memory, both aligned; of these only `bytes` are read, the others become zeros.
+/// Begins a copy of 16 bytes from global to shared memory, both aligned; of these only `bytes` are
+/// read, the others become zeros.
 VITRINE_DEVICE void copy_async(void* to, const void* from, int bytes) {
 #if defined(__CUDACC__)
   const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from), "r"(bytes) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from), "r"(bytes)
+               : "memory");
 #else
   cuda_on_host::copy_async(to, from, bytes);
 #endif
@@ -100,7 +108,7 @@ VITRINE_DEVICE void copy_async(void* to, const void* from, int bytes) {
 /// Of a chunk of which `count` elements are there, one at least.
 template <class T>
 VITRINE_DEVICE int bytes_of(int count) {
-  return (count < kChunk<T> ? count : kChunk<T>) * static_cast<int>(sizeof(T));
+  return (count < kChunk<T> ? count : kChunk<T>)*static_cast<int>(sizeof(T));
 }
 
 /// Ends a group of this thread's copies.
@@ -112,7 +120,8 @@ VITRINE_DEVICE void copy_async_commit() {
 #endif
 }
 
-/// Waits until at most `kPending` of this thread's groups, the newest, are under way. A barrier makes them seen by the others.
+/// Waits until at most `kPending` of this thread's groups, the newest, are under way. A barrier
+/// makes them seen by the others.
 template <int kPending>
 VITRINE_DEVICE void copy_async_wait() {
 #if defined(__CUDACC__)
@@ -122,8 +131,9 @@ VITRINE_DEVICE void copy_async_wait() {
 #endif
 }
 
-/// Of four 8 x 8 matrices of 16 bits in shared memory: word m of lane l are rows 2 (l % 4) and one more of column l / 4 of matrix m.
-/// `row` is where row l % 8 of matrix l / 8 begins, aligned to 16 bytes.
+/// Of four 8 x 8 matrices of 16 bits in shared memory: word m of lane l are rows 2 (l % 4) and one
+/// more of column l / 4 of matrix m. `row` is where row l % 8 of matrix l / 8 begins, aligned to 16
+/// bytes.
 VITRINE_DEVICE Chunk load_transposed(const void* row) {
 #if defined(__CUDACC__)
   Chunk c;
@@ -189,8 +199,8 @@ VITRINE_DEVICE float warp_max(float value) {
 
 // --- launches
 
-/// Waits for the kernels that were launched before, where this one may have begun early. Before it, a kernel may touch only
-/// what no kernel of the pass writes: weights.
+/// Waits for the kernels that were launched before, where this one may have begun early. Before it,
+/// a kernel may touch only what no kernel of the pass writes: weights.
 VITRINE_DEVICE void wait_for_previous_kernel() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

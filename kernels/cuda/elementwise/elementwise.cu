@@ -1,6 +1,6 @@
 #include "kernels/cuda/device/activation.cuh"
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/elementwise/elementwise.cuh"
+#include "kernels/cuda/runtime/cuda_backend.h"
 
 namespace vitrine::internal {
 namespace {
@@ -37,13 +37,15 @@ void CudaBackend::activate(Mat x, Activation activation, Mat out) {
   const RowGrid grid(x.rows, x.cols);
   with_element(out.dtype, [&](auto y) {
     using Y = decltype(y);
-    launch(*device_, grid.shape(), activate_rows<Y>, grid, float_rows(x, "an activation's input"), activation, Rows<Y>(out));
+    launch(*device_, grid.shape(), activate_rows<Y>, grid, float_rows(x, "an activation's input"),
+           activation, Rows<Y>(out));
   });
 }
 
 void CudaBackend::add(Mat a, Mat b, Mat out) {
   const RowGrid grid(a.rows, a.cols);
-  launch(*device_, grid.shape(), add_rows, grid, float_rows(a, "a sum"), float_rows(b, "a sum"), float_rows(out, "a sum"));
+  launch(*device_, grid.shape(), add_rows, grid, float_rows(a, "a sum"), float_rows(b, "a sum"),
+         float_rows(out, "a sum"));
 }
 
 }  // namespace vitrine::internal

@@ -2,11 +2,11 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/device/element.cuh"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/device/quad.cuh"
+#include "kernels/cuda/runtime/launch.h"
 
-// How the kernels that go over rows element by element take them: in quads, where the row is aligned and the quad is whole, and
-// single elements anywhere else.
+// How the kernels that go over rows element by element take them: in quads, where the row is
+// aligned and the quad is whole, and single elements anywhere else.
 
 namespace vitrine::internal::cuda {
 
@@ -22,12 +22,14 @@ struct Rows {
   Rows(T* from, int64_t row_stride)
       : data(from),
         stride(row_stride),
-        aligned(reinterpret_cast<uintptr_t>(from) % (kQuad * sizeof(T)) == 0 && row_stride % kQuad == 0) {}
+        aligned(reinterpret_cast<uintptr_t>(from) % (kQuad * sizeof(T)) == 0 &&
+                row_stride % kQuad == 0) {}
 
   VITRINE_DEVICE T* at(int64_t row, int64_t column) const { return data + row * stride + column; }
 };
 
-/// Threads of a block that has `quads` to do, of at most `most`: whole warps, and none without work.
+/// Threads of a block that has `quads` to do, of at most `most`: whole warps, and none without
+/// work.
 inline int threads_for(int64_t quads, int most) {
   return static_cast<int>(ceil_div(quads < most ? (quads > 0 ? quads : 1) : most, kWarp)) * kWarp;
 }
@@ -44,11 +46,15 @@ struct RowGrid {
     parts = static_cast<int>(ceil_div(quads, threads));
     blocks = rows * parts;
   }
-  LaunchShape shape() const { return {.grid = dim3(blocks), .block = dim3(threads), .may_start_early = true}; }
+  LaunchShape shape() const {
+    return {.grid = dim3(blocks), .block = dim3(threads), .may_start_early = true};
+  }
 
   VITRINE_DEVICE int64_t row() const { return blockIdx.x / static_cast<unsigned>(parts); }
   VITRINE_DEVICE int64_t column() const {
-    return (static_cast<int64_t>(blockIdx.x % static_cast<unsigned>(parts)) * threads + threadIdx.x) * kQuad;
+    return (static_cast<int64_t>(blockIdx.x % static_cast<unsigned>(parts)) * threads +
+            threadIdx.x) *
+           kQuad;
   }
   /// Of the thread's quad; not above 0 where it has none.
   VITRINE_DEVICE int count() const {
@@ -57,8 +63,9 @@ struct RowGrid {
   }
 };
 
-/// A sum over the block in an order that its size alone fixes: lanes as a tree, then warp after warp. `slots` is shared memory
-/// for one value of each warp, to be written again only after the next barrier.
+/// A sum over the block in an order that its size alone fixes: lanes as a tree, then warp after
+/// warp. `slots` is shared memory for one value of each warp, to be written again only after the
+/// next barrier.
 template <class T>
 VITRINE_DEVICE T block_sum(T value, T* slots) {
   value = warp_sum(value);

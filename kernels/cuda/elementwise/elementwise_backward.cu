@@ -1,6 +1,6 @@
 #include "kernels/cuda/device/activation_slope.cuh"
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/elementwise/elementwise.cuh"
+#include "kernels/cuda/runtime/cuda_backend.h"
 
 namespace vitrine::internal {
 namespace {
@@ -8,14 +8,16 @@ namespace {
 using namespace cuda;
 
 template <class Y, class X>
-__global__ void slope_rows(RowGrid grid, Rows<Y> dy, Rows<float> before, Activation activation, Rows<X> dx) {
+__global__ void slope_rows(RowGrid grid, Rows<Y> dy, Rows<float> before, Activation activation,
+                           Rows<X> dx) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const int64_t row = grid.row(), column = grid.column();
   const int count = grid.count();
   if (count <= 0) return;
   Quad quad = load_quad(dy.at(row, column), count, dy.aligned && count == kQuad);
-  multiply_by_slope(quad, activation, load_quad(before.at(row, column), count, before.aligned && count == kQuad));
+  multiply_by_slope(quad, activation,
+                    load_quad(before.at(row, column), count, before.aligned && count == kQuad));
   store_quad(dx.at(row, column), quad, count, dx.aligned && count == kQuad);
 }
 
@@ -26,7 +28,8 @@ __global__ void convert_rows(RowGrid grid, Rows<X> from, Rows<Y> to) {
   const int64_t row = grid.row(), column = grid.column();
   const int count = grid.count();
   if (count <= 0) return;
-  store_quad(to.at(row, column), load_quad(from.at(row, column), count, from.aligned && count == kQuad), count,
+  store_quad(to.at(row, column),
+             load_quad(from.at(row, column), count, from.aligned && count == kQuad), count,
              to.aligned && count == kQuad);
 }
 
@@ -43,7 +46,8 @@ void CudaBackend::activate_backward(Mat dy, Mat before, Activation activation, M
   with_elements(dy.dtype, dx.dtype, [&](auto y, auto x) {
     using Y = decltype(y);
     using X = decltype(x);
-    launch(*device_, grid.shape(), slope_rows<Y, X>, grid, Rows<Y>(dy), float_rows(before, "an activation's input"), activation, Rows<X>(dx));
+    launch(*device_, grid.shape(), slope_rows<Y, X>, grid, Rows<Y>(dy),
+           float_rows(before, "an activation's input"), activation, Rows<X>(dx));
   });
 }
 

@@ -7,7 +7,8 @@ namespace vitrine::internal {
 namespace {
 
 bool is_sums_alone(const LinearArgs& args) {
-  return args.bias == nullptr && args.activation == Activation::kNone && !args.residual && !args.before && args.out.dtype == DType::kF32;
+  return args.bias == nullptr && args.activation == Activation::kNone && !args.residual &&
+         !args.before && args.out.dtype == DType::kF32;
 }
 
 }  // namespace
@@ -16,8 +17,11 @@ bool CudaBackend::linear_by_cublas(const LinearArgs& args) {
   if (args.x.dtype != args.weight->dtype || args.x.rows == 0) return false;
   const int64_t rows = args.x.rows, out = args.weight->out;
   const bool alone = is_sums_alone(args);
-  std::byte* memory = scratch(cuda::Cublas::kWorkspace + (alone ? 0 : static_cast<size_t>(rows * out) * sizeof(float)));
-  const Mat sums = alone ? args.out : Mat(reinterpret_cast<float*>(memory + cuda::Cublas::kWorkspace), rows, out);
+  std::byte* memory = scratch(cuda::Cublas::kWorkspace +
+                              (alone ? 0 : static_cast<size_t>(rows * out) * sizeof(float)));
+  const Mat sums =
+      alone ? args.out
+            : Mat(reinterpret_cast<float*>(memory + cuda::Cublas::kWorkspace), rows, out);
   if (!cublas_->product(args.x, *args.weight, sums, memory)) return false;
   if (!alone) cuda::apply_epilogue(*device_, args, sums);
   return true;
@@ -27,14 +31,16 @@ bool CudaBackend::linear_by_choice(const LinearArgs& args) {
   const char* name = nullptr;
   if (gemm_ == Gemm::kCublas && linear_by_cublas(args)) name = "cublas";
   if (gemm_ == Gemm::kFast) name = cuda::hopper_linear(*device_, args);
-  choices_[{args.x.rows, args.weight->out, args.weight->in, args.weight->dtype}] = name != nullptr ? name : "portable";
+  choices_[{args.x.rows, args.weight->out, args.weight->in, args.weight->dtype}] =
+      name != nullptr ? name : "portable";
   return name != nullptr;
 }
 
 std::vector<std::string> CudaBackend::choices() const {
   std::vector<std::string> lines;
   for (const auto& [at, name] : choices_) {
-    lines.push_back(fmt::format("linear {} x {} x {} {}: {}", at.rows, at.out, at.in, dtype_name(at.dtype), name));
+    lines.push_back(fmt::format("linear {} x {} x {} {}: {}", at.rows, at.out, at.in,
+                                dtype_name(at.dtype), name));
   }
   return lines;
 }

@@ -10,11 +10,13 @@
 #include "base/check.h"
 #include "kernels/cuda/linear/paths.h"
 
-// cuBLASLt, as a yardstick. The library is opened when somebody asks for it and not linked: it is larger than all else that a
-// program needs, few want it, and programs are to start on machines that have a driver and nothing more.
+// cuBLASLt, as a yardstick. The library is opened when somebody asks for it and not linked: it is
+// larger than all else that a program needs, few want it, and programs are to start on machines
+// that have a driver and nothing more.
 //
-// It counts in columns where we count in rows, so it is asked for the transposed product: sums^T [out, rows] = W^T x^T, where the
-// packed weights [out][in] are, in its eyes, an [in, out] matrix to be transposed, and x [rows][in] an [in, rows] matrix as it is.
+// It counts in columns where we count in rows, so it is asked for the transposed product: sums^T
+// [out, rows] = W^T x^T, where the packed weights [out][in] are, in its eyes, an [in, out] matrix
+// to be transposed, and x [rows][in] an [in, rows] matrix as it is.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -41,13 +43,19 @@ const Functions& functions() {
   static const Functions found = [] {
     void* library = dlopen(kLibrary.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
-      user_error("{} was not found; install cuBLAS, name its folder in LD_LIBRARY_PATH, or choose exact or fast instead of cublas",
-                 kLibrary);
+      user_error(
+          "{} was not found; install cuBLAS, name its folder in LD_LIBRARY_PATH, or choose exact "
+          "or fast instead of cublas",
+          kLibrary);
     }
     const auto find = [&](auto& function, const char* name) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
+      function =
+          reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
       if (function == nullptr) {
-        user_error("{} has no {}; install another version of cuBLAS, or choose exact or fast instead of cublas", kLibrary, name);
+        user_error(
+            "{} has no {}; install another version of cuBLAS, or choose exact or fast instead of "
+            "cublas",
+            kLibrary, name);
       }
     };
     Functions f;
@@ -67,14 +75,18 @@ const Functions& functions() {
 }
 
 void check(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS) internal_error("cuBLASLt failed at {}: {}", what, functions().status_text(status));
+  if (status != CUBLAS_STATUS_SUCCESS)
+    internal_error("cuBLASLt failed at {}: {}", what, functions().status_text(status));
 }
 
 cudaDataType_t type_of(DType dtype) {
   switch (dtype) {
-    case DType::kF16: return CUDA_R_16F;
-    case DType::kBF16: return CUDA_R_16BF;
-    default: return CUDA_R_32F;
+    case DType::kF16:
+      return CUDA_R_16F;
+    case DType::kBF16:
+      return CUDA_R_16BF;
+    default:
+      return CUDA_R_32F;
   }
 }
 
@@ -107,17 +119,25 @@ class Library : public Cublas {
   }
   ~Library() override { functions().destroy(handle_); }
 
-  bool product(const Mat& x, const PackedMatrix& weight, const Mat& sums, std::byte* workspace) override {
+  bool product(const Mat& x, const PackedMatrix& weight, const Mat& sums,
+               std::byte* workspace) override {
     const auto size = static_cast<int64_t>(dtype_size(weight.dtype));
-    const Case which{x.rows, weight.out, weight.in, x.stride, weight.panel_stride / size, sums.stride, weight.dtype,
+    const Case which{x.rows,
+                     weight.out,
+                     weight.in,
+                     x.stride,
+                     weight.panel_stride / size,
+                     sums.stride,
+                     weight.dtype,
                      {alignment(weight.data), alignment(x.data), alignment(sums.data)}};
     const auto [at, is_new] = plans_.try_emplace(which);
     Plan& plan = at->second;
     if (is_new) prepare(which, plan);
     if (!plan.possible) return false;
     const float one = 1.0f, zero = 0.0f;
-    check(functions().matmul(handle_, &plan.product, &one, weight.data, &plan.weight, x.data, &plan.x, &zero, sums.data, &plan.sums,
-                             sums.data, &plan.sums, &plan.algorithm, workspace, kWorkspace, stream_),
+    check(functions().matmul(handle_, &plan.product, &one, weight.data, &plan.weight, x.data,
+                             &plan.x, &zero, sums.data, &plan.sums, sums.data, &plan.sums,
+                             &plan.algorithm, workspace, kWorkspace, stream_),
           "a product");
     return true;
   }
@@ -127,11 +147,15 @@ class Library : public Cublas {
     const Functions& f = functions();
     const cudaDataType_t type = type_of(which.dtype);
     // For float32 this is float32 itself: TF32 would have to be asked for.
-    check(f.init_matmul(&plan.product, sizeof plan.product, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
+    check(f.init_matmul(&plan.product, sizeof plan.product, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+          "describing a product");
     const cublasOperation_t transposed = CUBLAS_OP_T;
-    check(f.set_matmul(&plan.product, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "describing a product");
-    const auto layout = [&](cublasLtMatrixLayoutOpaque_t& to, cudaDataType_t element, int64_t rows, int64_t columns, int64_t stride) {
-      check(f.init_layout(&to, sizeof to, element, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), stride),
+    check(f.set_matmul(&plan.product, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed),
+          "describing a product");
+    const auto layout = [&](cublasLtMatrixLayoutOpaque_t& to, cudaDataType_t element, int64_t rows,
+                            int64_t columns, int64_t stride) {
+      check(f.init_layout(&to, sizeof to, element, static_cast<uint64_t>(rows),
+                          static_cast<uint64_t>(columns), stride),
             "describing a matrix");
     };
     layout(plan.weight, type, which.in, which.out, which.weight_stride);
@@ -154,9 +178,10 @@ class Library : public Cublas {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, which.alignments[2]);
     cublasLtMatmulHeuristicResult_t best{};
     int count = 0;
-    const cublasStatus_t status =
-        f.choose(handle_, &plan.product, &plan.weight, &plan.x, &plan.sums, &plan.sums, &preference, 1, &best, &count);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && count == 0)) return;
+    const cublasStatus_t status = f.choose(handle_, &plan.product, &plan.weight, &plan.x,
+                                           &plan.sums, &plan.sums, &preference, 1, &best, &count);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && count == 0))
+      return;
     check(status, "choosing");
     plan.algorithm = best.algo;
     plan.possible = true;

@@ -1,9 +1,10 @@
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/linear/epilogue.cuh"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/linear/paths.h"
+#include "kernels/cuda/runtime/launch.h"
 
-// What follows the sums of a linear operation where another's kernel has computed them: an element a thread.
+// What follows the sums of a linear operation where another's kernel has computed them: an element
+// a thread.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -11,7 +12,8 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) finish_sums(const float* sums, int64_t stride, int64_t columns, Epilogue epilogue) {
+__global__ void __launch_bounds__(kThreads)
+    finish_sums(const float* sums, int64_t stride, int64_t columns, Epilogue epilogue) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const int64_t parts = ceil_div(columns, kThreads);
@@ -24,7 +26,8 @@ __global__ void __launch_bounds__(kThreads) finish_sums(const float* sums, int64
 void apply_epilogue(Device& device, const LinearArgs& args, const Mat& sums) {
   const LaunchShape shape{dim3(sums.rows * ceil_div(sums.cols, kThreads)), dim3(kThreads), 0, true};
   with_element(args.weight->dtype, [&](auto element) {
-    launch(device, shape, finish_sums<decltype(element)>, sums.f32(), sums.stride, sums.cols, epilogue_of(args));
+    launch(device, shape, finish_sums<decltype(element)>, sums.f32(), sums.stride, sums.cols,
+           epilogue_of(args));
   });
 }
 

@@ -3,8 +3,8 @@
 #include "kernels/cuda/device/activation.cuh"
 #include "kernels/cuda/device/quad.cuh"
 
-// What follows the sums of a linear operation: y = act(sum + bias) + residual, rounded to float32 after each step as the
-// separate operations round it.
+// What follows the sums of a linear operation: y = act(sum + bias) + residual, rounded to float32
+// after each step as the separate operations round it.
 
 namespace vitrine::internal::cuda {
 
@@ -17,7 +17,8 @@ struct Epilogue {
   int64_t residual_stride = 0, before_stride = 0, out_stride = 0;
   Activation activation = Activation::kNone;
   bool out_is_float = true;        ///< otherwise of the weights' type
-  bool fours_are_aligned = false;  ///< whether each four columns from a multiple of 4 on can be loaded and stored at once
+  bool fours_are_aligned = false;  ///< whether each four columns from a multiple of 4 on can be
+                                   ///< loaded and stored at once
 
   /// What is added to an element: read early, it does not hold up the end.
   struct Terms {
@@ -49,10 +50,11 @@ struct Epilogue {
     finish<T>(row, column, sum, terms(row, column));
   }
 
-  /// Finishes the elements [column, column + 4) before `columns` of a row; `column` is a multiple of 4, `sums` aligned to 16
-  /// bytes.
+  /// Finishes the elements [column, column + 4) before `columns` of a row; `column` is a multiple
+  /// of 4, `sums` aligned to 16 bytes.
   template <class T>
-  VITRINE_DEVICE void apply_four(int64_t row, int64_t column, int64_t columns, const float* sums) const {
+  VITRINE_DEVICE void apply_four(int64_t row, int64_t column, int64_t columns,
+                                 const float* sums) const {
     if (!fours_are_aligned || column + 4 > columns) {
 #pragma unroll 1
       for (int i = 0; i < 4 && column + i < columns; ++i) apply<T>(row, column + i, sums[i]);
@@ -65,7 +67,8 @@ struct Epilogue {
 #pragma unroll
       for (float& value : y.x) value = activated<kind.value>(value);
     });
-    if (residual != nullptr) add(y, load_quad(residual + row * residual_stride + column, kQuad, true));
+    if (residual != nullptr)
+      add(y, load_quad(residual + row * residual_stride + column, kQuad, true));
     const int64_t at = row * out_stride + column;
     if (out_is_float)
       store_quad(static_cast<float*>(out) + at, y, kQuad, true);

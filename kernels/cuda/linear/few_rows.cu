@@ -1,19 +1,21 @@
 #include "kernels/cuda/device/element.cuh"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/linear/linear.cuh"
+#include "kernels/cuda/runtime/launch.h"
 
-// x W for few rows: decode. The time is that of reading the weights once, so what counts is how many of their bytes are under
-// way.
+// x W for few rows: decode. The time is that of reading the weights once, so what counts is how
+// many of their bytes are under way.
 //
-// A block computes 8 outputs for up to 64 rows. Its warps take one part of the inputs each (see linear.h), whose weights, 8
-// outputs x 512 bytes, are all asked for at once: 8 loads of 16 bytes in each lane, straight into the registers that the tensor
-// cores take them from. That is 4 KB a warp. A processor of an H200 needs about 33 KB under way for its share of 4.3 TB/s at 1
-// us of latency; the smallest matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 a processor, and is in flight as a whole;
-// a 1600 x 1600 has 1400, 42 KB a processor; wider ones fill the processors' registers, which hold 20 warps of this kernel, 80
-// KB.
+// A block computes 8 outputs for up to 64 rows. Its warps take one part of the inputs each (see
+// linear.h), whose weights, 8 outputs x 512 bytes, are all asked for at once: 8 loads of 16 bytes
+// in each lane, straight into the registers that the tensor cores take them from. That is 4 KB a
+// warp. A processor of an H200 needs about 33 KB under way for its share of 4.3 TB/s at 1 us of
+// latency; the smallest matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 a processor, and is
+// in flight as a whole; a 1600 x 1600 has 1400, 42 KB a processor; wider ones fill the processors'
+// registers, which hold 20 warps of this kernel, 80 KB.
 //
-// The loads begin before the previous kernel has ended, for weights do not depend on it. Partial sums meet in shared memory and
-// are added in the order of the parts; where there are more parts than a block has warps, they go around.
+// The loads begin before the previous kernel has ended, for weights do not depend on it. Partial
+// sums meet in shared memory and are added in the order of the parts; where there are more parts
+// than a block has warps, they go around.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -33,7 +35,8 @@ struct WeightStream {
   VITRINE_DEVICE void load(int part, int span) {
     const int k = part * kPart<T> + span * kSpan<T> + quad * kChunk<T>;
     if constexpr (kWhole)
-      chunk[span] = k < in ? load_chunk_once(row + int64_t{k} * static_cast<int>(sizeof(T))) : Chunk{};
+      chunk[span] =
+          k < in ? load_chunk_once(row + int64_t{k} * static_cast<int>(sizeof(T))) : Chunk{};
     else
       chunk[span] = load_bounded<T>(row, k, in);
   }
@@ -44,17 +47,21 @@ template <class T, bool kWhole>
 VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
   if (row >= operands.rows || k >= operands.in) return {};
   if constexpr (kWhole)
-    return load_chunk(operands.x + row * operands.x_stride + int64_t{k} * static_cast<int>(sizeof(T)));
+    return load_chunk(operands.x + row * operands.x_stride +
+                      int64_t{k} * static_cast<int>(sizeof(T)));
   else
     return load_bounded_x<T>(operands, row, k);
 }
 
-/// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by what `next` is to take. Rows
-/// of x come in groups of 8, of which a lane holds one row each: the tops and bottoms of the tensor cores' tiles.
+/// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by
+/// what `next` is to take. Rows of x come in groups of 8, of which a lane holds one row each: the
+/// tops and bottoms of the tensor cores' tiles.
 template <class T, int kGroups, bool kWhole>
 VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row, int part, int next,
-                                  WeightStream<T, kWhole>& weights, float (&sums)[(kGroups + 1) / 2][4]) {
-  constexpr int kBatch = 8 / kGroups;  // spans of x that are asked for at once: 8 loads, whatever the number of rows
+                                  WeightStream<T, kWhole>& weights,
+                                  float (&sums)[(kGroups + 1) / 2][4]) {
+  constexpr int kBatch =
+      8 / kGroups;  // spans of x that are asked for at once: 8 loads, whatever the number of rows
   const int row = first_row + lane_id() / 4;
 #pragma unroll
   for (int begin = 0; begin < kSpansOfPart; begin += kBatch) {
@@ -63,7 +70,8 @@ VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row,
     for (int s = 0; s < kBatch; ++s) {
       const int k = part * kPart<T> + (begin + s) * kSpan<T> + weights.quad * kChunk<T>;
 #pragma unroll
-      for (int group = 0; group < kGroups; ++group) x[s][group] = load_x<T, kWhole>(operands, row + 8 * group, k);
+      for (int group = 0; group < kGroups; ++group)
+        x[s][group] = load_x<T, kWhole>(operands, row + 8 * group, k);
     }
 #pragma unroll
     for (int s = 0; s < kBatch; ++s) {
@@ -95,16 +103,20 @@ VITRINE_DEVICE void store_sums(const float (&sums)[(kGroups + 1) / 2][4], float*
 }
 
 template <class T, int kGroups, bool kWhole>
-__global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1) few_rows_kernel(LinearOperands operands, Epilogue epilogue) {
+__global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1)
+    few_rows_kernel(LinearOperands operands, Epilogue epilogue) {
   constexpr int kTile = 8 * kGroups * kOutputs;
   float* totals = shared_memory<float>();  // [kTile], then each warp's [kTile]
   float* partial = totals + kTile;
   const int warps = static_cast<int>(blockDim.x) / kWarp, warp = warp_id();
-  const int column = static_cast<int>(blockIdx.x) * kOutputs, row = static_cast<int>(blockIdx.y) * 8 * kGroups;
+  const int column = static_cast<int>(blockIdx.x) * kOutputs,
+            row = static_cast<int>(blockIdx.y) * 8 * kGroups;
   const int parts = static_cast<int>(ceil_div(operands.in, kPart<T>));
   // Lanes behind the last output read it again, for nothing.
-  const int output = column + lane_id() / 4 < operands.out ? column + lane_id() / 4 : operands.out - 1;
-  WeightStream<T, kWhole> weights{operands.weight + output * operands.weight_stride, operands.in, lane_id() % 4, {}};
+  const int output =
+      column + lane_id() / 4 < operands.out ? column + lane_id() / 4 : operands.out - 1;
+  WeightStream<T, kWhole> weights{
+      operands.weight + output * operands.weight_stride, operands.in, lane_id() % 4, {}};
 #pragma unroll
   for (int s = 0; s < kSpansOfPart; ++s) weights.load(warp, s);
   wait_for_previous_kernel();
@@ -117,7 +129,8 @@ __global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1) few_rows_kernel
   if (inside(own)) own_terms = epilogue.terms(row + own / kOutputs, column + own % kOutputs);
   for (int first = 0; first < parts; first += warps) {
     float sums[(kGroups + 1) / 2][4] = {};
-    multiply_part<T, kGroups, kWhole>(operands, row, first + warp, first + warp + warps, weights, sums);
+    multiply_part<T, kGroups, kWhole>(operands, row, first + warp, first + warp + warps, weights,
+                                      sums);
     store_sums<kGroups>(sums, partial + warp * kTile);
     __syncthreads();
     const int count = parts - first < warps ? parts - first : warps;
@@ -135,21 +148,24 @@ __global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1) few_rows_kernel
 
 template <class T, int kGroups, bool kWhole>
 void launch_groups(Device& device, const LinearOperands& operands, const Epilogue& epilogue) {
-  const int64_t parts = ceil_div(operands.in, kPart<T>), rounds = ceil_div(parts, kMostWarps<kGroups>),
-                warps = ceil_div(parts, rounds);
-  const LaunchShape shape{.grid = dim3(ceil_div(operands.out, kOutputs), ceil_div(operands.rows, 8 * kGroups)),
-                          .block = dim3(warps * kWarp),
-                          .shared = static_cast<size_t>(warps + 1) * 8 * kGroups * kOutputs * sizeof(float),
-                          .may_start_early = true};
+  const int64_t parts = ceil_div(operands.in, kPart<T>),
+                rounds = ceil_div(parts, kMostWarps<kGroups>), warps = ceil_div(parts, rounds);
+  const LaunchShape shape{
+      .grid = dim3(ceil_div(operands.out, kOutputs), ceil_div(operands.rows, 8 * kGroups)),
+      .block = dim3(warps * kWarp),
+      .shared = static_cast<size_t>(warps + 1) * 8 * kGroups * kOutputs * sizeof(float),
+      .may_start_early = true};
   launch(device, shape, few_rows_kernel<T, kGroups, kWhole>, operands, epilogue);
 }
 
 }  // namespace
 
-void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands, const Epilogue& epilogue) {
+void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands,
+                     const Epilogue& epilogue) {
   with_element(dtype, [&](auto element) {
     using T = decltype(element);
-    if (!operands.chunks_are_whole(sizeof(T))) return launch_groups<T, 2, false>(device, operands, epilogue);
+    if (!operands.chunks_are_whole(sizeof(T)))
+      return launch_groups<T, 2, false>(device, operands, epilogue);
     if (operands.rows <= 8) return launch_groups<T, 1, true>(device, operands, epilogue);
     if (operands.rows <= 16) return launch_groups<T, 2, true>(device, operands, epilogue);
     if (operands.rows <= 32) return launch_groups<T, 4, true>(device, operands, epilogue);

@@ -1,8 +1,9 @@
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/linear/linear.cuh"
+#include "kernels/cuda/runtime/cuda_backend.h"
 
-// y = act(x W + b) + residual: which kernel computes it. All give the same bits, so the choice is one of speed alone.
+// y = act(x W + b) + residual: which kernel computes it. All give the same bits, so the choice is
+// one of speed alone.
 
 namespace vitrine::internal {
 namespace cuda {
@@ -14,7 +15,8 @@ template <class... M>
 bool rows_divide_by(int64_t elements, const M&... matrices) {
   const auto divides = [&](const Mat& m) {
     const int64_t bytes = elements * static_cast<int64_t>(dtype_size(m.dtype));
-    return reinterpret_cast<uintptr_t>(m.data) % static_cast<uintptr_t>(bytes) == 0 && m.stride % elements == 0;
+    return reinterpret_cast<uintptr_t>(m.data) % static_cast<uintptr_t>(bytes) == 0 &&
+           m.stride % elements == 0;
   };
   return (divides(matrices) && ...);
 }
@@ -52,8 +54,8 @@ Epilogue epilogue_of(const LinearArgs& args) {
   epilogue.out_stride = args.out.stride;
   epilogue.activation = args.activation;
   epilogue.out_is_float = args.out.dtype == DType::kF32;
-  epilogue.fours_are_aligned =
-      rows_divide_by(4, args.out, args.residual, args.before) && reinterpret_cast<uintptr_t>(args.bias) % 16 == 0;
+  epilogue.fours_are_aligned = rows_divide_by(4, args.out, args.residual, args.before) &&
+                               reinterpret_cast<uintptr_t>(args.bias) % 16 == 0;
   return epilogue;
 }
 
@@ -64,7 +66,8 @@ void CudaBackend::linear(const LinearArgs& args) {
   if (linear_by_choice(args)) return;
   const LinearOperands operands = operands_of(args);
   const Epilogue epilogue = epilogue_of(args);
-  const bool few = operands.rows <= kAlwaysFewRows || (operands.rows <= kMostFewRows && tiles_leave_gaps(*device_, operands));
+  const bool few = operands.rows <= kAlwaysFewRows ||
+                   (operands.rows <= kMostFewRows && tiles_leave_gaps(*device_, operands));
   if (few)
     linear_few_rows(*device_, args.weight->dtype, operands, epilogue);
   else

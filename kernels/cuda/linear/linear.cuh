@@ -1,17 +1,18 @@
 #pragma once
 
-#include "kernels/cuda/runtime/device.h"
-#include "kernels/cuda/linear/epilogue.cuh"
 #include "kernels/cuda/device/mma.cuh"
+#include "kernels/cuda/linear/epilogue.cuh"
+#include "kernels/cuda/runtime/device.h"
 #include "vitrine/dtype.h"
 
 // Linear operations on tensor cores: what their kernels share.
 //
-// The order of summation, which every kernel here follows to the bit: an output's inputs are cut into parts of kPart, a
-// constant of the element's type. Within a part the tensor cores accumulate from zero, span by span in ascending order; the
-// parts' sums are added to zero in ascending order by plain float additions. So a row has the same bits whichever kernel
-// computes it, beside whatever other rows. The parts also bound what the tensor cores lose, which cut sums off instead of
-// rounding them.
+// The order of summation, which every kernel here follows to the bit: an output's inputs are cut
+// into parts of kPart, a constant of the element's type. Within a part the tensor cores accumulate
+// from zero, span by span in ascending order; the parts' sums are added to zero in ascending order
+// by plain float additions. So a row has the same bits whichever kernel computes it, beside
+// whatever other rows. The parts also bound what the tensor cores lose, which cut sums off instead
+// of rounding them.
 
 namespace vitrine::internal::cuda {
 
@@ -27,11 +28,15 @@ struct LinearOperands {
   int rows = 0, in = 0, out = 0;
   bool x_is_float = false;  ///< then it is narrowed to T; otherwise it is of T
 
-  /// Whether all operands can be read in aligned chunks, of which the last may reach behind a row's end.
+  /// Whether all operands can be read in aligned chunks, of which the last may reach behind a row's
+  /// end.
   bool rows_are_whole(size_t element) const {
-    const auto divisible = [](auto number) { return number % static_cast<decltype(number)>(sizeof(Chunk)) == 0; };
+    const auto divisible = [](auto number) {
+      return number % static_cast<decltype(number)>(sizeof(Chunk)) == 0;
+    };
     return x_is_float == (element == sizeof(float)) && divisible(reinterpret_cast<uintptr_t>(x)) &&
-           divisible(reinterpret_cast<uintptr_t>(weight)) && divisible(x_stride) && divisible(weight_stride);
+           divisible(reinterpret_cast<uintptr_t>(weight)) && divisible(x_stride) &&
+           divisible(weight_stride);
   }
   /// The same with each chunk either before `in` or behind it.
   bool chunks_are_whole(size_t element) const {
@@ -49,7 +54,8 @@ VITRINE_DEVICE Chunk load_bounded(const std::byte* row, int k, int in) {
 template <class T>
 VITRINE_DEVICE Chunk load_bounded_x(const LinearOperands& operands, int row, int k) {
   const std::byte* at = operands.x + row * operands.x_stride;
-  if (sizeof(T) == sizeof(float) || !operands.x_is_float) return load_bounded<T>(at, k, operands.in);
+  if (sizeof(T) == sizeof(float) || !operands.x_is_float)
+    return load_bounded<T>(at, k, operands.in);
   Elements<T> narrowed{};
 #pragma unroll
   for (int i = 0; i < kChunk<T>; ++i) {
@@ -58,10 +64,13 @@ VITRINE_DEVICE Chunk load_bounded_x(const LinearOperands& operands, int row, int
   return std::bit_cast<Chunk>(narrowed);
 }
 
-/// For about 64 rows or fewer: the weights stream by once, at the memory's speed. Right for any number.
-void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands, const Epilogue& epilogue);
+/// For about 64 rows or fewer: the weights stream by once, at the memory's speed. Right for any
+/// number.
+void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands,
+                     const Epilogue& epilogue);
 /// For more: tiles of both operands are shared by a block.
-void linear_many_rows(Device& device, DType dtype, const LinearOperands& operands, const Epilogue& epilogue);
+void linear_many_rows(Device& device, DType dtype, const LinearOperands& operands,
+                      const Epilogue& epilogue);
 /// Whether linear_many_rows() has so few tiles that most of the device would idle.
 bool tiles_leave_gaps(const Device& device, const LinearOperands& operands);
 

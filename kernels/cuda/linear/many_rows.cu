@@ -1,8 +1,9 @@
 #include "kernels/cuda/device/element.cuh"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/linear/tiles.cuh"
+#include "kernels/cuda/runtime/launch.h"
 
-// x W for many rows: linear/tiles.cuh, with the weights' rows staged as those of x are, behind them.
+// x W for many rows: linear/tiles.cuh, with the weights' rows staged as those of x are, behind
+// them.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -24,21 +25,24 @@ struct StagedWeights {
       const bool valid = o < operands.out && k < operands.in;
       const std::byte* from = operands.weight + o * operands.weight_stride;
       if constexpr (kWhole)
-        copy_async(to + n * kStageRow, from + int64_t{k} * static_cast<int>(sizeof(T)), valid ? static_cast<int>(sizeof(Chunk)) : 0);
+        copy_async(to + n * kStageRow, from + int64_t{k} * static_cast<int>(sizeof(T)),
+                   valid ? static_cast<int>(sizeof(Chunk)) : 0);
       else
-        *reinterpret_cast<Chunk*>(to + n * kStageRow) = valid ? load_bounded<T>(from, k, operands.in) : Chunk{};
+        *reinterpret_cast<Chunk*>(to + n * kStageRow) =
+            valid ? load_bounded<T>(from, k, operands.in) : Chunk{};
     }
   }
   VITRINE_DEVICE Chunk chunk(const std::byte* stage, int span, int j) const {
     const int output = warp_id() % Tiles::column_warps * Tiles::column_tiles * 8 + lane_id() / 4;
-    return load_chunk(stage + chunk_offset(Tiles::rows + output, 4 * span + lane_id() % 4) + 8 * j * kStageRow);
+    return load_chunk(stage + chunk_offset(Tiles::rows + output, 4 * span + lane_id() % 4) +
+                      8 * j * kStageRow);
   }
 };
 
 /// Finishes the tile, a warp two or more rows at a time, four columns a lane.
 template <class T, class Tiles>
-VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& epilogue, int row, int column,
-                                const float* totals) {
+VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& epilogue, int row,
+                                int column, const float* totals) {
   constexpr int kFours = Tiles::columns / 4;
   for (int n = static_cast<int>(threadIdx.x); n < Tiles::rows * kFours; n += Tiles::threads) {
     const int r = n / kFours, c = n % kFours * 4;
@@ -48,13 +52,17 @@ VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& 
   }
 }
 
-// One block a processor is asked for so that the compiler does not spill for the sake of more: shared memory has room for three.
+// One block a processor is asked for so that the compiler does not spill for the sake of more:
+// shared memory has room for three.
 template <class T, class Tiles, bool kWhole>
-__global__ void __launch_bounds__(Tiles::threads, 1) many_rows_kernel(LinearOperands operands, Epilogue epilogue) {
-  const int row = static_cast<int>(blockIdx.x) * Tiles::rows, column = static_cast<int>(blockIdx.y) * Tiles::columns;
+__global__ void __launch_bounds__(Tiles::threads, 1)
+    many_rows_kernel(LinearOperands operands, Epilogue epilogue) {
+  const int row = static_cast<int>(blockIdx.x) * Tiles::rows,
+            column = static_cast<int>(blockIdx.y) * Tiles::columns;
   Sums<Tiles> sums;
   sum_up<T, Tiles>(operands, StagedRows<T, Tiles, kWhole>{operands, shared_memory<>(), row},
-                   StagedWeights<T, Tiles, kWhole>{operands, shared_memory<>(), column}, 0, steps_of<T>(operands), sums);
+                   StagedWeights<T, Tiles, kWhole>{operands, shared_memory<>(), column}, 0,
+                   steps_of<T>(operands), sums);
   store_totals<Tiles>(sums, shared_memory<float>());
   __syncthreads();
   finish_tile<T, Tiles>(operands, epilogue, row, column, shared_memory<float>());
@@ -62,11 +70,13 @@ __global__ void __launch_bounds__(Tiles::threads, 1) many_rows_kernel(LinearOper
 
 template <class T, class Tiles>
 void launch_tiles(Device& device, const LinearOperands& operands, const Epilogue& epilogue) {
-  // Blocks that run together share their weights: those are read from memory once, x comes again and again from the cache.
-  const LaunchShape shape{.grid = dim3(ceil_div(operands.rows, Tiles::rows), ceil_div(operands.out, Tiles::columns)),
-                          .block = dim3(Tiles::threads),
-                          .shared = Tiles::shared_bytes,
-                          .may_start_early = true};
+  // Blocks that run together share their weights: those are read from memory once, x comes again
+  // and again from the cache.
+  const LaunchShape shape{
+      .grid = dim3(ceil_div(operands.rows, Tiles::rows), ceil_div(operands.out, Tiles::columns)),
+      .block = dim3(Tiles::threads),
+      .shared = Tiles::shared_bytes,
+      .may_start_early = true};
   if (operands.chunks_are_whole(sizeof(T)))
     launch(device, shape, many_rows_kernel<T, Tiles, true>, operands, epilogue);
   else
@@ -79,7 +89,8 @@ bool tiles_leave_gaps(const Device& device, const LinearOperands& operands) {
   return tiles_of<SmallTiles>(operands) < device.processors();
 }
 
-void linear_many_rows(Device& device, DType dtype, const LinearOperands& operands, const Epilogue& epilogue) {
+void linear_many_rows(Device& device, DType dtype, const LinearOperands& operands,
+                      const Epilogue& epilogue) {
   with_element(dtype, [&](auto element) {
     using T = decltype(element);
     if (tiles_of<LargeTiles>(operands) < device.processors())

@@ -5,12 +5,14 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/runtime/device.h"
 
-// The ways to a linear operation that Gemm allows beside the portable kernels. Each says no to what it is not for.
+// The ways to a linear operation that Gemm allows beside the portable kernels. Each says no to what
+// it is not for.
 
 namespace vitrine::internal::cuda {
 
-/// On Hopper, from 128 rows on, 16-bit activations and weights of the same type whose rows are aligned to 16 bytes, `in` >= 64: begins
-/// the operation and returns the kernel's name. Otherwise null.
+/// On Hopper, from 128 rows on, 16-bit activations and weights of the same type whose rows are
+/// aligned to 16 bytes, `in` >= 64: begins the operation and returns the kernel's name. Otherwise
+/// null.
 const char* hopper_linear(Device& device, const LinearArgs& args);
 
 /// NVIDIA's own library.
@@ -21,8 +23,10 @@ class Cublas {
   virtual ~Cublas() = default;
 
   static constexpr size_t kWorkspace = size_t{32} << 20;
-  /// Begins sums = x W, in float32; `workspace` is kWorkspace long. False if the library has nothing for the case.
-  virtual bool product(const Mat& x, const PackedMatrix& weight, const Mat& sums, std::byte* workspace) = 0;
+  /// Begins sums = x W, in float32; `workspace` is kWorkspace long. False if the library has
+  /// nothing for the case.
+  virtual bool product(const Mat& x, const PackedMatrix& weight, const Mat& sums,
+                       std::byte* workspace) = 0;
 };
 
 /// Begins what follows the sums [rows, out] of a linear operation.

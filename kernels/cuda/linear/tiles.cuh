@@ -2,13 +2,14 @@
 
 #include "kernels/cuda/linear/linear.cuh"
 
-// Products of many rows, for x W and for its gradient. A block computes a tile of the output; stages of 128 bytes along K (two spans)
-// of its rows of x and of the weights pass through a ring in shared memory, filled by asynchronous copies three stages ahead. A
-// warp holds its sums of the part at hand and the totals of the parts before in registers (see linear.h for the order). At the end
-// the totals go through the same memory, so that the output is written along its rows.
+// Products of many rows, for x W and for its gradient. A block computes a tile of the output;
+// stages of 128 bytes along K (two spans) of its rows of x and of the weights pass through a ring
+// in shared memory, filled by asynchronous copies three stages ahead. A warp holds its sums of the
+// part at hand and the totals of the parts before in registers (see linear.h for the order). At the
+// end the totals go through the same memory, so that the output is written along its rows.
 //
-// In a stage, row r of x is 8 chunks of 16 bytes, chunk c at place c ^ (4 (r % 2)): the 8 lanes that read together, which are 2 rows
-// of 4 chunks, then meet all banks once.
+// In a stage, row r of x is 8 chunks of 16 bytes, chunk c at place c ^ (4 (r % 2)): the 8 lanes
+// that read together, which are 2 rows of 4 chunks, then meet all banks once.
 
 namespace vitrine::internal::cuda {
 
@@ -18,10 +19,12 @@ inline constexpr int kStageRow = kStageChunks * sizeof(Chunk);
 static_assert(kSpansOfPart % kStageSpans == 0);
 inline constexpr int kStepsOfPart = kSpansOfPart / kStageSpans;
 
-/// How a block's warps share its tile: each has kRowTiles x kColumnTiles of the tensor cores' 16 x 8.
+/// How a block's warps share its tile: each has kRowTiles x kColumnTiles of the tensor cores' 16
+/// x 8.
 template <int kRowWarps, int kColumnWarps, int kRowTiles, int kColumnTiles>
 struct Tiling {
-  static constexpr int row_tiles = kRowTiles, column_tiles = kColumnTiles, column_warps = kColumnWarps;
+  static constexpr int row_tiles = kRowTiles, column_tiles = kColumnTiles,
+                       column_warps = kColumnWarps;
   static constexpr int rows = kRowWarps * kRowTiles * 16, columns = kColumnWarps * kColumnTiles * 8;
   static constexpr int threads = kRowWarps * kColumnWarps * kWarp;
   static constexpr int stage_bytes = (rows + columns) * kStageRow;
@@ -33,7 +36,8 @@ using LargeTiles = Tiling<2, 4, 4, 4>;  ///< 128 x 128, a block a processor
 using SmallTiles = Tiling<2, 2, 2, 4>;  ///< 64 x 64, where the large ones would be too few
 using FlatTiles = Tiling<1, 4, 1, 2>;   ///< 16 x 64, where there are no more rows
 
-/// Where a chunk lies in a stage. Rows an even number apart keep it at the same place, kStageRow times that number on.
+/// Where a chunk lies in a stage. Rows an even number apart keep it at the same place, kStageRow
+/// times that number on.
 VITRINE_DEVICE int chunk_offset(int row, int chunk) {
   return row * kStageRow + (chunk ^ (row % 2 * 4)) * static_cast<int>(sizeof(Chunk));
 }
@@ -63,10 +67,12 @@ struct StagedRows {
       const int r = row + n + line();
       const bool valid = r < operands.rows && k < operands.in;
       if constexpr (kWhole)
-        copy_async(to + n * kStageRow, operands.x + r * operands.x_stride + int64_t{k} * static_cast<int>(sizeof(T)),
+        copy_async(to + n * kStageRow,
+                   operands.x + r * operands.x_stride + int64_t{k} * static_cast<int>(sizeof(T)),
                    valid ? bytes_of<T>(operands.in - k) : 0);
       else
-        *reinterpret_cast<Chunk*>(to + n * kStageRow) = valid ? load_bounded_x<T>(operands, r, k) : Chunk{};
+        *reinterpret_cast<Chunk*>(to + n * kStageRow) =
+            valid ? load_bounded_x<T>(operands, r, k) : Chunk{};
     }
   }
 };
@@ -90,9 +96,11 @@ struct Sums {
   }
 };
 
-/// sums.part += a span of a stage. `right(j)` is this lane's chunk of the warp's j-th eight columns of the weights.
+/// sums.part += a span of a stage. `right(j)` is this lane's chunk of the warp's j-th eight columns
+/// of the weights.
 template <class T, class Tiles, class Right>
-VITRINE_DEVICE void multiply_span(const std::byte* stage, int span, Sums<Tiles>& sums, const Right& right) {
+VITRINE_DEVICE void multiply_span(const std::byte* stage, int span, Sums<Tiles>& sums,
+                                  const Right& right) {
   const int row = warp_id() / Tiles::column_warps * Tiles::row_tiles * 16 + lane_id() / 4;
   const std::byte* x = stage + chunk_offset(row, 4 * span + lane_id() % 4);
   Operand<T> columns[Tiles::column_tiles];
@@ -103,14 +111,16 @@ VITRINE_DEVICE void multiply_span(const std::byte* stage, int span, Sums<Tiles>&
     const Operand<T> top = operand<T>(load_chunk(x + 16 * i * kStageRow));
     const Operand<T> bottom = operand<T>(load_chunk(x + (16 * i + 8) * kStageRow));
 #pragma unroll
-    for (int j = 0; j < Tiles::column_tiles; ++j) mma_span<T>(sums.part[i][j], top, bottom, columns[j]);
+    for (int j = 0; j < Tiles::column_tiles; ++j)
+      mma_span<T>(sums.part[i][j], top, bottom, columns[j]);
   }
 }
 
-/// The totals over the steps [begin, end) of K; `begin` is that of a part. Rows are StagedRows, weights as they: load(step) and
-/// chunk(stage, span, j).
+/// The totals over the steps [begin, end) of K; `begin` is that of a part. Rows are StagedRows,
+/// weights as they: load(step) and chunk(stage, span, j).
 template <class T, class Tiles, class StagedX, class Weights>
-VITRINE_DEVICE void sum_up(const LinearOperands& operands, const StagedX& x, const Weights& weights, int begin, int end, Sums<Tiles>& sums) {
+VITRINE_DEVICE void sum_up(const LinearOperands& operands, const StagedX& x, const Weights& weights,
+                           int begin, int end, Sums<Tiles>& sums) {
   constexpr int kAhead = kStages - 1;
   for (int step = begin; step < begin + kAhead && step < end; ++step) weights.load(step);
   wait_for_previous_kernel();
@@ -123,7 +133,8 @@ VITRINE_DEVICE void sum_up(const LinearOperands& operands, const StagedX& x, con
   const int spans = static_cast<int>(ceil_div(operands.in, kSpan<T>));
   for (int step = begin; step < end; ++step) {
     copy_async_wait<kAhead - 1>();
-    __syncthreads();  // this stage is there, and everyone is done with the one before, which is refilled
+    __syncthreads();  // this stage is there, and everyone is done with the one before, which is
+                      // refilled
     if (step + kAhead < end) {
       weights.load(step + kAhead);
       x.load(step + kAhead);
@@ -133,7 +144,8 @@ VITRINE_DEVICE void sum_up(const LinearOperands& operands, const StagedX& x, con
 #pragma unroll
     for (int span = 0; span < kStageSpans; ++span) {
       if (step * kStageSpans + span < spans)
-        multiply_span<T, Tiles>(stage, span, sums, [&](int j) { return weights.chunk(stage, span, j); });
+        multiply_span<T, Tiles>(stage, span, sums,
+                                [&](int j) { return weights.chunk(stage, span, j); });
     }
     if (step + 1 == end || (step + 1) % kStepsOfPart == 0) {
       sums.each([](float& part, float& total) {
@@ -149,14 +161,16 @@ VITRINE_DEVICE void sum_up(const LinearOperands& operands, const StagedX& x, con
 template <class Tiles>
 VITRINE_DEVICE void store_totals(const Sums<Tiles>& sums, float* to) {
   const int row = warp_id() / Tiles::column_warps * Tiles::row_tiles * 16 + lane_id() / 4;
-  const int column = warp_id() % Tiles::column_warps * Tiles::column_tiles * 8 + 2 * (lane_id() % 4);
+  const int column =
+      warp_id() % Tiles::column_warps * Tiles::column_tiles * 8 + 2 * (lane_id() % 4);
 #pragma unroll
   for (int i = 0; i < Tiles::row_tiles; ++i) {
 #pragma unroll
     for (int j = 0; j < Tiles::column_tiles; ++j) {
 #pragma unroll
       for (int n = 0; n < 4; ++n)
-        to[(row + 16 * i + n / 2 * 8) * Tiles::out_stride + column + 8 * j + n % 2] = sums.total[i][j][n];
+        to[(row + 16 * i + n / 2 * 8) * Tiles::out_stride + column + 8 * j + n % 2] =
+            sums.total[i][j][n];
     }
   }
 }

@@ -1,13 +1,14 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/elementwise/elementwise.cuh"
 #include "kernels/cuda/logits/select.cuh"
+#include "kernels/cuda/runtime/cuda_backend.h"
 
-// Seeds of a backward pass: a block for each row of logits. It sums up the softmax, then goes over the row once for each divergence
-// among its terms, and once more to write the terms' gradients, added up in their order. All of this is in double: probabilities span
-// many orders of magnitude, and these kernels run once a pass. The number of threads follows from the vocabulary's size.
+// Seeds of a backward pass: a block for each row of logits. It sums up the softmax, then goes over
+// the row once for each divergence among its terms, and once more to write the terms' gradients,
+// added up in their order. All of this is in double: probabilities span many orders of magnitude,
+// and these kernels run once a pass. The number of threads follows from the vocabulary's size.
 
 namespace vitrine::internal {
 namespace {
@@ -38,7 +39,9 @@ struct TargetRow {
   int vocab;
   double highest = 0.0, log_total = 0.0, entropy = 0.0;
 
-  VITRINE_DEVICE double log_prob(int id) const { return static_cast<double>(logits[id]) - highest - log_total; }
+  VITRINE_DEVICE double log_prob(int id) const {
+    return static_cast<double>(logits[id]) - highest - log_total;
+  }
 
   VITRINE_DEVICE void sum_up(TargetMemory& m) {
     float most = -std::numeric_limits<float>::infinity();
@@ -57,12 +60,14 @@ struct TargetRow {
   }
 };
 
-/// A term's value, and for a divergence from a reference the reference's mass; the same in all threads.
+/// A term's value, and for a divergence from a reference the reference's mass; the same in all
+/// threads.
 struct Measured {
   double value, mass;
 };
 
-VITRINE_DEVICE Measured divergence(const TargetRow& row, const float* reference, bool reverse, TargetMemory& m) {
+VITRINE_DEVICE Measured divergence(const TargetRow& row, const float* reference, bool reverse,
+                                   TargetMemory& m) {
   double sum = 0.0, mass = 0.0;
   for_each_token(row.vocab, [&](int id) {
     const double log_r = static_cast<double>(reference[id]), log_p = row.log_prob(id);
@@ -75,28 +80,42 @@ VITRINE_DEVICE Measured divergence(const TargetRow& row, const float* reference,
   return {sum, block_sum(mass, m.masses)};
 }
 
-VITRINE_DEVICE Measured measure(const TargetRow& row, const LogitTerm& term, const float* reference, TargetMemory& m) {
+VITRINE_DEVICE Measured measure(const TargetRow& row, const LogitTerm& term, const float* reference,
+                                TargetMemory& m) {
   switch (term.kind) {
-    case LogitTermKind::kLogit: return {static_cast<double>(row.logits[term.token]), 0.0};
-    case LogitTermKind::kLogProb: return {row.log_prob(term.token), 0.0};
-    case LogitTermKind::kProb: return {exp(row.log_prob(term.token)), 0.0};
-    case LogitTermKind::kEntropy: return {row.entropy, 0.0};
-    case LogitTermKind::kKl: return divergence(row, reference, false, m);
-    case LogitTermKind::kReverseKl: return divergence(row, reference, true, m);
+    case LogitTermKind::kLogit:
+      return {static_cast<double>(row.logits[term.token]), 0.0};
+    case LogitTermKind::kLogProb:
+      return {row.log_prob(term.token), 0.0};
+    case LogitTermKind::kProb:
+      return {exp(row.log_prob(term.token)), 0.0};
+    case LogitTermKind::kEntropy:
+      return {row.entropy, 0.0};
+    case LogitTermKind::kKl:
+      return divergence(row, reference, false, m);
+    case LogitTermKind::kReverseKl:
+      return divergence(row, reference, true, m);
   }
   return {};
 }
 
 /// d term / d logit of a token. What has no probability has no part in p log p.
-VITRINE_DEVICE double slope(const LogitTerm& term, const Measured& is, const float* reference, int id, double log_p, double p) {
+VITRINE_DEVICE double slope(const LogitTerm& term, const Measured& is, const float* reference,
+                            int id, double log_p, double p) {
   const double own = id == term.token ? 1.0 : 0.0;
   switch (term.kind) {
-    case LogitTermKind::kLogit: return own;
-    case LogitTermKind::kLogProb: return own - p;
-    case LogitTermKind::kProb: return is.value * (own - p);
-    case LogitTermKind::kEntropy: return p > 0.0 ? -p * (log_p + is.value) : 0.0;
-    case LogitTermKind::kKl: return p * is.mass - exp(static_cast<double>(reference[id]));
-    case LogitTermKind::kReverseKl: return p > 0.0 ? p * (log_p - static_cast<double>(reference[id]) - is.value) : 0.0;
+    case LogitTermKind::kLogit:
+      return own;
+    case LogitTermKind::kLogProb:
+      return own - p;
+    case LogitTermKind::kProb:
+      return is.value * (own - p);
+    case LogitTermKind::kEntropy:
+      return p > 0.0 ? -p * (log_p + is.value) : 0.0;
+    case LogitTermKind::kKl:
+      return p * is.mass - exp(static_cast<double>(reference[id]));
+    case LogitTermKind::kReverseKl:
+      return p > 0.0 ? p * (log_p - static_cast<double>(reference[id]) - is.value) : 0.0;
   }
   return 0.0;
 }
@@ -108,7 +127,9 @@ __global__ void __launch_bounds__(kMostThreads, 1) seed_row(Targets t, Rows<T> s
   TargetMemory& m = *shared_memory<TargetMemory>();
   const int64_t at = blockIdx.x;
   const int begin = t.begins[at], end = t.begins[at + 1];
-  const auto reference_of = [&](const LogitTerm& term) { return t.references + term.reference * t.vocab; };
+  const auto reference_of = [&](const LogitTerm& term) {
+    return t.references + term.reference * t.vocab;
+  };
   TargetRow row{t.logits.at(at, 0), t.vocab};
   if (begin < end) row.sum_up(m);
   for (int i = begin; i < end; ++i) {
@@ -121,7 +142,8 @@ __global__ void __launch_bounds__(kMostThreads, 1) seed_row(Targets t, Rows<T> s
     const double log_p = begin < end ? row.log_prob(id) : 0.0, p = exp(log_p);
     for (int i = begin; i < end; ++i) {
       const LogitTerm& term = t.terms[i];
-      sum += static_cast<double>(term.weight) * slope(term, {t.values[i], t.masses[i]}, reference_of(term), id, log_p, p);
+      sum += static_cast<double>(term.weight) *
+             slope(term, {t.values[i], t.masses[i]}, reference_of(term), id, log_p, p);
     }
     *seed.at(at, id) = narrow<T>(static_cast<float>(sum));
   });
@@ -140,7 +162,8 @@ std::vector<int32_t> begins_of(std::span<const LogitTerm> terms, int64_t rows) {
 void CudaBackend::logit_targets(const LogitTargetArgs& args) {
   const std::vector<int32_t> begins = begins_of(args.terms, args.logits.rows);
   const size_t count = args.terms.size(), doubles = count * sizeof(double);
-  std::byte* memory = scratch(args.terms.size_bytes() + 2 * doubles + begins.size() * sizeof(int32_t));
+  std::byte* memory =
+      scratch(args.terms.size_bytes() + 2 * doubles + begins.size() * sizeof(int32_t));
   auto* terms = reinterpret_cast<LogitTerm*>(memory);
   auto* values = reinterpret_cast<double*>(terms + count);
   auto* begins_at = reinterpret_cast<int32_t*>(values + 2 * count);
@@ -149,13 +172,20 @@ void CudaBackend::logit_targets(const LogitTargetArgs& args) {
 
   const auto vocab = static_cast<int>(args.logits.cols);
   const Rows<float> logits = float_rows(args.logits, "logits");
-  const Targets targets{{logits.data, logits.stride}, vocab, terms, begins_at, args.references, values, values + count};
+  const Targets targets{{logits.data, logits.stride},
+                        vocab,
+                        terms,
+                        begins_at,
+                        args.references,
+                        values,
+                        values + count};
   const LaunchShape shape{.grid = dim3(args.logits.rows),
                           .block = dim3(threads_for(ceil_div(vocab, kQuad), kMostThreads)),
                           .shared = sizeof(TargetMemory),
                           .may_start_early = true};
   with_element(args.seed.dtype, [&](auto element) {
-    launch(*device_, shape, seed_row<decltype(element)>, targets, Rows<decltype(element)>(args.seed));
+    launch(*device_, shape, seed_row<decltype(element)>, targets,
+           Rows<decltype(element)>(args.seed));
   });
   download(args.values.data(), values, doubles);
 }

@@ -1,13 +1,14 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/elementwise/elementwise.cuh"
 #include "kernels/cuda/logits/select.cuh"
+#include "kernels/cuda/runtime/cuda_backend.h"
 
-// What is kept of rows of logits: logits are computed for so many rows at once that they stay in the second cache, then a block
-// for each row goes over it a few times. Sums are in double, each thread's tokens in order, then block_sum(); how many threads
-// there are follows from the size of the vocabulary.
+// What is kept of rows of logits: logits are computed for so many rows at once that they stay in
+// the second cache, then a block for each row goes over it a few times. Sums are in double, each
+// thread's tokens in order, then block_sum(); how many threads there are follows from the size of
+// the vocabulary.
 
 namespace vitrine::internal {
 namespace {
@@ -15,10 +16,10 @@ namespace {
 using namespace cuda;
 
 constexpr int kMostThreads = 1024;
-constexpr int kFewBest = 256;      // top_k up to which a shortlist is tried
-constexpr int kWatchedAtOnce = 4;  // in one pass over the row
-constexpr int64_t kRowsAtOnce =
-    128;  // 26 MB of GPT-2's vocabulary, half of an H100's second cache; enough rows to keep it busy
+constexpr int kFewBest = 256;         // top_k up to which a shortlist is tried
+constexpr int kWatchedAtOnce = 4;     // in one pass over the row
+constexpr int64_t kRowsAtOnce = 128;  // 26 MB of GPT-2's vocabulary, half of an H100's second
+                                      // cache; enough rows to keep it busy
 
 struct Stats {
   const float* logits;
@@ -66,7 +67,8 @@ VITRINE_DEVICE void look_up(const Stats& s, int64_t row, const float* logits, St
     float own[kWatchedAtOnce];
     int greater[kWatchedAtOnce] = {};
 #pragma unroll
-    for (int i = 0; i < kWatchedAtOnce; ++i) own[i] = logits[s.watch[first + i < s.watched ? at + i : at]];
+    for (int i = 0; i < kWatchedAtOnce; ++i)
+      own[i] = logits[s.watch[first + i < s.watched ? at + i : at]];
     for_each_token(s.vocab, [&](int id) {
       const float x = logits[id];
 #pragma unroll
@@ -130,16 +132,21 @@ class Parts {
 }  // namespace
 
 void CudaBackend::logit_stats(const LogitStatsArgs& args) {
-  const int64_t rows = args.x.rows, vocab = args.unembed->out, stride = ceil_div(vocab, kQuad) * kQuad;
+  const int64_t rows = args.x.rows, vocab = args.unembed->out,
+                stride = ceil_div(vocab, kQuad) * kQuad;
   if (rows == 0) return;
-  const size_t row_bytes = static_cast<size_t>(stride) * sizeof(float), n = static_cast<size_t>(rows);
+  const size_t row_bytes = static_cast<size_t>(stride) * sizeof(float),
+               n = static_cast<size_t>(rows);
   const int64_t at_once = std::min(kRowsAtOnce, rows);
-  const size_t listed = n * static_cast<size_t>(args.top_k) * sizeof(int32_t), watched = args.watch.size_bytes();
+  const size_t listed = n * static_cast<size_t>(args.top_k) * sizeof(int32_t),
+               watched = args.watch.size_bytes();
   const int64_t wanted = std::min<int64_t>(args.top_k, vocab);
-  const auto long_size = static_cast<int64_t>(wanted > kShortlist ? std::bit_ceil(static_cast<uint64_t>(wanted)) : 0);
+  const auto long_size =
+      static_cast<int64_t>(wanted > kShortlist ? std::bit_ceil(static_cast<uint64_t>(wanted)) : 0);
 
   Parts parts;
-  const size_t logits = parts.take(static_cast<size_t>(at_once) * row_bytes), watch = parts.take(watched);
+  const size_t logits = parts.take(static_cast<size_t>(at_once) * row_bytes),
+               watch = parts.take(watched);
   const size_t long_lists = parts.take(static_cast<size_t>(at_once * long_size) * sizeof(Key));
   const size_t top_ids = parts.take(listed), top_logits = parts.take(listed);
   const size_t lse = parts.take(n * sizeof(float)), entropy = parts.take(n * sizeof(float));
@@ -168,7 +175,9 @@ void CudaBackend::logit_stats(const LogitStatsArgs& args) {
                     long_size};
   for (int64_t begin = 0; begin < rows; begin += at_once) {
     const int64_t count = std::min(at_once, rows - begin);
-    linear({.x = args.x.row_range(begin, count), .weight = args.unembed, .out = Mat(floats(logits), count, vocab, stride)});
+    linear({.x = args.x.row_range(begin, count),
+            .weight = args.unembed,
+            .out = Mat(floats(logits), count, vocab, stride)});
     const LaunchShape shape{.grid = dim3(count),
                             .block = dim3(threads_for(ceil_div(vocab, kQuad), kMostThreads)),
                             .shared = sizeof(StatsMemory),

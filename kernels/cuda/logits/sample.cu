@@ -1,16 +1,17 @@
 #include <bit>
 #include <limits>
 
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/elementwise/elementwise.cuh"
 #include "kernels/cuda/logits/select.cuh"
+#include "kernels/cuda/runtime/cuda_backend.h"
 
-// Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then one draw. A block for each
-// row.
+// Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then
+// one draw. A block for each row.
 //
-// A token's probability is a whole number, its *mass*: exp(score - highest score) in units so small that all of a vocabulary's
-// fit in 63 bits. So a sum does not depend on its order, and a draw needs no sorting of the vocabulary. exp is float32's: a
-// probability is right to about one part in a million.
+// A token's probability is a whole number, its *mass*: exp(score - highest score) in units so small
+// that all of a vocabulary's fit in 63 bits. So a sum does not depend on its order, and a draw
+// needs no sorting of the vocabulary. exp is float32's: a probability is right to about one part in
+// a million.
 
 namespace vitrine::internal {
 namespace {
@@ -18,8 +19,9 @@ namespace {
 using namespace cuda;
 
 constexpr int kMostThreads = 1024;
-constexpr int kUsualBest = 128;  // tokens at least that a draw without top-k looks at first; they have most of the mass
-constexpr int kFewBest = 256;    // top_k up to which a shortlist is tried
+constexpr int kUsualBest =
+    128;  // tokens at least that a draw without top-k looks at first; they have most of the mass
+constexpr int kFewBest = 256;  // top_k up to which a shortlist is tried
 
 struct Sampling {
   Rows<float> logits;
@@ -40,7 +42,9 @@ struct Tokens {
   float unit_mass;
   float highest = 0.0f;
 
-  VITRINE_DEVICE float score(int id) const { return temperature == 0.0f ? logits[id] : logits[id] / temperature; }
+  VITRINE_DEVICE float score(int id) const {
+    return temperature == 0.0f ? logits[id] : logits[id] / temperature;
+  }
   VITRINE_DEVICE Key key(int id) const { return key_of(score(id), id); }
   VITRINE_DEVICE Mass mass(float score) const {
     const float share = expf(score - highest);
@@ -48,7 +52,8 @@ struct Tokens {
   }
 };
 
-/// Bound below which a running sum stays that reaches `share` of `mass`: it has reached it once it is beyond the bound.
+/// Bound below which a running sum stays that reaches `share` of `mass`: it has reached it once it
+/// is beyond the bound.
 VITRINE_DEVICE Mass below_share(float share, Mass mass) {
   const double wanted = ceil(static_cast<double>(share) * static_cast<double>(mass));
   if (!(wanted > 1.0)) return 0;
@@ -75,7 +80,8 @@ VITRINE_DEVICE Mass total_mass(const Tokens& t, uint32_t lowest, SelectMemory& m
 }
 
 /// From the best tokens alone; -1 if they are not enough to tell.
-VITRINE_DEVICE int draw_from_shortlist(const Sampling& s, const Tokens& t, double uniform, SelectMemory& m) {
+VITRINE_DEVICE int draw_from_shortlist(const Sampling& s, const Tokens& t, double uniform,
+                                       SelectMemory& m) {
   const int limit = s.top_k > 0 && s.top_k < t.vocab ? s.top_k : 0;
   if (limit > kFewBest && t.vocab > kShortlist) return -1;
   int count = shortlist(
@@ -88,7 +94,8 @@ VITRINE_DEVICE int draw_from_shortlist(const Sampling& s, const Tokens& t, doubl
   };
   Mass mass = 0;
   if (limit > 0) {
-    for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) mass += mass_at(i);
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x))
+      mass += mass_at(i);
     mass = block_sum(mass, m.warps);
     __syncthreads();
   } else {
@@ -104,15 +111,19 @@ VITRINE_DEVICE int draw_from_shortlist(const Sampling& s, const Tokens& t, doubl
 }
 
 /// From all tokens, whatever their number and their masses.
-VITRINE_DEVICE int draw_from_all(const Sampling& s, const Tokens& t, double uniform, SelectMemory& m) {
+VITRINE_DEVICE int draw_from_all(const Sampling& s, const Tokens& t, double uniform,
+                                 SelectMemory& m) {
   const auto key_at = [&](int id) { return t.key(id); };
   Mass before = 0;
   uint32_t lowest = 0;
   if (s.top_k > 0 && s.top_k < t.vocab) {
     lowest = score_key_of(descend(
-        t.vocab, 32, static_cast<Mass>(s.top_k - 1), key_at, [](Key) { return Mass{1}; }, before, m));
+        t.vocab, 32, static_cast<Mass>(s.top_k - 1), key_at, [](Key) { return Mass{1}; }, before,
+        m));
   }
-  const auto mass_of = [&](Key key) { return score_key_of(key) >= lowest ? t.mass(t.score(id_of(key))) : 0; };
+  const auto mass_of = [&](Key key) {
+    return score_key_of(key) >= lowest ? t.mass(t.score(id_of(key))) : 0;
+  };
   Mass mass = total_mass(t, lowest, m);
   if (s.top_p < 1.0f) {
     const Key last = descend(t.vocab, 0, below_share(s.top_p, mass), key_at, mass_of, before, m);
@@ -143,15 +154,17 @@ __global__ void __launch_bounds__(kMostThreads) sample_rows(Sampling s) {
 
 }  // namespace
 
-void CudaBackend::sample_on_device(Mat logits, float temperature, int top_k, float top_p, const double* uniform, int32_t* ids) {
-  const float unit_mass = static_cast<float>((uint64_t{1} << 62) / std::bit_ceil(static_cast<uint64_t>(logits.cols)));
+void CudaBackend::sample_on_device(Mat logits, float temperature, int top_k, float top_p,
+                                   const double* uniform, int32_t* ids) {
+  const float unit_mass =
+      static_cast<float>((uint64_t{1} << 62) / std::bit_ceil(static_cast<uint64_t>(logits.cols)));
   const LaunchShape shape{.grid = dim3(logits.rows),
                           .block = dim3(threads_for(ceil_div(logits.cols, kQuad), kMostThreads)),
                           .shared = sizeof(SelectMemory),
                           .may_start_early = true};
   launch(*device_, shape, sample_rows,
-         Sampling{float_rows(logits, "sampling"), static_cast<int>(logits.cols), temperature, top_k, top_p, unit_mass, uniform,
-                  ids});
+         Sampling{float_rows(logits, "sampling"), static_cast<int>(logits.cols), temperature, top_k,
+                  top_p, unit_mass, uniform, ids});
 }
 
 void CudaBackend::sample(const SampleArgs& args) {

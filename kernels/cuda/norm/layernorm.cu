@@ -1,8 +1,8 @@
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/norm/layernorm_row.cuh"
+#include "kernels/cuda/runtime/cuda_backend.h"
 
-// Layer normalization: a block for each row (norm/layernorm_row.cuh). Weight and bias, which no kernel writes, are asked for before the
-// previous kernel has ended.
+// Layer normalization: a block for each row (norm/layernorm_row.cuh). Weight and bias, which no
+// kernel writes, are asked for before the previous kernel has ended.
 
 namespace vitrine::internal {
 namespace {
@@ -33,8 +33,9 @@ __global__ void __launch_bounds__(kMostNormThreads) layernorm_row(Norm n, Rows<Y
 
   double* slots = shared_memory<double>();
   const float mean = mean_of<kHeld>(n, row, x, slots);
-  const float scale = n.given_scale != nullptr ? n.given_scale[row * n.scale_stride]
-                                               : scale_of<kHeld>(n, row, x, mean, slots + kNormWarps);
+  const float scale = n.given_scale != nullptr
+                          ? n.given_scale[row * n.scale_stride]
+                          : scale_of<kHeld>(n, row, x, mean, slots + kNormWarps);
   if (n.scale != nullptr && threadIdx.x == 0) n.scale[row * n.scale_stride] = scale;
   if (out.data == nullptr) return;
 
@@ -46,22 +47,27 @@ __global__ void __launch_bounds__(kMostNormThreads) layernorm_row(Norm n, Rows<Y
     }
     Quad y;
 #pragma unroll
-    for (int i = 0; i < kQuad; ++i) y.x[i] = (x[slot].x[i] - mean) * inverse * weight[slot].x[i] + bias[slot].x[i];
+    for (int i = 0; i < kQuad; ++i)
+      y.x[i] = (x[slot].x[i] - mean) * inverse * weight[slot].x[i] + bias[slot].x[i];
     store_quad(out.at(row, column), y, count, out.aligned && count == kQuad);
   });
 }
 
 template <class Y>
 void run(Device& device, const Norm& n, Rows<Y> out, int64_t rows) {
-  with_norm_shape(rows, n.width, 2, [&](const LaunchShape& shape, auto held) { launch(device, shape, layernorm_row<Y, held.value>, n, out); });
+  with_norm_shape(rows, n.width, 2, [&](const LaunchShape& shape, auto held) {
+    launch(device, shape, layernorm_row<Y, held.value>, n, out);
+  });
 }
 
 void normalize(Device& device, Norm n, const LayerNormArgs& args) {
   n.weight = args.weight;
   n.bias = args.bias;
-  n.aligned_weights = Rows<const float>(args.weight, kQuad).aligned && Rows<const float>(args.bias, kQuad).aligned;
+  n.aligned_weights =
+      Rows<const float>(args.weight, kQuad).aligned && Rows<const float>(args.bias, kQuad).aligned;
   n.scale_stride = args.scale.stride;
-  with_element(args.out.dtype, [&](auto y) { run(device, n, Rows<decltype(y)>(args.out), args.x.rows); });
+  with_element(args.out.dtype,
+               [&](auto y) { run(device, n, Rows<decltype(y)>(args.out), args.x.rows); });
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
-#include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/norm/layernorm_row.cuh"
+#include "kernels/cuda/runtime/cuda_backend.h"
 
-// The gradient of layer normalization: a block for each row (norm/layernorm_row.cuh), with up to four sums over it: mean, scale, the scale's
-// gradient and the mean of dc. What the halves hand over, dscale, is rounded to float32 in the whole, too.
+// The gradient of layer normalization: a block for each row (norm/layernorm_row.cuh), with up to
+// four sums over it: mean, scale, the scale's gradient and the mean of dc. What the halves hand
+// over, dscale, is rounded to float32 in the whole, too.
 
 namespace vitrine::internal {
 namespace {
@@ -52,7 +53,8 @@ struct GradientRow {
     for_each_quad<kHeld>(g.width, [&](int64_t column, int count, int slot) {
       load_again(column, count, slot);
 #pragma unroll
-      for (int i = 0; i < kQuad; ++i) sum += static_cast<double>(n[slot].x[i]) * static_cast<double>(x[slot].x[i] - mean);
+      for (int i = 0; i < kQuad; ++i)
+        sum += static_cast<double>(n[slot].x[i]) * static_cast<double>(x[slot].x[i] - mean);
     });
     const auto e = static_cast<double>(scale);
     return static_cast<float>(-block_sum(sum, slots) / (e * e));
@@ -62,7 +64,8 @@ struct GradientRow {
   VITRINE_DEVICE Quad dc(int slot, float inverse, float share, int count) const {
     Quad result;
 #pragma unroll
-    for (int i = 0; i < kQuad; ++i) result.x[i] = i < count ? n[slot].x[i] * inverse + share * (x[slot].x[i] - mean) : 0.0f;
+    for (int i = 0; i < kQuad; ++i)
+      result.x[i] = i < count ? n[slot].x[i] * inverse + share * (x[slot].x[i] - mean) : 0.0f;
     return result;
   }
 
@@ -80,7 +83,8 @@ struct GradientRow {
       Quad y = dc(slot, inverse, share, count);
 #pragma unroll
       for (int i = 0; i < kQuad; ++i) y.x[i] -= mean_dc;
-      if (g.residual.data != nullptr) add(y, load_quad(g.residual.at(row, column), count, g.residual.aligned && count == kQuad));
+      if (g.residual.data != nullptr)
+        add(y, load_quad(g.residual.at(row, column), count, g.residual.aligned && count == kQuad));
       store_quad(g.dx.at(row, column), y, count, g.dx.aligned && count == kQuad);
     });
   }
@@ -92,18 +96,26 @@ __global__ void __launch_bounds__(kMostNormThreads) layernorm_row_backward(Gradi
   let_next_kernel_start();
   double* slots = shared_memory<double>();
   GradientRow<Y, kHeld> at{g, dy, blockIdx.x};
-  if constexpr (kHeld > 0) for_each_quad<kHeld>(g.width, [&](int64_t column, int count, int slot) { at.load_n(column, count, slot); });
+  if constexpr (kHeld > 0)
+    for_each_quad<kHeld>(
+        g.width, [&](int64_t column, int count, int slot) { at.load_n(column, count, slot); });
   at.mean = mean_of<kHeld>(g, at.row, at.x, slots);
 
   const bool passes_scale = g.dx.data != nullptr && !g.frozen;
   float own_scale = 0.0f, scale = 0.0f, dscale = 0.0f;
-  if (g.scale.data == nullptr || passes_scale) own_scale = scale_of<kHeld>(g, at.row, at.x, at.mean, slots + kNormWarps);
+  if (g.scale.data == nullptr || passes_scale)
+    own_scale = scale_of<kHeld>(g, at.row, at.x, at.mean, slots + kNormWarps);
   scale = g.scale.data == nullptr ? own_scale : *g.scale.at(at.row, 0);
-  if (g.given_dscale.data != nullptr) dscale = *g.given_dscale.at(at.row, 0);
-  else if (g.dscale.data != nullptr || passes_scale) dscale = at.dscale(scale, slots + 2 * kNormWarps);
+  if (g.given_dscale.data != nullptr)
+    dscale = *g.given_dscale.at(at.row, 0);
+  else if (g.dscale.data != nullptr || passes_scale)
+    dscale = at.dscale(scale, slots + 2 * kNormWarps);
   if (g.dscale.data != nullptr && threadIdx.x == 0) *g.dscale.at(at.row, 0) = dscale;
   if (g.dx.data == nullptr) return;
-  const float share = g.frozen ? 0.0f : static_cast<float>(static_cast<double>(dscale) / static_cast<double>(own_scale) * g.inverse_width);
+  const float share = g.frozen
+                          ? 0.0f
+                          : static_cast<float>(static_cast<double>(dscale) /
+                                               static_cast<double>(own_scale) * g.inverse_width);
   at.store_dx(1.0f / scale, share, slots + 3 * kNormWarps);
 }
 

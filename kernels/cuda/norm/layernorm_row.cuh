@@ -2,9 +2,10 @@
 
 #include "kernels/cuda/elementwise/elementwise.cuh"
 
-// Mean and scale of a row by a block. Thread t takes the quads t, t + threads, ... of it, and keeps them in registers in rows of up
-// to 2048 elements. Sums are in double: each thread's quads in order, then block_sum(). The number of threads follows from the
-// width alone, so that the order does, too.
+// Mean and scale of a row by a block. Thread t takes the quads t, t + threads, ... of it, and keeps
+// them in registers in rows of up to 2048 elements. Sums are in double: each thread's quads in
+// order, then block_sum(). The number of threads follows from the width alone, so that the order
+// does, too.
 
 namespace vitrine::internal::cuda {
 
@@ -25,14 +26,16 @@ struct NormRows {
         epsilon(static_cast<double>(eps)) {}
 };
 
-// kHeld: how many quads a thread has in registers; 0: it has more than two and reads them again each time.
+// kHeld: how many quads a thread has in registers; 0: it has more than two and reads them again
+// each time.
 template <int kHeld>
 using Held = Quad[kHeld > 0 ? kHeld : 1];
 
 /// f(column, elements there, slot) for each of the thread's quads.
 template <int kHeld, class F>
 VITRINE_DEVICE void for_each_quad(int64_t width, const F& f) {
-  const int64_t first = static_cast<int64_t>(threadIdx.x) * kQuad, step = static_cast<int64_t>(blockDim.x) * kQuad;
+  const int64_t first = static_cast<int64_t>(threadIdx.x) * kQuad,
+                step = static_cast<int64_t>(blockDim.x) * kQuad;
   const auto at = [&](int64_t column, int slot) {
     const int64_t left = width - column;
     f(column, left < kQuad ? static_cast<int>(left) : kQuad, slot);
@@ -53,16 +56,19 @@ VITRINE_DEVICE float mean_of(const NormRows& n, int64_t row, Held<kHeld>& x, dou
   for_each_quad<kHeld>(n.width, [&](int64_t column, int count, int slot) {
     x[slot] = load_quad(n.x.at(row, column), count, n.x.aligned && count == kQuad);
 #pragma unroll
-    for (int i = 0; i < kQuad; ++i) sum += static_cast<double>(x[slot].x[i]);  // what is not there is 0
+    for (int i = 0; i < kQuad; ++i)
+      sum += static_cast<double>(x[slot].x[i]);  // what is not there is 0
   });
   return static_cast<float>(block_sum(sum, slots) * n.inverse_width);
 }
 
 template <int kHeld>
-VITRINE_DEVICE float scale_of(const NormRows& n, int64_t row, Held<kHeld>& x, float mean, double* slots) {
+VITRINE_DEVICE float scale_of(const NormRows& n, int64_t row, Held<kHeld>& x, float mean,
+                              double* slots) {
   double squares = 0.0;
   for_each_quad<kHeld>(n.width, [&](int64_t column, int count, int slot) {
-    if constexpr (kHeld == 0) x[slot] = load_quad(n.x.at(row, column), count, n.x.aligned && count == kQuad);
+    if constexpr (kHeld == 0)
+      x[slot] = load_quad(n.x.at(row, column), count, n.x.aligned && count == kQuad);
 #pragma unroll
     for (int i = 0; i < kQuad; ++i) {
       const double distance = i < count ? static_cast<double>(x[slot].x[i] - mean) : 0.0;
@@ -72,7 +78,8 @@ VITRINE_DEVICE float scale_of(const NormRows& n, int64_t row, Held<kHeld>& x, fl
   return sqrtf(static_cast<float>(block_sum(squares, slots) * n.inverse_width + n.epsilon));
 }
 
-/// Calls f(kHeld as a constant) for the shape of a block for each row; `sums` of the block are under way at once.
+/// Calls f(kHeld as a constant) for the shape of a block for each row; `sums` of the block are
+/// under way at once.
 template <class F>
 void with_norm_shape(int64_t rows, int64_t width, int sums, const F& f) {
   const int64_t quads = ceil_div(width, kQuad);
@@ -80,9 +87,12 @@ void with_norm_shape(int64_t rows, int64_t width, int sums, const F& f) {
                           .block = dim3(threads_for(quads, kMostNormThreads)),
                           .shared = static_cast<size_t>(sums) * kNormWarps * sizeof(double),
                           .may_start_early = true};
-  if (quads <= kMostNormThreads) f(shape, std::integral_constant<int, 1>{});
-  else if (quads <= 2 * kMostNormThreads) f(shape, std::integral_constant<int, 2>{});
-  else f(shape, std::integral_constant<int, 0>{});
+  if (quads <= kMostNormThreads)
+    f(shape, std::integral_constant<int, 1>{});
+  else if (quads <= 2 * kMostNormThreads)
+    f(shape, std::integral_constant<int, 2>{});
+  else
+    f(shape, std::integral_constant<int, 0>{});
 }
 
 }  // namespace vitrine::internal::cuda

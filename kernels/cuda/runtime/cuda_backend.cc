@@ -14,22 +14,31 @@ void fail(const std::string& what) { internal_error("{}", what); }
 }  // namespace cuda
 
 CudaBackend::CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions& options)
-    : device_(std::move(device)), gemm_(options.gemm), cublas_(gemm_ == Gemm::kCublas ? cuda::Cublas::open(*device_) : nullptr) {
+    : device_(std::move(device)),
+      gemm_(options.gemm),
+      cublas_(gemm_ == Gemm::kCublas ? cuda::Cublas::open(*device_) : nullptr) {
   counters_ = allocate(kCounters * sizeof(uint32_t));
   device_->clear(counters_.data(), counters_.bytes());
 }
 
 std::string CudaBackend::description() const {
   const int capability = device_->capability();
-  return fmt::format("cuda ({}, sm_{}, {} processors)", device_->name(), capability, device_->processors());
+  return fmt::format("cuda ({}, sm_{}, {} processors)", device_->name(), capability,
+                     device_->processors());
 }
 
 Buffer CudaBackend::allocate(size_t bytes) {
   device_->make_current();
   void* data = device_->allocate(bytes);
-  if (data == nullptr) user_error("{} bytes of GPU memory were asked for, {} are available; use a smaller batch, or f16 or bf16 weights", bytes, available_bytes());
+  if (data == nullptr)
+    user_error(
+        "{} bytes of GPU memory were asked for, {} are available; use a smaller batch, or f16 or "
+        "bf16 weights",
+        bytes, available_bytes());
   // Buffers may outlive the backend; the device lives as long as any of them.
-  return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) { device->release(memory); })};
+  return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) {
+            device->release(memory);
+          })};
 }
 
 void CudaBackend::upload(void* device, const void* host, size_t bytes) {
@@ -54,8 +63,14 @@ void CudaBackend::synchronize() { device_->synchronize(); }
 
 Buffer CudaBackend::allocate_host(size_t bytes) {
   void* data = device_->allocate_host(bytes);
-  if (data == nullptr) user_error("{} bytes of the host's memory were asked for to hold results and are not there; capture less, or ask for fewer logits", bytes);
-  return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) { device->release_host(memory); })};
+  if (data == nullptr)
+    user_error(
+        "{} bytes of the host's memory were asked for to hold results and are not there; capture "
+        "less, or ask for fewer logits",
+        bytes);
+  return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) {
+            device->release_host(memory);
+          })};
 }
 
 std::unique_lock<std::recursive_mutex> CudaBackend::exclusive() {
@@ -77,7 +92,8 @@ namespace {
 
 class CudaRecording : public Recording {
  public:
-  CudaRecording(std::unique_ptr<cuda::RecordedWork> work, std::vector<Buffer> scratch) : scratch_(std::move(scratch)), work_(std::move(work)) {}
+  CudaRecording(std::unique_ptr<cuda::RecordedWork> work, std::vector<Buffer> scratch)
+      : scratch_(std::move(scratch)), work_(std::move(work)) {}
   void replay() override { work_->replay(); }
 
  private:
@@ -95,10 +111,13 @@ std::unique_ptr<Recording> CudaBackend::end_recording() {
   return std::make_unique<CudaRecording>(device_->end_recording(), std::move(scratch));
 }
 
-std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device, const CudaOptions& options) {
+std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device,
+                                           const CudaOptions& options) {
   return std::make_unique<CudaBackend>(std::move(device), options);
 }
 
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) { return make_cuda_backend(cuda::Device::open(options.device), options); }
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  return make_cuda_backend(cuda::Device::open(options.device), options);
+}
 
 }  // namespace vitrine::internal

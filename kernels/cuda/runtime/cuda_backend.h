@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/cuda/runtime/device.h"
 #include "kernels/cuda/linear/paths.h"
+#include "kernels/cuda/runtime/device.h"
 
 namespace vitrine::internal::cuda {
 struct SelectionView;
@@ -18,10 +18,12 @@ struct SelectionView;
 
 namespace vitrine::internal {
 
-/// The backend of one GPU. Weights and the activations between two operations are of the type that weights are stored as;
-/// every sum is accumulated in float32, and the residual stream and whatever hooks take on the way are float32.
+/// The backend of one GPU. Weights and the activations between two operations are of the type that
+/// weights are stored as; every sum is accumulated in float32, and the residual stream and whatever
+/// hooks take on the way are float32.
 ///
-/// Operations are put on one stream and return at once; download() waits. docs/ARCHITECTURE.md, "On a GPU", says how the kernels are made.
+/// Operations are put on one stream and return at once; download() waits. docs/ARCHITECTURE.md, "On
+/// a GPU", says how the kernels are made.
 class CudaBackend : public Backend {
  public:
   CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions& options);
@@ -46,7 +48,8 @@ class CudaBackend : public Backend {
   DType activation_dtype(DType weights) const override { return weights; }
   size_t batch_bytes(int64_t rows, int64_t sequences) const override;
   void place(const PassBatch& batch) override;
-  void embed(const PassBatch& batch, const PackedMatrix& token_table, const PackedMatrix& position_table, Mat out) override;
+  void embed(const PassBatch& batch, const PackedMatrix& token_table,
+             const PackedMatrix& position_table, Mat out) override;
   void lookup(const PassBatch& batch, Lookup by, const PackedMatrix& table, Mat out) override;
   void layernorm(const LayerNormArgs& args) override;
   void layernorm_scale(Mat x, float epsilon, Mat scale) override;
@@ -56,7 +59,8 @@ class CudaBackend : public Backend {
   void add(Mat a, Mat b, Mat out) override;
 
   size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const override;
-  void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch, std::byte* cache) override;
+  void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch,
+                 std::byte* cache) override;
   void attention(const AttentionArgs& args) override;
   void attention_scores(const AttentionArgs& args) override;
   void attention_softmax(const AttentionArgs& args) override;
@@ -92,15 +96,17 @@ class CudaBackend : public Backend {
   void join_moments(const MomentsArgs& args) override;
 
  private:
-  /// Memory for the operation in hand; the next one to ask for some gets the same. What recorded work refers to lives as long
-  /// as the recording.
+  /// Memory for the operation in hand; the next one to ask for some gets the same. What recorded
+  /// work refers to lives as long as the recording.
   std::byte* scratch(size_t bytes);
   /// A selection as kernels see it; in scratch memory what is too long for their parameters.
   cuda::SelectionView place_selection(const Selection& where, std::span<const int64_t> limits);
   /// sample() between memory of the device: `uniform` and `ids` are [rows].
-  void sample_on_device(Mat logits, float temperature, int top_k, float top_p, const double* uniform, int32_t* ids);
+  void sample_on_device(Mat logits, float temperature, int top_k, float top_p,
+                        const double* uniform, int32_t* ids);
 
-  /// Begins the operation by the kernels that gemm_ allows beside the portable ones; false if it is for these. Notes the choice.
+  /// Begins the operation by the kernels that gemm_ allows beside the portable ones; false if it is
+  /// for these. Notes the choice.
   bool linear_by_choice(const LinearArgs& args);
   bool linear_by_cublas(const LinearArgs& args);
 
@@ -117,11 +123,12 @@ class CudaBackend : public Backend {
   Buffer scratch_;
   static constexpr size_t kCounters = size_t{1} << 16;
   Buffer counters_;  ///< kCounters zeros, each uint32_t; whoever counts up leaves zeros behind
-  Buffer stats_;  ///< logit_stats()'s, beside the scratch memory that its linear() takes
+  Buffer stats_;     ///< logit_stats()'s, beside the scratch memory that its linear() takes
   std::vector<Buffer> outgrown_;  ///< scratch memory that the recording in hand refers to
 };
 
 /// The backend over a device that is already open: what make_cuda_backend() does, for tests.
-std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device, const CudaOptions& options);
+std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device,
+                                           const CudaOptions& options);
 
 }  // namespace vitrine::internal

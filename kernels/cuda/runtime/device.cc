@@ -13,10 +13,13 @@ namespace {
 void check_cuda(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // so that the next call does not report it again
-  internal_error("CUDA failed at {}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
+  internal_error("CUDA failed at {}: {} ({})", what, cudaGetErrorString(status),
+                 cudaGetErrorName(status));
 }
 
-std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
 
 class CudaGraph : public RecordedWork {
  public:
@@ -26,7 +29,9 @@ class CudaGraph : public RecordedWork {
     check_cuda(status, "preparing a recorded pass");
   }
   ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
-  void replay() override { check_cuda(cudaGraphLaunch(executable_, stream_), "replaying a recorded pass"); }
+  void replay() override {
+    check_cuda(cudaGraphLaunch(executable_, stream_), "replaying a recorded pass");
+  }
 
  private:
   cudaGraphExec_t executable_ = nullptr;
@@ -43,7 +48,9 @@ class CudaDevice : public Device {
     processors_ = properties.multiProcessorCount;
     shared_per_block_ = properties.sharedMemPerBlockOptin;
     if (capability_ < 80) {
-      user_error("GPU {} ({}) is of compute capability {}.{}; 8.0 or later is needed, use --device cpu", index, name_, properties.major, properties.minor);
+      user_error(
+          "GPU {} ({}) is of compute capability {}.{}; 8.0 or later is needed, use --device cpu",
+          index, name_, properties.major, properties.minor);
     }
     make_current();
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
@@ -99,20 +106,26 @@ class CudaDevice : public Device {
   void make_current() override { check_cuda(cudaSetDevice(index_), "choosing a GPU"); }
   // Memory that is not pinned is staged by the driver before the call returns.
   void copy_in(void* to, const void* from, size_t bytes) override {
-    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_),
+               "copying to the GPU");
   }
   void copy_out(void* to, const void* from, size_t bytes) override {
-    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_),
+               "copying from the GPU");
     synchronize();
   }
   void copy_within(void* to, const void* from, size_t bytes) override {
-    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying on the GPU");
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_),
+               "copying on the GPU");
   }
-  void clear(void* to, size_t bytes) override { check_cuda(cudaMemsetAsync(to, 0, bytes, stream_), "clearing memory"); }
+  void clear(void* to, size_t bytes) override {
+    check_cuda(cudaMemsetAsync(to, 0, bytes, stream_), "clearing memory");
+  }
   void synchronize() override { check_cuda(cudaStreamSynchronize(stream_), "running kernels"); }
 
   void begin_recording() override {
-    check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "beginning to record a pass");
+    check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed),
+               "beginning to record a pass");
     recording_ = true;
   }
   std::unique_ptr<RecordedWork> end_recording() override {
@@ -135,7 +148,9 @@ class CudaDevice : public Device {
 
 }  // namespace
 
-void check_launch(int status, const char* what) { check_cuda(static_cast<cudaError_t>(status), what); }
+void check_launch(int status, const char* what) {
+  check_cuda(static_cast<cudaError_t>(status), what);
+}
 
 int device_count() {
   int count = 0;
@@ -146,15 +161,21 @@ int device_count() {
     int driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    if (driver > 0) user_error("the NVIDIA driver is for CUDA {} and this build is for {}; update the driver, or use --device cpu", version_text(driver), version_text(runtime));
+    if (driver > 0)
+      user_error(
+          "the NVIDIA driver is for CUDA {} and this build is for {}; update the driver, or use "
+          "--device cpu",
+          version_text(driver), version_text(runtime));
   }
   return 0;
 }
 
 std::shared_ptr<Device> Device::open(int index) {
   const int count = device_count();
-  if (count == 0) user_error("no NVIDIA GPU or driver was found; see `nvidia-smi`, or use --device cpu");
-  if (index < 0 || index >= count) user_error("there is no GPU {}; this machine has {}, numbered from 0", index, count);
+  if (count == 0)
+    user_error("no NVIDIA GPU or driver was found; see `nvidia-smi`, or use --device cpu");
+  if (index < 0 || index >= count)
+    user_error("there is no GPU {}; this machine has {}, numbered from 0", index, count);
   return std::make_shared<CudaDevice>(index);
 }
 

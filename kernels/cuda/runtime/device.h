@@ -4,8 +4,8 @@
 #include <memory>
 #include <string>
 
-// A GPU as the rest of the backend's host code sees it, without CUDA's own headers. device.cc implements it over the CUDA
-// runtime; tests/cuda_on_host over ordinary memory.
+// A GPU as the rest of the backend's host code sees it, without CUDA's own headers. device.cc
+// implements it over the CUDA runtime; tests/cuda_on_host over ordinary memory.
 
 namespace vitrine::internal::cuda {
 
@@ -16,19 +16,21 @@ class RecordedWork {
   virtual void replay() = 0;
 };
 
-/// How many GPUs there are; 0 if none, or no driver. Throws Error (user) if the driver is too old for this build.
+/// How many GPUs there are; 0 if none, or no driver. Throws Error (user) if the driver is too old
+/// for this build.
 int device_count();
 
-/// One GPU and one stream of work on it. Calls come from one thread at a time, but for allocate and release.
+/// One GPU and one stream of work on it. Calls come from one thread at a time, but for allocate and
+/// release.
 class Device {
  public:
   /// Throws Error (user) if there is no such GPU or it is older than compute capability 8.0.
   static std::shared_ptr<Device> open(int index);
   virtual ~Device() = default;
 
-  virtual std::string name() const = 0;     ///< "NVIDIA H200"
-  virtual int capability() const = 0;       ///< 10 x major + minor: 90 for an H200
-  virtual int processors() const = 0;       ///< streaming multiprocessors
+  virtual std::string name() const = 0;         ///< "NVIDIA H200"
+  virtual int capability() const = 0;           ///< 10 x major + minor: 90 for an H200
+  virtual int processors() const = 0;           ///< streaming multiprocessors
   virtual size_t shared_per_block() const = 0;  ///< bytes that a block may have at most
   virtual size_t available_bytes() const = 0;
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/runtime/device.h"
 #include "kernels/cuda/device/platform.cuh"
+#include "kernels/cuda/runtime/device.h"
 
 namespace vitrine::internal::cuda {
 
@@ -9,7 +9,8 @@ struct LaunchShape {
   dim3 grid;
   dim3 block;
   size_t shared = 0;  ///< bytes of dynamic shared memory for each block
-  /// The kernel calls wait_for_previous_kernel() before it touches what others write, so it may start early.
+  /// The kernel calls wait_for_previous_kernel() before it touches what others write, so it may
+  /// start early.
   bool may_start_early = false;
 };
 
@@ -22,9 +23,10 @@ void launch(Device& device, const LaunchShape& shape, void (*kernel)(P...), A...
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
 #if defined(__CUDACC__)
   if (shape.shared > 48 * 1024) {
-    check_launch(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shape.shared)),
-               "reserving shared memory");
+    check_launch(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shape.shared)),
+                 "reserving shared memory");
   }
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -38,7 +40,8 @@ void launch(Device& device, const LaunchShape& shape, void (*kernel)(P...), A...
   config.numAttrs = shape.may_start_early && device.capability() >= 90 ? 1 : 0;
   check_launch(cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...), "launching a kernel");
 #else
-  cuda_on_host::launch(device, {shape.grid, shape.block, shape.shared}, [=] { kernel(static_cast<P>(args)...); });
+  cuda_on_host::launch(device, {shape.grid, shape.block, shape.shared},
+                       [=] { kernel(static_cast<P>(args)...); });
 #endif
 }
 

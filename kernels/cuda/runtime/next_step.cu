@@ -1,11 +1,12 @@
 #include <algorithm>
 
+#include "kernels/cuda/device/primitives.cuh"
 #include "kernels/cuda/runtime/batch.h"
 #include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/runtime/launch.h"
-#include "kernels/cuda/device/primitives.cuh"
 
-// The end of a recorded step: the drawn tokens become the next step's input, and what the step has captured is kept.
+// The end of a recorded step: the drawn tokens become the next step's input, and what the step has
+// captured is kept.
 
 namespace vitrine::internal {
 namespace {
@@ -19,7 +20,8 @@ __global__ void copy_step(const Chunk* from, Chunk* history, int64_t count, cons
   wait_for_previous_kernel();
   let_next_kernel_start();
   Chunk* to = history + static_cast<int64_t>(*step) * count;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
     to[i] = from[i];
   }
 }
@@ -32,8 +34,10 @@ struct StepNumbers {
   int32_t* tokens;
 };
 
-/// One block. A sequence whose cache is full stays where it is: nobody reads what it goes on to draw.
-__global__ void advance(SequenceSlice* sequences, int32_t* ids, int32_t* positions, const int32_t* sequence_of_row, int rows, StepNumbers n) {
+/// One block. A sequence whose cache is full stays where it is: nobody reads what it goes on to
+/// draw.
+__global__ void advance(SequenceSlice* sequences, int32_t* ids, int32_t* positions,
+                        const int32_t* sequence_of_row, int rows, StepNumbers n) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const int32_t now = *n.step;
@@ -56,11 +60,16 @@ void CudaBackend::next_step(const NextStepArgs& args) {
   sample_on_device(args.logits, args.temperature, args.top_k, args.top_p, args.uniform, args.drawn);
   if (args.captured_bytes > 0) {
     const auto chunks = static_cast<int64_t>(args.captured_bytes / sizeof(Chunk));
-    launch(*device_, {.grid = dim3(std::min<int64_t>(ceil_div(chunks, kThreads), 4 * device_->processors())), .block = dim3(kThreads), .may_start_early = true},
-           copy_step, reinterpret_cast<const Chunk*>(args.captured), reinterpret_cast<Chunk*>(args.history), chunks, args.step);
+    launch(*device_,
+           {.grid = dim3(std::min<int64_t>(ceil_div(chunks, kThreads), 4 * device_->processors())),
+            .block = dim3(kThreads),
+            .may_start_early = true},
+           copy_step, reinterpret_cast<const Chunk*>(args.captured),
+           reinterpret_cast<Chunk*>(args.history), chunks, args.step);
   }
-  launch(*device_, {.grid = dim3(1), .block = dim3(kThreads), .may_start_early = true}, advance, const_cast<SequenceSlice*>(batch.sequences),
-         const_cast<int32_t*>(batch.ids), const_cast<int32_t*>(batch.positions), batch.sequence_of_row, batch.rows,
+  launch(*device_, {.grid = dim3(1), .block = dim3(kThreads), .may_start_early = true}, advance,
+         const_cast<SequenceSlice*>(batch.sequences), const_cast<int32_t*>(batch.ids),
+         const_cast<int32_t*>(batch.positions), batch.sequence_of_row, batch.rows,
          StepNumbers{args.step, args.uniforms, args.uniform, args.drawn, args.tokens});
 }
 

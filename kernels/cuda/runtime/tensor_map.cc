@@ -12,34 +12,40 @@ namespace {
 
 using Encode = decltype(&cuTensorMapEncodeTiled);
 
-/// The driver's function, asked for at run time: linking the driver's library would tie the program to machines that have one.
+/// The driver's function, asked for at run time: linking the driver's library would tie the program
+/// to machines that have one.
 Encode encoder() {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found{};
 #if CUDART_VERSION >= 12050
-  const cudaError_t status = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
+  const cudaError_t status = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function,
+                                                              12000, cudaEnableDefault, &found);
 #else
-  const cudaError_t status = cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &found);
+  const cudaError_t status =
+      cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &found);
 #endif
-  if (status != cudaSuccess || found != cudaDriverEntryPointSuccess) internal_error("the NVIDIA driver has no cuTensorMapEncodeTiled");
+  if (status != cudaSuccess || found != cudaDriverEntryPointSuccess)
+    internal_error("the NVIDIA driver has no cuTensorMapEncodeTiled");
   return reinterpret_cast<Encode>(function);
 }
 
 }  // namespace
 
-TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes, int tile_rows) {
+TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t row_bytes,
+                     int tile_rows) {
   static const Encode encode = encoder();
   CUtensorMap map;
   const cuuint64_t size[] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
   const cuuint64_t stride[] = {static_cast<cuuint64_t>(row_bytes)};
   const cuuint32_t tile[] = {kTileDepth, static_cast<cuuint32_t>(tile_rows)}, step[] = {1, 1};
   // Elements are only moved, so 16-bit integers stand for both types of weights.
-  const CUresult status = encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<void*>(data), size, stride, tile, step,
-                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult status =
+      encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<void*>(data), size, stride, tile,
+             step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
-    internal_error("no tensor map of {} x {} elements, rows {} bytes apart: driver error {}", rows, columns, row_bytes,
-                   static_cast<int>(status));
+    internal_error("no tensor map of {} x {} elements, rows {} bytes apart: driver error {}", rows,
+                   columns, row_bytes, static_cast<int>(status));
   }
   TensorMap result;
   static_assert(sizeof result == sizeof map && alignof(TensorMap) >= alignof(CUtensorMap));

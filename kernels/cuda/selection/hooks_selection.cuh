@@ -9,8 +9,8 @@
 
 namespace vitrine::internal::cuda {
 
-/// A list of whole numbers below 2^31. Evenly spaced ones are not stored at all, a few travel with the kernel's parameters, and
-/// only more than that lie in the device's memory.
+/// A list of whole numbers below 2^31. Evenly spaced ones are not stored at all, a few travel with
+/// the kernel's parameters, and only more than that lie in the device's memory.
 struct Numbers {
   static constexpr int kFew = 64;
 
@@ -44,7 +44,9 @@ struct SelectionView {
     }
     return low;
   }
-  VITRINE_DEVICE int64_t column(int64_t selected) const { return selected + shifts.at(range_of(selected)); }
+  VITRINE_DEVICE int64_t column(int64_t selected) const {
+    return selected + shifts.at(range_of(selected));
+  }
 };
 
 /// Makes Numbers, and notes those that have to be uploaded.

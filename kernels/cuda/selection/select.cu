@@ -1,8 +1,8 @@
 #include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/selection/hooks_selection.cuh"
 
-// Captures and edits: the operations that touch a selection of a site. A thread takes a quad of selected columns of one
-// selected row; four that lie side by side and aligned are one access.
+// Captures and edits: the operations that touch a selection of a site. A thread takes a quad of
+// selected columns of one selected row; four that lie side by side and aligned are one access.
 
 namespace vitrine::internal {
 namespace cuda {
@@ -11,7 +11,8 @@ void NumberLists::add(Numbers& to, std::span<const int64_t> values) {
   if (values.empty()) return;
   to.first = static_cast<int32_t>(values[0]);
   to.step = values.size() > 1 ? static_cast<int32_t>(values[1] - values[0]) : 0;
-  for (size_t i = 1; i < values.size(); ++i) to.listed = to.listed || values[i] - values[i - 1] != to.step;
+  for (size_t i = 1; i < values.size(); ++i)
+    to.listed = to.listed || values[i] - values[i - 1] != to.step;
   if (!to.listed) return;
   if (values.size() > Numbers::kFew) long_.push_back({&to, uploaded_.size()});
   for (size_t i = 0; i < values.size(); ++i) {
@@ -40,7 +41,8 @@ struct Place {
 
   VITRINE_DEVICE Place(const SelectionView& s, int64_t selected_row, int64_t first)
       : row(s.rows.at(selected_row)), selected(first), column(0), count(kQuad), together(false) {
-    const int64_t end = s.limited && s.limits.at(selected_row) < s.width ? s.limits.at(selected_row) : s.width;
+    const int64_t end =
+        s.limited && s.limits.at(selected_row) < s.width ? s.limits.at(selected_row) : s.width;
     if (end - first < kQuad) count = static_cast<int>(end - first);
     if (count <= 0) return;
     const int range = s.range_of(first);
@@ -66,7 +68,8 @@ VITRINE_DEVICE Quad load_selected(const SelectionView& s, const Rows<T>& x, cons
 }
 
 template <class T>
-VITRINE_DEVICE void store_selected(const SelectionView& s, const Rows<T>& x, const Place& p, const Quad& quad) {
+VITRINE_DEVICE void store_selected(const SelectionView& s, const Rows<T>& x, const Place& p,
+                                   const Quad& quad) {
   if (p.together) return store_quad(x.at(p.row, p.column), quad, p.count, p.whole(x));
 #pragma unroll
   for (int i = 0; i < kQuad; ++i) {
@@ -74,7 +77,8 @@ VITRINE_DEVICE void store_selected(const SelectionView& s, const Rows<T>& x, con
   }
 }
 
-/// What an edit takes besides x: an operand row for each selected row, or one for all (a stride of 0).
+/// What an edit takes besides x: an operand row for each selected row, or one for all (a stride of
+/// 0).
 struct Change {
   EditKind kind;
   float factor;
@@ -99,24 +103,28 @@ __global__ void edit_rows(RowGrid grid, SelectionView s, Rows<T> x, Change chang
   } else {
     const Quad operand = change.operands(grid.row(), p.selected, p.count);
 #pragma unroll
-    for (int i = 0; i < kQuad; ++i) quad.x[i] = change.kind == EditKind::kAdd ? quad.x[i] + operand.x[i] : operand.x[i];
+    for (int i = 0; i < kQuad; ++i)
+      quad.x[i] = change.kind == EditKind::kAdd ? quad.x[i] + operand.x[i] : operand.x[i];
   }
   store_selected(s, x, p, quad);
 }
 
-/// A block for each selected row. The dot product is summed in double, each thread's quads in order, then block_sum().
+/// A block for each selected row. The dot product is summed in double, each thread's quads in
+/// order, then block_sum().
 template <class T>
 __global__ void project_rows(SelectionView s, Rows<T> x, Change change) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const int64_t row = blockIdx.x;
-  const int64_t begin = static_cast<int64_t>(threadIdx.x) * kQuad, step = static_cast<int64_t>(blockDim.x) * kQuad;
+  const int64_t begin = static_cast<int64_t>(threadIdx.x) * kQuad,
+                step = static_cast<int64_t>(blockDim.x) * kQuad;
   double dot = 0.0;
   for (int64_t selected = begin; selected < s.width; selected += step) {
     const Place p(s, row, selected);
     const Quad quad = load_selected(s, x, p), unit = change.operands(row, selected, p.count);
 #pragma unroll
-    for (int i = 0; i < kQuad; ++i) dot += static_cast<double>(quad.x[i]) * static_cast<double>(unit.x[i]);
+    for (int i = 0; i < kQuad; ++i)
+      dot += static_cast<double>(quad.x[i]) * static_cast<double>(unit.x[i]);
   }
   const float along = static_cast<float>(block_sum(dot, shared_memory<double>()));
   for (int64_t selected = begin; selected < s.width; selected += step) {
@@ -135,7 +143,8 @@ __global__ void gather_rows(RowGrid grid, SelectionView s, Rows<X> x, Rows<Y> to
   let_next_kernel_start();
   const Place p(s, grid.row(), grid.column());
   if (p.count <= 0) return;
-  store_quad(to.at(grid.row(), p.selected), load_selected(s, x, p), p.count, to.aligned && p.count == kQuad);
+  store_quad(to.at(grid.row(), p.selected), load_selected(s, x, p), p.count,
+             to.aligned && p.count == kQuad);
 }
 
 void view_columns(SelectionView& view, NumberLists& lists, std::span<const Selection::Range> cols) {
@@ -154,7 +163,8 @@ constexpr int kMostProjecting = 256;
 
 }  // namespace
 
-cuda::SelectionView CudaBackend::place_selection(const Selection& where, std::span<const int64_t> limits) {
+cuda::SelectionView CudaBackend::place_selection(const Selection& where,
+                                                 std::span<const int64_t> limits) {
   SelectionView view;
   NumberLists lists;
   view_columns(view, lists, where.cols);
@@ -162,7 +172,9 @@ cuda::SelectionView CudaBackend::place_selection(const Selection& where, std::sp
   lists.add(view.limits, limits);
   view.limited = !limits.empty();
   if (lists.bytes() > 0) {
-    if (device_->recording()) fail("a selection of more than 64 rows or column ranges, unevenly spaced, cannot be recorded");
+    if (device_->recording())
+      fail(
+          "a selection of more than 64 rows or column ranges, unevenly spaced, cannot be recorded");
     std::byte* memory = scratch(lists.bytes());
     upload(memory, lists.data(), lists.bytes());
     lists.placed(reinterpret_cast<const int32_t*>(memory));
@@ -181,10 +193,11 @@ void CudaBackend::edit(const EditArgs& args) {
   with_element(args.x.dtype, [&](auto element) {
     using T = decltype(element);
     if (args.kind == EditKind::kProject) {
-      const LaunchShape shape{.grid = dim3(rows),
-                              .block = dim3(threads_for(ceil_div(view.width, kQuad), kMostProjecting)),
-                              .shared = kMostProjecting / kWarp * sizeof(double),
-                              .may_start_early = true};
+      const LaunchShape shape{
+          .grid = dim3(rows),
+          .block = dim3(threads_for(ceil_div(view.width, kQuad), kMostProjecting)),
+          .shared = kMostProjecting / kWarp * sizeof(double),
+          .may_start_early = true};
       launch(*device_, shape, project_rows<T>, view, Rows<T>(args.x), change);
     } else {
       launch(*device_, grid.shape(), edit_rows<T>, grid, view, Rows<T>(args.x), change);
@@ -206,7 +219,8 @@ void CudaBackend::gather(Mat x, const Selection& where, DType store, std::byte* 
 }
 
 void CudaBackend::scatter(const float* source, const Selection& where, Mat x) {
-  const Mat values(const_cast<float*>(source), static_cast<int64_t>(where.rows.size()), where.width());
+  const Mat values(const_cast<float*>(source), static_cast<int64_t>(where.rows.size()),
+                   where.width());
   edit({.x = x, .where = where, .kind = EditKind::kReplace, .operand = values});
 }
 
