@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/dtype.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/finite.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/xxhash64.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // How fast the engine is, next to what the machine can do at best. See docs/BENCHMARKS.md.
 
 #include "bench/engine_bench.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/open_blas.h"
 
 #include <dlfcn.h>

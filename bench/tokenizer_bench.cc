@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // How fast text becomes tokens and back, in bytes of text a second, on one thread.
 // The environment's VITRINE_TEST_DATA names a folder with gpt2-tokenizer/ and
 // corpus/children.txt.xz.

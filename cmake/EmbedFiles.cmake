@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # cmake -DOUTPUT=FILE.cc -DFILES="A;B" -P EmbedFiles.cmake: a C++ source that holds the files' bytes, by name. What pages are made of
 # is edited as the CSS and JavaScript that it is, and needs no file at run time.
 set(text "#include \"report/assets.h\"\n\nnamespace vitrine {\n\nstd::string_view asset(std::string_view name) {\n")

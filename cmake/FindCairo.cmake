@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Cairo, which has no CMake package of its own: the target Cairo::Cairo.
 find_package(PkgConfig QUIET)
 if(PKG_CONFIG_FOUND)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # SentencePiece ships no CMake package; this finds its header and library and makes SentencePiece::SentencePiece.
 find_path(SentencePiece_INCLUDE_DIR sentencepiece_processor.h)
 find_library(SentencePiece_LIBRARY sentencepiece)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # VITRINE_HAS_CUDA: whether the CUDA backend is built. AUTO takes a toolkit where there is one.
 set(VITRINE_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO (if nvcc is found), ON or OFF")
 set_property(CACHE VITRINE_CUDA PROPERTY STRINGS AUTO ON OFF)

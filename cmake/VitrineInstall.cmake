@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Installs the library as the CMake package `vitrine` (target vitrine::vitrine), its headers, the command and the bundled model.
 include(CMakePackageConfigHelpers)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # vitrine_add_library(NAME SOURCES... [PUBLIC targets...] [PRIVATE targets...]): a folder's static library.
 # Private dependencies that are headers and nothing else leave no trace in a program, so the installed package does without.
 # Warnings, sanitizers and include paths are the same for every target and stand only here.

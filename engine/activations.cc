@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/activations.h"
 
 namespace vitrine::internal {

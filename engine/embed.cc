@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/check.h"
 #include "engine/model_state.h"
 #include "vitrine/model.h"

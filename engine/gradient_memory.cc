@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/gradient_memory.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/kv_cache.h"
 
 namespace vitrine::internal {

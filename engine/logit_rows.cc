@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/logit_rows.h"
 
 #include <algorithm>

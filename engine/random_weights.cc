@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/random_weights.h"
 
 #include <omp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/recorded_steps.h"
 
 #include "base/check.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/resolved_targets.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/run.h"
 
 #include "base/check.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/running_moments.h"
 
 #include <algorithm>

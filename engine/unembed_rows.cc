@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/unembed_rows.h"
 
 #include "base/check.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/weights.h"
 
 #include <fmt/format.h>

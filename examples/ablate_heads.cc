@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which attention heads does an answer need? Each head in turn is silenced, and we look at what
 // that does to the difference between the logits of two answers (here: of " are" and " is" after a
 // plural subject).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The logit lens in a few lines: what would the model say if it stopped after each layer?
 //
 //   logit_lens [MODEL] [PROMPT] [ANSWER]

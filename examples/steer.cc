@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Steering: the difference between what the model thinks of two texts, added to the residual stream
 // while it writes, pulls the writing from one towards the other. Captures stay on meanwhile and
 // show how far it went.

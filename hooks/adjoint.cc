@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "hooks/adjoint.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "hooks/apply_edit.h"
 
 #include <algorithm>

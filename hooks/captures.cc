@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/captures.h"
 
 #include <algorithm>

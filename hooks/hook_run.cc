@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "hooks/hook_run.h"
 
 #include <numeric>

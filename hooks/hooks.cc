@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/hooks.h"
 
 #include <cmath>

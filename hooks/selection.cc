@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "hooks/selection.h"
 
 #include <algorithm>

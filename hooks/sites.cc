@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/sites.h"
 
 #include <fmt/format.h>

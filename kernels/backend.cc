@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/backend.h"
 
 #include "base/check.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/check.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/runtime/device.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # What demo.sh and test.sh share: options, packages, configure, build. Sourced, never run.
 

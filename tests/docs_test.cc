@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Documents that repeat what the code says are held to it.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The rule that keeps the house in order: includes run one way. Reads every #include of the tree,
 // so that a shortcut from, say, the analyses into the engine's insides fails here and not in a
 // review.

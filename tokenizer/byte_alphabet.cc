@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tokenizer/byte_alphabet.h"
 
 #include <cstdint>

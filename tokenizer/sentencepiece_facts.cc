@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tokenizer/sentencepiece_facts.h"
 
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/tokenizer.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tokenizer/window_masks.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tokenizer/word_cache.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Collects what tools/device_check.sh needs into one folder that runs on a machine with a GPU and nothing installed.
 
 set -euo pipefail

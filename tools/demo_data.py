@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Text, tokenizer and training rows for the demo model."""
 
 from __future__ import annotations

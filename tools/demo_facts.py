@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tables of well-known facts and words that the demo model's synthetic sentences are made of.
 
 Every answer that a sentence ends in is one word, so that the tokenizer can give it one token and a

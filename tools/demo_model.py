@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GPT-2 in plain PyTorch, with Hugging Face's names, shapes and arithmetic.
 
 Pre-layernorm, GELU in its tanh form, learned positions, biases everywhere, output head tied to the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The demo model's optimizer: Muon for the blocks' matrices, AdamW for everything else.
 
 Muon (Jordan et al. 2024) takes the momentum of a matrix's gradient and replaces it by the nearest

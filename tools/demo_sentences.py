@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Synthetic sentences for the demo model: facts, agreement, counting, copying, professions.
 
 Each family writes `Sample`s: a sentence, and the place in it where a model that has learned the

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Runs what only a machine with a GPU can say: the kernels' and the engine's tests on it, `vitrine bench`, compute-sanitizer.
 # Needs bash and the built programs, nothing else. See usage().
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Measures the demo model from its own files: facts held out of training, prose, and the lens pictures.
 
 Plain PyTorch in float32 on the float16 weights; prints Markdown, as the model card has it.

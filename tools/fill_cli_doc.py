@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Runs every `$ ...` line of the console blocks in docs/CLI.md and writes what it prints below it.
 
     python3 tools/fill_cli_doc.py BUILD_FOLDER/cli/vitrine

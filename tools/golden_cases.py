@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The small random checkpoints of tests/goldens: one a variant of GPT-2's configuration or of the file layout."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GPT-2 small's shape with random weights that Python and C++ make alike from a seed, so that none need storing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One run of a transformers GPT-2 with every activation, and the gradients at them, under the names of Vitrine's sites."""
 
 from __future__ import annotations

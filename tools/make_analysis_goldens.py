@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes tests/analysis/goldens/*.json: what the lens and the score are on checkpoints of tests/goldens, in double precision.
 
 An implementation of its own, in NumPy and plain formulas; it shares no code with the engine. Before anything is written its

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes tests/analysis/goldens/induction/ and tests/analysis/goldens/attention_*.json.
 
 `induction` is a checkpoint written by hand, without training: a three-layer GPT-2 without MLPs that copies. Its residual stream

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes tests/analysis/goldens/attribution_*.json: what patching, ablation, tracing, path patching and direct logit attribution give
 on checkpoints of tests/goldens, in double precision.
 

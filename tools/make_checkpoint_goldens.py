@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Writes tests/engine/checkpoints: one tiny GPT-2 in every form that the checkpoint reader knows, by the libraries that
 define the forms (torch.save, safetensors), the .npy files of tests/base by NumPy, and a pickle for tests/fuzz.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes tests/analysis/goldens/covariance.json: what NumPy says about a few small matrices and about activations.
 
     python3 tools/make_covariance_goldens.py

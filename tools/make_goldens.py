@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Writes tests/goldens: what Hugging Face transformers computes on small random GPT-2 checkpoints, in double precision.
 
 Everything follows from seeds; one command makes all of it again:

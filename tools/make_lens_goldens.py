@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes tests/analysis/goldens/lens_*.json and tuned_*/: tuned lens, divergences, lenses of attention and MLP outputs, rankings, the fit
 of translators, and the surprisal of words. transformers runs the models in double precision; the fit is NumPy's least squares on the
 stacked system, not the normal equations. Needs torch, transformers, tokenizers, numpy and safetensors:

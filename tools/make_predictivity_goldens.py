@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes tests/analysis/goldens/predictivity.json: cross-validated regressions by scikit-learn, and the study's untrained parts by NumPy.
 
 Ridge with the choice "loo" is StandardScaler and RidgeCV(alpha_per_target=True), ols is LinearRegression; ridge with the choice "gcv", which

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes examples/predictivity/: sentences in stories, and made-up responses whose truth is known.
 
 Each of 18 neuroids of 3 subjects is a random direction of the demo model's residual stream after block 3 at the sentence's last token, as

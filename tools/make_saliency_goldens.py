@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes tests/analysis/goldens/saliency_*.json: what saliency is on checkpoints of tests/goldens, in double precision.
 
 The models are transformers' and the gradients torch's; nothing is shared with the engine. Grad x Input is Ecco's published formula

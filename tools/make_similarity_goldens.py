@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes tests/analysis/goldens/similarity.json and factors.json.
 
 Similarity of layers by NumPy, with the formulas in the form that the engine does not use (CKA by centred kernels, SVCCA by two

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Writes the tokenizer tests' small models and what Hugging Face `tokenizers` and `sentencepiece` make of generated text.
 
 The text is not stored: tests/tokenizer/data/strings.json says how it is generated, here and in the tests alike. A golden

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Writes tokenizer/unicode_tables.inc: the class of every code point for GPT-2's pre-tokenisation.
 
 The classes are those of Unicode 16.0: letters (L*), numbers (N*) and White_Space. That is the version of the regular

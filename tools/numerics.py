@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Measures every mode's rounding error at every site against a double-precision run, beside transformers' own.
 
     python3 tools/numerics.py --mode cpu:f32=build/cli/vitrine --mode cuda:bf16=build/cli/vitrine > table.md

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """What storing weights in fewer bits does to the distribution of the next token, against the same model stored as float32.
 
     python3 tools/storage_error.py --vitrine build/cli/vitrine --text book.txt --models ../shared/data/models > table.md

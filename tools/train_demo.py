@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Trains the bundled demo model: a small GPT-2 on synthetic sentences and public-domain prose.
 
 Stop it and run it again with the same --work: it goes on where it was. The learning rate follows the

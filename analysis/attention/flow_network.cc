@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/attention/flow_network.h"
 
 #include <boost/graph/compressed_sparse_row_graph.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/attention/maps.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/common/decompositions.h"
 
 #include <Eigen/Eigenvalues>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/common/linear_cka.h"
 
 #include <Eigen/Core>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/common/text_runs.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/common/word_spans.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/corpus/byte_source.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/corpus/capture_sink.h"
 
 #include <unistd.h>

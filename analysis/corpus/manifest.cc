@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/corpus/manifest.h"
 
 #include <limits>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/corpus/shard.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/corpus/window_batches.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/covariance.h"
 
 #include <Eigen/Core>

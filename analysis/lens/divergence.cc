@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/lens/divergence.h"
 
 #include <algorithm>

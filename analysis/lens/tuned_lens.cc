@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/tuned_lens.h"
 
 #include <Eigen/Core>

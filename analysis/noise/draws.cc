@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What noise makes of a prompt, before any model sees it.
 
 #include "analysis/noise/draws.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/ablation.h"
 
 #include <algorithm>

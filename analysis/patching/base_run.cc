@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/patching/base_run.h"
 
 #include <algorithm>

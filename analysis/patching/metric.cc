@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/patching/metric.h"
 
 #include <algorithm>

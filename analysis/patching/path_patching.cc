@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/path_patching.h"
 
 #include <algorithm>

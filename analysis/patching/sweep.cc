@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/patching/sweep.h"
 
 #include <algorithm>

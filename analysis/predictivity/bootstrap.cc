@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Medians, and how sure they are.
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a model holds at the last token of each stimulus.
 
 #include <algorithm>

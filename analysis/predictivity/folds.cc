@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Folds, and the names of what there is to choose.
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Regression and cross-validation, apart from any model.
 
 #include <Eigen/Core>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/representation/nmf.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/similarity.h"
 
 #include <Eigen/Core>

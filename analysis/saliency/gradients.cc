@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The methods that read gradients of f with respect to the input's embeddings.
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The methods that take tokens away and look at what f loses. They run forward only.
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/saliency/runs.h"
 
 #include <algorithm>

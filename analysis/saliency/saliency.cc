@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/saliency.h"
 
 #include <array>

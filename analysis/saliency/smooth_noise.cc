@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "analysis/saliency/smooth_noise.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Attention, fused and step by step, its cache and its gradients.
 
 #include "bench/kernels/kernels_bench.h"

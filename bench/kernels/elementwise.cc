@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What is done number by number, embeddings, and copies.
 
 #include "bench/kernels/kernels_bench.h"

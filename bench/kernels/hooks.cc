@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What captures and edits cost: whole rows of a site, and one head of it.
 
 #include <algorithm>

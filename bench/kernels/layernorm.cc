@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Layernorm, its halves, and the gradients of all.
 
 #include "bench/kernels/kernels_bench.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Products with weights, their gradients, and packing. OpenBLAS beside them where the build has
 // found it.
 

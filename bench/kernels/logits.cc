@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Logits: statistics of rows that are never held whole, seeds of gradients, and the choice of a
 // token.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Highway compiles the part between the two guards once for each instruction set and picks the best
 // when the program runs.
 #undef HWY_TARGET_INCLUDE

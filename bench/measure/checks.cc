@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/measure/checks.h"
 
 #include "base/check.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/measure/device_rates.h"
 
 #include <omp.h>

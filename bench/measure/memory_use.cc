@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/measure/memory_use.h"
 
 #include <sys/resource.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/measure/random_matrix.h"
 
 #include <algorithm>

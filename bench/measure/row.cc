@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/measure/row.h"
 
 namespace vitrine::bench {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/measure/scratch.h"
 
 #include <stdlib.h>

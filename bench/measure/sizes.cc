@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/measure/sizes.h"
 
 #include "base/check.h"

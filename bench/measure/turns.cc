@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/measure/turns.h"
 
 #include "bench/measure/timing.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Captum on the saliency rows of `vitrine bench`, over transformers' GPT-2. Needs: pip install torch transformers captum
 
 Grad x Input and integrated gradients (Gauss-Legendre, from zero) of one logit with respect to the embeddings. Captum runs all points as

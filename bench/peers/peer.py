@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the peers share: options, the prompt, timing, and the file that `vitrine bench --baseline` reads.
 
 The peers need PyTorch and what each names at its top, all from PyPI. A run of both sides on the same weights:

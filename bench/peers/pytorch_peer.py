@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """GPT-2 in plain PyTorch, without a framework around it, on the workloads of `vitrine bench`. Needs: pip install torch safetensors
 
 What PyTorch's own operations reach: fused attention, addmm, a key/value cache of fixed size that is written in place. peer.py says how to

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """TransformerLens on the forward passes of `vitrine bench`. Needs: pip install torch transformers "transformer_lens>=4"
 
 Hooks: none is a pass alone; residual keeps blocks.0.hook_resid_pre and every hook_resid_post, maps every hook_pattern, everything is

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Hugging Face transformers on the workloads of `vitrine bench`. Needs: pip install torch transformers
 
 forward: all logits; prefill: the last ones. With hooks residual, output_hidden_states; with maps, output_attentions (eager attention, which keeps them).

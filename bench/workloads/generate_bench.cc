@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/check.h"
 #include "bench/measure/checks.h"
 #include "bench/measure/turns.h"

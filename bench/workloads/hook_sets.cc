@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "bench/workloads/hook_sets.h"
 
 #include "base/check.h"

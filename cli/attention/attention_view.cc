@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/attention/attention_view.h"
 
 #include <fmt/format.h>

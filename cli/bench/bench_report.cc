@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/bench/bench_report.h"
 
 #include <fmt/format.h>

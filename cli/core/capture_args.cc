@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/core/capture_args.h"
 
 #include "base/check.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/core/checks.h"
 
 #include <fmt/format.h>

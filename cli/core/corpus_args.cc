@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/core/corpus_args.h"
 
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/core/interrupt.h"
 
 #include <csignal>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/core/output_files.h"
 
 #include <fmt/format.h>

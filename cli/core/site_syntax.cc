@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/core/site_syntax.h"
 
 #include <charconv>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/corpus/covariance_data.h"
 
 #include <algorithm>

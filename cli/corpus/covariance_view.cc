@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/corpus/covariance_view.h"
 
 #include <fmt/format.h>

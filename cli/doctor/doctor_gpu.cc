@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/doctor/doctor_gpu.h"
 
 #include <dlfcn.h>

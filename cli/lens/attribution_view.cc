@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/lens/attribution_view.h"
 
 #include <fmt/format.h>

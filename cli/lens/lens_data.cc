@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/lens/lens_data.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/lens/lens_fit.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/lens/lens_view.h"
 
 #include <fmt/format.h>

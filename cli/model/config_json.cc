@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/model/config_json.h"
 
 namespace vitrine::cli {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/model/site_table.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/patching/patch_args.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/predictivity/predictivity_files.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/predictivity/predictivity_view.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/saliency/saliency_args.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/saliency/saliency_data.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/text/score_words.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/text/training_windows.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/checkpoint/files.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/checkpoint/random_checkpoint.h"
 
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/checkpoint/safe_pickle.h"
 
 #include <algorithm>

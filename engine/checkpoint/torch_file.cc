@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/checkpoint/torch_file.h"
 
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 /// All analyses: what a model computes on the way to its answer, as numbers.

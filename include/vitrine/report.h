@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 /// Results for readers: pages that open from disk, and figures for papers.

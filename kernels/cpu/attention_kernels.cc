@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cpu/attention_kernels.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the products with a weight and with its transpose share: how sums are cut, and the walk over
 // a block of work.
 

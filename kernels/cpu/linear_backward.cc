@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/linear_backward_kernels.h"
 #include "kernels/cpu/linear_tasks.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cpu/linear_backward_kernels.h"
 
 #undef HWY_TARGET_INCLUDE

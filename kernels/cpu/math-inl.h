@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // exp and the activation functions on vectors.
 //
 // The activations compute in double precision and round once, so that no range of x loses digits: 1

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The one inner loop of all matrix products: rows of activations times panels of weights, sixteen
 // outputs each.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Vectors of a panel's width: what every kernel of this folder is written in. Compiled once for
 // each instruction set.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Where each position looks: a head's map, what maps become through the layers, and what each head does by habit.
 V.page(found => {
   const texts = [...found.tokens].map(V.token), T = texts.length;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A logit as a sum over components.
 V.page(found => {
   const {layers, heads} = found, columns = [...Array.from({length: heads}, (_, h) => `head ${h}`), 'bias', 'MLP'];

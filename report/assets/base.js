@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 'use strict';
 // V holds what the pages share. Each file adds its part; nothing is loaded, nothing is sent.
 const V = {};

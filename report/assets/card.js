@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A card is one view: a title, what it shows, and its numbers as a table, to look at or to copy.
 {
   const say = text => { document.getElementById('said').textContent = text; };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Colours that mean something: amount (probabilities, shares), rank (from the last to the first), minus and plus. The page's data brings
 // their stops; the empty end is the page itself, so scales run from pale to deep on a light page and from deep to pale on a dark one.
 {

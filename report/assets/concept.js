@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Directions between two sets of prompts: where they separate, each held-out prompt's place along one, and how to steer with it.
 V.page(found => {
   const {sites, x, lines, sets, steering} = found, AUC = 0, D = 1, ACCURACY = 2, NORM = 3, ACTIVATIONS = 4;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A covariance matrix, and behind each cell what it is made of.
 V.page(found => {
   const {names, mean, lower, divisor, series} = found, n = names.length;

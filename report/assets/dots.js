@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Dots in rows over a common axis, with zero as a line: a row for each group, a large dot with its error where a group has a mean. A pointer
 // looks at the nearest dot, arrow keys move over them, a click or Enter pins one, Escape lets go.
 {

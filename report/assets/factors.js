@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Groups of neurons that fire together: where in the text, and which neurons.
 V.page(found => {
   const {components, layers} = found, C = components.length, N = found.tokens.length, strength = (c, t) => found.strengths[c * N + t];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Rows by columns of coloured cells, as many as there are: only what can be seen is drawn. A pointer looks at a cell, arrow keys move over
 // them, a click or Enter pins one, Escape lets go.
 {

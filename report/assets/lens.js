@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The logit lens: layers by positions, a cell in detail, and the way of a rank through the layers.
 V.page(lens => {
   const rows = lens.layers.length, columns = lens.positions.length, K = lens.topK, W = lens.watch.length, last = Math.max(lens.vocab, 2);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What several kinds of noise in a prompt do to what the model says and holds.
 V.page(found => {
   const {effects} = found, MEAN = 0, ERROR = 1;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What stands around the views: the switch between light and dark, the choice between several results, the command.
 {
   const main = document.getElementById('main');

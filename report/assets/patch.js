@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Experiments that run a prompt again with something replaced: layers by positions, heads, neurons or components.
 V.page(found => {
   const prompt = places => [...places].map(place => [V.tokenBox(place), ' ']);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Lines over a common axis, and bars. Both are read with a pointer, with arrow keys, and as a table. Of lines a click or Enter pins a place,
 // to which the reading comes back when the pointer leaves; Escape lets go.
 {

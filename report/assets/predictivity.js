@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // How well each layer predicts what was measured.
 V.page(found => {
   const {sites, controls, ceiled} = found, R = 0, SCORE = 1, LOW = 0, HIGH = 1;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The text with each token coloured by what it does to a next token.
 V.page(result => {
   const {steps} = result, T = result.tokens.length, of = (values, step, i) => values[step * T + i];

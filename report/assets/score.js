@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A text coloured by how little the model expected each token or word.
 V.page(found => {
   const {losses, positions, words} = found, N = losses.length, nat = Math.LN2;

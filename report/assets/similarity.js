@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Sites by sites: how alike they represent the same tokens.
 V.page(found => {
   const {rows, columns} = found, C = columns.length, of = (r, c) => found.values[r * C + c];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A text as a row of tokens, each with a colour and a small number below it. A pointer looks at a token, arrow keys move over them, a click
 // or Enter pins one, Escape lets go. A long text comes in parts.
 {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "report/figures/figure_style.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "report/pages/concept_layout.h"
 
 #include <fmt/format.h>

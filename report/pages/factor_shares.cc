@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "report/pages/factor_shares.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "report/pages/patch_layout.h"
 
 #include <fmt/format.h>

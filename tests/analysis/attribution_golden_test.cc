@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Patching, ablation, tracing, path patching and direct logit attribution against
 // tools/make_attribution_goldens.py: transformers in double precision, changed by hooks, every cell
 // a whole run.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/attribution.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/corpus/capture_file.h"
 
 #include <gtest/gtest.h>

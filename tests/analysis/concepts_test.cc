@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/concepts.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/corpus/corpus_capture.h"
 
 #include <fmt/format.h>

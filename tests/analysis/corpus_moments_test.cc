@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/corpus/corpus_moments.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/factors.h"
 
 #include <gtest/gtest.h>

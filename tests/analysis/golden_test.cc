@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The lens and the score against tools/make_analysis_goldens.py, which computes them in double
 // precision from the formulas.
 

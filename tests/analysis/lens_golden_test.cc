@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The tuned lens, its fit, lenses of what blocks write, divergences and rankings against
 // tools/make_lens_goldens.py, which computes them in double precision with transformers and NumPy's
 // least squares.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/lens.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Noise: what it does to a prompt, and what the model then says and holds.
 
 #include "vitrine/analysis/noise.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/analysis/patching.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Regressions and folds, against tools/make_predictivity_goldens.py (scikit-learn) and against what
 // they promise.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The whole of neural predictivity: features against single passes, and a study whose truth is
 // known.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Saliency against tools/make_saliency_goldens.py: transformers and torch in double precision,
 // Ecco's formula, Captum.
 

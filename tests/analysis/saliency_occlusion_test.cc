@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Occlusion of tokens and of spans, which run forward only.
 
 #include <gtest/gtest.h>

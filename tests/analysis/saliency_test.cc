@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What holds for every method, and what the methods that read gradients must give where the answer
 // is known.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Words of a text. The numbers are held against tools/make_lens_goldens.py, which splits, assigns
 // and sums in Python on transformers' output.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A folder that appears whole or not at all.
 
 #include "base/atomic_folder.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What is read from /proc and /sys, on machines that these tests make up.
 
 #include "base/machine.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/checkpoint/safetensors.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The floors against the published figures: one H200 at 4.3 TB/s and 790 TFLOP/s, bfloat16.
 
 #include "bench/measure/floors.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Rows of two runs beside each other: which belong together, when a difference counts, and what a
 // file must hold.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The whole of a run on a small shape: what was measured, and that its checks are made.
 
 #include <gtest/gtest.h>

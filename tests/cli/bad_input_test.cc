@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Whatever is wrong gets one line on stderr that names it, exit status 2, nothing on stdout and no
 // file.
 

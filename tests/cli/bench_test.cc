@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine bench`: its table, its JSON, what it refuses, how it is ended. How fast anything is, no
 // test says.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What each command says, against the library.
 
 #include <gtest/gtest.h>

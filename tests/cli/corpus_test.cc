@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine corpus` and `vitrine covariance` against the library, and what they refuse.
 
 #include <gtest/gtest.h>

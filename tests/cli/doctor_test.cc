@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine doctor`: what it advises on machines that these tests make up, and what the command says
 // of them.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine lens` with translators, divergences, generations and files, and `vitrine score` by words
 // and windows, against the library.
 

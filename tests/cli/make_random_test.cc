@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine make-random`: what it makes, another command runs; what it refuses leaves nothing.
 
 #include <gtest/gtest.h>

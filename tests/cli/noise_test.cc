@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine noise` against the library.
 
 #include "vitrine/analysis/noise.h"

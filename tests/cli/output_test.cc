@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // How the command looks: help, colours, pipes, terminals, interruption.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine patch` and `vitrine attribute` against the library.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What `vitrine doctor` calls of NVIDIA's driver, for a machine that these tests make up: two GPUs,
 // one of them too old.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What `vitrine doctor` calls of NVIDIA's management library, for the machine of played_cuda.cc.
 
 #include <cstdio>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine predictivity` on the study of examples/predictivity, whose truth is known, and on files
 // that are wrong.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "cli/core/progress_bar.h"
 
 #include <fcntl.h>

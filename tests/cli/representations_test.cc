@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine attention`, `similarity`, `factors` and `concept` against the library.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vitrine saliency` against the library.
 
 #include "vitrine/analysis/saliency.h"

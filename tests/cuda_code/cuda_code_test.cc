@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The compiled kernels, looked at without a GPU: nothing spilled, no arrays in local memory, wide
 // loads and tensor-core instructions where the source counts on them.
 

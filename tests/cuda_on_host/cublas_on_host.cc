@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/float_bits.h"
 #include "kernels/cuda/linear/paths.h"
 #include "tests/cuda_on_host/cuda_on_host.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include <boost/context/detail/fcontext.hpp>
 #include <cstdio>
 #include <cstdlib>

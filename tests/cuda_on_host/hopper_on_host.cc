@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/cuda_on_host/hopper_on_host.h"
 
 #include <algorithm>

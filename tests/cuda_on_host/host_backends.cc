@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/runtime/cuda_backend.h"
 #include "tests/cuda_on_host/cuda_on_host.h"
 #include "tests/kernels/harness.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Every misuse of the public face gets one line that names the thing, its value and the fix.
 
 #include "tests/support.h"

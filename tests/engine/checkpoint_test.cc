@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/checkpoint/checkpoint.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/engine/test_device.h"
 
 namespace vitrine::testing_support {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What edits do, shown by identities of the transformer that hold whatever the weights are.
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The engine against Hugging Face transformers in GPT-2 small's shape, with weights from a seed.
 // tests/goldens/README.md.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/engine/golden_support.h"
 
 #include <fmt/format.h>

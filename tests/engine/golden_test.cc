@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The engine against Hugging Face transformers on small random checkpoints: every configuration
 // that GPT-2 has, every way in which its files have been laid out, every site.
 // tests/goldens/README.md.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Edits take part in a backward pass with their derivatives: gradients at every site, against
 // central differences of a model that is edited alike.
 

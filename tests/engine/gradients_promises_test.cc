@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What must not change a bit of a gradient: what is kept between the passes, what is watched, what
 // else is in the batch, how many threads there are.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Gradients at every site, under every kind of edit and of every kind of target, against central
 // differences of a whole model in double precision.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Weights stored as whole numbers with a scale for each output, in whole models. The numbers
 // themselves are in tests/kernels/int8_test.cc.
 

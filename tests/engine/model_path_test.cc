@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/checkpoint/model_path.h"
 
 #include <gtest/gtest.h>

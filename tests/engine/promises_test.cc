@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // "Watching changes nothing": with any set of captures, in any batch, with any number of threads,
 // in one pass or token by token, the numbers are the same bits.
 

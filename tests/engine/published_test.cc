@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The engine against what others have published: two small trained models (where the additional
 // test data is found), and results on the real GPT-2 weights (where those are found).
 

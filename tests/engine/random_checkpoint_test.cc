@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Random checkpoints on disk: that they are what transformers writes, and nothing half done.
 
 #include "vitrine/checkpoint/random_checkpoint.h"

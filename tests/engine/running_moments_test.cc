@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Moments of rows that stay where the model is: those of two passes over the same rows on the host,
 // whatever came at once.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // GPT-2's real shapes, with random weights, end to end.
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/safetensors_header.h"
 #include "tests/fuzz/fuzz.h"
 

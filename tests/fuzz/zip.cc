@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "engine/checkpoint/zip.h"
 
 #include "tests/fuzz/fuzz.h"

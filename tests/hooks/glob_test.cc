@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "hooks/glob.h"
 
 #include "tests/support.h"

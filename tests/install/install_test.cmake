@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Run by CTest with -DBUILD, -DCONSUMER, -DVERSION, -DCOMPILER, -DGENERATOR and, for a build with sanitizers, -DSANITIZE.
 cmake_minimum_required(VERSION 3.25)
 

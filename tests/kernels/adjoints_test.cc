@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/reference/adjoints.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/kernels/linear_support.h"
 #include "tests/reference/adjoints.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/kernels/harness.h"
 
 namespace vitrine::testing {

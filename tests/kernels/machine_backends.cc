@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/float_bits.h"
 #include "tests/kernels/harness.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "chromium.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "report/figures/figure.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vitrine/report/page.h"
 
 #include <gtest/gtest.h>

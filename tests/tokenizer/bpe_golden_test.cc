@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Byte-level BPE against what Hugging Face tokenizers made of the same generated text
 // (tools/make_tokenizer_goldens.py).
 

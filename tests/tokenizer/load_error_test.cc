@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Files that are not what they should be: one line that names the file, the thing and its value;
 // never a crash.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // SentencePiece models against what its Python package made of the same text
 // (tools/make_tokenizer_goldens.py).
 

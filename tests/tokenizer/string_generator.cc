@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/tokenizer/string_generator.h"
 
 #include <fmt/format.h>

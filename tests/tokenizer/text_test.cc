@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What all tokenizers share: decoding a token at a time, looking up a token, showing one.
 
 #include <gtest/gtest.h>

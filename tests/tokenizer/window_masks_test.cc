@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tokenizer/window_masks.h"
 
 #include <gtest/gtest.h>

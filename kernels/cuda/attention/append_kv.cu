@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/device/kv_layout.cuh"
 #include "kernels/cuda/runtime/batch.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/backward.cuh"
 
 // dk and dv: a block takes 64 keys of one head and walks over the queries that see them, from the

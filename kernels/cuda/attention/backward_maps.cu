@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/backward.cuh"
 #include "kernels/cuda/attention/map_row.cuh"
 

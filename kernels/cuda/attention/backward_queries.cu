@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/backward.cuh"
 
 // dq: a block takes 64 queries of one head and walks over the keys that they see. The blocks with

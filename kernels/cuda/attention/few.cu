@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/kernels.cuh"
 
 // Attention of sequences with few new tokens: decoding. The whole of a tile of keys and values is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/kernels.cuh"
 
 // Attention of sequences with many new tokens. A block takes 64 queries of one head, 16 in each of

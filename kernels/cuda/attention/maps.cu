@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/kernels.cuh"
 #include "kernels/cuda/runtime/cuda_backend.h"
 

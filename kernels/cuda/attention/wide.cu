@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/kernels.cuh"
 
 // Attention of heads that are too wide for the other kernels. Each warp takes 16 queries and 128 of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What the kernels are written in. Under nvcc it is CUDA C++. Everywhere else <cuda_on_host.h>

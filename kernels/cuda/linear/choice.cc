@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/check.h"
 #include "kernels/cuda/runtime/cuda_backend.h"
 

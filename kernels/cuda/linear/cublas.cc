@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include <cublasLt.h>
 #include <dlfcn.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/linear/epilogue.cuh"
 #include "kernels/cuda/linear/paths.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/linear/linear.cuh"
 #include "kernels/cuda/runtime/launch.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/linear/tiles.cuh"
 #include "kernels/cuda/runtime/launch.h"

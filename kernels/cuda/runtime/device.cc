@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/runtime/device.h"
 
 #include <cuda_runtime.h>

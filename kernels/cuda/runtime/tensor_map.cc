@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/runtime/tensor_map.h"
 
 #include <cuda.h>

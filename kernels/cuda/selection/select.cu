@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "kernels/cuda/runtime/cuda_backend.h"
 #include "kernels/cuda/selection/hooks_selection.cuh"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include <vitrine/vitrine.h>
 
 #include <cstdio>
