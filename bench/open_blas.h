@@ -5,7 +5,6 @@
 #include <vector>
 
 namespace vitrine::bench {
-using namespace internal;
 
 /// OpenBLAS, if it is installed: found when the program runs, so that nothing depends on it.
 class OpenBlas {

@@ -10,7 +10,6 @@
 #include "vitrine/sites.h"
 
 namespace vitrine {
-using namespace internal;
 namespace {
 
 const std::filesystem::path kRoot = VITRINE_SOURCE_DIR;

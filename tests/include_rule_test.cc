@@ -17,7 +17,6 @@
 #include "tests/base/test_files.h"
 
 namespace vitrine {
-using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

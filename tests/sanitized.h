@@ -2,7 +2,6 @@
 #pragma once
 
 namespace vitrine::testing {
-using namespace internal;
 
 /// Whether this runs under a sanitizer, about ten times slower: big shapes are left out there.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

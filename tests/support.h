@@ -9,7 +9,6 @@
 #include "vitrine/error.h"
 
 namespace vitrine::test {
-using namespace internal;
 
 /// Runs `action`, which must throw a user's Error, and gives its line.
 inline std::string user_error_of(const std::function<void()>& action) {

@@ -249,15 +249,15 @@ RegressionResult regress(const TensorView& features, const TensorView& responses
   return result;
 }
 
-CrossValidation internal::cross_validate(const TensorView& features, const TensorView& responses,
-                                         std::span<const int32_t> folds,
-                                         const RegressionOptions& options) {
+CrossValidation cross_validate(const TensorView& features, const TensorView& responses,
+                               std::span<const int32_t> folds, const RegressionOptions& options) {
   return cross_validate(features, responses, folds, options, [] {});
 }
 
-CrossValidation cross_validate(const TensorView& features, const TensorView& responses,
-                               std::span<const int32_t> folds, const RegressionOptions& options,
-                               const std::function<void()>& fold_done) {
+CrossValidation internal::cross_validate(const TensorView& features, const TensorView& responses,
+                                         std::span<const int32_t> folds,
+                                         const RegressionOptions& options,
+                                         const std::function<void()>& fold_done) {
   check_alphas(options);
   const Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses");
   if (x.rows() != y.rows())

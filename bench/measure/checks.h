@@ -9,7 +9,6 @@
 // Every figure comes from a result that was checked in the same run.
 
 namespace vitrine::bench {
-using namespace internal;
 
 /// Any tokens do, as long as they differ: a step of this length visits the whole vocabulary.
 std::vector<int32_t> some_tokens(const Config& config, int64_t count, int64_t offset = 0);

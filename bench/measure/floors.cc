@@ -4,7 +4,6 @@
 #include <algorithm>
 
 namespace vitrine::bench {
-using namespace internal;
 namespace {
 
 double real(int64_t value) { return static_cast<double>(value); }

@@ -11,7 +11,6 @@
 // of reach; the share of it says how far.
 
 namespace vitrine::bench {
-using namespace internal;
 
 /// What a machine does at best, a second.
 struct Rates {

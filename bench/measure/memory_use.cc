@@ -6,7 +6,6 @@
 #include <fstream>
 
 namespace vitrine::bench {
-using namespace internal;
 
 uint64_t peak_memory() {
   rusage usage = {};

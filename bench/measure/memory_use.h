@@ -4,7 +4,6 @@
 #include <cstdint>
 
 namespace vitrine::bench {
-using namespace internal;
 
 /// The most memory that this process has held at once, in bytes, since forget_peak_memory(); where
 /// the system does not let it be forgotten, since the process began.

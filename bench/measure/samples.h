@@ -6,7 +6,6 @@
 #include <vector>
 
 namespace vitrine::bench {
-using namespace internal;
 
 /// Repeated measurements of one thing. The median is the figure; minimum and maximum say how noisy
 /// the machine was.

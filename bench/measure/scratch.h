@@ -4,7 +4,6 @@
 #include <filesystem>
 
 namespace vitrine::bench {
-using namespace internal;
 
 /// A folder of its own inside another, removed with everything in it.
 class Scratch {

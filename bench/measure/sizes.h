@@ -7,7 +7,6 @@
 #include "vitrine/config.h"
 
 namespace vitrine::bench {
-using namespace internal;
 
 /// The published sizes of GPT-2, by Hugging Face's names: "gpt2", "gpt2-medium", "gpt2-large",
 /// "gpt2-xl", "distilgpt2".

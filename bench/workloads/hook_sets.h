@@ -10,7 +10,6 @@
 #include "vitrine/hooks.h"
 
 namespace vitrine::bench {
-using namespace internal;
 
 /// What benchmarks do to a pass, by name. Captured, as float32, which is what a capture is unless
 /// asked for otherwise: "none"; "residual", the stream before the first block and behind each;

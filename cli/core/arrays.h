@@ -10,7 +10,6 @@
 #include "vitrine/tensor.h"
 
 namespace vitrine::cli {
-using namespace internal;
 
 // Results as arrays in one .safetensors file, for the commands' --out.
 

@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 
 namespace vitrine::cli {
-using namespace internal;
 
 /// Checks of an option's number that say in words what they want; CLI11's own print the largest
 /// double.

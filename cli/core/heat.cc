@@ -7,7 +7,6 @@
 #include <cmath>
 
 namespace vitrine::cli {
-using namespace internal;
 namespace {
 
 constexpr size_t kCellWidth = 9, kLabelWidth = 16;

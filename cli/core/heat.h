@@ -8,7 +8,6 @@
 #include "cli/core/terminal.h"
 
 namespace vitrine::cli {
-using namespace internal;
 
 /// Numbers of either sign in rows and columns, such as layers by tokens. What colours say, the
 /// numbers say too: they are percent, with their sign.

@@ -5,7 +5,6 @@
 #include <string_view>
 
 namespace vitrine::cli {
-using namespace internal;
 namespace {
 
 constexpr size_t kColumn = 26, kWidth = 100;

@@ -5,7 +5,6 @@
 #include <memory>
 
 namespace vitrine::cli {
-using namespace internal;
 
 /// Help as we want it: names and the kind of value on the left, the description wrapped on the
 /// right, the default in brackets at its end.

@@ -5,7 +5,6 @@
 #include <cstdio>
 
 namespace vitrine::cli {
-using namespace internal;
 namespace {
 
 volatile std::sig_atomic_t caught = 0;

@@ -2,7 +2,6 @@
 #pragma once
 
 namespace vitrine::cli {
-using namespace internal;
 
 /// While it lives, the first Ctrl-C (SIGINT, SIGTERM) is noted instead of ending the program, so
 /// that work that writes files can stop and clean up; a second one ends it at once.

@@ -10,7 +10,7 @@
 
 #include "base/quote.h"
 
-namespace vitrine {
+namespace vitrine::cli {
 using namespace internal;
 namespace {
 
@@ -106,4 +106,4 @@ void ProgressBar::erase() {
   visible_ = false;
 }
 
-}  // namespace vitrine
+}  // namespace vitrine::cli

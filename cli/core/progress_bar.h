@@ -10,8 +10,7 @@
 
 #include "vitrine/progress.h"
 
-namespace vitrine {
-using namespace internal;
+namespace vitrine::cli {
 
 /// One line on a terminal: how far, how fast, how long still. Nothing is shown for the first
 /// second, so that quick work leaves no trace, nor when the output is no terminal. The line is
@@ -50,4 +49,4 @@ class ProgressBar : public Progress {
 std::string progress_line(uint64_t done, uint64_t total, std::string_view label, double seconds,
                           std::string_view unit, size_t width);
 
-}  // namespace vitrine
+}  // namespace vitrine::cli

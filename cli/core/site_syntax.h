@@ -9,7 +9,6 @@
 #include "vitrine/hooks.h"
 
 namespace vitrine::cli {
-using namespace internal;
 
 // Sites on the command line: SITE[NARROWING], and for an edit =CHANGE.
 //

@@ -7,7 +7,6 @@
 #include <string_view>
 
 namespace vitrine::cli {
-using namespace internal;
 
 /// Colours that mean something. On a terminal that has none they are nothing, and every picture
 /// reads without them.

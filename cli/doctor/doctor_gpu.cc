@@ -8,7 +8,6 @@
 #include <memory>
 
 namespace vitrine::cli {
-using namespace internal;
 namespace {
 
 /// A shared library, and functions in it by name. What is missing does nothing and answers with an

@@ -7,7 +7,6 @@
 #include <vector>
 
 namespace vitrine::cli {
-using namespace internal;
 
 struct Gpu {
   std::string name, bus;            ///< bus: where it sits, "0000:17:00.0"

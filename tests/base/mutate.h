@@ -13,7 +13,6 @@
 #include "vitrine/error.h"
 
 namespace vitrine::testing {
-using namespace internal;
 
 /// Damages files the same way on every machine: what the fuzzers do at length, for every test run.
 class Mutator {

@@ -16,7 +16,6 @@
 #include "vitrine/error.h"
 
 namespace vitrine::testing {
-using namespace internal;
 
 /// A folder of its own for a test, removed with everything in it.
 class TempFolder {

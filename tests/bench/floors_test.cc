@@ -8,7 +8,6 @@
 #include "bench/measure/sizes.h"
 
 namespace vitrine::bench {
-using namespace internal;
 namespace {
 
 constexpr Rates kH200 = {4.3e12, 790e12};

@@ -11,9 +11,9 @@
 #include "base/random.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
-#include "vitrine/analysis/covariance.h"
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/corpus/corpus_capture.h"
+#include "vitrine/corpus/corpus_moments.h"
 
 namespace vitrine::testing {
 using namespace internal;

@@ -10,8 +10,7 @@
 
 #include "tests/base/test_files.h"
 
-namespace vitrine {
-using namespace internal;
+namespace vitrine::cli {
 namespace {
 
 using std::chrono::milliseconds;
@@ -96,4 +95,4 @@ TEST(ProgressBar, NothingGoesIntoAPipe) {
 }
 
 }  // namespace
-}  // namespace vitrine
+}  // namespace vitrine::cli

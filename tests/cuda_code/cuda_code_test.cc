@@ -16,7 +16,6 @@
 #include <vector>
 
 namespace vitrine {
-using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;

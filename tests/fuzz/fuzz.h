@@ -13,7 +13,6 @@
 #include "vitrine/error.h"
 
 namespace vitrine::fuzz {
-using namespace internal;
 
 /// Runs a parser on outside bytes. It may throw Error; whatever else it does is for the sanitizers
 /// to see.

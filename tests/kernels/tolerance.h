@@ -15,7 +15,6 @@
 // the stored type does not widen a tolerance.
 
 namespace vitrine::testing {
-using namespace internal;
 
 struct Tolerance {
   double fixed;

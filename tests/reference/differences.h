@@ -8,7 +8,6 @@
 // Derivatives from values alone: what an adjoint is held against.
 
 namespace vitrine::reference {
-using namespace internal;
 
 /// d f / d x_i = (f(x + step e_i) - f(x - step e_i)) / (2 step), for each i. In double precision
 /// the error is about step^2 of a third derivative plus 1e-16 / step of f: with 1e-5, some 1e-10 of

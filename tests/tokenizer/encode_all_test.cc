@@ -11,7 +11,6 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
-using namespace internal;
 namespace {
 
 /// Texts of all lengths from nothing on, a few of them with a special token's name.

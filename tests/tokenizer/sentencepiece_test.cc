@@ -12,7 +12,6 @@
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
-using namespace internal;
 namespace {
 
 using nlohmann::json;

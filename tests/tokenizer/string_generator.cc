@@ -7,7 +7,6 @@
 #include <stdexcept>
 
 namespace vitrine::test {
-using namespace internal;
 namespace {
 
 void append_utf8(uint32_t c, std::string& out) {

@@ -9,7 +9,6 @@
 #include <vector>
 
 namespace vitrine::test {
-using namespace internal;
 
 /// This folder's data/.
 std::string data_path(const std::string& name);
