@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: MIT
 #include <vitrine/vitrine.h>
 
 #include <cstdio>
