@@ -6,8 +6,8 @@ int main() {
   const auto model = vitrine::Model::load("demo");
   const auto prompt = model.tokenizer().encode("Heathrow airport is located in the city of");
   vitrine::Hooks hooks;
-  hooks.capture("blocks.*.hook_resid_post",
-                {.positions = {-1}});  // the residual stream at the last token
+  // The residual stream at the last token.
+  hooks.capture("blocks.*.hook_resid_post", {.positions = {-1}});
   const auto run = model.forward(prompt, hooks);
   for (const auto& site : run.captures().entries()) {
     const auto x = run[site.name].f32();
