@@ -56,8 +56,7 @@ std::string PassPlan::parts(const Plan& plan) const {
 
 PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCache& cache,
                            PassPlan laid_out, std::optional<int> begin_at)
-    : model_(model),
-      laid_out_(std::move(laid_out)),
+    : laid_out_(std::move(laid_out)),
       working_((model.require_memory(laid_out_.bytes(), laid_out_.parts(plan)),
                 model.pool->take(laid_out_.working_bytes))),
       captured_(model.pool->take(whole_lines(laid_out_.layout.bytes))),

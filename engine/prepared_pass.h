@@ -66,7 +66,6 @@ class PreparedPass {
   ForwardPass& forward_pass() { return forward_; }
 
  private:
-  const ModelState& model_;
   PassPlan laid_out_;
   Buffer working_, captured_, placed_;
   PassBatch batch_;

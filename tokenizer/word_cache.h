@@ -73,7 +73,7 @@ class WordCache {
     const ShortEntry* find(const ShortWord& word) const {
       // Which of the two it is cannot be foreseen, so no branch depends on it.
       const bool in_first = entries[0].holds(word), in_second = entries[1].holds(word);
-      return in_first | in_second ? &entries[in_second] : nullptr;
+      return (in_first | in_second) ? &entries[in_second] : nullptr;
     }
   };
 
