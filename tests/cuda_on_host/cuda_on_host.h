@@ -104,8 +104,6 @@ void mma(MmaKind kind, float (&c)[4], Left a, Right b);
 enum class LaneOrder { kAscending, kDescending };
 /// A device of ordinary memory; recording is exact: nothing runs until the replay.
 std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability = 80);
-/// The order of the devices that cuda::Device::open() makes from here on.
-void set_lane_order(LaneOrder order);
 
 }  // namespace vitrine::internal::cuda_on_host
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 #include "base/check.h"
@@ -15,7 +17,12 @@
 namespace vitrine::internal::cuda_on_host {
 namespace {
 
-LaneOrder next_order = LaneOrder::kAscending;
+/// VITRINE_LANE_ORDER=descending runs the lanes of every device backwards.
+LaneOrder order_of_environment() {
+  const char* order = std::getenv("VITRINE_LANE_ORDER");
+  return order != nullptr && std::string_view(order) == "descending" ? LaneOrder::kDescending
+                                                                     : LaneOrder::kAscending;
+}
 
 class Recorded : public cuda::RecordedWork {
  public:
@@ -114,7 +121,6 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
 std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability) {
   return std::make_shared<HostDevice>(order, capability);
 }
-void set_lane_order(LaneOrder order) { next_order = order; }
 
 }  // namespace vitrine::internal::cuda_on_host
 
@@ -124,7 +130,7 @@ int device_count() { return 1; }
 
 std::shared_ptr<Device> Device::open(int index) {
   if (index != 0) user_error("there is no GPU {}; this machine has 1", index);
-  return cuda_on_host::make_device(cuda_on_host::next_order);
+  return cuda_on_host::make_device(cuda_on_host::order_of_environment());
 }
 
 }  // namespace vitrine::internal::cuda
