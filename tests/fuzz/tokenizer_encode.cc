@@ -15,7 +15,7 @@ std::shared_ptr<const vitrine::Tokenizer> make_tokenizer() {
     spec.tokens.emplace_back(1, static_cast<char>(byte));
     spec.byte_ids[static_cast<size_t>(byte)] = byte;
   }
-  for (const auto& [left, right] : {std::pair{'a', 'a'},
+  for (const auto& [left, right] : {std::pair<int32_t, int32_t>{'a', 'a'},
                                     {256, 256},
                                     {' ', 257},
                                     {0xC3, 0xA9},
