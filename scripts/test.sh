@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs what the tests need, builds, and runs them. The last line is the count: N passed, N failed, N skipped.
+# Installs what the tests need, builds, and runs them. The last line is the count: N passed, N failed,
+# N skipped.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -10,61 +11,240 @@ usage: scripts/test.sh [options]
 
 Installs missing Debian packages, builds Vitrine and its tests, and runs the tests.
 
-  --sanitize LIST   build with these sanitizers: address,undefined or thread
+  --tier TIER       fast: every test once (default)
+                    full: also the emulated GPU with its lanes in descending order, the sanitizers
+                    address, undefined and thread, and each fuzzer for 60 seconds
+  --parts LIST      only the tests in these folders of tests/, separated by commas: base,kernels
+  --lanes ORDER     descending: only the tests of the emulated GPU that run its lanes backwards
+  --sanitize LIST   build with Clang and these sanitizers: address,undefined or thread
+  --fuzz SECONDS    run each fuzzer for this long instead of the tests
+  --fuzzers LIST    only these fuzzers, separated by commas: npy,csv
+  --werror          treat warnings as errors
+  --cuda MODE       auto: compile the CUDA code if nvcc is found (default); on; off
   --jobs N          compile and test this many at a time (default: the number of cores)
   --build DIR       build there (default: build/, or build-LIST/ with sanitizers)
   --no-install      install nothing
 TEXT
 }
 
-parse_options "$@"
-ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
-drop_sudo
-# Benchmarks and examples under sanitizers would be compiled for nobody.
-extras=ON
-[[ $SANITIZE ]] && extras=OFF
-configure_and_build all -DVITRINE_BUILD_TESTS=ON "-DVITRINE_BUILD_EXAMPLES=$extras" "-DVITRINE_BUILD_BENCH=$extras"
+TIER=fast PARTS='' LANES='' SANITIZE='' FUZZ='' FUZZERS='' WERROR=0
+parse_own_option() {
+  case $1 in
+    --werror)
+      WERROR=1
+      TAKEN=1
+      return
+      ;;
+    --tier | --parts | --lanes | --sanitize | --fuzz | --fuzzers) ;;
+    *) return ;;
+  esac
+  (($# >= 2)) || usage_error "$1 needs a value"
+  TAKEN=2
+  case $1 in
+    --tier) TIER=$2 ;;
+    --parts) PARTS=$2 ;;
+    --lanes) LANES=$2 ;;
+    --sanitize) SANITIZE=$2 ;;
+    --fuzz) FUZZ=$2 ;;
+    --fuzzers) FUZZERS=$2 ;;
+  esac
+}
 
-# A sanitizer's finding ends the test. Allocations that cannot be had fail as they do without the sanitizer.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_stack_use_after_return=1}
-export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+check_options() {
+  local part
+  [[ $TIER =~ ^(fast|full)$ ]] || usage_error "invalid --tier '$TIER': expected fast or full"
+  [[ $LANES =~ ^(descending)?$ ]] || usage_error "invalid --lanes '$LANES': expected descending"
+  [[ $FUZZ =~ ^([1-9][0-9]*)?$ ]] || usage_error "invalid --fuzz '$FUZZ': expected seconds, from 1"
+  [[ $SANITIZE =~ ^([a-z]+(,[a-z]+)*)?$ ]] ||
+    usage_error "invalid --sanitize '$SANITIZE': expected address,undefined or thread"
+  for part in ${PARTS//,/ }; do
+    [[ -e $ROOT/tests/$part/CMakeLists.txt ]] ||
+      usage_error "invalid --parts '$part': expected the name of a folder of tests/"
+  done
+  for part in ${FUZZERS//,/ }; do
+    [[ -e $ROOT/tests/fuzz/$part.cc ]] ||
+      usage_error "invalid --fuzzers '$part': expected the name of a file of tests/fuzz/"
+  done
+  [[ ! $FUZZERS || $FUZZ ]] || usage_error "--fuzzers needs --fuzz SECONDS"
+  [[ ! $LANES || ! $SANITIZE$FUZZ ]] || usage_error "--lanes excludes --sanitize and --fuzz"
+  [[ ! $FUZZ || ! $SANITIZE$PARTS ]] || usage_error "--fuzz excludes --sanitize and --parts"
+  [[ $TIER == fast || ! $PARTS$LANES$SANITIZE$FUZZ$BUILD ]] ||
+    usage_error "--tier full excludes --parts, --lanes, --sanitize, --fuzz and --build"
+}
 
-# Shows what did not pass with its output, and how far the run is; the log has everything.
-log=$BUILD/tests.log
-started=$SECONDS
-status=0
-ctest --test-dir "$BUILD" --output-on-failure --no-tests=error -j "$JOBS" </dev/null 2>&1 | tee "$log" | awk '
-  /^ *Start +[0-9]+: / { next }
-  /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
-    split($1, at, "/")
-    if (at[1] * 10 >= tenth * at[2]) {
-      while (at[1] * 10 >= tenth * at[2]) ++tenth
-      printf "%s tests\n", $1
-      fflush()
+# Every step of the full tier, also after a failure. The last line counts over all of them.
+run_full_tier() {
+  local common=(--jobs "$JOBS") steps=("--cuda $CUDA" "--lanes descending --cuda $CUDA"
+    "--sanitize address,undefined" "--sanitize thread --parts kernels,engine" "--fuzz 60") step log
+  local passed=0 failed=0 skipped=0 status=0 counts started
+  ((INSTALL)) || common+=(--no-install)
+  ((!WERROR)) || common+=(--werror)
+  log=$(mktemp)
+  for step in "${steps[@]}"; do
+    printf '\n== scripts/test.sh %s\n' "$step"
+    started=$SECONDS
+    # shellcheck disable=SC2086
+    "$ROOT/scripts/test.sh" "${common[@]}" $step 2>&1 | tee "$log" || status=1
+    read -r -a counts < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' \
+      "$log" | tail -n 1) || status=1
+    passed=$((passed + ${counts[0]:-0}))
+    failed=$((failed + ${counts[1]:-0}))
+    skipped=$((skipped + ${counts[2]:-0}))
+    printf '== %d s\n' $((SECONDS - started))
+  done
+  rm -f "$log"
+  printf '\n'
+  say "$passed passed, $failed failed, $skipped skipped"
+  ((status == 0 && failed == 0 && passed > 0))
+}
+
+# One target shows whether the CUDA code compiles; code that changed is compiled for both.
+cuda_targets() {
+  local changed
+  if changed=$(changed_files) && ! grep -qE '^(kernels/cuda/|cmake/VitrineCuda)' <<<"$changed"; then
+    say 90a-real
+  else
+    say '80-real;90a-real'
+  fi
+}
+
+# What CMake is told for this run.
+configure_tests() {
+  local options=(-DVITRINE_BUILD_TESTS=ON)
+  ((!WERROR)) || options+=(-DCMAKE_COMPILE_WARNING_AS_ERROR=ON)
+  if [[ $SANITIZE ]]; then
+    # Assertions of the standard library on, lines in the stack traces, and enough optimisation for
+    # the tests to finish. Clang alone has fuzzers, and an OpenMP that its thread sanitizer understands.
+    # No sanitizer covers GPU code; its sources run under these on the CPU (tests/cuda_on_host).
+    options+=(-DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=Debug -DVITRINE_CUDA=OFF
+      "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1 -D_GLIBCXX_ASSERTIONS"
+      -DVITRINE_BUILD_EXAMPLES=OFF -DVITRINE_BUILD_BENCH=OFF)
+    if [[ $SANITIZE == address,undefined ]]; then
+      options+=("-DVITRINE_SANITIZE=$SANITIZE,fuzzer-no-link" -DVITRINE_BUILD_FUZZERS=ON)
+    else
+      options+=("-DVITRINE_SANITIZE=$SANITIZE" -DVITRINE_BUILD_FUZZERS=OFF)
+    fi
+  else
+    choose_cuda "$(cuda_targets)"
+    say "$CUDA_CHOICE"
+    options+=(-DCMAKE_BUILD_TYPE=Release -DVITRINE_SANITIZE= -DVITRINE_BUILD_EXAMPLES=ON
+      -DVITRINE_BUILD_BENCH=ON "${CUDA_OPTIONS[@]}")
+  fi
+  configure "${options[@]}"
+}
+
+# A sanitizer's finding ends the test. Allocations that are too large fail as without the sanitizer.
+set_sanitizer_options() {
+  export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_stack_use_after_return=1:allow_addr2line=1}
+  export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:allow_addr2line=1}
+  # OpenMP's runtime is not compiled with the thread sanitizer, so its barriers and locks are invisible
+  # to it. Archer, a tool that the runtime loads, reports them. What happens inside libraries that are
+  # not instrumented themselves (the runtime, SentencePiece) is suppressed: accesses there are unseen on
+  # one side and would be reported without a synchronisation that does exist. Nothing of ours is.
+  export TSAN_OPTIONS=${TSAN_OPTIONS:-ignore_noninstrumented_modules=1:allow_addr2line=1}
+  local archer=/usr/lib/llvm-14/lib/libarcher.so
+  [[ $SANITIZE != *thread* ]] || [[ -e $archer ]] || die "$archer is missing; install libomp5-14"
+  [[ $SANITIZE != *thread* ]] || export OMP_TOOL_LIBRARIES=$archer
+}
+
+# run_ctest FOLDER OPTION...: shows what did not pass with its output, and the progress; the log has
+# everything.
+run_ctest() {
+  ctest --test-dir "$1" --output-on-failure --no-tests=error -j "$JOBS" "${@:2}" </dev/null 2>&1 |
+    tee -a "$LOG" | awk '
+    /^ *Start +[0-9]+: / { next }
+    /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
+      split($1, at, "/")
+      if (at[1] * 10 >= tenth * at[2]) {
+        while (at[1] * 10 >= tenth * at[2]) ++tenth
+        printf "%s tests\n", $1
+        fflush()
+      }
+      if (/ Passed +[0-9.]+ sec *$/ || /\*\*\*Skipped +[0-9.]+ sec *$/) next
     }
-    if (/ Passed +[0-9.]+ sec *$/ || /\*\*\*Skipped +[0-9.]+ sec *$/) next
-  }
-  BEGIN { tenth = 1 }
-  /^The following tests did not run:/ { over = 1 }
-  /^The following tests FAILED:/ { over = 0 }
-  over { next }
-  /^(Internal ctest|Test project|Total Test time|[0-9]+% tests passed)/ || /^ *$/ { next }
-  { print; fflush() }' || status=$?
+    BEGIN { tenth = 1 }
+    /^The following tests did not run:/ { over = 1 }
+    /^The following tests FAILED:/ { over = 0 }
+    over { next }
+    /^(Internal ctest|Test project|Total Test time|Label Time Summary|[0-9]+% tests passed)/ { next }
+    /^ *$/ || /^[a-z]+ *= +[0-9.]+ sec\*proc/ { next }
+    { print; fflush() }'
+}
 
-# Tests that never reported, because ctest itself was ended, count as failed.
-read -r passed skipped total < <(awk '
-  /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
-    split($1, at, "/")
-    total = at[2] > total ? at[2] : total
-    if (/ Passed +[0-9.]+ sec *$/) ++passed
-    if (/\*\*\*(Skipped|Not Run \(Disabled\)) +[0-9.]+ sec *$/) ++skipped
-  }
-  END { print passed + 0, skipped + 0, total + 0 }' "$log")
-failed=$((total - passed - skipped))
-if ((skipped)); then
-  say "Skipped:"
-  sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) .*\*\*\*Skipped .*/  \1/p' "$log"
+# count_tests all|reported: "passed skipped failed" over the log. Tests that never reported, because
+# ctest itself was ended, are failures, unless only those that reported count.
+count_tests() {
+  awk -v every="$([[ $1 == all ]] && echo 1)" '
+    /^(Internal ctest changing into directory|Test project)/ { total += of; of = 0 }
+    /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
+      split($1, at, "/")
+      of = at[2]
+      ++reported
+      if (/ Passed +[0-9.]+ sec *$/) ++passed
+      if (/\*\*\*(Skipped|Not Run \(Disabled\)) +[0-9.]+ sec *$/) ++skipped
+    }
+    END {
+      total += of
+      print passed + 0, skipped + 0, (every ? total : reported) - passed - skipped
+    }' "$LOG"
+}
+
+# finish all|reported STATUS: the closing lines.
+finish() {
+  local passed skipped failed
+  read -r passed skipped failed < <(count_tests "$1")
+  if ((skipped)); then
+    say "Skipped:"
+    sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) .*\*\*\*Skipped .*/  \1/p' "$LOG"
+  fi
+  say "Tested in $((SECONDS - STARTED)) s; everything is in $LOG"
+  say "$passed passed, $failed failed, $skipped skipped"
+  (($2 == 0 && failed == 0 && passed > 0))
+}
+
+# run_tests FOLDER...: in the folders of the build, or in its root.
+run_tests() {
+  local folder options=() status=0 filter=(-LE 'fuzz|descending')
+  [[ ! $LANES ]] || filter=(-L descending)
+  if [[ $FUZZ ]]; then
+    export VITRINE_FUZZ_SECONDS=$FUZZ
+    filter=(-L fuzz)
+    [[ ! $FUZZERS ]] || filter=(-R "^Fuzz\\.(${FUZZERS//,/|})\$")
+  fi
+  LOG=$BUILD/tests.log
+  STARTED=$SECONDS
+  : >"$LOG"
+  # A run that is stopped from outside still says what it found.
+  trap 'finish reported 1 || true; exit 143' TERM
+  for folder in "${@:-.}"; do run_ctest "$BUILD/$folder" "${filter[@]}" "${options[@]}" || status=1; done
+  trap - TERM
+  finish all "$status"
+}
+
+parse_options "$@"
+check_options
+if [[ $TIER == full ]]; then
+  run_full_tier
+  exit
 fi
-say "Tested in $((SECONDS - started)) s; everything is in $log"
-say "$passed passed, $failed failed, $skipped skipped"
-((status == 0 && failed == 0 && passed > 0))
+[[ ! $FUZZ ]] || SANITIZE=address,undefined
+# Objects with and without sanitizers never share a folder.
+set_build_folder "build${SANITIZE:+-${SANITIZE//,/-}}"
+ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" ${SANITIZE:+"${CLANG_PACKAGES[@]}"}
+drop_sudo
+configure_tests
+set_sanitizer_options
+if [[ $FUZZ ]]; then
+  IFS=, read -r -a names <<<"${FUZZERS:-$(cd "$ROOT/tests/fuzz" && basename -s .cc -- *.cc | paste -sd ,)}"
+  build "${names[@]/#/fuzz_}"
+  run_tests tests/fuzz
+elif [[ $PARTS || $LANES ]]; then
+  folders=()
+  for part in ${PARTS//,/ }; do folders+=("tests/$part"); done
+  [[ $PARTS ]] || folders=(tests/cuda_on_host)
+  build "${folders[@]/%//all}"
+  run_tests "${folders[@]}"
+else
+  build all
+  run_tests
+fi
