@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "tokenizer/sentencepiece_facts.h"
 
+#include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
+#include "base/quote.h"
+#include "tokenizer/sentencepiece_charsmap.h"
 
 namespace vitrine::internal {
 namespace {
@@ -25,6 +29,8 @@ class Message {
   std::optional<Field> next() {
     if (rest_.empty()) return std::nullopt;
     const uint64_t tag = varint();
+    // The library would cut the tag to 32 bits, and see another field than we do.
+    if (tag > UINT32_MAX) broken();
     Field field{tag >> 3, 0, {}};
     switch (tag & 7) {
       case 0:
@@ -75,33 +81,6 @@ class Message {
   const std::string& file_;
 };
 
-// The table is four bytes of size, that many bytes of a double-array trie, and the normalised
-// strings (each ended by a zero). The trie is read as darts-clone lays it out; whatever text comes,
-// the library must stay inside both.
-bool charsmap_is_sound(std::string_view table) {
-  uint32_t trie_bytes = 0;
-  if (table.size() <= sizeof trie_bytes) return false;
-  std::memcpy(&trie_bytes, table.data(), sizeof trie_bytes);
-  table.remove_prefix(sizeof trie_bytes);
-  if (trie_bytes >= table.size() || trie_bytes < 4 || trie_bytes % 4 != 0 || table.back() != '\0')
-    return false;
-  const size_t units = trie_bytes / 4, strings = table.size() - trie_bytes;
-  const auto unit = [&](size_t i) {
-    uint32_t value;
-    std::memcpy(&value, table.data() + 4 * i, 4);
-    return value;
-  };
-  for (size_t i = 0; i < units; ++i) {
-    const uint32_t u = unit(i);
-    if (u >> 31 != 0) continue;  // a value, which has no children
-    const size_t children = i ^ (u >> 10) << ((u & 1u << 9) >> 6);
-    if ((children | 0xFF) >= units) return false;
-    const bool has_value = (u >> 8 & 1) != 0;
-    if (has_value && (unit(children) & 0x7FFFFFFF) >= strings) return false;
-  }
-  return true;
-}
-
 void read_trainer(Message trainer, const std::string& file, SentencePieceFacts& facts) {
   while (const auto field = trainer.next()) {
     if (field->number == 3) {
@@ -116,10 +95,7 @@ void read_trainer(Message trainer, const std::string& file, SentencePieceFacts& 
 
 void read_normalizer(Message normalizer, const std::string& file, SentencePieceFacts& facts) {
   while (const auto field = normalizer.next()) {
-    if (field->number == 2 && !field->bytes.empty() && !charsmap_is_sound(field->bytes)) {
-      user_error("{}: its table of normalisations ({} bytes) is damaged; fetch it again", file,
-                 field->bytes.size());
-    }
+    if (field->number == 2 && !field->bytes.empty()) check_charsmap(field->bytes, file);
     if (field->number == 3) facts.add_dummy_prefix = field->value != 0;
     if (field->number == 4) facts.remove_extra_whitespaces = field->value != 0;
   }
@@ -132,11 +108,40 @@ void refuse_denormalizer(Message denormalizer, const std::string& file) {
   }
 }
 
-void check_piece(Message piece, size_t index, const std::string& file) {
+// Adds the piece to `user_defined` if it is of that type.
+void check_piece(Message piece, size_t index, const std::string& file,
+                 std::vector<std::string_view>& user_defined) {
+  constexpr uint32_t kUserDefined = 4, kMaxType = 6;
+  std::string_view text;
+  uint32_t type = 1;
   while (const auto field = piece.next()) {
-    if (field->number == 1 &&
-        (field->bytes.empty() || field->bytes.find('\0') != std::string_view::npos)) {
-      user_error("{}: piece {} is empty or has a zero byte in it", file, index);
+    if (field->number == 1) {
+      text = field->bytes;
+      if (text.empty() || text.find('\0') != std::string_view::npos) {
+        user_error("{}: piece {} is empty or has a zero byte in it", file, index);
+      }
+    }
+    // The library ignores types that it does not know.
+    const auto value = static_cast<uint32_t>(field->value);
+    if (field->number == 3 && value >= 1 && value <= kMaxType) type = value;
+  }
+  if (type == kUserDefined) user_defined.push_back(text);
+}
+
+// The library has room on its stack for so many user-defined pieces that begin the same text.
+void check_prefixes(std::vector<std::string_view> pieces, const std::string& file) {
+  constexpr size_t kMaxPrefixes = 64;
+  std::sort(pieces.begin(), pieces.end());
+  pieces.erase(std::unique(pieces.begin(), pieces.end()), pieces.end());
+  std::vector<std::string_view> prefixes;
+  for (const std::string_view piece : pieces) {
+    while (!prefixes.empty() && !piece.starts_with(prefixes.back())) prefixes.pop_back();
+    prefixes.push_back(piece);
+    if (prefixes.size() > kMaxPrefixes) {
+      user_error(
+          "{}: too many user-defined pieces begin with {}: expected at most {}; train the model "
+          "without them",
+          file, quote(prefixes.front()), kMaxPrefixes);
     }
   }
 }
@@ -146,12 +151,13 @@ void check_piece(Message piece, size_t index, const std::string& file) {
 SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::string& file) {
   SentencePieceFacts facts;
   size_t pieces = 0;
+  std::vector<std::string_view> user_defined;
   Message top(model, file);
   while (const auto field = top.next()) {
     const Message part(field->bytes, file);
     switch (field->number) {
       case 1:
-        check_piece(part, pieces++, file);
+        check_piece(part, pieces++, file, user_defined);
         break;
       case 2:
         read_trainer(part, file, facts);
@@ -167,6 +173,7 @@ SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::s
     }
   }
   if (pieces == 0) user_error("{}: not a SentencePiece model: it has no pieces", file);
+  check_prefixes(std::move(user_defined), file);
   return facts;
 }
 
