@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs what a build needs, builds, and shows the layers of the bundled model raising an answer to
-# rank 1.
+# Installs what a build needs, builds, and shows the layers of the bundled model raising an answer
+# to rank 1.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -9,8 +9,8 @@ usage() {
   cat <<TEXT
 usage: scripts/demo.sh [options]
 
-Installs missing Debian packages, builds Vitrine, and shows the logit lens of the bundled model on two
-prompts.
+Installs missing Debian packages, builds Vitrine, and shows the logit lens of the bundled model on
+two prompts.
 
   --cuda MODE    auto: for the GPU of this machine if one answers (default); on; off
   --jobs N       compile this many files at a time (default: the number of cores)
@@ -30,7 +30,8 @@ if [[ ! -e $BUILD/CMakeCache.txt ]]; then
     -DVITRINE_BUILD_BENCH=OFF)
 fi
 # A folder that scripts/test.sh has configured keeps its tests and its choice of CUDA.
-if [[ $CUDA == auto ]] && grep -q '^VITRINE_BUILD_TESTS:BOOL=ON' "$BUILD/CMakeCache.txt" 2>/dev/null; then
+if [[ $CUDA == auto ]] &&
+  grep -q '^VITRINE_BUILD_TESTS:BOOL=ON' "$BUILD/CMakeCache.txt" 2>/dev/null; then
   say "CUDA: as $BUILD was configured by scripts/test.sh; --cuda on or off changes it"
 else
   choose_cuda OFF

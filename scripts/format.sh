@@ -34,13 +34,16 @@ if ((!${#FILES[@]})); then
 fi
 ((${#FILES[@]})) || die "no files to format: expected a git checkout, or files on the command line"
 
-run() { printf '%s\0' "${FILES[@]}" | xargs -0 -r -n 20 -P "$JOBS" clang-format-14 --style=file "$@"; }
+run() {
+  printf '%s\0' "${FILES[@]}" | xargs -0 -r -n 20 -P "$JOBS" clang-format-14 --style=file "$@"
+}
 if ((!CHECK)); then
   run -i
   say "Formatted ${#FILES[@]} files in $SECONDS s"
   exit
 fi
-wrong=$(run --dry-run -Werror 2>&1 | sed -nE 's/^([^ :]+):[0-9]+:[0-9]+: error: .*/\1/p' | sort -u || true)
+wrong=$(run --dry-run -Werror 2>&1 |
+  sed -nE 's/^([^ :]+):[0-9]+:[0-9]+: error: .*/\1/p' | sort -u || true)
 if [[ $wrong ]]; then
   say "$wrong"
   say "$(wc -l <<<"$wrong") of ${#FILES[@]} files need scripts/format.sh; checked in $SECONDS s"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# Shared by the scripts: options, packages, the choice of CUDA, configure, build. Sourced, never run.
+# Shared by the scripts: options, packages, the choice of CUDA, configure, build. Sourced, never
+# run.
 
 set -euo pipefail
 
@@ -12,7 +13,8 @@ CUDA_FOLDER=/usr/local/cuda
 INSTALL=1
 ARGUMENTS=("$@")
 
-# What a build, the tests, and the sanitizers and fuzzers need. docs/DEPENDENCIES.md gives the reasons.
+# What a build, the tests, and the sanitizers and fuzzers need. docs/DEPENDENCIES.md gives the
+# reasons.
 # shellcheck disable=SC2034
 {
   BUILD_PACKAGES=(cmake ninja-build g++ libfmt-dev libhwy-dev nlohmann-json3-dev libcli11-dev
@@ -27,13 +29,18 @@ die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 1
 }
+# counts_of LOG: "passed failed skipped" of the last closing line of scripts/test.sh.
+counts_of() {
+  sed -nE 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$1" | tail -n 1
+}
 usage_error() {
   printf '%s: %s; see --help\n' "${0##*/}" "$*" >&2
   exit 2
 }
 
-# parse_options OPTION...: the options that demo.sh and test.sh share. parse_own_option() and usage()
-# are the calling script's; parse_own_option sets TAKEN to the number of arguments it used, or 0.
+# parse_options OPTION...: the options that demo.sh and test.sh share. parse_own_option() and
+# usage() are the calling script's; parse_own_option sets TAKEN to the number of arguments it
+# used, or 0.
 parse_options() {
   while (($#)); do
     case $1 in
@@ -62,11 +69,13 @@ parse_options() {
         ;;
     esac
   done
-  [[ $JOBS =~ ^[1-9][0-9]*$ ]] || usage_error "invalid --jobs '$JOBS': expected a whole number from 1"
+  [[ $JOBS =~ ^[1-9][0-9]*$ ]] ||
+    usage_error "invalid --jobs '$JOBS': expected a whole number from 1"
   [[ $CUDA =~ ^(auto|on|off)$ ]] || usage_error "invalid --cuda '$CUDA': expected auto, on or off"
 }
 
-# set_build_folder DEFAULT: BUILD becomes the absolute path of --build DIR, or of DEFAULT in the tree.
+# set_build_folder DEFAULT: BUILD becomes the absolute path of --build DIR, or of DEFAULT in the
+# tree.
 set_build_folder() {
   [[ $BUILD ]] || BUILD=$ROOT/$1
   [[ $BUILD == /* ]] || BUILD=$PWD/$BUILD
@@ -106,7 +115,8 @@ ensure_packages() {
   say "Installed in $((SECONDS - started)) s"
 }
 
-# With `sudo scripts/...` only the packages need root: the build belongs to the user who owns the tree.
+# With `sudo scripts/...` only the packages need root: the build belongs to the user who owns the
+# tree.
 drop_sudo() {
   if ((EUID == 0)) && [[ ${SUDO_UID:-0} != 0 ]] &&
     sudo -n -u "#$SUDO_UID" test -w "$ROOT" 2>/dev/null; then
@@ -199,10 +209,12 @@ choose_cuda() {
     CUDA_CHOICE="CUDA: off, because $why; with CUDA 12.4 or later, --cuda on builds it"
     return
   fi
-  CUDA_OPTIONS=(-DVITRINE_CUDA=ON "-DVITRINE_CUDA_ARCHITECTURES=$list" "-DCMAKE_CUDA_COMPILER=$nvcc")
+  CUDA_OPTIONS=(-DVITRINE_CUDA=ON "-DVITRINE_CUDA_ARCHITECTURES=$list"
+    "-DCMAKE_CUDA_COMPILER=$nvcc")
 }
 
-# ninja's progress on a terminal is one line that moves; elsewhere each tenth of the build is a line.
+# ninja's progress on a terminal is one line that moves; elsewhere each tenth of the build is a
+# line.
 run_ninja() {
   if [[ -t 1 ]]; then
     ninja -C "$BUILD" -j "$JOBS" "$@"
@@ -236,13 +248,15 @@ configure() {
   home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$BUILD/CMakeCache.txt" 2>/dev/null || true)
   compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$BUILD/CMakeCache.txt" 2>/dev/null || true)
   [[ " $* " == *" -DCMAKE_CXX_COMPILER=clang++"* ]] && wanted=clang++
-  if [[ $home && $home != "$ROOT" || $wanted == clang++ && $compiler && $compiler != *clang++* ]]; then
+  if [[ $home && $home != "$ROOT" ||
+    $wanted == clang++ && $compiler && $compiler != *clang++* ]]; then
     say "Configuring $BUILD from the start: it was configured for $home with $compiler"
     rm -rf "$BUILD/CMakeCache.txt" "$BUILD/CMakeFiles"
   fi
   if ! cmake -S "$ROOT" -B "$BUILD" "${options[@]}" >"$log" 2>&1; then
     cat "$log" >&2
-    die "configuring failed$([[ " $* " != *VITRINE_CUDA=ON* ]] || say "; --cuda off builds without CUDA")"
+    [[ " $* " != *VITRINE_CUDA=ON* ]] || die "configuring failed; --cuda off builds without CUDA"
+    die "configuring failed"
   fi
   say "Configured in $((SECONDS - started)) s"
 }
@@ -255,8 +269,9 @@ build() {
   say "Built in $((SECONDS - started)) s"
 }
 
-# changed_files: what differs from BASE_COMMIT, committed or not. Fails if there is no such commit.
-# The base is VITRINE_BASE, or where the branch left origin/main, or, on main itself, ten commits ago.
+# changed_files: what differs from BASE_COMMIT, committed or not. Fails if there is no such
+# commit. The base is VITRINE_BASE, or where the branch left origin/main, or, on main itself, ten
+# commits ago.
 changed_files() {
   local head
   head=$(git -C "$ROOT" rev-parse HEAD 2>/dev/null) || return 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs what the tests need, builds, and runs them. The last line is the count: N passed, N failed,
-# N skipped.
+# Installs what the tests need, builds, and runs them. The last line is the count: N passed, N
+# failed, N skipped.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -85,8 +85,7 @@ run_full_tier() {
     started=$SECONDS
     # shellcheck disable=SC2086
     "$ROOT/scripts/test.sh" "${common[@]}" $step 2>&1 | tee "$log" || status=1
-    read -r -a counts < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' \
-      "$log" | tail -n 1) || status=1
+    read -r -a counts < <(counts_of "$log") || status=1
     passed=$((passed + ${counts[0]:-0}))
     failed=$((failed + ${counts[1]:-0}))
     skipped=$((skipped + ${counts[2]:-0}))
@@ -113,9 +112,10 @@ configure_tests() {
   local options=(-DVITRINE_BUILD_TESTS=ON)
   ((!WERROR)) || options+=(-DCMAKE_COMPILE_WARNING_AS_ERROR=ON)
   if [[ $SANITIZE ]]; then
-    # Assertions of the standard library on, lines in the stack traces, and enough optimisation for
-    # the tests to finish. Clang alone has fuzzers, and an OpenMP that its thread sanitizer understands.
-    # No sanitizer covers GPU code; its sources run under these on the CPU (tests/cuda_on_host).
+    # Assertions of the standard library on, lines in the stack traces, and enough optimisation
+    # for the tests to finish. Clang alone has fuzzers, and an OpenMP that its thread sanitizer
+    # understands. No sanitizer covers GPU code; its sources run under these on the CPU
+    # (tests/cuda_on_host).
     options+=(-DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=Debug -DVITRINE_CUDA=OFF
       "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1 -D_GLIBCXX_ASSERTIONS"
       -DVITRINE_BUILD_EXAMPLES=OFF -DVITRINE_BUILD_BENCH=OFF)
@@ -135,16 +135,19 @@ configure_tests() {
 
 # A sanitizer's finding ends the test. Allocations that are too large fail as without the sanitizer.
 set_sanitizer_options() {
-  export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_stack_use_after_return=1:allow_addr2line=1}
-  export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:allow_addr2line=1}
-  # OpenMP's runtime is not compiled with the thread sanitizer, so its barriers and locks are invisible
-  # to it. Archer, a tool that the runtime loads, reports them. What happens inside libraries that are
-  # not instrumented themselves (the runtime, SentencePiece) is suppressed: accesses there are unseen on
-  # one side and would be reported without a synchronisation that does exist. Nothing of ours is.
-  export TSAN_OPTIONS=${TSAN_OPTIONS:-ignore_noninstrumented_modules=1:allow_addr2line=1}
+  local trace=allow_addr2line=1 allocations=allocator_may_return_null=1
+  export ASAN_OPTIONS=${ASAN_OPTIONS:-$trace:$allocations:detect_stack_use_after_return=1}
+  export UBSAN_OPTIONS=${UBSAN_OPTIONS:-$trace:print_stacktrace=1}
+  # OpenMP's runtime is not compiled with the thread sanitizer, which therefore misses its
+  # barriers and would report every parallel loop. Archer, a tool that the runtime loads, tells it
+  # of them. Suppressed is what the runtime and other libraries without instrumentation do inside
+  # themselves, because half of their synchronisation is invisible. No code of this project is
+  # suppressed.
+  export TSAN_OPTIONS=${TSAN_OPTIONS:-$trace:$allocations:ignore_noninstrumented_modules=1}
   local archer=/usr/lib/llvm-14/lib/libarcher.so
-  [[ $SANITIZE != *thread* ]] || [[ -e $archer ]] || die "$archer is missing; install libomp5-14"
-  [[ $SANITIZE != *thread* ]] || export OMP_TOOL_LIBRARIES=$archer
+  [[ $SANITIZE == *thread* ]] || return 0
+  [[ -e $archer ]] || die "$archer is missing; install libomp5-14"
+  export OMP_TOOL_LIBRARIES=$archer
 }
 
 # run_ctest FOLDER OPTION...: shows what did not pass with its output, and the progress; the log has
@@ -166,7 +169,8 @@ run_ctest() {
     /^The following tests did not run:/ { over = 1 }
     /^The following tests FAILED:/ { over = 0 }
     over { next }
-    /^(Internal ctest|Test project|Total Test time|Label Time Summary|[0-9]+% tests passed)/ { next }
+    /^(Internal ctest|Test project|Total Test time|Label Time Summary)/ { next }
+    /^[0-9]+% tests passed/ { next }
     /^ *$/ || /^[a-z]+ *= +[0-9.]+ sec\*proc/ { next }
     { print; fflush() }'
 }
@@ -204,7 +208,7 @@ finish() {
 
 # run_tests FOLDER...: in the folders of the build, or in its root.
 run_tests() {
-  local folder options=() status=0 filter=(-LE 'fuzz|descending')
+  local folder status=0 filter=(-LE 'fuzz|descending')
   [[ ! $LANES ]] || filter=(-L descending)
   if [[ $FUZZ ]]; then
     export VITRINE_FUZZ_SECONDS=$FUZZ
@@ -216,7 +220,7 @@ run_tests() {
   : >"$LOG"
   # A run that is stopped from outside still says what it found.
   trap 'finish reported 1 || true; exit 143' TERM
-  for folder in "${@:-.}"; do run_ctest "$BUILD/$folder" "${filter[@]}" "${options[@]}" || status=1; done
+  for folder in "${@:-.}"; do run_ctest "$BUILD/$folder" "${filter[@]}" || status=1; done
   trap - TERM
   finish all "$status"
 }
@@ -235,7 +239,8 @@ drop_sudo
 configure_tests
 set_sanitizer_options
 if [[ $FUZZ ]]; then
-  IFS=, read -r -a names <<<"${FUZZERS:-$(cd "$ROOT/tests/fuzz" && basename -s .cc -- *.cc | paste -sd ,)}"
+  mapfile -t names < <(tr , '\n' <<<"$FUZZERS")
+  [[ $FUZZERS ]] || mapfile -t names < <(cd "$ROOT/tests/fuzz" && basename -s .cc -- *.cc)
   build "${names[@]/#/fuzz_}"
   run_tests tests/fuzz
 elif [[ $PARTS || $LANES ]]; then

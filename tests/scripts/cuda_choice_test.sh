@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Which CUDA targets the scripts build for: without a compiler, without a GPU, and with GPUs of several
-# kinds. Compiler and driver are scripts that answer as the real ones do.
+# Which CUDA targets the scripts build for: without a compiler, without a GPU, and with GPUs of
+# several kinds. Compiler and driver are scripts that answer as the real ones do.
 # shellcheck source-path=SCRIPTDIR source=expect.sh
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 
@@ -21,8 +21,8 @@ nvcc() {
   esac"
 }
 
-# chosen MODE OTHERWISE: CMake's options, then the line for the user, on a machine that has FOLDER/bin
-# and the tools of the scripts alone.
+# chosen MODE OTHERWISE: CMake's options, then the line for the user, on a machine that has
+# FOLDER/bin and the tools of the scripts alone.
 chosen() {
   local tool
   mkdir -p "$FOLDER/tools"
