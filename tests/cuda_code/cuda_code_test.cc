@@ -69,7 +69,7 @@ int allowed_spills(const std::string& file, const std::string& kernel) {
 
 TEST(CudaCode, NoKernelSpillsOrKeepsArraysInLocalMemory) {
   const std::vector<fs::path> reports = files(".txt");
-  ASSERT_FALSE(reports.empty());
+  if (reports.empty()) GTEST_SKIP() << "the CUDA code was compiled neither for sm_80 nor sm_90a";
   for (const fs::path& report : reports) {
     const std::vector<Kernel> kernels = read_report(report);
     EXPECT_FALSE(kernels.empty()) << report << " names no kernel";
@@ -92,10 +92,11 @@ TEST(CudaCode, WarpGroupProductsAreNotSerialised) {
   }
 }
 
-/// The machine code of each kernel of a file.
-std::map<std::string, std::string> disassemble(const fs::path& cubin) {
-  const std::string command =
-      std::string(VITRINE_CUOBJDUMP) + " -sass '" + cubin.string() + "' 2>/dev/null";
+/// The machine code of each kernel of a file, NAME.ARCHITECTURE.o.
+std::map<std::string, std::string> disassemble(const fs::path& object) {
+  const std::string architecture = object.stem().extension().string().substr(1);
+  const std::string command = std::string(VITRINE_CUOBJDUMP) + " -sass -arch " + architecture +
+                              " '" + object.string() + "' 2>/dev/null";
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
   std::map<std::string, std::string> code;
   std::string* kernel = nullptr;
@@ -113,7 +114,7 @@ std::map<std::string, std::string> disassemble(const fs::path& cubin) {
 }
 
 struct Promise {
-  std::string file;    ///< of a cubin
+  std::string file;    ///< NAME.ARCHITECTURE.o
   std::string kernel;  ///< part of its name
   std::vector<std::string> instructions;
 };
@@ -124,6 +125,8 @@ TEST_P(CudaCodePromises, AreKept) {
   if (std::string(VITRINE_CUOBJDUMP).empty())
     GTEST_SKIP() << "cuobjdump was not found when the build was configured";
   const Promise& promise = GetParam();
+  if (!fs::exists(kReports / promise.file))
+    GTEST_SKIP() << "the CUDA code was not compiled for the target of " << promise.file;
   int kernels = 0;
   for (const auto& [name, code] : disassemble(kReports / promise.file)) {
     if (name.find(promise.kernel) == std::string::npos) continue;
@@ -145,29 +148,27 @@ std::vector<Promise> promises() {
   std::vector<Promise> list;
   for (const std::string architecture : {"sm_80", "sm_90a"}) {
     // The instantiations for aligned rows: Lb1 is `true` in a mangled name.
-    list.push_back({"linear_few_rows." + architecture + ".cubin", "Lb1EEE", {wide_load, "HMMA"}});
-    list.push_back({"linear_many_rows." + architecture + ".cubin",
-                    "Lb1EEE",
-                    {wide_copy, wide_shared, "HMMA"}});
-    list.push_back({"attention_few." + architecture + ".cubin", "attend", {wide_copy, "HMMA"}});
+    list.push_back({"linear_few_rows." + architecture + ".o", "Lb1EEE", {wide_load, "HMMA"}});
     list.push_back(
-        {"attention_many." + architecture + ".cubin", "Bf16", {wide_copy, wide_shared, "HMMA"}});
+        {"linear_many_rows." + architecture + ".o", "Lb1EEE", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back({"attention_few." + architecture + ".o", "attend", {wide_copy, "HMMA"}});
     list.push_back(
-        {"linear_backward." + architecture + ".cubin", "Lb1EEE", {wide_copy, wide_shared, "HMMA"}});
-    list.push_back({"linear_backward." + architecture + ".cubin",
-                    "crosswiseINS_4cuda4Bf16",
+        {"attention_many." + architecture + ".o", "Bf16", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back(
+        {"linear_backward." + architecture + ".o", "Lb1EEE", {wide_copy, wide_shared, "HMMA"}});
+    list.push_back({"linear_backward." + architecture + ".o",
+                    "crosswiseINS0_4cuda4Bf16",
                     {crosswise, "HMMA"}});
-    list.push_back({"attention_backward_keys." + architecture + ".cubin",
+    list.push_back({"attention_backward_keys." + architecture + ".o",
                     "Bf16",
                     {wide_copy, wide_shared, crosswise, "HMMA"}});
-    list.push_back({"attention_backward_queries." + architecture + ".cubin",
+    list.push_back({"attention_backward_queries." + architecture + ".o",
                     "Bf16",
                     {wide_copy, wide_shared, crosswise, "HMMA"}});
-    list.push_back(
-        {"norm_layernorm_backward." + architecture + ".cubin", "layernorm", {wide_load}});
-    list.push_back({"norm_layernorm." + architecture + ".cubin", "layernorm", {wide_load}});
+    list.push_back({"norm_layernorm_backward." + architecture + ".o", "layernorm", {wide_load}});
+    list.push_back({"norm_layernorm." + architecture + ".o", "layernorm", {wide_load}});
   }
-  list.push_back({"linear_hopper.sm_90a.cubin", "", {"HGMMA", "UTMALDG", "SYNCS"}});
+  list.push_back({"linear_hopper.sm_90a.o", "", {"HGMMA", "UTMALDG", "SYNCS"}});
   return list;
 }
 
