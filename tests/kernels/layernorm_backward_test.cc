@@ -61,12 +61,11 @@ class LayerNormBackwardTest : public KernelTest {
     const auto width = static_cast<size_t>(p.width);
     for (size_t r = 0; r < static_cast<size_t>(p.rows); ++r) {
       const double e = scale.empty() ? own.scale[r] : scale[r], s = own.scale[r];
-      double mean = 0.0, sum = 0.0, n_sum = 0.0;
+      double mean = 0.0, sum = 0.0;
       for (size_t j = 0; j < width; ++j)
         mean += std::abs(p.x[r * width + j]) / static_cast<double>(width);
       for (size_t j = 0; j < width; ++j) {
         const double n = std::abs(p.dy[r * width + j] * p.weight[j]);
-        n_sum += n;
         sum += n * (std::abs(own.out[r * width + j]) * s +
                     mean);  // the mean is rounded to float32 before it is subtracted
       }
