@@ -10,6 +10,7 @@
 #include "report/assets.h"
 #include "report/figures/palette.h"
 #include "vitrine/dtype.h"
+#include "vitrine/version.h"
 
 namespace vitrine {
 using namespace internal;

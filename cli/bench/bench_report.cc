@@ -8,6 +8,7 @@
 
 #include "base/quote.h"
 #include "bench/measure/machine.h"
+#include "vitrine/version.h"
 
 namespace vitrine::cli {
 using namespace internal;

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "cli/core/terminal.h"
 #include "vitrine/model.h"
+#include "vitrine/version.h"
 
 namespace vitrine::cli {
 using namespace internal;

@@ -5,6 +5,7 @@
 
 #include "cli/core/arrays.h"
 #include "vitrine/analysis/score.h"
+#include "vitrine/version.h"
 
 namespace vitrine::cli {
 using namespace internal;

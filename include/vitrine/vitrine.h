@@ -15,6 +15,7 @@
 //   logit_rows.h       whole logits, a few rows at a time
 //   running_moments.h  means and covariances of captured rows, accumulated where the model runs
 //   error.h            the one exception
+//   version.h          the version, as numbers and as text
 //
 //   analysis.h         lens.h, tuned_lens.h, saliency.h, score.h, attribution.h, patching.h,
 //   ablation.h,
@@ -41,3 +42,4 @@
 #include "vitrine/sites.h"
 #include "vitrine/tensor.h"
 #include "vitrine/tokenizer.h"
+#include "vitrine/version.h"

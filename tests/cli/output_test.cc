@@ -12,6 +12,7 @@
 #include "runner.h"
 #include "tests/base/test_files.h"
 #include "tests/sanitized.h"
+#include "vitrine/version.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -62,7 +63,7 @@ TEST(Output, HelpOfEveryCommand) {
     EXPECT_NE(help.out.find("--json"), std::string::npos) << command;
     EXPECT_FALSE(has_escapes(help.out));
   }
-  EXPECT_EQ(run_cli({"--version"}).out.substr(0, 8), "vitrine ");
+  EXPECT_EQ(run_cli({"--version"}).out, "vitrine " VITRINE_VERSION "\n");
 }
 
 TEST(Output, PipedHasNoColoursUnlessAsked) {
