@@ -11,6 +11,7 @@
 #include "base/quote.h"
 #include "cli/core/context.h"
 #include "cli/core/help.h"
+#include "cli/core/help_export.h"
 #include "cli/core/output_files.h"
 #include "vitrine/error.h"
 
@@ -69,6 +70,7 @@ int run(int argc, char** argv) {
   add_bench(app, context);
   add_make_random(app, context);
   add_doctor(app, context);
+  add_help_export(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

@@ -15,8 +15,25 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/vitrineConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/vitrineConfig.cmake ${PROJECT_BINARY_DIR}/vitrineConfigVersion.cmake
   ${PROJECT_SOURCE_DIR}/cmake/FindCairo.cmake ${PROJECT_SOURCE_DIR}/cmake/FindSentencePiece.cmake DESTINATION ${vitrine_package_dir})
 
+# vitrine_install_help(ARGUMENTS FOLDER NAME): installs what the command prints with these arguments.
+function(vitrine_install_help arguments folder name)
+  set(file ${PROJECT_BINARY_DIR}/help/${folder}/${name})
+  cmake_path(GET file PARENT_PATH parent)
+  file(MAKE_DIRECTORY ${parent})
+  install(CODE "execute_process(COMMAND \"$<TARGET_FILE:vitrine_cli>\" ${arguments}
+    OUTPUT_FILE \"${file}\" COMMAND_ERROR_IS_FATAL ANY)")
+  install(FILES ${file} DESTINATION ${folder})
+endfunction()
+
 if(TARGET vitrine_cli)
   install(TARGETS vitrine_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  if(NOT CMAKE_CROSSCOMPILING)
+    vitrine_install_help(man ${CMAKE_INSTALL_MANDIR}/man1 vitrine.1)
+    set(data ${CMAKE_INSTALL_DATADIR})
+    vitrine_install_help("completions;bash" ${data}/bash-completion/completions vitrine)
+    vitrine_install_help("completions;zsh" ${data}/zsh/site-functions _vitrine)
+    vitrine_install_help("completions;fish" ${data}/fish/vendor_completions.d vitrine.fish)
+  endif()
 endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/demo DESTINATION ${CMAKE_INSTALL_DATADIR}/vitrine/models)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -40,13 +40,9 @@ class HelpFormatter : public CLI::Formatter {
  public:
   std::string make_option(const CLI::Option* option, bool is_positional) const override {
     std::string name = is_positional ? option->get_name(true) : option->get_name(false, true);
-    const std::string type = option->get_type_name();
-    // What follows a colon describes the checks in CLI11's words; ours say it better.
-    if (!is_positional && option->get_type_size() != 0)
-      name += " " + type.substr(0, type.find(':'));
-    std::string text = option->get_description();
-    if (!option->get_default_str().empty()) text += " [" + option->get_default_str() + "]";
-    return entry(name, text);
+    const std::string value = value_name(*option);
+    if (!is_positional && !value.empty()) name += " " + value;
+    return entry(name, option_text(*option));
   }
   std::string make_subcommand(const CLI::App* command) const override {
     return entry(command->get_name(), command->get_description());
@@ -54,6 +50,19 @@ class HelpFormatter : public CLI::Formatter {
 };
 
 }  // namespace
+
+std::string value_name(const CLI::Option& option) {
+  if (option.get_type_size() == 0) return "";
+  const std::string type = option.get_type_name();
+  // After a colon CLI11 describes the checks; the option's own text does that better.
+  return type.substr(0, type.find(':'));
+}
+
+std::string option_text(const CLI::Option& option) {
+  std::string text = option.get_description();
+  if (!option.get_default_str().empty()) text += " [" + option.get_default_str() + "]";
+  return text;
+}
 
 std::shared_ptr<CLI::FormatterBase> make_help_formatter() {
   return std::make_shared<HelpFormatter>();

@@ -37,6 +37,11 @@ step("build it" COMMAND ${CMAKE_COMMAND} --build ${folder}/consumer/build)
 step("run it" EXPECT "blocks\\.0\\.hook_resid_post: [-+][0-9.]+ .*blocks\\.5\\.hook_resid_post: [-+][0-9.]+ "
   COMMAND ${CMAKE_COMMAND} -E env VITRINE_DEMO_MODEL=${demo} ${folder}/consumer/build/consumer)
 step("the command's version" EXPECT "vitrine ${VERSION}" COMMAND ${prefix}/bin/vitrine --version)
+step("its manual page" EXPECT "TH VITRINE 1 " COMMAND ${CMAKE_COMMAND} -E cat ${prefix}/share/man/man1/vitrine.1)
+foreach(script bash-completion/completions/vitrine zsh/site-functions/_vitrine
+        fish/vendor_completions.d/vitrine.fish)
+  step("completions in ${script}" EXPECT "make-random" COMMAND ${CMAKE_COMMAND} -E cat ${prefix}/share/${script})
+endforeach()
 step("the command on the installed model" EXPECT "London" COMMAND ${prefix}/bin/vitrine lens --model ${demo}
   --prompt "Heathrow airport is located in the city of" --watch " London")
 file(REMOVE_RECURSE ${folder})

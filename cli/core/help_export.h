@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+// The option table of --help for other readers: shells that complete command lines, and man.
+
+namespace CLI {
+class App;
+}
+
+namespace vitrine::cli {
+
+struct Context;
+
+struct OptionHelp {
+  std::vector<std::string> names;  ///< "-p", "--prompt"; one name without dashes if positional
+  bool positional = false;
+  std::string value;                 ///< kind of value: "FILE"; empty for a flag
+  std::vector<std::string> choices;  ///< all values, if they are a closed list
+  std::string group;                 ///< "Input"
+  std::string text;                  ///< description, then the default in brackets
+
+  /// Whether the value may be the name of a file or folder.
+  bool takes_file() const;
+};
+
+struct CommandHelp {
+  std::string name;  ///< empty for `vitrine` itself
+  std::string text;
+  std::vector<OptionHelp> options;
+  std::string footer;  ///< examples
+};
+
+/// `vitrine` itself, then the commands that --help shows, in its order.
+std::vector<CommandHelp> command_table(const CLI::App& app);
+
+inline constexpr std::string_view kShells[] = {"bash", "zsh", "fish"};
+/// A completion script for one of kShells.
+std::string completions(const std::vector<CommandHelp>& commands, std::string_view shell);
+/// A manual page in the man macros of roff.
+std::string man_page(const std::vector<CommandHelp>& commands);
+
+/// The commands `completions` and `man`, which --help does not show: installing runs them.
+void add_help_export(CLI::App& app, Context& context);
+
+}  // namespace vitrine::cli
