@@ -4,6 +4,6 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return vitrine::fuzz::run(data, size, [](std::span<const std::byte> bytes) {
-    if (vitrine::Pickle(bytes, "fuzz").size() > bytes.size()) __builtin_trap();
+    if (vitrine::internal::Pickle(bytes, "fuzz").size() > bytes.size()) __builtin_trap();
   });
 }

@@ -10,7 +10,7 @@ namespace {
 
 // A token for each byte, merges over them, and tokens that take the white space beside them.
 std::shared_ptr<const vitrine::Tokenizer> make_tokenizer() {
-  vitrine::BpeSpec spec;
+  vitrine::internal::BpeSpec spec;
   for (int32_t byte = 0; byte < 256; ++byte) {
     spec.tokens.emplace_back(1, static_cast<char>(byte));
     spec.byte_ids[static_cast<size_t>(byte)] = byte;
