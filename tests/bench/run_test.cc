@@ -86,7 +86,7 @@ TEST(BenchRun, EveryWorkloadGivesItsRows) {
     EXPECT_GT(row.peak_bytes, 1u << 20);
     keys.insert(record_key(row));
     if (row.workload == "tokenizer") continue;  // which runs on the host
-    if (testing_support::on_cpu()) {  // what the played device has free is the host's affair
+    if (testing_support::on_cpu()) {  // what the emulated device has free is the host's affair
       EXPECT_EQ(row.device_bytes, 0u);
     }
     EXPECT_EQ(row.threads, testing_support::on_cpu() ? 1 : 0);

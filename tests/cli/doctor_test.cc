@@ -239,20 +239,20 @@ TEST(Doctor, SaysWhatIsHere) {
 }
 
 TEST(Doctor, SeesGpusByTheirDriver) {
-  const Json json = doctor({{"LD_LIBRARY_PATH", PLAYED_DRIVER}});
+  const Json json = doctor({{"LD_LIBRARY_PATH", FAKE_DRIVER}});
   const Json& gpus = json["gpus"];
   EXPECT_EQ(gpus["absent"], nullptr);
   EXPECT_EQ(gpus["driver"], "570.86.10");
   EXPECT_EQ(gpus["cuda"], "12.8");
   ASSERT_EQ(gpus["found"].size(), 2u);
-  EXPECT_EQ(gpus["found"][0], (Json{{"name", "Played H100"},
+  EXPECT_EQ(gpus["found"][0], (Json{{"name", "Fake H100"},
                                     {"bus", "0000:70:00.0"},
                                     {"memory", 80'000'000'000},
                                     {"used", 30'000'000'000},
                                     {"capability", "9.0"},
                                     {"persistence", false},
                                     {"mig", true}}));
-  EXPECT_EQ(gpus["found"][1], (Json{{"name", "Played T4"},
+  EXPECT_EQ(gpus["found"][1], (Json{{"name", "Fake T4"},
                                     {"bus", "0000:71:00.0"},
                                     {"memory", 16'000'000'000},
                                     {"used", 0},
@@ -265,11 +265,11 @@ TEST(Doctor, SeesGpusByTheirDriver) {
     });
   };
   EXPECT_TRUE(advises("-i 0000:70:00.0 -pm 1"));
-  EXPECT_TRUE(advises("GPU 1 (Played T4) has compute capability 7.5"));
+  EXPECT_TRUE(advises("GPU 1 (Fake T4) has compute capability 7.5"));
   EXPECT_EQ(
-      doctor({{"LD_LIBRARY_PATH", PLAYED_DRIVER}, {"PLAYED_CUINIT", "100"}})["gpus"]["absent"],
+      doctor({{"LD_LIBRARY_PATH", FAKE_DRIVER}, {"FAKE_CUINIT", "100"}})["gpus"]["absent"],
       "the NVIDIA driver finds no GPU to use (CUDA_ERROR_NO_DEVICE)");
-  EXPECT_EQ(doctor({{"LD_LIBRARY_PATH", PLAYED_DRIVER}, {"PLAYED_GPUS", "0"}})["gpus"]["absent"],
+  EXPECT_EQ(doctor({{"LD_LIBRARY_PATH", FAKE_DRIVER}, {"FAKE_GPUS", "0"}})["gpus"]["absent"],
             "the NVIDIA driver shows no GPU to this process");
 }
 

@@ -39,7 +39,7 @@ class HostDevice : public cuda::Device {
  public:
   HostDevice(LaneOrder order, int capability) : order_(order), capability_(capability) {}
 
-  std::string name() const override { return "a GPU played by this machine's processor"; }
+  std::string name() const override { return "a GPU emulated on this CPU"; }
   int capability() const override { return capability_; }
   int processors() const override { return 4; }
   size_t shared_per_block() const override { return capability_ == 90 ? 227 * 1024 : 163 * 1024; }

@@ -11,7 +11,7 @@ namespace vitrine::testing_support {
 using namespace internal;
 
 /// The device that a test program was linked for: the CPU (cpu_device.cc), or the CUDA backend
-/// played by the processor (tests/cuda_on_host/played_device.cc).
+/// emulated by the CPU (tests/cuda_on_host/emulated_device.cc).
 extern const char* const kBuiltFor;
 
 /// Where the engine's tests run: VITRINE_TEST_DEVICE of the environment, as Model takes it; else

@@ -27,7 +27,7 @@ using reference::Vec;
 struct BackendCase {
   std::string name;
   std::unique_ptr<Backend> (*make)(int threads);
-  bool on_device = false;  ///< a GPU, or one that is played by the processor
+  bool on_device = false;  ///< a GPU, or an emulated one
 
   /// The types that the backend stores weights in.
   std::vector<DType> weight_types() const;
@@ -42,7 +42,7 @@ const std::vector<BackendCase>& backends();
 /// Undoes what making a backend has set for the whole process.
 void forget_backend();
 
-/// A GPU with Hopper's instructions, or one that is played by the processor.
+/// A GPU with Hopper's instructions, or one emulated by the CPU.
 struct GemmCase {
   std::string name;
   std::unique_ptr<Backend> (*make)(Gemm gemm);

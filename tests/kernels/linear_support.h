@@ -20,7 +20,7 @@ struct Size {
   int64_t rows, in, out;
 };
 
-/// Played by the processor, a GPU takes its time.
+/// An emulated GPU is slow.
 inline bool slow_backend(const BackendCase& backend) {
   return backend.name == "cpu_SCALAR" || backend.name.starts_with("cuda_on_host");
 }

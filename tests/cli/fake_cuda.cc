@@ -10,7 +10,7 @@ extern "C" {
 
 int cuDriverGetVersion(int* version) { return *version = 12080, 0; }
 int cuInit(unsigned) {
-  const char* error = std::getenv("PLAYED_CUINIT");
+  const char* error = std::getenv("FAKE_CUINIT");
   return error ? std::atoi(error) : 0;
 }
 int cuGetErrorName(int error, const char** name) {
@@ -18,12 +18,12 @@ int cuGetErrorName(int error, const char** name) {
   return *name = "CUDA_ERROR_NO_DEVICE", 0;
 }
 int cuDeviceGetCount(int* count) {
-  const char* wanted = std::getenv("PLAYED_GPUS");
+  const char* wanted = std::getenv("FAKE_GPUS");
   return *count = wanted ? std::atoi(wanted) : 2, 0;
 }
 int cuDeviceGet(int* device, int index) { return *device = 70 + index, 0; }
 int cuDeviceGetName(char* name, int size, int device) {
-  return std::snprintf(name, static_cast<size_t>(size), device == 70 ? "Played H100" : "Played T4"),
+  return std::snprintf(name, static_cast<size_t>(size), device == 70 ? "Fake H100" : "Fake T4"),
          0;
 }
 int cuDeviceGetPCIBusId(char* bus, int size, int device) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What `vitrine doctor` calls of NVIDIA's management library, for the machine of played_cuda.cc.
+// What `vitrine doctor` calls of NVIDIA's management library, for the machine of fake_cuda.cc.
 
 #include <cstdio>
 #include <cstring>
@@ -10,7 +10,7 @@ int devices[2];  // their addresses are the handles
 
 extern "C" {
 
-struct PlayedMemory {
+struct FakeMemory {
   unsigned long long total, free, used;
 };
 
@@ -27,9 +27,9 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char* bus, void** device) {
   }
   return 2;
 }
-int nvmlDeviceGetMemoryInfo(void* device, PlayedMemory* memory) {
-  *memory = device == &devices[0] ? PlayedMemory{80'000'000'000, 50'000'000'000, 30'000'000'000}
-                                  : PlayedMemory{16'000'000'000, 16'000'000'000, 0};
+int nvmlDeviceGetMemoryInfo(void* device, FakeMemory* memory) {
+  *memory = device == &devices[0] ? FakeMemory{80'000'000'000, 50'000'000'000, 30'000'000'000}
+                                  : FakeMemory{16'000'000'000, 16'000'000'000, 0};
   return 0;
 }
 int nvmlDeviceGetPersistenceMode(void* device, unsigned* mode) {
