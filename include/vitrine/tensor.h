@@ -100,9 +100,8 @@ class Tensor {
   std::span<float> f32();
   std::span<const float> f32() const;
   TensorView view() const { return {storage_.get(), dtype_, shape_}; }
-  operator TensorView() const {
-    return view();
-  }  // NOLINT(google-explicit-constructor): a view of an owner is always safe to take
+  // NOLINTNEXTLINE(google-explicit-constructor): a view of an owner is always safe to take
+  operator TensorView() const { return view(); }
 
  private:
   std::shared_ptr<std::byte[]> storage_;

@@ -79,9 +79,8 @@ class Matrix {
 
   Mat mat() const { return mat_; }
   float* data() const { return mat_.f32(); }
-  operator Mat() const {
-    return mat_;
-  }  // NOLINT(google-explicit-constructor): the tests read better
+  // NOLINTNEXTLINE(google-explicit-constructor): the tests read better
+  operator Mat() const { return mat_; }
   std::vector<float> values() const;
   /// False if anything but the elements themselves was written.
   bool untouched_outside() const;

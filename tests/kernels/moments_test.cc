@@ -78,7 +78,7 @@ class MomentsTest : public KernelTest {
   }
 
   Moments joined(Backend& on, const std::vector<double>& x, int64_t width,
-                 std::vector<int64_t> blocks) {
+                 const std::vector<int64_t>& blocks) {
     const auto w = static_cast<size_t>(width);
     const Doubles rows(on, x), mean(on, std::vector<double>(w)),
         products(on, std::vector<double>(w * w));
