@@ -61,6 +61,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(at == size && streamed + stream.flush() == text);
     require(tokenizer->decode(tokenizer->encode(text, special)) == text);
   }
-  (void)vitrine::internal::printable(text);
+  (void)vitrine::printable(text);
   return 0;
 }
