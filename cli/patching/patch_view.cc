@@ -64,7 +64,7 @@ std::string heat_of(const PatchPicture& p, const PatchGrid& grid,
   for (size_t column = 0; column < grid.columns.size(); ++column)
     heat.columns.push_back(clip(column_name(p, grid, column), 8));
   for (size_t row = 0; row < grid.layers.size(); ++row) {
-    Heat::Row& to = heat.rows.emplace_back(std::to_string(grid.layers[row]), std::vector<double>());
+    Heat::Row& to = heat.rows.emplace_back(Heat::Row{std::to_string(grid.layers[row]), {}});
     for (size_t column = 0; column < grid.columns.size(); ++column)
       to.values.push_back(gained(p, values[grid.cell(row, column)]));
   }
