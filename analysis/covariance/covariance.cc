@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/analysis/covariance.h"
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
 
-#include "analysis/common/decompositions.h"
+#include "analysis/common/linalg.h"
 #include "analysis/covariance/weights.h"
 #include "base/check.h"
 
 namespace vitrine {
 using namespace internal;
 namespace {
-
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 void check_matrix(const MatrixView& m, const char* name) {
   const bool fits = m.rows >= 0 && m.columns >= 0 &&
@@ -81,6 +78,17 @@ ObservationWeights internal::observation_weights(int64_t count, std::span<const 
   return weights;
 }
 
+std::vector<double> internal::weighted_mean(const Matrix& x, std::span<const double> w,
+                                            double weight) {
+  std::vector<double> mean(static_cast<size_t>(x.columns()));
+  for (size_t i = 0; i < w.size(); ++i) {
+    const std::span<const double> row = x.row(static_cast<int64_t>(i));
+    for (size_t j = 0; j < mean.size(); ++j) mean[j] += w[i] * row[j];
+  }
+  for (double& value : mean) value /= weight;
+  return mean;
+}
+
 double internal::covariance_divisor(double weight, double weight_a, int64_t ddof) {
   if (!(weight > 0))
     user_error(
@@ -104,22 +112,21 @@ Covariance covariance(const MatrixView& m, const MatrixView& y, const Covariance
   check_matrix(y, "y");
   Matrix x = observations(m, y, options.rowvar);
   const auto weights = observation_weights(x.rows(), options.fweights, options.aweights);
-  const Eigen::Map<const Eigen::VectorXd> w(weights.w.data(), x.rows());
 
   Covariance result;
-  result.variables = x.cols();
+  result.variables = x.columns();
   result.observations = x.rows();
   result.ddof = options.ddof.value_or(options.bias ? 0 : 1);
-  result.weight = w.sum();
+  result.weight = sum(weights.w);
   result.divisor = covariance_divisor(
       result.weight, std::accumulate(weights.wa.begin(), weights.wa.end(), 0.0), result.ddof);
-  const Eigen::RowVectorXd mean = (w.transpose() * x) / result.weight;
-  result.mean.assign(mean.data(), mean.data() + mean.size());
-  x.rowwise() -= mean;
-  const Matrix weighted = w.asDiagonal() * x;
-  Matrix products = (x.transpose() * weighted) / result.divisor;
-  products.triangularView<Eigen::StrictlyUpper>() = products.transpose();
-  result.values.assign(products.data(), products.data() + products.size());
+  result.mean = weighted_mean(x, weights.w, result.weight);
+  x.subtract_from_rows(result.mean);
+  Matrix weighted = x;
+  weighted.scale_rows(weights.w);
+  Matrix products = product(x.t(), weighted);
+  mirror_lower(products);
+  for (const double value : products.values()) result.values.push_back(value / result.divisor);
   return result;
 }
 
@@ -145,26 +152,25 @@ std::vector<double> correlation(const Covariance& covariance) {
 
 PrincipalComponents principal_components(const Covariance& covariance, int64_t count) {
   const int64_t n = covariance.variables;
-  const Eigen::Map<const Matrix> matrix(covariance.values.data(), n, n);
-  if (!matrix.allFinite())
+  if (!all_finite(covariance.values))
     user_error(
         "the covariance matrix has a NaN or an infinity, so it has no eigenvalues; look for one in "
         "the data");
   PrincipalComponents result;
   result.count = count < 0 ? n : std::min(count, n);
-  const SymmetricEigen eigen = symmetric_eigen(matrix, result.count > 0);
+  SymmetricEigen eigen = symmetric_eigen({covariance.values.data(), n, n, n, 1}, result.count > 0);
   if (!eigen.converged)
     internal_error("the eigenvalues of a covariance matrix of {} variables did not converge", n);
-  const double total = matrix.trace();
-  for (int64_t i = 0; i < n; ++i) {  // Eigen's ascend
-    result.eigenvalues.push_back(eigen.values[n - 1 - i]);
-    result.explained.push_back(total > 0 ? result.eigenvalues.back() / total : 0.0);
-  }
+  result.eigenvalues = std::move(eigen.values);
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) total += covariance.at(i, i);
+  for (const double value : result.eigenvalues)
+    result.explained.push_back(total > 0 ? value / total : 0.0);
   for (int64_t i = 0; i < result.count; ++i) {
-    const Eigen::VectorXd vector = eigen.vectors.col(n - 1 - i);
-    Eigen::Index largest = 0;
-    vector.cwiseAbs().maxCoeff(&largest);
-    const double sign = vector[largest] < 0 ? -1.0 : 1.0;
+    const std::span<const double> vector = std::as_const(eigen.vectors).row(i);
+    const double largest = *std::max_element(
+        vector.begin(), vector.end(), [](double a, double b) { return std::abs(a) < std::abs(b); });
+    const double sign = largest < 0 ? -1.0 : 1.0;
     for (const double element : vector) result.components.push_back(sign * element);
   }
   return result;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include <Eigen/Dense>
-#include <numeric>
+#include <cmath>
+#include <utility>
 
+#include "analysis/common/linalg.h"
 #include "analysis/covariance/weights.h"
 #include "base/check.h"
 #include "base/quote.h"
@@ -10,11 +11,6 @@
 
 namespace vitrine {
 using namespace internal;
-namespace {
-
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-}  // namespace
 
 Moments::Moments(int64_t variables, uint64_t max_bytes) : variables_(variables) {
   if (variables < 1)
@@ -53,20 +49,17 @@ void Moments::add(std::span<const float> rows) {
 }
 
 void Moments::add_block() {
-  const auto count = static_cast<Eigen::Index>(w_.size());
-  const Eigen::Map<const Eigen::VectorXd> w(w_.data(), count);
-  const double weight = w.sum();
+  const double weight = sum(w_);
   if (weight > 0) {
-    Eigen::Map<Matrix> x(rows_.data(), count, variables_);
-    const Eigen::RowVectorXd mean = (w.transpose() * x) / weight;
-    x.rowwise() -= mean;
-    x = w.cwiseSqrt().asDiagonal() * x;
+    Matrix x(std::move(rows_), std::ssize(w_), variables_);
+    const std::vector<double> mean = weighted_mean(x, w_, weight);
+    x.subtract_from_rows(mean);
+    for (double& w : w_) w = std::sqrt(w);
+    x.scale_rows(w_);
     std::vector<double> products(products_.size());
-    Eigen::Map<Matrix>(products.data(), variables_, variables_)
-        .selfadjointView<Eigen::Lower>()
-        .rankUpdate(x.transpose());
-    join(weight, {mean.data(), static_cast<size_t>(mean.size())}, products);
-    weight_a_ += std::accumulate(wa_.begin(), wa_.end(), 0.0);
+    add_gram(products, x);
+    join(weight, mean, products);
+    weight_a_ += sum(wa_);
   }
   rows_.clear();
   w_.clear();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/analysis/tuned_lens.h"
 
-#include <Eigen/Core>
 #include <map>
 
+#include "analysis/common/linalg.h"
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/finite.h"
@@ -17,15 +17,8 @@ using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using FloatMap =
-    Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
 
 constexpr const char* kLensType = "linear_tuned_lens";
-
-FloatMap map_of(std::span<const float> values, int64_t rows, int64_t cols) {
-  return {values.data(), rows, cols};
-}
 
 struct Settings {
   std::string model;
@@ -111,14 +104,14 @@ Tensor TunedLens::translate(int layer, TensorView rows) const {
   }
   const std::vector<float> values = rows.to_f32();
   const auto l = static_cast<size_t>(layer);
-  const Matrix h = map_of(values, rows.shape()[0], width).cast<double>();
-  const Matrix a = map_of(weights[l].f32(), width, width).cast<double>();
-  const Matrix sum =
-      (h + h * a.transpose()).rowwise() + map_of(biases[l].f32(), 1, width).cast<double>().row(0);
-  Tensor result(DType::kF32, rows.shape());
-  Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
-      result.f32().data(), sum.rows(), sum.cols()) = sum.cast<float>();
-  return result;
+  const Matrix h(values, rows.shape()[0], width), a(weights[l].f32(), width, width);
+  Matrix result = h;
+  add_product(result, h, a.t());
+  const std::span<const float> bias = biases[l].f32();
+  Tensor translated(DType::kF32, rows.shape());
+  for (size_t i = 0; i < values.size(); ++i)
+    translated.f32()[i] = static_cast<float>(result.values()[i] + double{bias[i % bias.size()]});
+  return translated;
 }
 
 TunedLens load_tuned_lens(const fs::path& folder, const Config& config) {

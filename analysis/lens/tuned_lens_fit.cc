@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include <Eigen/Cholesky>
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "analysis/common/linalg.h"
 #include "analysis/lens/divergence.h"
 #include "base/check.h"
 #include "vitrine/analysis/tuned_lens.h"
@@ -13,62 +13,57 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-using Matrix = Eigen::MatrixXd;
-using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-Rows widen(TensorView rows) {
-  return Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
-             rows.f32().data(), rows.shape()[0], rows.shape()[1])
-      .cast<double>();
-}
+Matrix widen(TensorView rows) { return {rows.f32(), rows.shape()[0], rows.shape()[1]}; }
 
 /// Sums over tokens from which one layer's regression follows: of weights, inputs h, outputs y and
 /// their products.
 class NormalEquations {
  public:
-  explicit NormalEquations(Eigen::Index width)
-      : inputs_(Eigen::VectorXd::Zero(width)),
-        outputs_(Eigen::VectorXd::Zero(width)),
-        squares_(Matrix::Zero(width, width)),
-        products_(Matrix::Zero(width, width)) {}
+  explicit NormalEquations(int64_t width)
+      : inputs_(1, width), outputs_(1, width), squares_(width, width), products_(width, width) {}
 
-  /// `roots` are the square roots of the tokens' weights.
-  void add(const Rows& h, const Rows& y, const Eigen::VectorXd& roots) {
-    const Rows weighted = roots.asDiagonal() * h, target = roots.asDiagonal() * y;
-    weight_ += roots.squaredNorm();
-    inputs_ += weighted.transpose() * roots;
-    outputs_ += target.transpose() * roots;
-    squares_.selfadjointView<Eigen::Lower>().rankUpdate(weighted.transpose());
-    products_.noalias() += weighted.transpose() * target;
+  /// `roots` [1, tokens] are the square roots of the tokens' weights.
+  void add(Matrix h, Matrix y, const Matrix& roots) {
+    h.scale_rows(roots.values());
+    y.scale_rows(roots.values());
+    weight_ += dot(roots.values(), roots.values());
+    add_product(inputs_, roots, h);
+    add_product(outputs_, roots, y);
+    add_gram(squares_.values(), h);
+    add_product(products_, h.t(), y);
   }
 
   /// A as [output][input] and b.
   void solve(double alpha, Tensor& a, Tensor& b) const {
-    const Eigen::VectorXd input = inputs_ / weight_, output = outputs_ / weight_;
-    Matrix centred = squares_.selfadjointView<Eigen::Lower>();
-    centred -= inputs_ * input.transpose();
-    const Eigen::Index width = input.size();
-    const double lambda = alpha * centred.trace() / static_cast<double>(width);
-    Matrix slopes =
-        Matrix::Zero(width, width);  // [input][output]; inputs that never change say nothing
-    if (lambda > 0) {
-      centred.diagonal().array() += lambda;
-      slopes = centred.ldlt().solve(products_ - inputs_ * output.transpose());
+    const int64_t width = squares_.rows();
+    Matrix centred = squares_, right = products_, slopes(width, width);  // slopes: [input][output]
+    mirror_lower(centred);
+    add_product(centred, inputs_.t(), inputs_, -1 / weight_);
+    add_product(right, inputs_.t(), outputs_, -1 / weight_);
+    double trace = 0;
+    for (int64_t i = 0; i < width; ++i) trace += centred(i, i);
+    const double lambda = alpha * trace / static_cast<double>(width);
+    if (lambda > 0) {  // inputs that never change say nothing
+      for (int64_t i = 0; i < width; ++i) centred(i, i) += lambda;
+      slopes = solve_positive_definite(centred, right);
     }
-    const Eigen::VectorXd offset = output - slopes.transpose() * input;
+    Matrix offset = outputs_;
+    add_product(offset, inputs_, slopes, -1);
     a = Tensor(DType::kF32, {width, width});
     b = Tensor(DType::kF32, {width});
-    // Column-major [input][output] lies as row-major [output][input] does.
-    Eigen::Map<Eigen::MatrixXf>(a.f32().data(), width, width) = slopes.cast<float>();
-    Eigen::Map<Eigen::VectorXf>(b.f32().data(), width) = offset.cast<float>();
-    if (!slopes.allFinite() || !offset.allFinite())
+    for (int64_t out = 0; out < width; ++out) {
+      for (int64_t in = 0; in < width; ++in)
+        a.f32()[static_cast<size_t>(out * width + in)] = static_cast<float>(slopes(in, out));
+      b.f32()[static_cast<size_t>(out)] = static_cast<float>(offset(0, out) / weight_);
+    }
+    if (!all_finite(slopes.values()) || !all_finite(offset.values()))
       user_error("alpha {} leaves the regression without a finite solution; give a larger one",
                  alpha);
   }
 
  private:
   double weight_ = 0;
-  Eigen::VectorXd inputs_, outputs_;
+  Matrix inputs_, outputs_;    ///< [1, width]
   Matrix squares_, products_;  ///< [input][input], its lower half; [input][output]
 };
 
@@ -153,18 +148,28 @@ class Fit {
     const Run run =
         model_.forward(batch, Hooks(inputs_).capture(last), {.logits = LogitRows::kNone});
     for (int s = 0; s < run.sequences(); ++s) {
-      const Rows output = widen(run.captures().view(last, s));
-      const Eigen::VectorXd means = output.rowwise().mean();
-      const Eigen::VectorXd variances =
-          (output.colwise() - means).rowwise().squaredNorm() / static_cast<double>(config_.width);
-      const Eigen::VectorXd roots =
-          (variances.array() + static_cast<double>(config_.layer_norm_epsilon)).rsqrt();
+      const Matrix output = widen(run.captures().view(last, s));
+      const Matrix roots = token_roots(output);
       for (int layer = 0; layer < config_.layers; ++layer) {
-        const Rows h = widen(run.captures().view(input_site(layer), s));
-        layers_[static_cast<size_t>(layer)].add(h, output - h, roots);
+        Matrix h = widen(run.captures().view(input_site(layer), s)), rest = output;
+        for (size_t i = 0; i < h.values().size(); ++i) rest.values()[i] -= h.values()[i];
+        layers_[static_cast<size_t>(layer)].add(std::move(h), std::move(rest), roots);
       }
       result_.fitted_tokens += output.rows();
     }
+  }
+
+  /// [1, tokens] 1 over each row's standard deviation, as the final layernorm has it.
+  Matrix token_roots(const Matrix& output) const {
+    const auto width = static_cast<double>(config_.width);
+    Matrix roots(1, output.rows());
+    for (int64_t t = 0; t < output.rows(); ++t) {
+      const double mean = sum(output.row(t)) / width;
+      double squares = 0;
+      for (const double x : output.row(t)) squares += (x - mean) * (x - mean);
+      roots(0, t) = 1 / std::sqrt(squares / width + double{config_.layer_norm_epsilon});
+    }
+    return roots;
   }
 
   /// Sums over the held-out tokens, then means.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Regression and cross-validation, apart from any model.
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
-#include "analysis/common/decompositions.h"
+#include "analysis/common/linalg.h"
 #include "analysis/predictivity/stages.h"
 #include "base/check.h"
 #include "vitrine/analysis/predictivity.h"
@@ -16,20 +16,15 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-using Matrix = Eigen::MatrixXd;
-using Row = Eigen::RowVectorXd;
-using Vector = Eigen::VectorXd;
+using Vector = std::vector<double>;
 
 Matrix matrix_of(const TensorView& view, std::string_view what) {
   if (view.shape().rank() != 2)
     user_error("the {} are {}; wanted two axes, a row for each stimulus", what,
                view.shape().to_string());
-  const int64_t rows = view.shape()[0], columns = view.shape()[1];
-  Matrix matrix(rows, columns);
+  Matrix matrix(view.shape()[0], view.shape()[1]);
   const auto copy = [&](const auto* values) {
-    using Value = std::remove_const_t<std::remove_pointer_t<decltype(values)>>;
-    using Values = Eigen::Matrix<Value, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    matrix = Eigen::Map<const Values>(values, rows, columns).template cast<double>();
+    std::copy_n(values, matrix.values().size(), matrix.values().begin());
   };
   const std::byte* bytes = view.host_bytes().data();
   if (view.dtype() == DType::kF32) {
@@ -39,7 +34,7 @@ Matrix matrix_of(const TensorView& view, std::string_view what) {
   } else {
     user_error("the {} are {}; wanted f32 or f64", what, dtype_name(view.dtype()));
   }
-  if (!matrix.allFinite())
+  if (!all_finite(matrix.values()))
     user_error("the {} hold a number that is not finite; leave such rows or columns out", what);
   return matrix;
 }
@@ -54,38 +49,58 @@ void check_alphas(const RegressionOptions& options) {
   }
 }
 
+Vector column_means(const Matrix& x) {
+  Vector means = x.column_sums();
+  for (double& mean : means) mean /= static_cast<double>(x.rows());
+  return means;
+}
+
+Matrix less(Matrix x, std::span<const double> row) {
+  x.subtract_from_rows(row);
+  return x;
+}
+
+/// sums[j] += x(i, j)^2 over all rows i.
+void add_squares(Vector& sums, const Matrix& x) {
+  for (int64_t i = 0; i < x.rows(); ++i) {
+    for (size_t j = 0; j < sums.size(); ++j) sums[j] += x.row(i)[j] * x.row(i)[j];
+  }
+}
+
 /// The training features taken apart once, for all neuroids and all alphas.
 class Design {
  public:
   Design(const Matrix& features, Regression method)
-      : mean_(features.colwise().mean()), scale_(Row::Ones(features.cols())) {
-    Matrix x = features.rowwise() - mean_;
+      : mean_(column_means(features)), scale_(mean_.size(), 1.0) {
+    Matrix x = less(features, mean_);
     if (method == Regression::kRidge) {
       set_scales(x);
-      x.array().rowwise() /= scale_.array();
+      divide(x);
     }
-    const SingularValues svd = thin_svd(x);
-    const Vector& values = svd.values;
+    svd_ = thin_svd(x);
+    Vector& values = svd_.values;
     // What is smaller is rounding. NumPy's matrix_rank and scikit-learn's LinearRegression draw the
     // same line.
-    const double least = static_cast<double>(std::max(x.rows(), x.cols())) *
+    const double least = static_cast<double>(std::max(x.rows(), x.columns())) *
                          std::numeric_limits<double>::epsilon() *
-                         (values.size() > 0 ? values[0] : 0.0);
-    rank_ = std::count_if(values.begin(), values.end(), [&](double s) { return s > least; });
-    u_ = svd.u.leftCols(rank_);
-    v_ = svd.v.leftCols(rank_);
-    s_ = values.head(rank_);
+                         (values.empty() ? 0.0 : values[0]);
+    const auto rank =
+        std::count_if(values.begin(), values.end(), [&](double s) { return s > least; });
+    svd_.u.resize_rows(rank);
+    svd_.v.resize_rows(rank);
+    values.resize(static_cast<size_t>(rank));
   }
 
-  int64_t rows() const { return u_.rows(); }
-  int64_t rank() const { return rank_; }
-  const Matrix& u() const { return u_; }
-  const Vector& s() const { return s_; }
+  int64_t rows() const { return svd_.u.columns(); }
+  int64_t rank() const { return svd_.u.rows(); }
+  /// U^T [rank, rows].
+  const Matrix& ut() const { return svd_.u; }
+  const Vector& s() const { return svd_.values; }
   /// The test rows along the directions of the training rows.
   Matrix project(const Matrix& features) const {
-    Matrix x = features.rowwise() - mean_;
-    x.array().rowwise() /= scale_.array();
-    return x * v_;
+    Matrix x = less(features, mean_);
+    divide(x);
+    return product(x, svd_.v.t());
   }
 
  private:
@@ -94,69 +109,94 @@ class Design {
   void set_scales(const Matrix& x) {
     const auto n = static_cast<double>(x.rows());
     constexpr double kEps = std::numeric_limits<double>::epsilon();
-    for (int64_t f = 0; f < x.cols(); ++f) {
-      const double variance = x.col(f).squaredNorm() / n, error = n * mean_[f] * kEps;
+    Vector squares(scale_.size());
+    add_squares(squares, x);
+    for (size_t f = 0; f < scale_.size(); ++f) {
+      const double variance = squares[f] / n, error = n * mean_[f] * kEps;
       if (variance > n * kEps * variance + error * error) scale_[f] = std::sqrt(variance);
     }
   }
 
-  Row mean_, scale_;
-  Matrix u_, v_;
-  Vector s_;
-  int64_t rank_ = 0;
+  void divide(Matrix& x) const {
+    for (int64_t i = 0; i < x.rows(); ++i) {
+      for (size_t f = 0; f < scale_.size(); ++f) x.row(i)[f] /= scale_[f];
+    }
+  }
+
+  Vector mean_, scale_;
+  SingularValues svd_;
 };
 
 /// One fold's ridge regressions: y = U U^T y + rest, and ridge keeps s^2 / (s^2 + alpha) of U^T y.
 class Ridge {
  public:
   Ridge(const Design& design, const Matrix& y, const Matrix& uty)
-      : design_(design),
-        uty_(uty),
-        rest_(y - design.u() * uty),
-        rest_norms_(rest_.colwise().squaredNorm()) {}
+      : design_(design), uty_(uty), rest_(y), rest_norms_(static_cast<size_t>(y.columns())) {
+    add_product(rest_, design.ut().t(), uty, -1);
+    add_squares(rest_norms_, rest_);
+  }
 
   /// The criterion of each neuroid, up to a factor that does not depend on alpha.
-  Row criterion(double alpha, AlphaChoice choice) const {
-    const Vector lost = alpha / (design_.s().array().square() + alpha);
+  Vector criterion(double alpha, AlphaChoice choice) const {
+    Vector lost;
+    for (const double s : design_.s()) lost.push_back(alpha / (s * s + alpha));
+    Matrix parts = uty_;
+    parts.scale_rows(lost);
     // Directions that the features do not have, and not the mean, which the intercept takes.
     // Nothing is left of them for as many features as stimuli: then this is exactly 0, where a sum
     // of squares over U would leave rounding.
     const auto idle = static_cast<double>(design_.rows() - 1 - design_.rank());
     if (choice == AlphaChoice::kGcv) {
-      const Row errors =
-          rest_norms_ + (uty_.array().colwise() * lost.array()).square().colwise().sum().matrix();
-      const double trace = idle + lost.sum();
-      return errors / (trace * trace);
+      Vector errors = rest_norms_;
+      add_squares(errors, parts);
+      const double trace = idle + sum(lost);
+      for (double& error : errors) error /= trace * trace;
+      return errors;
     }
-    const Matrix errors = rest_ + design_.u() * lost.asDiagonal() * uty_;
-    Vector weight = design_.u().array().square().matrix() * lost;
-    if (idle > 0) {
-      const Vector outside = 1.0 - 1.0 / static_cast<double>(design_.rows()) -
-                             design_.u().rowwise().squaredNorm().array();
-      weight += outside.cwiseMax(0.0);
-    }
-    return (errors.array().colwise() / weight.array()).square().colwise().sum();
+    Matrix errors = rest_;
+    add_product(errors, design_.ut().t(), parts);
+    Vector inverse = weights(lost, idle);
+    for (double& weight : inverse) weight = 1 / weight;
+    errors.scale_rows(inverse);
+    Vector squares(static_cast<size_t>(errors.columns()));
+    add_squares(squares, errors);
+    return squares;
   }
 
  private:
+  /// What each stimulus's residual is divided by to become its error when it is left out.
+  Vector weights(const Vector& lost, double idle) const {
+    Vector inside(static_cast<size_t>(design_.rows())), weight = inside;
+    for (int64_t k = 0; k < design_.rank(); ++k) {
+      const std::span<const double> u = design_.ut().row(k);
+      for (size_t i = 0; i < u.size(); ++i) {
+        inside[i] += u[i] * u[i];
+        weight[i] += u[i] * u[i] * lost[static_cast<size_t>(k)];
+      }
+    }
+    for (size_t i = 0; i < weight.size() && idle > 0; ++i)
+      weight[i] += std::max(1.0 - 1.0 / static_cast<double>(design_.rows()) - inside[i], 0.0);
+    return weight;
+  }
+
   const Design& design_;
   const Matrix& uty_;
   Matrix rest_;
-  Row rest_norms_;
+  Vector rest_norms_;
 };
 
 std::vector<double> choose_alphas(const Design& design, const Matrix& y, const Matrix& uty,
                                   const RegressionOptions& options) {
-  std::vector<double> chosen(static_cast<size_t>(y.cols()), options.alphas[0]);
+  std::vector<double> chosen(static_cast<size_t>(y.columns()), options.alphas[0]);
   if (options.alphas.size() == 1) return chosen;
   const Ridge ridge(design, y, uty);
-  Row least = Row::Constant(y.cols(), std::numeric_limits<double>::infinity());
+  Vector least(chosen.size(), std::numeric_limits<double>::infinity());
   for (const double alpha : options.alphas) {
-    const Row criterion = ridge.criterion(alpha, options.choice);
-    for (int64_t q = 0; q < y.cols(); ++q) {
+    const Vector criterion = ridge.criterion(alpha, options.choice);
+    for (size_t q = 0; q < chosen.size(); ++q) {
       if (!(criterion[q] < least[q])) continue;
       least[q] = criterion[q];
-      chosen[static_cast<size_t>(q)] = alpha;
+      chosen[q] = alpha;
     }
   }
   return chosen;
@@ -170,40 +210,53 @@ struct Fit {
 Fit fit(const Matrix& features, const Matrix& responses, const Matrix& test,
         const RegressionOptions& options) {
   const Design design(features, options.method);
-  const Row mean = responses.colwise().mean();
-  const Matrix y = responses.rowwise() - mean;
-  const Matrix uty = design.u().transpose() * y;
+  const Vector mean = column_means(responses);
+  const Matrix y = less(responses, mean), uty = product(design.ut(), y);
+  const bool ridge = options.method != Regression::kOls;
   Matrix weights = uty;
   Fit result;
-  if (options.method == Regression::kOls) {
-    weights.array().colwise() /= design.s().array();
-  } else {
-    result.alphas = choose_alphas(design, y, uty, options);
-    for (int64_t q = 0; q < y.cols(); ++q) {
-      weights.col(q).array() *= design.s().array() / (design.s().array().square() +
-                                                      result.alphas[static_cast<size_t>(q)]);
-    }
+  if (ridge) result.alphas = choose_alphas(design, y, uty, options);
+  for (int64_t k = 0; k < weights.rows(); ++k) {
+    const double s = design.s()[static_cast<size_t>(k)];
+    for (int64_t q = 0; q < weights.columns(); ++q)
+      weights(k, q) *= s / (s * s + (ridge ? result.alphas[static_cast<size_t>(q)] : 0.0));
   }
-  result.predictions = (design.project(test) * weights).rowwise() + mean;
+  result.predictions = product(design.project(test), weights);
+  for (int64_t i = 0; i < result.predictions.rows(); ++i) {
+    for (size_t q = 0; q < mean.size(); ++q) result.predictions.row(i)[q] += mean[q];
+  }
   return result;
 }
 
-/// A column less its mean; all zeros where what is left is rounding.
+/// A column less its mean; empty where what is left is rounding.
 Vector centred(const Matrix& matrix, int64_t column) {
-  const Vector x = matrix.col(column);
-  const Vector rest = x.array() - x.mean();
-  const double rounding = 16 * std::numeric_limits<double>::epsilon() * x.cwiseAbs().maxCoeff();
-  return rest.cwiseAbs().maxCoeff() > rounding ? rest : Vector(Vector::Zero(x.size()));
+  Vector x;
+  double largest = 0, rest = 0;
+  for (int64_t i = 0; i < matrix.rows(); ++i) x.push_back(matrix(i, column));
+  const double mean = sum(x) / static_cast<double>(x.size());
+  for (double& value : x) {
+    largest = std::max(largest, std::abs(value));
+    value -= mean;
+    rest = std::max(rest, std::abs(value));
+  }
+  return rest > 16 * std::numeric_limits<double>::epsilon() * largest ? x : Vector();
 }
 
 double held_out_r(const Matrix& predicted, const Matrix& training, const Matrix& held_out,
                   int64_t column) {
   const Vector y = centred(held_out, column);
-  if (y.isZero(0) || centred(training, column).isZero(0))
+  if (y.empty() || centred(training, column).empty())
     return std::numeric_limits<double>::quiet_NaN();
   const Vector x = centred(predicted, column);
-  if (x.isZero(0)) return 0;
-  return std::clamp(x.normalized().dot(y.normalized()), -1.0, 1.0);
+  return x.empty() ? 0 : std::clamp(dot(x, y) / (norm(x) * norm(y)), -1.0, 1.0);
+}
+
+/// The rows of these numbers.
+Matrix rows_of(const Matrix& x, const std::vector<int64_t>& rows) {
+  Matrix some(std::ssize(rows), x.columns());
+  for (size_t i = 0; i < rows.size(); ++i)
+    std::ranges::copy(x.row(rows[i]), some.row(static_cast<int64_t>(i)).begin());
+  return some;
 }
 
 void check_folds(std::span<const int32_t> folds, int64_t stimuli) {
@@ -237,15 +290,15 @@ RegressionResult regress(const TensorView& features, const TensorView& responses
   if (x.rows() != y.rows())
     user_error("{} rows of features have {} rows of responses; give one each", x.rows(), y.rows());
   if (x.rows() < 2) user_error("{} rows to learn from: a regression wants two at least", x.rows());
-  if (x.cols() != test.cols())
-    user_error("{} features in training and {} in testing; give the same", x.cols(), test.cols());
-  if (x.cols() == 0) user_error("there are no features; give one at least");
+  if (x.columns() != test.columns())
+    user_error("{} features in training and {} in testing; give the same", x.columns(),
+               test.columns());
+  if (x.columns() == 0) user_error("there are no features; give one at least");
   Fit found = fit(x, y, test, options);
-  RegressionResult result{.predictions = Tensor(DType::kF64, {test.rows(), y.cols()}),
+  RegressionResult result{.predictions = Tensor(DType::kF64, {test.rows(), y.columns()}),
                           .alphas = std::move(found.alphas)};
   auto* values = static_cast<double*>(result.predictions.data());
-  Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
-      values, test.rows(), y.cols()) = found.predictions;
+  std::ranges::copy(found.predictions.values(), values);
   return result;
 }
 
@@ -262,20 +315,20 @@ CrossValidation internal::cross_validate(const TensorView& features, const Tenso
   const Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses");
   if (x.rows() != y.rows())
     user_error("{} rows of features have {} rows of responses; give one each", x.rows(), y.rows());
-  if (x.cols() == 0) user_error("there are no features; give one at least");
+  if (x.columns() == 0) user_error("there are no features; give one at least");
   if (x.rows() == 0) user_error("there are no stimuli; give some");
   check_folds(folds, x.rows());
   CrossValidation result{.folds = *std::max_element(folds.begin(), folds.end()) + 1,
-                         .neuroids = y.cols(),
+                         .neuroids = y.columns(),
                          .r = {},
                          .alphas = {}};
   for (int32_t fold = 0; fold < result.folds; ++fold) {
     std::vector<int64_t> inside, outside;
     for (size_t i = 0; i < folds.size(); ++i)
       (folds[i] == fold ? outside : inside).push_back(static_cast<int64_t>(i));
-    const Matrix training = y(inside, Eigen::all), held_out = y(outside, Eigen::all);
-    const Fit found = fit(x(inside, Eigen::all), training, x(outside, Eigen::all), options);
-    for (int64_t q = 0; q < y.cols(); ++q)
+    const Matrix training = rows_of(y, inside), held_out = rows_of(y, outside);
+    const Fit found = fit(rows_of(x, inside), training, rows_of(x, outside), options);
+    for (int64_t q = 0; q < y.columns(); ++q)
       result.r.push_back(held_out_r(found.predictions, training, held_out, q));
     result.alphas.insert(result.alphas.end(), found.alphas.begin(), found.alphas.end());
     fold_done();

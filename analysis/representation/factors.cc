@@ -18,11 +18,13 @@ namespace {
 NonNegative collect(const Model& model, const Factors& found, const FactorOptions& options) {
   Hooks hooks = edits_of(options.edits);
   hooks.capture("blocks.*.mlp.hook_post", {.layers = found.layers});
-  NonNegative x(found.tokens, found.width());
-  Eigen::Index at = 0;
+  NonNegative x{.values = std::vector<float>(static_cast<size_t>(found.tokens * found.width())),
+                .rows = found.tokens,
+                .columns = found.width()};
+  int64_t at = 0;
   run_texts(model, found.texts, hooks, options.batch_tokens, [&](const TextBatch& batch) {
     for (size_t s = 0; s < batch.captures.entries().front().sequences.size(); ++s) {
-      Eigen::Index rows = 0;
+      size_t rows = 0;
       for (size_t l = 0; l < found.layers.size(); ++l) {
         const std::string site = site_name(Site::kMlpPost, found.layers[l]);
         const SiteRows part = rows_of(batch.captures, site, s);
@@ -30,11 +32,16 @@ NonNegative collect(const Model& model, const Factors& found, const FactorOption
           user_error("'{}' of prompt {} holds a NaN or infinity, which cannot be factorised", site,
                      batch.first + s);
         }
-        rows = static_cast<Eigen::Index>(part.rows);
-        x.block(at, static_cast<Eigen::Index>(l) * found.inner, rows, found.inner) =
-            Eigen::Map<const NonNegative>(part.values.data(), rows, found.inner).cwiseMax(0.0f);
+        rows = part.rows;
+        for (size_t r = 0; r < rows; ++r) {
+          const std::span<const float> row = part.values.subspan(r * part.width, part.width);
+          const int64_t first = (at + static_cast<int64_t>(r)) * x.columns;
+          std::transform(row.begin(), row.end(),
+                         x.values.begin() + first + static_cast<int64_t>(l) * found.inner,
+                         [](float value) { return std::max(value, 0.0f); });
+        }
       }
-      at += rows;
+      at += static_cast<int64_t>(rows);
     }
     if (options.progress) options.progress->update(batch.done, batch.total, "Activations");
   });
@@ -43,21 +50,25 @@ NonNegative collect(const Model& model, const Factors& found, const FactorOption
 
 /// Puts the length of a component's neurons into its strengths, and the largest component first.
 void arrange(const Nmf& nmf, Factors& found) {
-  const Eigen::Index count = nmf.strengths.cols();
+  const auto column = [](const Matrix& side, size_t c) {
+    std::vector<double> values;
+    for (int64_t i = 0; i < side.rows(); ++i) values.push_back(side(i, static_cast<int64_t>(c)));
+    return values;
+  };
+  const auto count = static_cast<size_t>(nmf.strengths.columns());
   std::vector<double> lengths, sizes;
-  for (Eigen::Index c = 0; c < count; ++c) {
-    lengths.push_back(nmf.neurons.col(c).norm());
-    sizes.push_back(lengths.back() * nmf.strengths.col(c).norm());
+  for (size_t c = 0; c < count; ++c) {
+    lengths.push_back(norm(column(nmf.neurons, c)));
+    sizes.push_back(lengths.back() * norm(column(nmf.strengths, c)));
   }
-  std::vector<size_t> order(static_cast<size_t>(count));
+  std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
   for (const size_t c : order) {
-    const auto column = static_cast<Eigen::Index>(c);
     const double length = lengths[c] > 0 ? lengths[c] : 1;
-    for (const double x : nmf.strengths.col(column)) found.strengths.push_back(x * length);
-    for (const double x : nmf.neurons.col(column)) found.neurons.push_back(x / length);
+    for (const double x : column(nmf.strengths, c)) found.strengths.push_back(x * length);
+    for (const double x : column(nmf.neurons, c)) found.neurons.push_back(x / length);
   }
 }
 
@@ -114,7 +125,7 @@ Factors factors(const Model& model, const Batch& texts, const FactorOptions& opt
                options.components, most, found.tokens, found.width());
   }
   const NonNegative x = collect(model, found, options);
-  if (x.maxCoeff() <= 0)
+  if (*std::max_element(x.values.begin(), x.values.end()) <= 0)
     user_error(
         "no neuron of these layers is above 0 at any token, so that there is nothing to factorise");
   NmfOptions nmf{.components = options.components,

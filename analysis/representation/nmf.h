@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <Eigen/Core>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
+#include "analysis/common/matrix.h"
 #include "vitrine/analysis/factors.h"
 
 namespace vitrine::internal {
 
 /// [N, M'] without negative numbers, in the precision that activations have.
-using NonNegative = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+struct NonNegative {
+  std::vector<float> values;
+  int64_t rows = 0, columns = 0;
+};
 
 struct NmfOptions {
   int components = 1;
@@ -23,8 +27,8 @@ struct NmfOptions {
 
 /// X is about strengths * neurons^T, a component a column.
 struct Nmf {
-  Eigen::MatrixXd strengths;  ///< [N, C]
-  Eigen::MatrixXd neurons;    ///< [M', C]
+  Matrix strengths;  ///< [N, C]
+  Matrix neurons;    ///< [M', C]
   double relative_residual = 0;
   int iterations = 0;
   bool converged = false;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/analysis/similarity.h"
 
-#include <Eigen/Core>
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <set>
 #include <utility>
 
-#include "analysis/common/decompositions.h"
+#include "analysis/common/linalg.h"
+#include "analysis/common/linear_cka.h"
 #include "analysis/common/options.h"
 #include "analysis/common/text_runs.h"
 #include "base/quote.h"
@@ -15,10 +16,6 @@
 namespace vitrine {
 using namespace internal;
 namespace {
-
-using Matrix = Eigen::MatrixXd;
-using SiteMatrix =
-    Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;  ///< [tokens, D]
 
 // Eigenvalues below this part of the largest are rounding: activations are float32, and these are
 // squares.
@@ -30,32 +27,37 @@ struct Source {
   const Model* model;
   std::string site;
   int64_t width = 0;
-  Eigen::RowVectorXd origin =
+  std::vector<double> origin =
       {};  ///< its first row. Taken off all others, so that a large mean costs no digits
 };
 
 using Pair = std::pair<size_t, size_t>;
 
-/// Eigenvectors, largest eigenvalue first, of those that hold `share` of the trace.
+/// Eigenvectors, a row each and largest eigenvalue first, of those that hold `share` of the trace.
 struct Components {
   Matrix vectors;
-  Eigen::VectorXd values;
+  std::vector<double> values;
 };
 
 Components components_of(const Matrix& symmetric, double share) {
-  const SymmetricEigen eigen = symmetric_eigen(symmetric);
-  const Eigen::VectorXd values = eigen.values.reverse().cwiseMax(0.0);
-  const double total = values.sum();
-  Eigen::Index count = 0;
+  SymmetricEigen eigen = symmetric_eigen(symmetric);
+  std::vector<double>& values = eigen.values;
+  for (double& value : values) value = std::max(value, 0.0);
+  const double total = sum(values);
+  size_t count = 0;
   for (double held = 0;
-       count < values.size() && values(count) > kRank * values(0) && held < share * total; ++count)
-    held += values(count);
-  return {eigen.vectors.rowwise().reverse().leftCols(count), values.head(count)};
+       count < values.size() && values[count] > kRank * values[0] && held < share * total; ++count)
+    held += values[count];
+  values.resize(count);
+  eigen.vectors.resize_rows(static_cast<int64_t>(count));
+  return {std::move(eigen.vectors), std::move(values)};
 }
 
 double mean_correlation(const Matrix& product) {
-  if (product.size() == 0) return kNothing;
-  return singular_values(product).cwiseMin(1.0).mean();
+  if (product.empty()) return kNothing;
+  std::vector<double> correlations = singular_values(product);
+  for (double& correlation : correlations) correlation = std::min(correlation, 1.0);
+  return sum(correlations) / static_cast<double>(correlations.size());
 }
 
 /// One request, from the texts to the values.
@@ -134,8 +136,7 @@ class Comparison {
         if (source.model != model) continue;
         const SiteRows first = rows_of(run.captures(), source.site, 0);
         source.width = static_cast<int64_t>(first.width);
-        source.origin =
-            Eigen::Map<const Eigen::RowVectorXf>(first.values.data(), source.width).cast<double>();
+        source.origin.assign(first.values.begin(), first.values.begin() + source.width);
       }
     }
   }
@@ -146,24 +147,16 @@ class Comparison {
     return found;
   }
 
-  SiteMatrix gathered(const Captures& captures, const Source& source) const {
+  Matrix gathered(const Captures& captures, const Source& source) const {
     const size_t sequences = captures.entry(source.site).sequences.size();
-    Eigen::Index count = 0, at = 0;
-    for (size_t s = 0; s < sequences; ++s)
-      count += static_cast<Eigen::Index>(rows_of(captures, source.site, s).rows);
-    SiteMatrix all(count, source.width);
+    std::vector<float> all;
     for (size_t s = 0; s < sequences; ++s) {
       const SiteRows part = rows_of(captures, source.site, s);
-      const auto rows = static_cast<Eigen::Index>(part.rows);
-      all.middleRows(at, rows) =
-          Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
-              part.values.data(), rows, source.width)
-              .cast<double>()
-              .rowwise() -
-          source.origin;
-      at += rows;
+      all.insert(all.end(), part.values.begin(), part.values.end());
     }
-    return all;
+    Matrix rows(all, std::ssize(all) / source.width, source.width);
+    rows.subtract_from_rows(source.origin);
+    return rows;
   }
 
   /// Runs the texts once. `see` gets the rows of each wanted source for the same tokens, less the
@@ -171,7 +164,7 @@ class Comparison {
   template <typename See>
   void pass(const std::set<size_t>& wanted, int64_t passes, See&& see) {
     const auto used = models();
-    std::vector<SiteMatrix> rows(sources_.size());
+    std::vector<Matrix> rows(sources_.size());
     const auto gather = [&](const Captures& captures, const Model* model) {
       for (const size_t s : wanted) {
         if (sources_[s].model == model) rows[s] = gathered(captures, sources_[s]);
@@ -200,24 +193,23 @@ class Comparison {
 
   /// N no larger than the sites are wide: by the tokens' N x N products.
   void compare_kernels() {
-    std::vector<SiteMatrix> rows(sources_.size());
-    for (size_t s = 0; s < sources_.size(); ++s) rows[s].resize(found_.tokens, sources_[s].width);
-    Eigen::Index at = 0;
-    pass(all(), 1, [&](const std::vector<SiteMatrix>& some) {
-      for (size_t s = 0; s < some.size(); ++s) rows[s].middleRows(at, some[s].rows()) = some[s];
+    std::vector<Matrix> rows;
+    for (const Source& source : sources_) rows.emplace_back(found_.tokens, source.width);
+    int64_t at = 0;
+    pass(all(), 1, [&](const std::vector<Matrix>& some) {
+      for (size_t s = 0; s < some.size(); ++s)
+        std::copy(some[s].values().begin(), some[s].values().end(), rows[s].row(at).data());
       at += some[0].rows();
     });
     for (size_t s = 0; s < sources_.size(); ++s) {
-      rows[s].rowwise() -= rows[s].colwise().mean().eval();
-      const Matrix kernel = rows[s] * rows[s].transpose();
-      rows[s].resize(0, 0);
-      kept_[s] = svcca() ? components_of(kernel, options_.variance).vectors
-                         : Matrix(kernel / kernel.norm());
-      components_[s] = kept_[s].cols();
+      Matrix own = std::exchange(rows[s], {});
+      kept_[s] = svcca() ? components_of(centred_kernel(std::move(own)), options_.variance).vectors
+                         : cka_kernel(std::move(own));
+      components_[s] = kept_[s].rows();
     }
     for (const auto& [a, b] : pairs()) {
-      value(a, b) = svcca() ? mean_correlation(kept_[a].transpose() * kept_[b])
-                            : kept_[a].cwiseProduct(kept_[b]).sum();
+      value(a, b) = svcca() ? mean_correlation(product(kept_[a], kept_[b].t()))
+                            : linear_cka(kept_[a], kept_[b]);
     }
   }
 
@@ -261,19 +253,19 @@ class Comparison {
     std::vector<Matrix> products;
     for (const auto& [a, b] : group) {
       wanted.insert({a, b});
-      products.emplace_back(Matrix::Zero(sources_[a].width, sources_[b].width));
+      products.emplace_back(sources_[a].width, sources_[b].width);
     }
-    std::vector<Eigen::RowVectorXd> sums;
-    for (const Source& source : sources_) sums.emplace_back(Eigen::RowVectorXd::Zero(source.width));
-    pass(wanted, passes, [&](const std::vector<SiteMatrix>& rows) {
-      for (const size_t s : wanted) sums[s] += rows[s].colwise().sum();
+    std::vector<Matrix> sums;
+    for (const Source& source : sources_) sums.emplace_back(1, source.width);
+    pass(wanted, passes, [&](const std::vector<Matrix>& rows) {
+      for (const size_t s : wanted) sums[s].add(rows[s].column_sums());
       for (size_t i = 0; i < group.size(); ++i)
-        products[i].noalias() += rows[group[i].first].transpose() * rows[group[i].second];
+        add_product(products[i], rows[group[i].first].t(), rows[group[i].second]);
     });
     const auto count = static_cast<double>(found_.tokens);
     for (size_t i = 0; i < group.size(); ++i) {
       const auto [a, b] = group[i];
-      products[i].noalias() -= sums[a].transpose() * sums[b] / count;
+      add_product(products[i], sums[a].t(), sums[b], -1 / count);
       a == b ? keep(a, products[i]) : compare(a, b, products[i]);
     }
   }
@@ -281,19 +273,21 @@ class Comparison {
   /// What its site's pairs need of a site's own product.
   void keep(size_t s, const Matrix& own) {
     if (svcca()) {
-      const Components found = components_of(own, options_.variance);
-      kept_[s] = found.vectors * found.values.cwiseSqrt().cwiseInverse().asDiagonal();
-      components_[s] = kept_[s].cols();
+      Components found = components_of(own, options_.variance);
+      for (double& value : found.values) value = 1 / std::sqrt(value);
+      kept_[s] = std::move(found.vectors);
+      kept_[s].scale_rows(found.values);
+      components_[s] = kept_[s].rows();
     }
-    scales_[s] = own.norm();
+    scales_[s] = norm(own.values());
     value(s, s) = scales_[s] > 0 ? 1.0 : kNothing;
   }
 
-  void compare(size_t a, size_t b, const Matrix& product) {
+  void compare(size_t a, size_t b, const Matrix& products) {
     if (svcca())
-      value(a, b) = mean_correlation(kept_[a].transpose() * product * kept_[b]);
+      value(a, b) = mean_correlation(product(product(kept_[a], products), kept_[b].t()));
     else
-      value(a, b) = product.squaredNorm() / (scales_[a] * scales_[b]);
+      value(a, b) = dot(products.values(), products.values()) / (scales_[a] * scales_[b]);
   }
 
   bool svcca() const { return options_.measure == SimilarityMeasure::kSvcca; }
