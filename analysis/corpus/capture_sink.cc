@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "analysis/corpus/capture_sink.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <system_error>
 #include <utility>
 
 #include "base/atomic_file.h"
+#include "base/atomic_folder.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/npy.h"
@@ -128,22 +126,16 @@ class NpySink : public CaptureSink {
   std::string site_name_;
 };
 
-/// A folder that appears whole: filled under another name beside it, then renamed.
+/// NAME.npy for each tensor, and index.json.
 class FolderSink : public CaptureSink {
  public:
   FolderSink(const fs::path& path, const std::vector<SinkTensor>& tensors,
              const std::map<std::string, std::string>& metadata)
-      : path_(path), temporary_(make_temporary(path)), tensors_(tensors), metadata_(metadata) {
-    try {
-      for (const SinkTensor& tensor : tensors)
-        streams_.push_back(
-            std::make_unique<NpyStream>(temporary_ / (tensor.name + ".npy"), tensor));
-    } catch (...) {
-      discard();
-      throw;
-    }
+      : folder_(path), tensors_(tensors), metadata_(metadata) {
+    for (const SinkTensor& tensor : tensors)
+      streams_.push_back(
+          std::make_unique<NpyStream>(folder_.path() / (tensor.name + ".npy"), tensor));
   }
-  ~FolderSink() override { discard(); }
   void put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) override {
     streams_[tensor]->put(offset, bytes);
   }
@@ -156,35 +148,12 @@ class FolderSink : public CaptureSink {
       entry["file"] = tensor.name + ".npy";
       index["tensors"][tensor.name] = std::move(entry);
     }
-    write_file(temporary_ / "index.json", index.dump(1) + "\n");
-    std::error_code error;
-    fs::rename(temporary_, path_, error);
-    if (error)
-      internal_error("{}: cannot be written: {}; nothing was left behind", path_.string(),
-                     error.message());
-    temporary_.clear();
+    write_file(folder_.path() / "index.json", index.dump(1) + "\n");
+    folder_.commit();
   }
 
  private:
-  static fs::path make_temporary(const fs::path& path) {
-    static std::atomic<uint64_t> counter{0};
-    const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
-    for (;;) {
-      fs::path temporary = parent / fmt::format(".vitrine-{}-{}.tmp.d", getpid(), counter++);
-      std::error_code error;
-      if (fs::create_directory(temporary, error)) return temporary;
-      if (error)
-        user_error("{}: cannot be written: {} in {}", path.string(), error.message(),
-                   parent.string());
-    }
-  }
-  void discard() noexcept {
-    streams_.clear();  // they remove their own
-    std::error_code ignored;
-    if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
-  }
-
-  fs::path path_, temporary_;
+  AtomicFolder folder_;  // before its files, which remove their own temporaries
   std::vector<SinkTensor> tensors_;
   std::map<std::string, std::string> metadata_;
   std::vector<std::unique_ptr<NpyStream>> streams_;
