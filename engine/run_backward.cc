@@ -13,15 +13,6 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-Hooks without_gradients(const Hooks& hooks) {
-  Hooks forward;
-  for (const Hooks::Capture& capture : hooks.captures())
-    forward.capture(capture.pattern, capture.where, capture.store);
-  for (const Hooks::Change& change : hooks.edits())
-    forward.edit(change.pattern, change.edit, change.where);
-  return forward;
-}
-
 void check_sites(const Plan& gradients, const ResolvedTargets& targets,
                  const Linearised& linearised, int sequences, const Config& config) {
   if (gradients.captures().empty())
@@ -68,7 +59,7 @@ class BackwardRun {
         options_(options),
         cache_(transient_cache(model, batch)),
         targets_(targets, batch, model.config),
-        forward_plan_(targets_.with_captures(without_gradients(hooks), model.config), model.config,
+        forward_plan_(targets_.with_captures(hooks.without_gradients(), model.config), model.config,
                       *model.backend),
         gradient_plan_(adjoint_of(hooks), model.config, *model.backend),
         seed_shapes_(targets_.seeds(nullptr, nullptr), model.config, *model.backend) {

@@ -105,4 +105,16 @@ Hooks& Hooks::edit(std::string pattern, Edit edit, Where where) {
   return *this;
 }
 
+Hooks Hooks::only_edits() const {
+  Hooks hooks;
+  hooks.edits_ = edits_;
+  return hooks;
+}
+
+Hooks Hooks::without_gradients() const {
+  Hooks hooks = only_edits();
+  hooks.captures_ = captures_;
+  return hooks;
+}
+
 }  // namespace vitrine

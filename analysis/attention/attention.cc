@@ -97,7 +97,7 @@ AttentionMaps attention(const Model& model, std::span<const int32_t> ids,
   maps.queries = resolve_queries(options.queries, ids);
   maps.layers = resolve_layers(model, options.layers);
   maps.heads = resolve_heads(model, options.heads);
-  Hooks hooks = edits_of(options.edits);
+  Hooks hooks = options.edits.only_edits();
   hooks.capture("blocks.*.attn.hook_pattern",
                 {.layers = maps.layers, .positions = maps.queries, .heads = maps.heads});
   maps.captures = model.forward(ids, hooks, {.logits = LogitRows::kNone}).shared_captures();
@@ -120,7 +120,7 @@ HeadStatistics head_statistics(const Model& model, const Batch& texts,
   const std::array sums = {&found.entropy, &found.distance, &found.current_token,
                            &found.previous_token, &found.first_token};
   for (auto* sum : sums) sum->resize(found.layers.size() * found.heads.size());
-  const Hooks edits = edits_of(options.edits);
+  const Hooks edits = options.edits.only_edits();
   for (const auto& text : texts) {
     walk_attention_maps(model, text, found.layers, found.heads, edits, [&](const MapChunk& chunk) {
       for_each_head(chunk, found.heads.size(), [&](size_t cell, const float* map) {
@@ -150,7 +150,7 @@ RepetitionScores repetition_scores(const Model& model, const RepetitionOptions& 
   const int64_t n = found.length = repeated_length(config, options.length, before);
   found.duplicate_token.resize(found.layers.size() * found.heads.size());
   found.induction.resize(found.duplicate_token.size());
-  const Hooks edits = edits_of(options.edits);
+  const Hooks edits = options.edits.only_edits();
   const double share = 1.0 / (static_cast<double>(n) * options.sequences);
   for (int s = 0; s < options.sequences; ++s) {
     const auto half =

@@ -30,7 +30,7 @@ std::vector<std::vector<double>> mixing(const Model& model, std::span<const int3
   std::iota(layers.begin(), layers.end(), 0);
   std::vector<std::vector<double>> maps(layers.size(), std::vector<double>(tokens * tokens));
   const std::vector<int> heads = resolve_heads(model, {});
-  walk_attention_maps(model, ids, layers, heads, edits_of(edits), [&](const MapChunk& chunk) {
+  walk_attention_maps(model, ids, layers, heads, edits.only_edits(), [&](const MapChunk& chunk) {
     const auto first = static_cast<size_t>(chunk.first_query),
                queries = static_cast<size_t>(chunk.queries), keys = static_cast<size_t>(chunk.keys);
     for (size_t l = 0; l < layers.size(); ++l) {

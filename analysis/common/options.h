@@ -42,12 +42,4 @@ std::vector<T> resolve_indices(const std::vector<T>& asked, T first, T size, std
   return found;
 }
 
-/// The edits of a request, without what else it asks for.
-inline Hooks edits_of(const Hooks& request) {
-  Hooks hooks;
-  for (const Hooks::Change& change : request.edits())
-    hooks.edit(change.pattern, change.edit, change.where);
-  return hooks;
-}
-
 }  // namespace vitrine::internal

@@ -81,9 +81,7 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
 
 /// A narrowing to positions that some window lacks is left to kept_rows().
 Hooks WindowBatches::hooks_for(const std::vector<Window>& windows) const {
-  Hooks hooks;
-  for (const Hooks::Change& change : hooks_.edits())
-    hooks.edit(change.pattern, change.edit, change.where);
+  Hooks hooks = hooks_.only_edits();
   for (const Hooks::Capture& request : hooks_.captures()) {
     Where where = request.where;
     if (!all_have(windows, where.positions)) where.positions.clear();

@@ -65,7 +65,7 @@ class Look {
 
   /// Edits, and captures of what the rows need.
   Hooks hooks(const std::vector<int64_t>& positions) const {
-    Hooks hooks = edits_of(options_.edits);
+    Hooks hooks = options_.edits.only_edits();
     for (const int layer : lens_.layers) {
       const std::string site = row_site(lens_.of, layer, model_.config());
       if (site != output_site()) hooks.capture(site, {.positions = positions});

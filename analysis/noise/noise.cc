@@ -47,7 +47,7 @@ class NoiseRuns {
   NoiseRuns(const Model& model, const NoiseOptions& options, std::span<const int32_t> prompt)
       : model_(model),
         options_(options),
-        edits_(edits_of(options.edits)),
+        edits_(options.edits.only_edits()),
         sites_(residual_sites(model.config())) {
     check_input_edits(options.edits, model.config(), "noise");
     if (options.mask.kind != Replacement::Kind::kDelete)

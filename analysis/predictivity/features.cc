@@ -160,7 +160,7 @@ FeatureSet stimulus_features(const Model& model, const Stimuli& stimuli,
       check_id(model.config(), id, fmt::format("token of stimulus {}:", i + 1));
   }
   const std::vector<SiteRef> sites = sites_of(options.sites, model.config());
-  const Hooks edits = edits_of(options.edits);
+  const Hooks edits = options.edits.only_edits();
   const auto count = static_cast<int64_t>(stimuli.ids.size());
   const Readings readings(stimuli, options.context, model.config().context);
   FeatureSet result{.sites = {}, .cut = readings.cut};

@@ -28,7 +28,7 @@ Vector pooled(const SiteRows& rows) {
 std::vector<Texts> activations(const Model& model, const Batch& texts,
                                const std::vector<std::string>& sites,
                                const ConceptOptions& options) {
-  Hooks hooks = edits_of(options.edits);
+  Hooks hooks = options.edits.only_edits();
   Where where = options.where;
   if (options.pooling == ConceptPooling::kLast) where.positions = {-1};
   hooks.capture(options.site, where);

@@ -16,7 +16,7 @@ namespace {
 
 /// The neurons above 0 at every token, [N, M'].
 NonNegative collect(const Model& model, const Factors& found, const FactorOptions& options) {
-  Hooks hooks = edits_of(options.edits);
+  Hooks hooks = options.edits.only_edits();
   hooks.capture("blocks.*.mlp.hook_post", {.layers = found.layers});
   NonNegative x{.values = std::vector<float>(static_cast<size_t>(found.tokens * found.width())),
                 .rows = found.tokens,

@@ -114,7 +114,7 @@ class Comparison {
   }
 
   Hooks hooks_of(const Model* model, const std::set<size_t>& wanted) const {
-    Hooks hooks = edits_of(options_.edits);
+    Hooks hooks = options_.edits.only_edits();
     for (const size_t s : wanted) {
       if (sources_[s].model == model) hooks.capture(sources_[s].site, options_.where);
     }

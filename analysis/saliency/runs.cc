@@ -61,7 +61,7 @@ void check_input_edits(const Hooks& edits, const Config& config, std::string_vie
 }
 
 SaliencyRuns::SaliencyRuns(const Model& model, const SaliencyOptions& options)
-    : model_(model), options_(options), edits_(edits_of(options.edits)) {
+    : model_(model), options_(options), edits_(options.edits.only_edits()) {
   if (options.batch_tokens < 1)
     user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
   check_input_edits(options.edits, model.config(), "saliency");

@@ -34,7 +34,7 @@ std::vector<int32_t> step_tokens(const Model& model, std::span<const int32_t> pr
                options.generate->max_new_tokens);
   }
   return generate(model, {{prompt.begin(), prompt.end()}}, *options.generate,
-                  edits_of(options.edits))
+                  options.edits.only_edits())
       .sequences[0]
       .ids;
 }

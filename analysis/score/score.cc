@@ -101,7 +101,7 @@ Score internal::slide_window(const Model& model, std::span<const int32_t> ids,
         "a text of one token has nothing to score: nothing stands before it; prepend the "
         "end-of-text token");
 
-  const Hooks edits = edits_of(options.edits);
+  const Hooks edits = options.edits.only_edits();
   // `scored` is the first token without a score. The last token is nobody's input.
   for (int64_t begin = 0, scored = 1; scored < length; begin += result.stride) {
     const int64_t end = std::min(begin + result.window, length - 1);

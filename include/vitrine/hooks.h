@@ -159,6 +159,11 @@ class Hooks {
   /// For backward() alone.
   Hooks& gradient(std::string pattern, Where where = {}, DType store = DType::kF32);
 
+  /// Of these, the edits alone.
+  Hooks only_edits() const;
+  /// Of these, the captures and edits.
+  Hooks without_gradients() const;
+
   bool empty() const { return captures_.empty() && edits_.empty(); }
   const std::vector<Capture>& captures() const { return captures_; }
   const std::vector<Capture>& gradients() const { return gradients_; }
