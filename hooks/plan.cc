@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "hooks/glob.h"
+#include "hooks/indices.h"
 
 namespace vitrine::internal {
 namespace {
@@ -20,20 +21,14 @@ std::vector<SiteRef> all_places(const Config& config) {
   return places;
 }
 
-/// Sorted without repeats, negatives counted from the end.
+/// Ascending, without repeats.
 template <typename T>
-std::vector<T> resolve_indices(const std::vector<T>& asked, int64_t size, bool from_end,
-                               std::string_view what, std::string_view pattern) {
-  std::vector<T> resolved;
-  for (T index : asked) {
-    const int64_t i = (from_end && index < 0) ? index + size : index;
-    if (i < 0 || i >= size)
-      user_error("{} {} of '{}' is outside 0..{}", what, index, pattern, size - 1);
-    resolved.push_back(static_cast<T>(i));
-  }
-  std::sort(resolved.begin(), resolved.end());
-  resolved.erase(std::unique(resolved.begin(), resolved.end()), resolved.end());
-  return resolved;
+std::vector<T> narrowed(const std::vector<T>& requested, int64_t size, std::string_view what,
+                        std::string_view pattern, bool from_end = true) {
+  const auto refuse = [&](T index) {
+    user_error("{} {} of '{}' is outside 0..{}", what, index, pattern, size - 1);
+  };
+  return sorted_indices(requested, 0, size, refuse, from_end);
 }
 
 [[noreturn]] void fail_no_match(const std::string& pattern, const Where& where,
@@ -71,7 +66,7 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
     user_error("site '{}' has no heads to narrow to; its shape is {}", place.name,
                site_shape_text(shape));
   if (has_heads) {
-    planned.heads = resolve_indices(where.heads, config.heads, true, "head", place.name);
+    planned.heads = narrowed(where.heads, config.heads, "head", place.name);
     if (planned.heads.empty()) {
       planned.heads.resize(static_cast<size_t>(config.heads));
       std::iota(planned.heads.begin(), planned.heads.end(), 0);
@@ -84,8 +79,7 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
   }
 
   const int64_t unit = has_heads ? site_head_width(shape, config) : site_width(shape, config);
-  const std::vector<int64_t> neurons =
-      resolve_indices(where.neurons, unit, false, "neuron", place.name);
+  const std::vector<int64_t> neurons = narrowed(where.neurons, unit, "neuron", place.name, false);
   for (size_t block = 0; block < std::max<size_t>(planned.heads.size(), 1); ++block) {
     const int64_t base = has_heads ? planned.heads[block] * unit : 0;
     if (neurons.empty()) append_range(planned.cols, base, unit);
@@ -146,8 +140,7 @@ namespace vitrine {
 std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config,
                                 const Where& where) {
   const internal::Glob glob(pattern);
-  const std::vector<int> layers =
-      internal::resolve_indices(where.layers, config.layers, true, "layer", pattern);
+  const std::vector<int> layers = internal::narrowed(where.layers, config.layers, "layer", pattern);
   std::vector<SiteRef> matches;
   for (SiteRef& place : internal::all_places(config)) {
     if (!glob.matches(place.name)) continue;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <numeric>
 #include <string_view>
 #include <vector>
 
 #include "base/check.h"
+#include "hooks/indices.h"
 #include "vitrine/config.h"
 #include "vitrine/hooks.h"
 
@@ -26,19 +26,13 @@ inline void check_id(const Config& config, int32_t id, std::string_view what) {
 template <typename T>
 std::vector<T> resolve_indices(const std::vector<T>& asked, T first, T size, std::string_view what,
                                std::string_view of) {
-  std::vector<T> found;
-  for (const T index : asked) {
-    const T i = index < 0 ? index + size : index;
-    if (i < first || i >= size)
-      user_error("{} {} is outside {}..{}, the {}", what, index, first, size - 1, of);
-    found.push_back(i);
-  }
+  std::vector<T> found = sorted_indices(asked, first, size, [&](T index) {
+    user_error("{} {} is outside {}..{}, the {}", what, index, first, size - 1, of);
+  });
   if (asked.empty()) {
     found.resize(static_cast<size_t>(size - first));
     std::iota(found.begin(), found.end(), first);
   }
-  std::sort(found.begin(), found.end());
-  found.erase(std::unique(found.begin(), found.end()), found.end());
   return found;
 }
 

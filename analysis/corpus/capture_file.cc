@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/corpus/capture_file.h"
 
-#include <algorithm>
 #include <iterator>
 #include <memory>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "analysis/common/text_runs.h"
 #include "analysis/corpus/capture_sink.h"
 #include "base/check.h"
+#include "hooks/indices.h"
 
 namespace vitrine {
 using namespace internal;
@@ -164,18 +164,10 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
   std::vector<std::vector<int64_t>> all;
   for (size_t i = 0; i < prompts.size(); ++i) {
     const auto tokens = static_cast<int64_t>(prompts[i].size());
-    std::vector<int64_t> found;
-    for (const int64_t asked : request.where.positions) {
-      const int64_t position = asked < 0 ? asked + tokens : asked;
-      if (position < 0 || position >= tokens) {
-        user_error("position {} asked of '{}' is outside prompt {}, which has {} tokens", asked,
-                   request.pattern, i, tokens);
-      }
-      found.push_back(position);
-    }
-    std::sort(found.begin(), found.end());
-    found.erase(std::unique(found.begin(), found.end()), found.end());
-    all.push_back(std::move(found));
+    all.push_back(sorted_indices(request.where.positions, 0, tokens, [&](int64_t position) {
+      user_error("position {} asked of '{}' is outside prompt {}, which has {} tokens", position,
+                 request.pattern, i, tokens);
+    }));
   }
   return std::make_shared<const std::vector<std::vector<int64_t>>>(std::move(all));
 }
