@@ -43,6 +43,17 @@ void check_texts(const Config& config, const Batch& texts) {
   }
 }
 
+void check_captures(const Hooks& hooks, std::string_view texts) {
+  if (hooks.captures().empty())
+    user_error("nothing to capture; name a site such as blocks.*.hook_resid_post");
+  const auto check = [&](const Where& where, const std::string& pattern) {
+    if (!where.sequences.empty())
+      user_error("'{}' is narrowed to sequences, which has no meaning for {}", pattern, texts);
+  };
+  for (const auto& request : hooks.captures()) check(request.where, request.pattern);
+  for (const auto& change : hooks.edits()) check(change.where, change.pattern);
+}
+
 bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens,
                const std::function<void(const TextBatch&)>& see,
                const std::function<bool()>& keep_going) {

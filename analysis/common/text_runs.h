@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vitrine/captures.h"
@@ -18,6 +19,10 @@ namespace vitrine::internal {
 /// Throws Error (user), naming the prompt, for one that is empty, does not fit in the context or
 /// has an id outside the vocabulary.
 void check_texts(const Config& config, const Batch& texts);
+
+/// Throws Error (user) for hooks that capture nothing, and for a narrowing by sequence, which has
+/// no meaning for `texts`: "a corpus".
+void check_captures(const Hooks& hooks, std::string_view texts);
 
 /// What a batch gave: `captures` are of the texts [first, first + its sequences).
 struct TextBatch {

@@ -172,18 +172,6 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
   return std::make_shared<const std::vector<std::vector<int64_t>>>(std::move(all));
 }
 
-void check_hooks(const Hooks& hooks) {
-  if (hooks.captures().empty())
-    user_error("nothing to capture; name a site such as blocks.*.hook_resid_post");
-  const auto refuse = [](const Where& where, const std::string& pattern) {
-    if (!where.sequences.empty())
-      user_error("'{}' is narrowed to sequences, which has no meaning for a file of prompts",
-                 pattern);
-  };
-  for (const auto& request : hooks.captures()) refuse(request.where, request.pattern);
-  for (const auto& change : hooks.edits()) refuse(change.where, change.pattern);
-}
-
 std::vector<SiteLayout> lay_out(const Model& model, const Hooks& hooks, const Batch& prompts,
                                 const Captures& first, CaptureFormat format) {
   std::map<std::string, Positions> positions;
@@ -204,7 +192,7 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
                                    const std::filesystem::path& path,
                                    const CaptureFileOptions& options) {
   const CaptureFormat format = capture_format(path);
-  check_hooks(hooks);
+  check_captures(hooks, "a file of prompts");
   if (prompts.empty()) user_error("there are no prompts to capture; give at least one");
   check_texts(model.config(), prompts);
   check_capture_path(format, path);

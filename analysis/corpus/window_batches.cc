@@ -5,21 +5,11 @@
 #include <map>
 #include <utility>
 
+#include "analysis/common/text_runs.h"
 #include "base/check.h"
 
 namespace vitrine::internal {
 namespace {
-
-void check_hooks(const Hooks& hooks) {
-  if (hooks.captures().empty())
-    user_error("nothing to capture; name a site such as blocks.*.hook_resid_post");
-  const auto refuse = [](const Where& where, const std::string& pattern) {
-    if (!where.sequences.empty())
-      user_error("'{}' is narrowed to sequences, which has no meaning for a corpus", pattern);
-  };
-  for (const auto& request : hooks.captures()) refuse(request.where, request.pattern);
-  for (const auto& change : hooks.edits()) refuse(change.where, change.pattern);
-}
 
 /// Whether every window has all of these positions.
 bool all_have(const std::vector<Window>& windows, const std::vector<int64_t>& positions) {
@@ -42,7 +32,7 @@ int64_t WindowSite::width() const {
 WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens,
                              Residence residence)
     : model_(model), hooks_(hooks), batch_tokens_(batch_tokens), residence_(residence) {
-  check_hooks(hooks);
+  check_captures(hooks, "a corpus");
   std::map<std::string, const Where*> narrowed;
   for (const Hooks::Capture& request : hooks.captures()) {
     for (const SiteRef& site : find_sites(request.pattern, model.config(), request.where)) {
