@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "analysis/common/batch_budget.h"
 #include "base/check.h"
 
 namespace vitrine::internal {
@@ -16,14 +17,10 @@ bool one_at_a_time(const Hooks& hooks) {
 
 /// The texts from `first` on that fit together.
 Batch next_batch(const Batch& texts, size_t first, int64_t limit) {
-  Batch batch;
-  int64_t tokens = 0;
-  for (size_t i = first; i < texts.size(); ++i) {
-    tokens += static_cast<int64_t>(texts[i].size());
-    if (!batch.empty() && tokens > limit) break;
-    batch.push_back(texts[i]);
-  }
-  return batch;
+  BatchBudget budget(limit);
+  auto end = texts.begin() + static_cast<std::ptrdiff_t>(first);
+  while (end != texts.end() && budget.takes(std::ssize(*end))) ++end;
+  return {texts.begin() + static_cast<std::ptrdiff_t>(first), end};
 }
 
 }  // namespace

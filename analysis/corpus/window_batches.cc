@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "analysis/common/batch_budget.h"
 #include "analysis/common/text_runs.h"
 #include "base/check.h"
 
@@ -82,12 +83,11 @@ Hooks WindowBatches::hooks_for(const std::vector<Window>& windows) const {
 
 WindowBatch WindowBatches::next(WindowReader& windows) {
   WindowBatch batch;
-  int64_t tokens = 0;
+  BatchBudget budget(batch_tokens_);
   for (;;) {
     if (!holds_ && !windows.next(held_)) break;
     holds_ = true;
-    tokens += static_cast<int64_t>(held_.ids.size());
-    if (!batch.windows.empty() && tokens > batch_tokens_) break;
+    if (!budget.takes(std::ssize(held_.ids))) break;
     batch.windows.push_back(std::move(held_));
     batch.digests.push_back(windows.digest());  // nothing has been read behind this one
     holds_ = false;

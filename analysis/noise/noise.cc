@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 
+#include "analysis/common/batch_budget.h"
 #include "analysis/common/linear_cka.h"
 #include "analysis/common/options.h"
 #include "analysis/noise/draws.h"
@@ -70,13 +71,11 @@ class NoiseRuns {
   void read(std::span<const NoisedPrompt> prompts, std::span<const int32_t> continuation,
             const Use& use) const {
     for (size_t begin = 0; begin < prompts.size();) {
+      BatchBudget budget(options_.batch_tokens);
       size_t end = begin;
-      int64_t tokens = 0;
-      do {
-        tokens += static_cast<int64_t>(prompts[end++].ids.size() + continuation.size());
-      } while (end < prompts.size() &&
-               tokens + static_cast<int64_t>(prompts[end].ids.size() + continuation.size()) <=
-                   options_.batch_tokens);
+      while (end < prompts.size() &&
+             budget.takes(std::ssize(prompts[end].ids) + std::ssize(continuation)))
+        ++end;
       read_batch(prompts.subspan(begin, end - begin), continuation,
                  [&](size_t i, const NoiseReading& reading) { use(begin + i, reading); });
       begin = end;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "analysis/common/batch_budget.h"
 #include "base/check.h"
 
 namespace vitrine::internal {
@@ -147,14 +148,12 @@ std::vector<double> BaseRun::run(const std::vector<Intervention>& cells, const R
   // those count, too.
   const int64_t most_cells = std::max<int64_t>(1, 4 * batch_tokens_ / tokens());
   for (size_t begin = 0; begin < order.size();) {
+    BatchBudget budget(batch_tokens_);
     size_t end = begin;
-    int64_t count = 0;
     while (end < order.size() && cells[order[end]].layer == cells[order[begin]].layer &&
-           static_cast<int64_t>(end - begin) < most_cells) {
-      count += tokens() - cells[order[end]].position;
-      if (end > begin && count > batch_tokens_) break;
+           static_cast<int64_t>(end - begin) < most_cells &&
+           budget.takes(tokens() - cells[order[end]].position))
       ++end;
-    }
     run_batch(cells, std::span(order).subspan(begin, end - begin), extras, values);
     begin = end;
   }

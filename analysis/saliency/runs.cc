@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "analysis/common/batch_budget.h"
 #include "analysis/common/options.h"
 #include "vitrine/gradients.h"
 
@@ -77,7 +78,7 @@ void SaliencyRuns::in_chunks(
     size_t count, const Make& make,
     const std::function<void(size_t, const std::vector<SaliencyInput>&)>& run) {
   std::vector<SaliencyInput> inputs;
-  int64_t tokens = 0;
+  BatchBudget budget(options_.batch_tokens);
   size_t first = 0;
   const auto flush = [&] {
     if (inputs.empty()) return;
@@ -85,14 +86,15 @@ void SaliencyRuns::in_chunks(
     first += inputs.size();
     done_ += inputs.size();
     inputs.clear();
-    tokens = 0;
+    budget = BatchBudget(options_.batch_tokens);
     if (options_.progress && total_ > 0) options_.progress->update(done_, total_, label_);
   };
   for (size_t i = 0; i < count; ++i) {
     SaliencyInput input = make(i);
-    const auto length = static_cast<int64_t>(input.ids.size());
-    if (tokens + length > options_.batch_tokens) flush();
-    tokens += length;
+    if (!budget.takes(std::ssize(input.ids))) {
+      flush();
+      budget.takes(std::ssize(input.ids));
+    }
     inputs.push_back(std::move(input));
   }
   flush();
