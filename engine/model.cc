@@ -43,11 +43,10 @@ class RandomSource : public WeightSource {
   HostWeight matrix(const std::string& name) override {
     current_ = weights_.make(name, DType::kF32);
     const int64_t rows = current_.shape()[0], cols = current_.shape()[1];
-    // Embeddings and the unembedding are [size, D] and seen from D; the others are [in, out] as
-    // they stand.
-    const bool table = name == "wte.weight" || name == "wpe.weight" || name == "lm_head.weight";
-    return table ? HostWeight{current_.data(), DType::kF32, cols, rows, 1, cols}
-                 : HostWeight{current_.data(), DType::kF32, rows, cols, cols, 1};
+    // Tables are [size, D] and seen from D.
+    const bool is_table = weights_.find(name).kind == ParameterKind::kTable;
+    return is_table ? HostWeight{current_.data(), DType::kF32, cols, rows, 1, cols}
+                    : HostWeight{current_.data(), DType::kF32, rows, cols, cols, 1};
   }
   std::vector<float> vector(const std::string& name) override {
     return weights_.make(name, DType::kF32).view().to_f32();

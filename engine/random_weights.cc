@@ -41,19 +41,16 @@ struct Normal {
   }
 };
 
-bool is_bias(std::string_view name) { return name.ends_with(".bias"); }
-bool is_layernorm(std::string_view name) { return name.find("ln_") != std::string_view::npos; }
-
-Uniform wide(std::string_view name) {
-  if (is_bias(name)) return {0.0f, 1.0f / 16};
-  if (is_layernorm(name)) return {1.0f, 1.0f / 8};
+Uniform wide(const Parameter& parameter) {
+  if (parameter.kind == ParameterKind::kBias) return {0.0f, 1.0f / 16};
+  if (parameter.kind == ParameterKind::kScale) return {1.0f, 1.0f / 8};
   return {0.0f, 11.0f / 128};
 }
 
-Normal gpt2(std::string_view name, int layers) {
-  if (is_bias(name)) return {0.0, 0.002};
-  if (is_layernorm(name)) return {1.0, 0.002};
-  if (name.ends_with(".c_proj.weight")) return {0.0, 0.02 / std::sqrt(2.0 * layers)};
+Normal gpt2(const Parameter& parameter, int layers) {
+  if (parameter.kind == ParameterKind::kBias) return {0.0, 0.002};
+  if (parameter.kind == ParameterKind::kScale) return {1.0, 0.002};
+  if (parameter.name.ends_with(".c_proj.weight")) return {0.0, 0.02 / std::sqrt(2.0 * layers)};
   return {0.0, 0.02};
 }
 
@@ -87,29 +84,14 @@ void check(const Config& config) {
 RandomWeights::RandomWeights(const Config& config, uint64_t seed, RandomInit init)
     : seed_(seed), init_(init), layers_(config.layers) {
   check(config);
-  const int64_t width = config.width, inner = config.inner;
-  entries_ = {{"wte.weight", {config.vocab, width}, 0}, {"wpe.weight", {config.context, width}, 1}};
-  uint64_t number = 5;  // those of the outer tensors come first, whatever the number of layers
-  for (int layer = 0; layer < config.layers; ++layer) {
-    const auto add = [&](std::string_view name, Shape shape) {
-      entries_.push_back({fmt::format("h.{}.{}", layer, name), shape, number++});
-    };
-    add("ln_1.weight", {width});
-    add("ln_1.bias", {width});
-    add("attn.c_attn.weight", {width, 3 * width});
-    add("attn.c_attn.bias", {3 * width});
-    add("attn.c_proj.weight", {width, width});
-    add("attn.c_proj.bias", {width});
-    add("ln_2.weight", {width});
-    add("ln_2.bias", {width});
-    add("mlp.c_fc.weight", {width, inner});
-    add("mlp.c_fc.bias", {inner});
-    add("mlp.c_proj.weight", {inner, width});
-    add("mlp.c_proj.bias", {width});
-  }
-  entries_.push_back({"ln_f.weight", {width}, 2});
-  entries_.push_back({"ln_f.bias", {width}, 3});
-  if (!config.tied_unembedding) entries_.push_back({"lm_head.weight", {config.vocab, width}, 4});
+  // The numbers of the outer tensors come first, whatever the number of layers.
+  constexpr int kOuter = 5;
+  for_each_parameter(config, [&](const Parameter& parameter) {
+    const int number = parameter.layer < 0
+                           ? parameter.index
+                           : kOuter + parameter.layer * kBlockParameters + parameter.index;
+    entries_.push_back({parameter, static_cast<uint64_t>(number)});
+  });
 }
 
 const RandomWeights::Entry& RandomWeights::find(std::string_view name) const {
@@ -125,9 +107,9 @@ template <typename T, typename Convert>
 void RandomWeights::fill_entry(const Entry& entry, std::span<T> out, Convert convert) const {
   const uint64_t key = splitmix64(seed_, entry.number);
   if (init_ == RandomInit::kWide)
-    fill_with(out, key, wide(entry.name), convert);
+    fill_with(out, key, wide(entry), convert);
   else
-    fill_with(out, key, gpt2(entry.name, layers_), convert);
+    fill_with(out, key, gpt2(entry, layers_), convert);
 }
 
 void RandomWeights::fill(std::string_view name, std::span<float> out) const {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/parameters.h"
 #include "vitrine/checkpoint/random_checkpoint.h"
 #include "vitrine/config.h"
 #include "vitrine/tensor.h"
@@ -19,10 +20,7 @@ namespace vitrine::internal {
 /// formulas; tools/golden_small.py is the same in Python.
 class RandomWeights {
  public:
-  struct Entry {
-    std::string
-        name;  ///< as Hugging Face names it, without "transformer.": "h.0.attn.c_attn.weight"
-    Shape shape;
+  struct Entry : Parameter {
     uint64_t number = 0;  ///< the tensor's number in the formula
   };
 
@@ -33,6 +31,9 @@ class RandomWeights {
   /// Every tensor of such a checkpoint; lm_head.weight only where it is not tied.
   const std::vector<Entry>& entries() const { return entries_; }
 
+  /// Throws Error (user) for an unknown name.
+  const Entry& find(std::string_view name) const;
+
   /// Writes the elements of the tensor. Throws Error (user) for an unknown name or a wrong size of
   /// `out`.
   void fill(std::string_view name, std::span<float> out) const;
@@ -41,7 +42,6 @@ class RandomWeights {
   Tensor make(std::string_view name, DType dtype) const;
 
  private:
-  const Entry& find(std::string_view name) const;
   template <typename T, typename Convert>
   void fill_entry(const Entry& entry, std::span<T> out, Convert convert) const;
 

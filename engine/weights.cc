@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "engine/weights.h"
 
-#include <fmt/format.h>
+#include <array>
+#include <variant>
 
 #include "engine/arena.h"
+#include "engine/parameters.h"
 
 namespace vitrine::internal {
 namespace {
@@ -19,35 +21,29 @@ class Loader {
         arena_(arena),
         report_(std::move(report)) {}
 
-  PackedMatrix matrix(const std::string& name, int64_t in, int64_t out) {
-    return matrix(name, in, out, store_);
-  }
-
-  /// Of positions a row each is read, once: as whole numbers they would be less exact and no
-  /// faster.
-  PackedMatrix positions(const std::string& name, int64_t in, int64_t out) {
-    return matrix(name, in, out, store_ == DType::kI8 ? DType::kF32 : store_);
-  }
-
-  const float* vector(const std::string& name, int64_t size) {
-    float* to = arena_.take(size);
-    if (source_ == nullptr) return nullptr;
-    const std::vector<float> values = source_->vector(name);
-    backend_.upload(to, values.data(), values.size() * sizeof(float));
-    finish(name);
-    return to;
-  }
-
- private:
-  PackedMatrix matrix(const std::string& name, int64_t in, int64_t out, DType store) {
+  PackedMatrix matrix(const Parameter& parameter, DType store) {
+    const bool is_table = parameter.kind == ParameterKind::kTable;
+    const int64_t in = parameter.shape[is_table ? 1 : 0], out = parameter.shape[is_table ? 0 : 1];
     const size_t bytes = backend_.packed_bytes(in, out, store);
     std::byte* to = arena_.take_bytes(bytes);
     if (source_ == nullptr) return {};
-    const PackedMatrix packed = backend_.pack(source_->matrix(name), store, to);
-    finish(name);
+    const PackedMatrix packed = backend_.pack(source_->matrix(parameter.name), store, to);
+    finish(parameter.name);
     return packed;
   }
 
+  const float* vector(const Parameter& parameter) {
+    float* to = arena_.take(parameter.shape.elements());
+    if (source_ == nullptr) return nullptr;
+    const std::vector<float> values = source_->vector(parameter.name);
+    backend_.upload(to, values.data(), values.size() * sizeof(float));
+    finish(parameter.name);
+    return to;
+  }
+
+  DType store() const { return store_; }
+
+ private:
   void finish(const std::string& name) {
     source_->done_with(name);
     if (report_) report_(arena_.used());
@@ -60,36 +56,45 @@ class Loader {
   std::function<void(size_t)> report_;
 };
 
-LayerWeights walk_layer(Loader& load, const Config& config, int layer) {
-  const std::string h = fmt::format("h.{}.", layer);
-  const int64_t d = config.width, m = config.inner;
-  LayerWeights w;
-  w.ln1_weight = load.vector(h + "ln_1.weight", d);
-  w.ln1_bias = load.vector(h + "ln_1.bias", d);
-  w.qkv = load.matrix(h + "attn.c_attn.weight", d, 3 * d);
-  w.qkv_bias = load.vector(h + "attn.c_attn.bias", 3 * d);
-  w.attn_out = load.matrix(h + "attn.c_proj.weight", d, d);
-  w.attn_out_bias = load.vector(h + "attn.c_proj.bias", d);
-  w.ln2_weight = load.vector(h + "ln_2.weight", d);
-  w.ln2_bias = load.vector(h + "ln_2.bias", d);
-  w.mlp_in = load.matrix(h + "mlp.c_fc.weight", d, m);
-  w.mlp_in_bias = load.vector(h + "mlp.c_fc.bias", m);
-  w.mlp_out = load.matrix(h + "mlp.c_proj.weight", m, d);
-  w.mlp_out_bias = load.vector(h + "mlp.c_proj.bias", d);
-  return w;
+using VectorOf = const float* LayerWeights::*;
+using MatrixOf = PackedMatrix LayerWeights::*;
+
+/// Where a block's parameters go, in the order of block_parameters().
+constexpr std::array<std::variant<VectorOf, MatrixOf>, kBlockParameters> kPlaces = {
+    &LayerWeights::ln1_weight,  &LayerWeights::ln1_bias, &LayerWeights::qkv,
+    &LayerWeights::qkv_bias,    &LayerWeights::attn_out, &LayerWeights::attn_out_bias,
+    &LayerWeights::ln2_weight,  &LayerWeights::ln2_bias, &LayerWeights::mlp_in,
+    &LayerWeights::mlp_in_bias, &LayerWeights::mlp_out,  &LayerWeights::mlp_out_bias};
+
+void load_outer(Loader& load, const Parameter& parameter, Weights& w) {
+  if (parameter.name == kTokenEmbedding) {
+    w.token_embedding = load.matrix(parameter, load.store());
+  } else if (parameter.name == kPositionEmbedding) {
+    // Position embeddings stay float32 under int8: one row is read per token, so that quantising
+    // saves no time.
+    w.position_embedding =
+        load.matrix(parameter, load.store() == DType::kI8 ? DType::kF32 : load.store());
+  } else if (parameter.name == kUnembedding) {
+    w.unembedding = load.matrix(parameter, load.store());
+  } else {
+    (parameter.kind == ParameterKind::kScale ? w.ln_final_weight : w.ln_final_bias) =
+        load.vector(parameter);
+  }
 }
 
 Weights walk(Loader load, const Config& config) {
   Weights w;
-  w.token_embedding = load.matrix("wte.weight", config.width, config.vocab);
-  w.position_embedding = load.positions("wpe.weight", config.width, config.context);
-  for (int layer = 0; layer < config.layers; ++layer)
-    w.layers.push_back(walk_layer(load, config, layer));
-  w.ln_final_weight = load.vector("ln_f.weight", config.width);
-  w.ln_final_bias = load.vector("ln_f.bias", config.width);
-  w.unembedding = config.tied_unembedding
-                      ? w.token_embedding
-                      : load.matrix("lm_head.weight", config.width, config.vocab);
+  w.layers.resize(static_cast<size_t>(config.layers));
+  for_each_parameter(config, [&](const Parameter& parameter) {
+    if (parameter.layer < 0) return load_outer(load, parameter, w);
+    LayerWeights& layer = w.layers[static_cast<size_t>(parameter.layer)];
+    const auto& place = kPlaces[static_cast<size_t>(parameter.index)];
+    if (parameter.kind == ParameterKind::kMatrix)
+      layer.*std::get<MatrixOf>(place) = load.matrix(parameter, load.store());
+    else
+      layer.*std::get<VectorOf>(place) = load.vector(parameter);
+  });
+  if (config.tied_unembedding) w.unembedding = w.token_embedding;
   return w;
 }
 

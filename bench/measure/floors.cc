@@ -17,7 +17,7 @@ double unembedding(const Config& c) { return real(c.vocab * c.width); }
 
 // What a pass reads of the parameters: of the position table only `positions` rows.
 double parameter_bytes(const Config& c, DType dtype, double positions) {
-  return element(dtype) * (real(parameters(c)) - (real(c.context) - positions) * real(c.width));
+  return element(dtype) * (real(c.parameters()) - (real(c.context) - positions) * real(c.width));
 }
 
 // A query and a key, or a weight and a value, meet in 2 x width operations.
@@ -31,11 +31,6 @@ double pairs(int64_t rows, int64_t past) {
 double Work::seconds(const Rates& rates) const {
   return std::max(rates.bytes > 0 ? bytes / rates.bytes : 0.0,
                   rates.operations > 0 ? operations / rates.operations : 0.0);
-}
-
-int64_t parameters(const Config& c) {
-  const int64_t d = c.width, block = 4 * d + 4 * d * d + 4 * d + 2 * d * c.inner + c.inner + d;
-  return (c.vocab * (c.tied_unembedding ? 1 : 2) + c.context) * d + c.layers * block + 2 * d;
 }
 
 Work decode_step(const Config& c, DType dtype, DType cache, int64_t batch, double past) {

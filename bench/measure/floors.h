@@ -30,9 +30,6 @@ inline Work operator+(const Work& a, const Work& b) {
   return {a.bytes + b.bytes, a.operations + b.operations};
 }
 
-/// Weights and biases; a tied unembedding counts once.
-int64_t parameters(const Config& config);
-
 /// One new token for each of `batch` sequences with `past` positions in their caches (a mean,
 /// perhaps): every parameter is read once, of the position table only a row; so is every key and
 /// value, kept as `cache`.

@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "bench/measure/floors.h"
 #include "cli/core/context.h"
 #include "cli/core/tokens.h"
 #include "cli/model/config_json.h"
@@ -16,7 +15,7 @@ namespace {
 Json info_json(const Model& model, const Names& names) {
   Json json = json_head("info", model);
   json["config"] = config_json(model.config());
-  json["parameters"] = bench::parameters(model.config());
+  json["parameters"] = model.config().parameters();
   json["weight_bytes"] = model.weight_bytes();
   json["tokenizer"] = nullptr;
   if (const auto tokenizer = model.shared_tokenizer()) {
@@ -46,7 +45,7 @@ void print_info(const Context& context, const Model& model, const Names& names) 
                    c.layer_norm_epsilon, c.tied_unembedding ? "tied" : "separate",
                    c.scale_attention ? "" : ", attention not scaled",
                    c.scale_attention_by_inverse_layer ? ", attention scaled by 1 / layer" : ""));
-  line("weights", fmt::format("{} parameters, {} as {}", thousands(bench::parameters(c)),
+  line("weights", fmt::format("{} parameters, {} as {}", thousands(c.parameters()),
                               human_bytes(static_cast<double>(model.weight_bytes())),
                               dtype_name(model.dtype())));
   line("device", model.device_description());

@@ -44,7 +44,7 @@ Json made_json(const Args& args, const RandomCheckpoint& what, uint64_t bytes) {
           {"command", "make-random"},
           {"path", args.folder},
           {"config", config_json(what.config)},
-          {"parameters", bench::parameters(what.config)},
+          {"parameters", what.config.parameters()},
           {"bytes", bytes},
           {"dtype", dtype_name(what.dtype)},
           {"seed", what.seed},
@@ -64,10 +64,9 @@ void print_made(const Context& context, const Args& args, const RandomCheckpoint
                    c.layers, c.width, c.heads, c.head_width(), c.inner));
   line("vocabulary",
        fmt::format("{} tokens (V); context {} tokens", thousands(c.vocab), thousands(c.context)));
-  line("weights",
-       fmt::format("{} parameters, {} as {}; seed {}, drawn as {}", thousands(bench::parameters(c)),
-                   human_bytes(static_cast<double>(bytes)), dtype_name(what.dtype), what.seed,
-                   args.init));
+  line("weights", fmt::format("{} parameters, {} as {}; seed {}, drawn as {}",
+                              thousands(c.parameters()), human_bytes(static_cast<double>(bytes)),
+                              dtype_name(what.dtype), what.seed, args.init));
   line("tokenizer",
        what.tokenizer.empty() ? "none: give token ids" : "of " + what.tokenizer.string());
 }

@@ -15,6 +15,7 @@
 #include "base/quote.h"
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/files.h"
+#include "engine/parameters.h"
 
 namespace vitrine::internal {
 namespace {
@@ -22,7 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "transformer.";
-constexpr const char* kUnembedding = "lm_head.weight";
 
 // --- finding and opening the files
 
@@ -104,43 +104,7 @@ fs::path checkpoint_file(const fs::path& path) {
              fmt::join(kCheckpointFiles, ", "));
 }
 
-// --- what a GPT-2 is made of
-
-struct Parameter {
-  std::string name;
-  Shape shape;
-};
-
-std::vector<Parameter> parameters_of(const Config& config) {
-  const int64_t d = config.width;
-  const int64_t m = config.inner;
-  std::vector<Parameter> all = {{"wte.weight", {config.vocab, d}},
-                                {"wpe.weight", {config.context, d}}};
-  for (int layer = 0; layer < config.layers; ++layer) {
-    const auto add = [&all, layer](const char* name, Shape shape) {
-      all.push_back({fmt::format("h.{}.{}", layer, name), shape});
-    };
-    add("ln_1.weight", {d});
-    add("ln_1.bias", {d});
-    add("attn.c_attn.weight", {d, 3 * d});
-    add("attn.c_attn.bias", {3 * d});
-    add("attn.c_proj.weight", {d, d});
-    add("attn.c_proj.bias", {d});
-    add("ln_2.weight", {d});
-    add("ln_2.bias", {d});
-    add("mlp.c_fc.weight", {d, m});
-    add("mlp.c_fc.bias", {m});
-    add("mlp.c_proj.weight", {m, d});
-    add("mlp.c_proj.bias", {d});
-  }
-  all.push_back({"ln_f.weight", {d}});
-  all.push_back({"ln_f.bias", {d}});
-  return all;
-}
-
-bool is_table(std::string_view name) {
-  return name == "wte.weight" || name == "wpe.weight" || name == kUnembedding;
-}
+// --- the tensors by their names
 
 // "h.12.attn.bias" gives layer 12 and "attn.bias".
 std::optional<std::pair<int64_t, std::string_view>> split_layer(std::string_view name) {
@@ -164,6 +128,7 @@ bool is_buffer(std::string_view name) {
 struct Named {
   std::string name_in_file;
   StoredTensor tensor;
+  bool is_table = false;
 };
 using Tensors = std::map<std::string, Named, std::less<>>;
 
@@ -191,7 +156,7 @@ void check_parameter(const Named& named, const Parameter& wanted, const std::str
   if (!is_floating(tensor.dtype))
     user_error("{}: is {}; wanted f32, f16 or bf16", where(named), dtype_name(tensor.dtype));
   if (tensor.shape == wanted.shape) return;
-  const bool transposed = wanted.shape.rank() == 2 && !is_table(wanted.name) &&
+  const bool transposed = wanted.shape.rank() == 2 && wanted.kind == ParameterKind::kMatrix &&
                           tensor.shape == Shape{wanted.shape[1], wanted.shape[0]};
   user_error("{}: has shape {}; {} wants {}{}", where(named), tensor.shape.to_string(), config_file,
              wanted.shape.to_string(),
@@ -251,16 +216,18 @@ void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
     auto node = found.extract(wanted.name);
     if (node.empty()) return false;
     check_parameter(node.mapped(), wanted, config_file);
+    node.mapped().is_table = wanted.kind == ParameterKind::kTable;
     tensors.insert(std::move(node));
     return true;
   };
-  for (const Parameter& wanted : parameters_of(config)) {
-    if (!take(wanted)) {
+  Config untied = config;  // an unembedding may be there in any case; settle_unembedding() decides
+  untied.tied_unembedding = false;
+  for_each_parameter(untied, [&](const Parameter& wanted) {
+    if (!take(wanted) && wanted.name != kUnembedding) {
       user_error("{}: has no tensor '{}' (nor '{}{}'), which {} calls for", path.string(),
                  wanted.name, kPrefix, wanted.name, config_file);
     }
-  }
-  take({kUnembedding, {config.vocab, config.width}});
+  });
   for (const auto& [name, named] : found) {
     const auto parts = split_layer(name);
     if (parts && parts->first >= config.layers &&
@@ -282,7 +249,7 @@ void Checkpoint::Impl::settle_unembedding() {
     }
     return;
   }
-  const bool same = same_bytes(head->second.tensor, tensors.at("wte.weight").tensor);
+  const bool same = same_bytes(head->second.tensor, tensors.at(kTokenEmbedding).tensor);
   if (!same && config.tied_unembedding) {
     user_error(
         "{}: differs from wte.weight, but {} says tie_word_embeddings = true (its default); set it "
@@ -308,7 +275,7 @@ void Checkpoint::Impl::count_dtypes() {
 const Named& Checkpoint::Impl::find(std::string_view name) const {
   auto it = tensors.find(name);
   if (it == tensors.end() && name == kUnembedding && config.tied_unembedding)
-    it = tensors.find("wte.weight");
+    it = tensors.find(kTokenEmbedding);
   if (it == tensors.end())
     internal_error("{}: no GPT-2 parameter is called {}", path.string(), quote(name));
   return it->second;
@@ -345,7 +312,7 @@ HostWeight Checkpoint::weight(std::string_view name) const {
   const Named& named = impl_->find(name);
   const StoredTensor& tensor = named.tensor;
   if (tensor.shape.rank() != 2) internal_error("{}: is no matrix", where(named));
-  const size_t in = is_table(name) ? 1 : 0;  // the axis of the inputs
+  const size_t in = named.is_table ? 1 : 0;  // the axis of the inputs
   const size_t out = 1 - in;
   return {impl_->scanned(named),
           tensor.dtype,

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/files.h"
+#include "engine/parameters.h"
 
 // llm.c's checkpoints: 256 int32 of header, then every parameter of all layers, one parameter after
 // another. Its matrices are [out, in], as torch's Linear has them, so they are handed on with their
@@ -15,26 +16,6 @@ namespace vitrine::internal {
 namespace {
 
 constexpr size_t kHeaderInts = 256;
-
-struct Layout {
-  const char* name;
-  int64_t in = 0, out = 0;  // in = 0: a vector of `out`
-};
-
-std::array<Layout, 12> layer_layout(int64_t d) {
-  return {{{"ln_1.weight", 0, d},
-           {"ln_1.bias", 0, d},
-           {"attn.c_attn.weight", d, 3 * d},
-           {"attn.c_attn.bias", 0, 3 * d},
-           {"attn.c_proj.weight", d, d},
-           {"attn.c_proj.bias", 0, d},
-           {"ln_2.weight", 0, d},
-           {"ln_2.bias", 0, d},
-           {"mlp.c_fc.weight", d, 4 * d},
-           {"mlp.c_fc.bias", 0, 4 * d},
-           {"mlp.c_proj.weight", 4 * d, d},
-           {"mlp.c_proj.bias", 0, d}}};
-}
 
 // Hands out the file's elements in order, and refuses to go past its end.
 class Cursor {
@@ -89,18 +70,19 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   Cursor cursor(file, sizeof(header), version == 3 ? DType::kF32 : DType::kBF16);
   auto& tensors = result.files.tensors;
   StoredTensor table = cursor.take({padded_vocab, width});
-  tensors["wte.weight"] = StoredTensor::dense(file, table.offset, table.dtype,
-                                              {vocab, width});  // the padding stays behind
-  tensors["wpe.weight"] = cursor.take({context, width});
-  for (const Layout& entry : layer_layout(width)) {
+  tensors[kTokenEmbedding] = StoredTensor::dense(file, table.offset, table.dtype,
+                                                 {vocab, width});  // the padding stays behind
+  tensors[kPositionEmbedding] = cursor.take({context, width});
+  for (const Parameter& parameter : block_parameters(result.config)) {
+    const bool is_matrix = parameter.kind == ParameterKind::kMatrix;
+    const Shape& shape = parameter.shape;
     for (int layer = 0; layer < layers; ++layer) {
-      StoredTensor tensor =
-          cursor.take(entry.in == 0 ? Shape{entry.out} : Shape{entry.out, entry.in});
-      if (entry.in != 0) {
-        tensor.shape = {entry.in, entry.out};
+      StoredTensor tensor = cursor.take(is_matrix ? Shape{shape[1], shape[0]} : shape);
+      if (is_matrix) {
+        tensor.shape = shape;
         std::swap(tensor.strides[0], tensor.strides[1]);
       }
-      tensors[fmt::format("h.{}.{}", layer, entry.name)] = std::move(tensor);
+      tensors[fmt::format("h.{}.{}", layer, parameter.name)] = std::move(tensor);
     }
   }
   tensors["ln_f.weight"] = cursor.take({width});

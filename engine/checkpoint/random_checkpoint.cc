@@ -100,9 +100,8 @@ bool write_weights(const fs::path& path, const RandomWeights& weights, const Ran
                    uint64_t total, const RandomCheckpointOptions& options) {
   std::vector<SafetensorsWriter::Declaration> declarations;
   for (const auto& entry : weights.entries()) {
-    declarations.push_back(
-        {entry.name == "lm_head.weight" ? entry.name : "transformer." + entry.name, what.dtype,
-         entry.shape});
+    declarations.push_back({entry.name == kUnembedding ? entry.name : "transformer." + entry.name,
+                            what.dtype, entry.shape});
   }
   SafetensorsWriter writer(path, std::move(declarations), {{"format", "pt"}});
   uint64_t done = 0;

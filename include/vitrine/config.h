@@ -23,6 +23,8 @@ struct Config {
   bool tied_unembedding = true;  ///< W_U is the token embedding, transposed
 
   int64_t head_width() const { return width / heads; }
+  /// How many numbers the weights have, a tied unembedding counted once.
+  int64_t parameters() const;
 };
 
 }  // namespace vitrine

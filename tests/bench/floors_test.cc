@@ -24,7 +24,7 @@ class Floors : public ::testing::TestWithParam<Published> {
   Config config = size_config(GetParam().size);
 };
 
-TEST_P(Floors, Parameters) { EXPECT_EQ(parameters(config), GetParam().parameters); }
+TEST_P(Floors, Parameters) { EXPECT_EQ(config.parameters(), GetParam().parameters); }
 
 TEST_P(Floors, DecodeReadsEveryParameterOnce) {
   const Work step = decode_step(config, kType, kType, 1, 0);
