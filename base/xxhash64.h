@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace vitrine::internal {
 
-/// XXH64 of Yann Collet's xxHash (its specification, version 0.2.0): a 64-bit checksum about as
-/// fast as memory is read. Finds what disks and networks do to files; it is no defence against
-/// somebody who means harm.
+/// XXH64 of Yann Collet's xxHash: a 64-bit checksum about as fast as memory is read. Finds what
+/// disks and networks do to files; it does not protect against intent.
 class Xxh64 {
  public:
   explicit Xxh64(uint64_t seed = 0);
+  ~Xxh64();
+  Xxh64(const Xxh64&) = delete;
+  Xxh64& operator=(const Xxh64&) = delete;
   void update(std::span<const std::byte> bytes);
   void update(std::string_view text) { update(std::as_bytes(std::span(text.data(), text.size()))); }
   /// Of all bytes so far.
   uint64_t digest() const;
 
  private:
-  std::array<uint64_t, 4> lanes_;
-  std::array<std::byte, 32> held_{};  // bytes that do not fill a stripe yet
-  uint64_t seed_, length_ = 0;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 uint64_t xxh64(std::string_view text, uint64_t seed = 0);

@@ -31,7 +31,7 @@ function(vitrine_add_library name)
     PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
     PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_features(${name} PUBLIC cxx_std_20)
-  list(TRANSFORM ARG_PRIVATE REPLACE "^(nlohmann_json::nlohmann_json|CLI11::CLI11|Eigen3::Eigen|Boost::headers)$" "$<BUILD_INTERFACE:\\1>")
+  list(TRANSFORM ARG_PRIVATE REPLACE "^(nlohmann_json::nlohmann_json|CLI11::CLI11|Eigen3::Eigen|Boost::headers|xxHash::headers)$" "$<BUILD_INTERFACE:\\1>")
   target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:vitrine_options>)
   set_property(GLOBAL APPEND PROPERTY VITRINE_LIBRARIES ${name})
 endfunction()
