@@ -41,17 +41,12 @@ class Generator {
   Generator(const ModelState& model, const Batch& prompts, const GenerateOptions& options,
             const Hooks& hooks)
       : model_(model), options_(options), plan_(hooks, model.config, *model.backend), result_{} {
+    check_batch(model.config, prompts);
     std::vector<int64_t> capacities;
-    for (const auto& prompt : prompts) {
-      const int64_t length = static_cast<int64_t>(prompt.size());
-      if (length > model.config.context) {
-        user_error("sequence {} has {} tokens; the model's context holds {}", capacities.size(),
-                   length, model.config.context);
-      }
-      capacities.push_back(std::min(model.config.context, length + options.max_new_tokens));
-    }
+    for (const auto& prompt : prompts)
+      capacities.push_back(
+          std::min(model.config.context, std::ssize(prompt) + options.max_new_tokens));
     cache_ = make_cache(model, std::move(capacities));
-    check_batch(model.config, prompts, cache_, false);
     result_.sequences.resize(prompts.size());
     active_.assign(prompts.size(), true);
   }

@@ -193,19 +193,8 @@ Run Model::forward(std::span<const int32_t> ids, const Hooks& hooks,
 }
 
 Run Model::forward(const Batch& batch, const Hooks& hooks, const ForwardOptions& options) const {
-  std::vector<int64_t> lengths;
-  for (const auto& sequence : batch) lengths.push_back(static_cast<int64_t>(sequence.size()));
-  const Config& config = state_->config;
-  // Checked against a cache without memory first, so that absurd lengths are refused before they
-  // size anything.
-  check_batch(config, batch,
-              KvCache(config, *state_->backend, state_->activation_dtype(), lengths, true, {}),
-              false);
-  const Plan plan(hooks, config, *state_->backend);
-  const size_t bytes =
-      KvCache::bytes(config, *state_->backend, state_->activation_dtype(), lengths, true);
-  KvCache cache(config, *state_->backend, state_->activation_dtype(), lengths, true,
-                state_->pool->take(bytes));
+  KvCache cache = transient_cache(*state_, batch);
+  const Plan plan(hooks, state_->config, *state_->backend);
   CaptureCollector collector;
   const PassLogits logits = run_pass(*state_, plan, cache, batch, options, collector);
   return make_run(*state_, cache, batch, logits, options, collector);

@@ -85,16 +85,6 @@ class BackwardRun {
   }
 
  private:
-  static KvCache transient_cache(const ModelState& model, const Batch& batch) {
-    std::vector<int64_t> lengths;
-    for (const auto& ids : batch) lengths.push_back(static_cast<int64_t>(ids.size()));
-    const DType dtype = model.activation_dtype();
-    check_batch(model.config, batch,
-                KvCache(model.config, *model.backend, dtype, lengths, true, {}), false);
-    const size_t bytes = KvCache::bytes(model.config, *model.backend, dtype, lengths, true);
-    return {model.config, *model.backend, dtype, lengths, true, model.pool->take(bytes)};
-  }
-
   /// The batch without the sequences of other groups.
   Batch tokens_of(int group, int groups) const {
     Batch tokens(batch_.size());

@@ -28,7 +28,43 @@ KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities) {
           std::move(capacities), false,          model.pool->take(bytes)};
 }
 
-void check_batch(const Config& config, const Batch& batch, const KvCache& cache, bool allow_empty) {
+KvCache transient_cache(const ModelState& model, const Batch& batch) {
+  check_batch(model.config, batch);  // so that absurd lengths size nothing
+  std::vector<int64_t> lengths;
+  for (const auto& ids : batch) lengths.push_back(std::ssize(ids));
+  const DType dtype = model.activation_dtype();
+  const size_t bytes = KvCache::bytes(model.config, *model.backend, dtype, lengths, true);
+  return {model.config, *model.backend, dtype, std::move(lengths), true, model.pool->take(bytes)};
+}
+
+namespace {
+
+void check_sequence(const Config& config, const std::vector<int32_t>& ids, size_t s, int64_t past) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= config.vocab)
+      user_error("token id {} at position {} of sequence {} is outside the vocabulary 0..{}",
+                 ids[i], i, s, config.vocab - 1);
+  }
+  const int64_t tokens = past + std::ssize(ids);
+  if (tokens > config.context) {
+    user_error(
+        "sequence {} has {} tokens; the model's context holds {}: shorten it, or use a sliding "
+        "window",
+        s, tokens, config.context);
+  }
+}
+
+}  // namespace
+
+void check_batch(const Config& config, const Batch& batch) {
+  if (batch.empty()) user_error("the batch has no sequences; give at least one");
+  for (size_t s = 0; s < batch.size(); ++s) {
+    if (batch[s].empty()) user_error("sequence {} is empty; give at least one token", s);
+    check_sequence(config, batch[s], s, 0);
+  }
+}
+
+void check_batch(const Config& config, const Batch& batch, const KvCache& cache) {
   if (batch.empty()) user_error("the batch has no sequences; give at least one");
   if (static_cast<int>(batch.size()) != cache.sequences())
     user_error("the batch has {} sequences, the session {}", batch.size(), cache.sequences());
@@ -36,20 +72,8 @@ void check_batch(const Config& config, const Batch& batch, const KvCache& cache,
   for (size_t s = 0; s < batch.size(); ++s) {
     const int64_t tokens = static_cast<int64_t>(batch[s].size()),
                   past = cache.length(static_cast<int>(s));
-    if (tokens == 0 && !allow_empty) user_error("sequence {} is empty; give at least one token", s);
     any = any || tokens > 0;
-    for (size_t i = 0; i < batch[s].size(); ++i) {
-      const int32_t id = batch[s][i];
-      if (id < 0 || id >= config.vocab)
-        user_error("token id {} at position {} of sequence {} is outside the vocabulary 0..{}", id,
-                   i, s, config.vocab - 1);
-    }
-    if (past + tokens > config.context) {
-      user_error(
-          "sequence {} has {} tokens; the model's context holds {}: shorten it, or use a sliding "
-          "window",
-          s, past + tokens, config.context);
-    }
+    check_sequence(config, batch[s], s, past);
     if (past + tokens > cache.capacity(static_cast<int>(s))) {
       user_error("sequence {} would have {} tokens; its session was made for {}", s, past + tokens,
                  cache.capacity(static_cast<int>(s)));

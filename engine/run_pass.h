@@ -23,9 +23,16 @@ struct PassLogits {
 /// in memory.
 KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities);
 
-/// Throws Error (user) if the batch is empty, an id is outside the vocabulary, or a sequence would
-/// be longer than its room in the cache. `allow_empty`: a sequence may have no new tokens.
-void check_batch(const Config& config, const Batch& batch, const KvCache& cache, bool allow_empty);
+/// A cache of one layer for a pass over a whole batch, which is checked first. Throws Error (user)
+/// as check_batch does.
+KvCache transient_cache(const ModelState& model, const Batch& batch);
+
+/// Throws Error (user) if the batch or a sequence is empty, an id is outside the vocabulary, or a
+/// sequence is longer than the context.
+void check_batch(const Config& config, const Batch& batch);
+/// The same for sequences that continue those of a cache; one may have no new tokens. Throws Error
+/// (user) also for one that would be longer than its room in the cache.
+void check_batch(const Config& config, const Batch& batch, const KvCache& cache);
 
 /// The same bytes where the host can read them.
 Buffer on_host(const ModelState& model, const Buffer& memory, size_t bytes);

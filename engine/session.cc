@@ -33,7 +33,7 @@ Session Model::session(int sequences, int64_t capacity) const {
 
 Run Session::forward(const Batch& tokens, const Hooks& hooks, const ForwardOptions& options) {
   const ModelState& model = *state_->model;
-  check_batch(model.config, tokens, state_->cache, true);
+  check_batch(model.config, tokens, state_->cache);
   const Plan plan(hooks, model.config, *model.backend);
   CaptureCollector collector;
   const PassLogits logits = run_pass(model, plan, state_->cache, tokens, options, collector);
@@ -76,7 +76,7 @@ Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, c
   if (layer < 0 || layer >= model.config.layers)
     user_error("layer {} is outside the model's 0..{}", layer, model.config.layers - 1);
   const Batch tokens = rows_as_tokens(residuals, model.config);
-  check_batch(model.config, tokens, state_->cache, true);
+  check_batch(model.config, tokens, state_->cache);
   const Plan plan(hooks, model.config, *model.backend);
   check_hooks_from(plan, layer);
   std::vector<std::span<const float>>
