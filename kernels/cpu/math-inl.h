@@ -66,6 +66,22 @@ HWY_INLINE Vector64 exp2(Vector64 x) {
   return hn::BitCast(d, hn::Add(hn::BitCast(di, y), hn::ShiftLeft<52>(hn::BitCast(di, shifted))));
 }
 
+#if HWY_TARGET != HWY_SCALAR
+// To float, half a vector. Highway's emulation makes infinity finite, so it is not used for this.
+HWY_INLINE auto to_float(Vector64 x) {
+  const HalfF32 half;
+#if HWY_TARGET == HWY_EMU128
+  HWY_ALIGN double wide[hn::MaxLanes(F64())];
+  HWY_ALIGN float narrow[hn::MaxLanes(HalfF32())];
+  hn::Store(x, F64(), wide);
+  for (size_t i = 0; i < hn::Lanes(half); ++i) narrow[i] = static_cast<float>(wide[i]);
+  return hn::Load(half, narrow);
+#else
+  return hn::DemoteTo(half, x);
+#endif
+}
+#endif
+
 // f on a float vector, computed in double.
 template <class F>
 HWY_INLINE Vector in_double(Vector x, const F& f) {
@@ -74,8 +90,8 @@ HWY_INLINE Vector in_double(Vector x, const F& f) {
                             f(hn::PromoteTo(F64(), x)))));  // its DemoteTo makes infinity finite
 #else
   const HalfF32 half;
-  const auto lower = hn::DemoteTo(half, f(hn::PromoteTo(F64(), hn::LowerHalf(half, x))));
-  const auto upper = hn::DemoteTo(half, f(hn::PromoteTo(F64(), hn::UpperHalf(half, x))));
+  const auto lower = to_float(f(hn::PromoteTo(F64(), hn::LowerHalf(half, x))));
+  const auto upper = to_float(f(hn::PromoteTo(F64(), hn::UpperHalf(half, x))));
   return hn::Combine(F32(), upper, lower);
 #endif
 }
