@@ -3,9 +3,8 @@
 
 #include "analysis/common/matrix.h"
 
-// Products, solvers and decompositions in float64, on one thread: the same input gives the same
-// bits on every machine of one architecture. The only unit that includes Eigen, whose templates
-// take most of a minute to compile.
+// Products, a solver and decompositions in float64, on one thread. The only unit that includes
+// Eigen, whose templates take half a minute to compile.
 
 namespace vitrine::internal {
 
