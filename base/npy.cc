@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "base/npy.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdint>
 #include <cstring>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/tensor.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <new>

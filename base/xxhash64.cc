@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/xxhash64.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #define XXH_INLINE_ALL  // no library to link
 #include <xxhash.h>

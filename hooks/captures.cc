@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/captures.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/check.h"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "hooks/plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 

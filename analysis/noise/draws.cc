@@ -3,6 +3,8 @@
 
 #include "analysis/noise/draws.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/analysis/ablation.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "analysis/patching/metric.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "bench/measure/records.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>

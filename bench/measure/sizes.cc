@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "bench/measure/sizes.h"
 
+#include <fmt/format.h>
+
 #include "base/check.h"
 #include "base/quote.h"
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "bench/workloads/hook_sets.h"
 
+#include <fmt/format.h>
+
 #include "base/check.h"
 #include "base/quote.h"
 #include "bench/measure/random_matrix.h"

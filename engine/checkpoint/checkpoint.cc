@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/checkpoint/checkpoint.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/checkpoint/model_path.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
