@@ -29,7 +29,7 @@ std::string base64(std::span<const unsigned char> bytes) {
 }
 
 template <typename To, typename From>
-Json pack(const char* type, std::span<const From> values) {
+JsonValue pack(const char* type, std::span<const From> values) {
   std::vector<To> converted(values.size());
   std::transform(values.begin(), values.end(), converted.begin(),
                  [](From value) { return static_cast<To>(value); });
@@ -39,7 +39,7 @@ Json pack(const char* type, std::span<const From> values) {
 }
 
 template <typename From>
-Json pack_integers(std::span<const From> values) {
+JsonValue pack_integers(std::span<const From> values) {
   const auto fits = [&](int64_t low, int64_t high) {
     return std::all_of(values.begin(), values.end(),
                        [&](From value) { return value >= low && value <= high; });
@@ -52,8 +52,8 @@ Json pack_integers(std::span<const From> values) {
 
 }  // namespace
 
-Json packed(std::span<const double> values) { return pack<float>("f32", values); }
-Json packed(std::span<const int32_t> values) { return pack_integers(values); }
-Json packed(std::span<const int64_t> values) { return pack_integers(values); }
+JsonValue packed(std::span<const double> values) { return pack<float>("f32", values); }
+JsonValue packed(std::span<const int32_t> values) { return pack_integers(values); }
+JsonValue packed(std::span<const int64_t> values) { return pack_integers(values); }
 
 }  // namespace vitrine::internal

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/json.h"
+#include "base/json_value.h"
 
 namespace vitrine::internal {
 
@@ -13,9 +13,9 @@ namespace vitrine::internal {
 // read by the browser in one go.
 
 /// "f32": seven digits. NaN and infinities stay what they are.
-Json packed(std::span<const double> values);
+JsonValue packed(std::span<const double> values);
 /// "u16" where all fit, else "i32".
-Json packed(std::span<const int32_t> values);
-Json packed(std::span<const int64_t> values);
+JsonValue packed(std::span<const int32_t> values);
+JsonValue packed(std::span<const int64_t> values);
 
 }  // namespace vitrine::internal

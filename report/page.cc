@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "report/page.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
@@ -21,9 +21,9 @@ constexpr std::array kCommon = {"base.js", "color.js", "card.js", "grid.js",
                                 "plot.js", "dots.js",  "text.js", "page.js"};
 
 /// `<` is escaped, so that no text of a token can end the script that it stands in.
-std::string script_json(const Json& json) {
+std::string script_json(const JsonValue& json) {
   std::string text;
-  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+  for (const char c : json.dump()) {
     if (c == '<')
       text += "\\u003c";
     else
@@ -83,10 +83,10 @@ PageSource PageSource::of(const Model& model, std::string command) {
 }
 
 std::string internal::render(const Page& page, const TokenTable& tokens, const PageSource& source) {
-  const Json data = {{"kind", page.kind},
-                     {"palette", palette_json()},
-                     {"tokens", tokens.json()},
-                     {"results", page.results}};
+  const JsonValue data = {{"kind", page.kind},
+                          {"palette", palette_json()},
+                          {"tokens", tokens.json()},
+                          {"results", page.results}};
   // The policy lets the browser itself refuse whatever would reach outside the file.
   return fmt::format(
       R"(<!doctype html>

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_value.h"
 #include "report/token_table.h"
 #include "vitrine/report/page.h"
 
@@ -18,7 +18,7 @@ struct Page {
   std::string title;     ///< "Logit lens"
   std::string subtitle;  ///< one line of what is shown; may be empty
   std::string help;      ///< how to read the page, a sentence or two
-  Json results = Json::array();
+  JsonValue results = JsonValue::array();
 };
 
 /// The whole file. The same arguments give the same bytes.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "report/token_table.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "report/packed.h"
 
@@ -13,7 +13,7 @@ int32_t TokenTable::place(int32_t id) {
   return found->second;
 }
 
-Json TokenTable::places(std::span<const int32_t> ids) {
+JsonValue TokenTable::places(std::span<const int32_t> ids) {
   std::vector<int32_t> found;
   found.reserve(ids.size());
   for (const int32_t id : ids) found.push_back(place(id));
@@ -26,8 +26,8 @@ std::string TokenTable::shown(int32_t id) const {
              : fmt::format("#{}", id);
 }
 
-Json TokenTable::json() const {
-  Json texts = Json::array();
+JsonValue TokenTable::json() const {
+  JsonValue texts = JsonValue::array();
   for (const int32_t id : ids_) texts.push_back(shown(id));
   return {{"ids", packed(ids_)}, {"texts", std::move(texts)}};
 }

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_value.h"
 #include "vitrine/tokenizer.h"
 
 namespace vitrine::internal {
@@ -23,11 +23,11 @@ class TokenTable {
   /// The place of an id; it gets one if it has none.
   int32_t place(int32_t id);
   /// Packed places.
-  Json places(std::span<const int32_t> ids);
+  JsonValue places(std::span<const int32_t> ids);
   /// As people read it, on one line (see printable()); "#17" where there is no text for the id.
   std::string shown(int32_t id) const;
   /// {"ids": packed, "texts": [...]}: to be asked for last.
-  Json json() const;
+  JsonValue json() const;
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;

@@ -4,7 +4,7 @@
 #include <array>
 #include <string_view>
 
-#include "base/json.h"
+#include "base/json_value.h"
 
 namespace vitrine::internal {
 
@@ -27,8 +27,8 @@ inline constexpr std::array kScales = {
 };
 
 /// {"light": {name: stops}, "dark": {...}}: for pages.
-inline Json palette_json() {
-  Json palette;
+inline JsonValue palette_json() {
+  JsonValue palette;
   for (const Scale& scale : kScales) {
     palette["light"][std::string(scale.name)] = scale.light;
     palette["dark"][std::string(scale.name)] = scale.dark;

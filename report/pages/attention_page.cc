@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/check.h"
 #include "report/packed.h"
@@ -49,7 +49,7 @@ void check_size(std::span<const AttentionViews> results) {
 }
 
 /// Without what lies behind each query, which is 0: a row of a query q has q + 1 numbers.
-Json maps_data(const AttentionMaps& maps) {
+JsonValue maps_data(const AttentionMaps& maps) {
   std::vector<double> values;
   values.reserve(numbers_of(maps));
   for (size_t layer = 0; layer < maps.layers.size(); ++layer) {
@@ -67,7 +67,7 @@ Json maps_data(const AttentionMaps& maps) {
           {"values", packed(values)}};
 }
 
-Json relevance_data(const AttentionRelevance& relevance) {
+JsonValue relevance_data(const AttentionRelevance& relevance) {
   std::vector<double> values;
   for (size_t layer = 0; layer < relevance.layers.size(); ++layer) {
     for (size_t query = 0; query < relevance.queries.size(); ++query) {
@@ -81,18 +81,18 @@ Json relevance_data(const AttentionRelevance& relevance) {
           {"values", packed(values)}};
 }
 
-Json habits_data(const std::vector<int>& layers, const std::vector<int>& heads,
-                 const std::string& note) {
-  return {{"layers", layers}, {"heads", heads}, {"note", note}, {"kinds", Json::array()}};
+JsonValue habits_data(const std::vector<int>& layers, const std::vector<int>& heads,
+                      const std::string& note) {
+  return {{"layers", layers}, {"heads", heads}, {"note", note}, {"kinds", JsonValue::array()}};
 }
 
-void add_habit(Json& habits, const std::string& name, const std::string& unit,
+void add_habit(JsonValue& habits, const std::string& name, const std::string& unit,
                const std::vector<double>& values) {
   habits["kinds"].push_back({{"name", name}, {"unit", unit}, {"values", packed(values)}});
 }
 
-Json statistics_data(const HeadStatistics& found) {
-  Json habits =
+JsonValue statistics_data(const HeadStatistics& found) {
+  JsonValue habits =
       habits_data(found.layers, found.heads, fmt::format("Means over {} queries.", found.queries));
   add_habit(habits, "First token", "share", found.first_token);
   add_habit(habits, "Previous token", "share", found.previous_token);
@@ -102,8 +102,8 @@ Json statistics_data(const HeadStatistics& found) {
   return habits;
 }
 
-Json repetition_data(const RepetitionScores& found) {
-  Json habits = habits_data(
+JsonValue repetition_data(const RepetitionScores& found) {
+  JsonValue habits = habits_data(
       found.layers, found.heads,
       fmt::format("Means over {} sequences of {} random tokens that come a second time.",
                   found.sequences, found.length));
@@ -112,14 +112,14 @@ Json repetition_data(const RepetitionScores& found) {
   return habits;
 }
 
-Json views_data(const AttentionViews& views, TokenTable& tokens, const PageSource& source) {
+JsonValue views_data(const AttentionViews& views, TokenTable& tokens, const PageSource& source) {
   const std::string label =
       ids_of(views).empty() ? "what heads do" : text_label(ids_of(views), source);
-  Json json = {
-      {"label", label}, {"tokens", tokens.places(ids_of(views))}, {"habits", Json::array()}};
-  json["maps"] = views.maps ? maps_data(*views.maps) : Json(nullptr);
-  json["rollout"] = views.rollout ? relevance_data(*views.rollout) : Json(nullptr);
-  json["flow"] = views.flow ? relevance_data(*views.flow) : Json(nullptr);
+  JsonValue json = {
+      {"label", label}, {"tokens", tokens.places(ids_of(views))}, {"habits", JsonValue::array()}};
+  json["maps"] = views.maps ? maps_data(*views.maps) : JsonValue(nullptr);
+  json["rollout"] = views.rollout ? relevance_data(*views.rollout) : JsonValue(nullptr);
+  json["flow"] = views.flow ? relevance_data(*views.flow) : JsonValue(nullptr);
   if (views.statistics) json["habits"].push_back(statistics_data(*views.statistics));
   if (views.repetition) json["habits"].push_back(repetition_data(*views.repetition));
   return json;
@@ -140,7 +140,7 @@ std::string attention_page(std::span<const AttentionViews> results, const PageSo
                 "on it, to see it large. In the text, point at a token to see what it looks at."};
   for (const AttentionViews& views : results)
     page.results.push_back(views_data(views, tokens, source));
-  page.subtitle = page.results[0]["label"];
+  page.subtitle = page.results.front()["label"].text();
   return render(page, tokens, source);
 }
 

@@ -6,8 +6,9 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-Json attribution_data(const LogitAttribution& found, TokenTable& tokens, const PageSource& source) {
-  Json neurons = Json::array();
+JsonValue attribution_data(const LogitAttribution& found, TokenTable& tokens,
+                           const PageSource& source) {
+  JsonValue neurons = JsonValue::array();
   for (const auto& n : found.neurons)
     neurons.push_back({{"layer", n.layer},
                        {"neuron", n.neuron},
@@ -17,7 +18,7 @@ Json attribution_data(const LogitAttribution& found, TokenTable& tokens, const P
           {"tokens", tokens.places(found.ids)},
           {"position", found.position},
           {"target", tokens.place(found.target)},
-          {"against", found.against ? Json(tokens.place(*found.against)) : Json(nullptr)},
+          {"against", found.against ? JsonValue(tokens.place(*found.against)) : JsonValue(nullptr)},
           {"layers", found.layers},
           {"heads", found.heads},
           {"embedding", found.embedding},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -45,9 +45,9 @@ void check(std::span<const ConceptDirection> results, const ConceptSubject& subj
         kMostTokens, tokens);
 }
 
-Json prompts_data(std::string_view name, const Batch& prompts, TokenTable& tokens,
-                  const PageSource& source) {
-  Json texts = Json::array();
+JsonValue prompts_data(std::string_view name, const Batch& prompts, TokenTable& tokens,
+                       const PageSource& source) {
+  JsonValue texts = JsonValue::array();
   std::vector<int64_t> lengths;
   std::vector<int32_t> ids;
   for (const auto& prompt : prompts) {
@@ -62,7 +62,7 @@ Json prompts_data(std::string_view name, const Batch& prompts, TokenTable& token
 }
 
 /// The largest elements by size, largest first.
-Json elements_data(const std::vector<double>& direction) {
+JsonValue elements_data(const std::vector<double>& direction) {
   std::vector<int64_t> places(direction.size());
   std::iota(places.begin(), places.end(), int64_t{0});
   const auto size = [&](int64_t place) { return std::abs(direction[static_cast<size_t>(place)]); };
@@ -91,7 +91,7 @@ int64_t head_width(const ConceptDirection& d, const Config& config) {
   return 0;
 }
 
-Json site_data(const ConceptDirection& d, const Config& config) {
+JsonValue site_data(const ConceptDirection& d, const Config& config) {
   return {{"site", d.site},
           {"width", d.direction.size()},
           {"headWidth", head_width(d, config)},
@@ -112,7 +112,7 @@ double cosine(const ConceptDirection& a, const ConceptDirection& b) {
 }
 
 /// Between all that have one with another, as [sites, sites]; null where there are none.
-Json cosines_data(std::span<const ConceptDirection> results) {
+JsonValue cosines_data(std::span<const ConceptDirection> results) {
   std::vector<int64_t> sites;
   for (size_t i = 0; i < results.size(); ++i) {
     const auto meets = [&](const ConceptDirection& other) {
@@ -148,7 +148,7 @@ std::string concept_page(std::span<const ConceptDirection> results, const Concep
                 "place along the direction that all others but its pair make, counted from the "
                 "middle between their means."};
   if (!subject.note.empty()) page.subtitle += ", " + printable(subject.note);
-  Json sites = Json::array();
+  JsonValue sites = JsonValue::array();
   for (const ConceptDirection& d : results) sites.push_back(site_data(d, source.config));
   page.results.push_back({{"label", page.subtitle},
                           {"pooling", concept_pooling_name(subject.pooling)},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 
@@ -56,7 +56,7 @@ void check(std::span<const CovarianceView> views) {
 }
 
 /// It is symmetric: half of it says all.
-Json lower_triangle(const Covariance& result) {
+JsonValue lower_triangle(const Covariance& result) {
   std::vector<double> lower;
   lower.reserve(static_cast<size_t>(result.variables * (result.variables + 1) / 2));
   for (int64_t i = 0; i < result.variables; ++i) {
@@ -65,7 +65,7 @@ Json lower_triangle(const Covariance& result) {
   return packed(lower);
 }
 
-Json series_data(const CovarianceView& view) {
+JsonValue series_data(const CovarianceView& view) {
   const MatrixView& series = view.series;
   const int64_t shown = std::min(
       {series.columns, kMostObservations, std::max<int64_t>(2, kMostNumbers / series.rows)});
@@ -84,17 +84,17 @@ Json series_data(const CovarianceView& view) {
           {"weights", packed(weights)}};
 }
 
-Json components_data(const PrincipalComponents& found) {
+JsonValue components_data(const PrincipalComponents& found) {
   return {{"eigenvalues", packed(found.eigenvalues)},
           {"explained", packed(found.explained)},
           {"count", found.count},
           {"components", packed(found.components)}};
 }
 
-Json view_data(const CovarianceView& view) {
+JsonValue view_data(const CovarianceView& view) {
   const Covariance& found = *view.covariance;
   const std::string title = printable(view.title);
-  Json names = Json::array();
+  JsonValue names = JsonValue::array();
   for (int64_t i = 0; i < found.variables; ++i)
     names.push_back(view.names.empty() ? std::to_string(i)
                                        : printable(view.names[static_cast<size_t>(i)]));
@@ -110,8 +110,8 @@ Json view_data(const CovarianceView& view) {
           {"lower", lower_triangle(found)},
           {"weighted", !view.weights.empty()},
           {"correlations", view.correlations},
-          {"series", view.series.rows == 0 ? Json(nullptr) : series_data(view)},
-          {"components", view.components ? components_data(*view.components) : Json(nullptr)}};
+          {"series", view.series.rows == 0 ? JsonValue(nullptr) : series_data(view)},
+          {"components", view.components ? components_data(*view.components) : JsonValue(nullptr)}};
 }
 
 }  // namespace
@@ -128,7 +128,7 @@ std::string covariance_page(std::span<const CovarianceView> results, const PageS
                 "orange where one goes up as the other goes "
                 "down. The diagonal holds variances. Point at a cell to see what it is made of."};
   for (const CovarianceView& view : results) page.results.push_back(view_data(view));
-  page.subtitle = page.results[0]["label"];
+  page.subtitle = page.results.front()["label"].text();
   return render(page, tokens, source);
 }
 

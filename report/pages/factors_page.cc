@@ -9,8 +9,8 @@ namespace {
 
 constexpr size_t kTopNeurons = 50;
 
-Json component_data(const Factors& result, size_t component) {
-  Json neurons = Json::array();
+JsonValue component_data(const Factors& result, size_t component) {
+  JsonValue neurons = JsonValue::array();
   for (const int64_t place : result.top_neurons(component, kTopNeurons)) {
     neurons.push_back({{"layer", result.layers[static_cast<size_t>(place / result.inner)]},
                        {"neuron", place % result.inner},
@@ -38,7 +38,7 @@ std::string factors_page(const Factors& result, const PageSource& source) {
                 "Groups of MLP neurons that fire together, by non-negative matrix factorisation. "
                 "Point at a component to see where in the text "
                 "it fires; point at a token to see what fires there."};
-  Json components = Json::array();
+  JsonValue components = JsonValue::array();
   for (size_t c = 0; c < static_cast<size_t>(result.components); ++c)
     components.push_back(component_data(result, c));
   page.results.push_back({{"label", page.subtitle},

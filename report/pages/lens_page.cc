@@ -28,8 +28,8 @@ std::string help(const Lens& lens) {
          "the cells that say what follows.";
 }
 
-Json lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
-  Json layers = Json::array();
+JsonValue lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
+  JsonValue layers = JsonValue::array();
   std::vector<int32_t> here;
   const int output = lens.of == LensSource::kResidual ? source.config.layers : -1;
   for (const int layer : lens.layers) layers.push_back(layer_label(layer, output));
@@ -51,7 +51,7 @@ Json lens_data(const Lens& lens, TokenTable& tokens, const PageSource& source) {
           {"watchRanks", packed(lens.watch_ranks)},
           {"watchLogProbs", packed(lens.watch_log_probs)},
           {"entropies", packed(lens.entropies)},
-          {"kl", lens.kl.empty() ? Json(nullptr) : packed(lens.kl)}};
+          {"kl", lens.kl.empty() ? JsonValue(nullptr) : packed(lens.kl)}};
 }
 
 }  // namespace

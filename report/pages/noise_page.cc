@@ -10,11 +10,11 @@ namespace {
 
 constexpr size_t kMostTexts = 200;  // of each kind
 
-Json estimate_data(const Estimate& estimate) {
+JsonValue estimate_data(const Estimate& estimate) {
   return packed(std::vector<double>{estimate.mean, estimate.standard_error});
 }
 
-Json layers_data(const std::vector<Estimate>& layers) {
+JsonValue layers_data(const std::vector<Estimate>& layers) {
   std::vector<double> means, errors;
   for (const Estimate& estimate : layers) {
     means.push_back(estimate.mean);
@@ -24,7 +24,7 @@ Json layers_data(const std::vector<Estimate>& layers) {
 }
 
 /// The noised prompts, one behind the other; -1 is a mask that is no token.
-Json texts_data(const std::vector<NoisedPrompt>& prompts, TokenTable& tokens) {
+JsonValue texts_data(const std::vector<NoisedPrompt>& prompts, TokenTable& tokens) {
   std::vector<int64_t> lengths, sources;
   std::vector<int32_t> places;
   for (size_t i = 0; i < std::min(prompts.size(), kMostTexts); ++i) {
@@ -35,7 +35,7 @@ Json texts_data(const std::vector<NoisedPrompt>& prompts, TokenTable& tokens) {
   return {{"lengths", packed(lengths)}, {"tokens", packed(places)}, {"sources", packed(sources)}};
 }
 
-Json effect_data(const NoiseEffect& effect, TokenTable& tokens) {
+JsonValue effect_data(const NoiseEffect& effect, TokenTable& tokens) {
   return {{"kind", noise_kind_name(effect.kind)},
           {"masked", packed(effect.masked)},
           {"logProbs", packed(effect.log_probs)},
@@ -47,21 +47,22 @@ Json effect_data(const NoiseEffect& effect, TokenTable& tokens) {
           {"texts", texts_data(effect.prompts, tokens)}};
 }
 
-Json noise_data(const Noise& found, TokenTable& tokens, const PageSource& source) {
-  Json effects = Json::array();
+JsonValue noise_data(const Noise& found, TokenTable& tokens, const PageSource& source) {
+  JsonValue effects = JsonValue::array();
   for (const NoiseEffect& effect : found.effects) effects.push_back(effect_data(effect, tokens));
-  return {{"label", text_label(found.ids, source)},
-          {"tokens", tokens.places(found.ids)},
-          {"continuation", tokens.places(found.continuation)},
-          {"ownChoice", found.own_choice},
-          {"words", found.words},
-          {"sentences", found.sentences},
-          {"budget", found.budget},
-          {"logProb", found.log_prob},
-          {"rank", found.rank},
-          {"spansLessScattered",
-           found.spans_less_scattered ? estimate_data(*found.spans_less_scattered) : Json(nullptr)},
-          {"effects", std::move(effects)}};
+  return {
+      {"label", text_label(found.ids, source)},
+      {"tokens", tokens.places(found.ids)},
+      {"continuation", tokens.places(found.continuation)},
+      {"ownChoice", found.own_choice},
+      {"words", found.words},
+      {"sentences", found.sentences},
+      {"budget", found.budget},
+      {"logProb", found.log_prob},
+      {"rank", found.rank},
+      {"spansLessScattered", found.spans_less_scattered ? estimate_data(*found.spans_less_scattered)
+                                                        : JsonValue(nullptr)},
+      {"effects", std::move(effects)}};
 }
 
 }  // namespace

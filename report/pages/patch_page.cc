@@ -9,15 +9,15 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-Json layout_data(const PatchLayout& layout) {
+JsonValue layout_data(const PatchLayout& layout) {
   return {{"title", layout.title},
           {"over", layout.over},
           {"rows", layout.rows},
           {"columns", layout.columns}};
 }
 
-Json grid_data(const PatchGrid& grid, const PatchSubject& subject, const TokenTable& tokens) {
-  Json json = layout_data(patch_layout(grid, subject, tokens));
+JsonValue grid_data(const PatchGrid& grid, const PatchSubject& subject, const TokenTable& tokens) {
+  JsonValue json = layout_data(patch_layout(grid, subject, tokens));
   json["numbers"] = packed(grid.columns);
   if (!grid.values.empty())
     json.update({{"values", packed(grid.values)}, {"effects", packed(grid.effects)}});
@@ -26,9 +26,9 @@ Json grid_data(const PatchGrid& grid, const PatchSubject& subject, const TokenTa
   return json;
 }
 
-Json path_data(const PathPatching& found) {
+JsonValue path_data(const PathPatching& found) {
   const PathLayout layout = path_layout(found);
-  Json json = layout_data(layout.axes);
+  JsonValue json = layout_data(layout.axes);
   json.update({{"values", packed(layout.values)}, {"effects", packed(layout.effects)}});
   return json;
 }
@@ -37,12 +37,12 @@ Json path_data(const PathPatching& found) {
 struct Experiment {
   std::string title, help, effect;
   std::vector<std::pair<std::string, double>> numbers;
-  Json grids = Json::array();
+  JsonValue grids = JsonValue::array();
 };
 
 std::string experiment_page(const Experiment& experiment, const PatchSubject& subject,
                             const PageSource& source, TokenTable& tokens) {
-  Json numbers = Json::array();
+  JsonValue numbers = JsonValue::array();
   for (const auto& [name, value] : experiment.numbers)
     numbers.push_back({{"name", name}, {"value", value}});
   Page page{.kind = "patch",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "report/packed.h"
 #include "report/page.h"
@@ -8,11 +8,11 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-Json interval_data(const Interval& interval) {
+JsonValue interval_data(const Interval& interval) {
   return packed(std::vector<double>{interval.low, interval.high});
 }
 
-Json score_data(const PredictivityScore& score) {
+JsonValue score_data(const PredictivityScore& score) {
   return {{"name", score.name},
           {"layer", score.layer},
           {"features", score.features},
@@ -23,15 +23,15 @@ Json score_data(const PredictivityScore& score) {
           {"neuroids", packed(score.neuroids)}};
 }
 
-Json control_data(const PredictivityControl& control) {
+JsonValue control_data(const PredictivityControl& control) {
   return {{"scores", packed(control.scores)},
           {"values", packed(std::vector<double>{control.score, control.advantage})},
           {"interval", interval_data(control.interval)},
           {"advantageInterval", interval_data(control.advantage_interval)}};
 }
 
-Json texts(const std::vector<std::string>& names) {
-  Json json = Json::array();
+JsonValue texts(const std::vector<std::string>& names) {
+  JsonValue json = JsonValue::array();
   for (const std::string& name : names) json.push_back(printable(name));
   return json;
 }
@@ -51,7 +51,7 @@ std::string predictivity_page(const Predictivity& result, const PageSource& sour
                 "same texts: Pearson's r of predicted and "
                 "held-out responses, the median over each subject's neuroids, then over subjects."};
   if (result.ceiled) page.help += " Scores are shares of the ceiling.";
-  Json sites = Json::array(), controls = Json::array();
+  JsonValue sites = JsonValue::array(), controls = JsonValue::array();
   for (const PredictivityScore& site : result.sites) sites.push_back(score_data(site));
   for (const PredictivityControl& control : result.controls)
     controls.push_back(control_data(control));

@@ -9,10 +9,10 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-Json step_data(const SaliencyStep& step, TokenTable& tokens) {
-  Json json = {{"inputs", step.inputs},    {"target", tokens.place(step.target)},
-               {"rank", step.rank},        {"logit", step.logit},
-               {"logProb", step.log_prob}, {"value", step.value}};
+JsonValue step_data(const SaliencyStep& step, TokenTable& tokens) {
+  JsonValue json = {{"inputs", step.inputs},    {"target", tokens.place(step.target)},
+                    {"rank", step.rank},        {"logit", step.logit},
+                    {"logProb", step.log_prob}, {"value", step.value}};
   if (step.completeness) {
     json["completeness"] = {{"baseline", step.completeness->baseline_value},
                             {"gap", step.completeness->gap}};
@@ -21,11 +21,11 @@ Json step_data(const SaliencyStep& step, TokenTable& tokens) {
   }
   if (step.comparison) {
     const auto effect = [](const MaskingEffect& e) {
-      return Json{{"value", e.value},
-                  {"error", e.standard_error},
-                  {"logProb", e.log_prob},
-                  {"rank", e.rank},
-                  {"hidden", e.hidden}};
+      return JsonValue{{"value", e.value},
+                       {"error", e.standard_error},
+                       {"logProb", e.log_prob},
+                       {"rank", e.rank},
+                       {"hidden", e.hidden}};
     };
     json["comparison"] = {{"masked", step.comparison->masked_tokens},
                           {"spans", effect(step.comparison->spans)},
@@ -34,13 +34,14 @@ Json step_data(const SaliencyStep& step, TokenTable& tokens) {
   return json;
 }
 
-Json saliency_data(const Saliency& saliency, TokenTable& tokens, const PageSource& source) {
-  Json steps = Json::array();
+JsonValue saliency_data(const Saliency& saliency, TokenTable& tokens, const PageSource& source) {
+  JsonValue steps = JsonValue::array();
   for (const SaliencyStep& step : saliency.steps) steps.push_back(step_data(step, tokens));
   return {{"label", text_label(saliency.ids, source)},
           {"method", saliency_method_name(saliency.method)},
           {"of", value_in_words(saliency.value)},
-          {"contrast", saliency.contrast ? Json(tokens.place(*saliency.contrast)) : Json(nullptr)},
+          {"contrast",
+           saliency.contrast ? JsonValue(tokens.place(*saliency.contrast)) : JsonValue(nullptr)},
           {"prompt", saliency.prompt},
           {"tokens", tokens.places(saliency.ids)},
           {"steps", std::move(steps)},

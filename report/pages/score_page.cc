@@ -17,36 +17,37 @@ std::vector<int32_t> ids_of(const Score& score) {
 
 /// One number of each token or word, packed.
 template <typename T, typename Items, typename Of>
-Json column(const Items& items, Of of) {
+JsonValue column(const Items& items, Of of) {
   std::vector<T> values;
   values.reserve(items.size());
   for (const auto& item : items) values.push_back(of(item));
   return packed(values);
 }
 
-Json score_data(const Score& score, TokenTable& tokens, const PageSource& source) {
+JsonValue score_data(const Score& score, TokenTable& tokens, const PageSource& source) {
   const auto& scored = score.tokens;
   const std::vector<int32_t> ids = ids_of(score);
   std::vector<int32_t> top;
   for (const TokenScore& token : scored) top.push_back(token.top_id);
-  return {{"label", text_label(ids, source)},
-          {"window", score.window},
-          {"stride", score.stride},
-          {"prepend", score.prepend < 0 ? Json(nullptr) : Json(tokens.place(score.prepend))},
-          {"vocab", source.config.vocab},
-          {"tokens", tokens.places(ids)},
-          {"positions", column<int64_t>(scored, [](const TokenScore& t) { return t.position; })},
-          {"contexts", column<int64_t>(scored, [](const TokenScore& t) { return t.context; })},
-          {"losses", column<double>(scored, [](const TokenScore& t) { return t.loss; })},
-          {"entropies", column<double>(scored, [](const TokenScore& t) { return t.entropy; })},
-          {"ranks", column<int32_t>(scored, [](const TokenScore& t) { return t.rank; })},
-          {"topTokens", tokens.places(top)},
-          {"topLosses", column<double>(scored, [](const TokenScore& t) { return t.top_loss; })},
-          {"words", nullptr}};
+  return {
+      {"label", text_label(ids, source)},
+      {"window", score.window},
+      {"stride", score.stride},
+      {"prepend", score.prepend < 0 ? JsonValue(nullptr) : JsonValue(tokens.place(score.prepend))},
+      {"vocab", source.config.vocab},
+      {"tokens", tokens.places(ids)},
+      {"positions", column<int64_t>(scored, [](const TokenScore& t) { return t.position; })},
+      {"contexts", column<int64_t>(scored, [](const TokenScore& t) { return t.context; })},
+      {"losses", column<double>(scored, [](const TokenScore& t) { return t.loss; })},
+      {"entropies", column<double>(scored, [](const TokenScore& t) { return t.entropy; })},
+      {"ranks", column<int32_t>(scored, [](const TokenScore& t) { return t.rank; })},
+      {"topTokens", tokens.places(top)},
+      {"topLosses", column<double>(scored, [](const TokenScore& t) { return t.top_loss; })},
+      {"words", nullptr}};
 }
 
-Json words_data(const WordScores& scores) {
-  Json texts = Json::array();
+JsonValue words_data(const WordScores& scores) {
+  JsonValue texts = JsonValue::array();
   for (const WordScore& word : scores.words) texts.push_back(printable(word.text));
   return {
       {"boundary", word_boundary_name(scores.boundary)},
@@ -60,7 +61,7 @@ Json words_data(const WordScores& scores) {
       {"whiteSpaceEnd", scores.white_space_end}};
 }
 
-/// `score_of`, `words_of`: a result's Score, and Json of its words.
+/// `score_of`, `words_of`: a result's Score, and JsonValue of its words.
 template <typename Results, typename ScoreOf, typename WordsOf>
 std::string surprisal_page(const Results& results, const PageSource& source, ScoreOf score_of,
                            WordsOf words_of) {
@@ -82,7 +83,7 @@ std::string surprisal_page(const Results& results, const PageSource& source, Sco
     page.results.push_back(score_data(score_of(result), tokens, source));
     page.results.back()["words"] = words_of(result);
   }
-  page.subtitle = page.results[0]["label"];
+  page.subtitle = page.results.front()["label"].text();
   return render(page, tokens, source);
 }
 
@@ -91,7 +92,7 @@ std::string surprisal_page(const Results& results, const PageSource& source, Sco
 std::string score_page(std::span<const Score> results, const PageSource& source) {
   return surprisal_page(
       results, source, [](const Score& score) -> const Score& { return score; },
-      [](const Score&) { return Json(nullptr); });
+      [](const Score&) { return JsonValue(nullptr); });
 }
 
 std::string word_score_page(std::span<const WordScores> results, const PageSource& source) {
