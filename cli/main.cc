@@ -10,8 +10,8 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "cli/core/context.h"
-#include "cli/core/help.h"
 #include "cli/core/help_export.h"
+#include "cli/core/options.h"
 #include "cli/core/output_files.h"
 #include "vitrine/error.h"
 
@@ -33,19 +33,12 @@ int complain(int status, const std::string& message) {
   return status;
 }
 
-std::string chosen_command(const CLI::App& app) {
-  const auto chosen = app.get_subcommands();
-  return chosen.empty() ? "" : chosen.front()->get_name() + " ";
-}
-
 int run(int argc, char** argv) {
-  CLI::App app("Vitrine runs GPT-2 models and shows what happens inside them.", "vitrine");
+  CommandLine line("vitrine", "Vitrine runs GPT-2 models and shows what happens inside them.",
+                   "vitrine " VITRINE_VERSION);
+  Command app = line.root();
   Context context;
   context.command_line = shell_line(argc, argv);
-  app.formatter(make_help_formatter());  // the commands inherit it
-  app.set_version_flag("--version", "vitrine " VITRINE_VERSION);
-  app.set_help_flag("-h,--help", "Print this help and exit");
-  app.require_subcommand(1);
   app.footer(
       "vitrine COMMAND --help explains a command. Begin with:\n  vitrine lens --prompt \"Heathrow "
       "airport is located in the city of\"");
@@ -72,11 +65,9 @@ int run(int argc, char** argv) {
   add_doctor(app, context);
   add_help_export(app, context);
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {  // --help, --version
-    return app.exit(success);
-  } catch (const CLI::ParseError& error) {
-    const std::string command = chosen_command(app);
+    if (const auto status = line.parse(argc, argv)) return *status;
+  } catch (const UsageError& error) {
+    const std::string command = error.command().empty() ? "" : error.command() + " ";
     if (command.empty() && argc > 1 && argv[1][0] != '-') {
       return complain(kBadInput,
                       fmt::format("there is no command {}; see vitrine --help", quote(argv[1])));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/attention/attention_view.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <memory>
 #include <optional>
 
 #include "cli/attention/attention_view.h"
 #include "cli/core/arrays.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -47,7 +46,7 @@ std::vector<int64_t> queries_of(const Args& args) {
 
 /// What a mode has to say: each caller of the command takes what it wants.
 struct Answer {
-  Json results = Json::array();
+  JsonValue results = JsonValue::array();
   Arrays arrays;
   std::string text;
   /// A page, or a figure of that format.
@@ -60,8 +59,8 @@ std::string picture_of(std::span<const AttentionViews> views, const PageSource& 
 }
 
 template <typename T>
-Json list(std::span<const T> values) {
-  return Json(std::vector<T>(values.begin(), values.end()));
+JsonValue list(std::span<const T> values) {
+  return JsonValue(std::vector<T>(values.begin(), values.end()));
 }
 
 class AttentionCommand {
@@ -82,12 +81,12 @@ class AttentionCommand {
     std::vector<AttentionMaps> all;
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const AttentionMaps& found = all.emplace_back(attention(model_, prompts_[i].ids, options));
-      Json result = head_of(i, found.layers, found.queries);
+      JsonValue result = head_of(i, found.layers, found.queries);
       result["heads"] = found.heads;
       std::vector<float> values;
       for (size_t l = 0; l < found.layers.size(); ++l) {
         for (size_t h = 0; h < found.heads.size(); ++h) {
-          Json rows = Json::array();
+          JsonValue rows = JsonValue::array();
           for (size_t q = 0; context_.json && q < found.queries.size(); ++q)
             rows.push_back(list(found.row(l, h, q)));
           result["maps"].push_back(
@@ -122,9 +121,9 @@ class AttentionCommand {
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const AttentionRelevance& found =
           all.emplace_back(flow ? flow_of(prompts_[i]) : rollout_of(prompts_[i]));
-      Json result = head_of(i, found.layers, found.queries);
+      JsonValue result = head_of(i, found.layers, found.queries);
       for (size_t l = 0; l < found.layers.size(); ++l) {
-        Json rows = Json::array();
+        JsonValue rows = JsonValue::array();
         for (size_t q = 0; q < found.queries.size(); ++q) rows.push_back(list(found.row(l, q)));
         result["values"].push_back(std::move(rows));
       }
@@ -161,10 +160,11 @@ class AttentionCommand {
     options.progress = &bar;
     const auto scores = repetition_scores(model_, options);
     bar.erase();
-    Json result = {{"layers", found.layers}, {"heads", found.heads}, {"queries", found.queries}};
+    JsonValue result = {
+        {"layers", found.layers}, {"heads", found.heads}, {"queries", found.queries}};
     result["repetition"] = {
         {"sequences", scores.sequences}, {"length", scores.length}, {"seed", args_.seed}};
-    result["repetition"]["bos"] = scores.bos ? names_.json(*scores.bos) : Json(nullptr);
+    result["repetition"]["bos"] = scores.bos ? names_.json(*scores.bos) : JsonValue(nullptr);
     Answer answer;
     const Shape shape{std::ssize(found.layers), std::ssize(found.heads)};
     answer.arrays = {{"layers", tensor_of(DType::kI32, found.layers, {shape[0]})},
@@ -213,9 +213,9 @@ class AttentionCommand {
     return attention_flow(model_, prompt.ids, options);
   }
 
-  Json head_of(size_t i, const std::vector<int>& layers,
-               const std::vector<int64_t>& queries) const {
-    Json result = {{"layers", layers}, {"positions", queries}};
+  JsonValue head_of(size_t i, const std::vector<int>& layers,
+                    const std::vector<int64_t>& queries) const {
+    JsonValue result = {{"layers", layers}, {"positions", queries}};
     add_text(result["prompt"], prompts_[i].text);
     result["prompt"]["tokens"] = names_.json(prompts_[i].ids);
     return result;
@@ -267,13 +267,13 @@ void run(const Context& context, const Args& args) {
   write_figures(args.page,
                 [&](FigureFormat format) { return answer.picture(PageSource::of(model), format); });
   if (!context.json) return print(answer.text);
-  Json json = json_head("attention", model);
+  JsonValue json = json_head("attention", model);
   json["mode"] = args.mode;
   json["results"] = answer.results;
   print_json(json);
 }
 
-void add_own_options(CLI::App& command, Args& args) {
+void add_own_options(Command& command, Args& args) {
   const auto group = "Attention";
   command
       .add_option(
@@ -281,7 +281,7 @@ void add_own_options(CLI::App& command, Args& args) {
           "maps: the heads' own; rollout, flow: what they become through the layers (Abnar & "
           "Zuidema 2020; made for encoders, causal maps are "
           "our extension); heads: what each head does on average, and on repeated random tokens")
-      ->check(CLI::IsMember({"maps", "rollout", "flow", "heads"}))
+      ->check(one_of({"maps", "rollout", "flow", "heads"}))
       ->capture_default_str()
       ->type_name("MODE")
       ->group(group);
@@ -308,7 +308,7 @@ void add_own_options(CLI::App& command, Args& args) {
   command
       .add_option("--sequences", args.sequences,
                   "Heads: random sequences for the duplicate-token and induction scores")
-      ->check(CLI::Range(1, 100000))
+      ->check(in_range(1, 100000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
@@ -323,12 +323,12 @@ void add_own_options(CLI::App& command, Args& args) {
       ->capture_default_str()
       ->type_name("SEED")
       ->group(group);
-  auto* bos = command
-                  .add_option("--bos-id", args.bos_id,
-                              "Heads: the token before the random ones [end of text]")
-                  ->check(not_negative())
-                  ->type_name("ID")
-                  ->group(group);
+  const Option bos = command
+                         .add_option("--bos-id", args.bos_id,
+                                     "Heads: the token before the random ones [end of text]")
+                         ->check(not_negative())
+                         ->type_name("ID")
+                         ->group(group);
   command.add_flag("--no-bos", args.no_bos, "Heads: nothing before the random tokens")
       ->group(group)
       ->excludes(bos);
@@ -339,8 +339,8 @@ void add_own_options(CLI::App& command, Args& args) {
 
 }  // namespace
 
-void add_attention(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_attention(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "attention", "Show where heads look: maps, rollout, flow, and what each head does");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);

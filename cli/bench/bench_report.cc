@@ -184,7 +184,7 @@ void BenchReport::finish(bool complete) {
     file_->append(json_.dump(1) + "\n");
     file_->commit();
   }
-  if (format_ == "json") print_json(json_);
+  if (format_ == "json") print(json_.dump(1) + "\n");
 }
 
 }  // namespace vitrine::cli

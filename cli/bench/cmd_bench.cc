@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
 
@@ -8,7 +10,6 @@
 #include "bench/measure/sizes.h"
 #include "bench/workloads/hook_sets.h"
 #include "cli/bench/bench_report.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/interrupt.h"
 #include "cli/core/progress_bar.h"
@@ -78,7 +79,7 @@ void run(const Context& context, const BenchArgs& args) {
   if (!finished) guard.obey();
 }
 
-void add_subject_options(CLI::App& command, BenchArgs& args) {
+void add_subject_options(Command& command, BenchArgs& args) {
   const auto group = "Model";
   BenchOptions& options = args.options;
   command
@@ -112,7 +113,7 @@ void add_subject_options(CLI::App& command, BenchArgs& args) {
   command.add_option("--threads", options.threads, "CPU threads, a list [all]")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::Range(1, 4096))
+      ->check(in_range(1, 4096))
       ->type_name("LIST")
       ->group(group);
   command.add_option("--seed", options.seed, "Of the random weights")
@@ -122,7 +123,7 @@ void add_subject_options(CLI::App& command, BenchArgs& args) {
       ->group(group);
 }
 
-void add_workload_options(CLI::App& command, BenchOptions& options) {
+void add_workload_options(Command& command, BenchOptions& options) {
   const auto group = "Measurements";
   const auto list = [&](const char* name, auto& to, const std::string& text) {
     return command.add_option(name, to, text)
@@ -139,14 +140,14 @@ void add_workload_options(CLI::App& command, BenchOptions& options) {
                    fmt::join(bench::hook_set_names(), ","), fmt::join(options.hooks, ",")))
       ->type_name("LIST");
   list("--batch", options.batches, "Sequences of a forward pass, a list [cpu: 1; GPU: 1,8]")
-      ->check(CLI::Range(1, 65536))
+      ->check(in_range(1, 65536))
       ->type_name("LIST");
   list("--decode-batch", options.decode_batches,
        "Sequences that grow together, a list [cpu: 1; GPU: 1,8,64]")
-      ->check(CLI::Range(1, 65536))
+      ->check(in_range(1, 65536))
       ->type_name("LIST");
   const auto tokens = [&](const char* name, std::vector<int64_t>& to, const std::string& text) {
-    list(name, to, text)->check(CLI::Range(int64_t{1}, int64_t{1} << 30))->type_name("LIST");
+    list(name, to, text)->check(in_range(int64_t{1}, int64_t{1} << 30))->type_name("LIST");
   };
   tokens("--prompt", options.prompts,
          "Tokens of a forward pass, a list [cpu: 128; GPU: 1024; at most the context]");
@@ -167,19 +168,19 @@ void add_workload_options(CLI::App& command, BenchOptions& options) {
   command
       .add_option("--repeat", options.repeat,
                   "Measurements of each kind, after one to warm up; their median is shown")
-      ->check(CLI::Range(1, 10000))
+      ->check(in_range(1, 10000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
 }
 
-void add_result_options(CLI::App& command, BenchOutput& output) {
+void add_result_options(Command& command, BenchOutput& output) {
   const auto group = "Output";
   command
       .add_option("--format", output.format,
                   "text, md (a Markdown table), csv (a line a row, with the machine), or json (the "
                   "same as --json)")
-      ->check(CLI::IsMember({"text", "md", "csv", "json"}))
+      ->check(one_of({"text", "md", "csv", "json"}))
       ->capture_default_str()
       ->type_name("FORMAT")
       ->group(group);
@@ -200,8 +201,8 @@ void add_result_options(CLI::App& command, BenchOutput& output) {
 
 }  // namespace
 
-void add_bench(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_bench(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "bench", "Measure speed next to what the machine allows, and what hooks cost");
   const auto args = std::make_shared<BenchArgs>();
   add_subject_options(command, *args);

@@ -8,9 +8,9 @@
 namespace vitrine::cli {
 using namespace internal;
 
-CLI::Option* add_site_options(CLI::App& command, CaptureArgs& args) {
+Option add_site_options(Command& command, CaptureArgs& args) {
   const auto group = "Hooks";
-  auto* capture =
+  Option capture =
       command
           .add_option("--capture", args.sites,
                       "Sites to keep: a name or a glob, narrowed as in "
@@ -20,22 +20,23 @@ CLI::Option* add_site_options(CLI::App& command, CaptureArgs& args) {
           ->type_name("SITE")
           ->group(group);
   command.add_option("--store", args.store, "How captures are stored: f32, f16, bf16")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->check(one_of({"f32", "f16", "bf16"}))
       ->capture_default_str()
       ->type_name("DTYPE")
       ->group(group);
   return capture;
 }
 
-void add_capture_options(CLI::App& command, CaptureArgs& args, bool required) {
+void add_capture_options(Command& command, CaptureArgs& args, bool required) {
   const auto group = "Hooks";
-  auto* capture = add_site_options(command, args);
-  auto* out = command
-                  .add_option("-o,--out", args.out,
-                              "Where captures go: FILE.safetensors; FILE.npy for one site; FOLDER/ "
-                              "for a .npy a site")
-                  ->type_name("PATH")
-                  ->group(group);
+  Option capture = add_site_options(command, args);
+  Option out =
+      command
+          .add_option("-o,--out", args.out,
+                      "Where captures go: FILE.safetensors; FILE.npy for one site; FOLDER/ "
+                      "for a .npy a site")
+          ->type_name("PATH")
+          ->group(group);
   if (required) {
     capture->required();
     out->required();
@@ -58,12 +59,12 @@ void add_sites(Hooks& hooks, const CaptureArgs& args) {
   }
 }
 
-Json summary_json(const CaptureFileSummary& summary, const std::string& path) {
-  Json json = {{"path", path},
-               {"prompts", summary.prompts},
-               {"tokens", summary.tokens},
-               {"bytes", summary.bytes},
-               {"tensors", Json::array()}};
+JsonValue summary_json(const CaptureFileSummary& summary, const std::string& path) {
+  JsonValue json = {{"path", path},
+                    {"prompts", summary.prompts},
+                    {"tokens", summary.tokens},
+                    {"bytes", summary.bytes},
+                    {"tensors", JsonValue::array()}};
   for (const auto& tensor : summary.sites) {
     const auto sizes = tensor.shape.sizes();
     json["tensors"].push_back({{"name", tensor.name},

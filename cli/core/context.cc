@@ -11,7 +11,7 @@
 namespace vitrine::cli {
 using namespace internal;
 
-void add_output_options(CLI::App& command, Context& context) {
+void add_output_options(Command& command, Context& context) {
   const auto group = "Output";
   command
       .add_flag("--json", context.json, "Print JSON (docs/CLI.md has the fields) instead of text")
@@ -19,19 +19,19 @@ void add_output_options(CLI::App& command, Context& context) {
   command
       .add_option("--color", context.color,
                   "Colours: auto (on a terminal, unless NO_COLOR is set), always, never")
-      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->check(one_of({"auto", "always", "never"}))
       ->capture_default_str()
       ->type_name("WHEN")
       ->group(group);
   command
       .add_option("--width", context.width,
                   "Columns that a line may take; 0: all it needs [the terminal's; piped: 120]")
-      ->check(CLI::Range(0, 100000))
+      ->check(in_range(0, 100000))
       ->type_name("N")
       ->group(group);
 }
 
-void add_model_options(CLI::App& command, Context& context) {
+void add_model_options(Command& command, Context& context) {
   const auto group = "Model";
   command
       .add_option(
@@ -48,7 +48,7 @@ void add_model_options(CLI::App& command, Context& context) {
       .add_option("--gemm", context.gemm,
                   "How a GPU multiplies: exact (the same bits alone and in any batch), fast or "
                   "cublas (other rounding)")
-      ->check(CLI::IsMember({"exact", "fast", "cublas"}))
+      ->check(one_of({"exact", "fast", "cublas"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
@@ -60,7 +60,7 @@ void add_model_options(CLI::App& command, Context& context) {
       ->group(group);
   command
       .add_option("--threads", context.threads, "CPU threads; results do not depend on it [all]")
-      ->check(CLI::Range(1, 4096))
+      ->check(in_range(1, 4096))
       ->type_name("N")
       ->group(group);
 }
@@ -76,17 +76,17 @@ Model load_model(const Context& context) {
   return Model::load(context.model, options);
 }
 
-void set_examples(CLI::App& command, const std::string& examples) {
+void set_examples(Command& command, const std::string& examples) {
   command.footer("Examples:\n" + examples);
 }
 
-Json json_head(const std::string& command, const Model& model) {
-  Json head = {{"vitrine", VITRINE_VERSION},
-               {"command", command},
-               {"model",
-                {{"name", model.name()},
-                 {"device", model.device_description()},
-                 {"dtype", dtype_name(model.dtype())}}}};
+JsonValue json_head(const std::string& command, const Model& model) {
+  JsonValue head = {{"vitrine", VITRINE_VERSION},
+                    {"command", command},
+                    {"model",
+                     {{"name", model.name()},
+                      {"device", model.device_description()},
+                      {"dtype", dtype_name(model.dtype())}}}};
   const std::vector<std::string> kernels = model.kernel_choices();
   if (!kernels.empty()) head["model"]["kernels"] = kernels;
   return head;
@@ -97,6 +97,6 @@ void print(const std::string& text) {
     internal_error("standard output cannot be written to: {}", std::strerror(errno));
 }
 
-void print_json(const Json& json) { print(json.dump(1) + "\n"); }
+void print_json(const JsonValue& json) { print(json.dump(1) + "\n"); }
 
 }  // namespace vitrine::cli

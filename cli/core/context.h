@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 
-#include "base/json.h"
+#include "base/json_value.h"
+#include "cli/core/options.h"
 #include "cli/core/terminal.h"
 #include "vitrine/model.h"
 #include "vitrine/version.h"
@@ -34,41 +34,41 @@ struct Context {
   Terminal out;              ///< ready when the action runs
 };
 
-void add_output_options(CLI::App& command, Context& context);
-void add_model_options(CLI::App& command, Context& context);
+void add_output_options(Command& command, Context& context);
+void add_model_options(Command& command, Context& context);
 Model load_model(const Context& context);
 
 /// Two runs that a newcomer can copy, shown below the options.
-void set_examples(CLI::App& command, const std::string& examples);
+void set_examples(Command& command, const std::string& examples);
 
 /// What every JSON answer begins with: {"vitrine": version, "command": ..., "model": {"name",
 /// "device", "dtype"}}.
-Json json_head(const std::string& command, const Model& model);
+JsonValue json_head(const std::string& command, const Model& model);
 /// To stdout, with a newline. Numbers have all their digits; NaN and infinities are null.
-void print_json(const Json& json);
+void print_json(const JsonValue& json);
 void print(const std::string& text);
 
 // One a file: cmd_NAME.cc.
-void add_info(CLI::App& app, Context& context);
-void add_sites(CLI::App& app, Context& context);
-void add_tokenize(CLI::App& app, Context& context);
-void add_generate(CLI::App& app, Context& context);
-void add_score(CLI::App& app, Context& context);
-void add_lens(CLI::App& app, Context& context);
-void add_saliency(CLI::App& app, Context& context);
-void add_attribute(CLI::App& app, Context& context);
-void add_patch(CLI::App& app, Context& context);
-void add_noise(CLI::App& app, Context& context);
-void add_predictivity(CLI::App& app, Context& context);
-void add_attention(CLI::App& app, Context& context);
-void add_similarity(CLI::App& app, Context& context);
-void add_factors(CLI::App& app, Context& context);
-void add_concept(CLI::App& app, Context& context);
-void add_capture(CLI::App& app, Context& context);
-void add_corpus(CLI::App& app, Context& context);
-void add_covariance(CLI::App& app, Context& context);
-void add_bench(CLI::App& app, Context& context);
-void add_make_random(CLI::App& app, Context& context);
-void add_doctor(CLI::App& app, Context& context);
+void add_info(Command& app, Context& context);
+void add_sites(Command& app, Context& context);
+void add_tokenize(Command& app, Context& context);
+void add_generate(Command& app, Context& context);
+void add_score(Command& app, Context& context);
+void add_lens(Command& app, Context& context);
+void add_saliency(Command& app, Context& context);
+void add_attribute(Command& app, Context& context);
+void add_patch(Command& app, Context& context);
+void add_noise(Command& app, Context& context);
+void add_predictivity(Command& app, Context& context);
+void add_attention(Command& app, Context& context);
+void add_similarity(Command& app, Context& context);
+void add_factors(Command& app, Context& context);
+void add_concept(Command& app, Context& context);
+void add_capture(Command& app, Context& context);
+void add_corpus(Command& app, Context& context);
+void add_covariance(Command& app, Context& context);
+void add_bench(Command& app, Context& context);
+void add_make_random(Command& app, Context& context);
+void add_doctor(Command& app, Context& context);
 
 }  // namespace vitrine::cli

@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "cli/core/checks.h"
 #include "cli/core/progress_bar.h"
 #include "vitrine/corpus/corpus_capture.h"
 
@@ -54,7 +53,7 @@ Rank rank_from_environment() {
   return {};
 }
 
-void add_corpus_options(CLI::App& command, CorpusArgs& args) {
+void add_corpus_options(Command& command, CorpusArgs& args) {
   const auto group = "Corpus";
   command
       .add_option(
@@ -65,7 +64,7 @@ void add_corpus_options(CLI::App& command, CorpusArgs& args) {
   command
       .add_option("--split", args.split,
                   "What a document is in a text file: file, line, paragraph (up to a blank line)")
-      ->check(CLI::IsMember({"file", "line", "paragraph"}))
+      ->check(one_of({"file", "line", "paragraph"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
@@ -146,10 +145,10 @@ std::string weights_digest(const std::string& model) {
   return checkpoint_digest(Model::locate(model), &progress);
 }
 
-Json rank_json(const Rank& rank) {
+JsonValue rank_json(const Rank& rank) {
   return {{"rank", rank.rank},
           {"world", rank.world},
-          {"from", rank.source.empty() ? Json(nullptr) : Json(rank.source)}};
+          {"from", rank.source.empty() ? JsonValue(nullptr) : JsonValue(rank.source)}};
 }
 
 std::string rank_text(const Rank& rank) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_value.h"
+#include "cli/core/options.h"
 #include "cli/core/terminal.h"
 #include "vitrine/corpus/corpus.h"
 #include "vitrine/model.h"
@@ -35,7 +35,7 @@ struct CorpusArgs {
 
 /// FILE..., --split, --field, --skip-bad, --window, --overlap, --prepend, --prepend-id, --special,
 /// --rank, --world.
-void add_corpus_options(CLI::App& command, CorpusArgs& args);
+void add_corpus_options(Command& command, CorpusArgs& args);
 /// --rank and --world, or else the environment's. Throws Error (user) for one without the other.
 Rank rank_of(const CorpusArgs& args);
 /// Throws Error (user) as DocumentReader and WindowReader do.
@@ -44,7 +44,7 @@ WindowReader open_corpus(const CorpusArgs& args, const Rank& rank, const Model& 
 /// The digest that identifies the model's weights, with a progress bar.
 std::string weights_digest(const std::string& model);
 
-Json rank_json(const Rank& rank);
+JsonValue rank_json(const Rank& rank);
 /// "rank 2 of 8 (from SLURM_PROCID)", a line; empty for a world of one.
 std::string rank_text(const Rank& rank);
 /// Lines about documents that were left out; empty if there were none.

@@ -7,12 +7,9 @@
 
 // The option table of --help for other readers: shells that complete command lines, and man.
 
-namespace CLI {
-class App;
-}
-
 namespace vitrine::cli {
 
+class Command;
 struct Context;
 
 struct OptionHelp {
@@ -27,15 +24,13 @@ struct OptionHelp {
   bool takes_file() const;
 };
 
+/// Command::help_table() makes them: `vitrine` itself, then the commands that --help shows.
 struct CommandHelp {
   std::string name;  ///< empty for `vitrine` itself
   std::string text;
   std::vector<OptionHelp> options;
   std::string footer;  ///< examples
 };
-
-/// `vitrine` itself, then the commands that --help shows, in its order.
-std::vector<CommandHelp> command_table(const CLI::App& app);
 
 inline constexpr std::string_view kShells[] = {"bash", "zsh", "fish"};
 /// A completion script for one of kShells.
@@ -44,6 +39,6 @@ std::string completions(const std::vector<CommandHelp>& commands, std::string_vi
 std::string man_page(const std::vector<CommandHelp>& commands);
 
 /// The commands `completions` and `man`, which --help does not show: installing runs them.
-void add_help_export(CLI::App& app, Context& context);
+void add_help_export(Command& app, Context& context);
 
 }  // namespace vitrine::cli

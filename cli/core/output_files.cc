@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/core/output_files.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/atomic_file.h"
 #include "vitrine/error.h"
@@ -20,22 +20,19 @@ std::string why_not(const std::string& path) {
   }
 }
 
-void add_file(CLI::App& command, const std::string& name, std::string& path,
+void add_file(Command& command, const std::string& name, std::string& path,
               const std::string& help) {
-  command.add_option(name, path, help)
-      ->type_name("FILE")
-      ->group("Output")
-      ->check(CLI::Validator(why_not, ""));
+  command.add_option(name, path, help)->type_name("FILE")->group("Output")->check(Check(why_not));
 }
 
 }  // namespace
 
-void add_page_options(CLI::App& command, PageArgs& args) {
+void add_page_options(Command& command, PageArgs& args) {
   add_file(command, "--html", args.html,
            "Also write an interactive page, one file that needs nothing else");
 }
 
-void add_figure_options(CLI::App& command, PageArgs& args) {
+void add_figure_options(Command& command, PageArgs& args) {
   add_file(command, "--svg", args.svg, "Also write the picture as a figure for papers");
   add_file(command, "--png", args.png, "The same as pixels");
 }

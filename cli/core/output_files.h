@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -19,9 +18,9 @@ struct PageArgs {
 };
 
 /// --html
-void add_page_options(CLI::App& command, PageArgs& args);
+void add_page_options(Command& command, PageArgs& args);
 /// --svg, --png: for results that are a picture.
-void add_figure_options(CLI::App& command, PageArgs& args);
+void add_figure_options(Command& command, PageArgs& args);
 
 /// What was asked for, to files. Nothing happens for what was not. Throws Error (user) for a file
 /// that cannot be written.

@@ -160,7 +160,7 @@ Hooks::Change parse_edit(std::string_view text) {
           std::move(site.where)};
 }
 
-void add_edit_option(CLI::App& command, std::vector<std::string>& edits) {
+void add_edit_option(Command& command, std::vector<std::string>& edits) {
   command
       .add_option(
           "--edit", edits,

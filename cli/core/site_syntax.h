@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "cli/core/options.h"
 #include "vitrine/hooks.h"
 
 namespace vitrine::cli {
@@ -30,7 +30,7 @@ Hooks::Change parse_edit(std::string_view text);
 Tensor read_tensor(std::string_view path);
 
 /// The --edit option of the commands that run a model.
-void add_edit_option(CLI::App& command, std::vector<std::string>& edits);
+void add_edit_option(Command& command, std::vector<std::string>& edits);
 Hooks parse_edits(const std::vector<std::string>& edits);
 
 }  // namespace vitrine::cli

@@ -9,9 +9,9 @@
 #include <iterator>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/quote.h"
 #include "base/utf8.h"
-#include "cli/core/checks.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -111,7 +111,7 @@ class Reader {
 
 }  // namespace
 
-void add_prompt_options(CLI::App& command, PromptArgs& args) {
+void add_prompt_options(Command& command, PromptArgs& args) {
   const auto group = "Input";
   // One value each: CLI11 would otherwise take following words too, and split a text in brackets at
   // its commas.
@@ -169,7 +169,7 @@ std::vector<int32_t> parse_ids(std::string_view text) {
   return ids;
 }
 
-void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id,
+void add_token_option(Command& command, const std::string& name, std::string& text, int& id,
                       const std::string& help, const std::string& group) {
   command.add_option(name, text, help)->type_name("TOKEN")->group(group);
   command.add_option(name + "-id", id, "The same by id")
@@ -179,8 +179,8 @@ void add_token_option(CLI::App& command, const std::string& name, std::string& t
       ->excludes(name);
 }
 
-void add_text_option(CLI::App& command, const std::string& name, std::string& text,
-                     std::string& ids, const std::string& help, const std::string& group) {
+void add_text_option(Command& command, const std::string& name, std::string& text, std::string& ids,
+                     const std::string& help, const std::string& group) {
   command.add_option(name, text, help)->type_name("TEXT")->group(group);
   command.add_option(name + "-ids", ids, "The same by token ids: 1,2,3")
       ->type_name("IDS")
@@ -210,19 +210,19 @@ std::string Names::shown(int32_t id) const {
   return has(id) ? printable(tokenizer_->token_bytes(id)) : fmt::format("#{}", id);
 }
 
-Json Names::json(int32_t id) const {
-  Json object = {{"id", id}};
+JsonValue Names::json(int32_t id) const {
+  JsonValue object = {{"id", id}};
   if (has(id)) add_text(object, tokenizer_->token_bytes(id));
   return object;
 }
 
-Json Names::json(std::span<const int32_t> ids) const {
-  Json list = Json::array();
+JsonValue Names::json(std::span<const int32_t> ids) const {
+  JsonValue list = JsonValue::array();
   for (const int32_t id : ids) list.push_back(json(id));
   return list;
 }
 
-void add_text(Json& object, std::string_view bytes) {
+void add_text(JsonValue& object, std::string_view bytes) {
   std::string text, hex;
   bool exact = true;
   for (size_t at = 0; at < bytes.size();) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -10,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_value.h"
+#include "cli/core/options.h"
 #include "vitrine/model.h"
 #include "vitrine/tokenizer.h"
 
@@ -28,7 +28,7 @@ struct PromptArgs {
 };
 
 /// --prompt, --prompt-file, --text-file, --ids, --special.
-void add_prompt_options(CLI::App& command, PromptArgs& args);
+void add_prompt_options(Command& command, PromptArgs& args);
 
 struct Prompt {
   std::string text;  ///< as given; for ids, what they decode to (empty without a tokenizer)
@@ -49,11 +49,11 @@ std::vector<int32_t> parse_ids(std::string_view text);
 
 /// `name` TOKEN, a token by its text, and `name`-id ID, the same by id; token_from() reads what
 /// they leave.
-void add_token_option(CLI::App& command, const std::string& name, std::string& text, int& id,
+void add_token_option(Command& command, const std::string& name, std::string& text, int& id,
                       const std::string& help, const std::string& group);
 /// `name` TEXT and `name`-ids IDS, the same by token ids.
-void add_text_option(CLI::App& command, const std::string& name, std::string& text,
-                     std::string& ids, const std::string& help, const std::string& group);
+void add_text_option(Command& command, const std::string& name, std::string& text, std::string& ids,
+                     const std::string& help, const std::string& group);
 
 /// A token's text or its id, whichever was given: an empty text and a negative id are nothing.
 /// Throws Error (user) for text that is not one token.
@@ -70,8 +70,8 @@ class Names {
   /// For a terminal, on one line (see printable()); "#17" where there is no text for the id.
   std::string shown(int32_t id) const;
   /// {"id": 17, "text": ...} as text_fields makes it; without text where there is none.
-  Json json(int32_t id) const;
-  Json json(std::span<const int32_t> ids) const;
+  JsonValue json(int32_t id) const;
+  JsonValue json(std::span<const int32_t> ids) const;
 
  private:
   bool has(int32_t id) const { return tokenizer_ && id < tokenizer_->vocab_size(); }
@@ -81,7 +81,7 @@ class Names {
 /// Adds "text" to a JSON object. JSON holds Unicode only: each byte that is not part of valid UTF-8
 /// is written as \xNN (a backslash, an x, two hexadecimal digits), and then "text_hex" has all of
 /// the bytes exactly. Without "text_hex", "text" is exact.
-void add_text(Json& object, std::string_view bytes);
+void add_text(JsonValue& object, std::string_view bytes);
 
 /// " is, are" -> " is", " are"; "\," is a comma.
 std::vector<std::string> split_list(std::string_view text);

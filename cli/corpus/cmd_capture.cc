@@ -41,16 +41,16 @@ void run(const Context& context, const Args& args) {
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   const CaptureFileSummary summary = capture(model, ids_of(prompts), hooks, args);
   if (!context.json) return print(summary_text(context.out, summary, args.capture.out));
-  Json json = json_head("capture", model);
+  JsonValue json = json_head("capture", model);
   json["capture"] = summary_json(summary, args.capture.out);
   print_json(json);
 }
 
 }  // namespace
 
-void add_capture(CLI::App& app, Context& context) {
-  CLI::App& command =
-      *app.add_subcommand("capture", "Write what is inside the model on given prompts to a file");
+void add_capture(Command& app, Context& context) {
+  Command command =
+      app.add_subcommand("capture", "Write what is inside the model on given prompts to a file");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   add_capture_options(command, args->capture, true);

@@ -4,7 +4,6 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "cli/core/capture_args.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/corpus_args.h"
 #include "cli/core/interrupt.h"
@@ -60,20 +59,21 @@ void verify(const Context& context, const std::string& folder) {
              check.problems.size() > 1 ? "; --json lists all" : "");
 }
 
-Json summary_json(const CorpusCaptureSummary& s, const Rank& rank) {
-  return {{"path", s.folder.string()},
-          {"rank", rank_json(rank)},
-          {"complete", s.complete},
-          {"shards", s.shards},
-          {"resumed_shards", s.resumed_shards},
-          {"documents", s.documents},
-          {"windows", s.windows},
-          {"tokens", s.tokens},
-          {"bytes", s.bytes},
-          {"shard_tokens", s.shard_tokens},
-          {"buffer_bytes", s.buffer_bytes},
-          {"skipped", s.skipped},
-          {"first_skipped", s.first_skipped.empty() ? Json(nullptr) : Json(s.first_skipped)}};
+JsonValue summary_json(const CorpusCaptureSummary& s, const Rank& rank) {
+  return {
+      {"path", s.folder.string()},
+      {"rank", rank_json(rank)},
+      {"complete", s.complete},
+      {"shards", s.shards},
+      {"resumed_shards", s.resumed_shards},
+      {"documents", s.documents},
+      {"windows", s.windows},
+      {"tokens", s.tokens},
+      {"bytes", s.bytes},
+      {"shard_tokens", s.shard_tokens},
+      {"buffer_bytes", s.buffer_bytes},
+      {"skipped", s.skipped},
+      {"first_skipped", s.first_skipped.empty() ? JsonValue(nullptr) : JsonValue(s.first_skipped)}};
 }
 
 std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, const Rank& rank) {
@@ -119,7 +119,7 @@ void run(const Context& context, const Args& args) {
     summary = capture_corpus(model, std::move(windows), hooks, args.capture.out, options);
   }
   if (context.json) {
-    Json json = json_head("corpus", model);
+    JsonValue json = json_head("corpus", model);
     json["corpus"] = summary_json(summary, rank);
     print_json(json);
   } else {
@@ -130,8 +130,8 @@ void run(const Context& context, const Args& args) {
 
 }  // namespace
 
-void add_corpus(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_corpus(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "corpus",
       "Write what is inside the model on a whole corpus to shards, which can be gone on with");
   const auto args = std::make_shared<Args>();

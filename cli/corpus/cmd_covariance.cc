@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "cli/core/capture_args.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/corpus_args.h"
 #include "cli/core/interrupt.h"
@@ -58,7 +57,7 @@ CovarianceView view_of(const NamedCovariance& result) {
 
 /// Prints the results, and writes --out.
 void show(const Context& context, const Args& args, const std::vector<NamedCovariance>& results,
-          Json json, const std::string& notes) {
+          JsonValue json, const std::string& notes) {
   const auto rows = static_cast<size_t>(args.top);
   if (!args.out.empty()) {
     Arrays arrays;
@@ -68,7 +67,7 @@ void show(const Context& context, const Args& args, const std::vector<NamedCovar
         {{"vitrine", VITRINE_VERSION}, {"covariance", fmt::format("ddof {}", args.chosen_ddof())}});
   }
   if (context.json) {
-    json["results"] = Json::array();
+    json["results"] = JsonValue::array();
     for (const NamedCovariance& result : results)
       json["results"].push_back(covariance_json(result, rows));
     return print_json(json);
@@ -86,7 +85,8 @@ void run_data(const Context& context, const Args& args) {
                   .ddof = args.chosen_ddof(),
                   .fweights = table.fweights,
                   .aweights = table.aweights});
-  Json json = {{"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"series", Json::array()}};
+  JsonValue json = {
+      {"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"series", JsonValue::array()}};
   for (size_t i = 0; i < table.names.size(); ++i)
     json["series"].push_back({{"name", table.names[i]}, {"values", table.series(i)}});
   const NamedCovariance named =
@@ -116,7 +116,7 @@ void run_data(const Context& context, const Args& args) {
   show(context, args, {named}, std::move(json), "");
 }
 
-Json moments_json(const CorpusMoments& moments) {
+JsonValue moments_json(const CorpusMoments& moments) {
   return {{"complete", moments.complete},
           {"resumed", moments.resumed},
           {"documents", moments.documents},
@@ -124,12 +124,12 @@ Json moments_json(const CorpusMoments& moments) {
           {"tokens", moments.tokens},
           {"skipped", moments.skipped},
           {"first_skipped",
-           moments.first_skipped.empty() ? Json(nullptr) : Json(moments.first_skipped)}};
+           moments.first_skipped.empty() ? JsonValue(nullptr) : JsonValue(moments.first_skipped)}};
 }
 
 /// `model`: what they are of; null for merged states, which do not hold it.
 void show_moments(const Context& context, const Args& args, const CorpusMoments& moments,
-                  const Model* model, Json json, std::string notes) {
+                  const Model* model, JsonValue json, std::string notes) {
   std::vector<NamedCovariance> results;
   for (const SiteMoments& site : moments.sites) {
     results.push_back(named_covariance(
@@ -184,7 +184,7 @@ void run_corpus(const Context& context, const Args& args) {
     options.progress = &progress;
     moments = corpus_moments(model, std::move(windows), hooks, options);
   }
-  Json json = json_head("covariance", model);
+  JsonValue json = json_head("covariance", model);
   json["corpus"] = {{"rank", rank_json(rank)}};
   if (!moments.complete) {
     json["corpus"].update(moments_json(moments));
@@ -208,8 +208,8 @@ void run(const Context& context, const Args& args) {
 
 }  // namespace
 
-void add_covariance(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_covariance(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "covariance", "Show how activations vary together over a corpus, or the columns of a table");
   const auto args = std::make_shared<Args>();
   add_corpus_options(command, args->corpus);

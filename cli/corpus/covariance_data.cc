@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/corpus/covariance_data.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -41,8 +43,8 @@ size_t find_column(const std::vector<std::string>& header, const std::string& na
 }
 
 /// [n, n] as rows of JSON.
-Json matrix_json(const std::vector<double>& values, int64_t columns) {
-  Json rows = Json::array();
+JsonValue matrix_json(const std::vector<double>& values, int64_t columns) {
+  JsonValue rows = JsonValue::array();
   for (size_t at = 0; at < values.size(); at += static_cast<size_t>(columns)) {
     rows.push_back(std::vector<double>(values.begin() + static_cast<std::ptrdiff_t>(at),
                                        values.begin() + static_cast<std::ptrdiff_t>(at) + columns));
@@ -128,21 +130,21 @@ std::vector<Pair> strongest_pairs(const NamedCovariance& result, size_t count) {
   return best;
 }
 
-Json covariance_json(const NamedCovariance& result, size_t pairs) {
+JsonValue covariance_json(const NamedCovariance& result, size_t pairs) {
   const Covariance& c = result.covariance;
-  Json json = {{"name", result.name},
-               {"variables", result.variables},
-               {"observations", c.observations},
-               {"weight", c.weight},
-               {"ddof", c.ddof},
-               {"divisor", c.divisor},
-               {"mean", c.mean},
-               {"covariance", matrix_json(c.values, c.variables)},
-               {"correlation", matrix_json(result.correlation, c.variables)},
-               {"eigenvalues", result.components.eigenvalues},
-               {"explained", result.components.explained},
-               {"components", matrix_json(result.components.components, c.variables)},
-               {"strongest", Json::array()}};
+  JsonValue json = {{"name", result.name},
+                    {"variables", result.variables},
+                    {"observations", c.observations},
+                    {"weight", c.weight},
+                    {"ddof", c.ddof},
+                    {"divisor", c.divisor},
+                    {"mean", c.mean},
+                    {"covariance", matrix_json(c.values, c.variables)},
+                    {"correlation", matrix_json(result.correlation, c.variables)},
+                    {"eigenvalues", result.components.eigenvalues},
+                    {"explained", result.components.explained},
+                    {"components", matrix_json(result.components.components, c.variables)},
+                    {"strongest", JsonValue::array()}};
   for (const Pair& pair : strongest_pairs(result, pairs)) {
     json["strongest"].push_back(
         {{"variables",

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_value.h"
 #include "cli/core/arrays.h"
 #include "vitrine/analysis/covariance.h"
 
@@ -49,7 +49,7 @@ struct Pair {
 /// left out.
 std::vector<Pair> strongest_pairs(const NamedCovariance& result, size_t count);
 
-Json covariance_json(const NamedCovariance& result, size_t pairs);
+JsonValue covariance_json(const NamedCovariance& result, size_t pairs);
 /// NAME.mean, .covariance, .correlation, .eigenvalues, .components.
 void append_arrays(Arrays& arrays, const NamedCovariance& result);
 

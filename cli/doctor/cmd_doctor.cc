@@ -89,8 +89,8 @@ void run(const Context& context) {
 
 }  // namespace
 
-void add_doctor(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_doctor(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "doctor",
       "Show what this machine offers, what of it is used, and what to change, with the commands");
   command

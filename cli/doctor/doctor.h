@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_value.h"
 #include "base/machine.h"
 #include "cli/core/terminal.h"
 #include "cli/doctor/doctor_gpu.h"
@@ -59,7 +59,7 @@ std::vector<Finding> findings(const Facts& facts);
 /// control groups allow less of their time.
 int sensible_threads(const Machine& machine);
 
-Json doctor_json(const Facts& facts, const std::vector<Finding>& found);
+JsonValue doctor_json(const Facts& facts, const std::vector<Finding>& found);
 std::string doctor_text(const Terminal& out, const Facts& facts, const std::vector<Finding>& found);
 
 }  // namespace vitrine::cli

@@ -2,7 +2,7 @@
 #include "cli/doctor/doctor_gpu.h"
 
 #include <dlfcn.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <array>
 #include <memory>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <utility>
@@ -18,14 +18,16 @@ std::string count_of(int count, const char* what) {
 }
 
 template <typename T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
+JsonValue or_null(const std::optional<T>& value) {
+  return value ? JsonValue(*value) : JsonValue(nullptr);
 }
-Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+JsonValue or_null(const std::string& text) {
+  return text.empty() ? JsonValue(nullptr) : JsonValue(text);
+}
 
 // --- JSON
 
-Json machine_json(const Facts& facts) {
+JsonValue machine_json(const Facts& facts) {
   const Machine& m = facts.machine;
   return {{"cpu", or_null(m.cpu)},
           {"simd", m.simd},
@@ -50,12 +52,13 @@ Json machine_json(const Facts& facts) {
           {"open_files", or_null(m.open_files)}};
 }
 
-Json gpus_json(const Gpus& gpus) {
-  Json json = {{"absent", or_null(gpus.absent)},
-               {"driver", or_null(gpus.driver)},
-               {"cuda", gpus.cuda > 0 ? Json(cuda_version(gpus.cuda)) : Json(nullptr)},
-               {"cublas", or_null(gpus.cublas)}};
-  json["found"] = Json::array();
+JsonValue gpus_json(const Gpus& gpus) {
+  JsonValue json = {
+      {"absent", or_null(gpus.absent)},
+      {"driver", or_null(gpus.driver)},
+      {"cuda", gpus.cuda > 0 ? JsonValue(cuda_version(gpus.cuda)) : JsonValue(nullptr)},
+      {"cublas", or_null(gpus.cublas)}};
+  json["found"] = JsonValue::array();
   for (const Gpu& gpu : gpus.found) {
     json["found"].push_back({{"name", gpu.name},
                              {"bus", gpu.bus},
@@ -68,8 +71,8 @@ Json gpus_json(const Gpus& gpus) {
   return json;
 }
 
-Json models_json(const Facts& facts) {
-  Json cached = Json::array();
+JsonValue models_json(const Facts& facts) {
+  JsonValue cached = JsonValue::array();
   for (const CachedModel& model : facts.models.cached)
     cached.push_back({{"name", model.name}, {"path", model.path.string()}, {"bytes", model.bytes}});
   return {{"demo", or_null(facts.models.demo)},
@@ -168,12 +171,12 @@ Style style_of(Weight weight) {
 
 }  // namespace
 
-Json doctor_json(const Facts& facts, const std::vector<Finding>& found) {
-  Json json = {{"vitrine", facts.build.version},
-               {"command", "doctor"},
-               {"machine", machine_json(facts)},
-               {"gpus", gpus_json(facts.gpus)},
-               {"models", models_json(facts)}};
+JsonValue doctor_json(const Facts& facts, const std::vector<Finding>& found) {
+  JsonValue json = {{"vitrine", facts.build.version},
+                    {"command", "doctor"},
+                    {"machine", machine_json(facts)},
+                    {"gpus", gpus_json(facts.gpus)},
+                    {"models", models_json(facts)}};
   json["build"] = {{"compiler", facts.build.compiler},
                    {"cuda", or_null(facts.build.toolkit)},
                    {"architectures", or_null(facts.build.architectures)}};
@@ -181,7 +184,7 @@ Json doctor_json(const Facts& facts, const std::vector<Finding>& found) {
                  {"description", or_null(facts.description)},
                  {"failure", or_null(facts.failure)},
                  {"sensible_threads", sensible_threads(facts.machine)}};
-  json["findings"] = Json::array();
+  json["findings"] = JsonValue::array();
   for (const Finding& finding : found)
     json["findings"].push_back({{"weight", weight_name(finding.weight)},
                                 {"what", finding.what},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/lens/attribution_view.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -102,27 +102,27 @@ std::string draw_attribution(const LogitAttribution& found, const Names& names, 
   return text + "\n" + grid(found, out);
 }
 
-Json attribution_json(const LogitAttribution& found, const Names& names) {
-  Json json = {{"position", found.position},
-               {"target", names.json(found.target)},
-               {"logit", found.logit},
-               {"sum", found.sum()},
-               {"gap", found.gap()}};
-  json["against"] = found.against ? names.json(*found.against) : Json(nullptr);
+JsonValue attribution_json(const LogitAttribution& found, const Names& names) {
+  JsonValue json = {{"position", found.position},
+                    {"target", names.json(found.target)},
+                    {"logit", found.logit},
+                    {"sum", found.sum()},
+                    {"gap", found.gap()}};
+  json["against"] = found.against ? names.json(*found.against) : JsonValue(nullptr);
   json["embedding"] = found.embedding;
   json["position_embedding"] = found.position_embedding;
   json["final_bias"] = found.final_bias;
   const auto heads = static_cast<size_t>(found.heads);
   for (size_t layer = 0; layer < found.mlp.size(); ++layer) {
     const auto begin = found.head.begin() + static_cast<std::ptrdiff_t>(layer * heads);
-    Json row = {{"layer", layer},
-                {"heads", std::vector<double>(begin, begin + found.heads)},
-                {"attention_bias", found.attention_bias[layer]},
-                {"mlp", found.mlp[layer]}};
+    JsonValue row = {{"layer", layer},
+                     {"heads", std::vector<double>(begin, begin + found.heads)},
+                     {"attention_bias", found.attention_bias[layer]},
+                     {"mlp", found.mlp[layer]}};
     if (!found.mlp_bias.empty()) row["mlp_bias"] = found.mlp_bias[layer];
     json["layers"].push_back(std::move(row));
   }
-  json["neurons"] = Json::array();
+  json["neurons"] = JsonValue::array();
   for (const auto& n : found.neurons) {
     json["neurons"].push_back({{"layer", n.layer},
                                {"neuron", n.neuron},

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string>
 
-#include "base/json.h"
+#include "base/json_value.h"
 #include "cli/core/arrays.h"
 #include "cli/core/terminal.h"
 #include "cli/core/tokens.h"
@@ -17,7 +17,7 @@ using namespace internal;
 std::string draw_attribution(const LogitAttribution& found, const Names& names, const Terminal& out,
                              size_t top);
 
-Json attribution_json(const LogitAttribution& found, const Names& names);
+JsonValue attribution_json(const LogitAttribution& found, const Names& names);
 
 /// Appends, of prompt i: ids.i [T] i32, head.i [L, H], attention_bias.i, mlp.i [L], rest.i [3] f64:
 /// token embedding, position embedding, bias of the final layernorm; with neurons neuron.i [N, 2]

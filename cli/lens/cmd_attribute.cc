@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <memory>
 
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
@@ -31,7 +30,7 @@ void run(const Context& context, const Args& args) {
                                    .against = token_from(args.against, args.against_id, model),
                                    .position = args.position,
                                    .neurons = args.neurons};
-  Json json = json_head("attribute", model);
+  JsonValue json = json_head("attribute", model);
   Arrays arrays;
   std::string text;
   std::vector<LogitAttribution> results;
@@ -40,7 +39,7 @@ void run(const Context& context, const Args& args) {
         results.emplace_back(logit_attribution(model, prompts[i].ids, options));
     add_arrays(arrays, found, i);
     if (context.json) {
-      Json result = attribution_json(found, names);
+      JsonValue result = attribution_json(found, names);
       add_text(result["prompt"], prompts[i].text);
       result["prompt"]["tokens"] = names.json(prompts[i].ids);
       json["results"].push_back(std::move(result));
@@ -64,8 +63,8 @@ void run(const Context& context, const Args& args) {
 
 }  // namespace
 
-void add_attribute(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_attribute(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "attribute", "Show which heads, MLPs and neurons write a logit, and how much of it");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);

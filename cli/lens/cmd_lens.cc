@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "cli/core/arrays.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -175,10 +174,10 @@ void run(const Context& context, const LensArgs& args) {
   write_figures(args.page, [&](FigureFormat format) {
     return lens_figure(results, PageSource::of(model), format);
   });
-  Json json = json_head("lens", model);
+  JsonValue json = json_head("lens", model);
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (context.json) {
-      Json result = lens_json(results[i], names);
+      JsonValue result = lens_json(results[i], names);
       add_text(result["prompt"], prompts[i].text);
       result["prompt"]["tokens"] = names.json(prompts[i].ids);
       json["results"].push_back(std::move(result));
@@ -191,7 +190,7 @@ void run(const Context& context, const LensArgs& args) {
   if (context.json) print_json(json);
 }
 
-void add_fit_options(CLI::App& command, LensFitArgs& args) {
+void add_fit_options(Command& command, LensFitArgs& args) {
   const auto group = "Tuned lens";
   command
       .add_option("--fit", args.corpus,
@@ -213,8 +212,8 @@ void add_fit_options(CLI::App& command, LensFitArgs& args) {
 
 }  // namespace
 
-void add_lens(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_lens(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "lens", "Show what the model would say next if it stopped after each layer");
   const auto args = std::make_shared<LensArgs>();
   add_prompt_options(command, args->prompt);
@@ -223,14 +222,14 @@ void add_lens(CLI::App& app, Context& context) {
       .add_option("--mode", args->mode,
                   "normalized: every layer through the final layernorm; ecco: only the last one; "
                   "tuned: by translators, too [normalized, or tuned with --translators]")
-      ->check(CLI::IsMember({"normalized", "ecco", "tuned"}))
+      ->check(one_of({"normalized", "ecco", "tuned"}))
       ->type_name("MODE")
       ->group(group);
   command
       .add_option("--of", args->of,
                   "What is read as if it were the last layer: residual (the residual stream), "
                   "attention or mlp (what each block's writes to it)")
-      ->check(CLI::IsMember({"residual", "attention", "mlp"}))
+      ->check(one_of({"residual", "attention", "mlp"}))
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
@@ -290,7 +289,7 @@ void add_lens(CLI::App& app, Context& context) {
       ->type_name("LIST")
       ->group(group);
   command.add_option("--top-k", args->top_k, "Likeliest tokens to list of each layer")
-      ->check(CLI::Range(0, 1000))
+      ->check(in_range(0, 1000))
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
@@ -298,13 +297,13 @@ void add_lens(CLI::App& app, Context& context) {
       .add_option("--show", args->show,
                   "ranks: one position in detail; grid: layers by positions; both [both, or ranks "
                   "with --position]")
-      ->check(CLI::IsMember({"ranks", "grid", "both"}))
+      ->check(one_of({"ranks", "grid", "both"}))
       ->type_name("WHAT")
       ->group(group);
   command
       .add_option("--cell", args->cell,
                   "What a cell of the grid shows: token, rank, probability, kl")
-      ->check(CLI::IsMember({"token", "rank", "probability", "kl"}))
+      ->check(one_of({"token", "rank", "probability", "kl"}))
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);

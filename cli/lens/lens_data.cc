@@ -10,26 +10,26 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-Json looked_up(int64_t rank, double log_prob) {
+JsonValue looked_up(int64_t rank, double log_prob) {
   return {{"rank", rank}, {"probability", std::exp(log_prob)}, {"log_probability", log_prob}};
 }
 
-Json cell_json(const Lens& lens, const Names& names, size_t row, size_t p) {
+JsonValue cell_json(const Lens& lens, const Names& names, size_t row, size_t p) {
   const size_t cell = lens.cell(row, p), k = static_cast<size_t>(lens.top_k),
                watched = lens.watch.size();
-  Json json = {{"layer", lens.layers[row]},
-               {"position", lens.positions[p]},
-               {"entropy", lens.entropies[cell]}};
+  JsonValue json = {{"layer", lens.layers[row]},
+                    {"position", lens.positions[p]},
+                    {"entropy", lens.entropies[cell]}};
   if (!lens.kl.empty()) json["kl"] = lens.kl[cell];
   json["target"] = looked_up(lens.target_ranks[cell], lens.target_log_probs[cell]);
-  json["top"] = Json::array();
+  json["top"] = JsonValue::array();
   for (size_t i = cell * k; i < (cell + 1) * k; ++i) {
-    Json token = names.json(lens.top_ids[i]);
+    JsonValue token = names.json(lens.top_ids[i]);
     token["probability"] = std::exp(lens.top_log_probs[i]);
     token["log_probability"] = lens.top_log_probs[i];
     json["top"].push_back(std::move(token));
   }
-  json["watch"] = Json::array();
+  json["watch"] = JsonValue::array();
   for (size_t i = cell * watched; i < (cell + 1) * watched; ++i)
     json["watch"].push_back(looked_up(lens.watch_ranks[i], lens.watch_log_probs[i]));
   return json;
@@ -37,10 +37,10 @@ Json cell_json(const Lens& lens, const Names& names, size_t row, size_t p) {
 
 }  // namespace
 
-Json lens_json(const Lens& lens, const Names& names) {
-  Json json = {{"mode", lens_mode_name(lens.mode)},
-               {"of", lens_source_name(lens.of)},
-               {"layers", lens.layers}};
+JsonValue lens_json(const Lens& lens, const Names& names) {
+  JsonValue json = {{"mode", lens_mode_name(lens.mode)},
+                    {"of", lens_source_name(lens.of)},
+                    {"layers", lens.layers}};
   json["watch"] = names.json(lens.watch);
   for (size_t p = 0; p < lens.positions.size(); ++p) {
     json["positions"].push_back(

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_value.h"
 #include "cli/core/tokens.h"
 #include "vitrine/analysis/lens.h"
 
@@ -13,7 +13,7 @@ namespace vitrine::cli {
 using namespace internal;
 
 /// Every number of a lens.
-Json lens_json(const Lens& lens, const Names& names);
+JsonValue lens_json(const Lens& lens, const Names& names);
 
 /// Everything as arrays in a .safetensors file; docs/CLI.md has the names. Throws Error (user) as
 /// SafetensorsWriter does.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/lens/lens_fit.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <filesystem>
 
@@ -26,12 +26,12 @@ TunedLensFit fit(const Model& model, const LensFitArgs& args) {
                         {.alpha = args.alpha, .max_tokens = args.tokens, .progress = &bar});
 }
 
-Json fit_json(const TunedLensFit& fit, const std::string& folder) {
-  Json json = {{"translators", folder},
-               {"alpha", fit.alpha},
-               {"fitted_tokens", fit.fitted_tokens},
-               {"held_out_tokens", fit.held_out_tokens},
-               {"model_loss", fit.model_loss}};
+JsonValue fit_json(const TunedLensFit& fit, const std::string& folder) {
+  JsonValue json = {{"translators", folder},
+                    {"alpha", fit.alpha},
+                    {"fitted_tokens", fit.fitted_tokens},
+                    {"held_out_tokens", fit.held_out_tokens},
+                    {"model_loss", fit.model_loss}};
   for (const TunedLensRow& row : fit.rows) {
     json["layers"].push_back({{"layer", row.layer},
                               {"normalized_loss", row.normalized_loss},
@@ -76,7 +76,7 @@ void fit_lens(const Context& context, const LensFitArgs& args, const std::string
   const TunedLensFit result = fit(model, args);
   save_tuned_lens(folder, result.lens);
   if (!context.json) return print_fit(context.out, result, folder);
-  Json json = json_head("lens", model);
+  JsonValue json = json_head("lens", model);
   json["fit"] = fit_json(result, folder);
   print_json(json);
 }

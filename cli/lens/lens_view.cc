@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/lens/lens_view.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -12,8 +12,8 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-Json info_json(const Model& model, const Names& names) {
-  Json json = json_head("info", model);
+JsonValue info_json(const Model& model, const Names& names) {
+  JsonValue json = json_head("info", model);
   json["config"] = config_json(model.config());
   json["parameters"] = model.config().parameters();
   json["weight_bytes"] = model.weight_bytes();
@@ -71,8 +71,8 @@ void run(const Context& context) {
 
 }  // namespace
 
-void add_info(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_info(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "info",
       "Describe a model: its shape, tokenizer, bytes, and the sites that can be read and changed");
   add_model_options(command, context);

@@ -6,7 +6,6 @@
 #include "base/quote.h"
 #include "bench/measure/floors.h"
 #include "bench/measure/sizes.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/interrupt.h"
 #include "cli/core/progress_bar.h"
@@ -39,7 +38,7 @@ Config config_of(const Args& args) {
   return config;
 }
 
-Json made_json(const Args& args, const RandomCheckpoint& what, uint64_t bytes) {
+JsonValue made_json(const Args& args, const RandomCheckpoint& what, uint64_t bytes) {
   return {{"vitrine", VITRINE_VERSION},
           {"command", "make-random"},
           {"path", args.folder},
@@ -49,7 +48,8 @@ Json made_json(const Args& args, const RandomCheckpoint& what, uint64_t bytes) {
           {"dtype", dtype_name(what.dtype)},
           {"seed", what.seed},
           {"init", args.init},
-          {"tokenizer", what.tokenizer.empty() ? Json(nullptr) : Json(what.tokenizer.string())}};
+          {"tokenizer",
+           what.tokenizer.empty() ? JsonValue(nullptr) : JsonValue(what.tokenizer.string())}};
 }
 
 void print_made(const Context& context, const Args& args, const RandomCheckpoint& what,
@@ -94,10 +94,10 @@ void run(const Context& context, const Args& args) {
 
 }  // namespace
 
-void add_make_random(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("make-random",
-                                          "Write a checkpoint of random weights that transformers "
-                                          "loads, too: for benchmarks and tests");
+void add_make_random(Command& app, Context& context) {
+  Command command = app.add_subcommand("make-random",
+                                       "Write a checkpoint of random weights that transformers "
+                                       "loads, too: for benchmarks and tests");
   const auto args = std::make_shared<Args>();
   command
       .add_option(
@@ -105,18 +105,18 @@ void add_make_random(CLI::App& app, Context& context) {
           "The folder to make: config.json and model.safetensors, as save_pretrained writes them")
       ->required();
   add_output_options(command, context);
-  command.remove_option(command.get_option(
-      "--width"));  // what is printed here needs none, and the word is the model's
+  // What is printed here needs none, and the word is the model's.
+  command.remove_option("--width");
   const auto shape = "Shape";
   command
       .add_option("--size", args->size, "A published one; what else is given here is changed in it")
-      ->check(CLI::IsMember(bench::size_names()))
+      ->check(one_of(bench::size_names()))
       ->capture_default_str()
       ->type_name("SIZE")
       ->group(shape);
   const auto count = [&](const char* name, auto& to, const std::string& text, int64_t most) {
     command.add_option(name, to, text)
-        ->check(CLI::Range(int64_t{1}, most))
+        ->check(in_range(int64_t{1}, most))
         ->type_name("N")
         ->group(shape);
   };
@@ -138,7 +138,7 @@ void add_make_random(CLI::App& app, Context& context) {
       .add_option("--init", args->init,
                   "gpt2: as GPT-2 begins its training; wide: as `vitrine bench --seed` has them, "
                   "with attention far from uniform")
-      ->check(CLI::IsMember({"gpt2", "wide"}))
+      ->check(one_of({"gpt2", "wide"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);

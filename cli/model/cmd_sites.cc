@@ -20,15 +20,15 @@ void run(const Context& context, const std::vector<std::string>& patterns) {
   }
   if (patterns.empty()) sites = all_sites(model.config());
   if (!context.json) return print(site_table(context.out, model.config(), sites));
-  Json json = json_head("sites", model);
+  JsonValue json = json_head("sites", model);
   json["sites"] = sites_json(model.config(), sites);
   print_json(json);
 }
 
 }  // namespace
 
-void add_sites(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_sites(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "sites",
       "List the places of the model that can be read and changed, or those that a pattern matches");
   const auto patterns = std::make_shared<std::vector<std::string>>();

@@ -4,7 +4,7 @@
 namespace vitrine::cli {
 using namespace internal;
 
-Json config_json(const Config& c) {
+JsonValue config_json(const Config& c) {
   return {{"layers", c.layers},
           {"heads", c.heads},
           {"width", c.width},

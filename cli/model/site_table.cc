@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/model/site_table.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/check.h"
 #include "vitrine/hooks.h"
@@ -73,12 +73,12 @@ std::string site_table(const Terminal& out, const Config& config,
   return text;
 }
 
-Json sites_json(const Config& config, const std::vector<SiteRef>& sites) {
-  Json list = Json::array();
+JsonValue sites_json(const Config& config, const std::vector<SiteRef>& sites) {
+  JsonValue list = JsonValue::array();
   for (const SiteRef& site : sites) {
     const SiteInfo& info = site_info(site.site);
     list.push_back({{"name", site.name},
-                    {"layer", info.per_layer ? Json(site.layer) : Json(nullptr)},
+                    {"layer", info.per_layer ? JsonValue(site.layer) : JsonValue(nullptr)},
                     {"shape", site_shape_text(info.shape)},
                     {"shape_here", numbers(info.shape, config)},
                     {"note", info.note}});

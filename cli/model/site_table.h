@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_value.h"
 #include "cli/core/terminal.h"
 #include "vitrine/config.h"
 #include "vitrine/sites.h"
@@ -17,6 +17,6 @@ std::vector<SiteRef> all_sites(const Config& config);
 /// numbers, note.
 std::string site_table(const Terminal& out, const Config& config,
                        const std::vector<SiteRef>& sites);
-Json sites_json(const Config& config, const std::vector<SiteRef>& sites);
+JsonValue sites_json(const Config& config, const std::vector<SiteRef>& sites);
 
 }  // namespace vitrine::cli

@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "cli/core/arrays.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -86,10 +85,10 @@ void run(const Context& context, const Args& args) {
   write_figures(args.page, [&](FigureFormat format) {
     return noise_figure(results, PageSource::of(model), format);
   });
-  Json json = json_head("noise", model);
+  JsonValue json = json_head("noise", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
-      Json result = noise_json(results[i], names);
+      JsonValue result = noise_json(results[i], names);
       result["settings"] = {{"repetitions", args.repetitions},
                             {"budget", args.budget},
                             {"poisson", args.poisson},
@@ -108,8 +107,8 @@ void run(const Context& context, const Args& args) {
 
 }  // namespace
 
-void add_noise(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_noise(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "noise",
       "Show what masked spans, scattered tokens and other noise in a text do to the model");
   const auto args = std::make_shared<Args>();
@@ -153,11 +152,11 @@ void add_noise(CLI::App& app, Context& context) {
   command
       .add_option("--show", args->show,
                   "table: a line a noise; layers: cosine and CKA of every layer; both [table]")
-      ->check(CLI::IsMember({"table", "layers", "both"}))
+      ->check(one_of({"table", "layers", "both"}))
       ->type_name("WHAT")
       ->group(group);
   command.add_option("--examples", args->examples, "Noised prompts of each noise to show")
-      ->check(CLI::Range(0, 1000000))
+      ->check(in_range(0, 1000000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);

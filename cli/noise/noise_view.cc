@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/noise/noise_view.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -73,41 +73,41 @@ std::string noised_text(const NoisePicture& p, const NoisedPrompt& prompt) {
   return text;
 }
 
-Json estimate_json(const Estimate& estimate) {
+JsonValue estimate_json(const Estimate& estimate) {
   return {{"mean", estimate.mean}, {"standard_error", estimate.standard_error}};
 }
 
-Json estimates_json(const std::vector<Estimate>& list) {
-  Json json = Json::array();
+JsonValue estimates_json(const std::vector<Estimate>& list) {
+  JsonValue json = JsonValue::array();
   for (const Estimate& estimate : list) json.push_back(estimate_json(estimate));
   return json;
 }
 
 /// [R, L+1] as a list of lists.
-Json rows_json(const std::vector<double>& values, size_t columns) {
-  Json rows = Json::array();
+JsonValue rows_json(const std::vector<double>& values, size_t columns) {
+  JsonValue rows = JsonValue::array();
   for (size_t i = 0; i < values.size(); i += columns)
     rows.push_back(
-        Json(std::vector<double>(values.begin() + static_cast<std::ptrdiff_t>(i),
-                                 values.begin() + static_cast<std::ptrdiff_t>(i + columns))));
+        JsonValue(std::vector<double>(values.begin() + static_cast<std::ptrdiff_t>(i),
+                                      values.begin() + static_cast<std::ptrdiff_t>(i + columns))));
   return rows;
 }
 
-Json effect_json(const NoiseEffect& effect) {
+JsonValue effect_json(const NoiseEffect& effect) {
   const size_t layers = effect.cosine.size();
-  Json json = {{"noise", noise_kind_name(effect.kind)},
-               {"log_probability_change", estimate_json(effect.log_prob_change)},
-               {"rank", estimate_json(effect.rank)},
-               {"cosine", estimates_json(effect.cosine)},
-               {"cka", estimates_json(effect.cka)}};
-  Json& r = json["repetitions"];
+  JsonValue json = {{"noise", noise_kind_name(effect.kind)},
+                    {"log_probability_change", estimate_json(effect.log_prob_change)},
+                    {"rank", estimate_json(effect.rank)},
+                    {"cosine", estimates_json(effect.cosine)},
+                    {"cka", estimates_json(effect.cka)}};
+  JsonValue& r = json["repetitions"];
   r = {{"masked", effect.masked},
        {"log_probability", effect.log_probs},
        {"rank", effect.ranks},
        {"cosine", rows_json(effect.cosines, layers)},
        {"cka", rows_json(effect.ckas, layers)},
-       {"ids", Json::array()},
-       {"sources", Json::array()}};
+       {"ids", JsonValue::array()},
+       {"sources", JsonValue::array()}};
   for (const NoisedPrompt& prompt : effect.prompts) {
     r["ids"].push_back(prompt.ids);
     r["sources"].push_back(prompt.sources);
@@ -205,18 +205,18 @@ std::string draw_noise_layers(const NoisePicture& p) {
   return text;
 }
 
-Json noise_json(const Noise& noise, const Names& names) {
-  Json json = {{"words", noise.words},
-               {"sentences", noise.sentences},
-               {"budget", noise.budget},
-               {"continuation", names.json(noise.continuation)},
-               {"own_choice", noise.own_choice},
-               {"log_probability", noise.log_prob},
-               {"rank", noise.rank}};
-  json["noises"] = Json::array();
+JsonValue noise_json(const Noise& noise, const Names& names) {
+  JsonValue json = {{"words", noise.words},
+                    {"sentences", noise.sentences},
+                    {"budget", noise.budget},
+                    {"continuation", names.json(noise.continuation)},
+                    {"own_choice", noise.own_choice},
+                    {"log_probability", noise.log_prob},
+                    {"rank", noise.rank}};
+  json["noises"] = JsonValue::array();
   for (const NoiseEffect& effect : noise.effects) json["noises"].push_back(effect_json(effect));
   json["spans_less_scattered"] =
-      noise.spans_less_scattered ? estimate_json(*noise.spans_less_scattered) : Json(nullptr);
+      noise.spans_less_scattered ? estimate_json(*noise.spans_less_scattered) : JsonValue(nullptr);
   return json;
 }
 

@@ -28,7 +28,7 @@ std::string draw_noised_prompts(const NoisePicture& picture, size_t count);
 std::string draw_noise_layers(const NoisePicture& picture);
 
 /// One prompt's answer in JSON, every repetition included, without prompt and settings.
-Json noise_json(const Noise& noise, const Names& names);
+JsonValue noise_json(const Noise& noise, const Names& names);
 
 /// Writes one .safetensors file. For prompt i: ids.i [T] i32, continuation.i [C] i32, log_prob.i
 /// and rank.i [1] f64 without noise; and for each noise masked.i.KIND [R] i32, log_probs.i.KIND and

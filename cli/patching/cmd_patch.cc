@@ -19,7 +19,7 @@ using Mode = PatchArgs::Mode;
 
 /// What a mode has to say, in the three forms of output.
 struct Answer {
-  Json json;
+  JsonValue json;
   Arrays arrays;
   std::string text;
   std::function<std::string(const PageSource&)> page = {};
@@ -150,8 +150,8 @@ class PatchCommand {
   }
 
   /// What all modes say first.
-  Json head() const {
-    Json json = json_head("patch", model_);
+  JsonValue head() const {
+    JsonValue json = json_head("patch", model_);
     json["mode"] = args_.mode() == Mode::kAblate  ? "ablation"
                    : args_.mode() == Mode::kTrace ? "trace"
                    : args_.mode() == Mode::kPaths ? "paths"
@@ -196,8 +196,8 @@ class PatchCommand {
     };
   }
 
-  Json prompt_json(const Prompt& prompt) const {
-    Json json;
+  JsonValue prompt_json(const Prompt& prompt) const {
+    JsonValue json;
     add_text(json, prompt.text);
     json["tokens"] = names_.json(prompt.ids);
     return json;
@@ -224,15 +224,15 @@ void run(const Context& context, const PatchArgs& args) {
   write_figures(args.page,
                 [&](FigureFormat format) { return answer.figure(PageSource::of(model), format); });
   if (!context.json) return print(answer.text);
-  Json json = command.head();
+  JsonValue json = command.head();
   json.update(answer.json);
   print_json(json);
 }
 
 }  // namespace
 
-void add_patch(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_patch(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "patch", "Replace activations by another prompt's, and show which ones carry the answer");
   const auto args = std::make_shared<PatchArgs>();
   add_patch_options(command, *args);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cli/patching/patch_args.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "cli/core/checks.h"
 #include "cli/core/site_syntax.h"
 
 namespace vitrine::cli {
@@ -14,7 +15,7 @@ namespace {
 
 using Mode = PatchArgs::Mode;
 
-void add_prompts(CLI::App& command, PatchArgs& args) {
+void add_prompts(Command& command, PatchArgs& args) {
   const auto group = "Prompts";
   add_text_option(command, "--clean", args.clean, args.clean_ids,
                   "The prompt that the model answers as it should; leading spaces count", group);
@@ -28,7 +29,7 @@ void add_prompts(CLI::App& command, PatchArgs& args) {
       ->group(group);
 }
 
-void add_metric(CLI::App& command, PatchArgs& args) {
+void add_metric(Command& command, PatchArgs& args) {
   const auto group = "Metric";
   add_token_option(command, "--answer", args.answer, args.answer_id,
                    "The token that should follow [the model's choice behind the clean prompt]; "
@@ -40,7 +41,7 @@ void add_metric(CLI::App& command, PatchArgs& args) {
       .add_option("--metric", args.metric,
                   "logit-difference, logit, log-prob, prob [logit-difference with --wrong, prob "
                   "with --trace, else logit]")
-      ->check(CLI::IsMember({"logit-difference", "logit", "log-prob", "prob"}))
+      ->check(one_of({"logit-difference", "logit", "log-prob", "prob"}))
       ->type_name("METRIC")
       ->group(group);
   command
@@ -51,7 +52,7 @@ void add_metric(CLI::App& command, PatchArgs& args) {
       ->group(group);
 }
 
-void add_cells(CLI::App& command, PatchArgs& args) {
+void add_cells(Command& command, PatchArgs& args) {
   const auto group = "What is replaced";
   command
       .add_option("--sweep", args.sweep,
@@ -66,7 +67,7 @@ void add_cells(CLI::App& command, PatchArgs& args) {
   command
       .add_option("--over", args.over,
                   "Columns of the grids: positions, heads, neurons, whole [positions]")
-      ->check(CLI::IsMember({"positions", "heads", "neurons", "whole"}))
+      ->check(one_of({"positions", "heads", "neurons", "whole"}))
       ->type_name("WHAT")
       ->group(group);
   command
@@ -86,7 +87,7 @@ void add_cells(CLI::App& command, PatchArgs& args) {
       ->group(group);
 }
 
-void add_modes(CLI::App& command, PatchArgs& args) {
+void add_modes(Command& command, PatchArgs& args) {
   const auto group = "How";
   command
       .add_flag(
@@ -104,7 +105,7 @@ void add_modes(CLI::App& command, PatchArgs& args) {
       .add_option("--ablate", args.ablate,
                   "Of the clean prompt alone: zero, mean (over --others), resample (the corrupt "
                   "prompt's values)")
-      ->check(CLI::IsMember({"zero", "mean", "resample"}))
+      ->check(one_of({"zero", "mean", "resample"}))
       ->type_name("HOW")
       ->group(group);
   command
@@ -293,7 +294,7 @@ Mode PatchArgs::mode() const {
   return receivers.empty() ? Mode::kPatch : Mode::kPaths;
 }
 
-void add_patch_options(CLI::App& command, PatchArgs& args) {
+void add_patch_options(Command& command, PatchArgs& args) {
   add_prompts(command, args);
   add_metric(command, args);
   add_cells(command, args);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -36,7 +35,7 @@ struct PatchArgs {
   Mode mode() const;
 };
 
-void add_patch_options(CLI::App& command, PatchArgs& args);
+void add_patch_options(Command& command, PatchArgs& args);
 
 /// A site as --sweep writes it: "resid_pre", "z", "mlp_post".
 std::string sweep_name(Site site);

@@ -22,8 +22,8 @@ std::string_view over_name(PatchOver over) {
 }
 
 /// [R][C]
-Json rows_json(const PatchGrid& grid, const std::vector<double>& values) {
-  Json rows = Json::array();
+JsonValue rows_json(const PatchGrid& grid, const std::vector<double>& values) {
+  JsonValue rows = JsonValue::array();
   const auto columns = static_cast<std::ptrdiff_t>(grid.columns.size());
   for (auto row = values.begin(); row != values.end(); row += columns)
     rows.push_back(std::vector<double>(row, row + columns));
@@ -32,19 +32,20 @@ Json rows_json(const PatchGrid& grid, const std::vector<double>& values) {
 
 }  // namespace
 
-Json metric_json(const PatchMetric& metric, const Names& names) {
-  Json json = {{"name", patch_metric_name(metric.kind)}, {"answer", names.json(metric.answer)}};
+JsonValue metric_json(const PatchMetric& metric, const Names& names) {
+  JsonValue json = {{"name", patch_metric_name(metric.kind)},
+                    {"answer", names.json(metric.answer)}};
   if (metric.kind == PatchMetric::Kind::kLogitDifference) json["wrong"] = names.json(metric.wrong);
   return json;
 }
 
-Json grids_json(const std::vector<PatchGrid>& grids) {
-  Json result = Json::array();
+JsonValue grids_json(const std::vector<PatchGrid>& grids) {
+  JsonValue result = JsonValue::array();
   for (const PatchGrid& grid : grids) {
-    Json json = {{"site", site_info(grid.site).name},
-                 {"over", over_name(grid.over)},
-                 {"layers", grid.layers},
-                 {"columns", grid.columns}};
+    JsonValue json = {{"site", site_info(grid.site).name},
+                      {"over", over_name(grid.over)},
+                      {"layers", grid.layers},
+                      {"columns", grid.columns}};
     if (!grid.values.empty())
       json.update(
           {{"values", rows_json(grid, grid.values)}, {"effects", rows_json(grid, grid.effects)}});
@@ -55,13 +56,13 @@ Json grids_json(const std::vector<PatchGrid>& grids) {
   return result;
 }
 
-Json work_json(const PatchWork& work) {
+JsonValue work_json(const PatchWork& work) {
   return {
       {"cells", work.cells}, {"token_layers", work.computed}, {"naive_token_layers", work.naive}};
 }
 
-Json paths_json(const PathPatching& found) {
-  Json senders = Json::array();
+JsonValue paths_json(const PathPatching& found) {
+  JsonValue senders = JsonValue::array();
   for (size_t i = 0; i < found.senders.size(); ++i)
     senders.push_back({{"sender", found.senders[i].name()},
                        {"value", found.values[i]},

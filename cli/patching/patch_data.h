@@ -11,10 +11,10 @@
 namespace vitrine::cli {
 using namespace internal;
 
-Json metric_json(const PatchMetric& metric, const Names& names);
-Json grids_json(const std::vector<PatchGrid>& grids);
-Json work_json(const PatchWork& work);
-Json paths_json(const PathPatching& found);
+JsonValue metric_json(const PatchMetric& metric, const Names& names);
+JsonValue grids_json(const std::vector<PatchGrid>& grids);
+JsonValue work_json(const PatchWork& work);
+JsonValue paths_json(const PathPatching& found);
 
 /// SITE.layers [R] i64, SITE.columns [C] i64, and of SITE.values, SITE.effects, SITE.estimates [R,
 /// C] f64 those that there are.

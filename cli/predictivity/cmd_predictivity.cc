@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "cli/core/arrays.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -59,14 +58,14 @@ std::string describe(const Args& args, const PredictivityOptions& options,
                             args.context, args.seed);
 }
 
-Json settings_json(const Args& args, const PredictivityOptions& options) {
-  Json json = {{"context", args.context},
-               {"regression", args.regression},
-               {"folds", args.folds},
-               {"fold_kind", args.fold_kind},
-               {"seed", args.seed},
-               {"bootstraps", args.bootstraps},
-               {"control_seeds", options.control_seeds}};
+JsonValue settings_json(const Args& args, const PredictivityOptions& options) {
+  JsonValue json = {{"context", args.context},
+                    {"regression", args.regression},
+                    {"folds", args.folds},
+                    {"fold_kind", args.fold_kind},
+                    {"seed", args.seed},
+                    {"bootstraps", args.bootstraps},
+                    {"control_seeds", options.control_seeds}};
   if (options.regression.method == Regression::kRidge) {
     json["alphas"] = options.regression.alphas;
     json["choice"] = args.choice;
@@ -101,13 +100,13 @@ void run(const Context& context, const Args& args) {
     return print(out.paint(Style::kTitle, fmt::format("{} on {}", model.name(), args.responses)) +
                  "\n" + out.paint(Style::kDim, what) + "\n\n" + draw_predictivity(found, out));
   }
-  Json json = json_head("predictivity", model);
+  JsonValue json = json_head("predictivity", model);
   json["settings"] = settings_json(args, options);
   json["predictivity"] = predictivity_json(found);
   print_json(json);
 }
 
-void add_data_options(CLI::App& command, Args& args) {
+void add_data_options(Command& command, Args& args) {
   const auto group = "Data";
   command
       .add_option("--stimuli", args.stimuli,
@@ -137,13 +136,13 @@ void add_data_options(CLI::App& command, Args& args) {
   command
       .add_option("--context", args.context,
                   "What a stimulus is read after: group (those of its group before it) or none")
-      ->check(CLI::IsMember({"group", "none"}))
+      ->check(one_of({"group", "none"}))
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
 }
 
-void add_study_options(CLI::App& command, Args& args) {
+void add_study_options(Command& command, Args& args) {
   const auto group = "Study";
   command
       .add_option("--site", args.sites,
@@ -154,7 +153,7 @@ void add_study_options(CLI::App& command, Args& args) {
       ->group(group);
   command
       .add_option("--regression", args.regression, "ridge or ols (least squares of minimum norm)")
-      ->check(CLI::IsMember({"ridge", "ols"}))
+      ->check(one_of({"ridge", "ols"}))
       ->capture_default_str()
       ->type_name("METHOD")
       ->group(group);
@@ -167,7 +166,7 @@ void add_study_options(CLI::App& command, Args& args) {
       .add_option("--choice", args.choice,
                   "Ridge: gcv (generalised cross-validation) or loo (leave-one-out, as "
                   "scikit-learn's RidgeCV), in the training folds")
-      ->check(CLI::IsMember({"gcv", "loo"}))
+      ->check(one_of({"gcv", "loo"}))
       ->capture_default_str()
       ->type_name("HOW")
       ->group(group);
@@ -179,7 +178,7 @@ void add_study_options(CLI::App& command, Args& args) {
       .add_option(
           "--fold-kind", args.fold_kind,
           "grouped: a group is held out as a whole; shuffled: stimuli at random, which flatters")
-      ->check(CLI::IsMember({"grouped", "shuffled"}))
+      ->check(one_of({"grouped", "shuffled"}))
       ->capture_default_str()
       ->type_name("KIND")
       ->group(group);
@@ -214,8 +213,8 @@ void add_study_options(CLI::App& command, Args& args) {
 
 }  // namespace
 
-void add_predictivity(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_predictivity(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "predictivity", "Show how well each layer predicts responses of brains to the same texts");
   const auto args = std::make_shared<Args>();
   add_data_options(command, *args);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/predictivity/predictivity_view.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -79,9 +79,9 @@ class Table {
   double full_ = 0;
 };
 
-Json interval_json(const Interval& interval) { return {interval.low, interval.high}; }
+JsonValue interval_json(const Interval& interval) { return {interval.low, interval.high}; }
 
-Json score_json(const PredictivityScore& score) {
+JsonValue score_json(const PredictivityScore& score) {
   return {{"name", score.name},         {"layer", score.layer},
           {"features", score.features}, {"r", score.r},
           {"score", score.score},       {"interval", interval_json(score.interval)},
@@ -137,20 +137,20 @@ std::string draw_predictivity(const Predictivity& found, const Terminal& out) {
   return text;
 }
 
-Json predictivity_json(const Predictivity& found) {
-  Json json = {{"stimuli", found.stimuli},
-               {"groups", found.groups},
-               {"subjects", found.subjects},
-               {"neuroids", found.neuroid_names},
-               {"neuroid_subjects", found.neuroid_subjects},
-               {"folds", found.folds},
-               {"cut", found.cut},
-               {"ceiled", found.ceiled},
-               {"constant", found.constant},
-               {"best", found.sites[found.best].name},
-               {"baseline", score_json(found.baseline)}};
+JsonValue predictivity_json(const Predictivity& found) {
+  JsonValue json = {{"stimuli", found.stimuli},
+                    {"groups", found.groups},
+                    {"subjects", found.subjects},
+                    {"neuroids", found.neuroid_names},
+                    {"neuroid_subjects", found.neuroid_subjects},
+                    {"folds", found.folds},
+                    {"cut", found.cut},
+                    {"ceiled", found.ceiled},
+                    {"constant", found.constant},
+                    {"best", found.sites[found.best].name},
+                    {"baseline", score_json(found.baseline)}};
   for (size_t i = 0; i < found.sites.size(); ++i) {
-    Json site = score_json(found.sites[i]);
+    JsonValue site = score_json(found.sites[i]);
     if (!found.controls.empty()) {
       const PredictivityControl& control = found.controls[i];
       site["control"] = {{"score", control.score},

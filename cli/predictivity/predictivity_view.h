@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "base/json.h"
+#include "base/json_value.h"
 #include "cli/core/terminal.h"
 #include "vitrine/analysis/predictivity.h"
 
@@ -16,7 +16,7 @@ using namespace internal;
 std::string draw_predictivity(const Predictivity& found, const Terminal& out);
 
 /// Every number.
-Json predictivity_json(const Predictivity& found);
+JsonValue predictivity_json(const Predictivity& found);
 
 /// Writes one .safetensors file, for R sites: r [R, Q] (mean over the folds), scores [R], intervals
 /// [R, 2], subjects [R, S] f64; with controls control_scores [R, seeds], control_intervals [R, 2],

@@ -75,7 +75,7 @@ std::string draw_scores(const ConceptDirection& d, const std::vector<Prompt>& po
   return text;
 }
 
-Json concept_json(const ConceptDirection& d) {
+JsonValue concept_json(const ConceptDirection& d) {
   return {{"site", d.site},
           {"norm", d.norm},
           {"activation_norm", d.activation_norm},
@@ -175,7 +175,7 @@ void run(const Context& context, const Args& args) {
              [&](const PageSource& source) { return concept_page(found, subject, source); });
   write_figures(args.page, [&](FigureFormat format) { return concept_figure(found, format); });
   if (!context.json) return draw(context, found, positive, negative, args);
-  Json json = json_head("concept", model);
+  JsonValue json = json_head("concept", model);
   json["pooling"] = args.pooling;
   for (const ConceptDirection& d : found) json["results"].push_back(concept_json(d));
   print_json(json);
@@ -183,8 +183,8 @@ void run(const Context& context, const Args& args) {
 
 }  // namespace
 
-void add_concept(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_concept(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "concept", "Find the direction in which two sets of prompts differ, to steer with");
   const auto args = std::make_shared<Args>();
   const auto group = "Concept";
@@ -208,7 +208,7 @@ void add_concept(CLI::App& app, Context& context) {
   command
       .add_option("--pooling", args->pooling,
                   "What a prompt is: its last token's activation, or the mean over its tokens")
-      ->check(CLI::IsMember({"last", "mean"}))
+      ->check(one_of({"last", "mean"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);

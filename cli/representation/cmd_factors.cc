@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <memory>
 #include <numeric>
 
 #include "cli/core/arrays.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/heat.h"
 #include "cli/core/output_files.h"
@@ -95,17 +94,17 @@ std::string draw(const Picture& p, const Args& args) {
          "\n";
 }
 
-Json factors_json(const Picture& p, const Args& args) {
+JsonValue factors_json(const Picture& p, const Args& args) {
   const Factors& f = p.factors;
-  Json json = {{"layers", f.layers},
-               {"tokens", p.names.json(p.ids)},
-               {"relative_residual", f.relative_residual},
-               {"iterations", f.iterations},
-               {"converged", f.converged},
-               {"init", args.init},
-               {"seed", args.options.seed}};
+  JsonValue json = {{"layers", f.layers},
+                    {"tokens", p.names.json(p.ids)},
+                    {"relative_residual", f.relative_residual},
+                    {"iterations", f.iterations},
+                    {"converged", f.converged},
+                    {"init", args.init},
+                    {"seed", args.options.seed}};
   for (size_t c = 0; c < static_cast<size_t>(f.components); ++c) {
-    Json component = {{"strengths", f.strengths_of(c)}, {"top_neurons", Json::array()}};
+    JsonValue component = {{"strengths", f.strengths_of(c)}, {"top_neurons", JsonValue::array()}};
     const double* row = f.neurons.data() + static_cast<int64_t>(c) * f.width();
     for (const int64_t n : f.top_neurons(c, args.top_neurons)) {
       component["top_neurons"].push_back({{"layer", f.layers[static_cast<size_t>(n / f.inner)]},
@@ -154,22 +153,22 @@ void run(const Context& context, const Args& args) {
     return factors_figure(found, PageSource::of(model), format);
   });
   if (!context.json) return print(draw(picture, args));
-  Json json = json_head("factors", model);
+  JsonValue json = json_head("factors", model);
   json["factors"] = factors_json(picture, args);
   print_json(json);
 }
 
 }  // namespace
 
-void add_factors(CLI::App& app, Context& context) {
-  CLI::App& command =
-      *app.add_subcommand("factors", "Find groups of MLP neurons that fire together on a text");
+void add_factors(Command& app, Context& context) {
+  Command command =
+      app.add_subcommand("factors", "Find groups of MLP neurons that fire together on a text");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Factors";
   FactorOptions& options = args->options;
   command.add_option("-k,--components", options.components, "Groups to find")
-      ->check(CLI::Range(1, 100000))
+      ->check(in_range(1, 100000))
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
@@ -181,7 +180,7 @@ void add_factors(CLI::App& app, Context& context) {
   command
       .add_option("--init", args->init,
                   "How to start: random, or nndsvd (from singular vectors, no seed)")
-      ->check(CLI::IsMember({"random", "nndsvd"}))
+      ->check(one_of({"random", "nndsvd"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
@@ -191,7 +190,7 @@ void add_factors(CLI::App& app, Context& context) {
       ->type_name("SEED")
       ->group(group);
   command.add_option("--max-iterations", options.max_iterations, "Stop there at the latest")
-      ->check(CLI::Range(1, 1000000))
+      ->check(in_range(1, 1000000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
@@ -203,12 +202,12 @@ void add_factors(CLI::App& app, Context& context) {
       ->type_name("X")
       ->group(group);
   command.add_option("--top-neurons", args->top_neurons, "Neurons to list of each component")
-      ->check(CLI::Range(0, 100000))
+      ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command.add_option("--top-tokens", args->top_tokens, "Tokens to list of each component")
-      ->check(CLI::Range(0, 100000))
+      ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);

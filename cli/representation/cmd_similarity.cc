@@ -101,14 +101,14 @@ std::string draw(const Similarity& found, const Args& args, const Model& model,
   return text;
 }
 
-Json similarity_json(const Similarity& found, const Args& args) {
-  Json json = {{"measure", args.measure},
-               {"tokens", found.tokens},
-               {"passes", found.passes},
-               {"rows", found.rows},
-               {"columns", found.columns}};
+JsonValue similarity_json(const Similarity& found, const Args& args) {
+  JsonValue json = {{"measure", args.measure},
+                    {"tokens", found.tokens},
+                    {"passes", found.passes},
+                    {"rows", found.rows},
+                    {"columns", found.columns}};
   for (size_t r = 0; r < found.rows.size(); ++r) {
-    Json row = Json::array();
+    JsonValue row = JsonValue::array();
     for (size_t c = 0; c < found.columns.size(); ++c) row.push_back(found.at(r, c));
     json["values"].push_back(std::move(row));
   }
@@ -161,16 +161,16 @@ void run(const Context& context, const Args& args) {
   });
   write_figures(args.page, [&](FigureFormat format) { return similarity_figure(found, format); });
   if (!context.json) return print(draw(found, args, model, context.out));
-  Json json = json_head("similarity", model);
-  json["against"] = against ? Json(against->name()) : Json(nullptr);
+  JsonValue json = json_head("similarity", model);
+  json["against"] = against ? JsonValue(against->name()) : JsonValue(nullptr);
   json["similarity"] = similarity_json(found, args);
   print_json(json);
 }
 
 }  // namespace
 
-void add_similarity(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_similarity(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "similarity", "Compare how layers, or two models' layers, represent the same tokens");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
@@ -179,7 +179,7 @@ void add_similarity(CLI::App& app, Context& context) {
       .add_option("--measure", args->measure,
                   "cka: linear centred kernel alignment (Kornblith 2019); svcca: mean canonical "
                   "correlation of the principal components (Raghu 2017)")
-      ->check(CLI::IsMember({"cka", "svcca"}))
+      ->check(one_of({"cka", "svcca"}))
       ->capture_default_str()
       ->type_name("NAME")
       ->group(group);
@@ -191,7 +191,7 @@ void add_similarity(CLI::App& app, Context& context) {
       ->type_name("SITE")
       ->group(group);
   command.add_option("--variance", args->variance, "svcca: the share of the variance to keep")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(in_range(0.0, 1.0))
       ->capture_default_str()
       ->type_name("X")
       ->group(group);

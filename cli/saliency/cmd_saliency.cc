@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <memory>
 
@@ -60,10 +60,10 @@ void run(const Context& context, const Args& args) {
   write_figures(args.page, [&](FigureFormat format) {
     return saliency_figure(results, PageSource::of(model), format);
   });
-  Json json = json_head("saliency", model);
+  JsonValue json = json_head("saliency", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
-      Json result = saliency_json(results[i], names);
+      JsonValue result = saliency_json(results[i], names);
       result["settings"] = settings_json(args.saliency);
       add_text(result["prompt"], prompts[i].text);
       result["prompt"]["tokens"] = names.json(prompts[i].ids);
@@ -78,8 +78,8 @@ void run(const Context& context, const Args& args) {
 
 }  // namespace
 
-void add_saliency(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_saliency(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "saliency", "Show how much each token of a text matters for what comes next");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
@@ -89,13 +89,13 @@ void add_saliency(CLI::App& app, Context& context) {
       .add_option("--show", args->show,
                   "table: each step in detail; grid: steps by tokens; both [table, or both for "
                   "several steps]")
-      ->check(CLI::IsMember({"table", "grid", "both"}))
+      ->check(one_of({"table", "grid", "both"}))
       ->type_name("WHAT")
       ->group(group);
   command
       .add_option("--top-k", args->top_k,
                   "Tokens to list of each step, those with the largest shares first")
-      ->check(CLI::Range(0, 100000))
+      ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("K")
       ->group(group);

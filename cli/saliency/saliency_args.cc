@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "cli/saliency/saliency_args.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "analysis/saliency/words.h"
-#include "cli/core/checks.h"
 #include "cli/core/site_syntax.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-void add_step_options(CLI::App& command, SaliencyArgs& args) {
+void add_step_options(Command& command, SaliencyArgs& args) {
   const auto group = "What comes next";
   add_token_option(command, "--target", args.target, args.target_id,
                    "The token behind the prompt that is to be explained [the model's own choice]; "
@@ -30,19 +29,19 @@ void add_step_options(CLI::App& command, SaliencyArgs& args) {
       ->group(group);
 }
 
-void add_method_options(CLI::App& command, SaliencyArgs& args) {
+void add_method_options(Command& command, SaliencyArgs& args) {
   const auto group = "Saliency";
   command
       .add_option("--method", args.method,
                   "grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion, "
                   "span-occlusion")
-      ->check(CLI::IsMember({"grad-x-input", "gradient-norm", "smooth-grad", "integrated-gradients",
-                             "occlusion", "span-occlusion"}))
+      ->check(one_of({"grad-x-input", "gradient-norm", "smooth-grad", "integrated-gradients",
+                      "occlusion", "span-occlusion"}))
       ->capture_default_str()
       ->type_name("METHOD")
       ->group(group);
   command.add_option("--of", args.of, "What of the target is explained: logit, log-prob, prob")
-      ->check(CLI::IsMember({"logit", "log-prob", "prob"}))
+      ->check(one_of({"logit", "log-prob", "prob"}))
       ->capture_default_str()
       ->type_name("VALUE")
       ->group(group);
@@ -53,7 +52,7 @@ void add_method_options(CLI::App& command, SaliencyArgs& args) {
       ->group(group);
 }
 
-void add_gradient_options(CLI::App& command, SaliencyArgs& args) {
+void add_gradient_options(Command& command, SaliencyArgs& args) {
   const auto group = "Saliency";
   command
       .add_option("--steps", args.steps, "Integrated gradients: points between baseline and input")
@@ -63,7 +62,7 @@ void add_gradient_options(CLI::App& command, SaliencyArgs& args) {
   command
       .add_option("--rule", args.rule,
                   "Integrated gradients: gauss-legendre, trapezoid, left, right")
-      ->check(CLI::IsMember({"gauss-legendre", "trapezoid", "left", "right"}))
+      ->check(one_of({"gauss-legendre", "trapezoid", "left", "right"}))
       ->capture_default_str()
       ->type_name("RULE")
       ->group(group);
@@ -91,7 +90,7 @@ void add_gradient_options(CLI::App& command, SaliencyArgs& args) {
       ->group(group);
 }
 
-void add_mask_options(CLI::App& command, SaliencyArgs& args) {
+void add_mask_options(Command& command, SaliencyArgs& args) {
   const auto group = "Saliency";
   command
       .add_option("--mask", args.mask,
@@ -123,7 +122,7 @@ Replacement parse_replacement(const std::string& text, const Model& model) {
   return {.kind = Kind::kTensor, .tensor = read_tensor(text)};
 }
 
-void add_saliency_options(CLI::App& command, SaliencyArgs& args) {
+void add_saliency_options(Command& command, SaliencyArgs& args) {
   add_step_options(command, args);
   add_method_options(command, args);
   add_gradient_options(command, args);
@@ -182,7 +181,7 @@ std::string describe(const SaliencyArgs& args, const Names& names, const Salienc
   }
 }
 
-Json settings_json(const SaliencyArgs& args) {
+JsonValue settings_json(const SaliencyArgs& args) {
   switch (saliency_method_from_name(args.method)) {
     case SaliencyMethod::kSmoothGrad:
       return {{"samples", args.samples},
@@ -197,7 +196,7 @@ Json settings_json(const SaliencyArgs& args) {
       return {
           {"mask", args.mask}, {"draws", args.draws}, {"budget", args.budget}, {"seed", args.seed}};
     default:
-      return Json::object();
+      return JsonValue::object();
   }
 }
 

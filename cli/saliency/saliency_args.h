@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +27,7 @@ struct SaliencyArgs {
 /// zero, mean, delete, token:TEXT, id:N, or a file of a tensor. Throws Error (user).
 Replacement parse_replacement(const std::string& text, const Model& model);
 
-void add_saliency_options(CLI::App& command, SaliencyArgs& args);
+void add_saliency_options(Command& command, SaliencyArgs& args);
 
 /// Throws Error (user) for tokens that are not one, and files that are no tensor.
 SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model);
@@ -39,6 +38,6 @@ std::string describe(const SaliencyArgs& args, const Names& names, const Salienc
 
 /// The settings of the method that was used, for JSON: {"rule": ..., "steps": ..., "baseline":
 /// ...}.
-Json settings_json(const SaliencyArgs& args);
+JsonValue settings_json(const SaliencyArgs& args);
 
 }  // namespace vitrine::cli

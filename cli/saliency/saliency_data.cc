@@ -10,7 +10,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-Json effect_json(const MaskingEffect& effect) {
+JsonValue effect_json(const MaskingEffect& effect) {
   return {{"value", effect.value},
           {"standard_error", effect.standard_error},
           {"log_probability", effect.log_prob},
@@ -18,9 +18,9 @@ Json effect_json(const MaskingEffect& effect) {
           {"hidden", effect.hidden}};
 }
 
-Json token_json(const Saliency& saliency, const Names& names, size_t step, size_t position) {
+JsonValue token_json(const Saliency& saliency, const Names& names, size_t step, size_t position) {
   const size_t cell = saliency.cell(step, position);
-  Json token = names.json(saliency.ids[position]);
+  JsonValue token = names.json(saliency.ids[position]);
   token.update(
       {{"position", position}, {"share", saliency.shares[cell]}, {"score", saliency.scores[cell]}});
   if (const auto& comparison = saliency.steps[step].comparison) {
@@ -31,9 +31,9 @@ Json token_json(const Saliency& saliency, const Names& names, size_t step, size_
   return token;
 }
 
-Json step_json(const Saliency& saliency, const Names& names, size_t step) {
+JsonValue step_json(const Saliency& saliency, const Names& names, size_t step) {
   const SaliencyStep& s = saliency.steps[step];
-  Json json = {
+  JsonValue json = {
       {"inputs", s.inputs}, {"target", names.json(s.target)}, {"rank", s.rank},
       {"logit", s.logit},   {"log_probability", s.log_prob},  {"probability", std::exp(s.log_prob)},
       {"value", s.value}};
@@ -47,7 +47,7 @@ Json step_json(const Saliency& saliency, const Names& names, size_t step) {
                           {"spans", effect_json(s.comparison->spans)},
                           {"scattered", effect_json(s.comparison->scattered)}};
   }
-  json["tokens"] = Json::array();
+  json["tokens"] = JsonValue::array();
   for (int64_t i = 0; i < s.inputs; ++i)
     json["tokens"].push_back(token_json(saliency, names, step, static_cast<size_t>(i)));
   return json;
@@ -55,11 +55,11 @@ Json step_json(const Saliency& saliency, const Names& names, size_t step) {
 
 }  // namespace
 
-Json saliency_json(const Saliency& saliency, const Names& names) {
-  Json json = {{"method", saliency_method_name(saliency.method)},
-               {"of", saliency_value_name(saliency.value)}};
-  json["contrast"] = saliency.contrast ? names.json(*saliency.contrast) : Json(nullptr);
-  json["steps"] = Json::array();
+JsonValue saliency_json(const Saliency& saliency, const Names& names) {
+  JsonValue json = {{"method", saliency_method_name(saliency.method)},
+                    {"of", saliency_value_name(saliency.value)}};
+  json["contrast"] = saliency.contrast ? names.json(*saliency.contrast) : JsonValue(nullptr);
+  json["steps"] = JsonValue::array();
   for (size_t step = 0; step < saliency.steps.size(); ++step)
     json["steps"].push_back(step_json(saliency, names, step));
   return json;

@@ -12,7 +12,7 @@ namespace vitrine::cli {
 using namespace internal;
 
 /// One prompt's answer in JSON, without prompt and settings.
-Json saliency_json(const Saliency& saliency, const Names& names);
+JsonValue saliency_json(const Saliency& saliency, const Names& names);
 
 /// Writes one .safetensors file. For prompt i: ids.i [T] i32, targets.i [S] i32, inputs.i [S] i64
 /// (n of each step), shares.i and scores.i [S, T] f64.

@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "cli/core/capture_args.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/interrupt.h"
 #include "cli/core/progress_bar.h"
@@ -185,19 +184,19 @@ class Generating {
   }
 
   void print_answer(const Generation& generation) const {
-    Json json = json_head("generate", model_);
+    JsonValue json = json_head("generate", model_);
     const SamplingOptions& s = args_.sampling;
     json["steps_issued_because"] =
-        generation.eager_because.empty() ? Json() : Json(generation.eager_because);
+        generation.eager_because.empty() ? JsonValue() : JsonValue(generation.eager_because);
     json["sampling"] = {{"temperature", s.temperature},
                         {"top_k", s.top_k},
                         {"top_p", s.top_p},
                         {"max_new_tokens", args_.max_new_tokens}};
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const Generation::Sequence& sequence = generation.sequences[i];
-      Json one = {{"seed", s.seed + i},
-                  {"stop_reason", reason_name(sequence.reason)},
-                  {"tokens", names_.json(sequence.ids)}};
+      JsonValue one = {{"seed", s.seed + i},
+                       {"stop_reason", reason_name(sequence.reason)},
+                       {"tokens", names_.json(sequence.ids)}};
       add_text(one["prompt"], prompts_[i].text);
       one["prompt"]["ids"] = prompts_[i].ids;
       add_text(one, text_of(prompts_[i], sequence));
@@ -217,7 +216,7 @@ class Generating {
   CaptureFileSummary summary_;
 };
 
-void add_sampling_options(CLI::App& command, GenerateArgs& args) {
+void add_sampling_options(Command& command, GenerateArgs& args) {
   const auto group = "Generation";
   SamplingOptions& s = args.sampling;
   command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Tokens to add at most")
@@ -249,7 +248,7 @@ void add_sampling_options(CLI::App& command, GenerateArgs& args) {
       ->type_name("SEED")
       ->group(group);
   command.add_option("--num-samples", args.num_samples, "Continuations of each prompt")
-      ->check(CLI::Range(1, 10000))
+      ->check(in_range(1, 10000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
@@ -267,8 +266,8 @@ void add_sampling_options(CLI::App& command, GenerateArgs& args) {
 
 }  // namespace
 
-void add_generate(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_generate(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "generate", "Continue a text, with the model changed or watched on the way if you like");
   const auto args = std::make_shared<GenerateArgs>();
   add_prompt_options(command, args->prompt);

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "cli/core/arrays.h"
-#include "cli/core/checks.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -54,22 +53,22 @@ void check(const ScoreArgs& args) {
     user_error("--windows needs the number of tokens in one; give --window N");
 }
 
-Json totals_json(double nats, int64_t tokens) {
+JsonValue totals_json(double nats, int64_t tokens) {
   const double mean = nats / static_cast<double>(tokens);
   return {{"tokens", tokens},  {"total_nats", nats},      {"total_bits", bits(nats)},
           {"mean_nats", mean}, {"mean_bits", bits(mean)}, {"perplexity", std::exp(mean)}};
 }
 
-Json score_json(const Score& score, const Names& names, const Prompt& prompt, bool summary) {
-  Json json = totals_json(score.total_nats(), static_cast<int64_t>(score.tokens.size()));
+JsonValue score_json(const Score& score, const Names& names, const Prompt& prompt, bool summary) {
+  JsonValue json = totals_json(score.total_nats(), static_cast<int64_t>(score.tokens.size()));
   json["window"] = score.window;
   json["stride"] = score.stride;
-  json["prepended"] = score.prepend >= 0 ? names.json(score.prepend) : Json(nullptr);
+  json["prepended"] = score.prepend >= 0 ? names.json(score.prepend) : JsonValue(nullptr);
   add_text(json["prompt"], prompt.text);
   if (summary) return json;
-  json["scores"] = Json::array();
+  json["scores"] = JsonValue::array();
   for (const TokenScore& t : score.tokens) {
-    Json token = names.json(t.id);
+    JsonValue token = names.json(t.id);
     token.update({{"position", t.position},
                   {"context", t.context},
                   {"nats", t.loss},
@@ -155,7 +154,7 @@ void run(const Context& context, const ScoreArgs& args) {
                       {word_boundary_from_name(args.boundary), special, args.bits, args.summary,
                        args.out, args.page});
   }
-  Json json = json_head("score", model);
+  JsonValue json = json_head("score", model);
   std::vector<Score> results;
   double nats = 0;
   int64_t tokens = 0;
@@ -187,8 +186,8 @@ void run(const Context& context, const ScoreArgs& args) {
 
 }  // namespace
 
-void add_score(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_score(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "score", "Show how well the model predicts a text: loss token by token, and perplexity");
   const auto args = std::make_shared<ScoreArgs>();
   add_prompt_options(command, args->prompt);
@@ -218,7 +217,7 @@ void add_score(CLI::App& app, Context& context) {
       ->excludes("--prepend");
   command.add_flag("--summary", args->summary, "Leave the table of tokens or words out")
       ->group(group);
-  CLI::Option* words =
+  Option words =
       command
           .add_flag("--words", args->words,
                     "Surprisal word by word: what stands between white space, punctuation attached")
@@ -227,7 +226,7 @@ void add_score(CLI::App& app, Context& context) {
       .add_option("--boundary", args->boundary,
                   "Which white space is part of a word's probability: leading (as the tokens have "
                   "it), trailing (corrected)")
-      ->check(CLI::IsMember({"leading", "trailing"}))
+      ->check(one_of({"leading", "trailing"}))
       ->capture_default_str()
       ->type_name("WHICH")
       ->group(group);

@@ -47,12 +47,13 @@ std::vector<Tokens> tokenize(const TokenizeArgs& args,
   return all;
 }
 
-Json tokens_json(const Tokens& tokens, const Names& names) {
-  Json json = {
-      {"count", tokens.pieces.size()}, {"bytes", tokens.text.size()}, {"tokens", Json::array()}};
+JsonValue tokens_json(const Tokens& tokens, const Names& names) {
+  JsonValue json = {{"count", tokens.pieces.size()},
+                    {"bytes", tokens.text.size()},
+                    {"tokens", JsonValue::array()}};
   add_text(json, tokens.text);
   for (const Tokenizer::Piece& piece : tokens.pieces) {
-    Json token = names.json(piece.id);
+    JsonValue token = names.json(piece.id);
     if (tokens.from_text) token["span"] = {piece.begin, piece.end};
     json["tokens"].push_back(std::move(token));
   }
@@ -83,10 +84,10 @@ void run(const Context& context, const TokenizeArgs& args) {
   const Names names(tokenizer);
   const std::vector<Tokens> all = tokenize(args, tokenizer, context.model);
   if (context.json) {
-    Json json = {{"vitrine", VITRINE_VERSION},
-                 {"command", "tokenize"},
-                 {"tokenizer", tokenizer->description()},
-                 {"results", Json::array()}};
+    JsonValue json = {{"vitrine", VITRINE_VERSION},
+                      {"command", "tokenize"},
+                      {"tokenizer", tokenizer->description()},
+                      {"results", JsonValue::array()}};
     for (const Tokens& tokens : all) json["results"].push_back(tokens_json(tokens, names));
     return print_json(json);
   }
@@ -107,8 +108,8 @@ void run(const Context& context, const TokenizeArgs& args) {
 
 }  // namespace
 
-void add_tokenize(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand(
+void add_tokenize(Command& app, Context& context) {
+  Command command = app.add_subcommand(
       "tokenize", "Show the tokens that a text falls into, or the text that ids stand for");
   const auto args = std::make_shared<TokenizeArgs>();
   add_prompt_options(command, args->prompt);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/text/score_words.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,30 +15,31 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-Json words_json(const WordScores& scores, const Names& names, const Prompt& prompt, bool summary) {
-  Json json = {{"boundary", word_boundary_name(scores.boundary)},
-               {"words", scores.words.size()},
-               {"scored", scores.scored()},
-               {"total_nats", scores.total_nats()},
-               {"total_bits", bits(scores.total_nats())},
-               {"mean_nats", scores.mean_nats()},
-               {"mean_bits", bits(scores.mean_nats())},
-               {"white_space_end_nats", scores.white_space_end},
-               {"window", scores.tokens.window},
-               {"stride", scores.tokens.stride}};
+JsonValue words_json(const WordScores& scores, const Names& names, const Prompt& prompt,
+                     bool summary) {
+  JsonValue json = {{"boundary", word_boundary_name(scores.boundary)},
+                    {"words", scores.words.size()},
+                    {"scored", scores.scored()},
+                    {"total_nats", scores.total_nats()},
+                    {"total_bits", bits(scores.total_nats())},
+                    {"mean_nats", scores.mean_nats()},
+                    {"mean_bits", bits(scores.mean_nats())},
+                    {"white_space_end_nats", scores.white_space_end},
+                    {"window", scores.tokens.window},
+                    {"stride", scores.tokens.stride}};
   json["prepended"] =
-      scores.tokens.prepend >= 0 ? names.json(scores.tokens.prepend) : Json(nullptr);
+      scores.tokens.prepend >= 0 ? names.json(scores.tokens.prepend) : JsonValue(nullptr);
   add_text(json["prompt"], prompt.text);
   if (summary) return json;
-  json["scores"] = Json::array();
+  json["scores"] = JsonValue::array();
   for (const WordScore& word : scores.words) {
-    Json one = {{"begin", word.begin},
-                {"end", word.end},
-                {"position", word.first},
-                {"context", word.context},
-                {"nats", word.surprisal},
-                {"bits", bits(word.surprisal)},
-                {"shares_token", word.shares_token}};
+    JsonValue one = {{"begin", word.begin},
+                     {"end", word.end},
+                     {"position", word.first},
+                     {"context", word.context},
+                     {"nats", word.surprisal},
+                     {"bits", bits(word.surprisal)},
+                     {"shares_token", word.shares_token}};
     add_text(one, word.text);
     const auto ids =
         std::span(prompt.ids)
@@ -132,7 +133,7 @@ void show_words(const Context& context, const Model& model, const std::vector<Pr
   write_figures(args.page, [&](FigureFormat format) {
     return word_score_figure(results, PageSource::of(model), format);
   });
-  Json json = json_head("score", model);
+  JsonValue json = json_head("score", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
       json["results"].push_back(words_json(results[i], names, prompts[i], args.summary));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/text/training_windows.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "cli/core/arrays.h"
 #include "vitrine/analysis/score.h"
@@ -13,8 +13,8 @@ namespace {
 
 using Windows = std::vector<TrainingWindow>;
 
-Json windows_json(const Windows& windows, const Names& names) {
-  Json list = Json::array();
+JsonValue windows_json(const Windows& windows, const Names& names) {
+  JsonValue list = JsonValue::array();
   for (const TrainingWindow& window : windows) {
     list.push_back({{"begin", window.begin},
                     {"inputs", names.json(window.inputs)},
@@ -74,13 +74,13 @@ void show_windows(const Context& context, const Model& model, const std::vector<
   for (const Prompt& prompt : prompts)
     results.push_back(training_windows(prompt.ids, used.window, used.stride));
   if (!args.out.empty()) save(args.out, results, used);
-  Json json = json_head("score", model);
+  JsonValue json = json_head("score", model);
   for (size_t i = 0; i < results.size(); ++i) {
     if (context.json) {
-      Json one = {{"window", used.window},
-                  {"stride", used.stride},
-                  {"tokens", prompts[i].ids.size()},
-                  {"windows", windows_json(results[i], names)}};
+      JsonValue one = {{"window", used.window},
+                       {"stride", used.stride},
+                       {"tokens", prompts[i].ids.size()},
+                       {"windows", windows_json(results[i], names)}};
       add_text(one["prompt"], prompts[i].text);
       json["results"].push_back(std::move(one));
       continue;
