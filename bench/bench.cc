@@ -21,25 +21,18 @@ namespace {
 
 struct Workload {
   const char* name;
-  void (*run)(const Bench&);
-  uint64_t (*steps)(const BenchOptions&,
-                    bool gpu);  ///< how often run() calls step(), if everything fits
+  Cases (*cases)(const BenchOptions&);
   bool of_weights = true;  ///< false: the same for every dtype, device and number of threads, and
                            ///< measured once a model
 };
-constexpr Workload kWorkloads[] = {{"forward", bench_forward, forward_steps},
-                                   {"prefill", bench_prefill, prefill_steps},
-                                   {"decode", bench_decode, decode_steps},
-                                   {"generate", bench_generate, generate_steps},
-                                   {"linear", bench_linear, linear_steps},
-                                   {"attention", bench_attention, attention_steps},
-                                   {"saliency", bench_saliency, saliency_steps},
-                                   {"patching", bench_patching, patching_steps},
-                                   {"score", bench_score, score_steps},
-                                   {"lens", bench_lens, lens_steps},
-                                   {"capture", bench_capture, capture_steps},
-                                   {"tokenizer", bench_tokenizer, tokenizer_steps, false},
-                                   {"load", bench_load, load_steps}};
+constexpr Workload kWorkloads[] = {
+    {"forward", forward_cases},   {"prefill", prefill_cases},
+    {"decode", decode_cases},     {"generate", generate_cases},
+    {"linear", linear_cases},     {"attention", attention_cases},
+    {"saliency", saliency_cases}, {"patching", patching_cases},
+    {"score", score_cases},       {"lens", lens_cases},
+    {"capture", capture_cases},   {"tokenizer", tokenizer_cases, false},
+    {"load", load_cases}};
 
 bool wanted(const BenchOptions& options, const std::string& workload) {
   return std::find(options.workloads.begin(), options.workloads.end(), workload) !=
@@ -48,6 +41,14 @@ bool wanted(const BenchOptions& options, const std::string& workload) {
 
 Config config_of(const Subject& subject) {
   return subject.config ? *subject.config : Checkpoint::open(resolve_model(subject.name)).config();
+}
+
+/// How often a workload calls Bench::step(), if everything fits.
+uint64_t steps_in(const Workload& workload, const BenchOptions& options) {
+  uint64_t steps = 0;
+  for (const Case& each : workload.cases(options))
+    steps += each.checks + each.turns * static_cast<size_t>(options.repeat);
+  return steps;
 }
 
 int64_t largest(const std::vector<int64_t>& values) {
@@ -60,6 +61,7 @@ BenchOptions settled(BenchOptions options, const std::string& device, const Conf
                      const std::string& name) {
   const bool gpu = gpu_index(device).has_value();
   const int64_t context = config.context;
+  options.devices = {device};
   if (gpu) options.threads = {0};
   if (options.dtypes.empty()) options.dtypes = {gpu ? DType::kBF16 : DType::kF32};
   if (options.batches.empty()) options.batches = gpu ? std::vector{1, 8} : std::vector{1};
@@ -142,7 +144,7 @@ class BenchRun {
     for (const BenchOptions& model : settled_.at(options_.devices.front())) {
       for (const Workload& workload : kWorkloads) {
         if (!workload.of_weights && wanted(model, workload.name))
-          total_ += workload.steps(model, false);
+          total_ += steps_in(workload, model);
       }
     }
   }
@@ -178,7 +180,7 @@ class BenchRun {
       uint64_t each = 1;  // the weights
       for (const Workload& workload : kWorkloads) {
         if (workload.of_weights && wanted(options, workload.name))
-          each += workload.steps(options, gpu_index(device).has_value());
+          each += steps_in(workload, options);
       }
       steps += dtypes * each;
     }
@@ -238,7 +240,7 @@ class BenchRun {
           !(workload.of_weights || met_.insert(subject.name + " " + workload.name).second))
         continue;
       forget_peak_memory();
-      workload.run(bench);
+      for (const Case& each : workload.cases(options)) each.measure(bench);
     }
   }
 

@@ -103,43 +103,35 @@ class AttentionCase {
   Placed all_, last_;
 };
 
-void measure(const Bench& bench, AttentionCase& here, Row row, const Work& work,
-             void (AttentionCase::*attend)()) {
-  here.check();
-  set_floor(row, work, bench.best(), !state_of(bench.model).backend->host_memory());
-  const std::string step = "attention " + row.shape;
-  measure_alone(bench, std::move(row), step, [&] { (here.*attend)(); });
-}
-
-void measure_length(const Bench& bench, int64_t length) {
+/// Whole prompts, or the last position of each sequence alone.
+void measure(const Bench& bench, int batch, int64_t length, bool whole) {
   const ModelState& state = state_of(bench.model);
-  for (const int batch : bench.options.batches) {
-    bench.step("attention");
-    AttentionCase here(state, batch, length);
-    measure(bench, here, bench.row("attention", fmt::format("{} x {} tokens", batch, length)),
-            attention(state.config, state.activation_dtype(), batch, length, 0),
-            &AttentionCase::all);
-  }
-  for (const int batch : bench.options.decode_batches) {
-    bench.step("attention");
-    AttentionCase here(state, batch, length);
-    measure(bench, here,
-            bench.row("attention", fmt::format("batch {} after {}", batch, length - 1)),
-            attention(state.config, state.activation_dtype(), batch, 1, length - 1),
-            &AttentionCase::last);
-  }
+  const auto lock = state.backend->exclusive();
+  bench.step("attention");
+  AttentionCase here(state, batch, length);
+  here.check();
+  Row row = bench.row("attention", whole ? fmt::format("{} x {} tokens", batch, length)
+                                         : fmt::format("batch {} after {}", batch, length - 1));
+  const int64_t rows = whole ? length : 1;
+  const Work work = attention(state.config, state.activation_dtype(), batch, rows, length - rows);
+  set_floor(row, work, bench.best(), !state.backend->host_memory());
+  const std::string step = "attention " + row.shape;
+  measure_alone(bench, std::move(row), step, [&] { whole ? here.all() : here.last(); });
 }
 
 }  // namespace
 
-void bench_attention(const Bench& bench) {
-  const auto lock = state_of(bench.model).backend->exclusive();
-  for (const int64_t length : bench.options.prompts) measure_length(bench, length);
-}
-
-uint64_t attention_steps(const BenchOptions& options, bool) {
-  return options.prompts.size() * (options.batches.size() + options.decode_batches.size()) *
-         static_cast<uint64_t>(1 + options.repeat);
+Cases attention_cases(const BenchOptions& options) {
+  Cases cases;
+  for (const int64_t length : options.prompts) {
+    for (const int batch : options.batches) {
+      cases.push_back({.measure = [=](const Bench& b) { measure(b, batch, length, true); }});
+    }
+    for (const int batch : options.decode_batches) {
+      cases.push_back({.measure = [=](const Bench& b) { measure(b, batch, length, false); }});
+    }
+  }
+  return cases;
 }
 
 }  // namespace vitrine::bench

@@ -110,12 +110,13 @@ class CaptureBench {
 
 }  // namespace
 
-void bench_capture(const Bench& bench) {
-  for (const int64_t length : bench.options.prompts) CaptureBench(bench, length).measure();
-}
-
-uint64_t capture_steps(const BenchOptions& options, bool) {
-  return options.prompts.size() * static_cast<uint64_t>(1 + options.repeat);
+Cases capture_cases(const BenchOptions& options) {
+  Cases cases;
+  for (const int64_t length : options.prompts) {
+    cases.push_back(
+        {.measure = [=](const Bench& bench) { CaptureBench(bench, length).measure(); }});
+  }
+  return cases;
 }
 
 }  // namespace vitrine::bench

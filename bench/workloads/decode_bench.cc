@@ -138,19 +138,20 @@ class DecodeBench {
 
 }  // namespace
 
-void bench_decode(const Bench& bench) {
-  for (const int64_t prompt : bench.options.decode_prompts) {
-    for (const int64_t tokens : bench.options.tokens) {
-      for (const int batch : bench.options.decode_batches)
-        DecodeBench(bench, batch, prompt, tokens).measure();
+Cases decode_cases(const BenchOptions& options) {
+  const size_t sets = options.hooks.size();
+  Cases cases;
+  for (const int64_t prompt : options.decode_prompts) {
+    for (const int64_t tokens : options.tokens) {
+      for (const int batch : options.decode_batches) {
+        const auto measure = [=](const Bench& bench) {
+          DecodeBench(bench, batch, prompt, tokens).measure();
+        };
+        cases.push_back({.checks = 1 + sets, .turns = sets, .measure = measure});
+      }
     }
   }
-}
-
-uint64_t decode_steps(const BenchOptions& options, bool) {
-  const uint64_t cases =
-      options.decode_prompts.size() * options.tokens.size() * options.decode_batches.size();
-  return cases * (1 + options.hooks.size() * static_cast<uint64_t>(1 + options.repeat));
+  return cases;
 }
 
 }  // namespace vitrine::bench

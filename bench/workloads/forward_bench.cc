@@ -109,24 +109,23 @@ class ForwardBench {
   std::vector<Turn> turns_;
 };
 
-void bench_passes(const Bench& bench, LogitRows logits) {
-  for (const int64_t length : bench.options.prompts) {
-    for (const int batch : bench.options.batches)
-      ForwardBench(bench, logits, batch, length).measure();
+Cases pass_cases(const BenchOptions& options, LogitRows logits) {
+  const size_t sets = options.hooks.size();
+  Cases cases;
+  for (const int64_t length : options.prompts) {
+    for (const int batch : options.batches) {
+      const auto measure = [=](const Bench& bench) {
+        ForwardBench(bench, logits, batch, length).measure();
+      };
+      cases.push_back({.checks = 1 + sets, .turns = sets, .measure = measure});
+    }
   }
+  return cases;
 }
 
 }  // namespace
 
-void bench_forward(const Bench& bench) { bench_passes(bench, LogitRows::kAll); }
-void bench_prefill(const Bench& bench) { bench_passes(bench, LogitRows::kLast); }
-
-uint64_t forward_steps(const BenchOptions& options, bool) {
-  return options.prompts.size() * options.batches.size() *
-         (1 + options.hooks.size() * static_cast<uint64_t>(1 + options.repeat));
-}
-uint64_t prefill_steps(const BenchOptions& options, bool gpu) {
-  return forward_steps(options, gpu);
-}
+Cases forward_cases(const BenchOptions& options) { return pass_cases(options, LogitRows::kAll); }
+Cases prefill_cases(const BenchOptions& options) { return pass_cases(options, LogitRows::kLast); }
 
 }  // namespace vitrine::bench

@@ -69,18 +69,18 @@ class GenerateBench {
 
 }  // namespace
 
-void bench_generate(const Bench& bench) {
-  for (const int64_t prompt : bench.options.decode_prompts) {
-    for (const int64_t tokens : bench.options.tokens) {
-      for (const int batch : bench.options.decode_batches)
-        GenerateBench(bench, batch, prompt, tokens).measure();
+Cases generate_cases(const BenchOptions& options) {
+  Cases cases;
+  for (const int64_t prompt : options.decode_prompts) {
+    for (const int64_t tokens : options.tokens) {
+      for (const int batch : options.decode_batches) {
+        cases.push_back({.measure = [=](const Bench& bench) {
+          GenerateBench(bench, batch, prompt, tokens).measure();
+        }});
+      }
     }
   }
-}
-
-uint64_t generate_steps(const BenchOptions& options, bool) {
-  return options.decode_prompts.size() * options.tokens.size() * options.decode_batches.size() *
-         static_cast<uint64_t>(1 + options.repeat);
+  return cases;
 }
 
 }  // namespace vitrine::bench

@@ -19,6 +19,25 @@ namespace {
 constexpr size_t kOperations = 5;
 constexpr int64_t kFastFrom = 128;  // fewer rows go the exact way, see Gemm
 
+/// What one row is of.
+struct Variant {
+  size_t operation = 0;
+  int64_t rows = 0;
+  bool fast = false;
+};
+
+std::vector<Variant> variants_of(const BenchOptions& options) {
+  const bool gpu = gpu_index(options.devices.front()).has_value();
+  std::vector<Variant> variants;
+  for (size_t operation = 0; operation < kOperations; ++operation) {
+    for (const int64_t rows : options.rows) {
+      variants.push_back({operation, rows, false});
+      if (gpu && rows >= kFastFrom) variants.push_back({operation, rows, true});
+    }
+  }
+  return variants;
+}
+
 /// A product of the pass with all that is fused to it. One weight a layer: no repetition finds its
 /// weight in a cache.
 struct Operation {
@@ -151,12 +170,8 @@ class LinearBench {
 
   void measure() {
     const auto lock = backend_.exclusive();
-    for (const Operation& operation : operations_) {
-      for (const int64_t rows : bench_.options.rows) {
-        measure(operation, rows, backend_, "");
-        if (fast_ && rows >= kFastFrom) measure(operation, rows, *fast_, " fast");
-      }
-    }
+    for (const auto& [operation, rows, fast] : variants_of(bench_.options))
+      measure(operations_[operation], rows, fast ? *fast_ : backend_, fast ? " fast" : "");
   }
 
  private:
@@ -209,12 +224,10 @@ class LinearBench {
 
 }  // namespace
 
-void bench_linear(const Bench& bench) { LinearBench(bench).measure(); }
-
-uint64_t linear_steps(const BenchOptions& options, bool gpu) {
-  uint64_t cases = 0;
-  for (const int64_t rows : options.rows) cases += gpu && rows >= kFastFrom ? 2 : 1;
-  return kOperations * cases * static_cast<uint64_t>(1 + options.repeat);
+Cases linear_cases(const BenchOptions& options) {
+  const size_t rows = variants_of(options).size();
+  const auto measure = [](const Bench& bench) { LinearBench(bench).measure(); };
+  return {{.checks = rows, .turns = rows, .measure = measure}};
 }
 
 }  // namespace vitrine::bench

@@ -71,10 +71,8 @@ class LoadBench {
 
 }  // namespace
 
-void bench_load(const Bench& bench) { LoadBench(bench).measure(); }
-
-uint64_t load_steps(const BenchOptions& options, bool) {
-  return 1 + static_cast<uint64_t>(options.repeat);
+Cases load_cases(const BenchOptions&) {
+  return {{.measure = [](const Bench& bench) { LoadBench(bench).measure(); }}};
 }
 
 }  // namespace vitrine::bench

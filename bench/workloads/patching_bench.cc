@@ -109,10 +109,8 @@ class PatchingBench {
 
 }  // namespace
 
-void bench_patching(const Bench& bench) { PatchingBench(bench).run(); }
-
-uint64_t patching_steps(const BenchOptions& options, bool) {
-  return 1 + 2 * static_cast<uint64_t>(options.repeat);
+Cases patching_cases(const BenchOptions&) {
+  return {{.turns = 2, .measure = [](const Bench& bench) { PatchingBench(bench).run(); }}};
 }
 
 }  // namespace vitrine::bench

@@ -39,7 +39,7 @@ double allowed(const Bench& bench, double loss) {
 }
 
 /// A text of two windows, scored by windows that overlap by half.
-void bench_score_of(const Bench& bench, int64_t window) {
+void bench_score(const Bench& bench, int64_t window) {
   const std::vector<int32_t> ids = some_tokens(bench.model.config(), 2 * window);
   const ScoreOptions options{.window = window};
   Row row = bench.row("score", fmt::format("{} tokens, window {}", 2 * window, window));
@@ -69,7 +69,7 @@ void bench_score_of(const Bench& bench, int64_t window) {
 }
 
 /// Every layer at every position, the ten likeliest tokens of each.
-void bench_lens_of(const Bench& bench, int64_t length) {
+void bench_lens(const Bench& bench, int64_t length) {
   const std::vector<int32_t> ids = some_tokens(bench.model.config(), length);
   const LensOptions options{.top_k = 10};
   const int64_t layers = bench.model.config().layers + 1;
@@ -93,21 +93,17 @@ void bench_lens_of(const Bench& bench, int64_t length) {
   measure_alone(bench, std::move(row), step, [&] { lens(bench.model, ids, options); });
 }
 
-uint64_t steps_of(const BenchOptions& options) {
-  return options.prompts.size() * static_cast<uint64_t>(1 + options.repeat);
+/// Of every length of a prompt.
+Cases cases_of(const BenchOptions& options, void (*measure)(const Bench&, int64_t)) {
+  Cases cases;
+  for (const int64_t length : options.prompts)
+    cases.push_back({.measure = [=](const Bench& bench) { measure(bench, length); }});
+  return cases;
 }
 
 }  // namespace
 
-void bench_score(const Bench& bench) {
-  for (const int64_t window : bench.options.prompts) bench_score_of(bench, window);
-}
-
-void bench_lens(const Bench& bench) {
-  for (const int64_t length : bench.options.prompts) bench_lens_of(bench, length);
-}
-
-uint64_t score_steps(const BenchOptions& options, bool) { return steps_of(options); }
-uint64_t lens_steps(const BenchOptions& options, bool) { return steps_of(options); }
+Cases score_cases(const BenchOptions& options) { return cases_of(options, bench_score); }
+Cases lens_cases(const BenchOptions& options) { return cases_of(options, bench_lens); }
 
 }  // namespace vitrine::bench

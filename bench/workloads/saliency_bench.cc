@@ -140,17 +140,17 @@ class SaliencyBench {
 
 }  // namespace
 
-void bench_saliency(const Bench& bench) {
-  for (const int64_t length : bench.options.prompts) {
-    for (const int batch : bench.options.batches) SaliencyBench(bench, batch, length).measure();
+Cases saliency_cases(const BenchOptions& options) {
+  Cases cases;
+  for (const int64_t length : options.prompts) {
+    for (const int batch : options.batches) {
+      const auto measure = [=](const Bench& bench) {
+        SaliencyBench(bench, batch, length).measure();
+      };
+      cases.push_back({.turns = batch > 1 ? size_t{3} : size_t{4}, .measure = measure});
+    }
   }
-}
-
-uint64_t saliency_steps(const BenchOptions& options, bool) {
-  const auto repeat = static_cast<uint64_t>(options.repeat);
-  uint64_t steps = 0;
-  for (const int batch : options.batches) steps += 1 + (batch > 1 ? 3 : 4) * repeat;
-  return options.prompts.size() * steps;
+  return cases;
 }
 
 }  // namespace vitrine::bench

@@ -63,8 +63,6 @@ Row row_of(const Bench& bench, const std::string& shape) {
   return row;
 }
 
-}  // namespace
-
 void bench_tokenizer(const Bench& bench) {
   bench.step("tokenizer");
   Row encode = row_of(bench, "encode"), decode = row_of(bench, "decode");
@@ -97,8 +95,8 @@ void bench_tokenizer(const Bench& bench) {
   measure_alone(bench, std::move(decode), "tokenizer, decode", [&] { tokenizer->decode(ids); });
 }
 
-uint64_t tokenizer_steps(const BenchOptions& options, bool) {
-  return 1 + 2 * static_cast<uint64_t>(options.repeat);
-}
+}  // namespace
+
+Cases tokenizer_cases(const BenchOptions&) { return {{.turns = 2, .measure = bench_tokenizer}}; }
 
 }  // namespace vitrine::bench

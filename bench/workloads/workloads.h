@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "bench/bench.h"
 #include "vitrine/model.h"
@@ -15,7 +16,7 @@ struct Stopped {};
 
 /// What the workloads share: one model and the machine under it.
 struct Bench {
-  const BenchOptions& options;  ///< with nothing left open
+  const BenchOptions& options;  ///< with nothing left open; of this device alone
   std::function<void(Row)> on_row;
   const DeviceRates& rates;
   const Model& model;
@@ -33,33 +34,27 @@ struct Bench {
 /// A single operation's floor, and its rate in what holds it: bytes or operations.
 void set_floor(Row& row, const Work& work, const Rates& rates, bool gpu);
 
-// Each measures and hands over its rows. NAME_steps: how often it calls step(), if everything fits
-// in memory.
-void bench_forward(const Bench& bench);
-uint64_t forward_steps(const BenchOptions& options, bool gpu);
-void bench_prefill(const Bench& bench);
-uint64_t prefill_steps(const BenchOptions& options, bool gpu);
-void bench_decode(const Bench& bench);
-uint64_t decode_steps(const BenchOptions& options, bool gpu);
-void bench_generate(const Bench& bench);
-uint64_t generate_steps(const BenchOptions& options, bool gpu);
-void bench_linear(const Bench& bench);
-uint64_t linear_steps(const BenchOptions& options, bool gpu);
-void bench_attention(const Bench& bench);
-uint64_t attention_steps(const BenchOptions& options, bool gpu);
-void bench_saliency(const Bench& bench);
-uint64_t saliency_steps(const BenchOptions& options, bool gpu);
-void bench_patching(const Bench& bench);
-uint64_t patching_steps(const BenchOptions& options, bool gpu);
-void bench_score(const Bench& bench);
-uint64_t score_steps(const BenchOptions& options, bool gpu);
-void bench_lens(const Bench& bench);
-uint64_t lens_steps(const BenchOptions& options, bool gpu);
-void bench_capture(const Bench& bench);
-uint64_t capture_steps(const BenchOptions& options, bool gpu);
-void bench_tokenizer(const Bench& bench);
-uint64_t tokenizer_steps(const BenchOptions& options, bool gpu);
-void bench_load(const Bench& bench);
-uint64_t load_steps(const BenchOptions& options, bool gpu);
+/// One measurement, or several in turns, and how often it calls Bench::step() if everything fits in
+/// memory: once for each check and `repeat` times for each turn.
+struct Case {
+  size_t checks = 1, turns = 1;
+  std::function<void(const Bench&)> measure;
+};
+using Cases = std::vector<Case>;
+
+// What each workload measures of one model, in order.
+Cases forward_cases(const BenchOptions& options);
+Cases prefill_cases(const BenchOptions& options);
+Cases decode_cases(const BenchOptions& options);
+Cases generate_cases(const BenchOptions& options);
+Cases linear_cases(const BenchOptions& options);
+Cases attention_cases(const BenchOptions& options);
+Cases saliency_cases(const BenchOptions& options);
+Cases patching_cases(const BenchOptions& options);
+Cases score_cases(const BenchOptions& options);
+Cases lens_cases(const BenchOptions& options);
+Cases capture_cases(const BenchOptions& options);
+Cases tokenizer_cases(const BenchOptions& options);
+Cases load_cases(const BenchOptions& options);
 
 }  // namespace vitrine::bench
