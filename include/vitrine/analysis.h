@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// All analyses: what a model computes on the way to its answer, as numbers.
+/// All analyses of what a model computes between its input and its output.
 
 #include "vitrine/analysis/ablation.h"
 #include "vitrine/analysis/attention.h"

@@ -13,13 +13,13 @@
 
 namespace vitrine {
 
-/// What the captures of a pass, or of all passes of a generation, have kept. Immutable; views live
-/// as long as it does.
+/// Captured activations of a pass, or of all passes of a generation. Immutable. Views are valid as
+/// long as this object.
 ///
-/// For one sequence a site is a dense tensor whose first axis is the captured positions, in
-/// ascending order: [P, D], [P, H, K], [P, M], ..., narrowed by the request's heads and neurons. A
-/// map (scores, pattern) is [H, P, N], N being the length of the sequence; keys that a query could
-/// not see hold -inf (scores) or 0 (pattern).
+/// For one sequence a site is a dense tensor whose first axis is the captured positions in
+/// ascending order: [P, D], [P, H, K], [P, M], ..., restricted to the requested heads and neurons.
+/// A map (scores, pattern) is [H, P, N], where N is the length of the sequence; masked keys hold
+/// -inf (scores) or 0 (pattern).
 class Captures : public ActivationSource {
  public:
   /// One captured site.
@@ -28,13 +28,13 @@ class Captures : public ActivationSource {
     int layer;
     std::string name;
     DType dtype;
-    std::vector<int> heads;  ///< the captured heads, for a site that has heads
+    std::vector<int> heads;  ///< captured heads, for a site that has heads
     struct Sequence {
-      std::vector<int64_t> positions;  ///< of the rows
+      std::vector<int64_t> positions;  ///< positions of the rows
       TensorView values;
     };
-    std::vector<Sequence>
-        sequences;  ///< by index in the batch; without rows where the request named others
+    /// By index in the batch; no rows for sequences that were not selected.
+    std::vector<Sequence> sequences;
   };
 
   Captures() = default;
@@ -45,13 +45,13 @@ class Captures : public ActivationSource {
   /// All captured sites, in the order of the pass.
   const std::vector<Entry>& entries() const { return entries_; }
   bool has(std::string_view name) const;
-  /// Throws Error (user) listing what was captured if `name` was not.
+  /// Throws Error (user) that lists the captured sites if `name` was not captured.
   const Entry& entry(std::string_view name) const;
-  /// One sequence's part of a site. Throws Error (user) for an unknown site or sequence.
+  /// Captured values of one sequence. Throws Error (user) for an unknown site or sequence.
   TensorView view(std::string_view name, int sequence = 0) const;
-  /// The mean over all captured positions of all sequences, in double precision: a float32 tensor
-  /// of one row's width, ready for mean_ablate(). Throws Error (user) for maps and for sites
-  /// without rows.
+  /// Mean over all captured positions of all sequences, summed in double precision: a float32
+  /// tensor of one row's width, the operand of mean_ablate(). Throws Error (user) for maps and for
+  /// sites without rows.
   Tensor mean(std::string_view name) const;
 
   std::optional<std::vector<float>> row(Site site, int layer, int sequence,
@@ -59,7 +59,7 @@ class Captures : public ActivationSource {
 
  private:
   std::vector<Entry> entries_;
-  std::vector<std::shared_ptr<const void>> storage_;  ///< keeps the memory behind the views
+  std::vector<std::shared_ptr<const void>> storage_;  ///< owns the memory of the views
 };
 
 }  // namespace vitrine

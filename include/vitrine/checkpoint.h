@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// Files of tensors, and where models are found.
+/// Tensor files, the model cache and random checkpoints.
 
 #include "vitrine/checkpoint/model_cache.h"
 #include "vitrine/checkpoint/random_checkpoint.h"

@@ -6,7 +6,7 @@
 
 namespace vitrine {
 
-/// The hyper-parameters of a GPT-2 checkpoint, by the letters used throughout: L layers, D model
+/// Hyper-parameters of a GPT-2 checkpoint, with the letters used in all headers: L layers, D model
 /// width, H heads, K = D / H head width, M inner (MLP) width, V vocabulary, and the context length.
 struct Config {
   int layers = 0;
@@ -18,9 +18,9 @@ struct Config {
   float layer_norm_epsilon = 1e-5f;
   std::string activation = "gelu_new";  ///< Hugging Face's name
   bool scale_attention = true;          ///< scale_attn_weights: scores / sqrt(K)
-  bool scale_attention_by_inverse_layer =
-      false;                     ///< scale_attn_by_inverse_layer_idx: and / (layer + 1)
-  bool tied_unembedding = true;  ///< W_U is the token embedding, transposed
+  /// scale_attn_by_inverse_layer_idx: scores / (layer + 1)
+  bool scale_attention_by_inverse_layer = false;
+  bool tied_unembedding = true;  ///< W_U is the transposed token embedding
 
   int64_t head_width() const { return width / heads; }
   /// How many numbers the weights have, a tied unembedding counted once.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// Whole corpora: documents from files, and captures of them in files.
+/// Corpora: documents read from files, and captures written to files.
 
 #include "vitrine/corpus/capture_file.h"
 #include "vitrine/corpus/corpus.h"

@@ -6,17 +6,19 @@
 
 namespace vitrine {
 
-/// The one exception type that the library throws on purpose.
+/// The only exception type that the library throws deliberately.
 ///
-/// `what()` is one line that names the thing, the value and the fix, fit to be shown to the person
-/// who ran the program. The library never exits and never aborts on bad input.
+/// what() is one line for the user: what is wrong with which value, what was expected, and the fix.
+/// The library never exits and never aborts on invalid input.
 class Error : public std::runtime_error {
  public:
   enum class Kind {
-    kUser,  ///< bad input: a file, flag, id, shape, pattern or config. A program should exit with
-            ///< status 2.
-    kInternal,  ///< our fault or the machine's (out of memory, a failed write). A program should
-                ///< exit with status 1.
+    /// Invalid input: a file, flag, id, shape, pattern or config. Programs should exit with
+    /// status 2.
+    kUser,
+    /// A defect of the library, or a failure of the machine (out of memory, failed write). Programs
+    /// should exit with status 1.
+    kInternal,
   };
 
   Error(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}

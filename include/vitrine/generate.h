@@ -12,24 +12,23 @@
 
 namespace vitrine {
 
-/// How the next token is chosen. Hugging Face's order: temperature, then top-k, then top-p.
+/// Sampling of the next token, in Hugging Face's order: temperature, then top-k, then top-p.
 struct SamplingOptions {
   float temperature = 0.0f;  ///< 0: greedy
-  int top_k = 0;             ///< keep the k likeliest; 0: all
-  float top_p = 1.0f;        ///< keep the fewest whose probability reaches p; 1: all
-  /// A sequence's choices depend on its seed and its step alone, so it draws the same alone as in
-  /// any batch.
+  int top_k = 0;             ///< keep the k most likely tokens; 0: all
+  float top_p = 1.0f;  ///< keep the smallest set of tokens whose probability reaches p; 1: all
+  /// Random seed. The samples of a sequence depend only on its seed and the step, not on the batch.
   uint64_t seed = 0;
-  /// One seed a sequence, in place of `seed`; empty: the same for all.
+  /// One seed per sequence, instead of `seed`; empty: `seed` for all.
   std::vector<uint64_t> seeds = {};
 };
 
 struct GenerateOptions {
   int max_new_tokens = 32;
   SamplingOptions sampling = {};
-  /// Ids that end a sequence; the id itself is kept as its last token.
+  /// Token ids that end a sequence; the id is kept as its last token.
   std::vector<int32_t> stop_ids = {};
-  /// Called for each new token as it is chosen; false ends the whole generation.
+  /// Called for each new token when it is sampled; returning false ends the whole generation.
   std::function<bool(int sequence, int32_t id)> on_token = {};
 };
 
@@ -37,19 +36,18 @@ enum class StopReason : uint8_t { kLength, kStopId, kContext, kCallback };
 
 struct Generation {
   struct Sequence {
-    std::vector<int32_t> ids;  ///< the new tokens
+    std::vector<int32_t> ids;  ///< new tokens, without the prompt
     StopReason reason = StopReason::kLength;
   };
   std::vector<Sequence> sequences;
-  /// Why each step's operations were issued anew: a GPU otherwise records one step and replays it.
-  /// Empty if it did.
+  /// Reason why the steps were not replayed from a captured GPU graph; empty if they were.
   std::string eager_because;
-  /// What hooks captured over all passes: the prompt's positions, then one position a step.
+  /// Captures over all passes: the prompt's positions, then one position per step.
   std::shared_ptr<const Captures> captures;
 };
 
-/// Continues each prompt. Edits act in every pass, on the prompt as on each new token.
-/// Throws Error (user) as Model::forward does, and for sampling options outside their ranges.
+/// Continues each prompt. Edits apply in every pass, to the prompt and to each new token. Throws
+/// Error (user) as Model::forward does, and for sampling options out of range.
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options = {},
                     const Hooks& hooks = {});
 

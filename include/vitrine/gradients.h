@@ -14,12 +14,12 @@
 
 namespace vitrine {
 
-// Gradients of one number with respect to activations, in one backward pass. Weights are constants:
-// no gradient of theirs is computed or stored.
+// Gradients of a scalar target with respect to activations, in one backward pass. Weights are
+// constants; their gradients are neither computed nor stored.
 
-/// The number that is differentiated: a weighted sum of terms of one sequence. Made by the
-/// functions of vitrine::target, and added, subtracted and multiplied by numbers: `target::logit(a)
-/// - 0.5 * target::log_prob(b)`.
+/// Scalar to differentiate: a weighted sum of terms of one sequence. The functions of
+/// vitrine::target create targets; targets can be added, subtracted and scaled: `target::logit(a) -
+/// 0.5 * target::log_prob(b)`.
 class Target {
  public:
   enum class Kind : uint8_t {
@@ -37,9 +37,9 @@ class Target {
   struct Term {
     Kind kind = Kind::kLogit;
     double weight = 1.0;
-    int64_t position = -1;  ///< from 0; negative from the end of the sequence
+    int64_t position = -1;  ///< counts from 0; negative counts from the end of the sequence
     int32_t token = 0;      ///< kLogit, kLogProb, kProb
-    Tensor values = {};     ///< kKl, kReverseKl: [V] log-probabilities; kLinear: the coefficients
+    Tensor values = {};     ///< kKl, kReverseKl: [V] log-probabilities; kLinear: coefficients
     std::string site = {};  ///< kNorm, kLinear
   };
 
@@ -58,85 +58,86 @@ Target operator+(Target a, const Target& b);
 Target operator-(Target a, const Target& b);
 Target operator*(double factor, Target target);
 
-/// Positions count from 0, negative ones from the end of the sequence; the logits at a position say
-/// what follows it. What is not there (a token, a position, a site) is refused when a pass is
-/// prepared. Logarithms are natural.
+/// Positions count from 0, negative positions from the end of the sequence. The logits at a
+/// position predict the next token. Tokens, positions and sites out of range are rejected when a
+/// pass is prepared. Logarithms are natural.
 namespace target {
 
 Target logit(int32_t token, int64_t position = -1);
 Target log_prob(int32_t token, int64_t position = -1);
 Target prob(int32_t token, int64_t position = -1);
-/// Mean logit of `tokens` minus mean logit of `against`: the contrastive target (Yin & Neubig 2022)
-/// for one token each. Throws Error (user) if a set is empty.
+/// Mean logit of `tokens` minus mean logit of `against`. With one token each it is the contrastive
+/// target of Yin & Neubig 2022. Throws Error (user) if a set is empty.
 Target logit_difference(const std::vector<int32_t>& tokens, const std::vector<int32_t>& against,
                         int64_t position = -1);
-/// Mean over the sequence's tokens 1 .. T-1 of -log p(token | those before): the loss that language
-/// models are trained with.
+/// Mean over tokens 1 .. T-1 of -log p(token | previous tokens): the training loss of language
+/// models. Invalid for a sequence of one token.
 Target cross_entropy();
 /// -sum p log p
 Target entropy(int64_t position = -1);
-/// KL(reference || model) = sum r (log r - log p). `reference` are logits [V], of another run at
-/// any position; float32. Throws Error (user) for a tensor that is no float32 vector.
+/// KL(reference || model) = sum r (log r - log p). `reference`: float32 logits [V], from any run
+/// and position. Throws Error (user) for a tensor that is not a float32 vector.
 Target kl(TensorView reference, int64_t position = -1);
 /// KL(model || reference) = sum p (log p - log r)
 Target reverse_kl(TensorView reference, int64_t position = -1);
-/// Euclidean length of a site's row at a position. Not for maps.
+/// Euclidean length of a site's row at a position. Invalid for maps.
 Target norm(std::string site, int64_t position = -1);
-/// sum_i coefficients_i x_i over a site's row at a position. `coefficients`: as many as the row has
-/// elements; for a map [H, T, T], [H, T] for that query, of which keys that it does not see take no
-/// part. Throws Error (user) for a tensor that is not float32.
+/// sum_i coefficients_i x_i over a site's row at a position. `coefficients`: float32, one per
+/// element of the row; for a map [H, T, T], [H, T] for that query, where masked keys are ignored.
+/// Throws Error (user) for a tensor that is not float32.
 Target linear(std::string site, TensorView coefficients, int64_t position = -1);
 
 }  // namespace target
 
-/// What a backward pass may take for constants.
+/// Quantities that the backward pass treats as constants.
 struct Linearised {
-  bool patterns = false;  ///< attention patterns: no gradient reaches queries and keys
-  bool scales = false;    ///< the scales of all layernorms
+  bool patterns = false;  ///< attention patterns; no gradient reaches queries and keys
+  bool scales = false;    ///< scales of all layernorms
 };
 
-/// What is kept between the forward and the backward pass.
+/// Activations that are kept between the forward and the backward pass.
 enum class KeepPolicy : uint8_t {
-  kAuto,  ///< the first of the others that fits; the sequences of a batch one group after the other
-          ///< if none fits for all
-  kAll,   ///< everything that the backward pass reads: about 10 T D + T M numbers a layer, M = 4 D
-          ///< being the MLP's width
-  kResiduals,  ///< the residual stream before each block, T D numbers a layer; the rest is computed
-               ///< again, layer by layer
+  /// The first of kAll and kResiduals that fits in memory; if neither fits, the batch is split into
+  /// groups of sequences.
+  kAuto,
+  kAll,  ///< everything that the backward pass reads: about 10 T D + T M numbers per layer
+  /// The residual stream before each block: T D numbers per layer; the rest is recomputed per
+  /// layer.
+  kResiduals,
 };
 
 struct BackwardOptions {
   Linearised linearised = {};
   KeepPolicy keep = KeepPolicy::kAuto;
-  /// Which logits the run holds. The targets' own are computed apart, a few rows at a time.
+  /// Logits that the run holds. Logits needed by targets are computed separately, a few rows at a
+  /// time.
   LogitRows logits = LogitRows::kNone;
 };
 
-/// What one forward and one backward pass gave.
+/// Result of one forward and one backward pass.
 struct Backward {
-  Run run;                     ///< the forward pass: logits as asked, captures
-  std::vector<double> values;  ///< [sequences] the targets
-  /// The gradient of each sequence's target at the sites of Hooks::gradient(), shaped and narrowed
-  /// as captures are. At an edited site it is the gradient with respect to the edited value, which
-  /// is what a capture shows. In a map, keys that a query does not see have gradient 0.
+  Run run;                     ///< forward pass: requested logits and captures
+  std::vector<double> values;  ///< [sequences] values of the targets
+  /// Gradients of each sequence's target at the sites of Hooks::gradient(), in the shapes of
+  /// captures. At an edited site the gradient is with respect to the edited value, which is also
+  /// what a capture holds. In a map, masked keys have gradient 0.
   std::shared_ptr<const Captures> gradients;
-  KeepPolicy kept = KeepPolicy::kAll;  ///< what was done
-  int groups = 1;                      ///< in how many parts the batch ran
-  size_t kept_bytes = 0;  ///< held from the forward to the backward pass, of the largest part
+  KeepPolicy kept = KeepPolicy::kAll;  ///< the policy that was used
+  int groups = 1;                      ///< number of groups that the batch was split into
+  size_t kept_bytes = 0;               ///< bytes kept between the passes, maximum over the groups
 
-  /// Throws Error (user) for a site whose gradient was not asked for.
+  /// Throws Error (user) for a site whose gradient was not requested.
   TensorView gradient(std::string_view site, int sequence = 0) const {
     return gradients->view(site, sequence);
   }
 };
 
-/// Runs the batch and differentiates: one target for each sequence, or one for all. Sequences do
-/// not mix: each has its own gradient, the same bits alone as in any batch. Edits take part with
-/// their derivatives: what is added passes a gradient on, scaling scales it, replacing ends it,
-/// projecting out projects it; a callback needs one of its own (see callback()). Throws Error
-/// (user) as Model::forward does; for a target, token, position or site that is not there; for a
-/// gradient at a site that the target does not depend on; for an edit without a derivative; and for
-/// what does not fit in memory.
+/// Runs the batch and differentiates one target per sequence, or one target for all. Sequences are
+/// independent: each gradient has the same bits alone and in any batch. Edits are differentiated:
+/// adding passes the gradient on, scaling scales it, replacing stops it, projecting out projects
+/// it; a callback needs an adjoint (see callback()). Throws Error (user) as Model::forward does;
+/// for a target, token, position or site out of range; for a gradient at a site that the target
+/// does not depend on; for an edit without a derivative; and if it does not fit in memory.
 Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets,
                   const Hooks& hooks, const BackwardOptions& options = {});
 

@@ -10,16 +10,17 @@
 
 namespace vitrine {
 
-/// So many rows of logits visit_logits() holds at once, at most.
+/// Maximum number of logit rows held at once by visit_logits().
 inline constexpr int64_t kLogitRowsAtOnce = 64;
 
-/// Told the row and its logits [V], which are gone when it returns.
+/// Receives a row index and its logits [V], which are valid only during the call.
 using LogitVisitor = std::function<void(int64_t row, std::span<const float> logits)>;
 
-/// Unembeds rows [rows, D] of the residual stream, on the host or on the model's own GPU, a few at
-/// a time, and shows each row's logits to `visit`, in order: for what needs whole distributions and
-/// keeps less. `final_layernorm`: whether rows go through ln_final first. The logits are those that
-/// Model::unembed and a pass compute, to the bit. Throws Error (user) for a row width other than D.
+/// Unembeds rows [rows, D] of the residual stream, in host memory or (float32 only) on the model's
+/// GPU, a few at a time, and passes the logits of each row to `visit`, in order. For computations
+/// that need whole distributions but keep less. `final_layernorm`: applies ln_final first. The
+/// logits equal those of Model::unembed and of a pass, to the bit. Throws Error (user) for a row
+/// width other than D.
 void visit_logits(const Model& model, TensorView rows, bool final_layernorm,
                   const LogitVisitor& visit);
 

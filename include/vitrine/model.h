@@ -28,112 +28,112 @@ const ModelState& state_of(const Model& model);
 }  // namespace internal
 
 struct ModelOptions {
-  /// Where to run: "cpu", "cuda" (the first GPU), or "cuda:N". Sites, shapes and promises are the
-  /// same everywhere; on a GPU 16-bit weights are multiplied as such (activations are rounded to
-  /// their type), with float32 sums.
+  /// Device: "cpu", "cuda" (the first GPU), or "cuda:N". Sites, shapes and guarantees are the same
+  /// on all devices. On a GPU, matrix products with 16-bit weights round activations to the
+  /// weights' type and accumulate in float32.
   std::string device = "cpu";
-  /// How a GPU multiplies matrices of many rows: "exact" (every row the same bits however many
-  /// there are), or, by name, "fast" (Hopper's own instructions for 16-bit weights, which round
-  /// otherwise) or "cublas" (NVIDIA's library, for comparison). The CPU has one way, which is
-  /// exact.
+  /// Matrix product with many rows on a GPU: "exact" (the bits of a row do not depend on the number
+  /// of rows), "fast" (Hopper instructions for 16-bit weights, with different rounding), or
+  /// "cublas" (NVIDIA's library, for comparison). The CPU always uses "exact".
   std::string gemm = "exact";
-  /// How weights are stored: f32, f16, bf16 or, on a CPU, i8 (whole numbers with a scale for each
-  /// output); sums are float32. Nothing: as the checkpoint stores them, which gives the same
-  /// results as f32 to the bit, from fewer bytes.
+  /// Storage type of weights: f32, f16, bf16 or, on a CPU, i8 (integers with one scale per output).
+  /// Accumulation is float32. nullopt: the checkpoint's type, which gives the same bits as f32 from
+  /// fewer bytes.
   std::optional<DType> dtype = {};
-  /// 0: as many as the process may run on. Results do not depend on it.
+  /// Number of CPU threads; 0: all CPUs available to the process. Results do not depend on it.
   int threads = 0;
-  /// Bytes that weights, caches, activations and captures may use together; 0: what the device has
-  /// free.
+  /// Maximum bytes of weights, caches, activations and captures together; 0: the device's free
+  /// memory.
   size_t memory_limit = 0;
-  /// Told how far loading is, in bytes; null: nobody wants to know. Not kept.
+  /// Optional progress callback of loading, in bytes; null disables reporting. Used only during the
+  /// call.
   Progress* progress = nullptr;
 };
 
 struct ForwardOptions {
   LogitRows logits = LogitRows::kAll;
-  /// kDevice: logits and captures stay where the model runs, and views of them cannot be read by
-  /// the host (see Model::to_host). Copying all logits of a long prompt from a GPU takes longer
-  /// than computing them.
+  /// kDevice: logits and captures stay on the model's device, and the host cannot read their views
+  /// (see Model::to_host). Copying all logits of a long prompt from a GPU takes longer than
+  /// computing them.
   Residence residence = Residence::kHost;
 };
 
 /// A batch: the token ids of each sequence. Lengths may differ; nothing is padded.
 using Batch = std::vector<std::vector<int32_t>>;
 
-/// What unembed() finds in each row: never the whole [rows, V].
+/// Result of unembed(), without the full logits [rows, V].
 struct LogitStats {
   int64_t rows = 0;
   int top_k = 0;
-  std::vector<int32_t> top_ids;   ///< [rows, top_k], best first; of equals the smaller id first
+  std::vector<int32_t> top_ids;   ///< [rows, top_k], best first; ties by smaller id
   std::vector<float> top_logits;  ///< [rows, top_k]
-  std::vector<float>
-      lse;  ///< [rows] log sum exp of the logits, so that log p = logit - lse, in nats
+  /// [rows] log sum exp of the logits, so that log p = logit - lse, in nats
+  std::vector<float> lse;
   std::vector<float> entropy;        ///< [rows] in nats
   std::vector<float> target_logits;  ///< [rows]
-  std::vector<int32_t>
-      target_ranks;  ///< [rows] 1 + the number of tokens with a strictly greater logit
+  /// [rows] 1 + the number of tokens with a strictly greater logit
+  std::vector<int32_t> target_ranks;
   std::vector<float> watch_logits;   ///< [rows, watched ids]
   std::vector<int32_t> watch_ranks;  ///< [rows, watched ids]
 };
 
 struct UnembedOptions {
-  bool final_layernorm = true;        ///< whether rows go through ln_final first
-  int top_k = 0;                      ///< the best tokens to keep of each row
-  std::vector<int32_t> targets = {};  ///< [rows] one id to look up in each row, or empty
-  std::vector<int32_t> watch = {};    ///< ids to look up in every row
+  bool final_layernorm = true;        ///< applies ln_final to the rows first
+  int top_k = 0;                      ///< number of best tokens to keep per row
+  std::vector<int32_t> targets = {};  ///< [rows] one token id to look up per row, or empty
+  std::vector<int32_t> watch = {};    ///< token ids to look up in every row
 };
 
-/// A GPT-2 model, ready to run. Copies share the weights; const calls may be made from several
-/// threads at once.
+/// GPT-2 model. Copies share the weights. Const member functions are thread-safe.
 class Model {
  public:
   /// `name_or_path`: a directory or file of a checkpoint, "demo", or a name in the local Hugging
-  /// Face cache ("gpt2"). Never reaches the network. Throws Error (user) naming the file and what
-  /// is wrong with it.
+  /// Face cache ("gpt2"). Never accesses the network. Throws Error (user) naming the file and its
+  /// defect.
   static Model load(const std::string& name_or_path, const ModelOptions& options = {});
-  /// The directory or file that load() would open: for whoever wants what lies beside the weights,
-  /// such as the tokenizer. Throws Error (user) listing where it looked.
+  /// Directory or file that load() would open, for access to other files of the checkpoint such as
+  /// the tokenizer. Throws Error (user) that lists the searched places.
   static std::filesystem::path locate(const std::string& name_or_path);
-  /// A model with random weights, the same for the same seed on every machine: for benchmarks and
-  /// tests.
+  /// Model with random weights for benchmarks and tests. The weights depend only on the
+  /// configuration and the seed, on every machine.
   static Model random(const Config& config, uint64_t seed, const ModelOptions& options = {});
 
   const Config& config() const;
-  /// Throws Error (user) if the checkpoint came without a tokenizer.
+  /// Throws Error (user) if the checkpoint has no tokenizer.
   const Tokenizer& tokenizer() const;
-  std::shared_ptr<const Tokenizer> shared_tokenizer() const;  ///< null if there is none
+  /// Null if the checkpoint has no tokenizer.
+  std::shared_ptr<const Tokenizer> shared_tokenizer() const;
   DType dtype() const;
   size_t weight_bytes() const;
   std::string device_description() const;
   std::string name() const;
-  /// Which kernel each shape of matrix product got so far, where there was a choice: "linear 1024 x
+  /// Kernels selected so far for each shape of matrix product that has alternatives: "linear 1024 x
   /// 2304 x 768 bf16: ...".
   std::vector<std::string> kernel_choices() const;
 
-  /// One pass over one sequence. Throws Error (user) for an empty sequence, one longer than the
-  /// context, an id outside the vocabulary, hooks that do not fit, or a run that does not fit in
-  /// memory (naming the bytes by site).
+  /// One pass over one sequence. Throws Error (user) for an empty sequence, a sequence longer than
+  /// the context, an id outside the vocabulary, hooks that do not match the model, and a run that
+  /// does not fit in memory (naming the bytes per site).
   Run forward(std::span<const int32_t> ids, const Hooks& hooks = {},
               const ForwardOptions& options = {}) const;
-  /// One pass over a batch. A sequence's results are the same bits as if it were alone.
+  /// One pass over a batch. The results of a sequence have the same bits alone and in any batch.
   Run forward(const Batch& batch, const Hooks& hooks = {},
               const ForwardOptions& options = {}) const;
 
-  /// Sequences with a key/value cache of `capacity` positions each (at most the context; 0: the
-  /// context).
+  /// Creates sequences with a key/value cache of `capacity` positions each (at most the context; 0:
+  /// the context).
   Session session(int sequences = 1, int64_t capacity = 0) const;
 
-  /// A copy in host memory of a view of this model's results, wherever they lie.
+  /// Copies a view of this model's results from host or device memory to host memory.
   Tensor to_host(TensorView view) const;
 
-  /// The token embeddings of `ids`, rows of wte: [ids, D] float32, in host memory. Throws Error
-  /// (user) for an id outside the vocabulary.
+  /// Token embeddings of `ids` (rows of wte): [ids, D] float32, in host memory. Throws Error (user)
+  /// for an id outside the vocabulary.
   Tensor embed(std::span<const int32_t> ids) const;
 
-  /// Unembeds rows [rows, D] of the residual stream, on the host or on the model's own GPU, and
-  /// keeps only what is asked for. Throws Error (user) for a row width other than D, an id outside
-  /// the vocabulary, or targets that are not one a row.
+  /// Unembeds rows [rows, D] of the residual stream, in host memory or (float32 only) on the
+  /// model's GPU, and keeps only the requested results. Throws Error (user) for a row width other
+  /// than D, an id outside the vocabulary, and a number of targets that is neither 0 nor `rows`.
   LogitStats unembed(TensorView rows, const UnembedOptions& options) const;
 
  private:
@@ -142,33 +142,32 @@ class Model {
   std::shared_ptr<const internal::ModelState> state_;
 };
 
-/// Sequences that grow: each pass adds tokens behind those already there, and gives the same bits
-/// as one pass over all.
+/// Growing sequences. Each pass appends tokens and gives the same bits as one pass over the whole
+/// sequences.
 class Session {
  public:
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
   ~Session();
 
-  /// Runs the new tokens of each sequence (an empty list leaves a sequence as it is).
-  /// Throws Error (user) as Model::forward does, and for a sequence that would outgrow its
-  /// capacity.
+  /// Runs the new tokens of each sequence (an empty list leaves a sequence unchanged). Throws Error
+  /// (user) as Model::forward does, and for a sequence that would exceed its capacity.
   Run forward(const Batch& tokens, const Hooks& hooks = {}, const ForwardOptions& options = {});
-  /// Runs rows of the residual stream through the blocks from `layer` on, as if the pass had
-  /// reached that block with them: residuals[s] is [t, D] float32, blocks.<layer>.hook_resid_pre of
-  /// the next t tokens of sequence s (t 0 leaves it as it is). Keys and values of the blocks before
-  /// `layer` are not written, so from then on the session can only go on from there. Throws Error
-  /// (user) as forward() does; for a layer that is not there, rows of another width or dtype, or
-  /// hooks at sites before `layer`, which this pass does not reach.
+  /// Resumes a pass at block `layer` from given rows of the residual stream: residuals[s] is [t, D]
+  /// float32, blocks.<layer>.hook_resid_pre of the next t tokens of sequence s (t = 0 leaves it
+  /// unchanged). Keys and values of the blocks before `layer` are not written, so later passes of
+  /// the session must resume at `layer` as well. Throws Error (user) as forward() does; for a layer
+  /// out of range, rows of a different width or dtype, and hooks at sites before `layer`, which
+  /// this pass does not reach.
   Run forward_from(int layer, const std::vector<TensorView>& residuals, const Hooks& hooks = {},
                    const ForwardOptions& options = {});
-  /// A session of `copies` sequences, each with the keys and values of this one's `sequence`: for
-  /// many continuations or interventions behind one prefix. Throws Error (user) for a sequence that
-  /// is not there, or if it does not fit in memory.
+  /// Creates a session of `copies` sequences, each with the keys and values of `sequence`: for many
+  /// continuations or interventions after one prefix. Throws Error (user) for a sequence out of
+  /// range, and if it does not fit in memory.
   Session fork(int sequence, int copies) const;
 
   int64_t length(int sequence) const;
-  /// Forgets all positions from `length` on. Throws Error (user) if the sequence is shorter.
+  /// Discards all positions from `length` on. Throws Error (user) if the sequence is shorter.
   void truncate(int sequence, int64_t length);
 
  private:

@@ -6,13 +6,13 @@
 
 namespace vitrine {
 
-/// Where long work reports how far it is. Functions that may take long accept a `Progress*`; null:
-/// nobody wants to know.
+/// Progress callback of long operations. Functions that may take long accept a `Progress*`; null
+/// disables reporting.
 class Progress {
  public:
   virtual ~Progress() = default;
-  /// `done` of `total` units (0: unknown) of the work that `label` names. Called often, from any
-  /// one thread at a time, and not allowed to throw.
+  /// Reports `done` of `total` units (0: unknown) of the work named by `label`. Called often, from
+  /// one thread at a time. Must not throw.
   virtual void update(uint64_t done, uint64_t total, std::string_view label) = 0;
 };
 

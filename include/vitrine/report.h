@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// Results for readers: pages that open from disk, and figures for papers.
+/// Results as self-contained HTML pages and as figures.
 
 #include "vitrine/report/figure.h"
 #include "vitrine/report/page.h"

@@ -11,17 +11,17 @@
 
 namespace vitrine {
 
-/// For which tokens a pass computes logits. A pass whose hooks watch `logits` computes all of them.
+/// Tokens for which a pass computes logits. A pass with hooks at `logits` computes all of them.
 enum class LogitRows : uint8_t { kAll, kLast, kNone };
 
-/// The result of one forward pass over a batch of sequences. Cheap to copy; views live as long as a
-/// copy does.
+/// Result of one forward pass over a batch of sequences. Copies are cheap and share the data; views
+/// are valid as long as one copy.
 class Run {
  public:
   struct Sequence {
-    int64_t past = 0;    ///< tokens that were in the cache before
-    int64_t tokens = 0;  ///< tokens of this pass
-    TensorView logits;   ///< [tokens, V], [1, V] or [0, V], as LogitRows said; float32
+    int64_t past = 0;    ///< number of tokens in the cache before the pass
+    int64_t tokens = 0;  ///< number of tokens of this pass
+    TensorView logits;   ///< float32 [tokens, V], [1, V] or [0, V], depending on LogitRows
   };
 
   Run() = default;
@@ -32,16 +32,16 @@ class Run {
         storage_(std::move(storage)) {}
 
   int sequences() const { return static_cast<int>(sequences_.size()); }
-  /// Throws Error (user) for a sequence that is not in the batch.
+  /// Throws Error (user) for a sequence out of range.
   const Sequence& sequence(int index) const;
-  /// Float32 logits of one sequence. Throws Error (user) for a sequence that is not in the batch.
+  /// Float32 logits of one sequence. Throws Error (user) for a sequence out of range.
   TensorView logits(int index = 0) const { return sequence(index).logits; }
 
-  /// A captured site of a run of one sequence; for batches use captures().view(name, sequence).
-  /// Throws Error (user) for a site that was not captured, or when the run has several sequences.
+  /// Captured site of a run with one sequence; for batches use captures().view(name, sequence).
+  /// Throws Error (user) for a site that was not captured, and if the run has several sequences.
   TensorView operator[](std::string_view site) const;
   const Captures& captures() const { return *captures_; }
-  /// The captures alone, to be kept or given to replace_from().
+  /// Captures without the rest of the run, for example as the source of replace_from().
   std::shared_ptr<const Captures> shared_captures() const { return captures_; }
 
  private:

@@ -11,8 +11,8 @@
 
 namespace vitrine {
 
-/// Every place of the forward pass that can be looked at or changed, in the order in which a pass
-/// reaches them. Names and shapes are TransformerLens's for GPT-2.
+/// Sites: all activations of the forward pass that can be captured or edited, in the order of the
+/// pass. Names and shapes are those of TransformerLens for GPT-2.
 enum class Site : uint8_t {
   kEmbed,
   kPosEmbed,
@@ -40,7 +40,7 @@ enum class Site : uint8_t {
 };
 inline constexpr size_t kSiteCount = 23;
 
-/// What a site holds for a sequence of T tokens.
+/// Shape of a site for a sequence of T tokens.
 enum class SiteShape : uint8_t {
   kScalar,   ///< [T, 1]
   kModel,    ///< [T, D]
@@ -53,13 +53,13 @@ enum class SiteShape : uint8_t {
 
 struct SiteInfo {
   Site site;
-  std::string_view name;  ///< without the "blocks.L." of a per-layer site
+  std::string_view name;  ///< without the prefix "blocks.L." of a per-layer site
   bool per_layer;
   SiteShape shape;
   std::string_view note;
 };
 
-/// The one table of sites; docs/SITES.md and `vitrine info` are made from it.
+/// Table of sites; docs/SITES.md and `vitrine info` are generated from it.
 inline constexpr std::array<SiteInfo, kSiteCount> kSites = {{
     {Site::kEmbed, "hook_embed", false, SiteShape::kModel, "token embedding: a row of wte"},
     {Site::kPosEmbed, "hook_pos_embed", false, SiteShape::kModel,
@@ -111,24 +111,24 @@ static_assert(sites_are_in_order());
 
 constexpr const SiteInfo& site_info(Site site) { return kSites[static_cast<size_t>(site)]; }
 
-/// One site of one layer; `layer` is 0 for a site that has none.
+/// One site of one layer; `layer` is 0 for a site without layers.
 struct SiteRef {
   Site site;
   int layer;
   std::string name;  ///< "blocks.3.hook_resid_post"
 };
 
-/// "blocks.3.hook_resid_post", or the plain name of a site that has no layer.
+/// "blocks.3.hook_resid_post", or the plain name of a site without layers.
 std::string site_name(Site site, int layer);
 
-/// The shape of a site in letters: "[T, H, K]".
+/// Shape in letters: "[T, H, K]".
 std::string_view site_shape_text(SiteShape shape);
 
-/// Elements of one token's row of a site; for a map, which has no fixed width, 0.
+/// Number of elements of one token's row; 0 for a map, which has no fixed width.
 int64_t site_width(SiteShape shape, const Config& config);
 
-/// The head axis of a site: how many consecutive elements of a row belong to one head; 0 if it has
-/// none (or is a map).
+/// Number of consecutive elements of a row that belong to one head; 0 for sites without heads and
+/// for maps.
 int64_t site_head_width(SiteShape shape, const Config& config);
 
 }  // namespace vitrine

@@ -41,17 +41,17 @@ class Shape {
   int rank_ = 0;
 };
 
-/// Where a tensor's elements lie. On a CPU backend everything is host memory.
+/// Memory that holds a tensor's elements. On a CPU backend it is always host memory.
 enum class Residence : uint8_t { kHost, kDevice };
 
-/// A dense, row-major, read-only look at memory that somebody else owns.
+/// Dense, row-major, read-only view of memory that it does not own.
 class TensorView {
  public:
   TensorView() = default;
   TensorView(const void* data, DType dtype, Shape shape, Residence residence = Residence::kHost)
       : data_(data), dtype_(dtype), shape_(shape), residence_(residence) {}
 
-  /// A pointer of the host, or of the model's GPU, as residence() says.
+  /// Host or device pointer, depending on residence().
   const void* data() const { return data_; }
   Residence residence() const { return residence_; }
   DType dtype() const { return dtype_; }
@@ -59,15 +59,14 @@ class TensorView {
   int64_t elements() const { return shape_.elements(); }
   size_t bytes() const { return static_cast<size_t>(elements()) * dtype_size(dtype_); }
 
-  /// The elements as float32. Throws Error (user) if the dtype is another one (see to_f32() for a
-  /// conversion), or if they lie in a GPU's memory (see Model::to_host()).
+  /// Elements as float32. Throws Error (user) for another dtype (see to_f32() for a conversion),
+  /// and for device memory (see Model::to_host()).
   std::span<const float> f32() const;
-  /// A float32 copy of the elements of any floating dtype. Throws Error (user) if they lie in a
-  /// GPU's memory.
+  /// Float32 copy of elements of any floating dtype. Throws Error (user) for device memory.
   std::vector<float> to_f32() const;
-  /// The elements' bytes. Throws Error (user) if they lie in a GPU's memory.
+  /// Bytes of the elements. Throws Error (user) for device memory.
   std::span<const std::byte> host_bytes() const;
-  /// The `index`-th slice along the first axis. Throws Error (user) if out of range.
+  /// Slice `index` along the first axis. Throws Error (user) if out of range.
   TensorView slice(int64_t index) const;
 
  private:
@@ -77,17 +76,16 @@ class TensorView {
   Residence residence_ = Residence::kHost;
 };
 
-/// A dense, row-major tensor in host memory that it shares with its copies (copying is cheap and
-/// aliases the data).
+/// Dense, row-major tensor in host memory. Copies are cheap and share the data.
 class Tensor {
  public:
   Tensor() = default;
-  /// Zero-filled. Throws Error (internal) when memory runs out.
+  /// Zero-initialised. Throws Error (internal) if memory is insufficient.
   Tensor(DType dtype, Shape shape);
-  /// A float32 tensor with a copy of `values`. Throws Error (user) if the count does not fit the
+  /// Float32 tensor with a copy of `values`. Throws Error (user) if the count does not match the
   /// shape.
   static Tensor from(std::span<const float> values, Shape shape);
-  /// A float32 vector.
+  /// Float32 vector with a copy of `values`.
   static Tensor from(std::span<const float> values);
 
   bool empty() const { return storage_ == nullptr; }
@@ -96,7 +94,7 @@ class Tensor {
   int64_t elements() const { return shape_.elements(); }
   void* data() { return storage_.get(); }
   const void* data() const { return storage_.get(); }
-  /// The elements as float32. Throws Error (user) if the dtype is another one.
+  /// Elements as float32. Throws Error (user) for another dtype.
   std::span<float> f32();
   std::span<const float> f32() const;
   TensorView view() const { return {storage_.get(), dtype_, shape_}; }

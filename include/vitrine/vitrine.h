@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Start here. In the order in which one meets them:
+// Umbrella header of the core. The headers in reading order:
 //
 //   model.h            load a model, run text through it, get logits and activations
 //   tokenizer.h        text <-> ids
 //   hooks.h            which sites to capture and what to change, by name
 //   sites.h            the table of sites
-//   captures.h         the activations that a run kept
+//   captures.h         the captured activations of a run
 //   run.h              the result of a forward pass
-//   tensor.h           the views and owners that activations come as
+//   tensor.h           tensors and views of tensors
 //   generate.h         continue a text, with captures and edits
-//   gradients.h        the gradient of a number with respect to activations
-//   logit_rows.h       whole logits, a few rows at a time
-//   running_moments.h  means and covariances of captured rows, accumulated where the model runs
-//   error.h            the one exception
+//   gradients.h        gradients of a scalar target with respect to activations
+//   logit_rows.h       full rows of logits, a few at a time
+//   running_moments.h  means and covariances of captured rows, accumulated on the model's device
+//   error.h            the exception type
 //   version.h          the version, as numbers and as text
 //
-//   analysis.h         lens.h, tuned_lens.h, saliency.h, score.h, attribution.h, patching.h,
-//   ablation.h,
-//                      causal_trace.h, path_patching.h, noise.h, predictivity.h, attention.h,
-//                      similarity.h, factors.h, concepts.h, covariance.h
+//   analysis.h         ablation.h, attention.h, attribution.h, causal_trace.h, concepts.h,
+//                      covariance.h, factors.h, lens.h, noise.h, patching.h, path_patching.h,
+//                      predictivity.h, saliency.h, score.h, similarity.h, tuned_lens.h
 //   corpus.h           documents from files, captures of a whole corpus in shards
 //   checkpoint.h       safetensors and torch files, the Hugging Face cache, random checkpoints
 //   report.h           results as pages and as figures

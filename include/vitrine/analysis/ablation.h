@@ -12,41 +12,42 @@
 
 namespace vitrine {
 
-// Ablation: what the model's answer loses without one component.
+// Ablation: how a metric of the output changes when one component is removed.
 
-/// What a component's activations become.
+/// Replacement for a component's activations.
 enum class Ablation : uint8_t {
   kZero,      ///< 0
-  kMean,      ///< their mean over all positions of other prompts; not for maps
-  kResample,  ///< what they are at the same position of another prompt
+  kMean,      ///< mean over all positions of other prompts; not for maps
+  kResample,  ///< activations at the same position of another prompt
 };
 
 /// "zero", "mean", "resample".
 std::string_view ablation_name(Ablation ablation);
-/// The inverse. Throws Error (user) listing the names.
+/// Inverse of ablation_name(). Throws Error (user) that lists the names.
 Ablation ablation_from_name(std::string_view name);
 
 struct AblationOptions {
   Ablation ablation = Ablation::kZero;
   PatchMetric metric = {};
-  PatchCells cells = {.sites = {Site::kZ},
-                      .over = PatchOver::kHeads};  ///< heads; {kMlpOut}, kWhole: MLPs
-  Batch others = {};  ///< kMean: any number of prompts; kResample: one, as long as the prompt (up
-                      ///< to `position`)
-  int64_t position = -1;         ///< where the metric is read; negative from the end
-  int64_t batch_tokens = 512;    ///< as PatchOptions::batch_tokens
-  Progress* progress = nullptr;  ///< counts cells; null: nobody wants to know
+  /// Heads; {kMlpOut}, kWhole: MLPs.
+  PatchCells cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads};
+  /// kMean: any number of prompts; kResample: one prompt of the same length (up to `position`)
+  Batch others = {};
+  int64_t position = -1;       ///< position where the metric is read; negative counts from the end
+  int64_t batch_tokens = 512;  ///< see PatchOptions::batch_tokens
+  /// Optional progress callback (counts cells); null disables reporting.
+  Progress* progress = nullptr;
 };
 
 struct Ablations {
-  double value = 0;              ///< the metric of the whole model
-  std::vector<PatchGrid> grids;  ///< `effects`: the metric without the component minus `value`
+  double value = 0;              ///< metric of the unchanged model
+  std::vector<PatchGrid> grids;  ///< `effects`: metric without the component minus `value`
   PatchWork work;
 };
 
-/// Runs the prompt once, and from each component on again without it. Throws Error (user) as
-/// Model::forward does; for other prompts that are missing, too many or of another length; and for
-/// sites, layers, positions, heads or neurons that are not there.
+/// Runs the prompt once, then resumes that run from each component without it. Throws Error (user)
+/// as Model::forward does; for other prompts that are missing, too many or of another length; and
+/// for sites, layers, positions, heads or neurons out of range.
 Ablations ablate(const Model& model, std::span<const int32_t> ids, const AblationOptions& options);
 
 }  // namespace vitrine

@@ -11,54 +11,55 @@
 
 namespace vitrine {
 
-// Direct logit attribution: a logit, or a difference of two, as a sum over what wrote to the
-// residual stream (Elhage et al. 2021, "A mathematical framework for transformer circuits"; Wang et
-// al. 2022).
+// Direct logit attribution: a logit, or a difference of two, as a sum over the components that
+// write to the residual stream (Elhage et al. 2021, "A mathematical framework for transformer
+// circuits"; Wang et al. 2022).
 //
 // The residual stream before the final layernorm is a sum of embeddings, heads, biases and MLPs.
-// The layernorm divides by a scale that depends on all of them; taken for the constant that it is
-// in this run, the logit is linear in each, and a component's contribution is its part of that sum
-// times d logit / d residual.
+// The layernorm divides by a scale that depends on all of them. With this scale held constant at
+// its value in this run, the logit is linear in each summand. The contribution of a component is
+// its part of the sum times d logit / d residual.
 
 struct AttributionOptions {
-  std::optional<int32_t> target =
-      {};  ///< the token whose logit is explained; nothing: the one that the model ranks first
-  std::optional<int32_t> against = {};  ///< minus this token's logit
-  int64_t position = -1;                ///< behind which token; negative from the end
-  int neurons = 0;  ///< how many single MLP neurons to list, those with the largest contributions
-                    ///< of either sign
+  /// Token whose logit is explained; nullopt: the model's top-ranked token.
+  std::optional<int32_t> target = {};
+  std::optional<int32_t> against = {};  ///< token whose logit is subtracted
+  /// Position whose next-token logits are read; negative counts from the end.
+  int64_t position = -1;
+  int neurons = 0;  ///< number of single MLP neurons to list, by absolute contribution
 };
 
-/// Contributions in logits, from float32 activations, summed up in double precision.
+/// Contributions in logits, computed from float32 activations and summed in double precision.
 struct LogitAttribution {
   std::vector<int32_t> ids;  ///< the text
-  int64_t position = 0;      ///< from 0
+  int64_t position = 0;      ///< counts from 0
   int32_t target = 0;
   std::optional<int32_t> against;
 
   int layers = 0, heads = 0;
   double embedding = 0, position_embedding = 0;
   std::vector<double> head;            ///< [L, H]
-  std::vector<double> attention_bias;  ///< [L] the bias of the output projection
-  std::vector<double> mlp;             ///< [L] with bias
-  double final_bias = 0;  ///< the final layernorm's bias, which is no part of the residual stream
+  std::vector<double> attention_bias;  ///< [L] bias of the output projection
+  std::vector<double> mlp;             ///< [L] output including the bias
+  double final_bias = 0;  ///< bias of the final layernorm, which is outside the residual stream
 
   struct Neuron {
     int layer;
     int64_t neuron;
     double activation, contribution;
   };
-  std::vector<Neuron> neurons;  ///< as many as asked for, the largest first; parts of `mlp`
-  std::vector<double>
-      mlp_bias;  ///< [L] the part of `mlp` that is no neuron's; empty if no neurons were asked for
+  /// The requested number, largest absolute contribution first; parts of `mlp`.
+  std::vector<Neuron> neurons;
+  /// [L] output bias, the part of `mlp` outside all neurons; empty if no neurons were requested
+  std::vector<double> mlp_bias;
 
-  double logit = 0;  ///< the model's own, or the difference of two
+  double logit = 0;  ///< the model's logit, or the difference of two
   double sum() const;
-  /// What rounding left between the sum and the logit.
+  /// Rounding error between the sum and the logit.
   double gap() const { return logit - sum(); }
 };
 
-/// Throws Error (user) as Model::forward does, and for tokens or a position that are not there.
+/// Throws Error (user) as Model::forward does, and for a token or position out of range.
 LogitAttribution logit_attribution(const Model& model, std::span<const int32_t> ids,
                                    const AttributionOptions& options = {});
 

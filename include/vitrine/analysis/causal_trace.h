@@ -13,39 +13,39 @@
 namespace vitrine {
 
 // Causal tracing (Meng et al. 2022, "Locating and editing factual associations in GPT",
-// section 2.1): the subject's token embeddings are hidden under noise, and one of the other
-// activations at a time is put back to what it was.
+// section 2.1): noise is added to the subject's token embeddings, and one clean activation at a
+// time is restored.
 
 struct TraceOptions {
   PatchMetric metric = {.kind = PatchMetric::Kind::kProb};
-  std::vector<int64_t> subject =
-      {};          ///< positions whose embeddings get noise; negative from the end; at least one
-  int draws = 10;  ///< of noise, 1..1000000; results are means over them
-  double noise = 3.0;  ///< its standard deviation, over that of `spread`
-  /// What it is measured by: the standard deviation of all elements of the prompt's own token
-  /// embeddings. (Meng et al. took it over a sample of text.) Nothing: that; else a number of the
-  /// caller's.
+  /// Positions whose embeddings get noise; negative counts from the end; at least one.
+  std::vector<int64_t> subject = {};
+  int draws = 10;      ///< number of noise draws, 1..1000000; results are means over them
+  double noise = 3.0;  ///< standard deviation of the noise, in multiples of `spread`
+  /// Unit of `noise`. nullopt: the standard deviation of all elements of the prompt's own token
+  /// embeddings. (Meng et al. measured it over a sample of text.)
   std::optional<double> spread = {};
-  uint64_t seed = 0;  ///< noise depends on it, the draw, and the place in the subject alone
-  PatchCells cells = {
-      .sites = {Site::kResidPost}};  ///< what is put back; .window for runs of layers
-  int64_t position = -1;             ///< where the metric is read; negative from the end
-  int64_t batch_tokens = 512;        ///< as PatchOptions::batch_tokens
-  Progress* progress = nullptr;      ///< counts cells of all draws; null: nobody wants to know
+  uint64_t seed = 0;  ///< the noise depends only on the seed, the draw and the index in the subject
+  /// Activations to restore; `.window` restores several layers.
+  PatchCells cells = {.sites = {Site::kResidPost}};
+  int64_t position = -1;       ///< position where the metric is read; negative counts from the end
+  int64_t batch_tokens = 512;  ///< see PatchOptions::batch_tokens
+  /// Optional progress callback (counts cells of all draws); null disables reporting.
+  Progress* progress = nullptr;
 };
 
 struct Trace {
-  double clean = 0;           ///< the metric without noise
-  double corrupt = 0;         ///< with it, mean over the draws
-  std::vector<double> draws;  ///< [draws] of each
-  double deviation = 0;       ///< the noise's standard deviation
-  std::vector<PatchGrid>
-      grids;  ///< `values`: means over the draws; `effects`: values - corrupt, the indirect effect
+  double clean = 0;           ///< metric without noise
+  double corrupt = 0;         ///< metric with noise, mean over the draws
+  std::vector<double> draws;  ///< [draws] metric with noise, per draw
+  double deviation = 0;       ///< standard deviation of the noise
+  /// `values`: means over the draws; `effects`: values - corrupt, the indirect effect
+  std::vector<PatchGrid> grids;
   PatchWork work;
 };
 
-/// Throws Error (user) as Model::forward does; for a subject that is empty or not there; for noise
-/// that is negative or no number; and for what patch() refuses of cells.
+/// Throws Error (user) as Model::forward does; for a subject that is empty or out of range; for
+/// noise that is negative or not finite; and for cells that patch() rejects.
 Trace causal_trace(const Model& model, std::span<const int32_t> ids, const TraceOptions& options);
 
 }  // namespace vitrine

@@ -12,53 +12,58 @@
 
 namespace vitrine {
 
-// Concept directions: what differs between the activations of two sets of texts, as one vector.
-// Added during a generation it steers (see add() in hooks.h); projected out, it takes the concept
-// away (see project_out()).
+// Concept directions: the difference between the mean activations of two sets of texts, as one
+// vector. Adding it during a generation steers the model (see add() in hooks.h); projecting it out
+// removes the concept (see project_out()).
 
 enum class ConceptPooling : uint8_t {
-  kLast,  ///< a text is its last token's activation
-  kMean,  ///< the mean over its tokens
+  kLast,  ///< activation at the last token of a text
+  kMean,  ///< mean over the tokens of a text
 };
 
 /// "last" or "mean".
 std::string_view concept_pooling_name(ConceptPooling pooling);
-/// The inverse. Throws Error (user) naming both words.
+/// Inverse of concept_pooling_name(). Throws Error (user) that lists both names.
 ConceptPooling concept_pooling_from_name(std::string_view name);
 
 struct ConceptOptions {
-  /// Sites with a row for each token, a pattern as Hooks has it: a direction is found at each.
+  /// Pattern (see Hooks) of sites with one row per token. One direction is computed per matching
+  /// site.
   std::string site = "blocks.*.hook_resid_post";
-  Where where = {};  ///< narrows layers, heads and neurons
+  Where where = {};  ///< selects layers, heads and neurons
   ConceptPooling pooling = ConceptPooling::kLast;
-  int64_t batch_tokens = 512;    ///< tokens that go through the model at once
-  Hooks edits = {};              ///< only the edits are used
-  Progress* progress = nullptr;  ///< counts tokens; null: nobody wants to know
+  int64_t batch_tokens = 512;  ///< maximum tokens per forward pass
+  Hooks edits = {};            ///< edits applied during the run; captures are ignored
+  /// Optional progress callback (counts tokens); null disables reporting.
+  Progress* progress = nullptr;
 };
 
-/// The direction at one site, and how well it separates texts that it was not made from.
+/// Direction at one site, and how well it separates held-out texts.
 struct ConceptDirection {
   std::string site;  ///< "blocks.3.hook_resid_post"
-  std::vector<double>
-      direction;               ///< [W] mean of the positive texts minus mean of the negative ones
-  double norm = 0;             ///< its length
-  double activation_norm = 0;  ///< root mean square of the lengths of all texts' activations: what
-                               ///< to compare `norm` with
+  /// [W] mean of the positive texts minus mean of the negative texts
+  std::vector<double> direction;
+  double norm = 0;  ///< Euclidean length of `direction`
+  /// Root mean square of the activation lengths of all texts, for comparison with `norm`.
+  double activation_norm = 0;
 
-  // Each text is held out once, with the text at its place in the other set (pairs share all but
-  // the concept); means and direction are of all others, and its score is its place along that
-  // direction, counted from the midpoint of the means: (x - (m+ + m-) / 2) . d / |d|. NaN where the
-  // others' means are equal. The results below are of these scores.
+  // Each text is held out once, together with the text of the same index in the other set (pairs
+  // share everything but the concept). Means and direction come from all other texts. The score of
+  // a held-out text is its coordinate along that direction, measured from the midpoint of the
+  // means: (x - (m+ + m-) / 2) . d / |d|. It is NaN if the two means are equal. The results below
+  // are computed from these scores.
   std::vector<double> positive_scores, negative_scores;  ///< in the order of the texts
-  double cohens_d = 0;  ///< difference of the scores' means / their pooled standard deviation,
-                        ///< sqrt((SS+ + SS-) / (n+ + n- - 2))
-  double auc = 0;       ///< share of pairs whose positive text scores higher; a tie counts a half
-  double accuracy = 0;  ///< share of texts on their own side of the midpoint, mean of the two sets
+  /// Difference of the mean scores / their pooled standard deviation, sqrt((SS+ + SS-) / (n+ + n- -
+  /// 2)).
+  double cohens_d = 0;
+  double auc = 0;  ///< share of pairs whose positive text scores higher; a tie counts 0.5
+  /// Share of texts on the correct side of the midpoint, mean of the two sets.
+  double accuracy = 0;
 };
 
-/// Throws Error (user) as Model::forward does; for fewer than two texts in a set, which leave
-/// nothing to hold out; for a site without rows, such as a map; and for a narrowing by position or
-/// sequence, which pooling decides.
+/// Throws Error (user) as Model::forward does; for fewer than two texts in a set; for a site
+/// without rows per token, such as a map; and for a selection of positions or sequences, which
+/// `pooling` determines.
 std::vector<ConceptDirection> concept_directions(const Model& model, const Batch& positive,
                                                  const Batch& negative,
                                                  const ConceptOptions& options = {});

@@ -16,17 +16,17 @@
 
 namespace vitrine {
 
-// Activation patching: which activations carry what makes the model answer as it does. One run (the
-// base) is repeated with some of its activations replaced by those of another run, and a number of
-// its output is watched.
+// Activation patching: finds the activations that determine the model's answer. One run (the base)
+// is repeated with some of its activations replaced by those of another run, and a metric of its
+// output is recorded.
 //
-// The base runs once. What a replacement cannot reach is not computed again: each patched run
-// starts at the block and the position of its first changed number, many of them go through the
-// model at once, and where the two runs hold the same bits nothing runs. Every cell is the number
-// that a whole run with that edit gives, to the bit where the model's arithmetic promises it
-// (ARCHITECTURE.md; hook_result is the exception there and here).
+// The base runs once. Computation that a replacement cannot affect is skipped: each patched run
+// starts at the block and the position of its first changed activation, many patched runs share a
+// forward pass, and cells where both runs hold the same bits need no run. Each cell equals a full
+// run with that edit, to the bit where the model's arithmetic guarantees it (ARCHITECTURE.md;
+// hook_result is the exception).
 
-/// The number that is watched, of the logits at one position.
+/// Metric, computed from the logits at one position.
 struct PatchMetric {
   enum class Kind : uint8_t {
     kLogitDifference,  ///< logit(answer) - logit(wrong)
@@ -36,69 +36,71 @@ struct PatchMetric {
   };
   Kind kind = Kind::kLogitDifference;
   int32_t answer = 0;
-  int32_t wrong = 0;  ///< kLogitDifference
+  int32_t wrong = 0;  ///< used by kLogitDifference only
 
-  /// From logits [V], in double precision.
+  /// Metric of logits [V], in double precision.
   double of(std::span<const float> logits) const;
-  /// The same number for backward().
+  /// The same metric as a target of backward().
   Target target() const;
 };
 
 /// "logit-difference", "logit", "log-prob", "prob".
 std::string_view patch_metric_name(PatchMetric::Kind kind);
-/// The inverse. Throws Error (user) listing the names.
+/// Inverse of patch_metric_name(). Throws Error (user) that lists the names.
 PatchMetric::Kind patch_metric_from_name(std::string_view name);
 
-/// Which run is the base. (Heimersheim & Nanda 2024: the two ask different questions.)
+/// Selects the base run. (Heimersheim & Nanda 2024 discuss how the two differ.)
 enum class PatchDirection : uint8_t {
-  kDenoise,  ///< the corrupt run, with activations of the clean one: what is enough to restore the
-             ///< answer?
-  kNoise,    ///< the clean run, with activations of the corrupt one: what is needed for it?
+  /// Base: corrupt run, with clean activations; finds activations sufficient for the answer.
+  kDenoise,
+  /// Base: clean run, with corrupt activations; finds activations necessary for the answer.
+  kNoise,
 };
 
-/// What the columns of a grid are; its rows are layers.
+/// Meaning of a grid's columns; its rows are layers.
 enum class PatchOver : uint8_t {
-  kPositions,  ///< one position each: all of the site's row
-  kHeads,      ///< one head each, at all positions asked for
-  kNeurons,    ///< one element of the row each, at all positions asked for
-  kWhole,      ///< a single column: the whole site at all positions asked for
+  kPositions,  ///< one position per column, the site's whole row
+  kHeads,      ///< one head per column, at all selected positions
+  kNeurons,    ///< one element of the row per column, at all selected positions
+  kWhole,      ///< a single column: the whole site at all selected positions
 };
 
-/// How much was computed: one unit is one token through one block.
+/// Amount of computation. The unit is one token through one block.
 struct PatchWork {
-  int64_t cells = 0;     ///< patched runs that were asked for
-  int64_t computed = 0;  ///< token-layers, the base's and the other runs included
-  int64_t naive = 0;     ///< what one whole run a cell takes, with those runs
+  int64_t cells = 0;     ///< number of patched runs
+  int64_t computed = 0;  ///< computed units, including the base run and the other run
+  int64_t naive = 0;     ///< units of a full run per cell, including those two runs
 };
 
-/// Which cells a sweep has. Lists: negative numbers count from the last; empty: all.
+/// Cells of a sweep. In all lists negative numbers count from the last, and empty means all.
 struct PatchCells {
-  std::vector<Site> sites = {Site::kResidPre};  ///< per-layer sites; a grid each
+  std::vector<Site> sites = {Site::kResidPre};  ///< per-layer sites; one grid per site
   PatchOver over = PatchOver::kPositions;
   std::vector<int> layers = {};
-  std::vector<int64_t> positions =
-      {};                       ///< of the base: columns of kPositions, else where a cell replaces
-  std::vector<int> heads = {};  ///< columns of kHeads
+  /// Positions of the base: the columns of kPositions, otherwise the positions that a cell
+  /// replaces.
+  std::vector<int64_t> positions = {};
+  std::vector<int> heads = {};        ///< columns of kHeads
   std::vector<int64_t> neurons = {};  ///< columns of kNeurons
-  /// A cell replaces this many layers, as many before its row's as behind it, cut off at the
-  /// model's ends. (Meng 2022, for MLPs.)
+  /// Number of layers that a cell replaces, centred on its row's layer and clipped at the model's
+  /// ends. (Meng 2022, for MLPs.)
   int window = 1;
 };
 
-/// One site's results.
+/// Results at one site.
 struct PatchGrid {
   Site site = Site::kResidPre;
   PatchOver over = PatchOver::kPositions;
   std::vector<int> layers;       ///< [R]
   std::vector<int64_t> columns;  ///< [C] positions, heads or neurons; {0} for kWhole
 
-  std::vector<double> values;     ///< [R, C] the metric; empty if not asked for
-  std::vector<double> effects;    ///< [R, C] values, on the scale that the result says
-  std::vector<double> estimates;  ///< [R, C] attribution patching's first-order estimate of
-                                  ///< `effects`; empty if not asked for
+  std::vector<double> values;   ///< [R, C] metric; empty if not requested
+  std::vector<double> effects;  ///< [R, C] values on the scale that the result defines
+  /// [R, C] attribution patching's first-order estimate of `effects`; empty if not requested
+  std::vector<double> estimates;
 
   size_t cell(size_t row, size_t column) const { return row * columns.size() + column; }
-  /// Pearson's correlation of effects and estimates; NaN if either is empty or the same everywhere.
+  /// Pearson correlation of effects and estimates; NaN if either is empty or constant.
   double correlation() const;
 };
 
@@ -106,32 +108,34 @@ struct PatchOptions {
   PatchMetric metric = {};
   PatchDirection direction = PatchDirection::kDenoise;
   PatchCells cells = {};
-  /// Positions that belong together, (clean, corrupt), each at most once: for prompts of different
-  /// lengths. Positions without a partner are not replaced. Empty: the same position. Not for maps,
-  /// whose keys would have to move, too.
+  /// Pairs of corresponding positions (clean, corrupt), each used at most once, for prompts of
+  /// different lengths. Unpaired positions are not replaced. Empty: equal positions correspond.
+  /// Invalid for maps, whose keys would need the same alignment.
   std::vector<std::pair<int64_t, int64_t>> alignment = {};
-  /// Where the metric is read, of each prompt; negative from its end. What follows that position
-  /// plays no part.
+  /// Position of each prompt where the metric is read; negative counts from its end. Later
+  /// positions have no effect.
   int64_t position = -1;
-  bool exact = true;  ///< run the cells
-  /// Estimate them: (a_other - a_base) . d metric / d a at the base, summed over what the cell
-  /// replaces (Nanda 2023, "Attribution patching"). One backward pass gives all cells of all sites.
+  bool exact = true;  ///< run every cell
+  /// Estimates the cells by (a_other - a_base) . d metric / d a at the base, summed over the
+  /// replaced activations (Nanda 2023, "Attribution patching"). One backward pass covers all cells
+  /// of all sites.
   bool attribution = false;
-  /// Tokens that go through the model at once: whole cells, as many as fit, one at least. Results
-  /// do not depend on it.
+  /// Maximum tokens per forward pass, which runs whole cells and at least one. Results do not
+  /// depend on it.
   int64_t batch_tokens = 512;
-  Progress* progress = nullptr;  ///< counts cells; null: nobody wants to know
+  /// Optional progress callback (counts cells); null disables reporting.
+  Progress* progress = nullptr;
 };
 
 struct Patching {
-  double clean = 0, corrupt = 0;  ///< the metric of the two prompts; effects: 1 and 0
-  std::vector<PatchGrid> grids;   ///< in the order of the sites asked for
+  double clean = 0, corrupt = 0;  ///< metric of the two prompts; their effects are 1 and 0
+  std::vector<PatchGrid> grids;   ///< in the order of the requested sites
   PatchWork work;                 ///< forward passes only
 };
 
 /// Runs both prompts and every cell. Throws Error (user) as Model::forward does; for prompts of
-/// different lengths without an alignment; for prompts that give the same metric, which leave
-/// nothing to explain; and for sites, layers, positions, heads or neurons that are not there.
+/// different lengths without an alignment; for prompts with equal metrics, because effects are
+/// undefined then; and for sites, layers, positions, heads or neurons out of range.
 Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
                const PatchOptions& options);
 

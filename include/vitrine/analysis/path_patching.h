@@ -13,34 +13,34 @@
 
 namespace vitrine {
 
-// Path patching: what one component tells another, rather than the whole model (Wang et al. 2022,
-// "Interpretability in the wild", section 3.1; Goldowsky-Dill et al. 2023, "Localizing model
-// behavior with path patching").
+// Path patching: the effect of one component on the output through chosen receivers only (Wang et
+// al. 2022, "Interpretability in the wild", section 3.1; Goldowsky-Dill et al. 2023, "Localizing
+// model behavior with path patching").
 //
-// For each sender: 1. the base runs with the sender's output replaced by the other run's, and with
-// every head's output (and every MLP's, but see PathOptions::through_mlps) held at the base's, so
-// that the change reaches the receivers through the residual stream alone; 2. the base runs with
-// the receivers' inputs as they were in 1., and nothing held.
+// For each sender: 1. The base runs with the sender's output replaced by that of the other run. The
+// outputs of all heads (and of all MLPs, but see PathOptions::through_mlps) are held at their base
+// values, so the change reaches the receivers through the residual stream alone. 2. The base runs
+// with the receivers' inputs taken from step 1, and nothing is held.
 
-/// A component, as a sender or as a receiver.
+/// Component of the model, as sender or receiver.
 struct PathNode {
   enum class Kind : uint8_t {
     kEmbedding,  ///< sender: token embeddings
     kHead,       ///< sender: an attention head's output
     kMlp,        ///< sender: an MLP's output; receiver: its input
-    kQuery,      ///< receivers: what a head computes its queries, keys, values from
+    kQuery,      ///< receivers: the inputs of a head's queries, keys, values
     kKey,
     kValue,
-    kFinalResidual,  ///< receiver: the residual stream that is unembedded
+    kFinalResidual,  ///< receiver: the residual stream before the unembedding
   };
   Kind kind = Kind::kHead;
-  int layer = 0;  ///< negative from the last; without meaning for kEmbedding and kFinalResidual
-  int head = 0;   ///< negative from the last; kHead, kQuery, kKey, kValue
+  int layer = 0;  ///< negative counts from the last; ignored for kEmbedding and kFinalResidual
+  int head = 0;   ///< negative counts from the last; used by kHead, kQuery, kKey, kValue
 
   /// "embed", "head 3.1", "mlp 3", "q 3.1", "k 3.1", "v 3.1", "final".
   std::string name() const;
-  /// The inverse; also "h3.1", "m3" and what has no space. Throws Error (user) showing what there
-  /// is.
+  /// Inverse of name(). Also accepts "h3.1", "m3" and the names without spaces. Throws Error (user)
+  /// that shows the accepted forms.
   static PathNode parse(std::string_view text);
   friend bool operator==(const PathNode&, const PathNode&) = default;
 };
@@ -48,31 +48,33 @@ struct PathNode {
 struct PathOptions {
   PatchMetric metric = {};
   PatchDirection direction = PatchDirection::kDenoise;
-  std::vector<PathNode> senders =
-      {};  ///< one result each; empty: embeddings, every head, every MLP
-  std::vector<PathNode> receivers = {
-      {.kind = PathNode::Kind::kFinalResidual}};  ///< patched together
-  std::vector<int64_t> sender_positions = {};     ///< negative from the end; empty: all
-  std::vector<int64_t> receiver_positions =
-      {};  ///< the same; kFinalResidual is read where the metric is
-  /// MLPs between sender and receivers compute on, as Wang et al. have it; otherwise they are held,
-  /// too, and only direct paths count.
+  /// One result per sender; empty: embeddings, every head, every MLP.
+  std::vector<PathNode> senders = {};
+  /// All patched in the same run.
+  std::vector<PathNode> receivers = {{.kind = PathNode::Kind::kFinalResidual}};
+  std::vector<int64_t> sender_positions = {};  ///< negative counts from the end; empty: all
+  /// Likewise; kFinalResidual uses the metric's position.
+  std::vector<int64_t> receiver_positions = {};
+  /// true: MLPs between sender and receivers are recomputed, as in Wang et al. false: MLPs are held
+  /// as well, and only direct paths count.
   bool through_mlps = false;
-  int64_t position = -1;         ///< where the metric is read; negative from the end
-  int64_t batch_tokens = 512;    ///< as PatchOptions::batch_tokens
-  Progress* progress = nullptr;  ///< counts senders; null: nobody wants to know
+  int64_t position = -1;       ///< position where the metric is read; negative counts from the end
+  int64_t batch_tokens = 512;  ///< see PatchOptions::batch_tokens
+  /// Optional progress callback (counts senders); null disables reporting.
+  Progress* progress = nullptr;
 };
 
 struct PathPatching {
   double clean = 0, corrupt = 0;
-  std::vector<PathNode> senders;  ///< [S], layers and heads from 0
-  std::vector<double> values;     ///< [S] the metric
-  std::vector<double> effects;    ///< [S] so that the corrupt prompt's is 0 and the clean one's 1
-  PatchWork work;                 ///< cells: two passes a sender
+  std::vector<PathNode> senders;  ///< [S] layers and heads counted from 0
+  std::vector<double> values;     ///< [S] metric
+  /// [S] scaled so that the corrupt prompt is 0 and the clean prompt 1
+  std::vector<double> effects;
+  PatchWork work;  ///< cells: two passes per sender
 };
 
-/// Throws Error (user) as patch() does, for prompts of the same length alone; and for a node that
-/// cannot send or receive.
+/// Throws Error (user) as patch() does; for prompts of different lengths; and for a node that
+/// cannot be a sender or a receiver.
 PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
                         std::span<const int32_t> corrupt, const PathOptions& options);
 

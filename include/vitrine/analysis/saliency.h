@@ -17,70 +17,67 @@
 
 namespace vitrine {
 
-// Saliency: how much each token of the input matters for what comes next.
+// Saliency: the importance of each input token for a predicted token.
 //
-// A step is one next token. Its input is the text before it: n tokens with embeddings e_i, row i's
-// token of wte (position embeddings are added inside the model and belong to no token). f is one
-// number of the output behind the input, g_i its gradient with respect to e_i. D is the model's
+// A step is one predicted token. Its input is the text before it: n tokens with embeddings e_i,
+// rows of wte (position embeddings are added inside the model and are not part of e_i). f is one
+// number of the output after the input, g_i its gradient with respect to e_i. D is the model's
 // width.
 
-/// Every method gives each token a share, not negative, the shares of a step adding up to 1, and a
-/// score in units of f.
+/// Saliency method. Every method gives each token a share >= 0, where the shares of a step sum to
+/// 1, and a score in units of f.
 enum class SaliencyMethod : uint8_t {
-  /// Share: |g_i * e_i|, the Euclidean length over D, as the library Ecco has it (Alammar 2021; its
-  /// f was the logit up to 0.0.15 and
-  /// is the probability from 0.1.0). Score: sum_d g_i e_i (Denil 2014, Shrikumar 2016).
+  /// Share: Euclidean length |g_i * e_i| over D, as in the library Ecco (Alammar 2021; its f is the
+  /// logit up to version 0.0.15 and the probability from 0.1.0). Score: sum_d g_i e_i (Denil 2014,
+  /// Shrikumar 2016).
   kGradXInput,
-  /// Share: |g_i| (Simonyan 2013). Score: the same length; it has no sign.
+  /// Share: |g_i| (Simonyan 2013). Score: the same length, unsigned.
   kGradientNorm,
-  /// As kGradXInput or kGradientNorm with, in place of g_i, the mean gradient over inputs with
-  /// Gaussian noise (Smilkov 2017).
+  /// kGradXInput or kGradientNorm with g_i replaced by the mean gradient over inputs with Gaussian
+  /// noise (Smilkov 2017).
   kSmoothGrad,
   /// Score: sum_d of (e_i - b_i) * integral of g_i along the straight line from a baseline b to e
-  /// (Sundararajan 2017). Share: the
-  /// length over D of the same product. The scores add up to f(e) - f(b) but for the quadrature's
-  /// error, which is reported.
+  /// (Sundararajan 2017). Share: Euclidean length over D of the same product. The scores sum to
+  /// f(e) - f(b) up to the quadrature error, which is reported.
   kIntegratedGradients,
-  /// Score: f(e) - f(e with token i replaced, or without it). Share: its size.
+  /// Score: f(e) - f(e with token i replaced or deleted). Share: its magnitude.
   kOcclusion,
-  /// Contiguous spans of whole words are replaced, drawn as SpanBERT draws them (Joshi 2020),
-  /// beside as many scattered tokens.
-  /// Score: the mean of f(e) - f(masked) over the draws whose spans cover the token. Share: its
-  /// size.
+  /// Replaces contiguous spans of whole words, drawn as in SpanBERT (Joshi 2020), and for
+  /// comparison the same number of scattered tokens. Score: mean of f(e) - f(masked) over the draws
+  /// whose spans cover the token. Share: its magnitude.
   kSpanOcclusion,
 };
 
 /// "grad-x-input", "gradient-norm", "smooth-grad", "integrated-gradients", "occlusion",
 /// "span-occlusion".
 std::string_view saliency_method_name(SaliencyMethod method);
-/// The inverse. Throws Error (user) listing the names.
+/// Inverse of saliency_method_name(). Throws Error (user) that lists the names.
 SaliencyMethod saliency_method_from_name(std::string_view name);
 
-/// f: the target token's logit, log-probability (in nats) or probability.
+/// The number f: the target token's logit, log-probability (in nats) or probability.
 enum class SaliencyValue : uint8_t { kLogit, kLogProb, kProb };
 /// "logit", "log-prob", "prob".
 std::string_view saliency_value_name(SaliencyValue value);
 SaliencyValue saliency_value_from_name(std::string_view name);
 
-/// What stands in for a token's embedding where the method wants "nothing in particular". GPT-2 has
-/// no mask token.
+/// Uninformative replacement for a token's embedding. GPT-2 has no mask token.
 struct Replacement {
   enum class Kind : uint8_t {
-    kZero,    ///< the zero vector
-    kMean,    ///< the mean row of wte
-    kToken,   ///< the row of `token`
-    kTensor,  ///< `tensor`: float32, [D] or a row for each input token of the last step, [T, D]
-    kDelete,  ///< the token is left out, and those behind it move up; not for integrated gradients
+    kZero,    ///< zero vector
+    kMean,    ///< mean row of wte
+    kToken,   ///< row of `token`
+    kTensor,  ///< `tensor`: float32, [D], or [T, D] with one row per input token of the last step
+    kDelete,  ///< token removed, later tokens move forward; invalid for integrated gradients
   };
   Kind kind = Kind::kZero;
   int32_t token = 0;
   Tensor tensor = {};
 };
 
-/// How the integral over [0, 1] is computed, from n values of the gradient.
+/// Quadrature rule for the integral over [0, 1], from n gradients.
 enum class Quadrature : uint8_t {
   kGaussLegendre,  ///< exact for polynomials of degree 2 n - 1
-  kTrapezoid,      ///< n points from 0 to 1, both included; 2 at least
+  kTrapezoid,      ///< n points from 0 to 1, both included; n >= 2
   kLeft,           ///< 0, 1/n, ..., (n-1)/n
   kRight,          ///< 1/n, ..., 1
 };
@@ -95,97 +92,98 @@ struct IntegratedGradientsOptions {
 };
 
 struct SmoothGradOptions {
-  int samples = 25;    ///< 1..1000000
-  double noise = 0.1;  ///< the noise's standard deviation over (largest - smallest element of the
-                       ///< input's embeddings)
-  uint64_t seed = 0;   ///< noise depends on it, the sample, the position and the element alone
-  bool times_input = true;  ///< false: the mean gradient's length, as kGradientNorm
+  int samples = 25;  ///< 1..1000000
+  /// Standard deviation of the noise / (max - min over all elements of the input's embeddings).
+  double noise = 0.1;
+  /// The noise depends only on the seed, the sample, the position and the element.
+  uint64_t seed = 0;
+  bool times_input = true;  ///< false: length of the mean gradient, as kGradientNorm
 };
 
 struct SaliencyOptions {
   SaliencyMethod method = SaliencyMethod::kGradXInput;
   SaliencyValue value = SaliencyValue::kLogit;
-  /// f is the target's value minus this token's: why the one rather than the other (Yin & Neubig
-  /// 2022).
+  /// Contrast token: f is the target's value minus this token's value (Yin & Neubig 2022).
   std::optional<int32_t> contrast = {};
 
-  // Which steps. Nothing: one, the token that the model ranks first behind the prompt.
-  std::optional<int32_t> target = {};      ///< one step: this token behind the prompt
-  std::vector<int32_t> continuation = {};  ///< one step for each of these tokens behind the prompt
-  std::optional<GenerateOptions> generate =
-      {};  ///< one step for each token with which the model continues the prompt
+  // Selection of steps, at most one of the following. None: one step, the model's top-ranked next
+  // token.
+  std::optional<int32_t> target = {};      ///< one step: this token after the prompt
+  std::vector<int32_t> continuation = {};  ///< one step per token: these tokens after the prompt
+  /// One step per token that the model generates after the prompt.
+  std::optional<GenerateOptions> generate = {};
 
   IntegratedGradientsOptions integrated = {};
   SmoothGradOptions smooth = {};
   SpanOptions spans = {};
-  Replacement mask = {.kind = Replacement::Kind::kMean};  ///< of both occlusions
+  /// Replacement used by both occlusion methods.
+  Replacement mask = {.kind = Replacement::Kind::kMean};
 
-  /// Changes to the model while it is looked at; only the edits are used, and none may be of
-  /// hook_embed, which is what is looked at, of `logits`, or narrowed to sequences. Positions from
-  /// the end count from the end of each step's input.
+  /// Edits applied during all runs; captures are ignored. Edits of hook_embed (the input of the
+  /// analysis), of `logits`, and of selected sequences are invalid. Negative positions count from
+  /// the end of each step's input.
   Hooks edits = {};
-  /// Tokens that go through the model at once: whole inputs, as many as fit, one at least. Results
-  /// do not depend on it.
+  /// Maximum tokens per pass, which runs whole inputs and at least one. Results do not depend on
+  /// it.
   int64_t batch_tokens = 512;
-  Progress* progress = nullptr;  ///< counts inputs; null: nobody wants to know
+  /// Optional progress callback (counts inputs); null disables reporting.
+  Progress* progress = nullptr;
 };
 
-/// Whether integrated gradients add up as they should.
+/// Completeness check of integrated gradients.
 struct Completeness {
   double baseline_value = 0;  ///< f(b)
   double gap = 0;             ///< |sum of the scores - (f(e) - f(b))|
-  double relative_gap = 0;    ///< gap / |f(e) - f(b)|; infinite where only the divisor is 0
+  double relative_gap = 0;    ///< gap / |f(e) - f(b)|; infinite if only the divisor is 0
 };
 
-/// What masking did, as means over the draws.
+/// Effect of masking, as means over the draws.
 struct MaskingEffect {
   double value = 0;           ///< f(e) - f(masked)
-  double standard_error = 0;  ///< of that mean; 0 for a single draw
-  double log_prob = 0;        ///< the target's log-probability, masked minus unmasked, in nats
-  double rank = 0;            ///< of the target, masked
-  double hidden =
-      0;  ///< |h_masked - h| / |h|, h being the final layernorm's output at the last position
+  double standard_error = 0;  ///< standard error of `value`; 0 for a single draw
+  double log_prob = 0;  ///< change of the target's log-probability, masked minus unmasked, in nats
+  double rank = 0;      ///< rank of the target, masked
+  /// |h_masked - h| / |h| with h the final layernorm's output at the last position
+  double hidden = 0;
 };
 
-/// Spans against as many scattered tokens, draw by draw.
+/// Spans versus the same number of scattered tokens, per draw.
 struct SpanComparison {
-  double masked_tokens = 0;  ///< mean over the draws
+  double masked_tokens = 0;  ///< mean number over the draws
   MaskingEffect spans, scattered;
-  std::vector<double> scattered_scores = {};  ///< [n] as the scores, of the scattered tokens
-  std::vector<int32_t>
-      span_draws = {},
-      scattered_draws = {};  ///< [n] how many draws masked the token; where none did its score is 0
+  std::vector<double> scattered_scores = {};  ///< [n] scores computed from the scattered tokens
+  /// [n] number of draws that masked the token; the score is 0 if there are none.
+  std::vector<int32_t> span_draws = {}, scattered_draws = {};
 };
 
 struct SaliencyStep {
-  int64_t inputs = 0;  ///< n: the input is ids[0 .. n)
+  int64_t inputs = 0;  ///< n; the input is ids[0 .. n)
   int32_t target = 0;
-  int32_t rank = 0;  ///< 1 + the number of tokens whose logit is strictly greater
+  int32_t rank = 0;  ///< 1 + the number of tokens with a strictly greater logit
   double logit = 0, log_prob = 0;
   double value = 0;                               ///< f
-  std::optional<Completeness> completeness = {};  ///< kIntegratedGradients
-  std::optional<SpanComparison> comparison = {};  ///< kSpanOcclusion
+  std::optional<Completeness> completeness = {};  ///< kIntegratedGradients only
+  std::optional<SpanComparison> comparison = {};  ///< kSpanOcclusion only
 };
 
 struct Saliency {
   SaliencyMethod method = SaliencyMethod::kGradXInput;
   SaliencyValue value = SaliencyValue::kLogit;
   std::optional<int32_t> contrast = {};
-  int64_t prompt = 0;                    ///< tokens of the prompt
-  std::vector<int32_t> ids = {};         ///< [T] the input of the last step
+  int64_t prompt = 0;                    ///< number of prompt tokens
+  std::vector<int32_t> ids = {};         ///< [T] input of the last step
   std::vector<SaliencyStep> steps = {};  ///< [S]
-  std::vector<double> shares =
-      {};  ///< [S, T], 0 behind a step's input; all 0 where nothing has any effect
+  /// [S, T]; 0 after a step's input; all 0 if no token has any effect
+  std::vector<double> shares = {};
   std::vector<double> scores = {};  ///< [S, T] likewise
 
   size_t cell(size_t step, size_t position) const { return step * ids.size() + position; }
 };
 
-/// Holds a few inputs' activations at a time, and the gradients of one step.
-/// Throws Error (user) as Model::forward does; for more than one choice of steps; for a text that
-/// outgrows the context; for a token outside the vocabulary; for options outside their ranges; for
-/// a replacement of the wrong shape or that the method cannot use; and for the deletion of all
-/// tokens.
+/// Holds the activations of a few inputs at a time, and the gradients of one step. Throws Error
+/// (user) as Model::forward does; for more than one selection of steps; for a text that exceeds the
+/// context; for a token outside the vocabulary; for options out of range; for a replacement of the
+/// wrong shape or one that the method does not support; and for the deletion of all tokens.
 Saliency saliency(const Model& model, std::span<const int32_t> prompt,
                   const SaliencyOptions& options = {});
 

@@ -14,121 +14,122 @@
 
 namespace vitrine {
 
-// Next-token score: loss_t = -log p(x_t | x_<t).
+// Next-token scores: loss_t = -log p(x_t | x_<t).
 
-/// A text longer than the context is scored by a window that slides over it. The k-th window feeds
-/// the model tokens k * stride .. k * stride + window - 1 and scores those of their successors that
-/// no window before it has scored: the first scores `window` tokens, each later one `stride`. So
-/// every token but the text's first is scored once, with no less than window - stride + 1 tokens
-/// before it (the first window's excepted), and each score says how many there were. A smaller
-/// stride gives more context and costs more: about window / stride times the work.
+/// A text longer than the context is scored with a sliding window. Window k reads tokens k * stride
+/// .. k * stride + window - 1 and scores those next tokens that no earlier window scored: the first
+/// window scores `window` tokens, each later one `stride`. Every token except the text's first is
+/// scored once, with at least window - stride + 1 preceding tokens (except in the first window),
+/// and each score reports their number. A smaller stride gives more context and costs about window
+/// / stride times the work.
 struct ScoreOptions {
-  int64_t window = 0;  ///< tokens the model sees at once, 1..context; 0: the context
-  int64_t stride = 0;  ///< 1..window; 0: half of the window, rounded up
-  /// Puts this id before the text, once, so that the text's first token is scored as well. For
-  /// GPT-2 it is the end-of-text token (Tokenizer::end_of_text), which in training stood before
-  /// every document. Negative: nothing.
+  int64_t window = 0;  ///< tokens per window, 1..context; 0: the context
+  int64_t stride = 0;  ///< tokens between windows, 1..window; 0: half the window, rounded up
+  /// Token id placed before the text, once, so that the first token is scored as well. GPT-2 was
+  /// trained with the end-of-text token (Tokenizer::end_of_text) before every document. Negative:
+  /// none.
   int32_t prepend = -1;
-  /// Changes to the model while it scores. Only the edits are used; positions count within a
-  /// window. An edit of `logits` is not seen.
+  /// Edits applied during the run; captures are ignored. Positions count within a window. Edits of
+  /// `logits` have no effect.
   Hooks edits = {};
-  Progress* progress = nullptr;  ///< counts tokens; null: nobody wants to know
+  /// Optional progress callback (counts tokens); null disables reporting.
+  Progress* progress = nullptr;
 };
 
 struct TokenScore {
-  int64_t position = 0;  ///< of the token in the text
+  int64_t position = 0;  ///< position of the token in the text
   int32_t id = 0;
-  int64_t context = 0;  ///< tokens before it that the model saw, the prepended one included
+  int64_t context = 0;  ///< number of preceding tokens in the window, including the prepended one
   double loss = 0;      ///< -log p(token | context), in nats
-  double entropy = 0;   ///< of the model's distribution there, in nats
-  int32_t rank = 0;     ///< 1 + the number of tokens thought strictly likelier
-  int32_t top_id = 0;   ///< the token that the model thought likeliest
-  double top_loss = 0;  ///< -log p of that one, in nats
+  double entropy = 0;   ///< entropy of the model's distribution at this position, in nats
+  int32_t rank = 0;     ///< 1 + the number of tokens with a strictly greater logit
+  int32_t top_id = 0;   ///< most likely token
+  double top_loss = 0;  ///< -log p of that token, in nats
 };
 
 struct Score {
-  int64_t window = 0, stride = 0;  ///< as used
+  int64_t window = 0, stride = 0;  ///< the values that were used
   int32_t prepend = -1;
   std::vector<TokenScore> tokens;  ///< in the order of the text
 
   double total_nats() const;  ///< sum of the losses
-  double mean_nats() const;   ///< total / tokens; NaN where nothing was scored
+  double mean_nats() const;   ///< total / tokens; NaN if no token was scored
   double mean_bits() const;   ///< mean_nats / ln 2
   double perplexity() const;  ///< exp(mean_nats)
 };
 
-/// Scores a text of any length. Beyond the result it holds one window's activations: never [T, V].
-/// Throws Error (user) for an empty text, one of a single token with nothing prepended, an id
-/// outside the vocabulary, and a window or stride outside its range.
+/// Scores a text of any length. Besides the result it holds the activations of one window, never
+/// [T, V]. Throws Error (user) for an empty text, a text of one token without a prepended token, an
+/// id outside the vocabulary, and a window or stride out of range.
 Score score(const Model& model, std::span<const int32_t> ids, const ScoreOptions& options = {});
 
-// Words, as reading-time studies have them: what stands between white space, punctuation attached
-// ("table.", "don't").
+// Words as in reading-time studies: text between white space, with punctuation attached ("table.",
+// "don't").
 
-/// To which word the boundary between two words belongs. GPT-2's tokens carry the space before a
-/// word, so that the sum over a word's tokens is -log p(space and word, however it goes on): it
-/// includes where the last word ended, and not where this one does.
+/// Assignment of the boundary between two words. GPT-2's tokens include the space before a word, so
+/// the sum over a word's tokens is -log p(space and word, with any continuation): it includes the
+/// end of the previous word and not the end of this word.
 enum class WordBoundary : uint8_t {
-  kLeading,  ///< the plain sum over the tokens: the boundary before the word counts
-  /// The boundary after the word counts instead (Oh & Schuler 2024, "Leading whitespaces of
+  kLeading,  ///< plain sum over the tokens; includes the boundary before the word
+  /// Includes the boundary after the word instead (Oh & Schuler 2024, "Leading whitespaces of
   /// language models' subword vocabulary pose a confound for calculating word probabilities";
   /// Pimentel & Meister 2024, "How to compute the probability of a word", theorem 2):
   ///   plain sum - log B(after the word) + log B(before it),
-  /// B(context) being the probability that the next token begins with white space or ends the text.
-  /// Before a text's first word that has no white space before it, B is the probability of all
-  /// other tokens. Summed over a text the two differ by the ends alone.
+  /// where B(context) is the probability that the next token begins with white space or ends the
+  /// text. Before a text's first word without leading white space, B is the probability of all
+  /// other tokens. The sums over a whole text differ only by the terms at both ends.
   kTrailing,
 };
 
-/// "leading" or "trailing".
+/// "leading", "trailing".
 std::string_view word_boundary_name(WordBoundary boundary);
-/// The inverse. Throws Error (user) naming both words.
+/// Inverse of word_boundary_name(). Throws Error (user) that lists both names.
 WordBoundary word_boundary_from_name(std::string_view name);
 
 struct WordScore {
-  std::string text;               ///< without white space
-  size_t begin = 0, end = 0;      ///< its bytes [begin, end) of the text
-  int64_t first = 0, tokens = 0;  ///< its tokens: positions first .. first + tokens - 1. White
-                                  ///< space before a word is the word's
-  /// -log p of the word in nats, by the boundary asked for. NaN where a token of it has no score:
-  /// the text's first without anything prepended.
+  std::string text;           ///< without white space
+  size_t begin = 0, end = 0;  ///< byte range [begin, end) in the text
+  /// Token range: positions first .. first + tokens - 1, including white space before the word.
+  int64_t first = 0, tokens = 0;
+  /// -log p of the word in nats, with the requested boundary. NaN if one of its tokens has no
+  /// score: the text's first token without a prepended token.
   double surprisal = std::numeric_limits<double>::quiet_NaN();
-  int64_t context = 0;  ///< tokens before its first one that the model saw
-  /// A token of this word reaches into another one. The token counts in the first word that it
-  /// touches; a word without a token of its own has a surprisal of 0.
+  int64_t context = 0;  ///< number of tokens before its first token in the window
+  /// true: a token of this word extends into another word. The token belongs to the first word that
+  /// it overlaps; a word without a token of its own has surprisal 0.
   bool shares_token = false;
 };
 
 struct WordScores {
   WordBoundary boundary = WordBoundary::kLeading;
-  Score tokens;  ///< what the words were summed from
+  Score tokens;  ///< token scores that the words sum
   std::vector<WordScore> words;
-  double white_space_end = 0;  ///< nats of tokens behind the last word, which are no word's
+  double white_space_end = 0;  ///< nats of the tokens after the last word
 
-  double total_nats() const;  ///< sum over the words that have a surprisal
-  int64_t scored() const;     ///< how many have one
-  double mean_nats() const;   ///< of those; NaN where there is none
+  double total_nats() const;  ///< sum over the words with a surprisal
+  int64_t scored() const;     ///< number of words with a surprisal
+  double mean_nats() const;   ///< mean over those words; NaN if there are none
 };
 
 /// Scores a text word by word; `special` as in Tokenizer::encode. Throws Error (user) as score()
-/// does, for a model without a tokenizer and a text without a word.
+/// does, for a model without a tokenizer, and for a text without words.
 WordScores score_words(const Model& model, std::string_view text, WordBoundary boundary,
                        const ScoreOptions& options = {},
                        Tokenizer::Special special = Tokenizer::Special::kText);
 
-// Training windows: what a model is shown of a text, as input and target.
+// Training windows: input and target sequences cut from a text.
 
-/// `window` tokens and for each the one that follows it.
+/// `window` tokens, each with its next token as target.
 struct TrainingWindow {
-  int64_t begin = 0;                 ///< of the first input in the text
+  int64_t begin = 0;                 ///< position of the first input in the text
   std::span<const int32_t> inputs;   ///< ids begin .. begin + window - 1
   std::span<const int32_t> targets;  ///< ids begin + 1 .. begin + window
 };
 
-/// The (input, target) pairs that a window slid over a text gives: window k begins at k * stride,
-/// as long as its last target is still in the text, so all are full; what is left behind the last
-/// is left out, as in the usual training code. They look into `ids`, which must outlive them.
-/// Throws Error (user) for a window or stride below 1, and for a text too short for one window.
+/// Cuts a text into (input, target) pairs with a sliding window. Window k begins at k * stride. All
+/// windows are full; tokens after the last full window are dropped, as in common training code. The
+/// spans refer to `ids`, which must outlive them. Throws Error (user) for a window or stride below
+/// 1, and for a text shorter than window + 1 tokens.
 std::vector<TrainingWindow> training_windows(std::span<const int32_t> ids, int64_t window,
                                              int64_t stride);
 

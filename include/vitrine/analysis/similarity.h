@@ -13,69 +13,68 @@
 
 namespace vitrine {
 
-// How alike two layers represent the same tokens, however their axes are turned.
+// Similarity of two layers' representations of the same tokens, invariant to rotation.
 //
-// X [N, D1] and Y [N, D2] are two sites' activations on the same N tokens, each column minus its
-// mean.
+// X [N, D1] and Y [N, D2] are the centred activations of two sites on the same N tokens.
 
 enum class SimilarityMeasure : uint8_t {
   /// ||Y^T X||_F^2 / (||X^T X||_F ||Y^T Y||_F), linear centred kernel alignment (Kornblith 2019).
-  /// 1: the same up to a rotation and
-  /// one scale.
+  /// 1: equal up to a rotation and a scale.
   kCka,
-  /// The mean canonical correlation of the principal components of X and of Y that hold `variance`
-  /// of the variance each
-  /// (Raghu 2017). As many correlations as the smaller of the two has components. 1: the same up to
-  /// any invertible linear map.
+  /// Mean canonical correlation of the principal components of X and of Y that explain `variance`
+  /// of the variance each (Raghu 2017). The number of correlations is the smaller number of
+  /// components. 1: equal up to an invertible linear map.
   kSvcca,
 };
 
-/// "cka" or "svcca".
+/// "cka", "svcca".
 std::string_view similarity_measure_name(SimilarityMeasure measure);
-/// The inverse. Throws Error (user) naming both words.
+/// Inverse of similarity_measure_name(). Throws Error (user) that lists both names.
 SimilarityMeasure similarity_measure_from_name(std::string_view name);
 
 struct SimilarityOptions {
   SimilarityMeasure measure = SimilarityMeasure::kCka;
-  /// Sites with a row for each token; a pattern as Hooks has it. Axes behind the tokens are put
-  /// together.
+  /// Pattern (see Hooks) of sites with one row per token. All axes after the token axis are
+  /// flattened.
   std::string site = "blocks.*.hook_resid_post";
-  Where where = {};        ///< narrows the sites and the tokens
-  double variance = 0.99;  ///< for SVCCA: the share of the variance to keep, above 0, to 1
-  Hooks edits = {};        ///< only the edits are used
-  int64_t batch_tokens =
-      512;  ///< tokens that go through a model at once. Results depend on it only in rounding
+  Where where = {};        ///< selects layers, heads, neurons and tokens
+  double variance = 0.99;  ///< SVCCA: share of the variance to keep, > 0 and <= 1
+  Hooks edits = {};        ///< edits applied during the run; captures are ignored
+  /// Maximum tokens per forward pass. Results depend on it only through rounding.
+  int64_t batch_tokens = 512;
   size_t max_bytes =
       size_t{2}
-      << 30;  ///< for products of activations; where they do not fit, the texts run several times
-  Progress* progress = nullptr;  ///< counts tokens, over all passes; null: nobody wants to know
+      /// Maximum bytes of the activation products; the texts run several times if they do not fit.
+      << 30;
+  /// Optional progress callback (counts tokens, over all passes); null disables reporting.
+  Progress* progress = nullptr;
 };
 
 struct Similarity {
   SimilarityMeasure measure = SimilarityMeasure::kCka;
-  double variance = 0;                     ///< as asked
-  int64_t tokens = 0;                      ///< N
-  int64_t passes = 0;                      ///< how often the texts ran
-  std::vector<std::string> rows, columns;  ///< site names; of one model, both the same
-  std::vector<double>
-      values;  ///< [rows, columns], 0..1; NaN where a site is the same for all tokens
-  std::vector<int64_t> row_components,
-      column_components;  ///< for SVCCA: the components that were kept of each site
+  double variance = 0;  ///< as requested
+  int64_t tokens = 0;   ///< N
+  int64_t passes = 0;   ///< number of times the texts ran
+  /// Site names; equal if one model is compared with itself.
+  std::vector<std::string> rows, columns;
+  std::vector<double> values;  ///< [rows, columns], 0..1; NaN if a site is constant over all tokens
+  /// SVCCA: number of components kept per site
+  std::vector<int64_t> row_components, column_components;
 
   double at(size_t row, size_t column) const { return values[row * columns.size() + column]; }
 };
 
-/// Compares all pairs of the sites. Products are summed in double precision while the texts run: D1
-/// x D2 numbers a pair. For no more tokens than a site is wide the activations themselves are kept
-/// in their place. Note that with N not much larger than D both measures are high for anything:
-/// SVCCA of random numbers nears 1. Throws Error (user) as Model::forward does; for a site without
-/// rows, such as a map; for fewer than two tokens; for a narrowing by sequence; for a single pair
-/// that is larger than max_bytes.
+/// Compares all pairs of sites. Products are summed in double precision while the texts run: D1 x
+/// D2 numbers per pair. If there are at most as many tokens as a site is wide, the activations
+/// themselves are kept instead. If N is not much larger than D, both measures are high for any
+/// data: SVCCA of random numbers approaches 1. Throws Error (user) as Model::forward does; for a
+/// site without rows per token, such as a map; for fewer than two tokens; for a selection of
+/// sequences; and for a single pair that exceeds max_bytes.
 Similarity similarity(const Model& model, const Batch& texts,
                       const SimilarityOptions& options = {});
 
-/// Rows are the sites of `model`, columns those of `against`, which reads the same ids. Edits act
-/// on both.
+/// Compares two models. Rows are the sites of `model`, columns those of `against`, which reads the
+/// same ids. Edits apply to both models.
 Similarity similarity(const Model& model, const Model& against, const Batch& texts,
                       const SimilarityOptions& options = {});
 

@@ -8,18 +8,18 @@
 
 namespace vitrine {
 
-/// The Hugging Face cache: HF_HUB_CACHE, HF_HOME/hub, or ~/.cache/huggingface/hub, by the rules of
-/// huggingface_hub. It need not exist.
+/// Path of the Hugging Face cache: HF_HUB_CACHE, HF_HOME/hub, or ~/.cache/huggingface/hub, by the
+/// rules of huggingface_hub. The path may not exist.
 std::filesystem::path hub_cache();
 
 struct CachedModel {
-  std::string name;            ///< as Model::load takes it: "openai-community/gpt2"
-  std::filesystem::path path;  ///< its snapshot
-  uint64_t bytes = 0;          ///< of the snapshot's files
+  std::string name;            ///< name for Model::load: "openai-community/gpt2"
+  std::filesystem::path path;  ///< directory of its snapshot
+  uint64_t bytes = 0;          ///< size of the snapshot's files
 };
 
-/// The GPT-2 models of the cache (those whose config.json says so, with weights beside it), by
-/// name. What cannot be read is left out.
+/// GPT-2 models of the cache (snapshots with weights whose config.json has the GPT-2 model type),
+/// sorted by name. Unreadable entries are skipped.
 std::vector<CachedModel> cached_models();
 
 }  // namespace vitrine

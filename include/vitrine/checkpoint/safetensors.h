@@ -17,27 +17,25 @@
 
 namespace vitrine {
 
-/// Reads a safetensors file. The file is mapped, not read: opening one of many gigabytes costs its
-/// header.
+/// Safetensors file, memory-mapped: opening a large file reads its header only.
 ///
-/// Copies share the mapping; views stay valid while one of them lives. Any number of threads may
-/// read.
+/// Copies share the mapping; views are valid as long as one copy. Thread-safe.
 class SafetensorsFile {
  public:
-  /// Checks the whole header against the file. Throws Error (user) with one line: file, tensor,
-  /// what is wrong.
+  /// Checks the whole header against the file. Throws Error (user) naming the file, the tensor and
+  /// the defect.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const;
-  /// In the order in which the tensors lie in the file.
+  /// Names in the order of the data in the file.
   const std::vector<std::string>& names() const;
   bool has(std::string_view name) const;
-  /// The tensor's elements. Throws Error (user) if there is none of this name.
+  /// View of a tensor. Throws Error (user) for an unknown name.
   TensorView tensor(std::string_view name) const;
-  /// The tensor will not be read again soon: gives its memory back. Views of it stay valid where
-  /// the file's layout is aligned (they are read again from the file), and dangle where it is not.
+  /// Releases the memory of a tensor that will not be read again soon. Its views stay valid if the
+  /// file's layout is aligned (they are then read from the file again), and dangle otherwise.
   void release(std::string_view name) const;
-  /// The file's __metadata__.
+  /// Entries of __metadata__.
   const std::map<std::string, std::string>& metadata() const;
 
  private:
@@ -45,10 +43,9 @@ class SafetensorsFile {
   std::shared_ptr<const Impl> impl_;
 };
 
-/// Writes a safetensors file in one pass: what it will hold is declared first, then the elements
-/// follow in that order. The file appears under its name only when finish() has returned; until
-/// then, and after any error, nothing is there that was not there before. The same declarations and
-/// elements give the same bytes.
+/// Writes a safetensors file in one pass: tensors are declared first, then their elements follow in
+/// the same order. finish() makes the file visible under its name; before that, and after any
+/// error, the path is unchanged. Equal declarations and elements give equal bytes.
 class SafetensorsWriter {
  public:
   struct Declaration {
@@ -57,27 +54,28 @@ class SafetensorsWriter {
     Shape shape;
   };
 
-  /// Throws Error (user) for a name that is empty, repeated, reserved or not UTF-8, for a path that
-  /// cannot be written, and for a disk that has not the room.
+  /// Throws Error (user) for a name that is empty, duplicate, reserved or not UTF-8, for a path
+  /// that cannot be written, and for insufficient disk space.
   SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
                     const std::map<std::string, std::string>& metadata = {});
   ~SafetensorsWriter();
   SafetensorsWriter(const SafetensorsWriter&) = delete;
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
-  /// The next bytes of the data, wherever tensors begin and end. Throws Error (user) for more than
-  /// was declared.
+  /// Appends bytes of the data, independently of tensor boundaries. Throws Error (user) for more
+  /// bytes than declared.
   void append(std::span<const std::byte> bytes);
-  /// The next whole tensor. Throws Error (user) if it is not of the dtype and shape declared next.
+  /// Appends the next whole tensor. Throws Error (user) if its dtype or shape differs from the
+  /// declaration.
   void append(const TensorView& tensor);
-  /// Bytes of a tensor, by its place in the declarations and theirs in it: for data that come in
-  /// another order than the file's. Takes the place of append(). Each byte is to be put once.
-  /// Throws Error (user) for bytes outside the tensor.
+  /// Writes bytes at `offset` of the tensor with index `tensor` in the declarations, for data in
+  /// another order than the file's. Use instead of append(); each byte must be written once. Throws
+  /// Error (user) for bytes outside the tensor.
   void put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes);
-  /// Makes the file appear. Throws Error (user) if fewer bytes were given than declared.
+  /// Completes the file and makes it visible. Throws Error (user) for fewer bytes than declared.
   void finish();
 
-  /// Declares and writes all at once.
+  /// Declares and writes all tensors in one call.
   static void write(const std::filesystem::path& path,
                     const std::vector<std::pair<std::string, TensorView>>& tensors,
                     const std::map<std::string, std::string>& metadata = {});

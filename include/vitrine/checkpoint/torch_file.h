@@ -9,12 +9,11 @@
 
 namespace vitrine {
 
-/// The tensors of a file that torch.save made of a dictionary of tensors (a state_dict): name -> a
-/// row-major copy in host memory, of the dtype in the file. What the dictionary holds besides is
-/// left out. Nothing in the file is executed: its pickle may build tensors and plain values, and
-/// nothing else. Throws Error (user), one line naming the file, the tensor and what is wrong: no
-/// such file, a damaged archive, a pickle that asks for anything else, a tensor that reaches
-/// outside its storage or says to be larger than the whole file.
+/// Loads a dictionary of tensors (a state_dict) written by torch.save: name -> row-major copy in
+/// host memory, with the dtype of the file. Other entries are skipped. No code of the file is
+/// executed: its pickle may create tensors and plain values only. Throws Error (user) naming the
+/// file, the tensor and the defect: a missing file, a damaged archive, a pickle with unsupported
+/// content, a tensor outside its storage or larger than the file.
 std::map<std::string, Tensor> load_torch_tensors(const std::filesystem::path& path);
 
 }  // namespace vitrine

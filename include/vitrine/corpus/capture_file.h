@@ -16,67 +16,66 @@
 
 namespace vitrine {
 
-// Captured activations on disk, for other programs.
+// Captured activations on disk, in formats for other programs.
 //
-// Tensors, T being the number of tokens of all prompts together, N of prompts:
-//   ids                [T] i32    the tokens that went through the model, prompt after prompt
+// Tensors, with T the total number of tokens of all prompts and N the number of prompts:
+//   ids                [T] i32    tokens that the model read, prompt by prompt
 //   offsets            [N+1] i64  prompt i is ids[offsets[i] .. offsets[i+1])
-//   SITE               [T, ...]   a captured site, one row a token, prompt after prompt
-// A site narrowed to some positions has fewer rows; two tensors more say which:
+//   SITE               [T, ...]   captured site, one row per token, prompt by prompt
+// A site with selected positions has fewer rows and two more tensors:
 //   SITE               [R, ...]
-//   SITE.positions     [R] i64    of each row, within its prompt
-//   SITE.offsets       [N+1] i64  prompt i has the rows offsets[i] .. offsets[i+1]
-// A map (scores, pattern) has another size for every prompt, so each has its own tensor, [H, P,
-// T_i] for its P captured positions (with SITE.i.positions where they are not all):
+//   SITE.positions     [R] i64    position of each row within its prompt
+//   SITE.offsets       [N+1] i64  prompt i has rows [offsets[i], offsets[i+1])
+// A map (scores, pattern) has a different size for every prompt, so each prompt has its own tensor,
+// [H, P, T_i] for its P captured positions (with SITE.i.positions if positions were selected):
 //   SITE.i             i = 0..N-1
 //
-// .safetensors: one file. .npy, of one site: PATH and, beside it, PATH.json with ids, offsets,
-// positions. npy folder: a directory with NAME.npy for each of the tensors above and index.json,
-// which lists them. .npy has no bfloat16: such a site is widened to float32. What is written
-// appears whole, or not at all.
+// .safetensors: one file. .npy, for one site: PATH, and PATH.json with ids, offsets and positions.
+// npy folder: a directory with NAME.npy for each of the tensors above, and index.json, which lists
+// them. The .npy format lacks bfloat16; such sites are widened to float32. Output is written
+// atomically.
 
 enum class CaptureFormat : uint8_t { kSafetensors, kNpy, kNpyFolder };
 
-/// From a path: ".safetensors", ".npy", or a folder (a path that ends in '/', is a directory, or
-/// has no extension). Throws Error (user) for any other extension.
+/// Format of a path: ".safetensors", ".npy", or a folder (a path that ends in '/', is a directory,
+/// or has no extension). Throws Error (user) for any other extension.
 CaptureFormat capture_format(const std::filesystem::path& path);
 
 struct CaptureFileOptions {
-  /// Tokens that go through the model at once: whole prompts, as many as fit, one at least. Results
-  /// do not depend on it. Edits that are callbacks or read another run see one prompt at a time, as
+  /// Maximum tokens per forward pass, which runs whole prompts and at least one. Results do not
+  /// depend on it. With edits that are callbacks or read another run, each pass has one prompt, as
   /// sequence 0.
   int64_t batch_tokens = 512;
-  /// Kept in the file, or in the index of .npy files: what a reader should know about where this
-  /// comes from.
+  /// Metadata stored in the file, or in the index of .npy files.
   std::map<std::string, std::string> metadata = {};
-  /// Asked between batches; false gives up, and nothing is left behind.
+  /// Called between batches; returning false stops, and no files are left.
   std::function<bool()> keep_going = {};
-  Progress* progress = nullptr;  ///< counts tokens; null: nobody wants to know
+  /// Optional progress callback (counts tokens); null disables reporting.
+  Progress* progress = nullptr;
 };
 
 struct CaptureFileSummary {
-  bool complete = false;  ///< false: keep_going said no, and there is no file
+  bool complete = false;  ///< false: keep_going returned false, and no file was written
   int64_t prompts = 0, tokens = 0;
-  uint64_t bytes = 0;  ///< of the files, about: without their headers
+  uint64_t bytes = 0;  ///< approximate size of the files, without headers
   struct Tensor {
     std::string name;
     DType dtype;
     Shape shape;
   };
-  std::vector<Tensor> sites;  ///< the captured ones, without ids and offsets
+  std::vector<Tensor> sites;  ///< captured tensors, without ids and offsets
 };
 
-/// Runs every prompt and writes what `hooks` capture. Holds the captures of one batch at a time.
-/// Throws Error (user) as Model::forward does, naming the prompt; for no capture; for a narrowing
-/// by sequence, which has no meaning here; for a path that cannot be written, exists as a folder
-/// with something in it, or is on a disk that is full.
+/// Runs every prompt and writes the captures of `hooks`. Holds the captures of one batch at a time.
+/// Throws Error (user) as Model::forward does, naming the prompt; for hooks without a capture; for
+/// a selection of sequences; and for a path that cannot be written, is a non-empty folder, or is on
+/// a full disk.
 CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, const Hooks& hooks,
                                    const std::filesystem::path& path,
                                    const CaptureFileOptions& options = {});
 
-/// Writes what a run or a generation has kept. `ids` are each sequence's tokens that went through
-/// the model (for a generation: the prompt and the new tokens but the last, which nothing has
-/// read).
+/// Writes the captures of a run or a generation. `ids` are the tokens of each sequence that the
+/// model read (for a generation: the prompt and all new tokens except the last).
 CaptureFileSummary save_captures(const Captures& captures, const Batch& ids,
                                  const std::filesystem::path& path,
                                  const std::map<std::string, std::string>& metadata = {});

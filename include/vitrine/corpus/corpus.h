@@ -11,73 +11,73 @@
 
 namespace vitrine {
 
-// Documents from files, one after the other, and windows of tokens cut from them. However large the
-// corpus is, one document is in memory at a time.
+// Documents read from files one by one, and windows of tokens cut from them. One document is in
+// memory at a time, for a corpus of any size.
 
-/// Where a document ends in a text file. A blank line has only spaces, tabs or nothing.
+/// Splitting of a text file into documents. A blank line is empty or consists of spaces and tabs.
 enum class DocumentSplit : uint8_t {
-  kFile,       ///< a file is one document, line breaks included
-  kLine,       ///< a line is one; a blank line inside the file is an empty one
-  kParagraph,  ///< lines up to a blank one are
+  kFile,       ///< one document per file, line breaks included
+  kLine,       ///< one document per line; a blank line inside the file is an empty document
+  kParagraph,  ///< one document per block of lines between blank lines
 };
 
-/// "file", "line", "paragraph". Throws Error (user) naming them for another word.
+/// Parses "file", "line" or "paragraph". Throws Error (user) that lists the names.
 DocumentSplit document_split_from_name(std::string_view name);
 std::string_view document_split_name(DocumentSplit split);
 
 struct CorpusOptions {
-  DocumentSplit split =
-      DocumentSplit::kFile;    ///< of text files; a .jsonl file has one document a line
-  std::string field = "text";  ///< of a .jsonl file's objects; one with "ids" needs no text
-  /// A document that is empty, is not UTF-8 or is no JSON is left out and counted. Otherwise it
-  /// ends the reading.
+  /// Splitting of text files; a .jsonl file has one document per line.
+  DocumentSplit split = DocumentSplit::kFile;
+  /// Field of a .jsonl object that holds the text; objects with "ids" need no text.
+  std::string field = "text";
+  /// true: documents that are empty, not UTF-8 or not JSON are skipped and counted. false: they
+  /// throw.
   bool skip_bad = false;
-  /// Takes the documents whose index is `rank` modulo `world`: `world` readers share a corpus
-  /// without speaking to each other.
+  /// Reads the documents whose index modulo `world` is `rank`, so that `world` readers share a
+  /// corpus without communication.
   int64_t rank = 0, world = 1;
-  int64_t vocab = 0;  ///< "ids" must be below; 0: not checked
-  uint64_t max_document_bytes =
-      1u << 28;  ///< a longer one is bad: a file of another kind, most likely
+  int64_t vocab = 0;  ///< exclusive upper bound of "ids"; 0: not checked
+  /// Maximum length of a document in bytes; longer ones count as bad.
+  uint64_t max_document_bytes = 1u << 28;
 };
 
 struct Document {
-  /// Counts all documents of the corpus from 0: those of other ranks and the bad ones, too.
+  /// Index among all documents of the corpus, from 0, including those of other ranks and bad ones.
   int64_t index = 0;
-  std::string source;   ///< the file, as it was named; "-" for standard input
-  int64_t line = 1;     ///< where it begins in there, from 1
-  uint64_t offset = 0;  ///< the same in bytes, from 0
+  std::string source;   ///< path of the file as given; "-" for standard input
+  int64_t line = 1;     ///< line where the document begins, from 1
+  uint64_t offset = 0;  ///< byte where the document begins, from 0
   std::string text;
-  std::vector<int32_t> ids;  ///< in place of text where a .jsonl line had "ids"
+  std::vector<int32_t> ids;  ///< instead of `text` if a .jsonl line has "ids"
 };
 
-/// Reads documents of several files, in the order in which the files were named.
+/// Reads the documents of several files, in the order of the paths.
 class DocumentReader {
  public:
-  /// `paths`: text files, .jsonl files (known by their name), "-" for standard input (text).
-  /// Throws Error (user) for no path, a path that is missing or cannot be read, "-" twice, and a
-  /// rank outside 0..world-1.
+  /// `paths`: text files, .jsonl files (recognised by extension), "-" for standard input (text).
+  /// Throws Error (user) for an empty list, a path that is missing or unreadable, a duplicate "-",
+  /// and a rank outside 0..world-1.
   explicit DocumentReader(std::vector<std::string> paths, CorpusOptions options = {});
   DocumentReader(DocumentReader&&) noexcept;
   DocumentReader& operator=(DocumentReader&&) noexcept;
   ~DocumentReader();
 
-  /// The next document of this rank; false behind the last. Throws Error (user) naming file and
-  /// line for a bad document unless bad ones are skipped. A file without any document counts as one
-  /// that is empty.
+  /// Reads the next document of this rank; returns false after the last. Throws Error (user) naming
+  /// file and line for a bad document, unless skip_bad is set. A file without documents counts as
+  /// one empty document.
   bool next(Document& document);
-  /// For whoever finds out only later that a document is of no use: throws, or counts it as
-  /// skipped, as next() does.
+  /// Rejects a document that the caller found to be bad: throws, or counts it as skipped, as next()
+  /// does.
   void refuse(const Document& document, std::string_view reason);
 
   const std::vector<std::string>& paths() const;
   const CorpusOptions& options() const;
-  int64_t documents() const;  ///< seen so far, of all ranks, bad ones included
-  int64_t skipped() const;    ///< bad ones of this rank so far
-  /// What was wrong with the first bad document, as the refusal would have said it; empty if there
-  /// was none.
+  int64_t documents() const;  ///< number seen so far, including other ranks and bad ones
+  int64_t skipped() const;    ///< number of bad documents of this rank so far
+  /// Error message of the first bad document; empty if there was none.
   const std::string& first_skipped() const;
-  uint64_t bytes_read() const;   ///< of all files so far
-  uint64_t total_bytes() const;  ///< of all files; 0 where standard input is among them
+  uint64_t bytes_read() const;   ///< bytes read so far from all files
+  uint64_t total_bytes() const;  ///< size of all files; 0 if standard input is one of them
 
  private:
   struct State;
@@ -85,22 +85,22 @@ class DocumentReader {
 };
 
 struct WindowOptions {
-  int64_t window = 0;  ///< tokens that the model sees at once, 1..context; 0: the context
-  /// Tokens at the end of a window that stand at the front of the next one again, 0..window-1, to
-  /// give its first tokens a context. Their results are those of the earlier window.
+  int64_t window = 0;  ///< tokens per window, 1..context; 0: the context
+  /// Tokens at the end of a window that are repeated at the start of the next one, 0..window-1, as
+  /// context. Their results are those of the earlier window.
   int64_t overlap = 0;
-  int32_t prepend =
-      -1;  ///< an id before every document; see ScoreOptions::prepend. Negative: nothing
-  bool special = false;  ///< text such as <|endoftext|> means the special token, not its characters
+  /// Token id placed before every document; negative: none; see ScoreOptions::prepend.
+  int32_t prepend = -1;
+  bool special = false;  ///< true: text such as <|endoftext|> becomes the special token
 };
 
 /// A piece of a document. A window never holds tokens of two documents.
 struct Window {
   int64_t document = 0;  ///< Document::index
-  int64_t begin = 0;     ///< position in the document of the first token; the prepended one counts
-  int64_t repeated =
-      0;  ///< so many tokens at the front were in the window before; 0 in a document's first
-  std::vector<int32_t> ids;  ///< `repeated` known ones and at least one new
+  int64_t begin = 0;  ///< position of the first token in the document, counting the prepended token
+  /// Number of leading tokens repeated from the previous window; 0 in the first.
+  int64_t repeated = 0;
+  std::vector<int32_t> ids;  ///< `repeated` tokens, then at least one new token
 
   int64_t new_tokens() const { return static_cast<int64_t>(ids.size()) - repeated; }
 };
@@ -108,21 +108,20 @@ struct Window {
 /// Cuts documents into windows, so that every token of a document is new in exactly one of them.
 class WindowReader {
  public:
-  /// Keeps the model. Throws Error (user) for a window, an overlap or a prepended id outside its
+  /// Keeps a copy of the model. Throws Error (user) for a window, overlap or prepended id out of
   /// range. A corpus of text needs a model with a tokenizer.
   WindowReader(const Model& model, DocumentReader documents, const WindowOptions& options = {});
 
-  /// Throws Error (user) as DocumentReader::next does, and for a document that has no tokens.
+  /// Reads the next window; returns false after the last. Throws Error (user) as
+  /// DocumentReader::next does, and for a document without tokens.
   bool next(Window& window);
-  /// Moves on to what follows the window that begins at `begin` in document `index`, without
-  /// cutting what lies before. Returns false if the corpus has no such place. Only for a reader
-  /// that has read nothing yet.
+  /// Skips to the position after the window that begins at `begin` in document `index`. Returns
+  /// false if there is no such window. Valid only before the first call of next().
   bool skip_behind(int64_t index, int64_t begin);
-  /// Of the documents of this rank up to the one that the last window came from: depends on their
-  /// bytes and their order.
+  /// Hash of this rank's documents up to that of the last window; depends on their bytes and order.
   uint64_t digest() const { return digest_; }
 
-  const WindowOptions& options() const { return options_; }  ///< with the window as used
+  const WindowOptions& options() const { return options_; }  ///< with defaults resolved
   const DocumentReader& documents() const { return documents_; }
 
  private:
@@ -134,8 +133,8 @@ class WindowReader {
   WindowOptions options_;
   Tokenizer::Special special_;
   Document document_;
-  std::vector<int32_t> ids_;  // of the document, the prepended one included
-  size_t end_ = 0;            // of its last window
+  std::vector<int32_t> ids_;  // of the document, including the prepended token
+  size_t end_ = 0;            // end of the last window
   uint64_t digest_ = 0;
 };
 

@@ -17,59 +17,57 @@ namespace vitrine {
 
 // Moments of activations over a corpus: accumulated in one pass, resumable, and merged over ranks.
 
-/// What was found at one site.
+/// Moments at one site.
 struct SiteMoments {
   std::string site;  ///< "blocks.3.hook_resid_post"
-  std::vector<std::string>
-      variables;    ///< "17", or "3.17" where the site has heads: head 3, element 17
-  Moments moments;  ///< an observation is a token
+  /// "17", or "3.17" (head 3, element 17) for sites with heads
+  std::vector<std::string> variables;
+  Moments moments;  ///< one observation per token
 };
 
 /// Moments of some sites over a corpus, or over one rank's part of it.
 struct CorpusMoments {
-  std::vector<SiteMoments> sites;  ///< in the order of the pass
-  bool complete = false;           ///< false: keep_going said no
+  std::vector<SiteMoments> sites;  ///< in the order of the forward pass
+  bool complete = false;           ///< false: keep_going returned false
   int64_t windows = 0, documents = 0, tokens = 0, skipped = 0;
-  std::string
-      first_skipped;  ///< what was wrong with the first document that was skipped in this run
+  std::string first_skipped;  ///< error message of the first document skipped in this run
   bool resumed = false;
-  /// JSON, an object for each run that is in here: model, tokenizer, plan, corpus, rank, world.
+  /// JSON with one object per run: model, tokenizer, plan, corpus, rank, world.
   std::string parts;
 };
 
 struct CorpusMomentsOptions {
-  /// Where the state is kept, a .safetensors file: written every `save_tokens` tokens and at the
-  /// end, and gone on with where it is there already; FILE.lock beside it keeps other processes
-  /// out. Empty: nowhere.
+  /// State file (.safetensors), written every `save_tokens` tokens and at the end; an existing
+  /// state is resumed. FILE.lock excludes other processes. Empty: no state is saved.
   std::filesystem::path state = {};
   int64_t save_tokens = 1 << 20;
-  int64_t batch_tokens = 512;  ///< as CaptureFileOptions::batch_tokens; results do not depend on it
-  std::string weights_digest = {};         ///< as CorpusCaptureOptions::weights_digest
-  uint64_t max_bytes = uint64_t{4} << 30;  ///< that all sites' matrices may take together, where
-                                           ///< the model is and once more on the host
-  std::function<bool()> keep_going =
-      {};  ///< asked between batches; false saves the state and ends the run
-  Progress* progress =
-      nullptr;  ///< counts tokens, of an estimated total; null: nobody wants to know
+  /// See CaptureFileOptions::batch_tokens; results do not depend on it.
+  int64_t batch_tokens = 512;
+  std::string weights_digest = {};  ///< see CorpusCaptureOptions::weights_digest
+  /// Maximum bytes of all sites' matrices, on the model's device and again on the host.
+  uint64_t max_bytes = uint64_t{4} << 30;
+  /// Called between batches; returning false saves the state and stops the run.
+  std::function<bool()> keep_going = {};
+  /// Optional progress callback (counts tokens, of an estimated total); null disables reporting.
+  Progress* progress = nullptr;
 };
 
-/// Goes over all windows, or on with it; sums are added up where the model is (RunningMoments).
-/// Every new token of a window (Window::repeated) is an observation, its activations the variables;
-/// positions that `hooks` narrow to count within a window. A run that was stopped, or killed, and
-/// went on gives the same bits as one that was not. Throws Error (user) as capture_corpus does,
-/// with a state in place of a folder; for a NaN or an infinity; and for matrices of more than
-/// `max_bytes`.
+/// Computes moments over all windows, or resumes an interrupted run. Sums are accumulated on the
+/// model's device (RunningMoments). Every new token of a window (see Window::repeated) is an
+/// observation; its activations are the variables. Positions in `hooks` count within a window. A
+/// run that was stopped or killed and then resumed gives the same bits as an uninterrupted run.
+/// Throws Error (user) as capture_corpus does, with the state instead of the folder; for NaN or
+/// infinity; and for matrices of more than `max_bytes`.
 CorpusMoments corpus_moments(const Model& model, WindowReader windows, const Hooks& hooks,
                              const CorpusMomentsOptions& options = {});
 
-/// Reads what a run has left in its state. Throws Error (user) for a file that is no such state, or
-/// is damaged.
+/// Reads a state file. Throws Error (user) for a file that is not a state or is damaged.
 CorpusMoments read_moments(const std::filesystem::path& path);
-/// Joins the parts of a corpus, in the order of `paths`. Equal to one run over all of it up to
-/// rounding. Throws Error (user) for states that are not complete, of different models or sites, a
-/// rank that is there twice, and one that is missing.
+/// Merges the parts of a corpus in the order of `paths`. Equals one run over the whole corpus up to
+/// rounding. Throws Error (user) for incomplete states, different models or sites, a duplicate
+/// rank, and a missing rank.
 CorpusMoments merge_moments(const std::vector<std::filesystem::path>& paths);
-/// Writes them as a state that read_moments reads: for merges of merges.
+/// Writes a state file for read_moments, so that merged moments can be merged again.
 void write_moments(const CorpusMoments& moments, const std::filesystem::path& path);
 
 }  // namespace vitrine

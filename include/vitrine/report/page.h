@@ -28,123 +28,121 @@
 
 namespace vitrine {
 
-// Results as pages: each function returns one whole HTML file that opens from disk, loads nothing,
-// and holds every number of the result (activations of the model itself are not in it). Bytes
-// depend on the arguments alone: no date, no machine. Write them wherever you like.
+// Results as pages: each function returns one self-contained HTML file, which opens from disk,
+// loads no resources, and contains every number of the result (but no activations). The bytes
+// depend only on the arguments: they contain no date and no machine name.
 //
-// Numbers are float32 in a page: seven digits.
+// Numbers in a page are float32, with seven digits.
 
-/// Where a result comes from. A page needs it for the texts of tokens, and says it at its foot.
+/// Origin of a result. A page uses it for the texts of tokens, and shows it in the footer.
 struct PageSource {
-  std::string model, device, dtype;  ///< empty where there was no model: a matrix from a file
+  /// Empty if no model was used, for example for a matrix from a file.
+  std::string model, device, dtype;
   Config config = {};
   std::shared_ptr<const Tokenizer> tokenizer = {};  ///< null: tokens are shown as #id
-  std::string command =
-      {};  ///< the command line that makes this page again, as a shell reads it; empty: not said
+  std::string command = {};  ///< shell command line that reproduces this page; empty: not shown
 
   static PageSource of(const Model& model, std::string command = "");
 };
 
-/// What an experiment by patching was about: patch(), ablate(), causal_trace() and path_patch()
-/// leave it to their caller.
+/// Description of a patching experiment, which the results of patch(), ablate(), causal_trace() and
+/// path_patch() do not contain.
 struct PatchSubject {
-  std::vector<int32_t> clean;    ///< the prompt
-  std::vector<int32_t> corrupt;  ///< the other one; empty where there is none
+  std::vector<int32_t> clean;    ///< clean prompt
+  std::vector<int32_t> corrupt;  ///< corrupt prompt; empty if there is none
   PatchMetric metric = {};
-  std::vector<int32_t> base;  ///< the prompt whose positions are columns
-  std::string note = {};      ///< one line of text: which way, which noise
+  std::vector<int32_t> base;  ///< prompt whose positions are the columns
+  std::string note = {};      ///< one line of text, such as the direction or the noise
 };
 
-/// What is known of one text's attention; what is null is not shown. Without maps, rollout and flow
-/// there is no text.
+/// Attention results of one text. Null results are not shown. The text is shown if there are maps,
+/// rollout or flow.
 struct AttentionViews {
   const AttentionMaps* maps = nullptr;
   const AttentionRelevance* rollout = nullptr;
   const AttentionRelevance* flow = nullptr;
   const HeadStatistics* statistics = nullptr;
-  const RepetitionScores* repetition = nullptr;  ///< of random tokens, whatever the text
+  const RepetitionScores* repetition = nullptr;  ///< on random tokens, independent of the text
 };
 
-/// What a direction was found with: concept_directions() leaves it to its caller.
+/// Description of an experiment with concept_directions(), which its result does not contain.
 struct ConceptSubject {
-  Batch positive, negative;  ///< the prompts, in the order of the scores
+  Batch positive, negative;  ///< prompts, in the order of the scores
   ConceptPooling pooling = ConceptPooling::kLast;
-  std::string note = {};  ///< one line of text: how the sites were narrowed
-  /// [results] the command line that adds each direction during a generation; empty: not shown.
+  std::string note = {};  ///< one line of text, such as the selection of sites
+  /// [results] command line that adds the direction during a generation; empty: not shown.
   std::vector<std::string> steering = {};
 };
 
-/// A covariance matrix, and what it was computed from as far as that is still there.
+/// Covariance matrix, and the data it was computed from if they are available.
 struct CovarianceView {
   const Covariance* covariance = nullptr;
-  std::string title = {};               ///< a file, a site, a pattern; may be empty
-  std::vector<std::string> names = {};  ///< [variables]; empty: their numbers
-  /// [variables, observations] a row for each variable, to be shown behind each cell. Empty (a pass
-  /// over a corpus keeps none): not shown.
+  std::string title = {};               ///< file, site or pattern; may be empty
+  std::vector<std::string> names = {};  ///< [variables]; empty: indices
+  /// [variables, observations] one row per variable, shown in the detail of each cell. Empty (a
+  /// pass over a corpus keeps no observations): not shown.
   MatrixView series = {};
   std::span<const double> weights = {};  ///< [observations] fweights * aweights; empty: 1 each
   const PrincipalComponents* components = nullptr;  ///< null: not shown
-  bool correlations =
-      false;  ///< whether the page begins with the correlations rather than the covariances
+  bool correlations = false;  ///< true: the page starts with correlations; false: with covariances
 };
 
-// Several results (of several prompts) make one page with a choice between them; there must be one
-// at least, or Error (user).
+// Several results (of several prompts) share one page with a selector. All functions throw Error
+// (user) for an empty list.
 
-/// Layers by positions: likeliest tokens, ranks, probabilities, entropy; the way of a rank through
-/// the layers; watched tokens.
+/// Layers x positions: most likely tokens, ranks, probabilities, entropy; rank trajectories over
+/// layers; watched tokens.
 std::string lens_page(std::span<const Lens> results, const PageSource& source);
-/// The text, coloured by how much each token matters for each next token.
+/// Text coloured by the importance of each token for each predicted token.
 std::string saliency_page(std::span<const Saliency> results, const PageSource& source);
-/// A logit as a sum over components.
+/// Logit as a sum over components.
 std::string attribution_page(std::span<const LogitAttribution> results, const PageSource& source);
-/// Layers by positions, heads or neurons.
+/// Layers x positions, heads or neurons.
 std::string patching_page(const Patching& result, const PatchSubject& subject,
                           const PageSource& source);
 std::string ablation_page(const Ablations& result, const PatchSubject& subject,
                           const PageSource& source);
 std::string trace_page(const Trace& result, const PatchSubject& subject, const PageSource& source);
-/// Senders as layers by heads and MLP.
+/// Senders: layers x heads and MLP.
 std::string path_page(const PathPatching& result, const PatchSubject& subject,
                       const PageSource& source);
 
-/// A layer's maps as thumbnails, one of them large; rollout and flow over the text; what each head
-/// does by habit, layers by heads. Throws Error (user) for a view of nothing, of different texts,
-/// and for maps of more than 6 million numbers (Q x T / 2 a head, about): narrow them.
+/// Maps of a layer as thumbnails and one large map; rollout and flow over the text; head statistics
+/// as layers x heads. Throws Error (user) for an empty view, for views of different texts, and for
+/// maps of more than 6 million numbers (about Q x T / 2 per head).
 std::string attention_page(std::span<const AttentionViews> results, const PageSource& source);
-/// The matrix, and behind each cell the two series with their means: how their deviations' products
-/// add up to it. Of more than 2,000 observations, or a million numbers, the page holds an even
-/// selection and says so; the matrix is whole. Throws Error (user) for a series or names that do
-/// not fit their matrix, and for more than 4 million cells (2,048 variables).
+/// Matrix, with details of each cell: both series, their means, and the products of their
+/// deviations. For more than 2,000 observations or a million numbers the page contains an even
+/// selection of observations and says so; the matrix is always complete. Throws Error (user) for
+/// series or names that do not match the matrix, and for more than 4 million cells (2,048
+/// variables).
 std::string covariance_page(std::span<const CovarianceView> results, const PageSource& source);
-/// Score by layer with its interval, the untrained control and the ceiling; subjects and neuroids
-/// of a layer.
+/// Scores by layer with intervals, the untrained control and the ceiling; subjects and neuroids of
+/// a layer.
 std::string predictivity_page(const Predictivity& result, const PageSource& source);
-/// The texts, coloured by how strong a component is at each token; its strongest neurons (50 of
-/// each component are in the page).
+/// Texts coloured by the strength of a component at each token, and its strongest neurons (50 per
+/// component).
 std::string factors_page(const Factors& result, const PageSource& source);
-/// What each kind of noise does, repetition by repetition; spans against scattered tokens; how far
-/// the layers are from their own. Holds the numbers of all repetitions, and the texts of the first
-/// 200 of each kind.
+/// Effect of each kind of noise, per repetition; spans versus scattered tokens; similarity of each
+/// layer to the run without noise. Contains the numbers of all repetitions and the texts of the
+/// first 200 of each kind.
 std::string noise_page(std::span<const Noise> results, const PageSource& source);
-/// How well directions separate their prompts, site by site; at one site each held-out prompt's
-/// place along the direction, the largest elements (50 are in the page), and the cosines between
-/// directions of different sites where both are of the residual stream's basis. Throws Error (user)
-/// for scores that are not of these prompts, and for prompts of more than 2 million tokens
-/// together.
+/// Separation of the prompts by each direction, per site. For one site: the scores of the held-out
+/// prompts, the 50 largest elements, and the cosines between directions of different sites in the
+/// basis of the residual stream. Throws Error (user) for scores that do not match the prompts, and
+/// for prompts of more than 2 million tokens in total.
 std::string concept_page(std::span<const ConceptDirection> results, const ConceptSubject& subject,
                          const PageSource& source);
-/// Sites by sites. `against`: the name of the model whose sites are columns; empty: the same
-/// model's.
+/// Sites x sites. `against`: name of the model whose sites are the columns; empty: the same model.
 std::string similarity_page(const Similarity& result, const PageSource& source,
                             const std::string& against = "");
 /// Texts coloured by the surprisal of each token. Throws Error (user) for more than 2 million
-/// tokens together.
+/// tokens in total.
 std::string score_page(std::span<const Score> results, const PageSource& source);
-/// The same with the surprisal of each word.
+/// The same for the surprisal of each word.
 std::string word_score_page(std::span<const WordScores> results, const PageSource& source);
-/// A generation token by token: which layer had ranked each token how high when it was chosen.
-/// `results` as rankings() gives them.
+/// Generation token by token: the rank of each generated token at each layer. `results`: from
+/// rankings().
 std::string rankings_page(std::span<const Lens> results, const PageSource& source);
 
 }  // namespace vitrine
