@@ -22,13 +22,14 @@ namespace fs = std::filesystem;
 // replaced at all.
 fs::path real_target(fs::path path) {
   std::error_code ignored;
-  if (path.filename().empty()) user_error("{}: is not the name of a file to write", path.string());
+  if (path.filename().empty())
+    user_error("{}: invalid output path: expected the name of a file", path.string());
   if (fs::is_symlink(path, ignored)) path = fs::weakly_canonical(path, ignored);
   const auto status = fs::status(path, ignored);
   if (fs::is_directory(status))
-    user_error("{}: is a directory; name a file to write", path.string());
+    user_error("{}: is a directory: expected a file to write", path.string());
   if (fs::exists(status) && !fs::is_regular_file(status))
-    user_error("{}: is not a regular file; name another to write", path.string());
+    user_error("{}: is not a regular file: choose another output path", path.string());
   return path;
 }
 
@@ -60,7 +61,7 @@ AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes)
   }
   if (expected_bytes == 0) return;
   const int failed = fallocate(fd_, 0, 0, static_cast<off_t>(expected_bytes)) == 0 ? 0 : errno;
-  // Some file systems cannot reserve, which is no reason to stop.
+  // Some file systems cannot reserve space; the write continues without.
   if (is_full(failed)) fail("reserving", expected_bytes, failed);
 }
 
@@ -77,10 +78,9 @@ void AtomicFile::discard() noexcept {
 void AtomicFile::fail(const char* doing, uint64_t wanted, int error) {
   const uint64_t before = written_;
   discard();
-  throw Error(
-      is_full(error) ? Error::Kind::kUser : Error::Kind::kInternal,
-      fmt::format("{}: cannot be written: {} {} bytes after {}: {}; nothing was left behind",
-                  path_.string(), doing, wanted, before, std::strerror(error)));
+  throw Error(is_full(error) ? Error::Kind::kUser : Error::Kind::kInternal,
+              fmt::format("{}: cannot be written: {} {} bytes after {}: {}; no file was left",
+                          path_.string(), doing, wanted, before, std::strerror(error)));
 }
 
 void AtomicFile::append(std::span<const std::byte> bytes) {
@@ -121,10 +121,9 @@ void AtomicFile::commit() {
   if (fsync(fd_) != 0) fail("syncing", written_, errno);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("renaming", written_, errno);
   const int closed = close(std::exchange(fd_, -1));
-  if (closed != 0)
-    internal_error("{}: closing it failed: {}", path_.string(), std::strerror(errno));
-  // The rename itself lasts only once the folder is on the disk; where that cannot be asked for,
-  // the file is still whole.
+  if (closed != 0) internal_error("{}: cannot be closed: {}", path_.string(), std::strerror(errno));
+  // The rename is durable only after the folder is synced. If the folder cannot be synced, the file
+  // is still complete.
   const int folder = open(temporary_.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
     (void)fsync(folder);

@@ -11,7 +11,7 @@ namespace vitrine::internal {
 
 /// A file that appears whole or not at all: bytes go to a temporary beside the target, which is
 /// synced to the disk and renamed over the target by commit(). Destroyed without commit(), as an
-/// exception does, it leaves nothing behind.
+/// exception does, no file is left.
 class AtomicFile {
  public:
   /// `expected_bytes`, where known, is reserved at once, so that a full disk is found before the

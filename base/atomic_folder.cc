@@ -25,7 +25,7 @@ constexpr const char* kInTheWay =
 /// Without a slash at its end, and where links lead: a folder cannot be renamed over a link.
 fs::path real_target(const fs::path& path) {
   std::error_code error;
-  if (path.empty()) user_error("the name of the folder to write is empty; give one");
+  if (path.empty()) user_error("the output folder's name is empty: expected a path");
   fs::path target = fs::weakly_canonical(fs::absolute(path, error), error);
   if (error) user_error("{}: cannot be written: {}", path.string(), error.message());
   return target.has_filename() ? target : target.parent_path();
@@ -36,7 +36,7 @@ void require_free(const fs::path& target) {
   const auto status = fs::symlink_status(target, ignored);
   if (!fs::exists(status)) return;
   if (!fs::is_directory(status))
-    user_error("{}: is there already and no folder; name a new one", target.string());
+    user_error("{}: exists and is not a folder: choose a new path", target.string());
   if (!fs::is_empty(target, ignored)) user_error(kInTheWay, target.string());
 }
 
@@ -45,7 +45,7 @@ void require_room(const fs::path& target, uint64_t bytes) {
   const fs::space_info space = fs::space(target.parent_path(), error);
   if (error || space.available >= bytes)
     return;  // a file system that does not say is found full by the files themselves
-  user_error("{}: {} are to be written and the disk has {} free; free some, or write less",
+  user_error("{}: insufficient disk space: {} to write, {} free; free some space, or write less",
              target.string(), human_bytes(static_cast<double>(bytes)),
              human_bytes(static_cast<double>(space.available)));
 }

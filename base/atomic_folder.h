@@ -8,7 +8,7 @@ namespace vitrine::internal {
 
 /// A folder that appears with everything in it or not at all: files go into a temporary one beside
 /// the target, which commit() renames to the target. Destroyed without commit(), as an exception
-/// does, it leaves nothing behind.
+/// does, no file is left.
 class AtomicFolder {
  public:
   /// `expected_bytes`: what will be written into it, so that a full disk is found before the work.

@@ -19,12 +19,12 @@ class CsvReader {
       if (end_of_line()) continue;
       CsvRow row = record();
       if (!rows.empty() && row.fields.size() != rows[0].fields.size()) {
-        user_error("{}:{}: has {} fields where the header has {}", file_, row.line,
+        user_error("{}:{}: has {} fields: expected {} as in the header", file_, row.line,
                    row.fields.size(), rows[0].fields.size());
       }
       rows.push_back(std::move(row));
     }
-    if (rows.empty()) user_error("{}: is empty; wanted a header line and records", file_);
+    if (rows.empty()) user_error("{}: is empty: expected a header line and records", file_);
     return rows;
   }
 
@@ -35,7 +35,7 @@ class CsvReader {
       row.fields.push_back(peek() == '"' ? quoted() : plain());
     } while (accept(','));
     if (at_ < text_.size() && !end_of_line())
-      user_error("{}:{}: text stands behind a closing quote: {}", file_, line_,
+      user_error("{}:{}: unexpected text after a closing quote: {}", file_, line_,
                  quote(text_.substr(at_), 20));
     return row;
   }
@@ -51,14 +51,13 @@ class CsvReader {
       if (c == '\n') ++line_;
       field += c;
     }
-    user_error("{}:{}: a quoted field does not end; close it with \"", file_, begin);
+    user_error("{}:{}: missing closing quote of a field: add \"", file_, begin);
   }
   std::string plain() {
     const size_t begin = at_;
     while (at_ < text_.size() && text_[at_] != ',' && text_[at_] != '\n' && text_[at_] != '\r') {
       if (text_[at_++] == '"')
-        user_error("{}:{}: a quote stands inside a field that does not begin with one", file_,
-                   line_);
+        user_error("{}:{}: unexpected quote inside an unquoted field", file_, line_);
     }
     return std::string(text_.substr(begin, at_ - begin));
   }

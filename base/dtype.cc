@@ -47,7 +47,7 @@ DType dtype_from_name(std::string_view name) {
   for (size_t i = 0; i < kTypes.size(); ++i) {
     if (kTypes[i].name == lower) return static_cast<DType>(i);
   }
-  user_error("dtype '{}' is not known; use one of f32, f16, bf16, f64, i64, i32, i16, i8, u8, bool",
+  user_error("unknown dtype '{}': expected one of f32, f16, bf16, f64, i64, i32, i16, i8, u8, bool",
              name);
 }
 

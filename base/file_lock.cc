@@ -15,11 +15,10 @@ namespace vitrine::internal {
 FileLock::FileLock(const std::filesystem::path& path, const std::filesystem::path& guarded)
     : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
   if (fd_ < 0) user_error("{}: cannot be written: {}", path.string(), std::strerror(errno));
-  // Where a file system knows no locks (some network ones), there is no guard, and that is no
-  // reason to stop.
+  // Some network file systems have no locks; the write then continues unguarded.
   if (flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
   close(fd_);
-  user_error("{}: another process is at work there; wait for it, or choose another place",
+  user_error("{}: in use by another process; wait for it, or choose another path",
              guarded.string());
 }
 

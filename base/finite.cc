@@ -35,7 +35,7 @@ std::optional<int64_t> first_non_finite(const void* data, DType dtype, int64_t c
     case DType::kBF16:
       return scan<uint16_t, 0x7f80u>(static_cast<const uint16_t*>(data), count);
     default:
-      internal_error("a scan for NaN of dtype {}", dtype_name(dtype));
+      internal_error("cannot scan dtype {} for NaN", dtype_name(dtype));
   }
 }
 

@@ -67,15 +67,15 @@ Json parse_json(std::string_view text, const std::string& file) {
         names.push_back(0);
         [[fallthrough]];
       case Json::parse_event_t::array_start:
-        if (depth > kMaxDepth) user_error("{}: JSON nested deeper than {} levels", file, kMaxDepth);
+        if (depth > kMaxDepth)
+          user_error("{}: JSON is nested too deeply: expected at most {} levels", file, kMaxDepth);
         break;
       case Json::parse_event_t::key:
         ++names.back();
         break;
       case Json::parse_event_t::object_end:
         if (names.back() != parsed.size())
-          user_error("{}: the name {} stands twice in one JSON object", file,
-                     quote(repeated_name(text)));
+          user_error("{}: duplicate key {} in JSON object", file, quote(repeated_name(text)));
         names.pop_back();
         break;
       default:
@@ -86,16 +86,17 @@ Json parse_json(std::string_view text, const std::string& file) {
   try {
     return Json::parse(text.begin(), text.end(), watch);
   } catch (const Json::parse_error& error) {
-    user_error("{}: not valid JSON: {}", position(text, error.byte, file), reason(error.what()));
+    user_error("{}: invalid JSON: {}", position(text, error.byte, file), reason(error.what()));
   } catch (const Json::exception& error) {  // a number outside the range of double
-    user_error("{}: not valid JSON: {}", file, reason(error.what()));
+    user_error("{}: invalid JSON: {}", file, reason(error.what()));
   }
 }
 
 Json read_json(const std::filesystem::path& path, size_t max_bytes) {
   const MappedFile file(path);
   if (file.size() > max_bytes)
-    user_error("{}: {} bytes of JSON; at most {} are read", path.string(), file.size(), max_bytes);
+    user_error("{}: is {} bytes of JSON: expected at most {}", path.string(), file.size(),
+               max_bytes);
   return parse_json({reinterpret_cast<const char*>(file.data()), file.size()}, path.string());
 }
 
@@ -107,7 +108,8 @@ std::string describe_json(const Json& value) {
 }
 
 JsonFields::JsonFields(const Json& object, const std::string& file) : object_(object), file_(file) {
-  if (!object.is_object()) user_error("{}: is {}, not a JSON object", file, describe_json(object));
+  if (!object.is_object())
+    user_error("{}: is {}: expected a JSON object", file, describe_json(object));
 }
 
 const Json* JsonFields::find(std::string_view name) const {
@@ -117,7 +119,7 @@ const Json* JsonFields::find(std::string_view name) const {
 
 void JsonFields::refuse(std::string_view name, std::string_view reason) const {
   const auto it = object_.find(name);
-  user_error("{}: {} is {}; {}", file_, name, it == object_.end() ? "missing" : describe_json(*it),
+  user_error("{}: {} is {}: {}", file_, name, it == object_.end() ? "missing" : describe_json(*it),
              reason);
 }
 
@@ -128,35 +130,35 @@ std::optional<int64_t> JsonFields::integer(std::string_view name, int64_t min, i
                         ? value->get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()}
                         : value->is_number_integer();
   if (!fits || value->get<int64_t>() < min || value->get<int64_t>() > max) {
-    refuse(name, fmt::format("wanted a whole number from {} to {}", min, max));
+    refuse(name, fmt::format("expected an integer from {} to {}", min, max));
   }
   return value->get<int64_t>();
 }
 
 int64_t JsonFields::require_integer(std::string_view name, int64_t min, int64_t max) const {
   const auto value = integer(name, min, max);
-  if (!value) refuse(name, fmt::format("wanted a whole number from {} to {}", min, max));
+  if (!value) refuse(name, fmt::format("expected an integer from {} to {}", min, max));
   return *value;
 }
 
 std::optional<double> JsonFields::number(std::string_view name) const {
   const Json* value = find(name);
   if (!value) return std::nullopt;
-  if (!value->is_number()) refuse(name, "wanted a number");
+  if (!value->is_number()) refuse(name, "expected a number");
   return value->get<double>();
 }
 
 std::optional<bool> JsonFields::boolean(std::string_view name) const {
   const Json* value = find(name);
   if (!value) return std::nullopt;
-  if (!value->is_boolean()) refuse(name, "wanted true or false");
+  if (!value->is_boolean()) refuse(name, "expected true or false");
   return value->get<bool>();
 }
 
 std::optional<std::string> JsonFields::text(std::string_view name) const {
   const Json* value = find(name);
   if (!value) return std::nullopt;
-  if (!value->is_string()) refuse(name, "wanted a string");
+  if (!value->is_string()) refuse(name, "expected a string");
   return value->get<std::string>();
 }
 

@@ -41,7 +41,7 @@ std::vector<std::string> words(const std::string& text) {
   return list;
 }
 
-/// What stands behind `key` and a colon in the first line that begins with it.
+/// Value after `key` and a colon in the first line that begins with it.
 std::string field(const fs::path& path, std::string_view key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {

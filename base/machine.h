@@ -43,8 +43,8 @@ struct Machine {
 /// expected: such things are common in containers.
 Machine read_machine(const std::filesystem::path& root = "/");
 
-/// Touches memory that was asked for in 2 MB pages, as weights are kept, and counts how many of
-/// `bytes` came in such pages. 0 if the system does not say.
+/// Touches memory that was requested in 2 MB pages, as for weights, and counts how many of `bytes`
+/// came in such pages. 0 if the system does not say.
 uint64_t huge_pages_had(uint64_t bytes);
 
 }  // namespace vitrine::internal

@@ -38,7 +38,7 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   struct stat info = {};
   if (fstat(file.fd, &info) != 0)
     internal_error("{}: cannot be examined: {}", path_.string(), std::strerror(errno));
-  if (S_ISDIR(info.st_mode)) user_error("{}: is a directory, not a file", path_.string());
+  if (S_ISDIR(info.st_mode)) user_error("{}: is a directory: expected a file", path_.string());
   if (!S_ISREG(info.st_mode)) user_error("{}: is not a regular file", path_.string());
   if (info.st_size == 0) user_error("{}: is empty", path_.string());
   size_ = static_cast<size_t>(info.st_size);
@@ -62,7 +62,7 @@ const std::byte* MappedFile::aligned(size_t offset, size_t count, size_t alignme
   auto& copy = copies_[offset];
   if (!copy) {
     copy.reset(new (std::nothrow) std::byte[std::max<size_t>(count, 1)]);
-    if (!copy) internal_error("{}: no memory for {} bytes read from it", path_.string(), count);
+    if (!copy) internal_error("{}: out of memory for {} bytes read from it", path_.string(), count);
     std::memcpy(copy.get(), in_place, count);
     advise(offset, count, MADV_DONTNEED);
   }

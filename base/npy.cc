@@ -71,20 +71,20 @@ class HeaderParser {
       else if (key == "shape" && !shape_)
         shape_ = shape();
       else
-        user_error("{}: .npy header has the entry {} twice, or no reader knows it", name_,
-                   quote(key));
+        user_error("{}: duplicate or unknown entry {} in .npy header", name_, quote(key));
       if (!accept(',') && peek() != '}') fail("',' or '}'");
     }
     skip_space();
     if (at_ != text_.size()) fail("the end");
     if (!dtype_ || !order_seen_ || !shape_)
-      user_error("{}: .npy header lacks one of descr, fortran_order, shape", name_);
+      user_error("{}: .npy header: missing one of descr, fortran_order, shape", name_);
     return {*dtype_, *shape_};
   }
 
  private:
   [[noreturn]] void fail(std::string_view wanted) {
-    user_error("{}: .npy header: wanted {} at {}", name_, wanted, quote(text_.substr(at_), 20));
+    user_error("{}: invalid .npy header: expected {} at {}", name_, wanted,
+               quote(text_.substr(at_), 20));
   }
   void skip_space() {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
@@ -105,7 +105,7 @@ class HeaderParser {
     const char mark = peek();
     if (mark != '\'' && mark != '"') fail("a string");
     const size_t end = text_.find(mark, at_ + 1);
-    if (end == std::string_view::npos) fail("a string that ends");
+    if (end == std::string_view::npos) fail("a closing quote");
     const std::string_view value = text_.substr(at_ + 1, end - at_ - 1);
     at_ = end + 1;
     return value;
@@ -116,7 +116,7 @@ class HeaderParser {
       if (found == descr_of(known)) return known;
     }
     user_error(
-        "{}: holds elements of type {}; wanted '<f4', '<f8', '<i4' or '<i8' (float32, float64, "
+        "{}: has elements of type {}: expected '<f4', '<f8', '<i4' or '<i8' (float32, float64, "
         "int32, int64)",
         name_, quote(found));
   }
@@ -124,7 +124,8 @@ class HeaderParser {
     skip_space();
     const std::string_view rest = text_.substr(at_);
     if (rest.starts_with("True"))
-      user_error("{}: is in Fortran order; save it with numpy.ascontiguousarray", name_);
+      user_error("{}: is in Fortran order: expected C order; save it with numpy.ascontiguousarray",
+                 name_);
     if (!rest.starts_with("False")) fail("True or False");
     at_ += 5;
     order_seen_ = true;
@@ -135,7 +136,7 @@ class HeaderParser {
     while (!accept(')')) {
       sizes.push_back(integer());
       if (sizes.size() > Shape::kMaxRank)
-        user_error("{}: has more than {} axes", name_, Shape::kMaxRank);
+        user_error("{}: has too many axes: expected at most {}", name_, Shape::kMaxRank);
       if (!accept(',') && peek() != ')') fail("',' or ')'");
     }
     try {
@@ -168,17 +169,17 @@ class HeaderParser {
 std::pair<std::string_view, size_t> find_header(std::span<const std::byte> file,
                                                 const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  if (!text.starts_with(kMagic) || text.size() < 10) user_error("{}: is no .npy file", name);
+  if (!text.starts_with(kMagic) || text.size() < 10) user_error("{}: is not a .npy file", name);
   const int version = static_cast<unsigned char>(text[6]);
   if (version < 1 || version > 3)
-    user_error("{}: .npy version {}; versions 1 to 3 are read", name, version);
+    user_error("{}: unknown .npy version {}: expected 1 to 3", name, version);
   const size_t length_bytes = version == 1 ? 2 : 4;
   const size_t begin = 8 + length_bytes;
-  if (text.size() < begin) user_error("{}: is cut short in its .npy header", name);
+  if (text.size() < begin) user_error("{}: truncated in its .npy header", name);
   size_t length = 0;
   std::memcpy(&length, text.data() + 8, length_bytes);
   if (length > text.size() - begin)
-    user_error("{}: its .npy header of {} bytes is cut short", name, length);
+    user_error("{}: truncated in its .npy header of {} bytes", name, length);
   return {text.substr(begin, length), begin + length};
 }
 
@@ -219,7 +220,7 @@ Tensor parse_npy(std::span<const std::byte> file, const std::string& name) {
   size_t wanted = 0;
   if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), dtype_size(dtype), &wanted) ||
       wanted != available) {
-    user_error("{}: {} bytes of data do not make {} elements of {}", name, available,
+    user_error("{}: has {} bytes of data: expected {} elements of {}", name, available,
                shape.to_string(), dtype_name(dtype));
   }
   Tensor tensor(dtype, shape);

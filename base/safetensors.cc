@@ -27,7 +27,7 @@ struct SafetensorsFile::Impl {
 
   const SafetensorsEntry& find(std::string_view name) const {
     const auto it = index.find(name);
-    if (it == index.end()) user_error("{}: has no tensor {}", file.path().string(), quote(name));
+    if (it == index.end()) user_error("{}: missing tensor {}", file.path().string(), quote(name));
     return *it->second;
   }
 
@@ -72,7 +72,7 @@ std::string header_text(const std::string& path, const std::vector<Declaration>&
   size_t offset = 0;
   for (const auto& [name, dtype, shape] : tensors) {
     if (name.empty() || name == "__metadata__")
-      user_error("{}: {} cannot be the name of a tensor", path, quote(name));
+      user_error("{}: invalid tensor name {}", path, quote(name));
     const size_t end = offset + static_cast<size_t>(shape.elements()) * dtype_size(dtype);
     header[name] = {{"dtype", safetensors_dtype_name(dtype)},
                     {"shape", shape.sizes()},
@@ -84,7 +84,7 @@ std::string header_text(const std::string& path, const std::vector<Declaration>&
     text = header.dump();
   } catch (const nlohmann::json::exception&) {
     user_error(
-        "{}: a tensor's name or the metadata is not UTF-8, which a safetensors header must be",
+        "{}: a tensor's name or the metadata is not UTF-8: expected a UTF-8 safetensors header",
         path);
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data begins aligned
@@ -127,13 +127,13 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
   size_t bytes = 0;
   for (const Declaration& tensor : tensors) {
     if (!seen.insert(tensor.name).second)
-      user_error("{}: tensor {} declared twice", path.string(), quote(tensor.name));
+      user_error("{}: duplicate tensor {}", path.string(), quote(tensor.name));
     size_t size = 0;
     offsets.push_back(bytes);
     if (__builtin_mul_overflow(static_cast<size_t>(tensor.shape.elements()),
                                dtype_size(tensor.dtype), &size) ||
         __builtin_add_overflow(bytes, size, &bytes) || bytes > size_t{1} << 62) {
-      user_error("{}: tensor {} {} makes the file larger than any disk", path.string(),
+      user_error("{}: tensor {} {} exceeds the maximum file size", path.string(),
                  quote(tensor.name), tensor.shape.to_string());
     }
   }
@@ -147,7 +147,7 @@ SafetensorsWriter::~SafetensorsWriter() = default;
 void SafetensorsWriter::append(std::span<const std::byte> bytes) {
   Impl& w = *impl_;
   if (bytes.size() > w.data_bytes_left) {
-    user_error("{}: {} bytes appended where {} were declared", w.name, bytes.size(),
+    user_error("{}: {} bytes appended: expected at most {}", w.name, bytes.size(),
                w.data_bytes_left);
   }
   w.file.append(bytes);
@@ -164,15 +164,15 @@ void SafetensorsWriter::append(std::span<const std::byte> bytes) {
 void SafetensorsWriter::append(const TensorView& tensor) {
   Impl& w = *impl_;
   if (w.next == w.tensors.size())
-    user_error("{}: more tensors appended than the {} declared", w.name, w.tensors.size());
+    user_error("{}: too many tensors appended: expected the {} declared", w.name, w.tensors.size());
   const Declaration& wanted = w.tensors[w.next];
   if (w.next_has != 0)
-    user_error("{}: tensor {} is half written; append its other bytes first", w.name,
+    user_error("{}: tensor {} is incomplete: append its remaining bytes first", w.name,
                quote(wanted.name));
   if (tensor.dtype() != wanted.dtype || tensor.shape() != wanted.shape) {
-    user_error("{}: tensor {} was declared {} {}, appended {} {}", w.name, quote(wanted.name),
-               dtype_name(wanted.dtype), wanted.shape.to_string(), dtype_name(tensor.dtype()),
-               tensor.shape().to_string());
+    user_error("{}: tensor {} was declared as {} {} and appended as {} {}", w.name,
+               quote(wanted.name), dtype_name(wanted.dtype), wanted.shape.to_string(),
+               dtype_name(tensor.dtype()), tensor.shape().to_string());
   }
   if (tensor.bytes() == 0)
     ++w.next;
@@ -183,10 +183,11 @@ void SafetensorsWriter::append(const TensorView& tensor) {
 void SafetensorsWriter::put(size_t tensor, uint64_t offset, std::span<const std::byte> bytes) {
   Impl& w = *impl_;
   if (tensor >= w.tensors.size())
-    user_error("{}: tensor {} was not declared; there are {}", w.name, tensor, w.tensors.size());
+    user_error("{}: tensor index {} is out of range: {} tensors are declared", w.name, tensor,
+               w.tensors.size());
   const size_t size = declared_bytes(w.tensors[tensor]);
   if (offset > size || bytes.size() > size - offset || bytes.size() > w.data_bytes_left) {
-    user_error("{}: {} bytes at {} do not fit into the {} of tensor {}", w.name, bytes.size(),
+    user_error("{}: {} bytes at offset {} exceed the {} bytes of tensor {}", w.name, bytes.size(),
                offset, size, quote(w.tensors[tensor].name));
   }
   w.file.write_at(w.data_begin + w.offsets[tensor] + offset, bytes);
@@ -198,8 +199,9 @@ void SafetensorsWriter::finish() {
   Impl& w = *impl_;
   if (w.data_bytes_left != 0) {
     if (w.any_put)
-      user_error("{}: is not complete: {} declared bytes were not put", w.name, w.data_bytes_left);
-    user_error("{}: tensor {} is not complete: {} declared bytes were not appended", w.name,
+      user_error("{}: incomplete file: {} declared bytes were not written", w.name,
+                 w.data_bytes_left);
+    user_error("{}: incomplete tensor {}: {} declared bytes were not appended", w.name,
                quote(w.tensors[w.next].name), w.data_bytes_left);
   }
   w.file.commit();

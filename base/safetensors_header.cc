@@ -35,26 +35,26 @@ DType parse_dtype(const Json& value, const std::string& where) {
       if (value.get_ref<const std::string&>() == name) return dtype;
     }
   }
-  user_error("{}: dtype {} is not known; wanted F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL",
+  user_error("{}: unknown dtype {}: expected F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL",
              where, describe_json(value));
 }
 
 uint64_t parse_count(const Json& value, const char* what, const std::string& where) {
   if (!value.is_number_unsigned())
-    user_error("{}: {} holds {}; wanted whole numbers from 0", where, what, describe_json(value));
+    user_error("{}: {} contains {}: expected integers >= 0", where, what, describe_json(value));
   return value.get<uint64_t>();
 }
 
 Shape parse_shape(const Json& value, const std::string& where) {
   if (!value.is_array())
-    user_error("{}: shape is {}; wanted a list of sizes", where, describe_json(value));
+    user_error("{}: shape is {}: expected a list of sizes", where, describe_json(value));
   if (value.size() > Shape::kMaxRank)
-    user_error("{}: shape has {} axes; at most {}", where, value.size(), Shape::kMaxRank);
+    user_error("{}: shape has {} axes: expected at most {}", where, value.size(), Shape::kMaxRank);
   std::vector<int64_t> sizes;
   for (const Json& size : value) {
     const uint64_t count = parse_count(size, "shape", where);
     if (count > uint64_t{INT64_MAX})
-      user_error("{}: shape holds {}, more than 63 bits", where, count);
+      user_error("{}: shape contains {}: expected at most 63 bits", where, count);
     sizes.push_back(static_cast<int64_t>(count));
   }
   try {
@@ -66,7 +66,7 @@ Shape parse_shape(const Json& value, const std::string& where) {
 
 const Json& member(const Json& object, const char* name, const std::string& where) {
   const auto it = object.find(name);
-  if (it == object.end()) user_error("{}: has no {}", where, name);
+  if (it == object.end()) user_error("{}: missing {}", where, name);
   return *it;
 }
 
@@ -74,7 +74,7 @@ SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t 
                              size_t file_size, const std::string& path) {
   const std::string where = fmt::format("{}: tensor {}", path, quote(name));
   if (!value.is_object())
-    user_error("{}: is {}; wanted an object of dtype, shape and data_offsets", where,
+    user_error("{}: is {}: expected an object with dtype, shape and data_offsets", where,
                describe_json(value));
   SafetensorsEntry entry;
   entry.name = name;
@@ -82,21 +82,21 @@ SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t 
   entry.shape = parse_shape(member(value, "shape", where), where);
   const Json& offsets = member(value, "data_offsets", where);
   if (!offsets.is_array() || offsets.size() != 2) {
-    user_error("{}: data_offsets is {}; wanted [begin, end]", where, describe_json(offsets));
+    user_error("{}: data_offsets is {}: expected [begin, end]", where, describe_json(offsets));
   }
   const uint64_t begin = parse_count(offsets[0], "data_offsets", where);
   const uint64_t end = parse_count(offsets[1], "data_offsets", where);
   const size_t available = file_size - data_begin;
   if (begin > end || end > available) {
-    user_error("{}: data_offsets [{}, {}] are outside the {} bytes of data in the file{}", where,
-               begin, end, available, end > available ? " (is it cut short?)" : "");
+    user_error("{}: data_offsets [{}, {}] are out of range: the file has {} bytes of data{}", where,
+               begin, end, available, end > available ? " (truncated?)" : "");
   }
   size_t wanted = 0;
   if (__builtin_mul_overflow(static_cast<size_t>(entry.shape.elements()), dtype_size(entry.dtype),
                              &wanted) ||
       wanted != end - begin) {
-    user_error("{}: dtype {} and shape {} do not make the {} bytes of data_offsets [{}, {}]", where,
-               dtype_name(entry.dtype), entry.shape.to_string(), end - begin, begin, end);
+    user_error("{}: dtype {} and shape {} do not match the {} bytes of data_offsets [{}, {}]",
+               where, dtype_name(entry.dtype), entry.shape.to_string(), end - begin, begin, end);
   }
   entry.begin = data_begin + begin;
   entry.end = data_begin + end;
@@ -105,11 +105,12 @@ SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t 
 
 std::map<std::string, std::string> parse_metadata(const Json& value, const std::string& path) {
   if (!value.is_object())
-    user_error("{}: {} is {}; wanted an object of strings", path, kMetadata, describe_json(value));
+    user_error("{}: {} is {}: expected an object of strings", path, kMetadata,
+               describe_json(value));
   std::map<std::string, std::string> metadata;
   for (const auto& [key, text] : value.items()) {
     if (!text.is_string())
-      user_error("{}: {} {} is {}; wanted a string", path, kMetadata, quote(key),
+      user_error("{}: {} {} is {}: expected a string", path, kMetadata, quote(key),
                  describe_json(text));
     metadata[key] = text.get<std::string>();
   }
@@ -128,7 +129,7 @@ void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size
   const std::string* previous = nullptr;
   for (const SafetensorsEntry& entry : entries) {
     if (entry.begin != expected) {
-      user_error("{}: tensor {} begins at byte {} of the data, {}{}; wanted {}", path,
+      user_error("{}: tensor {} begins at byte {} of the data, {}{}: expected {}", path,
                  quote(entry.name), entry.begin - data_begin,
                  entry.begin < expected ? "overlapping " : "leaving a gap after ",
                  previous ? quote(*previous) : std::string("the header"), expected - data_begin);
@@ -137,7 +138,7 @@ void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size
     previous = &entry.name;
   }
   if (expected != file_size) {
-    user_error("{}: {} bytes after the last tensor belong to none", path, file_size - expected);
+    user_error("{}: has {} extra bytes after the last tensor", path, file_size - expected);
   }
 }
 
@@ -146,22 +147,24 @@ void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
                                            const std::string& path) {
   if (file.size() < kLengthBytes) {
-    user_error("{}: {} bytes are too few for a safetensors file, which begins with {} of length",
-               path, file.size(), kLengthBytes);
+    user_error(
+        "{}: truncated: has {} bytes: expected at least the {} bytes of a safetensors header's "
+        "length",
+        path, file.size(), kLengthBytes);
   }
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);  // little-endian, as are all machines we run on
   if (length > kMaxSafetensorsHeader) {
-    user_error("{}: is no safetensors file: its header would be {} bytes; at most {}", path, length,
-               kMaxSafetensorsHeader);
+    user_error("{}: is not a safetensors file: its header length is {}: expected at most {}", path,
+               length, kMaxSafetensorsHeader);
   }
   if (length > file.size() - kLengthBytes) {
-    user_error("{}: its safetensors header is {} bytes, but only {} follow (is it cut short?)",
-               path, length, file.size() - kLengthBytes);
+    user_error("{}: truncated: its safetensors header is {} bytes, but only {} follow", path,
+               length, file.size() - kLengthBytes);
   }
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
   if (text.empty() || text.front() != '{')
-    user_error("{}: is no safetensors file: its header does not begin with '{{'", path);
+    user_error("{}: is not a safetensors file: expected '{{' at the start of its header", path);
   const Json header = parse_json(text, path);
   SafetensorsHeader result;
   const size_t data_begin = kLengthBytes + length;

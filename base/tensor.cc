@@ -18,14 +18,14 @@ Shape::Shape(std::initializer_list<int64_t> sizes)
 
 Shape::Shape(std::span<const int64_t> sizes) {
   if (sizes.size() > kMaxRank)
-    user_error("a tensor of {} axes is not supported; at most {}", sizes.size(), kMaxRank);
+    user_error("a tensor has {} axes: expected at most {}", sizes.size(), kMaxRank);
   rank_ = static_cast<int>(sizes.size());
   std::copy(sizes.begin(), sizes.end(), sizes_.begin());
   int64_t product = 1;
   for (int64_t size : sizes) {
-    if (size < 0) user_error("shape {} has a negative size", to_string());
+    if (size < 0) user_error("invalid shape {}: expected sizes >= 0", to_string());
     if (__builtin_mul_overflow(product, size, &product))
-      user_error("shape {} has more elements than 64 bits count", to_string());
+      user_error("invalid shape {}: the number of elements exceeds 64 bits", to_string());
   }
 }
 
@@ -40,7 +40,8 @@ std::string Shape::to_string() const { return fmt::format("[{}]", fmt::join(size
 std::span<const std::byte> TensorView::host_bytes() const {
   if (residence_ == Residence::kDevice) {
     user_error(
-        "tensor {} lies in the GPU's memory; copy it with Model::to_host(), or run with "
+        "tensor {} is in GPU memory: expected host memory; copy it with Model::to_host(), or run "
+        "with "
         "Residence::kHost",
         shape_.to_string());
   }
@@ -49,7 +50,7 @@ std::span<const std::byte> TensorView::host_bytes() const {
 
 std::span<const float> TensorView::f32() const {
   if (dtype_ != DType::kF32)
-    user_error("tensor {} is {}, not f32; convert it with to_f32()", shape_.to_string(),
+    user_error("tensor {} is {}: expected f32; convert it with to_f32()", shape_.to_string(),
                dtype_name(dtype_));
   return {reinterpret_cast<const float*>(host_bytes().data()), static_cast<size_t>(elements())};
 }
@@ -69,7 +70,7 @@ std::vector<float> TensorView::to_f32() const {
       std::transform(half, half + out.size(), out.begin(), bf16_to_f32);
       break;
     default:
-      user_error("tensor {} is {}, which has no conversion to f32; use f32, f16 or bf16",
+      user_error("tensor {} is {}, which has no conversion to f32: expected f32, f16 or bf16",
                  shape_.to_string(), dtype_name(dtype_));
   }
   return out;
@@ -77,7 +78,8 @@ std::vector<float> TensorView::to_f32() const {
 
 TensorView TensorView::slice(int64_t index) const {
   if (shape_.rank() == 0 || index < 0 || index >= shape_[0]) {
-    user_error("index {} is outside the first axis of tensor {}", index, shape_.to_string());
+    user_error("index {} is out of range of the first axis of tensor {}", index,
+               shape_.to_string());
   }
   const Shape rest(shape_.sizes().subspan(1));
   const auto* bytes = static_cast<const std::byte*>(data_);
@@ -88,20 +90,20 @@ TensorView TensorView::slice(int64_t index) const {
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(shape) {
   size_t bytes = 0;
   if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), dtype_size(dtype), &bytes)) {
-    user_error("a {} tensor {} has more bytes than 64 bits count", dtype_name(dtype),
+    user_error("invalid {} tensor {}: the number of bytes exceeds 64 bits", dtype_name(dtype),
                shape.to_string());
   }
   try {
     storage_ = std::make_shared<std::byte[]>(std::max<size_t>(bytes, 1));
   } catch (const std::bad_alloc&) {
-    internal_error("no memory for a {} tensor {} ({} bytes)", dtype_name(dtype), shape.to_string(),
-                   bytes);
+    internal_error("out of memory for a {} tensor {} ({} bytes)", dtype_name(dtype),
+                   shape.to_string(), bytes);
   }
 }
 
 Tensor Tensor::from(std::span<const float> values, Shape shape) {
   if (static_cast<int64_t>(values.size()) != shape.elements()) {
-    user_error("{} values do not fill a tensor {}", values.size(), shape.to_string());
+    user_error("{} values do not match a tensor {}", values.size(), shape.to_string());
   }
   Tensor tensor(DType::kF32, shape);
   std::copy(values.begin(), values.end(), tensor.f32().begin());
@@ -114,7 +116,7 @@ Tensor Tensor::from(std::span<const float> values) {
 
 std::span<float> Tensor::f32() {
   if (dtype_ != DType::kF32)
-    user_error("tensor {} is {}, not f32", shape_.to_string(), dtype_name(dtype_));
+    user_error("tensor {} is {}: expected f32", shape_.to_string(), dtype_name(dtype_));
   return {reinterpret_cast<float*>(storage_.get()), static_cast<size_t>(elements())};
 }
 

@@ -11,8 +11,8 @@
 
 namespace vitrine::internal {
 
-/// XXH64 of Yann Collet's xxHash: a 64-bit checksum about as fast as memory is read. Finds what
-/// disks and networks do to files; it does not protect against intent.
+/// XXH64 of Yann Collet's xxHash: a 64-bit checksum at about the speed of memory. Detects corruption
+/// by disks and networks, not deliberate manipulation.
 class Xxh64 {
  public:
   explicit Xxh64(uint64_t seed = 0);

@@ -66,7 +66,7 @@ TEST(AtomicFolder, RefusesWhatIsInTheWay) {
     return error_of([&] { AtomicFolder(around / name, bytes); });
   };
   EXPECT_TRUE(says(make("full"), "full", "not empty"));
-  EXPECT_TRUE(says(make("file"), "file", "no folder"));
+  EXPECT_TRUE(says(make("file"), "file", "not a folder"));
   EXPECT_TRUE(says(make("nowhere/new"), "nowhere", "No such file"));
   EXPECT_TRUE(says(make("new", std::numeric_limits<uint64_t>::max()), "new", "free"));
   EXPECT_TRUE(says(error_of([] { AtomicFolder(""); }), "empty"));

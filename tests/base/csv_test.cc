@@ -34,11 +34,13 @@ TEST(Csv, RowsKnowTheirLines) {
 
 TEST(Csv, RefusesWhatIsNoTable) {
   EXPECT_USER_ERROR(parse_csv("", "x.csv"), "x.csv: is empty");
-  EXPECT_USER_ERROR(parse_csv("a,b\n1\n", "x.csv"), "x.csv:2: has 1 fields where the header has 2");
-  EXPECT_USER_ERROR(parse_csv("a\n\"b\nc", "x.csv"), "x.csv:2: a quoted field does not end");
+  EXPECT_USER_ERROR(parse_csv("a,b\n1\n", "x.csv"),
+                    "x.csv:2: has 1 fields: expected 2 as in the header");
+  EXPECT_USER_ERROR(parse_csv("a\n\"b\nc", "x.csv"), "x.csv:2: missing closing quote of a field");
   EXPECT_USER_ERROR(parse_csv("a\n\"b\nc\"d", "x.csv"),
-                    "x.csv:3: text stands behind a closing quote: 'd'");
-  EXPECT_USER_ERROR(parse_csv("a\nb\"c\"\n", "x.csv"), "x.csv:2: a quote stands inside a field");
+                    "x.csv:3: unexpected text after a closing quote: 'd'");
+  EXPECT_USER_ERROR(parse_csv("a\nb\"c\"\n", "x.csv"),
+                    "x.csv:2: unexpected quote inside an unquoted field");
 }
 
 }  // namespace

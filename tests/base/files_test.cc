@@ -155,7 +155,7 @@ TEST(AtomicFile, NamesWhatCannotBeWritten) {
   EXPECT_TRUE(
       says(error_of([&] { AtomicFile{folder.path()}; }), folder.path().string(), "is a directory"));
   EXPECT_TRUE(says(error_of([] { AtomicFile("/dev/null"); }), "/dev/null", "not a regular file"));
-  EXPECT_TRUE(says(error_of([&] { AtomicFile(folder / "a/"); }), "not the name of a file"));
+  EXPECT_TRUE(says(error_of([&] { AtomicFile(folder / "a/"); }), "expected the name of a file"));
   if (geteuid() != 0) {
     chmod(folder.path().c_str(), 0500);
     EXPECT_TRUE(says(error_of([&] { AtomicFile(folder / "out"); }), "out", "Permission denied"));
@@ -199,7 +199,7 @@ TEST(AtomicFile, SaysWhenAFileMayNotGrow) {
       file.append(std::string(8000, 'x'));
     });
   });
-  EXPECT_TRUE(says(line, "out", "File too large", "nothing was left behind"));
+  EXPECT_TRUE(says(line, "out", "File too large", "no file was left"));
   EXPECT_EQ(read_bytes(folder / "out"), "old");
   EXPECT_EQ(folder.count(), 1u);
 }

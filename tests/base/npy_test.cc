@@ -83,29 +83,31 @@ TEST(Npy, NamesWhatIsWrong) {
       says(error_of([] { read_npy(kGoldens + "fortran.npy"); }), "fortran.npy", "Fortran order"));
   EXPECT_TRUE(
       says(error_of([] { read_npy(kGoldens + "complex.npy"); }), "complex.npy", "'<c8'", "'<f4'"));
-  EXPECT_TRUE(says(parse_error("hello, this is no array"), "x.npy", "no .npy file"));
+  EXPECT_TRUE(says(parse_error("hello, this is no array"), "x.npy", "not a .npy file"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x09\x00\x00\x00", 10)), ".npy version 9"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x01\x00\xff\x00{", 11)),
-                   "header of 255 bytes is cut short"));
-  EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x02\x00\xff\x00", 10)), "cut short"));
+                   "truncated in its .npy header of 255 bytes"));
+  EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x02\x00\xff\x00", 10)), "truncated"));
   const auto shape = [](const std::string& text) {
     return npy("{'descr': '<f4', 'fortran_order': False, 'shape': " + text + "}", 8);
   };
   EXPECT_EQ(parse_error(shape("(2,)")), "(no error)");
-  EXPECT_TRUE(says(parse_error(shape("(3,)")), "8 bytes of data do not make [3] elements of f32"));
+  EXPECT_TRUE(says(parse_error(shape("(3,)")), "8 bytes of data: expected [3] elements of f32"));
   EXPECT_TRUE(says(parse_error(shape("(1,)")), "8 bytes of data"));
-  EXPECT_TRUE(says(parse_error(shape("(-2,)")), "wanted a size"));
+  EXPECT_TRUE(says(parse_error(shape("(-2,)")), "expected a size"));
   EXPECT_TRUE(says(parse_error(shape("(99999999999999999999,)")), "63 bits"));
-  EXPECT_TRUE(says(parse_error(shape("(4294967296, 4294967296)")), "more elements than 64 bits"));
-  EXPECT_TRUE(says(parse_error(shape("(4611686018427387906,)")), "do not make"));
-  EXPECT_TRUE(says(parse_error(shape("(1, 1, 1, 1, 2)")), "more than 4 axes"));
+  EXPECT_TRUE(says(parse_error(shape("(4294967296, 4294967296)")),
+                   "the number of elements exceeds 64 bits"));
+  EXPECT_TRUE(says(parse_error(shape("(4611686018427387906,)")), "bytes of data: expected"));
+  EXPECT_TRUE(says(parse_error(shape("(1, 1, 1, 1, 2)")), "too many axes: expected at most 4"));
   EXPECT_TRUE(says(parse_error(npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8)),
                    "'>f4'"));
   EXPECT_TRUE(says(parse_error(npy("{'descr': '<f4', 'shape': (2,)}", 8)),
-                   "lacks one of descr, fortran_order, shape"));
-  EXPECT_TRUE(says(parse_error(npy("{'descr': '<f4', 'descr': '<f4'}", 8)), "'descr' twice"));
+                   "missing one of descr, fortran_order, shape"));
+  EXPECT_TRUE(says(parse_error(npy("{'descr': '<f4', 'descr': '<f4'}", 8)),
+                   "duplicate or unknown entry 'descr'"));
   EXPECT_TRUE(says(parse_error(npy("{'run': 1}", 8)), "'run'"));
-  EXPECT_TRUE(says(parse_error(npy("{'descr", 8)), "wanted a string that ends"));
+  EXPECT_TRUE(says(parse_error(npy("{'descr", 8)), "expected a closing quote"));
 }
 
 }  // namespace

@@ -66,63 +66,63 @@ TEST(SafetensorsHeader, RefusesADamagedLength) {
   const auto error = [](const std::string& bytes) {
     return error_of([&] { parse_safetensors_header(as_bytes(bytes), "m.safetensors"); });
   };
-  EXPECT_TRUE(says(error("abc"), "m.safetensors", "3 bytes are too few"));
+  EXPECT_TRUE(says(error("abc"), "m.safetensors", "truncated: has 3 bytes"));
   EXPECT_TRUE(
-      says(error(file_of("{}", 0, 3)), "header is 3 bytes, but only 2 follow", "cut short"));
-  EXPECT_TRUE(says(error(file_of("{}", 0, 100'000'001)), "100000001 bytes; at most 100000000"));
+      says(error(file_of("{}", 0, 3)), "header is 3 bytes, but only 2 follow", "truncated"));
+  EXPECT_TRUE(says(error(file_of("{}", 0, 100'000'001)), "100000001: expected at most 100000000"));
   EXPECT_TRUE(says(error(file_of("{}", 0, UINT64_MAX - 1)), "at most 100000000"));
-  EXPECT_TRUE(says(error(file_of("[]", 0)), "does not begin with '{'"));
-  EXPECT_TRUE(says(error(file_of("", 0)), "does not begin with '{'"));
-  EXPECT_TRUE(says(error(file_of("{\"a\": ", 0)), "m.safetensors:1:7: not valid JSON"));
+  EXPECT_TRUE(says(error(file_of("[]", 0)), "expected '{' at the start"));
+  EXPECT_TRUE(says(error(file_of("", 0)), "expected '{' at the start"));
+  EXPECT_TRUE(says(error(file_of("{\"a\": ", 0)), "m.safetensors:1:7: invalid JSON"));
 }
 
 TEST(SafetensorsHeader, RefusesWrongTypes) {
-  EXPECT_TRUE(says(header_error(R"({"w": 3})", 0), "tensor 'w'", "is 3; wanted an object"));
+  EXPECT_TRUE(says(header_error(R"({"w": 3})", 0), "tensor 'w'", "is 3: expected an object"));
   EXPECT_TRUE(says(header_error(R"({"w": {"shape": [1], "data_offsets": [0, 4]}})", 4),
-                   "tensor 'w'", "has no dtype"));
+                   "tensor 'w'", "missing dtype"));
   EXPECT_TRUE(
-      says(header_error(R"({"w": {"dtype": "F32", "data_offsets": [0, 4]}})", 4), "has no shape"));
+      says(header_error(R"({"w": {"dtype": "F32", "data_offsets": [0, 4]}})", 4), "missing shape"));
   EXPECT_TRUE(
-      says(header_error(R"({"w": {"dtype": "F32", "shape": [1]}})", 4), "has no data_offsets"));
+      says(header_error(R"({"w": {"dtype": "F32", "shape": [1]}})", 4), "missing data_offsets"));
   EXPECT_TRUE(says(header_error(braced(entry("w", "F8_E4M3", "[4]", "[0, 4]")), 4), "tensor 'w'",
-                   "'F8_E4M3' is not known", "BF16"));
+                   "unknown dtype 'F8_E4M3'", "BF16"));
   EXPECT_TRUE(says(header_error(R"({"w": {"dtype": 7, "shape": [1], "data_offsets": [0, 4]}})", 4),
-                   "dtype 7 is not known"));
+                   "unknown dtype 7"));
   EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[-1]", "[0, 4]")), 4), "tensor 'w'",
-                   "shape holds -1"));
+                   "shape contains -1"));
   EXPECT_TRUE(
-      says(header_error(braced(entry("w", "F32", "[1.5]", "[0, 4]")), 4), "shape holds 1.5"));
-  EXPECT_TRUE(
-      says(header_error(braced(entry("w", "F32", "7", "[0, 4]")), 4), "shape is 7; wanted a list"));
+      says(header_error(braced(entry("w", "F32", "[1.5]", "[0, 4]")), 4), "shape contains 1.5"));
+  EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "7", "[0, 4]")), 4),
+                   "shape is 7: expected a list"));
   EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1,1,1,1,1]", "[0, 4]")), 4),
-                   "shape has 5 axes; at most 4"));
+                   "shape has 5 axes: expected at most 4"));
   EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1]", "[0, 4, 8]")), 8),
                    "data_offsets is a list of 3 values"));
   EXPECT_TRUE(says(header_error(braced(entry("w", "F32", "[1]", "[0, \"4\"]")), 4),
-                   "data_offsets holds '4'"));
+                   "data_offsets contains '4'"));
   EXPECT_TRUE(says(header_error(R"({"__metadata__": {"a": 1}})", 0),
-                   "__metadata__ 'a' is 1; wanted a string"));
+                   "__metadata__ 'a' is 1: expected a string"));
   EXPECT_TRUE(says(header_error(R"({"__metadata__": 1})", 0), "__metadata__ is 1"));
   const std::string w = entry("w", "U8", "[1]", "[0, 1]");
-  EXPECT_TRUE(says(header_error(braced(w + "," + w), 1), "'w' stands twice"));
+  EXPECT_TRUE(says(header_error(braced(w + "," + w), 1), "duplicate key 'w'"));
 }
 
 TEST(SafetensorsHeader, RefusesWrongOffsets) {
   const auto one = [](const std::string& shape, const std::string& offsets, size_t bytes) {
     return header_error(braced(entry("w", "F32", shape, offsets)), bytes);
   };
-  EXPECT_TRUE(
-      says(one("[2]", "[0, 8]", 4), "tensor 'w'", "[0, 8] are outside the 4 bytes", "cut short"));
-  EXPECT_TRUE(says(one("[2]", "[8, 0]", 8), "[8, 0] are outside"));
-  EXPECT_TRUE(says(one("[3]", "[0, 8]", 8), "f32 and shape [3] do not make the 8 bytes"));
+  EXPECT_TRUE(says(one("[2]", "[0, 8]", 4), "tensor 'w'",
+                   "[0, 8] are out of range: the file has 4 bytes", "truncated"));
+  EXPECT_TRUE(says(one("[2]", "[8, 0]", 8), "[8, 0] are out of range"));
+  EXPECT_TRUE(says(one("[3]", "[0, 8]", 8), "f32 and shape [3] do not match the 8 bytes"));
   EXPECT_TRUE(says(one("[4294967296, 4294967296]", "[0, 8]", 8), "tensor 'w'",
-                   "more elements than 64 bits count"));
-  EXPECT_TRUE(says(one("[4611686018427387904]", "[0, 0]", 0), "do not make the 0 bytes"))
+                   "the number of elements exceeds 64 bits"));
+  EXPECT_TRUE(says(one("[4611686018427387904]", "[0, 0]", 0), "do not match the 0 bytes"))
       << "2^62 elements of 4 bytes overflow";
-  EXPECT_TRUE(says(one("[18446744073709551615]", "[0, 8]", 8), "more than 63 bits"));
+  EXPECT_TRUE(says(one("[18446744073709551615]", "[0, 8]", 8), "expected at most 63 bits"));
   EXPECT_TRUE(says(one("[1]", "[4, 8]", 8), "tensor 'w' begins at byte 4", "gap after the header",
-                   "wanted 0"));
-  EXPECT_TRUE(says(one("[1]", "[0, 4]", 7), "3 bytes after the last tensor belong to none"));
+                   "expected 0"));
+  EXPECT_TRUE(says(one("[1]", "[0, 4]", 7), "3 extra bytes after the last tensor"));
   const auto two = [](const std::string& a, const std::string& b) {
     return header_error(braced(entry("a", "U8", "[4]", a) + "," + entry("b", "U8", "[4]", b)), 10);
   };
@@ -158,7 +158,7 @@ TEST(SafetensorsFile, WritesAndReadsBack) {
     file.release("values");
     file.release("halves");
   }
-  EXPECT_TRUE(says(error_of([&] { file.tensor("nope"); }), "has no tensor 'nope'"));
+  EXPECT_TRUE(says(error_of([&] { file.tensor("nope"); }), "missing tensor 'nope'"));
 }
 
 TEST(SafetensorsFile, ReadsWhatTheReferenceImplementationWrote) {
@@ -180,7 +180,7 @@ TEST(SafetensorsWriter, StreamsAcrossTensors) {
   writer.append(as_bytes(std::string_view("\0\0xy", 4)));
   EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "is not complete", "1 declared bytes"));
   EXPECT_TRUE(says(error_of([&] { writer.append(as_bytes("zz")); }),
-                   "2 bytes appended where 1 were declared"));
+                   "2 bytes appended: expected at most 1"));
   writer.append(as_bytes("z"));
   EXPECT_FALSE(std::filesystem::exists(folder / "m")) << "before finish() there is no file";
   writer.finish();
@@ -220,10 +220,10 @@ TEST(SafetensorsWriter, TakesBytesInAnyOrder) {
   writer.put(2, 0, as_bytes("xyz"));
   writer.put(0, 4, as_bytes(std::string_view("\2\0\0\0", 4)));
   EXPECT_TRUE(
-      says(error_of([&] { writer.put(3, 0, as_bytes("x")); }), "tensor 3 was not declared"));
+      says(error_of([&] { writer.put(3, 0, as_bytes("x")); }), "tensor index 3 is out of range"));
   EXPECT_TRUE(says(error_of([&] { writer.put(2, 2, as_bytes("xy")); }),
-                   "2 bytes at 2 do not fit into the 3 of tensor 'b'"));
-  EXPECT_TRUE(says(error_of([&] { writer.put(2, UINT64_MAX, as_bytes("xy")); }), "do not fit"));
+                   "2 bytes at offset 2 exceed the 3 bytes of tensor 'b'"));
+  EXPECT_TRUE(says(error_of([&] { writer.put(2, UINT64_MAX, as_bytes("xy")); }), "exceed the"));
   EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "is not complete", "4 declared bytes"));
   writer.put(0, 0, as_bytes(std::string_view("\1\0\0\0", 4)));
   writer.finish();
@@ -238,16 +238,16 @@ TEST(SafetensorsWriter, ChecksWhatItIsGiven) {
     return error_of([&] { SafetensorsWriter(folder / "m", all); });
   };
   EXPECT_TRUE(
-      says(declare({{"a", DType::kF32, {1}}, {"a", DType::kF32, {1}}}), "'a' declared twice"));
-  EXPECT_TRUE(says(declare({{"", DType::kF32, {1}}}), "'' cannot be the name"));
-  EXPECT_TRUE(says(declare({{"__metadata__", DType::kF32, {1}}}), "cannot be the name"));
+      says(declare({{"a", DType::kF32, {1}}, {"a", DType::kF32, {1}}}), "duplicate tensor 'a'"));
+  EXPECT_TRUE(says(declare({{"", DType::kF32, {1}}}), "invalid tensor name ''"));
+  EXPECT_TRUE(says(declare({{"__metadata__", DType::kF32, {1}}}), "invalid tensor name"));
   EXPECT_TRUE(says(declare({{"\xff", DType::kF32, {1}}}), "not UTF-8"));
-  EXPECT_TRUE(
-      says(declare({{"w", DType::kF64, {int64_t{1} << 60, 4}}}), "'w'", "larger than any disk"));
+  EXPECT_TRUE(says(declare({{"w", DType::kF64, {int64_t{1} << 60, 4}}}), "'w'",
+                   "exceeds the maximum file size"));
   const float value = 1;
   SafetensorsWriter writer(folder / "m", {{"a", DType::kF32, {2}}});
   EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(&value, DType::kF32, {1})); }),
-                   "'a' was declared f32 [2], appended f32 [1]"));
+                   "'a' was declared as f32 [2] and appended as f32 [1]"));
   EXPECT_EQ(folder.count(), 1u) << "the temporary of the writer that lives";
 }
 
