@@ -87,8 +87,8 @@ void BpeTokenizer::encode_words(std::string_view text, WordCache& cache,
                                 std::vector<int32_t>& out) const {
   if (!split_words_) return encode_word(text, cache, out);
   IdBuffer buffer(out);
-  // The cache is larger than the processor's: a window's words are asked for, and looked up once
-  // the next window's have been.
+  // The word cache exceeds the CPU's caches, so each window's entries are prefetched one window
+  // before they are read.
   WordWindow windows[2];
   WordWindow *asked = &windows[0], *next = &windows[1];
   size_t begin = 0;

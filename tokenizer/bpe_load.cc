@@ -36,24 +36,24 @@ void check_model(const JsonFields& model) {
   const auto type = model.text("type").value_or("BPE");  // old files do not say
   if (type != "BPE")
     model.refuse("type",
-                 "only byte-level BPE is read: use the model's SentencePiece file, if it has one");
+                 "expected byte-level BPE; use the model's SentencePiece file, if it has one");
   if (const Json* dropout = model.find("dropout"); dropout && *dropout != 0)
-    model.refuse("dropout", "dropout is for training; set it to null");
+    model.refuse("dropout", "expected null, because dropout is for training only");
   if (model.boolean("byte_fallback").value_or(false)) {
     model.refuse("byte_fallback",
-                 "only byte-level BPE is read: use the model's SentencePiece file, if it has one");
+                 "expected byte-level BPE; use the model's SentencePiece file, if it has one");
   }
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (!model.text(affix).value_or("").empty())
-      model.refuse(affix, "byte-level BPE has none; only null or \"\" is read");
+      model.refuse(affix, "expected null or \"\" for byte-level BPE");
   }
 }
 
 void read_pre_tokenizer(const JsonFields& root, const std::string& file, BpeSpec& spec) {
   const Json* part = root.find("pre_tokenizer");
-  if (!part) root.refuse("pre_tokenizer", "wanted one of type \"ByteLevel\"");
+  if (!part) root.refuse("pre_tokenizer", "expected one of type \"ByteLevel\"");
   if (!has_type(*part, "ByteLevel")) {
-    user_error("{}: pre_tokenizer is {}; only \"ByteLevel\", GPT-2's, is read", file,
+    user_error("{}: pre_tokenizer is {}: expected \"ByteLevel\", as in GPT-2", file,
                kind_of(*part));
   }
   const std::string where = file + ": pre_tokenizer";
@@ -65,12 +65,11 @@ void read_pre_tokenizer(const JsonFields& root, const std::string& file, BpeSpec
 
 void check_other_parts(const JsonFields& root, const std::string& file) {
   if (const Json* normalizer = root.find("normalizer")) {
-    user_error(
-        "{}: normalizer is {}; byte-level BPE with a normalizer is not read: it must be null", file,
-        kind_of(*normalizer));
+    user_error("{}: normalizer is {}: expected null for byte-level BPE", file,
+               kind_of(*normalizer));
   }
   if (const Json* decoder = root.find("decoder"); decoder && !has_type(*decoder, "ByteLevel")) {
-    user_error("{}: decoder is {}; only \"ByteLevel\" is read", file, kind_of(*decoder));
+    user_error("{}: decoder is {}: expected \"ByteLevel\"", file, kind_of(*decoder));
   }
 }
 
@@ -78,7 +77,7 @@ AddedToken read_added_token(const Json& entry, const std::string& where) {
   const JsonFields fields(entry, where);
   AddedToken token;
   token.id = static_cast<int32_t>(fields.require_integer("id", 0, INT32_MAX));
-  if (!fields.has("content")) fields.refuse("content", "wanted the token's text");
+  if (!fields.has("content")) fields.refuse("content", "expected the token's text");
   token.content = *fields.text("content");
   token.special = fields.boolean("special").value_or(false);
   token.lstrip = fields.boolean("lstrip").value_or(false);
@@ -87,9 +86,8 @@ AddedToken read_added_token(const Json& entry, const std::string& where) {
   if (fields.boolean("single_word").value_or(false)) {
     fields.refuse(
         "single_word",
-        fmt::format(
-            "{} would be found only as a word of its own, which is not supported: set it to false",
-            quote(token.content)));
+        fmt::format("expected false, because matching {} as a single word only is not supported",
+                    quote(token.content)));
   }
   return token;
 }
@@ -98,7 +96,7 @@ void read_added_tokens(const JsonFields& root, const std::string& file,
                        VocabularyBuilder& vocabulary) {
   const Json* list = root.find("added_tokens");
   if (!list) return;
-  if (!list->is_array()) root.refuse("added_tokens", "wanted a list");
+  if (!list->is_array()) root.refuse("added_tokens", "expected a list");
   std::string takes_space_after, begins_with;
   for (size_t i = 0; i < list->size(); ++i) {
     const std::string where = fmt::format("{}: added_tokens[{}]", file, i);
@@ -109,7 +107,7 @@ void read_added_tokens(const JsonFields& root, const std::string& file,
   }
   if (!takes_space_after.empty() && !begins_with.empty()) {
     user_error(
-        "{}: added token {} takes white space after it (rstrip) with which added token {} begins; "
+        "{}: added token {} strips white space after it (rstrip) that added token {} begins with; "
         "set rstrip to false",
         file, quote(takes_space_after), quote(begins_with));
   }
@@ -121,7 +119,7 @@ std::pair<std::string_view, std::string_view> halves(std::string_view line, cons
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
       line.find(' ', space + 1) != std::string_view::npos) {
-    user_error("{}: merge {} is {}; wanted two tokens with one space between them", file, number,
+    user_error("{}: merge {} is {}: expected two tokens with one space between them", file, number,
                quote(line));
   }
   return {line.substr(0, space), line.substr(space + 1)};
@@ -129,7 +127,7 @@ std::pair<std::string_view, std::string_view> halves(std::string_view line, cons
 
 void read_merges(const JsonFields& model, const std::string& file, VocabularyBuilder& vocabulary) {
   const Json* list = model.find("merges");
-  if (!list || !list->is_array()) model.refuse("merges", "wanted a list of merges");
+  if (!list || !list->is_array()) model.refuse("merges", "expected a list of merges");
   for (size_t i = 0; i < list->size(); ++i) {
     const Json& entry = (*list)[i];
     const size_t number = i + 1;
@@ -141,7 +139,7 @@ void read_merges(const JsonFields& model, const std::string& file, VocabularyBui
       vocabulary.merge(entry[0].get_ref<const std::string&>(),
                        entry[1].get_ref<const std::string&>(), file, number);
     } else {
-      user_error("{}: merge {} is {}; wanted \"a b\" or [\"a\", \"b\"]", file, number,
+      user_error("{}: merge {} is {}: expected \"a b\" or [\"a\", \"b\"]", file, number,
                  describe_json(entry));
     }
   }
@@ -167,13 +165,13 @@ BpeSpec parse_tokenizer_json(std::string_view contents, const std::string& file)
   const Json json = parse_json(contents, file);
   const JsonFields root(json, file);
   const Json* model_json = root.find("model");
-  if (!model_json) root.refuse("model", "this is no tokenizer.json");
+  if (!model_json) root.refuse("model", "expected the model of a tokenizer.json");
   const std::string model_name = file + ": model";
   const JsonFields model(*model_json, model_name);
   check_model(model);
   check_other_parts(root, file);
   const Json* vocab = model.find("vocab");
-  if (!vocab) model.refuse("vocab", "wanted an object of token names and ids");
+  if (!vocab) model.refuse("vocab", "expected an object of token names and ids");
   VocabularyBuilder vocabulary(*vocab, model_name + ".vocab");
   read_merges(model, model_name, vocabulary);
   read_added_tokens(root, file, vocabulary);

@@ -15,7 +15,7 @@ constexpr bool stands_for_itself(int byte) {
          (byte >= 0xAE && byte <= 0xFF);
 }
 
-// The byte that each code point below kAlphabetEnd stands for, or -1.
+// Byte that each code point below kAlphabetEnd encodes, or -1.
 constexpr std::array<int16_t, kAlphabetEnd> kByteOf = [] {
   std::array<int16_t, kAlphabetEnd> table{};
   table.fill(-1);

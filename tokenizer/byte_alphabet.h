@@ -12,10 +12,10 @@ namespace vitrine::internal {
 /// character, so that the files are text. Printable Latin-1 bytes stand for themselves; the other
 /// 68 are U+0100 onwards in order (a space is U+0120).
 
-/// Back to bytes; nothing if some character of `spelled` (or some byte of it that is not UTF-8)
-/// stands for no byte.
+/// Decodes a spelling to bytes; nullopt if a character of `spelled` encodes no byte or is not
+/// UTF-8.
 std::optional<std::string> bytes_of_spelling(std::string_view spelled);
-/// The UTF-8 character that stands for `byte`.
+/// UTF-8 character that encodes `byte`.
 std::string spelling_of_byte(unsigned char byte);
 
 }  // namespace vitrine::internal

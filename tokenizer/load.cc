@@ -24,7 +24,7 @@ class Contents {
  public:
   explicit Contents(const fs::path& path) : file_(path) {
     if (file_.size() > kMaxTokenizerBytes) {
-      user_error("{}: {} bytes; a tokenizer file has at most {}", name(), file_.size(),
+      user_error("{}: is {} bytes: expected at most {} for a tokenizer file", name(), file_.size(),
                  kMaxTokenizerBytes);
     }
   }
@@ -53,7 +53,7 @@ void check_added_tokens(const fs::path& path, const Tokenizer& tokenizer) {
   if (!present(path)) return;
   const Json json = read_json(path);
   if (!json.is_object())
-    user_error("{}: is {}; wanted an object of token names and ids", path.string(),
+    user_error("{}: is {}: expected an object of token names and ids", path.string(),
                describe_json(json));
   for (const auto& [name, id] : json.items()) {
     const bool known = id.is_number_unsigned() &&
@@ -61,8 +61,8 @@ void check_added_tokens(const fs::path& path, const Tokenizer& tokenizer) {
                        tokenizer.token_bytes(id.get<int32_t>()) == name;
     if (!known) {
       user_error(
-          "{}: adds token {} with id {}, which is read only from a tokenizer.json; save the "
-          "tokenizer as one",
+          "{}: adds token {} with id {}, which is supported in tokenizer.json only; save the "
+          "tokenizer as tokenizer.json",
           path.string(), describe_json(name), describe_json(id));
     }
   }
@@ -70,9 +70,9 @@ void check_added_tokens(const fs::path& path, const Tokenizer& tokenizer) {
 
 Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_path) {
   if (!present(vocab_path))
-    user_error("{}: no such file; merges.txt needs its vocab.json beside it", vocab_path.string());
+    user_error("{}: no such file: expected vocab.json next to merges.txt", vocab_path.string());
   if (!present(merges_path))
-    user_error("{}: no such file; vocab.json needs its merges.txt beside it", merges_path.string());
+    user_error("{}: no such file: expected merges.txt next to vocab.json", merges_path.string());
   const Contents vocab(vocab_path), merges(merges_path);
   const auto tokenizer = std::make_shared<BpeTokenizer>(
       parse_vocab_and_merges(vocab.text(), vocab.name(), merges.text(), merges.name()));
@@ -93,8 +93,8 @@ Loaded load_directory(const fs::path& path) {
     if (present(path / name)) return load_sentencepiece(path / name);
   }
   user_error(
-      "{}: no tokenizer here; looked for tokenizer.json, vocab.json with merges.txt, "
-      "tokenizer.model and spiece.model",
+      "{}: no tokenizer found: expected tokenizer.json, vocab.json with merges.txt, "
+      "tokenizer.model or spiece.model",
       path.string());
 }
 
@@ -103,7 +103,7 @@ Loaded load_directory(const fs::path& path) {
 Loaded Tokenizer::load(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored))
-    user_error("{}: no such file or directory; name a tokenizer file or a model's directory",
+    user_error("{}: no such file or directory: expected a tokenizer file or a model directory",
                path.string());
   if (fs::is_directory(path, ignored)) return load_directory(path);
   const fs::path name = path.filename();
@@ -112,8 +112,7 @@ Loaded Tokenizer::load(const fs::path& path) {
   if (name.extension() == ".json") return load_tokenizer_json(path);
   if (name.extension() == ".model") return load_sentencepiece(path);
   user_error(
-      "{}: is no tokenizer file by its name; wanted NAME.json, vocab.json or merges.txt, or "
-      "NAME.model",
+      "{}: unknown tokenizer file name: expected NAME.json, vocab.json, merges.txt or NAME.model",
       path.string());
 }
 

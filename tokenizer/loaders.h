@@ -11,12 +11,12 @@
 
 namespace vitrine::internal {
 
-/// Files longer than this are refused; GPT-2's tokenizer.json is 1.4 MB.
+/// Maximum size of a tokenizer file; GPT-2's tokenizer.json is 1.4 MB.
 inline constexpr size_t kMaxTokenizerBytes = 256u << 20;
 
-/// Reads the contents of a tokenizer.json, which errors call `file`. What changes tokens is
-/// honoured or refused by name; `truncation`, `padding` and `post_processor` are for whoever builds
-/// a model's input from the tokens, and are not read.
+/// Reads the contents of a tokenizer.json, named `file` in errors. Settings that change tokens are
+/// applied or rejected by name. `truncation`, `padding` and `post_processor` are ignored: they
+/// concern the caller's model input.
 BpeSpec parse_tokenizer_json(std::string_view contents, const std::string& file);
 
 /// Reads GPT-2's pair of files. "<|endoftext|>", where the vocabulary has it, is a special token;

@@ -46,8 +46,7 @@ int32_t MergeTable::byte_id(char byte) const {
   const int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
   if (id < 0) {
     user_error(
-        "the text has byte 0x{:02x}, for which the vocabulary has no token; use a tokenizer with "
-        "all 256 bytes",
+        "missing token for byte 0x{:02x} of the text: expected a vocabulary with all 256 bytes",
         static_cast<unsigned char>(byte));
   }
   return id;
@@ -88,7 +87,7 @@ void MergeTable::merge_long(std::string_view word, Scratch& scratch,
   constexpr uint32_t kNone = UINT32_MAX;
   constexpr int32_t kMerged = -1;
   if (word.size() >= kNone)
-    user_error("one word of {} bytes; at most {} can be encoded: split the text", word.size(),
+    user_error("a word is {} bytes long: expected at most {}; split the text", word.size(),
                kNone - 1);
   const auto count = static_cast<uint32_t>(word.size());
   auto& symbols = scratch.symbols;

@@ -33,8 +33,8 @@ class MergeTable {
     std::vector<Candidate> heap;
   };
 
-  /// `byte_ids` are the tokens of the 256 single bytes (-1: the vocabulary has none). No pair
-  /// stands in two rules.
+  /// `byte_ids` are the tokens of the 256 single bytes (-1: the vocabulary has none). Each pair
+  /// occurs in at most one rule.
   MergeTable(const std::array<int32_t, 256>& byte_ids, const std::vector<MergeRule>& rules);
 
   /// Appends the tokens of `word`: its bytes, in which the adjacent pair of the best rule, the

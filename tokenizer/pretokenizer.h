@@ -20,9 +20,9 @@ namespace vitrine::internal {
 size_t word_end(std::string_view text, size_t begin);
 
 /// The same for many words at once: bit i of the result says that a word starts at window[i], where
-/// window[0] is the start of one. Reads kWordWindow bytes. The words between two neighbouring bits
-/// are whole; of what lies behind the last bit (at least the last two bytes, and all from shortly
-/// before the first byte beyond ASCII) nothing is said.
+/// window[0] is the start of one. Reads kWordWindow bytes. Words between two neighbouring bits are
+/// complete. The result does not cover the bytes after the last bit: at least the last two bytes,
+/// and everything from shortly before the first byte beyond ASCII.
 uint64_t word_starts(const char* window);
 
 }  // namespace vitrine::internal

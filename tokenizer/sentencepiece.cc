@@ -48,7 +48,7 @@ class SentencePieceTokenizer : public Tokenizer {
 };
 
 void check(const sentencepiece::util::Status& status) {
-  if (!status.ok()) user_error("SentencePiece cannot encode the text: {}", status.ToString());
+  if (!status.ok()) user_error("cannot encode the text with SentencePiece: {}", status.ToString());
 }
 
 AddedTokens controls_of(const SentencePieceProcessor& processor) {
@@ -156,14 +156,12 @@ std::shared_ptr<const Tokenizer> parse_sentencepiece(std::string_view contents,
   auto processor = std::make_unique<SentencePieceProcessor>();
   try {
     if (const auto status = processor->LoadFromSerializedProto(contents); !status.ok()) {
-      user_error("{}: not a SentencePiece model that can be used: {}; fetch it again", file,
-                 status.ToString());
+      user_error("{}: invalid SentencePiece model: {}; download it again", file, status.ToString());
     }
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    user_error("{}: not a SentencePiece model that can be used: {}; fetch it again", file,
-               error.what());
+    user_error("{}: invalid SentencePiece model: {}; download it again", file, error.what());
   }
   return std::make_shared<SentencePieceTokenizer>(std::move(processor), std::move(facts));
 }

@@ -54,8 +54,8 @@ class Message {
  private:
   [[noreturn]] void broken() const {
     user_error(
-        "{}: not a SentencePiece model, or cut short ({} bytes from the end of a part make no "
-        "sense); fetch it again",
+        "{}: is not a SentencePiece model, or truncated (invalid data {} bytes before the end of a "
+        "field); download it again",
         file_, rest_.size());
   }
 
@@ -86,7 +86,7 @@ void read_trainer(Message trainer, const std::string& file, SentencePieceFacts& 
     if (field->number == 3) {
       constexpr const char* kAlgorithms[] = {"unigram", "BPE", "word", "char"};
       if (field->value < 1 || field->value > 4)
-        user_error("{}: model_type is {}; only 1 to 4 are known", file, field->value);
+        user_error("{}: unknown model_type {}: expected 1 to 4", file, field->value);
       facts.algorithm = kAlgorithms[field->value - 1];
     }
     if (field->number == 44) facts.unknown_text = std::string(field->bytes);
@@ -104,7 +104,7 @@ void read_normalizer(Message normalizer, const std::string& file, SentencePieceF
 void refuse_denormalizer(Message denormalizer, const std::string& file) {
   while (const auto field = denormalizer.next()) {
     if (field->number == 2 && !field->bytes.empty())
-      user_error("{}: has a denormalizer_spec, which is not supported", file);
+      user_error("{}: unsupported denormalizer_spec: expected none", file);
   }
 }
 
@@ -118,7 +118,7 @@ void check_piece(Message piece, size_t index, const std::string& file,
     if (field->number == 1) {
       text = field->bytes;
       if (text.empty() || text.find('\0') != std::string_view::npos) {
-        user_error("{}: piece {} is empty or has a zero byte in it", file, index);
+        user_error("{}: invalid piece {}: expected text without zero bytes", file, index);
       }
     }
     // The library ignores types that it does not know.
@@ -172,7 +172,7 @@ SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::s
         break;
     }
   }
-  if (pieces == 0) user_error("{}: not a SentencePiece model: it has no pieces", file);
+  if (pieces == 0) user_error("{}: is not a SentencePiece model: missing pieces", file);
   check_prefixes(std::move(user_defined), file);
   return facts;
 }

@@ -42,8 +42,8 @@ std::string shown(std::string_view text) {
 
 void Tokenizer::check_id(int32_t id) const {
   if (id < 0 || id >= vocab_size()) {
-    user_error("token id {} is outside the vocabulary ({}); ids are 0 to {}", id, description(),
-               vocab_size() - 1);
+    user_error("token id {} is out of range of the vocabulary ({}): expected 0..{}", id,
+               description(), vocab_size() - 1);
   }
 }
 
@@ -60,14 +60,14 @@ int32_t Tokenizer::single_token(std::string_view text) const {
   const auto ids = encode(text);
   if (ids.size() == 1) return ids[0];
   if (ids.empty())
-    user_error("{} is no token at all ({}); name a text that is one token", shown(text),
+    user_error("{} has no tokens ({}): expected a text that is one token", shown(text),
                description());
   constexpr size_t kShown = 12;
   std::string pieces;
   for (size_t i = 0; i < std::min(ids.size(), kShown); ++i)
     pieces += fmt::format(" {}", shown(token_bytes(ids[i])));
   if (ids.size() > kShown) pieces += " ...";
-  std::string fix = "name one of its pieces, or a text that is one token";
+  std::string fix = "use one of these tokens, or a text that is one token";
   if (text[0] != ' ') {
     const std::string spaced = ' ' + std::string(text);
     if (encode(spaced).size() == 1)
@@ -75,8 +75,8 @@ int32_t Tokenizer::single_token(std::string_view text) const {
   } else if (const auto bare = text.substr(1); encode(bare).size() == 1) {
     fix = fmt::format("without the leading space it is one: {}", shown(bare));
   }
-  user_error("{} is {} tokens ({}), not one:{}; {}", shown(text), ids.size(), description(), pieces,
-             fix);
+  user_error("{} is {} tokens ({}) instead of one:{}; {}", shown(text), ids.size(), description(),
+             pieces, fix);
 }
 
 StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer)

@@ -14,28 +14,29 @@ namespace vitrine::internal {
 
 VocabularyBuilder::VocabularyBuilder(const Json& json, std::string what) : what_(std::move(what)) {
   if (!json.is_object() || json.empty())
-    user_error("{}: is {}; wanted an object of token names and ids", what_, describe_json(json));
+    user_error("{}: is {}: expected an object of token names and ids", what_, describe_json(json));
   ids_.reserve(json.size());
   merge_numbers_.reserve(json.size());  // nearly every token is a merge's
   for (const auto& [name, id] : json.items()) {
     const bool whole = id.is_number_unsigned() &&
                        id.get<uint64_t>() <= uint64_t{std::numeric_limits<int32_t>::max()};
     if (!whole)
-      user_error("{}: the id of {} is {}; wanted a whole number from 0", what_, quote(name),
+      user_error("{}: the id of {} is {}: expected an integer >= 0", what_, quote(name),
                  describe_json(id));
     ids_.emplace(name, id.get<int32_t>());
   }
 }
 
 void VocabularyBuilder::add(AddedToken token, const std::string& what) {
-  if (token.content.empty()) user_error("{}: the content is empty; remove this token", what);
+  if (token.content.empty())
+    user_error("{}: the content is empty: expected the token's text", what);
   const auto [found, is_new] = ids_.emplace(token.content, token.id);
   if (!is_new && found->second != token.id) {
-    user_error("{}: {} has id {} here and {} in {}; give it one id", what, quote(token.content),
+    user_error("{}: {} has id {} here and id {} in {}: expected one id", what, quote(token.content),
                token.id, found->second, what_);
   }
   if (!added_.insert(token.content).second)
-    user_error("{}: {} is added twice; remove one", what, quote(token.content));
+    user_error("{}: duplicate added token {}: remove one", what, quote(token.content));
   spec_.added.push_back(std::move(token));
 }
 
@@ -49,8 +50,8 @@ int32_t VocabularyBuilder::find_for_merge(std::string_view name, const std::stri
   const int32_t id = find(name);
   if (id < 0) {
     user_error(
-        "{}: merge {} needs the token {}, which {} does not have; the files must be of one "
-        "tokenizer, and whole",
+        "{}: merge {} needs the token {}, which is missing in {}: expected complete files of one "
+        "tokenizer",
         file, number, quote(name), what_);
   }
   return id;
@@ -65,7 +66,7 @@ void VocabularyBuilder::merge(std::string_view left, std::string_view right,
   const uint64_t pair =
       uint64_t{static_cast<uint32_t>(left_id)} << 32 | static_cast<uint32_t>(right_id);
   if (const auto [earlier, is_new] = merge_numbers_.emplace(pair, number); !is_new) {
-    user_error("{}: merge {} is the same as merge {} ({} {}); remove one", file, number,
+    user_error("{}: merge {} is a duplicate of merge {} ({} {}): remove one", file, number,
                earlier->second, quote(left), quote(right));
   }
   spec_.merges.push_back({left_id, right_id, product});
@@ -77,14 +78,14 @@ BpeSpec VocabularyBuilder::build() {
   for (const auto& [name, id] : ids_) {
     if (id < 0 || id >= count) {
       user_error(
-          "{}: the id of {} is {}, and there are {} tokens; ids must be 0 to {} without gaps",
+          "{}: the id of {} is {} in a vocabulary of {} tokens: expected ids 0..{} without gaps",
           what_, quote(name), id, count, count - 1);
     }
     auto& holder = names[static_cast<size_t>(id)];
     if (holder) {
       const auto [first, second] = std::minmax(*holder, name);
-      user_error("{}: {} and {} both have id {}; give each token its own", what_, quote(first),
-                 quote(second), id);
+      user_error("{}: {} and {} have the same id {}: expected one id per token", what_,
+                 quote(first), quote(second), id);
     }
     holder = &name;
   }

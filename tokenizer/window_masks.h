@@ -14,7 +14,7 @@ struct WindowMasks {
   uint64_t letter = 0, number = 0, white = 0, space = 0, apostrophe = 0, beyond_ascii = 0;
 };
 
-/// Reads kWordWindow bytes; bit i stands for window[i].
+/// Reads kWordWindow bytes; bit i describes window[i].
 WindowMasks window_masks(const char* window);
 
 }  // namespace vitrine::internal

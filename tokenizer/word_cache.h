@@ -117,7 +117,7 @@ class WordCache {
   MergeTable::Scratch scratch_;
 };
 
-/// Neighbouring words, on their way to being looked up.
+/// Consecutive words whose cache entries have been prefetched.
 class WordWindow {
  public:
   struct Word {

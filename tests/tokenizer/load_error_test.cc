@@ -84,7 +84,7 @@ TEST(TokenizerJson, RefusesWhatChangesTokensByName) {
   EXPECT_SAYS(
       error_with(
           {.added = R"([{"id": 3, "content": "x", "rstrip": true}, {"id": 4, "content": " y"}])"}),
-      "'x' takes white space");
+      "'x' strips white space");
 }
 
 TEST(TokenizerJson, AcceptsWhatDoesNot) {
@@ -104,15 +104,15 @@ TEST(TokenizerJson, AcceptsWhatDoesNot) {
 
 TEST(TokenizerJson, NamesWhatIsWrongWithTokens) {
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 1})"}),
-              "t.json: model.vocab: 'ab' and 'b' both have id 1");
+              "t.json: model.vocab: 'ab' and 'b' have the same id 1");
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 7})"}),
-              "the id of 'ab' is 7, and there are 4 tokens");
+              "the id of 'ab' is 7 in a vocabulary of 4 tokens");
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 4294967298})"}),
               "the id of 'ab' is 4294967298");
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": -1})"}), "the id of 'ab' is -1");
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": 2.5})"}), "the id of 'ab' is 2.5");
   EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "b": 1, "ab": "2"})"}), "the id of 'ab' is '2'");
-  EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "a": 1, "ab": 2})"}), "'a' stands twice");
+  EXPECT_SAYS(error_with({.vocab = R"({"a": 0, "a": 1, "ab": 2})"}), "duplicate key 'a'");
   EXPECT_SAYS(error_with({.vocab = R"(["a", "b"])"}), "model.vocab: is a list of 2 values");
   EXPECT_SAYS(error_with({.vocab = "{}"}), "model.vocab: is an object of 0 fields");
   EXPECT_SAYS(error_with({.vocab = "null"}), "vocab is null");
@@ -121,7 +121,7 @@ TEST(TokenizerJson, NamesWhatIsWrongWithTokens) {
 TEST(TokenizerJson, NamesWhatIsWrongWithMerges) {
   EXPECT_SAYS(error_with({.merges = R"(["a c"])"}), "merge 1 needs the token 'c'");
   EXPECT_SAYS(error_with({.merges = R"(["a b", "b a"])"}), "merge 2 needs the token 'ba'");
-  EXPECT_SAYS(error_with({.merges = R"(["a b", "a b"])"}), "merge 2 is the same as merge 1");
+  EXPECT_SAYS(error_with({.merges = R"(["a b", "a b"])"}), "merge 2 is a duplicate of merge 1");
   EXPECT_SAYS(error_with({.merges = R"(["ab"])"}), "merge 1 is 'ab'");
   EXPECT_SAYS(error_with({.merges = R"(["a  b"])"}), "merge 1 is 'a  b'");
   EXPECT_SAYS(error_with({.merges = R"([["a", "b", "c"]])"}), "merge 1 is a list of 3 values");
@@ -130,17 +130,17 @@ TEST(TokenizerJson, NamesWhatIsWrongWithMerges) {
 }
 
 TEST(TokenizerJson, NamesWhatIsWrongWithAddedTokens) {
-  EXPECT_SAYS(error_with({.added = R"([{"id": 1, "content": "<end>"}])"}), "both have id 1");
+  EXPECT_SAYS(error_with({.added = R"([{"id": 1, "content": "<end>"}])"}), "have the same id 1");
   EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": "a"}])"}),
-              "'a' has id 3 here and 0 in t.json: model.vocab");
+              "'a' has id 3 here and id 0 in t.json: model.vocab");
   EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": "x"}, {"id": 3, "content": "x"}])"}),
-              "'x' is added twice");
+              "duplicate added token 'x'");
   EXPECT_SAYS(error_with({.added = R"([{"id": 9, "content": "x"}])"}), "the id of 'x' is 9");
   EXPECT_SAYS(error_with({.added = R"([{"id": -3, "content": "x"}])"}), "id is -3");
   EXPECT_SAYS(error_with({.added = R"([{"content": "x"}])"}), "id is missing");
   EXPECT_SAYS(error_with({.added = R"([{"id": 3, "content": ""}])"}), "content is empty");
   EXPECT_SAYS(error_with({.added = R"([{"id": 3}])"}), "content is missing");
-  EXPECT_SAYS(error_with({.added = R"([3])"}), "added_tokens[0]: is 3, not a JSON object");
+  EXPECT_SAYS(error_with({.added = R"([3])"}), "added_tokens[0]: is 3: expected a JSON object");
   EXPECT_SAYS(error_with({.added = R"({"x": 3})"}), "added_tokens is an object");
 }
 
@@ -150,7 +150,7 @@ TEST(TokenizerJson, CutShortAnywhereIsAnError) {
     EXPECT_SAYS(error_of([&] { parse_tokenizer_json(whole.substr(0, length), "t.json"); }),
                 "t.json");
   }
-  EXPECT_SAYS(error_of([&] { parse_tokenizer_json("[]", "t.json"); }), "not a JSON object");
+  EXPECT_SAYS(error_of([&] { parse_tokenizer_json("[]", "t.json"); }), "expected a JSON object");
   EXPECT_SAYS(error_of([&] { parse_tokenizer_json("{\"a\": 1}", "t.json"); }), "model is missing");
 }
 
@@ -163,10 +163,10 @@ TEST(VocabAndMerges, NameTheLine) {
   EXPECT_EQ(error(vocab, "a b"), "no error");
   EXPECT_EQ(error(vocab, "#version: 0.2\r\na b\r\n"), "no error");
   EXPECT_SAYS(error(vocab, "#version: 0.2\na b\nb a\n"),
-              "merges.txt:3: merge 3 needs the token 'ba', which vocab.json does not have");
+              "merges.txt:3: merge 3 needs the token 'ba', which is missing in vocab.json");
   EXPECT_SAYS(error(vocab, "a b\n\na b\n"), "merges.txt:2: merge 2 is ''");
   EXPECT_SAYS(error(vocab, "a\n"), "merges.txt:1: merge 1 is 'a'");
-  EXPECT_SAYS(error(vocab, "a b\na b"), "merges.txt:2: merge 2 is the same as merge 1");
+  EXPECT_SAYS(error(vocab, "a b\na b"), "merges.txt:2: merge 2 is a duplicate of merge 1");
   EXPECT_SAYS(error("[1]", "a b"), "vocab.json: is a list of 1 values");
   EXPECT_SAYS(error("{\"a\": 0", "a b"), "vocab.json:1:");
 }
@@ -192,18 +192,18 @@ class Folder : public testing::Test {
 TEST_F(Folder, NothingThereIsSaid) {
   EXPECT_SAYS(load("absent"), "no such file or directory");
   EXPECT_SAYS(load(),
-              "no tokenizer here; looked for tokenizer.json, vocab.json with merges.txt, "
-              "tokenizer.model and spiece.model");
+              "no tokenizer found: expected tokenizer.json, vocab.json with merges.txt, "
+              "tokenizer.model or spiece.model");
   put("notes.txt", "x");
-  EXPECT_SAYS(load("notes.txt"), "is no tokenizer file by its name");
+  EXPECT_SAYS(load("notes.txt"), "unknown tokenizer file name");
   put("tokenizer.json", "");
   EXPECT_SAYS(load(), "tokenizer.json: is empty");
 }
 
 TEST_F(Folder, ThePairMustBeWhole) {
   put("vocab.json", R"({"a": 0, "b": 1, "ab": 2})");
-  EXPECT_SAYS(load(), "vocab.json needs its merges.txt");
-  EXPECT_SAYS(load("vocab.json"), "vocab.json needs its merges.txt");
+  EXPECT_SAYS(load(), "expected merges.txt next to vocab.json");
+  EXPECT_SAYS(load("vocab.json"), "expected merges.txt next to vocab.json");
   put("merges.txt", "a b\n");
   EXPECT_EQ(load(), "no error");
   EXPECT_EQ(load("merges.txt"), "no error");
@@ -212,7 +212,7 @@ TEST_F(Folder, ThePairMustBeWhole) {
   put("added_tokens.json", R"({"<pad>": 3})");
   EXPECT_SAYS(load(), "added_tokens.json: adds token '<pad>' with id 3");
   fs::remove(folder_ / "vocab.json");
-  EXPECT_SAYS(load(), "merges.txt needs its vocab.json");
+  EXPECT_SAYS(load(), "expected vocab.json next to merges.txt");
 }
 
 TEST_F(Folder, TheOrderIsAsPromised) {
@@ -246,7 +246,7 @@ TEST(SentencePieceFile, CutShortIsAnErrorOrStillWhole) {
       }
     }
   }
-  EXPECT_SAYS(error_of([] { parse_sentencepiece("", "m.model"); }), "it has no pieces");
+  EXPECT_SAYS(error_of([] { parse_sentencepiece("", "m.model"); }), "missing pieces");
   EXPECT_SAYS(error_of([] { parse_sentencepiece("{\"model\": {}}", "m.model"); }),
               "not a SentencePiece model");
 }

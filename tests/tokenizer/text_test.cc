@@ -116,17 +116,16 @@ TEST(SingleToken, ExplainsWhatIsNotOne) {
   EXPECT_EQ(bpe.single_token("ab"), 4);
   EXPECT_EQ(bpe.single_token(" ba"), 6);
   EXPECT_EQ(error_for("ba"),
-            "\"ba\" is 2 tokens (byte-level BPE, 7 tokens), not one: \"b\" \"a\"; with a leading "
-            "space it is one: \"\u2423ba\"");
+            "\"ba\" is 2 tokens (byte-level BPE, 7 tokens) instead of one: \"b\" \"a\"; with a "
+            "leading space it is one: \"\u2423ba\"");
   EXPECT_EQ(error_for(" ab"),
-            "\"\u2423ab\" is 2 tokens (byte-level BPE, 7 tokens), not one: \"\u2423\" \"ab\"; "
-            "without the leading space it is "
-            "one: \"ab\"");
+            "\"\u2423ab\" is 2 tokens (byte-level BPE, 7 tokens) instead of one: \"\u2423\" "
+            "\"ab\"; without the leading space it is one: \"ab\"");
   EXPECT_EQ(error_for("a\n"),
-            "\"a\\n\" is 2 tokens (byte-level BPE, 7 tokens), not one: \"a\" \"\\n\"; "
-            "name one of its pieces, or a text that is one token");
+            "\"a\\n\" is 2 tokens (byte-level BPE, 7 tokens) instead of one: \"a\" \"\\n\"; use "
+            "one of these tokens, or a text that is one token");
   EXPECT_EQ(error_for(""),
-            "\"\" is no token at all (byte-level BPE, 7 tokens); name a text that is one token");
+            "\"\" has no tokens (byte-level BPE, 7 tokens): expected a text that is one token");
   EXPECT_LT(error_for(std::string(1000, 'a')).size(), 300u) << "a long text is not shown whole";
 }
 
