@@ -16,7 +16,7 @@ Gemm gemm_from_name(std::string_view name) {
   if (name == "exact") return Gemm::kExact;
   if (name == "fast") return Gemm::kFast;
   if (name == "cublas") return Gemm::kCublas;
-  user_error("'{}' is no way to multiply; use exact, fast or cublas", name);
+  user_error("unknown gemm '{}': expected exact, fast or cublas", name);
 }
 
 int64_t Selection::width() const {

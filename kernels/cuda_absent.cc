@@ -10,8 +10,8 @@ namespace {
 
 [[noreturn]] void refuse() {
   user_error(
-      "this build has no CUDA; build it where the CUDA toolkit (nvcc) is found, with "
-      "-DVITRINE_CUDA=ON, or use --device cpu");
+      "this build has no CUDA support: rebuild with the CUDA toolkit (nvcc) and -DVITRINE_CUDA=ON, "
+      "or use --device cpu");
 }
 
 }  // namespace

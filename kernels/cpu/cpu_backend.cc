@@ -13,9 +13,7 @@ namespace vitrine::internal {
 namespace {
 
 int checked_threads(int wanted) {
-  if (wanted < 0)
-    user_error("threads = {} is not a count; use 0 for all processors, or a positive number",
-               wanted);
+  if (wanted < 0) user_error("invalid number of threads {}: expected 0 (all CPUs) or more", wanted);
   return wanted == 0 ? omp_get_num_procs() : wanted;
 }
 

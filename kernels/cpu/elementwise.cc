@@ -90,8 +90,8 @@ void CpuBackend::activate_backward(Mat dy, Mat before, Activation activation, Ma
 
 void CpuBackend::convert(Mat from, Mat to) {
   if (from.dtype != DType::kF32 || to.dtype != DType::kF32)
-    internal_error("the CPU keeps activations as f32 alone, not {} and {}", dtype_name(from.dtype),
-                   dtype_name(to.dtype));
+    internal_error("invalid activation dtypes {} and {} on the CPU: expected f32",
+                   dtype_name(from.dtype), dtype_name(to.dtype));
   for_each_row(threads_, from, [&](int64_t r) {
     std::memcpy(to.row(r), from.row(r), static_cast<size_t>(from.cols) * sizeof(float));
   });

@@ -51,8 +51,8 @@ size_t machine_room() {
 
 [[noreturn]] void refuse(size_t bytes) {
   user_error(
-      "no memory for {} bytes ({:.1f} GB): {} bytes are available; use a smaller model, a shorter "
-      "context or fewer captures",
+      "out of memory for {} bytes ({:.1f} GB): {} bytes are available; use a smaller model, a "
+      "shorter context or fewer captures",
       bytes, static_cast<double>(bytes) * 1e-9, available_memory());
 }
 

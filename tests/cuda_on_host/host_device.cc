@@ -129,7 +129,7 @@ namespace vitrine::internal::cuda {
 int device_count() { return 1; }
 
 std::shared_ptr<Device> Device::open(int index) {
-  if (index != 0) user_error("there is no GPU {}; this machine has 1", index);
+  if (index != 0) user_error("unknown GPU {}: this machine has 1", index);
   return cuda_on_host::make_device(cuda_on_host::order_of_environment());
 }
 

@@ -58,7 +58,7 @@ size_t shared_bytes(const AttentionBackwardArgs& args) {
 void check_types(const AttentionBackwardArgs& args) {
   for (const Mat& m : {args.k, args.v, args.dz, args.dq, args.dk, args.dv}) {
     if (m && m.dtype != args.q.dtype)
-      fail("the operands of attention's gradient are not of one type");
+      fail("operands of the attention gradient have different types: expected one type");
   }
 }
 

@@ -18,7 +18,7 @@ void with_element(DType dtype, const F& f) {
     case DType::kBF16:
       return f(Bf16{});
     default:
-      fail("the kernels have no elements of type " + std::string(dtype_name(dtype)));
+      fail("unsupported element type " + std::string(dtype_name(dtype)));
   }
 }
 

@@ -41,7 +41,7 @@ struct Ending {
     else if (args.dx.dtype == args.weight->dtype)
       narrow_dx = Rows<T>(args.dx);
     else
-      fail("a linear operation's gradient is neither float32 nor of the weights' type");
+      fail("gradient of a linear operation: expected float32 or the weights' type");
   }
 
   template <class E>
@@ -189,7 +189,7 @@ void launch_for_rows(Device& device, const LinearOperands& operands, const Endin
 LinearOperands operands_of(const LinearBackwardArgs& args) {
   const PackedMatrix& w = *args.weight;
   if (args.dy.dtype != w.dtype && args.dy.dtype != DType::kF32)
-    fail("a linear operation's dy is neither float32 nor of the weights' type");
+    fail("dy of a linear operation: expected float32 or the weights' type");
   LinearOperands operands;
   operands.x = args.dy.data;
   operands.weight = w.data;

@@ -45,8 +45,8 @@ const Functions& functions() {
     void* library = dlopen(kLibrary.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
       user_error(
-          "{} was not found; install cuBLAS, name its folder in LD_LIBRARY_PATH, or choose exact "
-          "or fast instead of cublas",
+          "missing library {}: install cuBLAS, add its folder to LD_LIBRARY_PATH, or use exact or "
+          "fast instead of cublas",
           kLibrary);
     }
     const auto find = [&](auto& function, const char* name) {
@@ -54,8 +54,8 @@ const Functions& functions() {
           reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
       if (function == nullptr) {
         user_error(
-            "{} has no {}; install another version of cuBLAS, or choose exact or fast instead of "
-            "cublas",
+            "{}: missing function {}; install another version of cuBLAS, or use exact or fast "
+            "instead of cublas",
             kLibrary, name);
       }
     };

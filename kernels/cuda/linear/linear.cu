@@ -25,7 +25,7 @@ bool rows_divide_by(int64_t elements, const M&... matrices) {
 LinearOperands operands_of(const LinearArgs& args) {
   const PackedMatrix& w = *args.weight;
   if (args.x.dtype != w.dtype && args.x.dtype != DType::kF32)
-    fail("a linear operation's x is neither float32 nor of the weights' type");
+    fail("x of a linear operation: expected float32 or the weights' type");
   LinearOperands operands;
   operands.x = args.x.data;
   operands.weight = w.data;
@@ -42,9 +42,9 @@ LinearOperands operands_of(const LinearArgs& args) {
 
 Epilogue epilogue_of(const LinearArgs& args) {
   if (args.out.dtype != args.weight->dtype && args.out.dtype != DType::kF32)
-    fail("a linear operation's output is neither float32 nor of the weights' type");
+    fail("output of a linear operation: expected float32 or the weights' type");
   if (args.before.dtype != DType::kF32 || args.residual.dtype != DType::kF32)
-    fail("a linear operation's tap or residual is not float32");
+    fail("tap or residual of a linear operation: expected float32");
   Epilogue epilogue;
   epilogue.bias = args.bias;
   epilogue.residual = args.residual.f32();

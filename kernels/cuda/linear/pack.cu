@@ -143,9 +143,9 @@ using namespace cuda;
 
 size_t CudaBackend::packed_bytes(int64_t in, int64_t out, DType store) const {
   if (store == DType::kI8) {
-    throw Error(
-        Error::Kind::kUser,
-        "weights stored as int8 run on the CPU only; use f32, f16 or bf16 here, or --device cpu");
+    throw Error(Error::Kind::kUser,
+                "int8 weights are supported on the CPU only: expected f32, f16 or bf16; or use "
+                "--device cpu");
   }
   return static_cast<size_t>(row_bytes(in, store) * out);
 }
@@ -200,7 +200,7 @@ void CudaBackend::lookup(const PassBatch& batch, Lookup by, const PackedMatrix& 
 void CudaBackend::embed(const PassBatch& batch, const PackedMatrix& token_table,
                         const PackedMatrix& position_table, Mat out) {
   if (token_table.dtype != position_table.dtype)
-    fail("the tables of tokens and of positions are stored as different types");
+    fail("token and position embeddings have different types: expected one type");
   const BatchView placed = view(batch);
   look_up(*device_, token_table.dtype, table_of(token_table, placed.ids),
           table_of(position_table, placed.positions), out);

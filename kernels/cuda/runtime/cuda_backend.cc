@@ -33,8 +33,8 @@ Buffer CudaBackend::allocate(size_t bytes) {
   void* data = device_->allocate(bytes);
   if (data == nullptr)
     user_error(
-        "{} bytes of GPU memory were asked for, {} are available; use a smaller batch, or f16 or "
-        "bf16 weights",
+        "out of GPU memory: {} bytes requested, {} available; use a smaller batch, or f16 or bf16 "
+        "weights",
         bytes, available_bytes());
   // Buffers may outlive the backend; the device lives as long as any of them.
   return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) {
@@ -65,10 +65,8 @@ void CudaBackend::synchronize() { device_->synchronize(); }
 Buffer CudaBackend::allocate_host(size_t bytes) {
   void* data = device_->allocate_host(bytes);
   if (data == nullptr)
-    user_error(
-        "{} bytes of the host's memory were asked for to hold results and are not there; capture "
-        "less, or ask for fewer logits",
-        bytes);
+    user_error("out of host memory for {} bytes of results; capture less, or request fewer logits",
+               bytes);
   return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) {
             device->release_host(memory);
           })};

@@ -50,7 +50,7 @@ class CudaDevice : public Device {
     shared_per_block_ = properties.sharedMemPerBlockOptin;
     if (capability_ < 80) {
       user_error(
-          "GPU {} ({}) is of compute capability {}.{}; 8.0 or later is needed, use --device cpu",
+          "GPU {} ({}) has compute capability {}.{}: expected 8.0 or later; use --device cpu",
           index, name_, properties.major, properties.minor);
     }
     make_current();
@@ -164,8 +164,8 @@ int device_count() {
     cudaRuntimeGetVersion(&runtime);
     if (driver > 0)
       user_error(
-          "the NVIDIA driver is for CUDA {} and this build is for {}; update the driver, or use "
-          "--device cpu",
+          "the NVIDIA driver supports CUDA {}: expected {} or later for this build; update the "
+          "driver, or use --device cpu",
           version_text(driver), version_text(runtime));
   }
   return 0;
@@ -174,9 +174,9 @@ int device_count() {
 std::shared_ptr<Device> Device::open(int index) {
   const int count = device_count();
   if (count == 0)
-    user_error("no NVIDIA GPU or driver was found; see `nvidia-smi`, or use --device cpu");
+    user_error("missing NVIDIA GPU or driver: check `nvidia-smi`, or use --device cpu");
   if (index < 0 || index >= count)
-    user_error("there is no GPU {}; this machine has {}, numbered from 0", index, count);
+    user_error("unknown GPU {}: this machine has {}, numbered from 0", index, count);
   return std::make_shared<CudaDevice>(index);
 }
 

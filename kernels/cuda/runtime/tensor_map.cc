@@ -26,7 +26,7 @@ Encode encoder() {
       cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &found);
 #endif
   if (status != cudaSuccess || found != cudaDriverEntryPointSuccess)
-    internal_error("the NVIDIA driver has no cuTensorMapEncodeTiled");
+    internal_error("missing cuTensorMapEncodeTiled in the NVIDIA driver");
   return reinterpret_cast<Encode>(function);
 }
 
@@ -45,8 +45,10 @@ TensorMap tensor_map(const void* data, int64_t rows, int64_t columns, int64_t ro
              step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
              CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
-    internal_error("no tensor map of {} x {} elements, rows {} bytes apart: driver error {}", rows,
-                   columns, row_bytes, static_cast<int>(status));
+    internal_error(
+        "cannot create a tensor map of {} x {} elements with a row stride of {} bytes: driver "
+        "error {}",
+        rows, columns, row_bytes, static_cast<int>(status));
   }
   TensorMap result;
   static_assert(sizeof result == sizeof map && alignof(TensorMap) >= alignof(CUtensorMap));

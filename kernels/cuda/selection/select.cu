@@ -175,7 +175,8 @@ cuda::SelectionView CudaBackend::place_selection(const Selection& where,
   if (lists.bytes() > 0) {
     if (device_->recording())
       fail(
-          "a selection of more than 64 rows or column ranges, unevenly spaced, cannot be recorded");
+          "cannot capture a selection of more than 64 unevenly spaced rows or column ranges in a "
+          "graph");
     std::byte* memory = scratch(lists.bytes());
     upload(memory, lists.data(), lists.bytes());
     lists.placed(reinterpret_cast<const int32_t*>(memory));
