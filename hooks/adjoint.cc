@@ -27,8 +27,8 @@ std::optional<Edit> adjoint_of(const Hooks::Change& change) {
   }
   if (!edit.adjoint()) {
     user_error(
-        "'{}' is edited by a callback without an adjoint, which no gradient can pass; give "
-        "callback() one, or use straight_through()",
+        "missing adjoint of the callback that edits '{}', so the gradient is undefined; pass an "
+        "adjoint to callback(), or use straight_through()",
         change.pattern);
   }
   return callback(edit.adjoint());

@@ -14,12 +14,13 @@ std::vector<float> source_row(const PlannedEdit& edit, int sequence, int64_t pos
   auto values = edit.edit.source()->row(edit.site, edit.layer, sequence, position);
   if (!values)
     user_error(
-        "replace_from: the other run holds no '{}' at position {} of sequence {}; capture it there",
+        "replace_from: missing '{}' at position {} of sequence {} in the other run; capture it "
+        "there",
         edit.name, position, sequence);
   if (width > 0 && static_cast<int64_t>(values->size()) != width) {
     user_error(
-        "replace_from: the other run holds {} values a row of '{}', this edit selects {}; narrow "
-        "both alike",
+        "replace_from: the other run has {} values per row of '{}', this edit selects {}; use the "
+        "same selection for both",
         values->size(), edit.name, width);
   }
   return *values;
@@ -50,7 +51,7 @@ EditKind backend_kind(Edit::Kind kind) {
     case Edit::Kind::kProject:
       return EditKind::kProject;
     default:
-      internal_error("an edit of kind {} has no kernel", static_cast<int>(kind));
+      internal_error("missing kernel for an edit of kind {}", static_cast<int>(kind));
   }
 }
 
@@ -170,8 +171,7 @@ std::vector<float> source_map(const PlannedEdit& edit, const Picked& picked, int
                visible = picked.positions[i] + 1;
     if (source_keys < visible) {
       user_error(
-          "replace_from: the other run's '{}' has {} keys at position {}; it needs {} for each "
-          "head",
+          "replace_from: '{}' of the other run has {} keys at position {}: expected {} per head",
           edit.name, source_keys, picked.positions[i], visible);
     }
     for (size_t h = 0; h < heads; ++h) {

@@ -27,7 +27,7 @@ const Captures::Entry& Captures::entry(std::string_view name) const {
   std::vector<std::string> names;
   for (size_t i = 0; i < std::min<size_t>(entries_.size(), 8); ++i)
     names.push_back(entries_[i].name);
-  user_error("site '{}' was not captured; captured are: {}{}", name,
+  user_error("site '{}' was not captured: expected one of {}{}", name,
              entries_.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")),
              entries_.size() > names.size() ? ", ..." : "");
 }
@@ -35,7 +35,7 @@ const Captures::Entry& Captures::entry(std::string_view name) const {
 TensorView Captures::view(std::string_view name, int sequence) const {
   const Entry& e = entry(name);
   if (sequence < 0 || static_cast<size_t>(sequence) >= e.sequences.size()) {
-    user_error("sequence {} of site '{}' is outside 0..{}", sequence, name,
+    user_error("sequence {} of site '{}' is out of range: expected 0..{}", sequence, name,
                static_cast<int64_t>(e.sequences.size()) - 1);
   }
   return e.sequences[static_cast<size_t>(sequence)].values;
@@ -44,7 +44,7 @@ TensorView Captures::view(std::string_view name, int sequence) const {
 Tensor Captures::mean(std::string_view name) const {
   const Entry& e = entry(name);
   if (is_map(e.site))
-    user_error("'{}' is a map, whose rows have no common width to average over", name);
+    user_error("cannot average '{}': expected a site with rows of one width, not a map", name);
   std::vector<double> sum;
   int64_t rows = 0;
   for (const Entry::Sequence& sequence : e.sequences) {
@@ -55,7 +55,7 @@ Tensor Captures::mean(std::string_view name) const {
     for (size_t i = 0; i < values.size(); ++i) sum[i % sum.size()] += values[i];
     rows += count;
   }
-  if (rows == 0) user_error("'{}' has no captured positions to average over", name);
+  if (rows == 0) user_error("cannot average '{}': no positions were captured", name);
   Tensor mean(DType::kF32, Shape{static_cast<int64_t>(sum.size())});
   std::transform(sum.begin(), sum.end(), mean.f32().begin(),
                  [&](double x) { return static_cast<float>(x / static_cast<double>(rows)); });

@@ -30,12 +30,12 @@ void expand_item(std::string_view item, std::string_view pattern, std::vector<st
   }
   const auto first = parse_number(item.substr(0, dots)), last = parse_number(item.substr(dots + 2));
   if (!first || !last)
-    user_error("pattern '{}': the range '{}' is not of two whole numbers, such as 3..5", pattern,
+    user_error("pattern '{}': invalid range '{}': expected two integers, such as 3..5", pattern,
                item);
   if (*first < 0 || *last < *first)
-    user_error("pattern '{}': the range '{}' does not ascend from 0 or more", pattern, item);
+    user_error("pattern '{}': invalid range '{}': expected ascending integers >= 0", pattern, item);
   if (static_cast<size_t>(*last - *first) >= kMaxAlternatives) {
-    user_error("pattern '{}': the range '{}' has more than {} numbers", pattern, item,
+    user_error("pattern '{}': range '{}' is too large: expected at most {} numbers", pattern, item,
                kMaxAlternatives);
   }
   for (int i = *first; i <= *last; ++i) out.push_back(std::to_string(i));
@@ -49,15 +49,14 @@ std::vector<std::string> expand_braces(std::string_view pattern) {
     const std::string_view literal =
         pattern.substr(at, open == std::string_view::npos ? open : open - at);
     if (literal.find('}') != std::string_view::npos)
-      user_error("pattern '{}' closes a brace that it never opened", pattern);
+      user_error("pattern '{}': unexpected closing brace", pattern);
     for (std::string& text : done) text += literal;
     if (open == std::string_view::npos) break;
     const size_t close = pattern.find('}', open);
-    if (close == std::string_view::npos)
-      user_error("pattern '{}' opens a brace that it never closes", pattern);
+    if (close == std::string_view::npos) user_error("pattern '{}': missing closing brace", pattern);
     std::string_view body = pattern.substr(open + 1, close - open - 1);
     if (body.find('{') != std::string_view::npos)
-      user_error("pattern '{}' nests braces, which is not supported", pattern);
+      user_error("pattern '{}': nested braces are not supported", pattern);
 
     std::vector<std::string> items;
     for (;;) {
@@ -67,7 +66,8 @@ std::vector<std::string> expand_braces(std::string_view pattern) {
       body.remove_prefix(comma + 1);
     }
     if (done.size() * items.size() > kMaxAlternatives)
-      user_error("pattern '{}' stands for more than {} names", pattern, kMaxAlternatives);
+      user_error("pattern '{}' expands to too many names: expected at most {}", pattern,
+                 kMaxAlternatives);
     std::vector<std::string> next;
     for (const std::string& prefix : done) {
       for (const std::string& item : items) next.push_back(prefix + item);
@@ -119,7 +119,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 Glob::Glob(std::string_view pattern) {
   if (pattern.empty())
     user_error(
-        "a site pattern is empty; give a site name or a glob such as blocks.*.hook_resid_post");
+        "a site pattern is empty: expected a site name or a glob such as blocks.*.hook_resid_post");
   alternatives_ = expand_braces(pattern);
 }
 

@@ -12,9 +12,10 @@ namespace {
 
 void require_f32(const Tensor& operand, std::string_view edit) {
   if (operand.empty() || operand.elements() == 0)
-    user_error("the operand of {} is empty; give a float32 tensor", edit);
+    user_error("the operand of {} is empty: expected a float32 tensor", edit);
   if (operand.dtype() != DType::kF32)
-    user_error("the operand of {} is {}; give a float32 tensor", edit, dtype_name(operand.dtype()));
+    user_error("the operand of {} is {}: expected a float32 tensor", edit,
+               dtype_name(operand.dtype()));
 }
 
 }  // namespace
@@ -53,7 +54,7 @@ Edit project_out(const Tensor& direction) {
   double squares = 0;
   for (float x : direction.f32()) squares += static_cast<double>(x) * x;
   if (!(squares > 0) || !std::isfinite(squares))
-    user_error("the direction of project_out has length {}; give a finite non-zero one",
+    user_error("the direction of project_out has length {}: expected a finite non-zero length",
                std::sqrt(squares));
   Edit edit;
   edit.kind_ = Edit::Kind::kProject;
@@ -63,7 +64,7 @@ Edit project_out(const Tensor& direction) {
 }
 
 Edit replace_from(std::shared_ptr<const ActivationSource> run) {
-  if (!run) user_error("replace_from was given no run");
+  if (!run) user_error("missing run for replace_from");
   Edit edit;
   edit.kind_ = Edit::Kind::kSource;
   edit.source_ = std::move(run);
@@ -71,7 +72,7 @@ Edit replace_from(std::shared_ptr<const ActivationSource> run) {
 }
 
 Edit callback(std::function<void(EditView&)> function, std::function<void(EditView&)> adjoint) {
-  if (!function) user_error("callback was given no function");
+  if (!function) user_error("missing function for callback");
   Edit edit;
   edit.kind_ = Edit::Kind::kCallback;
   edit.function_ = std::move(function);
@@ -86,7 +87,7 @@ Edit straight_through(Edit edit) {
 
 Hooks& Hooks::capture(std::string pattern, Where where, DType store) {
   if (!is_floating(store))
-    user_error("captures of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern,
+    user_error("captures of '{}' cannot be stored as {}: expected f32, f16 or bf16", pattern,
                dtype_name(store));
   captures_.push_back({std::move(pattern), std::move(where), store});
   return *this;
@@ -94,7 +95,7 @@ Hooks& Hooks::capture(std::string pattern, Where where, DType store) {
 
 Hooks& Hooks::gradient(std::string pattern, Where where, DType store) {
   if (!is_floating(store))
-    user_error("gradients of '{}' cannot be stored as {}; use f32, f16 or bf16", pattern,
+    user_error("gradients of '{}' cannot be stored as {}: expected f32, f16 or bf16", pattern,
                dtype_name(store));
   gradients_.push_back({std::move(pattern), std::move(where), store});
   return *this;

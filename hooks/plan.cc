@@ -28,7 +28,7 @@ template <typename T>
 std::vector<T> narrowed(const std::vector<T>& requested, int64_t size, std::string_view what,
                         std::string_view pattern, bool from_end = true) {
   const auto refuse = [&](T index) {
-    user_error("{} {} of '{}' is outside 0..{}", what, index, pattern, size - 1);
+    user_error("{} {} of '{}' is out of range: expected 0..{}", what, index, pattern, size - 1);
   };
   return sorted_indices(requested, 0, size, refuse, from_end);
 }
@@ -36,11 +36,11 @@ std::vector<T> narrowed(const std::vector<T>& requested, int64_t size, std::stri
 [[noreturn]] void fail_no_match(const std::string& pattern, const Where& where,
                                 const Config& config) {
   if (!where.layers.empty())
-    user_error("site pattern '{}' matches nothing in the layers it is narrowed to", pattern);
+    user_error("site pattern '{}' matches no site in the selected layers", pattern);
   std::vector<std::string> names;
   for (const SiteRef& place : all_places(config)) names.push_back(place.name);
-  user_error("site pattern '{}' matches nothing in this model of {} layers; near names: {}",
-             pattern, config.layers, fmt::join(nearest_names(pattern, names, 3), ", "));
+  user_error("unknown site '{}' in this model of {} layers: expected a name such as {}", pattern,
+             config.layers, fmt::join(nearest_names(pattern, names, 3), ", "));
 }
 
 void append_range(std::vector<Selection::Range>& ranges, int64_t begin, int64_t count) {
@@ -62,10 +62,10 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
   planned.sequences.erase(std::unique(planned.sequences.begin(), planned.sequences.end()),
                           planned.sequences.end());
   if (!planned.sequences.empty() && planned.sequences.front() < 0)
-    user_error("sequence {} is negative; sequences count from 0", planned.sequences.front());
+    user_error("sequence {} is out of range: expected 0 or more", planned.sequences.front());
 
   if (!has_heads && !where.heads.empty())
-    user_error("site '{}' has no heads to narrow to; its shape is {}", place.name,
+    user_error("cannot select heads of site '{}': its shape is {}", place.name,
                site_shape_text(shape));
   if (has_heads) {
     planned.heads = narrowed(where.heads, config.heads, "head", place.name);
@@ -76,7 +76,7 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
   }
   if (is_map) {
     if (!where.neurons.empty())
-      user_error("site '{}' is a map and has no neurons to narrow to", place.name);
+      user_error("cannot select neurons of site '{}', which is a map", place.name);
     return planned;
   }
 
@@ -101,8 +101,8 @@ std::vector<float> expand_operand(const PlannedEdit& planned, int64_t context) {
   if (site_info(planned.site).shape == SiteShape::kMap) {
     if (size != 1)
       user_error(
-          "an edit of '{}' with {} values: a map takes a single number (or replace_from, or a "
-          "callback)",
+          "an edit of the map '{}' has {} values: expected a single number, replace_from or a "
+          "callback",
           planned.name, size);
     return std::vector<float>(static_cast<size_t>(context), given[0]);
   }
@@ -111,7 +111,7 @@ std::vector<float> expand_operand(const PlannedEdit& planned, int64_t context) {
   if (size == width || (positions > 0 && size == positions * width)) return row;
   if (size != 1 && size != head_width) {
     user_error(
-        "an edit of '{}' was given {} values; it takes {}{}{} or 1", planned.name, size, width,
+        "an edit of '{}' has {} values: expected {}{}{} or 1", planned.name, size, width,
         head_width > 0 ? fmt::format(", {} (one head)", head_width) : "",
         positions > 0 ? fmt::format(", {} ({} positions)", positions * width, positions) : "");
   }
@@ -123,10 +123,10 @@ std::vector<float> expand_operand(const PlannedEdit& planned, int64_t context) {
 
 void check_projection(const PlannedEdit& planned) {
   if (site_info(planned.site).shape == SiteShape::kMap)
-    user_error("'{}' is a map; a direction cannot be projected out of it", planned.name);
+    user_error("cannot project a direction out of '{}', which is a map", planned.name);
   const int64_t size = planned.edit.operand().elements();
   if (size != planned.where.width && size != planned.where.head_width) {
-    user_error("the direction for '{}' has {} elements; it takes {}{}", planned.name, size,
+    user_error("the direction for '{}' has {} elements: expected {}{}", planned.name, size,
                planned.where.width,
                planned.where.head_width > 0
                    ? fmt::format(" or {} (one head)", planned.where.head_width)
@@ -164,7 +164,7 @@ namespace vitrine::internal {
 Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend)
     : layers_(static_cast<size_t>(config.layers)) {
   if (!hooks.gradients().empty()) {
-    user_error("the gradient of '{}' was asked of a pass that computes none; call backward()",
+    user_error("cannot compute the gradient of '{}' in a forward pass: call backward()",
                hooks.gradients().front().pattern);
   }
   if (hooks.empty()) return;
@@ -181,7 +181,7 @@ void Plan::add_capture(const Hooks::Capture& request, const Config& config) {
     const bool twice = std::any_of(captures_.begin(), captures_.end(),
                                    [&](const PlannedCapture& c) { return c.name == place.name; });
     if (twice)
-      user_error("site '{}' is captured by two patterns, the second being '{}'; narrow one of them",
+      user_error("site '{}' is captured by two patterns, the second is '{}': restrict one of them",
                  place.name, request.pattern);
     captures_.push_back(std::move(planned));
   }

@@ -11,8 +11,8 @@ std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s,
                                      std::span<const SequenceSlice> slices, std::string_view site) {
   if (!where.sequences.empty()) {
     if (static_cast<size_t>(where.sequences.back()) >= slices.size()) {
-      user_error("sequence {} asked of '{}' is outside the batch of {}", where.sequences.back(),
-                 site, slices.size());
+      user_error("sequence {} requested of '{}' is out of range of the batch of {}",
+                 where.sequences.back(), site, slices.size());
     }
     if (!std::binary_search(where.sequences.begin(), where.sequences.end(), s)) return {};
   }
@@ -27,8 +27,9 @@ std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s,
   for (size_t p = 0; p < where.positions.size(); ++p) {
     const int64_t asked = where.positions[p];
     if (asked >= slice.capacity || asked < -slice.capacity) {
-      user_error("position {} asked of '{}' is outside sequence {}, which has {} positions", asked,
-                 site, s, slice.capacity);
+      user_error(
+          "position {} requested of '{}' is out of range of sequence {}, which has {} positions",
+          asked, site, s, slice.capacity);
     }
     const int64_t index = (asked < 0 ? asked + length : asked) - slice.past;
     if (index >= 0 && index < slice.rows) rows.push_back({index, static_cast<int64_t>(p)});

@@ -47,11 +47,11 @@ TEST(Glob, LongPatternsOfStarsStayFast) {
 
 TEST(Glob, MalformedPatternsAreRefusedByName) {
   EXPECT_USER_ERROR(Glob(""), "empty");
-  EXPECT_USER_ERROR(Glob("blocks.{1,2"), "blocks.{1,2", "never closes");
-  EXPECT_USER_ERROR(Glob("blocks.1}"), "never opened");
-  EXPECT_USER_ERROR(Glob("{a{b}}"), "nests");
+  EXPECT_USER_ERROR(Glob("blocks.{1,2"), "blocks.{1,2", "missing closing brace");
+  EXPECT_USER_ERROR(Glob("blocks.1}"), "unexpected closing brace");
+  EXPECT_USER_ERROR(Glob("{a{b}}"), "nested braces");
   EXPECT_USER_ERROR(Glob("{5..3}"), "5..3", "ascend");
-  EXPECT_USER_ERROR(Glob("{a..3}"), "a..3", "whole numbers");
+  EXPECT_USER_ERROR(Glob("{a..3}"), "a..3", "two integers");
   EXPECT_USER_ERROR(Glob("{0..2000000000}"), "4096");
   EXPECT_USER_ERROR(Glob("{0..999}{0..999}"), "4096");
 }

@@ -82,13 +82,13 @@ TEST_F(PlanTest, WhatDoesNotFitTheModelIsRefusedByName) {
   EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.hook_resid")), "blocks.0.hook_resid", "3 layers",
                     "blocks.0.hook_resid_pre");
   EXPECT_USER_ERROR(plan(Hooks().capture("blocks.3.hook_resid_pre")), "blocks.3.hook_resid_pre",
-                    "matches nothing");
+                    "unknown site");
   EXPECT_USER_ERROR(plan(Hooks().capture("*", {.layers = {3}})), "layer 3", "0..2");
   EXPECT_USER_ERROR(plan(Hooks().capture("hook_embed", {.layers = {1}})), "hook_embed", "layers");
   EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.attn.hook_z", {.heads = {2}})), "head 2",
                     "blocks.0.attn.hook_z", "0..1");
   EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.hook_mlp_out", {.heads = {0}})),
-                    "blocks.0.hook_mlp_out", "no heads");
+                    "blocks.0.hook_mlp_out", "cannot select heads");
   EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.mlp.hook_pre", {.neurons = {12}})), "neuron 12",
                     "0..11");
   EXPECT_USER_ERROR(plan(Hooks().capture("blocks.0.attn.hook_pattern", {.neurons = {0}})), "map");
@@ -103,9 +103,9 @@ TEST_F(PlanTest, OperandsOfAWrongSizeAreRefusedWithTheSizesThatFit) {
     return Tensor::from(std::vector<float>(static_cast<size_t>(n), 1.0f));
   };
   EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.hook_resid_pre", add(values(7)))), "7 values",
-                    "it takes 8");
+                    "expected 8");
   EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_z", add(values(3)))),
-                    "it takes 8, 4 (one head)");
+                    "expected 8, 4 (one head)");
   EXPECT_USER_ERROR(plan(Hooks().edit("hook_embed", replace(values(9)), {.positions = {0, 2}})),
                     "16 (2 positions)");
   EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_pattern", replace(values(8)))), "map",
@@ -113,7 +113,7 @@ TEST_F(PlanTest, OperandsOfAWrongSizeAreRefusedWithTheSizesThatFit) {
   EXPECT_USER_ERROR(plan(Hooks().edit("blocks.0.attn.hook_pattern", project_out(values(8)))),
                     "map");
   EXPECT_USER_ERROR(plan(Hooks().edit("hook_embed", project_out(values(4)))), "direction",
-                    "it takes 8");
+                    "expected 8");
   EXPECT_USER_ERROR(project_out(Tensor::from(std::vector<float>(8, 0.0f))), "direction",
                     "non-zero");
   EXPECT_USER_ERROR(add(Tensor()), "add", "empty");
