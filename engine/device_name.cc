@@ -19,7 +19,7 @@ std::optional<int> gpu_index(const std::string& device) {
     const auto [stop, error] = std::from_chars(device.data() + kNumbered.size(), end, index);
     if (error == std::errc() && stop == end && index >= 0) return index;
   }
-  user_error("device {} is not known; use cpu, cuda, or cuda:N for the N-th GPU", quote(device));
+  user_error("unknown device {}: expected cpu, cuda, or cuda:N for the N-th GPU", quote(device));
 }
 
 }  // namespace vitrine::internal

@@ -11,7 +11,7 @@ Tensor Model::embed(std::span<const int32_t> ids) const {
   const auto rows = static_cast<int64_t>(ids.size());
   for (const int32_t id : ids) {
     if (id < 0 || id >= config.vocab)
-      user_error("token id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
+      user_error("token id {} is out of range: expected 0..{}", id, config.vocab - 1);
   }
   Tensor result(DType::kF32, Shape{rows, config.width});
   if (rows == 0) return result;

@@ -20,18 +20,18 @@ constexpr int kWorthRecording = 3;
 void check_options(const GenerateOptions& options, size_t sequences, const Config& config) {
   const SamplingOptions& s = options.sampling;
   if (options.max_new_tokens < 0)
-    user_error("max_new_tokens {} is negative", options.max_new_tokens);
+    user_error("max_new_tokens {} is out of range: expected 0 or more", options.max_new_tokens);
   if (!(s.temperature >= 0) || !std::isfinite(s.temperature))
-    user_error("temperature {} is not in [0, inf); 0 is greedy", s.temperature);
-  if (s.top_k < 0) user_error("top_k {} is negative; 0 keeps all tokens", s.top_k);
+    user_error("temperature {} is out of range: expected 0 (greedy) or more", s.temperature);
+  if (s.top_k < 0) user_error("top_k {} is out of range: expected 0 (all tokens) or more", s.top_k);
   if (!(s.top_p > 0 && s.top_p <= 1))
-    user_error("top_p {} is not in (0, 1]; 1 keeps all tokens", s.top_p);
+    user_error("top_p {} is out of range: expected > 0 and <= 1 (all tokens)", s.top_p);
   if (!s.seeds.empty() && s.seeds.size() != sequences)
-    user_error("{} seeds for {} sequences; give one each, or a single seed", s.seeds.size(),
-               sequences);
+    user_error("{} seeds for {} sequences: expected one per sequence, or a single seed",
+               s.seeds.size(), sequences);
   for (int32_t id : options.stop_ids) {
     if (id < 0 || id >= config.vocab)
-      user_error("stop id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
+      user_error("stop id {} is out of range: expected 0..{}", id, config.vocab - 1);
   }
 }
 
@@ -202,7 +202,7 @@ class Generator {
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options,
                     const Hooks& hooks) {
   check_options(options, prompts.size(), model.config());
-  if (prompts.empty()) user_error("there are no prompts to continue; give at least one");
+  if (prompts.empty()) user_error("missing prompt: expected at least one");
   return Generator(state_of(model), prompts, options, hooks).run(prompts);
 }
 

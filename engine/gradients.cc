@@ -32,7 +32,7 @@ Target of_token(Target::Kind kind, int32_t token, int64_t position) {
 
 Target mean_logit(const std::vector<int32_t>& tokens, int64_t position) {
   if (tokens.empty())
-    user_error("logit_difference was given a set without tokens; give each at least one");
+    user_error("empty token set in logit_difference: expected at least one token per set");
   Target sum;
   for (int32_t token : tokens) sum += logit(token, position);
   return sum *= 1.0 / static_cast<double>(tokens.size());
@@ -42,11 +42,12 @@ Target mean_logit(const std::vector<int32_t>& tokens, int64_t position) {
 Tensor log_probabilities(TensorView logits) {
   if (logits.shape().rank() != 1)
     user_error(
-        "the reference of a KL divergence is a tensor {}; give the logits of one position, [V]",
+        "the reference of a KL divergence has shape {}: expected the logits of one position, [V]",
         logits.shape().to_string());
   const std::span<const float> given = logits.f32();
   if (given.empty())
-    user_error("the reference of a KL divergence is empty; give the logits of one position, [V]");
+    user_error(
+        "the reference of a KL divergence is empty: expected the logits of one position, [V]");
   const double highest = *std::max_element(given.begin(), given.end());
   double sum = 0;
   for (float x : given) sum += std::exp(x - highest);

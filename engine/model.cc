@@ -61,7 +61,8 @@ class RandomSource : public WeightSource {
 std::shared_ptr<ModelState> make_state(const Config& config, std::string name, WeightSource& source,
                                        DType store, const ModelOptions& options) {
   if (!is_floating(store) && store != DType::kI8)
-    user_error("weights cannot be stored as {}; use f32, f16, bf16 or int8", dtype_name(store));
+    user_error("weights cannot be stored as {}: expected f32, f16, bf16 or int8",
+               dtype_name(store));
   auto state = std::make_shared<ModelState>();
   state->config = config;
   state->activation = activation_from_name(config.activation);
@@ -118,11 +119,11 @@ void ModelState::require_memory(size_t bytes, const std::string& parts) const {
   const size_t room = free_bytes();
   if (bytes <= room && (memory_limit == 0 || weights.memory.bytes() <= memory_limit)) return;
   if (bytes == 0)
-    user_error("the weights take {} bytes, above the memory limit of {}", weights.memory.bytes(),
-               memory_limit);
+    user_error("out of memory: the weights need {} bytes, the memory limit is {}",
+               weights.memory.bytes(), memory_limit);
   user_error(
-      "this run needs {} and {} are free: {}; capture fewer sites, positions or heads, store them "
-      "as f16, or ask for fewer logits",
+      "out of memory: this run needs {} and {} are free: {}; capture fewer sites, positions or "
+      "heads, store them as f16, or request fewer logits",
       megabytes(bytes), megabytes(room), parts);
 }
 
@@ -139,7 +140,7 @@ Model Model::load(const std::string& name_or_path, const ModelOptions& options) 
   state->tokenizer = tokenizer.get();
   if (state->tokenizer && state->tokenizer->vocab_size() > state->config.vocab) {
     user_error(
-        "the tokenizer beside '{}' has {} tokens, the model only {}; they do not belong together",
+        "the tokenizer of '{}' has {} tokens, the model only {}: expected files of one model",
         path.string(), state->tokenizer->vocab_size(), state->config.vocab);
   }
   return Model(state);
@@ -169,9 +170,8 @@ std::shared_ptr<const Tokenizer> Model::shared_tokenizer() const { return state_
 
 const Tokenizer& Model::tokenizer() const {
   if (!state_->tokenizer)
-    user_error(
-        "model '{}' has no tokenizer beside it; give token ids, or put its tokenizer.json there",
-        state_->name);
+    user_error("missing tokenizer of model '{}': use token ids, or add its tokenizer.json",
+               state_->name);
   return *state_->tokenizer;
 }
 

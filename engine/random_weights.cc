@@ -68,14 +68,13 @@ void check(const Config& config) {
                        config.vocab, config.context}) {
     if (size <= 0) {
       user_error(
-          "random weights need positive sizes; got {} layers, {} heads, width {}, inner width {}, "
-          "vocabulary {}, context {}",
+          "invalid sizes of random weights: {} layers, {} heads, width {}, inner width {}, "
+          "vocabulary {}, context {}: expected positive sizes",
           config.layers, config.heads, config.width, config.inner, config.vocab, config.context);
     }
   }
   if (config.width % config.heads != 0) {
-    user_error("width {} is not a multiple of {} heads; choose a width that is", config.width,
-               config.heads);
+    user_error("invalid width {}: expected a multiple of {} heads", config.width, config.heads);
   }
 }
 
@@ -98,7 +97,7 @@ const RandomWeights::Entry& RandomWeights::find(std::string_view name) const {
   const auto it = std::find_if(entries_.begin(), entries_.end(),
                                [&](const Entry& entry) { return entry.name == name; });
   if (it == entries_.end())
-    user_error("no tensor {} in a GPT-2 of this shape; its first is {}", name,
+    user_error("unknown tensor {} of a GPT-2 of this shape: expected a name such as {}", name,
                entries_.front().name);
   return *it;
 }
@@ -115,8 +114,8 @@ void RandomWeights::fill_entry(const Entry& entry, std::span<T> out, Convert con
 void RandomWeights::fill(std::string_view name, std::span<float> out) const {
   const Entry& entry = find(name);
   if (static_cast<int64_t>(out.size()) != entry.shape.elements()) {
-    user_error("tensor {} is {}: {} elements do not fill it", name, entry.shape.to_string(),
-               out.size());
+    user_error("tensor {} has shape {}, which does not match {} elements", name,
+               entry.shape.to_string(), out.size());
   }
   fill_entry(entry, out, [](float value) { return value; });
 }
@@ -124,7 +123,7 @@ void RandomWeights::fill(std::string_view name, std::span<float> out) const {
 Tensor RandomWeights::make(std::string_view name, DType dtype) const {
   const Entry& entry = find(name);
   if (!is_floating(dtype))
-    user_error("random weights come as f32, f16 or bf16, not {}", dtype_name(dtype));
+    user_error("random weights: expected f32, f16 or bf16, not {}", dtype_name(dtype));
   Tensor tensor(dtype, entry.shape);
   if (dtype == DType::kF32) {
     fill(name, tensor.f32());

@@ -16,8 +16,8 @@ int64_t checked_position(const Target::Term& term, int sequence, const std::vect
   const int64_t position = term.position < 0 ? term.position + length : term.position;
   if (position < 0 || position >= length) {
     user_error(
-        "the target's position {} is outside sequence {}, which has {} tokens; use 0..{} or "
-        "-{}..-1",
+        "the target's position {} is out of range of sequence {}, which has {} tokens: expected "
+        "0..{} or -{}..-1",
         term.position, sequence, length, length - 1, length);
   }
   return position;
@@ -51,7 +51,7 @@ bool is_map(const SiteRef& site) { return site_info(site.site).shape == SiteShap
 SiteRef site_named(const std::string& name, const Config& config) {
   std::vector<SiteRef> found = find_sites(name, config);
   if (found.size() != 1)
-    user_error("the target's site '{}' matches {} sites; name one", name, found.size());
+    user_error("the target's site '{}' matches {} sites: expected one", name, found.size());
   return std::move(found.front());
 }
 
@@ -60,15 +60,15 @@ void check_coefficients(const Target::Term& term, const SiteRef& site, int64_t l
   if (term.kind == Kind::kNorm) {
     if (is_map(site))
       user_error(
-          "the target is the norm of '{}', which is a map; use target::linear, or a site with rows",
+          "cannot take the norm of '{}', which is a map; use target::linear, or a site with rows",
           site.name);
     return;
   }
   const int64_t wanted =
       is_map(site) ? config.heads * length : site_width(site_info(site.site).shape, config);
   if (term.values.elements() != wanted) {
-    user_error("the target's coefficients for '{}' are {} numbers; its row has {}", site.name,
-               term.values.elements(), wanted);
+    user_error("the target has the wrong number of coefficients for '{}': {}: expected {}",
+               site.name, term.values.elements(), wanted);
   }
 }
 
@@ -94,7 +94,8 @@ bool captures_site(const Hooks::Capture& capture, const SiteRef& site, const Con
                      where.sequences.empty();
   if (!whole || capture.store != DType::kF32) {
     user_error(
-        "the target reads '{}', which '{}' captures {}; capture all of it as f32, or not at all",
+        "the target reads '{}', which '{}' captures {}: expected a capture of the whole site as "
+        "f32, or none",
         site.name, capture.pattern,
         whole ? fmt::format("as {}", dtype_name(capture.store)) : "in part");
   }
@@ -116,13 +117,13 @@ ResolvedTargets::ResolvedTargets(const std::vector<Target>& targets, const Batch
                                  const Config& config)
     : last_(batch.size()) {
   if (targets.size() != 1 && targets.size() != batch.size()) {
-    user_error("{} targets for a batch of {} sequences; give one each, or one for all",
+    user_error("{} targets for a batch of {} sequences: expected one per sequence, or one for all",
                targets.size(), batch.size());
   }
   for (size_t s = 0; s < batch.size(); ++s) {
     const Target& target = targets.size() == 1 ? targets.front() : targets[s];
     if (target.terms().empty())
-      user_error("the target of sequence {} has no terms; make one with vitrine::target", s);
+      user_error("the target of sequence {} has no terms: create one with vitrine::target", s);
     for (const Target::Term& term : target.terms())
       resolve(term, static_cast<int>(s), batch[s], config);
   }
@@ -146,7 +147,7 @@ void ResolvedTargets::resolve(const Target::Term& term, int sequence,
   last = pass_point(Site::kLogits, 0, config);
   if (term.kind == Kind::kNextTokens) return add_next_tokens(term, sequence, ids);
   if (reads_token(term.kind) && (term.token < 0 || term.token >= config.vocab)) {
-    user_error("the target's token id {} is outside the vocabulary 0..{}", term.token,
+    user_error("the target's token id {} is out of range: expected 0..{}", term.token,
                config.vocab - 1);
   }
   OfLogits wanted{sequence,
@@ -155,7 +156,7 @@ void ResolvedTargets::resolve(const Target::Term& term, int sequence,
   wanted.term.weight = static_cast<float>(term.weight);
   if (reads_reference(term.kind)) {
     if (term.values.elements() != config.vocab) {
-      user_error("the target's reference has {} logits; the vocabulary has {}",
+      user_error("the target's reference has {} logits: expected {}, the vocabulary",
                  term.values.elements(), config.vocab);
     }
     wanted.term.reference = static_cast<int64_t>(references_.size()) / config.vocab;
@@ -167,9 +168,7 @@ void ResolvedTargets::resolve(const Target::Term& term, int sequence,
 void ResolvedTargets::add_next_tokens(const Target::Term& term, int sequence,
                                       const std::vector<int32_t>& ids) {
   if (ids.size() < 2)
-    user_error(
-        "the cross-entropy of sequence {}, which has one token: there is no next one to predict",
-        sequence);
+    user_error("cross-entropy needs at least two tokens: sequence {} has one", sequence);
   const auto weight = static_cast<float>(-term.weight / static_cast<double>(ids.size() - 1));
   for (size_t t = 0; t + 1 < ids.size(); ++t) {
     of_logits_.push_back(

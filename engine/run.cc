@@ -8,14 +8,14 @@ using namespace internal;
 
 const Run::Sequence& Run::sequence(int index) const {
   if (index < 0 || index >= sequences())
-    user_error("sequence {} is outside the run's 0..{}", index, sequences() - 1);
+    user_error("sequence {} is out of range: expected 0..{}", index, sequences() - 1);
   return sequences_[static_cast<size_t>(index)];
 }
 
 TensorView Run::operator[](std::string_view site) const {
   if (sequences() != 1)
-    user_error("the run has {} sequences; ask captures().view(\"{}\", sequence)", sequences(),
-               site);
+    user_error("the run has {} sequences: expected one; use captures().view(\"{}\", sequence)",
+               sequences(), site);
   return captures_->view(site, 0);
 }
 

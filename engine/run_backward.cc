@@ -17,14 +17,14 @@ namespace {
 void check_sites(const Plan& gradients, const ResolvedTargets& targets,
                  const Linearised& linearised, int sequences, const Config& config) {
   if (gradients.captures().empty())
-    user_error("no gradient is asked for; name sites with Hooks::gradient()");
+    user_error("no gradient is requested: select sites with Hooks::gradient()");
   for (const ResolvedTargets::OfSite& read : targets.of_sites()) {
     const bool scale = site_info(read.site.site).shape == SiteShape::kScalar;
     if ((linearised.patterns && read.site.site == Site::kAttnScores) ||
         (linearised.scales && scale)) {
       user_error(
-          "the target reads '{}', behind which no gradient passes while it is frozen; do not "
-          "freeze it, or read another site",
+          "the target reads the frozen site '{}', which stops the gradient; do not freeze it, or "
+          "read another site",
           read.site.name);
     }
   }
@@ -33,13 +33,13 @@ void check_sites(const Plan& gradients, const ResolvedTargets& targets,
   for (const PlannedCapture& capture : gradients.captures()) {
     if (pass_point(capture.site, capture.layer, config) > last) {
       user_error(
-          "the target does not depend on '{}', which comes after all that it reads; ask for the "
-          "gradient at an earlier site",
+          "the target does not depend on '{}', which comes after all sites that it reads; request "
+          "the gradient of an earlier site",
           capture.name);
     }
     if (linearised.patterns && capture.site == Site::kAttnScores) {
       user_error(
-          "'{}' has no gradient while attention patterns are frozen; ask for 'hook_pattern', or do "
+          "'{}' has no gradient while attention patterns are frozen; request 'hook_pattern', or do "
           "not freeze them",
           capture.name);
     }

@@ -42,14 +42,14 @@ namespace {
 void check_sequence(const Config& config, const std::vector<int32_t>& ids, size_t s, int64_t past) {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= config.vocab)
-      user_error("token id {} at position {} of sequence {} is outside the vocabulary 0..{}",
+      user_error("token id {} at position {} of sequence {} is out of range: expected 0..{}",
                  ids[i], i, s, config.vocab - 1);
   }
   const int64_t tokens = past + std::ssize(ids);
   if (tokens > config.context) {
     user_error(
-        "sequence {} has {} tokens; the model's context holds {}: shorten it, or use a sliding "
-        "window",
+        "sequence {} has {} tokens: expected at most {}, the model's context; shorten it, or use "
+        "a sliding window",
         s, tokens, config.context);
   }
 }
@@ -57,17 +57,18 @@ void check_sequence(const Config& config, const std::vector<int32_t>& ids, size_
 }  // namespace
 
 void check_batch(const Config& config, const Batch& batch) {
-  if (batch.empty()) user_error("the batch has no sequences; give at least one");
+  if (batch.empty()) user_error("the batch is empty: expected at least one sequence");
   for (size_t s = 0; s < batch.size(); ++s) {
-    if (batch[s].empty()) user_error("sequence {} is empty; give at least one token", s);
+    if (batch[s].empty()) user_error("sequence {} is empty: expected at least one token", s);
     check_sequence(config, batch[s], s, 0);
   }
 }
 
 void check_batch(const Config& config, const Batch& batch, const KvCache& cache) {
-  if (batch.empty()) user_error("the batch has no sequences; give at least one");
+  if (batch.empty()) user_error("the batch is empty: expected at least one sequence");
   if (static_cast<int>(batch.size()) != cache.sequences())
-    user_error("the batch has {} sequences, the session {}", batch.size(), cache.sequences());
+    user_error("the batch has {} sequences: expected {}, as the session", batch.size(),
+               cache.sequences());
   bool any = false;
   for (size_t s = 0; s < batch.size(); ++s) {
     const int64_t tokens = static_cast<int64_t>(batch[s].size()),
@@ -75,11 +76,11 @@ void check_batch(const Config& config, const Batch& batch, const KvCache& cache)
     any = any || tokens > 0;
     check_sequence(config, batch[s], s, past);
     if (past + tokens > cache.capacity(static_cast<int>(s))) {
-      user_error("sequence {} would have {} tokens; its session was made for {}", s, past + tokens,
-                 cache.capacity(static_cast<int>(s)));
+      user_error("sequence {} would have {} tokens: expected at most {}, the session's capacity", s,
+                 past + tokens, cache.capacity(static_cast<int>(s)));
     }
   }
-  if (!any) user_error("the pass has no new token in any sequence");
+  if (!any) user_error("missing new tokens in all sequences: expected at least one");
 }
 
 PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens,

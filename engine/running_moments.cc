@@ -30,7 +30,7 @@ size_t part_bytes(int64_t width) {
   constexpr int64_t kMost =
       int64_t{1} << 22;  // whose matrix is beyond any machine, and its bytes still a number
   if (width < 1 || width > kMost)
-    user_error("moments of rows {} wide cannot be kept; give 1 to {}", width, kMost);
+    user_error("invalid width {} of moments: expected 1..{}", width, kMost);
   return static_cast<size_t>(width) * static_cast<size_t>(width + kMomentsBlock + 2) *
          sizeof(double);
 }
@@ -45,7 +45,7 @@ struct RunningMoments::State {
   Backend& backend() const { return *state_of(model).backend; }
   Part& part(int index) {
     if (index < 0 || index >= static_cast<int>(parts.size()))
-      user_error("there is no part {} of {}", index, parts.size());
+      user_error("part {} is out of range: there are {} parts", index, parts.size());
     return parts[static_cast<size_t>(index)];
   }
   int32_t* flag(int index) const { return reinterpret_cast<int32_t*>(flags.data()) + index; }
@@ -78,7 +78,7 @@ void RunningMoments::State::add(int index, Mat rows) {
 
 RunningMoments::RunningMoments(const Model& model, const std::vector<int64_t>& widths)
     : state_(std::make_unique<State>(State{model, {}, {}})) {
-  if (widths.empty()) user_error("there are no rows to keep moments of; give one width at least");
+  if (widths.empty()) user_error("missing widths of moments: expected at least one");
   size_t bytes = 0;
   for (const int64_t width : widths) bytes += part_bytes(width);
   state_of(model).require_memory(bytes, fmt::format("the moments of {} sites", widths.size()));
@@ -100,11 +100,12 @@ void RunningMoments::add(int part, TensorView rows, int64_t begin, int64_t count
   const int64_t width = state_->part(part).width;
   const int64_t there = rows.shape().rank() > 0 ? rows.shape()[0] : 0;
   if (rows.elements() != there * width)
-    user_error("rows of a tensor {} are not {} wide", rows.shape().to_string(), width);
+    user_error("rows of a tensor {} have the wrong width: expected {}", rows.shape().to_string(),
+               width);
   if (begin < 0 || count < 0 || begin > there || count > there - begin)
-    user_error("rows {} to {} are asked of {}", begin, begin + count, there);
+    user_error("rows {} to {} are out of range: there are {}", begin, begin + count, there);
   if (rows.dtype() != DType::kF32 && rows.dtype() != DType::kF16 && rows.dtype() != DType::kBF16) {
-    user_error("rows are {}; moments are kept of f32, f16 and bf16", dtype_name(rows.dtype()));
+    user_error("rows are {}: expected f32, f16 or bf16", dtype_name(rows.dtype()));
   }
   if (count == 0) return;
   Backend& backend = state_->backend();
@@ -155,7 +156,7 @@ void RunningMoments::set(int part, const MomentSums& sums) {
                      fits(sums.mean, width) && fits(sums.products, width * width) &&
                      fits(sums.pending, sums.observations % kMomentsBlock * width);
   if (!whole)
-    user_error("sums of {} observations do not fit a part {} wide", sums.observations, width);
+    user_error("sums of {} observations do not match a part of width {}", sums.observations, width);
   const auto lock = state_->backend().exclusive();
   const auto place = [&](double* data, const std::vector<double>& values) {
     if (!values.empty())

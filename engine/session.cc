@@ -18,10 +18,11 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Session Model::session(int sequences, int64_t capacity) const {
-  if (sequences < 1) user_error("a session of {} sequences; give at least one", sequences);
+  if (sequences < 1)
+    user_error("invalid session of {} sequences: expected at least one", sequences);
   if (capacity == 0) capacity = state_->config.context;
   if (capacity < 0 || capacity > state_->config.context) {
-    user_error("a session of {} positions; the model's context is 1..{}", capacity,
+    user_error("invalid session capacity of {} positions: expected 1..{}", capacity,
                state_->config.context);
   }
   auto state = std::make_unique<Session::State>();
@@ -42,14 +43,13 @@ Run Session::forward(const Batch& tokens, const Hooks& hooks, const ForwardOptio
 
 namespace {
 
-/// How many rows of the residual stream each sequence gets, as a batch whose ids nobody reads.
-/// Throws Error (user).
+/// Batch with the number of residual rows per sequence; its ids are not read. Throws Error (user).
 Batch rows_as_tokens(const std::vector<TensorView>& residuals, const Config& config) {
   Batch tokens;
   for (const TensorView& rows : residuals) {
     const bool fits = rows.shape().rank() == 2 && rows.shape()[1] == config.width;
     if (!fits)
-      user_error("the residuals of sequence {} are a tensor {}; give [tokens, {}]", tokens.size(),
+      user_error("the residuals of sequence {} have shape {}: expected [tokens, {}]", tokens.size(),
                  rows.shape().to_string(), config.width);
     tokens.emplace_back(static_cast<size_t>(rows.shape()[0]), 0);
   }
@@ -60,7 +60,7 @@ void check_hooks_from(const Plan& plan, int layer) {
   const auto check = [layer](Site site, int at, const std::string& name) {
     const bool reached = site_info(site).per_layer ? at >= layer : site > Site::kPosEmbed;
     if (!reached)
-      user_error("a pass from block {} on does not reach '{}'; narrow the hooks to later sites",
+      user_error("a pass resumed at block {} does not reach '{}'; select later sites in the hooks",
                  layer, name);
   };
   for (const PlannedCapture& capture : plan.captures())
@@ -74,7 +74,7 @@ Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, c
                           const ForwardOptions& options) {
   const ModelState& model = *state_->model;
   if (layer < 0 || layer >= model.config.layers)
-    user_error("layer {} is outside the model's 0..{}", layer, model.config.layers - 1);
+    user_error("layer {} is out of range: expected 0..{}", layer, model.config.layers - 1);
   const Batch tokens = rows_as_tokens(residuals, model.config);
   check_batch(model.config, tokens, state_->cache);
   const Plan plan(hooks, model.config, *model.backend);
@@ -97,7 +97,7 @@ Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, c
 
 Session Session::fork(int sequence, int copies) const {
   const int64_t now = length(sequence);
-  if (copies < 1) user_error("a fork of {} copies; give at least one", copies);
+  if (copies < 1) user_error("invalid fork of {} copies: expected at least one", copies);
   const ModelState& model = *state_->model;
   auto state = std::make_unique<Session::State>();
   state->model = state_->model;
@@ -117,7 +117,7 @@ Session Session::fork(int sequence, int copies) const {
 
 int64_t Session::length(int sequence) const {
   if (sequence < 0 || sequence >= state_->cache.sequences())
-    user_error("sequence {} is outside the session's 0..{}", sequence,
+    user_error("sequence {} is out of range: expected 0..{}", sequence,
                state_->cache.sequences() - 1);
   return state_->cache.length(sequence);
 }
@@ -125,7 +125,7 @@ int64_t Session::length(int sequence) const {
 void Session::truncate(int sequence, int64_t length) {
   const int64_t now = this->length(sequence);
   if (length < 0 || length > now)
-    user_error("sequence {} cannot be cut to {} tokens; it has {}", sequence, length, now);
+    user_error("sequence {} cannot be truncated to {} tokens: it has {}", sequence, length, now);
   state_->cache.set_length(sequence, length);
 }
 

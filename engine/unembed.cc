@@ -9,15 +9,16 @@ using namespace internal;
 namespace {
 
 void check(const Config& config, int64_t count, const UnembedOptions& options) {
-  if (options.top_k < 0) user_error("top_k {} is negative; use 0 for none", options.top_k);
+  if (options.top_k < 0)
+    user_error("top_k {} is out of range: expected 0 (none) or more", options.top_k);
   if (!options.targets.empty() && static_cast<int64_t>(options.targets.size()) != count) {
-    user_error("unembed was given {} targets for {} rows; give one a row, or none",
+    user_error("unembed has {} targets for {} rows: expected one per row, or none",
                options.targets.size(), count);
   }
   for (const std::vector<int32_t>* ids : {&options.targets, &options.watch}) {
     for (int32_t id : *ids) {
       if (id < 0 || id >= config.vocab)
-        user_error("token id {} is outside the vocabulary 0..{}", id, config.vocab - 1);
+        user_error("token id {} is out of range: expected 0..{}", id, config.vocab - 1);
     }
   }
 }

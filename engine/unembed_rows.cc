@@ -13,7 +13,8 @@ Mat place_rows(const ModelState& model, TensorView rows, Buffer& memory) {
   if (rows.residence() == Residence::kDevice) {
     if (rows.dtype() != DType::kF32)
       user_error(
-          "rows in the GPU's memory are {}; capture them as f32, or unembed rows of the host",
+          "rows in GPU memory are {}: expected f32; capture them as f32, or unembed rows in host "
+          "memory",
           dtype_name(rows.dtype()));
     // Nothing writes to them: the layernorm goes to a matrix of its own.
     return {static_cast<float*>(const_cast<void*>(rows.data())), count, width};
@@ -29,7 +30,7 @@ Mat place_rows(const ModelState& model, TensorView rows, Buffer& memory) {
 UnembedRows::UnembedRows(const ModelState& model, TensorView rows, bool final_layernorm) {
   const Config& config = model.config;
   if (rows.shape().rank() < 1 || rows.shape().back() != config.width) {
-    user_error("unembed was given a tensor {}; its last axis must be the model's width {}",
+    user_error("unembed has rows of shape {}: expected the model's width {} as last axis",
                rows.shape().to_string(), config.width);
   }
   x_ = place_rows(model, rows, memory_);

@@ -50,7 +50,7 @@ void merge(CheckpointFiles& all, CheckpointFiles&& part, const fs::path& path) {
   for (auto& [name, tensor] : part.tensors) {
     const auto [it, inserted] = all.tensors.emplace(name, std::move(tensor));
     if (!inserted) {
-      user_error("{}: tensor {} stands in {} as well", path.string(), quote(name),
+      user_error("{}: duplicate tensor {}, also in {}", path.string(), quote(name),
                  it->second.file->path().filename().string());
     }
   }
@@ -68,16 +68,16 @@ CheckpointFiles read_shards(const fs::path& index) {
   const JsonFields fields(json, where);
   const Json* map = fields.find("weight_map");
   if (!map || !map->is_object())
-    fields.refuse("weight_map", "wanted an object of tensor names and file names");
+    fields.refuse("weight_map", "expected an object of tensor names and file names");
   std::map<std::string, std::vector<std::string>> tensors_of;
   for (const auto& [tensor, file] : map->items()) {
     if (!file.is_string())
-      user_error("{}: weight_map {} is {}; wanted a file name", where, quote(tensor),
+      user_error("{}: weight_map {} is {}: expected a file name", where, quote(tensor),
                  describe_json(file));
     const auto& name = file.get_ref<const std::string&>();
     if (name.empty() || name.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos ||
         name == "." || name == "..") {
-      user_error("{}: weight_map {} is {}; wanted the name of a file in the same folder", where,
+      user_error("{}: weight_map {} is {}: expected the name of a file in the same folder", where,
                  quote(tensor), quote(name));
     }
     tensors_of[name].push_back(tensor);
@@ -88,8 +88,8 @@ CheckpointFiles read_shards(const fs::path& index) {
     CheckpointFiles part = read_file(path);
     for (const std::string& tensor : tensors) {
       if (!part.tensors.contains(tensor))
-        user_error("{}: has no tensor {}, which {} places in it", path.string(), quote(tensor),
-                   where);
+        user_error("{}: missing tensor {}, which {} lists for this file", path.string(),
+                   quote(tensor), where);
     }
     merge(all, std::move(part), path);
   }
@@ -102,7 +102,7 @@ fs::path checkpoint_file(const fs::path& path) {
   for (const char* name : kCheckpointFiles) {
     if (fs::exists(path / name, ignored)) return path / name;
   }
-  user_error("{}: holds no checkpoint; looked for {}", path.string(),
+  user_error("{}: no checkpoint found: expected one of {}", path.string(),
              fmt::join(kCheckpointFiles, ", "));
 }
 
@@ -147,7 +147,8 @@ Tensors by_canonical_name(CheckpointFiles&& files) {
     Named named{name, std::move(tensor)};
     const auto it = tensors.find(canonical);
     if (it != tensors.end())
-      user_error("{}: stands there as {} as well", where(named), quote(it->second.name_in_file));
+      user_error("{}: duplicate tensor, also present as {}", where(named),
+                 quote(it->second.name_in_file));
     tensors.emplace(canonical, std::move(named));
   }
   return tensors;
@@ -156,13 +157,13 @@ Tensors by_canonical_name(CheckpointFiles&& files) {
 void check_parameter(const Named& named, const Parameter& wanted, const std::string& config_file) {
   const StoredTensor& tensor = named.tensor;
   if (!is_floating(tensor.dtype))
-    user_error("{}: is {}; wanted f32, f16 or bf16", where(named), dtype_name(tensor.dtype));
+    user_error("{}: is {}: expected f32, f16 or bf16", where(named), dtype_name(tensor.dtype));
   if (tensor.shape == wanted.shape) return;
   const bool transposed = wanted.shape.rank() == 2 && wanted.kind == ParameterKind::kMatrix &&
                           tensor.shape == Shape{wanted.shape[1], wanted.shape[0]};
-  user_error("{}: has shape {}; {} wants {}{}", where(named), tensor.shape.to_string(), config_file,
-             wanted.shape.to_string(),
-             transposed ? " (it is stored transposed: GPT-2's matrices are [in, out])" : "");
+  user_error("{}: has shape {}: {} requires {}{}", where(named), tensor.shape.to_string(),
+             config_file, wanted.shape.to_string(),
+             transposed ? " (it is transposed: GPT-2's matrices are [in, out])" : "");
 }
 
 bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
@@ -200,7 +201,7 @@ void Checkpoint::Impl::load() {
     const fs::path config_path = file.parent_path() / "config.json";
     std::error_code ignored;
     if (!fs::exists(config_path, ignored))
-      user_error("{}: no such file; {} needs it beside it", config_path.string(), file.string());
+      user_error("{}: no such file: expected it next to {}", config_path.string(), file.string());
     ParsedConfig parsed = read_config(config_path);
     config_file = config_path.string();
     config = parsed.config;
@@ -226,7 +227,7 @@ void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
   untied.tied_unembedding = false;
   for_each_parameter(untied, [&](const Parameter& wanted) {
     if (!take(wanted) && wanted.name != kUnembedding) {
-      user_error("{}: has no tensor '{}' (nor '{}{}'), which {} calls for", path.string(),
+      user_error("{}: missing tensor '{}' (or '{}{}'), which {} requires", path.string(),
                  wanted.name, kPrefix, wanted.name, config_file);
     }
   });
@@ -234,7 +235,7 @@ void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
     const auto parts = split_layer(name);
     if (parts && parts->first >= config.layers &&
         tensors.contains(fmt::format("h.0.{}", parts->second))) {
-      user_error("{}: belongs to layer {}, but {} says n_layer = {}", where(named), parts->first,
+      user_error("{}: belongs to layer {}, but {} has n_layer = {}", where(named), parts->first,
                  config_file, config.layers);
     }
     unused.push_back(named.name_in_file);
@@ -246,7 +247,7 @@ void Checkpoint::Impl::settle_unembedding() {
   const auto head = tensors.find(kUnembedding);
   if (head == tensors.end()) {
     if (!config.tied_unembedding) {
-      user_error("{}: has no tensor '{}', which tie_word_embeddings = false in {} calls for",
+      user_error("{}: missing tensor '{}', which tie_word_embeddings = false in {} requires",
                  path.string(), kUnembedding, config_file);
     }
     return;
@@ -254,9 +255,8 @@ void Checkpoint::Impl::settle_unembedding() {
   const bool same = same_bytes(head->second.tensor, tensors.at(kTokenEmbedding).tensor);
   if (!same && config.tied_unembedding) {
     user_error(
-        "{}: differs from wte.weight, but {} says tie_word_embeddings = true (its default); set it "
-        "to false if lm_head is "
-        "meant",
+        "{}: differs from wte.weight, but {} has tie_word_embeddings = true (the default); set it "
+        "to false to use lm_head",
         where(head->second), config_file);
   }
   if (!same) return;
@@ -279,7 +279,7 @@ const Named& Checkpoint::Impl::find(std::string_view name) const {
   if (it == tensors.end() && name == kUnembedding && config.tied_unembedding)
     it = tensors.find(kTokenEmbedding);
   if (it == tensors.end())
-    internal_error("{}: no GPT-2 parameter is called {}", path.string(), quote(name));
+    internal_error("{}: unknown GPT-2 parameter {}", path.string(), quote(name));
   return it->second;
 }
 
@@ -288,8 +288,7 @@ const void* Checkpoint::Impl::scanned(const Named& named) const {
   const std::byte* data =
       tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
   if (const auto bad = first_non_finite(tensor, data)) {
-    user_error("{}: element {} is NaN or infinite; a model cannot compute with it", where(named),
-               *bad);
+    user_error("{}: element {} is NaN or infinite: expected finite weights", where(named), *bad);
   }
   return data;
 }
@@ -313,7 +312,7 @@ const std::vector<std::string>& Checkpoint::notes() const { return impl_->notes;
 HostWeight Checkpoint::weight(std::string_view name) const {
   const Named& named = impl_->find(name);
   const StoredTensor& tensor = named.tensor;
-  if (tensor.shape.rank() != 2) internal_error("{}: is no matrix", where(named));
+  if (tensor.shape.rank() != 2) internal_error("{}: expected a matrix", where(named));
   const size_t in = named.is_table ? 1 : 0;  // the axis of the inputs
   const size_t out = 1 - in;
   return {impl_->scanned(named),
@@ -327,7 +326,7 @@ HostWeight Checkpoint::weight(std::string_view name) const {
 std::vector<float> Checkpoint::vector(std::string_view name) const {
   const Named& named = impl_->find(name);
   const StoredTensor& tensor = named.tensor;
-  if (tensor.shape.rank() != 1) internal_error("{}: is no vector", where(named));
+  if (tensor.shape.rank() != 1) internal_error("{}: expected a vector", where(named));
   const void* data = impl_->scanned(named);
   const auto* half = static_cast<const uint16_t*>(data);
   std::vector<float> values(static_cast<size_t>(tensor.shape[0]));

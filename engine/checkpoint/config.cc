@@ -62,26 +62,25 @@ int64_t size_field(const JsonFields& fields, const char* name, const char* alias
 // ones that do not.
 void refuse_other_arithmetic(const JsonFields& fields) {
   if (fields.has("model_type") && fields.text("model_type") != "gpt2")
-    fields.refuse("model_type", "only 'gpt2' is supported");
+    fields.refuse("model_type", "expected 'gpt2'");
   for (const char* name : {"add_cross_attention", "is_encoder_decoder"}) {
     if (fields.boolean(name).value_or(false))
-      fields.refuse(name, "only false is supported: GPT-2 has no encoder to attend to");
+      fields.refuse(name, "expected false, because GPT-2 has no encoder");
   }
   if (fields.has("quantization_config")) {
-    fields.refuse(
-        "quantization_config",
-        "quantized checkpoints are not supported; use one in float32, float16 or bfloat16");
+    fields.refuse("quantization_config",
+                  "quantized checkpoints are not supported; use float32, float16 or bfloat16");
   }
   if (const Json* heads = fields.find("pruned_heads"); heads && !heads->empty()) {
-    fields.refuse("pruned_heads", "checkpoints with heads removed are not supported");
+    fields.refuse("pruned_heads", "pruned checkpoints are not supported");
   }
   if (fields.has("attention_head_type") && fields.text("attention_head_type") != "multihead") {
-    fields.refuse("attention_head_type", "only 'multihead' is supported");
+    fields.refuse("attention_head_type", "expected 'multihead'");
   }
   if (fields.has("auto_map")) {
-    fields.refuse("auto_map",
-                  "the model brings its own code, which may compute something else; remove the "
-                  "field if it is plain GPT-2");
+    fields.refuse(
+        "auto_map",
+        "models with custom code are not supported; remove the field if the model is plain GPT-2");
   }
 }
 
@@ -89,7 +88,7 @@ float epsilon_field(const JsonFields& fields) {
   const double value = fields.number("layer_norm_epsilon").value_or(1e-5);
   const auto epsilon = static_cast<float>(value);
   if (!(epsilon > 0) || value > 1)
-    fields.refuse("layer_norm_epsilon", "wanted a number above 0, at most 1");
+    fields.refuse("layer_norm_epsilon", "expected a number > 0 and <= 1");
   return epsilon;
 }
 
@@ -111,7 +110,7 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
   config.layer_norm_epsilon = epsilon_field(fields);
   config.activation = fields.text("activation_function").value_or("gelu_new");
   if (!known_activation(config.activation)) {
-    fields.refuse("activation_function", fmt::format("wanted one of {}", activation_names()));
+    fields.refuse("activation_function", fmt::format("expected one of {}", activation_names()));
   }
   config.scale_attention = fields.boolean("scale_attn_weights").value_or(true);
   config.scale_attention_by_inverse_layer =
@@ -140,7 +139,7 @@ ParsedConfig read_config(const std::filesystem::path& path) {
 void check_config(const Config& config, const std::string& file) {
   const auto check = [&file](const char* name, int64_t value, int64_t max) {
     if (value < 1 || value > max)
-      user_error("{}: {} is {}; wanted 1 to {}", file, name, value, max);
+      user_error("{}: {} is {}: expected 1..{}", file, name, value, max);
   };
   check("n_layer", config.layers, kMaxLayers);
   check("n_head", config.heads, kMaxHeads);
@@ -149,7 +148,7 @@ void check_config(const Config& config, const std::string& file) {
   check("vocab_size", config.vocab, kMaxVocab);
   check("n_positions", config.context, kMaxContext);
   if (config.width % config.heads != 0) {
-    user_error("{}: n_embd is {}, which n_head = {} does not divide", file, config.width,
+    user_error("{}: n_embd is {}: expected a multiple of n_head = {}", file, config.width,
                config.heads);
   }
 }
@@ -158,8 +157,7 @@ Activation activation_from_name(std::string_view name) {
   for (const auto& [known, activation] : kActivations) {
     if (known == name) return activation;
   }
-  user_error("activation_function {} is not known; wanted one of {}", quote(name),
-             activation_names());
+  user_error("unknown activation_function {}: expected one of {}", quote(name), activation_names());
 }
 
 }  // namespace vitrine::internal

@@ -26,7 +26,7 @@ class Cursor {
   StoredTensor take(const Shape& shape) {
     StoredTensor tensor = StoredTensor::dense(file_, offset_, dtype_, shape);
     if (tensor.span_bytes > file_->size() - offset_) {
-      user_error("{}: is cut short: {} bytes cannot hold the parameters that its header announces",
+      user_error("{}: truncated: {} bytes are fewer than the parameters of its header need",
                  file_->path().string(), file_->size());
     }
     offset_ += tensor.span_bytes;
@@ -46,14 +46,17 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   const auto file = std::make_shared<const MappedFile>(path);
   std::array<int32_t, kHeaderInts> header{};
   if (file->size() < sizeof(header))
-    user_error("{}: {} bytes are too few for llm.c's header", path.string(), file->size());
+    user_error("{}: truncated: {} bytes are fewer than llm.c's header", path.string(),
+               file->size());
   std::memcpy(header.data(), file->data(), sizeof(header));
   const int32_t magic = header[0], version = header[1], context = header[2], vocab = header[3];
   const int32_t layers = header[4], heads = header[5], width = header[6], padded_vocab = header[7];
   if (magic != kLlmcMagic)
-    user_error("{}: magic number {} is not llm.c's {}", path.string(), magic, kLlmcMagic);
+    user_error("{}: invalid magic number {}: expected llm.c's {}", path.string(), magic,
+               kLlmcMagic);
   if (version != 3 && version != 5)
-    user_error("{}: llm.c version {}; wanted 3 (float32) or 5 (bfloat16)", path.string(), version);
+    user_error("{}: unknown llm.c version {}: expected 3 (float32) or 5 (bfloat16)", path.string(),
+               version);
 
   LlmcCheckpoint result;
   result.config.layers = layers;
@@ -64,8 +67,8 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   result.config.context = context;
   check_config(result.config, path.string());
   if (padded_vocab < vocab || padded_vocab - vocab > (1 << 20)) {
-    user_error("{}: padded vocabulary {} does not go with vocab_size {}", path.string(),
-               padded_vocab, vocab);
+    user_error("{}: invalid padded vocabulary {} for vocab_size {}", path.string(), padded_vocab,
+               vocab);
   }
   Cursor cursor(file, sizeof(header), version == 3 ? DType::kF32 : DType::kBF16);
   auto& tensors = result.files.tensors;
@@ -88,7 +91,7 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   tensors["ln_f.weight"] = cursor.take({width});
   tensors["ln_f.bias"] = cursor.take({width});
   if (cursor.left() != 0)
-    user_error("{}: {} bytes follow the last parameter that its header announces", path.string(),
+    user_error("{}: {} extra bytes after the last parameter of its header", path.string(),
                cursor.left());
   return result;
 }

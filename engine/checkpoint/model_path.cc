@@ -105,14 +105,13 @@ uint64_t bytes_in(const fs::path& folder) {
 fs::path demo_model() {
   if (const auto chosen = environment("VITRINE_DEMO_MODEL")) {
     if (is_folder(*chosen)) return *chosen;
-    user_error("model 'demo': VITRINE_DEMO_MODEL is {}, which is no directory", chosen->string());
+    user_error("model 'demo': VITRINE_DEMO_MODEL is {}: expected a directory", chosen->string());
   }
   for (const char* path : {VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR}) {
     if (is_folder(path)) return path;
   }
-  user_error(
-      "model 'demo' is not installed; looked in {} and {}, and VITRINE_DEMO_MODEL is not set",
-      VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR);
+  user_error("missing model 'demo': expected it in {} or {}; or set VITRINE_DEMO_MODEL",
+             VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR);
 }
 
 }  // namespace
@@ -158,8 +157,8 @@ fs::path resolve_model(std::string_view name) {
   if (name == "demo") return demo_model();
   if (!is_repository_name(name)) {
     user_error(
-        "model {}: there is no such file or directory, and it is no name of a model (NAME or "
-        "ORGANISATION/NAME)",
+        "unknown model {}: no such file or directory, and not a model name: expected NAME or "
+        "ORGANISATION/NAME",
         quote(name));
   }
   std::vector<std::string> looked;
@@ -171,8 +170,7 @@ fs::path resolve_model(std::string_view name) {
     looked.push_back(folder.string());
   }
   user_error(
-      "model {}: there is no such file or directory, and none in the Hugging Face cache; looked in "
-      "{}",
+      "unknown model {}: no such file or directory, and not in the Hugging Face cache; searched {}",
       quote(name), fmt::join(looked, ", "));
 }
 

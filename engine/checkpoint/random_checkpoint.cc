@@ -45,8 +45,8 @@ TokenizerFiles find_tokenizer(const fs::path& where, int64_t vocab) {
   const auto tokenizer = Tokenizer::load(where);
   if (tokenizer->vocab_size() > vocab) {
     user_error(
-        "the tokenizer of '{}' has {} tokens, the model a vocabulary of {}; give the model at "
-        "least as many",
+        "the tokenizer of '{}' has {} tokens, the model a vocabulary of {}: expected a vocabulary "
+        "of at least that size",
         where.string(), tokenizer->vocab_size(), vocab);
   }
   TokenizerFiles found{{}, tokenizer->end_of_text()};
@@ -129,7 +129,7 @@ void copy_files(const std::vector<fs::path>& files, const fs::path& folder) {
 RandomInit random_init_from_name(std::string_view name) {
   if (name == "gpt2") return RandomInit::kGpt2;
   if (name == "wide") return RandomInit::kWide;
-  user_error("weights cannot be drawn as {}; choose gpt2 or wide", quote(name));
+  user_error("unknown initialisation {}: expected gpt2 or wide", quote(name));
 }
 
 uint64_t write_random_checkpoint(const fs::path& folder, const RandomCheckpoint& what,
@@ -137,7 +137,7 @@ uint64_t write_random_checkpoint(const fs::path& folder, const RandomCheckpoint&
   check_config(what.config, "the configuration");
   activation_from_name(what.config.activation);
   if (!is_floating(what.dtype))
-    user_error("weights cannot be stored as {}; use f32, f16 or bf16", dtype_name(what.dtype));
+    user_error("weights cannot be stored as {}: expected f32, f16 or bf16", dtype_name(what.dtype));
   const TokenizerFiles tokenizer = find_tokenizer(what.tokenizer, what.config.vocab);
   const RandomWeights weights(what.config, what.seed, what.init);
   uint64_t bytes = 0;

@@ -79,7 +79,7 @@ void Pickle::fail(std::string_view what) const {
 }
 
 const std::byte* Pickle::take(size_t count) {
-  if (count > bytes_.size() - at_) fail("is cut short");
+  if (count > bytes_.size() - at_) fail("truncated");
   const std::byte* data = bytes_.data() + at_;
   at_ += count;
   return data;
@@ -100,19 +100,20 @@ std::string_view Pickle::line() {
   const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_,
                               bytes_.size() - at_);
   const size_t end = rest.find('\n');
-  if (end == std::string_view::npos) fail("is cut short");
+  if (end == std::string_view::npos) fail("truncated");
   at_ += end + 1;
   return rest.substr(0, end);
 }
 
 PickleValue* Pickle::make(Kind kind) {
-  if (values_.size() >= kMaxValues) fail("builds more values than any model has");
+  if (values_.size() >= kMaxValues) fail("too many values for a model");
   values_.emplace_back().kind = kind;
   return &values_.back();
 }
 
 PickleValue* Pickle::top() {
-  if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) fail("takes from an empty stack");
+  if (stack_.size() <= (marks_.empty() ? 0 : marks_.back()))
+    fail("invalid pop from an empty stack");
   return stack_.back();
 }
 
@@ -123,7 +124,7 @@ PickleValue* Pickle::pop() {
 }
 
 std::vector<const PickleValue*> Pickle::pop_to_mark() {
-  if (marks_.empty()) fail("misses a mark");
+  if (marks_.empty()) fail("missing mark");
   const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
   std::vector<const PickleValue*> values(begin, stack_.end());
   stack_.erase(begin, stack_.end());
@@ -145,7 +146,7 @@ bool Pickle::step() {
     return false;
   }
   if (!step_value(opcode) && !step_structure(opcode)) {
-    fail(fmt::format("opcode 0x{:02x} is not one that torch.save of a state_dict uses", opcode));
+    fail(fmt::format("opcode 0x{:02x} is not used by torch.save of a state_dict", opcode));
   }
   return true;
 }
@@ -154,7 +155,7 @@ bool Pickle::step_value(unsigned char opcode) {
   switch (opcode) {
     case kProto:
       if (const auto version = number<unsigned char>(); version != 2)
-        fail(fmt::format("protocol {}; torch.save writes 2", version));
+        fail(fmt::format("unknown protocol {}: expected 2, as torch.save writes", version));
       return true;
     case kNone:
       push(make(Kind::kNone));
@@ -232,7 +233,7 @@ bool Pickle::step_structure(unsigned char opcode) {
       PickleValue* target = top();
       if (target->kind != (to_dict ? Kind::kDict : Kind::kSequence) ||
           (to_dict && items.size() % 2 != 0))
-        fail("fills what is no container");
+        fail("invalid container for appended values");
       target->items.insert(target->items.end(), items.begin(), items.end());
       return true;
     }
@@ -253,7 +254,7 @@ bool Pickle::step_structure(unsigned char opcode) {
       return true;
     case kBuild:  // an OrderedDict's attributes; torch keeps the modules' version numbers there
       if (pop()->kind != Kind::kDict || top()->kind != Kind::kDict)
-        fail("sets the state of what is no dictionary");
+        fail("invalid state: expected a dictionary");
       return true;
     default:
       return false;
@@ -264,13 +265,13 @@ void Pickle::memo_put(uint32_t key) { memo_[key] = top(); }
 
 void Pickle::memo_get(uint32_t key) {
   const auto it = memo_.find(key);
-  if (it == memo_.end()) fail(fmt::format("recalls value {}, which it never stored", key));
+  if (it == memo_.end()) fail(fmt::format("unknown memo value {}", key));
   push(it->second);
 }
 
 void Pickle::integer_of_bytes() {
   const size_t count = number<uint8_t>();
-  if (count > sizeof(int64_t)) fail("holds an integer of more than 64 bits");
+  if (count > sizeof(int64_t)) fail("integer exceeds 64 bits");
   const std::byte* bytes = take(count);
   uint64_t value = 0;
   std::memcpy(&value, bytes, count);  // little-endian two's complement, as long as it needs to be
@@ -298,8 +299,8 @@ void Pickle::global() {
     }
   }
   user_error(
-      "{}: pickle asks for {}, which is no part of a tensor; it is refused, because unpickling it "
-      "could run foreign code",
+      "{}: pickle uses {}, which is not part of a tensor and could execute foreign code; it was "
+      "not loaded",
       file_, quote(name));
 }
 
@@ -311,7 +312,7 @@ void Pickle::persistent_id() {
                      (items.size() == 5 || (items.size() == 6 && items[5]->kind == Kind::kNone));
   if (!plain || items[0]->text != "storage" || items[1]->kind != Kind::kStorageType ||
       items[2]->kind != Kind::kText || items[4]->kind != Kind::kInteger || items[4]->integer < 0) {
-    fail("refers to an outside object that is no storage of a tensor");
+    fail("unknown persistent object: expected the storage of a tensor");
   }
   push(make(Kind::kStorage));
   top()->dtype = items[1]->dtype;
@@ -323,15 +324,15 @@ void Pickle::reduce() {
   const PickleValue* arguments = pop();
   const PickleValue* function = pop();
   if (function->kind != Kind::kFunction || arguments->kind != Kind::kSequence)
-    fail("calls what is no function");
+    fail("invalid call: expected a function");
   if (function->text == kOrderedDict) {
-    if (!arguments->items.empty()) fail("makes an OrderedDict with arguments");
+    if (!arguments->items.empty()) fail("unexpected arguments of OrderedDict");
     push(make(Kind::kDict));
   } else if (function->text == kRebuildTensor) {
     rebuild_tensor(*arguments);
   } else {
     if (arguments->items.size() != 3 || arguments->items[0]->kind != Kind::kTensor)
-      fail("makes a Parameter of what is no tensor");
+      fail("invalid Parameter: expected a tensor");
     push(make(Kind::kTensor));
     *top() = *arguments->items[0];
   }
@@ -343,11 +344,11 @@ void Pickle::rebuild_tensor(const PickleValue& arguments) {
   if (items.size() != 6 || items[0]->kind != Kind::kStorage || items[1]->kind != Kind::kInteger ||
       items[2]->kind != Kind::kSequence || items[3]->kind != Kind::kSequence ||
       items[2]->items.size() != items[3]->items.size()) {
-    fail("makes a tensor in a way that torch.save does not");
+    fail("tensor arguments are not those of torch.save");
   }
   for (const PickleValue* list : {items[2], items[3]}) {
     for (const PickleValue* item : list->items) {
-      if (item->kind != Kind::kInteger) fail("makes a tensor whose sizes are no numbers");
+      if (item->kind != Kind::kInteger) fail("invalid tensor sizes: expected integers");
     }
   }
   push(make(Kind::kTensor));

@@ -65,15 +65,14 @@ StoredTensor locate(const std::string& name, const PickleValue& value,
   const auto elements = reach(tensor.shape, strides);
   if (!elements || value.integer < 0 || value.integer > storage.integer ||
       *elements > storage.integer - value.integer) {
-    user_error("{}: shape {}, strides [{}] and offset {} go outside its storage of {} elements",
-               where, tensor.shape.to_string(), fmt::join(strides, ", "), value.integer,
-               storage.integer);
+    user_error("{}: shape {}, strides [{}] and offset {} exceed its storage of {} elements", where,
+               tensor.shape.to_string(), fmt::join(strides, ", "), value.integer, storage.integer);
   }
   const size_t size = dtype_size(value.dtype);
   const ZipEntry place = find_storage(storage, where);
   // Compared by division: a count of elements from a file may overflow as bytes.
   if (place.size % size != 0 || place.size / size != static_cast<size_t>(storage.integer)) {
-    user_error("{}: its storage is {} bytes; {} elements of {} need another number", where,
+    user_error("{}: its storage is {} bytes, which does not match {} elements of {}", where,
                place.size, storage.integer, dtype_name(value.dtype));
   }
   std::copy(strides.begin(), strides.end(), tensor.strides.begin());
@@ -86,17 +85,18 @@ CheckpointFiles tensors_of(const PickleValue& root, const std::shared_ptr<const 
                            const FindStorage& find_storage) {
   const std::string path = file->path().string();
   if (root.kind != Kind::kDict)
-    user_error("{}: holds no state_dict (a dictionary of tensors)", path);
+    user_error("{}: missing state_dict: expected a dictionary of tensors", path);
   CheckpointFiles result;
   for (size_t i = 0; i + 1 < root.items.size(); i += 2) {
     const PickleValue& key = *root.items[i];
     const PickleValue& value = *root.items[i + 1];
-    if (key.kind != Kind::kText) user_error("{}: its state_dict has a key that is no text", path);
+    if (key.kind != Kind::kText)
+      user_error("{}: invalid key in its state_dict: expected a string", path);
     if (value.kind != Kind::kTensor) {
       result.other.push_back(key.text);
     } else if (!result.tensors.emplace(key.text, locate(key.text, value, file, find_storage))
                     .second) {
-      user_error("{}: tensor {} stands there twice", path, quote(key.text));
+      user_error("{}: duplicate tensor {}", path, quote(key.text));
     }
   }
   return result;
@@ -110,16 +110,18 @@ CheckpointFiles read_archive(const std::shared_ptr<const MappedFile>& file) {
   for (const auto& [name, entry] : entries) {
     if (name != kPickle && !name.ends_with("/data.pkl")) continue;
     if (folder)
-      user_error("{}: a zip archive with two data.pkl is not one that torch.save wrote", path);
+      user_error("{}: duplicate data.pkl in the zip archive: expected a file written by torch.save",
+                 path);
     folder = name.substr(0, name.size() - kPickle.size());
   }
   if (!folder)
-    user_error("{}: a zip archive without data.pkl is not one that torch.save wrote", path);
+    user_error("{}: missing data.pkl in the zip archive: expected a file written by torch.save",
+               path);
   if (const auto order = entries.find(*folder + "byteorder"); order != entries.end()) {
     const std::string_view text(reinterpret_cast<const char*>(file->data()) + order->second.offset,
                                 order->second.size);
     if (text != "little")
-      user_error("{}: was saved in byte order {}; only 'little' is read", path, quote(text));
+      user_error("{}: unsupported byte order {}: expected 'little'", path, quote(text));
   }
   const ZipEntry& pickled = entries.at(*folder + std::string(kPickle));
   const Pickle pickle(file->bytes().subspan(pickled.offset, pickled.size), path);
@@ -127,7 +129,7 @@ CheckpointFiles read_archive(const std::shared_ptr<const MappedFile>& file) {
       pickle.root(), file, [&](const PickleValue& storage, const std::string& tensor) {
         const auto entry = entries.find(*folder + "data/" + storage.text);
         if (entry == entries.end())
-          user_error("{}: its storage {} is missing from the archive", tensor, quote(storage.text));
+          user_error("{}: missing storage {} in the archive", tensor, quote(storage.text));
         return entry->second;
       });
 }
@@ -149,14 +151,14 @@ CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
   const std::span<const std::byte> bytes = file->bytes();
   if (!std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())
            .starts_with(kLegacyStart)) {
-    user_error("{}: is a pickle, but not one that torch.save wrote", path);
+    user_error("{}: unknown pickle: expected a file written by torch.save", path);
   }
   size_t at = kLegacyStart.size();
   const Pickle machine(bytes.subspan(at), path);
   const auto& facts = machine.root().items;
   for (size_t i = 0; i + 1 < facts.size(); i += 2) {
     if (facts[i]->text == "little_endian" && facts[i + 1]->integer != 1)
-      user_error("{}: was saved big-endian; only little is read", path);
+      user_error("{}: unsupported byte order big-endian: expected little-endian", path);
   }
   at += machine.size();
   const Pickle state(bytes.subspan(at), path);
@@ -172,22 +174,22 @@ CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
   for (const PickleValue* key : keys.root().items) {
     const auto storage = storages.find(key->text);
     if (storage == storages.end())
-      user_error("{}: holds storage {}, which no tensor uses", path, quote(key->text));
+      user_error("{}: unexpected storage {}, which no tensor uses", path, quote(key->text));
     uint64_t count = 0;
     if (bytes.size() - at < sizeof(count))
-      user_error("{}: is cut short before storage {}", path, quote(key->text));
+      user_error("{}: truncated before storage {}", path, quote(key->text));
     std::memcpy(&count, bytes.data() + at, sizeof(count));
     at += sizeof(count);
     const size_t size = dtype_size(storage->second->dtype);
     if (count > (bytes.size() - at) / size)
-      user_error("{}: is cut short in storage {} of {} elements", path, quote(key->text), count);
+      user_error("{}: truncated in storage {} of {} elements", path, quote(key->text), count);
     places[key->text] = {at, count * size};
     at += count * size;
   }
   return tensors_of(state.root(), file, [&](const PickleValue& storage, const std::string& tensor) {
     const auto place = places.find(storage.text);
     if (place == places.end())
-      user_error("{}: its storage {} is missing from the file", tensor, quote(storage.text));
+      user_error("{}: missing storage {} in the file", tensor, quote(storage.text));
     return place->second;
   });
 }

@@ -17,10 +17,9 @@ Tensor copy_of(const StoredTensor& stored, const std::string& name) {
   const size_t size = dtype_size(stored.dtype);
   // A stride of 0 repeats elements, so that a few bytes may say to be any number of them.
   if (static_cast<uint64_t>(stored.shape.elements()) > stored.file->size() / size) {
-    user_error(
-        "{}: tensor {} has shape {}, more than the whole file of {} bytes; save it with "
-        ".contiguous()",
-        stored.file->path().string(), quote(name), stored.shape.to_string(), stored.file->size());
+    user_error("{}: tensor {} of shape {} exceeds the file of {} bytes; save it with .contiguous()",
+               stored.file->path().string(), quote(name), stored.shape.to_string(),
+               stored.file->size());
   }
   Tensor tensor(stored.dtype, stored.shape);
   auto* to = static_cast<std::byte*>(tensor.data());

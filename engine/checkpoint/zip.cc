@@ -40,7 +40,7 @@ class Reader {
   }
   void require(uint64_t offset, uint64_t size) const {
     if (offset > file_.size() || size > file_.size() - offset)
-      damaged("points outside the file (is it cut short?)");
+      damaged("points outside the file (truncated?)");
   }
   [[noreturn]] void damaged(std::string_view what) const {
     user_error("{}: damaged zip archive: {}", path_, what);
@@ -65,7 +65,7 @@ Directory find_directory(const Reader& file) {
   size_t end = last;
   while (file.at<uint32_t>(end) != kEndSignature ||
          file.at<uint16_t>(end + 20) != file.size() - end - kEndBytes) {
-    if (end-- == first) file.damaged("has no directory at its end (is it cut short?)");
+    if (end-- == first) file.damaged("missing directory at its end (truncated?)");
   }
   Directory directory{file.at<uint32_t>(end + 16), file.at<uint32_t>(end + 12),
                       file.at<uint16_t>(end + 10)};
@@ -131,8 +131,9 @@ std::map<std::string, ZipEntry> read_zip_directory(std::span<const std::byte> by
     if ((file.at<uint16_t>(at + 8) & 1) != 0)
       user_error("{}: zip entry {} is encrypted", path, quote(name));
     if (file.at<uint16_t>(at + 10) != 0 || sizes.plain != sizes.stored) {
-      user_error("{}: zip entry {} is compressed; torch stores tensors as they are", path,
-                 quote(name));
+      user_error(
+          "{}: zip entry {} is compressed: expected uncompressed entries, as torch.save writes",
+          path, quote(name));
     }
     file.require(sizes.offset, kLocalBytes);
     if (file.at<uint32_t>(sizes.offset) != kLocalSignature ||

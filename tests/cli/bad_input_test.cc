@@ -149,7 +149,7 @@ TEST_F(BadModel, NoConfig) {
 
 TEST_F(BadModel, TextWithoutATokenizer) {
   expect_refused({"lens", "--model", folder_.path().string(), "--prompt", "hello"},
-                 {"no tokenizer", "--ids"});
+                 {"missing tokenizer", "--ids"});
 }
 
 class BadInput : public ::testing::Test {

@@ -25,23 +25,24 @@ class BadInput : public ::testing::Test {
 };
 
 TEST_F(BadInput, Batches) {
-  EXPECT_USER_ERROR(model_.forward(Batch{}), "no sequences");
+  EXPECT_USER_ERROR(model_.forward(Batch{}), "batch is empty");
   EXPECT_USER_ERROR(model_.forward(Batch{{1}, {}}), "sequence 1", "empty");
   EXPECT_USER_ERROR(model_.forward(Batch{{1, 40}}), "token id 40", "position 1", "0..39");
   EXPECT_USER_ERROR(model_.forward(Batch{{-1}}), "token id -1");
-  EXPECT_USER_ERROR(model_.forward(std::vector<int32_t>(13, 0)), "13 tokens", "context holds 12");
+  EXPECT_USER_ERROR(model_.forward(std::vector<int32_t>(13, 0)), "13 tokens",
+                    "expected at most 12");
 }
 
 TEST_F(BadInput, Sessions) {
   EXPECT_USER_ERROR(model_.session(0), "session of 0");
   EXPECT_USER_ERROR(model_.session(1, 13), "13 positions", "1..12");
   Session session = model_.session(2, 4);
-  EXPECT_USER_ERROR(session.forward({{1}}), "1 sequences", "the session 2");
-  EXPECT_USER_ERROR(session.forward({{}, {}}), "no new token");
+  EXPECT_USER_ERROR(session.forward({{1}}), "1 sequences", "expected 2");
+  EXPECT_USER_ERROR(session.forward({{}, {}}), "missing new tokens");
   session.forward({{1, 2, 3}, {}});
-  EXPECT_USER_ERROR(session.forward({{1, 2}, {1}}), "sequence 0", "5 tokens", "made for 4");
+  EXPECT_USER_ERROR(session.forward({{1, 2}, {1}}), "sequence 0", "5 tokens", "at most 4");
   EXPECT_EQ(session.length(0), 3) << "a refused pass changes nothing";
-  EXPECT_USER_ERROR(session.truncate(0, 4), "cut to 4");
+  EXPECT_USER_ERROR(session.truncate(0, 4), "truncated to 4");
   EXPECT_USER_ERROR(static_cast<void>(session.length(2)), "sequence 2");
   EXPECT_USER_ERROR(session.fork(2, 1), "sequence 2");
   EXPECT_USER_ERROR(session.fork(0, 0), "0 copies");
@@ -55,11 +56,12 @@ TEST_F(BadInput, PassesFromABlockOn) {
     return TensorView(zeros.data(), DType::kF32, Shape{count, columns});
   };
   Session session = model_.session(1, 4);
-  EXPECT_USER_ERROR(session.forward_from(last + 1, {rows(1, width)}), "outside the model's 0..");
+  EXPECT_USER_ERROR(session.forward_from(last + 1, {rows(1, width)}),
+                    "is out of range: expected 0..");
   EXPECT_USER_ERROR(session.forward_from(-1, {rows(1, width)}), "layer -1");
   EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width + 1)}), "residuals of sequence 0",
                     "[1, ");
-  EXPECT_USER_ERROR(session.forward_from(last, {rows(5, width)}), "5 tokens", "made for 4");
+  EXPECT_USER_ERROR(session.forward_from(last, {rows(5, width)}), "5 tokens", "at most 4");
   EXPECT_USER_ERROR(session.forward_from(last, {rows(1, width), rows(1, width)}), "2 sequences");
   EXPECT_USER_ERROR(
       session.forward_from(last, {TensorView(zeros.data(), DType::kF16, Shape{1, width})}), "f16");
@@ -77,7 +79,7 @@ TEST_F(BadInput, Results) {
   EXPECT_USER_ERROR(static_cast<void>(run.logits(2)), "sequence 2", "0..1");
   EXPECT_USER_ERROR(static_cast<void>(run["hook_embed"]), "2 sequences", "captures().view");
   EXPECT_USER_ERROR(static_cast<void>(run.captures().view("hook_pos_embed")), "hook_pos_embed",
-                    "captured are: hook_embed");
+                    "expected one of hook_embed");
   EXPECT_USER_ERROR(static_cast<void>(run.captures().view("hook_embed", 2)), "sequence 2");
   const vitrine::Run maps = model_.forward(Batch{{1, 2}}, Hooks().capture("*hook_pattern"));
   EXPECT_USER_ERROR(maps.captures().mean("blocks.0.attn.hook_pattern"), "map");
@@ -100,7 +102,7 @@ TEST_F(BadInput, Targets) {
   EXPECT_USER_ERROR(run(target::log_prob(-1)), "token id -1", "0..39");
   EXPECT_USER_ERROR(run(target::prob(3, 3)), "position 3", "sequence 0", "3 tokens");
   EXPECT_USER_ERROR(run(target::entropy(-2)), "position -2", "sequence 1", "1 token");
-  EXPECT_USER_ERROR(run(target::cross_entropy()), "sequence 1", "one token");
+  EXPECT_USER_ERROR(run(target::cross_entropy()), "sequence 1", "two tokens");
   EXPECT_USER_ERROR(run(target::kl(Tensor(DType::kF32, Shape{39}))), "39", "40");
   EXPECT_USER_ERROR(run(target::reverse_kl(Tensor(DType::kF32, Shape{41}))), "41", "40");
   EXPECT_USER_ERROR(run(target::norm("blocks.2.hook_resid_mid")), "blocks.2.hook_resid_mid");
@@ -109,8 +111,8 @@ TEST_F(BadInput, Targets) {
   EXPECT_USER_ERROR(run(target::linear("blocks.1.hook_resid_mid", Tensor(DType::kF32, Shape{15}))),
                     "blocks.1.hook_resid_mid", "15", "16");
   EXPECT_USER_ERROR(run(Target()), "target");
-  EXPECT_USER_ERROR(target::logit_difference({}, {1}), "without tokens");
-  EXPECT_USER_ERROR(target::logit_difference({1}, {}), "without tokens");
+  EXPECT_USER_ERROR(target::logit_difference({}, {1}), "empty token set");
+  EXPECT_USER_ERROR(target::logit_difference({1}, {}), "empty token set");
   EXPECT_USER_ERROR(target::kl(Tensor(DType::kF32, Shape{2, 40})), "[2, 40]");
   EXPECT_USER_ERROR(target::kl(Tensor(DType::kF16, Shape{40})), "f16", "f32");
   EXPECT_USER_ERROR(target::linear("hook_embed", Tensor(DType::kF16, Shape{16})), "f16", "f32");
@@ -147,20 +149,20 @@ TEST_F(BadInput, Gradients) {
   const auto nothing = [](EditView&) {};
   EXPECT_USER_ERROR(backward(model_, batch, {target::norm("blocks.1.ln2.hook_scale")}, hooks,
                              {.linearised = {.scales = true}}),
-                    "the target reads 'blocks.1.ln2.hook_scale'", "frozen");
+                    "the target reads the frozen site 'blocks.1.ln2.hook_scale'");
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)},
                              Hooks(hooks).edit("blocks.0.hook_resid_mid", callback(nothing))),
                     "blocks.0.hook_resid_mid", "callback", "straight_through");
   EXPECT_USER_ERROR(model_.forward(batch, hooks), "hook_embed", "backward");
   Session session = model_.session(1, 4);
   EXPECT_USER_ERROR(session.forward(batch, hooks), "hook_embed", "backward");
-  EXPECT_USER_ERROR(backward(model_, Batch{}, {target::logit(1)}, hooks), "no sequences");
+  EXPECT_USER_ERROR(backward(model_, Batch{}, {target::logit(1)}, hooks), "batch is empty");
   EXPECT_USER_ERROR(backward(model_, Batch{{1}, {}}, {target::logit(1)}, hooks), "sequence 1",
                     "empty");
   EXPECT_USER_ERROR(backward(model_, Batch{{1, 40}}, {target::logit(1)}, hooks), "token id 40",
                     "position 1");
   EXPECT_USER_ERROR(backward(model_, Batch{std::vector<int32_t>(13, 0)}, {target::logit(1)}, hooks),
-                    "13 tokens", "context holds 12");
+                    "13 tokens", "expected at most 12");
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().capture("*")),
                     "no gradient", "Hooks::gradient()");
   EXPECT_USER_ERROR(
@@ -175,7 +177,7 @@ TEST_F(BadInput, Models) {
   EXPECT_USER_ERROR(Model::random(small_config(), 1, {.dtype = DType::kI32}), "i32",
                     "f32, f16, bf16 or int8");
   EXPECT_USER_ERROR(Model::random(small_config(), 1, {.threads = -2}), "-2");
-  EXPECT_USER_ERROR(static_cast<void>(model_.tokenizer()), "no tokenizer");
+  EXPECT_USER_ERROR(static_cast<void>(model_.tokenizer()), "missing tokenizer");
   Config config = small_config();
   config.activation = "softplus";
   EXPECT_USER_ERROR(Model::random(config, 1), "softplus", "gelu_new");

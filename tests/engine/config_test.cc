@@ -69,12 +69,12 @@ TEST(Config, KnowsTheSecondNames) {
   EXPECT_EQ(config.width, 8);
   EXPECT_EQ(config.context, 9);
   EXPECT_TRUE(says(refused(R"("n_embd": 768, "hidden_size": 24)"),
-                   "hidden_size is 24; contradicts n_embd = 768"));
+                   "hidden_size is 24: contradicts n_embd = 768"));
 }
 
 TEST(Config, RefusesByNameWhatIsNotGPT2) {
   EXPECT_TRUE(says(refused(R"("model_type": "gpt_neo")"),
-                   "config.json: model_type is 'gpt_neo'; only 'gpt2'"));
+                   "config.json: model_type is 'gpt_neo': expected 'gpt2'"));
   EXPECT_TRUE(says(refused(R"("model_type": 2)"), "model_type is 2"));
   EXPECT_TRUE(says(refused(R"("add_cross_attention": true)"), "add_cross_attention is true"));
   EXPECT_TRUE(says(refused(R"("is_encoder_decoder": true)"), "is_encoder_decoder is true"));
@@ -88,7 +88,7 @@ TEST(Config, RefusesByNameWhatIsNotGPT2) {
 
 TEST(Config, RefusesImpossibleSizes) {
   EXPECT_TRUE(
-      says(refused(R"("n_layer": 0)"), "config.json: n_layer is 0; wanted a whole number from 1"));
+      says(refused(R"("n_layer": 0)"), "config.json: n_layer is 0: expected an integer from 1"));
   EXPECT_TRUE(says(refused(R"("n_layer": -1)"), "n_layer is -1"));
   EXPECT_TRUE(says(refused(R"("n_head": "12")"), "n_head is '12'"));
   EXPECT_TRUE(says(refused(R"("n_embd": 768.5)"), "n_embd is 768.5"));
@@ -96,15 +96,15 @@ TEST(Config, RefusesImpossibleSizes) {
   EXPECT_TRUE(says(refused(R"("n_embd": 18446744073709551616)"), "n_embd is"));
   EXPECT_TRUE(says(refused(R"("vocab_size": 4294967296)"), "vocab_size is 4294967296"));
   EXPECT_TRUE(says(refused(R"("n_positions": 1000000000000)"), "n_positions is 1000000000000"));
-  EXPECT_TRUE(says(refused(R"("n_head": 7)"), "n_embd is 768, which n_head = 7 does not divide"));
+  EXPECT_TRUE(says(refused(R"("n_head": 7)"), "n_embd is 768: expected a multiple of n_head = 7"));
   EXPECT_TRUE(says(refused(R"("layer_norm_epsilon": 0)"), "layer_norm_epsilon is 0"));
   EXPECT_TRUE(says(refused(R"("layer_norm_epsilon": -1e-5)"), "layer_norm_epsilon is -1e-05"));
-  EXPECT_TRUE(says(refused(R"("layer_norm_epsilon": "1e-5")"), "wanted a number"));
+  EXPECT_TRUE(says(refused(R"("layer_norm_epsilon": "1e-5")"), "expected a number"));
   EXPECT_TRUE(says(refused(R"("layer_norm_epsilon": 1e300)"), "layer_norm_epsilon is 1e+300"));
-  EXPECT_TRUE(
-      says(refused(R"("scale_attn_weights": 1)"), "scale_attn_weights is 1; wanted true or false"));
+  EXPECT_TRUE(says(refused(R"("scale_attn_weights": 1)"),
+                   "scale_attn_weights is 1: expected true or false"));
   EXPECT_TRUE(says(error_of([] { parse_config("[1]", "config.json"); }), "config.json",
-                   "not a JSON object"));
+                   "expected a JSON object"));
 }
 
 TEST(Activation, HasHuggingFacesNames) {
@@ -117,10 +117,10 @@ TEST(Activation, HasHuggingFacesNames) {
   EXPECT_EQ(activation_from_name("silu"), Activation::kSilu);
   EXPECT_EQ(activation_from_name("swish"), Activation::kSilu);
   EXPECT_EQ(activation_from_name("tanh"), Activation::kTanh);
-  EXPECT_TRUE(says(error_of([] { activation_from_name("mish"); }), "'mish' is not known",
-                   "gelu_new, gelu_pytorch_tanh", "tanh"));
+  EXPECT_TRUE(says(error_of([] { activation_from_name("mish"); }),
+                   "unknown activation_function 'mish'", "gelu_new, gelu_pytorch_tanh", "tanh"));
   EXPECT_TRUE(says(refused(R"("activation_function": "mish")"),
-                   "config.json: activation_function is 'mish'; wanted one of gelu_new"));
+                   "config.json: activation_function is 'mish': expected one of gelu_new"));
   EXPECT_TRUE(says(refused(R"("activation_function": 3)"), "activation_function is 3"));
 }
 

@@ -200,7 +200,7 @@ TEST_F(Generate, NoNewTokensStillReadsThePrompt) {
 }
 
 TEST_F(Generate, BadOptionsAreRefusedByName) {
-  EXPECT_USER_ERROR(generate(model_, {}, {}), "no prompts");
+  EXPECT_USER_ERROR(generate(model_, {}, {}), "missing prompt");
   EXPECT_USER_ERROR(generate(model_, {{}}, {}), "sequence 0", "empty");
   EXPECT_USER_ERROR(generate(model_, {prompt_}, {.max_new_tokens = -1}), "max_new_tokens -1");
   EXPECT_USER_ERROR(generate(model_, {prompt_}, {.sampling = {.temperature = -1}}),
@@ -213,7 +213,7 @@ TEST_F(Generate, BadOptionsAreRefusedByName) {
                     "1 sequences");
   EXPECT_USER_ERROR(generate(model_, {prompt_}, {.stop_ids = {61}}), "stop id 61", "0..60");
   EXPECT_USER_ERROR(generate(model_, {std::vector<int32_t>(25, 1)}, {}), "25 tokens",
-                    "context holds 24");
+                    "expected at most 24");
 }
 
 TEST_F(Generate, ASessionCanBeCutBackAndContinued) {

@@ -123,7 +123,7 @@ TEST_F(ModelPath, SaysWhereItLooked) {
                    (hub_cache() / "models--openai-community--gpt2").string()));
   EXPECT_TRUE(
       says(error_of([] { resolve_model("a/b/c"); }), "'a/b/c'", "no such file or directory"));
-  EXPECT_TRUE(says(error_of([] { resolve_model("../up"); }), "'../up'", "no name of a model"));
+  EXPECT_TRUE(says(error_of([] { resolve_model("../up"); }), "'../up'", "not a model name"));
   EXPECT_TRUE(says(error_of([] { resolve_model(""); }), "model ''"));
   EXPECT_TRUE(says(error_of([] { resolve_model("a\nb"); }), "'a\\x0ab'"));
   // Two snapshots and nothing that says which is current.

@@ -126,18 +126,18 @@ TEST(RunningMoments, Refuse) {
   const std::vector<float> rows(20);
   const TensorView view(rows.data(), DType::kF32, Shape{10, 2});
   RunningMoments moments(model, {2});
-  EXPECT_USER_ERROR(RunningMoments(model, {}), "one width at least");
-  EXPECT_USER_ERROR(RunningMoments(model, {3, 0}), "rows 0 wide", "give 1 to 4194304");
-  EXPECT_USER_ERROR(moments.add(1, view, 0, 1), "no part 1 of 1");
+  EXPECT_USER_ERROR(RunningMoments(model, {}), "at least one");
+  EXPECT_USER_ERROR(RunningMoments(model, {3, 0}), "width 0", "expected 1..4194304");
+  EXPECT_USER_ERROR(moments.add(1, view, 0, 1), "part 1 is out of range: there are 1");
   EXPECT_USER_ERROR(moments.add(0, {rows.data(), DType::kF32, Shape{5, 4}}, 0, 1), "[5, 4]",
-                    "not 2 wide");
-  EXPECT_USER_ERROR(moments.add(0, view, 8, 3), "rows 8 to 11 are asked of 10");
+                    "expected 2");
+  EXPECT_USER_ERROR(moments.add(0, view, 8, 3), "rows 8 to 11 are out of range: there are 10");
   EXPECT_USER_ERROR(moments.add(0, view, -1, 2), "rows -1 to 1");
   EXPECT_USER_ERROR(moments.add(0, {rows.data(), DType::kI32, Shape{10, 2}}, 0, 1),
-                    "f32, f16 and bf16");
+                    "expected f32, f16 or bf16");
   MomentSums sums = moments.sums(0);
   sums.observations = 3;
-  EXPECT_USER_ERROR(moments.set(0, sums), "sums of 3 observations do not fit");
+  EXPECT_USER_ERROR(moments.set(0, sums), "sums of 3 observations do not match");
   EXPECT_EQ(moments.sums(0).observations, 0);
 }
 
