@@ -16,7 +16,7 @@ namespace {
 
 std::vector<int64_t> resolve_queries(const std::vector<int64_t>& asked,
                                      std::span<const int32_t> ids) {
-  if (ids.empty()) user_error("the text has no tokens to look at; give at least one");
+  if (ids.empty()) user_error("the text is empty: expected at least one token");
   return resolve_indices<int64_t>(asked, 0, static_cast<int64_t>(ids.size()), "position",
                                   "positions of the text");
 }
@@ -71,8 +71,8 @@ int64_t repeated_length(const Config& config, int64_t asked, int64_t before) {
   const int64_t length = asked == 0 ? std::min<int64_t>(50, most) : asked;
   if (length < 1 || length > most) {
     user_error(
-        "{} repeated tokens are outside 1..{}: twice that and the first token are to fit in the "
-        "context of {}, and all are to differ",
+        "{} repeated tokens are out of range: expected 1..{}, since twice that and the first token "
+        "must fit the context of {} and all must differ",
         asked, most, config.context);
   }
   return length;
@@ -115,7 +115,7 @@ HeadStatistics head_statistics(const Model& model, const Batch& texts,
     found.queries += std::max<int64_t>(static_cast<int64_t>(text.size()) - 1, 0);
   }
   if (found.queries == 0)
-    user_error("{} texts of at most one token say nothing about heads; give one of two tokens",
+    user_error("{} texts of at most one token: expected a text of at least two tokens",
                texts.size());
   const std::array sums = {&found.entropy, &found.distance, &found.current_token,
                            &found.previous_token, &found.first_token};
@@ -139,7 +139,7 @@ HeadStatistics head_statistics(const Model& model, const Batch& texts,
 RepetitionScores repetition_scores(const Model& model, const RepetitionOptions& options) {
   const Config& config = model.config();
   if (options.sequences < 1)
-    user_error("{} random sequences show nothing; give at least 1", options.sequences);
+    user_error("invalid number of random sequences {}: expected at least 1", options.sequences);
   RepetitionScores found;
   found.layers = resolve_layers(model, options.layers);
   found.heads = resolve_heads(model, options.heads);

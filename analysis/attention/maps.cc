@@ -20,8 +20,8 @@ void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
   const auto tokens = static_cast<int64_t>(ids.size());
   const auto maps = static_cast<int64_t>(layers.size() * heads.size());
   if (tokens > model.config().context) {  // the session would only say that its cache is full
-    user_error("the text has {} tokens; the model's context holds {}: shorten it", tokens,
-               model.config().context);
+    user_error("the text has {} tokens: expected at most {}, the model's context; shorten it",
+               tokens, model.config().context);
   }
   const int64_t some = std::clamp(numbers_at_once / (maps * tokens), kFewestQueries,
                                   std::max(tokens, kFewestQueries));

@@ -13,7 +13,7 @@ namespace {
 
 AttentionRelevance prepare(const Model& model, std::span<const int32_t> ids,
                            const std::vector<int>& layers, const std::vector<int64_t>& queries) {
-  if (ids.empty()) user_error("the text has no tokens to look at; give at least one");
+  if (ids.empty()) user_error("the text is empty: expected at least one token");
   AttentionRelevance found;
   found.ids.assign(ids.begin(), ids.end());
   found.layers = resolve_layers(model, layers);
@@ -87,9 +87,9 @@ double checked_work(const AttentionRelevance& found, double max_work) {
   }
   if (work > max_work) {
     user_error(
-        "the flows of {} queries at {} layers are {:.3g} edges of work, more than the limit of "
-        "{:.3g}; ask for fewer queries (the last one "
-        "alone is {:.3g}), fewer layers, a shorter text, or raise the limit",
+        "the flows of {} queries at {} layers need {:.3g} edges of work: expected at most {:.3g}; "
+        "use fewer queries (the last one alone is {:.3g}), fewer layers, a shorter text, or raise "
+        "the limit",
         found.queries.size(), found.layers.size(), work, max_work, last);
   }
   return work;

@@ -18,7 +18,7 @@ namespace vitrine::internal {
 /// Throws Error (user) for an id outside the vocabulary.
 inline void check_id(const Config& config, int32_t id, std::string_view what) {
   if (id < 0 || id >= config.vocab)
-    user_error("the {} {} is outside the vocabulary 0..{}", what, id, config.vocab - 1);
+    user_error("the {} {} is out of range: expected 0..{}", what, id, config.vocab - 1);
 }
 
 /// Ascending, without repeats, negatives counted from the end. Empty: all of [first, size). Throws
@@ -27,7 +27,7 @@ template <typename T>
 std::vector<T> resolve_indices(const std::vector<T>& asked, T first, T size, std::string_view what,
                                std::string_view of) {
   std::vector<T> found = sorted_indices(asked, first, size, [&](T index) {
-    user_error("{} {} is outside {}..{}, the {}", what, index, first, size - 1, of);
+    user_error("{} {} is out of range: expected {}..{}, the {}", what, index, first, size - 1, of);
   });
   if (asked.empty()) {
     found.resize(static_cast<size_t>(size - first));

@@ -28,13 +28,13 @@ Batch next_batch(const Batch& texts, size_t first, int64_t limit) {
 void check_texts(const Config& config, const Batch& texts) {
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto tokens = static_cast<int64_t>(texts[i].size());
-    if (tokens == 0) user_error("prompt {} is empty; give at least one token", i);
+    if (tokens == 0) user_error("prompt {} is empty: expected at least one token", i);
     if (tokens > config.context)
-      user_error("prompt {} has {} tokens; the model's context holds {}: shorten it", i, tokens,
-                 config.context);
+      user_error("prompt {} has {} tokens: expected at most {}, the model's context; shorten it", i,
+                 tokens, config.context);
     for (const int32_t id : texts[i]) {
       if (id < 0 || id >= config.vocab)
-        user_error("token id {} of prompt {} is outside the vocabulary 0..{}", id, i,
+        user_error("token id {} of prompt {} is out of range: expected 0..{}", id, i,
                    config.vocab - 1);
     }
   }
@@ -42,10 +42,10 @@ void check_texts(const Config& config, const Batch& texts) {
 
 void check_captures(const Hooks& hooks, std::string_view texts) {
   if (hooks.captures().empty())
-    user_error("nothing to capture; name a site such as blocks.*.hook_resid_post");
+    user_error("missing site to capture: expected a name such as blocks.*.hook_resid_post");
   const auto check = [&](const Where& where, const std::string& pattern) {
     if (!where.sequences.empty())
-      user_error("'{}' is narrowed to sequences, which has no meaning for {}", pattern, texts);
+      user_error("invalid selection of sequences for '{}': not supported for {}", pattern, texts);
   };
   for (const auto& request : hooks.captures()) check(request.where, request.pattern);
   for (const auto& change : hooks.edits()) check(change.where, change.pattern);
@@ -71,12 +71,12 @@ bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64
 std::vector<std::string> row_sites(const Config& config, const std::string& pattern,
                                    const Where& where) {
   if (!where.sequences.empty())
-    user_error("'{}' is narrowed to sequences, which has no meaning for many texts", pattern);
+    user_error("invalid selection of sequences for '{}': not supported for several texts", pattern);
   std::vector<std::string> names;
   for (const SiteRef& site : find_sites(pattern, config, where)) {
     if (site_info(site.site).shape == SiteShape::kMap) {
       user_error(
-          "'{}' is a map, which has no row for each token; name a site that has, such as "
+          "invalid site '{}', which is a map: expected a site with one row per token, such as "
           "blocks.*.hook_resid_post",
           site.name);
     }

@@ -29,7 +29,7 @@ std::string_view ByteSource::peek() {
   while (begin_ == end_) {
     const ssize_t count = read(fd_, buffer_.data(), buffer_.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) internal_error("{}: cannot be read to its end: {}", path_, std::strerror(errno));
+    if (count < 0) internal_error("{}: cannot be read completely: {}", path_, std::strerror(errno));
     begin_ = 0;
     end_ = static_cast<size_t>(count);
     if (count == 0) break;

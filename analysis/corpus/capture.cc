@@ -123,8 +123,9 @@ void check_world(const fs::path& folder, int64_t world) {
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("rank-") && !name.ends_with(ending)) {
-      user_error("{}: holds {}, of a world of another size than {}; choose another folder",
-                 folder.string(), name, world);
+      user_error(
+          "{}: contains {} of a world of a different size: expected {}; choose another folder",
+          folder.string(), name, world);
     }
   }
 }
@@ -133,11 +134,11 @@ void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error || !fs::is_directory(folder))
-    user_error("{}: cannot be made a folder: {}", folder.string(),
-               error ? error.message() : "a file is there");
+    user_error("{}: cannot be created as a folder: {}", folder.string(),
+               error ? error.message() : "a file exists");
 }
 
-/// What a process that was killed has left: files that had not got their name yet.
+/// Removes temporary files left by a killed process.
 void remove_temporaries(const fs::path& folder) {
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -159,8 +160,8 @@ CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
       // two.
       const std::string name = entry.path().filename().string();
       if (name != "lock" && name != shard_name(0))
-        user_error("{}: has {} in it, but no manifest.json; choose another folder", folder.string(),
-                   quote(name));
+        user_error("{}: contains {}, but manifest.json is missing; choose another folder",
+                   folder.string(), quote(name));
     }
     return manifest;
   }
@@ -169,7 +170,7 @@ CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
   for (size_t i = 0; i < manifest.shards.size(); ++i) {
     const std::string problem = shard_problem(folder / shard_name(i), manifest.shards[i], false);
     if (!problem.empty())
-      user_error("{}; put the shard back, or begin again in another folder", problem);
+      user_error("{}; restore the shard, or start again in another folder", problem);
   }
   return manifest;
 }
@@ -222,12 +223,12 @@ class CorpusCapture {
   int64_t shard_tokens() const {
     const int64_t window = windows_.options().window;
     if (options_.shard_tokens < 0)
-      user_error("a shard of {} tokens cannot be; give 1 or more, or 0 for about 128 MB",
+      user_error("invalid shard size of {} tokens: expected 1 or more, or 0 for about 128 MB",
                  options_.shard_tokens);
     const uint64_t token_bytes = CorpusShard::bytes(batches_.sites(), sparse_, 1);
     if (static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens) >
         kMaxShardBytes) {
-      user_error("a shard of {} tokens takes {} of memory, twice; give fewer, {} at most",
+      user_error("a shard of {} tokens takes {} of memory, twice: expected at most {} tokens",
                  options_.shard_tokens,
                  human_bytes(static_cast<double>(token_bytes) *
                              static_cast<double>(options_.shard_tokens)),
@@ -273,7 +274,7 @@ class CorpusCapture {
   void finish() {
     // One rank of several may have no documents, which is no mistake.
     if (manifest_.shards.empty() && windows_.documents().options().world == 1) {
-      user_error("the corpus has no document that could be read; the first bad one: {}",
+      user_error("the corpus has no valid document; the first bad one: {}",
                  windows_.documents().first_skipped());
     }
     manifest_.complete = true;

@@ -165,7 +165,7 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
   for (size_t i = 0; i < prompts.size(); ++i) {
     const auto tokens = static_cast<int64_t>(prompts[i].size());
     all.push_back(sorted_indices(request.where.positions, 0, tokens, [&](int64_t position) {
-      user_error("position {} asked of '{}' is outside prompt {}, which has {} tokens", position,
+      user_error("position {} requested of '{}' is out of range of prompt {}, which has {} tokens", position,
                  request.pattern, i, tokens);
     }));
   }
@@ -193,7 +193,7 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
                                    const CaptureFileOptions& options) {
   const CaptureFormat format = capture_format(path);
   check_captures(hooks, "a file of prompts");
-  if (prompts.empty()) user_error("there are no prompts to capture; give at least one");
+  if (prompts.empty()) user_error("missing prompts to capture: expected at least one");
   check_texts(model.config(), prompts);
   check_capture_path(format, path);
   for (const Hooks::Capture& request : hooks.captures())
@@ -217,12 +217,12 @@ CaptureFileSummary save_captures(const Captures& captures, const Batch& ids,
                                  const std::filesystem::path& path,
                                  const std::map<std::string, std::string>& metadata) {
   const CaptureFormat format = capture_format(path);
-  if (captures.empty()) user_error("{}: nothing was captured that could be written", path.string());
+  if (captures.empty()) user_error("{}: no captures to write", path.string());
   std::vector<SiteLayout> sites;
   for (const Captures::Entry& entry : captures.entries()) {
     if (entry.sequences.size() != ids.size())
-      user_error("{} lists of ids for captures of {} sequences", ids.size(),
-                 entry.sequences.size());
+      user_error("{} lists of ids for captures of {} sequences: expected one list per sequence",
+                 ids.size(), entry.sequences.size());
     bool everywhere = true;
     std::vector<std::vector<int64_t>> positions;
     for (size_t s = 0; s < ids.size(); ++s) {

@@ -82,7 +82,7 @@ class NpySink : public CaptureSink {
         stream_ = std::make_unique<NpyStream>(path, tensors[i]);
       else
         user_error(
-            "{}: a .npy file holds one tensor, and '{}' comes after '{}'; name a folder or a "
+            "{}: a .npy file holds one tensor, but '{}' follows '{}'; use a folder or a "
             ".safetensors file",
             path.string(), tensors[i].name, site_name_);
       if (tensors[i].is_site) site_name_ = tensors[i].name;
@@ -169,13 +169,13 @@ fs::path folder_path(const fs::path& path) {
 CaptureFormat capture_format(const fs::path& path) {
   std::error_code ignored;
   if (path.empty())
-    user_error("the path to write to is empty; name a .safetensors or .npy file, or a folder");
+    user_error("the output path is empty: expected a .safetensors or .npy file, or a folder");
   if (!path.has_filename() || fs::is_directory(path, ignored) || path.extension().empty())
     return CaptureFormat::kNpyFolder;
   if (path.extension() == ".safetensors") return CaptureFormat::kSafetensors;
   if (path.extension() == ".npy") return CaptureFormat::kNpy;
   user_error(
-      "{}: captures are not written as '{}'; name a .safetensors file, a .npy file, or a folder "
+      "{}: unknown capture format '{}': expected a .safetensors file, a .npy file, or a folder "
       "(ending in /)",
       path.string(), path.extension().string());
 }
@@ -189,12 +189,12 @@ void internal::check_capture_path(CaptureFormat format, const fs::path& path) {
   const fs::path target = format == CaptureFormat::kNpyFolder ? folder_path(path) : path;
   const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
   if (!fs::is_directory(parent, ignored))
-    user_error("{}: cannot be written: there is no folder {}", path.string(), parent.string());
+    user_error("{}: cannot be written: missing folder {}", path.string(), parent.string());
   if (format != CaptureFormat::kNpyFolder || !fs::exists(target, ignored)) return;
   if (!fs::is_directory(target, ignored))
-    user_error("{}: is a file; name a new folder", target.string());
+    user_error("{}: is a file: expected a new folder", target.string());
   if (!fs::is_empty(target, ignored))
-    user_error("{}: is a folder with something in it; name a new one", target.string());
+    user_error("{}: is a non-empty folder: expected a new or empty one", target.string());
 }
 
 std::unique_ptr<CaptureSink> internal::make_capture_sink(

@@ -24,8 +24,7 @@ std::vector<fs::path> rank_folders(const fs::path& folder) {
   }
   if (error) user_error("{}: cannot be read as a folder: {}", folder.string(), error.message());
   if (found.empty())
-    user_error("{}: holds no capture of a corpus: there is no folder rank-... in it",
-               folder.string());
+    user_error("{}: contains no capture of a corpus: missing folder rank-...", folder.string());
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -44,7 +43,7 @@ CorpusCheck check_corpus_capture(const fs::path& folder, Progress* progress) {
   uint64_t total = 0, done = 0;
   for (const fs::path& rank : ranks) {
     if (!fs::exists(rank / "manifest.json"))
-      user_error("{}: has no manifest.json; its run has not finished a shard", rank.string());
+      user_error("{}: missing manifest.json; its run has not finished a shard", rank.string());
     manifests.push_back(CorpusManifest::read(rank / "manifest.json"));
     for (const ShardEntry& shard : manifests.back().shards) total += shard.bytes;
   }
@@ -82,7 +81,7 @@ std::string checkpoint_digest(const fs::path& path, Progress* progress) {
   } else {
     files.push_back(path);
   }
-  if (files.empty()) user_error("{}: holds no weights to identify a model by", path.string());
+  if (files.empty()) user_error("{}: contains no weights: expected a checkpoint", path.string());
   Xxh64 hash;
   for (size_t i = 0; i < files.size(); ++i) {
     hash.update(files[i].filename().string());

@@ -40,9 +40,8 @@ void check_path(const std::string& path) {
   std::error_code ignored;
   const auto status = fs::status(path, ignored);
   if (!fs::exists(status))
-    user_error("{}: there is no such file; name the files of the corpus, or - for standard input",
-               path);
-  if (fs::is_directory(status)) user_error("{}: is a directory; name the files in it", path);
+    user_error("{}: no such file: expected the files of the corpus, or - for standard input", path);
+  if (fs::is_directory(status)) user_error("{}: is a directory: expected a file", path);
   const ByteSource readable(
       fs::is_regular_file(status) ? path : "/dev/null");  // a pipe may be opened only once
 }
@@ -150,14 +149,13 @@ class FileSplitter {
 
 std::vector<int32_t> ids_from(const Json& list, int64_t vocab) {
   if (!list.is_array())
-    user_error("has {} as its \"ids\"; wanted is a list of token ids", describe_json(list));
+    user_error("has \"ids\" of {}: expected a list of token ids", describe_json(list));
   std::vector<int32_t> ids;
   for (const Json& id : list) {
     const bool is_id = id.is_number_integer() && id >= 0 && id <= 0x7fffffff;
-    if (!is_id) user_error("has {} among its \"ids\", which is no token id", describe_json(id));
+    if (!is_id) user_error("has the invalid token id {} in its \"ids\"", describe_json(id));
     if (vocab > 0 && id >= vocab)
-      user_error("has the token id {}, which is outside the vocabulary 0..{}", id.get<int64_t>(),
-                 vocab - 1);
+      user_error("has the token id {} out of range: expected 0..{}", id.get<int64_t>(), vocab - 1);
     ids.push_back(id.get<int32_t>());
   }
   if (ids.empty()) user_error("has no token ids");
@@ -169,22 +167,22 @@ Json parse_json_line(const std::string& line) {
     return parse_json(line, "line");
   } catch (const Error& error) {  // "line:1:COLUMN: what is wrong", or "line: what is wrong"
     const std::string_view what = error.what();
-    if (what.starts_with("line:1:")) user_error("is no JSON, at column {}", what.substr(7));
-    user_error("is no JSON that can be read{}", what.substr(4));
+    if (what.starts_with("line:1:")) user_error("is not JSON: column {}", what.substr(7));
+    user_error("is not JSON{}", what.substr(4));
   }
 }
 
 /// Fills text or ids from a line of JSON.
 void parse_line(Document& document, const std::string& line, const CorpusOptions& options) {
   const Json json = parse_json_line(line);
-  if (!json.is_object()) user_error("is {}, not a JSON object", describe_json(json));
+  if (!json.is_object()) user_error("is {}: expected a JSON object", describe_json(json));
   const auto text = json.find(options.field);
   if (text != json.end() && !text->is_null()) {
     if (!text->is_string())
-      user_error("has {} in its field {}; wanted is a string", describe_json(*text),
+      user_error("has {} in its field {}: expected a string", describe_json(*text),
                  quote(options.field));
     document.text = text->get<std::string>();
-    if (document.text.empty()) user_error("has nothing in its field {}", quote(options.field));
+    if (document.text.empty()) user_error("has an empty field {}", quote(options.field));
     return;
   }
   const auto ids = json.find("ids");
@@ -196,7 +194,8 @@ void parse_line(Document& document, const std::string& line, const CorpusOptions
 /// that begins with the document.
 void parse(Document& document, Raw& raw, const CorpusOptions& options) {
   if (raw.too_long)
-    user_error("is longer than {}", human_bytes(static_cast<double>(options.max_document_bytes)));
+    user_error("is too long: expected at most {}",
+               human_bytes(static_cast<double>(options.max_document_bytes)));
   if (raw.text.empty()) user_error("is empty");
   if (const size_t bad = first_bad_byte(raw.text); bad < raw.text.size()) {
     user_error("is not UTF-8: byte 0x{:02x} at offset {} of the file",
@@ -214,7 +213,7 @@ DocumentSplit document_split_from_name(std::string_view name) {
   for (const auto split : {DocumentSplit::kFile, DocumentSplit::kLine, DocumentSplit::kParagraph}) {
     if (name == document_split_name(split)) return split;
   }
-  user_error("{} is no way to cut a text into documents; use file, line or paragraph", quote(name));
+  user_error("unknown split {}: expected file, line or paragraph", quote(name));
 }
 
 std::string_view document_split_name(DocumentSplit split) {
@@ -253,13 +252,12 @@ struct DocumentReader::State {
 DocumentReader::DocumentReader(std::vector<std::string> paths, CorpusOptions options)
     : state_(std::make_unique<State>()) {
   if (paths.empty())
-    user_error("the corpus has no files; name one at least, or - for standard input");
-  if (options.world < 1)
-    user_error("a world of {} ranks cannot share a corpus; give 1 or more", options.world);
+    user_error("missing files of the corpus: expected at least one, or - for standard input");
+  if (options.world < 1) user_error("invalid world of {} ranks: expected 1 or more", options.world);
   if (options.rank < 0 || options.rank >= options.world)
-    user_error("rank {} is outside 0..{}, the world", options.rank, options.world - 1);
+    user_error("rank {} is out of range: expected 0..{}", options.rank, options.world - 1);
   if (std::count(paths.begin(), paths.end(), "-") > 1)
-    user_error("standard input (-) can be read only once; name it once");
+    user_error("duplicate standard input (-): expected at most one");
   bool sized = true;
   for (const std::string& path : paths) {
     check_path(path);
@@ -302,7 +300,7 @@ void DocumentReader::refuse(const Document& document, std::string_view reason) {
   const std::string where = document.source == "-" ? "standard input" : document.source;
   const std::string line =
       fmt::format("{}:{}: document {} {}", where, document.line, document.index, reason);
-  if (!state_->options.skip_bad) user_error("{}; mend it, or skip bad documents", line);
+  if (!state_->options.skip_bad) user_error("{}; fix the document, or skip bad documents", line);
   if (state_->skipped++ == 0) state_->first_skipped = line;
 }
 

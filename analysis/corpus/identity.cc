@@ -43,8 +43,8 @@ Json edit_json(const Hooks::Change& change) {
   const Edit& edit = change.edit;
   if (edit.kind() == Edit::Kind::kSource || edit.kind() == Edit::Kind::kCallback) {
     user_error(
-        "the edit of '{}' cannot be written down, so a run with it could not be gone on with; use "
-        "add, scale, replace or project",
+        "the edit of '{}' cannot be saved, so a run with it cannot be resumed; use add, scale, "
+        "replace or project",
         change.pattern);
   }
   Json json = {{"pattern", change.pattern},
@@ -157,8 +157,8 @@ void check_same_identity(const Json& here, const Json& there, const std::string&
   Json value_here, value_there;
   if (!find_difference(here, there, path, value_here, value_there)) return;
   user_error(
-      "{}: is of another run: {} is {} there and {} here; go on with the same, or choose another "
-      "place",
+      "{}: belongs to a different run: {} is {} there and {} here; resume with the same settings, "
+      "or choose another path",
       where, path, describe_json(value_there), describe_json(value_here));
 }
 
@@ -177,7 +177,7 @@ CorpusPosition position_from(const Json& json, const std::string& file) {
   const auto [end, error] = std::from_chars(digest.data() + std::min<size_t>(6, digest.size()),
                                             digest.data() + digest.size(), position.digest, 16);
   if (error != std::errc() || end != digest.data() + digest.size() || digest.size() != 22)
-    fields.refuse("digest", "wanted xxh64: and 16 digits");
+    fields.refuse("digest", "expected xxh64: and 16 digits");
   return position;
 }
 
@@ -186,8 +186,8 @@ void go_on_behind(WindowReader& windows, const CorpusPosition& position, const s
   const bool found = windows.skip_behind(position.document, position.begin);
   if (found && windows.digest() == position.digest) return;
   user_error(
-      "{}: was made from another corpus: {} document {} are not what they were; go on with the "
-      "same files, or choose another place",
+      "{}: belongs to a different corpus: {} document {} have changed; resume with the same files, "
+      "or choose another path",
       where, found ? "the documents up to" : "the windows of", position.document);
 }
 

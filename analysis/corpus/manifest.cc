@@ -33,23 +33,23 @@ ShardEntry shard_from(const Json& json, size_t index, const std::string& file) {
   const std::string where = fmt::format("{}: shard {}", file, index);
   const JsonFields fields(json, where);
   if (fields.text("file") != shard_name(index))
-    fields.refuse("file", fmt::format("wanted {}", shard_name(index)));
+    fields.refuse("file", fmt::format("expected {}", shard_name(index)));
   ShardEntry shard;
   shard.bytes = static_cast<uint64_t>(fields.require_integer("bytes", 1, kMost));
   shard.checksum = fields.text("xxh64").value_or("");
-  if (shard.checksum.size() != 16) fields.refuse("xxh64", "wanted 16 digits");
+  if (shard.checksum.size() != 16) fields.refuse("xxh64", "expected 16 digits");
   shard.windows = fields.require_integer("windows", 1, kMost);
   shard.tokens = fields.require_integer("tokens", 1, kMost);
   shard.documents = fields.require_integer("documents", 0, kMost);
   for (const char* name : {"first", "last"}) {
-    if (!fields.has(name)) fields.refuse(name, "wanted a document and a begin");
+    if (!fields.has(name)) fields.refuse(name, "expected a document and a begin");
   }
   const JsonFields first(*fields.find("first"), where);
   shard.first_document = first.require_integer("document", 0, kMost);
   shard.first_begin = first.require_integer("begin", 0, kMost);
   shard.last = position_from(*fields.find("last"), where);
   if (shard.last.document < shard.first_document)
-    fields.refuse("last", "wanted a document behind the first");
+    fields.refuse("last", "expected a document after the first");
   return shard;
 }
 
@@ -78,17 +78,17 @@ CorpusManifest CorpusManifest::read(const fs::path& path) {
   const Json json = read_json(path, kMaxManifest);
   const JsonFields fields(json, file);
   if (fields.text("format") != kFormat)
-    fields.refuse("format", fmt::format("wanted '{}'", kFormat));
+    fields.refuse("format", fmt::format("expected '{}'", kFormat));
   CorpusManifest manifest;
   if (!fields.has("identity") || !fields.find("identity")->is_object())
-    fields.refuse("identity", "wanted an object");
+    fields.refuse("identity", "expected an object");
   manifest.identity = *fields.find("identity");
   const auto complete = fields.boolean("complete");
-  if (!complete) fields.refuse("complete", "wanted true or false");
+  if (!complete) fields.refuse("complete", "expected true or false");
   manifest.complete = *complete;
   manifest.skipped = fields.require_integer("skipped", 0, kMost);
   const Json* shards = fields.find("shards");
-  if (!shards || !shards->is_array()) fields.refuse("shards", "wanted a list");
+  if (!shards || !shards->is_array()) fields.refuse("shards", "expected a list");
   for (const Json& shard : *shards)
     manifest.shards.push_back(shard_from(shard, manifest.shards.size(), file));
   return manifest;

@@ -92,8 +92,8 @@ class MomentsRun {
     }
     if (bytes > static_cast<double>(options_.max_bytes)) {
       user_error(
-          "the covariance matrices of {} sites take {:.3g} GB, more than the {:.3g} GB allowed; "
-          "take fewer sites, or narrow them by heads or neurons",
+          "the covariance matrices of {} sites take {:.3g} GB: expected at most {:.3g} GB; use "
+          "fewer sites, or select heads or neurons",
           batches_.sites().size(), bytes * 1e-9, static_cast<double>(options_.max_bytes) * 1e-9);
     }
     return widths;
@@ -114,8 +114,8 @@ class MomentsRun {
     state_ = read_moments_state(options_.state);
     const Json parts = Json::parse(state_.moments.parts);
     if (parts.size() != 1)
-      user_error("{}: has {} runs merged in it, which cannot be gone on with; choose another place",
-                 file, parts.size());
+      user_error("{}: contains {} merged runs, which cannot be resumed; choose another path", file,
+                 parts.size());
     check_same_identity(identity_, parts[0], file);
     state_.moments.resumed = true;
     if (state_.moments.complete) return;
@@ -158,10 +158,10 @@ class MomentsRun {
     for (size_t s = 0; s < batch.windows.size(); ++s) {
       const Tensor values = model_.to_host(sequences[s].values);
       if (!first_non_finite(values.data(), values.dtype(), values.elements())) continue;
-      user_error("'{}' holds a NaN or an infinity in the window at token {} of document {}", site,
+      user_error("'{}' contains NaN or infinity in the window at token {} of document {}", site,
                  batch.windows[s].begin, batch.windows[s].document);
     }
-    internal_error("'{}' was found to hold a NaN or an infinity, and none is there", site);
+    internal_error("'{}' was reported to contain NaN or infinity, but none was found", site);
   }
 
   void bring() {
@@ -171,7 +171,7 @@ class MomentsRun {
 
   void finish() {
     if (state_.moments.windows == 0 && windows_.documents().options().world == 1) {
-      user_error("the corpus has no document that could be read; the first bad one: {}",
+      user_error("the corpus has no valid document; the first bad one: {}",
                  windows_.documents().first_skipped());
     }
     state_.moments.complete = true;
@@ -202,8 +202,8 @@ void check_parts(const Json& parts) {
     for (const Json& p : parts) {
       if (same_corpus(p) && p["world"] != part["world"]) {
         user_error(
-            "a corpus was shared by {} ranks in one part and by {} in another, so some documents "
-            "are in both; run it with one world",
+            "different worlds of {} and {} ranks for one corpus, so some documents are in both: "
+            "expected one world",
             p["world"].dump(), part["world"].dump());
       }
     }
@@ -213,8 +213,8 @@ void check_parts(const Json& parts) {
         return same_corpus(p) && p["rank"] == rank;
       });
       if (count != 1)
-        user_error("rank {} of {} is {}; every rank of a corpus is wanted once", rank, world,
-                   count == 0 ? "missing" : fmt::format("there {} times", count));
+        user_error("rank {} of {} is {}: expected every rank of a corpus once", rank, world,
+                   count == 0 ? "missing" : fmt::format("present {} times", count));
     }
   }
 }
@@ -235,26 +235,25 @@ void write_moments(const CorpusMoments& moments, const std::filesystem::path& pa
 }
 
 CorpusMoments merge_moments(const std::vector<std::filesystem::path>& paths) {
-  if (paths.empty()) user_error("there is nothing to merge; name the states of a corpus's ranks");
+  if (paths.empty()) user_error("missing states to merge: expected the states of a corpus's ranks");
   CorpusMoments merged;
   Json parts = Json::array();
   for (const auto& path : paths) {
     CorpusMoments next = read_moments(path);
     if (!next.complete)
-      user_error("{}: its run has not come to the end of its documents; let it finish first",
-                 path.string());
+      user_error("{}: incomplete run: expected a complete one; let it finish first", path.string());
     for (const Json& part : Json::parse(next.parts)) parts.push_back(part);
     if (merged.sites.empty()) {
       merged = std::move(next);
       continue;
     }
     if (next.sites.size() != merged.sites.size())
-      user_error("{}: has {} sites; {} has {}", path.string(), next.sites.size(), paths[0].string(),
-                 merged.sites.size());
+      user_error("{}: has {} sites, but {} has {}", path.string(), next.sites.size(),
+                 paths[0].string(), merged.sites.size());
     for (size_t i = 0; i < next.sites.size(); ++i) {
       if (next.sites[i].site != merged.sites[i].site ||
           next.sites[i].variables != merged.sites[i].variables) {
-        user_error("{}: has '{}' of {} variables where {} has '{}' of {}", path.string(),
+        user_error("{}: has '{}' of {} variables, but {} has '{}' of {}", path.string(),
                    next.sites[i].site, next.sites[i].variables.size(), paths[0].string(),
                    merged.sites[i].site, merged.sites[i].variables.size());
       }

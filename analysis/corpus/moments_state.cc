@@ -34,7 +34,8 @@ std::string tensors_of(const CorpusMoments& moments, Tensors& tensors) {
 
 double require_number(const JsonFields& fields, const char* name) {
   const auto value = fields.number(name);
-  if (!value || !(*value >= 0) || std::isinf(*value)) fields.refuse(name, "wanted a number from 0");
+  if (!value || !(*value >= 0) || std::isinf(*value))
+    fields.refuse(name, "expected an integer >= 0");
   return *value;
 }
 
@@ -42,22 +43,23 @@ SiteMoments site_from(const Json& json, const SafetensorsFile& tensors, const st
   const JsonFields fields(json, file);
   const auto name = fields.text("site");
   const Json* variables = fields.find("variables");
-  if (!name) fields.refuse("site", "wanted a name");
+  if (!name) fields.refuse("site", "expected a name");
   if (!variables || !variables->is_array() || variables->empty() ||
       static_cast<int64_t>(variables->size()) > kMostVariables)
-    fields.refuse("variables", "wanted a list of names");
+    fields.refuse("variables", "expected a list of names");
   const auto n = static_cast<int64_t>(variables->size());
   if (tensors.tensor(*name + ".products").elements() != n * n)
-    user_error("{}: the tensor {}.products is no matrix of {} variables", file, *name, n);
+    user_error("{}: the tensor {}.products does not match {} variables: expected a square matrix",
+               file, *name, n);
   SiteMoments site{*name, {}, Moments(n, ~uint64_t{0})};
   for (const Json& variable : *variables) {
-    if (!variable.is_string()) fields.refuse("variables", "wanted a list of names");
+    if (!variable.is_string()) fields.refuse("variables", "expected a list of names");
     site.variables.push_back(variable.get<std::string>());
   }
   MomentsState::visit(site.moments, [&](const char* part, std::vector<double>& values) {
     const TensorView view = tensors.tensor(site.site + "." + part);
     if (view.dtype() != DType::kF64)
-      user_error("{}: the tensor {}.{} is {}; wanted is f64", file, site.site, part,
+      user_error("{}: the tensor {}.{} is {}: expected f64", file, site.site, part,
                  dtype_name(view.dtype()));
     values.resize(static_cast<size_t>(view.elements()));
     if (!values.empty()) std::memcpy(values.data(), view.data(), view.bytes());
@@ -106,8 +108,7 @@ void MomentsState::set_numbers(Moments& moments, const Json& json, const std::st
                     moments.wa_.size() == moments.w_.size() &&
                     moments.origin_.size() == (moments.observations_ > 0 ? n : 0);
   if (!fits)
-    user_error("{}: the tensors of a site do not fit its {} variables; the file is damaged", file,
-               n);
+    user_error("{}: damaged: the tensors of a site do not match its {} variables", file, n);
 }
 
 MomentsState read_moments_state(const std::filesystem::path& path) {
@@ -115,25 +116,27 @@ MomentsState read_moments_state(const std::filesystem::path& path) {
   const SafetensorsFile tensors(path);
   const auto found = tensors.metadata().find("vitrine moments");
   if (found == tensors.metadata().end())
-    user_error("{}: is no state of a covariance run (vitrine covariance --state)", file);
+    user_error(
+        "{}: is not the state of a covariance run: expected a file of vitrine covariance --state",
+        file);
   const Json json = parse_json(found->second, file);
   const JsonFields fields(json, file);
   if (fields.text("format") != kFormat)
-    fields.refuse("format", fmt::format("wanted '{}'", kFormat));
+    fields.refuse("format", fmt::format("expected '{}'", kFormat));
   MomentsState state;
   CorpusMoments& moments = state.moments;
   const Json *parts = fields.find("parts"), *sites = fields.find("sites"),
              *position = fields.find("position");
   if (!parts || !parts->is_array() || parts->empty())
-    fields.refuse("parts", "wanted a list of runs");
+    fields.refuse("parts", "expected a list of runs");
   for (const Json& part : *parts) {
     const JsonFields identity(part, file);
     identity.require_integer("world", 1, kMost);
     identity.require_integer("rank", 0, kMost);
-    if (!identity.has("corpus")) identity.refuse("corpus", "wanted an object");
+    if (!identity.has("corpus")) identity.refuse("corpus", "expected an object");
   }
-  if (!sites || !sites->is_array()) fields.refuse("sites", "wanted a list");
-  if (!position) fields.refuse("position", "wanted an object");
+  if (!sites || !sites->is_array()) fields.refuse("sites", "expected a list");
+  if (!position) fields.refuse("position", "expected an object");
   moments.parts = parts->dump();
   moments.complete = fields.boolean("complete").value_or(false);
   moments.windows = fields.require_integer("windows", 0, kMost);
@@ -144,7 +147,7 @@ MomentsState read_moments_state(const std::filesystem::path& path) {
   state.position = position_from(*position, file);
   Tensors all;
   if (fields.text("xxh64") != tensors_of(moments, all))
-    user_error("{}: is damaged: its numbers are not those that were written", file);
+    user_error("{}: damaged: its values do not match their checksum", file);
   return state;
 }
 

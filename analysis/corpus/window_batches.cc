@@ -39,8 +39,8 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
     for (const SiteRef& site : find_sites(request.pattern, model.config(), request.where)) {
       if (site_info(site.site).shape == SiteShape::kMap) {
         user_error(
-            "'{}' has another size in every window, so a corpus of it has no shape; use vitrine "
-            "capture for maps of prompts",
+            "invalid site '{}' for a corpus: maps have a different size in every window; use "
+            "vitrine capture for maps of prompts",
             site.name);
       }
       narrowed[site.name] = &request.where;

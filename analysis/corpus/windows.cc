@@ -30,11 +30,13 @@ WindowReader::WindowReader(const Model& model, DocumentReader documents,
   const Config& config = model.config();
   if (options_.window == 0) options_.window = config.context;
   if (options_.window < 1 || options_.window > config.context) {
-    user_error("window {} is outside 1..{}, the model's context", options_.window, config.context);
+    user_error("window {} is out of range: expected 1..{}, the model's context", options_.window,
+               config.context);
   }
   if (options_.overlap < 0 || options_.overlap >= options_.window) {
-    user_error("overlap {} is outside 0..{}: a window of {} tokens needs one that is new",
-               options_.overlap, options_.window - 1, options_.window);
+    user_error(
+        "overlap {} is out of range: expected 0..{}, since a window of {} tokens needs a new one",
+        options_.overlap, options_.window - 1, options_.window);
   }
   options_.prepend = std::max(options_.prepend, -1);
   if (options_.prepend >= 0) check_id(config, options_.prepend, "prepended id");

@@ -20,7 +20,7 @@ void check_matrix(const MatrixView& m, const char* name) {
                     (m.columns == 0 || m.rows <= std::numeric_limits<int64_t>::max() / m.columns) &&
                     m.rows * m.columns == static_cast<int64_t>(m.values.size());
   if (!fits)
-    user_error("{} is said to be {} x {} and holds {} numbers", name, m.rows, m.columns,
+    user_error("{} is declared as {} x {}, but has {} numbers", name, m.rows, m.columns,
                m.values.size());
 }
 
@@ -33,9 +33,9 @@ Matrix observations(const MatrixView& m, const MatrixView& y, bool rowvar) {
   const int64_t variables = variables_of(m), count = count_of(m),
                 more = y.values.empty() ? 0 : variables_of(y);
   if (variables == 0)
-    user_error("the matrix has no variables; give one {} at least", rowvar ? "row" : "column");
+    user_error("the matrix has no variables: expected at least one {}", rowvar ? "row" : "column");
   if (more > 0 && count_of(y) != count)
-    user_error("y has {} observations and m has {}; they must be as many", count_of(y), count);
+    user_error("y has {} observations: expected {}, as m", count_of(y), count);
   Matrix x(count, variables + more);
   const auto fill = [&](const MatrixView& view, int64_t first) {
     for (int64_t i = 0; i < count_of(view); ++i) {
@@ -56,7 +56,7 @@ ObservationWeights internal::observation_weights(int64_t count, std::span<const 
                                                  std::span<const double> aweights) {
   const auto check_count = [&](size_t given, const char* name) {
     if (given != 0 && static_cast<int64_t>(given) != count)
-      user_error("there are {} {} for {} observations", given, name, count);
+      user_error("{} {} for {} observations: expected one per observation", given, name, count);
   };
   check_count(fweights.size(), "fweights");
   check_count(aweights.size(), "aweights");
@@ -65,12 +65,14 @@ ObservationWeights internal::observation_weights(int64_t count, std::span<const 
   for (size_t i = 0; i < weights.w.size(); ++i) {
     if (!fweights.empty()) {
       if (fweights[i] < 0)
-        user_error("the fweight {} of observation {} is negative", fweights[i], i);
+        user_error("the fweight {} of observation {} is negative: expected 0 or more", fweights[i],
+                   i);
       weights.w[i] = static_cast<double>(fweights[i]);
     }
     if (!aweights.empty()) {
       if (!(aweights[i] >= 0) || std::isinf(aweights[i]))
-        user_error("the aweight {} of observation {} is negative or not finite", aweights[i], i);
+        user_error("invalid aweight {} of observation {}: expected a finite number >= 0",
+                   aweights[i], i);
       weights.w[i] *= aweights[i];
     }
     weights.wa[i] = weights.w[i] * (aweights.empty() ? 1.0 : aweights[i]);
@@ -90,18 +92,15 @@ std::vector<double> internal::weighted_mean(const Matrix& x, std::span<const dou
 }
 
 double internal::covariance_divisor(double weight, double weight_a, int64_t ddof) {
-  if (!(weight > 0))
-    user_error(
-        "the weights of all observations are 0, or there are none; a covariance needs one at "
-        "least");
+  if (!(weight > 0)) user_error("missing observations with a weight > 0: expected at least one");
   // Without aweights weight_a is weight, and this N - ddof (or the sum of the fweights - ddof) to
   // the bit.
   const double divisor =
       ddof == 0 ? weight : weight - static_cast<double>(ddof) * (weight_a / weight);
   if (!(divisor > 0)) {
     user_error(
-        "the divisor of the covariance is {}: observations that weigh {} in all, ddof {}; give "
-        "more of them or a smaller ddof",
+        "the divisor of the covariance is {} (total weight {}, ddof {}): expected > 0; use more "
+        "observations or a smaller ddof",
         divisor, weight, ddof);
   }
   return divisor;
@@ -154,8 +153,8 @@ PrincipalComponents principal_components(const Covariance& covariance, int64_t c
   const int64_t n = covariance.variables;
   if (!all_finite(covariance.values))
     user_error(
-        "the covariance matrix has a NaN or an infinity, so it has no eigenvalues; look for one in "
-        "the data");
+        "the covariance matrix contains NaN or infinity, so it has no eigenvalues: expected finite "
+        "data");
   PrincipalComponents result;
   result.count = count < 0 ? n : std::min(count, n);
   SymmetricEigen eigen = symmetric_eigen({covariance.values.data(), n, n, n, 1}, result.count > 0);

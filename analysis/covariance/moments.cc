@@ -14,12 +14,12 @@ using namespace internal;
 
 Moments::Moments(int64_t variables, uint64_t max_bytes) : variables_(variables) {
   if (variables < 1)
-    user_error("a covariance matrix of {} variables cannot be; give 1 or more", variables);
+    user_error("invalid covariance matrix of {} variables: expected 1 or more", variables);
   const double bytes = 8.0 * static_cast<double>(variables) * static_cast<double>(variables);
   if (bytes > static_cast<double>(max_bytes)) {
     user_error(
-        "a covariance matrix of {} variables takes {}, more than the {} allowed; narrow the site "
-        "by heads or neurons",
+        "a covariance matrix of {} variables takes {}: expected at most {}; select heads or "
+        "neurons of the site",
         variables, human_bytes(bytes), human_bytes(static_cast<double>(max_bytes)));
   }
   mean_.resize(static_cast<size_t>(variables));
@@ -30,7 +30,8 @@ void Moments::add(std::span<const double> rows, std::span<const int64_t> fweight
                   std::span<const double> aweights) {
   const auto width = static_cast<size_t>(variables_);
   if (rows.size() % width != 0)
-    user_error("{} numbers are no whole rows of {} variables", rows.size(), width);
+    user_error("{} numbers are not whole rows: expected a multiple of {} variables", rows.size(),
+               width);
   const size_t count = rows.size() / width;
   if (origin_.empty() && count > 0) origin_.assign(rows.begin(), rows.begin() + variables_);
   const ObservationWeights weights =
@@ -81,8 +82,8 @@ void Moments::join(double weight, std::span<const double> mean, std::span<const 
 
 void Moments::merge(const Moments& other) {
   if (other.variables_ != variables_)
-    user_error("moments of {} variables cannot be joined with those of {}", other.variables_,
-               variables_);
+    user_error("cannot merge moments of {} and {} variables: expected equal numbers",
+               other.variables_, variables_);
   Moments next = other;
   if (!next.w_.empty()) next.add_block();
   if (!w_.empty()) add_block();

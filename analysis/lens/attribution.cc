@@ -31,8 +31,9 @@ Target target_of(const LogitAttribution& of) {
 LogitAttribution described(const Model& model, std::span<const int32_t> ids,
                            const AttributionOptions& options) {
   const Config& config = model.config();
-  if (ids.empty()) user_error("the text has no tokens to explain; give at least one");
-  if (options.neurons < 0) user_error("{} neurons; use 0 for none", options.neurons);
+  if (ids.empty()) user_error("the text is empty: expected at least one token");
+  if (options.neurons < 0)
+    user_error("invalid number of neurons {}: expected 0 (none) or more", options.neurons);
   LogitAttribution result;
   result.ids.assign(ids.begin(), ids.end());
   result.position =
@@ -54,7 +55,7 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids,
     result.target = model.unembed(run[last], {.final_layernorm = false, .top_k = 1}).top_ids[0];
   }
   if (result.against == result.target)
-    user_error("the target and the token to compare with are both {}; their difference is always 0",
+    user_error("the target and the subtracted token are both {}: expected different tokens",
                result.target);
   return result;
 }

@@ -33,12 +33,12 @@ void check_tuned(const LensOptions& options, const Config& config) {
   if (options.mode != LensMode::kTuned) return;
   if (options.of != LensSource::kResidual)
     user_error(
-        "the tuned lens reads the residual stream only; look at {} outputs with mode normalized",
+        "the tuned lens decodes the residual stream only; decode {} outputs with mode normalized",
         lens_source_name(options.of));
   if (!options.tuned)
-    user_error("mode tuned needs translators; load some with load_tuned_lens, or fit them");
+    user_error("missing translators of mode tuned: load them with load_tuned_lens, or fit them");
   if (options.tuned->width != config.width || options.tuned->layers() != config.layers) {
-    user_error("the translators are for {} layers of width {}; the model has {} of width {}",
+    user_error("the translators are for {} layers of width {}: expected {} of width {}",
                options.tuned->layers(), options.tuned->width, config.layers, config.width);
   }
 }
@@ -49,8 +49,9 @@ class Look {
   Look(const Model& model, std::span<const int32_t> ids, const LensOptions& options)
       : model_(model), options_(options) {
     const Config& config = model.config();
-    if (ids.empty()) user_error("the text has no tokens to look at; give at least one");
-    if (options.top_k < 0) user_error("top_k {} is negative; use 0 for none", options.top_k);
+    if (ids.empty()) user_error("the text is empty: expected at least one token");
+    if (options.top_k < 0)
+      user_error("top_k {} is out of range: expected 0 (none) or more", options.top_k);
     for (const int32_t id : options.watch) check_id(config, id, "watched id");
     if (options.target) check_id(config, *options.target, "target");
     check_tuned(options, config);
@@ -197,7 +198,7 @@ T named(const std::array<T, N>& values, std::string_view (*name_of)(T), std::str
     if (!names.empty()) names += value == values.back() ? " or " : ", ";
     names += name_of(value);
   }
-  user_error("{} '{}' is not known; use {}", what, name, names);
+  user_error("unknown {} '{}': expected {}", what, name, names);
 }
 
 }  // namespace
@@ -217,7 +218,7 @@ std::string_view lens_source_name(LensSource source) {
 }
 
 LensSource lens_source_from_name(std::string_view name) {
-  return named(kSources, lens_source_name, name, "what the lens reads,");
+  return named(kSources, lens_source_name, name, "lens source");
 }
 
 Lens lens(const Model& model, std::span<const int32_t> ids, const LensOptions& options) {
@@ -232,11 +233,13 @@ Lens lens(const Model& model, std::span<const int32_t> ids, const LensOptions& o
 Lens rankings(const Model& model, std::span<const int32_t> prompt,
               const GenerateOptions& generation, const LensOptions& options) {
   if (!options.positions.empty())
-    user_error("a generation is looked at where it chose its tokens; leave the positions out");
-  if (options.target) user_error("a generation's targets are its own tokens; leave the target out");
+    user_error(
+        "invalid positions: a generation is decoded at its own steps; leave the positions out");
+  if (options.target)
+    user_error(
+        "invalid target: the targets of a generation are its own tokens; leave the target out");
   if (generation.max_new_tokens < 1)
-    user_error("max_new_tokens {} gives nothing to look at; give at least 1",
-               generation.max_new_tokens);
+    user_error("max_new_tokens {} is out of range: expected at least 1", generation.max_new_tokens);
   Look look(model, prompt, options);
   // The newest token of every pass: in the first that is the prompt's last.
   const Generation found =

@@ -30,11 +30,12 @@ Settings read_settings(const fs::path& path, const Config& config) {
   const Json json = read_json(path);
   const JsonFields fields(json, name);
   if (const auto type = fields.text("lens_type"); type && *type != kLensType)
-    fields.refuse("lens_type", std::string("only ") + kLensType + " is read");
+    fields.refuse("lens_type", std::string("expected ") + kLensType);
   if (fields.require_integer("d_model", 1, INT32_MAX) != config.width)
-    fields.refuse("d_model", fmt::format("the model's width is {}", config.width));
+    fields.refuse("d_model", fmt::format("expected {}, the model's width", config.width));
   if (fields.require_integer("num_hidden_layers", 1, INT32_MAX) != config.layers) {
-    fields.refuse("num_hidden_layers", fmt::format("the model has {} layers", config.layers));
+    fields.refuse("num_hidden_layers",
+                  fmt::format("expected {}, the model's layers", config.layers));
   }
   return {fields.text("base_model_name_or_path").value_or(""),
           fields.boolean("bias").value_or(true)};
@@ -53,7 +54,7 @@ class Params {
     }
     path_ = folder / "params.pt";
     if (!fs::exists(path_, ignored))
-      user_error("{}: holds no translators; looked for params.safetensors, params.pt",
+      user_error("{}: no translators found: expected params.safetensors or params.pt",
                  folder.string());
     for (const auto& [name, tensor] : load_torch_tensors(path_)) take(name, tensor);
   }
@@ -61,9 +62,9 @@ class Params {
   Tensor get(const std::string& name, const Shape& shape) {
     const auto found = tensors_.find(name);
     if (found == tensors_.end())
-      user_error("{}: has no tensor {}, which config.json promises", path_.string(), quote(name));
+      user_error("{}: missing tensor {}, which config.json requires", path_.string(), quote(name));
     if (found->second.shape() != shape) {
-      user_error("{}: tensor {} has shape {}; wanted {}", path_.string(), quote(name),
+      user_error("{}: tensor {} has shape {}: expected {}", path_.string(), quote(name),
                  found->second.shape().to_string(), shape.to_string());
     }
     Tensor tensor = found->second;
@@ -73,18 +74,18 @@ class Params {
 
   void expect_no_more() const {
     if (!tensors_.empty())
-      user_error("{}: holds tensor {}, which is none of a translator's by config.json",
+      user_error("{}: unexpected tensor {}, which is not part of a translator by config.json",
                  path_.string(), quote(tensors_.begin()->first));
   }
 
  private:
   void take(const std::string& name, TensorView tensor) {
     if (!is_floating(tensor.dtype()))
-      user_error("{}: tensor {} is {}; wanted f32, f16 or bf16", path_.string(), quote(name),
+      user_error("{}: tensor {} is {}: expected f32, f16 or bf16", path_.string(), quote(name),
                  dtype_name(tensor.dtype()));
     const Tensor copy = Tensor::from(tensor.to_f32(), tensor.shape());
     if (const auto at = first_non_finite(copy.data(), DType::kF32, copy.elements())) {
-      user_error("{}: tensor {} has {} at element {}; wanted finite numbers", path_.string(),
+      user_error("{}: tensor {} has {} at element {}: expected finite numbers", path_.string(),
                  quote(name), copy.f32()[static_cast<size_t>(*at)], *at);
     }
     tensors_.emplace(name, copy);
@@ -98,9 +99,9 @@ class Params {
 
 Tensor TunedLens::translate(int layer, TensorView rows) const {
   if (layer < 0 || layer >= layers())
-    user_error("layer {} has no translator; there are 0..{}", layer, layers() - 1);
+    user_error("missing translator of layer {}: expected 0..{}", layer, layers() - 1);
   if (rows.shape().rank() != 2 || rows.shape().back() != width) {
-    user_error("translators of width {} were given rows {}", width, rows.shape().to_string());
+    user_error("translators of width {} do not match rows {}", width, rows.shape().to_string());
   }
   const std::vector<float> values = rows.to_f32();
   const auto l = static_cast<size_t>(layer);
@@ -130,7 +131,7 @@ TunedLens load_tuned_lens(const fs::path& folder, const Config& config) {
 void save_tuned_lens(const fs::path& folder, const TunedLens& lens) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) user_error("{}: cannot be made: {}", folder.string(), error.message());
+  if (error) user_error("{}: cannot be created: {}", folder.string(), error.message());
   std::vector<std::pair<std::string, TensorView>> tensors;
   for (size_t n = 0; n < lens.weights.size(); ++n) {
     tensors.emplace_back(fmt::format("{}.weight", n), lens.weights[n]);

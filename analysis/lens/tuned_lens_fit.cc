@@ -57,7 +57,7 @@ class NormalEquations {
       b.f32()[static_cast<size_t>(out)] = static_cast<float>(offset(0, out) / weight_);
     }
     if (!all_finite(slopes.values()) || !all_finite(offset.values()))
-      user_error("alpha {} leaves the regression without a finite solution; give a larger one",
+      user_error("alpha {} is too small for a finite solution: use a larger one",
                  alpha);
   }
 
@@ -74,14 +74,14 @@ class Fit {
   Fit(const Model& model, const TunedLensFitOptions& options)
       : model_(model), options_(options), config_(model.config()) {
     if (!(options.alpha > 0) || !std::isfinite(options.alpha))
-      user_error("alpha {} is not above 0; the normal one is 0.001", options.alpha);
+      user_error("alpha {} is out of range: expected > 0, such as 0.001", options.alpha);
     if (options.max_tokens < 0)
-      user_error("max_tokens {} is negative; use 0 for the whole corpus", options.max_tokens);
+      user_error("max_tokens {} is out of range: expected 0 (the whole corpus) or more",
+                 options.max_tokens);
     if (options.held_out_every < 2)
-      user_error("held_out_every {} leaves nothing to fit to; give at least 2",
-                 options.held_out_every);
+      user_error("held_out_every {} is out of range: expected at least 2", options.held_out_every);
     if (options.max_held_out < 2)
-      user_error("max_held_out {} is too few to measure on; give at least 2", options.max_held_out);
+      user_error("max_held_out {} is out of range: expected at least 2", options.max_held_out);
     layers_.assign(static_cast<size_t>(config_.layers), NormalEquations(config_.width));
     for (int layer = 0; layer < config_.layers; ++layer) inputs_.capture(input_site(layer));
     result_.alpha = options.alpha;
@@ -91,12 +91,12 @@ class Fit {
   TunedLensFit run(const NextText& texts) {
     read(texts);
     if (result_.fitted_tokens < 2)
-      user_error("the corpus leaves {} tokens for the fit; give at least two texts of two tokens",
+      user_error("the corpus has {} tokens for the fit: expected at least two texts of two tokens",
                  result_.fitted_tokens);
     if (held_out_.empty()) {
       user_error(
-          "the corpus leaves no text to measure on: every {}th of two tokens or more is held out; "
-          "give more texts",
+          "missing held-out text: every {}th text of at least two tokens is held out; use a longer "
+          "corpus",
           options_.held_out_every);
     }
     for (const NormalEquations& layer : layers_)

@@ -131,7 +131,7 @@ std::string_view noise_kind_name(NoiseKind kind) { return kNames[static_cast<siz
 NoiseKind noise_kind_from_name(std::string_view name) {
   const auto found = std::find(kNames.begin(), kNames.end(), name);
   if (found == kNames.end())
-    user_error("noise {} is not known; use one of {}", quote(name), fmt::join(kNames, ", "));
+    user_error("unknown noise {}: expected one of {}", quote(name), fmt::join(kNames, ", "));
   return static_cast<NoiseKind>(found - kNames.begin());
 }
 
@@ -153,25 +153,24 @@ TextParts internal::parts_of(const Tokenizer* tokenizer, std::span<const int32_t
 
 void internal::check_noise_options(const NoiseOptions& options) {
   if (options.repetitions < 1 || options.repetitions > kMostRepetitions) {
-    user_error("noise with {} repetitions: give 1..{}", options.repetitions, kMostRepetitions);
+    user_error("invalid number of repetitions {}: expected 1..{}", options.repetitions,
+               kMostRepetitions);
   }
   if (!(options.budget >= 0 && options.budget <= 1)) {
-    user_error("a noise budget of {} is no share of the tokens; give 0..1, such as 0.15",
-               options.budget);
+    user_error("noise budget {} is out of range: expected 0..1, such as 0.15", options.budget);
   }
   if (!(options.p > 0 && options.p < 1)) {
-    user_error(
-        "span lengths with p = {}: a geometric distribution wants more than 0 and less than 1, "
-        "such as 0.2",
-        options.p);
+    user_error("span length parameter p = {} is out of range: expected > 0 and < 1, such as 0.2",
+               options.p);
   }
-  if (options.longest < 1) user_error("spans of at most {} words: give 1 or more", options.longest);
+  if (options.longest < 1)
+    user_error("maximum span of {} words is out of range: expected 1 or more", options.longest);
   if (!(options.poisson >= 0.5 && options.poisson <= 100)) {
-    user_error("a mean length of {} tokens for text infilling is outside 0.5..100; give such as 3",
+    user_error("mean length {} of text infilling is out of range: expected 0.5..100, such as 3",
                options.poisson);
   }
   if (options.batch_tokens < 1)
-    user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
+    user_error("batch_tokens {} is out of range: expected at least 1", options.batch_tokens);
 }
 
 int64_t internal::budget_tokens(double budget, size_t tokens) {

@@ -205,8 +205,8 @@ void check_length(size_t prompt, const Noise& noise, const Config& config, std::
   const auto tokens = static_cast<int64_t>(prompt + noise.continuation.size() - 1);
   if (tokens <= config.context) return;
   user_error(
-      "the prompt{} and its continuation are {} tokens; the model's context is {}: give a shorter "
-      "prompt",
+      "the prompt{} and its continuation are {} tokens: expected at most {}, the model's context; "
+      "use a shorter prompt",
       with, tokens, config.context);
 }
 
@@ -217,8 +217,7 @@ NoiseEffect draw_prompts(const Noise& noise, const TextParts& parts, NoiseKind k
     NoisedPrompt prompt = noised_prompt(parts, noise.ids, kind, repetition, options);
     if (prompt.ids.empty()) {
       user_error(
-          "{} would leave nothing of the {} tokens of the prompt; give a smaller budget or another "
-          "mask",
+          "{} would remove all {} tokens of the prompt: use a smaller budget or another mask",
           noise_kind_name(kind), noise.ids.size());
     }
     check_length(prompt.ids.size(), noise, config, fmt::format(" with {}", noise_kind_name(kind)));
@@ -271,7 +270,7 @@ Estimate estimate(std::span<const double> numbers) {
 
 Noise noise(const Model& model, std::span<const int32_t> prompt, const NoiseOptions& options) {
   check_noise_options(options);
-  if (prompt.empty()) user_error("the prompt has no tokens; give at least one");
+  if (prompt.empty()) user_error("the prompt is empty: expected at least one token");
   for (const int32_t id : options.continuation)
     check_id(model.config(), id, "continuation's token");
   const TextParts parts = parts_of(model.shared_tokenizer().get(), prompt);

@@ -21,22 +21,22 @@ Batch checked_others(const AblationOptions& options, size_t tokens) {
   const std::string_view name = ablation_name(options.ablation);
   if (options.ablation == Ablation::kZero) {
     if (!options.others.empty())
-      user_error(
-          "zero ablation was given {} other prompts, which it has no use for; leave them out",
-          options.others.size());
+      user_error("zero ablation does not use other prompts, but {} are given; leave them out",
+                 options.others.size());
     return {};
   }
   if (options.others.empty())
-    user_error("{} ablation takes its values from other prompts; give {}", name,
+    user_error("missing prompts for {} ablation: expected {}", name,
                options.ablation == Ablation::kMean ? "some" : "one");
   if (options.ablation == Ablation::kMean) return options.others;
   if (options.others.size() > 1)
-    user_error("resample ablation takes its values from one other prompt, not from {}",
+    user_error("resample ablation uses one other prompt: expected one, not {}",
                options.others.size());
   Batch one = {read_up_to(options.others[0], options.position, "other prompt")};
   if (one[0].size() != tokens)
     user_error(
-        "the prompt has {} tokens, the one to resample from {}; give prompts of the same length",
+        "the prompt has {} tokens, the one to resample from {}: expected prompts of the same "
+        "length",
         tokens, one[0].size());
   return one;
 }
@@ -58,7 +58,7 @@ std::string_view ablation_name(Ablation ablation) { return kNames[static_cast<si
 Ablation ablation_from_name(std::string_view name) {
   const auto found = std::find(kNames.begin(), kNames.end(), name);
   if (found == kNames.end())
-    user_error("ablation '{}' is not known; use {}", name, fmt::join(kNames, ", "));
+    user_error("unknown ablation '{}': expected one of {}", name, fmt::join(kNames, ", "));
   return static_cast<Ablation>(found - kNames.begin());
 }
 

@@ -58,7 +58,8 @@ BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector
       metric_(metric),
       batch_tokens_(batch_tokens),
       session_(model.session(1, tokens())) {
-  if (batch_tokens < 1) user_error("batch_tokens {} is less than 1; give at least 1", batch_tokens);
+  if (batch_tokens < 1)
+    user_error("batch_tokens {} is out of range: expected at least 1", batch_tokens);
   const Run run = session_.forward({ids_}, base_hooks(sites, edits), {.logits = LogitRows::kLast});
   captures_ = run.shared_captures();
   value_ = metric_.of(run.logits().f32());

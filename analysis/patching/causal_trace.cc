@@ -15,14 +15,14 @@ namespace {
 constexpr int kMostDraws = 1000000;
 
 void check(const TraceOptions& options) {
-  if (options.subject.empty()) user_error("the subject has no tokens to hide; name its positions");
+  if (options.subject.empty()) user_error("the subject is empty: expected at least one position");
   if (options.draws < 1 || options.draws > kMostDraws)
-    user_error("{} draws of noise; give 1..{}", options.draws, kMostDraws);
+    user_error("invalid number of noise draws {}: expected 1..{}", options.draws, kMostDraws);
   if (!std::isfinite(options.noise) || options.noise < 0)
-    user_error("noise of {} standard deviations; give a number that is not negative",
+    user_error("noise of {} standard deviations is out of range: expected 0 or more",
                options.noise);
   if (options.spread && (!std::isfinite(*options.spread) || *options.spread < 0))
-    user_error("a spread of {}; give a number that is not negative", *options.spread);
+    user_error("spread {} is out of range: expected 0 or more", *options.spread);
 }
 
 double standard_deviation(std::span<const float> values) {

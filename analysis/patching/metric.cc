@@ -26,7 +26,7 @@ std::string_view patch_metric_name(Kind kind) { return kNames[static_cast<size_t
 Kind patch_metric_from_name(std::string_view name) {
   const auto found = std::find(kNames.begin(), kNames.end(), name);
   if (found == kNames.end())
-    user_error("metric '{}' is not known; use {}", name, fmt::join(kNames, ", "));
+    user_error("unknown metric '{}': expected one of {}", name, fmt::join(kNames, ", "));
   return static_cast<Kind>(found - kNames.begin());
 }
 
@@ -60,19 +60,19 @@ void internal::check_metric(const PatchMetric& metric, const Config& config) {
   if (metric.kind != Kind::kLogitDifference) return;
   check_id(config, metric.wrong, "wrong answer");
   if (metric.answer == metric.wrong)
-    user_error(
-        "the answer and the wrong answer are both the token {}; their difference is always 0",
-        metric.answer);
+    user_error("the answer and the wrong answer are the same token {}: expected different tokens",
+               metric.answer);
 }
 
 std::vector<int32_t> internal::read_up_to(std::span<const int32_t> ids, int64_t position,
                                           std::string_view what) {
   const auto length = static_cast<int64_t>(ids.size());
-  if (length == 0) user_error("the {} has no tokens; give at least one", what);
+  if (length == 0) user_error("the {} is empty: expected at least one token", what);
   const int64_t last = position < 0 ? position + length : position;
   if (last < 0 || last >= length)
-    user_error("position {} is outside the {}, which has {} tokens; use 0..{} or -{}..-1", position,
-               what, length, length - 1, length);
+    user_error(
+        "position {} is out of range of the {}, which has {} tokens: expected 0..{} or -{}..-1",
+        position, what, length, length - 1, length);
   return {ids.begin(), ids.begin() + last + 1};
 }
 
@@ -82,14 +82,14 @@ PromptPair internal::prompt_pair(std::span<const int32_t> clean, std::span<const
                   read_up_to(clean, position, "clean prompt")};
   if (pair.base.size() != pair.other.size() && !aligned) {
     user_error(
-        "the clean prompt has {} tokens, the corrupt one {}; give prompts of the same length, or "
-        "patch with an alignment of "
-        "their positions",
+        "the clean prompt has {} tokens, the corrupt one {}: expected the same length; or use an "
+        "alignment of their positions",
         pair.other.size(), pair.base.size());
   }
   if (pair.base == pair.other)
-    user_error("the clean and the corrupt prompt are the same {} tokens; give prompts that differ",
-               pair.base.size());
+    user_error(
+        "the clean and the corrupt prompt are the same {} tokens: expected different prompts",
+        pair.base.size());
   if (direction == PatchDirection::kNoise) std::swap(pair.base, pair.other);
   return pair;
 }
@@ -103,8 +103,7 @@ MetricScale internal::metric_scale(double base, double other, PatchDirection dir
                                    const PatchMetric& metric) {
   if (base == other) {
     user_error(
-        "the {} is {} for both prompts, which leaves nothing to explain; choose other tokens or "
-        "prompts",
+        "the {} is {} for both prompts: expected different values; choose other tokens or prompts",
         patch_metric_name(metric.kind), base);
   }
   return direction == PatchDirection::kDenoise ? MetricScale{other, base}

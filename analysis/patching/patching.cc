@@ -16,8 +16,8 @@ namespace {
 int64_t checked_partner(int64_t position, const std::vector<int32_t>& ids, std::string_view what) {
   const auto length = static_cast<int64_t>(ids.size());
   if (position >= 0 && position < length) return position;
-  user_error("the alignment's position {} is outside the {} prompt's 0..{}", position, what,
-             length - 1);
+  user_error("the alignment's position {} of the {} prompt is out of range: expected 0..{}",
+             position, what, length - 1);
 }
 
 /// For each position of the base run the other run's; -1: none.
@@ -30,9 +30,8 @@ std::vector<int64_t> partners(const PromptPair& prompts, const PatchOptions& opt
   }
   for (const Site site : options.cells.sites) {
     if (site_info(site).shape == SiteShape::kMap)
-      user_error(
-          "site '{}' is a map, whose keys cannot be aligned; patch prompts of the same length",
-          site_info(site).name);
+      user_error("cannot align site '{}', which is a map: expected prompts of the same length",
+                 site_info(site).name);
   }
   std::vector<bool> taken(prompts.other.size());
   for (const auto& [clean, corrupt] : options.alignment) {
@@ -41,8 +40,9 @@ std::vector<int64_t> partners(const PromptPair& prompts, const PatchOptions& opt
     const int64_t from =
         checked_partner(denoise ? clean : corrupt, prompts.other, denoise ? "clean" : "corrupt");
     if (partner[static_cast<size_t>(to)] >= 0 || taken[static_cast<size_t>(from)]) {
-      user_error("the alignment names a position of the pair {}:{} twice; name each once", clean,
-                 corrupt);
+      user_error(
+          "duplicate position in the alignment's pair {}:{}: expected each position at most once",
+          clean, corrupt);
     }
     partner[static_cast<size_t>(to)] = from;
     taken[static_cast<size_t>(from)] = true;

@@ -71,8 +71,8 @@ std::string PathNode::name() const {
 PathNode PathNode::parse(std::string_view text) {
   if (const auto node = parse_node(text)) return *node;
   user_error(
-      "{} is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H being a "
-      "layer and a head",
+      "unknown component {}: expected embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, with "
+      "L.H a layer and a head",
       quote(text));
 }
 

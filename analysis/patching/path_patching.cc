@@ -25,7 +25,7 @@ bool has_head(Kind kind) { return has_layer(kind) && kind != Kind::kMlp; }
 int resolve_one(int index, int size, std::string_view what, const PathNode& node) {
   const int i = index < 0 ? index + size : index;
   if (i < 0 || i >= size)
-    user_error("{} {} of '{}' is outside the model's 0..{}", what, index, node.name(), size - 1);
+    user_error("{} {} of '{}' is out of range: expected 0..{}", what, index, node.name(), size - 1);
   return i;
 }
 
@@ -50,9 +50,10 @@ std::vector<PathNode> resolve_all(const std::vector<PathNode>& nodes, const Conf
   std::vector<PathNode> resolved;
   for (const PathNode& node : nodes) {
     if (senders && !can_send(node.kind))
-      user_error("'{}' cannot send; use embed, head L.H or mlp L", node.name());
+      user_error("'{}' cannot be a sender: expected embed, head L.H or mlp L", node.name());
     if (!senders && !can_receive(node.kind))
-      user_error("'{}' cannot receive; use q L.H, k L.H, v L.H, mlp L or final", node.name());
+      user_error("'{}' cannot be a receiver: expected q L.H, k L.H, v L.H, mlp L or final",
+                 node.name());
     resolved.push_back(resolve(node, config));
   }
   return resolved;
@@ -191,7 +192,8 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
   result.senders =
       resolve_all(options.senders.empty() ? all_senders(config) : options.senders, config, true);
   std::vector<PathNode> receivers = resolve_all(options.receivers, config, false);
-  if (receivers.empty()) user_error("the paths have no receiver; name one such as final");
+  if (receivers.empty())
+    user_error("missing receiver of the paths: expected at least one, such as final");
   const auto positions = [&](const std::vector<int64_t>& asked, std::string_view what) {
     return resolve_indices<int64_t>(asked, 0, tokens, what,
                                     "positions up to where the metric is read");

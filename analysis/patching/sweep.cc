@@ -16,8 +16,7 @@ std::vector<int64_t> head_columns(const PatchCells& cells, const SiteInfo& info,
                                   const Config& config) {
   if (!has_heads(info, config))
     user_error(
-        "site '{}' has no heads to go through; use for example attn.hook_z, or go through "
-        "positions",
+        "site '{}' has no heads to sweep: use a site such as attn.hook_z, or sweep positions",
         info.name);
   const std::vector<int> heads =
       resolve_indices<int>(cells.heads, 0, config.heads, "head", "heads of the model");
@@ -27,7 +26,7 @@ std::vector<int64_t> head_columns(const PatchCells& cells, const SiteInfo& info,
 std::vector<int64_t> neuron_columns(const PatchCells& cells, const SiteInfo& info,
                                     const Config& config) {
   if (has_heads(info, config))
-    user_error("site '{}' has heads and no neurons to go through; go through heads", info.name);
+    user_error("site '{}' has heads and no neurons: sweep heads", info.name);
   return resolve_indices<int64_t>(cells.neurons, 0, site_width(info.shape, config), "neuron",
                                   "elements of the site's row");
 }
@@ -51,8 +50,9 @@ std::vector<int64_t> columns_of(const PatchCells& cells, const SiteInfo& info, c
 
 PatchSweep::PatchSweep(const PatchCells& cells, const Config& config, int64_t tokens)
     : config_(config), window_(cells.window) {
-  if (cells.sites.empty()) user_error("no site is to be patched; name one such as hook_resid_pre");
-  if (window_ < 1) user_error("a window of {} layers; give at least 1", window_);
+  if (cells.sites.empty())
+    user_error("missing site to patch: expected at least one, such as hook_resid_pre");
+  if (window_ < 1) user_error("window of {} layers is out of range: expected at least 1", window_);
   const std::vector<int> layers =
       resolve_indices<int>(cells.layers, 0, config.layers, "layer", "layers of the model");
   positions_ = resolve_indices<int64_t>(cells.positions, 0, tokens, "position",
@@ -60,11 +60,13 @@ PatchSweep::PatchSweep(const PatchCells& cells, const Config& config, int64_t to
   for (const Site site : cells.sites) {
     const SiteInfo& info = site_info(site);
     if (!info.per_layer)
-      user_error("site '{}' is in no layer; patch a site that is in each, such as hook_resid_pre",
-                 info.name);
+      user_error(
+          "cannot sweep site '{}', which has no layers: expected a per-layer site, such as "
+          "hook_resid_pre",
+          info.name);
     const auto same = [site](const PatchGrid& grid) { return grid.site == site; };
     if (std::any_of(grids_.begin(), grids_.end(), same))
-      user_error("site '{}' is named twice; name it once", info.name);
+      user_error("duplicate site '{}': expected each site once", info.name);
     grids_.push_back({.site = site,
                       .over = cells.over,
                       .layers = layers,

@@ -67,13 +67,14 @@ std::vector<SiteRef> sites_of(const std::vector<std::string>& patterns, const Co
   for (const std::string& pattern : patterns) {
     for (SiteRef& site : find_sites(pattern, config)) {
       if (site_info(site.site).shape == SiteShape::kMap)
-        user_error("{} is a map, which has no features of a token; choose another site", site.name);
+        user_error("invalid site {}, which is a map: expected a site with one row per token",
+                   site.name);
       const auto same = [&](const SiteRef& other) { return other.name == site.name; };
       if (std::none_of(sites.begin(), sites.end(), same)) sites.push_back(std::move(site));
     }
   }
   if (sites.empty())
-    user_error("there is no site to read; name one, such as blocks.*.hook_resid_post");
+    user_error("missing site to read: expected a name such as blocks.*.hook_resid_post");
   // In the order of the pass: what belongs to no layer is before the blocks or behind them.
   const auto place = [&](const SiteRef& site) {
     const bool before = site.site == Site::kEmbed || site.site == Site::kPosEmbed;
@@ -111,13 +112,14 @@ bool is_white(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; 
 }  // namespace
 
 void internal::check_stimuli(const Stimuli& stimuli) {
-  if (stimuli.ids.empty()) user_error("there are no stimuli; give some");
+  if (stimuli.ids.empty()) user_error("missing stimuli: expected at least one");
   if (stimuli.groups.size() != stimuli.ids.size()) {
-    user_error("{} stimuli have {} groups; give one each", stimuli.ids.size(),
+    user_error("{} stimuli have {} groups: expected one per stimulus", stimuli.ids.size(),
                stimuli.groups.size());
   }
   for (size_t i = 0; i < stimuli.ids.size(); ++i) {
-    if (stimuli.ids[i].empty()) user_error("stimulus {} has no tokens; give another text", i + 1);
+    if (stimuli.ids[i].empty())
+      user_error("stimulus {} has no tokens: expected at least one", i + 1);
   }
 }
 
@@ -136,7 +138,7 @@ std::vector<StimulusPlace> internal::stimulus_places(const Stimuli& stimuli) {
 Stimuli encode_stimuli(const Tokenizer& tokenizer, std::span<const std::string> texts,
                        std::span<const std::string> groups, StimulusContext context) {
   if (groups.size() != texts.size())
-    user_error("{} stimuli have {} groups; give one each", texts.size(), groups.size());
+    user_error("{} stimuli have {} groups: expected one per stimulus", texts.size(), groups.size());
   Stimuli stimuli{.ids = {}, .groups = {groups.begin(), groups.end()}};
   std::map<std::string_view, const std::string*> before;
   for (size_t i = 0; i < texts.size(); ++i) {
@@ -146,7 +148,7 @@ Stimuli encode_stimuli(const Tokenizer& tokenizer, std::span<const std::string> 
     const bool blank = follows && !is_white(last->back()) && !is_white(texts[i].front());
     stimuli.ids.push_back(tokenizer.encode(blank ? " " + texts[i] : texts[i]));
     if (stimuli.ids.back().empty())
-      user_error("stimulus {} has no tokens; give another text", i + 1);
+      user_error("stimulus {} has no tokens: expected at least one", i + 1);
     last = &texts[i];
   }
   return stimuli;

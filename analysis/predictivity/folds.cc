@@ -29,7 +29,8 @@ std::vector<int32_t> grouped_folds(std::span<const std::string> groups, int fold
   }
   if (sizes.size() < static_cast<size_t>(folds)) {
     user_error(
-        "{} groups cannot be held out in {} folds; give {} folds or fewer, or shuffled folds",
+        "{} groups cannot be held out in {} folds: expected at most {} folds; or use shuffled "
+        "folds",
         sizes.size(), folds, sizes.size());
   }
   std::vector<size_t> order = shuffled(sizes.size(), seed);
@@ -55,7 +56,7 @@ std::string_view regression_name(Regression regression) {
 Regression regression_from_name(std::string_view name) {
   if (name == "ridge") return Regression::kRidge;
   if (name == "ols") return Regression::kOls;
-  user_error("regression {} is not known; use ridge or ols", quote(name));
+  user_error("unknown regression {}: expected ridge or ols", quote(name));
 }
 
 std::string_view alpha_choice_name(AlphaChoice choice) {
@@ -65,7 +66,7 @@ std::string_view alpha_choice_name(AlphaChoice choice) {
 AlphaChoice alpha_choice_from_name(std::string_view name) {
   if (name == "gcv") return AlphaChoice::kGcv;
   if (name == "loo") return AlphaChoice::kLoo;
-  user_error("choice of alpha {} is not known; use gcv or loo", quote(name));
+  user_error("unknown choice of alpha {}: expected gcv or loo", quote(name));
 }
 
 std::string_view fold_kind_name(FoldKind kind) {
@@ -75,7 +76,7 @@ std::string_view fold_kind_name(FoldKind kind) {
 FoldKind fold_kind_from_name(std::string_view name) {
   if (name == "grouped") return FoldKind::kGrouped;
   if (name == "shuffled") return FoldKind::kShuffled;
-  user_error("kind of folds {} is not known; use grouped or shuffled", quote(name));
+  user_error("unknown kind of folds {}: expected grouped or shuffled", quote(name));
 }
 
 std::string_view stimulus_context_name(StimulusContext context) {
@@ -85,14 +86,14 @@ std::string_view stimulus_context_name(StimulusContext context) {
 StimulusContext stimulus_context_from_name(std::string_view name) {
   if (name == "group") return StimulusContext::kGroup;
   if (name == "none") return StimulusContext::kNone;
-  user_error("context {} is not known; use group or none", quote(name));
+  user_error("unknown context {}: expected group or none", quote(name));
 }
 
 std::vector<int32_t> make_folds(std::span<const std::string> groups, int folds, FoldKind kind,
                                 uint64_t seed) {
-  if (folds < 2) user_error("{} folds: give two at least, one of which is held out", folds);
+  if (folds < 2) user_error("invalid number of folds {}: expected at least two", folds);
   if (groups.size() < static_cast<size_t>(folds)) {
-    user_error("{} stimuli cannot be held out in {} folds; give fewer folds", groups.size(), folds);
+    user_error("{} stimuli cannot be held out in {} folds: use fewer folds", groups.size(), folds);
   }
   if (kind == FoldKind::kGrouped) return grouped_folds(groups, folds, seed);
   std::vector<int32_t> result(groups.size());

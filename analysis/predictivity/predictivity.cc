@@ -22,14 +22,15 @@ void check_values(const Responses& responses, const std::vector<std::string>& na
       if (std::isfinite(values[i])) continue;
       const int64_t neuroids = responses.values.shape()[1];
       user_error(
-          "the response of neuroid {} to stimulus {} is {}; leave out such neuroids or stimuli",
+          "the response of neuroid {} to stimulus {} is {}: expected a finite number; leave out "
+          "such neuroids or stimuli",
           quote(names[static_cast<size_t>(i % neuroids)]), i / neuroids + 1, values[i]);
     }
   };
   const void* data = responses.values.data();
   if (responses.values.dtype() == DType::kF32) return check(static_cast<const float*>(data));
   if (responses.values.dtype() == DType::kF64) return check(static_cast<const double*>(data));
-  user_error("the responses are {}; wanted f32 or f64", dtype_name(responses.values.dtype()));
+  user_error("the responses are {}: expected f32 or f64", dtype_name(responses.values.dtype()));
 }
 
 /// Everything that does not depend on the features.
@@ -79,20 +80,19 @@ class Study {
     const Tensor& values = responses_.values;
     const auto stimuli = static_cast<int64_t>(stimuli_.ids.size());
     if (values.shape().rank() != 2) {
-      user_error("the responses are {}; wanted two axes, [stimuli, neuroids]",
+      user_error("the responses have shape {}: expected two axes, [stimuli, neuroids]",
                  values.shape().to_string());
     }
     if (values.shape()[0] != stimuli) {
       user_error(
-          "there are {} stimuli and {} rows of responses; give one row a stimulus, in the same "
-          "order",
+          "{} stimuli and {} rows of responses: expected one row per stimulus, in the same order",
           stimuli, values.shape()[0]);
     }
     const auto neuroids = static_cast<size_t>(values.shape()[1]);
-    if (neuroids == 0) user_error("the responses have no neuroids; give one column at least");
+    if (neuroids == 0) user_error("the responses have no neuroids: expected at least one column");
     const auto check_count = [&](size_t count, std::string_view what) {
       if (count != 0 && count != neuroids)
-        user_error("{} neuroids have {} {}; give one each", neuroids, count, what);
+        user_error("{} neuroids have {} {}: expected one per neuroid", neuroids, count, what);
     };
     check_count(responses_.neuroids.size(), "names");
     check_count(responses_.subjects.size(), "subjects");
@@ -110,8 +110,9 @@ class Study {
     check_values(responses_, result.neuroid_names);
     for (size_t q = 0; q < responses_.ceilings.size(); ++q) {
       if (const double c = responses_.ceilings[q]; !(c > 0 && std::isfinite(c))) {
-        user_error("the ceiling {} of neuroid {} is not above 0; leave the neuroid out", c,
-                   quote(result.neuroid_names[q]));
+        user_error(
+            "the ceiling {} of neuroid {} is out of range: expected > 0; leave the neuroid out", c,
+            quote(result.neuroid_names[q]));
       }
     }
   }
@@ -131,8 +132,8 @@ class Study {
     }
     if (result.constant.size() == r.size()) {
       user_error(
-          "no neuroid has a score: the responses of all {} are constant, at least in one fold; "
-          "give fewer folds or other responses",
+          "no neuroid has a score: the responses of all {} are constant in at least one fold; use "
+          "fewer folds or other responses",
           r.size());
     }
   }
@@ -211,7 +212,8 @@ PredictivityControl control_of(const PredictivityScore& site,
 Predictivity predictivity(const Model& model, const Stimuli& stimuli, const Responses& responses,
                           const PredictivityOptions& options) {
   if (options.bootstraps < 0 || options.bootstraps > kMostBootstraps) {
-    user_error("{} bootstrap draws: give 0..{}", options.bootstraps, kMostBootstraps);
+    user_error("invalid number of bootstrap draws {}: expected 0..{}", options.bootstraps,
+               kMostBootstraps);
   }
   Study study(stimuli, responses, options);
   study.result.sites = site_scores(model, stimuli, options, study);

@@ -20,7 +20,7 @@ using Vector = std::vector<double>;
 
 Matrix matrix_of(const TensorView& view, std::string_view what) {
   if (view.shape().rank() != 2)
-    user_error("the {} are {}; wanted two axes, a row for each stimulus", what,
+    user_error("the {} have shape {}: expected two axes, one row per stimulus", what,
                view.shape().to_string());
   Matrix matrix(view.shape()[0], view.shape()[1]);
   const auto copy = [&](const auto* values) {
@@ -32,20 +32,20 @@ Matrix matrix_of(const TensorView& view, std::string_view what) {
   } else if (view.dtype() == DType::kF64) {
     copy(reinterpret_cast<const double*>(bytes));
   } else {
-    user_error("the {} are {}; wanted f32 or f64", what, dtype_name(view.dtype()));
+    user_error("the {} are {}: expected f32 or f64", what, dtype_name(view.dtype()));
   }
   if (!all_finite(matrix.values()))
-    user_error("the {} hold a number that is not finite; leave such rows or columns out", what);
+    user_error("the {} contain NaN or infinity: expected finite numbers; leave such rows or columns out", what);
   return matrix;
 }
 
 void check_alphas(const RegressionOptions& options) {
   if (options.method != Regression::kRidge) return;
   if (options.alphas.empty())
-    user_error("a ridge regression has no alpha to choose from; give one at least, such as 1");
+    user_error("missing alpha of a ridge regression: expected at least one, such as 1");
   for (const double alpha : options.alphas) {
     if (!(alpha > 0 && std::isfinite(alpha)))
-      user_error("alpha {} of a ridge regression: give a number above 0, such as 1", alpha);
+      user_error("alpha {} of a ridge regression is out of range: expected > 0, such as 1", alpha);
   }
 }
 
@@ -261,20 +261,19 @@ Matrix rows_of(const Matrix& x, const std::vector<int64_t>& rows) {
 
 void check_folds(std::span<const int32_t> folds, int64_t stimuli) {
   if (static_cast<int64_t>(folds.size()) != stimuli)
-    user_error("{} stimuli have {} folds; give one each", stimuli, folds.size());
+    user_error("{} stimuli have {} folds: expected one per stimulus", stimuli, folds.size());
   const int32_t count = *std::max_element(folds.begin(), folds.end()) + 1;
   if (*std::min_element(folds.begin(), folds.end()) < 0)
-    user_error("a fold is negative; count them from 0");
+    user_error("a fold is negative: expected 0 or more");
   if (count < 2)
     user_error(
-        "all stimuli are in one fold, so that nothing is left to learn from; give two folds at "
-        "least");
+        "all stimuli are in one fold, which leaves no training rows: expected at least two folds");
   for (int32_t fold = 0; fold < count; ++fold) {
     const auto held_out = std::count(folds.begin(), folds.end(), fold);
     if (held_out < 3) {
       user_error(
-          "fold {} of {} holds out {} stimuli, from which no correlation can be told; give fewer "
-          "folds or more stimuli",
+          "fold {} of {} holds out {} stimuli, too few for a correlation: use fewer folds or more "
+          "stimuli",
           fold, count, held_out);
     }
   }
@@ -288,12 +287,12 @@ RegressionResult regress(const TensorView& features, const TensorView& responses
   const Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses"),
                test = matrix_of(test_features, "test features");
   if (x.rows() != y.rows())
-    user_error("{} rows of features have {} rows of responses; give one each", x.rows(), y.rows());
-  if (x.rows() < 2) user_error("{} rows to learn from: a regression wants two at least", x.rows());
+    user_error("{} rows of features have {} rows of responses: expected equal numbers", x.rows(), y.rows());
+  if (x.rows() < 2) user_error("{} training rows: expected at least two", x.rows());
   if (x.columns() != test.columns())
-    user_error("{} features in training and {} in testing; give the same", x.columns(),
+    user_error("{} features in training and {} in testing: expected equal numbers", x.columns(),
                test.columns());
-  if (x.columns() == 0) user_error("there are no features; give one at least");
+  if (x.columns() == 0) user_error("missing features: expected at least one");
   Fit found = fit(x, y, test, options);
   RegressionResult result{.predictions = Tensor(DType::kF64, {test.rows(), y.columns()}),
                           .alphas = std::move(found.alphas)};
@@ -314,9 +313,9 @@ CrossValidation internal::cross_validate(const TensorView& features, const Tenso
   check_alphas(options);
   const Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses");
   if (x.rows() != y.rows())
-    user_error("{} rows of features have {} rows of responses; give one each", x.rows(), y.rows());
-  if (x.columns() == 0) user_error("there are no features; give one at least");
-  if (x.rows() == 0) user_error("there are no stimuli; give some");
+    user_error("{} rows of features have {} rows of responses: expected equal numbers", x.rows(), y.rows());
+  if (x.columns() == 0) user_error("missing features: expected at least one");
+  if (x.rows() == 0) user_error("missing stimuli: expected at least one");
   check_folds(folds, x.rows());
   CrossValidation result{.folds = *std::max_element(folds.begin(), folds.end()) + 1,
                          .neuroids = y.columns(),

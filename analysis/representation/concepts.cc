@@ -138,7 +138,7 @@ ConceptDirection direction_at(const std::string& site, const Texts& positive,
 
 void check_set(const Config& config, const Batch& texts, std::string_view name) {
   if (texts.size() < 2)
-    user_error("{} {} prompts leave nothing to hold out; give at least 2", texts.size(), name);
+    user_error("{} {} prompts: expected at least 2, because one is held out", texts.size(), name);
   check_texts(config, texts);
 }
 
@@ -152,7 +152,7 @@ ConceptPooling concept_pooling_from_name(std::string_view name) {
   for (const ConceptPooling pooling : {ConceptPooling::kLast, ConceptPooling::kMean}) {
     if (name == concept_pooling_name(pooling)) return pooling;
   }
-  user_error("pooling '{}' is not known; use last or mean", name);
+  user_error("unknown pooling '{}': expected last or mean", name);
 }
 
 std::vector<ConceptDirection> concept_directions(const Model& model, const Batch& positive,
@@ -161,7 +161,8 @@ std::vector<ConceptDirection> concept_directions(const Model& model, const Batch
   check_set(model.config(), positive, "positive");
   check_set(model.config(), negative, "negative");
   if (!options.where.positions.empty())
-    user_error("'{}' is narrowed to positions, which pooling decides: last or mean", options.site);
+    user_error("invalid selection of positions for '{}': pooling (last or mean) determines them",
+               options.site);
   const std::vector<std::string> sites = row_sites(model.config(), options.site, options.where);
   Batch texts = positive;
   texts.insert(texts.end(), negative.begin(), negative.end());

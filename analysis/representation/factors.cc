@@ -29,8 +29,8 @@ NonNegative collect(const Model& model, const Factors& found, const FactorOption
         const std::string site = site_name(Site::kMlpPost, found.layers[l]);
         const SiteRows part = rows_of(batch.captures, site, s);
         if (first_non_finite(part.values.data(), DType::kF32, std::ssize(part.values))) {
-          user_error("'{}' of prompt {} holds a NaN or infinity, which cannot be factorised", site,
-                     batch.first + s);
+          user_error("'{}' of prompt {} contains NaN or infinity: expected finite activations",
+                     site, batch.first + s);
         }
         rows = part.rows;
         for (size_t r = 0; r < rows; ++r) {
@@ -73,13 +73,12 @@ void arrange(const Nmf& nmf, Factors& found) {
 }
 
 void check(const Model& model, const Batch& texts, const FactorOptions& options) {
-  if (texts.empty()) user_error("there are no prompts to factorise; give at least one");
+  if (texts.empty()) user_error("missing prompts to factorise: expected at least one");
   check_texts(model.config(), texts);
   if (options.max_iterations < 1)
-    user_error("{} iterations find nothing; give at least 1", options.max_iterations);
+    user_error("invalid number of iterations {}: expected at least 1", options.max_iterations);
   if (!(options.tolerance >= 0))
-    user_error("tolerance {} is below 0; give a small number such as 1e-4, or 0",
-               options.tolerance);
+    user_error("tolerance {} is out of range: expected 0 or more, such as 1e-4", options.tolerance);
 }
 
 }  // namespace
@@ -92,7 +91,7 @@ FactorInit factor_init_from_name(std::string_view name) {
   for (const FactorInit init : {FactorInit::kRandom, FactorInit::kNndsvd}) {
     if (name == factor_init_name(init)) return init;
   }
-  user_error("start '{}' is not known; use random or nndsvd", name);
+  user_error("unknown start '{}': expected random or nndsvd", name);
 }
 
 std::vector<double> Factors::strengths_of(size_t component) const {
@@ -121,13 +120,15 @@ Factors factors(const Model& model, const Batch& texts, const FactorOptions& opt
   for (const auto& text : texts) found.tokens += std::ssize(text);
   const int64_t most = std::min(found.tokens, found.width());
   if (options.components < 1 || options.components > most) {
-    user_error("{} components are outside 1..{}, the smaller number of {} tokens and {} neurons",
-               options.components, most, found.tokens, found.width());
+    user_error(
+        "{} components are out of range: expected 1..{}, the smaller number of {} tokens and {} "
+        "neurons",
+        options.components, most, found.tokens, found.width());
   }
   const NonNegative x = collect(model, found, options);
   if (*std::max_element(x.values.begin(), x.values.end()) <= 0)
     user_error(
-        "no neuron of these layers is above 0 at any token, so that there is nothing to factorise");
+        "no neuron of these layers is positive at any token: expected positive activations");
   NmfOptions nmf{.components = options.components,
                  .init = options.init,
                  .seed = options.seed,

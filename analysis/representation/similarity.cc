@@ -67,7 +67,7 @@ class Comparison {
              const SimilarityOptions& options)
       : texts_(texts), options_(options) {
     if (!(options.variance > 0 && options.variance <= 1))
-      user_error("variance {} is outside 0..1; give the share to keep, such as 0.99",
+      user_error("variance {} is out of range: expected > 0 and <= 1, such as 0.99",
                  options.variance);
     add_sources(model, found_.rows);
     if (against)
@@ -79,7 +79,7 @@ class Comparison {
     found_.variance = options.variance;
     for (const auto& text : texts) found_.tokens += rows_in(text);
     if (found_.tokens < 2)
-      user_error("{} tokens cannot be compared; give at least 2", found_.tokens);
+      user_error("{} tokens cannot be compared: expected at least 2", found_.tokens);
     probe();
     values_.assign(sources_.size() * sources_.size(), kNothing);
     kept_.resize(sources_.size());
@@ -233,8 +233,8 @@ class Comparison {
                           static_cast<double>(sources_[pair.second].width);
       if (more > limit) {
         user_error(
-            "the product of '{}' and '{}' takes {}, more than max_bytes {}; narrow the sites to "
-            "some neurons, or use no more tokens than they are wide",
+            "the product of '{}' and '{}' takes {}: expected at most {} (max_bytes); select "
+            "neurons, or use no more tokens than the sites are wide",
             sources_[pair.first].site, sources_[pair.second].site, human_bytes(more),
             human_bytes(limit));
       }
@@ -338,7 +338,7 @@ SimilarityMeasure similarity_measure_from_name(std::string_view name) {
   for (const SimilarityMeasure measure : {SimilarityMeasure::kCka, SimilarityMeasure::kSvcca}) {
     if (name == similarity_measure_name(measure)) return measure;
   }
-  user_error("similarity measure '{}' is not known; use cka or svcca", name);
+  user_error("unknown similarity measure '{}': expected cka or svcca", name);
 }
 
 Similarity similarity(const Model& model, const Batch& texts, const SimilarityOptions& options) {

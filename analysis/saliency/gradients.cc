@@ -120,12 +120,12 @@ void gradient_norm(SaliencyWork& work) {
 void smooth_grad(SaliencyWork& work) {
   const SmoothGradOptions& options = work.options.smooth;
   if (options.samples < 1 || options.samples > kMostSamples) {
-    user_error("SmoothGrad with {} samples: give 1..{}", options.samples, kMostSamples);
+    user_error("invalid number of SmoothGrad samples {}: expected 1..{}", options.samples,
+               kMostSamples);
   }
   if (!(options.noise >= 0 && std::isfinite(options.noise))) {
-    user_error(
-        "SmoothGrad's noise {} is no share of the embeddings' spread; give 0 or more, such as 0.1",
-        options.noise);
+    user_error("SmoothGrad noise {} is out of range: expected 0 or more, such as 0.1",
+               options.noise);
   }
   const auto samples = static_cast<size_t>(options.samples);
   work.runs.expect(work.result.steps.size() * samples, "SmoothGrad");

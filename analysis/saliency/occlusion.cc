@@ -28,10 +28,8 @@ class Mask {
     SaliencyInput input = work_.input(step);
     if (deletes()) {
       if (positions.size() == input.ids.size()) {
-        user_error(
-            "deleting all {} tokens of the input leaves nothing to run; mask them by zero, mean or "
-            "a token",
-            input.ids.size());
+        user_error("cannot delete all {} tokens of the input: use zero, mean or a token as mask",
+                   input.ids.size());
       }
       for (size_t i = positions.size(); i-- > 0;) input.ids.erase(input.ids.begin() + positions[i]);
       return input;
@@ -111,20 +109,18 @@ class EffectSum {
 
 void check_spans(const SpanOptions& options) {
   if (options.draws < 1 || options.draws > kMostDraws)
-    user_error("span occlusion with {} draws: give 1..{}", options.draws, kMostDraws);
+    user_error("invalid number of span occlusion draws {}: expected 1..{}", options.draws,
+               kMostDraws);
   if (!(options.budget > 0 && options.budget <= 1)) {
-    user_error(
-        "a masking budget of {} is no share of the tokens; give more than 0 and at most 1, such as "
-        "0.15",
-        options.budget);
+    user_error("masking budget {} is out of range: expected > 0 and <= 1, such as 0.15",
+               options.budget);
   }
   if (!(options.p > 0 && options.p < 1)) {
-    user_error(
-        "span lengths with p = {}: a geometric distribution wants more than 0 and less than 1, "
-        "such as 0.2",
-        options.p);
+    user_error("span length parameter p = {} is out of range: expected > 0 and < 1, such as 0.2",
+               options.p);
   }
-  if (options.longest < 1) user_error("spans of at most {} words: give 1 or more", options.longest);
+  if (options.longest < 1)
+    user_error("maximum span of {} words is out of range: expected 1 or more", options.longest);
 }
 
 void compare_spans(SaliencyWork& work, size_t step, const Mask& mask,

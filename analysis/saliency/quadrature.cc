@@ -53,14 +53,14 @@ Quadrature quadrature_from_name(std::string_view name) {
   for (const auto& [rule, known] : kNames) {
     if (name == known) return rule;
   }
-  user_error("quadrature '{}' is not known; use gauss-legendre, trapezoid, left or right", name);
+  user_error("unknown quadrature '{}': expected gauss-legendre, trapezoid, left or right", name);
 }
 
 std::vector<QuadraturePoint> internal::quadrature_points(Quadrature rule, int count) {
   const int fewest = rule == Quadrature::kTrapezoid ? 2 : 1;
   if (count < fewest || count > kMostPoints) {
-    user_error("integrated gradients with {} steps: {} takes {}..{}", count, quadrature_name(rule),
-               fewest, kMostPoints);
+    user_error("invalid number of steps {} of integrated gradients with {}: expected {}..{}", count,
+               quadrature_name(rule), fewest, kMostPoints);
   }
   if (rule == Quadrature::kGaussLegendre) return gauss_legendre(count);
   std::vector<QuadraturePoint> points;

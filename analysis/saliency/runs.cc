@@ -42,19 +42,20 @@ Batch batch_of(const std::vector<SaliencyInput>& inputs) {
 void check_input_edits(const Hooks& edits, const Config& config, std::string_view analysis) {
   for (const Hooks::Change& change : edits.edits()) {
     if (!change.where.sequences.empty()) {
-      user_error("the edit of '{}' is narrowed to sequences, which has no meaning for {}",
+      user_error("invalid selection of sequences in the edit of '{}': not supported for {}",
                  change.pattern, analysis);
     }
     for (const SiteRef& site : find_sites(change.pattern, config, change.where)) {
       if (site.site == Site::kEmbed) {
         user_error(
-            "the edit of '{}' changes hook_embed, which {} is about; edit hook_pos_embed or "
+            "the edit of '{}' changes hook_embed, which {} varies: edit hook_pos_embed or "
             "blocks.0.hook_resid_pre",
             change.pattern, analysis);
       }
       if (site.site == Site::kLogits) {
         user_error(
-            "the edit of '{}' changes logits, which {} does not see; edit ln_final.hook_normalized",
+            "the edit of '{}' changes logits, which {} does not read: edit "
+            "ln_final.hook_normalized",
             change.pattern, analysis);
       }
     }
@@ -64,7 +65,7 @@ void check_input_edits(const Hooks& edits, const Config& config, std::string_vie
 SaliencyRuns::SaliencyRuns(const Model& model, const SaliencyOptions& options)
     : model_(model), options_(options), edits_(options.edits.only_edits()) {
   if (options.batch_tokens < 1)
-    user_error("batch_tokens {} is less than 1; give at least 1", options.batch_tokens);
+    user_error("batch_tokens {} is out of range: expected at least 1", options.batch_tokens);
   check_input_edits(options.edits, model.config(), "saliency");
 }
 

@@ -30,7 +30,7 @@ std::vector<int32_t> step_tokens(const Model& model, std::span<const int32_t> pr
   if (options.target) return {*options.target};
   if (!options.generate) return options.continuation;
   if (options.generate->max_new_tokens < 1) {
-    user_error("a generation of {} tokens has no step to look at; give 1 or more",
+    user_error("invalid generation of {} tokens: expected 1 or more",
                options.generate->max_new_tokens);
   }
   return generate(model, {{prompt.begin(), prompt.end()}}, *options.generate,
@@ -40,11 +40,10 @@ std::vector<int32_t> step_tokens(const Model& model, std::span<const int32_t> pr
 }
 
 void check(const Config& config, std::span<const int32_t> prompt, const SaliencyOptions& options) {
-  if (prompt.empty()) user_error("the prompt has no tokens to look at; give at least one");
+  if (prompt.empty()) user_error("the prompt is empty: expected at least one token");
   if (options.target.has_value() + !options.continuation.empty() + options.generate.has_value() >
       1) {
-    user_error(
-        "a target, a continuation and a generation were asked for at once; choose one of them");
+    user_error("more than one of target, continuation and generation: expected at most one");
   }
   for (const int32_t id : prompt) check_id(config, id, "prompt's token id");
   for (const int32_t id : options.continuation) check_id(config, id, "continuation's token id");
@@ -53,13 +52,12 @@ void check(const Config& config, std::span<const int32_t> prompt, const Saliency
   const auto length = static_cast<int64_t>(prompt.size()),
              steps = static_cast<int64_t>(options.continuation.size());
   if (length > config.context)
-    user_error("the prompt has {} tokens; the model's context holds {}: shorten it", length,
-               config.context);
+    user_error("the prompt has {} tokens: expected at most {}, the model's context; shorten it",
+               length, config.context);
   if (length + steps > config.context + 1) {
     user_error(
-        "the prompt's {} tokens and the continuation's {} do not fit: the context holds {}, and "
-        "only the last token may stand behind it; "
-        "shorten one of them",
+        "the prompt's {} tokens and the continuation's {} exceed the model's context of {}, which "
+        "only the last token may exceed; shorten one of them",
         length, steps, config.context);
   }
 }
@@ -118,7 +116,7 @@ SaliencyMethod saliency_method_from_name(std::string_view name) {
     if (name == known) return method;
   }
   user_error(
-      "saliency method '{}' is not known; use grad-x-input, gradient-norm, smooth-grad, "
+      "unknown saliency method '{}': expected grad-x-input, gradient-norm, smooth-grad, "
       "integrated-gradients, occlusion or span-occlusion",
       name);
 }
@@ -131,7 +129,7 @@ SaliencyValue saliency_value_from_name(std::string_view name) {
   for (const auto& [value, known] : kValues) {
     if (name == known) return value;
   }
-  user_error("the target's value '{}' is not known; use logit, log-prob or prob", name);
+  user_error("unknown target value '{}': expected logit, log-prob or prob", name);
 }
 
 Saliency saliency(const Model& model, std::span<const int32_t> prompt,

@@ -70,7 +70,7 @@ Tensor replacement_rows(const Replacement& replacement, const Model& model, size
     case Replacement::Kind::kTensor: {
       const Shape& shape = replacement.tensor.shape();
       if (replacement.tensor.empty() || (shape != Shape{width} && shape != Shape{length, width})) {
-        user_error("the {} is {}; give [{}], or [{}, {}], a row an input token", what,
+        user_error("the {} is {}: expected [{}], or [{}, {}] with one row per input token", what,
                    replacement.tensor.empty() ? "no tensor" : shape.to_string(), width, length,
                    width);
       }
@@ -78,7 +78,8 @@ Tensor replacement_rows(const Replacement& replacement, const Model& model, size
       return replacement.tensor;
     }
     case Replacement::Kind::kDelete:
-      user_error("the {} cannot be deletion; use zero, mean, a token or a tensor", what);
+      user_error("invalid {}: deletion is not supported; use zero, mean, a token or a tensor",
+                 what);
     case Replacement::Kind::kZero:
       break;
   }

@@ -16,13 +16,13 @@ namespace {
 
 void check_range(int64_t value, int64_t max, std::string_view name, std::string_view max_name) {
   if (value < 1 || value > max)
-    user_error("{} {} is outside 1..{}, the {}", name, value, max, max_name);
+    user_error("{} {} is out of range: expected 1..{}, the {}", name, value, max, max_name);
 }
 
 void check_ids(const Config& config, std::span<const int32_t> ids) {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= config.vocab) {
-      user_error("token id {} at position {} is outside the vocabulary 0..{}", ids[i], i,
+      user_error("token id {} at position {} is out of range: expected 0..{}", ids[i], i,
                  config.vocab - 1);
     }
   }
@@ -86,9 +86,9 @@ Score internal::slide_window(const Model& model, std::span<const int32_t> ids,
   check_range(result.stride, result.window, "stride", "window");
   result.prepend = std::max(options.prepend, -1);
   if (result.prepend >= config.vocab)
-    user_error("the id {} to prepend is outside the vocabulary 0..{}", result.prepend,
+    user_error("the prepended id {} is out of range: expected 0..{}", result.prepend,
                config.vocab - 1);
-  if (ids.empty()) user_error("the text has no tokens to score; give at least one");
+  if (ids.empty()) user_error("the text is empty: expected at least one token");
   check_ids(config, ids);
 
   std::vector<int32_t> text;
@@ -98,8 +98,8 @@ Score internal::slide_window(const Model& model, std::span<const int32_t> ids,
   const auto length = static_cast<int64_t>(text.size());
   if (length < 2)
     user_error(
-        "a text of one token has nothing to score: nothing stands before it; prepend the "
-        "end-of-text token");
+        "a text of one token cannot be scored: expected two tokens; or prepend the end-of-text "
+        "token");
 
   const Hooks edits = options.edits.only_edits();
   // `scored` is the first token without a score. The last token is nobody's input.
@@ -129,12 +129,12 @@ Score score(const Model& model, std::span<const int32_t> ids, const ScoreOptions
 std::vector<TrainingWindow> training_windows(std::span<const int32_t> ids, int64_t window,
                                              int64_t stride) {
   const auto length = static_cast<int64_t>(ids.size());
-  if (window < 1) user_error("window {} is less than 1; give at least 1", window);
-  if (stride < 1) user_error("stride {} is less than 1; give at least 1", stride);
+  if (window < 1) user_error("window {} is out of range: expected at least 1", window);
+  if (stride < 1) user_error("stride {} is out of range: expected at least 1", stride);
   if (window >= length)
     user_error(
-        "a text of {} tokens is too short for a window of {}, which takes one token more; give a "
-        "smaller window",
+        "a text of {} tokens is too short for a window of {}: expected at least one token more "
+        "than the window; use a smaller window",
         length, window);
   std::vector<TrainingWindow> windows;
   const auto count = static_cast<size_t>(window);

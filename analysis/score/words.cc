@@ -43,8 +43,8 @@ std::vector<WordScore> split_words(std::string_view text) {
   return words;
 }
 
-/// Gives each token to the first word that it touches, and white space to the word behind it. What
-/// is behind the last word is nobody's.
+/// Gives each token to the first word that it touches, and white space to the word behind it.
+/// Tokens after the last word belong to no word.
 void give_tokens(std::vector<WordScore>& words, std::span<const Tokenizer::Piece> pieces) {
   size_t word = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -143,7 +143,7 @@ WordBoundary word_boundary_from_name(std::string_view name) {
   for (const WordBoundary boundary : {WordBoundary::kLeading, WordBoundary::kTrailing}) {
     if (name == word_boundary_name(boundary)) return boundary;
   }
-  user_error("word boundary '{}' is not known; use leading or trailing", name);
+  user_error("unknown word boundary '{}': expected leading or trailing", name);
 }
 
 double WordScores::total_nats() const {
@@ -163,7 +163,7 @@ WordScores score_words(const Model& model, std::string_view text, WordBoundary b
                        const ScoreOptions& options, Tokenizer::Special special) {
   const auto pieces = model.tokenizer().encode_with_spans(text, special);
   WordScores scores{.boundary = boundary, .tokens = {}, .words = split_words(text)};
-  if (scores.words.empty()) user_error("the text has no word to score; give at least one");
+  if (scores.words.empty()) user_error("the text has no words: expected at least one");
   give_tokens(scores.words, pieces);
   std::vector<int32_t> ids;
   for (const Tokenizer::Piece& piece : pieces) ids.push_back(piece.id);

@@ -92,20 +92,22 @@ TEST(Ablation, RefusesWhatMakesNoSense) {
     return user_error_of([&] { ablate(model, ids, options); });
   };
   EXPECT_EQ(refuse({.ablation = Ablation::kMean}),
-            "mean ablation takes its values from other prompts; give some");
+            "missing prompts for mean ablation: expected some");
   EXPECT_EQ(refuse({.ablation = Ablation::kResample}),
-            "resample ablation takes its values from other prompts; give one");
+            "missing prompts for resample ablation: expected one");
   EXPECT_EQ(refuse({.ablation = Ablation::kResample, .others = {ids, ids}}),
-            "resample ablation takes its values from one other prompt, not from 2");
-  EXPECT_EQ(refuse({.ablation = Ablation::kResample, .others = {some_ids(4)}}),
-            "the prompt has 6 tokens, the one to resample from 4; give prompts of the same length");
+            "resample ablation uses one other prompt: expected one, not 2");
+  EXPECT_EQ(
+      refuse({.ablation = Ablation::kResample, .others = {some_ids(4)}}),
+      "the prompt has 6 tokens, the one to resample from 4: expected prompts of the same length");
   EXPECT_EQ(refuse({.others = {ids}}),
-            "zero ablation was given 1 other prompts, which it has no use for; leave them out");
+            "zero ablation does not use other prompts, but 1 are given; leave them out");
   EXPECT_EQ(
       refuse({.ablation = Ablation::kMean, .cells = {.sites = {Site::kPattern}}, .others = {ids}}),
-      "'blocks.0.attn.hook_pattern' is a map, whose rows have no common width to average over");
+      "cannot average 'blocks.0.attn.hook_pattern': expected a site with rows of one width, not a "
+      "map");
   EXPECT_EQ(user_error_of([] { ablation_from_name("noise"); }),
-            "ablation 'noise' is not known; use zero, mean, resample");
+            "unknown ablation 'noise': expected one of zero, mean, resample");
 }
 
 }  // namespace

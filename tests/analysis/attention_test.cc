@@ -235,31 +235,31 @@ TEST(Attention, RefusesWhatIsNotThere) {
   const Model model = small_model();
   const auto ids = some_ids(4);
   EXPECT_EQ(user_error_of([&] { attention(model, {}); }),
-            "the text has no tokens to look at; give at least one");
+            "the text is empty: expected at least one token");
   EXPECT_EQ(user_error_of([&] { attention_rollout(model, {}); }),
-            "the text has no tokens to look at; give at least one");
+            "the text is empty: expected at least one token");
   EXPECT_EQ(user_error_of([&] { attention(model, ids, {.layers = {3}}); }),
-            "layer 3 is outside 0..2, the blocks of the model");
+            "layer 3 is out of range: expected 0..2, the blocks of the model");
   EXPECT_EQ(user_error_of([&] { attention(model, ids, {.heads = {2}}); }),
-            "head 2 is outside 0..1, the heads of a block");
+            "head 2 is out of range: expected 0..1, the heads of a block");
   EXPECT_EQ(user_error_of([&] { attention_flow(model, ids, {.queries = {4}}); }),
-            "position 4 is outside 0..3, the positions of the text");
+            "position 4 is out of range: expected 0..3, the positions of the text");
   EXPECT_EQ(user_error_of([&] { attention_rollout(model, some_ids(13)); }),
-            "the text has 13 tokens; the model's context holds 12: shorten it");
-  EXPECT_EQ(user_error_of([&] { attention_flow(model, ids, {.max_work = 50}); }),
-            "the flows of 4 queries at 1 layers are 105 edges of work, more than the limit of 50; "
-            "ask for fewer queries (the last one alone is 60), "
-            "fewer layers, a shorter text, or raise the limit");
+            "the text has 13 tokens: expected at most 12, the model's context; shorten it");
+  EXPECT_EQ(
+      user_error_of([&] { attention_flow(model, ids, {.max_work = 50}); }),
+      "the flows of 4 queries at 1 layers need 105 edges of work: expected at most 50; use fewer "
+      "queries (the last one alone is 60), fewer layers, a shorter text, or raise the limit");
   EXPECT_NO_THROW(attention_flow(model, ids, {.queries = {-1}, .max_work = 60}));
   EXPECT_EQ(user_error_of([&] {
               head_statistics(model, {{1}, {2}});
             }),
-            "2 texts of at most one token say nothing about heads; give one of two tokens");
+            "2 texts of at most one token: expected a text of at least two tokens");
   EXPECT_EQ(user_error_of([&] { repetition_scores(model, {.sequences = 0}); }),
-            "0 random sequences show nothing; give at least 1");
+            "invalid number of random sequences 0: expected at least 1");
   EXPECT_EQ(user_error_of([&] { repetition_scores(model, {.length = 6, .bos = 0}); }),
-            "6 repeated tokens are outside 1..5: twice that and the first token are to fit in the "
-            "context of 12, and all are to differ");
+            "6 repeated tokens are out of range: expected 1..5, since twice that and the first "
+            "token must fit the context of 12 and all must differ");
 }
 
 }  // namespace

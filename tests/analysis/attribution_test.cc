@@ -78,17 +78,17 @@ TEST(LogitAttribution, RefusesWhatIsNotThere) {
   const Model model = small_model();
   const auto ids = some_ids(4);
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, {}); }),
-            "the text has no tokens to explain; give at least one");
+            "the text is empty: expected at least one token");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.target = 61}); }),
-            "the target 61 is outside the vocabulary 0..60");
+            "the target 61 is out of range: expected 0..60");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.against = -2}); }),
-            "the token to compare with -2 is outside the vocabulary 0..60");
+            "the token to compare with -2 is out of range: expected 0..60");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.target = 3, .against = 3}); }),
-            "the target and the token to compare with are both 3; their difference is always 0");
+            "the target and the subtracted token are both 3: expected different tokens");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.position = 4}); }),
-            "position 4 is outside 0..3, the positions of the text");
+            "position 4 is out of range: expected 0..3, the positions of the text");
   EXPECT_EQ(user_error_of([&] { logit_attribution(model, ids, {.neurons = -1}); }),
-            "-1 neurons; use 0 for none");
+            "invalid number of neurons -1: expected 0 (none) or more");
 }
 
 }  // namespace

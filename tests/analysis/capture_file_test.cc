@@ -183,7 +183,7 @@ TEST(CaptureFile, AFullDiskLeavesNothing) {
           [&] { capture_to_file(model, some_prompts(), hooks, folder.path() / name); });
     }
     EXPECT_NE(message.find("cannot be written"), std::string::npos) << message;
-    EXPECT_NE(message.find("nothing was left behind"), std::string::npos) << message;
+    EXPECT_NE(message.find("no file was left"), std::string::npos) << message;
     EXPECT_TRUE(names_in(folder.path()).empty()) << name;
   }
 }
@@ -198,28 +198,27 @@ TEST(CaptureFile, RefusesBeforeTheWork) {
                           const std::filesystem::path& to) {
     return user_error_of([&] { capture_to_file(model, prompts, with, to); });
   };
-  EXPECT_EQ(refuse({}, hooks, path), "there are no prompts to capture; give at least one");
-  EXPECT_EQ(refuse({{1}, {}}, hooks, path), "prompt 1 is empty; give at least one token");
+  EXPECT_EQ(refuse({}, hooks, path), "missing prompts to capture: expected at least one");
+  EXPECT_EQ(refuse({{1}, {}}, hooks, path), "prompt 1 is empty: expected at least one token");
   EXPECT_EQ(refuse({some_ids(13)}, hooks, path),
-            "prompt 0 has 13 tokens; the model's context holds 12: shorten it");
+            "prompt 0 has 13 tokens: expected at most 12, the model's context; shorten it");
   EXPECT_EQ(refuse({{1, 61}}, hooks, path),
-            "token id 61 of prompt 0 is outside the vocabulary 0..60");
+            "token id 61 of prompt 0 is out of range: expected 0..60");
   EXPECT_EQ(refuse({{1}}, {}, path),
-            "nothing to capture; name a site such as blocks.*.hook_resid_post");
+            "missing site to capture: expected a name such as blocks.*.hook_resid_post");
   Hooks far, by_sequence;
   far.capture("blocks.0.hook_resid_post", {.positions = {2}});
-  EXPECT_EQ(
-      refuse({{1, 2, 3}, {4, 5}}, far, path),
-      "position 2 asked of 'blocks.0.hook_resid_post' is outside prompt 1, which has 2 tokens");
+  EXPECT_EQ(refuse({{1, 2, 3}, {4, 5}}, far, path),
+            "position 2 requested of 'blocks.0.hook_resid_post' is out of range of prompt 1, which "
+            "has 2 tokens");
   by_sequence.capture("hook_embed", {.sequences = {0}});
   EXPECT_EQ(refuse({{1}}, by_sequence, path),
-            "'hook_embed' is narrowed to sequences, which has no meaning for a file of prompts");
-  EXPECT_NE(
-      refuse({{1}}, hooks, folder.path() / "a.txt").find("captures are not written as '.txt'"),
-      std::string::npos);
-  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "no" / "a.npy").find("there is no folder"),
+            "invalid selection of sequences for 'hook_embed': not supported for a file of prompts");
+  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "a.txt").find("unknown capture format '.txt'"),
             std::string::npos);
-  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "no" / "many/").find("there is no folder"),
+  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "no" / "a.npy").find("missing folder"),
+            std::string::npos);
+  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "no" / "many/").find("missing folder"),
             std::string::npos);
   Hooks two;
   two.capture("blocks.*.hook_resid_post");
@@ -227,7 +226,7 @@ TEST(CaptureFile, RefusesBeforeTheWork) {
             std::string::npos);
   EXPECT_TRUE(names_in(folder.path()).empty());
   std::filesystem::create_directories(folder.path() / "full" / "x");
-  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "full").find("is a folder with something in it"),
+  EXPECT_NE(refuse({{1}}, hooks, folder.path() / "full").find("is a non-empty folder"),
             std::string::npos);
 }
 

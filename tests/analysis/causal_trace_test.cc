@@ -83,14 +83,16 @@ TEST(CausalTrace, RefusesWhatMakesNoSense) {
     options.metric = kMetric;
     return user_error_of([&] { causal_trace(model, some_ids(6), options); });
   };
-  EXPECT_EQ(refuse({}), "the subject has no tokens to hide; name its positions");
+  EXPECT_EQ(refuse({}), "the subject is empty: expected at least one position");
   EXPECT_EQ(refuse({.subject = {6}}),
-            "subject position 6 is outside 0..5, the positions up to where the metric is read");
-  EXPECT_EQ(refuse({.subject = {1}, .draws = 0}), "0 draws of noise; give 1..1000000");
+            "subject position 6 is out of range: expected 0..5, the positions up to where the "
+            "metric is read");
+  EXPECT_EQ(refuse({.subject = {1}, .draws = 0}),
+            "invalid number of noise draws 0: expected 1..1000000");
   EXPECT_EQ(refuse({.subject = {1}, .noise = -1}),
-            "noise of -1 standard deviations; give a number that is not negative");
+            "noise of -1 standard deviations is out of range: expected 0 or more");
   EXPECT_EQ(refuse({.subject = {1}, .spread = std::nan("")}),
-            "a spread of nan; give a number that is not negative");
+            "spread nan is out of range: expected 0 or more");
 }
 
 }  // namespace

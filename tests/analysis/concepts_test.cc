@@ -152,19 +152,20 @@ TEST(Concepts, RefuseWhatLeavesNothing) {
   const Model model = small_model();
   const Batch two = {{1, 2}, {3}};
   EXPECT_EQ(user_error_of([&] { concept_directions(model, {{1}}, two); }),
-            "1 positive prompts leave nothing to hold out; give at least 2");
+            "1 positive prompts: expected at least 2, because one is held out");
   EXPECT_EQ(user_error_of([&] { concept_directions(model, two, {}); }),
-            "0 negative prompts leave nothing to hold out; give at least 2");
+            "0 negative prompts: expected at least 2, because one is held out");
   EXPECT_EQ(user_error_of([&] {
               concept_directions(model, two, two, {.site = "blocks.0.attn.hook_pattern"});
             }),
-            "'blocks.0.attn.hook_pattern' is a map, which has no row for each token; name a site "
-            "that has, such as blocks.*.hook_resid_post");
+            "invalid site 'blocks.0.attn.hook_pattern', which is a map: expected a site with one "
+            "row per token, such as blocks.*.hook_resid_post");
   EXPECT_EQ(
       user_error_of([&] { concept_directions(model, two, two, {.where = {.positions = {0}}}); }),
-      "'blocks.*.hook_resid_post' is narrowed to positions, which pooling decides: last or mean");
+      "invalid selection of positions for 'blocks.*.hook_resid_post': pooling (last or mean) "
+      "determines them");
   EXPECT_EQ(user_error_of([&] { concept_pooling_from_name("max"); }),
-            "pooling 'max' is not known; use last or mean");
+            "unknown pooling 'max': expected last or mean");
 }
 
 }  // namespace

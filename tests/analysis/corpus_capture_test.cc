@@ -218,7 +218,7 @@ TEST(CorpusCapture, RanksAreTheirOwn) {
             capture_corpus(model, windows_of(model, path), residuals(), folder / "one").tokens);
   EXPECT_NE(user_error_of([&] {
               capture_corpus(model, windows_of(model, path), residuals(), folder / "out");
-            }).find("of a world of another size than 1"),
+            }).find("of a world of a different size: expected 1"),
             std::string::npos);
 }
 
@@ -275,9 +275,9 @@ TEST_F(SpoiltCapture, OfAnotherRunIsRefused) {
   Config config = model_.config();
   config.layers = 4;
   const Model deeper = Model::random(config, 5);
-  EXPECT_TRUE(says(
-      refused({.model = &deeper}),
-      (out() / kRank).string() + ": is of another run: model.config.layers is 3 there and 4 here"));
+  EXPECT_TRUE(says(refused({.model = &deeper}),
+                   (out() / kRank).string() +
+                       ": belongs to a different run: model.config.layers is 3 there and 4 here"));
   EXPECT_TRUE(says(refused({.digest = "xxh64:0"}), "model.weights is '' there and 'xxh64:0' here"));
   Hooks others, narrowed = residuals();
   others.capture("blocks.{0,1}.hook_resid_post");
@@ -304,7 +304,7 @@ TEST_F(SpoiltCapture, MayGoOnAndSkipWhatIsBad) {
 
 TEST_F(SpoiltCapture, OfAProcessAtWorkIsLeftAlone) {
   const FileLock lock(out() / kRank / "lock", out());
-  EXPECT_TRUE(says(refused({}), ": another process is at work there"));
+  EXPECT_TRUE(says(refused({}), ": in use by another process"));
 }
 
 TEST_F(SpoiltCapture, AChangedCorpusIsFoundByItsContents) {
@@ -312,7 +312,7 @@ TEST_F(SpoiltCapture, AChangedCorpusIsFoundByItsContents) {
   const size_t at = text.find_first_of("0123456789", 10);
   text[at] = text[at] == '1' ? '2' : '1';
   folder_.write("corpus.jsonl", text);
-  EXPECT_TRUE(says(refused({}), "was made from another corpus: the documents up to document"));
+  EXPECT_TRUE(says(refused({}), "belongs to a different corpus: the documents up to document"));
 }
 
 TEST_F(SpoiltCapture, DamagedManifestsAreRefused) {
@@ -324,7 +324,7 @@ TEST_F(SpoiltCapture, DamagedManifestsAreRefused) {
     return refused({});
   };
   spoil(manifest(), good.substr(0, good.size() / 2));
-  EXPECT_TRUE(says(refused({}), "manifest.json", "not valid JSON"));
+  EXPECT_TRUE(says(refused({}), "manifest.json", "invalid JSON"));
   spoil(manifest(), "");
   EXPECT_TRUE(says(refused({}), "manifest.json"));
   EXPECT_TRUE(says(with([](Json& json) { json["format"] = "other"; }), "format is 'other'"));
@@ -335,18 +335,18 @@ TEST_F(SpoiltCapture, DamagedManifestsAreRefused) {
   EXPECT_TRUE(
       says(with([](Json& json) { json["shards"][1]["windows"] = 1e30; }), "windows is 1e+30"));
   EXPECT_TRUE(says(with([](Json& json) { json["shards"][0]["file"] = "../../x"; }),
-                   "file is '../../x'; wanted shard-000000.safetensors"));
+                   "file is '../../x': expected shard-000000.safetensors"));
   EXPECT_TRUE(says(
       with([](Json& json) { json["shards"].back()["last"]["digest"] = "xxh64:0123456789abcdef"; }),
-      "was made from another corpus"));
+      "belongs to a different corpus"));
   EXPECT_TRUE(says(with([](Json& json) { json["shards"].back()["last"]["begin"] = 7; }),
-                   "was made from another corpus"));
+                   "belongs to a different corpus"));
   EXPECT_TRUE(says(with([](Json& json) { json["shards"].push_back(json["shards"][1]); }),
-                   "wanted shard-00000"));
+                   "expected shard-00000"));
   EXPECT_TRUE(says(with([](Json& json) { json.erase("identity"); }), "identity is missing"));
   fs::remove(manifest());
   before_ = contents(out());
-  EXPECT_TRUE(says(refused({}), "but no manifest.json"));
+  EXPECT_TRUE(says(refused({}), "but manifest.json is missing"));
 }
 
 TEST_F(SpoiltCapture, DamagedShardsAreFound) {
@@ -368,7 +368,7 @@ TEST_F(SpoiltCapture, DamagedShardsAreFound) {
       says(check_corpus_capture(out()).problems.at(0), "is in the manifest, but not there"));
   EXPECT_TRUE(says(
       refused({}),
-      "is in the manifest, but not there; put the shard back, or begin again in another folder"));
+      "is in the manifest, but not there; restore the shard, or start again in another folder"));
 }
 
 TEST(CorpusCaptureRefuses, BeforeTheWork) {
@@ -384,21 +384,23 @@ TEST(CorpusCaptureRefuses, BeforeTheWork) {
   sequences.capture("hook_embed", {.sequences = {0}});
   misspelt.capture("hook_embde");
   callbacks.edit("hook_embed", callback([](EditView&) {}, {}));
-  EXPECT_TRUE(says(refuse({}), "nothing to capture"));
-  EXPECT_TRUE(says(refuse(maps), "'blocks.0.attn.hook_pattern' has another size in every window"));
-  EXPECT_TRUE(says(refuse(sequences), "'hook_embed' is narrowed to sequences"));
+  EXPECT_TRUE(says(refuse({}), "missing site to capture"));
+  EXPECT_TRUE(says(refuse(maps), "invalid site 'blocks.0.attn.hook_pattern'",
+                   "different size in every window"));
+  EXPECT_TRUE(says(refuse(sequences), "invalid selection of sequences for 'hook_embed'"));
   EXPECT_TRUE(says(refuse(misspelt), "'hook_embde'"));
-  EXPECT_TRUE(says(refuse(callbacks), "the edit of 'hook_embed' cannot be written down"));
-  EXPECT_TRUE(says(refuse(residuals(), {.shard_tokens = -1}), "a shard of -1 tokens cannot be"));
+  EXPECT_TRUE(says(refuse(callbacks), "the edit of 'hook_embed' cannot be saved"));
+  EXPECT_TRUE(says(refuse(residuals(), {.shard_tokens = -1}), "invalid shard size of -1 tokens"));
   EXPECT_TRUE(says(refuse(residuals(), {.shard_tokens = int64_t{1} << 62}),
-                   "a shard of 4611686018427387904 tokens takes", "give fewer, 326530612 at most"));
+                   "a shard of 4611686018427387904 tokens takes",
+                   "expected at most 326530612 tokens"));
   EXPECT_FALSE(fs::exists(folder / "out"));
   folder.write("out", "a file");
-  EXPECT_TRUE(says(refuse(residuals()), "cannot be made a folder"));
+  EXPECT_TRUE(says(refuse(residuals()), "cannot be created as a folder"));
   EXPECT_TRUE(says(user_error_of([&] { check_corpus_capture(folder / "gone"); }),
                    "gone: cannot be read as a folder"));
   EXPECT_TRUE(says(user_error_of([&] { check_corpus_capture(folder.path()); }),
-                   "holds no capture of a corpus"));
+                   "contains no capture of a corpus"));
 }
 
 TEST(CheckpointDigest, IsOfNamesAndBytes) {

@@ -158,25 +158,24 @@ TEST(CorpusMoments, RanksMergeToTheWhole) {
     return user_error_of([&] { merge_moments(paths); });
   };
   EXPECT_EQ(refused({states[0], states[2]}),
-            "rank 1 of 3 is missing; every rank of a corpus is wanted once");
+            "rank 1 of 3 is missing: expected every rank of a corpus once");
   EXPECT_EQ(refused({states[0], states[1], states[2], states[1]}),
-            "rank 1 of 3 is there 2 times; every rank of a corpus is wanted once");
+            "rank 1 of 3 is present 2 times: expected every rank of a corpus once");
   EXPECT_TRUE(
       says(refused({folder / "merged.safetensors", states[0]}), "rank 0 of 3 is there 2 times"));
   moments_of(model, path, {.state = folder / "whole.safetensors"});
   EXPECT_TRUE(says(refused({states[0], states[1], states[2], folder / "whole.safetensors"}),
-                   "a corpus was shared by 1 ranks in one part and by 3 in another"));
+                   "different worlds of 1 and 3 ranks for one corpus"));
   moments_of(model, path,
              {.state = folder / "begun.safetensors", .keep_going = [] { return false; }});
-  EXPECT_TRUE(says(refused({folder / "begun.safetensors"}),
-                   "begun.safetensors: its run has not come to the end"));
+  EXPECT_TRUE(says(refused({folder / "begun.safetensors"}), "begun.safetensors: incomplete run"));
   Hooks narrower;
   narrower.capture("blocks.1.hook_resid_post", {.neurons = {0, 3, 23}});
   corpus_moments(model, windows_of(model, other), narrower,
                  {.state = folder / "narrower.safetensors"});
   EXPECT_TRUE(says(refused({folder / "other.safetensors", folder / "narrower.safetensors"}),
                    "has 1 sites"));
-  EXPECT_TRUE(says(refused({}), "nothing to merge"));
+  EXPECT_TRUE(says(refused({}), "missing states to merge"));
 }
 
 TEST(CorpusMoments, RefuseStatesOfOthersAndDamagedOnes) {
@@ -198,14 +197,14 @@ TEST(CorpusMoments, RefuseStatesOfOthersAndDamagedOnes) {
     EXPECT_EQ(line.find('\n'), std::string::npos);
     return line;
   };
-  EXPECT_TRUE(
-      says(refused(good, {.weights_digest = "other"}),
-           "state.safetensors: is of another run: model.weights is '' there and 'other' here"));
+  EXPECT_TRUE(says(
+      refused(good, {.weights_digest = "other"}),
+      "state.safetensors: belongs to a different run: model.weights is '' there and 'other' here"));
   EXPECT_TRUE(says(refused(good, {}, {.rank = 1, .world = 2}), "rank is 0 there and 1 here"));
   EXPECT_TRUE(says(refused(good.substr(0, good.size() - 8)), "state.safetensors"));
   std::string flipped = good;
   flipped[good.size() - 5] = static_cast<char>(flipped[good.size() - 5] ^ 1);
-  EXPECT_TRUE(says(refused(flipped), "is damaged: its numbers are not those that were written"));
+  EXPECT_TRUE(says(refused(flipped), "damaged: its values do not match their checksum"));
   std::string lying = good;
   const size_t at = lying.find("\\\"23\\\"");
   ASSERT_NE(at, std::string::npos);
@@ -215,7 +214,7 @@ TEST(CorpusMoments, RefuseStatesOfOthersAndDamagedOnes) {
                      read_moments(fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain" /
                                   "model.safetensors");
                    }),
-                   "is no state of a covariance run"));
+                   "is not the state of a covariance run"));
 }
 
 TEST(CorpusMoments, RefuseBeforeTheWork) {
@@ -226,7 +225,7 @@ TEST(CorpusMoments, RefuseBeforeTheWork) {
     const FileLock lock(folder / "held.safetensors.lock", "");
     EXPECT_TRUE(says(
         user_error_of([&] { moments_of(model, path, {.state = folder / "held.safetensors"}); }),
-        "held.safetensors: another process is at work there"));
+        "held.safetensors: in use by another process"));
   }
   EXPECT_TRUE(says(user_error_of([&] { moments_of(model, path, {.max_bytes = 10}); }),
                    "the covariance matrices of 2 sites take 1.04e-07 GB"));
@@ -240,7 +239,7 @@ TEST(CorpusMoments, RefuseBeforeTheWork) {
                      moments_of(model, folder.write("bad.jsonl", "nothing"), {},
                                 {.skip_bad = true});
                    }),
-                   "the corpus has no document that could be read; the first bad one: "));
+                   "the corpus has no valid document; the first bad one: "));
 }
 
 }  // namespace

@@ -123,13 +123,13 @@ TEST(DocumentReader, NamesWhatIsBad) {
     const std::string path = folder.write(name, contents);
     const std::string message = user_error_of([&] { all({path}, options); });
     EXPECT_TRUE(message.starts_with(path)) << message;
-    EXPECT_TRUE(message.ends_with("; mend it, or skip bad documents")) << message;
+    EXPECT_TRUE(message.ends_with("; fix the document, or skip bad documents")) << message;
     CorpusOptions tolerant = options;
     tolerant.skip_bad = true;
     DocumentReader reader({path}, tolerant);
     for (Document document; reader.next(document);) EXPECT_EQ(document.text, "fine");
     EXPECT_EQ(reader.skipped(), 1);
-    EXPECT_EQ(reader.first_skipped() + "; mend it, or skip bad documents", message);
+    EXPECT_EQ(reader.first_skipped() + "; fix the document, or skip bad documents", message);
     return message.substr(path.size(), message.size() - path.size() - 32);
   };
   const CorpusOptions lines{.split = DocumentSplit::kLine, .vocab = 10, .max_document_bytes = 1000};
@@ -145,22 +145,22 @@ TEST(DocumentReader, NamesWhatIsBad) {
             ":1: document 0 is not UTF-8: byte 0xed at offset 1 of the file")
       << "a surrogate";
   EXPECT_EQ(refused("a.txt", std::string(1001, 'x'), lines),
-            ":1: document 0 is longer than 1.00 kB");
+            ":1: document 0 is too long: expected at most 1.00 kB");
   const std::string good = "{\"text\": \"fine\"}\n";
   EXPECT_TRUE(refused("a.jsonl", good + "{\"text\": \n", lines)
-                  .starts_with(":2: document 1 is no JSON, at column 10: not valid JSON"));
+                  .starts_with(":2: document 1 is not JSON: column 10: invalid JSON"));
   EXPECT_EQ(refused("a.jsonl", good + "[1]\n", lines),
-            ":2: document 1 is a list of 1 values, not a JSON object");
+            ":2: document 1 is a list of 1 values: expected a JSON object");
   EXPECT_EQ(refused("a.jsonl", good + "{\"test\": \"x\"}\n" + good, lines),
             ":2: document 1 has neither the field 'text' nor \"ids\"");
   EXPECT_EQ(refused("a.jsonl", good + "{\"text\": 5}\n", lines),
-            ":2: document 1 has 5 in its field 'text'; wanted is a string");
+            ":2: document 1 has 5 in its field 'text': expected a string");
   EXPECT_EQ(refused("a.jsonl", good + "{\"text\": \"\"}\n", lines),
-            ":2: document 1 has nothing in its field 'text'");
+            ":2: document 1 has an empty field 'text'");
   EXPECT_EQ(refused("a.jsonl", good + "{\"ids\": [1, -1]}\n", lines),
-            ":2: document 1 has -1 among its \"ids\", which is no token id");
+            ":2: document 1 has the invalid token id -1 in its \"ids\"");
   EXPECT_EQ(refused("a.jsonl", good + "{\"ids\": [1, 10]}\n", lines),
-            ":2: document 1 has the token id 10, which is outside the vocabulary 0..9");
+            ":2: document 1 has the token id 10 out of range: expected 0..9");
   EXPECT_EQ(refused("a.jsonl", good + "{\"ids\": []}\n", lines), ":2: document 1 has no token ids");
 }
 
@@ -170,16 +170,14 @@ TEST(DocumentReader, RefusesBeforeReading) {
   const auto refused = [](std::vector<std::string> paths, const CorpusOptions& options = {}) {
     return user_error_of([&] { DocumentReader(std::move(paths), options); });
   };
-  EXPECT_EQ(refused({}), "the corpus has no files; name one at least, or - for standard input");
-  EXPECT_EQ(refused({path, folder / "no.txt"})
-                .find((folder / "no.txt").string() + ": there is no such file"),
-            0u);
-  EXPECT_EQ(refused({folder.path()}),
-            folder.path().string() + ": is a directory; name the files in it");
-  EXPECT_EQ(refused({"-", path, "-"}), "standard input (-) can be read only once; name it once");
-  EXPECT_EQ(refused({path}, {.rank = 2, .world = 2}), "rank 2 is outside 0..1, the world");
-  EXPECT_EQ(refused({path}, {.world = 0}),
-            "a world of 0 ranks cannot share a corpus; give 1 or more");
+  EXPECT_EQ(refused({}),
+            "missing files of the corpus: expected at least one, or - for standard input");
+  EXPECT_EQ(
+      refused({path, folder / "no.txt"}).find((folder / "no.txt").string() + ": no such file"), 0u);
+  EXPECT_EQ(refused({folder.path()}), folder.path().string() + ": is a directory: expected a file");
+  EXPECT_EQ(refused({"-", path, "-"}), "duplicate standard input (-): expected at most one");
+  EXPECT_EQ(refused({path}, {.rank = 2, .world = 2}), "rank 2 is out of range: expected 0..1");
+  EXPECT_EQ(refused({path}, {.world = 0}), "invalid world of 0 ranks: expected 1 or more");
   EXPECT_THROW(document_split_from_name("word"), Error);
   EXPECT_EQ(document_split_from_name("paragraph"), DocumentSplit::kParagraph);
 }
@@ -269,10 +267,12 @@ TEST(WindowReader, Refuses) {
     return user_error_of(
         [&] { WindowReader(model, DocumentReader({some_documents(folder)}), options); });
   };
-  EXPECT_EQ(refused({.window = 13}), "window 13 is outside 1..12, the model's context");
-  EXPECT_EQ(refused({.overlap = 12}),
-            "overlap 12 is outside 0..11: a window of 12 tokens needs one that is new");
-  EXPECT_EQ(refused({.prepend = 61}), "the prepended id 61 is outside the vocabulary 0..60");
+  EXPECT_EQ(refused({.window = 13}),
+            "window 13 is out of range: expected 1..12, the model's context");
+  EXPECT_EQ(
+      refused({.overlap = 12}),
+      "overlap 12 is out of range: expected 0..11, since a window of 12 tokens needs a new one");
+  EXPECT_EQ(refused({.prepend = 61}), "the prepended id 61 is out of range: expected 0..60");
   EXPECT_THROW(
       {
         Window window;

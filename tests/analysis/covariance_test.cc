@@ -144,30 +144,28 @@ TEST(Covariance, Refuses) {
                            const MatrixView& y = {}) {
     return user_error_of([&] { covariance(x, y, options); });
   };
-  EXPECT_EQ(refused({m, 2, 4}, {}), "m is said to be 2 x 4 and holds 6 numbers");
+  EXPECT_EQ(refused({m, 2, 4}, {}), "m is declared as 2 x 4, but has 6 numbers");
   EXPECT_EQ(refused({m, int64_t{1} << 62, 6}, {}),
-            "m is said to be 4611686018427387904 x 6 and holds 6 numbers");
-  EXPECT_EQ(refused({{}, 0, 3}, {}), "the matrix has no variables; give one row at least");
-  EXPECT_EQ(refused({m, 2, 3}, {}, {m, 3, 2}),
-            "y has 2 observations and m has 3; they must be as many");
-  EXPECT_EQ(refused({m, 2, 3}, {.fweights = two}), "there are 2 fweights for 3 observations");
-  EXPECT_EQ(refused({m, 2, 3}, {.fweights = f}), "the fweight -1 of observation 1 is negative");
+            "m is declared as 4611686018427387904 x 6, but has 6 numbers");
+  EXPECT_EQ(refused({{}, 0, 3}, {}), "the matrix has no variables: expected at least one row");
+  EXPECT_EQ(refused({m, 2, 3}, {}, {m, 3, 2}), "y has 2 observations: expected 3, as m");
+  EXPECT_EQ(refused({m, 2, 3}, {.fweights = two}),
+            "2 fweights for 3 observations: expected one per observation");
+  EXPECT_EQ(refused({m, 2, 3}, {.fweights = f}),
+            "the fweight -1 of observation 1 is negative: expected 0 or more");
   EXPECT_EQ(refused({m, 2, 3}, {.aweights = a}),
-            "the aweight nan of observation 1 is negative or not finite");
-  EXPECT_EQ(
-      refused({m, 2, 3}, {.fweights = none}),
-      "the weights of all observations are 0, or there are none; a covariance needs one at least");
+            "invalid aweight nan of observation 1: expected a finite number >= 0");
+  EXPECT_EQ(refused({m, 2, 3}, {.fweights = none}),
+            "missing observations with a weight > 0: expected at least one");
   EXPECT_EQ(refused({m, 2, 3}, {.ddof = 3}),
-            "the divisor of the covariance is 0: observations that weigh 3 in all, ddof 3; give "
-            "more of them or a smaller ddof");
-  EXPECT_EQ(
-      refused({m, 6, 1}, {}).find("the divisor of the covariance is 0: observations that weigh 1"),
-      0u);
+            "the divisor of the covariance is 0 (total weight 3, ddof 3): expected > 0; use more "
+            "observations or a smaller ddof");
+  EXPECT_EQ(refused({m, 6, 1}, {}).find("the divisor of the covariance is 0 (total weight 1"), 0u);
   EXPECT_EQ(user_error_of([&] {
               principal_components(covariance({nan, 2, 2}));
             }),
-            "the covariance matrix has a NaN or an infinity, so it has no eigenvalues; look for "
-            "one in the data");
+            "the covariance matrix contains NaN or infinity, so it has no eigenvalues: expected "
+            "finite data");
 }
 
 /// Rows of `width` numbers with a mean of their own, a wide range of scales and some correlation.
@@ -301,20 +299,19 @@ TEST(Moments, MergeAsIfTheyHadComeInOneRow) {
 
 TEST(Moments, Refuse) {
   EXPECT_EQ(user_error_of([] { Moments(0); }),
-            "a covariance matrix of 0 variables cannot be; give 1 or more");
+            "invalid covariance matrix of 0 variables: expected 1 or more");
   EXPECT_EQ(user_error_of([] { Moments(50257); }),
-            "a covariance matrix of 50257 variables takes 20.2 GB, more than the 4.29 GB allowed; "
-            "narrow the site by heads or neurons");
+            "a covariance matrix of 50257 variables takes 20.2 GB: expected at most 4.29 GB; "
+            "select heads or neurons of the site");
   Moments two(2);
   EXPECT_EQ(user_error_of([&] {
               two.add(std::vector<double>{1, 2, 3});
             }),
-            "3 numbers are no whole rows of 2 variables");
+            "3 numbers are not whole rows: expected a multiple of 2 variables");
   EXPECT_EQ(user_error_of([&] { two.merge(Moments(3)); }),
-            "moments of 3 variables cannot be joined with those of 2");
-  EXPECT_EQ(
-      user_error_of([&] { two.covariance(); }),
-      "the weights of all observations are 0, or there are none; a covariance needs one at least");
+            "cannot merge moments of 3 and 2 variables: expected equal numbers");
+  EXPECT_EQ(user_error_of([&] { two.covariance(); }),
+            "missing observations with a weight > 0: expected at least one");
 }
 
 }  // namespace

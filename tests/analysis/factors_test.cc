@@ -157,25 +157,26 @@ TEST(Factors, RefuseWhatHasNoFactors) {
   const auto refuse = [&](const Batch& texts, const FactorOptions& options) {
     return user_error_of([&] { factors(model, texts, options); });
   };
-  EXPECT_EQ(refuse({}, {}), "there are no prompts to factorise; give at least one");
+  EXPECT_EQ(refuse({}, {}), "missing prompts to factorise: expected at least one");
   EXPECT_EQ(refuse({some_ids(4)}, {.components = 5}),
-            "5 components are outside 1..4, the smaller number of 4 tokens and 120 neurons");
+            "5 components are out of range: expected 1..4, the smaller number of 4 tokens and 120 "
+            "neurons");
   EXPECT_EQ(refuse({some_ids(4)}, {.components = 0}),
-            "0 components are outside 1..4, the smaller number of 4 tokens and 120 neurons");
+            "0 components are out of range: expected 1..4, the smaller number of 4 tokens and 120 "
+            "neurons");
   EXPECT_EQ(refuse({some_ids(4)}, {.components = 1, .layers = {3}}),
-            "layer 3 is outside 0..2, the blocks of the model");
+            "layer 3 is out of range: expected 0..2, the blocks of the model");
   FactorOptions options{.components = 2};
   options.edits.edit("blocks.*.mlp.hook_post", zero());
-  EXPECT_EQ(
-      refuse({some_ids(4)}, options),
-      "no neuron of these layers is above 0 at any token, so that there is nothing to factorise");
+  EXPECT_EQ(refuse({some_ids(4)}, options),
+            "no neuron of these layers is positive at any token: expected positive activations");
   const float nan = std::numeric_limits<float>::quiet_NaN();
   options.edits = Hooks().edit("blocks.1.mlp.hook_post", replace(Tensor::from({&nan, 1})));
   EXPECT_EQ(
       refuse({some_ids(4)}, options),
-      "'blocks.1.mlp.hook_post' of prompt 0 holds a NaN or infinity, which cannot be factorised");
+      "'blocks.1.mlp.hook_post' of prompt 0 contains NaN or infinity: expected finite activations");
   EXPECT_EQ(user_error_of([] { factor_init_from_name("nndsvda"); }),
-            "start 'nndsvda' is not known; use random or nndsvd");
+            "unknown start 'nndsvda': expected random or nndsvd");
 }
 
 }  // namespace

@@ -168,7 +168,7 @@ TEST(LogitRows, AreThoseOfAPassInOrder) {
   const Tensor narrow(DType::kF32, {2, 23});
   EXPECT_EQ(user_error_of(
                 [&] { visit_logits(model, narrow, true, [](int64_t, std::span<const float>) {}); }),
-            "unembed was given a tensor [2, 23]; its last axis must be the model's width 24");
+            "unembed has rows of shape [2, 23]: expected the model's width 24 as last axis");
 }
 
 TEST(Lens, SourcesReadWhatBlocksWrite) {
@@ -224,11 +224,11 @@ TEST(Lens, RankingsEndWhereTheGenerationDoes) {
   EXPECT_NE(rankings(model, prompt, {.max_new_tokens = 3}, edited).target_log_probs,
             rankings(model, prompt, {.max_new_tokens = 3}).target_log_probs);
   EXPECT_EQ(user_error_of([&] { rankings(model, prompt, {.max_new_tokens = 0}); }),
-            "max_new_tokens 0 gives nothing to look at; give at least 1");
+            "max_new_tokens 0 is out of range: expected at least 1");
   EXPECT_EQ(user_error_of([&] { rankings(model, prompt, {}, {.positions = {1}}); }),
-            "a generation is looked at where it chose its tokens; leave the positions out");
+            "invalid positions: a generation is decoded at its own steps; leave the positions out");
   EXPECT_EQ(user_error_of([&] { rankings(model, prompt, {}, {.target = 1}); }),
-            "a generation's targets are its own tokens; leave the target out");
+            "invalid target: the targets of a generation are its own tokens; leave the target out");
 }
 
 TEST(Lens, TiesShareARank) {
@@ -246,27 +246,27 @@ TEST(Lens, RefusesWhatIsNotThere) {
   const Model model = small_model();
   const auto ids = some_ids(4);
   EXPECT_EQ(user_error_of([&] { lens(model, {}); }),
-            "the text has no tokens to look at; give at least one");
+            "the text is empty: expected at least one token");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.positions = {4}}); }),
-            "position 4 is outside 0..3, the positions of the text");
+            "position 4 is out of range: expected 0..3, the positions of the text");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.positions = {-5}}); }),
-            "position -5 is outside 0..3, the positions of the text");
+            "position -5 is out of range: expected 0..3, the positions of the text");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.layers = {4}}); }),
-            "layer 4 is outside 0..3, the rows of this mode");
+            "layer 4 is out of range: expected 0..3, the rows of this mode");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.mode = LensMode::kEcco, .layers = {0}}); }),
-            "layer 0 is outside 1..3, the rows of this mode");
+            "layer 0 is out of range: expected 1..3, the rows of this mode");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.watch = {61}}); }),
-            "the watched id 61 is outside the vocabulary 0..60");
+            "the watched id 61 is out of range: expected 0..60");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.target = -1}); }),
-            "the target -1 is outside the vocabulary 0..60");
+            "the target -1 is out of range: expected 0..60");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.top_k = -1}); }),
-            "top_k -1 is negative; use 0 for none");
+            "top_k -1 is out of range: expected 0 (none) or more");
   EXPECT_EQ(user_error_of([&] { lens_mode_from_name("raw"); }),
-            "lens mode 'raw' is not known; use normalized, ecco or tuned");
+            "unknown lens mode 'raw': expected normalized, ecco or tuned");
   EXPECT_EQ(user_error_of([&] { lens_source_from_name("q"); }),
-            "what the lens reads, 'q' is not known; use residual, attention or mlp");
+            "unknown lens source 'q': expected residual, attention or mlp");
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.of = LensSource::kMlp, .layers = {0}}); }),
-            "layer 0 is outside 1..3, the rows of this mode");
+            "layer 0 is out of range: expected 1..3, the rows of this mode");
 }
 
 }  // namespace

@@ -408,25 +408,25 @@ TEST(Noise, RefusesWhatDoesNotFit) {
     options.continuation = continuation;
     return user_error_of([&] { noise(model, ids, options); });
   };
-  EXPECT_EQ(error_of({.repetitions = 0}), "noise with 0 repetitions: give 1..1000000");
+  EXPECT_EQ(error_of({.repetitions = 0}), "invalid number of repetitions 0: expected 1..1000000");
   EXPECT_EQ(error_of({.budget = 1.5}),
-            "a noise budget of 1.5 is no share of the tokens; give 0..1, such as 0.15");
+            "noise budget 1.5 is out of range: expected 0..1, such as 0.15");
   EXPECT_EQ(error_of({.p = 1}),
-            "span lengths with p = 1: a geometric distribution wants more than 0 and less than 1, "
-            "such as 0.2");
-  EXPECT_EQ(error_of({.longest = 0}), "spans of at most 0 words: give 1 or more");
+            "span length parameter p = 1 is out of range: expected > 0 and < 1, such as 0.2");
+  EXPECT_EQ(error_of({.longest = 0}),
+            "maximum span of 0 words is out of range: expected 1 or more");
   EXPECT_EQ(error_of({.poisson = 0}),
-            "a mean length of 0 tokens for text infilling is outside 0.5..100; give such as 3");
-  EXPECT_EQ(error_of({}, {61}), "the continuation's token 61 is outside the vocabulary 0..60");
-  EXPECT_EQ(error_of({.batch_tokens = 0}), "batch_tokens 0 is less than 1; give at least 1");
+            "mean length 0 of text infilling is out of range: expected 0.5..100, such as 3");
+  EXPECT_EQ(error_of({}, {61}), "the continuation's token 61 is out of range: expected 0..60");
+  EXPECT_EQ(error_of({.batch_tokens = 0}), "batch_tokens 0 is out of range: expected at least 1");
   EXPECT_EQ(error_of({.mask = {.kind = Replacement::Kind::kToken, .token = 70}}),
-            "the mask token 70 is outside the vocabulary 0..60");
+            "the mask token 70 is out of range: expected 0..60");
   EXPECT_EQ(error_of({.kinds = {NoiseKind::kTokenDeletion}, .budget = 1}),
-            "token-deletion would leave nothing of the 8 tokens of the prompt; give a smaller "
-            "budget or another mask");
+            "token-deletion would remove all 8 tokens of the prompt: use a smaller budget or "
+            "another mask");
   EXPECT_EQ(error_of({.kinds = {NoiseKind::kRotation}}, {1, 2, 3, 4, 5, 6}),
-            "the prompt and its continuation are 13 tokens; the model's context is 12: give a "
-            "shorter prompt");
+            "the prompt and its continuation are 13 tokens: expected at most 12, the model's "
+            "context; use a shorter prompt");
   EXPECT_NE(error_of({.kinds = {NoiseKind::kTextInfilling}, .repetitions = 50, .poisson = 0.5},
                      {1, 2, 3, 4, 5})
                 .find("the prompt with text-infilling"),
@@ -435,12 +435,12 @@ TEST(Noise, RefusesWhatDoesNotFit) {
   NoiseOptions edited;
   edited.edits.edit("hook_embed", zero());
   EXPECT_EQ(error_of(edited),
-            "the edit of 'hook_embed' changes hook_embed, which noise is about; edit "
-            "hook_pos_embed or blocks.0.hook_resid_pre");
+            "the edit of 'hook_embed' changes hook_embed, which noise varies: edit hook_pos_embed "
+            "or blocks.0.hook_resid_pre");
   EXPECT_EQ(user_error_of([&] { noise(model, {}); }),
-            "the prompt has no tokens; give at least one");
+            "the prompt is empty: expected at least one token");
   EXPECT_EQ(user_error_of([&] { noise_kind_from_name("masking"); }),
-            "noise 'masking' is not known; use one of spans, scattered, token-masking, "
+            "unknown noise 'masking': expected one of spans, scattered, token-masking, "
             "token-deletion, text-infilling, sentence-permutation, rotation");
 }
 

@@ -303,50 +303,53 @@ TEST(Patching, RefusesWhatMakesNoSense) {
     return user_error_of([&] { patch(model, pair.clean, pair.corrupt, {.metric = metric}); });
   };
   EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, some_ids(5), {.metric = kMetric}); }),
-            "the clean prompt has 8 tokens, the corrupt one 5; give prompts of the same length, or "
-            "patch with an alignment of "
-            "their positions");
+            "the clean prompt has 8 tokens, the corrupt one 5: expected the same length; or use an "
+            "alignment of their positions");
   EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, pair.clean, {.metric = kMetric}); }),
-            "the clean and the corrupt prompt are the same 8 tokens; give prompts that differ");
+            "the clean and the corrupt prompt are the same 8 tokens: expected different prompts");
   EXPECT_EQ(user_error_of([&] { patch(model, {}, pair.corrupt, {.metric = kMetric}); }),
-            "the clean prompt has no tokens; give at least one");
-  EXPECT_EQ(of({.answer = 61}), "the answer 61 is outside the vocabulary 0..60");
-  EXPECT_EQ(of({.answer = 6, .wrong = -1}), "the wrong answer -1 is outside the vocabulary 0..60");
+            "the clean prompt is empty: expected at least one token");
+  EXPECT_EQ(of({.answer = 61}), "the answer 61 is out of range: expected 0..60");
+  EXPECT_EQ(of({.answer = 6, .wrong = -1}), "the wrong answer -1 is out of range: expected 0..60");
   EXPECT_EQ(of({.answer = 6, .wrong = 6}),
-            "the answer and the wrong answer are both the token 6; their difference is always 0");
+            "the answer and the wrong answer are the same token 6: expected different tokens");
   EXPECT_EQ(refuse({.position = 8}),
-            "position 8 is outside the corrupt prompt, which has 8 tokens; use 0..7 or -8..-1");
-  EXPECT_EQ(refuse({.cells = {.layers = {3}}}), "layer 3 is outside 0..2, the layers of the model");
-  EXPECT_EQ(refuse({.cells = {.positions = {8}}}),
-            "position 8 is outside 0..7, the positions up to where the metric is read");
-  EXPECT_EQ(refuse({.cells = {.sites = {}}}),
-            "no site is to be patched; name one such as hook_resid_pre");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kQ, Site::kQ}}}),
-            "site 'attn.hook_q' is named twice; name it once");
+            "position 8 is out of range of the corrupt prompt, which has 8 tokens: expected 0..7 "
+            "or -8..-1");
+  EXPECT_EQ(refuse({.cells = {.layers = {3}}}),
+            "layer 3 is out of range: expected 0..2, the layers of the model");
   EXPECT_EQ(
-      refuse({.cells = {.sites = {Site::kEmbed}}}),
-      "site 'hook_embed' is in no layer; patch a site that is in each, such as hook_resid_pre");
+      refuse({.cells = {.positions = {8}}}),
+      "position 8 is out of range: expected 0..7, the positions up to where the metric is read");
+  EXPECT_EQ(refuse({.cells = {.sites = {}}}),
+            "missing site to patch: expected at least one, such as hook_resid_pre");
+  EXPECT_EQ(refuse({.cells = {.sites = {Site::kQ, Site::kQ}}}),
+            "duplicate site 'attn.hook_q': expected each site once");
+  EXPECT_EQ(refuse({.cells = {.sites = {Site::kEmbed}}}),
+            "cannot sweep site 'hook_embed', which has no layers: expected a per-layer site, such "
+            "as hook_resid_pre");
   EXPECT_EQ(refuse({.cells = {.over = PatchOver::kHeads}}),
-            "site 'hook_resid_pre' has no heads to go through; use for example attn.hook_z, or go "
-            "through positions");
+            "site 'hook_resid_pre' has no heads to sweep: use a site such as attn.hook_z, or sweep "
+            "positions");
   EXPECT_EQ(refuse({.cells = {.sites = {Site::kZ}, .over = PatchOver::kHeads, .heads = {2}}}),
-            "head 2 is outside 0..1, the heads of the model");
+            "head 2 is out of range: expected 0..1, the heads of the model");
   EXPECT_EQ(refuse({.cells = {.sites = {Site::kZ}, .over = PatchOver::kNeurons}}),
-            "site 'attn.hook_z' has heads and no neurons to go through; go through heads");
+            "site 'attn.hook_z' has heads and no neurons: sweep heads");
   EXPECT_EQ(
       refuse({.cells = {.sites = {Site::kMlpPost}, .over = PatchOver::kNeurons, .neurons = {40}}}),
-      "neuron 40 is outside 0..39, the elements of the site's row");
-  EXPECT_EQ(refuse({.cells = {.window = 0}}), "a window of 0 layers; give at least 1");
-  EXPECT_EQ(refuse({.batch_tokens = 0}), "batch_tokens 0 is less than 1; give at least 1");
+      "neuron 40 is out of range: expected 0..39, the elements of the site's row");
+  EXPECT_EQ(refuse({.cells = {.window = 0}}),
+            "window of 0 layers is out of range: expected at least 1");
+  EXPECT_EQ(refuse({.batch_tokens = 0}), "batch_tokens 0 is out of range: expected at least 1");
   EXPECT_EQ(refuse({.alignment = {{0, 8}}}),
-            "the alignment's position 8 is outside the corrupt prompt's 0..7");
+            "the alignment's position 8 of the corrupt prompt is out of range: expected 0..7");
   EXPECT_EQ(refuse({.alignment = {{0, 1}, {2, 1}}}),
-            "the alignment names a position of the pair 2:1 twice; name each once");
-  EXPECT_EQ(refuse({.cells = {.sites = {Site::kPattern}}, .alignment = {{0, 0}}}),
-            "site 'attn.hook_pattern' is a map, whose keys cannot be aligned; patch prompts of the "
-            "same length");
+            "duplicate position in the alignment's pair 2:1: expected each position at most once");
+  EXPECT_EQ(
+      refuse({.cells = {.sites = {Site::kPattern}}, .alignment = {{0, 0}}}),
+      "cannot align site 'attn.hook_pattern', which is a map: expected prompts of the same length");
   EXPECT_EQ(user_error_of([] { patch_metric_from_name("loss"); }),
-            "metric 'loss' is not known; use logit-difference, logit, log-prob, prob");
+            "unknown metric 'loss': expected one of logit-difference, logit, log-prob, prob");
 }
 
 TEST(Patching, RefusesPromptsThatAnswerAlike) {
@@ -355,11 +358,11 @@ TEST(Patching, RefusesPromptsThatAnswerAlike) {
   EXPECT_EQ(user_error_of([&] {
               patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .position = 2});
             }),
-            "the clean and the corrupt prompt are the same 3 tokens; give prompts that differ")
+            "the clean and the corrupt prompt are the same 3 tokens: expected different prompts")
       << "what differs is behind the position where the metric is read";
   EXPECT_EQ(user_error_of([] { metric_scale(0.5, 0.5, PatchDirection::kDenoise, kMetric); }),
-            "the logit-difference is 0.5 for both prompts, which leaves nothing to explain; choose "
-            "other tokens or prompts");
+            "the logit-difference is 0.5 for both prompts: expected different values; choose other "
+            "tokens or prompts");
 }
 
 }  // namespace

@@ -122,8 +122,8 @@ TEST(PathNode, NamesAndTheInverse) {
   for (const char* text : {"", "head", "head 3", "head 3.", "head 3.x", "mlp 3.1", "final 1",
                            "x 1.2", "head 3.1 ", "q 99999999999.1"}) {
     EXPECT_EQ(user_error_of([&] { PathNode::parse(text); }),
-              fmt::format("'{}' is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H "
-                          "or final, L.H being a layer and a head",
+              fmt::format("unknown component '{}': expected embed, head L.H, mlp L, q L.H, k L.H, "
+                          "v L.H or final, with L.H a layer and a head",
                           text));
   }
 }
@@ -136,16 +136,18 @@ TEST(PathPatching, RefusesWhatMakesNoSense) {
     return user_error_of([&] { path_patch(model, pair.clean, pair.corrupt, options); });
   };
   EXPECT_EQ(refuse({.senders = {{Kind::kQuery, 1, 0}}}),
-            "'q 1.0' cannot send; use embed, head L.H or mlp L");
+            "'q 1.0' cannot be a sender: expected embed, head L.H or mlp L");
   EXPECT_EQ(refuse({.receivers = {{Kind::kHead, 1, 0}}}),
-            "'head 1.0' cannot receive; use q L.H, k L.H, v L.H, mlp L or final");
-  EXPECT_EQ(refuse({.receivers = {}}), "the paths have no receiver; name one such as final");
+            "'head 1.0' cannot be a receiver: expected q L.H, k L.H, v L.H, mlp L or final");
+  EXPECT_EQ(refuse({.receivers = {}}),
+            "missing receiver of the paths: expected at least one, such as final");
   EXPECT_EQ(refuse({.senders = {{Kind::kHead, 3, 0}}}),
-            "layer 3 of 'head 3.0' is outside the model's 0..2");
+            "layer 3 of 'head 3.0' is out of range: expected 0..2");
   EXPECT_EQ(refuse({.senders = {{Kind::kHead, 0, -3}}}),
-            "head -3 of 'head 0.-3' is outside the model's 0..1");
+            "head -3 of 'head 0.-3' is out of range: expected 0..1");
   EXPECT_EQ(refuse({.receiver_positions = {7}}),
-            "receiver position 7 is outside 0..6, the positions up to where the metric is read");
+            "receiver position 7 is out of range: expected 0..6, the positions up to where the "
+            "metric is read");
 }
 
 }  // namespace

@@ -155,29 +155,30 @@ TEST(PredictivityRegression, RefusesWhatDoesNotFit) {
   const Tensor x = random_matrix(12, 3, 1), y = random_matrix(12, 2, 2),
                short_y = random_matrix(11, 2, 2), wide = random_matrix(12, 4, 3);
   EXPECT_EQ(user_error_of([&] { regress(x, short_y, x); }),
-            "12 rows of features have 11 rows of responses; give one each");
+            "12 rows of features have 11 rows of responses: expected equal numbers");
   EXPECT_EQ(user_error_of([&] { regress(x, y, wide); }),
-            "3 features in training and 4 in testing; give the same");
+            "3 features in training and 4 in testing: expected equal numbers");
   EXPECT_EQ(user_error_of([&] { regress(x, y, x, {.alphas = {}}); }),
-            "a ridge regression has no alpha to choose from; give one at least, such as 1");
+            "missing alpha of a ridge regression: expected at least one, such as 1");
   EXPECT_EQ(user_error_of([&] {
               regress(x, y, x, {.alphas = {1, 0}});
             }),
-            "alpha 0 of a ridge regression: give a number above 0, such as 1");
+            "alpha 0 of a ridge regression is out of range: expected > 0, such as 1");
   EXPECT_EQ(user_error_of([&] {
               regress(x, doubles({1, 2, NAN, 4, 5, 6, 7, 8, 9, 1, 2, 3}, {12, 1}), x);
             }),
-            "the responses hold a number that is not finite; leave such rows or columns out");
+            "the responses contain NaN or infinity: expected finite numbers; leave such rows or "
+            "columns out");
   const std::vector<int32_t> few = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, one(12, 0),
                              negative = {-1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1};
   EXPECT_EQ(user_error_of([&] { cross_validate(x, y, few); }),
-            "fold 1 of 2 holds out 2 stimuli, from which no correlation can be told; give fewer "
-            "folds or more stimuli");
-  EXPECT_EQ(user_error_of([&] { cross_validate(x, y, one); }),
-            "all stimuli are in one fold, so that nothing is left to learn from; give two folds at "
-            "least");
+            "fold 1 of 2 holds out 2 stimuli, too few for a correlation: use fewer folds or more "
+            "stimuli");
+  EXPECT_EQ(
+      user_error_of([&] { cross_validate(x, y, one); }),
+      "all stimuli are in one fold, which leaves no training rows: expected at least two folds");
   EXPECT_EQ(user_error_of([&] { cross_validate(x, y, negative); }),
-            "a fold is negative; count them from 0");
+            "a fold is negative: expected 0 or more");
 }
 
 /// Groups g0, g1, ... of these sizes, dealt out in turn so that none stands together.
@@ -225,20 +226,21 @@ TEST(PredictivityFolds, ShuffledOnesAreOfOneSizeAndDoNotKnowGroups) {
 }
 
 TEST(PredictivityFolds, RefuseTooFewGroupsOrStimuli) {
-  EXPECT_EQ(user_error_of([&] {
-              make_folds(groups_of({9, 9}), 3, FoldKind::kGrouped, 0);
-            }),
-            "2 groups cannot be held out in 3 folds; give 2 folds or fewer, or shuffled folds");
+  EXPECT_EQ(
+      user_error_of([&] {
+        make_folds(groups_of({9, 9}), 3, FoldKind::kGrouped, 0);
+      }),
+      "2 groups cannot be held out in 3 folds: expected at most 2 folds; or use shuffled folds");
   EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 3, FoldKind::kShuffled, 0); }),
-            "2 stimuli cannot be held out in 3 folds; give fewer folds");
+            "2 stimuli cannot be held out in 3 folds: use fewer folds");
   EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 1, FoldKind::kShuffled, 0); }),
-            "1 folds: give two at least, one of which is held out");
+            "invalid number of folds 1: expected at least two");
   EXPECT_EQ(user_error_of([&] { fold_kind_from_name("random"); }),
-            "kind of folds 'random' is not known; use grouped or shuffled");
+            "unknown kind of folds 'random': expected grouped or shuffled");
   EXPECT_EQ(user_error_of([&] { alpha_choice_from_name("cv"); }),
-            "choice of alpha 'cv' is not known; use gcv or loo");
+            "unknown choice of alpha 'cv': expected gcv or loo");
   EXPECT_EQ(user_error_of([&] { regression_from_name("pls"); }),
-            "regression 'pls' is not known; use ridge or ols");
+            "unknown regression 'pls': expected ridge or ols");
 }
 
 }  // namespace

@@ -325,39 +325,42 @@ TEST(PredictivityStudy, RefusesWhatDoesNotFit) {
     change(stimuli, responses, options);
     return user_error_of([&] { predictivity(m.model, stimuli, responses, options); });
   };
-  EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids.pop_back(), s.groups.pop_back(); }),
-            "there are 239 stimuli and 240 rows of responses; give one row a stimulus, in the same "
-            "order");
+  EXPECT_EQ(
+      error_of([](auto& s, auto&, auto&) { s.ids.pop_back(), s.groups.pop_back(); }),
+      "239 stimuli and 240 rows of responses: expected one row per stimulus, in the same order");
   EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.values.f32()[24 * 2 + 5] = NAN; }),
-            "the response of neuroid '5' to stimulus 3 is nan; leave out such neuroids or stimuli");
+            "the response of neuroid '5' to stimulus 3 is nan: expected a finite number; leave out "
+            "such neuroids or stimuli");
   EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.values = Tensor(DType::kF32, {240}); }),
-            "the responses are [240]; wanted two axes, [stimuli, neuroids]");
+            "the responses have shape [240]: expected two axes, [stimuli, neuroids]");
   EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.subjects.pop_back(); }),
-            "24 neuroids have 23 subjects; give one each");
+            "24 neuroids have 23 subjects: expected one per neuroid");
   EXPECT_EQ(error_of([](auto&, auto& r, auto&) {
               r.ceilings = {0.5, 0.5};
             }),
-            "24 neuroids have 2 ceilings; give one each");
+            "24 neuroids have 2 ceilings: expected one per neuroid");
   EXPECT_EQ(error_of([](auto&, auto& r, auto&) { r.ceilings = {0.0}; }),
-            "the ceiling 0 of neuroid '0' is not above 0; leave the neuroid out");
+            "the ceiling 0 of neuroid '0' is out of range: expected > 0; leave the neuroid out");
   EXPECT_EQ(error_of([](auto&, auto& r, auto&) {
               r.values = Tensor(DType::kF32, {240, 24});
             }),
-            "no neuroid has a score: the responses of all 24 are constant, at least in one fold; "
-            "give fewer folds or other responses");
-  EXPECT_EQ(error_of([](auto&, auto&, auto& o) { o.folds = 49; }),
-            "48 groups cannot be held out in 49 folds; give 48 folds or fewer, or shuffled folds");
+            "no neuroid has a score: the responses of all 24 are constant in at least one fold; "
+            "use fewer folds or other responses");
+  EXPECT_EQ(
+      error_of([](auto&, auto&, auto& o) { o.folds = 49; }),
+      "48 groups cannot be held out in 49 folds: expected at most 48 folds; or use shuffled folds");
   EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids[4].clear(); }),
-            "stimulus 5 has no tokens; give another text");
+            "stimulus 5 has no tokens: expected at least one");
   EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids[4] = {61}; }),
-            "the token of stimulus 5: 61 is outside the vocabulary 0..60");
+            "the token of stimulus 5: 61 is out of range: expected 0..60");
   EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.groups.pop_back(); }),
-            "240 stimuli have 239 groups; give one each");
+            "240 stimuli have 239 groups: expected one per stimulus");
   EXPECT_EQ(
       error_of([](auto&, auto&, auto& o) { o.features.sites = {"blocks.1.attn.hook_pattern"}; }),
-      "blocks.1.attn.hook_pattern is a map, which has no features of a token; choose another site");
+      "invalid site blocks.1.attn.hook_pattern, which is a map: expected a site with one row per "
+      "token");
   EXPECT_EQ(error_of([](auto&, auto&, auto& o) { o.bootstraps = -1; }),
-            "-1 bootstrap draws: give 0..1000000");
+            "invalid number of bootstrap draws -1: expected 0..1000000");
 }
 
 }  // namespace

@@ -90,8 +90,7 @@ TEST(Occlusion, CannotDeleteEverything) {
   const Model model = small_model();
   const SaliencyOptions options = occlusion({.kind = Replacement::Kind::kDelete});
   EXPECT_EQ(user_error_of([&] { saliency(model, some_ids(1), options); }),
-            "deleting all 1 tokens of the input leaves nothing to run; mask them by zero, mean or "
-            "a token");
+            "cannot delete all 1 tokens of the input: use zero, mean or a token as mask");
 }
 
 /// Words of two tokens, then three, then one, again and again.
@@ -318,17 +317,14 @@ TEST(Spans, RefusesWhatCannotBe) {
       saliency(model, some_ids(5), {.method = SaliencyMethod::kSpanOcclusion, .spans = spans});
     });
   };
-  EXPECT_EQ(refused({.draws = 0}), "span occlusion with 0 draws: give 1..1000000");
+  EXPECT_EQ(refused({.draws = 0}), "invalid number of span occlusion draws 0: expected 1..1000000");
   EXPECT_EQ(refused({.budget = 0}),
-            "a masking budget of 0 is no share of the tokens; give more than 0 and at most 1, such "
-            "as 0.15");
+            "masking budget 0 is out of range: expected > 0 and <= 1, such as 0.15");
   EXPECT_EQ(refused({.budget = 1.5}),
-            "a masking budget of 1.5 is no share of the tokens; give more than 0 and at most 1, "
-            "such as 0.15");
+            "masking budget 1.5 is out of range: expected > 0 and <= 1, such as 0.15");
   EXPECT_EQ(refused({.p = 1}),
-            "span lengths with p = 1: a geometric distribution wants more than 0 and less than 1, "
-            "such as 0.2");
-  EXPECT_EQ(refused({.longest = 0}), "spans of at most 0 words: give 1 or more");
+            "span length parameter p = 1 is out of range: expected > 0 and < 1, such as 0.2");
+  EXPECT_EQ(refused({.longest = 0}), "maximum span of 0 words is out of range: expected 1 or more");
 }
 
 }  // namespace

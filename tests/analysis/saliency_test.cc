@@ -398,13 +398,12 @@ TEST(Saliency, NamesGoThereAndBack) {
     EXPECT_EQ(quadrature_from_name(quadrature_name(rule)), rule);
   }
   EXPECT_EQ(user_error_of([] { saliency_method_from_name("lime"); }),
-            "saliency method 'lime' is not known; use grad-x-input, gradient-norm, smooth-grad, "
-            "integrated-gradients, occlusion or "
-            "span-occlusion");
+            "unknown saliency method 'lime': expected grad-x-input, gradient-norm, smooth-grad, "
+            "integrated-gradients, occlusion or span-occlusion");
   EXPECT_EQ(user_error_of([] { saliency_value_from_name("loss"); }),
-            "the target's value 'loss' is not known; use logit, log-prob or prob");
+            "unknown target value 'loss': expected logit, log-prob or prob");
   EXPECT_EQ(user_error_of([] { quadrature_from_name("simpson"); }),
-            "quadrature 'simpson' is not known; use gauss-legendre, trapezoid, left or right");
+            "unknown quadrature 'simpson': expected gauss-legendre, trapezoid, left or right");
 }
 
 TEST(Saliency, RefusesWhatCannotBe) {
@@ -413,42 +412,44 @@ TEST(Saliency, RefusesWhatCannotBe) {
     return user_error_of([&] { saliency(model, prompt, options); });
   };
   const auto ids = some_ids(5);
-  EXPECT_EQ(refused({}, {}), "the prompt has no tokens to look at; give at least one");
+  EXPECT_EQ(refused({}, {}), "the prompt is empty: expected at least one token");
   EXPECT_EQ(refused(some_ids(13), {}),
-            "the prompt has 13 tokens; the model's context holds 12: shorten it");
-  EXPECT_EQ(refused({1, 61}, {}), "the prompt's token id 61 is outside the vocabulary 0..60");
-  EXPECT_EQ(refused(ids, {.target = 61}), "the target 61 is outside the vocabulary 0..60");
-  EXPECT_EQ(refused(ids, {.contrast = -1}), "the contrast -1 is outside the vocabulary 0..60");
+            "the prompt has 13 tokens: expected at most 12, the model's context; shorten it");
+  EXPECT_EQ(refused({1, 61}, {}), "the prompt's token id 61 is out of range: expected 0..60");
+  EXPECT_EQ(refused(ids, {.target = 61}), "the target 61 is out of range: expected 0..60");
+  EXPECT_EQ(refused(ids, {.contrast = -1}), "the contrast -1 is out of range: expected 0..60");
   EXPECT_EQ(refused(ids, {.continuation = {1, 99}}),
-            "the continuation's token id 99 is outside the vocabulary 0..60");
+            "the continuation's token id 99 is out of range: expected 0..60");
   EXPECT_EQ(refused(ids, {.continuation = some_ids(9)}),
-            "the prompt's 5 tokens and the continuation's 9 do not fit: the context holds 12, and "
-            "only the last token may stand behind it; "
-            "shorten one of them");
+            "the prompt's 5 tokens and the continuation's 9 exceed the model's context of 12, "
+            "which only the last token may exceed; shorten one of them");
   EXPECT_EQ(refused(ids, {.target = 1, .continuation = {2}}),
-            "a target, a continuation and a generation were asked for at once; choose one of them");
+            "more than one of target, continuation and generation: expected at most one");
   EXPECT_EQ(refused(ids, {.generate = GenerateOptions{.max_new_tokens = 0}}),
-            "a generation of 0 tokens has no step to look at; give 1 or more");
-  EXPECT_EQ(refused(ids, {.batch_tokens = 0}), "batch_tokens 0 is less than 1; give at least 1");
+            "invalid generation of 0 tokens: expected 1 or more");
+  EXPECT_EQ(refused(ids, {.batch_tokens = 0}),
+            "batch_tokens 0 is out of range: expected at least 1");
   const auto integrated = [&](IntegratedGradientsOptions options) {
     return refused(
         ids, {.method = SaliencyMethod::kIntegratedGradients, .integrated = std::move(options)});
   };
-  EXPECT_EQ(integrated({.steps = 0}),
-            "integrated gradients with 0 steps: gauss-legendre takes 1..10000");
+  EXPECT_EQ(
+      integrated({.steps = 0}),
+      "invalid number of steps 0 of integrated gradients with gauss-legendre: expected 1..10000");
   EXPECT_EQ(integrated({.rule = Quadrature::kTrapezoid, .steps = 1}),
-            "integrated gradients with 1 steps: trapezoid takes 2..10000");
+            "invalid number of steps 1 of integrated gradients with trapezoid: expected 2..10000");
   EXPECT_EQ(integrated({.steps = 10001}),
-            "integrated gradients with 10001 steps: gauss-legendre takes 1..10000");
+            "invalid number of steps 10001 of integrated gradients with gauss-legendre: expected "
+            "1..10000");
   EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kDelete}}),
-            "the baseline cannot be deletion; use zero, mean, a token or a tensor");
+            "invalid baseline: deletion is not supported; use zero, mean, a token or a tensor");
   EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kToken, .token = 61}}),
-            "the baseline token 61 is outside the vocabulary 0..60");
+            "the baseline token 61 is out of range: expected 0..60");
   EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kTensor}}),
-            "the baseline is no tensor; give [24], or [5, 24], a row an input token");
+            "the baseline is no tensor: expected [24], or [5, 24] with one row per input token");
   EXPECT_EQ(integrated({.baseline = {.kind = Replacement::Kind::kTensor,
                                      .tensor = Tensor(DType::kF32, {4, 24})}}),
-            "the baseline is [4, 24]; give [24], or [5, 24], a row an input token");
+            "the baseline is [4, 24]: expected [24], or [5, 24] with one row per input token");
   EXPECT_NE(integrated({.baseline = {.kind = Replacement::Kind::kTensor,
                                      .tensor = Tensor(DType::kF16, {24})}})
                 .find("f16"),
@@ -456,23 +457,23 @@ TEST(Saliency, RefusesWhatCannotBe) {
   const auto smooth = [&](SmoothGradOptions options) {
     return refused(ids, {.method = SaliencyMethod::kSmoothGrad, .smooth = options});
   };
-  EXPECT_EQ(smooth({.samples = 0}), "SmoothGrad with 0 samples: give 1..1000000");
-  EXPECT_EQ(
-      smooth({.noise = -1}),
-      "SmoothGrad's noise -1 is no share of the embeddings' spread; give 0 or more, such as 0.1");
-  EXPECT_NE(smooth({.noise = std::nan("")}).find("no share"), std::string::npos);
+  EXPECT_EQ(smooth({.samples = 0}), "invalid number of SmoothGrad samples 0: expected 1..1000000");
+  EXPECT_EQ(smooth({.noise = -1}),
+            "SmoothGrad noise -1 is out of range: expected 0 or more, such as 0.1");
+  EXPECT_NE(smooth({.noise = std::nan("")}).find("SmoothGrad noise nan is out of range"),
+            std::string::npos);
   SaliencyOptions edited;
   edited.edits.edit("hook_embed", scale(2));
   EXPECT_EQ(refused(ids, edited),
-            "the edit of 'hook_embed' changes hook_embed, which saliency is about; edit "
+            "the edit of 'hook_embed' changes hook_embed, which saliency varies: edit "
             "hook_pos_embed or blocks.0.hook_resid_pre");
   edited.edits = Hooks().edit("logits", scale(2));
   EXPECT_EQ(refused(ids, edited),
-            "the edit of 'logits' changes logits, which saliency does not see; edit "
+            "the edit of 'logits' changes logits, which saliency does not read: edit "
             "ln_final.hook_normalized");
   edited.edits = Hooks().edit("blocks.0.hook_mlp_out", scale(2), {.sequences = {0}});
   EXPECT_EQ(refused(ids, edited),
-            "the edit of 'blocks.0.hook_mlp_out' is narrowed to sequences, which has no meaning "
+            "invalid selection of sequences in the edit of 'blocks.0.hook_mlp_out': not supported "
             "for saliency");
 }
 

@@ -104,22 +104,22 @@ TEST(Score, RefusesWhatCannotBeScored) {
   const Model model = small_model();
   const auto ids = some_ids(4);
   EXPECT_EQ(user_error_of([&] { score(model, {}); }),
-            "the text has no tokens to score; give at least one");
+            "the text is empty: expected at least one token");
   EXPECT_EQ(user_error_of([&] { score(model, some_ids(1)); }),
-            "a text of one token has nothing to score: nothing stands before it; prepend the "
-            "end-of-text token");
+            "a text of one token cannot be scored: expected two tokens; or prepend the end-of-text "
+            "token");
   EXPECT_EQ(user_error_of([&] { score(model, ids, {.window = 13}); }),
-            "window 13 is outside 1..12, the model's context");
+            "window 13 is out of range: expected 1..12, the model's context");
   EXPECT_EQ(user_error_of([&] { score(model, ids, {.window = 4, .stride = 5}); }),
-            "stride 5 is outside 1..4, the window");
+            "stride 5 is out of range: expected 1..4, the window");
   EXPECT_EQ(user_error_of([&] { score(model, ids, {.stride = -1}); }),
-            "stride -1 is outside 1..12, the window");
+            "stride -1 is out of range: expected 1..12, the window");
   EXPECT_EQ(user_error_of([&] { score(model, ids, {.prepend = 61}); }),
-            "the id 61 to prepend is outside the vocabulary 0..60");
+            "the prepended id 61 is out of range: expected 0..60");
   EXPECT_EQ(user_error_of([&] {
               score(model, std::vector<int32_t>{1, 61});
             }),
-            "token id 61 at position 1 is outside the vocabulary 0..60");
+            "token id 61 at position 1 is out of range: expected 0..60");
 }
 
 TEST(TrainingWindows, AreThePairsThatSlidingGives) {
@@ -141,12 +141,12 @@ TEST(TrainingWindows, AreThePairsThatSlidingGives) {
     }
   }
   EXPECT_EQ(user_error_of([&] { training_windows(ids, 10, 1); }),
-            "a text of 10 tokens is too short for a window of 10, which takes one token more; give "
-            "a smaller window");
+            "a text of 10 tokens is too short for a window of 10: expected at least one token more "
+            "than the window; use a smaller window");
   EXPECT_EQ(user_error_of([&] { training_windows(ids, 0, 1); }),
-            "window 0 is less than 1; give at least 1");
+            "window 0 is out of range: expected at least 1");
   EXPECT_EQ(user_error_of([&] { training_windows(ids, 2, 0); }),
-            "stride 0 is less than 1; give at least 1");
+            "stride 0 is out of range: expected at least 1");
 }
 
 }  // namespace

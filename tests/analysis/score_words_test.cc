@@ -107,7 +107,7 @@ TEST_F(ScoreWords, AWindowSlidesOverALongText) {
   const WordScores leading = score_words(*model_, text, WordBoundary::kLeading, options),
                    trailing = score_words(*model_, text, WordBoundary::kTrailing, options);
   ASSERT_EQ(leading.words.size(), 36u);
-  EXPECT_TRUE(std::isnan(leading.words[0].surprisal)) << "nothing stands before it";
+  EXPECT_TRUE(std::isnan(leading.words[0].surprisal)) << "cannot be scored";
   EXPECT_EQ(leading.scored(), 35);
   EXPECT_EQ(trailing.scored(), 35);
   for (size_t i = 0; i < leading.tokens.tokens.size(); ++i)
@@ -118,9 +118,9 @@ TEST_F(ScoreWords, AWindowSlidesOverALongText) {
 
 TEST_F(ScoreWords, RefusesTextsWithoutWords) {
   EXPECT_EQ(user_error_of([&] { score_words(*model_, " \n\t", WordBoundary::kLeading); }),
-            "the text has no word to score; give at least one");
+            "the text has no words: expected at least one");
   EXPECT_EQ(user_error_of([&] { word_boundary_from_name("both"); }),
-            "word boundary 'both' is not known; use leading or trailing");
+            "unknown word boundary 'both': expected leading or trailing");
   EXPECT_TRUE(
       says(user_error_of([&] { score_words(small_model(), "a b", WordBoundary::kLeading); }),
            "tokenizer"));

@@ -106,25 +106,25 @@ TEST(Similarity, RefusesWhatItCannotCompare) {
     return user_error_of([&] { similarity(model, texts, options); });
   };
   EXPECT_EQ(user_error_of([&] { similarity(model, {{4}}); }),
-            "1 tokens cannot be compared; give at least 2");
+            "1 tokens cannot be compared: expected at least 2");
   EXPECT_EQ(user_error_of([&] {
               similarity(model, {{4}, {}});
             }),
-            "prompt 1 is empty; give at least one token");
+            "prompt 1 is empty: expected at least one token");
   EXPECT_EQ(refuse({.site = "blocks.*.attn.hook_pattern"}),
-            "'blocks.0.attn.hook_pattern' is a map, which has no row for each token; name a site "
-            "that has, such as blocks.*.hook_resid_post");
+            "invalid site 'blocks.0.attn.hook_pattern', which is a map: expected a site with one "
+            "row per token, such as blocks.*.hook_resid_post");
   EXPECT_EQ(refuse({.variance = 0}),
-            "variance 0 is outside 0..1; give the share to keep, such as 0.99");
+            "variance 0 is out of range: expected > 0 and <= 1, such as 0.99");
   EXPECT_EQ(refuse({.max_bytes = 1000}),
             "the product of 'blocks.0.hook_resid_post' and 'blocks.0.hook_resid_post' takes 4.61 "
-            "kB, more than max_bytes 1.00 kB; narrow the sites to "
-            "some neurons, or use no more tokens than they are wide");
-  EXPECT_EQ(
-      refuse({.where = {.sequences = {0}}}),
-      "'blocks.*.hook_resid_post' is narrowed to sequences, which has no meaning for many texts");
+            "kB: expected at most 1.00 kB (max_bytes); select neurons, or use no more tokens than "
+            "the sites are wide");
+  EXPECT_EQ(refuse({.where = {.sequences = {0}}}),
+            "invalid selection of sequences for 'blocks.*.hook_resid_post': not supported for "
+            "several texts");
   EXPECT_EQ(user_error_of([&] { similarity_measure_from_name("rsa"); }),
-            "similarity measure 'rsa' is not known; use cka or svcca");
+            "unknown similarity measure 'rsa': expected cka or svcca");
 }
 
 }  // namespace

@@ -65,11 +65,11 @@ TEST(TunedLens, TranslatesByPlainLoops) {
   EXPECT_EQ(user_error_of([&] {
               lens.translate(3, Tensor::from(rows, {3, 24}));
             }),
-            "layer 3 has no translator; there are 0..2");
+            "missing translator of layer 3: expected 0..2");
   EXPECT_EQ(user_error_of([&] {
               lens.translate(0, Tensor::from(rows, {9, 8}));
             }),
-            "translators of width 24 were given rows [9, 8]");
+            "translators of width 24 do not match rows [9, 8]");
 }
 
 TEST(TunedLens, IsReadAsItWasWritten) {
@@ -116,18 +116,18 @@ class BadTranslators : public ::testing::Test {
 
 TEST_F(BadTranslators, ConfigIsHeldToTheModel) {
   set_config("d_model", 31);
-  EXPECT_TRUE(says(refusal(), "config.json", "d_model is 31", "the model's width is 32"));
+  EXPECT_TRUE(says(refusal(), "config.json", "d_model is 31", "expected 32, the model's width"));
   set_config("d_model", "32");
   EXPECT_TRUE(says(refusal(), "config.json", "d_model is '32'"));
   set_config("d_model", 32);
   set_config("num_hidden_layers", 12);
-  EXPECT_TRUE(says(refusal(), "num_hidden_layers is 12", "the model has 3 layers"));
+  EXPECT_TRUE(says(refusal(), "num_hidden_layers is 12", "expected 3, the model's layers"));
   set_config("num_hidden_layers", 3);
   set_config("lens_type", "mlp_tuned_lens");
   EXPECT_TRUE(says(refusal(), "lens_type is 'mlp_tuned_lens'", "linear_tuned_lens"));
   set_config("lens_type", "linear_tuned_lens");
   set_config("bias", false);
-  EXPECT_TRUE(says(refusal(), "params.safetensors", "holds tensor '0.bias'"));
+  EXPECT_TRUE(says(refusal(), "params.safetensors", "unexpected tensor '0.bias'"));
 }
 
 TEST_F(BadTranslators, TensorsAreCheckedOneByOne) {
@@ -142,15 +142,15 @@ TEST_F(BadTranslators, TensorsAreCheckedOneByOne) {
   auto spoilt = all;
   spoilt.pop_back();
   set_tensors(spoilt);
-  EXPECT_TRUE(says(refusal(), "has no tensor '2.bias'"));
+  EXPECT_TRUE(says(refusal(), "missing tensor '2.bias'"));
   spoilt = all;
   spoilt[2].second = TensorView(spoilt[2].second.data(), DType::kF32, {16, 64});
   set_tensors(spoilt);
-  EXPECT_TRUE(says(refusal(), "tensor '1.weight' has shape [16, 64]; wanted [32, 32]"));
+  EXPECT_TRUE(says(refusal(), "tensor '1.weight' has shape [16, 64]: expected [32, 32]"));
   spoilt = all;
   spoilt.emplace_back("3.bias", lens_.biases[0]);
   set_tensors(spoilt);
-  EXPECT_TRUE(says(refusal(), "holds tensor '3.bias'"));
+  EXPECT_TRUE(says(refusal(), "unexpected tensor '3.bias'"));
   Tensor nan = Tensor::from(lens_.biases[1].f32());
   nan.f32()[7] = std::numeric_limits<float>::quiet_NaN();
   spoilt = all;
@@ -163,7 +163,7 @@ TEST_F(BadTranslators, TensorsAreCheckedOneByOne) {
   set_tensors(spoilt);
   EXPECT_TRUE(says(refusal(), "tensor '1.bias' is i32"));
   std::filesystem::remove(folder_ / "params.safetensors");
-  EXPECT_TRUE(says(refusal(), "looked for params.safetensors, params.pt"));
+  EXPECT_TRUE(says(refusal(), "expected params.safetensors or params.pt"));
   folder_.write("params.pt", "PK\x03\x04 nothing");
   EXPECT_TRUE(says(refusal(), "params.pt"));
 }
@@ -172,18 +172,18 @@ TEST(TunedLens, LensRefusesTranslatorsThatDoNotFit) {
   const Model model = small_model();
   const auto ids = some_ids(4);
   EXPECT_EQ(user_error_of([&] { lens(model, ids, {.mode = LensMode::kTuned}); }),
-            "mode tuned needs translators; load some with load_tuned_lens, or fit them");
+            "missing translators of mode tuned: load them with load_tuned_lens, or fit them");
   TunedLens short_one = identity(model);
   short_one.weights.pop_back();
   EXPECT_EQ(
       user_error_of([&] { lens(model, ids, {.mode = LensMode::kTuned, .tuned = short_one}); }),
-      "the translators are for 2 layers of width 24; the model has 3 of width 24");
+      "the translators are for 2 layers of width 24: expected 3 of width 24");
   EXPECT_EQ(
       user_error_of([&] {
         lens(model, ids,
              {.mode = LensMode::kTuned, .of = LensSource::kMlp, .tuned = identity(model)});
       }),
-      "the tuned lens reads the residual stream only; look at mlp outputs with mode normalized");
+      "the tuned lens decodes the residual stream only; decode mlp outputs with mode normalized");
 }
 
 /// Gives the texts one after the other.
@@ -241,17 +241,17 @@ TEST(TunedLensFit, RefusesWhatCannotBeFitted) {
     return user_error_of([&] { fit_tuned_lens(model, giver(texts), options); });
   };
   EXPECT_EQ(refusal(some_texts(20), {.alpha = 0}),
-            "alpha 0 is not above 0; the normal one is 0.001");
+            "alpha 0 is out of range: expected > 0, such as 0.001");
   EXPECT_EQ(refusal(some_texts(20), {.alpha = std::nan("")}),
-            "alpha nan is not above 0; the normal one is 0.001");
+            "alpha nan is out of range: expected > 0, such as 0.001");
   EXPECT_EQ(refusal(some_texts(20), {.max_tokens = -1}),
-            "max_tokens -1 is negative; use 0 for the whole corpus");
+            "max_tokens -1 is out of range: expected 0 (the whole corpus) or more");
   EXPECT_EQ(refusal(some_texts(20), {.held_out_every = 1}),
-            "held_out_every 1 leaves nothing to fit to; give at least 2");
+            "held_out_every 1 is out of range: expected at least 2");
   EXPECT_EQ(refusal(some_texts(20), {.max_held_out = 1}),
-            "max_held_out 1 is too few to measure on; give at least 2");
+            "max_held_out 1 is out of range: expected at least 2");
   EXPECT_TRUE(says(refusal({}, {}), "leaves 0 tokens for the fit"));
-  EXPECT_TRUE(says(refusal(some_texts(9), {}), "leaves no text to measure on"));
+  EXPECT_TRUE(says(refusal(some_texts(9), {}), "missing held-out text"));
   EXPECT_TRUE(says(refusal({std::vector<int32_t>(13, 1)}, {}), "13"));
 }
 

@@ -176,9 +176,9 @@ TEST(SafetensorsWriter, StreamsAcrossTensors) {
       folder / "m", {{"a", DType::kI32, {2}}, {"none", DType::kF32, {0}}, {"b", DType::kU8, {3}}});
   writer.append(as_bytes(std::string_view("\1\0\0\0\2\0", 6)));
   EXPECT_TRUE(says(error_of([&] { writer.append(TensorView(nullptr, DType::kI32, {2})); }),
-                   "'a' is half written"));
+                   "tensor 'a' is incomplete"));
   writer.append(as_bytes(std::string_view("\0\0xy", 4)));
-  EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "is not complete", "1 declared bytes"));
+  EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "incomplete tensor", "1 declared bytes"));
   EXPECT_TRUE(says(error_of([&] { writer.append(as_bytes("zz")); }),
                    "2 bytes appended: expected at most 1"));
   writer.append(as_bytes("z"));
@@ -224,7 +224,7 @@ TEST(SafetensorsWriter, TakesBytesInAnyOrder) {
   EXPECT_TRUE(says(error_of([&] { writer.put(2, 2, as_bytes("xy")); }),
                    "2 bytes at offset 2 exceed the 3 bytes of tensor 'b'"));
   EXPECT_TRUE(says(error_of([&] { writer.put(2, UINT64_MAX, as_bytes("xy")); }), "exceed the"));
-  EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "is not complete", "4 declared bytes"));
+  EXPECT_TRUE(says(error_of([&] { writer.finish(); }), "incomplete file", "4 declared bytes"));
   writer.put(0, 0, as_bytes(std::string_view("\1\0\0\0", 4)));
   writer.finish();
   const SafetensorsFile file(folder / "m");
