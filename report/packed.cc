@@ -46,7 +46,7 @@ JsonValue pack_integers(std::span<const From> values) {
   };
   if (fits(0, std::numeric_limits<uint16_t>::max())) return pack<uint16_t>("u16", values);
   if (!fits(std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()))
-    internal_error("a page's integers are of 32 bits");
+    internal_error("integers of a page exceed 32 bits");
   return pack<int32_t>("i32", values);
 }
 

@@ -53,7 +53,7 @@ std::string scripts(const std::string& kind) {
   std::string text;
   for (const char* name : kCommon) text += fmt::format("<script>\n{}</script>\n", asset(name));
   const std::string_view own = asset(kind + ".js");
-  if (own.empty()) internal_error("there is no page '{}'", kind);
+  if (own.empty()) internal_error("unknown page '{}'", kind);
   return text + fmt::format("<script>\n{}</script>\n", own);
 }
 
@@ -128,7 +128,7 @@ std::string internal::text_label(std::span<const int32_t> ids, const PageSource&
 }
 
 void internal::check_results(size_t count, std::string_view page) {
-  if (count == 0) user_error("a {} page needs one result at least, not none", page);
+  if (count == 0) user_error("missing result for a {} page: expected at least one", page);
 }
 
 }  // namespace vitrine

@@ -40,7 +40,7 @@ class Surface {
     const cairo_status_t status =
         drawn != CAIRO_STATUS_SUCCESS ? drawn : cairo_surface_status(surface_);
     if (status != CAIRO_STATUS_SUCCESS)
-      internal_error("a figure cannot be drawn: {}", cairo_status_to_string(status));
+      internal_error("cannot draw a figure: {}", cairo_status_to_string(status));
   }
 
  private:
@@ -61,8 +61,8 @@ Size draw_all(cairo_t* cairo, const std::vector<Panel>& panels) {
   all.height += kMargin - kGap;
   if (std::max(all.width, all.height) > kMostPoints) {
     user_error(
-        "a figure of {:.0f} x {:.0f} points is larger than {:.0f} to a side; choose fewer "
-        "positions, layers or texts",
+        "a figure of {:.0f} x {:.0f} points is too large: expected at most {:.0f} per side; use "
+        "fewer positions, layers or texts",
         all.width, all.height, kMostPoints);
   }
   return all;
@@ -100,7 +100,7 @@ std::string draw_png(const std::vector<Panel>& panels, Size size) {
   paint(image.cairo(), panels);
   std::string bytes;
   if (cairo_surface_write_to_png_stream(image.surface(), append, &bytes) != CAIRO_STATUS_SUCCESS)
-    internal_error("a PNG file cannot be made");
+    internal_error("cannot create a PNG file");
   image.finish();
   return bytes;
 }
@@ -129,7 +129,7 @@ void turn_over(HeatPanel& panel) {
 }
 
 std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format) {
-  if (panels.empty()) user_error("a figure needs one result at least, not none");
+  if (panels.empty()) user_error("missing result for a figure: expected at least one");
   const Size size = measure(panels);
   return format == FigureFormat::kSvg ? draw_svg(panels, size) : draw_png(panels, size);
 }

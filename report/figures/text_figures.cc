@@ -129,7 +129,7 @@ void check_columns(const Results& results, std::string_view what, const Count& c
   size_t all = 0;
   for (const auto& result : results) all += count(result);
   if (all > kMostColumns)
-    user_error("a figure of surprisal holds {} {} at most, not {}; choose a shorter text",
+    user_error("a figure of surprisal is limited to {} {}, not {}: use a shorter text",
                kMostColumns, what, all);
 }
 

@@ -92,7 +92,7 @@ void add_habit(std::vector<Panel>& panels, const Found& found, const std::string
 /// Not more than a reader looks at.
 void check_panels(const std::vector<Panel>& panels) {
   if (panels.size() > kMostMaps)
-    user_error("a figure holds {} maps at most, not {}; choose fewer layers, heads or texts",
+    user_error("a figure is limited to {} maps, not {}: use fewer layers, heads or texts",
                kMostMaps, panels.size());
 }
 
@@ -101,8 +101,7 @@ HeatPanel covariance_panel(const CovarianceView& view) {
   const auto n = static_cast<size_t>(found.variables);
   if (n > kMostVariables)
     user_error(
-        "a figure of a covariance holds {} variables at most, not {}; narrow what they are taken "
-        "from",
+        "a figure of a covariance is limited to {} variables, not {}: select fewer variables",
         kMostVariables, n);
   HeatPanel panel{.title = printable(view.title),
                   .row_name = {},

@@ -20,11 +20,12 @@ const std::vector<int32_t>& ids_of(const AttentionViews& views) {
                                                     : nullptr;
   if (!ids && !views.statistics && !views.repetition)
     user_error(
-        "an attention page needs maps, rollout, flow or statistics of heads, and has none of them");
+        "missing views of an attention page: expected maps, rollout, flow or statistics of heads");
   if (!ids) return kNone;
   for (const AttentionRelevance* relevance : {views.rollout, views.flow}) {
     if (relevance && relevance->ids != *ids)
-      user_error("the maps, the rollout and the flow of an attention page are of different texts");
+      user_error(
+          "different texts of the maps, rollout and flow of an attention page: expected one text");
   }
   return *ids;
 }
@@ -43,7 +44,7 @@ void check_size(std::span<const AttentionViews> results) {
   for (const AttentionViews& views : results) numbers += views.maps ? numbers_of(*views.maps) : 0;
   if (numbers > kMostNumbers)
     user_error(
-        "an attention page holds maps of {} numbers at most, not {}: choose fewer layers, heads or "
+        "an attention page is limited to maps of {} numbers, not {}: use fewer layers, heads or "
         "queries",
         kMostNumbers, numbers);
 }

@@ -25,14 +25,14 @@ void check(std::span<const ConceptDirection> results, const ConceptSubject& subj
         d.negative_scores.size() != subject.negative.size()) {
       user_error(
           "the direction at {} has scores of {} positive and {} negative prompts, its page has {} "
-          "and {}; give the prompts that it was found with",
+          "and {}: expected the prompts of the direction",
           d.site, d.positive_scores.size(), d.negative_scores.size(), subject.positive.size(),
           subject.negative.size());
     }
-    if (d.direction.empty()) user_error("the direction at {} has no elements", d.site);
+    if (d.direction.empty()) user_error("the direction at {} is empty", d.site);
   }
   if (!subject.steering.empty() && subject.steering.size() != results.size()) {
-    user_error("{} command lines do not fit {} directions; give one each, or none",
+    user_error("{} command lines for {} directions: expected one per direction, or none",
                subject.steering.size(), results.size());
   }
   size_t tokens = 0;
@@ -41,7 +41,7 @@ void check(std::span<const ConceptDirection> results, const ConceptSubject& subj
   }
   if (tokens > kMostTokens)
     user_error(
-        "a concept page holds {} tokens of prompts at most, not {}: give fewer or shorter ones",
+        "a concept page is limited to {} tokens of prompts, not {}: use fewer or shorter prompts",
         kMostTokens, tokens);
 }
 

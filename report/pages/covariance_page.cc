@@ -17,29 +17,31 @@ constexpr int64_t kMostNumbers = 1'000'000;  // of all series together
 
 void check(const CovarianceView& view) {
   if (!view.covariance || view.covariance->variables < 1)
-    user_error("a covariance page needs one variable at least, not none");
+    user_error("missing variables of a covariance page: expected at least one");
   const int64_t n = view.covariance->variables;
   if (n > kMostCells / n)
     user_error(
-        "a covariance page holds {} cells at most, not those of {} variables: narrow what they are "
-        "taken from",
+        "a covariance page is limited to {} cells, not those of {} variables: select fewer "
+        "variables",
         kMostCells, n);
   if (std::ssize(view.covariance->mean) != n || std::ssize(view.covariance->values) != n * n) {
     user_error("the covariance of {} variables has {} means and {} values", n,
                view.covariance->mean.size(), view.covariance->values.size());
   }
   if (!view.names.empty() && std::ssize(view.names) != n)
-    user_error("{} names for {} variables", view.names.size(), n);
+    user_error("{} names for {} variables: expected one per variable", view.names.size(), n);
   const MatrixView& series = view.series;
   if (series.rows == 0) return;
   if (series.rows != n || series.columns < 1 || std::ssize(series.values) / n != series.columns ||
       std::ssize(series.values) % n != 0) {
     user_error(
-        "a series of {} variables, {} observations and {} values for a covariance of {} variables",
+        "a series of {} variables, {} observations and {} values does not match a covariance of {} "
+        "variables",
         series.rows, series.columns, series.values.size(), n);
   }
   if (!view.weights.empty() && std::ssize(view.weights) != series.columns)
-    user_error("{} weights for {} observations", view.weights.size(), series.columns);
+    user_error("{} weights for {} observations: expected one per observation", view.weights.size(),
+               series.columns);
 }
 
 void check(std::span<const CovarianceView> views) {
@@ -50,8 +52,8 @@ void check(std::span<const CovarianceView> views) {
   }
   if (cells > kMostCells)
     user_error(
-        "a covariance page holds {} cells at most, not the {} of all its matrices: narrow what "
-        "they are taken from",
+        "a covariance page is limited to {} cells, not the {} of all its matrices: select fewer "
+        "variables",
         kMostCells, cells);
 }
 

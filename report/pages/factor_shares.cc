@@ -26,7 +26,7 @@ void check_factors(const Factors& factors) {
                     tokens == static_cast<size_t>(factors.tokens) &&
                     factors.strengths.size() == components * tokens &&
                     factors.neurons.size() == components * static_cast<size_t>(factors.width());
-  if (!fits) user_error("factors whose texts, strengths and neurons are of different sizes");
+  if (!fits) user_error("inconsistent sizes of the texts, strengths and neurons of factors");
 }
 
 }  // namespace vitrine::internal

@@ -69,7 +69,7 @@ std::string surprisal_page(const Results& results, const PageSource& source, Sco
   size_t count = 0;
   for (const auto& result : results) count += score_of(result).tokens.size();
   if (count > kMostTokens)
-    user_error("a score page holds {} tokens at most, not {}: score fewer at once", kMostTokens,
+    user_error("a score page is limited to {} tokens, not {}: score fewer at once", kMostTokens,
                count);
   TokenTable tokens(source.tokenizer);
   Page page{.kind = "score",

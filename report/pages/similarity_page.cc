@@ -13,8 +13,8 @@ std::string similarity_page(const Similarity& result, const PageSource& source,
   check_results(result.rows.size(), "similarity");
   if (result.columns.empty() ||
       result.values.size() != result.rows.size() * result.columns.size()) {
-    user_error("a similarity of {} by {} sites has {} values", result.rows.size(),
-               result.columns.size(), result.values.size());
+    user_error("a similarity of {} x {} sites has {} values: expected one per pair",
+               result.rows.size(), result.columns.size(), result.values.size());
   }
   const bool cka = result.measure == SimilarityMeasure::kCka;
   const TokenTable tokens(source.tokenizer);

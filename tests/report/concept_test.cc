@@ -153,9 +153,10 @@ TEST(ConceptPage, RefusesWhatDoesNotFitTogether) {
                           const ConceptSubject& subject) {
     return error_of([&] { concept_page(found, subject, demo_source()); });
   };
-  EXPECT_TRUE(says(refusal({}, kTwoEach), "concept page", "one result"));
+  EXPECT_TRUE(says(refusal({}, kTwoEach), "concept page", "expected at least one"));
   EXPECT_TRUE(says(refusal(testing::made_up_directions(), kTwoEach), "blocks.0.hook_resid_pre",
-                   "3 positive and 2 negative", "2 and 2", "found with"));
+                   "3 positive and 2 negative", "2 and 2",
+                   "expected the prompts of the direction"));
   ConceptSubject subject = testing::made_up_subject();
   subject.steering.pop_back();
   EXPECT_TRUE(
@@ -165,7 +166,7 @@ TEST(ConceptPage, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(says(refusal(at_sites({"hook_embed"}), subject), "2000000 tokens", "2000003"));
   std::vector<ConceptDirection> empty = at_sites({"hook_embed"});
   empty[0].direction.clear();
-  EXPECT_TRUE(says(refusal(empty, kTwoEach), "hook_embed", "no elements"));
+  EXPECT_TRUE(says(refusal(empty, kTwoEach), "hook_embed", "is empty"));
 }
 
 }  // namespace

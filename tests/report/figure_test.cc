@@ -114,13 +114,13 @@ TEST(Figure, TheLastLayerIsOnTop) {
 }
 
 TEST(Figure, WhatNobodyCouldPrintIsRefused) {
-  EXPECT_TRUE(
-      testing::says(testing::error_of([] { draw_figure({}, FigureFormat::kSvg); }), "one result"));
+  EXPECT_TRUE(testing::says(testing::error_of([] { draw_figure({}, FigureFormat::kSvg); }),
+                            "expected at least one"));
   const Lens lens = testing::made_up_lens(2, 5000, 0, 0, 17);
   EXPECT_TRUE(testing::says(testing::error_of([&] {
                               lens_figure({&lens, 1}, demo_source(), FigureFormat::kSvg);
                             }),
-                            "larger than", "choose fewer"));
+                            "too large", "use fewer"));
 }
 
 }  // namespace

@@ -126,7 +126,7 @@ TEST(Page, WithoutATokenizerTokensAreIds) {
 
 TEST(Page, NothingToShowIsAnError) {
   EXPECT_TRUE(testing::says(testing::error_of([] { lens_page({}, demo_source()); }), "lens page",
-                            "one result"));
+                            "expected at least one"));
 }
 
 // Senders come as a list; the page lays them out by layer and head.

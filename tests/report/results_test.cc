@@ -88,7 +88,7 @@ TEST(CovariancePage, RefusesWhatDoesNotFitTogether) {
   const std::vector<double> weights(6, 1);
   view.weights = weights;
   EXPECT_TRUE(says(refusal(view), "6 weights", "7 observations"));
-  EXPECT_TRUE(says(refusal({}), "one variable"));
+  EXPECT_TRUE(says(refusal({}), "missing variables"));
   const Covariance large{.variables = int64_t{1} << 33, .mean = {}, .values = {}};
   EXPECT_TRUE(says(refusal({.covariance = &large}), "4194304 cells", "8589934592 variables"));
   EXPECT_TRUE(says(error_of([] { covariance_page({}, demo_source()); }), "covariance page"));
@@ -127,14 +127,14 @@ TEST(AttentionPage, RefusesNothingDifferentTextsAndTooMuch) {
   const auto refusal = [](const AttentionViews& views) {
     return error_of([&] { attention_page({&views, 1}, demo_source()); });
   };
-  EXPECT_TRUE(says(refusal({}), "needs maps, rollout, flow or statistics"));
+  EXPECT_TRUE(says(refusal({}), "expected maps, rollout, flow or statistics"));
   AttentionMaps maps = testing::made_up_maps();
   AttentionRelevance rollout = testing::made_up_rollout({1}, {5});
   rollout.ids[0] = 4;
   EXPECT_TRUE(says(refusal({.maps = &maps, .rollout = &rollout}), "different texts"));
   maps.queries = std::vector<int64_t>(1024, 1023);
   maps.layers = std::vector<int>(12);
-  EXPECT_TRUE(says(refusal({.maps = &maps}), "6000000 numbers at most, not 25165824",
+  EXPECT_TRUE(says(refusal({.maps = &maps}), "6000000 numbers, not 25165824",
                    "fewer layers, heads or queries"));
 }
 
@@ -162,7 +162,7 @@ TEST(FactorsPage, NamesNeuronsByTheirBlock) {
   EXPECT_EQ(unpacked(result["strengths"]), found.strengths);
   Factors broken = found;
   broken.strengths.pop_back();
-  EXPECT_TRUE(says(error_of([&] { factors_page(broken, demo_source()); }), "different sizes"));
+  EXPECT_TRUE(says(error_of([&] { factors_page(broken, demo_source()); }), "inconsistent sizes"));
 }
 
 TEST(SimilarityPage, HoldsTheMatrixAndTheOtherModel) {
@@ -175,7 +175,7 @@ TEST(SimilarityPage, HoldsTheMatrixAndTheOtherModel) {
   EXPECT_EQ(result["against"], "other <model>");
   found.values.pop_back();
   EXPECT_TRUE(
-      says(error_of([&] { similarity_page(found, demo_source()); }), "2 by 2 sites has 3 values"));
+      says(error_of([&] { similarity_page(found, demo_source()); }), "2 x 2 sites has 3 values"));
 }
 
 TEST(NoisePage, HoldsEveryDrawAndTheFirstTexts) {

@@ -76,7 +76,7 @@ TEST(TextFigure, ConceptDrawsTheBestSitesScoresAndTheLinesOfSeveral) {
   EXPECT_EQ(dots_of(none, kFirst).first + dots_of(none, kSecond).first, 0)
       << "a score that is none has no dot";
   EXPECT_TRUE(testing::says(testing::error_of([] { concept_figure({}, FigureFormat::kPng); }),
-                            "one result"));
+                            "expected at least one"));
   const std::vector<ConceptDirection> one_depth = {found[1],
                                                    {.site = "blocks.0.hook_mlp_out",
                                                     .direction = {1},
@@ -146,7 +146,7 @@ TEST(TextFigure, FactorsAreOnOneScaleWithTheirLayers) {
   broken.neurons.pop_back();
   EXPECT_TRUE(testing::says(
       testing::error_of([&] { factors_figure(broken, demo_source(), FigureFormat::kSvg); }),
-      "different sizes"));
+      "inconsistent sizes"));
 }
 
 TEST(TextFigure, ALongTextOfFactorsComesInPictures) {
@@ -197,14 +197,14 @@ TEST(TextFigure, ScoresAreBitsOfTokensOrWords) {
   EXPECT_TRUE(testing::says(testing::error_of([&] {
                               score_figure({&scores.tokens, 1}, demo_source(), FigureFormat::kSvg);
                             }),
-                            "4000 tokens at most, not 4001"));
+                            "4000 tokens, not 4001"));
   EXPECT_TRUE(testing::says(testing::error_of([&] {
                               word_score_figure({&scores, 1}, demo_source(), FigureFormat::kSvg);
                             }),
-                            "4000 words at most, not 4001"));
+                            "4000 words, not 4001"));
   EXPECT_TRUE(
       testing::says(testing::error_of([] { score_figure({}, demo_source(), FigureFormat::kSvg); }),
-                    "one result"));
+                    "expected at least one"));
 }
 
 }  // namespace
