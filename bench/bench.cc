@@ -79,15 +79,14 @@ BenchOptions settled(BenchOptions options, const std::string& device, const Conf
     options.tokens = {
         std::clamp<int64_t>(context - largest(options.decode_prompts), 1, gpu ? 64 : 16)};
   if (const int64_t prompt = largest(options.prompts); prompt > context) {
-    user_error(
-        "a prompt of {} tokens does not fit the context of {}, {} tokens; give a smaller --prompt",
-        prompt, name, context);
+    user_error("a prompt of {} tokens exceeds the context of {}, {} tokens: use a smaller --prompt",
+               prompt, name, context);
   }
   if ((wanted(options, "decode") || wanted(options, "generate")) &&
       largest(options.decode_prompts) + largest(options.tokens) > context) {
     user_error(
-        "{} tokens behind a prompt of {} do not fit the context of {}, {} tokens; give smaller "
-        "--tokens or --decode-prompt",
+        "{} tokens after a prompt of {} exceed the context of {}, {} tokens: use smaller --tokens "
+        "or --decode-prompt",
         largest(options.tokens), largest(options.decode_prompts), name, context);
   }
   return options;

@@ -15,7 +15,7 @@ std::vector<int32_t> some_tokens(const Config& config, int64_t count, int64_t of
 }
 
 void require(bool holds, const char* what) {
-  if (!holds) internal_error("a check failed, so no figure counts: {}", what);
+  if (!holds) internal_error("a check failed, so all measurements are invalid: {}", what);
 }
 
 }  // namespace vitrine::bench

@@ -48,8 +48,8 @@ void measure_copy(int gpu, const RateOptions& options, Samples& bandwidth) {
   const std::shared_ptr<void> from = allocate(), to = allocate();
   if (!from || !to)
     user_error(
-        "there is no room for two buffers of {} bytes to measure the GPU's bandwidth with; free "
-        "some of its memory",
+        "out of GPU memory for two buffers of {} bytes, needed to measure the bandwidth; free some "
+        "of it",
         bytes);
   const std::vector<float> values = random_values(1 << 20, 4);
   for (size_t at = 0; at < bytes; at += values.size() * sizeof(float)) {

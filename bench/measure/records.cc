@@ -59,7 +59,7 @@ class RowReader {
                 hooks_of(fields_.text("hooks").value_or(""))};
     if (parts.device == "cuda") parts.device = "cuda:0";
     if (parts.device != "cpu" && !parts.device.starts_with("cuda:"))
-      fields_.refuse("device", "wanted cpu, cuda or cuda:N");
+      fields_.refuse("device", "expected cpu, cuda or cuda:N");
     if (const auto threads = fields_.integer("threads", 1, 1 << 20);
         threads && parts.device == "cpu")
       parts.threads = std::to_string(*threads);
@@ -74,21 +74,21 @@ class RowReader {
     const JsonFields fields(*seconds, where);
     const auto number = [&](const char* name) {
       const std::optional<double> value = fields.number(name);
-      if (!value || !std::isfinite(*value)) fields.refuse(name, "wanted a number of seconds");
+      if (!value || !std::isfinite(*value)) fields.refuse(name, "expected a number of seconds");
       return *value;
     };
     const Spread spread{number("median"), number("min"), number("max"),
                         fields.require_integer("count", 1, int64_t{1} << 40)};
-    if (spread.median <= 0) fields.refuse("median", "wanted more than 0 seconds");
-    if (spread.min > spread.median) fields.refuse("min", "wanted no more than the median");
-    if (spread.max < spread.median) fields.refuse("max", "wanted no less than the median");
+    if (spread.median <= 0) fields.refuse("median", "expected more than 0 seconds");
+    if (spread.min > spread.median) fields.refuse("min", "expected at most the median");
+    if (spread.max < spread.median) fields.refuse("max", "expected at least the median");
     return spread;
   }
 
  private:
   std::string word(const char* name) const {
     const std::optional<std::string> text = fields_.text(name);
-    if (!text) fields_.refuse(name, "wanted a string");
+    if (!text) fields_.refuse(name, "expected a string");
     return *text;
   }
 
@@ -99,7 +99,7 @@ class RowReader {
 std::string title_of(const JsonFields& fields) {
   if (const auto peer = fields.text("peer")) return *peer;
   if (const auto version = fields.text("vitrine")) return "vitrine " + *version;
-  fields.refuse("peer", "wanted who measured, as \"transformers 5.23\"");
+  fields.refuse("peer", "expected the measuring program, such as \"transformers 5.23\"");
 }
 
 /// A fact of a machine as a line shows it; empty if it is not there.
@@ -133,17 +133,17 @@ Records read_records(const std::filesystem::path& path) {
   const JsonFields fields(json, records.file);
   records.title = title_of(fields);
   const Json* machine = fields.find("machine");
-  if (machine && !machine->is_object()) fields.refuse("machine", "wanted an object of facts");
+  if (machine && !machine->is_object()) fields.refuse("machine", "expected an object of facts");
   records.machine = machine ? *machine : Json::object();
   const Json* rows = fields.find("rows");
-  if (!rows || !rows->is_array()) fields.refuse("rows", "wanted a list of rows");
+  if (!rows || !rows->is_array()) fields.refuse("rows", "expected a list of rows");
   std::set<std::string> keys;
   for (size_t i = 0; i < rows->size(); ++i) {
     const std::string where = fmt::format("{}: rows[{}]", records.file, i);
     const RowReader reader((*rows)[i], where);
     const Parts parts = reader.parts();
     if (!keys.insert(parts.key()).second)
-      user_error("{}: {} was there before; a file has one row of each", where,
+      user_error("{}: duplicate row {}: expected one row of each", where,
                  quote(parts.label(), 160));
     if (const auto seconds = reader.seconds())
       records.rows.push_back({parts.key(), parts.label(), *seconds});

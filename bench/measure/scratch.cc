@@ -22,7 +22,7 @@ Scratch::Scratch(const std::filesystem::path& where) {
       where.empty() ? std::filesystem::temp_directory_path() : where;
   std::string pattern = (parent / "vitrine-bench-XXXXXX").string();
   if (!mkdtemp(pattern.data())) {
-    user_error("{}: cannot make a folder there: {}; name another with --scratch", parent.string(),
+    user_error("{}: cannot create a folder: {}; choose another with --scratch", parent.string(),
                std::strerror(errno));
   }
   path_ = pattern;

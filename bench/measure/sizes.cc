@@ -44,7 +44,7 @@ Config size_config(const std::string& name) {
     config.context = 1024;
     return config;
   }
-  user_error("there is no size '{}'; the sizes are {}", quote(name), fmt::join(size_names(), ", "));
+  user_error("unknown size '{}': expected one of {}", quote(name), fmt::join(size_names(), ", "));
 }
 
 }  // namespace vitrine::bench

@@ -37,7 +37,7 @@ def list_of(known: list[str]) -> Callable[[str], list[str]]:
         words = text.split(",")
         for word in words:
             if word not in known:
-                raise argparse.ArgumentTypeError(f"'{word}' is not known; give some of {','.join(known)}")
+                raise argparse.ArgumentTypeError(f"unknown '{word}': expected a comma-separated list of {','.join(known)}")
         return words
     return parse
 
@@ -45,7 +45,7 @@ def list_of(known: list[str]) -> Callable[[str], list[str]]:
 def counts(text: str) -> list[int]:
     values = [int(word) for word in text.split(",")]
     if min(values) < 1:
-        raise argparse.ArgumentTypeError("wanted numbers from 1 on")
+        raise argparse.ArgumentTypeError("expected integers >= 1")
     return values
 
 
@@ -71,11 +71,11 @@ def parse_args(description: str, workloads: list[str], hooks: list[str], compile
     parser.add_argument("--out", required=True, help="the file to write, JSON")
     args = parser.parse_args()
     if not (Path(args.model) / "config.json").is_file():
-        parser.error(f"--model {args.model}: there is no config.json in it")
+        parser.error(f"--model {args.model}: missing config.json")
     config = json.loads((Path(args.model) / "config.json").read_text())
     longest = max(args.prompt, args.decode_prompt + args.tokens)
     if longest > config["n_positions"]:
-        parser.error(f"{longest} tokens do not fit the context of {config['n_positions']}; give smaller --prompt or --tokens")
+        parser.error(f"{longest} tokens exceed the context of {config['n_positions']}: use smaller --prompt or --tokens")
     if args.device != "cpu" and not torch.cuda.is_available():
         parser.error(f"--device {args.device}: PyTorch finds no GPU")
     args.vocab = config["vocab_size"]

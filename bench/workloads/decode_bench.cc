@@ -39,7 +39,7 @@ class DecodeBench {
     for (Turn& turn : turns_) {
       Row& row = turn.row;
       if (!row.seconds.empty() && row.seconds.median() <= 0) {
-        row.note = "lost in the noise: one token took longer than all; give more --tokens";
+        row.note = "below the noise: one token took longer than all; use more --tokens";
         row.seconds = row.ratio = row.recorded = {};
       }
       bench_.on_row(row);

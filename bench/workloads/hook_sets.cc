@@ -23,7 +23,7 @@ Hooks hook_set(std::string_view name, const Config& config) {
   if (name == "everything") return hooks.capture("*");
   if (name == kEditSet) return edit_set(config, 0.1f);
   if (name != "residual" && name != "residual+mlp")
-    user_error("there is no set of hooks '{}'; the sets are {}", quote(name),
+    user_error("unknown set of hooks '{}': expected one of {}", quote(name),
                fmt::join(hook_set_names(), ", "));
   hooks.capture("blocks.0.hook_resid_pre").capture("blocks.*.hook_resid_post");
   if (name == "residual+mlp")

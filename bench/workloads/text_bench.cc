@@ -31,8 +31,7 @@ std::string text_of(const Tokenizer& tokenizer) {
   }
   if (words.empty())
     user_error(
-        "the tokenizer has no token that is a word behind a space, to make a text of; give one "
-        "with --text");
+        "missing token of a word with a leading space, to generate a text; pass one with --text");
   std::string text;
   for (uint64_t i = 0; text.size() < kBytes; ++i) {
     const double drawn =
@@ -45,7 +44,7 @@ std::string text_of(const Tokenizer& tokenizer) {
 
 std::string read_text(const std::string& path) {
   const MappedFile file(path);
-  if (file.size() == 0) user_error("{}: is empty; --text needs a text", path);
+  if (file.size() == 0) user_error("{}: is empty: expected a text for --text", path);
   return {reinterpret_cast<const char*>(file.data()), file.size()};
 }
 
