@@ -70,7 +70,7 @@ int run(int argc, char** argv) {
     const std::string command = error.command().empty() ? "" : error.command() + " ";
     if (command.empty() && argc > 1 && argv[1][0] != '-') {
       return complain(kBadInput,
-                      fmt::format("there is no command {}; see vitrine --help", quote(argv[1])));
+                      fmt::format("unknown command {}: see vitrine --help", quote(argv[1])));
     }
     return complain(kBadInput, fmt::format("{}; see vitrine {}--help", error.what(), command));
   }

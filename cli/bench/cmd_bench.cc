@@ -34,7 +34,7 @@ void check_words(const char* option, const std::vector<std::string>& words,
                  const std::vector<std::string>& known) {
   for (const std::string& word : words) {
     if (std::find(known.begin(), known.end(), word) == known.end()) {
-      user_error("{}: {} is not known; give some of {}, separated by commas", option, quote(word),
+      user_error("{}: unknown {}: expected a comma-separated list of {}", option, quote(word),
                  fmt::join(known, ","));
     }
   }
@@ -43,7 +43,7 @@ void check_words(const char* option, const std::vector<std::string>& words,
 BenchOptions complete(const BenchArgs& args) {
   BenchOptions options = args.options;
   if (!args.model.empty() && !args.sizes.empty())
-    user_error("--size {} and --model {} exclude each other; give one of them",
+    user_error("--size {} and --model {} exclude each other: use one of them",
                fmt::join(args.sizes, ","), quote(args.model));
   check_words("--size", args.sizes, bench::size_names());
   check_words("--dtype", args.dtypes, {"f32", "f16", "bf16", "int8"});

@@ -10,7 +10,7 @@ using namespace internal;
 
 void check_array_path(const std::string& path) {
   if (capture_format(path) != CaptureFormat::kSafetensors)
-    user_error("{}: the result is written as one file; end its name in .safetensors", path);
+    user_error("{}: unknown output format: expected a file name ending in .safetensors", path);
 }
 
 void write_arrays(const std::string& path, const Arrays& arrays,

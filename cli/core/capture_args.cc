@@ -45,9 +45,9 @@ void add_capture_options(Command& command, CaptureArgs& args, bool required) {
 
 void add_captures(Hooks& hooks, const CaptureArgs& args) {
   if (!args.sites.empty() && args.out.empty())
-    user_error("--capture has nowhere to go; add --out FILE.safetensors");
+    user_error("missing output of --capture: add --out FILE.safetensors");
   if (args.sites.empty() && !args.out.empty())
-    user_error("--out {} has nothing to hold; add --capture SITE", args.out);
+    user_error("missing captures for --out {}: add --capture SITE", args.out);
   if (!args.out.empty()) capture_format(args.out);
   add_sites(hooks, args);
 }

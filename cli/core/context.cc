@@ -94,7 +94,7 @@ JsonValue json_head(const std::string& command, const Model& model) {
 
 void print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
-    internal_error("standard output cannot be written to: {}", std::strerror(errno));
+    internal_error("cannot write to standard output: {}", std::strerror(errno));
 }
 
 void print_json(const JsonValue& json) { print(json.dump(1) + "\n"); }

@@ -22,7 +22,7 @@ std::optional<int64_t> variable(const char* name) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error != std::errc() || end != digits.data() + digits.size())
-    user_error("{} is {}; wanted a whole number, or give --rank and --world", name, quote(text));
+    user_error("{} is {}: expected an integer; or use --rank and --world", name, quote(text));
   return value;
 }
 
@@ -30,7 +30,7 @@ int32_t prepended_id(const CorpusArgs& args, const Model& model) {
   if (args.prepend_id >= 0 || !args.prepend) return args.prepend_id;
   const auto end = model.tokenizer().end_of_text();
   if (!end)
-    user_error("the tokenizer of model '{}' has no end-of-text token to prepend; give --prepend-id",
+    user_error("missing end-of-text token in the tokenizer of model '{}': use --prepend-id",
                model.name());
   return *end;
 }
@@ -46,8 +46,8 @@ Rank rank_from_environment() {
     const auto rank = variable(rank_name), world = variable(world_name);
     if (!rank || !world) continue;
     if (*rank < 0 || *rank >= *world)
-      user_error("{} is {} where {} is {}; wanted a rank from 0 to {}", rank_name, *rank,
-                 world_name, *world, *world - 1);
+      user_error("{} is {} with {} = {}: expected 0..{}", rank_name, *rank, world_name, *world,
+                 *world - 1);
     return {*rank, *world, rank_name};
   }
   return {};
@@ -119,9 +119,9 @@ void add_corpus_options(Command& command, CorpusArgs& args) {
 Rank rank_of(const CorpusArgs& args) {
   if (args.rank < 0 && args.world == 0) return rank_from_environment();
   if (args.rank < 0 || args.world == 0)
-    user_error("--rank and --world belong together; give both, such as --rank 0 --world 4");
+    user_error("missing --rank or --world: expected both, such as --rank 0 --world 4");
   if (args.rank >= args.world)
-    user_error("--rank {} is outside 0..{}, the world", args.rank, args.world - 1);
+    user_error("--rank {} is out of range: expected 0..{}", args.rank, args.world - 1);
   return {args.rank, args.world, "--rank"};
 }
 

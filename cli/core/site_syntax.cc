@@ -32,11 +32,11 @@ void append_indices(std::vector<T>& to, std::string_view item, std::string_view 
   const auto first = number<T>(item.substr(0, dots));
   const auto last = dots == std::string_view::npos ? first : number<T>(item.substr(dots + 2));
   if (!first || !last)
-    user_error("{}: {} is no index; give a whole number or a range such as 0..3", quote(whole),
+    user_error("{}: invalid index {}: expected an integer or a range such as 0..3", quote(whole),
                quote(item));
   if (*last < *first || *last - *first >= static_cast<T>(kMostIndices)) {
-    user_error("{}: the range {} does not ascend, or has more than {} numbers", quote(whole),
-               quote(item), kMostIndices);
+    user_error("{}: invalid range {}: expected an ascending range of at most {} numbers",
+               quote(whole), quote(item), kMostIndices);
   }
   for (T i = *first; i <= *last; ++i) to.push_back(i);
 }
@@ -48,7 +48,7 @@ void append_index(Where& where, std::string_view key, std::string_view item,
   if (key == "heads") return append_indices(where.heads, item, whole);
   if (key == "neurons") return append_indices(where.neurons, item, whole);
   if (key == "sequences") return append_indices(where.sequences, item, whole);
-  user_error("{}: {} is nothing to narrow by; use layers, positions, heads, neurons or sequences",
+  user_error("{}: unknown selection {}: expected layers, positions, heads, neurons or sequences",
              quote(whole), quote(key));
 }
 
@@ -66,7 +66,8 @@ Where parse_narrowing(std::string_view text, std::string_view whole) {
       item.remove_prefix(equals + 1);
     }
     if (key.empty())
-      user_error("{}: {} belongs to no name; write for example heads=3", quote(whole), quote(item));
+      user_error("{}: missing name for {}: expected NAME=LIST, such as heads=3", quote(whole),
+                 quote(item));
     append_index(where, key, item, whole);
   }
   return where;
@@ -75,7 +76,7 @@ Where parse_narrowing(std::string_view text, std::string_view whole) {
 float finite(std::string_view text, std::string_view whole) {
   const auto value = number<float>(text);
   if (!value || !std::isfinite(*value))
-    user_error("{}: {} is no number", quote(whole), quote(text));
+    user_error("{}: invalid number {}", quote(whole), quote(text));
   return *value;
 }
 
@@ -86,8 +87,7 @@ Tensor as_f32(const TensorView& view, const std::string& name) {
     return Tensor::from(values, view.shape());
   }
   if (!is_floating(view.dtype()))
-    user_error("{}: holds {}; wanted are numbers of f32, f16, bf16 or f64", name,
-               dtype_name(view.dtype()));
+    user_error("{}: contains {}: expected f32, f16, bf16 or f64", name, dtype_name(view.dtype()));
   return Tensor::from(view.to_f32(), view.shape());
 }
 
@@ -110,9 +110,9 @@ Edit parse_change(std::string_view text, std::string_view whole) {
   if (name == "zero" && colon == std::string_view::npos) return zero();
   const bool known = name == "scale" || name == "add" || name == "set" || name == "project";
   if (!known)
-    user_error("{}: {} is no change; use zero, scale:X, add:X, set:X or project:FILE", quote(whole),
-               quote(name));
-  if (value.empty()) user_error("{}: {} wants a value: {}:X", quote(whole), name, name);
+    user_error("{}: unknown change {}: expected zero, scale:X, add:X, set:X or project:FILE",
+               quote(whole), quote(name));
+  if (value.empty()) user_error("{}: missing value of {}: expected {}:X", quote(whole), name, name);
   if (name == "scale") return scale(finite(value, whole));
   if (name == "add") return add(operand(value, whole));
   if (name == "set") return replace(operand(value, whole));
@@ -126,23 +126,25 @@ Tensor read_tensor(std::string_view path) {
   const std::string file(path.substr(0, hash));
   if (file.ends_with(".npy")) return as_f32(read_npy(file), file);
   if (!file.ends_with(".safetensors"))
-    user_error("{} is neither a number nor a .npy or .safetensors file", quote(path));
+    user_error("invalid value {}: expected a number, a .npy file or a .safetensors file",
+               quote(path));
   const SafetensorsFile tensors{std::filesystem::path(file)};
   if (hash != std::string_view::npos)
     return as_f32(tensors.tensor(path.substr(hash + 1)), std::string(path));
   if (tensors.names().size() != 1)
-    user_error("{}: holds {} tensors; name one of them: {}#NAME", file, tensors.names().size(),
-               file);
+    user_error("{}: contains {} tensors: expected one; select it with {}#NAME", file,
+               tensors.names().size(), file);
   return as_f32(tensors.tensor(tensors.names()[0]), file);
 }
 
 SiteArg parse_site(std::string_view text) {
   const size_t open = text.find('[');
   if (open == std::string_view::npos) {
-    if (text.empty()) user_error("a site is empty; name one such as blocks.0.hook_resid_post");
+    if (text.empty())
+      user_error("a site is empty: expected a name such as blocks.0.hook_resid_post");
     return {std::string(text), {}};
   }
-  if (text.back() != ']') user_error("{}: the '[' is not closed at the end", quote(text));
+  if (text.back() != ']') user_error("{}: missing ']' at the end", quote(text));
   return {std::string(text.substr(0, open)),
           parse_narrowing(text.substr(open + 1, text.size() - open - 2), text)};
 }
@@ -152,7 +154,8 @@ Hooks::Change parse_edit(std::string_view text) {
   const size_t equals = text.find('=', close == std::string_view::npos ? 0 : close);
   if (equals == std::string_view::npos) {
     user_error(
-        "{} is no edit; write SITE=zero, SITE=scale:X, SITE=add:X, SITE=set:X or SITE=project:FILE",
+        "invalid edit {}: expected SITE=zero, SITE=scale:X, SITE=add:X, SITE=set:X or "
+        "SITE=project:FILE",
         quote(text));
   }
   SiteArg site = parse_site(text.substr(0, equals));

@@ -44,27 +44,26 @@ class Reader {
     for (const std::string& ids : args_.ids) add_ids("--ids", parse_ids(ids));
     if (prompts_.empty())
       user_error(
-          "there is no prompt; give --prompt TEXT, --prompt-file FILE, --text-file FILE or --ids "
+          "missing prompt: expected --prompt TEXT, --prompt-file FILE, --text-file FILE or --ids "
           "1,2,3");
     return std::move(prompts_);
   }
 
  private:
   void add_text(const std::string& where, const std::string& text) {
-    if (text.empty()) user_error("{}: the prompt is empty; give at least one character", where);
+    if (text.empty()) user_error("{}: the prompt is empty: expected at least one character", where);
     if (!tokenizer_)
       user_error(
-          "model '{}' has no tokenizer beside it, so text means nothing to it; give --ids, or put "
-          "its tokenizer.json there",
+          "missing tokenizer of model '{}', needed for text: use --ids, or add its tokenizer.json",
           model_);
     prompts_.push_back({text, tokenizer_->encode(text, args_.special ? Tokenizer::Special::kAllow
                                                                      : Tokenizer::Special::kText)});
     if (prompts_.back().ids.empty())
-      user_error("{}: the prompt has no tokens; give another text", where);
+      user_error("{}: the prompt has no tokens: expected at least one", where);
   }
 
   void add_ids(const std::string& where, std::vector<int32_t> ids) {
-    if (ids.empty()) user_error("{}: the prompt is empty; give at least one id", where);
+    if (ids.empty()) user_error("{}: the prompt is empty: expected at least one id", where);
     std::string text;
     const bool known = tokenizer_ && std::all_of(ids.begin(), ids.end(), [&](int32_t id) {
                          return id >= 0 && id < tokenizer_->vocab_size();
@@ -77,7 +76,7 @@ class Reader {
   void read_lines() {
     const bool jsonl = args_.prompt_file.ends_with(".jsonl");
     const std::vector<std::string> lines = lines_of(args_.prompt_file);
-    if (lines.empty()) user_error("{}: has no prompts; write one a line", args_.prompt_file);
+    if (lines.empty()) user_error("{}: missing prompts: expected one per line", args_.prompt_file);
     for (size_t i = 0; i < lines.size(); ++i) {
       const std::string where = fmt::format("{}:{}", args_.prompt_file, i + 1);
       if (jsonl)
@@ -93,11 +92,11 @@ class Reader {
     if (const auto text = fields.text("text")) return add_text(where, *text);
     const Json* ids = fields.find("ids");
     if (!ids || !ids->is_array())
-      user_error("{}: wanted an object with \"text\" or \"ids\"", where);
+      user_error("{}: expected an object with \"text\" or \"ids\"", where);
     std::vector<int32_t> numbers;
     for (const Json& id : *ids) {
       if (!id.is_number_integer() || id < 0 || id > 0x7fffffff)
-        user_error("{}: {} is no token id", where, describe_json(id));
+        user_error("{}: invalid token id {}", where, describe_json(id));
       numbers.push_back(id.get<int32_t>());
     }
     add_ids(where, std::move(numbers));
@@ -162,7 +161,7 @@ std::vector<int32_t> parse_ids(std::string_view text) {
     int32_t id = 0;
     const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), id);
     if (error != std::errc() || end != item.data() + item.size() || id < 0) {
-      user_error("{} is no token id; give whole numbers from 0, such as 1,2,3", quote(item));
+      user_error("invalid token id {}: expected integers >= 0, such as 1,2,3", quote(item));
     }
     ids.push_back(id);
   }
@@ -198,11 +197,11 @@ std::string read_text(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored))
-    user_error("{}: is a directory; name a file", path);
+    user_error("{}: is a directory: expected a file", path);
   std::ifstream file(path, std::ios::binary);
   if (!file) user_error("{}: cannot be read: {}", path, std::strerror(errno));
   std::string text(std::istreambuf_iterator<char>(file), {});
-  if (file.bad()) user_error("{}: cannot be read to its end", path);
+  if (file.bad()) user_error("{}: cannot be read completely", path);
   return text;
 }
 

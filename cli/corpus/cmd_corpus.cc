@@ -54,7 +54,7 @@ void verify(const Context& context, const std::string& folder) {
       print("the capture is not complete yet; the command that began it goes on with it\n");
   }
   if (check.problems.empty()) return;
-  user_error("{}: {} of {} shards are not what the manifest says: {}{}", folder,
+  user_error("{}: {} problems in {} shards compared with the manifest: {}{}", folder,
              check.problems.size(), check.shards, check.problems[0],
              check.problems.size() > 1 ? "; --json lists all" : "");
 }
@@ -98,9 +98,8 @@ std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, con
 void run(const Context& context, const Args& args) {
   if (args.verify) return verify(context, args.capture.out);
   if (args.capture.sites.empty())
-    user_error(
-        "there is nothing to capture; give --capture SITE, or --verify to check what is in {}",
-        args.capture.out);
+    user_error("missing --capture SITE: expected a site; or use --verify to check {}",
+               args.capture.out);
   Hooks hooks = parse_edits(args.edits);
   add_sites(hooks, args.capture);
   const Rank rank = rank_of(args.corpus);

@@ -34,16 +34,16 @@ void check_args(const Args& args) {
                       (args.merge.empty() ? 0 : 1);
   if (sources == 0)
     user_error(
-        "there is nothing to take the covariance of; give files of a corpus with --capture SITE, "
-        "--data TABLE.csv or --merge STATE...");
+        "missing data: expected files of a corpus with --capture SITE, --data TABLE.csv or --merge "
+        "STATE...");
   if (sources > 1)
-    user_error("files of a corpus, --data and --merge exclude each other; give one of them");
+    user_error("files of a corpus, --data and --merge exclude each other: use one of them");
   if (!args.corpus.files.empty() && args.capture.sites.empty())
-    user_error("--capture SITE is missing: which activations are the variables?");
+    user_error("missing --capture SITE: expected the activations that are the variables");
   if (args.corpus.files.empty() && !args.capture.sites.empty())
-    user_error("--capture has nothing to run on; name the files of a corpus");
+    user_error("missing files of a corpus for --capture: expected at least one");
   if (args.data.empty() && !(args.fweights.empty() && args.aweights.empty()))
-    user_error("--fweights and --aweights name columns of --data; give it");
+    user_error("missing --data: --fweights and --aweights are the names of its columns");
   if (!args.state.empty()) check_array_path(args.state);
   if (!args.out.empty()) check_array_path(args.out);
 }
@@ -166,8 +166,8 @@ void run_corpus(const Context& context, const Args& args) {
   const Rank rank = rank_of(args.corpus);
   if (rank.world > 1 && args.state.empty())
     user_error(
-        "rank {} of {} needs a place for its part; give --state FILE.safetensors, and --merge them "
-        "in the end",
+        "missing --state for rank {} of {}: use --state FILE.safetensors, and --merge the states "
+        "of all ranks",
         rank.rank, rank.world);
   const Model model = load_model(context);
   CorpusMomentsOptions options;

@@ -24,8 +24,8 @@ double number_in(const std::string& field, const std::string& path, const CsvRow
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
-    user_error("{}:{}: {} in column {} is no finite number", path, row.line, quote(field),
-               quote(column));
+    user_error("{}:{}: invalid value {} in column {}: expected a finite number", path, row.line,
+               quote(field), quote(column));
   }
   return value;
 }
@@ -37,7 +37,7 @@ size_t find_column(const std::vector<std::string>& header, const std::string& na
       static_cast<size_t>(std::find(header.begin(), header.end(), name) - header.begin());
   if (name.empty()) return header.size();
   if (at == header.size())
-    user_error("{}:1: there is no column {} for the weights; the header has {}", path, quote(name),
+    user_error("{}:1: missing column {} of weights: expected one of {}", path, quote(name),
                fmt::join(header, ","));
   return at;
 }
@@ -66,25 +66,27 @@ SeriesTable read_series(const std::string& path, const std::string& fweights,
   const std::vector<std::string>& header = rows[0].fields;
   const size_t f = find_column(header, fweights, path), a = find_column(header, aweights, path);
   if (!fweights.empty() && f == a)
-    user_error("{}: the column {} cannot be both kinds of weights", path, quote(fweights));
+    user_error("{}: column {} is used for both kinds of weights: expected different columns", path,
+               quote(fweights));
   SeriesTable table;
   for (size_t c = 0; c < header.size(); ++c) {
     if (c != f && c != a) table.names.push_back(header[c]);
   }
-  if (table.names.empty()) user_error("{}: has no column besides the weights", path);
-  if (rows.size() < 2) user_error("{}: has a header and no rows; give two at least", path);
+  if (table.names.empty())
+    user_error("{}: missing data: expected a column besides the weights", path);
+  if (rows.size() < 2) user_error("{}: missing rows: expected at least two", path);
   for (size_t r = 1; r < rows.size(); ++r) {
     for (size_t c = 0; c < header.size(); ++c) {
       const double value = number_in(rows[r].fields[c], path, rows[r], header[c]);
       if (c == f) {
         if (value < 0 || value != std::floor(value) || value > 1e15)
-          user_error("{}:{}: the weight {} in column {} is no count", path, rows[r].line,
-                     rows[r].fields[c], quote(header[c]));
+          user_error("{}:{}: invalid weight {} in column {}: expected an integer", path,
+                     rows[r].line, rows[r].fields[c], quote(header[c]));
         table.fweights.push_back(static_cast<int64_t>(value));
       } else if (c == a) {
         if (value < 0)
-          user_error("{}:{}: the weight {} in column {} is negative", path, rows[r].line,
-                     rows[r].fields[c], quote(header[c]));
+          user_error("{}:{}: the weight {} in column {} is negative: expected 0 or more", path,
+                     rows[r].line, rows[r].fields[c], quote(header[c]));
         table.aweights.push_back(value);
       } else {
         table.values.push_back(value);

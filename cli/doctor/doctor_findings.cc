@@ -74,9 +74,10 @@ void judge_openmp(const Facts& facts, Findings& all) {
       error == std::errc() && threads > 0 && (end == text.data() + text.size() || *end == ',');
   const int allowed = std::max(facts.machine.allowed, 1);
   if (!number) {
-    all.push_back({Weight::kAdvice,
-                   fmt::format("OMP_NUM_THREADS is {}, which is no number of threads", quote(text)),
-                   "unset OMP_NUM_THREADS"});
+    all.push_back(
+        {Weight::kAdvice,
+         fmt::format("invalid OMP_NUM_THREADS {}: expected a number of threads", quote(text)),
+         "unset OMP_NUM_THREADS"});
   } else if (threads > allowed) {
     all.push_back(
         {Weight::kAdvice,

@@ -75,7 +75,7 @@ void add_management(const Library& nvml, Gpu& gpu) {
 void read_driver(const Library& cuda, Gpus& gpus) {
   if (!cuda) {
     gpus.absent =
-        "libcuda.so.1 was not found: there is no NVIDIA driver, or this container was started "
+        "missing libcuda.so.1: the NVIDIA driver is not installed, or this container was started "
         "without it";
     return;
   }

@@ -40,14 +40,14 @@ void check(const LensArgs& args) {
   const bool tuned = args.lens_mode() == LensMode::kTuned;
   if (tuned && args.translators.empty())
     user_error(
-        "--mode tuned needs translators; give --translators FOLDER, or make them with --fit");
+        "missing translators of --mode tuned: use --translators FOLDER, or create them with --fit");
   if (!tuned && !args.translators.empty())
-    user_error("--translators {} has no meaning with --mode {}; use --mode tuned", args.translators,
+    user_error("--translators {} cannot be used with --mode {}: use --mode tuned", args.translators,
                args.mode);
   if (args.generate > 0 && !(args.position.empty() && args.target.empty() && args.target_id < 0)) {
     user_error(
-        "--generate looks where each token is chosen and at that token; leave --position and "
-        "--target out");
+        "--generate cannot be used with --position or --target: its steps and tokens determine "
+        "them");
   }
   if (!args.out.empty()) check_array_path(args.out);
 }
@@ -59,10 +59,10 @@ int32_t token_of(const Model& model, const std::string& text) {
 void check_fit(const LensArgs& args) {
   const PromptArgs& prompt = args.prompt;
   if (args.translators.empty())
-    user_error("--fit needs a folder to write to; give --translators FOLDER");
+    user_error("missing output folder of --fit: use --translators FOLDER");
   if (!prompt.prompts.empty() || !prompt.ids.empty() || !prompt.prompt_file.empty() ||
       !prompt.text_file.empty()) {
-    user_error("--fit reads {} alone; leave --prompt, --prompt-file, --text-file and --ids out",
+    user_error("--fit reads {} only: leave --prompt, --prompt-file, --text-file and --ids out",
                args.fit.corpus);
   }
 }

@@ -71,7 +71,7 @@ void print_fit(const Terminal& out, const TunedLensFit& fit, const std::string& 
 void fit_lens(const Context& context, const LensFitArgs& args, const std::string& folder) {
   std::error_code ignored;
   if (std::filesystem::exists(folder, ignored) && !std::filesystem::is_directory(folder, ignored))
-    user_error("{}: is no folder; name one for the translators", folder);
+    user_error("{}: is not a folder: expected a folder for the translators", folder);
   const Model model = load_model(context);
   const TunedLensFit result = fit(model, args);
   save_tuned_lens(folder, result.lens);

@@ -32,8 +32,7 @@ Config config_of(const Args& args) {
   config.context = args.context.value_or(config.context);
   config.vocab = args.vocab.value_or(config.vocab);
   if (config.heads > 0 && config.width % config.heads != 0) {
-    user_error("--width {} is not a multiple of --heads {}; choose them so that it is",
-               config.width, config.heads);
+    user_error("invalid --width {}: expected a multiple of --heads {}", config.width, config.heads);
   }
   return config;
 }

@@ -167,7 +167,7 @@ Where where_of(const std::string& name, const std::string& list) {
 Prompt read_one(const std::string& text, const std::string& ids, const Model& model,
                 std::string_view what) {
   if (text.empty() && ids.empty())
-    user_error("there is no {0} prompt; give --{0} TEXT or --{0}-ids IDS", what);
+    user_error("missing {0} prompt: expected --{0} TEXT or --{0}-ids IDS", what);
   PromptArgs args;
   if (ids.empty())
     args.prompts = {text};
@@ -197,11 +197,10 @@ PatchMetric metric_of(const PatchArgs& args, const Prompt& clean, const Model& m
   metric.kind = patch_metric_from_name(name);
   const bool difference = metric.kind == PatchMetric::Kind::kLogitDifference;
   if (difference && !wrong)
-    user_error("the metric logit-difference compares two tokens; name the second by --wrong TOKEN");
+    user_error("missing --wrong TOKEN: the metric logit-difference compares two tokens");
   if (!difference && wrong)
-    user_error(
-        "the metric {} has no use for a wrong answer; leave --wrong out, or use logit-difference",
-        name);
+    user_error("--wrong cannot be used with the metric {}: leave it out, or use logit-difference",
+               name);
   const auto answer = token_from(args.answer, args.answer_id, model);
   metric.answer = answer ? *answer : models_choice(model, clean.ids, args.position);
   metric.wrong = wrong.value_or(0);
@@ -215,7 +214,7 @@ Site site_from(const std::string& name) {
     known.push_back(sweep_name(info.site));
     if (name == known.back() || name == info.name) return info.site;
   }
-  user_error("{} is no site that can be swept over; use {}, heads, mlps or neurons", quote(name),
+  user_error("cannot sweep {}: expected one of {}, heads, mlps or neurons", quote(name),
              fmt::join(known, ", "));
 }
 
@@ -238,8 +237,8 @@ void read_sweep(const PatchArgs& args, PatchCells& cells) {
     const bool word = name == "heads" || name == "mlps" || name == "neurons";
     const std::string implied = name == "mlps" ? "whole" : name;
     if (word && !over.empty() && over != implied)
-      user_error("--sweep {} goes over {}, which does not go with {}; sweep them apart", name,
-                 implied, over);
+      user_error("--sweep {} is over {}, which cannot be combined with {}: run them separately",
+                 name, implied, over);
     if (word) over = implied;
     cells.sites.push_back(name == "heads"     ? Site::kZ
                           : name == "mlps"    ? Site::kMlpOut
@@ -257,7 +256,7 @@ std::vector<std::pair<int64_t, int64_t>> alignment_of(const std::string& text) {
                          ? std::vector<int32_t>()
                          : parse_ids(item.substr(0, colon) + "," + item.substr(colon + 1));
     if (ids.size() != 2)
-      user_error("{} is no pair of positions; write CLEAN:CORRUPT, such as 3:2", quote(item));
+      user_error("invalid pair of positions {}: expected CLEAN:CORRUPT, such as 3:2", quote(item));
     pairs.emplace_back(ids[0], ids[1]);
   }
   return pairs;
@@ -275,8 +274,9 @@ std::vector<int64_t> positions_of(const std::string& text, const Prompt& prompt,
                                   const Model& model) {
   const size_t begin = prompt.text.find(text);
   if (begin == std::string::npos)
-    user_error("{} is no part of the clean prompt; copy it from there, or give --trace-positions",
-               quote(text));
+    user_error(
+        "{} does not occur in the clean prompt: expected a part of it; or use --trace-positions",
+        quote(text));
   std::vector<int64_t> positions;
   const auto pieces = model.tokenizer().encode_with_spans(prompt.text);
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -325,16 +325,16 @@ PatchRequest patch_request(const PatchArgs& args, const Model& model) {
   const bool two = mode == Mode::kPatch || mode == Mode::kPaths || args.ablate == "resample";
   const bool given = !args.corrupt.empty() || !args.corrupt_ids.empty();
   if (!two && given)
-    user_error("{} has no use for a corrupt prompt; leave it out",
+    user_error("{} does not use a corrupt prompt: leave it out",
                mode == Mode::kTrace ? "tracing" : "--ablate " + args.ablate);
   if (two) request.corrupt = read_one(args.corrupt, args.corrupt_ids, model, "corrupt");
   if (mode != Mode::kPatch && (args.attribution || args.compare || !args.align.empty())) {
     user_error(
-        "--attribution, --compare and --align are for patching alone; leave out --ablate, --trace "
-        "and --paths, or these");
+        "--attribution, --compare and --align cannot be combined with --ablate, --trace or "
+        "--paths");
   }
   if (args.noising && (mode == Mode::kAblate || mode == Mode::kTrace))
-    user_error("--noising is for patching and paths, which have two directions; leave it out");
+    user_error("--noising can be used for patching and paths only: leave it out");
   request.metric = metric_of(args, request.clean, model);
   read_sweep(args, request.cells);
   request.cells.layers = where_of("layers", args.layers).layers;

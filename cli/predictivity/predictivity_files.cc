@@ -40,16 +40,16 @@ class StimulusReader {
     } else if (path_.ends_with(".json")) {
       const Json list = parse_json(text, path_);
       if (!list.is_array())
-        user_error("{}: is {}; wanted a list of objects with \"text\" and \"group\"", path_,
+        user_error("{}: is {}: expected a list of objects with \"text\" and \"group\"", path_,
                    describe_json(list));
       for (size_t i = 0; i < list.size(); ++i)
         add(list[i], fmt::format("{}: stimulus {}", path_, i + 1));
     } else {
-      user_error("{}: stimuli are read from .csv, .json or .jsonl; name it so", path_);
+      user_error("{}: unknown format of stimuli: expected a .csv, .json or .jsonl file", path_);
     }
-    if (found_.texts.empty()) user_error("{}: has no stimuli", path_);
+    if (found_.texts.empty()) user_error("{}: missing stimuli: expected at least one", path_);
     if (grouped_ != 0 && grouped_ != found_.texts.size()) {
-      user_error("{}: {} of {} stimuli have a group; give one to each, or to none", path_, grouped_,
+      user_error("{}: {} of {} stimuli have a group: expected all or none", path_, grouped_,
                  found_.texts.size());
     }
     return std::move(found_);
@@ -64,11 +64,11 @@ class StimulusReader {
     };
     const size_t text_column = column("text"), group_column = column("group");
     if (text_column == header.size())
-      user_error("{}:1: the header has no column 'text'; wanted text,group", path_);
+      user_error("{}:1: missing column 'text' in the header: expected text,group", path_);
     if (column("context") != header.size()) {
       user_error(
-          "{}:1: the column 'context' is not read: a stimulus is read after those of its group; "
-          "write the context as stimuli, or rename it",
+          "{}:1: unsupported column 'context': the context of a stimulus is the earlier stimuli of "
+          "its group; write the context as stimuli, or rename the column",
           path_);
     }
     for (size_t i = 1; i < rows.size(); ++i) {
@@ -94,7 +94,7 @@ class StimulusReader {
   void add(const Json& object, const std::string& where) {
     const JsonFields fields(object, where);
     const auto text = fields.text("text");
-    if (!text) user_error("{}: has no \"text\"", where);
+    if (!text) user_error("{}: missing \"text\"", where);
     std::optional<std::string> group;
     if (const Json* value = fields.find("group"); value && value->is_number_integer())
       group = value->dump();
@@ -105,9 +105,9 @@ class StimulusReader {
 
   void add(const std::string& text, const std::optional<std::string>& group,
            const std::string& where) {
-    if (text.empty()) user_error("{}: the text is empty; give at least one character", where);
+    if (text.empty()) user_error("{}: the text is empty: expected at least one character", where);
     if (group && group->empty())
-      user_error("{}: the group is empty; name the story or passage", where);
+      user_error("{}: the group is empty: expected the name of a story or passage", where);
     found_.texts.push_back(text);
     found_.groups.push_back(group.value_or(fmt::format("{}", found_.texts.size())));
     grouped_ += group.has_value();
@@ -126,7 +126,7 @@ class ResponseTable {
       : path_(path), rows_(parse_csv(read_text(path), path)) {
     labelled_ = rows_[0].fields[0] == "stimulus";
     found_.neuroids.assign(rows_[0].fields.begin() + labelled_, rows_[0].fields.end());
-    if (found_.neuroids.empty()) user_error("{}: has no neuroids; give a column for each", path);
+    if (found_.neuroids.empty()) user_error("{}: missing neuroids: expected one column each", path);
   }
 
   Responses read() {
@@ -141,7 +141,7 @@ class ResponseTable {
         break;
     }
     if (row == rows_.size())
-      user_error("{}: has no responses; give a line for each stimulus", path_);
+      user_error("{}: missing responses: expected one line per stimulus", path_);
     const auto stimuli = static_cast<int64_t>(rows_.size() - row),
                neuroids = static_cast<int64_t>(found_.neuroids.size());
     found_.values = Tensor(DType::kF64, {stimuli, neuroids});
@@ -160,7 +160,8 @@ class ResponseTable {
       const auto value = number_in(row.fields[i]);
       if (!value) {
         user_error(
-            "{}:{}: {} of neuroid {} is no finite number; leave out such neuroids or stimuli",
+            "{}:{}: invalid value {} of neuroid {}: expected a finite number; leave out such "
+            "neuroids or stimuli",
             path_, row.line, quote(row.fields[i], 20), quote(rows_[0].fields[i], 40));
       }
       values.push_back(*value);
@@ -185,7 +186,7 @@ std::vector<std::string> names_in(const std::string& path) {
     at = end + 1;
   }
   while (!names.empty() && names.back().empty()) names.pop_back();
-  if (names.empty()) user_error("{}: is empty; write one value a neuroid, each on its line", path);
+  if (names.empty()) user_error("{}: is empty: expected one value per neuroid, one per line", path);
   return names;
 }
 
@@ -196,7 +197,7 @@ std::vector<double> doubles_of(const Tensor& tensor, const std::string& path) {
   else if (tensor.dtype() == DType::kF64)
     std::copy_n(static_cast<const double*>(tensor.data()), values.size(), values.begin());
   else
-    user_error("{}: holds {}; wanted f32 or f64", path, dtype_name(tensor.dtype()));
+    user_error("{}: contains {}: expected f32 or f64", path, dtype_name(tensor.dtype()));
   return values;
 }
 
@@ -207,7 +208,8 @@ std::vector<double> read_ceilings(const std::string& text) {
   for (const std::string& line : names_in(text)) {
     const auto value = number_in(line);
     if (!value)
-      user_error("{}:{}: {} is no finite number", text, values.size() + 1, quote(line, 20));
+      user_error("{}:{}: invalid value {}: expected a finite number", text, values.size() + 1,
+                 quote(line, 20));
     values.push_back(*value);
   }
   return values;
@@ -225,15 +227,17 @@ Responses read_responses(const std::string& path, const std::string& subjects,
   else if (path.ends_with(".csv"))
     responses = ResponseTable(path).read();
   else
-    user_error("{}: responses are read from .npy or .csv; name it so", path);
+    user_error("{}: unknown format of responses: expected a .npy or .csv file", path);
   if (!subjects.empty()) {
     if (!responses.subjects.empty())
-      user_error("{}: has a row of subjects, and --subjects is given too; leave one out", path);
+      user_error("{}: has a row of subjects, and --subjects is given as well: use one of them",
+                 path);
     responses.subjects = names_in(subjects);
   }
   if (!ceiling.empty()) {
     if (!responses.ceilings.empty())
-      user_error("{}: has a row of ceilings, and --ceiling is given too; leave one out", path);
+      user_error("{}: has a row of ceilings, and --ceiling is given as well: use one of them",
+                 path);
     responses.ceilings = read_ceilings(ceiling);
   }
   return responses;
@@ -243,7 +247,8 @@ std::vector<double> parse_numbers(const std::string& text, const std::string& wh
   std::vector<double> values;
   for (const std::string& item : split_list(text)) {
     const auto value = number_in(item);
-    if (!value) user_error("{}: {} is no number; give such as 0.1,1,10", what, quote(item, 40));
+    if (!value)
+      user_error("{}: invalid number {}: expected a list such as 0.1,1,10", what, quote(item, 40));
     values.push_back(*value);
   }
   return values;

@@ -47,8 +47,8 @@ void check_same_ids(const Args& args, const std::vector<Prompt>& prompts, const 
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (prompts[i].ids == theirs[i].ids) continue;
     user_error(
-        "--against {}: its tokenizer makes other ids of prompt {}, so that its layers would see "
-        "other tokens; give a model with the same tokenizer",
+        "--against {}: its tokenizer encodes prompt {} differently: expected a model with the same "
+        "tokenizer",
         args.against, i);
   }
 }

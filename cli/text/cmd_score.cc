@@ -30,27 +30,25 @@ struct ScoreArgs {
 
 void check(const ScoreArgs& args) {
   if (args.words && !args.prompt.ids.empty())
-    user_error(
-        "--words takes text: ids say nothing about words; give --prompt, --prompt-file or "
-        "--text-file");
+    user_error("--words needs text, not ids: expected --prompt, --prompt-file or --text-file");
   if (args.words && !args.prompt.prompt_file.empty() &&
       args.prompt.prompt_file.ends_with(".jsonl")) {
-    user_error("--words takes text, and {} may hold ids; give a .txt file",
+    user_error("--words needs text, but {} may contain ids: expected a .txt file",
                args.prompt.prompt_file);
   }
   if (!args.words && (args.bits || args.boundary != "leading"))
-    user_error("--bits and --boundary are about words; give --words, too");
+    user_error("missing --words: --bits and --boundary apply to words only");
   if (!args.out.empty() && !args.words && !args.windows)
     user_error(
-        "--out {} is for --words (.csv) and --windows (.safetensors); --json has every number",
+        "--out {} needs --words (.csv) or --windows (.safetensors); --json prints every number",
         args.out);
   for (const auto& [option, file] :
        {std::pair{"--html", args.page.html}, {"--svg", args.page.svg}, {"--png", args.page.png}}) {
     if (args.windows && !file.empty())
-      user_error("{} {} has nothing to show of --windows; leave one of them out", option, file);
+      user_error("{} {} cannot be used with --windows: leave one of them out", option, file);
   }
   if (args.windows && args.window == 0)
-    user_error("--windows needs the number of tokens in one; give --window N");
+    user_error("missing number of tokens of --windows: use --window N");
 }
 
 JsonValue totals_json(double nats, int64_t tokens) {
@@ -128,7 +126,7 @@ int32_t prepended_id(const ScoreArgs& args, const Model& model) {
   if (!args.prepend) return -1;
   const auto end = model.tokenizer().end_of_text();
   if (!end)
-    user_error("the tokenizer of model '{}' has no end-of-text token to prepend; give --prepend-id",
+    user_error("missing end-of-text token in the tokenizer of model '{}': use --prepend-id",
                model.name());
   return *end;
 }

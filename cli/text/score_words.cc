@@ -115,7 +115,7 @@ void write_csv(const std::string& path, const std::vector<WordScores>& results, 
 
 void check_csv_path(const std::string& path) {
   if (!path.ends_with(".csv"))
-    user_error("{}: words are written as a table; end its name in .csv", path);
+    user_error("{}: unknown output format of words: expected a file name ending in .csv", path);
 }
 
 void show_words(const Context& context, const Model& model, const std::vector<Prompt>& prompts,

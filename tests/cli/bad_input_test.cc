@@ -192,7 +192,7 @@ TEST_F(BadInput, IdOutOfRange) {
 }
 
 TEST_F(BadInput, EmptyPrompt) {
-  refused("lens", {}, {"no prompt", "--prompt"});
+  refused("lens", {}, {"missing prompt", "--prompt"});
   refused("lens", {"--prompt", ""}, {"empty"});
   TempFolder folder;
   folder.write("none.txt", "\n\n");
@@ -209,11 +209,12 @@ TEST_F(BadInput, SitesThatAreNotThere) {
             words);
     EXPECT_EQ(folder.count(), 0u);
   };
-  capture("blocks.*.hook_resid_pst", {"blocks.*.hook_resid_pst", "matches nothing", "near names"});
+  capture("blocks.*.hook_resid_pst",
+          {"blocks.*.hook_resid_pst", "unknown site", "expected a name such as"});
   capture("blocks.7.hook_resid_post", {"blocks.7.hook_resid_post", "3 layers"});
   capture("blocks.*.hook_resid_post[layers=3]", {"layer 3", "0..2"});
   capture("blocks.0.attn.hook_z[heads=4]", {"head 4", "0..3"});
-  capture("blocks.0.hook_resid_post[heads=0]", {"no heads"});
+  capture("blocks.0.hook_resid_post[heads=0]", {"cannot select heads"});
   capture("blocks.0.mlp.hook_post[neurons=128]", {"neuron 128", "0..127"});
   capture("blocks.0.hook_resid_post[positions=3]", {"position 3", "3 tokens"});
   capture("blocks.0.hook_resid_post[head=3]", {"'head'", "heads"});
@@ -221,7 +222,7 @@ TEST_F(BadInput, SitesThatAreNotThere) {
   capture("", {"empty"});
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z[heads=4]=zero"},
           {"head 4", "0..3"});
-  refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z"}, {"no edit"});
+  refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z"}, {"invalid edit"});
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z=halve"}, {"halve", "scale:X"});
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z=scale:big"}, {"big"});
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z=add:gone.npy"}, {"gone.npy"});
@@ -232,7 +233,7 @@ TEST_F(BadInput, DiskFull) {
   for (const char* name : {"x.safetensors", "x.npy", "many/"}) {
     expect_refused({"capture", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8", "--capture",
                     "blocks.0.mlp.hook_post", "--out", folder / name},
-                   {"cannot be written", "File too large", "nothing was left behind"},
+                   {"cannot be written", "File too large", "no file was left"},
                    {.file_size_limit = 1024});
     EXPECT_EQ(folder.count(), 0u) << name;
   }
@@ -244,7 +245,7 @@ TEST_F(BadInput, PlacesThatCannotBeWritten) {
     refused("capture", {"--ids", "1,2", "--capture", "blocks.*.hook_resid_post", "--out", out},
             words);
   };
-  to(folder / "no" / "x.safetensors", {"no folder"});
+  to(folder / "no" / "x.safetensors", {"missing folder"});
   to(folder / "x.txt", {".txt", ".safetensors"});
   to(folder / "x.npy", {"holds one tensor"});
   EXPECT_EQ(folder.count(), 0u);
@@ -256,15 +257,15 @@ TEST_F(BadInput, Options) {
   refused("lens", {"--ids", "1", "--mode", "tuned"}, {"--mode", "tuned"});
   refused("lens", {"--ids", "1", "--position", "5"}, {"position 5"});
   refused("lens", {"--ids", "1", "--layers", "4"}, {"layer 4", "0..3"});
-  refused("lens", {"--ids", "1", "--target", "x"}, {"no tokenizer"});
+  refused("lens", {"--ids", "1", "--target", "x"}, {"missing tokenizer"});
   refused("saliency", {"--ids", "1", "--method", "lime"}, {"--method", "lime"});
-  refused("saliency", {"--ids", "1", "--target", " London"}, {"no tokenizer"});
+  refused("saliency", {"--ids", "1", "--target", " London"}, {"missing tokenizer"});
   refused("saliency", {"--ids", "1", "--target-id", "131"}, {"target 131", "0..130"});
   refused("saliency", {"--ids", "1", "--target-id", "1", "--continuation-ids", "1,2"},
-          {"at once", "choose one"});
+          {"more than one of", "at most one"});
   refused("saliency", {"--ids", "1", "--contrast-id", "200"}, {"contrast 200", "0..130"});
   refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--steps", "0"},
-          {"0 steps", "1..10000"});
+          {"steps 0", "1..10000"});
   refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--baseline", "pad"},
           {"pad", ".npy"});
   refused("saliency", {"--ids", "1,2", "--method", "integrated-gradients", "--baseline", "delete"},
@@ -272,10 +273,10 @@ TEST_F(BadInput, Options) {
   refused("saliency", {"--ids", "1,2", "--method", "occlusion", "--mask", "id:131"},
           {"mask token 131", "0..130"});
   refused("saliency", {"--ids", "1", "--method", "occlusion", "--mask", "delete"},
-          {"leaves nothing"});
+          {"cannot delete all"});
   refused("saliency", {"--ids", "1,2", "--method", "span-occlusion", "--budget", "0"},
-          {"budget of 0"});
-  refused("saliency", {"--ids", "1,2", "--method", "smooth-grad", "--samples", "0"}, {"0 samples"});
+          {"budget 0"});
+  refused("saliency", {"--ids", "1,2", "--method", "smooth-grad", "--samples", "0"}, {"samples 0"});
   refused("saliency",
           {"--ids", "1,2,3", "--continuation-ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"},
           {"3 tokens", "15", "16"});
@@ -283,8 +284,8 @@ TEST_F(BadInput, Options) {
   refused("saliency", {"--ids", "1,2", "--out", "x.npy"}, {"x.npy", ".safetensors"});
   refused("score", {"--ids", "1,2", "--window", "17"}, {"window 17", "1..16"});
   refused("score", {"--ids", "1,2", "--window", "4", "--stride", "5"}, {"stride 5", "1..4"});
-  refused("score", {"--ids", "1"}, {"nothing to score"});
-  refused("score", {"--ids", "1,2", "--prepend"}, {"no tokenizer"});
+  refused("score", {"--ids", "1"}, {"cannot be scored"});
+  refused("score", {"--ids", "1,2", "--prepend"}, {"missing tokenizer"});
   refused("generate", {"--ids", "1", "--temperature", "-1"}, {"temperature", "-1"});
   refused("generate", {"--ids", "1", "--top-p", "0"}, {"top_p"});
   refused("generate", {"--ids", "1", "--max-new-tokens", "-3"}, {"--max-new-tokens", "-3"});

@@ -78,12 +78,12 @@ TEST(CorpusCommand, WritesGoesOnAndVerifies) {
       std::string::npos);
   auto other = command;
   other.back() = "3";
-  expect_refused(other, {"is of another run: plan.overlap is 2 there and 3 here"});
+  expect_refused(other, {"belongs to a different run: plan.overlap is 2 there and 3 here"});
   const fs::path shard = wanted.folder.parent_path().parent_path() / "out" / "rank-00000-of-00001" /
                          "shard-000001.safetensors";
   fs::resize_file(shard, fs::file_size(shard) - 1);
   expect_refused({"corpus", "--verify", "--out", out},
-                 {"1 of ", "shards are not what the manifest says", shard.string()});
+                 {"1 of ", "shards compared with the manifest", shard.string()});
 }
 
 TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
@@ -138,7 +138,7 @@ TEST(CorpusCommand, RanksComeFromTheLauncher) {
       {"RANK is 4 where WORLD_SIZE is 4"}, {.environment = {{"RANK", "4"}, {"WORLD_SIZE", "4"}}});
   expect_refused({"corpus", path, "--model", plain(), "--capture", kSite, "--out",
                   (folder / "o").string(), "--rank", "1"},
-                 {"--rank and --world belong together"});
+                 {"missing --rank or --world"});
 }
 
 TEST(CorpusCommand, RefusesInOneLine) {
@@ -148,10 +148,10 @@ TEST(CorpusCommand, RefusesInOneLine) {
                                                                         "d\n");
   expect_refused({"corpus", (folder / "no.txt").string(), "--model", plain(), "--capture", kSite,
                   "--out", out},
-                 {"no.txt: there is no such file"});
+                 {"no.txt: no such file"});
   expect_refused({"corpus", "--model", plain(), "--capture", kSite, "--out", out},
-                 {"the corpus has no files"});
-  expect_refused({"corpus", bad, "--out", out}, {"nothing to capture; give --capture SITE"});
+                 {"missing files of the corpus"});
+  expect_refused({"corpus", bad, "--out", out}, {"missing --capture SITE"});
   expect_refused({"corpus", "--verify", "--out", out}, {"out: cannot be read as a folder"});
   EXPECT_FALSE(fs::exists(out));
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
@@ -257,16 +257,16 @@ TEST(CovarianceCommand, ATableWithoutAModel) {
             std::string::npos);
 
   expect_refused({"covariance", "--data", folder.write("u.csv", "a,b\n1,2\n3,x\n")},
-                 {"u.csv:3: 'x' in column 'b' is no finite number"});
+                 {"u.csv:3: invalid value 'x' in column 'b': expected a finite number"});
   expect_refused({"covariance", "--data", path, "--fweights", "m"},
-                 {"t.csv:1: there is no column 'm' for the weights"});
+                 {"t.csv:1: missing column 'm' of weights"});
   expect_refused({"covariance", "--data", path, "--fweights", "height", "--ddof", "10"},
                  {"the divisor of the covariance is 0"});
   expect_refused({"covariance", "--data", folder.write("v.csv", "a,b\n1,2\n3\n")}, {"v.csv:3: "});
   expect_refused({"covariance", "--data", path, "--capture", kSite},
-                 {"--capture has nothing to run on"});
+                 {"missing files of a corpus for --capture"});
   expect_refused({"covariance", "--data", path, "--merge", "x"}, {"exclude each other"});
-  expect_refused({"covariance"}, {"there is nothing to take the covariance of"});
+  expect_refused({"covariance"}, {"missing data: expected files of a corpus"});
 }
 
 }  // namespace

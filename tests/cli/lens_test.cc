@@ -122,16 +122,16 @@ TEST(LensCommand, RefusesByName) {
     EXPECT_EQ(result.out, "");
     return result.err;
   };
-  EXPECT_TRUE(
-      says(refused({"--mode", "tuned"}),
-           "--mode tuned needs translators; give --translators FOLDER, or make them with --fit"));
+  EXPECT_TRUE(says(
+      refused({"--mode", "tuned"}),
+      "missing translators of --mode tuned: use --translators FOLDER, or create them with --fit"));
   EXPECT_TRUE(says(refused({"--mode", "ecco", "--translators", "x"}),
-                   "--translators x has no meaning with --mode ecco"));
-  EXPECT_TRUE(
-      says(refused({"--generate", "2", "--position", "1"}), "leave --position and --target out"));
+                   "--translators x cannot be used with --mode ecco"));
+  EXPECT_TRUE(says(refused({"--generate", "2", "--position", "1"}),
+                   "--generate cannot be used with --position or --target"));
   EXPECT_TRUE(says(refused({"--translators", folder / "none"}), "none/config.json"));
   EXPECT_TRUE(says(refused({"--fit", folder / "none.txt"}),
-                   "--fit needs a folder to write to; give --translators FOLDER"));
+                   "missing output folder of --fit: use --translators FOLDER"));
   EXPECT_TRUE(says(refused({"--fit", folder / "none.txt", "--translators", folder / "t"}), "--fit",
                    "--ids"));
   EXPECT_EQ(folder.count(), 0u);
@@ -167,7 +167,7 @@ TEST(ScoreCommand, Words) {
                    "nats a word, 4 words scored", "cabinet"));
   EXPECT_EQ(run_cli({"score", "--ids", "1,2", "--words"}).status, 2);
   EXPECT_TRUE(says(run_cli({"score", "--prompt", "a b", "--bits"}).err,
-                   "--bits and --boundary are about words; give --words, too"));
+                   "missing --words: --bits and --boundary apply to words only"));
 }
 
 TEST(ScoreCommand, Windows) {
@@ -185,7 +185,7 @@ TEST(ScoreCommand, Windows) {
   std::memcpy(targets.data(), file.tensor("targets.0").data(), 16);
   EXPECT_EQ(targets, (std::vector<int32_t>{9, 77, 40, 8}));
   EXPECT_TRUE(says(run_cli({"score", "--model", kPlain, "--ids", "1,2,3", "--windows"}).err,
-                   "--windows needs the number of tokens in one; give --window N"));
+                   "missing number of tokens of --windows: use --window N"));
 }
 
 }  // namespace

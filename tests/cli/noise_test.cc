@@ -100,13 +100,12 @@ TEST(NoiseCommand, RefusesInOneLine) {
   const CliResult kind =
       run_cli({"noise", "--model", plain(), "--ids", "1,2", "--kind", "masking"});
   EXPECT_EQ(kind.status, 2);
-  EXPECT_NE(kind.err.find("noise 'masking' is not known; use one of spans, scattered"),
+  EXPECT_NE(kind.err.find("unknown noise 'masking': expected one of spans, scattered"),
             std::string::npos)
       << kind.err;
   const CliResult budget = run_cli({"noise", "--model", plain(), "--ids", "1,2", "--budget", "2"});
   EXPECT_EQ(budget.status, 2);
-  EXPECT_EQ(budget.err,
-            "vitrine: a noise budget of 2 is no share of the tokens; give 0..1, such as 0.15\n");
+  EXPECT_EQ(budget.err, "vitrine: noise budget 2 is out of range: expected 0..1, such as 0.15\n");
 }
 
 }  // namespace

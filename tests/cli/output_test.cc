@@ -142,8 +142,7 @@ TEST(Output, AClosedPipeEndsQuietly) {
   std::string text;
   for (int c = fgetc(pipe); c != EOF; c = fgetc(pipe)) text += static_cast<char>(c);
   pclose(pipe);
-  EXPECT_EQ(text,
-            "vitrine: standard output cannot be written to: No space left on device\n{\nend\n");
+  EXPECT_EQ(text, "vitrine: cannot write to standard output: No space left on device\n{\nend\n");
 }
 
 TEST(Output, InterruptedCaptureLeavesNothing) {

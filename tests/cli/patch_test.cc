@@ -241,34 +241,34 @@ TEST(PatchCommand, RefusesWhatDoesNotGoTogether) {
     EXPECT_EQ(result.err, "vitrine: " + line + "\n");
     EXPECT_EQ(result.out, "");
   };
-  refused(kOne, "there is no corrupt prompt; give --corrupt TEXT or --corrupt-ids IDS");
+  refused(kOne, "missing corrupt prompt: expected --corrupt TEXT or --corrupt-ids IDS");
   refused({"patch", "--model", plain(), "--corrupt-ids", "1,2"},
-          "there is no clean prompt; give --clean TEXT or --clean-ids IDS");
+          "missing clean prompt: expected --clean TEXT or --clean-ids IDS");
   refused(with(kBoth, {"--ablate", "zero"}),
-          "--ablate zero has no use for a corrupt prompt; leave it out");
+          "--ablate zero does not use a corrupt prompt: leave it out");
   refused(with(kBoth, {"--trace-positions", "1"}),
-          "tracing has no use for a corrupt prompt; leave it out");
-  refused(with(kBoth, {"--paths", "final", "--compare"}),
-          "--attribution, --compare and --align are for patching alone; leave out --ablate, "
-          "--trace and --paths, or these");
-  refused(with(kOne, {"--ablate", "zero", "--noising"}),
-          "--noising is for patching and paths, which have two directions; leave it out");
-  refused(with(kBoth, {"--metric", "logit-difference"}),
-          "the metric logit-difference compares two tokens; name the second by --wrong TOKEN");
+          "tracing does not use a corrupt prompt: leave it out");
   refused(
-      with(kBoth, {"--metric", "prob", "--wrong-id", "3"}),
-      "the metric prob has no use for a wrong answer; leave --wrong out, or use logit-difference");
-  refused(with(kBoth, {"--sweep", "heads,neurons"}),
-          "--sweep neurons goes over neurons, which does not go with heads; sweep them apart");
+      with(kBoth, {"--paths", "final", "--compare"}),
+      "--attribution, --compare and --align cannot be combined with --ablate, --trace or --paths");
+  refused(with(kOne, {"--ablate", "zero", "--noising"}),
+          "--noising can be used for patching and paths only: leave it out");
+  refused(with(kBoth, {"--metric", "logit-difference"}),
+          "missing --wrong TOKEN: the metric logit-difference compares two tokens");
+  refused(with(kBoth, {"--metric", "prob", "--wrong-id", "3"}),
+          "--wrong cannot be used with the metric prob: leave it out, or use logit-difference");
+  refused(
+      with(kBoth, {"--sweep", "heads,neurons"}),
+      "--sweep neurons is over neurons, which cannot be combined with heads: run them separately");
   refused(with(kBoth, {"--align", "1"}),
-          "'1' is no pair of positions; write CLEAN:CORRUPT, such as 3:2");
+          "invalid pair of positions '1': expected CLEAN:CORRUPT, such as 3:2");
   refused(with(kBoth, {"--paths", "head"}),
-          "'head' is no component; use embed, head L.H, mlp L, q L.H, k L.H, v L.H or final, L.H "
-          "being a layer and a head");
+          "unknown component 'head': expected embed, head L.H, mlp L, q L.H, k L.H, v L.H or "
+          "final, with L.H a layer and a head");
   refused(with(kBoth, {"--out", "x.npy"}),
-          "x.npy: the result is written as one file; end its name in .safetensors");
+          "x.npy: unknown output format: expected a file name ending in .safetensors");
   EXPECT_NE(run_cli(with(kBoth, {"--sweep", "embed"}))
-                .err.find("'embed' is no site that can be swept over; use resid_pre, "),
+                .err.find("cannot sweep 'embed': expected one of resid_pre, "),
             std::string::npos);
 }
 

@@ -80,7 +80,8 @@ TEST(PredictivityCommand, RefusesInOneLine) {
   const CliResult result = run_cli(
       {"predictivity", "--stimuli", example("stimuli.csv"), "--responses", folder / "one.npy"});
   EXPECT_EQ(result.status, 2);
-  EXPECT_EQ(result.err, "vitrine: the responses are [160]; wanted two axes, [stimuli, neuroids]\n");
+  EXPECT_EQ(result.err,
+            "vitrine: the responses have shape [160]: expected two axes, [stimuli, neuroids]\n");
 }
 
 TEST(PredictivityFiles, StimuliOfEveryFormat) {
@@ -132,28 +133,32 @@ TEST(PredictivityFiles, RefuseWhatIsWrongWithItsPlace) {
     cli::read_responses(folder / "r.csv", subjects, ceiling);
   };
   EXPECT_USER_ERROR(stimuli("a.csv", "sentence,group\nA,b\n"),
-                    "a.csv:1: the header has no column 'text'");
+                    "a.csv:1: missing column 'text' in the header");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,context\nA,b\n"),
-                    "a.csv:1: the column 'context' is not read");
+                    "a.csv:1: unsupported column 'context'");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,group\n,b\n"), "a.csv:2: the text is empty");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,group\nA,\n"), "a.csv:2: the group is empty");
-  EXPECT_USER_ERROR(stimuli("a.csv", "text,group\n"), "a.csv: has no stimuli");
-  EXPECT_USER_ERROR(stimuli("a.txt", "A\n"), "a.txt: stimuli are read from .csv, .json or .jsonl");
+  EXPECT_USER_ERROR(stimuli("a.csv", "text,group\n"),
+                    "a.csv: missing stimuli: expected at least one");
+  EXPECT_USER_ERROR(stimuli("a.txt", "A\n"),
+                    "a.txt: unknown format of stimuli: expected a .csv, .json or .jsonl file");
   EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\", \"group\": \"g\"}\n{\"text\": \"A\"}"),
                     "1 of 2 stimuli have a group");
   EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\"}\n{\"group\": \"A\"}"),
-                    "a.jsonl:2: has no \"text\"");
-  EXPECT_USER_ERROR(stimuli("a.json", "{}"), "a.json: is an object of 0 fields; wanted a list");
-  EXPECT_USER_ERROR(responses("x,y\n1,nan\n"), "r.csv:2: 'nan' of neuroid 'y' is no finite number");
-  EXPECT_USER_ERROR(responses("x,y\n1,\n"), "r.csv:2: '' of neuroid 'y' is no finite number");
-  EXPECT_USER_ERROR(responses("x,y\n"), "r.csv: has no responses");
-  EXPECT_USER_ERROR(responses("stimulus\n1\n"), "r.csv: has no neuroids");
+                    "a.jsonl:2: missing \"text\"");
+  EXPECT_USER_ERROR(stimuli("a.json", "{}"), "a.json: is an object of 0 fields: expected a list");
+  EXPECT_USER_ERROR(responses("x,y\n1,nan\n"),
+                    "r.csv:2: invalid value 'nan' of neuroid 'y': expected a finite number");
+  EXPECT_USER_ERROR(responses("x,y\n1,\n"),
+                    "r.csv:2: invalid value '' of neuroid 'y': expected a finite number");
+  EXPECT_USER_ERROR(responses("x,y\n"), "r.csv: missing responses");
+  EXPECT_USER_ERROR(responses("stimulus\n1\n"), "r.csv: missing neuroids");
   EXPECT_USER_ERROR(responses("stimulus,x\nsubject,S\n1,2\n", folder / "r.csv"),
-                    "has a row of subjects, and --subjects is given too");
+                    "has a row of subjects, and --subjects is given as well");
   EXPECT_USER_ERROR(responses("x\n1\n", "", "abc"), "abc: cannot be read");
   EXPECT_USER_ERROR(cli::read_responses("r.txt", "", ""),
-                    "r.txt: responses are read from .npy or .csv");
-  EXPECT_USER_ERROR(cli::parse_numbers("1,x", "--alphas"), "--alphas: 'x' is no number");
+                    "r.txt: unknown format of responses: expected a .npy or .csv file");
+  EXPECT_USER_ERROR(cli::parse_numbers("1,x", "--alphas"), "--alphas: invalid number 'x'");
 }
 
 }  // namespace

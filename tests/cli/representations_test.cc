@@ -60,13 +60,12 @@ TEST(AttentionCommand, RefusesInOneLine) {
                                     "flow", "--position", "all", "--max-work", "10"});
   EXPECT_EQ(result.status, 2);
   EXPECT_EQ(result.out, "");
-  EXPECT_NE(
-      result.err.find(
-          "the flows of 5 queries at 1 layers are 210 edges of work, more than the limit of 10"),
-      std::string::npos)
+  EXPECT_NE(result.err.find(
+                "the flows of 5 queries at 1 layers need 210 edges of work: expected at most 10"),
+            std::string::npos)
       << result.err;
   EXPECT_EQ(run_cli({"attention", "--model", plain(), "--ids", kIds, "--heads", "4"}).err,
-            "vitrine: head 4 is outside 0..3, the heads of a block\n");
+            "vitrine: head 4 is out of range: expected 0..3, the heads of a block\n");
 }
 
 TEST(SimilarityCommand, NumbersAreTheLibrarys) {
