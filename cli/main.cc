@@ -34,13 +34,13 @@ int complain(int status, const std::string& message) {
 }
 
 int run(int argc, char** argv) {
-  CommandLine line("vitrine", "Vitrine runs GPT-2 models and shows what happens inside them.",
+  CommandLine line("vitrine", "Vitrine runs GPT-2 models and shows their internal activations.",
                    "vitrine " VITRINE_VERSION);
   Command app = line.root();
   Context context;
   context.command_line = shell_line(argc, argv);
   app.footer(
-      "vitrine COMMAND --help explains a command. Begin with:\n  vitrine lens --prompt \"Heathrow "
+      "vitrine COMMAND --help describes a command. Example:\n  vitrine lens --prompt \"Heathrow "
       "airport is located in the city of\"");
   add_lens(app, context);
   add_saliency(app, context);
@@ -105,5 +105,5 @@ int main(int argc, char** argv) {
   if (status != 0 || std::fflush(stdout) == 0) return status;
   return vitrine::cli::complain(
       vitrine::cli::kFailed,
-      std::string("standard output cannot be written to: ") + std::strerror(errno));
+      std::string("cannot write to standard output:  ") + std::strerror(errno));
 }

@@ -232,8 +232,8 @@ class AttentionCommand {
   std::string what() const {
     if (args_.mode == "maps") return "attention";
     return fmt::format(
-        "attention {}: an encoder's method, extended to causal maps, where the first tokens "
-        "collect much",
+        "attention {}: a method for encoders, extended to causal maps, where the first tokens "
+        "collect more",
         args_.mode);
   }
 
@@ -276,11 +276,10 @@ void run(const Context& context, const Args& args) {
 void add_own_options(Command& command, Args& args) {
   const auto group = "Attention";
   command
-      .add_option(
-          "--mode", args.mode,
-          "maps: the heads' own; rollout, flow: what they become through the layers (Abnar & "
-          "Zuidema 2020; made for encoders, causal maps are "
-          "our extension); heads: what each head does on average, and on repeated random tokens")
+      .add_option("--mode", args.mode,
+                  "maps: maps of single heads; rollout, flow: their composition over the layers "
+                  "(Abnar & Zuidema 2020; published for encoders, causal maps are an extension); "
+                  "heads: statistics of each head on the text, and on repeated random tokens")
       ->check(one_of({"maps", "rollout", "flow", "heads"}))
       ->capture_default_str()
       ->type_name("MODE")
@@ -293,46 +292,47 @@ void add_own_options(Command& command, Args& args) {
       ->group(group);
   command
       .add_option("--position", args.position,
-                  "Positions that look, negative from the end: -1 or 0..3,7, or all (of flow that "
-                  "costs T^4)")
+                  "Query positions, negative from the end: -1 or 0..3,7, or all (for flow at a "
+                  "cost of T^4)")
       ->capture_default_str()
       ->type_name("LIST")
       ->group(group);
   command
       .add_option("--max-work", args.max_work,
-                  "Flow: refuse more edges than this, of all networks together")
+                  "Flow: maximum number of edges of all networks together")
       ->check(above_zero())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("--sequences", args.sequences,
-                  "Heads: random sequences for the duplicate-token and induction scores")
+                  "Heads: number of random sequences for the duplicate-token and induction scores")
       ->check(in_range(1, 100000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
-      .add_option("--length", args.length,
-                  "Heads: random tokens that come twice [50, or what the context holds]")
+      .add_option(
+          "--length", args.length,
+          "Heads: number of random tokens that are repeated [50, or fewer in a short context]")
       ->check(above_zero())
       ->type_name("N")
       ->group(group);
-  command.add_option("--seed", args.seed, "Heads: of the random tokens")
+  command.add_option("--seed", args.seed, "Heads: seed of the random tokens")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
       ->group(group);
-  const Option bos = command
-                         .add_option("--bos-id", args.bos_id,
-                                     "Heads: the token before the random ones [end of text]")
-                         ->check(not_negative())
-                         ->type_name("ID")
-                         ->group(group);
-  command.add_flag("--no-bos", args.no_bos, "Heads: nothing before the random tokens")
+  Option bos = command
+                   .add_option("--bos-id", args.bos_id,
+                               "Heads: id of the token before the random ones [end of text]")
+                   ->check(not_negative())
+                   ->type_name("ID")
+                   ->group(group);
+  command.add_flag("--no-bos", args.no_bos, "Heads: no token before the random ones")
       ->group(group)
       ->excludes(bos);
-  command.add_option("-o,--out", args.out, "Also write the numbers to FILE.safetensors")
+  command.add_option("-o,--out", args.out, "Write the numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
 }
@@ -340,8 +340,8 @@ void add_own_options(Command& command, Args& args) {
 }  // namespace
 
 void add_attention(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "attention", "Show where heads look: maps, rollout, flow, and what each head does");
+  Command command =
+      app.add_subcommand("attention", "Show attention: maps, rollout, flow and head statistics");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   add_own_options(command, *args);

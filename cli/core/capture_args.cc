@@ -13,13 +13,13 @@ Option add_site_options(Command& command, CaptureArgs& args) {
   Option capture =
       command
           .add_option("--capture", args.sites,
-                      "Sites to keep: a name or a glob, narrowed as in "
+                      "Sites to capture: a name or a glob, with an optional selection as in "
                       "blocks.*.attn.hook_z[heads=0,3 positions=-1]; keys: layers, positions, "
-                      "heads, neurons, sequences. May be given several times; see vitrine sites")
+                      "heads, neurons, sequences. Repeatable; see vitrine sites")
           ->allow_extra_args(false)
           ->type_name("SITE")
           ->group(group);
-  command.add_option("--store", args.store, "How captures are stored: f32, f16, bf16")
+  command.add_option("--store", args.store, "Storage type of captures: f32, f16, bf16")
       ->check(one_of({"f32", "f16", "bf16"}))
       ->capture_default_str()
       ->type_name("DTYPE")
@@ -30,13 +30,12 @@ Option add_site_options(Command& command, CaptureArgs& args) {
 void add_capture_options(Command& command, CaptureArgs& args, bool required) {
   const auto group = "Hooks";
   Option capture = add_site_options(command, args);
-  Option out =
-      command
-          .add_option("-o,--out", args.out,
-                      "Where captures go: FILE.safetensors; FILE.npy for one site; FOLDER/ "
-                      "for a .npy a site")
-          ->type_name("PATH")
-          ->group(group);
+  Option out = command
+                   .add_option("-o,--out", args.out,
+                               "Output of captures: FILE.safetensors; FILE.npy for one site; "
+                               "FOLDER/ for one .npy per site")
+                   ->type_name("PATH")
+                   ->group(group);
   if (required) {
     capture->required();
     out->required();

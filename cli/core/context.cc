@@ -14,18 +14,19 @@ using namespace internal;
 void add_output_options(Command& command, Context& context) {
   const auto group = "Output";
   command
-      .add_flag("--json", context.json, "Print JSON (docs/CLI.md has the fields) instead of text")
+      .add_flag("--json", context.json, "Print JSON instead of text (docs/CLI.md lists the fields)")
       ->group(group);
   command
       .add_option("--color", context.color,
-                  "Colours: auto (on a terminal, unless NO_COLOR is set), always, never")
+                  "Colours: auto (on a terminal unless NO_COLOR is set), always, never")
       ->check(one_of({"auto", "always", "never"}))
       ->capture_default_str()
       ->type_name("WHEN")
       ->group(group);
   command
-      .add_option("--width", context.width,
-                  "Columns that a line may take; 0: all it needs [the terminal's; piped: 120]")
+      .add_option(
+          "--width", context.width,
+          "Maximum width of a line in columns; 0: unlimited [the terminal's width; piped: 120]")
       ->check(in_range(0, 100000))
       ->type_name("N")
       ->group(group);
@@ -34,32 +35,33 @@ void add_output_options(Command& command, Context& context) {
 void add_model_options(Command& command, Context& context) {
   const auto group = "Model";
   command
-      .add_option(
-          "-m,--model", context.model,
-          "A checkpoint's directory or file, demo, or a name in the Hugging Face cache (gpt2)")
+      .add_option("-m,--model", context.model,
+                  "Model: directory or file of a checkpoint, demo, or a name in the Hugging Face "
+                  "cache (gpt2)")
       ->capture_default_str()
       ->type_name("MODEL")
       ->group(group);
-  command.add_option("--device", context.device, "Where to run: cpu, cuda (the first GPU), cuda:N")
+  command.add_option("--device", context.device, "Device: cpu, cuda (the first GPU), cuda:N")
       ->capture_default_str()
       ->type_name("DEVICE")
       ->group(group);
   command
       .add_option("--gemm", context.gemm,
-                  "How a GPU multiplies: exact (the same bits alone and in any batch), fast or "
-                  "cublas (other rounding)")
+                  "Matrix products on a GPU: exact (the same bits alone and in any batch), fast or "
+                  "cublas (different rounding)")
       ->check(one_of({"exact", "fast", "cublas"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
   command
       .add_option("--dtype", context.dtype,
-                  "How weights are stored: f32, f16, bf16, int8 (CPU; a scale for each output) [as "
-                  "in the checkpoint]; sums are float32 always")
+                  "Storage type of weights: f32, f16, bf16, int8 (CPU only; one scale per output) "
+                  "[as in the checkpoint]; accumulation is always float32")
       ->type_name("DTYPE")
       ->group(group);
   command
-      .add_option("--threads", context.threads, "CPU threads; results do not depend on it [all]")
+      .add_option("--threads", context.threads,
+                  "Number of CPU threads; results do not depend on it [all]")
       ->check(in_range(1, 4096))
       ->type_name("N")
       ->group(group);

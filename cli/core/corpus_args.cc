@@ -56,61 +56,63 @@ Rank rank_from_environment() {
 void add_corpus_options(Command& command, CorpusArgs& args) {
   const auto group = "Corpus";
   command
-      .add_option(
-          "files", args.files,
-          "Text files, .jsonl files (a document a line: \"text\" or \"ids\"); - is standard input")
+      .add_option("files", args.files,
+                  "Text files, .jsonl files (one document per line: \"text\" or \"ids\"); - is "
+                  "standard input")
       ->type_name("FILE")
       ->group(group);
   command
       .add_option("--split", args.split,
-                  "What a document is in a text file: file, line, paragraph (up to a blank line)")
+                  "Document unit of text files: file, line, paragraph (up to a blank line)")
       ->check(one_of({"file", "line", "paragraph"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
-  command
-      .add_option("--field", args.field, "The field of a .jsonl file's objects that has the text")
+  command.add_option("--field", args.field, "Field of .jsonl objects that holds the text")
       ->capture_default_str()
       ->type_name("NAME")
       ->group(group);
   command
-      .add_flag("--skip-bad", args.skip_bad,
-                "Leave out, and count, documents that are empty, not UTF-8 or no JSON, instead of "
-                "stopping")
+      .add_flag(
+          "--skip-bad", args.skip_bad,
+          "Skip and count documents that are empty, not UTF-8 or not JSON, instead of stopping")
       ->group(group);
   command
       .add_option("--window", args.window,
-                  "Tokens the model sees at once; longer documents are cut [its context]")
+                  "Tokens per window; longer documents are cut [the model's context]")
       ->check(above_zero())
       ->type_name("TOKENS")
       ->group(group);
   command
       .add_option("--overlap", args.overlap,
-                  "Tokens of a window that the next one sees again, as context without results of "
-                  "their own")
+                  "Tokens repeated from the previous window as context, without new results")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("TOKENS")
       ->group(group);
   command.add_flag("--prepend", args.prepend, "Put the end-of-text token before every document")
       ->group(group);
-  command.add_option("--prepend-id", args.prepend_id, "The same with another token")
+  command
+      .add_option("--prepend-id", args.prepend_id,
+                  "Put the token with this id before every document")
       ->check(not_negative())
       ->type_name("ID")
       ->group(group)
       ->excludes("--prepend");
   command
-      .add_flag("--special", args.special,
-                "Text such as <|endoftext|> means the special token, not its characters")
+      .add_flag("--special", args.special, "Read text such as <|endoftext|> as the special token")
       ->group(group);
   command
       .add_option("--rank", args.rank,
-                  "Take the documents whose index is RANK modulo WORLD [from RANK, "
+                  "Process the documents whose index modulo WORLD is RANK [from RANK, "
                   "OMPI_COMM_WORLD_RANK or SLURM_PROCID]")
       ->check(not_negative())
       ->type_name("RANK")
       ->group(group);
-  command.add_option("--world", args.world, "How many processes share the corpus [likewise]")
+  command
+      .add_option("--world", args.world,
+                  "Number of processes that share the corpus [from WORLD_SIZE, "
+                  "OMPI_COMM_WORLD_SIZE or SLURM_NTASKS]")
       ->check(above_zero())
       ->type_name("WORLD")
       ->group(group);

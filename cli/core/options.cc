@@ -82,7 +82,9 @@ Check number_check(bool (*accepts)(double), const char* wanted) {
   return Check([=](const std::string& text) -> std::string {
     double value = 0;
     const bool number = CLI::detail::lexical_cast(text, value);
-    return number && accepts(value) ? "" : fmt::format("{} is not {}", quote(text), wanted);
+    return number && accepts(value)
+               ? ""
+               : fmt::format("invalid value {}: expected {}", quote(text), wanted);
   });
 }
 
@@ -101,11 +103,11 @@ Check in_range(int64_t min, int64_t max) { return checked(CLI::Range(min, max));
 Check in_range(double min, double max) { return checked(CLI::Range(min, max)); }
 
 Check not_negative() {
-  return number_check([](double value) { return value >= 0; }, "a number from 0");
+  return number_check([](double value) { return value >= 0; }, "a number >= 0");
 }
 
 Check above_zero() {
-  return number_check([](double value) { return value > 0; }, "a number above 0");
+  return number_check([](double value) { return value > 0; }, "a number > 0");
 }
 
 Option Option::check(const Check& check) { return Option(option_->check(*check.validator_)); }

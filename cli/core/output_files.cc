@@ -28,13 +28,12 @@ void add_file(Command& command, const std::string& name, std::string& path,
 }  // namespace
 
 void add_page_options(Command& command, PageArgs& args) {
-  add_file(command, "--html", args.html,
-           "Also write an interactive page, one file that needs nothing else");
+  add_file(command, "--html", args.html, "Write an interactive page to FILE, self-contained");
 }
 
 void add_figure_options(Command& command, PageArgs& args) {
-  add_file(command, "--svg", args.svg, "Also write the picture as a figure for papers");
-  add_file(command, "--png", args.png, "The same as pixels");
+  add_file(command, "--svg", args.svg, "Write a figure to FILE");
+  add_file(command, "--png", args.png, "Write the figure as pixels");
 }
 
 void write_page(const PageArgs& args, const Context& context, const Model& model,

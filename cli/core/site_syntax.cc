@@ -165,11 +165,10 @@ Hooks::Change parse_edit(std::string_view text) {
 
 void add_edit_option(Command& command, std::vector<std::string>& edits) {
   command
-      .add_option(
-          "--edit", edits,
-          "Change the model while it runs: SITE[NARROWING]=CHANGE, CHANGE being zero, scale:X, "
-          "add:X, set:X or project:FILE, X a number "
-          "or FILE (x.npy, x.safetensors#NAME, FILE*2 to multiply); again for more, in that order")
+      .add_option("--edit", edits,
+                  "Edit activations: SITE[SELECTION]=CHANGE with CHANGE one of zero, scale:X, "
+                  "add:X, set:X, project:FILE, and X a number or FILE (x.npy, x.safetensors#NAME, "
+                  "FILE*2 to multiply). Repeatable; applied in order")
       ->allow_extra_args(false)
       ->type_name("EDIT")
       ->group("Hooks");

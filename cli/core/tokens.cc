@@ -114,30 +114,27 @@ void add_prompt_options(Command& command, PromptArgs& args) {
   const auto group = "Input";
   // One value each: CLI11 would otherwise take following words too, and split a text in brackets at
   // its commas.
-  command.add_option("-p,--prompt", args.prompts, "A text; may be given several times")
+  command.add_option("-p,--prompt", args.prompts, "Prompt; repeatable")
       ->allow_extra_args(false)
       ->type_name("TEXT")
       ->group(group);
   command
       .add_option("--prompt-file", args.prompt_file,
-                  "A file of prompts, one a line; .jsonl: objects with \"text\" or \"ids\"; - is "
+                  "File of prompts, one per line; .jsonl: objects with \"text\" or \"ids\"; - is "
                   "standard input")
       ->type_name("FILE")
       ->group(group);
   command
       .add_option("--text-file", args.text_file,
-                  "A file that is one text, line breaks included; - is standard input")
+                  "File that is one prompt, line breaks included; - is standard input")
       ->type_name("FILE")
       ->group(group);
-  command
-      .add_option("--ids", args.ids,
-                  "Token ids in place of text: 1,2,3; may be given several times")
+  command.add_option("--ids", args.ids, "Prompt as token ids: 1,2,3; repeatable")
       ->allow_extra_args(false)
       ->type_name("IDS")
       ->group(group);
   command
-      .add_flag("--special", args.special,
-                "Text such as <|endoftext|> means the special token, not its characters")
+      .add_flag("--special", args.special, "Read text such as <|endoftext|> as the special token")
       ->group(group);
 }
 
@@ -171,7 +168,7 @@ std::vector<int32_t> parse_ids(std::string_view text) {
 void add_token_option(Command& command, const std::string& name, std::string& text, int& id,
                       const std::string& help, const std::string& group) {
   command.add_option(name, text, help)->type_name("TOKEN")->group(group);
-  command.add_option(name + "-id", id, "The same by id")
+  command.add_option(name + "-id", id, "The same as a token id")
       ->check(not_negative())
       ->type_name("ID")
       ->group(group)
@@ -181,7 +178,7 @@ void add_token_option(Command& command, const std::string& name, std::string& te
 void add_text_option(Command& command, const std::string& name, std::string& text, std::string& ids,
                      const std::string& help, const std::string& group) {
   command.add_option(name, text, help)->type_name("TEXT")->group(group);
-  command.add_option(name + "-ids", ids, "The same by token ids: 1,2,3")
+  command.add_option(name + "-ids", ids, "The same as token ids: 1,2,3")
       ->type_name("IDS")
       ->group(group)
       ->excludes(name);

@@ -49,8 +49,7 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_capture(Command& app, Context& context) {
-  Command command =
-      app.add_subcommand("capture", "Write what is inside the model on given prompts to a file");
+  Command command = app.add_subcommand("capture", "Write activations on given prompts to a file");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   add_capture_options(command, args->capture, true);

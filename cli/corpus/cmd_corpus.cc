@@ -46,12 +46,11 @@ void verify(const Context& context, const std::string& folder) {
                   {"problems", check.problems}}}});
   } else if (check.problems.empty()) {
     print(context.out.paint(Style::kTitle, folder) +
-          fmt::format(
-              ": {} shards of {} of {} ranks, {}, {} tokens: all are what their manifests say\n",
-              thousands(check.shards), check.ranks, check.world, shown_bytes(check.bytes),
-              thousands(check.tokens)));
+          fmt::format(": {} shards of {} of {} ranks, {}, {} tokens: all match their manifests\n",
+                      thousands(check.shards), check.ranks, check.world, shown_bytes(check.bytes),
+                      thousands(check.tokens)));
     if (!check.complete)
-      print("the capture is not complete yet; the command that began it goes on with it\n");
+      print("the capture is incomplete; the command that started it resumes it\n");
   }
   if (check.problems.empty()) return;
   user_error("{}: {} problems in {} shards compared with the manifest: {}{}", folder,
@@ -91,7 +90,8 @@ std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, con
           "\n";
   text += skipped_text(out, s.skipped, s.first_skipped);
   if (!s.complete)
-    text += out.paint(Style::kBad, "stopped behind a whole shard; the same command goes on") + "\n";
+    text +=
+        out.paint(Style::kBad, "stopped after a complete shard; the same command resumes") + "\n";
   return text;
 }
 
@@ -130,9 +130,8 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_corpus(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "corpus",
-      "Write what is inside the model on a whole corpus to shards, which can be gone on with");
+  Command command =
+      app.add_subcommand("corpus", "Write activations on a whole corpus to shards, resumable");
   const auto args = std::make_shared<Args>();
   add_corpus_options(command, args->corpus);
   add_site_options(command, args->capture);
@@ -140,27 +139,25 @@ void add_corpus(Command& app, Context& context) {
   const auto group = "Shards";
   command
       .add_option("-o,--out", args->capture.out,
-                  "The folder of the shards; one that holds some of this run is gone on with")
+                  "Folder of the shards; an interrupted run in it is resumed")
       ->required()
       ->type_name("FOLDER")
       ->group(group);
   command
-      .add_option("--shard-tokens", args->shard_tokens,
-                  "Tokens in a shard, at most [as many as make 128 MB]")
+      .add_option("--shard-tokens", args->shard_tokens, "Maximum tokens per shard [about 128 MB]")
       ->check(above_zero())
       ->type_name("N")
       ->group(group);
   command
       .add_option("--batch-tokens", args->batch_tokens,
-                  "Tokens that go through the model at once; results do not depend on it")
+                  "Maximum tokens per forward pass; results do not depend on it")
       ->check(above_zero())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
-      .add_flag(
-          "--verify", args->verify,
-          "Compare every shard of the folder with its manifest's checksum, and do nothing else")
+      .add_flag("--verify", args->verify,
+                "Only compare every shard of the folder with its checksum in the manifest")
       ->group(group);
   add_model_options(command, context);
   add_output_options(command, context);

@@ -193,7 +193,7 @@ void run_corpus(const Context& context, const Args& args) {
     else
       print(fmt::format(
           "stopped after {} tokens; {}\n", thousands(moments.tokens),
-          args.state.empty() ? "nothing is kept without --state" : "the same command goes on"));
+          args.state.empty() ? "without --state no sums are saved" : "the same command resumes"));
     return guard.obey();
   }
   show_moments(context, args, moments, &model, std::move(json), rank_text(rank));
@@ -210,7 +210,8 @@ void run(const Context& context, const Args& args) {
 
 void add_covariance(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "covariance", "Show how activations vary together over a corpus, or the columns of a table");
+      "covariance",
+      "Show the covariance of activations over a corpus, or of the columns of a table");
   const auto args = std::make_shared<Args>();
   add_corpus_options(command, args->corpus);
   add_site_options(command, args->capture);
@@ -219,58 +220,60 @@ void add_covariance(Command& app, Context& context) {
   command
       .add_option(
           "--data", args->data,
-          "In place of a corpus: a .csv whose columns, named in its first line, are the variables")
+          "Table instead of a corpus: a .csv with a header line, whose columns are the variables")
       ->type_name("FILE")
       ->group(group);
   command
       .add_option("--fweights", args->fweights,
-                  "The column of --data that says how often each row counts: 0, 1, 2, ...")
+                  "Column of --data with the frequency of each row: 0, 1, 2, ...")
       ->type_name("COLUMN")
       ->group(group);
   command
       .add_option("--aweights", args->aweights,
-                  "The column of --data that says how much each row counts: 0 or more")
+                  "Column of --data with the weight of each row: 0 or more")
       ->type_name("COLUMN")
       ->group(group);
   command
       .add_option(
           "--ddof", args->ddof,
-          "What is taken from the number of observations for the divisor [1; with --bias 0]")
+          "Number subtracted from the number of observations in the divisor [1; with --bias 0]")
       ->type_name("N")
       ->group(group);
-  command.add_flag("--bias", args->bias, "Divide by N, not N - 1")->group(group);
-  command.add_option("--components", args->components, "Principal components in --json and --out")
-      ->check(not_negative())
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(group);
-  command.add_option("--top", args->top, "Eigenvalues and strongest correlations that are listed")
+  command.add_flag("--bias", args->bias, "Divide by N instead of N - 1")->group(group);
+  command
+      .add_option("--components", args->components,
+                  "Number of principal components in --json and --out")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
-      .add_option(
-          "--state", args->state,
-          "Where the sums are kept, a .safetensors file; one that is there already is gone on with")
+      .add_option("--top", args->top, "Number of eigenvalues and strongest correlations to list")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command
+      .add_option("--state", args->state,
+                  "State file of the sums, FILE.safetensors; an existing one is resumed")
       ->type_name("FILE")
       ->group(group);
-  command.add_option("--save-tokens", args->save_tokens, "How often the state is written")
+  command.add_option("--save-tokens", args->save_tokens, "Tokens between two writes of the state")
       ->check(above_zero())
       ->capture_default_str()
       ->type_name("TOKENS")
       ->group(group);
-  command.add_option("--merge", args->merge, "The states of a corpus's ranks, to be joined")
+  command.add_option("--merge", args->merge, "States of a corpus's ranks to merge")
       ->type_name("STATE...")
       ->group(group);
   command
       .add_option("--batch-tokens", args->batch_tokens,
-                  "Tokens that go through the model at once; results do not depend on it")
+                  "Maximum tokens per forward pass; results do not depend on it")
       ->check(above_zero())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Where the matrices go as arrays: FILE.safetensors")
+  command.add_option("-o,--out", args->out, "Write the matrices to FILE.safetensors")
       ->type_name("FILE")
       ->group(group);
   add_model_options(command, context);

@@ -91,11 +91,10 @@ void run(const Context& context) {
 
 void add_doctor(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "doctor",
-      "Show what this machine offers, what of it is used, and what to change, with the commands");
+      "doctor", "Show the machine's resources, their use, and recommended changes with commands");
   command
       .add_option("--device", context.device,
-                  "What is to run models: cpu, cuda, cuda:N. Exit status 0 if a model runs there")
+                  "Device to check: cpu, cuda, cuda:N. Exit status 0 if a model runs on it")
       ->capture_default_str()
       ->type_name("DEVICE")
       ->group("Model");

@@ -36,30 +36,28 @@ void judge_threads(const Facts& facts, Findings& all) {
   const Machine& m = facts.machine;
   const int threads = sensible_threads(m);
   if (m.quota && *m.quota < m.allowed) {
-    all.push_back(
-        {Weight::kAdvice,
-         fmt::format("the control group allows the time of {:g} processors, and all {} would be "
-                     "used: threads beyond it are halted in the middle of their work",
-                     *m.quota, m.allowed),
-         fmt::format("vitrine COMMAND --threads {}", threads)});
+    all.push_back({Weight::kAdvice,
+                   fmt::format("the control group allows the time of {:g} CPUs, and all {} would "
+                               "be used: threads beyond it are throttled",
+                               *m.quota, m.allowed),
+                   fmt::format("vitrine COMMAND --threads {}", threads)});
   }
   if (m.allowed > 0 && m.allowed < m.processors) {
-    all.push_back(
-        {Weight::kNote,
-         fmt::format("the process may run on {} of {} processors; `taskset -cp $$` shows which",
-                     m.allowed, m.processors)});
+    all.push_back({Weight::kNote,
+                   fmt::format("the process may run on {} of {} CPUs; `taskset -cp $$` shows which",
+                               m.allowed, m.processors)});
   }
   if (m.cores > 0 && m.cores < m.processors && m.allowed > m.cores) {
-    all.push_back({Weight::kNote,
-                   fmt::format("{} processors are hardware threads of {} cores: as many threads as "
-                               "cores may be faster",
-                               m.processors, m.cores),
-                   fmt::format("vitrine COMMAND --threads {}", std::min(m.cores, threads))});
+    all.push_back(
+        {Weight::kNote,
+         fmt::format("{} CPUs are hardware threads of {} cores: one thread per core may be faster",
+                     m.processors, m.cores),
+         fmt::format("vitrine COMMAND --threads {}", std::min(m.cores, threads))});
   }
   if (m.numa_nodes > 1) {
     all.push_back({Weight::kAdvice,
-                   fmt::format("memory is in {} NUMA nodes: weights lie in one of them unless they "
-                               "are spread, and the other processors wait for it",
+                   fmt::format("memory is in {} NUMA nodes: weights are in one of them unless "
+                               "interleaved, and are slower from the other CPUs",
                                m.numa_nodes),
                    "numactl --interleave=all vitrine COMMAND"});
   }
@@ -79,17 +77,15 @@ void judge_openmp(const Facts& facts, Findings& all) {
          fmt::format("invalid OMP_NUM_THREADS {}: expected a number of threads", quote(text)),
          "unset OMP_NUM_THREADS"});
   } else if (threads > allowed) {
-    all.push_back(
-        {Weight::kAdvice,
-         fmt::format("OMP_NUM_THREADS is {}, and the process may run on {} processors: a model's "
-                     "threads follow --threads, but other programs' would take turns",
-                     threads, allowed),
-         fmt::format("export OMP_NUM_THREADS={}", sensible_threads(facts.machine))});
+    all.push_back({Weight::kAdvice,
+                   fmt::format("OMP_NUM_THREADS is {}, and the process may run on {} CPUs: models "
+                               "use --threads, but other programs would oversubscribe the CPUs",
+                               threads, allowed),
+                   fmt::format("export OMP_NUM_THREADS={}", sensible_threads(facts.machine))});
   } else if (threads < allowed) {
     all.push_back(
         {Weight::kNote,
-         fmt::format("OMP_NUM_THREADS is {}; a model's threads follow --threads and not this",
-                     threads),
+         fmt::format("OMP_NUM_THREADS is {}; models ignore it and use --threads", threads),
          fmt::format("vitrine COMMAND --threads {}", threads)});
   }
 }
@@ -100,17 +96,16 @@ void judge_speed(const Machine& m, Findings& all) {
   const bool own_choice =
       m.frequency_driver == "intel_pstate" || m.frequency_driver.starts_with("amd-pstate");
   if (m.governor == "powersave" && !own_choice) {
-    all.push_back({Weight::kAdvice,
-                   "the processors are kept at their lowest frequency (governor powersave)",
+    all.push_back({Weight::kAdvice, "the CPUs run at their lowest frequency (governor powersave)",
                    "sudo cpupower frequency-set -g performance"});
   }
   const int processors = std::max({m.allowed, m.processors, 1});
   if (m.load > 0.5 * processors) {
-    all.push_back({Weight::kAdvice,
-                   fmt::format("others compute here: a load of {:.1f} on {} processors; timings "
-                               "are not to be trusted",
-                               m.load, processors),
-                   "ps -eo pid,user,pcpu,comm --sort=-pcpu | head"});
+    all.push_back(
+        {Weight::kAdvice,
+         fmt::format("other processes are running: load {:.1f} on {} CPUs; timings are unreliable",
+                     m.load, processors),
+         "ps -eo pid,user,pcpu,comm --sort=-pcpu | head"});
   }
 }
 
@@ -125,24 +120,24 @@ void judge_memory(const Machine& m, Findings& all) {
                                            : "";
   if (m.memory > 0 && m.room() < kLeast) {
     all.push_back({Weight::kProblem,
-                   fmt::format("{} of memory are left{}", bytes_text(m.room()), limit),
+                   fmt::format("{} of memory are free{}", bytes_text(m.room()), limit),
                    "ps -eo pid,user,rss,comm --sort=-rss | head"});
   } else if (m.memory > 0 && m.room() < kModest) {
     all.push_back({Weight::kAdvice,
-                   fmt::format("{} of memory are left{}: 16-bit weights take half of float32's, "
-                               "and give the same results where they are stored so",
+                   fmt::format("{} of memory are free{}: 16-bit weights take half of float32's, "
+                               "and give the same results if the checkpoint stores them so",
                                bytes_text(m.room()), limit),
                    "vitrine COMMAND --dtype f16"});
   }
   if (m.swap_used > uint64_t{256} << 20)
-    all.push_back({Weight::kNote,
-                   fmt::format("{} are swapped out: something here wants more memory than there is",
-                               bytes_text(m.swap_used)),
-                   "free -h"});
+    all.push_back(
+        {Weight::kNote,
+         fmt::format("{} are swapped out: memory is overcommitted", bytes_text(m.swap_used)),
+         "free -h"});
   if (m.open_files && *m.open_files < 1024) {
     all.push_back({Weight::kAdvice,
                    fmt::format("{} files may be open at once; sharded checkpoints and corpora of "
-                               "many files want more",
+                               "many files need more",
                                *m.open_files),
                    "ulimit -n 4096"});
   }
@@ -151,16 +146,15 @@ void judge_memory(const Machine& m, Findings& all) {
 void judge_huge_pages(const Facts& facts, Findings& all) {
   const Machine& m = facts.machine;
   if (m.huge_pages == "never") {
-    all.push_back(
-        {Weight::kAdvice,
-         "2 MB pages are switched off; weights are read faster from them, by a fifth or so",
-         "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"});
+    all.push_back({Weight::kAdvice,
+                   "2 MB pages are disabled; weights are read about a fifth faster from them",
+                   "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"});
   } else if (!m.huge_pages.empty() && facts.huge_asked > 0 &&
              facts.huge_had * 2 < facts.huge_asked) {
     all.push_back(
         {Weight::kAdvice,
-         fmt::format("2 MB pages are allowed ({}), and {} of {} came in them: free memory is in "
-                     "small pieces",
+         fmt::format("2 MB pages are enabled ({}), but only {} of {} were allocated in them: free "
+                     "memory is fragmented",
                      m.huge_pages, bytes_text(facts.huge_had), bytes_text(facts.huge_asked)),
          "echo 1 | sudo tee /proc/sys/vm/compact_memory"});
   }
@@ -173,18 +167,18 @@ void judge_gpu(const Gpu& gpu, size_t index, Findings& all) {
   if (gpu.major < 8)
     all.push_back(
         {Weight::kAdvice,
-         fmt::format("{} has compute capability {}.{}; from 8.0 on (A100, RTX 30) it could be used",
-                     name, gpu.major, gpu.minor)});
+         fmt::format("{} has compute capability {}.{}: expected 8.0 (A100, RTX 30) or later", name,
+                     gpu.major, gpu.minor)});
   if (gpu.persistence == false) {
     all.push_back({Weight::kAdvice,
                    name + " is shut down between programs (persistence mode is off), and each "
-                          "takes seconds to start it",
+                          "takes seconds to start",
                    fmt::format("sudo nvidia-smi -i {} -pm 1", gpu.bus)});
   }
   if (gpu.mig == true) {
     all.push_back({Weight::kNote,
-                   name + " is cut into instances (MIG is on): a program sees one of them, with "
-                          "its part of memory and speed",
+                   name + " is partitioned (MIG is on): a program uses one instance, with its part "
+                          "of memory and speed",
                    fmt::format("sudo nvidia-smi -i {} -mig 0", gpu.bus)});
   }
   if (gpu.used && *gpu.used > gpu.memory / 4) {
@@ -201,7 +195,7 @@ void judge_gpus(const Facts& facts, Findings& all) {
   if (facts.build.toolkit.empty()) {
     // Asked about a GPU, the failure has said so.
     if (!gpus.found.empty() && facts.device == "cpu") {
-      all.push_back({Weight::kAdvice, "there is a GPU, and this build has no CUDA",
+      all.push_back({Weight::kAdvice, "a GPU is present, but this build has no CUDA support",
                      "cmake -B build -DVITRINE_CUDA=ON && cmake --build build"});
     }
     return;
@@ -212,27 +206,25 @@ void judge_gpus(const Facts& facts, Findings& all) {
     all.push_back(
         {Weight::kAdvice,
          fmt::format(
-             "the NVIDIA driver {} serves CUDA {} and this build is of {}: update the driver",
+             "the NVIDIA driver {} supports CUDA {}, this build needs {}: update the driver",
              gpus.driver, cuda_version(gpus.cuda), facts.build.toolkit)});
   }
   if (!gpus.found.empty() && gpus.cublas != fmt::format("libcublasLt.so.{}", toolkit)) {
-    all.push_back(
-        {Weight::kNote, fmt::format("libcublasLt.so.{} was not found: --gemm cublas and its "
-                                    "comparisons in `vitrine bench` are not to be had",
-                                    toolkit)});
+    all.push_back({Weight::kNote, fmt::format("missing libcublasLt.so.{}: --gemm cublas and its "
+                                              "comparisons in `vitrine bench` are unavailable",
+                                              toolkit)});
   }
 }
 
 void judge_models(const Facts& facts, Findings& all) {
   if (facts.models.demo.empty())
-    all.push_back({Weight::kAdvice,
-                   "the model demo, which commands run without --model, is not installed",
-                   "cmake --install build"});
-  if (facts.models.cached.empty()) {
     all.push_back(
-        {Weight::kNote,
-         fmt::format("the Hugging Face cache {} holds no GPT-2", facts.models.cache.string()),
-         "hf download openai-community/gpt2"});
+        {Weight::kAdvice, "missing model demo, the default of --model", "cmake --install build"});
+  if (facts.models.cached.empty()) {
+    all.push_back({Weight::kNote,
+                   fmt::format("the Hugging Face cache {} contains no GPT-2 model",
+                               facts.models.cache.string()),
+                   "hf download openai-community/gpt2"});
   }
 }
 

@@ -103,7 +103,7 @@ std::string memory_text(const Machine& m) {
 }
 
 std::string huge_pages_text(const Facts& facts) {
-  return fmt::format("{}; of {} that were asked for so, {} came in 2 MB pages",
+  return fmt::format("{}; of {} requested, {} came in 2 MB pages",
                      or_unknown(facts.machine.huge_pages), bytes_text(facts.huge_asked),
                      bytes_text(facts.huge_had));
 }

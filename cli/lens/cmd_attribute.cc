@@ -65,33 +65,34 @@ void run(const Context& context, const Args& args) {
 
 void add_attribute(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "attribute", "Show which heads, MLPs and neurons write a logit, and how much of it");
+      "attribute", "Show the contributions of heads, MLPs and neurons to a logit");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Attribution";
   add_token_option(command, "--target", args->target, args->target_id,
-                   "The token whose logit is explained [the model's own choice]; leading spaces "
+                   "Token whose logit is explained [the model's top-ranked token]; leading spaces "
                    "count: \" London\"",
                    group);
   add_token_option(command, "--against", args->against, args->against_id,
-                   "Explain the target's logit less this token's", group);
+                   "Token whose logit is subtracted from the target's", group);
   command
-      .add_option("--position", args->position, "Behind which token, from 0, negative from the end")
+      .add_option("--position", args->position,
+                  "Position whose next token is explained, from 0, negative from the end")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("--neurons", args->neurons,
-                  "Also list the N single MLP neurons with the largest parts")
+                  "Number of single MLP neurons to list, largest contributions first")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("--top", args->top, "Components to list, the largest first")
+  command.add_option("--top", args->top, "Number of components to list, largest first")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Also write all numbers to FILE.safetensors")
+  command.add_option("-o,--out", args->out, "Write all numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
   add_model_options(command, context);

@@ -195,15 +195,17 @@ void add_fit_options(Command& command, LensFitArgs& args) {
   command
       .add_option("--fit", args.corpus,
                   "Fit translators to this text (.txt, .jsonl; - is standard input), write them to "
-                  "--translators and measure them")
+                  "--translators and evaluate them")
       ->type_name("CORPUS")
       ->group(group);
-  command.add_option("--alpha", args.alpha, "How strongly the fit is drawn to the normalized lens")
+  command
+      .add_option("--alpha", args.alpha,
+                  "Strength of the fit's penalty towards the normalized lens")
       ->capture_default_str()
       ->type_name("A")
       ->group(group)
       ->needs("--fit");
-  command.add_option("--tokens", args.tokens, "Read so many tokens of the corpus at most [all]")
+  command.add_option("--tokens", args.tokens, "Maximum tokens of the corpus to read [all]")
       ->check(above_zero())
       ->type_name("N")
       ->group(group)
@@ -213,101 +215,95 @@ void add_fit_options(Command& command, LensFitArgs& args) {
 }  // namespace
 
 void add_lens(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "lens", "Show what the model would say next if it stopped after each layer");
+  Command command =
+      app.add_subcommand("lens", "Show next-token predictions decoded after each layer");
   const auto args = std::make_shared<LensArgs>();
   add_prompt_options(command, args->prompt);
   const auto group = "Lens";
   command
       .add_option("--mode", args->mode,
-                  "normalized: every layer through the final layernorm; ecco: only the last one; "
-                  "tuned: by translators, too [normalized, or tuned with --translators]")
+                  "normalized: final layernorm on every layer; ecco: on the last layer only; "
+                  "tuned: on translated layers [normalized, or tuned with --translators]")
       ->check(one_of({"normalized", "ecco", "tuned"}))
       ->type_name("MODE")
       ->group(group);
   command
       .add_option("--of", args->of,
-                  "What is read as if it were the last layer: residual (the residual stream), "
-                  "attention or mlp (what each block's writes to it)")
+                  "Vector to decode: residual (residual stream), attention or mlp (output of each "
+                  "block's attention or MLP)")
       ->check(one_of({"residual", "attention", "mlp"}))
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
   command
       .add_option("--translators", args->translators,
-                  "Folder of a tuned lens: config.json with params.safetensors or params.pt")
+                  "Folder of a tuned lens: config.json and params.safetensors or params.pt")
       ->type_name("FOLDER")
       ->group(group);
-  command
-      .add_flag("--kl", args->kl,
-                "How far each layer is from the model's output: KL(output || layer) in nats")
+  command.add_flag("--kl", args->kl, "Compute KL(output || layer) in nats for each layer")
       ->group(group);
   command
       .add_option("-n,--generate", args->generate,
-                  "Let the model continue, and look at each of up to N tokens where it was chosen")
+                  "Continue the prompt, and decode each of up to N steps")
       ->check(above_zero())
       ->type_name("N")
       ->group(group);
   command
       .add_option("--temperature", args->sampling.temperature,
-                  "For --generate; 0: always the likeliest token")
+                  "Sampling temperature of --generate; 0: greedy")
       ->capture_default_str()
       ->type_name("T")
       ->group(group)
       ->needs("--generate");
-  command
-      .add_option("--seed", args->sampling.seed, "For --temperature: the same seed, the same text")
+  command.add_option("--seed", args->sampling.seed, "Seed of --temperature")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
       ->group(group)
       ->needs("--generate");
   add_token_option(command, "--target", args->target, args->target_id,
-                   "The token whose rank is shown at the last position [the model's own choice]; "
+                   "Token whose rank is shown at the last position [the model's top-ranked token]; "
                    "leading spaces count: \" London\"",
                    group);
   command
       .add_option("--watch", args->watch,
-                  "Tokens to compare side by side: \" is, are\" (a comma separates, spaces are "
-                  "kept; \\, is a comma)")
+                  "Tokens to compare side by side: \" is, are\" (comma-separated, spaces are kept; "
+                  "\\, is a comma)")
       ->allow_extra_args(false)
       ->type_name("TOKENS")
       ->group(group);
-  command.add_option("--watch-ids", args->watch_ids, "The same by id: 1,2")
+  command.add_option("--watch-ids", args->watch_ids, "The same as token ids: 1,2")
       ->allow_extra_args(false)
       ->type_name("IDS")
       ->group(group);
   command
       .add_option("--position", args->position,
-                  "Positions to look at, from 0, negative from the end: -1 or 0..3,7 [the last in "
+                  "Positions to decode, from 0, negative from the end: -1 or 0..3,7 [the last in "
                   "detail, all in the grid]")
       ->type_name("LIST")
       ->group(group);
   command
-      .add_option("--layers", args->layers,
-                  "Layers to look at, 0 being the embeddings: 0..3,-1 [all]")
+      .add_option("--layers", args->layers, "Layers to decode, 0 is the embeddings: 0..3,-1 [all]")
       ->type_name("LIST")
       ->group(group);
-  command.add_option("--top-k", args->top_k, "Likeliest tokens to list of each layer")
+  command.add_option("--top-k", args->top_k, "Number of most likely tokens to list per layer")
       ->check(in_range(0, 1000))
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
   command
       .add_option("--show", args->show,
-                  "ranks: one position in detail; grid: layers by positions; both [both, or ranks "
+                  "ranks: one position in detail; grid: layers x positions; both [both, or ranks "
                   "with --position]")
       ->check(one_of({"ranks", "grid", "both"}))
       ->type_name("WHAT")
       ->group(group);
-  command
-      .add_option("--cell", args->cell,
-                  "What a cell of the grid shows: token, rank, probability, kl")
+  command.add_option("--cell", args->cell, "Content of a grid cell: token, rank, probability, kl")
       ->check(one_of({"token", "rank", "probability", "kl"}))
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Also write every number to FILE.safetensors")
+  command.add_option("-o,--out", args->out, "Write all numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
   add_fit_options(command, args->fit);

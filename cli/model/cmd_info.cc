@@ -52,7 +52,7 @@ void print_info(const Context& context, const Model& model, const Names& names) 
   const auto tokenizer = model.shared_tokenizer();
   const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt;
   line("tokenizer", !tokenizer
-                        ? "none: give token ids"
+                        ? "none (use token ids)"
                         : tokenizer->description() +
                               (end ? fmt::format("; {} is {}", names.shown(*end), *end) : ""));
   print("\n" + context.out.paint(Style::kTitle, "sites") +
@@ -72,9 +72,8 @@ void run(const Context& context) {
 }  // namespace
 
 void add_info(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "info",
-      "Describe a model: its shape, tokenizer, bytes, and the sites that can be read and changed");
+  Command command =
+      app.add_subcommand("info", "Describe a model: its shape, tokenizer, size in bytes and sites");
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,

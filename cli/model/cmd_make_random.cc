@@ -67,7 +67,7 @@ void print_made(const Context& context, const Args& args, const RandomCheckpoint
                               thousands(c.parameters()), human_bytes(static_cast<double>(bytes)),
                               dtype_name(what.dtype), what.seed, args.init));
   line("tokenizer",
-       what.tokenizer.empty() ? "none: give token ids" : "of " + what.tokenizer.string());
+       what.tokenizer.empty() ? "none (use token ids)" : "of " + what.tokenizer.string());
 }
 
 void run(const Context& context, const Args& args) {
@@ -95,20 +95,19 @@ void run(const Context& context, const Args& args) {
 
 void add_make_random(Command& app, Context& context) {
   Command command = app.add_subcommand("make-random",
-                                       "Write a checkpoint of random weights that transformers "
-                                       "loads, too: for benchmarks and tests");
+                                       "Write a checkpoint of random weights in the format of "
+                                       "transformers, for benchmarks and tests");
   const auto args = std::make_shared<Args>();
   command
       .add_option(
           "DIR", args->folder,
-          "The folder to make: config.json and model.safetensors, as save_pretrained writes them")
+          "Folder to create, with config.json and model.safetensors as save_pretrained writes them")
       ->required();
   add_output_options(command, context);
   // What is printed here needs none, and the word is the model's.
   command.remove_option("--width");
   const auto shape = "Shape";
-  command
-      .add_option("--size", args->size, "A published one; what else is given here is changed in it")
+  command.add_option("--size", args->size, "Published size, changed by the options below")
       ->check(one_of(bench::size_names()))
       ->capture_default_str()
       ->type_name("SIZE")
@@ -120,7 +119,7 @@ void add_make_random(Command& app, Context& context) {
         ->group(shape);
   };
   count("--layers", args->layers, "Blocks (L)", 1000);
-  count("--heads", args->heads, "Heads of each (H)", 1000);
+  count("--heads", args->heads, "Heads per layer (H)", 1000);
   count(
       "--width", args->width,
       "Width of the residual stream (D), a multiple of the heads; the MLPs are four times as wide",
@@ -128,27 +127,26 @@ void add_make_random(Command& app, Context& context) {
   count("--context", args->context, "Positions", int64_t{1} << 20);
   count("--vocab", args->vocab, "Tokens of the vocabulary (V)", int64_t{1} << 30);
   const auto group = "Weights";
-  command.add_option("--seed", args->seed, "The same seed gives the same weights")
+  command.add_option("--seed", args->seed, "Seed of the weights")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("--init", args->init,
-                  "gpt2: as GPT-2 begins its training; wide: as `vitrine bench --seed` has them, "
-                  "with attention far from uniform")
+                  "Distribution: gpt2 (initialisation of GPT-2's training) or wide (as `vitrine "
+                  "bench --seed`, with attention far from uniform)")
       ->check(one_of({"gpt2", "wide"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
-  command.add_option("--dtype", args->dtype, "How weights are stored: f32, f16, bf16")
+  command.add_option("--dtype", args->dtype, "Storage type of weights: f32, f16, bf16")
       ->capture_default_str()
       ->type_name("DTYPE")
       ->group(group);
   command
-      .add_option(
-          "--tokenizer", args->tokenizer,
-          "A model whose tokenizer files are copied, as --model of other commands takes it [none]")
+      .add_option("--tokenizer", args->tokenizer,
+                  "Model whose tokenizer files are copied, as for --model of other commands [none]")
       ->type_name("MODEL")
       ->group(group);
   set_examples(command,

@@ -28,13 +28,12 @@ void run(const Context& context, const std::vector<std::string>& patterns) {
 }  // namespace
 
 void add_sites(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "sites",
-      "List the places of the model that can be read and changed, or those that a pattern matches");
+  Command command =
+      app.add_subcommand("sites", "List the model's sites, or those that match a pattern");
   const auto patterns = std::make_shared<std::vector<std::string>>();
-  command.add_option(
-      "PATTERN", *patterns,
-      "Globs over names: * anything, ? one character, {a,b} either, {0..3} a range [all sites]");
+  command.add_option("PATTERN", *patterns,
+                     "Globs over site names: * any characters, ? one character, {a,b} "
+                     "alternatives, {0..3} a range [all sites]");
   add_model_options(command, context);
   add_output_options(command, context);
   set_examples(command,

@@ -109,60 +109,59 @@ void run(const Context& context, const Args& args) {
 
 void add_noise(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "noise",
-      "Show what masked spans, scattered tokens and other noise in a text do to the model");
+      "noise", "Show the effect of masked spans, scattered tokens and other noise on predictions");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Noise";
   command
       .add_option("--kind", args->kinds,
-                  "spans, scattered, token-masking, token-deletion, text-infilling, "
-                  "sentence-permutation, rotation; may be given several times [all]")
+                  "Kind of noise: spans, scattered, token-masking, token-deletion, text-infilling, "
+                  "sentence-permutation, rotation; repeatable [all]")
       ->allow_extra_args(false)
       ->type_name("KIND")
       ->group(group);
   command
       .add_option("--mask", args->mask,
-                  "What takes a masked token's place: mean (of the vocabulary's embeddings), zero, "
-                  "token:TEXT, id:N, delete (nothing), or a file [D]")
+                  "Replacement of a masked token: mean (of the vocabulary's embeddings), zero, "
+                  "token:TEXT, id:N, delete, or a file [D]")
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("--budget", args->budget, "Share of the tokens that is masked or deleted")
+  command.add_option("--budget", args->budget, "Share of tokens to mask or delete, 0..1")
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
-  command.add_option("--repetitions", args->repetitions, "Draws of each noise")
+  command.add_option("--repetitions", args->repetitions, "Number of draws per kind")
       ->capture_default_str()
       ->type_name("R")
       ->group(group);
-  command.add_option("--poisson", args->poisson, "Text infilling: mean length of a span in tokens")
+  command.add_option("--poisson", args->poisson, "Text infilling: mean span length in tokens")
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
-  command.add_option("--seed", args->seed, "Of all draws")
+  command.add_option("--seed", args->seed, "Seed of all draws")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  add_text_option(
-      command, "--continuation", args->continuation, args->continuation_ids,
-      "What should follow the prompt [the model's own choice]; leading spaces count: \" London\"",
-      group);
+  add_text_option(command, "--continuation", args->continuation, args->continuation_ids,
+                  "Expected continuation of the prompt [the model's top-ranked token]; leading "
+                  "spaces count: \" London\"",
+                  group);
   command
       .add_option("--show", args->show,
-                  "table: a line a noise; layers: cosine and CKA of every layer; both [table]")
+                  "table: one line per kind; layers: cosine and CKA of every layer; both [table]")
       ->check(one_of({"table", "layers", "both"}))
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("--examples", args->examples, "Noised prompts of each noise to show")
+  command.add_option("--examples", args->examples, "Number of corrupted prompts to show per kind")
       ->check(in_range(0, 1000000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("-o,--out", args->out,
-                  "Also write every repetition's numbers to FILE.safetensors")
+                  "Write the numbers of every repetition to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
   add_edit_option(command, args->edits);

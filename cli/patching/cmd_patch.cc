@@ -233,7 +233,8 @@ void run(const Context& context, const PatchArgs& args) {
 
 void add_patch(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "patch", "Replace activations by another prompt's, and show which ones carry the answer");
+      "patch",
+      "Replace activations by those of another prompt, and show their effect on the answer");
   const auto args = std::make_shared<PatchArgs>();
   add_patch_options(command, *args);
   add_model_options(command, context);

@@ -18,13 +18,13 @@ using Mode = PatchArgs::Mode;
 void add_prompts(Command& command, PatchArgs& args) {
   const auto group = "Prompts";
   add_text_option(command, "--clean", args.clean, args.clean_ids,
-                  "The prompt that the model answers as it should; leading spaces count", group);
+                  "Prompt with the correct answer; leading spaces count", group);
   add_text_option(command, "--corrupt", args.corrupt, args.corrupt_ids,
-                  "A prompt of as many tokens that it answers otherwise", group);
+                  "Prompt of the same number of tokens with a different answer", group);
   command
-      .add_option("--align", args.align,
-                  "Positions that belong together in prompts of different lengths, CLEAN:CORRUPT: "
-                  "0:0,1:1,3:2")
+      .add_option(
+          "--align", args.align,
+          "Corresponding positions of prompts of different lengths, CLEAN:CORRUPT: 0:0,1:1,3:2")
       ->type_name("PAIRS")
       ->group(group);
 }
@@ -32,31 +32,31 @@ void add_prompts(Command& command, PatchArgs& args) {
 void add_metric(Command& command, PatchArgs& args) {
   const auto group = "Metric";
   add_token_option(command, "--answer", args.answer, args.answer_id,
-                   "The token that should follow [the model's choice behind the clean prompt]; "
-                   "leading spaces count: \" London\"",
+                   "Token of the correct answer [the model's top-ranked token after the clean "
+                   "prompt]; leading spaces count: \" London\"",
                    group);
   add_token_option(command, "--wrong", args.wrong, args.wrong_id,
-                   "The token that it is compared with", group);
+                   "Token of the wrong answer, for comparison", group);
   command
       .add_option("--metric", args.metric,
-                  "logit-difference, logit, log-prob, prob [logit-difference with --wrong, prob "
-                  "with --trace, else logit]")
+                  "Metric: logit-difference, logit, log-prob, prob [logit-difference with --wrong, "
+                  "prob with --trace, else logit]")
       ->check(one_of({"logit-difference", "logit", "log-prob", "prob"}))
       ->type_name("METRIC")
       ->group(group);
   command
       .add_option("--position", args.position,
-                  "Behind which token the answer is read, from 0, negative from the end")
+                  "Position whose next token is the answer, from 0, negative from the end")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
 }
 
 void add_cells(Command& command, PatchArgs& args) {
-  const auto group = "What is replaced";
+  const auto group = "Replaced activations";
   command
       .add_option("--sweep", args.sweep,
-                  "Sites, a grid each: resid_pre, resid_mid, resid_post, attn_out, mlp_out, "
+                  "Sites, one grid per site: resid_pre, resid_mid, resid_post, attn_out, mlp_out, "
                   "mlp_pre, mlp_post, q, k, v, z, "
                   "result, pattern, ...; "
                   "or heads (z by head), mlps (mlp_out at all positions), neurons (mlp_post by "
@@ -81,7 +81,7 @@ void add_cells(Command& command, PatchArgs& args) {
       ->group(group);
   command.add_option("--heads", args.heads, "Heads [all]")->type_name("LIST")->group(group);
   command.add_option("--neurons", args.neurons, "Neurons [all]")->type_name("LIST")->group(group);
-  command.add_option("--window", args.window, "Layers that a cell replaces together")
+  command.add_option("--window", args.window, "Number of layers that a cell replaces together")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
@@ -90,72 +90,73 @@ void add_cells(Command& command, PatchArgs& args) {
 void add_modes(Command& command, PatchArgs& args) {
   const auto group = "How";
   command
-      .add_flag(
-          "--noising", args.noising,
-          "Put the corrupt run's activations into the clean run, instead of the other way round")
+      .add_flag("--noising", args.noising,
+                "Patch corrupt activations into the clean run, instead of clean ones into the "
+                "corrupt run")
       ->group(group);
   command
       .add_flag("--attribution", args.attribution,
-                "Estimate all cells from one backward pass instead of running them")
+                "Estimate all cells with one backward pass instead of running them")
       ->group(group);
-  command.add_flag("--compare", args.compare, "Run the cells and estimate them, too")
+  command.add_flag("--compare", args.compare, "Run the cells and estimate them as well")
       ->group(group)
       ->excludes("--attribution");
   command
       .add_option("--ablate", args.ablate,
-                  "Of the clean prompt alone: zero, mean (over --others), resample (the corrupt "
-                  "prompt's values)")
+                  "Ablate components of the clean prompt: zero, mean (over --others), resample "
+                  "(the corrupt prompt's values)")
       ->check(one_of({"zero", "mean", "resample"}))
       ->type_name("HOW")
       ->group(group);
-  command
-      .add_option("--others", args.others, "A prompt that the mean is taken over; again for more")
+  command.add_option("--others", args.others, "Prompt for the mean of --ablate mean; repeatable")
       ->allow_extra_args(false)
       ->type_name("TEXT")
       ->group(group);
-  command.add_option("--others-file", args.others_file, "A file of them, a line each")
+  command.add_option("--others-file", args.others_file, "File of such prompts, one per line")
       ->type_name("FILE")
       ->group(group);
   command
       .add_option("--trace", args.trace,
-                  "Causal tracing: hide this part of the clean prompt under noise and put one "
-                  "state at a time back")
+                  "Causal tracing: part of the clean prompt to corrupt by noise; one state at a "
+                  "time is restored")
       ->type_name("TEXT")
       ->group(group)
       ->excludes("--ablate");
-  command.add_option("--trace-positions", args.trace_positions, "The same by positions: 1..3")
+  command.add_option("--trace-positions", args.trace_positions, "The same as positions: 1..3")
       ->type_name("LIST")
       ->group(group)
       ->excludes("--trace", "--ablate");
-  command.add_option("--draws", args.draws, "Tracing: draws of noise")
+  command.add_option("--draws", args.draws, "Tracing: number of noise draws")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("--noise", args.noise,
-                  "Tracing: the noise's standard deviation over that of the prompt's embeddings")
+                  "Tracing: standard deviation of the noise, in multiples of that of the prompt's "
+                  "embeddings")
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
-  command.add_option("--seed", args.seed, "Tracing: of the noise")
+  command.add_option("--seed", args.seed, "Tracing: seed of the noise")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("--paths", args.receivers,
-                  "Path patching: what each sender tells these receivers alone: final, q L.H, k "
-                  "L.H, v L.H, mlp L; commas between")
+                  "Path patching: receivers, comma-separated: final, q L.H, k L.H, v L.H, mlp L")
       ->type_name("NODES")
       ->group(group)
       ->excludes("--ablate", "--trace", "--trace-positions");
-  command.add_option("--senders", args.senders, "Path patching: embed, head L.H, mlp L [all]")
+  command
+      .add_option("--senders", args.senders,
+                  "Path patching: senders, comma-separated: embed, head L.H, mlp L [all]")
       ->type_name("NODES")
       ->group(group)
       ->needs("--paths");
   command
       .add_flag("--through-mlps", args.through_mlps,
-                "Path patching: also by way of the MLPs between")
+                "Path patching: include paths through the MLPs between")
       ->group(group)
       ->needs("--paths");
 }
@@ -300,12 +301,11 @@ void add_patch_options(Command& command, PatchArgs& args) {
   add_cells(command, args);
   add_modes(command, args);
   command
-      .add_option("--top", args.top,
-                  "Cells or senders to list, those with the largest effects first")
+      .add_option("--top", args.top, "Number of cells or senders to list, largest effects first")
       ->capture_default_str()
       ->type_name("N")
       ->group("Output");
-  command.add_option("-o,--out", args.out, "Also write all numbers to FILE.safetensors")
+  command.add_option("-o,--out", args.out, "Write all numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group("Output");
 }

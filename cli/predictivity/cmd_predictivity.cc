@@ -110,32 +110,32 @@ void add_data_options(Command& command, Args& args) {
   const auto group = "Data";
   command
       .add_option("--stimuli", args.stimuli,
-                  "Texts: .csv with the columns text,group; .json or .jsonl with objects of the "
-                  "same (docs/PREDICTIVITY.md)")
+                  "Stimuli: .csv with the columns text,group, or .json or .jsonl with objects of "
+                  "these fields (docs/PREDICTIVITY.md)")
       ->required()
       ->type_name("FILE")
       ->group(group);
   command
       .add_option("--responses", args.responses,
-                  "What was measured, a row a stimulus and a column a neuroid: .npy or .csv")
+                  "Responses, one row per stimulus and one column per neuroid: .npy or .csv")
       ->required()
       ->type_name("FILE")
       ->group(group);
   command
       .add_option("--subjects", args.subjects,
-                  "Whose each neuroid is: a file of names, one a line [a row of the .csv, or all "
-                  "one subject's]")
+                  "Subject of each neuroid: a file of names, one per line [a row of the .csv, or "
+                  "one subject]")
       ->type_name("FILE")
       ->group(group);
   command
       .add_option("--ceiling", args.ceiling,
-                  "What r could at best be: a number, or a file with one for each neuroid, .npy or "
-                  "one a line [none]")
+                  "Noise ceiling of r: a number, or a file with one per neuroid, .npy or one per "
+                  "line [none]")
       ->type_name("X|FILE")
       ->group(group);
   command
       .add_option("--context", args.context,
-                  "What a stimulus is read after: group (those of its group before it) or none")
+                  "Context of a stimulus: group (the earlier stimuli of its group) or none")
       ->check(one_of({"group", "none"}))
       ->capture_default_str()
       ->type_name("WHAT")
@@ -146,13 +146,14 @@ void add_study_options(Command& command, Args& args) {
   const auto group = "Study";
   command
       .add_option("--site", args.sites,
-                  "Sites whose activations are the features; may be given several times "
-                  "[blocks.0.hook_resid_pre and blocks.*.hook_resid_post]")
+                  "Sites whose activations are the features; repeatable [blocks.0.hook_resid_pre "
+                  "and blocks.*.hook_resid_post]")
       ->allow_extra_args(false)
       ->type_name("PATTERN")
       ->group(group);
   command
-      .add_option("--regression", args.regression, "ridge or ols (least squares of minimum norm)")
+      .add_option("--regression", args.regression,
+                  "Regression: ridge or ols (least squares of minimum norm)")
       ->check(one_of({"ridge", "ols"}))
       ->capture_default_str()
       ->type_name("METHOD")
@@ -164,27 +165,27 @@ void add_study_options(Command& command, Args& args) {
       ->group(group);
   command
       .add_option("--choice", args.choice,
-                  "Ridge: gcv (generalised cross-validation) or loo (leave-one-out, as "
-                  "scikit-learn's RidgeCV), in the training folds")
+                  "Ridge: criterion of the penalty: gcv (generalised cross-validation) or loo "
+                  "(leave-one-out, as scikit-learn's RidgeCV), within the training folds")
       ->check(one_of({"gcv", "loo"}))
       ->capture_default_str()
       ->type_name("HOW")
       ->group(group);
-  command.add_option("--folds", args.folds, "Parts of which each is held out in turn")
+  command.add_option("--folds", args.folds, "Number of folds, each held out in turn")
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
   command
-      .add_option(
-          "--fold-kind", args.fold_kind,
-          "grouped: a group is held out as a whole; shuffled: stimuli at random, which flatters")
+      .add_option("--fold-kind", args.fold_kind,
+                  "grouped: groups are held out as a whole; shuffled: stimuli at random, which "
+                  "inflates scores")
       ->check(one_of({"grouped", "shuffled"}))
       ->capture_default_str()
       ->type_name("KIND")
       ->group(group);
   command
       .add_option("--control-seeds", args.control_seeds,
-                  "Untrained models of the same shape, one a seed: 0,1,2")
+                  "Seeds of untrained models of the same shape: 0,1,2")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str()
@@ -195,18 +196,18 @@ void add_study_options(Command& command, Args& args) {
       ->excludes("--control-seeds");
   command
       .add_option("--bootstraps", args.bootstraps,
-                  "Draws behind the 95 % intervals; 0: no intervals")
+                  "Bootstrap draws of the 95 % intervals; 0: no intervals")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("--seed", args.seed, "Of folds and bootstrap")
+  command.add_option("--seed", args.seed, "Seed of folds and bootstrap")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("-o,--out", args.out,
-                  "Also write scores and every neuroid's r to FILE.safetensors")
+                  "Write scores and the r of every neuroid to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
 }
@@ -215,7 +216,7 @@ void add_study_options(Command& command, Args& args) {
 
 void add_predictivity(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "predictivity", "Show how well each layer predicts responses of brains to the same texts");
+      "predictivity", "Show how well each layer predicts brain responses to the same texts");
   const auto args = std::make_shared<Args>();
   add_data_options(command, *args);
   add_study_options(command, *args);

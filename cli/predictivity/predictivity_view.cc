@@ -122,7 +122,8 @@ std::string draw_predictivity(const Predictivity& found, const Terminal& out) {
                       best.score, found.ceiled ? fmt::format(" (r {:.3f})", best.r) : "");
   if (!found.constant.empty()) {
     text += fmt::format(
-        "{} of {} neuroids have no score, their responses being constant in a fold or outside one:",
+        "{} of {} neuroids have no score, because their responses are constant within or outside a "
+        "fold:",
         found.constant.size(), found.neuroids);
     for (size_t i = 0; i < std::min(kMostNames, found.constant.size()); ++i) {
       text += fmt::format("{} {}", i == 0 ? "" : ",",
@@ -131,9 +132,8 @@ std::string draw_predictivity(const Predictivity& found, const Terminal& out) {
     text += found.constant.size() > kMostNames ? ", ... (--json: all)\n" : "\n";
   }
   if (found.cut > 0)
-    text += fmt::format(
-        "{} of {} stimuli lost the beginning of their context, which is longer than the model's\n",
-        found.cut, found.stimuli);
+    text += fmt::format("{} of {} stimuli have a truncated context, which exceeds the model's\n",
+                        found.cut, found.stimuli);
   return text;
 }
 

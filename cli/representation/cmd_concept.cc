@@ -185,36 +185,35 @@ void run(const Context& context, const Args& args) {
 
 void add_concept(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "concept", "Find the direction in which two sets of prompts differ, to steer with");
+      "concept", "Find the direction in which two sets of prompts differ, for steering");
   const auto args = std::make_shared<Args>();
   const auto group = "Concept";
   command
-      .add_option(
-          "--positive", args->positive,
-          "A file of prompts that have it, one a line; .jsonl: objects with \"text\" or \"ids\"")
+      .add_option("--positive", args->positive,
+                  "File of prompts with the concept, one per line; .jsonl: objects with \"text\" "
+                  "or \"ids\"")
       ->required()
       ->type_name("FILE")
       ->group(group);
-  command.add_option("--negative", args->negative, "A file of prompts that do not")
+  command.add_option("--negative", args->negative, "File of prompts without the concept")
       ->required()
       ->type_name("FILE")
       ->group(group);
   command
-      .add_option("--site", args->site,
-                  "Where to look; a direction is found at each site: blocks.4.hook_resid_post")
+      .add_option("--site", args->site, "Sites, one direction per site: blocks.4.hook_resid_post")
       ->capture_default_str()
       ->type_name("SITE")
       ->group(group);
   command
       .add_option("--pooling", args->pooling,
-                  "What a prompt is: its last token's activation, or the mean over its tokens")
+                  "Representation of a prompt: last (activation at its last token) or mean (over "
+                  "its tokens)")
       ->check(one_of({"last", "mean"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
   command
-      .add_flag("--special", args->special,
-                "Text such as <|endoftext|> means the special token, not its characters")
+      .add_flag("--special", args->special, "Read text such as <|endoftext|> as the special token")
       ->group(group);
   command
       .add_option("-o,--out", args->out,

@@ -161,57 +161,57 @@ void run(const Context& context, const Args& args) {
 }  // namespace
 
 void add_factors(Command& app, Context& context) {
-  Command command =
-      app.add_subcommand("factors", "Find groups of MLP neurons that fire together on a text");
+  Command command = app.add_subcommand(
+      "factors", "Find groups of MLP neurons that are active together on a text");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Factors";
   FactorOptions& options = args->options;
-  command.add_option("-k,--components", options.components, "Groups to find")
+  command.add_option("-k,--components", options.components, "Number of components")
       ->check(in_range(1, 100000))
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
   command
       .add_option("--layers", args->layers,
-                  "Blocks whose neurons are taken together: 0..3,-1 [all]")
+                  "Blocks whose neurons are factorised together: 0..3,-1 [all]")
       ->type_name("LIST")
       ->group(group);
   command
       .add_option("--init", args->init,
-                  "How to start: random, or nndsvd (from singular vectors, no seed)")
+                  "Initialisation: random or nndsvd (from singular vectors, without a seed)")
       ->check(one_of({"random", "nndsvd"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
-  command.add_option("--seed", options.seed, "Of the random start")
+  command.add_option("--seed", options.seed, "Seed of the random initialisation")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
       ->group(group);
-  command.add_option("--max-iterations", options.max_iterations, "Stop there at the latest")
+  command.add_option("--max-iterations", options.max_iterations, "Maximum number of iterations")
       ->check(in_range(1, 1000000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("--tolerance", options.tolerance,
-                  "Stop when the projected gradient has fallen to this share of its first value")
+                  "Stop when the projected gradient falls to this share of its first value")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
-  command.add_option("--top-neurons", args->top_neurons, "Neurons to list of each component")
+  command.add_option("--top-neurons", args->top_neurons, "Number of neurons to list per component")
       ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("--top-tokens", args->top_tokens, "Tokens to list of each component")
+  command.add_option("--top-tokens", args->top_tokens, "Number of tokens to list per component")
       ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Also write both factors to FILE.safetensors")
+  command.add_option("-o,--out", args->out, "Write both factors to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
   add_edit_option(command, args->edits);

@@ -171,7 +171,8 @@ void run(const Context& context, const Args& args) {
 
 void add_similarity(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "similarity", "Compare how layers, or two models' layers, represent the same tokens");
+      "similarity",
+      "Compare representations of the same tokens between layers, or between two models");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   const auto group = "Similarity";
@@ -185,22 +186,22 @@ void add_similarity(Command& app, Context& context) {
       ->group(group);
   command
       .add_option("--site", args->site,
-                  "Sites to compare, each with each; narrowed as in "
+                  "Sites to compare pairwise, with an optional selection: "
                   "blocks.*.hook_resid_post[layers=0..3 positions=-1]")
       ->capture_default_str()
       ->type_name("SITE")
       ->group(group);
-  command.add_option("--variance", args->variance, "svcca: the share of the variance to keep")
+  command.add_option("--variance", args->variance, "svcca: share of the variance to keep, 0..1")
       ->check(in_range(0.0, 1.0))
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
   command
       .add_option("--against", args->against,
-                  "Another model, whose layers are the columns; it is to have the same tokenizer")
+                  "Second model with the same tokenizer, whose layers are the columns")
       ->type_name("MODEL")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Also write the numbers to FILE.safetensors")
+  command.add_option("-o,--out", args->out, "Write the numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
   add_edit_option(command, args->edits);

@@ -80,26 +80,25 @@ void run(const Context& context, const Args& args) {
 
 void add_saliency(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "saliency", "Show how much each token of a text matters for what comes next");
+      "saliency", "Show the importance of each token of a text for the next token");
   const auto args = std::make_shared<Args>();
   add_prompt_options(command, args->prompt);
   add_saliency_options(command, args->saliency);
   const auto group = "Saliency";
   command
       .add_option("--show", args->show,
-                  "table: each step in detail; grid: steps by tokens; both [table, or both for "
+                  "table: each step in detail; grid: steps x tokens; both [table, or both for "
                   "several steps]")
       ->check(one_of({"table", "grid", "both"}))
       ->type_name("WHAT")
       ->group(group);
   command
-      .add_option("--top-k", args->top_k,
-                  "Tokens to list of each step, those with the largest shares first")
+      .add_option("--top-k", args->top_k, "Number of tokens to list per step, largest shares first")
       ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Also write shares and scores to FILE.safetensors")
+  command.add_option("-o,--out", args->out, "Write shares and scores to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
   add_edit_option(command, args->saliency.edits);

@@ -12,18 +12,17 @@ namespace {
 
 void add_step_options(Command& command, SaliencyArgs& args) {
   const auto group = "What comes next";
-  add_token_option(command, "--target", args.target, args.target_id,
-                   "The token behind the prompt that is to be explained [the model's own choice]; "
-                   "leading spaces count: \" London\"",
-                   group);
+  add_token_option(
+      command, "--target", args.target, args.target_id,
+      "Next token to explain [the model's top-ranked token]; leading spaces count: \" London\"",
+      group);
   add_token_option(command, "--contrast", args.contrast, args.contrast_id,
-                   "Explain the target against this token: why the one rather than the other",
-                   group);
+                   "Contrast token: its value is subtracted from the target's", group);
   add_text_option(command, "--continuation", args.continuation, args.continuation_ids,
-                  "Explain each token of this text behind the prompt", group);
+                  "Text after the prompt, each of whose tokens is explained", group);
   command
       .add_option("-n,--generate", args.generate,
-                  "Let the model continue, and explain each of up to N tokens")
+                  "Continue the prompt, and explain each of up to N tokens")
       ->check(above_zero())
       ->type_name("N")
       ->group(group);
@@ -32,20 +31,21 @@ void add_step_options(Command& command, SaliencyArgs& args) {
 void add_method_options(Command& command, SaliencyArgs& args) {
   const auto group = "Saliency";
   command
-      .add_option("--method", args.method,
-                  "grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion, "
-                  "span-occlusion")
+      .add_option(
+          "--method", args.method,
+          "Method: grad-x-input, gradient-norm, smooth-grad, integrated-gradients, occlusion, "
+          "span-occlusion")
       ->check(one_of({"grad-x-input", "gradient-norm", "smooth-grad", "integrated-gradients",
                       "occlusion", "span-occlusion"}))
       ->capture_default_str()
       ->type_name("METHOD")
       ->group(group);
-  command.add_option("--of", args.of, "What of the target is explained: logit, log-prob, prob")
+  command.add_option("--of", args.of, "Explained value of the target: logit, log-prob, prob")
       ->check(one_of({"logit", "log-prob", "prob"}))
       ->capture_default_str()
       ->type_name("VALUE")
       ->group(group);
-  command.add_option("--seed", args.seed, "Of noise and masks")
+  command.add_option("--seed", args.seed, "Seed of noise and masks")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
@@ -55,38 +55,41 @@ void add_method_options(Command& command, SaliencyArgs& args) {
 void add_gradient_options(Command& command, SaliencyArgs& args) {
   const auto group = "Saliency";
   command
-      .add_option("--steps", args.steps, "Integrated gradients: points between baseline and input")
+      .add_option("--steps", args.steps,
+                  "Integrated gradients: number of points between baseline and input")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
       .add_option("--rule", args.rule,
-                  "Integrated gradients: gauss-legendre, trapezoid, left, right")
+                  "Integrated gradients: quadrature: gauss-legendre, trapezoid, left, right")
       ->check(one_of({"gauss-legendre", "trapezoid", "left", "right"}))
       ->capture_default_str()
       ->type_name("RULE")
       ->group(group);
   command
       .add_option("--baseline", args.baseline,
-                  "Integrated gradients: zero, mean (of the vocabulary's embeddings), token:TEXT, "
+                  "Integrated gradients: baseline: zero, mean (of the vocabulary's embeddings), "
+                  "token:TEXT, "
                   "id:N, or a file [D] or [T, D]: x.npy, "
                   "x.safetensors#NAME")
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("--samples", args.samples, "SmoothGrad: noisy inputs")
+  command.add_option("--samples", args.samples, "SmoothGrad: number of noisy inputs")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
   command
-      .add_option("--noise", args.noise,
-                  "SmoothGrad: the noise's standard deviation, as a share of largest - smallest "
-                  "element of the embeddings")
+      .add_option(
+          "--noise", args.noise,
+          "SmoothGrad: standard deviation of the noise, as a share of max - min of the embeddings")
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
   command
-      .add_flag("--norm", args.norm, "SmoothGrad: the mean gradient's length, not times the input")
+      .add_flag("--norm", args.norm,
+                "SmoothGrad: length of the mean gradient, without multiplying by the input")
       ->group(group);
 }
 
@@ -94,16 +97,15 @@ void add_mask_options(Command& command, SaliencyArgs& args) {
   const auto group = "Saliency";
   command
       .add_option("--mask", args.mask,
-                  "Occlusion: what takes a token's place: delete (nothing), or as --baseline")
+                  "Occlusion: replacement of a token: delete, or as --baseline")
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group);
-  command.add_option("--draws", args.draws, "Span occlusion: masks of each kind")
+  command.add_option("--draws", args.draws, "Span occlusion: number of masks per kind")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command
-      .add_option("--budget", args.budget, "Span occlusion: share of the tokens that a mask takes")
+  command.add_option("--budget", args.budget, "Span occlusion: share of tokens to mask, 0..1")
       ->capture_default_str()
       ->type_name("X")
       ->group(group);

@@ -219,56 +219,52 @@ class Generating {
 void add_sampling_options(Command& command, GenerateArgs& args) {
   const auto group = "Generation";
   SamplingOptions& s = args.sampling;
-  command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Tokens to add at most")
+  command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Maximum number of new tokens")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command
-      .add_option("--temperature", s.temperature,
-                  "0: always the likeliest token; above: sample, the wilder the higher")
+  command.add_option("--temperature", s.temperature, "Sampling temperature; 0: greedy")
       ->capture_default_str()
       ->type_name("T")
       ->group(group);
-  command.add_option("--top-k", s.top_k, "Sample among the K likeliest tokens only; 0: all")
+  command.add_option("--top-k", s.top_k, "Sample from the K most likely tokens; 0: all")
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
   command
       .add_option("--top-p", s.top_p,
-                  "Sample among the fewest tokens whose probability reaches P, 0..1")
+                  "Sample from the smallest set of tokens whose probability reaches P, 0..1")
       ->capture_default_str()
       ->type_name("P")
       ->group(group);
-  command
-      .add_option("--seed", s.seed,
-                  "Sequence i samples from seed + i: the same seed, the same text")
+  command.add_option("--seed", s.seed, "Seed of sampling; sequence i uses seed + i")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
       ->group(group);
-  command.add_option("--num-samples", args.num_samples, "Continuations of each prompt")
+  command.add_option("--num-samples", args.num_samples, "Number of continuations per prompt")
       ->check(in_range(1, 10000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("--stop", args.stop, "A token to stop at; may be given several times")
+  command.add_option("--stop", args.stop, "Token to stop at; repeatable")
       ->allow_extra_args(false)
       ->type_name("TOKEN")
       ->group(group);
-  command.add_option("--stop-ids", args.stop_ids, "The same by id: 1,2")
+  command.add_option("--stop-ids", args.stop_ids, "The same as token ids: 1,2")
       ->allow_extra_args(false)
       ->type_name("IDS")
       ->group(group);
-  command.add_flag("--ignore-end", args.ignore_end, "Go on after the end-of-text token")
+  command.add_flag("--ignore-end", args.ignore_end, "Continue after the end-of-text token")
       ->group(group);
 }
 
 }  // namespace
 
 void add_generate(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "generate", "Continue a text, with the model changed or watched on the way if you like");
+  Command command =
+      app.add_subcommand("generate", "Continue a text, with optional edits and captures");
   const auto args = std::make_shared<GenerateArgs>();
   add_prompt_options(command, args->prompt);
   add_sampling_options(command, *args);

@@ -186,59 +186,60 @@ void run(const Context& context, const ScoreArgs& args) {
 
 void add_score(Command& app, Context& context) {
   Command command = app.add_subcommand(
-      "score", "Show how well the model predicts a text: loss token by token, and perplexity");
+      "score", "Show how well the model predicts a text: loss per token, and perplexity");
   const auto args = std::make_shared<ScoreArgs>();
   add_prompt_options(command, args->prompt);
   const auto group = "Score";
   command
-      .add_option("--window", args->window,
-                  "Tokens the model sees at once; a longer text is scored by a sliding window [its "
-                  "context]")
+      .add_option(
+          "--window", args->window,
+          "Tokens per window; a longer text is scored with a sliding window [the model's context]")
       ->check(above_zero())
       ->type_name("TOKENS")
       ->group(group);
   command
       .add_option("--stride", args->stride,
-                  "Tokens by which the window moves on; each scored token has at least window - "
-                  "stride + 1 before it [half the window]")
+                  "Tokens between windows; each scored token has at least window - stride + 1 "
+                  "preceding tokens [half the window]")
       ->check(above_zero())
       ->type_name("TOKENS")
       ->group(group);
   command
-      .add_flag("--prepend", args->prepend,
-                "Put the end-of-text token before the text, so that its first token is scored too")
+      .add_flag(
+          "--prepend", args->prepend,
+          "Put the end-of-text token before the text, so that its first token is scored as well")
       ->group(group);
-  command.add_option("--prepend-id", args->prepend_id, "The same with another token")
+  command
+      .add_option("--prepend-id", args->prepend_id, "Put the token with this id before the text")
       ->check(not_negative())
       ->type_name("ID")
       ->group(group)
       ->excludes("--prepend");
-  command.add_flag("--summary", args->summary, "Leave the table of tokens or words out")
-      ->group(group);
+  command.add_flag("--summary", args->summary, "Omit the table of tokens or words")->group(group);
   Option words =
       command
           .add_flag("--words", args->words,
-                    "Surprisal word by word: what stands between white space, punctuation attached")
+                    "Surprisal per word: text between white space, with punctuation attached")
           ->group(group);
   command
       .add_option("--boundary", args->boundary,
-                  "Which white space is part of a word's probability: leading (as the tokens have "
-                  "it), trailing (corrected)")
+                  "White space included in a word's probability: leading (as in the tokens), "
+                  "trailing (corrected)")
       ->check(one_of({"leading", "trailing"}))
       ->capture_default_str()
       ->type_name("WHICH")
       ->group(group);
-  command.add_flag("--bits", args->bits, "Words' surprisal in bits, in place of nats")
+  command.add_flag("--bits", args->bits, "Surprisal of words in bits instead of nats")
       ->group(group);
   command
       .add_flag("--windows", args->windows,
-                "Do not score: show the (input, target) windows that training on the text would "
-                "see; --stride [the window]")
+                "Do not score: show the (input, target) windows for training on the text; --stride "
+                "[the window]")
       ->group(group)
       ->excludes(words);
   command
       .add_option("-o,--out", args->out,
-                  "Also write to a file: --words to FILE.csv, --windows to FILE.safetensors")
+                  "Write --words to FILE.csv or --windows to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
   add_edit_option(command, args->edits);

@@ -109,22 +109,21 @@ void run(const Context& context, const TokenizeArgs& args) {
 }  // namespace
 
 void add_tokenize(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "tokenize", "Show the tokens that a text falls into, or the text that ids stand for");
+  Command command =
+      app.add_subcommand("tokenize", "Show the tokens of a text, or the text of token ids");
   const auto args = std::make_shared<TokenizeArgs>();
   add_prompt_options(command, args->prompt);
-  command
-      .add_flag("--decode", args->decode, "Print the text alone, its bytes as they are; with --ids")
+  command.add_flag("--decode", args->decode, "Print only the text of --ids, as unchanged bytes")
       ->group("Tokens");
   command
       .add_flag("--only-ids", args->only_ids,
-                "Print the ids alone, as --ids takes them; a line a prompt")
+                "Print only the ids in the format of --ids, one line per prompt")
       ->group("Tokens")
       ->excludes("--decode");
   command
-      .add_option("-m,--model", context.model,
-                  "A model's directory, a tokenizer's file, demo, or a name in the Hugging Face "
-                  "cache (gpt2)")
+      .add_option(
+          "-m,--model", context.model,
+          "Model directory, tokenizer file, demo, or a name in the Hugging Face cache (gpt2)")
       ->capture_default_str()
       ->type_name("MODEL")
       ->group("Model");

@@ -72,7 +72,7 @@ void print_words(const Terminal& out, const WordScores& scores, bool in_bits) {
   }
   if (shared)
     print(out.paint(Style::kDim,
-                    "* shares a token with its neighbour; the token counts in the first of them") +
+                    "* * shares a token with its neighbour; the token belongs to the first word") +
           "\n");
 }
 
@@ -82,7 +82,7 @@ void print_scores(const Terminal& out, const WordScores& scores, const Names& na
   std::string how = scores.tokens.prepend >= 0
                         ? fmt::format("after {}", names.shown(scores.tokens.prepend))
                         : "the first word has no context and no surprisal";
-  how += fmt::format("; the {} white space is a word's", word_boundary_name(scores.boundary));
+  how += fmt::format("; words include their {} white space", word_boundary_name(scores.boundary));
   if (static_cast<int64_t>(prompt.ids.size()) > scores.tokens.window)
     how += fmt::format("; window {}, stride {}", scores.tokens.window, scores.tokens.stride);
   print(out.paint(Style::kDim, how) + "\n");

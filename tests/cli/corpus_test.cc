@@ -73,9 +73,8 @@ TEST(CorpusCommand, WritesGoesOnAndVerifies) {
         << name;
   }
   EXPECT_EQ(run_json(command)["corpus"]["resumed_shards"], wanted.shards);
-  EXPECT_NE(
-      run_cli({"corpus", "--verify", "--out", out}).out.find("all are what their manifests say"),
-      std::string::npos);
+  EXPECT_NE(run_cli({"corpus", "--verify", "--out", out}).out.find("all match their manifests"),
+            std::string::npos);
   auto other = command;
   other.back() = "3";
   expect_refused(other, {"belongs to a different run: plan.overlap is 2 there and 3 here"});
@@ -103,7 +102,7 @@ TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
   const CliResult stopped = run_cli(slowly, options);
   if (stopped.status == 0) GTEST_SKIP() << "it had finished before the interruption";
   EXPECT_EQ(stopped.status, -SIGINT);
-  EXPECT_NE(stopped.out.find("stopped behind a whole shard; the same command goes on"),
+  EXPECT_NE(stopped.out.find("stopped after a complete shard; the same command resumes"),
             std::string::npos)
       << stopped.out << stopped.err;
   const Json manifest = read_json(folder / "out/rank-00000-of-00001/manifest.json");

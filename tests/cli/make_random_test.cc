@@ -53,7 +53,7 @@ TEST(MakeRandom, SaysWhatItMade) {
                   other = run_cli(make(folder / "c", {}));
   ASSERT_EQ(first.status, 0) << first.err;
   EXPECT_TRUE(says(first.out, (folder / "a").string(), "2 layers", "4,096 tokens", "f32", "seed 1",
-                   "wide", "give token ids"));
+                   "wide", "use token ids"));
   EXPECT_EQ(first.err, "");
   const auto weights = [&](const char* name) {
     return read_bytes(folder / name / "model.safetensors");

@@ -68,8 +68,8 @@ TEST(PredictivityCommand, TableWithAControlAndAConstantNeuroid) {
   for (const char* word : {"24 stimuli in 8 groups, 3 neuroids of 1 subject; ols, 3 grouped folds, "
                            "context: group, seed 0",
                            "untrained", "length and place", "best: blocks.1.hook_resid_post",
-                           "1 of 3 neuroids have no score, their responses being constant in a "
-                           "fold or outside one: still, always"}) {
+                           "1 of 3 neuroids have no score, because their responses are constant "
+                           "within or outside a fold: still, always"}) {
     EXPECT_NE(result.out.find(word), std::string::npos) << word << "\n" << result.out;
   }
 }
