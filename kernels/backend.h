@@ -22,9 +22,9 @@
 // Two rules bind every implementation, because the promise "watching changes nothing" rests on
 // them:
 //   1. An output element's value depends on the inputs that its formula names and on nothing else:
-//   not on how many
-//      rows are computed together, not on the number of threads, not on which optional destinations
-//      are asked for. So each sum runs over its reduction axis in one order, fixed by the operation
+//   not on the number of rows computed together, not on the number of threads, not on which
+//   optional destinations are requested. So each sum runs over its reduction axis in one order,
+//   fixed by the operation
 //      and the weight's shape.
 //   2. A fused form and the composed form of the same formula give the same bits (bias, activation
 //   and residual are
@@ -34,9 +34,9 @@
 
 namespace vitrine::internal {
 
-/// A matrix in the backend's memory: element (i, j) lies i * stride + j elements behind `data`.
-/// Float32, but for what a backend keeps between two of its operations in the weights' own 16 bits
-/// (see Backend::activation_dtype).
+/// Matrix in the backend's memory: element (i, j) is at offset i * stride + j from `data`. Float32,
+/// except activations that a backend keeps between its operations in the weights' 16-bit type (see
+/// Backend::activation_dtype).
 struct Mat {
   std::byte* data = nullptr;
   int64_t rows = 0;
@@ -139,8 +139,7 @@ enum class Activation : uint8_t {
   kTanh,       ///< "tanh"
 };
 
-/// One sequence's part of a packed batch. There is no padding: rows of all sequences follow one
-/// another.
+/// One sequence's part of a packed batch. Rows of all sequences are consecutive, without padding.
 struct SequenceSlice {
   int64_t row = 0;   ///< its first row in the packed batch
   int64_t rows = 0;  ///< its new tokens in this pass
@@ -397,15 +396,14 @@ class Backend {
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   /// Fills with zero bytes.
   virtual void clear(void* device, size_t bytes) = 0;
-  /// Waits until all that was begun is done.
+  /// Waits until all issued operations have completed.
   virtual void synchronize() = 0;
   /// Whether the host may read and write buffers directly.
   virtual bool host_memory() const = 0;
-  /// Memory of the host that results are downloaded to; fast to copy to.
+  /// Host memory for downloaded results; fast to copy to.
   virtual Buffer allocate_host(size_t bytes) = 0;
-  /// Held by whoever issues operations, from the first to the last that belong together: a device
-  /// takes one pass at a time. The thread that holds it may ask again, so that a callback between
-  /// two kernels may use the model, too.
+  /// Lock that callers hold from the first to the last operation of a pass: a device runs one pass
+  /// at a time. It is recursive, so that a callback between two kernels may use the model.
   virtual std::unique_lock<std::recursive_mutex> exclusive() = 0;
 
   // --- weights
@@ -444,8 +442,8 @@ class Backend {
   // --- attention
   /// Bytes of keys and values of one layer of one sequence, kept as `dtype` (an activation_dtype).
   virtual size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const = 0;
-  /// Writes the new tokens' keys and values (each [rows, H K]) behind each sequence's `past` ones
-  /// in this layer's cache.
+  /// Appends the new tokens' keys and values (each [rows, H K]) to each sequence's `past` ones in
+  /// this layer's cache.
   virtual void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch,
                          std::byte* cache) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
@@ -459,7 +457,7 @@ class Backend {
   // --- backward: gradients with respect to activations; weights are constants. Between operations
   // gradients are kept as activations are, those of the residual stream as float32.
   virtual void linear_backward(const LinearBackwardArgs& args) = 0;
-  /// dx = dy * act'(before): what linear_backward does behind its product.
+  /// dx = dy * act'(before): applied by linear_backward after its product.
   virtual void activate_backward(Mat dy, Mat before, Activation activation, Mat dx) = 0;
   virtual void layernorm_backward(const LayerNormBackwardArgs& args) = 0;
   /// The two halves of layernorm_backward, for an edit of the scale between them; together the same
@@ -494,8 +492,8 @@ class Backend {
   /// see changed must then be in the backend's memory (the placed batch is); nothing may be
   /// uploaded, downloaded, or be of another size.
   virtual void begin_recording() {}
-  /// So many row indices or column ranges may a selection list while recording; longer lists would
-  /// have to be uploaded.
+  /// Maximum number of row indices or column ranges in a selection while recording; longer lists
+  /// would need an upload.
   virtual size_t recorded_list() const { return 0; }
   virtual std::unique_ptr<Recording> end_recording() { return nullptr; }
   virtual void next_step(const NextStepArgs&) {}

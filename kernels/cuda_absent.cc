@@ -3,7 +3,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/runtime/device.h"
 
-// What stands in for the CUDA backend in a build without it.
+// Replacement for the CUDA backend in builds without CUDA.
 
 namespace vitrine::internal {
 namespace {

@@ -16,8 +16,8 @@ using cpu::ScoreRows;
 
 constexpr int64_t kPanel = KvLayout::kPanel;
 
-/// One head of one sequence: the unit of work, for a key's gradient is a sum over all queries
-/// behind it. Copies of its keys and values lie as the forward pass's kernels want them, each in
+/// One head of one sequence: the unit of work, since a key's gradient is a sum over all later
+/// queries. Copies of its keys and values are in the layout of the forward pass's kernels, each in
 /// both roles: as keys (columns of a product) and as values (rows).
 class Head {
  public:

@@ -28,8 +28,8 @@ void softmax_backward_vectors(const float* pattern, const float* dpattern, int64
 }
 
 // One chain over the queries for each key and channel, in ascending order, whatever the tiles are.
-// Keys behind the tile's first query are seen by its later queries only, so each begins where its
-// own do.
+// Keys after the tile's first query are seen by its later queries only, so each key starts at its
+// own first query.
 void add_to_keys_vectors(const QueryTile& tile, ScoreRows weights, const float* packed,
                          float* sums) {
   const int64_t panels = tile.layout.value_panels(), stride = panels * kPanel,

@@ -45,7 +45,7 @@ struct ScoreRows {
   static int64_t stride_for(int64_t length) { return (length + 31) / 32 * 32 + 16; }
 };
 
-/// scale * q.k for all that a query may see. Elements behind its length are undefined.
+/// scale * q.k for all keys that a query sees. Elements after its length are undefined.
 void score_tile(const AttentionArgs& args, const QueryTile& tile, ScoreRows scores);
 
 /// pattern[j] = exp(scores[j] - max) / sum for j < length, in place if pattern is scores. Returns
@@ -57,7 +57,7 @@ float softmax_row(const float* scores, int64_t length, float* pattern);
 void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s,
                   int64_t panel);
 
-/// Row i of a tile into a map, `masked` behind its length.
+/// Writes row i of a tile into a map, `masked` after its length.
 void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked);
 
 /// z = pattern times values. `sums` is working memory of mix_floats().

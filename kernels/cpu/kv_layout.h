@@ -26,11 +26,11 @@ struct KvLayout {
     return static_cast<size_t>(key_floats() + value_floats()) * sizeof(float);
   }
 
-  /// Keys of one head: panel p begins p * kPanel * width floats behind.
+  /// Keys of one head: panel p starts at offset p * kPanel * width, in floats.
   float* keys(std::byte* cache, int64_t head) const {
     return reinterpret_cast<float*>(cache) + head * key_panels() * kPanel * width;
   }
-  /// Values of one head: panel p begins p * kPanel * capacity floats behind.
+  /// Values of one head: panel p starts at offset p * kPanel * capacity, in floats.
   float* values(std::byte* cache, int64_t head) const {
     return reinterpret_cast<float*>(cache) + key_floats() +
            head * value_panels() * kPanel * capacity;

@@ -149,7 +149,7 @@ void backward_block(const LinearBackwardArgs& args, const LinearBlocking& blocki
   const int64_t panels = block.panel_end - block.panel_begin;
   with_weight_type(w.dtype, [&](auto type) HWY_ATTR {
     const auto fetch = [&](int64_t b, int64_t p, int64_t part, int64_t parts) HWY_ATTR {
-      if (parts == 1) return;  // too little work to wait behind
+      if (parts == 1) return;  // too little work to hide a wait
       const int64_t next = p + 1 < panels ? p + 1 : 0,
                     from = (p + 1 < panels ? b : b + 1) * blocking.depth;
       fetch_squares(w, block.panel_begin + next, from, std::min(from + blocking.depth, w.out), part,

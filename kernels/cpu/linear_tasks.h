@@ -31,8 +31,8 @@ void interleave(const std::array<const float*, kMaxTileRows>& rows, int64_t dept
 }
 
 /// Copies the rows of one tile, block by block of depth, input by input: a walk then reads one
-/// stream, where rows would be as many as the tile has, each too short for the prefetcher. Behind
-/// the last row it is repeated; no walk reads that.
+/// stream instead of one short stream per row, which the prefetcher would miss. Rows after the last
+/// repeat it; no walk reads them.
 inline void repack_tile(Mat x, const LinearBlocking& blocking, int64_t tile, float* packed) {
   std::array<const float*, kMaxTileRows> rows{};
   for (int64_t b = 0; b < blocking.blocks(x.cols); ++b) {

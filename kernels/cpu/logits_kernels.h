@@ -20,7 +20,7 @@ LogitSums logit_sums(std::span<const float> logits);
 void seed_logits(std::span<const float> logits, const LogitSums& sums, float plain, float by_log,
                  float* seed);
 
-/// The `k` best, best first; equal logits: the smaller id first. Behind the last logit: id -1 and
+/// The `k` best, best first; equal logits: the smaller id first. After the last logit: id -1 and
 /// -infinity.
 void top_logits(std::span<const float> logits, int k, int32_t* ids, float* values);
 

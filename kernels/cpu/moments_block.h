@@ -8,7 +8,7 @@ namespace vitrine::internal::cpu {
 constexpr int64_t kMomentPanel = 8;  // columns
 constexpr int64_t kMomentGroup = 4;  // of them, that are held against a panel at once
 
-/// A block of rows, centred: [panels][rows][kMomentPanel], zeros behind the last column.
+/// A block of rows, centred: [panels][rows][kMomentPanel], zeros after the last column.
 struct CentredBlock {
   const MomentsArgs& args;
   double* panels;

@@ -46,8 +46,7 @@ HWY_INLINE auto converted(Vector v, hwy::bfloat16_t) {
                       hn::IfThenElse(hn::IsNaN(v), hn::BitCast(d, quiet), hn::BitCast(d, rounded)));
 }
 
-// Sixteen values, converted, to memory that nobody reads soon: past the cache, which saves reading
-// the line first.
+// Converts sixteen values with a non-temporal store, which saves reading the line first.
 template <class From, class To>
 HWY_INLINE void stream_line(const From* from, To* to) {
   const hn::Rebind<To, F32> d;

@@ -76,7 +76,7 @@ HWY_INLINE void walk_panels(const float* HWY_RESTRICT x, int64_t x_stride, const
   constexpr int kUnrolled =
       4;  // the counting of the loop would otherwise be a sixth of its instructions
   constexpr int kToALine =
-      sizeof(W) < 4 ? 4 / sizeof(W) : 1;  // inputs: each line is asked for once
+      sizeof(W) < 4 ? 4 / sizeof(W) : 1;  // inputs: each line is requested once
   int64_t k = 0;
   for (; k + kUnrolled <= depth; k += kUnrolled) {
     for (int u = 0; u < kUnrolled; ++u) step(k + u, u % kToALine == 0);

@@ -45,7 +45,7 @@ class Ranking {
   explicit Ranking(std::span<const float> scores, float lowest)
       : scores_(scores), lowest_(lowest), bound_(max_of(scores)) {}
 
-  /// The token of that rank; -1 behind the last.
+  /// Token of that rank; -1 after the last.
   int32_t at(size_t rank) {
     while (rank >= order_.size() && !done_) extend();
     return rank < order_.size() ? order_[rank] : -1;

@@ -62,7 +62,7 @@ void check_types(const AttentionBackwardArgs& args) {
   }
 }
 
-/// The sequences with maps of their own, one behind the other; returns their elements.
+/// Places the maps of all sequences consecutively; returns their number of elements.
 int64_t place_maps(std::vector<SequenceSlice>& slices, int heads) {
   int64_t elements = 0;
   for (SequenceSlice& slice : slices) {

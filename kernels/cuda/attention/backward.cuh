@@ -21,8 +21,8 @@
 
 namespace vitrine::internal::cuda {
 
-/// What a kernel is compiled for: heads of at most so many channels, tiles of so many spans of
-/// others.
+/// Compile-time shape of a kernel: maximum channels per head, and spans per tile of the other
+/// operand.
 template <class Element, int kMostChannels, int kTileSpans>
 struct GradientShape {
   using T = Element;
@@ -73,7 +73,7 @@ struct GradientHead {
   VITRINE_DEVICE float delta(int own) const {
     return inputs.delta[static_cast<int64_t>(first_row + own) * args.heads + head];
   }
-  /// This lane's 16 bytes of a span of a row; zeros where there is no such row or channel.
+  /// This lane's 16 bytes of a span of a row; zeros outside the rows or channels.
   VITRINE_DEVICE Chunk chunk(const Mat& mat, int own, int span) const {
     return own < rows
                ? load_channels(row(mat, own), span * kSpan<T> + lane_quad() * kChunk<T>, width())
@@ -296,7 +296,7 @@ void differentiate_queries(Device& device, const AttentionBackwardArgs& args,
 /// dk and dv, of the same heads.
 void differentiate_keys(Device& device, const AttentionBackwardArgs& args,
                         const GradientInputs& inputs);
-/// The maps that are asked for, of any heads: args.dpattern, args.dscores, and `pattern`, which is
+/// Writes the requested maps, of any heads: args.dpattern, args.dscores, and `pattern`, which is
 /// args.pattern recomputed. The latter two read lse and, for dscores, delta. `batch` says where
 /// maps lie.
 void write_gradient_maps(Device& device, const AttentionBackwardArgs& args,

@@ -9,7 +9,7 @@
 namespace vitrine::internal::cuda {
 namespace {
 
-/// lse and delta of a tile's queries; of queries that are not there, nobody uses them.
+/// lse and delta of a tile's queries; values of queries outside the sequence are not used.
 template <class S>
 VITRINE_DEVICE void keep_numbers(const GradientMemory<S>& memory,
                                  const GradientHead<typename S::T>& head, int begin) {
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kGradientThreads, 1)
   KeySums<S, kWanted> sums;
   for (int begin = first; begin < end; begin += S::kOthers) {
     copy_async_wait<0>();
-    __syncthreads();  // the tile is there, and nobody reads the other half any more
+    __syncthreads();  // the tile has arrived, and no thread reads the other half any more
     if (begin + S::kOthers < end) fill(begin + S::kOthers);
     if (begin + S::kOthers > own) sums.add_tile(memory, head, own, begin);
   }

@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kGradientThreads, kNeighbours<T, kWidth>)
   float sums[S::kChannelBlocks][4] = {};
   for (int begin = 0; begin < end; begin += S::kOthers) {
     copy_async_wait<0>();
-    __syncthreads();  // the tile is there, and nobody reads the other half any more
+    __syncthreads();  // the tile has arrived, and no thread reads the other half any more
     if (begin + S::kOthers < end) memory.fill(head, args.k, args.v, begin + S::kOthers);
     if (begin >= own + 16) continue;
     float scores[S::kBlocks][4] = {}, gradients[S::kBlocks][4] = {};

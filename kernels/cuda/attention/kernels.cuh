@@ -13,8 +13,8 @@
 
 namespace vitrine::internal::cuda {
 
-/// A sequence with at most so many new tokens is split over its keys (attend_few), a longer one
-/// over its queries (attend_many).
+/// Maximum number of new tokens of a sequence that is split over its keys (attend_few); longer ones
+/// are split over their queries (attend_many).
 inline constexpr int kFewQueries = 8;
 /// Wider heads go to attend_wide.
 inline constexpr int kWidestHead = 128;
@@ -34,11 +34,10 @@ void attend_few(Device& device, const AttentionArgs& args, int few, int64_t tile
 size_t few_partial_bytes(const AttentionArgs& args, int few, int64_t tiles);
 /// Any sequences, straight from global memory.
 void attend_wide(Device& device, const AttentionArgs& args);
-/// The maps that are asked for; the pattern needs args.lse. `tiles` of keys at most in any
-/// sequence.
+/// Writes the requested maps; the pattern needs args.lse. `tiles` of keys at most in any sequence.
 void write_maps(Device& device, const AttentionArgs& args, int64_t tiles);
 
-/// This lane's 16 bytes of a row of `width` channels, from `channel` on; zeros behind the last.
+/// This lane's 16 bytes of a row of `width` channels, from `channel` on; zeros after the last.
 template <class T>
 VITRINE_DEVICE Chunk load_channels(const T* row, int channel, int width) {
   if (channel >= width) return {};
@@ -79,7 +78,7 @@ struct HeadView {
   }
   VITRINE_DEVICE const T* q(int row) const { return of_row<const T>(args.q, row) + head * width(); }
   VITRINE_DEVICE T* z(int row) const { return of_row<T>(args.z, row) + head * width(); }
-  /// Null if nobody wants it.
+  /// Null if the log-sum-exp was not requested.
   VITRINE_DEVICE float* lse(int row) const {
     return args.lse.data == nullptr ? nullptr : of_row<float>(args.lse, row) + head;
   }
@@ -93,7 +92,7 @@ struct HeadView {
     return {past + first + 1, std::clamp(rows - first, 0, 16)};
   }
 
-  /// This lane's 16 bytes of a span of query `row`; zeros where there is no such query or channel.
+  /// This lane's 16 bytes of a span of query `row`; zeros outside the queries or channels.
   VITRINE_DEVICE Chunk query(int row, int span) const {
     return row < rows ? load_channels(q(row), span * kSpan<T> + lane_quad() * kChunk<T>, width())
                       : Chunk{};

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kThreads, kNeighbours<T, kWidth>)
   Sums<2, Tile::kBlocks> sums;
   for (int begin = 0; begin < end; begin += kKeyTile) {
     copy_async_wait<0>();
-    __syncthreads();  // the tile is there, and nobody reads the other half any more
+    __syncthreads();  // the tile has arrived, and no thread reads the other half any more
     if (begin + kKeyTile < end) fill(begin + kKeyTile);
     if (begin >= rows.longest()) continue;
     const Tile tile(begin / kKeyTile % 2);

@@ -2,10 +2,10 @@
 #include "kernels/cuda/attention/kernels.cuh"
 #include "kernels/cuda/runtime/cuda_backend.h"
 
-// Attention maps. They are not what z is computed from: whoever wants them gets them from a kernel
-// of its own, which computes the scores again, in the same order of sums, and takes the pattern as
-// exp(score - lse). A block writes 64 queries' part of one tile of keys; a warp's 16 rows of scores
-// pass through shared memory, so that rows are written by neighbouring lanes.
+// Attention maps. z is not computed from them: a separate kernel recomputes the scores, in the same
+// order of sums, and the pattern as exp(score - lse). A block writes 64 queries' part of one tile
+// of keys; a warp's 16 rows of scores pass through shared memory, so that rows are written by
+// neighbouring lanes.
 
 namespace vitrine::internal::cuda {
 namespace {

@@ -244,9 +244,9 @@ VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>&
   }
 }
 
-/// The same in a tile that not all queries see all of. What lies behind the last query's position
-/// is nobody's. What the last query sees and others do not is multiplied with their p of 0; where
-/// that may not give 0, each query is computed on its own.
+/// The same for a partially masked tile. Keys after the last query's position are masked for every
+/// query. Keys that only later queries see are multiplied by a p of 0; where the product may not be
+/// 0, each query is computed separately.
 template <class T, int kHalves, int kBlocks, class Value>
 VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile,
                                const Shares (&shares)[kHalves], const QueryRows& rows, int begin,
@@ -327,7 +327,7 @@ VITRINE_DEVICE void store_z(const Sums<kHalves, kBlocks>& sums, int count, T* z,
   }
 }
 
-/// lse is that of query 0; null if nobody wants it.
+/// lse is that of query 0; null if it was not requested.
 template <int kHalves, int kBlocks>
 VITRINE_DEVICE void store_lse(const Sums<kHalves, kBlocks>& sums, int count, float* lse,
                               int64_t stride) {

@@ -126,14 +126,14 @@ void give_up_registers() {}
 
 #endif
 
-// --- products
-// [64 rows] x [kColumns]: c += left x right over 16 elements of K. The group's warp w has rows 16 w
-// to 16 w + 15, laid out in its lanes as device/mma.cuh's accumulator: c[4 j], c[4 j + 1] are row l
-// / 4, columns 8 j + 2 (l % 4) and one more; c[4 j + 2], c[4 j + 3] the same of row l / 4 + 8.
+// --- products [64 rows] x [kColumns]: c += left x right over 16 elements of K. The group's warp w
+// has rows 16 w to 16 w + 15, laid out in its lanes as device/mma.cuh's accumulator: c[4 j], c[4 j
+// + 1] are row l / 4, columns 8 j + 2 (l % 4) and one more; c[4 j + 2], c[4 j + 3] the same of row
+// l / 4 + 8.
 //
 // Order: products_begin(), multiply() any number of times, products_commit(), products_wait().
-// Between multiply() and the wait that covers it nobody touches its accumulators, and nobody writes
-// the tiles it reads.
+// Between multiply() and the wait that covers it, its accumulators must not be accessed and the
+// tiles that it reads must not be written.
 
 /// Where a product finds an operand: 64 (left) or kColumns (right) rows of a tile, the first 16
 /// elements of each. Bits: the address in units of 16 bytes; from bit 32 the distance of 8 rows in
@@ -209,8 +209,8 @@ VITRINE_DEVICE void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t r
 #undef VITRINE_MULTIPLY
 #undef VITRINE_MULTIPLY_ANY
 
-/// Keeps the compiler from reading accumulators earlier than this line, which stands behind the
-/// wait for them.
+/// Keeps the compiler from reading accumulators earlier than this line, which must follow the wait
+/// for them.
 template <int kCount>
 VITRINE_DEVICE void products_are_there(float (&c)[kCount]) {
 #pragma unroll

@@ -5,14 +5,13 @@
 
 namespace vitrine::internal::cuda {
 
-/// Positions whose keys and values attention takes at once. A tile begins at a multiple of it,
-/// whatever is computed.
+/// Number of positions per tile of keys and values. Tiles always start at a multiple of it.
 inline constexpr int kKeyTile = 64;
 
-/// Where keys and values of one layer of one sequence lie in its cache: for each head its keys
-/// [positions][channels], and behind all keys for each head its values [channels][positions]. Both
-/// are the right operand of a matrix product (device/mma.cuh), q times keys along the channels and
-/// pattern times values along the positions, and padded to its spans of 64 bytes.
+/// Layout of the keys and values of one layer of one sequence in its cache: for each head its keys
+/// [positions][channels], then for each head its values [channels][positions]. Both are the right
+/// operand of a matrix product (device/mma.cuh), q times keys along the channels and pattern times
+/// values along the positions, and padded to its spans of 64 bytes.
 ///
 /// append_kv writes zeros where a key is padded. Nothing else is initialised, and it may hold NaNs.
 template <class T>
@@ -27,11 +26,11 @@ struct KvLayout {
     return static_cast<size_t>(2 * heads * head_elements()) * sizeof(T);
   }
 
-  /// Key p begins p * padded_width() elements behind.
+  /// Key p starts at offset p * padded_width(), in elements.
   VITRINE_DEVICE T* keys(std::byte* cache, int head) const {
     return reinterpret_cast<T*>(cache) + head * head_elements();
   }
-  /// Channel c begins c * padded_capacity() elements behind.
+  /// Channel c starts at offset c * padded_capacity(), in elements.
   VITRINE_DEVICE T* values(std::byte* cache, int head) const { return keys(cache, heads + head); }
 };
 

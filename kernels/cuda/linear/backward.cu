@@ -7,8 +7,8 @@
 #include "kernels/cuda/runtime/cuda_backend.h"
 
 // dx = (dy W^T) * act'(before) + residual. The same products as for x W (linear/tiles.cuh), with
-// sums over the outputs: a stage has dy's rows as they are and so many rows of the packed weights
-// [out][in], which are the right operand laid crosswise (device/mma.cuh).
+// sums over the outputs: a stage has dy's rows as they are and the same depth of rows of the packed
+// weights [out][in], which are the right operand laid crosswise (device/mma.cuh).
 //
 // The sums follow linear.h's order: parts of kPart outputs, added in ascending order. Where there
 // are so few tiles that most of the device would idle, each part gets a block of its own, and a
@@ -67,8 +67,8 @@ struct Ending {
   }
 };
 
-/// Rows of the weights, so many as a stage is deep, of a block's columns. In linear.h's words the
-/// columns are `out` here, and what is summed over is `in`.
+/// Rows of the weights, one stage deep, of a block's columns. In linear.h's terms the columns are
+/// `out` and the sums run over `in`.
 template <class T, class Tiles, bool kWhole>
 struct CrosswiseWeights {
   static constexpr int kRowChunks = Tiles::columns / kChunk<T>,

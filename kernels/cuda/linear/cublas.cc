@@ -11,13 +11,12 @@
 #include "base/check.h"
 #include "kernels/cuda/linear/paths.h"
 
-// cuBLASLt, as a yardstick. The library is opened when somebody asks for it and not linked: it is
-// larger than all else that a program needs, few want it, and programs are to start on machines
-// that have a driver and nothing more.
+// cuBLASLt, for comparison. The library is opened on request and not linked, because it is larger
+// than everything else and programs must start on machines with only a driver.
 //
-// It counts in columns where we count in rows, so it is asked for the transposed product: sums^T
-// [out, rows] = W^T x^T, where the packed weights [out][in] are, in its eyes, an [in, out] matrix
-// to be transposed, and x [rows][in] an [in, rows] matrix as it is.
+// cuBLASLt is column-major, so it computes the transposed product: sums^T [out, rows] = W^T x^T. It
+// reads the packed weights [out][in] as an [in, out] matrix to be transposed, and x [rows][in] as
+// an [in, rows] matrix.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -147,7 +146,7 @@ class Library : public Cublas {
   void prepare(const Case& which, Plan& plan) const {
     const Functions& f = functions();
     const cudaDataType_t type = type_of(which.dtype);
-    // For float32 this is float32 itself: TF32 would have to be asked for.
+    // For float32 this is float32: TF32 would have to be requested.
     check(f.init_matmul(&plan.product, sizeof plan.product, CUBLAS_COMPUTE_32F, CUDA_R_32F),
           "describing a product");
     const cublasOperation_t transposed = CUBLAS_OP_T;

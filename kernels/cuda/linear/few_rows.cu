@@ -3,16 +3,16 @@
 #include "kernels/cuda/linear/linear.cuh"
 #include "kernels/cuda/runtime/launch.h"
 
-// x W for few rows: decode. The time is that of reading the weights once, so what counts is how
-// many of their bytes are under way.
+// x W for few rows: decode. The time is that of reading the weights once, so the number of bytes in
+// flight decides.
 //
 // A block computes 8 outputs for up to 64 rows. Its warps take one part of the inputs each (see
-// linear.h), whose weights, 8 outputs x 512 bytes, are all asked for at once: 8 loads of 16 bytes
-// in each lane, straight into the registers that the tensor cores take them from. That is 4 KB a
-// warp. A processor of an H200 needs about 33 KB under way for its share of 4.3 TB/s at 1 us of
-// latency; the smallest matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 a processor, and is
-// in flight as a whole; a 1600 x 1600 has 1400, 42 KB a processor; wider ones fill the processors'
-// registers, which hold 20 warps of this kernel, 80 KB.
+// linear.h), whose weights, 8 outputs x 512 bytes, are all loaded at once: 8 loads of 16 bytes in
+// each lane, straight into the registers that feed the tensor cores. That is 4 KB per warp. An SM
+// of an H200 needs about 33 KB in flight for its share of 4.3 TB/s at 1 us of latency. The smallest
+// matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 per SM, and is in flight as a whole; a
+// 1600 x 1600 has 1400, 42 KB per SM; wider ones fill the SMs' registers, which hold 20 warps of
+// this kernel, 80 KB.
 //
 // The loads begin before the previous kernel has ended, for weights do not depend on it. Partial
 // sums meet in shared memory and are added in the order of the parts; where there are more parts
@@ -43,7 +43,7 @@ struct WeightStream {
   }
 };
 
-/// A chunk of x; rows behind the last are zeros.
+/// A chunk of x; rows after the last are zeros.
 template <class T, bool kWhole>
 VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
   if (row >= operands.rows || k >= operands.in) return {};
@@ -61,8 +61,7 @@ template <class T, int kGroups, bool kWhole>
 VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row, int part, int next,
                                   WeightStream<T, kWhole>& weights,
                                   float (&sums)[(kGroups + 1) / 2][4]) {
-  constexpr int kBatch =
-      8 / kGroups;  // spans of x that are asked for at once: 8 loads, whatever the number of rows
+  constexpr int kBatch = 8 / kGroups;  // spans of x loaded at once: 8 loads for any number of rows
   const int row = first_row + lane_id() / 4;
 #pragma unroll
   for (int begin = 0; begin < kSpansOfPart; begin += kBatch) {
@@ -113,7 +112,7 @@ __global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1)
   const int column = static_cast<int>(blockIdx.x) * kOutputs,
             row = static_cast<int>(blockIdx.y) * 8 * kGroups;
   const int parts = static_cast<int>(ceil_div(operands.in, kPart<T>));
-  // Lanes behind the last output read it again, for nothing.
+  // Lanes after the last output read it again; the result is unused.
   const int output =
       column + lane_id() / 4 < operands.out ? column + lane_id() / 4 : operands.out - 1;
   WeightStream<T, kWhole> weights{

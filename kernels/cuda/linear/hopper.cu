@@ -9,13 +9,13 @@
 // Many rows times 16-bit weights on Hopper. Both operands lie row by row along K, as x and packed
 // weights do.
 //
-// A block stays on its processor and takes tiles of 128 rows x kColumns outputs until there are
-// none left. One thread, the producer, copies both operands of each tile, 64 elements of K at a
-// time, into a ring of slots. Two groups of four warps, the consumers, take the block's tiles in
-// turn: while one finishes its tile (bias, activation, residual), which for GPT-2's short sums
-// takes about as long as the products, the other's products keep the tensor cores busy. They sum up
-// strictly in turn: whoever begins a tile knows that the slots of all earlier steps have been seen
-// full, so that no wait takes an earlier phase's parity for its own.
+// A block stays on its SM and processes tiles of 128 rows x kColumns outputs until none are left.
+// One thread, the producer, copies both operands of each tile, 64 elements of K at a time, into a
+// ring of slots. Two groups of four warps, the consumers, take the block's tiles in turn: while one
+// finishes its tile (bias, activation, residual), which for GPT-2's short sums takes about as long
+// as the products, the other's products keep the tensor cores busy. They accumulate strictly in
+// turn: a consumer that starts a tile knows that the slots of all earlier steps have been seen
+// full, so no wait mistakes an earlier phase's parity for its own.
 //
 // An output is one chain over all of K, 16 elements a link, in ascending order: the same for each
 // width of tile and each place in it. Shared memory: the slots (128 rows of x, kColumns of weights,
@@ -206,7 +206,7 @@ VITRINE_DEVICE void consume(const Ring<kColumns>& ring, int consumer, const Tile
   const int warp = warp_id() % 4;
   const int stride = kConsumers * static_cast<int>(gridDim.x);
   int n = consumer * tiles.steps;
-  uint32_t round = consumer == 0 ? 1 : 0;  // nobody comes before the first consumer's first turn
+  uint32_t round = consumer == 0 ? 1 : 0;  // the first consumer's first turn has no predecessor
   for (int tile = static_cast<int>(blockIdx.x + consumer * gridDim.x); tile < tiles.count();
        tile += stride, ++round) {
     float top[kColumns / 2], bottom[kColumns / 2];

@@ -29,7 +29,7 @@ struct LinearOperands {
   int rows = 0, in = 0, out = 0;
   bool x_is_float = false;  ///< then it is narrowed to T; otherwise it is of T
 
-  /// Whether all operands can be read in aligned chunks, of which the last may reach behind a row's
+  /// Whether all operands can be read in aligned chunks, of which the last may extend past a row's
   /// end.
   bool rows_are_whole(size_t element) const {
     const auto divisible = [](auto number) {
@@ -39,7 +39,7 @@ struct LinearOperands {
            divisible(reinterpret_cast<uintptr_t>(weight)) && divisible(x_stride) &&
            divisible(weight_stride);
   }
-  /// The same with each chunk either before `in` or behind it.
+  /// The same with each chunk entirely before or after `in`.
   bool chunks_are_whole(size_t element) const {
     return rows_are_whole(element) && static_cast<size_t>(in) * element % sizeof(Chunk) == 0;
   }

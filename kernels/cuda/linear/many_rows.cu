@@ -3,8 +3,7 @@
 #include "kernels/cuda/linear/tiles.cuh"
 #include "kernels/cuda/runtime/launch.h"
 
-// x W for many rows: linear/tiles.cuh, with the weights' rows staged as those of x are, behind
-// them.
+// x W for many rows: linear/tiles.cuh, with the weights' rows staged like those of x, after them.
 
 namespace vitrine::internal::cuda {
 namespace {
@@ -53,8 +52,8 @@ VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& 
   }
 }
 
-// One block a processor is asked for so that the compiler does not spill for the sake of more:
-// shared memory has room for three.
+// Limit occupancy to one block per SM; more would make the compiler spill registers. Shared memory
+// has room for three.
 template <class T, class Tiles, bool kWhole>
 __global__ void __launch_bounds__(Tiles::threads, 1)
     many_rows_kernel(LinearOperands operands, Epilogue epilogue) {

@@ -31,8 +31,8 @@ int64_t row_bytes(int64_t in, DType store) {
 struct Slab {
   int64_t in_begin = 0, in_end = 0, in = 0;
   int64_t out_begin = 0, out_end = 0;
-  int64_t origin = 0;  ///< where input 0 of output 0 lies, in elements behind the slab's first one;
-                       ///< possibly before it
+  /// Offset of input 0 of output 0 from the slab's first element; may be negative.
+  int64_t origin = 0;
   int64_t in_stride = 0, out_stride = 0;
   bool inputs_adjoin = false;  ///< neighbours along the inputs lie closer than along the outputs
 };

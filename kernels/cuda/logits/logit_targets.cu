@@ -76,7 +76,7 @@ VITRINE_DEVICE Measured divergence(const TargetRow& row, const float* reference,
     mass += share;
     if (share > 0.0) sum += share * (reverse ? log_p - log_r : log_r - log_p);
   });
-  __syncthreads();  // nobody reads what the sums before have left
+  __syncthreads();  // no thread reads the previous sums any more
   sum = block_sum(sum, m.totals);
   return {sum, block_sum(mass, m.masses)};
 }

@@ -6,10 +6,9 @@
 #include "kernels/cuda/logits/select.cuh"
 #include "kernels/cuda/runtime/cuda_backend.h"
 
-// What is kept of rows of logits: logits are computed for so many rows at once that they stay in
-// the second cache, then a block for each row goes over it a few times. Sums are in double, each
-// thread's tokens in order, then block_sum(); how many threads there are follows from the size of
-// the vocabulary.
+// Statistics of rows of logits. Logits are computed for as few rows at a time as fit the L2 cache,
+// then one block per row reads them a few times. Sums are in double, each thread's tokens in order,
+// then block_sum(); the number of threads follows from the size of the vocabulary.
 
 namespace vitrine::internal {
 namespace {

@@ -167,8 +167,8 @@ VITRINE_DEVICE int collect(int vocab, Key bound, Key* to, int room, const KeyOf&
   return m.count;
 }
 
-/// Sorts keys, best first, with zeros behind them up to a power of two of at least 2 (so much room
-/// there must be).
+/// Sorts keys, best first, padded with zeros to a power of two of at least 2, which the buffer must
+/// hold.
 VITRINE_DEVICE void sort_best_first(Key* keys, int count) {
   int size = 2;
   while (size < count) size *= 2;
@@ -193,8 +193,8 @@ VITRINE_DEVICE void sort_best_first(Key* keys, int count) {
   }
 }
 
-/// A score that at least `wanted` tokens reach, and not many more: the lowest of the maxima of that
-/// many groups of threads. 0 if there are too few threads for so many groups.
+/// Score that at least `wanted` tokens reach, and not many more: the lowest of the maxima of
+/// `wanted` groups of threads. 0 if there are too few threads for that number of groups.
 template <class KeyOf>
 VITRINE_DEVICE uint32_t bound_for(int vocab, int wanted, const KeyOf& key_at, SelectMemory& m) {
   int group = kWarp;  // threads

@@ -3,7 +3,7 @@
 #include "kernels/cuda/runtime/cuda_backend.h"
 
 // Layer normalization: a block for each row (norm/layernorm_row.cuh). Weight and bias, which no
-// kernel writes, are asked for before the previous kernel has ended.
+// kernel writes, are loaded before the previous kernel has ended.
 
 namespace vitrine::internal {
 namespace {

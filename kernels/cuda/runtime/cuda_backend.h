@@ -97,10 +97,11 @@ class CudaBackend : public Backend {
   void join_moments(const MomentsArgs& args) override;
 
  private:
-  /// Memory for the operation in hand; the next one to ask for some gets the same. What recorded
-  /// work refers to lives as long as the recording.
+  /// Scratch memory of the current operation; the next call to scratch() reuses it. A recording
+  /// keeps its scratch memory alive.
   std::byte* scratch(size_t bytes);
-  /// A selection as kernels see it; in scratch memory what is too long for their parameters.
+  /// Selection in the form of kernel parameters; lists that are too long are placed in scratch
+  /// memory.
   cuda::SelectionView place_selection(const Selection& where, std::span<const int64_t> limits);
   /// sample() between memory of the device: `uniform` and `ids` are [rows].
   void sample_on_device(Mat logits, float temperature, int top_k, float top_p,
@@ -123,9 +124,10 @@ class CudaBackend : public Backend {
   std::recursive_mutex mutex_;
   Buffer scratch_;
   static constexpr size_t kCounters = size_t{1} << 16;
-  Buffer counters_;  ///< kCounters zeros, each uint32_t; whoever counts up leaves zeros behind
-  Buffer stats_;     ///< logit_stats()'s, beside the scratch memory that its linear() takes
-  std::vector<Buffer> outgrown_;  ///< scratch memory that the recording in hand refers to
+  /// kCounters zeros, each uint32_t; kernels must reset the counters they use to zero
+  Buffer counters_;
+  Buffer stats_;  ///< logit_stats()'s, beside the scratch memory that its linear() takes
+  std::vector<Buffer> outgrown_;  ///< scratch memory that the current recording refers to
 };
 
 /// The backend over a device that is already open: what make_cuda_backend() does, for tests.

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 
-// The CUDA runtime behind device.h.
+// Implementation of device.h with the CUDA runtime.
 
 namespace vitrine::internal::cuda {
 

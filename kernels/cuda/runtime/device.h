@@ -25,7 +25,7 @@ int device_count();
 /// release.
 class Device {
  public:
-  /// Throws Error (user) if there is no such GPU or it is older than compute capability 8.0.
+  /// Throws Error (user) for an unknown GPU, and for a compute capability below 8.0.
   static std::shared_ptr<Device> open(int index);
   virtual ~Device() = default;
 
@@ -35,10 +35,10 @@ class Device {
   virtual size_t shared_per_block() const = 0;  ///< bytes that a block may have at most
   virtual size_t available_bytes() const = 0;
 
-  /// 256-byte aligned. Null if there is no room.
+  /// 256-byte aligned. Null if memory is insufficient.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* memory) noexcept = 0;
-  /// Host memory that copies reach directly (pinned). Null if there is no room.
+  /// Pinned host memory. Null if memory is insufficient.
   virtual void* allocate_host(size_t bytes) = 0;
   virtual void release_host(void* memory) noexcept = 0;
 

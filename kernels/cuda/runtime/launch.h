@@ -18,7 +18,7 @@ struct LaunchShape {
 /// Throws Error (internal) naming `what` if a cudaError_t is not success.
 void check_launch(int status, const char* what);
 
-/// Puts a kernel on the device's stream. A grid without blocks is no work.
+/// Launches a kernel on the device's stream. An empty grid is not launched.
 template <class... P, class... A>
 void launch(Device& device, const LaunchShape& shape, void (*kernel)(P...), A... args) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;

@@ -16,7 +16,7 @@ using namespace cuda;
 
 constexpr int kThreads = 256;
 
-/// Puts what the step has captured behind that of the steps before.
+/// Appends the step's captures to those of the previous steps.
 __global__ void copy_step(const Chunk* from, Chunk* history, int64_t count, const int32_t* step) {
   wait_for_previous_kernel();
   let_next_kernel_start();
@@ -35,8 +35,7 @@ struct StepNumbers {
   int32_t* tokens;
 };
 
-/// One block. A sequence whose cache is full stays where it is: nobody reads what it goes on to
-/// draw.
+/// One block. Sequences with a full cache do not advance; their later samples are ignored.
 __global__ void advance(SequenceSlice* sequences, int32_t* ids, int32_t* positions,
                         const int32_t* sequence_of_row, int rows, StepNumbers n) {
   wait_for_previous_kernel();

@@ -13,8 +13,8 @@ namespace {
 
 using Encode = decltype(&cuTensorMapEncodeTiled);
 
-/// The driver's function, asked for at run time: linking the driver's library would tie the program
-/// to machines that have one.
+/// The driver's function, resolved at run time: linking the driver's library would restrict the
+/// program to machines with a driver.
 Encode encoder() {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found{};
