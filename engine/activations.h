@@ -10,7 +10,7 @@
 
 namespace vitrine::internal {
 
-/// What a forward pass leaves behind for a backward pass.
+/// Activations that a forward pass saves for a backward pass.
 enum class Keep : uint8_t {
   kNothing,    ///< every layer works in the same memory, the residual stream in place
   kResiduals,  ///< what enters each block and what leaves the last one
@@ -33,13 +33,13 @@ struct LayerActivations {
 struct Activations {
   Keep keep = Keep::kNothing;
   std::vector<LayerActivations> layers;  ///< [L]
-  Mat resid_final;  ///< [rows, D] the residual stream behind the last block, float32
+  Mat resid_final;  ///< [rows, D] residual stream after the last block, float32
   Mat normalized;   ///< [rows, D] output of a layernorm; as qkv and z, of the backend's
                     ///< activation_dtype
   Mat inner;        ///< [rows, M] MLP neurons after the activation function, of the same type
   Mat selected;     ///< [logit rows, D] the rows that get logits, where they are not all: of the
                     ///< residual stream (float32)
-  Mat selected_normalized;  ///< [logit rows, D] and behind the final layernorm
+  Mat selected_normalized;  ///< [logit rows, D] the same after the final layernorm
 
   // For watched sites, float32:
   Mat branch;                ///< [rows, D] what is about to be added to the residual stream
@@ -56,7 +56,7 @@ struct Activations {
   Activations(Arena& arena, const Config& config, const Plan& plan, const Backend& backend,
               DType dtype, const Sizes& sizes, Keep keep);
 
-  /// The residual stream behind a block.
+  /// Residual stream after a block.
   const Mat& resid_post(int layer) const {
     const auto next = static_cast<size_t>(layer) + 1;
     return next < layers.size() ? layers[next].resid_pre : resid_final;

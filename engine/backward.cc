@@ -7,7 +7,7 @@
 
 // Read backward() at the end first, beside forward.cc's. `grad.resid` is the gradient with respect
 // to the residual stream, which every branch adds to. At each site, in this order: what targets
-// give there is added, the gradient is kept where it was asked for, and the edits' adjoints turn it
+// give there is added, the gradient is kept where it was requested, and the edits' adjoints turn it
 // into the gradient with respect to what was there before the edits.
 
 namespace vitrine::internal {
@@ -280,7 +280,7 @@ void embed(BackwardPass& p) {
   visit(p, Site::kEmbed, 0, p.grad.resid);
 }
 
-/// Whether nothing is asked for before this point of a block.
+/// Whether nothing is requested before this point of a block.
 bool done(const BackwardPass& p, Site site, int layer) { return p.first >= PassPoint{layer, site}; }
 
 }  // namespace

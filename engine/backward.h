@@ -21,7 +21,7 @@ PassPoint pass_point(Site site, int layer, const Config& config);
 /// Everything that one backward pass works on.
 struct BackwardPass {
   ForwardPass& forward;  ///< that has run, keeping what is read here
-  HookRun& gradients;    ///< keeps what was asked for, then applies the edits' adjoints
+  HookRun& gradients;    ///< keeps requested gradients, then applies the edits' adjoints
   HookRun& seeds;        ///< what targets at sites add
   GradientMemory& grad;
   Linearised linearised;
@@ -30,7 +30,7 @@ struct BackwardPass {
   const float* references = nullptr;  ///< of the terms, in the backend's memory
   std::span<double> values;           ///< [terms] of the result
   PassPoint last;   ///< of the sites that targets read: here the backward pass begins
-  PassPoint first;  ///< of the sites whose gradient is asked for: here it ends
+  PassPoint first;  ///< earliest site with a requested gradient; the pass stops there
 };
 
 /// The backward pass of GPT-2: forward.cc's mirror, bottom to top, on every backend.

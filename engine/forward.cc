@@ -168,7 +168,7 @@ void unembed(ForwardPass& p) {
   Mat normalized = p.act.normalized;
   if (wanted == rows || watched) layernorm(p, norm, resid, normalized);
   if (wanted == 0) return;
-  if (wanted < rows) {  // every row stands for itself, so choosing rows before or after the
+  if (wanted < rows) {  // rows are independent, so choosing rows before or after the
                         // layernorm is the same
     const Mat from = watched ? normalized : resid,
               to = watched ? p.act.selected_normalized : p.act.selected;

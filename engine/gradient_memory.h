@@ -24,7 +24,7 @@ struct GradientMemory {
   Mat inner;       ///< [rows, M] of MLP neurons before the activation function
 
   // Of the rows that targets read, some at once:
-  Mat target_normalized;  ///< [n, D] behind the final layernorm
+  Mat target_normalized;  ///< [n, D] after the final layernorm
   Mat target_logits;      ///< [n, V] float32
   Mat target_seeds;       ///< [n, V] in the type of products
   Mat target_gradient;    ///< [n, D] float32

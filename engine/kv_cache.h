@@ -15,7 +15,7 @@ namespace vitrine::internal {
 class KvCache {
  public:
   /// What a cache of these capacities needs, keys and values kept as `dtype`. A transient one holds
-  /// a single layer, reused by each in turn: for passes that nobody will continue.
+  /// a single layer, reused by each in turn: for passes that are not continued.
   static size_t bytes(const Config& config, const Backend& backend, DType dtype,
                       std::span<const int64_t> capacities, bool transient);
 

@@ -112,8 +112,8 @@ size_t ModelState::free_bytes() const {
 }
 
 void ModelState::require_memory(size_t bytes, const std::string& parts) const {
-  // Asking the system what is free takes longer than a small pass; what is this small fits, or the
-  // machine is lost anyway.
+  // Asking the system what is free takes longer than a small pass; skip the check below 16 MB:
+  // querying free memory costs more than a small pass.
   constexpr size_t kSmall = 16 << 20;
   if (memory_limit == 0 && bytes < kSmall) return;
   const size_t room = free_bytes();

@@ -12,7 +12,7 @@
 
 namespace vitrine::internal {
 
-/// The rows of a packed batch: no padding, each sequence's rows behind those of the one before.
+/// The rows of a packed batch: no padding, each sequence's rows follow those of the previous one.
 struct BatchRows {
   std::vector<int32_t> ids, positions;
   std::vector<SequenceSlice> slices;

@@ -24,8 +24,8 @@ class RandomWeights {
     uint64_t number = 0;  ///< the tensor's number in the formula
   };
 
-  /// Throws Error (user) for a config whose sizes are not positive or whose width is no multiple of
-  /// the heads.
+  /// Throws Error (user) for a config whose sizes are not positive or whose width is not a multiple
+  /// of the heads.
   RandomWeights(const Config& config, uint64_t seed, RandomInit init = RandomInit::kWide);
 
   /// Every tensor of such a checkpoint; lm_head.weight only where it is not tied.

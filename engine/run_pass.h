@@ -16,7 +16,7 @@ namespace vitrine::internal {
 struct PassLogits {
   Buffer memory;
   std::vector<int64_t> rows;     ///< of the packed batch
-  std::vector<int64_t> offsets;  ///< first logit row of each sequence, and the total behind them
+  std::vector<int64_t> offsets;  ///< first logit row of each sequence, then the total
 };
 
 /// A cache of all layers for sequences of these capacities. Throws Error (user) if it does not fit

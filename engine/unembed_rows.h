@@ -14,7 +14,7 @@ class UnembedRows {
   /// Throws Error (user) for a row width other than D, and for rows in a GPU's memory that are not
   /// float32.
   UnembedRows(const ModelState& model, TensorView rows, bool final_layernorm);
-  /// [rows, D]; lives as long as this and what was given.
+  /// [rows, D]; valid as long as this object and the given rows.
   Mat mat() const { return x_; }
 
  private:

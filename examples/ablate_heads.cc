@@ -14,7 +14,7 @@ namespace {
 /// How much the model prefers one token to the other at the end of the prompt.
 float difference(const vitrine::Run& run, int32_t right, int32_t wrong) {
   const std::span<const float> logits =
-      run.logits().f32();  // [1, V]: only the last row was asked for
+      run.logits().f32();  // [1, V]: only the last row was requested
   return logits[static_cast<size_t>(right)] - logits[static_cast<size_t>(wrong)];
 }
 

@@ -41,7 +41,7 @@ class Checkpoint {
   const Config& config() const;
   /// What was opened, as given.
   const std::filesystem::path& path() const;
-  /// The dtype of most of the weights' bytes: what to store a model as when nobody said.
+  /// Dtype of most of the weights' bytes: the default storage type.
   DType dominant_dtype() const;
 
   bool has(std::string_view name) const;

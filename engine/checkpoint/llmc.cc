@@ -74,7 +74,7 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   auto& tensors = result.files.tensors;
   StoredTensor table = cursor.take({padded_vocab, width});
   tensors[kTokenEmbedding] = StoredTensor::dense(file, table.offset, table.dtype,
-                                                 {vocab, width});  // the padding stays behind
+                                                 {vocab, width});  // without the padding
   tensors[kPositionEmbedding] = cursor.take({context, width});
   for (const Parameter& parameter : block_parameters(result.config)) {
     const bool is_matrix = parameter.kind == ParameterKind::kMatrix;

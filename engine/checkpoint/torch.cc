@@ -16,8 +16,8 @@
 #include "engine/checkpoint/zip.h"
 
 // pytorch_model.bin: what torch.save makes of a state_dict. Since torch 1.6 a zip archive of one
-// pickle and one file a storage; before, one stream of pickles with the storages behind them.
-// Neither is executed: see engine/checkpoint/safe_pickle.h.
+// pickle and one file a storage; before, one stream of pickles followed by the storages. Neither is
+// executed: see engine/checkpoint/safe_pickle.h.
 
 namespace vitrine::internal {
 namespace {
@@ -166,7 +166,7 @@ CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
   const Pickle keys(bytes.subspan(at), path);
   at += keys.size();
 
-  // Behind the pickles, in the order of the keys: each storage's number of elements (64 bits), then
+  // After the pickles, in the order of the keys: each storage's number of elements (64 bits), then
   // its elements.
   std::map<std::string, const PickleValue*> storages;
   collect_storages(state.root(), storages);

@@ -21,7 +21,7 @@ constexpr size_t kLocalBytes = 30, kCentralBytes = 46, kEndBytes = 22, kEnd64Byt
                  kLocator64Bytes = 20;
 constexpr uint16_t kZip64Extra = 1;
 constexpr uint32_t kIn64Bits =
-    0xffffffffu;  // the value of a 32-bit field whose true value stands in the zip64 extra field
+    0xffffffffu;  // marks a 32-bit field whose value is in the zip64 extra field
 
 class Reader {
  public:
@@ -145,7 +145,7 @@ std::map<std::string, ZipEntry> read_zip_directory(std::span<const std::byte> by
         sizes.offset + kLocalBytes + name_bytes + file.at<uint16_t>(sizes.offset + 28);
     file.require(data, sizes.plain);
     if (!entries.emplace(name, ZipEntry{data, sizes.plain}).second)
-      file.damaged(fmt::format("entry {} stands twice", quote(name)));
+      file.damaged(fmt::format("duplicate entry {}", quote(name)));
     at += kCentralBytes + name_bytes + extra_bytes + comment_bytes;
     if (at > directory_end) file.damaged("its directory is longer than it says");
   }
