@@ -9,7 +9,7 @@ namespace vitrine::internal {
 
 /// The network between a position of the stream after some blocks and a position before them,
 /// `length` - 1 tokens earlier: the nodes (level, position) of `length` positions, with an edge
-/// from each to those of the level below that are not behind it.
+/// from each to the nodes of the level below at the same or earlier positions.
 class FlowNetwork {
  public:
   /// The capacity, 0..1, of the edge through `block` from position `from` down to position `to`, to

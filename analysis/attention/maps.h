@@ -17,12 +17,12 @@ struct MapChunk {
   int64_t first_query = 0;
   int64_t queries = 0;
   int64_t keys = 0;  ///< that the last of these queries sees, or more
-  std::vector<TensorView> maps =
-      {};  ///< one for each layer asked for: [heads asked for, queries, keys] float32
+  /// One per requested layer: [requested heads, queries, keys] float32.
+  std::vector<TensorView> maps = {};
 };
 
 /// Runs a text and shows the maps of the chosen layers and heads, some queries at a time and in
-/// order: whole maps of all heads would be L H T^2 numbers. The text is run in pieces behind one
+/// order: whole maps of all heads would be L H T^2 numbers. The text is run in pieces after one
 /// another, which gives the bits of one pass; with edits it is one piece, because an edit may count
 /// positions from the end of what is run. `numbers_at_once`: about how many a piece's maps have.
 /// Throws Error (user) as Model::forward does.

@@ -19,7 +19,7 @@ struct MaskDraw {
 /// a sign (other than an apostrophe) where they meet. Without a tokenizer every token is a word.
 std::vector<int64_t> word_begins(const Tokenizer* tokenizer, std::span<const int32_t> ids);
 
-/// The length in words, 1 .. longest, that a uniform number in [0, 1) stands for.
+/// Maps a uniform number in [0, 1) to a length in words, 1 .. longest.
 int span_length(const SpanOptions& options, double uniform);
 
 /// Masks of a text of `tokens` tokens, words beginning at `words`: spans as SpanBERT draws them

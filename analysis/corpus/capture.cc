@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 constexpr uint64_t kDefaultShardBytes = 128'000'000;
 constexpr double kMaxShardBytes = 64e9;
 
-/// Writes shards and the manifest behind them, one at a time, while the next one is being filled.
+/// Writes each shard and then the manifest, while the next shard is filled.
 class ShardWriter {
  public:
   ShardWriter(fs::path folder, CorpusManifest manifest)
@@ -272,7 +272,7 @@ class CorpusCapture {
   }
 
   void finish() {
-    // One rank of several may have no documents, which is no mistake.
+    // One rank of several may have no documents; this is valid.
     if (manifest_.shards.empty() && windows_.documents().options().world == 1) {
       user_error("the corpus has no valid document; the first bad one: {}",
                  windows_.documents().first_skipped());

@@ -22,7 +22,7 @@ struct SiteLayout {
   std::string name;
   DType captured = DType::kF32, stored = DType::kF32;
   bool is_map = false;
-  std::vector<int64_t> row;  ///< sizes behind the axis of rows; of a map its heads
+  std::vector<int64_t> row;  ///< sizes of the axes after the rows; heads for a map
   Positions positions;
   size_t tensor = 0;  ///< index of its tensor; of a map's first
   int64_t rows_written = 0;

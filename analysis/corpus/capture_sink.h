@@ -25,7 +25,7 @@ struct SinkTensor {
 };
 
 /// Where the tensors of a capture go. Their bytes may come in any order, each once; nothing appears
-/// before finish() returns, and nothing is left behind without it.
+/// before finish() returns, and no files are left without it.
 class CaptureSink {
  public:
   virtual ~CaptureSink() = default;

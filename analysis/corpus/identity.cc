@@ -73,8 +73,8 @@ Json plan_json(const WindowReader& windows, const Hooks& hooks) {
 }
 
 /// Files are known by their own name, so that a corpus may be moved, and by their size; what was
-/// read of them is checked by digest. skip_bad is left out: whoever meets a bad document late may
-/// go on with it, and what lies before stays as it is.
+/// read of them is checked by digest. skip_bad is left out: a user who meets a bad document late
+/// may go on with it, and what lies before stays as it is.
 Json corpus_json(const DocumentReader& documents) {
   Json files = Json::array();
   for (const std::string& path : documents.paths()) {

@@ -17,7 +17,7 @@ Json corpus_identity(const Model& model, const WindowReader& windows, const Hook
                      const std::string& weights_digest);
 
 /// Throws Error (user) naming `where` and the first thing that differs, with both values: `there`
-/// is what was found, `here` what is asked for.
+/// is the stored value, `here` the requested one.
 void check_same_identity(const Json& here, const Json& there, const std::string& where);
 
 /// How far a reader of windows has come; written into files, so that a later one can go on.

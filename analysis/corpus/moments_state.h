@@ -32,7 +32,7 @@ struct MomentsState {
   static void set_numbers(Moments& moments, const Json& json, const std::string& file);
 };
 
-/// Throws Error (user) for a file that is no such state, or is damaged.
+/// Throws Error (user) for a file that is not a state or is damaged.
 MomentsState read_moments_state(const std::filesystem::path& path);
 /// Whole or not at all.
 void write_moments_state(const MomentsState& state, const std::filesystem::path& path);

@@ -89,7 +89,7 @@ WindowBatch WindowBatches::next(WindowReader& windows) {
     holds_ = true;
     if (!budget.takes(std::ssize(held_.ids))) break;
     batch.windows.push_back(std::move(held_));
-    batch.digests.push_back(windows.digest());  // nothing has been read behind this one
+    batch.digests.push_back(windows.digest());  // no later window has been read
     holds_ = false;
   }
   if (batch.windows.empty()) return batch;

@@ -19,7 +19,7 @@ struct WindowSite {
   std::vector<int> heads;          ///< that are captured, for a site that has heads
   std::vector<int64_t> neurons;    ///< as asked; empty: all
   std::vector<int64_t> positions;  ///< as asked, within a window; empty: all
-  std::vector<int64_t> row;        ///< sizes behind the axis of rows
+  std::vector<int64_t> row;        ///< sizes of the axes after the rows
 
   int64_t width() const;  ///< elements of a row
   uint64_t row_bytes() const { return static_cast<uint64_t>(width()) * dtype_size(dtype); }
@@ -47,7 +47,7 @@ class WindowBatches {
   WindowBatch next(WindowReader& windows);
 
   /// The rows that a site has for a window of a batch, of `rows` by their positions: those of new
-  /// tokens at positions asked for.
+  /// tokens at requested positions.
   static std::vector<size_t> kept_rows(const WindowSite& site,
                                        const Captures::Entry::Sequence& rows, const Window& window);
 

@@ -20,7 +20,7 @@ constexpr std::array kSources = {LensSource::kResidual, LensSource::kAttention, 
 /// The model's own output, edits there included.
 std::string output_site() { return site_name(Site::kLnFinalNormalized, 0); }
 
-/// Where row `layer` can be read. The last one of the residual stream is read behind the final
+/// Where row `layer` can be read. The last one of the residual stream is read after the final
 /// layernorm.
 std::string row_site(LensSource of, int layer, const Config& config) {
   if (of == LensSource::kAttention) return site_name(Site::kAttnOut, layer - 1);
@@ -75,8 +75,7 @@ class Look {
     return hooks.capture(output_site(), {.positions = positions});
   }
 
-  /// Positions of the text, and the tokens that stand behind them. `captures` has a row for each
-  /// position.
+  /// Positions of the text, and the tokens after them. `captures` has a row for each position.
   Lens see(const Captures& captures, std::vector<int32_t> ids, std::vector<int64_t> positions) {
     captures_ = &captures;
     lens_.ids = std::move(ids);
@@ -116,8 +115,8 @@ class Look {
     return {{}, found, lens_.mode != LensMode::kEcco && site != output_site()};
   }
 
-  /// The next token of each position; behind the end of the text what was asked for, or else what
-  /// the model thinks likeliest.
+  /// Next token of each position; at the end of the text the requested token, or else what the
+  /// model thinks likeliest.
   void find_targets() {
     for (size_t p = 0; p < lens_.positions.size(); ++p) {
       const auto next = static_cast<size_t>(lens_.positions[p]) + 1;

@@ -91,8 +91,8 @@ void infill(Builder& builder, int64_t budget, double mean, Dice& dice) {
   std::vector<int64_t> lengths;
   for (int64_t room = budget; room > 0; room -= lengths.back())
     lengths.push_back(std::min(poisson_length(mean, dice.unit()), room));
-  // Which of the gaps between the tokens that stay (before the first and behind the last included)
-  // a span was in.
+  // Which of the gaps between the tokens that stay (before the first and after the last included) a
+  // span was in.
   const int64_t kept = builder.tokens() - budget;
   const auto gaps = static_cast<size_t>(kept + 1);
   std::vector<size_t> gap_of;

@@ -21,8 +21,7 @@ void check_noise_options(const NoiseOptions& options);
 /// round(budget T), 1 at least; 0 for a budget of 0.
 int64_t budget_tokens(double budget, size_t tokens);
 
-/// The length that a uniform number in [0, 1) stands for: the inverse of the Poisson distribution's
-/// function.
+/// Maps a uniform number in [0, 1) to a length: the inverse of the Poisson distribution's function.
 int64_t poisson_length(double mean, double uniform);
 
 /// As the public one, which finds the parts itself.

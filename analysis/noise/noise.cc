@@ -57,7 +57,7 @@ class NoiseRuns {
     for (size_t i = 0; i < prompt.size(); ++i) whole.sources.push_back(static_cast<int64_t>(i));
   }
 
-  /// The token that the model ranks first behind the whole prompt.
+  /// The model's top-ranked token after the original prompt.
   int32_t choice() const {
     Hooks hooks = edits_;
     const std::string site = site_name(Site::kLnFinalNormalized, 0);
@@ -67,7 +67,7 @@ class NoiseRuns {
   }
 
   using Use = std::function<void(size_t, const NoiseReading&)>;
-  /// Readings of prompts with this continuation behind each, in order.
+  /// Readings of prompts, each followed by this continuation, in order.
   void read(std::span<const NoisedPrompt> prompts, std::span<const int32_t> continuation,
             const Use& use) const {
     for (size_t begin = 0; begin < prompts.size();) {
@@ -93,7 +93,7 @@ class NoiseRuns {
       std::replace(batch.back().begin(), batch.back().end(), -1,
                    0);  // any token: its embedding is replaced
       batch.back().insert(batch.back().end(), continuation.begin(),
-                          continuation.end() - 1);  // the last is nobody's input
+                          continuation.end() - 1);  // the last is not an input
     }
     const std::string final_site = site_name(Site::kLnFinalNormalized, 0);
     Hooks hooks = hooks_for(prompts);
@@ -127,7 +127,7 @@ class NoiseRuns {
     return hooks;
   }
 
-  /// The continuation behind rows [first, first + C) of the final layernorm's output.
+  /// Continuation after rows [first, first + C) of the final layernorm's output.
   NoiseReading look_up(const TensorView& rows, size_t first,
                        std::span<const int32_t> continuation) const {
     const auto count = static_cast<int64_t>(continuation.size());

@@ -10,7 +10,7 @@
 
 namespace vitrine::internal {
 
-/// Counts cells for whoever wants to know.
+/// Reports progress in cells.
 struct CellProgress {
   Progress* to;
   uint64_t total;

@@ -19,8 +19,8 @@ struct Reading {
   std::vector<std::pair<size_t, int64_t>> ends = {};  ///< (stimulus, position of its last token)
 };
 
-/// Stimuli of a group share a reading as long as all of it fits into the context; behind that,
-/// where the beginning is cut off, positions are others for each stimulus, so each has its own.
+/// Stimuli of a group share a reading as long as all of it fits into the context; after that, where
+/// the beginning is cut off, positions are others for each stimulus, so each has its own.
 class Readings {
  public:
   Readings(const Stimuli& stimuli, StimulusContext context, int64_t longest)
@@ -75,7 +75,7 @@ std::vector<SiteRef> sites_of(const std::vector<std::string>& patterns, const Co
   }
   if (sites.empty())
     user_error("missing site to read: expected a name such as blocks.*.hook_resid_post");
-  // In the order of the pass: what belongs to no layer is before the blocks or behind them.
+  // In the order of the pass: sites without a layer come before or after the blocks.
   const auto place = [&](const SiteRef& site) {
     const bool before = site.site == Site::kEmbed || site.site == Site::kPosEmbed;
     const int layer = site_info(site.site).per_layer ? site.layer : before ? -1 : config.layers;

@@ -16,7 +16,7 @@ CrossValidation cross_validate(const TensorView& features, const TensorView& res
                                std::span<const int32_t> folds, const RegressionOptions& options,
                                const std::function<void()>& fold_done);
 
-/// Where a stimulus stands in its group.
+/// Position of a stimulus in its group.
 struct StimulusPlace {
   int64_t order = 0;   ///< stimuli of its group before it
   int64_t tokens = 0;  ///< and their tokens

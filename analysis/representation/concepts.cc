@@ -53,7 +53,7 @@ Vector mean_of(const Texts& texts) {
   return mean;
 }
 
-/// The mean of the texts, which is `mean`, without one of them, if there are so many.
+/// Mean of the texts without one of them, given their mean `mean`.
 Vector mean_without(const Vector& mean, const Texts& texts, size_t which) {
   if (which >= texts.size()) return mean;
   Vector rest(mean.size());

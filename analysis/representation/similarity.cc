@@ -318,10 +318,10 @@ class Comparison {
 
   const Batch& texts_;
   const SimilarityOptions& options_;
-  std::vector<Source> sources_;  ///< of the rows; behind them, from second_ on, of the columns
-                                 ///< where that is another model
-  size_t second_ = 0;            ///< 0: one model
-  std::vector<Matrix> kept_;     ///< what a site's pairs need
+  /// Of the rows; from second_ on, of the columns where that is another model.
+  std::vector<Source> sources_;
+  size_t second_ = 0;         ///< 0: one model
+  std::vector<Matrix> kept_;  ///< what a site's pairs need
   std::vector<double> scales_;
   std::vector<int64_t> components_;
   std::vector<double> values_;  ///< [sources, sources], as far as computed

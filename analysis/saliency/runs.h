@@ -18,7 +18,7 @@ struct SaliencyInput {
       -1;  ///< negative: the token that the model ranks first, where nothing is differentiated
 };
 
-/// What the model says behind an input.
+/// The model's prediction after an input.
 struct SaliencyReading {
   int32_t target = 0, rank = 0;
   double logit = 0, log_prob = 0;

@@ -62,7 +62,7 @@ void check(const Config& config, std::span<const int32_t> prompt, const Saliency
   }
 }
 
-/// The input of each step, and what the model says behind it.
+/// Input of each step, and the model's prediction after it.
 void read_steps(SaliencyWork& work, std::span<const int32_t> prompt,
                 const std::vector<int32_t>& tokens) {
   Saliency& result = work.result;

@@ -14,8 +14,8 @@ struct SaliencyWork {
   const SaliencyOptions& options;
   SaliencyRuns& runs;
   Saliency& result;
-  std::vector<std::vector<float>> hidden =
-      {};                  ///< [S][D] the final layernorm's output behind each step's input
+  /// [S][D] final layernorm's output after each step's input
+  std::vector<std::vector<float>> hidden = {};
   Tensor embeddings = {};  ///< [T, D] of result.ids
 
   int64_t width() const { return model.config().width; }

@@ -102,7 +102,7 @@ Score internal::slide_window(const Model& model, std::span<const int32_t> ids,
         "token");
 
   const Hooks edits = options.edits.only_edits();
-  // `scored` is the first token without a score. The last token is nobody's input.
+  // `scored` is the first token without a score. The last token is not an input.
   for (int64_t begin = 0, scored = 1; scored < length; begin += result.stride) {
     const int64_t end = std::min(begin + result.window, length - 1);
     const auto at = [&](int64_t from) {

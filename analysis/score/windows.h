@@ -13,7 +13,7 @@ namespace vitrine::internal {
 
 /// What one window of a text scores.
 struct ScoredWindow {
-  TensorView rows;  ///< [n, D] behind the final layernorm: each row's logits are for its target
+  TensorView rows;  ///< [n, D] after the final layernorm: each row's logits are for its target
   std::span<const int32_t> targets;  ///< [n]
   int64_t position = 0;  ///< of the first target in the text; the prepended token is at -1
   int64_t context =

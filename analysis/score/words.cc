@@ -43,8 +43,8 @@ std::vector<WordScore> split_words(std::string_view text) {
   return words;
 }
 
-/// Gives each token to the first word that it touches, and white space to the word behind it.
-/// Tokens after the last word belong to no word.
+/// Gives each token to the first word that it touches, and white space to the word after it. Tokens
+/// after the last word belong to no word.
 void give_tokens(std::vector<WordScore>& words, std::span<const Tokenizer::Piece> pieces) {
   size_t word = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -56,7 +56,7 @@ void give_tokens(std::vector<WordScore>& words, std::span<const Tokenizer::Piece
       words[word].shares_token = words[other].shares_token = true;
     }
   }
-  // A word without tokens of its own stands behind the one whose token it shares.
+  // A word without tokens of its own follows the one whose token it shares.
   for (size_t w = 1; w < words.size(); ++w) {
     if (words[w].tokens == 0) words[w].first = words[w - 1].first + words[w - 1].tokens;
   }
@@ -65,7 +65,7 @@ void give_tokens(std::vector<WordScore>& words, std::span<const Tokenizer::Piece
 /// For each token: log of the probability, at the place where it stands, of a token that begins
 /// with white space or ends the text, and log of the probability of all others.
 struct BoundaryMass {
-  std::vector<double> boundary, inside;  ///< by position; the one behind the last token included
+  std::vector<double> boundary, inside;  ///< by position, including the one after the last token
 };
 
 /// Which tokens say that a word has ended.
@@ -118,8 +118,8 @@ void sum_tokens(WordScores& scores) {
     scores.white_space_end += loss(behind);
 }
 
-/// Moves the boundary from before each word to behind it. A word without a token of its own has
-/// none to move.
+/// Moves the boundary from before each word to after it. A word without a token of its own has none
+/// to move.
 void move_boundaries(std::vector<WordScore>& words, std::string_view text, const BoundaryMass& mass,
                      int64_t first_scored) {
   const auto at = [&](const std::vector<double>& masses, int64_t position) {
@@ -172,7 +172,7 @@ WordScores score_words(const Model& model, std::string_view text, WordBoundary b
     sum_tokens(scores);
     return scores;
   }
-  // One target more, whichever, so that the row behind the last token is computed as well.
+  // One arbitrary target more, so that the row after the last token is computed as well.
   ids.push_back(0);
   const std::vector<bool> is_boundary = boundary_tokens(model);
   BoundaryMass mass;
