@@ -20,7 +20,7 @@ namespace {
 constexpr std::array kCommon = {"base.js", "color.js", "card.js", "grid.js",
                                 "plot.js", "dots.js",  "text.js", "page.js"};
 
-/// `<` is escaped, so that no text of a token can end the script that it stands in.
+/// `<` is escaped, so that the text of a token cannot end the script that contains it.
 std::string script_json(const JsonValue& json) {
   std::string text;
   for (const char c : json.dump()) {

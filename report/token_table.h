@@ -24,9 +24,9 @@ class TokenTable {
   int32_t place(int32_t id);
   /// Packed places.
   JsonValue places(std::span<const int32_t> ids);
-  /// As people read it, on one line (see printable()); "#17" where there is no text for the id.
+  /// Readable text on one line (see printable()); "#17" if the id has no text.
   std::string shown(int32_t id) const;
-  /// {"ids": packed, "texts": [...]}: to be asked for last.
+  /// {"ids": packed, "texts": [...]}; call it last.
   JsonValue json() const;
 
  private:

@@ -38,7 +38,7 @@ struct RandomWeight {
   PackedMatrix packed;
 };
 
-/// `rows` new tokens of one sequence behind `past` others.
+/// `rows` new tokens of one sequence after `past` others.
 struct OneSequence {
   OneSequence(int64_t rows, int64_t past)
       : slice{0, rows, past, 0, rows + past, 0}, batch{.sequences = {&slice, 1}} {}

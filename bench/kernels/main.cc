@@ -21,7 +21,7 @@ struct Ceiling {
   double bytes = 0, operations = 0;  ///< a second
 };
 
-/// The best of a few, measured when first asked for.
+/// Best of a few, measured on first use.
 const Ceiling& ceiling(int threads) {
   static std::map<int, Ceiling> known;
   const auto [it, is_new] = known.try_emplace(threads);

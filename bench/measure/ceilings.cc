@@ -74,14 +74,14 @@ HWY_EXPORT(WriteAll);
 HWY_EXPORT(FmaLoop);
 
 namespace {
-volatile uint64_t g_sink = 0;  // keeps the compiler from dropping what nobody reads
+volatile uint64_t g_sink = 0;  // keeps the compiler from dropping unread results
 }
 
 Ceilings::Ceilings(int threads, size_t bytes, Pages pages)
     : threads_(threads), memory_(make_cpu_backend({.threads = threads})) {
   buffer_ = memory_->allocate(bytes);
-  // Large pages were asked for when it was allocated; that can be taken back until the memory is
-  // touched. Small buffers have none.
+  // Large pages were requested at allocation; that can be undone until the memory is touched. Small
+  // buffers have none.
   if (pages == Pages::kSmall) madvise(buffer_.data(), bytes, MADV_NOHUGEPAGE);
   write_bandwidth();  // touches the pages
 }

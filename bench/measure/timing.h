@@ -11,7 +11,7 @@ using namespace internal;
 /// Seconds since some moment in the past.
 double now();
 
-/// Seconds that one `work()` takes when `repetitions` of them are issued one behind the other and
+/// Seconds that one `work()` takes when `repetitions` of them are issued one after the other and
 /// then waited for.
 double seconds_each(Backend& backend, int repetitions, const std::function<void()>& work);
 

@@ -56,7 +56,7 @@ class AttentionCase {
   }
 
  private:
-  /// A batch and the memory behind it; stays where it was made.
+  /// A batch and its memory; not movable.
   struct Placed {
     std::vector<int32_t> numbers;  // ids and positions, which attention does not read
     std::vector<SequenceSlice> slices;

@@ -45,7 +45,7 @@ class CaptureBench {
       summary = run();
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::kUser) throw;
-      row.note = error.what();  // there is no room on the disk, or in memory
+      row.note = error.what();  // not enough disk space or memory
       return bench_.on_row(std::move(row));
     }
     check(summary);

@@ -117,7 +117,7 @@ class DecodeBench {
       if (error.kind() != Error::Kind::kUser) throw;
       turn.row.note = error.what();  // it does not fit in memory
     }
-    // The k-th step behind the first token finds prompt + k positions in the cache, k from 0 on.
+    // The k-th step after the first token finds prompt + k positions in the cache, k from 0 on.
     const double past = static_cast<double>(prompt_) + (tokens - 1) / 2;
     Work work = decode_step(bench_.model.config(), bench_.model.dtype(),
                             state_of(bench_.model).activation_dtype(), batch_, past);

@@ -64,7 +64,7 @@ class ForwardBench {
     require(!same(row, plain_), "edits change the last token's logits");
     const LogitRows other = logits_ == LogitRows::kAll ? LogitRows::kLast : LogitRows::kAll;
     require(same(row, last_row(run(hook_set(set, bench_.model.config()), other))),
-            "edits change them alike, whichever logits are asked for");
+            "edits change them alike, for any requested logits");
     require(same(plain_, last_row(run(edit_set(bench_.model.config(), 0), logits_))),
             "edits that add zeros change nothing");
   }

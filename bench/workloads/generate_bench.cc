@@ -39,12 +39,13 @@ class GenerateBench {
                     {.max_new_tokens = static_cast<int>(tokens_), .sampling = sampling});
   }
 
-  /// As many tokens as asked for, and the last sequence's the same as alone: its draws depend on
+  /// The requested number of tokens, and the last sequence's the same as alone: its draws depend on
   /// its seed and step.
   void check() const {
     const Generation all = run(prompts_, seeds_), alone = run({prompts_.back()}, {seeds_.back()});
     for (const auto& sequence : all.sequences)
-      require(std::ssize(sequence.ids) == tokens_, "a generation has as many tokens as asked for");
+      require(std::ssize(sequence.ids) == tokens_,
+              "a generation has the requested number of tokens");
     require(alone.sequences.front().ids == all.sequences.back().ids,
             "a sampled sequence is the same alone as among others");
   }

@@ -12,9 +12,9 @@
 namespace vitrine::bench {
 
 /// What benchmarks do to a pass, by name. Captured, as float32, which is what a capture is unless
-/// asked for otherwise: "none"; "residual", the stream before the first block and behind each;
+/// requested otherwise: "none"; "residual", the stream before the first block and after each;
 /// "residual+mlp", the MLPs' neurons and outputs besides; "maps", every head's attention pattern;
-/// "everything", every site. Changed: "edit", a vector added to the stream behind each block.
+/// "everything", every site. Changed: "edit", a vector added to the stream after each block.
 const std::vector<std::string>& hook_set_names();
 /// Throws Error (user) naming the known ones.
 Hooks hook_set(std::string_view name, const Config& config);

@@ -43,7 +43,7 @@ class LoadBench {
               "a loaded model's logits are those of the model in memory");
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::kUser) throw;
-      row.note = error.what();  // there is no room on the disk, or for a second copy in memory
+      row.note = error.what();  // not enough disk space, or memory for a second copy
     }
     const double bytes = static_cast<double>(bench_.model.weight_bytes());
     row.unit = "GB/s";

@@ -13,7 +13,7 @@
 namespace vitrine::cli {
 using namespace internal;
 
-/// How the rows of `vitrine bench` are shown. JSON is no table.
+/// Table format of `vitrine bench`. JSON is written elsewhere.
 enum class BenchFormat : uint8_t { kText, kMarkdown, kCsv };
 
 /// A row and what other files have beside it.

@@ -16,7 +16,7 @@ using namespace internal;
 /// Which part of a corpus is this process's.
 struct Rank {
   int64_t rank = 0, world = 1;
-  std::string source;  ///< where it is from: "--rank", "RANK", ...; empty: nobody said anything
+  std::string source;  ///< origin: "--rank", "RANK", ...; empty: default
 };
 
 /// From the variables that a launcher of parallel jobs sets; the innermost launcher's come first:

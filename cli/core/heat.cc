@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kCellWidth = 9, kLabelWidth = 16;
 
-/// Nothing where there is no number.
+/// Empty for NaN.
 Style style_of(double value, double full) {
   if (std::isnan(value)) return Style::kPlain;
   return heat_style(full > 0 ? value / full : 0.0);

@@ -22,8 +22,7 @@ void add_page_options(Command& command, PageArgs& args);
 /// --svg, --png: for results that are a picture.
 void add_figure_options(Command& command, PageArgs& args);
 
-/// What was asked for, to files. Nothing happens for what was not. Throws Error (user) for a file
-/// that cannot be written.
+/// Writes the requested files. Throws Error (user) for a file that cannot be written.
 void write_page(const PageArgs& args, const Context& context, const Model& model,
                 const std::function<std::string(const PageSource&)>& page);
 /// The same of what came from no model.
@@ -32,9 +31,9 @@ void write_page(const PageArgs& args, const Context& context,
 
 void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure);
 
-/// A word as a POSIX shell reads it; what is no plain text as $'\xNN'.
+/// A word as a POSIX shell reads it; non-printable text as $'\xNN'.
 std::string shell_word(std::string_view word);
-/// "vitrine" and the words behind it.
+/// "vitrine" and the words after it.
 std::string shell_line(int argc, const char* const* argv);
 
 }  // namespace vitrine::cli

@@ -47,7 +47,7 @@ size_t terminal_width(int fd) {
 }
 
 void put(int fd, std::string_view text) {
-  // A bar that cannot be drawn is no reason to stop the work.
+  // Errors of drawing the bar are ignored.
   [[maybe_unused]] const ssize_t written = write(fd, text.data(), text.size());
 }
 

@@ -13,7 +13,7 @@
 namespace vitrine::cli {
 
 /// One line on a terminal: how far, how fast, how long still. Nothing is shown for the first
-/// second, so that quick work leaves no trace, nor when the output is no terminal. The line is
+/// second, so that quick work leaves no trace, nor when the output is not a terminal. The line is
 /// erased at the end.
 class ProgressBar : public Progress {
  public:

@@ -61,7 +61,7 @@ class Terminal {
 size_t display_width(std::string_view text);
 /// At most `columns` wide; what was cut off is marked by an ellipsis.
 std::string clip(std::string_view text, size_t columns);
-/// Spaces behind (or before) up to `columns`; longer text is clipped.
+/// Pads with spaces after (or before) to `columns`; longer text is clipped.
 std::string left(std::string_view text, size_t columns);
 std::string right(std::string_view text, size_t columns);
 
@@ -69,14 +69,14 @@ std::string right(std::string_view text, size_t columns);
 struct Columns {
   size_t first = 0, count = 0, hidden = 0;
 };
-/// The columns, each `width` wide, that fit behind a label, one at least; `keep_last`: the last
-/// ones are shown, else the first.
+/// The columns, each `width` wide, that fit after a label, at least one; `keep_last`: the last ones
+/// are shown, else the first.
 Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size_t width,
                     bool keep_last);
 
 /// A bar of `columns` columns, filled by eighths to `part` of them, 0..1.
 std::string bar(double part, size_t columns);
-/// The same without the spaces behind it, for the end of a line.
+/// The same without trailing spaces, for the end of a line.
 std::string open_bar(double part, size_t columns);
 /// 12345 as "12,345".
 std::string thousands(int64_t value);

@@ -44,7 +44,7 @@ std::vector<Prompt> read_prompts(const PromptArgs& args,
 
 Batch ids_of(const std::vector<Prompt>& prompts);
 
-/// "1,2, 3". Throws Error (user) naming what is no id.
+/// "1,2, 3". Throws Error (user) naming the invalid id.
 std::vector<int32_t> parse_ids(std::string_view text);
 
 /// `name` TOKEN, a token by its text, and `name`-id ID, the same by id; token_from() reads what
@@ -67,7 +67,7 @@ class Names {
  public:
   explicit Names(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
 
-  /// For a terminal, on one line (see printable()); "#17" where there is no text for the id.
+  /// For a terminal, on one line (see printable()); "#17" if the id has no text.
   std::string shown(int32_t id) const;
   /// {"id": 17, "text": ...} as text_fields makes it; without text where there is none.
   JsonValue json(int32_t id) const;

@@ -24,8 +24,8 @@ struct SeriesTable {
 };
 
 /// Reads a .csv with a header line. The columns named as weights are taken out of the series; an
-/// empty name names none. Throws Error (user) naming file and line for what is no finite number, a
-/// weight that is none, and a column that is not there.
+/// empty name names none. Throws Error (user) naming file and line for a value that is not a finite
+/// number, a weight that is none, and a column that is not there.
 SeriesTable read_series(const std::string& path, const std::string& fweights,
                         const std::string& aweights);
 

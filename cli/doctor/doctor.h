@@ -17,8 +17,8 @@ using namespace internal;
 /// Everything that `vitrine doctor` found out, before it judges.
 struct Facts {
   Machine machine;
-  uint64_t huge_asked = 0,
-           huge_had = 0;  ///< bytes that were asked for in 2 MB pages, and that came in them
+  /// Bytes requested in 2 MB pages, and bytes received in them.
+  uint64_t huge_asked = 0, huge_had = 0;
   Gpus gpus;
   struct {
     std::string version, compiler,

@@ -42,7 +42,7 @@ std::string block_head(const std::string& name, size_t bar_width) {
                      right("probability", kPercentWidth));
 }
 
-/// KL of a cell, or what stands above it; nothing where it was not asked for.
+/// KL of a cell, or its column heading; empty if not requested.
 std::string kl_column(const LensPicture& p, std::optional<size_t> cell) {
   if (p.lens.kl.empty()) return "";
   return cell ? right(fmt::format("{:.3f}", p.lens.kl[*cell]), kKlWidth) : right("KL", kKlWidth);

@@ -60,7 +60,7 @@ std::string comparison(const NoisePicture& p) {
                      verdict);
 }
 
-/// A noised prompt as text; a box stands where a mask is that is no token.
+/// Corrupted prompt as text; a box marks a mask without a token.
 std::string noised_text(const NoisePicture& p, const NoisedPrompt& prompt) {
   std::string text;
   for (size_t i = 0; i < prompt.ids.size(); ++i) {

@@ -30,7 +30,7 @@ struct PatchArgs {
   PageArgs page;
   bool noising = false, attribution = false, compare = false, through_mlps = false;
 
-  /// Which of the four things that the command does was asked for.
+  /// The requested mode of the command.
   enum class Mode { kPatch, kAblate, kTrace, kPaths };
   Mode mode() const;
 };
@@ -48,7 +48,7 @@ struct PatchRequest {
 };
 
 /// Throws Error (user) for options that do not go together, tokens that are not one, and sites that
-/// there are not. The answer is by default what the model itself says behind the clean prompt.
+/// there are not. The default answer is the model's top-ranked token after the clean prompt.
 PatchRequest patch_request(const PatchArgs& args, const Model& model);
 
 PatchOptions patch_options(const PatchArgs& args, const PatchRequest& request);

@@ -26,7 +26,7 @@ StimulusTexts read_stimuli(const std::string& path);
 Responses read_responses(const std::string& path, const std::string& subjects,
                          const std::string& ceiling);
 
-/// "0.1,1,10". Throws Error (user) naming what is no number; `what` is what errors call them.
+/// "0.1,1,10". Throws Error (user) naming the invalid number; `what` names the list in errors.
 std::vector<double> parse_numbers(const std::string& text, const std::string& what);
 
 }  // namespace vitrine::cli

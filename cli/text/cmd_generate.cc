@@ -91,7 +91,7 @@ class Generating {
            options_.stop_ids.end();
   }
 
-  /// Ids have no text where there is no tokenizer.
+  /// Without a tokenizer ids have no text.
   std::string shown_prompt(const Prompt& prompt) const {
     std::string text = prompt.text;
     if (text.empty()) {

@@ -15,7 +15,7 @@ using namespace internal;
 
 constexpr double bits(double nats) { return nats / std::numbers::ln2; }
 
-/// What `vitrine score --words` is asked for.
+/// Options of `vitrine score --words`.
 struct WordArgs {
   WordBoundary boundary = WordBoundary::kLeading;
   Tokenizer::Special special = Tokenizer::Special::kText;

@@ -11,7 +11,7 @@
 namespace vitrine::cli {
 using namespace internal;
 
-/// What `vitrine score --windows` is asked for.
+/// Options of `vitrine score --windows`.
 struct WindowArgs {
   int64_t window = 0, stride = 0;  ///< stride 0: the window
   std::string out;                 ///< a .safetensors file, or empty

@@ -29,7 +29,7 @@ double stop(std::string_view stops, size_t which, size_t channel);
 /// As few digits as say it.
 std::string number(double value);
 
-/// Steps of 1, 2 or 5 times a power of ten, so many as are wanted at most, about.
+/// Ticks at steps of 1, 2 or 5 times a power of ten, with about the given maximum number.
 std::vector<double> ticks(double low, double high, double wanted = 5);
 
 }  // namespace vitrine::internal

@@ -19,7 +19,7 @@ class FigureText {
   /// `y` is the middle of the small letters. Colour is the surface's.
   void draw(std::string_view text, double x, double y, double size, Align align = Align::kLeft,
             bool bold = false) const;
-  /// Cut to a width, with an ellipsis behind what is left.
+  /// Truncates to a width, with an ellipsis at the end.
   std::string clip(std::string_view text, double width, double size, bool bold = false) const;
 
  private:

@@ -49,7 +49,7 @@ void check_size(std::span<const AttentionViews> results) {
         kMostNumbers, numbers);
 }
 
-/// Without what lies behind each query, which is 0: a row of a query q has q + 1 numbers.
+/// Without the entries after each query, which are 0: a row of a query q has q + 1 numbers.
 JsonValue maps_data(const AttentionMaps& maps) {
   std::vector<double> values;
   values.reserve(numbers_of(maps));

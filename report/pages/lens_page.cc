@@ -13,7 +13,7 @@ std::string layer_label(int layer, int output) {
 }
 
 std::string help(const Lens& lens) {
-  const std::string what = lens.of == LensSource::kResidual ? "the residual stream behind a block"
+  const std::string what = lens.of == LensSource::kResidual    ? "the residual stream after a block"
                            : lens.of == LensSource::kAttention ? "what a block's attention writes"
                                                                : "what a block's MLP writes";
   const std::string through =

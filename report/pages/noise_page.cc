@@ -23,7 +23,7 @@ JsonValue layers_data(const std::vector<Estimate>& layers) {
   return {{"means", packed(means)}, {"errors", packed(errors)}};
 }
 
-/// The noised prompts, one behind the other; -1 is a mask that is no token.
+/// The corrupted prompts, concatenated; -1 is a mask without a token.
 JsonValue texts_data(const std::vector<NoisedPrompt>& prompts, TokenTable& tokens) {
   std::vector<int64_t> lengths, sources;
   std::vector<int32_t> places;

@@ -23,7 +23,7 @@ PatchLayout patch_layout(const PatchGrid& grid, const PatchSubject& subject,
 /// heads and the MLP beside each other.
 struct PathLayout {
   PatchLayout axes;
-  std::vector<double> values, effects;  ///< [rows, columns]; NaN where there is no such sender
+  std::vector<double> values, effects;  ///< [rows, columns]; NaN for missing senders
 };
 PathLayout path_layout(const PathPatching& found);
 
