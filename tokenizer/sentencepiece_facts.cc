@@ -128,7 +128,8 @@ void check_piece(Message piece, size_t index, const std::string& file,
   if (type == kUserDefined) user_defined.push_back(text);
 }
 
-// The library has room on its stack for so many user-defined pieces that begin the same text.
+// Limits the number of user-defined pieces that are prefixes of one text, which the library keeps
+// on its stack.
 void check_prefixes(std::vector<std::string_view> pieces, const std::string& file) {
   constexpr size_t kMaxPrefixes = 64;
   std::sort(pieces.begin(), pieces.end());

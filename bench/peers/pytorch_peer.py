@@ -68,7 +68,7 @@ class Gpt2:
         return self.unembed(self.blocks(self.embed(ids), keep=keep)[:, -rows:])
 
     def step(self, ids: torch.Tensor, past: int, cache: torch.Tensor) -> torch.Tensor:
-        """The greedy tokens behind `ids` [batch, 1]."""
+        """The greedy tokens after `ids` [batch, 1]."""
         last = self.blocks(self.embed(ids, past), past, cache)[:, -1:]
         return self.unembed(last).argmax(dim=-1)
 

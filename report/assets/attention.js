@@ -4,7 +4,7 @@ V.page(found => {
   const texts = [...found.tokens].map(V.token), T = texts.length;
   const name = i => `${texts[i]}, position ${i}`;
 
-  /** Rows that end with their query, one behind the other, in `blocks` equal parts. */
+  /** Rows that end with their query, concatenated, in `blocks` equal parts. */
   const rowsOf = part => {
     const begins = [0];
     for (const query of part.queries) begins.push(begins[begins.length - 1] + query + 1);
@@ -108,11 +108,11 @@ V.page(found => {
     label: 'The text', places: found.tokens,
     color: i => row(query) < 0 || i > query ? null : V.color.amount(shade(row(query), i)),
     small: i => row(query) < 0 || i > query ? '' : V.percent(source.at(row(query), i)),
-    describe: i => row(query) < 0 ? `${name(i)}: not asked for` : `${name(i)}: ${i > query ? 'comes later' : `${V.percent(source.at(row(query), i))} of ${texts[query]}`}`,
+    describe: i => row(query) < 0 ? `${name(i)}: not requested` : `${name(i)}: ${i > query ? 'comes later' : `${V.percent(source.at(row(query), i))} of ${texts[query]}`}`,
     onShow: i => showQuery(i),
   });
   const showQuery = to => {
-    if (row(to) < 0) { query = to; V.replace(where, name(to), ' is not among the queries that were asked for.'); V.replace(list); text.redraw(); return; }
+    if (row(to) < 0) { query = to; V.replace(where, name(to), ' is not among the requested queries.'); V.replace(list); text.redraw(); return; }
     query = to;
     const order = Array.from({length: to + 1}, (_, key) => key).sort((a, b) => source.at(row(to), b) - source.at(row(to), a));
     V.replace(where, V.tokenBox(found.tokens[to]), ` at position ${to} looks at`);

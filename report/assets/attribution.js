@@ -26,7 +26,7 @@ V.page(found => {
     onShow: (r, column) => V.replace(detail, `${name(row(r), column)}: `, V.el('b', {}, V.signed(of(row(r), column))), ` of ${V.number(found.logit)}`),
   });
 
-  // What the sum has come to behind each block.
+  // The partial sum after each block.
   const steps = ['embed'], sums = [found.embedding + found.positionEmbedding];
   const attention = [NaN], mlp = [NaN];
   for (let layer = 0; layer < layers; ++layer) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A covariance matrix, and behind each cell what it is made of.
+// A covariance matrix, with the details of each cell.
 V.page(found => {
   const {names, mean, lower, divisor, series} = found, n = names.length;
   const cov = (i, j) => i >= j ? lower[i * (i + 1) / 2 + j] : lower[j * (j + 1) / 2 + i];
@@ -36,7 +36,7 @@ V.page(found => {
   ];
   const why = (i, j, sums) => {
     const value = cov(i, j), r = cor(i, j), [x, y] = [names[j], names[i]];
-    if (Number.isNaN(value)) return V.el('p', {}, 'There is no covariance: a value is not a number.');
+    if (Number.isNaN(value)) return V.el('p', {}, 'No covariance: a value is not a number.');
     if (still(i) || still(j)) return V.el('p', {}, b(still(i) ? y : x), ' never changes, so it goes with nothing.');
     const first = value === 0 ? V.el('p', {}, b(x), ' and ', b(y), ' do not vary together: the covariance is ', b('0'), '.')
       : V.el('p', {}, b(x), ' and ', b(y), ` ${strength(r)} go `, b(value > 0 ? 'the same way' : 'opposite ways'), ': the covariance is ', b(V.signed(value)), `, ${value > 0 ? 'above' : 'below'} 0, since where one is above its mean the other is ${Math.abs(r) > 0.4 ? 'mostly' : 'a little more often or further'} ${value > 0 ? 'above' : 'below'} its own.`);
@@ -86,7 +86,7 @@ V.page(found => {
   });
   matrix.classList.add('main');
 
-  // --- the two series behind a cell
+  // --- the two series of a cell
 
   const reading = V.el('div', {class: 'reading', 'aria-live': 'polite'});
   let observation = 0;

@@ -5,7 +5,7 @@
   const kFont = '12px system-ui, sans-serif', kPad = 6, kWideLabel = 40, kNarrowLabel = 12, kTiny = 8;
   const kMostHeaderHeight = 104, kMostLabelWidth = 150;
 
-  /** Text cut to a width, an ellipsis behind what is left. Remembers, since cells are drawn again at every step of a scroll. */
+  /** Text truncated to a width, with an ellipsis at the end. Remembers, since cells are drawn again at every step of a scroll. */
   class Clipper {
     constructor(context) { this.context = context; this.known = new Map(); }
     clip(text, width) {

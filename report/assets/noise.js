@@ -16,7 +16,7 @@ V.page(found => {
 
   const begins = effects.map(({texts}) => { const all = [0]; for (const length of texts.lengths) all.push(all[all.length - 1] + length); return all; });
   const reading = V.el('p', {class: 'where', 'aria-live': 'polite'}), prompt = V.el('div', {class: 'noised'});
-  const maskBox = () => V.el('span', {class: 'token mask', title: 'a mask that is no token'}, '▒▒');
+  const maskBox = () => V.el('span', {class: 'token mask', title: 'a mask without a token'}, '▒▒');
   const show = ({row: e, i: r}) => {
     const effect = effects[e], {texts} = effect;
     V.replace(reading, V.el('b', {}, nice(effect.kind)), `, draw ${r}: ${V.count(effect.masked[r])} tokens did not survive; log-probability ${V.number(effect.logProbs[r])} nats (`, V.el('b', {}, V.signed(changeOf(effect, r))), `), rank ${V.number(effect.ranks[r])}`);
