@@ -24,7 +24,7 @@ if [[ ${1-} == -h || ${1-} == --help ]]; then usage && exit 0; fi
 (($# == 2)) || die "wants BUILD_DIR and DEST; see --help"
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$1 DEST=$2
-[[ -d $BUILD ]] || die "$BUILD is no folder; give the folder of a build"
+[[ -d $BUILD ]] || die "$BUILD is not a folder: expected the folder of a build"
 if [[ -e $DEST ]] && [[ -n $(ls -A "$DEST") ]]; then die "$DEST is not empty; give a new folder"; fi
 
 PROGRAMS=(tests/kernels/kernels_test tests/engine/golden_test tests/engine/golden_small_test tests/engine/promises_test

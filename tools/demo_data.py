@@ -16,12 +16,12 @@ import demo_facts as facts
 import demo_sentences as sentences
 
 END = "<|endoftext|>"
-HELD_OUT_EVERY = 32  # of the prose's documents, one in so many is never trained on
+HELD_OUT_EVERY = 32  # every n-th document of the prose is never trained on
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2014": "--", "_": None})
 
 
 def _paragraph(text: str) -> str | None:
-    """Joins a hard-wrapped paragraph's lines; None for what is no prose (title pages, rules, lists).
+    """Joins a hard-wrapped paragraph's lines; None for text other than prose (title pages, rules, lists).
 
     The lines of verse are short, so they stay lines."""
     if text.startswith("[") or sum(c.islower() for c in text) < 0.6 * len(text):

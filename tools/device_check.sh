@@ -24,7 +24,7 @@ die() {
 
 if [[ ${1-} == -h || ${1-} == --help ]]; then usage && exit 0; fi
 (($# == 2)) || die "wants BUILD_DIR and OUT_DIR; see --help"
-[[ -d $1 ]] || die "$1 is no folder; give the folder of a build, or of a bundle"
+[[ -d $1 ]] || die "$1 is not a folder: expected the folder of a build, or of a bundle"
 BUILD=$(cd "$1" && pwd)
 mkdir -p "$2" || die "$2 cannot be made"
 OUT=$(cd "$2" && pwd)
@@ -56,7 +56,7 @@ find_program() {
   done
 }
 
-# What is cut off gets so many seconds to end by itself.
+# Seconds that an interrupted program has to end by itself.
 GRACE=15
 
 # Seconds for a part that may take up to $1; below 5 it is not worth beginning.
@@ -76,7 +76,7 @@ not_run() { record "$1" "not run" 0 0 0 0 null "$2"; }
 
 count() { grep -cE "$2" "$1" || true; }
 
-# tests NAME LIMIT PROGRAM ARGUMENT...: a GoogleTest program, perhaps behind another command (see sanitize). PASSED is what passed.
+# tests NAME LIMIT PROGRAM ARGUMENT...: a GoogleTest program, perhaps started by another command (see sanitize). PASSED is what passed.
 tests() {
   local name=$1 limit=$2 log=$OUT/${1// /_}.log begin=$SECONDS status failed skipped result=passed note=
   PASSED=0

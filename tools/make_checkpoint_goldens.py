@@ -108,7 +108,7 @@ def write_torch():
     wte, fc = "transformer.wte.weight", "transformer.h.0.mlp.c_fc.weight"
     state["lm_head.weight"] = state[wte]  # tied: the same storage
     state[fc] = state[fc].t().contiguous().t()  # a transposed view
-    pool = torch.full((100,), float("nan"))  # a tensor inside a larger storage whose other elements nobody uses
+    pool = torch.full((100,), float("nan"))  # a tensor inside a larger storage whose other elements are unused
     pool[11:11 + WIDTH] = state["transformer.ln_f.bias"]
     state["transformer.ln_f.bias"] = pool[11:11 + WIDTH]
     state["transformer.ln_f.weight"] = torch.nn.Parameter(state["transformer.ln_f.weight"])
@@ -150,7 +150,7 @@ def write_llmc():
         padded = 128
         header = np.zeros(256, dtype="<i4")
         header[:8] = [20240326, version, CONTEXT, VOCAB, LAYERS, HEADS, WIDTH, padded]
-        # The padding is NaN here, which llm.c's zeros are not, so that a test sees that nobody reads it.
+        # The padding is NaN here, which llm.c's zeros are not, so that a test detects any read of it.
         wte = torch.cat([values("wte.weight", names["wte.weight"]), torch.full((padded - VOCAB, WIDTH), float("nan"))])
         parts = [wte, values("wpe.weight", names["wpe.weight"])]
         for part in ("ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "attn.c_proj.bias",

@@ -3,7 +3,7 @@
 """Makes examples/predictivity/: sentences in stories, and made-up responses whose truth is known.
 
 Each of 18 neuroids of 3 subjects is a random direction of the demo model's residual stream after block 3 at the sentence's last token, as
-transformers computes it, plus noise of the same variance: nobody can predict it better than r = sqrt(1/2), which is the ceiling given.
+transformers computes it, plus noise of the same variance: its ceiling is r = sqrt(1/2).
 Needs torch, transformers and tokenizers:
 
     python3 tools/make_predictivity_study.py

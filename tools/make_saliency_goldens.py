@@ -29,7 +29,7 @@ class Model:
         self.table = self.model.transformer.wte.weight.detach()
 
     def logits(self, embeddings):
-        """[B, T, D] to those behind the last position, [B, V]."""
+        """[B, T, D] to those after the last position, [B, V]."""
         return self.model(inputs_embeds=embeddings, use_cache=False).logits[:, -1]
 
     def f(self, embeddings, step):
