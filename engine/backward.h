@@ -20,7 +20,7 @@ PassPoint pass_point(Site site, int layer, const Config& config);
 
 /// Everything that one backward pass works on.
 struct BackwardPass {
-  ForwardPass& forward;  ///< that has run, keeping what is read here
+  ForwardPass& forward;  ///< completed forward pass, with saved activations
   HookRun& gradients;    ///< keeps requested gradients, then applies the edits' adjoints
   HookRun& seeds;        ///< what targets at sites add
   GradientMemory& grad;

@@ -148,7 +148,7 @@ TEST(CorpusCapture, DoesNotDependOnBatchesOrStops) {
   EXPECT_GT(wanted.size(), 6u);
   EXPECT_EQ(run("one", 1, 1000), 1);
   EXPECT_EQ(contents(folder / "one"), wanted);
-  EXPECT_GT(run("stops", 1, 1), 4) << "a run ends behind the shard in hand";
+  EXPECT_GT(run("stops", 1, 1), 4) << "a run ends after the current shard";
   EXPECT_EQ(contents(folder / "stops"), wanted);
   EXPECT_EQ(run("stops", 1, 1), 1) << "a complete one has nothing left to do";
 }

@@ -65,7 +65,7 @@ std::vector<Json> golden_cases() {
   return {json["cases"].begin(), json["cases"].end()};
 }
 
-/// Fills what stands there; the options look into the golden, which stays where it is.
+/// Reads the golden's options; they refer to the golden, which must outlive them.
 void load(Golden& golden, const Json& json) {
   golden.json = json;
   golden.m = table_from(json["m"]);

@@ -245,8 +245,8 @@ TEST(Noise, LinearCkaIsThePublishedFormula) {
   EXPECT_TRUE(std::isnan(linear_cka({}, {}, 0, 5)));
 }
 
-/// Logits behind the last token of an input, some of whose embeddings are replaced, and the
-/// residual stream: one pass for one input.
+/// Logits after the last token of an input, some of whose embeddings are replaced, and the residual
+/// stream: one pass for one input.
 struct OnePass {
   OnePass(const Model& model, const NoisedPrompt& prompt, const std::vector<int32_t>& continuation,
           const std::vector<float>& mask) {
@@ -376,7 +376,7 @@ TEST(Noise, FindsTheSpanThatMatters) {
   NoiseOptions options{.kinds = {NoiseKind::kSpans}, .repetitions = 60, .budget = 0.3, .seed = 1};
   options.continuation.push_back(model.tokenizer().single_token(" London"));
   const Noise found = noise(model, ids, options);
-  // Only draws that leave "in the city of" alone: behind a masked last token nothing could be known
+  // Only draws that leave "in the city of" alone: after a masked last token nothing could be known
   // anyway.
   std::vector<double> without_name, without_others;
   for (size_t r = 0; r < 60; ++r) {

@@ -153,7 +153,7 @@ TEST(Patching, ComputesOnlyWhatChanges) {
   const Patching found = patch(model, pair.clean, pair.corrupt, {.metric = kMetric});
   EXPECT_EQ(found.work.cells, 24);
   EXPECT_EQ(found.work.naive, (24 + 2) * 8 * 3);
-  // Before the first block only positions 3 and 4 differ, behind it 3 to 7. A cell at p runs 8 - p
+  // Before the first block only positions 3 and 4 differ, after it 3 to 7. A cell at p runs 8 - p
   // tokens.
   const int64_t first = 3 * (5 + 4), others = (2 + 1) * (5 + 4 + 3 + 2 + 1);
   EXPECT_EQ(found.work.computed, 2 * 8 * 3 + first + others);
@@ -359,7 +359,7 @@ TEST(Patching, RefusesPromptsThatAnswerAlike) {
               patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .position = 2});
             }),
             "the clean and the corrupt prompt are the same 3 tokens: expected different prompts")
-      << "what differs is behind the position where the metric is read";
+      << "the prompts differ only after the position where the metric is read";
   EXPECT_EQ(user_error_of([] { metric_scale(0.5, 0.5, PatchDirection::kDenoise, kMetric); }),
             "the logit-difference is 0.5 for both prompts: expected different values; choose other "
             "tokens or prompts");

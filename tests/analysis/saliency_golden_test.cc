@@ -84,7 +84,7 @@ void expect_step(const Saliency& found, size_t step, const Json& want) {
     EXPECT_NEAR(found.shares[found.cell(step, i)], shares[i], share_tolerance) << "token " << i;
   }
   for (size_t i = scores.size(); i < found.ids.size(); ++i)
-    EXPECT_EQ(found.scores[found.cell(step, i)], 0) << "behind the input";
+    EXPECT_EQ(found.scores[found.cell(step, i)], 0) << "after the input";
   ASSERT_EQ(got.completeness.has_value(), want.contains("gap"));
   if (!got.completeness) return;
   EXPECT_NEAR(got.completeness->baseline_value, want["baseline_value"].get<double>(), kNats);

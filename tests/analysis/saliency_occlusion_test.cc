@@ -208,7 +208,7 @@ TEST(Spans, WordsBeginAtBlanksAndSigns) {
   EXPECT_EQ(word_begins(nullptr, std::vector<int32_t>{5, 6, 7}), (std::vector<int64_t>{0, 1, 2}));
 }
 
-/// What a plain pass says of a target behind a text.
+/// Prediction of a target after a text by a plain pass.
 struct Plain {
   double logit, log_prob, rank;
   std::vector<float> hidden;

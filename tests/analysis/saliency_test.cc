@@ -65,7 +65,7 @@ TEST(Saliency, SharesAddUpToOne) {
     options.continuation = {3, 17, 60};
     const Saliency found = saliency(model, some_ids(4), options);
     ASSERT_EQ(found.steps.size(), 3u);
-    ASSERT_EQ(found.ids.size(), 6u) << "nobody reads the last token";
+    ASSERT_EQ(found.ids.size(), 6u) << "the last token is not read";
     for (size_t step = 0; step < 3; ++step) {
       EXPECT_EQ(found.steps[step].inputs, static_cast<int64_t>(4 + step));
       EXPECT_EQ(found.steps[step].target, options.continuation[step]);
@@ -151,7 +151,7 @@ TEST(Saliency, AGenerationsStepsAreThoseOfItsText) {
   const Saliency forced = saliency(model, some_ids(3), options);
   EXPECT_EQ(generated.ids, forced.ids);
   EXPECT_EQ(generated.scores, forced.scores);
-  // The context ends a generation: its last token may stand behind it.
+  // The context ends a generation: its last token may exceed it.
   options.continuation.clear();
   options.generate = GenerateOptions{.max_new_tokens = 100};
   EXPECT_EQ(saliency(model, some_ids(10), options).steps.size(), 3u);

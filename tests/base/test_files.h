@@ -69,7 +69,7 @@ std::string error_of(const Action& action) {
   return "(no error)";
 }
 
-/// Every one of `words` stands in `text`.
+/// Every one of `words` occurs in `text`.
 template <typename... Words>
 ::testing::AssertionResult says(const std::string& text, const Words&... words) {
   for (const std::string_view word : {std::string_view(words)...}) {

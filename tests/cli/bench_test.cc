@@ -21,7 +21,7 @@ std::string plain() {
   return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
 }
 
-/// The smallest run there is, and what is asked for on top.
+/// The smallest run, with additional options.
 std::vector<std::string> quick(const std::vector<std::string>& more,
                                const std::string& repeat = "1", const std::string& prompt = "8") {
   std::vector<std::string> arguments = {"bench", "--model",  plain(), "--prompt",

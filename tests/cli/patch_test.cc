@@ -224,7 +224,7 @@ TEST(PatchCommand, PicturesSayTheSame) {
   EXPECT_NE(out.find("15 cells; computed "), std::string::npos);
   const size_t row = out.find("\n2 ");
   EXPECT_EQ(out.substr(out.find_last_not_of('\n', out.find('\n', row + 1)) - 3, 4), "+100")
-      << "behind the last block its last position is all that is read\n"
+      << "after the last block only its last position is read\n"
       << out;
   EXPECT_NE(run_cli(with(kBoth, {"--noising", "--sweep", "mlps"}))
                 .out.find("clean prompt's answer (0) to the corrupt one's (-100)"),

@@ -26,7 +26,7 @@ struct CliOptions {
   std::string input = {};
   bool terminal =
       false;  ///< stdout and stderr are a pseudo-terminal of 100 columns; both arrive in `out`
-  long file_size_limit = 0;                   ///< bytes; 0: none. Stands in for a full disk
+  long file_size_limit = 0;                   ///< bytes; 0: none. Simulates a full disk
   std::function<void(pid_t)> meanwhile = {};  ///< called once the process runs
 };
 

@@ -117,7 +117,7 @@ TEST(SaliencyCommand, FilesHoldWhatJsonSays) {
     for (size_t i = 0; i < tokens.size(); ++i)
       EXPECT_EQ(scores[step * 6 + i], tokens[i]["score"].get<double>());
   }
-  EXPECT_EQ(scores[5], 0) << "behind the first step's input";
+  EXPECT_EQ(scores[5], 0) << "after the first step's input";
 }
 
 TEST(SaliencyCommand, ABaselineFromAFile) {

@@ -147,8 +147,8 @@ void Runner::barrier(State state) {
           stop("lanes of a warp wait for different things");
         fibers_[i]->state = State::kReady;
       }
-      // Whoever comes last goes back into the row, so that the order of the lanes is the same after
-      // each barrier.
+      // The last lane to arrive goes back into the row, so that the order of the lanes is the same
+      // after each barrier.
       give_way(false);
       return;
     }
@@ -245,13 +245,13 @@ void Runner::run_block(LaneOrder order) {
       if (f.state == State::kAtBlockBarrier) f.state = State::kReady;
     }
   }
-  if (!idle_work_.empty()) stop("a block ended before the tiles arrived that it has asked for");
+  if (!idle_work_.empty()) stop("a block ended before the tiles that it requested arrived");
 }
 
 void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOrder order) {
   thread_ = &thread;
   const unsigned blocks = shape.grid.x * shape.grid.y * shape.grid.z;
-  // Exactly as long as asked for, so that the address sanitizer sees whoever goes beyond.
+  // Exactly the requested size, so that the address sanitizer detects accesses beyond it.
   constexpr size_t kAlignment = 1024;
   const std::unique_ptr<std::byte, void (*)(std::byte*)> memory(
       static_cast<std::byte*>(

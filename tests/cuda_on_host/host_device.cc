@@ -10,9 +10,9 @@
 #include "kernels/cuda/runtime/device.h"
 #include "tests/cuda_on_host/block_runner.h"
 
-// A "GPU" of ordinary memory. Every allocation is its own and exactly as long as asked for, filled
-// with NaNs, so that the address sanitizer and the tests see what is read or written where nothing
-// belongs.
+// A "GPU" of ordinary memory. Every allocation is separate and has exactly the requested size,
+// filled with NaNs, so that the address sanitizer and the tests see what is read or written where
+// nothing belongs.
 
 namespace vitrine::internal::cuda_on_host {
 namespace {

@@ -130,7 +130,7 @@ TEST_F(BadInput, Gradients) {
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)},
                              Hooks().gradient("hook_embed", {.positions = {3}})),
                     "hook_embed", "3");
-  // Sites behind the target's.
+  // Sites after the target's.
   EXPECT_USER_ERROR(backward(model_, batch, {target::norm("blocks.0.hook_resid_mid")},
                              Hooks().gradient("blocks.0.hook_resid_post")),
                     "blocks.0.hook_resid_post", "does not depend", "earlier site");

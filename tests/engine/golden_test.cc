@@ -203,7 +203,7 @@ TEST_P(GoldenTest, GreedyContinuationsAgreeInABatch) {
     std::vector<int32_t> ids = out.sequences.at(i).ids;
     ids.resize(std::min(
         ids.size(),
-        greedy[i].continuation.size()));  // a longer one was asked for where the context allowed
+        greedy[i].continuation.size()));  // a longer one was requested where the context allowed
     EXPECT_EQ(ids, greedy[i].continuation) << "prompt " << i;
   }
 }

@@ -124,7 +124,7 @@ std::vector<Change> changes(Site site, const Where& where) {
   if (shape != SiteShape::kMap && shape != SiteShape::kScalar)
     list.push_back(project_change(site, where, config, false));
   if (site_head_width(shape, config) > 0) list.push_back(project_change(site, where, config, true));
-  // A callback whose derivative nobody knows may be taken for the identity; so may what has one.
+  // A callback without a derivative may be treated as the identity; so may one with a derivative.
   for (const size_t i : {size_t{1}, size_t{2}, size_t{3}}) {
     Change straight = list[i];
     straight.name += ", straight through";

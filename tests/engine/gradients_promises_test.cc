@@ -74,8 +74,8 @@ TEST_P(GradientPromises, KeepingMoreOrLessGivesTheSameBits) {
   }
 }
 
-// The sequences of a batch run one group after the other where they do not fit together; nobody can
-// tell from the numbers.
+// The sequences of a batch run one group after the other if they do not fit together; the
+// numbers are the same.
 TEST_P(GradientPromises, WhatDoesNotFitAtOnceRunsInPartsAndGivesTheSameBits) {
   const Model roomy = model();
   Batch batch;
@@ -215,7 +215,7 @@ TEST_P(GradientPromises, NarrowedGradientsAreSlicesOfWholeOnes) {
   EXPECT_EQ(slice.gradient("hook_embed").dtype(), DType::kF16);
 }
 
-// In a map, keys that a query does not see have no gradient; what they would have had is nobody's.
+// In a map, masked keys have no gradient; the computed values are unused.
 TEST_P(GradientPromises, MaskedKeysHaveNone) {
   const Model m = model();
   for (const Hooks& hooks :
@@ -233,7 +233,7 @@ TEST_P(GradientPromises, MaskedKeysHaveNone) {
   }
 }
 
-// Tokens behind the target's position have no part in it.
+// Tokens after the target's position have no effect.
 TEST_P(GradientPromises, TheFutureHasNoGradient) {
   const Model m = model();
   const Backward got =

@@ -12,7 +12,7 @@
 namespace vitrine::testing_support {
 using namespace internal;
 
-/// Shapes that hit full and partial tiles: a head width that is no multiple of a vector, an odd
+/// Shapes that hit full and partial tiles: a head width that is not a multiple of a vector, an odd
 /// vocabulary, more positions than a tile has.
 inline Config odd_config() {
   Config config;

@@ -203,7 +203,7 @@ TEST_P(Promises, APassFromABlockOnIsTheRestOfAWholePass) {
       const vitrine::Run rest = session.forward_from(layer, {none, rows}, Hooks().capture(last));
       for (int64_t t = past; t < kLength; ++t) {
         ASSERT_TRUE(same_bits(rest.logits(1).slice(t - past), whole.logits().slice(t)))
-            << "layer " << layer << ", behind " << past << ", token " << t;
+            << "layer " << layer << ", after " << past << ", token " << t;
         ASSERT_TRUE(same_bits(rest.captures().view(last, 1).slice(t - past), whole[last].slice(t)))
             << "layer " << layer;
       }

@@ -12,7 +12,7 @@ namespace {
 /// values.
 enum Part : int64_t { kQ, kK, kV, kDz };
 
-// A batch of sequences, and whatever the forward pass leaves behind.
+// A batch of sequences, and everything that the forward pass saves.
 class Problem {
  public:
   Problem(Backend& backend, std::mt19937& random, DType dtype, int heads, int width,

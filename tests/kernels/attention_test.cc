@@ -139,7 +139,7 @@ class Stream {
               tokens_.begin() + row * 3 * channels() + end, value);
   }
 
-  /// z of all tokens, after passes of so many tokens each.
+  /// z of all tokens, after passes of the given number of tokens each.
   std::vector<float> in_steps(Backend& backend, const std::vector<int64_t>& steps) const {
     const Matrix qkv(backend, tokens_, total_, 3 * channels(), 0, dtype_),
         z(backend, total_, channels(), 0, dtype_);

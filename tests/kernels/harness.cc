@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint32_t kPoison = 0x7fc0beefu,
                    kPoisonHalf = 0x7fefu;  // NaNs, the second in f16 and in bf16
-constexpr int64_t kGuard = 64;             // elements before and behind
+constexpr int64_t kGuard = 64;             // elements before and after
 
 /// Byte `i` of a buffer full of poison: the same NaN in each element of 4 bytes, another in each
 /// of 2.

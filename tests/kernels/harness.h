@@ -68,7 +68,7 @@ std::string backend_case_name(const ::testing::TestParamInfo<BackendCase>& info)
   INSTANTIATE_TEST_SUITE_P(Backends, suite, ::testing::ValuesIn(backends()), backend_case_name)
 
 /// A matrix in a backend's memory, its values rounded to its type, whose rows lie `stride` apart.
-/// What was not given a value, the space between rows and a zone before and behind hold NaNs of one
+/// Elements without a value, the space between rows and a zone before and after hold NaNs of one
 /// pattern: read, it spoils a result; written, the test sees it.
 class Matrix {
  public:
@@ -91,7 +91,7 @@ class Matrix {
   Mat mat_;
 };
 
-/// A batch of these sequences in a backend's memory, with ids and positions that nobody reads
+/// A batch of these sequences in a backend's memory, with ids and positions that are not read
 /// unless given.
 class PlacedBatch {
  public:

@@ -60,7 +60,7 @@ TEST_P(Int8Test, RoundsToTheNearestAndToEvenAtTies) {
       EXPECT_EQ(got[i], want[i]) << "weight " << i << " of output " << o;  // 0 is -0 here
     EXPECT_EQ(packed.scales[o], std::abs(units[o % 5]));
   }
-  for (int64_t o = kOut; o < 48; ++o) EXPECT_EQ(packed.scales[o], 0.0f) << "behind the last output";
+  for (int64_t o = kOut; o < 48; ++o) EXPECT_EQ(packed.scales[o], 0.0f) << "after the last output";
 }
 
 TEST_P(Int8Test, HoldsWhatAPlainLoopHoldsFromAnyTypeAndOrder) {

@@ -134,8 +134,8 @@ TEST_P(LayerNormBackwardTest, MatchesTheOracle) {
   }
 }
 
-// Nothing of what is given or asked for beside the gradient changes its bits: taps, halves,
-// threads, other rows, where rows lie.
+// No optional input or output changes the gradient's bits: taps, halves, threads, other rows, where
+// rows lie.
 TEST_P(LayerNormBackwardTest, HalvesRowsThreadsAndTapsGiveTheSameBits) {
   for (DType dtype : GetParam().activation_types()) {
     for (const auto& [rows, width, padding] :

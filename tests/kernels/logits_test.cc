@@ -114,8 +114,8 @@ TEST_P(LogitStatsTest, SaysWhatTheFullLogitsSay) {
 }
 
 TEST_P(LogitStatsTest, EqualLogitsGoBySmallerId) {
-  // The logits repeat every so many tokens: ties everywhere, more of them than a short list holds.
-  // Long lists, too, and longer ones than there are tokens.
+  // The logits repeat periodically: ties everywhere, more of them than a short list holds. Long
+  // lists, too, and longer ones than there are tokens.
   const struct {
     int64_t vocab, period;
     int top_k;
@@ -129,7 +129,7 @@ TEST_P(LogitStatsTest, EqualLogitsGoBySmallerId) {
   }
 }
 
-// Half as many as are asked for stand out, evenly spread: the others are as good as any.
+// Half of the requested number stand out, evenly spread: the others are as good as any.
 TEST_P(LogitStatsTest, SomeAreFarAheadOfTheOthers) {
   std::vector<float> values;
   for (int v = 0; v < 5000; ++v)

@@ -25,7 +25,7 @@ void add_cpu(std::vector<BackendCase>& list) {
   }
 }
 
-/// Why there is no GPU to test on; empty if there is one.
+/// Reason why no GPU is tested; empty if one is.
 std::string gpu_missing() {
   try {
     make_cuda_backend();

@@ -9,7 +9,7 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-/// Float64 numbers in a backend's memory, with a zone behind them that nobody may write.
+/// Float64 numbers in a backend's memory, followed by a guard zone that must not be written.
 class Doubles {
  public:
   Doubles(Backend& backend, std::vector<double> values) : backend_(backend), count_(values.size()) {
@@ -124,7 +124,7 @@ TEST_P(MomentsTest, AreThoseOfTwoPasses) {
   }
 }
 
-// The sum over rows has one order, whoever computes which square.
+// The sum over rows has one order, regardless of which thread computes which square.
 TEST_P(MomentsTest, ThreadsDoNotShow) {
   const std::vector<double> x = rows_of(40, 130);
   const Moments want = joined(*backend, x, 130, {33, 7});

@@ -7,7 +7,7 @@
 #include "page_fixture.h"
 
 // Every page in a real browser: it shows the numbers that it was given, answers to pointer and
-// keys, asks nobody for anything, and fits wide and narrow windows, light and dark. With
+// keys, makes no requests, and fits wide and narrow windows, light and dark. With
 // VITRINE_SCREENSHOTS=FOLDER each page leaves a picture there.
 
 namespace vitrine {
@@ -206,7 +206,7 @@ TEST_F(SaliencyPage, AnOutputTokenShowsItsOwnInput) {
   EXPECT_TRUE(testing::says(label(2), "share " + share(2, 2)));  // the last step first
   tab.move_to("button.word[data-step='0']");
   EXPECT_TRUE(testing::says(label(2), "share " + share(0, 2)));
-  EXPECT_EQ(label(4).find("share"), std::string::npos);  // behind the step's input
+  EXPECT_EQ(label(4).find("share"), std::string::npos);  // after the step's input
   tab.move(2, 2);
   EXPECT_TRUE(testing::says(label(2), "share " + share(2, 2)));
   tab.click_on("button.word[data-step='1']");
@@ -284,7 +284,7 @@ TEST_F(PageTest, AttributionShowsEveryPart) {
   tab.eval("document.querySelector('.grid').focus()");
   tab.press("ArrowRight");
   EXPECT_TRUE(testing::says(spoken(), "head 2.1"));
-  // The sum behind the last block, with the final bias, is the logit.
+  // The sum after the last block, with the final bias, is the logit.
   const Json sums = this->numbers("2");
   EXPECT_NEAR(sums[3]["sum so far"].get<double>(), found.logit, 1e-6);
   expect_sound("attribution");

@@ -14,7 +14,7 @@
 namespace vitrine::testing {
 using namespace internal;
 
-/// One for all pages of a program, which starts it; null where there is no chromium.
+/// One for all pages of a program, which starts it; null if chromium is missing.
 inline std::unique_ptr<Chromium> browser;
 
 class PageTest : public ::testing::Test {
@@ -64,7 +64,7 @@ class PageTest : public ::testing::Test {
     EXPECT_EQ(tab.eval("[...document.querySelectorAll('.grid-frame')].every(frame => "
                        "frame.querySelectorAll('.prints canvas').length > 0)"),
               true);
-    // Whoever cannot see a picture can read it.
+    // Pictures have a text alternative.
     EXPECT_EQ(tab.eval("[...document.querySelectorAll('[tabindex=\"0\"]')].filter(e => "
                        "!e.getAttribute('aria-label') && !e.classList.contains('scroll')).length"),
               0);

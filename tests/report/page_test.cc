@@ -96,7 +96,7 @@ TEST(Page, LoadsNothing) {
   const std::string page = page_of(made_up_lens(3, 5, 2, 1, 17), demo_source());
   for (const char* word : {"http://", "https://", " src=", "<link", "@import", "url("}) {
     const size_t at = page.find(word);
-    // The one address is the name of SVG's vocabulary, which nobody fetches.
+    // The one address is the name of SVG's vocabulary, which is never fetched.
     if (std::string_view(word) == "http://")
       EXPECT_EQ(page.compare(at, 26, "http://www.w3.org/2000/svg"), 0);
     else

@@ -239,7 +239,7 @@ inline Noise made_up_noise() {
   return found;
 }
 
-/// Five tokens behind the first of six_ids(), in two words.
+/// Five tokens after the first of six_ids(), in two words.
 inline WordScores made_up_words() {
   WordScores scores;
   scores.boundary = WordBoundary::kTrailing;
@@ -269,7 +269,7 @@ inline WordScores made_up_words() {
   return scores;
 }
 
-/// Four tokens generated behind two.
+/// Four tokens generated after two.
 inline Lens made_up_rankings() {
   Lens lens = made_up_lens(3, 6, 2, 0, 17);
   lens.positions = {1, 2, 3, 4};

@@ -194,7 +194,7 @@ TEST(NoisePage, HoldsEveryDrawAndTheFirstTexts) {
   }
   EXPECT_EQ(ids_at(data, result["effects"][0]["texts"]["tokens"]), spans);
   EXPECT_EQ(unpacked(result["effects"][0]["texts"]["tokens"])[0],
-            -1);  // a mask is no token of the table
+            -1);  // a mask is not a token of the table
   EXPECT_EQ(unpacked(result["effects"][0]["logProbs"]), (std::vector<double>{-1.5, -2.5, -3.5}));
   EXPECT_EQ(unpacked(result["effects"][1]["texts"]["lengths"]), std::vector<double>(200, 5));
   EXPECT_EQ(unpacked(result["effects"][1]["logProbs"]).size(), 300u);

@@ -38,8 +38,8 @@ void expect_masks(const std::array<char, kWordWindow>& window) {
   EXPECT_EQ(found.beyond_ascii, wanted.beyond_ascii);
 }
 
-// A processor runs one instruction set's masks by itself; the others that it has are asked for one
-// after the other.
+// A CPU runs one instruction set's masks by default; its other sets are requested one after the
+// other.
 TEST(WindowMasks, SayOfEveryByteAtEveryPlaceWhatItIsWithEachInstructionSet) {
   std::mt19937_64 random(1);
   for (int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
