@@ -79,9 +79,9 @@ class Runner {
   std::byte* shared_ = nullptr;
   size_t count_ = 0, live_ = 0, running_ = 0;
   fiber::fcontext_t scheduler_ = nullptr;
-  void* scheduler_sanitizer_stack_ = nullptr;
-  const void* scheduler_bottom_ = nullptr;
-  size_t scheduler_bytes_ = 0;
+  [[maybe_unused]] void* scheduler_sanitizer_stack_ = nullptr;
+  [[maybe_unused]] const void* scheduler_bottom_ = nullptr;
+  [[maybe_unused]] size_t scheduler_bytes_ = 0;
 };
 
 Runner& runner() {
