@@ -11,8 +11,8 @@
 
 namespace vitrine::internal {
 
-/// XXH64 of Yann Collet's xxHash: a 64-bit checksum at about the speed of memory. Detects corruption
-/// by disks and networks, not deliberate manipulation.
+/// XXH64 of Yann Collet's xxHash: a 64-bit checksum at about the speed of memory. Detects
+/// corruption by disks and networks, not deliberate manipulation.
 class Xxh64 {
  public:
   explicit Xxh64(uint64_t seed = 0);

@@ -165,8 +165,8 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
   for (size_t i = 0; i < prompts.size(); ++i) {
     const auto tokens = static_cast<int64_t>(prompts[i].size());
     all.push_back(sorted_indices(request.where.positions, 0, tokens, [&](int64_t position) {
-      user_error("position {} requested of '{}' is out of range of prompt {}, which has {} tokens", position,
-                 request.pattern, i, tokens);
+      user_error("position {} requested of '{}' is out of range of prompt {}, which has {} tokens",
+                 position, request.pattern, i, tokens);
     }));
   }
   return std::make_shared<const std::vector<std::vector<int64_t>>>(std::move(all));

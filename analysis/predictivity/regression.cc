@@ -35,7 +35,9 @@ Matrix matrix_of(const TensorView& view, std::string_view what) {
     user_error("the {} are {}: expected f32 or f64", what, dtype_name(view.dtype()));
   }
   if (!all_finite(matrix.values()))
-    user_error("the {} contain NaN or infinity: expected finite numbers; leave such rows or columns out", what);
+    user_error(
+        "the {} contain NaN or infinity: expected finite numbers; leave such rows or columns out",
+        what);
   return matrix;
 }
 
@@ -287,7 +289,8 @@ RegressionResult regress(const TensorView& features, const TensorView& responses
   const Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses"),
                test = matrix_of(test_features, "test features");
   if (x.rows() != y.rows())
-    user_error("{} rows of features have {} rows of responses: expected equal numbers", x.rows(), y.rows());
+    user_error("{} rows of features have {} rows of responses: expected equal numbers", x.rows(),
+               y.rows());
   if (x.rows() < 2) user_error("{} training rows: expected at least two", x.rows());
   if (x.columns() != test.columns())
     user_error("{} features in training and {} in testing: expected equal numbers", x.columns(),
@@ -313,7 +316,8 @@ CrossValidation internal::cross_validate(const TensorView& features, const Tenso
   check_alphas(options);
   const Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses");
   if (x.rows() != y.rows())
-    user_error("{} rows of features have {} rows of responses: expected equal numbers", x.rows(), y.rows());
+    user_error("{} rows of features have {} rows of responses: expected equal numbers", x.rows(),
+               y.rows());
   if (x.columns() == 0) user_error("missing features: expected at least one");
   if (x.rows() == 0) user_error("missing stimuli: expected at least one");
   check_folds(folds, x.rows());

@@ -127,8 +127,7 @@ Factors factors(const Model& model, const Batch& texts, const FactorOptions& opt
   }
   const NonNegative x = collect(model, found, options);
   if (*std::max_element(x.values.begin(), x.values.end()) <= 0)
-    user_error(
-        "no neuron of these layers is positive at any token: expected positive activations");
+    user_error("no neuron of these layers is positive at any token: expected positive activations");
   NmfOptions nmf{.components = options.components,
                  .init = options.init,
                  .seed = options.seed,

@@ -73,8 +73,8 @@ LlmcCheckpoint read_llmc_file(const std::filesystem::path& path) {
   Cursor cursor(file, sizeof(header), version == 3 ? DType::kF32 : DType::kBF16);
   auto& tensors = result.files.tensors;
   StoredTensor table = cursor.take({padded_vocab, width});
-  tensors[kTokenEmbedding] = StoredTensor::dense(file, table.offset, table.dtype,
-                                                 {vocab, width});  // without the padding
+  tensors[kTokenEmbedding] =
+      StoredTensor::dense(file, table.offset, table.dtype, {vocab, width});  // without the padding
   tensors[kPositionEmbedding] = cursor.take({context, width});
   for (const Parameter& parameter : block_parameters(result.config)) {
     const bool is_matrix = parameter.kind == ParameterKind::kMatrix;

@@ -36,7 +36,8 @@ TEST(Json, RefusesRepeatedNames) {
 }
 
 TEST(Json, RefusesDeepNesting) {
-  EXPECT_TRUE(says(parse_error(std::string(100000, '[')), "nested too deeply: expected at most 64"));
+  EXPECT_TRUE(
+      says(parse_error(std::string(100000, '[')), "nested too deeply: expected at most 64"));
   EXPECT_EQ(parse_error(std::string(60, '[') + std::string(60, ']')), "(no error)");
 }
 

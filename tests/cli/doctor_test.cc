@@ -266,9 +266,8 @@ TEST(Doctor, SeesGpusByTheirDriver) {
   };
   EXPECT_TRUE(advises("-i 0000:70:00.0 -pm 1"));
   EXPECT_TRUE(advises("GPU 1 (Fake T4) has compute capability 7.5"));
-  EXPECT_EQ(
-      doctor({{"LD_LIBRARY_PATH", FAKE_DRIVER}, {"FAKE_CUINIT", "100"}})["gpus"]["absent"],
-      "the NVIDIA driver finds no GPU to use (CUDA_ERROR_NO_DEVICE)");
+  EXPECT_EQ(doctor({{"LD_LIBRARY_PATH", FAKE_DRIVER}, {"FAKE_CUINIT", "100"}})["gpus"]["absent"],
+            "the NVIDIA driver finds no GPU to use (CUDA_ERROR_NO_DEVICE)");
   EXPECT_EQ(doctor({{"LD_LIBRARY_PATH", FAKE_DRIVER}, {"FAKE_GPUS", "0"}})["gpus"]["absent"],
             "the NVIDIA driver shows no GPU to this process");
 }

@@ -23,8 +23,7 @@ int cuDeviceGetCount(int* count) {
 }
 int cuDeviceGet(int* device, int index) { return *device = 70 + index, 0; }
 int cuDeviceGetName(char* name, int size, int device) {
-  return std::snprintf(name, static_cast<size_t>(size), device == 70 ? "Fake H100" : "Fake T4"),
-         0;
+  return std::snprintf(name, static_cast<size_t>(size), device == 70 ? "Fake H100" : "Fake T4"), 0;
 }
 int cuDeviceGetPCIBusId(char* bus, int size, int device) {
   return std::snprintf(bus, static_cast<size_t>(size), "0000:%d:00.0", device), 0;

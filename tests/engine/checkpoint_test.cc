@@ -282,7 +282,8 @@ TEST(BadCheckpoint, UnembeddingThatContradictsTheConfig) {
 TEST(BadCheckpoint, OneTensorUnderTwoNames) {
   Changed changed;
   changed.tensors.emplace_back("transformer.wpe.weight", changed.at("wpe.weight"));
-  EXPECT_TRUE(says(changed.error(), "'wpe.weight'", "'transformer.wpe.weight'", "duplicate tensor"));
+  EXPECT_TRUE(
+      says(changed.error(), "'wpe.weight'", "'transformer.wpe.weight'", "duplicate tensor"));
 }
 
 TEST(BadCheckpoint, NothingThere) {

@@ -93,8 +93,7 @@ TEST_F(Generate, DrawsFollowTheSoftmax) {
   std::vector<double> p;
   for (float logit : logits) p.push_back(std::exp(logit / temperature));
   for (double x : p) total += x;
-  const int draws =
-      testing_support::on_cpu() ? 4000 : 400;  // a GPU emulated by the CPU is slow
+  const int draws = testing_support::on_cpu() ? 4000 : 400;  // a GPU emulated by the CPU is slow
   GenerateOptions options{.max_new_tokens = 1, .sampling = {.temperature = temperature}};
   for (uint64_t seed = 0; seed < static_cast<uint64_t>(draws); ++seed)
     options.sampling.seeds.push_back(seed);
