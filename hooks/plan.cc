@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/indices.h"
 #include "hooks/glob.h"
-#include "hooks/indices.h"
 
 namespace vitrine::internal {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "hooks/indices.h"
+#include "base/indices.h"
 #include "vitrine/config.h"
 #include "vitrine/hooks.h"
 

@@ -8,7 +8,7 @@
 #include "analysis/common/text_runs.h"
 #include "analysis/corpus/capture_sink.h"
 #include "base/check.h"
-#include "hooks/indices.h"
+#include "base/indices.h"
 
 namespace vitrine {
 using namespace internal;
