@@ -316,7 +316,7 @@ class JsonWriter {
     text_ += '"';
   }
 
-  /// How many bytes at the front are ASCII that stands for itself.
+  /// Number of leading ASCII bytes that need no escape.
   static size_t plain_prefix(std::string_view bytes) {
     const auto plain = [](unsigned char c) {
       return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';

@@ -74,7 +74,7 @@ class JsonValue {
 
   /// An object's field, added as null if there is none; null becomes an object.
   JsonValue& operator[](std::string_view name);
-  /// Null if this is no object or has no such field.
+  /// Null if this is not an object or the field is missing.
   const JsonValue* find(std::string_view name) const;
   /// First and last of a list that has one at least and is not of numbers alone.
   JsonValue& front();

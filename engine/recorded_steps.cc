@@ -9,11 +9,11 @@ namespace {
 /// What of a selection changes from step to step, or is too long to be noted; empty if nothing.
 std::string refused_selection(const PlannedSelection& where, const Backend& backend) {
   const bool newest = where.positions.empty() || where.positions == std::vector<int64_t>{-1};
-  if (!newest) return "is narrowed to positions";
+  if (!newest) return "selects positions";
   if (where.cols.size() > backend.recorded_list())
-    return fmt::format("is narrowed to {} separate ranges of columns", where.cols.size());
+    return fmt::format("selects {} separate ranges of columns", where.cols.size());
   if (where.sequences.size() > backend.recorded_list())
-    return fmt::format("is narrowed to {} sequences", where.sequences.size());
+    return fmt::format("selects {} sequences", where.sequences.size());
   return "";
 }
 

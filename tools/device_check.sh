@@ -26,7 +26,7 @@ if [[ ${1-} == -h || ${1-} == --help ]]; then usage && exit 0; fi
 (($# == 2)) || die "wants BUILD_DIR and OUT_DIR; see --help"
 [[ -d $1 ]] || die "$1 is not a folder: expected the folder of a build, or of a bundle"
 BUILD=$(cd "$1" && pwd)
-mkdir -p "$2" || die "$2 cannot be made"
+mkdir -p "$2" || die "$2 cannot be created"
 OUT=$(cd "$2" && pwd)
 BUDGET=${DEVICE_CHECK_SECONDS:-570}
 [[ $BUDGET =~ ^[1-9][0-9]*$ ]] || die "DEVICE_CHECK_SECONDS is '$BUDGET'; give whole seconds"

@@ -92,7 +92,7 @@ def some_tokens(args: argparse.Namespace, batch: int, length: int) -> torch.Tens
 def require(holds: bool, what: str) -> None:
     """A figure counts only if its result was checked."""
     if not holds:
-        sys.exit(f"a check failed, so no figure counts: {what}")
+        sys.exit(f"a check failed, so all measurements are invalid: {what}")
 
 
 def require_finite(values: torch.Tensor, what: str) -> None:
