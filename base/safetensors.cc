@@ -8,10 +8,11 @@
 
 #include "base/atomic_file.h"
 #include "base/check.h"
-#include "base/json.h"
+#include "base/json_value.h"
 #include "base/mapped_file.h"
 #include "base/quote.h"
 #include "base/safetensors_header.h"
+#include "base/utf8.h"
 
 namespace vitrine {
 using namespace internal;
@@ -65,28 +66,41 @@ namespace {
 
 using Declaration = SafetensorsWriter::Declaration;
 
+bool is_utf8(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const Utf8Step step = utf8_step(bytes);
+    if (!step.valid) return false;
+    bytes.remove_prefix(step.length);
+  }
+  return true;
+}
+
+/// Fields stay in the order in which they are declared, as readers of a stream want it.
 std::string header_text(const std::string& path, const std::vector<Declaration>& tensors,
                         const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::string text = "{";
+  bool utf8 = true;
+  const auto add = [&](const std::string& name, const std::string& value) {
+    utf8 = utf8 && is_utf8(name);
+    text += fmt::format("{}{}:{}", text.size() > 1 ? "," : "", JsonValue(name).dump(), value);
+  };
+  for (const auto& [key, value] : metadata) utf8 = utf8 && is_utf8(key) && is_utf8(value);
+  if (!metadata.empty()) add("__metadata__", JsonValue(metadata).dump());
   size_t offset = 0;
   for (const auto& [name, dtype, shape] : tensors) {
     if (name.empty() || name == "__metadata__")
       user_error("{}: invalid tensor name {}", path, quote(name));
     const size_t end = offset + static_cast<size_t>(shape.elements()) * dtype_size(dtype);
-    header[name] = {{"dtype", safetensors_dtype_name(dtype)},
-                    {"shape", shape.sizes()},
-                    {"data_offsets", {offset, end}}};
+    add(name,
+        fmt::format(R"({{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})",
+                    safetensors_dtype_name(dtype), JsonValue(shape.sizes()).dump(), offset, end));
     offset = end;
   }
-  std::string text;
-  try {
-    text = header.dump();
-  } catch (const nlohmann::json::exception&) {
+  text += '}';
+  if (!utf8)
     user_error(
         "{}: a tensor's name or the metadata is not UTF-8: expected a UTF-8 safetensors header",
         path);
-  }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data begins aligned
   return text;
 }

@@ -11,7 +11,7 @@
 #include "base/atomic_file.h"
 #include "base/atomic_folder.h"
 #include "base/check.h"
-#include "base/json.h"
+#include "base/json_value.h"
 #include "base/quote.h"
 #include "engine/checkpoint/config.h"
 #include "engine/random_weights.h"
@@ -61,35 +61,35 @@ TokenizerFiles find_tokenizer(const fs::path& where, int64_t vocab) {
 /// As transformers' GPT2Config writes itself. `torch_dtype` is what every version of transformers
 /// reads; later ones call it `dtype`. `n_ctx` is in OpenAI's own files, and converters to other
 /// formats want it.
-Json config_of(const RandomCheckpoint& what, const std::optional<int32_t>& end_of_text) {
+JsonValue config_of(const RandomCheckpoint& what, const std::optional<int32_t>& end_of_text) {
   const Config& c = what.config;
   const char* dtype = what.dtype == DType::kF32   ? "float32"
                       : what.dtype == DType::kF16 ? "float16"
                                                   : "bfloat16";
   const int64_t end =
       end_of_text ? *end_of_text : c.vocab - 1;  // where GPT-2's own vocabulary has it
-  Json json = {{"architectures", {"GPT2LMHeadModel"}},
-               {"model_type", "gpt2"},
-               {"n_layer", c.layers},
-               {"n_head", c.heads},
-               {"n_embd", c.width},
-               {"n_positions", c.context},
-               {"n_ctx", c.context},
-               {"vocab_size", c.vocab},
-               {"activation_function", c.activation},
-               {"scale_attn_weights", c.scale_attention},
-               {"scale_attn_by_inverse_layer_idx", c.scale_attention_by_inverse_layer},
-               {"reorder_and_upcast_attn", false},
-               {"tie_word_embeddings", c.tied_unembedding},
-               {"initializer_range", 0.02},
-               {"bos_token_id", end},
-               {"eos_token_id", end},
-               {"attn_pdrop", 0.1},
-               {"embd_pdrop", 0.1},
-               {"resid_pdrop", 0.1},
-               {"use_cache", true},
-               {"torch_dtype", dtype}};
-  json["n_inner"] = c.inner == 4 * c.width ? Json(nullptr) : Json(c.inner);
+  JsonValue json = {{"architectures", {"GPT2LMHeadModel"}},
+                    {"model_type", "gpt2"},
+                    {"n_layer", c.layers},
+                    {"n_head", c.heads},
+                    {"n_embd", c.width},
+                    {"n_positions", c.context},
+                    {"n_ctx", c.context},
+                    {"vocab_size", c.vocab},
+                    {"activation_function", c.activation},
+                    {"scale_attn_weights", c.scale_attention},
+                    {"scale_attn_by_inverse_layer_idx", c.scale_attention_by_inverse_layer},
+                    {"reorder_and_upcast_attn", false},
+                    {"tie_word_embeddings", c.tied_unembedding},
+                    {"initializer_range", 0.02},
+                    {"bos_token_id", end},
+                    {"eos_token_id", end},
+                    {"attn_pdrop", 0.1},
+                    {"embd_pdrop", 0.1},
+                    {"resid_pdrop", 0.1},
+                    {"use_cache", true},
+                    {"torch_dtype", dtype}};
+  json["n_inner"] = c.inner == 4 * c.width ? JsonValue(nullptr) : JsonValue(c.inner);
   json["layer_norm_epsilon"] = std::strtod(fmt::format("{}", c.layer_norm_epsilon).c_str(),
                                            nullptr);  // 1e-05 and not 9.99999974e-06
   return json;
