@@ -73,11 +73,13 @@ if [[ ! $list ]]; then
   exit
 fi
 
-# A folder of its own: clang-tidy cannot read the precompiled headers of another compiler.
+# A folder of its own: clang-tidy cannot read the precompiled headers of another compiler, and finds
+# the command of a file only where files are compiled one by one.
 build="build-tidy"
 mkdir -p "$build"
 cmake -S . -B "$build" -G Ninja -DCMAKE_EXPORT_COMPILE_COMMANDS=ON -DVITRINE_CUDA=OFF \
-  -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DVITRINE_BUILD_TESTS=ON >"$build/configure.log" 2>&1 ||
+  -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DVITRINE_UNITY=OFF -DVITRINE_BUILD_TESTS=ON \
+  >"$build/configure.log" 2>&1 ||
   {
     cat "$build/configure.log" >&2
     die "configuring $build failed"

@@ -17,7 +17,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct AttentionCommandArgs {
   PromptArgs prompt;
   std::string mode = "maps", layers, heads, position = "-1", out;
   double max_work = AttentionFlowOptions().max_work;
@@ -29,23 +29,23 @@ struct Args {
   PageArgs page;
 };
 
-std::vector<int> layers_of(const Args& args) {
+std::vector<int> layers_of(const AttentionCommandArgs& args) {
   return args.layers.empty() ? std::vector<int>()
                              : parse_site("[layers=" + args.layers + "]").where.layers;
 }
 
-std::vector<int> heads_of(const Args& args) {
+std::vector<int> heads_of(const AttentionCommandArgs& args) {
   return args.heads.empty() ? std::vector<int>()
                             : parse_site("[heads=" + args.heads + "]").where.heads;
 }
 
-std::vector<int64_t> queries_of(const Args& args) {
+std::vector<int64_t> queries_of(const AttentionCommandArgs& args) {
   return args.position == "all" ? std::vector<int64_t>()
                                 : parse_site("[positions=" + args.position + "]").where.positions;
 }
 
 /// What a mode has to say: each caller of the command takes what it wants.
-struct Answer {
+struct AttentionAnswer {
   JsonValue results = JsonValue::array();
   Arrays arrays;
   std::string text;
@@ -65,15 +65,15 @@ JsonValue list(std::span<const T> values) {
 
 class AttentionCommand {
  public:
-  AttentionCommand(const Context& context, const Args& args, const Model& model)
+  AttentionCommand(const Context& context, const AttentionCommandArgs& args, const Model& model)
       : context_(context),
         args_(args),
         model_(model),
         names_(model.shared_tokenizer()),
         prompts_(read_prompts(args.prompt, model.shared_tokenizer(), model.name())) {}
 
-  Answer maps() {
-    Answer answer;
+  AttentionAnswer maps() {
+    AttentionAnswer answer;
     const AttentionOptions options{.layers = layers_of(args_),
                                    .heads = heads_of(args_),
                                    .queries = queries_of(args_),
@@ -115,8 +115,8 @@ class AttentionCommand {
     return answer;
   }
 
-  Answer relevance(bool flow) {
-    Answer answer;
+  AttentionAnswer relevance(bool flow) {
+    AttentionAnswer answer;
     std::vector<AttentionRelevance> all;
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const AttentionRelevance& found =
@@ -144,7 +144,7 @@ class AttentionCommand {
     return answer;
   }
 
-  Answer heads() {
+  AttentionAnswer heads() {
     ProgressBar bar({.unit = ""});
     const Hooks edits = parse_edits(args_.edits);
     const auto found = head_statistics(
@@ -165,7 +165,7 @@ class AttentionCommand {
     result["repetition"] = {
         {"sequences", scores.sequences}, {"length", scores.length}, {"seed", args_.seed}};
     result["repetition"]["bos"] = scores.bos ? names_.json(*scores.bos) : JsonValue(nullptr);
-    Answer answer;
+    AttentionAnswer answer;
     const Shape shape{std::ssize(found.layers), std::ssize(found.heads)};
     answer.arrays = {{"layers", tensor_of(DType::kI32, found.layers, {shape[0]})},
                      {"heads", tensor_of(DType::kI32, found.heads, {shape[1]})}};
@@ -246,19 +246,19 @@ class AttentionCommand {
   }
 
   const Context& context_;
-  const Args& args_;
+  const AttentionCommandArgs& args_;
   const Model& model_;
   Names names_;
   std::vector<Prompt> prompts_;
 };
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const AttentionCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   AttentionCommand command(context, args, model);
-  const Answer answer = args.mode == "heads"  ? command.heads()
-                        : args.mode == "maps" ? command.maps()
-                                              : command.relevance(args.mode == "flow");
+  const AttentionAnswer answer = args.mode == "heads"  ? command.heads()
+                                 : args.mode == "maps" ? command.maps()
+                                                       : command.relevance(args.mode == "flow");
   if (!args.out.empty())
     write_arrays(args.out, answer.arrays,
                  {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"attention", args.mode}});
@@ -273,7 +273,7 @@ void run(const Context& context, const Args& args) {
   print_json(json);
 }
 
-void add_own_options(Command& command, Args& args) {
+void add_own_options(Command& command, AttentionCommandArgs& args) {
   const auto group = "Attention";
   command
       .add_option("--mode", args.mode,
@@ -342,7 +342,7 @@ void add_own_options(Command& command, Args& args) {
 void add_attention(Command& app, Context& context) {
   Command command =
       app.add_subcommand("attention", "Show attention: maps, rollout, flow and head statistics");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<AttentionCommandArgs>();
   add_prompt_options(command, args->prompt);
   add_own_options(command, *args);
   add_edit_option(command, args->edits);

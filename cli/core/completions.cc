@@ -17,7 +17,7 @@ std::string escaped(std::string_view text, std::string_view characters) {
 }
 
 /// As one word of a POSIX shell.
-std::string shell_word(std::string_view text) {
+std::string posix_word(std::string_view text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -109,7 +109,7 @@ std::string zsh_options(const CommandHelp& command, std::string_view indent) {
       const std::string spec =
           option.positional ? fmt::format("*:{}:_files", name)
                             : fmt::format("*{}[{}]{}", name, escaped(option.text, "[]\\:"), value);
-      text += fmt::format(" \\\n{}{}", indent, shell_word(spec));
+      text += fmt::format(" \\\n{}{}", indent, posix_word(spec));
     }
   }
   return text;
@@ -119,7 +119,7 @@ std::string zsh(const std::vector<CommandHelp>& commands) {
   std::string names, cases;
   for (const CommandHelp& command : commands) {
     if (command.name.empty()) continue;
-    names += fmt::format("    {}\n", shell_word(command.name + ":" + escaped(command.text, "\\:")));
+    names += fmt::format("    {}\n", posix_word(command.name + ":" + escaped(command.text, "\\:")));
     cases += fmt::format("        {})\n          _arguments{}\n          ;;\n", command.name,
                          zsh_options(command, "            "));
   }

@@ -25,6 +25,12 @@ std::string number(double value) {
 
 }  // namespace
 
+double largest_size(std::span<const double> values) {
+  double size = 0;
+  for (const double x : values) size = std::max(size, std::abs(x));
+  return size;
+}
+
 std::string draw_heat(const Heat& heat, const Terminal& out) {
   size_t label_width = display_width(heat.corner);
   for (const Heat::Row& row : heat.rows)

@@ -12,14 +12,14 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct CaptureCommandArgs {
   PromptArgs prompt;
   CaptureArgs capture;
   std::vector<std::string> edits;
 };
 
 CaptureFileSummary capture(const Model& model, const Batch& prompts, const Hooks& hooks,
-                           const Args& args) {
+                           const CaptureCommandArgs& args) {
   const InterruptGuard guard;
   CaptureFileSummary summary;
   {
@@ -34,7 +34,7 @@ CaptureFileSummary capture(const Model& model, const Batch& prompts, const Hooks
   return summary;
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const CaptureCommandArgs& args) {
   Hooks hooks = parse_edits(args.edits);
   add_captures(hooks, args.capture);
   const Model model = load_model(context);
@@ -50,7 +50,7 @@ void run(const Context& context, const Args& args) {
 
 void add_capture(Command& app, Context& context) {
   Command command = app.add_subcommand("capture", "Write activations on given prompts to a file");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<CaptureCommandArgs>();
   add_prompt_options(command, args->prompt);
   add_capture_options(command, args->capture, true);
   add_edit_option(command, args->edits);

@@ -15,7 +15,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct CorpusCommandArgs {
   CorpusArgs corpus;
   CaptureArgs capture;
   std::vector<std::string> edits;
@@ -58,7 +58,7 @@ void verify(const Context& context, const std::string& folder) {
              check.problems.size() > 1 ? "; --json lists all" : "");
 }
 
-JsonValue summary_json(const CorpusCaptureSummary& s, const Rank& rank) {
+JsonValue corpus_summary_json(const CorpusCaptureSummary& s, const Rank& rank) {
   return {
       {"path", s.folder.string()},
       {"rank", rank_json(rank)},
@@ -95,7 +95,7 @@ std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, con
   return text;
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const CorpusCommandArgs& args) {
   if (args.verify) return verify(context, args.capture.out);
   if (args.capture.sites.empty())
     user_error("missing --capture SITE: expected a site; or use --verify to check {}",
@@ -119,7 +119,7 @@ void run(const Context& context, const Args& args) {
   }
   if (context.json) {
     JsonValue json = json_head("corpus", model);
-    json["corpus"] = summary_json(summary, rank);
+    json["corpus"] = corpus_summary_json(summary, rank);
     print_json(json);
   } else {
     print(summary_text(context.out, summary, rank));
@@ -132,7 +132,7 @@ void run(const Context& context, const Args& args) {
 void add_corpus(Command& app, Context& context) {
   Command command =
       app.add_subcommand("corpus", "Write activations on a whole corpus to shards, resumable");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<CorpusCommandArgs>();
   add_corpus_options(command, args->corpus);
   add_site_options(command, args->capture);
   add_edit_option(command, args->edits);

@@ -16,7 +16,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct CovarianceCommandArgs {
   CorpusArgs corpus;
   CaptureArgs capture;
   std::vector<std::string> edits, merge;
@@ -29,7 +29,7 @@ struct Args {
   int64_t chosen_ddof() const { return ddof.value_or(bias ? 0 : 1); }
 };
 
-void check_args(const Args& args) {
+void check_args(const CovarianceCommandArgs& args) {
   const int sources = (args.corpus.files.empty() ? 0 : 1) + (args.data.empty() ? 0 : 1) +
                       (args.merge.empty() ? 0 : 1);
   if (sources == 0)
@@ -56,8 +56,8 @@ CovarianceView view_of(const NamedCovariance& result) {
 }
 
 /// Prints the results, and writes --out.
-void show(const Context& context, const Args& args, const std::vector<NamedCovariance>& results,
-          JsonValue json, const std::string& notes) {
+void show(const Context& context, const CovarianceCommandArgs& args,
+          const std::vector<NamedCovariance>& results, JsonValue json, const std::string& notes) {
   const auto rows = static_cast<size_t>(args.top);
   if (!args.out.empty()) {
     Arrays arrays;
@@ -77,7 +77,7 @@ void show(const Context& context, const Args& args, const std::vector<NamedCovar
   print(notes);
 }
 
-void run_data(const Context& context, const Args& args) {
+void run_data(const Context& context, const CovarianceCommandArgs& args) {
   const SeriesTable table = read_series(args.data, args.fweights, args.aweights);
   Covariance found =
       covariance({table.values, table.observations, static_cast<int64_t>(table.names.size())},
@@ -128,8 +128,9 @@ JsonValue moments_json(const CorpusMoments& moments) {
 }
 
 /// `model`: what they are of; null for merged states, which do not hold it.
-void show_moments(const Context& context, const Args& args, const CorpusMoments& moments,
-                  const Model* model, JsonValue json, std::string notes) {
+void show_moments(const Context& context, const CovarianceCommandArgs& args,
+                  const CorpusMoments& moments, const Model* model, JsonValue json,
+                  std::string notes) {
   std::vector<NamedCovariance> results;
   for (const SiteMoments& site : moments.sites) {
     results.push_back(named_covariance(
@@ -150,7 +151,7 @@ void show_moments(const Context& context, const Args& args, const CorpusMoments&
   show(context, args, results, std::move(json), notes);
 }
 
-void run_merge(const Context& context, const Args& args) {
+void run_merge(const Context& context, const CovarianceCommandArgs& args) {
   const CorpusMoments moments = merge_moments({args.merge.begin(), args.merge.end()});
   if (!args.state.empty()) write_moments(moments, args.state);
   show_moments(context, args, moments, nullptr,
@@ -160,7 +161,7 @@ void run_merge(const Context& context, const Args& args) {
                "");
 }
 
-void run_corpus(const Context& context, const Args& args) {
+void run_corpus(const Context& context, const CovarianceCommandArgs& args) {
   Hooks hooks = parse_edits(args.edits);
   add_sites(hooks, args.capture);
   const Rank rank = rank_of(args.corpus);
@@ -199,7 +200,7 @@ void run_corpus(const Context& context, const Args& args) {
   show_moments(context, args, moments, &model, std::move(json), rank_text(rank));
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const CovarianceCommandArgs& args) {
   check_args(args);
   if (!args.data.empty()) return run_data(context, args);
   if (!args.merge.empty()) return run_merge(context, args);
@@ -212,7 +213,7 @@ void add_covariance(Command& app, Context& context) {
   Command command = app.add_subcommand(
       "covariance",
       "Show the covariance of activations over a corpus, or of the columns of a table");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<CovarianceCommandArgs>();
   add_corpus_options(command, args->corpus);
   add_site_options(command, args->capture);
   add_edit_option(command, args->edits);

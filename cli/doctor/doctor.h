@@ -59,6 +59,8 @@ std::vector<Finding> findings(const Facts& facts);
 /// control groups allow less of their time.
 int sensible_threads(const Machine& machine);
 
+/// "1.5 GB"
+std::string bytes_text(uint64_t bytes);
 JsonValue doctor_json(const Facts& facts, const std::vector<Finding>& found);
 std::string doctor_text(const Terminal& out, const Facts& facts, const std::vector<Finding>& found);
 

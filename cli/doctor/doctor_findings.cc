@@ -9,11 +9,11 @@
 
 namespace vitrine::cli {
 using namespace internal;
+std::string bytes_text(uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
+
 namespace {
 
 using Findings = std::vector<Finding>;
-
-std::string bytes_text(uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
 // --- the device that was asked about
 

@@ -11,7 +11,6 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-std::string bytes_text(uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 std::string or_unknown(const std::string& text) { return text.empty() ? "unknown" : text; }
 std::string count_of(int count, const char* what) {
   return count == 1 ? fmt::format("1 {}", what) : fmt::format("{} {}s", count, what);

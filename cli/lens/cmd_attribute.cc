@@ -12,7 +12,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct AttributeCommandArgs {
   PromptArgs prompt;
   std::string target, against, out;
   int target_id = -1, against_id = -1, neurons = 0;
@@ -21,7 +21,7 @@ struct Args {
   PageArgs page;
 };
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const AttributeCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
@@ -66,7 +66,7 @@ void run(const Context& context, const Args& args) {
 void add_attribute(Command& app, Context& context) {
   Command command = app.add_subcommand(
       "attribute", "Show the contributions of heads, MLPs and neurons to a logit");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<AttributeCommandArgs>();
   add_prompt_options(command, args->prompt);
   const auto group = "Attribution";
   add_token_option(command, "--target", args->target, args->target_id,

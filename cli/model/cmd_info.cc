@@ -60,7 +60,7 @@ void print_info(const Context& context, const Model& model, const Names& names) 
   print(site_table(context.out, c, all_sites(c)));
 }
 
-void run(const Context& context) {
+void show_info(const Context& context) {
   const Model model = load_model(context);
   const Names names(model.shared_tokenizer());
   if (context.json)
@@ -79,7 +79,7 @@ void add_info(Command& app, Context& context) {
   set_examples(command,
                "  vitrine info\n"
                "  vitrine info --model gpt2 --dtype f16 --json");
-  command.callback([&context] { context.action = [&context] { run(context); }; });
+  command.callback([&context] { context.action = [&context] { show_info(context); }; });
 }
 
 }  // namespace vitrine::cli

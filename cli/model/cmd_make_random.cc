@@ -16,14 +16,14 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct MakeRandomCommandArgs {
   std::string folder, size = "gpt2", dtype = "f32", init = "gpt2", tokenizer;
   std::optional<int> layers, heads;
   std::optional<int64_t> width, context, vocab;
   uint64_t seed = 1;
 };
 
-Config config_of(const Args& args) {
+Config config_of(const MakeRandomCommandArgs& args) {
   Config config = bench::size_config(args.size);
   config.layers = args.layers.value_or(config.layers);
   config.heads = args.heads.value_or(config.heads);
@@ -37,7 +37,8 @@ Config config_of(const Args& args) {
   return config;
 }
 
-JsonValue made_json(const Args& args, const RandomCheckpoint& what, uint64_t bytes) {
+JsonValue made_json(const MakeRandomCommandArgs& args, const RandomCheckpoint& what,
+                    uint64_t bytes) {
   return {{"vitrine", VITRINE_VERSION},
           {"command", "make-random"},
           {"path", args.folder},
@@ -51,8 +52,8 @@ JsonValue made_json(const Args& args, const RandomCheckpoint& what, uint64_t byt
            what.tokenizer.empty() ? JsonValue(nullptr) : JsonValue(what.tokenizer.string())}};
 }
 
-void print_made(const Context& context, const Args& args, const RandomCheckpoint& what,
-                uint64_t bytes) {
+void print_made(const Context& context, const MakeRandomCommandArgs& args,
+                const RandomCheckpoint& what, uint64_t bytes) {
   const Config& c = what.config;
   const auto line = [&](const char* name, const std::string& value) {
     print(context.out.paint(Style::kDim, left(name, 12)) + value + "\n");
@@ -70,7 +71,7 @@ void print_made(const Context& context, const Args& args, const RandomCheckpoint
        what.tokenizer.empty() ? "none (use token ids)" : "of " + what.tokenizer.string());
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const MakeRandomCommandArgs& args) {
   RandomCheckpoint what{.config = config_of(args),
                         .seed = args.seed,
                         .init = random_init_from_name(args.init),
@@ -97,7 +98,7 @@ void add_make_random(Command& app, Context& context) {
   Command command = app.add_subcommand("make-random",
                                        "Write a checkpoint of random weights in the format of "
                                        "transformers, for benchmarks and tests");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<MakeRandomCommandArgs>();
   command
       .add_option(
           "DIR", args->folder,

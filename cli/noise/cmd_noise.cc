@@ -15,7 +15,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct NoiseCommandArgs {
   PromptArgs prompt;
   std::vector<std::string> kinds, edits;
   std::string mask = "mean", continuation, continuation_ids, show, out;
@@ -26,7 +26,7 @@ struct Args {
   PageArgs page;
 };
 
-NoiseOptions options_of(const Args& args, const Model& model) {
+NoiseOptions options_of(const NoiseCommandArgs& args, const Model& model) {
   NoiseOptions options;
   for (const std::string& kind : args.kinds) options.kinds.push_back(noise_kind_from_name(kind));
   options.repetitions = args.repetitions;
@@ -41,13 +41,13 @@ NoiseOptions options_of(const Args& args, const Model& model) {
   return options;
 }
 
-std::string describe(const Args& args) {
+std::string describe(const NoiseCommandArgs& args) {
   return fmt::format("{} repetitions, {} of the tokens, mask: {}, seed {}", args.repetitions,
                      args.budget, args.mask, args.seed);
 }
 
-void draw(const Context& context, const Args& args, const Noise& found, const Names& names,
-          const Prompt& prompt) {
+void draw(const Context& context, const NoiseCommandArgs& args, const Noise& found,
+          const Names& names, const Prompt& prompt) {
   const Terminal& out = context.out;
   const NoisePicture picture{found, names, out};
   print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size())
@@ -65,7 +65,7 @@ void draw(const Context& context, const Args& args, const Noise& found, const Na
     print((args.show == "both" ? "\n" : "") + draw_noise_layers(picture));
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const NoiseCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
@@ -110,7 +110,7 @@ void run(const Context& context, const Args& args) {
 void add_noise(Command& app, Context& context) {
   Command command = app.add_subcommand(
       "noise", "Show the effect of masked spans, scattered tokens and other noise on predictions");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<NoiseCommandArgs>();
   add_prompt_options(command, args->prompt);
   const auto group = "Noise";
   command

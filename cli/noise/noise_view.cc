@@ -13,13 +13,13 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-constexpr size_t kName = 21, kColumn = 16;
+constexpr size_t kNoiseName = 21, kColumn = 16;
 
 std::string with_error(const Estimate& estimate, const char* format) {
   return fmt::format(fmt::runtime(format), estimate.mean, estimate.standard_error);
 }
 
-std::string number(double x) { return std::isnan(x) ? "-" : fmt::format("{:.3f}", x); }
+std::string noise_number(double x) { return std::isnan(x) ? "-" : fmt::format("{:.3f}", x); }
 
 /// What the continuation is, and how likely without noise.
 std::string heading(const NoisePicture& p) {
@@ -45,9 +45,9 @@ std::string line(const NoisePicture& p, const NoiseEffect& effect, double full, 
   const double part = full > 0 ? std::min(1.0, std::abs(change) / full) : 0.0;
   std::string text =
       fmt::format("{}  {:>6.1f}  {:>8.3f} ± {:<6.3f}  {}  {:>9.1f}  {:>6}  {:>6}",
-                  left(noise_kind_name(effect.kind), kName), mean_masked(effect), change,
+                  left(noise_kind_name(effect.kind), kNoiseName), mean_masked(effect), change,
                   effect.log_prob_change.standard_error, bar(part, bar_width), effect.rank.mean,
-                  number(effect.cosine.back().mean), number(effect.cka.back().mean));
+                  noise_number(effect.cosine.back().mean), noise_number(effect.cka.back().mean));
   return p.out.paint(heat_style(full > 0 ? change / full : 0.0), text) + "\n";
 }
 
@@ -147,14 +147,14 @@ std::string draw_noise(const NoisePicture& p) {
   double full = 0;
   for (const NoiseEffect& effect : p.noise.effects)
     full = std::max(full, std::abs(effect.log_prob_change.mean));
-  const size_t rest = kName + 2 + 6 + 2 + 17 + 4 + 9 + 2 + 6 + 2 + 6;
+  const size_t rest = kNoiseName + 2 + 6 + 2 + 17 + 4 + 9 + 2 + 6 + 2 + 6;
   const size_t bar_width = p.out.width() == 0 || p.out.width() >= rest + 24 ? 24
                            : p.out.width() > rest                           ? p.out.width() - rest
                                                                             : 0;
   std::string text =
       heading(p) + "\n" +
       p.out.paint(Style::kDim, fmt::format("{}  {:>6}  {:<17}  {}  {:>9}  {:>6}  {:>6}",
-                                           left("noise", kName), "masked", "log-prob. changes",
+                                           left("noise", kNoiseName), "masked", "log-prob. changes",
                                            left("", bar_width), "rank", "cosine", "CKA")) +
       "\n";
   for (const NoiseEffect& effect : p.noise.effects) text += line(p, effect, full, bar_width);
@@ -169,7 +169,7 @@ std::string draw_noised_prompts(const NoisePicture& p, size_t count) {
   std::string text;
   for (const NoiseEffect& effect : p.noise.effects) {
     for (size_t r = 0; r < std::min(count, effect.prompts.size()); ++r) {
-      text += fmt::format("{}  {}\n", left(r == 0 ? noise_kind_name(effect.kind) : "", kName),
+      text += fmt::format("{}  {}\n", left(r == 0 ? noise_kind_name(effect.kind) : "", kNoiseName),
                           noised_text(p, effect.prompts[r]));
     }
   }
@@ -192,8 +192,8 @@ std::string draw_noise_layers(const NoisePicture& p) {
   for (size_t layer = 0; layer < layers; ++layer) {
     std::string row = left(layer == 0 ? "embed" : std::to_string(layer), 9);
     for (size_t i = 0; i < columns.count; ++i) {
-      row += left(fmt::format("{:<6} {}", number(effects[i].cosine[layer].mean),
-                              number(effects[i].cka[layer].mean)),
+      row += left(fmt::format("{:<6} {}", noise_number(effects[i].cosine[layer].mean),
+                              noise_number(effects[i].cka[layer].mean)),
                   kColumn);
     }
     text += row.substr(0, row.find_last_not_of(' ') + 1) + "\n";

@@ -18,7 +18,7 @@ namespace {
 using Mode = PatchArgs::Mode;
 
 /// What a mode has to say, in the three forms of output.
-struct Answer {
+struct PatchAnswer {
   JsonValue json;
   Arrays arrays;
   std::string text;
@@ -36,7 +36,7 @@ class PatchCommand {
         names_(model.shared_tokenizer()),
         request_(patch_request(args, model)) {}
 
-  Answer patched() {
+  PatchAnswer patched() {
     ProgressBar bar({.unit = "cells"});
     PatchOptions options = patch_options(args_, request_);
     options.progress = &bar;
@@ -47,19 +47,19 @@ class PatchCommand {
                                           : "activations of the clean prompt in the corrupt one";
     const PatchSubject about = subject(base, how);
     const PatchPicture picture{names_, context_.out, base.ids, scale(), request_.metric.kind};
-    Answer answer{.json = {{"direction", args_.noising ? "noising" : "denoising"},
-                           {"clean", found.clean},
-                           {"corrupt", found.corrupt}},
-                  .arrays = {},
-                  .text = ends(found.clean, found.corrupt) + dim(how),
-                  .page = [found, about](const PageSource& source) {
-                    return patching_page(found, about, source);
-                  }};
+    PatchAnswer answer{.json = {{"direction", args_.noising ? "noising" : "denoising"},
+                                {"clean", found.clean},
+                                {"corrupt", found.corrupt}},
+                       .arrays = {},
+                       .text = ends(found.clean, found.corrupt) + dim(how),
+                       .page = [found, about](const PageSource& source) {
+                         return patching_page(found, about, source);
+                       }};
     add_grids(answer, picture, found.grids, found.work, about);
     return answer;
   }
 
-  Answer ablated() {
+  PatchAnswer ablated() {
     ProgressBar bar({.unit = "cells"});
     AblationOptions options = ablation_options(args_, request_, model_);
     options.progress = &bar;
@@ -68,7 +68,7 @@ class PatchCommand {
     const PatchSubject about = subject(request_.clean, args_.ablate + " ablation");
     const PatchPicture picture{names_, context_.out, request_.clean.ids,
                                PatchPicture::Scale::kMetric, request_.metric.kind};
-    Answer answer{
+    PatchAnswer answer{
         .json = {{"ablation", args_.ablate}, {"value", found.value}},
         .arrays = {},
         .text = fmt::format("{}: {:.4f}\n", describe(request_.metric, names_), found.value) +
@@ -80,7 +80,7 @@ class PatchCommand {
     return answer;
   }
 
-  Answer traced() {
+  PatchAnswer traced() {
     ProgressBar bar({.unit = "cells"});
     TraceOptions options = trace_options(args_, request_, model_);
     options.progress = &bar;
@@ -96,22 +96,22 @@ class PatchCommand {
         fmt::format("{} under noise of standard deviation {:.3g}, mean of {} draws, seed {}",
                     hidden, found.deviation, args_.draws, args_.seed);
     const PatchSubject about = subject(request_.clean, how);
-    Answer answer{.json = {{"clean", found.clean},
-                           {"corrupt", found.corrupt},
-                           {"draws", found.draws},
-                           {"subject", options.subject},
-                           {"deviation", found.deviation},
-                           {"seed", args_.seed}},
-                  .arrays = {},
-                  .text = ends(found.clean, found.corrupt) + dim(how),
-                  .page = [found, about](const PageSource& source) {
-                    return trace_page(found, about, source);
-                  }};
+    PatchAnswer answer{.json = {{"clean", found.clean},
+                                {"corrupt", found.corrupt},
+                                {"draws", found.draws},
+                                {"subject", options.subject},
+                                {"deviation", found.deviation},
+                                {"seed", args_.seed}},
+                       .arrays = {},
+                       .text = ends(found.clean, found.corrupt) + dim(how),
+                       .page = [found, about](const PageSource& source) {
+                         return trace_page(found, about, source);
+                       }};
     add_grids(answer, picture, found.grids, found.work, about);
     return answer;
   }
 
-  Answer paths() {
+  PatchAnswer paths() {
     ProgressBar bar({.unit = "senders"});
     PathOptions options = path_options(args_, request_);
     options.progress = &bar;
@@ -127,21 +127,21 @@ class PatchCommand {
                     args_.noising ? "corrupt" : "clean", fmt::join(receivers, ", "),
                     args_.through_mlps ? ", by way of MLPs too" : "");
     const PatchSubject about = subject(args_.noising ? request_.clean : request_.corrupt, how);
-    Answer answer{.json = {{"direction", args_.noising ? "noising" : "denoising"},
-                           {"clean", found.clean},
-                           {"corrupt", found.corrupt},
-                           {"receivers", receivers},
-                           {"through_mlps", args_.through_mlps},
-                           {"senders", paths_json(found)},
-                           {"work", work_json(found.work)}},
-                  .arrays = {},
-                  .text = ends(found.clean, found.corrupt) + dim(how),
-                  .page = [found, about](
-                              const PageSource& source) { return path_page(found, about, source); },
-                  .figure =
-                      [found, about](const PageSource& source, FigureFormat format) {
-                        return path_figure(found, about, source, format);
-                      }};
+    PatchAnswer answer{
+        .json = {{"direction", args_.noising ? "noising" : "denoising"},
+                 {"clean", found.clean},
+                 {"corrupt", found.corrupt},
+                 {"receivers", receivers},
+                 {"through_mlps", args_.through_mlps},
+                 {"senders", paths_json(found)},
+                 {"work", work_json(found.work)}},
+        .arrays = {},
+        .text = ends(found.clean, found.corrupt) + dim(how),
+        .page = [found,
+                 about](const PageSource& source) { return path_page(found, about, source); },
+        .figure = [found, about](
+                      const PageSource& source,
+                      FigureFormat format) { return path_figure(found, about, source, format); }};
     answer.arrays = {
         {"values", tensor_of(DType::kF64, found.values, {std::ssize(found.values)})},
         {"effects", tensor_of(DType::kF64, found.effects, {std::ssize(found.effects)})}};
@@ -185,8 +185,9 @@ class PatchCommand {
                        clean, corrupt);
   }
 
-  void add_grids(Answer& answer, const PatchPicture& picture, const std::vector<PatchGrid>& grids,
-                 const PatchWork& work, const PatchSubject& about) const {
+  void add_grids(PatchAnswer& answer, const PatchPicture& picture,
+                 const std::vector<PatchGrid>& grids, const PatchWork& work,
+                 const PatchSubject& about) const {
     answer.json.update({{"grids", grids_json(grids)}, {"work", work_json(work)}});
     answer.arrays = grid_arrays(grids);
     for (const PatchGrid& grid : grids) answer.text += draw_grid(picture, grid, args_.top);
@@ -214,10 +215,10 @@ void run(const Context& context, const PatchArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   PatchCommand command(context, args, model);
-  const Answer answer = args.mode() == Mode::kAblate  ? command.ablated()
-                        : args.mode() == Mode::kTrace ? command.traced()
-                        : args.mode() == Mode::kPaths ? command.paths()
-                                                      : command.patched();
+  const PatchAnswer answer = args.mode() == Mode::kAblate  ? command.ablated()
+                             : args.mode() == Mode::kTrace ? command.traced()
+                             : args.mode() == Mode::kPaths ? command.paths()
+                                                           : command.patched();
   if (!args.out.empty())
     write_arrays(args.out, answer.arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
   write_page(args.page, context, model, answer.page);

@@ -28,13 +28,6 @@ std::string column_name(const PatchPicture& p, const PatchGrid& grid, size_t col
   }
   return "all";
 }
-
-double largest(const std::vector<double>& values) {
-  double size = 0;
-  for (const double x : values) size = std::max(size, std::abs(x));
-  return size;
-}
-
 bool rescaled(const PatchPicture& p) { return p.scale != PatchPicture::Scale::kMetric; }
 
 /// An effect as what the base run has gained: of the clean run, whose own value is 1, it is a loss.
@@ -59,8 +52,10 @@ std::string unit(const PatchPicture& p) {
 
 std::string heat_of(const PatchPicture& p, const PatchGrid& grid,
                     const std::vector<double>& values) {
-  Heat heat{
-      .corner = "layer", .columns = {}, .rows = {}, .full = rescaled(p) ? 1.0 : largest(values)};
+  Heat heat{.corner = "layer",
+            .columns = {},
+            .rows = {},
+            .full = rescaled(p) ? 1.0 : largest_size(values)};
   for (size_t column = 0; column < grid.columns.size(); ++column)
     heat.columns.push_back(clip(column_name(p, grid, column), 8));
   for (size_t row = 0; row < grid.layers.size(); ++row) {

@@ -14,7 +14,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct PredictivityCommandArgs {
   std::string stimuli, responses, subjects, ceiling, out;
   std::string context = "group", regression = "ridge", choice = "gcv", fold_kind = "grouped",
               alphas;
@@ -26,7 +26,8 @@ struct Args {
   PageArgs page;
 };
 
-PredictivityOptions options_of(const Args& args, const Context& context, const Model& model) {
+PredictivityOptions options_of(const PredictivityCommandArgs& args, const Context& context,
+                               const Model& model) {
   PredictivityOptions options;
   if (!args.sites.empty()) options.features.sites = args.sites;
   options.features.context = stimulus_context_from_name(args.context);
@@ -46,7 +47,7 @@ PredictivityOptions options_of(const Args& args, const Context& context, const M
   return options;
 }
 
-std::string describe(const Args& args, const PredictivityOptions& options,
+std::string describe(const PredictivityCommandArgs& args, const PredictivityOptions& options,
                      const Predictivity& found) {
   std::string text = fmt::format("{} stimuli in {} groups, {} neuroids of {} subject{}; {}",
                                  found.stimuli, found.groups, found.neuroids, found.subjects.size(),
@@ -58,7 +59,7 @@ std::string describe(const Args& args, const PredictivityOptions& options,
                             args.context, args.seed);
 }
 
-JsonValue settings_json(const Args& args, const PredictivityOptions& options) {
+JsonValue settings_json(const PredictivityCommandArgs& args, const PredictivityOptions& options) {
   JsonValue json = {{"context", args.context},
                     {"regression", args.regression},
                     {"folds", args.folds},
@@ -73,7 +74,7 @@ JsonValue settings_json(const Args& args, const PredictivityOptions& options) {
   return json;
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const PredictivityCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const StimulusTexts texts = read_stimuli(args.stimuli);
   const Responses responses = read_responses(args.responses, args.subjects, args.ceiling);
@@ -106,7 +107,7 @@ void run(const Context& context, const Args& args) {
   print_json(json);
 }
 
-void add_data_options(Command& command, Args& args) {
+void add_data_options(Command& command, PredictivityCommandArgs& args) {
   const auto group = "Data";
   command
       .add_option("--stimuli", args.stimuli,
@@ -142,7 +143,7 @@ void add_data_options(Command& command, Args& args) {
       ->group(group);
 }
 
-void add_study_options(Command& command, Args& args) {
+void add_study_options(Command& command, PredictivityCommandArgs& args) {
   const auto group = "Study";
   command
       .add_option("--site", args.sites,
@@ -217,7 +218,7 @@ void add_study_options(Command& command, Args& args) {
 void add_predictivity(Command& app, Context& context) {
   Command command = app.add_subcommand(
       "predictivity", "Show how well each layer predicts brain responses to the same texts");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<PredictivityCommandArgs>();
   add_data_options(command, *args);
   add_study_options(command, *args);
   add_edit_option(command, args->edits);

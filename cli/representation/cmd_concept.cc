@@ -18,14 +18,15 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct ConceptCommandArgs {
   std::string positive, negative, site = ConceptOptions().site, pooling = "last", out;
   bool special = false;
   std::vector<std::string> edits;
   PageArgs page;
 };
 
-std::vector<Prompt> read_set(const std::string& path, const Args& args, const Model& model) {
+std::vector<Prompt> read_set(const std::string& path, const ConceptCommandArgs& args,
+                             const Model& model) {
   PromptArgs prompts;
   prompts.prompt_file = path;
   prompts.special = args.special;
@@ -88,7 +89,8 @@ JsonValue concept_json(const ConceptDirection& d) {
 }
 
 /// As float32 and one tensor a site: what --edit reads.
-void save(const std::vector<ConceptDirection>& found, const Args& args, const Model& model) {
+void save(const std::vector<ConceptDirection>& found, const ConceptCommandArgs& args,
+          const Model& model) {
   Arrays arrays;
   for (const ConceptDirection& d : found) {
     const std::vector<float> direction(d.direction.begin(), d.direction.end());
@@ -103,19 +105,19 @@ void save(const std::vector<ConceptDirection>& found, const Args& args, const Mo
 }
 
 /// "[heads=3]" of a site that is narrowed.
-std::string narrowing(const Args& args) {
+std::string narrowing(const ConceptCommandArgs& args) {
   return args.site.substr(std::min(args.site.find('['), args.site.size()));
 }
 
 /// Adding a direction from the file that holds all of them, as a shell reads it.
 std::string edit_word(const std::vector<ConceptDirection>& found, size_t which,
-                      const std::string& file, const Args& args) {
+                      const std::string& file, const ConceptCommandArgs& args) {
   const std::string& site = found[which].site;
   return shell_word(fmt::format("{}{}=add:{}{}*1", site, narrowing(args), file,
                                 found.size() == 1 ? "" : "#" + site));
 }
 
-std::string usage(const std::vector<ConceptDirection>& found, const Args& args,
+std::string usage(const std::vector<ConceptDirection>& found, const ConceptCommandArgs& args,
                   const Terminal& out) {
   return out.paint(Style::kTitle, args.out) +
          fmt::format(": {} {}. To steer: vitrine generate --edit {}\n", found.size(),
@@ -127,7 +129,7 @@ std::string usage(const std::vector<ConceptDirection>& found, const Args& args,
 /// them where they were not.
 std::vector<std::string> steering(const Context& context,
                                   const std::vector<ConceptDirection>& found, const Prompt& prompt,
-                                  const Args& args) {
+                                  const ConceptCommandArgs& args) {
   const std::string file = args.out.empty() ? "directions.safetensors" : args.out,
                     save_first =
                         args.out.empty() ? context.command_line + " --out " + file + " && " : "";
@@ -144,13 +146,13 @@ std::vector<std::string> steering(const Context& context,
 
 void draw(const Context& context, const std::vector<ConceptDirection>& found,
           const std::vector<Prompt>& positive, const std::vector<Prompt>& negative,
-          const Args& args) {
+          const ConceptCommandArgs& args) {
   print(draw_table(found, context.out));
   if (found.size() == 1) print(draw_scores(found[0], positive, negative, context.out));
   if (!args.out.empty()) print(usage(found, args, context.out));
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const ConceptCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const SiteArg site = parse_site(args.site);
   const Model model = load_model(context);
@@ -186,7 +188,7 @@ void run(const Context& context, const Args& args) {
 void add_concept(Command& app, Context& context) {
   Command command = app.add_subcommand(
       "concept", "Find the direction in which two sets of prompts differ, for steering");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<ConceptCommandArgs>();
   const auto group = "Concept";
   command
       .add_option("--positive", args->positive,

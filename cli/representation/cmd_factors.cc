@@ -18,7 +18,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct FactorsCommandArgs {
   PromptArgs prompt;
   FactorOptions options;
   std::string layers, init = "random", out;
@@ -55,7 +55,8 @@ std::vector<size_t> largest(const std::vector<double>& values, size_t count) {
   return order;
 }
 
-std::string draw_component(const Picture& p, size_t component, double total, const Args& args) {
+std::string draw_component(const Picture& p, size_t component, double total,
+                           const FactorsCommandArgs& args) {
   const std::vector<double> strengths = p.factors.strengths_of(component);
   const double full = *std::max_element(strengths.begin(), strengths.end());
   std::string text = p.out.paint(Style::kTitle, fmt::format("component {}", component)) +
@@ -79,7 +80,7 @@ std::string draw_component(const Picture& p, size_t component, double total, con
          p.out.paint(Style::kDim, "neurons") + neurons + "\n\n";
 }
 
-std::string draw(const Picture& p, const Args& args) {
+std::string draw(const Picture& p, const FactorsCommandArgs& args) {
   const double total = sum_of_squares(p.factors.strengths);
   std::string text;
   for (size_t c = 0; c < static_cast<size_t>(p.factors.components); ++c)
@@ -94,7 +95,7 @@ std::string draw(const Picture& p, const Args& args) {
          "\n";
 }
 
-JsonValue factors_json(const Picture& p, const Args& args) {
+JsonValue factors_json(const Picture& p, const FactorsCommandArgs& args) {
   const Factors& f = p.factors;
   JsonValue json = {{"layers", f.layers},
                     {"tokens", p.names.json(p.ids)},
@@ -127,7 +128,7 @@ void save(const Picture& p, const std::string& path,
                metadata);
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const FactorsCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
@@ -163,7 +164,7 @@ void run(const Context& context, const Args& args) {
 void add_factors(Command& app, Context& context) {
   Command command = app.add_subcommand(
       "factors", "Find groups of MLP neurons that are active together on a text");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<FactorsCommandArgs>();
   add_prompt_options(command, args->prompt);
   const auto group = "Factors";
   FactorOptions& options = args->options;

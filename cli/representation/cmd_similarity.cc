@@ -18,7 +18,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct SimilarityCommandArgs {
   PromptArgs prompt;
   std::string measure = "cka", site = SimilarityOptions().site, against, out;
   double variance = SimilarityOptions().variance;
@@ -40,7 +40,8 @@ Batch pieces_of(const std::vector<Prompt>& prompts, int64_t context) {
 }
 
 /// Throws Error (user) unless both models read these texts as the same ids.
-void check_same_ids(const Args& args, const std::vector<Prompt>& prompts, const Model& against) {
+void check_same_ids(const SimilarityCommandArgs& args, const std::vector<Prompt>& prompts,
+                    const Model& against) {
   if (!against.shared_tokenizer()) return;  // ids are what they are
   const std::vector<Prompt> theirs =
       read_prompts(args.prompt, against.shared_tokenizer(), against.name());
@@ -75,7 +76,7 @@ std::vector<std::string> labels_of(const std::vector<std::string>& sites) {
   return labels;
 }
 
-std::string draw(const Similarity& found, const Args& args, const Model& model,
+std::string draw(const Similarity& found, const SimilarityCommandArgs& args, const Model& model,
                  const Terminal& out) {
   std::string head =
       fmt::format("{} of {}", args.measure == "cka" ? "linear CKA" : "SVCCA", args.site);
@@ -101,7 +102,7 @@ std::string draw(const Similarity& found, const Args& args, const Model& model,
   return text;
 }
 
-JsonValue similarity_json(const Similarity& found, const Args& args) {
+JsonValue similarity_json(const Similarity& found, const SimilarityCommandArgs& args) {
   JsonValue json = {{"measure", args.measure},
                     {"tokens", found.tokens},
                     {"passes", found.passes},
@@ -119,7 +120,7 @@ JsonValue similarity_json(const Similarity& found, const Args& args) {
   return json;
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const SimilarityCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   SiteArg site = parse_site(args.site);
   const Model model = load_model(context);
@@ -173,7 +174,7 @@ void add_similarity(Command& app, Context& context) {
   Command command = app.add_subcommand(
       "similarity",
       "Compare representations of the same tokens between layers, or between two models");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<SimilarityCommandArgs>();
   add_prompt_options(command, args->prompt);
   const auto group = "Similarity";
   command

@@ -17,7 +17,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct Args {
+struct SaliencyCommandArgs {
   PromptArgs prompt;
   SaliencyArgs saliency;
   std::string show, out;
@@ -25,8 +25,8 @@ struct Args {
   PageArgs page;
 };
 
-void draw(const Context& context, const Args& args, const Saliency& result, const Names& names,
-          const Prompt& prompt, const std::string& what) {
+void draw(const Context& context, const SaliencyCommandArgs& args, const Saliency& result,
+          const Names& names, const Prompt& prompt, const std::string& what) {
   const Terminal& out = context.out;
   const bool grid =
       args.show == "grid" || args.show == "both" || (args.show.empty() && result.steps.size() > 1);
@@ -39,7 +39,7 @@ void draw(const Context& context, const Args& args, const Saliency& result, cons
   if (grid) print("\n" + draw_saliency_grid(picture));
 }
 
-void run(const Context& context, const Args& args) {
+void run(const Context& context, const SaliencyCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
@@ -81,7 +81,7 @@ void run(const Context& context, const Args& args) {
 void add_saliency(Command& app, Context& context) {
   Command command = app.add_subcommand(
       "saliency", "Show the importance of each token of a text for the next token");
-  const auto args = std::make_shared<Args>();
+  const auto args = std::make_shared<SaliencyCommandArgs>();
   add_prompt_options(command, args->prompt);
   add_saliency_options(command, args->saliency);
   const auto group = "Saliency";

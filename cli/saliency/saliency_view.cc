@@ -29,13 +29,6 @@ std::vector<double> signed_shares(const Saliency& saliency, size_t step) {
     values.push_back(signed_share(saliency, step, static_cast<size_t>(i)));
   return values;
 }
-
-double largest(const std::vector<double>& values) {
-  double size = 0;
-  for (const double x : values) size = std::max(size, std::abs(x));
-  return size;
-}
-
 std::string heading(const SaliencyPicture& p, const SaliencyStep& step) {
   std::string text = fmt::format("position {}: {}", step.inputs, p.names.shown(step.target));
   if (p.saliency.contrast)
@@ -147,7 +140,7 @@ std::string draw_step(const SaliencyPicture& p, size_t step, size_t top_k) {
     const std::vector<double> values = signed_shares(p.saliency, step);
     std::vector<std::string> pieces;
     for (size_t i = 0; i < values.size(); ++i) pieces.push_back(p.names.shown(p.saliency.ids[i]));
-    text += draw_heat_text(pieces, values, largest(values), p.out);
+    text += draw_heat_text(pieces, values, largest_size(values), p.out);
   }
   if (top_k > 0) text += table(p, step, top_k);
   if (s.completeness) text += completeness(p, s);
@@ -162,7 +155,7 @@ std::string draw_saliency_grid(const SaliencyPicture& p) {
   heat.full = 0;
   for (size_t step = 0; step < p.saliency.steps.size(); ++step) {
     std::vector<double> values = signed_shares(p.saliency, step);
-    heat.full = std::max(heat.full, largest(values));
+    heat.full = std::max(heat.full, largest_size(values));
     values.resize(heat.columns.size(), std::numeric_limits<double>::quiet_NaN());
     heat.rows.push_back({p.names.shown(p.saliency.steps[step].target), std::move(values)});
   }

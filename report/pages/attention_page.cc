@@ -9,7 +9,7 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-constexpr size_t kMostNumbers = 6'000'000;  // of one page's maps: 32 MB of text
+constexpr size_t kMaxMapNumbers = 6'000'000;  // of one page's maps: 32 MB of text
 
 /// The text that all views are of.
 const std::vector<int32_t>& ids_of(const AttentionViews& views) {
@@ -42,11 +42,11 @@ size_t numbers_of(const AttentionMaps& maps) {
 void check_size(std::span<const AttentionViews> results) {
   size_t numbers = 0;
   for (const AttentionViews& views : results) numbers += views.maps ? numbers_of(*views.maps) : 0;
-  if (numbers > kMostNumbers)
+  if (numbers > kMaxMapNumbers)
     user_error(
         "an attention page is limited to maps of {} numbers, not {}: use fewer layers, heads or "
         "queries",
-        kMostNumbers, numbers);
+        kMaxMapNumbers, numbers);
 }
 
 /// Without the entries after each query, which are 0: a row of a query q has q + 1 numbers.

@@ -16,7 +16,7 @@ using namespace internal;
 namespace {
 
 constexpr size_t kTopElements = 50;
-constexpr size_t kMostTokens = 2'000'000;
+constexpr size_t kMaxPromptTokens = 2'000'000;
 
 void check(std::span<const ConceptDirection> results, const ConceptSubject& subject) {
   check_results(results.size(), "concept");
@@ -39,10 +39,10 @@ void check(std::span<const ConceptDirection> results, const ConceptSubject& subj
   for (const Batch* set : {&subject.positive, &subject.negative}) {
     for (const auto& prompt : *set) tokens += prompt.size();
   }
-  if (tokens > kMostTokens)
+  if (tokens > kMaxPromptTokens)
     user_error(
         "a concept page is limited to {} tokens of prompts, not {}: use fewer or shorter prompts",
-        kMostTokens, tokens);
+        kMaxPromptTokens, tokens);
 }
 
 JsonValue prompts_data(std::string_view name, const Batch& prompts, TokenTable& tokens,

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kMostCells = int64_t{2048} * 2048;
 constexpr int64_t kMostObservations = 2000;
-constexpr int64_t kMostNumbers = 1'000'000;  // of all series together
+constexpr int64_t kMaxSeriesNumbers = 1'000'000;  // of all series together
 
 void check(const CovarianceView& view) {
   if (!view.covariance || view.covariance->variables < 1)
@@ -70,7 +70,7 @@ JsonValue lower_triangle(const Covariance& result) {
 JsonValue series_data(const CovarianceView& view) {
   const MatrixView& series = view.series;
   const int64_t shown = std::min(
-      {series.columns, kMostObservations, std::max<int64_t>(2, kMostNumbers / series.rows)});
+      {series.columns, kMostObservations, std::max<int64_t>(2, kMaxSeriesNumbers / series.rows)});
   std::vector<int64_t> observations;
   for (int64_t i = 0; i < shown; ++i) observations.push_back(i * series.columns / shown);
   std::vector<double> values, weights;

@@ -7,9 +7,9 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-constexpr size_t kMostTokens = 2'000'000;
+constexpr size_t kMaxScoredTokens = 2'000'000;
 
-std::vector<int32_t> ids_of(const Score& score) {
+std::vector<int32_t> scored_ids(const Score& score) {
   std::vector<int32_t> ids;
   for (const TokenScore& token : score.tokens) ids.push_back(token.id);
   return ids;
@@ -26,7 +26,7 @@ JsonValue column(const Items& items, Of of) {
 
 JsonValue score_data(const Score& score, TokenTable& tokens, const PageSource& source) {
   const auto& scored = score.tokens;
-  const std::vector<int32_t> ids = ids_of(score);
+  const std::vector<int32_t> ids = scored_ids(score);
   std::vector<int32_t> top;
   for (const TokenScore& token : scored) top.push_back(token.top_id);
   return {
@@ -68,9 +68,9 @@ std::string surprisal_page(const Results& results, const PageSource& source, Sco
   check_results(results.size(), "score");
   size_t count = 0;
   for (const auto& result : results) count += score_of(result).tokens.size();
-  if (count > kMostTokens)
-    user_error("a score page is limited to {} tokens, not {}: score fewer at once", kMostTokens,
-               count);
+  if (count > kMaxScoredTokens)
+    user_error("a score page is limited to {} tokens, not {}: score fewer at once",
+               kMaxScoredTokens, count);
   TokenTable tokens(source.tokenizer);
   Page page{.kind = "score",
             .title = "Surprisal",
