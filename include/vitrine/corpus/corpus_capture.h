@@ -23,10 +23,10 @@ namespace vitrine {
 //   offsets        [W+1] i64    window w is ids[offsets[w] .. offsets[w+1])
 //   documents      [W] i64      index in the corpus of the window's document
 //   begins         [W] i64      position in the document of the window's first token
-//   repeated       [W] i64      number of tokens repeated from the previous window; they have no
-//   rows SITE           [R, ...]     captured site, one row per new token SITE.positions [R] i64 if
-//   positions were selected: position of each row in its window SITE.offsets   [W+1] i64 likewise:
-//   window w has rows [offsets[w], offsets[w+1])
+//   repeated       [W] i64      number of tokens repeated from the previous window, without rows
+//   SITE           [R, ...]     captured site, one row per new token
+//   SITE.positions [R] i64      if positions were selected: position of each row in its window
+//   SITE.offsets   [W+1] i64    likewise: window w has rows [offsets[w], offsets[w+1])
 // Maps (scores, pattern) have a different size in every window and are invalid here; capture_file.h
 // writes maps.
 //
