@@ -253,15 +253,6 @@ class BenchRun {
 
 }  // namespace
 
-const std::vector<std::string>& workload_names() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> list;
-    for (const Workload& workload : kWorkloads) list.emplace_back(workload.name);
-    return list;
-  }();
-  return names;
-}
-
 void Bench::step(const std::string& what) const {
   on_step(fmt::format("{} {} {}", name, dtype_name(model.dtype()), what));
 }

@@ -27,6 +27,8 @@ endfunction()
 
 if(TARGET vitrine_cli)
   install(TARGETS vitrine_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # `vitrine bench` starts it. A build of the command alone has none.
+  install(TARGETS vitrine_bench_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
   if(NOT CMAKE_CROSSCOMPILING)
     vitrine_install_help(man ${CMAKE_INSTALL_MANDIR}/man1 vitrine.1)
     set(data ${CMAKE_INSTALL_DATADIR})

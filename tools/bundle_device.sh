@@ -8,7 +8,8 @@ usage() {
   cat <<TEXT
 usage: tools/bundle_device.sh BUILD_DIR DEST
 
-BUILD_DIR   a build with CUDA (kernels_test, the engine's tests that run on every device, vitrine_cli: see PROGRAMS)
+BUILD_DIR   a build with CUDA (kernels_test, the engine's tests that run on every device, vitrine_cli,
+            vitrine_bench_cli: see PROGRAMS)
 DEST        a new or empty folder
 
 There: DEST/device_check.sh DEST OUT_DIR. The other machine needs a driver, and a glibc no older than this one's.
@@ -29,7 +30,8 @@ if [[ -e $DEST ]] && [[ -n $(ls -A "$DEST") ]]; then die "$DEST is not empty; gi
 
 PROGRAMS=(tests/kernels/kernels_test tests/engine/golden_test tests/engine/golden_small_test tests/engine/promises_test
   tests/engine/edits_test tests/engine/generate_test tests/engine/gradients_test tests/engine/gradients_edits_test
-  tests/engine/gradients_promises_test tests/engine/running_moments_test cli/vitrine)
+  tests/engine/gradients_promises_test tests/engine/running_moments_test cli/vitrine
+  cli/vitrine-bench)
 missing=()
 for program in "${PROGRAMS[@]}"; do [[ -x $BUILD/$program ]] || missing+=("$program"); done
 ((${#missing[@]} == 0)) || die "not built in $BUILD: ${missing[*]}"

@@ -10,12 +10,6 @@
 namespace vitrine::bench {
 using namespace internal;
 
-const std::vector<std::string>& hook_set_names() {
-  static const std::vector<std::string> names = {"none", "residual",   "residual+mlp",
-                                                 "maps", "everything", std::string(kEditSet)};
-  return names;
-}
-
 Hooks hook_set(std::string_view name, const Config& config) {
   Hooks hooks;
   if (name == "none") return hooks;

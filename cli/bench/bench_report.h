@@ -7,18 +7,12 @@
 #include "base/atomic_file.h"
 #include "bench/bench.h"
 #include "bench/measure/records.h"
+#include "cli/bench/bench_options.h"
 #include "cli/bench/bench_table.h"
 #include "cli/core/context.h"
 
 namespace vitrine::cli {
 using namespace internal;
-
-/// Where the results of `vitrine bench` go, beside standard output.
-struct BenchOutput {
-  std::string format = "text";    ///< "text", "md", "csv" or "json"
-  std::string out;                ///< a file for the JSON; empty: none
-  std::string compare, baseline;  ///< files with rows to stand beside ours; empty: none
-};
 
 /// What was measured, shown as it comes and kept for the JSON.
 class BenchReport {

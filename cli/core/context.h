@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/json_value.h"
 #include "cli/core/options.h"
@@ -30,8 +31,9 @@ struct Context {
   std::string dtype;
   int threads = 0;
 
-  std::string command_line;  ///< as a shell reads it
-  Terminal out;              ///< ready when the action runs
+  std::vector<std::string> arguments;  ///< the program's own name first
+  std::string command_line;            ///< as a shell reads it
+  Terminal out;                        ///< ready when the action runs
 };
 
 void add_output_options(Command& command, Context& context);

@@ -44,4 +44,6 @@ foreach(script bash-completion/completions/vitrine zsh/site-functions/_vitrine
 endforeach()
 step("the command on the installed model" EXPECT "London" COMMAND ${prefix}/bin/vitrine lens --model ${demo}
   --prompt "Heathrow airport is located in the city of" --watch " London")
+step("the program that measures" EXPECT "forward 1 x 8 tokens" COMMAND ${prefix}/bin/vitrine bench --model ${demo}
+  --workload forward --hooks none --prompt 8 --repeat 1)
 file(REMOVE_RECURSE ${folder})
