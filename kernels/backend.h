@@ -383,6 +383,11 @@ class Backend {
   /// while a pass runs.
   virtual std::vector<std::string> choices() const { return {}; }
 
+  /// Names what is issued until end_range() in the device's own profiler, where it has one. Ranges
+  /// nest.
+  virtual void begin_range(const char*) {}
+  virtual void end_range() {}
+
   // --- memory
   /// Throws Error (user) naming the bytes wanted and had.
   virtual Buffer allocate(size_t bytes) = 0;

@@ -31,6 +31,8 @@ class CudaBackend : public Backend {
 
   std::string description() const override;
   std::vector<std::string> choices() const override;
+  void begin_range(const char* name) override { device_->push_range(name); }
+  void end_range() override { device_->pop_range(); }
 
   Buffer allocate(size_t bytes) override;
   size_t available_bytes() const override { return device_->available_bytes(); }

@@ -5,6 +5,12 @@
 
 #include "base/check.h"
 
+// A package of its own in a CUDA toolkit, which a minimal installation lacks.
+#if __has_include(<nvtx3/nvToolsExt.h>)
+#include <nvtx3/nvToolsExt.h>
+#define VITRINE_HAS_NVTX 1
+#endif
+
 // Implementation of device.h with the CUDA runtime.
 
 namespace vitrine::internal::cuda {
@@ -136,6 +142,10 @@ class CudaDevice : public Device {
     return std::make_unique<CudaGraph>(graph, stream_);
   }
   bool recording() const override { return recording_; }
+#ifdef VITRINE_HAS_NVTX
+  void push_range(const char* name) override { nvtxRangePushA(name); }
+  void pop_range() override { nvtxRangePop(); }
+#endif
   void* stream() const override { return stream_; }
 
  private:

@@ -57,6 +57,10 @@ class Device {
   virtual std::unique_ptr<RecordedWork> end_recording() = 0;
   virtual bool recording() const = 0;
 
+  /// A named range in NVIDIA's profilers, until pop_range().
+  virtual void push_range(const char*) {}
+  virtual void pop_range() {}
+
   /// A cudaStream_t.
   virtual void* stream() const = 0;
 };
