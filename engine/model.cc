@@ -12,16 +12,22 @@
 #include "engine/model_state.h"
 #include "engine/random_weights.h"
 #include "engine/run_pass.h"
+#include "kernels/profile/profiling_backend.h"
 
 namespace vitrine {
 using namespace internal;
 namespace {
 
-std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
+std::unique_ptr<Backend> make_plain_backend(const ModelOptions& options) {
   const Gemm gemm = gemm_from_name(options.gemm);  // a wrong word is refused on a CPU, too
   if (const std::optional<int> gpu = gpu_index(options.device))
     return make_cuda_backend({.device = *gpu, .gemm = gemm});
   return make_cpu_backend({.threads = options.threads});
+}
+
+std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
+  std::unique_ptr<Backend> backend = make_plain_backend(options);
+  return profiling() ? make_profiling_backend(std::move(backend)) : std::move(backend);
 }
 
 /// Reads a checkpoint's tensors in place and lets their pages go once packed.

@@ -142,6 +142,10 @@ Command add_bench_options(Command& app, Context& context, BenchArgs& args) {
   add_workload_options(command, args.options);
   add_output_options(command, context);
   add_result_options(command, args.output);
+  command
+      .add_flag("--profile", args.profile,
+                "End with a table of what each operation took, checks and warm-up included")
+      ->group("Output");
   set_examples(command,
                "  vitrine bench --workload decode --dtype f32,f16\n"
                "  vitrine bench --device cuda --size gpt2,gpt2-xl --out bench.json\n"

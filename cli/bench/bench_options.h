@@ -23,6 +23,7 @@ struct BenchArgs {
   std::vector<std::string> sizes, dtypes;
   std::string model;
   BenchOutput output;
+  bool profile = false;
 };
 
 /// Declares the command. `args` must live until it has run.

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/check.h"
+#include "base/profile.h"
 #include "base/quote.h"
 #include "bench/bench.h"
 #include "bench/measure/sizes.h"
@@ -54,6 +55,7 @@ BenchOptions complete(const BenchArgs& args) {
 
 void run(const Context& context, const BenchArgs& args) {
   const BenchOptions options = complete(args);
+  if (args.profile) set_profiling(true);
   const InterruptGuard guard;
   BenchReport report(context, args.output, options);
   bool finished = false;

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "base/check.h"
+#include "base/profile.h"
 #include "base/quote.h"
 #include "cli/core/output_files.h"
 #include "vitrine/error.h"
@@ -51,6 +52,7 @@ int run(int argc, const char* const* argv, AddCommands add_commands) {
     return complain(kBadInput, fmt::format("{}; see vitrine {}--help", error.what(), command));
   }
   context.out = Terminal(context.color, context.width);
+  profiling();  // refuses an invalid VITRINE_PROFILE before any work
   context.action();
   return 0;
 }
@@ -77,9 +79,12 @@ int run_program(int argc, const char* const* argv, AddCommands add_commands) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is then an error like a full disk,
                                   // with a line and nothing left
   const int status = run_safely(argc, argv, add_commands);
-  if (status != 0 || std::fflush(stdout) == 0) return status;
-  return complain(kFailed,
-                  std::string("cannot write to standard output:  ") + std::strerror(errno));
+  if (status != 0) return status;
+  if (std::fflush(stdout) != 0)
+    return complain(kFailed,
+                    std::string("cannot write to standard output: ") + std::strerror(errno));
+  std::fputs(profile_tables().c_str(), stderr);
+  return 0;
 }
 
 }  // namespace vitrine::cli
