@@ -162,7 +162,7 @@ TEST(CorpusMoments, RanksMergeToTheWhole) {
   EXPECT_EQ(refused({states[0], states[1], states[2], states[1]}),
             "rank 1 of 3 is present 2 times: expected every rank of a corpus once");
   EXPECT_TRUE(
-      says(refused({folder / "merged.safetensors", states[0]}), "rank 0 of 3 is there 2 times"));
+      says(refused({folder / "merged.safetensors", states[0]}), "rank 0 of 3 is present 2 times"));
   moments_of(model, path, {.state = folder / "whole.safetensors"});
   EXPECT_TRUE(says(refused({states[0], states[1], states[2], folder / "whole.safetensors"}),
                    "different worlds of 1 and 3 ranks for one corpus"));

@@ -250,7 +250,7 @@ TEST(TunedLensFit, RefusesWhatCannotBeFitted) {
             "held_out_every 1 is out of range: expected at least 2");
   EXPECT_EQ(refusal(some_texts(20), {.max_held_out = 1}),
             "max_held_out 1 is out of range: expected at least 2");
-  EXPECT_TRUE(says(refusal({}, {}), "leaves 0 tokens for the fit"));
+  EXPECT_TRUE(says(refusal({}, {}), "has 0 tokens for the fit"));
   EXPECT_TRUE(says(refusal(some_texts(9), {}), "missing held-out text"));
   EXPECT_TRUE(says(refusal({std::vector<int32_t>(13, 1)}, {}), "13"));
 }

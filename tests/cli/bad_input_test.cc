@@ -218,7 +218,7 @@ TEST_F(BadInput, SitesThatAreNotThere) {
   capture("blocks.0.mlp.hook_post[neurons=128]", {"neuron 128", "0..127"});
   capture("blocks.0.hook_resid_post[positions=3]", {"position 3", "3 tokens"});
   capture("blocks.0.hook_resid_post[head=3]", {"'head'", "heads"});
-  capture("blocks.0.hook_resid_post[heads=3", {"'['"});
+  capture("blocks.0.hook_resid_post[heads=3", {"missing ']'"});
   capture("", {"empty"});
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z[heads=4]=zero"},
           {"head 4", "0..3"});

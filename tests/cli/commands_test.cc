@@ -32,9 +32,9 @@ TEST(Commands, NumbersBelowTheirRangeAreNamed) {
   };
   for (const char* command : {"generate", "noise", "predictivity", "factors", "attention", "bench",
                               "saliency", "patch", "lens"}) {
-    refused({command, "--seed", "-1"}, "--seed: '-1' is not a number >= 0");
+    refused({command, "--seed", "-1"}, "--seed: invalid value '-1': expected a number >= 0");
   }
-  refused({"corpus", "--window", "0"}, "--window: '0' is not a number > 0");
+  refused({"corpus", "--window", "0"}, "--window: invalid value '0': expected a number > 0");
 }
 
 TEST(Commands, LensNumbersAreTheLibrarys) {
