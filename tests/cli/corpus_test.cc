@@ -82,7 +82,7 @@ TEST(CorpusCommand, WritesGoesOnAndVerifies) {
                          "shard-000001.safetensors";
   fs::resize_file(shard, fs::file_size(shard) - 1);
   expect_refused({"corpus", "--verify", "--out", out},
-                 {"1 of ", "shards compared with the manifest", shard.string()});
+                 {"1 problems in ", "shards compared with the manifest", shard.string()});
 }
 
 TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
@@ -134,7 +134,7 @@ TEST(CorpusCommand, RanksComeFromTheLauncher) {
   EXPECT_EQ(second["documents"], 2);
   expect_refused(
       {"corpus", path, "--model", plain(), "--capture", kSite, "--out", (folder / "o").string()},
-      {"RANK is 4 where WORLD_SIZE is 4"}, {.environment = {{"RANK", "4"}, {"WORLD_SIZE", "4"}}});
+      {"RANK is 4 with WORLD_SIZE = 4"}, {.environment = {{"RANK", "4"}, {"WORLD_SIZE", "4"}}});
   expect_refused({"corpus", path, "--model", plain(), "--capture", kSite, "--out",
                   (folder / "o").string(), "--rank", "1"},
                  {"missing --rank or --world"});
