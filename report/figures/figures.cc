@@ -10,6 +10,10 @@
 #include "report/page.h"
 #include "report/pages/patch_layout.h"
 #include "report/token_table.h"
+#include "vitrine/analysis/attribution.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/analysis/path_patching.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine {
 using namespace internal;

@@ -11,6 +11,8 @@
 #include "report/pages/concept_layout.h"
 #include "report/pages/factor_shares.h"
 #include "report/token_table.h"
+#include "vitrine/analysis/factors.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine {
 using namespace internal;

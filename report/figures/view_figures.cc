@@ -8,6 +8,10 @@
 #include "report/figures/figure.h"
 #include "report/page.h"
 #include "report/token_table.h"
+#include "vitrine/analysis/attention.h"
+#include "vitrine/analysis/noise.h"
+#include "vitrine/analysis/predictivity.h"
+#include "vitrine/analysis/similarity.h"
 
 namespace vitrine {
 using namespace internal;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "report/packed.h"
 #include "report/page.h"
+#include "vitrine/analysis/attribution.h"
 
 namespace vitrine {
 using namespace internal;

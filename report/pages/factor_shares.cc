@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "report/page.h"
+#include "vitrine/analysis/factors.h"
 
 namespace vitrine::internal {
 

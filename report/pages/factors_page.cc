@@ -2,6 +2,7 @@
 #include "report/packed.h"
 #include "report/page.h"
 #include "report/pages/factor_shares.h"
+#include "vitrine/analysis/factors.h"
 
 namespace vitrine {
 using namespace internal;

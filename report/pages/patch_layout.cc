@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "vitrine/analysis/path_patching.h"
+
 namespace vitrine::internal {
 namespace {
 

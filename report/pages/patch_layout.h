@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "report/token_table.h"
+#include "vitrine/analysis/path_patching.h"
 #include "vitrine/report/page.h"
 
 namespace vitrine::internal {

@@ -4,6 +4,9 @@
 #include "report/packed.h"
 #include "report/page.h"
 #include "report/pages/patch_layout.h"
+#include "vitrine/analysis/ablation.h"
+#include "vitrine/analysis/causal_trace.h"
+#include "vitrine/analysis/path_patching.h"
 
 namespace vitrine {
 using namespace internal;

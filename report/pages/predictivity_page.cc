@@ -3,6 +3,7 @@
 
 #include "report/packed.h"
 #include "report/page.h"
+#include "vitrine/analysis/predictivity.h"
 
 namespace vitrine {
 using namespace internal;

@@ -4,6 +4,7 @@
 #include "analysis/saliency/words.h"
 #include "report/packed.h"
 #include "report/page.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine {
 using namespace internal;

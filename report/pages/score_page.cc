@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "report/packed.h"
 #include "report/page.h"
+#include "vitrine/analysis/score.h"
 
 namespace vitrine {
 using namespace internal;

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "report/packed.h"
 #include "report/page.h"
+#include "vitrine/analysis/similarity.h"
 
 namespace vitrine {
 using namespace internal;

@@ -7,6 +7,13 @@
 
 #include "page_fixture.h"
 #include "results.h"
+#include "vitrine/analysis/attention.h"
+#include "vitrine/analysis/factors.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/analysis/noise.h"
+#include "vitrine/analysis/predictivity.h"
+#include "vitrine/analysis/score.h"
+#include "vitrine/analysis/similarity.h"
 
 // The pages of attention, covariance, predictivity, factors, similarity, noise, scores and rankings
 // in a real browser: their numbers, and what pointer and keys change.

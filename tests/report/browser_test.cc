@@ -5,6 +5,9 @@
 #include <tuple>
 
 #include "page_fixture.h"
+#include "vitrine/analysis/attribution.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/analysis/saliency.h"
 
 // Every page in a real browser: it shows the numbers that it was given, answers to pointer and
 // keys, makes no requests, and fits wide and narrow windows, light and dark. With

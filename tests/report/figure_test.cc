@@ -10,6 +10,7 @@
 #include "picture.h"
 #include "support.h"
 #include "tests/base/test_files.h"
+#include "vitrine/analysis/lens.h"
 
 // Figures as bytes, and PNG as the pixels that it decodes to.
 

@@ -2,6 +2,13 @@
 #pragma once
 
 #include "support.h"
+#include "vitrine/analysis/attention.h"
+#include "vitrine/analysis/factors.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/analysis/noise.h"
+#include "vitrine/analysis/predictivity.h"
+#include "vitrine/analysis/score.h"
+#include "vitrine/analysis/similarity.h"
 #include "vitrine/model.h"
 
 namespace vitrine::testing {

@@ -6,6 +6,13 @@
 #include <algorithm>
 
 #include "tests/base/test_files.h"
+#include "vitrine/analysis/attention.h"
+#include "vitrine/analysis/factors.h"
+#include "vitrine/analysis/lens.h"
+#include "vitrine/analysis/noise.h"
+#include "vitrine/analysis/predictivity.h"
+#include "vitrine/analysis/score.h"
+#include "vitrine/analysis/similarity.h"
 
 // What the pages of attention, covariance, predictivity, factors, similarity, noise, scores and
 // rankings hold.

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/random.h"
+#include "vitrine/analysis/lens.h"
 #include "vitrine/report/page.h"
 
 namespace vitrine::testing {

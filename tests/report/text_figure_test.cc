@@ -9,6 +9,8 @@
 #include "report/figures/figure.h"
 #include "results.h"
 #include "tests/base/test_files.h"
+#include "vitrine/analysis/factors.h"
+#include "vitrine/analysis/score.h"
 
 // Figures of concept directions, factors and scores, and the panels that they brought.
 

@@ -4,6 +4,9 @@
 #include "picture.h"
 #include "results.h"
 #include "tests/base/test_files.h"
+#include "vitrine/analysis/attention.h"
+#include "vitrine/analysis/noise.h"
+#include "vitrine/analysis/predictivity.h"
 #include "vitrine/report/figure.h"
 
 // Figures of the analyses whose pages stand in results_test.cc: how much of a picture has which

@@ -7,26 +7,31 @@
 #include <string>
 #include <vector>
 
-#include "vitrine/analysis/ablation.h"
-#include "vitrine/analysis/attention.h"
-#include "vitrine/analysis/attribution.h"
-#include "vitrine/analysis/causal_trace.h"
 #include "vitrine/analysis/concepts.h"
 #include "vitrine/analysis/covariance.h"
-#include "vitrine/analysis/factors.h"
-#include "vitrine/analysis/lens.h"
-#include "vitrine/analysis/noise.h"
 #include "vitrine/analysis/patching.h"
-#include "vitrine/analysis/path_patching.h"
-#include "vitrine/analysis/predictivity.h"
-#include "vitrine/analysis/saliency.h"
-#include "vitrine/analysis/score.h"
-#include "vitrine/analysis/similarity.h"
 #include "vitrine/config.h"
 #include "vitrine/model.h"
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
+
+struct Ablations;
+struct AttentionMaps;
+struct AttentionRelevance;
+struct Factors;
+struct HeadStatistics;
+struct Lens;
+struct LogitAttribution;
+struct Noise;
+struct PathPatching;
+struct Predictivity;
+struct RepetitionScores;
+struct Saliency;
+struct Score;
+struct Similarity;
+struct Trace;
+struct WordScores;
 
 // Results as pages: each function returns one self-contained HTML file, which opens from disk,
 // loads no resources, and contains every number of the result (but no activations). The bytes
