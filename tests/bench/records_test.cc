@@ -164,7 +164,8 @@ TEST_F(BenchRecords, WhatAFileLacksIsNamed) {
   names(refused([](Json& f) { f["rows"][1]["seconds"]["max"] = 0.5; }), {"seconds", "max", "0.5"});
   names(refused([](Json& f) { f["rows"][1]["seconds"]["max"] = "a lot"; }),
         {"seconds", "max", "a lot"});
-  names(refused([](Json& f) { f["rows"][1] = f["rows"][0]; }), {"rows[1]", "gpt2", "duplicate row"});
+  names(refused([](Json& f) { f["rows"][1] = f["rows"][0]; }),
+        {"rows[1]", "gpt2", "duplicate row"});
 }
 
 }  // namespace

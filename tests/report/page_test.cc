@@ -8,6 +8,7 @@
 #include "report/packed.h"
 #include "support.h"
 #include "tests/base/test_files.h"
+#include "vitrine/analysis.h"
 
 // Pages as text. What a browser makes of them is browser_test.cc's matter.
 
