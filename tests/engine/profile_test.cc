@@ -33,7 +33,7 @@ class ProfileTest : public ::testing::Test {
 
   static Model model(bool profiled) {
     set_profiling(profiled);
-    return Model::random(odd_config(), 7, testing_support::test_options({.threads = 2}));
+    return Model::random(odd_config(), 7, testing_support::test_options({.threads = 1}));
   }
   /// What `work` cost, by operation.
   template <typename F>
