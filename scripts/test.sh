@@ -150,6 +150,9 @@ set_sanitizer_options() {
   export OMP_TOOL_LIBRARIES=$archer
 }
 
+# Several tests share the cores, so a thread that waits gives its core away instead of spinning.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+
 # run_ctest FOLDER OPTION...: shows what did not pass with its output, and the progress; the log has
 # everything.
 run_ctest() {
