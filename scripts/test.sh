@@ -137,6 +137,8 @@ configure_tests() {
 set_sanitizer_options() {
   local trace=allow_addr2line=1 allocations=allocator_may_return_null=1
   export ASAN_OPTIONS=${ASAN_OPTIONS:-$trace:$allocations:detect_stack_use_after_return=1}
+  # Clang's OpenMP keeps what it allocates for its threads until the process has ended.
+  export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$ROOT/scripts/leaks.txt:print_suppressions=0}
   export UBSAN_OPTIONS=${UBSAN_OPTIONS:-$trace:print_stacktrace=1}
   # OpenMP's runtime is not compiled with the thread sanitizer, which therefore misses its
   # barriers and would report every parallel loop. Archer, a tool that the runtime loads, tells it

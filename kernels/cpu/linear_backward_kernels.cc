@@ -92,7 +92,8 @@ HWY_INLINE void turn_square(const W* from, const float* scales, int64_t inputs, 
   HWY_ALIGN float square[kPanel * kPanel];
   for (int64_t i = 0; i < kPanel; ++i) {
     for (int64_t c = 0; c < kPanel; c += kLanes)
-      store(i < inputs ? scaled(from + i * kPanel + c, scales + c) : hn::Zero(F32()),
+      store(i < inputs ? scaled(from + i * kPanel + c, scales == nullptr ? nullptr : scales + c)
+                       : hn::Zero(F32()),
             square + i * kPanel + c);
   }
   turn(square, to);
