@@ -29,7 +29,7 @@ Buffer BufferPool::take(size_t bytes) {
       shared_->free.erase(best);
     }
   }
-  if (!buffer) buffer = allocate_(bytes);
+  if (!buffer) buffer = allocate(bytes);
 
   const std::weak_ptr<Shared> pool = shared_;
   const auto give_back = [pool](Buffer* returned) {
@@ -43,6 +43,27 @@ Buffer BufferPool::take(size_t bytes) {
   void* data = buffer.data();
   const size_t size = buffer.bytes();
   return {data, size, std::shared_ptr<Buffer>(new Buffer(std::move(buffer)), give_back)};
+}
+
+Buffer BufferPool::allocate(size_t bytes) {
+  try {
+    return allocate_(bytes);
+  } catch (const std::exception&) {
+    std::vector<Buffer> free;
+    {
+      const std::lock_guard lock(shared_->mutex);
+      free.swap(shared_->free);
+    }
+    if (free.empty()) throw;
+  }
+  return allocate_(bytes);
+}
+
+size_t BufferPool::free_bytes() const {
+  const std::lock_guard lock(shared_->mutex);
+  size_t bytes = 0;
+  for (const Buffer& buffer : shared_->free) bytes += buffer.bytes();
+  return bytes;
 }
 
 }  // namespace vitrine::internal

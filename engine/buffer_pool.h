@@ -18,10 +18,15 @@ class BufferPool {
   explicit BufferPool(std::function<Buffer(size_t)> allocate)
       : allocate_(std::move(allocate)), shared_(std::make_shared<Shared>()) {}
 
-  /// At least `bytes` long; the contents are whatever they were. Throws what `allocate` throws.
+  /// At least `bytes` long; the contents are whatever they were. Where `allocate` throws, the free
+  /// buffers are given up and it is called once more; throws what it then throws.
   Buffer take(size_t bytes);
+  /// Bytes of the buffers that wait for the next run.
+  size_t free_bytes() const;
 
  private:
+  Buffer allocate(size_t bytes);
+
   struct Shared {
     std::mutex mutex;
     std::vector<Buffer> free;

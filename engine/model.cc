@@ -111,7 +111,8 @@ const ModelState& state_of(const Model& model) { return *model.state_; }
 
 size_t ModelState::free_bytes() const {
   // What is free now counts without the weights, which are there already; a limit counts them in.
-  const size_t room = backend->available_bytes();
+  // What the pool keeps free is there for the next run.
+  const size_t room = backend->available_bytes() + (pool ? pool->free_bytes() : 0);
   return memory_limit == 0
              ? room
              : std::min(room, memory_limit - std::min(memory_limit, weights.memory.bytes()));
