@@ -103,7 +103,7 @@ RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, cons
     pass_.run();
     backend.next_step(args_);
   } catch (...) {
-    backend.end_recording();  // so that the backend works again
+    backend.abandon_recording();
     throw;
   }
   recording_ = backend.end_recording();

@@ -491,7 +491,7 @@ class Backend {
 
   // --- recorded passes, for backends on which issuing an operation costs more than a small one
   // takes
-  /// Whether the three that follow can be called.
+  /// Whether those that follow can be called.
   virtual bool records() const { return false; }
   /// From here to end_recording() operations are noted instead of done. Whatever a later run is to
   /// see changed must then be in the backend's memory (the placed batch is); nothing may be
@@ -501,6 +501,8 @@ class Backend {
   /// would need an upload.
   virtual size_t recorded_list() const { return 0; }
   virtual std::unique_ptr<Recording> end_recording() { return nullptr; }
+  /// Instead of end_recording(), where recording failed: the backend works again.
+  virtual void abandon_recording() noexcept {}
   virtual void next_step(const NextStepArgs&) {}
 
   // --- hooks

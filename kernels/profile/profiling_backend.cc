@@ -223,6 +223,11 @@ class ProfilingBackend : public Backend {
     return std::make_unique<ProfiledRecording>(inner_->end_recording(), *inner_, profile_,
                                                recorded_);
   }
+  void abandon_recording() noexcept override {
+    inner_->abandon_recording();
+    const std::lock_guard lock(mutex_);
+    recording_ = false;
+  }
   void next_step(const NextStepArgs& args) override {
     run("next_step", profile::next_step(args), [&] { inner_->next_step(args); });
   }

@@ -14,8 +14,9 @@
 //
 // What it is strict about: dynamic shared memory is filled with NaNs before each block; a
 // copy_async lands only when it is waited for; tensor cores cut their sums off instead of rounding
-// them; lanes may be run in ascending or in descending order, so that a missing barrier shows in
-// one of the two. A barrier that some threads never reach ends the program with a message.
+// them; reciprocals are up to a unit in the last place off; lanes may be run in ascending or in
+// descending order, so that a missing barrier shows in one of the two. A barrier that some threads
+// never reach ends the program with a message.
 
 namespace vitrine::internal::cuda {
 class Device;
@@ -84,7 +85,8 @@ uint16_t narrow_f16(float x);
 uint16_t narrow_bf16(float x);
 uint32_t to_tf32(float x);  ///< to 11 significant bits, nearest, ties away from zero
 float bits_to_float(uint32_t bits);
-float cut_off(double x);  ///< to float32 towards zero
+float cut_off(double x);    ///< to float32 towards zero
+float reciprocal(float d);  ///< rcp.approx: the nearest float, or the one after or before it
 
 enum class MmaKind { kF16, kBf16, kTf32 };
 struct Left {
@@ -102,8 +104,15 @@ Loaded load_transposed(const void* row);
 void mma(MmaKind kind, float (&c)[4], Left a, Right b);
 
 enum class LaneOrder { kAscending, kDescending };
-/// A device of ordinary memory; recording is exact: nothing runs until the replay.
-std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability = 80);
+/// What an emulated GPU says of itself. A block's shared memory is that of its capability.
+struct Gpu {
+  int index = 0;
+  int capability = 80;
+  int processors = 4;
+};
+/// A device of ordinary memory; recording is exact: nothing runs until the replay. As on a real
+/// GPU, a kernel must be launched while its device is the calling thread's current one.
+std::shared_ptr<cuda::Device> make_device(LaneOrder order, Gpu gpu = {});
 
 }  // namespace vitrine::internal::cuda_on_host
 

@@ -14,8 +14,7 @@ std::unique_ptr<Backend> make(int) {
 
 template <cuda_on_host::LaneOrder kOrder>
 std::unique_ptr<Backend> make_hopper(Gemm gemm) {
-  constexpr int kCapability = 90;
-  return make_cuda_backend(cuda_on_host::make_device(kOrder, kCapability),
+  return make_cuda_backend(cuda_on_host::make_device(kOrder, {.capability = 90}),
                            CudaOptions{.gemm = gemm});
 }
 

@@ -37,26 +37,38 @@ class Recorded : public cuda::RecordedWork {
 
 class HostDevice : public cuda::Device {
  public:
-  HostDevice(LaneOrder order, int capability) : order_(order), capability_(capability) {}
+  HostDevice(LaneOrder order, Gpu gpu) : order_(order), gpu_(gpu) {}
 
+  int index() const override { return gpu_.index; }
   std::string name() const override { return "a GPU emulated on this CPU"; }
-  int capability() const override { return capability_; }
-  int processors() const override { return 4; }
-  size_t shared_per_block() const override { return capability_ == 90 ? 227 * 1024 : 163 * 1024; }
+  int capability() const override { return gpu_.capability; }
+  int processors() const override { return gpu_.processors; }
+  size_t shared_per_block() const override {
+    return gpu_.capability == 90 ? 227 * 1024 : gpu_.capability == 80 ? 163 * 1024 : 99 * 1024;
+  }
   size_t available_bytes() const override { return size_t{8} << 30; }
 
   void* allocate(size_t bytes) override {
+    make_current();
     if (bytes > available_bytes()) return nullptr;
     void* memory = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
     std::memset(memory, 0xff, bytes);
     return memory;
   }
-  void release(void* memory) noexcept override { ::operator delete(memory, kAlignment); }
+  void release(void* memory) noexcept override {
+    current_ = gpu_.index;
+    ::operator delete(memory, kAlignment);
+  }
 
   void* allocate_host(size_t bytes) override { return allocate(bytes); }
   void release_host(void* memory) noexcept override { release(memory); }
 
-  void make_current() override {}
+  void make_current() override { current_ = gpu_.index; }
+  void check_current() const {
+    if (current_ != gpu_.index)
+      internal_error("a kernel for GPU {} was launched while GPU {} was current", gpu_.index,
+                     current_);
+  }
   void copy_in(void* to, const void* from, size_t bytes) override {
     if (recording_) internal_error("a copy from the host cannot be recorded");
     if (bytes > 0) std::memcpy(to, from, bytes);
@@ -85,6 +97,10 @@ class HostDevice : public cuda::Device {
     recording_ = false;
     return std::make_unique<Recorded>(std::move(work_));
   }
+  void abandon_recording() noexcept override {
+    recording_ = false;
+    work_.clear();
+  }
   bool recording() const override { return recording_; }
   void* stream() const override { return nullptr; }
 
@@ -98,8 +114,9 @@ class HostDevice : public cuda::Device {
 
  private:
   static constexpr std::align_val_t kAlignment{256};
+  static inline thread_local int current_ = 0;
   LaneOrder order_;
-  int capability_;
+  Gpu gpu_;
   bool recording_ = false;
   std::vector<std::function<void()>> work_;
 };
@@ -108,6 +125,7 @@ class HostDevice : public cuda::Device {
 
 void launch(cuda::Device& device, const Shape& shape, std::function<void()> thread) {
   auto& host = dynamic_cast<HostDevice&>(device);
+  host.check_current();
   if (shape.shared > host.shared_per_block())
     internal_error("a block asks for {} bytes of shared memory", shape.shared);
   // One block at a time, whichever thread it comes from.
@@ -118,8 +136,8 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
   });
 }
 
-std::shared_ptr<cuda::Device> make_device(LaneOrder order, int capability) {
-  return std::make_shared<HostDevice>(order, capability);
+std::shared_ptr<cuda::Device> make_device(LaneOrder order, Gpu gpu) {
+  return std::make_shared<HostDevice>(order, gpu);
 }
 
 }  // namespace vitrine::internal::cuda_on_host

@@ -5,6 +5,7 @@
 #include "kernels/cuda/linear/epilogue.cuh"
 #include "kernels/cuda/linear/paths.h"
 #include "kernels/cuda/runtime/launch.h"
+#include "kernels/cuda/runtime/switches.h"
 
 // Many rows times 16-bit weights on Hopper. Both operands lie row by row along K, as x and packed
 // weights do.
@@ -291,7 +292,8 @@ bool is_aligned(const void* data, int64_t row_bytes) {
 const char* hopper_linear(Device& device, const LinearArgs& args) {
   const PackedMatrix& w = *args.weight;
   constexpr int64_t kFewRows = 127, kLargest = int64_t{1} << 21;
-  if (device.capability() != 90 || dtype_size(w.dtype) != 2 || args.x.dtype != w.dtype)
+  if (!switches().hopper || device.capability() != 90 || dtype_size(w.dtype) != 2 ||
+      args.x.dtype != w.dtype)
     return nullptr;
   if (args.x.rows <= kFewRows || w.in < kTileDepth ||
       std::max({args.x.rows, w.in, w.out}) > kLargest)

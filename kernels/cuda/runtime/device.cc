@@ -4,6 +4,8 @@
 #include <cuda_runtime.h>
 
 #include "base/check.h"
+#include "kernels/cuda/runtime/status.h"
+#include "kernels/cuda/runtime/switches.h"
 
 // A package of its own in a CUDA toolkit, which a minimal installation lacks.
 #if __has_include(<nvtx3/nvToolsExt.h>)
@@ -15,14 +17,14 @@
 
 namespace vitrine::internal::cuda {
 
-namespace {
-
-void check_cuda(cudaError_t status, const char* what) {
+void check_cuda(cudaError_t status, std::string_view what, std::string_view of) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // so that the next call does not report it again
-  internal_error("CUDA failed at {}: {} ({})", what, cudaGetErrorString(status),
-                 cudaGetErrorName(status));
+  internal_error("CUDA failed at {}{}{}: {} ({})", what, of.empty() ? "" : " ", of,
+                 cudaGetErrorString(status), cudaGetErrorName(status));
 }
+
+namespace {
 
 std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
@@ -59,14 +61,20 @@ class CudaDevice : public Device {
           "GPU {} ({}) has compute capability {}.{}: expected 8.0 or later; use --device cpu",
           index, name_, properties.major, properties.minor);
     }
+    int reads_host = 0;
+    check_cuda(cudaDeviceGetAttribute(&reads_host, cudaDevAttrPageableMemoryAccess, index),
+               "reading a GPU's properties");
+    reads_host_memory_ = reads_host != 0;
     make_current();
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
   }
+  // After a fault on the GPU every call fails; a destructor must not add its own error.
   ~CudaDevice() override {
-    make_current();
+    cudaSetDevice(index_);
     cudaStreamDestroy(stream_);
   }
 
+  int index() const override { return index_; }
   std::string name() const override { return name_; }
   int capability() const override { return capability_; }
   int processors() const override { return processors_; }
@@ -111,10 +119,10 @@ class CudaDevice : public Device {
   }
 
   void make_current() override { check_cuda(cudaSetDevice(index_), "choosing a GPU"); }
-  // Memory that is not pinned is staged by the driver before the call returns.
   void copy_in(void* to, const void* from, size_t bytes) override {
     check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_),
                "copying to the GPU");
+    if (!is_staged(from)) synchronize();
   }
   void copy_out(void* to, const void* from, size_t bytes) override {
     check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_),
@@ -141,6 +149,13 @@ class CudaDevice : public Device {
     check_cuda(cudaStreamEndCapture(stream_, &graph), "recording a pass");
     return std::make_unique<CudaGraph>(graph, stream_);
   }
+  void abandon_recording() noexcept override {
+    recording_ = false;
+    cudaGraph_t graph = nullptr;
+    cudaStreamEndCapture(stream_, &graph);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    cudaGetLastError();
+  }
   bool recording() const override { return recording_; }
 #ifdef VITRINE_HAS_NVTX
   void push_range(const char* name) override { nvtxRangePushA(name); }
@@ -149,8 +164,19 @@ class CudaDevice : public Device {
   void* stream() const override { return stream_; }
 
  private:
+  /// Whether the driver copies from this memory into its own before cudaMemcpyAsync returns: it
+  /// does for memory that is not pinned, unless the GPU can read that itself.
+  bool is_staged(const void* from) const {
+    cudaPointerAttributes attributes{};
+    const cudaError_t status = cudaPointerGetAttributes(&attributes, from);
+    cudaGetLastError();
+    return status == cudaSuccess && attributes.type == cudaMemoryTypeUnregistered &&
+           !reads_host_memory_;
+  }
+
   int index_;
   std::string name_;
+  bool reads_host_memory_ = false;
   int capability_ = 0, processors_ = 0;
   size_t shared_per_block_ = 0;
   cudaStream_t stream_ = nullptr;
@@ -158,10 +184,6 @@ class CudaDevice : public Device {
 };
 
 }  // namespace
-
-void check_launch(int status, const char* what) {
-  check_cuda(static_cast<cudaError_t>(status), what);
-}
 
 int device_count() {
   int count = 0;
@@ -177,6 +199,11 @@ int device_count() {
           "the NVIDIA driver supports CUDA {}: expected {} or later for this build; update the "
           "driver, or use --device cpu",
           version_text(driver), version_text(runtime));
+  } else if (status != cudaErrorNoDevice) {
+    // GPUs that are there but do not answer, such as after a fault, are not absent ones.
+    user_error(
+        "the NVIDIA driver does not answer: {} ({}); check `nvidia-smi`, or use --device cpu",
+        cudaGetErrorString(status), cudaGetErrorName(status));
   }
   return 0;
 }
@@ -187,6 +214,7 @@ std::shared_ptr<Device> Device::open(int index) {
     user_error("missing NVIDIA GPU or driver: check `nvidia-smi`, or use --device cpu");
   if (index < 0 || index >= count)
     user_error("unknown GPU {}: this machine has {}, numbered from 0", index, count);
+  switches();  // an invalid one is refused here, not in the middle of a pass
   return std::make_shared<CudaDevice>(index);
 }
 

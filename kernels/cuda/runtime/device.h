@@ -29,6 +29,7 @@ class Device {
   static std::shared_ptr<Device> open(int index);
   virtual ~Device() = default;
 
+  virtual int index() const = 0;                ///< as given to open()
   virtual std::string name() const = 0;         ///< "NVIDIA H200"
   virtual int capability() const = 0;           ///< 10 x major + minor: 90 for an H200
   virtual int processors() const = 0;           ///< streaming multiprocessors
@@ -55,6 +56,8 @@ class Device {
   /// From here on work is not done but recorded. copy_in and copy_out cannot be recorded.
   virtual void begin_recording() = 0;
   virtual std::unique_ptr<RecordedWork> end_recording() = 0;
+  /// Forgets what was recorded since begin_recording(), whether or not it can be run.
+  virtual void abandon_recording() noexcept = 0;
   virtual bool recording() const = 0;
 
   /// A named range in NVIDIA's profilers, until pop_range().

@@ -15,31 +15,22 @@ struct LaunchShape {
   bool may_start_early = false;
 };
 
-/// Throws Error (internal) naming `what` if a cudaError_t is not success.
-void check_launch(int status, const char* what);
+/// Launches the kernel at `kernel`; `arguments` are the addresses of its parameters, as for
+/// cudaLaunchKernel. Throws Error (internal) that names the kernel.
+void launch_kernel(Device& device, const LaunchShape& shape, const void* kernel, void** arguments);
 
 /// Launches a kernel on the device's stream. An empty grid is not launched.
 template <class... P, class... A>
 void launch(Device& device, const LaunchShape& shape, void (*kernel)(P...), A... args) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  // A callback or a buffer of another GPU may have changed the calling thread's current one since
+  // the pass began; a kernel needs its own.
+  device.make_current();
 #if defined(__CUDACC__)
-  if (shape.shared > 48 * 1024) {
-    check_launch(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(shape.shared)),
-                 "reserving shared memory");
-  }
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = shape.grid;
-  config.blockDim = shape.block;
-  config.dynamicSmemBytes = shape.shared;
-  config.stream = static_cast<cudaStream_t>(device.stream());
-  config.attrs = &early;
-  config.numAttrs = shape.may_start_early && device.capability() >= 90 ? 1 : 0;
-  check_launch(cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...), "launching a kernel");
+  [&](P... values) {
+    void* arguments[] = {const_cast<void*>(static_cast<const void*>(&values))...};
+    launch_kernel(device, shape, reinterpret_cast<const void*>(kernel), arguments);
+  }(static_cast<P>(args)...);
 #else
   cuda_on_host::launch(device, {shape.grid, shape.block, shape.shared},
                        [=] { kernel(static_cast<P>(args)...); });
