@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The compiled kernels, looked at without a GPU: nothing spilled, no arrays in local memory, wide
-// loads and tensor-core instructions where the source counts on them.
+// loads and tensor-core instructions where the source counts on them, in the order that it counts
+// on.
 
 #include <gtest/gtest.h>
 
@@ -113,6 +114,77 @@ std::map<std::string, std::string> disassemble(const fs::path& object) {
   return code;
 }
 
+/// Skips the test where machine code cannot be read or was not made.
+#define VITRINE_NEEDS_CODE(file)                                             \
+  if (std::string(VITRINE_CUOBJDUMP).empty())                                \
+    GTEST_SKIP() << "cuobjdump was not found when the build was configured"; \
+  if (!fs::exists(kReports / (file)))                                        \
+  GTEST_SKIP() << "the CUDA code was not compiled for the target of " << (file)
+
+/// The instructions of a kernel, in order, without operands: "LDG.E.128".
+std::vector<std::string> instructions(const std::string& code) {
+  static const std::regex kLine(R"(/\*[0-9a-f]{4,}\*/ +(?:@!?U?P\w+ +)?([A-Z][A-Z0-9_.]*))");
+  std::vector<std::string> found;
+  for (std::sregex_iterator it(code.begin(), code.end(), kLine), end; it != end; ++it)
+    found.push_back((*it)[1]);
+  return found;
+}
+
+/// The index of the first from `begin` on that begins with `name`; their number if there is none.
+size_t first_of(const std::vector<std::string>& all, const std::string& name, size_t begin = 0) {
+  while (begin < all.size() && !all[begin].starts_with(name)) ++begin;
+  return begin;
+}
+
+/// How many of [begin, end) are loads of 16 bytes from global memory.
+int wide_loads(const std::vector<std::string>& all, size_t begin, size_t end) {
+  int count = 0;
+  for (size_t i = begin; i < end; ++i)
+    count += all[i].starts_with("LDG.") && all[i].find(".128") != std::string::npos;
+  return count;
+}
+
+constexpr int kLoadsOfPart = 8;
+const char* const kWait = "ACQBULK";  // what griddepcontrol.wait becomes
+
+// The kernels of decoding have their weights under way before the previous kernel has ended, and
+// then ask for their rows all at once.
+TEST(CudaCode, DecodingLoadsAheadAndAtOnce) {
+  const std::string file = "linear_few_rows.sm_90a.o";
+  VITRINE_NEEDS_CODE(file);
+  int kernels = 0;
+  for (const auto& [name, code] : disassemble(kReports / file)) {
+    if (name.find("Lb1EEE") == std::string::npos) continue;
+    ++kernels;
+    const std::vector<std::string> all = instructions(code);
+    const size_t wait = first_of(all, kWait), product = first_of(all, "HMMA", wait);
+    ASSERT_LT(wait, all.size()) << name << " does not wait";
+    EXPECT_EQ(wide_loads(all, 0, wait), kLoadsOfPart) << name;
+    const bool all_at_once =
+        name.find("Li1ELb1") != std::string::npos || name.find("Li2ELb1") != std::string::npos;
+    if (all_at_once) EXPECT_EQ(wide_loads(all, wait, product), kLoadsOfPart) << name;
+  }
+  EXPECT_GT(kernels, 0);
+}
+
+// A load through the path of constant memory may be moved over the wait by the assembler; and an
+// IEEE division calls a slow path, which keeps elements from being computed side by side.
+TEST(CudaCode, NoConstantLoadsAnywhereAndNoCallsInLinearKernels) {
+  const std::vector<fs::path> objects = files(".sm_90a.o");
+  if (objects.empty()) GTEST_SKIP() << "the CUDA code was not compiled for sm_90a";
+  VITRINE_NEEDS_CODE(objects.front().filename());
+  for (const fs::path& object : objects) {
+    const bool linear = object.filename().string().starts_with("linear_");
+    for (const auto& [name, code] : disassemble(object)) {
+      for (const std::string& instruction : instructions(code)) {
+        if (instruction.starts_with("LDG."))
+          EXPECT_EQ(instruction.find("CONSTANT"), std::string::npos) << name;
+        if (linear) EXPECT_FALSE(instruction.starts_with("CALL")) << name;
+      }
+    }
+  }
+}
+
 struct Promise {
   std::string file;    ///< NAME.ARCHITECTURE.o
   std::string kernel;  ///< part of its name
@@ -122,11 +194,8 @@ struct Promise {
 class CudaCodePromises : public ::testing::TestWithParam<Promise> {};
 
 TEST_P(CudaCodePromises, AreKept) {
-  if (std::string(VITRINE_CUOBJDUMP).empty())
-    GTEST_SKIP() << "cuobjdump was not found when the build was configured";
   const Promise& promise = GetParam();
-  if (!fs::exists(kReports / promise.file))
-    GTEST_SKIP() << "the CUDA code was not compiled for the target of " << promise.file;
+  VITRINE_NEEDS_CODE(promise.file);
   int kernels = 0;
   for (const auto& [name, code] : disassemble(kReports / promise.file)) {
     if (name.find(promise.kernel) == std::string::npos) continue;

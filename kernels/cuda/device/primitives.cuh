@@ -58,11 +58,27 @@ struct alignas(16) Elements {
 
 VITRINE_DEVICE Chunk load_chunk(const void* from) { return *static_cast<const Chunk*>(from); }
 
-/// A chunk that is read once: it does not displace what others read again.
+/// A chunk of global memory that is read once: it does not displace what others read again. Never
+/// `.nc`: such loads lie outside the memory model, so the compiler moves them to the other side of
+/// wait_for_previous_kernel().
 VITRINE_DEVICE Chunk load_chunk_once(const void* from) {
 #if defined(__CUDACC__)
   Chunk c;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(c.word[0]), "=r"(c.word[1]), "=r"(c.word[2]), "=r"(c.word[3])
+               : "l"(from));
+  return c;
+#else
+  return load_chunk(from);
+#endif
+}
+
+/// A chunk of global memory whose load is issued here, in this order: the compiler does not move it
+/// to its use after a later branch, where each load would wait for the one before.
+VITRINE_DEVICE Chunk load_chunk_here(const void* from) {
+#if defined(__CUDACC__)
+  Chunk c;
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(c.word[0]), "=r"(c.word[1]), "=r"(c.word[2]), "=r"(c.word[3])
                : "l"(from));
   return c;

@@ -44,14 +44,18 @@ struct WeightStream {
 };
 
 /// A chunk of x; rows after the last are zeros.
-template <class T, bool kWhole>
+template <class T, int kGroups, bool kWhole>
 VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
   if (row >= operands.rows || k >= operands.in) return {};
-  if constexpr (kWhole)
-    return load_chunk(operands.x + row * operands.x_stride +
-                      int64_t{k} * static_cast<int>(sizeof(T)));
+  const std::byte* at =
+      operands.x + row * operands.x_stride + int64_t{k} * static_cast<int>(sizeof(T));
+  // With more groups, all loads at once would take too many registers.
+  if constexpr (kWhole && kGroups <= 2)
+    return load_chunk_here(at);
+  else if constexpr (kWhole)
+    return load_chunk(at);
   else
-    return load_bounded_x<T>(operands, row, k);
+    return load_bounded<T>(operands.x + row * operands.x_stride, k, operands.in);
 }
 
 /// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by
@@ -71,7 +75,7 @@ VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row,
       const int k = part * kPart<T> + (begin + s) * kSpan<T> + weights.quad * kChunk<T>;
 #pragma unroll
       for (int group = 0; group < kGroups; ++group)
-        x[s][group] = load_x<T, kWhole>(operands, row + 8 * group, k);
+        x[s][group] = load_x<T, kGroups, kWhole>(operands, row + 8 * group, k);
     }
 #pragma unroll
     for (int s = 0; s < kBatch; ++s) {
