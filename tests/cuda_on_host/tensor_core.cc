@@ -42,6 +42,14 @@ uint16_t narrow_f16(float x) { return f32_to_f16(x); }
 uint16_t narrow_bf16(float x) { return f32_to_bf16(x); }
 float bits_to_float(uint32_t bits) { return std::bit_cast<float>(bits); }
 
+float reciprocal(float d) {
+  const float nearest = 1.0f / d;
+  const uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  // Off in either direction or not at all, as the divisor's last bits say.
+  const uint32_t direction = std::bit_cast<uint32_t>(d) % 3;
+  return !std::isnormal(nearest) ? nearest : std::bit_cast<float>(bits + direction - 1);
+}
+
 float cut_off(double x) {
   const float nearest = static_cast<float>(x);
   return std::abs(static_cast<double>(nearest)) > std::abs(x) ? std::nextafter(nearest, 0.0f)

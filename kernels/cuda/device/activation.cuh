@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/backend.h"
@@ -13,9 +14,30 @@
 // All but relu come down to 2^-z for z >= 0, which is never more than 1 and whose argument is kept
 // as the sum of two floats: an argument of z rounded to one float would cost z / 2 units. The other
 // half of the real line follows by symmetry. No library function is called, so that a test of this
-// file on a CPU is one of what a GPU computes.
+// file on a CPU is one of what a GPU computes, but for the last bit of a reciprocal.
 
 namespace vitrine::internal::cuda {
+
+/// 1 / d for a normal number d, up to one unit in the last place off.
+VITRINE_DEVICE float reciprocal(float d) {
+#if defined(__CUDACC__)
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(d));
+  return r;
+#else
+  return cuda_on_host::reciprocal(d);
+#endif
+}
+
+/// y / d within one unit in the last place, for d from 2^-60 to 2^60. The operator `/` has a slow
+/// path for other divisors, a branch and a call, which keeps the compiler from computing several
+/// quotients at once.
+VITRINE_DEVICE float quotient(float y, float d) {
+  float r = reciprocal(d);
+  r = fmaf(r, fmaf(-d, r, 1.0f), r);
+  const float q = y * r, corrected = fmaf(r, fmaf(-d, q, y), q);
+  return fabsf(q) <= std::numeric_limits<float>::max() ? corrected : q;  // else infinity - infinity
+}
 
 struct TwoFloats {
   float high, low;
@@ -61,7 +83,7 @@ struct Gate {
 /// x / (1 + 2^-z)
 VITRINE_DEVICE float gated(float x, const Gate& gate) {
   const float e = decay(gate.z), whole = fmaf(e, kDecayUnit, 1.0f);
-  const float y = (x >= 0.0f ? x : -gate.size * e) / whole;
+  const float y = quotient(x >= 0.0f ? x : -gate.size * e, whole);
   return x >= 0.0f ? y : y * kDecayUnit;
 }
 
@@ -112,7 +134,7 @@ VITRINE_DEVICE NormalTail normal_tail(float size) {
                             -1.42737549e-3f, 1.26209673e-3f, 8.71274713e-3f,  -8.03271686e-3f,
                             -5.42185125e-2f, 1.64051197e-1f, -1.66030479e-1f, -9.27638247e-2f,
                             1.27697838f};
-  const float q = (size - kTwo) / (size + kTwo);
+  const float q = quotient(size - kTwo, size + kTwo);
   float p = kFit[0];
 #pragma unroll
   for (int i = 1; i < 13; ++i) p = fmaf(p, q, kFit[i]);
@@ -131,7 +153,8 @@ VITRINE_DEVICE float gelu_erf(float x) {
   const float size = bounded_size(x, kNormalEnd);
   if (size < kNearZero) return x * fmaf(x, normal_series(size * size), 0.5f);
   const float tail = normal_tail(size).tail;
-  const float y = (x >= 0.0f ? tail : -size * tail) / fmaf(kRootOfTwo, size, 1.0f) * kDecayUnit;
+  const float y =
+      quotient(x >= 0.0f ? tail : -size * tail, fmaf(kRootOfTwo, size, 1.0f)) * kDecayUnit;
   return x >= 0.0f ? x * (1.0f - y) : y;
 }
 
@@ -152,7 +175,7 @@ VITRINE_DEVICE float tanh_of(float x) {
     return fmaf(x * square, p, x);
   }
   const float e = tanh_decay(size) * kDecayUnit;
-  return copysignf(1.0f - 2.0f * e / (1.0f + e), x);
+  return copysignf(1.0f - quotient(2.0f * e, 1.0f + e), x);
 }
 
 template <Activation kKind>

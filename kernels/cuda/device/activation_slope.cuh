@@ -14,8 +14,8 @@ namespace vitrine::internal::cuda {
 /// grows.
 VITRINE_DEVICE float gated_slope(float x, const Gate& gate, float pull) {
   const float e = decay(gate.z), whole = fmaf(e, kDecayUnit, 1.0f);
-  if (x >= 0.0f) return fmaf(pull, e * kDecayUnit / whole, 1.0f) / whole;
-  return e * (1.0f - pull / whole) / whole * kDecayUnit;
+  if (x >= 0.0f) return quotient(fmaf(pull, quotient(e * kDecayUnit, whole), 1.0f), whole);
+  return quotient(e * (1.0f - quotient(pull, whole)), whole) * kDecayUnit;
 }
 
 VITRINE_DEVICE float gelu_tanh_slope(float x) {  // t = 2 sqrt(2 / pi) (x + 0.044715 x^3)
@@ -32,7 +32,7 @@ VITRINE_DEVICE float gelu_erf_slope(float x) {
     return fmaf(x, normal_series(square) + kPeak * bell, 0.5f);
   }
   const NormalTail normal = normal_tail(size);
-  const float tail = normal.tail / fmaf(kRootOfTwo, size, 1.0f),
+  const float tail = quotient(normal.tail, fmaf(kRootOfTwo, size, 1.0f)),
               y = (tail - size * (kPeak * normal.bell)) * kDecayUnit;
   return x >= 0.0f ? 1.0f - y : y;
 }
@@ -40,7 +40,7 @@ VITRINE_DEVICE float gelu_erf_slope(float x) {
 /// 1 - tanh^2 = 4 exp(-2 |x|) / (1 + exp(-2 |x|))^2
 VITRINE_DEVICE float tanh_slope(float x) {
   const float e = tanh_decay(bounded_size(x, kTanhEnd)), whole = fmaf(e, kDecayUnit, 1.0f);
-  return 4.0f * e / (whole * whole) * kDecayUnit;
+  return quotient(4.0f * e, whole * whole) * kDecayUnit;
 }
 
 /// At 0, where relu has none: 0, as PyTorch has it.
