@@ -188,6 +188,9 @@ PackedMatrix CudaBackend::pack(const HostWeight& source, DType store, std::byte*
       });
     });
   }
+  // Kernels that start early read weights before they wait for the previous kernel, which may be
+  // this one.
+  device_->synchronize();
   return packed;
 }
 
