@@ -169,7 +169,7 @@ void launch_tiles(Device& device, const LinearOperands& operands, const Ending<T
                           .block = dim3(Tiles::threads),
                           .shared = Tiles::shared_bytes,
                           .may_start_early = true};
-  if (operands.rows_are_whole(sizeof(T)))
+  if (operands.rows_are_whole())
     launch(device, shape, multiply_crosswise<T, Tiles, true>, operands, ending, parts);
   else
     launch(device, shape, multiply_crosswise<T, Tiles, false>, operands, ending, parts);
@@ -180,32 +180,29 @@ void launch_for_rows(Device& device, const LinearOperands& operands, const Endin
                      Rows<float> parts, int64_t count) {
   if (operands.rows <= FlatTiles::rows)
     launch_tiles<T, FlatTiles>(device, operands, ending, parts, count);
-  else if (tiles_of<LargeTiles>(operands) < device.processors())
-    launch_tiles<T, SmallTiles>(device, operands, ending, parts, count);
-  else
+  else if (large_tiles_pay(device, operands))
     launch_tiles<T, LargeTiles>(device, operands, ending, parts, count);
+  else
+    launch_tiles<T, SmallTiles>(device, operands, ending, parts, count);
 }
 
-LinearOperands operands_of(const LinearBackwardArgs& args) {
-  const PackedMatrix& w = *args.weight;
-  if (args.dy.dtype != w.dtype && args.dy.dtype != DType::kF32)
-    fail("dy of a linear operation: expected float32 or the weights' type");
+LinearOperands operands_of(const Mat& dy, const PackedMatrix& w) {
   LinearOperands operands;
-  operands.x = args.dy.data;
+  operands.x = dy.data;
   operands.weight = w.data;
-  operands.x_stride = args.dy.stride * static_cast<int64_t>(dtype_size(args.dy.dtype));
+  operands.x_stride = dy.stride * static_cast<int64_t>(dtype_size(dy.dtype));
   operands.weight_stride = w.panel_stride;
-  operands.rows = static_cast<int>(args.dy.rows);
+  operands.rows = static_cast<int>(dy.rows);
   operands.in = static_cast<int>(w.out);
   operands.out = static_cast<int>(w.in);
-  operands.x_is_float = args.dy.dtype == DType::kF32;
   return operands;
 }
 
 }  // namespace
 
 void CudaBackend::linear_backward(const LinearBackwardArgs& args) {
-  const LinearOperands operands = operands_of(args);
+  const LinearOperands operands =
+      operands_of(as_type(args.dy, args.weight->dtype, "dy of a linear operation"), *args.weight);
   const int64_t stride = ceil_div(operands.out, kQuad) * kQuad;
   with_element(args.weight->dtype, [&](auto element) {
     using T = decltype(element);

@@ -51,12 +51,12 @@ struct Epilogue {
     finish<T>(row, column, sum, terms(row, column));
   }
 
-  /// Finishes the elements [column, column + 4) before `columns` of a row; `column` is a multiple
-  /// of 4, `sums` aligned to 16 bytes.
+  /// Finishes the elements [column, column + 4) before `columns` of a row, where fours are aligned;
+  /// `column` is a multiple of 4, `sums` aligned to 16 bytes.
   template <class T>
   VITRINE_DEVICE void apply_four(int64_t row, int64_t column, int64_t columns,
                                  const float* sums) const {
-    if (!fours_are_aligned || column + 4 > columns) {
+    if (column + 4 > columns) {
 #pragma unroll 1
       for (int i = 0; i < 4 && column + i < columns; ++i) apply<T>(row, column + i, sums[i]);
       return;

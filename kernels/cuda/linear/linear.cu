@@ -24,8 +24,6 @@ bool rows_divide_by(int64_t elements, const M&... matrices) {
 
 LinearOperands operands_of(const LinearArgs& args) {
   const PackedMatrix& w = *args.weight;
-  if (args.x.dtype != w.dtype && args.x.dtype != DType::kF32)
-    fail("x of a linear operation: expected float32 or the weights' type");
   LinearOperands operands;
   operands.x = args.x.data;
   operands.weight = w.data;
@@ -34,7 +32,6 @@ LinearOperands operands_of(const LinearArgs& args) {
   operands.rows = static_cast<int>(args.x.rows);
   operands.in = static_cast<int>(w.in);
   operands.out = static_cast<int>(w.out);
-  operands.x_is_float = args.x.dtype == DType::kF32;
   return operands;
 }
 
@@ -62,8 +59,22 @@ Epilogue epilogue_of(const LinearArgs& args) {
 
 }  // namespace cuda
 
-void CudaBackend::linear(const LinearArgs& args) {
+Mat CudaBackend::as_type(const Mat& rows, DType dtype, const char* what) {
+  if (rows.dtype == dtype) return rows;
+  if (rows.dtype != DType::kF32)
+    cuda::fail(std::string(what) + ": expected float32 or the weights' type");
+  constexpr int64_t kWholeChunks = cuda::kChunk<cuda::F16>;
+  const int64_t stride = cuda::ceil_div(rows.cols, kWholeChunks) * kWholeChunks;
+  const size_t bytes = static_cast<size_t>(rows.rows * stride) * dtype_size(dtype);
+  const Mat narrow(reserve(narrowed_, bytes), rows.rows, rows.cols, stride, dtype);
+  convert(rows, narrow);
+  return narrow;
+}
+
+void CudaBackend::linear(const LinearArgs& given) {
   using namespace cuda;
+  LinearArgs args = given;
+  args.x = as_type(given.x, given.weight->dtype, "x of a linear operation");
   if (linear_by_choice(args)) return;
   const LinearOperands operands = operands_of(args);
   const Epilogue epilogue = epilogue_of(args);

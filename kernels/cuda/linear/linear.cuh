@@ -21,27 +21,26 @@ inline constexpr int kSpansOfPart = 8;
 template <class T>
 inline constexpr int kPart = kSpansOfPart* kSpan<T>;
 
-/// Operands of x W. Strides are in bytes; T is the weights' type.
+/// Operands of x W, both of type T. Strides are in bytes.
 struct LinearOperands {
   const std::byte* x = nullptr;
   const std::byte* weight = nullptr;
   int64_t x_stride = 0, weight_stride = 0;
   int rows = 0, in = 0, out = 0;
-  bool x_is_float = false;  ///< then it is narrowed to T; otherwise it is of T
 
   /// Whether all operands can be read in aligned chunks, of which the last may extend past a row's
   /// end.
-  bool rows_are_whole(size_t element) const {
+  bool rows_are_whole() const {
     const auto divisible = [](auto number) {
       return number % static_cast<decltype(number)>(sizeof(Chunk)) == 0;
     };
-    return x_is_float == (element == sizeof(float)) && divisible(reinterpret_cast<uintptr_t>(x)) &&
+    return divisible(reinterpret_cast<uintptr_t>(x)) &&
            divisible(reinterpret_cast<uintptr_t>(weight)) && divisible(x_stride) &&
            divisible(weight_stride);
   }
   /// The same with each chunk entirely before or after `in`.
   bool chunks_are_whole(size_t element) const {
-    return rows_are_whole(element) && static_cast<size_t>(in) * element % sizeof(Chunk) == 0;
+    return rows_are_whole() && static_cast<size_t>(in) * element % sizeof(Chunk) == 0;
   }
 };
 
@@ -49,20 +48,6 @@ struct LinearOperands {
 template <class T>
 VITRINE_DEVICE Chunk load_bounded(const std::byte* row, int k, int in) {
   return load_part(reinterpret_cast<const T*>(row) + k, in - k);
-}
-
-/// The same of a row of x.
-template <class T>
-VITRINE_DEVICE Chunk load_bounded_x(const LinearOperands& operands, int row, int k) {
-  const std::byte* at = operands.x + row * operands.x_stride;
-  if (sizeof(T) == sizeof(float) || !operands.x_is_float)
-    return load_bounded<T>(at, k, operands.in);
-  Elements<T> narrowed{};
-#pragma unroll
-  for (int i = 0; i < kChunk<T>; ++i) {
-    if (k + i < operands.in) narrowed.at[i] = narrow<T>(reinterpret_cast<const float*>(at)[k + i]);
-  }
-  return std::bit_cast<Chunk>(narrowed);
 }
 
 /// For about 64 rows or fewer: the weights stream by once, at the memory's speed. Right for any

@@ -39,10 +39,20 @@ struct StagedWeights {
   }
 };
 
-/// Finishes the tile, a warp two or more rows at a time, four columns a lane.
+/// Finishes the tile, a warp two or more rows at a time, four columns a lane; one column a lane
+/// where fours are not aligned, so that neighbouring lanes still write neighbouring elements.
 template <class T, class Tiles>
 VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& epilogue, int row,
                                 int column, const float* totals) {
+  if (!epilogue.fours_are_aligned) {
+    for (int n = static_cast<int>(threadIdx.x); n < Tiles::rows * Tiles::columns;
+         n += Tiles::threads) {
+      const int r = n / Tiles::columns, c = n % Tiles::columns;
+      if (row + r < operands.rows && column + c < operands.out)
+        epilogue.apply<T>(row + r, column + c, totals[r * Tiles::out_stride + c]);
+    }
+    return;
+  }
   constexpr int kFours = Tiles::columns / 4;
   for (int n = static_cast<int>(threadIdx.x); n < Tiles::rows * kFours; n += Tiles::threads) {
     const int r = n / kFours, c = n % kFours * 4;
@@ -93,10 +103,10 @@ void linear_many_rows(Device& device, DType dtype, const LinearOperands& operand
                       const Epilogue& epilogue) {
   with_element(dtype, [&](auto element) {
     using T = decltype(element);
-    if (tiles_of<LargeTiles>(operands) < device.processors())
-      launch_tiles<T, SmallTiles>(device, operands, epilogue);
-    else
+    if (large_tiles_pay(device, operands))
       launch_tiles<T, LargeTiles>(device, operands, epilogue);
+    else
+      launch_tiles<T, SmallTiles>(device, operands, epilogue);
   });
 }
 

@@ -33,7 +33,7 @@ struct Tiling {
   static constexpr size_t shared_bytes = kStages * stage_bytes;
   static_assert(rows * out_stride * sizeof(float) <= shared_bytes);
 };
-using LargeTiles = Tiling<2, 4, 4, 4>;  ///< 128 x 128, a block a processor
+using LargeTiles = Tiling<2, 4, 4, 4>;  ///< 128 x 128, a block a processor; see large_tiles_pay()
 using SmallTiles = Tiling<2, 2, 2, 4>;  ///< 64 x 64, where the large ones would be too few
 using FlatTiles = Tiling<1, 4, 1, 2>;   ///< 16 x 64, where there are no more rows
 
@@ -73,7 +73,7 @@ struct StagedRows {
                    valid ? bytes_of<T>(operands.in - k) : 0);
       else
         *reinterpret_cast<Chunk*>(to + n * kStageRow) =
-            valid ? load_bounded_x<T>(operands, r, k) : Chunk{};
+            valid ? load_bounded<T>(operands.x + r * operands.x_stride, k, operands.in) : Chunk{};
     }
   }
 };
@@ -184,6 +184,13 @@ VITRINE_DEVICE int steps_of(const LinearOperands& operands) {
 template <class Tiles>
 int64_t tiles_of(const LinearOperands& operands) {
   return ceil_div(operands.rows, Tiles::rows) * ceil_div(operands.out, Tiles::columns);
+}
+
+/// Whether the device has the shared memory for large tiles (GPUs of capability 8.6, 8.9 and 12.0
+/// have 99 KB a block), and such tiles are neither half empty nor fewer than its processors.
+inline bool large_tiles_pay(const Device& device, const LinearOperands& operands) {
+  return LargeTiles::shared_bytes <= device.shared_per_block() &&
+         operands.rows > SmallTiles::rows && tiles_of<LargeTiles>(operands) >= device.processors();
 }
 
 }  // namespace vitrine::internal::cuda

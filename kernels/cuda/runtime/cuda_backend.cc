@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "kernels/cuda/runtime/check.h"
+#include "kernels/cuda/runtime/switches.h"
 
 namespace vitrine::internal {
 namespace cuda {
@@ -78,13 +79,13 @@ std::unique_lock<std::recursive_mutex> CudaBackend::exclusive() {
   return lock;
 }
 
-std::byte* CudaBackend::scratch(size_t bytes) {
-  if (scratch_.bytes() < bytes) {
-    if (device_->recording()) outgrown_.push_back(scratch_);
-    scratch_ = {};
-    scratch_ = allocate(std::max(bytes, size_t{1} << 20));
+std::byte* CudaBackend::reserve(Buffer& buffer, size_t bytes) {
+  if (buffer.bytes() < bytes) {
+    if (device_->recording()) outgrown_.push_back(buffer);
+    buffer = {};
+    buffer = allocate(std::max(bytes, size_t{1} << 20));
   }
-  return scratch_.data();
+  return buffer.data();
 }
 
 namespace {
@@ -102,12 +103,20 @@ class CudaRecording : public Recording {
 
 }  // namespace
 
+bool CudaBackend::records() const { return cuda::switches().graphs; }
+
 void CudaBackend::begin_recording() { device_->begin_recording(); }
 
 std::unique_ptr<Recording> CudaBackend::end_recording() {
   std::vector<Buffer> scratch = std::exchange(outgrown_, {});
   scratch.push_back(scratch_);
+  scratch.push_back(narrowed_);
   return std::make_unique<CudaRecording>(device_->end_recording(), std::move(scratch));
+}
+
+void CudaBackend::abandon_recording() noexcept {
+  device_->abandon_recording();
+  outgrown_.clear();
 }
 
 std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<cuda::Device> device,

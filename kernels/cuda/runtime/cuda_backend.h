@@ -85,10 +85,11 @@ class CudaBackend : public Backend {
   void logit_stats(const LogitStatsArgs& args) override;
   void sample(const SampleArgs& args) override;
 
-  bool records() const override { return true; }
+  bool records() const override;
   void begin_recording() override;
   size_t recorded_list() const override;
   std::unique_ptr<Recording> end_recording() override;
+  void abandon_recording() noexcept override;
   void next_step(const NextStepArgs& args) override;
 
   void edit(const EditArgs& args) override;
@@ -101,7 +102,12 @@ class CudaBackend : public Backend {
  private:
   /// Scratch memory of the current operation; the next call to scratch() reuses it. A recording
   /// keeps its scratch memory alive.
-  std::byte* scratch(size_t bytes);
+  std::byte* scratch(size_t bytes) { return reserve(scratch_, bytes); }
+  /// `buffer`, made larger if it is too small; a recording keeps what it outgrew.
+  std::byte* reserve(Buffer& buffer, size_t bytes);
+  /// Rows as they are if they are of `dtype`; float32 ones narrowed to it, until the next call.
+  /// Throws Error (internal) naming `what` for any other type.
+  Mat as_type(const Mat& rows, DType dtype, const char* what);
   /// Selection in the form of kernel parameters; lists that are too long are placed in scratch
   /// memory.
   cuda::SelectionView place_selection(const Selection& where, std::span<const int64_t> limits);
@@ -125,6 +131,7 @@ class CudaBackend : public Backend {
   std::map<LinearCase, const char*> choices_;
   std::recursive_mutex mutex_;
   Buffer scratch_;
+  Buffer narrowed_;  ///< as_type()'s, beside the scratch memory of the operation that reads it
   static constexpr size_t kCounters = size_t{1} << 16;
   /// kCounters zeros, each uint32_t; kernels must reset the counters they use to zero
   Buffer counters_;
