@@ -160,9 +160,7 @@ TEST(CudaCode, DecodingLoadsAheadAndAtOnce) {
     const size_t wait = first_of(all, kWait), product = first_of(all, "HMMA", wait);
     ASSERT_LT(wait, all.size()) << name << " does not wait";
     EXPECT_EQ(wide_loads(all, 0, wait), kLoadsOfPart) << name;
-    const bool all_at_once =
-        name.find("Li1ELb1") != std::string::npos || name.find("Li2ELb1") != std::string::npos;
-    if (all_at_once) EXPECT_EQ(wide_loads(all, wait, product), kLoadsOfPart) << name;
+    EXPECT_GE(wide_loads(all, wait, product), kLoadsOfPart) << name;
   }
   EXPECT_GT(kernels, 0);
 }

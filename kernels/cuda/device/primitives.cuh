@@ -58,33 +58,31 @@ struct alignas(16) Elements {
 
 VITRINE_DEVICE Chunk load_chunk(const void* from) { return *static_cast<const Chunk*>(from); }
 
-/// A chunk of global memory that is read once: it does not displace what others read again. Never
-/// `.nc`: such loads lie outside the memory model, so the compiler moves them to the other side of
+/// A chunk of global memory if `there`, otherwise zeros. The load is issued here, in this order:
+/// the compiler does not move it to its use after a later branch, where each load would wait for
+/// the one before. `kOnce`: it is read once and does not displace what others read again. Never
+/// `.nc`: such loads lie outside the memory model, so the assembler moves them to the other side of
 /// wait_for_previous_kernel().
-VITRINE_DEVICE Chunk load_chunk_once(const void* from) {
+template <bool kOnce>
+VITRINE_DEVICE Chunk load_chunk_if(bool there, const void* from) {
+  Chunk c{};
 #if defined(__CUDACC__)
-  Chunk c;
-  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(c.word[0]), "=r"(c.word[1]), "=r"(c.word[2]), "=r"(c.word[3])
-               : "l"(from));
-  return c;
+  if constexpr (kOnce)
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
+        "@p ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];}"
+        : "+r"(c.word[0]), "+r"(c.word[1]), "+r"(c.word[2]), "+r"(c.word[3])
+        : "l"(from), "r"(static_cast<int>(there)));
+  else
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
+        "@p ld.global.v4.u32 {%0, %1, %2, %3}, [%4];}"
+        : "+r"(c.word[0]), "+r"(c.word[1]), "+r"(c.word[2]), "+r"(c.word[3])
+        : "l"(from), "r"(static_cast<int>(there)));
 #else
-  return load_chunk(from);
+  if (there) c = load_chunk(from);
 #endif
-}
-
-/// A chunk of global memory whose load is issued here, in this order: the compiler does not move it
-/// to its use after a later branch, where each load would wait for the one before.
-VITRINE_DEVICE Chunk load_chunk_here(const void* from) {
-#if defined(__CUDACC__)
-  Chunk c;
-  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(c.word[0]), "=r"(c.word[1]), "=r"(c.word[2]), "=r"(c.word[3])
-               : "l"(from));
   return c;
-#else
-  return load_chunk(from);
-#endif
 }
 
 /// The first `count` of a chunk's elements, one by one, the others 0: for rows that are not aligned

@@ -11,19 +11,22 @@
 // each lane, straight into the registers that feed the tensor cores. That is 4 KB per warp. An SM
 // of an H200 needs about 33 KB in flight for its share of 4.3 TB/s at 1 us of latency. The smallest
 // matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 per SM, and is in flight as a whole; a
-// 1600 x 1600 has 1400, 42 KB per SM; wider ones fill the SMs' registers, which hold 20 warps of
-// this kernel, 80 KB.
+// 1600 x 1600 has 1400, 42 KB per SM; wider ones fill the SMs' registers, which hold about 16 warps
+// of this kernel, 64 KB.
 //
-// The loads begin before the previous kernel has ended, for weights do not depend on it. Partial
-// sums meet in shared memory and are added in the order of the parts; where there are more parts
-// than a block has warps, they go around.
+// The loads begin before the previous kernel has ended, for weights do not depend on it; those of x
+// follow all at once when it has. tests/cuda_code reads both in the machine code. Partial sums meet
+// in shared memory and are added in the order of the parts; where there are more parts than a block
+// has warps, they go around.
 
 namespace vitrine::internal::cuda {
 namespace {
 
 constexpr int kOutputs = 8;  // of a block
-template <int kGroups>
-constexpr int kMostWarps = kGroups == 8 ? 8 : 16;  // 8 groups of rows need more registers each
+template <int kGroups>       // more groups of rows need more registers in each warp
+constexpr int kMostWarps = kGroups == 8   ? 8
+                           : kGroups == 4 ? 12
+                                          : 16;
 
 /// A lane's chunks of one part of the weights.
 template <class T, bool kWhole>
@@ -36,26 +39,21 @@ struct WeightStream {
   VITRINE_DEVICE void load(int part, int span) {
     const int k = part * kPart<T> + span * kSpan<T> + quad * kChunk<T>;
     if constexpr (kWhole)
-      chunk[span] =
-          k < in ? load_chunk_once(row + int64_t{k} * static_cast<int>(sizeof(T))) : Chunk{};
+      chunk[span] = load_chunk_if<true>(k < in, row + int64_t{k} * static_cast<int>(sizeof(T)));
     else
       chunk[span] = load_bounded<T>(row, k, in);
   }
 };
 
 /// A chunk of x; rows after the last are zeros.
-template <class T, int kGroups, bool kWhole>
+template <class T, bool kWhole>
 VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
-  if (row >= operands.rows || k >= operands.in) return {};
-  const std::byte* at =
-      operands.x + row * operands.x_stride + int64_t{k} * static_cast<int>(sizeof(T));
-  // With more groups, all loads at once would take too many registers.
-  if constexpr (kWhole && kGroups <= 2)
-    return load_chunk_here(at);
-  else if constexpr (kWhole)
-    return load_chunk(at);
+  const bool there = row < operands.rows && k < operands.in;
+  const std::byte* at = operands.x + row * operands.x_stride;
+  if constexpr (kWhole)
+    return load_chunk_if<false>(there, at + int64_t{k} * static_cast<int>(sizeof(T)));
   else
-    return load_bounded<T>(operands.x + row * operands.x_stride, k, operands.in);
+    return there ? load_bounded<T>(at, k, operands.in) : Chunk{};
 }
 
 /// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by
@@ -75,7 +73,7 @@ VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row,
       const int k = part * kPart<T> + (begin + s) * kSpan<T> + weights.quad * kChunk<T>;
 #pragma unroll
       for (int group = 0; group < kGroups; ++group)
-        x[s][group] = load_x<T, kGroups, kWhole>(operands, row + 8 * group, k);
+        x[s][group] = load_x<T, kWhole>(operands, row + 8 * group, k);
     }
 #pragma unroll
     for (int s = 0; s < kBatch; ++s) {
