@@ -127,13 +127,16 @@ struct SharedTile {
   /// the others become zeros.
   template <class T>
   VITRINE_DEVICE void fill(const T* from, int stride, int rows, int chunks) const {
-#pragma unroll 2
-    for (unsigned i = threadIdx.x; i < kChunks; i += blockDim.x) {
-      const int row = static_cast<int>(i / kRowChunks), chunk = static_cast<int>(i % kRowChunks);
-      const bool valid = row < rows && chunk < chunks;
-      copy_async(&at(row, chunk), from + static_cast<int64_t>(row) * stride + chunk * kChunk<T>,
-                 valid ? static_cast<int>(sizeof(Chunk)) : 0);
-    }
+    static_assert(kWarp % kRowChunks == 0);  // so a thread's chunk is the same in all of its rows
+    const int chunk = static_cast<int>(threadIdx.x) % kRowChunks,
+              first = static_cast<int>(threadIdx.x) / kRowChunks,
+              step = static_cast<int>(blockDim.x) / kRowChunks;
+    const int end = chunk < chunks ? rows : 0;  // before it, rows are copied
+    const int64_t jump = static_cast<int64_t>(step) * stride;
+    from += static_cast<int64_t>(first) * stride + chunk * kChunk<T>;
+#pragma unroll 4
+    for (int row = first; row < kRows; row += step, from += jump)
+      copy_async(&at(row, chunk), from, row < end ? static_cast<int>(sizeof(Chunk)) : 0);
   }
 };
 

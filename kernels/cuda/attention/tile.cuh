@@ -254,12 +254,16 @@ VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kH
   const auto seen_by = [&](int row, int block, int span) {
     return first_of<T>(value(block, span), rows.length(row) - begin - lane_key<T>(span));
   };
-  bool harmless = true;
+  bool together = rows.count == 1;
+  if (!together) {
+    bool harmless = true;
 #pragma unroll 4
-  for (int i = 0; i < kBlocks * kTileSpans<T>; ++i) {
-    harmless = harmless && finite<T>(seen_by(rows.count - 1, i / kTileSpans<T>, i % kTileSpans<T>));
+    for (int i = 0; i < kBlocks * kTileSpans<T>; ++i) {
+      harmless =
+          harmless && finite<T>(seen_by(rows.count - 1, i / kTileSpans<T>, i % kTileSpans<T>));
+    }
+    together = ballot(!harmless) == 0;
   }
-  const bool together = ballot(!harmless) == 0;
 #pragma unroll 1
   for (int row = together ? rows.count - 1 : 0; row < rows.count; ++row) {
     __syncwarp();  // no lane waits for another: it keeps the compiler from holding all values in
