@@ -142,12 +142,14 @@ class Generator {
         options_.on_token || !options_.stop_ids.empty();  // then each token may be the last
     std::vector<int> lasted(active_.size(), 0);
     bool going = true, shrunk = false;
-    int done = 0;
+    int done = 0, queued = 0;
     while (going && !shrunk && done < most) {
-      const int queued = watched ? 1 : most;
-      for (int i = 0; i < queued; ++i) recorded.step();
-      const std::vector<int32_t> tokens = recorded.tokens(done, queued);
-      for (int i = 0; i < queued && going; ++i, ++done, ++step) {
+      // Where tokens are watched, one step more than is read: the device computes it while the host
+      // looks at this one's tokens. If none follows, it has computed in vain.
+      const int ready = watched ? done + 1 : most;
+      for (; queued < std::min(ready + 1, most); ++queued) recorded.step(watched);
+      const std::vector<int32_t> tokens = recorded.tokens(done, ready - done);
+      for (int i = 0; done < ready && going; ++i, ++done, ++step) {
         const std::vector<size_t> drawn = active_sequences();
         std::vector<int32_t> ids;
         for (size_t r = 0; r < rows.size(); ++r) {

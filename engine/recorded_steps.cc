@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/recorded_steps.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace vitrine::internal {
@@ -58,6 +60,7 @@ RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, cons
       plan_(plan),
       pass_(model, plan, cache, PassPlan(model, plan, cache, next, LogitRows::kLast)),
       rows_(pass_.logit_matrix().rows),
+      steps_(steps),
       captured_bytes_(whole_lines(pass_.layout().bytes)) {
   const size_t history_bytes = captured_bytes_ * static_cast<size_t>(steps);
   model.require_memory(history_bytes,
@@ -109,15 +112,36 @@ RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, cons
   recording_ = backend.end_recording();
 }
 
-void RecordedSteps::step() {
+RecordedSteps::~RecordedSteps() {
+  if (arrivals_.empty()) return;
+  try {
+    arrivals_.back()();
+  } catch (const std::exception&) {  // the device fails; whoever calls it next will hear of it
+  }
+}
+
+void RecordedSteps::step(bool watched) {
   const auto lock = model_.backend->exclusive();
   recording_->replay();
+  if (!watched) return;
+  const size_t bytes = static_cast<size_t>(rows_) * sizeof(int32_t);
+  if (!left_) left_ = model_.host_pool->take(static_cast<size_t>(steps_) * bytes);
+  const size_t at = arrivals_.size();
+  arrivals_.push_back(model_.backend->download_later(
+      left_.data() + at * bytes, args_.tokens + static_cast<int64_t>(at) * rows_, bytes));
 }
 
 std::vector<int32_t> RecordedSteps::tokens(int first, int count) {
-  const auto lock = model_.backend->exclusive();
   std::vector<int32_t> ids(static_cast<size_t>(count * rows_));
-  model_.backend->download(ids.data(), args_.tokens + first * rows_, ids.size() * sizeof(int32_t));
+  const size_t bytes = ids.size() * sizeof(int32_t);
+  if (!arrivals_.empty()) {
+    arrivals_[static_cast<size_t>(first + count) - 1]();
+    const auto* left = reinterpret_cast<const int32_t*>(left_.data());
+    std::copy_n(left + first * rows_, ids.size(), ids.data());
+    return ids;
+  }
+  const auto lock = model_.backend->exclusive();
+  model_.backend->download(ids.data(), args_.tokens + first * rows_, bytes);
   return ids;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,10 +25,16 @@ class RecordedSteps {
   RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& next,
                 const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps);
 
-  /// Queues one more step.
-  void step();
+  /// Waits for the tokens that are on their way.
+  ~RecordedSteps();
+  RecordedSteps(const RecordedSteps&) = delete;
+  RecordedSteps& operator=(const RecordedSteps&) = delete;
+
+  /// Queues one more step. With `watched`, its tokens leave the device as soon as they are chosen,
+  /// whatever is queued after it: either for all steps or for none.
+  void step(bool watched);
   /// The tokens that `count` queued steps from number `first` on have chosen: [count, sequences
-  /// that go on]. Waits for them.
+  /// that go on]. Waits for them; where steps are watched, for no later ones.
   std::vector<int32_t> tokens(int first, int count);
   /// Hands over what steps 0 .. `steps` - 1 have captured; of step i for the sequences with
   /// `lasted[s]` > i only.
@@ -43,8 +50,11 @@ class RecordedSteps {
   const Plan& plan_;
   PreparedPass pass_;
   int64_t rows_;
+  int steps_;
   size_t captured_bytes_;
   Buffer numbers_, history_;
+  Buffer left_;  ///< tokens that have left the device, [steps, rows]
+  std::vector<std::function<void()>> arrivals_;  ///< of each watched step's
   NextStepArgs args_;
   std::unique_ptr<Recording> recording_;
 };

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -397,6 +398,12 @@ class Backend {
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
   /// Waits for everything that was to happen before.
   virtual void download(void* host, const void* device, size_t bytes) = 0;
+  /// As download(), but returns at once. `host` is of allocate_host(); what is returned waits until
+  /// the bytes are there, and must be called before the memory is given back.
+  virtual std::function<void()> download_later(void* host, const void* device, size_t bytes) {
+    download(host, device, bytes);
+    return [] {};
+  }
   /// Within the backend's memory; the two do not overlap.
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   /// Fills with zero bytes.

@@ -89,6 +89,10 @@ class ProfilingBackend : public Backend {
   void download(void* host, const void* device, size_t bytes) override {
     run("download", moved(2, bytes), [&] { inner_->download(host, device, bytes); });
   }
+  std::function<void()> download_later(void* host, const void* device, size_t bytes) override {
+    return run("download_later", moved(2, bytes),
+               [&] { return inner_->download_later(host, device, bytes); });
+  }
   void copy(void* to, const void* from, size_t bytes) override {
     run("copy", moved(2, bytes), [&] { inner_->copy(to, from, bytes); });
   }

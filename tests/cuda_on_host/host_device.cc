@@ -77,6 +77,10 @@ class HostDevice : public cuda::Device {
     if (recording_) internal_error("a copy to the host cannot be recorded");
     if (bytes > 0) std::memcpy(to, from, bytes);
   }
+  std::function<void()> copy_out_later(void* to, const void* from, size_t bytes) override {
+    copy_out(to, from, bytes);
+    return [] {};
+  }
   void copy_within(void* to, const void* from, size_t bytes) override {
     enqueue([=] {
       if (bytes > 0) std::memmove(to, from, bytes);

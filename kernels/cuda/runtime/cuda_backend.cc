@@ -53,6 +53,11 @@ void CudaBackend::download(void* host, const void* device, size_t bytes) {
   if (bytes > 0) device_->copy_out(host, device, bytes);
 }
 
+std::function<void()> CudaBackend::download_later(void* host, const void* device, size_t bytes) {
+  device_->make_current();
+  return device_->copy_out_later(host, device, bytes);
+}
+
 void CudaBackend::copy(void* to, const void* from, size_t bytes) {
   if (bytes > 0) device_->copy_within(to, from, bytes);
 }

@@ -38,6 +38,7 @@ class CudaBackend : public Backend {
   size_t available_bytes() const override { return device_->available_bytes(); }
   void upload(void* device, const void* host, size_t bytes) override;
   void download(void* host, const void* device, size_t bytes) override;
+  std::function<void()> download_later(void* host, const void* device, size_t bytes) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void clear(void* device, size_t bytes) override;
   void synchronize() override;

@@ -129,6 +129,15 @@ class CudaDevice : public Device {
                "copying from the GPU");
     synchronize();
   }
+  std::function<void()> copy_out_later(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_),
+               "copying from the GPU");
+    cudaEvent_t made = nullptr;
+    check_cuda(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "making an event");
+    const std::shared_ptr<CUevent_st> event(made, [](cudaEvent_t e) { cudaEventDestroy(e); });
+    check_cuda(cudaEventRecord(made, stream_), "recording an event");
+    return [event] { check_cuda(cudaEventSynchronize(event.get()), "running kernels"); };
+  }
   void copy_within(void* to, const void* from, size_t bytes) override {
     check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_),
                "copying on the GPU");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -49,6 +50,8 @@ class Device {
   virtual void copy_in(void* to, const void* from, size_t bytes) = 0;
   /// Waits for all work before.
   virtual void copy_out(void* to, const void* from, size_t bytes) = 0;
+  /// Into pinned memory, without waiting; what is returned waits.
+  virtual std::function<void()> copy_out_later(void* to, const void* from, size_t bytes) = 0;
   virtual void copy_within(void* to, const void* from, size_t bytes) = 0;
   virtual void clear(void* to, size_t bytes) = 0;
   virtual void synchronize() = 0;
