@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Collects what tools/device_check.sh needs into one folder that runs on a machine with a GPU and nothing installed.
+# Packs what tools/device_check.sh needs into one file that runs on a machine with a GPU and nothing installed.
 
 set -euo pipefail
 
 usage() {
   cat <<TEXT
-usage: tools/bundle_device.sh BUILD_DIR DEST
+usage: tools/bundle_device.sh BUILD_DIR BUNDLE.tar.xz
 
 BUILD_DIR   a build with CUDA (kernels_test, the engine's tests that run on every device, vitrine_cli,
-            vitrine_bench_cli: see PROGRAMS)
-DEST        a new or empty folder
+            vitrine_bench_cli: see PROGRAMS). With -DVITRINE_CUDA_ARCHITECTURES=90a-real for an H100 or H200
+            alone it stays small.
 
-There: DEST/device_check.sh DEST OUT_DIR. The other machine needs a driver, and a glibc no older than this one's.
+There: tar -xf BUNDLE.tar.xz; bundle/device_check.sh first bundle results; bundle/device_check.sh second bundle
+results. The other machine needs a driver, and a glibc no older than this one's. A bundle of more than
+VITRINE_BUNDLE_MB (default 40) is refused.
 TEXT
 }
 
@@ -24,9 +26,13 @@ die() {
 if [[ ${1-} == -h || ${1-} == --help ]]; then usage && exit 0; fi
 (($# == 2)) || die "wants BUILD_DIR and DEST; see --help"
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-BUILD=$1 DEST=$2
+BUILD=$1 BUNDLE=$2 MOST=${VITRINE_BUNDLE_MB:-40}
 [[ -d $BUILD ]] || die "$BUILD is not a folder: expected the folder of a build"
-if [[ -e $DEST ]] && [[ -n $(ls -A "$DEST") ]]; then die "$DEST is not empty; give a new folder"; fi
+[[ $BUNDLE == *.tar.xz ]] || die "invalid BUNDLE '$BUNDLE': expected a name that ends in .tar.xz"
+[[ $MOST =~ ^[1-9][0-9]*$ ]] || die "invalid VITRINE_BUNDLE_MB '$MOST': expected megabytes, from 1"
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+DEST=$WORK/bundle
 
 PROGRAMS=(tests/kernels/kernels_test tests/engine/golden_test tests/engine/golden_small_test tests/engine/promises_test
   tests/engine/edits_test tests/engine/generate_test tests/engine/gradients_test tests/engine/gradients_edits_test
@@ -42,23 +48,13 @@ libraries_of() {
     grep -vE '/(libc|libm|libdl|librt|libpthread|libresolv|libutil|libnsl|libanl|ld-linux[^/]*|libcuda|libnvidia[^/]*)\.so' || true
 }
 
-# Its own libraries come first, wherever the folder is.
+# The programs themselves, not wrappers: compute-sanitizer and ncu do not follow a script. device_check.sh says where the libraries
+# are; with patchelf the programs know it themselves (RPATH holds for libraries of libraries, too, RUNPATH does not). Line numbers stay.
 install_program() {
   local name=${1##*/}
-  if command -v patchelf >/dev/null; then
-    cp "$BUILD/$1" "$DEST/$name"
-    strip "$DEST/$name"
-    patchelf --set-rpath "\$ORIGIN/lib" "$DEST/$name"
-    return
-  fi
   cp "$BUILD/$1" "$DEST/bin/$name"
-  strip "$DEST/bin/$name"
-  cat >"$DEST/$name" <<'WRAPPER'
-#!/usr/bin/env bash
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-LD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$here/bin/${0##*/}" "$@"
-WRAPPER
-  chmod +x "$DEST/$name"
+  strip --strip-unneeded "$DEST/bin/$name"
+  if command -v patchelf >/dev/null; then patchelf --force-rpath --set-rpath "\$ORIGIN/../lib" "$DEST/bin/$name"; fi
 }
 
 mkdir -p "$DEST/lib" "$DEST/bin" "$DEST/tests" "$DEST/models"
@@ -66,12 +62,15 @@ for program in "${PROGRAMS[@]}"; do
   install_program "$program"
   for library in $(libraries_of "$BUILD/$program"); do cp -Lu "$library" "$DEST/lib/"; done
 done
-rmdir --ignore-fail-on-non-empty "$DEST/bin"
 strip --strip-unneeded "$DEST"/lib/*
 cp -r "$ROOT/tests/goldens" "$DEST/tests/"
 cp -r "$ROOT/models/demo" "$DEST/models/"
-cp "$ROOT/tools/device_check.sh" "$DEST/"
+cp "$ROOT"/tools/device_check*.sh "$DEST/"
+cp -r "$ROOT/bench/peers" "$DEST/peers"
 
-packed=$(tar -C "$DEST" -cf - . | gzip -6 | wc -c)
-printf 'bundle_device: %s holds %s MB, %s MB packed\n' "$DEST" "$(($(du -sk "$DEST" | cut -f1) / 1024))" "$((packed >> 20))"
-((packed <= 64 << 20)) || printf 'bundle_device: that is more than 64 MB packed; build without debugging information\n' >&2
+# One dictionary over all programs, which hold the same kernels.
+tar -C "$WORK" -cf - bundle | xz -T1 -6 --lzma2=preset=6,dict=256MiB >"$WORK/packed"
+packed=$(($(stat -c %s "$WORK/packed") >> 20))
+((packed <= MOST)) || die "the bundle takes $packed MB: expected at most $MOST; compile for one kind of GPU, -DVITRINE_CUDA_ARCHITECTURES=90a-real"
+mv "$WORK/packed" "$BUNDLE"
+printf 'bundle_device: %s takes %d MB (%d unpacked)\n' "$BUNDLE" "$packed" "$(($(du -sk "$DEST" | cut -f1) / 1024))"
