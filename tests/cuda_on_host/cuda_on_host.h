@@ -109,6 +109,7 @@ struct Gpu {
   int index = 0;
   int capability = 80;
   int processors = 4;
+  size_t most_pinned = size_t{256} << 20;
 };
 /// A device of ordinary memory; recording is exact: nothing runs until the replay. As on a real
 /// GPU, a kernel must be launched while its device is the calling thread's current one.

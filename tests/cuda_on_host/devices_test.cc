@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <random>
 #include <vector>
@@ -117,6 +118,21 @@ TEST(Devices, WorkGoesToItsOwnGpuWhateverTheThreadUsedBetween) {
   EXPECT_EQ(on_one.forward(), y);
   { const Buffer freed_on_the_other = other->allocate(64); }
   EXPECT_EQ(on_one.forward(), y);
+}
+
+TEST(Devices, LargeResultsArriveWholeThroughTheStages) {
+  constexpr size_t kMostPinned = 1600;  // then stages have 100 bytes
+  const auto backend = backend_of({.most_pinned = kMostPinned});
+  for (const size_t bytes :
+       {kMostPinned, kMostPinned + 1, kMostPinned + 100, 5 * kMostPinned + 7}) {
+    std::vector<uint8_t> sent(bytes);
+    for (size_t i = 0; i < bytes; ++i) sent[i] = static_cast<uint8_t>(i * 7 + i / 251);
+    const Buffer on_device = backend->allocate(bytes), result = backend->allocate_host(bytes);
+    backend->upload(on_device.data(), sent.data(), bytes);
+    backend->download(result.data(), on_device.data(), bytes);
+    const auto* got = reinterpret_cast<const uint8_t*>(result.data());
+    EXPECT_TRUE(std::equal(sent.begin(), sent.end(), got)) << bytes;
+  }
 }
 
 TEST(Devices, AnAbandonedRecordingLeavesTheBackendUsable) {

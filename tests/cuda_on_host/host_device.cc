@@ -60,6 +60,7 @@ class HostDevice : public cuda::Device {
     ::operator delete(memory, kAlignment);
   }
 
+  size_t most_pinned() const override { return gpu_.most_pinned; }
   void* allocate_host(size_t bytes) override { return allocate(bytes); }
   void release_host(void* memory) noexcept override { release(memory); }
 

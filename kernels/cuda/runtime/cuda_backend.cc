@@ -2,6 +2,8 @@
 #include "kernels/cuda/runtime/cuda_backend.h"
 
 #include <algorithm>
+#include <functional>
+#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -50,7 +52,30 @@ void CudaBackend::upload(void* device, const void* host, size_t bytes) {
 
 void CudaBackend::download(void* host, const void* device, size_t bytes) {
   device_->make_current();
-  if (bytes > 0) device_->copy_out(host, device, bytes);
+  if (bytes > device_->most_pinned())
+    download_staged(static_cast<std::byte*>(host), static_cast<const std::byte*>(device), bytes);
+  else if (bytes > 0)
+    device_->copy_out(host, device, bytes);
+}
+
+void CudaBackend::download_staged(std::byte* host, const std::byte* device, size_t bytes) {
+  const size_t part = device_->most_pinned() / 16;
+  std::function<void()> arrival[2];
+  size_t sent = 0, done = 0;
+  const auto send = [&] {
+    const size_t which = sent / part % 2, size = std::min(part, bytes - sent);
+    if (!stages_[which]) stages_[which] = allocate_host(part);
+    arrival[which] = device_->copy_out_later(stages_[which].data(), device + sent, size);
+    sent += size;
+  };
+  send();
+  while (done < bytes) {
+    if (sent < bytes) send();
+    const size_t which = done / part % 2, size = std::min(part, bytes - done);
+    arrival[which]();
+    std::copy_n(stages_[which].data(), size, host + done);
+    done += size;
+  }
 }
 
 std::function<void()> CudaBackend::download_later(void* host, const void* device, size_t bytes) {
@@ -69,6 +94,15 @@ void CudaBackend::clear(void* device, size_t bytes) {
 void CudaBackend::synchronize() { device_->synchronize(); }
 
 Buffer CudaBackend::allocate_host(size_t bytes) {
+  if (bytes > device_->most_pinned()) {
+    constexpr std::align_val_t kLine{64};
+    void* ordinary = ::operator new(bytes, kLine, std::nothrow);
+    if (ordinary != nullptr) {
+      return {ordinary, bytes, std::shared_ptr<void>(ordinary, [](void* memory) {
+                ::operator delete(memory, kLine);
+              })};
+    }
+  }
   void* data = device_->allocate_host(bytes);
   if (data == nullptr)
     user_error("out of host memory for {} bytes of results; capture less, or request fewer logits",

@@ -104,6 +104,9 @@ class CudaBackend : public Backend {
   /// Scratch memory of the current operation; the next call to scratch() reuses it. A recording
   /// keeps its scratch memory alive.
   std::byte* scratch(size_t bytes) { return reserve(scratch_, bytes); }
+  /// As download(), through stages_: while one part is copied to `host`, the next leaves the
+  /// device.
+  void download_staged(std::byte* host, const std::byte* device, size_t bytes);
   /// `buffer`, made larger if it is too small; a recording keeps what it outgrew.
   std::byte* reserve(Buffer& buffer, size_t bytes);
   /// Rows as they are if they are of `dtype`; float32 ones narrowed to it, until the next call.
@@ -136,7 +139,8 @@ class CudaBackend : public Backend {
   static constexpr size_t kCounters = size_t{1} << 16;
   /// kCounters zeros, each uint32_t; kernels must reset the counters they use to zero
   Buffer counters_;
-  Buffer stats_;  ///< logit_stats()'s, beside the scratch memory that its linear() takes
+  Buffer stages_[2];  ///< pinned memory on the way of large downloads
+  Buffer stats_;      ///< logit_stats()'s, beside the scratch memory that its linear() takes
   std::vector<Buffer> outgrown_;  ///< scratch memory that the current recording refers to
 };
 

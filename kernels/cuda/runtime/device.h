@@ -43,6 +43,8 @@ class Device {
   /// Pinned host memory. Null if memory is insufficient.
   virtual void* allocate_host(size_t bytes) = 0;
   virtual void release_host(void* memory) noexcept = 0;
+  /// Bytes of a result from which on it lies in ordinary host memory: pinning takes 0.5 s a GB.
+  virtual size_t most_pinned() const { return size_t{256} << 20; }
 
   /// The calling thread's work goes to this GPU from now on.
   virtual void make_current() = 0;
