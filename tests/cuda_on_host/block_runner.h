@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "tests/cuda_on_host/fused_sum.h"
 #include "tests/cuda_on_host/hopper_on_host.h"
 
 namespace vitrine::internal::cuda_on_host {
 
 /// Runs all blocks of a grid, in ascending or descending order, lanes and warps alike.
-void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order);
+void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order,
+                const TensorCore& core);
+/// Of the blocks that run.
+const TensorCore& tensor_core();
 
 // Of the fiber that is running, and its block:
 /// Gives way until `ready()` is true.

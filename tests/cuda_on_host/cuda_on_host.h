@@ -13,10 +13,10 @@
 // way at barriers and wherever a warp acts together.
 //
 // What it is strict about: dynamic shared memory is filled with NaNs before each block; a
-// copy_async lands only when it is waited for; tensor cores cut their sums off instead of rounding
-// them; reciprocals are up to a unit in the last place off; lanes may be run in ascending or in
-// descending order, so that a missing barrier shows in one of the two. A barrier that some threads
-// never reach ends the program with a message.
+// copy_async lands only when it is waited for; tensor cores add as those of their generation do
+// (fused_sum.h); reciprocals are up to a unit in the last place off; lanes may be run in ascending
+// or in descending order, so that a missing barrier shows in one of the two. A barrier that some
+// threads never reach ends the program with a message.
 
 namespace vitrine::internal::cuda {
 class Device;

@@ -274,9 +274,16 @@ void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOr
   std::abort();
 }
 
-void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order) {
+namespace {
+thread_local const TensorCore* running_core = nullptr;
+}  // namespace
+
+void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrder order,
+                const TensorCore& core) {
+  running_core = &core;
   runner().run(shape, thread, order);
 }
+const TensorCore& tensor_core() { return *running_core; }
 
 Place& place() { return runner().current().place; }
 std::byte* shared_memory() { return runner().shared(); }

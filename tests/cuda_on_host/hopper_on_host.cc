@@ -62,7 +62,7 @@ void land(std::byte* to, const Map& map, int row, int column, uint64_t* barrier)
 }
 
 /// 16 elements along K of row `row` of an operand.
-void load(MmaKind kind, uint64_t operand, int row, double (&to)[16]) {
+void load(MmaKind kind, uint64_t operand, int row, Element (&to)[16]) {
   if (operand >> 62 != 1) stop("an operand that is not laid out with the 128-byte swizzle");
   const auto begin = static_cast<uint32_t>(operand & 0x3fffu) << 4,
              eight_rows = static_cast<uint32_t>(operand >> 32 & 0x3fffu) << 4;
@@ -71,23 +71,21 @@ void load(MmaKind kind, uint64_t operand, int row, double (&to)[16]) {
                         static_cast<uint32_t>(row) % 8 * 128 + 2 * i;
     uint16_t bits = 0;
     std::memcpy(&bits, shared_memory() + swizzled(at), 2);
-    to[i] = static_cast<double>(kind == MmaKind::kBf16 ? widen_bf16(bits) : widen_f16(bits));
+    to[i] = element(kind, bits);
   }
 }
 
 void compute(const Products::One& product) {
   const int thread = static_cast<int>(place().thread.x), lane = thread % 32,
             top = thread / 32 % 4 * 16 + lane / 4;
-  double left[2][16], right[16];
+  Element left[2][16], right[16];
   load(product.kind, product.left, top, left[0]);
   load(product.kind, product.left, top + 8, left[1]);
   for (int i = 0; i < product.columns / 4; ++i) {
     load(product.kind, product.right, i / 2 * 8 + lane % 4 * 2 + i % 2, right);
     for (int half = 0; half < 2; ++half) {
       float& c = product.c[i / 2 * 4 + 2 * half + i % 2];
-      double sum = static_cast<double>(c);
-      for (int k = 0; k < 16; ++k) sum += left[half][k] * right[k];
-      c = cut_off(sum);
+      c = fused_sum(kHopper, product.kind, left[half], right, c);
     }
   }
 }

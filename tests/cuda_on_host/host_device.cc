@@ -135,9 +135,9 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
     internal_error("a block asks for {} bytes of shared memory", shape.shared);
   // One block at a time, whichever thread it comes from.
   static std::mutex one_at_a_time;
-  host.enqueue([shape, thread = std::move(thread), order = host.order()] {
+  host.enqueue([shape, thread = std::move(thread), &host] {
     const std::lock_guard lock(one_at_a_time);
-    run_blocks(shape, thread, order);
+    run_blocks(shape, thread, host.order(), host.capability() >= 90 ? kHopper : kAmpere);
   });
 }
 

@@ -5,10 +5,9 @@
 
 #include "base/float_bits.h"
 #include "tests/cuda_on_host/block_runner.h"
+#include "tests/cuda_on_host/fused_sum.h"
 
-// The matrix instructions. NVIDIA does not say in which order a tensor core adds, only measurements
-// do: products are exact, aligned to the largest, added and cut off. The sum here is exact and then
-// cut off, once an instruction.
+// The matrix instructions; fused_sum.h says how they add.
 
 namespace vitrine::internal::cuda_on_host {
 namespace {
@@ -17,22 +16,6 @@ struct Given {
   Left a;
   Right b;
 };
-
-double product(MmaKind kind, uint32_t a, uint32_t b) {
-  if (kind == MmaKind::kTf32) {
-    // The lowest 13 bits are not looked at.
-    return static_cast<double>(std::bit_cast<float>(a & 0xffffe000u)) *
-           static_cast<double>(std::bit_cast<float>(b & 0xffffe000u));
-  }
-  double sum = 0.0;
-  for (int shift = 0; shift < 32; shift += 16) {
-    const auto x = static_cast<uint16_t>(a >> shift), y = static_cast<uint16_t>(b >> shift);
-    sum += kind == MmaKind::kF16
-               ? static_cast<double>(f16_to_f32(x)) * static_cast<double>(f16_to_f32(y))
-               : static_cast<double>(bf16_to_f32(x)) * static_cast<double>(bf16_to_f32(y));
-  }
-  return sum;
-}
 
 }  // namespace
 
@@ -81,16 +64,20 @@ Loaded load_transposed(const void* row) {
 void mma(MmaKind kind, float (&c)[4], Left a, Right b) {
   const Given* all = exchange(Given{a, b});
   const unsigned lane = place().thread.x % 32, group = lane / 4, quad = lane % 4;
-  for (unsigned i = 0; i < 4; ++i) {
-    const unsigned upper = i / 2, column = 2 * quad + i % 2;
-    double sum = static_cast<double>(c[i]);
-    for (unsigned q = 0; q < 4; ++q) {
-      const Left& left = all[group * 4 + q].a;
-      const Right& right = all[column * 4 + q].b;
-      sum += product(kind, left.word[upper], right.word[0]) +
-             product(kind, left.word[2 + upper], right.word[1]);
+  // The instruction's own order along K: the lanes' first words, then their second ones.
+  const size_t in_word = kind == MmaKind::kTf32 ? 1 : 2, count = 8 * in_word;
+  Element left[2][16], right[2][16];
+  for (unsigned i = 0; i < 2; ++i) {
+    for (unsigned k = 0; k < count; ++k) {
+      const size_t q = k / in_word % 4, second = k / in_word / 4;
+      const unsigned shift = static_cast<unsigned>(k % in_word) * 16;
+      left[i][k] = element(kind, all[group * 4 + q].a.word[2 * second + i] >> shift);
+      right[i][k] = element(kind, all[(2 * quad + i) * 4 + q].b.word[second] >> shift);
     }
-    c[i] = cut_off(sum);
+  }
+  for (unsigned i = 0; i < 4; ++i) {
+    c[i] = fused_sum(tensor_core(), kind, std::span(left[i / 2]).first(count),
+                     std::span(right[i % 2]).first(count), c[i]);
   }
 }
 
