@@ -3,6 +3,8 @@
 
 #include "kernels/cuda/device/activation.cuh"
 #include "kernels/cuda/device/quad.cuh"
+#include "kernels/cuda/runtime/device.h"
+#include "vitrine/dtype.h"
 
 // What follows the sums of a linear operation: y = act(sum + bias) + residual, rounded to float32
 // after each step as the separate operations round it.
@@ -77,6 +79,18 @@ struct Epilogue {
       store_quad(static_cast<T*>(out) + at, y, kQuad, true);
   }
 };
+
+/// Sums of a linear operation, or of `parts` parts of its inputs, in the device's memory.
+struct PartialSums {
+  float* data = nullptr;
+  int64_t stride = 0;  ///< of a row
+  int parts = 1;
+  int64_t part_stride = 0;
+};
+
+/// Begins what follows the sums [rows, columns] of a linear operation with weights of `dtype`.
+void apply_epilogue(Device& device, DType dtype, const PartialSums& sums, int64_t rows,
+                    int64_t columns, const Epilogue& epilogue);
 
 /// Throws Error (internal) for an output, tap or residual of a type that no kernel writes.
 Epilogue epilogue_of(const LinearArgs& args);

@@ -6,7 +6,7 @@
 // x W for few rows: decode. The time is that of reading the weights once, so the number of bytes in
 // flight decides.
 //
-// A block computes 8 outputs for up to 64 rows. Its warps take one part of the inputs each (see
+// A block computes 8 outputs for up to 16 rows. Its warps take one part of the inputs each (see
 // linear.h), whose weights, 8 outputs x 512 bytes, are all loaded at once: 8 loads of 16 bytes in
 // each lane, straight into the registers that feed the tensor cores. That is 4 KB per warp. An SM
 // of an H200 needs about 33 KB in flight for its share of 4.3 TB/s at 1 us of latency. The smallest
@@ -22,11 +22,7 @@
 namespace vitrine::internal::cuda {
 namespace {
 
-constexpr int kOutputs = 8;  // of a block
-template <int kGroups>       // more groups of rows need more registers in each warp
-constexpr int kMostWarps = kGroups == 8   ? 8
-                           : kGroups == 4 ? 12
-                                          : 16;
+constexpr int kOutputs = 8, kMostWarps = 16;  // of a block
 
 /// A lane's chunks of one part of the weights.
 template <class T, bool kWhole>
@@ -57,12 +53,11 @@ VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
 }
 
 /// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by
-/// what `next` is to take. Rows of x come in groups of 8, of which a lane holds one row each: the
-/// tops and bottoms of the tensor cores' tiles.
+/// what `next` is to take. Rows of x come in one or two groups of 8, of which a lane holds one row
+/// each: the top and bottom of the tensor cores' tiles.
 template <class T, int kGroups, bool kWhole>
 VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row, int part, int next,
-                                  WeightStream<T, kWhole>& weights,
-                                  float (&sums)[(kGroups + 1) / 2][4]) {
+                                  WeightStream<T, kWhole>& weights, float (&sums)[4]) {
   constexpr int kBatch = 8 / kGroups;  // spans of x loaded at once: 8 loads for any number of rows
   const int row = first_row + lane_id() / 4;
 #pragma unroll
@@ -80,32 +75,28 @@ VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row,
       if (part * kPart<T> + (begin + s) * kSpan<T> >= operands.in) return;
       const Operand<T> right = operand<T>(weights.chunk[begin + s]);
       weights.load(next, begin + s);
-      if constexpr (kGroups == 1) {
-        mma_span<T>(sums[0], operand<T>(x[s][0]), right);
-      } else {
-#pragma unroll
-        for (int group = 0; group < kGroups; group += 2) {
-          mma_span<T>(sums[group / 2], operand<T>(x[s][group]), operand<T>(x[s][group + 1]), right);
-        }
-      }
+      if constexpr (kGroups == 1)
+        mma_span<T>(sums, operand<T>(x[s][0]), right);
+      else
+        mma_span<T>(sums, operand<T>(x[s][0]), operand<T>(x[s][1]), right);
     }
   }
 }
 
 /// Puts a warp's sums down as [rows][kOutputs].
 template <int kGroups>
-VITRINE_DEVICE void store_sums(const float (&sums)[(kGroups + 1) / 2][4], float* to) {
+VITRINE_DEVICE void store_sums(const float (&sums)[4], float* to) {
   const int row = lane_id() / 4, column = 2 * (lane_id() % 4);
 #pragma unroll
   for (int group = 0; group < kGroups; ++group) {
     float* at = to + (8 * group + row) * kOutputs + column;
-    at[0] = sums[group / 2][2 * (group % 2)];
-    at[1] = sums[group / 2][2 * (group % 2) + 1];
+    at[0] = sums[2 * group];
+    at[1] = sums[2 * group + 1];
   }
 }
 
 template <class T, int kGroups, bool kWhole>
-__global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1)
+__global__ void __launch_bounds__(kMostWarps* kWarp, 1)
     few_rows_kernel(LinearOperands operands, Epilogue epilogue) {
   constexpr int kTile = 8 * kGroups * kOutputs;
   float* totals = shared_memory<float>();  // [kTile], then each warp's [kTile]
@@ -130,7 +121,7 @@ __global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1)
   Epilogue::Terms own_terms{};
   if (inside(own)) own_terms = epilogue.terms(row + own / kOutputs, column + own % kOutputs);
   for (int first = 0; first < parts; first += warps) {
-    float sums[(kGroups + 1) / 2][4] = {};
+    float sums[4] = {};
     multiply_part<T, kGroups, kWhole>(operands, row, first + warp, first + warp + warps, weights,
                                       sums);
     store_sums<kGroups>(sums, partial + warp * kTile);
@@ -150,8 +141,8 @@ __global__ void __launch_bounds__(kMostWarps<kGroups>* kWarp, 1)
 
 template <class T, int kGroups, bool kWhole>
 void launch_groups(Device& device, const LinearOperands& operands, const Epilogue& epilogue) {
-  const int64_t parts = ceil_div(operands.in, kPart<T>),
-                rounds = ceil_div(parts, kMostWarps<kGroups>), warps = ceil_div(parts, rounds);
+  const int64_t parts = ceil_div(operands.in, kPart<T>), rounds = ceil_div(parts, kMostWarps),
+                warps = ceil_div(parts, rounds);
   const LaunchShape shape{
       .grid = dim3(ceil_div(operands.out, kOutputs), ceil_div(operands.rows, 8 * kGroups)),
       .block = dim3(warps * kWarp),
@@ -169,9 +160,7 @@ void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands
     if (!operands.chunks_are_whole(sizeof(T)))
       return launch_groups<T, 2, false>(device, operands, epilogue);
     if (operands.rows <= 8) return launch_groups<T, 1, true>(device, operands, epilogue);
-    if (operands.rows <= 16) return launch_groups<T, 2, true>(device, operands, epilogue);
-    if (operands.rows <= 32) return launch_groups<T, 4, true>(device, operands, epilogue);
-    launch_groups<T, 8, true>(device, operands, epilogue);
+    launch_groups<T, 2, true>(device, operands, epilogue);
   });
 }
 

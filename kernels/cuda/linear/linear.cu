@@ -10,7 +10,10 @@ namespace vitrine::internal {
 namespace cuda {
 namespace {
 
-constexpr int64_t kAlwaysFewRows = 16, kMostFewRows = 64;
+// Up to 16 rows the weights stream by once. Up to 64 a tile takes all rows, and where tiles are
+// fewer than processors each part of the inputs gets a block: few_rows would read all of x again
+// for every 8 outputs.
+constexpr int64_t kFewRows = 16, kMostPartRows = 64;
 
 template <class... M>
 bool rows_divide_by(int64_t elements, const M&... matrices) {
@@ -78,12 +81,18 @@ void CudaBackend::linear(const LinearArgs& given) {
   if (linear_by_choice(args)) return;
   const LinearOperands operands = operands_of(args);
   const Epilogue epilogue = epilogue_of(args);
-  const bool few = operands.rows <= kAlwaysFewRows ||
-                   (operands.rows <= kMostFewRows && tiles_leave_gaps(*device_, operands));
-  if (few)
-    linear_few_rows(*device_, args.weight->dtype, operands, epilogue);
-  else
-    linear_many_rows(*device_, args.weight->dtype, operands, epilogue);
+  const DType dtype = args.weight->dtype;
+  const int parts = parts_of(dtype, operands.in);
+  if (operands.rows <= kFewRows) {
+    linear_few_rows(*device_, dtype, operands, epilogue);
+  } else if (operands.rows <= kMostPartRows && parts > 1 && tiles_leave_gaps(*device_, operands)) {
+    const int64_t stride = ceil_div(operands.out, kQuad) * kQuad, size = operands.rows * stride;
+    auto* memory = scratch(static_cast<size_t>(parts * size) * sizeof(float));
+    linear_by_parts(*device_, dtype, operands, epilogue,
+                    {reinterpret_cast<float*>(memory), stride, parts, size});
+  } else {
+    linear_many_rows(*device_, dtype, operands, epilogue);
+  }
 }
 
 }  // namespace vitrine::internal

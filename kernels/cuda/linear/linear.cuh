@@ -50,8 +50,7 @@ VITRINE_DEVICE Chunk load_bounded(const std::byte* row, int k, int in) {
   return load_part(reinterpret_cast<const T*>(row) + k, in - k);
 }
 
-/// For about 64 rows or fewer: the weights stream by once, at the memory's speed. Right for any
-/// number.
+/// For up to 16 rows: the weights stream by once, at the memory's speed. Right for any number.
 void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands,
                      const Epilogue& epilogue);
 /// For more: tiles of both operands are shared by a block.
@@ -59,5 +58,11 @@ void linear_many_rows(Device& device, DType dtype, const LinearOperands& operand
                       const Epilogue& epilogue);
 /// Whether linear_many_rows() has so few tiles that most of the device would idle.
 bool tiles_leave_gaps(const Device& device, const LinearOperands& operands);
+/// The same with a block for each part of the inputs of each tile, whose sums go to `sums`, [parts,
+/// rows, out]; a second kernel adds them in their order and applies the epilogue.
+void linear_by_parts(Device& device, DType dtype, const LinearOperands& operands,
+                     const Epilogue& epilogue, const PartialSums& sums);
+/// How many parts the inputs of weights of `dtype` are cut into.
+int parts_of(DType dtype, int64_t in);
 
 }  // namespace vitrine::internal::cuda

@@ -62,35 +62,43 @@ VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& 
   }
 }
 
+// `part_stride`: 0, and each block takes all of the sums; or a block takes one part, whose sums it
+// stores as they are, `part_stride` floats after those of the part before.
 // Limit occupancy to one block per SM; more would make the compiler spill registers. Shared memory
 // has room for three.
 template <class T, class Tiles, bool kWhole>
 __global__ void __launch_bounds__(Tiles::threads, 1)
-    many_rows_kernel(LinearOperands operands, Epilogue epilogue) {
+    many_rows_kernel(LinearOperands operands, Epilogue epilogue, int64_t part_stride) {
   const int row = static_cast<int>(blockIdx.x) * Tiles::rows,
             column = static_cast<int>(blockIdx.y) * Tiles::columns;
+  const int steps = steps_of<T>(operands), part = static_cast<int>(blockIdx.z);
+  const bool split = part_stride != 0;
+  const int begin = split ? part * kStepsOfPart : 0,
+            end = split && begin + kStepsOfPart < steps ? begin + kStepsOfPart : steps;
+  if (split) epilogue.out = static_cast<float*>(epilogue.out) + part * part_stride;
   Sums<Tiles> sums;
   sum_up<T, Tiles>(operands, StagedRows<T, Tiles, kWhole>{operands, shared_memory<>(), row},
-                   StagedWeights<T, Tiles, kWhole>{operands, shared_memory<>(), column}, 0,
-                   steps_of<T>(operands), sums);
+                   StagedWeights<T, Tiles, kWhole>{operands, shared_memory<>(), column}, begin, end,
+                   sums);
   store_totals<Tiles>(sums, shared_memory<float>());
   __syncthreads();
   finish_tile<T, Tiles>(operands, epilogue, row, column, shared_memory<float>());
 }
 
 template <class T, class Tiles>
-void launch_tiles(Device& device, const LinearOperands& operands, const Epilogue& epilogue) {
+void launch_tiles(Device& device, const LinearOperands& operands, const Epilogue& epilogue,
+                  int parts = 1, int64_t part_stride = 0) {
   // Blocks that run together share their weights: those are read from memory once, x comes again
   // and again from the cache.
-  const LaunchShape shape{
-      .grid = dim3(ceil_div(operands.rows, Tiles::rows), ceil_div(operands.out, Tiles::columns)),
-      .block = dim3(Tiles::threads),
-      .shared = Tiles::shared_bytes,
-      .may_start_early = true};
+  const LaunchShape shape{.grid = dim3(ceil_div(operands.rows, Tiles::rows),
+                                       ceil_div(operands.out, Tiles::columns), parts),
+                          .block = dim3(Tiles::threads),
+                          .shared = Tiles::shared_bytes,
+                          .may_start_early = true};
   if (operands.chunks_are_whole(sizeof(T)))
-    launch(device, shape, many_rows_kernel<T, Tiles, true>, operands, epilogue);
+    launch(device, shape, many_rows_kernel<T, Tiles, true>, operands, epilogue, part_stride);
   else
-    launch(device, shape, many_rows_kernel<T, Tiles, false>, operands, epilogue);
+    launch(device, shape, many_rows_kernel<T, Tiles, false>, operands, epilogue, part_stride);
 }
 
 }  // namespace
@@ -108,6 +116,25 @@ void linear_many_rows(Device& device, DType dtype, const LinearOperands& operand
     else
       launch_tiles<T, SmallTiles>(device, operands, epilogue);
   });
+}
+
+int parts_of(DType dtype, int64_t in) {
+  int64_t parts = 0;
+  with_element(dtype, [&](auto element) { parts = ceil_div(in, kPart<decltype(element)>); });
+  return static_cast<int>(parts);
+}
+
+void linear_by_parts(Device& device, DType dtype, const LinearOperands& operands,
+                     const Epilogue& epilogue, const PartialSums& sums) {
+  Epilogue alone;
+  alone.out = sums.data;
+  alone.out_stride = sums.stride;
+  alone.fours_are_aligned = true;
+  with_element(dtype, [&](auto element) {
+    launch_tiles<decltype(element), SmallTiles>(device, operands, alone, sums.parts,
+                                                sums.part_stride);
+  });
+  apply_epilogue(device, dtype, sums, operands.rows, operands.out, epilogue);
 }
 
 }  // namespace vitrine::internal::cuda
