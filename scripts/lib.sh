@@ -213,6 +213,23 @@ choose_cuda() {
     "-DCMAKE_CUDA_COMPILER=$nvcc")
 }
 
+# find_disassembler NVCC: sets DISASSEMBLER to the path of cuobjdump, which reads the kernels' machine code: the toolkit's, or
+# else NVIDIA's package of it, in a Python environment of the build folder; empty if neither can be had, and it says so.
+find_disassembler() {
+  local environment=$BUILD/disassembler
+  DISASSEMBLER=$(type -P cuobjdump "$(dirname "$1")/cuobjdump" | head -n 1) || true
+  [[ ! $DISASSEMBLER ]] || return 0
+  if ((INSTALL)) && [[ ! -e $environment/done ]]; then
+    rm -rf "$environment"
+    python3 -m venv "$environment" >/dev/null 2>&1 &&
+      "$environment/bin/pip" -q install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm >/dev/null 2>&1 &&
+      touch "$environment/done"
+  fi
+  DISASSEMBLER=$(compgen -G "$environment/lib/python3*/site-packages/nvidia/*/bin/cuobjdump" | head -n 1) || true
+  [[ $DISASSEMBLER ]] ||
+    say "cuobjdump is neither in the toolkit nor was it installed from PyPI: tests of the kernels' machine code are skipped"
+}
+
 # ninja's progress on a terminal is one line that moves; elsewhere each tenth of the build is a
 # line.
 run_ninja() {
