@@ -97,23 +97,19 @@ std::vector<fs::path> groups(const fs::path& root, const std::string& controller
   return all;
 }
 
-std::optional<double> quota_of(const fs::path& group) {
-  const std::vector<std::string> both =
-      words(first_line(group / "cpu.max"));  // version 2: "QUOTA PERIOD" or "max PERIOD"
-  const auto quota =
-      both.size() == 2 ? number(both[0])
-                       : number(first_line(group / "cpu.cfs_quota_us"));  // version 1: -1 for none
-  const auto period =
-      both.size() == 2 ? number(both[1]) : number(first_line(group / "cpu.cfs_period_us"));
+std::optional<Quota> quota_of(const fs::path& group) {
+  const fs::path second = group / "cpu.max", first = group / "cpu.cfs_quota_us";
+  const std::vector<std::string> both = words(first_line(second));  // "QUOTA PERIOD", "max PERIOD"
+  const bool is_second = both.size() == 2;
+  const auto quota = number(is_second ? both[0] : first_line(first));  // version 1: -1 for none
+  const auto period = number(is_second ? both[1] : first_line(group / "cpu.cfs_period_us"));
   if (!quota || !period || *period == 0) return std::nullopt;
-  return static_cast<double>(*quota) / static_cast<double>(*period);
+  return Quota{static_cast<double>(*quota) / static_cast<double>(*period),
+               is_second ? second : first, is_second ? "max" : "-1"};
 }
 
 void read_groups(const fs::path& root, Machine& machine) {
-  for (const fs::path& group : groups(root, "cpu")) {
-    const auto quota = quota_of(group);
-    if (quota && (!machine.quota || *quota < *machine.quota)) machine.quota = quota;
-  }
+  machine.quota = processor_quota(root);
   constexpr std::pair<const char*, const char*> kFiles[] = {
       {"memory.max", "memory.current"}, {"memory.limit_in_bytes", "memory.usage_in_bytes"}};
   for (const fs::path& group : groups(root, "memory")) {
@@ -166,8 +162,7 @@ void read_processors(const fs::path& root, Machine& machine) {
   machine.processors = static_cast<int>(online.size());
   machine.sockets = static_cast<int>(sockets.size());
   machine.cores = static_cast<int>(cores.size());
-  machine.allowed =
-      static_cast<int>(list_of(field(root / "proc/self/status", "Cpus_allowed_list")).size());
+  machine.allowed = static_cast<int>(allowed_processors(root).size());
   machine.numa_nodes =
       static_cast<int>(list_of(first_line(root / "sys/devices/system/node/has_cpu")).size());
   machine.governor = first_line(cpus / "cpu0/cpufreq/scaling_governor");
@@ -217,6 +212,19 @@ Machine read_machine(const fs::path& root) {
   read_groups(root, machine);
   machine.open_files = open_files(root);
   return machine;
+}
+
+std::vector<int> allowed_processors(const fs::path& root) {
+  return list_of(field(root / "proc/thread-self/status", "Cpus_allowed_list"));
+}
+
+std::optional<Quota> processor_quota(const fs::path& root) {
+  std::optional<Quota> tightest;
+  for (const fs::path& group : groups(root, "cpu")) {
+    const auto quota = quota_of(group);
+    if (quota && (!tightest || quota->processors < tightest->processors)) tightest = quota;
+  }
+  return tightest;
 }
 
 uint64_t huge_pages_had(uint64_t bytes) {

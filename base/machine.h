@@ -9,6 +9,13 @@
 
 namespace vitrine::internal {
 
+/// A limit of processors' time.
+struct Quota {
+  double processors = 0;
+  std::filesystem::path file;  ///< that it stands in
+  std::string unlimited;       ///< to be written there to lift it
+};
+
 /// What Linux says about the machine, and about what of it this process may use. What it does not
 /// say is 0, empty or nothing.
 struct Machine {
@@ -18,10 +25,9 @@ struct Machine {
                                   ///< /proc/cpuinfo: "avx2", "asimd"
   int processors = 0;             ///< online
   int cores = 0, sockets = 0;
-  int numa_nodes = 0;  ///< that have processors
-  int allowed = 0;     ///< processors of the process's affinity
-  std::optional<double>
-      quota;  ///< processors' time that the control groups allow; the tightest limit of all
+  int numa_nodes = 0;            ///< that have processors
+  int allowed = 0;               ///< processors of the process's affinity
+  std::optional<Quota> quota;    ///< of the control groups
   std::string governor;          ///< of processor 0: "performance", "powersave", ...
   std::string frequency_driver;  ///< that serves it: "intel_pstate", "acpi-cpufreq", ...
   double load = 0;               ///< mean number of runnable tasks in the last minute
@@ -42,6 +48,13 @@ struct Machine {
 /// Reads /proc and /sys below `root`. Never throws for what is missing or says something else than
 /// expected: such things are common in containers.
 Machine read_machine(const std::filesystem::path& root = "/");
+
+/// Numbers of the processors of the calling thread's affinity; none if the system does not say.
+std::vector<int> allowed_processors(const std::filesystem::path& root = "/");
+
+/// The tightest limit of the process's own control group and all around it, of both versions of the
+/// interface.
+std::optional<Quota> processor_quota(const std::filesystem::path& root = "/");
 
 /// Touches memory that was requested in 2 MB pages, as for weights, and counts how many of `bytes`
 /// came in such pages. 0 if the system does not say.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "cli/core/context.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/default_threads.h"
 #include "cli/core/progress_bar.h"
 
 namespace vitrine::cli {
@@ -61,7 +63,9 @@ void add_model_options(Command& command, Context& context) {
       ->group(group);
   command
       .add_option("--threads", context.threads,
-                  "Number of CPU threads; results do not depend on it [all]")
+                  "Number of CPU threads; results do not depend on it [the least of: CPUs that the "
+                  "process may run on, the control group's quota, OMP_NUM_THREADS, "
+                  "SLURM_CPUS_PER_TASK]")
       ->check(in_range(1, 4096))
       ->type_name("N")
       ->group(group);
@@ -72,6 +76,7 @@ Model load_model(const Context& context) {
   options.device = context.device;
   options.gemm = context.gemm;
   options.threads = context.threads;
+  if (context.threads == 0) warn_of_thread_variables();
   if (!context.dtype.empty()) options.dtype = dtype_from_name(context.dtype);
   ProgressBar bar;
   options.progress = &bar;
@@ -97,6 +102,19 @@ JsonValue json_head(const std::string& command, const Model& model) {
 void print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
     internal_error("cannot write to standard output: {}", std::strerror(errno));
+}
+
+void warn(const std::string& line) {
+  std::string one = line;
+  std::replace_if(
+      one.begin(), one.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  std::fflush(stdout);  // what was printed before comes before
+  std::fprintf(stderr, "vitrine: warning: %s\n", one.c_str());
+}
+
+void warn_of_thread_variables() {
+  for (const DefaultThreads::Invalid& invalid : default_threads().invalid)
+    warn(invalid.message + "; it counts as not set");
 }
 
 void print_json(const JsonValue& json) { print(json.dump(1) + "\n"); }

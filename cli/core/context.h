@@ -49,6 +49,10 @@ JsonValue json_head(const std::string& command, const Model& model);
 /// To stdout, with a newline. Numbers have all their digits; NaN and infinities are null.
 void print_json(const JsonValue& json);
 void print(const std::string& text);
+/// One line to stderr: "vitrine: warning: LINE".
+void warn(const std::string& line);
+/// Warns of each environment variable of the default number of threads that says no number.
+void warn_of_thread_variables();
 
 // One a file: cmd_NAME.cc.
 void add_info(Command& app, Context& context);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <system_error>
 
@@ -14,18 +17,64 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Runs a model of a few thousand weights there: what a device can do is what it does.
-void try_device(Facts& facts) {
+/// One layer, of so many weights that several threads are worth it.
+Config trial_shape() {
   Config config;
   config.layers = 1;
-  config.heads = 2;
-  config.width = 32;
-  config.inner = 128;
-  config.vocab = 64;
-  config.context = 8;
+  config.heads = 4;
+  config.width = 256;
+  config.inner = 1024;
+  config.vocab = 1024;
+  config.context = 64;
+  return config;
+}
+
+std::vector<int32_t> trial_tokens() {
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < 64; ++i) tokens.push_back(i);
+  return tokens;
+}
+
+double seconds_of(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// How long a pass takes with the default number of threads, with as many as there are idle
+/// processors, and with one.
+void try_threads(Facts& facts) {
+  constexpr int kTurns = 9;
+  const int by_default = facts.threads.threads,
+            idle = static_cast<int>(facts.machine.allowed - facts.neighbours.busy + 0.5);
+  std::vector<Model> models;
+  for (const int threads : {by_default, idle, 1}) {
+    const auto same = [&](const Facts::Trial& trial) { return trial.threads == threads; };
+    if (threads < 1 || threads > by_default ||
+        std::any_of(facts.trials.begin(), facts.trials.end(), same))
+      continue;
+    facts.trials.push_back({threads, 0});
+    models.push_back(Model::random(trial_shape(), 1, {.threads = threads}));
+  }
+  std::vector<std::vector<double>> seconds(models.size());
+  for (int turn = 0; turn < kTurns; ++turn) {
+    for (size_t i = 0; i < models.size(); ++i)
+      seconds[i].push_back(seconds_of([&] { models[i].forward(trial_tokens()); }));
+  }
+  for (size_t i = 0; i < models.size(); ++i) {
+    const auto middle = seconds[i].begin() + kTurns / 2;
+    std::nth_element(seconds[i].begin(), middle, seconds[i].end());
+    facts.trials[i].seconds = *middle;
+  }
+}
+
+/// Runs a small model there: what a device can do is what it does.
+void try_device(Facts& facts) {
   try {
-    const Model model = Model::random(config, 1, {.device = facts.device});
-    const Run run = model.forward(std::vector<int32_t>{1, 2, 3});
+    if (facts.device == "cpu") try_threads(facts);
+    const Model model = Model::random(trial_shape(), 1,
+                                      {.device = facts.device, .threads = sensible_threads(facts)});
+    const Run run = model.forward(trial_tokens());
     const TensorView logits = run.logits();
     if (first_non_finite(logits.data(), DType::kF32, logits.elements()))
       internal_error("its logits are not finite");
@@ -69,8 +118,12 @@ Facts gather(const std::string& device) {
   facts.build.toolkit = VITRINE_CUDA_TOOLKIT;
   facts.build.architectures = VITRINE_CUDA_CODE;
   find_models(facts);
-  const char* threads = std::getenv("OMP_NUM_THREADS");
-  facts.omp_num_threads = threads ? threads : "";
+  facts.threads = default_threads();
+  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_THREAD_LIMIT",
+                           "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"}) {
+    if (std::getenv(name) != nullptr) facts.without_effect.emplace_back(name);
+  }
+  facts.neighbours = watch_neighbours(std::chrono::milliseconds(300));
   facts.device = device;
   try_device(facts);
   return facts;

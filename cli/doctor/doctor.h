@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/default_threads.h"
 #include "base/json_value.h"
 #include "base/machine.h"
+#include "base/neighbours.h"
 #include "cli/core/terminal.h"
 #include "cli/doctor/doctor_gpu.h"
 #include "vitrine/checkpoint/model_cache.h"
@@ -31,10 +33,19 @@ struct Facts {
     std::optional<uint64_t> free;  ///< bytes on the cache's disk
     std::vector<CachedModel> cached;
   } models;
-  std::string omp_num_threads;  ///< of the environment; empty: not set
-  std::string device = "cpu";   ///< that was asked about
-  std::string description;      ///< as the backend describes itself after a model has run on it
-  std::string failure;          ///< the line that it ended with instead
+  DefaultThreads threads;
+  Neighbours neighbours;  ///< while this process slept
+  /// OpenMP's environment variables that are set and have no effect.
+  std::vector<std::string> without_effect;
+  /// A pass of a small model on the CPU.
+  struct Trial {
+    int threads = 1;
+    double seconds = 0;  ///< median of several, in turns with the other trials
+  };
+  std::vector<Trial> trials;   ///< the default number of threads first
+  std::string device = "cpu";  ///< that was asked about
+  std::string description;     ///< as the backend describes itself after a model has run on it
+  std::string failure;         ///< the line that it ended with instead
 };
 
 enum class Weight : uint8_t {
@@ -55,9 +66,8 @@ const char* weight_name(Weight weight);
 /// What is to be changed, the heaviest first. A function of the facts alone.
 std::vector<Finding> findings(const Facts& facts);
 
-/// How many threads make sense here: the processors that the process may run on, fewer where the
-/// control groups allow less of their time.
-int sensible_threads(const Machine& machine);
+/// How many threads make sense here: the default, unless fewer were clearly faster in a trial.
+int sensible_threads(const Facts& facts);
 
 /// "1.5 GB"
 std::string bytes_text(uint64_t bytes);

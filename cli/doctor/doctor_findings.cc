@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/quote.h"
 #include "cli/doctor/doctor.h"
@@ -32,27 +31,28 @@ void judge_device(const Facts& facts, Findings& all) {
 
 // --- processors
 
-void judge_threads(const Facts& facts, Findings& all) {
-  const Machine& m = facts.machine;
-  const int threads = sensible_threads(m);
-  if (m.quota && *m.quota < m.allowed) {
-    all.push_back({Weight::kAdvice,
-                   fmt::format("the control group allows the time of {:g} CPUs, and all {} would "
-                               "be used: threads beyond it are throttled",
-                               *m.quota, m.allowed),
-                   fmt::format("vitrine COMMAND --threads {}", threads)});
+/// The trial of so many threads; null if there was none.
+const Facts::Trial* trial_of(const Facts& facts, int threads) {
+  for (const Facts::Trial& trial : facts.trials) {
+    if (trial.threads == threads) return &trial;
+  }
+  return nullptr;
+}
+
+void judge_processors(const Machine& m, Findings& all) {
+  if (m.quota && m.quota->processors < m.allowed) {
+    all.push_back(
+        {Weight::kNote,
+         fmt::format("the control group allows the time of {:g} CPUs, and the process "
+                     "may run on {}: more threads would be throttled",
+                     m.quota->processors, m.allowed),
+         fmt::format("echo {} | sudo tee {}", m.quota->unlimited, m.quota->file.string())});
   }
   if (m.allowed > 0 && m.allowed < m.processors) {
     all.push_back({Weight::kNote,
                    fmt::format("the process may run on {} of {} CPUs; `taskset -cp $$` shows which",
-                               m.allowed, m.processors)});
-  }
-  if (m.cores > 0 && m.cores < m.processors && m.allowed > m.cores) {
-    all.push_back(
-        {Weight::kNote,
-         fmt::format("{} CPUs are hardware threads of {} cores: one thread per core may be faster",
-                     m.processors, m.cores),
-         fmt::format("vitrine COMMAND --threads {}", std::min(m.cores, threads))});
+                               m.allowed, m.processors),
+                   fmt::format("taskset -c 0-{} vitrine COMMAND", m.processors - 1)});
   }
   if (m.numa_nodes > 1) {
     all.push_back({Weight::kAdvice,
@@ -63,30 +63,88 @@ void judge_threads(const Facts& facts, Findings& all) {
   }
 }
 
-void judge_openmp(const Facts& facts, Findings& all) {
-  const std::string& text = facts.omp_num_threads;
-  if (text.empty()) return;
-  int threads = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
-  const bool number =
-      error == std::errc() && threads > 0 && (end == text.data() + text.size() || *end == ',');
-  const int allowed = std::max(facts.machine.allowed, 1);
-  if (!number) {
-    all.push_back(
-        {Weight::kAdvice,
-         fmt::format("invalid OMP_NUM_THREADS {}: expected a number of threads", quote(text)),
-         "unset OMP_NUM_THREADS"});
-  } else if (threads > allowed) {
+void judge_threads(const Facts& facts, Findings& all) {
+  const Machine& m = facts.machine;
+  const int by_default = facts.threads.threads, sensible = sensible_threads(facts);
+  if (sensible != by_default) {
     all.push_back({Weight::kAdvice,
-                   fmt::format("OMP_NUM_THREADS is {}, and the process may run on {} CPUs: models "
-                               "use --threads, but other programs would oversubscribe the CPUs",
-                               threads, allowed),
-                   fmt::format("export OMP_NUM_THREADS={}", sensible_threads(facts.machine))});
-  } else if (threads < allowed) {
+                   fmt::format("a pass takes {:.2g} ms with {} threads, the default, and {:.2g} ms "
+                               "with {}",
+                               1e3 * trial_of(facts, by_default)->seconds, by_default,
+                               1e3 * trial_of(facts, sensible)->seconds, sensible),
+                   fmt::format("vitrine COMMAND --threads {}", sensible)});
+  } else if (m.cores > 0 && m.cores < m.processors && by_default > m.cores) {
     all.push_back(
         {Weight::kNote,
-         fmt::format("OMP_NUM_THREADS is {}; models ignore it and use --threads", threads),
-         fmt::format("vitrine COMMAND --threads {}", threads)});
+         fmt::format("{} CPUs are hardware threads of {} cores: one thread per core may be faster",
+                     m.processors, m.cores),
+         fmt::format("vitrine COMMAND --threads {}", m.cores)});
+  }
+}
+
+void judge_environment(const Facts& facts, Findings& all) {
+  const DefaultThreads& threads = facts.threads;
+  for (const DefaultThreads::Invalid& invalid : threads.invalid)
+    all.push_back(
+        {Weight::kAdvice, invalid.message + "; it counts as not set", "unset " + invalid.name});
+  const DefaultThreads::Limit* affinity = threads.find("affinity");
+  const int allowed = affinity == nullptr ? 1 : affinity->threads;
+  for (const char* name : {"OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"}) {
+    const DefaultThreads::Limit* limit = threads.find(name);
+    if (limit == nullptr) continue;
+    if (threads.decided_by == name) {
+      all.push_back({Weight::kNote,
+                     fmt::format("{} is {}: models use {} of the {} CPUs that the process may run "
+                                 "on",
+                                 name, limit->value, limit->threads, allowed),
+                     fmt::format("vitrine COMMAND --threads {}", allowed)});
+    } else if (limit->threads > allowed) {
+      all.push_back({Weight::kNote,
+                     fmt::format("{} is {}, and the process may run on {} CPUs: models use no more "
+                                 "than those, other programs may",
+                                 name, limit->value, allowed),
+                     fmt::format("export {}={}", name, allowed)});
+    }
+  }
+  std::string names;
+  for (const std::string& name : facts.without_effect) names += " " + name;
+  if (!names.empty()) {
+    all.push_back({Weight::kNote,
+                   fmt::format("no effect on models:{}. Their threads are not OpenMP's, and sleep "
+                               "when they have waited for 50 us; `taskset` binds them to CPUs",
+                               names),
+                   "unset" + names});
+  }
+}
+
+void judge_neighbours(const Facts& facts, Findings& all) {
+  const Neighbours& n = facts.neighbours;
+  const double processors = std::max(facts.machine.allowed, 1);
+  if (n.busy > std::max(0.3, 0.1 * processors)) {
+    std::string command = "ps -eo pid,user,pcpu,comm --sort=-pcpu | head", who;
+    if (n.heaviest) {
+      who = fmt::format(", {:.1f} by process {} ({})", n.heaviest->busy, n.heaviest->number,
+                        quote(n.heaviest->name));
+      if (n.heaviest->own) command = fmt::format("renice -n 19 -p {}", n.heaviest->number);
+    }
+    all.push_back({Weight::kAdvice,
+                   fmt::format("other processes keep {:.1f} of {:g} CPUs busy{}: passes take up "
+                               "to two and a half times as long, and timings are unreliable",
+                               n.busy, processors, who),
+                   command});
+    if (n.heaviest && n.heaviest->openmp) {
+      all.push_back({Weight::kAdvice,
+                     fmt::format("process {} ({}) uses OpenMP, whose threads keep CPUs busy while "
+                                 "they wait; started anew with this variable they sleep",
+                                 n.heaviest->number, quote(n.heaviest->name)),
+                     "export OMP_WAIT_POLICY=passive"});
+    }
+  }
+  if (n.stolen > 0.1 * processors) {
+    all.push_back({Weight::kNote,
+                   fmt::format("the host gives the time of {:.1f} of {:g} CPUs to other virtual "
+                               "machines: timings are unreliable",
+                               n.stolen, processors)});
   }
 }
 
@@ -98,14 +156,6 @@ void judge_speed(const Machine& m, Findings& all) {
   if (m.governor == "powersave" && !own_choice) {
     all.push_back({Weight::kAdvice, "the CPUs run at their lowest frequency (governor powersave)",
                    "sudo cpupower frequency-set -g performance"});
-  }
-  const int processors = std::max({m.allowed, m.processors, 1});
-  if (m.load > 0.5 * processors) {
-    all.push_back(
-        {Weight::kAdvice,
-         fmt::format("other processes are running: load {:.1f} on {} CPUs; timings are unreliable",
-                     m.load, processors),
-         "ps -eo pid,user,pcpu,comm --sort=-pcpu | head"});
   }
 }
 
@@ -234,17 +284,25 @@ const char* weight_name(Weight weight) {
   return weight == Weight::kProblem ? "problem" : weight == Weight::kAdvice ? "advice" : "note";
 }
 
-int sensible_threads(const Machine& machine) {
-  const int allowed = std::max(machine.allowed, 1);
-  return machine.quota ? std::clamp(static_cast<int>(*machine.quota), 1, allowed) : allowed;
+int sensible_threads(const Facts& facts) {
+  constexpr double kClearly = 1.2;
+  const Facts::Trial* best = trial_of(facts, facts.threads.threads);
+  if (best == nullptr) return facts.threads.threads;
+  const double most = best->seconds / kClearly;
+  for (const Facts::Trial& trial : facts.trials) {
+    if (trial.seconds < most && trial.seconds < best->seconds) best = &trial;
+  }
+  return best->threads;
 }
 
 std::vector<Finding> findings(const Facts& facts) {
   Findings all;
   judge_device(facts, all);
   judge_memory(facts.machine, all);
+  judge_processors(facts.machine, all);
   judge_threads(facts, all);
-  judge_openmp(facts, all);
+  judge_environment(facts, all);
+  judge_neighbours(facts, all);
   judge_speed(facts.machine, all);
   judge_huge_pages(facts, all);
   judge_gpus(facts, all);

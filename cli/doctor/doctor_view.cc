@@ -26,6 +26,33 @@ JsonValue or_null(const std::string& text) {
 
 // --- JSON
 
+JsonValue neighbours_json(const Neighbours& neighbours) {
+  JsonValue json = {
+      {"busy", neighbours.busy}, {"stolen", neighbours.stolen}, {"heaviest", JsonValue(nullptr)}};
+  if (const auto& heaviest = neighbours.heaviest) {
+    json["heaviest"] = {{"process", heaviest->number},
+                        {"name", heaviest->name},
+                        {"busy", heaviest->busy},
+                        {"own", heaviest->own},
+                        {"openmp", heaviest->openmp}};
+  }
+  return json;
+}
+
+JsonValue threads_json(const Facts& facts) {
+  JsonValue json = {{"default", facts.threads.threads}, {"decided_by", facts.threads.decided_by}};
+  json["limits"] = JsonValue::array();
+  for (const auto& limit : facts.threads.limits)
+    json["limits"].push_back(
+        {{"name", limit.name}, {"value", limit.value}, {"threads", limit.threads}});
+  json["invalid"] = JsonValue::array();
+  for (const auto& invalid : facts.threads.invalid) json["invalid"].push_back(invalid.message);
+  json["trials"] = JsonValue::array();
+  for (const auto& trial : facts.trials)
+    json["trials"].push_back({{"threads", trial.threads}, {"seconds", trial.seconds}});
+  return json;
+}
+
 JsonValue machine_json(const Facts& facts) {
   const Machine& m = facts.machine;
   return {{"cpu", or_null(m.cpu)},
@@ -35,10 +62,11 @@ JsonValue machine_json(const Facts& facts) {
           {"sockets", m.sockets},
           {"numa_nodes", m.numa_nodes},
           {"allowed", m.allowed},
-          {"quota", or_null(m.quota)},
+          {"quota", m.quota ? JsonValue(m.quota->processors) : JsonValue(nullptr)},
           {"governor", or_null(m.governor)},
           {"frequency_driver", or_null(m.frequency_driver)},
           {"load", m.load},
+          {"neighbours", neighbours_json(facts.neighbours)},
           {"memory",
            {{"total", m.memory},
             {"available", m.available},
@@ -87,9 +115,38 @@ std::string processors_text(const Machine& m) {
   if (m.cores > 0)
     text += fmt::format(" ({}, {})", count_of(m.cores, "core"), count_of(m.sockets, "socket"));
   if (m.numa_nodes > 1) text += fmt::format(", {} NUMA nodes", m.numa_nodes);
-  if (m.quota) text += fmt::format("; the control group allows the time of {:g}", *m.quota);
+  if (m.quota)
+    text += fmt::format("; the control group allows the time of {:g}", m.quota->processors);
   if (!m.governor.empty()) text += ", governor " + m.governor;
   return text + fmt::format("; load {:.2f}", m.load);
+}
+
+std::string threads_text(const DefaultThreads& threads) {
+  std::string text = fmt::format("{} by default: {}", threads.threads, threads.decided_by);
+  const char* between = " (of ";
+  for (const auto& limit : threads.limits)
+    text += fmt::format("{}{} {}", std::exchange(between, ", "), limit.name, limit.value);
+  return text + ")";
+}
+
+std::string neighbours_text(const Facts& facts) {
+  const Neighbours& n = facts.neighbours;
+  std::string text = fmt::format("other processes keep {:.1f} of {} busy", n.busy,
+                                 count_of(facts.machine.allowed, "CPU"));
+  if (n.heaviest)
+    text += fmt::format(", process {} ({}) {:.1f}", n.heaviest->number, quote(n.heaviest->name),
+                        n.heaviest->busy);
+  return text;
+}
+
+std::string device_text(const Facts& facts) {
+  if (!facts.failure.empty()) return facts.device + ": no model runs on it";
+  std::string text = facts.description + ": a model has run on it";
+  const char* between = "; a pass took ";
+  for (const auto& trial : facts.trials)
+    text += fmt::format("{}{:.2g} ms with {}", std::exchange(between, ", "), 1e3 * trial.seconds,
+                        count_of(trial.threads, "thread"));
+  return text;
 }
 
 std::string memory_text(const Machine& m) {
@@ -131,10 +188,13 @@ std::string joined(const std::vector<std::string>& words) {
 
 std::vector<std::pair<std::string, std::string>> fact_lines(const Facts& facts) {
   const Machine& m = facts.machine;
-  std::vector<std::pair<std::string, std::string>> lines = {{"processor", processors_text(m)},
-                                                            {"SIMD", or_unknown(joined(m.simd))},
-                                                            {"memory", memory_text(m)},
-                                                            {"huge pages", huge_pages_text(facts)}};
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"processor", processors_text(m)},
+      {"SIMD", or_unknown(joined(m.simd))},
+      {"threads", threads_text(facts.threads)},
+      {"neighbours", neighbours_text(facts)},
+      {"memory", memory_text(m)},
+      {"huge pages", huge_pages_text(facts)}};
   lines.emplace_back("open files",
                      m.open_files
                          ? fmt::format("{} at most", thousands(static_cast<int64_t>(*m.open_files)))
@@ -157,8 +217,7 @@ std::vector<std::pair<std::string, std::string>> fact_lines(const Facts& facts) 
       "cache",
       facts.models.cache.string() +
           (facts.models.free ? fmt::format(", {} free", bytes_text(*facts.models.free)) : ""));
-  lines.emplace_back("device", facts.failure.empty() ? facts.description + ": a model has run on it"
-                                                     : facts.device + ": no model runs on it");
+  lines.emplace_back("device", device_text(facts));
   return lines;
 }
 
@@ -182,7 +241,8 @@ JsonValue doctor_json(const Facts& facts, const std::vector<Finding>& found) {
   json["use"] = {{"device", facts.device},
                  {"description", or_null(facts.description)},
                  {"failure", or_null(facts.failure)},
-                 {"sensible_threads", sensible_threads(facts.machine)}};
+                 {"threads", threads_json(facts)},
+                 {"sensible_threads", sensible_threads(facts)}};
   json["findings"] = JsonValue::array();
   for (const Finding& finding : found)
     json["findings"].push_back({{"weight", weight_name(finding.weight)},

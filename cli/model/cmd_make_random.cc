@@ -77,6 +77,7 @@ void run(const Context& context, const MakeRandomCommandArgs& args) {
                         .init = random_init_from_name(args.init),
                         .dtype = dtype_from_name(args.dtype)};
   if (!args.tokenizer.empty()) what.tokenizer = Model::locate(args.tokenizer);
+  warn_of_thread_variables();
   const InterruptGuard guard;
   uint64_t bytes = 0;
   {

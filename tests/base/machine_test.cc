@@ -46,7 +46,7 @@ TEST_F(Machines, AServerIsReadAsItIs) {
   file("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n");
   file("sys/devices/system/cpu/cpu0/cpufreq/scaling_driver", "acpi-cpufreq\n");
   file("sys/devices/system/node/has_cpu", "0-1\n");
-  file("proc/self/status", "Name:\tx\nCpus_allowed:\tf\nCpus_allowed_list:\t0-2,6\n");
+  file("proc/thread-self/status", "Name:\tx\nCpus_allowed:\tf\nCpus_allowed_list:\t0-2,6\n");
   file("proc/loadavg", "3.25 1.00 0.50 2/345 6789\n");
   file("proc/meminfo",
        "MemTotal:       16777216 kB\nMemFree:          100 kB\nMemAvailable:    8388608 "
@@ -88,13 +88,15 @@ TEST_F(Machines, TheTightestGroupCounts) {
   file("sys/fs/cgroup/outer/inner/memory.max", std::to_string(4 * kGigabyte) + "\n");
   file("sys/fs/cgroup/outer/inner/memory.current", "4096\n");
   const Machine m = read();
-  EXPECT_EQ(m.quota, 1.5);
+  EXPECT_EQ(m.quota->processors, 1.5);
+  EXPECT_EQ(m.quota->file, root_ / "sys/fs/cgroup/outer/cpu.max");
+  EXPECT_EQ(m.quota->unlimited, "max");
   EXPECT_EQ(m.memory_limit, 2 * kGigabyte);
   EXPECT_EQ(m.room(), 3 * kGigabyte / 2);
   // Now the inner one is tighter.
   file("sys/fs/cgroup/outer/inner/cpu.max", "50000 100000\n");
   file("sys/fs/cgroup/outer/inner/memory.max", std::to_string(kGigabyte) + "\n");
-  EXPECT_EQ(read().quota, 0.5);
+  EXPECT_EQ(read().quota->processors, 0.5);
   EXPECT_EQ(read().memory_limit, kGigabyte);
   EXPECT_EQ(read().room(), kGigabyte - 4096);
 }
@@ -109,7 +111,8 @@ TEST_F(Machines, TheFirstVersionOfGroups) {
   file("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
   file("sys/fs/cgroup/memory/memory.limit_in_bytes", std::to_string(8 * kGigabyte) + "\n");
   file("sys/fs/cgroup/memory/memory.usage_in_bytes", std::to_string(9 * kGigabyte) + "\n");
-  EXPECT_EQ(read().quota, 0.5);
+  EXPECT_EQ(read().quota->processors, 0.5);
+  EXPECT_EQ(read().quota->unlimited, "-1");
   EXPECT_EQ(read().memory_limit, 8 * kGigabyte);
   EXPECT_EQ(read().room(), 0u) << "more is used than the limit allows: nothing is left";
   file("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
@@ -124,9 +127,10 @@ TEST_F(Machines, WhatIsMissingOrNonsenseIsNotKnown) {
   EXPECT_EQ(none.cpu, "");
   EXPECT_EQ(none.processors + none.cores + none.sockets + none.numa_nodes + none.allowed, 0);
   EXPECT_FALSE(none.open_files || none.quota || none.memory_limit);
-  for (const char* name : {"proc/cpuinfo", "proc/meminfo", "proc/self/status", "proc/self/cgroup",
-                           "proc/self/limits", "proc/loadavg", "sys/devices/system/cpu/online",
-                           "sys/kernel/mm/transparent_hugepage/enabled", "sys/fs/cgroup/cpu.max"}) {
+  for (const char* name :
+       {"proc/cpuinfo", "proc/meminfo", "proc/thread-self/status", "proc/self/cgroup",
+        "proc/self/limits", "proc/loadavg", "sys/devices/system/cpu/online",
+        "sys/kernel/mm/transparent_hugepage/enabled", "sys/fs/cgroup/cpu.max"}) {
     file(name,
          "]\n:\n0-\n7-3\n0-99999999999\n18446744073709551616 0\n0::/../..\nMax open files   "
          "unlimited unlimited files\n");

@@ -35,6 +35,10 @@ Facts healthy() {
   m.available = 16 * kGigabyte;
   m.huge_pages = "madvise";
   m.open_files = 4096;
+  facts.threads.threads = 8;
+  facts.threads.decided_by = "affinity";
+  facts.threads.limits = {{"affinity", "8", 8}};
+  facts.trials = {{8, 1.0e-3}, {1, 6.0e-3}};
   facts.huge_asked = facts.huge_had = 32 << 20;
   facts.gpus.absent = "no driver";
   facts.build.version = "1";
@@ -82,36 +86,88 @@ TEST(DoctorFindings, NothingIsSaidOfAHealthyMachine) {
   EXPECT_EQ(after(with_gpu(), [](Facts&) {}), List{});
 }
 
-TEST(DoctorFindings, Threads) {
-  const auto threads = [](Facts& f) { return cli::sensible_threads(f.machine); };
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.quota = 2.5; }, {"2.5", "8"}),
-            List{"advice vitrine COMMAND --threads 2"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.quota = 0.5; }),
-            List{"advice vitrine COMMAND --threads 1"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.quota = 8; }), List{});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.allowed = 3; }, {"3 of 8"}), List{"note "});
+TEST(DoctorFindings, Processors) {
+  const auto quota = [](double processors) {
+    return [=](Facts& f) { f.machine.quota = Quota{processors, "/sys/x/cpu.max", "max"}; };
+  };
+  EXPECT_EQ(after(healthy(), quota(2.5), {"2.5", "8"}),
+            List{"note echo max | sudo tee /sys/x/cpu.max"});
+  EXPECT_EQ(after(healthy(), quota(8)), List{});
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.allowed = 3; }, {"3 of 8"}),
+            List{"note taskset -c 0-7 vitrine COMMAND"});
   EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.cores = 4; }, {"4 cores"}),
             List{"note vitrine COMMAND --threads 4"});
   EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.numa_nodes = 2; }, {"2 NUMA"}),
             List{"advice numactl --interleave=all vitrine COMMAND"});
-  Facts facts = healthy();
-  EXPECT_EQ(threads(facts), 8);
-  facts.machine.quota = 100;
-  EXPECT_EQ(threads(facts), 8);
-  facts.machine.allowed = 0;  // not known
-  EXPECT_EQ(threads(facts), 1);
 }
 
-TEST(DoctorFindings, OpenMp) {
-  const auto set = [](const char* value) {
-    return [value](Facts& f) { f.omp_num_threads = value; };
+TEST(DoctorFindings, FewerThreadsWhereTheyWereClearlyFaster) {
+  const auto trials = [](std::vector<Facts::Trial> list) {
+    return [=](Facts& f) { f.trials = list; };
   };
-  EXPECT_EQ(after(healthy(), set("64"), {"64", "8"}), List{"advice export OMP_NUM_THREADS=8"});
-  EXPECT_EQ(after(healthy(), set("64,2")), List{"advice export OMP_NUM_THREADS=8"});
-  EXPECT_EQ(after(healthy(), set("8")), List{});
-  EXPECT_EQ(after(healthy(), set("2"), {"2"}), List{"note vitrine COMMAND --threads 2"});
-  for (const char* wrong : {"many", "0", "-3", "4x"})
-    EXPECT_EQ(after(healthy(), set(wrong), {wrong}), List{"advice unset OMP_NUM_THREADS"}) << wrong;
+  const auto sensible = [&](std::vector<Facts::Trial> list) {
+    Facts facts = healthy();
+    facts.trials = std::move(list);
+    return cli::sensible_threads(facts);
+  };
+  EXPECT_EQ(after(healthy(), trials({{8, 3.1e-3}, {5, 1.7e-3}, {1, 2.2e-3}}), {"3.1", "1.7", "5"}),
+            List{"advice vitrine COMMAND --threads 5"});
+  EXPECT_EQ(sensible({{8, 3.1e-3}, {5, 1.7e-3}, {1, 2.2e-3}}), 5);
+  EXPECT_EQ(sensible({{8, 3.1e-3}, {5, 2.7e-3}, {1, 2.9e-3}}), 8) << "within the noise";
+  EXPECT_EQ(after(healthy(), trials({{8, 3.1e-3}, {5, 2.7e-3}})), List{});
+  EXPECT_EQ(sensible({}), 8) << "no trial";
+}
+
+TEST(DoctorFindings, Environment) {
+  const auto limit = [](const char* name, const char* value, int threads) {
+    return [=](Facts& f) {
+      f.threads.limits.push_back({name, value, threads});
+      if (threads >= f.threads.threads) return;
+      f.threads.threads = threads;
+      f.threads.decided_by = name;
+      f.trials = {{threads, 1e-3}};
+    };
+  };
+  for (const char* name : {"OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"}) {
+    const std::string variable = name;
+    EXPECT_EQ(after(healthy(), limit(name, "64", 64), {variable, "64", "8"}),
+              List{"note export " + variable + "=8"});
+    EXPECT_EQ(after(healthy(), limit(name, "8", 8)), List{});
+    EXPECT_EQ(after(healthy(), limit(name, "2,4", 2), {variable, "2,4", "8"}),
+              List{"note vitrine COMMAND --threads 8"});
+    EXPECT_EQ(after(healthy(),
+                    [&](Facts& f) {
+                      f.threads.invalid = {{variable, "invalid " + variable}};
+                    },
+                    {"invalid " + variable, "not set"}),
+              List{"advice unset " + variable});
+  }
+  EXPECT_EQ(after(healthy(),
+                  [](Facts& f) {
+                    f.without_effect = {"OMP_WAIT_POLICY", "OMP_PLACES"};
+                  },
+                  {"OMP_WAIT_POLICY OMP_PLACES", "taskset"}),
+            List{"note unset OMP_WAIT_POLICY OMP_PLACES"});
+}
+
+TEST(DoctorFindings, Neighbours) {
+  const auto busy = [](double processors, bool own = false, bool openmp = false) {
+    return [=](Facts& f) {
+      f.neighbours.busy = processors;
+      f.neighbours.heaviest = {4242, "other work", processors / 2, own, openmp};
+    };
+  };
+  EXPECT_EQ(after(healthy(), busy(0.7)), List{});
+  EXPECT_EQ(after(healthy(), busy(4), {"4.0 of 8", "4242", "other work", "2.0"}),
+            List{"advice ps -eo pid,user,pcpu,comm --sort=-pcpu | head"});
+  EXPECT_EQ(after(healthy(), busy(4, true)), List{"advice renice -n 19 -p 4242"});
+  EXPECT_EQ(after(healthy(), busy(4, true, true)),
+            (List{"advice renice -n 19 -p 4242", "advice export OMP_WAIT_POLICY=passive"}));
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.neighbours.busy = 4; }, {"4.0"}),
+            List{"advice ps -eo pid,user,pcpu,comm --sort=-pcpu | head"})
+      << "many small ones";
+  EXPECT_EQ(after(healthy(), [](Facts& f) { f.neighbours.stolen = 2; }, {"2.0 of 8"}),
+            List{"note "});
 }
 
 TEST(DoctorFindings, SpeedOfTheProcessors) {
@@ -128,9 +184,6 @@ TEST(DoctorFindings, SpeedOfTheProcessors) {
               List{})
         << "their way of choosing frequencies themselves";
   }
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.load = 4.1; }, {"4.1", "8"}),
-            List{"advice ps -eo pid,user,pcpu,comm --sort=-pcpu | head"});
-  EXPECT_EQ(after(healthy(), [](Facts& f) { f.machine.load = 4; }), List{});
 }
 
 TEST(DoctorFindings, Memory) {
@@ -188,11 +241,11 @@ TEST(DoctorFindings, ProblemsComeFirst) {
   const auto failed = [](const char* toolkit, const char* absent) {
     return [=](Facts& f) {
       f.device = "cuda", f.failure = "it is broken", f.build.toolkit = toolkit,
-      f.gpus.absent = absent, f.machine.load = 8, f.omp_num_threads = "2";
+      f.gpus.absent = absent, f.neighbours.busy = 8, f.without_effect = {"OMP_PLACES"};
     };
   };
   const List rest = {"advice ps -eo pid,user,pcpu,comm --sort=-pcpu | head",
-                     "note vitrine COMMAND --threads 2"};
+                     "note unset OMP_PLACES"};
   EXPECT_EQ(
       after(healthy(), failed("", "no driver"), {"cuda", "it is broken"}),
       (List{"problem cmake -B build -DVITRINE_CUDA=ON && cmake --build build", rest[0], rest[1]}));
@@ -221,21 +274,41 @@ Json doctor(const std::vector<std::pair<std::string, std::string>>& environment,
 
 TEST(Doctor, SaysWhatIsHere) {
   TempFolder cache;
-  const Json json =
-      doctor({{"HF_HUB_CACHE", cache.path().string()}, {"OMP_NUM_THREADS", "100000"}});
+  const Json json = doctor({{"HF_HUB_CACHE", cache.path().string()},
+                            {"OMP_NUM_THREADS", "many"},
+                            {"SLURM_CPUS_PER_TASK", "1"},
+                            {"GOMP_SPINCOUNT", "0"}});
   EXPECT_EQ(json["command"], "doctor");
   EXPECT_EQ(json["machine"]["allowed"], read_machine().allowed);
+  EXPECT_GE(json["machine"]["neighbours"]["busy"], 0);
   EXPECT_GT(json["machine"]["memory"]["room"], 0);
   EXPECT_EQ(json["machine"]["huge_pages"]["asked"], 32 << 20);
   EXPECT_EQ(json["models"]["cache"], cache.path().string());
   EXPECT_EQ(json["models"]["cached"], Json::array());
   EXPECT_EQ(json["use"]["device"], "cpu");
   EXPECT_TRUE(json["use"]["description"].get<std::string>().starts_with("cpu ("));
+  EXPECT_TRUE(json["use"]["description"].get<std::string>().ends_with(" 1 thread)"));
   EXPECT_EQ(json["usable"], true);
-  const Json& found = json["findings"];
-  EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const Json& finding) {
-    return says(finding["what"].get<std::string>(), "OMP_NUM_THREADS", "100000");
-  }));
+  const Json& threads = json["use"]["threads"];
+  EXPECT_EQ(threads["default"], 1);
+  EXPECT_EQ(threads["decided_by"],
+            read_machine().allowed == 1 ? "affinity" : "SLURM_CPUS_PER_TASK");
+  EXPECT_EQ(threads["limits"][0]["threads"], read_machine().allowed);
+  EXPECT_EQ(threads["limits"].back(),
+            (Json{{"name", "SLURM_CPUS_PER_TASK"}, {"value", "1"}, {"threads", 1}}));
+  EXPECT_EQ(threads["invalid"].size(), 1u);
+  ASSERT_EQ(threads["trials"].size(), 1u) << "its own trial keeps to the limits";
+  EXPECT_EQ(threads["trials"][0]["threads"], 1);
+  EXPECT_GT(threads["trials"][0]["seconds"], 0);
+  const auto finds = [&](const std::vector<std::string>& all) {
+    return std::any_of(json["findings"].begin(), json["findings"].end(), [&](const Json& finding) {
+      return std::all_of(all.begin(), all.end(), [&](const std::string& word) {
+        return finding.dump().find(word) != std::string::npos;
+      });
+    });
+  };
+  EXPECT_TRUE(finds({"invalid OMP_NUM_THREADS", "many", "unset OMP_NUM_THREADS"}));
+  EXPECT_TRUE(finds({"no effect", "unset GOMP_SPINCOUNT"}));
 }
 
 TEST(Doctor, SeesGpusByTheirDriver) {
