@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "engine/random_weights.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
+#include "base/default_threads.h"
 #include "base/float_bits.h"
 #include "base/random.h"
+#include "kernels/cpu/parallel.h"
 
 namespace vitrine::internal {
 
@@ -55,12 +55,12 @@ Normal gpt2(const Parameter& parameter, int layers) {
 }
 
 template <typename T, typename Element, typename Convert>
-void fill_with(std::span<T> out, uint64_t key, Element element, Convert convert) {
-  const auto count = static_cast<int64_t>(out.size());
-#pragma omp parallel for num_threads(omp_get_num_procs()) schedule(static)
-  for (int64_t i = 0; i < count; ++i) {
-    out[static_cast<size_t>(i)] = convert(element(key, static_cast<uint64_t>(i)));
-  }
+void fill_with(std::span<T> out, uint64_t key, int threads, Element element, Convert convert) {
+  constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
+  cpu::parallel_chunks(threads, std::ssize(out), kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      out[static_cast<size_t>(i)] = convert(element(key, static_cast<uint64_t>(i)));
+  });
 }
 
 void check(const Config& config) {
@@ -81,7 +81,7 @@ void check(const Config& config) {
 }  // namespace
 
 RandomWeights::RandomWeights(const Config& config, uint64_t seed, RandomInit init)
-    : seed_(seed), init_(init), layers_(config.layers) {
+    : seed_(seed), init_(init), layers_(config.layers), threads_(default_threads().threads) {
   check(config);
   // The numbers of the outer tensors come first, whatever the number of layers.
   constexpr int kOuter = 5;
@@ -106,9 +106,9 @@ template <typename T, typename Convert>
 void RandomWeights::fill_entry(const Entry& entry, std::span<T> out, Convert convert) const {
   const uint64_t key = splitmix64(seed_, entry.number);
   if (init_ == RandomInit::kWide)
-    fill_with(out, key, wide(entry), convert);
+    fill_with(out, key, threads_, wide(entry), convert);
   else
-    fill_with(out, key, gpt2(entry, layers_), convert);
+    fill_with(out, key, threads_, gpt2(entry, layers_), convert);
 }
 
 void RandomWeights::fill(std::string_view name, std::span<float> out) const {

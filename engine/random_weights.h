@@ -49,6 +49,7 @@ class RandomWeights {
   uint64_t seed_;
   RandomInit init_;
   int layers_;
+  int threads_;  ///< to fill with
 };
 
 }  // namespace vitrine::internal

@@ -528,7 +528,7 @@ class Backend {
 };
 
 struct CpuOptions {
-  int threads = 0;  ///< 0: as many as the process may run on
+  int threads = 0;  ///< 0: default_threads()
 };
 
 /// Throws Error (user) for a negative thread count.

@@ -113,9 +113,8 @@ configure_tests() {
   ((!WERROR)) || options+=(-DCMAKE_COMPILE_WARNING_AS_ERROR=ON)
   if [[ $SANITIZE ]]; then
     # Assertions of the standard library on, lines in the stack traces, and enough optimisation
-    # for the tests to finish. Clang alone has fuzzers, and an OpenMP that its thread sanitizer
-    # understands. No sanitizer covers GPU code; its sources run under these on the CPU
-    # (tests/cuda_on_host).
+    # for the tests to finish. Clang alone has fuzzers. No sanitizer covers GPU code; its sources
+    # run under these on the CPU (tests/cuda_on_host).
     options+=(-DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=Debug -DVITRINE_CUDA=OFF
       "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1 -D_GLIBCXX_ASSERTIONS"
       -DVITRINE_BUILD_EXAMPLES=OFF -DVITRINE_BUILD_BENCH=OFF)
@@ -141,23 +140,11 @@ configure_tests() {
 set_sanitizer_options() {
   local trace=allow_addr2line=1 allocations=allocator_may_return_null=1
   export ASAN_OPTIONS=${ASAN_OPTIONS:-$trace:$allocations:detect_stack_use_after_return=1}
-  # Clang's OpenMP keeps what it allocates for its threads until the process has ended.
-  export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$ROOT/scripts/leaks.txt:print_suppressions=0}
   export UBSAN_OPTIONS=${UBSAN_OPTIONS:-$trace:print_stacktrace=1}
-  # OpenMP's runtime is not compiled with the thread sanitizer, which therefore misses its
-  # barriers and would report every parallel loop. Archer, a tool that the runtime loads, tells it
-  # of them. Suppressed is what the runtime and other libraries without instrumentation do inside
-  # themselves, because half of their synchronisation is invisible. No code of this project is
-  # suppressed.
+  # Suppressed is what libraries without instrumentation do inside themselves, because half of
+  # their synchronisation is invisible. No code of this project is suppressed.
   export TSAN_OPTIONS=${TSAN_OPTIONS:-$trace:$allocations:ignore_noninstrumented_modules=1}
-  local archer=/usr/lib/llvm-14/lib/libarcher.so
-  [[ $SANITIZE == *thread* ]] || return 0
-  [[ -e $archer ]] || die "$archer is missing; install libomp5-14"
-  export OMP_TOOL_LIBRARIES=$archer
 }
-
-# Several tests share the cores, so a thread that waits gives its core away instead of spinning.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 # run_ctest FOLDER OPTION...: shows what did not pass with its output, and the progress; the log has
 # everything.

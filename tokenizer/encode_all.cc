@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/default_threads.h"
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
@@ -52,8 +53,8 @@ class Encoding {
 std::vector<std::vector<int32_t>> Tokenizer::encode_all(std::span<const std::string_view> texts,
                                                         int threads, Special special) const {
   Encoding encoding(*this, texts, special);
-  const size_t wanted = threads > 0 ? static_cast<size_t>(threads)
-                                    : std::max(1u, std::thread::hardware_concurrency());
+  const auto wanted =
+      static_cast<size_t>(threads > 0 ? threads : internal::default_threads().threads);
   std::vector<std::thread> others;
   try {
     while (others.size() + 1 < std::min(wanted, texts.size()))

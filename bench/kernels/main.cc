@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -9,6 +7,7 @@
 #include "bench/kernels/kernels_bench.h"
 #include "bench/measure/ceilings.h"
 #include "bench/measure/sizes.h"
+#include "bench/measure/timing.h"
 #include "vitrine/error.h"
 
 namespace vitrine::bench {
@@ -93,7 +92,7 @@ RandomWeight::RandomWeight(Backend& backend, int64_t in, int64_t out, DType dtyp
   packed = backend.pack({host.data(), DType::kF32, in, out, out, 1}, dtype, buffer.data());
 }
 
-double Laps::now() { return omp_get_wtime(); }
+double Laps::now() { return bench::now(); }
 
 void Laps::finish() {
   std::sort(seconds_.begin(), seconds_.end());

@@ -65,6 +65,7 @@ HWY_AFTER_NAMESPACE();
 
 #include "bench/measure/ceilings.h"
 #include "bench/measure/timing.h"
+#include "kernels/cpu/parallel.h"
 
 namespace vitrine::bench {
 using namespace internal;
@@ -91,11 +92,11 @@ Ceilings::~Ceilings() = default;
 double Ceilings::read_bandwidth() {
   const auto* data = reinterpret_cast<const uint64_t*>(buffer_.data());
   const size_t part = buffer_.bytes() / 8 / static_cast<size_t>(threads_) / 64 * 64;
-  uint64_t all = 0;
+  std::atomic<uint64_t> all = 0;
   const double start = now();
-#pragma omp parallel for num_threads(threads_) reduction(^ : all) schedule(static)
-  for (int i = 0; i < threads_; ++i)
-    all ^= HWY_DYNAMIC_DISPATCH(ReadAll)(data + static_cast<size_t>(i) * part, part);
+  cpu::parallel_for(threads_, threads_, [&](int64_t i) {
+    all += HWY_DYNAMIC_DISPATCH(ReadAll)(data + static_cast<size_t>(i) * part, part);
+  });
   const double seconds = now() - start;
   g_sink = all;
   return static_cast<double>(part * 8 * static_cast<size_t>(threads_)) / seconds * 1e-9;
@@ -105,23 +106,22 @@ double Ceilings::write_bandwidth() {
   auto* data = reinterpret_cast<uint64_t*>(buffer_.data());
   const size_t part = buffer_.bytes() / 8 / static_cast<size_t>(threads_) / 64 * 64;
   const double start = now();
-#pragma omp parallel for num_threads(threads_) schedule(static)
-  for (int i = 0; i < threads_; ++i)
+  cpu::parallel_for(threads_, threads_, [&](int64_t i) {
     HWY_DYNAMIC_DISPATCH(WriteAll)(data + static_cast<size_t>(i) * part, part, 0x5bd1e995u + part);
+  });
   return static_cast<double>(part * 8 * static_cast<size_t>(threads_)) / (now() - start) * 1e-9;
 }
 
 double Ceilings::fma_peak() {
   constexpr int64_t kRounds = 8'000'000;
-  double operations = 0;
-  float sinks = 0;
+  std::atomic<double> operations = 0;
+  std::atomic<float> sinks = 0;
   const double start = now();
-#pragma omp parallel for num_threads(threads_) reduction(+ : operations, sinks) schedule(static)
-  for (int i = 0; i < threads_; ++i) {
+  cpu::parallel_for(threads_, threads_, [&](int64_t) {
     float sink = 0.5f;
     operations += HWY_DYNAMIC_DISPATCH(FmaLoop)(kRounds, &sink);
     sinks += sink;
-  }
+  });
   const double seconds = now() - start;
   g_sink = static_cast<uint64_t>(sinks);
   return operations / seconds * 1e-9;
@@ -130,10 +130,7 @@ double Ceilings::fma_peak() {
 double Ceilings::barrier() {
   constexpr int kRegions = 1000;
   const double start = now();
-  for (int i = 0; i < kRegions; ++i) {
-#pragma omp parallel num_threads(threads_)
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // an empty region could be left out
-  }
+  for (int i = 0; i < kRegions; ++i) cpu::parallel_for(threads_, threads_, [](int64_t) {});
   return (now() - start) / kRegions;
 }
 

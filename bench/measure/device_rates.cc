@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "bench/measure/device_rates.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <memory>
 #include <optional>
 
 #include "base/check.h"
+#include "base/default_threads.h"
 #include "bench/measure/ceilings.h"
 #include "bench/measure/random_matrix.h"
 #include "bench/measure/timing.h"
@@ -20,7 +19,7 @@ namespace {
 
 void measure_cpu(const RateOptions& options, DeviceRates& rates) {
   rates.device = make_cpu_backend({.threads = options.threads})->description();
-  rates.threads = options.threads > 0 ? options.threads : omp_get_num_procs();
+  rates.threads = options.threads > 0 ? options.threads : default_threads().threads;
   const size_t bytes = options.sizes.memory > 0 ? options.sizes.memory : size_t{512} << 20;
   Ceilings ceilings(rates.threads, bytes), small(rates.threads, bytes, Pages::kSmall);
   Samples operations;

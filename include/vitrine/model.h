@@ -40,7 +40,9 @@ struct ModelOptions {
   /// Accumulation is float32. nullopt: the checkpoint's type, which gives the same bits as f32 from
   /// fewer bytes.
   std::optional<DType> dtype = {};
-  /// Number of CPU threads; 0: all CPUs available to the process. Results do not depend on it.
+  /// Number of CPU threads; 0: the least of the CPUs that the process may run on, the control
+  /// groups' quota of CPU time rounded up, OMP_NUM_THREADS and SLURM_CPUS_PER_TASK. Results do not
+  /// depend on it.
   int threads = 0;
   /// Maximum bytes of weights, caches, activations and captures together; 0: the device's free
   /// memory.

@@ -49,8 +49,8 @@ class Tokenizer {
   virtual std::vector<Piece> encode_with_spans(std::string_view text,
                                                Special special = Special::kText) const = 0;
 
-  /// Encodes many texts on `threads` threads (0 or less: the number of CPUs). Throws the first
-  /// error of any text.
+  /// Encodes many texts on `threads` threads (0 or less: as many as a model uses by default).
+  /// Throws the first error of any text.
   std::vector<std::vector<int32_t>> encode_all(std::span<const std::string_view> texts,
                                                int threads = 0,
                                                Special special = Special::kText) const;

@@ -81,7 +81,7 @@ void for_each_tile(const AttentionArgs& args, int threads, cpu::ScratchPool& scr
     sums = cpu::mix_floats(tile.layout);
     work += tile.rows * tile.longest() * tile.layout.width * 2;
   }
-  if (work < kGrain) threads = 1;
+  threads = cpu::worthwhile(threads, work / kGrain);
   const int64_t stride = ScoreRows::stride_for(longest),
                 each = sums + QueryTile::kQueryTile * stride;
   const auto lease = scratch.borrow(static_cast<size_t>(threads * each));

@@ -15,6 +15,7 @@ using cpu::QueryTile;
 using cpu::ScoreRows;
 
 constexpr int64_t kPanel = KvLayout::kPanel;
+constexpr int64_t kGrain = 1 << 17;  // multiplications of one product that are worth a thread
 
 /// One head of one sequence: the unit of work, since a key's gradient is a sum over all later
 /// queries. Copies of its keys and values are in the layout of the forward pass's kernels, each in
@@ -143,6 +144,9 @@ void for_each_head(const AttentionBackwardArgs& args, int threads, cpu::ScratchP
                    [](const SequenceSlice& a, const SequenceSlice& b) { return a.rows > b.rows; });
   while (!slices.empty() && slices.back().rows == 0) slices.pop_back();
   if (slices.empty()) return;
+  int64_t work = 0;
+  for (const SequenceSlice& s : slices) work += s.rows * s.rows * args.head_width * args.heads;
+  threads = cpu::worthwhile(threads, work / kGrain);
   const int64_t each = (Head::floats(args, slices.front().rows) + 15) / 16 * 16;
   const auto lease = scratch.borrow(static_cast<size_t>(threads * each));
   cpu::parallel_for(threads, static_cast<int64_t>(slices.size()) * args.heads,

@@ -3,18 +3,19 @@
 
 #include <hwy/highway.h>
 #include <hwy/targets.h>
-#include <omp.h>
 
 #include <cstring>
 
 #include "base/check.h"
+#include "base/default_threads.h"
 
 namespace vitrine::internal {
 namespace {
 
 int checked_threads(int wanted) {
-  if (wanted < 0) user_error("invalid number of threads {}: expected 0 (all CPUs) or more", wanted);
-  return wanted == 0 ? omp_get_num_procs() : wanted;
+  if (wanted < 0)
+    user_error("invalid number of threads {}: expected 0 (the default) or more", wanted);
+  return wanted == 0 ? default_threads().threads : wanted;
 }
 
 }  // namespace

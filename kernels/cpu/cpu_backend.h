@@ -11,7 +11,7 @@
 namespace vitrine::internal {
 
 /// The backend of machines without a GPU: SIMD kernels chosen at run time for the processor, and
-/// OpenMP threads.
+/// the threads of the process's pool.
 class CpuBackend : public Backend {
  public:
   explicit CpuBackend(const CpuOptions& options);

@@ -17,7 +17,8 @@ inline constexpr int64_t kBlockPanels =
     4;  ///< of a task: the rows of x in the second cache are used for 64 outputs
 inline constexpr int64_t kBlockRows =
     264;  ///< of a task: with a depth block, what the second cache holds beside the weights
-inline constexpr int64_t kRepackedRows = 1024;  ///< at once, to bound the copy of x
+inline constexpr int64_t kBlockGrain = 1 << 18;  ///< multiplications that are worth waking a thread
+inline constexpr int64_t kRepackedRows = 1024;   ///< at once, to bound the copy of x
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -81,6 +82,7 @@ void for_each_block(Mat x, int64_t outputs, const LinearBlocking& blocking, int 
                     ScratchPool& scratch, const F& f) {
   const int64_t panels = ceil_div(outputs, PackedMatrix::kPanel),
                 panel_groups = ceil_div(panels, kBlockPanels);
+  threads = worthwhile(threads, x.rows * x.cols * outputs / kBlockGrain);
   const int64_t tiles = tiles_a_task(blocking, panel_groups, threads);
   const int64_t each = linear_block_scratch(blocking, {0, tiles, 0, kBlockPanels});
   const auto lease =

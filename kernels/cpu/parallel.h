@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
+
+#include "kernels/cpu/thread_pool.h"
 
 namespace vitrine::internal::cpu {
 
 /// Calls f(i), or f(i, worker) with 0 <= worker < threads, for each i in [0, count), on up to
 /// `threads` threads, in no particular order. Work is handed out one index at a time, so an uneven
-/// load or a busy machine does not leave a thread waiting for the slowest one. `f` must not throw.
+/// load or a busy machine does not leave a thread waiting for the slowest one. Calls with the same
+/// worker never overlap. An exception of `f` is thrown here; indices that had not begun are left
+/// out.
 template <typename F>
 void parallel_for(int threads, int64_t count, const F& f) {
   const auto call = [&f](int64_t i, [[maybe_unused]] int worker) {
@@ -26,8 +28,19 @@ void parallel_for(int threads, int64_t count, const F& f) {
     for (int64_t i = 0; i < count; ++i) call(i, 0);
     return;
   }
-#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
-  for (int64_t i = 0; i < count; ++i) call(i, omp_get_thread_num());
+  using Call = decltype(call);
+  run_tasks(
+      team, count,
+      [](const void* context, int64_t i, int worker) {
+        (*static_cast<const Call*>(context))(i, worker);
+      },
+      &call);
+}
+
+/// At most `threads`, and no more than there are portions of work that are worth waking a thread;
+/// at least one.
+inline int worthwhile(int threads, int64_t portions) {
+  return static_cast<int>(std::clamp<int64_t>(portions, 1, threads));
 }
 
 /// As parallel_for, over [begin, end) chunks of `count` items with at least `grain` items each: for

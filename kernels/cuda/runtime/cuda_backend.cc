@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/runtime/cuda_backend.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <functional>
 #include <new>
@@ -17,10 +19,24 @@ void fail(const std::string& what) { internal_error("{}", what); }
 
 }  // namespace cuda
 
+namespace {
+
+/// CUDA does not work in a child of a process that has used it.
+void refuse_after_fork() {
+  static const pid_t first = getpid();
+  if (getpid() != first)
+    user_error(
+        "a GPU cannot be used in a child made by fork() after its parent has used one: use the "
+        "start method spawn, or load no model on a GPU before the fork");
+}
+
+}  // namespace
+
 CudaBackend::CudaBackend(std::shared_ptr<cuda::Device> device, const CudaOptions& options)
     : device_(std::move(device)),
       gemm_(options.gemm),
       cublas_(gemm_ == Gemm::kCublas ? cuda::Cublas::open(*device_) : nullptr) {
+  refuse_after_fork();
   counters_ = allocate(kCounters * sizeof(uint32_t));
   device_->clear(counters_.data(), counters_.bytes());
 }
@@ -113,6 +129,7 @@ Buffer CudaBackend::allocate_host(size_t bytes) {
 }
 
 std::unique_lock<std::recursive_mutex> CudaBackend::exclusive() {
+  refuse_after_fork();
   std::unique_lock lock(mutex_);
   device_->make_current();
   return lock;
