@@ -217,6 +217,8 @@ class BenchRun {
   void run(const BenchOptions& options, const Subject& subject, const ModelOptions& how,
            const DeviceRates& rates) {
     step(subject.name + ": weights");
+    std::optional<BusyLoad> load;
+    if (options.beside_load) load.emplace();
     const std::optional<int> gpu = gpu_index(how.device);
     const size_t free = gpu ? make_cuda_backend({.device = *gpu})->available_bytes() : 0;
     const Model model = subject.config ? Model::random(*subject.config, options.seed, how)
@@ -233,13 +235,17 @@ class BenchRun {
                       subject.name,
                       how.device,
                       subject.config.has_value(),
-                      [this](const std::string& what) { step(what); }};
+                      [this](const std::string& what) { step(what); },
+                      load ? &*load : nullptr};
     for (const Workload& workload : kWorkloads) {
       if (!wanted(options, workload.name) ||
           !(workload.of_weights || met_.insert(subject.name + " " + workload.name).second))
         continue;
       forget_peak_memory();
-      for (const Case& each : workload.cases(options)) each.measure(bench);
+      for (const Case& each : workload.cases(options)) {
+        if (load) load->go_on();
+        each.measure(bench);
+      }
     }
   }
 

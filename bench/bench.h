@@ -33,6 +33,7 @@ struct BenchOptions {
   std::vector<std::string> workloads;  ///< of workload_names()
   std::vector<std::string> hooks;      ///< of hook_set_names(), for forward, prefill and decode
   int repeat = 5;
+  bool beside_load = false;  ///< everything also beside a busy process on each processor
   RateSizes rate_sizes = {};
   std::string scratch;  ///< folder for what capture and load write, and take away again; empty: the
                         ///< system's temporary one

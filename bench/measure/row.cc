@@ -32,6 +32,8 @@ Json Row::json() const {
   json["share_of_floor"] = or_null(measured, measured ? share() : 0);
   json["ratio"] = samples_json(ratio);
   json["against"] = or_null(!against.empty(), against);
+  json["loaded_seconds"] = samples_json(loaded);
+  json["loaded_ratio"] = samples_json(loaded_ratio);
   json["captured_bytes"] = captured;
   json["peak_bytes"] = peak_bytes;
   json["device_bytes"] = or_null(device_bytes > 0, device_bytes);

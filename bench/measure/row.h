@@ -19,16 +19,18 @@ struct Row {
   std::string device;  ///< "cpu" or "cuda:N"
   int threads = 0;     ///< of the CPU; 0 on a GPU
   std::string workload;
-  std::string shape;    ///< "8 x 1024 tokens"
-  std::string hooks;    ///< the set; empty for single operations
-  Samples seconds;      ///< of one pass, one decoded step of the batch, one operation
-  Samples recorded;     ///< of a decoded step once it is recorded, where steps are recorded
-  double amount = 0;    ///< what that time did, in units: rate = amount / seconds
-  std::string unit;     ///< "tok/s", "GFLOP/s", "GB/s"
-  double floor = 0;     ///< seconds
-  Samples ratio;        ///< of neighbouring measurements: see `against`
-  std::string against;  ///< "none": time over time without hooks; "cuBLASLt": its time over ours
-  double captured = 0;  ///< bytes that the hooks keep
+  std::string shape;     ///< "8 x 1024 tokens"
+  std::string hooks;     ///< the set; empty for single operations
+  Samples seconds;       ///< of one pass, one decoded step of the batch, one operation
+  Samples recorded;      ///< of a decoded step once it is recorded, where steps are recorded
+  double amount = 0;     ///< what that time did, in units: rate = amount / seconds
+  std::string unit;      ///< "tok/s", "GFLOP/s", "GB/s"
+  double floor = 0;      ///< seconds
+  Samples ratio;         ///< of neighbouring measurements: see `against`
+  std::string against;   ///< "none": time over time without hooks; "cuBLASLt": its time over ours
+  Samples loaded;        ///< seconds beside busy processes, one on each processor
+  Samples loaded_ratio;  ///< of those over the quiet time measured just before
+  double captured = 0;   ///< bytes that the hooks keep
   uint64_t peak_bytes =
       0;  ///< the most host memory that was in use since this workload of this model began
   uint64_t device_bytes =

@@ -21,6 +21,11 @@ struct Turn {
   double share = 1;  ///< the ratio is that of the seconds divided by this
 };
 
+/// Adds a measurement of `seconds()` to the row, and one beside the busy processes if there are
+/// any: the mean over half a second, hence over many time slices of the scheduler. Returns the
+/// quiet one.
+double measure_once(const Bench& bench, Row& row, const std::function<double()>& seconds);
+
 /// Fills the rows, `bench.options.repeat` times each.
 void measure_in_turns(const Bench& bench, std::vector<Turn>& turns);
 

@@ -54,8 +54,8 @@ class CaptureBench {
     row.amount = row.captured * 1e-9;
     for (int turn = 0; turn < bench_.options.repeat; ++turn) {
       bench_.step(step);
+      measure_once(bench_, row, [this] { return seconds_each(backend_, 1, [this] { run(); }); });
       disk_.add(disk_write_rate(scratch_.path(), static_cast<size_t>(summary.bytes)));
-      row.seconds.add(seconds_each(backend_, 1, [this] { run(); }));
       row.ratio.add(row.seconds.values.back() * disk_.values.back() / row.captured);
     }
     row.against = "disk alone";

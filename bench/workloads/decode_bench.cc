@@ -40,7 +40,7 @@ class DecodeBench {
       Row& row = turn.row;
       if (!row.seconds.empty() && row.seconds.median() <= 0) {
         row.note = "below the noise: one token took longer than all; use more --tokens";
-        row.seconds = row.ratio = row.recorded = {};
+        row.seconds = row.ratio = row.recorded = row.loaded = row.loaded_ratio = {};
       }
       bench_.on_row(row);
     }

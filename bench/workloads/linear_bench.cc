@@ -8,6 +8,7 @@
 #include "bench/measure/checks.h"
 #include "bench/measure/random_matrix.h"
 #include "bench/measure/timing.h"
+#include "bench/measure/turns.h"
 #include "bench/workloads/workloads.h"
 #include "engine/device_name.h"
 #include "engine/model_state.h"
@@ -207,7 +208,7 @@ class LinearBench {
     if (library_) row.against = "cuBLASLt";
     for (int turn = 0; turn < bench_.options.repeat; ++turn) {
       bench_.step("linear " + row.shape);
-      row.seconds.add(seconds_each(by, repetitions, fused));
+      measure_once(bench_, row, [&] { return seconds_each(by, repetitions, fused); });
       if (library_)
         row.ratio.add(seconds_each(*library_, their_repetitions, theirs) /
                       seconds_each(by, own_repetitions, ours));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/bench.h"
+#include "bench/measure/busy_load.h"
 #include "vitrine/model.h"
 
 namespace vitrine::bench {
@@ -24,6 +25,8 @@ struct Bench {
   std::string device;  ///< "cpu" or "cuda:N"
   bool random;         ///< weights are of a seed; else `name` is a checkpoint
   std::function<void(const std::string&)> on_step;
+  /// Null: there is none. Runs while a case checks its results, until measure_once() stops it.
+  BusyLoad* load = nullptr;
 
   /// Before each measurement. Throws Stopped.
   void step(const std::string& what) const;

@@ -43,7 +43,9 @@ void add_subject_options(Command& command, BenchArgs& args) {
       ->allow_extra_args(false)
       ->type_name("DTYPES")
       ->group(group);
-  command.add_option("--threads", options.threads, "Numbers of CPU threads, a list [all]")
+  command
+      .add_option("--threads", options.threads,
+                  "Numbers of CPU threads, a list [as of a model: see vitrine doctor]")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(in_range(1, 4096))
@@ -98,6 +100,11 @@ void add_workload_options(Command& command, BenchOptions& options) {
       .add_option("--scratch", options.scratch,
                   "Folder for temporary files of capture and load [the system's temporary folder]")
       ->type_name("FOLDER")
+      ->group(group);
+  command
+      .add_flag("--beside-load", options.beside_load,
+                "Measure everything also beside busy processes, one on each CPU; checks run beside "
+                "them")
       ->group(group);
   command
       .add_option("--repeat", options.repeat,

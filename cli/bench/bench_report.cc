@@ -32,17 +32,12 @@ Json names_of(const std::vector<DType>& dtypes) {
 }
 
 Json options_json(const BenchOptions& options) {
-  return {{"devices", options.devices},
-          {"dtypes", names_of(options.dtypes)},
-          {"threads", options.threads},
-          {"seed", options.seed},
-          {"repeat", options.repeat},
-          {"workloads", options.workloads},
-          {"hooks", options.hooks},
-          {"batches", options.batches},
-          {"decode_batches", options.decode_batches},
-          {"prompts", options.prompts},
-          {"decode_prompts", options.decode_prompts},
+  return {{"devices", options.devices},     {"dtypes", names_of(options.dtypes)},
+          {"threads", options.threads},     {"seed", options.seed},
+          {"repeat", options.repeat},       {"beside_load", options.beside_load},
+          {"workloads", options.workloads}, {"hooks", options.hooks},
+          {"batches", options.batches},     {"decode_batches", options.decode_batches},
+          {"prompts", options.prompts},     {"decode_prompts", options.decode_prompts},
           {"tokens", options.tokens}};
 }
 
@@ -69,6 +64,7 @@ BenchTable BenchReport::make_table() const {
   const bool csv = format_ == "csv";
   BenchColumnsWanted wanted{.device = csv || options_.devices.size() > 1,
                             .threads = csv || options_.threads.size() > 1,
+                            .loaded = csv || options_.beside_load,
                             .before = before_.has_value(),
                             .peer = peer_.has_value()};
   for (const bench::Subject& subject : options_.subjects)

@@ -177,6 +177,25 @@ const std::vector<BenchColumn>& all_columns() {
                     : fmt::format("{:.3f}x {}", l.row.ratio.median(), l.row.against);
        },
        {{"ratio", "/ratio/median"}, {"against", "/against"}}},
+      {"loaded ms",
+       9,
+       true,
+       0,
+       [](const Wanted& w) { return w.loaded; },
+       [](const Line& l) {
+         return l.row.loaded.empty() ? "-" : milliseconds(l.row.loaded.median());
+       },
+       {{"loaded_seconds", "/loaded_seconds/median"}}},
+      {"loaded / quiet",
+       14,
+       true,
+       0,
+       [](const Wanted& w) { return w.loaded; },
+       [](const Line& l) {
+         return l.row.loaded_ratio.empty() ? "-"
+                                           : fmt::format("{:.2f}x", l.row.loaded_ratio.median());
+       },
+       {{"loaded_over_quiet", "/loaded_ratio/median"}}},
       {"memory",
        8,
        true,

@@ -26,6 +26,7 @@ struct BenchLine {
 struct BenchColumnsWanted {
   size_t model_width = 5;
   bool device = false, threads = false;  ///< CSV always; else where rows differ in it
+  bool loaded = false;                   ///< CSV always; else where it is measured
   bool before = false, peer = false;     ///< whether there is a file to compare with
 };
 

@@ -2,11 +2,18 @@
 // The whole of a run on a small shape: what was measured, and that its checks are made.
 
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/wait.h>
 
 #include <algorithm>
+#include <fstream>
 #include <set>
+#include <string>
+#include <vector>
 
+#include "base/machine.h"
 #include "bench/bench.h"
+#include "bench/measure/busy_load.h"
 #include "bench/measure/records.h"
 #include "bench/workloads/hook_sets.h"
 #include "tests/base/test_files.h"
@@ -126,6 +133,58 @@ TEST(BenchRun, EveryCombinationOfTheListsHasItsRows) {
   EXPECT_EQ(threads.size(), variants);
   EXPECT_EQ(rows, variants * (2 + 2 * 2)) << "what is named twice is measured once";
   EXPECT_EQ(keys.size(), rows) << "no two rows have the same key";
+}
+
+TEST(BenchRun, BesideLoadEverythingIsMeasuredTwice) {
+  BenchOptions options = small_options();
+  options.beside_load = true;
+  options.dtypes = {options.dtypes.front()};
+  options.workloads = {"forward", "generate", "linear"};
+  options.hooks = {"none", "residual"};
+  options.rows = {1};
+  size_t rows = 0;
+  EXPECT_TRUE(run_bench(options, {.on_row = [&](const Row& row) {
+                          SCOPED_TRACE(row.json().dump());
+                          ++rows;
+                          ASSERT_EQ(row.loaded.values.size(), row.seconds.values.size());
+                          ASSERT_EQ(row.loaded_ratio.values.size(), 1u);
+                          EXPECT_GT(row.loaded.median(), 0);
+                          EXPECT_DOUBLE_EQ(row.loaded_ratio.median(),
+                                           row.loaded.median() / row.seconds.median());
+                        }}));
+  EXPECT_GT(rows, 0u);
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "no process is left";
+}
+
+/// 'R' for a process that runs, 'T' for a stopped one, '?' for none.
+char process_state(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string number, name;
+  char state = '?';
+  file >> number >> name >> state;
+  return state;
+}
+
+TEST(BusyLoad, RunsOnEachProcessorUntilItEnds) {
+  std::vector<pid_t> processes;
+  {
+    BusyLoad load;
+    processes = load.processes();
+    EXPECT_EQ(processes.size(), allowed_processors().size());
+    load.go_on();  // it does already
+    load.stop();
+    load.stop();
+    for (const pid_t process : processes) EXPECT_EQ(process_state(process), 'T');
+    load.go_on();
+    for (const pid_t process : processes) {
+      EXPECT_EQ(process_state(process), 'R');
+      cpu_set_t set;
+      ASSERT_EQ(sched_getaffinity(process, sizeof set, &set), 0);
+      EXPECT_EQ(CPU_COUNT(&set), 1);
+    }
+    load.stop();  // stopped ones end, too
+  }
+  for (const pid_t process : processes) EXPECT_EQ(process_state(process), '?');
 }
 
 TEST(BenchRun, LeavesNothingBehindWhereItWrote) {

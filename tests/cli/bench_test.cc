@@ -107,6 +107,24 @@ TEST(Bench, JsonHoldsTheMachineAndEverySample) {
   EXPECT_EQ(json["rows"][0]["captured_bytes"], 0);
 }
 
+TEST(Bench, BesideLoad) {
+  const CliResult text =
+      run_cli(quick({"--width", "0", "--workload", "generate", "--beside-load"}));
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_TRUE(says(text.out, "loaded ms", "loaded / quiet"));
+  const CliResult result = run_cli(quick({"--json", "--workload", "generate", "--beside-load"}));
+  ASSERT_EQ(result.status, 0) << result.err;
+  const Json json = Json::parse(result.out);
+  EXPECT_EQ(json["options"]["beside_load"], true);
+  ASSERT_EQ(json["rows"].size(), 1u);
+  const Json& row = json["rows"][0];
+  EXPECT_EQ(row["loaded_seconds"]["count"], row["seconds"]["count"]);
+  EXPECT_GT(row["loaded_ratio"]["median"], 0);
+  const CliResult quiet = run_cli(quick({"--json", "--workload", "generate"}));
+  EXPECT_EQ(Json::parse(quiet.out)["rows"][0]["loaded_seconds"], nullptr);
+  EXPECT_EQ(Json::parse(quiet.out)["options"]["beside_load"], false);
+}
+
 /// One row of a file to compare with, of the forward pass that `quick` measures.
 std::string file_with(double seconds, const std::string& hooks) {
   return Json({{"peer", "a peer 2"},
