@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/mapped_file.h"
 #include "base/quote.h"
+#include "base/text_file.h"
 
 namespace vitrine::internal {
 namespace {
@@ -97,7 +98,8 @@ Json read_json(const std::filesystem::path& path, size_t max_bytes) {
   if (file.size() > max_bytes)
     user_error("{}: is {} bytes of JSON: expected at most {}", path.string(), file.size(),
                max_bytes);
-  return parse_json({reinterpret_cast<const char*>(file.data()), file.size()}, path.string());
+  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  return parse_json(check_text(bytes, path.string()), path.string());
 }
 
 std::string describe_json(const Json& value) {

@@ -19,7 +19,7 @@ using Json = nlohmann::json;
 /// text that is not JSON, repeats a name inside one object, or nests deeper than 64 levels.
 Json parse_json(std::string_view text, const std::string& file);
 
-/// Reads and parses a file; at most `max_bytes` long.
+/// Reads and parses a file, at most `max_bytes` long, as text_file.h reads text.
 Json read_json(const std::filesystem::path& path, size_t max_bytes = 64u << 20);
 
 /// A JSON value as an error line shows it: one line, at most about 60 characters.

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "base/text_file.h"
 
 namespace vitrine::internal {
 namespace {
@@ -154,6 +155,9 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
   }
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);  // little-endian, as are all machines we run on
+  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  if (length > kMaxSafetensorsHeader || length > file.size() - kLengthBytes)
+    refuse_other_format(bytes, path, "a safetensors file");
   if (length > kMaxSafetensorsHeader) {
     user_error("{}: is not a safetensors file: its header length is {}: expected at most {}", path,
                length, kMaxSafetensorsHeader);
@@ -163,8 +167,10 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
                length, file.size() - kLengthBytes);
   }
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
-  if (text.empty() || text.front() != '{')
+  if (text.empty() || text.front() != '{') {
+    refuse_other_format(bytes, path, "a safetensors file");
     user_error("{}: is not a safetensors file: expected '{{' at the start of its header", path);
+  }
   const Json header = parse_json(text, path);
   SafetensorsHeader result;
   const size_t data_begin = kLengthBytes + length;

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "base/text_file.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/loaders.h"
 #include "vitrine/tokenizer.h"
@@ -29,9 +30,11 @@ class Contents {
     }
   }
   std::string name() const { return file_.path().string(); }
-  std::string_view text() const {
+  std::string_view bytes() const {
     return {reinterpret_cast<const char*>(file_.data()), file_.size()};
   }
+  /// Throws Error (user) for what is not UTF-8 text.
+  std::string_view text() const { return check_text(bytes(), name()); }
 
  private:
   MappedFile file_;
@@ -82,7 +85,7 @@ Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_
 
 Loaded load_sentencepiece(const fs::path& path) {
   const Contents file(path);
-  return parse_sentencepiece(file.text(), file.name());
+  return parse_sentencepiece(file.bytes(), file.name());
 }
 
 Loaded load_directory(const fs::path& path) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/text_file.h"
 
 namespace vitrine::internal {
 namespace {
@@ -20,7 +21,10 @@ constexpr size_t kBuffer = 1u << 18;
 ByteSource::ByteSource(std::string path) : path_(std::move(path)), buffer_(kBuffer) {
   fd_ = path_ == "-" ? dup(STDIN_FILENO) : open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0) user_error("{}: cannot be read: {}", path_, std::strerror(errno));
-  if (peek().starts_with("\xEF\xBB\xBF")) take(3);
+  const std::string name = path_ == "-" ? "standard input" : path_;
+  if (const auto other = other_format(peek(), name))
+    user_error("{}: {}: expected UTF-8 text; {}", name, other->what, other->fix);
+  if (peek().starts_with(kByteOrderMark)) take(kByteOrderMark.size());
 }
 
 ByteSource::~ByteSource() { close(fd_); }

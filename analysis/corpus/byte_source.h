@@ -13,7 +13,7 @@ namespace vitrine::internal {
 /// passed over.
 class ByteSource {
  public:
-  /// Throws Error (user) if it cannot be opened.
+  /// Throws Error (user) if it cannot be opened, and if it begins as another format than text.
   explicit ByteSource(std::string path);
   ~ByteSource();
   ByteSource(const ByteSource&) = delete;

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/quote.h"
-#include "base/utf8.h"
+#include "base/text_file.h"
 #include "vitrine/corpus/corpus.h"
 
 namespace vitrine {
@@ -22,17 +22,6 @@ bool is_jsonl(const std::string& path) { return path.ends_with(".jsonl"); }
 
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
-}
-
-/// The index of the first byte that is not part of valid UTF-8; the size if there is none.
-size_t first_bad_byte(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    const Utf8Step step = utf8_step(text.substr(at));
-    if (!step.valid) break;
-    at += step.length;
-  }
-  return at;
 }
 
 void check_path(const std::string& path) {
@@ -59,6 +48,9 @@ struct Raw {
   int64_t line = 1;
   uint64_t offset = 0;
   bool too_long = false;
+  /// Of a paragraph, whose text leaves CRs out: the offset in the file of its first bad byte, and
+  /// that byte.
+  std::optional<std::pair<uint64_t, unsigned char>> bad = {};
 };
 
 /// Cuts one file into documents.
@@ -115,6 +107,9 @@ class FileSplitter {
         if (any) break;
         continue;
       }
+      if (const size_t bad = first_bad_byte(line.text); bad < line.text.size())
+        line.bad = {line.offset + bad, static_cast<unsigned char>(line.text[bad])};
+      if (line.text.ends_with('\r')) line.text.pop_back();
       if (!any) {
         raw = std::move(line);
       } else {
@@ -124,10 +119,10 @@ class FileSplitter {
           raw.text.clear();
         else
           raw.text += '\n' + line.text;
+        if (!raw.bad) raw.bad = line.bad;
       }
       any = true;
     }
-    if (any && raw.text.ends_with('\r')) raw.text.pop_back();
     return any;
   }
 
@@ -197,9 +192,12 @@ void parse(Document& document, Raw& raw, const CorpusOptions& options) {
     user_error("is too long: expected at most {}",
                human_bytes(static_cast<double>(options.max_document_bytes)));
   if (raw.text.empty()) user_error("is empty");
-  if (const size_t bad = first_bad_byte(raw.text); bad < raw.text.size()) {
-    user_error("is not UTF-8: byte 0x{:02x} at offset {} of the file",
-               static_cast<unsigned char>(raw.text[bad]), raw.offset + bad);
+  if (const size_t at = first_bad_byte(raw.text); !raw.bad && at < raw.text.size())
+    raw.bad = {raw.offset + at, static_cast<unsigned char>(raw.text[at])};
+  if (raw.bad) {
+    const auto [offset, byte] = *raw.bad;
+    if (byte == 0) user_error("has a NUL byte at offset {} of the file", offset);
+    user_error("is not UTF-8: byte 0x{:02x} at offset {} of the file", byte, offset);
   }
   if (is_jsonl(document.source))
     parse_line(document, raw.text, options);

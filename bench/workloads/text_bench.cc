@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "base/check.h"
-#include "base/mapped_file.h"
 #include "base/random.h"
+#include "base/text_file.h"
 #include "bench/measure/checks.h"
 #include "bench/measure/turns.h"
 
@@ -40,12 +40,6 @@ std::string text_of(const Tokenizer& tokenizer) {
     if (i % 11 == 10) text += i % 77 == 76 ? ".\n" : i % 2 ? "," : ".";
   }
   return text;
-}
-
-std::string read_text(const std::string& path) {
-  const MappedFile file(path);
-  if (file.size() == 0) user_error("{}: is empty: expected a text for --text", path);
-  return {reinterpret_cast<const char*>(file.data()), file.size()};
 }
 
 /// The model's own, or the demo's for weights that have none.

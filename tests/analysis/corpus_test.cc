@@ -35,6 +35,15 @@ TEST(DocumentReader, CutsTextInThreeWays) {
   EXPECT_EQ(whole[1].source, second);
   EXPECT_EQ(whole[1].index, 1);
 
+  const auto crlf = all({folder.write("d.txt", "\xef\xbb\xbfone\r\ntwo\r\n\r\nthree\r\n").string()},
+                        {.split = DocumentSplit::kParagraph});
+  EXPECT_EQ(texts(crlf), (Strings{"one\ntwo", "three"})) << "lines end in LF or CRLF";
+  const std::string bad = folder.write("e.txt", "one\r\ntwo\r\nth\xff\r\n");
+  EXPECT_TRUE(says(error_of([&] { all({bad}, {.split = DocumentSplit::kParagraph}); }),
+                   "byte 0xff at offset 12 of the file"));
+  EXPECT_TRUE(says(error_of([&] { all({folder.write("f.txt", "PAR1\x15\x04").string()}); }),
+                   "f.txt: is a Parquet file: expected UTF-8 text; export it as .jsonl"));
+
   const auto paragraphs = all({path, second}, {.split = DocumentSplit::kParagraph});
   EXPECT_EQ(texts(paragraphs), (Strings{" one\ntwo", "three", "four"}));
   EXPECT_EQ(paragraphs[0].line, 2);

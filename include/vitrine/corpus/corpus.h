@@ -15,10 +15,14 @@ namespace vitrine {
 // memory at a time, for a corpus of any size.
 
 /// Splitting of a text file into documents. A blank line is empty or consists of spaces and tabs.
+/// Text is UTF-8; a byte order mark at the start is dropped. Lines end in LF or CRLF, which a
+/// document of one line or paragraph does not hold; a document that is a whole file is kept as it
+/// is.
 enum class DocumentSplit : uint8_t {
-  kFile,       ///< one document per file, line breaks included
-  kLine,       ///< one document per line; a blank line inside the file is an empty document
-  kParagraph,  ///< one document per block of lines between blank lines
+  kFile,  ///< one document per file, line breaks included
+  kLine,  ///< one document per line; a blank line inside the file is an empty document
+  /// one document per block of lines between blank lines; its lines are joined with LF
+  kParagraph,
 };
 
 /// Parses "file", "line" or "paragraph". Throws Error (user) that lists the names.
@@ -30,8 +34,8 @@ struct CorpusOptions {
   DocumentSplit split = DocumentSplit::kFile;
   /// Field of a .jsonl object that holds the text; objects with "ids" need no text.
   std::string field = "text";
-  /// true: documents that are empty, not UTF-8 or not JSON are skipped and counted. false: they
-  /// throw.
+  /// true: documents that are empty, not UTF-8, hold NUL or are not JSON are skipped and counted.
+  /// false: they throw.
   bool skip_bad = false;
   /// Reads the documents whose index modulo `world` is `rank`, so that `world` readers share a
   /// corpus without communication.
@@ -55,7 +59,8 @@ struct Document {
 class DocumentReader {
  public:
   /// `paths`: text files, .jsonl files (recognised by extension), "-" for standard input (text).
-  /// Throws Error (user) for an empty list, a path that is missing or unreadable, a duplicate "-",
+  /// Throws Error (user) for an empty list, a path that is missing or unreadable, a file that
+  /// begins as another format (gzip, UTF-16, Parquet, a Git LFS pointer, ...), a duplicate "-",
   /// and a rank outside 0..world-1.
   explicit DocumentReader(std::vector<std::string> paths, CorpusOptions options = {});
   DocumentReader(DocumentReader&&) noexcept;
