@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -13,8 +15,10 @@
 
 #include "base/atomic_file.h"
 #include "base/check.h"
+#include "base/float_bits.h"
 #include "base/mapped_file.h"
 #include "base/quote.h"
+#include "base/text_file.h"
 
 namespace vitrine::internal {
 namespace {
@@ -53,19 +57,45 @@ std::string shape_tuple(const Shape& shape) {
                      shape.rank() == 1 ? "," : "");  // Python writes (3,) but (2, 3)
 }
 
+/// An element type of a file: `size` bytes, in memory `dtype`, which may be wider.
+struct Element {
+  std::string_view code;  ///< NumPy's, without the byte order
+  size_t size;
+  DType dtype;
+  bool is_unsigned = false;
+};
+constexpr std::array<Element, 12> kElements = {{{"f2", 2, DType::kF16},
+                                                {"f4", 4, DType::kF32},
+                                                {"f8", 8, DType::kF64},
+                                                {"i1", 1, DType::kI8},
+                                                {"i2", 2, DType::kI16},
+                                                {"i4", 4, DType::kI32},
+                                                {"i8", 8, DType::kI64},
+                                                {"u1", 1, DType::kU8, true},
+                                                {"u2", 2, DType::kI32, true},
+                                                {"u4", 4, DType::kI64, true},
+                                                {"u8", 8, DType::kI64, true},
+                                                {"b1", 1, DType::kBool, true}}};
+
+struct Header {
+  Element element{};
+  bool big_endian = false, fortran = false;
+  Shape shape;
+};
+
 // The header is the text of a Python dict. This reads exactly the three entries that NumPy writes,
 // in any order.
 class HeaderParser {
  public:
   HeaderParser(std::string_view text, const std::string& name) : text_(text), name_(name) {}
 
-  std::pair<DType, Shape> parse() {
+  Header parse() {
     expect('{');
     while (!accept('}')) {
       const std::string_view key = string();
       expect(':');
-      if (key == "descr" && !dtype_)
-        dtype_ = dtype();
+      if (key == "descr" && !element_)
+        element_ = element();
       else if (key == "fortran_order" && !order_seen_)
         fortran_order();
       else if (key == "shape" && !shape_)
@@ -76,9 +106,9 @@ class HeaderParser {
     }
     skip_space();
     if (at_ != text_.size()) fail("the end");
-    if (!dtype_ || !order_seen_ || !shape_)
+    if (!element_ || !order_seen_ || !shape_)
       user_error("{}: .npy header: missing one of descr, fortran_order, shape", name_);
-    return {*dtype_, *shape_};
+    return {*element_, big_endian_, fortran_, *shape_};
   }
 
  private:
@@ -110,24 +140,28 @@ class HeaderParser {
     at_ = end + 1;
     return value;
   }
-  DType dtype() {
+  Element element() {
+    if (peek() == '[')
+      user_error("{}: has elements of several fields: expected numbers; save one field", name_);
     const std::string_view found = string();
-    for (const DType known : {DType::kF32, DType::kF64, DType::kI32, DType::kI64}) {
-      if (found == descr_of(known)) return known;
+    if (!found.empty() && std::string_view("<>=|").find(found[0]) != std::string_view::npos) {
+      for (const Element& known : kElements) {
+        if (found.substr(1) != known.code) continue;
+        big_endian_ = found[0] == '>';
+        return known;
+      }
     }
     user_error(
-        "{}: has elements of type {}: expected '<f4', '<f8', '<i4' or '<i8' (float32, float64, "
-        "int32, int64)",
+        "{}: has elements of type {}: expected float16, float32, float64, integers or booleans; "
+        "convert it with astype",
         name_, quote(found));
   }
   void fortran_order() {
     skip_space();
     const std::string_view rest = text_.substr(at_);
-    if (rest.starts_with("True"))
-      user_error("{}: is in Fortran order: expected C order; save it with numpy.ascontiguousarray",
-                 name_);
-    if (!rest.starts_with("False")) fail("True or False");
-    at_ += 5;
+    fortran_ = rest.starts_with("True");
+    if (!fortran_ && !rest.starts_with("False")) fail("True or False");
+    at_ += fortran_ ? 4 : 5;
     order_seen_ = true;
   }
   Shape shape() {
@@ -160,16 +194,19 @@ class HeaderParser {
   std::string_view text_;
   const std::string& name_;
   size_t at_ = 0;
-  std::optional<DType> dtype_;
+  std::optional<Element> element_;
   std::optional<Shape> shape_;
-  bool order_seen_ = false;
+  bool big_endian_ = false, fortran_ = false, order_seen_ = false;
 };
 
 // The header's text and where the data begins.
 std::pair<std::string_view, size_t> find_header(std::span<const std::byte> file,
                                                 const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  if (!text.starts_with(kMagic) || text.size() < 10) user_error("{}: is not a .npy file", name);
+  if (!text.starts_with(kMagic) || text.size() < 10) {
+    refuse_other_format(text, name, "a .npy file");
+    user_error("{}: is not a .npy file", name);
+  }
   const int version = static_cast<unsigned char>(text[6]);
   if (version < 1 || version > 3)
     user_error("{}: unknown .npy version {}: expected 1 to 3", name, version);
@@ -181,6 +218,36 @@ std::pair<std::string_view, size_t> find_header(std::span<const std::byte> file,
   if (length > text.size() - begin)
     user_error("{}: truncated in its .npy header of {} bytes", name, length);
   return {text.substr(begin, length), begin + length};
+}
+
+}  // namespace
+
+namespace {
+
+/// The place in a file in Fortran order of element `at` in C order.
+size_t fortran_index(size_t at, const Shape& shape) {
+  size_t index = 0, stride = static_cast<size_t>(shape.elements());
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    const auto size = static_cast<size_t>(shape[axis]);
+    stride /= size;
+    index += at % size * stride;
+    at /= size;
+  }
+  return index;
+}
+
+/// Little-endian bytes of one element, widened to `wide` bytes.
+void put_element(std::byte* to, size_t wide, const std::byte* from, const Header& header,
+                 const std::string& name) {
+  const size_t size = header.element.size;
+  std::array<std::byte, 8> bytes{};
+  std::copy_n(from, size, bytes.begin());
+  if (header.big_endian) std::reverse(bytes.begin(), bytes.begin() + size);
+  // An unsigned number is as it is with zeros above it; the top bit of 64 has no room.
+  if (header.element.is_unsigned && size == 8 && (bytes[7] & std::byte{0x80}) != std::byte{})
+    user_error("{}: has a uint64 above {}: expected smaller numbers; convert it with astype", name,
+               std::numeric_limits<int64_t>::max());
+  std::copy_n(bytes.begin(), wide, to);
 }
 
 }  // namespace
@@ -215,17 +282,67 @@ DType write_npy(const std::filesystem::path& path, const TensorView& tensor) {
 
 Tensor parse_npy(std::span<const std::byte> file, const std::string& name) {
   const auto [header, data_begin] = find_header(file, name);
-  const auto [dtype, shape] = HeaderParser(header, name).parse();
+  const Header found = HeaderParser(header, name).parse();
+  const auto& [element, big_endian, fortran, shape] = found;
   const size_t available = file.size() - data_begin;
   size_t wanted = 0;
-  if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), dtype_size(dtype), &wanted) ||
+  if (__builtin_mul_overflow(static_cast<size_t>(shape.elements()), element.size, &wanted) ||
       wanted != available) {
-    user_error("{}: has {} bytes of data: expected {} elements of {}", name, available,
-               shape.to_string(), dtype_name(dtype));
+    user_error("{}: has {} bytes of data: expected {} elements of {} bytes", name, available,
+               shape.to_string(), element.size);
   }
-  Tensor tensor(dtype, shape);
-  if (wanted != 0) std::memcpy(tensor.data(), file.data() + data_begin, wanted);
+  Tensor tensor(element.dtype, shape);
+  const std::byte* from = file.data() + data_begin;
+  auto* to = static_cast<std::byte*>(tensor.data());
+  const size_t wide = dtype_size(element.dtype);
+  const bool checked = element.is_unsigned && element.size == 8;
+  if (wide == element.size && !checked && !big_endian && !fortran) {
+    if (wanted != 0) std::memcpy(to, from, wanted);
+    return tensor;
+  }
+  for (size_t i = 0; i < static_cast<size_t>(shape.elements()); ++i) {
+    const size_t at = fortran ? fortran_index(i, shape) : i;
+    put_element(to + i * wide, wide, from + at * element.size, found, name);
+  }
   return tensor;
+}
+
+std::vector<double> to_f64(const TensorView& tensor) {
+  std::vector<double> values(static_cast<size_t>(tensor.elements()));
+  const std::byte* bytes = tensor.host_bytes().data();
+  const auto copy = [&]<typename T>(T) {
+    const auto* from = reinterpret_cast<const T*>(bytes);
+    std::copy_n(from, values.size(), values.begin());
+  };
+  switch (tensor.dtype()) {
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16: {
+      const std::vector<float> floats = tensor.to_f32();
+      std::copy(floats.begin(), floats.end(), values.begin());
+      break;
+    }
+    case DType::kF64:
+      copy(double{});
+      break;
+    case DType::kI64:
+      copy(int64_t{});
+      break;
+    case DType::kI32:
+      copy(int32_t{});
+      break;
+    case DType::kI16:
+      copy(int16_t{});
+      break;
+    case DType::kI8:
+      copy(int8_t{});
+      break;
+    case DType::kU8:
+    case DType::kBool:
+      copy(uint8_t{});
+      break;
+  }
+  return values;
 }
 
 Tensor read_npy(const std::filesystem::path& path) {

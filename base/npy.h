@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "vitrine/dtype.h"
 #include "vitrine/tensor.h"
@@ -20,10 +21,15 @@ DType write_npy(const std::filesystem::path& path, const TensorView& tensor);
 /// Throws Error (internal) for bfloat16.
 std::string npy_header(DType dtype, const Shape& shape);
 
-/// Reads a .npy of little-endian float32, float64, int32 or int64 in C order, of at most four axes.
-/// Throws Error (user) naming what was found and what is read.
+/// Reads a .npy of floats (16, 32, 64 bits), integers (8 to 64 bits, with and without sign) or
+/// booleans, in either byte order and in C or Fortran order, of at most four axes; the result is in
+/// C order. Types that Tensor lacks are widened: uint16 to i32, uint32 and uint64 to i64. Throws
+/// Error (user) naming what was found and what is read, also for an uint64 above the range of i64.
 Tensor read_npy(const std::filesystem::path& path);
 /// The same from the bytes of a file; `name` is what errors call it.
 Tensor parse_npy(std::span<const std::byte> file, const std::string& name);
+
+/// The elements of a tensor of any dtype, in host memory, as float64; 64-bit integers are rounded.
+std::vector<double> to_f64(const TensorView& tensor);
 
 }  // namespace vitrine::internal

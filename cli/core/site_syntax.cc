@@ -81,14 +81,15 @@ float finite(std::string_view text, std::string_view whole) {
 }
 
 Tensor as_f32(const TensorView& view, const std::string& name) {
-  if (view.dtype() == DType::kF64) {
-    const auto* from = static_cast<const double*>(view.data());
-    const std::vector<float> values(from, from + view.elements());
-    return Tensor::from(values, view.shape());
+  if (is_floating(view.dtype())) return Tensor::from(view.to_f32(), view.shape());
+  std::vector<float> values;
+  for (const double value : to_f64(view)) {
+    if (std::isfinite(value) && std::abs(value) > double{std::numeric_limits<float>::max()})
+      user_error("{}: value {} of element {} exceeds float32: expected at most {} in magnitude",
+                 name, value, values.size(), std::numeric_limits<float>::max());
+    values.push_back(static_cast<float>(value));
   }
-  if (!is_floating(view.dtype()))
-    user_error("{}: contains {}: expected f32, f16, bf16 or f64", name, dtype_name(view.dtype()));
-  return Tensor::from(view.to_f32(), view.shape());
+  return Tensor::from(values, view.shape());
 }
 
 /// A number, or a file's tensor, times what follows a '*'.

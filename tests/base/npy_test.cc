@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -44,6 +46,35 @@ TEST(Npy, ReadsWhatNumPyWrote) {
   EXPECT_EQ(read_npy(kGoldens + "empty.npy").shape(), (Shape{0, 3}));
 }
 
+TEST(Npy, ReadsEveryNumberInEveryOrder) {
+  EXPECT_EQ(read_npy(kGoldens + "f2.npy").dtype(), DType::kF16);
+  EXPECT_EQ(read_npy(kGoldens + "f2.npy").view().to_f32(),
+            (std::vector<float>{-1, -0.5f, 0, 0.5f, 1, 1.5f}));
+  EXPECT_EQ(values<float>(read_npy(kGoldens + "big_f4.npy")),
+            (std::vector<float>{-2, -1, 0, 1, 2, 3}));
+  EXPECT_EQ(values<int16_t>(read_npy(kGoldens + "big_i2.npy")),
+            (std::vector<int16_t>{-2, -1, 0, 1, 2, 3}));
+  EXPECT_EQ(values<int8_t>(read_npy(kGoldens + "i1.npy")),
+            (std::vector<int8_t>{-2, -1, 0, 1, 2, 3}));
+  EXPECT_EQ(values<int32_t>(read_npy(kGoldens + "u2.npy")),
+            (std::vector<int32_t>{0, 1, 2, 3, 65535, 40000}));
+  EXPECT_EQ(values<int64_t>(read_npy(kGoldens + "u4.npy")), (std::vector<int64_t>{0, 4294967295}));
+  EXPECT_EQ(values<int64_t>(read_npy(kGoldens + "u8.npy")), (std::vector<int64_t>{7, INT64_MAX}));
+  EXPECT_EQ(values<uint8_t>(read_npy(kGoldens + "b1.npy")), (std::vector<uint8_t>{1, 0, 1}));
+  EXPECT_EQ(values<float>(read_npy(kGoldens + "fortran.npy")),
+            (std::vector<float>{-2, -1, 0, 1, 2, 3}));
+  std::vector<int64_t> count(24);
+  std::iota(count.begin(), count.end(), 0);
+  EXPECT_EQ(values<int64_t>(read_npy(kGoldens + "fortran_3d.npy")), count);
+}
+
+TEST(Npy, AnyNumberAsDouble) {
+  for (const char* name : {"f4.npy", "f8.npy", "i4.npy", "i8.npy", "i1.npy", "big_i2.npy"})
+    EXPECT_EQ(to_f64(read_npy(kGoldens + name)), (std::vector<double>{-2, -1, 0, 1, 2, 3})) << name;
+  EXPECT_EQ(to_f64(read_npy(kGoldens + "f2.npy")), (std::vector<double>{-1, -0.5, 0, 0.5, 1, 1.5}));
+  EXPECT_EQ(to_f64(read_npy(kGoldens + "b1.npy")), (std::vector<double>{1, 0, 1}));
+}
+
 TEST(Npy, WritesTheBytesThatNumPyWrites) {
   const TempFolder folder;
   for (const char* name :
@@ -79,11 +110,14 @@ std::string parse_error(const std::string& bytes) {
 }
 
 TEST(Npy, NamesWhatIsWrong) {
-  EXPECT_TRUE(
-      says(error_of([] { read_npy(kGoldens + "fortran.npy"); }), "fortran.npy", "Fortran order"));
-  EXPECT_TRUE(
-      says(error_of([] { read_npy(kGoldens + "complex.npy"); }), "complex.npy", "'<c8'", "'<f4'"));
-  EXPECT_TRUE(says(parse_error("hello, this is no array"), "x.npy", "not a .npy file"));
+  EXPECT_TRUE(says(error_of([] { read_npy(kGoldens + "complex.npy"); }), "complex.npy", "'<c8'",
+                   "expected float16, float32"));
+  EXPECT_TRUE(says(error_of([] { read_npy(kGoldens + "u8_large.npy"); }), "u8_large.npy",
+                   "has a uint64 above 9223372036854775807"));
+  EXPECT_TRUE(says(parse_error("hello, this is no array"), "x.npy",
+                   "is text that begins with 'hello, this", "expected a .npy file"));
+  EXPECT_TRUE(says(parse_error("\x01\x02\x03"), "x.npy: is not a .npy file"));
+  EXPECT_TRUE(says(parse_error("PK\x03\x04 an .npz"), "x.npy: is a zip archive"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x09\x00\x00\x00", 10)), ".npy version 9"));
   EXPECT_TRUE(says(parse_error(std::string("\x93NUMPY\x01\x00\xff\x00{", 11)),
                    "truncated in its .npy header of 255 bytes"));
@@ -92,7 +126,8 @@ TEST(Npy, NamesWhatIsWrong) {
     return npy("{'descr': '<f4', 'fortran_order': False, 'shape': " + text + "}", 8);
   };
   EXPECT_EQ(parse_error(shape("(2,)")), "(no error)");
-  EXPECT_TRUE(says(parse_error(shape("(3,)")), "8 bytes of data: expected [3] elements of f32"));
+  EXPECT_TRUE(
+      says(parse_error(shape("(3,)")), "8 bytes of data: expected [3] elements of 4 bytes"));
   EXPECT_TRUE(says(parse_error(shape("(1,)")), "8 bytes of data"));
   EXPECT_TRUE(says(parse_error(shape("(-2,)")), "expected a size"));
   EXPECT_TRUE(says(parse_error(shape("(99999999999999999999,)")), "63 bits"));
@@ -100,8 +135,10 @@ TEST(Npy, NamesWhatIsWrong) {
                    "the number of elements exceeds 64 bits"));
   EXPECT_TRUE(says(parse_error(shape("(4611686018427387906,)")), "bytes of data: expected"));
   EXPECT_TRUE(says(parse_error(shape("(1, 1, 1, 1, 2)")), "too many axes: expected at most 4"));
-  EXPECT_TRUE(says(parse_error(npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8)),
-                   "'>f4'"));
+  EXPECT_TRUE(
+      says(parse_error(npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", 8)), "'|O'"));
+  EXPECT_TRUE(says(parse_error(npy("{'descr': [('x', '<f4')], 'fortran_order': False}", 8)),
+                   "elements of several fields"));
   EXPECT_TRUE(says(parse_error(npy("{'descr': '<f4', 'shape': (2,)}", 8)),
                    "missing one of descr, fortran_order, shape"));
   EXPECT_TRUE(says(parse_error(npy("{'descr': '<f4', 'descr': '<f4'}", 8)),
