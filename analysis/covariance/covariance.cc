@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "analysis/common/linalg.h"
+#include "analysis/common/scale.h"
 #include "analysis/covariance/weights.h"
 #include "base/check.h"
 
@@ -48,6 +49,51 @@ Matrix observations(const MatrixView& m, const MatrixView& y, bool rowvar) {
   fill(m, 0);
   if (more > 0) fill(y, variables);
   return x;
+}
+
+/// The weighted means. A constant variable's is its own value, where a mean of equal numbers may be
+/// rounded: then no rounding is left as its variance.
+std::vector<double> exact_mean(const Matrix& x, std::span<const double> w, double weight) {
+  std::vector<double> mean = weighted_mean(x, w, weight);
+  const auto seen = std::find_if(w.begin(), w.end(), [](double value) { return value > 0; });
+  const std::span<const double> first = x.row(seen - w.begin());
+  for (size_t j = 0; j < mean.size(); ++j) {
+    bool constant = true;
+    for (size_t i = 0; constant && i < w.size(); ++i)
+      constant = w[i] == 0 || x.row(static_cast<int64_t>(i))[j] == first[j];
+    if (constant) mean[j] = first[j];
+  }
+  return mean;
+}
+
+/// The matrix that correlations and components are computed of: with variables of one scale each,
+/// 2^-exponents, if there are such, else the covariances themselves.
+const std::vector<double>& scaled_values(const Covariance& covariance) {
+  return covariance.scaled.empty() ? covariance.values : covariance.scaled;
+}
+
+/// The covariances of all variables times 2^-common.
+std::vector<double> in_common_scale(const Covariance& covariance, int common) {
+  std::vector<double> values = scaled_values(covariance);
+  const std::vector<int>& e = covariance.exponents;
+  for (size_t i = 0; i < e.size(); ++i) {
+    for (size_t j = 0; j < e.size(); ++j)
+      values[i * e.size() + j] = std::ldexp(values[i * e.size() + j], e[i] + e[j] - 2 * common);
+  }
+  return values;
+}
+
+/// From scaled values to values, which keeps both.
+void unscale(Covariance& result, std::vector<int> exponents) {
+  result.scaled = result.values;
+  for (size_t i = 0; i < exponents.size(); ++i) {
+    result.mean[i] = std::ldexp(result.mean[i], exponents[i]);
+    for (size_t j = 0; j < exponents.size(); ++j) {
+      double& value = result.values[i * exponents.size() + j];
+      value = std::ldexp(value, exponents[i] + exponents[j]);
+    }
+  }
+  result.exponents = std::move(exponents);
 }
 
 }  // namespace
@@ -119,13 +165,15 @@ Covariance covariance(const MatrixView& m, const MatrixView& y, const Covariance
   result.weight = sum(weights.w);
   result.divisor = covariance_divisor(
       result.weight, std::accumulate(weights.wa.begin(), weights.wa.end(), 0.0), result.ddof);
-  result.mean = weighted_mean(x, weights.w, result.weight);
+  std::vector<int> exponents = scale_columns(x);
+  result.mean = exact_mean(x, weights.w, result.weight);
   x.subtract_from_rows(result.mean);
   Matrix weighted = x;
   weighted.scale_rows(weights.w);
   Matrix products = product(x.t(), weighted);
   mirror_lower(products);
   for (const double value : products.values()) result.values.push_back(value / result.divisor);
+  if (any_scaled(exponents)) unscale(result, std::move(exponents));
   return result;
 }
 
@@ -134,16 +182,16 @@ Covariance covariance(const MatrixView& m, const CovarianceOptions& options) {
 }
 
 std::vector<double> correlation(const Covariance& covariance) {
-  const int64_t n = covariance.variables;
-  std::vector<double> result(covariance.values.size());
-  for (int64_t i = 0; i < n; ++i) {
-    const double deviation = std::sqrt(covariance.at(i, i));
-    for (int64_t j = 0; j < n; ++j) {
+  const auto n = static_cast<size_t>(covariance.variables);
+  const std::vector<double>& values = scaled_values(covariance);
+  std::vector<double> result(values.size());
+  for (size_t i = 0; i < n; ++i) {
+    const double deviation = std::sqrt(values[i * n + i]);
+    for (size_t j = 0; j < n; ++j) {
       // NaN passes through clamp, where 0 / 0 has left one.
-      const double value = covariance.at(i, j) / deviation / std::sqrt(covariance.at(j, j));
-      result[static_cast<size_t>(i * n + j)] = std::isfinite(value)
-                                                   ? std::clamp(value, -1.0, 1.0)
-                                                   : std::numeric_limits<double>::quiet_NaN();
+      const double value = values[i * n + j] / deviation / std::sqrt(values[j * n + j]);
+      result[i * n + j] = std::isfinite(value) ? std::clamp(value, -1.0, 1.0)
+                                               : std::numeric_limits<double>::quiet_NaN();
     }
   }
   return result;
@@ -151,20 +199,27 @@ std::vector<double> correlation(const Covariance& covariance) {
 
 PrincipalComponents principal_components(const Covariance& covariance, int64_t count) {
   const int64_t n = covariance.variables;
-  if (!all_finite(covariance.values))
+  const std::vector<int>& exponents = covariance.exponents;
+  const int common = exponents.empty() ? 0 : *std::max_element(exponents.begin(), exponents.end());
+  const std::vector<double> scaled =
+      exponents.empty() ? std::vector<double>() : in_common_scale(covariance, common);
+  const std::vector<double>& values = exponents.empty() ? covariance.values : scaled;
+  if (!all_finite(values))
     user_error(
         "the covariance matrix contains NaN or infinity, so it has no eigenvalues: expected finite "
         "data");
   PrincipalComponents result;
   result.count = count < 0 ? n : std::min(count, n);
-  SymmetricEigen eigen = symmetric_eigen({covariance.values.data(), n, n, n, 1}, result.count > 0);
+  SymmetricEigen eigen = symmetric_eigen({values.data(), n, n, n, 1}, result.count > 0);
   if (!eigen.converged)
     internal_error("the eigenvalues of a covariance matrix of {} variables did not converge", n);
   result.eigenvalues = std::move(eigen.values);
   double total = 0;
-  for (int64_t i = 0; i < n; ++i) total += covariance.at(i, i);
-  for (const double value : result.eigenvalues)
+  for (int64_t i = 0; i < n; ++i) total += values[static_cast<size_t>(i * n + i)];
+  for (double& value : result.eigenvalues) {
     result.explained.push_back(total > 0 ? value / total : 0.0);
+    value = std::ldexp(value, 2 * common);
+  }
   for (int64_t i = 0; i < result.count; ++i) {
     const std::span<const double> vector = std::as_const(eigen.vectors).row(i);
     const double largest = *std::max_element(

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "analysis/common/linalg.h"
+#include "analysis/common/scale.h"
 #include "analysis/predictivity/stages.h"
 #include "base/check.h"
 #include "vitrine/analysis/predictivity.h"
@@ -204,6 +205,18 @@ std::vector<double> choose_alphas(const Design& design, const Matrix& y, const M
   return chosen;
 }
 
+/// Brings features to a moderate scale, so that their squares are in the range of float64: each for
+/// a ridge regression, which divides by their deviations in any case, and all together for least
+/// squares of minimum norm, whose solution depends on their relative scale.
+std::vector<int> scale_features(Matrix& x, Regression method) {
+  if (method != Regression::kOls) return scale_columns(x);
+  double largest = 0;
+  for (const double value : x.values()) largest = std::max(largest, std::abs(value));
+  const std::vector<int> exponents(static_cast<size_t>(x.columns()), scale_exponent(largest));
+  unscale_columns(x, opposite(exponents));
+  return exponents;
+}
+
 struct Fit {
   Matrix predictions;
   std::vector<double> alphas;
@@ -286,8 +299,8 @@ void check_folds(std::span<const int32_t> folds, int64_t stimuli) {
 RegressionResult regress(const TensorView& features, const TensorView& responses,
                          const TensorView& test_features, const RegressionOptions& options) {
   check_alphas(options);
-  const Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses"),
-               test = matrix_of(test_features, "test features");
+  Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses"),
+         test = matrix_of(test_features, "test features");
   if (x.rows() != y.rows())
     user_error("{} rows of features have {} rows of responses: expected equal numbers", x.rows(),
                y.rows());
@@ -296,7 +309,10 @@ RegressionResult regress(const TensorView& features, const TensorView& responses
     user_error("{} features in training and {} in testing: expected equal numbers", x.columns(),
                test.columns());
   if (x.columns() == 0) user_error("missing features: expected at least one");
+  unscale_columns(test, opposite(scale_features(x, options.method)));
+  const std::vector<int> response_scales = scale_columns(y);
   Fit found = fit(x, y, test, options);
+  unscale_columns(found.predictions, response_scales);
   RegressionResult result{.predictions = Tensor(DType::kF64, {test.rows(), y.columns()}),
                           .alphas = std::move(found.alphas)};
   auto* values = static_cast<double*>(result.predictions.data());
@@ -314,11 +330,13 @@ CrossValidation internal::cross_validate(const TensorView& features, const Tenso
                                          const RegressionOptions& options,
                                          const std::function<void()>& fold_done) {
   check_alphas(options);
-  const Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses");
+  Matrix x = matrix_of(features, "features"), y = matrix_of(responses, "responses");
   if (x.rows() != y.rows())
     user_error("{} rows of features have {} rows of responses: expected equal numbers", x.rows(),
                y.rows());
   if (x.columns() == 0) user_error("missing features: expected at least one");
+  scale_features(x, options.method);
+  scale_columns(y);
   if (x.rows() == 0) user_error("missing stimuli: expected at least one");
   check_folds(folds, x.rows());
   CrossValidation result{.folds = *std::max_element(folds.begin(), folds.end()) + 1,

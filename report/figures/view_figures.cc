@@ -107,6 +107,10 @@ HeatPanel covariance_panel(const CovarianceView& view) {
     user_error(
         "a figure of a covariance is limited to {} variables, not {}: select fewer variables",
         kMostVariables, n);
+  if (!found.scaled.empty() && !view.correlations)
+    user_error(
+        "the squares of some variables are outside the range of float64, which a covariance figure "
+        "cannot show: multiply them, to be between 1e-150 and 1e150");
   HeatPanel panel{.title = printable(view.title),
                   .row_name = {},
                   .column_name = {},

@@ -28,6 +28,10 @@ void check(const CovarianceView& view) {
     user_error("the covariance of {} variables has {} means and {} values", n,
                view.covariance->mean.size(), view.covariance->values.size());
   }
+  if (!view.covariance->scaled.empty())
+    user_error(
+        "the squares of some variables are outside the range of float64, which a covariance page "
+        "cannot show: multiply them, to be between 1e-150 and 1e150");
   if (!view.names.empty() && std::ssize(view.names) != n)
     user_error("{} names for {} variables: expected one per variable", view.names.size(), n);
   const MatrixView& series = view.series;

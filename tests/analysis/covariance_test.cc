@@ -50,6 +50,51 @@ void expect_near(const std::vector<double>& found, const std::vector<double>& wa
   }
 }
 
+TEST(Covariance, AConstantVariableHasNoVarianceAndNoCorrelation) {
+  // The mean of three times 0.1 is 0.10000000000000002 in float64.
+  const std::vector<double> values = {0.1, 0.7, 1, 0.1, 0.7, 2, 0.1, 0.7, 4};
+  const Covariance found = covariance({values, 3, 3}, {.rowvar = false});
+  EXPECT_EQ(found.mean[0], 0.1);
+  EXPECT_EQ(found.mean[1], 0.7);
+  const std::vector<double> r = correlation(found);
+  for (size_t i = 0; i < 9; ++i) {
+    if (i == 8) continue;
+    EXPECT_EQ(found.values[i], 0) << i;
+    EXPECT_TRUE(std::isnan(r[i])) << i;
+  }
+  EXPECT_NEAR(found.values[8], 7.0 / 3, 1e-15);
+  EXPECT_EQ(r[8], 1);
+  // Observations of weight 0 do not make it vary.
+  const std::vector<int64_t> weights = {0, 3, 3};
+  const std::vector<double> column = {5, 0.1, 0.1};
+  const Covariance weighted = covariance({column, 3, 1}, {.rowvar = false, .fweights = weights});
+  EXPECT_EQ(weighted.mean[0], 0.1);
+  EXPECT_EQ(weighted.values[0], 0);
+}
+
+TEST(Covariance, DoesNotDependOnTheScale) {
+  const std::vector<double> values = {1, 10, 2, 12, 4, 11, 3, 17};
+  const Covariance plain = covariance({values, 4, 2}, {.rowvar = false});
+  for (const auto& [first, second] : std::vector<std::pair<double, double>>{
+           {0x1p664, 1}, {0x1p-664, 1}, {0x1p1000, 0x1p-1000}, {0x1p-1000, 0x1p-1000}}) {
+    std::vector<double> scaled = values;
+    for (size_t i = 0; i < scaled.size(); ++i) scaled[i] *= i % 2 == 0 ? first : second;
+    const Covariance found = covariance({scaled, 4, 2}, {.rowvar = false});
+    EXPECT_EQ(correlation(found), correlation(plain)) << first << ", " << second;
+    EXPECT_EQ(found.mean[0], plain.mean[0] * first);
+    EXPECT_EQ(found.mean[1], plain.mean[1] * second);
+    EXPECT_EQ(found.values[1], plain.values[1] * first * second);
+    EXPECT_EQ(found.values[0], plain.values[0] * first * first) << "infinite or 0, as it is";
+  }
+  std::vector<double> tiny = values;
+  for (double& value : tiny) value *= 0x1p-1000;
+  const PrincipalComponents wanted = principal_components(plain),
+                            found =
+                                principal_components(covariance({tiny, 4, 2}, {.rowvar = false}));
+  EXPECT_EQ(found.explained, wanted.explained);
+  EXPECT_EQ(found.components, wanted.components);
+}
+
 struct Golden {
   Json json;
   Table m, y, cov;

@@ -38,6 +38,11 @@ struct Covariance {
   double divisor = 0;  ///< N - ddof; with aweights sum(w) - ddof * sum(w * aweights) / sum(w)
   std::vector<double> mean;    ///< [variables], weighted
   std::vector<double> values;  ///< [variables, variables]: variances on the diagonal
+  /// For variables so large or small that their squares are not in the range of float64 (1e200,
+  /// 1e-200): values[i, j] = scaled[i, j] * 2^(exponents[i] + exponents[j]), which may overflow or
+  /// vanish; what is derived from the covariances uses these. Empty if not needed.
+  std::vector<double> scaled = {};
+  std::vector<int> exponents = {};
 
   double at(int64_t i, int64_t j) const { return values[static_cast<size_t>(i * variables + j)]; }
 };
@@ -45,13 +50,15 @@ struct Covariance {
 /// numpy.cov(m, y, ...) in two passes. The variables of `y` follow those of `m`. Throws Error
 /// (user) for values that are not rows x columns, no variables, observations of `y` or weights
 /// whose count differs from that of `m`, a weight that is negative or not finite, weights that are
-/// all 0, and a divisor <= 0 (where NumPy warns and divides by 0). NaN and infinity propagate.
+/// all 0, and a divisor <= 0 (where NumPy warns and divides by 0). NaN and infinity propagate. A
+/// variable whose observations (of weight > 0) are all equal has exactly that mean and a variance
+/// of exactly 0, where NumPy leaves rounding.
 Covariance covariance(const MatrixView& m, const MatrixView& y,
                       const CovarianceOptions& options = {});
 Covariance covariance(const MatrixView& m, const CovarianceOptions& options = {});
 
 /// numpy.corrcoef, [variables, variables]: c_ij / sqrt(c_ii c_jj), clipped to -1..1; NaN where a
-/// variance is 0.
+/// variance is 0. It does not depend on the variables' scale.
 std::vector<double> correlation(const Covariance& covariance);
 
 struct PrincipalComponents {
@@ -64,7 +71,8 @@ struct PrincipalComponents {
 };
 
 /// `count`: number of vectors to keep; negative: all. Throws Error (user) for a matrix that
-/// contains NaN or infinity.
+/// contains NaN or infinity. Eigenvalues outside the range of float64 are infinite or 0; their
+/// shares and vectors are right.
 PrincipalComponents principal_components(const Covariance& covariance, int64_t count = -1);
 
 namespace internal {

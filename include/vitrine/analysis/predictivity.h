@@ -68,7 +68,7 @@ struct RegressionResult {
 /// Fits the training rows and predicts the test rows. `features` [n, F], `responses` [n, Q],
 /// `test_features` [m, F], float32 or float64 in host memory. Throws Error (user) for shapes that
 /// do not match, fewer than two training rows, a value that is not finite, an empty list of alphas,
-/// and an alpha <= 0.
+/// and an alpha <= 0. Responses of any scale within float64 (1e-300 .. 1e300) give the same fit.
 RegressionResult regress(const TensorView& features, const TensorView& responses,
                          const TensorView& test_features, const RegressionOptions& options = {});
 

@@ -119,8 +119,8 @@ std::string attention_page(std::span<const AttentionViews> results, const PageSo
 /// Matrix, with details of each cell: both series, their means, and the products of their
 /// deviations. For more than 2,000 observations or a million numbers the page contains an even
 /// selection of observations and says so; the matrix is always complete. Throws Error (user) for
-/// series or names that do not match the matrix, and for more than 4 million cells (2,048
-/// variables).
+/// series or names that do not match the matrix, for variables whose squares are outside the range
+/// of float64, and for more than 4 million cells (2,048 variables).
 std::string covariance_page(std::span<const CovarianceView> results, const PageSource& source);
 /// Scores by layer with intervals, the untrained control and the ceiling; subjects and neuroids of
 /// a layer.
