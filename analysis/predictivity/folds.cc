@@ -47,7 +47,30 @@ std::vector<int32_t> grouped_folds(std::span<const std::string> groups, int fold
   return result;
 }
 
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  return text.substr(0, text.find_last_not_of(kSpace) + 1);
+}
+
 }  // namespace
+
+std::vector<int64_t> repeated_stimuli(std::span<const std::string> texts,
+                                      std::span<const std::string> parts) {
+  if (texts.size() != parts.size())
+    user_error("{} texts have {} groups or folds: expected one per text", texts.size(),
+               parts.size());
+  std::map<std::string_view, std::pair<std::string_view, bool>> seen;  // first part, and others?
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto [it, first] = seen.try_emplace(trimmed(texts[i]), parts[i], false);
+    it->second.second = it->second.second || it->second.first != parts[i];
+  }
+  std::vector<int64_t> repeated;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (seen.at(trimmed(texts[i])).second) repeated.push_back(static_cast<int64_t>(i));
+  }
+  return repeated;
+}
 
 std::string_view regression_name(Regression regression) {
   return regression == Regression::kRidge ? "ridge" : "ols";

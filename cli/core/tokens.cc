@@ -3,33 +3,16 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 
 #include "base/check.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "base/text_file.h"
 #include "base/utf8.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
-
-std::vector<std::string> lines_of(const std::string& path) {
-  const std::string text = read_text(path);
-  std::vector<std::string> lines;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    std::string line = text.substr(at, end - at);
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    lines.push_back(std::move(line));
-    at = end + 1;
-  }
-  while (!lines.empty() && lines.back().empty()) lines.pop_back();
-  return lines;
-}
 
 class Reader {
  public:
@@ -75,7 +58,8 @@ class Reader {
   /// One prompt a line; in a .jsonl file each line is {"text": ...} or {"ids": [...]}.
   void read_lines() {
     const bool jsonl = args_.prompt_file.ends_with(".jsonl");
-    const std::vector<std::string> lines = lines_of(args_.prompt_file);
+    const std::vector<std::string> lines =
+        text_lines(read_text(args_.prompt_file), args_.prompt_file);
     if (lines.empty()) user_error("{}: missing prompts: expected one per line", args_.prompt_file);
     for (size_t i = 0; i < lines.size(); ++i) {
       const std::string where = fmt::format("{}:{}", args_.prompt_file, i + 1);
@@ -188,18 +172,6 @@ std::optional<int32_t> token_from(const std::string& text, int id, const Model& 
   if (!text.empty()) return model.tokenizer().single_token(text);
   if (id >= 0) return id;
   return std::nullopt;
-}
-
-std::string read_text(const std::string& path) {
-  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored))
-    user_error("{}: is a directory: expected a file", path);
-  std::ifstream file(path, std::ios::binary);
-  if (!file) user_error("{}: cannot be read: {}", path, std::strerror(errno));
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (file.bad()) user_error("{}: cannot be read completely", path);
-  return text;
 }
 
 std::string Names::shown(int32_t id) const {

@@ -59,9 +59,6 @@ void add_text_option(Command& command, const std::string& name, std::string& tex
 /// Throws Error (user) for text that is not one token.
 std::optional<int32_t> token_from(const std::string& text, int id, const Model& model);
 
-/// A whole file; "-" is standard input. Throws Error (user).
-std::string read_text(const std::string& path);
-
 /// How ids are shown, with or without a tokenizer. Copies share it.
 class Names {
  public:

@@ -9,6 +9,7 @@
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
+#include "cli/core/table_args.h"
 #include "cli/corpus/covariance_view.h"
 #include "vitrine/corpus/corpus_moments.h"
 
@@ -20,30 +21,43 @@ struct CovarianceCommandArgs {
   CorpusArgs corpus;
   CaptureArgs capture;
   std::vector<std::string> edits, merge;
-  std::string data, fweights, aweights, state, out;
+  std::string data, values, fweights, aweights, state, out;
+  TableArgs table;
+  bool rows_are_variables = false;
   std::optional<int64_t> ddof;
   bool bias = false;
   int64_t components = 3, top = 10, batch_tokens = 512, save_tokens = 1 << 20;
   PageArgs page;
 
   int64_t chosen_ddof() const { return ddof.value_or(bias ? 0 : 1); }
+  bool has_table() const { return !data.empty() || !values.empty(); }
+  SeriesOptions series_options() const {
+    SeriesOptions options{.fweights = fweights, .aweights = aweights, .table = table.options()};
+    options.table.rows_are_variables = rows_are_variables;
+    return options;
+  }
 };
 
 void check_args(const CovarianceCommandArgs& args) {
   const int sources = (args.corpus.files.empty() ? 0 : 1) + (args.data.empty() ? 0 : 1) +
-                      (args.merge.empty() ? 0 : 1);
+                      (args.values.empty() ? 0 : 1) + (args.merge.empty() ? 0 : 1);
   if (sources == 0)
     user_error(
-        "missing data: expected files of a corpus with --capture SITE, --data TABLE.csv or --merge "
-        "STATE...");
+        "missing data: expected files of a corpus with --capture SITE, --data TABLE, --values "
+        "\"1 2; 3 4\" or --merge STATE...");
   if (sources > 1)
-    user_error("files of a corpus, --data and --merge exclude each other: use one of them");
+    user_error(
+        "files of a corpus, --data, --values and --merge exclude each other: use one of them");
   if (!args.corpus.files.empty() && args.capture.sites.empty())
     user_error("missing --capture SITE: expected the activations that are the variables");
   if (args.corpus.files.empty() && !args.capture.sites.empty())
     user_error("missing files of a corpus for --capture: expected at least one");
-  if (args.data.empty() && !(args.fweights.empty() && args.aweights.empty()))
+  if (!args.has_table() && !(args.fweights.empty() && args.aweights.empty()))
     user_error("missing --data: --fweights and --aweights are the names of its columns");
+  if (!args.has_table() && args.rows_are_variables)
+    user_error("missing --data or --values: --rows-are-variables is about their rows");
+  if (args.data.empty() && args.table.given())
+    user_error("missing --data: --header and --no-header are about its first line");
   if (!args.state.empty()) check_array_path(args.state);
   if (!args.out.empty()) check_array_path(args.out);
 }
@@ -78,7 +92,8 @@ void show(const Context& context, const CovarianceCommandArgs& args,
 }
 
 void run_data(const Context& context, const CovarianceCommandArgs& args) {
-  const SeriesTable table = read_series(args.data, args.fweights, args.aweights);
+  const SeriesTable table = args.data.empty() ? parse_series(args.values, args.series_options())
+                                              : read_series(args.data, args.series_options());
   Covariance found =
       covariance({table.values, table.observations, static_cast<int64_t>(table.names.size())},
                  {.rowvar = false,
@@ -89,8 +104,8 @@ void run_data(const Context& context, const CovarianceCommandArgs& args) {
       {"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"series", JsonValue::array()}};
   for (size_t i = 0; i < table.names.size(); ++i)
     json["series"].push_back({{"name", table.names[i]}, {"values", table.series(i)}});
-  const NamedCovariance named =
-      named_covariance(args.data, table.names, std::move(found), args.components);
+  const NamedCovariance named = named_covariance(args.data.empty() ? "values" : args.data,
+                                                 table.names, std::move(found), args.components);
   write_page(args.page, context, [&](const PageSource& source) {
     const auto n = static_cast<int64_t>(table.names.size());
     std::vector<double> rows, weights;
@@ -202,7 +217,7 @@ void run_corpus(const Context& context, const CovarianceCommandArgs& args) {
 
 void run(const Context& context, const CovarianceCommandArgs& args) {
   check_args(args);
-  if (!args.data.empty()) return run_data(context, args);
+  if (args.has_table()) return run_data(context, args);
   if (!args.merge.empty()) return run_merge(context, args);
   run_corpus(context, args);
 }
@@ -219,10 +234,20 @@ void add_covariance(Command& app, Context& context) {
   add_edit_option(command, args->edits);
   const auto group = "Covariance";
   command
-      .add_option(
-          "--data", args->data,
-          "Table instead of a corpus: a .csv with a header line, whose columns are the variables")
+      .add_option("--data", args->data,
+                  "Table instead of a corpus, whose columns are the variables: text with a header "
+                  "line, separated by commas, semicolons, tabs or blanks; or .npy")
       ->type_name("FILE")
+      ->group(group);
+  command
+      .add_option("--values", args->values,
+                  "The same as typed: rows separated by semicolons, numbers by blanks or commas")
+      ->type_name("\"1 2; 3 4\"")
+      ->group(group);
+  add_table_options(command, args->table, "--data", group);
+  command
+      .add_flag("--rows-are-variables", args->rows_are_variables,
+                "Rows of --data or --values are the variables, as numpy.cov has it by default")
       ->group(group);
   command
       .add_option("--fweights", args->fweights,
@@ -284,7 +309,8 @@ void add_covariance(Command& app, Context& context) {
   set_examples(command,
                "  vitrine covariance stories.jsonl --capture \"blocks.3.hook_resid_post\" --out "
                "covariance.safetensors\n"
-               "  vitrine covariance --data series.csv");
+               "  vitrine covariance --data series.csv\n"
+               "  vitrine covariance --values \"2 1; 4 3; 6 8\"");
   command.callback(
       [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }

@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "base/json_value.h"
+#include "base/number_table.h"
 #include "cli/core/arrays.h"
 #include "vitrine/analysis/covariance.h"
 
 namespace vitrine::cli {
 using namespace internal;
 
-/// Named series of numbers, as a .csv file has them: a column each.
+/// Named series of numbers, as a table has them: a column each.
 struct SeriesTable {
   std::vector<std::string> names;
   std::vector<double> values;  ///< [observations, names]
@@ -23,11 +24,18 @@ struct SeriesTable {
   std::vector<double> series(size_t column) const;
 };
 
-/// Reads a .csv with a header line. The columns named as weights are taken out of the series; an
-/// empty name names none. Throws Error (user) naming file and line for a value that is not a finite
-/// number, a weight that is none, and a column that is not there.
-SeriesTable read_series(const std::string& path, const std::string& fweights,
-                        const std::string& aweights);
+struct SeriesOptions {
+  std::string fweights = {}, aweights = {};  ///< names of the columns of weights; empty: none
+  NumberTableOptions table = {};
+};
+
+/// Reads a table of text (see NumberTable) or a .npy of [observations, variables], whose columns
+/// are called "0", "1", ... The columns named as weights are taken out of the series. Throws Error
+/// (user) naming file and place for a value that is not a finite number, a weight that is none, and
+/// a column that is not there.
+SeriesTable read_series(const std::string& path, const SeriesOptions& options);
+/// The same of a matrix as typed: "1 2; 3 4" has the rows 1 2 and 3 4.
+SeriesTable parse_series(const std::string& values, const SeriesOptions& options);
 
 /// A covariance matrix with names, and what follows from it.
 struct NamedCovariance {
@@ -48,6 +56,9 @@ struct Pair {
 /// The pairs of largest |correlation|, at most `count`; of equals the first. Pairs without one are
 /// left out.
 std::vector<Pair> strongest_pairs(const NamedCovariance& result, size_t count);
+
+/// The variables with a variance of 0, which have no correlation.
+std::vector<int64_t> constant_variables(const Covariance& covariance);
 
 JsonValue covariance_json(const NamedCovariance& result, size_t pairs);
 /// NAME.mean, .covariance, .correlation, .eigenvalues, .components.

@@ -105,12 +105,25 @@ std::string matrix_text(const Terminal& out, const NamedCovariance& result) {
          "\n";
 }
 
+std::string constants_text(const NamedCovariance& result) {
+  constexpr size_t kShown = 5;
+  const std::vector<int64_t> constant = constant_variables(result.covariance);
+  if (constant.empty()) return "";
+  std::string names;
+  for (size_t i = 0; i < std::min(kShown, constant.size()); ++i)
+    names += (i == 0 ? "" : ", ") + label(result, constant[i]);
+  return fmt::format("\n{} of {} variables are constant and have no correlation: {}{}\n",
+                     thousands(std::ssize(constant)), thousands(result.covariance.variables), names,
+                     constant.size() > kShown ? ", ... (--json: all)" : "");
+}
+
 }  // namespace
 
 std::string covariance_text(const Terminal& out, const NamedCovariance& result, size_t rows) {
   std::string text = title(out, result);
   if (result.covariance.variables <= kSmall) text += matrix_text(out, result);
-  return text + components_text(out, result.components, rows) + pairs_text(out, result, rows);
+  return text + components_text(out, result.components, rows) + pairs_text(out, result, rows) +
+         constants_text(result);
 }
 
 }  // namespace vitrine::cli

@@ -7,6 +7,7 @@
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
+#include "cli/core/table_args.h"
 #include "cli/predictivity/predictivity_files.h"
 #include "cli/predictivity/predictivity_view.h"
 
@@ -18,6 +19,7 @@ struct PredictivityCommandArgs {
   std::string stimuli, responses, subjects, ceiling, out;
   std::string context = "group", regression = "ridge", choice = "gcv", fold_kind = "grouped",
               alphas;
+  TableArgs table;
   std::vector<std::string> sites, edits;
   std::vector<uint64_t> control_seeds = {0};
   bool no_control = false;
@@ -74,10 +76,35 @@ JsonValue settings_json(const PredictivityCommandArgs& args, const PredictivityO
   return json;
 }
 
+/// Stimuli whose text another group, or another fold, has as well.
+struct Repeats {
+  std::vector<int64_t> across_groups, across_folds;
+};
+
+Repeats repeats_of(const StimulusTexts& texts, const Predictivity& found) {
+  std::vector<std::string> folds;
+  for (const int32_t fold : found.folds) folds.push_back(std::to_string(fold));
+  return {repeated_stimuli(texts.texts, texts.groups), repeated_stimuli(texts.texts, folds)};
+}
+
+std::string repeats_text(const Repeats& repeats) {
+  std::string text;
+  if (!repeats.across_groups.empty())
+    text += fmt::format("{} stimuli have a text that another group has as well\n",
+                        repeats.across_groups.size());
+  if (!repeats.across_folds.empty())
+    text += fmt::format(
+        "{} stimuli have a text that is in another fold as well, which inflates scores: give equal "
+        "texts one group\n",
+        repeats.across_folds.size());
+  return text;
+}
+
 void run(const Context& context, const PredictivityCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const StimulusTexts texts = read_stimuli(args.stimuli);
-  const Responses responses = read_responses(args.responses, args.subjects, args.ceiling);
+  const Responses responses =
+      read_responses(args.responses, args.subjects, args.ceiling, args.table.options());
   const Model model = load_model(context);
   PredictivityOptions options = options_of(args, context, model);
   const Stimuli stimuli =
@@ -88,6 +115,7 @@ void run(const Context& context, const PredictivityCommandArgs& args) {
     options.progress = &bar;
     found = predictivity(model, stimuli, responses, options);
   }
+  const Repeats repeats = repeats_of(texts, found);
   const std::string what = describe(args, options, found);
   if (!args.out.empty())
     save_predictivity(
@@ -99,11 +127,14 @@ void run(const Context& context, const PredictivityCommandArgs& args) {
   if (!context.json) {
     const Terminal& out = context.out;
     return print(out.paint(Style::kTitle, fmt::format("{} on {}", model.name(), args.responses)) +
-                 "\n" + out.paint(Style::kDim, what) + "\n\n" + draw_predictivity(found, out));
+                 "\n" + out.paint(Style::kDim, what) + "\n\n" + draw_predictivity(found, out) +
+                 repeats_text(repeats));
   }
   JsonValue json = json_head("predictivity", model);
   json["settings"] = settings_json(args, options);
   json["predictivity"] = predictivity_json(found);
+  json["predictivity"]["repeated"] = {{"stimuli", repeats.across_groups},
+                                      {"in_other_folds", repeats.across_folds}};
   print_json(json);
 }
 
@@ -111,17 +142,19 @@ void add_data_options(Command& command, PredictivityCommandArgs& args) {
   const auto group = "Data";
   command
       .add_option("--stimuli", args.stimuli,
-                  "Stimuli: .csv with the columns text,group, or .json or .jsonl with objects of "
-                  "these fields (docs/PREDICTIVITY.md)")
+                  "Stimuli: .csv or .tsv with the columns text,group, or .json or .jsonl with "
+                  "objects of these fields (docs/PREDICTIVITY.md)")
       ->required()
       ->type_name("FILE")
       ->group(group);
   command
       .add_option("--responses", args.responses,
-                  "Responses, one row per stimulus and one column per neuroid: .npy or .csv")
+                  "Responses, one row per stimulus and one column per neuroid: .npy, or a table "
+                  "with a header line (.csv, .tsv, .txt)")
       ->required()
       ->type_name("FILE")
       ->group(group);
+  add_table_options(command, args.table, "--responses", group);
   command
       .add_option("--subjects", args.subjects,
                   "Subject of each neuroid: a file of names, one per line [a row of the .csv, or "

@@ -2,8 +2,6 @@
 #include "cli/predictivity/predictivity_files.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <optional>
 
 #include "base/check.h"
@@ -11,21 +9,13 @@
 #include "base/json.h"
 #include "base/npy.h"
 #include "base/quote.h"
+#include "base/text_file.h"
+#include "cli/core/arrays.h"
 #include "cli/core/tokens.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
-
-std::optional<double> number_in(std::string_view text) {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
-    return std::nullopt;
-  return value;
-}
 
 class StimulusReader {
  public:
@@ -33,7 +23,7 @@ class StimulusReader {
 
   StimulusTexts read() {
     const std::string text = read_text(path_);
-    if (path_.ends_with(".csv")) {
+    if (path_.ends_with(".csv") || path_.ends_with(".tsv")) {
       from_csv(text);
     } else if (path_.ends_with(".jsonl")) {
       from_lines(text);
@@ -45,7 +35,8 @@ class StimulusReader {
       for (size_t i = 0; i < list.size(); ++i)
         add(list[i], fmt::format("{}: stimulus {}", path_, i + 1));
     } else {
-      user_error("{}: unknown format of stimuli: expected a .csv, .json or .jsonl file", path_);
+      user_error("{}: unknown format of stimuli: expected a .csv, .tsv, .json or .jsonl file",
+                 path_);
     }
     if (found_.texts.empty()) user_error("{}: missing stimuli: expected at least one", path_);
     if (grouped_ != 0 && grouped_ != found_.texts.size()) {
@@ -57,20 +48,19 @@ class StimulusReader {
 
  private:
   void from_csv(const std::string& text) {
-    const std::vector<CsvRow> rows = parse_csv(text, path_);
+    const std::vector<CsvRow> rows = parse_csv(text, path_, separator_of(text, false));
     const std::vector<std::string>& header = rows[0].fields;
+    for (const char* name : {"text", "group"}) {
+      if (std::count(header.begin(), header.end(), name) > 1)
+        user_error("{}:1: duplicate column '{}' in the header: expected one", path_, name);
+    }
     const auto column = [&](std::string_view name) {
       return static_cast<size_t>(std::find(header.begin(), header.end(), name) - header.begin());
     };
     const size_t text_column = column("text"), group_column = column("group");
     if (text_column == header.size())
       user_error("{}:1: missing column 'text' in the header: expected text,group", path_);
-    if (column("context") != header.size()) {
-      user_error(
-          "{}:1: unsupported column 'context': the context of a stimulus is the earlier stimuli of "
-          "its group; write the context as stimuli, or rename the column",
-          path_);
-    }
+    if (column("context") != header.size()) refuse_context(path_ + ":1", "column");
     for (size_t i = 1; i < rows.size(); ++i) {
       const bool grouped = group_column < header.size();
       add(rows[i].fields[text_column],
@@ -79,20 +69,25 @@ class StimulusReader {
     }
   }
 
+  [[noreturn]] static void refuse_context(const std::string& where, std::string_view what) {
+    user_error(
+        "{}: unsupported {} 'context': the context of a stimulus is the earlier stimuli of its "
+        "group; write the context as stimuli, or rename the {}",
+        where, what, what);
+  }
+
   void from_lines(const std::string& text) {
-    size_t line = 1;
-    for (size_t at = 0; at < text.size(); ++line) {
-      const size_t end = std::min(text.find('\n', at), text.size());
-      const std::string_view one = std::string_view(text).substr(at, end - at);
-      const std::string where = fmt::format("{}:{}", path_, line);
-      if (one.find_first_not_of(" \r\t") != std::string_view::npos)
-        add(parse_json(one, where), where);
-      at = end + 1;
+    const std::vector<std::string> lines = text_lines(text, path_);
+    for (size_t i = 0; i < lines.size(); ++i) {
+      const std::string where = fmt::format("{}:{}", path_, i + 1);
+      if (lines[i].find_first_not_of(" \t") != std::string::npos)
+        add(parse_json(lines[i], where), where);
     }
   }
 
   void add(const Json& object, const std::string& where) {
     const JsonFields fields(object, where);
+    if (fields.has("context")) refuse_context(where, "field");
     const auto text = fields.text("text");
     if (!text) user_error("{}: missing \"text\"", where);
     std::optional<std::string> group;
@@ -122,88 +117,58 @@ class StimulusReader {
 /// first may be "subject" and "ceiling".
 class ResponseTable {
  public:
-  explicit ResponseTable(const std::string& path)
-      : path_(path), rows_(parse_csv(read_text(path), path)) {
-    labelled_ = rows_[0].fields[0] == "stimulus";
-    found_.neuroids.assign(rows_[0].fields.begin() + labelled_, rows_[0].fields.end());
+  ResponseTable(const std::string& path, const NumberTableOptions& options)
+      : path_(path), table_(read_text(path), path, options) {
+    labelled_ = table_.names()[0] == "stimulus";
+    found_.neuroids.assign(table_.names().begin() + labelled_, table_.names().end());
     if (found_.neuroids.empty()) user_error("{}: missing neuroids: expected one column each", path);
   }
 
   Responses read() {
-    size_t row = 1;
-    for (; labelled_ && row < rows_.size(); ++row) {
-      const CsvRow& one = rows_[row];
-      if (one.fields[0] == "subject")
-        found_.subjects.assign(one.fields.begin() + 1, one.fields.end());
-      else if (one.fields[0] == "ceiling")
-        found_.ceilings = numbers(one);
-      else
+    size_t row = 0;
+    for (; labelled_ && row < table_.rows(); ++row) {
+      if (table_.field(row, 0) == "subject") {
+        for (size_t c = 1; c < table_.names().size(); ++c)
+          found_.subjects.push_back(table_.field(row, c));
+      } else if (table_.field(row, 0) == "ceiling") {
+        found_.ceilings = numbers(row);
+      } else {
         break;
+      }
     }
-    if (row == rows_.size())
+    if (row == table_.rows())
       user_error("{}: missing responses: expected one line per stimulus", path_);
-    const auto stimuli = static_cast<int64_t>(rows_.size() - row),
+    const auto stimuli = static_cast<int64_t>(table_.rows() - row),
                neuroids = static_cast<int64_t>(found_.neuroids.size());
     found_.values = Tensor(DType::kF64, {stimuli, neuroids});
     auto* next = static_cast<double*>(found_.values.data());
-    for (; row < rows_.size(); ++row) {
-      const std::vector<double> values = numbers(rows_[row]);
-      next = std::copy(values.begin(), values.end(), next);
-    }
+    for (; row < table_.rows(); ++row) next = std::ranges::copy(numbers(row), next).out;
     return std::move(found_);
   }
 
  private:
-  std::vector<double> numbers(const CsvRow& row) const {
+  std::vector<double> numbers(size_t row) const {
     std::vector<double> values;
-    for (size_t i = labelled_; i < row.fields.size(); ++i) {
-      const auto value = number_in(row.fields[i]);
-      if (!value) {
-        user_error(
-            "{}:{}: invalid value {} of neuroid {}: expected a finite number; leave out such "
-            "neuroids or stimuli",
-            path_, row.line, quote(row.fields[i], 20), quote(rows_[0].fields[i], 40));
-      }
-      values.push_back(*value);
-    }
+    for (size_t i = labelled_; i < table_.names().size(); ++i)
+      values.push_back(table_.number(row, i));
     return values;
   }
 
   const std::string& path_;
-  std::vector<CsvRow> rows_;
+  NumberTable table_;
   bool labelled_ = false;
   Responses found_;
 };
 
 std::vector<std::string> names_in(const std::string& path) {
-  const std::string text = read_text(path);
-  std::vector<std::string> names;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    std::string name = text.substr(at, end - at);
-    if (name.ends_with('\r')) name.pop_back();
-    names.push_back(std::move(name));
-    at = end + 1;
-  }
-  while (!names.empty() && names.back().empty()) names.pop_back();
+  std::vector<std::string> names = text_lines(read_text(path), path);
   if (names.empty()) user_error("{}: is empty: expected one value per neuroid, one per line", path);
   return names;
 }
 
-std::vector<double> doubles_of(const Tensor& tensor, const std::string& path) {
-  std::vector<double> values(static_cast<size_t>(tensor.elements()));
-  if (tensor.dtype() == DType::kF32)
-    std::copy(tensor.f32().begin(), tensor.f32().end(), values.begin());
-  else if (tensor.dtype() == DType::kF64)
-    std::copy_n(static_cast<const double*>(tensor.data()), values.size(), values.begin());
-  else
-    user_error("{}: contains {}: expected f32 or f64", path, dtype_name(tensor.dtype()));
-  return values;
-}
-
 std::vector<double> read_ceilings(const std::string& text) {
   if (const auto one = number_in(text)) return {*one};
-  if (text.ends_with(".npy")) return doubles_of(read_npy(text), text);
+  if (text.ends_with(".npy")) return to_f64(read_npy(text));
   std::vector<double> values;
   for (const std::string& line : names_in(text)) {
     const auto value = number_in(line);
@@ -220,14 +185,19 @@ std::vector<double> read_ceilings(const std::string& text) {
 StimulusTexts read_stimuli(const std::string& path) { return StimulusReader(path).read(); }
 
 Responses read_responses(const std::string& path, const std::string& subjects,
-                         const std::string& ceiling) {
+                         const std::string& ceiling, const NumberTableOptions& options) {
   Responses responses;
-  if (path.ends_with(".npy"))
+  if (path.ends_with(".npy")) {
+    if (options.header)
+      user_error("{}: a .npy file has no header: leave --header and --no-header out", path);
     responses.values = read_npy(path);
-  else if (path.ends_with(".csv"))
-    responses = ResponseTable(path).read();
-  else
-    user_error("{}: unknown format of responses: expected a .npy or .csv file", path);
+    if (const DType dtype = responses.values.dtype(); dtype != DType::kF32 && dtype != DType::kF64)
+      responses.values = tensor_of(DType::kF64, to_f64(responses.values), responses.values.shape());
+  } else if (path.ends_with(".csv") || path.ends_with(".tsv") || path.ends_with(".txt")) {
+    responses = ResponseTable(path, options).read();
+  } else {
+    user_error("{}: unknown format of responses: expected a .npy, .csv, .tsv or .txt file", path);
+  }
   if (!subjects.empty()) {
     if (!responses.subjects.empty())
       user_error("{}: has a row of subjects, and --subjects is given as well: use one of them",

@@ -50,6 +50,44 @@ RegressionOptions options_named(const std::string& name) {
   return {.choice = alpha_choice_from_name(name)};
 }
 
+Tensor times(const Tensor& tensor, double factor) {
+  std::vector<double> values(numbers(tensor).begin(), numbers(tensor).end());
+  for (double& value : values) value *= factor;
+  return doubles(values, tensor.shape());
+}
+
+TEST(PredictivityRegression, DoesNotDependOnTheScaleOfResponsesOrFeatures) {
+  const Tensor x = random_matrix(24, 5, 1), y = random_matrix(24, 3, 2),
+               test = random_matrix(4, 5, 3);
+  std::vector<int32_t> folds(24);
+  for (size_t i = 0; i < folds.size(); ++i) folds[i] = static_cast<int32_t>(i % 3);
+  for (const char* name : {"gcv", "loo", "ols"}) {
+    const RegressionOptions options = options_named(name);
+    const CrossValidation plain = cross_validate(x, y, folds, options);
+    const RegressionResult wanted = regress(x, y, test, options);
+    for (const double factor : {0x1p990, 0x1p-990, 0x1p600, 0x1p-600}) {
+      const CrossValidation scaled = cross_validate(x, times(y, factor), folds, options);
+      EXPECT_EQ(scaled.r, plain.r) << name << " " << factor;
+      EXPECT_EQ(scaled.alphas, plain.alphas);
+      EXPECT_EQ(cross_validate(times(x, factor), y, folds, options).r, plain.r)
+          << name << " " << factor;
+      const RegressionResult found =
+          regress(times(x, factor), times(y, factor), times(test, factor), options);
+      EXPECT_TRUE(std::ranges::equal(numbers(found.predictions),
+                                     numbers(times(wanted.predictions, factor))));
+    }
+  }
+}
+
+TEST(Predictivity, RepeatedStimuliAreFoundAcrossParts) {
+  const std::vector<std::string> texts = {"A", "B", " A\n", "B", "C"},
+                                 groups = {"g", "h", "i", "h", "g"};
+  EXPECT_EQ(repeated_stimuli(texts, groups), (std::vector<int64_t>{0, 2}));
+  EXPECT_EQ(repeated_stimuli(texts, std::vector<std::string>(5, "one")), std::vector<int64_t>{});
+  EXPECT_EQ(user_error_of([&] { repeated_stimuli(texts, std::vector<std::string>(2)); }),
+            "5 texts have 2 groups or folds: expected one per text");
+}
+
 /// Rows in (or out of) a fold.
 Tensor rows_of(const Tensor& all, const std::vector<int32_t>& folds, int32_t fold, bool held_out) {
   std::vector<double> values;

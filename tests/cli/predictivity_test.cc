@@ -98,6 +98,12 @@ TEST(PredictivityFiles, StimuliOfEveryFormat) {
     EXPECT_EQ(found.texts, (std::vector<std::string>{"A, \"b\"", "C"})) << name;
     EXPECT_EQ(found.groups, (std::vector<std::string>{"g", "h"})) << name;
   }
+  folder.write("e.tsv", "text\tgroup\nA, \"\"\tg\n");
+  EXPECT_USER_ERROR(cli::read_stimuli(folder / "e.tsv"), "e.tsv:2: unexpected quote");
+  folder.write("e.tsv", "text\tgroup\nA, b; c\tg\n");
+  EXPECT_EQ(cli::read_stimuli(folder / "e.tsv").texts, std::vector<std::string>{"A, b; c"});
+  EXPECT_USER_ERROR(cli::read_stimuli(folder.write("f.csv", "text,text\nA,B\n")),
+                    "f.csv:1: duplicate column 'text'");
   folder.write("d.csv", "text\nA\nB\n");
   EXPECT_EQ(cli::read_stimuli(folder / "d.csv").groups, (std::vector<std::string>{"1", "2"}))
       << "each its own";
@@ -119,6 +125,13 @@ TEST(PredictivityFiles, ResponsesOfEveryFormat) {
   EXPECT_EQ(more.subjects, (std::vector<std::string>{"S", "S", "T"}));
   EXPECT_EQ(more.ceilings, (std::vector<double>{0.5, 0.25, 1}));
   EXPECT_EQ(cli::read_responses(folder / "b.npy", "", "0.32").ceilings, std::vector<double>{0.32});
+  write_npy(folder / "d.npy", Tensor(DType::kI8, {2, 3}));
+  EXPECT_EQ(cli::read_responses(folder / "d.npy", "", "").values.dtype(), DType::kF64);
+  folder.write("e.txt", "1 2\n3 4\n");
+  EXPECT_USER_ERROR(cli::read_responses(folder / "e.txt", "", ""),
+                    "e.txt:1: the first line holds numbers only");
+  EXPECT_EQ(cli::read_responses(folder / "e.txt", "", "", {.header = false}).values.shape(),
+            (Shape{2, 2}));
 }
 
 TEST(PredictivityFiles, RefuseWhatIsWrongWithItsPlace) {
@@ -136,28 +149,31 @@ TEST(PredictivityFiles, RefuseWhatIsWrongWithItsPlace) {
                     "a.csv:1: missing column 'text' in the header");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,context\nA,b\n"),
                     "a.csv:1: unsupported column 'context'");
+  EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\", \"context\": \"B\"}"),
+                    "a.jsonl:1: unsupported field 'context'");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,group\n,b\n"), "a.csv:2: the text is empty");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,group\nA,\n"), "a.csv:2: the group is empty");
   EXPECT_USER_ERROR(stimuli("a.csv", "text,group\n"),
                     "a.csv: missing stimuli: expected at least one");
-  EXPECT_USER_ERROR(stimuli("a.txt", "A\n"),
-                    "a.txt: unknown format of stimuli: expected a .csv, .json or .jsonl file");
+  EXPECT_USER_ERROR(
+      stimuli("a.txt", "A\n"),
+      "a.txt: unknown format of stimuli: expected a .csv, .tsv, .json or .jsonl file");
   EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\", \"group\": \"g\"}\n{\"text\": \"A\"}"),
                     "1 of 2 stimuli have a group");
   EXPECT_USER_ERROR(stimuli("a.jsonl", "{\"text\": \"A\"}\n{\"group\": \"A\"}"),
                     "a.jsonl:2: missing \"text\"");
   EXPECT_USER_ERROR(stimuli("a.json", "{}"), "a.json: is an object of 0 fields: expected a list");
   EXPECT_USER_ERROR(responses("x,y\n1,nan\n"),
-                    "r.csv:2: invalid value 'nan' of neuroid 'y': expected a finite number");
+                    "r.csv:2: invalid value 'nan' in column 'y': expected a finite number");
   EXPECT_USER_ERROR(responses("x,y\n1,\n"),
-                    "r.csv:2: invalid value '' of neuroid 'y': expected a finite number");
-  EXPECT_USER_ERROR(responses("x,y\n"), "r.csv: missing responses");
+                    "r.csv:2: invalid value '' in column 'y': expected a finite number");
+  EXPECT_USER_ERROR(responses("x,y\n"), "r.csv: missing data: expected numbers after the names");
   EXPECT_USER_ERROR(responses("stimulus\n1\n"), "r.csv: missing neuroids");
   EXPECT_USER_ERROR(responses("stimulus,x\nsubject,S\n1,2\n", folder / "r.csv"),
                     "has a row of subjects, and --subjects is given as well");
   EXPECT_USER_ERROR(responses("x\n1\n", "", "abc"), "abc: cannot be read");
-  EXPECT_USER_ERROR(cli::read_responses("r.txt", "", ""),
-                    "r.txt: unknown format of responses: expected a .npy or .csv file");
+  EXPECT_USER_ERROR(cli::read_responses("r.md", "", ""),
+                    "r.md: unknown format of responses: expected a .npy, .csv, .tsv or .txt file");
   EXPECT_USER_ERROR(cli::parse_numbers("1,x", "--alphas"), "--alphas: invalid number 'x'");
 }
 

@@ -131,6 +131,13 @@ struct Stimuli {
 Stimuli encode_stimuli(const Tokenizer& tokenizer, std::span<const std::string> texts,
                        std::span<const std::string> groups, StimulusContext context);
 
+/// Indices, ascending, of stimuli whose text (white space at its ends aside) is also that of a
+/// stimulus in another part: a group, or a fold of Predictivity as text. With equal texts in two
+/// folds a regression is tested on what it was trained on, and scores are inflated. `parts`: [N].
+/// Throws Error (user) for lists of different lengths.
+std::vector<int64_t> repeated_stimuli(std::span<const std::string> texts,
+                                      std::span<const std::string> parts);
+
 struct Responses {
   Tensor values;                           ///< [N, Q] float32 or float64, finite
   std::vector<std::string> neuroids = {};  ///< [Q] names; empty: "0", "1", ...
