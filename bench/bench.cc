@@ -223,6 +223,9 @@ class BenchRun {
     const size_t free = gpu ? make_cuda_backend({.device = *gpu})->available_bytes() : 0;
     const Model model = subject.config ? Model::random(*subject.config, options.seed, how)
                                        : Model::load(subject.name, how);
+    if (const std::string& warning = model.load_report().warning;
+        sink_.on_warning && !warning.empty())
+      sink_.on_warning(warning);
     const auto take = [&](Row row) {
       row.peak_bytes = peak_memory();
       if (gpu) row.device_bytes = free - std::min(free, state_of(model).backend->available_bytes());

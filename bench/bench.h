@@ -58,6 +58,8 @@ struct BenchSink {
   std::function<void(const DeviceRates&)> on_rates =
       {};  ///< of each device, with each number of threads
   std::function<void(const Row&)> on_row = {};
+  /// Told LoadReport::warning of each model, each time it is loaded.
+  std::function<void(const std::string&)> on_warning = {};
   /// Told what is measured next, and that `done` of `total` measurements are over.
   std::function<void(const std::string& what, uint64_t done, uint64_t total)> on_step = {};
   std::function<bool()> keep_going =

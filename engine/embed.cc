@@ -6,13 +6,26 @@
 namespace vitrine {
 using namespace internal;
 
+namespace {
+
+void check_ids(std::span<const int32_t> ids, int64_t vocab) {
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= vocab)
+      user_error("token id {} is out of range: expected 0..{}", id, vocab - 1);
+  }
+}
+
+}  // namespace
+
+Tensor Model::unembedding(std::span<const int32_t> ids) const {
+  check_ids(ids, state_->config.vocab);
+  return state_->unembedding(ids);
+}
+
 Tensor Model::embed(std::span<const int32_t> ids) const {
   const Config& config = state_->config;
   const auto rows = static_cast<int64_t>(ids.size());
-  for (const int32_t id : ids) {
-    if (id < 0 || id >= config.vocab)
-      user_error("token id {} is out of range: expected 0..{}", id, config.vocab - 1);
-  }
+  check_ids(ids, config.vocab);
   Tensor result(DType::kF32, Shape{rows, config.width});
   if (rows == 0) return result;
 

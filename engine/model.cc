@@ -145,6 +145,18 @@ Model Model::load(const std::string& name_or_path, const ModelOptions& options) 
   const auto state = make_state(checkpoint.config(), name_or_path, source,
                                 options.dtype.value_or(checkpoint.dominant_dtype()), options);
   state->tokenizer = tokenizer.get();
+  state->report = checkpoint.report();
+  const std::optional<int64_t> named = checkpoint.end_of_text();
+  const auto end = state->tokenizer ? state->tokenizer->end_of_text() : std::nullopt;
+  if (named && end && *named != *end) {
+    state->report.notes.push_back(fmt::format(
+        "eos_token_id of config.json is {}, and the tokenizer ends texts with {}: generation ends "
+        "at {}",
+        *named, *end, *end));
+  }
+  state->unembedding = [checkpoint](std::span<const int32_t> ids) {
+    return checkpoint.rows(kUnembedding, ids);
+  };
   if (state->tokenizer && state->tokenizer->vocab_size() > state->config.vocab) {
     user_error(
         "the tokenizer of '{}' has {} tokens, the model only {}: expected files of one model",
@@ -160,8 +172,18 @@ std::filesystem::path Model::locate(const std::string& name_or_path) {
 Model Model::random(const Config& config, uint64_t seed, const ModelOptions& options) {
   check_config(config, "the configuration");
   RandomSource source(config, seed);
-  return Model(make_state(config, fmt::format("random weights, seed {}", seed), source,
-                          options.dtype.value_or(DType::kF32), options));
+  const auto state = make_state(config, fmt::format("random weights, seed {}", seed), source,
+                                options.dtype.value_or(DType::kF32), options);
+  state->unembedding = [config, seed](std::span<const int32_t> ids) {
+    const Tensor table =
+        RandomWeights(config, seed)
+            .make(config.tied_unembedding ? kTokenEmbedding : kUnembedding, DType::kF32);
+    Tensor rows(DType::kF32, {static_cast<int64_t>(ids.size()), config.width});
+    auto next = rows.f32().begin();
+    for (const int32_t id : ids) next = std::ranges::copy(table.view().slice(id).f32(), next).out;
+    return rows;
+  };
+  return Model(state);
 }
 
 const Config& Model::config() const { return state_->config; }
@@ -173,6 +195,7 @@ std::vector<std::string> Model::kernel_choices() const {
   return state_->backend->choices();
 }
 std::string Model::name() const { return state_->name; }
+const LoadReport& Model::load_report() const { return state_->report; }
 std::shared_ptr<const Tokenizer> Model::shared_tokenizer() const { return state_->tokenizer; }
 
 const Tokenizer& Model::tokenizer() const {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "engine/buffer_pool.h"
@@ -19,6 +21,9 @@ struct ModelState {
   std::string name;
   std::unique_ptr<Backend> backend;
   Weights weights;
+  LoadReport report;
+  /// Rows of lm_head.weight (wte.weight if tied), from where the weights came from.
+  std::function<Tensor(std::span<const int32_t>)> unembedding;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< null if the checkpoint has none
   size_t memory_limit = 0;                     ///< 0: none but the device's
   std::unique_ptr<BufferPool> pool;            ///< of the backend's memory

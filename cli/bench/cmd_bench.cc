@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
+#include <string>
 
 #include "base/check.h"
 #include "base/profile.h"
@@ -59,6 +61,7 @@ void run(const Context& context, const BenchArgs& args) {
   const InterruptGuard guard;
   BenchReport report(context, args.output, options);
   bool finished = false;
+  std::set<std::string> warned;
   {
     ProgressBar progress({.unit = "measurements"});
     finished = bench::run_bench(
@@ -66,6 +69,11 @@ void run(const Context& context, const BenchArgs& args) {
         {.on_disk = [&](const bench::Samples& rate) { report.take_disk(rate); },
          .on_rates = [&](const DeviceRates& rates) { progress.erase(), report.take(rates); },
          .on_row = [&](const Row& row) { progress.erase(), report.take(row); },
+         .on_warning =
+             [&](const std::string& line) {
+               progress.erase();
+               if (warned.insert(line).second) warn(line);
+             },
          .on_step = [&](const std::string& what, uint64_t done,
                         uint64_t total) { progress.update(done, total, what); },
          .keep_going = [&] { return !guard.interrupted(); }});

@@ -80,7 +80,10 @@ Model load_model(const Context& context) {
   if (!context.dtype.empty()) options.dtype = dtype_from_name(context.dtype);
   ProgressBar bar;
   options.progress = &bar;
-  return Model::load(context.model, options);
+  Model model = Model::load(context.model, options);
+  bar.erase();
+  if (const LoadReport& report = model.load_report(); !report.warning.empty()) warn(report.warning);
+  return model;
 }
 
 void set_examples(Command& command, const std::string& examples) {

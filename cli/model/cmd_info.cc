@@ -25,6 +25,9 @@ JsonValue info_json(const Model& model, const Names& names) {
     if (const auto end = tokenizer->end_of_text())
       json["tokenizer"]["end_of_text"] = names.json(*end);
   }
+  const LoadReport& report = model.load_report();
+  json["unread"] = {{"tensors", report.unread_tensors}, {"fields", report.unread_fields}};
+  json["notes"] = report.notes;
   json["sites"] = sites_json(model.config(), all_sites(model.config()));
   return json;
 }
@@ -55,6 +58,13 @@ void print_info(const Context& context, const Model& model, const Names& names) 
                         ? "none (use token ids)"
                         : tokenizer->description() +
                               (end ? fmt::format("; {} is {}", names.shown(*end), *end) : ""));
+  const LoadReport& report = model.load_report();
+  const auto list = [&](const char* name, const std::vector<std::string>& items) {
+    for (size_t i = 0; i < items.size(); ++i) line(i == 0 ? name : "", printable(items[i]));
+  };
+  list("not read", report.unread_tensors);
+  list("fields", report.unread_fields);
+  list("note", report.notes);
   print("\n" + context.out.paint(Style::kTitle, "sites") +
         context.out.paint(Style::kDim, ", of a sequence of T tokens") + "\n");
   print(site_table(context.out, c, all_sites(c)));

@@ -15,6 +15,7 @@
 #include "base/float_bits.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "base/text_file.h"
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/files.h"
 #include "engine/parameters.h"
@@ -43,6 +44,10 @@ Format sniff(const fs::path& path) {
       std::memcmp(file.data(), &kLlmcMagic, sizeof(kLlmcMagic)) == 0)
     return Format::kLlmc;
   if (starts_with('P', 'K') || starts_with(0x80, 0x02)) return Format::kTorch;
+  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  constexpr size_t kHeader = 8;  // of safetensors, after its length
+  if (bytes.size() <= kHeader || bytes[kHeader] != '{')
+    refuse_other_format(bytes, path.string(), "a checkpoint");
   return Format::kSafetensors;
 }
 
@@ -61,6 +66,19 @@ CheckpointFiles read_file(const fs::path& path) {
   return sniff(path) == Format::kTorch ? read_torch_file(path) : read_safetensors_file(path);
 }
 
+std::string canonical(const std::string& name) {
+  return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
+}
+
+/// Takes out of a shard what the index says is in another one; the index decides, not the shard.
+void drop_listed_elsewhere(CheckpointFiles& part, const std::string& shard,
+                           const std::map<std::string, std::string>& file_of) {
+  std::erase_if(part.tensors, [&](const auto& named) {
+    const auto listed = file_of.find(named.first);
+    return listed != file_of.end() && listed->second != shard;
+  });
+}
+
 // An index names, for each tensor, the file beside it that holds the tensor.
 CheckpointFiles read_shards(const fs::path& index) {
   const std::string where = index.string();
@@ -70,6 +88,7 @@ CheckpointFiles read_shards(const fs::path& index) {
   if (!map || !map->is_object())
     fields.refuse("weight_map", "expected an object of tensor names and file names");
   std::map<std::string, std::vector<std::string>> tensors_of;
+  std::map<std::string, std::string> file_of;
   for (const auto& [tensor, file] : map->items()) {
     if (!file.is_string())
       user_error("{}: weight_map {} is {}: expected a file name", where, quote(tensor),
@@ -81,27 +100,64 @@ CheckpointFiles read_shards(const fs::path& index) {
                  quote(tensor), quote(name));
     }
     tensors_of[name].push_back(tensor);
+    file_of[tensor] = name;
   }
   CheckpointFiles all;
   for (const auto& [name, tensors] : tensors_of) {
     const fs::path path = index.parent_path() / name;
     CheckpointFiles part = read_file(path);
     for (const std::string& tensor : tensors) {
-      if (!part.tensors.contains(tensor))
+      // Of a tied unembedding no shard needs a copy; settle_unembedding() sees whether it is tied.
+      if (!part.tensors.contains(tensor) && canonical(tensor) != kUnembedding)
         user_error("{}: missing tensor {}, which {} lists for this file", path.string(),
                    quote(tensor), where);
     }
+    drop_listed_elsewhere(part, name, file_of);
     merge(all, std::move(part), path);
   }
   return all;
 }
 
+constexpr const char* kAdapterConfig = "adapter_config.json";
+constexpr std::array<const char*, 2> kAdapterFiles = {"adapter_model.safetensors",
+                                                      "adapter_model.bin"};
+// By the end of the name; of a folder without a checkpoint of ours.
+constexpr std::array<std::pair<std::string_view, const char*>, 4> kOtherCheckpoints = {
+    {{".gguf", "a GGUF file"},
+     {".h5", "a Keras checkpoint"},
+     {".msgpack", "a Flax checkpoint"},
+     {".onnx", "an ONNX model"}}};
+
+[[noreturn]] void refuse_adapter(const fs::path& folder) {
+  const std::string name = (folder / kAdapterConfig).string();
+  const Json json = read_json(folder / kAdapterConfig);
+  const auto base = JsonFields(json, name).text("base_model_name_or_path");
+  user_error(
+      "{}: is an adapter (PEFT) of the model {}, not a model: expected weights; merge it into its "
+      "model (merge_and_unload), and save that",
+      folder.string(), base ? quote(*base) : "that it does not name");
+}
+
+void refuse_other_checkpoint(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) return;
+  for (const auto& [ending, what] : kOtherCheckpoints) {
+    if (path.filename().string().ends_with(ending))
+      user_error("{}: is {}: expected one of {}; use the model's safetensors", path.string(), what,
+                 fmt::join(kCheckpointFiles, ", "));
+  }
+}
+
 fs::path checkpoint_file(const fs::path& path) {
   std::error_code ignored;
+  refuse_other_checkpoint(path);
   if (!fs::is_directory(path, ignored)) return path;
   for (const char* name : kCheckpointFiles) {
     if (fs::exists(path / name, ignored)) return path / name;
   }
+  if (fs::exists(path / kAdapterConfig, ignored)) refuse_adapter(path);
+  for (const auto& entry : fs::directory_iterator(path, ignored))
+    refuse_other_checkpoint(entry.path());
   user_error("{}: no checkpoint found: expected one of {}", path.string(),
              fmt::join(kCheckpointFiles, ", "));
 }
@@ -121,10 +177,14 @@ std::optional<std::pair<int64_t, std::string_view>> split_layer(std::string_view
   return std::pair(layer, name.substr(dot + 1));
 }
 
-// The causal mask and its fill value, which transformers kept as buffers.
-bool is_buffer(std::string_view name) {
+// The causal mask [1, 1, n, n], its fill value and the positions 0, 1, ..., which transformers kept
+// as buffers. A bias of attention, [n], is none of them.
+bool is_buffer(std::string_view name, const StoredTensor& tensor) {
+  if (name == "position_ids") return true;
   const auto parts = split_layer(name);
-  return parts && (parts->second == "attn.bias" || parts->second == "attn.masked_bias");
+  if (!parts) return false;
+  return (parts->second == "attn.bias" && tensor.shape.rank() >= 2) ||
+         (parts->second == "attn.masked_bias" && tensor.shape.elements() == 1);
 }
 
 struct Named {
@@ -142,14 +202,14 @@ std::string where(const Named& named) {
 Tensors by_canonical_name(CheckpointFiles&& files) {
   Tensors tensors;
   for (auto& [name, tensor] : files.tensors) {
-    const std::string canonical = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
-    if (is_buffer(canonical)) continue;
+    const std::string plain = canonical(name);
+    if (is_buffer(plain, tensor)) continue;
     Named named{name, std::move(tensor)};
-    const auto it = tensors.find(canonical);
+    const auto it = tensors.find(plain);
     if (it != tensors.end())
       user_error("{}: duplicate tensor, also present as {}", where(named),
                  quote(it->second.name_in_file));
-    tensors.emplace(canonical, std::move(named));
+    tensors.emplace(plain, std::move(named));
   }
   return tensors;
 }
@@ -166,9 +226,28 @@ void check_parameter(const Named& named, const Parameter& wanted, const std::str
              transposed ? " (it is transposed: GPT-2's matrices are [in, out])" : "");
 }
 
+/// Element `at` of floats of any dtype, as float32.
+float element(const void* data, DType dtype, size_t at) {
+  if (dtype == DType::kF32) return static_cast<const float*>(data)[at];
+  const uint16_t half = static_cast<const uint16_t*>(data)[at];
+  return dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
+}
+
 bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
   if (a.dtype != b.dtype || a.shape != b.shape || a.strides != b.strides) return false;
   return std::memcmp(a.file->data() + a.offset, b.file->data() + b.offset, a.span_bytes) == 0;
+}
+
+/// "2 tensors that GPT-2 does not have ('score.weight', 'score.bias')"; nothing for none.
+void name_some(std::vector<std::string>& parts, const std::vector<std::string>& names,
+               std::string_view what, std::string_view plural) {
+  constexpr size_t kShown = 3;
+  if (names.empty()) return;
+  std::string list;
+  for (size_t i = 0; i < std::min(kShown, names.size()); ++i)
+    list += (i == 0 ? "" : ", ") + quote(names[i]);
+  parts.push_back(fmt::format("{} {} ({}{})", names.size(), names.size() == 1 ? what : plural, list,
+                              names.size() > kShown ? ", ..." : ""));
 }
 
 }  // namespace
@@ -177,8 +256,8 @@ struct Checkpoint::Impl {
   fs::path path;
   std::string config_file;
   Config config;
-  std::vector<std::string> notes;
-  std::vector<std::string> unused;
+  LoadReport report;
+  std::optional<int64_t> end_of_text;
   Tensors tensors;
   DType dominant = DType::kF32;
 
@@ -186,6 +265,7 @@ struct Checkpoint::Impl {
   void keep_parameters(CheckpointFiles&& files);
   void settle_unembedding();
   void count_dtypes();
+  void compose_warning(const fs::path& folder);
   const Named& find(std::string_view name) const;
   const void* scanned(const Named& named) const;
 };
@@ -205,14 +285,33 @@ void Checkpoint::Impl::load() {
     ParsedConfig parsed = read_config(config_path);
     config_file = config_path.string();
     config = parsed.config;
-    notes = std::move(parsed.notes);
+    report.notes = std::move(parsed.notes);
+    report.unread_fields = std::move(parsed.unknown);
+    end_of_text = parsed.end_of_text;
     keep_parameters(file.string().ends_with(".index.json") ? read_shards(file) : read_file(file));
   }
   settle_unembedding();
   count_dtypes();
+  compose_warning(file.parent_path());
+}
+
+void Checkpoint::Impl::compose_warning(const fs::path& folder) {
+  std::vector<std::string> parts;
+  name_some(parts, report.unread_tensors, "tensor that GPT-2 does not have",
+            "tensors that GPT-2 does not have");
+  name_some(parts, report.unread_fields, "unknown field of config.json",
+            "unknown fields of config.json");
+  std::error_code ignored;
+  for (const char* name : kAdapterFiles) {
+    if (fs::exists(folder / name, ignored))
+      parts.push_back(fmt::format("the adapter {}", (folder / name).string()));
+  }
+  if (!parts.empty())
+    report.warning = fmt::format("{}: not read: {}", path.string(), fmt::join(parts, "; "));
 }
 
 void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
+  std::vector<std::string>& unused = report.unread_tensors;
   unused = std::move(files.other);
   Tensors found = by_canonical_name(std::move(files));
   const auto take = [&](const Parameter& wanted) {
@@ -256,7 +355,7 @@ void Checkpoint::Impl::settle_unembedding() {
   if (!same && config.tied_unembedding) {
     user_error(
         "{}: differs from wte.weight, but {} has tie_word_embeddings = true (the default); set it "
-        "to false to use lm_head",
+        "to false to use lm_head, as transformers 5 does, or remove the tensor to use wte",
         where(head->second), config_file);
   }
   if (!same) return;
@@ -306,8 +405,8 @@ const Config& Checkpoint::config() const { return impl_->config; }
 const fs::path& Checkpoint::path() const { return impl_->path; }
 DType Checkpoint::dominant_dtype() const { return impl_->dominant; }
 bool Checkpoint::has(std::string_view name) const { return impl_->tensors.contains(name); }
-const std::vector<std::string>& Checkpoint::unused() const { return impl_->unused; }
-const std::vector<std::string>& Checkpoint::notes() const { return impl_->notes; }
+const LoadReport& Checkpoint::report() const { return impl_->report; }
+std::optional<int64_t> Checkpoint::end_of_text() const { return impl_->end_of_text; }
 
 HostWeight Checkpoint::weight(std::string_view name) const {
   const Named& named = impl_->find(name);
@@ -328,15 +427,28 @@ std::vector<float> Checkpoint::vector(std::string_view name) const {
   const StoredTensor& tensor = named.tensor;
   if (tensor.shape.rank() != 1) internal_error("{}: expected a vector", where(named));
   const void* data = impl_->scanned(named);
-  const auto* half = static_cast<const uint16_t*>(data);
   std::vector<float> values(static_cast<size_t>(tensor.shape[0]));
-  for (size_t i = 0; i < values.size(); ++i) {
-    const size_t at = i * static_cast<size_t>(tensor.strides[0]);
-    values[i] = tensor.dtype == DType::kF32   ? static_cast<const float*>(data)[at]
-                : tensor.dtype == DType::kF16 ? f16_to_f32(half[at])
-                                              : bf16_to_f32(half[at]);
-  }
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = element(data, tensor.dtype, i * static_cast<size_t>(tensor.strides[0]));
   return values;
+}
+
+Tensor Checkpoint::rows(std::string_view name, std::span<const int32_t> ids) const {
+  const Named& named = impl_->find(name);
+  const StoredTensor& tensor = named.tensor;
+  if (tensor.shape.rank() != 2) internal_error("{}: expected a matrix", where(named));
+  const std::byte* data =
+      tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
+  Tensor result(DType::kF32, {static_cast<int64_t>(ids.size()), tensor.shape[1]});
+  auto next = result.f32().begin();
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= tensor.shape[0]) internal_error("{}: has no row {}", where(named), id);
+    for (int64_t i = 0; i < tensor.shape[1]; ++i) {
+      *next++ = element(data, tensor.dtype,
+                        static_cast<size_t>(id * tensor.strides[0] + i * tensor.strides[1]));
+    }
+  }
+  return result;
 }
 
 void Checkpoint::release(std::string_view name) const {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +14,8 @@
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 #include "vitrine/dtype.h"
+#include "vitrine/load_report.h"
+#include "vitrine/tensor.h"
 
 namespace vitrine::internal {
 
@@ -56,11 +60,14 @@ class Checkpoint {
   /// called again.
   void release(std::string_view name) const;
 
-  /// Names in the files, as there, that no GPT-2 has; sorted. Buffers known to hold no weights are
-  /// not among them.
-  const std::vector<std::string>& unused() const;
-  /// Lines worth showing to a user, such as fields of the configuration that change nothing here.
-  const std::vector<std::string>& notes() const;
+  /// Rows `ids` of a table (wte, wpe or lm_head; of a tied model lm_head.weight is wte): [ids,
+  /// width] float32. Throws Error (internal) for an unknown name or a row out of range.
+  Tensor rows(std::string_view name, std::span<const int32_t> ids) const;
+
+  /// What there is and is not read; `warning` and `end_of_text` are set as well.
+  const LoadReport& report() const;
+  /// eos_token_id of config.json, if it is one id.
+  std::optional<int64_t> end_of_text() const;
 
  private:
   struct Impl;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/checkpoint/config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <initializer_list>
@@ -23,16 +24,125 @@ constexpr int64_t kMaxInner = int64_t{1} << 20;
 constexpr int64_t kMaxVocab = int64_t{1} << 30;
 constexpr int64_t kMaxContext = int64_t{1} << 20;
 
-constexpr std::array<std::pair<std::string_view, Activation>, 9> kActivations = {
+constexpr std::array<std::pair<std::string_view, Activation>, 10> kActivations = {
     {{"gelu_new", Activation::kGeluTanh},
      {"gelu_pytorch_tanh", Activation::kGeluTanh},
      {"gelu_fast", Activation::kGeluTanh},
      {"gelu", Activation::kGeluErf},
+     {"gelu_python", Activation::kGeluErf},
      {"quick_gelu", Activation::kGeluQuick},
      {"relu", Activation::kRelu},
      {"silu", Activation::kSilu},
      {"swish", Activation::kSilu},
      {"tanh", Activation::kTanh}}};
+
+// Fields that are read below, and those of transformers' GPT2Config and PretrainedConfig that
+// change nothing here: training, generation, other heads' outputs, provenance.
+constexpr auto kKnownFields = std::to_array<std::string_view>({
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_commit_hash",
+    "_name_or_path",
+    "_num_labels",
+    "activation_function",
+    "add_cross_attention",
+    "architectures",
+    "attention_head_type",
+    "attn_implementation",
+    "attn_pdrop",
+    "auto_map",
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "classifier_dropout",
+    "cls_token_id",
+    "cross_attention_hidden_size",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "do_sample",
+    "dtype",
+    "early_stopping",
+    "embd_pdrop",
+    "encoder_no_repeat_ngram_size",
+    "eos_token_id",
+    "exponential_decay_length_penalty",
+    "finetuning_task",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "gradient_checkpointing",
+    "hidden_size",
+    "id2label",
+    "initializer_range",
+    "is_decoder",
+    "is_encoder_decoder",
+    "label2id",
+    "layer_norm_epsilon",
+    "length_penalty",
+    "mask_token_id",
+    "max_length",
+    "max_new_tokens",
+    "max_position_embeddings",
+    "min_length",
+    "model_type",
+    "n_ctx",
+    "n_embd",
+    "n_head",
+    "n_inner",
+    "n_layer",
+    "n_positions",
+    "name_or_path",
+    "no_repeat_ngram_size",
+    "num_attention_heads",
+    "num_beam_groups",
+    "num_beams",
+    "num_hidden_layers",
+    "num_labels",
+    "num_return_sequences",
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "output_scores",
+    "pad_token_id",
+    "predict_special_tokens",
+    "prefix",
+    "problem_type",
+    "pruned_heads",
+    "quantization_config",
+    "remove_invalid_values",
+    "reorder_and_upcast_attn",
+    "repetition_penalty",
+    "resid_pdrop",
+    "return_dict",
+    "return_dict_in_generate",
+    "scale_attn_by_inverse_layer_idx",
+    "scale_attn_weights",
+    "sep_token_id",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
+    "suppress_tokens",
+    "task_specific_params",
+    "temperature",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
+    "tie_word_embeddings",
+    "tokenizer_class",
+    "top_k",
+    "top_p",
+    "torch_dtype",
+    "torchscript",
+    "transformers.js_config",
+    "transformers_version",
+    "typical_p",
+    "unk_token_id",
+    "use_bfloat16",
+    "use_cache",
+    "vocab_size",
+});
+static_assert(std::is_sorted(kKnownFields.begin(), kKnownFields.end()));
 
 std::string activation_names() {
   std::string names;
@@ -105,8 +215,9 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
   config.inner = size_field(fields, "n_inner", nullptr, kMaxInner, 4 * config.width);
   config.vocab = size_field(fields, "vocab_size", nullptr, kMaxVocab, 50257);
   // transformers sizes the position table by n_positions; n_ctx is what older files also call it.
+  const bool sized = fields.has("n_positions") || fields.has("max_position_embeddings");
   config.context = size_field(fields, "n_positions", "max_position_embeddings", kMaxContext,
-                              fields.integer("n_ctx", 1, kMaxContext).value_or(1024));
+                              sized ? 0 : fields.integer("n_ctx", 1, kMaxContext).value_or(1024));
   config.layer_norm_epsilon = epsilon_field(fields);
   config.activation = fields.text("activation_function").value_or("gelu_new");
   if (!known_activation(config.activation)) {
@@ -122,6 +233,12 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
                            "here in any case, and its formula is the "
                            "same");
   }
+  for (const auto& [name, value] : json.items()) {
+    if (!std::binary_search(kKnownFields.begin(), kKnownFields.end(), name))
+      parsed.unknown.push_back(name);
+  }
+  if (const Json* end = fields.find("eos_token_id"); end && end->is_number_integer())
+    parsed.end_of_text = end->get<int64_t>();
   check_config(config, file);
   return parsed;
 }

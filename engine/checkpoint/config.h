@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,8 +17,12 @@ namespace vitrine::internal {
 /// taken.
 struct ParsedConfig {
   Config config;
-  std::vector<std::string> notes;  ///< one line each; for example that reorder_and_upcast_attn
-                                   ///< changes nothing in float32
+  /// Fields that neither Vitrine nor transformers' GPT-2 knows; sorted. They may say that the model
+  /// computes something else.
+  std::vector<std::string> unknown;
+  std::optional<int64_t> end_of_text;  ///< eos_token_id, if it is one id
+  std::vector<std::string> notes;      ///< one line each; for example that reorder_and_upcast_attn
+                                       ///< changes nothing in float32
 };
 
 /// Reads a Hugging Face config.json of a GPT-2 model. Fields that are absent have the defaults of

@@ -12,6 +12,7 @@
 #include "vitrine/config.h"
 #include "vitrine/dtype.h"
 #include "vitrine/hooks.h"
+#include "vitrine/load_report.h"
 #include "vitrine/progress.h"
 #include "vitrine/run.h"
 #include "vitrine/tensor.h"
@@ -109,6 +110,8 @@ class Model {
   size_t weight_bytes() const;
   std::string device_description() const;
   std::string name() const;
+  /// What the checkpoint holds and this model does not use; empty for random weights.
+  const LoadReport& load_report() const;
   /// Kernels selected so far for each shape of matrix product that has alternatives: "linear 1024 x
   /// 2304 x 768 bf16: ...".
   std::vector<std::string> kernel_choices() const;
@@ -132,6 +135,10 @@ class Model {
   /// Token embeddings of `ids` (rows of wte): [ids, D] float32, in host memory. Throws Error (user)
   /// for an id outside the vocabulary.
   Tensor embed(std::span<const int32_t> ids) const;
+  /// Rows of the unembedding (columns of W_U) as the checkpoint has them, whatever the type in
+  /// which the model stores its weights: [ids, D] float32, in host memory. Throws Error (user) for
+  /// an id outside the vocabulary.
+  Tensor unembedding(std::span<const int32_t> ids) const;
 
   /// Unembeds rows [rows, D] of the residual stream, in host memory or (float32 only) on the
   /// model's GPU, and keeps only the requested results. Throws Error (user) for a row width other

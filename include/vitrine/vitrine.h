@@ -4,6 +4,7 @@
 // Umbrella header of the core. The headers in reading order:
 //
 //   model.h            load a model, run text through it, get logits and activations
+//   load_report.h      what a checkpoint holds and the model does not use
 //   tokenizer.h        text <-> ids
 //   hooks.h            which sites to capture and what to change, by name
 //   sites.h            the table of sites
@@ -33,6 +34,7 @@
 #include "vitrine/generate.h"
 #include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
+#include "vitrine/load_report.h"
 #include "vitrine/logit_rows.h"
 #include "vitrine/model.h"
 #include "vitrine/report.h"

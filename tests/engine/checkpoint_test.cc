@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/float_bits.h"
+#include "base/json.h"
 #include "tests/base/test_files.h"
 #include "vitrine/checkpoint/safetensors.h"
 
@@ -137,10 +138,16 @@ TEST(Checkpoint, HonoursASeparateUnembedding) {
 }
 
 TEST(Checkpoint, TellsWhatItDidNotUse) {
-  EXPECT_EQ(Checkpoint::open(kGoldens + "mixed").unused(),
-            std::vector<std::string>{"score.weight"});
-  EXPECT_EQ(Checkpoint::open(kGoldens + "torch").unused(), std::vector<std::string>{"steps"});
-  EXPECT_EQ(Checkpoint::open(kGoldens + "safetensors").unused(), std::vector<std::string>{});
+  const LoadReport mixed = Checkpoint::open(kGoldens + "mixed").report();
+  EXPECT_EQ(mixed.unread_tensors, std::vector<std::string>{"score.weight"});
+  EXPECT_EQ(mixed.warning, kGoldens +
+                               "mixed: not read: 1 tensor that GPT-2 does not have "
+                               "('score.weight')");
+  EXPECT_EQ(Checkpoint::open(kGoldens + "torch").report().unread_tensors,
+            std::vector<std::string>{"steps"});
+  const LoadReport plain = Checkpoint::open(kGoldens + "safetensors").report();
+  EXPECT_EQ(plain.unread_tensors, std::vector<std::string>{});
+  EXPECT_EQ(plain.warning, "");
 }
 
 TEST(Checkpoint, CallsOnlyParametersByName) {
@@ -189,6 +196,114 @@ class Changed {
   std::vector<std::pair<std::string, Tensor>> tensors;
   TempFolder folder;
 };
+
+TEST(Checkpoint, NamesEveryTensorThatItDoesNotRead) {
+  Changed changed;
+  const auto add = [&](const std::string& name, const Shape& shape) {
+    changed.tensors.emplace_back(name, Tensor(DType::kF32, shape));
+  };
+  add("h.0.attn.c_attn.lora_A.weight", {2, 4});
+  add("h.0.attn.c_attn.lora_B.weight", {12, 2});
+  add("lm_head.bias", {5});
+  add("h.0.crossattention.c_attn.weight", {4, 8});
+  add("h.1.attn.bias", {1, 1, 3, 3});  // the causal mask
+  add("h.1.attn.masked_bias", {});
+  add("position_ids", {1, 3});
+  add("h.0.attn.bias", {12});  // not a mask: a bias of another layout
+  const LoadReport report = changed.open(R"("rope_theta": 10000, "layer_norm_eps": 1e-6)").report();
+  EXPECT_EQ(report.unread_tensors,
+            (std::vector<std::string>{"h.0.attn.bias", "h.0.attn.c_attn.lora_A.weight",
+                                      "h.0.attn.c_attn.lora_B.weight",
+                                      "h.0.crossattention.c_attn.weight", "lm_head.bias"}));
+  EXPECT_EQ(report.unread_fields, (std::vector<std::string>{"layer_norm_eps", "rope_theta"}));
+  EXPECT_TRUE(says(report.warning, changed.folder.path().string(),
+                   "not read: 5 tensors that GPT-2 does not have ('h.0.attn.bias', "
+                   "'h.0.attn.c_attn.lora_A.weight', 'h.0.attn.c_attn.lora_B.weight', ...); 2 "
+                   "unknown fields of config.json ('layer_norm_eps', 'rope_theta')"));
+}
+
+TEST(Checkpoint, NamesAnAdapterBesideTheModel) {
+  Changed changed;
+  changed.folder.write("adapter_model.safetensors", "x");
+  EXPECT_TRUE(
+      says(changed.open().report().warning, "not read: the adapter ", "adapter_model.safetensors"));
+}
+
+TEST(Checkpoint, RowsAreThoseOfTheFile) {
+  const Checkpoint checkpoint = Checkpoint::open(kGoldens + "untied");
+  for (const char* name : {"lm_head.weight", "wte.weight"}) {
+    const Tensor rows = checkpoint.rows(name, std::vector<int32_t>{2, 0});
+    EXPECT_EQ(rows.shape(), (Shape{2, kWidth}));
+    for (int64_t i = 0; i < kWidth; ++i) {
+      EXPECT_EQ(rows.f32()[static_cast<size_t>(i)], golden(name, 2 * kWidth + i));
+      EXPECT_EQ(rows.f32()[static_cast<size_t>(kWidth + i)], golden(name, i));
+    }
+  }
+}
+
+TEST(BadCheckpoint, SaysWhatIsThereInsteadOfAModel) {
+  const TempFolder folder;
+  const auto error = [&] { return error_of([&] { Checkpoint::open(folder.path()); }); };
+  folder.write("model.gguf", "GGUF");
+  EXPECT_TRUE(says(error(), "model.gguf: is a GGUF file", "use the model's safetensors"));
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder / "model.gguf"); }), "is a GGUF file"));
+  EXPECT_TRUE(
+      says(error_of([&] { Checkpoint::open(folder.write("weights", "\x89HDF\r\n\x1a\n")); }),
+           "weights: is an HDF5 file: expected a checkpoint"));
+  folder.write("adapter_config.json", R"({"base_model_name_or_path": "gpt2"})");
+  EXPECT_TRUE(says(error(), "is an adapter (PEFT) of the model 'gpt2', not a model", "merge"));
+  folder.write("config.json", read_bytes(kGoldens + "safetensors/config.json"));
+  folder.write("model.safetensors",
+               "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 548105171\n");
+  EXPECT_TRUE(says(error(), "model.safetensors: is a Git LFS pointer", "git lfs pull"));
+  folder.write("model.safetensors", "Entry not found");
+  EXPECT_TRUE(says(error(), "model.safetensors: is text that begins with 'Entry not found'"));
+  folder.write("model.safetensors", "\x89HDF\r\n\x1a\n and more");
+  EXPECT_TRUE(says(error(), "model.safetensors: is an HDF5 file"));
+  SafetensorsWriter::write(folder / "model.safetensors", {});
+  folder.write("config.json", "version https://git-lfs.github.com/spec/v1\noid sha256:00\n");
+  EXPECT_TRUE(says(error(), "config.json: is a Git LFS pointer"));
+}
+
+/// The golden model in two shards, with an index that a test writes.
+class Shards {
+ public:
+  Shards() {
+    folder.write("config.json", read_bytes(kGoldens + "safetensors/config.json"));
+    for (const auto& [name, tensor] : all.tensors) index["weight_map"][name] = "a";
+    write("a", all.tensors);
+  }
+  void write(const std::string& name, const std::vector<std::pair<std::string, Tensor>>& some) {
+    SafetensorsWriter::write(
+        folder / name, std::vector<std::pair<std::string, TensorView>>(some.begin(), some.end()));
+  }
+  Checkpoint open() const {
+    folder.write("model.safetensors.index.json", index.dump());
+    return Checkpoint::open(folder.path());
+  }
+
+  Changed all;
+  Json index;
+  TempFolder folder;
+};
+
+TEST(Checkpoint, TheIndexDecidesWhichCopyCounts) {
+  Shards shards;
+  Tensor other(DType::kF32, {kWidth});
+  other.f32()[0] = 7;
+  shards.write("b", {{"ln_f.bias", other}, {"extra", other}});
+  shards.index["weight_map"]["ln_f.bias"] = "b";
+  EXPECT_EQ(shards.open().vector("ln_f.bias")[0], 7);
+  shards.index["weight_map"].erase("ln_f.bias");
+  shards.index["weight_map"]["extra"] = "b";
+  EXPECT_TRUE(says(error_of([&] { shards.open(); }), "duplicate tensor"));
+}
+
+TEST(Checkpoint, ATiedUnembeddingNeedsNoTensor) {
+  Shards shards;
+  shards.index["weight_map"]["lm_head.weight"] = "a";
+  EXPECT_TRUE(shards.open().config().tied_unembedding);
+}
 
 TEST(BadCheckpoint, MissingTensor) {
   Changed changed;
@@ -409,7 +524,7 @@ TEST(Checkpoint, OpensThePublishedSmallModels) {
   const Checkpoint sorter = Checkpoint::open(models + "gpt-nano-sort");
   EXPECT_FALSE(sorter.config().tied_unembedding);
   EXPECT_EQ(sorter.weight("lm_head.weight").out, 3);
-  EXPECT_EQ(sorter.unused(), std::vector<std::string>{});
+  EXPECT_EQ(sorter.report().warning, "");
   const Checkpoint names = Checkpoint::open(models + "makemore-names");
   EXPECT_EQ(names.config().layers, 4);
   EXPECT_EQ(names.vector("ln_f.bias").size(), 64u);

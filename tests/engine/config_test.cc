@@ -37,6 +37,25 @@ TEST(Config, HasTheDefaultsOfGPT2Config) {
   EXPECT_TRUE(config.tied_unembedding);
 }
 
+TEST(Config, NamesUnknownFields) {
+  EXPECT_EQ(parse(R"("n_layer": 2, "rope_theta": 1e4, "n_positions": 8, "afn": "relu",
+                     "torch_dtype": "float16", "task_specific_params": {}, "use_cache": true)")
+                .unknown,
+            (std::vector<std::string>{"afn", "rope_theta"}));
+  EXPECT_TRUE(says(refused(R"("add_cross_attention": true)"), "add_cross_attention"));
+  EXPECT_TRUE(says(refused(R"("activation_function": "mish")"), "activation_function is 'mish'"));
+}
+
+TEST(Config, ReadsWhatTransformersReads) {
+  EXPECT_EQ(parse(R"("n_positions": 32, "n_ctx": "thirty-two")").config.context, 32)
+      << "transformers does not read n_ctx";
+  EXPECT_EQ(parse(R"("n_ctx": 64)").config.context, 64);
+  EXPECT_TRUE(says(refused(R"("n_ctx": "x")"), "n_ctx is 'x'"));
+  EXPECT_EQ(activation_from_name("gelu_python"), activation_from_name("gelu"));
+  EXPECT_EQ(parse(R"("eos_token_id": 286)").end_of_text, 286);
+  EXPECT_EQ(parse(R"("eos_token_id": [1, 2])").end_of_text, std::nullopt);
+}
+
 TEST(Config, HonoursEveryFieldOfTheArithmetic) {
   const ParsedConfig parsed = parse(
       R"("model_type": "gpt2", "n_layer": 3, "n_head": 5, "n_embd": 20, "n_inner": 7, "vocab_size": 11,
