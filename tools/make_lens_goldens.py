@@ -7,6 +7,7 @@ stacked system, not the normal equations. Needs torch, transformers, tokenizers,
     python3 tools/make_lens_goldens.py
 """
 
+import hashlib
 import json
 import pathlib
 
@@ -50,6 +51,12 @@ class Model:
     def unembed(self, h, normalize):
         with torch.no_grad():
             return self.m.lm_head(self.m.transformer.ln_f(h) if normalize else h)
+
+
+def unembed_hash(model):
+    """As the package tuned-lens has it: the unembedding as NumPy prints it, to one decimal."""
+    weight = model.m.lm_head.weight.detach().float().numpy()
+    return hashlib.sha256(np.array_str(weight, precision=1).encode()).hexdigest()
 
 
 def kl(log_p, log_q):
@@ -209,7 +216,7 @@ def main():
             params[f"{n}.bias"] = (0.3 * torch.randn(width)).half()
         torch.save(params, folder / "params.pt")
         config = {"base_model_name_or_path": case, "d_model": width, "num_hidden_layers": layers, "bias": True, "base_model_revision": None,
-                  "unembed_hash": "0" * 64, "lens_type": "linear_tuned_lens"}
+                  "unembed_hash": unembed_hash(model), "lens_type": "linear_tuned_lens"}
         (folder / "config.json").write_text(json.dumps(config) + "\n")
         translators = [(params[f"{n}.weight"].double(), params[f"{n}.bias"].double()) for n in range(layers)]
         kinds = [("normalized", "residual"), ("ecco", "residual"), ("tuned", "residual"), ("normalized", "attention"), ("ecco", "attention"),

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "analysis/common/linalg.h"
+#include "analysis/lens/unembedding_hash.h"
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/finite.h"
@@ -20,12 +21,30 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLensType = "linear_tuned_lens";
 
+constexpr const char* kUnembeddingHash = "vitrine_unembedding";
+constexpr const char* kPackageHash = "unembed_hash";
+
 struct Settings {
-  std::string model;
+  std::string model, unembedding, unembed_hash;
   bool bias = true;
 };
 
-Settings read_settings(const fs::path& path, const Config& config) {
+/// The exact hash decides where there is one.
+void check_unembedding(const JsonFields& fields, const Settings& settings, const Model& model) {
+  const bool exact = !settings.unembedding.empty();
+  const std::string found = exact                           ? unembedding_hash(model)
+                            : settings.unembed_hash.empty() ? ""
+                                                            : package_hash(model);
+  if (found.empty() || found == (exact ? settings.unembedding : settings.unembed_hash)) return;
+  fields.refuse(exact ? kUnembeddingHash : kPackageHash,
+                fmt::format("expected {}, the hash of the unembedding of {}; the translators were "
+                            "made for another model{}; set the field to null to use them anyway",
+                            found, quote(model.name()),
+                            settings.model.empty() ? "" : ", " + quote(settings.model)));
+}
+
+Settings read_settings(const fs::path& path, const Model& model) {
+  const Config& config = model.config();
   const std::string name = path.string();
   const Json json = read_json(path);
   const JsonFields fields(json, name);
@@ -37,8 +56,11 @@ Settings read_settings(const fs::path& path, const Config& config) {
     fields.refuse("num_hidden_layers",
                   fmt::format("expected {}, the model's layers", config.layers));
   }
-  return {fields.text("base_model_name_or_path").value_or(""),
-          fields.boolean("bias").value_or(true)};
+  Settings settings{fields.text("base_model_name_or_path").value_or(""),
+                    fields.text(kUnembeddingHash).value_or(""),
+                    fields.text(kPackageHash).value_or(""), fields.boolean("bias").value_or(true)};
+  check_unembedding(fields, settings, model);
+  return settings;
 }
 
 /// The tensors of params.safetensors or params.pt, checked to be numbers, as float32.
@@ -115,10 +137,16 @@ Tensor TunedLens::translate(int layer, TensorView rows) const {
   return translated;
 }
 
-TunedLens load_tuned_lens(const fs::path& folder, const Config& config) {
-  const Settings settings = read_settings(folder / "config.json", config);
+TunedLens load_tuned_lens(const fs::path& folder, const Model& model) {
+  const Config& config = model.config();
+  const Settings settings = read_settings(folder / "config.json", model);
   Params params(folder);
-  TunedLens lens{.model = settings.model, .width = config.width, .weights = {}, .biases = {}};
+  TunedLens lens{.model = settings.model,
+                 .unembedding = settings.unembedding,
+                 .unembed_hash = settings.unembed_hash,
+                 .width = config.width,
+                 .weights = {},
+                 .biases = {}};
   for (int n = 0; n < config.layers; ++n) {
     lens.weights.push_back(params.get(fmt::format("{}.weight", n), {config.width, config.width}));
     lens.biases.push_back(settings.bias ? params.get(fmt::format("{}.bias", n), {config.width})
@@ -138,12 +166,14 @@ void save_tuned_lens(const fs::path& folder, const TunedLens& lens) {
     tensors.emplace_back(fmt::format("{}.bias", n), lens.biases[n]);
   }
   SafetensorsWriter::write(folder / "params.safetensors", tensors);
+  const auto or_null = [](const std::string& hash) { return hash.empty() ? Json() : Json(hash); };
   const Json config = {{"base_model_name_or_path", lens.model},
                        {"d_model", lens.width},
                        {"num_hidden_layers", lens.layers()},
                        {"bias", true},
                        {"base_model_revision", nullptr},
-                       {"unembed_hash", nullptr},
+                       {kPackageHash, or_null(lens.unembed_hash)},
+                       {kUnembeddingHash, or_null(lens.unembedding)},
                        {"lens_type", kLensType}};
   write_file(folder / "config.json", config.dump(1) + "\n");
 }

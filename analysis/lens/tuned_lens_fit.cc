@@ -5,6 +5,7 @@
 
 #include "analysis/common/linalg.h"
 #include "analysis/lens/divergence.h"
+#include "analysis/lens/unembedding_hash.h"
 #include "base/check.h"
 #include "vitrine/analysis/tuned_lens.h"
 #include "vitrine/logit_rows.h"
@@ -84,7 +85,12 @@ class Fit {
     layers_.assign(static_cast<size_t>(config_.layers), NormalEquations(config_.width));
     for (int layer = 0; layer < config_.layers; ++layer) inputs_.capture(input_site(layer));
     result_.alpha = options.alpha;
-    result_.lens = {.model = model.name(), .width = config_.width, .weights = {}, .biases = {}};
+    result_.lens = {.model = model.name(),
+                    .unembedding = unembedding_hash(model),
+                    .unembed_hash = package_hash(model),
+                    .width = config_.width,
+                    .weights = {},
+                    .biases = {}};
   }
 
   TunedLensFit run(const NextText& texts) {

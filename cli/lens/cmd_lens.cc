@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "base/check.h"
+#include "base/quote.h"
 #include "cli/core/arrays.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
@@ -71,8 +73,7 @@ LensOptions options_of(const LensArgs& args, const Model& model) {
   LensOptions options;
   options.mode = args.lens_mode();
   options.of = lens_source_from_name(args.of);
-  if (options.mode == LensMode::kTuned)
-    options.tuned = load_tuned_lens(args.translators, model.config());
+  if (options.mode == LensMode::kTuned) options.tuned = load_tuned_lens(args.translators, model);
   options.kl = args.kl || args.cell == "kl";
   options.top_k = args.top_k;
   for (const std::string& list : args.watch) {
@@ -89,6 +90,20 @@ LensOptions options_of(const LensArgs& args, const Model& model) {
   if (args.target_id >= 0) options.target = args.target_id;
   options.edits = parse_edits(args.edits);
   return options;
+}
+
+/// Of translators without a hash only the name can tell that they were made for another model.
+void warn_of_other_model(const TunedLens& tuned, const LensArgs& args, const Model& model) {
+  const auto last = [](const std::string& name) {
+    return std::filesystem::path(name).lexically_normal().filename().string();
+  };
+  if (!tuned.unembedding.empty() || !tuned.unembed_hash.empty() || tuned.model.empty() ||
+      last(tuned.model) == last(model.name()))
+    return;
+  warn(
+      fmt::format("{}: the translators were made for {}, and nothing in the files tells whether "
+                  "this model, {}, is the same",
+                  args.translators, quote(tuned.model), quote(model.name())));
 }
 
 /// What is looked at: the text, or its continuation.
@@ -153,6 +168,7 @@ void run(const Context& context, const LensArgs& args) {
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   LensOptions options = options_of(args, model);
+  if (options.tuned) warn_of_other_model(*options.tuned, args, model);
   if (!context.json && args.show != "ranks" && args.cell == "token")
     options.top_k = std::max(options.top_k, 1);
   const Names names(model.shared_tokenizer());

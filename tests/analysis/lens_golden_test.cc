@@ -31,8 +31,7 @@ class LensGoldens : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(LensGoldens, EveryModeOfEverySource) {
-  const TunedLens tuned =
-      load_tuned_lens(goldens() / ("tuned_" + std::string(GetParam())), model_.config());
+  const TunedLens tuned = load_tuned_lens(goldens() / ("tuned_" + std::string(GetParam())), model_);
   EXPECT_EQ(tuned.model, GetParam());
   for (const Json& wanted : golden_["lens"]) {
     SCOPED_TRACE(wanted["mode"].get<std::string>() + " of " + wanted["of"].get<std::string>());

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <limits>
 
+#include "analysis/lens/unembedding_hash.h"
 #include "base/json.h"
+#include "base/sha256.h"
 #include "support.h"
 #include "vitrine/analysis/lens.h"
 #include "vitrine/checkpoint/safetensors.h"
@@ -23,7 +25,9 @@ std::filesystem::path golden_translators() {
 
 /// Translators that change nothing.
 TunedLens identity(const Model& model) {
-  TunedLens lens{.model = "small", .width = model.config().width, .weights = {}, .biases = {}};
+  TunedLens lens;
+  lens.model = "small";
+  lens.width = model.config().width;
   for (int layer = 0; layer < model.config().layers; ++layer) {
     lens.weights.emplace_back(DType::kF32, Shape{lens.width, lens.width});
     lens.biases.emplace_back(DType::kF32, Shape{lens.width});
@@ -74,11 +78,11 @@ TEST(TunedLens, TranslatesByPlainLoops) {
 
 TEST(TunedLens, IsReadAsItWasWritten) {
   const Model model = Model::load(golden_folder("plain").string());
-  const TunedLens first = load_tuned_lens(golden_translators(), model.config());
+  const TunedLens first = load_tuned_lens(golden_translators(), model);
   TempFolder folder;
   save_tuned_lens(folder / "new", first);
   EXPECT_EQ(names_in(folder / "new").size(), 2u);
-  const TunedLens second = load_tuned_lens(folder / "new", model.config());
+  const TunedLens second = load_tuned_lens(folder / "new", model);
   EXPECT_EQ(second.model, "plain");
   for (size_t l = 0; l < 3; ++l) {
     EXPECT_TRUE(std::ranges::equal(first.weights[l].f32(), second.weights[l].f32()));
@@ -92,7 +96,7 @@ TEST(TunedLens, IsReadAsItWasWritten) {
 class BadTranslators : public ::testing::Test {
  protected:
   void SetUp() override {
-    lens_ = load_tuned_lens(golden_translators(), config_);
+    lens_ = load_tuned_lens(golden_translators(), model_);
     save_tuned_lens(folder_.path(), lens_);
   }
   void set_config(const char* field, const Json& value) {
@@ -104,13 +108,13 @@ class BadTranslators : public ::testing::Test {
     SafetensorsWriter::write(folder_ / "params.safetensors", tensors);
   }
   std::string refusal() {
-    std::string line = user_error_of([&] { load_tuned_lens(folder_.path(), config_); });
+    std::string line = user_error_of([&] { load_tuned_lens(folder_.path(), model_); });
     EXPECT_TRUE(line.starts_with(folder_.path().string())) << line;
     return line;
   }
 
   TempFolder folder_;
-  Config config_ = Model::load(golden_folder("plain").string()).config();
+  Model model_ = Model::load(golden_folder("plain").string());
   TunedLens lens_;
 };
 
@@ -128,6 +132,62 @@ TEST_F(BadTranslators, ConfigIsHeldToTheModel) {
   set_config("lens_type", "linear_tuned_lens");
   set_config("bias", false);
   EXPECT_TRUE(says(refusal(), "params.safetensors", "unexpected tensor '0.bias'"));
+}
+
+TEST_F(BadTranslators, AreNotThoseOfAnotherModel) {
+  // The hash of the golden file is Python's: sha256 of numpy.array_str(wte, precision=1).
+  const std::string hash = lens_.unembed_hash;
+  EXPECT_EQ(hash.size(), 64u);
+  EXPECT_EQ(package_hash(model_), hash);
+  set_config("unembed_hash", std::string(64, '0'));
+  EXPECT_TRUE(says(refusal(), "config.json: unembed_hash is '000", "expected " + hash,
+                   "made for another model, 'plain'", "set the field to null"));
+  set_config("unembed_hash", nullptr);
+  EXPECT_EQ(load_tuned_lens(folder_.path(), model_).unembed_hash, "");
+  set_config("vitrine_unembedding", unembedding_hash(model_));
+  set_config("unembed_hash", std::string(64, '0'));
+  EXPECT_EQ(load_tuned_lens(folder_.path(), model_).unembedding, unembedding_hash(model_))
+      << "the exact hash decides";
+  set_config("vitrine_unembedding", std::string(16, '0'));
+  EXPECT_TRUE(says(refusal(), "vitrine_unembedding is '0000000000000000'"));
+}
+
+TEST(TunedLens, TheHashIsOfTheCheckpointWhateverTheStorage) {
+  const std::string path = golden_folder("plain").string();
+  const Model wide = Model::load(path), narrow = Model::load(path, {.dtype = DType::kF16});
+  EXPECT_EQ(unembedding_hash(narrow), unembedding_hash(wide));
+  EXPECT_EQ(package_hash(narrow), package_hash(wide));
+  EXPECT_NE(unembedding_hash(Model::load(golden_folder("untied").string())),
+            unembedding_hash(wide));
+}
+
+// hashlib.sha256(np.array_str(w, precision=1).encode()) of w [200, 9] float32, by NumPy 2.4.
+TEST(TunedLens, ThePackagesHashIsOfNumPysText) {
+  const auto hash = [](double (*element)(double value, int64_t column)) {
+    Tensor edges(DType::kF32, {6, 9});
+    auto next = edges.f32().begin();
+    for (const int64_t row : {0, 1, 2, 197, 198, 199}) {
+      for (int64_t column = 0; column < 9; ++column)
+        *next++ = static_cast<float>(
+            element(static_cast<double>((row * 9 + column) * 37 % 101 - 50), column));
+    }
+    return sha256_hex(numpy_text(edges, 200));
+  };
+  EXPECT_EQ(hash([](double value, int64_t) { return value / 8; }),
+            "8e302d0c2fdfda63a964e82df92b65fd5e3de299b81c7d75b333720b75c3bd12");
+  EXPECT_EQ(hash([](double value, int64_t) { return value / 4096; }),
+            "fc8f532fcf0aacbc1f983756ee57796e5dd6384be1d0c3a26ec7804ee9082d57");
+  EXPECT_EQ(
+      hash([](double value, int64_t column) { return column == 0 ? value / 8000 : value / 8; }),
+      "642e7d4a21a8a4f1ee52b4e28ed20e771f2dc130c795405d3394c383814caa2e");
+  EXPECT_EQ(hash([](double value, int64_t) { return value * 1e-6; }),
+            "ca99691efcbb3ae98599e4f979590b71bc2fbbb21d9428dc30b7fe681998fc71");
+  EXPECT_EQ(hash([](double value, int64_t) { return value; }),
+            "2f2b538e8029ad8a69de04b0d5ce7b7022944acd510449d20ab527b7d00b8d28");
+  const Model untied = Model::load(golden_folder("untied").string());
+  const TunedLens lens =
+      load_tuned_lens(golden_translators().parent_path() / "tuned_untied", untied);
+  EXPECT_EQ(package_hash(untied), lens.unembed_hash) << "of lm_head, not of wte";
 }
 
 TEST_F(BadTranslators, TensorsAreCheckedOneByOne) {

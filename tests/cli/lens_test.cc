@@ -54,7 +54,7 @@ TEST(LensCommand, TranslatorsAndFiles) {
                 "--kl", "--watch-ids", "7,8", "--out", folder / "x.safetensors"});
   const Lens wanted = lens(model, kPrompt,
                            {.mode = LensMode::kTuned,
-                            .tuned = load_tuned_lens(kTranslators, model.config()),
+                            .tuned = load_tuned_lens(kTranslators, model),
                             .kl = true,
                             .watch = {7, 8}});
   expect_cells(json["results"][0], wanted);

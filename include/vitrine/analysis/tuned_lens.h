@@ -28,6 +28,10 @@ namespace vitrine {
 struct TunedLens {
   /// Name of the model that the maps were fitted to, from their file; may be empty.
   std::string model;
+  /// Hashes of the unembedding that the maps were fitted for, from their file; empty: unknown. The
+  /// first is exact and written by Vitrine; the second is the Python package's unembed_hash, which
+  /// a fine-tuned model shares with its origin.
+  std::string unembedding, unembed_hash;
   int64_t width = 0;            ///< D
   std::vector<Tensor> weights;  ///< [L] A_l: [D, D] float32, [output][input]
   std::vector<Tensor> biases;   ///< [L] b_l: [D] float32; zeros if the file has none
@@ -43,9 +47,10 @@ struct TunedLens {
 /// (d_model, num_hidden_layers, bias, lens_type) and params.pt, a state_dict of `N.weight` [D, D]
 /// and `N.bias` [D] for N = 0..L-1; or the same tensors in params.safetensors, which takes
 /// precedence. Dtypes: f32, f16, bf16. Throws Error (user) naming the file for a missing file, a
-/// different lens_type, sizes that do not match the model, a missing or unexpected tensor, and NaN
-/// or infinity.
-TunedLens load_tuned_lens(const std::filesystem::path& folder, const Config& config);
+/// different lens_type, sizes or a hash of the unembedding that do not match the model, a missing
+/// or unexpected tensor, and NaN or infinity. A file without a hash is accepted for any model of
+/// its sizes; `model` of the result tells which it was made for.
+TunedLens load_tuned_lens(const std::filesystem::path& folder, const Model& model);
 
 /// Writes config.json and params.safetensors into `folder`, which is created if missing. Each file
 /// is written atomically. The Python package reads params.pt:
