@@ -280,9 +280,13 @@ struct LogitTargetArgs {
 };
 
 /// What of the unembedding a caller wants to keep of each row, without ever holding [rows, V].
+///
+/// A row is a distribution if no logit is NaN or +infinity and one is finite. Of any other row lse
+/// and entropy are NaN, top_ids -1, top_logits NaN and watch_ranks 0; watch_logits are as they are.
 struct LogitStatsArgs {
   Mat x{};  ///< [rows, D], already through the final layernorm if there is to be one
   const PackedMatrix* unembed = nullptr;
+  Mat logits{};                 ///< instead of these two: [rows, V] float32 as they are
   int top_k = 0;                ///< how many of the best tokens to keep
   int32_t* top_ids = nullptr;   ///< [rows, top_k], best first; equal logits: the smaller id first
   float* top_logits = nullptr;  ///< [rows, top_k]
@@ -344,7 +348,8 @@ struct SampleArgs {
   int top_k = 0;                      ///< 0: no limit
   float top_p = 1.0f;                 ///< 1: no limit; the token that crosses the threshold stays
   std::span<const double> uniform{};  ///< [rows] numbers in [0, 1), one drawn for each row
-  std::span<int32_t> ids{};           ///< [rows] the result
+  std::span<int32_t> ids{};  ///< [rows] the result; -1 for a row that is not a distribution (see
+                             ///< LogitStatsArgs)
 };
 
 /// What ends a step of a generation that a backend runs on its own, again and again: all memory is
@@ -359,8 +364,9 @@ struct NextStepArgs {
   int32_t* step = nullptr;           ///< [1] counts up from 0
   const double* uniforms = nullptr;  ///< [steps + 1, rows] numbers in [0, 1)
   double* uniform = nullptr;         ///< [rows] this step's of them; then the next one's
-  int32_t* drawn = nullptr;          ///< [rows] this step's tokens
-  int32_t* tokens = nullptr;         ///< [steps, rows] every step's
+  int32_t* drawn = nullptr;   ///< [rows] this step's tokens, as SampleArgs; the next step reads 0
+                              ///< for -1
+  int32_t* tokens = nullptr;  ///< [steps, rows] every step's
   const std::byte* captured = nullptr;  ///< what this step has captured, or null
   size_t captured_bytes = 0;            ///< a multiple of 16
   std::byte* history = nullptr;         ///< [steps, captured_bytes]

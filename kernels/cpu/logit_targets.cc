@@ -35,11 +35,13 @@ struct Shares {
   double plain = 0, by_log = 0;
 };
 
+// What has no probability has no part in a divergence; a NaN has, and makes it a NaN.
+
 double kl(const Row& row, const float* reference) {
   double sum = 0;
   for (size_t v = 0; v < row.logits.size(); ++v) {
     const double log_r = reference[v], r = std::exp(log_r);
-    if (r > 0) sum += r * (log_r - row.log_prob(v));
+    if (r != 0) sum += r * (log_r - row.log_prob(v));
   }
   return sum;
 }
@@ -48,7 +50,7 @@ double reverse_kl(const Row& row, const float* reference) {
   double sum = 0;
   for (size_t v = 0; v < row.logits.size(); ++v) {
     const double log_p = row.log_prob(v), p = std::exp(log_p);
-    if (p > 0) sum += p * (log_p - static_cast<double>(reference[v]));
+    if (p != 0) sum += p * (log_p - static_cast<double>(reference[v]));
   }
   return sum;
 }
@@ -107,7 +109,7 @@ void add_rest(const LogitTerm& term, const Row& row, const float* reference, dou
     case LogitTermKind::kReverseKl:
       for (size_t v = 0; v < row.logits.size(); ++v) {
         const double p = std::exp(row.log_prob(v));
-        if (p > 0) seed[v] -= static_cast<float>(w * p * static_cast<double>(reference[v]));
+        if (p != 0) seed[v] -= static_cast<float>(w * p * static_cast<double>(reference[v]));
       }
       break;
   }

@@ -101,6 +101,17 @@ void top_of(std::span<const float> logits, int k, int32_t* ids, float* values) {
   }
 }
 
+bool has_softmax(std::span<const float> logits) {
+  const F32 d;
+  Vector best = hn::Set(d, kLowest);
+  auto below = hn::Eq(best, best);  // all lanes; NaN is below nothing
+  for_each_logit(logits, kLowest, [&](Vector x) HWY_ATTR {
+    below = hn::And(below, hn::Lt(x, hn::Set(d, -kLowest)));
+    best = hn::Max(best, x);
+  });
+  return hn::AllTrue(d, below) && hn::GetLane(hn::MaxOfLanes(d, best)) > kLowest;
+}
+
 double exp_sum(std::span<const float> scores, float highest) {
   const F64 d;
   const HalfF32 half;
@@ -132,6 +143,7 @@ HWY_EXPORT(sums_of);
 HWY_EXPORT(seed_row);
 HWY_EXPORT(greater_than);
 HWY_EXPORT(top_of);
+HWY_EXPORT(has_softmax);
 HWY_EXPORT(exp_sum);
 
 LogitSums logit_sums(std::span<const float> logits) {
@@ -149,6 +161,10 @@ void top_logits(std::span<const float> logits, int k, int32_t* ids, float* value
 
 int32_t count_greater(std::span<const float> logits, float x) {
   return HWY_DYNAMIC_DISPATCH(greater_than)(logits, x);
+}
+
+bool is_distribution(std::span<const float> logits) {
+  return HWY_DYNAMIC_DISPATCH(has_softmax)(logits);
 }
 
 double exact_exp_sum(std::span<const float> scores, float highest) {

@@ -27,6 +27,9 @@ void top_logits(std::span<const float> logits, int k, int32_t* ids, float* value
 /// How many are strictly greater than `x`.
 int32_t count_greater(std::span<const float> logits, float x);
 
+/// Whether a softmax of the logits exists: none is NaN or +infinity, and one is finite.
+bool is_distribution(std::span<const float> logits);
+
 /// Sum of exp(x - highest), to double precision.
 double exact_exp_sum(std::span<const float> scores, float highest);
 

@@ -19,7 +19,7 @@ int32_t greedy(std::span<const float> logits) {
   int32_t id = 0;
   float logit = 0.0f;
   cpu::top_logits(logits, 1, &id, &logit);
-  return std::max(id, 0);  // nothing but NaN: any token is as good
+  return id;
 }
 
 // The k-th largest value; tokens that equal it stay, as they do in Hugging Face's filter.
@@ -60,8 +60,7 @@ class Ranking {
 
   // Sorts the tokens of the next band of scores, each band twice as deep as the one before.
   void extend() {
-    const bool last =
-        band_ > kDeepestBand || !(bound_ - band_ > lowest_);  // also if one of them is a NaN
+    const bool last = band_ > kDeepestBand || !(bound_ - band_ > lowest_);
     const float floor = last ? lowest_ : bound_ - band_;
     const size_t begin = order_.size();
     for (size_t id = 0; id < scores_.size(); ++id) {
@@ -88,7 +87,6 @@ class Ranking {
 int32_t draw(std::span<const float> scores, int top_k, float top_p, double uniform) {
   const float lowest = top_k_threshold(scores, top_k);
   Ranking ranking(scores, lowest);
-  if (ranking.at(0) < 0) return 0;  // nothing but NaN
   const double highest = scores[static_cast<size_t>(ranking.at(0))];
   const auto weight = [&](float score) { return std::exp(static_cast<double>(score) - highest); };
   double mass = 0.0;
@@ -116,20 +114,24 @@ int32_t draw(std::span<const float> scores, int top_k, float top_p, double unifo
   return id;
 }
 
+int32_t choose(const SampleArgs& args, std::span<const float> logits, double uniform) {
+  if (!cpu::is_distribution(logits)) return -1;
+  if (args.temperature == 0.0f) return greedy(logits);
+  std::vector<float> scores(logits.size());
+  std::transform(logits.begin(), logits.end(), scores.begin(),
+                 [&](float logit) { return logit / args.temperature; });
+  // A temperature so low that scores overflow leaves the best token alone.
+  if (!cpu::is_distribution(scores)) return greedy(logits);
+  return draw(scores, args.top_k, args.top_p, uniform);
+}
+
 }  // namespace
 
 void CpuBackend::sample(const SampleArgs& args) {
   cpu::parallel_for(threads_, args.logits.rows, [&](int64_t r) {
     const std::span<const float> logits(args.logits.row(r), static_cast<size_t>(args.logits.cols));
     const auto row = static_cast<size_t>(r);
-    if (args.temperature == 0.0f) {
-      args.ids[row] = greedy(logits);
-      return;
-    }
-    std::vector<float> scores(logits.size());
-    std::transform(logits.begin(), logits.end(), scores.begin(),
-                   [&](float logit) { return logit / args.temperature; });
-    args.ids[row] = draw(scores, args.top_k, args.top_p, args.uniform[row]);
+    args.ids[row] = choose(args, logits, args.temperature > 0.0f ? args.uniform[row] : 0.0);
   });
 }
 

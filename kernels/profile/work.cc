@@ -161,10 +161,11 @@ Work logit_targets(const LogitTargetArgs& args) {
 }
 
 Work logit_stats(const LogitStatsArgs& args) {
-  const int64_t rows = args.x.rows;
+  const int64_t rows = args.logits ? args.logits.rows : args.x.rows;
   const double kept = 2 * vector_bytes(args.top_ids, rows * args.top_k) +
                       vector_bytes(args.lse, rows) + vector_bytes(args.entropy, rows) +
                       3 * number(static_cast<int64_t>(args.watch.size())) * sizeof(float);
+  if (args.logits) return {bytes(args.logits) + kept};
   return {bytes(args.x) + bytes(*args.unembed) + kept, product(rows, *args.unembed)};
 }
 

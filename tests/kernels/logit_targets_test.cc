@@ -175,6 +175,26 @@ TEST_P(LogitTargetsTest, CertaintyGivesNumbers) {
   }
 }
 
+TEST_P(LogitTargetsTest, NotANumberStaysOne) {
+  for (const int64_t vocab : {5, 1000}) {
+    std::vector<float> logits = normal(random, vocab);
+    logits[static_cast<size_t>(vocab - 2)] = std::numeric_limits<float>::quiet_NaN();
+    const Problem p(*backend, logits, normal(random, 2 * vocab), 1, vocab);
+    for (const LogitTermKind kind : kKinds) {
+      SCOPED_TRACE(::testing::Message() << "kind " << static_cast<int>(kind));
+      const auto token = static_cast<int32_t>(kind == LogitTermKind::kLogit ? vocab - 2 : 0);
+      const std::vector<LogitTerm> terms = {{kind, 0, token, 1.0f, 1}};
+      std::vector<double> values(1);
+      const Matrix seed(*backend, 1, vocab);
+      backend->logit_targets(p.args(terms, seed, values));
+      EXPECT_TRUE(std::isnan(values[0])) << values[0];
+      if (kind != LogitTermKind::kLogit) {
+        EXPECT_TRUE(std::isnan(seed.values()[1]));
+      }
+    }
+  }
+}
+
 // What one adds to all logits changes no probability: a row far from zero is as good as any.
 TEST_P(LogitTargetsTest, ACommonShiftOfAllLogitsDoesNotMatter) {
   std::vector<float> logits(97);

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "tests/kernels/harness.h"
 
 namespace vitrine::testing {
@@ -15,13 +19,25 @@ class LogitStatsTest : public KernelTest {
 
   static Stats stats_of(Backend& backend, Mat x, const PackedMatrix& unembed, int top_k,
                         std::span<const int32_t> watch) {
-    const auto rows = static_cast<size_t>(x.rows), k = static_cast<size_t>(top_k);
-    Stats s{std::vector<int32_t>(rows * k), std::vector<int32_t>(watch.size()),
-            std::vector<float>(rows * k),   std::vector<float>(watch.size()),
-            std::vector<float>(rows),       std::vector<float>(rows)};
     LogitStatsArgs args;
     args.x = x;
     args.unembed = &unembed;
+    return stats_of(backend, args, x.rows, top_k, watch);
+  }
+
+  static Stats stats_of_logits(Backend& backend, Mat logits, int top_k,
+                               const std::vector<int32_t>& watch) {
+    LogitStatsArgs args;
+    args.logits = logits;
+    return stats_of(backend, args, logits.rows, top_k, watch);
+  }
+
+  static Stats stats_of(Backend& backend, LogitStatsArgs args, int64_t count, int top_k,
+                        std::span<const int32_t> watch) {
+    const auto rows = static_cast<size_t>(count), k = static_cast<size_t>(top_k);
+    Stats s{std::vector<int32_t>(rows * k), std::vector<int32_t>(watch.size()),
+            std::vector<float>(rows * k),   std::vector<float>(watch.size()),
+            std::vector<float>(rows),       std::vector<float>(rows)};
     args.top_k = top_k;
     args.top_ids = s.top_ids.data();
     args.top_logits = s.top_logits.data();
@@ -155,6 +171,69 @@ TEST_P(LogitStatsTest, ARowAloneAndAnyThreadsGiveTheSameBits) {
       ASSERT_EQ(alone.top_ids[0], all.top_ids[4 * at]);
     }
   }
+}
+
+TEST_P(LogitStatsTest, GivenLogitsGiveTheSameBitsAsComputedOnes) {
+  const int64_t rows = 133, width = 40, vocab = 700;
+  const Weight unembed = make_weight(*backend, random, width, vocab, DType::kF32);
+  const Matrix x(*backend, normal(random, rows * width), rows, width),
+      full(*backend, rows, vocab, vocab + 5);
+  LinearArgs linear;
+  linear.x = x;
+  linear.weight = &unembed.packed;
+  linear.out = full;
+  backend->linear(linear);
+  std::vector<int32_t> watch(static_cast<size_t>(rows) * 2, 5);
+  const Stats computed = stats_of(*backend, x, unembed.packed, 4, watch),
+              given = stats_of_logits(*backend, full, 4, watch);
+  EXPECT_EQ(given.top_ids, computed.top_ids);
+  EXPECT_EQ(given.ranks, computed.ranks);
+  EXPECT_TRUE(same_bits(given.top_logits, computed.top_logits));
+  EXPECT_TRUE(same_bits(given.watched, computed.watched));
+  EXPECT_TRUE(same_bits(given.lse, computed.lse));
+  EXPECT_TRUE(same_bits(given.entropy, computed.entropy));
+}
+
+TEST_P(LogitStatsTest, RowsWithoutADistributionHaveNoNumbers) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity(),
+                  kNaN = std::numeric_limits<float>::quiet_NaN();
+  for (const int64_t vocab : {1, 9, 5000}) {
+    const std::vector<float> valid = normal(random, vocab);
+    for (const float invalid : {kNaN, kInfinity, -kInfinity}) {
+      for (const int64_t at : {int64_t{0}, vocab - 1}) {
+        std::vector<float> logits = valid;
+        if (invalid == -kInfinity)
+          std::fill(logits.begin(), logits.end(), invalid);
+        else
+          logits[static_cast<size_t>(at)] = invalid;
+        logits.insert(logits.end(), valid.begin(), valid.end());
+        const int32_t own = static_cast<int32_t>(vocab / 2);
+        const std::vector<int32_t> watch = {own, own};
+        const Stats got = stats_of_logits(*backend, Matrix(*backend, logits, 2, vocab), 3, watch);
+        SCOPED_TRACE(::testing::Message() << invalid << " at " << at << " of " << vocab);
+        EXPECT_TRUE(std::isnan(got.lse[0]));
+        EXPECT_TRUE(std::isnan(got.entropy[0]));
+        EXPECT_EQ(got.ranks[0], 0);
+        for (size_t k = 0; k < 3; ++k) {
+          EXPECT_EQ(got.top_ids[k], -1);
+          EXPECT_TRUE(std::isnan(got.top_logits[k]));
+        }
+        EXPECT_TRUE(std::isfinite(got.lse[1]));
+        EXPECT_EQ(got.ranks[1], reference::rank(std::span<const float>(valid), own));
+        EXPECT_EQ(got.top_ids[3], reference::ranking(std::span<const float>(valid))[0]);
+      }
+    }
+  }
+}
+
+TEST_P(LogitStatsTest, ForbiddenTokensTakeNoPart) {
+  std::vector<float> logits(50, -std::numeric_limits<float>::infinity());
+  logits[7] = logits[30] = 4.0f;  // two equal ones: entropy ln 2
+  const Stats got = stats_of_logits(*backend, Matrix(*backend, logits, 1, 50), 3, {{7}});
+  EXPECT_NEAR(got.lse[0], 4.0 + std::log(2.0), 1e-6);
+  EXPECT_NEAR(got.entropy[0], std::log(2.0), 1e-6);
+  EXPECT_EQ(got.ranks[0], 1);
+  EXPECT_EQ(got.top_ids, (std::vector<int32_t>{7, 30, 0}));
 }
 
 VITRINE_FOR_EACH_BACKEND(LogitStatsTest);

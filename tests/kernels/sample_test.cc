@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <limits>
 
 #include "tests/kernels/harness.h"
@@ -135,16 +136,41 @@ TEST_P(SampleTest, ForbiddenTokensAreNeverDrawn) {
   EXPECT_EQ(sample(Matrix(*backend, logits, 1, 5), 1.0f, 0, 1.0f, std::vector<double>{0.0})[0], 1);
 }
 
-TEST_P(SampleTest, NothingButNanStillGivesAToken) {
-  for (int64_t vocab : {7, 5000}) {
-    const std::vector<float> logits(static_cast<size_t>(vocab),
-                                    std::numeric_limits<float>::quiet_NaN());
-    for (float temperature : {0.0f, 1.0f}) {
-      const int32_t id = sample(Matrix(*backend, logits, 1, vocab), temperature, 3, 0.5f,
-                                std::vector<double>{0.5})[0];
-      EXPECT_EQ(id, 0);
+/// A row of which no softmax exists, with the invalid value at `at` or, for -infinity, everywhere.
+std::vector<float> without_softmax(std::vector<float> row, float invalid, int64_t at) {
+  if (invalid == -std::numeric_limits<float>::infinity())
+    std::fill(row.begin(), row.end(), invalid);
+  else
+    row[static_cast<size_t>(at)] = invalid;
+  return row;
+}
+
+TEST_P(SampleTest, RowsWithoutADistributionGiveNoToken) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity(),
+                  kNaN = std::numeric_limits<float>::quiet_NaN();
+  for (const int64_t vocab : {1, 7, 5000}) {
+    const std::vector<float> valid = normal(random, vocab);
+    for (const float invalid : {kNaN, kInfinity, -kInfinity}) {
+      for (const int64_t at : {int64_t{0}, vocab / 2, vocab - 1}) {
+        std::vector<float> logits = without_softmax(valid, invalid, at);
+        logits.insert(logits.end(), valid.begin(), valid.end());
+        for (const float temperature : {0.0f, 1.0f}) {
+          const auto ids = sample(Matrix(*backend, logits, 2, vocab), temperature, 3, 0.5f,
+                                  std::vector<double>{0.5, 0.5});
+          EXPECT_EQ(ids[0], -1) << invalid << " at " << at << " of " << vocab;
+          EXPECT_GE(ids[1], 0) << "the other row has a distribution";
+        }
+      }
     }
   }
+}
+
+TEST_P(SampleTest, ATemperatureNextToNothingTakesTheBestToken) {
+  const std::vector<float> logits = {2.0f, 30.0f, 31.0f, -5.0f};
+  EXPECT_EQ(sample(Matrix(*backend, logits, 1, 4), 1e-38f, 0, 1.0f, std::vector<double>{0.5})[0],
+            2);
+  const std::vector<float> below = {-20.0f, -30.0f, -19.0f, -50.0f};
+  EXPECT_EQ(sample(Matrix(*backend, below, 1, 4), 1e-38f, 0, 1.0f, std::vector<double>{0.5})[0], 2);
 }
 
 VITRINE_FOR_EACH_BACKEND(SampleTest);

@@ -52,7 +52,7 @@ struct TargetRow {
     for_each_token(vocab, [&](int id) {
       const double distance = static_cast<double>(logits[id]) - highest, e = exp(distance);
       total += e;
-      if (e > 0.0) weighted += e * distance;
+      if (e != 0.0) weighted += e * distance;
     });
     total = block_sum(total, m.totals);
     weighted = block_sum(weighted, m.weighted);
@@ -74,7 +74,7 @@ VITRINE_DEVICE Measured divergence(const TargetRow& row, const float* reference,
     const double log_r = static_cast<double>(reference[id]), log_p = row.log_prob(id);
     const double share = exp(reverse ? log_p : log_r);
     mass += share;
-    if (share > 0.0) sum += share * (reverse ? log_p - log_r : log_r - log_p);
+    if (share != 0.0) sum += share * (reverse ? log_p - log_r : log_r - log_p);
   });
   __syncthreads();  // no thread reads the previous sums any more
   sum = block_sum(sum, m.totals);
@@ -100,7 +100,7 @@ VITRINE_DEVICE Measured measure(const TargetRow& row, const LogitTerm& term, con
   return {};
 }
 
-/// d term / d logit of a token. What has no probability has no part in p log p.
+/// d term / d logit of a token. What has no probability has no part in p log p; a NaN has.
 VITRINE_DEVICE double slope(const LogitTerm& term, const Measured& is, const float* reference,
                             int id, double log_p, double p) {
   const double own = id == term.token ? 1.0 : 0.0;
@@ -112,11 +112,11 @@ VITRINE_DEVICE double slope(const LogitTerm& term, const Measured& is, const flo
     case LogitTermKind::kProb:
       return is.value * (own - p);
     case LogitTermKind::kEntropy:
-      return p > 0.0 ? -p * (log_p + is.value) : 0.0;
+      return p != 0.0 ? -p * (log_p + is.value) : 0.0;
     case LogitTermKind::kKl:
       return p * is.mass - exp(static_cast<double>(reference[id]));
     case LogitTermKind::kReverseKl:
-      return p > 0.0 ? p * (log_p - static_cast<double>(reference[id]) - is.value) : 0.0;
+      return p != 0.0 ? p * (log_p - static_cast<double>(reference[id]) - is.value) : 0.0;
   }
   return 0.0;
 }

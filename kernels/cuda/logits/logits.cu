@@ -31,8 +31,8 @@ struct Stats {
   float* entropy;
   const int32_t* watch;
   float* watch_logits;
-  int32_t* watch_ranks;
-  Key* long_lists;  ///< where top_k is more than shared memory holds: long_size for each block
+  int32_t* watch_ranks;  ///< by look_up(); 0 where the row is not a distribution
+  Key* long_lists;       ///< where top_k is more than shared memory holds: long_size for each block
   int64_t long_size;
 };
 
@@ -43,7 +43,8 @@ struct StatsMemory {
   int counts[kWatchedAtOnce][kWarp];
 };
 
-VITRINE_DEVICE void sum_up(const Stats& s, int64_t row, const float* logits, StatsMemory& m) {
+/// Whether the row is a distribution; the same in all threads.
+VITRINE_DEVICE bool sum_up(const Stats& s, int64_t row, const float* logits, StatsMemory& m) {
   float highest = -std::numeric_limits<float>::infinity();
   for_each_token(s.vocab, [&](int id) { highest = fmaxf(highest, logits[id]); });
   highest = block_max(highest, m.highest);
@@ -55,13 +56,18 @@ VITRINE_DEVICE void sum_up(const Stats& s, int64_t row, const float* logits, Sta
   });
   total = block_sum(total, m.totals);
   weighted = block_sum(weighted, m.weighted);
-  if (threadIdx.x != 0) return;
-  const double log_total = log(total);
-  s.lse[row] = static_cast<float>(static_cast<double>(highest) + log_total);
-  s.entropy[row] = static_cast<float>(log_total - weighted / total);
+  // A NaN, a +infinity, and nothing but -infinity each make the sum a NaN.
+  const bool valid = total == total;
+  if (threadIdx.x == 0) {
+    const double log_total = log(total);
+    s.lse[row] = static_cast<float>(static_cast<double>(highest) + log_total);
+    s.entropy[row] = static_cast<float>(log_total - weighted / total);
+  }
+  return valid;
 }
 
-VITRINE_DEVICE void look_up(const Stats& s, int64_t row, const float* logits, StatsMemory& m) {
+VITRINE_DEVICE void look_up(const Stats& s, int64_t row, const float* logits, bool valid,
+                            StatsMemory& m) {
   for (int first = 0; first < s.watched; first += kWatchedAtOnce) {
     const int64_t at = row * s.watched + first;
     float own[kWatchedAtOnce];
@@ -79,8 +85,15 @@ VITRINE_DEVICE void look_up(const Stats& s, int64_t row, const float* logits, St
       const int count = block_sum(greater[i], m.counts[i]);
       if (threadIdx.x != 0 || first + i >= s.watched) continue;
       s.watch_logits[at + i] = own[i];
-      s.watch_ranks[at + i] = 1 + count;
+      s.watch_ranks[at + i] = valid ? 1 + count : 0;
     }
+  }
+}
+
+VITRINE_DEVICE void find_nothing(const Stats& s, int64_t row) {
+  for (int i = static_cast<int>(threadIdx.x); i < s.top_k; i += static_cast<int>(blockDim.x)) {
+    s.top_ids[row * s.top_k + i] = -1;
+    s.top_logits[row * s.top_k + i] = std::numeric_limits<float>::quiet_NaN();
   }
 }
 
@@ -110,9 +123,13 @@ __global__ void __launch_bounds__(kMostThreads) stats_of_rows(Stats s, int64_t f
   StatsMemory& m = *shared_memory<StatsMemory>();
   const int64_t row = first_row + blockIdx.x;
   const float* logits = s.logits + blockIdx.x * s.stride;
-  sum_up(s, row, logits, m);
-  look_up(s, row, logits, m);
-  if (s.top_k > 0) find_best(s, row, logits, m.select);
+  const bool valid = sum_up(s, row, logits, m);
+  look_up(s, row, logits, valid, m);
+  if (s.top_k == 0) return;
+  if (valid)
+    find_best(s, row, logits, m.select);
+  else
+    find_nothing(s, row);
 }
 
 /// Parts of one buffer, each where an array of any type may begin.
@@ -132,8 +149,10 @@ class Parts {
 }  // namespace
 
 void CudaBackend::logit_stats(const LogitStatsArgs& args) {
-  const int64_t rows = args.x.rows, vocab = args.unembed->out,
-                stride = ceil_div(vocab, kQuad) * kQuad;
+  const bool given = static_cast<bool>(args.logits);
+  const int64_t rows = given ? args.logits.rows : args.x.rows,
+                vocab = given ? args.logits.cols : args.unembed->out,
+                stride = given ? args.logits.stride : ceil_div(vocab, kQuad) * kQuad;
   if (rows == 0) return;
   const size_t row_bytes = static_cast<size_t>(stride) * sizeof(float),
                n = static_cast<size_t>(rows);
@@ -145,7 +164,7 @@ void CudaBackend::logit_stats(const LogitStatsArgs& args) {
       static_cast<int64_t>(wanted > kShortlist ? std::bit_ceil(static_cast<uint64_t>(wanted)) : 0);
 
   Parts parts;
-  const size_t logits = parts.take(static_cast<size_t>(at_once) * row_bytes),
+  const size_t logits = parts.take(given ? 0 : static_cast<size_t>(at_once) * row_bytes),
                watch = parts.take(watched);
   const size_t long_lists = parts.take(static_cast<size_t>(at_once * long_size) * sizeof(Key));
   const size_t top_ids = parts.take(listed), top_logits = parts.take(listed);
@@ -159,25 +178,28 @@ void CudaBackend::logit_stats(const LogitStatsArgs& args) {
   const auto ints = [&](size_t part) { return reinterpret_cast<int32_t*>(stats_.data() + part); };
   upload(ints(watch), args.watch.data(), watched);
 
-  const Stats stats{floats(logits),
-                    stride,
-                    static_cast<int>(vocab),
-                    args.top_k,
-                    static_cast<int>(args.watch.size() / n),
-                    ints(top_ids),
-                    floats(top_logits),
-                    floats(lse),
-                    floats(entropy),
-                    ints(watch),
-                    floats(watch_logits),
-                    ints(watch_ranks),
-                    reinterpret_cast<Key*>(stats_.data() + long_lists),
-                    long_size};
+  Stats stats{given ? args.logits.f32() : floats(logits),
+              stride,
+              static_cast<int>(vocab),
+              args.top_k,
+              static_cast<int>(args.watch.size() / n),
+              ints(top_ids),
+              floats(top_logits),
+              floats(lse),
+              floats(entropy),
+              ints(watch),
+              floats(watch_logits),
+              ints(watch_ranks),
+              reinterpret_cast<Key*>(stats_.data() + long_lists),
+              long_size};
   for (int64_t begin = 0; begin < rows; begin += at_once) {
     const int64_t count = std::min(at_once, rows - begin);
-    linear({.x = args.x.row_range(begin, count),
-            .weight = args.unembed,
-            .out = Mat(floats(logits), count, vocab, stride)});
+    if (given)
+      stats.logits = args.logits.row(begin);
+    else
+      linear({.x = args.x.row_range(begin, count),
+              .weight = args.unembed,
+              .out = Mat(floats(logits), count, vocab, stride)});
     const LaunchShape shape{.grid = dim3(count),
                             .block = dim3(threads_for(ceil_div(vocab, kQuad), kMostThreads)),
                             .shared = sizeof(StatsMemory),

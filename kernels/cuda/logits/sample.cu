@@ -139,14 +139,19 @@ __global__ void __launch_bounds__(kMostThreads) sample_rows(Sampling s) {
   SelectMemory& m = *shared_memory<SelectMemory>();
   const int64_t row = blockIdx.x;
   Tokens t{s.logits.at(row, 0), s.vocab, s.temperature, s.unit_mass};
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr Key kNothing = ~Key{0};  // higher than any token's
   Key best = 0;
-  for_each_token(t.vocab, [&](int id) { best = larger(best, t.key(id)); });
+  for_each_token(t.vocab, [&](int id) {
+    best = larger(best, t.logits[id] < kInfinity ? key_of(t.logits[id], id) : kNothing);
+  });
   best = block_max(best, m.warps);
   __syncthreads();
-  int id = id_of(best);
-  t.highest = t.score(id);
-  // Without a finite score there is nothing to weigh: the first token in order is as good as any.
-  if (s.temperature != 0.0f && fabsf(t.highest) <= std::numeric_limits<float>::max()) {
+  const bool valid = best != kNothing && t.logits[id_of(best)] > -kInfinity;
+  int id = valid ? id_of(best) : -1;
+  if (valid) t.highest = t.score(id);
+  // A temperature so low that scores overflow leaves the best token alone.
+  if (valid && s.temperature != 0.0f && fabsf(t.highest) < kInfinity) {
     id = draw_from_shortlist(s, t, s.uniform[row], m);
     if (id < 0) id = draw_from_all(s, t, s.uniform[row], m);
   }

@@ -44,7 +44,9 @@ __global__ void advance(SequenceSlice* sequences, int32_t* ids, int32_t* positio
   __syncthreads();  // everybody has read it
   for (int row = static_cast<int>(threadIdx.x); row < rows; row += static_cast<int>(blockDim.x)) {
     SequenceSlice& sequence = sequences[sequence_of_row[row]];
-    n.tokens[static_cast<int64_t>(now) * rows + row] = ids[row] = n.drawn[row];
+    const int32_t drawn = n.drawn[row];
+    n.tokens[static_cast<int64_t>(now) * rows + row] = drawn;
+    ids[row] = drawn < 0 ? 0 : drawn;  // the host stops at -1; until then any token can be read
     n.uniform[row] = n.uniforms[static_cast<int64_t>(now + 1) * rows + row];
     if (sequence.past + 1 >= sequence.capacity) continue;
     sequence.past += 1;
