@@ -1,14 +1,50 @@
 // SPDX-License-Identifier: MIT
 #include "engine/weights.h"
 
+#include <algorithm>
 #include <array>
 #include <variant>
 
+#include "base/check.h"
+#include "base/finite.h"
+#include "base/float_bits.h"
 #include "engine/arena.h"
 #include "engine/parameters.h"
 
 namespace vitrine::internal {
 namespace {
+
+float element_of(const HostWeight& weight, int64_t at) {
+  const auto* half = static_cast<const uint16_t*>(weight.data);
+  return weight.dtype == DType::kF32   ? static_cast<const float*>(weight.data)[at]
+         : weight.dtype == DType::kF16 ? f16_to_f32(half[at])
+                                       : bf16_to_f32(half[at]);
+}
+
+/// Throws Error (user) for a weight that would become infinite.
+void check_range(const HostWeight& weight, const Parameter& parameter, DType store) {
+  if (store == weight.dtype || (store != DType::kF16 && store != DType::kBF16)) return;
+  // Along the axis whose elements lie side by side; of odd strides one element at a time.
+  const bool by_input = weight.in_stride == 1, by_output = !by_input && weight.out_stride == 1;
+  const int64_t inputs = by_input ? weight.in : 1, outputs = by_output ? weight.out : 1;
+  for (int64_t i = 0; i < weight.in; i += inputs) {
+    for (int64_t o = 0; o < weight.out; o += outputs) {
+      const int64_t at = i * weight.in_stride + o * weight.out_stride;
+      const auto* from = static_cast<const std::byte*>(weight.data) +
+                         at * static_cast<int64_t>(dtype_size(weight.dtype));
+      const auto bad = first_too_large(from, weight.dtype, std::max(inputs, outputs), store);
+      if (!bad) continue;
+      const int64_t in = by_input ? *bad : i, out = by_output ? *bad : o;
+      const bool is_table = parameter.kind == ParameterKind::kTable;
+      user_error(
+          "weight [{}, {}] of tensor '{}' is {}, which {} cannot hold (maximum {}): load the "
+          "weights as f32{}",
+          is_table ? out : in, is_table ? in : out, parameter.name, element_of(weight, at + *bad),
+          dtype_name(store), store == DType::kF16 ? "65504" : "3.39e38",
+          store == DType::kF16 ? " or bf16" : "");
+    }
+  }
+}
 
 /// Walks all parameters in one fixed order; run once to count bytes and once to fill them.
 class Loader {
@@ -27,7 +63,9 @@ class Loader {
     const size_t bytes = backend_.packed_bytes(in, out, store);
     std::byte* to = arena_.take_bytes(bytes);
     if (source_ == nullptr) return {};
-    const PackedMatrix packed = backend_.pack(source_->matrix(parameter.name), store, to);
+    const HostWeight weight = source_->matrix(parameter.name);
+    check_range(weight, parameter, store);
+    const PackedMatrix packed = backend_.pack(weight, store, to);
     finish(parameter.name);
     return packed;
   }
