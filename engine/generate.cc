@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "engine/model_state.h"
+#include "engine/non_finite_steps.h"
 #include "engine/recorded_steps.h"
 #include "engine/run_pass.h"
 
@@ -38,21 +39,27 @@ void check_options(const GenerateOptions& options, size_t sequences, const Confi
 /// The generation of one batch, step by step.
 class Generator {
  public:
-  Generator(const ModelState& model, const Batch& prompts, const GenerateOptions& options,
+  Generator(const Model& model, const Batch& prompts, const GenerateOptions& options,
             const Hooks& hooks)
-      : model_(model), options_(options), plan_(hooks, model.config, *model.backend), result_{} {
-    check_batch(model.config, prompts);
+      : handle_(model),
+        model_(state_of(model)),
+        prompts_(prompts),
+        options_(options),
+        hooks_(hooks),
+        plan_(hooks, model_.config, *model_.backend),
+        result_{} {
+    check_batch(model_.config, prompts);
     std::vector<int64_t> capacities;
     for (const auto& prompt : prompts)
       capacities.push_back(
-          std::min(model.config.context, std::ssize(prompt) + options.max_new_tokens));
-    cache_ = make_cache(model, std::move(capacities));
+          std::min(model_.config.context, std::ssize(prompt) + options.max_new_tokens));
+    cache_ = make_cache(model_, std::move(capacities));
     result_.sequences.resize(prompts.size());
     active_.assign(prompts.size(), true);
   }
 
-  Generation run(const Batch& prompts) {
-    Batch next = prompts;
+  Generation run() {
+    Batch next = prompts_;
     result_.eager_because = RecordedSteps::refusal(model_, plan_);
     bool going = true;
     for (int step = 0; going && step < options_.max_new_tokens;) {
@@ -96,6 +103,7 @@ class Generator {
     for (size_t i = 0; i < drawn.size(); ++i) {
       const size_t s = drawn[i];
       Generation::Sequence& sequence = result_.sequences[s];
+      if (ids[i] < 0) refuse_step(s);
       sequence.ids.push_back(ids[i]);
       if (keep_going && options_.on_token)
         keep_going = options_.on_token(static_cast<int>(s), ids[i]);
@@ -119,6 +127,18 @@ class Generator {
       }
     }
     return any && keep_going && step + 1 < options_.max_new_tokens;
+  }
+
+  /// The sequence's next distribution has a NaN. Its passes again, this time watched.
+  [[noreturn]] void refuse_step(size_t s) const {
+    const std::vector<int32_t>& ids = result_.sequences[s].ids;
+    std::vector<Batch> passes = {prompts_};
+    for (const int32_t id : ids) {
+      passes.emplace_back(prompts_.size());
+      passes.back()[s] = {id};
+    }
+    refuse(find_non_finite(handle_, passes, hooks_),
+           fmt::format("the distribution of new token {} of sequence {}", ids.size(), s));
   }
 
   double uniform(size_t sequence, int step) const {
@@ -190,8 +210,11 @@ class Generator {
     return ids;
   }
 
+  const Model& handle_;
   const ModelState& model_;
+  const Batch& prompts_;
   const GenerateOptions& options_;
+  const Hooks& hooks_;
   Plan plan_;
   KvCache cache_;
   CaptureCollector collector_;
@@ -205,7 +228,7 @@ Generation generate(const Model& model, const Batch& prompts, const GenerateOpti
                     const Hooks& hooks) {
   check_options(options, prompts.size(), model.config());
   if (prompts.empty()) user_error("missing prompt: expected at least one");
-  return Generator(state_of(model), prompts, options, hooks).run(prompts);
+  return Generator(model, prompts, options, hooks).run();
 }
 
 }  // namespace vitrine

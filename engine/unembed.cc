@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 #include "engine/unembed_rows.h"
@@ -9,6 +10,8 @@ using namespace internal;
 namespace {
 
 void check(const Config& config, int64_t count, const UnembedOptions& options) {
+  if (options.rows_are_logits && options.final_layernorm)
+    user_error("invalid final_layernorm: the rows are logits, which follow it");
   if (options.top_k < 0)
     user_error("top_k {} is out of range: expected 0 (none) or more", options.top_k);
   if (!options.targets.empty() && static_cast<int64_t>(options.targets.size()) != count) {
@@ -48,11 +51,18 @@ LogitStats Model::unembed(TensorView rows, const UnembedOptions& options) const 
   const Config& config = state_->config;
   Backend& backend = *state_->backend;
   const auto lock = backend.exclusive();
-  const UnembedRows placed(*state_, rows, options.final_layernorm);
-  const Mat x = placed.mat();
-  check(config, x.rows, options);
+  Buffer memory;
+  std::optional<UnembedRows> placed;
+  LogitStatsArgs args;
+  if (options.rows_are_logits) {
+    args.logits = place_rows(*state_, rows, config.vocab, "the vocabulary's size", memory);
+  } else {
+    args.x = placed.emplace(*state_, rows, options.final_layernorm).mat();
+    args.unembed = &state_->weights.unembedding;
+  }
   LogitStats stats;
-  stats.rows = x.rows;
+  stats.rows = options.rows_are_logits ? args.logits.rows : args.x.rows;
+  check(config, stats.rows, options);
   stats.top_k = static_cast<int>(std::min<int64_t>(options.top_k, config.vocab));
   if (stats.rows == 0) return stats;
 
@@ -64,16 +74,15 @@ LogitStats Model::unembed(TensorView rows, const UnembedOptions& options) const 
   stats.top_logits.resize(stats.top_ids.size());
   stats.lse.resize(n);
   stats.entropy.resize(n);
-  backend.logit_stats({.x = x,
-                       .unembed = &state_->weights.unembedding,
-                       .top_k = stats.top_k,
-                       .top_ids = stats.top_ids.data(),
-                       .top_logits = stats.top_logits.data(),
-                       .lse = stats.lse.data(),
-                       .entropy = stats.entropy.data(),
-                       .watch = ids,
-                       .watch_logits = logits.data(),
-                       .watch_ranks = ranks.data()});
+  args.top_k = stats.top_k;
+  args.top_ids = stats.top_ids.data();
+  args.top_logits = stats.top_logits.data();
+  args.lse = stats.lse.data();
+  args.entropy = stats.entropy.data();
+  args.watch = ids;
+  args.watch_logits = logits.data();
+  args.watch_ranks = ranks.data();
+  backend.logit_stats(args);
   split(logits, n, !options.targets.empty(), stats.target_logits, stats.watch_logits);
   split(ranks, n, !options.targets.empty(), stats.target_ranks, stats.watch_ranks);
   return stats;

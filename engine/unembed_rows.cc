@@ -4,12 +4,14 @@
 #include "base/check.h"
 
 namespace vitrine::internal {
-namespace {
 
-/// The rows as a float32 matrix of the backend: as they lie, if they lie there, or a copy in
-/// `memory`.
-Mat place_rows(const ModelState& model, TensorView rows, Buffer& memory) {
-  const int64_t width = model.config.width, count = rows.elements() / width;
+Mat place_rows(const ModelState& model, TensorView rows, int64_t width, std::string_view what,
+               Buffer& memory) {
+  if (rows.shape().rank() < 1 || rows.shape().back() != width) {
+    user_error("unembed has rows of shape {}: expected {} {} as last axis",
+               rows.shape().to_string(), what, width);
+  }
+  const int64_t count = rows.elements() / width;
   if (rows.residence() == Residence::kDevice) {
     if (rows.dtype() != DType::kF32)
       user_error(
@@ -25,15 +27,9 @@ Mat place_rows(const ModelState& model, TensorView rows, Buffer& memory) {
   return {memory.f32(), count, width};
 }
 
-}  // namespace
-
 UnembedRows::UnembedRows(const ModelState& model, TensorView rows, bool final_layernorm) {
   const Config& config = model.config;
-  if (rows.shape().rank() < 1 || rows.shape().back() != config.width) {
-    user_error("unembed has rows of shape {}: expected the model's width {} as last axis",
-               rows.shape().to_string(), config.width);
-  }
-  x_ = place_rows(model, rows, memory_);
+  x_ = place_rows(model, rows, config.width, "the model's width", memory_);
   if (!final_layernorm || x_.rows == 0) return;
   const DType dtype = model.activation_dtype();
   normalized_ = model.pool->take(static_cast<size_t>(rows.elements()) * dtype_size(dtype));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/hooks.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -10,12 +11,19 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
+/// Float32 without NaN. Infinities are values: -inf masks a score or a logit.
 void require_f32(const Tensor& operand, std::string_view edit) {
   if (operand.empty() || operand.elements() == 0)
     user_error("the operand of {} is empty: expected a float32 tensor", edit);
   if (operand.dtype() != DType::kF32)
     user_error("the operand of {} is {}: expected a float32 tensor", edit,
                dtype_name(operand.dtype()));
+  const std::span<const float> values = operand.f32();
+  const auto bad =
+      std::find_if(values.begin(), values.end(), [](float x) { return std::isnan(x); });
+  if (bad != values.end())
+    user_error("the operand of {} is NaN at element {}: expected numbers", edit,
+               bad - values.begin());
 }
 
 }  // namespace
@@ -29,6 +37,8 @@ Edit add(Tensor operand) {
 }
 
 Edit scale(float factor) {
+  if (!std::isfinite(factor))
+    user_error("the factor of scale is {}: expected a finite number", factor);
   Edit edit;
   edit.kind_ = Edit::Kind::kScale;
   edit.factor_ = factor;

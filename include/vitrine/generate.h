@@ -47,7 +47,8 @@ struct Generation {
 };
 
 /// Continues each prompt. Edits apply in every pass, to the prompt and to each new token. Throws
-/// Error (user) as Model::forward does, and for sampling options out of range.
+/// Error (user) as Model::forward does, for sampling options out of range, and for a distribution
+/// with a NaN, from which no token can be drawn, naming the site where it first appears.
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options = {},
                     const Hooks& hooks = {});
 

@@ -94,12 +94,12 @@ class Edit {
 //   P x W      one row for each of the P positions that `Where` names, the same for every sequence;
 //   one head   for a site with heads, the width of one head: the same for every selected head;
 //   1          the same number everywhere.
-// For a map (scores, pattern) the operand is a single number or the map of another run; masked keys
-// stay masked.
+// A NaN is rejected (Error, user). For a map (scores, pattern) the operand is a single number or
+// the map of another run; masked keys stay masked.
 
 /// x + operand
 Edit add(Tensor operand);
-/// x * factor
+/// x * factor. Throws Error (user) for a factor that is not finite.
 Edit scale(float factor);
 /// 0: zero ablation
 Edit zero();

@@ -64,7 +64,9 @@ struct ForwardOptions {
 /// A batch: the token ids of each sequence. Lengths may differ; nothing is padded.
 using Batch = std::vector<std::vector<int32_t>>;
 
-/// Result of unembed(), without the full logits [rows, V].
+/// Result of unembed(), without the full logits [rows, V]. A row of which a logit is NaN or
+/// +infinity, or none finite, has no distribution: its lse and entropy are NaN, its ranks 0, its
+/// top_ids -1.
 struct LogitStats {
   int64_t rows = 0;
   int top_k = 0;
@@ -81,7 +83,10 @@ struct LogitStats {
 };
 
 struct UnembedOptions {
-  bool final_layernorm = true;        ///< applies ln_final to the rows first
+  bool final_layernorm = true;  ///< applies ln_final to the rows first
+  /// The rows are logits [rows, V] already, such as the captured site `logits` with its edits:
+  /// statistics alone are computed. Not together with final_layernorm.
+  bool rows_are_logits = false;
   int top_k = 0;                      ///< number of best tokens to keep per row
   std::vector<int32_t> targets = {};  ///< [rows] one token id to look up per row, or empty
   std::vector<int32_t> watch = {};    ///< token ids to look up in every row
@@ -142,7 +147,8 @@ class Model {
 
   /// Unembeds rows [rows, D] of the residual stream, in host memory or (float32 only) on the
   /// model's GPU, and keeps only the requested results. Throws Error (user) for a row width other
-  /// than D, an id outside the vocabulary, and a number of targets that is neither 0 nor `rows`.
+  /// than D (V for logits), an id outside the vocabulary, and a number of targets that is neither 0
+  /// nor `rows`.
   LogitStats unembed(TensorView rows, const UnembedOptions& options) const;
 
  private:

@@ -14,6 +14,7 @@
 //   generate.h         continue a text, with captures and edits
 //   gradients.h        gradients of a scalar target with respect to activations
 //   logit_rows.h       full rows of logits, a few at a time
+//   non_finite.h       where a NaN or an infinity first appears
 //   running_moments.h  means and covariances of captured rows, accumulated on the model's device
 //   error.h            the exception type
 //   version.h          the version, as numbers and as text
@@ -37,6 +38,7 @@
 #include "vitrine/load_report.h"
 #include "vitrine/logit_rows.h"
 #include "vitrine/model.h"
+#include "vitrine/non_finite.h"
 #include "vitrine/report.h"
 #include "vitrine/run.h"
 #include "vitrine/running_moments.h"
