@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "analysis/attention/maps.h"
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 #include "base/random.h"
 
@@ -28,7 +29,7 @@ void add_statistics(HeadStatistics& found, size_t cell, const float* map, const 
     const int64_t i = chunk.first_query + q;
     for (int64_t j = 0; j <= i; ++j) {
       const double weight = row[j];
-      if (weight > 0) found.entropy[cell] -= weight * std::log(weight);
+      if (weight != 0) found.entropy[cell] -= weight * std::log(weight);
       found.distance[cell] += weight * static_cast<double>(i - j);
     }
     found.current_token[cell] += row[i];
@@ -98,6 +99,7 @@ AttentionMaps attention(const Model& model, std::span<const int32_t> ids,
   maps.layers = resolve_layers(model, options.layers);
   maps.heads = resolve_heads(model, options.heads);
   Hooks hooks = options.edits.only_edits();
+  check_edits_reach(hooks, model.config(), pattern_sites(maps.layers), "attention");
   hooks.capture("blocks.*.attn.hook_pattern",
                 {.layers = maps.layers, .positions = maps.queries, .heads = maps.heads});
   maps.captures = model.forward(ids, hooks, {.logits = LogitRows::kNone}).shared_captures();

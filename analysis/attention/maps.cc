@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 
 namespace vitrine::internal {
@@ -16,7 +17,8 @@ constexpr int64_t kFewestQueries =
 void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
                          const std::vector<int>& layers, const std::vector<int>& heads,
                          const Hooks& edits, const std::function<void(const MapChunk&)>& see,
-                         int64_t numbers_at_once) {
+                         std::string_view finite, int64_t numbers_at_once) {
+  check_edits_reach(edits, model.config(), pattern_sites(layers), "attention");
   const auto tokens = static_cast<int64_t>(ids.size());
   const auto maps = static_cast<int64_t>(layers.size() * heads.size());
   if (tokens > model.config().context) {  // the session would only say that its cache is full
@@ -35,9 +37,18 @@ void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
     const Run run =
         session.forward({{piece.begin(), piece.end()}}, hooks, {.logits = LogitRows::kNone});
     MapChunk chunk{.first_query = first, .queries = count, .keys = first + count};
+    if (!finite.empty())
+      require_finite(run.captures(), model, {{ids.begin(), ids.end()}}, edits, finite);
     for (const int layer : layers) chunk.maps.push_back(run[site_name(Site::kPattern, layer)]);
     see(chunk);
   }
+}
+
+std::vector<SiteRef> pattern_sites(const std::vector<int>& layers) {
+  std::vector<SiteRef> sites;
+  for (const int layer : layers)
+    sites.push_back({Site::kPattern, layer, site_name(Site::kPattern, layer)});
+  return sites;
 }
 
 std::vector<int> resolve_layers(const Model& model, const std::vector<int>& asked) {

@@ -25,11 +25,15 @@ struct MapChunk {
 /// order: whole maps of all heads would be L H T^2 numbers. The text is run in pieces after one
 /// another, which gives the bits of one pass; with edits it is one piece, because an edit may count
 /// positions from the end of what is run. `numbers_at_once`: about how many a piece's maps have.
-/// Throws Error (user) as Model::forward does.
+/// Throws Error (user) as Model::forward does, for edits that reach none of these maps, and, if
+/// `finite` names what is made of the maps, for a NaN in them.
 void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
                          const std::vector<int>& layers, const std::vector<int>& heads,
                          const Hooks& edits, const std::function<void(const MapChunk&)>& see,
-                         int64_t numbers_at_once = 16 << 20);
+                         std::string_view finite = {}, int64_t numbers_at_once = 16 << 20);
+
+/// Where the maps of these layers are.
+std::vector<SiteRef> pattern_sites(const std::vector<int>& layers);
 
 /// The layers (or heads) of a model, ascending, negatives from the last. Throws Error (user) for
 /// one that is not there.

@@ -24,13 +24,14 @@ AttentionRelevance prepare(const Model& model, std::span<const int32_t> ids,
 
 /// A'_0 .. A'_last, each [T, T]: the mean over the heads, the residual connection beside it.
 std::vector<std::vector<double>> mixing(const Model& model, std::span<const int32_t> ids, int last,
-                                        const Hooks& edits, Progress* progress) {
+                                        const Hooks& edits, std::string_view what,
+                                        Progress* progress) {
   const size_t tokens = ids.size();
   std::vector<int> layers(static_cast<size_t>(last) + 1);
   std::iota(layers.begin(), layers.end(), 0);
   std::vector<std::vector<double>> maps(layers.size(), std::vector<double>(tokens * tokens));
   const std::vector<int> heads = resolve_heads(model, {});
-  walk_attention_maps(model, ids, layers, heads, edits.only_edits(), [&](const MapChunk& chunk) {
+  const auto see = [&](const MapChunk& chunk) {
     const auto first = static_cast<size_t>(chunk.first_query),
                queries = static_cast<size_t>(chunk.queries), keys = static_cast<size_t>(chunk.keys);
     for (size_t l = 0; l < layers.size(); ++l) {
@@ -41,7 +42,8 @@ std::vector<std::vector<double>> mixing(const Model& model, std::span<const int3
       }
     }
     if (progress) progress->update(first + queries, tokens, "Attention");
-  });
+  };
+  walk_attention_maps(model, ids, layers, heads, edits.only_edits(), see, what);
   for (auto& map : maps) {
     for (size_t i = 0; i < tokens; ++i) {
       const std::span row(map.data() + i * tokens, tokens);
@@ -105,7 +107,8 @@ AttentionRelevance attention_rollout(const Model& model, std::span<const int32_t
                                      const AttentionRolloutOptions& options) {
   AttentionRelevance found = prepare(model, ids, options.layers, options.queries);
   const size_t tokens = ids.size();
-  const auto maps = mixing(model, ids, found.layers.back(), options.edits, options.progress);
+  const auto maps =
+      mixing(model, ids, found.layers.back(), options.edits, "attention rollout", options.progress);
   std::vector<double> rollout = maps[0];
   for (int layer = 0; layer <= found.layers.back(); ++layer) {
     if (layer > 0) multiply_onto(maps[static_cast<size_t>(layer)], rollout, tokens);
@@ -134,7 +137,8 @@ AttentionRelevance attention_flow(const Model& model, std::span<const int32_t> i
   AttentionRelevance found = prepare(model, ids, options.layers, options.queries);
   const double work = checked_work(found, options.max_work);
   const size_t tokens = ids.size();
-  const auto maps = mixing(model, ids, found.layers.back(), options.edits, options.progress);
+  const auto maps =
+      mixing(model, ids, found.layers.back(), options.edits, "attention flow", options.progress);
   found.values.resize(found.layers.size() * found.queries.size() * tokens);
   double done = 0;
   for (size_t l = 0; l < found.layers.size(); ++l) {

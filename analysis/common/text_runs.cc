@@ -2,8 +2,10 @@
 #include "analysis/common/text_runs.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "analysis/common/batch_budget.h"
+#include "analysis/common/model_output.h"
 #include "base/check.h"
 
 namespace vitrine::internal {
@@ -51,7 +53,17 @@ void check_captures(const Hooks& hooks, std::string_view texts) {
   for (const auto& change : hooks.edits()) check(change.where, change.pattern);
 }
 
+std::vector<SiteRef> captured_sites(const Hooks& hooks, const Config& config) {
+  std::vector<SiteRef> sites;
+  for (const Hooks::Capture& request : hooks.captures()) {
+    std::vector<SiteRef> found = find_sites(request.pattern, config, request.where);
+    std::move(found.begin(), found.end(), std::back_inserter(sites));
+  }
+  return sites;
+}
+
 bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens,
+               std::string_view analysis, bool finite,
                const std::function<void(const TextBatch&)>& see,
                const std::function<bool()>& keep_going) {
   const int64_t limit = one_at_a_time(hooks) ? 0 : batch_tokens;
@@ -61,6 +73,12 @@ bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64
     if (keep_going && !keep_going()) return false;
     const Batch batch = next_batch(texts, first, limit);
     const Run run = model.forward(batch, hooks, {.logits = LogitRows::kNone});
+    if (finite) {
+      const size_t last = first + batch.size() - 1;
+      require_finite(run.captures(), model, batch, hooks,
+                     first == last ? fmt::format("{} of prompt {}", analysis, first)
+                                   : fmt::format("{} of prompts {}..{}", analysis, first, last));
+    }
     for (const auto& text : batch) done += text.size();
     see({run.captures(), first, done, total});
     first += batch.size();

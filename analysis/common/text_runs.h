@@ -34,10 +34,15 @@ struct TextBatch {
 /// Runs whole texts in order, as many at once as have no more than `batch_tokens` tokens together,
 /// one at least. Edits that are callbacks or read another run see one text at a time, as sequence
 /// 0. `keep_going` is asked between batches; false stops there, and is what this returns then.
-/// Null: always.
+/// Null: always. With `finite`, throws Error (user) for a captured NaN or infinity; `analysis` is
+/// what is made of the captures.
 bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens,
+               std::string_view analysis, bool finite,
                const std::function<void(const TextBatch&)>& see,
                const std::function<bool()>& keep_going = {});
+
+/// The sites that the hooks capture.
+std::vector<SiteRef> captured_sites(const Hooks& hooks, const Config& config);
 
 /// The names of the sites that a pattern matches, if all of them have a row for each token. Throws
 /// Error (user) as find_sites does, for a map, and for a narrowing by sequence, which would take

@@ -100,6 +100,7 @@ class ShardWriter {
     entry.first_document = shard.document(0);
     entry.first_begin = shard.begin(0);
     entry.last = {shard.document(last), shard.begin(last), shard.digest()};
+    entry.non_finite = shard.non_finite();
     manifest.shards.push_back(std::move(entry));
     manifest.skipped = skipped_;
     manifest.write(folder_ / "manifest.json");
@@ -215,7 +216,12 @@ class CorpusCapture {
     summary_.tokens = manifest_.total(&ShardEntry::tokens);
     summary_.skipped = manifest_.skipped;
     summary_.first_skipped = windows_.documents().first_skipped();
-    for (const ShardEntry& shard : manifest_.shards) summary_.bytes += shard.bytes;
+    NonFiniteTally tally;
+    for (const ShardEntry& shard : manifest_.shards) {
+      summary_.bytes += shard.bytes;
+      for (const NonFiniteSite& site : shard.non_finite) tally.add(site);
+    }
+    summary_.non_finite = tally.sites();
     return summary_;
   }
 

@@ -5,8 +5,10 @@
 #include <memory>
 #include <utility>
 
+#include "analysis/common/model_output.h"
 #include "analysis/common/text_runs.h"
 #include "analysis/corpus/capture_sink.h"
+#include "analysis/corpus/non_finite_tally.h"
 #include "base/check.h"
 #include "base/indices.h"
 
@@ -59,8 +61,10 @@ class CaptureWriter {
   void put(const Captures& captures, size_t first) {
     for (SiteLayout& site : sites_) {
       const Captures::Entry& entry = captures.entry(site.name);
-      for (size_t s = 0; s < entry.sequences.size(); ++s)
+      for (size_t s = 0; s < entry.sequences.size(); ++s) {
+        tally_.add(entry, entry.sequences[s], static_cast<int64_t>(first + s));
         put_sequence(site, entry.sequences[s], first + s);
+      }
     }
   }
 
@@ -70,6 +74,7 @@ class CaptureWriter {
     summary.complete = true;
     summary.prompts = static_cast<int64_t>(prompts_.size());
     summary.tokens = offsets_.back();
+    summary.non_finite = tally_.sites();
     for (const SinkTensor& tensor : tensors_) {
       summary.bytes += static_cast<uint64_t>(tensor.shape.elements()) * dtype_size(tensor.dtype);
       if (tensor.is_site) summary.sites.push_back({tensor.name, tensor.dtype, tensor.shape});
@@ -141,6 +146,7 @@ class CaptureWriter {
   std::vector<SinkTensor> tensors_;
   std::vector<std::pair<size_t, std::vector<int64_t>>> index_tensors_;
   std::unique_ptr<CaptureSink> sink_;
+  NonFiniteTally tally_;
 };
 
 SiteLayout layout_of(const Captures::Entry& entry, CaptureFormat format, Positions positions) {
@@ -195,6 +201,7 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
   check_captures(hooks, "a file of prompts");
   if (prompts.empty()) user_error("missing prompts to capture: expected at least one");
   check_texts(model.config(), prompts);
+  check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the capture");
   check_capture_path(format, path);
   for (const Hooks::Capture& request : hooks.captures())
     resolve_positions(request, prompts);  // refuses before the work
@@ -209,7 +216,9 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
     writer->put(batch.captures, batch.first);
     if (options.progress) options.progress->update(batch.done, batch.total, "Capturing");
   };
-  if (!run_texts(model, prompts, hooks, options.batch_tokens, put, options.keep_going)) return {};
+  if (!run_texts(model, prompts, hooks, options.batch_tokens, "the capture", false, put,
+                 options.keep_going))
+    return {};
   return writer->finish();
 }
 

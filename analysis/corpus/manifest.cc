@@ -19,14 +19,36 @@ constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 4;
 constexpr size_t kMaxManifest = size_t{1} << 30;
 
 Json shard_json(const ShardEntry& shard, size_t index) {
-  return {{"file", shard_name(index)},
-          {"bytes", shard.bytes},
-          {"xxh64", shard.checksum},
-          {"windows", shard.windows},
-          {"tokens", shard.tokens},
-          {"documents", shard.documents},
-          {"first", {{"document", shard.first_document}, {"begin", shard.first_begin}}},
-          {"last", position_json(shard.last)}};
+  Json json = {{"file", shard_name(index)},
+               {"bytes", shard.bytes},
+               {"xxh64", shard.checksum},
+               {"windows", shard.windows},
+               {"tokens", shard.tokens},
+               {"documents", shard.documents},
+               {"first", {{"document", shard.first_document}, {"begin", shard.first_begin}}},
+               {"last", position_json(shard.last)}};
+  for (const NonFiniteSite& site : shard.non_finite) {
+    json["non_finite"].push_back({{"site", site.name},
+                                  {"count", site.count},
+                                  {"document", site.text},
+                                  {"position", site.position}});
+  }
+  return json;
+}
+
+std::vector<NonFiniteSite> non_finite_from(const JsonFields& fields, const std::string& where) {
+  std::vector<NonFiniteSite> sites;
+  const Json* list = fields.find("non_finite");
+  if (!list) return sites;
+  if (!list->is_array()) fields.refuse("non_finite", "expected a list of sites");
+  for (const Json& entry : *list) {
+    const JsonFields site(entry, where);
+    sites.push_back({.name = site.text("site").value_or(""),
+                     .count = site.require_integer("count", 1, kMost),
+                     .text = site.require_integer("document", 0, kMost),
+                     .position = site.require_integer("position", 0, kMost)});
+  }
+  return sites;
 }
 
 ShardEntry shard_from(const Json& json, size_t index, const std::string& file) {
@@ -48,6 +70,7 @@ ShardEntry shard_from(const Json& json, size_t index, const std::string& file) {
   shard.first_document = first.require_integer("document", 0, kMost);
   shard.first_begin = first.require_integer("begin", 0, kMost);
   shard.last = position_from(*fields.find("last"), where);
+  shard.non_finite = non_finite_from(fields, where);
   if (shard.last.document < shard.first_document)
     fields.refuse("last", "expected a document after the first");
   return shard;

@@ -8,6 +8,7 @@
 
 #include "analysis/corpus/identity.h"
 #include "base/json.h"
+#include "vitrine/corpus/capture_file.h"
 
 namespace vitrine::internal {
 
@@ -19,6 +20,7 @@ struct ShardEntry {
           documents = 0;                        ///< tokens with results; documents that begin in it
   int64_t first_document = 0, first_begin = 0;  ///< of its first window
   CorpusPosition last;                          ///< of its last one
+  std::vector<NonFiniteSite> non_finite = {};   ///< positions in the document
 };
 
 /// manifest.json of one rank.

@@ -19,6 +19,7 @@ void CorpusShard::clear() {
   ids_.clear();
   for (auto* list : {&documents_, &begins_, &repeated_}) list->clear();
   offsets_.assign(1, 0);
+  tally_.clear();
   for (Rows& rows : rows_) {
     rows.values.clear();
     rows.positions.clear();
@@ -37,11 +38,14 @@ void CorpusShard::add(const WindowBatch& batch, size_t s) {
   begins_.push_back(window.begin);
   repeated_.push_back(window.repeated);
   for (size_t i = 0; i < sites_.size(); ++i) {
-    const auto& sequence = batch.run.captures().entry(sites_[i].name).sequences[s];
+    const Captures::Entry& entry = batch.run.captures().entry(sites_[i].name);
+    const auto& sequence = entry.sequences[s];
     const auto bytes = sequence.values.host_bytes();
     const size_t row_bytes = sites_[i].row_bytes();
     Rows& rows = rows_[i];
-    for (const size_t row : WindowBatches::kept_rows(sites_[i], sequence, window)) {
+    const std::vector<size_t> kept = WindowBatches::kept_rows(sites_[i], sequence, window);
+    tally_.add(entry, sequence, window.document, window.begin, &kept);
+    for (const size_t row : kept) {
       const auto from = bytes.subspan(row * row_bytes, row_bytes);
       rows.values.insert(rows.values.end(), from.begin(), from.end());
       rows.positions.push_back(sequence.positions[row]);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "analysis/corpus/non_finite_tally.h"
 #include "analysis/corpus/window_batches.h"
 
 namespace vitrine::internal {
@@ -32,6 +33,7 @@ class CorpusShard {
   int64_t document(int64_t window) const { return documents_[static_cast<size_t>(window)]; }
   int64_t begin(int64_t window) const { return begins_[static_cast<size_t>(window)]; }
   uint64_t digest() const { return digest_; }  ///< of the reader, at the last window
+  const std::vector<NonFiniteSite>& non_finite() const { return tally_.sites(); }
   /// Bytes of a shard of `tokens` tokens, about.
   static uint64_t bytes(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens);
 
@@ -49,6 +51,7 @@ class CorpusShard {
   std::vector<int32_t> ids_;
   std::vector<int64_t> offsets_, documents_, begins_, repeated_;
   std::vector<Rows> rows_;  // by site
+  NonFiniteTally tally_;
 };
 
 }  // namespace vitrine::internal

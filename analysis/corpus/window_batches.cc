@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "analysis/common/batch_budget.h"
+#include "analysis/common/model_output.h"
 #include "analysis/common/text_runs.h"
 #include "base/check.h"
 
@@ -34,6 +35,7 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
                              Residence residence)
     : model_(model), hooks_(hooks), batch_tokens_(batch_tokens), residence_(residence) {
   check_captures(hooks, "a corpus");
+  check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the capture");
   std::map<std::string, const Where*> narrowed;
   for (const Hooks::Capture& request : hooks.captures()) {
     for (const SiteRef& site : find_sites(request.pattern, model.config(), request.where)) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 #include "vitrine/gradients.h"
 
@@ -52,7 +53,9 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids,
   } else {
     const Run run = model.forward(read, Hooks().capture(last, {.positions = {-1}}),
                                   {.logits = LogitRows::kNone});
-    result.target = model.unembed(run[last], {.final_layernorm = false, .top_k = 1}).top_ids[0];
+    const LogitStats stats = model.unembed(run[last], {.final_layernorm = false, .top_k = 1});
+    require_distributions(stats, model, {{read.begin(), read.end()}}, {}, "the prediction");
+    result.target = stats.top_ids[0];
   }
   if (result.against == result.target)
     user_error("the target and the subtracted token are both {}: expected different tokens",
@@ -148,6 +151,9 @@ LogitAttribution logit_attribution(const Model& model, std::span<const int32_t> 
   const TensorView gradient =
       text.gradient(site_name(Site::kResidPost, result.layers - 1)).slice(0);
   result.logit = text.values[0];
+  const std::vector<int32_t> read(result.ids.begin(), result.ids.begin() + result.position + 1);
+  require_finite(text.run.captures(), model, {read}, {}, "the attribution");
+  require_finite(*text.gradients, model, {read}, {}, "the gradient of the attribution");
   result.embedding = dot(text.run["hook_embed"].f32(), gradient.f32());
   result.position_embedding = dot(text.run["hook_pos_embed"].f32(), gradient.f32());
   for (int layer = 0; layer < result.layers; ++layer)

@@ -17,16 +17,12 @@ namespace {
 constexpr std::array kModes = {LensMode::kNormalized, LensMode::kEcco, LensMode::kTuned};
 constexpr std::array kSources = {LensSource::kResidual, LensSource::kAttention, LensSource::kMlp};
 
-/// The model's own output, edits there included.
-std::string output_site() { return site_name(Site::kLnFinalNormalized, 0); }
-
-/// Where row `layer` can be read. The last one of the residual stream is read after the final
-/// layernorm.
-std::string row_site(LensSource of, int layer, const Config& config) {
+/// Where row `layer` can be read. The last one of the residual stream is the model's own output.
+std::string row_site(LensSource of, int layer, const Config& config, const std::string& output) {
   if (of == LensSource::kAttention) return site_name(Site::kAttnOut, layer - 1);
   if (of == LensSource::kMlp) return site_name(Site::kMlpOut, layer - 1);
   if (layer == 0) return site_name(Site::kResidPre, 0);
-  return layer == config.layers ? output_site() : site_name(Site::kResidPost, layer - 1);
+  return layer == config.layers ? output : site_name(Site::kResidPost, layer - 1);
 }
 
 void check_tuned(const LensOptions& options, const Config& config) {
@@ -47,7 +43,7 @@ void check_tuned(const LensOptions& options, const Config& config) {
 class Look {
  public:
   Look(const Model& model, std::span<const int32_t> ids, const LensOptions& options)
-      : model_(model), options_(options) {
+      : model_(model), options_(options), output_(model, options.edits) {
     const Config& config = model.config();
     if (ids.empty()) user_error("the text is empty: expected at least one token");
     if (options.top_k < 0)
@@ -68,11 +64,11 @@ class Look {
   Hooks hooks(const std::vector<int64_t>& positions) const {
     Hooks hooks = options_.edits.only_edits();
     for (const int layer : lens_.layers) {
-      const std::string site = row_site(lens_.of, layer, model_.config());
-      if (site != output_site()) hooks.capture(site, {.positions = positions});
+      const std::string site = row_site(lens_.of, layer, model_.config(), output_.site());
+      if (site != output_.site()) hooks.capture(site, {.positions = positions});
     }
     // Always: the default target is the model's own choice.
-    return hooks.capture(output_site(), {.positions = positions});
+    return hooks.capture(output_.site(), {.positions = positions});
   }
 
   /// Positions of the text, and the tokens after them. `captures` has a row for each position.
@@ -83,10 +79,15 @@ class Look {
     find_targets();
     for (const int layer : lens_.layers) {
       const Row row = values(layer, 0, static_cast<int64_t>(lens_.positions.size()));
-      append(model_.unembed(row.view, {.final_layernorm = row.normalize,
-                                       .top_k = options_.top_k,
-                                       .targets = lens_.targets,
-                                       .watch = lens_.watch}));
+      const UnembedOptions wanted{.final_layernorm = row.normalize,
+                                  .top_k = options_.top_k,
+                                  .targets = lens_.targets,
+                                  .watch = lens_.watch};
+      const LogitStats stats =
+          row.is_output ? output_.statistics(row.view, wanted) : model_.unembed(row.view, wanted);
+      require_distributions(stats, model_, {lens_.ids}, options_.edits,
+                            fmt::format("row {} of the lens", layer));
+      append(stats);
       count(lens_.positions.size());
     }
     if (options_.kl) measure_divergence();
@@ -98,6 +99,7 @@ class Look {
     Tensor owned;     ///< what `view` looks at, where it was computed here
     TensorView view;  ///< [count, D]
     bool normalize = false;
+    bool is_output = false;
   };
 
   TensorView captured(const std::string& site, int64_t first, int64_t rows) const {
@@ -106,13 +108,14 @@ class Look {
 
   /// What is unembedded for some positions of a layer.
   Row values(int layer, int64_t first, int64_t rows) const {
-    const std::string site = row_site(lens_.of, layer, model_.config());
+    const std::string site = row_site(lens_.of, layer, model_.config(), output_.site());
     const TensorView found = captured(site, first, rows);
+    if (site == output_.site()) return {{}, found, false, true};
     if (lens_.mode == LensMode::kTuned && layer < model_.config().layers) {
       const Tensor translated = options_.tuned->translate(layer, model_.to_host(found));
       return {translated, translated, true};
     }
-    return {{}, found, lens_.mode != LensMode::kEcco && site != output_site()};
+    return {{}, found, lens_.mode != LensMode::kEcco};
   }
 
   /// Next token of each position; at the end of the text the requested token, or else what the
@@ -125,9 +128,11 @@ class Look {
       } else if (options_.target) {
         lens_.targets.push_back(*options_.target);
       } else {
-        const TensorView row = captured(output_site(), static_cast<int64_t>(p), 1);
-        lens_.targets.push_back(
-            model_.unembed(row, {.final_layernorm = false, .top_k = 1}).top_ids[0]);
+        const TensorView row = captured(output_.site(), static_cast<int64_t>(p), 1);
+        const LogitStats stats = output_.statistics(row, {.top_k = 1});
+        require_distributions(stats, model_, {lens_.ids}, options_.edits,
+                              fmt::format("the model's output at position {}", lens_.positions[p]));
+        lens_.targets.push_back(stats.top_ids[0]);
       }
     }
   }
@@ -161,13 +166,16 @@ class Look {
     lens_.kl.resize(lens_.rows() * lens_.positions.size());
     for (int64_t first = 0; first < positions; first += kLogitRowsAtOnce) {
       const int64_t rows = std::min(kLogitRowsAtOnce, positions - first);
-      const ReferenceRows output(model_, captured(output_site(), first, rows), false);
+      const ReferenceRows output(model_, output_, captured(output_.site(), first, rows));
       for (size_t r = 0; r < lens_.rows(); ++r) {
         const Row row = values(lens_.layers[r], first, rows);
-        output.compare(row.view, row.normalize,
-                       [&](int64_t i, const ReferenceRows::Compared& compared) {
-                         lens_.kl[lens_.cell(r, static_cast<size_t>(first + i))] = compared.kl;
-                       });
+        const auto keep = [&](int64_t i, const ReferenceRows::Compared& compared) {
+          lens_.kl[lens_.cell(r, static_cast<size_t>(first + i))] = compared.kl;
+        };
+        if (row.is_output)
+          output.compare_output(output_, row.view, keep);
+        else
+          output.compare(row.view, row.normalize, keep);
         count(static_cast<uint64_t>(rows));
       }
     }
@@ -182,6 +190,7 @@ class Look {
 
   const Model& model_;
   const LensOptions& options_;
+  ModelOutput output_;
   Lens lens_;
   const Captures* captures_ = nullptr;
   uint64_t done_ = 0;

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "analysis/common/linalg.h"
+#include "analysis/common/model_output.h"
+#include "analysis/common/text_runs.h"
 #include "analysis/lens/divergence.h"
 #include "analysis/lens/unembedding_hash.h"
 #include "base/check.h"
@@ -72,7 +74,11 @@ std::string input_site(int layer) { return site_name(Site::kResidPre, layer); }
 class Fit {
  public:
   Fit(const Model& model, const TunedLensFitOptions& options)
-      : model_(model), options_(options), config_(model.config()) {
+      : model_(model),
+        options_(options),
+        config_(model.config()),
+        output_(model, options.edits),
+        inputs_(options.edits.only_edits()) {
     if (!(options.alpha > 0) || !std::isfinite(options.alpha))
       user_error("alpha {} is out of range: expected > 0, such as 0.001", options.alpha);
     if (options.max_tokens < 0)
@@ -84,6 +90,11 @@ class Fit {
       user_error("max_held_out {} is out of range: expected at least 2", options.max_held_out);
     layers_.assign(static_cast<size_t>(config_.layers), NormalEquations(config_.width));
     for (int layer = 0; layer < config_.layers; ++layer) inputs_.capture(input_site(layer));
+    check_captures(inputs_, "the fit");
+    check_edits_reach(
+        inputs_, config_,
+        {{Site::kResidPost, config_.layers - 1, site_name(Site::kResidPost, config_.layers - 1)}},
+        "the fit");
     result_.alpha = options.alpha;
     result_.lens = {.model = model.name(),
                     .unembedding = unembedding_hash(model),
@@ -152,6 +163,7 @@ class Fit {
     const std::string last = site_name(Site::kResidPost, config_.layers - 1);
     const Run run =
         model_.forward(batch, Hooks(inputs_).capture(last), {.logits = LogitRows::kNone});
+    require_finite(run.captures(), model_, batch, options_.edits, "the residual stream of the fit");
     for (int s = 0; s < run.sequences(); ++s) {
       const Matrix output = widen(run.captures().view(last, s));
       const Matrix roots = token_roots(output);
@@ -182,9 +194,9 @@ class Fit {
     for (int layer = 0; layer < config_.layers; ++layer) result_.rows.push_back({.layer = layer});
     int64_t measured = 0, seen = 0;
     for (const std::vector<int32_t>& text : held_out_) {
-      const std::string last = site_name(Site::kLnFinalNormalized, 0);
-      const Run run =
-          model_.forward(text, Hooks(inputs_).capture(last), {.logits = LogitRows::kNone});
+      const Run run = model_.forward(text, Hooks(inputs_).capture(output_.site()),
+                                     {.logits = LogitRows::kNone});
+      require_finite(run.captures(), model_, {text}, options_.edits, "the held-out text");
       const auto scored = static_cast<int64_t>(text.size()) - 1;  // nothing follows the last
       for (int64_t first = 0; first < scored; first += kLogitRowsAtOnce)
         measure_rows(run, text, first, std::min(kLogitRowsAtOnce, scored - first));
@@ -202,20 +214,26 @@ class Fit {
     }
   }
 
+  /// Of the token after the position.
+  static double loss_of(const ReferenceRows::Compared& row, const std::vector<int32_t>& text,
+                        int64_t position) {
+    return row.lse - row.logits[static_cast<size_t>(text[static_cast<size_t>(position + 1)])];
+  }
+
   void measure_rows(const Run& run, const std::vector<int32_t>& text, int64_t first,
                     int64_t count) {
-    const TensorView output =
-        rows_between(run[site_name(Site::kLnFinalNormalized, 0)], first, count);
-    const ReferenceRows reference(model_, output, false);
+    const TensorView output = rows_between(run[output_.site()], first, count);
+    const ReferenceRows reference(model_, output_, output);
     const auto compare = [&](TensorView rows, bool normalize, double& loss, double& kl) {
       reference.compare(rows, normalize, [&](int64_t r, const ReferenceRows::Compared& compared) {
-        loss += compared.lse -
-                compared.logits[static_cast<size_t>(text[static_cast<size_t>(first + r + 1)])];
+        loss += loss_of(compared, text, first + r);
         kl += compared.kl;
       });
     };
-    double none = 0;
-    compare(output, false, result_.model_loss, none);
+    reference.compare_output(output_, output,
+                             [&](int64_t r, const ReferenceRows::Compared& compared) {
+                               result_.model_loss += loss_of(compared, text, first + r);
+                             });
     for (TunedLensRow& row : result_.rows) {
       const TensorView h = rows_between(run[input_site(row.layer)], first, count);
       compare(h, true, row.normalized_loss, row.normalized_kl);
@@ -226,7 +244,8 @@ class Fit {
   const Model& model_;
   const TunedLensFitOptions& options_;
   const Config& config_;
-  Hooks inputs_;
+  ModelOutput output_;
+  Hooks inputs_;  ///< with the edits
   std::vector<NormalEquations> layers_;
   Batch held_out_;
   TunedLensFit result_;

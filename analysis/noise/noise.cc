@@ -8,6 +8,7 @@
 
 #include "analysis/common/batch_budget.h"
 #include "analysis/common/linear_cka.h"
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 #include "analysis/noise/draws.h"
 #include "analysis/saliency/steps.h"
@@ -63,7 +64,9 @@ class NoiseRuns {
     const std::string site = site_name(Site::kLnFinalNormalized, 0);
     const Run run = model_.forward(whole.ids, hooks.capture(site, {.positions = {-1}}),
                                    {.logits = LogitRows::kNone});
-    return model_.unembed(run[site], {.final_layernorm = false, .top_k = 1}).top_ids[0];
+    const LogitStats stats = model_.unembed(run[site], {.final_layernorm = false, .top_k = 1});
+    require_distributions(stats, model_, {whole.ids}, edits_, "the prediction");
+    return stats.top_ids[0];
   }
 
   using Use = std::function<void(size_t, const NoiseReading&)>;
@@ -99,6 +102,7 @@ class NoiseRuns {
     Hooks hooks = hooks_for(prompts);
     for (const std::string& site : sites_) hooks.capture(site);
     const Run run = model_.forward(batch, hooks.capture(final_site), {.logits = LogitRows::kNone});
+    require_finite(run.captures(), model_, batch, hooks, "the effect of noise");
     for (size_t s = 0; s < prompts.size(); ++s) {
       const auto view = [&](const std::string& site) {
         return run.captures().view(site, static_cast<int>(s));

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "analysis/common/batch_budget.h"
+#include "analysis/patching/metric.h"
 #include "base/check.h"
 
 namespace vitrine::internal {
@@ -62,7 +63,7 @@ BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector
     user_error("batch_tokens {} is out of range: expected at least 1", batch_tokens);
   const Run run = session_.forward({ids_}, base_hooks(sites, edits), {.logits = LogitRows::kLast});
   captures_ = run.shared_captures();
-  value_ = metric_.of(run.logits().f32());
+  value_ = finite_metric(metric_, run.logits().f32(), model_, ids_, edits);
   work_.computed = work_.naive = tokens() * model.config().layers;
 }
 

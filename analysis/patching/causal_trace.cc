@@ -75,7 +75,7 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
   const PatchSweep sweep(options.cells, model.config(), tokens);
   const Run clean = run_clean(model, prompt, options);
 
-  Trace trace{.clean = options.metric.of(clean.logits().f32()),
+  Trace trace{.clean = finite_metric(options.metric, clean.logits().f32(), model, prompt),
               .draws = {},
               .grids = sweep.grids(),
               .work = {}};

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "analysis/common/options.h"
+#include "vitrine/non_finite.h"
 
 namespace vitrine {
 using namespace internal;
@@ -62,6 +63,16 @@ void internal::check_metric(const PatchMetric& metric, const Config& config) {
   if (metric.answer == metric.wrong)
     user_error("the answer and the wrong answer are the same token {}: expected different tokens",
                metric.answer);
+}
+
+double internal::finite_metric(const PatchMetric& metric, std::span<const float> logits,
+                               const Model& model, const std::vector<int32_t>& ids,
+                               const Hooks& edits) {
+  const double value = metric.of(logits);
+  if (!std::isfinite(value))
+    refuse_non_finite(model, {ids}, edits,
+                      fmt::format("the {} of a prompt", patch_metric_name(metric.kind)));
+  return value;
 }
 
 std::vector<int32_t> internal::read_up_to(std::span<const int32_t> ids, int64_t position,

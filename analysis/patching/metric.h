@@ -10,6 +10,11 @@
 
 namespace vitrine::internal {
 
+/// The metric of a run of these ids. Throws Error (user) if it is not finite, saying where the run
+/// first has a value that is not.
+double finite_metric(const PatchMetric& metric, std::span<const float> logits, const Model& model,
+                     const std::vector<int32_t>& ids, const Hooks& edits = {});
+
 /// Throws Error (user) for a token outside the vocabulary, and for an answer that is compared with
 /// itself.
 void check_metric(const PatchMetric& metric, const Config& config);

@@ -91,8 +91,9 @@ Patching patch(const Model& model, std::span<const int32_t> clean, std::span<con
   const std::vector<int64_t> partner = partners(prompts, options);
   const Run other = run_other(model, prompts, options);
   BaseRun base(model, prompts.base, options.cells.sites, options.metric, options.batch_tokens);
-  const MetricScale scale = metric_scale(base.value(), options.metric.of(other.logits().f32()),
-                                         options.direction, options.metric);
+  const MetricScale scale = metric_scale(
+      base.value(), finite_metric(options.metric, other.logits().f32(), model, prompts.other),
+      options.direction, options.metric);
   const auto values = std::make_shared<AlignedValues>(other.shared_captures(), partner);
 
   Patching result{

@@ -208,8 +208,9 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
                                       .capture("blocks.*.attn.hook_z")
                                       .capture("blocks.*.hook_mlp_out"),
                                   {.logits = LogitRows::kLast});
-  const MetricScale scale = metric_scale(base.value(), options.metric.of(other.logits().f32()),
-                                         options.direction, options.metric);
+  const MetricScale scale = metric_scale(
+      base.value(), finite_metric(options.metric, other.logits().f32(), model, prompts.other),
+      options.direction, options.metric);
   PathRuns runs(base, other, std::move(receivers),
                 positions(options.sender_positions, "sender position"),
                 positions(options.receiver_positions, "receiver position"), options.through_mlps);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 #include "analysis/predictivity/stages.h"
 #include "base/quote.h"
@@ -76,11 +77,7 @@ std::vector<SiteRef> sites_of(const std::vector<std::string>& patterns, const Co
   if (sites.empty())
     user_error("missing site to read: expected a name such as blocks.*.hook_resid_post");
   // In the order of the pass: sites without a layer come before or after the blocks.
-  const auto place = [&](const SiteRef& site) {
-    const bool before = site.site == Site::kEmbed || site.site == Site::kPosEmbed;
-    const int layer = site_info(site.site).per_layer ? site.layer : before ? -1 : config.layers;
-    return std::pair(layer, site.site);
-  };
+  const auto place = [&](const SiteRef& site) { return pass_place(site.site, site.layer, config); };
   std::stable_sort(sites.begin(), sites.end(),
                    [&](const SiteRef& a, const SiteRef& b) { return place(a) < place(b); });
   return sites;
@@ -163,6 +160,7 @@ FeatureSet stimulus_features(const Model& model, const Stimuli& stimuli,
   }
   const std::vector<SiteRef> sites = sites_of(options.sites, model.config());
   const Hooks edits = options.edits.only_edits();
+  check_edits_reach(edits, model.config(), sites, "the predictivity");
   const auto count = static_cast<int64_t>(stimuli.ids.size());
   const Readings readings(stimuli, options.context, model.config().context);
   FeatureSet result{.sites = {}, .cut = readings.cut};
@@ -174,8 +172,11 @@ FeatureSet stimulus_features(const Model& model, const Stimuli& stimuli,
   uint64_t done = 0;
   for (const Reading& reading : readings.all) {
     if (reading.ends.empty()) continue;  // a group whose first stimulus is already too long
-    keep(model.forward(reading.ids, hooks_for(sites, reading, edits), {.logits = LogitRows::kNone}),
-         reading, result.sites);
+    const Run run =
+        model.forward(reading.ids, hooks_for(sites, reading, edits), {.logits = LogitRows::kNone});
+    require_finite(run.captures(), model, {reading.ids}, edits,
+                   fmt::format("the features of stimulus {}", reading.ends.front().first + 1));
+    keep(run, reading, result.sites);
     done += reading.ends.size();
     if (options.progress) options.progress->update(done, stimuli.ids.size(), "Reading stimuli");
   }

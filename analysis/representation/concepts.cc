@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 #include "analysis/common/text_runs.h"
 
@@ -32,15 +33,17 @@ std::vector<Texts> activations(const Model& model, const Batch& texts,
   Where where = options.where;
   if (options.pooling == ConceptPooling::kLast) where.positions = {-1};
   hooks.capture(options.site, where);
+  check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the concept");
   std::vector<Texts> found(sites.size());
-  run_texts(model, texts, hooks, options.batch_tokens, [&](const TextBatch& batch) {
-    for (size_t i = 0; i < sites.size(); ++i) {
-      const size_t sequences = batch.captures.entry(sites[i]).sequences.size();
-      for (size_t s = 0; s < sequences; ++s)
-        found[i].push_back(pooled(rows_of(batch.captures, sites[i], s)));
-    }
-    if (options.progress) options.progress->update(batch.done, batch.total, "Concept");
-  });
+  run_texts(model, texts, hooks, options.batch_tokens, "the concept", true,
+            [&](const TextBatch& batch) {
+              for (size_t i = 0; i < sites.size(); ++i) {
+                const size_t sequences = batch.captures.entry(sites[i]).sequences.size();
+                for (size_t s = 0; s < sequences; ++s)
+                  found[i].push_back(pooled(rows_of(batch.captures, sites[i], s)));
+              }
+              if (options.progress) options.progress->update(batch.done, batch.total, "Concept");
+            });
   return found;
 }
 

@@ -5,10 +5,10 @@
 #include <numeric>
 
 #include "analysis/attention/maps.h"
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 #include "analysis/common/text_runs.h"
 #include "analysis/representation/nmf.h"
-#include "base/finite.h"
 
 namespace vitrine {
 using namespace internal;
@@ -18,20 +18,18 @@ namespace {
 NonNegative collect(const Model& model, const Factors& found, const FactorOptions& options) {
   Hooks hooks = options.edits.only_edits();
   hooks.capture("blocks.*.mlp.hook_post", {.layers = found.layers});
+  check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()),
+                    "the factorisation");
   NonNegative x{.values = std::vector<float>(static_cast<size_t>(found.tokens * found.width())),
                 .rows = found.tokens,
                 .columns = found.width()};
   int64_t at = 0;
-  run_texts(model, found.texts, hooks, options.batch_tokens, [&](const TextBatch& batch) {
+  const auto see = [&](const TextBatch& batch) {
     for (size_t s = 0; s < batch.captures.entries().front().sequences.size(); ++s) {
       size_t rows = 0;
       for (size_t l = 0; l < found.layers.size(); ++l) {
         const std::string site = site_name(Site::kMlpPost, found.layers[l]);
         const SiteRows part = rows_of(batch.captures, site, s);
-        if (first_non_finite(part.values.data(), DType::kF32, std::ssize(part.values))) {
-          user_error("'{}' of prompt {} contains NaN or infinity: expected finite activations",
-                     site, batch.first + s);
-        }
         rows = part.rows;
         for (size_t r = 0; r < rows; ++r) {
           const std::span<const float> row = part.values.subspan(r * part.width, part.width);
@@ -44,7 +42,8 @@ NonNegative collect(const Model& model, const Factors& found, const FactorOption
       at += static_cast<int64_t>(rows);
     }
     if (options.progress) options.progress->update(batch.done, batch.total, "Activations");
-  });
+  };
+  run_texts(model, found.texts, hooks, options.batch_tokens, "the factorisation", true, see);
   return x;
 }
 

@@ -9,6 +9,7 @@
 
 #include "analysis/common/linalg.h"
 #include "analysis/common/linear_cka.h"
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 #include "analysis/common/text_runs.h"
 #include "base/quote.h"
@@ -103,6 +104,8 @@ class Comparison {
   void add_sources(const Model& model, std::vector<std::string>& names) {
     check_texts(model.config(), texts_);
     names = row_sites(model.config(), options_.site, options_.where);
+    check_edits_reach(options_.edits, model.config(),
+                      find_sites(options_.site, model.config(), options_.where), "the similarity");
     for (const std::string& name : names) sources_.push_back({&model, name});
   }
 
@@ -172,22 +175,23 @@ class Comparison {
     };
     std::vector<Hooks> hooks;
     for (const Model* model : used) hooks.push_back(hooks_of(model, wanted));
-    run_texts(*used[0], texts_, hooks[0], options_.batch_tokens, [&](const TextBatch& batch) {
+    const auto see_batch = [&](const TextBatch& batch) {
       gather(batch.captures, used[0]);
       if (used.size() > 1) {
         const auto sequences = std::ssize(batch.captures.entries().front().sequences);
         const auto from = texts_.begin() + static_cast<std::ptrdiff_t>(batch.first);
-        gather(used[1]
-                   ->forward(Batch(from, from + sequences), hooks[1], {.logits = LogitRows::kNone})
-                   .captures(),
-               used[1]);
+        const Batch same(from, from + sequences);
+        const Run run = used[1]->forward(same, hooks[1], {.logits = LogitRows::kNone});
+        require_finite(run.captures(), *used[1], same, hooks[1], "the similarity");
+        gather(run.captures(), used[1]);
       }
       see(rows);
       if (options_.progress) {
         options_.progress->update(static_cast<uint64_t>(found_.passes) * batch.total + batch.done,
                                   static_cast<uint64_t>(passes) * batch.total, "Similarity");
       }
-    });
+    };
+    run_texts(*used[0], texts_, hooks[0], options_.batch_tokens, "the similarity", true, see_batch);
     ++found_.passes;
   }
 

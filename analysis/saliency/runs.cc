@@ -6,6 +6,7 @@
 #include <string>
 
 #include "analysis/common/batch_budget.h"
+#include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
 #include "vitrine/gradients.h"
 
@@ -121,8 +122,11 @@ void SaliencyRuns::gradients(size_t count, const Make& make,
       Target f = value_of(input.target, options_.value);
       targets.push_back(options_.contrast ? f - value_of(*options_.contrast, options_.value) : f);
     }
+    const Batch batch = batch_of(inputs);
+    const Hooks hooks = hooks_for(inputs);
     const Backward backward =
-        vitrine::backward(model_, batch_of(inputs), targets, hooks_for(inputs).gradient(kEmbed));
+        vitrine::backward(model_, batch, targets, Hooks(hooks).gradient(kEmbed));
+    require_finite(*backward.gradients, model_, batch, hooks, "the gradient");
     for (size_t s = 0; s < inputs.size(); ++s)
       use(first + s, backward.gradient(kEmbed, static_cast<int>(s)).f32());
   });
@@ -151,9 +155,13 @@ void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first,
   if (options_.contrast) unembed.watch = {*options_.contrast};
   for (const SaliencyInput& input : inputs) unembed.targets.push_back(input.target);
   // Targets are given for all inputs of a call, or for none.
-  if (inputs[0].target < 0)
-    unembed.targets = model_.unembed(hidden, {.final_layernorm = false, .top_k = 1}).top_ids;
+  if (inputs[0].target < 0) {
+    const LogitStats choice = model_.unembed(hidden, {.final_layernorm = false, .top_k = 1});
+    require_distributions(choice, model_, batch_of(inputs), hooks_for(inputs), "the prediction");
+    unembed.targets = choice.top_ids;
+  }
   const LogitStats stats = model_.unembed(hidden, unembed);
+  require_distributions(stats, model_, batch_of(inputs), hooks_for(inputs), "the prediction");
   for (size_t s = 0; s < inputs.size(); ++s) {
     const double logit = stats.target_logits[s], lse = stats.lse[s];
     const std::span<const float> row = hidden.view().slice(static_cast<int64_t>(s)).f32();

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "analysis/common/options.h"
+#include "base/finite.h"
 
 namespace vitrine::internal {
 namespace {
@@ -74,7 +75,11 @@ Tensor replacement_rows(const Replacement& replacement, const Model& model, size
                    replacement.tensor.empty() ? "no tensor" : shape.to_string(), width, length,
                    width);
       }
-      static_cast<void>(replacement.tensor.f32());  // refuses another dtype
+      const auto bad =
+          first_non_finite(replacement.tensor.f32().data(), DType::kF32, shape.elements());
+      if (bad)
+        user_error("the {} is {} at element {}: expected finite numbers", what,
+                   replacement.tensor.f32()[static_cast<size_t>(*bad)], *bad);
       return replacement.tensor;
     }
     case Replacement::Kind::kDelete:

@@ -29,20 +29,20 @@ void check_ids(const Config& config, std::span<const int32_t> ids) {
 }
 
 /// Runs `inputs` and shows the successors of its rows [first, inputs.size()).
-void run_window(const Model& model, std::span<const int32_t> inputs,
+void run_window(const Model& model, const ModelOutput& output, std::span<const int32_t> inputs,
                 std::span<const int32_t> successors, int64_t first, const Hooks& edits,
                 int64_t position, const std::function<void(const ScoredWindow&)>& see) {
-  const std::string site = site_name(Site::kLnFinalNormalized, 0);
   Hooks hooks = edits;
   Where rows;
   if (first > 0) {
     rows.positions.resize(inputs.size() - static_cast<size_t>(first));
     std::iota(rows.positions.begin(), rows.positions.end(), first);
   }
-  hooks.capture(site, rows);
+  hooks.capture(output.site(), rows);
   const Run run =
       model.forward(inputs, hooks, {.logits = LogitRows::kNone, .residence = Residence::kDevice});
-  see({run[site], successors.subspan(static_cast<size_t>(first)), position, first + 1});
+  see({output, inputs, run[output.site()], successors.subspan(static_cast<size_t>(first)), position,
+       first + 1});
 }
 
 }  // namespace
@@ -56,12 +56,13 @@ double Score::mean_nats() const { return total_nats() / static_cast<double>(toke
 double Score::mean_bits() const { return mean_nats() / std::numbers::ln2; }
 double Score::perplexity() const { return std::exp(mean_nats()); }
 
-void internal::append_scores(const Model& model, const ScoredWindow& window,
+void internal::append_scores(const Model& model, const ScoredWindow& window, const Hooks& edits,
                              std::vector<TokenScore>& tokens) {
-  const LogitStats stats =
-      model.unembed(window.rows, {.final_layernorm = false,
-                                  .top_k = 1,
-                                  .targets = {window.targets.begin(), window.targets.end()}});
+  const LogitStats stats = window.output.statistics(
+      window.rows, {.top_k = 1, .targets = {window.targets.begin(), window.targets.end()}});
+  require_distributions(
+      stats, model, {{window.inputs.begin(), window.inputs.end()}}, edits,
+      fmt::format("the score of the tokens from position {} on", window.position));
   for (size_t r = 0; r < window.targets.size(); ++r) {
     const double lse = stats.lse[r];
     tokens.push_back({.position = window.position + static_cast<int64_t>(r),
@@ -102,13 +103,15 @@ Score internal::slide_window(const Model& model, std::span<const int32_t> ids,
         "token");
 
   const Hooks edits = options.edits.only_edits();
+  const ModelOutput output(model, edits);
   // `scored` is the first token without a score. The last token is not an input.
   for (int64_t begin = 0, scored = 1; scored < length; begin += result.stride) {
     const int64_t end = std::min(begin + result.window, length - 1);
     const auto at = [&](int64_t from) {
       return std::span(text).subspan(static_cast<size_t>(from), static_cast<size_t>(end - begin));
     };
-    run_window(model, at(begin), at(begin + 1), scored - 1 - begin, edits, scored - prepended, see);
+    run_window(model, output, at(begin), at(begin + 1), scored - 1 - begin, edits,
+               scored - prepended, see);
     scored = end + 1;
     if (options.progress)
       options.progress->update(static_cast<uint64_t>(scored), static_cast<uint64_t>(length),
@@ -120,7 +123,7 @@ Score internal::slide_window(const Model& model, std::span<const int32_t> ids,
 Score score(const Model& model, std::span<const int32_t> ids, const ScoreOptions& options) {
   std::vector<TokenScore> tokens;
   Score result = slide_window(model, ids, options, [&](const ScoredWindow& window) {
-    append_scores(model, window, tokens);
+    append_scores(model, window, options.edits, tokens);
   });
   result.tokens = std::move(tokens);
   return result;

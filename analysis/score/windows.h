@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 
+#include "analysis/common/model_output.h"
 #include "vitrine/analysis/score.h"
 #include "vitrine/model.h"
 #include "vitrine/tensor.h"
@@ -13,7 +14,9 @@ namespace vitrine::internal {
 
 /// What one window of a text scores.
 struct ScoredWindow {
-  TensorView rows;  ///< [n, D] after the final layernorm: each row's logits are for its target
+  const ModelOutput& output;
+  std::span<const int32_t> inputs;  ///< of the window's pass
+  TensorView rows;  ///< [n, ...] of the output's site: each row's logits are for its target
   std::span<const int32_t> targets;  ///< [n]
   int64_t position = 0;  ///< of the first target in the text; the prepended token is at -1
   int64_t context =
@@ -26,6 +29,7 @@ Score slide_window(const Model& model, std::span<const int32_t> ids, const Score
                    const std::function<void(const ScoredWindow&)>& see);
 
 /// The scores of a window's targets, in order.
-void append_scores(const Model& model, const ScoredWindow& window, std::vector<TokenScore>& tokens);
+void append_scores(const Model& model, const ScoredWindow& window, const Hooks& edits,
+                   std::vector<TokenScore>& tokens);
 
 }  // namespace vitrine::internal

@@ -6,7 +6,6 @@
 
 #include "analysis/score/windows.h"
 #include "base/check.h"
-#include "vitrine/logit_rows.h"
 
 namespace vitrine {
 using namespace internal;
@@ -81,9 +80,9 @@ std::vector<bool> boundary_tokens(const Model& model) {
   return found;
 }
 
-void append_mass(const Model& model, const ScoredWindow& window,
-                 const std::vector<bool>& is_boundary, BoundaryMass& mass) {
-  visit_logits(model, window.rows, false, [&](int64_t, std::span<const float> logits) {
+void append_mass(const ScoredWindow& window, const std::vector<bool>& is_boundary,
+                 BoundaryMass& mass) {
+  window.output.visit(window.rows, [&](int64_t, std::span<const float> logits) {
     const double highest = *std::max_element(logits.begin(), logits.end());
     std::array<double, 2> sums{};
     for (size_t v = 0; v < logits.size(); ++v)
@@ -178,8 +177,8 @@ WordScores score_words(const Model& model, std::string_view text, WordBoundary b
   BoundaryMass mass;
   std::vector<TokenScore> tokens;
   scores.tokens = slide_window(model, ids, options, [&](const ScoredWindow& window) {
-    append_scores(model, window, tokens);
-    append_mass(model, window, is_boundary, mass);
+    append_scores(model, window, options.edits, tokens);
+    append_mass(window, is_boundary, mass);
   });
   const int64_t first_scored = tokens.front().position;
   tokens.pop_back();

@@ -170,11 +170,13 @@ TEST(Factors, RefuseWhatHasNoFactors) {
   options.edits.edit("blocks.*.mlp.hook_post", zero());
   EXPECT_EQ(refuse({some_ids(4)}, options),
             "no neuron of these layers is positive at any token: expected positive activations");
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  options.edits = Hooks().edit("blocks.1.mlp.hook_post", replace(Tensor::from({&nan, 1})));
-  EXPECT_EQ(
-      refuse({some_ids(4)}, options),
-      "'blocks.1.mlp.hook_post' of prompt 0 contains NaN or infinity: expected finite activations");
+  options.edits = Hooks().edit("blocks.1.mlp.hook_post", callback([](EditView& view) {
+                                 view.values[7] = std::numeric_limits<float>::quiet_NaN();
+                               }));
+  EXPECT_EQ(refuse({some_ids(4)}, options),
+            "the factorisation of prompt 0 at 'blocks.1.mlp.hook_post' is not finite: "
+            "blocks.1.mlp.hook_post is NaN at position 0 (element 7), the first such value of the "
+            "run; check the edits and the weights");
   EXPECT_EQ(user_error_of([] { factor_init_from_name("nndsvda"); }),
             "unknown start 'nndsvda': expected random or nndsvd");
 }

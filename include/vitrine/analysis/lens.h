@@ -69,8 +69,8 @@ struct LensOptions {
   /// Target token at the last position of the text, which has no next token; nullopt: the model's
   /// top-ranked token there. At every other position the target is the next token of the text.
   std::optional<int32_t> target = {};
-  /// Edits applied during the run; captures are ignored. Edits of `logits` have no effect on any
-  /// row.
+  /// Edits applied during the run; captures are ignored. Edits of `logits` change the model's own
+  /// output: the last row of the residual stream, the default target and what KL refers to.
   Hooks edits = {};
   /// Optional progress callback (counts cells); null disables reporting.
   Progress* progress = nullptr;
@@ -110,8 +110,9 @@ struct Lens {
 /// Runs the text once and decodes every requested layer. Besides the result it holds the residual
 /// stream at the requested positions and the logits of a few rows at a time, never [R, P, V].
 /// Throws Error (user) as Model::forward does; for a position, layer, target or watched id out of
-/// range; and for mode kTuned without translators, with another model's translators, or with
-/// another source than the residual stream.
+/// range; for mode kTuned without translators, with another model's translators, or with another
+/// source than the residual stream; and for a row with a NaN, naming the site where it first
+/// appears.
 Lens lens(const Model& model, std::span<const int32_t> ids, const LensOptions& options = {});
 
 /// Lens over a generation (Ecco's `rankings`): continues `prompt`; the target of each step is the

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vitrine/config.h"
+#include "vitrine/hooks.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
 #include "vitrine/tensor.h"
@@ -83,6 +84,9 @@ struct TunedLensFitOptions {
   /// Maximum number of held-out tokens; further texts are used for the fit. Only held-out tokens
   /// are kept in memory. Each costs 4 L rows of logits.
   int64_t max_held_out = 2000;
+  /// Edits applied during all runs, so that the translators are those of the edited model; captures
+  /// are ignored. Edits after the last block change nothing that is fitted and are rejected.
+  Hooks edits = {};
   /// Optional progress callback (counts tokens); null disables reporting.
   Progress* progress = nullptr;
 };
@@ -109,8 +113,9 @@ struct TunedLensFit {
 /// Fits the translators of `model` and evaluates them on held-out text. The corpus is read once and
 /// not kept. Two [D, D] matrices in double precision are kept per layer: 16 L D^2 bytes (113 MB for
 /// GPT-2 small, 2 GB for GPT-2 XL). Throws Error (user) as Model::forward does, for options out of
-/// range, and for a corpus with fewer than two tokens for the fit or without a held-out text of two
-/// tokens.
+/// range, for an edit after the last block or of selected sequences, for activations that are not
+/// finite, and for a corpus with fewer than two tokens for the fit or without a held-out text of
+/// two tokens.
 TunedLensFit fit_tuned_lens(const Model& model, const NextText& texts,
                             const TunedLensFitOptions& options = {});
 

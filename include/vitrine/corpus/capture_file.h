@@ -54,6 +54,15 @@ struct CaptureFileOptions {
   Progress* progress = nullptr;
 };
 
+/// NaN and infinite values among the captures of a site, as stored: those of the run, and numbers
+/// too large for a 16-bit store.
+struct NonFiniteSite {
+  std::string name;
+  int64_t count = 0;
+  int64_t text = 0;      ///< prompt (or document) of the first
+  int64_t position = 0;  ///< its token there
+};
+
 struct CaptureFileSummary {
   bool complete = false;  ///< false: keep_going returned false, and no file was written
   int64_t prompts = 0, tokens = 0;
@@ -64,6 +73,8 @@ struct CaptureFileSummary {
     Shape shape;
   };
   std::vector<Tensor> sites;  ///< captured tensors, without ids and offsets
+  std::vector<NonFiniteSite>
+      non_finite;  ///< sites with NaN or infinities; they are written as such
 };
 
 /// Runs every prompt and writes the captures of `hooks`. Holds the captures of one batch at a time.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "vitrine/corpus/capture_file.h"
 #include "vitrine/corpus/corpus.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
@@ -60,6 +61,8 @@ struct CorpusCaptureSummary {
   /// Maximum bytes of shards in memory: one is filled while another is written.
   uint64_t buffer_bytes = 0;
   std::filesystem::path folder;  ///< subfolder of this rank
+  /// Sites with NaN or infinities over all shards of this rank; the first by document.
+  std::vector<NonFiniteSite> non_finite;
 };
 
 /// Captures over all windows, or resumes an interrupted run. Besides `buffer_bytes` it holds the
