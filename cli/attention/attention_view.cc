@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "cli/core/heat.h"
@@ -11,6 +12,15 @@
 namespace vitrine::cli {
 using namespace internal;
 namespace {
+
+/// A line that says how many values are not finite; empty if all are.
+std::string lost(size_t count, const Terminal& out) {
+  if (count == 0) return "";
+  return out.paint(Style::kBad,
+                   fmt::format("{} {} not finite", thousands(static_cast<int64_t>(count)),
+                               count == 1 ? "value is" : "values are")) +
+         "\n";
+}
 
 /// A grid over the input tokens. Cells that a query cannot see are empty.
 class Grid {
@@ -26,17 +36,22 @@ class Grid {
     Heat::Row line{std::move(label), {}};
     for (size_t j = 0; j < row.size(); ++j) {
       const bool seen = static_cast<int64_t>(j) <= query;
-      line.values.push_back(seen ? static_cast<double>(row[j])
-                                 : std::numeric_limits<double>::quiet_NaN());
-      if (seen) heat_.full = std::max(heat_.full, line.values.back());
+      const auto value = static_cast<double>(row[j]);
+      line.values.push_back(seen ? value : std::numeric_limits<double>::quiet_NaN());
+      if (!seen) continue;
+      if (std::isfinite(value))
+        heat_.full = std::max(heat_.full, value);
+      else
+        ++lost_;
     }
     heat_.rows.push_back(std::move(line));
   }
 
-  std::string draw(const Terminal& out) const { return draw_heat(heat_, out); }
+  std::string draw(const Terminal& out) const { return draw_heat(heat_, out) + lost(lost_, out); }
 
  private:
   Heat heat_;
+  size_t lost_ = 0;  ///< values that are not finite
 };
 
 std::string legend(const Terminal& out) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/core/capture_args.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/quote.h"
 #include "cli/core/site_syntax.h"
@@ -58,11 +60,40 @@ void add_sites(Hooks& hooks, const CaptureArgs& args) {
   }
 }
 
+JsonValue non_finite_json(const std::vector<NonFiniteSite>& sites, const char* text) {
+  JsonValue json = JsonValue::array();
+  for (const NonFiniteSite& site : sites) {
+    json.push_back({{"site", site.name},
+                    {"count", site.count},
+                    {text, site.text},
+                    {"position", site.position}});
+  }
+  return json;
+}
+
+std::string non_finite_text(const Terminal& out, const std::vector<NonFiniteSite>& sites,
+                            const char* text, bool as_f16) {
+  std::string lines;
+  for (const NonFiniteSite& site : sites) {
+    lines += out.paint(Style::kBad, fmt::format("{}: {} {} NaN or infinite as stored, first at "
+                                                "position {} of {} {}{}",
+                                                site.name, thousands(site.count),
+                                                site.count == 1 ? "value is" : "values are",
+                                                site.position, text, site.text,
+                                                as_f16 ? "; f16 holds up to 65504, --store f32 or "
+                                                         "bf16 more"
+                                                       : "")) +
+             "\n";
+  }
+  return lines;
+}
+
 JsonValue summary_json(const CaptureFileSummary& summary, const std::string& path) {
   JsonValue json = {{"path", path},
                     {"prompts", summary.prompts},
                     {"tokens", summary.tokens},
                     {"bytes", summary.bytes},
+                    {"non_finite", non_finite_json(summary.non_finite, "prompt")},
                     {"tensors", JsonValue::array()}};
   for (const auto& tensor : summary.sites) {
     const auto sizes = tensor.shape.sizes();
@@ -88,7 +119,10 @@ std::string summary_text(const Terminal& out, const CaptureFileSummary& summary,
   if (summary.sites.size() > kShown)
     text += out.paint(Style::kDim, fmt::format("... and {} more", summary.sites.size() - kShown)) +
             "\n";
-  return text + out.paint(Style::kTitle, path) +
+  const bool as_f16 = std::any_of(summary.sites.begin(), summary.sites.end(),
+                                  [](const auto& tensor) { return tensor.dtype == DType::kF16; });
+  return text + non_finite_text(out, summary.non_finite, "prompt", as_f16) +
+         out.paint(Style::kTitle, path) +
          fmt::format(": {}, {} tensors of {} {}, {} tokens\n",
                      human_bytes(static_cast<double>(summary.bytes)), summary.sites.size(),
                      thousands(summary.prompts), summary.prompts == 1 ? "prompt" : "prompts",

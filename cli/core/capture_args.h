@@ -26,6 +26,11 @@ void add_captures(Hooks& hooks, const CaptureArgs& args);
 /// The same without a look at --out.
 void add_sites(Hooks& hooks, const CaptureArgs& args);
 
+/// The sites with NaN or infinities, for JSON, and a line for each. `text`: "prompt", "document".
+JsonValue non_finite_json(const std::vector<NonFiniteSite>& sites, const char* text);
+std::string non_finite_text(const Terminal& out, const std::vector<NonFiniteSite>& sites,
+                            const char* text, bool as_f16);
+
 JsonValue summary_json(const CaptureFileSummary& summary, const std::string& path);
 std::string summary_text(const Terminal& out, const CaptureFileSummary& summary,
                          const std::string& path);

@@ -11,14 +11,15 @@ namespace {
 
 constexpr size_t kCellWidth = 9, kLabelWidth = 16;
 
-/// Empty for NaN.
+/// Plain for what is not finite.
 Style style_of(double value, double full) {
-  if (std::isnan(value)) return Style::kPlain;
+  if (!std::isfinite(value)) return Style::kPlain;
   return heat_style(full > 0 ? value / full : 0.0);
 }
 
 std::string number(double value) {
   if (std::isnan(value)) return "";
+  if (std::isinf(value)) return value > 0 ? "+inf" : "-inf";
   const long rounded = std::lround(100 * value);
   return rounded == 0 ? "·" : fmt::format("{:+}", rounded);
 }
@@ -27,7 +28,9 @@ std::string number(double value) {
 
 double largest_size(std::span<const double> values) {
   double size = 0;
-  for (const double x : values) size = std::max(size, std::abs(x));
+  for (const double x : values) {
+    if (std::isfinite(x)) size = std::max(size, std::abs(x));
+  }
   return size;
 }
 

@@ -22,7 +22,7 @@ struct Heat {
   double full = 1.0;  ///< the size of a value that has the strongest colour
 };
 
-/// The largest absolute value; 0 of none.
+/// The largest finite absolute value; 0 of none.
 double largest_size(std::span<const double> values);
 
 /// A line a row; columns that do not fit are left out at the front, and the last line says how

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/finite.h"
 #include "base/npy.h"
 #include "base/quote.h"
 #include "vitrine/checkpoint/safetensors.h"
@@ -92,6 +93,15 @@ Tensor as_f32(const TensorView& view, const std::string& name) {
   return Tensor::from(values, view.shape());
 }
 
+/// Throws Error (user) for an element of a file's tensor that is not finite.
+void check_numbers(const Tensor& tensor, std::string_view name) {
+  const auto bad = first_non_finite(tensor.data(), DType::kF32, tensor.elements());
+  if (bad) {
+    user_error("{}: element {} is {}: expected finite float32 numbers", quote(name), *bad,
+               tensor.f32()[static_cast<size_t>(*bad)]);
+  }
+}
+
 /// A number, or a file's tensor, times what follows a '*'.
 Tensor operand(std::string_view text, std::string_view whole) {
   if (const auto value = number<float>(text); value && std::isfinite(*value))
@@ -100,6 +110,7 @@ Tensor operand(std::string_view text, std::string_view whole) {
   const float factor = star == std::string_view::npos ? 1.0f : finite(text.substr(star + 1), whole);
   Tensor tensor = read_tensor(text.substr(0, star));
   for (float& x : tensor.f32()) x *= factor;
+  check_numbers(tensor, text);
   return tensor;
 }
 
@@ -122,7 +133,9 @@ Edit parse_change(std::string_view text, std::string_view whole) {
 
 }  // namespace
 
-Tensor read_tensor(std::string_view path) {
+namespace {
+
+Tensor read_any(std::string_view path) {
   const size_t hash = path.rfind('#');
   const std::string file(path.substr(0, hash));
   if (file.ends_with(".npy")) return as_f32(read_npy(file), file);
@@ -136,6 +149,14 @@ Tensor read_tensor(std::string_view path) {
     user_error("{}: contains {} tensors: expected one; select it with {}#NAME", file,
                tensors.names().size(), file);
   return as_f32(tensors.tensor(tensors.names()[0]), file);
+}
+
+}  // namespace
+
+Tensor read_tensor(std::string_view path) {
+  Tensor tensor = read_any(path);
+  check_numbers(tensor, path);
+  return tensor;
 }
 
 SiteArg parse_site(std::string_view text) {

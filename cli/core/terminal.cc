@@ -174,6 +174,7 @@ Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size
 
 std::string bar(double part, size_t columns) {
   static constexpr std::array<const char*, 8> kEighths = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  if (std::isnan(part)) return std::string(columns, ' ');
   const auto eighths = static_cast<size_t>(
       std::lround(std::clamp(part, 0.0, 1.0) * 8 * static_cast<double>(columns)));
   std::string out;

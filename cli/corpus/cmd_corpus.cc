@@ -71,11 +71,13 @@ JsonValue corpus_summary_json(const CorpusCaptureSummary& s, const Rank& rank) {
       {"bytes", s.bytes},
       {"shard_tokens", s.shard_tokens},
       {"buffer_bytes", s.buffer_bytes},
+      {"non_finite", non_finite_json(s.non_finite, "document")},
       {"skipped", s.skipped},
       {"first_skipped", s.first_skipped.empty() ? JsonValue(nullptr) : JsonValue(s.first_skipped)}};
 }
 
-std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, const Rank& rank) {
+std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, const Rank& rank,
+                         bool as_f16) {
   std::string text = rank_text(rank) + out.paint(Style::kTitle, s.folder.string());
   text += fmt::format(": {} of {} {}{}\n", shown_bytes(s.bytes), thousands(s.shards),
                       s.shards == 1 ? "shard" : "shards",
@@ -88,6 +90,7 @@ std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, con
                     fmt::format("up to {} tokens a shard; two shards in memory took at most {}",
                                 thousands(s.shard_tokens), shown_bytes(s.buffer_bytes))) +
           "\n";
+  text += non_finite_text(out, s.non_finite, "document", as_f16);
   text += skipped_text(out, s.skipped, s.first_skipped);
   if (!s.complete)
     text +=
@@ -122,7 +125,7 @@ void run(const Context& context, const CorpusCommandArgs& args) {
     json["corpus"] = corpus_summary_json(summary, rank);
     print_json(json);
   } else {
-    print(summary_text(context.out, summary, rank));
+    print(summary_text(context.out, summary, rank, args.capture.store == "f16"));
   }
   if (!summary.complete) guard.obey();
 }

@@ -162,7 +162,9 @@ void draw(const LensPicture& picture, const LensArgs& args, const LensOptions& o
 void run(const Context& context, const LensArgs& args) {
   if (!args.fit.corpus.empty()) {
     check_fit(args);
-    return fit_lens(context, args.fit, args.translators);
+    LensFitArgs fit = args.fit;
+    fit.edits = args.edits;
+    return fit_lens(context, fit, args.translators);
   }
   check(args);
   const Model model = load_model(context);

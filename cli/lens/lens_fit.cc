@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "cli/lens/lens_fit.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <filesystem>
 
 #include "base/check.h"
 #include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/terminal.h"
 #include "vitrine/analysis/tuned_lens.h"
 #include "vitrine/corpus/corpus.h"
@@ -23,12 +24,16 @@ TunedLensFit fit(const Model& model, const LensFitArgs& args) {
     return windows.next(window) ? std::optional(std::move(window.ids)) : std::nullopt;
   };
   return fit_tuned_lens(model, next,
-                        {.alpha = args.alpha, .max_tokens = args.tokens, .progress = &bar});
+                        {.alpha = args.alpha,
+                         .max_tokens = args.tokens,
+                         .edits = parse_edits(args.edits),
+                         .progress = &bar});
 }
 
-JsonValue fit_json(const TunedLensFit& fit, const std::string& folder) {
+JsonValue fit_json(const TunedLensFit& fit, const LensFitArgs& args, const std::string& folder) {
   JsonValue json = {{"translators", folder},
                     {"alpha", fit.alpha},
+                    {"edits", args.edits},
                     {"fitted_tokens", fit.fitted_tokens},
                     {"held_out_tokens", fit.held_out_tokens},
                     {"model_loss", fit.model_loss}};
@@ -42,11 +47,16 @@ JsonValue fit_json(const TunedLensFit& fit, const std::string& folder) {
   return json;
 }
 
-void print_fit(const Terminal& out, const TunedLensFit& fit, const std::string& folder) {
+void print_fit(const Terminal& out, const TunedLensFit& fit, const LensFitArgs& args,
+               const std::string& folder) {
   print(out.paint(Style::kTitle,
                   fmt::format("{}: {} translators fitted to {} tokens, alpha {}", folder,
                               fit.rows.size(), thousands(fit.fitted_tokens), fit.alpha)) +
         "\n");
+  if (!args.edits.empty())
+    print(out.paint(Style::kDim,
+                    fmt::format("of the model with edits {}", fmt::join(args.edits, ", "))) +
+          "\n");
   print(out.paint(Style::kDim,
                   fmt::format("on {} held-out tokens, in nats; KL from the model's output",
                               thousands(fit.held_out_tokens))) +
@@ -75,9 +85,9 @@ void fit_lens(const Context& context, const LensFitArgs& args, const std::string
   const Model model = load_model(context);
   const TunedLensFit result = fit(model, args);
   save_tuned_lens(folder, result.lens);
-  if (!context.json) return print_fit(context.out, result, folder);
+  if (!context.json) return print_fit(context.out, result, args, folder);
   JsonValue json = json_head("lens", model);
-  json["fit"] = fit_json(result, folder);
+  json["fit"] = fit_json(result, args, folder);
   print_json(json);
 }
 

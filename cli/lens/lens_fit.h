@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/core/context.h"
 
@@ -13,6 +14,7 @@ struct LensFitArgs {
   std::string corpus;  ///< empty: nothing is to be fitted
   double alpha = 1e-3;
   int64_t tokens = 0;
+  std::vector<std::string> edits;  ///< of --edit
 };
 
 /// Fits translators, writes them to `folder` and shows what they are worth on held-out text.

@@ -39,7 +39,7 @@ V.page(found => {
   const rest = row => 1 - source.at(row, 0);
   const shade = (row, key) => {
     const value = source.at(row, key);
-    if (!sink) return value;
+    if (!sink || !Number.isFinite(value)) return value;
     return key === 0 || source.queries[row] === 0 ? 0 : rest(row) > 1e-6 ? value / rest(row) : 0;
   };
 
@@ -50,12 +50,15 @@ V.page(found => {
     const canvas = V.el('canvas', {width: kThumb, height: kThumb, 'aria-hidden': 'true'}), R = each.queries.length, draw = () => {
       const context = canvas.getContext('2d'), columns = Math.min(T, kThumb), rows = Math.min(R, kThumb), pixels = context.createImageData(columns, rows);
       for (let y = 0, at = 0; y < rows; ++y) for (let x = 0; x < columns; ++x, at += 4) {
-        // The largest number that falls on the pixel: a thin diagonal stays one.
-        let most = 0;
+        // The largest number that falls on the pixel: a thin diagonal stays one. Without a finite one the pixel stays transparent.
+        let most = NaN;
         for (let row = Math.floor(y * R / rows); row < Math.ceil((y + 1) * R / rows); ++row) {
-          for (let key = Math.floor(x * T / columns); key < Math.ceil((x + 1) * T / columns); ++key) most = Math.max(most, each.at(row, key));
+          for (let key = Math.floor(x * T / columns); key < Math.ceil((x + 1) * T / columns); ++key) {
+            const value = each.at(row, key);
+            if (Number.isFinite(value) && !(most >= value)) most = value;
+          }
         }
-        pixels.data.set([...V.color.amount(most), 255], at);
+        if (Number.isFinite(most)) pixels.data.set([...V.color.amount(most), 255], at);
       }
       canvas.width = columns;
       canvas.height = rows;
@@ -114,8 +117,9 @@ V.page(found => {
   const showQuery = to => {
     if (row(to) < 0) { query = to; V.replace(where, name(to), ' is not among the requested queries.'); V.replace(list); text.redraw(); return; }
     query = to;
-    const order = Array.from({length: to + 1}, (_, key) => key).sort((a, b) => source.at(row(to), b) - source.at(row(to), a));
-    V.replace(where, V.tokenBox(found.tokens[to]), ` at position ${to} looks at`);
+    const order = Array.from({length: to + 1}, (_, key) => key).filter(key => Number.isFinite(source.at(row(to), key))).sort((a, b) => source.at(row(to), b) - source.at(row(to), a));
+    const lost = to + 1 - order.length;
+    V.replace(where, V.tokenBox(found.tokens[to]), ` at position ${to} looks at`, lost > 0 ? ` (${lost} of ${to + 1} values are not finite)` : null);
     V.replace(list, V.bars(order.slice(0, 10).map(key => ({name: [V.tokenBox(found.tokens[key]), ' ', String(key)], value: source.at(row(to), key)})), {format: V.percent, most: 1}));
     text.redraw();
   };

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <tuple>
 
@@ -92,6 +93,27 @@ TEST_F(ResultPage, CovarianceOfMomentsHasNoSeries) {
   EXPECT_EQ(tab.eval("document.querySelectorAll('.card').length"), 2);
   EXPECT_TRUE(says(tab.text(".words"), "opposite ways"));
   expect_sound("covariance-moments");
+}
+
+TEST_F(ResultPage, AttentionDrawsWhatIsFinite) {
+  const Model model =
+      Model::random({.layers = 2, .heads = 2, .width = 8, .inner = 16, .vocab = 17, .context = 16},
+                    4, {.threads = 1});
+  const Hooks edits = Hooks().edit("blocks.1.attn.hook_pattern", callback([](EditView& view) {
+                                     view.values[0] = std::numeric_limits<float>::quiet_NaN();
+                                   }),
+                                   {.positions = {3}, .heads = {1}});
+  const AttentionMaps maps = attention(model, testing::six_ids(), {.edits = edits});
+  const AttentionViews views{.maps = &maps};
+  Tab& tab = show(attention_page({&views, 1}, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.thumbs canvas').length"), 4);
+  tab.click_on(".thumbs button:nth-child(4)");  // head 1.1, with the NaN
+  EXPECT_TRUE(says(tab.text("main"), "Head 1.1"));
+  const Json rows = numbers("1");
+  size_t lost = 0;
+  for (const Json& row : rows) lost += row["attention"].is_null();
+  EXPECT_EQ(lost, 1u);
+  expect_sound("attention-nan");
 }
 
 TEST_F(ResultPage, AttentionEnlargesAHeadAndFollowsAQuery) {
