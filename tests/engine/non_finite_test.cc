@@ -73,8 +73,8 @@ TEST(NonFinite, ForbiddenTokensAreValidUnlessAllAre) {
   EXPECT_EQ(find_non_finite(m, {tokens(6, 1)},
                             Hooks().edit("logits", replace(forbid), {.neurons = {1, 2}})),
             std::nullopt);
-  const auto found = find_non_finite(
-      m, {tokens(6, 1)}, Hooks().edit("logits", replace(forbid), {.positions = {2}}));
+  const auto found = find_non_finite(m, {tokens(6, 1)},
+                                     Hooks().edit("logits", replace(forbid), {.positions = {2}}));
   ASSERT_TRUE(found);
   EXPECT_EQ(found->site, "logits");
   EXPECT_EQ(found->position, 2);
@@ -88,10 +88,9 @@ TEST(NonFinite, NoTokenIsDrawnFromIt) {
     const auto refusal = [&](const Hooks& hooks) {
       return error_of([&] { generate(m, prompts, options, hooks); });
     };
-    EXPECT_TRUE(says(
-        refusal(Hooks().edit("blocks.1.hook_mlp_out", spoil(7), {.sequences = {1}})),
-        "the distribution of new token 0 of sequence 1 is not finite",
-        "blocks.1.hook_mlp_out is NaN at position 0 of sequence 1 (element 7)"));
+    EXPECT_TRUE(says(refusal(Hooks().edit("blocks.1.hook_mlp_out", spoil(7), {.sequences = {1}})),
+                     "the distribution of new token 0 of sequence 1 is not finite",
+                     "blocks.1.hook_mlp_out is NaN at position 0 of sequence 1 (element 7)"));
     // In a later step: position 8 is the fourth new token of the first prompt.
     EXPECT_TRUE(says(refusal(Hooks().edit("blocks.0.attn.hook_k", spoil(2), {.positions = {8}})),
                      "the distribution of new token 4 of sequence 0",
@@ -105,12 +104,10 @@ TEST(NonFinite, NoTokenIsDrawnFromIt) {
 TEST(NonFinite, NoTokenIsDrawnAfterAnOverflow) {
   const Model m = model();
   const float huge = 3e38f;
-  const Hooks edits = Hooks()
-                          .edit("blocks.1.hook_mlp_out", scale(huge))
-                          .edit("blocks.1.hook_mlp_out", scale(huge));
-  const std::string said = error_of([&] {
-    generate(m, {tokens(5, 1)}, {.max_new_tokens = 12}, edits);
-  });
+  const Hooks edits =
+      Hooks().edit("blocks.1.hook_mlp_out", scale(huge)).edit("blocks.1.hook_mlp_out", scale(huge));
+  const std::string said =
+      error_of([&] { generate(m, {tokens(5, 1)}, {.max_new_tokens = 12}, edits); });
   EXPECT_TRUE(says(said, "new token 0", "blocks.1.hook_mlp_out is", "infinite at position 0"));
 }
 
