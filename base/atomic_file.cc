@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/system_error.h"
 
 namespace vitrine::internal {
 namespace {
@@ -33,11 +34,6 @@ fs::path real_target(fs::path path) {
   return path;
 }
 
-bool is_users_fault(int error) {
-  return error == ENOENT || error == EACCES || error == EPERM || error == ENOTDIR ||
-         error == EROFS || error == ENAMETOOLONG;
-}
-
 // There is another disk, or something to delete on this one.
 bool is_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
@@ -57,7 +53,7 @@ AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes)
     const int error = errno;
     const auto line = fmt::format("{}: cannot be written: {} in {}", path_.string(),
                                   std::strerror(error), folder.string());
-    throw Error(is_users_fault(error) ? Error::Kind::kUser : Error::Kind::kInternal, line);
+    throw Error(kind_of_failure(error), line);
   }
   if (expected_bytes == 0) return;
   const int failed = fallocate(fd_, 0, 0, static_cast<off_t>(expected_bytes)) == 0 ? 0 : errno;
@@ -78,9 +74,8 @@ void AtomicFile::discard() noexcept {
 void AtomicFile::fail(const char* doing, uint64_t wanted, int error) {
   const uint64_t before = written_;
   discard();
-  throw Error(is_full(error) ? Error::Kind::kUser : Error::Kind::kInternal,
-              fmt::format("{}: cannot be written: {} {} bytes after {}: {}; no file was left",
-                          path_.string(), doing, wanted, before, std::strerror(error)));
+  internal_error("{}: cannot be written: {} {} bytes after {}: {}; no file was left",
+                 path_.string(), doing, wanted, before, std::strerror(error));
 }
 
 void AtomicFile::append(std::span<const std::byte> bytes) {

@@ -15,15 +15,15 @@ namespace vitrine::internal {
 class AtomicFile {
  public:
   /// `expected_bytes`, where known, is reserved at once, so that a full disk is found before the
-  /// work and not after it. Throws Error (user) where the target cannot be written or the disk has
-  /// no room.
+  /// work and not after it. Throws Error (user) for a target that cannot be written, (internal)
+  /// for a disk without room.
   explicit AtomicFile(std::filesystem::path path, uint64_t expected_bytes = 0);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Throws Error, (user) for a full disk and (internal) for anything else: path, bytes wanted, the
-  /// system's reason. The temporary is removed; the target is untouched.
+  /// Throws Error (internal), also for a full disk: path, bytes wanted, the system's reason. The
+  /// temporary is removed; the target is untouched.
   void append(std::span<const std::byte> bytes);
   void append(std::string_view text);
   /// The same at a place of the file, wherever append() is. All bytes together are to fill the

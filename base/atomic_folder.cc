@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/quote.h"
+#include "base/system_error.h"
 
 namespace vitrine::internal {
 namespace {
@@ -27,7 +28,7 @@ fs::path real_target(const fs::path& path) {
   std::error_code error;
   if (path.empty()) user_error("the output folder's name is empty: expected a path");
   fs::path target = fs::weakly_canonical(fs::absolute(path, error), error);
-  if (error) user_error("{}: cannot be written: {}", path.string(), error.message());
+  if (error) system_failure(error.value(), path.string(), "cannot be written");
   return target.has_filename() ? target : target.parent_path();
 }
 
@@ -45,9 +46,10 @@ void require_room(const fs::path& target, uint64_t bytes) {
   const fs::space_info space = fs::space(target.parent_path(), error);
   if (error || space.available >= bytes)
     return;  // a file system that does not say is found full by the files themselves
-  user_error("{}: insufficient disk space: {} to write, {} free; free some space, or write less",
-             target.string(), human_bytes(static_cast<double>(bytes)),
-             human_bytes(static_cast<double>(space.available)));
+  internal_error(
+      "{}: insufficient disk space: {} to write, {} free; free some space, or write less",
+      target.string(), human_bytes(static_cast<double>(bytes)),
+      human_bytes(static_cast<double>(space.available)));
 }
 
 }  // namespace
@@ -64,8 +66,8 @@ AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes)
   if (made != 0) {
     const int error = errno;
     temporary_.clear();
-    user_error("{}: cannot be written: {} in {}", target_.string(), std::strerror(error),
-               target_.parent_path().string());
+    system_failure(error, target_.string(),
+                   "cannot be written in " + target_.parent_path().string());
   }
   try {
     require_room(target_, expected_bytes);

@@ -6,15 +6,14 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
-#include "base/check.h"
+#include "base/system_error.h"
 
 namespace vitrine::internal {
 
 FileLock::FileLock(const std::filesystem::path& path, const std::filesystem::path& guarded)
     : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-  if (fd_ < 0) user_error("{}: cannot be written: {}", path.string(), std::strerror(errno));
+  if (fd_ < 0) system_failure(errno, path.string(), "cannot be written");
   // Some network file systems have no locks; the write then continues unguarded.
   if (flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
   close(fd_);

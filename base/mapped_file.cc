@@ -13,7 +13,7 @@
 #include <new>
 #include <utility>
 
-#include "base/check.h"
+#include "base/system_error.h"
 
 namespace vitrine::internal {
 namespace {
@@ -33,7 +33,7 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   if (file.fd < 0) {
     const int error = errno;
     if (error == ENOENT) user_error("{}: no such file", path_.string());
-    user_error("{}: cannot be opened: {}", path_.string(), std::strerror(error));
+    system_failure(error, path_.string(), "cannot be opened");
   }
   struct stat info = {};
   if (fstat(file.fd, &info) != 0)

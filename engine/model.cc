@@ -128,10 +128,12 @@ void ModelState::require_memory(size_t bytes, const std::string& parts) const {
   if (bytes == 0)
     user_error("out of memory: the weights need {} bytes, the memory limit is {}",
                weights.memory.bytes(), memory_limit);
-  user_error(
-      "out of memory: this run needs {} and {} are free: {}; capture fewer sites, positions or "
-      "heads, store them as f16, or request fewer logits",
+  // A limit is the user's; what the machine has is not.
+  const std::string line = fmt::format(
+      "out of memory: this run needs {} and {} are free: {}; use shorter or fewer sequences, or "
+      "captures of fewer sites, positions or heads, stored as f16",
       megabytes(bytes), megabytes(room), parts);
+  throw Error(memory_limit > 0 ? Error::Kind::kUser : Error::Kind::kInternal, line);
 }
 
 }  // namespace internal

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/system_error.h"
 #include "base/text_file.h"
 
 namespace vitrine::internal {
@@ -20,7 +21,7 @@ constexpr size_t kBuffer = 1u << 18;
 
 ByteSource::ByteSource(std::string path) : path_(std::move(path)), buffer_(kBuffer) {
   fd_ = path_ == "-" ? dup(STDIN_FILENO) : open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd_ < 0) user_error("{}: cannot be read: {}", path_, std::strerror(errno));
+  if (fd_ < 0) system_failure(errno, path_, "cannot be read");
   const std::string name = path_ == "-" ? "standard input" : path_;
   if (const auto other = other_format(peek(), name))
     user_error("{}: {}: expected UTF-8 text; {}", name, other->what, other->fix);

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/file_lock.h"
 #include "base/quote.h"
+#include "base/system_error.h"
 #include "base/xxhash64.h"
 #include "vitrine/corpus/corpus_capture.h"
 
@@ -134,9 +135,9 @@ void check_world(const fs::path& folder, int64_t world) {
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error || !fs::is_directory(folder))
-    user_error("{}: cannot be created as a folder: {}", folder.string(),
-               error ? error.message() : "a file exists");
+  if (error) system_failure(error.value(), folder.string(), "cannot be created as a folder");
+  if (!fs::is_directory(folder, error))
+    user_error("{}: cannot be created as a folder: a file exists", folder.string());
 }
 
 /// Removes temporary files left by a killed process.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "base/check.h"
-
 #include <algorithm>
 
 #include "analysis/corpus/manifest.h"
 #include "base/mapped_file.h"
+#include "base/system_error.h"
 #include "base/xxhash64.h"
 #include "vitrine/corpus/corpus_capture.h"
 
@@ -22,7 +21,7 @@ std::vector<fs::path> rank_folders(const fs::path& folder) {
     if (entry.path().filename().string().starts_with("rank-") && entry.is_directory())
       found.push_back(entry.path());
   }
-  if (error) user_error("{}: cannot be read as a folder: {}", folder.string(), error.message());
+  if (error) system_failure(error.value(), folder.string(), "cannot be read as a folder");
   if (found.empty())
     user_error("{}: contains no capture of a corpus: missing folder rank-...", folder.string());
   std::sort(found.begin(), found.end());

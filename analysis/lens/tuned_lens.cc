@@ -6,10 +6,10 @@
 #include "analysis/common/linalg.h"
 #include "analysis/lens/unembedding_hash.h"
 #include "base/atomic_file.h"
-#include "base/check.h"
 #include "base/finite.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "base/system_error.h"
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/checkpoint/torch_file.h"
 
@@ -159,7 +159,7 @@ TunedLens load_tuned_lens(const fs::path& folder, const Model& model) {
 void save_tuned_lens(const fs::path& folder, const TunedLens& lens) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) user_error("{}: cannot be created: {}", folder.string(), error.message());
+  if (error) system_failure(error.value(), folder.string(), "cannot be created");
   std::vector<std::pair<std::string, TensorView>> tensors;
   for (size_t n = 0; n < lens.weights.size(); ++n) {
     tensors.emplace_back(fmt::format("{}.weight", n), lens.weights[n]);

@@ -4,13 +4,12 @@
 #include <stdlib.h>
 
 #include <cerrno>
-#include <cstring>
 #include <span>
 #include <system_error>
 #include <vector>
 
 #include "base/atomic_file.h"
-#include "base/check.h"
+#include "base/system_error.h"
 #include "bench/measure/random_matrix.h"
 #include "bench/measure/timing.h"
 
@@ -22,8 +21,7 @@ Scratch::Scratch(const std::filesystem::path& where) {
       where.empty() ? std::filesystem::temp_directory_path() : where;
   std::string pattern = (parent / "vitrine-bench-XXXXXX").string();
   if (!mkdtemp(pattern.data())) {
-    user_error("{}: cannot create a folder: {}; choose another with --scratch", parent.string(),
-               std::strerror(errno));
+    system_failure(errno, parent.string(), "cannot create a folder (--scratch names another)");
   }
   path_ = pattern;
 }

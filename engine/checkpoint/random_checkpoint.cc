@@ -10,9 +10,9 @@
 
 #include "base/atomic_file.h"
 #include "base/atomic_folder.h"
-#include "base/check.h"
 #include "base/json_value.h"
 #include "base/quote.h"
+#include "base/system_error.h"
 #include "engine/checkpoint/config.h"
 #include "engine/random_weights.h"
 #include "vitrine/checkpoint/safetensors.h"
@@ -120,7 +120,7 @@ void copy_files(const std::vector<fs::path>& files, const fs::path& folder) {
   for (const fs::path& file : files) {
     std::error_code error;
     fs::copy_file(file, folder / file.filename(), error);
-    if (error) user_error("{}: cannot be copied: {}", file.string(), error.message());
+    if (error) system_failure(error.value(), file.string(), "cannot be copied");
   }
 }
 

@@ -50,9 +50,9 @@ size_t machine_room() {
 }
 
 [[noreturn]] void refuse(size_t bytes) {
-  user_error(
-      "out of memory for {} bytes ({:.1f} GB): {} bytes are available; use a smaller model, a "
-      "shorter context or fewer captures",
+  internal_error(
+      "out of memory for {} bytes ({:.1f} GB): {} bytes are available; use a smaller model, "
+      "shorter texts or fewer captures",
       bytes, static_cast<double>(bytes) * 1e-9, available_memory());
 }
 

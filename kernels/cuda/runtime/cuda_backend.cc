@@ -51,9 +51,9 @@ Buffer CudaBackend::allocate(size_t bytes) {
   device_->make_current();
   void* data = device_->allocate(bytes);
   if (data == nullptr)
-    user_error(
+    internal_error(
         "out of GPU memory: {} bytes requested, {} available; use a smaller batch, or f16 or bf16 "
-        "weights",
+        "weights (`dtype`)",
         bytes, available_bytes());
   // Buffers may outlive the backend; the device lives as long as any of them.
   return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) {
@@ -121,8 +121,8 @@ Buffer CudaBackend::allocate_host(size_t bytes) {
   }
   void* data = device_->allocate_host(bytes);
   if (data == nullptr)
-    user_error("out of host memory for {} bytes of results; capture less, or request fewer logits",
-               bytes);
+    internal_error(
+        "out of host memory for {} bytes of results; capture less, or request fewer logits", bytes);
   return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) {
             device->release_host(memory);
           })};
