@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/quote.h"
+#include "base/system_error.h"
 #include "base/utf8.h"
 
 namespace vitrine::internal {
@@ -144,9 +145,9 @@ std::string read_text(const std::string& path) {
     if (std::filesystem::is_directory(path, ignored))
       user_error("{}: is a directory: expected a file", path);
     std::ifstream file(path, std::ios::binary);
-    if (!file) user_error("{}: cannot be read: {}", path, std::strerror(errno));
+    if (!file) system_failure(errno, path, "cannot be read");
     bytes.assign(std::istreambuf_iterator<char>(file), {});
-    if (file.bad()) user_error("{}: cannot be read completely", path);
+    if (file.bad()) internal_error("{}: cannot be read completely", path);
   }
   const std::string_view text = check_text(bytes, name_of(path));
   bytes.erase(0, bytes.size() - text.size());

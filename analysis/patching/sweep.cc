@@ -53,6 +53,10 @@ PatchSweep::PatchSweep(const PatchCells& cells, const Config& config, int64_t to
   if (cells.sites.empty())
     user_error("missing site to patch: expected at least one, such as hook_resid_pre");
   if (window_ < 1) user_error("window of {} layers is out of range: expected at least 1", window_);
+  if (!cells.heads.empty() && cells.over != PatchOver::kHeads)
+    user_error("`heads` selects nothing, because the cells are not over heads: leave it out");
+  if (!cells.neurons.empty() && cells.over != PatchOver::kNeurons)
+    user_error("`neurons` selects nothing, because the cells are not over neurons: leave it out");
   const std::vector<int> layers =
       resolve_indices<int>(cells.layers, 0, config.layers, "layer", "layers of the model");
   positions_ = resolve_indices<int64_t>(cells.positions, 0, tokens, "position",

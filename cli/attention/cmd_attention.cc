@@ -287,51 +287,56 @@ void add_own_options(Command& command, AttentionCommandArgs& args) {
   command.add_option("--layers", args.layers, "Blocks, from 0: 0..3,-1 [all; flow: the last]")
       ->type_name("LIST")
       ->group(group);
-  command.add_option("--heads", args.heads, "Heads, for maps and heads: 0,5 [all]")
+  command.add_option("--heads", args.heads, "Heads: 0,5 [all]")
       ->type_name("LIST")
-      ->group(group);
+      ->group(group)
+      ->only_with("--mode", {"maps", "heads"});
   command
       .add_option("--position", args.position,
                   "Query positions, negative from the end: -1 or 0..3,7, or all (for flow at a "
                   "cost of T^4)")
       ->capture_default_str()
       ->type_name("LIST")
-      ->group(group);
+      ->group(group)
+      ->only_with("--mode", {"maps", "rollout", "flow"});
   command
-      .add_option("--max-work", args.max_work,
-                  "Flow: maximum number of edges of all networks together")
+      .add_option("--max-work", args.max_work, "Maximum number of edges of all networks together")
       ->check(above_zero())
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->only_with("--mode", {"flow"});
   command
       .add_option("--sequences", args.sequences,
-                  "Heads: number of random sequences for the duplicate-token and induction scores")
+                  "Number of random sequences for the duplicate-token and induction scores")
       ->check(in_range(1, 100000))
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->only_with("--mode", {"heads"});
   command
-      .add_option(
-          "--length", args.length,
-          "Heads: number of random tokens that are repeated [50, or fewer in a short context]")
+      .add_option("--length", args.length,
+                  "Number of random tokens that are repeated [50, or fewer in a short context]")
       ->check(above_zero())
       ->type_name("N")
-      ->group(group);
-  command.add_option("--seed", args.seed, "Heads: seed of the random tokens")
+      ->group(group)
+      ->only_with("--mode", {"heads"});
+  command.add_option("--seed", args.seed, "Seed of the random tokens")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
-      ->group(group);
-  Option bos = command
-                   .add_option("--bos-id", args.bos_id,
-                               "Heads: id of the token before the random ones [end of text]")
-                   ->check(not_negative())
-                   ->type_name("ID")
-                   ->group(group);
-  command.add_flag("--no-bos", args.no_bos, "Heads: no token before the random ones")
       ->group(group)
-      ->excludes(bos);
+      ->only_with("--mode", {"heads"});
+  command
+      .add_option("--bos-id", args.bos_id, "Id of the token before the random ones [end of text]")
+      ->check(not_negative())
+      ->type_name("ID")
+      ->group(group)
+      ->only_with("--mode", {"heads"});
+  command.add_flag("--no-bos", args.no_bos, "No token before the random ones")
+      ->group(group)
+      ->only_with("--mode", {"heads"})
+      ->not_with("--bos-id");
   command.add_option("-o,--out", args.out, "Write the numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);

@@ -28,7 +28,8 @@ void add_subject_options(Command& command, BenchArgs& args) {
                   "Checkpoint instead of --size: its directory or file, demo, or a name in the "
                   "Hugging Face cache")
       ->type_name("MODEL")
-      ->group(group);
+      ->group(group)
+      ->not_with("--size");
   command
       .add_option("--device", options.devices,
                   "Devices, a list: cpu, cuda (the first GPU), cuda:N [cpu]")
@@ -50,12 +51,14 @@ void add_subject_options(Command& command, BenchArgs& args) {
       ->allow_extra_args(false)
       ->check(in_range(1, 4096))
       ->type_name("LIST")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--device", {"cpu"}}, {"--device", {}, true}});
   command.add_option("--seed", options.seed, "Seed of the random weights")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--model");
 }
 
 void add_workload_options(Command& command, BenchOptions& options) {
@@ -73,34 +76,45 @@ void add_workload_options(Command& command, BenchOptions& options) {
   list("--hooks", options.hooks,
        fmt::format("Sets of hooks in forward, prefill and decode, a list: {} [{}]",
                    fmt::join(bench::hook_set_names(), ","), fmt::join(options.hooks, ",")))
-      ->type_name("LIST");
+      ->type_name("LIST")
+      ->only_with({{"--workload", {"forward", "prefill", "decode"}}, {"--workload", {}, true}});
   list("--batch", options.batches, "Sequences per forward pass, a list [cpu: 1; GPU: 1,8]")
       ->check(in_range(1, 65536))
-      ->type_name("LIST");
+      ->type_name("LIST")
+      ->only_with({{"--workload", {"forward", "prefill", "attention", "saliency"}},
+                   {"--workload", {}, true}});
   list("--decode-batch", options.decode_batches,
        "Sequences decoded together, a list [cpu: 1; GPU: 1,8,64]")
       ->check(in_range(1, 65536))
-      ->type_name("LIST");
+      ->type_name("LIST")
+      ->only_with({{"--workload", {"decode", "generate", "attention"}}, {"--workload", {}, true}});
   const auto tokens = [&](const char* name, std::vector<int64_t>& to, const std::string& text) {
-    list(name, to, text)->check(in_range(int64_t{1}, int64_t{1} << 30))->type_name("LIST");
+    return list(name, to, text)->check(in_range(int64_t{1}, int64_t{1} << 30))->type_name("LIST");
   };
-  tokens(
-      "--prompt", options.prompts,
-      "Tokens per sequence of a forward pass, a list [cpu: 128; GPU: 1024; at most the context]");
+  tokens("--prompt", options.prompts,
+         "Tokens per sequence of a forward pass, a list [cpu: 128; GPU: 1024; at most the context]")
+      ->only_with({{"--workload",
+                    {"forward", "prefill", "attention", "saliency", "patching", "score", "lens",
+                     "capture"}},
+                   {"--workload", {}, true}});
   tokens("--decode-prompt", options.decode_prompts,
-         "Tokens before the first decoded one, a list [16]");
-  tokens("--tokens", options.tokens, "Tokens decoded per measurement, a list [cpu: 16; GPU: 64]");
+         "Tokens before the first decoded one, a list [16]")
+      ->only_with({{"--workload", {"decode", "generate", "load"}}, {"--workload", {}, true}});
+  tokens("--tokens", options.tokens, "Tokens decoded per measurement, a list [cpu: 16; GPU: 64]")
+      ->only_with({{"--workload", {"decode", "generate"}}, {"--workload", {}, true}});
   command
       .add_option(
           "--text", options.text,
           "Text file for the tokenizer workload [a million bytes of words of its vocabulary]")
       ->type_name("FILE")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--workload", {"tokenizer"}}, {"--workload", {}, true}});
   command
       .add_option("--scratch", options.scratch,
                   "Folder for temporary files of capture and load [the system's temporary folder]")
       ->type_name("FOLDER")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--workload", {"capture", "load"}}, {"--workload", {}, true}});
   command
       .add_flag("--beside-load", options.beside_load,
                 "Measure everything also beside busy processes, one on each CPU; checks run beside "
@@ -124,7 +138,8 @@ void add_result_options(Command& command, BenchOutput& output) {
       ->check(one_of({"text", "md", "csv", "json"}))
       ->capture_default_str()
       ->type_name("FORMAT")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json");
   command.add_option("-o,--out", output.out, "Write the JSON to FILE as well")
       ->type_name("FILE")
       ->group(group);

@@ -38,9 +38,6 @@ void check_words(const char* option, const std::vector<std::string>& words,
 
 BenchOptions complete(const BenchArgs& args) {
   BenchOptions options = args.options;
-  if (!args.model.empty() && !args.sizes.empty())
-    user_error("--size {} and --model {} exclude each other: use one of them",
-               fmt::join(args.sizes, ","), quote(args.model));
   check_words("--size", args.sizes, bench::size_names());
   check_words("--dtype", args.dtypes, {"f32", "f16", "bf16", "int8"});
   check_words("--workload", options.workloads, bench::workload_names());

@@ -25,7 +25,8 @@ Option add_site_options(Command& command, CaptureArgs& args) {
       ->check(one_of({"f32", "f16", "bf16"}))
       ->capture_default_str()
       ->type_name("DTYPE")
-      ->group(group);
+      ->group(group)
+      ->only_with("--capture");
   return capture;
 }
 

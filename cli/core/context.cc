@@ -24,14 +24,16 @@ void add_output_options(Command& command, Context& context) {
       ->check(one_of({"auto", "always", "never"}))
       ->capture_default_str()
       ->type_name("WHEN")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json");
   command
       .add_option(
           "--width", context.width,
           "Maximum width of a line in columns; 0: unlimited [the terminal's width; piped: 120]")
       ->check(in_range(0, 100000))
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json");
 }
 
 void add_model_options(Command& command, Context& context) {
@@ -54,7 +56,8 @@ void add_model_options(Command& command, Context& context) {
       ->check(one_of({"exact", "fast", "cublas"}))
       ->capture_default_str()
       ->type_name("WAY")
-      ->group(group);
+      ->group(group)
+      ->only_with("--device", {"cuda*"});
   command
       .add_option("--dtype", context.dtype,
                   "Storage type of weights: f32, f16, bf16, int8 (CPU only; one scale per output) "
@@ -68,7 +71,8 @@ void add_model_options(Command& command, Context& context) {
                   "SLURM_CPUS_PER_TASK]")
       ->check(in_range(1, 4096))
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--device", {"cuda*"});
 }
 
 Model load_model(const Context& context) {

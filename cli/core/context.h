@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json_value.h"
+#include "cli/core/exit_status.h"
 #include "cli/core/options.h"
 #include "cli/core/terminal.h"
 #include "vitrine/model.h"
@@ -18,6 +19,7 @@ using namespace internal;
 /// sets `action`; nothing runs while arguments are parsed.
 struct Context {
   std::function<void()> action;
+  ExitStatus status = ExitStatus::kDone;  ///< how the program ends unless the action throws
 
   // Options of every command, by add_output_options.
   bool json = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/core/corpus_args.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -24,6 +25,12 @@ std::optional<int64_t> variable(const char* name) {
   if (error != std::errc() || end != digits.data() + digits.size())
     user_error("{} is {}: expected an integer; or use --rank and --world", name, quote(text));
   return value;
+}
+
+/// Whether one of the files is of objects, or of text.
+bool any_file(const CorpusArgs& args, bool objects) {
+  return std::any_of(args.files.begin(), args.files.end(),
+                     [=](const std::string& file) { return file.ends_with(".jsonl") == objects; });
 }
 
 int32_t prepended_id(const CorpusArgs& args, const Model& model) {
@@ -67,11 +74,13 @@ void add_corpus_options(Command& command, CorpusArgs& args) {
       ->check(one_of({"file", "line", "paragraph"}))
       ->capture_default_str()
       ->type_name("WAY")
-      ->group(group);
+      ->group(group)
+      ->only_if("a file of text", [&args] { return any_file(args, false); });
   command.add_option("--field", args.field, "Field of .jsonl objects that holds the text")
       ->capture_default_str()
       ->type_name("NAME")
-      ->group(group);
+      ->group(group)
+      ->only_if("a .jsonl file", [&args] { return any_file(args, true); });
   command
       .add_flag(
           "--skip-bad", args.skip_bad,
@@ -98,7 +107,7 @@ void add_corpus_options(Command& command, CorpusArgs& args) {
       ->check(not_negative())
       ->type_name("ID")
       ->group(group)
-      ->excludes("--prepend");
+      ->not_with("--prepend");
   command
       .add_flag("--special", args.special, "Read text such as <|endoftext|> as the special token")
       ->group(group);

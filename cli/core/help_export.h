@@ -5,9 +5,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_value.h"
+#include "cli/core/option_rules.h"
+
 // The option table of --help for other readers: shells that complete command lines, and man.
 
 namespace vitrine::cli {
+using namespace internal;
 
 class Command;
 struct Context;
@@ -18,7 +22,10 @@ struct OptionHelp {
   std::string value;                 ///< kind of value: "FILE"; empty for a flag
   std::vector<std::string> choices;  ///< all values, if they are a closed list
   std::string group;                 ///< "Input"
-  std::string text;                  ///< description, then the default in brackets
+  std::string text;      ///< description, the default in brackets, then the rules in parentheses
+  std::string fallback;  ///< the default; empty: none, or the text says it
+  bool required = false;
+  std::vector<OptionRule> rules;
 
   /// Whether the value may be the name of a file or folder.
   bool takes_file() const;
@@ -37,6 +44,9 @@ inline constexpr std::string_view kShells[] = {"bash", "zsh", "fish"};
 std::string completions(const std::vector<CommandHelp>& commands, std::string_view shell);
 /// A manual page in the man macros of roff.
 std::string man_page(const std::vector<CommandHelp>& commands);
+
+/// The same for programs: every command with its options and their rules.
+JsonValue option_table(const std::vector<CommandHelp>& commands);
 
 /// The commands `completions` and `man`, which --help does not show: installing runs them.
 void add_help_export(Command& app, Context& context);

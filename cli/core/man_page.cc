@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include "cli/core/exit_status.h"
 #include "cli/core/help_export.h"
 #include "vitrine/version.h"
 
@@ -73,11 +74,10 @@ std::string man_page(const std::vector<CommandHelp>& commands) {
     text += fmt::format(".SS {}\n{}.\n{}{}", roff(command.name), roff(command.text),
                         option_list(command), example_block(command.footer));
   }
-  return text +
-         ".SH EXIT STATUS\n"
-         ".TP\n\\fB0\\fR\nSuccess.\n"
-         ".TP\n\\fB1\\fR\nAn error of the program or the machine: no memory, a failed write.\n"
-         ".TP\n\\fB2\\fR\nInvalid input: an unknown option, a missing file, an invalid value.\n";
+  text += ".SH EXIT STATUS\n";
+  for (const ExitStatusInfo& info : kExitStatuses)
+    text += fmt::format(".TP\n{}\n{}\n", bold(info.status), roff(info.text));
+  return text;
 }
 
 }  // namespace vitrine::cli

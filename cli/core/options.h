@@ -4,11 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "cli/core/option_rules.h"
 
 namespace CLI {
 class App;
@@ -43,10 +46,14 @@ Check in_range(double min, double max);
 Check not_negative();
 Check above_zero();
 
-/// One option of a command, which owns it.
+/// The rules of all options of a program.
+using OptionTable = std::map<const CLI::Option*, std::vector<OptionRule>>;
+
+/// One option of a command, which owns it. An option takes no empty value. One that takes a single
+/// value is given at most once; a flag may be repeated.
 class Option {
  public:
-  explicit Option(CLI::Option* option) : option_(option) {}
+  Option(CLI::Option* option, OptionTable* table) : option_(option), table_(table) {}
   Option* operator->() { return this; }
 
   Option check(const Check& check);
@@ -60,14 +67,20 @@ class Option {
   Option allow_extra_args(bool allow);
   Option delimiter(char separator);
   Option required();
-  Option needs(const std::string& other);
-  Option excludes(Option other);
-  Option excludes(const std::string& other);
-  Option excludes(const std::string& one, const std::string& two);
-  Option excludes(const std::string& one, const std::string& two, const std::string& three);
+  // What it has an effect with; without it the option is rejected. Several calls: all must hold.
+  Option only_with(const std::string& option, std::vector<std::string> values = {});
+  /// One of several.
+  Option only_with(std::vector<With> any);
+  /// `words`: what `holds` tests, such as "a .jsonl file".
+  Option only_if(std::string words, std::function<bool()> holds);
+  /// The option cannot be used with this one (with any of these values of it).
+  Option not_with(const std::string& option, std::vector<std::string> values = {});
 
  private:
+  Option with_rule(OptionRule rule);
+
   CLI::Option* option_;
+  OptionTable* table_;
 };
 
 struct CommandHelp;
@@ -76,7 +89,7 @@ struct CommandHelp;
 /// run.
 class Command {
  public:
-  explicit Command(CLI::App* app) : app_(app) {}
+  Command(CLI::App* app, OptionTable* table) : app_(app), table_(table) {}
 
   Command add_subcommand(const std::string& name, const std::string& description);
   Option add_flag(const std::string& name, bool& to, const std::string& help);
@@ -93,7 +106,11 @@ class Command {
   Option add_option(const std::string& name, std::vector<int64_t>& to, const std::string& help);
   Option add_option(const std::string& name, std::vector<uint64_t>& to, const std::string& help);
   Option add_option(const std::string& name, std::vector<double>& to, const std::string& help);
+  /// One of those that were added.
+  Option option(const std::string& name) const;
   void remove_option(const std::string& name);
+  /// With `option` no others of the present options have an effect than it and `used`.
+  void only_uses(const std::string& option, const std::vector<std::string>& used);
   /// Runs when the arguments have named this command.
   void callback(std::function<void()> action);
   /// Text below the options.
@@ -105,7 +122,10 @@ class Command {
   std::vector<CommandHelp> help_table() const;
 
  private:
+  Option added(CLI::Option* option) const;
+
   CLI::App* app_;
+  OptionTable* table_;
 };
 
 /// Arguments that are not understood.
@@ -129,13 +149,18 @@ class CommandLine {
   CommandLine(const CommandLine&) = delete;
   CommandLine& operator=(const CommandLine&) = delete;
 
-  Command root() { return Command(app_.get()); }
-  /// Calls the named command's callback. The status to exit with, where --help or --version has
-  /// been answered; throws UsageError.
-  std::optional<int> parse(int argc, const char* const* argv);
+  Command root() { return Command(app_.get(), &table_); }
+  /// Checks the rules of its options and calls the named command's callback. Returns true
+  /// where it has answered --help or --version instead; throws UsageError.
+  bool parse(int argc, const char* const* argv);
+  /// A message of the library with the flags of the named command in place of the names of options
+  /// that it has in backquotes: `max_work` is --max-work. An alternative of another command's
+  /// (", or use `skip_bad`") is left out.
+  std::string with_flags(const std::string& message) const;
 
  private:
   std::unique_ptr<CLI::App> app_;
+  OptionTable table_;
 };
 
 }  // namespace vitrine::cli

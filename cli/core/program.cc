@@ -6,11 +6,13 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <new>
 
 #include "base/check.h"
 #include "base/profile.h"
 #include "base/quote.h"
+#include "base/system_error.h"
 #include "cli/core/output_files.h"
 #include "vitrine/error.h"
 
@@ -18,9 +20,11 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-constexpr int kFailed = 1, kBadInput = 2;
+ExitStatus status_of(Error::Kind kind) {
+  return kind == Error::Kind::kUser ? ExitStatus::kBadInput : ExitStatus::kFailed;
+}
 
-int complain(int status, const std::string& message) {
+ExitStatus complain(ExitStatus status, const std::string& message) {
   std::string line = message;
   for (char& c : line) {
     if (c == '\n' || c == '\r') c = ' ';
@@ -30,7 +34,7 @@ int complain(int status, const std::string& message) {
   return status;
 }
 
-int run(int argc, const char* const* argv, AddCommands add_commands) {
+ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
   CommandLine line("vitrine", "Vitrine runs GPT-2 models and shows their internal activations.",
                    "vitrine " VITRINE_VERSION);
   Command app = line.root();
@@ -42,31 +46,38 @@ int run(int argc, const char* const* argv, AddCommands add_commands) {
       "airport is located in the city of\"");
   add_commands(app, context);
   try {
-    if (const auto status = line.parse(argc, argv)) return *status;
+    if (line.parse(argc, argv)) return ExitStatus::kDone;
   } catch (const UsageError& error) {
     const std::string command = error.command().empty() ? "" : error.command() + " ";
     if (command.empty() && argc > 1 && argv[1][0] != '-') {
-      return complain(kBadInput,
+      return complain(ExitStatus::kBadInput,
                       fmt::format("unknown command {}: see vitrine --help", quote(argv[1])));
     }
-    return complain(kBadInput, fmt::format("{}; see vitrine {}--help", error.what(), command));
+    return complain(ExitStatus::kBadInput,
+                    fmt::format("{}; see vitrine {}--help", error.what(), command));
   }
   context.out = Terminal(context.color, context.width);
   profiling();  // refuses an invalid VITRINE_PROFILE before any work
-  context.action();
-  return 0;
+  try {
+    context.action();
+  } catch (const Error& error) {
+    throw Error(error.kind(), line.with_flags(error.what()));
+  }
+  return context.status;
 }
 
-int run_safely(int argc, const char* const* argv, AddCommands add_commands) {
+ExitStatus run_safely(int argc, const char* const* argv, AddCommands add_commands) {
   try {
     return run(argc, argv, add_commands);
   } catch (const Error& error) {
-    return complain(error.kind() == Error::Kind::kUser ? kBadInput : kFailed, error.what());
+    return complain(status_of(error.kind()), error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    return complain(status_of(kind_of_failure(error.code().value())), error.what());
   } catch (const std::bad_alloc&) {
-    return complain(kFailed,
+    return complain(ExitStatus::kFailed,
                     "out of memory; use a shorter prompt, fewer captures or a smaller model");
   } catch (const std::exception& error) {
-    return complain(kFailed, error.what());
+    return complain(ExitStatus::kFailed, error.what());
   }
 }
 
@@ -78,13 +89,17 @@ int run_program(int argc, const char* const* argv, AddCommands add_commands) {
       "C.UTF-8");  // for the widths of characters; everything else stays as in the C locale
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is then an error like a full disk,
                                   // with a line and nothing left
-  const int status = run_safely(argc, argv, add_commands);
-  if (status != 0) return status;
-  if (std::fflush(stdout) != 0)
-    return complain(kFailed,
-                    std::string("cannot write to standard output: ") + std::strerror(errno));
-  std::fputs(profile_tables().c_str(), stderr);
-  return 0;
+  ExitStatus status = run_safely(argc, argv, add_commands);
+  if (status == ExitStatus::kDone || status == ExitStatus::kIncomplete) {
+    const bool flushed = std::fflush(stdout) == 0;
+    if (!flushed || std::ferror(stdout) != 0)  // the latter by an earlier flush, as of --help
+      status = complain(ExitStatus::kFailed,
+                        std::string("cannot write to standard output") +
+                            (flushed ? "" : std::string(": ") + std::strerror(errno)));
+    else
+      std::fputs(profile_tables().c_str(), stderr);
+  }
+  return static_cast<int>(status);
 }
 
 }  // namespace vitrine::cli

@@ -9,7 +9,7 @@ using namespace internal;
 using AddCommands = void (*)(Command& app, Context& context);
 
 /// A whole program: its arguments, the commands that it has, its errors as one line on stderr.
-/// Returns the exit status: 0 done, 1 our fault or the machine's, 2 bad input.
+/// Returns the exit status, an ExitStatus.
 int run_program(int argc, const char* const* argv, AddCommands add_commands);
 
 }  // namespace vitrine::cli

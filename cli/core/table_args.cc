@@ -13,7 +13,7 @@ void add_table_options(Command& command, TableArgs& args, const std::string& of,
       .add_flag("--no-header", args.no_header,
                 "The first line of " + of + " is data; the columns are called 0, 1, ...")
       ->group(group)
-      ->excludes("--header");
+      ->not_with("--header");
 }
 
 }  // namespace vitrine::cli

@@ -21,10 +21,10 @@ class Reader {
       : args_(args), tokenizer_(tokenizer), model_(model) {}
 
   std::vector<Prompt> read() {
-    for (const std::string& text : args_.prompts) add_text("--prompt", text);
+    for (const std::string& text : args_.prompts) add_text(args_.prompt_option, text);
     if (!args_.prompt_file.empty()) read_lines();
     if (!args_.text_file.empty()) add_text(args_.text_file, read_text(args_.text_file));
-    for (const std::string& ids : args_.ids) add_ids("--ids", parse_ids(ids));
+    for (const std::string& ids : args_.ids) add_ids(args_.ids_option, parse_ids(ids));
     if (prompts_.empty())
       user_error(
           "missing prompt: expected --prompt TEXT, --prompt-file FILE, --text-file FILE or --ids "
@@ -37,8 +37,8 @@ class Reader {
     if (text.empty()) user_error("{}: the prompt is empty: expected at least one character", where);
     if (!tokenizer_)
       user_error(
-          "missing tokenizer of model '{}', needed for text: use --ids, or add its tokenizer.json",
-          model_);
+          "missing tokenizer of model '{}', needed for text: use {}, or add its tokenizer.json",
+          model_, args_.ids_option);
     prompts_.push_back({text, tokenizer_->encode(text, args_.special ? Tokenizer::Special::kAllow
                                                                      : Tokenizer::Special::kText)});
     if (prompts_.back().ids.empty())
@@ -119,7 +119,8 @@ void add_prompt_options(Command& command, PromptArgs& args) {
       ->group(group);
   command
       .add_flag("--special", args.special, "Read text such as <|endoftext|> as the special token")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--prompt"}, {"--prompt-file"}, {"--text-file"}});
 }
 
 std::vector<Prompt> read_prompts(const PromptArgs& args,
@@ -156,7 +157,7 @@ void add_token_option(Command& command, const std::string& name, std::string& te
       ->check(not_negative())
       ->type_name("ID")
       ->group(group)
-      ->excludes(name);
+      ->not_with(name);
 }
 
 void add_text_option(Command& command, const std::string& name, std::string& text, std::string& ids,
@@ -165,7 +166,7 @@ void add_text_option(Command& command, const std::string& name, std::string& tex
   command.add_option(name + "-ids", ids, "The same as token ids: 1,2,3")
       ->type_name("IDS")
       ->group(group)
-      ->excludes(name);
+      ->not_with(name);
 }
 
 std::optional<int32_t> token_from(const std::string& text, int id, const Model& model) {

@@ -21,10 +21,12 @@ using namespace internal;
 
 /// The options that name prompts; see add_prompt_options.
 struct PromptArgs {
-  std::vector<std::string> prompts;
-  std::string prompt_file, text_file;
-  std::vector<std::string> ids;
+  std::vector<std::string> prompts = {};
+  std::string prompt_file = {}, text_file = {};
+  std::vector<std::string> ids = {};
   bool special = false;
+  /// How errors name the options of `prompts` and `ids`.
+  std::string prompt_option = "--prompt", ids_option = "--ids";
 };
 
 /// --prompt, --prompt-file, --text-file, --ids, --special.

@@ -25,7 +25,7 @@ struct CorpusCommandArgs {
 
 std::string shown_bytes(uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
-void verify(const Context& context, const std::string& folder) {
+void verify(Context& context, const std::string& folder) {
   CorpusCheck check;
   {
     ProgressBar progress;
@@ -52,7 +52,10 @@ void verify(const Context& context, const std::string& folder) {
     if (!check.complete)
       print("the capture is incomplete; the command that started it resumes it\n");
   }
-  if (check.problems.empty()) return;
+  if (check.problems.empty()) {
+    if (!check.complete) context.status = ExitStatus::kIncomplete;
+    return;
+  }
   user_error("{}: {} problems in {} shards compared with the manifest: {}{}", folder,
              check.problems.size(), check.shards, check.problems[0],
              check.problems.size() > 1 ? "; --json lists all" : "");
@@ -98,7 +101,7 @@ std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, con
   return text;
 }
 
-void run(const Context& context, const CorpusCommandArgs& args) {
+void run(Context& context, const CorpusCommandArgs& args) {
   if (args.verify) return verify(context, args.capture.out);
   if (args.capture.sites.empty())
     user_error("missing --capture SITE: expected a site; or use --verify to check {}",
@@ -159,11 +162,14 @@ void add_corpus(Command& app, Context& context) {
       ->type_name("N")
       ->group(group);
   command
-      .add_flag("--verify", args->verify,
-                "Only compare every shard of the folder with its checksum in the manifest")
+      .add_flag(
+          "--verify", args->verify,
+          "Only compare every shard of the folder with its checksum in the manifest; exit status 3 "
+          "for an incomplete corpus")
       ->group(group);
   add_model_options(command, context);
   add_output_options(command, context);
+  command.only_uses("--verify", {"--out", "--json", "--color", "--width"});
   set_examples(command,
                "  vitrine corpus stories.jsonl --capture \"blocks.*.hook_resid_post\" --store f16 "
                "--out acts/\n"

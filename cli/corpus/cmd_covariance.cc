@@ -39,25 +39,14 @@ struct CovarianceCommandArgs {
 };
 
 void check_args(const CovarianceCommandArgs& args) {
-  const int sources = (args.corpus.files.empty() ? 0 : 1) + (args.data.empty() ? 0 : 1) +
-                      (args.values.empty() ? 0 : 1) + (args.merge.empty() ? 0 : 1);
-  if (sources == 0)
+  if (args.corpus.files.empty() && !args.has_table() && args.merge.empty())
     user_error(
         "missing data: expected files of a corpus with --capture SITE, --data TABLE, --values "
         "\"1 2; 3 4\" or --merge STATE...");
-  if (sources > 1)
-    user_error(
-        "files of a corpus, --data, --values and --merge exclude each other: use one of them");
   if (!args.corpus.files.empty() && args.capture.sites.empty())
     user_error("missing --capture SITE: expected the activations that are the variables");
   if (args.corpus.files.empty() && !args.capture.sites.empty())
     user_error("missing files of a corpus for --capture: expected at least one");
-  if (!args.has_table() && !(args.fweights.empty() && args.aweights.empty()))
-    user_error("missing --data: --fweights and --aweights are the names of its columns");
-  if (!args.has_table() && args.rows_are_variables)
-    user_error("missing --data or --values: --rows-are-variables is about their rows");
-  if (args.data.empty() && args.table.given())
-    user_error("missing --data: --header and --no-header are about its first line");
   if (!args.state.empty()) check_array_path(args.state);
   if (!args.out.empty()) check_array_path(args.out);
 }
@@ -248,31 +237,35 @@ void add_covariance(Command& app, Context& context) {
   command
       .add_flag("--rows-are-variables", args->rows_are_variables,
                 "Rows of --data or --values are the variables, as numpy.cov has it by default")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--data"}, {"--values"}});
   command
       .add_option("--fweights", args->fweights,
                   "Column of --data with the frequency of each row: 0, 1, 2, ...")
       ->type_name("COLUMN")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--data"}, {"--values"}});
   command
       .add_option("--aweights", args->aweights,
                   "Column of --data with the weight of each row: 0 or more")
       ->type_name("COLUMN")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--data"}, {"--values"}});
   command
       .add_option(
           "--ddof", args->ddof,
           "Number subtracted from the number of observations in the divisor [1; with --bias 0]")
       ->type_name("N")
       ->group(group);
-  command.add_flag("--bias", args->bias, "Divide by N instead of N - 1")->group(group);
-  command
-      .add_option("--components", args->components,
-                  "Number of principal components in --json and --out")
+  command.add_flag("--bias", args->bias, "Divide by N instead of N - 1")
+      ->group(group)
+      ->not_with("--ddof");
+  command.add_option("--components", args->components, "Number of principal components")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--json"}, {"--out"}, {"--html"}});
   command
       .add_option("--top", args->top, "Number of eigenvalues and strongest correlations to list")
       ->check(not_negative())
@@ -288,7 +281,8 @@ void add_covariance(Command& app, Context& context) {
       ->check(above_zero())
       ->capture_default_str()
       ->type_name("TOKENS")
-      ->group(group);
+      ->group(group)
+      ->only_with("--state");
   command.add_option("--merge", args->merge, "States of a corpus's ranks to merge")
       ->type_name("STATE...")
       ->group(group);
@@ -306,6 +300,15 @@ void add_covariance(Command& app, Context& context) {
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
+  std::vector<std::string> used = {"--ddof",  "--bias",  "--components", "--top", "--out", "--json",
+                                   "--color", "--width", "--html",       "--svg", "--png"};
+  used.emplace_back("--state");
+  command.only_uses("--merge", used);
+  used.back() = "--fweights";
+  used.insert(used.end(), {"--aweights", "--rows-are-variables"});
+  command.only_uses("--values", used);
+  used.insert(used.end(), {"--header", "--no-header"});
+  command.only_uses("--data", used);
   set_examples(command,
                "  vitrine covariance stories.jsonl --capture \"blocks.3.hook_resid_post\" --out "
                "covariance.safetensors\n"

@@ -91,7 +91,8 @@ void add_attribute(Command& app, Context& context) {
   command.add_option("--top", args->top, "Number of components to list, largest first")
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json");
   command.add_option("-o,--out", args->out, "Write all numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);

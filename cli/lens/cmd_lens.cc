@@ -43,30 +43,11 @@ void check(const LensArgs& args) {
   if (tuned && args.translators.empty())
     user_error(
         "missing translators of --mode tuned: use --translators FOLDER, or create them with --fit");
-  if (!tuned && !args.translators.empty())
-    user_error("--translators {} cannot be used with --mode {}: use --mode tuned", args.translators,
-               args.mode);
-  if (args.generate > 0 && !(args.position.empty() && args.target.empty() && args.target_id < 0)) {
-    user_error(
-        "--generate cannot be used with --position or --target: its steps and tokens determine "
-        "them");
-  }
   if (!args.out.empty()) check_array_path(args.out);
 }
 
 int32_t token_of(const Model& model, const std::string& text) {
   return model.tokenizer().single_token(text);
-}
-
-void check_fit(const LensArgs& args) {
-  const PromptArgs& prompt = args.prompt;
-  if (args.translators.empty())
-    user_error("missing output folder of --fit: use --translators FOLDER");
-  if (!prompt.prompts.empty() || !prompt.ids.empty() || !prompt.prompt_file.empty() ||
-      !prompt.text_file.empty()) {
-    user_error("--fit reads {} only: leave --prompt, --prompt-file, --text-file and --ids out",
-               args.fit.corpus);
-  }
 }
 
 LensOptions options_of(const LensArgs& args, const Model& model) {
@@ -161,7 +142,8 @@ void draw(const LensPicture& picture, const LensArgs& args, const LensOptions& o
 
 void run(const Context& context, const LensArgs& args) {
   if (!args.fit.corpus.empty()) {
-    check_fit(args);
+    if (args.translators.empty())
+      user_error("missing output folder of --fit: use --translators FOLDER");
     LensFitArgs fit = args.fit;
     fit.edits = args.edits;
     return fit_lens(context, fit, args.translators);
@@ -208,6 +190,10 @@ void run(const Context& context, const LensArgs& args) {
   if (context.json) print_json(json);
 }
 
+/// Where more is shown than the grid's cells.
+const std::vector<With> kBesideGrid = {
+    {"--show", {"grid"}, true}, {"--json"}, {"--out"}, {"--html"}, {"--svg"}, {"--png"}};
+
 void add_fit_options(Command& command, LensFitArgs& args) {
   const auto group = "Tuned lens";
   command
@@ -222,12 +208,12 @@ void add_fit_options(Command& command, LensFitArgs& args) {
       ->capture_default_str()
       ->type_name("A")
       ->group(group)
-      ->needs("--fit");
+      ->only_with("--fit");
   command.add_option("--tokens", args.tokens, "Maximum tokens of the corpus to read [all]")
       ->check(above_zero())
       ->type_name("N")
       ->group(group)
-      ->needs("--fit");
+      ->only_with("--fit");
 }
 
 }  // namespace
@@ -257,28 +243,34 @@ void add_lens(Command& app, Context& context) {
       .add_option("--translators", args->translators,
                   "Folder of a tuned lens: config.json and params.safetensors or params.pt")
       ->type_name("FOLDER")
-      ->group(group);
+      ->group(group)
+      ->not_with("--mode", {"normalized", "ecco"});
   command.add_flag("--kl", args->kl, "Compute KL(output || layer) in nats for each layer")
-      ->group(group);
+      ->group(group)
+      ->only_with(kBesideGrid);
   command
       .add_option("-n,--generate", args->generate,
                   "Continue the prompt, and decode each of up to N steps")
       ->check(above_zero())
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--position")
+      ->not_with("--target")
+      ->not_with("--target-id");
   command
       .add_option("--temperature", args->sampling.temperature,
                   "Sampling temperature of --generate; 0: greedy")
       ->capture_default_str()
       ->type_name("T")
       ->group(group)
-      ->needs("--generate");
+      ->only_with("--generate");
   command.add_option("--seed", args->sampling.seed, "Seed of --temperature")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
       ->group(group)
-      ->needs("--generate");
+      ->only_with("--generate")
+      ->only_with("--temperature", {kAboveZero});
   add_token_option(command, "--target", args->target, args->target_id,
                    "Token whose rank is shown at the last position [the model's top-ranked token]; "
                    "leading spaces count: \" London\"",
@@ -289,11 +281,13 @@ void add_lens(Command& app, Context& context) {
                   "\\, is a comma)")
       ->allow_extra_args(false)
       ->type_name("TOKENS")
-      ->group(group);
+      ->group(group)
+      ->only_with(kBesideGrid);
   command.add_option("--watch-ids", args->watch_ids, "The same as token ids: 1,2")
       ->allow_extra_args(false)
       ->type_name("IDS")
-      ->group(group);
+      ->group(group)
+      ->only_with(kBesideGrid);
   command
       .add_option("--position", args->position,
                   "Positions to decode, from 0, negative from the end: -1 or 0..3,7 [the last in "
@@ -308,19 +302,27 @@ void add_lens(Command& app, Context& context) {
       ->check(in_range(0, 1000))
       ->capture_default_str()
       ->type_name("K")
-      ->group(group);
+      ->group(group)
+      ->only_if("ranks without --watch, --json, --out or --html", [&context, args] {
+        const bool ranks = args->show != "grid" && args->watch.empty() && args->watch_ids.empty();
+        return ranks || context.json || !args->out.empty() || !args->page.html.empty();
+      });
   command
       .add_option("--show", args->show,
                   "ranks: one position in detail; grid: layers x positions; both [both, or ranks "
                   "with --position]")
       ->check(one_of({"ranks", "grid", "both"}))
       ->type_name("WHAT")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json");
   command.add_option("--cell", args->cell, "Content of a grid cell: token, rank, probability, kl")
       ->check(one_of({"token", "rank", "probability", "kl"}))
       ->capture_default_str()
       ->type_name("WHAT")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--show", {"grid", "both"}}, {"--position", {}, true}})
+      ->not_with("--show", {"ranks"})
+      ->not_with("--json");
   command.add_option("-o,--out", args->out, "Write all numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);
@@ -330,6 +332,9 @@ void add_lens(Command& app, Context& context) {
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
+  command.only_uses(
+      "--fit", {"--translators", "--alpha", "--tokens", "--edit", "--model", "--device", "--gemm",
+                "--dtype", "--threads", "--json", "--color", "--width"});
   set_examples(
       command,
       "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" "

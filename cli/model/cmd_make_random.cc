@@ -147,8 +147,9 @@ void add_make_random(Command& app, Context& context) {
       ->type_name("DTYPE")
       ->group(group);
   command
-      .add_option("--tokenizer", args->tokenizer,
-                  "Model whose tokenizer files are copied, as for --model of other commands [none]")
+      .add_option(
+          "--tokenizer", args->tokenizer,
+          "Model whose tokenizer files are copied: a path, demo, or a name as in the cache [none]")
       ->type_name("MODEL")
       ->group(group);
   set_examples(command,

@@ -126,19 +126,24 @@ void add_noise(Command& app, Context& context) {
                   "token:TEXT, id:N, delete, or a file [D]")
       ->capture_default_str()
       ->type_name("WHAT")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--kind", {"spans", "scattered", "token-masking", "text-infilling"}},
+                   {"--kind", {}, true}});
   command.add_option("--budget", args->budget, "Share of tokens to mask or delete, 0..1")
       ->capture_default_str()
       ->type_name("X")
-      ->group(group);
+      ->group(group)
+      ->only_with(
+          {{"--kind", {"spans", "scattered", "token-*", "text-infilling"}}, {"--kind", {}, true}});
   command.add_option("--repetitions", args->repetitions, "Number of draws per kind")
       ->capture_default_str()
       ->type_name("R")
       ->group(group);
-  command.add_option("--poisson", args->poisson, "Text infilling: mean span length in tokens")
+  command.add_option("--poisson", args->poisson, "Mean span length in tokens")
       ->capture_default_str()
       ->type_name("X")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--kind", {"text-infilling"}}, {"--kind", {}, true}});
   command.add_option("--seed", args->seed, "Seed of all draws")
       ->check(not_negative())
       ->capture_default_str()
@@ -148,17 +153,24 @@ void add_noise(Command& app, Context& context) {
                   "Expected continuation of the prompt [the model's top-ranked token]; leading "
                   "spaces count: \" London\"",
                   group);
+  for (const char* name : {"--continuation", "--continuation-ids"}) {
+    command.option(name)->only_with(
+        {{"--show", {"layers"}, true}, {"--json"}, {"--out"}, {"--html"}, {"--svg"}, {"--png"}});
+  }
   command
       .add_option("--show", args->show,
                   "table: one line per kind; layers: cosine and CKA of every layer; both [table]")
       ->check(one_of({"table", "layers", "both"}))
       ->type_name("WHAT")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json");
   command.add_option("--examples", args->examples, "Number of corrupted prompts to show per kind")
       ->check(in_range(0, 1000000))
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json")
+      ->not_with("--show", {"layers"});
   command
       .add_option("-o,--out", args->out,
                   "Write the numbers of every repetition to FILE.safetensors as well")

@@ -21,12 +21,22 @@ void add_prompts(Command& command, PatchArgs& args) {
                   "Prompt with the correct answer; leading spaces count", group);
   add_text_option(command, "--corrupt", args.corrupt, args.corrupt_ids,
                   "Prompt of the same number of tokens with a different answer", group);
+  for (const char* name : {"--corrupt", "--corrupt-ids"}) {
+    command.option(name)
+        ->not_with("--trace")
+        ->not_with("--trace-positions")
+        ->not_with("--ablate", {"zero", "mean"});
+  }
   command
       .add_option(
           "--align", args.align,
           "Corresponding positions of prompts of different lengths, CLEAN:CORRUPT: 0:0,1:1,3:2")
       ->type_name("PAIRS")
-      ->group(group);
+      ->group(group)
+      ->not_with("--ablate")
+      ->not_with("--trace")
+      ->not_with("--trace-positions")
+      ->not_with("--paths");
 }
 
 void add_metric(Command& command, PatchArgs& args) {
@@ -63,28 +73,38 @@ void add_cells(Command& command, PatchArgs& args) {
                   "neuron) [resid_pre; resid_post "
                   "to trace, heads to ablate]")
       ->type_name("SITES")
-      ->group(group);
+      ->group(group)
+      ->not_with("--paths");
   command
       .add_option("--over", args.over,
                   "Columns of the grids: positions, heads, neurons, whole [positions]")
       ->check(one_of({"positions", "heads", "neurons", "whole"}))
       ->type_name("WHAT")
-      ->group(group);
+      ->group(group)
+      ->not_with("--paths");
   command
       .add_option("--layers", args.layers, "Layers, from 0, negative from the last: 0..3,-1 [all]")
       ->type_name("LIST")
-      ->group(group);
+      ->group(group)
+      ->not_with("--paths");
   command
       .add_option("--positions", args.positions,
                   "Positions: columns, or where a head or neuron is replaced [all]")
       ->type_name("LIST")
       ->group(group);
-  command.add_option("--heads", args.heads, "Heads [all]")->type_name("LIST")->group(group);
-  command.add_option("--neurons", args.neurons, "Neurons [all]")->type_name("LIST")->group(group);
+  command.add_option("--heads", args.heads, "Heads [all]")
+      ->type_name("LIST")
+      ->group(group)
+      ->not_with("--paths");
+  command.add_option("--neurons", args.neurons, "Neurons [all]")
+      ->type_name("LIST")
+      ->group(group)
+      ->not_with("--paths");
   command.add_option("--window", args.window, "Number of layers that a cell replaces together")
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--paths");
 }
 
 void add_modes(Command& command, PatchArgs& args) {
@@ -93,14 +113,25 @@ void add_modes(Command& command, PatchArgs& args) {
       .add_flag("--noising", args.noising,
                 "Patch corrupt activations into the clean run, instead of clean ones into the "
                 "corrupt run")
-      ->group(group);
+      ->group(group)
+      ->not_with("--ablate")
+      ->not_with("--trace")
+      ->not_with("--trace-positions");
   command
       .add_flag("--attribution", args.attribution,
                 "Estimate all cells with one backward pass instead of running them")
-      ->group(group);
+      ->group(group)
+      ->not_with("--ablate")
+      ->not_with("--trace")
+      ->not_with("--trace-positions")
+      ->not_with("--paths");
   command.add_flag("--compare", args.compare, "Run the cells and estimate them as well")
       ->group(group)
-      ->excludes("--attribution");
+      ->not_with("--attribution")
+      ->not_with("--ablate")
+      ->not_with("--trace")
+      ->not_with("--trace-positions")
+      ->not_with("--paths");
   command
       .add_option("--ablate", args.ablate,
                   "Ablate components of the clean prompt: zero, mean (over --others), resample "
@@ -108,57 +139,63 @@ void add_modes(Command& command, PatchArgs& args) {
       ->check(one_of({"zero", "mean", "resample"}))
       ->type_name("HOW")
       ->group(group);
-  command.add_option("--others", args.others, "Prompt for the mean of --ablate mean; repeatable")
+  command.add_option("--others", args.others, "Prompt for the mean; repeatable")
       ->allow_extra_args(false)
       ->type_name("TEXT")
-      ->group(group);
+      ->group(group)
+      ->only_with("--ablate", {"mean"});
   command.add_option("--others-file", args.others_file, "File of such prompts, one per line")
       ->type_name("FILE")
-      ->group(group);
+      ->group(group)
+      ->only_with("--ablate", {"mean"});
   command
       .add_option("--trace", args.trace,
                   "Causal tracing: part of the clean prompt to corrupt by noise; one state at a "
                   "time is restored")
       ->type_name("TEXT")
       ->group(group)
-      ->excludes("--ablate");
+      ->not_with("--ablate");
   command.add_option("--trace-positions", args.trace_positions, "The same as positions: 1..3")
       ->type_name("LIST")
       ->group(group)
-      ->excludes("--trace", "--ablate");
-  command.add_option("--draws", args.draws, "Tracing: number of noise draws")
+      ->not_with("--trace")
+      ->not_with("--ablate");
+  command.add_option("--draws", args.draws, "Number of noise draws")
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--trace"}, {"--trace-positions"}});
   command
       .add_option("--noise", args.noise,
-                  "Tracing: standard deviation of the noise, in multiples of that of the prompt's "
+                  "Standard deviation of the noise, in multiples of that of the prompt's "
                   "embeddings")
       ->capture_default_str()
       ->type_name("X")
-      ->group(group);
-  command.add_option("--seed", args.seed, "Tracing: seed of the noise")
+      ->group(group)
+      ->only_with({{"--trace"}, {"--trace-positions"}});
+  command.add_option("--seed", args.seed, "Seed of the noise")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--trace"}, {"--trace-positions"}});
   command
       .add_option("--paths", args.receivers,
                   "Path patching: receivers, comma-separated: final, q L.H, k L.H, v L.H, mlp L")
       ->type_name("NODES")
       ->group(group)
-      ->excludes("--ablate", "--trace", "--trace-positions");
+      ->not_with("--ablate")
+      ->not_with("--trace")
+      ->not_with("--trace-positions");
   command
       .add_option("--senders", args.senders,
-                  "Path patching: senders, comma-separated: embed, head L.H, mlp L [all]")
+                  "Senders, comma-separated: embed, head L.H, mlp L [all]")
       ->type_name("NODES")
       ->group(group)
-      ->needs("--paths");
-  command
-      .add_flag("--through-mlps", args.through_mlps,
-                "Path patching: include paths through the MLPs between")
+      ->only_with("--paths");
+  command.add_flag("--through-mlps", args.through_mlps, "Include paths through the MLPs between")
       ->group(group)
-      ->needs("--paths");
+      ->only_with("--paths");
 }
 
 Where where_of(const std::string& name, const std::string& list) {
@@ -169,7 +206,8 @@ Prompt read_one(const std::string& text, const std::string& ids, const Model& mo
                 std::string_view what) {
   if (text.empty() && ids.empty())
     user_error("missing {0} prompt: expected --{0} TEXT or --{0}-ids IDS", what);
-  PromptArgs args;
+  PromptArgs args{.prompt_option = fmt::format("--{}", what),
+                  .ids_option = fmt::format("--{}-ids", what)};
   if (ids.empty())
     args.prompts = {text};
   else
@@ -304,7 +342,9 @@ void add_patch_options(Command& command, PatchArgs& args) {
       .add_option("--top", args.top, "Number of cells or senders to list, largest effects first")
       ->capture_default_str()
       ->type_name("N")
-      ->group("Output");
+      ->group("Output")
+      ->only_with({{"--sweep", {"neurons*"}}, {"--over", {"neurons"}}, {"--paths"}})
+      ->not_with("--json");
   command.add_option("-o,--out", args.out, "Write all numbers to FILE.safetensors as well")
       ->type_name("FILE")
       ->group("Output");
@@ -323,18 +363,7 @@ PatchRequest patch_request(const PatchArgs& args, const Model& model) {
   request.clean = read_one(args.clean, args.clean_ids, model, "clean");
   const Mode mode = args.mode();
   const bool two = mode == Mode::kPatch || mode == Mode::kPaths || args.ablate == "resample";
-  const bool given = !args.corrupt.empty() || !args.corrupt_ids.empty();
-  if (!two && given)
-    user_error("{} does not use a corrupt prompt: leave it out",
-               mode == Mode::kTrace ? "tracing" : "--ablate " + args.ablate);
   if (two) request.corrupt = read_one(args.corrupt, args.corrupt_ids, model, "corrupt");
-  if (mode != Mode::kPatch && (args.attribution || args.compare || !args.align.empty())) {
-    user_error(
-        "--attribution, --compare and --align cannot be combined with --ablate, --trace or "
-        "--paths");
-  }
-  if (args.noising && (mode == Mode::kAblate || mode == Mode::kTrace))
-    user_error("--noising can be used for patching and paths only: leave it out");
   request.metric = metric_of(args, request.clean, model);
   read_sweep(args, request.cells);
   request.cells.layers = where_of("layers", args.layers).layers;
@@ -365,7 +394,7 @@ AblationOptions ablation_options(const PatchArgs& args, const PatchRequest& requ
                           .position = args.position};
   if (options.ablation == Ablation::kResample) options.others = {request.corrupt.ids};
   if (args.others.empty() && args.others_file.empty()) return options;
-  PromptArgs others;
+  PromptArgs others{.prompt_option = "--others", .ids_option = "--others-file FILE.jsonl with ids"};
   others.prompts = args.others;
   others.prompt_file = args.others_file;
   const Batch more = ids_of(read_prompts(others, model.shared_tokenizer(), model.name()));
@@ -390,6 +419,13 @@ PathOptions path_options(const PatchArgs& args, const PatchRequest& request) {
       .metric = request.metric,
       .direction = args.noising ? PatchDirection::kNoise : PatchDirection::kDenoise};
   options.receivers = nodes_of(args.receivers);
+  const bool only_final = std::ranges::all_of(options.receivers, [](const PathNode& node) {
+    return node.kind == PathNode::Kind::kFinalResidual;
+  });
+  if (only_final && !request.cells.positions.empty())
+    user_error(
+        "--positions has no effect on the receiver final, which is read where --position says: "
+        "leave it out, or name a receiver such as mlp 1");
   if (!args.senders.empty()) options.senders = nodes_of(args.senders);
   options.receiver_positions = request.cells.positions;
   options.through_mlps = args.through_mlps;

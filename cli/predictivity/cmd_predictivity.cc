@@ -194,17 +194,19 @@ void add_study_options(Command& command, PredictivityCommandArgs& args) {
       ->group(group);
   command
       .add_option("--alphas", args.alphas,
-                  "Ridge: penalties to choose from [0.001,0.01,0.1,1,10,100,1000]")
+                  "Penalties to choose from [0.001,0.01,0.1,1,10,100,1000]")
       ->type_name("LIST")
-      ->group(group);
+      ->group(group)
+      ->only_with("--regression", {"ridge"});
   command
       .add_option("--choice", args.choice,
-                  "Ridge: criterion of the penalty: gcv (generalised cross-validation) or loo "
+                  "Criterion of the penalty: gcv (generalised cross-validation) or loo "
                   "(leave-one-out, as scikit-learn's RidgeCV), within the training folds")
       ->check(one_of({"gcv", "loo"}))
       ->capture_default_str()
       ->type_name("HOW")
-      ->group(group);
+      ->group(group)
+      ->only_with("--regression", {"ridge"});
   command.add_option("--folds", args.folds, "Number of folds, each held out in turn")
       ->capture_default_str()
       ->type_name("K")
@@ -227,7 +229,7 @@ void add_study_options(Command& command, PredictivityCommandArgs& args) {
       ->group(group);
   command.add_flag("--no-control", args.no_control, "No untrained model")
       ->group(group)
-      ->excludes("--control-seeds");
+      ->not_with("--control-seeds");
   command
       .add_option("--bootstraps", args.bootstraps,
                   "Bootstrap draws of the 95 % intervals; 0: no intervals")

@@ -27,7 +27,7 @@ struct ConceptCommandArgs {
 
 std::vector<Prompt> read_set(const std::string& path, const ConceptCommandArgs& args,
                              const Model& model) {
-  PromptArgs prompts;
+  PromptArgs prompts{.ids_option = "a .jsonl file with ids"};
   prompts.prompt_file = path;
   prompts.special = args.special;
   return read_prompts(prompts, model.shared_tokenizer(), model.name());

@@ -189,7 +189,8 @@ void add_factors(Command& app, Context& context) {
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
-      ->group(group);
+      ->group(group)
+      ->only_with("--init", {"random"});
   command.add_option("--max-iterations", options.max_iterations, "Maximum number of iterations")
       ->check(in_range(1, 1000000))
       ->capture_default_str()
@@ -211,7 +212,8 @@ void add_factors(Command& app, Context& context) {
       ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json");
   command.add_option("-o,--out", args->out, "Write both factors to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);

@@ -192,11 +192,12 @@ void add_similarity(Command& app, Context& context) {
       ->capture_default_str()
       ->type_name("SITE")
       ->group(group);
-  command.add_option("--variance", args->variance, "svcca: share of the variance to keep, 0..1")
+  command.add_option("--variance", args->variance, "Share of the variance to keep, 0..1")
       ->check(in_range(0.0, 1.0))
       ->capture_default_str()
       ->type_name("X")
-      ->group(group);
+      ->group(group)
+      ->only_with("--measure", {"svcca"});
   command
       .add_option("--against", args->against,
                   "Second model with the same tokenizer, whose layers are the columns")

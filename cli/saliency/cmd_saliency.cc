@@ -91,13 +91,16 @@ void add_saliency(Command& app, Context& context) {
                   "several steps]")
       ->check(one_of({"table", "grid", "both"}))
       ->type_name("WHAT")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json");
   command
       .add_option("--top-k", args->top_k, "Number of tokens to list per step, largest shares first")
       ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("K")
-      ->group(group);
+      ->group(group)
+      ->not_with("--json")
+      ->not_with("--show", {"grid"});
   command.add_option("-o,--out", args->out, "Write shares and scores to FILE.safetensors as well")
       ->type_name("FILE")
       ->group(group);

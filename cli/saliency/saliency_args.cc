@@ -25,7 +25,11 @@ void add_step_options(Command& command, SaliencyArgs& args) {
                   "Continue the prompt, and explain each of up to N tokens")
       ->check(above_zero())
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->not_with("--continuation")
+      ->not_with("--continuation-ids");
+  for (const char* name : {"--continuation", "--continuation-ids", "--generate"})
+    command.option(name)->not_with("--target")->not_with("--target-id");
 }
 
 void add_method_options(Command& command, SaliencyArgs& args) {
@@ -49,66 +53,69 @@ void add_method_options(Command& command, SaliencyArgs& args) {
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->only_with("--method", {"smooth-grad", "span-occlusion"});
 }
 
 void add_gradient_options(Command& command, SaliencyArgs& args) {
   const auto group = "Saliency";
-  command
-      .add_option("--steps", args.steps,
-                  "Integrated gradients: number of points between baseline and input")
+  command.add_option("--steps", args.steps, "Number of points between baseline and input")
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
-  command
-      .add_option("--rule", args.rule,
-                  "Integrated gradients: quadrature: gauss-legendre, trapezoid, left, right")
+      ->group(group)
+      ->only_with("--method", {"integrated-gradients"});
+  command.add_option("--rule", args.rule, "Quadrature: gauss-legendre, trapezoid, left, right")
       ->check(one_of({"gauss-legendre", "trapezoid", "left", "right"}))
       ->capture_default_str()
       ->type_name("RULE")
-      ->group(group);
+      ->group(group)
+      ->only_with("--method", {"integrated-gradients"});
   command
       .add_option("--baseline", args.baseline,
-                  "Integrated gradients: baseline: zero, mean (of the vocabulary's embeddings), "
+                  "Baseline: zero, mean (of the vocabulary's embeddings), "
                   "token:TEXT, "
                   "id:N, or a file [D] or [T, D]: x.npy, "
                   "x.safetensors#NAME")
       ->capture_default_str()
       ->type_name("WHAT")
-      ->group(group);
-  command.add_option("--samples", args.samples, "SmoothGrad: number of noisy inputs")
+      ->group(group)
+      ->only_with("--method", {"integrated-gradients"});
+  command.add_option("--samples", args.samples, "Number of noisy inputs")
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
+      ->group(group)
+      ->only_with("--method", {"smooth-grad"});
   command
-      .add_option(
-          "--noise", args.noise,
-          "SmoothGrad: standard deviation of the noise, as a share of max - min of the embeddings")
+      .add_option("--noise", args.noise,
+                  "Standard deviation of the noise, as a share of max - min of the embeddings")
       ->capture_default_str()
       ->type_name("X")
-      ->group(group);
+      ->group(group)
+      ->only_with("--method", {"smooth-grad"});
   command
       .add_flag("--norm", args.norm,
-                "SmoothGrad: length of the mean gradient, without multiplying by the input")
-      ->group(group);
+                "Length of the mean gradient, without multiplying by the input")
+      ->group(group)
+      ->only_with("--method", {"smooth-grad"});
 }
 
 void add_mask_options(Command& command, SaliencyArgs& args) {
   const auto group = "Saliency";
-  command
-      .add_option("--mask", args.mask,
-                  "Occlusion: replacement of a token: delete, or as --baseline")
+  command.add_option("--mask", args.mask, "Replacement of a token: delete, or as --baseline")
       ->capture_default_str()
       ->type_name("WHAT")
-      ->group(group);
-  command.add_option("--draws", args.draws, "Span occlusion: number of masks per kind")
+      ->group(group)
+      ->only_with("--method", {"occlusion", "span-occlusion"});
+  command.add_option("--draws", args.draws, "Number of masks per kind")
       ->capture_default_str()
       ->type_name("N")
-      ->group(group);
-  command.add_option("--budget", args.budget, "Span occlusion: share of tokens to mask, 0..1")
+      ->group(group)
+      ->only_with("--method", {"span-occlusion"});
+  command.add_option("--budget", args.budget, "Share of tokens to mask, 0..1")
       ->capture_default_str()
       ->type_name("X")
-      ->group(group);
+      ->group(group)
+      ->only_with("--method", {"span-occlusion"});
 }
 
 }  // namespace

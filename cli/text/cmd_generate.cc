@@ -231,18 +231,21 @@ void add_sampling_options(Command& command, GenerateArgs& args) {
   command.add_option("--top-k", s.top_k, "Sample from the K most likely tokens; 0: all")
       ->capture_default_str()
       ->type_name("K")
-      ->group(group);
+      ->group(group)
+      ->only_with("--temperature", {kAboveZero});
   command
       .add_option("--top-p", s.top_p,
                   "Sample from the smallest set of tokens whose probability reaches P, 0..1")
       ->capture_default_str()
       ->type_name("P")
-      ->group(group);
+      ->group(group)
+      ->only_with("--temperature", {kAboveZero});
   command.add_option("--seed", s.seed, "Seed of sampling; sequence i uses seed + i")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
-      ->group(group);
+      ->group(group)
+      ->only_with("--temperature", {kAboveZero});
   command.add_option("--num-samples", args.num_samples, "Number of continuations per prompt")
       ->check(in_range(1, 10000))
       ->capture_default_str()

@@ -29,23 +29,10 @@ struct ScoreArgs {
 };
 
 void check(const ScoreArgs& args) {
-  if (args.words && !args.prompt.ids.empty())
-    user_error("--words needs text, not ids: expected --prompt, --prompt-file or --text-file");
   if (args.words && !args.prompt.prompt_file.empty() &&
       args.prompt.prompt_file.ends_with(".jsonl")) {
     user_error("--words needs text, but {} may contain ids: expected a .txt file",
                args.prompt.prompt_file);
-  }
-  if (!args.words && (args.bits || args.boundary != "leading"))
-    user_error("missing --words: --bits and --boundary apply to words only");
-  if (!args.out.empty() && !args.words && !args.windows)
-    user_error(
-        "--out {} needs --words (.csv) or --windows (.safetensors); --json prints every number",
-        args.out);
-  for (const auto& [option, file] :
-       {std::pair{"--html", args.page.html}, {"--svg", args.page.svg}, {"--png", args.page.png}}) {
-    if (args.windows && !file.empty())
-      user_error("{} {} cannot be used with --windows: leave one of them out", option, file);
   }
   if (args.windows && args.window == 0)
     user_error("missing number of tokens of --windows: use --window N");
@@ -214,13 +201,13 @@ void add_score(Command& app, Context& context) {
       ->check(not_negative())
       ->type_name("ID")
       ->group(group)
-      ->excludes("--prepend");
+      ->not_with("--prepend");
   command.add_flag("--summary", args->summary, "Omit the table of tokens or words")->group(group);
-  Option words =
-      command
-          .add_flag("--words", args->words,
-                    "Surprisal per word: text between white space, with punctuation attached")
-          ->group(group);
+  command
+      .add_flag("--words", args->words,
+                "Surprisal per word: text between white space, with punctuation attached")
+      ->group(group)
+      ->not_with("--ids");
   command
       .add_option("--boundary", args->boundary,
                   "White space included in a word's probability: leading (as in the tokens), "
@@ -228,25 +215,31 @@ void add_score(Command& app, Context& context) {
       ->check(one_of({"leading", "trailing"}))
       ->capture_default_str()
       ->type_name("WHICH")
-      ->group(group);
+      ->group(group)
+      ->only_with("--words");
   command.add_flag("--bits", args->bits, "Surprisal of words in bits instead of nats")
-      ->group(group);
+      ->group(group)
+      ->only_with("--words")
+      ->only_with({{"--out"}, {"--json", {}, true}});
   command
       .add_flag("--windows", args->windows,
                 "Do not score: show the (input, target) windows for training on the text; --stride "
                 "[the window]")
-      ->group(group)
-      ->excludes(words);
+      ->group(group);
   command
       .add_option("-o,--out", args->out,
                   "Write --words to FILE.csv or --windows to FILE.safetensors as well")
       ->type_name("FILE")
-      ->group(group);
+      ->group(group)
+      ->only_with({{"--words"}, {"--windows"}});
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
+  command.only_uses("--windows",
+                    {"--prompt", "--prompt-file", "--text-file", "--ids", "--special", "--window",
+                     "--stride", "--out", "--model", "--json", "--color", "--width"});
   set_examples(command,
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
                "  vitrine score --text-file book.txt --window 256 --stride 128 --summary\n"

@@ -114,12 +114,14 @@ void add_tokenize(Command& app, Context& context) {
   const auto args = std::make_shared<TokenizeArgs>();
   add_prompt_options(command, args->prompt);
   command.add_flag("--decode", args->decode, "Print only the text of --ids, as unchanged bytes")
-      ->group("Tokens");
+      ->group("Tokens")
+      ->not_with("--json");
   command
       .add_flag("--only-ids", args->only_ids,
                 "Print only the ids in the format of --ids, one line per prompt")
       ->group("Tokens")
-      ->excludes("--decode");
+      ->not_with("--decode")
+      ->not_with("--json");
   command
       .add_option(
           "-m,--model", context.model,

@@ -263,8 +263,9 @@ TEST(CovarianceCommand, ATableWithoutAModel) {
                  {"the divisor of the covariance is 0"});
   expect_refused({"covariance", "--data", folder.write("v.csv", "a,b\n1,2\n3\n")}, {"v.csv:3: "});
   expect_refused({"covariance", "--data", path, "--capture", kSite},
-                 {"missing files of a corpus for --capture"});
-  expect_refused({"covariance", "--data", path, "--merge", "x"}, {"exclude each other"});
+                 {"--capture cannot be used with --data"});
+  expect_refused({"covariance", "--data", path, "--merge", "x"},
+                 {"--merge cannot be used with --data"});
   expect_refused({"covariance"}, {"missing data: expected files of a corpus"});
 }
 

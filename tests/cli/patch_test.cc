@@ -244,15 +244,20 @@ TEST(PatchCommand, RefusesWhatDoesNotGoTogether) {
   refused(kOne, "missing corrupt prompt: expected --corrupt TEXT or --corrupt-ids IDS");
   refused({"patch", "--model", plain(), "--corrupt-ids", "1,2"},
           "missing clean prompt: expected --clean TEXT or --clean-ids IDS");
+  const std::string end = ": leave one of them out; see vitrine patch --help";
   refused(with(kBoth, {"--ablate", "zero"}),
-          "--ablate zero does not use a corrupt prompt: leave it out");
+          "--corrupt-ids cannot be used with --ablate zero" + end);
   refused(with(kBoth, {"--trace-positions", "1"}),
-          "tracing does not use a corrupt prompt: leave it out");
-  refused(
-      with(kBoth, {"--paths", "final", "--compare"}),
-      "--attribution, --compare and --align cannot be combined with --ablate, --trace or --paths");
+          "--corrupt-ids cannot be used with --trace-positions" + end);
+  refused(with(kBoth, {"--paths", "final", "--compare"}),
+          "--compare cannot be used with --paths" + end);
+  refused(with(kBoth, {"--paths", "final", "--layers", "1"}),
+          "--layers cannot be used with --paths" + end);
   refused(with(kOne, {"--ablate", "zero", "--noising"}),
-          "--noising can be used for patching and paths only: leave it out");
+          "--noising cannot be used with --ablate" + end);
+  refused(with(kBoth, {"--draws", "3"}),
+          "--draws has no effect without --trace or --trace-positions: expected --trace or "
+          "--trace-positions, or leave --draws out; see vitrine patch --help");
   refused(with(kBoth, {"--metric", "logit-difference"}),
           "missing --wrong TOKEN: the metric logit-difference compares two tokens");
   refused(with(kBoth, {"--metric", "prob", "--wrong-id", "3"}),
