@@ -47,10 +47,8 @@ void check_sequence(const Config& config, const std::vector<int32_t>& ids, size_
   }
   const int64_t tokens = past + std::ssize(ids);
   if (tokens > config.context) {
-    user_error(
-        "sequence {} has {} tokens: expected at most {}, the model's context; shorten it, or use "
-        "a sliding window",
-        s, tokens, config.context);
+    user_error("sequence {} has {} tokens: expected at most {}, the model's context; shorten it", s,
+               tokens, config.context);
   }
 }
 

@@ -91,7 +91,7 @@ double checked_work(const AttentionRelevance& found, double max_work) {
     user_error(
         "the flows of {} queries at {} layers need {:.3g} edges of work: expected at most {:.3g}; "
         "use fewer queries (the last one alone is {:.3g}), fewer layers, a shorter text, or raise "
-        "the limit",
+        "`max_work`",
         found.queries.size(), found.layers.size(), work, max_work, last);
   }
   return work;

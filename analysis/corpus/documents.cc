@@ -298,7 +298,7 @@ void DocumentReader::refuse(const Document& document, std::string_view reason) {
   const std::string where = document.source == "-" ? "standard input" : document.source;
   const std::string line =
       fmt::format("{}:{}: document {} {}", where, document.line, document.index, reason);
-  if (!state_->options.skip_bad) user_error("{}; fix the document, or skip bad documents", line);
+  if (!state_->options.skip_bad) user_error("{}; fix the document, or use `skip_bad`", line);
   if (state_->skipped++ == 0) state_->first_skipped = line;
 }
 

@@ -146,7 +146,7 @@ double internal::covariance_divisor(double weight, double weight_a, int64_t ddof
   if (!(divisor > 0)) {
     user_error(
         "the divisor of the covariance is {} (total weight {}, ddof {}): expected > 0; use more "
-        "observations or a smaller ddof",
+        "observations or a smaller `ddof`",
         divisor, weight, ddof);
   }
   return divisor;

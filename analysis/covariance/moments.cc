@@ -18,8 +18,8 @@ Moments::Moments(int64_t variables, uint64_t max_bytes) : variables_(variables) 
   const double bytes = 8.0 * static_cast<double>(variables) * static_cast<double>(variables);
   if (bytes > static_cast<double>(max_bytes)) {
     user_error(
-        "a covariance matrix of {} variables takes {}: expected at most {}; select heads or "
-        "neurons of the site",
+        "a covariance matrix of {} variables takes {}: expected at most {}; use fewer "
+        "variables, for a site by selecting heads or neurons",
         variables, human_bytes(bytes), human_bytes(static_cast<double>(max_bytes)));
   }
   mean_.resize(static_cast<size_t>(variables));

@@ -60,7 +60,7 @@ class NormalEquations {
       b.f32()[static_cast<size_t>(out)] = static_cast<float>(offset(0, out) / weight_);
     }
     if (!all_finite(slopes.values()) || !all_finite(offset.values()))
-      user_error("alpha {} is too small for a finite solution: use a larger one", alpha);
+      user_error("alpha {} is too small for a finite solution: use a larger `alpha`", alpha);
   }
 
  private:

@@ -220,9 +220,10 @@ NoiseEffect draw_prompts(const Noise& noise, const TextParts& parts, NoiseKind k
   for (int repetition = 0; repetition < options.repetitions; ++repetition) {
     NoisedPrompt prompt = noised_prompt(parts, noise.ids, kind, repetition, options);
     if (prompt.ids.empty()) {
-      user_error(
-          "{} would remove all {} tokens of the prompt: use a smaller budget or another mask",
-          noise_kind_name(kind), noise.ids.size());
+      const char* smaller = noise.ids.size() > 1 ? "a smaller `budget`" : "a longer prompt";
+      user_error("{} would remove all {} tokens of the prompt: use {}{}", noise_kind_name(kind),
+                 noise.ids.size(), smaller,
+                 kind == NoiseKind::kTokenDeletion ? "" : " or another `mask`");
     }
     check_length(prompt.ids.size(), noise, config, fmt::format(" with {}", noise_kind_name(kind)));
     const auto kept = std::count_if(prompt.sources.begin(), prompt.sources.end(),

@@ -29,8 +29,8 @@ std::vector<int32_t> grouped_folds(std::span<const std::string> groups, int fold
   }
   if (sizes.size() < static_cast<size_t>(folds)) {
     user_error(
-        "{} groups cannot be held out in {} folds: expected at most {} folds; or use shuffled "
-        "folds",
+        "{} groups cannot be held out in {} folds: expected at most {} `folds`, or a "
+        "`fold_kind` of shuffled",
         sizes.size(), folds, sizes.size());
   }
   std::vector<size_t> order = shuffled(sizes.size(), seed);
@@ -116,7 +116,8 @@ std::vector<int32_t> make_folds(std::span<const std::string> groups, int folds, 
                                 uint64_t seed) {
   if (folds < 2) user_error("invalid number of folds {}: expected at least two", folds);
   if (groups.size() < static_cast<size_t>(folds)) {
-    user_error("{} stimuli cannot be held out in {} folds: use fewer folds", groups.size(), folds);
+    user_error("{} stimuli cannot be held out in {} folds: use fewer `folds`", groups.size(),
+               folds);
   }
   if (kind == FoldKind::kGrouped) return grouped_folds(groups, folds, seed);
   std::vector<int32_t> result(groups.size());

@@ -133,7 +133,7 @@ class Study {
     if (result.constant.size() == r.size()) {
       user_error(
           "no neuroid has a score: the responses of all {} are constant in at least one fold; use "
-          "fewer folds or other responses",
+          "fewer `folds` or other responses",
           r.size());
     }
   }

@@ -287,7 +287,8 @@ void check_folds(std::span<const int32_t> folds, int64_t stimuli) {
     const auto held_out = std::count(folds.begin(), folds.end(), fold);
     if (held_out < 3) {
       user_error(
-          "fold {} of {} holds out {} stimuli, too few for a correlation: use fewer folds or more "
+          "fold {} of {} holds out {} stimuli, too few for a correlation: use fewer `folds` or "
+          "more "
           "stimuli",
           fold, count, held_out);
     }

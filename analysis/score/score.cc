@@ -137,7 +137,7 @@ std::vector<TrainingWindow> training_windows(std::span<const int32_t> ids, int64
   if (window >= length)
     user_error(
         "a text of {} tokens is too short for a window of {}: expected at least one token more "
-        "than the window; use a smaller window",
+        "than the window; use a smaller `window`",
         length, window);
   std::vector<TrainingWindow> windows;
   const auto count = static_cast<size_t>(window);

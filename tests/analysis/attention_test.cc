@@ -249,7 +249,7 @@ TEST(Attention, RefusesWhatIsNotThere) {
   EXPECT_EQ(
       user_error_of([&] { attention_flow(model, ids, {.max_work = 50}); }),
       "the flows of 4 queries at 1 layers need 105 edges of work: expected at most 50; use fewer "
-      "queries (the last one alone is 60), fewer layers, a shorter text, or raise the limit");
+      "queries (the last one alone is 60), fewer layers, a shorter text, or raise `max_work`");
   EXPECT_NO_THROW(attention_flow(model, ids, {.queries = {-1}, .max_work = 60}));
   EXPECT_EQ(user_error_of([&] {
               head_statistics(model, {{1}, {2}});

@@ -132,7 +132,7 @@ TEST(DocumentReader, NamesWhatIsBad) {
     const std::string path = folder.write(name, contents);
     const std::string message = user_error_of([&] { all({path}, options); });
     EXPECT_TRUE(message.starts_with(path)) << message;
-    const std::string advice = "; fix the document, or skip bad documents";
+    const std::string advice = "; fix the document, or use `skip_bad`";
     EXPECT_TRUE(message.ends_with(advice)) << message;
     CorpusOptions tolerant = options;
     tolerant.skip_bad = true;

@@ -204,7 +204,7 @@ TEST(Covariance, Refuses) {
             "missing observations with a weight > 0: expected at least one");
   EXPECT_EQ(refused({m, 2, 3}, {.ddof = 3}),
             "the divisor of the covariance is 0 (total weight 3, ddof 3): expected > 0; use more "
-            "observations or a smaller ddof");
+            "observations or a smaller `ddof`");
   EXPECT_EQ(refused({m, 6, 1}, {}).find("the divisor of the covariance is 0 (total weight 1"), 0u);
   EXPECT_EQ(user_error_of([&] {
               principal_components(covariance({nan, 2, 2}));
@@ -347,7 +347,7 @@ TEST(Moments, Refuse) {
             "invalid covariance matrix of 0 variables: expected 1 or more");
   EXPECT_EQ(user_error_of([] { Moments(50257); }),
             "a covariance matrix of 50257 variables takes 20.2 GB: expected at most 4.29 GB; "
-            "select heads or neurons of the site");
+            "use fewer variables, for a site by selecting heads or neurons");
   Moments two(2);
   EXPECT_EQ(user_error_of([&] {
               two.add(std::vector<double>{1, 2, 3});

@@ -422,8 +422,7 @@ TEST(Noise, RefusesWhatDoesNotFit) {
   EXPECT_EQ(error_of({.mask = {.kind = Replacement::Kind::kToken, .token = 70}}),
             "the mask token 70 is out of range: expected 0..60");
   EXPECT_EQ(error_of({.kinds = {NoiseKind::kTokenDeletion}, .budget = 1}),
-            "token-deletion would remove all 8 tokens of the prompt: use a smaller budget or "
-            "another mask");
+            "token-deletion would remove all 8 tokens of the prompt: use a smaller `budget`");
   EXPECT_EQ(error_of({.kinds = {NoiseKind::kRotation}}, {1, 2, 3, 4, 5, 6}),
             "the prompt and its continuation are 13 tokens: expected at most 12, the model's "
             "context; use a shorter prompt");

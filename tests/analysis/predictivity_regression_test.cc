@@ -210,7 +210,7 @@ TEST(PredictivityRegression, RefusesWhatDoesNotFit) {
   const std::vector<int32_t> few = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, one(12, 0),
                              negative = {-1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1};
   EXPECT_EQ(user_error_of([&] { cross_validate(x, y, few); }),
-            "fold 1 of 2 holds out 2 stimuli, too few for a correlation: use fewer folds or more "
+            "fold 1 of 2 holds out 2 stimuli, too few for a correlation: use fewer `folds` or more "
             "stimuli");
   EXPECT_EQ(
       user_error_of([&] { cross_validate(x, y, one); }),
@@ -270,7 +270,7 @@ TEST(PredictivityFolds, RefuseTooFewGroupsOrStimuli) {
       }),
       "2 groups cannot be held out in 3 folds: expected at most 2 folds; or use shuffled folds");
   EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 3, FoldKind::kShuffled, 0); }),
-            "2 stimuli cannot be held out in 3 folds: use fewer folds");
+            "2 stimuli cannot be held out in 3 folds: use fewer `folds`");
   EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 1, FoldKind::kShuffled, 0); }),
             "invalid number of folds 1: expected at least two");
   EXPECT_EQ(user_error_of([&] { fold_kind_from_name("random"); }),

@@ -345,10 +345,10 @@ TEST(PredictivityStudy, RefusesWhatDoesNotFit) {
               r.values = Tensor(DType::kF32, {240, 24});
             }),
             "no neuroid has a score: the responses of all 24 are constant in at least one fold; "
-            "use fewer folds or other responses");
-  EXPECT_EQ(
-      error_of([](auto&, auto&, auto& o) { o.folds = 49; }),
-      "48 groups cannot be held out in 49 folds: expected at most 48 folds; or use shuffled folds");
+            "use fewer `folds` or other responses");
+  EXPECT_EQ(error_of([](auto&, auto&, auto& o) { o.folds = 49; }),
+            "48 groups cannot be held out in 49 folds: expected at most 48 `folds`, or a "
+            "`fold_kind` of shuffled");
   EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids[4].clear(); }),
             "stimulus 5 has no tokens: expected at least one");
   EXPECT_EQ(error_of([](auto& s, auto&, auto&) { s.ids[4] = {61}; }),

@@ -142,7 +142,7 @@ TEST(TrainingWindows, AreThePairsThatSlidingGives) {
   }
   EXPECT_EQ(user_error_of([&] { training_windows(ids, 10, 1); }),
             "a text of 10 tokens is too short for a window of 10: expected at least one token more "
-            "than the window; use a smaller window");
+            "than the window; use a smaller `window`");
   EXPECT_EQ(user_error_of([&] { training_windows(ids, 0, 1); }),
             "window 0 is out of range: expected at least 1");
   EXPECT_EQ(user_error_of([&] { training_windows(ids, 2, 0); }),
