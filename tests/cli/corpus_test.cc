@@ -265,7 +265,7 @@ TEST(CovarianceCommand, ATableWithoutAModel) {
   expect_refused({"covariance", "--data", path, "--capture", kSite},
                  {"--capture cannot be used with --data"});
   expect_refused({"covariance", "--data", path, "--merge", "x"},
-                 {"--merge cannot be used with --data"});
+                 {"--data cannot be used with --merge"});
   expect_refused({"covariance"}, {"missing data: expected files of a corpus"});
 }
 
