@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/system_error.h"
+#include "base/unfinished.h"
 
 namespace vitrine::internal {
 namespace {
@@ -45,12 +46,19 @@ AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes)
   const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
   // The name of the target is not part of the temporary's, which could then be too long where the
   // target's is not.
-  do {
-    temporary_ = folder / fmt::format(".vitrine-{}-{}.tmp", getpid(), counter++);
-    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (fd_ < 0 && errno == EEXIST);
+  int error = 0;
+  {
+    Unfinished unfinished;
+    do {
+      temporary_ = folder / fmt::format(".vitrine-{}-{}.tmp", getpid(), counter++);
+      fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (fd_ < 0 && errno == EEXIST);
+    if (fd_ < 0)
+      error = errno;
+    else
+      unfinished.add(temporary_);
+  }
   if (fd_ < 0) {
-    const int error = errno;
     const auto line = fmt::format("{}: cannot be written: {} in {}", path_.string(),
                                   std::strerror(error), folder.string());
     throw Error(kind_of_failure(error), line);
@@ -67,7 +75,9 @@ void AtomicFile::discard() noexcept {
   if (fd_ >= 0) {
     close(fd_);
     fd_ = -1;
+    Unfinished unfinished;
     unlink(temporary_.c_str());
+    unfinished.drop(temporary_);
   }
 }
 
@@ -114,7 +124,13 @@ void AtomicFile::commit() {
   if (fd_ < 0) internal_error("{}: finished twice", path_.string());
   if (ftruncate(fd_, static_cast<off_t>(written_)) != 0) fail("trimming to", written_, errno);
   if (fsync(fd_) != 0) fail("syncing", written_, errno);
-  if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("renaming", written_, errno);
+  int error = 0;
+  {
+    Unfinished unfinished;
+    error = rename(temporary_.c_str(), path_.c_str()) == 0 ? 0 : errno;
+    if (error == 0) unfinished.drop(temporary_);
+  }
+  if (error != 0) fail("renaming", written_, error);
   const int closed = close(std::exchange(fd_, -1));
   if (closed != 0) internal_error("{}: cannot be closed: {}", path_.string(), std::strerror(errno));
   // The rename is durable only after the folder is synced. If the folder cannot be synced, the file

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "base/system_error.h"
+#include "base/unfinished.h"
 
 namespace vitrine::internal {
 namespace {
@@ -58,13 +59,17 @@ AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes)
     : target_(real_target(target)) {
   static std::atomic<uint64_t> counter{0};
   require_free(target_);
-  int made = -1;
-  do {
-    temporary_ = target_.parent_path() / fmt::format(".vitrine-{}-{}.folder", getpid(), counter++);
-    made = mkdir(temporary_.c_str(), 0777);
-  } while (made != 0 && errno == EEXIST);
-  if (made != 0) {
-    const int error = errno;
+  int error = 0;
+  {
+    Unfinished unfinished;
+    do {
+      temporary_ =
+          target_.parent_path() / fmt::format(".vitrine-{}-{}.folder", getpid(), counter++);
+      error = mkdir(temporary_.c_str(), 0777) == 0 ? 0 : errno;
+    } while (error == EEXIST);
+    if (error == 0) unfinished.add(temporary_);
+  }
+  if (error != 0) {
     temporary_.clear();
     system_failure(error, target_.string(),
                    "cannot be written in " + target_.parent_path().string());
@@ -72,23 +77,34 @@ AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes)
   try {
     require_room(target_, expected_bytes);
   } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary_, ignored);
+    discard();
     throw;
   }
 }
 
-AtomicFolder::~AtomicFolder() {
+AtomicFolder::~AtomicFolder() { discard(); }
+
+void AtomicFolder::discard() noexcept {
+  if (temporary_.empty()) return;
+  Unfinished unfinished;
   std::error_code ignored;
-  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+  fs::remove_all(temporary_, ignored);
+  unfinished.drop(temporary_);
+  temporary_.clear();
 }
 
 void AtomicFolder::commit() {
-  if (rename(temporary_.c_str(), target_.c_str()) != 0) {
-    if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
-      user_error(kInTheWay, target_.string());
+  int error = 0;
+  {
+    Unfinished unfinished;
+    error = rename(temporary_.c_str(), target_.c_str()) == 0 ? 0 : errno;
+    if (error == 0) unfinished.drop(temporary_);
+  }
+  if (error == ENOTEMPTY || error == EEXIST || error == ENOTDIR)
+    user_error(kInTheWay, target_.string());
+  if (error != 0) {
     internal_error("{}: cannot be written: renaming the finished folder failed: {}",
-                   target_.string(), std::strerror(errno));
+                   target_.string(), std::strerror(error));
   }
   temporary_.clear();
   // As for a file: the rename lasts once the folder around it is on the disk.

@@ -26,6 +26,8 @@ class AtomicFolder {
   void commit();
 
  private:
+  void discard() noexcept;
+
   std::filesystem::path target_, temporary_;
 };
 

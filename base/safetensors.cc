@@ -13,6 +13,7 @@
 #include "base/quote.h"
 #include "base/safetensors_header.h"
 #include "base/utf8.h"
+#include "base/xxhash64.h"
 
 namespace vitrine {
 using namespace internal;
@@ -117,13 +118,19 @@ struct SafetensorsWriter::Impl {
         file(path, 8 + header.size() + data_bytes),
         data_bytes_left(data_bytes) {
     const uint64_t length = header.size();
-    file.append(std::as_bytes(std::span(&length, 1)));
-    file.append(header);
+    append(std::as_bytes(std::span(&length, 1)));
+    append(std::as_bytes(std::span(header)));
     data_begin = file.bytes_written();
+  }
+
+  void append(std::span<const std::byte> bytes) {
+    file.append(bytes);
+    hash.update(bytes);
   }
 
   std::string name;
   AtomicFile file;
+  Xxh64 hash;  // of what is appended
   uint64_t data_begin = 0;
   size_t data_bytes_left;
   std::vector<Declaration> tensors;
@@ -164,7 +171,7 @@ void SafetensorsWriter::append(std::span<const std::byte> bytes) {
     user_error("{}: {} bytes appended: expected at most {}", w.name, bytes.size(),
                w.data_bytes_left);
   }
-  w.file.append(bytes);
+  w.append(bytes);
   w.data_bytes_left -= bytes.size();
   w.next_has += bytes.size();
   // A tensor without elements is passed over when bytes of a later one come, or when it is itself
@@ -221,15 +228,16 @@ void SafetensorsWriter::finish() {
   w.file.commit();
 }
 
-void SafetensorsWriter::write(const std::filesystem::path& path,
-                              const std::vector<std::pair<std::string, TensorView>>& tensors,
-                              const std::map<std::string, std::string>& metadata) {
+uint64_t SafetensorsWriter::write(const std::filesystem::path& path,
+                                  const std::vector<std::pair<std::string, TensorView>>& tensors,
+                                  const std::map<std::string, std::string>& metadata) {
   std::vector<Declaration> declarations;
   for (const auto& [name, tensor] : tensors)
     declarations.push_back({name, tensor.dtype(), tensor.shape()});
   SafetensorsWriter writer(path, std::move(declarations), metadata);
   for (const auto& [name, tensor] : tensors) writer.append(tensor);
   writer.finish();
+  return writer.impl_->hash.digest();
 }
 
 }  // namespace vitrine

@@ -31,7 +31,8 @@ uint64_t xxh64(std::string_view text, uint64_t seed) {
   return XXH64(text.data(), text.size(), seed);
 }
 
-uint64_t xxh64_of_file(const std::filesystem::path& path) {
+uint64_t xxh64_of_file(const std::filesystem::path& path,
+                       const std::function<void(size_t)>& on_bytes) {
   std::error_code ignored;
   if (std::filesystem::is_regular_file(path, ignored) &&
       std::filesystem::file_size(path, ignored) == 0)
@@ -46,6 +47,7 @@ uint64_t xxh64_of_file(const std::filesystem::path& path) {
     const size_t count = std::min(kPiece, file.size() - at);
     hash.update(file.bytes().subspan(at, count));
     file.release(at, count);
+    if (on_bytes) on_bytes(count);
   }
   return hash.digest();
 }

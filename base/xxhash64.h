@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,8 +31,10 @@ class Xxh64 {
 };
 
 uint64_t xxh64(std::string_view text, uint64_t seed = 0);
-/// Of a whole file; an empty one too. Throws Error (user) for a file that cannot be read.
-uint64_t xxh64_of_file(const std::filesystem::path& path);
+/// Of a whole file; an empty one too. `on_bytes` is called with the bytes of each piece that was
+/// read; it may throw. Throws Error (user) for a file that cannot be read.
+uint64_t xxh64_of_file(const std::filesystem::path& path,
+                       const std::function<void(size_t)>& on_bytes = {});
 /// "0123456789abcdef", as every tool of xxHash writes it.
 std::string hex64(uint64_t value);
 

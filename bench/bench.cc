@@ -195,8 +195,12 @@ class BenchRun {
             .sizes = options_.rate_sizes};
   }
 
-  void step(const std::string& what) {
+  void stop_if_told() const {
     if (sink_.keep_going && !sink_.keep_going()) throw Stopped{};
+  }
+
+  void step(const std::string& what) {
+    stop_if_told();
     if (sink_.on_step) sink_.on_step(what, done_, total_);
     done_ = std::min(done_ + 1, total_);
   }
@@ -209,7 +213,11 @@ class BenchRun {
     for (size_t i = 0; i < options_.subjects.size(); ++i) {
       const BenchOptions& options = settled_.at(device)[i];
       for (const DType dtype : options.dtypes)
-        run(options, options_.subjects[i], {.device = device, .dtype = dtype, .threads = threads},
+        run(options, options_.subjects[i],
+            {.device = device,
+             .dtype = dtype,
+             .threads = threads,
+             .between_layers = [this] { stop_if_told(); }},
             rates);
     }
   }

@@ -296,6 +296,7 @@ void backward(BackwardPass& p) {
   f.backend.clear(g.data, static_cast<size_t>(g.rows * g.cols) * sizeof(float));
   if (p.last.depth == f.config.layers) unembed(p);
   for (int layer = std::min(p.last.depth, f.config.layers - 1); layer >= 0; --layer) {
+    f.pause();
     visit(p, Site::kResidPost, layer, g);
     if (done(p, Site::kResidPost, layer)) return;
     if (f.act.keep == Keep::kResiduals) recompute_block(f, layer);

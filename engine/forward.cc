@@ -225,6 +225,7 @@ void layernorm(ForwardPass& p, const Norm& n, Mat x, Mat out) {
 void forward(ForwardPass& p) {
   if (!p.begin_at) embed(p);
   for (int layer = p.begin_at.value_or(0); layer < p.config.layers; ++layer) {
+    p.pause();
     p.hooks.visit(Site::kResidPre, layer, p.layer(layer).resid_pre);
     attention(p, layer);
     p.hooks.visit(Site::kResidMid, layer, p.layer(layer).resid_mid);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -28,9 +29,14 @@ struct ForwardPass {
   Mat logits;                           ///< [logit rows, V]
   std::optional<int>
       begin_at;  ///< a layer whose resid_pre is there already; nothing: begin with the embeddings
+  const std::function<void()>& between_layers;  ///< ModelOptions::between_layers
 
   LayerActivations& layer(int l) const { return act.layers[static_cast<size_t>(l)]; }
   const LayerWeights& layer_weights(int l) const { return weights.layers[static_cast<size_t>(l)]; }
+  /// Lets the caller end the pass here, with an exception.
+  void pause() const {
+    if (between_layers) between_layers();
+  }
   /// What queries' products with keys are multiplied with.
   float attention_scale(int layer) const;
 };

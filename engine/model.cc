@@ -75,6 +75,7 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
   state->name = std::move(name);
   state->backend = make_backend(options);
   state->memory_limit = options.memory_limit;
+  state->between_layers = options.between_layers;
   state->weights =
       Weights::load(source, config, store, *state->backend, [&](size_t done, size_t total) {
         if (options.progress) options.progress->update(done, total, "Loading");

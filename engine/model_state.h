@@ -26,6 +26,7 @@ struct ModelState {
   std::function<Tensor(std::span<const int32_t>)> unembedding;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< null if the checkpoint has none
   size_t memory_limit = 0;                     ///< 0: none but the device's
+  std::function<void()> between_layers;        ///< see ModelOptions
   std::unique_ptr<BufferPool> pool;            ///< of the backend's memory
   std::unique_ptr<BufferPool> host_pool;       ///< for results on their way to the user
 

@@ -74,7 +74,8 @@ PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCa
                .batch = batch_,
                .logit_rows = laid_out_.logits.rows,
                .logits = {},
-               .begin_at = begin_at} {
+               .begin_at = begin_at,
+               .between_layers = model.between_layers} {
   laid_out_.logits.memory = model.pool->take(laid_out_.logit_bytes);
   forward_.logits = {laid_out_.logits.memory.f32(), laid_out_.sizes.logit_rows, model.config.vocab};
   Arena arena(working_);

@@ -54,14 +54,24 @@ Normal gpt2(const Parameter& parameter, int layers) {
   return {0.0, 0.02};
 }
 
+constexpr int64_t kElementsPerReport = int64_t{1} << 21;  // about 50 ms on one core
+
 template <typename T, typename Element, typename Convert>
-void fill_with(std::span<T> out, uint64_t key, int threads, Element element, Convert convert) {
+void fill_with(std::span<T> out, uint64_t key, int threads, Element element, Convert convert,
+               const RandomWeights::OnElements& on_elements) {
   constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
-  cpu::parallel_chunks(threads, std::ssize(out), kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      out[static_cast<size_t>(i)] = convert(element(key, static_cast<uint64_t>(i)));
-  });
+  const int64_t count = std::ssize(out);
+  for (int64_t done = 0; done < count; done += kElementsPerReport) {
+    const int64_t part = std::min(kElementsPerReport, count - done);
+    cpu::parallel_chunks(threads, part, kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = done + begin; i < done + end; ++i)
+        out[static_cast<size_t>(i)] = convert(element(key, static_cast<uint64_t>(i)));
+    });
+    if (on_elements) on_elements(done + part);
+  }
 }
+
+constexpr auto keep = [](float value) { return value; };
 
 void check(const Config& config) {
   for (int64_t size : {int64_t{config.layers}, int64_t{config.heads}, config.width, config.inner,
@@ -103,12 +113,13 @@ const RandomWeights::Entry& RandomWeights::find(std::string_view name) const {
 }
 
 template <typename T, typename Convert>
-void RandomWeights::fill_entry(const Entry& entry, std::span<T> out, Convert convert) const {
+void RandomWeights::fill_entry(const Entry& entry, std::span<T> out, Convert convert,
+                               const OnElements& on_elements) const {
   const uint64_t key = splitmix64(seed_, entry.number);
   if (init_ == RandomInit::kWide)
-    fill_with(out, key, threads_, wide(entry), convert);
+    fill_with(out, key, threads_, wide(entry), convert, on_elements);
   else
-    fill_with(out, key, threads_, gpt2(entry, layers_), convert);
+    fill_with(out, key, threads_, gpt2(entry, layers_), convert, on_elements);
 }
 
 void RandomWeights::fill(std::string_view name, std::span<float> out) const {
@@ -117,21 +128,22 @@ void RandomWeights::fill(std::string_view name, std::span<float> out) const {
     user_error("tensor {} has shape {}, which does not match {} elements", name,
                entry.shape.to_string(), out.size());
   }
-  fill_entry(entry, out, [](float value) { return value; });
+  fill_entry(entry, out, keep, {});
 }
 
-Tensor RandomWeights::make(std::string_view name, DType dtype) const {
+Tensor RandomWeights::make(std::string_view name, DType dtype,
+                           const OnElements& on_elements) const {
   const Entry& entry = find(name);
   if (!is_floating(dtype))
     user_error("random weights: expected f32, f16 or bf16, not {}", dtype_name(dtype));
   Tensor tensor(dtype, entry.shape);
   if (dtype == DType::kF32) {
-    fill(name, tensor.f32());
+    fill_entry(entry, tensor.f32(), keep, on_elements);
     return tensor;
   }
   const std::span<uint16_t> out(static_cast<uint16_t*>(tensor.data()),
                                 static_cast<size_t>(entry.shape.elements()));
-  fill_entry(entry, out, dtype == DType::kF16 ? f32_to_f16 : f32_to_bf16);
+  fill_entry(entry, out, dtype == DType::kF16 ? f32_to_f16 : f32_to_bf16, on_elements);
   return tensor;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,12 +39,16 @@ class RandomWeights {
   /// `out`.
   void fill(std::string_view name, std::span<float> out) const;
 
+  /// Called with the number of elements that are made; may throw, which ends the call.
+  using OnElements = std::function<void(int64_t)>;
+
   /// The tensor, rounded to `dtype` (f32, f16 or bf16).
-  Tensor make(std::string_view name, DType dtype) const;
+  Tensor make(std::string_view name, DType dtype, const OnElements& on_elements = {}) const;
 
  private:
   template <typename T, typename Convert>
-  void fill_entry(const Entry& entry, std::span<T> out, Convert convert) const;
+  void fill_entry(const Entry& entry, std::span<T> out, Convert convert,
+                  const OnElements& on_elements) const;
 
   std::vector<Entry> entries_;
   uint64_t seed_;

@@ -53,6 +53,12 @@ class ShardWriter {
     return std::move(written_);
   }
 
+  /// Shards in the manifest on the disk.
+  size_t shards() {
+    const std::lock_guard lock(mutex_);
+    return manifest_.shards.size();
+  }
+
   /// Waits until everything is on the disk.
   const CorpusManifest& drain() {
     std::unique_lock lock(mutex_);
@@ -90,11 +96,11 @@ class ShardWriter {
 
   void write(const CorpusShard& shard, CorpusManifest& manifest) const {
     const fs::path path = folder_ / shard_name(manifest.shards.size());
-    shard.write(path);
+    const uint64_t checksum = shard.write(path);
     const int64_t last = shard.windows() - 1;
     ShardEntry entry;
     entry.bytes = fs::file_size(path);
-    entry.checksum = hex64(xxh64_of_file(path));
+    entry.checksum = hex64(checksum);
     entry.windows = shard.windows();
     entry.tokens = shard.new_tokens();
     entry.documents = shard.documents_begun();
@@ -151,12 +157,17 @@ void remove_temporaries(const fs::path& folder) {
   for (const fs::path& path : found) fs::remove(path, ignored);
 }
 
+enum class Purpose { kCapture, kRepair };
+
 /// The manifest to go on with; one without shards where nothing is there.
-CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
+CorpusManifest find_manifest(const fs::path& folder, const Json& identity, Purpose purpose) {
   const fs::path path = folder / "manifest.json";
   CorpusManifest manifest;
   manifest.identity = identity;
   if (!fs::exists(path)) {
+    if (purpose == Purpose::kRepair)
+      user_error("{}: missing manifest.json: expected a capture with a complete shard",
+                 folder.string());
     for (const auto& entry : fs::directory_iterator(folder)) {
       // The first shard may be there without a manifest, where a process was killed between the
       // two.
@@ -169,10 +180,11 @@ CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
   }
   manifest = CorpusManifest::read(path);
   check_same_identity(identity, manifest.identity, folder.string());
+  if (purpose == Purpose::kRepair) return manifest;
   for (size_t i = 0; i < manifest.shards.size(); ++i) {
     const std::string problem = shard_problem(folder / shard_name(i), manifest.shards[i], false);
     if (!problem.empty())
-      user_error("{}; restore the shard, or start again in another folder", problem);
+      user_error("{}; restore the shard, or make it again with `vitrine corpus --repair`", problem);
   }
   return manifest;
 }
@@ -181,7 +193,7 @@ CorpusManifest find_manifest(const fs::path& folder, const Json& identity) {
 class CorpusCapture {
  public:
   CorpusCapture(const Model& model, WindowReader& windows, const Hooks& hooks,
-                const fs::path& folder, const CorpusCaptureOptions& options)
+                const fs::path& folder, const CorpusCaptureOptions& options, Purpose purpose)
       : options_(options), windows_(windows), batches_(model, hooks, options.batch_tokens) {
     const CorpusOptions& corpus = windows.documents().options();
     for (const WindowSite& site : batches_.sites()) sparse_ = sparse_ || !site.positions.empty();
@@ -193,11 +205,15 @@ class CorpusCapture {
     identity["plan"]["shard_tokens"] = summary_.shard_tokens;
     summary_.folder = folder / rank_folder_name(corpus.rank, corpus.world);
     check_world(folder, corpus.world);
-    make_folder(summary_.folder);
+    if (purpose == Purpose::kCapture)
+      make_folder(summary_.folder);
+    else if (!fs::is_directory(summary_.folder))
+      user_error("{}: missing: expected the capture to repair", summary_.folder.string());
     lock_ = std::make_unique<FileLock>(summary_.folder / "lock", summary_.folder);
     remove_temporaries(summary_.folder);
-    manifest_ = find_manifest(summary_.folder, identity);
-    summary_.resumed_shards = static_cast<int64_t>(manifest_.shards.size());
+    manifest_ = find_manifest(summary_.folder, identity, purpose);
+    reported_ = manifest_.shards.size();
+    summary_.resumed_shards = static_cast<int64_t>(reported_);
   }
 
   CorpusCaptureSummary run() {
@@ -208,6 +224,7 @@ class CorpusCapture {
       ShardWriter writer(summary_.folder, manifest_);
       const bool at_end = fill(writer);
       manifest_ = writer.drain();
+      report_shards(manifest_.shards.size());
       if (at_end) finish();
     }
     summary_.complete = manifest_.complete;
@@ -224,6 +241,26 @@ class CorpusCapture {
     }
     summary_.non_finite = tally.sites();
     return summary_;
+  }
+
+  CorpusRepair repair() {
+    CorpusRepair result;
+    result.folder = summary_.folder;
+    const std::vector<std::string> problems = find_problems();
+    size_t at = 0;  // the shard that the reader is at
+    for (size_t i = 0; i < problems.size(); ++i) {
+      if (problems[i].empty()) continue;
+      pass_over(at, i);
+      make_again(i);
+      at = i + 1;
+      result.repaired.push_back(problems[i]);
+    }
+    result.complete = manifest_.complete;
+    result.shards = static_cast<int64_t>(manifest_.shards.size());
+    result.windows = manifest_.total(&ShardEntry::windows);
+    result.tokens = manifest_.total(&ShardEntry::tokens);
+    for (const ShardEntry& shard : manifest_.shards) result.bytes += shard.bytes;
+    return result;
   }
 
  private:
@@ -249,6 +286,12 @@ class CorpusCapture {
     return std::make_unique<CorpusShard>(batches_.sites(), sparse_, summary_.shard_tokens);
   }
 
+  void report_shards(size_t on_disk) {
+    for (; reported_ < on_disk; ++reported_) {
+      if (options_.progress) options_.progress->finished(shard_name(reported_));
+    }
+  }
+
   /// Returns true at the end of the corpus, false if it was told to stop.
   bool fill(ShardWriter& writer) {
     auto shard = new_shard();
@@ -256,6 +299,7 @@ class CorpusCapture {
     const auto pass_on = [&] {
       shard = writer.put(std::move(shard), windows_.documents().skipped());
       if (!shard) shard = new_shard();
+      report_shards(writer.shards());
     };
     for (;;) {
       stopping = stopping || (options_.keep_going && !options_.keep_going());
@@ -278,6 +322,73 @@ class CorpusCapture {
     return true;
   }
 
+  // --- repair
+
+  std::vector<std::string> find_problems() const {
+    std::vector<std::string> problems;
+    uint64_t total = 0, done = 0;
+    for (const ShardEntry& shard : manifest_.shards) total += shard.bytes;
+    for (size_t i = 0; i < manifest_.shards.size(); ++i) {
+      problems.push_back(shard_problem(
+          summary_.folder / shard_name(i), manifest_.shards[i], true, [&](size_t bytes) {
+            if (options_.progress) options_.progress->update(done += bytes, total, "Checking");
+          }));
+    }
+    return problems;
+  }
+
+  [[noreturn]] void refuse_changed(size_t index) const {
+    user_error(
+        "{}: cannot be made again: the documents of its windows have changed; expected the files "
+        "of "
+        "the capture",
+        (summary_.folder / shard_name(index)).string());
+  }
+
+  /// Moves the reader from the beginning of shard `from` to that of shard `to`.
+  void pass_over(size_t from, size_t to) {
+    if (from == to) return;
+    const CorpusPosition& end = manifest_.shards[to - 1].last;
+    if (from == 0) return go_on_behind(windows_, end, summary_.folder.string());
+    Window window;
+    for (size_t i = from; i < to; ++i) {
+      for (int64_t w = 0; w < manifest_.shards[i].windows; ++w) {
+        if (!windows_.next(window)) refuse_changed(i);
+      }
+    }
+    if (windows_.digest() != end.digest) refuse_changed(to - 1);
+  }
+
+  /// The reader is at the shard's beginning.
+  void make_again(size_t index) {
+    const ShardEntry& entry = manifest_.shards[index];
+    const fs::path path = summary_.folder / shard_name(index);
+    const auto shard = new_shard();
+    while (shard->windows() < entry.windows) {
+      const WindowBatch batch = batches_.next(windows_, entry.windows - shard->windows());
+      if (batch.windows.empty()) refuse_changed(index);
+      for (size_t s = 0; s < batch.windows.size(); ++s) shard->add(batch, s);
+      if (options_.progress)
+        options_.progress->update(static_cast<uint64_t>(shard->new_tokens()),
+                                  static_cast<uint64_t>(entry.tokens), shard_name(index));
+    }
+    const int64_t last = shard->windows() - 1;
+    if (shard->document(last) != entry.last.document || shard->begin(last) != entry.last.begin ||
+        shard->digest() != entry.last.digest)
+      refuse_changed(index);
+    const fs::path made = summary_.folder / ".vitrine-repair.tmp";
+    if (hex64(shard->write(made)) != entry.checksum) {
+      fs::remove(made);
+      user_error(
+          "{}: cannot be made again: the bytes differ from the manifest's checksum {}; expected "
+          "the "
+          "device, build and options of the capture",
+          path.string(), entry.checksum);
+    }
+    fs::rename(made, path);
+    if (options_.progress) options_.progress->finished(shard_name(index));
+  }
+
   void finish() {
     // One rank of several may have no documents; this is valid.
     if (manifest_.shards.empty() && windows_.documents().options().world == 1) {
@@ -297,13 +408,19 @@ class CorpusCapture {
   std::unique_ptr<FileLock> lock_;
   CorpusManifest manifest_;
   int64_t done_ = 0;
+  size_t reported_ = 0;  // shards
 };
 
 }  // namespace
 
 CorpusCaptureSummary capture_corpus(const Model& model, WindowReader windows, const Hooks& hooks,
                                     const fs::path& folder, const CorpusCaptureOptions& options) {
-  return CorpusCapture(model, windows, hooks, folder, options).run();
+  return CorpusCapture(model, windows, hooks, folder, options, Purpose::kCapture).run();
+}
+
+CorpusRepair repair_corpus(const Model& model, WindowReader windows, const Hooks& hooks,
+                           const fs::path& folder, const CorpusCaptureOptions& options) {
+  return CorpusCapture(model, windows, hooks, folder, options, Purpose::kRepair).repair();
 }
 
 }  // namespace vitrine

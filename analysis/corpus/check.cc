@@ -55,11 +55,13 @@ CorpusCheck check_corpus_capture(const fs::path& folder, Progress* progress) {
     check.world = JsonFields(manifest.identity, file).require_integer("world", 1, int64_t{1} << 40);
     check.complete = check.complete && manifest.complete;
     for (size_t i = 0; i < manifest.shards.size(); ++i) {
-      const std::string problem = shard_problem(ranks[r] / shard_name(i), manifest.shards[i], true);
+      const std::string problem =
+          shard_problem(ranks[r] / shard_name(i), manifest.shards[i], true, [&](size_t bytes) {
+            if (progress) progress->update(done += bytes, total, "Checking");
+          });
       if (!problem.empty()) check.problems.push_back(problem);
       check.bytes += manifest.shards[i].bytes;
-      done += manifest.shards[i].bytes;
-      if (progress) progress->update(done, total, "Checking");
+      done = check.bytes;  // of a damaged shard, too
     }
     check.shards += static_cast<int64_t>(manifest.shards.size());
     check.windows += manifest.total(&ShardEntry::windows);
@@ -81,11 +83,17 @@ std::string checkpoint_digest(const fs::path& path, Progress* progress) {
     files.push_back(path);
   }
   if (files.empty()) user_error("{}: contains no weights: expected a checkpoint", path.string());
+  uint64_t total = 0, done = 0;
+  for (const fs::path& file : files) {
+    const uintmax_t bytes = fs::file_size(file, error);
+    if (!error) total += bytes;  // what cannot be read is refused below
+  }
   Xxh64 hash;
-  for (size_t i = 0; i < files.size(); ++i) {
-    hash.update(files[i].filename().string());
-    hash.update(hex64(xxh64_of_file(files[i])));
-    if (progress) progress->update(i + 1, files.size(), "Identifying the model");
+  for (const fs::path& file : files) {
+    hash.update(file.filename().string());
+    hash.update(hex64(xxh64_of_file(file, [&](size_t bytes) {
+      if (progress) progress->update(done += bytes, total, "Identifying the model");
+    })));
   }
   return "xxh64:" + hex64(hash.digest());
 }

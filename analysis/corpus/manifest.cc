@@ -127,14 +127,15 @@ void CorpusManifest::write(const fs::path& path) const {
   write_file(path, json.dump(1) + "\n");
 }
 
-std::string shard_problem(const fs::path& path, const ShardEntry& entry, bool contents) {
+std::string shard_problem(const fs::path& path, const ShardEntry& entry, bool contents,
+                          const std::function<void(size_t)>& on_bytes) {
   std::error_code error;
   const uintmax_t bytes = fs::file_size(path, error);
   if (error) return fmt::format("{}: is in the manifest, but not there", path.string());
   if (bytes != entry.bytes)
     return fmt::format("{}: has {} bytes; the manifest says {}", path.string(), bytes, entry.bytes);
   if (!contents) return "";
-  if (const std::string found = hex64(xxh64_of_file(path)); found != entry.checksum) {
+  if (const std::string found = hex64(xxh64_of_file(path, on_bytes)); found != entry.checksum) {
     return fmt::format("{}: has the checksum {}; the manifest says {}", path.string(), found,
                        entry.checksum);
   }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,8 +43,9 @@ std::string shard_name(size_t index);
 std::string rank_folder_name(int64_t rank, int64_t world);
 
 /// Compares a shard's file with its entry; empty: they agree, else what is wrong. `contents`: also
-/// the checksum and what the file says about itself, which reads all of it.
-std::string shard_problem(const std::filesystem::path& path, const ShardEntry& entry,
-                          bool contents);
+/// the checksum and what the file says about itself, which reads all of it and calls `on_bytes` as
+/// xxh64_of_file does.
+std::string shard_problem(const std::filesystem::path& path, const ShardEntry& entry, bool contents,
+                          const std::function<void(size_t)>& on_bytes = {});
 
 }  // namespace vitrine::internal

@@ -53,8 +53,25 @@ class MomentsRun {
   }
 
   CorpusMoments run() {
-    uint64_t unsaved = 0;
     if (state_.moments.complete) return std::move(state_.moments);
+    try {
+      read_all();
+    } catch (...) {
+      // Whole batches are worth keeping, whatever ended the run between two of them.
+      if (!options_.state.empty() && !inside_batch_) save();
+      throw;
+    }
+    state_.moments.first_skipped = windows_.documents().first_skipped();
+    if (options_.state.empty())
+      bring();
+    else
+      save();
+    return std::move(state_.moments);
+  }
+
+ private:
+  void read_all() {
+    uint64_t unsaved = 0;
     for (;;) {
       if (options_.keep_going && !options_.keep_going()) break;
       const WindowBatch batch = batches_.next(windows_);
@@ -73,15 +90,8 @@ class MomentsRun {
       if (options_.progress)
         options_.progress->update(done, estimated_tokens(windows_.documents(), done), "Covariance");
     }
-    state_.moments.first_skipped = windows_.documents().first_skipped();
-    if (options_.state.empty())
-      bring();
-    else
-      save();
-    return std::move(state_.moments);
   }
 
- private:
   /// Of all sites, whose matrices are allowed to be that large.
   std::vector<int64_t> widths() const {
     std::vector<int64_t> widths;
@@ -126,6 +136,7 @@ class MomentsRun {
 
   void add(const WindowBatch& batch) {
     CorpusMoments& moments = state_.moments;
+    inside_batch_ = true;
     for (size_t i = 0; i < moments.sites.size(); ++i) {
       const Captures::Entry& entry = batch.run.captures().entry(moments.sites[i].site);
       for (size_t s = 0; s < batch.windows.size(); ++s)
@@ -140,6 +151,7 @@ class MomentsRun {
     moments.windows += static_cast<int64_t>(batch.windows.size());
     const Window& last = batch.windows.back();
     state_.position = {last.document, last.begin, batch.digests.back()};
+    inside_batch_ = false;
   }
 
   /// Rows next to each other at once.
@@ -191,6 +203,7 @@ class MomentsRun {
   RunningMoments running_;
   std::optional<FileLock> lock_;
   MomentsState state_;
+  bool inside_batch_ = false;  // the sums hold a part of a batch
 };
 
 void check_parts(const Json& parts) {

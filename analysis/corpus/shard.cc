@@ -65,7 +65,7 @@ uint64_t CorpusShard::bytes(const std::vector<WindowSite>& sites, bool sparse, i
   return token_bytes * static_cast<uint64_t>(tokens);
 }
 
-void CorpusShard::write(const std::filesystem::path& path) const {
+uint64_t CorpusShard::write(const std::filesystem::path& path) const {
   std::vector<std::pair<std::string, TensorView>> tensors;
   const auto list = [&](const std::string& name, const std::vector<int64_t>& values) {
     tensors.emplace_back(
@@ -85,7 +85,7 @@ void CorpusShard::write(const std::filesystem::path& path) const {
     list(sites_[i].name + ".positions", rows_[i].positions);
     list(sites_[i].name + ".offsets", rows_[i].offsets);
   }
-  SafetensorsWriter::write(path, tensors);
+  return SafetensorsWriter::write(path, tensors);
 }
 
 }  // namespace vitrine::internal

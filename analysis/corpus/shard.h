@@ -23,8 +23,8 @@ class CorpusShard {
   }
   /// Window `s` of the batch.
   void add(const WindowBatch& batch, size_t s);
-  /// As a file, whole or not at all. The same windows give the same bytes.
-  void write(const std::filesystem::path& path) const;
+  /// As a file, whole or not at all. The same windows give the same bytes. Returns their XXH64.
+  uint64_t write(const std::filesystem::path& path) const;
   void clear();
 
   int64_t windows() const { return static_cast<int64_t>(documents_.size()); }

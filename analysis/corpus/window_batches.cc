@@ -83,10 +83,10 @@ Hooks WindowBatches::hooks_for(const std::vector<Window>& windows) const {
   return hooks;
 }
 
-WindowBatch WindowBatches::next(WindowReader& windows) {
+WindowBatch WindowBatches::next(WindowReader& windows, int64_t most) {
   WindowBatch batch;
   BatchBudget budget(batch_tokens_);
-  for (;;) {
+  while (std::ssize(batch.windows) < most) {
     if (!holds_ && !windows.next(held_)) break;
     holds_ = true;
     if (!budget.takes(std::ssize(held_.ids))) break;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -42,9 +43,10 @@ class WindowBatches {
 
   const std::vector<WindowSite>& sites() const { return sites_; }
 
-  /// The next windows, as many as have `batch_tokens` tokens, one at least; none: the corpus is at
-  /// its end. Throws Error (user) as WindowReader::next and Model::forward do.
-  WindowBatch next(WindowReader& windows);
+  /// The next windows, as many as have `batch_tokens` tokens, one at least and `most` at most;
+  /// none: the corpus is at its end. Throws Error (user) as WindowReader::next and Model::forward
+  /// do.
+  WindowBatch next(WindowReader& windows, int64_t most = std::numeric_limits<int64_t>::max());
 
   /// The rows that a site has for a window of a batch, of `rows` by their positions: those of new
   /// tokens at requested positions.

@@ -163,6 +163,7 @@ Command add_bench_options(Command& app, Context& context, BenchArgs& args) {
   add_subject_options(command, args);
   add_workload_options(command, args.options);
   add_output_options(command, context);
+  add_progress_option(command, context);
   add_result_options(command, args.output);
   command
       .add_flag("--profile", args.profile,

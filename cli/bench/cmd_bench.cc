@@ -55,12 +55,11 @@ BenchOptions complete(const BenchArgs& args) {
 void run(const Context& context, const BenchArgs& args) {
   const BenchOptions options = complete(args);
   if (args.profile) set_profiling(true);
-  const InterruptGuard guard;
   BenchReport report(context, args.output, options);
   bool finished = false;
   std::set<std::string> warned;
   {
-    ProgressBar progress({.unit = "measurements"});
+    ProgressBar progress({.unit = "measurements", .stops = false});
     finished = bench::run_bench(
         options,
         {.on_disk = [&](const bench::Samples& rate) { report.take_disk(rate); },
@@ -73,10 +72,10 @@ void run(const Context& context, const BenchArgs& args) {
              },
          .on_step = [&](const std::string& what, uint64_t done,
                         uint64_t total) { progress.update(done, total, what); },
-         .keep_going = [&] { return !guard.interrupted(); }});
+         .keep_going = [&] { return !interrupted(); }});
   }
   report.finish(finished);
-  if (!finished) guard.obey();
+  if (!finished) stop_if_interrupted();
 }
 
 }  // namespace

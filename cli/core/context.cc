@@ -8,7 +8,9 @@
 
 #include "base/check.h"
 #include "base/default_threads.h"
+#include "cli/core/interrupt.h"
 #include "cli/core/progress_bar.h"
+#include "cli/core/ranks.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -36,6 +38,17 @@ void add_output_options(Command& command, Context& context) {
       ->not_with("--json");
 }
 
+void add_progress_option(Command& command, Context& context) {
+  command
+      .add_option("--progress", context.progress,
+                  "Progress on stderr: auto (a bar on a terminal, else plain), plain (a line with "
+                  "the time each minute and for each finished shard), none")
+      ->check(one_of({"auto", "plain", "none"}))
+      ->capture_default_str()
+      ->type_name("WAY")
+      ->group("Output");
+}
+
 void add_model_options(Command& command, Context& context) {
   const auto group = "Model";
   command
@@ -45,7 +58,10 @@ void add_model_options(Command& command, Context& context) {
       ->capture_default_str()
       ->type_name("MODEL")
       ->group(group);
-  command.add_option("--device", context.device, "Device: cpu, cuda (the first GPU), cuda:N")
+  command
+      .add_option("--device", context.device,
+                  "Device: cpu, cuda:N, cuda (the GPU of the local rank under torchrun, "
+                  "mpirun or srun, else the first)")
       ->capture_default_str()
       ->type_name("DEVICE")
       ->group(group);
@@ -73,17 +89,19 @@ void add_model_options(Command& command, Context& context) {
       ->type_name("N")
       ->group(group)
       ->not_with("--device", {"cuda*"});
+  add_progress_option(command, context);
 }
 
 Model load_model(const Context& context) {
   ModelOptions options;
-  options.device = context.device;
+  options.device = device_of_rank(context.device);
   options.gemm = context.gemm;
   options.threads = context.threads;
   if (context.threads == 0) warn_of_thread_variables();
   if (!context.dtype.empty()) options.dtype = dtype_from_name(context.dtype);
   ProgressBar bar;
   options.progress = &bar;
+  options.between_layers = stop_if_interrupted;
   Model model = Model::load(context.model, options);
   bar.erase();
   if (const LoadReport& report = model.load_report(); !report.warning.empty()) warn(report.warning);

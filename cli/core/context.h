@@ -25,6 +25,7 @@ struct Context {
   bool json = false;
   std::string color = "auto";
   int width = -1;
+  std::string progress = "auto";  ///< by add_progress_option
 
   // Options of every command that runs a model, by add_model_options.
   std::string model = "demo";
@@ -39,6 +40,9 @@ struct Context {
 };
 
 void add_output_options(Command& command, Context& context);
+/// --progress, for commands that may take long.
+void add_progress_option(Command& command, Context& context);
+/// The options of the model, and --progress.
 void add_model_options(Command& command, Context& context);
 Model load_model(const Context& context);
 

@@ -2,10 +2,6 @@
 #include "cli/core/corpus_args.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstdlib>
-#include <optional>
 
 #include "base/check.h"
 #include "base/quote.h"
@@ -15,17 +11,6 @@
 namespace vitrine::cli {
 using namespace internal;
 namespace {
-
-std::optional<int64_t> variable(const char* name) {
-  const char* text = std::getenv(name);
-  if (!text || *text == '\0') return std::nullopt;
-  const std::string_view digits = text;
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc() || end != digits.data() + digits.size())
-    user_error("{} is {}: expected an integer; or use --rank and --world", name, quote(text));
-  return value;
-}
 
 /// Whether one of the files is of objects, or of text.
 bool any_file(const CorpusArgs& args, bool objects) {
@@ -43,22 +28,6 @@ int32_t prepended_id(const CorpusArgs& args, const Model& model) {
 }
 
 }  // namespace
-
-Rank rank_from_environment() {
-  static constexpr std::array<std::pair<const char*, const char*>, 3> kLaunchers = {
-      {{"RANK", "WORLD_SIZE"},
-       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-       {"SLURM_PROCID", "SLURM_NTASKS"}}};
-  for (const auto& [rank_name, world_name] : kLaunchers) {
-    const auto rank = variable(rank_name), world = variable(world_name);
-    if (!rank || !world) continue;
-    if (*rank < 0 || *rank >= *world)
-      user_error("{} is {} with {} = {}: expected 0..{}", rank_name, *rank, world_name, *world,
-                 *world - 1);
-    return {*rank, *world, rank_name};
-  }
-  return {};
-}
 
 void add_corpus_options(Command& command, CorpusArgs& args) {
   const auto group = "Corpus";
@@ -114,14 +83,14 @@ void add_corpus_options(Command& command, CorpusArgs& args) {
   command
       .add_option("--rank", args.rank,
                   "Process the documents whose index modulo WORLD is RANK [from RANK, "
-                  "OMPI_COMM_WORLD_RANK or SLURM_PROCID]")
+                  "OMPI_COMM_WORLD_RANK, PMI_RANK or SLURM_PROCID]")
       ->check(not_negative())
       ->type_name("RANK")
       ->group(group);
   command
       .add_option("--world", args.world,
                   "Number of processes that share the corpus [from WORLD_SIZE, "
-                  "OMPI_COMM_WORLD_SIZE or SLURM_NTASKS]")
+                  "OMPI_COMM_WORLD_SIZE, PMI_SIZE or SLURM_NTASKS]")
       ->check(above_zero())
       ->type_name("WORLD")
       ->group(group);
@@ -152,7 +121,7 @@ WindowReader open_corpus(const CorpusArgs& args, const Rank& rank, const Model& 
 }
 
 std::string weights_digest(const std::string& model) {
-  ProgressBar progress({.unit = "files"});
+  ProgressBar progress;
   return checkpoint_digest(Model::locate(model), &progress);
 }
 

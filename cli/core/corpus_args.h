@@ -6,23 +6,13 @@
 
 #include "base/json_value.h"
 #include "cli/core/options.h"
+#include "cli/core/ranks.h"
 #include "cli/core/terminal.h"
 #include "vitrine/corpus/corpus.h"
 #include "vitrine/model.h"
 
 namespace vitrine::cli {
 using namespace internal;
-
-/// Which part of a corpus is this process's.
-struct Rank {
-  int64_t rank = 0, world = 1;
-  std::string source;  ///< origin: "--rank", "RANK", ...; empty: default
-};
-
-/// From the variables that a launcher of parallel jobs sets; the innermost launcher's come first:
-/// RANK and WORLD_SIZE (torchrun), OMPI_COMM_WORLD_RANK and _SIZE (mpirun), SLURM_PROCID and
-/// SLURM_NTASKS (srun). Throws Error (user) for values that are no rank in a world.
-Rank rank_from_environment();
 
 /// The options that name a corpus and cut it into windows; see add_corpus_options.
 struct CorpusArgs {

@@ -20,20 +20,27 @@ std::string why_not(const std::string& path) {
   }
 }
 
-void add_file(Command& command, const std::string& name, std::string& path,
-              const std::string& help) {
-  command.add_option(name, path, help)->type_name("FILE")->group("Output")->check(Check(why_not));
+std::string why_no_figure(const std::string& path) {
+  if (!can_draw_figures())
+    return "this build draws no figures: rebuild with Cairo and -DVITRINE_CAIRO=ON";
+  return why_not(path);
+}
+
+void add_file(Command& command, const std::string& name, std::string& path, const std::string& help,
+              std::string (*check)(const std::string&)) {
+  command.add_option(name, path, help)->type_name("FILE")->group("Output")->check(Check(check));
 }
 
 }  // namespace
 
 void add_page_options(Command& command, PageArgs& args) {
-  add_file(command, "--html", args.html, "Write an interactive page to FILE, self-contained");
+  add_file(command, "--html", args.html, "Write an interactive page to FILE, self-contained",
+           why_not);
 }
 
 void add_figure_options(Command& command, PageArgs& args) {
-  add_file(command, "--svg", args.svg, "Write a figure to FILE");
-  add_file(command, "--png", args.png, "Write the figure as pixels");
+  add_file(command, "--svg", args.svg, "Write a figure to FILE", why_no_figure);
+  add_file(command, "--png", args.png, "Write the figure as pixels", why_no_figure);
 }
 
 void write_page(const PageArgs& args, const Context& context, const Model& model,

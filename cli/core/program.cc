@@ -13,7 +13,9 @@
 #include "base/profile.h"
 #include "base/quote.h"
 #include "base/system_error.h"
+#include "cli/core/interrupt.h"
 #include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
 #include "vitrine/error.h"
 
 namespace vitrine::cli {
@@ -56,6 +58,7 @@ ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
     return complain(ExitStatus::kBadInput,
                     fmt::format("{}; see vitrine {}--help", error.what(), command));
   }
+  set_progress_style(progress_style_from_name(context.progress));
   context.out = Terminal(context.color, context.width);
   profiling();  // refuses an invalid VITRINE_PROFILE before any work
   try {
@@ -69,6 +72,9 @@ ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
 ExitStatus run_safely(int argc, const char* const* argv, AddCommands add_commands) {
   try {
     return run(argc, argv, add_commands);
+  } catch (const Interrupted&) {
+    std::fflush(stdout);
+    end_interrupted();
   } catch (const Error& error) {
     return complain(status_of(error.kind()), error.what());
   } catch (const std::filesystem::filesystem_error& error) {
@@ -89,6 +95,7 @@ int run_program(int argc, const char* const* argv, AddCommands add_commands) {
       "C.UTF-8");  // for the widths of characters; everything else stays as in the C locale
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is then an error like a full disk,
                                   // with a line and nothing left
+  obey_signals();
   ExitStatus status = run_safely(argc, argv, add_commands);
   if (status == ExitStatus::kDone || status == ExitStatus::kIncomplete) {
     const bool flushed = std::fflush(stdout) == 0;

@@ -3,7 +3,6 @@
 
 #include "cli/core/capture_args.h"
 #include "cli/core/context.h"
-#include "cli/core/interrupt.h"
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
@@ -20,18 +19,11 @@ struct CaptureCommandArgs {
 
 CaptureFileSummary capture(const Model& model, const Batch& prompts, const Hooks& hooks,
                            const CaptureCommandArgs& args) {
-  const InterruptGuard guard;
-  CaptureFileSummary summary;
-  {
-    ProgressBar progress({.unit = "tokens"});
-    CaptureFileOptions options;
-    options.metadata = {{"vitrine", VITRINE_VERSION}, {"model", model.name()}};
-    options.keep_going = [&guard] { return !guard.interrupted(); };
-    options.progress = &progress;
-    summary = capture_to_file(model, prompts, hooks, args.capture.out, options);
-  }
-  if (!summary.complete) guard.obey();
-  return summary;
+  ProgressBar progress({.unit = "tokens"});
+  CaptureFileOptions options;
+  options.metadata = {{"vitrine", VITRINE_VERSION}, {"model", model.name()}};
+  options.progress = &progress;
+  return capture_to_file(model, prompts, hooks, args.capture.out, options);
 }
 
 void run(const Context& context, const CaptureCommandArgs& args) {

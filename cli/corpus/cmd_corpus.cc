@@ -20,7 +20,7 @@ struct CorpusCommandArgs {
   CaptureArgs capture;
   std::vector<std::string> edits;
   int64_t shard_tokens = 0, batch_tokens = 512;
-  bool verify = false;
+  bool verify = false, repair = false;
 };
 
 std::string shown_bytes(uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
@@ -95,10 +95,28 @@ std::string summary_text(const Terminal& out, const CorpusCaptureSummary& s, con
           "\n";
   text += non_finite_text(out, s.non_finite, "document", as_f16);
   text += skipped_text(out, s.skipped, s.first_skipped);
-  if (!s.complete)
-    text +=
-        out.paint(Style::kBad, "stopped after a complete shard; the same command resumes") + "\n";
   return text;
+}
+
+void print_repair(const Context& context, const Model& model, const CorpusRepair& repair,
+                  const Rank& rank) {
+  if (context.json) {
+    JsonValue json = json_head("corpus", model);
+    json["repair"] = {{"path", repair.folder.string()}, {"rank", rank_json(rank)},
+                      {"shards", repair.shards},        {"windows", repair.windows},
+                      {"tokens", repair.tokens},        {"bytes", repair.bytes},
+                      {"complete", repair.complete},    {"repaired", repair.repaired}};
+    return print_json(json);
+  }
+  std::string text = rank_text(rank);
+  for (const std::string& line : repair.repaired) text += line + ": made again\n";
+  text += context.out.paint(Style::kTitle, repair.folder.string()) +
+          fmt::format(": {} of {} shards made again; {}, {} tokens: all match the manifest\n",
+                      thousands(std::ssize(repair.repaired)), thousands(repair.shards),
+                      shown_bytes(repair.bytes), thousands(repair.tokens));
+  if (!repair.complete)
+    text += "the capture is incomplete; the command without --repair resumes it\n";
+  print(text);
 }
 
 void run(Context& context, const CorpusCommandArgs& args) {
@@ -115,14 +133,19 @@ void run(Context& context, const CorpusCommandArgs& args) {
   options.batch_tokens = args.batch_tokens;
   WindowReader windows = open_corpus(args.corpus, rank, model);
   options.weights_digest = weights_digest(context.model);
-  const InterruptGuard guard;
-  options.keep_going = [&guard] { return !guard.interrupted(); };
+  set_interruption_note("the same command goes on after the last complete shard in " +
+                        quote(args.capture.out));
   CorpusCaptureSummary summary;
+  CorpusRepair repair;
   {
-    ProgressBar progress({.unit = "tokens"});
+    ProgressBar progress({.unit = args.repair ? "" : "tokens"});
     options.progress = &progress;
-    summary = capture_corpus(model, std::move(windows), hooks, args.capture.out, options);
+    if (args.repair)
+      repair = repair_corpus(model, std::move(windows), hooks, args.capture.out, options);
+    else
+      summary = capture_corpus(model, std::move(windows), hooks, args.capture.out, options);
   }
+  if (args.repair) return print_repair(context, model, repair, rank);
   if (context.json) {
     JsonValue json = json_head("corpus", model);
     json["corpus"] = corpus_summary_json(summary, rank);
@@ -130,7 +153,6 @@ void run(Context& context, const CorpusCommandArgs& args) {
   } else {
     print(summary_text(context.out, summary, rank, args.capture.store == "f16"));
   }
-  if (!summary.complete) guard.obey();
 }
 
 }  // namespace
@@ -167,9 +189,16 @@ void add_corpus(Command& app, Context& context) {
           "Only compare every shard of the folder with its checksum in the manifest; exit status 3 "
           "for an incomplete corpus")
       ->group(group);
+  command
+      .add_flag(
+          "--repair", args->repair,
+          "Make damaged and missing shards of this rank again, with the same bytes; the other "
+          "options are those of the capture")
+      ->group(group)
+      ->not_with("--verify");
   add_model_options(command, context);
   add_output_options(command, context);
-  command.only_uses("--verify", {"--out", "--json", "--color", "--width"});
+  command.only_uses("--verify", {"--out", "--json", "--color", "--width", "--progress"});
   set_examples(command,
                "  vitrine corpus stories.jsonl --capture \"blocks.*.hook_resid_post\" --store f16 "
                "--out acts/\n"

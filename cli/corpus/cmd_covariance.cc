@@ -181,8 +181,8 @@ void run_corpus(const Context& context, const CovarianceCommandArgs& args) {
   options.batch_tokens = args.batch_tokens;
   WindowReader windows = open_corpus(args.corpus, rank, model);
   if (!args.state.empty()) options.weights_digest = weights_digest(context.model);
-  const InterruptGuard guard;
-  options.keep_going = [&guard] { return !guard.interrupted(); };
+  set_interruption_note(args.state.empty() ? "no sums are saved without --state"
+                                           : "the same command resumes from " + quote(args.state));
   CorpusMoments moments;
   {
     ProgressBar progress({.unit = "tokens"});
@@ -191,16 +191,6 @@ void run_corpus(const Context& context, const CovarianceCommandArgs& args) {
   }
   JsonValue json = json_head("covariance", model);
   json["corpus"] = {{"rank", rank_json(rank)}};
-  if (!moments.complete) {
-    json["corpus"].update(moments_json(moments));
-    if (context.json)
-      print_json(json);
-    else
-      print(fmt::format(
-          "stopped after {} tokens; {}\n", thousands(moments.tokens),
-          args.state.empty() ? "without --state no sums are saved" : "the same command resumes"));
-    return guard.obey();
-  }
   show_moments(context, args, moments, &model, std::move(json), rank_text(rank));
 }
 

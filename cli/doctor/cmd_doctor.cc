@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/finite.h"
 #include "cli/core/context.h"
+#include "cli/core/ranks.h"
 #include "cli/doctor/doctor.h"
 
 namespace vitrine::cli {
@@ -124,7 +125,9 @@ Facts gather(const std::string& device) {
     if (std::getenv(name) != nullptr) facts.without_effect.emplace_back(name);
   }
   facts.neighbours = watch_neighbours(std::chrono::milliseconds(300));
-  facts.device = device;
+  const GpuChoice choice = choose_gpu(device);
+  facts.device = choice.device;
+  facts.device_reason = choice.reason;
   try_device(facts);
   return facts;
 }

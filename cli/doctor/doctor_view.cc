@@ -218,6 +218,9 @@ std::vector<std::pair<std::string, std::string>> fact_lines(const Facts& facts) 
       facts.models.cache.string() +
           (facts.models.free ? fmt::format(", {} free", bytes_text(*facts.models.free)) : ""));
   lines.emplace_back("device", device_text(facts));
+  if (!facts.device_reason.empty())
+    lines.emplace_back("",
+                       fmt::format("{} of several GPUs: {}", facts.device, facts.device_reason));
   return lines;
 }
 
@@ -239,6 +242,7 @@ JsonValue doctor_json(const Facts& facts, const std::vector<Finding>& found) {
                    {"cuda", or_null(facts.build.toolkit)},
                    {"architectures", or_null(facts.build.architectures)}};
   json["use"] = {{"device", facts.device},
+                 {"device_reason", or_null(facts.device_reason)},
                  {"description", or_null(facts.description)},
                  {"failure", or_null(facts.failure)},
                  {"threads", threads_json(facts)},

@@ -7,7 +7,6 @@
 #include "bench/measure/floors.h"
 #include "bench/measure/sizes.h"
 #include "cli/core/context.h"
-#include "cli/core/interrupt.h"
 #include "cli/core/progress_bar.h"
 #include "cli/model/config_json.h"
 #include "vitrine/checkpoint/random_checkpoint.h"
@@ -78,15 +77,11 @@ void run(const Context& context, const MakeRandomCommandArgs& args) {
                         .dtype = dtype_from_name(args.dtype)};
   if (!args.tokenizer.empty()) what.tokenizer = Model::locate(args.tokenizer);
   warn_of_thread_variables();
-  const InterruptGuard guard;
   uint64_t bytes = 0;
   {
     ProgressBar progress;
-    bytes = write_random_checkpoint(
-        args.folder, what,
-        {.progress = &progress, .keep_going = [&guard] { return !guard.interrupted(); }});
+    bytes = write_random_checkpoint(args.folder, what, {.progress = &progress});
   }
-  if (bytes == 0) return guard.obey();
   if (context.json)
     print_json(made_json(args, what, bytes));
   else
@@ -108,6 +103,7 @@ void add_make_random(Command& app, Context& context) {
   add_output_options(command, context);
   // What is printed here needs none, and the word is the model's.
   command.remove_option("--width");
+  add_progress_option(command, context);
   const auto shape = "Shape";
   command.add_option("--size", args->size, "Published size, changed by the options below")
       ->check(one_of(bench::size_names()))

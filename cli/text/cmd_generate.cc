@@ -74,13 +74,20 @@ class Generating {
 
   void run() {
     const bool stream = !context_.json && prompts_.size() == 1;
-    const InterruptGuard guard;
-    const Generation generation = stream ? run_streaming(guard) : run_batch(guard);
+    Generation generation;
+    try {
+      generation = stream ? run_streaming() : run_batch();
+    } catch (const Interrupted&) {
+      if (stream)
+        print("\n");
+      else if (!context_.json)
+        print_all(so_far_);
+      throw;
+    }
     if (stream)
       print("\n");
     else if (!context_.json)
       print_all(generation);
-    guard.obey();
     if (!args_.capture.out.empty()) save(generation);
     if (context_.json) print_answer(generation);
   }
@@ -101,7 +108,7 @@ class Generating {
   }
 
   /// Text appears as soon as it is whole characters.
-  Generation run_streaming(const InterruptGuard& guard) {
+  Generation run_streaming() {
     std::unique_ptr<StreamDecoder> decoder;
     if (const auto tokenizer = model_.shared_tokenizer()) {
       decoder = std::make_unique<StreamDecoder>(tokenizer);
@@ -122,7 +129,8 @@ class Generating {
       const bool known = decoder && id < model_.shared_tokenizer()->vocab_size();
       if (!is_stop(id)) print(known ? decoder->push(id) : " " + names_.shown(id));
       std::fflush(stdout);
-      return !guard.interrupted();
+      stop_if_interrupted();
+      return true;
     };
     Generation generation = generate(model_, ids_of(prompts_), options_, hooks_);
     begin();
@@ -130,13 +138,15 @@ class Generating {
     return generation;
   }
 
-  Generation run_batch(const InterruptGuard& guard) {
+  Generation run_batch() {
     ProgressBar progress({.unit = "tokens"});
     const uint64_t total = prompts_.size() * static_cast<uint64_t>(args_.max_new_tokens);
     uint64_t done = 0;
-    options_.on_token = [&](int, int32_t) {
+    so_far_.sequences.resize(prompts_.size());
+    options_.on_token = [&](int sequence, int32_t id) {
+      so_far_.sequences[static_cast<size_t>(sequence)].ids.push_back(id);
       progress.update(++done, total, "Generating");
-      return !guard.interrupted();
+      return true;
     };
     return generate(model_, ids_of(prompts_), options_, hooks_);
   }
@@ -214,6 +224,7 @@ class Generating {
   std::vector<Prompt> prompts_;
   GenerateOptions options_;
   CaptureFileSummary summary_;
+  Generation so_far_;  // of a batch, for an interruption
 };
 
 void add_sampling_options(Command& command, GenerateArgs& args) {

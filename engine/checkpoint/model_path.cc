@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/checkpoint/model_path.h"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -102,16 +103,46 @@ uint64_t bytes_in(const fs::path& folder) {
   return bytes;
 }
 
+/// The shared library that this code is in; a program may be named by a relative path here.
+fs::path own_library() {
+  static const int here = 0;
+  Dl_info info = {};
+  const bool found = dladdr(&here, &info) != 0 && info.dli_fname != nullptr;
+  return found && info.dli_fname[0] == '/' ? info.dli_fname : "";
+}
+
+fs::path own_program() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored);
+}
+
+/// The installed folder of data that belongs to a file in PREFIX/bin, PREFIX/lib/ARCH or
+/// PREFIX/libexec/vitrine; a build folder has the same layout. Empty if there is none.
+fs::path data_beside(const fs::path& file) {
+  std::error_code error;
+  fs::path folder = fs::canonical(file, error).parent_path();
+  if (error) return {};
+  for (int i = 0; i < 3; ++i, folder = folder.parent_path()) {
+    const fs::path data = folder / VITRINE_DATA_DIR;
+    if (is_folder(data / "models" / "demo")) return data;
+  }
+  return {};
+}
+
 fs::path demo_model() {
   if (const auto chosen = environment("VITRINE_DEMO_MODEL")) {
     if (is_folder(*chosen)) return *chosen;
     user_error("model 'demo': VITRINE_DEMO_MODEL is {}: expected a directory", chosen->string());
   }
-  for (const char* path : {VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR}) {
-    if (is_folder(path)) return path;
+  for (const fs::path& file : {own_library(), own_program()}) {
+    if (const fs::path data = data_beside(file); !data.empty()) return data / "models" / "demo";
   }
-  user_error("missing model 'demo': expected it in {} or {}; or set VITRINE_DEMO_MODEL",
-             VITRINE_DEMO_DIR, VITRINE_INSTALLED_DEMO_DIR);
+  const fs::path installed = fs::path(VITRINE_INSTALLED_DATA_DIR) / "models" / "demo";
+  if (is_folder(installed)) return installed;
+  user_error(
+      "missing model 'demo': expected {}/models/demo in the prefix of {}, or {}; or set "
+      "VITRINE_DEMO_MODEL",
+      VITRINE_DATA_DIR, own_program().string(), installed.string());
 }
 
 }  // namespace

@@ -107,8 +107,11 @@ bool write_weights(const fs::path& path, const RandomWeights& weights, const Ran
   uint64_t done = 0;
   for (const auto& entry : weights.entries()) {
     if (options.keep_going && !options.keep_going()) return false;
-    if (options.progress) options.progress->update(done, total, "Writing");
-    const Tensor tensor = weights.make(entry.name, what.dtype);
+    const Tensor tensor = weights.make(entry.name, what.dtype, [&](int64_t elements) {
+      if (!options.progress) return;
+      const uint64_t bytes = static_cast<uint64_t>(elements) * dtype_size(what.dtype);
+      options.progress->update(done + bytes, total, "Writing");
+    });
     writer.append(tensor.view());
     done += tensor.view().bytes();
   }

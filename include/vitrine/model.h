@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -51,6 +52,10 @@ struct ModelOptions {
   /// Optional progress callback of loading, in bytes; null disables reporting. Used only during the
   /// call.
   Progress* progress = nullptr;
+  /// Called before each layer of every forward and backward pass, on the calling thread; null: not
+  /// called. It may throw to cancel a pass: the exception passes through the call, which leaves the
+  /// model as it was. A session whose pass was cancelled keeps its length.
+  std::function<void()> between_layers = {};
 };
 
 struct ForwardOptions {

@@ -107,27 +107,6 @@ std::string draw_png(const std::vector<Panel>& panels, Size size) {
 
 }  // namespace
 
-double largest_size(const std::vector<double>& values) {
-  double most = 0;
-  for (const double value : values) {
-    if (std::isfinite(value)) most = std::max(most, std::abs(value));
-  }
-  return most > 0 ? most : 1;
-}
-
-void turn_over(HeatPanel& panel) {
-  const auto columns = static_cast<std::ptrdiff_t>(panel.columns.size());
-  std::reverse(panel.rows.begin(), panel.rows.end());
-  const auto turn = [&](auto& cells) {
-    auto turned = cells;
-    for (auto row = cells.begin(), to = turned.end(); row != cells.end(); row += columns)
-      std::copy(row, row + columns, to -= columns);
-    cells = std::move(turned);
-  };
-  turn(panel.values);
-  if (!panel.texts.empty()) turn(panel.texts);
-}
-
 std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format) {
   if (panels.empty()) user_error("missing result for a figure: expected at least one");
   const Size size = measure(panels);
@@ -135,3 +114,9 @@ std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format) {
 }
 
 }  // namespace vitrine::internal
+
+namespace vitrine {
+
+bool can_draw_figures() { return true; }
+
+}  // namespace vitrine

@@ -201,6 +201,106 @@ TEST(CorpusCapture, GoesOnAfterAKillAtAnyMoment) {
   EXPECT_EQ(contents(folder / "killed"), wanted);
 }
 
+/// Shards of windows of long and short documents, some of which go on in the next shard.
+class Repair : public ::testing::Test {
+ protected:
+  Repair() : path_(ids_corpus(folder_, 14)) {
+    capture_corpus(model_, reader(path_), residuals(), out(), options());
+    wanted_ = contents(out());
+    EXPECT_GT(wanted_.size(), 6u);
+  }
+  fs::path out() const { return folder_ / "out"; }
+  static CorpusCaptureOptions options(int64_t batch_tokens = 512) {
+    return {.shard_tokens = 30, .batch_tokens = batch_tokens};
+  }
+  WindowReader reader(const std::string& path) const {
+    return windows_of(model_, path, {.window = 10, .overlap = 3});
+  }
+  CorpusRepair repair(int64_t batch_tokens = 512) const {
+    return repair_corpus(model_, reader(path_), residuals(), out(), options(batch_tokens));
+  }
+  fs::path shard(int index) const {
+    return out() / kRank / fmt::format("shard-{:06}.safetensors", index);
+  }
+  void damage(int index) const {
+    std::string bytes = read_bytes(shard(index));
+    bytes[bytes.size() / 2] ^= 4;
+    std::ofstream(shard(index), std::ios::binary) << bytes;
+  }
+
+  TempFolder folder_;
+  const Model model_ = small_model();
+  std::string path_;
+  std::map<std::string, std::string> wanted_;
+};
+
+TEST_F(Repair, MakesAnyShardsAgainWithTheSameBytes) {
+  EXPECT_TRUE(repair().repaired.empty());
+  const int shards = static_cast<int>(wanted_.size()) - 1;
+  for (const std::vector<int>& bad : std::vector<std::vector<int>>{
+           {0}, {1}, {shards - 1}, {0, 1}, {0, 2}, {1, 3, shards - 1}, {2, 5}}) {
+    for (const int64_t batch_tokens : {1, 37, 512}) {
+      for (size_t i = 0; i < bad.size(); ++i) {
+        if (i % 2 == 0)
+          fs::remove(shard(bad[i]));
+        else
+          damage(bad[i]);
+      }
+      const CorpusRepair done = repair(batch_tokens);
+      EXPECT_EQ(done.repaired.size(), bad.size());
+      EXPECT_TRUE(says(done.repaired.front(), shard(bad[0]).string(), "but not there"));
+      EXPECT_EQ(done.shards, shards);
+      EXPECT_TRUE(done.complete);
+      EXPECT_EQ(contents(out()), wanted_);
+    }
+  }
+  fs::resize_file(shard(2), 10);
+  EXPECT_TRUE(says(repair().repaired.at(0), "has 10 bytes"));
+  EXPECT_EQ(contents(out()), wanted_);
+}
+
+TEST_F(Repair, NamesDocumentsThatHaveChanged) {
+  damage(2);
+  const auto before = contents(out());
+  const TempFolder others;
+  std::string text = read_bytes(path_);
+  const size_t digit = text.find('[') + 1;
+  text[digit] = text[digit] == '1' ? '2' : '1';
+  const std::string other = others.write("corpus.jsonl", text);
+  const auto refused = [&](WindowReader windows, const Hooks& hooks,
+                           const CorpusCaptureOptions& how) {
+    const std::string line =
+        user_error_of([&] { repair_corpus(model_, std::move(windows), hooks, out(), how); });
+    EXPECT_EQ(contents(out()), before) << line;
+    return line;
+  };
+  EXPECT_TRUE(says(refused(reader(other), residuals(), options()), "have changed"));
+  Hooks more = residuals();
+  more.capture("blocks.1.hook_resid_post");
+  EXPECT_TRUE(
+      says(refused(reader(path_), more, options()), "belongs to a different run", "plan.captures"));
+  EXPECT_TRUE(says(refused(reader(path_), residuals(), {.shard_tokens = 31}), "plan.shard_tokens"));
+  EXPECT_TRUE(says(refused(reader(path_), residuals(), {.shard_tokens = 30, .weights_digest = "x"}),
+                   "model.weights"));
+  EXPECT_TRUE(says(user_error_of([&] {
+                     repair_corpus(model_, reader(path_), residuals(), folder_ / "no", options());
+                   }),
+                   "missing: expected the capture to repair"));
+  EXPECT_FALSE(fs::exists(folder_ / "no"));
+}
+
+TEST_F(Repair, WritesNothingWhereTheBytesDiffer) {
+  fs::remove(shard(1));
+  const fs::path manifest = out() / kRank / "manifest.json";
+  Json json = read_json(manifest);
+  json["shards"][1]["xxh64"] = "0123456789abcdef";
+  std::ofstream(manifest) << json.dump(1) << "\n";
+  const auto before = contents(out());
+  EXPECT_TRUE(says(user_error_of([&] { repair(); }), shard(1).string(),
+                   "the bytes differ from the manifest's checksum 0123456789abcdef"));
+  EXPECT_EQ(contents(out()), before);
+}
+
 TEST(CorpusCapture, RanksAreTheirOwn) {
   const Model model = small_model();
   const TempFolder folder;
@@ -366,9 +466,8 @@ TEST_F(SpoiltCapture, DamagedShardsAreFound) {
   before_ = contents(out());
   EXPECT_TRUE(
       says(check_corpus_capture(out()).problems.at(0), "is in the manifest, but not there"));
-  EXPECT_TRUE(says(
-      refused({}),
-      "is in the manifest, but not there; restore the shard, or start again in another folder"));
+  EXPECT_TRUE(says(refused({}),
+                   "is in the manifest, but not there; restore the shard, or make it again with"));
 }
 
 TEST(CorpusCaptureRefuses, BeforeTheWork) {

@@ -102,15 +102,82 @@ TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
   const CliResult stopped = run_cli(slowly, options);
   if (stopped.status == 0) GTEST_SKIP() << "it had finished before the interruption";
   EXPECT_EQ(stopped.status, -SIGINT);
-  EXPECT_NE(stopped.out.find("stopped after a complete shard; the same command resumes"),
-            std::string::npos)
-      << stopped.out << stopped.err;
+  EXPECT_TRUE(says(stopped.err,
+                   "interrupted: the same command goes on after the last complete "
+                   "shard"))
+      << stopped.err;
   const Json manifest = read_json(folder / "out/rank-00000-of-00001/manifest.json");
   EXPECT_FALSE(manifest["complete"]);
   const Json json = run_json(command);
   EXPECT_EQ(json["corpus"]["resumed_shards"], manifest["shards"].size());
   EXPECT_EQ(json["corpus"]["documents"], 700);
   EXPECT_TRUE(json["corpus"]["complete"]);
+}
+
+TEST(CorpusCommand, RepairsShardsAndSaysWhich) {
+  const TempFolder folder;
+  const std::string path = corpus(folder, 20), out = (folder / "out").string();
+  std::vector<std::string> command = {"corpus", path,    "--model", plain(),          "--capture",
+                                      kSite,    "--out", out,       "--shard-tokens", "40"};
+  const fs::path rank = run_json(command)["corpus"]["path"].get<std::string>();
+  const std::string wanted = read_bytes(rank / "shard-000001.safetensors");
+  fs::remove(rank / "shard-000001.safetensors");
+  expect_refused(command, {"shard-000001.safetensors", "--repair"});
+  command.emplace_back("--repair");
+  const CliResult text = run_cli(command);
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_TRUE(says(text.out,
+                   "shard-000001.safetensors: is in the manifest, but not there: made again",
+                   "1 of ", "all match the manifest"))
+      << text.out;
+  EXPECT_EQ(read_bytes(rank / "shard-000001.safetensors"), wanted);
+  fs::resize_file(rank / "shard-000001.safetensors", 9);
+  const Json json = run_json(command)["repair"];
+  EXPECT_EQ(json["repaired"].size(), 1u);
+  EXPECT_EQ(json["complete"], true);
+  EXPECT_EQ(run_json(command)["repair"]["repaired"].size(), 0u);
+  std::string text_of_another = read_bytes(path);
+  char& digit = text_of_another[text_of_another.find('[') + 1];
+  digit = digit == '1' ? '2' : '1';
+  folder.write("corpus.jsonl", text_of_another);
+  fs::remove(rank / "shard-000001.safetensors");
+  expect_refused(command, {"rank-00000-of-00001", "have changed"});
+  command.emplace_back("--verify");
+  expect_refused(command, {"--verify", "--repair"});
+}
+
+TEST(CorpusCommand, EachShardIsAPlainLineOfProgress) {
+  const TempFolder folder;
+  const CliResult result =
+      run_cli({"corpus", corpus(folder, 20), "--model", plain(), "--capture", kSite, "--out",
+               (folder / "out").string(), "--shard-tokens", "40", "--progress", "plain", "--json"});
+  EXPECT_EQ(result.status, 0);
+  const auto shards = Json::parse(result.out)["corpus"]["shards"].get<int>();
+  ASSERT_GT(shards, 3);
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), shards) << result.err;
+  for (int i = 0; i < shards; ++i) {
+    EXPECT_TRUE(says(result.err, "shard-00000" + std::to_string(i) + ".safetensors is complete: "));
+  }
+}
+
+TEST(CorpusCommand, WarnsOfASlurmJobWithoutAStep) {
+  const TempFolder folder;
+  const std::string path = corpus(folder, 5);
+  const auto warning = [&](std::vector<std::pair<std::string, std::string>> environment) {
+    environment.insert(environment.end(), {{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}});
+    const CliResult result = run_cli({"corpus", path, "--model", plain(), "--capture", kSite,
+                                      "--out", (folder / "out").string()},
+                                     {.environment = environment});
+    EXPECT_EQ(result.status, 0) << result.err;
+    return result.err;
+  };
+  for (const char* step : {"", "batch", "4294967291", "interactive", "4294967290"}) {
+    EXPECT_TRUE(says(warning({{"SLURM_STEP_ID", step}}),
+                     "warning: SLURM_PROCID is 0 of SLURM_NTASKS", "srun", "--rank 0 --world 1"))
+        << step;
+  }
+  EXPECT_EQ(warning({{"SLURM_STEP_ID", "0"}}), "");
+  EXPECT_EQ(warning({{"SLURM_STEPID", "3"}}), "");
 }
 
 TEST(CorpusCommand, RanksComeFromTheLauncher) {

@@ -311,6 +311,39 @@ TEST(Doctor, SaysWhatIsHere) {
   EXPECT_TRUE(finds({"no effect", "unset GOMP_SPINCOUNT"}));
 }
 
+// torchrun, mpirun and srun start a process for each GPU of a machine, all with the same command.
+TEST(Doctor, SaysWhichGpuALocalRankUses) {
+  const auto use = [&](std::vector<std::pair<std::string, std::string>> environment,
+                       const std::string& device = "cuda", const char* gpus = "2") {
+    for (const char* name :
+         {"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}) {
+      if (std::none_of(environment.begin(), environment.end(),
+                       [&](const auto& pair) { return pair.first == name; }))
+        environment.emplace_back(name, "");
+    }
+    environment.insert(environment.end(), {{"LD_LIBRARY_PATH", FAKE_DRIVER}, {"FAKE_GPUS", gpus}});
+    const CliResult result =
+        run_cli({"doctor", "--json", "--device", device}, {.environment = environment});
+    const Json json = Json::parse(result.out)["use"];
+    return json["device"].get<std::string>() + ": " +
+           (json["device_reason"].is_null() ? "" : json["device_reason"].get<std::string>());
+  };
+  EXPECT_EQ(use({}), "cuda: ");
+  for (const char* name :
+       {"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}) {
+    EXPECT_EQ(use({{name, "1"}}), std::string("cuda:1: ") + name + " is 1");
+  }
+  EXPECT_EQ(use({{"LOCAL_RANK", "0"}, {"SLURM_LOCALID", "1"}}), "cuda:0: LOCAL_RANK is 0");
+  EXPECT_EQ(use({{"LOCAL_RANK", "5"}}), "cuda:1: LOCAL_RANK is 5, and 2 GPUs are visible");
+  EXPECT_EQ(use({{"LOCAL_RANK", "1"}}, "cuda:0"), "cuda:0: ") << "a number is obeyed";
+  EXPECT_EQ(use({{"LOCAL_RANK", "1"}}, "cpu"), "cpu: ");
+  EXPECT_EQ(use({{"LOCAL_RANK", "1"}}, "cuda", "1"), "cuda: ") << "SLURM shows each its own";
+  const CliResult bad =
+      run_cli({"doctor", "--device", "cuda"}, {.environment = {{"LOCAL_RANK", "x"}}});
+  EXPECT_EQ(bad.status, 2);
+  EXPECT_TRUE(says(bad.err, "LOCAL_RANK is 'x'", "--device cuda:N"));
+}
+
 TEST(Doctor, SeesGpusByTheirDriver) {
   const Json json = doctor({{"LD_LIBRARY_PATH", FAKE_DRIVER}});
   const Json& gpus = json["gpus"];

@@ -29,6 +29,7 @@ namespace {
     else
       setenv(name.c_str(), value.c_str(), 1);
   }
+  std::signal(SIGINT, options.ignores_interrupt ? SIG_IGN : SIG_DFL);
   if (options.file_size_limit > 0) {
     const rlimit limit{static_cast<rlim_t>(options.file_size_limit),
                        static_cast<rlim_t>(options.file_size_limit)};
@@ -98,12 +99,13 @@ CliResult run_cli(const std::vector<std::string>& arguments, const CliOptions& o
     EXPECT_EQ(write(in[1], options.input.data(), options.input.size()),
               static_cast<ssize_t>(options.input.size()));
   }
-  close(in[1]);
+  if (!options.keep_input_open) close(in[1]);
   if (options.meanwhile) options.meanwhile(child);
   CliResult result;
   collect(out[0], err[0], result);
   close(out[0]);
   close(err[0]);
+  if (options.keep_input_open) close(in[1]);
   result.status = wait_for(child);
   return result;
 }

@@ -26,7 +26,9 @@ struct CliOptions {
   std::string input = {};
   bool terminal =
       false;  ///< stdout and stderr are a pseudo-terminal of 100 columns; both arrive in `out`
-  long file_size_limit = 0;                   ///< bytes; 0: none. Simulates a full disk
+  long file_size_limit = 0;        ///< bytes; 0: none. Simulates a full disk
+  bool keep_input_open = false;    ///< until the process has ended
+  bool ignores_interrupt = false;  ///< SIGINT is ignored from the start, as nohup and & do
   std::function<void(pid_t)> meanwhile = {};  ///< called once the process runs
 };
 

@@ -75,10 +75,10 @@ class SafetensorsWriter {
   /// Completes the file and makes it visible. Throws Error (user) for fewer bytes than declared.
   void finish();
 
-  /// Declares and writes all tensors in one call.
-  static void write(const std::filesystem::path& path,
-                    const std::vector<std::pair<std::string, TensorView>>& tensors,
-                    const std::map<std::string, std::string>& metadata = {});
+  /// Declares and writes all tensors in one call. Returns the XXH64 of the file.
+  static uint64_t write(const std::filesystem::path& path,
+                        const std::vector<std::pair<std::string, TensorView>>& tensors,
+                        const std::map<std::string, std::string>& metadata = {});
 
  private:
   struct Impl;

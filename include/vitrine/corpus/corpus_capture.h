@@ -45,7 +45,8 @@ struct CorpusCaptureOptions {
   std::string weights_digest = {};
   /// Called between batches; returning false stops the run after the current shard.
   std::function<bool()> keep_going = {};
-  /// Optional progress callback (counts tokens, of an estimated total); null disables reporting.
+  /// Optional progress callback (counts tokens, of an estimated total; `finished` is called with
+  /// the name of each shard on the disk); null disables reporting.
   Progress* progress = nullptr;
 };
 
@@ -75,6 +76,24 @@ struct CorpusCaptureSummary {
 CorpusCaptureSummary capture_corpus(const Model& model, WindowReader windows, const Hooks& hooks,
                                     const std::filesystem::path& folder,
                                     const CorpusCaptureOptions& options = {});
+
+/// What repair_corpus found and did, of one rank.
+struct CorpusRepair {
+  /// One line per shard that was made again, naming the file and what was wrong with it.
+  std::vector<std::string> repaired;
+  int64_t shards = 0, windows = 0, tokens = 0;  ///< in the manifest
+  uint64_t bytes = 0;
+  bool complete = false;         ///< false: the capture was interrupted; capture_corpus resumes it
+  std::filesystem::path folder;  ///< subfolder of this rank
+};
+
+/// Compares every shard of this rank with its manifest and makes those that are missing or damaged
+/// again, with the same bytes. The arguments are those of the capture. Throws Error (user) as
+/// capture_corpus does; for a rank without a manifest; for documents that have changed; and where
+/// other bytes come out, as from a different device: the shard is then left as it is.
+CorpusRepair repair_corpus(const Model& model, WindowReader windows, const Hooks& hooks,
+                           const std::filesystem::path& folder,
+                           const CorpusCaptureOptions& options = {});
 
 struct CorpusCheck {
   int64_t ranks = 0, world = 0, shards = 0, windows = 0, tokens = 0;

@@ -55,7 +55,8 @@ struct CorpusMomentsOptions {
 /// Computes moments over all windows, or resumes an interrupted run. Sums are accumulated on the
 /// model's device (RunningMoments). Every new token of a window (see Window::repeated) is an
 /// observation; its activations are the variables. Positions in `hooks` count within a window. A
-/// run that was stopped or killed and then resumed gives the same bits as an uninterrupted run.
+/// run that was stopped or killed and then resumed gives the same bits as an uninterrupted run. An
+/// exception between two batches saves the state and passes through.
 /// Throws Error (user) as capture_corpus does, with the state instead of the folder; for NaN or
 /// infinity; and for matrices of more than `max_bytes`.
 CorpusMoments corpus_moments(const Model& model, WindowReader windows, const Hooks& hooks,

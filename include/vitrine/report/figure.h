@@ -13,7 +13,11 @@ namespace vitrine {
 // a file, which depend only on the arguments and on the machine's fonts. Several results are
 // stacked vertically.
 //
-// All functions throw Error (user) for an empty result, and for a figure above the maximum size.
+// All functions throw Error (user) for an empty result, for a figure above the maximum size, and in
+// a build without Cairo.
+
+/// Whether this build draws figures: false with -DVITRINE_CAIRO=OFF.
+bool can_draw_figures();
 
 enum class FigureFormat : uint8_t {
   kSvg,  ///< lengths in points

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// A build without Cairo and SentencePiece rejects by name what it cannot do.
+
+#include <gtest/gtest.h>
+
+#include "tests/base/test_files.h"
+#include "vitrine/report.h"
+#include "vitrine/tokenizer.h"
+
+namespace vitrine::testing {
+namespace {
+
+TEST(AbsentLibraries, AFigureIsRejectedByName) {
+  EXPECT_FALSE(can_draw_figures());
+  Similarity result;
+  result.rows = result.columns = {"a", "b"};
+  result.values = {1, 0.5, 0.5, 1};
+  EXPECT_TRUE(says(user_error_of([&] { similarity_figure(result, FigureFormat::kSvg); }),
+                   "draws no figures", "-DVITRINE_CAIRO=ON"));
+}
+
+TEST(AbsentLibraries, ASentencePieceModelIsRejectedByName) {
+  const TempFolder folder;
+  folder.write("tokenizer.model", "x");
+  EXPECT_TRUE(says(user_error_of([&] { Tokenizer::load(folder.path()); }), "tokenizer.model",
+                   "no SentencePiece models", "-DVITRINE_SENTENCEPIECE=ON"));
+}
+
+}  // namespace
+}  // namespace vitrine::testing
