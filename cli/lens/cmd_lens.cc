@@ -334,7 +334,7 @@ void add_lens(Command& app, Context& context) {
   add_figure_options(command, args->page);
   command.only_uses(
       "--fit", {"--translators", "--alpha", "--tokens", "--edit", "--model", "--device", "--gemm",
-                "--dtype", "--threads", "--json", "--color", "--width"});
+                "--dtype", "--threads", "--progress", "--json", "--color", "--width"});
   set_examples(
       command,
       "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" "
