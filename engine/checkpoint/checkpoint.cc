@@ -314,10 +314,12 @@ void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
   std::vector<std::string>& unused = report.unread_tensors;
   unused = std::move(files.other);
   Tensors found = by_canonical_name(std::move(files));
+  CopyBudget budget;
   const auto take = [&](const Parameter& wanted) {
     auto node = found.extract(wanted.name);
     if (node.empty()) return false;
     check_parameter(node.mapped(), wanted, config_file);
+    budget.take(node.mapped().tensor, where(node.mapped()));
     node.mapped().is_table = wanted.kind == ParameterKind::kTable;
     tensors.insert(std::move(node));
     return true;

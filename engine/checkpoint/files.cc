@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "base/finite.h"
 #include "base/safetensors_header.h"
 
@@ -48,6 +49,27 @@ std::optional<std::string> first_non_finite(const StoredTensor& tensor, const st
     return transposed ? fmt::format("[{}, {}]", col, row) : fmt::format("[{}, {}]", row, col);
   }
   return std::nullopt;
+}
+
+void CopyBudget::take(const StoredTensor& tensor, const std::string& where) {
+  // A model whose layers share their weights has each as often as it has layers.
+  constexpr size_t kMaxShares = 64;
+  const size_t size = dtype_size(tensor.dtype), bytes = tensor.file->size();
+  const auto elements = static_cast<size_t>(tensor.shape.elements());
+  if (elements > tensor.span_bytes / size) {
+    user_error(
+        "{}: its {} elements of shape {} share {} bytes of the file; save the tensor with "
+        ".contiguous()",
+        where, elements, tensor.shape.to_string(), tensor.span_bytes);
+  }
+  size_t& taken = taken_[tensor.file.get()];
+  taken += elements * size;
+  if (taken / kMaxShares > bytes) {
+    user_error(
+        "{}: the tensors up to this one have {} bytes and share those of a file of {}: expected at "
+        "most {} times its size; save the tensors with .clone()",
+        where, taken, bytes, kMaxShares);
+  }
 }
 
 CheckpointFiles read_safetensors_file(const std::filesystem::path& path) {

@@ -42,6 +42,18 @@ struct StoredTensor {
 /// tensor's first element is.
 std::optional<std::string> first_non_finite(const StoredTensor& tensor, const std::byte* data);
 
+/// What copies of tensors take. Torch's tensors may share a file's bytes, or repeat them by a
+/// stride of 0, so that a small file may say to be any number of elements.
+class CopyBudget {
+ public:
+  /// Throws Error (user) for a tensor whose elements share bytes, and once the tensors of a file
+  /// add up to many times its size. `where` is the tensor's name in errors.
+  void take(const StoredTensor& tensor, const std::string& where);
+
+ private:
+  std::map<const MappedFile*, size_t> taken_;
+};
+
 struct CheckpointFiles {
   std::map<std::string, StoredTensor, std::less<>> tensors;  ///< by the names in the files
   std::vector<std::string> other;  ///< names of things in the files that are no tensors

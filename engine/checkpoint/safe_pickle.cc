@@ -11,9 +11,11 @@
 namespace vitrine::internal {
 namespace {
 
-// A state_dict makes some ten values a tensor. The bound keeps a hostile file from taking all
-// memory.
-constexpr size_t kMaxValues = 4'000'000;
+// A state_dict makes some ten values a tensor. The bounds keep a hostile file from taking all
+// memory or time: a value of one byte takes some hundred here, and one long value may be used
+// often.
+constexpr size_t kMaxValues = 1'000'000;
+constexpr size_t kMaxStorageKey = 256, kMaxAxes = 64;
 
 constexpr const char* kOrderedDict = "collections.OrderedDict";
 constexpr const char* kRebuildTensor = "torch._utils._rebuild_tensor_v2";
@@ -287,7 +289,7 @@ void Pickle::global() {
   for (const char* known : {kOrderedDict, kRebuildTensor, kRebuildParameter}) {
     if (name == known) {
       push(make(Kind::kFunction));
-      top()->text = name;
+      top()->text = known;
       return;
     }
   }
@@ -314,6 +316,9 @@ void Pickle::persistent_id() {
       items[2]->kind != Kind::kText || items[4]->kind != Kind::kInteger || items[4]->integer < 0) {
     fail("unknown persistent object: expected the storage of a tensor");
   }
+  if (items[2]->text.size() > kMaxStorageKey)
+    fail(fmt::format("the name of a storage has {} bytes: expected at most {}",
+                     items[2]->text.size(), kMaxStorageKey));
   push(make(Kind::kStorage));
   top()->dtype = items[1]->dtype;
   top()->text = items[2]->text;
@@ -346,6 +351,9 @@ void Pickle::rebuild_tensor(const PickleValue& arguments) {
       items[2]->items.size() != items[3]->items.size()) {
     fail("tensor arguments are not those of torch.save");
   }
+  if (items[2]->items.size() > kMaxAxes)
+    fail(
+        fmt::format("a tensor has {} axes: expected at most {}", items[2]->items.size(), kMaxAxes));
   for (const PickleValue* list : {items[2], items[3]}) {
     for (const PickleValue* item : list->items) {
       if (item->kind != Kind::kInteger) fail("invalid tensor sizes: expected integers");

@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -42,13 +42,14 @@ struct PickleValue {
   Kind kind = Kind::kNone;
   DType dtype = DType::kF32;
   int64_t integer = 0;
-  std::string text;
+  std::string_view text;  ///< of the pickle's own bytes: a copy for each use could fill all memory
   std::vector<const PickleValue*> items;
 };
 
 class Pickle {
  public:
-  /// Runs the pickle at the beginning of `bytes`. `file` is what errors call it. Throws Error
+  /// Runs the pickle at the beginning of `bytes`, which must outlive this. `file` is what errors
+  /// call it. Throws Error
   /// (user): the opcode or name that is not allowed, or what is malformed, and at which byte.
   Pickle(std::span<const std::byte> bytes, std::string file);
   Pickle(const Pickle&) = delete;
@@ -93,7 +94,7 @@ class Pickle {
   std::deque<PickleValue> values_;
   std::vector<PickleValue*> stack_;
   std::vector<size_t> marks_;
-  std::unordered_map<uint32_t, PickleValue*> memo_;
+  std::map<uint32_t, PickleValue*> memo_;
   const PickleValue* root_ = nullptr;
 };
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -87,17 +88,18 @@ CheckpointFiles tensors_of(const PickleValue& root, const std::shared_ptr<const 
   if (root.kind != Kind::kDict)
     user_error("{}: missing state_dict: expected a dictionary of tensors", path);
   CheckpointFiles result;
+  std::set<std::string_view> keys;
   for (size_t i = 0; i + 1 < root.items.size(); i += 2) {
     const PickleValue& key = *root.items[i];
     const PickleValue& value = *root.items[i + 1];
     if (key.kind != Kind::kText)
       user_error("{}: invalid key in its state_dict: expected a string", path);
-    if (value.kind != Kind::kTensor) {
-      result.other.push_back(key.text);
-    } else if (!result.tensors.emplace(key.text, locate(key.text, value, file, find_storage))
-                    .second) {
-      user_error("{}: duplicate tensor {}", path, quote(key.text));
-    }
+    if (!keys.insert(key.text).second) user_error("{}: duplicate tensor {}", path, quote(key.text));
+    const std::string name(key.text);
+    if (value.kind != Kind::kTensor)
+      result.other.push_back(name);
+    else
+      result.tensors.emplace(name, locate(name, value, file, find_storage));
   }
   return result;
 }
@@ -127,7 +129,7 @@ CheckpointFiles read_archive(const std::shared_ptr<const MappedFile>& file) {
   const Pickle pickle(file->bytes().subspan(pickled.offset, pickled.size), path);
   return tensors_of(
       pickle.root(), file, [&](const PickleValue& storage, const std::string& tensor) {
-        const auto entry = entries.find(*folder + "data/" + storage.text);
+        const auto entry = entries.find(fmt::format("{}data/{}", *folder, storage.text));
         if (entry == entries.end())
           user_error("{}: missing storage {} in the archive", tensor, quote(storage.text));
         return entry->second;
@@ -140,7 +142,7 @@ constexpr std::string_view kLegacyStart(
     "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.", 21);
 
 void collect_storages(const PickleValue& root,
-                      std::map<std::string, const PickleValue*>& storages) {
+                      std::map<std::string_view, const PickleValue*>& storages) {
   for (const PickleValue* value : root.items) {
     if (value->kind == Kind::kTensor) storages.emplace(value->items[0]->text, value->items[0]);
   }
@@ -168,9 +170,9 @@ CheckpointFiles read_stream(const std::shared_ptr<const MappedFile>& file) {
 
   // After the pickles, in the order of the keys: each storage's number of elements (64 bits), then
   // its elements.
-  std::map<std::string, const PickleValue*> storages;
+  std::map<std::string_view, const PickleValue*> storages;
   collect_storages(state.root(), storages);
-  std::map<std::string, ZipEntry> places;
+  std::map<std::string_view, ZipEntry> places;
   for (const PickleValue* key : keys.root().items) {
     const auto storage = storages.find(key->text);
     if (storage == storages.end())

@@ -13,14 +13,8 @@ using namespace internal;
 namespace {
 
 /// The elements in row-major order, whatever their strides.
-Tensor copy_of(const StoredTensor& stored, const std::string& name) {
+Tensor copy_of(const StoredTensor& stored) {
   const size_t size = dtype_size(stored.dtype);
-  // A stride of 0 repeats elements, so that a few bytes may say to be any number of them.
-  if (static_cast<uint64_t>(stored.shape.elements()) > stored.file->size() / size) {
-    user_error("{}: tensor {} of shape {} exceeds the file of {} bytes; save it with .contiguous()",
-               stored.file->path().string(), quote(name), stored.shape.to_string(),
-               stored.file->size());
-  }
   Tensor tensor(stored.dtype, stored.shape);
   auto* to = static_cast<std::byte*>(tensor.data());
   const std::byte* from = stored.file->data() + stored.offset;
@@ -43,8 +37,12 @@ Tensor copy_of(const StoredTensor& stored, const std::string& name) {
 
 std::map<std::string, Tensor> load_torch_tensors(const std::filesystem::path& path) {
   std::map<std::string, Tensor> tensors;
-  for (const auto& [name, stored] : read_torch_file(path).tensors)
-    tensors.emplace(name, copy_of(stored, name));
+  CopyBudget budget;
+  const CheckpointFiles files = read_torch_file(path);
+  for (const auto& [name, stored] : files.tensors) {
+    budget.take(stored, fmt::format("{}: tensor {}", path.string(), quote(name)));
+    tensors.emplace(name, copy_of(stored));
+  }
   return tensors;
 }
 
