@@ -59,7 +59,7 @@ const std::byte* MappedFile::aligned(size_t offset, size_t count, size_t alignme
   const std::byte* in_place = data_ + offset;
   if (reinterpret_cast<uintptr_t>(in_place) % alignment == 0) return in_place;
   const std::lock_guard lock(mutex_);
-  auto& copy = copies_[offset];
+  auto& copy = copies_[{offset, count}];
   if (!copy) {
     copy.reset(new (std::nothrow) std::byte[std::max<size_t>(count, 1)]);
     if (!copy) internal_error("{}: out of memory for {} bytes read from it", path_.string(), count);
@@ -72,7 +72,7 @@ const std::byte* MappedFile::aligned(size_t offset, size_t count, size_t alignme
 void MappedFile::release(size_t offset, size_t count) const {
   advise(offset, count, MADV_DONTNEED);
   const std::lock_guard lock(mutex_);
-  copies_.erase(offset);
+  copies_.erase({offset, count});
 }
 
 void MappedFile::prefetch(size_t offset, size_t count) const {

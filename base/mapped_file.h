@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 
 namespace vitrine::internal {
 
@@ -29,7 +30,7 @@ class MappedFile {
 
   /// The bytes [offset, offset + count) at an address that is a multiple of `alignment`: in place
   /// where the file is laid out so (nearly always), else a copy that lasts until release() of the
-  /// same offset. Files written by old versions of safetensors (among them OpenAI's GPT-2 as
+  /// same range. Files written by old versions of safetensors (among them OpenAI's GPT-2 as
   /// published) have odd offsets. Any thread may call it.
   const std::byte* aligned(size_t offset, size_t count, size_t alignment) const;
 
@@ -48,7 +49,8 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
   mutable std::mutex mutex_;  // guards copies_
-  mutable std::map<size_t, std::unique_ptr<std::byte[]>> copies_;
+  // By offset and count: a tensor without elements begins where the next one does.
+  mutable std::map<std::pair<size_t, size_t>, std::unique_ptr<std::byte[]>> copies_;
 };
 
 }  // namespace vitrine::internal

@@ -24,7 +24,8 @@ Shape::Shape(std::span<const int64_t> sizes) {
   int64_t product = 1;
   for (int64_t size : sizes) {
     if (size < 0) user_error("invalid shape {}: expected sizes >= 0", to_string());
-    if (__builtin_mul_overflow(product, size, &product))
+    // Without regard to zeros, so that strides and the sizes of slices fit as well.
+    if (__builtin_mul_overflow(product, std::max<int64_t>(size, 1), &product))
       user_error("invalid shape {}: the number of elements exceeds 64 bits", to_string());
   }
 }

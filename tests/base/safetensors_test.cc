@@ -213,6 +213,25 @@ TEST(SafetensorsWriter, TensorsWithoutElementsMayStandAnywhere) {
   EXPECT_EQ(SafetensorsFile(folder / "b").tensor("more").to_f32(), (std::vector<float>{1, 1}));
 }
 
+// Both begin at one place, where nothing is aligned: a copy is made of each.
+TEST(SafetensorsFile, ATensorWithoutElementsHidesNoOther) {
+  const TempFolder folder;
+  const std::string header = braced(entry("none", "F32", "[0]", "[0, 0]") + "," +
+                                    entry("some", "F32", "[1000]", "[0, 4000]"));
+  for (size_t spaces = 0; spaces < 4; ++spaces) {
+    std::string file = file_of(header + std::string(spaces, ' '), 0);
+    for (int i = 0; i < 1000; ++i) {
+      const auto value = static_cast<float>(i);
+      file.append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+    const SafetensorsFile tensors(folder.write("m.safetensors", file));
+    EXPECT_EQ(tensors.tensor("none").elements(), 0);
+    EXPECT_EQ(tensors.tensor("some").f32()[999], 999.0f);
+    tensors.release("none");
+    EXPECT_EQ(tensors.tensor("some").f32()[500], 500.0f);
+  }
+}
+
 TEST(SafetensorsWriter, TakesBytesInAnyOrder) {
   const TempFolder folder;
   SafetensorsWriter writer(
