@@ -38,7 +38,7 @@ void expand_item(std::string_view item, std::string_view pattern, std::vector<st
     user_error("pattern '{}': range '{}' is too large: expected at most {} numbers", pattern, item,
                kMaxAlternatives);
   }
-  for (int i = *first; i <= *last; ++i) out.push_back(std::to_string(i));
+  for (int i = 0; i <= *last - *first; ++i) out.push_back(std::to_string(*first + i));
 }
 
 std::vector<std::string> expand_braces(std::string_view pattern) {
@@ -62,12 +62,12 @@ std::vector<std::string> expand_braces(std::string_view pattern) {
     for (;;) {
       const size_t comma = body.find(',');
       expand_item(body.substr(0, comma), pattern, items);
+      if (done.size() * items.size() > kMaxAlternatives)
+        user_error("pattern '{}' expands to too many names: expected at most {}", pattern,
+                   kMaxAlternatives);
       if (comma == std::string_view::npos) break;
       body.remove_prefix(comma + 1);
     }
-    if (done.size() * items.size() > kMaxAlternatives)
-      user_error("pattern '{}' expands to too many names: expected at most {}", pattern,
-                 kMaxAlternatives);
     std::vector<std::string> next;
     for (const std::string& prefix : done) {
       for (const std::string& item : items) next.push_back(prefix + item);

@@ -35,11 +35,15 @@ void append_indices(std::vector<T>& to, std::string_view item, std::string_view 
   if (!first || !last)
     user_error("{}: invalid index {}: expected an integer or a range such as 0..3", quote(whole),
                quote(item));
-  if (*last < *first || *last - *first >= static_cast<T>(kMostIndices)) {
+  // Wide enough for any two integers, and for one past the last.
+  const auto count = static_cast<__int128>(*last) - *first + 1;
+  if (count < 1 || count > kMostIndices) {
     user_error("{}: invalid range {}: expected an ascending range of at most {} numbers",
                quote(whole), quote(item), kMostIndices);
   }
-  for (T i = *first; i <= *last; ++i) to.push_back(i);
+  if (to.size() + static_cast<size_t>(count) > static_cast<size_t>(kMostIndices))
+    user_error("{}: too many indices: expected at most {} in a list", quote(whole), kMostIndices);
+  for (T i = 0; i < static_cast<T>(count); ++i) to.push_back(*first + i);
 }
 
 void append_index(Where& where, std::string_view key, std::string_view item,

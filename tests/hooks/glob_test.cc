@@ -38,6 +38,13 @@ TEST(Glob, BracesGiveAlternativesAndRanges) {
   }
 }
 
+TEST(Glob, RangesEndAtTheLastInteger) {
+  const Glob glob("blocks.{2147483646..2147483647}");
+  EXPECT_TRUE(glob.matches("blocks.2147483646"));
+  EXPECT_TRUE(glob.matches("blocks.2147483647"));
+  EXPECT_FALSE(glob.matches("blocks.2147483645"));
+}
+
 TEST(Glob, LongPatternsOfStarsStayFast) {
   // Backtracking over every star would take longer than the age of the universe here.
   std::string pattern;
@@ -54,6 +61,7 @@ TEST(Glob, MalformedPatternsAreRefusedByName) {
   EXPECT_USER_ERROR(Glob("{a..3}"), "a..3", "two integers");
   EXPECT_USER_ERROR(Glob("{0..2000000000}"), "4096");
   EXPECT_USER_ERROR(Glob("{0..999}{0..999}"), "4096");
+  EXPECT_USER_ERROR(Glob("{0..4000,0..4000}"), "4096");
 }
 
 TEST(NearestNames, AreOrderedByEditDistance) {
