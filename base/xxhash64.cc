@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <random>
 
 #include "base/mapped_file.h"
 
@@ -29,6 +30,14 @@ uint64_t Xxh64::digest() const { return XXH64_digest(&state_->state); }
 
 uint64_t xxh64(std::string_view text, uint64_t seed) {
   return XXH64(text.data(), text.size(), seed);
+}
+
+uint64_t SecretHash::secret() {
+  static const uint64_t secret = [] {
+    std::random_device random;
+    return uint64_t{random()} << 32 | random();
+  }();
+  return secret;
 }
 
 uint64_t xxh64_of_file(const std::filesystem::path& path,

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/random.h"
+
 namespace vitrine::internal {
 
 /// XXH64 of Yann Collet's xxHash: a 64-bit checksum at about the speed of memory. Detects
@@ -31,6 +33,18 @@ class Xxh64 {
 };
 
 uint64_t xxh64(std::string_view text, uint64_t seed = 0);
+
+/// For hash tables of what files say. It differs from process to process, so that no file can be
+/// made whose keys all meet in one place and take quadratic time.
+struct SecretHash {
+  using is_transparent = void;  // a view is looked up without a string made of it
+  size_t operator()(std::string_view text) const { return xxh64(text, secret()); }
+  size_t operator()(uint64_t number) const { return mix64(number ^ secret()); }
+
+ private:
+  static uint64_t secret();
+};
+
 /// Of a whole file; an empty one too. `on_bytes` is called with the bytes of each piece that was
 /// read; it may throw. Throws Error (user) for a file that cannot be read.
 uint64_t xxh64_of_file(const std::filesystem::path& path,

@@ -47,18 +47,28 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
   }
   for (Pass& pass : passes_) {
     for (auto& candidates : pass.by_first_byte) {
-      std::sort(candidates.begin(), candidates.end(), [](const AddedToken* a, const AddedToken* b) {
-        return a->content.size() > b->content.size();
-      });
+      std::sort(candidates.begin(), candidates.end(),
+                [](const AddedToken* a, const AddedToken* b) { return a->content < b->content; });
     }
   }
 }
 
 const AddedToken* AddedTokens::Pass::longest_at(std::string_view text, size_t at) const {
-  for (const AddedToken* token : by_first_byte[static_cast<unsigned char>(text[at])]) {
-    if (text.substr(at, token->content.size()) == token->content) return token;
+  const auto& candidates = by_first_byte[static_cast<unsigned char>(text[at])];
+  const AddedToken* longest = nullptr;
+  // Those that begin like the text stand together, the shortest first: they get fewer byte by byte.
+  auto begin = candidates.begin(), end = candidates.end();
+  for (size_t length = 1; begin != end; ++length) {
+    for (; begin != end && (*begin)->content.size() == length; ++begin) longest = *begin;
+    if (at + length == text.size()) break;
+    const auto next = static_cast<unsigned char>(text[at + length]);
+    const auto byte = [&](const AddedToken* token) {
+      return static_cast<unsigned char>(token->content[length]);
+    };
+    begin = std::partition_point(begin, end, [&](const auto* token) { return byte(token) < next; });
+    end = std::partition_point(begin, end, [&](const auto* token) { return byte(token) == next; });
   }
-  return nullptr;
+  return longest;
 }
 
 size_t AddedTokens::Pass::next_first_byte(std::string_view text, size_t from) const {

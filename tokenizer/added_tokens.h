@@ -40,7 +40,7 @@ class AddedTokens {
   const std::vector<AddedToken>& tokens() const { return tokens_; }
 
  private:
-  // The tokens of one pass, by their first byte, the longest first.
+  // The tokens of one pass, by their first byte, in their order as text.
   struct Pass {
     std::array<std::vector<const AddedToken*>, 256> by_first_byte;
     std::vector<unsigned char> first_bytes;

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/xxhash64.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/merges.h"
 #include "tokenizer/word_cache.h"
@@ -59,7 +60,7 @@ class BpeTokenizer : public Tokenizer {
   std::vector<std::string> tokens_;
   MergeTable merges_;
   AddedTokens added_;
-  std::unordered_map<std::string_view, int32_t>
+  std::unordered_map<std::string_view, int32_t, SecretHash>
       whole_words_;  // with ignore_merges: views of tokens_
   bool add_prefix_space_, split_words_;
   mutable WordCachePool caches_;

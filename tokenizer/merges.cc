@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <random>
 
 #include "base/check.h"
 
@@ -18,28 +19,45 @@ uint64_t pair_key(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
 }
 
-size_t slot_of(uint64_t pair, int shift) { return pair * 0x9E3779B97F4A7C15u >> shift; }
+// Slots that one look-up may pass. Files of use need some tens.
+constexpr size_t kMaxProbes = 1024;
 
 }  // namespace
 
 MergeTable::MergeTable(const std::array<int32_t, 256>& byte_ids,
                        const std::vector<MergeRule>& rules)
     : byte_ids_(byte_ids) {
-  slots_.resize(std::bit_ceil(2 * rules.size() + 2));
-  shift_ = 64 - std::countr_zero(slots_.size());
-  for (size_t rank = 0; rank < rules.size(); ++rank) {
-    const uint64_t pair = pair_key(rules[rank].left, rules[rank].right);
-    size_t at = slot_of(pair, shift_);
-    while (slots_[at].rank != kNoRank) at = (at + 1) & (slots_.size() - 1);
-    slots_[at] = {pair, static_cast<uint32_t>(rank), rules[rank].product};
+  const size_t size = std::bit_ceil(2 * rules.size() + 2);
+  shift_ = 64 - std::countr_zero(size);
+  factor_ = 0x9E3779B97F4A7C15u;
+  for (slots_.resize(size); !fill(rules); slots_.assign(size, {})) {
+    // A file made so that its pairs meet under one factor is not made for a random one.
+    std::random_device random;
+    factor_ = uint64_t{random()} << 32 | random() | 1;
   }
 }
 
+// False if pairs meet so often that a look-up would take long.
+bool MergeTable::fill(const std::vector<MergeRule>& rules) {
+  for (size_t rank = 0; rank < rules.size(); ++rank) {
+    const uint64_t pair = pair_key(rules[rank].left, rules[rank].right);
+    size_t at = slot_of(pair), probes = 0;
+    for (; slots_[at].rank != kNoRank; at = (at + 1) & (slots_.size() - 1)) {
+      if (++probes > kMaxProbes) return false;
+    }
+    slots_[at] = {pair, static_cast<uint32_t>(rank), rules[rank].product};
+  }
+  return true;
+}
+
 const MergeTable::Slot& MergeTable::find(int32_t left, int32_t right) const {
+  static constexpr Slot kNone{};
   const uint64_t pair = pair_key(left, right);
-  size_t at = slot_of(pair, shift_);
-  while (slots_[at].pair != pair && slots_[at].rank != kNoRank) at = (at + 1) & (slots_.size() - 1);
-  return slots_[at];
+  size_t at = slot_of(pair);
+  for (size_t probes = 0; probes <= kMaxProbes; ++probes, at = (at + 1) & (slots_.size() - 1)) {
+    if (slots_[at].pair == pair || slots_[at].rank == kNoRank) return slots_[at];
+  }
+  return kNone;
 }
 
 int32_t MergeTable::byte_id(char byte) const {
@@ -63,7 +81,7 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
   size_t count = word.size();
   for (size_t i = 0; i < count; ++i) ids[i] = byte_id(word[i]);
   for (size_t i = 0; i + 1 < count; ++i)
-    __builtin_prefetch(&slots_[slot_of(pair_key(ids[i], ids[i + 1]), shift_)]);
+    __builtin_prefetch(&slots_[slot_of(pair_key(ids[i], ids[i + 1]))]);
   for (size_t i = 0; i + 1 < count; ++i) pairs[i] = find(ids[i], ids[i + 1]);
   while (count > 1) {
     size_t best = 0;
@@ -75,7 +93,7 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
     --count;
     std::copy(ids + best + 2, ids + count + 1, ids + best + 1);
     if (best + 1 < count) std::copy(pairs + best + 2, pairs + count, pairs + best + 1);
-    if (best > 0) __builtin_prefetch(&slots_[slot_of(pair_key(ids[best - 1], ids[best]), shift_)]);
+    if (best > 0) __builtin_prefetch(&slots_[slot_of(pair_key(ids[best - 1], ids[best]))]);
     if (best + 1 < count) pairs[best] = find(ids[best], ids[best + 1]);
     if (best > 0) pairs[best - 1] = find(ids[best - 1], ids[best]);
   }

@@ -49,6 +49,8 @@ class MergeTable {
     int32_t product = -1;
   };
 
+  size_t slot_of(uint64_t pair) const { return pair * factor_ >> shift_; }
+  bool fill(const std::vector<MergeRule>& rules);
   const Slot& find(int32_t left, int32_t right) const;
   int32_t byte_id(char byte) const;
   void merge_short(std::string_view word, std::vector<int32_t>& out) const;
@@ -57,6 +59,7 @@ class MergeTable {
   std::array<int32_t, 256> byte_ids_;
   std::vector<Slot> slots_;  // open addressing; a power of two in size, at most half full
   int shift_ = 0;
+  uint64_t factor_ = 0;  // of the hash
 };
 
 }  // namespace vitrine::internal

@@ -17,12 +17,16 @@ namespace {
 // The matches of one lookup that the library has room for on its stack.
 constexpr int kMaxMatches = 32;
 
+// Bytes of a normalised string. Unicode's longest has 33; one of the file's own length would turn
+// each character of a text into so many.
+constexpr size_t kMaxString = 256;
+
 // A trie as darts-clone lays it out. The children of a node lie in one block of 256 units: a child
 // is where the node's offset, exclusive-ored with the child's label, says. A unit's value is where
 // the offset says, without a label.
 class Trie {
  public:
-  Trie(std::string_view bytes, size_t strings)
+  Trie(std::string_view bytes, std::string_view strings)
       : units_(bytes.size() / sizeof(uint32_t)), strings_(strings) {
     std::memcpy(units_.data(), bytes.data(), units_.size() * sizeof(uint32_t));
     link_siblings();
@@ -50,7 +54,7 @@ class Trie {
   };
 
   std::vector<uint32_t> units_;
-  size_t strings_;
+  std::string_view strings_;
   std::vector<uint32_t> first_child_,
       next_sibling_;  // by the unit that the children's label is exclusive-ored with; by child
   std::vector<int8_t> matches_;  // by node: what Visit::matches came to
@@ -75,9 +79,13 @@ std::string Trie::enter(uint32_t node) {
                        units_.size() - 1);
   }
   const bool value = has_value(units_[node]);
-  if (const uint32_t string = units_[at] & 0x7FFFFFFF; value && string >= strings_) {
-    return fmt::format("unit {} has the string at {}, expected at most {}", node, string,
-                       strings_ - 1);
+  if (const uint32_t string = units_[at] & 0x7FFFFFFF; value) {
+    if (string >= strings_.size()) {
+      return fmt::format("unit {} has the string at {}, expected at most {}", node, string,
+                         strings_.size() - 1);
+    }
+    if (strings_.substr(string, kMaxString + 1).find('\0') == std::string_view::npos)
+      return fmt::format("the string at {} has more than {} bytes", string, kMaxString);
   }
   matches_[node] = kOpen;
   open_.push_back({node, first_child_[at], value});
@@ -128,7 +136,7 @@ std::string problem_of(std::string_view table) {
                        table.size());
   }
   if (table.back() != '\0') return "its last string has no end";
-  return Trie(table.substr(0, size), table.size() - size).problem();
+  return Trie(table.substr(0, size), table.substr(size)).problem();
 }
 
 }  // namespace

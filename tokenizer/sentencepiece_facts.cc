@@ -81,6 +81,8 @@ class Message {
   const std::string& file_;
 };
 
+constexpr size_t kMaxUnknownText = 256;
+
 void read_trainer(Message trainer, const std::string& file, SentencePieceFacts& facts) {
   while (const auto field = trainer.next()) {
     if (field->number == 3) {
@@ -89,7 +91,12 @@ void read_trainer(Message trainer, const std::string& file, SentencePieceFacts& 
         user_error("{}: unknown model_type {}: expected 1 to 4", file, field->value);
       facts.algorithm = kAlgorithms[field->value - 1];
     }
-    if (field->number == 44) facts.unknown_text = std::string(field->bytes);
+    if (field->number != 44) continue;
+    // Each unknown token of a text becomes this.
+    if (field->bytes.size() > kMaxUnknownText)
+      user_error("{}: unk_surface has {} bytes: expected at most {}", file, field->bytes.size(),
+                 kMaxUnknownText);
+    facts.unknown_text = std::string(field->bytes);
   }
 }
 

@@ -72,22 +72,28 @@ void VocabularyBuilder::merge(std::string_view left, std::string_view right,
   spec_.merges.push_back({left_id, right_id, product});
 }
 
+// The same mistake of several is named each time, whatever the order of the table.
+void VocabularyBuilder::refuse_ids() const {
+  std::vector<std::pair<int32_t, std::string_view>> tokens;
+  for (const auto& [name, id] : ids_) tokens.emplace_back(id, name);
+  std::sort(tokens.begin(), tokens.end());
+  for (size_t i = 1; i < tokens.size(); ++i) {
+    if (tokens[i].first == tokens[i - 1].first) {
+      user_error("{}: {} and {} have the same id {}: expected one id per token", what_,
+                 quote(tokens[i - 1].second), quote(tokens[i].second), tokens[i].first);
+    }
+  }
+  user_error("{}: the id of {} is {} in a vocabulary of {} tokens: expected ids 0..{} without gaps",
+             what_, quote(tokens.back().second), tokens.back().first, tokens.size(),
+             tokens.size() - 1);
+}
+
 BpeSpec VocabularyBuilder::build() {
   const auto count = static_cast<int32_t>(ids_.size());
   std::vector<const std::string*> names(ids_.size());
   for (const auto& [name, id] : ids_) {
-    if (id < 0 || id >= count) {
-      user_error(
-          "{}: the id of {} is {} in a vocabulary of {} tokens: expected ids 0..{} without gaps",
-          what_, quote(name), id, count, count - 1);
-    }
-    auto& holder = names[static_cast<size_t>(id)];
-    if (holder) {
-      const auto [first, second] = std::minmax(*holder, name);
-      user_error("{}: {} and {} have the same id {}: expected one id per token", what_,
-                 quote(first), quote(second), id);
-    }
-    holder = &name;
+    if (id >= count || names[static_cast<size_t>(id)]) refuse_ids();
+    names[static_cast<size_t>(id)] = &name;
   }
   spec_.mergeable.assign(names.size(), false);
   spec_.byte_ids.fill(-1);

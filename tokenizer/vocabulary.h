@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/xxhash64.h"
 #include "tokenizer/bpe.h"
 
 namespace vitrine::internal {
@@ -33,16 +34,13 @@ class VocabularyBuilder {
   BpeSpec build();
 
  private:
-  struct Hash : std::hash<std::string_view> {
-    using is_transparent = void;  // a view is looked up without a string made of it
-  };
-
+  [[noreturn]] void refuse_ids() const;
   int32_t find_for_merge(std::string_view name, const std::string& file, size_t number) const;
 
   std::string what_;
-  std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> ids_;
-  std::unordered_set<std::string> added_;
-  std::unordered_map<uint64_t, size_t> merge_numbers_;
+  std::unordered_map<std::string, int32_t, SecretHash, std::equal_to<>> ids_;
+  std::unordered_set<std::string, SecretHash> added_;
+  std::unordered_map<uint64_t, size_t, SecretHash> merge_numbers_;
   std::string product_;  // of the present merge
   BpeSpec spec_;
 };

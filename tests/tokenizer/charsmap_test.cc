@@ -136,6 +136,19 @@ TEST(Charsmap, RejectsStringsOutsideTheTable) {
   EXPECT_SAYS(error_of(table), "unit 320 has the string at 6, expected at most 5");
 }
 
+// Each character of a text would become as many bytes.
+TEST(Charsmap, RejectsLongStrings) {
+  for (const size_t length : {256u, 257u}) {
+    Table table = sound_table();
+    table.strings = std::string("a\0", 2) + std::string(length, 'x') + '\0';
+    const std::string error = error_of(table);
+    if (length == 256)
+      EXPECT_EQ(error, "");
+    else
+      EXPECT_SAYS(error, "the string at 2 has more than 256 bytes");
+  }
+}
+
 TEST(Charsmap, RejectsCircles) {
   Table table = sound_table();
   table.set(258 ^ 'B', 256, 'B', false);  // back to the children of the root, of which 'A' is one
