@@ -9,9 +9,9 @@ set(vitrine_data_dir ${CMAKE_INSTALL_DATADIR}/vitrine)
 get_property(vitrine_libraries GLOBAL PROPERTY VITRINE_LIBRARIES)
 
 # The packages that a program needs to link the static libraries, as CMake and pkg-config call them. The shared ones bring their own.
-set(static_cmake "fmt" "OpenMP COMPONENTS CXX" "HWY")
+set(static_cmake "fmt" "Threads" "HWY")
 set(static_pkgconfig fmt libhwy)
-set(static_libs "-fopenmp")
+set(static_libs "-pthread" "-ldl")
 if(VITRINE_SENTENCEPIECE)
   list(APPEND static_cmake "SentencePiece")
   list(APPEND static_pkgconfig sentencepiece)
