@@ -33,7 +33,9 @@ std::string rules_text(const std::vector<OptionRule>& rules) {
   for (const OptionRule& rule : rules) {
     if (rule.said_there) continue;
     std::string& text = rule.kind == OptionRule::Kind::kOnly ? only : never;
-    text += (text.empty() ? "" : rule.kind == OptionRule::Kind::kOnly ? " and " : ", ") +
+    text += (text.empty()                           ? ""
+             : rule.kind == OptionRule::Kind::kOnly ? " and "
+                                                    : ", ") +
             words_of(rule);
   }
   if (!only.empty()) only = "only with " + only;

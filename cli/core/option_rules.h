@@ -25,8 +25,8 @@ struct OptionRule {
   enum class Kind { kOnly, kNot };
   Kind kind = Kind::kOnly;
   std::vector<With> with = {};  ///< kOnly: one of these is so; kNot: none is
-  /// kOnly without `with`: what decides instead, and its words. For what options do not say, such as
-  /// the kind of a file.
+  /// kOnly without `with`: what decides instead, and its words. For what options do not say, such
+  /// as the kind of a file.
   std::function<bool()> holds = {};
   std::string words = {};
   bool said_there = false;  ///< The description of the other option says it, not of this one.

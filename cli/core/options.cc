@@ -329,7 +329,8 @@ void Command::remove_option(const std::string& name) {
 void Command::only_uses(const std::string& option, const std::vector<std::string>& used) {
   for (CLI::Option* other : app_->get_options({})) {
     const auto is = [&](const std::string& name) { return other->check_name(name); };
-    if (is(option) || is("--help") || std::any_of(used.begin(), used.end(), is)) continue;
+    const bool shows = other->get_group() == "Output" && value_name(*other) != "FILE";
+    if (is(option) || is("--help") || shows || std::any_of(used.begin(), used.end(), is)) continue;
     auto& rules = (*table_)[other];
     rules.insert(
         rules.begin(),

@@ -109,7 +109,8 @@ class Command {
   /// One of those that were added.
   Option option(const std::string& name) const;
   void remove_option(const std::string& name);
-  /// With `option` no others of the present options have an effect than it and `used`.
+  /// With `option` no others of the present options have an effect than it, `used` and those that
+  /// say how results are shown (--json, ...).
   void only_uses(const std::string& option, const std::vector<std::string>& used);
   /// Runs when the arguments have named this command.
   void callback(std::function<void()> action);

@@ -198,7 +198,7 @@ void add_corpus(Command& app, Context& context) {
       ->not_with("--verify");
   add_model_options(command, context);
   add_output_options(command, context);
-  command.only_uses("--verify", {"--out", "--json", "--color", "--width", "--progress"});
+  command.only_uses("--verify", {"--out"});
   set_examples(command,
                "  vitrine corpus stories.jsonl --capture \"blocks.*.hook_resid_post\" --store f16 "
                "--out acts/\n"

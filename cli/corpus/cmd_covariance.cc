@@ -290,8 +290,8 @@ void add_covariance(Command& app, Context& context) {
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
-  std::vector<std::string> used = {"--ddof",  "--bias",  "--components", "--top", "--out", "--json",
-                                   "--color", "--width", "--html",       "--svg", "--png"};
+  std::vector<std::string> used = {"--ddof", "--bias", "--components", "--top",
+                                   "--out",  "--html", "--svg",        "--png"};
   used.emplace_back("--state");
   command.only_uses("--merge", used);
   used.back() = "--fweights";

@@ -190,9 +190,10 @@ void run(const Context& context, const LensArgs& args) {
   if (context.json) print_json(json);
 }
 
-/// Where more is shown than the grid's cells.
-const std::vector<With> kBesideGrid = {
-    {"--show", {"grid"}, true}, {"--json"}, {"--out"}, {"--html"}, {"--svg"}, {"--png"}};
+/// More is shown than the cells of the grid.
+std::vector<With> beside_grid() {
+  return {{"--show", {"grid"}, true}, {"--json"}, {"--out"}, {"--html"}, {"--svg"}, {"--png"}};
+}
 
 void add_fit_options(Command& command, LensFitArgs& args) {
   const auto group = "Tuned lens";
@@ -247,7 +248,7 @@ void add_lens(Command& app, Context& context) {
       ->not_with("--mode", {"normalized", "ecco"});
   command.add_flag("--kl", args->kl, "Compute KL(output || layer) in nats for each layer")
       ->group(group)
-      ->only_with(kBesideGrid);
+      ->only_with(beside_grid());
   command
       .add_option("-n,--generate", args->generate,
                   "Continue the prompt, and decode each of up to N steps")
@@ -282,12 +283,12 @@ void add_lens(Command& app, Context& context) {
       ->allow_extra_args(false)
       ->type_name("TOKENS")
       ->group(group)
-      ->only_with(kBesideGrid);
+      ->only_with(beside_grid());
   command.add_option("--watch-ids", args->watch_ids, "The same as token ids: 1,2")
       ->allow_extra_args(false)
       ->type_name("IDS")
       ->group(group)
-      ->only_with(kBesideGrid);
+      ->only_with(beside_grid());
   command
       .add_option("--position", args->position,
                   "Positions to decode, from 0, negative from the end: -1 or 0..3,7 [the last in "
@@ -332,9 +333,8 @@ void add_lens(Command& app, Context& context) {
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
-  command.only_uses(
-      "--fit", {"--translators", "--alpha", "--tokens", "--edit", "--model", "--device", "--gemm",
-                "--dtype", "--threads", "--progress", "--json", "--color", "--width"});
+  command.only_uses("--fit", {"--translators", "--alpha", "--tokens", "--edit", "--model",
+                              "--device", "--gemm", "--dtype", "--threads"});
   set_examples(
       command,
       "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" "

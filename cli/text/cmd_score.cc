@@ -237,9 +237,8 @@ void add_score(Command& app, Context& context) {
   add_output_options(command, context);
   add_page_options(command, args->page);
   add_figure_options(command, args->page);
-  command.only_uses("--windows",
-                    {"--prompt", "--prompt-file", "--text-file", "--ids", "--special", "--window",
-                     "--stride", "--out", "--model", "--json", "--color", "--width"});
+  command.only_uses("--windows", {"--prompt", "--prompt-file", "--text-file", "--ids", "--special",
+                                  "--window", "--stride", "--out", "--model"});
   set_examples(command,
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
                "  vitrine score --text-file book.txt --window 256 --stride 128 --summary\n"

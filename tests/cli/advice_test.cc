@@ -127,8 +127,8 @@ TEST(Advice, NamesFlagsOfTheCommandsThatGiveIt) {
   for (const Text& text : all_texts()) {
     if (text.text.starts_with("--")) continue;  // an option that is declared, or a part of a line
     const Names flags = flags_in(text.text), commands = commands_of(text);
-    const bool library = !text.file.string().starts_with("cli/") &&
-                         !text.file.string().starts_with("bench/");
+    const bool library =
+        !text.file.string().starts_with("cli/") && !text.file.string().starts_with("bench/");
     for (const std::string& flag : flags) {
       ++checked;
       SCOPED_TRACE(text.file.string() + ": \"" + text.text + "\"");

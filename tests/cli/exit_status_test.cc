@@ -30,9 +30,9 @@ void expect_ends(const Words& arguments, int status, const Words& said,
   // A library for fonts may complain about its own cache before our line.
   const size_t line = result.err.find("vitrine: ");
   EXPECT_NE(line, std::string::npos);
-  EXPECT_EQ(std::count(result.err.begin() + static_cast<std::ptrdiff_t>(line), result.err.end(),
-                       '\n'),
-            1);
+  EXPECT_EQ(
+      std::count(result.err.begin() + static_cast<std::ptrdiff_t>(line), result.err.end(), '\n'),
+      1);
   for (const std::string& word : said) EXPECT_NE(result.err.find(word), std::string::npos) << word;
 }
 
@@ -126,8 +126,8 @@ TEST(ExitStatus, NoMemoryIsTheMachines) {
   std::string ids = "1";  // whose attention maps take 17 GB
   for (int i = 1; i < 16384; ++i) ids += ",1";
   const std::string command = "ulimit -v 4000000; " + std::string(VITRINE_BINARY) +
-                              " attention --threads 1 --position all --model " + model +
-                              " --ids " + ids + " >/dev/null 2>" + err;
+                              " attention --threads 1 --position all --model " + model + " --ids " +
+                              ids + " >/dev/null 2>" + err;
   EXPECT_EQ(shell_status(command), 1) << read_bytes(err);
   EXPECT_NE(read_bytes(err).find("memory"), std::string::npos) << read_bytes(err);
 }

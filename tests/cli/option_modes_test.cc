@@ -25,21 +25,25 @@ constexpr const char* kPrompt = "The keys to the old cabinet are on the table. T
 class Inputs {
  public:
   Inputs() {
-    const CliResult made =
-        run_cli({"make-random", folder_ / "model", "--layers", "3", "--heads", "2", "--width", "16",
-                 "--context", "48", "--vocab", "4096", "--init", "wide", "--tokenizer",
-                 demo_folder().string()});
+    const CliResult made = run_cli({"make-random", folder_ / "model", "--layers", "3", "--heads",
+                                    "2", "--width", "16", "--context", "48", "--vocab", "4096",
+                                    "--init", "wide", "--tokenizer", demo_folder().string()});
     EXPECT_EQ(made.status, 0) << made.err;
     std::string stories, ids;
     for (int i = 0; i < 24; ++i) {
       stories += "{\"text\": \"The keys to the cabinet are on table number " + std::to_string(i) +
                  ".\", \"other\": \"A man\"}\n";
-      texts_ += "The keys to the cabinet are on table number " + std::to_string(i) + ".\n\nA man.\n";
+      texts_ +=
+          "The keys to the cabinet are on table number " + std::to_string(i) + ".\n\nA man.\n";
     }
     folder_.write("stories.jsonl", stories);
     folder_.write("stories.txt", texts_);
-    folder_.write("glad.txt", "I am glad that the sun is out today\nWhat a joy it is to see you all here\nThis is great news, and there is more of it\n");
-    folder_.write("sad.txt", "I am sad that the sun is not out today\nWhat a pity it is to see you all here\nThis is bad news, and there is more of it\n");
+    folder_.write("glad.txt",
+                  "I am glad that the sun is out today\nWhat a joy it is to see you all here\nThis "
+                  "is great news, and there is more of it\n");
+    folder_.write("sad.txt",
+                  "I am sad that the sun is not out today\nWhat a pity it is to see you all "
+                  "here\nThis is bad news, and there is more of it\n");
     folder_.write("table.csv", "a,b,n,w\n1,2,1,0.5\n2,1,2,1\n4,5,1,2\n3,3,1,1\n");
     std::string stimuli = "text,group\n", responses = "one,two\n";
     for (int i = 0; i < 24; ++i) {
@@ -79,12 +83,12 @@ class Inputs {
   std::string texts_;
 };
 
-/// The modes of a command: what each of them adds to the command's usual words. "@" is the folder of
-/// the inputs.
+/// The modes of a command: what each of them adds to the command's usual words. "@" is the folder
+/// of the inputs.
 struct Modes {
   Words usual;
   std::vector<Words> modes;
-  Given values = {};            ///< of options that need one of their own to have an effect
+  Given values = {};                 ///< of options that need one of their own to have an effect
   std::set<std::string> quiet = {};  ///< options whose effect is not in the results: speed, saving
 };
 
@@ -164,7 +168,11 @@ const std::multimap<std::string, Modes>& all_modes() {
          {"--noise", "1"}}}},
       {"noise",
        {{"--model", "@model", "--prompt", kPrompt, "--repetitions", "3"},
-        {{}, {"--kind", "rotation"}, {"--kind", "token-deletion"}, {"--show", "layers"}, {"--json"}},
+        {{},
+         {"--kind", "rotation"},
+         {"--kind", "token-deletion"},
+         {"--show", "layers"},
+         {"--json"}},
         {{"--mask", "zero"},
          {"--kind", "spans"},
          {"--budget", "0.4"},
@@ -234,7 +242,9 @@ const std::multimap<std::string, Modes>& all_modes() {
          {"--against", "@model"}}}},
       {"factors",
        {prompt,
-        {{"--components", "3"}, {"--components", "3", "--init", "nndsvd"}, {"--components", "3", "--json"}},
+        {{"--components", "3"},
+         {"--components", "3", "--init", "nndsvd"},
+         {"--components", "3", "--json"}},
         {{"--layers", "1"},
          {"--init", "nndsvd"},
          {"--max-iterations", "2"},
@@ -274,8 +284,7 @@ const std::multimap<std::string, Modes>& all_modes() {
          {"--components", "2"},
          {"--top", "2"}},
         {"--batch-tokens", "--skip-bad", "--save-tokens"}}},
-      {"tokenize",
-       {prompt, {{}, {"--json"}}, {}, {}}},
+      {"tokenize", {prompt, {{}, {"--json"}}, {}, {}}},
       {"info", {{"--model", "@model"}, {{}, {"--json"}}, {}, {}}},
       {"sites", {{"--model", "@model"}, {{}, {"--json"}}, {}, {}}}};
   return kModes;
@@ -311,8 +320,8 @@ const Given& usual_values() {
 /// Options whose effect is not in a result here: how long it takes, where it runs, what is never in
 /// these texts or below the digits that are shown.
 const std::set<std::string>& usual_quiet() {
-  static const std::set<std::string> kQuiet = {"--threads", "--device", "--special", "--color",
-                                               "--width", "--dtype"};
+  static const std::set<std::string> kQuiet = {"--threads", "--device", "--special",
+                                               "--color",   "--width",  "--dtype"};
   return kQuiet;
 }
 
@@ -356,8 +365,8 @@ class OptionModes : public ::testing::TestWithParam<const char*> {
       const CliResult without = run(base);
       ASSERT_EQ(without.status, 0) << Json(base).dump() << without.err;
       for (const TableOption& option : option_table().at(command)) {
-        const bool again = option.value.empty() &&
-                           std::find(base.begin(), base.end(), option.name) != base.end();
+        const bool again =
+            option.value.empty() && std::find(base.begin(), base.end(), option.name) != base.end();
         if (option.name == "--help" || again) continue;
         Words words = base;
         if (!option.positional) words.push_back(option.name);

@@ -128,8 +128,8 @@ class RuleBreaker {
     if (option.name == "--html" || option.name == "--svg" || option.name == "--png")
       return (folder_ / "x.html").string();
     if (!option.fallback.empty() && option.fallback[0] != '[') return option.fallback;
-    static const std::set<std::string> kNumbers = {"N", "K", "X", "ID", "T", "TOKENS", "SEED",
-                                                   "LIST", "WORLD", "RANK", "A", "P", "R"};
+    static const std::set<std::string> kNumbers = {
+        "N", "K", "X", "ID", "T", "TOKENS", "SEED", "LIST", "WORLD", "RANK", "A", "P", "R"};
     return kNumbers.contains(option.value) ? "1" : "x";
   }
 
@@ -166,8 +166,7 @@ TEST_P(OptionRules, EveryBrokenRuleIsRejectedByName) {
         return find_option(command, with["option"])->required;
       };
       // Decided by files (option_modes_test.cc has them), or never broken.
-      if (rule["with"].empty() ||
-          std::any_of(rule["with"].begin(), rule["with"].end(), required))
+      if (rule["with"].empty() || std::any_of(rule["with"].begin(), rule["with"].end(), required))
         continue;
       const Words arguments = breaker.run_that_breaks(option, rule);
       const CliResult result = run_cli(arguments);
@@ -189,9 +188,10 @@ TEST_P(OptionRules, EveryBrokenRuleIsRejectedByName) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Commands, OptionRules, ::testing::ValuesIn(kCommands), command_name<::testing::TestParamInfo<const char*>>);
-INSTANTIATE_TEST_SUITE_P(Others, OptionRules,
-                         ::testing::Values("bench", "make-random", "doctor"), command_name<::testing::TestParamInfo<const char*>>);
+INSTANTIATE_TEST_SUITE_P(Commands, OptionRules, ::testing::ValuesIn(kCommands),
+                         command_name<::testing::TestParamInfo<const char*>>);
+INSTANTIATE_TEST_SUITE_P(Others, OptionRules, ::testing::Values("bench", "make-random", "doctor"),
+                         command_name<::testing::TestParamInfo<const char*>>);
 
 TEST(OptionRules, TheTableHasNoOtherCommands) {
   std::set<std::string> known = {"", "bench", "make-random", "doctor"};
@@ -227,9 +227,9 @@ TEST(OptionRules, AValueMayEndInAnEqualsSign) {
 }
 
 TEST(OptionRules, AnOptionOfOneValueIsGivenOnce) {
-  for (const Words& words :
-       {Words{"lens", "--top-k", "1", "--top-k", "2"}, Words{"patch", "--clean", "a", "--clean", "b"},
-        Words{"attention", "--mode", "flow", "--mode", "maps"}}) {
+  for (const Words& words : {Words{"lens", "--top-k", "1", "--top-k", "2"},
+                             Words{"patch", "--clean", "a", "--clean", "b"},
+                             Words{"attention", "--mode", "flow", "--mode", "maps"}}) {
     const CliResult result = run_cli(words);
     EXPECT_EQ(result.status, 2) << Json(words).dump();
     EXPECT_NE(result.err.find(words[1]), std::string::npos) << result.err;

@@ -71,8 +71,8 @@ struct CorpusCaptureSummary {
 /// for a position has no row for it. Throws Error (user) as Model::forward does; for a map, a
 /// selection of sequences, and an edit that cannot be serialised (a callback, another run's
 /// activations); for a folder with a capture of a different model, plan, corpus or world, naming
-/// the difference; for a folder that another process is writing; for a damaged manifest or shard;
-/// and for a full disk. The folder's contents are unchanged after an error.
+/// the difference; for a folder that another process is writing; for a damaged manifest or shard.
+/// Throws Error (internal) for a full disk. The folder's contents are unchanged after an error.
 CorpusCaptureSummary capture_corpus(const Model& model, WindowReader windows, const Hooks& hooks,
                                     const std::filesystem::path& folder,
                                     const CorpusCaptureOptions& options = {});
