@@ -17,7 +17,7 @@ constexpr int64_t kFewestQueries =
 void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
                          const std::vector<int>& layers, const std::vector<int>& heads,
                          const Hooks& edits, const std::function<void(const MapChunk&)>& see,
-                         std::string_view finite, int64_t numbers_at_once) {
+                         int64_t numbers_at_once, std::string_view finite) {
   check_edits_reach(edits, model.config(), pattern_sites(layers), "attention");
   const auto tokens = static_cast<int64_t>(ids.size());
   const auto maps = static_cast<int64_t>(layers.size() * heads.size());

@@ -21,6 +21,8 @@ struct MapChunk {
   std::vector<TensorView> maps = {};
 };
 
+inline constexpr int64_t kMapNumbersAtOnce = 16 << 20;
+
 /// Runs a text and shows the maps of the chosen layers and heads, some queries at a time and in
 /// order: whole maps of all heads would be L H T^2 numbers. The text is run in pieces after one
 /// another, which gives the bits of one pass; with edits it is one piece, because an edit may count
@@ -30,7 +32,7 @@ struct MapChunk {
 void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
                          const std::vector<int>& layers, const std::vector<int>& heads,
                          const Hooks& edits, const std::function<void(const MapChunk&)>& see,
-                         std::string_view finite = {}, int64_t numbers_at_once = 16 << 20);
+                         int64_t numbers_at_once = kMapNumbersAtOnce, std::string_view finite = {});
 
 /// Where the maps of these layers are.
 std::vector<SiteRef> pattern_sites(const std::vector<int>& layers);

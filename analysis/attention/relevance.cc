@@ -43,7 +43,7 @@ std::vector<std::vector<double>> mixing(const Model& model, std::span<const int3
     }
     if (progress) progress->update(first + queries, tokens, "Attention");
   };
-  walk_attention_maps(model, ids, layers, heads, edits.only_edits(), see, what);
+  walk_attention_maps(model, ids, layers, heads, edits.only_edits(), see, kMapNumbersAtOnce, what);
   for (auto& map : maps) {
     for (size_t i = 0; i < tokens; ++i) {
       const std::span row(map.data() + i * tokens, tokens);

@@ -52,8 +52,8 @@ TensorView rows_between(TensorView matrix, int64_t first, int64_t count) {
 
 void require_distributions(const LogitStats& stats, const Model& model, const Batch& batch,
                            const Hooks& edits, std::string_view what) {
-  const bool all = std::all_of(stats.lse.begin(), stats.lse.end(),
-                               [](float lse) { return std::isfinite(lse); });
+  const bool all =
+      std::all_of(stats.lse.begin(), stats.lse.end(), [](float lse) { return std::isfinite(lse); });
   if (!all) refuse_non_finite(model, batch, edits, what);
 }
 

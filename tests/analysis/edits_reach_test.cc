@@ -208,8 +208,8 @@ std::vector<Analysis> analyses() {
               {"blocks.*.hook_mlp_out", "logits"}),
       {"rankings", stream,
        [](const Model& model, const Hooks& edits) {
-         return of_lens(rankings(model, some_ids(5), {.max_new_tokens = 3},
-                                 {.kl = true, .edits = edits}));
+         return of_lens(
+             rankings(model, some_ids(5), {.max_new_tokens = 3}, {.kl = true, .edits = edits}));
        }},
       {"lens fit",
        {"blocks.*.hook_resid_pre", "blocks.2.hook_resid_post"},
@@ -338,8 +338,9 @@ TEST(LogitEdits, ScoresAndLastRowAreThoseOfTheRun) {
   const Model model = small_model();
   const auto ids = some_ids(kTokens);
   const float out = -std::numeric_limits<float>::infinity();
-  const Hooks edits = Hooks().edit("logits", uneven()).edit(
-      "logits", replace(Tensor::from({&out, 1})), {.neurons = {17, 40}});
+  const Hooks edits = Hooks()
+                          .edit("logits", uneven())
+                          .edit("logits", replace(Tensor::from({&out, 1})), {.neurons = {17, 40}});
   const auto run = model.forward(ids, edits);
   const Score scored = score(model, ids, {.edits = edits});
   const Lens seen = lens(model, ids, {.kl = true, .watch = {17}, .edits = edits});
@@ -363,10 +364,9 @@ TEST(LogitEdits, ScoresAndLastRowAreThoseOfTheRun) {
       }
     }
   }
-  EXPECT_EQ(seen.targets.back(),
-            std::max_element(run.logits().slice(kTokens - 1).f32().begin(),
-                             run.logits().slice(kTokens - 1).f32().end()) -
-                run.logits().slice(kTokens - 1).f32().begin());
+  EXPECT_EQ(seen.targets.back(), std::max_element(run.logits().slice(kTokens - 1).f32().begin(),
+                                                  run.logits().slice(kTokens - 1).f32().end()) -
+                                     run.logits().slice(kTokens - 1).f32().begin());
 }
 
 TEST(LogitEdits, DivergenceIsFromTheEditedOutput) {
@@ -395,8 +395,7 @@ TEST(LogitEdits, GenerationIsGreedyOnThem) {
   const TensorView logits = found.captures->view("logits");
   for (size_t step = 0; step < 6; ++step) {
     const auto row = logits.slice(static_cast<int64_t>(3 + step)).f32();
-    EXPECT_EQ(found.sequences[0].ids[step],
-              std::max_element(row.begin(), row.end()) - row.begin());
+    EXPECT_EQ(found.sequences[0].ids[step], std::max_element(row.begin(), row.end()) - row.begin());
   }
 }
 

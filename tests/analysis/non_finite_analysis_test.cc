@@ -18,9 +18,9 @@ namespace {
 
 /// One element of position 2 of this site becomes NaN.
 Hooks spoiled(const std::string& site) {
-  return Hooks().edit(
-      site, callback([](EditView& view) { view.values[1] = NAN; }, [](EditView&) {}),
-      {.positions = {2}});
+  return Hooks().edit(site,
+                      callback([](EditView& view) { view.values[1] = NAN; }, [](EditView&) {}),
+                      {.positions = {2}});
 }
 
 constexpr const char* kSite = "blocks.1.hook_resid_pre";
@@ -45,9 +45,7 @@ TEST(NotANumber, EveryAnalysisSaysWhereItAppears) {
       {"saliency", [&] { saliency(model, ids, {.edits = edits}); }},
       {"saliency of a target", [&] { saliency(model, ids, {.target = 7, .edits = edits}); }},
       {"occlusion",
-       [&] {
-         saliency(model, ids, {.method = SaliencyMethod::kOcclusion, .edits = edits});
-       }},
+       [&] { saliency(model, ids, {.method = SaliencyMethod::kOcclusion, .edits = edits}); }},
       {"rollout", [&] { attention_rollout(model, ids, {.edits = edits}); }},
       {"flow", [&] { attention_flow(model, ids, {.edits = edits}); }},
       {"similarity", [&] { similarity(model, texts, {.edits = edits}); }},
@@ -69,12 +67,11 @@ TEST(NotANumber, EveryAnalysisSaysWhereItAppears) {
       {"fit",
        [&] {
          uint64_t text = 0;
-         fit_tuned_lens(
-             model,
-             [&]() -> std::optional<std::vector<int32_t>> {
-               return ++text > 20 ? std::nullopt : std::optional(some_ids(6, text));
-             },
-             {.edits = edits});
+         fit_tuned_lens(model,
+                        [&]() -> std::optional<std::vector<int32_t>> {
+                          return ++text > 20 ? std::nullopt : std::optional(some_ids(6, text));
+                        },
+                        {.edits = edits});
        }},
   };
   for (const auto& [name, run] : all) {
@@ -93,7 +90,8 @@ Model overflowing(const TempFolder& folder) {
   std::vector<std::pair<std::string, TensorView>> all;
   for (const std::string& name : before.names()) {
     copies.push_back(Tensor::from(before.tensor(name).to_f32(), before.tensor(name).shape()));
-    if (!name.ends_with("h.1.mlp.c_proj.weight") && !name.ends_with("h.1.mlp.c_fc.weight")) continue;
+    if (!name.ends_with("h.1.mlp.c_proj.weight") && !name.ends_with("h.1.mlp.c_fc.weight"))
+      continue;
     for (float& x : copies.back().f32()) x *= 1e30f;
   }
   for (size_t i = 0; i < copies.size(); ++i) all.emplace_back(before.names()[i], copies[i].view());
@@ -129,15 +127,14 @@ TEST(NotANumber, AnalysesWithoutEditsSayItOfTheWeights) {
 
 TEST(NotANumber, MapsOfOtherHeadsStayFinite) {
   const Model model = small_model();
-  const Hooks edits = Hooks().edit(
-      "blocks.1.attn.hook_q", callback([](EditView& view) { view.values[0] = NAN; }),
-      {.heads = {1}});
+  const Hooks edits =
+      Hooks().edit("blocks.1.attn.hook_q", callback([](EditView& view) { view.values[0] = NAN; }),
+                   {.heads = {1}});
   const AttentionMaps maps = attention(model, some_ids(5), {.layers = {1}, .edits = edits});
   for (const float x : maps.map(0, 0)) EXPECT_TRUE(std::isfinite(x));
   EXPECT_TRUE(std::isnan(maps.map(0, 1)[0]));
-  const HeadStatistics heads =
-      head_statistics(model, {some_ids(5)}, {.layers = {0, 1}, .edits = spoiled(
-                                                 "blocks.1.hook_resid_pre")});
+  const HeadStatistics heads = head_statistics(
+      model, {some_ids(5)}, {.layers = {0, 1}, .edits = spoiled("blocks.1.hook_resid_pre")});
   EXPECT_TRUE(std::isfinite(heads.entropy[0]));
   EXPECT_TRUE(std::isnan(heads.entropy[heads.cell(1, 0)])) << "not 0";
 }
