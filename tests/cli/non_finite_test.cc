@@ -28,8 +28,8 @@ std::string refusal(std::vector<std::string> arguments, int status = 2) {
 }
 
 /// Twice, so that activations overflow float32.
-const std::vector<std::string> kOverflow = {"--edit", "blocks.1.hook_mlp_out=scale:3e38",
-                                            "--edit", "blocks.1.hook_mlp_out=scale:3e38"};
+const std::vector<std::string> kOverflow = {"--edit", "blocks.1.hook_mlp_out=scale:3e38", "--edit",
+                                            "blocks.1.hook_mlp_out=scale:3e38"};
 
 std::vector<std::string> with_overflow(std::vector<std::string> arguments) {
   arguments.insert(arguments.end(), {"--model", kPlain});
@@ -39,13 +39,12 @@ std::vector<std::string> with_overflow(std::vector<std::string> arguments) {
 
 TEST(EditsReachCommand, LogitsOfScoreAndLens) {
   const double uniform = std::log(static_cast<double>(Model::load(kPlain).config().vocab));
-  const Json scored = run_json({"score", "--model", kPlain, "--ids", "5,9,77,3", "--edit",
-                                "logits=zero", "--summary"});
+  const Json scored = run_json(
+      {"score", "--model", kPlain, "--ids", "5,9,77,3", "--edit", "logits=zero", "--summary"});
   EXPECT_NEAR(scored["total"]["mean_nats"].get<double>(), uniform, 1e-6);
   const auto best = [](const std::vector<std::string>& edit) {
-    std::vector<std::string> arguments = {"lens", "--model",    kPlain, "--ids",
-                                          "5,9",  "--position", "-1",   "--layers",
-                                          "-1"};
+    std::vector<std::string> arguments = {"lens",       "--model", kPlain,     "--ids", "5,9",
+                                          "--position", "-1",      "--layers", "-1"};
     arguments.insert(arguments.end(), edit.begin(), edit.end());
     return run_json(arguments)["results"][0]["cells"][0]["top"][0]["id"].get<int>();
   };
@@ -60,8 +59,8 @@ TEST(EditsReachCommand, FitIsOfTheEditedModel) {
     text += "{\"ids\":[5," + std::to_string(line) + ",77,3,40,8]}\n";
   const std::string corpus = folder.write("c.jsonl", text).string();
   const auto fit = [&](const std::string& name, const std::vector<std::string>& edit) {
-    std::vector<std::string> arguments = {"lens",          "--model",      kPlain, "--fit", corpus,
-                                          "--translators", folder / name};
+    std::vector<std::string> arguments = {"lens", "--model",       kPlain,       "--fit",
+                                          corpus, "--translators", folder / name};
     arguments.insert(arguments.end(), edit.begin(), edit.end());
     return arguments;
   };
@@ -71,7 +70,8 @@ TEST(EditsReachCommand, FitIsOfTheEditedModel) {
   EXPECT_EQ(edited["edits"], Json({"blocks.0.hook_mlp_out=zero"}));
   EXPECT_TRUE(says(refusal(fit("c", {"--edit", "blocks.9.hook_mlp_out=zero"})),
                    "unknown site 'blocks.9.hook_mlp_out'"));
-  EXPECT_TRUE(says(refusal(fit("c", {"--edit", "logits=zero"})), "the edit of 'logits'", "the fit"));
+  EXPECT_TRUE(
+      says(refusal(fit("c", {"--edit", "logits=zero"})), "the edit of 'logits'", "the fit"));
   EXPECT_FALSE(std::filesystem::exists(folder / "c"));
 }
 
@@ -81,8 +81,9 @@ TEST(EditsReachCommand, EditsAfterTheLastReadSiteAreRefused) {
                             "blocks.0.hook_resid_post", "--edit", "blocks.1.hook_mlp_out=zero",
                             "--out", folder / "c.safetensors"}),
                    "blocks.1.hook_mlp_out", "ends at 'blocks.0.hook_resid_post'"));
-  EXPECT_TRUE(says(refusal({"attention", "--model", kPlain, "--ids", "5,9", "--edit", "logits=zero"}),
-                   "the edit of 'logits'", "attention"));
+  EXPECT_TRUE(
+      says(refusal({"attention", "--model", kPlain, "--ids", "5,9", "--edit", "logits=zero"}),
+           "the edit of 'logits'", "attention"));
 }
 
 TEST(NotANumberCommand, IsSaidInOneLine) {
@@ -107,10 +108,19 @@ TEST(NotANumberCommand, IsSaidInOneLine) {
 
 TEST(NotANumberCommand, MapsAreNullInJsonAndAPageIsDrawn) {
   const TempFolder folder;
-  const std::vector<std::string> command = {
-      "attention", "--model", kPlain, "--ids", "5,9,77", "--position", "all", "--layers", "1",
-      "--edit", "blocks.1.attn.hook_q[heads=0]=scale:3e38", "--edit",
-      "blocks.1.attn.hook_q[heads=0]=scale:3e38"};
+  const std::vector<std::string> command = {"attention",
+                                            "--model",
+                                            kPlain,
+                                            "--ids",
+                                            "5,9,77",
+                                            "--position",
+                                            "all",
+                                            "--layers",
+                                            "1",
+                                            "--edit",
+                                            "blocks.1.attn.hook_q[heads=0]=scale:3e38",
+                                            "--edit",
+                                            "blocks.1.attn.hook_q[heads=0]=scale:3e38"};
   const Json maps = run_json(command)["results"][0]["maps"];
   EXPECT_TRUE(maps[0]["rows"][1][0].is_null());
   EXPECT_TRUE(maps[1]["rows"][1][0].is_number());
@@ -138,9 +148,9 @@ TEST(NotANumberCommand, OperandsNameFileAndElement) {
   EXPECT_TRUE(says(edit("add:" + nan), nan, "element 7 is nan"));
   EXPECT_TRUE(says(edit("project:" + nan), nan, "element 7 is nan"));
   EXPECT_TRUE(says(edit("add:" + large + "*100"), "large.npy*100", "element 7 is inf"));
-  for (const auto& option : {std::vector<std::string>{"--baseline", nan, "--method",
-                                                      "integrated-gradients"},
-                             std::vector<std::string>{"--mask", nan, "--method", "occlusion"}}) {
+  for (const auto& option :
+       {std::vector<std::string>{"--baseline", nan, "--method", "integrated-gradients"},
+        std::vector<std::string>{"--mask", nan, "--method", "occlusion"}}) {
     std::vector<std::string> arguments = {"saliency", "--model", kPlain, "--ids", "5,9"};
     arguments.insert(arguments.end(), option.begin(), option.end());
     EXPECT_TRUE(says(refusal(arguments), nan, "element 7 is nan"));
@@ -149,13 +159,20 @@ TEST(NotANumberCommand, OperandsNameFileAndElement) {
 
 TEST(NotANumberCommand, StoredOverflowsAreCounted) {
   const TempFolder folder;
-  const std::vector<std::string> command = {"capture",   "--model",
-                                            kPlain,      "--ids",
-                                            "5,9,77",    "--capture",
-                                            "blocks.0.hook_mlp_out", "--edit",
-                                            "blocks.0.hook_mlp_out[positions=1 neurons=2,3]=set:7e4",
-                                            "--store",   "f16",
-                                            "--out",     folder / "c.safetensors"};
+  const std::vector<std::string> command = {
+      "capture",
+      "--model",
+      kPlain,
+      "--ids",
+      "5,9,77",
+      "--capture",
+      "blocks.0.hook_mlp_out",
+      "--edit",
+      "blocks.0.hook_mlp_out[positions=1 neurons=2,3]=set:7e4",
+      "--store",
+      "f16",
+      "--out",
+      folder / "c.safetensors"};
   const CliResult found = run_cli(command);
   EXPECT_EQ(found.status, 0) << found.err;
   EXPECT_TRUE(says(found.out, "blocks.0.hook_mlp_out: 2 values are NaN or infinite as stored",
