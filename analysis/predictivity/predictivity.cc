@@ -85,8 +85,9 @@ class Study {
     }
     if (values.shape()[0] != stimuli) {
       user_error(
-          "{} stimuli and {} rows of responses: expected one row per stimulus, in the same order",
-          stimuli, values.shape()[0]);
+          "{} stimuli and {} rows of responses: expected one row per stimulus, in the same order{}",
+          stimuli, values.shape()[0],
+          values.shape()[1] == stimuli ? "; there are as many columns: transpose them" : "");
     }
     const auto neuroids = static_cast<size_t>(values.shape()[1]);
     if (neuroids == 0) user_error("the responses have no neuroids: expected at least one column");
