@@ -104,5 +104,17 @@ TEST(HumanBytes, RoundsToThreeFigures) {
   EXPECT_EQ(human_bytes(999.6e6), "1.00 GB");
 }
 
+// To look through all of a container at the end of each of its elements took hours.
+TEST(Json, ManyContainersTakeNoQuadraticTime) {
+  constexpr size_t kCount = 1'000'000;
+  std::string lists = "[[]", objects = "{\"0\":{}";
+  for (size_t i = 1; i < kCount; ++i) {
+    lists += ",[]";
+    objects += ",\"" + std::to_string(i) + "\":{}";
+  }
+  EXPECT_EQ(parse_json(lists + "]", "j").size(), kCount);
+  EXPECT_EQ(parse_json(objects + "}", "j").size(), kCount);
+}
+
 }  // namespace
 }  // namespace vitrine
