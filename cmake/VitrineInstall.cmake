@@ -48,7 +48,7 @@ function(vitrine_install_package kind)
   install(TARGETS ${ARG_TARGETS} EXPORT vitrine_${kind}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} ${how}
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ${how})
-  install(EXPORT vitrine_${kind} FILE vitrineTargets.cmake NAMESPACE vitrine:: DESTINATION ${vitrine_package_dir} ${how})
+  install(EXPORT vitrine_${kind} FILE vitrine_${kind}.cmake NAMESPACE vitrine:: DESTINATION ${vitrine_package_dir} ${how})
 
   vitrine_find_lines("${${kind}_cmake}" VITRINE_FIND)
   vitrine_find_lines("${${kind}_report_cmake}" VITRINE_FIND_REPORT)

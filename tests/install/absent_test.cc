@@ -15,14 +15,14 @@ TEST(AbsentLibraries, AFigureIsRejectedByName) {
   Similarity result;
   result.rows = result.columns = {"a", "b"};
   result.values = {1, 0.5, 0.5, 1};
-  EXPECT_TRUE(says(user_error_of([&] { similarity_figure(result, FigureFormat::kSvg); }),
+  EXPECT_TRUE(says(error_of([&] { similarity_figure(result, FigureFormat::kSvg); }),
                    "draws no figures", "-DVITRINE_CAIRO=ON"));
 }
 
 TEST(AbsentLibraries, ASentencePieceModelIsRejectedByName) {
   const TempFolder folder;
   folder.write("tokenizer.model", "x");
-  EXPECT_TRUE(says(user_error_of([&] { Tokenizer::load(folder.path()); }), "tokenizer.model",
+  EXPECT_TRUE(says(error_of([&] { Tokenizer::load(folder.path()); }), "tokenizer.model",
                    "no SentencePiece models", "-DVITRINE_SENTENCEPIECE=ON"));
 }
 
