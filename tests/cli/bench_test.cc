@@ -24,9 +24,10 @@ std::string plain() {
 /// The smallest run, with additional options.
 std::vector<std::string> quick(const std::vector<std::string>& more,
                                const std::string& repeat = "1", const std::string& prompt = "8") {
-  std::vector<std::string> arguments = {"bench", "--model",  plain(), "--prompt",
-                                        prompt,  "--tokens", "2",     "--threads",
-                                        "1",     "--repeat", repeat};
+  std::vector<std::string> arguments = {"bench",     "--model", plain(),    "--prompt", prompt,
+                                        "--threads", "1",       "--repeat", repeat};
+  const bool decodes = std::find(more.begin(), more.end(), "forward") == more.end();
+  if (decodes) arguments.insert(arguments.end(), {"--tokens", "2"});
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

@@ -67,10 +67,11 @@ TEST(MakeRandom, RefusesOnOneLine) {
   fs::create_directory(folder / "full");
   folder.write("full/mine", "mine");
   const auto refused = [&](std::vector<std::string> arguments,
-                           const std::vector<std::string>& words, const CliOptions& options = {}) {
+                           const std::vector<std::string>& words, int status = 2,
+                           const CliOptions& options = {}) {
     const CliResult result = run_cli(arguments, options);
     SCOPED_TRACE(Json(arguments).dump() + "\n" + result.err);
-    EXPECT_EQ(result.status, 2);
+    EXPECT_EQ(result.status, status);
     EXPECT_EQ(result.out, "");
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1);
     for (const std::string& word : words)
@@ -88,8 +89,8 @@ TEST(MakeRandom, RefusesOnOneLine) {
   refused(make(folder / "x", {"--seed", "-1"}), {"--seed", "-1"});
   refused(make(folder / "x", {"--tokenizer", "/nowhere"}), {"/nowhere"});
   refused({"make-random", folder / "x", "--layers", "1000", "--width", "131072", "--heads", "1"},
-          {"free"});
-  refused(make(folder / "x", {}), {"model.safetensors"}, {.file_size_limit = 100000});
+          {"free"}, 1);
+  refused(make(folder / "x", {}), {"model.safetensors"}, 1, {.file_size_limit = 100000});
 }
 
 TEST(MakeRandom, InterruptedItLeavesNothing) {
