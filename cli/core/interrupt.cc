@@ -19,7 +19,7 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-constexpr long kGraceNanoseconds = 300'000'000;
+constexpr long kGraceNanoseconds = 200'000'000;
 
 volatile std::sig_atomic_t caught = 0;
 sem_t arrived;  // posted for each signal
