@@ -56,9 +56,12 @@ void verify(Context& context, const std::string& folder) {
     if (!check.complete) context.status = ExitStatus::kIncomplete;
     return;
   }
-  user_error("{}: {} problems in {} shards compared with the manifest: {}{}", folder,
-             check.problems.size(), check.shards, check.problems[0],
-             check.problems.size() > 1 ? "; --json lists all" : "");
+  user_error(
+      "{}: {} problems in {} shards compared with the manifest: {}{}; the command of the capture "
+      "with "
+      "--repair makes them again",
+      folder, check.problems.size(), check.shards, check.problems[0],
+      check.problems.size() > 1 ? "; --json lists all" : "");
 }
 
 JsonValue corpus_summary_json(const CorpusCaptureSummary& s, const Rank& rank) {
