@@ -264,11 +264,11 @@ TEST(PredictivityFolds, ShuffledOnesAreOfOneSizeAndDoNotKnowGroups) {
 }
 
 TEST(PredictivityFolds, RefuseTooFewGroupsOrStimuli) {
-  EXPECT_EQ(
-      user_error_of([&] {
-        make_folds(groups_of({9, 9}), 3, FoldKind::kGrouped, 0);
-      }),
-      "2 groups cannot be held out in 3 folds: expected at most 2 `folds`, or a `fold_kind` of shuffled");
+  EXPECT_EQ(user_error_of([&] {
+              make_folds(groups_of({9, 9}), 3, FoldKind::kGrouped, 0);
+            }),
+            "2 groups cannot be held out in 3 folds: expected at most 2 `folds`, or a `fold_kind` "
+            "of shuffled");
   EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 3, FoldKind::kShuffled, 0); }),
             "2 stimuli cannot be held out in 3 folds: use fewer `folds`");
   EXPECT_EQ(user_error_of([&] { make_folds(groups_of({2}), 1, FoldKind::kShuffled, 0); }),
