@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <deque>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -86,16 +85,21 @@ class FileSplitter {
         if (line.text.ends_with('\r')) line.text.pop_back();
         after_blank_ = std::move(line);
       } else {
-        line.text.clear();
-        blank_.push_back(std::move(line));
+        if (blank_.empty()) first_blank_ = {.text = {}, .line = line.line, .offset = line.offset};
+        blank_ += line.text + '\n';
       }
     }
-    if (blank_.empty()) {
+    if (blank_at_ < blank_.size()) {
+      raw = first_blank_;
+      const size_t next = blank_.find('\n', blank_at_) + 1;
+      ++first_blank_.line;
+      first_blank_.offset += next - blank_at_;
+      blank_at_ = next;
+    } else {
       raw = std::move(*after_blank_);
       after_blank_.reset();
-    } else {
-      raw = std::move(blank_.front());
-      blank_.pop_front();
+      blank_.clear();
+      blank_at_ = 0;
     }
     return true;
   }
@@ -138,7 +142,9 @@ class FileSplitter {
   uint64_t limit_;
   bool begun_ = false;
   int64_t lines_ = 0;
-  std::deque<Raw> blank_;
+  std::string blank_;    // lines, as they are in the file: millions of them take no more
+  size_t blank_at_ = 0;  // of the next one
+  Raw first_blank_;      // where that one is
   std::optional<Raw> after_blank_;
 };
 

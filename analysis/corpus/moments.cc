@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -127,11 +127,24 @@ class MomentsRun {
       user_error("{}: contains {} merged runs, which cannot be resumed; choose another path", file,
                  parts.size());
     check_same_identity(identity_, parts[0], file);
+    check_sites(file);
     state_.moments.resumed = true;
     if (state_.moments.complete) return;
     for (size_t i = 0; i < state_.moments.sites.size(); ++i)
       running_.set(static_cast<int>(i), MomentsState::sums(state_.moments.sites[i].moments));
     go_on_behind(windows_, state_.position, file);
+  }
+
+  /// The identity and the sites are two things in the file, which only agree if it is sound.
+  void check_sites(const std::string& file) const {
+    const auto& there = state_.moments.sites;
+    const auto& here = batches_.sites();
+    bool same = there.size() == here.size();
+    for (size_t i = 0; same && i < here.size(); ++i)
+      same = there[i].site == here[i].name && there[i].variables == variable_names(here[i]);
+    if (!same)
+      user_error("{}: damaged: its {} sites are not those of the run that it describes", file,
+                 there.size());
   }
 
   void add(const WindowBatch& batch) {
@@ -206,25 +219,28 @@ class MomentsRun {
   bool inside_batch_ = false;  // the sums hold a part of a batch
 };
 
+/// Runs may be merged that differ in nothing but their corpus and rank, all ranks of each corpus.
 void check_parts(const Json& parts) {
+  std::map<Json, std::map<int64_t, int64_t>> ranks_of;  // by corpus: how often each rank is there
+  std::map<Json, int64_t> world_of;
   for (const Json& part : parts) {
     Json other = part;
     for (const char* own : {"corpus", "rank", "world"}) other[own] = parts[0][own];
     check_same_identity(parts[0], other, "what is to be merged");
-    const auto same_corpus = [&](const Json& p) { return p["corpus"] == part["corpus"]; };
-    for (const Json& p : parts) {
-      if (same_corpus(p) && p["world"] != part["world"]) {
-        user_error(
-            "different worlds of {} and {} ranks for one corpus, so some documents are in both: "
-            "expected one world",
-            p["world"].dump(), part["world"].dump());
-      }
-    }
     const auto world = part["world"].get<int64_t>();
+    if (const auto known = world_of.emplace(part["corpus"], world).first; known->second != world) {
+      user_error(
+          "different worlds of {} and {} ranks for one corpus, so some documents are in both: "
+          "expected one world",
+          world, known->second);
+    }
+    ++ranks_of[part["corpus"]][part["rank"].get<int64_t>()];
+  }
+  for (const auto& [corpus, ranks] : ranks_of) {
+    const int64_t world = world_of.at(corpus);
     for (int64_t rank = 0; rank < world; ++rank) {
-      const auto count = std::count_if(parts.begin(), parts.end(), [&](const Json& p) {
-        return same_corpus(p) && p["rank"] == rank;
-      });
+      const auto found = ranks.find(rank);
+      const int64_t count = found == ranks.end() ? 0 : found->second;
       if (count != 1)
         user_error("rank {} of {} is {}: expected every rank of a corpus once", rank, world,
                    count == 0 ? "missing" : fmt::format("present {} times", count));

@@ -3,9 +3,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
+#include "base/quote.h"
 #include "base/xxhash64.h"
 #include "vitrine/checkpoint/safetensors.h"
 
@@ -131,11 +133,12 @@ MomentsState read_moments_state(const std::filesystem::path& path) {
     fields.refuse("parts", "expected a list of runs");
   for (const Json& part : *parts) {
     const JsonFields identity(part, file);
-    identity.require_integer("world", 1, kMost);
-    identity.require_integer("rank", 0, kMost);
+    const int64_t world = identity.require_integer("world", 1, kMost);
+    identity.require_integer("rank", 0, world - 1);
     if (!identity.has("corpus")) identity.refuse("corpus", "expected an object");
   }
-  if (!sites || !sites->is_array()) fields.refuse("sites", "expected a list");
+  if (!sites || !sites->is_array() || sites->empty())
+    fields.refuse("sites", "expected a list of at least one site");
   if (!position) fields.refuse("position", "expected an object");
   moments.parts = parts->dump();
   moments.complete = fields.boolean("complete").value_or(false);
@@ -143,7 +146,13 @@ MomentsState read_moments_state(const std::filesystem::path& path) {
   moments.documents = fields.require_integer("documents", 0, kMost);
   moments.tokens = fields.require_integer("tokens", 0, kMost);
   moments.skipped = fields.require_integer("skipped", 0, kMost);
-  for (const Json& site : *sites) moments.sites.push_back(site_from(site, tensors, file));
+  std::set<std::string>
+      names;  // of which each has tensors of its own, so that none is copied twice
+  for (const Json& site : *sites) {
+    moments.sites.push_back(site_from(site, tensors, file));
+    if (const std::string& name = moments.sites.back().site; !names.insert(name).second)
+      user_error("{}: duplicate site {}", file, quote(name));
+  }
   state.position = position_from(*position, file);
   Tensors all;
   if (fields.text("xxh64") != tensors_of(moments, all))

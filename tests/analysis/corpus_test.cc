@@ -125,6 +125,22 @@ TEST(DocumentReader, AMarkOfByteOrderIsNoText) {
   EXPECT_EQ(found[1].offset, 5u);
 }
 
+TEST(DocumentReader, EachBlankLineKnowsItsPlace) {
+  const TempFolder folder;
+  const std::string path = folder.write("a.txt", "one\n\n \t\r\n\n\xff\n\n\n");
+  const char* wanted[] = {"", ":2: document 1 is empty", ":3: document 2 is empty",
+                          ":4: document 3 is empty",
+                          ":5: document 4 is not UTF-8: byte 0xff at offset 10"};
+  for (int64_t rank = 1; rank < 5; ++rank) {
+    EXPECT_TRUE(says(user_error_of([&] {
+                       all({path}, {.split = DocumentSplit::kLine, .rank = rank, .world = 9});
+                     }),
+                     wanted[rank]));
+  }
+  EXPECT_EQ(all({path}, {.split = DocumentSplit::kLine, .rank = 5, .world = 9}).size(), 0u)
+      << "blank lines at the end are nothing";
+}
+
 TEST(DocumentReader, NamesWhatIsBad) {
   const TempFolder folder;
   const auto refused = [&](const std::string& name, const std::string& contents,
