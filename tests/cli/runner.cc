@@ -35,6 +35,11 @@ namespace {
                        static_cast<rlim_t>(options.file_size_limit)};
     setrlimit(RLIMIT_FSIZE, &limit);
   }
+  if (options.memory_limit > 0) {
+    const rlimit limit{static_cast<rlim_t>(options.memory_limit),
+                       static_cast<rlim_t>(options.memory_limit)};
+    setrlimit(RLIMIT_AS, &limit);
+  }
   std::vector<char*> argv = {const_cast<char*>(VITRINE_BINARY)};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

@@ -29,6 +29,7 @@ struct CliOptions {
   long file_size_limit = 0;        ///< bytes; 0: none. Simulates a full disk
   bool keep_input_open = false;    ///< until the process has ended
   bool ignores_interrupt = false;  ///< SIGINT is ignored from the start, as nohup and & do
+  long memory_limit = 0;           ///< bytes of addresses; 0: none
   std::function<void(pid_t)> meanwhile = {};  ///< called once the process runs
 };
 
