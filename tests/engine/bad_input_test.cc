@@ -191,7 +191,7 @@ TEST_F(BadInput, ARunThatDoesNotFitIsRefusedWithItsBytesBySite) {
                                     {.threads = 1, .memory_limit = model_.weight_bytes() + 20'000});
   EXPECT_NO_THROW(tight.forward(std::vector<int32_t>{1, 2}));
   EXPECT_USER_ERROR(tight.forward(std::vector<int32_t>(12, 1), Hooks().capture("*")), "free",
-                    "captures", "hook_result", "MB", "capture fewer");
+                    "captures", "hook_result", "MB", "captures of fewer");
   EXPECT_USER_ERROR(Model::random(small_config(), 1, {.memory_limit = 1000}), "weights", "1000");
   const Batch batch(4, std::vector<int32_t>(12, 1));
   EXPECT_USER_ERROR(backward(tight, batch, {target::logit(1)}, Hooks().gradient("*")), "free",

@@ -128,6 +128,7 @@ TEST(HostileTorch, ALongTextMayNotBeUsedAgainAndAgain) {
   const std::string key = text(std::string(1 << 20, 'k')) + "q\x01";
   std::string items = key + "N";
   for (int i = 0; i < 1000; ++i) items += "h\x01N";
+  items += text("t") + tensor(storage("0", 1), 0, {1}, {1});
   EXPECT_TRUE(says(load_error(torch_file(items, 1)), "duplicate tensor 'kkk"));
   EXPECT_TRUE(
       says(pickle_error(storage(std::string(300, 'k'), 1)), "the name of a storage has 300"));
