@@ -20,8 +20,8 @@ std::string_view without_blanks(std::string_view text) {
 
 /// What programs write where there is no number.
 bool is_missing(std::string_view field) {
-  constexpr std::array<std::string_view, 12> kMarks = {
-      "", "NA", "N/A", "na", "NaN", "nan", "NAN", "null", "NULL", "inf", "-inf", "Inf"};
+  constexpr std::array<std::string_view, 12> kMarks = {"",    "NA",   "N/A",  "na",  "NaN",  "nan",
+                                                       "NAN", "null", "NULL", "inf", "-inf", "Inf"};
   return std::find(kMarks.begin(), kMarks.end(), without_blanks(field)) != kMarks.end();
 }
 
@@ -74,8 +74,8 @@ bool NumberTable::has_header(const NumberTableOptions& options) const {
   }
   if (!numbers) return true;  // nameless columns, which take_names() refuses
   user_error(
-      "{}:{}: the first {} holds numbers only: expected names; add --no-header if they are data, "
-      "--header if they are names",
+      "{}:{}: the first {} holds numbers only: expected names; use `no_header` if they are data, "
+      "`header` if they are names",
       file_, table_[0].line, transposed_ ? "column" : "line");
 }
 

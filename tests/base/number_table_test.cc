@@ -48,7 +48,7 @@ TEST(NumberTable, ReadsEverySeparator) {
 
 TEST(NumberTable, DoesNotEatALineOfNumbers) {
   EXPECT_TRUE(says(refused("1,2\n3,4\n"), "F:1: the first line holds numbers only",
-                   "add --no-header if they are data, --header if they are names"));
+                   "use `no_header` if they are data, `header` if they are names"));
   EXPECT_TRUE(says(refused("1,NA\n3,4\n"), "the first line holds numbers only"));
   EXPECT_TRUE(says(refused("1,5;2\n3;4\n"), "the first line holds numbers only"))
       << "a decimal comma is meant as a number";

@@ -276,7 +276,7 @@ TEST_F(BadInput, Options) {
   refused("score", {"--ids", "1"}, {"cannot be scored"});
   refused("score", {"--ids", "1,2", "--prepend"}, {"missing tokenizer"});
   refused("generate", {"--ids", "1", "--temperature", "-1"}, {"temperature", "-1"});
-  refused("generate", {"--ids", "1", "--top-p", "0"}, {"top_p"});
+  refused("generate", {"--ids", "1", "--temperature", "1", "--top-p", "0"}, {"top_p"});
   refused("generate", {"--ids", "1", "--max-new-tokens", "-3"}, {"--max-new-tokens", "-3"});
   refused("info", {"--device", "gpu9"}, {"gpu9"});
   refused("info", {"--dtype", "f8"}, {"f8"});

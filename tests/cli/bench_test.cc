@@ -110,10 +110,11 @@ TEST(Bench, JsonHoldsTheMachineAndEverySample) {
 
 TEST(Bench, BesideLoad) {
   const CliResult text =
-      run_cli(quick({"--width", "0", "--workload", "generate", "--beside-load"}));
+      run_cli(quick({"--width", "0", "--workload", "forward", "--hooks", "none", "--beside-load"}));
   EXPECT_EQ(text.status, 0) << text.err;
   EXPECT_TRUE(says(text.out, "loaded ms", "loaded / quiet"));
-  const CliResult result = run_cli(quick({"--json", "--workload", "generate", "--beside-load"}));
+  const CliResult result =
+      run_cli(quick({"--json", "--workload", "forward", "--hooks", "none", "--beside-load"}));
   ASSERT_EQ(result.status, 0) << result.err;
   const Json json = Json::parse(result.out);
   EXPECT_EQ(json["options"]["beside_load"], true);
@@ -121,7 +122,7 @@ TEST(Bench, BesideLoad) {
   const Json& row = json["rows"][0];
   EXPECT_EQ(row["loaded_seconds"]["count"], row["seconds"]["count"]);
   EXPECT_GT(row["loaded_ratio"]["median"], 0);
-  const CliResult quiet = run_cli(quick({"--json", "--workload", "generate"}));
+  const CliResult quiet = run_cli(quick({"--json", "--workload", "forward", "--hooks", "none"}));
   EXPECT_EQ(Json::parse(quiet.out)["rows"][0]["loaded_seconds"], nullptr);
   EXPECT_EQ(Json::parse(quiet.out)["options"]["beside_load"], false);
 }

@@ -143,7 +143,7 @@ TEST(CorpusCommand, RepairsShardsAndSaysWhich) {
   fs::remove(rank / "shard-000001.safetensors");
   expect_refused(command, {"rank-00000-of-00001", "have changed"});
   command.emplace_back("--verify");
-  expect_refused(command, {"--verify", "--repair"});
+  expect_refused(command, {"cannot be used with --verify"});
 }
 
 TEST(CorpusCommand, EachShardIsAPlainLineOfProgress) {

@@ -277,6 +277,7 @@ TEST(Doctor, SaysWhatIsHere) {
   const Json json = doctor({{"HF_HUB_CACHE", cache.path().string()},
                             {"OMP_NUM_THREADS", "many"},
                             {"SLURM_CPUS_PER_TASK", "1"},
+                            {"OMP_WAIT_POLICY", ""},
                             {"GOMP_SPINCOUNT", "0"}});
   EXPECT_EQ(json["command"], "doctor");
   EXPECT_EQ(json["machine"]["allowed"], read_machine().allowed);

@@ -319,8 +319,8 @@ const Given& usual_values() {
 /// Options whose effect is not in a result here: how long it takes, where it runs, what is never in
 /// these texts or below the digits that are shown.
 const std::set<std::string>& usual_quiet() {
-  static const std::set<std::string> kQuiet = {"--threads", "--device", "--special",
-                                               "--color",   "--width",  "--dtype"};
+  static const std::set<std::string> kQuiet = {"--threads", "--device", "--special", "--progress",
+                                               "--header",  "--color",  "--width",   "--dtype"};
   return kQuiet;
 }
 
