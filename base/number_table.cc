@@ -107,9 +107,11 @@ std::string NumberTable::place(size_t row, size_t column) const {
 double NumberTable::number(size_t row, size_t column) const {
   const std::string& text = field(row, column);
   if (const auto value = number_in(text)) return *value;
-  user_error("{}: invalid value {} in {} {}: expected a finite number{}", place(row, column),
+  const bool names_as_data = first_ == 0 && row == 0;
+  user_error("{}: invalid value {} in {} {}: expected a finite number{}{}{}", place(row, column),
              quote(text, 20), transposed_ ? "row" : "column", quote(names_[column], 40),
-             hint_of(text));
+             hint_of(text), names_as_data ? "; leave `no_header` out if it is a name" : "",
+             transposed_ ? "; leave `rows_are_variables` out if the columns are" : "");
 }
 
 }  // namespace vitrine::internal
