@@ -69,8 +69,9 @@ DefaultThreads default_threads(const std::filesystem::path& root, const Environm
   if (allowed == 0) allowed = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   all.limits.push_back({"affinity", std::to_string(allowed), allowed});
   if (const auto quota = processor_quota(root)) {
-    all.limits.push_back({"quota", fmt::format("{:g}", quota->processors),
-                          static_cast<int>(std::clamp(std::ceil(quota->processors), 1.0, double{kMost}))});
+    all.limits.push_back(
+        {"quota", fmt::format("{:g}", quota->processors),
+         static_cast<int>(std::clamp(std::ceil(quota->processors), 1.0, double{kMost}))});
   }
   add_variable("OMP_NUM_THREADS", first_count_in, environment, all);
   add_variable("SLURM_CPUS_PER_TASK", count_in, environment, all);

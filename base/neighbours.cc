@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Lines of /proc/stat: "cpuN user nice system idle iowait irq softirq steal guest guest_nice"; guest
-/// is in user.
+/// Lines of /proc/stat: "cpuN user nice system idle iowait irq softirq steal guest guest_nice";
+/// guest is in user.
 void read_processors(const fs::path& root, ProcessorTimes& times) {
   const std::vector<int> allowed = allowed_processors(root);
   std::ifstream file(root / "proc/stat");
@@ -60,7 +60,7 @@ std::optional<int> process_number(const std::string& name) {
   int number = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
   return error == std::errc() && end == name.data() + name.size() ? std::optional(number)
-                                                                 : std::nullopt;
+                                                                  : std::nullopt;
 }
 
 bool has_openmp(const fs::path& folder) {

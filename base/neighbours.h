@@ -16,8 +16,8 @@ struct ProcessorTimes {
     std::string name;
     uint64_t ticks = 0;
   };
-  /// Sums over the processors, in ticks. total: with those that were idle. stolen: by other machines
-  /// of the same host.
+  /// Sums over the processors, in ticks. total: with those that were idle. stolen: by other
+  /// machines of the same host.
   uint64_t busy = 0, stolen = 0, total = 0;
   int processors = 0;
   std::map<int, Process> processes;  ///< by number; this one left out
@@ -33,8 +33,8 @@ struct Neighbours {
     bool openmp = false;  ///< OpenMP is loaded, whose threads spin while they wait; false where it
                           ///< cannot be told
   };
-  double busy = 0;    ///< processors of this process that were busy, in processors
-  double stolen = 0;  ///< processors that the host gave to other machines
+  double busy = 0;                  ///< processors of this process that were busy, in processors
+  double stolen = 0;                ///< processors that the host gave to other machines
   std::optional<Process> heaviest;  ///< nothing if none of them took a tenth of a processor
 };
 

@@ -27,8 +27,7 @@ using State = std::array<uint32_t, 8>;
 void add_block(State& state, std::string_view block) {
   std::array<uint32_t, kRounds> w{};
   for (size_t i = 0; i < 16; ++i) {
-    for (size_t b = 0; b < 4; ++b)
-      w[i] = w[i] << 8 | static_cast<unsigned char>(block[4 * i + b]);
+    for (size_t b = 0; b < 4; ++b) w[i] = w[i] << 8 | static_cast<unsigned char>(block[4 * i + b]);
   }
   for (size_t i = 16; i < w.size(); ++i) {
     const uint32_t x = w[i - 15], y = w[i - 2];
@@ -39,8 +38,8 @@ void add_block(State& state, std::string_view block) {
   for (size_t i = 0; i < w.size(); ++i) {
     const uint32_t first = h + (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) +
                            ((e & f) ^ (~e & g)) + kConstants[i] + w[i];
-    const uint32_t second = (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) +
-                            ((a & b) ^ (a & c) ^ (b & c));
+    const uint32_t second =
+        (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
     h = g;
     g = f;
     f = e;

@@ -85,7 +85,8 @@ std::optional<OtherFormat> other_format(std::string_view bytes, const std::strin
   if (is_bzip2(bytes))
     return OtherFormat{"is compressed with bzip2", "decompress it first: bunzip2 -k " + file};
   if (is_gguf(bytes))
-    return OtherFormat{"is a GGUF file", "use the model's safetensors, from which it was converted"};
+    return OtherFormat{"is a GGUF file",
+                       "use the model's safetensors, from which it was converted"};
   if (is_lfs_pointer(bytes))
     return OtherFormat{"is a Git LFS pointer, not the file itself",
                        "fetch the file: git lfs pull, in its repository"};

@@ -16,8 +16,8 @@ std::string unembedding_hash(const Model& model);
 /// a fine-tuned one. Empty for an unembedding of at most 1000 elements, which NumPy prints whole.
 std::string package_hash(const Model& model);
 
-/// numpy.array_str(m, precision=1) of a float32 matrix of more than 1000 elements, `edges` being its
-/// first and last three rows (all of at most six), each [D].
+/// numpy.array_str(m, precision=1) of a float32 matrix of more than 1000 elements, `edges` being
+/// its first and last three rows (all of at most six), each [D].
 std::string numpy_text(const Tensor& edges, int64_t rows);
 
 }  // namespace vitrine::internal

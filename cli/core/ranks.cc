@@ -105,8 +105,7 @@ GpuChoice choose_gpu(const std::string& device) {
 std::string device_of_rank(const std::string& device) {
   const GpuChoice choice = choose_gpu(device);
   if (choice.shared)
-    warn(
-        fmt::format("{}: this process shares {} with another", choice.reason, choice.device));
+    warn(fmt::format("{}: this process shares {} with another", choice.reason, choice.device));
   return choice.device;
 }
 

@@ -44,7 +44,7 @@ struct Facts {
   };
   std::vector<Trial> trials;   ///< the default number of threads first
   std::string device = "cpu";  ///< that was asked about
-  std::string device_reason;  ///< why this GPU of several: "LOCAL_RANK is 1"; empty: no choice
+  std::string device_reason;   ///< why this GPU of several: "LOCAL_RANK is 1"; empty: no choice
   std::string description;     ///< as the backend describes itself after a model has run on it
   std::string failure;         ///< the line that it ended with instead
 };

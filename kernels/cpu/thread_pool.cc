@@ -58,8 +58,8 @@ bool changes_soon(const Word& word, uint32_t value) {
   return false;
 }
 
-/// One job. It belongs to the pool and not to its caller, so that a thread that comes too late looks
-/// at memory that is still there.
+/// One job. It belongs to the pool and not to its caller, so that a thread that comes too late
+/// looks at memory that is still there.
 class alignas(64) Job {
  public:
   /// False if another caller has it.
@@ -188,7 +188,9 @@ class Pool {
   int threads() const { return started_.load(); }
 
  private:
-  Pool() { pthread_atfork([] { get().mutex_.lock(); }, [] { get().mutex_.unlock(); }, after_fork); }
+  Pool() {
+    pthread_atfork([] { get().mutex_.lock(); }, [] { get().mutex_.unlock(); }, after_fork);
+  }
 
   void start(int wanted) {
     const std::lock_guard lock(mutex_);
@@ -228,12 +230,12 @@ class Pool {
     pool.mutex_.unlock();
   }
 
-  std::array<Job, 16> jobs_;   // at once; a caller that finds none free does its tasks alone
+  std::array<Job, 16> jobs_;        // at once; a caller that finds none free does its tasks alone
   alignas(64) Word jobs_seen_ = 0;  // grows with every job; threads without work wait for that
   std::atomic<int> asleep_ = 0;
   std::atomic<Clock::rep> alone_until_ = 0;
   std::atomic<int> started_ = 0;
-  std::mutex mutex_;     // of starting threads
+  std::mutex mutex_;    // of starting threads
   int most_ = INT_MAX;  // threads that the system gives
 };
 

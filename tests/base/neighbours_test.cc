@@ -50,7 +50,8 @@ TEST_F(NeighboursTest, WhatWasBusyBetweenTwoMoments) {
   process(12, "a (strange) name", 60, 15);
   process(99, "new", 20, 0);
   process(static_cast<int>(getpid()), "self", 90, 0);
-  file("proc/12/maps", "7f00-7f01 r-xp 00000000 08:01 5 /usr/lib/x86_64-linux-gnu/libgomp.so.1.0.0\n");
+  file("proc/12/maps",
+       "7f00-7f01 r-xp 00000000 08:01 5 /usr/lib/x86_64-linux-gnu/libgomp.so.1.0.0\n");
   const Neighbours found = neighbours_between(before, read(), root_.path());
   EXPECT_DOUBLE_EQ(found.busy, 0.9);
   EXPECT_DOUBLE_EQ(found.stolen, 0.2);

@@ -62,7 +62,8 @@ TEST(NumberTable, RowsMayBeTheVariables) {
   const NumberTable named = table_of("a,1,2,3\nb,4,5,6\n", {.rows_are_variables = true});
   EXPECT_EQ(named.names(), (Names{"a", "b"}));
   EXPECT_EQ(rows_of(named), (Rows{{1, 4}, {2, 5}, {3, 6}}));
-  const NumberTable plain = table_of("1,2,3\n4,5,6\n", {.header = false, .rows_are_variables = true});
+  const NumberTable plain =
+      table_of("1,2,3\n4,5,6\n", {.header = false, .rows_are_variables = true});
   EXPECT_EQ(rows_of(plain), (Rows{{1, 4}, {2, 5}, {3, 6}}));
   EXPECT_TRUE(says(refused("1,2\n3,4\n", {.rows_are_variables = true}),
                    "the first column holds numbers only"));

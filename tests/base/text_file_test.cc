@@ -48,8 +48,9 @@ TEST(TextFile, NamesOtherFormatsAndTheFix) {
 }
 
 TEST(TextFile, TextThatSpeaksOfAFormatIsText) {
-  for (const char* text : {"GGUF is a format", "BZh is no word", "PAR1 and PAR2", "PK is short",
-                           "version https://git-lfs.github.com/spec/v1 is what a pointer begins with"})
+  for (const char* text :
+       {"GGUF is a format", "BZh is no word", "PAR1 and PAR2", "PK is short",
+        "version https://git-lfs.github.com/spec/v1 is what a pointer begins with"})
     EXPECT_EQ(check_text(text, "F"), text);
 }
 
@@ -77,8 +78,8 @@ TEST(TextFile, ReadsAFileOrSaysWhyNot) {
   EXPECT_EQ(read_text(folder.write("a.txt", "\xef\xbb\xbfThe keys").string()), "The keys");
   EXPECT_TRUE(says(error_of([&] { read_text((folder / "b.txt").string()); }),
                    "b.txt: cannot be read: No such file"));
-  EXPECT_TRUE(
-      says(error_of([&] { read_text(folder.path().string()); }), "is a directory: expected a file"));
+  EXPECT_TRUE(says(error_of([&] { read_text(folder.path().string()); }),
+                   "is a directory: expected a file"));
 }
 
 TEST(TextFile, ABinaryReaderNamesWhatItGot) {

@@ -20,9 +20,8 @@ class Store {
     *left_ -= bytes;
     auto memory = std::make_shared<std::vector<std::byte>>(bytes);
     std::byte* data = memory->data();
-    return {data, bytes, std::shared_ptr<void>(data, [memory, left = left_, bytes](void*) {
-              *left += bytes;
-            })};
+    return {data, bytes,
+            std::shared_ptr<void>(data, [memory, left = left_, bytes](void*) { *left += bytes; })};
   }
 
  private:

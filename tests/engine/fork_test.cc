@@ -11,9 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include "vitrine/generate.h"
 #include "tests/engine/test_device.h"
 #include "vitrine/error.h"
+#include "vitrine/generate.h"
 #include "vitrine/model.h"
 
 extern "C" const char* __tsan_default_options();

@@ -68,8 +68,8 @@ bool each_once(int threads, int64_t count) {
   return record.right();
 }
 
-/// Where as many tasks meet as are to be under way at once. On a crowded machine a job may be done by
-/// its caller alone, so nobody waits for long, and whoever needs a meeting tries again.
+/// Where as many tasks meet as are to be under way at once. On a crowded machine a job may be done
+/// by its caller alone, so nobody waits for long, and whoever needs a meeting tries again.
 class Meeting {
  public:
   explicit Meeting(int tasks) : missing_(tasks) {}
@@ -90,9 +90,10 @@ class Meeting {
   std::atomic<int> missing_;
 };
 
-/// Runs jobs of `threads` tasks until all tasks of one are under way at once, which shows that there
-/// are so many threads. `together` is called in each of those tasks.
-void meet(int threads, const std::function<void()>& together = [] {}) {
+/// Runs jobs of `threads` tasks until all tasks of one are under way at once, which shows that
+/// there are so many threads. `together` is called in each of those tasks.
+void meet(
+    int threads, const std::function<void()>& together = [] {}) {
   for (std::atomic<int> met = 0; met < threads;) {
     met = 0;
     Meeting meeting(threads);

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/runtime/launch.h"
-
 #include <cuda_runtime.h>
 
 #include <map>
@@ -8,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/runtime/status.h"
 #include "kernels/cuda/runtime/switches.h"
 
