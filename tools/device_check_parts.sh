@@ -278,7 +278,7 @@ bench() {
   if [[ ! $program ]]; then not_run "$name" "vitrine-bench is not in $BUILD" && return; fi
   if ((limit < 5)); then not_run "$name" "no time left" && return; fi
   # shellcheck disable=SC2086
-  env $environment timeout -s INT -k "$GRACE" "$limit" "$program" bench --device cuda --width 0 --out "$out" "$@" >"$log" 2>&1 </dev/null
+  env $environment timeout -s INT -k "$GRACE" "$limit" "$program" --device cuda --width 0 --out "$out" "$@" >"$log" 2>&1 </dev/null
   status=$?
   if [[ -s $out ]]; then BENCHES+=("$out") && rows=$(count "$out" '^   "workload":'); fi
   if ((status == 0)); then
@@ -308,7 +308,7 @@ kernel_shares() {
     (($(seconds_for 25) >= 10)) || { not_run "kernel_shares_$size" "no time left" && continue; }
     if VITRINE_GRAPHS=0 timeout -k 5 "$(seconds_for 25)" "$ncu" --clock-control none --target-processes all --csv --launch-skip 200 \
       --launch-count 300 --metrics gpu__time_duration.sum,dram__bytes.sum,smsp__inst_executed.sum,launch__registers_per_thread \
-      "$program" bench --device cuda --size $size --dtype bf16 --workload decode --decode-batch 1 --repeat 1 --tokens 8 --hooks none \
+      "$program" --device cuda --size $size --dtype bf16 --workload decode --decode-batch 1 --repeat 1 --tokens 8 --hooks none \
       >"$LOGS/kernel_shares_$size.csv" 2>&1 </dev/null; then
       record "kernel_shares_$size" passed 1 0 0 $((SECONDS - begin)) 0 "kernel_shares_$size.csv"
     else
