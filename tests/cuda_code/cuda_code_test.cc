@@ -175,9 +175,12 @@ TEST(CudaCode, NoConstantLoadsAnywhereAndNoCallsInLinearKernels) {
     const bool linear = object.filename().string().starts_with("linear_");
     for (const auto& [name, code] : disassemble(object)) {
       for (const std::string& instruction : instructions(code)) {
-        if (instruction.starts_with("LDG."))
+        if (instruction.starts_with("LDG.")) {
           EXPECT_EQ(instruction.find("CONSTANT"), std::string::npos) << name;
-        if (linear) EXPECT_FALSE(instruction.starts_with("CALL")) << name;
+        }
+        if (linear) {
+          EXPECT_FALSE(instruction.starts_with("CALL")) << name;
+        }
       }
     }
   }
