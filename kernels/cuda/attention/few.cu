@@ -29,57 +29,15 @@ VITRINE_DEVICE void store_partial(const Sums<1, kBlocks>& sums, float* to) {
   }
 }
 
-VITRINE_DEVICE Two load_two_here(const float* from) {
-#if defined(__CUDACC__)
-  Two two;
-  asm volatile("ld.global.v2.f32 {%0, %1}, [%2];" : "=f"(two.first), "=f"(two.second) : "l"(from));
-  return two;
-#else
-  return *reinterpret_cast<const Two*>(from);
-#endif
-}
-
-/// Joins one query's partial results of all tiles in their order: each lane has two channels of
-/// every 64. The loads of several tiles are issued before the first of them is joined.
-template <class T, int kWidth>
-VITRINE_DEVICE void join_tiles(const float* partial, int64_t tile_stride, int tiles, T* z,
-                               int channels, float* lse) {
-  constexpr int kPairs = kWidth / 64, kAtOnce = 8 / kPairs;
-  PartialSoftmax softmax;
-  Two o[kPairs];
+template <int kBlocks>
+VITRINE_DEVICE void join_partial(Sums<1, kBlocks>& sums, const float* from) {
+  const Shares shares = join(sums.softmax[0], {from[0], from[1]});
 #pragma unroll
-  for (Two& pair : o) pair = {-0.0f, -0.0f};  // as Sums begins
-  const float* own = partial + 2 + 2 * lane_id();
-  for (int begin = 0; begin < tiles; begin += kAtOnce) {
-    Two theirs[kAtOnce], parts[kAtOnce][kPairs];
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int tile = begin + i < tiles ? begin + i : begin;  // the last ones again: not used
-      theirs[i] = load_two_here(partial + tile * tile_stride);
-#pragma unroll
-      for (int pair = 0; pair < kPairs; ++pair)
-        parts[i][pair] = load_two_here(own + tile * tile_stride + 64 * pair);
-    }
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      if (begin + i >= tiles) break;
-      const Shares shares = join(softmax, {theirs[i].first, theirs[i].second});
-#pragma unroll
-      for (int pair = 0; pair < kPairs; ++pair) {
-        o[pair].first = joined(o[pair].first, parts[i][pair].first, shares);
-        o[pair].second = joined(o[pair].second, parts[i][pair].second, shares);
-      }
-    }
+  for (int block = 0; block < kBlocks; ++block) {
+    const Two o = *reinterpret_cast<const Two*>(from + 2 + 8 * block + 2 * lane_quad());
+    sums.o[block][0] = joined(sums.o[block][0], o.first, shares);
+    sums.o[block][1] = joined(sums.o[block][1], o.second, shares);
   }
-  const float inverse = 1.0f / softmax.sum;
-#pragma unroll
-  for (int pair = 0; pair < kPairs; ++pair) {
-    const int channel = 64 * pair + 2 * lane_id();
-    if (channel < channels)
-      store_pair<T>(z + channel, o[pair].first * inverse, o[pair].second * inverse,
-                    channel + 1 < channels);
-  }
-  if (lse != nullptr && lane_id() == 0) *lse = log_sum_exp(softmax);
 }
 
 /// Whether this block is the last of `blocks` to come here. The counter is zero before the first
@@ -134,22 +92,21 @@ __global__ void __launch_bounds__(kWarp)
             tile = static_cast<int>(blockIdx.y);
   if (head.rows > few || tile >= tiles) return;
 
-  const Sums<1, kWidth / 8> sums = attend_tile<T, kWidth>(head, args.scale, rows, tile * kKeyTile);
-  if (tiles == 1) {
-    store_z(sums, rows.count, head.z(0), args.z.stride, head.width());
-    store_lse(sums, rows.count, head.lse(0), args.lse.stride);
-    return;
+  Sums<1, kWidth / 8> sums = attend_tile<T, kWidth>(head, args.scale, rows, tile * kKeyTile);
+  if (tiles > 1) {
+    const int64_t tile_stride = most_rows * kPartial<kWidth>;
+    float* row = partials + static_cast<int64_t>(blockIdx.x) * gridDim.y * tile_stride +
+                 lane_row() * kPartial<kWidth>;
+    if (lane_row() < rows.count) store_partial(sums, row + tile * tile_stride);
+    if (!last_to_arrive(counters + blockIdx.x, tiles)) return;
+    sums = {};
+    if (lane_row() < rows.count) {
+#pragma unroll 4
+      for (int i = 0; i < tiles; ++i) join_partial(sums, row + i * tile_stride);
+    }
   }
-  const int64_t tile_stride = most_rows * kPartial<kWidth>;
-  float* partial = partials + static_cast<int64_t>(blockIdx.x) * gridDim.y * tile_stride;
-  if (lane_row() < rows.count)
-    store_partial(sums, partial + tile * tile_stride + lane_row() * kPartial<kWidth>);
-  if (!last_to_arrive(counters + blockIdx.x, tiles)) return;
-#pragma unroll 1
-  for (int row = 0; row < rows.count; ++row) {
-    join_tiles<T, kWidth>(partial + row * kPartial<kWidth>, tile_stride, tiles, head.z(row),
-                          head.width(), head.lse(row));
-  }
+  store_z(sums, rows.count, head.z(0), args.z.stride, head.width());
+  store_lse(sums, rows.count, head.lse(0), args.lse.stride);
 }
 
 /// The most new tokens of a sequence that has few; 0 if none has.
