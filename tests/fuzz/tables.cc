@@ -24,7 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       (void)cli::read_responses(table, path, path);
     } else {
       const auto series =
-          way == 6 ? cli::read_series(path, "", "") : cli::read_series(path, "f", "a");
+          cli::read_series(path, way == 6 ? cli::SeriesOptions{}
+                                          : cli::SeriesOptions{.fweights = "f", .aweights = "a"});
       fuzz::require(series.values.size() ==
                     series.names.size() * static_cast<size_t>(series.observations));
     }
