@@ -208,7 +208,7 @@ class CorpusCapture {
     if (purpose == Purpose::kCapture)
       make_folder(summary_.folder);
     else if (!fs::is_directory(summary_.folder))
-      user_error("{}: missing: expected the capture that `repair` mends", summary_.folder.string());
+      user_error("{}: missing: expected the capture to repair", summary_.folder.string());
     lock_ = std::make_unique<FileLock>(summary_.folder / "lock", summary_.folder);
     remove_temporaries(summary_.folder);
     manifest_ = find_manifest(summary_.folder, identity, purpose);

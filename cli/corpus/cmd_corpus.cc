@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <filesystem>
 #include <memory>
 
 #include "base/check.h"
@@ -127,6 +128,8 @@ void run(Context& context, const CorpusCommandArgs& args) {
   if (args.capture.sites.empty())
     user_error("missing --capture SITE: expected a site; or use --verify to check {}",
                args.capture.out);
+  if (args.repair && !std::filesystem::exists(args.capture.out))
+    user_error("{}: missing: expected the folder of the capture for --repair", args.capture.out);
   Hooks hooks = parse_edits(args.edits);
   add_sites(hooks, args.capture);
   const Rank rank = rank_of(args.corpus);

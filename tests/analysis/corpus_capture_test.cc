@@ -285,7 +285,7 @@ TEST_F(Repair, NamesDocumentsThatHaveChanged) {
   EXPECT_TRUE(says(user_error_of([&] {
                      repair_corpus(model_, reader(path_), residuals(), folder_ / "no", options());
                    }),
-                   "missing: expected the capture that `repair` mends"));
+                   "missing: expected the capture to repair"));
   EXPECT_FALSE(fs::exists(folder_ / "no"));
 }
 
