@@ -14,6 +14,11 @@
 
 namespace vitrine::cli {
 using namespace internal;
+namespace {
+
+constexpr const char* kModelGroup = "Model";
+
+}  // namespace
 
 void add_output_options(Command& command, Context& context) {
   const auto group = "Output";
@@ -49,15 +54,19 @@ void add_progress_option(Command& command, Context& context) {
       ->group("Output");
 }
 
-void add_model_options(Command& command, Context& context) {
-  const auto group = "Model";
+void add_model_option(Command& command, Context& context) {
   command
       .add_option("-m,--model", context.model,
                   "Model: directory or file of a checkpoint, demo, or a name in the Hugging Face "
                   "cache (gpt2)")
       ->capture_default_str()
       ->type_name("MODEL")
-      ->group(group);
+      ->group(kModelGroup);
+}
+
+void add_model_options(Command& command, Context& context) {
+  const auto group = kModelGroup;
+  add_model_option(command, context);
   command
       .add_option("--device", context.device,
                   "Device: cpu, cuda:N, cuda (the GPU of the local rank under torchrun, "

@@ -42,6 +42,8 @@ struct Context {
 void add_output_options(Command& command, Context& context);
 /// --progress, for commands that may take long.
 void add_progress_option(Command& command, Context& context);
+/// --model alone.
+void add_model_option(Command& command, Context& context);
 /// The options of the model, and --progress.
 void add_model_options(Command& command, Context& context);
 Model load_model(const Context& context);

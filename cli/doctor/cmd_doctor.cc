@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// One layer, of so many weights that several threads are worth it.
+/// One layer, with enough weights for several threads.
 Config trial_shape() {
   Config config;
   config.layers = 1;

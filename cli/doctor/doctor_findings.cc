@@ -31,7 +31,7 @@ void judge_device(const Facts& facts, Findings& all) {
 
 // --- processors
 
-/// The trial of so many threads; null if there was none.
+/// The trial of that number of threads; null if there was none.
 const Facts::Trial* trial_of(const Facts& facts, int threads) {
   for (const Facts::Trial& trial : facts.trials) {
     if (trial.threads == threads) return &trial;

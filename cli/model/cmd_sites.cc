@@ -34,13 +34,7 @@ void add_sites(Command& app, Context& context) {
   command.add_option("PATTERN", *patterns,
                      "Globs over site names: * any characters, ? one character, {a,b} "
                      "alternatives, {0..3} a range [all sites]");
-  command
-      .add_option("-m,--model", context.model,
-                  "Model: directory or file of a checkpoint, demo, or a name in the Hugging Face "
-                  "cache (gpt2)")
-      ->capture_default_str()
-      ->type_name("MODEL")
-      ->group("Model");
+  add_model_option(command, context);
   add_output_options(command, context);
   set_examples(command,
                "  vitrine sites\n"

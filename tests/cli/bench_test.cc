@@ -17,10 +17,6 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::string plain() {
-  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
-
 /// The smallest run, with additional options.
 std::vector<std::string> quick(const std::vector<std::string>& more,
                                const std::string& repeat = "1", const std::string& prompt = "8") {

@@ -16,11 +16,6 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-namespace fs = std::filesystem;
-
-std::string plain() {
-  return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
 constexpr const char* kHeathrow = "Heathrow airport is located in the city of";
 
 TEST(Commands, NumbersBelowTheirRangeAreNamed) {

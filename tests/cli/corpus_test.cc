@@ -21,9 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string plain() {
-  return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
 constexpr const char* kSite = "blocks.1.hook_resid_post";
 
 /// Documents of ids for the model `plain`.

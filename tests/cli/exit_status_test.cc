@@ -18,10 +18,6 @@ namespace fs = std::filesystem;
 
 using Words = std::vector<std::string>;
 
-std::string plain() {
-  return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
-
 void expect_ends(const Words& arguments, int status, const Words& said,
                  const CliOptions& options = {}) {
   const CliResult result = run_cli(arguments, options);

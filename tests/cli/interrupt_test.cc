@@ -20,10 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string plain() {
-  return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
-
 /// Documents of 16 ids for the model `plain`.
 std::string corpus(const TempFolder& folder, int documents) {
   std::string text;

@@ -15,10 +15,6 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::string plain() {
-  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
-
 TEST(NoiseCommand, NumbersAreTheLibrarysInJsonAndInTheFile) {
   TempFolder folder;
   const std::vector<int32_t> ids = {5, 9, 77, 3, 40, 8, 8, 1};

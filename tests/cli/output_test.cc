@@ -23,9 +23,6 @@ namespace fs = std::filesystem;
 constexpr const char* kCommands[] = {"lens",     "saliency", "generate", "score", "capture",
                                      "tokenize", "sites",    "info",     "bench"};
 
-std::string plain() {
-  return (fs::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
 /// Colours, that is: a progress bar, which a slow machine shows on a terminal, erases its line
 /// whatever the colours are.
 bool has_escapes(const std::string& text) {

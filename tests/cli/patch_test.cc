@@ -18,9 +18,6 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::string plain() {
-  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
 const std::vector<int32_t> kClean = {5, 9, 77, 3, 40}, kCorrupt = {5, 9, 61, 3, 40};
 const std::vector<std::string> kBoth = {"patch",       "--model",     plain(),
                                         "--clean-ids", "5,9,77,3,40", "--corrupt-ids",

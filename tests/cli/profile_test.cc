@@ -11,10 +11,6 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::string plain() {
-  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
-
 CliResult lens_with(const std::string& profile) {
   return run_cli({"lens", "--model", plain(), "--ids", "5,9,77,3", "--threads", "1"},
                  {.environment = {{"VITRINE_PROFILE", profile}}});

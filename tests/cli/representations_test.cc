@@ -17,9 +17,6 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-std::string plain() {
-  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
-}
 constexpr const char* kIds = "5,9,77,3,40";
 const std::vector<int32_t> kPrompt = {5, 9, 77, 3, 40};
 

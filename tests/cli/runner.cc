@@ -125,6 +125,10 @@ Json run_json(std::vector<std::string> arguments) {
   return json;
 }
 
+std::string plain() {
+  return (std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "goldens" / "plain").string();
+}
+
 std::filesystem::path demo_folder() {
   return std::filesystem::path(VITRINE_SOURCE_DIR) / "models" / "demo";
 }

@@ -37,6 +37,9 @@ CliResult run_cli(const std::vector<std::string>& arguments, const CliOptions& o
 /// The same, with --json: fails the test unless it ends with status 0 and says JSON.
 Json run_json(std::vector<std::string> arguments);
 
+/// A small checkpoint without variants: tests/goldens/plain.
+std::string plain();
+
 std::filesystem::path demo_folder();
 bool has_demo();
 

@@ -2,7 +2,6 @@
 // A model after fork(), as Python's multiprocessing makes its workers.
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "tests/engine/test_device.h"
+#include "tests/in_child.h"
 #include "vitrine/error.h"
 #include "vitrine/generate.h"
 #include "vitrine/model.h"
@@ -37,18 +37,6 @@ std::vector<int32_t> tokens(int count) {
 bool same_logits(const Run& a, const Run& b) {
   const auto x = a.logits().f32(), y = b.logits().f32();
   return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size_bytes()) == 0;
-}
-
-/// Exit status of a child that runs `work`: 0 if that returned true.
-int in_child(const std::function<bool()>& work) {
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(300);
-    _exit(work() ? 0 : 1);
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  return status;
 }
 
 /// Whether it throws Error (user) that speaks of fork().

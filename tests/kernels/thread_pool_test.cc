@@ -6,7 +6,6 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +23,7 @@
 #include <vector>
 
 #include "kernels/cpu/parallel.h"
+#include "tests/in_child.h"
 #include "tests/sanitized.h"
 
 // The thread sanitizer would end a child of a process with several threads when it starts one.
@@ -69,7 +69,7 @@ bool each_once(int threads, int64_t count) {
 }
 
 /// Where as many tasks meet as are to be under way at once. On a crowded machine a job may be done
-/// by its caller alone, so nobody waits for long, and whoever needs a meeting tries again.
+/// by its caller alone, so none waits for long, and the test tries again.
 class Meeting {
  public:
   explicit Meeting(int tasks) : missing_(tasks) {}
@@ -91,7 +91,7 @@ class Meeting {
 };
 
 /// Runs jobs of `threads` tasks until all tasks of one are under way at once, which shows that
-/// there are so many threads. `together` is called in each of those tasks.
+/// there is a thread for each. `together` is called in each of those tasks.
 void meet(
     int threads, const std::function<void()>& together = [] {}) {
   for (std::atomic<int> met = 0; met < threads;) {
@@ -103,18 +103,6 @@ void meet(
       together();
     });
   }
-}
-
-/// Runs `work` in a child made by fork(); its exit status, 0 if `work` returned true.
-int in_child(const std::function<bool()>& work) {
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(300);
-    _exit(work() ? 0 : 1);
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  return status;
 }
 
 TEST(ThreadPool, CallsEachIndexOnce) {
