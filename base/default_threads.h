@@ -9,7 +9,7 @@
 
 namespace vitrine::internal {
 
-/// How many threads a process uses unless it is told a number, and why so many.
+/// How many threads a process uses unless it is told a number, and which limit decided.
 struct DefaultThreads {
   /// What bounds the number.
   struct Limit {

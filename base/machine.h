@@ -12,7 +12,7 @@ namespace vitrine::internal {
 /// A limit of processors' time.
 struct Quota {
   double processors = 0;
-  std::filesystem::path file;  ///< that it stands in
+  std::filesystem::path file;  ///< that holds it
   std::string unlimited;       ///< to be written there to lift it
 };
 

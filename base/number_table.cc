@@ -18,7 +18,7 @@ std::string_view without_blanks(std::string_view text) {
   return text;
 }
 
-/// What programs write where there is no number.
+/// What programs write for a missing number.
 bool is_missing(std::string_view field) {
   constexpr std::array<std::string_view, 12> kMarks = {"",    "NA",   "N/A",  "na",  "NaN",  "nan",
                                                        "NAN", "null", "NULL", "inf", "-inf", "Inf"};

@@ -28,7 +28,7 @@ struct NumberTableOptions {
 
 /// A table of numbers with a column for each variable, from text whose fields are separated by
 /// commas, semicolons, tabs or blanks (see separator_of). Fields are read as numbers when they are
-/// asked for, so that a column of labels may be among them.
+/// requested, so that a column of labels may be among them.
 class NumberTable {
  public:
   /// `file` is what errors call it. Throws Error (user) as parse_csv() does; for a first record of

@@ -21,7 +21,7 @@ struct OtherFormat {
   std::string what, fix;
 };
 /// gzip, xz, zstd, bzip2, zip, UTF-16, UTF-32, Git LFS pointers, .npy, Parquet, Arrow, HDF5, GGUF,
-/// PDF. `bytes`: the start of the file, at least 64 bytes of it if it has so many.
+/// PDF. `bytes`: the start of the file, 64 bytes of it, or all if it is shorter.
 std::optional<OtherFormat> other_format(std::string_view bytes, const std::string& file);
 
 /// For a reader of a binary format that found something else: throws Error (user) if other_format()

@@ -56,7 +56,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
 const AddedToken* AddedTokens::Pass::longest_at(std::string_view text, size_t at) const {
   const auto& candidates = by_first_byte[static_cast<unsigned char>(text[at])];
   const AddedToken* longest = nullptr;
-  // Those that begin like the text stand together, the shortest first: they get fewer byte by byte.
+  // Those that begin like the text are neighbours, the shortest first: they get fewer byte by byte.
   auto begin = candidates.begin(), end = candidates.end();
   for (size_t length = 1; begin != end; ++length) {
     for (; begin != end && (*begin)->content.size() == length; ++begin) longest = *begin;

@@ -18,7 +18,7 @@ namespace {
 constexpr int kMaxMatches = 32;
 
 // Bytes of a normalised string. Unicode's longest has 33; one of the file's own length would turn
-// each character of a text into so many.
+// each character of a text into as many.
 constexpr size_t kMaxString = 256;
 
 // A trie as darts-clone lays it out. The children of a node lie in one block of 256 units: a child

@@ -106,8 +106,8 @@ class alignas(64) Job {
     return done;
   }
 
-  /// Lets nobody else in, waits for those inside, adding the time asleep to `waited`, and gives the
-  /// job back. Returns the first exception of a task, or null.
+  /// Lets no other thread in, waits for those inside, adding the time asleep to `waited`, and gives
+  /// the job back. Returns the first exception of a task, or null.
   std::exception_ptr finish(Clock::duration& waited) {
     uint32_t state = state_.fetch_and(~kPlaces, std::memory_order_acq_rel) & ~kPlaces;
     while ((state & kAllInside) != 0) {
@@ -131,7 +131,7 @@ class alignas(64) Job {
 
  private:
   // Of the state: threads inside, places for more, whether a caller has the job, and whether it
-  // sleeps until nobody is inside.
+  // sleeps until none is inside.
   static constexpr uint32_t kInside = 1, kAllInside = kMostOthers, kPlace = 1 << 12,
                             kPlaces = kAllInside * kPlace, kTaken = 1 << 24, kWaiting = 1 << 25;
 
@@ -178,7 +178,7 @@ class Pool {
     return false;
   }
 
-  /// The caller of a job worked for so long on so many tasks, and then waited for the others.
+  /// The caller of a job worked for `worked` on `tasks` tasks, and then waited for the others.
   void has_waited(Clock::duration worked, int64_t tasks, Clock::duration waited) {
     if (tasks == 0 || waited < kLongWait || waited * tasks < kOwnTasks * worked) return;
     const Clock::time_point until = Clock::now() + kAlone * waited;

@@ -11,7 +11,7 @@
 #include "kernels/cuda/runtime/cuda_backend.h"
 #include "tests/cuda_on_host/cuda_on_host.h"
 
-// What depends on which GPU a machine has, and on how many: emulated ones stand in.
+// What depends on which GPU a machine has, and on how many: here emulated ones.
 
 namespace vitrine::internal {
 namespace {

@@ -45,8 +45,8 @@ std::string tensor(const std::string& storage, int64_t offset, const std::vector
 }
 std::string pickle(const std::string& body) { return "\x80\x02" + body + "."; }
 
-/// A file as torch wrote it before 1.6, with one storage "0" of so many elements, all 0.5. `items`
-/// are the names and tensors of the state_dict.
+/// A file as torch wrote it before 1.6, with one storage "0" of `elements` elements, all 0.5.
+/// `items` are the names and tensors of the state_dict.
 std::string torch_file(const std::string& items, int64_t elements) {
   std::string file("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.",
                    21);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# tools/device_check.sh with programs that are made up: what it records, what it blames, what it leaves behind.
+# tools/device_check.sh with programs that are made up: what it records, what it blames, which files it leaves.
 # shellcheck source-path=SCRIPTDIR source=expect.sh
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 CHECK=$SCRIPTS/../tools/device_check.sh
