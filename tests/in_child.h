@@ -8,8 +8,8 @@
 
 namespace vitrine::testing {
 
-/// Runs `work` in a child made by fork(), for at most five minutes. As waitpid() has it: 0 if `work`
-/// returned true.
+/// Runs `work` in a child made by fork(), for at most five minutes. As waitpid() has it: 0 if
+/// `work` returned true.
 inline int in_child(const std::function<bool()>& work) {
   const pid_t child = fork();
   if (child == 0) {
