@@ -13,8 +13,9 @@ namespace vitrine::internal {
 
 /// A regular file mapped read-only into memory. The bytes live as long as the object.
 ///
-/// A file that another process shortens while it is mapped ends this process with SIGBUS, as with
-/// any mapping: replace model files by renaming, as every tool that downloads them does.
+/// A file that another process shortens while it is mapped raises SIGBUS in this one, as with any
+/// mapping: replace model files by renaming, as every tool that downloads them does. The commands
+/// name the file and end with status 1.
 class MappedFile {
  public:
   /// Throws Error (user) for a path that is missing, not a regular file, empty or not readable.

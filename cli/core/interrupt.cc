@@ -4,6 +4,7 @@
 #include <semaphore.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -14,6 +15,7 @@
 
 #include "base/profile.h"
 #include "base/unfinished.h"
+#include "cli/core/lost_file.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -22,7 +24,8 @@ namespace {
 constexpr long kGraceNanoseconds = 200'000'000;
 
 volatile std::sig_atomic_t caught = 0;
-sem_t arrived;  // posted for each signal
+sem_t arrived;                                    // posted for each signal
+std::atomic<const void*> lost_address = nullptr;  // what was read when SIGBUS came
 
 /// Never destroyed: the second thread may need it while static objects are being destroyed.
 struct Note {
@@ -39,6 +42,13 @@ void on_signal(int signal) {
   caught = signal;
   sem_post(&arrived);
   errno = before;
+}
+
+/// The second thread ends the program; the reader cannot go on.
+void on_lost_file(int, siginfo_t* info, void*) {
+  lost_address = info->si_addr;
+  sem_post(&arrived);
+  for (;;) pause();
 }
 
 /// Until a second signal, at most the grace time.
@@ -66,7 +76,8 @@ void obey_signals() {
     std::thread([] {
       while (sem_wait(&arrived) != 0) {
       }
-      wait_for_work_to_end();
+      if (lost_address == nullptr) wait_for_work_to_end();
+      if (lost_address != nullptr) end_lost_file(lost_address);
       end_interrupted();
     }).detach();
   } catch (const std::system_error&) {
@@ -81,6 +92,10 @@ void obey_signals() {
     action.sa_flags = SA_RESTART;
     sigaction(signal, &action, nullptr);
   }
+  struct sigaction lost {};
+  lost.sa_sigaction = on_lost_file;
+  lost.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &lost, nullptr);
 }
 
 bool interrupted() { return caught != 0; }

@@ -11,7 +11,8 @@ struct Interrupted {};
 
 /// From here on Ctrl-C (SIGINT), SIGTERM and SIGHUP end the program in order: the work notices and
 /// unwinds. A second signal, or 0.2 s without an end, ends it from a second thread by
-/// end_interrupted(). A signal that is ignored at the start stays ignored. To be called once.
+/// end_interrupted(). A signal that is ignored at the start stays ignored. SIGBUS, which a mapped
+/// file that became shorter raises, ends it by end_lost_file(). To be called once.
 void obey_signals();
 
 bool interrupted();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Ctrl-C: the command ends by the signal, wherever it is, and leaves nothing that is half-written.
 
+#include "cli/core/interrupt.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mapped_file.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
 
@@ -65,6 +68,20 @@ TEST(Interrupt, AFileThatIsBeingWrittenIsRemoved) {
   if (result.status == 0) GTEST_SKIP() << "it had finished before the interruption";
   EXPECT_EQ(result.status, -SIGINT);
   EXPECT_EQ(temporaries(out), std::vector<std::string>{});
+}
+
+// In a child, which obeys signals as the commands do.
+TEST(InterruptDeathTest, AFileThatBecomesShorterIsNamed) {
+  const TempFolder folder;
+  const std::string path = folder.write("weights.bin", std::string(1 << 20, 'w'));
+  const auto read_what_is_gone = [&] {
+    cli::obey_signals();
+    const MappedFile file(path);
+    fs::resize_file(path, 1);
+    [[maybe_unused]] const volatile std::byte last = file.bytes().back();
+  };
+  EXPECT_EXIT(read_what_is_gone(), ::testing::ExitedWithCode(1),
+              "vitrine: .*weights.bin: .*made it shorter");
 }
 
 TEST(Interrupt, WorkThatNoticesNothingIsCutOff) {
