@@ -301,11 +301,12 @@ bool DocumentReader::next(Document& document) {
 }
 
 void DocumentReader::refuse(const Document& document, std::string_view reason) {
+  if (state_->options.skip_bad && state_->skipped++ > 0) return;
   const std::string where = document.source == "-" ? "standard input" : document.source;
   const std::string line =
       fmt::format("{}:{}: document {} {}", where, document.line, document.index, reason);
   if (!state_->options.skip_bad) user_error("{}; fix the document, or use `skip_bad`", line);
-  if (state_->skipped++ == 0) state_->first_skipped = line;
+  state_->first_skipped = line;
 }
 
 const std::vector<std::string>& DocumentReader::paths() const { return state_->paths; }
