@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 // Where a link points to is what gets replaced, not the link; a device or a directory is not
 // replaced at all.
-fs::path real_target(fs::path path) {
+fs::path real_file(fs::path path) {
   std::error_code ignored;
   if (path.filename().empty())
     user_error("{}: invalid output path: expected the name of a file", path.string());
@@ -40,8 +40,7 @@ bool is_full(int error) { return error == ENOSPC || error == EDQUOT || error == 
 
 }  // namespace
 
-AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes)
-    : path_(real_target(std::move(path))) {
+AtomicFile::AtomicFile(fs::path path, uint64_t expected_bytes) : path_(real_file(std::move(path))) {
   static std::atomic<uint64_t> counter{0};
   const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
   // The name of the target is not part of the temporary's, which could then be too long where the

@@ -25,7 +25,7 @@ constexpr const char* kInTheWay =
     "{}: is there already and not empty; name a new folder, or remove this one";
 
 /// Without a slash at its end, and where links lead: a folder cannot be renamed over a link.
-fs::path real_target(const fs::path& path) {
+fs::path real_folder(const fs::path& path) {
   std::error_code error;
   if (path.empty()) user_error("the output folder's name is empty: expected a path");
   fs::path target = fs::weakly_canonical(fs::absolute(path, error), error);
@@ -56,7 +56,7 @@ void require_room(const fs::path& target, uint64_t bytes) {
 }  // namespace
 
 AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes)
-    : target_(real_target(target)) {
+    : target_(real_folder(target)) {
   static std::atomic<uint64_t> counter{0};
   require_free(target_);
   int error = 0;

@@ -17,12 +17,12 @@ using Entry = std::pair<std::string, OperationCost>;
 
 std::atomic<bool> requested = false;
 
-struct Registry {
+struct ProfilesOfDevices {
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<Profile>> profiles;
 };
-Registry& registry() {
-  static Registry all;
+ProfilesOfDevices& profiles_of_devices() {
+  static ProfilesOfDevices all;
   return all;
 }
 
@@ -107,16 +107,16 @@ bool profiling() {
 void set_profiling(bool on) { requested = on; }
 
 std::shared_ptr<Profile> profile_of(const std::string& device, ProfileTimes times) {
-  const std::lock_guard lock(registry().mutex);
-  std::shared_ptr<Profile>& profile = registry().profiles[device];
+  const std::lock_guard lock(profiles_of_devices().mutex);
+  std::shared_ptr<Profile>& profile = profiles_of_devices().profiles[device];
   if (!profile) profile = std::make_shared<Profile>(device, times);
   return profile;
 }
 
 std::string profile_tables() {
-  const std::lock_guard lock(registry().mutex);
+  const std::lock_guard lock(profiles_of_devices().mutex);
   std::string text;
-  for (const auto& [device, profile] : registry().profiles) {
+  for (const auto& [device, profile] : profiles_of_devices().profiles) {
     const std::string table = profile->table();
     if (!text.empty() && !table.empty()) text += "\n";
     text += table;
@@ -125,8 +125,8 @@ std::string profile_tables() {
 }
 
 void clear_profiles() {
-  const std::lock_guard lock(registry().mutex);
-  for (const auto& [device, profile] : registry().profiles) profile->clear();
+  const std::lock_guard lock(profiles_of_devices().mutex);
+  for (const auto& [device, profile] : profiles_of_devices().profiles) profile->clear();
 }
 
 }  // namespace vitrine::internal

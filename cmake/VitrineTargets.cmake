@@ -42,3 +42,17 @@ function(vitrine_add_executable name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} vitrine_options)
 endfunction()
+
+# vitrine_unity(TARGETS...): compiles the targets' files several at once, with VITRINE_UNITY, because reading what each includes
+# costs more than the file. Names of a target's unnamed namespaces must differ. The thread sanitizer's step of scripts/test.sh compiles file by
+# file, which shows includes that are missing.
+function(vitrine_unity)
+  if(NOT VITRINE_UNITY)
+    return()
+  endif()
+  foreach(target ${ARGN})
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON)
+    # GCC takes a file that another one includes for a header, in which a class must not hold what only that file knows.
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
+  endforeach()
+endfunction()

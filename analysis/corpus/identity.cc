@@ -11,7 +11,7 @@
 namespace vitrine::internal {
 namespace {
 
-constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMaxIndex = std::numeric_limits<int64_t>::max();
 
 std::string checksum(uint64_t digest) { return "xxh64:" + hex64(digest); }
 
@@ -171,8 +171,8 @@ Json position_json(const CorpusPosition& position) {
 CorpusPosition position_from(const Json& json, const std::string& file) {
   const JsonFields fields(json, file);
   CorpusPosition position;
-  position.document = fields.require_integer("document", -1, kMost);
-  position.begin = fields.require_integer("begin", 0, kMost);
+  position.document = fields.require_integer("document", -1, kMaxIndex);
+  position.begin = fields.require_integer("begin", 0, kMaxIndex);
   const std::string digest = fields.text("digest").value_or("");
   const auto [end, error] = std::from_chars(digest.data() + std::min<size_t>(6, digest.size()),
                                             digest.data() + digest.size(), position.digest, 16);

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFormat = "vitrine corpus capture 1";
-constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 4;
+constexpr int64_t kMaxCount = std::numeric_limits<int64_t>::max() / 4;
 constexpr size_t kMaxManifest = size_t{1} << 30;
 
 Json shard_json(const ShardEntry& shard, size_t index) {
@@ -44,9 +44,9 @@ std::vector<NonFiniteSite> non_finite_from(const JsonFields& fields, const std::
   for (const Json& entry : *list) {
     const JsonFields site(entry, where);
     sites.push_back({.name = site.text("site").value_or(""),
-                     .count = site.require_integer("count", 1, kMost),
-                     .text = site.require_integer("document", 0, kMost),
-                     .position = site.require_integer("position", 0, kMost)});
+                     .count = site.require_integer("count", 1, kMaxCount),
+                     .text = site.require_integer("document", 0, kMaxCount),
+                     .position = site.require_integer("position", 0, kMaxCount)});
   }
   return sites;
 }
@@ -57,18 +57,18 @@ ShardEntry shard_from(const Json& json, size_t index, const std::string& file) {
   if (fields.text("file") != shard_name(index))
     fields.refuse("file", fmt::format("expected {}", shard_name(index)));
   ShardEntry shard;
-  shard.bytes = static_cast<uint64_t>(fields.require_integer("bytes", 1, kMost));
+  shard.bytes = static_cast<uint64_t>(fields.require_integer("bytes", 1, kMaxCount));
   shard.checksum = fields.text("xxh64").value_or("");
   if (shard.checksum.size() != 16) fields.refuse("xxh64", "expected 16 digits");
-  shard.windows = fields.require_integer("windows", 1, kMost);
-  shard.tokens = fields.require_integer("tokens", 1, kMost);
-  shard.documents = fields.require_integer("documents", 0, kMost);
+  shard.windows = fields.require_integer("windows", 1, kMaxCount);
+  shard.tokens = fields.require_integer("tokens", 1, kMaxCount);
+  shard.documents = fields.require_integer("documents", 0, kMaxCount);
   for (const char* name : {"first", "last"}) {
     if (!fields.has(name)) fields.refuse(name, "expected a document and a begin");
   }
   const JsonFields first(*fields.find("first"), where);
-  shard.first_document = first.require_integer("document", 0, kMost);
-  shard.first_begin = first.require_integer("begin", 0, kMost);
+  shard.first_document = first.require_integer("document", 0, kMaxCount);
+  shard.first_begin = first.require_integer("begin", 0, kMaxCount);
   shard.last = position_from(*fields.find("last"), where);
   shard.non_finite = non_finite_from(fields, where);
   if (shard.last.document < shard.first_document)
@@ -109,7 +109,7 @@ CorpusManifest CorpusManifest::read(const fs::path& path) {
   const auto complete = fields.boolean("complete");
   if (!complete) fields.refuse("complete", "expected true or false");
   manifest.complete = *complete;
-  manifest.skipped = fields.require_integer("skipped", 0, kMost);
+  manifest.skipped = fields.require_integer("skipped", 0, kMaxCount);
   const Json* shards = fields.find("shards");
   if (!shards || !shards->is_array()) fields.refuse("shards", "expected a list");
   for (const Json& shard : *shards)

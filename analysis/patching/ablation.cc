@@ -14,8 +14,8 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-constexpr std::array kNames = {std::string_view("zero"), std::string_view("mean"),
-                               std::string_view("resample")};
+constexpr std::array kAblationNames = {std::string_view("zero"), std::string_view("mean"),
+                                       std::string_view("resample")};
 
 Batch checked_others(const AblationOptions& options, size_t tokens) {
   const std::string_view name = ablation_name(options.ablation);
@@ -53,13 +53,15 @@ PatchValues values_of(const AblationOptions& options, const BaseRun& base, const
 
 }  // namespace
 
-std::string_view ablation_name(Ablation ablation) { return kNames[static_cast<size_t>(ablation)]; }
+std::string_view ablation_name(Ablation ablation) {
+  return kAblationNames[static_cast<size_t>(ablation)];
+}
 
 Ablation ablation_from_name(std::string_view name) {
-  const auto found = std::find(kNames.begin(), kNames.end(), name);
-  if (found == kNames.end())
-    user_error("unknown ablation '{}': expected one of {}", name, fmt::join(kNames, ", "));
-  return static_cast<Ablation>(found - kNames.begin());
+  const auto found = std::find(kAblationNames.begin(), kAblationNames.end(), name);
+  if (found == kAblationNames.end())
+    user_error("unknown ablation '{}': expected one of {}", name, fmt::join(kAblationNames, ", "));
+  return static_cast<Ablation>(found - kAblationNames.begin());
 }
 
 Ablations ablate(const Model& model, std::span<const int32_t> ids, const AblationOptions& options) {

@@ -17,18 +17,19 @@ namespace {
 
 using Kind = PatchMetric::Kind;
 
-constexpr std::array kNames = {std::string_view("logit-difference"), std::string_view("logit"),
-                               std::string_view("log-prob"), std::string_view("prob")};
+constexpr std::array kMetricNames = {std::string_view("logit-difference"),
+                                     std::string_view("logit"), std::string_view("log-prob"),
+                                     std::string_view("prob")};
 
 }  // namespace
 
-std::string_view patch_metric_name(Kind kind) { return kNames[static_cast<size_t>(kind)]; }
+std::string_view patch_metric_name(Kind kind) { return kMetricNames[static_cast<size_t>(kind)]; }
 
 Kind patch_metric_from_name(std::string_view name) {
-  const auto found = std::find(kNames.begin(), kNames.end(), name);
-  if (found == kNames.end())
-    user_error("unknown metric '{}': expected one of {}", name, fmt::join(kNames, ", "));
-  return static_cast<Kind>(found - kNames.begin());
+  const auto found = std::find(kMetricNames.begin(), kMetricNames.end(), name);
+  if (found == kMetricNames.end())
+    user_error("unknown metric '{}': expected one of {}", name, fmt::join(kMetricNames, ", "));
+  return static_cast<Kind>(found - kMetricNames.begin());
 }
 
 double PatchMetric::of(std::span<const float> logits) const {
