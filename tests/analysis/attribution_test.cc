@@ -14,19 +14,19 @@ namespace {
 TEST(LogitAttribution, AddsUpToTheLogit) {
   // Some hundred float32 contributions of about 1, each rounded by 1e-7 of itself and of the stream
   // that it was added to.
-  constexpr double kTolerance = 2e-5;
+  constexpr double kSumTolerance = 2e-5;
   const Model model = small_model();
   const auto ids = some_ids(7);
   const auto run = model.forward(ids);
   for (const int64_t position : {0, 3, -1}) {
     const auto logits = run.logits().slice(position < 0 ? position + 7 : position).f32();
     const LogitAttribution one = logit_attribution(model, ids, {.target = 5, .position = position});
-    EXPECT_NEAR(one.logit, logits[5], kTolerance);
-    EXPECT_NEAR(one.gap(), 0.0, kTolerance);
+    EXPECT_NEAR(one.logit, logits[5], kSumTolerance);
+    EXPECT_NEAR(one.gap(), 0.0, kSumTolerance);
     const LogitAttribution two =
         logit_attribution(model, ids, {.target = 5, .against = 17, .position = position});
-    EXPECT_NEAR(two.logit, logits[5] - logits[17], kTolerance);
-    EXPECT_NEAR(two.gap(), 0.0, kTolerance);
+    EXPECT_NEAR(two.logit, logits[5] - logits[17], kSumTolerance);
+    EXPECT_NEAR(two.gap(), 0.0, kSumTolerance);
     EXPECT_EQ(two.position, position < 0 ? position + 7 : position);
   }
 }

@@ -11,12 +11,12 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-const PatchMetric kMetric{.kind = PatchMetric::Kind::kProb, .answer = 5};
+const PatchMetric kTraceMetric{.kind = PatchMetric::Kind::kProb, .answer = 5};
 
 TEST(CausalTrace, SameSeedSameNumbers) {
   const Model model = small_model();
   const auto ids = some_ids(7);
-  TraceOptions options{.metric = kMetric, .subject = {1, 2}, .draws = 3, .seed = 4};
+  TraceOptions options{.metric = kTraceMetric, .subject = {1, 2}, .draws = 3, .seed = 4};
   const Trace first = causal_trace(model, ids, options), again = causal_trace(model, ids, options);
   EXPECT_EQ(first.grids[0].values, again.grids[0].values);
   options.seed = 5;
@@ -35,7 +35,7 @@ TEST(CausalTrace, RestoringEverythingIsTheCleanRun) {
   const Model model = small_model();
   const Trace found =
       causal_trace(model, some_ids(7),
-                   {.metric = kMetric,
+                   {.metric = kTraceMetric,
                     .subject = {1, 2},
                     .draws = 2,
                     .cells = {.sites = {Site::kResidPre}, .over = PatchOver::kWhole}});
@@ -49,7 +49,7 @@ TEST(CausalTrace, RestoringEverythingIsTheCleanRun) {
 TEST(CausalTrace, BeforeTheSubjectNothingIsRestored) {
   const Model model = small_model();
   const Trace found =
-      causal_trace(model, some_ids(7), {.metric = kMetric, .subject = {-4}, .draws = 1});
+      causal_trace(model, some_ids(7), {.metric = kTraceMetric, .subject = {-4}, .draws = 1});
   for (size_t layer = 0; layer < 3; ++layer) {
     for (size_t position = 0; position < 3; ++position)
       EXPECT_EQ(found.grids[0].effects[found.grids[0].cell(layer, position)], 0.0);
@@ -67,7 +67,7 @@ TEST(CausalTrace, NoiseIsAsLargeAsAsked) {
     squares += static_cast<double>(x) * static_cast<double>(x);
   }
   const auto n = static_cast<double>(embeddings.size());
-  TraceOptions options{.metric = kMetric, .subject = {1}, .draws = 1, .noise = 2.5};
+  TraceOptions options{.metric = kTraceMetric, .subject = {1}, .draws = 1, .noise = 2.5};
   EXPECT_NEAR(causal_trace(model, ids, options).deviation,
               2.5 * std::sqrt(squares / n - sum * sum / n / n), 1e-9);
   options.spread = 0.5;
@@ -80,7 +80,7 @@ TEST(CausalTrace, NoiseIsAsLargeAsAsked) {
 TEST(CausalTrace, RefusesWhatMakesNoSense) {
   const Model model = small_model();
   const auto refuse = [&](TraceOptions options) {
-    options.metric = kMetric;
+    options.metric = kTraceMetric;
     return user_error_of([&] { causal_trace(model, some_ids(6), options); });
   };
   EXPECT_EQ(refuse({}), "the subject is empty: expected at least one position");

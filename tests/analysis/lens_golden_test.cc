@@ -18,7 +18,7 @@ using namespace internal;
 namespace {
 
 // float32 activations and logits that spread over some 20 nats.
-constexpr double kTolerance = 2e-5;
+constexpr double kLensTolerance = 2e-5;
 
 std::filesystem::path goldens() {
   return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests" / "analysis" / "goldens";
@@ -47,8 +47,8 @@ TEST_P(LensGoldens, EveryModeOfEverySource) {
       SCOPED_TRACE(want.dump());
       EXPECT_EQ(found.layers[cell / ids.size()], want[0].get<int>());
       EXPECT_EQ(found.target_ranks[cell], want[2].get<int32_t>());
-      EXPECT_NEAR(found.target_log_probs[cell], want[3].get<double>(), kTolerance);
-      EXPECT_NEAR(found.kl[cell], want[4].get<double>(), kTolerance);
+      EXPECT_NEAR(found.target_log_probs[cell], want[3].get<double>(), kLensTolerance);
+      EXPECT_NEAR(found.kl[cell], want[4].get<double>(), kLensTolerance);
     }
   }
 }
@@ -61,7 +61,7 @@ TEST_P(LensGoldens, Rankings) {
   for (const Json& cell : wanted["cells"]) {  // step by step there, layer by layer here
     const size_t at = found.cell(cell[0].get<size_t>(), cell[1].get<size_t>());
     EXPECT_EQ(found.target_ranks[at], cell[2].get<int32_t>()) << cell;
-    EXPECT_NEAR(found.target_log_probs[at], cell[3].get<double>(), kTolerance) << cell;
+    EXPECT_NEAR(found.target_log_probs[at], cell[3].get<double>(), kLensTolerance) << cell;
   }
 }
 
@@ -88,12 +88,12 @@ TEST_P(LensGoldens, Fit) {
     expect_near(fit.lens.weights[l], std::to_string(layer) + ".weight");
     expect_near(fit.lens.biases[l], std::to_string(layer) + ".bias");
     const Json& row = wanted["rows"][l];
-    EXPECT_NEAR(fit.rows[l].normalized_loss, row[0].get<double>(), kTolerance);
-    EXPECT_NEAR(fit.rows[l].tuned_loss, row[1].get<double>(), kTolerance);
-    EXPECT_NEAR(fit.rows[l].normalized_kl, row[2].get<double>(), kTolerance);
-    EXPECT_NEAR(fit.rows[l].tuned_kl, row[3].get<double>(), kTolerance);
+    EXPECT_NEAR(fit.rows[l].normalized_loss, row[0].get<double>(), kLensTolerance);
+    EXPECT_NEAR(fit.rows[l].tuned_loss, row[1].get<double>(), kLensTolerance);
+    EXPECT_NEAR(fit.rows[l].normalized_kl, row[2].get<double>(), kLensTolerance);
+    EXPECT_NEAR(fit.rows[l].tuned_kl, row[3].get<double>(), kLensTolerance);
   }
-  EXPECT_NEAR(fit.model_loss, wanted["model_loss"].get<double>(), kTolerance);
+  EXPECT_NEAR(fit.model_loss, wanted["model_loss"].get<double>(), kLensTolerance);
   int64_t held = 0, all = 0;
   for (size_t i = 0; i < texts.size(); ++i) {
     all += static_cast<int64_t>(texts[i].size());

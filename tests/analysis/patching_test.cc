@@ -27,7 +27,7 @@ Pair some_pair(size_t tokens = 8) {
   return pair;
 }
 
-const PatchMetric kMetric{.answer = 5, .wrong = 17};
+const PatchMetric kPatchMetric{.answer = 5, .wrong = 17};
 
 bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
@@ -65,21 +65,21 @@ TEST(Patching, EveryCellIsAWholeRunWithThatEdit) {
   const Model model = small_model();
   for (const PatchDirection direction : {PatchDirection::kDenoise, PatchDirection::kNoise}) {
     expect_naive(model,
-                 {.metric = kMetric, .direction = direction, .cells = {.sites = kAllLayered}});
-    expect_naive(model, {.metric = kMetric,
+                 {.metric = kPatchMetric, .direction = direction, .cells = {.sites = kAllLayered}});
+    expect_naive(model, {.metric = kPatchMetric,
                          .direction = direction,
                          .cells = {.sites = {Site::kQ, Site::kK, Site::kV, Site::kAttnScores,
                                              Site::kPattern, Site::kZ},
                                    .over = PatchOver::kHeads}});
-    expect_naive(model, {.metric = kMetric,
+    expect_naive(model, {.metric = kPatchMetric,
                          .direction = direction,
                          .cells = {.sites = kAllLayered, .over = PatchOver::kWhole}});
   }
-  expect_naive(model, {.metric = kMetric,
+  expect_naive(model, {.metric = kPatchMetric,
                        .cells = {.sites = {Site::kPattern, Site::kV},
                                  .over = PatchOver::kHeads,
                                  .positions = {3, 7}}});
-  expect_naive(model, {.metric = kMetric,
+  expect_naive(model, {.metric = kPatchMetric,
                        .cells = {.sites = {Site::kMlpPost, Site::kResidPre},
                                  .over = PatchOver::kNeurons,
                                  .layers = {0, 2},
@@ -90,15 +90,17 @@ TEST(Patching, EveryCellIsAWholeRunWithThatEdit) {
 
 TEST(Patching, HeadResultsAgreeToRounding) {
   // An edit of hook_result adds the heads up in another order: the promise's one exception.
-  expect_naive(small_model(),
-               {.metric = kMetric, .cells = {.sites = {Site::kResult}, .over = PatchOver::kHeads}},
-               1e-5);
+  expect_naive(
+      small_model(),
+      {.metric = kPatchMetric, .cells = {.sites = {Site::kResult}, .over = PatchOver::kHeads}},
+      1e-5);
 }
 
 TEST(Patching, BatchesChangeNothing) {
   const Model model = small_model();
   const Pair pair = some_pair();
-  PatchOptions options{.metric = kMetric, .cells = {.sites = {Site::kResidPre, Site::kMlpPost}}};
+  PatchOptions options{.metric = kPatchMetric,
+                       .cells = {.sites = {Site::kResidPre, Site::kMlpPost}}};
   const Patching whole = patch(model, pair.clean, pair.corrupt, options);
   for (const int64_t tokens : {1, 7, 40}) {
     options.batch_tokens = tokens;
@@ -112,17 +114,17 @@ TEST(Patching, TheWholeStreamIsTheOtherRun) {
   const Model model = small_model();
   const Pair pair = some_pair();
   for (const PatchDirection direction : {PatchDirection::kDenoise, PatchDirection::kNoise}) {
-    const Patching found =
-        patch(model, pair.clean, pair.corrupt,
-              {.metric = kMetric, .direction = direction, .cells = {.over = PatchOver::kWhole}});
+    const Patching found = patch(
+        model, pair.clean, pair.corrupt,
+        {.metric = kPatchMetric, .direction = direction, .cells = {.over = PatchOver::kWhole}});
     const double wanted = direction == PatchDirection::kDenoise ? 1.0 : 0.0;
     for (const double effect : found.grids[0].effects) EXPECT_EQ(effect, wanted);
-    EXPECT_EQ(
-        found.clean,
-        kMetric.of(model.forward(pair.clean, {}, {.logits = LogitRows::kLast}).logits().f32()));
-    EXPECT_EQ(
-        found.corrupt,
-        kMetric.of(model.forward(pair.corrupt, {}, {.logits = LogitRows::kLast}).logits().f32()));
+    EXPECT_EQ(found.clean,
+              kPatchMetric.of(
+                  model.forward(pair.clean, {}, {.logits = LogitRows::kLast}).logits().f32()));
+    EXPECT_EQ(found.corrupt,
+              kPatchMetric.of(
+                  model.forward(pair.corrupt, {}, {.logits = LogitRows::kLast}).logits().f32()));
   }
 }
 
@@ -131,7 +133,7 @@ TEST(Patching, WindowsReplaceSeveralLayers) {
   const Pair pair = some_pair();
   const Patching found =
       patch(model, pair.clean, pair.corrupt,
-            {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .window = 3}});
+            {.metric = kPatchMetric, .cells = {.sites = {Site::kMlpOut}, .window = 3}});
   const auto source = model.forward(pair.clean, Hooks().capture("*")).shared_captures();
   const std::vector<std::string> layers = {
       "blocks.{0..1}.hook_mlp_out", "blocks.{0..2}.hook_mlp_out", "blocks.{1..2}.hook_mlp_out"};
@@ -139,7 +141,7 @@ TEST(Patching, WindowsReplaceSeveralLayers) {
     for (int64_t position = 0; position < 8; ++position) {
       const Hooks edits =
           Hooks().edit(layers[row], replace_from(source), {.positions = {position}});
-      const double wanted = kMetric.of(
+      const double wanted = kPatchMetric.of(
           model.forward(pair.corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
       EXPECT_EQ(found.grids[0].values[found.grids[0].cell(row, static_cast<size_t>(position))],
                 wanted);
@@ -150,7 +152,7 @@ TEST(Patching, WindowsReplaceSeveralLayers) {
 TEST(Patching, ComputesOnlyWhatChanges) {
   const Model model = small_model();  // 3 layers
   const Pair pair = some_pair();      // 8 tokens, 3 and 4 differ
-  const Patching found = patch(model, pair.clean, pair.corrupt, {.metric = kMetric});
+  const Patching found = patch(model, pair.clean, pair.corrupt, {.metric = kPatchMetric});
   EXPECT_EQ(found.work.cells, 24);
   EXPECT_EQ(found.work.naive, (24 + 2) * 8 * 3);
   // Before the first block only positions 3 and 4 differ, after it 3 to 7. A cell at p runs 8 - p
@@ -160,19 +162,20 @@ TEST(Patching, ComputesOnlyWhatChanges) {
   // In the last block what an MLP writes elsewhere is not read by the last position.
   const Patching last =
       patch(model, pair.clean, pair.corrupt,
-            {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}, .layers = {-1}}});
+            {.metric = kPatchMetric, .cells = {.sites = {Site::kMlpOut}, .layers = {-1}}});
   EXPECT_EQ(last.work.computed, 2 * 8 * 3 + 1);
 }
 
 TEST(Patching, ReadsTheMetricWhereAsked) {
   const Model model = small_model();
   Pair pair = some_pair();
-  const Patching found = patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .position = 5});
+  const Patching found =
+      patch(model, pair.clean, pair.corrupt, {.metric = kPatchMetric, .position = 5});
   const std::vector<int32_t> clean(pair.clean.begin(), pair.clean.begin() + 6),
       corrupt(pair.corrupt.begin(), pair.corrupt.begin() + 6);
-  const Patching cut = patch(model, clean, corrupt, {.metric = kMetric});
+  const Patching cut = patch(model, clean, corrupt, {.metric = kPatchMetric});
   EXPECT_EQ(found.grids[0].values, cut.grids[0].values);
-  EXPECT_EQ(found.clean, kMetric.of(model.forward(pair.clean).logits().slice(5).f32()));
+  EXPECT_EQ(found.clean, kPatchMetric.of(model.forward(pair.clean).logits().slice(5).f32()));
 }
 
 TEST(Patching, AlignsPromptsOfDifferentLengths) {
@@ -181,7 +184,7 @@ TEST(Patching, AlignsPromptsOfDifferentLengths) {
   const std::vector<std::pair<int64_t, int64_t>> alignment = {{0, 0}, {1, 1}, {3, 4}, {4, 5}};
   const Patching found =
       patch(model, clean, corrupt,
-            {.metric = kMetric, .cells = {.sites = {Site::kMlpOut}}, .alignment = alignment});
+            {.metric = kPatchMetric, .cells = {.sites = {Site::kMlpOut}}, .alignment = alignment});
   const PatchGrid& grid = found.grids[0];
   const auto source = model.forward(clean, Hooks().capture("*"));
   for (size_t row = 0; row < 3; ++row) {
@@ -192,15 +195,15 @@ TEST(Patching, AlignsPromptsOfDifferentLengths) {
         const std::string name = site_name(Site::kMlpOut, static_cast<int>(row));
         const Hooks edits = Hooks().edit(
             name, replace(Tensor::from(source[name].slice(from).f32())), {.positions = {to}});
-        wanted =
-            kMetric.of(model.forward(corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
+        wanted = kPatchMetric.of(
+            model.forward(corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
       }
       EXPECT_EQ(grid.values[grid.cell(row, column)], wanted) << row << " " << column;
     }
   }
   const Patching back =
       patch(model, clean, corrupt,
-            {.metric = kMetric, .direction = PatchDirection::kNoise, .alignment = alignment});
+            {.metric = kPatchMetric, .direction = PatchDirection::kNoise, .alignment = alignment});
   EXPECT_EQ(back.grids[0].columns.size(), clean.size());
 }
 
@@ -211,7 +214,7 @@ TEST(AttributionPatching, IsTheSlopeOfPatching) {
   const auto ids = some_ids(7);
   const std::string site = "blocks.1.hook_resid_pre";
   const auto base = model.forward(ids, Hooks().capture(site));
-  const Backward slope = backward(model, {ids}, {kMetric.target()}, Hooks().gradient(site));
+  const Backward slope = backward(model, {ids}, {kPatchMetric.target()}, Hooks().gradient(site));
   const auto gradient = slope.gradient(site).slice(4).f32();
   const auto error = [&](double step) {
     std::vector<float> moved = base[site].slice(4).to_f32();
@@ -221,13 +224,13 @@ TEST(AttributionPatching, IsTheSlopeOfPatching) {
       moved[i] += static_cast<float>(step * std::sin(static_cast<double>(i)));
       estimate += static_cast<double>(moved[i] - before) * static_cast<double>(gradient[i]);
     }
-    const double value = kMetric.of(
+    const double value = kPatchMetric.of(
         model
             .forward(ids, Hooks().edit(site, replace(Tensor::from(moved)), {.positions = {4}}),
                      {.logits = LogitRows::kLast})
             .logits()
             .f32());
-    return std::abs(value - kMetric.of(base.logits().slice(6).f32()) - estimate) /
+    return std::abs(value - kPatchMetric.of(base.logits().slice(6).f32()) - estimate) /
            std::abs(estimate);
   };
   EXPECT_LT(error(0.01), error(0.1));
@@ -243,7 +246,7 @@ TEST(AttributionPatching, EqualsPatchingWhereTheModelIsLinear) {
   config.layer_norm_epsilon = 3.0f;
   const Model model = Model::random(config, 5, {.threads = 2});
   const Pair pair = some_pair();
-  PatchOptions options{.metric = kMetric, .attribution = true};
+  PatchOptions options{.metric = kPatchMetric, .attribution = true};
   options.cells.sites = {Site::kResidPre, Site::kZ,      Site::kAttnOut,
                          Site::kMlpPost,  Site::kMlpOut, Site::kResidPost};
   for (const PatchGrid& grid : patch(model, pair.clean, pair.corrupt, options).grids) {
@@ -259,7 +262,7 @@ TEST(AttributionPatching, EqualsPatchingWhereTheModelIsLinear) {
 TEST(AttributionPatching, AddsUpOverPositionsAndHeads) {
   const Model model = small_model();
   const Pair pair = some_pair();
-  PatchOptions options{.metric = kMetric, .exact = false, .attribution = true};
+  PatchOptions options{.metric = kPatchMetric, .exact = false, .attribution = true};
   const auto sums = [&](PatchOver over) {
     options.cells = {.sites = {Site::kZ, Site::kPattern, Site::kAttnScores}, .over = over};
     std::vector<double> rows;
@@ -296,18 +299,18 @@ TEST(Patching, RefusesWhatMakesNoSense) {
   const Model model = small_model();
   const Pair pair = some_pair();
   const auto refuse = [&](PatchOptions options) {
-    options.metric = kMetric;
+    options.metric = kPatchMetric;
     return user_error_of([&] { patch(model, pair.clean, pair.corrupt, options); });
   };
   const auto of = [&](const PatchMetric& metric) {
     return user_error_of([&] { patch(model, pair.clean, pair.corrupt, {.metric = metric}); });
   };
-  EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, some_ids(5), {.metric = kMetric}); }),
+  EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, some_ids(5), {.metric = kPatchMetric}); }),
             "the clean prompt has 8 tokens, the corrupt one 5: expected the same length; or use an "
             "alignment of their positions");
-  EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, pair.clean, {.metric = kMetric}); }),
+  EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, pair.clean, {.metric = kPatchMetric}); }),
             "the clean and the corrupt prompt are the same 8 tokens: expected different prompts");
-  EXPECT_EQ(user_error_of([&] { patch(model, {}, pair.corrupt, {.metric = kMetric}); }),
+  EXPECT_EQ(user_error_of([&] { patch(model, {}, pair.corrupt, {.metric = kPatchMetric}); }),
             "the clean prompt is empty: expected at least one token");
   EXPECT_EQ(of({.answer = 61}), "the answer 61 is out of range: expected 0..60");
   EXPECT_EQ(of({.answer = 6, .wrong = -1}), "the wrong answer -1 is out of range: expected 0..60");
@@ -356,11 +359,11 @@ TEST(Patching, RefusesPromptsThatAnswerAlike) {
   const Model model = small_model();
   const Pair pair = some_pair();
   EXPECT_EQ(user_error_of([&] {
-              patch(model, pair.clean, pair.corrupt, {.metric = kMetric, .position = 2});
+              patch(model, pair.clean, pair.corrupt, {.metric = kPatchMetric, .position = 2});
             }),
             "the clean and the corrupt prompt are the same 3 tokens: expected different prompts")
       << "the prompts differ only after the position where the metric is read";
-  EXPECT_EQ(user_error_of([] { metric_scale(0.5, 0.5, PatchDirection::kDenoise, kMetric); }),
+  EXPECT_EQ(user_error_of([] { metric_scale(0.5, 0.5, PatchDirection::kDenoise, kPatchMetric); }),
             "the logit-difference is 0.5 for both prompts: expected different values; choose other "
             "tokens or prompts");
 }

@@ -12,31 +12,31 @@ namespace {
 
 using Kind = PathNode::Kind;
 
-const PatchMetric kMetric{.answer = 5, .wrong = 17};
+const PatchMetric kPathMetric{.answer = 5, .wrong = 17};
 
-struct Pair {
+struct PathPair {
   std::vector<int32_t> clean = some_ids(7, 3), corrupt = some_ids(7, 8);
 };
 
 TEST(PathPatching, ALastMlpHasOneWayOut) {
   // The last block's MLP is read by the final residual alone, so the path is the whole of it.
   const Model model = small_model();
-  const Pair pair;
+  const PathPair pair;
   const PathPatching found = path_patch(model, pair.clean, pair.corrupt,
-                                        {.metric = kMetric, .senders = {{Kind::kMlp, -1, 0}}});
+                                        {.metric = kPathMetric, .senders = {{Kind::kMlp, -1, 0}}});
   const auto source = model.forward(pair.clean, Hooks().capture("*")).shared_captures();
   const auto run =
       model.forward(pair.corrupt, Hooks().edit("blocks.2.hook_mlp_out", replace_from(source)),
                     {.logits = LogitRows::kLast});
-  EXPECT_NEAR(found.values[0], kMetric.of(run.logits().f32()), 1e-5)
+  EXPECT_NEAR(found.values[0], kPathMetric.of(run.logits().f32()), 1e-5)
       << "the change is added to the stream, which rounds once more";
   EXPECT_EQ(found.senders[0], (PathNode{Kind::kMlp, 2, 0}));
 }
 
 TEST(PathPatching, ReceiversHearTheSenderAloneAndAnswerTogether) {
   const Model model = small_model();
-  const Pair pair;
-  PathOptions options{.metric = kMetric,
+  const PathPair pair;
+  PathOptions options{.metric = kPathMetric,
                       .senders = {{Kind::kMlp, 1, 0}},
                       .receivers = {{.kind = Kind::kFinalResidual}, {Kind::kMlp, 2, 0}}};
   for (int head = 0; head < 2; ++head) {
@@ -72,13 +72,14 @@ TEST(PathPatching, ReceiversHearTheSenderAloneAndAnswerTogether) {
       pair.corrupt,
       Hooks().edit("blocks.2.hook_resid_post", replace(Tensor::from(final)), {.positions = {6}}),
       {.logits = LogitRows::kLast});
-  EXPECT_NEAR(direct, kMetric.of(whole.logits().f32()), 1e-5);
+  EXPECT_NEAR(direct, kPathMetric.of(whole.logits().f32()), 1e-5);
 }
 
 TEST(PathPatching, NothingFlowsBackwards) {
   const Model model = small_model();
-  const Pair pair;
-  PathOptions options{.metric = kMetric, .receivers = {{Kind::kValue, 0, 1}, {Kind::kQuery, 0, 0}}};
+  const PathPair pair;
+  PathOptions options{.metric = kPathMetric,
+                      .receivers = {{Kind::kValue, 0, 1}, {Kind::kQuery, 0, 0}}};
   const PathPatching found = path_patch(model, pair.clean, pair.corrupt, options);
   ASSERT_EQ(found.senders.size(), 1u + 3 * (2 + 1));
   EXPECT_NE(found.effects[0], 0.0) << "embeddings are what the first block reads";
@@ -88,8 +89,8 @@ TEST(PathPatching, NothingFlowsBackwards) {
 
 TEST(PathPatching, PositionsNarrowBothEnds) {
   const Model model = small_model();
-  const Pair pair;
-  PathOptions options{.metric = kMetric,
+  const PathPair pair;
+  PathOptions options{.metric = kPathMetric,
                       .senders = {{Kind::kHead, 0, 1}},
                       .receivers = {{Kind::kValue, 2, 0}},
                       .sender_positions = {5},
@@ -102,8 +103,8 @@ TEST(PathPatching, PositionsNarrowBothEnds) {
 
 TEST(PathPatching, BatchesChangeNothing) {
   const Model model = small_model();
-  const Pair pair;
-  PathOptions options{.metric = kMetric,
+  const PathPair pair;
+  PathOptions options{.metric = kPathMetric,
                       .receivers = {{Kind::kKey, 2, 0}, {.kind = Kind::kFinalResidual}}};
   const PathPatching whole = path_patch(model, pair.clean, pair.corrupt, options);
   options.batch_tokens = 1;
@@ -130,9 +131,9 @@ TEST(PathNode, NamesAndTheInverse) {
 
 TEST(PathPatching, RefusesWhatMakesNoSense) {
   const Model model = small_model();
-  const Pair pair;
+  const PathPair pair;
   const auto refuse = [&](PathOptions options) {
-    options.metric = kMetric;
+    options.metric = kPathMetric;
     return user_error_of([&] { path_patch(model, pair.clean, pair.corrupt, options); });
   };
   EXPECT_EQ(refuse({.senders = {{Kind::kQuery, 1, 0}}}),

@@ -50,7 +50,7 @@ SaliencyOptions options_from(const Json& json) {
   return options;
 }
 
-double largest(const std::vector<double>& values) {
+double largest_score(const std::vector<double>& values) {
   double size = 0;
   for (const double x : values) size = std::max(size, std::abs(x));
   return size;
@@ -72,12 +72,12 @@ void expect_step(const Saliency& found, size_t step, const Json& want) {
 
   const auto scores = want["scores"].get<std::vector<double>>(),
              shares = want["shares"].get<std::vector<double>>();
-  // Gradients are as exact as the activations of their pass, relative to the step's largest;
+  // Gradients are as exact as the activations of their pass, relative to the step's largest_score;
   // differences of f as f itself is.
   const double tolerance =
-      found.method == SaliencyMethod::kOcclusion ? 2 * kNats : 5e-5 * largest(scores);
+      found.method == SaliencyMethod::kOcclusion ? 2 * kNats : 5e-5 * largest_score(scores);
   const double share_tolerance =
-      found.method == SaliencyMethod::kOcclusion ? tolerance / largest(scores) : 5e-5;
+      found.method == SaliencyMethod::kOcclusion ? tolerance / largest_score(scores) : 5e-5;
   ASSERT_EQ(static_cast<size_t>(got.inputs), scores.size());
   for (size_t i = 0; i < scores.size(); ++i) {
     EXPECT_NEAR(found.scores[found.cell(step, i)], scores[i], tolerance) << "token " << i;
@@ -88,7 +88,8 @@ void expect_step(const Saliency& found, size_t step, const Json& want) {
   ASSERT_EQ(got.completeness.has_value(), want.contains("gap"));
   if (!got.completeness) return;
   EXPECT_NEAR(got.completeness->baseline_value, want["baseline_value"].get<double>(), kNats);
-  EXPECT_NEAR(got.completeness->gap, want["gap"].get<double>(), 2 * kNats + 5e-5 * largest(scores));
+  EXPECT_NEAR(got.completeness->gap, want["gap"].get<double>(),
+              2 * kNats + 5e-5 * largest_score(scores));
 }
 
 class SaliencyGoldens : public ::testing::TestWithParam<const char*> {};

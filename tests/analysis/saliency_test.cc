@@ -55,7 +55,7 @@ Model lively_model() { return Model::load(golden_folder("plain").string(), {.thr
 
 /// Of logits, in that model: float32 activations, as tests/analysis/golden_test.cc has it. Small in
 /// the small model.
-constexpr double kRounding = 2e-5;
+constexpr double kLogitRounding = 2e-5;
 
 TEST(Saliency, SharesAddUpToOne) {
   const Model model = small_model();
@@ -92,10 +92,10 @@ TEST(Saliency, StepsSayWhatTheModelSays) {
     const auto token = static_cast<size_t>(options.continuation[step]);
     double total = 0;
     for (const float x : logits) total += std::exp(static_cast<double>(x));
-    EXPECT_NEAR(found.steps[step].logit, logits[token], kRounding);
-    EXPECT_NEAR(found.steps[step].log_prob, logits[token] - std::log(total), kRounding);
+    EXPECT_NEAR(found.steps[step].logit, logits[token], kLogitRounding);
+    EXPECT_NEAR(found.steps[step].log_prob, logits[token] - std::log(total), kLogitRounding);
     EXPECT_NEAR(found.steps[step].value, (std::exp(logits[token]) - std::exp(logits[9])) / total,
-                kRounding);
+                kLogitRounding);
     EXPECT_EQ(found.steps[step].rank, 1 + std::count_if(logits.begin(), logits.end(), [&](float x) {
                                         return x > logits[token];
                                       }));
@@ -174,8 +174,9 @@ TEST(Saliency, ContrastIsTheDifferenceOfTheTwo) {
       options.target = 3;
       options.contrast = 17;
       const Saliency difference = saliency(model, some_ids(6), options);
-      EXPECT_NEAR(difference.steps[0].value, one.steps[0].value - other.steps[0].value, kRounding);
-      const double tolerance = kRounding * std::max(1.0, largest(one.scores));
+      EXPECT_NEAR(difference.steps[0].value, one.steps[0].value - other.steps[0].value,
+                  kLogitRounding);
+      const double tolerance = kLogitRounding * std::max(1.0, largest(one.scores));
       for (size_t i = 0; i < 6; ++i)
         EXPECT_NEAR(difference.scores[i], one.scores[i] - other.scores[i], tolerance)
             << "token " << i;
@@ -214,7 +215,7 @@ TEST(Saliency, ALinearModelHasKnownAnswers) {
     from_zero.push_back(whole - logit_with(model, ids, 20, i, nothing));
     from_other.push_back(whole - logit_with(model, ids, 20, i, other));
   }
-  const double tolerance = kRounding * std::max(1.0, largest(from_zero));
+  const double tolerance = kLogitRounding * std::max(1.0, largest(from_zero));
   ASSERT_GT(largest(from_zero), 1000 * tolerance) << "the toy says nothing";
 
   SaliencyOptions options;

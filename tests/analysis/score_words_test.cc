@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // float16 weights widened to float32, sums of up to some ten tokens.
-constexpr double kTolerance = 2e-4;
+constexpr double kWordTolerance = 2e-4;
 
 class ScoreWords : public ::testing::Test {
  protected:
@@ -54,9 +54,9 @@ TEST_F(ScoreWords, AreTheGoldens) {
         if (value.is_null())
           EXPECT_TRUE(std::isnan(word.surprisal)) << word.text;
         else
-          EXPECT_NEAR(word.surprisal, value.get<double>(), kTolerance) << word.text;
+          EXPECT_NEAR(word.surprisal, value.get<double>(), kWordTolerance) << word.text;
       }
-      EXPECT_NEAR(found.white_space_end, wanted["rest"].get<double>(), kTolerance);
+      EXPECT_NEAR(found.white_space_end, wanted["rest"].get<double>(), kWordTolerance);
     }
   }
 }

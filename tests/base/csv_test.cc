@@ -15,13 +15,13 @@ std::vector<std::vector<std::string>> fields_of(std::string_view text) {
   return fields;
 }
 
-using Fields = std::vector<std::vector<std::string>>;
+using Rows = std::vector<std::vector<std::string>>;
 
 TEST(Csv, QuotesCommasAndLineBreaks) {
   EXPECT_EQ(fields_of("text,group\r\n\"A, \"\"b\"\"\r\nc\",1\r\n,\"\"\n\n x ,y"),
-            (Fields{{"text", "group"}, {"A, \"b\"\r\nc", "1"}, {"", ""}, {" x ", "y"}}));
-  EXPECT_EQ(fields_of("a\n\"\"\"\"\n"), (Fields{{"a"}, {"\""}}));
-  EXPECT_EQ(fields_of("a,b\n1,"), (Fields{{"a", "b"}, {"1", ""}}));
+            (Rows{{"text", "group"}, {"A, \"b\"\r\nc", "1"}, {"", ""}, {" x ", "y"}}));
+  EXPECT_EQ(fields_of("a\n\"\"\"\"\n"), (Rows{{"a"}, {"\""}}));
+  EXPECT_EQ(fields_of("a,b\n1,"), (Rows{{"a", "b"}, {"1", ""}}));
 }
 
 TEST(Csv, RowsKnowTheirLines) {

@@ -12,7 +12,7 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-class LargePages : public testing::TestWithParam<size_t> {};
+class LargePages : public ::testing::TestWithParam<size_t> {};
 
 TEST_P(LargePages, BeginAtABoundaryAndAreZeros) {
   const size_t bytes = GetParam();
@@ -25,8 +25,8 @@ TEST_P(LargePages, BeginAtABoundaryAndAreZeros) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, LargePages,
-                         testing::Values(1, 4096, kLargePage - 1, kLargePage, kLargePage + 1,
-                                         5 * kLargePage));
+                         ::testing::Values(1, 4096, kLargePage - 1, kLargePage, kLargePage + 1,
+                                           5 * kLargePage));
 
 // Advice changes no byte, wherever the memory lies, and however little of it there is.
 TEST_P(LargePages, AreOnlyAPreference) {

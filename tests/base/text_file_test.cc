@@ -18,7 +18,7 @@ using testing::error_of;
 using testing::says;
 using testing::TempFolder;
 
-std::string refused(std::string_view bytes) {
+std::string text_refused(std::string_view bytes) {
   return error_of([&] { check_text(bytes, "F"); });
 }
 
@@ -29,22 +29,23 @@ TEST(TextFile, DropsTheByteOrderMarkAndKeepsTheRest) {
 }
 
 TEST(TextFile, NamesOtherFormatsAndTheFix) {
-  EXPECT_TRUE(says(refused("\x1f\x8b\x08\0\0"sv), "F: is compressed with gzip",
+  EXPECT_TRUE(says(text_refused("\x1f\x8b\x08\0\0"sv), "F: is compressed with gzip",
                    "decompress it first: gunzip -k F"));
-  EXPECT_TRUE(says(refused("\xfd"
-                           "7zXZ\0\0"sv),
+  EXPECT_TRUE(says(text_refused("\xfd"
+                                "7zXZ\0\0"sv),
                    "compressed with xz", "xz -dk F"));
-  EXPECT_TRUE(says(refused("\x28\xb5\x2f\xfd\x04"), "compressed with zstd", "unzstd F"));
-  EXPECT_TRUE(says(refused("BZh91AY&SY\x01"), "compressed with bzip2", "bunzip2 -k F"));
-  EXPECT_TRUE(says(refused("PK\x03\x04\x14"), "zip archive", "unzip F"));
-  EXPECT_TRUE(says(refused("\xff\xfeT\0h\0"sv), "F: is UTF-16", "iconv -f UTF-16 -t UTF-8 F"));
-  EXPECT_TRUE(says(refused("\xfe\xff\0T\0h"sv), "is UTF-16"));
-  EXPECT_TRUE(says(refused("\xff\xfe\0\0T\0\0\0"sv), "is UTF-32"));
-  EXPECT_TRUE(says(refused("version https://git-lfs.github.com/spec/v1\noid sha256:01\nsize 9\n"),
-                   "Git LFS pointer", "git lfs pull"));
-  EXPECT_TRUE(says(refused("GGUF\x03\0\0\0"sv), "GGUF"));
-  EXPECT_TRUE(says(refused("\x93NUMPY\x01\0"sv), ".npy"));
-  EXPECT_TRUE(says(refused("PAR1\x15\x04"), "Parquet"));
+  EXPECT_TRUE(says(text_refused("\x28\xb5\x2f\xfd\x04"), "compressed with zstd", "unzstd F"));
+  EXPECT_TRUE(says(text_refused("BZh91AY&SY\x01"), "compressed with bzip2", "bunzip2 -k F"));
+  EXPECT_TRUE(says(text_refused("PK\x03\x04\x14"), "zip archive", "unzip F"));
+  EXPECT_TRUE(says(text_refused("\xff\xfeT\0h\0"sv), "F: is UTF-16", "iconv -f UTF-16 -t UTF-8 F"));
+  EXPECT_TRUE(says(text_refused("\xfe\xff\0T\0h"sv), "is UTF-16"));
+  EXPECT_TRUE(says(text_refused("\xff\xfe\0\0T\0\0\0"sv), "is UTF-32"));
+  EXPECT_TRUE(
+      says(text_refused("version https://git-lfs.github.com/spec/v1\noid sha256:01\nsize 9\n"),
+           "Git LFS pointer", "git lfs pull"));
+  EXPECT_TRUE(says(text_refused("GGUF\x03\0\0\0"sv), "GGUF"));
+  EXPECT_TRUE(says(text_refused("\x93NUMPY\x01\0"sv), ".npy"));
+  EXPECT_TRUE(says(text_refused("PAR1\x15\x04"), "Parquet"));
 }
 
 TEST(TextFile, TextThatSpeaksOfAFormatIsText) {
@@ -55,12 +56,13 @@ TEST(TextFile, TextThatSpeaksOfAFormatIsText) {
 }
 
 TEST(TextFile, SaysWhereTextIsNotUtf8) {
-  EXPECT_TRUE(says(refused("one\ntw\xf6\n"), "F:2: byte 0xf6 at offset 6 is not UTF-8", "iconv"));
-  EXPECT_TRUE(says(refused("\xef\xbb\xbfone\ntw\xf6\n"), "F:2: byte 0xf6 at offset 9"));
-  EXPECT_TRUE(says(refused("T\0h\0"sv), "F:1: NUL byte at offset 1", "UTF-16LE"));
-  EXPECT_TRUE(says(refused("\xed\xa0\x80"), "F:1: byte 0xed at offset 0")) << "a surrogate";
-  EXPECT_TRUE(says(refused(""), "F: is empty: expected text"));
-  EXPECT_TRUE(says(refused("\xef\xbb\xbf"), "F: is empty: expected text"));
+  EXPECT_TRUE(
+      says(text_refused("one\ntw\xf6\n"), "F:2: byte 0xf6 at offset 6 is not UTF-8", "iconv"));
+  EXPECT_TRUE(says(text_refused("\xef\xbb\xbfone\ntw\xf6\n"), "F:2: byte 0xf6 at offset 9"));
+  EXPECT_TRUE(says(text_refused("T\0h\0"sv), "F:1: NUL byte at offset 1", "UTF-16LE"));
+  EXPECT_TRUE(says(text_refused("\xed\xa0\x80"), "F:1: byte 0xed at offset 0")) << "a surrogate";
+  EXPECT_TRUE(says(text_refused(""), "F: is empty: expected text"));
+  EXPECT_TRUE(says(text_refused("\xef\xbb\xbf"), "F: is empty: expected text"));
 }
 
 TEST(TextFile, LinesEndInLfOrCrlf) {

@@ -16,16 +16,16 @@ namespace vitrine::testing {
 using namespace internal;
 namespace {
 
-constexpr const char* kIds = "5,9,77,3,40";
-const std::vector<int32_t> kPrompt = {5, 9, 77, 3, 40};
+constexpr const char* kSaliencyIds = "5,9,77,3,40";
+const std::vector<int32_t> kSaliencyPrompt = {5, 9, 77, 3, 40};
 
 /// Runs the command with these options and compares every number with the library's.
 Json expect_librarys(const std::vector<std::string>& more, const SaliencyOptions& options) {
-  std::vector<std::string> arguments = {"saliency", "--model", plain(), "--ids", kIds};
+  std::vector<std::string> arguments = {"saliency", "--model", plain(), "--ids", kSaliencyIds};
   arguments.insert(arguments.end(), more.begin(), more.end());
   SCOPED_TRACE(Json(arguments).dump());
   Json json = run_json(arguments);
-  const Saliency found = saliency(Model::load(plain()), kPrompt, options);
+  const Saliency found = saliency(Model::load(plain()), kSaliencyPrompt, options);
   const Json& result = json["results"][0];
   EXPECT_EQ(result["method"], saliency_method_name(options.method));
   EXPECT_EQ(result["of"], saliency_value_name(options.value));
@@ -72,7 +72,7 @@ TEST(SaliencyCommand, IntegratedGradientsSayWhatIsMissing) {
       {"--method", "integrated-gradients", "--rule", "left", "--steps", "3", "--baseline", "id:4"},
       options);
   const Completeness wanted =
-      *saliency(Model::load(plain()), kPrompt, options).steps[0].completeness;
+      *saliency(Model::load(plain()), kSaliencyPrompt, options).steps[0].completeness;
   EXPECT_EQ(json["results"][0]["steps"][0]["completeness"]["gap"].get<double>(), wanted.gap);
   EXPECT_EQ(json["results"][0]["steps"][0]["completeness"]["relative_gap"].get<double>(),
             wanted.relative_gap);
@@ -88,7 +88,7 @@ TEST(SaliencyCommand, SpansAreComparedWithScatteredTokens) {
   const Json json = expect_librarys(
       {"--method", "span-occlusion", "--draws", "7", "--budget", "0.4", "--seed", "2"}, options);
   const SpanComparison wanted =
-      *saliency(Model::load(plain()), kPrompt, options).steps[0].comparison;
+      *saliency(Model::load(plain()), kSaliencyPrompt, options).steps[0].comparison;
   const Json& step = json["results"][0]["steps"][0];
   EXPECT_EQ(step["comparison"]["masked_tokens"].get<double>(), 2);
   EXPECT_EQ(step["comparison"]["spans"]["value"].get<double>(), wanted.spans.value);
@@ -100,8 +100,8 @@ TEST(SaliencyCommand, SpansAreComparedWithScatteredTokens) {
 TEST(SaliencyCommand, FilesHoldWhatJsonSays) {
   TempFolder folder;
   const Json json =
-      run_json({"saliency", "--model", plain(), "--ids", "1,2", "--ids", kIds, "--generate", "2",
-                "--method", "occlusion", "--out", folder / "x.safetensors"});
+      run_json({"saliency", "--model", plain(), "--ids", "1,2", "--ids", kSaliencyIds, "--generate",
+                "2", "--method", "occlusion", "--out", folder / "x.safetensors"});
   const SafetensorsFile file(folder / "x.safetensors");
   EXPECT_EQ(file.metadata().at("saliency"), "occlusion of the logit, mask: mean");
   EXPECT_EQ(file.names().size(), 10u);
@@ -119,24 +119,24 @@ TEST(SaliencyCommand, FilesHoldWhatJsonSays) {
 
 TEST(SaliencyCommand, ABaselineFromAFile) {
   TempFolder folder;
-  run_json({"capture", "--model", plain(), "--ids", kIds, "--capture", "hook_embed", "--out",
-            folder / "e.npy"});
-  const Json json = run_json({"saliency", "--model", plain(), "--ids", kIds, "--method",
+  run_json({"capture", "--model", plain(), "--ids", kSaliencyIds, "--capture", "hook_embed",
+            "--out", folder / "e.npy"});
+  const Json json = run_json({"saliency", "--model", plain(), "--ids", kSaliencyIds, "--method",
                               "occlusion", "--mask", folder / "e.npy"});
   for (const Json& token : json["results"][0]["steps"][0]["tokens"])
     EXPECT_EQ(token["score"].get<double>(), 0) << "each masked by itself";
 }
 
 TEST(SaliencyCommand, TheTableIsInOrderAndSaysWhatItLeavesOut) {
-  const std::string out = run_cli({"saliency", "--model", plain(), "--ids", kIds, "--method",
-                                   "occlusion", "--top-k", "2"})
+  const std::string out = run_cli({"saliency", "--model", plain(), "--ids", kSaliencyIds,
+                                   "--method", "occlusion", "--top-k", "2"})
                               .out;
   EXPECT_NE(out.find("3 more tokens have "), std::string::npos) << out;
   const size_t first = out.find('%', out.find("position  token")),
                second = out.find('%', first + 1);
   const auto share = [&](size_t end) { return std::stod(out.substr(end - 6, 5)); };
   EXPECT_GE(share(first), share(second));
-  EXPECT_EQ(run_cli({"saliency", "--model", plain(), "--ids", kIds, "--method", "occlusion",
+  EXPECT_EQ(run_cli({"saliency", "--model", plain(), "--ids", kSaliencyIds, "--method", "occlusion",
                      "--show", "grid"})
                 .out.find("position  token"),
             std::string::npos);

@@ -18,14 +18,14 @@ using testing::read_bytes;
 using testing::survives_mutations;
 using testing::TempFolder;
 
-const std::string kGoldens = VITRINE_SOURCE_DIR "/tests/engine/checkpoints/";
+const std::string kCheckpoints = VITRINE_SOURCE_DIR "/tests/engine/checkpoints/";
 
 // Opens damaged copies of a golden file, and reads every parameter of those that open.
 void damage(const std::string& form, const std::string& name, int count) {
   const TempFolder folder;
-  std::filesystem::copy(kGoldens + "safetensors/config.json", folder / "config.json");
+  std::filesystem::copy(kCheckpoints + "safetensors/config.json", folder / "config.json");
   survives_mutations(
-      read_bytes(kGoldens + form + "/" + name), count, [&](const std::string& bytes) {
+      read_bytes(kCheckpoints + form + "/" + name), count, [&](const std::string& bytes) {
         const Checkpoint checkpoint = Checkpoint::open(folder.write(name, bytes));
         for (const char* matrix : {"wte.weight", "h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight"})
           (void)checkpoint.weight(matrix);
@@ -40,7 +40,7 @@ TEST(CheckpointMutations, Llmc) { damage("llmc", "version3.bin", 1000); }
 TEST(CheckpointMutations, Safetensors) { damage("safetensors", "model.safetensors", 1000); }
 
 TEST(CheckpointMutations, Config) {
-  survives_mutations(read_bytes(kGoldens + "mixed/config.json"), 20000,
+  survives_mutations(read_bytes(kCheckpoints + "mixed/config.json"), 20000,
                      [](const std::string& text) {
                        const Config config = parse_config(text, "c").config;
                        EXPECT_GT(config.head_width(), 0);
@@ -48,7 +48,7 @@ TEST(CheckpointMutations, Config) {
 }
 
 TEST(CheckpointMutations, Pickle) {
-  const std::string file = read_bytes(kGoldens + "torch_legacy/pytorch_model.bin");
+  const std::string file = read_bytes(kCheckpoints + "torch_legacy/pytorch_model.bin");
   const size_t begin = file.find(
       "\x80\x02"
       "ccollections");

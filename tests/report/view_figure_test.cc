@@ -23,7 +23,7 @@ using testing::Picture;
 using testing::stop_of;
 
 /// The first line's colour, the second's.
-constexpr std::array<int, 3> kFirst = {0x1f, 0x6f, 0xb5}, kSecond = {0xc2, 0x62, 0x0b},
+constexpr std::array<int, 3> kFirstSeries = {0x1f, 0x6f, 0xb5}, kSecondSeries = {0xc2, 0x62, 0x0b},
                              kThird = {0x7a, 0x3f, 0xa6}, kFourth = {0x12, 0x80, 0x6a};
 
 TEST(ViewFigure, OnlyWhatAQueryCanSeeIsDrawn) {
@@ -111,14 +111,14 @@ TEST(ViewFigure, PredictivityHasALineForWhateverWasComputed) {
   EXPECT_FALSE(picture.has(kFourth));
   found.controls.clear();
   picture = decoded(predictivity_figure(found, FigureFormat::kPng));
-  EXPECT_TRUE(picture.has(kFirst) && picture.has(kSecond));
+  EXPECT_TRUE(picture.has(kFirstSeries) && picture.has(kSecondSeries));
   EXPECT_FALSE(picture.has(kThird));
 }
 
 TEST(ViewFigure, EachKindOfNoiseHasALineAndABar) {
   const Noise found = testing::made_up_noise();
   const Picture picture = decoded(noise_figure({&found, 1}, demo_source(), FigureFormat::kPng));
-  EXPECT_TRUE(picture.has(kFirst) && picture.has(kSecond));
+  EXPECT_TRUE(picture.has(kFirstSeries) && picture.has(kSecondSeries));
   EXPECT_FALSE(picture.has(kThird));
 }
 
