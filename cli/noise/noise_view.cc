@@ -24,7 +24,7 @@ std::string noise_number(double x) { return std::isnan(x) ? "-" : fmt::format("{
 /// What the continuation is, and how likely without noise.
 std::string heading(const NoisePicture& p) {
   const Noise& n = p.noise;
-  std::string text = "after the original prompt:  ";
+  std::string text = "after the original prompt: ";
   for (const int32_t id : n.continuation) text += p.names.shown(id);
   if (n.own_choice) text += ", the model's own choice";
   const bool one = n.continuation.size() == 1;
