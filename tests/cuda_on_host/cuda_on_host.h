@@ -62,7 +62,7 @@ std::byte* shared_memory();
 
 // Lanes of a warp put a value down, wait for the other 31, and see all 32 until the one after the
 // next exchange.
-inline constexpr size_t kLargestExchange = 32;
+inline constexpr size_t kLargestExchange = 152;
 std::byte* exchange_slots();  ///< [32][kLargestExchange bytes]
 void warp_barrier();
 

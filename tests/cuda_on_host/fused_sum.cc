@@ -12,51 +12,71 @@
 namespace vitrine::internal::cuda_on_host {
 namespace {
 
-/// `significand` has `fraction` fraction bits; shifted to `bits` of them below `exponent` + `down`.
-int64_t aligned(int64_t significand, int fraction, int bits, int down) {
-  const int64_t size = std::abs(significand) << (bits - std::min(bits, fraction));
-  const int right = down + std::max(0, fraction - bits);
-  const int64_t cut = right > 62 ? 0 : size >> right;
-  return significand < 0 ? -cut : cut;
-}
-
-/// To float32 towards zero; infinite from 2^128 on.
+/// sum * 2^exponent as float32, cut off towards zero; infinite from 2^128 on.
 float towards_zero(int64_t sum, int exponent) {
-  const double exact = std::ldexp(static_cast<double>(sum), exponent);
-  if (std::abs(exact) >= 0x1p128)
-    return std::copysign(std::numeric_limits<float>::infinity(), static_cast<float>(sum));
-  return cut_off(exact) + 0.0f;
+  if (sum == 0) return 0.0f;
+  const uint64_t size = static_cast<uint64_t>(std::abs(sum));
+  const int highest = 63 - std::countl_zero(size), scale = highest + exponent;
+  if (scale < -126) return cut_off(std::ldexp(static_cast<double>(sum), exponent)) + 0.0f;
+  const uint64_t mantissa = highest > 23 ? size >> (highest - 23) : size << (23 - highest);
+  const uint32_t bits = scale > 127 ? 0x7f800000u
+                                    : static_cast<uint32_t>(scale + 127) << 23 |
+                                          (static_cast<uint32_t>(mantissa) & 0x7fffffu);
+  return std::bit_cast<float>(bits | (sum < 0 ? 0x80000000u : 0));
 }
 
-float special_sum(std::span<const Element> left, std::span<const Element> right, float c) {
+/// Where not all is finite.
+float special_sum(const float* left, const float* right, size_t count, float c) {
   float sum = c;
-  for (size_t i = 0; i < left.size(); ++i) sum += left[i].value * right[i].value;
+  for (size_t i = 0; i < count; ++i) sum += left[i] * right[i];
   return std::isfinite(sum) ? std::numeric_limits<float>::quiet_NaN() : sum;
 }
 
-float one_sum(const TensorCore& core, std::span<const Element> left, std::span<const Element> right,
+bool all_finite(const Operand& operand, size_t begin, size_t count) {
+  const float* values = operand.value + begin;
+  return operand.finite ||
+         std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
+}
+
+Four chosen(Four mask, Four yes, Four no) { return (mask & yes) | (~mask & no); }
+
+/// One sum of the products in `kFours` vectors from `begin` on. The emulated GPU spends most of its
+/// time here: branches that depend on the data, or wider numbers, make it several times as slow.
+template <size_t kFours>
+float one_sum(const TensorCore& core, const Operand& left, const Operand& right, size_t begin,
               float c) {
-  constexpr int kProductBits = 20, kFloatBits = 23;
-  const auto both_finite = [](const Element& a, const Element& b) { return a.finite && b.finite; };
-  if (!std::isfinite(c) || !std::equal(left.begin(), left.end(), right.begin(), both_finite))
-    return special_sum(left, right, c);
+  constexpr int kProductBits = 20, kFloatBits = 23;  // of the fractions
+  if (!all_finite(left, 4 * begin, 4 * kFours) || !all_finite(right, 4 * begin, 4 * kFours))
+    return special_sum(left.value + 4 * begin, right.value + 4 * begin, 4 * kFours, c);
+  if (!std::isfinite(c)) return c;
 
   const uint32_t bits = std::bit_cast<uint32_t>(c);
   const int field = static_cast<int>(bits >> 23 & 0xffu), c_exponent = std::max(field, 1) - 127;
-  const int64_t c_size = static_cast<int64_t>(bits & 0x7fffffu) | (field > 0 ? 0x800000 : 0);
-  int highest = c_size == 0 ? core.zero_exponent : c_exponent;
-  for (size_t i = 0; i < left.size(); ++i) {
-    const bool zero = left[i].significand == 0 || right[i].significand == 0;
-    highest = std::max(highest, zero ? core.zero_exponent : left[i].exponent + right[i].exponent);
+  const uint32_t c_size = (bits & 0x7fffffu) | (field > 0 ? 0x800000u : 0);
+  const Four zero = Four{} + core.zero_exponent;
+  Four products[kFours], exponents[kFours];
+  for (size_t i = 0; i < kFours; ++i) {
+    products[i] = left.significand[begin + i] * right.significand[begin + i];
+    exponents[i] =
+        chosen(products[i] == 0, zero, left.exponent[begin + i] + right.exponent[begin + i]);
   }
+  Four most = exponents[0];
+  for (size_t i = 1; i < kFours; ++i) most = chosen(exponents[i] > most, exponents[i], most);
+  const int highest =
+      std::max({most[0], most[1], most[2], most[3], c_size == 0 ? core.zero_exponent : c_exponent});
+
+  using Unsigned = uint32_t __attribute__((vector_size(16)));
   const int f = core.fraction_bits;
-  int64_t sum = aligned(c < 0 ? -c_size : c_size, kFloatBits, f, highest - c_exponent);
-  for (size_t i = 0; i < left.size(); ++i) {
-    const int64_t product = int64_t{left[i].significand} * right[i].significand;
-    if (product != 0)
-      sum += aligned(product, kProductBits, f, highest - left[i].exponent - right[i].exponent);
+  Four sums{};  // 16 products of less than 2^27 fit
+  for (size_t i = 0; i < kFours; ++i) {
+    const Four sign = products[i] >> 31, down = highest - exponents[i];
+    const auto size = (Unsigned)((products[i] ^ sign) - sign) << (f - kProductBits);
+    const auto cut = (Four)(size >> (Unsigned)chosen(down > 31, Four{} + 31, down));
+    sums += (cut ^ sign) - sign;
   }
-  return towards_zero(sum, highest - f);
+  const int64_t sum = int64_t{sums[0]} + sums[1] + sums[2] + sums[3];
+  const int64_t c_cut = int64_t{c_size} << (f - kFloatBits) >> std::min(highest - c_exponent, 31);
+  return towards_zero(sum + (c < 0 ? -c_cut : c_cut), highest - f);
 }
 
 }  // namespace
@@ -84,14 +104,30 @@ Element element(MmaKind kind, uint32_t bits) {
   return e;
 }
 
+float fused_sum(const TensorCore& core, MmaKind kind, const Operand& left, const Operand& right,
+                float c) {
+  const bool halves = core.bytes_at_once == 16;
+  if (kind == MmaKind::kTf32) {
+    if (!halves) return one_sum<2>(core, left, right, 0, c);
+    return one_sum<1>(core, left, right, 1, one_sum<1>(core, left, right, 0, c));
+  }
+  if (!halves) return one_sum<4>(core, left, right, 0, c);
+  return one_sum<2>(core, left, right, 2, one_sum<2>(core, left, right, 0, c));
+}
+
 float fused_sum(const TensorCore& core, MmaKind kind, std::span<const Element> left,
                 std::span<const Element> right, float c) {
-  const size_t at_once = static_cast<size_t>(core.bytes_at_once) / (kind == MmaKind::kTf32 ? 4 : 2);
-  for (size_t begin = 0; begin < left.size(); begin += at_once) {
-    const size_t count = std::min(at_once, left.size() - begin);
-    c = one_sum(core, left.subspan(begin, count), right.subspan(begin, count), c);
-  }
-  return c;
+  const auto operand = [](std::span<const Element> elements) {
+    Operand result;
+    for (size_t i = 0; i < elements.size(); ++i) {
+      result.significand[i / 4][i % 4] = elements[i].significand;
+      result.exponent[i / 4][i % 4] = elements[i].exponent;
+      result.value[i] = elements[i].value;
+      result.finite = result.finite && elements[i].finite;
+    }
+    return result;
+  };
+  return fused_sum(core, kind, operand(left), operand(right), c);
 }
 
 }  // namespace vitrine::internal::cuda_on_host

@@ -31,7 +31,20 @@ struct Element {
 /// From 16 bits, or from the upper 19 of a float32 for TF32.
 Element element(MmaKind kind, uint32_t bits);
 
-/// c + the sum of left[i] right[i], of one instruction.
+/// Vector arithmetic of GCC and Clang.
+using Four = int32_t __attribute__((vector_size(16)));
+
+/// The 32 bytes of one instruction's operand. Numbers that are sums of one set lie in one half.
+struct Operand {
+  Four significand[4] = {}, exponent[4] = {};
+  bool finite = true;    ///< all of them
+  float value[16] = {};  ///< written where not all are finite
+};
+
+/// c + the sum of left[i] right[i], of one instruction of `kind`.
+float fused_sum(const TensorCore& core, MmaKind kind, const Operand& left, const Operand& right,
+                float c);
+/// The same; shorter operands are filled up with zeros.
 float fused_sum(const TensorCore& core, MmaKind kind, std::span<const Element> left,
                 std::span<const Element> right, float c);
 

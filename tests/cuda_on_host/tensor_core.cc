@@ -12,10 +12,59 @@
 namespace vitrine::internal::cuda_on_host {
 namespace {
 
+/// A lane's words of both operands, four of the left and two of the right one, decoded once for all
+/// lanes that read them.
 struct Given {
-  Left a;
-  Right b;
+  int32_t significand[6][2], exponent[6][2];
+  float value[6][2];
+  bool finite[6];
 };
+
+Given decoded(MmaKind kind, const Left& a, const Right& b) {
+  Given given{};
+  for (size_t w = 0; w < 6; ++w) {
+    const uint32_t word = w < 4 ? a.word[w] : b.word[w - 4];
+    given.finite[w] = true;
+    for (unsigned half = 0; half < (kind == MmaKind::kTf32 ? 1 : 2); ++half) {
+      const Element e = element(kind, word >> 16 * half);
+      given.significand[w][half] = e.significand;
+      given.exponent[w][half] = e.exponent;
+      given.value[w][half] = e.value;
+      given.finite[w] = given.finite[w] && e.finite;
+    }
+  }
+  return given;
+}
+
+/// Of the words `first` and `second` of four lanes, in the instruction's own order along K: the
+/// first words, then the second ones.
+Operand gathered(MmaKind kind, const Given* lanes, size_t first, size_t second) {
+  Operand result;
+  const size_t words[2] = {first, second}, in_word = kind == MmaKind::kTf32 ? 1 : 2;
+  for (size_t i = 0; i < 2; ++i) {
+    const size_t w = words[i];
+    // Whole vectors at once: stores of their parts would hold up the loads that follow.
+    const auto four = [=](const auto& of, size_t a, size_t b) {
+      return in_word == 1 ? Four{of(0)[w][0], of(1)[w][0], of(2)[w][0], of(3)[w][0]}
+                          : Four{of(a)[w][0], of(a)[w][1], of(b)[w][0], of(b)[w][1]};
+    };
+    const auto significand = [=](size_t q) { return lanes[q].significand; };
+    const auto exponent = [=](size_t q) { return lanes[q].exponent; };
+    for (size_t half = 0; half < in_word; ++half) {
+      result.significand[i * in_word + half] = four(significand, 2 * half, 2 * half + 1);
+      result.exponent[i * in_word + half] = four(exponent, 2 * half, 2 * half + 1);
+    }
+    for (size_t q = 0; q < 4; ++q) result.finite = result.finite && lanes[q].finite[w];
+  }
+  if (result.finite) return result;
+  size_t k = 0;
+  for (const size_t w : words) {
+    for (size_t q = 0; q < 4; ++q) {
+      for (size_t half = 0; half < in_word; ++half) result.value[k++] = lanes[q].value[w][half];
+    }
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -62,23 +111,13 @@ Loaded load_transposed(const void* row) {
 }
 
 void mma(MmaKind kind, float (&c)[4], Left a, Right b) {
-  const Given* all = exchange(Given{a, b});
-  const unsigned lane = place().thread.x % 32, group = lane / 4, quad = lane % 4;
-  // The instruction's own order along K: the lanes' first words, then their second ones.
-  const size_t in_word = kind == MmaKind::kTf32 ? 1 : 2, count = 8 * in_word;
-  Element left[2][16], right[2][16];
-  for (unsigned i = 0; i < 2; ++i) {
-    for (unsigned k = 0; k < count; ++k) {
-      const size_t q = k / in_word % 4, second = k / in_word / 4;
-      const unsigned shift = static_cast<unsigned>(k % in_word) * 16;
-      left[i][k] = element(kind, all[group * 4 + q].a.word[2 * second + i] >> shift);
-      right[i][k] = element(kind, all[(2 * quad + i) * 4 + q].b.word[second] >> shift);
-    }
-  }
-  for (unsigned i = 0; i < 4; ++i) {
-    c[i] = fused_sum(tensor_core(), kind, std::span(left[i / 2]).first(count),
-                     std::span(right[i % 2]).first(count), c[i]);
-  }
+  const Given* all = exchange(decoded(kind, a, b));
+  const unsigned lane = place().thread.x % 32, row = lane / 4 * 4, column = lane % 4 * 8;
+  const Operand left[2] = {gathered(kind, all + row, 0, 2), gathered(kind, all + row, 1, 3)};
+  const Operand right[2] = {gathered(kind, all + column, 4, 5),
+                            gathered(kind, all + column + 4, 4, 5)};
+  for (unsigned i = 0; i < 4; ++i)
+    c[i] = fused_sum(tensor_core(), kind, left[i / 2], right[i % 2], c[i]);
 }
 
 }  // namespace vitrine::internal::cuda_on_host
