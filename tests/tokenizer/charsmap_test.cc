@@ -87,7 +87,7 @@ std::string error_of(const std::string& model) {
 }
 std::string error_of(const Table& table) { return error_of(model_with(table.bytes())); }
 
-#define EXPECT_SAYS(error, text)                           \
+#define EXPECT_REJECTED(error, text)                       \
   do {                                                     \
     const std::string said = (error);                      \
     EXPECT_TRUE(said.starts_with("m.model: ")) << said;    \
@@ -102,38 +102,39 @@ TEST(Charsmap, ASoundTableNormalises) {
 TEST(Charsmap, RejectsTablesOfTheWrongSize) {
   Table table = sound_table();
   std::string bytes = table.bytes();
-  EXPECT_SAYS(error_of(model_with(bytes.substr(0, 4))), "it has 4 bytes, expected more than 4");
-  EXPECT_SAYS(error_of(model_with(bytes.substr(0, 4 + 2048))),
-              "its trie has 2048 bytes, expected a multiple of 4 below 2048");
-  EXPECT_SAYS(error_of(model_with(std::string(4, '\0') + bytes.substr(4))), "its trie has 0 bytes");
+  EXPECT_REJECTED(error_of(model_with(bytes.substr(0, 4))), "it has 4 bytes, expected more than 4");
+  EXPECT_REJECTED(error_of(model_with(bytes.substr(0, 4 + 2048))),
+                  "its trie has 2048 bytes, expected a multiple of 4 below 2048");
+  EXPECT_REJECTED(error_of(model_with(std::string(4, '\0') + bytes.substr(4))),
+                  "its trie has 0 bytes");
   bytes[0] = 2;
-  EXPECT_SAYS(error_of(model_with(bytes)),
-              "its trie has 2050 bytes, expected a multiple of 4 below 2054");
+  EXPECT_REJECTED(error_of(model_with(bytes)),
+                  "its trie has 2050 bytes, expected a multiple of 4 below 2054");
   table.strings.back() = 'x';
-  EXPECT_SAYS(error_of(table), "its last string has no end");
+  EXPECT_REJECTED(error_of(table), "its last string has no end");
 }
 
 TEST(Charsmap, RejectsOffsetsOutsideTheTrie) {
   Table table = sound_table();
   table.set(258 ^ 'B', 512, 'B', false);
-  EXPECT_SAYS(error_of(table), "unit 320 leads to unit 767, expected at most 511");
+  EXPECT_REJECTED(error_of(table), "unit 320 leads to unit 767, expected at most 511");
   table = sound_table();
   table.units.resize(
       500);  // the last block is not whole: a text's byte decides where in it the library looks
-  EXPECT_SAYS(error_of(table), "unit 0 leads to unit 511, expected at most 499");
+  EXPECT_REJECTED(error_of(table), "unit 0 leads to unit 511, expected at most 499");
 }
 
 // The library follows the root's offset whatever its other bits say.
 TEST(Charsmap, RejectsARootThatLooksLikeAValue) {
   Table table = sound_table();
   table.root() = 0xbc010000;
-  EXPECT_SAYS(error_of(table), "unit 0 leads to unit 3080447, expected at most 511");
+  EXPECT_REJECTED(error_of(table), "unit 0 leads to unit 3080447, expected at most 511");
 }
 
 TEST(Charsmap, RejectsStringsOutsideTheTable) {
   Table table = sound_table();
   table.units[259] = kValue | 6;
-  EXPECT_SAYS(error_of(table), "unit 320 has the string at 6, expected at most 5");
+  EXPECT_REJECTED(error_of(table), "unit 320 has the string at 6, expected at most 5");
 }
 
 // Each character of a text would become as many bytes.
@@ -145,14 +146,14 @@ TEST(Charsmap, RejectsLongStrings) {
     if (length == 256)
       EXPECT_EQ(error, "");
     else
-      EXPECT_SAYS(error, "the string at 2 has more than 256 bytes");
+      EXPECT_REJECTED(error, "the string at 2 has more than 256 bytes");
   }
 }
 
 TEST(Charsmap, RejectsCircles) {
   Table table = sound_table();
   table.set(258 ^ 'B', 256, 'B', false);  // back to the children of the root, of which 'A' is one
-  EXPECT_SAYS(error_of(table), "leads back to unit");
+  EXPECT_REJECTED(error_of(table), "leads back to unit");
 }
 
 TEST(Charsmap, RejectsMoreMatchesThanTheLibraryHasRoomFor) {
@@ -165,7 +166,7 @@ TEST(Charsmap, RejectsMoreMatchesThanTheLibraryHasRoomFor) {
     if (matches == 32)
       EXPECT_EQ(error, "");
     else
-      EXPECT_SAYS(error, "one text has 33 matches, expected at most 32");
+      EXPECT_REJECTED(error, "one text has 33 matches, expected at most 32");
   }
 }
 
@@ -189,7 +190,7 @@ TEST(SentencePieceModel, RejectsMoreNestedUserDefinedPiecesThanTheLibraryHasRoom
     if (count == 64)
       EXPECT_EQ(error, "");
     else
-      EXPECT_SAYS(error, "too many user-defined pieces begin with 'u': expected at most 64");
+      EXPECT_REJECTED(error, "too many user-defined pieces begin with 'u': expected at most 64");
   }
 }
 
@@ -198,8 +199,9 @@ TEST(SentencePieceModel, RejectsMoreNestedUserDefinedPiecesThanTheLibraryHasRoom
 TEST(SentencePieceModel, RejectsTagsOfMoreThan32Bits) {
   const std::string tag = "\x9a\x80\x80\x80\x10";
   const std::string hidden = field(2, std::string("\0\4\0\0", 4) + std::string(1100, '\xff'));
-  EXPECT_SAYS(error_of(model_with(sound_table().bytes()) + tag + varint(hidden.size()) + hidden),
-              "not a SentencePiece model");
+  EXPECT_REJECTED(
+      error_of(model_with(sound_table().bytes()) + tag + varint(hidden.size()) + hidden),
+      "not a SentencePiece model");
 }
 
 }  // namespace
