@@ -43,7 +43,8 @@ void end_lost_file(const void* address) {
     for (;;) pause();
   }
   const std::string line = fmt::format(
-      "vitrine: {}: its bytes are gone while they are read: another program made it shorter, or its "
+      "vitrine: {}: its bytes are gone while they are read: another program made it shorter, or "
+      "its "
       "disk failed; start again with the whole file\n",
       file);
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
