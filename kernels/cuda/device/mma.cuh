@@ -8,12 +8,17 @@
 // [positions][K], values transposed [channels][positions].
 //
 // A step takes a *span* of 64 bytes along K: 32 elements of 16 bits or 16 floats. Of these, lane l
-// takes the 16 bytes numbered l % 4 (one aligned load): of rows l / 4 and l / 4 + 8 of the left
-// operand, and of row l / 4 of the right one. The instruction itself wants other elements in each
-// lane; but which element of K is called first is free as long as left and right agree, because a
-// sum over all of them is meant. So the K axis is used in the order that the loads give, always the
-// same one, and no operand has to be shuffled. That order is part of what makes results independent
-// of the number of rows.
+// takes 16 bytes, its *share*: of rows l / 4 and l / 4 + 8 of the left operand, and of row l / 4 of
+// the right one. The first 8 bytes of all shares go into one instruction, the others into another.
+// Which element of K an instruction calls first is free as long as left and right agree. There are
+// two ways to share a span:
+//
+// - by chunks: lane l has the 16 bytes numbered l % 4, one aligned load. Attention does so.
+// - by halves: lane l has 8 bytes of the span's first half and 8 of its second. So an instruction
+//   sums 32 neighbouring bytes, as Hopper's wgmma does, and both give the same bits. The linear
+//   operations do so.
+//
+// The way is part of what makes results independent of the number of rows.
 //
 // The accumulator: c[0], c[1] are row l / 4, columns 2 (l % 4) and one more; c[2], c[3] the same of
 // row l / 4 + 8.
@@ -95,8 +100,18 @@ VITRINE_DEVICE void mma_step(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a
 #endif
 }
 
-/// c += left x right over one span. `top` are this lane's 16 bytes of row l / 4, `bottom` of row l
-/// / 4 + 8.
+/// From the chunk numbered l % 4 of a span to the share by halves: lanes l and l ^ 2 exchange 8
+/// bytes. After it lane l has the 8 bytes numbered half_of_lane() of each half.
+VITRINE_DEVICE Chunk shared_by_halves(const Chunk& c) {
+  const bool late = lane_id() % 4 >= 2;  // in the second half
+  const uint32_t w0 = shuffle_xor(late ? c.word[0] : c.word[2], 2),
+                 w1 = shuffle_xor(late ? c.word[1] : c.word[3], 2);
+  return late ? Chunk{{w0, w1, c.word[2], c.word[3]}} : Chunk{{c.word[0], c.word[1], w0, w1}};
+}
+VITRINE_DEVICE int half_of_lane() { return lane_id() % 2 * 2 + lane_id() % 4 / 2; }
+
+/// c += left x right over one span. `top` is this lane's share of row l / 4, `bottom` of row l / 4
+/// + 8.
 template <class T>
 VITRINE_DEVICE void mma_span(float (&c)[4], const Operand<T>& top, const Operand<T>& bottom,
                              const Operand<T>& right) {
@@ -123,35 +138,44 @@ VITRINE_DEVICE void mma_span(float (&c)[4], const Operand<T>& top, const Operand
 }
 
 // --- right operands that lie along their columns
-// Some right operands lie [K][columns] in shared memory. A lane gets its chunk by a transposing
+// Some right operands lie [K][columns] in shared memory. A lane gets its share by a transposing
 // load for 16 bits, by four loads for floats. The rows' chunks change places so that neither these
 // loads nor those along the rows meet a bank twice: lanes that read together are in rows k, k + 1
-// of four neighbouring chunks (along), or, crosswise, in rows 8 apart and their neighbours (16
-// bits), in rows 4 apart (floats).
+// of four neighbouring chunks (along), or, crosswise, in rows as far apart as two lanes' shares,
+// and for 16 bits their neighbours.
 
-/// The place of a chunk in its row; rows are a multiple of 8 chunks.
-template <class T>
-VITRINE_DEVICE int chunk_place(int row, int chunk) {
-  if constexpr (sizeof(T) == 2)
-    return chunk ^ ((row & 1) << 2) ^ (row >> 3 & 3);
-  else
-    return chunk ^ ((row & 1) << 2) ^ (row >> 2 & 3) << 1;
+enum class Share { kChunks, kHalves };
+
+/// The row of K that word m of the share of lanes `quad` + 4 n begins with.
+template <class T, Share kShare>
+VITRINE_DEVICE int row_of_word(int quad, int m) {
+  constexpr int kOfWord = 4 / static_cast<int>(sizeof(T));
+  return kOfWord * (kShare == Share::kChunks ? 4 * quad + m : 8 * (m / 2) + 2 * quad + m % 2);
 }
 
-/// This lane's chunk of 8 columns over one span. `rows` are the span's, each `row_chunks` long;
+/// The place of a chunk in its row; rows are a multiple of 8 chunks.
+template <class T, Share kShare = Share::kChunks>
+VITRINE_DEVICE int chunk_place(int row, int chunk) {
+  constexpr unsigned kRowsOfLane = (kShare == Share::kChunks ? 16 : 8) / sizeof(T);
+  const int turn = static_cast<int>(static_cast<unsigned>(row) / kRowsOfLane % 4);
+  return chunk ^ ((row & 1) << 2) ^ (sizeof(T) == 2 ? turn : turn << 1);
+}
+
+/// This lane's share of 8 columns over one span. `rows` are the span's, each `row_chunks` long;
 /// chunk `chunk` of row 0 is the columns' first, `row` the number of row 0 by which its chunks are
 /// placed, a multiple of the span.
-template <class T>
+template <class T, Share kShare = Share::kChunks>
 VITRINE_DEVICE Chunk crosswise_chunk(const Chunk* rows, int row_chunks, int chunk) {
   if constexpr (sizeof(T) == 2) {
-    const int lane = lane_id(), row = lane % 8 / 2 * 8 + lane / 8 * 2 + lane % 2;
-    return load_transposed(rows + row * row_chunks + chunk_place<T>(row, chunk));
+    const int lane = lane_id(), row = row_of_word<T, kShare>(lane % 8 / 2, lane / 8) + lane % 2;
+    return load_transposed(rows + row * row_chunks + chunk_place<T, kShare>(row, chunk));
   } else {
-    const int first = lane_id() % 4 * 4, column = lane_id() / 4;
+    const int quad = lane_id() % 4, column = lane_id() / 4;
     Chunk result;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int row = first + i, place = chunk_place<T>(row, chunk + column / 4);
+      const int row = row_of_word<T, kShare>(quad, i),
+                place = chunk_place<T, kShare>(row, chunk + column / 4);
       result.word[i] = rows[row * row_chunks + place].word[column % 4];
     }
     return result;

@@ -58,29 +58,46 @@ struct alignas(16) Elements {
 
 VITRINE_DEVICE Chunk load_chunk(const void* from) { return *static_cast<const Chunk*>(from); }
 
+/// Half a chunk.
+struct alignas(8) HalfChunk {
+  uint32_t word[2];
+};
+VITRINE_DEVICE HalfChunk load_half(const void* from) {
+  return *static_cast<const HalfChunk*>(from);
+}
+VITRINE_DEVICE Chunk joined(const HalfChunk& first, const HalfChunk& second) {
+  return {{first.word[0], first.word[1], second.word[0], second.word[1]}};
+}
+
 /// A chunk of global memory if `there`, otherwise zeros. The load is issued here, in this order:
 /// the compiler does not move it to its use after a later branch, where each load would wait for
-/// the one before. `kOnce`: it is read once and does not displace what others read again. Never
-/// `.nc`: such loads lie outside the memory model, so the assembler moves them to the other side of
+/// the one before. It is read once and does not displace what others read again. Never `.nc`: such
+/// loads lie outside the memory model, so the assembler moves them to the other side of
 /// wait_for_previous_kernel().
-template <bool kOnce>
 VITRINE_DEVICE Chunk load_chunk_if(bool there, const void* from) {
   Chunk c{};
 #if defined(__CUDACC__)
-  if constexpr (kOnce)
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
-        "@p ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];}"
-        : "+r"(c.word[0]), "+r"(c.word[1]), "+r"(c.word[2]), "+r"(c.word[3])
-        : "l"(from), "r"(static_cast<int>(there)));
-  else
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
-        "@p ld.global.v4.u32 {%0, %1, %2, %3}, [%4];}"
-        : "+r"(c.word[0]), "+r"(c.word[1]), "+r"(c.word[2]), "+r"(c.word[3])
-        : "l"(from), "r"(static_cast<int>(there)));
+  asm volatile(
+      "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
+      "@p ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];}"
+      : "+r"(c.word[0]), "+r"(c.word[1]), "+r"(c.word[2]), "+r"(c.word[3])
+      : "l"(from), "r"(static_cast<int>(there)));
 #else
   if (there) c = load_chunk(from);
+#endif
+  return c;
+}
+/// The same of half a chunk, which others read again.
+VITRINE_DEVICE HalfChunk load_half_if(bool there, const void* from) {
+  HalfChunk c{};
+#if defined(__CUDACC__)
+  asm volatile(
+      "{.reg .pred p; setp.ne.b32 p, %3, 0;\n"
+      "@p ld.global.v2.u32 {%0, %1}, [%2];}"
+      : "+r"(c.word[0]), "+r"(c.word[1])
+      : "l"(from), "r"(static_cast<int>(there)));
+#else
+  if (there) c = load_half(from);
 #endif
   return c;
 }

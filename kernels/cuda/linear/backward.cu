@@ -91,7 +91,8 @@ struct CrosswiseWeights {
     for (int n = 0; n < kDepth; n += kRowsAtOnce) {
       const int row = n + first, k = step * kDepth + row;
       const bool valid = k < operands.in && c < operands.out;
-      Chunk* to = rows(stage_of<Tiles>(ring, step)) + row * kRowChunks + chunk_place<T>(row, chunk);
+      Chunk* to = rows(stage_of<Tiles>(ring, step)) + row * kRowChunks +
+                  chunk_place<T, Share::kHalves>(row, chunk);
       const std::byte* from = operands.weight + k * operands.weight_stride;
       if constexpr (kWhole)  // a row is padded to whole chunks
         copy_async(to, from + int64_t{c} * static_cast<int>(sizeof(T)),
@@ -100,10 +101,10 @@ struct CrosswiseWeights {
         *to = valid ? load_bounded<T>(from, c, operands.out) : Chunk{};
     }
   }
-  VITRINE_DEVICE Chunk chunk(std::byte* stage, int span, int j) const {
+  VITRINE_DEVICE Chunk share(std::byte* stage, int span, int j) const {
     const int eights = warp_id() % Tiles::column_warps * Tiles::column_tiles + j;
-    return crosswise_chunk<T>(rows(stage) + span * kSpan<T> * kRowChunks, kRowChunks,
-                              eights * (8 / kChunk<T>));
+    return crosswise_chunk<T, Share::kHalves>(rows(stage) + span * kSpan<T> * kRowChunks,
+                                              kRowChunks, eights * (8 / kChunk<T>));
   }
 };
 

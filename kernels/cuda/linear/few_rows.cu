@@ -8,11 +8,11 @@
 //
 // A block computes 8 outputs for up to 16 rows. Its warps take one part of the inputs each (see
 // linear.h), whose weights, 8 outputs x 512 bytes, are all loaded at once: 8 loads of 16 bytes in
-// each lane, straight into the registers that feed the tensor cores. That is 4 KB per warp. An SM
-// of an H200 needs about 33 KB in flight for its share of 4.3 TB/s at 1 us of latency. The smallest
-// matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 per SM, and is in flight as a whole; a
-// 1600 x 1600 has 1400, 42 KB per SM; wider ones fill the SMs' registers, which hold about 16 warps
-// of this kernel, 64 KB.
+// each lane, of which lanes exchange halves before they feed the tensor cores. That is 4 KB per
+// warp. An SM of an H200 needs about 33 KB in flight for its share of 4.3 TB/s at 1 us of latency.
+// The smallest matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 per SM, and is in flight as a
+// whole; a 1600 x 1600 has 1400, 42 KB per SM; wider ones fill the SMs' registers, which hold about
+// 16 warps of this kernel, 64 KB.
 //
 // The loads begin before the previous kernel has ended, for weights do not depend on it; those of x
 // follow all at once when it has. tests/cuda_code reads both in the machine code. Partial sums meet
@@ -35,21 +35,27 @@ struct WeightStream {
   VITRINE_DEVICE void load(int part, int span) {
     const int k = part * kPart<T> + span * kSpan<T> + quad * kChunk<T>;
     if constexpr (kWhole)
-      chunk[span] = load_chunk_if<true>(k < in, row + int64_t{k} * static_cast<int>(sizeof(T)));
+      chunk[span] = load_chunk_if(k < in, row + int64_t{k} * static_cast<int>(sizeof(T)));
     else
       chunk[span] = load_bounded<T>(row, k, in);
   }
 };
 
-/// A chunk of x; rows after the last are zeros.
+/// This lane's share of the span of x that begins with element k; rows after the last are zeros.
 template <class T, bool kWhole>
 VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
-  const bool there = row < operands.rows && k < operands.in;
+  const bool row_is_there = row < operands.rows;
   const std::byte* at = operands.x + row * operands.x_stride;
-  if constexpr (kWhole)
-    return load_chunk_if<false>(there, at + int64_t{k} * static_cast<int>(sizeof(T)));
-  else
-    return there ? load_bounded<T>(at, k, operands.in) : Chunk{};
+  if constexpr (kWhole) {
+    const int first = k + half_of_lane() * (kChunk<T> / 2), second = first + kSpan<T> / 2;
+    const std::byte* from = at + int64_t{first} * static_cast<int>(sizeof(T));
+    return joined(load_half_if(row_is_there && first < operands.in, from),
+                  load_half_if(row_is_there && second < operands.in, from + 2 * sizeof(Chunk)));
+  } else {
+    const int own = k + lane_id() % 4 * kChunk<T>;
+    return shared_by_halves(
+        row_is_there && own < operands.in ? load_bounded<T>(at, own, operands.in) : Chunk{});
+  }
 }
 
 /// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by
@@ -58,18 +64,22 @@ VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
 template <class T, int kGroups, bool kWhole>
 VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row, int part, int next,
                                   WeightStream<T, kWhole>& weights, float (&sums)[4]) {
-  constexpr int kBatch = 8 / kGroups;  // spans of x loaded at once: 8 loads for any number of rows
+  constexpr int kBatch = 8 / kGroups;  // spans of x loaded at once: 8 shares for any number of rows
   const int row = first_row + lane_id() / 4;
 #pragma unroll
   for (int begin = 0; begin < kSpansOfPart; begin += kBatch) {
     Chunk x[kBatch][kGroups];
 #pragma unroll
     for (int s = 0; s < kBatch; ++s) {
-      const int k = part * kPart<T> + (begin + s) * kSpan<T> + weights.quad * kChunk<T>;
+      const int k = part * kPart<T> + (begin + s) * kSpan<T>;
 #pragma unroll
       for (int group = 0; group < kGroups; ++group)
         x[s][group] = load_x<T, kWhole>(operands, row + 8 * group, k);
     }
+    // While x is under way, and all together: an exchange takes as long as a product.
+#pragma unroll
+    for (int s = 0; s < kBatch; ++s)
+      weights.chunk[begin + s] = shared_by_halves(weights.chunk[begin + s]);
 #pragma unroll
     for (int s = 0; s < kBatch; ++s) {
       if (part * kPart<T> + (begin + s) * kSpan<T> >= operands.in) return;

@@ -10,10 +10,10 @@
 //
 // The order of summation, which every kernel here follows to the bit: an output's inputs are cut
 // into parts of kPart, a constant of the element's type. Within a part the tensor cores accumulate
-// from zero, span by span in ascending order; the parts' sums are added to zero in ascending order
-// by plain float additions. So a row has the same bits whichever kernel computes it, beside
-// whatever other rows. The parts also bound what the tensor cores lose, which cut sums off instead
-// of rounding them.
+// from zero, half a span (32 bytes of each operand) an instruction, in ascending order; the parts'
+// sums are added to zero in ascending order by plain float additions. So a row has the same bits
+// whichever kernel computes it, beside whatever other rows. The parts also bound what the tensor
+// cores lose, which cut sums off instead of rounding them.
 
 namespace vitrine::internal::cuda {
 

@@ -32,10 +32,9 @@ struct StagedWeights {
             valid ? load_bounded<T>(from, k, operands.in) : Chunk{};
     }
   }
-  VITRINE_DEVICE Chunk chunk(const std::byte* stage, int span, int j) const {
+  VITRINE_DEVICE Chunk share(const std::byte* stage, int span, int j) const {
     const int output = warp_id() % Tiles::column_warps * Tiles::column_tiles * 8 + lane_id() / 4;
-    return load_chunk(stage + chunk_offset(Tiles::rows + output, 4 * span + lane_id() % 4) +
-                      8 * j * kStageRow);
+    return StagedShares(stage, Tiles::rows + output, span).at(8 * j);
   }
 };
 

@@ -9,8 +9,8 @@
 // part at hand and the totals of the parts before in registers (see linear.h for the order). At the
 // end the totals go through the same memory, so that the output is written along its rows.
 //
-// In a stage, row r of x is 8 chunks of 16 bytes, chunk c at place c ^ (4 (r % 2)): the 8 lanes
-// that read together, which are 2 rows of 4 chunks, then meet all banks once.
+// In a stage, row r of x is 8 chunks of 16 bytes, chunk c at place c ^ (2 (r % 4)): the 16 lanes
+// that read together, which are in 4 rows of 2 chunks, then meet all banks once.
 
 namespace vitrine::internal::cuda {
 
@@ -37,11 +37,28 @@ using LargeTiles = Tiling<2, 4, 4, 4>;  ///< 128 x 128, a block a processor; see
 using SmallTiles = Tiling<2, 2, 2, 4>;  ///< 64 x 64, where the large ones would be too few
 using FlatTiles = Tiling<1, 4, 1, 2>;   ///< 16 x 64, where there are no more rows
 
-/// Where a chunk lies in a stage. Rows an even number apart keep it at the same place, kStageRow
+/// Where a chunk lies in a stage. Rows a multiple of 4 apart keep it at the same place, kStageRow
 /// times that number on.
 VITRINE_DEVICE int chunk_offset(int row, int chunk) {
-  return row * kStageRow + (chunk ^ (row % 2 * 4)) * static_cast<int>(sizeof(Chunk));
+  return row * kStageRow + (chunk ^ (row & 3) << 1) * static_cast<int>(sizeof(Chunk));
 }
+
+/// This lane's share, by halves, of a span of the rows of a stage.
+struct StagedShares {
+  const std::byte* half[2];
+
+  VITRINE_DEVICE StagedShares(const std::byte* stage, int row, int span) {
+    const int quad = lane_id() % 4;
+#pragma unroll
+    for (int h = 0; h < 2; ++h)
+      half[h] = stage + chunk_offset(row, 4 * span + 2 * h + quad / 2) +
+                quad % 2 * static_cast<int>(sizeof(HalfChunk));
+  }
+  /// Of the row a multiple of 4 further on.
+  VITRINE_DEVICE Chunk at(int rows) const {
+    return joined(load_half(half[0] + rows * kStageRow), load_half(half[1] + rows * kStageRow));
+  }
+};
 
 template <class Tiles>
 VITRINE_DEVICE std::byte* stage_of(std::byte* ring, int step) {
@@ -56,7 +73,7 @@ struct StagedRows {
   int row;  ///< the block's first
 
   static constexpr int kStep = Tiles::threads / kStageChunks;
-  static_assert(kStep % 2 == 0);
+  static_assert(kStep % 4 == 0);
   static VITRINE_DEVICE int chunk() { return static_cast<int>(threadIdx.x) % kStageChunks; }
   static VITRINE_DEVICE int line() { return static_cast<int>(threadIdx.x) / kStageChunks; }
 
@@ -97,20 +114,19 @@ struct Sums {
   }
 };
 
-/// sums.part += a span of a stage. `right(j)` is this lane's chunk of the warp's j-th eight columns
+/// sums.part += a span of a stage. `right(j)` is this lane's share of the warp's j-th eight columns
 /// of the weights.
 template <class T, class Tiles, class Right>
 VITRINE_DEVICE void multiply_span(const std::byte* stage, int span, Sums<Tiles>& sums,
                                   const Right& right) {
   const int row = warp_id() / Tiles::column_warps * Tiles::row_tiles * 16 + lane_id() / 4;
-  const std::byte* x = stage + chunk_offset(row, 4 * span + lane_id() % 4);
+  const StagedShares x(stage, row, span);
   Operand<T> columns[Tiles::column_tiles];
 #pragma unroll
   for (int j = 0; j < Tiles::column_tiles; ++j) columns[j] = operand<T>(right(j));
 #pragma unroll
   for (int i = 0; i < Tiles::row_tiles; ++i) {
-    const Operand<T> top = operand<T>(load_chunk(x + 16 * i * kStageRow));
-    const Operand<T> bottom = operand<T>(load_chunk(x + (16 * i + 8) * kStageRow));
+    const Operand<T> top = operand<T>(x.at(16 * i)), bottom = operand<T>(x.at(16 * i + 8));
 #pragma unroll
     for (int j = 0; j < Tiles::column_tiles; ++j)
       mma_span<T>(sums.part[i][j], top, bottom, columns[j]);
@@ -118,7 +134,7 @@ VITRINE_DEVICE void multiply_span(const std::byte* stage, int span, Sums<Tiles>&
 }
 
 /// The totals over the steps [begin, end) of K; `begin` is that of a part. Rows are StagedRows,
-/// weights as they: load(step) and chunk(stage, span, j).
+/// weights as they: load(step) and share(stage, span, j).
 template <class T, class Tiles, class StagedX, class Weights>
 VITRINE_DEVICE void sum_up(const LinearOperands& operands, const StagedX& x, const Weights& weights,
                            int begin, int end, Sums<Tiles>& sums) {
@@ -146,7 +162,7 @@ VITRINE_DEVICE void sum_up(const LinearOperands& operands, const StagedX& x, con
     for (int span = 0; span < kStageSpans; ++span) {
       if (step * kStageSpans + span < spans)
         multiply_span<T, Tiles>(stage, span, sums,
-                                [&](int j) { return weights.chunk(stage, span, j); });
+                                [&](int j) { return weights.share(stage, span, j); });
     }
     if (step + 1 == end || (step + 1) % kStepsOfPart == 0) {
       sums.each([](float& part, float& total) {
