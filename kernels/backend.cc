@@ -14,9 +14,8 @@ PackedMatrix PackedMatrix::inputs(int64_t begin, int64_t count) const {
 
 Gemm gemm_from_name(std::string_view name) {
   if (name == "exact") return Gemm::kExact;
-  if (name == "fast") return Gemm::kFast;
   if (name == "cublas") return Gemm::kCublas;
-  user_error("unknown gemm '{}': expected exact, fast or cublas", name);
+  user_error("unknown gemm '{}': expected exact or cublas", name);
 }
 
 int64_t Selection::width() const {

@@ -544,12 +544,10 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options = {});
 enum class Gemm : uint8_t {
   kExact,  ///< any number of rows in the same order of sums: a row's bits do not depend on how many
            ///< others there are
-  kFast,   ///< from 128 rows on and 16-bit weights, Hopper's own instructions where there are any;
-           ///< they round otherwise than few rows do
   kCublas,  ///< NVIDIA's cuBLASLt where it can, for comparison; it chooses an order of sums for
             ///< each shape
 };
-/// "exact", "fast" or "cublas"; throws Error (user) naming these three for another word.
+/// "exact" or "cublas"; throws Error (user) naming these two for another word.
 Gemm gemm_from_name(std::string_view name);
 
 struct CudaOptions {

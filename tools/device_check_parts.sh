@@ -167,6 +167,8 @@ generated() {
 smoke() {
   local filter='*LinearTest.MatchesTheOracle*cuda*:*AttentionTest.MatchesTheOracle*cuda*:*MemoryTest*cuda*' begin=$SECONDS program
   program=$(find_program kernels_test)
+  # Every promise on Hopper rests on it.
+  tests one_tile_by_both_instructions 30 "$program" '--gtest_filter=*BothInstructionsGiveTheSameBits*'
   tests smoke_without_early_starts 30 env VITRINE_PDL=0 "$program" "--gtest_filter=$filter"
   tests smoke 30 "$program" "--gtest_filter=$filter"
   [[ $(find_program vitrine) ]] || { not_run generate "vitrine is not in $BUILD" && return; }

@@ -18,23 +18,17 @@ using namespace internal;
 namespace {
 
 constexpr size_t kOperations = 5;
-constexpr int64_t kFastFrom = 128;  // fewer rows go the exact way, see Gemm
 
 /// What one row is of.
 struct Variant {
   size_t operation = 0;
   int64_t rows = 0;
-  bool fast = false;
 };
 
 std::vector<Variant> variants_of(const BenchOptions& options) {
-  const bool gpu = gpu_index(options.devices.front()).has_value();
   std::vector<Variant> variants;
   for (size_t operation = 0; operation < kOperations; ++operation) {
-    for (const int64_t rows : options.rows) {
-      variants.push_back({operation, rows, false});
-      if (gpu && rows >= kFastFrom) variants.push_back({operation, rows, true});
-    }
+    for (const int64_t rows : options.rows) variants.push_back({operation, rows});
   }
   return variants;
 }
@@ -160,7 +154,6 @@ class LinearBench {
         backend_(*state_.backend),
         operations_(operations_of(state_)) {
     if (const auto gpu = gpu_index(bench.device)) {
-      fast_ = make_cuda_backend({.device = *gpu, .gemm = Gemm::kFast});
       try {
         library_ = make_cuda_backend({.device = *gpu, .gemm = Gemm::kCublas});
       } catch (const Error&) {
@@ -171,13 +164,13 @@ class LinearBench {
 
   void measure() {
     const auto lock = backend_.exclusive();
-    for (const auto& [operation, rows, fast] : variants_of(bench_.options))
-      measure(operations_[operation], rows, fast ? *fast_ : backend_, fast ? " fast" : "");
+    for (const auto& [operation, rows] : variants_of(bench_.options))
+      measure(operations_[operation], rows);
   }
 
  private:
-  void measure(const Operation& operation, int64_t rows, Backend& by, const std::string& way) {
-    Row row = bench_.row("linear", fmt::format("{} x {}{}", operation.name, rows, way));
+  void measure(const Operation& operation, int64_t rows) {
+    Row row = bench_.row("linear", fmt::format("{} x {}", operation.name, rows));
     bench_.step("linear " + row.shape);
     const double activation = static_cast<double>(dtype_size(state_.activation_dtype())),
                  residual = operation.residual ? 4 : 0;
@@ -188,9 +181,8 @@ class LinearBench {
     try {
       LinearCase here(state_, operation, rows);
       here.check();
-      if (&by != &backend_) here.check_against(by);
       if (library_) here.check_against(*library_);
-      take(here, by, row);
+      take(here, row);
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::kUser) throw;
       row.note = error.what();  // it does not fit in memory
@@ -198,20 +190,20 @@ class LinearBench {
     bench_.on_row(row);
   }
 
-  void take(LinearCase& here, Backend& by, Row& row) const {
-    const auto fused = [&] { here.fused(by); };
-    const auto ours = [&] { here.product(by); };
+  void take(LinearCase& here, Row& row) const {
+    const auto fused = [&] { here.fused(backend_); };
+    const auto ours = [&] { here.product(backend_); };
     const auto theirs = [&] { here.product(*library_); };
-    const int repetitions = enough_repetitions(by, fused);
-    const int own_repetitions = library_ ? enough_repetitions(by, ours) : 0,
+    const int repetitions = enough_repetitions(backend_, fused);
+    const int own_repetitions = library_ ? enough_repetitions(backend_, ours) : 0,
               their_repetitions = library_ ? enough_repetitions(*library_, theirs) : 0;
     if (library_) row.against = "cuBLASLt";
     for (int turn = 0; turn < bench_.options.repeat; ++turn) {
       bench_.step("linear " + row.shape);
-      measure_once(bench_, row, [&] { return seconds_each(by, repetitions, fused); });
+      measure_once(bench_, row, [&] { return seconds_each(backend_, repetitions, fused); });
       if (library_)
         row.ratio.add(seconds_each(*library_, their_repetitions, theirs) /
-                      seconds_each(by, own_repetitions, ours));
+                      seconds_each(backend_, own_repetitions, ours));
     }
   }
 
@@ -219,7 +211,7 @@ class LinearBench {
   const ModelState& state_;
   Backend& backend_;
   std::array<Operation, kOperations> operations_;
-  std::unique_ptr<Backend> fast_, library_;
+  std::unique_ptr<Backend> library_;
   std::string absent_;
 };
 

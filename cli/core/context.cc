@@ -75,10 +75,11 @@ void add_model_options(Command& command, Context& context) {
       ->type_name("DEVICE")
       ->group(group);
   command
-      .add_option("--gemm", context.gemm,
-                  "Matrix products on a GPU: exact (the same bits alone and in any batch), fast or "
-                  "cublas (different rounding)")
-      ->check(one_of({"exact", "fast", "cublas"}))
+      .add_option(
+          "--gemm", context.gemm,
+          "Matrix products on a GPU: exact (the same bits alone and in any batch) or cublas "
+          "(different rounding)")
+      ->check(one_of({"exact", "cublas"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group)

@@ -34,8 +34,7 @@ struct ModelOptions {
   /// on all devices. On a GPU, matrix products with 16-bit weights round activations to the
   /// weights' type and accumulate in float32.
   std::string device = "cpu";
-  /// Matrix product with many rows on a GPU: "exact" (the bits of a row do not depend on the number
-  /// of rows), "fast" (Hopper instructions for 16-bit weights, with different rounding), or
+  /// Matrix product on a GPU: "exact" (the bits of a row do not depend on the number of rows), or
   /// "cublas" (NVIDIA's library, for comparison). The CPU always uses "exact".
   std::string gemm = "exact";
   /// Storage type of weights: f32, f16, bf16 or, on a CPU, i8 (integers with one scale per output).

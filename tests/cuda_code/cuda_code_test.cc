@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -167,6 +168,22 @@ TEST(CudaCode, DecodingLoadsAheadAndAtOnce) {
     EXPECT_GE(wide_bytes(all, wait, product), kBytesOfPart) << name;
   }
   EXPECT_GT(kernels, 0);
+}
+
+// Between the products of one step, and from step to step, the tensor cores wait for little else.
+TEST(CudaCode, HopperMultipliesInAShortLoopAndCopiesWeightsAhead) {
+  const std::string file = "linear_hopper.sm_90a.o";
+  VITRINE_NEEDS_CODE(file);
+  constexpr int kProductsOfStep = 4;
+  constexpr size_t kMostOfStep = 64;  // instructions
+  for (const auto& [name, code] : disassemble(kReports / file)) {
+    const std::vector<std::string> all = instructions(code);
+    const auto is_product = [](const std::string& i) { return i.starts_with("HGMMA"); };
+    EXPECT_EQ(std::count_if(all.begin(), all.end(), is_product), kProductsOfStep) << name;
+    const size_t first = first_of(all, "HGMMA"), waited = first_of(all, "WARPGROUP.DEPBAR", first);
+    EXPECT_LE(waited - first, kMostOfStep) << name;
+    EXPECT_LT(first_of(all, "UTMALDG"), first_of(all, kWait)) << name;
+  }
 }
 
 // A load through the path of constant memory may be moved over the wait by the assembler; and an

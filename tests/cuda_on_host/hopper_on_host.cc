@@ -85,7 +85,7 @@ void compute(const Products::One& product) {
     load(product.kind, product.right, i / 2 * 8 + lane % 4 * 2 + i % 2, right);
     for (int half = 0; half < 2; ++half) {
       float& c = product.c[i / 2 * 4 + 2 * half + i % 2];
-      c = fused_sum(kHopper, product.kind, left[half], right, c);
+      c = fused_sum(kHopper, product.kind, left[half], right, product.accumulate ? c : 0.0f);
     }
   }
 }
@@ -127,10 +127,10 @@ void products_begin() {
 
 void products_commit() { ++products().group; }
 
-void multiply(MmaKind kind, float* c, int columns, uint64_t left, uint64_t right) {
+void multiply(MmaKind kind, float* c, int columns, uint64_t left, uint64_t right, bool accumulate) {
   Products& own = products();
   if (!own.begun) stop("products without products_begin()");
-  own.pending.push_back({kind, c, columns, left, right, own.group});
+  own.pending.push_back({kind, c, columns, left, right, accumulate, own.group});
 }
 
 void products_wait(int pending) {

@@ -27,7 +27,7 @@ void products_begin();
 void products_commit();
 void products_wait(int pending);
 /// wgmma m64n<columns>k16; `left` and `right` are its descriptors.
-void multiply(MmaKind kind, float* c, int columns, uint64_t left, uint64_t right);
+void multiply(MmaKind kind, float* c, int columns, uint64_t left, uint64_t right, bool accumulate);
 
 /// The products that a thread has begun.
 struct Products {
@@ -36,6 +36,7 @@ struct Products {
     float* c;
     int columns;
     uint64_t left, right;
+    bool accumulate;
     int group;
   };
   std::vector<One> pending;

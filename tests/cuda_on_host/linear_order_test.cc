@@ -34,8 +34,8 @@ Row row_of(const std::vector<float>& values, DType type) {
     if (type == DType::kF32) {
       const uint32_t high = cuda_on_host::to_tf32(values[i]);
       row.high.push_back(element(MmaKind::kTf32, high));
-      row.low.push_back(element(
-          MmaKind::kTf32, cuda_on_host::to_tf32(values[i] - std::bit_cast<float>(high))));
+      row.low.push_back(
+          element(MmaKind::kTf32, cuda_on_host::to_tf32(values[i] - std::bit_cast<float>(high))));
     } else {
       row.high.push_back(element(type == DType::kF16 ? MmaKind::kF16 : MmaKind::kBf16, bits));
     }
@@ -141,8 +141,8 @@ TEST_P(LinearOrderTest, BackwardKernelsFollowIt) {
     args.weight = &weight.packed;
     args.dx = dx;
     backend->linear_backward(args);
-    EXPECT_TRUE(same_bits(dx.values(),
-                          products(dy, transposed(w, kOut, kIn), {rows, kOut, kIn}, type)))
+    EXPECT_TRUE(
+        same_bits(dx.values(), products(dy, transposed(w, kOut, kIn), {rows, kOut, kIn}, type)))
         << rows;
   }
 }

@@ -174,24 +174,27 @@ VITRINE_DEVICE void products_wait() {
 #define VITRINE_4(i) "+f"(c[i]), "+f"(c[(i) + 1]), "+f"(c[(i) + 2]), "+f"(c[(i) + 3])
 #define VITRINE_16(i) VITRINE_4(i), VITRINE_4((i) + 4), VITRINE_4((i) + 8), VITRINE_4((i) + 12)
 #define VITRINE_32(i) VITRINE_16(i), VITRINE_16((i) + 16)
-#define VITRINE_MULTIPLY(columns, type, names, operands, ...)                                      \
-  asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" columns \
-               "k16.f32." type "." type " {" names "}, " operands ", p, 1, 1, 0, 0;\n}"            \
-               : __VA_ARGS__                                                                       \
-               : "l"(left), "l"(right))
+#define VITRINE_MULTIPLY(columns, type, names, operands, flag, ...)                       \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " flag                                   \
+               ", 0;\nwgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type \
+               " {" names "}, " operands ", p, 1, 1, 0, 0;\n}"                            \
+               : __VA_ARGS__                                                              \
+               : "l"(left), "l"(right), "r"(static_cast<int>(accumulate)))
 #define VITRINE_MULTIPLY_ANY(type)                                                             \
   if constexpr (kColumns == 64) {                                                              \
-    VITRINE_MULTIPLY("64", type, VITRINE_NAMES_0, "%32, %33", VITRINE_32(0));                  \
+    VITRINE_MULTIPLY("64", type, VITRINE_NAMES_0, "%32, %33", "%34", VITRINE_32(0));           \
   } else if constexpr (kColumns == 128) {                                                      \
-    VITRINE_MULTIPLY("128", type, VITRINE_NAMES_0 VITRINE_NAMES_1, "%64, %65", VITRINE_32(0),  \
-                     VITRINE_32(32));                                                          \
+    VITRINE_MULTIPLY("128", type, VITRINE_NAMES_0 VITRINE_NAMES_1, "%64, %65", "%66",          \
+                     VITRINE_32(0), VITRINE_32(32));                                           \
   } else {                                                                                     \
     VITRINE_MULTIPLY("192", type, VITRINE_NAMES_0 VITRINE_NAMES_1 VITRINE_NAMES_2, "%96, %97", \
-                     VITRINE_32(0), VITRINE_32(32), VITRINE_32(64));                           \
+                     "%98", VITRINE_32(0), VITRINE_32(32), VITRINE_32(64));                    \
   }
 
+/// Without `accumulate`, c = left x right, whatever it held.
 template <class T, int kColumns>
-VITRINE_DEVICE void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t right) {
+VITRINE_DEVICE void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t right,
+                             bool accumulate) {
   static_assert(kColumns == 64 || kColumns == 128 || kColumns == 192);
   if constexpr (std::is_same_v<T, Bf16>) {
     VITRINE_MULTIPLY_ANY("bf16")
@@ -226,10 +229,10 @@ void products_wait() {
   cuda_on_host::products_wait(kPending);
 }
 template <class T, int kColumns>
-void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t right) {
+void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t right, bool accumulate) {
   constexpr auto kKind =
       std::is_same_v<T, Bf16> ? cuda_on_host::MmaKind::kBf16 : cuda_on_host::MmaKind::kF16;
-  cuda_on_host::multiply(kKind, c, kColumns, left, right);
+  cuda_on_host::multiply(kKind, c, kColumns, left, right, accumulate);
 }
 template <int kCount>
 void products_are_there(float (&)[kCount]) {}

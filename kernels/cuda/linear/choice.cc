@@ -31,7 +31,7 @@ bool CudaBackend::linear_by_cublas(const LinearArgs& args) {
 bool CudaBackend::linear_by_choice(const LinearArgs& args) {
   const char* name = nullptr;
   if (gemm_ == Gemm::kCublas && linear_by_cublas(args)) name = "cublas";
-  if (gemm_ == Gemm::kFast) name = cuda::hopper_linear(*device_, args);
+  if (gemm_ == Gemm::kExact) name = cuda::hopper_linear(*device_, args);
   choices_[{args.x.rows, args.weight->out, args.weight->in, args.weight->dtype}] =
       name != nullptr ? name : "portable";
   return name != nullptr;

@@ -53,25 +53,20 @@ struct Epilogue {
     finish<T>(row, column, sum, terms(row, column));
   }
 
-  /// Finishes the elements [column, column + 4) before `columns` of a row, where fours are aligned;
-  /// `column` is a multiple of 4, `sums` aligned to 16 bytes.
+  // Four neighbours from a multiple of 4 on, where fours are aligned.
+  VITRINE_DEVICE Quad residual_four(int64_t row, int64_t column) const {
+    return residual != nullptr ? load_quad(residual + row * residual_stride + column, kQuad, true)
+                               : Quad{};
+  }
   template <class T>
-  VITRINE_DEVICE void apply_four(int64_t row, int64_t column, int64_t columns,
-                                 const float* sums) const {
-    if (column + 4 > columns) {
-#pragma unroll 1
-      for (int i = 0; i < 4 && column + i < columns; ++i) apply<T>(row, column + i, sums[i]);
-      return;
-    }
-    Quad y = load_quad(sums, kQuad, true);
+  VITRINE_DEVICE void finish_four(int64_t row, int64_t column, Quad y, const Quad& added) const {
     if (bias != nullptr) add(y, load_quad(bias + column, kQuad, true));
     if (before != nullptr) store_quad(before + row * before_stride + column, y, kQuad, true);
     with_activation(activation, [&](auto kind) {
 #pragma unroll
       for (float& value : y.x) value = activated<kind.value>(value);
     });
-    if (residual != nullptr)
-      add(y, load_quad(residual + row * residual_stride + column, kQuad, true));
+    if (residual != nullptr) add(y, added);
     const int64_t at = row * out_stride + column;
     if (out_is_float)
       store_quad(static_cast<float*>(out) + at, y, kQuad, true);

@@ -2,46 +2,43 @@
 #include <algorithm>
 
 #include "kernels/cuda/device/hopper.cuh"
-#include "kernels/cuda/linear/epilogue.cuh"
+#include "kernels/cuda/linear/finish.cuh"
+#include "kernels/cuda/linear/linear.cuh"
 #include "kernels/cuda/linear/paths.h"
 #include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/runtime/switches.h"
 
-// Many rows times 16-bit weights on Hopper. Both operands lie row by row along K, as x and packed
-// weights do.
+// Many rows times 16-bit weights on Hopper, in the order of summation of the portable kernels: an
+// instruction sums 16 inputs as theirs do, and what a part of the inputs gave is added to the
+// totals in registers. Both operands lie row by row along K, as x and packed weights do.
 //
 // A block stays on its SM and processes tiles of 128 rows x kColumns outputs until none are left.
 // One thread, the producer, copies both operands of each tile, 64 elements of K at a time, into a
-// ring of slots. Two groups of four warps, the consumers, take the block's tiles in turn: while one
-// finishes its tile (bias, activation, residual), which for GPT-2's short sums takes about as long
-// as the products, the other's products keep the tensor cores busy. They accumulate strictly in
-// turn: a consumer that starts a tile knows that the slots of all earlier steps have been seen
-// full, so no wait mistakes an earlier phase's parity for its own.
+// ring of slots. Two groups of four warps, the consumers, multiply 64 rows each: while one adds a
+// part to its totals, the other's products keep the tensor cores busy. They leave their totals in
+// shared memory and go on with the next tile. The remaining seven warps, the finishers, take them
+// from there (bias, activation, residual), which for GPT-2's short sums takes about as long as the
+// products.
 //
-// An output is one chain over all of K, 16 elements a link, in ascending order: the same for each
-// width of tile and each place in it. Shared memory: the slots (128 rows of x, kColumns of weights,
-// 128 bytes each); for each consumer warp 16 rows of 64 columns of sums, through which they are
-// turned from the tensor cores' layout into rows; the barriers: `full` and `empty` for each slot,
-// `turn` for each consumer.
+// Shared memory: the slots (128 rows of x, kColumns of weights, 128 bytes each); the totals of a
+// tile; the barriers: `full` and `empty` for each slot, `there` and `taken` for each consumer's
+// totals.
 
 namespace vitrine::internal::cuda {
 namespace {
 
 // Some of what follows nothing refers to where the kernels are empty, on other GPUs.
 constexpr int kTileRows = 128;
-[[maybe_unused]] constexpr int kHalf =
-    64;  // rows of one product; a consumer has two of them for each tile
 constexpr int kConsumers = 2;
-constexpr int kThreads = (1 + kConsumers) * kWarpgroup;
-[[maybe_unused]] constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
-constexpr int kWarpRows = 16;
-constexpr int kTurned = 64;                 // columns that a warp turns at once
-constexpr int kTurnedStride = kTurned + 8;  // floats; the rows of one access lie in different banks
-constexpr int kTurnedFloats = kWarpRows * kTurnedStride;
+constexpr int kConsumerRows = kTileRows / kConsumers;
+// Groups of four warps: producer and finishers, the consumers, finishers.
+constexpr int kThreads = (2 + kConsumers) * kWarpgroup;
+constexpr int kFinishers = 7;  // warps
+[[maybe_unused]] constexpr int kConsumerRegisters = 208, kOtherRegisters = 48;
+static_assert(kConsumers * (kConsumerRegisters + kOtherRegisters) * kWarpgroup <= 65536);
+constexpr int kMostShared = 226 * 1024;
 // Rows of tiles that are walked together, column by column, so that weights are read from L2 again.
 [[maybe_unused]] constexpr int kBand = 16;
-[[maybe_unused]] constexpr int kFinished =
-    8;  // rows that a lane finishes at once, to have that many loads under way
 
 struct Place {
   int row, column;
@@ -66,159 +63,172 @@ template <int kColumns>
 struct Ring {
   static constexpr int kLeftBytes = kTileRows * kTileRowBytes,
                        kSlotBytes = kLeftBytes + kColumns * kTileRowBytes;
-  static constexpr int kSlots = 184 * 1024 / kSlotBytes;
-  static constexpr int kTurnedAt = kSlots * kSlotBytes;
-  static constexpr int kBarriersAt =
-      kTurnedAt + kConsumers * 4 * kTurnedFloats * static_cast<int>(sizeof(float));
+  // Floats; so the rows that a warp writes at once lie in different banks.
+  static constexpr int kTotalsStride = kColumns + 8;
+  static constexpr int kTotalsBytes = kTileRows * kTotalsStride * static_cast<int>(sizeof(float));
+  static constexpr int kSlots = (kMostShared - kTotalsBytes) / kSlotBytes;
+  static constexpr int kTotalsAt = kSlots * kSlotBytes, kBarriersAt = kTotalsAt + kTotalsBytes;
   static constexpr int kBytes =
-      kBarriersAt + (2 * kSlots + kConsumers) * static_cast<int>(sizeof(Barrier));
+      kBarriersAt + (2 * kSlots + 2 * kConsumers) * static_cast<int>(sizeof(Barrier));
+  static_assert(kSlots >= 3 && kBytes <= 227 * 1024);
 
   std::byte* memory;
 
   // Of the step numbered n, counted over all of a block's tiles.
   VITRINE_DEVICE std::byte* left(int n) const { return memory + n % kSlots * kSlotBytes; }
   VITRINE_DEVICE std::byte* right(int n) const { return left(n) + kLeftBytes; }
-  VITRINE_DEVICE Barrier* full(int n) const {
-    return reinterpret_cast<Barrier*>(memory + kBarriersAt) + n % kSlots;
+  VITRINE_DEVICE Barrier* barrier(int n) const {
+    return reinterpret_cast<Barrier*>(memory + kBarriersAt) + n;
   }
-  VITRINE_DEVICE Barrier* empty(int n) const { return full(n) + kSlots; }
-  VITRINE_DEVICE Barrier* turn(int consumer) const { return full(0) + 2 * kSlots + consumer; }
+  VITRINE_DEVICE Barrier* full(int n) const { return barrier(n % kSlots); }
+  VITRINE_DEVICE Barrier* empty(int n) const { return barrier(kSlots + n % kSlots); }
   VITRINE_DEVICE static uint32_t parity(int n) { return static_cast<uint32_t>(n / kSlots) & 1u; }
-  VITRINE_DEVICE float* turned(int warp) const {
-    return reinterpret_cast<float*>(memory + kTurnedAt) + warp * kTurnedFloats;
+  // Of a consumer.
+  VITRINE_DEVICE Barrier* there(int consumer) const { return barrier(2 * kSlots + consumer); }
+  VITRINE_DEVICE Barrier* taken(int consumer) const { return there(kConsumers + consumer); }
+  VITRINE_DEVICE float* totals(int consumer) const {
+    return reinterpret_cast<float*>(memory + kTotalsAt) + consumer * kConsumerRows * kTotalsStride;
   }
 
   VITRINE_DEVICE void make_barriers() const {
+    constexpr int kConsumerWarps = kWarpgroup / kWarp;
     for (int n = 0; n < kSlots; ++n) {
       barrier_init(full(n), 1);
-      barrier_init(empty(n), kWarpgroup / kWarp);
+      barrier_init(empty(n), kConsumers * kConsumerWarps);
     }
-    for (int consumer = 0; consumer < kConsumers; ++consumer)
-      barrier_init(turn(consumer), kWarpgroup / kWarp);
+    for (int consumer = 0; consumer < kConsumers; ++consumer) {
+      barrier_init(there(consumer), kConsumerWarps);
+      barrier_init(taken(consumer), kFinishers);
+    }
     barriers_are_made();
   }
 };
 
-template <int kColumns>
-VITRINE_DEVICE void produce(const Ring<kColumns>& ring, const TensorMap* x, const TensorMap* weight,
-                            const Tiles& tiles) {
-  int n = 0;
+/// f(tile, its number among those of this block)
+template <class F>
+VITRINE_DEVICE void for_own_tiles(const Tiles& tiles, const F& f) {
+  uint32_t round = 0;
   for (int tile = static_cast<int>(blockIdx.x); tile < tiles.count();
-       tile += static_cast<int>(gridDim.x)) {
-    const Place at = tiles.place<kColumns>(tile);
-    for (int step = 0; step < tiles.steps; ++step, ++n) {
-      barrier_wait(ring.empty(n), ring.parity(n) ^ 1u);
-      barrier_expect(ring.full(n), Ring<kColumns>::kSlotBytes);
-      copy_tile(ring.left(n), x, at.row, step * kTileDepth, ring.full(n));
-      copy_tile(ring.right(n), weight, at.column, step * kTileDepth, ring.full(n));
-    }
-  }
+       tile += static_cast<int>(gridDim.x), ++round)
+    f(tile, round);
 }
 
-/// The sums of a tile whose first step is number n; arrives at `next` when all its products have
-/// begun. A slot is given back one step later than its products begin, so that the next step's are
-/// already waiting when they end.
+/// Begins to copy the weights of the block's first steps, which do not depend on the previous
+/// kernel. Returns how many.
+template <int kColumns>
+VITRINE_DEVICE int begin_weights(const Ring<kColumns>& ring, const TensorMap* weight,
+                                 const Tiles& tiles) {
+  const int column = tiles.place<kColumns>(static_cast<int>(blockIdx.x)).column;
+  int n = 0;
+  for (; n < Ring<kColumns>::kSlots && n < tiles.steps; ++n) {
+    barrier_expect(ring.full(n), Ring<kColumns>::kSlotBytes);
+    copy_tile(ring.right(n), weight, column, n * kTileDepth, ring.full(n));
+  }
+  return n;
+}
+
+/// Copies all operands, but the weights of the first `begun` steps.
+template <int kColumns>
+VITRINE_DEVICE void produce(const Ring<kColumns>& ring, const TensorMap* x, const TensorMap* weight,
+                            const Tiles& tiles, int begun) {
+  int n = 0;
+  for_own_tiles(tiles, [&](int tile, uint32_t) {
+    const Place at = tiles.place<kColumns>(tile);
+    for (int step = 0; step < tiles.steps; ++step, ++n) {
+      if (n >= begun) {
+        barrier_wait(ring.empty(n), ring.parity(n) ^ 1u);
+        barrier_expect(ring.full(n), Ring<kColumns>::kSlotBytes);
+        copy_tile(ring.right(n), weight, at.column, step * kTileDepth, ring.full(n));
+      }
+      copy_tile(ring.left(n), x, at.row, step * kTileDepth, ring.full(n));
+    }
+  });
+}
+
+/// total += a part of the sums: steps [n, end). A slot is given back one step later than its
+/// products begin, so that the next step's are already waiting when they end.
 template <class T, int kColumns>
-VITRINE_DEVICE void sum_up(const Ring<kColumns>& ring, int n, int steps, Barrier* next,
-                           float (&top)[kColumns / 2], float (&bottom)[kColumns / 2]) {
-#pragma unroll
-  for (int i = 0; i < kColumns / 2; ++i) top[i] = bottom[i] = 0.0f;
-  for (int step = 0; step < steps; ++step, ++n) {
-    barrier_wait(ring.full(n), ring.parity(n));
-    const uint64_t left = tile_operand(ring.left(n)), right = tile_operand(ring.right(n));
+VITRINE_DEVICE void add_part(const Ring<kColumns>& ring, int consumer, int n, int end,
+                             float (&total)[kColumns / 2]) {
+  float part[kColumns / 2];
+  const auto give_back = [&](int step) {
+    if (lane_id() == 0) barrier_arrive(ring.empty(step));
+  };
+  for (int step = n; step < end; ++step) {
+    barrier_wait(ring.full(step), ring.parity(step));
+    const uint64_t left = further(tile_operand(ring.left(step)), consumer * kConsumerRows, 0),
+                   right = tile_operand(ring.right(step));
     products_begin();
 #pragma unroll
     for (int depth = 0; depth < kTileDepth; depth += kStepDepth) {
-      multiply<T, kColumns>(top, further(left, 0, depth), further(right, 0, depth));
-      multiply<T, kColumns>(bottom, further(left, kHalf, depth), further(right, 0, depth));
+      const bool is_first = depth == 0 && step == n;
+      multiply<T, kColumns>(part, further(left, 0, depth), further(right, 0, depth), !is_first);
     }
     products_commit();
     products_wait<1>();
-    if (step > 0 && lane_id() == 0) barrier_arrive(ring.empty(n - 1));
+    if (step > n) give_back(step - 1);
   }
-  if (lane_id() == 0) barrier_arrive(next);
   products_wait<0>();
-  products_are_there(top);
-  products_are_there(bottom);
-  if (lane_id() == 0) barrier_arrive(ring.empty(n - 1));
+  products_are_there(part);
+  give_back(end - 1);
+#pragma unroll
+  for (int i = 0; i < kColumns / 2; ++i) total[i] += part[i];
 }
 
-/// What Epilogue::apply does, for as many of kFinished rows of a column as there are (`count`),
-/// with the loads of all before the first store.
-template <class T>
-VITRINE_DEVICE void finish_rows(const Epilogue& e, int64_t row, int count, int64_t column,
-                                const float* sums) {
-  float y[kFinished], residual[kFinished] = {};
-  const float bias = e.bias != nullptr ? e.bias[column] : 0.0f;
+/// Lays a warp's totals out along their rows.
+template <int kColumns>
+VITRINE_DEVICE void put_down(const Ring<kColumns>& ring, int consumer,
+                             const float (&total)[kColumns / 2]) {
+  struct alignas(8) Two {
+    float x[2];
+  };
+  constexpr int kStride = Ring<kColumns>::kTotalsStride;
+  const int lane = lane_id(), row = warp_id() % 4 * 16 + lane / 4;
+  float* to = ring.totals(consumer) + row * kStride + lane % 4 * 2;
 #pragma unroll
-  for (int i = 0; i < kFinished; ++i) {
-    y[i] = sums[i * kTurnedStride];
-    if (e.bias != nullptr) y[i] += bias;
-    if (e.residual != nullptr && i < count)
-      residual[i] = e.residual[(row + i) * e.residual_stride + column];
-    if (e.before != nullptr && i < count) e.before[(row + i) * e.before_stride + column] = y[i];
+  for (int j = 0; j < kColumns / 8; ++j) {
+    *reinterpret_cast<Two*>(to + 8 * j) = {total[4 * j], total[4 * j + 1]};
+    *reinterpret_cast<Two*>(to + 8 * j + 8 * kStride) = {total[4 * j + 2], total[4 * j + 3]};
   }
-  with_activation(e.activation, [&](auto kind) {
+}
+
+template <class T, int kColumns>
+VITRINE_DEVICE void consume(const Ring<kColumns>& ring, int consumer, const Tiles& tiles) {
+  constexpr int kStepsOfPart = kPart<T> / kTileDepth;
+  int n = 0;
+  for_own_tiles(tiles, [&](int, uint32_t round) {
+    float total[kColumns / 2];
 #pragma unroll
-    for (float& value : y) value = activated<kind.value>(value);
+    for (float& t : total) t = 0.0f;
+    for (const int end = n + tiles.steps; n < end; n += kStepsOfPart)
+      add_part<T, kColumns>(ring, consumer, n, n + kStepsOfPart < end ? n + kStepsOfPart : end,
+                            total);
+    n = static_cast<int>(round + 1) * tiles.steps;
+    barrier_wait(ring.taken(consumer), (round & 1u) ^ 1u);
+    put_down<kColumns>(ring, consumer, total);
+    __syncwarp();
+    if (lane_id() == 0) barrier_arrive(ring.there(consumer));
   });
-#pragma unroll
-  for (int i = 0; i < kFinished; ++i) {
-    if (e.residual != nullptr) y[i] += residual[i];
-    const int64_t at = (row + i) * e.out_stride + column;
-    if (i >= count) continue;
-    if (e.out_is_float)
-      static_cast<float*>(e.out)[at] = y[i];
-    else
-      static_cast<T*>(e.out)[at] = narrow<T>(y[i]);
-  }
 }
 
-/// Finishes a warp's 16 rows from `row` on. `turned` is the warp's own.
 template <class T, int kColumns>
-VITRINE_DEVICE void finish(const Tiles& tiles, const Epilogue& e, int row, int column,
-                           float* turned, const float (&c)[kColumns / 2]) {
-  const int lane = lane_id();
-  float* mine = turned + lane / 4 * kTurnedStride + lane % 4 * 2;
-#pragma unroll
-  for (int begin = 0; begin < kColumns; begin += kTurned) {
-    __syncwarp();
-#pragma unroll
-    for (int j = 0; j < kTurned / 8; ++j) {
-      const float* from = c + (begin / 8 + j) * 4;
-      mine[8 * j] = from[0], mine[8 * j + 1] = from[1];
-      mine[8 * j + 8 * kTurnedStride] = from[2], mine[8 * j + 8 * kTurnedStride + 1] = from[3];
-    }
-    __syncwarp();
+VITRINE_DEVICE void finish(const Ring<kColumns>& ring, int finisher, const Tiles& tiles,
+                           const Epilogue& epilogue) {
+  // One counter for tiles and consumers: registers are few here.
 #pragma unroll 1
-    for (int part = 0; part < kTurned / kWarp * (kWarpRows / kFinished); ++part) {
-      const int down = part % 2 * kFinished, across = part / 2 * kWarp + lane;
-      const int count = tiles.rows - row - down;
-      if (count <= 0 || column + begin + across >= tiles.columns) continue;
-      finish_rows<T>(e, row + down, count, column + begin + across,
-                     turned + down * kTurnedStride + across);
-    }
-  }
-}
-
-template <class T, int kColumns>
-VITRINE_DEVICE void consume(const Ring<kColumns>& ring, int consumer, const Tiles& tiles,
-                            const Epilogue& epilogue) {
-  const int warp = warp_id() % 4;
-  const int stride = kConsumers * static_cast<int>(gridDim.x);
-  int n = consumer * tiles.steps;
-  uint32_t round = consumer == 0 ? 1 : 0;  // the first consumer's first turn has no predecessor
-  for (int tile = static_cast<int>(blockIdx.x + consumer * gridDim.x); tile < tiles.count();
-       tile += stride, ++round) {
-    float top[kColumns / 2], bottom[kColumns / 2];
-    barrier_wait(ring.turn(consumer), round % 2);
-    sum_up<T, kColumns>(ring, n, tiles.steps, ring.turn(kConsumers - 1 - consumer), top, bottom);
+  for (int n = 0;; ++n) {
+    const int consumer = n % kConsumers, round = n / kConsumers,
+              tile = static_cast<int>(blockIdx.x + round * gridDim.x);
+    if (tile >= tiles.count()) break;
     const Place at = tiles.place<kColumns>(tile);
-    float* turned = ring.turned(4 * consumer + warp);
-    finish<T, kColumns>(tiles, epilogue, at.row + kWarpRows * warp, at.column, turned, top);
-    finish<T, kColumns>(tiles, epilogue, at.row + kHalf + kWarpRows * warp, at.column, turned,
-                        bottom);
-    n += kConsumers * tiles.steps;
+    const int row = at.row + consumer * kConsumerRows, left = tiles.rows - row;
+    const Region region{row, at.column, left < kConsumerRows ? left : kConsumerRows,
+                        tiles.columns - at.column};
+    barrier_wait(ring.there(consumer), static_cast<uint32_t>(round) & 1u);
+    finish_region<T, kColumns, Ring<kColumns>::kTotalsStride>(
+        epilogue, region, ring.totals(consumer), finisher * kWarp + lane_id(), kFinishers * kWarp);
+    __syncwarp();
+    if (lane_id() == 0) barrier_arrive(ring.taken(consumer));
   }
 }
 
@@ -232,16 +242,20 @@ VITRINE_DEVICE void do_tiles(const TensorMap& x, const TensorMap& weight, const 
     ring.make_barriers();
   }
   __syncthreads();
+  int begun = 0;
+  if (threadIdx.x == 0) begun = begin_weights(ring, &weight, tiles);
   wait_for_previous_kernel();
   let_next_kernel_start();
   const int group = warp_id() / 4;
-  if (group == 0) {
-    give_up_registers<kProducerRegisters>();
-    if (threadIdx.x == 0) produce(ring, &x, &weight, tiles);
-  } else {
+  if (group >= 1 && group <= kConsumers) {
     take_registers<kConsumerRegisters>();
-    consume<T>(ring, group - 1, tiles, epilogue);
+    consume<T>(ring, group - 1, tiles);
+    return;
   }
+  give_up_registers<kOtherRegisters>();
+  if (threadIdx.x == 0) produce(ring, &x, &weight, tiles, begun);
+  if (warp_id() > 0)
+    finish<T>(ring, group == 0 ? warp_id() - 1 : warp_id() - 1 - 4 * kConsumers, tiles, epilogue);
 }
 
 template <class T, int kColumns>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/device/element.cuh"
+#include "kernels/cuda/linear/finish.cuh"
 #include "kernels/cuda/linear/tiles.cuh"
 #include "kernels/cuda/runtime/launch.h"
 
@@ -38,29 +39,6 @@ struct StagedWeights {
   }
 };
 
-/// Finishes the tile, a warp two or more rows at a time, four columns a lane; one column a lane
-/// where fours are not aligned, so that neighbouring lanes still write neighbouring elements.
-template <class T, class Tiles>
-VITRINE_DEVICE void finish_tile(const LinearOperands& operands, const Epilogue& epilogue, int row,
-                                int column, const float* totals) {
-  if (!epilogue.fours_are_aligned) {
-    for (int n = static_cast<int>(threadIdx.x); n < Tiles::rows * Tiles::columns;
-         n += Tiles::threads) {
-      const int r = n / Tiles::columns, c = n % Tiles::columns;
-      if (row + r < operands.rows && column + c < operands.out)
-        epilogue.apply<T>(row + r, column + c, totals[r * Tiles::out_stride + c]);
-    }
-    return;
-  }
-  constexpr int kFours = Tiles::columns / 4;
-  for (int n = static_cast<int>(threadIdx.x); n < Tiles::rows * kFours; n += Tiles::threads) {
-    const int r = n / kFours, c = n % kFours * 4;
-    if (row + r < operands.rows && column + c < operands.out) {
-      epilogue.apply_four<T>(row + r, column + c, operands.out, totals + r * Tiles::out_stride + c);
-    }
-  }
-}
-
 // `part_stride`: 0, and each block takes all of the sums; or a block takes one part, whose sums it
 // stores as they are, `part_stride` floats after those of the part before.
 // Limit occupancy to one block per SM; more would make the compiler spill registers. Shared memory
@@ -81,7 +59,10 @@ __global__ void __launch_bounds__(Tiles::threads, 1)
                    sums);
   store_totals<Tiles>(sums, shared_memory<float>());
   __syncthreads();
-  finish_tile<T, Tiles>(operands, epilogue, row, column, shared_memory<float>());
+  const int left = operands.rows - row;
+  finish_region<T, Tiles::columns, Tiles::out_stride>(
+      epilogue, {row, column, left < Tiles::rows ? left : Tiles::rows, operands.out - column},
+      shared_memory<float>(), static_cast<int>(threadIdx.x), Tiles::threads);
 }
 
 template <class T, class Tiles>

@@ -6,14 +6,13 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/runtime/device.h"
 
-// The ways to a linear operation that Gemm allows beside the portable kernels. Each says no to what
-// it is not for.
+// The ways to a linear operation beside the portable kernels. Each says no to what it is not for.
 
 namespace vitrine::internal::cuda {
 
 /// On Hopper, from 128 rows on, 16-bit activations and weights of the same type whose rows are
 /// aligned to 16 bytes, `in` >= 64: begins the operation and returns the kernel's name. Otherwise
-/// null.
+/// null. The bits are those of the portable kernels.
 const char* hopper_linear(Device& device, const LinearArgs& args);
 
 /// NVIDIA's own library.
