@@ -43,6 +43,23 @@ Activations::Activations(Arena& arena, const Config& config, const Plan& plan,
   if (maps_edited || plan.any_watched(Site::kPattern)) pattern = arena.take(sizes.map_elements);
 }
 
+void Activations::write_stream_to_captures(const HookRun& hooks) {
+  const auto place = [&](Site site, int layer, const Mat& own) {
+    const Mat there = hooks.tap(site, layer, own);
+    return there ? there : own;
+  };
+  const int count = static_cast<int>(layers.size());
+  for (int l = 0; l < count; ++l) {
+    LayerActivations& layer = layers[static_cast<size_t>(l)];
+    // What one block leaves is what the next one takes, unless an edit lies between.
+    if (l > 0 && !hooks.edited(Site::kResidPre, l))
+      layer.resid_pre = place(Site::kResidPost, l - 1, layer.resid_pre);
+    layer.resid_pre = place(Site::kResidPre, l, layer.resid_pre);
+    layer.resid_mid = place(Site::kResidMid, l, layer.resid_mid);
+  }
+  resid_final = place(Site::kResidPost, count - 1, resid_final);
+}
+
 void Activations::take_layers(Arena& arena, const Config& config, bool any_inner_pre,
                               const Backend& backend, DType dtype, int64_t rows) {
   const int64_t d = config.width;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/arena.h"
-#include "hooks/plan.h"
+#include "hooks/hook_run.h"
 #include "kernels/backend.h"
 #include "vitrine/config.h"
 
@@ -55,6 +55,10 @@ struct Activations {
   Activations() = default;
   Activations(Arena& arena, const Config& config, const Plan& plan, const Backend& backend,
               DType dtype, const Sizes& sizes, Keep keep);
+
+  /// Where captures keep the residual stream whole, it is written there instead of being copied
+  /// there: for a pass that keeps nothing else.
+  void write_stream_to_captures(const HookRun& hooks);
 
   /// Residual stream after a block.
   const Mat& resid_post(int layer) const {

@@ -81,6 +81,7 @@ PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCa
   Arena arena(working_);
   activations_ = Activations(arena, model.config, plan, *model.backend, model.activation_dtype(),
                              laid_out_.sizes, laid_out_.keep);
+  if (laid_out_.keep == Keep::kNothing) activations_.write_stream_to_captures(hooks_);
   model.backend->place(batch_);
 }
 
