@@ -81,8 +81,8 @@ struct Table {
 template <class T>
 __global__ void __launch_bounds__(kLookupThreads)
     lookup_kernel(Table first, Table second, float* out, int64_t out_stride, int64_t width) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int64_t row = blockIdx.x;
   for (int64_t j = static_cast<int64_t>(threadIdx.x) * kChunk<T>; j < width;
        j += int64_t{kLookupThreads} * kChunk<T>) {

@@ -134,8 +134,8 @@ VITRINE_DEVICE int draw_from_all(const Sampling& s, const Tokens& t, double unif
 }
 
 __global__ void __launch_bounds__(kMostThreads) sample_rows(Sampling s) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   SelectMemory& m = *shared_memory<SelectMemory>();
   const int64_t row = blockIdx.x;
   Tokens t{s.logits.at(row, 0), s.vocab, s.temperature, s.unit_mass};

@@ -32,6 +32,12 @@ struct Prepared {
 Prepared& prepared(const Device& device, const void* kernel) {
   static std::map<std::pair<int, const void*>, Prepared> all;
   const auto [at, added] = all.try_emplace({device.index(), kernel});
+  // All kernels split an SM's memory alike: where two differ, the SM must be empty before the split
+  // changes, and no kernel starts beside the previous one.
+  if (added)
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                    cudaSharedmemCarveoutMaxShared),
+               "splitting the memory of", kernel_name(kernel));
   if (added && device.capability() >= 90 && switches().early_starts) {
     cudaFuncAttributes attributes{};
     check_cuda(cudaFuncGetAttributes(&attributes, kernel), "loading", kernel_name(kernel));

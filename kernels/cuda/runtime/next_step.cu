@@ -18,8 +18,8 @@ constexpr int kThreads = 256;
 
 /// Appends the step's captures to those of the previous steps.
 __global__ void copy_step(const Chunk* from, Chunk* history, int64_t count, const int32_t* step) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   Chunk* to = history + static_cast<int64_t>(*step) * count;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
        i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
@@ -38,8 +38,8 @@ struct StepNumbers {
 /// One block. Sequences with a full cache do not advance; their later samples are ignored.
 __global__ void advance(SequenceSlice* sequences, int32_t* ids, int32_t* positions,
                         const int32_t* sequence_of_row, int rows, StepNumbers n) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int32_t now = *n.step;
   __syncthreads();  // everybody has read it
   for (int row = static_cast<int>(threadIdx.x); row < rows; row += static_cast<int>(blockDim.x)) {
