@@ -33,8 +33,6 @@ void attend(ForwardPass& p, int layer) {
   p.hooks.visit(Site::kV, layer, v);
   const int head_width = static_cast<int>(p.config.head_width());
   std::byte* cache = p.cache.layer(layer);
-  p.backend.append_kv(k, v, p.config.heads, head_width, p.batch, cache);
-
   AttentionArgs args{.q = q,
                      .heads = p.config.heads,
                      .head_width = head_width,
@@ -46,6 +44,7 @@ void attend(ForwardPass& p, int layer) {
   if (p.hooks.edited(Site::kAttnScores, layer) || p.hooks.edited(Site::kPattern, layer)) {
     args.scores = p.act.scores;
     args.pattern = p.act.pattern;
+    p.backend.append_kv(k, v, args.heads, head_width, p.batch, cache);
     p.backend.attention_scores(args);
     p.hooks.visit_map(Site::kAttnScores, layer, args.scores);
     p.backend.attention_softmax(args);
@@ -54,11 +53,27 @@ void attend(ForwardPass& p, int layer) {
   } else {
     args.scores = p.hooks.tap_map(Site::kAttnScores, layer, p.act.scores);
     args.pattern = p.hooks.tap_map(Site::kPattern, layer, p.act.pattern);
-    p.backend.attention(args);
+    p.backend.append_and_attend(k, v, args);
     p.hooks.visit_map(Site::kAttnScores, layer, args.scores);
     p.hooks.visit_map(Site::kPattern, layer, args.pattern);
   }
   p.hooks.visit(Site::kZ, layer, a.z);
+}
+
+LayerNormArgs norm_args(const ForwardPass& p, const Norm& n, Mat x, Mat out) {
+  return {.x = x,
+          .weight = n.weight,
+          .bias = n.bias,
+          .epsilon = p.config.layer_norm_epsilon,
+          .out = out};
+}
+
+/// linear(args) of layernorm(x), which goes by args.x.
+void linear_of_layernorm(ForwardPass& p, const Norm& n, Mat x, const LinearArgs& args) {
+  if (!p.hooks.watched(n.scale, n.layer) && !p.hooks.watched(n.normalized, n.layer))
+    return p.backend.linear_of_layernorm(norm_args(p, n, x, args.x), args);
+  layernorm(p, n, x, args.x);
+  p.backend.linear(args);
 }
 
 /// to = residual + x W + b, where `site` is x W + b.
@@ -124,8 +139,8 @@ void attention_output(ForwardPass& p, int layer) {
 void attention(ForwardPass& p, int layer) {
   const LayerWeights& w = p.layer_weights(layer);
   const LayerActivations& a = p.layer(layer);
-  layernorm(p, norm1(p, layer), a.resid_pre, p.act.normalized);
-  p.backend.linear({.x = p.act.normalized, .weight = &w.qkv, .bias = w.qkv_bias, .out = a.qkv});
+  linear_of_layernorm(p, norm1(p, layer), a.resid_pre,
+                      {.x = p.act.normalized, .weight = &w.qkv, .bias = w.qkv_bias, .out = a.qkv});
   attend(p, layer);
   attention_output(p, layer);
 }
@@ -133,11 +148,11 @@ void attention(ForwardPass& p, int layer) {
 void neurons(ForwardPass& p, int layer) {
   const LayerWeights& w = p.layer_weights(layer);
   const LayerActivations& a = p.layer(layer);
-  layernorm(p, norm2(p, layer), a.resid_mid, p.act.normalized);
+  const Norm norm = norm2(p, layer);
   LinearArgs args{.x = p.act.normalized, .weight = &w.mlp_in, .bias = w.mlp_in_bias};
   if (p.hooks.edited(Site::kMlpPre, layer)) {
     args.out = a.inner_pre;
-    p.backend.linear(args);
+    linear_of_layernorm(p, norm, a.resid_mid, args);
     p.hooks.visit(Site::kMlpPre, layer, a.inner_pre);
     p.backend.activate(a.inner_pre, p.activation, p.act.inner);
   } else {
@@ -145,7 +160,7 @@ void neurons(ForwardPass& p, int layer) {
     args.out = p.act.inner;
     args.before =
         p.act.keep == Keep::kNothing ? p.hooks.tap(Site::kMlpPre, layer, a.inner_pre) : a.inner_pre;
-    p.backend.linear(args);
+    linear_of_layernorm(p, norm, a.resid_mid, args);
     p.hooks.visit(Site::kMlpPre, layer, args.before);
   }
 }
@@ -165,18 +180,24 @@ void unembed(ForwardPass& p) {
   const int64_t rows = resid.rows, wanted = static_cast<int64_t>(p.logit_rows.size());
   const bool watched = p.hooks.watched(norm.scale) || p.hooks.watched(norm.normalized);
   const Selection::Range all_columns{0, p.config.width};
-  Mat normalized = p.act.normalized;
-  if (wanted == rows || watched) layernorm(p, norm, resid, normalized);
-  if (wanted == 0) return;
-  if (wanted < rows) {  // rows are independent, so choosing rows before or after the
-                        // layernorm is the same
-    const Mat from = watched ? normalized : resid,
-              to = watched ? p.act.selected_normalized : p.act.selected;
+  LinearArgs args{.x = p.act.normalized, .weight = &p.weights.unembedding, .out = p.logits};
+  const auto select = [&](Mat from, Mat to) {
     p.backend.gather(from, {p.logit_rows, {&all_columns, 1}}, from.dtype, to.data);
-    normalized = p.act.selected_normalized;
-    if (!watched) layernorm(p, norm, p.act.selected, normalized);
+  };
+  if (wanted == rows) {
+    linear_of_layernorm(p, norm, resid, args);
+  } else if (watched) {
+    layernorm(p, norm, resid, args.x);
+    if (wanted == 0) return;
+    select(args.x, p.act.selected_normalized);
+    args.x = p.act.selected_normalized;
+    p.backend.linear(args);
+  } else {  // rows are independent: choosing them before the layernorm or after it is the same
+    if (wanted == 0) return;
+    select(resid, p.act.selected);
+    args.x = p.act.selected_normalized;
+    linear_of_layernorm(p, norm, p.act.selected, args);
   }
-  p.backend.linear({.x = normalized, .weight = &p.weights.unembedding, .out = p.logits});
   p.hooks.visit(Site::kLogits, 0, p.logits);
 }
 
@@ -204,11 +225,7 @@ Norm final_norm(const ForwardPass& p) {
 }
 
 void layernorm(ForwardPass& p, const Norm& n, Mat x, Mat out) {
-  LayerNormArgs args{.x = x,
-                     .weight = n.weight,
-                     .bias = n.bias,
-                     .epsilon = p.config.layer_norm_epsilon,
-                     .out = out};
+  LayerNormArgs args = norm_args(p, n, x, out);
   if (p.hooks.edited(n.scale, n.layer)) {
     args.scale = p.act.scale;
     p.backend.layernorm_scale(x, args.epsilon, args.scale);

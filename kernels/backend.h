@@ -454,6 +454,13 @@ class Backend {
   virtual void layernorm_apply(
       const LayerNormArgs& args) = 0;  ///< reads args.scale instead of computing it
   virtual void linear(const LinearArgs& args) = 0;
+  /// linear(args) of layernorm(norm), whose `out` is args.x; one operation, which leaves args.x
+  /// unwritten, where fuses() is true.
+  virtual bool fuses(const LayerNormArgs&, const LinearArgs&) const { return false; }
+  virtual void linear_of_layernorm(const LayerNormArgs& norm, const LinearArgs& args) {
+    layernorm(norm);
+    linear(args);
+  }
   virtual void activate(Mat x, Activation activation, Mat out) = 0;
   virtual void add(Mat a, Mat b, Mat out) = 0;
 
@@ -465,6 +472,12 @@ class Backend {
   virtual void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch,
                          std::byte* cache) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
+  /// append_kv(k, v) to args.cache, then attention(args); one operation where fuses() is true.
+  virtual bool fuses(const AttentionArgs&) const { return false; }
+  virtual void append_and_attend(Mat k, Mat v, const AttentionArgs& args) {
+    append_kv(k, v, args.heads, args.head_width, *args.batch, args.cache);
+    attention(args);
+  }
   /// The three steps of attention over whole maps, for edits of scores or pattern; see the second
   /// rule.
   virtual void attention_scores(const AttentionArgs& args) = 0;   ///< writes args.scores

@@ -71,6 +71,10 @@ class ProfilingBackend : public Backend {
     return inner_->kv_bytes(capacity, heads, head_width, dtype);
   }
   bool reads_attention_output() const override { return inner_->reads_attention_output(); }
+  bool fuses(const LayerNormArgs& norm, const LinearArgs& args) const override {
+    return inner_->fuses(norm, args);
+  }
+  bool fuses(const AttentionArgs& args) const override { return inner_->fuses(args); }
   bool records() const override { return inner_->records(); }
   size_t recorded_list() const override { return inner_->recorded_list(); }
   void begin_range(const char* name) override { inner_->begin_range(name); }
@@ -135,6 +139,12 @@ class ProfilingBackend : public Backend {
   void linear(const LinearArgs& args) override {
     run("linear", profile::linear(args), [&] { inner_->linear(args); });
   }
+  void linear_of_layernorm(const LayerNormArgs& norm, const LinearArgs& args) override {
+    if (!fuses(norm, args))
+      return Backend::linear_of_layernorm(norm, args);  // each part by its own name
+    run("linear_of_layernorm", profile::layernorm(norm) + profile::linear(args),
+        [&] { inner_->linear_of_layernorm(norm, args); });
+  }
   void activate(Mat x, Activation activation, Mat out) override {
     run("activate", profile::matrices({x, out}), [&] { inner_->activate(x, activation, out); });
   }
@@ -150,6 +160,11 @@ class ProfilingBackend : public Backend {
   }
   void attention(const AttentionArgs& args) override {
     run("attention", profile::attention(args), [&] { inner_->attention(args); });
+  }
+  void append_and_attend(Mat k, Mat v, const AttentionArgs& args) override {
+    if (!fuses(args)) return Backend::append_and_attend(k, v, args);
+    run("append_and_attend", profile::append_kv(k, v) + profile::attention(args),
+        [&] { inner_->append_and_attend(k, v, args); });
   }
   void attention_scores(const AttentionArgs& args) override {
     run("attention_scores", profile::attention_scores(args),

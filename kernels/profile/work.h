@@ -14,6 +14,10 @@ struct Work {
   double flops = 0;  ///< of products and their sums, two each; 0 for element-wise operations
 };
 
+inline Work operator+(const Work& a, const Work& b) {
+  return {a.bytes + b.bytes, a.flops + b.flops};
+}
+
 /// A row of each table read, a row written, for each token.
 Work embed(const PassBatch& batch, const PackedMatrix& token_table,
            const PackedMatrix& position_table, Mat out);

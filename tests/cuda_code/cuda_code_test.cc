@@ -150,24 +150,48 @@ int wide_bytes(const std::vector<std::string>& all, size_t begin, size_t end) {
 }
 
 constexpr int kBytesOfPart = 8 * 16;  // a lane's, of the weights or of a row
-const char* const kWait = "ACQBULK";  // what griddepcontrol.wait becomes
+// What griddepcontrol.wait and .launch_dependents become.
+const char *const kWait = "ACQBULK", *const kTrigger = "PREEXIT";
+// linear_few_rows' kernels by where they read x, as enumerators in a mangled name.
+const char *const kXInMemory = "SourceE1", *const kXInSharedMemory = "SourceE2";
 
 // The kernels of decoding have their weights under way before the previous kernel has ended, and
-// then ask for their rows all at once.
+// then ask for their rows all at once, straight or by copies to shared memory. The next kernel may
+// load its own weights while this one waits.
 TEST(CudaCode, DecodingLoadsAheadAndAtOnce) {
   const std::string file = "linear_few_rows.sm_90a.o";
   VITRINE_NEEDS_CODE(file);
-  int kernels = 0;
+  int straight = 0, copied = 0;
   for (const auto& [name, code] : disassemble(kReports / file)) {
-    if (name.find("Lb1EEE") == std::string::npos) continue;
-    ++kernels;
+    const bool copies = name.find(kXInSharedMemory) != std::string::npos;
+    if (!copies && name.find(kXInMemory) == std::string::npos) continue;
+    (copies ? copied : straight) += 1;
     const std::vector<std::string> all = instructions(code);
     const size_t wait = first_of(all, kWait), product = first_of(all, "HMMA", wait);
     ASSERT_LT(wait, all.size()) << name << " does not wait";
+    EXPECT_LT(first_of(all, kTrigger), wait) << name;
     EXPECT_EQ(wide_bytes(all, 0, wait), kBytesOfPart) << name;
-    EXPECT_GE(wide_bytes(all, wait, product), kBytesOfPart) << name;
+    if (copies)
+      EXPECT_LT(first_of(all, "LDGSTS", wait), product) << name;
+    else
+      EXPECT_GE(wide_bytes(all, wait, product), kBytesOfPart) << name;
   }
-  EXPECT_GT(kernels, 0);
+  EXPECT_GT(straight, 0);
+  EXPECT_GT(copied, 0);
+}
+
+// 24 warps of an SM: two blocks of the largest size.
+TEST(CudaCode, DecodingTakesFewRegisters) {
+  int kernels = 0;
+  for (const fs::path& report : files(".txt")) {
+    if (!report.filename().string().starts_with("linear_few_rows")) continue;
+    for (const Kernel& kernel : read_report(report)) {
+      if (kernel.name.find(kXInSharedMemory) == std::string::npos) continue;
+      ++kernels;
+      EXPECT_LE(kernel.registers, 80) << kernel.name << " in " << report.filename();
+    }
+  }
+  if (kernels == 0) GTEST_SKIP() << "the CUDA code was compiled neither for sm_80 nor sm_90a";
 }
 
 // Between the products of one step, and from step to step, the tensor cores wait for little else.
@@ -195,13 +219,17 @@ TEST(CudaCode, NoConstantLoadsAnywhereAndNoCallsInLinearKernels) {
   for (const fs::path& object : objects) {
     const bool linear = object.filename().string().starts_with("linear_");
     for (const auto& [name, code] : disassemble(object)) {
-      for (const std::string& instruction : instructions(code)) {
+      const std::vector<std::string> all = instructions(code);
+      for (const std::string& instruction : all) {
         if (instruction.starts_with("LDG.")) {
           EXPECT_EQ(instruction.find("CONSTANT"), std::string::npos) << name;
         }
-        if (linear) {
-          EXPECT_FALSE(instruction.starts_with("CALL")) << name;
-        }
+      }
+      // A layernorm divides once a row, before the products of its rows.
+      const bool normalizes = name.find(kXInSharedMemory) != std::string::npos;
+      if (linear) {
+        EXPECT_EQ(first_of(all, "CALL", normalizes ? first_of(all, "HMMA") : 0), all.size())
+            << name;
       }
     }
   }
@@ -239,7 +267,10 @@ std::vector<Promise> promises() {
   std::vector<Promise> list;
   for (const std::string architecture : {"sm_80", "sm_90a"}) {
     // The instantiations for aligned rows: Lb1 is `true` in a mangled name.
-    list.push_back({"linear_few_rows." + architecture + ".o", "Lb1EEE", {wide_load, "HMMA"}});
+    list.push_back({"linear_few_rows." + architecture + ".o", kXInMemory, {wide_load, "HMMA"}});
+    list.push_back({"linear_few_rows." + architecture + ".o",
+                    kXInSharedMemory,
+                    {wide_load, wide_copy, share_shared, "HMMA"}});
     list.push_back(
         {"linear_many_rows." + architecture + ".o", "Lb1EEE", {wide_copy, share_shared, "HMMA"}});
     list.push_back({"attention_few." + architecture + ".o", "attend", {wide_copy, "HMMA"}});

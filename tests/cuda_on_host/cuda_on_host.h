@@ -57,6 +57,10 @@ struct Shape {
 /// replayed.
 void launch(cuda::Device& device, const Shape& shape, std::function<void()> thread);
 
+/// How many kernels have run in this process, and how many recordings were made.
+int64_t kernels_run();
+int64_t recordings_made();
+
 void block_barrier();
 std::byte* shared_memory();
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -23,6 +24,8 @@ LaneOrder order_of_environment() {
   return order != nullptr && std::string_view(order) == "descending" ? LaneOrder::kDescending
                                                                      : LaneOrder::kAscending;
 }
+
+std::atomic<int64_t> run_so_far{0}, recorded_so_far{0};
 
 class Recorded : public cuda::RecordedWork {
  public:
@@ -100,6 +103,7 @@ class HostDevice : public cuda::Device {
   }
   std::unique_ptr<cuda::RecordedWork> end_recording() override {
     recording_ = false;
+    ++recorded_so_far;
     return std::make_unique<Recorded>(std::move(work_));
   }
   void abandon_recording() noexcept override {
@@ -128,6 +132,9 @@ class HostDevice : public cuda::Device {
 
 }  // namespace
 
+int64_t kernels_run() { return run_so_far; }
+int64_t recordings_made() { return recorded_so_far; }
+
 void launch(cuda::Device& device, const Shape& shape, std::function<void()> thread) {
   auto& host = dynamic_cast<HostDevice&>(device);
   host.check_current();
@@ -137,6 +144,7 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
   static std::mutex one_at_a_time;
   host.enqueue([shape, thread = std::move(thread), &host] {
     const std::lock_guard lock(one_at_a_time);
+    ++run_so_far;
     run_blocks(shape, thread, host.order(), host.capability() >= 90 ? kHopper : kAmpere);
   });
 }

@@ -139,8 +139,10 @@ class Stream {
               tokens_.begin() + row * 3 * channels() + end, value);
   }
 
-  /// z of all tokens, after passes of the given number of tokens each.
-  std::vector<float> in_steps(Backend& backend, const std::vector<int64_t>& steps) const {
+  /// z of all tokens, after passes of the given number of tokens each; with keys and values
+  /// appended by an operation of its own, or by attention.
+  std::vector<float> in_steps(Backend& backend, const std::vector<int64_t>& steps,
+                              bool apart = true) const {
     const Matrix qkv(backend, tokens_, total_, 3 * channels(), 0, dtype_),
         z(backend, total_, channels(), 0, dtype_);
     const Buffer cache = backend.allocate(backend.kv_bytes(total_, heads_, width_, dtype_));
@@ -150,9 +152,8 @@ class Stream {
       const PlacedBatch placed(backend, {{0, rows, past, 0, total_, 0}});
       const PassBatch batch = placed.batch();
       const Mat part = qkv.mat().row_range(past, rows);
-      backend.append_kv(part.columns(channels(), channels()),
-                        part.columns(2 * channels(), channels()), heads_, width_, batch,
-                        cache.data());
+      const Mat k = part.columns(channels(), channels()),
+                v = part.columns(2 * channels(), channels());
       AttentionArgs args;
       args.q = part.columns(0, channels());
       args.heads = heads_;
@@ -161,7 +162,12 @@ class Stream {
       args.batch = &batch;
       args.cache = cache.data();
       args.z = z.mat().row_range(past, rows);
-      backend.attention(args);
+      if (apart) {
+        backend.append_kv(k, v, heads_, width_, batch, cache.data());
+        backend.attention(args);
+      } else {
+        backend.append_and_attend(k, v, args);
+      }
       past += rows;
     }
     return z.values();
@@ -341,6 +347,23 @@ TEST_P(AttentionTest, CachedAndRecomputedPassesGiveTheSameBits) {
       EXPECT_TRUE(same_bits(longer.in_steps(*backend, {190, 1, 1, 1, 62, 1, 8, 3, 51, 5, 1, 1, 5}),
                             longer.in_steps(*backend, {330})))
           << "heads of " << width;
+    }
+  }
+}
+
+// What attention appends is there for the passes that follow, too. Steps cross a tile's edge with
+// one token and with several, and go to the kernels for few tokens, many, and wide heads.
+TEST_P(AttentionTest, AppendingByAttentionGivesTheSameBits) {
+  for (const DType dtype : GetParam().activation_types()) {
+    for (const int width : {5, 64, 130}) {
+      const Stream stream(random, dtype, 2, width, 80);
+      for (const std::vector<int64_t>& steps :
+           {std::vector<int64_t>{58, 1, 1, 1, 1, 1, 1, 1, 1, 8, 6},
+            std::vector<int64_t>{3, 8, 48, 8, 2, 11}}) {
+        EXPECT_TRUE(
+            same_bits(stream.in_steps(*backend, steps, false), stream.in_steps(*backend, steps)))
+            << width << " in " << dtype_name(dtype);
+      }
     }
   }
 }

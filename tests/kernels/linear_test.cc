@@ -192,6 +192,41 @@ TEST_P(LinearTest, FusedAndComposedFormsGiveTheSameBits) {
   }
 }
 
+// Few rows, whose layernorm a device computes in each block, and too many for that; widths of one
+// and of several warps, of more than one quad a thread, and whose rows are not aligned.
+TEST_P(LinearTest, OfALayerNormGivesTheBitsOfBoth) {
+  for (DType dtype : GetParam().weight_types()) {
+    for (const int64_t in : {32, 72, 264, 520, 1600, 2056, 300, 77}) {
+      for (const int64_t rows : {1, 2, 3, 4, 9, 17}) {
+        if (rows > 4 && in > 600) continue;
+        SCOPED_TRACE(::testing::Message() << dtype_name(dtype) << ", " << rows << " x " << in);
+        const DType kept = backend->activation_dtype(dtype);
+        const Size s{rows, in, in == 264 ? 1201 : 20};
+        const Problem p(*backend, random, s, dtype, kept, Rows::kAligned);
+        const Matrix x(*backend, normal(random, rows * in, 3.0f), rows, in,
+                       stride_of(in, Rows::kAligned, 0)),
+            weight(*backend, normal(random, in), 1, in), bias(*backend, normal(random, in), 1, in);
+        const Matrix apart(*backend, s.rows, s.out), together(*backend, s.rows, s.out),
+            normalized(*backend, rows, in, stride_of(in, Rows::kAligned, 0), kept);
+        LayerNormArgs norm;
+        norm.x = x;
+        norm.weight = weight.data();
+        norm.bias = bias.data();
+        norm.out = p.x_at;
+        LinearArgs args = p.args(together);
+        args.activation = Activation::kGeluTanh;
+        backend->linear_of_layernorm(norm, args);
+        norm.out = args.x = normalized;
+        args.out = apart;
+        backend->layernorm(norm);
+        backend->linear(args);
+        EXPECT_TRUE(same_bits(together.values(), apart.values()));
+        EXPECT_TRUE(together.untouched_outside() && p.x_at.untouched_outside());
+      }
+    }
+  }
+}
+
 TEST_P(LinearTest, PartOfTheInputs) {
   for (DType dtype : GetParam().weight_types()) {
     for (const auto& [begin, count] : PartOfInputs::kParts) {

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/attention/kernels.cuh"
 #include "kernels/cuda/runtime/cuda_backend.h"
+#include "kernels/cuda/runtime/switches.h"
 
 // Which kernels compute attention. The choice never shows in the result: all consist of
 // attention/tile.cuh's functions.
@@ -25,12 +26,30 @@ int64_t most_tiles(const AttentionArgs& args, bool recording,
   return most;
 }
 
+bool has_shared_tiles(const Device& device, const AttentionArgs& args) {
+  return args.head_width <= kWidestHead && many_shared_bytes(args) <= device.shared_per_block();
+}
+
+int64_t most_rows(const AttentionArgs& args) {
+  int64_t most = 0;
+  for (const SequenceSlice& slice : args.batch->sequences) most = std::max(most, slice.rows);
+  return most;
+}
+
 }  // namespace
 
-void CudaBackend::attention(const AttentionArgs& args) {
-  const bool fast =
-      args.head_width <= kWidestHead && many_shared_bytes(args) <= device_->shared_per_block();
+bool CudaBackend::fuses(const AttentionArgs& args) const {
+  return switches().fused && has_shared_tiles(*device_, args) && head_count(args) <= kCounters &&
+         most_rows(args) <= kFewQueries;
+}
+
+void CudaBackend::attend(Mat k, Mat v, const AttentionArgs& args) {
+  const bool fast = has_shared_tiles(*device_, args);
   const int few = head_count(args) <= kCounters ? kFewQueries : 0;
+  if (k && !fuses(args)) {
+    append_kv(k, v, args.heads, args.head_width, *args.batch, args.cache);
+    k = v = {};
+  }
   const int64_t few_tiles = most_tiles(args, device_->recording(), few);
   const size_t partial_bytes = fast ? few_partial_bytes(args, few, few_tiles) : 0;
   const int64_t rows = batch_rows(*args.batch);
@@ -42,7 +61,7 @@ void CudaBackend::attention(const AttentionArgs& args) {
 
   if (fast) {
     attend_many(*device_, work, few);
-    attend_few(*device_, work, few, few_tiles, memory,
+    attend_few(*device_, work, {k, v}, few, few_tiles, memory,
                reinterpret_cast<uint32_t*>(counters_.data()));
   } else {
     attend_wide(*device_, work);

@@ -27,10 +27,14 @@ inline size_t head_count(const AttentionArgs& args) {
 /// Sequences with more than `few` new tokens.
 void attend_many(Device& device, const AttentionArgs& args, int few);
 size_t many_shared_bytes(const AttentionArgs& args);
-/// The others; `tiles` of keys at most in any of them. `partials` are few_partial_bytes() of
-/// memory, `counters` head_count() zeros.
-void attend_few(Device& device, const AttentionArgs& args, int few, int64_t tiles,
-                std::byte* partials, uint32_t* counters);
+/// New tokens' keys and values that are not yet in the cache, each [rows, H K]; or null.
+struct NewKeysAndValues {
+  Mat k{}, v{};
+};
+/// The others; `tiles` of keys at most in any of them. Appends `fresh` to the cache. `partials` are
+/// few_partial_bytes() of memory, `counters` head_count() zeros.
+void attend_few(Device& device, const AttentionArgs& args, const NewKeysAndValues& fresh, int few,
+                int64_t tiles, std::byte* partials, uint32_t* counters);
 size_t few_partial_bytes(const AttentionArgs& args, int few, int64_t tiles);
 /// Any sequences, straight from global memory.
 void attend_wide(Device& device, const AttentionArgs& args);
@@ -53,7 +57,7 @@ struct HeadView {
   const AttentionArgs& args;
   int head, first_row;  ///< the row of the packed batch that is new token 0
   int rows, past;
-  const T *keys, *values;  ///< as KvLayout has them
+  T *keys, *values;  ///< as KvLayout has them
   int key_stride, value_stride;
 
   VITRINE_DEVICE HeadView(const AttentionArgs& arguments, const SequenceSlice& slice, int which)

@@ -114,6 +114,21 @@ VITRINE_DEVICE Chunk load_part(const T* from, int count) {
   return std::bit_cast<Chunk>(part);
 }
 
+/// Of 64 bytes of shared memory, 8 bytes at `from` and those 32 further; issued here, in this
+/// order, as load_chunk_if()'s.
+VITRINE_DEVICE Chunk load_shared_share(const void* from) {
+#if defined(__CUDACC__)
+  Chunk c;
+  asm volatile("ld.shared.v2.u32 {%0, %1}, [%4];\n\tld.shared.v2.u32 {%2, %3}, [%4 + 32];"
+               : "=&r"(c.word[0]), "=&r"(c.word[1]), "=r"(c.word[2]), "=r"(c.word[3])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(from)))
+               : "memory");
+  return c;
+#else
+  return joined(load_half(from), load_half(static_cast<const std::byte*>(from) + 32));
+#endif
+}
+
 /// The dynamic shared memory of the block. Nothing else lies there.
 template <class T = std::byte>
 VITRINE_DEVICE T* shared_memory() {
@@ -238,7 +253,10 @@ VITRINE_DEVICE void wait_for_previous_kernel() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-/// Lets the next kernel's blocks start as soon as there is room for them.
+/// Lets the next kernel's blocks start as soon as there is room for them. Kernels of decoding call
+/// it before they wait: the next one then loads its weights while this one waits. That is safe
+/// because each kernel waits in turn before it touches what others write, so that one which has
+/// waited comes after all before it.
 VITRINE_DEVICE void let_next_kernel_start() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");

@@ -64,6 +64,14 @@ struct RowGrid {
   }
 };
 
+/// The sum of the warps' sums, one after the other.
+template <class T>
+VITRINE_DEVICE T sum_of_warps(const T* slots, int warps) {
+  T sum = slots[0];
+  for (int w = 1; w < warps; ++w) sum += slots[w];
+  return sum;
+}
+
 /// A sum over the block in an order that its size alone fixes: lanes as a tree, then warp after
 /// warp. `slots` is shared memory for one value of each warp, to be written again only after the
 /// next barrier.
@@ -72,9 +80,7 @@ VITRINE_DEVICE T block_sum(T value, T* slots) {
   value = warp_sum(value);
   if (lane_id() == 0) slots[warp_id()] = value;
   __syncthreads();
-  T sum = slots[0];
-  for (int w = 1; w < static_cast<int>(blockDim.x) / kWarp; ++w) sum += slots[w];
-  return sum;
+  return sum_of_warps(slots, static_cast<int>(blockDim.x) / kWarp);
 }
 
 /// For operations on the residual stream and the like, which are float32 only.

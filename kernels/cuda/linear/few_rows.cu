@@ -1,52 +1,55 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/device/element.cuh"
-#include "kernels/cuda/linear/linear.cuh"
+#include "kernels/cuda/linear/few_rows.cuh"
 #include "kernels/cuda/runtime/launch.h"
 
 // x W for few rows: decode. The time is that of reading the weights once, so the number of bytes in
 // flight decides.
 //
-// A block computes 8 outputs for up to 16 rows. Its warps take one part of the inputs each (see
-// linear.h), whose weights, 8 outputs x 512 bytes, are all loaded at once: 8 loads of 16 bytes in
-// each lane, of which lanes exchange halves before they feed the tensor cores. That is 4 KB per
-// warp. An SM of an H200 needs about 33 KB in flight for its share of 4.3 TB/s at 1 us of latency.
-// The smallest matrix of GPT-2 (768 x 768) has 288 such warps, 2 or 3 per SM, and is in flight as a
-// whole; a 1600 x 1600 has 1400, 42 KB per SM; wider ones fill the SMs' registers, which hold about
-// 16 warps of this kernel, 64 KB.
+// A block computes 8 outputs at a time for up to 16 rows. Its warps take one part of the inputs
+// each (see linear.h), whose weights, 8 outputs x 512 bytes, are all loaded at once: 8 loads of 16
+// bytes in each lane, of which lanes exchange halves before they feed the tensor cores. That is 4
+// KB per warp. An SM of an H200 needs about 33 KB in flight for its share of 4.3 TB/s at 1 us of
+// latency, and its registers hold 24 warps of this kernel, 96 KB. A launch has as many blocks as
+// the SMs hold. They walk on over the outputs, and over the parts where these are more than the
+// warps, with the loads of the next ones under way while these are multiplied.
 //
-// The loads begin before the previous kernel has ended, for weights do not depend on it; those of x
-// follow all at once when it has. tests/cuda_code reads both in the machine code. Partial sums meet
-// in shared memory and are added in the order of the parts; where there are more parts than a block
-// has warps, they go around.
+// The first loads begin before the previous kernel has ended, for weights do not depend on it. Then
+// up to 8 rows of x come to shared memory, all at once; as they are, or through their layernorm
+// (few_rows.cuh). More rows, and rows that are too long, are loaded into registers, 8 loads at
+// once. tests/cuda_code reads this in the machine code. Partial sums meet in shared memory and are
+// added in the order of the parts.
 
 namespace vitrine::internal::cuda {
 namespace {
 
-constexpr int kOutputs = 8, kMostWarps = 16;  // of a block
+constexpr int kOutputs = 8, kMaxWarps = 12;  // of a block
 
-/// A lane's chunks of one part of the weights.
-template <class T, bool kWhole>
+/// Where the rows of x are read: in global memory, where they may lie anywhere, or aligned; or in
+/// shared memory.
+enum class Source { kAnywhere, kAligned, kShared };
+
+/// A lane's chunks of one part of the weights of one output.
+template <class T, Source kSource>
 struct WeightStream {
-  const std::byte* row;
-  int in;
-  int quad;  ///< which chunk of a span is the lane's
+  const std::byte* at;  ///< the part's first chunk of the lane
+  int left;             ///< inputs from there on
   Chunk chunk[kSpansOfPart];
 
-  VITRINE_DEVICE void load(int part, int span) {
-    const int k = part * kPart<T> + span * kSpan<T> + quad * kChunk<T>;
-    if constexpr (kWhole)
-      chunk[span] = load_chunk_if(k < in, row + int64_t{k} * static_cast<int>(sizeof(T)));
+  VITRINE_DEVICE void load(int span) {
+    if constexpr (kSource != Source::kAnywhere)
+      chunk[span] = load_chunk_if(span * kSpan<T> < left, at + span * 64);
     else
-      chunk[span] = load_bounded<T>(row, k, in);
+      chunk[span] = load_bounded<T>(at, span * kSpan<T>, left);
   }
 };
 
 /// This lane's share of the span of x that begins with element k; rows after the last are zeros.
-template <class T, bool kWhole>
+template <class T, Source kSource>
 VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
   const bool row_is_there = row < operands.rows;
   const std::byte* at = operands.x + row * operands.x_stride;
-  if constexpr (kWhole) {
+  if constexpr (kSource == Source::kAligned) {
     const int first = k + half_of_lane() * (kChunk<T> / 2), second = first + kSpan<T> / 2;
     const std::byte* from = at + int64_t{first} * static_cast<int>(sizeof(T));
     return joined(load_half_if(row_is_there && first < operands.in, from),
@@ -59,32 +62,36 @@ VITRINE_DEVICE Chunk load_x(const LinearOperands& operands, int row, int k) {
 }
 
 /// Multiplies one part of the inputs with the weights at hand, each of which is then replaced by
-/// what `next` is to take. Rows of x come in one or two groups of 8, of which a lane holds one row
-/// each: the top and bottom of the tensor cores' tiles.
-template <class T, int kGroups, bool kWhole>
-VITRINE_DEVICE void multiply_part(const LinearOperands& operands, int first_row, int part, int next,
-                                  WeightStream<T, kWhole>& weights, float (&sums)[4]) {
-  constexpr int kBatch = 8 / kGroups;  // spans of x loaded at once: 8 shares for any number of rows
-  const int row = first_row + lane_id() / 4;
+/// what `weights` points at by now. Rows of x come in one or two groups of 8, of which a lane holds
+/// one row each: the top and bottom of the tensor cores' tiles.
+template <class T, int kGroups, Source kSource>
+VITRINE_DEVICE void multiply_part(const LinearOperands& operands, const std::byte* shared_part,
+                                  int first_row, int part, WeightStream<T, kSource>& weights,
+                                  float (&sums)[4]) {
+  constexpr int kBatch = kSource == Source::kShared ? 2 : 8 / kGroups;  // spans of x loaded at once
+  const int row = first_row + lane_id() / 4, first = part * kPart<T>;
 #pragma unroll
   for (int begin = 0; begin < kSpansOfPart; begin += kBatch) {
     Chunk x[kBatch][kGroups];
 #pragma unroll
-    for (int s = 0; s < kBatch; ++s) {
-      const int k = part * kPart<T> + (begin + s) * kSpan<T>;
-#pragma unroll
-      for (int group = 0; group < kGroups; ++group)
-        x[s][group] = load_x<T, kWhole>(operands, row + 8 * group, k);
+    for (int i = 0; i < kBatch * kGroups; ++i) {
+      const int span = begin + i / kGroups, group = i % kGroups;
+      if constexpr (kSource == Source::kShared)
+        x[span - begin][group] = load_shared_share(shared_part + span * kSpanBytes);
+      else
+        x[span - begin][group] =
+            load_x<T, kSource>(operands, row + 8 * group, first + span * kSpan<T>);
     }
     // While x is under way, and all together: an exchange takes as long as a product.
+    if (begin == 0) {
 #pragma unroll
-    for (int s = 0; s < kBatch; ++s)
-      weights.chunk[begin + s] = shared_by_halves(weights.chunk[begin + s]);
+      for (Chunk& chunk : weights.chunk) chunk = shared_by_halves(chunk);
+    }
 #pragma unroll
     for (int s = 0; s < kBatch; ++s) {
-      if (part * kPart<T> + (begin + s) * kSpan<T> >= operands.in) return;
       const Operand<T> right = operand<T>(weights.chunk[begin + s]);
-      weights.load(next, begin + s);
+      weights.load(begin + s);
+      if (first + (begin + s) * kSpan<T> >= operands.in) continue;
       if constexpr (kGroups == 1)
         mma_span<T>(sums, operand<T>(x[s][0]), right);
       else
@@ -105,72 +112,154 @@ VITRINE_DEVICE void store_sums(const float (&sums)[4], float* to) {
   }
 }
 
-template <class T, int kGroups, bool kWhole>
-__global__ void __launch_bounds__(kMostWarps* kWarp, 1)
-    few_rows_kernel(LinearOperands operands, Epilogue epilogue) {
-  constexpr int kTile = 8 * kGroups * kOutputs;
-  float* totals = shared_memory<float>();  // [kTile], then each warp's [kTile]
-  float* partial = totals + kTile;
-  const int warps = static_cast<int>(blockDim.x) / kWarp, warp = warp_id();
-  const int column = static_cast<int>(blockIdx.x) * kOutputs,
-            row = static_cast<int>(blockIdx.y) * 8 * kGroups;
-  const int parts = static_cast<int>(ceil_div(operands.in, kPart<T>));
-  // Lanes after the last output read it again; the result is unused.
-  const int output =
-      column + lane_id() / 4 < operands.out ? column + lane_id() / 4 : operands.out - 1;
-  WeightStream<T, kWhole> weights{
-      operands.weight + output * operands.weight_stride, operands.in, lane_id() % 4, {}};
-#pragma unroll
-  for (int s = 0; s < kSpansOfPart; ++s) weights.load(warp, s);
-  wait_for_previous_kernel();
-  let_next_kernel_start();
+template <int kGroups>
+constexpr int kTile = 8 * kGroups* kOutputs;
+/// Floats of the totals and of two rounds of the warps' sums.
+template <int kGroups>
+constexpr size_t sums_bytes(int64_t warps) {
+  return static_cast<size_t>(2 * warps + 1) * kTile<kGroups> * sizeof(float);
+}
 
+/// Warps that an SM's registers hold, and for which they are allotted: of 80 each, or of more where
+/// they hold rows of x.
+template <class T, Source kSource>
+constexpr int kResidentWarps = kSource == Source::kShared ? 24
+                               : sizeof(T) == 4           ? 12
+                                                          : 16;
+
+template <class T, int kGroups, Source kSource>
+__global__ void __launch_bounds__(kSource == Source::kShared ? kMaxWarps * kWarp
+                                                             : kResidentWarps<T, kSource> * kWarp,
+                                  kSource == Source::kShared ? 2 : 1)
+    few_rows_kernel(LinearOperands operands, Epilogue epilogue, NormOperand norm) {
+  const int warps = static_cast<int>(blockDim.x) / kWarp, warp = warp_id(),
+            row = static_cast<int>(blockIdx.y) * 8 * kGroups;
+  const int parts = static_cast<int>(ceil_div(operands.in, kPart<T>)),
+            step = static_cast<int>(gridDim.x) * kOutputs;
+  WeightStream<T, kSource> weights;
+  const auto point_at = [&](int column, int part) {
+    const int own = column + lane_id() / 4, k = part * kPart<T> + lane_id() % 4 * kChunk<T>;
+    // Lanes after the last output read it again; the result is unused.
+    weights.at = operands.weight +
+                 (own < operands.out ? own : operands.out - 1) * operands.weight_stride +
+                 int64_t{k} * static_cast<int>(sizeof(T));
+    weights.left = column < operands.out ? operands.in - k : 0;
+  };
+  point_at(static_cast<int>(blockIdx.x) * kOutputs, warp);
+#pragma unroll
+  for (int s = 0; s < kSpansOfPart; ++s) weights.load(s);
+  const SharedRows<T> shared(operands, norm, shared_memory());
+  if constexpr (kSource == Source::kShared) shared.begin();
+  let_next_kernel_start();
+  wait_for_previous_kernel();
+  if constexpr (kSource == Source::kShared) shared.fill();
+
+  // After the rows, of whose last part more may be read than there is.
+  float* totals = shared_memory<float>();
+  if constexpr (kSource == Source::kShared)
+    totals += SharedRows<T>::bytes(operands.rows, operands.in, norm.warps) / sizeof(float);
+  float* partial = totals + kTile<kGroups>;
   const int rows = operands.rows - row < 8 * kGroups ? operands.rows - row : 8 * kGroups;
   const int own = static_cast<int>(threadIdx.x), elements = rows * kOutputs;
-  const auto inside = [&](int e) { return e < elements && column + e % kOutputs < operands.out; };
-  Epilogue::Terms own_terms{};
-  if (inside(own)) own_terms = epilogue.terms(row + own / kOutputs, column + own % kOutputs);
-  for (int first = 0; first < parts; first += warps) {
-    float sums[4] = {};
-    multiply_part<T, kGroups, kWhole>(operands, row, first + warp, first + warp + warps, weights,
-                                      sums);
-    store_sums<kGroups>(sums, partial + warp * kTile);
-    __syncthreads();
-    const int count = parts - first < warps ? parts - first : warps;
-    for (int e = own; e < elements; e += static_cast<int>(blockDim.x)) {
-      float sum = first == 0 ? 0.0f : totals[e];
-      for (int p = 0; p < count; ++p) sum += partial[p * kTile + e];
-      totals[e] = sum;
-      if (first + warps < parts || !inside(e)) continue;
-      const int r = row + e / kOutputs, c = column + e % kOutputs;
-      epilogue.finish<T>(r, c, sum, e == own ? own_terms : epilogue.terms(r, c));
+  for (int column = static_cast<int>(blockIdx.x) * kOutputs; column < operands.out;
+       column += step) {
+    const auto inside = [&](int e) { return e < elements && column + e % kOutputs < operands.out; };
+    Epilogue::Terms own_terms{};
+    if (inside(own)) own_terms = epilogue.terms(row + own / kOutputs, column + own % kOutputs);
+    for (int first = 0; first < parts; first += warps) {
+      const bool last = first + warps >= parts;
+      const int part = first + warp;
+      point_at(last ? column + step : column, last ? warp : part + warps);
+      float sums[4] = {};
+      multiply_part<T, kGroups, kSource>(operands,
+                                         shared.lane_row() + (part < parts ? part : 0) * kPartBytes,
+                                         row, part, weights, sums);
+      store_sums<kGroups>(sums, partial + warp * kTile<kGroups>);
+      __syncthreads();
+      const int count = parts - first < warps ? parts - first : warps;
+      for (int e = own; e < elements; e += static_cast<int>(blockDim.x)) {
+        float sum = first == 0 ? 0.0f : totals[e];
+        for (int p = 0; p < count; ++p) sum += partial[p * kTile<kGroups> + e];
+        totals[e] = sum;
+        if (!last || !inside(e)) continue;
+        const int r = row + e / kOutputs, c = column + e % kOutputs;
+        epilogue.finish<T>(r, c, sum, e == own ? own_terms : epilogue.terms(r, c));
+      }
+      // The other half until the next barrier: sums here are still being read.
+      partial = totals + kTile<kGroups> +
+                (partial == totals + kTile<kGroups> ? warps * kTile<kGroups> : 0);
     }
-    __syncthreads();
   }
 }
 
-template <class T, int kGroups, bool kWhole>
-void launch_groups(Device& device, const LinearOperands& operands, const Epilogue& epilogue) {
-  const int64_t parts = ceil_div(operands.in, kPart<T>), rounds = ceil_div(parts, kMostWarps),
-                warps = ceil_div(parts, rounds);
-  const LaunchShape shape{
-      .grid = dim3(ceil_div(operands.out, kOutputs), ceil_div(operands.rows, 8 * kGroups)),
-      .block = dim3(warps * kWarp),
-      .shared = static_cast<size_t>(warps + 1) * 8 * kGroups * kOutputs * sizeof(float),
-      .may_start_early = true};
-  launch(device, shape, few_rows_kernel<T, kGroups, kWhole>, operands, epilogue);
+/// The warps of a block, as many for each round of the parts.
+template <class T>
+int64_t warps_of(const LinearOperands& operands) {
+  const int64_t parts = ceil_div(operands.in, kPart<T>);
+  return ceil_div(parts, ceil_div(parts, kMaxWarps));
 }
+
+template <class T>
+size_t shared_bytes(const LinearOperands& operands, const NormOperand& norm) {
+  return sums_bytes<1>(warps_of<T>(operands)) +
+         SharedRows<T>::bytes(operands.rows, operands.in, norm.warps);
+}
+
+/// Whether the rows fit in shared memory, twice on an SM.
+template <class T>
+bool fits_twice(const Device& device, const LinearOperands& operands, const NormOperand& norm) {
+  return operands.rows <= kMaxSharedRows &&
+         shared_bytes<T>(operands, norm) <= device.shared_per_block() / 2;
+}
+
+template <class T, int kGroups, Source kSource>
+void launch_groups(Device& device, const LinearOperands& operands, const Epilogue& epilogue,
+                   const NormOperand& norm = {}) {
+  const int64_t warps = warps_of<T>(operands), columns = ceil_div(operands.out, kOutputs);
+  const int64_t resident =
+                    std::max<int64_t>(kResidentWarps<T, kSource> / warps, 1) * device.processors(),
+                tours = ceil_div(columns, resident);
+  const LaunchShape shape{
+      .grid = dim3(ceil_div(columns, tours), ceil_div(operands.rows, 8 * kGroups)),
+      .block = dim3(warps * kWarp),
+      .shared =
+          kSource == Source::kShared ? shared_bytes<T>(operands, norm) : sums_bytes<kGroups>(warps),
+      .may_start_early = true};
+  launch(device, shape, few_rows_kernel<T, kGroups, kSource>, operands, epilogue, norm);
+}
+
+// A warp's share of a layernorm: more would take longer than a kernel of its own.
+constexpr int kMaxNormItems = 4;
 
 }  // namespace
 
-void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands,
-                     const Epilogue& epilogue) {
+bool few_rows_normalize(const Device& device, DType dtype, const LinearOperands& operands,
+                        const LayerNormArgs& args) {
+  bool result = false;
   with_element(dtype, [&](auto element) {
     using T = decltype(element);
-    if (!operands.chunks_are_whole(sizeof(T)))
-      return launch_groups<T, 2, false>(device, operands, epilogue);
-    if (operands.rows <= 8) return launch_groups<T, 1, true>(device, operands, epilogue);
-    launch_groups<T, 2, true>(device, operands, epilogue);
+    const NormOperand norm(args);
+    result = operands.chunks_are_whole(sizeof(T)) && norm.aligned() && norm.is_held() &&
+             operands.rows * norm.warps <= kMaxNormItems * warps_of<T>(operands) &&
+             fits_twice<T>(device, operands, norm);
+  });
+  return result;
+}
+
+void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands,
+                     const Epilogue& epilogue, const LayerNormArgs* norm) {
+  with_element(dtype, [&](auto element) {
+    using T = decltype(element);
+    if (norm != nullptr)
+      launch_groups<T, 1, Source::kShared>(device, operands, epilogue, NormOperand(*norm));
+    else if (!operands.chunks_are_whole(sizeof(T)))
+      launch_groups<T, 2, Source::kAnywhere>(device, operands, epilogue);
+    else if (fits_twice<T>(device, operands, {}))
+      launch_groups<T, 1, Source::kShared>(device, operands, epilogue);
+    else if (operands.rows <= 8)
+      launch_groups<T, 1, Source::kAligned>(device, operands, epilogue);
+    else
+      launch_groups<T, 2, Source::kAligned>(device, operands, epilogue);
   });
 }
 

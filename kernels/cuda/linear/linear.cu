@@ -2,6 +2,7 @@
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/linear/linear.cuh"
 #include "kernels/cuda/runtime/cuda_backend.h"
+#include "kernels/cuda/runtime/switches.h"
 
 // y = act(x W + b) + residual: which kernel computes it. All give the same bits, so the choice is
 // one of speed alone.
@@ -93,6 +94,19 @@ void CudaBackend::linear(const LinearArgs& given) {
   } else {
     linear_many_rows(*device_, dtype, operands, epilogue);
   }
+}
+
+bool CudaBackend::fuses(const LayerNormArgs& norm, const LinearArgs& args) const {
+  return cuda::switches().fused && gemm_ != Gemm::kCublas && !norm.scale &&
+         args.x.dtype == args.weight->dtype &&
+         cuda::few_rows_normalize(*device_, args.x.dtype, cuda::operands_of(args), norm);
+}
+
+void CudaBackend::linear_of_layernorm(const LayerNormArgs& norm, const LinearArgs& args) {
+  if (!fuses(norm, args)) return Backend::linear_of_layernorm(norm, args);
+  linear_by_choice(args);
+  cuda::linear_few_rows(*device_, args.x.dtype, cuda::operands_of(args), cuda::epilogue_of(args),
+                        &norm);
 }
 
 }  // namespace vitrine::internal

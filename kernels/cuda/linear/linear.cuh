@@ -50,9 +50,13 @@ VITRINE_DEVICE Chunk load_bounded(const std::byte* row, int k, int in) {
   return load_part(reinterpret_cast<const T*>(row) + k, in - k);
 }
 
-/// For up to 16 rows: the weights stream by once, at the memory's speed. Right for any number.
+/// For up to 16 rows: the weights stream by once, at the memory's speed. Right for any number. With
+/// `norm`, for which few_rows_normalize() is true, of layernorm(*norm) instead of operands.x.
 void linear_few_rows(Device& device, DType dtype, const LinearOperands& operands,
-                     const Epilogue& epilogue);
+                     const Epilogue& epilogue, const LayerNormArgs* norm = nullptr);
+/// Whether each block can normalize the rows itself, and a kernel for that alone takes longer.
+bool few_rows_normalize(const Device& device, DType dtype, const LinearOperands& operands,
+                        const LayerNormArgs& norm);
 /// For more: tiles of both operands are shared by a block.
 void linear_many_rows(Device& device, DType dtype, const LinearOperands& operands,
                       const Epilogue& epilogue);

@@ -29,8 +29,8 @@ __global__ void __launch_bounds__(kMostNormThreads) layernorm_row(Norm n, Rows<Y
     bias[slot] = load_quad(n.bias + column, count, n.aligned_weights && count == kQuad);
   };
   if (kHeld > 0 && out.data != nullptr) for_each_quad<kHeld>(n.width, load_weights);
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
 
   double* slots = shared_memory<double>();
   const float mean = mean_of<kHeld>(n, row, x, slots);
@@ -46,10 +46,7 @@ __global__ void __launch_bounds__(kMostNormThreads) layernorm_row(Norm n, Rows<Y
       x[slot] = load_quad(n.x.at(row, column), count, n.x.aligned && count == kQuad);
       load_weights(column, count, slot);
     }
-    Quad y;
-#pragma unroll
-    for (int i = 0; i < kQuad; ++i)
-      y.x[i] = (x[slot].x[i] - mean) * inverse * weight[slot].x[i] + bias[slot].x[i];
+    const Quad y = normalized(x[slot], mean, inverse, weight[slot], bias[slot]);
     store_quad(out.at(row, column), y, count, out.aligned && count == kQuad);
   });
 }

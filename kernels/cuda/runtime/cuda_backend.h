@@ -59,13 +59,17 @@ class CudaBackend : public Backend {
   void layernorm_scale(Mat x, float epsilon, Mat scale) override;
   void layernorm_apply(const LayerNormArgs& args) override;
   void linear(const LinearArgs& args) override;
+  bool fuses(const LayerNormArgs& norm, const LinearArgs& args) const override;
+  void linear_of_layernorm(const LayerNormArgs& norm, const LinearArgs& args) override;
   void activate(Mat x, Activation activation, Mat out) override;
   void add(Mat a, Mat b, Mat out) override;
 
   size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const override;
   void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch,
                  std::byte* cache) override;
-  void attention(const AttentionArgs& args) override;
+  void attention(const AttentionArgs& args) override { attend({}, {}, args); }
+  bool fuses(const AttentionArgs& args) const override;
+  void append_and_attend(Mat k, Mat v, const AttentionArgs& args) override { attend(k, v, args); }
   void attention_scores(const AttentionArgs& args) override;
   void attention_softmax(const AttentionArgs& args) override;
   void attention_mix(const AttentionArgs& args) override;
@@ -118,6 +122,9 @@ class CudaBackend : public Backend {
   /// sample() between memory of the device: `uniform` and `ids` are [rows].
   void sample_on_device(Mat logits, float temperature, int top_k, float top_p,
                         const double* uniform, int32_t* ids);
+
+  /// attention(); new tokens' keys and values, where given, are appended first.
+  void attend(Mat k, Mat v, const AttentionArgs& args);
 
   /// Begins the operation by the kernels that gemm_ allows beside the portable ones; false if it is
   /// for these. Notes the choice.

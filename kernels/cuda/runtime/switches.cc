@@ -22,7 +22,8 @@ bool is_on(const char* name) {
 const Switches& switches() {
   static const Switches found{.early_starts = is_on("VITRINE_PDL"),
                               .graphs = is_on("VITRINE_GRAPHS"),
-                              .hopper = is_on("VITRINE_HOPPER")};
+                              .hopper = is_on("VITRINE_HOPPER"),
+                              .fused = is_on("VITRINE_FUSED")};
   return found;
 }
 
