@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "engine/kept_generation.h"
 #include "engine/model_state.h"
 #include "engine/non_finite_steps.h"
 #include "engine/recorded_steps.h"
@@ -17,6 +18,7 @@ namespace {
 
 // Steps that are left, from which on recording one of them costs less than it saves.
 constexpr int kWorthRecording = 3;
+constexpr int64_t kCacheTile = 64;
 
 void check_options(const GenerateOptions& options, size_t sequences, const Config& config) {
   const SamplingOptions& s = options.sampling;
@@ -46,14 +48,10 @@ class Generator {
         prompts_(prompts),
         options_(options),
         hooks_(hooks),
-        plan_(hooks, model_.config, *model_.backend),
+        memory_(take_memory()),
+        plan_(memory_->plan),
+        cache_(memory_->cache),
         result_{} {
-    check_batch(model_.config, prompts);
-    std::vector<int64_t> capacities;
-    for (const auto& prompt : prompts)
-      capacities.push_back(
-          std::min(model_.config.context, std::ssize(prompt) + options.max_new_tokens));
-    cache_ = make_cache(model_, std::move(capacities));
     result_.sequences.resize(prompts.size());
     active_.assign(prompts.size(), true);
   }
@@ -77,10 +75,37 @@ class Generator {
     if (options_.max_new_tokens == 0)
       run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kNone}, collector_);
     result_.captures = collector_.finish();
+    model_.kept->keep(std::move(memory_));
     return std::move(result_);
   }
 
  private:
+  /// That of the last generation, if this one has the same shape.
+  std::unique_ptr<GenerationMemory> take_memory() const {
+    check_batch(model_.config, prompts_);
+    // A device's caches are whole tiles of positions anyway, and tiles more often have one shape.
+    const int64_t tile = model_.backend->records() ? kCacheTile : 1;
+    std::vector<int64_t> capacities;
+    for (const auto& prompt : prompts_) {
+      const int64_t length = std::ssize(prompt) + options_.max_new_tokens;
+      capacities.push_back(std::min(model_.config.context, (length + tile - 1) / tile * tile));
+    }
+    Plan plan(hooks_, model_.config, *model_.backend);
+    if (auto kept = model_.kept->take(plan, capacities)) return kept;
+    return std::unique_ptr<GenerationMemory>(
+        new GenerationMemory{std::move(plan), make_cache(model_, std::move(capacities)), nullptr});
+  }
+
+  /// Steps for the sequences of `next`: the kept ones, which are the first, or others.
+  std::shared_ptr<RecordedSteps> steps_for(const Batch& next, int count) {
+    std::shared_ptr<RecordedSteps>& first = memory_->steps;
+    if (first && first->serve(next, options_.sampling, count)) return first;
+    const auto steps =
+        std::make_shared<RecordedSteps>(model_, plan_, cache_, next, options_.sampling, count);
+    if (!shrunk_) first = steps;
+    return steps;
+  }
+
   uint64_t seed(size_t sequence) const {
     const SamplingOptions& s = options_.sampling;
     return s.seeds.empty() ? s.seed : s.seeds[sequence];
@@ -157,7 +182,9 @@ class Generator {
     for (int i = 0; i < most; ++i) {
       for (size_t s : rows) uniforms.push_back(uniform(s, step + i));
     }
-    RecordedSteps recorded(model_, plan_, cache_, next, options_.sampling, uniforms, most);
+    const std::shared_ptr<RecordedSteps> steps = steps_for(next, most);
+    RecordedSteps& recorded = *steps;
+    recorded.begin(next, uniforms);
     const bool watched =
         options_.on_token || !options_.stop_ids.empty();  // then each token may be the last
     std::vector<int> lasted(active_.size(), 0);
@@ -184,6 +211,7 @@ class Generator {
       shrunk = watched && 2 * active_sequences().size() <= rows.size();
     }
     recorded.collect(done, lasted, collector_);
+    shrunk_ = true;
     return going;
   }
 
@@ -215,8 +243,10 @@ class Generator {
   const Batch& prompts_;
   const GenerateOptions& options_;
   const Hooks& hooks_;
-  Plan plan_;
-  KvCache cache_;
+  std::unique_ptr<GenerationMemory> memory_;
+  const Plan& plan_;
+  KvCache& cache_;
+  bool shrunk_ = false;  ///< steps that are recorded from here on are of fewer sequences
   CaptureCollector collector_;
   std::vector<bool> active_;
   Generation result_;

@@ -23,6 +23,8 @@ class KvCache {
   KvCache(const Config& config, const Backend& backend, DType dtype,
           std::vector<int64_t> capacities, bool transient, Buffer memory);
 
+  const std::vector<int64_t>& capacities() const { return capacities_; }
+  size_t bytes() const { return memory_.bytes(); }
   int sequences() const { return static_cast<int>(capacities_.size()); }
   int64_t capacity(int sequence) const { return capacities_[static_cast<size_t>(sequence)]; }
   int64_t length(int sequence) const { return lengths_[static_cast<size_t>(sequence)]; }

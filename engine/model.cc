@@ -9,6 +9,7 @@
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/model_path.h"
 #include "engine/device_name.h"
+#include "engine/kept_generation.h"
 #include "engine/model_state.h"
 #include "engine/random_weights.h"
 #include "engine/run_pass.h"
@@ -81,8 +82,15 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
         if (options.progress) options.progress->update(done, total, "Loading");
       });
   Backend& backend = *state->backend;
-  state->pool =
-      std::make_unique<BufferPool>([&backend](size_t bytes) { return backend.allocate(bytes); });
+  state->kept = std::make_shared<KeptGeneration>();
+  state->pool = std::make_unique<BufferPool>([&backend, &kept = *state->kept](size_t bytes) {
+    try {
+      return backend.allocate(bytes);
+    } catch (const std::exception&) {
+      kept.drop();  // to the pool, which gives up what it has and asks again
+      throw;
+    }
+  });
   state->host_pool = std::make_unique<BufferPool>(
       [&backend](size_t bytes) { return backend.allocate_host(bytes); });
   state->require_memory(0, "");
@@ -112,8 +120,8 @@ const ModelState& state_of(const Model& model) { return *model.state_; }
 
 size_t ModelState::free_bytes() const {
   // What is free now counts without the weights, which are there already; a limit counts them in.
-  // What the pool keeps free is there for the next run.
-  const size_t room = backend->available_bytes() + (pool ? pool->free_bytes() : 0);
+  // What the pool keeps free is there for the next run, and so is a generation's kept memory.
+  const size_t room = backend->available_bytes() + (pool ? pool->free_bytes() + kept->bytes() : 0);
   return memory_limit == 0
              ? room
              : std::min(room, memory_limit - std::min(memory_limit, weights.memory.bytes()));

@@ -14,6 +14,8 @@
 
 namespace vitrine::internal {
 
+class KeptGeneration;
+
 /// What copies of a Model share.
 struct ModelState {
   Config config;
@@ -29,6 +31,7 @@ struct ModelState {
   std::function<void()> between_layers;        ///< see ModelOptions
   std::unique_ptr<BufferPool> pool;            ///< of the backend's memory
   std::unique_ptr<BufferPool> host_pool;       ///< for results on their way to the user
+  std::shared_ptr<KeptGeneration> kept;        ///< of the pools' memory, given up where it lacks
 
   DType activation_dtype() const { return backend->activation_dtype(weights.dtype); }
   /// Bytes that a run may still take.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/prepared_pass.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace vitrine::internal {
@@ -83,6 +85,15 @@ PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCa
                              laid_out_.sizes, laid_out_.keep);
   if (laid_out_.keep == Keep::kNothing) activations_.write_stream_to_captures(hooks_);
   model.backend->place(batch_);
+}
+
+void PreparedPass::place(const KvCache& cache, const Batch& tokens) {
+  const BatchRows other(forward_.config, tokens, cache);
+  BatchRows& own = laid_out_.rows;  // batch_ refers to its elements
+  std::copy(other.ids.begin(), other.ids.end(), own.ids.begin());
+  std::copy(other.positions.begin(), other.positions.end(), own.positions.begin());
+  std::copy(other.slices.begin(), other.slices.end(), own.slices.begin());
+  forward_.backend.place(batch_);
 }
 
 void PreparedPass::run() { forward(forward_); }

@@ -51,6 +51,8 @@ class PreparedPass {
   PreparedPass(const PreparedPass&) = delete;
   PreparedPass& operator=(const PreparedPass&) = delete;
 
+  /// Places other tokens, as many of each sequence, from where the cache ends by now.
+  void place(const KvCache& cache, const Batch& tokens);
   /// Issues the pass's operations, captures and edits among them. The cache's lengths are the
   /// caller's to move on.
   void run();

@@ -47,17 +47,15 @@ std::string RecordedSteps::refusal(const ModelState& model, const Plan& plan) {
 }
 
 RecordedSteps::RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache,
-                             const Batch& next, const SamplingOptions& sampling,
-                             const std::vector<double>& uniforms, int steps)
-    : RecordedSteps(model.backend->exclusive(), model, plan, cache, next, sampling, uniforms,
-                    steps) {}
+                             const Batch& next, const SamplingOptions& sampling, int steps)
+    : RecordedSteps(model.backend->exclusive(), model, plan, cache, next, sampling, steps) {}
 
 RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, const ModelState& model,
                              const Plan& plan, const KvCache& cache, const Batch& next,
-                             const SamplingOptions& sampling, const std::vector<double>& uniforms,
-                             int steps)
+                             const SamplingOptions& sampling, int steps)
     : model_(model),
       plan_(plan),
+      cache_(cache),
       pass_(model, plan, cache, PassPlan(model, plan, cache, next, LogitRows::kLast)),
       rows_(pass_.logit_matrix().rows),
       steps_(steps),
@@ -83,13 +81,6 @@ RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, cons
   numbers_ = model.pool->take(counting.used());
   Arena arena(numbers_);
   lay_out(arena);
-  std::vector<double> padded = uniforms;
-  padded.resize(uniforms.size() + rows);  // what the last step moves on to
-  const int32_t zero = 0;
-  backend.upload(const_cast<double*>(args_.uniforms), padded.data(),
-                 padded.size() * sizeof(double));
-  backend.upload(args_.uniform, padded.data(), rows * sizeof(double));
-  backend.upload(args_.step, &zero, sizeof(zero));
 
   // A pass that watches logits has them for every row; with one row a sequence that is the same.
   args_.logits = pass_.logit_matrix();
@@ -112,12 +103,38 @@ RecordedSteps::RecordedSteps(const std::unique_lock<std::recursive_mutex>&, cons
   recording_ = backend.end_recording();
 }
 
-RecordedSteps::~RecordedSteps() {
+bool RecordedSteps::serve(const Batch& next, const SamplingOptions& sampling, int steps) const {
+  const auto& slices = pass_.rows().slices;
+  return steps <= steps_ && sampling.temperature == args_.temperature &&
+         sampling.top_k == args_.top_k && sampling.top_p == args_.top_p &&
+         std::equal(slices.begin(), slices.end(), next.begin(), next.end(),
+                    [](const SequenceSlice& slice, const std::vector<int32_t>& tokens) {
+                      return slice.rows == std::ssize(tokens);
+                    });
+}
+
+void RecordedSteps::begin(const Batch& next, const std::vector<double>& uniforms) {
+  const auto lock = model_.backend->exclusive();
+  finish();
+  pass_.place(cache_, next);
+  const auto rows = static_cast<size_t>(rows_);
+  std::vector<double> padded = uniforms;
+  padded.resize(uniforms.size() + rows);  // what the last step moves on to
+  const int32_t zero = 0;
+  Backend& backend = *model_.backend;
+  backend.upload(const_cast<double*>(args_.uniforms), padded.data(),
+                 padded.size() * sizeof(double));
+  backend.upload(args_.uniform, padded.data(), rows * sizeof(double));
+  backend.upload(args_.step, &zero, sizeof(zero));
+}
+
+void RecordedSteps::finish() noexcept {
   if (arrivals_.empty()) return;
   try {
     arrivals_.back()();
   } catch (const std::exception&) {  // the device fails; whoever calls it next will hear of it
   }
+  arrivals_.clear();
 }
 
 void RecordedSteps::step(bool watched) {

@@ -20,13 +20,19 @@ class RecordedSteps {
   /// ("blocks.3.hook_resid_post is edited by a callback"); empty if they can.
   static std::string refusal(const ModelState& model, const Plan& plan);
 
-  /// `next` holds one token for each sequence that goes on. `uniforms` [steps, those sequences] are
-  /// for the choices. Throws Error (user) if it does not fit in memory.
+  /// For up to `steps` steps of generations of this batch's shape: `next` holds one token for each
+  /// sequence that goes on. Everything given must outlive the object. Throws Error (user) if it
+  /// does not fit in memory.
   RecordedSteps(const ModelState& model, const Plan& plan, const KvCache& cache, const Batch& next,
-                const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps);
+                const SamplingOptions& sampling, int steps);
+  /// Whether they can be those steps.
+  bool serve(const Batch& next, const SamplingOptions& sampling, int steps) const;
+  /// Begins a generation's steps with `next`, at the cache's lengths. `uniforms` [steps, sequences
+  /// that go on] are for the choices.
+  void begin(const Batch& next, const std::vector<double>& uniforms);
+  size_t bytes() const { return pass_.laid_out().bytes() + numbers_.bytes() + history_.bytes(); }
 
-  /// Waits for the tokens that are on their way.
-  ~RecordedSteps();
+  ~RecordedSteps() { finish(); }
   RecordedSteps(const RecordedSteps&) = delete;
   RecordedSteps& operator=(const RecordedSteps&) = delete;
 
@@ -44,10 +50,13 @@ class RecordedSteps {
   /// Under the backend's lock, which is held while the members are made.
   RecordedSteps(const std::unique_lock<std::recursive_mutex>& lock, const ModelState& model,
                 const Plan& plan, const KvCache& cache, const Batch& next,
-                const SamplingOptions& sampling, const std::vector<double>& uniforms, int steps);
+                const SamplingOptions& sampling, int steps);
+  /// Waits for the tokens that are on their way.
+  void finish() noexcept;
 
   const ModelState& model_;
   const Plan& plan_;
+  const KvCache& cache_;
   PreparedPass pass_;
   int64_t rows_;
   int steps_;

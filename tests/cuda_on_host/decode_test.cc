@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/runtime/switches.h"
@@ -16,6 +17,7 @@ namespace vitrine {
 namespace {
 
 using internal::cuda_on_host::kernels_run;
+using internal::cuda_on_host::recordings_made;
 
 Model model_of(int layers, DType dtype) {
   Config config;
@@ -72,6 +74,69 @@ TEST(Decode, AWatchedLayernormIsAKernelOfItsOwn) {
             whole + apart + 1);
   EXPECT_EQ(kernels_of_a_layer(DType::kBF16, Hooks().capture("blocks.*.ln2.hook_scale")),
             whole + apart);
+}
+
+void expect_same(const Generation& a, const Generation& b) {
+  ASSERT_EQ(a.sequences.size(), b.sequences.size());
+  for (size_t s = 0; s < a.sequences.size(); ++s) {
+    EXPECT_EQ(a.sequences[s].ids, b.sequences[s].ids) << s;
+    for (const Captures::Entry& entry : a.captures->entries()) {
+      const int sequence = static_cast<int>(s);
+      EXPECT_EQ(a.captures->view(entry.name, sequence).to_f32(),
+                b.captures->view(entry.name, sequence).to_f32())
+          << entry.name << ", " << s;
+    }
+  }
+}
+
+TEST(Decode, AGenerationOfTheSameShapeRecordsNothing) {
+  const Model model = model_of(2, DType::kF32);
+  const Hooks hooks =
+      Hooks().capture("blocks.*.hook_resid_post").capture("blocks.1.attn.hook_z", {.heads = {1}});
+  const GenerateOptions options{.max_new_tokens = 10, .sampling = {.temperature = 0.9f, .seed = 3}};
+  const Batch first = {{4, 8, 15}, {16}}, second = {{23, 42}, {1, 2, 3, 4, 5}};
+  /// The generation of a model that has made no other.
+  const auto alone = [&](const Batch& prompts, const GenerateOptions& o, const Hooks& h) {
+    return generate(model_of(2, DType::kF32), prompts, o, h);
+  };
+  const Generation expected[] = {alone(first, options, hooks), alone(second, options, hooks)};
+  int64_t before = recordings_made();
+  const auto recorded = [&] {
+    return recordings_made() - std::exchange(before, recordings_made());
+  };
+  expect_same(generate(model, first, options, hooks), expected[0]);
+  EXPECT_EQ(recorded(), 1);
+  expect_same(generate(model, second, options, hooks), expected[1]);
+  expect_same(generate(model, first, options, hooks), expected[0]);
+  EXPECT_EQ(recorded(), 0);
+  // Fewer tokens, another seed, and a reader of each token, which ends the generation early.
+  GenerateOptions other = options;
+  other.max_new_tokens = 7;
+  other.sampling.seed = 4;
+  expect_same(generate(model, first, other, hooks), alone(first, other, hooks));
+  before = recordings_made();
+  int calls = 0;
+  other.on_token = [&](int, int32_t) { return ++calls < 9; };
+  const Generation stopped = generate(model, first, other, hooks);
+  EXPECT_EQ(stopped.sequences[0].reason, StopReason::kCallback);
+  expect_same(generate(model, second, options, hooks), expected[1]);
+  EXPECT_EQ(recorded(), 0);
+
+  other = options;
+  other.sampling.temperature = 0.5f;
+  expect_same(generate(model, first, other, hooks), alone(first, other, hooks));
+  before = recordings_made();
+  generate(model, first, other, hooks);
+  EXPECT_EQ(recorded(), 0) << "the new choice of tokens is kept now";
+  generate(model, first, options);
+  EXPECT_EQ(recorded(), 1) << "other captures";
+  generate(model, {first[0]}, options);
+  EXPECT_EQ(recorded(), 1) << "another number of sequences";
+  generate(model, {std::vector<int32_t>(70, 5)}, options);
+  EXPECT_EQ(recorded(), 1) << "a larger cache";
+  const Hooks edits = Hooks().edit("blocks.0.hook_mlp_out", scale(0.5f));
+  for (int i = 0; i < 2; ++i) generate(model, {first[0]}, options, edits);
+  EXPECT_EQ(recorded(), 2) << "edits are not kept";
 }
 
 }  // namespace
