@@ -390,9 +390,9 @@ class Backend {
   /// while a pass runs.
   virtual std::vector<std::string> choices() const { return {}; }
 
-  /// Names what is issued until end_range() in the device's own profiler, where it has one. Ranges
-  /// nest.
-  virtual void begin_range(const char*) {}
+  /// Names what is issued until end_range() in the device's own profiler, where it has one, with
+  /// the bytes that it has to move and the operations of its products. Ranges nest.
+  virtual void begin_range(const char* /*name*/, double /*bytes*/, double /*flops*/) {}
   virtual void end_range() {}
 
   // --- memory

@@ -17,7 +17,9 @@ using Clock = std::chrono::steady_clock;
 /// A named range of one operation: timed by the host, and shown by the device's profiler.
 class Range {
  public:
-  Range(Backend& backend, const char* name) : backend_(backend) { backend_.begin_range(name); }
+  Range(Backend& backend, const char* name, const Work& work) : backend_(backend) {
+    backend_.begin_range(name, work.bytes, work.flops);
+  }
   ~Range() { backend_.end_range(); }
   Range(const Range&) = delete;
   Range& operator=(const Range&) = delete;
@@ -37,7 +39,7 @@ class ProfiledRecording : public Recording {
       : inner_(std::move(inner)), backend_(backend), profile_(std::move(profile)), work_(work) {}
 
   void replay() override {
-    const Range range(backend_, "recorded step");
+    const Range range(backend_, "recorded step", work_);
     inner_->replay();
     profile_->add("recorded step", {1, range.seconds(), work_.bytes, work_.flops});
   }
@@ -77,7 +79,9 @@ class ProfilingBackend : public Backend {
   bool fuses(const AttentionArgs& args) const override { return inner_->fuses(args); }
   bool records() const override { return inner_->records(); }
   size_t recorded_list() const override { return inner_->recorded_list(); }
-  void begin_range(const char* name) override { inner_->begin_range(name); }
+  void begin_range(const char* name, double bytes, double flops) override {
+    inner_->begin_range(name, bytes, flops);
+  }
   void end_range() override { inner_->end_range(); }
 
   // --- memory and weights
@@ -277,7 +281,7 @@ class ProfilingBackend : public Backend {
   template <typename Operation>
   std::invoke_result_t<Operation> run(const char* name, const Work& work,
                                       const Operation& operation) {
-    const Range range(*inner_, name);
+    const Range range(*inner_, name, work);
     if constexpr (std::is_void_v<std::invoke_result_t<Operation>>) {
       operation();
       take(name, work, range.seconds());

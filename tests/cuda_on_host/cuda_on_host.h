@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <type_traits>
 
 // CUDA's words on a CPU: the kernels of kernels/cuda are compiled against this header and run on
@@ -52,6 +53,8 @@ Place& place();
 struct Shape {
   dim3 grid, block;
   size_t shared = 0;
+  bool starts_early = false;
+  const void* kernel = nullptr;  ///< its address in this program
 };
 /// Runs `thread` once for each thread of each block, now, or when the device's recording is
 /// replayed.
@@ -114,7 +117,12 @@ struct Gpu {
   int capability = 80;
   int processors = 4;
   size_t most_pinned = size_t{256} << 20;
+  /// If given, the GPU runs nothing and copies nothing: it says what it is told to do, a line each
+  /// (see launch_list.h). Its memory is all zeros and takes none of this machine's.
+  std::function<void(const std::string&)> list = {};
 };
+/// What cuda::Device::open() emulates: of capability 80, or VITRINE_EMULATED_CAPABILITY.
+Gpu& usual_gpu();
 /// A device of ordinary memory; recording is exact: nothing runs until the replay. As on a real
 /// GPU, a kernel must be launched while its device is the calling thread's current one.
 std::shared_ptr<cuda::Device> make_device(LaneOrder order, Gpu gpu = {});

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "kernels/cuda/runtime/device.h"
 #include "tests/cuda_on_host/block_runner.h"
+#include "tests/cuda_on_host/launch_list.h"
 
 // A "GPU" of ordinary memory. Every allocation is separate and has exactly the requested size,
 // filled with NaNs, so that the address sanitizer and the tests see what is read or written where
@@ -27,6 +28,14 @@ LaneOrder order_of_environment() {
 
 std::atomic<int64_t> run_so_far{0}, recorded_so_far{0};
 
+int capability_of_environment() {
+  const char* given = std::getenv("VITRINE_EMULATED_CAPABILITY");
+  const std::string_view text = given != nullptr ? given : "80";
+  if (text != "80" && text != "89" && text != "90")
+    user_error("invalid VITRINE_EMULATED_CAPABILITY '{}': expected 80, 89 or 90", text);
+  return text == "80" ? 80 : text == "89" ? 89 : 90;
+}
+
 class Recorded : public cuda::RecordedWork {
  public:
   explicit Recorded(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
@@ -40,7 +49,7 @@ class Recorded : public cuda::RecordedWork {
 
 class HostDevice : public cuda::Device {
  public:
-  HostDevice(LaneOrder order, Gpu gpu) : order_(order), gpu_(gpu) {}
+  HostDevice(LaneOrder order, Gpu gpu) : order_(order), gpu_(std::move(gpu)) {}
 
   int index() const override { return gpu_.index; }
   std::string name() const override { return "a GPU emulated on this CPU"; }
@@ -49,17 +58,19 @@ class HostDevice : public cuda::Device {
   size_t shared_per_block() const override {
     return gpu_.capability == 90 ? 227 * 1024 : gpu_.capability == 80 ? 163 * 1024 : 99 * 1024;
   }
-  size_t available_bytes() const override { return size_t{8} << 30; }
+  size_t available_bytes() const override { return size_t{lists() ? 128U : 8U} << 30; }
 
   void* allocate(size_t bytes) override {
     make_current();
     if (bytes > available_bytes()) return nullptr;
+    if (lists()) return std::calloc(std::max<size_t>(bytes, 1), 1);
     void* memory = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
     std::memset(memory, 0xff, bytes);
     return memory;
   }
   void release(void* memory) noexcept override {
     current_ = gpu_.index;
+    if (lists()) return std::free(memory);
     ::operator delete(memory, kAlignment);
   }
 
@@ -75,10 +86,12 @@ class HostDevice : public cuda::Device {
   }
   void copy_in(void* to, const void* from, size_t bytes) override {
     if (recording_) internal_error("a copy from the host cannot be recorded");
+    if (lists()) return gpu_.list(bytes_line("upload", bytes));
     if (bytes > 0) std::memcpy(to, from, bytes);
   }
   void copy_out(void* to, const void* from, size_t bytes) override {
     if (recording_) internal_error("a copy to the host cannot be recorded");
+    if (lists()) return gpu_.list(bytes_line("download", bytes));
     if (bytes > 0) std::memcpy(to, from, bytes);
   }
   std::function<void()> copy_out_later(void* to, const void* from, size_t bytes) override {
@@ -86,11 +99,13 @@ class HostDevice : public cuda::Device {
     return [] {};
   }
   void copy_within(void* to, const void* from, size_t bytes) override {
+    if (lists()) return gpu_.list(bytes_line("copy", bytes));
     enqueue([=] {
       if (bytes > 0) std::memmove(to, from, bytes);
     });
   }
   void clear(void* to, size_t bytes) override {
+    if (lists()) return gpu_.list(bytes_line("clear", bytes));
     enqueue([=] {
       if (bytes > 0) std::memset(to, 0, bytes);
     });
@@ -100,10 +115,15 @@ class HostDevice : public cuda::Device {
   void begin_recording() override {
     recording_ = true;
     work_.clear();
+    if (lists()) gpu_.list("record");
   }
   std::unique_ptr<cuda::RecordedWork> end_recording() override {
     recording_ = false;
     ++recorded_so_far;
+    if (lists()) {
+      gpu_.list("recorded");
+      work_ = {[list = gpu_.list] { list("replay"); }};
+    }
     return std::make_unique<Recorded>(std::move(work_));
   }
   void abandon_recording() noexcept override {
@@ -113,6 +133,13 @@ class HostDevice : public cuda::Device {
   bool recording() const override { return recording_; }
   void* stream() const override { return nullptr; }
 
+  void push_range(const char* name, double bytes, double flops) override {
+    if (lists()) gpu_.list(range_line(name, bytes, flops));
+  }
+  void pop_range() override {
+    if (lists()) gpu_.list("end");
+  }
+
   void enqueue(std::function<void()> work) {
     if (recording_)
       work_.push_back(std::move(work));
@@ -120,6 +147,8 @@ class HostDevice : public cuda::Device {
       work();
   }
   LaneOrder order() const { return order_; }
+  bool lists() const { return gpu_.list != nullptr; }
+  void list(const Shape& shape) const { gpu_.list(launch_line(shape)); }
 
  private:
   static constexpr std::align_val_t kAlignment{256};
@@ -140,6 +169,7 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
   host.check_current();
   if (shape.shared > host.shared_per_block())
     internal_error("a block asks for {} bytes of shared memory", shape.shared);
+  if (host.lists()) return host.list(shape);
   // One block at a time, whichever thread it comes from.
   static std::mutex one_at_a_time;
   host.enqueue([shape, thread = std::move(thread), &host] {
@@ -150,7 +180,12 @@ void launch(cuda::Device& device, const Shape& shape, std::function<void()> thre
 }
 
 std::shared_ptr<cuda::Device> make_device(LaneOrder order, Gpu gpu) {
-  return std::make_shared<HostDevice>(order, gpu);
+  return std::make_shared<HostDevice>(order, std::move(gpu));
+}
+
+Gpu& usual_gpu() {
+  static Gpu gpu{.capability = capability_of_environment()};
+  return gpu;
 }
 
 }  // namespace vitrine::internal::cuda_on_host
@@ -161,7 +196,7 @@ int device_count() { return 1; }
 
 std::shared_ptr<Device> Device::open(int index) {
   if (index != 0) user_error("unknown GPU {}: this machine has 1", index);
-  return cuda_on_host::make_device(cuda_on_host::order_of_environment());
+  return cuda_on_host::make_device(cuda_on_host::order_of_environment(), cuda_on_host::usual_gpu());
 }
 
 }  // namespace vitrine::internal::cuda

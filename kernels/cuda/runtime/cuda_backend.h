@@ -31,7 +31,9 @@ class CudaBackend : public Backend {
 
   std::string description() const override;
   std::vector<std::string> choices() const override;
-  void begin_range(const char* name) override { device_->push_range(name); }
+  void begin_range(const char* name, double bytes, double flops) override {
+    device_->push_range(name, bytes, flops);
+  }
   void end_range() override { device_->pop_range(); }
 
   Buffer allocate(size_t bytes) override;

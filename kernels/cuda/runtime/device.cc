@@ -167,7 +167,7 @@ class CudaDevice : public Device {
   }
   bool recording() const override { return recording_; }
 #ifdef VITRINE_HAS_NVTX
-  void push_range(const char* name) override { nvtxRangePushA(name); }
+  void push_range(const char* name, double, double) override { nvtxRangePushA(name); }
   void pop_range() override { nvtxRangePop(); }
 #endif
   void* stream() const override { return stream_; }

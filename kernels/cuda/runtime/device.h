@@ -66,7 +66,7 @@ class Device {
   virtual bool recording() const = 0;
 
   /// A named range in NVIDIA's profilers, until pop_range().
-  virtual void push_range(const char*) {}
+  virtual void push_range(const char* /*name*/, double /*bytes*/, double /*flops*/) {}
   virtual void pop_range() {}
 
   /// A cudaStream_t.

@@ -32,7 +32,9 @@ void launch(Device& device, const LaunchShape& shape, void (*kernel)(P...), A...
     launch_kernel(device, shape, reinterpret_cast<const void*>(kernel), arguments);
   }(static_cast<P>(args)...);
 #else
-  cuda_on_host::launch(device, {shape.grid, shape.block, shape.shared},
+  cuda_on_host::launch(device,
+                       {shape.grid, shape.block, shape.shared, shape.may_start_early,
+                        reinterpret_cast<const void*>(kernel)},
                        [=] { kernel(static_cast<P>(args)...); });
 #endif
 }
