@@ -53,7 +53,7 @@ def count(text: str) -> int:
     return counts(text)[0]
 
 
-def parse_args(description: str, workloads: list[str], hooks: list[str], compiles: bool = False) -> argparse.Namespace:
+def parse_args(description: str, workloads: list[str], hooks: list[str], compiles: bool = False, static: bool = False, rows: bool = False) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a checkpoint's directory, as `vitrine make-random` writes it")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
@@ -66,8 +66,12 @@ def parse_args(description: str, workloads: list[str], hooks: list[str], compile
     parser.add_argument("--decode-prompt", type=count, default=16, help="tokens before the first decoded one [16]")
     parser.add_argument("--tokens", type=count, default=16, help="tokens decoded in one measurement [16]")
     parser.add_argument("--repeat", type=count, default=5, help="measurements of each kind after one to warm up [5]")
+    if rows:
+        parser.add_argument("--rows", type=counts, default=[1, 64, 1024], help="rows of a matrix product, a list [1,64,1024]")
     if compiles:
         parser.add_argument("--compile", action="store_true", help="put torch.compile around the model")
+    if static:
+        parser.add_argument("--static", action="store_true", help="decode into a static cache by a compiled step")
     parser.add_argument("--out", required=True, help="the file to write, JSON")
     args = parser.parse_args()
     if not (Path(args.model) / "config.json").is_file():

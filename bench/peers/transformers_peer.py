@@ -4,14 +4,15 @@
 
 forward: all logits; prefill: the last ones. With hooks residual, output_hidden_states; with maps, output_attentions (eager attention, which keeps them).
 decode: greedy, with its key/value cache. saliency: the gradient of one logit with respect to the embeddings. peer.py says how to run
-both sides; --compile puts torch.compile around the model.
+both sides; --compile puts torch.compile around the model, --static decodes into a cache of fixed size with a compiled step (its best setting on a
+GPU, where CUDA graphs are part of it).
 """
 
 from __future__ import annotations
 
 import torch
 import transformers
-from transformers import DynamicCache, GPT2LMHeadModel
+from transformers import DynamicCache, GPT2LMHeadModel, StaticCache
 
 import peer
 
@@ -50,6 +51,30 @@ def generate(model, ids: torch.Tensor, count: int) -> torch.Tensor:
     return torch.cat(found, dim=1)
 
 
+class StaticDecoder:
+    """Greedy tokens by a step that is compiled once for a batch; the cache is reset and used again."""
+
+    def __init__(self, model, length: int) -> None:
+        self.model, self.cache = model, StaticCache(config=model.config, max_cache_len=length)
+        self.step = torch.compile(self.logits, mode="reduce-overhead", fullgraph=True)
+
+    def logits(self, ids: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+        return self.model(ids, past_key_values=self.cache, use_cache=True, position_ids=position[None], logits_to_keep=1).logits
+
+    @torch.no_grad()
+    def generate(self, ids: torch.Tensor, count: int) -> torch.Tensor:
+        self.cache.reset()
+        past = ids.shape[1]
+        step = self.logits(ids, torch.arange(past, device=ids.device))[:, -1].argmax(dim=-1, keepdim=True)
+        found = [step]
+        position = torch.tensor([past], device=ids.device)
+        for _ in range(count - 1):
+            step = self.step(step, position)[:, -1].argmax(dim=-1, keepdim=True).clone()
+            position = position + 1
+            found.append(step)
+        return torch.cat(found, dim=1)
+
+
 def decode(report: peer.Report, batch: int, model) -> None:
     args = report.args
     ids = peer.some_tokens(args, batch, args.decode_prompt)
@@ -61,6 +86,9 @@ def decode(report: peer.Report, batch: int, model) -> None:
     @torch.no_grad()
     def next_tokens(seen: torch.Tensor) -> torch.Tensor:
         return model(seen, use_cache=False, logits_to_keep=1).logits[:, -1].argmax(dim=-1)
+    if args.static:
+        torch.compiler.reset()
+        return peer.measure_decode(report, batch, StaticDecoder(model, args.decode_prompt + args.tokens + 1).generate, next_tokens)
     peer.measure_decode(report, batch, lambda prompt, count: generate(model, prompt, count), next_tokens)
 
 
@@ -88,8 +116,9 @@ def saliency(report: peer.Report, batch: int, model) -> None:
 
 
 def main() -> None:
-    args = peer.parse_args(__doc__, ["forward", "prefill", "decode", "saliency"], ["none", "residual", "maps"], compiles=True)
-    report = peer.Report(f"transformers {transformers.__version__}" + (", torch.compile" if args.compile else ""), args)
+    args = peer.parse_args(__doc__, ["forward", "prefill", "decode", "saliency"], ["none", "residual", "maps"], compiles=True, static=True)
+    how = ", static cache, torch.compile" if args.static else ", torch.compile" if args.compile else ""
+    report = peer.Report(f"transformers {transformers.__version__}{how}", args)
     model = load(args, "sdpa")
     eager = load(args, "eager") if "maps" in args.hooks else None
     if args.compile:
