@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""What a launch does that neither its machine code nor its operation tells: how often its loops go round, what it reads again and again.
+
+Each entry is chosen by the kernel's signature. A kernel without one is taken as it is written: its loops once, its operation's bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Callable
+
+from gpu_time import chip
+from gpu_time.launches import VOCABULARY, Launch, Size
+
+ELEMENT = 2  # bytes: predictions are of bf16
+PART = 256  # inputs that are summed apart
+KEYS = 64  # of a tile of attention
+GELU = 37  # instructions of an element's activation, counted in the machine code
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is predicted: a step of decoding, or a pass over prompts."""
+
+    size: Size
+    workload: str  # decode or forward
+    batch: int
+    tokens: int
+    hooks: str = "none"
+
+    @property
+    def rows(self) -> int:
+        return self.batch if self.workload == "decode" else self.batch * self.tokens
+
+
+@dataclass
+class Use:
+    dram: float = 0.0  # bytes
+    l2: float = 0.0  # bytes, those from DRAM included
+    trips: dict[str, float] = field(default_factory=dict)  # see code.walk
+    average: float = 1.0  # a block's work, as a share of the longest's
+    streams: bool = False  # its bytes follow the longest way of a warp, rather than run beside it
+    copies_cold: bool = False  # its asynchronous copies come from DRAM
+    more: float = 0.0  # instructions of a warp that no walk meets
+    overlap: float = chip.OVERLAP
+    seconds: float | None = None  # of tensor cores, where the walk cannot follow roles of warps
+    known: bool = True
+
+
+def arguments(signature: str) -> list[str]:
+    """The template's, the outermost."""
+    inside = re.search(r"<(.*?)>\(", signature)
+    return re.split(r", (?![^<]*>)", inside[1]) if inside else []
+
+
+def products_of(at: Pass, launch: Launch) -> list[tuple[int, int]]:
+    """Inputs and outputs of the matrix products of a pass that have this many operations: one, or the two of an MLP."""
+    d, product = at.size.width, launch.operation.flops / (2 * at.rows)
+    shapes = [(d, 3 * d), (d, d), (d, at.size.inner), (at.size.inner, d), (d, VOCABULARY)]
+    found = [s for s in shapes if abs(s[0] * s[1] / max(product, 1) - 1) < 0.01]
+    if not found:
+        raise ValueError(f"{launch.kernel}: {launch.operation.name} has {launch.operation.flops:.0f} operations, which no matrix product of the pass has")
+    return found
+
+
+def shape_of(at: Pass, launch: Launch, columns: int) -> tuple[int, int]:
+    """... whose outputs are nearest to the columns of its grid."""
+    return min(products_of(at, launch), key=lambda s: abs(s[1] - columns))
+
+
+def from_memory(activations: float) -> float:
+    """Bytes of activations that are no longer in L2."""
+    return activations if activations > chip.RESIDENT else 0.0
+
+
+def linear_bytes(at: Pass, launch: Launch, inputs: int, outputs: int) -> float:
+    weights = ELEMENT * inputs * outputs
+    return weights + from_memory(max(0.0, launch.operation.bytes - weights))
+
+
+def few_rows(at: Pass, launch: Launch) -> Use:
+    """A block has 8 outputs at a time, a warp a part of their inputs; with fewer blocks than that, and fewer warps, they go round."""
+    warps = launch.block // 32
+
+    def fits(inputs: int) -> bool:
+        parts = math.ceil(inputs / PART)
+        return parts <= warps < parts + 1 or (parts > warps and math.ceil(parts / math.ceil(parts / warps)) == warps)
+    inputs, outputs = min((s for s in products_of(at, launch)), key=lambda s: (not fits(s[0]), abs(s[1] - 8 * launch.grid[0])))
+    parts = math.ceil(inputs / PART)
+    groups = math.ceil(outputs / 8)
+    rounds = math.ceil(groups / launch.grid[0]) * math.ceil(parts / warps)
+    again = min(groups, launch.grid[0]) * at.rows * inputs * ELEMENT
+    return Use(linear_bytes(at, launch, inputs, outputs), again + ELEMENT * inputs * outputs,
+               {"tensor": rounds, "shareds at most": (parts + 2) * max(1, rounds // math.ceil(parts / warps))}, streams=True)
+
+
+def many_rows(at: Pass, launch: Launch) -> Use:
+    row_warps, column_warps, row_tiles, column_tiles = map(int, re.findall(r"Tiling<(\d+), (\d+), (\d+), (\d+)", launch.kernel)[0])
+    rows, columns = 16 * row_warps * row_tiles, 8 * column_warps * column_tiles
+    inputs, outputs = shape_of(at, launch, columns * launch.grid[1])
+    steps = min(math.ceil(inputs / 64), 4) if launch.grid[2] > 1 else math.ceil(inputs / 64)
+    elements = rows * columns / launch.block
+    has_activation = outputs == at.size.inner
+    return Use(linear_bytes(at, launch, inputs, outputs), launch.blocks * steps * 64 * ELEMENT * (rows + columns),
+               {"tensor": steps, "load": elements / 4}, more=elements * GELU if has_activation else 0.0)
+
+
+def hopper(at: Pass, launch: Launch) -> Use:
+    """A block a processor walks over tiles of 128 rows; one group of warps finishes a tile while the other multiplies."""
+    columns = int(next((a for a in arguments(launch.kernel) if a.isdigit()), 192))
+    outputs_of = {columns * math.ceil(o / columns): o for o in (at.size.width, 3 * at.size.width, at.size.inner, VOCABULARY)}
+    inputs, outputs = shape_of(at, launch, max(outputs_of))
+    tiles = math.ceil(at.rows / 128) * math.ceil(outputs / columns)
+    products = 2 * 128 * columns * inputs / 4096  # cycles, at 4096 operations a processor
+    epilogue = 2 * columns * (GELU if outputs == at.size.inner else 8)  # a thread has a row's columns, most instructions take two cycles
+    a_tile = max(products, (products + epilogue) / 2)
+    rounds = math.ceil(tiles / launch.blocks)
+    cycles = rounds * a_tile + epilogue
+    return Use(linear_bytes(at, launch, inputs, outputs), tiles * inputs * ELEMENT * (128 + columns), overlap=chip.OVERLAP_HOPPER,
+               seconds=cycles / chip.CLOCK_TENSOR)
+
+
+def attention_bytes(at: Pass) -> float:
+    """Keys and values of a layer."""
+    return 2 * at.batch * at.tokens * at.size.width * ELEMENT
+
+
+def attend_many(at: Pass, launch: Launch) -> Use:
+    tiles = math.ceil(at.tokens / KEYS)
+    walked = at.size.heads * at.batch * tiles * (tiles + 1) / 2
+    return Use(from_memory(2 * attention_bytes(at)), walked * 2 * KEYS * 64 * ELEMENT, {"tensor": tiles}, average=(tiles + 1) / 2 / tiles)
+
+
+def attend_few(at: Pass, launch: Launch) -> Use:
+    tiles = math.ceil((at.tokens + 8) / KEYS)
+    idle = launch.blocks - at.batch * at.size.heads * tiles  # leave at once
+    return Use(attention_bytes(at), attention_bytes(at), {"load": math.ceil(tiles / 4)}, average=1 - max(0, idle) / launch.blocks,
+               streams=True, copies_cold=True)
+
+
+def layernorm(at: Pass, launch: Launch) -> Use:
+    return Use(from_memory(launch.operation.bytes), launch.operation.bytes)
+
+
+def append(at: Pass, launch: Launch) -> Use:
+    return Use(from_memory(launch.operation.bytes), launch.operation.bytes, {"load": math.ceil(min(at.rows, 32) / 4)})
+
+
+def sample(at: Pass, launch: Launch) -> Use:
+    logits = at.batch * VOCABULARY * 4
+    return Use(0.0, logits, {"load": math.ceil(VOCABULARY / launch.block / 4), "last barrier": 3})  # greedy: the highest of a block is all
+
+
+def maps(at: Pass, launch: Launch) -> Use:
+    written = at.batch * at.size.heads * at.tokens * at.tokens * 4
+    return Use(written + attention_bytes(at), written + attention_bytes(at), average=0.5)
+
+
+DESCRIPTIONS: list[tuple[str, Callable[[Pass, Launch], Use]]] = [
+    (r"^few_rows_kernel<", few_rows),
+    (r"^many_rows_kernel<", many_rows),
+    (r"^hopper_linear<", hopper),
+    (r"^attend<.*float\*", attend_few),
+    (r"^attend<", attend_many),
+    (r"^layernorm_row<", layernorm),
+    (r"^append<", append),
+    (r"^sample_rows\(", sample),
+    (r"^write<.*\(AttentionArgs, BatchView\)", maps),
+]
+
+
+def describe(at: Pass, launch: Launch) -> Use:
+    for pattern, description in DESCRIPTIONS:
+        if re.search(pattern, launch.kernel):
+            return description(at, launch)
+    return Use(from_memory(launch.operation.bytes), launch.operation.bytes, known=False)
