@@ -67,6 +67,12 @@ cp -r "$ROOT/tests/goldens" "$DEST/tests/"
 cp -r "$ROOT/models/demo" "$DEST/models/"
 cp "$ROOT"/tools/device_check*.sh "$DEST/"
 cp -r "$ROOT/bench/peers" "$DEST/peers"
+# What the second part holds its measurements against.
+cp "$ROOT/tools/gpu_model.py" "$DEST/"
+cp -r "$ROOT/tools/gpu_time" "$DEST/gpu_time"
+find "$DEST" -name __pycache__ -prune -exec rm -r {} +
+python3 "$ROOT/tools/gpu_model.py" --build "$BUILD" --json "$DEST/predicted.json" --out /dev/null ||
+  printf 'bundle_device: no predictions are packed\n' >&2
 
 # One dictionary over all programs, which hold the same kernels.
 tar -C "$WORK" -cf - bundle | xz -T1 -6 --lzma2=preset=6,dict=256MiB >"$WORK/packed"

@@ -11,12 +11,13 @@ GRACE=10    # seconds that an interrupted program has to end by itself
 TABLE=()    # lines
 RECORDS=()  # JSON objects
 BENCHES=()  # files
+PREDICTED=() # lines: what was predicted of the compiled code, beside what was measured
 GPU_TESTS=0 FAILURES=0
 VERDICT="ended early"
 ENGINE_TESTS=(promises_test generate_test golden_test edits_test running_moments_test gradients_test gradients_promises_test
   gradients_edits_test)
 # What can be left out, one at a time, until a failed test passes.
-SUSPECTS=(VITRINE_PDL=0 VITRINE_GRAPHS=0 VITRINE_HOPPER=0 CUDA_LAUNCH_BLOCKING=1)
+SUSPECTS=(VITRINE_PDL=0 VITRINE_GRAPHS=0 VITRINE_HOPPER=0 VITRINE_FUSED=0 CUDA_LAUNCH_BLOCKING=1)
 
 # --- what was found
 
@@ -53,9 +54,11 @@ finish() {
   # shellcheck disable=SC2046
   kill $(jobs -p) 2>/dev/null
   write_json >"$OUT/check_$PART.json"
+  compare_with_predictions
   tar -C "$LOGS" -cJf "$OUT/logs_$PART.tar.xz" . 2>/dev/null
   rm -rf "$LOGS"
   {
+    ((${#PREDICTED[@]} == 0)) || printf '%s\n' "${PREDICTED[@]}" ""
     printf '%-36s %-10s %7s %7s %8s %8s\n' step result passed failed skipped seconds
     ((${#TABLE[@]} == 0)) || printf '%s\n' "${TABLE[@]}"
     printf '%s\n' "$MACHINE" "$VERDICT"
@@ -181,6 +184,19 @@ smoke() {
   fi
 }
 
+# What PyTorch compiles for the second part takes it a minute of processors, which are idle now; it keeps it in its cache.
+warm_peers() {
+  local model=$LOGS/warm_model
+  python3 -c 'import torch, transformers' 2>/dev/null && [[ $(find_program vitrine) ]] || return
+  "$(find_program vitrine)" make-random "$model" --size gpt2 --init wide &&
+    python3 "$(peers_folder)/transformers_peer.py" --model "$model" --device cuda --dtype bf16 --static --workload decode --batch 1 --hooks none \
+      --tokens 64 --repeat 1 --out "$LOGS/warm_peers.json"
+  rm -rf "$model"
+}
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+peers_folder() { if [[ -d $BUILD/peers ]]; then echo "$BUILD/peers"; else echo "$HERE/../bench/peers"; fi; }
+
 SHARDS=6
 all_tests() {
   local name program i
@@ -192,6 +208,7 @@ all_tests() {
     program=$(find_program "$name")
     if [[ $program ]]; then start "$name" 110 "$program"; else not_run "$name" "$name is not in $BUILD"; fi
   done
+  timeout -k 5 110 bash -c "$(declare -f warm_peers peers_folder find_program); BUILD='$BUILD' LOGS='$LOGS' HERE='$HERE'; warm_peers" >"$LOGS/warm_peers.log" 2>&1 </dev/null &
   wait
   for ((i = 0; i < SHARDS; ++i)); do
     settle "kernels_test_$i"
@@ -324,25 +341,53 @@ prompts() {
   bench prompts_xl 35 "" --size gpt2-xl --dtype bf16 --workload prefill,attention --batch 1,8 --prompt 1024 --hooks none --repeat 3
 }
 
+# Kernels and passes that tools/gpu_model.py predicted when the bundle was made: the largest differences go above the table.
+compare_with_predictions() {
+  local model size log
+  model=$HERE/gpu_model.py
+  [[ $PART == second && -f $BUILD/predicted.json && -f $model ]] || return 0
+  for size in gpt2 gpt2-xl; do
+    log=$LOGS/kernel_shares_$size
+    [[ -s $log.csv ]] || continue
+    python3 "$model" --predicted "$BUILD/predicted.json" --size "$size" --measured "$log.csv" >"$log.compared" 2>&1
+    PREDICTED+=("kernels of a decoded step, $size (kernel_shares_$size.compared has all):")
+    mapfile -t -O "${#PREDICTED[@]}" PREDICTED < <(head -n 12 "$log.compared")
+  done
+  python3 "$model" --predicted "$BUILD/predicted.json" --bench "$OUT/check_$PART.json" >"$LOGS/passes.compared" 2>&1
+  mapfile -t -O "${#PREDICTED[@]}" PREDICTED <"$LOGS/passes.compared"
+}
+
 # The same work by PyTorch and transformers, on this machine, in the same run.
 peers() {
-  local folder=$BUILD/peers name log begin model=$LOGS/model
-  [[ -d $folder ]] || folder=$(dirname "${BASH_SOURCE[0]}")/../bench/peers
+  local model=$LOGS/model
   python3 -c 'import torch, transformers, safetensors' 2>"$LOGS/peers.log" || { not_run peers "PyTorch, transformers or safetensors is missing" && return; }
   timeout -k 5 30 "$(find_program vitrine)" make-random "$model" --size gpt2 --init wide >>"$LOGS/peers.log" 2>&1 ||
     { not_run peers "no model was made: $(tail -n 1 "$LOGS/peers.log")" && return; }
-  for name in transformers pytorch; do
-    begin=$SECONDS log=$LOGS/peer_$name.log
-    (($(seconds_for 40) >= 5)) || { not_run "peer_$name" "no time left" && continue; }
-    if timeout -k 5 "$(seconds_for 40)" python3 "$folder/${name}_peer.py" --model "$model" --device cuda --dtype bf16 --batch 1,8 --prompt 1000 \
-      --workload decode,prefill --hooks none --tokens 64 --out "$LOGS/peer_$name.json" >"$log" 2>&1 </dev/null; then
-      BENCHES+=("$LOGS/peer_$name.json")
-      record "peer_$name" passed 1 0 0 $((SECONDS - begin)) 0 "$(tail -n 1 "$log")"
-    else
-      record "peer_$name" "cut off" 0 0 0 $((SECONDS - begin)) null "$(tail -n 1 "$log")"
-    fi
-  done
+  peer transformers_static 45 transformers --static --workload decode --batch 1 --tokens 64 --hooks none
+  peer operations 20 operations --batch 1,8 --prompt 1024 --rows 1,64,1024,8192 --repeat 3
+  peer transformers 25 transformers --workload forward,prefill --batch 1,8 --prompt 1000 --hooks none,maps --repeat 3
+  peer pytorch 25 pytorch --workload decode,prefill --batch 1,8 --prompt 1000 --hooks none --tokens 64 --repeat 3
+  if python3 -c 'import transformer_lens' 2>/dev/null; then
+    peer transformer_lens 25 transformer_lens --batch 1 --prompt 1000 --hooks none,everything --repeat 3
+  else
+    not_run peer_transformer_lens "TransformerLens is not on this machine"
+  fi
   rm -rf "$model"
+}
+
+# peer NAME LIMIT SCRIPT OPTION...: what it compiles is kept between the two parts.
+peer() {
+  local name=peer_$1 limit script=$3 begin=$SECONDS log=$LOGS/peer_$1.log
+  limit=$(seconds_for "$2")
+  shift 3
+  if ((limit < 5)); then not_run "$name" "no time left" && return; fi
+  if timeout -k 5 "$limit" python3 "$(peers_folder)/${script}_peer.py" --model "$model" --device cuda --dtype bf16 --out "$LOGS/$name.json" "$@" \
+    >"$log" 2>&1 </dev/null; then
+    BENCHES+=("$LOGS/$name.json")
+    record "$name" passed 1 0 0 $((SECONDS - begin)) 0 "$(tail -n 1 "$log")"
+  else
+    record "$name" "cut off" 0 0 0 $((SECONDS - begin)) null "$(tail -n 1 "$log")"
+  fi
 }
 
 other_sizes() {

@@ -74,6 +74,29 @@ check second second
 expect "without vitrine-bench: status" 0 "$STATUS"
 expect "without vitrine-bench: decoding is not run" 1 "$(grep -c '^decode_small .*not run .*vitrine-bench is not in' <<<"$FOUND" || true)"
 
+# The same with programs that measure: what was predicted of a kernel stands above the table.
+build predicted
+cat >"$BUILD/bin/vitrine-bench" <<'TEXT'
+#!/usr/bin/env bash
+while [[ $1 && $1 != --out ]]; do shift; done
+printf '{"rows": [{"model": "gpt2", "workload": "decode", "shape": "batch 1 after 16", "hooks": null, "dtype": "bf16", "seconds": {"median": 3e-4}}]}' >"$2"
+TEXT
+cat >"$DEVICE_CHECK_TOOLS/ncu" <<'TEXT'
+#!/usr/bin/env bash
+printf '%s\n' '"Kernel Name","Grid Size","Metric Name","Metric Unit","Metric Value"' '"f(int)","(2, 1, 1)","gpu__time_duration.sum","ns","6,000"'
+TEXT
+chmod +x "$BUILD/bin/vitrine-bench" "$DEVICE_CHECK_TOOLS/ncu"
+cat >"$BUILD/predicted.json" <<'TEXT'
+[{"size": "gpt2", "name": "gpt2: decode, 1 row after 16", "workload": "decode", "batch": 1, "tokens": 16, "hooks": "none", "ms": 0.1,
+  "kernels": [{"kernel": "f(int)", "short": "f", "grid": "2,1,1", "launches": 12, "alone_us": 3.0, "limit": "memory"}]}]
+TEXT
+check predicted second
+expect "with predictions: status" 0 "$STATUS"
+expect "with predictions: a kernel measured twice as long" 1 "$(grep -cE '^f +2,1,1 +12 +3\.00 +6\.00 +2\.00 +\+36\.0 +memory' <<<"$FOUND" || true)"
+expect "with predictions: a pass" 1 "$(grep -cE '^gpt2: decode, 1 row after 16 +0\.1000 +0\.3000 +3\.00$' <<<"$FOUND" || true)"
+expect "with predictions: the table is last" "step" "$(awk '$1 == "f" { seen = 1 } seen && $1 == "step" { print $1; exit }' <<<"$FOUND")"
+rm "$DEVICE_CHECK_TOOLS/ncu"
+
 build absent
 rm "$BUILD/bin/kernels_test"
 check absent first
