@@ -58,7 +58,7 @@ def rows_of(predictions: list[time.Prediction]) -> list[dict]:
                                       "launches": 0, "us": 0.0, "alone_us": p.alone * 1e6, "floor_us": 0.0})
         row["launches"] += 1
         row["us"] += p.seconds * 1e6
-        row["floor_us"] += max(p.floor_bytes / chip.DRAM, p.launch.operation.flops / table.TENSOR) * 1e6
+        row["floor_us"] += max(p.floor_bytes / chip.DRAM, p.launch.operation.flops / chip.TENSOR) * 1e6
     return list(groups.values())
 
 

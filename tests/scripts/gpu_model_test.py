@@ -56,6 +56,16 @@ class Walk(unittest.TestCase):
         found = walk(product, product, "@P0 BRA 0x10", "@P1 BRA 0x0", "EXIT", trips={"tensor": 3})
         self.assertAlmostEqual(found.uses["tensor"], 3 * 2 * chip.RATE_TENSOR)
 
+    def test_a_loop_that_leaves_from_its_middle_goes_round_all_the_same(self):
+        product = "HMMA.16816.F32.BF16 R4, R8, R12, R4"
+        found = walk(product, "@P0 BRA 0x30", "EXIT", "FADD R9, R9, R9", "BRA 0x0", trips={"tensor": 3})
+        self.assertAlmostEqual(found.uses["tensor"], 3 * chip.RATE_TENSOR)
+
+    def test_a_way_back_from_after_the_end_is_no_loop(self):
+        product = "HMMA.16816.F32.BF16 R4, R8, R12, R4"
+        found = walk(product, "@P0 BRA 0x0", "EXIT", "WARPSYNC.COLLECTIVE R5, 0x40", "BRA 0x0", trips={"tensor": 3})
+        self.assertAlmostEqual(found.uses["tensor"], 3 * chip.RATE_TENSOR)
+
     def test_a_walk_ends_at_its_last_barrier(self):
         lines = ("BAR.SYNC 0x0", "FADD R4, R5, R6", "BAR.SYNC 0x0", "LDG.E R4, [R2.64]", "FADD R5, R4, R4", "EXIT")
         self.assertLess(walk(*lines, trips={"last barrier": 2}).end, chip.LATENCY_L2)

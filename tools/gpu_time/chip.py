@@ -9,6 +9,7 @@ Sources: [L] Luo and others, "Dissecting the NVIDIA Hopper Architecture through 
 PROCESSORS = 132  # [W]
 CLOCK = 1.98e9  # [M] while memory is the limit; CLOCK_TENSOR under tensor cores, which meet the power limit
 CLOCK_TENSOR = 1.46e9  # [M] 790 TFLOP/s of random bf16, over 132 x 4096 operations a cycle
+TENSOR = 7.9e14  # [M] operations/s of a large product of random bf16
 DRAM = 4.3e12  # [M] bytes/s, a copy's reads and writes
 L2 = 5.5e12  # [C] bytes/s, scaled to 132 processors
 L2_BYTES = 50e6  # [W]

@@ -178,10 +178,13 @@ def cost(instruction: Instruction) -> float:
 
 
 def loops_of(code: list[Instruction]) -> dict[int, tuple[int, int]]:
-    """Index of a branch back: the first and last index of its loop."""
+    """Index of a branch back: the first and last index of its loop. Branches back from a warp-wide operation's way for warps that are not
+    together, which stands after the kernel's end, are none."""
     at = {instruction.address: i for i, instruction in enumerate(code)}
     loops = {}
     for i, instruction in enumerate(code):
+        if not instruction.conditional and any(c.name == "WARPSYNC.COLLECTIVE" for c in code[max(0, i - 40):i]):
+            continue
         if instruction.target is not None and instruction.target < instruction.address and instruction.target in at:
             loops[i] = (at[instruction.target], i)
     return loops
@@ -199,13 +202,15 @@ def kind_of_loop(code: list[Instruction], loop: tuple[int, int]) -> str:
 
 
 def takes(code: list[Instruction], at: dict[int, int], i: int, spent: set[str]) -> bool:
-    """Whether a branch forward with a condition is taken. Of an `if` with an `else` the side that uses tensor cores is, or the one with wide
-    accesses; an `if` alone is entered, but for what a unit whose use is spent would do."""
+    """Whether a branch forward with a condition is taken: over an exit. Of an `if` with an `else` the side that uses tensor cores is, or the one
+    with wide accesses; an `if` alone is entered, but for what a unit whose use is spent would do."""
     branch = code[i]
     other = at.get(branch.target, 0)
     if other <= i:
         return False
     inside = code[i + 1:other]
+    if inside and inside[0].name == "EXIT" and not inside[0].conditional:
+        return True
     units = {instruction.unit for instruction in inside} & {"tensor", "groups", "copy", "load", "store", "shared"}
     if units and units <= spent:
         return True
@@ -248,6 +253,8 @@ class Trip:
             kind, first = self.kinds[i], self.loops[i][0]
             most = self.trips.get(kind, 1) if outermost(self.loops, self.kinds, i) else 1
             self.rounds[i] = self.rounds.get(i, max(1.0, most)) - 1
+            if kind == "tensor" and most > 1:
+                self.used.clear()  # what is spent is meant of one round
             endless = kind + "s at most" in self.trips and kind not in spent
             if self.rounds[i] >= 1 or endless:
                 return first
@@ -263,7 +270,7 @@ class Trip:
 
 def walk(code: list[Instruction], trips: dict[str, float], lead: float = 0.0, copies_cold: bool = False) -> Walk:
     """In order, an instruction a cycle at most, each when its operands are there. A loop goes round as often as `trips` says of its kind,
-    once otherwise; "shareds at most" is how many instructions of that unit there are in all, "last barrier" the number of the one it ends at. `lead`: cycles after the start when the kernel
+    once otherwise; "shareds at most" is how many instructions of that unit a round has, "last barrier" the number of the one it ends at. `lead`: cycles after the start when the kernel
     before has ended; loads before the wait come from memory, later ones from L2."""
     trip = Trip(code, trips)
     has_wait = any(instruction.name.startswith("ACQBULK") for instruction in code)

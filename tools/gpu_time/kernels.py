@@ -46,6 +46,7 @@ class Use:
     more: float = 0.0  # instructions of a warp that no walk meets
     overlap: float = chip.OVERLAP
     seconds: float | None = None  # of tensor cores, where the walk cannot follow roles of warps
+    least: float = 0.0  # seconds of its operations at the full rate
     known: bool = True
 
 
@@ -93,7 +94,7 @@ def few_rows(at: Pass, launch: Launch) -> Use:
     rounds = math.ceil(groups / launch.grid[0]) * math.ceil(parts / warps)
     again = min(groups, launch.grid[0]) * at.rows * inputs * ELEMENT
     return Use(linear_bytes(at, launch, inputs, outputs), again + ELEMENT * inputs * outputs,
-               {"tensor": rounds, "shareds at most": (parts + 2) * max(1, rounds // math.ceil(parts / warps))}, streams=True)
+               {"tensor": rounds, "shareds at most": min(parts, warps) + 2}, streams=True)
 
 
 def many_rows(at: Pass, launch: Launch) -> Use:
@@ -108,14 +109,15 @@ def many_rows(at: Pass, launch: Launch) -> Use:
 
 
 def hopper(at: Pass, launch: Launch) -> Use:
-    """A block a processor walks over tiles of 128 rows; one group of warps finishes a tile while the other multiplies."""
+    """A block a processor walks over tiles of 128 rows. One group of warps finishes a tile while the other multiplies; in blocks of 512
+    threads warps of their own do."""
     columns = int(next((a for a in arguments(launch.kernel) if a.isdigit()), 192))
     outputs_of = {columns * math.ceil(o / columns): o for o in (at.size.width, 3 * at.size.width, at.size.inner, VOCABULARY)}
     inputs, outputs = shape_of(at, launch, max(outputs_of))
     tiles = math.ceil(at.rows / 128) * math.ceil(outputs / columns)
     products = 2 * 128 * columns * inputs / 4096  # cycles, at 4096 operations a processor
     epilogue = 2 * columns * (GELU if outputs == at.size.inner else 8)  # a thread has a row's columns, most instructions take two cycles
-    a_tile = max(products, (products + epilogue) / 2)
+    a_tile = max(products, epilogue if launch.block >= 512 else (products + epilogue) / 2)
     rounds = math.ceil(tiles / launch.blocks)
     cycles = rounds * a_tile + epilogue
     return Use(linear_bytes(at, launch, inputs, outputs), tiles * inputs * ELEMENT * (128 + columns), overlap=chip.OVERLAP_HOPPER,
@@ -175,4 +177,4 @@ def describe(at: Pass, launch: Launch) -> Use:
     for pattern, description in DESCRIPTIONS:
         if re.search(pattern, launch.kernel):
             return description(at, launch)
-    return Use(from_memory(launch.operation.bytes), launch.operation.bytes, known=False)
+    return Use(from_memory(launch.operation.bytes), launch.operation.bytes, least=launch.operation.flops / chip.TENSOR, known=False)

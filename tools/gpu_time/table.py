@@ -7,7 +7,6 @@ from gpu_time import chip
 from gpu_time.kernels import ELEMENT, Pass
 from gpu_time.launches import VOCABULARY
 
-TENSOR = 7.9e14  # operations a second of bf16 on random data, seen on an H200
 # Times the floor, of PERFORMANCE: decoding a row, a pass over 8 x 1024 tokens.
 DECODE_TARGETS = {"gpt2": 1.8, "gpt2-medium": 1.4, "gpt2-large": 1.25, "gpt2-xl": 1.15}
 FORWARD_TARGETS = {"gpt2": 1.7, "gpt2-xl": 1.35}
@@ -31,7 +30,7 @@ def floor(at: Pass) -> float:
     else:
         data = ELEMENT * parameters + 4 * at.rows * VOCABULARY
         work = at.rows * 2 * (blocks + table) + at.batch * layers * at.tokens * (at.tokens + 1) / 2 * 4 * d
-    return max(data / chip.DRAM, work / TENSOR)
+    return max(data / chip.DRAM, work / chip.TENSOR)
 
 
 def target_of(p: dict) -> float | None:

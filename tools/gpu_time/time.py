@@ -33,12 +33,18 @@ LONGEST_LEAD = 2e-6  # after that all loads before the wait have arrived
 WALKS: dict[tuple, code.Walk] = {}
 
 
-def walked(kernel: Kernel, use: Use, lead: float) -> code.Walk:
-    """A walk, kept: a pass has a kernel many times."""
-    key = (id(kernel), tuple(sorted(use.trips.items())), round(lead, 3), use.copies_cold)
+def walked(kernel: Kernel, use: Use, lead: float, rounds: float | None = None) -> code.Walk:
+    """A walk, kept: a pass has a kernel many times. `rounds`: of the loop around its products, instead of all."""
+    trips = use.trips if rounds is None else use.trips | {"tensor": rounds}
+    key = (id(kernel), tuple(sorted(trips.items())), round(lead, 3), use.copies_cold)
     if key not in WALKS:
-        WALKS[key] = code.walk(kernel.instructions, use.trips, lead, use.copies_cold)
+        WALKS[key] = code.walk(kernel.instructions, trips, lead, use.copies_cold)
     return WALKS[key]
+
+
+def after_wait(walk: code.Walk, lead: float) -> float:
+    """Seconds from the end of the kernel before to that of a warp."""
+    return (walk.end - max(walk.waited, lead * chip.CLOCK)) / chip.CLOCK
 
 
 def busiest_unit(walk: code.Walk, use: Use, launch: Launch) -> tuple[float, str]:
@@ -60,7 +66,7 @@ def predict(kernel: Kernel, launch: Launch, use: Use, lead: float, boundary: flo
     slots = resident * chip.PROCESSORS
     waves = launch.blocks / slots
     hot, cold = (walked(kernel, use, cycles) for cycles in (lead * chip.CLOCK, 0.0))
-    first = (hot.end - max(hot.waited, lead * chip.CLOCK)) / chip.CLOCK
+    first, around = after_wait(hot, lead), after_wait(walked(kernel, use, lead * chip.CLOCK, 1), lead)
     later = max(0.0, math.ceil(waves * use.average) - 1) * cold.end / chip.CLOCK
 
     def total(first: float, lead: float) -> tuple[float, str]:
@@ -68,9 +74,9 @@ def predict(kernel: Kernel, launch: Launch, use: Use, lead: float, boundary: flo
         memory, caches = (use.dram - early) / chip.DRAM, use.l2 / chip.L2
         unit, name = busiest_unit(cold, use, launch) if use.seconds is None else (use.seconds / use.overlap, "tensor cores")
         along = first + later if use.seconds is None else 0.0
-        ends = {"a warp's way": along, name: unit, "memory": memory + (first if use.streams else 0), "L2": caches + (first if use.streams else 0)}
+        ends = {"a warp's way": along, "its operations": use.least, name: unit, "memory": memory + (around if use.streams else 0), "L2": caches + (around if use.streams else 0)}
         limit = max(ends, key=lambda end: ends[end])
-        if use.streams and limit in ("memory", "L2") and first > ends[limit] / 2:
+        if use.streams and limit in ("memory", "L2") and around > ends[limit] / 2:
             return ends[limit], "a warp's way"
         return ends[limit], limit
     seconds, limit = total(first, lead)
