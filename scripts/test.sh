@@ -12,10 +12,12 @@ usage: scripts/test.sh [options]
 Installs missing Debian packages, builds Vitrine and its tests, and runs the tests.
 
   --tier TIER       fast: every test once (default)
-                    full: also the emulated GPU with its lanes in descending order, the sanitizers
-                    address, undefined and thread, and each fuzzer for 60 seconds
+                    full: also the emulated GPU with its lanes in descending order and as a Hopper,
+                    the sanitizers address, undefined and thread, and each fuzzer for 60 seconds
   --parts LIST      only the tests in these folders of tests/, separated by commas: base,kernels
   --lanes ORDER     descending: only the tests of the emulated GPU that run its lanes backwards
+  --gpu GENERATION  hopper: only the tests of the emulated GPU, as one of compute capability 9.0 whose
+                    tensor cores round as a Hopper's do; otherwise it is an Ampere, 8.0
   --sanitize LIST   build with Clang and these sanitizers: address,undefined or thread
   --fuzz SECONDS    run each fuzzer for this long instead of the tests
   --fuzzers LIST    only these fuzzers, separated by commas: npy,csv
@@ -27,7 +29,7 @@ Installs missing Debian packages, builds Vitrine and its tests, and runs the tes
 TEXT
 }
 
-TIER=fast PARTS='' LANES='' SANITIZE='' FUZZ='' FUZZERS='' WERROR=0
+TIER=fast PARTS='' LANES='' GPU='' SANITIZE='' FUZZ='' FUZZERS='' WERROR=0
 parse_own_option() {
   case $1 in
     --werror)
@@ -35,7 +37,7 @@ parse_own_option() {
       TAKEN=1
       return
       ;;
-    --tier | --parts | --lanes | --sanitize | --fuzz | --fuzzers) ;;
+    --tier | --parts | --lanes | --gpu | --sanitize | --fuzz | --fuzzers) ;;
     *) return ;;
   esac
   (($# >= 2)) || usage_error "$1 needs a value"
@@ -44,6 +46,7 @@ parse_own_option() {
     --tier) TIER=$2 ;;
     --parts) PARTS=$2 ;;
     --lanes) LANES=$2 ;;
+    --gpu) GPU=$2 ;;
     --sanitize) SANITIZE=$2 ;;
     --fuzz) FUZZ=$2 ;;
     --fuzzers) FUZZERS=$2 ;;
@@ -54,6 +57,7 @@ check_options() {
   local part
   [[ $TIER =~ ^(fast|full)$ ]] || usage_error "invalid --tier '$TIER': expected fast or full"
   [[ $LANES =~ ^(descending)?$ ]] || usage_error "invalid --lanes '$LANES': expected descending"
+  [[ $GPU =~ ^(hopper)?$ ]] || usage_error "invalid --gpu '$GPU': expected hopper"
   [[ $FUZZ =~ ^([1-9][0-9]*)?$ ]] || usage_error "invalid --fuzz '$FUZZ': expected seconds, from 1"
   [[ $SANITIZE =~ ^([a-z]+(,[a-z]+)*)?$ ]] ||
     usage_error "invalid --sanitize '$SANITIZE': expected address,undefined or thread"
@@ -66,15 +70,15 @@ check_options() {
       usage_error "invalid --fuzzers '$part': expected the name of a file of tests/fuzz/"
   done
   [[ ! $FUZZERS || $FUZZ ]] || usage_error "--fuzzers needs --fuzz SECONDS"
-  [[ ! $LANES || ! $SANITIZE$FUZZ ]] || usage_error "--lanes excludes --sanitize and --fuzz"
+  [[ ! $LANES$GPU || ! $SANITIZE$FUZZ ]] || usage_error "--lanes and --gpu exclude --sanitize and --fuzz"
   [[ ! $FUZZ || ! $SANITIZE$PARTS ]] || usage_error "--fuzz excludes --sanitize and --parts"
-  [[ $TIER == fast || ! $PARTS$LANES$SANITIZE$FUZZ$BUILD ]] ||
-    usage_error "--tier full excludes --parts, --lanes, --sanitize, --fuzz and --build"
+  [[ $TIER == fast || ! $PARTS$LANES$GPU$SANITIZE$FUZZ$BUILD ]] ||
+    usage_error "--tier full excludes --parts, --lanes, --gpu, --sanitize, --fuzz and --build"
 }
 
 # Every step of the full tier, also after a failure. The last line counts over all of them.
 run_full_tier() {
-  local common=(--jobs "$JOBS") steps=("--cuda $CUDA" "--lanes descending --cuda $CUDA"
+  local common=(--jobs "$JOBS") steps=("--cuda $CUDA" "--lanes descending --cuda $CUDA" "--gpu hopper --cuda $CUDA"
     "--sanitize address,undefined" "--sanitize thread --parts kernels,engine" "--fuzz 60") step log
   local passed=0 failed=0 skipped=0 status=0 counts started
   ((INSTALL)) || common+=(--no-install)
@@ -207,6 +211,7 @@ finish() {
 run_tests() {
   local folder status=0 filter=(-LE 'fuzz|descending')
   [[ ! $LANES ]] || filter=(-L descending)
+  [[ ! $GPU ]] || export VITRINE_EMULATED_CAPABILITY=90
   if [[ $FUZZ ]]; then
     export VITRINE_FUZZ_SECONDS=$FUZZ
     filter=(-L fuzz)
@@ -240,7 +245,7 @@ if [[ $FUZZ ]]; then
   [[ $FUZZERS ]] || mapfile -t names < <(cd "$ROOT/tests/fuzz" && basename -s .cc -- *.cc)
   build "${names[@]/#/fuzz_}"
   run_tests tests/fuzz
-elif [[ $PARTS || $LANES ]]; then
+elif [[ $PARTS || $LANES || $GPU ]]; then
   folders=()
   for part in ${PARTS//,/ }; do folders+=("tests/$part"); done
   [[ $PARTS ]] || folders=(tests/cuda_on_host)

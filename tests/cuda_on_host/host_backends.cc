@@ -9,7 +9,8 @@ namespace {
 
 template <cuda_on_host::LaneOrder kOrder>
 std::unique_ptr<Backend> make(int) {
-  return make_cuda_backend(cuda_on_host::make_device(kOrder), CudaOptions{});
+  return make_cuda_backend(cuda_on_host::make_device(kOrder, cuda_on_host::usual_gpu()),
+                           CudaOptions{});
 }
 
 template <cuda_on_host::LaneOrder kOrder>
