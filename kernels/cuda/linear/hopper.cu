@@ -30,10 +30,10 @@ namespace {
 // Some of what follows nothing refers to where the kernels are empty, on other GPUs.
 constexpr int kTileRows = 128;
 constexpr int kConsumers = 2;
-constexpr int kConsumerRows = kTileRows / kConsumers;
+[[maybe_unused]] constexpr int kConsumerRows = kTileRows / kConsumers;
 // Groups of four warps: producer and finishers, the consumers, finishers.
 constexpr int kThreads = (2 + kConsumers) * kWarpgroup;
-constexpr int kFinishers = 7;  // warps
+[[maybe_unused]] constexpr int kFinishers = 7;  // warps
 [[maybe_unused]] constexpr int kConsumerRegisters = 208, kOtherRegisters = 48;
 static_assert(kConsumers * (kConsumerRegisters + kOtherRegisters) * kWarpgroup <= 65536);
 constexpr int kMostShared = 226 * 1024;
