@@ -87,6 +87,7 @@ class Occupancy(unittest.TestCase):
         self.assertEqual(chip.blocks_per_processor(100, 96, 1024), 5)  # 104 a thread: 4 warps a quarter, 3 a block
         self.assertEqual(chip.blocks_per_processor(32, 128, 100 * 1024), 2)
         self.assertEqual(chip.blocks_per_processor(32, 1024, 0), 2)
+        self.assertEqual(chip.blocks_per_processor(128, 512, 1024 + 227 * 1024), 1)  # the most that a block may ask for
         self.assertEqual(chip.blocks_per_processor(16, 32, 0), chip.BLOCKS)
 
     def test_refuses_what_no_kernel_has(self):
@@ -157,6 +158,16 @@ class Shapes(unittest.TestCase):
         self.assertEqual(use.trips["tensor"], 4)  # 384 groups of 8 outputs in 96 blocks, 3 parts in 3 warps
         use = kernels.describe(SMALL, launches.Launch("few_rows_kernel<Bf16, 1, 1>(...)", (96, 1, 1), 192, operation=operation))
         self.assertEqual(use.trips["tensor"], 2)  # 96 groups of 8 outputs, 12 parts in 6 warps
+
+    def test_an_mlps_products_are_told_apart_by_their_bytes(self):
+        at = kernels.Pass(launches.SIZES["gpt2"], "forward", 1, 1024)
+        weights, flops = 2 * 768 * 3072, 2 * 1024 * 768 * 3072
+        first = 1024 * (2 * 768 + 2 * 3072) + 4 * 3072 + weights
+        second = 1024 * (2 * 3072 + 4 * 768 + 4 * 768) + 4 * 768 + weights
+        for read_and_written, shape in ((first, (768, 3072)), (second, (3072, 768))):
+            launch = launches.Launch("hopper_linear<Bf16, 192>(...)", (132, 1, 1), 512, operation=launches.Operation("linear", read_and_written, flops))
+            self.assertEqual(kernels.shape_by_bytes(at, launch), shape)
+            self.assertGreater(kernels.describe(at, launch).seconds, flops / chip.TENSOR)
 
     def test_refuses_a_product_that_no_pass_has(self):
         with self.assertRaisesRegex(ValueError, "no matrix product"):

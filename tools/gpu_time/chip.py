@@ -3,7 +3,7 @@
 
 Sources: [L] Luo and others, "Dissecting the NVIDIA Hopper Architecture through Microbenchmarking" (arXiv 2501.12084, 2402.13499);
 [C] chipsandcheese.com, "Nvidia's H100: Funny L2, and Tons of Bandwidth" (2023); [H] Hazy Research, "Look Ma, No Bubbles" (2025);
-[W] NVIDIA's H100 whitepaper and CUDA programming guide; [M] seen on an H200 through PyTorch; [E] an estimate, to be fitted first.
+[F] fast.cu's steps (P. Shankhdhar, "Outperforming cuBLAS on H100", 2024); [W] NVIDIA's H100 whitepaper and CUDA programming guide; [M] seen on an H200 through PyTorch; [E] an estimate, to be fitted first.
 """
 
 PROCESSORS = 132  # [W]
@@ -11,7 +11,7 @@ CLOCK = 1.98e9  # [M] while memory is the limit; CLOCK_TENSOR under tensor cores
 CLOCK_TENSOR = 1.46e9  # [M] 790 TFLOP/s of random bf16, over 132 x 4096 operations a cycle
 TENSOR = 7.9e14  # [M] operations/s of a large product of random bf16
 DRAM = 4.3e12  # [M] bytes/s, a copy's reads and writes
-L2 = 5.5e12  # [C] bytes/s, scaled to 132 processors
+L2 = 7.5e12  # [F] bytes/s: what products in 128 x 256 tiles without multicast must read at about 700 TFLOP/s
 L2_BYTES = 50e6  # [W]
 RESIDENT = 30e6  # [E] activations of at most this size are found in L2 by the next kernel
 
@@ -44,15 +44,16 @@ BOUNDARY_ISSUED = 2.1e-6  # [H] a dummy kernel in a stream
 START_EARLY = 0.7e-6  # [E] from the trigger until the next kernel's first instruction
 COPY_NODE = 1.6e-6  # [E] a small copy or memset in a graph
 
-REGISTERS, WARPS, BLOCKS, SHARED, SHARED_OF_BLOCK = 65536, 64, 32, 227 * 1024, 1024  # [W] of a processor
+REGISTERS, WARPS, BLOCKS, SHARED = 65536, 64, 32, 228 * 1024  # [W] of a processor
 
 
 def blocks_per_processor(registers: int, threads: int, shared: int) -> int:
-    """How many blocks a processor holds; registers go by 256 a warp, warps over four quarters."""
+    """How many blocks a processor holds; registers go by 256 a warp, warps over four quarters. `shared` has the system's own 1024 bytes, as
+    cuobjdump reports them."""
     if threads < 1 or threads > 1024 or registers < 1 or registers > 255:
         raise ValueError(f"invalid block: {threads} threads of {registers} registers")
     warps = -(-threads // 32)
     of_warp = -(-registers * 32 // 256) * 256
     by_registers = REGISTERS // 4 // of_warp * 4 // warps
-    by_shared = SHARED // (shared + SHARED_OF_BLOCK)
+    by_shared = SHARED // max(shared, 1024)
     return min(by_registers, by_shared, WARPS // warps, BLOCKS)

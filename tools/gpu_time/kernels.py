@@ -71,6 +71,14 @@ def shape_of(at: Pass, launch: Launch, columns: int) -> tuple[int, int]:
     return min(products_of(at, launch), key=lambda s: abs(s[1] - columns))
 
 
+def shape_by_bytes(at: Pass, launch: Launch) -> tuple[int, int]:
+    """... of a kernel whose grid does not tell. An MLP's first product moves 10 bytes a row and channel, neurons being kept in 16 bits; its
+    second 16: neurons, and the residual stream in float32, read and written."""
+    found = products_of(at, launch)
+    activations = (launch.operation.bytes - ELEMENT * found[0][0] * found[0][1]) / (at.rows * at.size.width)
+    return found[0] if len(found) == 1 or activations < 13 else found[1]
+
+
 def from_memory(activations: float) -> float:
     """Bytes of activations that are no longer in L2."""
     return activations if activations > chip.RESIDENT else 0.0
@@ -112,8 +120,7 @@ def hopper(at: Pass, launch: Launch) -> Use:
     """A block a processor walks over tiles of 128 rows. One group of warps finishes a tile while the other multiplies; in blocks of 512
     threads warps of their own do."""
     columns = int(next((a for a in arguments(launch.kernel) if a.isdigit()), 192))
-    outputs_of = {columns * math.ceil(o / columns): o for o in (at.size.width, 3 * at.size.width, at.size.inner, VOCABULARY)}
-    inputs, outputs = shape_of(at, launch, max(outputs_of))
+    inputs, outputs = shape_by_bytes(at, launch)
     tiles = math.ceil(at.rows / 128) * math.ceil(outputs / columns)
     products = 2 * 128 * columns * inputs / 4096  # cycles, at 4096 operations a processor
     epilogue = 2 * columns * (GELU if outputs == at.size.inner else 8)  # a thread has a row's columns, most instructions take two cycles
