@@ -97,19 +97,31 @@ struct OthersTile {
   /// Begins the copy of the rows from `begin` on by all threads of the block; zeros where there is
   /// no such row or channel.
   VITRINE_DEVICE void fill(const GradientHead<T>& head, const Mat& mat, int begin) const {
-#pragma unroll 2
-    for (int i = static_cast<int>(threadIdx.x); i < kChunks; i += kGradientThreads) {
-      const int row = i / kRowChunks, chunk = i % kRowChunks, channel = chunk * kChunk<T>;
-      const bool valid = begin + row < head.rows && channel < head.width();
-      const T* from = head.row(mat, begin + row) + channel;
-      if (head.inputs.chunks_are_aligned)
-        copy_async(&at(row, chunk), from, valid ? bytes_of<T>(head.width() - channel) : 0);
-      else
-        at(row, chunk) = valid ? load_part(from, head.width() - channel) : Chunk{};
+    static_assert(kGradientThreads % kRowChunks == 0);  // a thread's chunk is the same in all rows
+    constexpr int kStep = kGradientThreads / kRowChunks;
+    const int chunk = static_cast<int>(threadIdx.x) % kRowChunks, channel = chunk * kChunk<T>,
+              first = static_cast<int>(threadIdx.x) / kRowChunks;
+    const int count = head.width() - channel,
+              end = count > 0 ? head.rows - begin - first : 0;  // before it, rows are copied
+    const T* from = head.row(mat, begin + first) + channel;
+    const int64_t jump = kStep * mat.stride;
+    if (head.inputs.chunks_are_aligned) {
+#pragma unroll
+      for (int row = 0; row < Shape::kOthers; row += kStep, from += jump)
+        copy_async(&at(first + row, chunk), from, row < end ? bytes_of<T>(count) : 0);
+    } else {
+#pragma unroll 1
+      for (int row = 0; row < Shape::kOthers; row += kStep, from += jump)
+        at(first + row, chunk) = row < end ? load_part(from, count) : Chunk{};
     }
   }
-  /// This lane's chunk of a span of one row's channels.
-  VITRINE_DEVICE Chunk along(int row, int span) const { return at(row, 4 * span + lane_quad()); }
+  /// This lane's chunk of a span of the channels of row key_of(block, l / 4). Its place in the row
+  /// is the same for all blocks, so that an address is known but for a constant.
+  VITRINE_DEVICE Chunk along(int row, int span) const {
+    const int own = key_of<T>(0, lane_row());
+    const Chunk* first = &at(own, lane_quad() + span % 2 * 4);
+    return first[(row - own) * kRowChunks + span / 2 * 8];
+  }
   /// This lane's chunk of a block of 8 channels and a span of rows.
   VITRINE_DEVICE Chunk crosswise(int block, int span) const {
     return crosswise_chunk<T>(data + span * kSpan<T> * kRowChunks, kRowChunks,
@@ -159,7 +171,9 @@ struct GradientMemory {
   /// Dot products of own rows and others, of the matrices numbered so.
   VITRINE_DEVICE void dot(float (&products)[Shape::kBlocks][4], int matrix, int begin) const {
     const Tile others = tile(begin, matrix);
-#pragma unroll 2
+    [[maybe_unused]] constexpr int kUnrolled =
+        sizeof(T) == 2 ? kSpans : 2;  // else sums change registers
+#pragma unroll kUnrolled
     for (int span = 0; span < kSpans; ++span) {
       add_scores<T>(products, operand<T>(own(matrix, 0, span)), operand<T>(own(matrix, 1, span)),
                     [&](int other) { return others.along(other, span); });
@@ -217,7 +231,7 @@ struct GradientWeights {
     const float factor = lift_of(largest);
 #pragma unroll
     for (float& number : x) number *= factor;
-    return 1.0f / factor;
+    return std::bit_cast<float>((254u << 23) - std::bit_cast<uint32_t>(factor));  // 1 / factor
   }
 };
 template <class T>
@@ -251,15 +265,13 @@ template <class Shape, class Right, class SeenBy>
 VITRINE_DEVICE void add_masked_products(float (&sums)[Shape::kChannelBlocks][4],
                                         const GradientWeights<Shape>& weights, int most,
                                         const Right& right, const SeenBy& seen_by) {
-  bool harmless = true;
+  Sizes<typename Shape::T> sizes;
 #pragma unroll 4
   for (int i = 0; i < Shape::kSpans * Shape::kChannelBlocks; ++i) {
     const int span = i % Shape::kSpans;
-    const Chunk chunk =
-        right(i / Shape::kSpans, span);  // by all lanes, whatever they have found so far
-    harmless = harmless && finite<typename Shape::T>(seen_by(most, span, chunk));
+    sizes.add(seen_by(most, span, right(i / Shape::kSpans, span)));
   }
-  const bool together = ballot(!harmless) == 0;
+  const bool together = ballot(!sizes.harmless()) == 0;
 #pragma unroll 1
   for (int row = together ? 15 : 0; row < 16; ++row) {
     __syncwarp();  // no lane waits for another: it keeps the compiler from holding all others in

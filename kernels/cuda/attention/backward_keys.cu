@@ -19,22 +19,37 @@ VITRINE_DEVICE void keep_numbers(const GradientMemory<S>& memory,
   memory.numbers(begin, 1)[other] = row < head.rows && !head.args.frozen ? head.delta(row) : 0.0f;
 }
 
-/// P of own keys by queries, from unscaled scores; 0 where a query does not see a key.
+/// Sets to 0 what belongs to a key that a query does not see. Where all see all, nothing is
+/// compared.
+template <class S>
+VITRINE_DEVICE void hide_unseen(float (&values)[S::kBlocks][4],
+                                const GradientHead<typename S::T>& head, int own, int begin) {
+  if (begin >= own + 15 && begin + S::kOthers <= head.rows) return;
+#pragma unroll
+  for (int i = 0; i < 2 * S::kLaneOthers; ++i) {
+    const int place = i / 2, half = i % 2, query = begin + other_of<typename S::T>(place);
+    if (own + lane_row() + 8 * half > query || query >= head.rows)
+      values[place / 2][2 * half + place % 2] = 0.0f;
+  }
+}
+
+/// P of own keys by queries, from unscaled scores.
 template <class S>
 VITRINE_DEVICE void turn_to_pattern(float (&scores)[S::kBlocks][4],
                                     const GradientHead<typename S::T>& head, int own, int begin,
                                     const float* lse) {
+  const ScoreScale by(head.args.scale);
+  by.apply(scores);
 #pragma unroll
   for (int i = 0; i < S::kLaneOthers; ++i) {
-    const int other = other_of<typename S::T>(i), query = begin + other;
-    const float its = lse[other];
+    const float its = lse[other_of<typename S::T>(i)];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float& score = scores[i / 2][2 * half + i % 2];
-      const bool seen = own + lane_row() + 8 * half <= query && query < head.rows;
-      score = seen ? expf(score * head.args.scale - its) : 0.0f;
+      score = share_of(score, by, its);
     }
   }
+  hide_unseen<S>(scores, head, own, begin);
 }
 
 enum class Wanted { kBoth, kKeys, kValues };
@@ -57,11 +72,14 @@ struct KeySums {
     float gradients[S::kBlocks][4] = {};
     memory.dot(gradients, 1, begin);
     const float* delta = memory.numbers(begin, 1);
-    const GradientWeights<S> dscores([&](int half, int i) {
-      const int at = 2 * half + i % 2, query = begin + other_of<T>(i);
-      if (own + lane_row() + 8 * half > query || query >= head.rows) return 0.0f;
-      return pattern[i / 2][at] * (gradients[i / 2][at] - delta[other_of<T>(i)]);
-    });
+#pragma unroll
+    for (int i = 0; i < 2 * S::kLaneOthers; ++i) {
+      const int place = i / 2, at = i % 2 * 2 + place % 2;
+      pattern[place / 2][at] *= gradients[place / 2][at] - delta[other_of<T>(place)];
+    }
+    hide_unseen<S>(pattern, head, own, begin);  // 0 times a NaN would be one
+    const GradientWeights<S> dscores(
+        [&](int half, int i) { return pattern[i / 2][2 * half + i % 2]; });
     add(dk, dscores, memory.tile(begin, 0), own - begin);
   }
 

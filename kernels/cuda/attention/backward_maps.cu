@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/backward.cuh"
 #include "kernels/cuda/attention/map_row.cuh"
+#include "kernels/cuda/attention/map_tile.cuh"
 
 // The maps of attention's gradient: what a caller wants to see, written apart from what dq, dk and
 // dv are made of, as the forward pass's maps are (attention/maps.cu); and dq, dk and dv from whole
@@ -10,26 +11,17 @@
 namespace vitrine::internal::cuda {
 namespace {
 
-constexpr int kWarps = 4, kQueries = 16 * kWarps;
-constexpr int kStageStride = kKeyTile + 1;  // so that the lanes' rows begin in different banks
-constexpr int kStageFloats = 16 * kStageStride;
+constexpr int kWarps = 4, kQueries = kMapTileRows * kWarps;
 
-/// Dot products of 16 rows of one matrix with a tile's rows of another, to [16][kStageStride]. All
-/// is read where it lies.
+/// Dot products of 16 rows of one matrix with a tile's rows of another. All is read where it lies.
 template <class T>
-VITRINE_DEVICE void dot_to(float* stage, const GradientHead<T>& head, const Mat& left, int first,
-                           const Mat& right, int begin) {
-  float products[kKeyBlocks][4] = {};
+VITRINE_DEVICE void dot(Scores<2>& products, const GradientHead<T>& head, const Mat& left,
+                        int first, const Mat& right, int begin) {
   for (int span = 0; span * kSpan<T> < head.width(); ++span) {
     const Operand<T> top = operand<T>(head.chunk(left, first + lane_row(), span)),
                      bottom = operand<T>(head.chunk(left, first + lane_row() + 8, span));
-    add_scores<T>(products, top, bottom,
+    add_scores<T>(products[0], top, bottom,
                   [&](int key) { return head.chunk(right, begin + key, span); });
-  }
-#pragma unroll
-  for (int i = 0; i < 4 * kKeyBlocks; ++i) {
-    const int block = i / 4, row = lane_row() + i % 4 / 2 * 8;
-    stage[row * kStageStride + key_of<T>(block, 2 * lane_quad() + i % 2)] = products[block][i % 4];
   }
 }
 
@@ -40,33 +32,52 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   let_next_kernel_start();
   const SequenceSlice slice = batch.sequences[blockIdx.x / args.heads];
   const GradientHead<T> head(args, inputs, slice, static_cast<int>(blockIdx.x) % args.heads);
-  const int first = static_cast<int>(blockIdx.y) * kQueries + 16 * warp_id(),
-            begin = static_cast<int>(blockIdx.z) * kKeyTile;
-  if (first >= head.rows || begin >= head.rows) return;
-
+  const int first = static_cast<int>(blockIdx.y) * kQueries + kMapTileRows * warp_id();
+  const QueryRows rows{first + 1, std::clamp(head.rows - first, 0, +kMapTileRows)};
+  if (rows.count == 0) return;
   const bool weights = pattern != nullptr || args.dscores != nullptr,
              gradients = args.dpattern != nullptr || args.dscores != nullptr;
-  float *score = shared_memory<float>() + 2 * warp_id() * kStageFloats,
-        *dpattern = score + kStageFloats;
-  if (begin < first + 16) {
-    if (weights) dot_to(score, head, args.q, first, args.k, begin);
-    if (gradients) dot_to(dpattern, head, args.dz, first, args.v, begin);
+  float lse[2] = {}, delta[2] = {};
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = first + lane_row() + 8 * half;
+    if (weights && row < head.rows) lse[half] = head.lse(row);
+    if (args.dscores != nullptr && row < head.rows) delta[half] = head.delta(row);
   }
-  __syncwarp();
-  for (int row = first; row < first + 16 && row < head.rows; ++row) {
-    const int64_t to =
-        slice.map + (static_cast<int64_t>(head.head) * head.rows + row) * head.rows + begin;
-    const float lse = weights ? head.lse(row) : 0.0f,
-                delta = args.dscores != nullptr ? head.delta(row) : 0.0f;
-    for (int key = lane_id(); key < kKeyTile && begin + key < head.rows; key += kWarp) {
-      const bool seen = begin + key <= row;
-      const int at = (row - first) * kStageStride + key;
-      const float p = seen && weights ? expf(score[at] * args.scale - lse) : 0.0f,
-                  dp = seen && gradients ? dpattern[at] : 0.0f;
-      if (pattern != nullptr) pattern[to + key] = p;
-      if (args.dpattern != nullptr) args.dpattern[to + key] = dp;
-      if (args.dscores != nullptr) args.dscores[to + key] = seen ? p * (dp - delta) : 0.0f;
+  const MapStage<T> stage(warp_id());
+  const int64_t map = slice.map + (static_cast<int64_t>(head.head) * head.rows + first) * head.rows;
+  const int step = static_cast<int>(gridDim.z) * kKeyTile;
+  for (int begin = static_cast<int>(blockIdx.z) * kKeyTile; begin < head.rows; begin += step) {
+    const auto part = [&](float* of) {
+      return MapTile{of + map + begin, head.rows, rows.count,
+                     std::min(head.rows - begin, +kKeyTile)};
+    };
+    if (begin >= rows.longest()) {
+      if (pattern != nullptr) part(pattern).fill(0.0f);
+      if (args.dpattern != nullptr) part(args.dpattern).fill(0.0f);
+      if (args.dscores != nullptr) part(args.dscores).fill(0.0f);
+      continue;
     }
+    Scores<2> p = {}, dp = {};
+    if (weights) {
+      dot(p, head, args.q, first, args.k, begin);
+      const ScoreScale by(args.scale);
+      by.apply(p[0]);
+      for_each_score<T, 2>(
+          p, [&](int half, int, float& score) { score = share_of(score, by, lse[half]); });
+      hide<T, 2>(p, rows, begin, 0.0f);
+      if (pattern != nullptr) stage.write(p[0], part(pattern));
+    }
+    if (!gradients) continue;
+    dot(dp, head, args.dz, first, args.v, begin);
+    hide<T, 2>(dp, rows, begin, 0.0f);
+    if (args.dpattern != nullptr) stage.write(dp[0], part(args.dpattern));
+    if (args.dscores == nullptr) continue;
+#pragma unroll
+    for (int i = 0; i < 4 * kKeyBlocks; ++i)
+      p[0][i / 4][i % 4] *= dp[0][i / 4][i % 4] - delta[i % 4 / 2];
+    hide<T, 2>(p, rows, begin, 0.0f);
+    stage.write(p[0], part(args.dscores));
   }
 }
 
@@ -125,13 +136,15 @@ __global__ void __launch_bounds__(kMapWarps* kWarp)
 void write_gradient_maps(Device& device, const AttentionBackwardArgs& args,
                          const GradientInputs& inputs, float* pattern, const BatchView& batch) {
   dim3 grid = gradient_grid(args, kQueries);
-  grid.z = gradient_grid(args, kKeyTile).y;
-  const LaunchShape shape{.grid = grid,
-                          .block = kWarps * kWarp,
-                          .shared = 2 * kWarps * kStageFloats * sizeof(float),
-                          .may_start_early = true};
+  const int64_t tiles = gradient_grid(args, kKeyTile).y;
+  grid.z = static_cast<unsigned>(map_blocks(device, int64_t{grid.x} * grid.y, tiles));
   with_element(args.dz.dtype, [&](auto element) {
-    launch(device, shape, write<decltype(element)>, args, inputs, pattern, batch);
+    using T = decltype(element);
+    const LaunchShape shape{.grid = grid,
+                            .block = kWarps * kWarp,
+                            .shared = kWarps * MapStage<T>::kFloats * sizeof(float),
+                            .may_start_early = true};
+    launch(device, shape, write<T>, args, inputs, pattern, batch);
   });
 }
 

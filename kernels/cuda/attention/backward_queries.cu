@@ -26,6 +26,7 @@ __global__ void __launch_bounds__(kGradientThreads, kNeighbours<T, kWidth>)
   const int end = args.frozen ? 0 : std::min(first + kGradientRows, head.rows);
   if (end > 0) memory.fill(head, args.k, args.v, 0);
   memory.keep_own(head, args.q, args.dz, own);
+  const ScoreScale by(args.scale);
   float lse[2] = {}, delta[2] = {};
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -44,15 +45,26 @@ __global__ void __launch_bounds__(kGradientThreads, kNeighbours<T, kWidth>)
     float scores[S::kBlocks][4] = {}, gradients[S::kBlocks][4] = {};
     memory.dot(scores, 0, begin);
     memory.dot(gradients, 1, begin);
-    const GradientWeights<S> dscores([&](int half, int i) {
-      const int row = own + lane_row() + 8 * half, at = 2 * half + i % 2;
-      if (begin + other_of<T>(i) > row || row >= head.rows) return 0.0f;
-      return expf(scores[i / 2][at] * args.scale - lse[half]) *
-             (gradients[i / 2][at] - delta[half]);
-    });
+    by.apply(scores);
+#pragma unroll
+    for (int i = 0; i < 4 * S::kBlocks; ++i) {
+      float& score = scores[i / 4][i % 4];
+      score = share_of(score, by, lse[i % 4 / 2]) * (gradients[i / 4][i % 4] - delta[i % 4 / 2]);
+    }
+    const bool whole = begin + S::kOthers <= own + 1;  // each query sees all of the tile
+    if (!whole) {
+#pragma unroll
+      for (int i = 0; i < 2 * S::kLaneOthers; ++i) {
+        const int place = i / 2, half = i % 2;
+        if (begin + other_of<T>(place) > own + lane_row() + 8 * half)
+          scores[place / 2][2 * half + place % 2] = 0.0f;
+      }
+    }
+    const GradientWeights<S> dscores(
+        [&](int half, int i) { return scores[i / 2][2 * half + i % 2]; });
     const auto keys = memory.tile(begin, 0);
     const auto right = [&](int block, int span) { return keys.crosswise(block, span); };
-    if (begin + S::kOthers <= own + 1) {
+    if (whole) {
       add_products<S>(sums, dscores, {true, true}, right);
     } else {
       add_masked_products<S>(sums, dscores, 15, right, [&](int row, int span, const Chunk& chunk) {

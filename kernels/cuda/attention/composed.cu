@@ -23,7 +23,7 @@ VITRINE_DEVICE PartialSoftmax row_softmax(const float* scores, int length) {
       const int key = begin + lane_row() * kKeyTile + lane_key<T>(i / kChunk<T>) + i % kChunk<T>;
       x[i] = key < length ? scores[key] : kMasked;
     }
-    const PartialSoftmax own = tile_softmax(x);
+    const PartialSoftmax own = tile_softmax(x, ScoreScale(1.0f));
     for (int tile = 0; tile < 8; ++tile)
       join(all, {shuffle(own.highest, 4 * tile), shuffle(own.sum, 4 * tile)});
   }
@@ -40,7 +40,8 @@ __global__ void __launch_bounds__(kMapWarps* kWarp) softmax(AttentionArgs args, 
   if (args.lse.data != nullptr && lane_id() == 0)
     reinterpret_cast<float*>(args.lse.data)[at.row * args.lse.stride + at.head] = lse;
   for (int key = lane_id(); key < at.total; key += kWarp) {
-    args.pattern[at.map + key] = key < at.length ? expf(args.scores[at.map + key] - lse) : 0.0f;
+    args.pattern[at.map + key] =
+        key < at.length ? share_of(args.scores[at.map + key], ScoreScale(1.0f), lse) : 0.0f;
   }
 }
 

@@ -137,9 +137,9 @@ VITRINE_DEVICE Sums<1, kWidth / 8> attend_tile(const HeadView<T>& head,
                                                const QueryRows& rows, int begin) {
   using Tile = SharedKeysAndValues<T, kWidth>;
   const Tile tile(0);
-  tile.fill_keys(head, begin, rows.longest());
+  tile.template fill_keys<kWarp>(head, begin, rows.longest());
   copy_async_commit();
-  tile.fill_values(head, begin, rows.longest());
+  tile.template fill_values<kWarp>(head, begin, rows.longest());
   copy_async_commit();
   Chunk queries[Tile::kSpans];
 #pragma unroll

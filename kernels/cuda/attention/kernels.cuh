@@ -91,9 +91,9 @@ struct HeadView {
     return reinterpret_cast<E*>(mat.data) + static_cast<int64_t>(first_row + row) * mat.stride;
   }
 
-  /// The new tokens [first, first + 16) as one warp's queries, or as many of them as there are.
-  VITRINE_DEVICE QueryRows queries(int first) const {
-    return {past + first + 1, std::clamp(rows - first, 0, 16)};
+  /// The new tokens from `first` on as one warp's queries, at most `most` of them.
+  VITRINE_DEVICE QueryRows queries(int first, int most = 16) const {
+    return {past + first + 1, std::clamp(rows - first, 0, most)};
   }
 
   /// This lane's 16 bytes of a span of query `row`; zeros outside the queries or channels.
@@ -126,21 +126,27 @@ struct SharedTile {
   VITRINE_DEVICE Chunk& at(int row, int chunk) const {
     return data[row * kRowChunks + (chunk ^ ((row & 1) << 2))];
   }
+  /// This lane's chunk of a span of row own + further. `further` is even, so that an address is
+  /// known but for a constant.
+  VITRINE_DEVICE Chunk along(int own, int further, int span) const {
+    const Chunk* first = &at(own, lane_quad() + span % 2 * 4);
+    return first[further * kRowChunks + span / 2 * 8];
+  }
 
-  /// Begins the copy of the first `rows` rows' first `chunks` chunks by all threads of the block;
-  /// the others become zeros.
-  template <class T>
+  /// Begins the copy of the first `rows` rows' first `chunks` chunks by all kThreads threads of the
+  /// block; the others become zeros.
+  template <int kThreads, class T>
   VITRINE_DEVICE void fill(const T* from, int stride, int rows, int chunks) const {
     static_assert(kWarp % kRowChunks == 0);  // so a thread's chunk is the same in all of its rows
+    constexpr int kStep = kThreads / kRowChunks;
     const int chunk = static_cast<int>(threadIdx.x) % kRowChunks,
-              first = static_cast<int>(threadIdx.x) / kRowChunks,
-              step = static_cast<int>(blockDim.x) / kRowChunks;
-    const int end = chunk < chunks ? rows : 0;  // before it, rows are copied
-    const int64_t jump = static_cast<int64_t>(step) * stride;
+              first = static_cast<int>(threadIdx.x) / kRowChunks;
+    const int end = chunk < chunks ? rows - first : 0;  // before it, rows are copied
+    const int64_t jump = static_cast<int64_t>(kStep) * stride;
     from += static_cast<int64_t>(first) * stride + chunk * kChunk<T>;
-#pragma unroll 4
-    for (int row = first; row < kRows; row += step, from += jump)
-      copy_async(&at(row, chunk), from, row < end ? static_cast<int>(sizeof(Chunk)) : 0);
+#pragma unroll
+    for (int row = 0; row < kRows; row += kStep, from += jump)
+      copy_async(&at(first + row, chunk), from, row < end ? static_cast<int>(sizeof(Chunk)) : 0);
   }
 };
 
@@ -161,31 +167,41 @@ struct SharedKeysAndValues {
     values.data = keys.data + Keys::kChunks;
   }
   /// Of the tile that begins at `begin`, what lies before position `end`.
+  template <int kThreads>
   VITRINE_DEVICE void fill_keys(const HeadView<T>& head, int begin, int end) const {
-    keys.fill(head.key(begin), head.key_stride, end - begin, head.key_stride / kChunk<T>);
+    keys.template fill<kThreads>(head.key(begin), head.key_stride, end - begin,
+                                 head.key_stride / kChunk<T>);
   }
+  template <int kThreads>
   VITRINE_DEVICE void fill_values(const HeadView<T>& head, int begin, int end) const {
-    values.fill(head.values + begin, head.value_stride, head.width(),
-                static_cast<int>(ceil_div(end - begin, kChunk<T>)));
+    values.template fill<kThreads>(head.values + begin, head.value_stride, head.width(),
+                                   (end - begin + kChunk<T> - 1) / kChunk<T>);
   }
 
-  /// query(half, span): this lane's chunk.
+  /// query(half, span): this lane's chunk. A key is read once for all of the warp's queries.
   template <int kHalves, class Query>
   VITRINE_DEVICE Weights<T, kHalves> weights(const Query& query, float scale, const QueryRows& rows,
                                              int begin) const {
-    float scores[kKeyBlocks][4] = {};
+    Scores<kHalves> scores = {};
 #pragma unroll
     for (int span = 0; span < kSpans; ++span) {
-      const Operand<T> top = operand<T>(query(0, span)),
-                       bottom = operand<T>(kHalves == 2 ? query(1, span) : Chunk{});
-      add_scores<T>(scores, top, bottom,
-                    [&](int key) { return keys.at(key, 4 * span + lane_quad()); });
+      Operand<T> queries[2 * kPairs<kHalves>] = {};
+#pragma unroll
+      for (int half = 0; half < kHalves; ++half) queries[half] = operand<T>(query(half, span));
+#pragma unroll
+      for (int block = 0; block < kKeyBlocks; ++block) {
+        const Operand<T> key =
+            operand<T>(keys.along(key_of<T>(0, lane_row()), key_of<T>(block, 0), span));
+#pragma unroll
+        for (int pair = 0; pair < kPairs<kHalves>; ++pair)
+          mma_span<T>(scores[pair][block], queries[2 * pair], queries[2 * pair + 1], key);
+      }
     }
     return weigh<T, kHalves>(scores, scale, rows, begin);
   }
   /// This lane's chunk of a block of 8 channels and a span of positions.
   VITRINE_DEVICE Chunk value(int block, int span) const {
-    return values.at(8 * block + lane_row(), 4 * span + lane_quad());
+    return values.along(lane_row(), 8 * block, span);
   }
 };
 

@@ -1,57 +1,77 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/attention/kernels.cuh"
 
-// Attention of sequences with many new tokens. A block takes 64 queries of one head, 16 in each of
-// its four warps, and walks the tiles of keys in ascending order: while one is worked on, the next
-// is copied to the other half of shared memory. The blocks with the most tiles, those of the last
-// queries, begin first.
+// Attention of sequences with many new tokens. A block takes 64 or 128 queries of one head, 16 or
+// 32 in each of its four warps, and walks the tiles of keys in ascending order: while one is worked
+// on, the next is copied to the other half of shared memory. The blocks with the most tiles, those
+// of the last queries, begin first.
 
 namespace vitrine::internal::cuda {
 namespace {
 
-constexpr int kWarps = 4, kThreads = kWarps * kWarp, kQueries = 16 * kWarps;
-
-/// Blocks that are to share a processor: this caps their registers where that costs nothing.
-template <class T, int kWidth>
-constexpr int kNeighbours = kWidth == 64 && sizeof(T) == 2 ? 3 : 1;
+constexpr int kWarps = 4, kThreads = kWarps * kWarp;
 
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads, kNeighbours<T, kWidth>)
-    attend(AttentionArgs args, BatchView batch, int few) {
+struct ManyShape {
   using Tile = SharedKeysAndValues<T, kWidth>;
+  static constexpr bool kLight = kWidth == 64 && sizeof(T) == 2;
+  /// Where registers allow, a warp has two products for each operand that it reads: of 16 queries
+  /// alone, shared memory would take as long as the arithmetic.
+  static constexpr int kHalves = kLight ? 4 : 2;
+  static constexpr int kRows = 8 * kHalves, kQueries = kRows * kWarps;
+  /// Blocks that are to share an SM: this caps their registers where that costs nothing.
+  static constexpr int kNeighbours = kLight ? 2 : 1;
+  static constexpr int kQueryChunks = kHalves * Tile::kSpans;  ///< of a lane
+  static constexpr size_t kBytes = 2 * Tile::kBytes + kQueryChunks * kThreads * sizeof(Chunk);
+};
+
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads, ManyShape<T, kWidth>::kNeighbours)
+    attend(AttentionArgs args, BatchView batch, int few) {
+  using Shape = ManyShape<T, kWidth>;
+  using Tile = typename Shape::Tile;
   wait_for_previous_kernel();
   let_next_kernel_start();
   const HeadView<T> head(args, batch.sequences[blockIdx.x / args.heads],
                          static_cast<int>(blockIdx.x) % args.heads);
-  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kQueries,
-            own = first + 16 * warp_id();
+  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * Shape::kQueries,
+            own = first + Shape::kRows * warp_id();
   if (head.rows <= few || first >= head.rows) return;
-  const int end =
-      head.past + std::min(first + kQueries, head.rows);  // of what any query of the block sees
-  const QueryRows rows = head.queries(own);
+  const int end = head.past + std::min(first + Shape::kQueries,
+                                       head.rows);  // of what any query of the block sees
+  const QueryRows rows = head.queries(own, Shape::kRows);
 
   const auto fill = [&](int begin) {
     const Tile tile(begin / kKeyTile % 2);
-    tile.fill_keys(head, begin, end);
-    tile.fill_values(head, begin, end);
+    tile.template fill_keys<kThreads>(head, begin, end);
+    tile.template fill_values<kThreads>(head, begin, end);
     copy_async_commit();
   };
   fill(0);
   // A lane's queries wait in shared memory, too, each lane's apart: they would take too many
-  // registers.
+  // registers. Two rows' words alternate, as an instruction takes them.
   Chunk* queries = shared_memory<Chunk>() + 2 * Tile::kBytes / sizeof(Chunk) + threadIdx.x;
 #pragma unroll
-  for (int i = 0; i < 2 * Tile::kSpans; ++i)
-    queries[i * kThreads] = head.query(own + lane_row() + i % 2 * 8, i / 2);
-  const auto query = [&](int half, int span) { return queries[(2 * span + half) * kThreads]; };
-  Sums<2, Tile::kBlocks> sums;
+  for (int i = 0; i < Shape::kQueryChunks; i += 2) {
+    const int row = own + lane_row() + i % Shape::kHalves * 8, span = i / Shape::kHalves;
+    const Chunk top = head.query(row, span), bottom = head.query(row + 8, span);
+    const uint32_t *t = top.word, *b = bottom.word;
+    queries[i * kThreads] = {t[0], b[0], t[1], b[1]};
+    queries[(i + 1) * kThreads] = {t[2], b[2], t[3], b[3]};
+  }
+  const auto query = [&](int half, int span) {
+    const Chunk* pair = queries + (Shape::kHalves * span + half / 2 * 2) * kThreads;
+    const uint32_t *early = pair[0].word + half % 2, *late = pair[kThreads].word + half % 2;
+    return Chunk{early[0], early[2], late[0], late[2]};
+  };
+  Sums<Shape::kHalves, Tile::kBlocks> sums;
   for (int begin = 0; begin < end; begin += kKeyTile) {
     copy_async_wait<0>();
     __syncthreads();  // the tile has arrived, and no thread reads the other half any more
     if (begin + kKeyTile < end) fill(begin + kKeyTile);
     if (begin >= rows.longest()) continue;
     const Tile tile(begin / kKeyTile % 2);
-    const Weights<T, 2> weights = tile.template weights<2>(query, args.scale, rows, begin);
+    const auto weights = tile.template weights<Shape::kHalves>(query, args.scale, rows, begin);
     add_tile(sums, weights, rows, begin,
              [&](int block, int span) { return tile.value(block, span); });
   }
@@ -64,8 +84,7 @@ __global__ void __launch_bounds__(kThreads, kNeighbours<T, kWidth>)
 size_t many_shared_bytes(const AttentionArgs& args) {
   size_t bytes = 0;
   with_element_and_width(args.q.dtype, args.head_width, [&](auto element, auto width) {
-    using Tile = SharedKeysAndValues<decltype(element), width.value>;
-    bytes = 2 * Tile::kBytes + 2 * Tile::kSpans * kThreads * sizeof(Chunk);
+    bytes = ManyShape<decltype(element), width.value>::kBytes;
   });
   return bytes;
 }
@@ -74,11 +93,12 @@ void attend_many(Device& device, const AttentionArgs& args, int few) {
   int64_t longest = 0;
   for (const SequenceSlice& slice : args.batch->sequences) longest = std::max(longest, slice.rows);
   if (longest <= few) return;
-  const LaunchShape shape{.grid = dim3(head_count(args), ceil_div(longest, kQueries)),
-                          .block = kThreads,
-                          .shared = many_shared_bytes(args),
-                          .may_start_early = true};
   with_element_and_width(args.q.dtype, args.head_width, [&](auto element, auto width) {
+    using Shape = ManyShape<decltype(element), width.value>;
+    const LaunchShape shape{.grid = dim3(head_count(args), ceil_div(longest, Shape::kQueries)),
+                            .block = kThreads,
+                            .shared = Shape::kBytes,
+                            .may_start_early = true};
     launch(device, shape, attend<decltype(element), width.value>, args, view(*args.batch), few);
   });
 }

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <bit>
 
+#include "kernels/cuda/device/activation.cuh"
 #include "kernels/cuda/device/kv_layout.cuh"
 
-// Attention of up to 16 queries of one head: what one warp does with one tile of 64 keys, and how
+#if !defined(__CUDACC__)
+#include <power_of_two.h>
+#endif
+
+// Attention of up to 32 queries of one head: what one warp does with one tile of 64 keys, and how
 // tiles are put together. All kernels consist of these functions, so a query's result has the same
 // bits whichever of them computes it:
 //
@@ -21,8 +27,8 @@
 // key_of(). A lane's scores x[0..15] of a row are then its keys in ascending order.
 //
 // What a query must not see takes no part at all: its scores are -inf (p is exactly 0), and values
-// are zeros in the sum, even where 0 times the value would be a NaN. kHalves says whether a warp
-// has 16 queries (2) or 8 (1): all of rows l / 4 + 8 is then left away.
+// are zeros in the sum, even where 0 times the value would be a NaN. kHalves is the number of a
+// warp's queries by 8: a lane has rows l / 4 + 8 half, and two halves share an instruction.
 
 namespace vitrine::internal::cuda {
 
@@ -31,6 +37,8 @@ inline constexpr int kLaneKeys = 16;             ///< keys of a tile that a lane
 template <class T>
 inline constexpr int kTileSpans = kKeyTile / kSpan<T>;
 inline constexpr float kMasked = -INFINITY;
+template <int kHalves>
+inline constexpr int kPairs = (kHalves + 1) / 2;  ///< of halves that share an instruction
 
 VITRINE_DEVICE int lane_row() { return static_cast<int>(threadIdx.x % kWarp / 4); }
 VITRINE_DEVICE int lane_quad() { return static_cast<int>(threadIdx.x % 4); }
@@ -61,6 +69,10 @@ struct QueryRows {
 
 // --- scores
 
+/// The unscaled or scaled scores of a tile.
+template <int kHalves>
+using Scores = float[kPairs<kHalves>][kKeyBlocks][4];
+
 /// scores += q.k over one span of channels; top and bottom are the queries', key(k) this lane's 16
 /// bytes of the tile's key k.
 template <class T, int kBlocks, class Key>
@@ -72,13 +84,75 @@ VITRINE_DEVICE void add_scores(float (&scores)[kBlocks][4], const Operand<T>& to
   }
 }
 
+/// f(half, key, score) for all scores of this lane; `key` is the score's place in the tile.
+template <class T, int kHalves, class F>
+VITRINE_DEVICE void for_each_score(float (&scores)[kPairs<kHalves>][kKeyBlocks][4], const F& f) {
+#pragma unroll
+  for (int half = 0; half < kHalves; ++half) {
+#pragma unroll
+    for (int i = 0; i < kLaneKeys; ++i)
+      f(half, lane_key<T>(i / kChunk<T>) + i % kChunk<T>,
+        scores[half / 2][i / 2][half % 2 * 2 + i % 2]);
+  }
+}
+
+/// Sets what the queries do not see of the tile that begins at `begin` to `value`. Where all see
+/// all of it, nothing is compared.
+template <class T, int kHalves>
+VITRINE_DEVICE void hide(float (&scores)[kPairs<kHalves>][kKeyBlocks][4], const QueryRows& rows,
+                         int begin, float value) {
+  if (begin + kKeyTile <= rows.shortest) return;
+  for_each_score<T, kHalves>(scores, [&](int half, int key, float& score) {
+    if (key >= rows.length(lane_row() + 8 * half) - begin) score = value;
+  });
+}
+
 // --- softmax
 
-/// A softmax over some positions that others may join.
+inline constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
+
+/// 2^x within two units in the last place, in one instruction; 0 below the normal numbers.
+VITRINE_DEVICE float power_of_two(float x) {
+#if defined(__CUDACC__)
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+#else
+  return cuda_on_host::power_of_two(x);
+#endif
+}
+
+/// Scores are dot products times the scale, rounded. A product with a power of two rounds nothing:
+/// there it becomes part of a later multiplication, and the bits are the same.
+struct ScoreScale {
+  float first, rest;  ///< their product is the scale; one of them is 1
+
+  VITRINE_DEVICE explicit ScoreScale(float scale) {
+    const bool exact = (std::bit_cast<uint32_t>(scale) & 0x007fffffu) == 0;
+    first = exact ? 1.0f : scale;
+    rest = exact ? scale : 1.0f;
+  }
+  /// Multiplies with `first`.
+  template <int kRows, int kColumns>
+  VITRINE_DEVICE void apply(float (&products)[kRows][kColumns]) const {
+    if (first == 1.0f) return;
+#pragma unroll
+    for (int i = 0; i < kRows * kColumns; ++i) products[i / kColumns][i % kColumns] *= first;
+  }
+};
+
+/// exp(score - lse), of a score that was multiplied with scale.first.
+VITRINE_DEVICE float share_of(float score, const ScoreScale& scale, float lse) {
+  return power_of_two(fmaf(score, scale.rest, -lse) * kLog2E);
+}
+
+/// A softmax over some positions that others may join. An exponential is divided by 2 to the power
+/// exponent_of_two(highest), which is rounded: all of a row are off by the same factor.
 struct PartialSoftmax {
   float highest = kMasked;
   float sum = 0.0f;
 };
+VITRINE_DEVICE float exponent_of_two(float highest) { return highest * kLog2E; }
 
 /// What two parts are multiplied with when they are put together.
 struct Shares {
@@ -89,30 +163,37 @@ struct Shares {
 /// that nothing was added to.
 VITRINE_DEVICE Shares join(PartialSoftmax& mine, const PartialSoftmax& theirs) {
   const float highest = fmaxf(mine.highest, theirs.highest);
-  const Shares shares{mine.highest == highest ? 1.0f : expf(mine.highest - highest),
-                      theirs.highest == highest ? 1.0f : expf(theirs.highest - highest)};
+  const auto share = [&](float own) {
+    return own == highest ? 1.0f : power_of_two(exponent_of_two(own) - exponent_of_two(highest));
+  };
+  const Shares shares{share(mine.highest), share(theirs.highest)};
   mine.highest = highest;
   mine.sum = fmaf(theirs.sum, shares.theirs, mine.sum * shares.mine);
   return shares;
 }
 
 VITRINE_DEVICE float log_sum_exp(const PartialSoftmax& softmax) {
-  return softmax.highest + logf(softmax.sum);
+  const float highest = softmax.highest, log = logf(softmax.sum);
+  if (highest == kMasked) return highest;
+  const float rounded_off = fmaf(highest, kLog2E, -exponent_of_two(highest));
+  return highest + fmaf(-kLn2, rounded_off, log);
 }
 
-/// Turns the scores that four neighbouring lanes hold of one row of a tile into exp(score -
-/// highest).
-VITRINE_DEVICE PartialSoftmax tile_softmax(float (&x)[kLaneKeys]) {
+/// Turns the scores that four neighbouring lanes hold of one row of a tile, multiplied with
+/// scale.first, into their exponentials.
+VITRINE_DEVICE PartialSoftmax tile_softmax(float (&x)[kLaneKeys], const ScoreScale& scale) {
   PartialSoftmax tile;
+  float top = kMasked;
 #pragma unroll
-  for (const float score : x) tile.highest = fmaxf(tile.highest, score);
-  tile.highest = fmaxf(tile.highest, shuffle_xor(tile.highest, 1));
-  tile.highest = fmaxf(tile.highest, shuffle_xor(tile.highest, 2));
-  const float shift =
-      tile.highest == kMasked ? 0.0f : tile.highest;  // -inf - -inf is none of their business
+  for (const float score : x) top = fmaxf(top, score);
+  top = fmaxf(top, shuffle_xor(top, 1));
+  top = fmaxf(top, shuffle_xor(top, 2));
+  tile.highest = top * scale.rest;
+  const float slope = exponent_of_two(scale.rest);
+  const float shift = top == kMasked ? 0.0f : exponent_of_two(tile.highest);  // else -inf + inf
 #pragma unroll
   for (float& p : x) {
-    p = expf(p - shift);
+    p = power_of_two(fmaf(p, slope, -shift));
     tile.sum += p;
   }
   tile.sum += shuffle_xor(tile.sum, 1);
@@ -143,19 +224,19 @@ VITRINE_DEVICE Chunk pack(const float* x) {
 
 /// From the unscaled scores of the tile that begins at position `begin`.
 template <class T, int kHalves>
-VITRINE_DEVICE Weights<T, kHalves> weigh(const float (&scores)[kKeyBlocks][4], float scale,
-                                         const QueryRows& rows, int begin) {
+VITRINE_DEVICE Weights<T, kHalves> weigh(float (&scores)[kPairs<kHalves>][kKeyBlocks][4],
+                                         float scale, const QueryRows& rows, int begin) {
+  const ScoreScale by(scale);
+#pragma unroll
+  for (auto& pair : scores) by.apply(pair);
+  hide<T, kHalves>(scores, rows, begin, kMasked);
   Weights<T, kHalves> weights;
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {
-    const int visible = rows.length(lane_row() + 8 * half) - begin;
     float x[kLaneKeys];
 #pragma unroll
-    for (int i = 0; i < kLaneKeys; ++i) {
-      const int key = lane_key<T>(i / kChunk<T>) + i % kChunk<T>;
-      x[i] = key < visible ? scores[i / 2][2 * half + i % 2] * scale : kMasked;
-    }
-    weights.softmax[half] = tile_softmax(x);
+    for (int i = 0; i < kLaneKeys; ++i) x[i] = scores[half / 2][i / 2][half % 2 * 2 + i % 2];
+    weights.softmax[half] = tile_softmax(x, by);
 #pragma unroll
     for (int span = 0; span < kTileSpans<T>; ++span)
       weights.p[half][span] = operand<T>(pack<T>(x + span * kChunk<T>));
@@ -187,20 +268,46 @@ VITRINE_DEVICE Chunk without_first(Chunk chunk, int count) {
   return chunk;
 }
 
-/// Whether no element is infinite or a NaN.
+/// The largest sizes among chunks: whether a weight of 0 takes no part in any product with them.
+/// A NaN or an infinity makes it a NaN; and what is huge might still count when the products of a
+/// sum are aligned.
 template <class T>
-VITRINE_DEVICE bool finite(const Chunk& chunk) {
-  constexpr uint32_t kExponent = sizeof(T) == 4           ? 0x7f800000u
-                                 : std::is_same_v<T, F16> ? 0x7c00u
-                                                          : 0x7f80u;
-  bool all = true;
+struct Sizes {
+  uint32_t largest = 0;  ///< bits, of two elements of 16
+
+  VITRINE_DEVICE void add(const Chunk& chunk) {
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    all = all && (chunk.word[i] & kExponent) != kExponent;
-    if constexpr (sizeof(T) == 2) all = all && (chunk.word[i] >> 16 & kExponent) != kExponent;
+    for (const uint32_t word : chunk.word) largest = larger(largest, word & kSizeBits);
   }
-  return all;
-}
+  VITRINE_DEVICE bool harmless() const {
+    if constexpr (sizeof(T) == 4)
+      return largest < kHarmful;
+    else
+      return (largest & 0xffffu) < kHarmful && largest >> 16 < kHarmful;
+  }
+
+ private:
+  static constexpr uint32_t kSizeBits = sizeof(T) == 4 ? 0x7fffffffu : 0x7fff7fffu;
+  /// Bits of 2^100; of infinity for F16.
+  static constexpr uint32_t kHarmful = sizeof(T) == 4           ? 227u << 23
+                                       : std::is_same_v<T, F16> ? 0x7c00u
+                                                                : 227u << 7;
+
+  /// Bits of sizes are ordered as the sizes are, NaNs last.
+  static VITRINE_DEVICE uint32_t larger(uint32_t a, uint32_t b) {
+    if constexpr (sizeof(T) == 4) return a > b ? a : b;
+#if defined(__CUDACC__)
+    uint32_t both;
+    if constexpr (std::is_same_v<T, F16>)
+      asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(both) : "r"(a), "r"(b));
+    else
+      asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(both) : "r"(a), "r"(b));
+    return both;
+#else
+    return std::max(a & 0xffffu, b & 0xffffu) | std::max(a >> 16, b >> 16) << 16;
+#endif
+  }
+};
 
 // --- joining
 
@@ -231,15 +338,22 @@ VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>&
                         const Value& value) {
 #pragma unroll
   for (int block = 0; block < kBlocks; ++block) {
-    float c[4] = {};
+    float c[kPairs<kHalves>][4] = {};
 #pragma unroll
     for (int span = 0; span < kTileSpans<T>; ++span) {
-      const Operand<T> bottom = kHalves == 2 ? tile.p[kHalves - 1][span] : Operand<T>{};
-      mma_span<T>(c, tile.p[0][span], bottom, operand<T>(value(block, span)));
+      const Operand<T> right = operand<T>(value(block, span));
+#pragma unroll
+      for (int pair = 0; pair < kPairs<kHalves>; ++pair) {
+        if constexpr (kHalves == 1)
+          mma_span<T>(c[pair], tile.p[0][span], right);
+        else
+          mma_span<T>(c[pair], tile.p[2 * pair][span], tile.p[2 * pair + 1][span], right);
+      }
     }
 #pragma unroll
     for (int i = 0; i < 2 * kHalves; ++i) {
-      if (takes_part[i / 2]) sums.o[block][i] = joined(sums.o[block][i], c[i], shares[i / 2]);
+      float& o = sums.o[block][i];
+      if (takes_part[i / 2]) o = joined(o, c[i / 4][i % 4], shares[i / 2]);
     }
   }
 }
@@ -256,13 +370,15 @@ VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kH
   };
   bool together = rows.count == 1;
   if (!together) {
-    bool harmless = true;
-#pragma unroll 4
-    for (int i = 0; i < kBlocks * kTileSpans<T>; ++i) {
-      harmless =
-          harmless && finite<T>(seen_by(rows.count - 1, i / kTileSpans<T>, i % kTileSpans<T>));
+    Sizes<T> sizes;
+#pragma unroll
+    for (int span = 0; span < kTileSpans<T>; ++span) {
+      const int from = begin + span * kSpan<T>;
+      if (from + kSpan<T> <= rows.shortest || from >= rows.longest()) continue;  // 0 for no query
+#pragma unroll 2
+      for (int block = 0; block < kBlocks; ++block) sizes.add(seen_by(rows.count - 1, block, span));
     }
-    together = ballot(!harmless) == 0;
+    together = ballot(!sizes.harmless()) == 0;
   }
 #pragma unroll 1
   for (int row = together ? rows.count - 1 : 0; row < rows.count; ++row) {
@@ -319,7 +435,7 @@ VITRINE_DEVICE void store_z(const Sums<kHalves, kBlocks>& sums, int count, T* z,
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {
     const int row = lane_row() + 8 * half;
-    const float inverse = 1.0f / sums.softmax[half].sum;
+    const float inverse = quotient(1.0f, sums.softmax[half].sum);
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block) {
       const int channel = 8 * block + 2 * lane_quad();

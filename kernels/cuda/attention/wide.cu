@@ -20,8 +20,8 @@ __global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView ba
   const QueryRows rows = head.queries(first);
   Sums<2, kWidestHead / 8> sums;
   for (int begin = 0; begin < rows.longest(); begin += kKeyTile) {
-    float scores[kKeyBlocks][4] = {};
-    head.add_all_scores(scores, first, begin);
+    Scores<2> scores = {};
+    head.add_all_scores(scores[0], first, begin);
     add_tile(sums, weigh<T, 2>(scores, args.scale, rows, begin), rows, begin,
              [&](int block, int span) {
                const int channel = first_channel + 8 * block + lane_row();
