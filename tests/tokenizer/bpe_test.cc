@@ -163,11 +163,11 @@ TEST(Bpe, AddedTokensTakeTheSpaceBesideThem) {
 }
 
 TEST(Bpe, TheLongestAddedTokenIsTaken) {
-  const std::string json = R"({"model": {"vocab": {"a": 0, "<": 1, ">": 2}, "merges": []},
+  const std::string file = R"({"model": {"vocab": {"a": 0, "<": 1, ">": 2}, "merges": []},
                                "added_tokens": [{"id": 3, "content": "<a>", "special": true}, {"id": 4, "content": "<a"},
                                                 {"id": 5, "content": "<a>a", "normalized": false}, {"id": 6, "content": ">a<", "normalized": false}],
                                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})";
-  const BpeTokenizer tokenizer(parse_tokenizer_json(json, "t.json"));
+  const BpeTokenizer tokenizer(parse_tokenizer_json(file, "t.json"));
   EXPECT_EQ(tokenizer.encode("<a>a", Special::kAllow), (Ids{5}));
   EXPECT_EQ(tokenizer.encode("<a><", Special::kAllow), (Ids{3, 1}));
   EXPECT_EQ(tokenizer.encode("<a", Special::kAllow), (Ids{4}));
@@ -194,10 +194,10 @@ TEST(Bpe, ThreadsShareOneTokenizer) {
 }
 
 TEST(Bpe, AMissingByteIsNamed) {
-  const std::string json =
+  const std::string file =
       R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
                                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})";
-  const BpeTokenizer bpe(parse_tokenizer_json(json, "t.json"));
+  const BpeTokenizer bpe(parse_tokenizer_json(file, "t.json"));
   const Tokenizer& tokenizer = bpe;
   EXPECT_EQ(tokenizer.encode("aab"), (Ids{0, 2}));
   try {
