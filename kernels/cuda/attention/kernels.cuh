@@ -144,7 +144,7 @@ struct SharedTile {
     const int end = chunk < chunks ? rows - first : 0;  // before it, rows are copied
     const int64_t jump = static_cast<int64_t>(kStep) * stride;
     from += static_cast<int64_t>(first) * stride + chunk * kChunk<T>;
-#pragma unroll
+#pragma unroll 8
     for (int row = 0; row < kRows; row += kStep, from += jump)
       copy_async(&at(first + row, chunk), from, row < end ? static_cast<int>(sizeof(Chunk)) : 0);
   }
