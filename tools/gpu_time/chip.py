@@ -11,7 +11,7 @@ CLOCK = 1.98e9  # [M] while memory is the limit; CLOCK_TENSOR under tensor cores
 CLOCK_TENSOR = 1.46e9  # [M] 790 TFLOP/s of random bf16, over 132 x 4096 operations a cycle
 TENSOR = 7.9e14  # [M] operations/s of a large product of random bf16
 DRAM = 4.3e12  # [M] bytes/s, a copy's reads and writes
-L2 = 7.5e12  # [F] bytes/s: what products in 128 x 256 tiles without multicast must read at about 700 TFLOP/s
+L2 = 7.5e12  # [E] bytes/s; [F] products in 128 x 256 tiles without multicast read about this at 700 TFLOP/s
 L2_BYTES = 50e6  # [W]
 RESIDENT = 30e6  # [E] activations of at most this size are found in L2 by the next kernel
 
