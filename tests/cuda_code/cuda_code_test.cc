@@ -66,7 +66,10 @@ int allowed_spills(const std::string& file, const std::string& kernel) {
       file.starts_with("attention_many") && kernel.find("attendIf") != std::string::npos;
   const bool wide_gradients_in_float = file.starts_with("attention_backward") &&
                                        kernel.find("differentiateIfLi128") != std::string::npos;
-  return prompts_in_float ? 72 : wide_gradients_in_float ? 48 : 0;
+  // Addresses, put away before the products and read again before the keys of new tokens.
+  const bool decoding_in_float =
+      file.starts_with("attention_few.sm_90a") && kernel.find("attendIfLi64") != std::string::npos;
+  return prompts_in_float || decoding_in_float ? 72 : wide_gradients_in_float ? 48 : 0;
 }
 
 TEST(CudaCode, NoKernelSpillsOrKeepsArraysInLocalMemory) {
@@ -150,14 +153,16 @@ int wide_bytes(const std::vector<std::string>& all, size_t begin, size_t end) {
 }
 
 constexpr int kBytesOfPart = 8 * 16;  // a lane's, of the weights or of a row
+// Of rows in memory, for which registers are fewer; the rest comes during the first products.
+constexpr int kBytesAtOnce = 6 * 16;
 // What griddepcontrol.wait and .launch_dependents become.
 const char *const kWait = "ACQBULK", *const kTrigger = "PREEXIT";
 // linear_few_rows' kernels by where they read x, as enumerators in a mangled name.
 const char *const kXInMemory = "SourceE1", *const kXInSharedMemory = "SourceE2";
 
 // The kernels of decoding have their weights under way before the previous kernel has ended, and
-// then ask for their rows all at once, straight or by copies to shared memory. The next kernel may
-// load its own weights while this one waits.
+// then ask for their rows: all at once by copies to shared memory, or most of them straight. The
+// next kernel may load its own weights while this one waits.
 TEST(CudaCode, DecodingLoadsAheadAndAtOnce) {
   const std::string file = "linear_few_rows.sm_90a.o";
   VITRINE_NEEDS_CODE(file);
@@ -174,7 +179,7 @@ TEST(CudaCode, DecodingLoadsAheadAndAtOnce) {
     if (copies)
       EXPECT_LT(first_of(all, "LDGSTS", wait), product) << name;
     else
-      EXPECT_GE(wide_bytes(all, wait, product), kBytesOfPart) << name;
+      EXPECT_GE(wide_bytes(all, wait, product), kBytesAtOnce) << name;
   }
   EXPECT_GT(straight, 0);
   EXPECT_GT(copied, 0);
@@ -218,7 +223,7 @@ TEST(CudaCode, NoConstantLoadsAnywhereAndNoCallsInProducts) {
   VITRINE_NEEDS_CODE(objects.front().filename());
   for (const fs::path& object : objects) {
     const std::string file = object.filename().string();
-    const bool products = file.starts_with("linear_") || file.starts_with("attention_");
+    const bool linear = file.starts_with("linear_");
     for (const auto& [name, code] : disassemble(object)) {
       const std::vector<std::string> all = instructions(code);
       for (const std::string& instruction : all) {
@@ -226,11 +231,12 @@ TEST(CudaCode, NoConstantLoadsAnywhereAndNoCallsInProducts) {
           EXPECT_EQ(instruction.find("CONSTANT"), std::string::npos) << name;
         }
       }
-      // A layernorm divides once a row, before the products of its rows.
-      const bool normalizes = name.find(kXInSharedMemory) != std::string::npos;
-      if (products) {
-        EXPECT_EQ(first_of(all, "CALL", normalizes ? first_of(all, "HMMA") : 0), all.size())
-            << name;
+      // A layernorm divides once a row, and attention finds a block's tile by whole numbers, before
+      // the products.
+      const bool divides_before = !linear || name.find(kXInSharedMemory) != std::string::npos;
+      if (linear || file.starts_with("attention_")) {
+        const size_t from = divides_before ? first_of(all, "HMMA") : 0;
+        EXPECT_EQ(first_of(all, "CALL", from), all.size()) << name;
       }
     }
   }
@@ -279,6 +285,7 @@ TEST_P(CudaCodePromises, AreKept) {
       EXPECT_TRUE(std::regex_search(code, std::regex(instruction)))
           << name << " has no " << instruction;
     }
+    if (allowed_spills(promise.file, name) > 0) continue;
     EXPECT_FALSE(std::regex_search(code, std::regex(R"(\b(LDL|STL)\b)")))
         << name << " uses local memory";
   }

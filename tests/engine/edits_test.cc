@@ -146,10 +146,13 @@ TEST_F(Edits, ADirectionOfOneHeadGoesFromEachSelectedHead) {
 TEST_F(Edits, QueriesOfZeroGiveUniformAttention) {
   const vitrine::Run edited = run(Hooks().edit("blocks.0.attn.hook_q", zero(), {.heads = {1}}));
   const TensorView pattern = edited["blocks.0.attn.hook_pattern"].slice(1);
+  // A GPU's power of two is off by up to two units in the last place, 1.2e-7 each of a value that
+  // is at most 1/2 where it is not exact.
+  constexpr double kTolerance = 2.5e-7;
   for (int64_t t = 0; t < kTokens; ++t) {
     for (int64_t key = 0; key < kTokens; ++key) {
       EXPECT_NEAR(pattern.slice(t).f32()[static_cast<size_t>(key)],
-                  key <= t ? 1.0 / static_cast<double>(t + 1) : 0.0, 1e-7);
+                  key <= t ? 1.0 / static_cast<double>(t + 1) : 0.0, kTolerance);
     }
   }
 }

@@ -68,7 +68,8 @@ template <class T, int kGroups, Source kSource>
 VITRINE_DEVICE void multiply_part(const LinearOperands& operands, const std::byte* shared_part,
                                   int first_row, int part, WeightStream<T, kSource>& weights,
                                   float (&sums)[4]) {
-  constexpr int kBatch = kSource == Source::kShared ? 2 : 8 / kGroups;  // spans of x loaded at once
+  // Spans of x loaded at once; of float32, whose operands take two registers more each, one.
+  constexpr int kBatch = kSource == Source::kShared ? (sizeof(T) == 4 ? 1 : 2) : 8 / kGroups;
   const int row = first_row + lane_id() / 4, first = part * kPart<T>;
 #pragma unroll
   for (int begin = 0; begin < kSpansOfPart; begin += kBatch) {
