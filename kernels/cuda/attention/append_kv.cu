@@ -15,6 +15,7 @@ namespace {
 using namespace cuda;
 
 constexpr int kWarps = 4, kRows = 32, kChannels = 64;
+constexpr int64_t kNone = -1;  // the place of a row that belongs to no sequence
 template <class T>
 constexpr int kStageStride =
     kChannels + 4 / static_cast<int>(sizeof(T));  // a column's elements lie in different banks
@@ -44,25 +45,46 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   T* stage = shared_memory<T>();
   const int head = static_cast<int>(blockIdx.y), first_row = static_cast<int>(blockIdx.x) * kRows;
   const int first_channel = static_cast<int>(blockIdx.z) * kChannels;
-  for (int i = warp_id(); i < kRows; i += kWarps) {
-    const int row = first_row + i;
-    const CachePlace<T> to = place_of<T>(batch, row, heads, width, cache);
-    if (to.cache == nullptr) continue;
-    T* key = to.layout.keys(to.cache, head) + to.position * to.layout.padded_width();
-    for (int c = lane_id(); c < kChannels; c += kWarp) {
-      const int channel = first_channel + c, column = head * width + channel;
-      if (channel < to.layout.padded_width())
-        key[channel] = channel < width ? k[row * k_stride + column] : T{};
-      if (channel < width) stage[i * kStageStride<T> + c] = v[row * v_stride + column];
+  // A lane finds the place of one of the block's rows; all rows of a warp are read at once.
+  static_assert(kRows == kWarp);
+  const CachePlace<T> own = place_of<T>(batch, first_row + lane_id(), heads, width, cache);
+  const int64_t padded_width = KvLayout<T>{heads, width, 0}.padded_width();
+  const int64_t own_key = own.cache == nullptr
+                              ? kNone
+                              : reinterpret_cast<std::byte*>(own.layout.keys(own.cache, head) +
+                                                             own.position * padded_width) -
+                                    cache;
+  constexpr int kOfWarp = kRows / kWarps, kOfLane = kChannels / kWarp;
+  T keys[kOfWarp][kOfLane], values[kOfWarp][kOfLane];
+#pragma unroll
+  for (int r = 0; r < kOfWarp; ++r) {
+    const int i = warp_id() + r * kWarps;
+    const bool is_there = shuffle(own_key, i) != kNone;
+#pragma unroll
+    for (int j = 0; j < kOfLane; ++j) {
+      const int channel = first_channel + lane_id() + j * kWarp, column = head * width + channel;
+      const int64_t row = first_row + i;
+      keys[r][j] = is_there && channel < width ? k[row * k_stride + column] : T{};
+      values[r][j] = is_there && channel < width ? v[row * v_stride + column] : T{};
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kOfWarp; ++r) {
+    const int i = warp_id() + r * kWarps;
+    const int64_t at = shuffle(own_key, i);
+#pragma unroll
+    for (int j = 0; j < kOfLane; ++j) {
+      const int c = lane_id() + j * kWarp, channel = first_channel + c;
+      if (at != kNone && channel < padded_width)
+        reinterpret_cast<T*>(cache + at)[channel] = keys[r][j];
+      stage[i * kStageStride<T> + c] = values[r][j];
     }
   }
   __syncthreads();
-  const CachePlace<T> to = place_of<T>(batch, first_row + lane_id(), heads, width, cache);
-  if (to.cache == nullptr) return;
-  T* values = to.layout.values(to.cache, head) + to.position;
+  if (own.cache == nullptr) return;
+  T* to = own.layout.values(own.cache, head) + own.position;
   for (int c = warp_id(); c < kChannels && first_channel + c < width; c += kWarps) {
-    values[(first_channel + c) * to.layout.padded_capacity()] =
-        stage[lane_id() * kStageStride<T> + c];
+    to[(first_channel + c) * own.layout.padded_capacity()] = stage[lane_id() * kStageStride<T> + c];
   }
 }
 
