@@ -104,8 +104,16 @@ Element element(MmaKind kind, uint32_t bits) {
   return e;
 }
 
+bool is_zero(const Operand& operand) {
+  Four any{};
+  for (const Four& four : operand.significand) any |= four;
+  return operand.finite && (any[0] | any[1] | any[2] | any[3]) == 0;
+}
+
 float fused_sum(const TensorCore& core, MmaKind kind, const Operand& left, const Operand& right,
                 float c) {
+  // Rows and columns that are not there. c stays whole: its exponent is above that of a zero.
+  if ((left.zero && right.finite) || (right.zero && left.finite)) return c + 0.0f;
   const bool halves = core.bytes_at_once == 16;
   if (kind == MmaKind::kTf32) {
     if (!halves) return one_sum<2>(core, left, right, 0, c);
@@ -125,6 +133,7 @@ float fused_sum(const TensorCore& core, MmaKind kind, std::span<const Element> l
       result.value[i] = elements[i].value;
       result.finite = result.finite && elements[i].finite;
     }
+    result.zero = is_zero(result);
     return result;
   };
   return fused_sum(core, kind, operand(left), operand(right), c);

@@ -38,9 +38,12 @@ using Four = int32_t __attribute__((vector_size(16)));
 struct Operand {
   Four significand[4] = {}, exponent[4] = {};
   bool finite = true;    ///< all of them
+  bool zero = false;     ///< all of them
   float value[16] = {};  ///< written where not all are finite
 };
 
+/// Whether all its numbers are zeros.
+bool is_zero(const Operand& operand);
 /// c + the sum of left[i] right[i], of one instruction of `kind`.
 float fused_sum(const TensorCore& core, MmaKind kind, const Operand& left, const Operand& right,
                 float c);

@@ -56,6 +56,7 @@ Operand gathered(MmaKind kind, const Given* lanes, size_t first, size_t second) 
     }
     for (size_t q = 0; q < 4; ++q) result.finite = result.finite && lanes[q].finite[w];
   }
+  result.zero = is_zero(result);
   if (result.finite) return result;
   size_t k = 0;
   for (const size_t w : words) {
