@@ -117,11 +117,7 @@ TEST_P(LinearOrderTest, ForwardKernelsFollowIt) {
       const Weight weight = pack_weight(*backend, w, in, out, type, Order::kOutIn);
       const Matrix at(*backend, x, rows, in, stride_of(in, alignment, 3), type),
           y(*backend, rows, out);
-      LinearArgs args;
-      args.x = at;
-      args.weight = &weight.packed;
-      args.out = y;
-      backend->linear(args);
+      backend->linear({.x = at, .weight = &weight.packed, .out = y});
       EXPECT_TRUE(same_bits(y.values(), products(x, w, s, type))) << rows << " x " << in;
     }
   }
@@ -136,11 +132,7 @@ TEST_P(LinearOrderTest, BackwardKernelsFollowIt) {
     const std::vector<float> dy = rounded(normal(random, rows * kOut), type);
     const Matrix at(*backend, dy, rows, kOut, stride_of(kOut, Rows::kAligned, 0), type),
         dx(*backend, rows, kIn);
-    LinearBackwardArgs args;
-    args.dy = at;
-    args.weight = &weight.packed;
-    args.dx = dx;
-    backend->linear_backward(args);
+    backend->linear_backward({.dy = at, .weight = &weight.packed, .dx = dx});
     EXPECT_TRUE(
         same_bits(dx.values(), products(dy, transposed(w, kOut, kIn), {rows, kOut, kIn}, type)))
         << rows;

@@ -166,15 +166,11 @@ TEST_P(LinearChoiceTest, BothInstructionsGiveTheSameBits) {
     const Weight weight = pack_weight(*backend, w, kIn, kOut, type, Order::kOutIn);
     const Matrix at(*backend, rounded(x, type), kRows, kIn, kIn, type), many(*backend, kRows, kOut),
         few(*backend, kRows, kOut);
-    LinearArgs args;
-    args.x = at;
-    args.weight = &weight.packed;
-    args.out = many;
-    backend->linear(args);
+    backend->linear({.x = at, .weight = &weight.packed, .out = many});
     for (int64_t row = 0; row < kRows; row += kAtOnce) {
-      args.x = at.mat().row_range(row, kAtOnce);
-      args.out = few.mat().row_range(row, kAtOnce);
-      backend->linear(args);
+      backend->linear({.x = at.mat().row_range(row, kAtOnce),
+                       .weight = &weight.packed,
+                       .out = few.mat().row_range(row, kAtOnce)});
     }
     EXPECT_TRUE(same_bits(many.values(), few.values())) << dtype_name(type);
     EXPECT_TRUE(was_taken(*backend, {kRows, kIn, kOut}, type, "hopper 128x64"));

@@ -72,11 +72,7 @@ class LogitStatsTest : public KernelTest {
     const Weight unembed = make_weight(*backend, random, width, vocab, dtype, Order::kOutIn);
     const Matrix x(*backend, normal(random, rows * width), rows, width, 0, x_type),
         full(*backend, rows, vocab);
-    LinearArgs linear;
-    linear.x = x;
-    linear.weight = &unembed.packed;
-    linear.out = full;
-    backend->linear(linear);
+    backend->linear({.x = x, .weight = &unembed.packed, .out = full});
     const std::vector<float> logits = full.values();
     constexpr int64_t kWatched = 6;
     std::vector<int32_t> watch;
