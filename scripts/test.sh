@@ -71,6 +71,7 @@ check_options() {
   done
   [[ ! $FUZZERS || $FUZZ ]] || usage_error "--fuzzers needs --fuzz SECONDS"
   [[ ! $LANES$GPU || ! $SANITIZE$FUZZ ]] || usage_error "--lanes and --gpu exclude --sanitize and --fuzz"
+  [[ ! $GPU || ! $PARTS ]] || usage_error "--gpu excludes --parts"
   [[ ! $FUZZ || ! $SANITIZE$PARTS ]] || usage_error "--fuzz excludes --sanitize and --parts"
   [[ $TIER == fast || ! $PARTS$LANES$GPU$SANITIZE$FUZZ$BUILD ]] ||
     usage_error "--tier full excludes --parts, --lanes, --gpu, --sanitize, --fuzz and --build"

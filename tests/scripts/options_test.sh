@@ -23,6 +23,7 @@ rejects "--sanitize needs a value" test.sh --sanitize
 rejects "invalid --tier 'all': expected fast or full" test.sh --tier all
 rejects "invalid --parts 'nowhere': expected the name of a folder of tests/" test.sh --parts base,nowhere
 rejects "invalid --gpu 'ampere': expected hopper" test.sh --gpu ampere
+rejects "--gpu excludes --parts" test.sh --gpu hopper --parts base
 rejects "invalid --fuzz '0': expected seconds, from 1" test.sh --fuzz 0
 rejects "invalid --fuzzers 'nothing': expected the name of a file of tests/fuzz/" test.sh --fuzz 5 --fuzzers nothing
 rejects "--fuzzers needs --fuzz SECONDS" test.sh --fuzzers npy
