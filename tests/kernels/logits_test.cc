@@ -225,7 +225,7 @@ TEST_P(LogitStatsTest, RowsWithoutADistributionHaveNoNumbers) {
 TEST_P(LogitStatsTest, ForbiddenTokensTakeNoPart) {
   std::vector<float> logits(50, -std::numeric_limits<float>::infinity());
   logits[7] = logits[30] = 4.0f;  // two equal ones: entropy ln 2
-  const Stats got = stats_of_logits(*backend, Matrix(*backend, logits, 1, 50), 3, {{7}});
+  const Stats got = stats_of_logits(*backend, Matrix(*backend, logits, 1, 50), 3, {7});
   EXPECT_NEAR(got.lse[0], 4.0 + std::log(2.0), 1e-6);
   EXPECT_NEAR(got.entropy[0], std::log(2.0), 1e-6);
   EXPECT_EQ(got.ranks[0], 1);

@@ -9,7 +9,7 @@ namespace {
 
 /// Blocks that are to share a processor: this caps their registers where that costs nothing.
 template <class T, int kWidth>
-constexpr int kNeighbours = kWidth == 64 && sizeof(T) == 2 ? 3 : 1;
+[[maybe_unused]] constexpr int kNeighbours = kWidth == 64 && sizeof(T) == 2 ? 3 : 1;
 
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kGradientThreads, kNeighbours<T, kWidth>)
