@@ -36,6 +36,9 @@ struct GradientRow {
   float mean = 0.0f;
   Held<kHeld> x, n;  ///< n is dy * weight
 
+  VITRINE_DEVICE GradientRow(const Gradient& gradient, const Rows<Y>& rows, int64_t index)
+      : g(gradient), dy(rows), row(index) {}
+
   VITRINE_DEVICE void load_n(int64_t column, int count, int slot) {
     n[slot] = load_quad(dy.at(row, column), count, dy.aligned && count == kQuad);
     const Quad weight = load_quad(g.weight + column, count, g.aligned_weight && count == kQuad);
@@ -96,7 +99,7 @@ __global__ void __launch_bounds__(kMostNormThreads) layernorm_row_backward(Gradi
   wait_for_previous_kernel();
   let_next_kernel_start();
   double* slots = shared_memory<double>();
-  GradientRow<Y, kHeld> at{g, dy, blockIdx.x};
+  GradientRow<Y, kHeld> at(g, dy, blockIdx.x);
   if constexpr (kHeld > 0)
     for_each_quad<kHeld>(
         g.width, [&](int64_t column, int count, int slot) { at.load_n(column, count, slot); });
