@@ -6,9 +6,9 @@
 #include <span>
 #include <string>
 
-#include "engine/buffer_pool.h"
 #include "engine/weights.h"
 #include "kernels/backend.h"
+#include "kernels/buffer_pool.h"
 #include "vitrine/config.h"
 #include "vitrine/model.h"
 

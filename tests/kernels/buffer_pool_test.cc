@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engine/buffer_pool.h"
+#include "kernels/buffer_pool.h"
 
 #include <gtest/gtest.h>
 
