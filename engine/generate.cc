@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "engine/compiled_hooks.h"
 #include "engine/kept_generation.h"
 #include "engine/model_state.h"
 #include "engine/non_finite_steps.h"
@@ -38,18 +39,43 @@ void check_options(const GenerateOptions& options, size_t sequences, const Confi
   }
 }
 
+/// Throws Error (user) for a position that no pass of the generation can have: passes read the
+/// prompt, then each new token but the last one.
+void check_positions(const PlannedSelection& where, const std::string& site, const Batch& prompts,
+                     int max_new_tokens, const Config& config) {
+  for (size_t s = 0; s < prompts.size(); ++s) {
+    if (!where.sequences.empty() &&
+        !where.sequences.contain(static_cast<int64_t>(s), std::ssize(prompts)))
+      continue;
+    const int64_t prompt = std::ssize(prompts[s]);
+    const int64_t read = std::min(config.context, prompt + std::max(max_new_tokens - 1, 0));
+    const auto check = [&](int64_t position) {
+      // A later pass holds its newest token alone, which is -1.
+      if (position < read && position >= -prompt) return;
+      user_error(
+          "position {} requested of '{}' never occurs: sequence {} has {} prompt tokens and {} new "
+          "ones that a pass reads: expected {}..{}",
+          position, site, s, prompt, read - prompt, -prompt, read - 1);
+    };
+    for (const auto& range : where.positions.ranges()) {
+      check(range.first);
+      check(range.last);
+    }
+  }
+}
+
 /// The generation of one batch, step by step.
 class Generator {
  public:
   Generator(const Model& model, const Batch& prompts, const GenerateOptions& options,
-            const Hooks& hooks)
+            const HookPlan& plan)
       : handle_(model),
         model_(state_of(model)),
         prompts_(prompts),
         options_(options),
-        hooks_(hooks),
-        memory_(take_memory()),
-        plan_(memory_->plan),
+        hooks_(plan.hooks()),
+        memory_(take_memory(plan)),
+        plan_(memory_->hooks->forward),
         cache_(memory_->cache),
         result_{} {
     result_.sequences.resize(prompts.size());
@@ -81,7 +107,8 @@ class Generator {
 
  private:
   /// That of the last generation, if this one has the same shape.
-  std::unique_ptr<GenerationMemory> take_memory() const {
+  std::unique_ptr<GenerationMemory> take_memory(const HookPlan& plan) const {
+    forward_plan(plan, model_);  // refuses what no generation can do
     check_batch(model_.config, prompts_);
     // A device's caches are whole tiles of positions anyway, and tiles more often have one shape.
     const int64_t tile = model_.backend->records() ? kCacheTile : 1;
@@ -90,10 +117,16 @@ class Generator {
       const int64_t length = std::ssize(prompt) + options_.max_new_tokens;
       capacities.push_back(std::min(model_.config.context, (length + tile - 1) / tile * tile));
     }
-    Plan plan(hooks_, model_.config, *model_.backend);
-    if (auto kept = model_.kept->take(plan, capacities)) return kept;
+    std::shared_ptr<const CompiledHooks> hooks = shared_hooks(plan, model_);
+    const auto check = [&](const auto& planned) {
+      check_positions(planned.where, planned.name, prompts_, options_.max_new_tokens,
+                      model_.config);
+    };
+    std::ranges::for_each(hooks->forward.captures(), check);
+    std::ranges::for_each(hooks->forward.edits(), check);
+    if (auto kept = model_.kept->take(*hooks, capacities)) return kept;
     return std::unique_ptr<GenerationMemory>(
-        new GenerationMemory{std::move(plan), make_cache(model_, std::move(capacities)), nullptr});
+        new GenerationMemory{std::move(hooks), make_cache(model_, std::move(capacities)), nullptr});
   }
 
   /// Steps for the sequences of `next`: the kept ones, which are the first, or others.
@@ -256,9 +289,14 @@ class Generator {
 
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options,
                     const Hooks& hooks) {
+  return generate(model, prompts, options, model.compile(hooks));
+}
+
+Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options,
+                    const HookPlan& plan) {
   check_options(options, prompts.size(), model.config());
   if (prompts.empty()) user_error("missing prompt: expected at least one");
-  return Generator(model, prompts, options, hooks).run();
+  return Generator(model, prompts, options, plan).run();
 }
 
 }  // namespace vitrine

@@ -19,28 +19,32 @@ bool same(const PlannedCapture& a, const PlannedCapture& b) {
          a.where.heads == b.where.heads && same_ranges(a.where.cols, b.where.cols);
 }
 
-bool serves(GenerationMemory& memory, const Plan& plan, const std::vector<int64_t>& capacities) {
-  const auto &own = memory.plan.captures(), &other = plan.captures();
-  return plan.edits().empty() && memory.cache.capacities() == capacities &&
-         std::equal(own.begin(), own.end(), other.begin(), other.end(), same);
+bool serves(const GenerationMemory& memory, const CompiledHooks& hooks,
+            const std::vector<int64_t>& capacities) {
+  if (memory.cache.capacities() != capacities) return false;
+  if (memory.hooks.get() == &hooks) return true;
+  const Plan &own = memory.hooks->forward, &other = hooks.forward;
+  return own.edits().empty() && other.edits().empty() &&
+         std::equal(own.captures().begin(), own.captures().end(), other.captures().begin(),
+                    other.captures().end(), same);
 }
 
 }  // namespace
 
-std::unique_ptr<GenerationMemory> KeptGeneration::take(const Plan& plan,
+std::unique_ptr<GenerationMemory> KeptGeneration::take(const CompiledHooks& hooks,
                                                        const std::vector<int64_t>& capacities) {
   std::unique_ptr<GenerationMemory> memory;
   {
     const std::lock_guard lock(mutex_);
     memory = std::move(memory_);
   }
-  if (!memory || !serves(*memory, plan, capacities)) return nullptr;
+  if (!memory || !serves(*memory, hooks, capacities)) return nullptr;
   for (int s = 0; s < memory->cache.sequences(); ++s) memory->cache.set_length(s, 0);
   return memory;
 }
 
 void KeptGeneration::keep(std::unique_ptr<GenerationMemory> memory) {
-  if (memory && (!memory->steps || !memory->plan.edits().empty())) memory = nullptr;
+  if (memory && !memory->steps) memory = nullptr;
   const std::lock_guard lock(mutex_);
   memory_.swap(memory);
 }

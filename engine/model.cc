@@ -8,6 +8,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/model_path.h"
+#include "engine/compiled_hooks.h"
 #include "engine/device_name.h"
 #include "engine/kept_generation.h"
 #include "engine/model_state.h"
@@ -228,16 +229,39 @@ Tensor Model::to_host(TensorView view) const {
   return tensor;
 }
 
+std::shared_ptr<const Captures> Model::to_host(std::shared_ptr<const Captures> captures) const {
+  if (captures->device() == nullptr) return captures;
+  std::vector<Captures::Entry> entries = captures->entries();
+  std::vector<std::shared_ptr<const void>> storage;
+  for (Captures::Entry& entry : entries) {
+    for (Captures::Entry::Sequence& sequence : entry.sequences) {
+      const auto copy = std::make_shared<const Tensor>(to_host(sequence.values));
+      sequence.values = copy->view();
+      storage.push_back(copy);
+    }
+  }
+  return std::make_shared<const Captures>(std::move(entries), std::move(storage));
+}
+
 Run Model::forward(std::span<const int32_t> ids, const Hooks& hooks,
                    const ForwardOptions& options) const {
-  return forward(one(ids), hooks, options);
+  return forward(one(ids), compile(hooks), options);
 }
 
 Run Model::forward(const Batch& batch, const Hooks& hooks, const ForwardOptions& options) const {
+  return forward(batch, compile(hooks), options);
+}
+
+Run Model::forward(std::span<const int32_t> ids, const HookPlan& plan,
+                   const ForwardOptions& options) const {
+  return forward(one(ids), plan, options);
+}
+
+Run Model::forward(const Batch& batch, const HookPlan& plan, const ForwardOptions& options) const {
+  const Plan& hooks = forward_plan(plan, *state_);
   KvCache cache = transient_cache(*state_, batch);
-  const Plan plan(hooks, state_->config, *state_->backend);
   CaptureCollector collector;
-  const PassLogits logits = run_pass(*state_, plan, cache, batch, options, collector);
+  const PassLogits logits = run_pass(*state_, hooks, cache, batch, options, collector);
   return make_run(*state_, cache, batch, logits, options, collector);
 }
 

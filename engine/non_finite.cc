@@ -32,8 +32,7 @@ class Search {
     for (const SiteInfo& info : kSites) {
       const bool derived = info.shape == SiteShape::kMap || info.site == Site::kResult;
       if (derived || (info.site == Site::kLogits) != logits) continue;
-      hooks_.edit((info.per_layer ? "blocks.*." : "") + std::string(info.name),
-                  callback([this](EditView& view) { look(view); }));
+      hooks_.edit(info.site, callback([this](EditView& view) { look(view); }));
     }
   }
   Search(const Search&) = delete;

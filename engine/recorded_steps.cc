@@ -10,12 +10,14 @@ namespace {
 
 /// What of a selection changes from step to step, or is too long to be noted; empty if nothing.
 std::string refused_selection(const PlannedSelection& where, const Backend& backend) {
-  const bool newest = where.positions.empty() || where.positions == std::vector<int64_t>{-1};
+  const bool newest = where.positions.empty() || where.positions == Indices<int64_t>{-1};
   if (!newest) return "selects positions";
   if (where.cols.size() > backend.recorded_list())
     return fmt::format("selects {} separate ranges of columns", where.cols.size());
-  if (where.sequences.size() > backend.recorded_list())
-    return fmt::format("selects {} sequences", where.sequences.size());
+  const std::optional<int64_t> sequences = where.sequences.count();
+  if (!sequences) return fmt::format("selects sequences {}", where.sequences.text());
+  if (static_cast<size_t>(*sequences) > backend.recorded_list())
+    return fmt::format("selects {} sequences", *sequences);
   return "";
 }
 
@@ -180,8 +182,7 @@ void RecordedSteps::collect(int steps, const std::vector<int>& lasted,
     }
     std::byte* data = host.data() + static_cast<size_t>(step) * captured_bytes_;
     collector.add(plan_, layout,
-                  Buffer(data, captured_bytes_, std::const_pointer_cast<Buffer>(whole)),
-                  Residence::kHost);
+                  Buffer(data, captured_bytes_, std::const_pointer_cast<Buffer>(whole)), nullptr);
     for (SequenceSlice& slice : slices) slice.past += slice.rows;
   }
 }

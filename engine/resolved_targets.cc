@@ -85,7 +85,7 @@ Tensor of_visible_keys(const Tensor& coefficients, int64_t keys, int64_t positio
 /// Whether the capture is of the site: then it is what the target reads, too, and must be all of
 /// it.
 bool captures_site(const Hooks::Capture& capture, const SiteRef& site, const Config& config) {
-  const std::vector<SiteRef> sites = find_sites(capture.pattern, config, capture.where);
+  const std::vector<SiteRef> sites = find_sites(capture.sites, config, capture.where);
   if (std::none_of(sites.begin(), sites.end(),
                    [&](const SiteRef& each) { return each.name == site.name; }))
     return false;
@@ -96,7 +96,7 @@ bool captures_site(const Hooks::Capture& capture, const SiteRef& site, const Con
     user_error(
         "the target reads '{}', which '{}' captures {}: expected a capture of the whole site as "
         "f32, or none",
-        site.name, capture.pattern,
+        site.name, capture.sites.pattern(),
         whole ? fmt::format("as {}", dtype_name(capture.store)) : "in part");
   }
   return true;

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
 #include "engine/backward.h"
+#include "engine/compiled_hooks.h"
 #include "engine/model_state.h"
 #include "engine/prepared_pass.h"
 #include "engine/resolved_targets.h"
 #include "engine/run_pass.h"
-#include "hooks/adjoint.h"
 
 namespace vitrine {
 using namespace internal;
 namespace {
 
+const Plan& requested_gradients(const CompiledHooks& hooks) {
+  if (!hooks.gradient) user_error("no gradient is requested: select sites with Hooks::gradient()");
+  return *hooks.gradient;
+}
+
 void check_sites(const Plan& gradients, const ResolvedTargets& targets,
                  const Linearised& linearised, int sequences, const Config& config) {
-  if (gradients.captures().empty())
-    user_error("no gradient is requested: select sites with Hooks::gradient()");
   for (const ResolvedTargets::OfSite& read : targets.of_sites()) {
     const bool scale = site_info(read.site.site).shape == SiteShape::kScalar;
     if ((linearised.patterns && read.site.site == Site::kAttnScores) ||
@@ -54,16 +58,17 @@ void check_sites(const Plan& gradients, const ResolvedTargets& targets,
 class BackwardRun {
  public:
   BackwardRun(const ModelState& model, const Batch& batch, const std::vector<Target>& targets,
-              const Hooks& hooks, const BackwardOptions& options)
+              const HookPlan& plan, const BackwardOptions& options)
       : model_(model),
         batch_(batch),
         options_(options),
         cache_(transient_cache(model, batch)),
         targets_(targets, batch, model.config),
-        forward_plan_(targets_.with_captures(hooks.without_gradients(), model.config), model.config,
-                      *model.backend),
-        gradient_plan_(adjoint_of(hooks), model.config, *model.backend),
-        seed_shapes_(targets_.seeds(nullptr, nullptr), model.config, *model.backend) {
+        hooks_(shared_hooks(plan, model)),
+        own_plan_(plan_with_targets()),
+        forward_plan_(own_plan_ ? *own_plan_ : hooks_->forward),
+        gradient_plan_(requested_gradients(*hooks_)),
+        seed_shapes_(compile(targets_.seeds(nullptr, nullptr))) {
     check_sites(gradient_plan_, targets_, options.linearised, static_cast<int>(batch.size()),
                 model.config);
     result_.values.assign(batch.size(), 0.0);
@@ -86,6 +91,15 @@ class BackwardRun {
   }
 
  private:
+  Plan compile(const Hooks& hooks) const {
+    return {hooks, model_.config, *model_.backend, *model_.pool};
+  }
+
+  std::optional<Plan> plan_with_targets() const {
+    if (targets_.of_sites().empty()) return std::nullopt;
+    return compile(targets_.with_captures(hooks_->hooks.without_gradients(), model_.config));
+  }
+
   /// The batch without the sequences of other groups.
   Batch tokens_of(int group, int groups) const {
     Batch tokens(batch_.size());
@@ -176,17 +190,15 @@ class BackwardRun {
     PreparedPass pass(model_, forward_plan_, cache_, std::move(layout.forward));
     pass.run();
     const std::shared_ptr<const Captures> captured = collect_run(pass);
-    const Plan seeds(targets_.seeds(captured.get(), &result_.values), model_.config,
-                     *model_.backend);
-    differentiate(pass, layout, seeds);
+    differentiate(pass, layout, compile(targets_.seeds(captured.get(), &result_.values)));
   }
 
   /// Keeps the forward pass's results; returns its captures, which seeds read.
   std::shared_ptr<const Captures> collect_run(PreparedPass& pass) {
     const Buffer captured = on_host(model_, pass.captured(), pass.layout().bytes);
-    captures_.add(forward_plan_, pass.layout(), captured, Residence::kHost);
+    captures_.add(forward_plan_, pass.layout(), captured, nullptr);
     CaptureCollector own;
-    own.add(forward_plan_, pass.layout(), captured, Residence::kHost);
+    own.add(forward_plan_, pass.layout(), captured, nullptr);
     const PassLogits& logits = pass.logits();
     const int64_t vocab = model_.config.vocab;
     const Buffer memory = on_host(model_, logits.memory,
@@ -213,10 +225,10 @@ class BackwardRun {
     const Buffer references = model_.pool->take(layout.seed_bytes),
                  kept = model_.pool->take(whole_lines(layout.gradients.bytes));
     backend.upload(references.data(), targets_.references().data(), layout.seed_bytes);
-    HookRun gradients(gradient_plan_, layout.gradients, kept, backend, slices,
+    HookRun gradients(gradient_plan_, layout.gradients, kept, backend, *model_.pool, slices,
                       HookRun::Order::kCapturesFirst);
     const CaptureLayout nothing(seed_plan, slices, model_.config);
-    HookRun seeds(seed_plan, nothing, {}, backend, slices);
+    HookRun seeds(seed_plan, nothing, {}, backend, *model_.pool, slices);
     std::vector<double> values(terms.size());
     BackwardPass backward_pass{.forward = pass.forward_pass(),
                                .gradients = gradients,
@@ -233,7 +245,7 @@ class BackwardRun {
       result_.values[static_cast<size_t>(sequences[i])] +=
           static_cast<double>(terms[i].weight) * values[i];
     gradients_.add(gradient_plan_, layout.gradients, on_host(model_, kept, layout.gradients.bytes),
-                   Residence::kHost);
+                   nullptr);
   }
 
   PassPoint last_point(std::span<const SequenceSlice> slices) const {
@@ -256,7 +268,10 @@ class BackwardRun {
   const BackwardOptions& options_;
   KvCache cache_;  // first, for its batch is checked before anything looks at it
   ResolvedTargets targets_;
-  Plan forward_plan_, gradient_plan_, seed_shapes_;
+  std::shared_ptr<const CompiledHooks> hooks_;
+  std::optional<Plan> own_plan_;  ///< with captures of the sites that targets read
+  const Plan &forward_plan_, &gradient_plan_;
+  Plan seed_shapes_;
   CaptureCollector captures_, gradients_;
   std::vector<TensorView> logits_;
   std::vector<Buffer> logit_memory_;
@@ -267,7 +282,12 @@ class BackwardRun {
 
 Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets,
                   const Hooks& hooks, const BackwardOptions& options) {
-  return BackwardRun(state_of(model), batch, targets, hooks, options).run();
+  return backward(model, batch, targets, model.compile(hooks), options);
+}
+
+Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets,
+                  const HookPlan& plan, const BackwardOptions& options) {
+  return BackwardRun(state_of(model), batch, targets, plan, options).run();
 }
 
 }  // namespace vitrine

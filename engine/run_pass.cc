@@ -93,12 +93,11 @@ PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, c
     const SequenceSlice& slice = pass.rows().slices[s];
     cache.set_length(static_cast<int>(s), slice.past + slice.rows);
   }
-  const Residence where = residence(model, options);
   const Buffer& captured = pass.captured();
-  collector.add(
-      plan, pass.layout(),
-      where == Residence::kDevice ? captured : on_host(model, captured, pass.layout().bytes),
-      where);
+  if (residence(model, options) == Residence::kDevice)
+    collector.add(plan, pass.layout(), captured, model.backend.get());
+  else
+    collector.add(plan, pass.layout(), on_host(model, captured, pass.layout().bytes), nullptr);
   return pass.logits();
 }
 

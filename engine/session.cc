@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/check.h"
+#include "engine/compiled_hooks.h"
 #include "engine/model_state.h"
 #include "engine/prepared_pass.h"
 #include "engine/run_pass.h"
@@ -32,12 +33,18 @@ Session Model::session(int sequences, int64_t capacity) const {
   return Session(std::move(state));
 }
 
+HookPlan Session::compile(const Hooks& hooks) const { return Model(state_->model).compile(hooks); }
+
 Run Session::forward(const Batch& tokens, const Hooks& hooks, const ForwardOptions& options) {
+  return forward(tokens, compile(hooks), options);
+}
+
+Run Session::forward(const Batch& tokens, const HookPlan& plan, const ForwardOptions& options) {
   const ModelState& model = *state_->model;
+  const Plan& hooks = forward_plan(plan, model);
   check_batch(model.config, tokens, state_->cache);
-  const Plan plan(hooks, model.config, *model.backend);
   CaptureCollector collector;
-  const PassLogits logits = run_pass(model, plan, state_->cache, tokens, options, collector);
+  const PassLogits logits = run_pass(model, hooks, state_->cache, tokens, options, collector);
   return make_run(model, state_->cache, tokens, logits, options, collector);
 }
 
@@ -51,9 +58,19 @@ Batch rows_as_tokens(const std::vector<TensorView>& residuals, const Config& con
     if (!fits)
       user_error("the residuals of sequence {} have shape {}: expected [tokens, {}]", tokens.size(),
                  rows.shape().to_string(), config.width);
+    if (rows.dtype() != DType::kF32)
+      user_error("the residuals of sequence {} are {}: expected f32", tokens.size(),
+                 dtype_name(rows.dtype()));
     tokens.emplace_back(static_cast<size_t>(rows.shape()[0]), 0);
   }
   return tokens;
+}
+
+void place_rows(Backend& backend, void* to, const TensorView& rows) {
+  if (rows.residence() == Residence::kDevice)
+    backend.copy(to, rows.data(), rows.bytes());
+  else
+    backend.upload(to, rows.data(), rows.bytes());
 }
 
 void check_hooks_from(const Plan& plan, int layer) {
@@ -72,26 +89,26 @@ void check_hooks_from(const Plan& plan, int layer) {
 
 Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, const Hooks& hooks,
                           const ForwardOptions& options) {
+  return forward_from(layer, residuals, compile(hooks), options);
+}
+
+Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, const HookPlan& plan,
+                          const ForwardOptions& options) {
   const ModelState& model = *state_->model;
   if (layer < 0 || layer >= model.config.layers)
     user_error("layer {} is out of range: expected 0..{}", layer, model.config.layers - 1);
   const Batch tokens = rows_as_tokens(residuals, model.config);
   check_batch(model.config, tokens, state_->cache);
-  const Plan plan(hooks, model.config, *model.backend);
-  check_hooks_from(plan, layer);
-  std::vector<std::span<const float>>
-      values;  // refuses another dtype or memory before anything runs
-  for (const TensorView& rows : residuals) values.push_back(rows.f32());
+  const Plan& hooks = forward_plan(plan, model);
+  check_hooks_from(hooks, layer);
   const auto place = [&](PreparedPass& pass) {
-    for (size_t s = 0; s < values.size(); ++s) {
-      model.backend->upload(
-          pass.forward_pass().layer(layer).resid_pre.row(pass.rows().slices[s].row),
-          values[s].data(), values[s].size_bytes());
-    }
+    const Mat to = pass.forward_pass().layer(layer).resid_pre;
+    for (size_t s = 0; s < residuals.size(); ++s)
+      place_rows(*model.backend, to.row(pass.rows().slices[s].row), residuals[s]);
   };
   CaptureCollector collector;
   const PassLogits logits =
-      run_pass(model, plan, state_->cache, tokens, options, collector, {layer, place});
+      run_pass(model, hooks, state_->cache, tokens, options, collector, {layer, place});
   return make_run(model, state_->cache, tokens, logits, options, collector);
 }
 

@@ -29,7 +29,7 @@ std::optional<Edit> adjoint_of(const Hooks::Change& change) {
     user_error(
         "missing adjoint of the callback that edits '{}', so the gradient is undefined; pass an "
         "adjoint to callback(), or use straight_through()",
-        change.pattern);
+        change.sites.pattern());
   }
   return callback(edit.adjoint());
 }
@@ -39,12 +39,12 @@ std::optional<Edit> adjoint_of(const Hooks::Change& change) {
 Hooks adjoint_of(const Hooks& hooks) {
   Hooks adjoint;
   for (const Hooks::Capture& request : hooks.gradients())
-    adjoint.capture(request.pattern, request.where, request.store);
+    adjoint.capture(request.sites, request.where, request.store);
   std::vector<Hooks::Change> changes = hooks.edits();
   std::reverse(changes.begin(), changes.end());
   for (const Hooks::Change& change : changes) {
     if (const std::optional<Edit> edit = adjoint_of(change))
-      adjoint.edit(change.pattern, *edit, change.where);
+      adjoint.edit(change.sites, *edit, change.where);
   }
   return adjoint;
 }

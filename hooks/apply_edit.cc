@@ -9,6 +9,14 @@
 namespace vitrine::internal {
 namespace {
 
+void check_source_width(const PlannedEdit& edit, int64_t found, int64_t width) {
+  if (width == 0 || found == width) return;
+  user_error(
+      "replace_from: the other run has {} values per row of '{}', this edit selects {}; use the "
+      "same selection for both",
+      found, edit.name, width);
+}
+
 std::vector<float> source_row(const PlannedEdit& edit, int sequence, int64_t position,
                               int64_t width) {
   auto values = edit.edit.source()->row(edit.site, edit.layer, sequence, position);
@@ -17,21 +25,29 @@ std::vector<float> source_row(const PlannedEdit& edit, int sequence, int64_t pos
         "replace_from: missing '{}' at position {} of sequence {} in the other run; capture it "
         "there",
         edit.name, position, sequence);
-  if (width > 0 && static_cast<int64_t>(values->size()) != width) {
-    user_error(
-        "replace_from: the other run has {} values per row of '{}', this edit selects {}; use the "
-        "same selection for both",
-        values->size(), edit.name, width);
-  }
+  check_source_width(edit, std::ssize(*values), width);
   return *values;
 }
 
-void call(const PlannedEdit& edit, Backend& backend, const Selection& selection, Mat x,
-          int sequence, std::span<const int64_t> positions) {
+/// The other run's row as it lies in the backend's memory; null where it has to be brought there.
+const float* source_row_in_place(const PlannedEdit& edit, const Backend& backend, int sequence,
+                                 int64_t position) {
+  const ActivationSource& source = *edit.edit.source();
+  const auto row = source.row_view(edit.site, edit.layer, sequence, position);
+  if (!row || row->dtype() != DType::kF32) return nullptr;
+  const bool here =
+      row->residence() == Residence::kHost ? backend.host_memory() : source.device() == &backend;
+  if (!here) return nullptr;
+  check_source_width(edit, row->elements(), edit.where.width);
+  return static_cast<const float*>(row->data());
+}
+
+void call(const PlannedEdit& edit, Backend& backend, BufferPool& pool, const Selection& selection,
+          Mat x, int sequence, std::span<const int64_t> positions) {
   const int64_t width = selection.width();
   std::vector<float> values(selection.rows.size() * static_cast<size_t>(width));
   const size_t bytes = values.size() * sizeof(float);
-  const Buffer staging = backend.allocate(bytes);
+  const Buffer staging = pool.take(bytes);
   backend.gather(x, selection, DType::kF32, staging.data());
   backend.download(values.data(), staging.data(), bytes);
   EditView view{edit.name, edit.site, edit.layer, sequence, positions, values, width};
@@ -99,30 +115,54 @@ void project(const PlannedEdit& edit, Backend& backend, std::span<const int64_t>
   }
 }
 
-void replace_from_source(const PlannedEdit& edit, Backend& backend, const Picked& picked,
-                         int sequence, Mat x) {
+/// Replaces the picked rows [begin, begin + count) by consecutive rows.
+void replace_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked, size_t begin,
+                  size_t count, const float* rows, Mat x) {
+  backend.edit(
+      {.x = x,
+       .where = {std::span(picked.rows).subspan(begin, count), edit.where.cols},
+       .kind = EditKind::kReplace,
+       // An operand is only read.
+       .operand = Mat(const_cast<float*>(rows), static_cast<int64_t>(count), edit.where.width)});
+}
+
+/// Whether the other run's rows were all in the backend's memory: then they were used from there.
+bool replace_in_place(const PlannedEdit& edit, Backend& backend, const Picked& picked, int sequence,
+                      Mat x) {
+  std::vector<const float*> rows;
+  for (const int64_t position : picked.positions) {
+    rows.push_back(source_row_in_place(edit, backend, sequence, position));
+    if (rows.back() == nullptr) return false;
+  }
+  for (size_t i = 0, next; i < rows.size(); i = next) {  // those side by side go together
+    for (next = i + 1; next < rows.size() && rows[next] == rows[next - 1] + edit.where.width;)
+      ++next;
+    replace_rows(edit, backend, picked, i, next - i, rows[i], x);
+  }
+  return true;
+}
+
+void replace_from_source(const PlannedEdit& edit, Backend& backend, BufferPool& pool,
+                         const Picked& picked, int sequence, Mat x) {
+  if (replace_in_place(edit, backend, picked, sequence, x)) return;
   std::vector<float> values;
   for (int64_t position : picked.positions) {
     const std::vector<float> row = source_row(edit, sequence, position, edit.where.width);
     values.insert(values.end(), row.begin(), row.end());
   }
-  const Buffer staging = backend.allocate(values.size() * sizeof(float));
+  const Buffer staging = pool.take(values.size() * sizeof(float));
   backend.upload(staging.data(), values.data(), values.size() * sizeof(float));
-  backend.edit(
-      {.x = x,
-       .where = {picked.rows, edit.where.cols},
-       .kind = EditKind::kReplace,
-       .operand = Mat(staging.f32(), static_cast<int64_t>(picked.rows.size()), edit.where.width)});
+  replace_rows(edit, backend, picked, 0, picked.rows.size(), staging.f32(), x);
 }
 
-void apply_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked, int sequence,
-                Mat x) {
+void apply_rows(const PlannedEdit& edit, Backend& backend, BufferPool& pool, const Picked& picked,
+                int sequence, Mat x) {
   const Selection selection{picked.rows, edit.where.cols};
   switch (edit.edit.kind()) {
     case Edit::Kind::kCallback:
-      return call(edit, backend, selection, x, sequence, picked.positions);
+      return call(edit, backend, pool, selection, x, sequence, picked.positions);
     case Edit::Kind::kSource:
-      return replace_from_source(edit, backend, picked, sequence, x);
+      return replace_from_source(edit, backend, pool, picked, sequence, x);
     case Edit::Kind::kProject:
       return project(edit, backend, picked.rows, x);
     default:
@@ -193,10 +233,10 @@ void edit_map(const PlannedEdit& edit, Backend& backend, const MapRows& map_rows
                 .limits = map_rows.visible});
 }
 
-void replace_map(Backend& backend, const MapRows& map_rows, Mat block,
+void replace_map(Backend& backend, BufferPool& pool, const MapRows& map_rows, Mat block,
                  std::span<const float> values) {
   const Selection::Range all_keys{0, block.cols};
-  const Buffer staging = backend.allocate(values.size_bytes());
+  const Buffer staging = pool.take(values.size_bytes());
   backend.upload(staging.data(), values.data(), values.size_bytes());
   backend.edit(
       {.x = block,
@@ -208,15 +248,15 @@ void replace_map(Backend& backend, const MapRows& map_rows, Mat block,
 
 }  // namespace
 
-void apply_edit(const PlannedEdit& edit, Backend& backend, std::span<const SequenceSlice> slices,
-                Mat x) {
+void apply_edit(const PlannedEdit& edit, Backend& backend, BufferPool& pool,
+                std::span<const SequenceSlice> slices, Mat x) {
   for (size_t s = 0; s < slices.size(); ++s) {
     const Picked picked = pick(edit, slices, s);
-    if (!picked.rows.empty()) apply_rows(edit, backend, picked, static_cast<int>(s), x);
+    if (!picked.rows.empty()) apply_rows(edit, backend, pool, picked, static_cast<int>(s), x);
   }
 }
 
-void apply_map_edit(const PlannedEdit& edit, Backend& backend,
+void apply_map_edit(const PlannedEdit& edit, Backend& backend, BufferPool& pool,
                     std::span<const SequenceSlice> slices, float* map) {
   for (size_t s = 0; s < slices.size(); ++s) {
     const SequenceSlice& slice = slices[s];
@@ -229,11 +269,12 @@ void apply_map_edit(const PlannedEdit& edit, Backend& backend,
     switch (edit.edit.kind()) {
       case Edit::Kind::kCallback: {
         const Selection::Range all_keys{0, block.cols};
-        call(edit, backend, {map_rows.rows, {&all_keys, 1}}, block, sequence, picked.positions);
+        call(edit, backend, pool, {map_rows.rows, {&all_keys, 1}}, block, sequence,
+             picked.positions);
         break;
       }
       case Edit::Kind::kSource:
-        replace_map(backend, map_rows, block, source_map(edit, picked, sequence, block.cols));
+        replace_map(backend, pool, map_rows, block, source_map(edit, picked, sequence, block.cols));
         break;
       default:
         edit_map(edit, backend, map_rows, block);

@@ -11,21 +11,7 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-/// The shape of `rows` captured rows of one sequence.
-Shape captured_shape(const PlannedCapture& capture, int64_t rows, int64_t keys) {
-  const int64_t heads = static_cast<int64_t>(capture.where.heads.size());
-  switch (site_info(capture.site).shape) {
-    case SiteShape::kMap:
-      return {heads, rows, keys};
-    case SiteShape::kHeads:
-    case SiteShape::kResults:
-      return {rows, heads, capture.where.head_width};
-    default:
-      return {rows, capture.where.width};
-  }
-}
-
-/// What stands where a key did not exist yet: -inf in scores, 0 in a pattern.
+/// Fills what a key has that did not exist yet: -inf in scores, 0 in a pattern.
 void fill_unseen(Tensor& map, Site site) {
   if (site != Site::kAttnScores) return;  // tensors are made of zeros
   const float minus_inf = -std::numeric_limits<float>::infinity();
@@ -40,9 +26,24 @@ void fill_unseen(Tensor& map, Site site) {
 
 }  // namespace
 
+Shape internal::captured_shape(const PlannedCapture& capture, int64_t rows, int64_t keys) {
+  const int64_t heads = static_cast<int64_t>(capture.where.heads.size());
+  switch (site_info(capture.site).shape) {
+    case SiteShape::kMap:
+      return {heads, rows, keys};
+    case SiteShape::kHeads:
+    case SiteShape::kResults:
+      return {rows, heads, capture.where.head_width};
+    default:
+      return {rows, capture.where.width};
+  }
+}
+
 void CaptureCollector::add(const Plan& plan, const CaptureLayout& layout, Buffer memory,
-                           Residence residence) {
+                           const Backend* device) {
   if (plan.captures().empty()) return;
+  device_ = device;
+  const Residence residence = device == nullptr ? Residence::kHost : Residence::kDevice;
   if (entries_.empty()) {
     for (const PlannedCapture& capture : plan.captures()) {
       entries_.push_back(
@@ -68,47 +69,76 @@ void CaptureCollector::add(const Plan& plan, const CaptureLayout& layout, Buffer
 
 std::shared_ptr<const Captures> CaptureCollector::finish() {
   for (size_t i = 0; i < entries_.size(); ++i) {
+    if (site_info(entries_[i].site).shape != SiteShape::kMap) {
+      join_rows(entries_[i], parts_[i]);
+      continue;
+    }
     for (const std::vector<Part>& parts : parts_[i])
-      entries_[i].sequences.push_back(join(entries_[i], parts));
+      entries_[i].sequences.push_back(join_map(entries_[i], parts));
   }
-  return std::make_shared<const Captures>(std::move(entries_), std::move(storage_));
+  return std::make_shared<const Captures>(std::move(entries_), std::move(storage_), device_);
 }
 
-Captures::Entry::Sequence CaptureCollector::join(const Captures::Entry& entry,
-                                                 const std::vector<Part>& parts) {
+/// Makes the values of all sequences lie one after the other, as Entry::rows() promises.
+void CaptureCollector::join_rows(Captures::Entry& entry,
+                                 const std::vector<std::vector<Part>>& parts) {
+  int64_t rows = 0;
+  const auto* end = static_cast<const std::byte*>(parts.front().front().values.data());
+  bool packed = true;
+  for (const std::vector<Part>& of_sequence : parts) {
+    for (const Part& part : of_sequence) {
+      packed = packed && part.values.data() == end;
+      end += part.values.bytes();
+      rows += part.values.shape()[0];
+    }
+  }
+  const TensorView first = parts.front().front().values;
+  std::vector<int64_t> sizes(first.shape().sizes().begin(), first.shape().sizes().end());
+  sizes[0] = rows;
+  Tensor joined;
+  if (!packed) joined = Tensor(entry.dtype, Shape(sizes));
+  const std::byte* from = static_cast<const std::byte*>(packed ? first.data() : joined.data());
+  auto* to = static_cast<std::byte*>(joined.data());
+  for (const std::vector<Part>& of_sequence : parts) {
+    Captures::Entry::Sequence sequence;
+    for (const Part& part : of_sequence) {
+      sequence.positions.insert(sequence.positions.end(), part.positions.begin(),
+                                part.positions.end());
+      if (!packed) to = std::ranges::copy(part.values.host_bytes(), to).out;
+    }
+    sizes[0] = std::ssize(sequence.positions);
+    sequence.values = TensorView(from, entry.dtype, Shape(sizes), first.residence());
+    from += sequence.values.bytes();
+    entry.sequences.push_back(std::move(sequence));
+  }
+  if (!packed) storage_.push_back(std::make_shared<const Tensor>(std::move(joined)));
+}
+
+/// A map's rows grow with the passes: each is copied to the front of a row of the full length.
+Captures::Entry::Sequence CaptureCollector::join_map(const Captures::Entry& entry,
+                                                     const std::vector<Part>& parts) {
   if (parts.size() == 1) return {parts[0].positions, parts[0].values};
-  const bool map = site_info(entry.site).shape == SiteShape::kMap;
-  const int row_axis = map ? 1 : 0;
   Captures::Entry::Sequence joined;
   int64_t rows = 0, keys = 0;
   for (const Part& part : parts) {
     joined.positions.insert(joined.positions.end(), part.positions.begin(), part.positions.end());
-    rows += part.values.shape()[row_axis];
+    rows += part.values.shape()[1];
     keys = std::max(keys, part.keys);
   }
-  const std::span<const int64_t> first = parts[0].values.shape().sizes();
-  std::vector<int64_t> sizes(first.begin(), first.end());
-  sizes[static_cast<size_t>(row_axis)] = rows;
-  if (map) sizes[2] = keys;
-  Tensor tensor(entry.dtype, Shape(sizes));
-  if (map) fill_unseen(tensor, entry.site);
-
-  // A row is contiguous in both; a map's rows grow with the passes, so each is copied to the front
-  // of a full-length one.
+  const int64_t heads = parts[0].values.shape()[0];
+  Tensor tensor(entry.dtype, Shape{heads, rows, keys});
+  fill_unseen(tensor, entry.site);
   const size_t element = dtype_size(entry.dtype);
-  const int64_t heads = map ? sizes[0] : 1;
-  const int64_t row_elements = map ? keys : tensor.elements() / std::max<int64_t>(rows, 1);
   auto* to = static_cast<std::byte*>(tensor.data());
   int64_t done = 0;
   for (const Part& part : parts) {
-    const int64_t part_rows = part.values.shape()[row_axis];
-    const int64_t part_elements = map ? part.keys : row_elements;
+    const int64_t part_rows = part.values.shape()[1];
     const std::byte* from = part.values.host_bytes().data();
     for (int64_t r = 0; r < heads * part_rows; ++r) {
       const int64_t target = (r / part_rows) * rows + done + r % part_rows;
-      std::memcpy(to + static_cast<size_t>(target * row_elements) * element,
-                  from + static_cast<size_t>(r * part_elements) * element,
-                  static_cast<size_t>(part_elements) * element);
+      std::memcpy(to + static_cast<size_t>(target * keys) * element,
+                  from + static_cast<size_t>(r * part.keys) * element,
+                  static_cast<size_t>(part.keys) * element);
     }
     done += part_rows;
   }

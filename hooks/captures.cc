@@ -13,17 +13,63 @@ namespace {
 
 bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
 
+TensorView values_of(const Captures::Entry& entry, int sequence) {
+  if (sequence < 0 || static_cast<size_t>(sequence) >= entry.sequences.size()) {
+    user_error("sequence {} of site '{}' is out of range: expected 0..{}", sequence, entry.name,
+               static_cast<int64_t>(entry.sequences.size()) - 1);
+  }
+  return entry.sequences[static_cast<size_t>(sequence)].values;
+}
+
 }  // namespace
+
+const Captures::Entry* Captures::find(Site site, int layer) const {
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) {
+    return e.site == site && e.layer == layer;
+  });
+  return found == entries_.end() ? nullptr : &*found;
+}
+
+TensorView Captures::Entry::rows() const {
+  if (is_map(site))
+    user_error("the rows of '{}' have no common shape, for it is a map: use the views of sequences",
+               name);
+  if (sequences.empty()) return {};
+  const TensorView& first = sequences.front().values;
+  const std::span<const int64_t> sizes = first.shape().sizes();
+  std::vector<int64_t> all(sizes.begin(), sizes.end());
+  all[0] = offsets().back();
+  return {first.data(), dtype, Shape(all), first.residence()};
+}
+
+std::vector<int64_t> Captures::Entry::offsets() const {
+  std::vector<int64_t> offsets = {0};
+  for (const Sequence& sequence : sequences)
+    offsets.push_back(offsets.back() + std::ssize(sequence.positions));
+  return offsets;
+}
 
 bool Captures::has(std::string_view name) const {
   return std::any_of(entries_.begin(), entries_.end(),
                      [&](const Entry& e) { return e.name == name; });
 }
 
+bool Captures::has(Site site, int layer) const { return find(site, layer) != nullptr; }
+
 const Captures::Entry& Captures::entry(std::string_view name) const {
   const auto found = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& e) { return e.name == name; });
-  if (found != entries_.end()) return *found;
+  if (found == entries_.end()) fail_not_captured(name);
+  return *found;
+}
+
+const Captures::Entry& Captures::entry(Site site, int layer) const {
+  const Entry* found = find(site, layer);
+  if (found == nullptr) fail_not_captured(site_name(site, layer));
+  return *found;
+}
+
+void Captures::fail_not_captured(std::string_view name) const {
   std::vector<std::string> names;
   for (size_t i = 0; i < std::min<size_t>(entries_.size(), 8); ++i)
     names.push_back(entries_[i].name);
@@ -33,12 +79,11 @@ const Captures::Entry& Captures::entry(std::string_view name) const {
 }
 
 TensorView Captures::view(std::string_view name, int sequence) const {
-  const Entry& e = entry(name);
-  if (sequence < 0 || static_cast<size_t>(sequence) >= e.sequences.size()) {
-    user_error("sequence {} of site '{}' is out of range: expected 0..{}", sequence, name,
-               static_cast<int64_t>(e.sequences.size()) - 1);
-  }
-  return e.sequences[static_cast<size_t>(sequence)].values;
+  return values_of(entry(name), sequence);
+}
+
+TensorView Captures::view(Site site, int layer, int sequence) const {
+  return values_of(entry(site, layer), sequence);
 }
 
 Tensor Captures::mean(std::string_view name) const {
@@ -62,25 +107,46 @@ Tensor Captures::mean(std::string_view name) const {
   return mean;
 }
 
+namespace {
+
+/// A captured row: the sequence that holds it, and its index there.
+struct Located {
+  const Captures::Entry::Sequence* sequence;
+  int64_t index;
+};
+
+std::optional<Located> locate(const Captures::Entry* entry, int sequence, int64_t position) {
+  if (entry == nullptr || entry->sequences.empty()) return std::nullopt;
+  const size_t s = entry->sequences.size() == 1 ? 0 : static_cast<size_t>(sequence);
+  if (s >= entry->sequences.size()) return std::nullopt;
+  const std::vector<int64_t>& positions = entry->sequences[s].positions;
+  const auto found = std::lower_bound(positions.begin(), positions.end(), position);
+  if (found == positions.end() || *found != position) return std::nullopt;
+  return Located{&entry->sequences[s], found - positions.begin()};
+}
+
+}  // namespace
+
 std::optional<std::vector<float>> Captures::row(Site site, int layer, int sequence,
                                                 int64_t position) const {
-  for (const Entry& e : entries_) {
-    if (e.site != site || e.layer != layer || e.sequences.empty()) continue;
-    const size_t s = e.sequences.size() == 1 ? 0 : static_cast<size_t>(sequence);
-    if (s >= e.sequences.size()) return std::nullopt;
-    const Entry::Sequence& data = e.sequences[s];
-    const auto found = std::find(data.positions.begin(), data.positions.end(), position);
-    if (found == data.positions.end()) return std::nullopt;
-    const int64_t index = found - data.positions.begin();
-    if (!is_map(site)) return data.values.slice(index).to_f32();
-    std::vector<float> rows;  // of every captured head, one after the other
-    for (int64_t head = 0; head < data.values.shape()[0]; ++head) {
-      const std::vector<float> keys = data.values.slice(head).slice(index).to_f32();
-      rows.insert(rows.end(), keys.begin(), keys.end());
-    }
-    return rows;
+  const auto found = locate(find(site, layer), sequence, position);
+  if (!found) return std::nullopt;
+  const TensorView& values = found->sequence->values;
+  if (!is_map(site)) return values.slice(found->index).to_f32();
+  std::vector<float> rows;  // of every captured head, one after the other
+  for (int64_t head = 0; head < values.shape()[0]; ++head) {
+    const std::vector<float> keys = values.slice(head).slice(found->index).to_f32();
+    rows.insert(rows.end(), keys.begin(), keys.end());
   }
-  return std::nullopt;
+  return rows;
+}
+
+std::optional<TensorView> Captures::row_view(Site site, int layer, int sequence,
+                                             int64_t position) const {
+  if (is_map(site)) return std::nullopt;  // a map's row is in as many pieces as there are heads
+  const auto found = locate(find(site, layer), sequence, position);
+  if (!found) return std::nullopt;
+  return found->sequence->values.slice(found->index);
 }
 
 }  // namespace vitrine

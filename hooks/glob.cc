@@ -22,16 +22,23 @@ std::optional<int> parse_number(std::string_view text) {
 }
 
 /// Writes one comma-separated item of a brace to `out`: itself, or each number of a range.
-void expand_item(std::string_view item, std::string_view pattern, std::vector<std::string>& out) {
+void expand_item(std::string_view item, std::string_view pattern, int layers,
+                 std::vector<std::string>& out) {
   const size_t dots = item.find("..");
   if (dots == std::string_view::npos) {
     out.emplace_back(item);
     return;
   }
-  const auto first = parse_number(item.substr(0, dots)), last = parse_number(item.substr(dots + 2));
-  if (!first || !last)
-    user_error("pattern '{}': invalid range '{}': expected two integers, such as 3..5", pattern,
+  const std::string_view head = item.substr(0, dots), tail = item.substr(dots + 2);
+  const auto first = head.empty() ? 0 : parse_number(head);
+  const auto last = tail.empty() ? layers - 1 : parse_number(tail);
+  if (!first || !last || item == "..")
+    user_error("pattern '{}': invalid range '{}': expected integers, such as 3..5 or 3..", pattern,
                item);
+  if (tail.empty() && *first >= layers) {
+    user_error("pattern '{}': range '{}' is empty: expected a start in 0..{}", pattern, item,
+               layers - 1);
+  }
   if (*first < 0 || *last < *first)
     user_error("pattern '{}': invalid range '{}': expected ascending integers >= 0", pattern, item);
   if (static_cast<size_t>(*last - *first) >= kMaxAlternatives) {
@@ -41,7 +48,7 @@ void expand_item(std::string_view item, std::string_view pattern, std::vector<st
   for (int i = 0; i <= *last - *first; ++i) out.push_back(std::to_string(*first + i));
 }
 
-std::vector<std::string> expand_braces(std::string_view pattern) {
+std::vector<std::string> expand_braces(std::string_view pattern, int layers) {
   std::vector<std::string> done = {""};
   size_t at = 0;
   while (at < pattern.size()) {
@@ -61,7 +68,7 @@ std::vector<std::string> expand_braces(std::string_view pattern) {
     std::vector<std::string> items;
     for (;;) {
       const size_t comma = body.find(',');
-      expand_item(body.substr(0, comma), pattern, items);
+      expand_item(body.substr(0, comma), pattern, layers, items);
       if (done.size() * items.size() > kMaxAlternatives)
         user_error("pattern '{}' expands to too many names: expected at most {}", pattern,
                    kMaxAlternatives);
@@ -116,11 +123,11 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Glob::Glob(std::string_view pattern) {
+Glob::Glob(std::string_view pattern, int layers) {
   if (pattern.empty())
     user_error(
         "a site pattern is empty: expected a site name or a glob such as blocks.*.hook_resid_post");
-  alternatives_ = expand_braces(pattern);
+  alternatives_ = expand_braces(pattern, layers);
 }
 
 bool Glob::matches(std::string_view name) const {

@@ -22,11 +22,12 @@ std::vector<int64_t> map_rows(const std::vector<int>& heads, const std::vector<i
 }  // namespace
 
 HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend,
-                 std::span<const SequenceSlice> slices, Order order)
+                 BufferPool& pool, std::span<const SequenceSlice> slices, Order order)
     : plan_(plan),
       layout_(layout),
       arena_(std::move(arena)),
       backend_(backend),
+      pool_(pool),
       slices_(slices),
       order_(order) {}
 
@@ -54,7 +55,7 @@ void HookRun::visit_watched(Site site, int layer, Mat x) {
   const Plan::Entry& entry = plan_.at(site, layer);
   if (order_ == Order::kCapturesFirst) capture(entry, x);
   for (int i = entry.edit_begin; i < entry.edit_end; ++i)
-    apply_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, x);
+    apply_edit(plan_.edits()[static_cast<size_t>(i)], backend_, pool_, slices_, x);
   if (order_ == Order::kEditsFirst) capture(entry, x);
 }
 
@@ -71,7 +72,7 @@ void HookRun::visit_watched_map(Site site, int layer, float* map) {
   const Plan::Entry& entry = plan_.at(site, layer);
   if (order_ == Order::kCapturesFirst) capture_map(entry, map);
   for (int i = entry.edit_begin; i < entry.edit_end; ++i)
-    apply_map_edit(plan_.edits()[static_cast<size_t>(i)], backend_, slices_, map);
+    apply_map_edit(plan_.edits()[static_cast<size_t>(i)], backend_, pool_, slices_, map);
   if (order_ == Order::kEditsFirst) capture_map(entry, map);
 }
 

@@ -40,6 +40,9 @@ struct CaptureLayout {
   std::string largest_sites(const Plan& plan, size_t count) const;
 };
 
+/// The shape of `rows` captured rows of one sequence; `keys`: of a map.
+Shape captured_shape(const PlannedCapture& capture, int64_t rows, int64_t keys);
+
 /// The hooks of one pass: what forward.cc and backward.cc call at each site.
 class HookRun {
  public:
@@ -47,9 +50,11 @@ class HookRun {
   /// which lead from what a capture has seen on to what was there before.
   enum class Order : uint8_t { kEditsFirst, kCapturesFirst };
 
-  /// `arena` holds layout.bytes on the backend. Everything given must outlive the object.
+  /// `arena` holds layout.bytes on the backend; edits take what else they need from the pool.
+  /// Everything given must outlive the object.
   HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend,
-          std::span<const SequenceSlice> slices, Order order = Order::kEditsFirst);
+          BufferPool& pool, std::span<const SequenceSlice> slices,
+          Order order = Order::kEditsFirst);
 
   bool watched(Site site, int layer = 0) const {
     return !plan_.empty() && plan_.at(site, layer).watched();
@@ -84,6 +89,7 @@ class HookRun {
   const CaptureLayout& layout_;
   Buffer arena_;
   Backend& backend_;
+  BufferPool& pool_;
   std::span<const SequenceSlice> slices_;
   Order order_;
 };
@@ -91,9 +97,9 @@ class HookRun {
 /// Joins what the passes of a run have captured, in order of the passes, into one Captures.
 class CaptureCollector {
  public:
-  /// Takes over the arena that a pass has filled (or its copy on the host: `residence`). `plan` and
-  /// `layout` need not live on.
-  void add(const Plan& plan, const CaptureLayout& layout, Buffer arena, Residence residence);
+  /// Takes over the arena that a pass has filled, in the memory of `device`, or its copy on the
+  /// host if that is null. `plan` and `layout` need not live on.
+  void add(const Plan& plan, const CaptureLayout& layout, Buffer arena, const Backend* device);
   std::shared_ptr<const Captures> finish();
 
  private:
@@ -102,11 +108,13 @@ class CaptureCollector {
     TensorView values;
     int64_t keys = 0;
   };
-  Captures::Entry::Sequence join(const Captures::Entry& entry, const std::vector<Part>& parts);
+  void join_rows(Captures::Entry& entry, const std::vector<std::vector<Part>>& parts);
+  Captures::Entry::Sequence join_map(const Captures::Entry& entry, const std::vector<Part>& parts);
 
   std::vector<Captures::Entry> entries_;
   std::vector<std::vector<std::vector<Part>>> parts_;  ///< [entry][sequence][pass]
   std::vector<std::shared_ptr<const void>> storage_;
+  const Backend* device_ = nullptr;
 };
 
 }  // namespace vitrine::internal

@@ -95,24 +95,29 @@ Edit straight_through(Edit edit) {
   return edit;
 }
 
-Hooks& Hooks::capture(std::string pattern, Where where, DType store) {
+SiteSelector::SiteSelector(Site site)
+    : pattern_(
+          fmt::format("{}{}", site_info(site).per_layer ? "blocks.*." : "", site_info(site).name)),
+      site_(site) {}
+
+Hooks& Hooks::capture(SiteSelector sites, Where where, DType store) {
   if (!is_floating(store))
-    user_error("captures of '{}' cannot be stored as {}: expected f32, f16 or bf16", pattern,
-               dtype_name(store));
-  captures_.push_back({std::move(pattern), std::move(where), store});
+    user_error("captures of '{}' cannot be stored as {}: expected f32, f16 or bf16",
+               sites.pattern(), dtype_name(store));
+  captures_.push_back({std::move(sites), std::move(where), store});
   return *this;
 }
 
-Hooks& Hooks::gradient(std::string pattern, Where where, DType store) {
+Hooks& Hooks::gradient(SiteSelector sites, Where where, DType store) {
   if (!is_floating(store))
-    user_error("gradients of '{}' cannot be stored as {}: expected f32, f16 or bf16", pattern,
-               dtype_name(store));
-  gradients_.push_back({std::move(pattern), std::move(where), store});
+    user_error("gradients of '{}' cannot be stored as {}: expected f32, f16 or bf16",
+               sites.pattern(), dtype_name(store));
+  gradients_.push_back({std::move(sites), std::move(where), store});
   return *this;
 }
 
-Hooks& Hooks::edit(std::string pattern, Edit edit, Where where) {
-  edits_.push_back({std::move(pattern), std::move(edit), std::move(where)});
+Hooks& Hooks::edit(SiteSelector sites, Edit edit, Where where) {
+  edits_.push_back({std::move(sites), std::move(edit), std::move(where)});
   return *this;
 }
 

@@ -7,30 +7,30 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "base/indices.h"
 #include "hooks/glob.h"
 
 namespace vitrine::internal {
 namespace {
 
+void append_places(std::vector<SiteRef>& places, Site site, const Config& config) {
+  for (int layer = 0; layer < (site_info(site).per_layer ? config.layers : 1); ++layer)
+    places.push_back({site, layer, site_name(site, layer)});
+}
+
 std::vector<SiteRef> all_places(const Config& config) {
   std::vector<SiteRef> places;
-  for (const SiteInfo& info : kSites) {
-    for (int layer = 0; layer < (info.per_layer ? config.layers : 1); ++layer) {
-      places.push_back({info.site, layer, site_name(info.site, layer)});
-    }
-  }
+  for (const SiteInfo& info : kSites) append_places(places, info.site, config);
   return places;
 }
 
 /// Ascending, without repeats.
 template <typename T>
-std::vector<T> narrowed(const std::vector<T>& requested, int64_t size, std::string_view what,
+std::vector<T> narrowed(const Indices<T>& requested, int64_t size, std::string_view what,
                         std::string_view pattern, bool from_end = true) {
   const auto refuse = [&](T index) {
     user_error("{} {} of '{}' is out of range: expected 0..{}", what, index, pattern, size - 1);
   };
-  return sorted_indices(requested, 0, size, refuse, from_end);
+  return requested.resolve(0, size, refuse, from_end);
 }
 
 [[noreturn]] void fail_no_match(const std::string& pattern, const Where& where,
@@ -58,11 +58,9 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
   PlannedSelection planned;
   planned.positions = where.positions;
   planned.sequences = where.sequences;
-  std::sort(planned.sequences.begin(), planned.sequences.end());
-  planned.sequences.erase(std::unique(planned.sequences.begin(), planned.sequences.end()),
-                          planned.sequences.end());
-  if (!planned.sequences.empty() && planned.sequences.front() < 0)
-    user_error("sequence {} is out of range: expected 0 or more", planned.sequences.front());
+  for (const auto& range : where.sequences.ranges()) {
+    if (range.first < 0) user_error("sequence {} is out of range: expected 0 or more", range.first);
+  }
 
   if (!has_heads && !where.heads.empty())
     user_error("cannot select heads of site '{}': its shape is {}", place.name,
@@ -97,7 +95,7 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
 std::vector<float> expand_operand(const PlannedEdit& planned, int64_t context) {
   const std::span<const float> given = planned.edit.operand().f32();
   const int64_t size = static_cast<int64_t>(given.size());
-  const int64_t positions = static_cast<int64_t>(planned.where.positions.size());
+  const int64_t positions = planned.where.positions.count().value_or(0);
   if (site_info(planned.site).shape == SiteShape::kMap) {
     if (size != 1)
       user_error(
@@ -139,20 +137,23 @@ void check_projection(const PlannedEdit& planned) {
 
 namespace vitrine {
 
-std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config,
+std::vector<SiteRef> find_sites(const SiteSelector& sites, const Config& config,
                                 const Where& where) {
-  const internal::Glob glob(pattern);
+  const std::string& pattern = sites.pattern();
   const std::vector<int> layers = internal::narrowed(where.layers, config.layers, "layer", pattern);
+  const auto wanted = [&](const SiteRef& place) {
+    return layers.empty() || (site_info(place.site).per_layer &&
+                              std::binary_search(layers.begin(), layers.end(), place.layer));
+  };
   std::vector<SiteRef> matches;
-  for (SiteRef& place : internal::all_places(config)) {
-    if (!glob.matches(place.name)) continue;
-    if (!layers.empty()) {
-      const bool wanted = site_info(place.site).per_layer &&
-                          std::binary_search(layers.begin(), layers.end(), place.layer);
-      if (!wanted) continue;
-    }
-    matches.push_back(std::move(place));
+  if (const std::optional<Site> site = sites.site()) {
+    internal::append_places(matches, *site, config);
+  } else {
+    const internal::Glob glob(pattern, config.layers);
+    matches = internal::all_places(config);
+    std::erase_if(matches, [&](const SiteRef& place) { return !glob.matches(place.name); });
   }
+  std::erase_if(matches, [&](const SiteRef& place) { return !wanted(place); });
   if (matches.empty()) internal::fail_no_match(pattern, where, config);
   return matches;
 }
@@ -161,48 +162,58 @@ std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config
 
 namespace vitrine::internal {
 
-Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend)
+Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend, BufferPool& pool)
     : layers_(static_cast<size_t>(config.layers)) {
-  if (!hooks.gradients().empty()) {
-    user_error("cannot compute the gradient of '{}' in a forward pass: call backward()",
-               hooks.gradients().front().pattern);
-  }
   if (hooks.empty()) return;
-  const auto lock = backend.exclusive();  // for the operands' uploads
   for (const Hooks::Capture& request : hooks.captures()) add_capture(request, config);
-  for (const Hooks::Change& request : hooks.edits()) add_edit(request, config, backend);
+  std::vector<float> operands;
+  for (const Hooks::Change& request : hooks.edits()) add_edit(request, config, operands);
+  place_operands(operands, backend, pool);
   build_table();
 }
 
 void Plan::add_capture(const Hooks::Capture& request, const Config& config) {
-  for (SiteRef& place : find_sites(request.pattern, config, request.where)) {
+  for (SiteRef& place : find_sites(request.sites, config, request.where)) {
     PlannedCapture planned{place.site, place.layer, place.name, request.store,
                            resolve(place, request.where, config)};
     const bool twice = std::any_of(captures_.begin(), captures_.end(),
                                    [&](const PlannedCapture& c) { return c.name == place.name; });
     if (twice)
       user_error("site '{}' is captured by two patterns, the second is '{}': restrict one of them",
-                 place.name, request.pattern);
+                 place.name, request.sites.pattern());
     captures_.push_back(std::move(planned));
   }
 }
 
-void Plan::add_edit(const Hooks::Change& request, const Config& config, Backend& backend) {
-  for (SiteRef& place : find_sites(request.pattern, config, request.where)) {
+void Plan::add_edit(const Hooks::Change& request, const Config& config,
+                    std::vector<float>& operands) {
+  for (SiteRef& place : find_sites(request.sites, config, request.where)) {
     PlannedEdit planned{
         place.site, place.layer, place.name, request.edit, resolve(place, request.where, config),
-        {},         {}};
+        {}};
     const Edit::Kind kind = request.edit.kind();
     if (kind == Edit::Kind::kProject) check_projection(planned);
     if (kind == Edit::Kind::kAdd || kind == Edit::Kind::kReplace || kind == Edit::Kind::kProject) {
       const std::vector<float> values = expand_operand(planned, config.context);
       const int64_t width = planned.where.width > 0 ? planned.where.width : config.context;
-      planned.operand_memory = backend.allocate(values.size() * sizeof(float));
-      backend.upload(planned.operand_memory.data(), values.data(), values.size() * sizeof(float));
-      planned.operand =
-          Mat(planned.operand_memory.f32(), static_cast<int64_t>(values.size()) / width, width);
+      planned.operand = Mat(static_cast<float*>(nullptr), std::ssize(values) / width, width);
+      operands.insert(operands.end(), values.begin(), values.end());
+      operands.resize(whole_lines(operands.size() * sizeof(float)) / sizeof(float));
     }
     edits_.push_back(std::move(planned));
+  }
+}
+
+void Plan::place_operands(const std::vector<float>& operands, Backend& backend, BufferPool& pool) {
+  if (operands.empty()) return;
+  const auto lock = backend.exclusive();
+  operands_ = pool.take(operands.size() * sizeof(float));
+  backend.upload(operands_.data(), operands.data(), operands.size() * sizeof(float));
+  std::byte* next = operands_.data();
+  for (PlannedEdit& edit : edits_) {  // in the order in which they were appended
+    if (edit.operand.rows == 0) continue;
+    edit.operand.data = next;
+    next += whole_lines(static_cast<size_t>(edit.operand.rows * edit.operand.cols) * sizeof(float));
   }
 }
 

@@ -5,19 +5,19 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/buffer_pool.h"
 #include "vitrine/config.h"
 #include "vitrine/hooks.h"
 
-// Hooks, compiled against a model: patterns resolved to (site, layer), narrowings checked and
-// turned into ranges, operands in the backend's memory. After this, a pass only looks up a flat
-// table.
+// Hooks, compiled for a model: patterns resolved to (site, layer), narrowings checked and turned
+// into ranges, operands in the backend's memory. After this, a pass only looks up a flat table.
 
 namespace vitrine::internal {
 
 /// A `Where`, resolved for one site of one model.
 struct PlannedSelection {
-  std::vector<int64_t> positions;  ///< as given; empty: all
-  std::vector<int> sequences;      ///< ascending; empty: all
+  Indices<int64_t> positions;  ///< as given; empty: all
+  Indices<int> sequences;      ///< as given; empty: all
   std::vector<int>
       heads;  ///< ascending, never empty for sites that have heads; empty for the others
   std::vector<Selection::Range>
@@ -40,7 +40,6 @@ struct PlannedEdit {
   std::string name;
   Edit edit;
   PlannedSelection where;
-  Buffer operand_memory;
   Mat operand;  ///< [1, width] or [positions, width]; for a map [1, context]
 };
 
@@ -53,8 +52,9 @@ class Plan {
     bool edited() const { return edit_begin != edit_end; }
   };
 
-  /// Throws Error (user) for a pattern, narrowing or operand that does not fit the model.
-  Plan(const Hooks& hooks, const Config& config, Backend& backend);
+  /// Of the captures and edits; operands are in memory of the pool. Throws Error (user) for a
+  /// pattern, narrowing or operand that does not fit the model.
+  Plan(const Hooks& hooks, const Config& config, Backend& backend, BufferPool& pool);
 
   bool empty() const { return captures_.empty() && edits_.empty(); }
   const Entry& at(Site site, int layer) const {
@@ -67,12 +67,15 @@ class Plan {
 
  private:
   void add_capture(const Hooks::Capture& request, const Config& config);
-  void add_edit(const Hooks::Change& request, const Config& config, Backend& backend);
+  /// Appends the operands to `operands`; place_operands() gives them their memory.
+  void add_edit(const Hooks::Change& request, const Config& config, std::vector<float>& operands);
+  void place_operands(const std::vector<float>& operands, Backend& backend, BufferPool& pool);
   void build_table();
 
   size_t layers_;
   std::vector<PlannedCapture> captures_;
   std::vector<PlannedEdit> edits_;
+  Buffer operands_;  ///< of all edits
   std::vector<Entry> table_;
 };
 

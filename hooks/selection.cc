@@ -9,12 +9,13 @@ namespace vitrine::internal {
 
 std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s,
                                      std::span<const SequenceSlice> slices, std::string_view site) {
+  const auto batch = std::ssize(slices);
   if (!where.sequences.empty()) {
-    if (static_cast<size_t>(where.sequences.back()) >= slices.size()) {
-      user_error("sequence {} requested of '{}' is out of range of the batch of {}",
-                 where.sequences.back(), site, slices.size());
-    }
-    if (!std::binary_search(where.sequences.begin(), where.sequences.end(), s)) return {};
+    where.sequences.resolve(0, batch, [&](int sequence) {
+      user_error("sequence {} requested of '{}' is out of range of the batch of {}", sequence, site,
+                 batch);
+    });
+    if (!where.sequences.contain(s, batch)) return {};
   }
   const SequenceSlice& slice = slices[static_cast<size_t>(s)];
   std::vector<SelectedRow> rows;
@@ -24,15 +25,20 @@ std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s,
     return rows;
   }
   const int64_t length = slice.past + slice.rows;
-  for (size_t p = 0; p < where.positions.size(); ++p) {
-    const int64_t asked = where.positions[p];
+  const auto row_of = [&](int64_t asked) {
     if (asked >= slice.capacity || asked < -slice.capacity) {
       user_error(
           "position {} requested of '{}' is out of range of sequence {}, which has {} positions",
           asked, site, s, slice.capacity);
     }
-    const int64_t index = (asked < 0 ? asked + length : asked) - slice.past;
-    if (index >= 0 && index < slice.rows) rows.push_back({index, static_cast<int64_t>(p)});
+    return (asked < 0 ? asked + length : asked) - slice.past;
+  };
+  int64_t before = 0;  // positions in earlier ranges
+  for (const auto& range : where.positions.ranges()) {
+    const int64_t first = row_of(range.first), last = row_of(range.last);
+    for (int64_t row = std::max<int64_t>(first, 0); row <= std::min(last, slice.rows - 1); ++row)
+      rows.push_back({row, before + row - first});
+    before += last - first + 1;
   }
   std::sort(rows.begin(), rows.end(), [](const SelectedRow& a, const SelectedRow& b) {
     return std::pair(a.index, a.position) < std::pair(b.index, b.position);

@@ -12,8 +12,9 @@ namespace vitrine::internal {
 /// A row of a sequence's new tokens that a selection picks.
 struct SelectedRow {
   int64_t index = 0;  ///< among the sequence's rows of this pass
-  int64_t position =
-      0;  ///< which of PlannedSelection::positions picked it (the first, if several did)
+  /// Which of PlannedSelection::positions picked it (the first, if several did), if their number
+  /// does not depend on the sequence.
+  int64_t position = 0;
 };
 
 /// The rows of sequence `s` that are computed in this pass and picked by the selection, ascending.

@@ -15,8 +15,7 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-std::vector<int64_t> resolve_queries(const std::vector<int64_t>& asked,
-                                     std::span<const int32_t> ids) {
+std::vector<int64_t> resolve_queries(const Indices<int64_t>& asked, std::span<const int32_t> ids) {
   if (ids.empty()) user_error("the text is empty: expected at least one token");
   return resolve_indices<int64_t>(asked, 0, static_cast<int64_t>(ids.size()), "position",
                                   "positions of the text");
@@ -82,9 +81,7 @@ int64_t repeated_length(const Config& config, int64_t asked, int64_t before) {
 }  // namespace
 
 std::span<const float> AttentionMaps::map(size_t layer, size_t head) const {
-  return captures->view(site_name(Site::kPattern, layers[layer]))
-      .slice(static_cast<int64_t>(head))
-      .f32();
+  return captures->view(Site::kPattern, layers[layer]).slice(static_cast<int64_t>(head)).f32();
 }
 
 std::span<const float> AttentionMaps::row(size_t layer, size_t head, size_t query) const {
@@ -100,7 +97,7 @@ AttentionMaps attention(const Model& model, std::span<const int32_t> ids,
   maps.heads = resolve_heads(model, options.heads);
   Hooks hooks = options.edits.only_edits();
   check_edits_reach(hooks, model.config(), pattern_sites(maps.layers), "attention");
-  hooks.capture("blocks.*.attn.hook_pattern",
+  hooks.capture(Site::kPattern,
                 {.layers = maps.layers, .positions = maps.queries, .heads = maps.heads});
   maps.captures = model.forward(ids, hooks, {.logits = LogitRows::kNone}).shared_captures();
   return maps;

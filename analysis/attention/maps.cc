@@ -33,13 +33,13 @@ void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
     const int64_t count = std::min(step, tokens - first);
     const auto piece = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
     Hooks hooks = edits;
-    hooks.capture("blocks.*.attn.hook_pattern", {.layers = layers, .heads = heads});
+    hooks.capture(Site::kPattern, {.layers = layers, .heads = heads});
     const Run run =
         session.forward({{piece.begin(), piece.end()}}, hooks, {.logits = LogitRows::kNone});
     MapChunk chunk{.first_query = first, .queries = count, .keys = first + count};
     if (!finite.empty())
       require_finite(run.captures(), model, {{ids.begin(), ids.end()}}, edits, finite);
-    for (const int layer : layers) chunk.maps.push_back(run[site_name(Site::kPattern, layer)]);
+    for (const int layer : layers) chunk.maps.push_back(run.view(Site::kPattern, layer));
     see(chunk);
   }
 }
@@ -51,11 +51,11 @@ std::vector<SiteRef> pattern_sites(const std::vector<int>& layers) {
   return sites;
 }
 
-std::vector<int> resolve_layers(const Model& model, const std::vector<int>& asked) {
+std::vector<int> resolve_layers(const Model& model, const Indices<int>& asked) {
   return resolve_indices<int>(asked, 0, model.config().layers, "layer", "blocks of the model");
 }
 
-std::vector<int> resolve_heads(const Model& model, const std::vector<int>& asked) {
+std::vector<int> resolve_heads(const Model& model, const Indices<int>& asked) {
   return resolve_indices<int>(asked, 0, model.config().heads, "head", "heads of a block");
 }
 

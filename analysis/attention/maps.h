@@ -39,7 +39,7 @@ std::vector<SiteRef> pattern_sites(const std::vector<int>& layers);
 
 /// The layers (or heads) of a model, ascending, negatives from the last. Throws Error (user) for
 /// one that is not there.
-std::vector<int> resolve_layers(const Model& model, const std::vector<int>& asked);
-std::vector<int> resolve_heads(const Model& model, const std::vector<int>& asked);
+std::vector<int> resolve_layers(const Model& model, const Indices<int>& asked);
+std::vector<int> resolve_heads(const Model& model, const Indices<int>& asked);
 
 }  // namespace vitrine::internal

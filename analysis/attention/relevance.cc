@@ -12,7 +12,7 @@ using namespace internal;
 namespace {
 
 AttentionRelevance prepare(const Model& model, std::span<const int32_t> ids,
-                           const std::vector<int>& layers, const std::vector<int64_t>& queries) {
+                           const Indices<int>& layers, const Indices<int64_t>& queries) {
   if (ids.empty()) user_error("the text is empty: expected at least one token");
   AttentionRelevance found;
   found.ids.assign(ids.begin(), ids.end());

@@ -13,7 +13,7 @@ namespace {
 
 bool edits_logits(const Hooks& edits, const Config& config) {
   return std::any_of(edits.edits().begin(), edits.edits().end(), [&](const Hooks::Change& change) {
-    const std::vector<SiteRef> sites = find_sites(change.pattern, config, change.where);
+    const std::vector<SiteRef> sites = find_sites(change.sites, config, change.where);
     return std::any_of(sites.begin(), sites.end(),
                        [](const SiteRef& site) { return site.site == Site::kLogits; });
   });
@@ -22,9 +22,7 @@ bool edits_logits(const Hooks& edits, const Config& config) {
 }  // namespace
 
 ModelOutput::ModelOutput(const Model& model, const Hooks& edits)
-    : model_(model),
-      edited_(edits_logits(edits, model.config())),
-      site_(site_name(edited_ ? Site::kLogits : Site::kLnFinalNormalized, 0)) {}
+    : model_(model), edited_(edits_logits(edits, model.config())) {}
 
 LogitStats ModelOutput::statistics(TensorView rows, UnembedOptions options) const {
   options.final_layernorm = false;
@@ -80,13 +78,13 @@ void check_edits_reach(const Hooks& edits, const Config& config, const std::vect
   if (read.empty()) return;
   const SiteRef& last = *std::max_element(read.begin(), read.end(), earlier);
   for (const Hooks::Change& change : edits.edits()) {
-    const std::vector<SiteRef> sites = find_sites(change.pattern, config, change.where);
+    const std::vector<SiteRef> sites = find_sites(change.sites, config, change.where);
     const SiteRef& first = *std::min_element(sites.begin(), sites.end(), earlier);
     if (place(first) <= place(last)) continue;
     user_error(
         "the edit of '{}' changes nothing that {} reads, which ends at '{}': edit an earlier site, "
         "or leave it out",
-        change.pattern, analysis, last.name);
+        change.sites.pattern(), analysis, last.name);
   }
 }
 

@@ -19,7 +19,7 @@ class ModelOutput {
   ModelOutput(const Model& model, const Hooks& edits);
 
   /// The site to capture.
-  const std::string& site() const { return site_; }
+  Site site() const { return edited_ ? Site::kLogits : Site::kLnFinalNormalized; }
   bool edited() const { return edited_; }
   /// Of rows of the site; `options` without final_layernorm.
   LogitStats statistics(TensorView rows, UnembedOptions options) const;
@@ -31,7 +31,6 @@ class ModelOutput {
  private:
   const Model& model_;
   bool edited_;
-  std::string site_;
 };
 
 /// Rows [first, first + count) of a matrix.

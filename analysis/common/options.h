@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/indices.h"
 #include "vitrine/config.h"
 #include "vitrine/hooks.h"
 
@@ -24,9 +23,9 @@ inline void check_id(const Config& config, int32_t id, std::string_view what) {
 /// Ascending, without repeats, negatives counted from the end. Empty: all of [first, size). Throws
 /// Error (user) for one outside.
 template <typename T>
-std::vector<T> resolve_indices(const std::vector<T>& asked, T first, T size, std::string_view what,
+std::vector<T> resolve_indices(const Indices<T>& asked, T first, T size, std::string_view what,
                                std::string_view of) {
-  std::vector<T> found = sorted_indices(asked, first, size, [&](T index) {
+  std::vector<T> found = asked.resolve(first, size, [&](T index) {
     user_error("{} {} is out of range: expected {}..{}, the {}", what, index, first, size - 1, of);
   });
   if (asked.empty()) {

@@ -49,14 +49,14 @@ void check_captures(const Hooks& hooks, std::string_view texts) {
     if (!where.sequences.empty())
       user_error("invalid selection of sequences for '{}': not supported for {}", pattern, texts);
   };
-  for (const auto& request : hooks.captures()) check(request.where, request.pattern);
-  for (const auto& change : hooks.edits()) check(change.where, change.pattern);
+  for (const auto& request : hooks.captures()) check(request.where, request.sites.pattern());
+  for (const auto& change : hooks.edits()) check(change.where, change.sites.pattern());
 }
 
 std::vector<SiteRef> captured_sites(const Hooks& hooks, const Config& config) {
   std::vector<SiteRef> sites;
   for (const Hooks::Capture& request : hooks.captures()) {
-    std::vector<SiteRef> found = find_sites(request.pattern, config, request.where);
+    std::vector<SiteRef> found = find_sites(request.sites, config, request.where);
     std::move(found.begin(), found.end(), std::back_inserter(sites));
   }
   return sites;
@@ -67,12 +67,13 @@ bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64
                const std::function<void(const TextBatch&)>& see,
                const std::function<bool()>& keep_going) {
   const int64_t limit = one_at_a_time(hooks) ? 0 : batch_tokens;
+  const HookPlan plan = model.compile(hooks);
   uint64_t done = 0, total = 0;
   for (const auto& text : texts) total += text.size();
   for (size_t first = 0; first < texts.size();) {
     if (keep_going && !keep_going()) return false;
     const Batch batch = next_batch(texts, first, limit);
-    const Run run = model.forward(batch, hooks, {.logits = LogitRows::kNone});
+    const Run run = model.forward(batch, plan, {.logits = LogitRows::kNone});
     if (finite) {
       const size_t last = first + batch.size() - 1;
       require_finite(run.captures(), model, batch, hooks,

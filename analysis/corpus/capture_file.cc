@@ -10,7 +10,6 @@
 #include "analysis/corpus/capture_sink.h"
 #include "analysis/corpus/non_finite_tally.h"
 #include "base/check.h"
-#include "base/indices.h"
 
 namespace vitrine {
 using namespace internal;
@@ -149,14 +148,17 @@ class CaptureWriter {
   NonFiniteTally tally_;
 };
 
-SiteLayout layout_of(const Captures::Entry& entry, CaptureFormat format, Positions positions) {
+/// `capture`: a Captures::Entry or a CaptureSpec; `shape`: of one sequence.
+template <typename Capture>
+SiteLayout layout_of(const Capture& capture, const Shape& shape, CaptureFormat format,
+                     Positions positions) {
   SiteLayout layout;
-  layout.name = entry.name;
-  layout.captured = entry.dtype;
-  layout.stored = stored_dtype(format, entry.dtype);
-  layout.is_map = site_info(entry.site).shape == SiteShape::kMap;
+  layout.name = capture.name;
+  layout.captured = capture.dtype;
+  layout.stored = stored_dtype(format, capture.dtype);
+  layout.is_map = site_info(capture.site).shape == SiteShape::kMap;
   layout.positions = std::move(positions);
-  const auto sizes = entry.sequences.front().values.shape().sizes();
+  const auto sizes = shape.sizes();
   if (layout.is_map)
     layout.row = {sizes[0]};
   else
@@ -170,25 +172,26 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
   std::vector<std::vector<int64_t>> all;
   for (size_t i = 0; i < prompts.size(); ++i) {
     const auto tokens = static_cast<int64_t>(prompts[i].size());
-    all.push_back(sorted_indices(request.where.positions, 0, tokens, [&](int64_t position) {
+    all.push_back(request.where.positions.resolve(0, tokens, [&](int64_t position) {
       user_error("position {} requested of '{}' is out of range of prompt {}, which has {} tokens",
-                 position, request.pattern, i, tokens);
+                 position, request.sites.pattern(), i, tokens);
     }));
   }
   return std::make_shared<const std::vector<std::vector<int64_t>>>(std::move(all));
 }
 
 std::vector<SiteLayout> lay_out(const Model& model, const Hooks& hooks, const Batch& prompts,
-                                const Captures& first, CaptureFormat format) {
+                                CaptureFormat format) {
   std::map<std::string, Positions> positions;
   for (const Hooks::Capture& request : hooks.captures()) {
     const Positions resolved = resolve_positions(request, prompts);
-    for (const SiteRef& site : find_sites(request.pattern, model.config(), request.where))
+    for (const SiteRef& site : find_sites(request.sites, model.config(), request.where))
       positions[site.name] = resolved;
   }
   std::vector<SiteLayout> sites;
-  for (const Captures::Entry& entry : first.entries())
-    sites.push_back(layout_of(entry, format, positions[entry.name]));
+  const std::vector<int64_t> first = {std::ssize(prompts.front())};
+  for (const CaptureSpec& spec : model.compile(hooks).describe(first))
+    sites.push_back(layout_of(spec, spec.shapes.front(), format, positions[spec.name]));
   return sites;
 }
 
@@ -203,23 +206,16 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
   check_texts(model.config(), prompts);
   check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the capture");
   check_capture_path(format, path);
-  for (const Hooks::Capture& request : hooks.captures())
-    resolve_positions(request, prompts);  // refuses before the work
-
-  std::unique_ptr<CaptureWriter> writer;  // made when the first batch has shown the shapes
+  CaptureWriter writer(prompts, lay_out(model, hooks, prompts, format), path, format,
+                       options.metadata);
   const auto put = [&](const TextBatch& batch) {
-    if (!writer) {
-      writer = std::make_unique<CaptureWriter>(
-          prompts, lay_out(model, hooks, prompts, batch.captures, format), path, format,
-          options.metadata);
-    }
-    writer->put(batch.captures, batch.first);
+    writer.put(batch.captures, batch.first);
     if (options.progress) options.progress->update(batch.done, batch.total, "Capturing");
   };
   if (!run_texts(model, prompts, hooks, options.batch_tokens, "the capture", false, put,
                  options.keep_going))
     return {};
-  return writer->finish();
+  return writer.finish();
 }
 
 CaptureFileSummary save_captures(const Captures& captures, const Batch& ids,
@@ -239,7 +235,7 @@ CaptureFileSummary save_captures(const Captures& captures, const Batch& ids,
       everywhere = everywhere && positions.back().size() == ids[s].size();
     }
     sites.push_back(layout_of(
-        entry, format,
+        entry, entry.sequences.front().values.shape(), format,
         everywhere ? nullptr
                    : std::make_shared<const std::vector<std::vector<int64_t>>>(positions)));
   }

@@ -30,11 +30,24 @@ std::string tokenizer_digest(const Tokenizer& tokenizer) {
   return checksum(hash.digest());
 }
 
+/// A list of numbers, as manifests have always had it, or as text what is none.
+template <typename T>
+Json indices_json(const Indices<T>& indices) {
+  constexpr int64_t kMostListed = 1 << 20;
+  const std::optional<int64_t> count = indices.count();
+  if (!count || *count > kMostListed) return indices.text();
+  Json list = Json::array();
+  for (const auto& range : indices.ranges()) {
+    for (T index = range.first; index <= range.last; ++index) list.push_back(index);
+  }
+  return list;
+}
+
 Json where_json(const Where& where) {
-  return {{"layers", where.layers},
-          {"positions", where.positions},
-          {"heads", where.heads},
-          {"neurons", where.neurons}};
+  return {{"layers", indices_json(where.layers)},
+          {"positions", indices_json(where.positions)},
+          {"heads", indices_json(where.heads)},
+          {"neurons", indices_json(where.neurons)}};
 }
 
 Json edit_json(const Hooks::Change& change) {
@@ -45,9 +58,9 @@ Json edit_json(const Hooks::Change& change) {
     user_error(
         "the edit of '{}' cannot be saved, so a run with it cannot be resumed; use add, scale, "
         "replace or project",
-        change.pattern);
+        change.sites.pattern());
   }
-  Json json = {{"pattern", change.pattern},
+  Json json = {{"pattern", change.sites.pattern()},
                {"where", where_json(change.where)},
                {"change", kKinds[static_cast<size_t>(edit.kind())]}};
   if (edit.kind() == Edit::Kind::kScale) json["factor"] = edit.factor();
@@ -61,7 +74,7 @@ Json edit_json(const Hooks::Change& change) {
 Json plan_json(const WindowReader& windows, const Hooks& hooks) {
   Json captures = Json::array(), edits = Json::array();
   for (const auto& capture : hooks.captures()) {
-    captures.push_back({{"pattern", capture.pattern},
+    captures.push_back({{"pattern", capture.sites.pattern()},
                         {"where", where_json(capture.where)},
                         {"store", dtype_name(capture.store)}});
   }

@@ -14,13 +14,17 @@ namespace vitrine::internal {
 namespace {
 
 /// Whether every window has all of these positions.
-bool all_have(const std::vector<Window>& windows, const std::vector<int64_t>& positions) {
-  return std::all_of(positions.begin(), positions.end(), [&](int64_t position) {
-    return std::all_of(windows.begin(), windows.end(), [&](const Window& window) {
-      const auto tokens = static_cast<int64_t>(window.ids.size());
-      return position >= -tokens && position < tokens;
-    });
-  });
+bool all_have(const std::vector<Window>& windows, const Indices<int64_t>& positions) {
+  return std::all_of(windows.begin(), windows.end(),
+                     [&](const Window& window) { return positions.fit(std::ssize(window.ids)); });
+}
+
+/// Of a site that the hooks have been compiled for.
+std::vector<int64_t> neurons_of(Site site, const Where& where, const Config& config) {
+  const SiteShape shape = site_info(site).shape;
+  const int64_t heads = site_head_width(shape, config);
+  return where.neurons.resolve(
+      0, heads > 0 ? heads : site_width(shape, config), [](int64_t) {}, false);
 }
 
 }  // namespace
@@ -38,7 +42,7 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
   check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the capture");
   std::map<std::string, const Where*> narrowed;
   for (const Hooks::Capture& request : hooks.captures()) {
-    for (const SiteRef& site : find_sites(request.pattern, model.config(), request.where)) {
+    for (const SiteRef& site : find_sites(request.sites, model.config(), request.where)) {
       if (site_info(site.site).shape == SiteShape::kMap) {
         user_error(
             "invalid site '{}' for a corpus: maps have a different size in every window; use "
@@ -48,39 +52,41 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
       narrowed[site.name] = &request.where;
     }
   }
-  // One token through the model shows whether the hooks fit, and the shapes.
-  Window one;
-  one.ids = {0};
-  Hooks probe;
-  const Hooks fitting = hooks_for({one});
-  for (const Hooks::Capture& request : fitting.captures())
-    probe.capture(request.pattern, request.where, request.store);
-  for (const Hooks::Change& change : hooks.edits()) {
-    if (change.where.positions.empty()) probe.edit(change.pattern, change.edit, change.where);
-  }
-  const Run run = model.forward(one.ids, probe, {.logits = LogitRows::kNone});
-  for (const Captures::Entry& entry : run.captures().entries()) {
-    const auto sizes = entry.sequences.front().values.shape().sizes();
-    const Where& where = *narrowed.at(entry.name);
-    sites_.push_back({.site = entry.site,
-                      .name = entry.name,
-                      .dtype = entry.dtype,
-                      .heads = entry.heads,
-                      .neurons = where.neurons,
+  const std::vector<int64_t> one_token = {1};
+  const std::vector<bool> everywhere(hooks.captures().size(), true);
+  for (const CaptureSpec& spec : model.compile(hooks_at(everywhere)).describe(one_token)) {
+    const auto sizes = spec.shapes.front().sizes();
+    const Where& where = *narrowed.at(spec.name);
+    sites_.push_back({.site = spec.site,
+                      .name = spec.name,
+                      .dtype = spec.dtype,
+                      .heads = spec.heads,
+                      .neurons = neurons_of(spec.site, where, model.config()),
                       .positions = where.positions,
                       .row = {sizes.begin() + 1, sizes.end()}});
   }
 }
 
-/// A narrowing to positions that some window lacks is left to kept_rows().
-Hooks WindowBatches::hooks_for(const std::vector<Window>& windows) const {
+Hooks WindowBatches::hooks_at(const std::vector<bool>& everywhere) const {
   Hooks hooks = hooks_.only_edits();
-  for (const Hooks::Capture& request : hooks_.captures()) {
+  for (size_t i = 0; i < everywhere.size(); ++i) {
+    const Hooks::Capture& request = hooks_.captures()[i];
     Where where = request.where;
-    if (!all_have(windows, where.positions)) where.positions.clear();
-    hooks.capture(request.pattern, std::move(where), request.store);
+    if (everywhere[i]) where.positions.clear();
+    hooks.capture(request.sites, std::move(where), request.store);
   }
   return hooks;
+}
+
+const HookPlan& WindowBatches::plan_for(const std::vector<Window>& windows) {
+  std::vector<bool> everywhere;
+  for (const Hooks::Capture& request : hooks_.captures())
+    everywhere.push_back(!all_have(windows, request.where.positions));
+  if (!plan_ || everywhere != everywhere_) {
+    plan_ = model_.compile(hooks_at(everywhere));
+    everywhere_ = std::move(everywhere);
+  }
+  return *plan_;
 }
 
 WindowBatch WindowBatches::next(WindowReader& windows, int64_t most) {
@@ -97,7 +103,7 @@ WindowBatch WindowBatches::next(WindowReader& windows, int64_t most) {
   if (batch.windows.empty()) return batch;
   Batch ids;
   for (const Window& window : batch.windows) ids.push_back(window.ids);
-  batch.run = model_.forward(ids, hooks_for(batch.windows),
+  batch.run = model_.forward(ids, plan_for(batch.windows),
                              {.logits = LogitRows::kNone, .residence = residence_});
   return batch;
 }
@@ -105,13 +111,10 @@ WindowBatch WindowBatches::next(WindowReader& windows, int64_t most) {
 std::vector<size_t> WindowBatches::kept_rows(const WindowSite& site,
                                              const Captures::Entry::Sequence& rows,
                                              const Window& window) {
-  const auto tokens = static_cast<int64_t>(window.ids.size());
+  const auto tokens = std::ssize(window.ids);
   const auto wanted = [&](int64_t position) {
-    if (position < window.repeated) return false;
-    const auto& asked = site.positions;
-    return asked.empty() || std::any_of(asked.begin(), asked.end(), [&](int64_t p) {
-             return (p < 0 ? p + tokens : p) == position;
-           });
+    return position >= window.repeated &&
+           (site.positions.empty() || site.positions.contain(position, tokens));
   };
   std::vector<size_t> kept;
   for (size_t row = 0; row < rows.positions.size(); ++row) {

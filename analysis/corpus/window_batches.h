@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,10 @@ struct WindowSite {
   Site site;
   std::string name;
   DType dtype = DType::kF32;
-  std::vector<int> heads;          ///< that are captured, for a site that has heads
-  std::vector<int64_t> neurons;    ///< as asked; empty: all
-  std::vector<int64_t> positions;  ///< as asked, within a window; empty: all
-  std::vector<int64_t> row;        ///< sizes of the axes after the rows
+  std::vector<int> heads;        ///< that are captured, for a site that has heads
+  std::vector<int64_t> neurons;  ///< ascending; empty: all
+  Indices<int64_t> positions;    ///< as asked, within a window; empty: all
+  std::vector<int64_t> row;      ///< sizes of the axes after the rows
 
   int64_t width() const;  ///< elements of a row
   uint64_t row_bytes() const { return static_cast<uint64_t>(width()) * dtype_size(dtype); }
@@ -54,14 +55,19 @@ class WindowBatches {
                                        const Captures::Entry::Sequence& rows, const Window& window);
 
  private:
-  Hooks hooks_for(const std::vector<Window>& windows) const;
+  /// The hooks, where a capture with `everywhere` is of all positions.
+  Hooks hooks_at(const std::vector<bool>& everywhere) const;
+  /// A narrowing to positions that some window lacks is left to kept_rows().
+  const HookPlan& plan_for(const std::vector<Window>& windows);
 
   Model model_;
   Hooks hooks_;
   int64_t batch_tokens_;
   Residence residence_;
   std::vector<WindowSite> sites_;
-  Window held_;  // read, but too large for the batch before
+  std::optional<HookPlan> plan_;  ///< of the last batch
+  std::vector<bool> everywhere_;  ///< of which captures it is
+  Window held_;                   // read, but too large for the batch before
   bool holds_ = false;
 };
 

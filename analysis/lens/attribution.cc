@@ -47,13 +47,14 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids,
   if (options.against) check_id(config, *options.against, "token to compare with");
   // Of the text up to the position alone: what follows plays no part.
   const std::span<const int32_t> read = ids.first(static_cast<size_t>(result.position) + 1);
-  const std::string last = site_name(Site::kLnFinalNormalized, 0);
   if (options.target) {
     result.target = *options.target;
   } else {
-    const Run run = model.forward(read, Hooks().capture(last, {.positions = {-1}}),
-                                  {.logits = LogitRows::kNone});
-    const LogitStats stats = model.unembed(run[last], {.final_layernorm = false, .top_k = 1});
+    const Run run =
+        model.forward(read, Hooks().capture(Site::kLnFinalNormalized, {.positions = {-1}}),
+                      {.logits = LogitRows::kNone});
+    const LogitStats stats =
+        model.unembed(run.view(Site::kLnFinalNormalized), {.final_layernorm = false, .top_k = 1});
     require_distributions(stats, model, {{read.begin(), read.end()}}, {}, "the prediction");
     result.target = stats.top_ids[0];
   }
@@ -67,11 +68,11 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids,
 Backward run_text(const Model& model, const LogitAttribution& of, bool neurons) {
   const Where here{.positions = {of.position}};
   Hooks hooks;
-  hooks.capture("hook_embed", here)
-      .capture("hook_pos_embed", here)
-      .capture("blocks.*.{hook_attn_out,hook_mlp_out,attn.hook_result}", here);
-  if (neurons) hooks.capture("blocks.*.mlp.hook_post", here);
-  hooks.gradient(site_name(Site::kResidPost, of.layers - 1), here);
+  for (const Site site :
+       {Site::kEmbed, Site::kPosEmbed, Site::kResult, Site::kAttnOut, Site::kMlpOut})
+    hooks.capture(site, here);
+  if (neurons) hooks.capture(Site::kMlpPost, here);
+  hooks.gradient(Site::kResidPost, {.layers = {of.layers - 1}, .positions = {of.position}});
   const std::vector<int32_t> read(of.ids.begin(), of.ids.begin() + of.position + 1);
   return backward(model, {read}, {target_of(of)}, hooks, {.linearised = {.scales = true}});
 }
@@ -79,8 +80,9 @@ Backward run_text(const Model& model, const LogitAttribution& of, bool neurons) 
 /// What the final layernorm's bias gives: the logit where the residual stream is 0, which
 /// normalises to 0.
 double bias_part(const Model& model, const LogitAttribution& of) {
-  const std::string last = site_name(Site::kResidPost, of.layers - 1);
-  const Run run = model.forward(std::span(of.ids).first(1), Hooks().edit(last, zero()));
+  const Run run =
+      model.forward(std::span(of.ids).first(1),
+                    Hooks().edit(Site::kResidPost, zero(), {.layers = {of.layers - 1}}));
   const std::span<const float> logits = run.logits().f32();
   const double against =
       of.against ? static_cast<double>(logits[static_cast<size_t>(*of.against)]) : 0.0;
@@ -88,14 +90,14 @@ double bias_part(const Model& model, const LogitAttribution& of) {
 }
 
 void add_layer(LogitAttribution& to, const Run& run, int layer, std::span<const float> direction) {
-  const TensorView results = run[site_name(Site::kResult, layer)].slice(0);
+  const TensorView results = run.view(Site::kResult, layer).slice(0);
   double heads = 0;
   for (int head = 0; head < to.heads; ++head) {
     to.head.push_back(dot(results.slice(head).f32(), direction));
     heads += to.head.back();
   }
-  to.attention_bias.push_back(dot(run[site_name(Site::kAttnOut, layer)].f32(), direction) - heads);
-  to.mlp.push_back(dot(run[site_name(Site::kMlpOut, layer)].f32(), direction));
+  to.attention_bias.push_back(dot(run.view(Site::kAttnOut, layer).f32(), direction) - heads);
+  to.mlp.push_back(dot(run.view(Site::kMlpOut, layer).f32(), direction));
 }
 
 /// [L][M] what each neuron writes along the direction when it is 1. That is a property of the
@@ -108,12 +110,12 @@ std::vector<std::vector<float>> neuron_directions(const Model& model, const Logi
   for (int layer = 0; layer < of.layers; ++layer) {
     batch.push_back({of.ids.front()});
     targets.push_back(target::linear(site_name(Site::kMlpOut, layer), direction));
-    hooks.gradient(site_name(Site::kMlpPost, layer), {.sequences = {layer}});
+    hooks.gradient(Site::kMlpPost, {.layers = {layer}, .sequences = {layer}});
   }
   const Backward found = backward(model, batch, targets, hooks);
   std::vector<std::vector<float>> result;
   for (int layer = 0; layer < of.layers; ++layer)
-    result.push_back(found.gradient(site_name(Site::kMlpPost, layer), layer).to_f32());
+    result.push_back(found.gradient(Site::kMlpPost, layer, layer).to_f32());
   return result;
 }
 
@@ -121,7 +123,7 @@ void add_neurons(LogitAttribution& to, const Model& model, const Run& run, Tenso
                  int count) {
   const std::vector<std::vector<float>> directions = neuron_directions(model, to, direction);
   for (int layer = 0; layer < to.layers; ++layer) {
-    const std::span<const float> active = run[site_name(Site::kMlpPost, layer)].f32();
+    const std::span<const float> active = run.view(Site::kMlpPost, layer).f32();
     const std::vector<float>& written = directions[static_cast<size_t>(layer)];
     to.mlp_bias.push_back(to.mlp[static_cast<size_t>(layer)] - dot(active, written));
     for (size_t n = 0; n < active.size(); ++n) {
@@ -148,14 +150,13 @@ LogitAttribution logit_attribution(const Model& model, std::span<const int32_t> 
                                    const AttributionOptions& options) {
   LogitAttribution result = described(model, ids, options);
   const Backward text = run_text(model, result, options.neurons > 0);
-  const TensorView gradient =
-      text.gradient(site_name(Site::kResidPost, result.layers - 1)).slice(0);
+  const TensorView gradient = text.gradient(Site::kResidPost, result.layers - 1).slice(0);
   result.logit = text.values[0];
   const std::vector<int32_t> read(result.ids.begin(), result.ids.begin() + result.position + 1);
   require_finite(text.run.captures(), model, {read}, {}, "the attribution");
   require_finite(*text.gradients, model, {read}, {}, "the gradient of the attribution");
-  result.embedding = dot(text.run["hook_embed"].f32(), gradient.f32());
-  result.position_embedding = dot(text.run["hook_pos_embed"].f32(), gradient.f32());
+  result.embedding = dot(text.run.view(Site::kEmbed).f32(), gradient.f32());
+  result.position_embedding = dot(text.run.view(Site::kPosEmbed).f32(), gradient.f32());
   for (int layer = 0; layer < result.layers; ++layer)
     add_layer(result, text.run, layer, gradient.f32());
   result.final_bias = bias_part(model, result);

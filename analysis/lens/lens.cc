@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
-#include <string>
+#include <utility>
 
 #include "analysis/common/options.h"
 #include "analysis/lens/divergence.h"
@@ -18,11 +18,11 @@ constexpr std::array kModes = {LensMode::kNormalized, LensMode::kEcco, LensMode:
 constexpr std::array kSources = {LensSource::kResidual, LensSource::kAttention, LensSource::kMlp};
 
 /// Where row `layer` can be read. The last one of the residual stream is the model's own output.
-std::string row_site(LensSource of, int layer, const Config& config, const std::string& output) {
-  if (of == LensSource::kAttention) return site_name(Site::kAttnOut, layer - 1);
-  if (of == LensSource::kMlp) return site_name(Site::kMlpOut, layer - 1);
-  if (layer == 0) return site_name(Site::kResidPre, 0);
-  return layer == config.layers ? output : site_name(Site::kResidPost, layer - 1);
+std::pair<Site, int> row_site(LensSource of, int layer, const Config& config, Site output) {
+  if (of == LensSource::kAttention) return {Site::kAttnOut, layer - 1};
+  if (of == LensSource::kMlp) return {Site::kMlpOut, layer - 1};
+  if (layer == 0) return {Site::kResidPre, 0};
+  return layer == config.layers ? std::pair(output, 0) : std::pair(Site::kResidPost, layer - 1);
 }
 
 void check_tuned(const LensOptions& options, const Config& config) {
@@ -64,8 +64,8 @@ class Look {
   Hooks hooks(const std::vector<int64_t>& positions) const {
     Hooks hooks = options_.edits.only_edits();
     for (const int layer : lens_.layers) {
-      const std::string site = row_site(lens_.of, layer, model_.config(), output_.site());
-      if (site != output_.site()) hooks.capture(site, {.positions = positions});
+      const auto [site, block] = row_site(lens_.of, layer, model_.config(), output_.site());
+      if (site != output_.site()) hooks.capture(site, {.layers = {block}, .positions = positions});
     }
     // Always: the default target is the model's own choice.
     return hooks.capture(output_.site(), {.positions = positions});
@@ -102,14 +102,14 @@ class Look {
     bool is_output = false;
   };
 
-  TensorView captured(const std::string& site, int64_t first, int64_t rows) const {
-    return rows_between(captures_->view(site), first, rows);
+  TensorView captured(Site site, int layer, int64_t first, int64_t rows) const {
+    return rows_between(captures_->view(site, layer), first, rows);
   }
 
   /// What is unembedded for some positions of a layer.
   Row values(int layer, int64_t first, int64_t rows) const {
-    const std::string site = row_site(lens_.of, layer, model_.config(), output_.site());
-    const TensorView found = captured(site, first, rows);
+    const auto [site, block] = row_site(lens_.of, layer, model_.config(), output_.site());
+    const TensorView found = captured(site, block, first, rows);
     if (site == output_.site()) return {{}, found, false, true};
     if (lens_.mode == LensMode::kTuned && layer < model_.config().layers) {
       const Tensor translated = options_.tuned->translate(layer, model_.to_host(found));
@@ -128,7 +128,7 @@ class Look {
       } else if (options_.target) {
         lens_.targets.push_back(*options_.target);
       } else {
-        const TensorView row = captured(output_.site(), static_cast<int64_t>(p), 1);
+        const TensorView row = captured(output_.site(), 0, static_cast<int64_t>(p), 1);
         const LogitStats stats = output_.statistics(row, {.top_k = 1});
         require_distributions(stats, model_, {lens_.ids}, options_.edits,
                               fmt::format("the model's output at position {}", lens_.positions[p]));
@@ -166,7 +166,7 @@ class Look {
     lens_.kl.resize(lens_.rows() * lens_.positions.size());
     for (int64_t first = 0; first < positions; first += kLogitRowsAtOnce) {
       const int64_t rows = std::min(kLogitRowsAtOnce, positions - first);
-      const ReferenceRows output(model_, output_, captured(output_.site(), first, rows));
+      const ReferenceRows output(model_, output_, captured(output_.site(), 0, first, rows));
       for (size_t r = 0; r < lens_.rows(); ++r) {
         const Row row = values(lens_.layers[r], first, rows);
         const auto keep = [&](int64_t i, const ReferenceRows::Compared& compared) {

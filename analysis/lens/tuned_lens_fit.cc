@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "analysis/common/linalg.h"
@@ -69,8 +70,6 @@ class NormalEquations {
   Matrix squares_, products_;  ///< [input][input], its lower half; [input][output]
 };
 
-std::string input_site(int layer) { return site_name(Site::kResidPre, layer); }
-
 class Fit {
  public:
   Fit(const Model& model, const TunedLensFitOptions& options)
@@ -89,12 +88,10 @@ class Fit {
     if (options.max_held_out < 2)
       user_error("max_held_out {} is out of range: expected at least 2", options.max_held_out);
     layers_.assign(static_cast<size_t>(config_.layers), NormalEquations(config_.width));
-    for (int layer = 0; layer < config_.layers; ++layer) inputs_.capture(input_site(layer));
+    inputs_.capture(Site::kResidPre);
     check_captures(inputs_, "the fit");
-    check_edits_reach(
-        inputs_, config_,
-        {{Site::kResidPost, config_.layers - 1, site_name(Site::kResidPost, config_.layers - 1)}},
-        "the fit");
+    check_edits_reach(inputs_, config_, find_sites(Site::kResidPost, config_, {.layers = {-1}}),
+                      "the fit");
     result_.alpha = options.alpha;
     result_.lens = {.model = model.name(),
                     .unembedding = unembedding_hash(model),
@@ -160,15 +157,16 @@ class Fit {
 
   /// The tokens of a batch into every layer's sums.
   void add(const Batch& batch) {
-    const std::string last = site_name(Site::kResidPost, config_.layers - 1);
-    const Run run =
-        model_.forward(batch, Hooks(inputs_).capture(last), {.logits = LogitRows::kNone});
+    const int last = config_.layers - 1;
+    if (!plan_)
+      plan_ = model_.compile(Hooks(inputs_).capture(Site::kResidPost, {.layers = {last}}));
+    const Run run = model_.forward(batch, *plan_, {.logits = LogitRows::kNone});
     require_finite(run.captures(), model_, batch, options_.edits, "the residual stream of the fit");
     for (int s = 0; s < run.sequences(); ++s) {
-      const Matrix output = widen(run.captures().view(last, s));
+      const Matrix output = widen(run.captures().view(Site::kResidPost, last, s));
       const Matrix roots = token_roots(output);
       for (int layer = 0; layer < config_.layers; ++layer) {
-        Matrix h = widen(run.captures().view(input_site(layer), s)), rest = output;
+        Matrix h = widen(run.captures().view(Site::kResidPre, layer, s)), rest = output;
         for (size_t i = 0; i < h.values().size(); ++i) rest.values()[i] -= h.values()[i];
         layers_[static_cast<size_t>(layer)].add(std::move(h), std::move(rest), roots);
       }
@@ -193,9 +191,9 @@ class Fit {
   void measure() {
     for (int layer = 0; layer < config_.layers; ++layer) result_.rows.push_back({.layer = layer});
     int64_t measured = 0, seen = 0;
+    const HookPlan plan = model_.compile(Hooks(inputs_).capture(output_.site()));
     for (const std::vector<int32_t>& text : held_out_) {
-      const Run run = model_.forward(text, Hooks(inputs_).capture(output_.site()),
-                                     {.logits = LogitRows::kNone});
+      const Run run = model_.forward(text, plan, {.logits = LogitRows::kNone});
       require_finite(run.captures(), model_, {text}, options_.edits, "the held-out text");
       const auto scored = static_cast<int64_t>(text.size()) - 1;  // nothing follows the last
       for (int64_t first = 0; first < scored; first += kLogitRowsAtOnce)
@@ -222,7 +220,7 @@ class Fit {
 
   void measure_rows(const Run& run, const std::vector<int32_t>& text, int64_t first,
                     int64_t count) {
-    const TensorView output = rows_between(run[output_.site()], first, count);
+    const TensorView output = rows_between(run.view(output_.site()), first, count);
     const ReferenceRows reference(model_, output_, output);
     const auto compare = [&](TensorView rows, bool normalize, double& loss, double& kl) {
       reference.compare(rows, normalize, [&](int64_t r, const ReferenceRows::Compared& compared) {
@@ -235,7 +233,7 @@ class Fit {
                                result_.model_loss += loss_of(compared, text, first + r);
                              });
     for (TunedLensRow& row : result_.rows) {
-      const TensorView h = rows_between(run[input_site(row.layer)], first, count);
+      const TensorView h = rows_between(run.view(Site::kResidPre, row.layer), first, count);
       compare(h, true, row.normalized_loss, row.normalized_kl);
       compare(result_.lens.translate(row.layer, h), true, row.tuned_loss, row.tuned_kl);
     }
@@ -245,7 +243,8 @@ class Fit {
   const TunedLensFitOptions& options_;
   const Config& config_;
   ModelOutput output_;
-  Hooks inputs_;  ///< with the edits
+  Hooks inputs_;
+  std::optional<HookPlan> plan_;  ///< of the fitted batches  ///< with the edits
   std::vector<NormalEquations> layers_;
   Batch held_out_;
   TunedLensFit result_;

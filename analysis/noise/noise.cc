@@ -24,13 +24,6 @@ struct NoiseReading {
   std::vector<std::vector<float>> layers;  ///< [L+1][prompt's tokens, D]
 };
 
-std::vector<std::string> residual_sites(const Config& config) {
-  std::vector<std::string> names = {site_name(Site::kResidPre, 0)};
-  for (int layer = 0; layer < config.layers; ++layer)
-    names.push_back(site_name(Site::kResidPost, layer));
-  return names;
-}
-
 double cosine(std::span<const float> a, std::span<const float> b) {
   double product = 0, aa = 0, bb = 0;
   for (size_t d = 0; d < a.size(); ++d) {
@@ -47,10 +40,7 @@ double cosine(std::span<const float> a, std::span<const float> b) {
 class NoiseRuns {
  public:
   NoiseRuns(const Model& model, const NoiseOptions& options, std::span<const int32_t> prompt)
-      : model_(model),
-        options_(options),
-        edits_(options.edits.only_edits()),
-        sites_(residual_sites(model.config())) {
+      : model_(model), options_(options), edits_(options.edits.only_edits()) {
     check_input_edits(options.edits, model.config(), "noise");
     if (options.mask.kind != Replacement::Kind::kDelete)
       mask_ = replacement_rows(options.mask, model, 1, "mask");
@@ -61,10 +51,10 @@ class NoiseRuns {
   /// The model's top-ranked token after the original prompt.
   int32_t choice() const {
     Hooks hooks = edits_;
-    const std::string site = site_name(Site::kLnFinalNormalized, 0);
-    const Run run = model_.forward(whole.ids, hooks.capture(site, {.positions = {-1}}),
-                                   {.logits = LogitRows::kNone});
-    const LogitStats stats = model_.unembed(run[site], {.final_layernorm = false, .top_k = 1});
+    hooks.capture(Site::kLnFinalNormalized, {.positions = {-1}});
+    const Run run = model_.forward(whole.ids, hooks, {.logits = LogitRows::kNone});
+    const LogitStats stats =
+        model_.unembed(run.view(Site::kLnFinalNormalized), {.final_layernorm = false, .top_k = 1});
     require_distributions(stats, model_, {whole.ids}, edits_, "the prediction");
     return stats.top_ids[0];
   }
@@ -98,19 +88,22 @@ class NoiseRuns {
       batch.back().insert(batch.back().end(), continuation.begin(),
                           continuation.end() - 1);  // the last is not an input
     }
-    const std::string final_site = site_name(Site::kLnFinalNormalized, 0);
     Hooks hooks = hooks_for(prompts);
-    for (const std::string& site : sites_) hooks.capture(site);
-    const Run run = model_.forward(batch, hooks.capture(final_site), {.logits = LogitRows::kNone});
+    hooks.capture(Site::kResidPre, {.layers = {0}})
+        .capture(Site::kResidPost)
+        .capture(Site::kLnFinalNormalized);
+    const Run run = model_.forward(batch, hooks, {.logits = LogitRows::kNone});
     require_finite(run.captures(), model_, batch, hooks, "the effect of noise");
     for (size_t s = 0; s < prompts.size(); ++s) {
-      const auto view = [&](const std::string& site) {
-        return run.captures().view(site, static_cast<int>(s));
+      const auto view = [&](Site site, int layer) {
+        return run.captures().view(site, layer, static_cast<int>(s));
       };
       const size_t tokens = prompts[s].ids.size();
-      NoiseReading reading = look_up(view(final_site), tokens - 1, continuation);
-      for (const std::string& site : sites_) {
-        const std::span<const float> rows = view(site).f32().first(tokens * width());
+      NoiseReading reading = look_up(view(Site::kLnFinalNormalized, 0), tokens - 1, continuation);
+      for (int row = 0; row <= model_.config().layers; ++row) {
+        const TensorView stream =
+            row == 0 ? view(Site::kResidPre, 0) : view(Site::kResidPost, row - 1);
+        const std::span<const float> rows = stream.f32().first(tokens * width());
         reading.layers.emplace_back(rows.begin(), rows.end());
       }
       use(s, reading);
@@ -125,7 +118,7 @@ class NoiseRuns {
         if (prompts[s].ids[i] < 0) masked.push_back(static_cast<int64_t>(i));
       }
       if (!masked.empty())
-        hooks.edit(site_name(Site::kEmbed, 0), replace(mask_),
+        hooks.edit(Site::kEmbed, replace(mask_),
                    {.positions = masked, .sequences = {static_cast<int>(s)}});
     }
     return hooks;
@@ -154,7 +147,6 @@ class NoiseRuns {
   const Model& model_;
   const NoiseOptions& options_;
   Hooks edits_;
-  std::vector<std::string> sites_;
   Tensor mask_;
 };
 

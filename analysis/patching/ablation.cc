@@ -44,8 +44,7 @@ Batch checked_others(const AblationOptions& options, size_t tokens) {
 PatchValues values_of(const AblationOptions& options, const BaseRun& base, const Batch& others) {
   if (options.ablation == Ablation::kZero) return std::make_shared<ZeroValues>(base.captures());
   Hooks hooks;
-  for (const Site site : options.cells.sites)
-    hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
+  for (const Site site : options.cells.sites) hooks.capture(site);
   const Run run = base.model().forward(others, hooks, {.logits = LogitRows::kNone});
   if (options.ablation == Ablation::kMean) return std::make_shared<MeanValues>(run.captures());
   return run.shared_captures();

@@ -41,11 +41,9 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 Hooks base_hooks(const std::vector<Site>& sites, const Hooks& edits) {
   Hooks hooks = edits;
-  hooks.capture(fmt::format("blocks.*.{}", site_info(Site::kResidPre).name));
+  hooks.capture(Site::kResidPre);
   for (const Site site : sites) {
-    if (site == Site::kResidPre) continue;
-    hooks.capture((site_info(site).per_layer ? "blocks.*." : "") +
-                  std::string(site_info(site).name));
+    if (site != Site::kResidPre) hooks.capture(site);
   }
   return hooks;
 }
@@ -61,16 +59,19 @@ BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector
       session_(model.session(1, tokens())) {
   if (batch_tokens < 1)
     user_error("batch_tokens {} is out of range: expected at least 1", batch_tokens);
-  const Run run = session_.forward({ids_}, base_hooks(sites, edits), {.logits = LogitRows::kLast});
-  captures_ = run.shared_captures();
-  value_ = finite_metric(metric_, run.logits().f32(), model_, ids_, edits);
+  const Run run = session_.forward({ids_}, base_hooks(sites, edits),
+                                   {.logits = LogitRows::kLast, .residence = Residence::kDevice});
+  in_place_ = run.shared_captures();
+  captures_ = model.to_host(in_place_);
+  value_ = finite_metric(metric_, model.to_host(run.logits()).f32(), model_, ids_, edits);
   work_.computed = work_.naive = tokens() * model.config().layers;
 }
 
 TensorView BaseRun::residual_from(int layer, int64_t position) const {
   const int64_t width = model_.config().width;
-  const std::span<const float> rows = captures_->view(site_name(Site::kResidPre, layer)).f32();
-  return {rows.data() + position * width, DType::kF32, Shape{tokens() - position, width}};
+  const TensorView rows = in_place_->view(Site::kResidPre, layer);
+  return {static_cast<const float*>(rows.data()) + position * width, DType::kF32,
+          Shape{tokens() - position, width}, rows.residence()};
 }
 
 /// In the last block only keys and values, and what they are made of, are seen from other positions
@@ -90,6 +91,7 @@ Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& va
     // there.
     const int64_t reached = result.position;
     Where where{.heads = place.heads, .neurons = place.neurons};
+    if (site_info(place.site).per_layer) where.layers = {place.layer};
     std::vector<float> rows;
     for (const int64_t position : place.positions) {
       if (!reaches_metric(place.site, place.layer, position)) continue;
@@ -99,19 +101,18 @@ Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& va
       const std::vector<float> to = narrowed(place, model_.config(), position, *other);
       if (position < reached && same_bits(narrowed(place, model_.config(), position, *own), to))
         continue;
-      where.positions.push_back(position);
+      where.positions.add(position);
       rows.insert(rows.end(), to.begin(), to.end());
     }
     if (where.positions.empty()) continue;
     result.layer = std::min(result.layer, place.layer);
-    result.position = std::min(result.position, where.positions.front());
+    result.position = std::min(result.position, where.positions.ranges().front().first);
     const bool some_heads = is_map(place.site) && !place.heads.empty();
     const PatchValues map =
         some_heads ? std::make_shared<HeadsOfMap>(values, place.heads, model_.config().heads)
                    : values;
-    result.changes.push_back({site_name(place.site, place.layer),
-                              is_map(place.site) ? replace_from(map) : replace(Tensor::from(rows)),
-                              where});
+    result.changes.push_back(
+        {place.site, is_map(place.site) ? replace_from(map) : replace(Tensor::from(rows)), where});
   }
   return result;
 }
@@ -175,7 +176,7 @@ void BaseRun::run_batch(const std::vector<Intervention>& cells, std::span<const 
     for (const Hooks::Change& change : cell.changes) {
       Where where = change.where;
       where.sequences = {static_cast<int>(s)};
-      hooks.edit(change.pattern, change.edit, where);
+      hooks.edit(change.sites, change.edit, where);
     }
     work_.computed += (tokens() - cell.position) * (model_.config().layers - layer);
   }

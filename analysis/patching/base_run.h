@@ -80,7 +80,8 @@ class BaseRun {
   PatchMetric metric_;
   int64_t batch_tokens_;
   Session session_;
-  std::shared_ptr<const Captures> captures_;
+  std::shared_ptr<const Captures> in_place_;  ///< where the model runs
+  std::shared_ptr<const Captures> captures_;  ///< the same in host memory
   double value_ = 0;
   PatchWork work_;
 };

@@ -45,9 +45,8 @@ Tensor noise_of(uint64_t seed, int draw, double deviation, int64_t rows, int64_t
 
 Run run_clean(const Model& model, const std::vector<int32_t>& ids, const TraceOptions& options) {
   Hooks hooks;
-  hooks.capture("hook_embed");
-  for (const Site site : options.cells.sites)
-    hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
+  hooks.capture(Site::kEmbed);
+  for (const Site site : options.cells.sites) hooks.capture(site);
   return model.forward(ids, hooks, {.logits = LogitRows::kLast});
 }
 
@@ -77,11 +76,12 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
 
   Trace trace{.clean = finite_metric(options.metric, clean.logits().f32(), model, prompt),
               .draws = {},
+              .subject = subject,
               .grids = sweep.grids(),
               .work = {}};
   trace.deviation =
       options.noise *
-      (options.spread ? *options.spread : standard_deviation(clean["hook_embed"].f32()));
+      (options.spread ? *options.spread : standard_deviation(clean.view(Site::kEmbed).f32()));
   add_whole_run(trace.work, prompt.size(), model.config());
   for (PatchGrid& grid : trace.grids)
     grid.values.assign(grid.layers.size() * grid.columns.size(), 0.0);
@@ -91,7 +91,7 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
     const Tensor noise = noise_of(options.seed, draw, trace.deviation,
                                   static_cast<int64_t>(subject.size()), model.config().width);
     BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens,
-                 Hooks().edit("hook_embed", add(noise), {.positions = subject}));
+                 Hooks().edit(Site::kEmbed, add(noise), {.positions = subject}));
     const std::vector<std::vector<double>> found =
         sweep.run(base, clean.shared_captures(), progress);
     trace.draws.push_back(base.value());

@@ -52,15 +52,13 @@ std::vector<int64_t> partners(const PromptPair& prompts, const PatchOptions& opt
 
 Run run_other(const Model& model, const PromptPair& prompts, const PatchOptions& options) {
   Hooks hooks;
-  for (const Site site : options.cells.sites)
-    hooks.capture(fmt::format("blocks.*.{}", site_info(site).name));
+  for (const Site site : options.cells.sites) hooks.capture(site);
   return model.forward(prompts.other, hooks, {.logits = LogitRows::kLast});
 }
 
 Backward gradients_of(const BaseRun& base, const PatchOptions& options) {
   Hooks hooks;
-  for (const Site site : options.cells.sites)
-    hooks.gradient(fmt::format("blocks.*.{}", site_info(site).name));
+  for (const Site site : options.cells.sites) hooks.gradient(site);
   return backward(base.model(), {base.ids()}, {options.metric.target()}, hooks);
 }
 

@@ -131,9 +131,8 @@ class PathRuns {
   void hold(Hooks& hooks, Site site, int layer) const {
     std::vector<int64_t> positions(static_cast<size_t>(base_.tokens()));
     std::iota(positions.begin(), positions.end(), int64_t{0});
-    const std::string name = site_name(site, layer);
-    hooks.edit(name, replace(Tensor::from(base_.captures()->view(name).f32())),
-               {.positions = positions});
+    hooks.edit(site, replace(Tensor::from(base_.captures()->view(site, layer).f32())),
+               {.layers = {layer}, .positions = positions});
   }
 
   Hooks held_from(int first) const {
@@ -142,13 +141,15 @@ class PathRuns {
       hold(hooks, Site::kZ, layer);
       if (!through_mlps_) hold(hooks, Site::kMlpOut, layer);
     }
-    std::set<std::string> names;
+    std::set<std::pair<Site, int>> sites;
     for (const Place& place : receivers_) {
-      if (place.layer >= first) names.insert(site_name(place.site, place.layer));
+      if (place.layer >= first) sites.insert({place.site, place.layer});
     }
-    for (const std::string& name : names) hooks.capture(name);
-    if (to_final_)
-      hooks.capture(site_name(Site::kResidPost, last_layer()), {.positions = {base_.tokens() - 1}});
+    for (const auto& [site, layer] : sites) hooks.capture(site, {.layers = {layer}});
+    if (to_final_) {
+      hooks.capture(Site::kResidPost,
+                    {.layers = {last_layer()}, .positions = {base_.tokens() - 1}});
+    }
     return hooks;
   }
 
@@ -163,9 +164,9 @@ class PathRuns {
                found = seen.row(Site::kResidPost, last_layer(), 0, end);
     std::vector<float> difference(own->size());
     for (size_t i = 0; i < difference.size(); ++i) difference[i] = (*found)[i] - (*own)[i];
-    result.changes.push_back({site_name(Site::kResidPost, last_layer()),
+    result.changes.push_back({Site::kResidPost,
                               add(Tensor::from(difference)),
-                              {.positions = {end}}});
+                              {.layers = {last_layer()}, .positions = {end}}});
     result.layer = std::min(result.layer, last_layer());
     result.position = std::min(result.position, end);
     return result;
@@ -194,7 +195,7 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
   std::vector<PathNode> receivers = resolve_all(options.receivers, config, false);
   if (receivers.empty())
     user_error("missing receiver of the paths: expected at least one, such as final");
-  const auto positions = [&](const std::vector<int64_t>& asked, std::string_view what) {
+  const auto positions = [&](const Indices<int64_t>& asked, std::string_view what) {
     return resolve_indices<int64_t>(asked, 0, tokens, what,
                                     "positions up to where the metric is read");
   };
@@ -202,12 +203,9 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
                {Site::kPosEmbed, Site::kQ, Site::kK, Site::kV, Site::kZ, Site::kMlpPre,
                 Site::kMlpOut, Site::kResidPost},
                options.metric, options.batch_tokens);
-  const Run other = model.forward(prompts.other,
-                                  Hooks()
-                                      .capture("hook_embed")
-                                      .capture("blocks.*.attn.hook_z")
-                                      .capture("blocks.*.hook_mlp_out"),
-                                  {.logits = LogitRows::kLast});
+  const Run other = model.forward(
+      prompts.other, Hooks().capture(Site::kEmbed).capture(Site::kZ).capture(Site::kMlpOut),
+      {.logits = LogitRows::kLast});
   const MetricScale scale = metric_scale(
       base.value(), finite_metric(options.metric, other.logits().f32(), model, prompts.other),
       options.direction, options.metric);

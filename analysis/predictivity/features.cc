@@ -86,7 +86,7 @@ std::vector<SiteRef> sites_of(const std::vector<std::string>& patterns, const Co
 Hooks hooks_for(const std::vector<SiteRef>& sites, const Reading& reading, const Hooks& edits) {
   Hooks hooks = edits;
   Where rows;
-  for (const auto& end : reading.ends) rows.positions.push_back(end.second);
+  for (const auto& end : reading.ends) rows.positions.add(end.second);
   for (const SiteRef& site : sites) hooks.capture(site.name, rows);
   return hooks;
 }

@@ -17,7 +17,7 @@ namespace {
 /// The neurons above 0 at every token, [N, M'].
 NonNegative collect(const Model& model, const Factors& found, const FactorOptions& options) {
   Hooks hooks = options.edits.only_edits();
-  hooks.capture("blocks.*.mlp.hook_post", {.layers = found.layers});
+  hooks.capture(Site::kMlpPost, {.layers = found.layers});
   check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()),
                     "the factorisation");
   NonNegative x{.values = std::vector<float>(static_cast<size_t>(found.tokens * found.width())),

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -175,13 +176,15 @@ class Comparison {
     };
     std::vector<Hooks> hooks;
     for (const Model* model : used) hooks.push_back(hooks_of(model, wanted));
+    std::optional<HookPlan> second;
+    if (used.size() > 1) second = used[1]->compile(hooks[1]);
     const auto see_batch = [&](const TextBatch& batch) {
       gather(batch.captures, used[0]);
       if (used.size() > 1) {
         const auto sequences = std::ssize(batch.captures.entries().front().sequences);
         const auto from = texts_.begin() + static_cast<std::ptrdiff_t>(batch.first);
         const Batch same(from, from + sequences);
-        const Run run = used[1]->forward(same, hooks[1], {.logits = LogitRows::kNone});
+        const Run run = used[1]->forward(same, *second, {.logits = LogitRows::kNone});
         require_finite(run.captures(), *used[1], same, hooks[1], "the similarity");
         gather(run.captures(), used[1]);
       }

@@ -13,8 +13,6 @@
 namespace vitrine::internal {
 namespace {
 
-constexpr const char* kEmbed = "hook_embed";
-
 Target value_of(int32_t token, SaliencyValue value) {
   switch (value) {
     case SaliencyValue::kLogit:
@@ -44,20 +42,20 @@ void check_input_edits(const Hooks& edits, const Config& config, std::string_vie
   for (const Hooks::Change& change : edits.edits()) {
     if (!change.where.sequences.empty()) {
       user_error("invalid selection of sequences in the edit of '{}': not supported for {}",
-                 change.pattern, analysis);
+                 change.sites.pattern(), analysis);
     }
-    for (const SiteRef& site : find_sites(change.pattern, config, change.where)) {
+    for (const SiteRef& site : find_sites(change.sites, config, change.where)) {
       if (site.site == Site::kEmbed) {
         user_error(
             "the edit of '{}' changes hook_embed, which {} varies: edit hook_pos_embed or "
             "blocks.0.hook_resid_pre",
-            change.pattern, analysis);
+            change.sites.pattern(), analysis);
       }
       if (site.site == Site::kLogits) {
         user_error(
             "the edit of '{}' changes logits, which {} does not read: edit "
             "ln_final.hook_normalized",
-            change.pattern, analysis);
+            change.sites.pattern(), analysis);
       }
     }
   }
@@ -107,7 +105,7 @@ Hooks SaliencyRuns::hooks_for(const std::vector<SaliencyInput>& inputs) const {
   for (size_t s = 0; s < inputs.size(); ++s) {
     const SaliencyInput& input = inputs[s];
     if (!input.positions.empty()) {
-      hooks.edit(kEmbed, replace(input.embeddings),
+      hooks.edit(Site::kEmbed, replace(input.embeddings),
                  {.positions = input.positions, .sequences = {static_cast<int>(s)}});
     }
   }
@@ -125,10 +123,10 @@ void SaliencyRuns::gradients(size_t count, const Make& make,
     const Batch batch = batch_of(inputs);
     const Hooks hooks = hooks_for(inputs);
     const Backward backward =
-        vitrine::backward(model_, batch, targets, Hooks(hooks).gradient(kEmbed));
+        vitrine::backward(model_, batch, targets, Hooks(hooks).gradient(Site::kEmbed));
     require_finite(*backward.gradients, model_, batch, hooks, "the gradient");
     for (size_t s = 0; s < inputs.size(); ++s)
-      use(first + s, backward.gradient(kEmbed, static_cast<int>(s)).f32());
+      use(first + s, backward.gradient(Site::kEmbed, 0, static_cast<int>(s)).f32());
   });
 }
 
@@ -141,14 +139,14 @@ void SaliencyRuns::readings(size_t count, const Make& make,
 
 void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first,
                         const std::function<void(size_t, SaliencyReading)>& use) {
-  const std::string site = site_name(Site::kLnFinalNormalized, 0);
-  const Run run =
-      model_.forward(batch_of(inputs), hooks_for(inputs).capture(site, {.positions = {-1}}),
-                     {.logits = LogitRows::kNone});
+  const Run run = model_.forward(
+      batch_of(inputs), hooks_for(inputs).capture(Site::kLnFinalNormalized, {.positions = {-1}}),
+      {.logits = LogitRows::kNone});
   const auto rows = static_cast<int64_t>(inputs.size()), width = model_.config().width;
   Tensor hidden(DType::kF32, {rows, width});
   for (int64_t s = 0; s < rows; ++s) {
-    const std::span<const float> row = run.captures().view(site, static_cast<int>(s)).f32();
+    const std::span<const float> row =
+        run.captures().view(Site::kLnFinalNormalized, 0, static_cast<int>(s)).f32();
     std::copy(row.begin(), row.end(), hidden.f32().begin() + s * width);
   }
   UnembedOptions unembed{.final_layernorm = false};

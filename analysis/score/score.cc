@@ -34,15 +34,12 @@ void run_window(const Model& model, const ModelOutput& output, std::span<const i
                 int64_t position, const std::function<void(const ScoredWindow&)>& see) {
   Hooks hooks = edits;
   Where rows;
-  if (first > 0) {
-    rows.positions.resize(inputs.size() - static_cast<size_t>(first));
-    std::iota(rows.positions.begin(), rows.positions.end(), first);
-  }
+  if (first > 0) rows.positions.add_range(first, -1);
   hooks.capture(output.site(), rows);
   const Run run =
       model.forward(inputs, hooks, {.logits = LogitRows::kNone, .residence = Residence::kDevice});
-  see({output, inputs, run[output.site()], successors.subspan(static_cast<size_t>(first)), position,
-       first + 1});
+  see({output, inputs, run.view(output.site()), successors.subspan(static_cast<size_t>(first)),
+       position, first + 1});
 }
 
 }  // namespace

@@ -29,18 +29,17 @@ struct AttentionCommandArgs {
   PageArgs page;
 };
 
-std::vector<int> layers_of(const AttentionCommandArgs& args) {
-  return args.layers.empty() ? std::vector<int>()
+Indices<int> layers_of(const AttentionCommandArgs& args) {
+  return args.layers.empty() ? Indices<int>()
                              : parse_site("[layers=" + args.layers + "]").where.layers;
 }
 
-std::vector<int> heads_of(const AttentionCommandArgs& args) {
-  return args.heads.empty() ? std::vector<int>()
-                            : parse_site("[heads=" + args.heads + "]").where.heads;
+Indices<int> heads_of(const AttentionCommandArgs& args) {
+  return args.heads.empty() ? Indices<int>() : parse_site("[heads=" + args.heads + "]").where.heads;
 }
 
-std::vector<int64_t> queries_of(const AttentionCommandArgs& args) {
-  return args.position == "all" ? std::vector<int64_t>()
+Indices<int64_t> queries_of(const AttentionCommandArgs& args) {
+  return args.position == "all" ? Indices<int64_t>()
                                 : parse_site("[positions=" + args.position + "]").where.positions;
 }
 

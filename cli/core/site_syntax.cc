@@ -26,24 +26,31 @@ std::optional<T> number(std::string_view text) {
   return value;
 }
 
-/// Appends one index or a range A..B.
+/// Appends one index or a range: A..B, A.. to the end, ..B from the start.
 template <typename T>
-void append_indices(std::vector<T>& to, std::string_view item, std::string_view whole) {
+void append_indices(Indices<T>& to, std::string_view item, std::string_view whole) {
   const size_t dots = item.find("..");
-  const auto first = number<T>(item.substr(0, dots));
-  const auto last = dots == std::string_view::npos ? first : number<T>(item.substr(dots + 2));
-  if (!first || !last)
-    user_error("{}: invalid index {}: expected an integer or a range such as 0..3", quote(whole),
-               quote(item));
-  // Wide enough for any two integers, and for one past the last.
-  const auto count = static_cast<__int128>(*last) - *first + 1;
-  if (count < 1 || count > kMostIndices) {
-    user_error("{}: invalid range {}: expected an ascending range of at most {} numbers",
-               quote(whole), quote(item), kMostIndices);
+  const bool range = dots != std::string_view::npos;
+  const std::string_view head = item.substr(0, dots),
+                         tail = range ? item.substr(dots + 2) : std::string_view();
+  const auto first = range && head.empty() ? std::optional<T>(0) : number<T>(head);
+  const auto last = !range ? first : tail.empty() ? std::optional<T>(-1) : number<T>(tail);
+  if (!first || !last || item == "..") {
+    user_error("{}: invalid index {}: expected an integer or a range such as 0..3, 1.. or 1..-1",
+               quote(whole), quote(item));
   }
-  if (to.size() + static_cast<size_t>(count) > static_cast<size_t>(kMostIndices))
+  if (!range) return to.add(*first);
+  if ((*first < 0) ==
+      (*last < 0)) {  // Wide enough for any two integers, and for one past the last.
+    const auto count = static_cast<__int128>(*last) - *first + 1;
+    if (count < 1 || count > kMostIndices) {
+      user_error("{}: invalid range {}: expected an ascending range of at most {} numbers",
+                 quote(whole), quote(item), kMostIndices);
+    }
+  }
+  if (to.ranges().size() >= static_cast<size_t>(kMostIndices))
     user_error("{}: too many indices: expected at most {} in a list", quote(whole), kMostIndices);
-  for (T i = 0; i < static_cast<T>(count); ++i) to.push_back(*first + i);
+  to.add_range(*first, *last);
 }
 
 void append_index(Where& where, std::string_view key, std::string_view item,
@@ -204,7 +211,7 @@ Hooks parse_edits(const std::vector<std::string>& edits) {
   Hooks hooks;
   for (const std::string& text : edits) {
     Hooks::Change change = parse_edit(text);
-    hooks.edit(std::move(change.pattern), std::move(change.edit), std::move(change.where));
+    hooks.edit(std::move(change.sites), std::move(change.edit), std::move(change.where));
   }
   return hooks;
 }

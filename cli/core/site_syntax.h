@@ -13,9 +13,9 @@ namespace vitrine::cli {
 // Sites on the command line: SITE[NARROWING], and for an edit =CHANGE.
 //
 //   SITE       a name or a glob: blocks.*.hook_resid_post, blocks.{0..3}.attn.hook_{q,k}
-//   NARROWING  [heads=3,5 positions=-1 layers=0..2 neurons=17 sequences=0], in any order; commas or
-//   spaces between CHANGE     zero | scale:X | add:X | set:X | project:FILE, X a number or a FILE
-//   of a tensor FILE       x.npy, or x.safetensors#NAME; FILE*2.5 multiplies it
+//   NARROWING  [heads=3,5 positions=1.. layers=0..2 neurons=17 sequences=0], in any order; commas
+//   or spaces between CHANGE     zero | scale:X | add:X | set:X | project:FILE, X a number or a
+//   FILE of a tensor FILE       x.npy, or x.safetensors#NAME; FILE*2.5 multiplies it
 
 struct SiteArg {
   std::string pattern;

@@ -89,9 +89,8 @@ class PatchCommand {
     const PatchPicture picture{names_, context_.out, request_.clean.ids,
                                PatchPicture::Scale::kMetric, request_.metric.kind};
     std::string hidden;
-    for (const int64_t position : options.subject)
-      hidden += names_.shown(request_.clean.ids[static_cast<size_t>(
-          position < 0 ? position + std::ssize(request_.clean.ids) : position)]);
+    for (const int64_t position : found.subject)
+      hidden += names_.shown(request_.clean.ids[static_cast<size_t>(position)]);
     const std::string how =
         fmt::format("{} under noise of standard deviation {:.3g}, mean of {} draws, seed {}",
                     hidden, found.deviation, args_.draws, args_.seed);
@@ -99,7 +98,7 @@ class PatchCommand {
     PatchAnswer answer{.json = {{"clean", found.clean},
                                 {"corrupt", found.corrupt},
                                 {"draws", found.draws},
-                                {"subject", options.subject},
+                                {"subject", found.subject},
                                 {"deviation", found.deviation},
                                 {"seed", args_.seed}},
                        .arrays = {},

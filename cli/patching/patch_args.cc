@@ -219,10 +219,9 @@ int32_t models_choice(const Model& model, std::vector<int32_t> ids, int64_t posi
   if (position >= 0 && position < std::ssize(ids)) ids.resize(static_cast<size_t>(position) + 1);
   if (position < -1 && position >= -std::ssize(ids))
     ids.resize(ids.size() + 1 - static_cast<size_t>(-position));
-  return model
-      .unembed(model.forward(ids, Hooks().capture("ln_final.hook_normalized", {.positions = {-1}}),
-                             {.logits = LogitRows::kNone})["ln_final.hook_normalized"],
-               {.final_layernorm = false, .top_k = 1})
+  const Run run = model.forward(ids, Hooks().capture(Site::kLnFinalNormalized, {.positions = {-1}}),
+                                {.logits = LogitRows::kNone});
+  return model.unembed(run.view(Site::kLnFinalNormalized), {.final_layernorm = false, .top_k = 1})
       .top_ids[0];
 }
 

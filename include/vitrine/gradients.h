@@ -127,9 +127,15 @@ struct Backward {
   size_t kept_bytes = 0;               ///< bytes kept between the passes, maximum over the groups
 
   /// Throws Error (user) for a site whose gradient was not requested.
-  TensorView gradient(std::string_view site, int sequence = 0) const {
+  TensorView gradient(std::string_view site, int sequence = 0) const& {
     return gradients->view(site, sequence);
   }
+  TensorView gradient(Site site, int layer = 0, int sequence = 0) const& {
+    return gradients->view(site, layer, sequence);
+  }
+  // A temporary's views would outlive their memory: keep the result in a variable.
+  TensorView gradient(std::string_view site, int sequence = 0) const&& = delete;
+  TensorView gradient(Site site, int layer = 0, int sequence = 0) const&& = delete;
 };
 
 /// Runs the batch and differentiates one target per sequence, or one target for all. Sequences are
@@ -140,5 +146,8 @@ struct Backward {
 /// does not depend on; for an edit without a derivative; and if it does not fit in memory.
 Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets,
                   const Hooks& hooks, const BackwardOptions& options = {});
+/// The same with hooks that were compiled for this model.
+Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets,
+                  const HookPlan& plan, const BackwardOptions& options = {});
 
 }  // namespace vitrine

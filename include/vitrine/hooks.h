@@ -11,26 +11,27 @@
 #include <vector>
 
 #include "vitrine/dtype.h"
+#include "vitrine/indices.h"
 #include "vitrine/sites.h"
 #include "vitrine/tensor.h"
 
 namespace vitrine {
 
-/// Selects the part of a site that a capture or an edit applies to. An empty list selects all. (The
-/// initialisers let `{.heads = {3}}` compile without warnings.)
+/// Selects the part of a site that a capture or an edit applies to. Without indices all is
+/// selected. (The initialisers let `{.heads = {3}}` compile without warnings.)
 struct Where {
   /// Block indices; negative counts from the last.
-  std::vector<int> layers = {};
+  Indices<int> layers = {};
   /// Token positions in the sequence, from 0. Negative counts from the end of the sequence in the
   /// current pass: in a generation, {-1} is the newest token of every step.
-  std::vector<int64_t> positions = {};
+  Indices<int64_t> positions = {};
   /// Attention heads, for sites that have heads.
-  std::vector<int> heads = {};
+  Indices<int> heads = {};
   /// Indices along the site's last axis: MLP neurons, directions of the residual stream, vocabulary
   /// ids. Invalid for maps.
-  std::vector<int64_t> neurons = {};
+  Indices<int64_t> neurons = {};
   /// Indices of sequences in the batch.
-  std::vector<int> sequences = {};
+  Indices<int> sequences = {};
 };
 
 /// Argument of a callback edit: the selected part of one site for one sequence, as writable
@@ -51,9 +52,18 @@ class ActivationSource {
  public:
   virtual ~ActivationSource() = default;
   /// Float32 row of a site at a position of a sequence, restricted to the captured heads and
-  /// neurons; nullopt if it was not captured.
+  /// neurons; nullopt if it was not captured. Throws Error (user) for device memory.
   virtual std::optional<std::vector<float>> row(Site site, int layer, int sequence,
                                                 int64_t position) const = 0;
+  /// The same row where it lies, valid as long as the source, in host memory or on device();
+  /// nullopt if it was not captured or has no memory of its own. A pass on that device uses it
+  /// without a copy to the host.
+  virtual std::optional<TensorView> row_view(Site /*site*/, int /*layer*/, int /*sequence*/,
+                                             int64_t /*position*/) const {
+    return std::nullopt;
+  }
+  /// Identifies the device whose memory row_view() may return; null for host memory only.
+  virtual const void* device() const { return nullptr; }
 };
 
 /// One change of activations, created by the functions below.
@@ -124,39 +134,60 @@ Edit callback(std::function<void(EditView&)> function, std::function<void(EditVi
 /// (Bengio 2013).
 Edit straight_through(Edit edit);
 
-/// Sites of a model that match a pattern (see Hooks) in the layers of `where`, in the order of
-/// sites.h and by layer within each site. Throws Error (user) that lists similar names if there are
-/// none, and for a layer out of range.
-std::vector<SiteRef> find_sites(const std::string& pattern, const Config& config,
+/// Names sites of a model: one Site in all layers, or a glob over site names.
+///
+/// In a glob, `*` is any characters, `?` one character, `{a,b}` alternatives, `{3..5}` a range of
+/// numbers, `{3..}` one to the last layer. Examples: "blocks.*.hook_resid_post",
+/// "blocks.{0..3}.attn.hook_{q,k}".
+class SiteSelector {
+ public:
+  // NOLINTBEGIN(google-explicit-constructor): a name and a Site are what callers have
+  SiteSelector(std::string pattern) : pattern_(std::move(pattern)) {}
+  SiteSelector(const char* pattern) : pattern_(pattern) {}
+  SiteSelector(Site site);
+  // NOLINTEND(google-explicit-constructor)
+
+  /// The glob; for a Site its name with `*` for the layer.
+  const std::string& pattern() const { return pattern_; }
+  /// nullopt for a glob.
+  std::optional<Site> site() const { return site_; }
+
+ private:
+  std::string pattern_;
+  std::optional<Site> site_;
+};
+
+/// Selected sites of a model in the layers of `where`, in the order of sites.h and by layer within
+/// each site. Throws Error (user) that lists similar names if there are none, and for a layer out
+/// of range.
+std::vector<SiteRef> find_sites(const SiteSelector& sites, const Config& config,
                                 const Where& where = {});
 
-/// Captures and edits of a pass. Patterns are globs over site names: `*` any characters, `?` one
-/// character, `{a,b}` alternatives, `{3..5}` a range of numbers. Examples:
-/// "blocks.*.hook_resid_post", "blocks.{0..3}.attn.hook_{q,k}".
+/// Captures and edits of a pass.
 ///
 /// Edits at one site apply in the order in which they were added; a capture reads the site after
-/// all of them. Patterns and selections are checked against a model when a pass is prepared: a
-/// pattern that matches no site, and a layer, head, position or neuron out of range, throw Error
-/// (user).
+/// all of them. Sites and selections are checked against a model when the hooks are compiled for it
+/// (see HookPlan): a pattern that matches no site, and a layer, head or neuron out of range, throw
+/// Error (user). Positions and sequences are checked against the batch of each pass.
 class Hooks {
  public:
   struct Capture {
-    std::string pattern;
+    SiteSelector sites;
     Where where;
     DType store;
   };
   struct Change {
-    std::string pattern;
+    SiteSelector sites;
     Edit edit;
     Where where;
   };
 
-  /// Captures the matching sites, stored as f32, f16 or bf16.
-  Hooks& capture(std::string pattern, Where where = {}, DType store = DType::kF32);
-  Hooks& edit(std::string pattern, Edit edit, Where where = {});
-  /// Captures the gradient of the target at the matching sites, selected and stored like a capture.
+  /// Captures the selected sites, stored as f32, f16 or bf16.
+  Hooks& capture(SiteSelector sites, Where where = {}, DType store = DType::kF32);
+  Hooks& edit(SiteSelector sites, Edit edit, Where where = {});
+  /// Captures the gradient of the target at the selected sites, narrowed and stored like a capture.
   /// Used by backward() only.
-  Hooks& gradient(std::string pattern, Where where = {}, DType store = DType::kF32);
+  Hooks& gradient(SiteSelector sites, Where where = {}, DType store = DType::kF32);
 
   /// Of these, the edits alone.
   Hooks only_edits() const;

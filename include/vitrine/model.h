@@ -12,6 +12,7 @@
 
 #include "vitrine/config.h"
 #include "vitrine/dtype.h"
+#include "vitrine/hook_plan.h"
 #include "vitrine/hooks.h"
 #include "vitrine/load_report.h"
 #include "vitrine/progress.h"
@@ -133,6 +134,15 @@ class Model {
   /// One pass over a batch. The results of a sequence have the same bits alone and in any batch.
   Run forward(const Batch& batch, const Hooks& hooks = {},
               const ForwardOptions& options = {}) const;
+  /// The same with hooks that were compiled for this model. Throws Error (user) for a plan of
+  /// another model.
+  Run forward(std::span<const int32_t> ids, const HookPlan& plan,
+              const ForwardOptions& options = {}) const;
+  Run forward(const Batch& batch, const HookPlan& plan, const ForwardOptions& options = {}) const;
+
+  /// Resolves hooks for this model, once for many passes. Throws Error (user) for hooks that do not
+  /// fit the model.
+  HookPlan compile(const Hooks& hooks) const;
 
   /// Creates sequences with a key/value cache of `capacity` positions each (at most the context; 0:
   /// the context).
@@ -140,6 +150,8 @@ class Model {
 
   /// Copies a view of this model's results from host or device memory to host memory.
   Tensor to_host(TensorView view) const;
+  /// The same captures with all values in host memory; without a copy if they are there already.
+  std::shared_ptr<const Captures> to_host(std::shared_ptr<const Captures> captures) const;
 
   /// Token embeddings of `ids` (rows of wte): [ids, D] float32, in host memory. Throws Error (user)
   /// for an id outside the vocabulary.
@@ -156,6 +168,7 @@ class Model {
   LogitStats unembed(TensorView rows, const UnembedOptions& options) const;
 
  private:
+  friend class Session;
   friend const internal::ModelState& internal::state_of(const Model& model);
   explicit Model(std::shared_ptr<const internal::ModelState> state) : state_(std::move(state)) {}
   std::shared_ptr<const internal::ModelState> state_;
@@ -172,13 +185,16 @@ class Session {
   /// Runs the new tokens of each sequence (an empty list leaves a sequence unchanged). Throws Error
   /// (user) as Model::forward does, and for a sequence that would exceed its capacity.
   Run forward(const Batch& tokens, const Hooks& hooks = {}, const ForwardOptions& options = {});
+  Run forward(const Batch& tokens, const HookPlan& plan, const ForwardOptions& options = {});
   /// Resumes a pass at block `layer` from given rows of the residual stream: residuals[s] is [t, D]
-  /// float32, blocks.<layer>.hook_resid_pre of the next t tokens of sequence s (t = 0 leaves it
-  /// unchanged). Keys and values of the blocks before `layer` are not written, so later passes of
-  /// the session must resume at `layer` as well. Throws Error (user) as forward() does; for a layer
-  /// out of range, rows of a different width or dtype, and hooks at sites before `layer`, which
-  /// this pass does not reach.
+  /// float32 in host memory or on the model's device, blocks.<layer>.hook_resid_pre of the next t
+  /// tokens of sequence s (t = 0 leaves it unchanged). Keys and values of the blocks before `layer`
+  /// are not written, so later passes of the session must resume at `layer` as well. Throws Error
+  /// (user) as forward() does; for a layer out of range, rows of a different width or dtype, and
+  /// hooks at sites before `layer`, which this pass does not reach.
   Run forward_from(int layer, const std::vector<TensorView>& residuals, const Hooks& hooks = {},
+                   const ForwardOptions& options = {});
+  Run forward_from(int layer, const std::vector<TensorView>& residuals, const HookPlan& plan,
                    const ForwardOptions& options = {});
   /// Creates a session of `copies` sequences, each with the keys and values of `sequence`: for many
   /// continuations or interventions after one prefix. Throws Error (user) for a sequence out of
@@ -193,6 +209,7 @@ class Session {
   friend class Model;
   struct State;
   explicit Session(std::unique_ptr<State> state);
+  HookPlan compile(const Hooks& hooks) const;
   std::unique_ptr<State> state_;
 };
 

@@ -33,18 +33,28 @@ class Run {
 
   int sequences() const { return static_cast<int>(sequences_.size()); }
   /// Throws Error (user) for a sequence out of range.
-  const Sequence& sequence(int index) const;
+  const Sequence& sequence(int index) const&;
   /// Float32 logits of one sequence. Throws Error (user) for a sequence out of range.
-  TensorView logits(int index = 0) const { return sequence(index).logits; }
+  TensorView logits(int index = 0) const& { return sequence(index).logits; }
 
-  /// Captured site of a run with one sequence; for batches use captures().view(name, sequence).
-  /// Throws Error (user) for a site that was not captured, and if the run has several sequences.
-  TensorView operator[](std::string_view site) const;
-  const Captures& captures() const { return *captures_; }
+  /// Captured site of a run with one sequence; for batches use captures().view(). Throws Error
+  /// (user) for a site that was not captured, and if the run has several sequences.
+  TensorView operator[](std::string_view site) const&;
+  TensorView view(Site site, int layer = 0) const&;
+  const Captures& captures() const& { return *captures_; }
   /// Captures without the rest of the run, for example as the source of replace_from().
   std::shared_ptr<const Captures> shared_captures() const { return captures_; }
 
+  // A temporary's views would outlive their memory: keep the run in a variable.
+  const Sequence& sequence(int index) const&& = delete;
+  TensorView logits(int index = 0) const&& = delete;
+  TensorView operator[](std::string_view site) const&& = delete;
+  TensorView view(Site site, int layer = 0) const&& = delete;
+  const Captures& captures() const&& = delete;
+
  private:
+  void require_one_sequence() const;
+
   std::vector<Sequence> sequences_;
   std::shared_ptr<const Captures> captures_;
   std::shared_ptr<const void> storage_;

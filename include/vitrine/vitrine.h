@@ -7,6 +7,8 @@
 //   load_report.h      what a checkpoint holds and the model does not use
 //   tokenizer.h        text <-> ids
 //   hooks.h            which sites to capture and what to change, by name
+//   hook_plan.h        hooks compiled once for many passes
+//   indices.h          lists and ranges of indices, open ends included
 //   sites.h            the table of sites
 //   captures.h         the captured activations of a run
 //   run.h              the result of a forward pass
@@ -34,7 +36,9 @@
 #include "vitrine/error.h"
 #include "vitrine/generate.h"
 #include "vitrine/gradients.h"
+#include "vitrine/hook_plan.h"
 #include "vitrine/hooks.h"
+#include "vitrine/indices.h"
 #include "vitrine/load_report.h"
 #include "vitrine/logit_rows.h"
 #include "vitrine/model.h"

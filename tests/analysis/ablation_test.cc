@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support.h"
+#include "tests/run_values.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -12,7 +13,8 @@ namespace {
 const PatchMetric kMetric{.answer = 5, .wrong = 17};
 
 double metric_with(const Model& model, const std::vector<int32_t>& ids, const Hooks& edits) {
-  return kMetric.of(model.forward(ids, edits, {.logits = LogitRows::kLast}).logits().f32());
+  return kMetric.of(
+      testing_support::logits_of(model.forward(ids, edits, {.logits = LogitRows::kLast})).f32());
 }
 
 TEST(Ablation, IsTheEditByHand) {

@@ -119,7 +119,7 @@ TEST_P(AttributionGoldens, CausalTrace) {
   for (const Json& wanted : golden["grids"]) {
     SCOPED_TRACE(wanted["site"].dump());
     TraceOptions options{.metric = metric(PatchMetric::Kind::kLogProb),
-                         .subject = golden["subject"],
+                         .subject = golden["subject"].get<std::vector<int64_t>>(),
                          .draws = golden["draws"],
                          .noise = golden["noise"]};
     options.seed = golden["seed"];
@@ -151,7 +151,7 @@ TEST_P(AttributionGoldens, PathPatching) {
     const PathOptions options{.metric = metric(),
                               .direction = PatchDirection::kNoise,
                               .receivers = nodes(wanted["receivers"]),
-                              .receiver_positions = wanted["positions"],
+                              .receiver_positions = wanted["positions"].get<std::vector<int64_t>>(),
                               .through_mlps = wanted["through_mlps"]};
     const PathPatching found = path_patch(model_, clean_, corrupt_, options);
     EXPECT_EQ(found.senders, nodes(wanted["senders"]));

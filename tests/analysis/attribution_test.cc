@@ -53,7 +53,8 @@ TEST(LogitAttribution, AHeadsPartIsWhatItsRemovalTakesFromTheStream) {
 TEST(LogitAttribution, ExplainsTheModelsChoiceByDefault) {
   const Model model = small_model();
   const auto ids = some_ids(7);
-  const auto logits = model.forward(ids).logits().slice(6).f32();
+  const vitrine::Run run = model.forward(ids);
+  const auto logits = run.logits().slice(6).f32();
   const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
   EXPECT_EQ(logit_attribution(model, ids).target, best);
 }

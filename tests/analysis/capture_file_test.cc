@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/npy.h"
 #include "support.h"
+#include "tests/run_values.h"
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/generate.h"
 
@@ -34,7 +35,8 @@ std::vector<float> expected_rows(const Model& model, const Batch& prompts, const
                                  const std::string& site) {
   std::vector<float> all;
   for (const auto& prompt : prompts) {
-    const auto values = model.forward(prompt, hooks)[site].to_f32();
+    const auto values =
+        testing_support::site_of(model.forward(prompt, hooks), site).view().to_f32();
     all.insert(all.end(), values.begin(), values.end());
   }
   return all;

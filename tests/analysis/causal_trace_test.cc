@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "support.h"
+#include "tests/run_values.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -60,7 +61,10 @@ TEST(CausalTrace, BeforeTheSubjectNothingIsRestored) {
 TEST(CausalTrace, NoiseIsAsLargeAsAsked) {
   const Model model = small_model();
   const auto ids = some_ids(7);
-  const auto embeddings = model.forward(ids, Hooks().capture("hook_embed"))["hook_embed"].to_f32();
+  const auto embeddings =
+      testing_support::site_of(model.forward(ids, Hooks().capture("hook_embed")), "hook_embed")
+          .view()
+          .to_f32();
   double sum = 0, squares = 0;
   for (const float x : embeddings) {
     sum += static_cast<double>(x);

@@ -17,7 +17,8 @@ using Vectors = std::vector<std::vector<double>>;
 Vectors pooled(const Model& model, const Batch& texts, const std::string& site, bool last) {
   Vectors found;
   for (const auto& text : texts) {
-    const TensorView values = model.forward(text, Hooks().capture(site))[site];
+    const vitrine::Run run = model.forward(text, Hooks().capture(site));
+    const TensorView values = run[site];
     const size_t width = static_cast<size_t>(values.elements()) / text.size();
     std::vector<double> sum(width);
     for (size_t t = last ? text.size() - 1 : 0; t < text.size(); ++t) {

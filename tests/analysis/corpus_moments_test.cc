@@ -9,6 +9,7 @@
 #include "base/file_lock.h"
 #include "base/json.h"
 #include "corpus_support.h"
+#include "tests/run_values.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -36,7 +37,8 @@ Covariance expected(const Model& model, const std::string& path, const std::stri
   std::vector<double> rows;
   WindowReader reader = windows_of(model, path, {.window = 9, .overlap = 2});
   for (Window window; reader.next(window);) {
-    const auto values = model.forward(window.ids, some_sites())[site].to_f32();
+    const auto values =
+        testing_support::site_of(model.forward(window.ids, some_sites()), site).view().to_f32();
     rows.insert(rows.end(), values.begin() + window.repeated * width, values.end());
   }
   return covariance({rows, static_cast<int64_t>(rows.size()) / width, width}, {.rowvar = false});
@@ -84,6 +86,21 @@ TEST(CorpusMoments, OnePassAgreesWithTwoPassesOverAllWindows) {
   expect_same_bits(moments_of(model, path, {.batch_tokens = 1}), found);
 }
 
+// A name belongs to its column whatever the order in which neurons were requested.
+TEST(CorpusMoments, VariablesAreNamedInTheOrderOfTheirColumns) {
+  const Model model = small_model();
+  const TempFolder folder;
+  const std::string path = ids_corpus(folder, 5);
+  const auto found = [&](std::vector<int64_t> neurons) {
+    Hooks hooks;
+    hooks.capture("blocks.1.hook_resid_post", {.neurons = std::move(neurons)});
+    return corpus_moments(model, windows_of(model, path, {.window = 9}), hooks, {}).sites[0];
+  };
+  const SiteMoments one = found({7}), both = found({7, 2});
+  ASSERT_EQ(both.variables, (std::vector<std::string>{"2", "7"}));
+  EXPECT_EQ(both.moments.covariance().at(1, 1), one.moments.covariance().at(0, 0));
+}
+
 // Rows that count need not lie next to each other; a window that is too short has some of them.
 TEST(CorpusMoments, PositionsWithinAWindowAreObservations) {
   const Model model = small_model();
@@ -95,7 +112,10 @@ TEST(CorpusMoments, PositionsWithinAWindowAreObservations) {
   std::vector<double> rows;
   WindowReader reader = windows_of(model, path, {.window = 9});
   for (Window window; reader.next(window);) {
-    const auto values = model.forward(window.ids, Hooks().capture(site))[site].to_f32();
+    const auto values =
+        testing_support::site_of(model.forward(window.ids, Hooks().capture(site)), site)
+            .view()
+            .to_f32();
     for (const int64_t position : positions) {
       if (position >= static_cast<int64_t>(window.ids.size())) continue;
       rows.insert(rows.end(), values.begin() + position * width,

@@ -373,7 +373,8 @@ TEST(LogitEdits, DivergenceIsFromTheEditedOutput) {
   const Model model = small_model();
   const auto ids = some_ids(kTokens);
   const Hooks edits = Hooks().edit("logits", uneven());
-  const auto output = model.forward(ids, edits).logits().slice(4).f32();
+  const vitrine::Run run = model.forward(ids, edits);
+  const auto output = run.logits().slice(4).f32();
   const auto plain = model.forward(ids, Hooks().capture("blocks.0.hook_resid_post"));
   const Lens seen = lens(model, ids, {.kl = true, .positions = {4}, .layers = {1}, .edits = edits});
   visit_logits(model, plain["blocks.0.hook_resid_post"], true,

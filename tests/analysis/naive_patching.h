@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/run_values.h"
 #include "vitrine/analysis/patching.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
@@ -28,7 +29,9 @@ class NaivePatching {
         other_(model.forward(other, Hooks().capture("*")).shared_captures()) {}
 
   double with(const Hooks& edits) const {
-    return metric_.of(model_.forward(base_, edits, {.logits = LogitRows::kLast}).logits().f32());
+    return metric_.of(
+        testing_support::logits_of(model_.forward(base_, edits, {.logits = LogitRows::kLast}))
+            .f32());
   }
 
   /// One cell of a grid whose cells are at `positions` (empty: all), or at the column's.
@@ -55,10 +58,10 @@ class NaivePatching {
       const std::vector<float> whole = all_->row(site, layer, 0, position).value();
       std::vector<float> part;
       const auto head_size = static_cast<std::ptrdiff_t>(whole.size()) / heads_;
-      for (const int head : where_.heads)
+      for (const int head : testing_support::listed(where_.heads))
         part.insert(part.end(), whole.begin() + head * head_size,
                     whole.begin() + (head + 1) * head_size);
-      for (const int64_t neuron : where_.neurons)
+      for (const int64_t neuron : testing_support::listed(where_.neurons))
         part.push_back(whole[static_cast<size_t>(neuron)]);
       return part.empty() ? whole : part;
     }

@@ -10,6 +10,7 @@
 #include "analysis/patching/metric.h"
 #include "naive_patching.h"
 #include "support.h"
+#include "tests/run_values.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -43,7 +44,8 @@ void expect_naive(const Model& model, const PatchOptions& options, double tolera
     for (size_t row = 0; row < grid.layers.size(); ++row) {
       for (size_t column = 0; column < grid.columns.size(); ++column) {
         const double value = grid.values[grid.cell(row, column)],
-                     wanted = naive.cell(grid, row, column, options.cells.positions);
+                     wanted = naive.cell(grid, row, column,
+                                         testing_support::listed(options.cells.positions));
         EXPECT_TRUE(tolerance > 0 ? std::abs(value - wanted) <= tolerance
                                   : same_bits(value, wanted))
             << site_name(grid.site, grid.layers[row]) << " " << grid.columns[column] << ": "
@@ -120,11 +122,13 @@ TEST(Patching, TheWholeStreamIsTheOtherRun) {
     const double wanted = direction == PatchDirection::kDenoise ? 1.0 : 0.0;
     for (const double effect : found.grids[0].effects) EXPECT_EQ(effect, wanted);
     EXPECT_EQ(found.clean,
-              kPatchMetric.of(
-                  model.forward(pair.clean, {}, {.logits = LogitRows::kLast}).logits().f32()));
+              kPatchMetric.of(testing_support::logits_of(
+                                  model.forward(pair.clean, {}, {.logits = LogitRows::kLast}))
+                                  .f32()));
     EXPECT_EQ(found.corrupt,
-              kPatchMetric.of(
-                  model.forward(pair.corrupt, {}, {.logits = LogitRows::kLast}).logits().f32()));
+              kPatchMetric.of(testing_support::logits_of(
+                                  model.forward(pair.corrupt, {}, {.logits = LogitRows::kLast}))
+                                  .f32()));
   }
 }
 
@@ -141,8 +145,10 @@ TEST(Patching, WindowsReplaceSeveralLayers) {
     for (int64_t position = 0; position < 8; ++position) {
       const Hooks edits =
           Hooks().edit(layers[row], replace_from(source), {.positions = {position}});
-      const double wanted = kPatchMetric.of(
-          model.forward(pair.corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
+      const double wanted =
+          kPatchMetric.of(testing_support::logits_of(
+                              model.forward(pair.corrupt, edits, {.logits = LogitRows::kLast}))
+                              .f32());
       EXPECT_EQ(found.grids[0].values[found.grids[0].cell(row, static_cast<size_t>(position))],
                 wanted);
     }
@@ -175,7 +181,9 @@ TEST(Patching, ReadsTheMetricWhereAsked) {
       corrupt(pair.corrupt.begin(), pair.corrupt.begin() + 6);
   const Patching cut = patch(model, clean, corrupt, {.metric = kPatchMetric});
   EXPECT_EQ(found.grids[0].values, cut.grids[0].values);
-  EXPECT_EQ(found.clean, kPatchMetric.of(model.forward(pair.clean).logits().slice(5).f32()));
+  EXPECT_EQ(
+      found.clean,
+      kPatchMetric.of(testing_support::logits_of(model.forward(pair.clean)).view().slice(5).f32()));
 }
 
 TEST(Patching, AlignsPromptsOfDifferentLengths) {
@@ -196,7 +204,8 @@ TEST(Patching, AlignsPromptsOfDifferentLengths) {
         const Hooks edits = Hooks().edit(
             name, replace(Tensor::from(source[name].slice(from).f32())), {.positions = {to}});
         wanted = kPatchMetric.of(
-            model.forward(corrupt, edits, {.logits = LogitRows::kLast}).logits().f32());
+            testing_support::logits_of(model.forward(corrupt, edits, {.logits = LogitRows::kLast}))
+                .f32());
       }
       EXPECT_EQ(grid.values[grid.cell(row, column)], wanted) << row << " " << column;
     }
@@ -224,12 +233,10 @@ TEST(AttributionPatching, IsTheSlopeOfPatching) {
       moved[i] += static_cast<float>(step * std::sin(static_cast<double>(i)));
       estimate += static_cast<double>(moved[i] - before) * static_cast<double>(gradient[i]);
     }
-    const double value = kPatchMetric.of(
-        model
-            .forward(ids, Hooks().edit(site, replace(Tensor::from(moved)), {.positions = {4}}),
-                     {.logits = LogitRows::kLast})
-            .logits()
-            .f32());
+    const vitrine::Run patched =
+        model.forward(ids, Hooks().edit(site, replace(Tensor::from(moved)), {.positions = {4}}),
+                      {.logits = LogitRows::kLast});
+    const double value = kPatchMetric.of(patched.logits().f32());
     return std::abs(value - kPatchMetric.of(base.logits().slice(6).f32()) - estimate) /
            std::abs(estimate);
   };

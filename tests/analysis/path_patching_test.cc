@@ -58,13 +58,11 @@ TEST(PathPatching, ReceiversHearTheSenderAloneAndAnswerTogether) {
           .edit("blocks.2.{attn.hook_q,attn.hook_k,attn.hook_v,mlp.hook_pre}", replace_from(heard))
           .capture("blocks.2.{hook_attn_out,hook_mlp_out}");
   const auto last = model.forward(pair.corrupt, edits);
-  std::vector<float> final =
-      model
-          .forward(pair.corrupt, Hooks()
-                                     .edit("blocks.1.hook_mlp_out", replace_from(source))
-                                     .capture("blocks.2.hook_resid_pre"))["blocks.2.hook_resid_pre"]
-          .slice(6)
-          .to_f32();
+  const auto patched =
+      model.forward(pair.corrupt, Hooks()
+                                      .edit("blocks.1.hook_mlp_out", replace_from(source))
+                                      .capture(Site::kResidPre, {.layers = {2}}));
+  std::vector<float> final = patched.view(Site::kResidPre, 2).slice(6).to_f32();
   for (size_t i = 0; i < final.size(); ++i)
     final[i] += last["blocks.2.hook_attn_out"].slice(6).f32()[i] +
                 last["blocks.2.hook_mlp_out"].slice(6).f32()[i];

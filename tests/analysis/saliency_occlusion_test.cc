@@ -10,6 +10,7 @@
 
 #include "analysis/common/word_spans.h"
 #include "support.h"
+#include "tests/run_values.h"
 #include "vitrine/analysis/saliency.h"
 
 namespace vitrine::testing {
@@ -26,9 +27,9 @@ SaliencyOptions occlusion(Replacement mask, int32_t target = 20) {
 
 double last_logit(const Model& model, const std::vector<int32_t>& ids, int32_t target,
                   const Hooks& hooks = {}) {
-  return static_cast<double>(model.forward(ids, hooks, {.logits = LogitRows::kLast})
-                                 .logits()
-                                 .f32()[static_cast<size_t>(target)]);
+  return static_cast<double>(
+      testing_support::logits_of(model.forward(ids, hooks, {.logits = LogitRows::kLast}))
+          .f32()[static_cast<size_t>(target)]);
 }
 
 // Logits are of size 1 here, and f is a difference of two of them, found by two kernels that sum

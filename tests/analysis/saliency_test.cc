@@ -13,6 +13,7 @@
 #include "analysis/saliency/quadrature.h"
 #include "analysis/saliency/smooth_noise.h"
 #include "support.h"
+#include "tests/run_values.h"
 #include "vitrine/gradients.h"
 
 namespace vitrine::testing {
@@ -199,9 +200,9 @@ double logit_with(const Model& model, const std::vector<int32_t>& ids, int32_t t
                   int64_t position, Tensor embedding) {
   Hooks hooks = linear_edits();
   hooks.edit("hook_embed", replace(std::move(embedding)), {.positions = {position}});
-  return static_cast<double>(model.forward(ids, hooks, {.logits = LogitRows::kLast})
-                                 .logits()
-                                 .f32()[static_cast<size_t>(target)]);
+  return static_cast<double>(
+      testing_support::logits_of(model.forward(ids, hooks, {.logits = LogitRows::kLast}))
+          .f32()[static_cast<size_t>(target)]);
 }
 
 TEST(Saliency, ALinearModelHasKnownAnswers) {
@@ -209,7 +210,8 @@ TEST(Saliency, ALinearModelHasKnownAnswers) {
   const auto ids = some_ids(7);
   const Tensor nothing(DType::kF32, {32}), other = model.embed(std::vector<int32_t>{11});
   const double whole = static_cast<double>(
-      model.forward(ids, linear_edits(), {.logits = LogitRows::kLast}).logits().f32()[20]);
+      testing_support::logits_of(model.forward(ids, linear_edits(), {.logits = LogitRows::kLast}))
+          .f32()[20]);
   std::vector<double> from_zero, from_other;
   for (int64_t i = 0; i < 7; ++i) {
     from_zero.push_back(whole - logit_with(model, ids, 20, i, nothing));
@@ -339,8 +341,8 @@ TEST(Saliency, SmoothGradIsTheGradientAtNoisyInputs) {
         .edit("hook_embed", replace(Tensor::from(std::vector<float>(noisy.begin(), noisy.end()))),
               {.positions = {0, 1, 2, 3, 4, 5}})
         .gradient("hook_embed");
-    const auto gradient =
-        backward(model, {ids}, {target::logit(3)}, hooks).gradient("hook_embed").to_f32();
+    const Backward found = backward(model, {ids}, {target::logit(3)}, hooks);
+    const auto gradient = found.gradient("hook_embed").to_f32();
     for (size_t i = 0; i < gradient.size(); ++i)
       wanted[i / 32] += static_cast<double>(gradient[i]) * static_cast<double>(clean[i]) / 2;
   }

@@ -57,6 +57,33 @@ TEST(UnreadTensors, AreAllInInfo) {
   EXPECT_TRUE(says(run_cli({"info", "--model", kWithClassifier}).out, "not read    score.weight"));
 }
 
+TEST(Ranges, AreOpenWhereverIndicesAreTaken) {
+  if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
+  const Args prompt = {"--prompt", "The keys to the cabinet"};
+  const auto results = [&](Args command) {
+    command.insert(command.end(), prompt.begin(), prompt.end());
+    Json json = run_json(command);
+    json.erase("seconds");
+    return json;
+  };
+  const std::vector<std::pair<Args, Args>> same = {
+      {{"lens", "--position", "2.."}, {"lens", "--position", "2..4"}},
+      {{"lens", "--layers", "..1,5.."}, {"lens", "--layers", "0,1,5,6"}},
+      {{"attention", "--layers", "4..", "--heads", "..1"},
+       {"attention", "--layers", "4,5", "--heads", "0,1"}},
+      {{"factors", "--layers", "3..-1", "--components", "2"},
+       {"factors", "--layers", "3,4,5", "--components", "2"}},
+  };
+  for (const auto& [open, closed] : same) EXPECT_EQ(results(open), results(closed)) << open[1];
+  EXPECT_EQ(
+      run_json({"sites", "blocks.{4..}.attn.hook_z", "blocks.*.hook_resid_post[layers=..1]"}),
+      run_json({"sites", "blocks.{4,5}.attn.hook_z", "blocks.*.hook_resid_post[layers=0,1]"}));
+  EXPECT_TRUE(says(refusal({"lens", "--prompt", "The keys", "--position", "7.."}),
+                   "position 7 is out of range"));
+  EXPECT_TRUE(says(refusal({"lens", "--prompt", "The keys", "--position", ".."}), "1..-1"));
+  EXPECT_TRUE(says(refusal({"sites", "blocks.{6..}.attn.hook_z"}), "0..5"));
+}
+
 TEST(Texts, OfEveryOptionAreReadAlike) {
   if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
   const TempFolder folder;

@@ -105,7 +105,8 @@ TEST(PatchCommand, TheAnswerIsTheModelsByDefault) {
   const Model model = Model::load(plain());
   const auto base = std::vector<std::string>(kBoth.begin(), kBoth.end() - 2);
   for (const int64_t position : {-1, 2}) {
-    const auto logits = model.forward(kClean).logits().slice(position < 0 ? 4 : position).f32();
+    const vitrine::Run run = model.forward(kClean);
+    const auto logits = run.logits().slice(position < 0 ? 4 : position).f32();
     const auto best =
         static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
     expect_patching(

@@ -165,10 +165,8 @@ TEST_F(BadInput, Gradients) {
                     "13 tokens", "expected at most 12");
   EXPECT_USER_ERROR(backward(model_, batch, {target::logit(1)}, Hooks().capture("*")),
                     "no gradient", "Hooks::gradient()");
-  EXPECT_USER_ERROR(
-      static_cast<void>(
-          backward(model_, batch, {target::logit(1)}, hooks).gradient("hook_pos_embed")),
-      "hook_pos_embed");
+  const Backward found = backward(model_, batch, {target::logit(1)}, hooks);
+  EXPECT_USER_ERROR(static_cast<void>(found.gradient("hook_pos_embed")), "hook_pos_embed");
 }
 
 TEST_F(BadInput, Models) {

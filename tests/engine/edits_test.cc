@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "tests/engine/test_device.h"
+#include "tests/run_values.h"
 #include "tests/support.h"
 #include "vitrine/vitrine.h"
 
@@ -187,9 +188,10 @@ TEST_F(Edits, APatternOfZerosMixesNothing) {
   for (float x : z.slice(2).slice(0).f32()) EXPECT_EQ(x, 0);
   // The composed form of attention, which an edited map takes, rounds as the fused one does on the
   // CPU, and nearly so on a GPU.
-  expect_near(z.slice(2).slice(1).to_f32(),
-              run({})["blocks.1.attn.hook_z"].slice(2).slice(1).to_f32(),
-              testing_support::on_cpu() ? 0.0f : 1e-5f, "head 1");
+  expect_near(
+      z.slice(2).slice(1).to_f32(),
+      testing_support::site_of(run({}), "blocks.1.attn.hook_z").view().slice(2).slice(1).to_f32(),
+      testing_support::on_cpu() ? 0.0f : 1e-5f, "head 1");
 }
 
 TEST_F(Edits, AnotherRunsPatternsCanBeBorrowed) {
@@ -210,7 +212,8 @@ TEST_F(Edits, PatchingTheLastResidualCarriesTheOtherRunsAnswer) {
   const vitrine::Run patched = run(Hooks().edit(
       "blocks.1.hook_resid_post", replace_from(donor.shared_captures()), {.positions = {-1}}));
   EXPECT_EQ(patched.logits().slice(6).to_f32(), donor.logits().slice(6).to_f32());
-  EXPECT_EQ(patched.logits().slice(5).to_f32(), run({}).logits().slice(5).to_f32());
+  EXPECT_EQ(patched.logits().slice(5).to_f32(),
+            testing_support::logits_of(run({})).view().slice(5).to_f32());
 }
 
 TEST_F(Edits, DoublingTheScaleHalvesWhatIsNormalised) {
@@ -258,8 +261,8 @@ TEST_F(Edits, MeanAblationUsesTheGivenMean) {
   for (int64_t t = 0; t < kTokens; ++t)
     first += plain["blocks.0.attn.hook_z"].f32()[static_cast<size_t>(t * kWidth)];
   EXPECT_NEAR(mean.f32()[0], first / kTokens, 1e-6);
-  const TensorView z =
-      run(Hooks().edit("blocks.0.attn.hook_z", mean_ablate(mean)))["blocks.0.attn.hook_z"];
+  const vitrine::Run ablated = run(Hooks().edit("blocks.0.attn.hook_z", mean_ablate(mean)));
+  const TensorView z = ablated["blocks.0.attn.hook_z"];
   for (int64_t t = 0; t < kTokens; ++t)
     EXPECT_EQ(std::memcmp(z.slice(t).data(), mean.data(), kWidth * 4), 0);
 }
@@ -287,7 +290,7 @@ TEST_F(Edits, OrderIsThatOfAddition) {
       run(Hooks().edit("hook_embed", scale(3)).edit("hook_embed", add(one)));
   const vitrine::Run add_first =
       run(Hooks().edit("hook_embed", add(one)).edit("hook_embed", scale(3)));
-  const float x = run({})["hook_embed"].f32()[0];
+  const float x = testing_support::site_of(run({}), "hook_embed").f32()[0];
   EXPECT_EQ(scale_first["hook_embed"].f32()[0], x * 3 + 1);
   EXPECT_EQ(add_first["hook_embed"].f32()[0], (x + 1) * 3);
 }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "tests/engine/test_device.h"
+#include "tests/run_values.h"
 #include "tests/support.h"
 #include "vitrine/vitrine.h"
 
@@ -51,6 +52,30 @@ TEST_F(Generate, GreedyIsTheArgmaxOfFullPasses) {
   EXPECT_EQ(continued({1}, {.max_new_tokens = 23}), recomputed({1}, 23));
 }
 
+TEST_F(Generate, APositionThatNeverOccursIsRefused) {
+  const auto captured = [&](Indices<int64_t> positions) {
+    const Generation found = generate(model_, {prompt_}, {.max_new_tokens = 4},
+                                      Hooks().capture("hook_embed", {.positions = positions}));
+    return found.captures->entry("hook_embed").sequences[0].positions;
+  };
+  // 6 prompt tokens and 3 new ones are read; the fourth is not.
+  EXPECT_EQ(captured({8}), (std::vector<int64_t>{8}));
+  EXPECT_EQ(captured({-6}), (std::vector<int64_t>{0}));
+  EXPECT_EQ(captured({-1}), (std::vector<int64_t>{5, 6, 7, 8}));
+  Indices<int64_t> from_fifth;
+  from_fifth.add_range(4, -1);
+  EXPECT_EQ(captured(from_fifth), (std::vector<int64_t>{4, 5, 6, 7, 8}));
+  EXPECT_USER_ERROR(captured({9}), "position 9", "hook_embed", "never occurs", "-6..8");
+  EXPECT_USER_ERROR(captured({-7}), "position -7", "never occurs");
+  EXPECT_USER_ERROR(generate(model_, {prompt_, {1, 2}}, {.max_new_tokens = 1},
+                             Hooks().edit("hook_embed", zero(), {.positions = {3}})),
+                    "position 3", "sequence 1", "2 prompt tokens");
+  // The context ends the generation.
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.max_new_tokens = 100},
+                             Hooks().capture("hook_embed", {.positions = {24}})),
+                    "position 24", "-6..23");
+}
+
 TEST_F(Generate, EditsActOnPromptAndNewTokensAlike) {
   const Hooks hooks = Hooks()
                           .edit("blocks.0.hook_mlp_out", zero())
@@ -87,7 +112,8 @@ TEST_F(Generate, DrawsFollowTheSoftmax) {
   // First tokens against the model's own probabilities: a chi-square over the tokens expected at
   // least 5 times. Its mean is the degrees of freedom k and its standard deviation sqrt(2k); 5 of
   // these are never passed by chance.
-  const std::vector<float> logits = model_.forward(prompt_).logits().slice(5).to_f32();
+  const std::vector<float> logits =
+      testing_support::logits_of(model_.forward(prompt_)).view().slice(5).to_f32();
   const float temperature = 2.0f;
   double total = 0;
   std::vector<double> p;

@@ -16,9 +16,8 @@ using namespace testing_support;
 int64_t selected_width(Site site, const Where& where, const Config& config) {
   const SiteShape shape = site_info(site).shape;
   const int64_t head_width = site_head_width(shape, config);
-  return head_width > 0 && !where.heads.empty()
-             ? head_width * static_cast<int64_t>(where.heads.size())
-             : site_width(shape, config);
+  return head_width > 0 && !where.heads.empty() ? head_width * where.heads.count().value()
+                                                : site_width(shape, config);
 }
 
 /// Numbers about `middle` that float32 holds.

@@ -15,6 +15,7 @@
 #include "tests/reference/adjoints.h"
 #include "tests/reference/differences.h"
 #include "tests/reference/model.h"
+#include "tests/run_values.h"
 #include "vitrine/vitrine.h"
 
 // One small model twice: as the engine runs it, and as the double-precision reference does, where
@@ -51,12 +52,11 @@ inline std::vector<Selected> select(Site site, const Where& where, const Config&
                                     int64_t tokens) {
   const SiteShape shape = site_info(site).shape;
   std::vector<bool> positions(static_cast<size_t>(tokens), where.positions.empty());
-  for (const int64_t p : where.positions)
+  for (const int64_t p : listed(where.positions))
     positions[static_cast<size_t>(p < 0 ? tokens + p : p)] = true;
   const bool has_heads = shape == SiteShape::kMap || site_head_width(shape, config) > 0;
   const auto head_selected = [&](int64_t head) {
-    return !has_heads || where.heads.empty() ||
-           std::count(where.heads.begin(), where.heads.end(), head) > 0;
+    return !has_heads || where.heads.empty() || where.heads.contain(head, config.heads);
   };
   std::vector<Selected> result;
   if (shape == SiteShape::kMap) {

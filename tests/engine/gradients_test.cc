@@ -3,6 +3,7 @@
 // differences of a whole model in double precision.
 
 #include "tests/engine/gradients_support.h"
+#include "tests/run_values.h"
 
 namespace vitrine {
 using namespace internal;
@@ -99,7 +100,9 @@ TEST(Gradients, EveryElementOfEverySiteMovesTheTarget) {
           << entry.name << " at " << i;
     }
     EXPECT_EQ(got.gradient(entry.name).shape(),
-              scene.model().forward(scene.ids, Hooks().capture(entry.name))[entry.name].shape());
+              testing_support::site_of(
+                  scene.model().forward(scene.ids, Hooks().capture(entry.name)), entry.name)
+                  .shape());
   }
 }
 

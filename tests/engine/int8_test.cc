@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "tests/base/test_files.h"
+#include "tests/run_values.h"
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/vitrine.h"
 
@@ -104,7 +105,7 @@ TEST(Int8Weights, ComputeWhatTheirFloat32ValuesCompute) {
     const Hooks hooks = Hooks().capture("*");
     const vitrine::Run a = whole.forward(kIds, hooks), b = rounded.forward(kIds, hooks);
     EXPECT_LE(apart(a.logits(), b.logits()), kRoundings);
-    EXPECT_GE(apart(a.logits(), exact.forward(kIds).logits()), 100 * kRoundings)
+    EXPECT_GE(apart(a.logits(), testing_support::logits_of(exact.forward(kIds))), 100 * kRoundings)
         << "so it was not float32 all along";
     for (const Captures::Entry& entry : b.captures().entries())
       EXPECT_LE(apart(a[entry.name], b[entry.name]), kRoundings) << entry.name;
@@ -125,8 +126,8 @@ TEST(Int8Weights, PositionsStayAsTheyAre) {
   const Model whole = Model::load(golden("plain").string(), {.dtype = DType::kI8}),
               exact = Model::load(golden("plain").string());
   const Hooks hooks = Hooks().capture("hook_pos_embed");
-  EXPECT_EQ(whole.forward(kIds, hooks)["hook_pos_embed"].to_f32(),
-            exact.forward(kIds, hooks)["hook_pos_embed"].to_f32());
+  EXPECT_EQ(testing_support::site_of(whole.forward(kIds, hooks), "hook_pos_embed").view().to_f32(),
+            testing_support::site_of(exact.forward(kIds, hooks), "hook_pos_embed").view().to_f32());
 }
 
 }  // namespace

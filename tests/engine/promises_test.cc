@@ -7,6 +7,7 @@
 
 #include "tests/engine/odd_model.h"
 #include "tests/engine/test_device.h"
+#include "tests/run_values.h"
 #include "tests/support.h"
 #include "vitrine/vitrine.h"
 
@@ -66,14 +67,15 @@ class Promises : public ::testing::TestWithParam<DType> {
 TEST_P(Promises, CapturesDoNotChangeLogits) {
   const Model m = model();
   const std::vector<int32_t> ids = tokens(37, 1, m.config());
-  const std::vector<float> plain = copy(m.forward(ids).logits());
+  const std::vector<float> plain = copy(testing_support::logits_of(m.forward(ids)));
   for (const SiteInfo& info : kSites) {
     const std::string pattern = (info.per_layer ? "blocks.*." : "") + std::string(info.name);
     const vitrine::Run watched = m.forward(ids, Hooks().capture(pattern));
     EXPECT_EQ(copy(watched.logits()), plain) << pattern;
   }
-  EXPECT_EQ(copy(m.forward(ids, Hooks().capture("*")).logits()), plain);
-  EXPECT_EQ(copy(m.forward(ids, Hooks().capture("*", {}, DType::kF16)).logits()), plain);
+  EXPECT_EQ(copy(testing_support::logits_of(m.forward(ids, Hooks().capture("*")))), plain);
+  EXPECT_EQ(copy(testing_support::logits_of(m.forward(ids, Hooks().capture("*", {}, DType::kF16)))),
+            plain);
 }
 
 TEST_P(Promises, WhatIsCapturedDoesNotDependOnWhatElseIs) {
@@ -144,7 +146,8 @@ TEST_P(Promises, ASequenceIsEditedAloneAsInABatch) {
       const vitrine::Run together = m.forward(batch, hooks);
       for (int s = 0; s < 2; ++s) {
         EXPECT_TRUE(
-            same_bits(m.forward(batch[static_cast<size_t>(s)], hooks).logits(), together.logits(s)))
+            same_bits(testing_support::logits_of(m.forward(batch[static_cast<size_t>(s)], hooks)),
+                      together.logits(s)))
             << pattern << ", sequence " << s;
       }
     }
@@ -229,8 +232,8 @@ TEST_P(Promises, ThreadsDoNotChangeBits) {
 TEST_P(Promises, RunsRepeatToTheBit) {
   const Model m = model();
   const std::vector<int32_t> ids = tokens(64, 10, m.config());
-  const std::vector<float> first = copy(m.forward(ids).logits());
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(copy(m.forward(ids).logits()), first);
+  const std::vector<float> first = copy(testing_support::logits_of(m.forward(ids)));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(copy(testing_support::logits_of(m.forward(ids))), first);
 }
 
 TEST_P(Promises, LogitsOfChosenRowsAreThoseOfAllRows) {
@@ -282,9 +285,9 @@ TEST_P(Promises, EditsThatChangeNothingGiveTheSameBits) {
 TEST_P(Promises, AnEditedHeadResultOnlyChangesTheOrderOfSummation) {
   const Model m = model();
   const std::vector<int32_t> ids = tokens(23, 14, m.config());
-  const std::vector<float> plain = copy(m.forward(ids).logits());
-  const std::vector<float> edited =
-      copy(m.forward(ids, Hooks().edit("blocks.*.attn.hook_result", scale(1.0f))).logits());
+  const std::vector<float> plain = copy(testing_support::logits_of(m.forward(ids)));
+  const std::vector<float> edited = copy(testing_support::logits_of(
+      m.forward(ids, Hooks().edit("blocks.*.attn.hook_result", scale(1.0f)))));
   const auto [low, high] = std::minmax_element(plain.begin(), plain.end());
   float worst = 0;
   for (size_t i = 0; i < plain.size(); ++i) worst = std::max(worst, std::abs(plain[i] - edited[i]));
@@ -307,7 +310,8 @@ TEST(Promises, SixteenBitWeightsGiveTheBitsOfTheirFloat32Values) {
   const std::vector<int32_t> ids = {1, 5, 3, 2, 9};
   const Model narrow = Model::load(folder), wide = Model::load(folder, {.dtype = DType::kF32});
   EXPECT_EQ(narrow.dtype(), DType::kF16);
-  EXPECT_EQ(copy(narrow.forward(ids).logits()), copy(wide.forward(ids).logits()));
+  EXPECT_EQ(copy(testing_support::logits_of(narrow.forward(ids))),
+            copy(testing_support::logits_of(wide.forward(ids))));
 }
 
 // What stays on the device is what would have come to the host; reading it there is refused, not a
@@ -334,7 +338,9 @@ TEST(Promises, ResultsStayWhereTheyWereAskedToStay) {
 TEST(Promises, EmbeddingsAreWhatThePassBeginsWith) {
   const Model m = Model::random(odd_config(), 3, testing_support::test_options());
   const std::vector<int32_t> ids = tokens(9, 1, m.config());
-  EXPECT_TRUE(same_bits(m.embed(ids), m.forward(ids, Hooks().capture("hook_embed"))["hook_embed"]));
+  EXPECT_TRUE(same_bits(
+      m.embed(ids),
+      testing_support::site_of(m.forward(ids, Hooks().capture("hook_embed")), "hook_embed")));
   EXPECT_EQ(m.embed({}).elements(), 0);
   EXPECT_USER_ERROR(m.embed(std::vector<int32_t>{1, 301}), "token id 301", "0..300");
 }

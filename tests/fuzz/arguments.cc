@@ -26,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         (void)cli::parse_numbers(text, "list");
         break;
       case 4:
-        (void)internal::Glob(text).matches("blocks.11.attn.hook_pattern");
+        (void)internal::Glob(text, 12).matches("blocks.11.attn.hook_pattern");
         (void)internal::nearest_names(text, {"hook_embed", "blocks.0.hook_resid_pre"}, 3);
         break;
       case 5:

@@ -24,8 +24,9 @@ Config small() {
 
 class PlanTest : public ::testing::Test {
  protected:
-  Plan plan(const Hooks& hooks) { return Plan(hooks, small(), *backend_); }
+  Plan plan(const Hooks& hooks) { return {hooks, small(), *backend_, pool_}; }
   std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 1});
+  BufferPool pool_{[this](size_t bytes) { return backend_->allocate(bytes); }};
 };
 
 TEST_F(PlanTest, StarMatchesEverySiteOfTheTableOnce) {
@@ -128,6 +129,36 @@ TEST_F(PlanTest, PositionsAndSequencesOutsideTheBatchAreRefused) {
   EXPECT_USER_ERROR(layout({.positions = {-6}}), "position -6");
   EXPECT_USER_ERROR(layout({.sequences = {1}}), "sequence 1", "batch of 1");
   EXPECT_EQ(layout({.positions = {-1, 0, 4}}).items[0].rows, (std::vector<int64_t>{0, 4}));
+}
+
+TEST_F(PlanTest, OpenRangesEndWithTheSequence) {
+  const std::vector<SequenceSlice> slices = {{.row = 0, .rows = 5, .past = 0, .capacity = 5},
+                                             {.row = 5, .rows = 2, .past = 0, .capacity = 2}};
+  Where where;
+  where.positions.add_range(1, -1);
+  const CaptureLayout layout(plan(Hooks().capture("hook_embed", where)), slices, small());
+  EXPECT_EQ(layout.items[0].rows, (std::vector<int64_t>{1, 2, 3, 4, 6}));
+  EXPECT_EQ(layout.items[0].sequences[1].positions, (std::vector<int64_t>{1}));
+  // A number of rows that depends on the sequence takes no operand of a row each.
+  EXPECT_USER_ERROR(
+      plan(Hooks().edit("hook_embed", replace(Tensor::from(std::vector<float>(16, 1.0f))), where)),
+      "16 values", "expected 8");
+}
+
+TEST_F(PlanTest, OperandsOfRangesBelongToTheirPositions) {
+  // Two positions of a list, then a range: the operand has a row for each in that order.
+  Where where{.positions = {4}};
+  where.positions.add_range(1, 2);
+  std::vector<float> rows;
+  for (const float value : {4.0f, 1.0f, 2.0f}) rows.insert(rows.end(), 8, value);
+  const Plan edits = plan(Hooks().edit("hook_embed", replace(Tensor::from(rows)), where));
+  const std::vector<SequenceSlice> slices = {{.row = 0, .rows = 5, .past = 0, .capacity = 5}};
+  const CaptureLayout nothing(edits, slices, small());
+  HookRun run(edits, nothing, {}, *backend_, pool_, slices);
+  std::vector<float> x(5 * 8, 0.0f);
+  run.visit(Site::kEmbed, 0, Mat(x.data(), 5, 8));
+  const float wanted[] = {0, 1, 2, 0, 4};
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(x[i], wanted[i / 8]) << i;
 }
 
 TEST_F(PlanTest, PositionsOfOtherPassesAreLeftToThem) {

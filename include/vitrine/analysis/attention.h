@@ -22,10 +22,10 @@ namespace vitrine {
 // with j > i are 0.
 
 struct AttentionOptions {
-  std::vector<int> layers = {};  ///< block indices; negative counts from the last; empty: all
-  std::vector<int> heads = {};   ///< head indices; negative counts from the last; empty: all
+  Indices<int> layers = {};  ///< block indices; negative counts from the last; empty: all
+  Indices<int> heads = {};   ///< head indices; negative counts from the last; empty: all
   /// Query positions; negative counts from the end of the text; empty: all.
-  std::vector<int64_t> queries = {};
+  Indices<int64_t> queries = {};
   Hooks edits = {};  ///< edits applied during the run; captures are ignored
 };
 
@@ -57,9 +57,9 @@ AttentionMaps attention(const Model& model, std::span<const int32_t> ids,
 
 struct AttentionRolloutOptions {
   /// Blocks whose result is kept; negative counts from the last; empty: all.
-  std::vector<int> layers = {};
+  Indices<int> layers = {};
   /// Query positions in the last layer; negative counts from the end; empty: all.
-  std::vector<int64_t> queries = {};
+  Indices<int64_t> queries = {};
   Hooks edits = {};  ///< edits applied during the run; captures are ignored
   /// Optional progress callback (counts tokens, then blocks); null disables reporting.
   Progress* progress = nullptr;
@@ -84,9 +84,9 @@ AttentionRelevance attention_rollout(const Model& model, std::span<const int32_t
 
 struct AttentionFlowOptions {
   /// Blocks whose output the flow is measured from; negative counts from the last; empty: all.
-  std::vector<int> layers = {-1};
+  Indices<int> layers = {-1};
   /// Query positions in the last layer; negative counts from the end; empty: all.
-  std::vector<int64_t> queries = {};
+  Indices<int64_t> queries = {};
   Hooks edits = {};  ///< edits applied during the run; captures are ignored
   /// Maximum work, in edges of all flow networks (see attention_flow_work). A CPU core processes a
   /// few million edges per second.
@@ -128,8 +128,8 @@ struct HeadStatistics {
 };
 
 struct HeadStatisticsOptions {
-  std::vector<int> layers = {}, heads = {};  ///< negative counts from the last; empty: all
-  Hooks edits = {};                          ///< edits applied during the run; captures are ignored
+  Indices<int> layers = {}, heads = {};  ///< negative counts from the last; empty: all
+  Hooks edits = {};                      ///< edits applied during the run; captures are ignored
   /// Optional progress callback (counts tokens); null disables reporting.
   Progress* progress = nullptr;
 };
@@ -140,8 +140,8 @@ HeadStatistics head_statistics(const Model& model, const Batch& texts,
                                const HeadStatisticsOptions& options = {});
 
 struct RepetitionOptions {
-  std::vector<int> layers = {}, heads = {};  ///< negative counts from the last; empty: all
-  int sequences = 8;                         ///< number of random sequences to average over
+  Indices<int> layers = {}, heads = {};  ///< negative counts from the last; empty: all
+  int sequences = 8;                     ///< number of random sequences to average over
   int64_t length = 0;  ///< n, number of repeated tokens; 0: 50, or fewer if the context is shorter
   /// Token id placed before every sequence; negative: none. nullopt: the tokenizer's end-of-text
   /// token, if it has one.

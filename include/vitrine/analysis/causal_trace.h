@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vitrine/analysis/patching.h"
+#include "vitrine/indices.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
 
@@ -19,7 +20,7 @@ namespace vitrine {
 struct TraceOptions {
   PatchMetric metric = {.kind = PatchMetric::Kind::kProb};
   /// Positions whose embeddings get noise; negative counts from the end; at least one.
-  std::vector<int64_t> subject = {};
+  Indices<int64_t> subject = {};
   int draws = 10;      ///< number of noise draws, 1..1000000; results are means over them
   double noise = 3.0;  ///< standard deviation of the noise, in multiples of `spread`
   /// Unit of `noise`. nullopt: the standard deviation of all elements of the prompt's own token
@@ -35,10 +36,11 @@ struct TraceOptions {
 };
 
 struct Trace {
-  double clean = 0;           ///< metric without noise
-  double corrupt = 0;         ///< metric with noise, mean over the draws
-  std::vector<double> draws;  ///< [draws] metric with noise, per draw
-  double deviation = 0;       ///< standard deviation of the noise
+  double clean = 0;              ///< metric without noise
+  double corrupt = 0;            ///< metric with noise, mean over the draws
+  std::vector<double> draws;     ///< [draws] metric with noise, per draw
+  std::vector<int64_t> subject;  ///< positions with noise, ascending
+  double deviation = 0;          ///< standard deviation of the noise
   /// `values`: means over the draws; `effects`: values - corrupt, the indirect effect
   std::vector<PatchGrid> grids;
   PatchWork work;

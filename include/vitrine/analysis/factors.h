@@ -33,8 +33,8 @@ std::string_view factor_init_name(FactorInit init);
 FactorInit factor_init_from_name(std::string_view name);
 
 struct FactorOptions {
-  int components = 10;           ///< C, 1..min(N, M')
-  std::vector<int> layers = {};  ///< block indices; negative counts from the last; empty: all
+  int components = 10;       ///< C, 1..min(N, M')
+  Indices<int> layers = {};  ///< block indices; negative counts from the last; empty: all
   FactorInit init = FactorInit::kRandom;
   uint64_t seed = 0;  ///< seed of kRandom
   int max_iterations = 500;

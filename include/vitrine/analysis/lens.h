@@ -63,9 +63,9 @@ struct LensOptions {
   int top_k = 5;                    ///< number of most likely tokens to keep per cell; clamped to V
   std::vector<int32_t> watch = {};  ///< token ids to look up in every cell
   /// Positions to decode; negative counts from the end; empty: all.
-  std::vector<int64_t> positions = {};
+  Indices<int64_t> positions = {};
   /// Rows l to compute, 0..L; negative counts from the last; empty: all rows of the mode.
-  std::vector<int> layers = {};
+  Indices<int> layers = {};
   /// Target token at the last position of the text, which has no next token; nullopt: the model's
   /// top-ranked token there. At every other position the target is the next token of the text.
   std::optional<int32_t> target = {};

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "vitrine/gradients.h"
+#include "vitrine/indices.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
 #include "vitrine/sites.h"
@@ -76,12 +77,12 @@ struct PatchWork {
 struct PatchCells {
   std::vector<Site> sites = {Site::kResidPre};  ///< per-layer sites; one grid per site
   PatchOver over = PatchOver::kPositions;
-  std::vector<int> layers = {};
+  Indices<int> layers = {};
   /// Positions of the base: the columns of kPositions, otherwise the positions that a cell
   /// replaces.
-  std::vector<int64_t> positions = {};
-  std::vector<int> heads = {};        ///< columns of kHeads
-  std::vector<int64_t> neurons = {};  ///< columns of kNeurons
+  Indices<int64_t> positions = {};
+  Indices<int> heads = {};        ///< columns of kHeads
+  Indices<int64_t> neurons = {};  ///< columns of kNeurons
   /// Number of layers that a cell replaces, centred on its row's layer and clipped at the model's
   /// ends. (Meng 2022, for MLPs.)
   int window = 1;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vitrine/analysis/patching.h"
+#include "vitrine/indices.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
 
@@ -52,9 +53,9 @@ struct PathOptions {
   std::vector<PathNode> senders = {};
   /// All patched in the same run.
   std::vector<PathNode> receivers = {{.kind = PathNode::Kind::kFinalResidual}};
-  std::vector<int64_t> sender_positions = {};  ///< negative counts from the end; empty: all
+  Indices<int64_t> sender_positions = {};  ///< negative counts from the end; empty: all
   /// Likewise; kFinalResidual uses the metric's position.
-  std::vector<int64_t> receiver_positions = {};
+  Indices<int64_t> receiver_positions = {};
   /// true: MLPs between sender and receivers are recomputed, as in Wang et al. false: MLPs are held
   /// as well, and only direct paths count.
   bool through_mlps = false;

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+// Hooks compiled once: the same bits as hooks given to each pass, shapes known without a pass,
+// values that stay on the device, and no allocation after the first pass of a kind.
+
+#include "vitrine/hook_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <concepts>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "engine/kept_generation.h"
+#include "engine/model_state.h"
+#include "tests/engine/odd_model.h"
+#include "tests/engine/test_device.h"
+#include "tests/support.h"
+#include "vitrine/vitrine.h"
+
+namespace vitrine {
+using namespace internal;
+namespace {
+
+using testing_support::on_cpu;
+using testing_support::same_bits;
+using testing_support::test_options;
+using testing_support::tokens;
+
+// A view of a run that is gone cannot be had.
+template <typename R>
+concept GivesViews = requires(R run) {
+  std::forward<R>(run).logits();
+}
+|| requires(R run) { std::forward<R>(run)["hook_embed"]; }
+|| requires(R run) { std::forward<R>(run).view(Site::kEmbed); }
+|| requires(R run) { std::forward<R>(run).captures(); }
+|| requires(R run) { std::forward<R>(run).sequence(0); };
+static_assert(GivesViews<vitrine::Run&> && GivesViews<const vitrine::Run&>);
+static_assert(!GivesViews<vitrine::Run> && !GivesViews<const vitrine::Run>);
+
+Config config() {
+  Config config;
+  config.layers = 3;
+  config.heads = 2;
+  config.width = 16;
+  config.inner = 24;
+  config.vocab = 61;
+  config.context = 32;
+  return config;
+}
+
+Tensor constant(int64_t size, float value) {
+  return Tensor::from(std::vector<float>(static_cast<size_t>(size), value));
+}
+
+class HookPlanTest : public ::testing::Test {
+ protected:
+  /// One of each kind of edit but those from another run, and captures after them.
+  static Hooks some_hooks() {
+    Hooks hooks;
+    hooks.edit(Site::kResidPre, add(constant(16, 0.25f)), {.layers = {1}})
+        .edit("blocks.0.attn.hook_z", zero(), {.heads = {1}})
+        .edit("blocks.*.mlp.hook_post", scale(0.5f), {.neurons = {3, 4}})
+        .edit(Site::kResidMid, project_out(constant(16, 1.0f)), {.layers = {2}})
+        .edit(Site::kAttnScores, add(constant(1, 0.5f)), {.layers = {1}})
+        .capture(Site::kResidPost)
+        .capture("blocks.1.attn.hook_pattern", {.heads = {0}})
+        .capture("blocks.0.attn.hook_{q,k}", {.heads = {1}}, DType::kF16);
+    return hooks;
+  }
+
+  static void expect_same(const Captures& a, const Captures& b) {
+    ASSERT_EQ(a.entries().size(), b.entries().size());
+    for (size_t i = 0; i < a.entries().size(); ++i) {
+      const Captures::Entry &x = a.entries()[i], &y = b.entries()[i];
+      ASSERT_EQ(x.name, y.name);
+      ASSERT_EQ(x.sequences.size(), y.sequences.size());
+      for (size_t s = 0; s < x.sequences.size(); ++s) {
+        EXPECT_EQ(x.sequences[s].positions, y.sequences[s].positions) << x.name;
+        EXPECT_TRUE(same_bits(x.sequences[s].values, y.sequences[s].values)) << x.name;
+      }
+    }
+  }
+
+  Model model_ = Model::random(config(), 5, test_options({.threads = 2}));
+  Batch batch_ = {tokens(7, 1, config()), tokens(4, 2, config())};
+};
+
+TEST_F(HookPlanTest, GivesTheBitsOfItsHooks) {
+  const Hooks hooks = some_hooks();
+  const HookPlan plan = model_.compile(hooks);
+  const vitrine::Run a = model_.forward(batch_, hooks);
+  for (int pass = 0; pass < 2; ++pass) {
+    const vitrine::Run b = model_.forward(batch_, plan);
+    for (int s = 0; s < 2; ++s) EXPECT_TRUE(same_bits(a.logits(s), b.logits(s)));
+    expect_same(a.captures(), b.captures());
+  }
+  Session by_hooks = model_.session(2), by_plan = model_.session(2);
+  for (const Batch& part : {batch_, Batch{tokens(1, 3, config()), tokens(2, 4, config())}}) {
+    const vitrine::Run x = by_hooks.forward(part, hooks), y = by_plan.forward(part, plan);
+    expect_same(x.captures(), y.captures());
+  }
+}
+
+TEST_F(HookPlanTest, ServesGenerationsAndGradients) {
+  const Hooks hooks = Hooks()
+                          .edit(Site::kResidPre, add(constant(16, 0.25f)), {.layers = {1}})
+                          .capture(Site::kResidPost, {.positions = {-1}});
+  const HookPlan plan = model_.compile(hooks);
+  const GenerateOptions options{.max_new_tokens = 9};
+  const Generation first = generate(model_, batch_, options, hooks);
+  for (int run = 0; run < 3; ++run) {
+    const Generation again = generate(model_, batch_, options, plan);
+    for (size_t s = 0; s < 2; ++s) EXPECT_EQ(first.sequences[s].ids, again.sequences[s].ids);
+    expect_same(*first.captures, *again.captures);
+  }
+  Hooks asking = hooks;
+  asking.gradient(Site::kEmbed).gradient(Site::kZ, {.layers = {2}});
+  const HookPlan both = model_.compile(asking);
+  for (const std::vector<Target>& targets :
+       {std::vector<Target>{target::logit(7)},
+        std::vector<Target>{target::norm("blocks.2.hook_mlp_out") + target::log_prob(3)}}) {
+    const Backward a = backward(model_, batch_, targets, asking),
+                   b = backward(model_, batch_, targets, both);
+    EXPECT_EQ(a.values, b.values);
+    expect_same(*a.gradients, *b.gradients);
+    expect_same(a.run.captures(), b.run.captures());
+    EXPECT_TRUE(same_bits(b.gradient(Site::kZ, 2, 1), b.gradient("blocks.2.attn.hook_z", 1)));
+  }
+}
+
+TEST_F(HookPlanTest, IsRefusedWhereItDoesNotBelong) {
+  const Model other = Model::random(config(), 6, test_options({.threads = 1}));
+  const HookPlan plan = other.compile(Hooks().capture(Site::kEmbed));
+  EXPECT_USER_ERROR(model_.forward(batch_, plan), "another", "compile them again");
+  EXPECT_USER_ERROR(model_.session(2).forward(batch_, plan), "another");
+  EXPECT_USER_ERROR(generate(model_, batch_, {}, plan), "another");
+  EXPECT_USER_ERROR(backward(model_, batch_, {target::logit(1)}, plan), "another");
+  const HookPlan gradients = model_.compile(Hooks().gradient(Site::kEmbed));
+  EXPECT_USER_ERROR(model_.forward(batch_, gradients), "hook_embed", "backward()");
+  EXPECT_USER_ERROR(generate(model_, batch_, {}, gradients), "hook_embed", "backward()");
+  EXPECT_USER_ERROR(
+      backward(model_, batch_, {target::logit(1)}, model_.compile(Hooks().capture(Site::kEmbed))),
+      "no gradient is requested");
+  EXPECT_USER_ERROR(model_.compile(Hooks().capture("blocks.3.hook_resid_pre")), "unknown site");
+  EXPECT_USER_ERROR(model_.compile(Hooks().capture(Site::kZ, {.layers = {3}})), "layer 3",
+                    "blocks.*.attn.hook_z");
+}
+
+TEST_F(HookPlanTest, DescribesWhatAPassCaptures) {
+  Hooks hooks = some_hooks();
+  hooks.capture("hook_embed", {.positions = {-1, 0}, .neurons = {2, 5, 6}}, DType::kBF16)
+      .capture(Site::kResult, {.heads = {1}, .sequences = {1}})
+      .capture(Site::kLogits, {.positions = {1}});
+  const HookPlan plan = model_.compile(hooks);
+  const std::vector<int64_t> lengths = {7, 4};
+  const std::vector<CaptureSpec> specs = plan.describe(lengths);
+  const vitrine::Run run = model_.forward(batch_, plan);
+  ASSERT_EQ(specs.size(), run.captures().entries().size());
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const Captures::Entry& entry = run.captures().entries()[i];
+    EXPECT_EQ(specs[i].name, entry.name);
+    EXPECT_EQ(specs[i].site, entry.site);
+    EXPECT_EQ(specs[i].layer, entry.layer);
+    EXPECT_EQ(specs[i].dtype, entry.dtype);
+    EXPECT_EQ(specs[i].heads, entry.heads);
+    size_t bytes = 0;
+    ASSERT_EQ(specs[i].shapes.size(), entry.sequences.size());
+    for (size_t s = 0; s < entry.sequences.size(); ++s) {
+      EXPECT_EQ(specs[i].shapes[s], entry.sequences[s].values.shape()) << entry.name;
+      bytes += entry.sequences[s].values.bytes();
+    }
+    EXPECT_EQ(specs[i].bytes, bytes) << entry.name;
+  }
+  const std::vector<int64_t> short_one = {1}, none = {0}, endless = {33};
+  const HookPlan second = model_.compile(Hooks().capture(Site::kLogits, {.positions = {1}}));
+  EXPECT_USER_ERROR(second.describe(short_one), "position 1", "logits");
+  EXPECT_USER_ERROR(plan.describe(short_one), "sequence 1", "batch of 1");
+  EXPECT_USER_ERROR(plan.describe(none), "length", "1..32");
+  EXPECT_USER_ERROR(plan.describe(endless), "33", "1..32");
+}
+
+TEST_F(HookPlanTest, SitesCanBeGivenWithoutNames) {
+  const vitrine::Run a = model_.forward(batch_[0], Hooks().capture("blocks.*.hook_resid_post"));
+  const vitrine::Run b = model_.forward(batch_[0], Hooks().capture(Site::kResidPost));
+  expect_same(a.captures(), b.captures());
+  for (int layer = 0; layer < 3; ++layer)
+    EXPECT_TRUE(same_bits(b.view(Site::kResidPost, layer), a[site_name(Site::kResidPost, layer)]));
+  EXPECT_TRUE(b.captures().has(Site::kResidPost, 2));
+  EXPECT_FALSE(b.captures().has(Site::kResidPost, 3));
+  EXPECT_USER_ERROR(b.view(Site::kZ, 1), "blocks.1.attn.hook_z", "not captured",
+                    "blocks.0.hook_resid_post");
+}
+
+TEST_F(HookPlanTest, RowsOfABatchAreOneMatrix) {
+  const auto check = [](const Captures& captures) {
+    for (const Captures::Entry& entry : captures.entries()) {
+      const std::vector<int64_t> offsets = entry.offsets();
+      const std::vector<float> rows = entry.rows().to_f32();
+      ASSERT_EQ(offsets.size(), entry.sequences.size() + 1);
+      ASSERT_EQ(entry.rows().shape()[0], offsets.back());
+      std::vector<float> apart;
+      for (size_t s = 0; s < entry.sequences.size(); ++s) {
+        EXPECT_EQ(offsets[s + 1] - offsets[s], std::ssize(entry.sequences[s].positions));
+        const std::vector<float> part = entry.sequences[s].values.to_f32();
+        apart.insert(apart.end(), part.begin(), part.end());
+      }
+      EXPECT_EQ(rows, apart) << entry.name;
+    }
+  };
+  const Hooks hooks = Hooks()
+                          .capture(Site::kZ, {.positions = {0, -1}}, DType::kF16)
+                          .capture(Site::kResidPost, {.sequences = {1}})
+                          .capture(Site::kMlpOut);
+  check(*model_.forward(batch_, hooks).shared_captures());
+  check(*generate(model_, batch_, {.max_new_tokens = 4}, hooks).captures);
+  Hooks asking;
+  asking.gradient(Site::kMlpPost, {.neurons = {1, 2}});
+  check(*backward(model_, batch_, {target::logit(3)}, asking).gradients);
+  const vitrine::Run run = model_.forward(batch_, Hooks().capture(Site::kPattern));
+  EXPECT_USER_ERROR(run.captures().entry(Site::kPattern, 1).rows(), "blocks.1.attn.hook_pattern",
+                    "map");
+}
+
+TEST_F(HookPlanTest, ValuesOfAnotherRunStayOnTheDevice) {
+  const ForwardOptions on_device{.residence = Residence::kDevice};
+  const Hooks captures = Hooks().capture(Site::kResidPre).capture(Site::kMlpOut);
+  const vitrine::Run host = model_.forward(tokens(7, 3, config()), captures);
+  const vitrine::Run device = model_.forward(tokens(7, 3, config()), captures, on_device);
+  const auto patched = [&](const vitrine::Run& from) {
+    return model_.forward(batch_[0], Hooks()
+                                         .edit(Site::kMlpOut, replace_from(from.shared_captures()),
+                                               {.layers = {1}, .positions = {5, 1, 2}})
+                                         .capture(Site::kResidPost));
+  };
+  const vitrine::Run a = patched(host), b = patched(device), plain = model_.forward(batch_[0]);
+  expect_same(a.captures(), b.captures());
+  EXPECT_TRUE(same_bits(a.logits(), b.logits()));
+  EXPECT_FALSE(same_bits(a.logits(), plain.logits()));
+
+  Session one = model_.session(1), other = model_.session(1);
+  const vitrine::Run from_host = one.forward_from(1, {host.view(Site::kResidPre, 1)}),
+                     from_device = other.forward_from(1, {device.view(Site::kResidPre, 1)});
+  EXPECT_TRUE(same_bits(from_host.logits(), from_device.logits()));
+  EXPECT_TRUE(same_bits(from_host.logits(), host.logits()));
+  const TensorView narrow(host.view(Site::kResidPre, 1).data(), DType::kF16, Shape{7, 16});
+  EXPECT_USER_ERROR(one.forward_from(1, {narrow}), "sequence 0", "f16", "expected f32");
+}
+
+TEST_F(HookPlanTest, AllocatesNothingAfterTheFirstPassOfItsKind) {
+  const vitrine::Run other = model_.forward(
+      batch_[0], Hooks().capture(Site::kMlpOut).capture(Site::kPattern, {.layers = {2}}));
+  Hooks hooks = some_hooks();
+  hooks.edit(Site::kMlpOut, replace_from(other.shared_captures()), {.sequences = {0}})
+      .edit(Site::kPattern, replace_from(other.shared_captures()),
+            {.layers = {2}, .sequences = {0}})
+      .edit(Site::kResidMid, callback([](EditView& view) { view.values[0] += 1; }),
+            {.layers = {0}});
+  const HookPlan plan = model_.compile(hooks);
+  const ModelState& state = state_of(model_);
+  const auto allocations = [&] {
+    return state.pool->allocations() + state.host_pool->allocations();
+  };
+  for (int pass = 0; pass < 2; ++pass) model_.forward(batch_, plan);
+  const uint64_t before = allocations();
+  for (int pass = 0; pass < 5; ++pass) model_.forward(batch_, plan);
+  EXPECT_EQ(allocations(), before);
+}
+
+TEST_F(HookPlanTest, IsSharedByThreadsAndOutlivesTheModel) {
+  std::optional<HookPlan> plan;
+  std::vector<std::vector<float>> found(2);
+  {
+    const Model model = Model::random(config(), 5, test_options({.threads = 1}));
+    plan = model.compile(some_hooks());
+    std::vector<std::thread> threads;
+    for (std::vector<float>& logits : found) {
+      threads.emplace_back([&] {
+        for (int pass = 0; pass < 10; ++pass) {
+          const vitrine::Run run = model.forward(batch_, *plan);
+          logits = run.logits(1).to_f32();
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  EXPECT_EQ(found[0], found[1]);
+  EXPECT_EQ(plan->hooks().captures().size(), some_hooks().captures().size());
+  const std::vector<int64_t> lengths = {3};
+  EXPECT_EQ(plan->describe(lengths)[0].shapes[0], (Shape{3, 16}));
+}
+
+TEST_F(HookPlanTest, KeepsARecordedStepWithEdits) {
+  if (on_cpu()) GTEST_SKIP() << "a CPU records no steps";
+  const KeptGeneration& kept = *state_of(model_).kept;
+  const Hooks hooks = Hooks().edit(Site::kResidPre, add(constant(16, 0.25f)), {.layers = {1}});
+  const HookPlan plan = model_.compile(hooks);
+  const Generation first = generate(model_, batch_, {.max_new_tokens = 9}, plan);
+  const size_t bytes = kept.bytes();
+  EXPECT_GT(bytes, 0u);
+  const Generation again = generate(model_, batch_, {.max_new_tokens = 9}, plan);
+  EXPECT_EQ(first.sequences[1].ids, again.sequences[1].ids);
+  EXPECT_EQ(kept.bytes(), bytes);
+  // Other edits are another step, even where the captures are equal.
+  const Generation plain = generate(model_, batch_, {.max_new_tokens = 9});
+  const Generation by_hooks = generate(model_, batch_, {.max_new_tokens = 9}, hooks);
+  EXPECT_EQ(first.sequences[1].ids, by_hooks.sequences[1].ids);
+  EXPECT_EQ(plain.sequences[1].ids,
+            generate(model_, batch_, {.max_new_tokens = 9}).sequences[1].ids);
+}
+
+}  // namespace
+}  // namespace vitrine
