@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "report/token_table.h"
 
-#include <fmt/core.h>
-
 #include "report/packed.h"
 
 namespace vitrine::internal {
@@ -18,12 +16,6 @@ JsonValue TokenTable::places(std::span<const int32_t> ids) {
   found.reserve(ids.size());
   for (const int32_t id : ids) found.push_back(place(id));
   return packed(found);
-}
-
-std::string TokenTable::shown(int32_t id) const {
-  return tokenizer_ && id >= 0 && id < tokenizer_->vocab_size()
-             ? printable(tokenizer_->token_bytes(id))
-             : fmt::format("#{}", id);
 }
 
 JsonValue TokenTable::json() const {

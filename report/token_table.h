@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/json_value.h"
-#include "vitrine/tokenizer.h"
+#include "report/names.h"
 
 namespace vitrine::internal {
 
@@ -17,20 +17,18 @@ namespace vitrine::internal {
 /// numbers.
 class TokenTable {
  public:
-  explicit TokenTable(std::shared_ptr<const Tokenizer> tokenizer)
-      : tokenizer_(std::move(tokenizer)) {}
+  explicit TokenTable(std::shared_ptr<const Tokenizer> tokenizer) : names_(std::move(tokenizer)) {}
 
   /// The place of an id; it gets one if it has none.
   int32_t place(int32_t id);
   /// Packed places.
   JsonValue places(std::span<const int32_t> ids);
-  /// Readable text on one line (see printable()); "#17" if the id has no text.
-  std::string shown(int32_t id) const;
+  std::string shown(int32_t id) const { return names_.shown(id); }
   /// {"ids": packed, "texts": [...]}; call it last.
   JsonValue json() const;
 
  private:
-  std::shared_ptr<const Tokenizer> tokenizer_;
+  Names names_;
   std::unordered_map<int32_t, int32_t> places_;
   std::vector<int32_t> ids_;
 };

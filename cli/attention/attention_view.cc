@@ -26,31 +26,30 @@ std::string lost(size_t count, const Terminal& out) {
 class Grid {
  public:
   Grid(std::string corner, std::span<const int32_t> ids, const Names& names) {
-    heat_.corner = std::move(corner);
-    heat_.full = 0;
+    heat_.row_name = std::move(corner);
+    heat_.limit = 0;
     for (const int32_t id : ids) heat_.columns.push_back(names.shown(id));
   }
 
   template <typename T>
   void add(std::string label, std::span<const T> row, int64_t query) {
-    Heat::Row line{std::move(label), {}};
+    heat_.rows.push_back(std::move(label));
     for (size_t j = 0; j < row.size(); ++j) {
       const bool seen = static_cast<int64_t>(j) <= query;
       const auto value = static_cast<double>(row[j]);
-      line.values.push_back(seen ? value : std::numeric_limits<double>::quiet_NaN());
+      heat_.values.push_back(seen ? value : std::numeric_limits<double>::quiet_NaN());
       if (!seen) continue;
       if (std::isfinite(value))
-        heat_.full = std::max(heat_.full, value);
+        heat_.limit = std::max(heat_.limit, value);
       else
         ++lost_;
     }
-    heat_.rows.push_back(std::move(line));
   }
 
   std::string draw(const Terminal& out) const { return draw_heat(heat_, out) + lost(lost_, out); }
 
  private:
-  Heat heat_;
+  HeatPanel heat_;
   size_t lost_ = 0;  ///< values that are not finite
 };
 

@@ -9,7 +9,7 @@
 namespace vitrine::cli {
 namespace {
 
-constexpr size_t kCellWidth = 9, kLabelWidth = 16;
+constexpr size_t kNumberWidth = 9, kTextWidth = 10, kLabelWidth = 16;
 
 /// Plain for what is not finite.
 Style style_of(double value, double full) {
@@ -24,43 +24,63 @@ std::string number(double value) {
   return rounded == 0 ? "·" : fmt::format("{:+}", rounded);
 }
 
-}  // namespace
-
-double largest_size(std::span<const double> values) {
-  double size = 0;
-  for (const double x : values) {
-    if (std::isfinite(x)) size = std::max(size, std::abs(x));
-  }
-  return size;
+/// A column's text: names at the left, numbers at the right, a blank between columns.
+std::string cell_text(const HeatPanel& panel, const std::string& text, bool name) {
+  if (panel.texts.empty()) return " " + right(text, kNumberWidth - 1);
+  return left(name ? clip(text, kTextWidth - 2) : right(text, kTextWidth - 1), kTextWidth);
 }
 
-std::string draw_heat(const Heat& heat, const Terminal& out) {
-  size_t label_width = display_width(heat.corner);
-  for (const Heat::Row& row : heat.rows)
-    label_width = std::max(label_width, display_width(row.label));
-  label_width = std::min(label_width, kLabelWidth);
-  const Columns columns = fit_columns(out, heat.columns.size(), label_width, kCellWidth, true);
-  const auto line = [&](const std::string& label, auto&& cell) {
+std::string cell(const HeatPanel& panel, size_t i, const Terminal& out) {
+  const bool rank = panel.kind == HeatPanel::Kind::kRank;
+  std::string text = panel.texts.empty() ? number(panel.values[i]) : panel.texts[i];
+  if (!panel.marks.empty() && panel.marks[i]) text = clip(text, kTextWidth - 2) + "•";
+  const bool marked = !panel.marks.empty() && panel.marks[i];
+  return out.paint(rank ? rank_style(static_cast<int64_t>(panel.values[i]))
+                        : style_of(panel.values[i], panel.limit),
+                   marked ? left(text, kTextWidth) : cell_text(panel, text, !panel.numbers));
+}
+
+std::string legend(const HeatPanel& panel, const Terminal& out) {
+  if (panel.kind == HeatPanel::Kind::kRank) return rank_legend(out);
+  return panel.above.empty() ? "" : heat_legend(panel.below, panel.above, out);
+}
+
+}  // namespace
+
+std::string draw_heat(const HeatPanel& panel, const Terminal& out) {
+  const std::vector<HeatPanel::Heading> headings = {
+      panel.first,
+      {panel.corner.empty() ? panel.row_name : panel.corner, panel.columns},
+      panel.last};
+  size_t label_width = 0;
+  for (const HeatPanel::Heading& heading : headings)
+    label_width = std::max(label_width, display_width(heading.name));
+  for (const std::string& row : panel.rows) label_width = std::max(label_width, display_width(row));
+  label_width = std::min(label_width, kLabelWidth) + (panel.texts.empty() ? 0 : 1);
+  const Columns columns = fit_columns(out, panel.columns.size(), label_width,
+                                      panel.texts.empty() ? kNumberWidth : kTextWidth, true);
+  const auto line = [&](const std::string& label, auto&& each) {
     std::string text = left(label, label_width);
-    for (size_t i = columns.first; i < columns.first + columns.count; ++i) text += " " + cell(i);
+    for (size_t i = columns.first; i < columns.first + columns.count; ++i) text += each(i);
     if (!out.color()) text.erase(text.find_last_not_of(' ') + 1);
     return text + "\n";
   };
-  std::string text = out.paint(Style::kDim, line(heat.corner, [&](size_t i) {
-                                 return right(heat.columns[i], kCellWidth - 1);
-                               }));
-  for (const Heat::Row& row : heat.rows) {
-    text += line(row.label, [&](size_t i) {
-      return out.paint(style_of(row.values[i], heat.full),
-                       right(number(row.values[i]), kCellWidth - 1));
-    });
+  std::string text;
+  for (const HeatPanel::Heading& heading : headings) {
+    if (heading.labels.empty()) continue;
+    text += out.paint(Style::kDim, line(heading.name, [&](size_t i) {
+                        return cell_text(panel, heading.labels[i], true);
+                      }));
   }
-  if (columns.hidden > 0) {
-    text += out.paint(Style::kDim, fmt::format("{} earlier columns do not fit (--width 0: all)",
-                                               columns.hidden)) +
-            "\n";
+  for (size_t row = 0; row < panel.rows.size(); ++row) {
+    text += line(panel.rows[row],
+                 [&](size_t i) { return cell(panel, row * panel.columns.size() + i, out); });
   }
-  return text;
+  const auto note = [&](const std::string& words) { return out.paint(Style::kDim, words) + "\n"; };
+  if (columns.hidden > 0)
+    text += note(fmt::format("{} earlier columns do not fit (--width 0: all)", columns.hidden));
+  if (!panel.cells.empty()) text += note("cells: " + panel.cells);
+  return text + legend(panel, out);
 }
 
 std::string draw_heat_text(std::span<const std::string> pieces, std::span<const double> values,
@@ -83,6 +103,20 @@ std::string heat_legend(const std::string& below, const std::string& above, cons
   if (!out.color()) return "";
   return out.paint(Style::kDim, "colour: ") + out.paint(Style::kLeast, below) +
          out.paint(Style::kDim, " to ") + out.paint(Style::kMost, above) + "\n";
+}
+
+std::string rank_legend(const Terminal& out) {
+  if (!out.color()) return "";
+  std::string text = out.paint(Style::kDim, "colour: rank");
+  for (const auto& [rank, words] :
+       std::initializer_list<std::pair<int64_t, const char*>>{{1, "1"},
+                                                              {2, "to 3"},
+                                                              {4, "to 10"},
+                                                              {11, "to 100"},
+                                                              {101, "to 1,000"},
+                                                              {1001, "beyond"}})
+    text += " " + out.paint(rank_style(rank), words);
+  return text + "\n";
 }
 
 }  // namespace vitrine::cli

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "base/atomic_file.h"
+#include "cli/core/arrays.h"
 #include "vitrine/error.h"
 
 namespace vitrine::cli {
@@ -20,6 +21,15 @@ std::string why_not(const std::string& path) {
   }
 }
 
+std::string why_no_array(const std::string& path) {
+  try {
+    check_array_path(path);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return why_not(path);
+}
+
 std::string why_no_figure(const std::string& path) {
   if (!can_draw_figures())
     return "this build draws no figures: rebuild with Cairo and -DVITRINE_CAIRO=ON";
@@ -32,6 +42,40 @@ void add_file(Command& command, const std::string& name, std::string& path, cons
 }
 
 }  // namespace
+
+void add_result_options(Command& command, ResultArgs& args) {
+  add_file(command, "-o,--out", args.out, "Write all numbers to FILE.safetensors", why_no_array);
+  add_file(command, "--csv", args.csv, "Write the numbers as a table, a line a cell", why_not);
+  add_page_options(command, args);
+  add_figure_options(command, args);
+}
+
+void write_results(const ResultArgs& args, std::span<const Result> results,
+                   const PageSource& source) {
+  if (!args.out.empty()) {
+    Arrays arrays;
+    std::map<std::string, std::string> metadata = {{"vitrine", VITRINE_VERSION},
+                                                   {"model", source.model}};
+    for (size_t i = 0; i < results.size(); ++i) add_arrays(results[i], i, arrays, metadata);
+    write_arrays(args.out, arrays, metadata);
+  }
+  if (!args.csv.empty()) write_file(args.csv, results_csv(results, Names(source.tokenizer)));
+  if (!args.html.empty()) write_file(args.html, results_page(results, source));
+  write_figures(args, [&](FigureFormat format) { return results_figure(results, format); });
+}
+
+JsonValue results_json(const std::string& command, const Model& model,
+                       std::span<const Result> results, const std::vector<Prompt>& prompts) {
+  const Names names(model.shared_tokenizer());
+  JsonValue json = json_head(command, model);
+  for (size_t i = 0; i < results.size(); ++i) {
+    JsonValue result = result_json(results[i], names);
+    add_text(result["prompt"], prompts[i].text);
+    result["prompt"]["tokens"] = names.json(prompts[i].ids);
+    json["results"].push_back(std::move(result));
+  }
+  return json;
+}
 
 void add_page_options(Command& command, PageArgs& args) {
   add_file(command, "--html", args.html, "Write an interactive page to FILE, self-contained",

@@ -6,6 +6,8 @@
 #include <string_view>
 
 #include "cli/core/context.h"
+#include "cli/core/tokens.h"
+#include "report/result.h"
 #include "vitrine/report/figure.h"
 #include "vitrine/report/page.h"
 
@@ -16,6 +18,20 @@ using namespace internal;
 struct PageArgs {
   std::string html, svg, png;
 };
+
+struct ResultArgs : PageArgs {
+  std::string out, csv;
+  /// Whether a requested file has every number.
+  bool lists_all() const { return !out.empty() || !csv.empty() || !html.empty(); }
+};
+/// --out, --csv, --html, --svg, --png: what a result's description gives (report/result.h).
+void add_result_options(Command& command, ResultArgs& args);
+/// Writes the requested files. Throws Error (user) for a file that cannot be written.
+void write_results(const ResultArgs& args, std::span<const Result> results,
+                   const PageSource& source);
+/// What --json prints: json_head() and "results", each with its prompt.
+JsonValue results_json(const std::string& command, const Model& model,
+                       std::span<const Result> results, const std::vector<Prompt>& prompts);
 
 /// --html
 void add_page_options(Command& command, PageArgs& args);

@@ -41,19 +41,19 @@ const char* code(Style style) {
     case Style::kNothing:
       return "38;5;240";
     case Style::kLeast:
-      return "1;38;5;33";
+      return "1;38;5;202";
     case Style::kLess:
-      return "38;5;68";
+      return "38;5;172";
     case Style::kLower:
-      return "38;5;103";
+      return "38;5;137";
     case Style::kLevel:
       return "38;5;244";
     case Style::kHigher:
-      return "38;5;137";
+      return "38;5;103";
     case Style::kMore:
-      return "38;5;172";
+      return "38;5;68";
     case Style::kMost:
-      return "1;38;5;202";
+      return "1;38;5;33";
   }
   return "";
 }
@@ -188,19 +188,6 @@ std::string open_bar(double part, size_t columns) {
   std::string text = bar(part, columns);
   text.erase(text.find_last_not_of(' ') + 1);
   return text;
-}
-
-std::string thousands(int64_t value) {
-  std::string digits = std::to_string(value);
-  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3)
-    digits.insert(static_cast<size_t>(at), ",");
-  return digits;
-}
-
-std::string percent(double probability) {
-  const double value = 100 * probability;
-  if (value > 0 && value < 0.01) return "< 0.01 %";
-  return fmt::format("{:.{}f} %", value, value < 1 ? 2 : 1);
 }
 
 }  // namespace vitrine::cli

@@ -6,7 +6,10 @@
 #include <string>
 #include <string_view>
 
+#include "report/names.h"
+
 namespace vitrine::cli {
+using namespace internal;
 
 /// Colours that mean something. On a terminal that has none they are nothing, and every picture
 /// reads without them.
@@ -20,7 +23,9 @@ enum class Style : uint8_t {
   kPoor,
   kBad,      ///< ... to bad
   kNothing,  ///< off the scale
-  kLeast,    ///< from here on: a scale with two ends and nothing in the middle, from much below ...
+  /// From here on: a scale with two ends and nothing in the middle, orange below zero and blue
+  /// above, as on pages and in figures: from much below ...
+  kLeast,
   kLess,
   kLower,
   kLevel,
@@ -78,9 +83,4 @@ Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size
 std::string bar(double part, size_t columns);
 /// The same without trailing spaces, for the end of a line.
 std::string open_bar(double part, size_t columns);
-/// 12345 as "12,345".
-std::string thousands(int64_t value);
-/// A probability for people: "87.3 %", "0.04 %", "< 0.01 %".
-std::string percent(double probability);
-
 }  // namespace vitrine::cli

@@ -175,40 +175,6 @@ std::optional<int32_t> token_from(const std::string& text, int id, const Model& 
   return std::nullopt;
 }
 
-std::string Names::shown(int32_t id) const {
-  return has(id) ? printable(tokenizer_->token_bytes(id)) : fmt::format("#{}", id);
-}
-
-JsonValue Names::json(int32_t id) const {
-  JsonValue object = {{"id", id}};
-  if (has(id)) add_text(object, tokenizer_->token_bytes(id));
-  return object;
-}
-
-JsonValue Names::json(std::span<const int32_t> ids) const {
-  JsonValue list = JsonValue::array();
-  for (const int32_t id : ids) list.push_back(json(id));
-  return list;
-}
-
-void add_text(JsonValue& object, std::string_view bytes) {
-  std::string text, hex;
-  bool exact = true;
-  for (size_t at = 0; at < bytes.size();) {
-    const Utf8Step step = utf8_step(bytes.substr(at));
-    if (step.valid)
-      text += bytes.substr(at, step.length);
-    else
-      text += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[at]));
-    exact = exact && step.valid;
-    at += step.length;
-  }
-  object["text"] = text;
-  if (exact) return;
-  for (const char byte : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-  object["text_hex"] = hex;
-}
-
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> items(1);
   for (size_t i = 0; i < text.size(); ++i) {

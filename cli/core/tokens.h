@@ -11,6 +11,7 @@
 
 #include "base/json_value.h"
 #include "cli/core/options.h"
+#include "report/names.h"
 #include "vitrine/model.h"
 #include "vitrine/tokenizer.h"
 
@@ -60,27 +61,6 @@ void add_text_option(Command& command, const std::string& name, std::string& tex
 /// A token's text or its id, whichever was given: an empty text and a negative id are nothing.
 /// Throws Error (user) for text that is not one token.
 std::optional<int32_t> token_from(const std::string& text, int id, const Model& model);
-
-/// How ids are shown, with or without a tokenizer. Copies share it.
-class Names {
- public:
-  explicit Names(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
-
-  /// For a terminal, on one line (see printable()); "#17" if the id has no text.
-  std::string shown(int32_t id) const;
-  /// {"id": 17, "text": ...} as text_fields makes it; without text where there is none.
-  JsonValue json(int32_t id) const;
-  JsonValue json(std::span<const int32_t> ids) const;
-
- private:
-  bool has(int32_t id) const { return tokenizer_ && id < tokenizer_->vocab_size(); }
-  std::shared_ptr<const Tokenizer> tokenizer_;
-};
-
-/// Adds "text" to a JSON object. JSON holds Unicode only: each byte that is not part of valid UTF-8
-/// is written as \xNN (a backslash, an x, two hexadecimal digits), and then "text_hex" has all of
-/// the bytes exactly. Without "text_hex", "text" is exact.
-void add_text(JsonValue& object, std::string_view bytes);
 
 /// " is, are" -> " is", " are"; "\," is a comma.
 std::vector<std::string> split_list(std::string_view text);

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/core/heat.h"
-
 namespace vitrine::cli {
 using namespace internal;
 namespace {
@@ -59,23 +57,6 @@ std::string table(const std::vector<Part>& parts, size_t top, const Terminal& ou
   return text;
 }
 
-std::string grid(const LogitAttribution& found, const Terminal& out) {
-  Heat heat{.corner = "layer", .columns = {}, .rows = {}, .full = 0};
-  const auto heads = static_cast<size_t>(found.heads);
-  for (size_t head = 0; head < heads; ++head) heat.columns.push_back(fmt::format("head {}", head));
-  heat.columns.insert(heat.columns.end(), {"bias", "mlp"});
-  for (size_t layer = 0; layer < found.mlp.size(); ++layer) {
-    Heat::Row row{std::to_string(layer),
-                  {found.head.begin() + static_cast<std::ptrdiff_t>(layer * heads),
-                   found.head.begin() + static_cast<std::ptrdiff_t>((layer + 1) * heads)}};
-    row.values.insert(row.values.end(), {found.attention_bias[layer], found.mlp[layer]});
-    for (const double x : row.values) heat.full = std::max(heat.full, std::abs(x));
-    heat.rows.push_back(std::move(row));
-  }
-  return draw_heat(heat, out) + out.paint(Style::kDim, "cells: hundredths of a logit") + "\n" +
-         heat_legend("lowers it", "raises it", out);
-}
-
 }  // namespace
 
 std::string draw_attribution(const LogitAttribution& found, const Names& names, const Terminal& out,
@@ -99,64 +80,7 @@ std::string draw_attribution(const LogitAttribution& found, const Names& names, 
             out.paint(Style::kDim, "neurons with the largest parts, with their activations") +
             "\n" + table(neurons, neurons.size(), out);
   }
-  return text + "\n" + grid(found, out);
-}
-
-JsonValue attribution_json(const LogitAttribution& found, const Names& names) {
-  JsonValue json = {{"position", found.position},
-                    {"target", names.json(found.target)},
-                    {"logit", found.logit},
-                    {"sum", found.sum()},
-                    {"gap", found.gap()}};
-  json["against"] = found.against ? names.json(*found.against) : JsonValue(nullptr);
-  json["embedding"] = found.embedding;
-  json["position_embedding"] = found.position_embedding;
-  json["final_bias"] = found.final_bias;
-  const auto heads = static_cast<size_t>(found.heads);
-  for (size_t layer = 0; layer < found.mlp.size(); ++layer) {
-    const auto begin = found.head.begin() + static_cast<std::ptrdiff_t>(layer * heads);
-    JsonValue row = {{"layer", layer},
-                     {"heads", std::vector<double>(begin, begin + found.heads)},
-                     {"attention_bias", found.attention_bias[layer]},
-                     {"mlp", found.mlp[layer]}};
-    if (!found.mlp_bias.empty()) row["mlp_bias"] = found.mlp_bias[layer];
-    json["layers"].push_back(std::move(row));
-  }
-  json["neurons"] = JsonValue::array();
-  for (const auto& n : found.neurons) {
-    json["neurons"].push_back({{"layer", n.layer},
-                               {"neuron", n.neuron},
-                               {"activation", n.activation},
-                               {"contribution", n.contribution}});
-  }
-  return json;
-}
-
-void add_arrays(Arrays& arrays, const LogitAttribution& found, size_t prompt) {
-  const int64_t layers = found.layers, heads = found.heads;
-  const auto add = [&](const char* name, Tensor tensor) {
-    arrays.emplace_back(fmt::format("{}.{}", name, prompt), std::move(tensor));
-  };
-  add("ids", tensor_of(DType::kI32, found.ids, {static_cast<int64_t>(found.ids.size())}));
-  add("head", tensor_of(DType::kF64, found.head, {layers, heads}));
-  add("attention_bias", tensor_of(DType::kF64, found.attention_bias, {layers}));
-  add("mlp", tensor_of(DType::kF64, found.mlp, {layers}));
-  add("rest",
-      tensor_of(DType::kF64,
-                std::vector<double>{found.embedding, found.position_embedding, found.final_bias},
-                {3}));
-  if (found.neurons.empty()) return;
-  std::vector<int64_t> places;
-  std::vector<double> activations, contributions;
-  for (const auto& neuron : found.neurons) {
-    places.insert(places.end(), {neuron.layer, neuron.neuron});
-    activations.push_back(neuron.activation);
-    contributions.push_back(neuron.contribution);
-  }
-  const auto count = static_cast<int64_t>(found.neurons.size());
-  add("neuron", tensor_of(DType::kI64, places, {count, 2}));
-  add("activation", tensor_of(DType::kF64, activations, {count}));
-  add("contribution", tensor_of(DType::kF64, contributions, {count}));
+  return text;
 }
 
 }  // namespace vitrine::cli

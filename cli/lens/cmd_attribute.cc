@@ -4,9 +4,11 @@
 #include <memory>
 
 #include "cli/core/context.h"
+#include "cli/core/heat.h"
 #include "cli/core/output_files.h"
 #include "cli/core/tokens.h"
 #include "cli/lens/attribution_view.h"
+#include "report/results/results.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -14,15 +16,14 @@ namespace {
 
 struct AttributeCommandArgs {
   PromptArgs prompt;
-  std::string target, against, out;
+  std::string target, against;
   int target_id = -1, against_id = -1, neurons = 0;
   int64_t position = -1;
   size_t top = 12;
-  PageArgs page;
+  ResultArgs output;
 };
 
 void run(const Context& context, const AttributeCommandArgs& args) {
-  if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   const Names names(model.shared_tokenizer());
@@ -30,34 +31,20 @@ void run(const Context& context, const AttributeCommandArgs& args) {
                                    .against = token_from(args.against, args.against_id, model),
                                    .position = args.position,
                                    .neurons = args.neurons};
-  JsonValue json = json_head("attribute", model);
-  Arrays arrays;
+  const PageSource source = PageSource::of(model, context.command_line);
+  std::vector<Result> results;
   std::string text;
-  std::vector<LogitAttribution> results;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    const LogitAttribution& found =
-        results.emplace_back(logit_attribution(model, prompts[i].ids, options));
-    add_arrays(arrays, found, i);
-    if (context.json) {
-      JsonValue result = attribution_json(found, names);
-      add_text(result["prompt"], prompts[i].text);
-      result["prompt"]["tokens"] = names.json(prompts[i].ids);
-      json["results"].push_back(std::move(result));
-      continue;
-    }
+    const LogitAttribution found = logit_attribution(model, prompts[i].ids, options);
+    const Result& result = results.emplace_back(attribution_result(found, source));
     const std::string title = prompts[i].text.empty() ? fmt::format("{} ids", prompts[i].ids.size())
                                                       : printable(prompts[i].text);
     text += (i > 0 ? "\n" : "") + context.out.paint(Style::kTitle, title) + "\n" +
-            draw_attribution(found, names, context.out, args.top);
+            draw_attribution(found, names, context.out, args.top) + "\n" +
+            draw_heat(std::get<HeatPanel>(result.panels[0]), context.out);
   }
-  if (!args.out.empty())
-    write_arrays(args.out, arrays, {{"vitrine", VITRINE_VERSION}, {"model", model.name()}});
-  write_page(args.page, context, model,
-             [&](const PageSource& source) { return attribution_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) {
-    return attribution_figure(results, PageSource::of(model), format);
-  });
-  if (context.json) return print_json(json);
+  write_results(args.output, results, source);
+  if (context.json) return print_json(results_json("attribute", model, results, prompts));
   print(text);
 }
 
@@ -93,13 +80,9 @@ void add_attribute(Command& app, Context& context) {
       ->type_name("N")
       ->group(group)
       ->not_with("--json");
-  command.add_option("-o,--out", args->out, "Write all numbers to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group(group);
   add_model_options(command, context);
   add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
+  add_result_options(command, args->output);
   set_examples(command,
                "  vitrine attribute --prompt \"Heathrow airport is located in the city of\" "
                "--target \" London\"\n"

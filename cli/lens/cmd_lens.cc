@@ -5,15 +5,16 @@
 
 #include "base/check.h"
 #include "base/quote.h"
-#include "cli/core/arrays.h"
 #include "cli/core/context.h"
+#include "cli/core/heat.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
-#include "cli/lens/lens_data.h"
 #include "cli/lens/lens_fit.h"
 #include "cli/lens/lens_view.h"
+#include "report/results/lens_result.h"
+#include "report/results/results.h"
 #include "vitrine/analysis/lens.h"
 
 namespace vitrine::cli {
@@ -23,11 +24,10 @@ namespace {
 struct LensArgs {
   PromptArgs prompt;
   LensFitArgs fit;
-  std::string mode, of = "residual", translators, position, layers, target, show, cell = "token",
-                    out;
+  std::string mode, of = "residual", translators, position, layers, target, show, cell = "token";
   std::vector<std::string> watch, watch_ids, edits;
   int target_id = -1, top_k = 5, generate = 0;
-  PageArgs page;
+  ResultArgs output;
   bool kl = false;
   SamplingOptions sampling;
 
@@ -43,11 +43,29 @@ void check(const LensArgs& args) {
   if (tuned && args.translators.empty())
     user_error(
         "missing translators of --mode tuned: use --translators FOLDER, or create them with --fit");
-  if (!args.out.empty()) check_array_path(args.out);
 }
 
 int32_t token_of(const Model& model, const std::string& text) {
   return model.tokenizer().single_token(text);
+}
+
+/// Rows of Lens, whose row 0 is what enters the first block: layers count from 0.
+std::vector<int> rows_from(const LensArgs& args, int layers) {
+  const bool residual = args.of == "residual";
+  std::vector<int> rows;
+  for (const std::string& item : split_list(args.layers)) {
+    if (residual && (item == "embed" || item == "logits")) {
+      rows.push_back(item == "embed" ? 0 : layers);
+      continue;
+    }
+    const auto refuse = [&](int layer) {
+      user_error("--layers {} is out of range: expected 0..{}{}", layer, layers - 1,
+                 residual ? ", embed or logits" : "");
+    };
+    const Indices<int> asked = parse_site("[layers=" + item + "]").where.layers;
+    for (const int layer : asked.resolve(0, layers, refuse)) rows.push_back(layer + 1);
+  }
+  return rows;
 }
 
 LensOptions options_of(const LensArgs& args, const Model& model) {
@@ -65,8 +83,7 @@ LensOptions options_of(const LensArgs& args, const Model& model) {
   }
   if (!args.position.empty())
     options.positions = parse_site("[positions=" + args.position + "]").where.positions;
-  if (!args.layers.empty())
-    options.layers = parse_site("[layers=" + args.layers + "]").where.layers;
+  if (!args.layers.empty()) options.layers = rows_from(args, model.config().layers);
   if (!args.target.empty()) options.target = token_of(model, args.target);
   if (args.target_id >= 0) options.target = args.target_id;
   options.edits = parse_edits(args.edits);
@@ -109,7 +126,7 @@ std::string reason(const Lens& lens, const LensArgs& args, const LensOptions& op
 }
 
 void draw(const LensPicture& picture, const LensArgs& args, const LensOptions& options,
-          const Prompt& prompt) {
+          const Prompt& prompt, const PageSource& source) {
   const Lens& lens = picture.lens;
   const Terminal& out = picture.out;
   const bool grid = args.show == "grid" || args.show == "both" ||
@@ -119,7 +136,7 @@ void draw(const LensPicture& picture, const LensArgs& args, const LensOptions& o
                              ? ""
                              : fmt::format(" of {} outputs", lens_source_name(lens.of));
   const std::string mode =
-      fmt::format("{} lens{}, {} layers", lens_mode_name(lens.mode), of, picture.layers);
+      fmt::format("{} lens{}, {} layers", lens_mode_name(lens.mode), of, source.config.layers);
   print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size())
                                                      : printable(prompt.text)) +
         "\n" + out.paint(Style::kDim, mode) + "\n");
@@ -137,7 +154,7 @@ void draw(const LensPicture& picture, const LensArgs& args, const LensOptions& o
                         : args.cell == "probability" ? LensCell::kProbability
                         : args.cell == "kl"          ? LensCell::kKl
                                                      : LensCell::kToken;
-  if (grid) print("\n" + draw_grid(picture, cell));
+  if (grid) print("\n" + draw_heat(lens_heat(lens, source, cell), out));
 }
 
 void run(const Context& context, const LensArgs& args) {
@@ -162,37 +179,30 @@ void run(const Context& context, const LensArgs& args) {
     options.progress = &bar;
     results.push_back(look(model, prompt, args, options));
   }
-  if (!args.out.empty())
-    save_lenses(results, args.out,
-                {{"vitrine", VITRINE_VERSION},
-                 {"model", model.name()},
-                 {"mode", std::string(lens_mode_name(options.mode))},
-                 {"of", args.of}});
-  write_page(args.page, context, model, [&](const PageSource& source) {
-    return args.generate > 0 ? rankings_page(results, source) : lens_page(results, source);
+  const PageSource source = PageSource::of(model, context.command_line);
+  const auto found = described(std::span<const Lens>(results), [&](const Lens& lens) {
+    return args.generate > 0 ? rankings_result(lens, source) : lens_result(lens, source);
   });
-  write_figures(args.page, [&](FigureFormat format) {
-    return lens_figure(results, PageSource::of(model), format);
-  });
-  JsonValue json = json_head("lens", model);
+  write_results(args.output, found, source);
+  if (context.json) return print_json(results_json("lens", model, found, prompts));
   for (size_t i = 0; i < prompts.size(); ++i) {
-    if (context.json) {
-      JsonValue result = lens_json(results[i], names);
-      add_text(result["prompt"], prompts[i].text);
-      result["prompt"]["tokens"] = names.json(prompts[i].ids);
-      json["results"].push_back(std::move(result));
-      continue;
-    }
     if (i > 0) print("\n");
-    draw({results[i], names, context.out, model.config().vocab, model.config().layers}, args,
-         options, prompts[i]);
+    const std::vector<std::string> rows =
+        site_labels(lens_sites(results[i], model.config().layers));
+    draw({results[i], names, context.out, model.config().vocab, rows}, args, options, prompts[i],
+         source);
   }
-  if (context.json) print_json(json);
 }
 
 /// More is shown than the cells of the grid.
 std::vector<With> beside_grid() {
-  return {{"--show", {"grid"}, true}, {"--json"}, {"--out"}, {"--html"}, {"--svg"}, {"--png"}};
+  return {{"--show", {"grid"}, true},
+          {"--json"},
+          {"--out"},
+          {"--csv"},
+          {"--html"},
+          {"--svg"},
+          {"--png"}};
 }
 
 void add_fit_options(Command& command, LensFitArgs& args) {
@@ -296,7 +306,9 @@ void add_lens(Command& app, Context& context) {
       ->type_name("LIST")
       ->group(group);
   command
-      .add_option("--layers", args->layers, "Layers to decode, 0 is the embeddings: 0..3,-1 [all]")
+      .add_option(
+          "--layers", args->layers,
+          "Layers to decode, from 0, negative from the end, embed, logits: embed,0..3,-1 [all]")
       ->type_name("LIST")
       ->group(group);
   command.add_option("--top-k", args->top_k, "Number of most likely tokens to list per layer")
@@ -304,9 +316,9 @@ void add_lens(Command& app, Context& context) {
       ->capture_default_str()
       ->type_name("K")
       ->group(group)
-      ->only_if("ranks without --watch, --json, --out or --html", [&context, args] {
+      ->only_if("ranks without --watch, --json, --out, --csv or --html", [&context, args] {
         const bool ranks = args->show != "grid" && args->watch.empty() && args->watch_ids.empty();
-        return ranks || context.json || !args->out.empty() || !args->page.html.empty();
+        return ranks || context.json || args->output.lists_all();
       });
   command
       .add_option("--show", args->show,
@@ -324,15 +336,11 @@ void add_lens(Command& app, Context& context) {
       ->only_with({{"--show", {"grid", "both"}}, {"--position", {}, true}})
       ->not_with("--show", {"ranks"})
       ->not_with("--json");
-  command.add_option("-o,--out", args->out, "Write all numbers to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group(group);
   add_fit_options(command, args->fit);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
+  add_result_options(command, args->output);
   command.only_uses("--fit", {"--translators", "--alpha", "--tokens", "--edit", "--model",
                               "--device", "--gemm", "--dtype", "--threads"});
   set_examples(

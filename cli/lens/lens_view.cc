@@ -7,19 +7,14 @@
 #include <cmath>
 #include <optional>
 
+#include "cli/core/heat.h"
+
 namespace vitrine::cli {
 using namespace internal;
 namespace {
 
 constexpr size_t kLabelWidth = 8, kRankWidth = 7, kPercentWidth = 11;
-constexpr size_t kCellWidth = 10, kKlWidth = 9;
-
-std::string label(const LensPicture& p, size_t row) {
-  const int layer = p.lens.layers[row];
-  if (p.lens.of != LensSource::kResidual) return std::to_string(layer);
-  if (layer == 0) return "embed";
-  return layer == p.layers ? fmt::format("{} (out)", layer) : std::to_string(layer);
-}
+constexpr size_t kKlWidth = 9;
 
 /// Full at rank 1, empty at the vocabulary's size, logarithmic between: most of the way up is made
 /// in the first factors.
@@ -70,16 +65,6 @@ std::string likeliest(const LensPicture& p, size_t cell, int32_t marked, size_t 
   return line;
 }
 
-std::string legend(const LensPicture& p) {
-  if (!p.out.color()) return "";
-  const auto sample = [&](int64_t rank, const char* text) {
-    return " " + p.out.paint(rank_style(rank), text);
-  };
-  return p.out.paint(Style::kDim, "colour: rank") + sample(1, "1") + sample(2, "to 3") +
-         sample(4, "to 10") + sample(11, "to 100") + sample(101, "to 1,000") +
-         sample(1001, "beyond") + "\n";
-}
-
 std::string draw_target_ranks(const LensPicture& p, size_t position) {
   const size_t bar_width = p.out.width() >= 100 ? 24 : 12;
   const size_t block =
@@ -95,7 +80,7 @@ std::string draw_target_ranks(const LensPicture& p, size_t position) {
   for (size_t row = 0; row < p.lens.rows(); ++row) {
     const size_t cell = p.lens.cell(row, position);
     out += fmt::format(
-        "{}  {}{}", left(label(p, row), kLabelWidth),
+        "{}  {}{}", left(p.rows[row], kLabelWidth),
         rank_and_bar(p, p.lens.target_ranks[cell], p.lens.target_log_probs[cell], bar_width),
         kl_column(p, cell));
     const std::string tokens = likeliest(p, cell, target, rest);
@@ -118,7 +103,7 @@ std::string draw_watched_ranks(const LensPicture& p, size_t position) {
   std::string out = p.out.paint(Style::kDim, head + (leader_fits ? "    ahead" : "")) + "\n";
   for (size_t row = 0; row < p.lens.rows(); ++row) {
     const size_t cell = p.lens.cell(row, position) * watched;
-    std::string line = left(label(p, row), kLabelWidth);
+    std::string line = left(p.rows[row], kLabelWidth);
     size_t best = 0;
     for (size_t w = 0; w < watched; ++w) {
       if (p.lens.watch_log_probs[cell + w] > p.lens.watch_log_probs[cell + best]) best = w;
@@ -138,71 +123,11 @@ std::string draw_watched_ranks(const LensPicture& p, size_t position) {
   return out;
 }
 
-std::string cell_text(const LensPicture& p, size_t cell, LensCell kind) {
-  const int32_t rank = p.lens.target_ranks[cell];
-  switch (kind) {
-    case LensCell::kRank:
-      return right(thousands(rank), kCellWidth - 1);
-    case LensCell::kProbability:
-      return right(percent(std::exp(p.lens.target_log_probs[cell])), kCellWidth - 1);
-    case LensCell::kKl:
-      return right(fmt::format("{:.3f}", p.lens.kl[cell]), kCellWidth - 1);
-    case LensCell::kToken:
-      break;
-  }
-  // A dot says without colours what green says with them: the likeliest token is the one that
-  // follows.
-  const std::string name = p.names.shown(p.lens.top_ids[cell * static_cast<size_t>(p.lens.top_k)]);
-  return clip(name, kCellWidth - 2) + (rank == 1 ? "•" : "");
-}
-
 }  // namespace
 
 std::string draw_ranks(const LensPicture& p, size_t position) {
   return (p.lens.watch.empty() ? draw_target_ranks(p, position) : draw_watched_ranks(p, position)) +
-         legend(p);
-}
-
-std::string draw_grid(const LensPicture& p, LensCell kind) {
-  const size_t positions = p.lens.positions.size();
-  const Columns columns = fit_columns(p.out, positions, kLabelWidth + 1, kCellWidth, true);
-  const auto line = [&](const std::string& name, auto&& text) {
-    std::string out = left(name, kLabelWidth + 1);
-    for (size_t i = columns.first; i < columns.first + columns.count; ++i) out += text(i);
-    if (!p.out.color()) out.erase(out.find_last_not_of(' ') + 1);
-    return out + "\n";
-  };
-  const auto token = [&](size_t i) {
-    return left(
-        clip(p.names.shown(p.lens.ids[static_cast<size_t>(p.lens.positions[i])]), kCellWidth - 2),
-        kCellWidth);
-  };
-  const auto next = [&](size_t i) {
-    return left(clip(p.names.shown(p.lens.targets[i]), kCellWidth - 2), kCellWidth);
-  };
-  std::string out = p.out.paint(Style::kDim, line("position", [&](size_t i) {
-                                  return left(std::to_string(p.lens.positions[i]), kCellWidth);
-                                }));
-  out += line("token", token) + line("follows", next);
-  for (size_t row = 0; row < p.lens.rows(); ++row) {
-    out += line(label(p, row), [&](size_t i) {
-      const size_t cell = p.lens.cell(row, i);
-      return p.out.paint(rank_style(p.lens.target_ranks[cell]),
-                         left(cell_text(p, cell, kind), kCellWidth));
-    });
-  }
-  const char* what = kind == LensCell::kToken
-                         ? "the likeliest next token; • where it is what follows"
-                     : kind == LensCell::kRank ? "rank of what follows"
-                     : kind == LensCell::kKl   ? "KL(the model's output || this layer) in nats"
-                                               : "probability of what follows";
-  out += p.out.paint(Style::kDim, fmt::format("cells: {}", what)) + "\n";
-  if (columns.hidden > 0) {
-    out += p.out.paint(Style::kDim, fmt::format("{} earlier positions do not fit (--width 0: all)",
-                                                columns.hidden)) +
-           "\n";
-  }
-  return out + legend(p);
+         rank_legend(p.out);
 }
 
 }  // namespace vitrine::cli

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "cli/core/terminal.h"
 #include "cli/core/tokens.h"
@@ -17,17 +18,11 @@ struct LensPicture {
   const Names& names;
   const Terminal& out;
   int64_t vocab;
-  int layers;  ///< of the model
+  std::vector<std::string> rows;  ///< names
 };
-
-/// What a grid's cells show.
-enum class LensCell { kToken, kRank, kProbability, kKl };
 
 /// One position, a line a layer: rank and probability of the target (or of each watched token), the
 /// divergence where there is one, and the likeliest tokens.
 std::string draw_ranks(const LensPicture& picture, size_t position);
-
-/// A line a layer, a column a position.
-std::string draw_grid(const LensPicture& picture, LensCell cell);
 
 }  // namespace vitrine::cli

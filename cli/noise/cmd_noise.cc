@@ -2,7 +2,6 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/arrays.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -10,6 +9,7 @@
 #include "cli/core/tokens.h"
 #include "cli/noise/noise_view.h"
 #include "cli/saliency/saliency_args.h"
+#include "report/results/results.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -18,12 +18,12 @@ namespace {
 struct NoiseCommandArgs {
   PromptArgs prompt;
   std::vector<std::string> kinds, edits;
-  std::string mask = "mean", continuation, continuation_ids, show, out;
+  std::string mask = "mean", continuation, continuation_ids, show;
   double budget = 0.15, poisson = 3;
   int repetitions = 50;
   size_t examples = 1;
   uint64_t seed = 0;
-  PageArgs page;
+  ResultArgs output;
 };
 
 NoiseOptions options_of(const NoiseCommandArgs& args, const Model& model) {
@@ -66,7 +66,6 @@ void draw(const Context& context, const NoiseCommandArgs& args, const Noise& fou
 }
 
 void run(const Context& context, const NoiseCommandArgs& args) {
-  if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   NoiseOptions options = options_of(args, model);
@@ -77,32 +76,22 @@ void run(const Context& context, const NoiseCommandArgs& args) {
     options.progress = &bar;
     results.push_back(noise(model, prompt.ids, options));
   }
-  if (!args.out.empty())
-    save_noise(results, args.out,
-               {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"noise", describe(args)}});
-  write_page(args.page, context, model,
-             [&](const PageSource& source) { return noise_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) {
-    return noise_figure(results, PageSource::of(model), format);
+  const PageSource source = PageSource::of(model, context.command_line);
+  std::vector<Result> found = described(std::span<const Noise>(results), [&](const Noise& each) {
+    Result result = noise_result(each, source);
+    result.facts["settings"] = {{"repetitions", args.repetitions},
+                                {"budget", args.budget},
+                                {"poisson", args.poisson},
+                                {"mask", args.mask},
+                                {"seed", args.seed}};
+    return result;
   });
-  JsonValue json = json_head("noise", model);
+  write_results(args.output, found, source);
+  if (context.json) return print_json(results_json("noise", model, found, prompts));
   for (size_t i = 0; i < results.size(); ++i) {
-    if (context.json) {
-      JsonValue result = noise_json(results[i], names);
-      result["settings"] = {{"repetitions", args.repetitions},
-                            {"budget", args.budget},
-                            {"poisson", args.poisson},
-                            {"mask", args.mask},
-                            {"seed", args.seed}};
-      add_text(result["prompt"], prompts[i].text);
-      result["prompt"]["tokens"] = names.json(prompts[i].ids);
-      json["results"].push_back(std::move(result));
-      continue;
-    }
     if (i > 0) print("\n");
     draw(context, args, results[i], names, prompts[i]);
   }
-  if (context.json) print_json(json);
 }
 
 }  // namespace
@@ -171,16 +160,10 @@ void add_noise(Command& app, Context& context) {
       ->group(group)
       ->not_with("--json")
       ->not_with("--show", {"layers"});
-  command
-      .add_option("-o,--out", args->out,
-                  "Write the numbers of every repetition to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group(group);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
+  add_result_options(command, args->output);
   set_examples(
       command,
       "  vitrine noise --prompt \"The keys to the old cabinet near the door of the house\"\n"

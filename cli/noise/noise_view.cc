@@ -6,8 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/core/arrays.h"
-#include "cli/core/heat.h"
+#include "report/results/results.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -73,74 +72,6 @@ std::string noised_text(const NoisePicture& p, const NoisedPrompt& prompt) {
   return text;
 }
 
-JsonValue estimate_json(const Estimate& estimate) {
-  return {{"mean", estimate.mean}, {"standard_error", estimate.standard_error}};
-}
-
-JsonValue estimates_json(const std::vector<Estimate>& list) {
-  JsonValue json = JsonValue::array();
-  for (const Estimate& estimate : list) json.push_back(estimate_json(estimate));
-  return json;
-}
-
-/// [R, L+1] as a list of lists.
-JsonValue rows_json(const std::vector<double>& values, size_t columns) {
-  JsonValue rows = JsonValue::array();
-  for (size_t i = 0; i < values.size(); i += columns)
-    rows.push_back(
-        JsonValue(std::vector<double>(values.begin() + static_cast<std::ptrdiff_t>(i),
-                                      values.begin() + static_cast<std::ptrdiff_t>(i + columns))));
-  return rows;
-}
-
-JsonValue effect_json(const NoiseEffect& effect) {
-  const size_t layers = effect.cosine.size();
-  JsonValue json = {{"noise", noise_kind_name(effect.kind)},
-                    {"log_probability_change", estimate_json(effect.log_prob_change)},
-                    {"rank", estimate_json(effect.rank)},
-                    {"cosine", estimates_json(effect.cosine)},
-                    {"cka", estimates_json(effect.cka)}};
-  JsonValue& r = json["repetitions"];
-  r = {{"masked", effect.masked},
-       {"log_probability", effect.log_probs},
-       {"rank", effect.ranks},
-       {"cosine", rows_json(effect.cosines, layers)},
-       {"cka", rows_json(effect.ckas, layers)},
-       {"ids", JsonValue::array()},
-       {"sources", JsonValue::array()}};
-  for (const NoisedPrompt& prompt : effect.prompts) {
-    r["ids"].push_back(prompt.ids);
-    r["sources"].push_back(prompt.sources);
-  }
-  return json;
-}
-
-void add_arrays(const Noise& noise, size_t index, Arrays& arrays) {
-  const auto add = [&](const std::string& name, Tensor tensor) {
-    arrays.emplace_back(name, std::move(tensor));
-  };
-  add(fmt::format("ids.{}", index),
-      tensor_of(DType::kI32, noise.ids, {static_cast<int64_t>(noise.ids.size())}));
-  add(fmt::format("continuation.{}", index),
-      tensor_of(DType::kI32, noise.continuation,
-                {static_cast<int64_t>(noise.continuation.size())}));
-  add(fmt::format("log_prob.{}", index),
-      tensor_of(DType::kF64, std::vector<double>{noise.log_prob}, {1}));
-  add(fmt::format("rank.{}", index), tensor_of(DType::kF64, std::vector<double>{noise.rank}, {1}));
-  for (const NoiseEffect& effect : noise.effects) {
-    const auto count = static_cast<int64_t>(effect.log_probs.size()),
-               layers = static_cast<int64_t>(effect.cosine.size());
-    const auto name = [&](const char* what) {
-      return fmt::format("{}.{}.{}", what, index, noise_kind_name(effect.kind));
-    };
-    add(name("masked"), tensor_of(DType::kI32, effect.masked, {count}));
-    add(name("log_probs"), tensor_of(DType::kF64, effect.log_probs, {count}));
-    add(name("ranks"), tensor_of(DType::kF64, effect.ranks, {count}));
-    add(name("cosines"), tensor_of(DType::kF64, effect.cosines, {count, layers}));
-    add(name("ckas"), tensor_of(DType::kF64, effect.ckas, {count, layers}));
-  }
-}
-
 }  // namespace
 
 std::string draw_noise(const NoisePicture& p) {
@@ -188,9 +119,9 @@ std::string draw_noise_layers(const NoisePicture& p) {
       p.out.paint(Style::kDim, head.substr(0, head.find_last_not_of(' ') + 1) + "\n" +
                                    below.substr(0, below.find_last_not_of(' ') + 1)) +
       "\n";
-  const size_t layers = effects[0].cosine.size();
-  for (size_t layer = 0; layer < layers; ++layer) {
-    std::string row = left(layer == 0 ? "embed" : std::to_string(layer), 9);
+  const std::vector<std::string> layers = site_labels(noise_sites(p.noise));
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    std::string row = left(layers[layer], 9);
     for (size_t i = 0; i < columns.count; ++i) {
       row += left(fmt::format("{:<6} {}", noise_number(effects[i].cosine[layer].mean),
                               noise_number(effects[i].cka[layer].mean)),
@@ -203,28 +134,6 @@ std::string draw_noise_layers(const NoisePicture& p) {
                         fmt::format("{} more do not fit (--width 0: all)", columns.hidden)) +
             "\n";
   return text;
-}
-
-JsonValue noise_json(const Noise& noise, const Names& names) {
-  JsonValue json = {{"words", noise.words},
-                    {"sentences", noise.sentences},
-                    {"budget", noise.budget},
-                    {"continuation", names.json(noise.continuation)},
-                    {"own_choice", noise.own_choice},
-                    {"log_probability", noise.log_prob},
-                    {"rank", noise.rank}};
-  json["noises"] = JsonValue::array();
-  for (const NoiseEffect& effect : noise.effects) json["noises"].push_back(effect_json(effect));
-  json["spans_less_scattered"] =
-      noise.spans_less_scattered ? estimate_json(*noise.spans_less_scattered) : JsonValue(nullptr);
-  return json;
-}
-
-void save_noise(const std::vector<Noise>& results, const std::string& path,
-                const std::map<std::string, std::string>& metadata) {
-  Arrays arrays;
-  for (size_t i = 0; i < results.size(); ++i) add_arrays(results[i], i, arrays);
-  write_arrays(path, arrays, metadata);
 }
 
 }  // namespace vitrine::cli

@@ -52,16 +52,13 @@ std::string unit(const PatchPicture& p) {
 
 std::string heat_of(const PatchPicture& p, const PatchGrid& grid,
                     const std::vector<double>& values) {
-  Heat heat{.corner = "layer",
-            .columns = {},
-            .rows = {},
-            .full = rescaled(p) ? 1.0 : largest_size(values)};
+  HeatPanel heat{.row_name = "layer", .limit = rescaled(p) ? 1.0 : largest_size(values)};
   for (size_t column = 0; column < grid.columns.size(); ++column)
     heat.columns.push_back(clip(column_name(p, grid, column), 8));
   for (size_t row = 0; row < grid.layers.size(); ++row) {
-    Heat::Row& to = heat.rows.emplace_back(Heat::Row{std::to_string(grid.layers[row]), {}});
+    heat.rows.push_back(std::to_string(grid.layers[row]));
     for (size_t column = 0; column < grid.columns.size(); ++column)
-      to.values.push_back(gained(p, values[grid.cell(row, column)]));
+      heat.values.push_back(gained(p, values[grid.cell(row, column)]));
   }
   return draw_heat(heat, p.out);
 }

@@ -3,15 +3,14 @@
 
 #include <memory>
 
-#include "cli/core/arrays.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 #include "cli/saliency/saliency_args.h"
-#include "cli/saliency/saliency_data.h"
 #include "cli/saliency/saliency_view.h"
+#include "report/results/results.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -20,9 +19,9 @@ namespace {
 struct SaliencyCommandArgs {
   PromptArgs prompt;
   SaliencyArgs saliency;
-  std::string show, out;
+  std::string show;
   size_t top_k = 10;
-  PageArgs page;
+  ResultArgs output;
 };
 
 void draw(const Context& context, const SaliencyCommandArgs& args, const Saliency& result,
@@ -40,7 +39,6 @@ void draw(const Context& context, const SaliencyCommandArgs& args, const Salienc
 }
 
 void run(const Context& context, const SaliencyCommandArgs& args) {
-  if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   SaliencyOptions options = saliency_options(args.saliency, model);
@@ -52,28 +50,18 @@ void run(const Context& context, const SaliencyCommandArgs& args) {
     options.progress = &bar;
     results.push_back(saliency(model, prompt.ids, options));
   }
-  if (!args.out.empty())
-    save_saliency(results, args.out,
-                  {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"saliency", what}});
-  write_page(args.page, context, model,
-             [&](const PageSource& source) { return saliency_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) {
-    return saliency_figure(results, PageSource::of(model), format);
+  const PageSource source = PageSource::of(model, context.command_line);
+  const auto found = described(std::span<const Saliency>(results), [&](const Saliency& each) {
+    Result result = saliency_result(each, source);
+    result.facts["settings"] = settings_json(args.saliency);
+    return result;
   });
-  JsonValue json = json_head("saliency", model);
+  write_results(args.output, found, source);
+  if (context.json) return print_json(results_json("saliency", model, found, prompts));
   for (size_t i = 0; i < results.size(); ++i) {
-    if (context.json) {
-      JsonValue result = saliency_json(results[i], names);
-      result["settings"] = settings_json(args.saliency);
-      add_text(result["prompt"], prompts[i].text);
-      result["prompt"]["tokens"] = names.json(prompts[i].ids);
-      json["results"].push_back(std::move(result));
-      continue;
-    }
     if (i > 0) print("\n");
     draw(context, args, results[i], names, prompts[i], what);
   }
-  if (context.json) print_json(json);
 }
 
 }  // namespace
@@ -101,14 +89,10 @@ void add_saliency(Command& app, Context& context) {
       ->group(group)
       ->not_with("--json")
       ->not_with("--show", {"grid"});
-  command.add_option("-o,--out", args->out, "Write shares and scores to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group(group);
   add_edit_option(command, args->saliency.edits);
   add_model_options(command, context);
   add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
+  add_result_options(command, args->output);
   set_examples(command,
                "  vitrine saliency --prompt \"Heathrow airport is located in the city of\" "
                "--method integrated-gradients\n"

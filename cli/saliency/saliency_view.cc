@@ -149,19 +149,20 @@ std::string draw_step(const SaliencyPicture& p, size_t step, size_t top_k) {
 }
 
 std::string draw_saliency_grid(const SaliencyPicture& p) {
-  Heat heat;
-  heat.corner = "next token";
+  HeatPanel heat{.row_name = "next token",
+                 .limit = 0,
+                 .below = "against the next token",
+                 .above = "for it",
+                 .cells = "share of the step in percent, with the score's sign"};
   for (const int32_t id : p.saliency.ids) heat.columns.push_back(p.names.shown(id));
-  heat.full = 0;
   for (size_t step = 0; step < p.saliency.steps.size(); ++step) {
     std::vector<double> values = signed_shares(p.saliency, step);
-    heat.full = std::max(heat.full, largest_size(values));
+    heat.limit = std::max(heat.limit, largest_size(values));
     values.resize(heat.columns.size(), std::numeric_limits<double>::quiet_NaN());
-    heat.rows.push_back({p.names.shown(p.saliency.steps[step].target), std::move(values)});
+    heat.rows.push_back(p.names.shown(p.saliency.steps[step].target));
+    heat.values.insert(heat.values.end(), values.begin(), values.end());
   }
-  return draw_heat(heat, p.out) +
-         p.out.paint(Style::kDim, "cells: share of the step in percent, with the score's sign") +
-         "\n" + heat_legend("against the next token", "for it", p.out);
+  return draw_heat(heat, p.out);
 }
 
 }  // namespace vitrine::cli

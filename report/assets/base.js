@@ -26,6 +26,21 @@ V.data = V.unpackAll(JSON.parse(document.getElementById('data').textContent));
 V.token = place => V.data.tokens.texts[place];
 V.tokenId = place => V.data.tokens.ids[place];
 
+/** The main table of a result, {head, rows}: see flat_table() in report/result.h. */
+V.flat = result => {
+  const {sizes, lengths, columns} = result.flat, last = sizes.length - 1;
+  const value = ({source, tokens, offset, strides}, at) => {
+    const found = result[source][strides.reduce((sum, stride, axis) => sum + stride * at[axis], offset)];
+    return tokens ? V.token(found) : found;
+  };
+  const rows = Array.from({length: sizes.reduce((all, size) => all * size, 1)}, (_, row) => {
+    const at = sizes.slice();
+    for (let axis = last, rest = row; axis >= 0; rest = Math.floor(rest / sizes[axis--])) at[axis] = rest % sizes[axis];
+    return at;
+  });
+  return {head: columns.map(each => each.name), rows: rows.filter(at => !lengths.length || at[last] < lengths[at[last - 1]]).map(at => columns.map(each => value(each, at)))};
+};
+
 // --- elements
 
 /** An element: props are attributes, or on... handlers; children are nodes or texts. null is left out. */

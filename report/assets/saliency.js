@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: MIT
 // The text with each token coloured by what it does to a next token.
 V.page(result => {
-  const {steps} = result, T = result.tokens.length, of = (values, step, i) => values[step * T + i];
-  const texts = [...result.tokens].map(V.token);
-  const aim = step => V.token(steps[step].target), against = result.contrast === null ? '' : ` rather than ${V.token(result.contrast)}`;
-  let kind = result.contrast === null ? 'share' : 'score', kept = 0, shown = 0, sorted = false;
+  const T = result.ids.length, of = (values, step, i) => values[step * T + i], [contrast = null] = result.contrast_token, shares = result.tokens_share, scores = result.tokens_score;
+  const effect = (name, s) => Object.fromEntries(['value', 'standard_error', 'rank', 'hidden'].map(field => [field, result[`comparison_${name}_${field}`][s]]));
+  const steps = Array.from(result.target, (target, s) => ({
+    target, inputs: result.inputs[s], rank: result.rank[s], logit: result.logit[s], logProb: result.log_probability[s], value: result.value[s],
+    completeness: result.completeness_gap && {gap: result.completeness_gap[s], relative: result.completeness_relative_gap[s]},
+    comparison: result.comparison_spans_value && {spans: effect('spans', s), scattered: effect('scattered', s)},
+  }));
+  const texts = [...result.ids].map(V.token);
+  const aim = step => V.token(steps[step].target), against = contrast === null ? '' : ` rather than ${V.token(contrast)}`;
+  let kind = contrast === null ? 'share' : 'score', kept = 0, shown = 0, sorted = false;
 
   const largest = step => {
     let most = 0;
-    for (let i = 0; i < steps[step].inputs; ++i) most = Math.max(most, Math.abs(of(kind === 'share' ? result.shares : result.scores, step, i)));
+    for (let i = 0; i < steps[step].inputs; ++i) most = Math.max(most, Math.abs(of(kind === 'share' ? shares : scores, step, i)));
     return most || 1;
   };
-  const colour = (step, i) => kind === 'share' ? V.color.amount(of(result.shares, step, i) / largest(step)) : V.color.diverging(of(result.scores, step, i) / largest(step));
-  const written = (step, i) => kind === 'share' ? V.percent(of(result.shares, step, i)) : V.signed(of(result.scores, step, i));
-  const spoken = (step, i) => `${texts[i]}, position ${i}: share ${V.percent(of(result.shares, step, i))}, score ${V.signed(of(result.scores, step, i))}`;
+  const colour = (step, i) => kind === 'share' ? V.color.amount(of(shares, step, i) / largest(step)) : V.color.diverging(of(scores, step, i) / largest(step));
+  const written = (step, i) => kind === 'share' ? V.percent(of(shares, step, i)) : V.signed(of(scores, step, i));
+  const spoken = (step, i) => `${texts[i]}, position ${i}: share ${V.percent(of(shares, step, i))}, score ${V.signed(of(scores, step, i))}`;
 
   // --- the text
 
@@ -26,7 +32,7 @@ V.page(result => {
     }, V.token(place), V.el('small', {}));
     return box;
   };
-  const boxes = texts.map((_, i) => word(result.tokens[i], i));
+  const boxes = texts.map((_, i) => word(result.ids[i], i));
   steps.forEach((step, s) => { if (step.inputs >= T) boxes.push(word(step.target, T)); });
   const text = V.el('div', {class: 'text'}, boxes);
   const facts = V.el('dl', {class: 'facts'});
@@ -47,27 +53,27 @@ V.page(result => {
     shown = step;
     const {completeness, comparison, inputs, rank, logProb, logit, value} = steps[step];
     paint();
-    const effect = e => `${V.signed(e.value)} ± ${V.number(e.error, 3)}, rank ${V.number(e.rank, 3)}, hidden state moved by ${V.percent(e.hidden)}`;
-    V.replace(facts, [['Next token', [V.tokenBox(steps[step].target), against ? [' rather than ', V.tokenBox(result.contrast)] : null]], ['Rank', V.count(rank)],
-      ['Probability', V.percent(Math.exp(logProb))], ['Logit', V.number(logit)], [`f, the ${result.of}${against ? ' difference' : ''}`, V.number(value)],
-      ...(completeness ? [['Completeness', `scores miss f − f(baseline) by ${V.number(completeness.gap, 3)}${completeness.relative === undefined ? '' : ` (${V.percent(completeness.relative)})`}`]] : []),
-      ...(comparison ? [['Spans', effect(comparison.spans)], ['Scattered', effect(comparison.scattered)]] : []),
+    const inWords = e => `${V.signed(e.value)} ± ${V.number(e.standard_error, 3)}, rank ${V.number(e.rank, 3)}, hidden state moved by ${V.percent(e.hidden)}`;
+    V.replace(facts, [['Next token', [V.tokenBox(steps[step].target), against ? [' rather than ', V.tokenBox(contrast)] : null]], ['Rank', V.count(rank)],
+      ['Probability', V.percent(Math.exp(logProb))], ['Logit', V.number(logit)], [`f, the ${result.what}${against ? ' difference' : ''}`, V.number(value)],
+      ...(completeness ? [['Completeness', `scores miss f − f(baseline) by ${V.number(completeness.gap, 3)}${!Number.isFinite(completeness.relative) ? '' : ` (${V.percent(completeness.relative)})`}`]] : []),
+      ...(comparison ? [['Spans', inWords(comparison.spans)], ['Scattered', inWords(comparison.scattered)]] : []),
     ].map(([term, what]) => [V.el('dt', {}, term), V.el('dd', {}, what)]));
     const order = Array.from({length: inputs}, (_, i) => i);
-    const by = i => Math.abs(of(kind === 'share' ? result.shares : result.scores, step, i));
+    const by = i => Math.abs(of(kind === 'share' ? shares : scores, step, i));
     if (sorted) order.sort((a, b) => by(b) - by(a));
-    V.replace(list, V.bars(order.slice(0, 400).map(i => ({name: V.tokenBox(result.tokens[i]), value: of(kind === 'share' ? result.shares : result.scores, step, i),
-      note: kind === 'share' ? V.signed(of(result.scores, step, i)) : V.percent(of(result.shares, step, i))})), {signed: kind === 'score', format: kind === 'share' ? V.percent : V.signed}));
+    V.replace(list, V.bars(order.slice(0, 400).map(i => ({name: V.tokenBox(result.ids[i]), value: of(kind === 'share' ? shares : scores, step, i),
+      note: kind === 'share' ? V.signed(of(scores, step, i)) : V.percent(of(shares, step, i))})), {signed: kind === 'score', format: kind === 'share' ? V.percent : V.signed}));
     barCard.update();
   };
 
   const legend = V.el('div', {});
   const drawLegend = () => V.replace(legend, kind === 'share' ? V.legend(V.color.amount, 0, 1, 'none', 'largest share') : V.legend(V.color.diverging, -1, 1, 'against', 'for'));
   const choose = to => { kind = to; drawLegend(); show(shown); if (grid) grid.redraw(); };
-  const tableOf = wanted => ({
-    head: ['step', 'next token', 'position', 'token', 'share', 'score'],
-    rows: wanted.flatMap(step => Array.from({length: steps[step].inputs}, (_, i) => [step, aim(step), i, texts[i], of(result.shares, step, i), of(result.scores, step, i)])),
-  });
+  const tableOf = wanted => {
+    const {head, rows} = V.flat(result);
+    return {head, rows: rows.filter(([step]) => wanted === null || step === wanted)};
+  };
 
   // --- steps by tokens
 
@@ -83,13 +89,13 @@ V.page(result => {
   }
 
   V.onTheme(paint);
-  const barCard = V.card({title: 'Input of one step', wide: !grid, body: [facts, list], table: () => tableOf([shown]),
+  const barCard = V.card({title: 'Input of one step', wide: !grid, body: [facts, list], table: () => tableOf(shown),
                           controls: [V.choice('Order', [['text', 'As in the text'], ['size', 'Largest first']], 'text', to => { sorted = to === 'size'; show(shown); })]});
   drawLegend();
   show(steps.length - 1);
   kept = shown;
   return [
-    V.card({title: `${result.method} of the ${result.of}`, wide: true, body: [text], table: () => tableOf(steps.map((_, s) => s)),
+    V.card({title: `${result.method} of the ${result.what}`, wide: true, body: [text], table: () => tableOf(null),
             controls: [V.choice('Show', [['share', 'Share (size only)'], ['score', 'Score (signed)']], kind, choose), legend]}),
     barCard, grid ? V.card({title: 'All steps', body: [grid.element]}) : null,
   ];

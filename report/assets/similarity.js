@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Sites by sites: how alike they represent the same tokens.
 V.page(found => {
-  const {rows, columns} = found, C = columns.length, of = (r, c) => found.values[r * C + c];
-  const plain = site => { const parts = /^blocks\.(\d+)\.(.*)$/.exec(site); return parts ? {layer: parts[1], rest: parts[2]} : {layer: null, rest: site}; };
-  const stream = sites => sites.every(site => /^hook_resid_(pre|post)$/.test(plain(site).rest));
-  const labels = sites => sites.map(site => {
-    const {layer, rest} = plain(site);
-    if (layer === null) return rest.replace('hook_', '');
-    if (stream(sites)) return rest === 'hook_resid_pre' ? (layer === '0' ? 'embed' : `${layer} in`) : layer;
-    return new Set(sites.map(each => plain(each).rest)).size === 1 ? layer : `${layer} ${rest.replace('hook_', '')}`;
-  });
-  const below = labels(rows), across = labels(columns), up = r => rows.length - 1 - r;  // the last layer on top
-  const components = (list, i) => list.length ? `, ${V.count(list[i])} components` : '';
+  const {row: rows, column: columns, row_labels: below, column_labels: across} = found, C = columns.length, of = (r, c) => found.values[r * C + c], up = r => rows.length - 1 - r;  // the last layer on top
+  const components = (list, i) => list ? `, ${V.count(list[i])} components` : '';
   const rowModel = found.against ? `${found.model} ` : '', columnModel = found.against ? `${found.against} ` : '';
-  const say = (r, c) => `${rowModel}${rows[r]}${components(found.rowComponents, r)} and ${columnModel}${columns[c]}${components(found.columnComponents, c)}`;
+  const say = (r, c) => `${rowModel}${rows[r]}${components(found.row_components, r)} and ${columnModel}${columns[c]}${components(found.column_components, c)}`;
 
   const detail = V.el('p', {class: 'where', 'aria-live': 'polite'});
   const profile = V.lines({label: 'One site with all others', x: across, xName: `${columnModel}site`, yName: found.measure, range: [0, 1], series: [{name: below[0], values: Array.from({length: C}, (_, c) => of(0, c))}], format: value => V.number(value, 3)});
@@ -37,7 +28,7 @@ V.page(found => {
   });
   requestAnimationFrame(() => grid.moveTo(0, 0));
   const matrix = V.card({title: 'Sites by sites', body: [grid.element, detail], controls: [V.legend(V.color.amount, 0, 1, '0', '1, alike')], note: `${V.count(found.tokens)} tokens${found.against ? `; rows: ${found.model}, columns: ${found.against}` : ''}`,
-    table: () => ({head: ['row', 'column', found.measure], rows: Array.from({length: rows.length * C}, (_, i) => [rows[Math.floor(i / C)], columns[i % C], found.values[i]])})});
+    table: () => V.flat(found)});
   matrix.classList.add('main');
   profileCard.classList.add('side');
   return [matrix, profileCard];

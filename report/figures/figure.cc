@@ -16,6 +16,21 @@ namespace {
 constexpr double kMargin = 14, kGap = 26;
 constexpr double kMostPoints = 12000;  // to a side
 constexpr double kPixels = 2;          // a point, in PNG
+constexpr size_t kMaxWritten = 1200;   // cells that hold text
+
+/// Rows in reverse, so that the last layer is on top.
+void turn_over(HeatPanel& panel) {
+  const auto columns = static_cast<std::ptrdiff_t>(panel.columns.size());
+  std::reverse(panel.rows.begin(), panel.rows.end());
+  const auto turn = [&](auto& cells) {
+    auto turned = cells;
+    for (auto row = cells.begin(), to = turned.end(); row != cells.end(); row += columns)
+      std::copy(row, row + columns, to -= columns);
+    cells = std::move(turned);
+  };
+  turn(panel.values);
+  if (!panel.texts.empty()) turn(panel.texts);
+}
 
 cairo_status_t append(void* to, const unsigned char* bytes, unsigned int count) {
   static_cast<std::string*>(to)->append(reinterpret_cast<const char*>(bytes), count);
@@ -107,8 +122,13 @@ std::string draw_png(const std::vector<Panel>& panels, Size size) {
 
 }  // namespace
 
-std::string draw_figure(const std::vector<Panel>& panels, FigureFormat format) {
+std::string draw_figure(std::vector<Panel> panels, FigureFormat format) {
   if (panels.empty()) user_error("missing result for a figure: expected at least one");
+  for (Panel& panel : panels) {
+    auto* heat = std::get_if<HeatPanel>(&panel);
+    if (heat && heat->values.size() > kMaxWritten) heat->texts.clear();
+    if (heat && heat->layers) turn_over(*heat);
+  }
   const Size size = measure(panels);
   return format == FigureFormat::kSvg ? draw_svg(panels, size) : draw_png(panels, size);
 }

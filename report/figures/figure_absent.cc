@@ -10,7 +10,7 @@ bool can_draw_figures() { return false; }
 
 namespace internal {
 
-std::string draw_figure(const std::vector<Panel>&, FigureFormat) {
+std::string draw_figure(std::vector<Panel>, FigureFormat) {
   user_error("this build draws no figures: rebuild with Cairo and -DVITRINE_CAIRO=ON");
 }
 

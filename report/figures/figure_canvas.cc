@@ -155,6 +155,12 @@ void FigureCanvas::labels(const HeatPanel& panel, const HeatLayout& at) {
   if (!panel.column_name.empty()) text_.draw(panel.column_name, at.left, kTitleHeight + 4, kText);
 }
 
+/// What the bar shows, and what its ends mean.
+static std::string explained(const HeatPanel& panel) {
+  if (panel.above.empty()) return panel.value_name;
+  return fmt::format("{} (orange {}, blue {})", panel.value_name, panel.below, panel.above);
+}
+
 void FigureCanvas::color_bar(const HeatPanel& panel, const HeatLayout& at) {
   constexpr double kLength = 120, kThick = 7, kSteps = 60;
   const double y = at.bottom(panel) + 12;
@@ -178,7 +184,7 @@ void FigureCanvas::color_bar(const HeatPanel& panel, const HeatLayout& at) {
     text_.draw("0", at.left + kLength / 2, y + kThick + 8, 8, Align::kMiddle);
   text_.draw(ranks ? "1" : number(panel.limit), at.left + kLength, y + kThick + 8, 8,
              Align::kRight);
-  text_.draw(panel.value_name, at.left + kLength + 10, y + kThick / 2, kText);
+  text_.draw(explained(panel), at.left + kLength + 10, y + kThick / 2, kText);
 }
 
 Size FigureCanvas::draw(const HeatPanel& panel) {
@@ -187,7 +193,7 @@ Size FigureCanvas::draw(const HeatPanel& panel) {
   cells(panel, at);
   labels(panel, at);
   color_bar(panel, at);
-  const double bar_width = at.left + 130 + text_.width(panel.value_name, kText),
+  const double bar_width = at.left + 130 + text_.width(explained(panel), kText),
                title_width = std::min(kWide, text_.width(panel.title, kTitle, true));
   return {std::max({at.right(panel), bar_width, title_width}), at.bottom(panel) + 36};
 }

@@ -9,9 +9,7 @@
 #include "report/page.h"
 #include "report/token_table.h"
 #include "vitrine/analysis/attention.h"
-#include "vitrine/analysis/noise.h"
 #include "vitrine/analysis/predictivity.h"
-#include "vitrine/analysis/similarity.h"
 
 namespace vitrine {
 using namespace internal;
@@ -19,7 +17,6 @@ namespace {
 
 constexpr size_t kMostMaps = 48;        // panels of one figure
 constexpr size_t kMostVariables = 512;  // more are narrower than a hair
-constexpr double kNormal = 1.96;        // standard errors to each side of a 95 % interval
 
 std::vector<std::string> shown(std::span<const int32_t> ids, const TokenTable& tokens) {
   std::vector<std::string> texts;
@@ -89,7 +86,7 @@ void add_habit(std::vector<Panel>& panels, const Found& found, const std::string
   panel.limit = largest_size(values);
   for (const int layer : found.layers) panel.rows.push_back(std::to_string(layer));
   for (const int head : found.heads) panel.columns.push_back(std::to_string(head));
-  turn_over(panel);
+  panel.layers = true;
   panels.emplace_back(std::move(panel));
 }
 
@@ -159,18 +156,6 @@ std::string covariance_figure(std::span<const CovarianceView> results, FigureFor
   return draw_figure(panels, format);
 }
 
-std::string similarity_figure(const Similarity& result, FigureFormat format) {
-  const std::string measure = result.measure == SimilarityMeasure::kCka ? "linear CKA" : "SVCCA";
-  return draw_figure({HeatPanel{.title = fmt::format("{} over {} tokens", measure, result.tokens),
-                                .row_name = {},
-                                .column_name = {},
-                                .value_name = measure,
-                                .rows = result.rows,
-                                .columns = result.columns,
-                                .values = result.values}},
-                     format);
-}
-
 std::string predictivity_figure(const Predictivity& result, FigureFormat format) {
   LinesPanel panel{.title = fmt::format("Predictivity of {} neuroids by {} stimuli",
                                         result.neuroids, result.stimuli),
@@ -200,38 +185,6 @@ std::string predictivity_figure(const Predictivity& result, FigureFormat format)
   panel.series.push_back(baseline);
   if (result.ceiled) panel.series.push_back(ceiling);
   return draw_figure({panel}, format);
-}
-
-std::string noise_figure(std::span<const Noise> results, const PageSource& source,
-                         FigureFormat format) {
-  std::vector<Panel> panels;
-  for (const Noise& found : results) {
-    LinesPanel panel{.title = text_label(found.ids, source),
-                     .x_name = "layer",
-                     .y_name = "cosine at the last token",
-                     .x = {},
-                     .series = {}};
-    BarsPanel bars{.title = "change of the continuation's log-probability",
-                   .value_name = "nats, mean over repetitions",
-                   .bars = {}};
-    for (const NoiseEffect& effect : found.effects) {
-      LinesPanel::Series series{.name = std::string(noise_kind_name(effect.kind)), .values = {}};
-      for (const Estimate& layer : effect.cosine) {
-        series.values.push_back(layer.mean);
-        series.low.push_back(layer.mean - kNormal * layer.standard_error);
-        series.high.push_back(layer.mean + kNormal * layer.standard_error);
-      }
-      if (panel.x.empty()) {
-        for (size_t layer = 0; layer < effect.cosine.size(); ++layer)
-          panel.x.push_back(layer == 0 ? "embed" : std::to_string(layer));
-      }
-      bars.bars.push_back({series.name, effect.log_prob_change.mean});
-      panel.series.push_back(std::move(series));
-    }
-    panels.emplace_back(std::move(panel));
-    panels.emplace_back(std::move(bars));
-  }
-  return draw_figure(panels, format);
 }
 
 }  // namespace vitrine

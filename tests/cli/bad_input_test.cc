@@ -245,7 +245,7 @@ TEST_F(BadInput, PlacesThatCannotBeWritten) {
 TEST_F(BadInput, Options) {
   refused("lens", {"--ids", "1", "--mode", "tuned"}, {"--mode", "tuned"});
   refused("lens", {"--ids", "1", "--position", "5"}, {"position 5"});
-  refused("lens", {"--ids", "1", "--layers", "4"}, {"layer 4", "0..3"});
+  refused("lens", {"--ids", "1", "--layers", "4"}, {"--layers 4", "0..2, embed or logits"});
   refused("lens", {"--ids", "1", "--target", "x"}, {"missing tokenizer"});
   refused("saliency", {"--ids", "1", "--method", "lime"}, {"--method", "lime"});
   refused("saliency", {"--ids", "1", "--target", " London"}, {"missing tokenizer"});

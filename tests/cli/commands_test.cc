@@ -42,7 +42,8 @@ TEST(Commands, LensNumbersAreTheLibrarys) {
   const Lens found = lens(model, std::vector<int32_t>{5, 9, 77, 3},
                           {.mode = LensMode::kEcco, .top_k = 3, .watch = {1, 2}, .target = 8});
   EXPECT_EQ(result["mode"], "ecco");
-  EXPECT_EQ(result["layers"], Json(found.layers));
+  EXPECT_EQ(result["sites"],
+            Json({"blocks.0.hook_resid_post", "blocks.1.hook_resid_post", "logits"}));
   ASSERT_EQ(result["cells"].size(), found.target_ranks.size());
   for (size_t cell = 0; cell < result["cells"].size(); ++cell) {
     const Json& got = result["cells"][cell];
@@ -51,7 +52,7 @@ TEST(Commands, LensNumbersAreTheLibrarys) {
         << "every digit";
     EXPECT_EQ(got["entropy"].get<double>(), found.entropies[cell]);
     for (size_t i = 0; i < 3; ++i) {
-      EXPECT_EQ(got["top"][i]["id"], found.top_ids[cell * 3 + i]);
+      EXPECT_EQ(got["top"][i]["token"]["id"], found.top_ids[cell * 3 + i]);
       EXPECT_EQ(got["top"][i]["probability"].get<double>(),
                 std::exp(found.top_log_probs[cell * 3 + i]));
     }
@@ -194,7 +195,7 @@ TEST_F(Demo, TheAnswerRisesToRankOne) {
   const Json& cells = json["results"][0]["cells"];
   EXPECT_GT(cells.front()["target"]["rank"], 10);
   EXPECT_EQ(cells.back()["target"]["rank"], 1);
-  EXPECT_EQ(cells.back()["top"][0]["text"], " London");
+  EXPECT_EQ(cells.back()["top"][0]["token"]["text"], " London");
   EXPECT_NE(run_cli({"lens", "--prompt", kHeathrow}).out.find("␣London"), std::string::npos);
 }
 

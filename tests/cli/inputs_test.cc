@@ -68,7 +68,7 @@ TEST(Ranges, AreOpenWhereverIndicesAreTaken) {
   };
   const std::vector<std::pair<Args, Args>> same = {
       {{"lens", "--position", "2.."}, {"lens", "--position", "2..4"}},
-      {{"lens", "--layers", "..1,5.."}, {"lens", "--layers", "0,1,5,6"}},
+      {{"lens", "--layers", "..1,5.."}, {"lens", "--layers", "0,1,5"}},
       {{"attention", "--layers", "4..", "--heads", "..1"},
        {"attention", "--layers", "4,5", "--heads", "0,1"}},
       {{"factors", "--layers", "3..-1", "--components", "2"},

@@ -7,10 +7,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numbers>
 
+#include "base/csv.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
 #include "vitrine/analysis/score.h"
@@ -49,9 +51,9 @@ void expect_cells(const Json& result, const Lens& wanted) {
 TEST(LensCommand, TranslatorsAndFiles) {
   TempFolder folder;
   const Model model = Model::load(kPlain);
-  const Json json =
-      run_json({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--translators", kTranslators,
-                "--kl", "--watch-ids", "7,8", "--out", folder / "x.safetensors"});
+  const Json json = run_json({"lens", "--model", kPlain, "--ids", "5,9,77,3,40", "--translators",
+                              kTranslators, "--kl", "--watch-ids", "7,8", "--out",
+                              folder / "x.safetensors", "--csv", folder / "x.csv"});
   const Lens wanted = lens(model, kPrompt,
                            {.mode = LensMode::kTuned,
                             .tuned = load_tuned_lens(kTranslators, model),
@@ -59,13 +61,57 @@ TEST(LensCommand, TranslatorsAndFiles) {
                             .watch = {7, 8}});
   expect_cells(json["results"][0], wanted);
   const SafetensorsFile file(folder / "x.safetensors");
-  EXPECT_EQ(file.metadata().at("mode"), "tuned");
+  EXPECT_EQ(file.metadata().at("facts.0"), R"({"mode":"tuned","of":"residual"})");
+  EXPECT_EQ(file.metadata().at("site.0"),
+            R"(["embed","blocks.0.hook_resid_post","blocks.1.hook_resid_post","logits"])");
   EXPECT_EQ(file.tensor("kl.0").shape(), (Shape{4, 5}));
-  EXPECT_EQ(file.tensor("top_ids.0").shape(), (Shape{4, 5, 5}));
-  EXPECT_EQ(file.tensor("watch_log_probs.0").shape(), (Shape{4, 5, 2}));
+  EXPECT_EQ(file.tensor("top_token.0").shape(), (Shape{4, 5, 5}));
+  EXPECT_EQ(file.tensor("watch_log_probability.0").shape(), (Shape{4, 5, 2}));
   EXPECT_EQ(doubles(file, "kl.0"), wanted.kl);
-  EXPECT_EQ(doubles(file, "target_log_probs.0"), wanted.target_log_probs);
-  EXPECT_EQ(doubles(file, "watch_log_probs.0"), wanted.watch_log_probs);
+  EXPECT_EQ(doubles(file, "target_log_probability.0"), wanted.target_log_probs);
+  EXPECT_EQ(doubles(file, "watch_log_probability.0"), wanted.watch_log_probs);
+  // The same numbers under the same names as a table, a line a cell.
+  const std::vector<CsvRow> csv = parse_csv(read_bytes(folder / "x.csv"), "x.csv");
+  ASSERT_EQ(csv.size(), 1 + wanted.kl.size());
+  const auto at = [&](size_t cell, const std::string& name) {
+    const auto found = std::ranges::find(csv[0].fields, name);
+    return found == csv[0].fields.end() ? "missing column " + name
+                                        : csv[1 + cell].fields[found - csv[0].fields.begin()];
+  };
+  for (size_t i = 0; i < wanted.kl.size(); ++i) {
+    EXPECT_EQ(at(i, "kl (nats)"), fmt::format("{}", wanted.kl[i]));
+    EXPECT_EQ(at(i, "target"), fmt::format("#{}", wanted.targets[i % 5]));
+    EXPECT_EQ(at(i, "target_rank"), std::to_string(wanted.target_ranks[i]));
+    EXPECT_EQ(at(i, "top_2_log_probability (nats)"),
+              fmt::format("{}", wanted.top_log_probs[5 * i + 1]));
+    EXPECT_EQ(at(i, "watch_#8_rank"), std::to_string(wanted.watch_ranks[2 * i + 1]));
+    EXPECT_EQ(at(i, "site"), json["results"][0]["sites"][i / 5]);
+    EXPECT_EQ(at(i, "position"), std::to_string(i % 5));
+  }
+}
+
+/// Layers count from 0, and rows carry the name of the site that they were read from.
+TEST(LensCommand, RowsAreSites) {
+  if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
+  const std::vector<std::string> run = {
+      "lens", "--prompt", "Heathrow airport is located in the city of", "--position", "-1"};
+  const Json all = run_json(run)["results"][0];
+  EXPECT_EQ(all["sites"][0], "embed");
+  EXPECT_EQ(all["sites"][6], "logits");
+  size_t first = 0;
+  while (all["cells"][first]["target"]["rank"] != 1) ++first;
+  EXPECT_EQ(all["cells"][first]["site"], "blocks.3.hook_resid_post");
+  const auto with_layers = [&](const std::string& layers) {
+    auto more = run;
+    more.insert(more.end(), {"--layers", layers});
+    return more;
+  };
+  const Json some = run_json(with_layers("embed,3,-1"))["results"][0];
+  ASSERT_EQ(some["cells"].size(), 3u);
+  EXPECT_EQ(some["sites"], Json({"embed", "blocks.3.hook_resid_post", "logits"}));
+  EXPECT_EQ(some["cells"][1], all["cells"][4]);
+  EXPECT_TRUE(says(run_cli(with_layers("6")).err, "--layers 6 is out of range: expected 0..5"));
+  EXPECT_TRUE(says(run_cli(run).out, "embed ", "\n3     ", "\nlogits"));
 }
 
 TEST(LensCommand, GenerationsAndSources) {
@@ -86,7 +132,7 @@ TEST(LensCommand, GenerationsAndSources) {
                                .out;
   EXPECT_TRUE(says(text, "normalized lens of attention outputs, 3 layers",
                    "KL(the model's output || this layer) in nats"));
-  EXPECT_EQ(text.find("(out)"), std::string::npos) << "no row is the model's output";
+  EXPECT_EQ(text.find("logits"), std::string::npos) << "no row is the model's output";
 }
 
 TEST(LensCommand, FitsWhatItThenReads) {

@@ -46,7 +46,7 @@ TEST(EditsReachCommand, LogitsOfScoreAndLens) {
     std::vector<std::string> arguments = {"lens",       "--model", kPlain,     "--ids", "5,9",
                                           "--position", "-1",      "--layers", "-1"};
     arguments.insert(arguments.end(), edit.begin(), edit.end());
-    return run_json(arguments)["results"][0]["cells"][0]["top"][0]["id"].get<int>();
+    return run_json(arguments)["results"][0]["cells"][0]["top"][0]["token"]["id"].get<int>();
   };
   const int usual = best({});
   EXPECT_NE(best({"--edit", "logits[neurons=" + std::to_string(usual) + "]=set:-1e30"}), usual);

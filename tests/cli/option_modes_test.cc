@@ -309,6 +309,7 @@ const Given& usual_values() {
                                 {"--svg", "@out/x.svg"},
                                 {"--png", "@out/x.png"},
                                 {"--out", "@out/x.safetensors"},
+                                {"--csv", "@out/x.csv"},
                                 {"--layers", "1"},
                                 {"--position", "2"},
                                 {"files", "@glad.txt"},

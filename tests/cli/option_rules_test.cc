@@ -127,6 +127,8 @@ class RuleBreaker {
     if (!option.choices.empty()) return option.choices.back();
     if (option.name == "--html" || option.name == "--svg" || option.name == "--png")
       return (folder_ / "x.html").string();
+    if (option.name == "--csv") return (folder_ / "x.csv").string();
+    if (option.name == "--out") return (folder_ / "x.safetensors").string();
     if (!option.fallback.empty() && option.fallback[0] != '[') return option.fallback;
     static const std::set<std::string> kNumbers = {
         "N", "K", "X", "ID", "T", "TOKENS", "SEED", "LIST", "WORLD", "RANK", "A", "P", "R"};

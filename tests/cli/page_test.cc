@@ -83,7 +83,7 @@ TEST_F(PageOptions, EveryAnalysisHasItsPage) {
   };
   EXPECT_TRUE(
       says(of_prompt({"noise", "--repetitions", "2", "--kind", "spans", "--kind", "scattered"}),
-           "<h1>Noise</h1>", "spansLessScattered\":{"));
+           "<h1>Noise</h1>", "spans_less_scattered\":{"));
   EXPECT_TRUE(says(of_prompt({"attention", "--layers", "1", "--position", "all"}),
                    "<h1>Attention</h1>", "\"maps\":{", "\"rollout\":null"));
   EXPECT_TRUE(
@@ -95,7 +95,7 @@ TEST_F(PageOptions, EveryAnalysisHasItsPage) {
   EXPECT_TRUE(says(of_prompt({"score"}), "<h1>Surprisal</h1>", "\"words\":null"));
   EXPECT_TRUE(says(of_prompt({"score", "--words"}), "\"words\":{", "cabinet"));
   EXPECT_TRUE(says(of_prompt({"lens", "--generate", "2"}), "<h1>Rankings over a generation</h1>",
-                   "\"prompt\":{"));
+                   "\"prompt\":"));
   const std::string table = written({"covariance", "--data", folder_ / "series.csv"});
   EXPECT_TRUE(says(table, "<h1>Covariance</h1>", "\"names\":[\"up\",\"down\"]", "\"series\":{",
                    "vitrine covariance --data"));

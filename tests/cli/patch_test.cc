@@ -301,10 +301,10 @@ TEST(AttributeCommand, NumbersAreTheLibrarys) {
     EXPECT_EQ(got["neurons"][i]["contribution"].get<double>(), wanted.neurons[i].contribution);
 
   const SafetensorsFile file(folder / "x.safetensors");
-  EXPECT_EQ(file.names().size(), 16u);
-  EXPECT_EQ(file.tensor("head.1").shape(), (Shape{3, 4}));
-  EXPECT_EQ(std::memcmp(file.tensor("head.1").data(), wanted.head.data(), 12 * sizeof(double)), 0);
-  EXPECT_EQ(file.tensor("neuron.1").shape(), (Shape{3, 2}));
+  EXPECT_EQ(file.names().size(), 2u * 16);
+  EXPECT_EQ(file.tensor("heads.1").shape(), (Shape{3, 4}));
+  EXPECT_EQ(std::memcmp(file.tensor("heads.1").data(), wanted.head.data(), 12 * sizeof(double)), 0);
+  EXPECT_EQ(file.tensor("neurons_contribution.1").shape(), (Shape{3}));
 }
 
 TEST(AttributeCommand, TheTableIsInOrderAndAddsUp) {

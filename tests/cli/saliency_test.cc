@@ -38,7 +38,7 @@ Json expect_librarys(const std::vector<std::string>& more, const SaliencyOptions
     EXPECT_EQ(got["probability"].get<double>(), std::exp(found.steps[step].log_prob));
     EXPECT_EQ(got["tokens"].size(), static_cast<size_t>(found.steps[step].inputs));
     for (size_t i = 0; i < got["tokens"].size(); ++i) {
-      EXPECT_EQ(got["tokens"][i]["id"], found.ids[i]);
+      EXPECT_EQ(got["tokens"][i]["token"]["id"], found.ids[i]);
       EXPECT_EQ(got["tokens"][i]["share"].get<double>(), found.shares[found.cell(step, i)]);
       EXPECT_EQ(got["tokens"][i]["score"].get<double>(), found.scores[found.cell(step, i)]);
     }
@@ -103,12 +103,14 @@ TEST(SaliencyCommand, FilesHoldWhatJsonSays) {
       run_json({"saliency", "--model", plain(), "--ids", "1,2", "--ids", kSaliencyIds, "--generate",
                 "2", "--method", "occlusion", "--out", folder / "x.safetensors"});
   const SafetensorsFile file(folder / "x.safetensors");
-  EXPECT_EQ(file.metadata().at("saliency"), "occlusion of the logit, mask: mean");
-  EXPECT_EQ(file.names().size(), 10u);
+  EXPECT_NE(file.metadata().at("facts.1").find(R"("method":"occlusion","of":"logit")"),
+            std::string::npos);
+  EXPECT_EQ(file.names().size(), 2u * 11);
   EXPECT_EQ(file.tensor("ids.1").shape(), (Shape{6}));
-  EXPECT_EQ(file.tensor("scores.1").shape(), (Shape{2, 6}));
+  EXPECT_EQ(file.tensor("tokens_score.1").shape(), (Shape{2, 6}));
   std::vector<double> scores(12);
-  std::memcpy(scores.data(), file.tensor("scores.1").data(), file.tensor("scores.1").bytes());
+  std::memcpy(scores.data(), file.tensor("tokens_score.1").data(),
+              file.tensor("tokens_score.1").bytes());
   for (size_t step = 0; step < 2; ++step) {
     const Json& tokens = json["results"][1]["steps"][step]["tokens"];
     for (size_t i = 0; i < tokens.size(); ++i)
@@ -149,7 +151,7 @@ TEST(SaliencyCommand, OnTheDemo) {
   const Json& step = json["results"][0]["steps"][0];
   EXPECT_EQ(step["target"]["text"], " are");
   EXPECT_EQ(json["results"][0]["contrast"]["text"], " is");
-  EXPECT_EQ(step["tokens"][1]["text"], " keys");
+  EXPECT_EQ(step["tokens"][1]["token"]["text"], " keys");
   EXPECT_NE(run_cli({"saliency", "--prompt", "The keys to the cabinet"}).out.find("␣are"),
             std::string::npos);
 }

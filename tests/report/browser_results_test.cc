@@ -234,7 +234,7 @@ TEST_F(ResultPage, SimilarityComparesOneSiteWithAll) {
       says(spoken(),
            "blocks.0.hook_resid_pre and other <model> blocks.1.hook_resid_post: " + written(0.25)));
   EXPECT_EQ(numbers("1")[1]["cka"], 0.25);
-  EXPECT_TRUE(numbers("0")[3]["cka"].is_null());
+  EXPECT_TRUE(numbers("0")[3]["values"].is_null());
   expect_sound("similarity");
 }
 
@@ -260,7 +260,8 @@ TEST_F(ResultPage, NoiseShowsTheDrawUnderThePointer) {
   EXPECT_TRUE(says(tab.text(".where"), "token deletion, draw 2"));
   const Json rows = numbers("1");
   ASSERT_EQ(rows.size(), 6u);
-  EXPECT_NEAR(rows[4]["change"].get<double>(), -1.75, kFloat);
+  EXPECT_EQ(rows[4]["noise"], "token-deletion");
+  EXPECT_NEAR(rows[4]["repetitions_log_probability (nats)"].get<double>(), -2.75, kFloat);
   expect_sound("noise");
 }
 
@@ -327,7 +328,7 @@ TEST_F(ResultPage, RankingsFollowAGeneratedToken) {
   EXPECT_TRUE(
       says(spoken(), "position 3", "rank " + std::to_string(lens.target_ranks[lens.cell(2, 2)])));
   EXPECT_EQ(numbers("2")[0]["log-probability of " +
-                            tab.eval("V.token(V.data.results[0].targets[2])").get<std::string>()]
+                            tab.eval("V.token(V.data.results[0].target[2])").get<std::string>()]
                 .is_number(),
             true);
   expect_sound("rankings");

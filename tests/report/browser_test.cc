@@ -59,14 +59,14 @@ TEST_F(LensPage, KeysMoveOverTheCellsAndSayWhatIsThere) {
   tab.press("ArrowDown");
   tab.press("ArrowRight");
   tab.press("ArrowRight");
-  EXPECT_TRUE(testing::says(spoken(), "layer 2, position 2", "says " + top(1, 2),
+  EXPECT_TRUE(testing::says(spoken(), "blocks.1.hook_resid_post, position 2", "says " + top(1, 2),
                             "rank " + std::to_string(lens_.target_ranks[at(1, 2)])));
-  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer 2, position 2", top(1, 2),
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "blocks.1.hook_resid_post, position 2", top(1, 2),
                             std::to_string(lens_.target_ranks[at(1, 2)]) + " of 17"));
   tab.press("End");
-  EXPECT_TRUE(testing::says(spoken(), "layer 2, position 5"));
+  EXPECT_TRUE(testing::says(spoken(), "blocks.1.hook_resid_post, position 5"));
   tab.press("ArrowRight");  // at the edge nothing happens
-  EXPECT_TRUE(testing::says(spoken(), "layer 2, position 5"));
+  EXPECT_TRUE(testing::says(spoken(), "blocks.1.hook_resid_post, position 5"));
   EXPECT_TRUE(testing::says(tab.text(".rise"), "Position 5, after "));
 }
 
@@ -74,7 +74,7 @@ TEST_F(LensPage, APointerShowsACellAndAClickKeepsIt) {
   Tab& tab = show(page());
   auto [x, y] = cell(3, 1);
   tab.move(x, y);
-  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer embed, position 1"));
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "embed, position 1"));
   EXPECT_EQ(tab.eval("document.querySelector('.tip').hidden"), false);
   EXPECT_TRUE(testing::says(tab.text(".tip"), top(3, 1)));
   tab.click(x, y);
@@ -83,7 +83,7 @@ TEST_F(LensPage, APointerShowsACellAndAClickKeepsIt) {
   tab.move(x, y);
   EXPECT_TRUE(testing::says(tab.text(".detail"), "position 4"));
   tab.move(5, 5);
-  EXPECT_TRUE(testing::says(tab.text(".detail"), "layer embed, position 1", "pinned"));
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "embed, position 1", "pinned"));
   EXPECT_EQ(tab.eval("document.querySelector('.tip').hidden"), true);
 }
 
@@ -120,7 +120,7 @@ TEST_F(LensPage, CellsHaveTheColourOfTheirRank) {
   EXPECT_EQ(tab.eval(pixel + "(1)"), "247,246,250");  // f7f6fa, its empty one
   tab.click_on("input[value=entropy] + label");
   EXPECT_EQ(tab.eval(pixel + "(0)"),
-            tab.eval("V.color.amount(V.data.results[0].entropies[18] / Math.log(17)).join()"));
+            tab.eval("V.color.amount(V.data.results[0].entropy[18] / Math.log(17)).join()"));
 }
 
 TEST_F(LensPage, IsSoundWithHostileTokens) {
@@ -135,7 +135,7 @@ TEST_F(LensPage, FiftyThousandCellsAreDrawnAsFarAsTheyAreSeen) {
   EXPECT_LT(tab.eval("document.querySelectorAll('*').length").get<int>(), 600);
   tab.eval("document.querySelector('.grid').focus()");
   tab.press("End");
-  EXPECT_TRUE(testing::says(spoken(), "layer 48, position 1023"));
+  EXPECT_TRUE(testing::says(spoken(), "blocks.47.hook_resid_post, position 1023"));
   EXPECT_GT(tab.eval("document.querySelector('.grid').scrollLeft").get<int>(), 50000);
   expect_sound("lens-large");
 }
@@ -157,11 +157,11 @@ TEST_F(LensPage, TablesAreOpenedAndHoldTheNumbers) {
   tab.click_on(".tools button");
   EXPECT_EQ(tab.eval("document.querySelectorAll('.card table tbody tr').length"), 24);
   const Json rows = numbers("0");
-  EXPECT_EQ(rows[7]["rank"], lens_.target_ranks[7]);
-  EXPECT_NEAR(rows[7]["entropy"].get<double>(), lens_.entropies[7], 1e-6);  // float32
+  EXPECT_EQ(rows[7]["target_rank"], lens_.target_ranks[7]);
+  EXPECT_NEAR(rows[7]["entropy (nats)"].get<double>(), lens_.entropies[7], 1e-6);  // float32
   const auto tsv = tab.eval("document.querySelector('.card').numbers.tsv()").get<std::string>();
   EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\n'), 25);
-  EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\t'), 25 * 12);
+  EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\t'), 25 * 16);
 }
 
 // --- saliency
@@ -227,7 +227,7 @@ TEST_F(SaliencyPage, AContrastIsShownBySignsFirst) {
   EXPECT_EQ(tab.eval("document.querySelector('input[value=score]').checked"), true);
   // The strongest of the last step has the end of the scale on its side.
   const std::string expected = tab.eval(
-      "(() => { const r = V.data.results[0], s = [...r.scores].slice(10, 15), most = "
+      "(() => { const r = V.data.results[0], s = [...r.tokens_score].slice(10, 15), most = "
       "Math.max(...s.map(Math.abs)); "
       "return s.map(v => V.color.css(V.color.diverging(v / most)).replaceAll(',', ', "
       "')).join(';'); })()");

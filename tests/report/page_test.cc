@@ -62,18 +62,20 @@ TEST(Page, HoldsTheNumbersOfTheLens) {
   const Lens lens = made_up_lens(4, 6, 3, 2, 17);
   const Json data = data_of(page_of(lens, demo_source()));
   const Json& result = data["results"][0];
-  EXPECT_EQ(unpacked(result["ranks"]),
+  EXPECT_EQ(unpacked(result["target_rank"]),
             std::vector<double>(lens.target_ranks.begin(), lens.target_ranks.end()));
-  EXPECT_EQ(unpacked(result["watchRanks"]),
+  EXPECT_EQ(unpacked(result["watch_rank"]),
             std::vector<double>(lens.watch_ranks.begin(), lens.watch_ranks.end()));
-  const auto log_probs = unpacked(result["topLogProbs"]);
+  const auto log_probs = unpacked(result["top_log_probability"]);
   ASSERT_EQ(log_probs.size(), lens.top_log_probs.size());
   for (size_t i = 0; i < log_probs.size(); ++i)
     EXPECT_EQ(log_probs[i], static_cast<double>(static_cast<float>(lens.top_log_probs[i])));
-  const auto ids = unpacked(data["tokens"]["ids"]), places = unpacked(result["topTokens"]);
+  const auto ids = unpacked(data["tokens"]["ids"]), places = unpacked(result["top_token"]);
   for (size_t i = 0; i < places.size(); ++i)
     EXPECT_EQ(ids[static_cast<size_t>(places[i])], lens.top_ids[i]);
-  EXPECT_EQ(result["layers"], Json({"embed", "1", "2", "3 out"}));
+  EXPECT_EQ(result["rows"], Json({"embed", "0", "1", "logits"}));
+  EXPECT_EQ(result["site"],
+            Json({"embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post", "logits"}));
 }
 
 TEST(Page, NoTokenEndsTheScriptItStandsIn) {

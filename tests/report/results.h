@@ -240,6 +240,8 @@ inline Noise made_up_noise() {
     effect.rank = {4, 0.5};
     effect.cosine = {{1, 0}, {0.75, 0.125}};
     effect.cka = {{1, 0}, {0.5, 0.0625}};
+    effect.cosines = {1, 0.5, 1, 0.75, 1, 1};
+    effect.ckas = {1, 0.25, 1, 0.5, 1, 0.75};
     found.effects.push_back(effect);
   }
   found.spans_less_scattered = Estimate{0.25, 0.125};

@@ -187,10 +187,15 @@ TEST(SimilarityPage, HoldsTheMatrixAndTheOtherModel) {
 
 TEST(NoisePage, HoldsEveryDrawAndTheFirstTexts) {
   Noise found = testing::made_up_noise();
-  NoiseEffect& many = found.effects[1];
-  for (int r = 3; r < 300; ++r) {
-    many.prompts.push_back(many.prompts[0]);
-    many.log_probs.push_back(-2);
+  for (NoiseEffect& effect : found.effects) {
+    for (int r = 3; r < 300; ++r) {
+      effect.prompts.push_back(effect.prompts[0]);
+      effect.log_probs.push_back(-2 - r);
+      effect.masked.push_back(1);
+      effect.ranks.push_back(r);
+    }
+    effect.cosines.resize(600);
+    effect.ckas.resize(600);
   }
   const Json data = sound(noise_page({&found, 1}, demo_source())), result = data["results"][0];
   std::vector<double> spans;
@@ -199,14 +204,19 @@ TEST(NoisePage, HoldsEveryDrawAndTheFirstTexts) {
     ids[r] = -1;
     spans.insert(spans.end(), ids.begin(), ids.end());
   }
-  EXPECT_EQ(ids_at(data, result["effects"][0]["texts"]["tokens"]), spans);
-  EXPECT_EQ(unpacked(result["effects"][0]["texts"]["tokens"])[0],
-            -1);  // a mask is not a token of the table
-  EXPECT_EQ(unpacked(result["effects"][0]["logProbs"]), (std::vector<double>{-1.5, -2.5, -3.5}));
-  EXPECT_EQ(unpacked(result["effects"][1]["texts"]["lengths"]), std::vector<double>(200, 5));
-  EXPECT_EQ(unpacked(result["effects"][1]["logProbs"]).size(), 300u);
-  EXPECT_EQ(unpacked(result["effects"][0]["cosine"]["errors"]), (std::vector<double>{0, 0.125}));
-  EXPECT_EQ(unpacked(result["spansLessScattered"]), (std::vector<double>{0.25, 0.125}));
+  std::vector<double> tokens = ids_at(data, result["text_token"]);
+  tokens.resize(18);
+  EXPECT_EQ(tokens, spans) << "a mask without a token has the id -1";
+  std::vector<double> lengths(400, 5);
+  std::fill_n(lengths.begin(), 200, 6);
+  EXPECT_EQ(unpacked(result["text_length"]), lengths);
+  const auto log_probs = unpacked(result["repetitions_log_probability"]);
+  ASSERT_EQ(log_probs.size(), 600u);
+  for (size_t i = 0; i < 600; ++i)
+    EXPECT_EQ(log_probs[i], found.effects[i / 300].log_probs[i % 300]) << i;
+  EXPECT_EQ(unpacked(result["cosine_standard_error"]), (std::vector<double>{0, 0.125, 0, 0.125}));
+  EXPECT_EQ(result["spans_less_scattered"], Json({{"mean", 0.25}, {"standard_error", 0.125}}));
+  EXPECT_EQ(result["site"], Json({"embed", "blocks.0.hook_resid_post"}));
 }
 
 TEST(ScorePage, HoldsTokensAndWords) {
@@ -239,9 +249,9 @@ TEST(ScorePage, ABookIsAFewMegabytes) {
 TEST(RankingsPage, SaysWhatWasThePrompt) {
   const Lens lens = testing::made_up_rankings();
   const Json data = sound(rankings_page({&lens, 1}, demo_source())), result = data["results"][0];
-  EXPECT_EQ(ids_at(data, result["prompt"]),
-            (std::vector<double>(lens.ids.begin(), lens.ids.begin() + 2)));
-  EXPECT_EQ(ids_at(data, result["targets"]),
+  EXPECT_EQ(result["prompt"], 2);
+  EXPECT_EQ(ids_at(data, result["ids"]), (std::vector<double>(lens.ids.begin(), lens.ids.end())));
+  EXPECT_EQ(ids_at(data, result["target"]),
             (std::vector<double>(lens.ids.begin() + 2, lens.ids.end())));
   EXPECT_FALSE(data_of(lens_page({&lens, 1}, demo_source()))["results"][0].contains("prompt"));
 }
