@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <numeric>
 
@@ -18,7 +19,7 @@
 namespace vitrine::internal {
 namespace {
 
-constexpr size_t kMaxSpread = 64;
+constexpr size_t kMaxSpread = 64, kMaxPageCells = 2'000'000;
 
 template <typename... Each>
 struct Overloaded : Each... {
@@ -353,7 +354,15 @@ std::string results_page(std::span<const Result> results, const PageSource& sour
             .title = results[0].title,
             .subtitle = results[0].label,
             .help = results[0].help};
-  for (const Result& result : results) page.results.push_back(page_data(result, tokens, names));
+  size_t cells = 0;
+  for (const Result& result : results) {
+    const std::vector<size_t> sizes = flat_table(result, names).sizes;
+    cells += std::accumulate(sizes.begin(), sizes.end(), size_t{1}, std::multiplies<>());
+    if (cells > kMaxPageCells)
+      user_error("a {} page is limited to {} cells: use fewer positions, layers or texts",
+                 result.view, kMaxPageCells);
+    page.results.push_back(page_data(result, tokens, names));
+  }
   return render(page, tokens, source);
 }
 

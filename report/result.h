@@ -125,7 +125,7 @@ void add_arrays(const Result& result, size_t index,
                 std::map<std::string, std::string>& metadata);
 /// Flat tables below each other, with the number of the result first and a line of names.
 std::string results_csv(std::span<const Result> results, const Names& names);
-/// The page of at least one result.
+/// The page of at least one result. Throws Error (user) for more than 2 million cells.
 std::string results_page(std::span<const Result> results, const PageSource& source);
 /// All panels below each other.
 std::string results_figure(std::span<const Result> results, FigureFormat format);

@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/arrays.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -12,6 +11,7 @@
 #include "cli/core/tokens.h"
 #include "cli/text/score_words.h"
 #include "cli/text/training_windows.h"
+#include "report/results/results.h"
 #include "vitrine/analysis/score.h"
 
 namespace vitrine::cli {
@@ -24,8 +24,8 @@ struct ScoreArgs {
   int64_t window = 0, stride = 0;
   bool prepend = false, summary = false, words = false, windows = false, bits = false;
   int prepend_id = -1;
-  std::string boundary = "leading", out;
-  PageArgs page;
+  std::string boundary = "leading";
+  ResultArgs output;
 };
 
 void check(const ScoreArgs& args) {
@@ -36,36 +36,6 @@ void check(const ScoreArgs& args) {
   }
   if (args.windows && args.window == 0)
     user_error("missing number of tokens of --windows: use --window N");
-}
-
-JsonValue totals_json(double nats, int64_t tokens) {
-  const double mean = nats / static_cast<double>(tokens);
-  return {{"tokens", tokens},  {"total_nats", nats},      {"total_bits", bits(nats)},
-          {"mean_nats", mean}, {"mean_bits", bits(mean)}, {"perplexity", std::exp(mean)}};
-}
-
-JsonValue score_json(const Score& score, const Names& names, const Prompt& prompt, bool summary) {
-  JsonValue json = totals_json(score.total_nats(), static_cast<int64_t>(score.tokens.size()));
-  json["window"] = score.window;
-  json["stride"] = score.stride;
-  json["prepended"] = score.prepend >= 0 ? names.json(score.prepend) : JsonValue(nullptr);
-  add_text(json["prompt"], prompt.text);
-  if (summary) return json;
-  json["scores"] = JsonValue::array();
-  for (const TokenScore& t : score.tokens) {
-    JsonValue token = names.json(t.id);
-    token.update({{"position", t.position},
-                  {"context", t.context},
-                  {"nats", t.loss},
-                  {"bits", bits(t.loss)},
-                  {"probability", std::exp(-t.loss)},
-                  {"rank", t.rank},
-                  {"entropy", t.entropy}});
-    token["top"] = names.json(t.top_id);
-    token["top"]["probability"] = std::exp(-t.top_loss);
-    json["scores"].push_back(std::move(token));
-  }
-  return json;
 }
 
 void print_table(const Terminal& out, const Score& score, const Names& names) {
@@ -120,12 +90,10 @@ int32_t prepended_id(const ScoreArgs& args, const Model& model) {
 
 void run(const Context& context, const ScoreArgs& args) {
   check(args);
-  if (args.words && !args.out.empty()) check_csv_path(args.out);
-  if (args.windows && !args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   if (args.windows)
-    return show_windows(context, model, prompts, {args.window, args.stride, args.out});
+    return show_windows(context, model, prompts, {args.window, args.stride, args.output.out});
   const Names names(model.shared_tokenizer());
   ScoreOptions options;
   options.window = args.window;
@@ -135,11 +103,10 @@ void run(const Context& context, const ScoreArgs& args) {
   if (args.words) {
     const auto special =
         args.prompt.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText;
-    return show_words(context, model, prompts, options,
-                      {word_boundary_from_name(args.boundary), special, args.bits, args.summary,
-                       args.out, args.page});
+    return show_words(
+        context, model, prompts, options,
+        {word_boundary_from_name(args.boundary), special, args.bits, args.summary, args.output});
   }
-  JsonValue json = json_head("score", model);
   std::vector<Score> results;
   double nats = 0;
   int64_t tokens = 0;
@@ -150,23 +117,21 @@ void run(const Context& context, const ScoreArgs& args) {
     progress.erase();
     nats += result.total_nats();
     tokens += static_cast<int64_t>(result.tokens.size());
-    if (context.json) {
-      json["results"].push_back(score_json(result, names, prompts[i], args.summary));
-      continue;
-    }
+    if (context.json) continue;
     if (i > 0) print("\n");
     print_score(context, args, result, names, prompts[i]);
   }
-  write_page(args.page, context, model,
-             [&](const PageSource& source) { return score_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) {
-    return score_figure(results, PageSource::of(model), format);
-  });
-  json["total"] = totals_json(nats, tokens);
-  if (context.json)
+  const PageSource source = PageSource::of(model, context.command_line);
+  const auto found = described(std::span<const Score>(results),
+                               [&](const Score& each) { return score_result(each, source); });
+  write_results(args.output, found, source);
+  if (context.json) {
+    JsonValue json = scores_json(model, found, prompts, args.summary);
+    json["total"] = score_totals(nats, tokens);
     print_json(json);
-  else if (prompts.size() > 1)
+  } else if (prompts.size() > 1) {
     print(fmt::format("\nall {} texts: ", prompts.size()) + totals(context.out, nats, tokens));
+  }
 }
 
 }  // namespace
@@ -217,33 +182,26 @@ void add_score(Command& app, Context& context) {
       ->type_name("WHICH")
       ->group(group)
       ->only_with("--words");
-  command.add_flag("--bits", args->bits, "Surprisal of words in bits instead of nats")
+  command.add_flag("--bits", args->bits, "Show the surprisal of words in bits instead of nats")
       ->group(group)
       ->only_with("--words")
-      ->only_with({{"--out"}, {"--json", {}, true}});
+      ->not_with("--json");
   command
       .add_flag("--windows", args->windows,
                 "Do not score: show the (input, target) windows for training on the text; --stride "
                 "[the window]")
       ->group(group);
-  command
-      .add_option("-o,--out", args->out,
-                  "Write --words to FILE.csv or --windows to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group(group)
-      ->only_with({{"--words"}, {"--windows"}});
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
+  add_result_options(command, args->output);
   command.only_uses("--windows", {"--prompt", "--prompt-file", "--text-file", "--ids", "--special",
                                   "--window", "--stride", "--out", "--model"});
   set_examples(command,
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
                "  vitrine score --text-file book.txt --window 256 --stride 128 --summary\n"
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend "
-               "--words --bits --out words.csv");
+               "--words --csv words.csv");
   command.callback(
       [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }

@@ -6,49 +6,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/atomic_file.h"
-#include "base/check.h"
-#include "base/csv.h"
 #include "cli/core/progress_bar.h"
+#include "report/results/results.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
-
-JsonValue words_json(const WordScores& scores, const Names& names, const Prompt& prompt,
-                     bool summary) {
-  JsonValue json = {{"boundary", word_boundary_name(scores.boundary)},
-                    {"words", scores.words.size()},
-                    {"scored", scores.scored()},
-                    {"total_nats", scores.total_nats()},
-                    {"total_bits", bits(scores.total_nats())},
-                    {"mean_nats", scores.mean_nats()},
-                    {"mean_bits", bits(scores.mean_nats())},
-                    {"white_space_end_nats", scores.white_space_end},
-                    {"window", scores.tokens.window},
-                    {"stride", scores.tokens.stride}};
-  json["prepended"] =
-      scores.tokens.prepend >= 0 ? names.json(scores.tokens.prepend) : JsonValue(nullptr);
-  add_text(json["prompt"], prompt.text);
-  if (summary) return json;
-  json["scores"] = JsonValue::array();
-  for (const WordScore& word : scores.words) {
-    JsonValue one = {{"begin", word.begin},
-                     {"end", word.end},
-                     {"position", word.first},
-                     {"context", word.context},
-                     {"nats", word.surprisal},
-                     {"bits", bits(word.surprisal)},
-                     {"shares_token", word.shares_token}};
-    add_text(one, word.text);
-    const auto ids =
-        std::span(prompt.ids)
-            .subspan(static_cast<size_t>(word.first), static_cast<size_t>(word.tokens));
-    one["tokens"] = names.json(ids);
-    json["scores"].push_back(std::move(one));
-  }
-  return json;
-}
 
 void print_words(const Terminal& out, const WordScores& scores, bool in_bits) {
   constexpr double kFullBar = 24;  // bits
@@ -94,28 +57,14 @@ void print_scores(const Terminal& out, const WordScores& scores, const Names& na
       fmt::format(", {} words scored, {:.2f} in all\n", thousands(scores.scored()), total));
 }
 
-void write_csv(const std::string& path, const std::vector<WordScores>& results, bool in_bits) {
-  std::string csv =
-      fmt::format("text,index,word,begin,end,position,tokens,context,surprisal_{},shares_token\n",
-                  in_bits ? "bits" : "nats");
-  for (size_t i = 0; i < results.size(); ++i) {
-    for (size_t w = 0; w < results[i].words.size(); ++w) {
-      const WordScore& word = results[i].words[w];
-      const double value = in_bits ? bits(word.surprisal) : word.surprisal;
-      csv +=
-          fmt::format("{},{},{},{},{},{},{},{},{},{}\n", i, w, csv_field(word.text), word.begin,
-                      word.end, word.first, word.tokens, word.context,
-                      std::isnan(value) ? "" : fmt::format("{}", value), word.shares_token ? 1 : 0);
-    }
-  }
-  write_file(path, csv);
-}
-
 }  // namespace
 
-void check_csv_path(const std::string& path) {
-  if (!path.ends_with(".csv"))
-    user_error("{}: unknown output format of words: expected a file name ending in .csv", path);
+JsonValue scores_json(const Model& model, std::vector<Result> results,
+                      const std::vector<Prompt>& prompts, bool summary) {
+  for (Result& result : results) {
+    if (summary) result.tables.clear();
+  }
+  return results_json("score", model, results, prompts);
 }
 
 void show_words(const Context& context, const Model& model, const std::vector<Prompt>& prompts,
@@ -127,22 +76,16 @@ void show_words(const Context& context, const Model& model, const std::vector<Pr
     options.progress = &progress;
     results.push_back(score_words(model, prompt.text, args.boundary, options, args.special));
   }
-  if (!args.out.empty()) write_csv(args.out, results, args.bits);
-  write_page(args.page, context, model,
-             [&](const PageSource& source) { return word_score_page(results, source); });
-  write_figures(args.page, [&](FigureFormat format) {
-    return word_score_figure(results, PageSource::of(model), format);
+  const PageSource source = PageSource::of(model, context.command_line);
+  auto found = described(std::span<const WordScores>(results), [&](const WordScores& scores) {
+    return word_score_result(scores, source);
   });
-  JsonValue json = json_head("score", model);
+  write_results(args.output, found, source);
+  if (context.json) return print_json(scores_json(model, found, prompts, args.summary));
   for (size_t i = 0; i < results.size(); ++i) {
-    if (context.json) {
-      json["results"].push_back(words_json(results[i], names, prompts[i], args.summary));
-      continue;
-    }
     if (i > 0) print("\n");
     print_scores(context.out, results[i], names, prompts[i], args);
   }
-  if (context.json) print_json(json);
 }
 
 }  // namespace vitrine::cli

@@ -20,12 +20,12 @@ struct WordArgs {
   WordBoundary boundary = WordBoundary::kLeading;
   Tokenizer::Special special = Tokenizer::Special::kText;
   bool bits = false, summary = false;
-  std::string out;  ///< a .csv file, or empty
-  PageArgs page = {};
+  ResultArgs output = {};
 };
 
-/// Throws Error (user) at once for a path that is no .csv file.
-void check_csv_path(const std::string& path);
+/// What --json prints; `summary`: without tokens and words.
+JsonValue scores_json(const Model& model, std::vector<Result> results,
+                      const std::vector<Prompt>& prompts, bool summary);
 
 /// Scores the texts word by word; `options` without progress.
 void show_words(const Context& context, const Model& model, const std::vector<Prompt>& prompts,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A text coloured by how little the model expected each token or word.
 V.page(found => {
-  const {losses, positions, words} = found, N = losses.length, nat = Math.LN2;
-  const texts = [...found.tokens].map(V.token);
+  const {surprisal: losses, position: positions} = found, N = losses.length, nat = Math.LN2;
+  const words = found.word && {texts: found.word, surprisals: found.word_surprisal};
+  const texts = [...found.token].map(V.token);
   let unit = 'bits', by = 'token';
   const inUnit = nats => unit === 'bits' ? nats / nat : nats, written = nats => `${V.number(inUnit(nats), 3)} ${unit}`;
   const total = losses.reduce((sum, loss) => sum + loss, 0), mean = total / N;
@@ -11,28 +12,28 @@ V.page(found => {
   const wordOf = new Int32Array(N).fill(-1);
   if (words) {
     const at = new Map(Array.from(positions, (position, i) => [position, i]));
-    words.first.forEach((first, w) => { for (let i = 0; i < words.tokens[w]; ++i) if (at.has(first + i)) wordOf[at.get(first + i)] = w; });
+    found.first.forEach((first, w) => { for (let i = 0; i < found.tokens[w]; ++i) if (at.has(first + i)) wordOf[at.get(first + i)] = w; });
   }
   const surprisal = i => by === 'word' && wordOf[i] >= 0 ? words.surprisals[wordOf[i]] : losses[i];
-  const expected = i => `${V.token(found.topTokens[i])} ${V.percent(Math.exp(-found.topLosses[i]))}`;
+  const expected = i => `${V.token(found.top_token[i])} ${V.percent(found.top_probability[i])}`;
 
   const facts = V.el('dl', {class: 'facts'}), detailTitle = V.el('p', {class: 'where', 'aria-live': 'polite'});
   let shown = 0;
   const show = i => {
     shown = i;
     const w = wordOf[i];
-    V.replace(detailTitle, V.tokenBox(found.tokens[i]), ` at position ${positions[i]}`);
+    V.replace(detailTitle, V.tokenBox(found.token[i]), ` at position ${positions[i]}`);
     V.replace(facts, [
-      ['Surprisal', written(losses[i])], ['Probability', V.percent(Math.exp(-losses[i]))], ['Rank', `${V.count(found.ranks[i])} of ${V.count(found.vocab)}`],
-      ['Expected', [V.tokenBox(found.topTokens[i]), ` ${V.percent(Math.exp(-found.topLosses[i]))}`]], ['Entropy', written(found.entropies[i])], ['Tokens before it', V.count(found.contexts[i])],
-      ...(w >= 0 ? [['Word', words.texts[w]], ['Its surprisal', Number.isNaN(words.surprisals[w]) ? 'none: its first token was not scored' : written(words.surprisals[w])], ...(words.shares[w] ? [['Note', 'shares a token with another word']] : [])] : []),
+      ['Surprisal', written(losses[i])], ['Probability', V.percent(Math.exp(-losses[i]))], ['Rank', `${V.count(found.rank[i])} of ${V.count(found.vocab)}`],
+      ['Expected', [V.tokenBox(found.top_token[i]), ` ${V.percent(found.top_probability[i])}`]], ['Entropy', written(found.entropy[i])], ['Tokens before it', V.count(found.context[i])],
+      ...(w >= 0 ? [['Word', words.texts[w]], ['Its surprisal', Number.isNaN(words.surprisals[w]) ? 'none: its first token was not scored' : written(words.surprisals[w])], ...(found.shares_token[w] ? [['Note', 'shares a token with another word']] : [])] : []),
     ].map(([term, what]) => [V.el('dt', {}, term), V.el('dd', {}, what)]));
     if (curve) curve.show(Math.floor(i / step));
   };
   const text = V.text({
-    label: 'The text', places: found.tokens, color: i => V.color.amount(surprisal(i) / most), small: i => V.number(inUnit(surprisal(i)), 2),
-    describe: i => `${texts[i]}, position ${positions[i]}: ${written(losses[i])}, rank ${V.count(found.ranks[i])}, expected ${expected(i)}`,
-    tip: i => [V.el('div', {class: 'row'}, V.tokenBox(found.tokens[i]), V.el('b', {}, written(losses[i]))), V.el('div', {class: 'row'}, V.el('span', {class: 'muted'}, 'expected'), V.el('span', {}, expected(i))),
+    label: 'The text', places: found.token, color: i => V.color.amount(surprisal(i) / most), small: i => V.number(inUnit(surprisal(i)), 2),
+    describe: i => `${texts[i]}, position ${positions[i]}: ${written(losses[i])}, rank ${V.count(found.rank[i])}, expected ${expected(i)}`,
+    tip: i => [V.el('div', {class: 'row'}, V.tokenBox(found.token[i]), V.el('b', {}, written(losses[i]))), V.el('div', {class: 'row'}, V.el('span', {class: 'muted'}, 'expected'), V.el('span', {}, expected(i))),
                by === 'word' && wordOf[i] >= 0 ? V.el('div', {class: 'row'}, V.el('span', {class: 'muted'}, `word ${words.texts[wordOf[i]]}`), V.el('b', {}, written(words.surprisals[wordOf[i]]))) : null],
     onShow: i => show(i),
   });
@@ -45,29 +46,31 @@ V.page(found => {
     for (let i = p * step; i < Math.min(N, (p + 1) * step); ++i) { sum += values[i]; ++count; }
     return inUnit(sum / count);
   });
-  const series = () => [{name: 'surprisal', values: meanOf(losses)}, {name: 'entropy, what was to be expected', values: meanOf(found.entropies)}];
+  const series = () => [{name: 'surprisal', values: meanOf(losses)}, {name: 'entropy, what was to be expected', values: meanOf(found.entropy)}];
   const curve = V.lines({label: 'Surprisal along the text', x: Array.from({length: pieces}, (_, p) => String(positions[p * step])), xName: step > 1 ? `position, means of ${step} tokens from` : 'position', yName: 'bits', series: series(), format: value => V.number(value, 3)});
 
   const totals = V.el('dl', {class: 'facts'}), legend = V.el('div', {});
   const drawTotals = () => V.replace(totals, [
     ['Tokens', V.count(N)], ['Mean', `${written(mean)} a token`], ['Perplexity', V.number(Math.exp(mean))], ['Together', written(total)],
-    ...(words ? [['Words', V.count(words.texts.length)], ['Boundary', words.boundary], ['Mean', (() => { const there = [...words.surprisals].filter(Number.isFinite); return `${written(there.reduce((a, b) => a + b, 0) / there.length)} a word`; })()]] : []),
-    ['Window', `${V.count(found.window)} tokens, stride ${V.count(found.stride)}`], ...(found.prepend === null ? [] : [['Put before', V.tokenBox(found.prepend)]]),
+    ...(words ? [['Words', V.count(words.texts.length)], ['Boundary', found.boundary], ['Mean', (() => { const there = [...words.surprisals].filter(Number.isFinite); return `${written(there.reduce((a, b) => a + b, 0) / there.length)} a word`; })()]] : []),
+    ['Window', `${V.count(found.window)} tokens, stride ${V.count(found.stride)}`], ...(found.prepended_token ? [['Put before', V.tokenBox(found.prepended_token[0])]] : []),
   ].map(([term, what]) => [V.el('dt', {}, term), V.el('dd', {}, what)]));
   const drawLegend = () => V.replace(legend, V.legend(V.color.amount, 0, 1, '0', `${V.number(inUnit(most), 3)} ${unit}: chance`));
   const again = () => { drawTotals(); drawLegend(); text.redraw(); curve.set({series: series(), yName: unit}); show(shown); textCard.update(); };
 
+  const kColumns = ['position', 'token', 'context', 'surprisal', 'rank', 'entropy', 'top_token', 'top_probability'];
+  const tokenTable = () => ({head: kColumns, rows: texts.map((_, i) => kColumns.map(name => name.endsWith('token') ? V.token(found[name][i]) : found[name][i]))});
   const textCard = V.card({
     title: 'The text', body: [text.element],
     controls: [V.choice('In', [['bits', 'Bits'], ['nats', 'Nats']], unit, to => { unit = to; again(); }), words ? V.choice('By', [['token', 'Token'], ['word', 'Word']], by, to => { by = to; again(); }) : null, legend],
-    table: () => ({head: ['position', 'token', 'nats', 'bits', 'rank', 'entropy, nats', 'tokens before it', 'expected', 'its nats'], rows: texts.map((text, i) => [positions[i], text, losses[i], losses[i] / nat, found.ranks[i], found.entropies[i], found.contexts[i], V.token(found.topTokens[i]), found.topLosses[i]])}),
+    table: () => words ? tokenTable() : V.flat(found),
   });
   textCard.classList.add('main');
   const detailCard = V.card({title: 'One token', body: [detailTitle, facts]}), totalCard = V.card({title: 'Together', body: [totals]});
   for (const card of [detailCard, totalCard]) card.classList.add('side');
   const wordCard = words ? V.card({title: 'The most surprising words', body: [V.bars([...words.surprisals.keys()].filter(w => Number.isFinite(words.surprisals[w])).sort((a, b) => words.surprisals[b] - words.surprisals[a]).slice(0, 15)
     .map(w => ({name: words.texts[w], value: words.surprisals[w] / nat, note: 'bits'})), {format: value => V.number(value, 3)})],
-    table: () => ({head: ['word', 'first position', 'tokens', 'nats', 'bits', 'tokens before it', 'shares a token'], rows: words.texts.map((text, w) => [text, words.first[w], words.tokens[w], words.surprisals[w], words.surprisals[w] / nat, words.contexts[w], words.shares[w] ? 'yes' : 'no'])})}) : null;
+    table: () => V.flat(found)}) : null;
   const curveCard = V.card({title: 'Along the text', body: [curve.element], table: () => ({head: ['position', `surprisal, ${unit}`, `entropy, ${unit}`], rows: curve.x.map((position, p) => [Number(position), ...curve.series.map(line => line.values[p])])})});
   curveCard.classList.add('main');
   drawTotals();

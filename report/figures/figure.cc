@@ -17,6 +17,7 @@ constexpr double kMargin = 14, kGap = 26;
 constexpr double kMostPoints = 12000;  // to a side
 constexpr double kPixels = 2;          // a point, in PNG
 constexpr size_t kMaxWritten = 1200;   // cells that hold text
+constexpr size_t kMaxColumns = 4000;   // upright bars
 
 /// Rows in reverse, so that the last layer is on top.
 void turn_over(HeatPanel& panel) {
@@ -124,7 +125,12 @@ std::string draw_png(const std::vector<Panel>& panels, Size size) {
 
 std::string draw_figure(std::vector<Panel> panels, FigureFormat format) {
   if (panels.empty()) user_error("missing result for a figure: expected at least one");
+  size_t columns = 0;
   for (Panel& panel : panels) {
+    if (const auto* bars = std::get_if<ColumnsPanel>(&panel)) columns += bars->names.size();
+    if (columns > kMaxColumns)
+      user_error("a figure is limited to {} bars, not {}: use a shorter text", kMaxColumns,
+                 columns);
     auto* heat = std::get_if<HeatPanel>(&panel);
     if (heat && heat->values.size() > kMaxWritten) heat->texts.clear();
     if (heat && heat->layers) turn_over(*heat);

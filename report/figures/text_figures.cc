@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "base/check.h"
 #include "report/figures/figure.h"
@@ -12,14 +11,12 @@
 #include "report/pages/factor_shares.h"
 #include "report/token_table.h"
 #include "vitrine/analysis/factors.h"
-#include "vitrine/analysis/score.h"
 
 namespace vitrine {
 using namespace internal;
 namespace {
 
 constexpr int64_t kTokensInAPicture = 50;  // at most: columns whose labels are all there
-constexpr size_t kMostColumns = 4000;
 
 LinesPanel concept_lines(std::span<const ConceptDirection> results, const ConceptLayout& layout,
                          const std::string& name, double ConceptDirection::*value) {
@@ -113,28 +110,6 @@ HeatPanel layers_panel(const Factors& result) {
   return panel;
 }
 
-std::vector<int32_t> ids_of(const Score& score) {
-  std::vector<int32_t> ids;
-  for (const TokenScore& token : score.tokens) ids.push_back(token.id);
-  return ids;
-}
-
-ColumnsPanel columns_panel(const Score& score, const PageSource& source) {
-  return {.title = text_label(ids_of(score), source),
-          .value_name = "surprisal, bits",
-          .names = {},
-          .values = {}};
-}
-
-template <typename Results, typename Count>
-void check_columns(const Results& results, std::string_view what, const Count& count) {
-  size_t all = 0;
-  for (const auto& result : results) all += count(result);
-  if (all > kMostColumns)
-    user_error("a figure of surprisal is limited to {} {}, not {}: use a shorter text",
-               kMostColumns, what, all);
-}
-
 }  // namespace
 
 std::string concept_figure(std::span<const ConceptDirection> results, FigureFormat format) {
@@ -161,37 +136,6 @@ std::string factors_figure(const Factors& result, const PageSource& source, Figu
     first += std::ssize(text);
   }
   panels.emplace_back(layers_panel(result));
-  return draw_figure(panels, format);
-}
-
-std::string score_figure(std::span<const Score> results, const PageSource& source,
-                         FigureFormat format) {
-  check_columns(results, "tokens", [](const Score& score) { return score.tokens.size(); });
-  const TokenTable tokens(source.tokenizer);
-  std::vector<Panel> panels;
-  for (const Score& score : results) {
-    ColumnsPanel panel = columns_panel(score, source);
-    for (const TokenScore& token : score.tokens) {
-      panel.names.push_back(tokens.shown(token.id));
-      panel.values.push_back(token.loss / std::numbers::ln2);
-    }
-    panels.emplace_back(std::move(panel));
-  }
-  return draw_figure(panels, format);
-}
-
-std::string word_score_figure(std::span<const WordScores> results, const PageSource& source,
-                              FigureFormat format) {
-  check_columns(results, "words", [](const WordScores& scores) { return scores.words.size(); });
-  std::vector<Panel> panels;
-  for (const WordScores& scores : results) {
-    ColumnsPanel panel = columns_panel(scores.tokens, source);
-    for (const WordScore& word : scores.words) {
-      panel.names.push_back(printable(word.text));
-      panel.values.push_back(word.surprisal / std::numbers::ln2);
-    }
-    panels.emplace_back(std::move(panel));
-  }
   return draw_figure(panels, format);
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "vitrine/analysis/attribution.h"
-
 #include "report/page.h"
 #include "report/results/results.h"
+#include "vitrine/analysis/attribution.h"
 
 namespace vitrine {
 using namespace internal;
@@ -63,9 +62,10 @@ Result internal::attribution_result(const LogitAttribution& found, const PageSou
   Result result{
       .view = "attribution",
       .title = "Direct logit attribution",
-      .help = "The logit as a sum over what wrote to the residual stream: embeddings, heads, biases "
-              "and MLPs, each through the final layernorm with its scale held fixed. Blue writes for "
-              "the answer, orange against it.",
+      .help =
+          "The logit as a sum over what wrote to the residual stream: embeddings, heads, biases "
+          "and MLPs, each through the final layernorm with its scale held fixed. Blue writes for "
+          "the answer, orange against it.",
       .label = text_label(found.ids, source),
       .facts = {{"position", found.position},
                 {"target", names.json(found.target)},
@@ -89,17 +89,12 @@ Result internal::attribution_result(const LogitAttribution& found, const PageSou
 }
 
 std::string attribution_page(std::span<const LogitAttribution> results, const PageSource& source) {
-  check_results(results.size(), "attribution");
-  return results_page(
-      described(results, [&](const LogitAttribution& a) { return attribution_result(a, source); }),
-      source);
+  return page_of(results, "attribution", source, attribution_result);
 }
 
 std::string attribution_figure(std::span<const LogitAttribution> results, const PageSource& source,
                                FigureFormat format) {
-  return results_figure(
-      described(results, [&](const LogitAttribution& a) { return attribution_result(a, source); }),
-      format);
+  return figure_of(results, source, format, attribution_result);
 }
 
 }  // namespace vitrine

@@ -32,7 +32,7 @@ std::string help(const Lens& lens) {
 
 std::vector<int32_t> tokens_at(const Lens& lens) {
   return column_of(lens.positions,
-                [&](int64_t position) { return lens.ids[static_cast<size_t>(position)]; });
+                   [&](int64_t position) { return lens.ids[static_cast<size_t>(position)]; });
 }
 
 Table looked_up(const std::string& name, std::vector<std::string> axes,
@@ -80,25 +80,27 @@ HeatPanel internal::lens_heat(const Lens& lens, const PageSource& source, LensCe
   const Names names(source.tokenizer);
   const auto shown = [&](int32_t id) { return names.shown(id); };
   const auto k = static_cast<size_t>(lens.top_k);
-  HeatPanel panel{.title = text_label(lens.ids, source),
-                  .row_name = "layer",
-                  .value_name = "rank of what follows",
-                  .rows = site_labels(lens_sites(lens, source.config.layers)),
-                  .columns = column_of(tokens_at(lens), shown),
-                  .values = {lens.target_ranks.begin(), lens.target_ranks.end()},
-                  .kind = HeatPanel::Kind::kRank,
-                  .limit = static_cast<double>(source.config.vocab),
-                  .layers = true,
-                  .first = {"position", column_of(lens.positions, [](int64_t p) { return std::to_string(p); })},
-                  .last = {"follows", column_of(lens.targets, shown)},
-                  .numbers = cell != LensCell::kToken,
-                  .corner = "token"};
+  HeatPanel panel{
+      .title = text_label(lens.ids, source),
+      .row_name = "layer",
+      .value_name = "rank of what follows",
+      .rows = site_labels(lens_sites(lens, source.config.layers)),
+      .columns = column_of(tokens_at(lens), shown),
+      .values = {lens.target_ranks.begin(), lens.target_ranks.end()},
+      .kind = HeatPanel::Kind::kRank,
+      .limit = static_cast<double>(source.config.vocab),
+      .layers = true,
+      .first = {"position", column_of(lens.positions, [](int64_t p) { return std::to_string(p); })},
+      .last = {"follows", column_of(lens.targets, shown)},
+      .numbers = cell != LensCell::kToken,
+      .corner = "token"};
   for (size_t i = 0; i < panel.values.size(); ++i) {
     if (cell == LensCell::kToken && k == 0) break;
-    panel.texts.push_back(cell == LensCell::kToken         ? shown(lens.top_ids[i * k])
-                          : cell == LensCell::kRank        ? thousands(lens.target_ranks[i])
-                          : cell == LensCell::kProbability ? percent(std::exp(lens.target_log_probs[i]))
-                                                           : fmt::format("{:.3f}", lens.kl[i]));
+    panel.texts.push_back(cell == LensCell::kToken  ? shown(lens.top_ids[i * k])
+                          : cell == LensCell::kRank ? thousands(lens.target_ranks[i])
+                          : cell == LensCell::kProbability
+                              ? percent(std::exp(lens.target_log_probs[i]))
+                              : fmt::format("{:.3f}", lens.kl[i]));
     // A dot says without colours what they say with them: the likeliest token is what follows.
     panel.marks.push_back(cell == LensCell::kToken && lens.target_ranks[i] == 1);
   }
@@ -162,21 +164,16 @@ Result internal::rankings_result(const Lens& lens, const PageSource& source) {
 }
 
 std::string lens_page(std::span<const Lens> results, const PageSource& source) {
-  check_results(results.size(), "lens");
-  return results_page(described(results, [&](const Lens& l) { return lens_result(l, source); }),
-                      source);
+  return page_of(results, "lens", source, lens_result);
 }
 
 std::string rankings_page(std::span<const Lens> results, const PageSource& source) {
-  check_results(results.size(), "rankings");
-  return results_page(described(results, [&](const Lens& l) { return rankings_result(l, source); }),
-                      source);
+  return page_of(results, "rankings", source, rankings_result);
 }
 
 std::string lens_figure(std::span<const Lens> results, const PageSource& source,
                         FigureFormat format) {
-  return results_figure(described(results, [&](const Lens& l) { return lens_result(l, source); }),
-                        format);
+  return figure_of(results, source, format, lens_result);
 }
 
 }  // namespace vitrine

@@ -19,13 +19,16 @@ std::vector<Axis> texts(const Noise& found) {
   std::vector<int64_t> lengths, sources;
   TokenIds tokens;
   for (const NoiseEffect& effect : found.effects) {
-    for (const NoisedPrompt& prompt : std::span(effect.prompts).first(std::min(effect.prompts.size(), kMaxTexts))) {
+    for (const NoisedPrompt& prompt :
+         std::span(effect.prompts).first(std::min(effect.prompts.size(), kMaxTexts))) {
       lengths.push_back(std::ssize(prompt.ids));
       sources.insert(sources.end(), prompt.sources.begin(), prompt.sources.end());
       tokens.ids.insert(tokens.ids.end(), prompt.ids.begin(), prompt.ids.end());
     }
   }
-  return {{"text_length", std::move(lengths)}, {"text_source", std::move(sources)}, {"text_token", std::move(tokens)}};
+  return {{"text_length", std::move(lengths)},
+          {"text_source", std::move(sources)},
+          {"text_token", std::move(tokens)}};
 }
 
 /// `of(effect)` of all kinds of noise, one after the other.
@@ -58,7 +61,12 @@ Table repetitions(const Noise& found) {
   using Effect = NoiseEffect;
   const auto doubles = [&](const std::string& name, const std::vector<std::string>& axes,
                            std::vector<double> Effect::*values, const std::string& unit = "") {
-    return Table{name, axes, {{"", joined<double>(found, [&](const Effect& e) -> auto& { return e.*values; }), unit}}};
+    return Table{name,
+                 axes,
+                 {{"",
+                   joined<double>(
+                       found, [&](const Effect& e) -> auto& { return e.*values; }),
+                   unit}}};
   };
   std::vector<JsonValue> ids, sources;
   for (const Effect& effect : found.effects) {
@@ -68,7 +76,10 @@ Table repetitions(const Noise& found) {
     }
   }
   return {.name = "repetitions",
-          .parts = {{"masked", each, {{"", joined<int32_t>(found, [](const Effect& e) -> auto& { return e.masked; })}}},
+          .parts = {{"masked",
+                     each,
+                     {{"", joined<int32_t>(
+                               found, [](const Effect& e) -> auto& { return e.masked; })}}},
                     doubles("log_probability", each, &Effect::log_probs, "nats"),
                     doubles("rank", each, &Effect::ranks),
                     doubles("cosine", all, &Effect::cosines),
@@ -115,29 +126,45 @@ Result internal::noise_result(const Noise& found, const PageSource& source) {
       .title = "Noise",
       .help =
           "The prompt, damaged in several ways, and what the model then makes of it. Each "
-                "small dot is one draw of the noise; the large "
-                "ones are means, with their standard errors. Point at a draw to read its prompt.",
+          "small dot is one draw of the noise; the large "
+          "ones are means, with their standard errors. Point at a draw to read its prompt.",
       .label = text_label(found.ids, source),
       .facts = {{"words", found.words},
                 {"sentences", found.sentences},
                 {"budget", found.budget},
                 {"own_choice", found.own_choice},
                 {"spans_less_scattered", nullptr}},
-      .axes = {{"noise", column_of(effects, [](const NoiseEffect& e) { return std::string(noise_kind_name(e.kind)); })},
+      .axes = {{"noise", column_of(effects,
+                                   [](const NoiseEffect& e) {
+                                     return std::string(noise_kind_name(e.kind));
+                                   })},
                {"repetition", numbered(effects.empty() ? 0 : effects[0].log_probs.size())},
                {"site", noise_sites(found)},
                {"continuation", TokenIds{found.continuation}},
                {"ids", TokenIds{found.ids}}},
-      .tables = {{"", {}, {{"log_probability", std::vector{found.log_prob}, "nats"}, {"rank", std::vector{found.rank}}}},
+      .tables = {{"",
+                  {},
+                  {{"log_probability", std::vector{found.log_prob}, "nats"},
+                   {"rank", std::vector{found.rank}}}},
                  {"continuation", {"continuation"}},
                  {"sites", {"site"}},
                  {.name = "noises",
                   .axes = {"noise"},
-                  .parts = {estimates("log_probability_change", {}, column_of(effects, [](const NoiseEffect& e) { return e.log_prob_change; }), "nats"),
-                            estimates("rank", {}, column_of(effects, [](const NoiseEffect& e) { return e.rank; })),
-                            estimates("cosine", {"site"}, joined<Estimate>(found, [](const NoiseEffect& e) -> auto& { return e.cosine; })),
-                            estimates("cka", {"site"}, joined<Estimate>(found, [](const NoiseEffect& e) -> auto& { return e.cka; })),
-                            repetitions(found)}}},
+                  .parts =
+                      {estimates("log_probability_change", {},
+                                 column_of(effects,
+                                           [](const NoiseEffect& e) { return e.log_prob_change; }),
+                                 "nats"),
+                       estimates("rank", {},
+                                 column_of(effects, [](const NoiseEffect& e) { return e.rank; })),
+                       estimates(
+                           "cosine", {"site"},
+                           joined<Estimate>(
+                               found, [](const NoiseEffect& e) -> auto& { return e.cosine; })),
+                       estimates("cka", {"site"},
+                                 joined<Estimate>(
+                                     found, [](const NoiseEffect& e) -> auto& { return e.cka; })),
+                       repetitions(found)}}},
       .cells = {"noise", "repetition"}};
   if (const auto& difference = found.spans_less_scattered)
     result.facts["spans_less_scattered"] = {{"mean", difference->mean},
@@ -149,15 +176,12 @@ Result internal::noise_result(const Noise& found, const PageSource& source) {
 }
 
 std::string noise_page(std::span<const Noise> results, const PageSource& source) {
-  check_results(results.size(), "noise");
-  return results_page(described(results, [&](const Noise& n) { return noise_result(n, source); }),
-                      source);
+  return page_of(results, "noise", source, noise_result);
 }
 
 std::string noise_figure(std::span<const Noise> results, const PageSource& source,
                          FigureFormat format) {
-  return results_figure(described(results, [&](const Noise& n) { return noise_result(n, source); }),
-                        format);
+  return figure_of(results, source, format, noise_result);
 }
 
 }  // namespace vitrine

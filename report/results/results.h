@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <string_view>
+
+#include "report/page.h"
 #include "report/result.h"
 
 namespace vitrine::internal {
@@ -16,8 +19,28 @@ Result noise_result(const Noise& found, const PageSource& source);
 /// "embed", "blocks.0.hook_resid_post", ...
 std::vector<std::string> noise_sites(const Noise& found);
 Result saliency_result(const Saliency& found, const PageSource& source);
+Result score_result(const Score& score, const PageSource& source);
+Result word_score_result(const WordScores& scores, const PageSource& source);
+/// Sums and means of `tokens` scores, by their names.
+JsonValue score_totals(double nats, int64_t tokens);
 /// `against`: name of the model whose sites are the columns; empty: the same model.
 Result similarity_result(const Similarity& found, const PageSource& source,
                          const std::string& against);
+
+/// The page of results that `describe(result, source)` describes. Throws Error (user) for none.
+template <typename Found, typename Describe>
+std::string page_of(std::span<const Found> found, std::string_view name, const PageSource& source,
+                    Describe describe) {
+  check_results(found.size(), name);
+  return results_page(described(found, [&](const Found& each) { return describe(each, source); }),
+                      source);
+}
+
+template <typename Found, typename Describe>
+std::string figure_of(std::span<const Found> found, const PageSource& source, FigureFormat format,
+                      Describe describe) {
+  return results_figure(described(found, [&](const Found& each) { return describe(each, source); }),
+                        format);
+}
 
 }  // namespace vitrine::internal

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "vitrine/analysis/saliency.h"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include "analysis/saliency/words.h"
 #include "report/page.h"
 #include "report/results/results.h"
+#include "vitrine/analysis/saliency.h"
 
 namespace vitrine {
 using namespace internal;
@@ -36,7 +35,8 @@ std::vector<T> of_tokens(const Saliency& found, T absent, Of of) {
 
 Table completeness(const Saliency& found) {
   const auto field = [&](const char* name, double Completeness::*member) {
-    return Field{name, of_steps(found, [&](const SaliencyStep& s) { return *s.completeness.*member; })};
+    return Field{name,
+                 of_steps(found, [&](const SaliencyStep& s) { return *s.completeness.*member; })};
   };
   return {"completeness",
           {},
@@ -46,7 +46,9 @@ Table completeness(const Saliency& found) {
 
 Table masking(const Saliency& found, const char* name, MaskingEffect SpanComparison::*effect) {
   const auto field = [&](const char* of, double MaskingEffect::*member, const char* unit = "") {
-    return Field{of, of_steps(found, [&](const SaliencyStep& s) { return *s.comparison.*effect.*member; }), unit};
+    return Field{
+        of, of_steps(found, [&](const SaliencyStep& s) { return *s.comparison.*effect.*member; }),
+        unit};
   };
   return {name,
           {},
@@ -72,12 +74,20 @@ Table tokens(const Saliency& found, bool compared) {
                {"share", found.shares},
                {"score", found.scores}}};
   if (!compared) return table;
-  table.fields.push_back({"draws", of_tokens<int32_t>(found, 0, [](const SaliencyStep& s) -> auto& { return s.comparison->span_draws; })});
-  table.parts.push_back(
-      {"scattered",
-       {},
-       {{"score", of_tokens(found, kNone, [](const SaliencyStep& s) -> auto& { return s.comparison->scattered_scores; })},
-        {"draws", of_tokens<int32_t>(found, 0, [](const SaliencyStep& s) -> auto& { return s.comparison->scattered_draws; })}}});
+  table.fields.push_back({"draws", of_tokens<int32_t>(
+                                       found, 0, [](const SaliencyStep& s) -> auto& {
+                                         return s.comparison->span_draws;
+                                       })});
+  table.parts.push_back({"scattered",
+                         {},
+                         {{"score", of_tokens(
+                                        found, kNone, [](const SaliencyStep& s) -> auto& {
+                                          return s.comparison->scattered_scores;
+                                        })},
+                          {"draws", of_tokens<int32_t>(
+                                        found, 0, [](const SaliencyStep& s) -> auto& {
+                                          return s.comparison->scattered_draws;
+                                        })}}});
   return table;
 }
 
@@ -91,7 +101,8 @@ Panel panel(const Saliency& found, const Names& names, const std::string& label)
     BarsPanel bars{.title = fmt::format("{} → {}", label, shown(found.steps[0].target)),
                    .value_name = what,
                    .bars = {}};
-    for (size_t i = 0; i < found.ids.size(); ++i) bars.bars.push_back({shown(found.ids[i]), values[i]});
+    for (size_t i = 0; i < found.ids.size(); ++i)
+      bars.bars.push_back({shown(found.ids[i]), values[i]});
     return bars;
   }
   HeatPanel heat{.title = label,
@@ -116,18 +127,21 @@ Result internal::saliency_result(const Saliency& found, const PageSource& source
   const bool compared = !found.steps.empty() && found.steps[0].comparison;
   const auto inputs = of_steps(found, [](const SaliencyStep& s) { return s.inputs; });
   const auto log_probs = of_steps(found, [](const SaliencyStep& s) { return s.log_prob; });
-  Table steps{"steps",
-              {"step"},
-              {{"inputs", inputs},
-               {"target", TokenIds{of_steps(found, [](const SaliencyStep& s) { return s.target; })}},
-               {"rank", of_steps(found, [](const SaliencyStep& s) { return s.rank; })},
-               {"logit", of_steps(found, [](const SaliencyStep& s) { return s.logit; })},
-               {"log_probability", log_probs, "nats"},
-               {.name = "probability", .values = probabilities(log_probs), .derived = true},
-               {"value", of_steps(found, [](const SaliencyStep& s) { return s.value; })}}};
-  if (!found.steps.empty() && found.steps[0].completeness) steps.parts.push_back(completeness(found));
+  Table steps{
+      "steps",
+      {"step"},
+      {{"inputs", inputs},
+       {"target", TokenIds{of_steps(found, [](const SaliencyStep& s) { return s.target; })}},
+       {"rank", of_steps(found, [](const SaliencyStep& s) { return s.rank; })},
+       {"logit", of_steps(found, [](const SaliencyStep& s) { return s.logit; })},
+       {"log_probability", log_probs, "nats"},
+       {.name = "probability", .values = probabilities(log_probs), .derived = true},
+       {"value", of_steps(found, [](const SaliencyStep& s) { return s.value; })}}};
+  if (!found.steps.empty() && found.steps[0].completeness)
+    steps.parts.push_back(completeness(found));
   if (compared) {
-    const auto masked = of_steps(found, [](const SaliencyStep& s) { return s.comparison->masked_tokens; });
+    const auto masked =
+        of_steps(found, [](const SaliencyStep& s) { return s.comparison->masked_tokens; });
     steps.parts.push_back({"comparison",
                            {},
                            {{"masked_tokens", masked}},
@@ -138,14 +152,16 @@ Result internal::saliency_result(const Saliency& found, const PageSource& source
   Result result{
       .view = "saliency",
       .title = "Input saliency",
-      .help = "How much each token of the input matters for a next token. Point at a next token, or "
-              "move to it with Tab, to see its input; a click keeps it.",
+      .help =
+          "How much each token of the input matters for a next token. Point at a next token, or "
+          "move to it with Tab, to see its input; a click keeps it.",
       .label = text_label(found.ids, source),
       .facts = {{"method", saliency_method_name(found.method)},
                 {"of", saliency_value_name(found.value)},
                 {"contrast", found.contrast ? names.json(*found.contrast) : JsonValue(nullptr)}},
       .shown = {{"what", value_in_words(found.value)}},
-      .lists = {{"contrast_token", TokenIds{found.contrast ? std::vector{*found.contrast} : std::vector<int32_t>()}}},
+      .lists = {{"contrast_token",
+                 TokenIds{found.contrast ? std::vector{*found.contrast} : std::vector<int32_t>()}}},
       .axes = {{"step", numbered(found.steps.size()), true},
                {"position", numbered(found.ids.size()), true, inputs},
                {"ids", TokenIds{found.ids}}},
@@ -156,15 +172,12 @@ Result internal::saliency_result(const Saliency& found, const PageSource& source
 }
 
 std::string saliency_page(std::span<const Saliency> results, const PageSource& source) {
-  check_results(results.size(), "saliency");
-  return results_page(
-      described(results, [&](const Saliency& s) { return saliency_result(s, source); }), source);
+  return page_of(results, "saliency", source, saliency_result);
 }
 
 std::string saliency_figure(std::span<const Saliency> results, const PageSource& source,
                             FigureFormat format) {
-  return results_figure(
-      described(results, [&](const Saliency& s) { return saliency_result(s, source); }), format);
+  return figure_of(results, source, format, saliency_result);
 }
 
 }  // namespace vitrine

@@ -70,7 +70,7 @@ TEST(Commands, StoresWeightsAsTheyAreAskedFor) {
   const Score found = score(Model::load(plain(), {.dtype = DType::kI8}),
                             std::vector<int32_t>{5, 9, 77, 3}, {.prepend = 1});
   for (size_t i = 0; i < 4; ++i)
-    EXPECT_EQ(json["results"][0]["scores"][i]["nats"].get<double>(), found.tokens[i].loss);
+    EXPECT_EQ(json["results"][0]["scores"][i]["surprisal"].get<double>(), found.tokens[i].loss);
 }
 
 TEST(Commands, ScoreNumbersAreTheLibrarys) {
@@ -82,7 +82,7 @@ TEST(Commands, ScoreNumbersAreTheLibrarys) {
   const Json& result = json["results"][0];
   ASSERT_EQ(result["scores"].size(), 9u);
   for (size_t i = 0; i < 9; ++i) {
-    EXPECT_EQ(result["scores"][i]["nats"].get<double>(), found.tokens[i].loss);
+    EXPECT_EQ(result["scores"][i]["surprisal"].get<double>(), found.tokens[i].loss);
     EXPECT_EQ(result["scores"][i]["context"], found.tokens[i].context);
     EXPECT_EQ(result["scores"][i]["rank"], found.tokens[i].rank);
   }

@@ -188,7 +188,7 @@ TEST(ScoreCommand, Words) {
   TempFolder folder;
   const std::string text = "The \"keys\", to the cabinet are\non the table.";
   const Json json = run_json({"score", "--prompt", text, "--prepend", "--words", "--boundary",
-                              "trailing", "--bits", "--out", folder / "w.csv"});
+                              "trailing", "--csv", folder / "w.csv"});
   const Model model = Model::load(demo_folder().string());
   const WordScores wanted = score_words(model, text, WordBoundary::kTrailing,
                                         {.prepend = *model.tokenizer().end_of_text()});
@@ -197,11 +197,12 @@ TEST(ScoreCommand, Words) {
   EXPECT_EQ(result["scores"].size(), 9u);
   const std::string csv = read_bytes(folder / "w.csv");
   EXPECT_TRUE(csv.starts_with(
-      "text,index,word,begin,end,position,tokens,context,surprisal_bits,shares_token\n0,0,The,"));
-  EXPECT_NE(csv.find("\n0,1,\"\"\"keys\"\",\","), std::string::npos) << "quotes doubled\n" << csv;
+      "result,word,begin,end,first,tokens,word_context,word_surprisal (nats),word_surprisal_bits "
+      "(bits),shares_token\n0,The,0,3,"));
+  EXPECT_NE(csv.find("\n0,\"\"\"keys\"\",\","), std::string::npos) << "quotes doubled\n" << csv;
   for (size_t w = 0; w < wanted.words.size(); ++w) {
-    EXPECT_EQ(result["scores"][w]["nats"].get<double>(), wanted.words[w].surprisal);
-    EXPECT_EQ(result["scores"][w]["text"], wanted.words[w].text);
+    EXPECT_EQ(result["scores"][w]["word_surprisal"].get<double>(), wanted.words[w].surprisal);
+    EXPECT_EQ(result["scores"][w]["word"], wanted.words[w].text);
     EXPECT_NE(csv.find("," + fmt::format("{}", wanted.words[w].surprisal / std::numbers::ln2)),
               std::string::npos)
         << w << "\n"

@@ -92,8 +92,8 @@ TEST_F(PageOptions, EveryAnalysisHasItsPage) {
                    "<h1>Similarity of layers: linear CKA</h1>"));
   EXPECT_TRUE(says(of_prompt({"factors", "-k", "2", "--layers", "0", "--max-iterations", "5"}),
                    "<h1>Neuron factors</h1>"));
-  EXPECT_TRUE(says(of_prompt({"score"}), "<h1>Surprisal</h1>", "\"words\":null"));
-  EXPECT_TRUE(says(of_prompt({"score", "--words"}), "\"words\":{", "cabinet"));
+  EXPECT_TRUE(says(of_prompt({"score"}), "<h1>Surprisal</h1>", "\"surprisal\":{"));
+  EXPECT_TRUE(says(of_prompt({"score", "--words"}), "\"word_surprisal\":{", "cabinet"));
   EXPECT_TRUE(says(of_prompt({"lens", "--generate", "2"}), "<h1>Rankings over a generation</h1>",
                    "\"prompt\":"));
   const std::string table = written({"covariance", "--data", folder_ / "series.csv"});

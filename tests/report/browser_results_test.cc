@@ -290,8 +290,8 @@ TEST_F(ResultPage, ScoreShowsTokensAndWords) {
   focus(".tokens");
   tab.press("End");
   EXPECT_TRUE(says(tab.text(".facts"), "Rank5 of 17", "nats"));
-  EXPECT_NEAR(numbers("0")[2]["nats"].get<double>(), 9, kFloat);
-  EXPECT_TRUE(numbers("4")[0]["nats"].is_null());
+  EXPECT_NEAR(numbers("0")[2]["surprisal"].get<double>(), 9, kFloat);
+  EXPECT_TRUE(numbers("4")[0]["word_surprisal (nats)"].is_null());
   expect_sound("score");
 }
 

@@ -222,14 +222,14 @@ TEST(NoisePage, HoldsEveryDrawAndTheFirstTexts) {
 TEST(ScorePage, HoldsTokensAndWords) {
   const WordScores words = testing::made_up_words();
   const Json data = sound(word_score_page({&words, 1}, demo_source())), result = data["results"][0];
-  EXPECT_EQ(ids_at(data, result["tokens"]), (std::vector<double>{14, 0, 4, 10, 5}));
-  EXPECT_EQ(unpacked(result["positions"]), (std::vector<double>{1, 2, 3, 4, 5}));
-  EXPECT_EQ(unpacked(result["losses"])[2], 9);
-  EXPECT_TRUE(std::isnan(unpacked(result["words"]["surprisals"])[0]));
-  EXPECT_EQ(result["words"]["texts"][0], "<first>");
+  EXPECT_EQ(ids_at(data, result["token"]), (std::vector<double>{14, 0, 4, 10, 5}));
+  EXPECT_EQ(unpacked(result["position"]), (std::vector<double>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(unpacked(result["surprisal"])[2], 9);
+  EXPECT_TRUE(std::isnan(unpacked(result["word_surprisal"])[0]));
+  EXPECT_EQ(result["word"][0], "<first>");
   const Json plain = sound(score_page({&words.tokens, 1}, demo_source()))["results"][0];
-  EXPECT_EQ(plain["words"], nullptr);
-  EXPECT_EQ(plain["losses"], result["losses"]);
+  EXPECT_FALSE(plain.contains("word"));
+  EXPECT_EQ(plain["surprisal"], result["surprisal"]);
 }
 
 TEST(ScorePage, ABookIsAFewMegabytes) {

@@ -199,11 +199,11 @@ TEST(TextFigure, ScoresAreBitsOfTokensOrWords) {
   EXPECT_TRUE(testing::says(testing::error_of([&] {
                               score_figure({&scores.tokens, 1}, demo_source(), FigureFormat::kSvg);
                             }),
-                            "4000 tokens, not 4001"));
+                            "4000 bars, not 4001"));
   EXPECT_TRUE(testing::says(testing::error_of([&] {
                               word_score_figure({&scores, 1}, demo_source(), FigureFormat::kSvg);
                             }),
-                            "4000 words, not 4001"));
+                            "4000 bars, not 4001"));
   EXPECT_TRUE(
       testing::says(testing::error_of([] { score_figure({}, demo_source(), FigureFormat::kSvg); }),
                     "expected at least one"));
