@@ -9,6 +9,7 @@
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
 #include "cli/core/terminal.h"
+#include "report/results/lens_result.h"
 #include "vitrine/analysis/tuned_lens.h"
 #include "vitrine/corpus/corpus.h"
 
@@ -30,7 +31,8 @@ TunedLensFit fit(const Model& model, const LensFitArgs& args) {
                          .progress = &bar});
 }
 
-JsonValue fit_json(const TunedLensFit& fit, const LensFitArgs& args, const std::string& folder) {
+JsonValue fit_json(const TunedLensFit& fit, const LensFitArgs& args, const std::string& folder,
+                   int layers) {
   JsonValue json = {{"translators", folder},
                     {"alpha", fit.alpha},
                     {"edits", args.edits},
@@ -38,11 +40,11 @@ JsonValue fit_json(const TunedLensFit& fit, const LensFitArgs& args, const std::
                     {"held_out_tokens", fit.held_out_tokens},
                     {"model_loss", fit.model_loss}};
   for (const TunedLensRow& row : fit.rows) {
-    json["layers"].push_back({{"layer", row.layer},
-                              {"normalized_loss", row.normalized_loss},
-                              {"tuned_loss", row.tuned_loss},
-                              {"normalized_kl", row.normalized_kl},
-                              {"tuned_kl", row.tuned_kl}});
+    json["sites"].push_back({{"site", lens_site(LensSource::kResidual, row.layer, layers)},
+                             {"normalized_loss", row.normalized_loss},
+                             {"tuned_loss", row.tuned_loss},
+                             {"normalized_kl", row.normalized_kl},
+                             {"tuned_kl", row.tuned_kl}});
   }
   return json;
 }
@@ -68,12 +70,12 @@ void print_fit(const Terminal& out, const TunedLensFit& fit, const LensFitArgs& 
     const double gain = row.normalized_loss - row.tuned_loss;
     print(fmt::format(
         "{}{:>16.3f}{:>8.3f}{}{:>19.3f}{:>8.3f}\n",
-        left(row.layer == 0 ? "embed" : std::to_string(row.layer), 8), row.normalized_loss,
+        left(row.layer == 0 ? "embed" : std::to_string(row.layer - 1), 8), row.normalized_loss,
         row.tuned_loss,
         out.paint(gain > 0 ? Style::kBest : Style::kBad, fmt::format("{:>+8.3f}", gain)),
         row.normalized_kl, row.tuned_kl));
   }
-  print(fmt::format("{}{:>16.3f}{:>8.3f}\n", left("out", 8), fit.model_loss, fit.model_loss));
+  print(fmt::format("{}{:>16.3f}{:>8.3f}\n", left("logits", 8), fit.model_loss, fit.model_loss));
 }
 
 }  // namespace
@@ -87,7 +89,7 @@ void fit_lens(const Context& context, const LensFitArgs& args, const std::string
   save_tuned_lens(folder, result.lens);
   if (!context.json) return print_fit(context.out, result, args, folder);
   JsonValue json = json_head("lens", model);
-  json["fit"] = fit_json(result, args, folder);
+  json["fit"] = fit_json(result, args, folder, model.config().layers);
   print_json(json);
 }
 

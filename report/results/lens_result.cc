@@ -65,15 +65,15 @@ LinesPanel lines(const Lens& lens, const Names& names, const Result& result) {
 
 }  // namespace
 
+std::string internal::lens_site(LensSource of, int row, int layers) {
+  if (row == 0) return "embed";
+  if (of != LensSource::kResidual)
+    return site_name(of == LensSource::kMlp ? Site::kMlpOut : Site::kAttnOut, row - 1);
+  return row == layers ? "logits" : site_name(Site::kResidPost, row - 1);
+}
+
 std::vector<std::string> internal::lens_sites(const Lens& lens, int layers) {
-  const Site site = lens.of == LensSource::kResidual    ? Site::kResidPost
-                    : lens.of == LensSource::kAttention ? Site::kAttnOut
-                                                        : Site::kMlpOut;
-  return column_of(lens.layers, [&](int row) {
-    if (row == 0) return std::string("embed");
-    if (row == layers && lens.of == LensSource::kResidual) return std::string("logits");
-    return site_name(site, row - 1);
-  });
+  return column_of(lens.layers, [&](int row) { return lens_site(lens.of, row, layers); });
 }
 
 HeatPanel internal::lens_heat(const Lens& lens, const PageSource& source, LensCell cell) {

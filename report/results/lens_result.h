@@ -10,8 +10,9 @@
 
 namespace vitrine::internal {
 
-/// Where each row's vector was read: "embed", "blocks.3.hook_resid_post", and "logits" for the
-/// model's own output.
+/// Where the vector of a row (of Lens::layers) was read: "embed", "blocks.3.hook_resid_post", and
+/// "logits" for the model's own output.
+std::string lens_site(LensSource of, int row, int layers);
 std::vector<std::string> lens_sites(const Lens& lens, int layers);
 
 /// What a grid's cells show.

@@ -150,8 +150,9 @@ TEST(LensCommand, FitsWhatItThenReads) {
   const Json& fit = json["fit"];
   EXPECT_EQ(fit["alpha"], 0.01);
   EXPECT_EQ(fit["fitted_tokens"].get<int>() + fit["held_out_tokens"].get<int>(), 400);
-  ASSERT_EQ(fit["layers"].size(), 6u);
-  for (const Json& row : fit["layers"])
+  ASSERT_EQ(fit["sites"].size(), 6u);
+  EXPECT_EQ(fit["sites"][5]["site"], "blocks.4.hook_resid_post");
+  for (const Json& row : fit["sites"])
     EXPECT_LT(row["tuned_kl"].get<double>(), row["normalized_kl"].get<double>()) << row;
   const Json tuned = run_json({"lens", "--prompt", "The keys to the cabinet", "--translators",
                                folder / "tuned", "--position", "-1", "--kl"});
