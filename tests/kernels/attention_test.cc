@@ -288,6 +288,7 @@ TEST_P(AttentionTest, MatchesTheOracleForRaggedBatchesWithPast) {
                        {{1, 0}, {7, 30}, {33, 1}, {1, 63}, {1, 64}, {8, 121}, {9, 120}, {50, 15}});
   check_against_oracle(3, 64, {{1, 130}, {2, 16}, {1, 600}});
   check_against_oracle(1, 33, {{1, 5}});
+  check_against_oracle(1, 16, {{2, 33 * 64 - 1}, {1, 32 * 64 - 1}});  // and 32 tiles, and more
   check_against_oracle(1, 130, {{1, 70}, {20, 50}});
 }
 

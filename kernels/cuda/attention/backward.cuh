@@ -291,14 +291,11 @@ VITRINE_DEVICE void store_gradient(const float (&sums)[kBlocks][4], float factor
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = own_row + lane_row() + 8 * half;
-#pragma unroll
-    for (int block = 0; block < kBlocks; ++block) {
-      const int channel = 8 * block + 2 * lane_quad();
-      if (row >= head.rows || channel >= head.width()) continue;
+    if (row >= head.rows) continue;
+    store_pairs<T, kBlocks>(head.row(to, row), head.width(), lane_channel, [&](int block) {
       const float* sum = sums[block] + 2 * half;
-      store_pair<T>(head.row(to, row) + channel, sum[0] * factor, sum[1] * factor,
-                    channel + 1 < head.width());
-    }
+      return Pair<T>{narrow<T>(sum[0] * factor), narrow<T>(sum[1] * factor)};
+    });
   }
 }
 

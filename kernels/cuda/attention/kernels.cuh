@@ -102,6 +102,23 @@ struct HeadView {
                       : Chunk{};
   }
 
+  /// The same of all spans of query lane_row(), issued together.
+  template <int kSpans>
+  VITRINE_DEVICE void load_queries(Chunk (&spans)[kSpans]) const {
+    const int row = lane_row(), first = lane_quad() * kChunk<T>;
+    const int left = row < rows ? width() - first : 0;
+    const T* from = q(row) + first;
+    if (width() % kChunk<T> == 0 && reinterpret_cast<uintptr_t>(from) % sizeof(Chunk) == 0) {
+#pragma unroll
+      for (int span = 0; span < kSpans; ++span)
+        spans[span] = span * kSpan<T> < left ? load_chunk(from + span * kSpan<T>) : Chunk{};
+    } else {
+#pragma unroll
+      for (int span = 0; span < kSpans; ++span)
+        spans[span] = load_part(from + span * kSpan<T>, left - span * kSpan<T>);
+    }
+  }
+
   /// scores += q.k of 16 queries and a tile of keys over all channels.
   VITRINE_DEVICE void add_all_scores(float (&scores)[kKeyBlocks][4], int first, int begin) const {
     for (int span = 0; span * kSpan<T> < width(); ++span) {

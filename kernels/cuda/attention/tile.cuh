@@ -159,16 +159,23 @@ struct Shares {
   float mine, theirs;
 };
 
-/// A part in which all scores are -inf leaves the other as it is, whatever that is; so does one
-/// that nothing was added to.
-VITRINE_DEVICE Shares join(PartialSoftmax& mine, const PartialSoftmax& theirs) {
-  const float highest = fmaxf(mine.highest, theirs.highest);
+/// Of parts with these highest scores. A part in which all scores are -inf leaves the other as it
+/// is, whatever that is; so does one that nothing was added to.
+VITRINE_DEVICE Shares shares_of(float mine, float theirs) {
+  const float highest = fmaxf(mine, theirs);
   const auto share = [&](float own) {
     return own == highest ? 1.0f : power_of_two(exponent_of_two(own) - exponent_of_two(highest));
   };
-  const Shares shares{share(mine.highest), share(theirs.highest)};
-  mine.highest = highest;
-  mine.sum = fmaf(theirs.sum, shares.theirs, mine.sum * shares.mine);
+  return {share(mine), share(theirs)};
+}
+VITRINE_DEVICE float joined(float mine, float theirs, const Shares& shares) {
+  return fmaf(theirs, shares.theirs, mine * shares.mine);
+}
+
+VITRINE_DEVICE Shares join(PartialSoftmax& mine, const PartialSoftmax& theirs) {
+  const Shares shares = shares_of(mine.highest, theirs.highest);
+  mine.highest = fmaxf(mine.highest, theirs.highest);
+  mine.sum = joined(mine.sum, theirs.sum, shares);
   return shares;
 }
 
@@ -326,34 +333,34 @@ struct Sums {
   }
 };
 
-VITRINE_DEVICE float joined(float mine, float theirs, const Shares& shares) {
-  return fmaf(theirs, shares.theirs, mine * shares.mine);
-}
-
 /// o of each query that takes part, joined with p V; value(block, span) are this lane's 16 bytes of
 /// 8 channels.
 template <class T, int kHalves, int kBlocks, class Value>
 VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile,
                         const Shares (&shares)[kHalves], const bool (&takes_part)[kHalves],
                         const Value& value) {
+  constexpr int kTogether = kHalves == 1 ? kSideBySide<T> : 1;  // of one half, time counts
 #pragma unroll
-  for (int block = 0; block < kBlocks; ++block) {
-    float c[kPairs<kHalves>][4] = {};
+  for (int first = 0; first < kBlocks; first += kTogether) {
+    float c[kPairs<kHalves> * kTogether][4] = {};
 #pragma unroll
     for (int span = 0; span < kTileSpans<T>; ++span) {
-      const Operand<T> right = operand<T>(value(block, span));
+      Operand<T> right[kTogether];
 #pragma unroll
-      for (int pair = 0; pair < kPairs<kHalves>; ++pair) {
-        if constexpr (kHalves == 1)
-          mma_span<T>(c[pair], tile.p[0][span], right);
-        else
-          mma_span<T>(c[pair], tile.p[2 * pair][span], tile.p[2 * pair + 1][span], right);
+      for (int i = 0; i < kTogether; ++i) right[i] = operand<T>(value(first + i, span));
+      if constexpr (kHalves == 1) {
+        mma_spans<T>(c, tile.p[0][span], right);
+      } else {
+#pragma unroll
+        for (int pair = 0; pair < kPairs<kHalves>; ++pair)
+          mma_span<T>(c[pair], tile.p[2 * pair][span], tile.p[2 * pair + 1][span], right[0]);
       }
     }
 #pragma unroll
-    for (int i = 0; i < 2 * kHalves; ++i) {
-      float& o = sums.o[block][i];
-      if (takes_part[i / 2]) o = joined(o, c[i / 4][i % 4], shares[i / 2]);
+    for (int i = 0; i < kTogether * 2 * kHalves; ++i) {
+      const int half = i / 2 % kHalves, block = i / (2 * kHalves);
+      float& o = sums.o[first + block][2 * half + i % 2];
+      if (takes_part[half]) o = joined(o, c[block + half / 2][half % 2 * 2 + i % 2], shares[half]);
     }
   }
 }
@@ -412,20 +419,30 @@ VITRINE_DEVICE void add_tile(Sums<kHalves, kBlocks>& sums, const Weights<T, kHal
     mix_masked(sums, tile, shares, rows, begin, value);
 }
 
-/// Two neighbouring elements, the second only if there is one.
+/// Two neighbouring elements.
 template <class T>
-VITRINE_DEVICE void store_pair(T* to, float first, float second, bool both) {
-  struct alignas(2 * sizeof(T)) Pair {
-    T first, second;
-  };
-  const Pair pair{narrow<T>(first), narrow<T>(second)};
-  if (both && reinterpret_cast<uintptr_t>(to) % sizeof(Pair) == 0) {
-    *reinterpret_cast<Pair*>(to) = pair;
-    return;
+struct alignas(2 * sizeof(T)) Pair {
+  T first, second;
+};
+/// Stores a row's channels, of which this lane has the Pair pair(i) at channel(i). Whether pairs
+/// can be stored is decided once.
+template <class T, int kCount, class Channel, class Values>
+VITRINE_DEVICE void store_pairs(T* row, int channels, const Channel& channel, const Values& pair) {
+  if (channels % 2 == 0 && reinterpret_cast<uintptr_t>(row) % sizeof(Pair<T>) == 0) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      if (channel(i) < channels) *reinterpret_cast<Pair<T>*>(row + channel(i)) = pair(i);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      if (channel(i) < channels) row[channel(i)] = pair(i).first;
+      if (channel(i) + 1 < channels) row[channel(i) + 1] = pair(i).second;
+    }
   }
-  to[0] = pair.first;
-  if (both) to[1] = pair.second;
 }
+/// This lane's first channel of a block of 8.
+VITRINE_DEVICE int lane_channel(int block) { return 8 * block + 2 * lane_quad(); }
 
 /// z = o / sum of the queries; z is that of query 0 and the first channel of `sums`, of `channels`
 /// that are the head's.
@@ -435,15 +452,12 @@ VITRINE_DEVICE void store_z(const Sums<kHalves, kBlocks>& sums, int count, T* z,
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {
     const int row = lane_row() + 8 * half;
+    if (row >= count) continue;
     const float inverse = quotient(1.0f, sums.softmax[half].sum);
-#pragma unroll
-    for (int block = 0; block < kBlocks; ++block) {
-      const int channel = 8 * block + 2 * lane_quad();
-      if (row >= count || channel >= channels) continue;
+    store_pairs<T, kBlocks>(z + row * stride, channels, lane_channel, [&](int block) {
       const float* o = sums.o[block] + 2 * half;
-      store_pair<T>(z + row * stride + channel, o[0] * inverse, o[1] * inverse,
-                    channel + 1 < channels);
-    }
+      return Pair<T>{narrow<T>(o[0] * inverse), narrow<T>(o[1] * inverse)};
+    });
   }
 }
 

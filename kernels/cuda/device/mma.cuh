@@ -110,31 +110,56 @@ VITRINE_DEVICE Chunk shared_by_halves(const Chunk& c) {
 }
 VITRINE_DEVICE int half_of_lane() { return lane_id() % 2 * 2 + lane_id() % 4 / 2; }
 
-/// c += left x right over one span. `top` is this lane's share of row l / 4, `bottom` of row l / 4
-/// + 8.
+/// Instructions of a span: of float32 each product takes three.
+template <class T>
+inline constexpr int kSteps = sizeof(T) == 2 ? 2 : 6;
+
+/// One of them, which all follow each other in this order. `top` is this lane's share of row l / 4,
+/// `bottom` of row l / 4 + 8.
+template <class T>
+VITRINE_DEVICE void mma_step_of(int step, float (&c)[4], const Operand<T>& top,
+                                const Operand<T>& bottom, const Operand<T>& right) {
+  if constexpr (sizeof(T) == 2) {
+    const uint32_t *t = top.chunk.word, *b = bottom.chunk.word, *r = right.chunk.word;
+    const int i = 2 * step;
+    mma_step<T>(c, t[i], b[i], t[i + 1], b[i + 1], r[i], r[i + 1]);
+  } else {  // the small products first
+    const int i = step / 3 * 2, product = step % 3;
+    const uint32_t *t = (product == 0 ? top.low : top.high).word,
+                   *b = (product == 0 ? bottom.low : bottom.high).word,
+                   *r = (product == 1 ? right.low : right.high).word;
+    mma_step<T>(c, t[i], b[i], t[i + 1], b[i + 1], r[i], r[i + 1]);
+  }
+}
+
+/// c += left x right over one span.
 template <class T>
 VITRINE_DEVICE void mma_span(float (&c)[4], const Operand<T>& top, const Operand<T>& bottom,
                              const Operand<T>& right) {
-  if constexpr (sizeof(T) == 2) {
-    const uint32_t *t = top.chunk.word, *b = bottom.chunk.word, *r = right.chunk.word;
-    mma_step<T>(c, t[0], b[0], t[1], b[1], r[0], r[1]);
-    mma_step<T>(c, t[2], b[2], t[3], b[3], r[2], r[3]);
-  } else {
-    const uint32_t *th = top.high.word, *bh = bottom.high.word, *rh = right.high.word;
-    const uint32_t *tl = top.low.word, *bl = bottom.low.word, *rl = right.low.word;
 #pragma unroll
-    for (int i = 0; i < 4; i += 2) {  // the small products first
-      mma_step<T>(c, tl[i], bl[i], tl[i + 1], bl[i + 1], rh[i], rh[i + 1]);
-      mma_step<T>(c, th[i], bh[i], th[i + 1], bh[i + 1], rl[i], rl[i + 1]);
-      mma_step<T>(c, th[i], bh[i], th[i + 1], bh[i + 1], rh[i], rh[i + 1]);
-    }
-  }
+  for (int step = 0; step < kSteps<T>; ++step) mma_step_of<T>(step, c, top, bottom, right);
 }
 
 /// The same where only the first 8 of the 16 rows hold anything.
 template <class T>
 VITRINE_DEVICE void mma_span(float (&c)[4], const Operand<T>& top, const Operand<T>& right) {
   mma_span<T>(c, top, Operand<T>{}, right);
+}
+
+/// How many products are computed side by side, so that none waits for the one before it.
+template <class T>
+inline constexpr int kSideBySide = sizeof(T) == 2 ? 8 : 4;
+
+/// The same with several right operands, each with its own sums.
+template <class T, int kTiles>
+VITRINE_DEVICE void mma_spans(float (*c)[4], const Operand<T>& top,
+                              const Operand<T> (&right)[kTiles]) {
+#pragma unroll
+  for (int step = 0; step < kSteps<T>; ++step) {
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile)
+      mma_step_of<T>(step, c[tile], top, Operand<T>{}, right[tile]);
+  }
 }
 
 // --- right operands that lie along their columns

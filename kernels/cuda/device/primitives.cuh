@@ -102,6 +102,19 @@ VITRINE_DEVICE HalfChunk load_half_if(bool there, const void* from) {
   return c;
 }
 
+/// All of a value of global memory, issued here.
+template <class V>
+VITRINE_DEVICE V load_at_once(const V* from) {
+  constexpr int kHalves = sizeof(V) / sizeof(HalfChunk);
+  struct Halves {
+    HalfChunk at[kHalves];
+  } halves;
+#pragma unroll
+  for (int i = 0; i < kHalves; ++i)
+    halves.at[i] = load_half_if(true, reinterpret_cast<const HalfChunk*>(from) + i);
+  return std::bit_cast<V>(halves);
+}
+
 /// The first `count` of a chunk's elements, one by one, the others 0: for rows that are not aligned
 /// to 16 bytes, and for ends.
 template <class T>
@@ -243,11 +256,43 @@ VITRINE_DEVICE float warp_max(float value) {
   for (int mask = kWarp / 2; mask > 0; mask /= 2) value = fmaxf(value, shuffle_xor(value, mask));
   return value;
 }
+VITRINE_DEVICE uint32_t warp_max(uint32_t value) {
+#if defined(__CUDACC__)
+  return __reduce_max_sync(0xffffffffu, value);
+#else
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) {
+    const uint32_t other = shuffle_xor(value, mask);
+    if (other > value) value = other;
+  }
+  return value;
+#endif
+}
+VITRINE_DEVICE uint64_t warp_max(uint64_t value) {
+  const auto high = static_cast<uint32_t>(value >> 32);
+  const uint32_t highest = warp_max(high);
+  return static_cast<uint64_t>(highest) << 32 |
+         warp_max(high == highest ? static_cast<uint32_t>(value) : 0u);
+}
+
+// --- blocks
+
+/// Called by one thread of each of `blocks` blocks: whether it is the last. If so, its block sees
+/// what all of them had written, after a barrier of its own. The counter is zero before the first
+/// and after the last.
+VITRINE_DEVICE bool last_to_arrive(uint32_t* counter, int blocks) {
+  __threadfence();
+  if (atomicAdd(counter, 1u) + 1 != static_cast<uint32_t>(blocks)) return false;
+  *counter = 0;
+  __threadfence();
+  return true;
+}
 
 // --- launches
 
 /// Waits for the kernels that were launched before, where this one may have begun early. Before it,
-/// a kernel may touch only what no kernel of the pass writes: weights.
+/// a kernel may touch only what no earlier kernel of the pass writes: weights, the placed batch,
+/// the cache's older tokens. A pass itself begins after all that was issued before it has ended:
+/// with a copy of its batch, or as a graph.
 VITRINE_DEVICE void wait_for_previous_kernel() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
