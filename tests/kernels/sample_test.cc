@@ -89,6 +89,26 @@ TEST_P(SampleTest, GreedyTakesTheSmallestIdAmongEquals) {
   EXPECT_EQ(sample(Matrix(*backend, many, 1, 5000), 0.0f, 0, 1.0f, uniform)[0], 2777);
 }
 
+// Several blocks share a row of GPT-2's size; its best token may be any block's.
+TEST_P(SampleTest, ARowAloneDrawsWhatItDrawsInABatch) {
+  constexpr int64_t kRows = 5, kVocab = 50257;
+  std::vector<float> logits = normal(random, kRows * kVocab, 3.0f);
+  const int64_t best[kRows] = {0, 1023, 1024, 31 * 1024, kVocab - 1};
+  for (int64_t r = 0; r < kRows; ++r) logits[static_cast<size_t>(r * kVocab + best[r])] = 50.0f;
+  const std::vector<double> uniform = {0.0, 0.2, 0.4, 0.6, 0.999};
+  const Matrix at(*backend, logits, kRows, kVocab);
+  const std::vector<int32_t> greedy = sample(at, 0.0f, 0, 1.0f, uniform);
+  for (const float temperature : {0.0f, 20.0f}) {
+    const std::vector<int32_t> together = sample(at, temperature, 50, 0.95f, uniform);
+    for (size_t r = 0; r < kRows; ++r) {
+      EXPECT_EQ(greedy[r], best[r]);
+      EXPECT_EQ(sample(at.mat().row_range(static_cast<int64_t>(r), 1), temperature, 50, 0.95f,
+                       std::span(uniform).subspan(r, 1))[0],
+                together[r]);
+    }
+  }
+}
+
 TEST_P(SampleTest, EqualTokensAreDrawnInTheOrderOfTheirIds) {
   for (int64_t vocab : {200, 5000, 70000}) {
     std::vector<float> logits(static_cast<size_t>(vocab), -0.0f);

@@ -7,7 +7,8 @@
 #include "kernels/cuda/runtime/cuda_backend.h"
 
 // Sampling as Hugging Face's logits warpers do it, in their order: temperature, top-k, top-p; then
-// one draw. A block for each row.
+// one draw. Several blocks look for the best token of a row, each in a part of the vocabulary. The
+// last of them to be done has the row's best one, and draws.
 //
 // A token's probability is a whole number, its *mass*: exp(score - highest score) in units so small
 // that all of a vocabulary's fit in 63 bits. So a sum does not depend on its order, and a draw
@@ -19,7 +20,8 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kMostThreads = 1024;
+constexpr int kMaxThreads = 1024, kMaxParts = kWarp;
+constexpr int kTokensOfThread = 2;  // that it loads together
 constexpr int kUsualBest =
     128;  // tokens at least that a draw without top-k looks at first; they have most of the mass
 constexpr int kFewBest = 256;  // top_k up to which a shortlist is tried
@@ -33,6 +35,8 @@ struct Sampling {
   float unit_mass;  ///< the best token's mass: a power of two
   const double* uniform;
   int32_t* ids;
+  Key* bests;  ///< [row][part]
+  uint32_t* counters;
 };
 
 /// The tokens of one row and what each weighs.
@@ -133,20 +137,50 @@ VITRINE_DEVICE int draw_from_all(const Sampling& s, const Tokens& t, double unif
   return id_of(descend(t.vocab, 0, share_of(uniform, mass), key_at, mass_of, before, m));
 }
 
-__global__ void __launch_bounds__(kMostThreads) sample_rows(Sampling s) {
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr Key kNothing = ~Key{0};  // a row's best if it has a NaN or infinity: above all others
+
+/// The best token of this block's part of a row.
+VITRINE_DEVICE Key best_of_part(const Tokens& t, SelectMemory& m) {
+  const int step = static_cast<int>(gridDim.y * blockDim.x);
+  Key best = 0;
+#pragma unroll 1
+  for (int first = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x); first < t.vocab;
+       first += kTokensOfThread * step) {
+    float logits[kTokensOfThread];
+#pragma unroll
+    for (int i = 0; i < kTokensOfThread; ++i)
+      logits[i] = i == 0 || first + i * step < t.vocab ? t.logits[first + i * step] : -kInfinity;
+#pragma unroll
+    for (int i = 0; i < kTokensOfThread; ++i)
+      best = larger(best, logits[i] < kInfinity ? key_of(logits[i], first + i * step) : kNothing);
+  }
+  return block_max(best, m.warps);
+}
+
+/// Replaces a part's best token by the row's. False if this is not the last block of the row.
+/// `m` is free afterwards.
+VITRINE_DEVICE bool join_parts(Key& best, Key* bests, uint32_t* counter, SelectMemory& m) {
+  const int parts = static_cast<int>(gridDim.y);
+  if (threadIdx.x == 0) {
+    if (parts > 1) bests[blockIdx.y] = best;
+    m.index = parts == 1 || last_to_arrive(counter, parts) ? 1 : 0;
+  }
+  __syncthreads();
+  if (parts == 1) return true;
+  if (m.index == 0) return false;
+  best = warp_max(bests[lane_id() < parts ? lane_id() : 0]);
+  return true;
+}
+
+__global__ void __launch_bounds__(kMaxThreads) sample_rows(Sampling s) {
   let_next_kernel_start();
   wait_for_previous_kernel();
   SelectMemory& m = *shared_memory<SelectMemory>();
   const int64_t row = blockIdx.x;
   Tokens t{s.logits.at(row, 0), s.vocab, s.temperature, s.unit_mass};
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  constexpr Key kNothing = ~Key{0};  // higher than any token's
-  Key best = 0;
-  for_each_token(t.vocab, [&](int id) {
-    best = larger(best, t.logits[id] < kInfinity ? key_of(t.logits[id], id) : kNothing);
-  });
-  best = block_max(best, m.warps);
-  __syncthreads();
+  Key best = best_of_part(t, m);
+  if (!join_parts(best, s.bests + row * gridDim.y, s.counters + row, m)) return;
   const bool valid = best != kNothing && t.logits[id_of(best)] > -kInfinity;
   int id = valid ? id_of(best) : -1;
   if (valid) t.highest = t.score(id);
@@ -158,27 +192,40 @@ __global__ void __launch_bounds__(kMostThreads) sample_rows(Sampling s) {
   if (threadIdx.x == 0) s.ids[row] = id;
 }
 
+/// Blocks of each row; more rows than there are counters have one each.
+int64_t parts_of(int64_t rows, int64_t vocab, size_t counters) {
+  if (static_cast<size_t>(rows) > counters) return 1;
+  return std::min<int64_t>(ceil_div(vocab, kMaxThreads * kTokensOfThread), kMaxParts);
+}
+
 }  // namespace
 
+size_t CudaBackend::sample_bytes(Mat logits) const {
+  return static_cast<size_t>(logits.rows * parts_of(logits.rows, logits.cols, kCounters)) *
+         sizeof(Key);
+}
+
 void CudaBackend::sample_on_device(Mat logits, float temperature, int top_k, float top_p,
-                                   const double* uniform, int32_t* ids) {
+                                   const double* uniform, int32_t* ids, std::byte* memory) {
   const float unit_mass =
       static_cast<float>((uint64_t{1} << 62) / std::bit_ceil(static_cast<uint64_t>(logits.cols)));
-  const LaunchShape shape{.grid = dim3(logits.rows),
-                          .block = dim3(threads_for(ceil_div(logits.cols, kQuad), kMostThreads)),
+  const LaunchShape shape{.grid = dim3(logits.rows, parts_of(logits.rows, logits.cols, kCounters)),
+                          .block = dim3(threads_for(ceil_div(logits.cols, kQuad), kMaxThreads)),
                           .shared = sizeof(SelectMemory),
                           .may_start_early = true};
   launch(*device_, shape, sample_rows,
          Sampling{float_rows(logits, "sampling"), static_cast<int>(logits.cols), temperature, top_k,
-                  top_p, unit_mass, uniform, ids});
+                  top_p, unit_mass, uniform, ids, reinterpret_cast<Key*>(memory),
+                  reinterpret_cast<uint32_t*>(counters_.data())});
 }
 
 void CudaBackend::sample(const SampleArgs& args) {
-  std::byte* memory = scratch(args.uniform.size_bytes() + args.ids.size_bytes());
-  auto* uniform = reinterpret_cast<double*>(memory);
-  auto* ids = reinterpret_cast<int32_t*>(memory + args.uniform.size_bytes());
+  std::byte* memory =
+      scratch(sample_bytes(args.logits) + args.uniform.size_bytes() + args.ids.size_bytes());
+  auto* uniform = reinterpret_cast<double*>(memory + sample_bytes(args.logits));
+  auto* ids = reinterpret_cast<int32_t*>(uniform + args.uniform.size());
   upload(uniform, args.uniform.data(), args.uniform.size_bytes());
-  sample_on_device(args.logits, args.temperature, args.top_k, args.top_p, uniform, ids);
+  sample_on_device(args.logits, args.temperature, args.top_k, args.top_p, uniform, ids, memory);
   download(args.ids.data(), ids, args.ids.size_bytes());
 }
 

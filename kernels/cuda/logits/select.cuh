@@ -68,13 +68,11 @@ VITRINE_DEVICE void for_each_token(int vocab, const F& f) {
 /// The highest of all threads' values. `slots` is free again after the next barrier.
 template <class T, class Slot>
 VITRINE_DEVICE T block_max(T value, Slot* slots) {
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) value = larger(value, shuffle_xor(value, mask));
+  value = warp_max(value);
   if (lane_id() == 0) slots[warp_id()] = value;
   __syncthreads();
-  T highest = static_cast<T>(slots[0]);
-  for (int w = 1; w < static_cast<int>(blockDim.x) / kWarp; ++w)
-    highest = larger(highest, static_cast<T>(slots[w]));
-  return highest;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  return warp_max(static_cast<T>(slots[lane_id() < warps ? lane_id() : 0]));
 }
 
 struct Crossing {

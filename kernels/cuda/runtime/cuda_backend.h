@@ -121,9 +121,11 @@ class CudaBackend : public Backend {
   /// Selection in the form of kernel parameters; lists that are too long are placed in scratch
   /// memory.
   cuda::SelectionView place_selection(const Selection& where, std::span<const int64_t> limits);
-  /// sample() between memory of the device: `uniform` and `ids` are [rows].
+  /// sample() between memory of the device: `uniform` and `ids` are [rows], `memory` has
+  /// sample_bytes().
   void sample_on_device(Mat logits, float temperature, int top_k, float top_p,
-                        const double* uniform, int32_t* ids);
+                        const double* uniform, int32_t* ids, std::byte* memory);
+  size_t sample_bytes(Mat logits) const;
 
   /// attention(); new tokens' keys and values, where given, are appended first.
   void attend(Mat k, Mat v, const AttentionArgs& args);

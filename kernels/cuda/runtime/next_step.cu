@@ -35,23 +35,42 @@ struct StepNumbers {
   int32_t* tokens;
 };
 
-/// One block. Sequences with a full cache do not advance; their later samples are ignored.
+/// Where a row is before it moves on, and the number that its next token is drawn with.
+struct RowNow {
+  SequenceSlice* sequence;
+  int64_t past, capacity;
+  int32_t position;
+  double uniform;
+};
+
+/// One block. Sequences with a full cache do not advance; their later samples are ignored. Only the
+/// drawn tokens are an earlier kernel's of this step: all else is read before the wait.
 __global__ void advance(SequenceSlice* sequences, int32_t* ids, int32_t* positions,
                         const int32_t* sequence_of_row, int rows, StepNumbers n) {
   let_next_kernel_start();
-  wait_for_previous_kernel();
   const int32_t now = *n.step;
-  __syncthreads();  // everybody has read it
-  for (int row = static_cast<int>(threadIdx.x); row < rows; row += static_cast<int>(blockDim.x)) {
-    SequenceSlice& sequence = sequences[sequence_of_row[row]];
+  const auto row_now = [&](int row) {
+    SequenceSlice* sequence = sequences + sequence_of_row[row];
+    return RowNow{sequence, sequence->past, sequence->capacity, positions[row],
+                  n.uniforms[static_cast<int64_t>(now + 1) * rows + row]};
+  };
+  const auto move_on = [&](int row, const RowNow& at) {
     const int32_t drawn = n.drawn[row];
     n.tokens[static_cast<int64_t>(now) * rows + row] = drawn;
     ids[row] = drawn < 0 ? 0 : drawn;  // the host stops at -1; until then any token can be read
-    n.uniform[row] = n.uniforms[static_cast<int64_t>(now + 1) * rows + row];
-    if (sequence.past + 1 >= sequence.capacity) continue;
-    sequence.past += 1;
-    positions[row] += 1;
-  }
+    n.uniform[row] = at.uniform;
+    if (at.past + 1 >= at.capacity) return;
+    at.sequence->past = at.past + 1;
+    positions[row] = at.position + 1;
+  };
+  int row = static_cast<int>(threadIdx.x);
+  const RowNow first = row < rows ? row_now(row) : RowNow{};
+  wait_for_previous_kernel();
+  __syncthreads();  // all threads have read the step
+  if (row < rows) move_on(row, first);
+#pragma unroll 1
+  for (row += static_cast<int>(blockDim.x); row < rows; row += static_cast<int>(blockDim.x))
+    move_on(row, row_now(row));
   if (threadIdx.x == 0) *n.step = now + 1;
 }
 
@@ -59,7 +78,8 @@ __global__ void advance(SequenceSlice* sequences, int32_t* ids, int32_t* positio
 
 void CudaBackend::next_step(const NextStepArgs& args) {
   const BatchView batch = view(*args.batch);
-  sample_on_device(args.logits, args.temperature, args.top_k, args.top_p, args.uniform, args.drawn);
+  sample_on_device(args.logits, args.temperature, args.top_k, args.top_p, args.uniform, args.drawn,
+                   scratch(sample_bytes(args.logits)));
   if (args.captured_bytes > 0) {
     const auto chunks = static_cast<int64_t>(args.captured_bytes / sizeof(Chunk));
     launch(*device_,
