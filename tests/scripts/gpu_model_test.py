@@ -29,6 +29,10 @@ class Walk(unittest.TestCase):
         found = walk("LDG.E R4, [R2.64]", "FADD R5, R4, R4", "EXIT")
         self.assertEqual(found.end, 1 + chip.LATENCY_L2 + 1 + 1)
 
+    def test_shuffles_and_atomic_operations_are_waited_for(self):
+        self.assertGreater(walk("SHFL.BFLY PT, R4, R5, 0x1, 0x1f", "FADD R6, R4, R4", "EXIT").end, chip.LATENCY_SHUFFLE)
+        self.assertGreater(walk("ATOMG.E.ADD.STRONG.GPU PT, R4, desc[UR14][R2.64], R5", "IADD3 R6, R4, R4, RZ", "EXIT").end, chip.LATENCY_ATOMIC)
+
     def test_independent_loads_are_under_way_together(self):
         one = walk("LDG.E R4, [R2.64]", "FADD R6, R4, R4", "EXIT").end
         two = walk("LDG.E R4, [R2.64]", "LDG.E R5, [R2.64+0x4]", "FADD R6, R4, R5", "EXIT").end
@@ -44,6 +48,18 @@ class Walk(unittest.TestCase):
         self.assertEqual(cold.loads_before_wait, 1)
         self.assertGreater(cold.end - cold.waited, chip.LATENCY_DRAM - 10)
         self.assertIn(hidden.end - 2 * chip.LATENCY_DRAM, range(10))
+
+    def test_a_wait_of_some_warps_is_passed_over(self):
+        lines = ("@P0 BRA 0x20", "ACQBULK", "LDG.E.128 R4, [R2.64]", "ACQBULK", "FADD R8, R7, R7", "EXIT")
+        self.assertEqual(walk(*lines).loads_before_wait, 1)
+
+    def test_what_a_launch_does_not_do_is_passed_over(self):
+        loop = ("@P0 BRA 0x30", "LDG.E R4, [R2.64]", "@P1 BRA 0x10", "EXIT")
+        self.assertNotIn("load", walk(*loop, trips={"load": 0}).uses)
+        self.assertEqual(walk(*loop, trips={"load": 2}).uses["load"], 2)
+        join = ("@P0 BRA 0x20", "ATOMG.E.ADD PT, R4, [R2.64], R5", "EXIT")
+        self.assertNotIn("atomic", walk(*join, trips={"atomic": 0}).uses)
+        self.assertIn("atomic", walk(*join).uses)
 
     def test_a_loop_goes_round_as_often_as_it_is_told(self):
         lines = ("HMMA.16816.F32.BF16 R4, R8, R12, R4", "@P0 BRA 0x0", "EXIT")

@@ -8,6 +8,7 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Callable
 
 from gpu_time import chip
 
@@ -68,6 +69,8 @@ def words_of(name: str) -> int:
 def registers_of(name: str, unit: str, operands: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Registers read, registers written: what has several in a row is known by the instruction."""
     parts = [part.strip() for part in operands.split(",")]
+    if unit in ("shuffle", "atomic") and len(parts) > 1 and parts[0].startswith("P"):
+        parts = parts[1:]  # SHFL.BFLY PT, R4, R5, ...
     if unit in ("store", "copy", "barrier", "control") or not parts or name.startswith(("STS", "STSM")):
         width = words_of(name) if unit == "store" or name.startswith("STS") else 1
         reads = [int(m[1]) + i for part in parts for m in REGISTER.finditer(part) for i in range(2 if m[2] else width if "[" not in part else 1)]
@@ -201,15 +204,20 @@ def kind_of_loop(code: list[Instruction], loop: tuple[int, int]) -> str:
     return next((unit for unit in ("tensor", "groups", "copy", "load", "shared", "store") if unit in units), "other")
 
 
-def takes(code: list[Instruction], at: dict[int, int], i: int, spent: set[str]) -> bool:
+def takes(code: list[Instruction], at: dict[int, int], i: int, spent: set[str], avoided: Callable[[int, int], bool]) -> bool:
     """Whether a branch forward with a condition is taken: over an exit. Of an `if` with an `else` the side that uses tensor cores is, or the one
-    with wide accesses; an `if` alone is entered, but for what a unit whose use is spent would do."""
+    with wide accesses; an `if` alone is entered, but for what a unit whose use is spent would do, and for a wait before the one that all come to.
+    avoided(begin, end): whether that stretch of the code holds what this launch does not do."""
     branch = code[i]
     other = at.get(branch.target, 0)
-    if other <= i:
+    if other <= i or branch.name.startswith("BRA.DIV"):  # the latter is for warps that are not together
         return False
     inside = code[i + 1:other]
     if inside and inside[0].name == "EXIT" and not inside[0].conditional:
+        return True
+    if any(c.name.startswith("ACQBULK") for c in inside) and any(c.name.startswith("ACQBULK") for c in code[other:]):
+        return True
+    if avoided(i + 1, other):
         return True
     units = {instruction.unit for instruction in inside} & {"tensor", "groups", "copy", "load", "store", "shared"}
     if units and units <= spent:
@@ -242,6 +250,13 @@ class Trip:
     def spent(self) -> set[str]:
         return {unit for unit, most in self.trips.items() if unit.endswith("s at most") and self.used.get(unit[:-9], 0) >= most}
 
+    def avoided(self, begin: int, end: int) -> bool:
+        """Whether [begin, end) holds a whole loop of a kind that goes round 0 times, or an atomic operation or one in double precision where
+        there are 0."""
+        if any(self.trips.get(c.unit) == 0 for c in self.code[begin:end] if c.unit in ("atomic", "wide")):
+            return True
+        return any(self.trips.get(self.kinds[back]) == 0 and begin <= first and back < end for back, (first, _) in self.loops.items())
+
     def next(self, i: int) -> int:
         """The index after that of i; -1 at the end."""
         instruction = self.code[i]
@@ -263,14 +278,14 @@ class Trip:
                 return i + 1
             out = [c.target for c in self.code[first:i] if c.target is not None and c.target > instruction.address]
             return self.at.get(out[0], i + 1) if out else -1  # the way out is a branch from the middle
-        if instruction.target in self.at and (not instruction.conditional or takes(self.code, self.at, i, spent)):
+        if instruction.target in self.at and (not instruction.conditional or takes(self.code, self.at, i, spent, self.avoided)):
             return self.at[instruction.target]
         return i + 1
 
 
 def walk(code: list[Instruction], trips: dict[str, float], lead: float = 0.0, copies_cold: bool = False) -> Walk:
     """In order, an instruction a cycle at most, each when its operands are there. A loop goes round as often as `trips` says of its kind,
-    once otherwise; "shareds at most" is how many instructions of that unit a round has, "last barrier" the number of the one it ends at. `lead`: cycles after the start when the kernel
+    once otherwise, and is passed over if that is 0; "shareds at most" is how many instructions of that unit a round has, "last barrier" the number of the one it ends at. `lead`: cycles after the start when the kernel
     before has ended; loads before the wait come from memory, later ones from L2."""
     trip = Trip(code, trips)
     has_wait = any(instruction.name.startswith("ACQBULK") for instruction in code)

@@ -101,8 +101,13 @@ def few_rows(at: Pass, launch: Launch) -> Use:
     groups = math.ceil(outputs / 8)
     rounds = math.ceil(groups / launch.grid[0]) * math.ceil(parts / warps)
     again = min(groups, launch.grid[0]) * at.rows * inputs * ELEMENT
-    return Use(linear_bytes(at, launch, inputs, outputs), again + ELEMENT * inputs * outputs,
-               {"tensor": rounds, "shareds at most": min(parts, warps) + 2}, streams=True)
+    trips: dict[str, float] = {"tensor": rounds, "shared": math.ceil(min(parts, warps) / 4)}  # the parts' sums are added four at a time
+    if launch.shared >= (2 + at.rows) * inputs * 4:  # with their layernorm: its weights and the rows in float32
+        items = at.rows * min(math.ceil(inputs / 128), 8)  # warps of the rows' own blocks; two items of a warp at a time
+        trips["shared"] = max(trips["shared"], math.ceil(items / warps / 2))
+    else:
+        trips["wide"] = 0
+    return Use(linear_bytes(at, launch, inputs, outputs), again + ELEMENT * inputs * outputs, trips, streams=True)
 
 
 def many_rows(at: Pass, launch: Launch) -> Use:
@@ -145,8 +150,9 @@ def attend_many(at: Pass, launch: Launch) -> Use:
 def attend_few(at: Pass, launch: Launch) -> Use:
     tiles = math.ceil((at.tokens + 8) / KEYS)
     idle = launch.blocks - at.batch * at.size.heads * tiles  # leave at once
-    return Use(attention_bytes(at), attention_bytes(at), {"load": math.ceil(tiles / 4)}, average=1 - max(0, idle) / launch.blocks,
-               streams=True, copies_cold=True)
+    # One query: no scan of values, no further new tokens. Of several tiles the last block joins 8 at a time.
+    trips = {"shared": 0, "atomic": 0, "load": 0} if tiles == 1 else {"shared": 0, "load": math.ceil(tiles / 8)}
+    return Use(attention_bytes(at), attention_bytes(at), trips, average=1 - max(0, idle) / launch.blocks, streams=True, copies_cold=True)
 
 
 def layernorm(at: Pass, launch: Launch) -> Use:
@@ -159,7 +165,12 @@ def append(at: Pass, launch: Launch) -> Use:
 
 def sample(at: Pass, launch: Launch) -> Use:
     logits = at.batch * VOCABULARY * 4
-    return Use(0.0, logits, {"load": math.ceil(VOCABULARY / launch.block / 4), "last barrier": 3})  # greedy: the highest of a block is all
+    rounds = math.ceil(VOCABULARY / launch.block / launch.grid[1] / 2)
+    return Use(0.0, logits, {"load": rounds, "last barrier": 3})  # greedy: the highest of a row is all
+
+
+def advance(at: Pass, launch: Launch) -> Use:
+    return Use(0.0, 0.0, {"load": 0 if at.rows <= launch.block else 1})
 
 
 def maps(at: Pass, launch: Launch) -> Use:
@@ -176,6 +187,7 @@ DESCRIPTIONS: list[tuple[str, Callable[[Pass, Launch], Use]]] = [
     (r"^layernorm_row<", layernorm),
     (r"^append<", append),
     (r"^sample_rows\(", sample),
+    (r"^advance\(", advance),
     (r"^write<.*\(AttentionArgs, BatchView\)", maps),
 ]
 
