@@ -160,6 +160,13 @@ class Time(unittest.TestCase):
 
 
 class Shapes(unittest.TestCase):
+    def test_a_layernorm_in_a_projection_is_known_by_its_memory(self):
+        def trips(shared: int) -> dict:
+            operation = launches.Operation("linear", 0, 2 * 768 * 2304)
+            return kernels.describe(SMALL, launches.Launch("few_rows_kernel<Bf16, 1, 2>(...)", (288, 1, 1), 96, shared, operation=operation)).trips
+        self.assertEqual(trips(1568 + 1536)["wide"], 0)  # no sums in double precision
+        self.assertNotIn("wide", trips(1568 + 1536 + 3 * 768 * 4 + 96))
+
     def test_a_product_is_known_by_its_operations_and_its_grid(self):
         flops = 2 * 768 * 3072
         up = launches.Launch("few_rows_kernel<Bf16, 1, 1>(...)", (384, 1, 1), 96, operation=launches.Operation("linear", 0, flops))

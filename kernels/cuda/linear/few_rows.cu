@@ -71,34 +71,44 @@ VITRINE_DEVICE void multiply_part(const LinearOperands& operands, const std::byt
   // Spans of x loaded at once; of float32, whose operands take two registers more each, one.
   constexpr int kBatch = kSource == Source::kShared ? (sizeof(T) == 4 ? 1 : 2) : 8 / kGroups;
   const int row = first_row + lane_id() / 4, first = part * kPart<T>;
+  const auto multiply = [&](auto whole) {
 #pragma unroll
-  for (int begin = 0; begin < kSpansOfPart; begin += kBatch) {
-    Chunk x[kBatch][kGroups];
+    for (int begin = 0; begin < kSpansOfPart; begin += kBatch) {
+      Chunk x[kBatch][kGroups];
 #pragma unroll
-    for (int i = 0; i < kBatch * kGroups; ++i) {
-      const int span = begin + i / kGroups, group = i % kGroups;
-      if constexpr (kSource == Source::kShared)
-        x[span - begin][group] = load_shared_share(shared_part + span * kSpanBytes);
-      else
-        x[span - begin][group] =
-            load_x<T, kSource>(operands, row + 8 * group, first + span * kSpan<T>);
+      for (int i = 0; i < kBatch * kGroups; ++i) {
+        const int span = begin + i / kGroups, group = i % kGroups;
+        if constexpr (kSource == Source::kShared)
+          x[span - begin][group] = load_shared_share(shared_part + span * kSpanBytes);
+        else
+          x[span - begin][group] =
+              load_x<T, kSource>(operands, row + 8 * group, first + span * kSpan<T>);
+      }
+      // While x is under way, and all together: an exchange takes as long as a product.
+      if (begin == 0) {
+#pragma unroll
+        for (Chunk& chunk : weights.chunk) chunk = shared_by_halves(chunk);
+      }
+      if constexpr (kSource == Source::kAligned) __syncwarp();  // no product before the last load
+#pragma unroll
+      for (int s = 0; s < kBatch; ++s) {
+        const Operand<T> right = operand<T>(weights.chunk[begin + s]);
+        weights.load(begin + s);
+        if (!whole.value && first + (begin + s) * kSpan<T> >= operands.in) continue;
+        if constexpr (kGroups == 1)
+          mma_span<T>(sums, operand<T>(x[s][0]), right);
+        else
+          mma_span<T>(sums, operand<T>(x[s][0]), operand<T>(x[s][1]), right);
+      }
     }
-    // While x is under way, and all together: an exchange takes as long as a product.
-    if (begin == 0) {
-#pragma unroll
-      for (Chunk& chunk : weights.chunk) chunk = shared_by_halves(chunk);
-    }
-#pragma unroll
-    for (int s = 0; s < kBatch; ++s) {
-      const Operand<T> right = operand<T>(weights.chunk[begin + s]);
-      weights.load(begin + s);
-      if (first + (begin + s) * kSpan<T> >= operands.in) continue;
-      if constexpr (kGroups == 1)
-        mma_span<T>(sums, operand<T>(x[s][0]), right);
-      else
-        mma_span<T>(sums, operand<T>(x[s][0]), operand<T>(x[s][1]), right);
-    }
-  }
+  };
+  // A part that is whole needs no branches between its products; elsewhere registers are too few
+  // for both ways.
+  constexpr bool kHasBoth = kSource == Source::kShared && sizeof(T) == 2;
+  if (kHasBoth && first + kPart<T> <= operands.in)
+    multiply(std::bool_constant<kHasBoth>{});
+  else
+    multiply(std::false_type{});
 }
 
 /// Puts a warp's sums down as [rows][kOutputs].
@@ -115,23 +125,19 @@ VITRINE_DEVICE void store_sums(const float (&sums)[4], float* to) {
 
 template <int kGroups>
 constexpr int kTile = 8 * kGroups* kOutputs;
-/// Floats of the totals and of two rounds of the warps' sums.
+/// Of two rounds of the warps' sums.
 template <int kGroups>
 constexpr size_t sums_bytes(int64_t warps) {
-  return static_cast<size_t>(2 * warps + 1) * kTile<kGroups> * sizeof(float);
+  return static_cast<size_t>(2 * warps) * kTile<kGroups> * sizeof(float);
 }
 
-/// Warps that an SM's registers hold, and for which they are allotted: of 80 each, or of more where
-/// they hold rows of x.
-template <class T, Source kSource>
-constexpr int kResidentWarps = kSource == Source::kShared ? 24
-                               : sizeof(T) == 4           ? 12
-                                                          : 16;
+/// Warps that an SM's registers hold, and for which they are allotted: of 80 each, or of up to 168
+/// where they hold rows of x. Those have 48 KB of weights in flight.
+template <Source kSource>
+constexpr int kResidentWarps = kSource == Source::kShared ? 24 : 12;
 
 template <class T, int kGroups, Source kSource>
-__global__ void __launch_bounds__(kSource == Source::kShared ? kMaxWarps * kWarp
-                                                             : kResidentWarps<T, kSource> * kWarp,
-                                  kSource == Source::kShared ? 2 : 1)
+__global__ void __launch_bounds__(kMaxWarps* kWarp, kResidentWarps<kSource> / kMaxWarps)
     few_rows_kernel(LinearOperands operands, Epilogue epilogue, NormOperand norm) {
   const int warps = static_cast<int>(blockDim.x) / kWarp, warp = warp_id(),
             row = static_cast<int>(blockIdx.y) * 8 * kGroups;
@@ -150,24 +156,30 @@ __global__ void __launch_bounds__(kSource == Source::kShared ? kMaxWarps * kWarp
 #pragma unroll
   for (int s = 0; s < kSpansOfPart; ++s) weights.load(s);
   const SharedRows<T> shared(operands, norm, shared_memory());
-  if constexpr (kSource == Source::kShared) shared.begin();
+  if constexpr (kSource == Source::kShared) shared.begin_weights();
   let_next_kernel_start();
   wait_for_previous_kernel();
-  if constexpr (kSource == Source::kShared) shared.fill();
+  if constexpr (kSource == Source::kShared) shared.begin_rows();
 
   // After the rows, of whose last part more may be read than there is.
-  float* totals = shared_memory<float>();
+  float* partials = shared_memory<float>();
   if constexpr (kSource == Source::kShared)
-    totals += SharedRows<T>::bytes(operands.rows, operands.in, norm.warps) / sizeof(float);
-  float* partial = totals + kTile<kGroups>;
+    partials += SharedRows<T>::bytes(operands.rows, operands.in, norm.warps) / sizeof(float);
   const int rows = operands.rows - row < 8 * kGroups ? operands.rows - row : 8 * kGroups;
-  const int own = static_cast<int>(threadIdx.x), elements = rows * kOutputs;
+  const int own = static_cast<int>(threadIdx.x), own_row = row + own / kOutputs;
+  int own_column = static_cast<int>(blockIdx.x) * kOutputs + own % kOutputs;
+  const bool has_element = own < rows * kOutputs;
+  const auto terms_of_column = [&] {
+    return has_element && own_column < operands.out ? epilogue.terms(own_row, own_column)
+                                                    : Epilogue::Terms{};
+  };
+  Epilogue::Terms terms = terms_of_column();  // under way with the rows
+  if constexpr (kSource == Source::kShared) shared.finish_rows();
+  int round = 0;
   for (int column = static_cast<int>(blockIdx.x) * kOutputs; column < operands.out;
        column += step) {
-    const auto inside = [&](int e) { return e < elements && column + e % kOutputs < operands.out; };
-    Epilogue::Terms own_terms{};
-    if (inside(own)) own_terms = epilogue.terms(row + own / kOutputs, column + own % kOutputs);
-    for (int first = 0; first < parts; first += warps) {
+    float total = 0.0f;
+    for (int first = 0; first < parts; first += warps, ++round) {
       const bool last = first + warps >= parts;
       const int part = first + warp;
       point_at(last ? column + step : column, last ? warp : part + warps);
@@ -175,21 +187,20 @@ __global__ void __launch_bounds__(kSource == Source::kShared ? kMaxWarps * kWarp
       multiply_part<T, kGroups, kSource>(operands,
                                          shared.lane_row() + (part < parts ? part : 0) * kPartBytes,
                                          row, part, weights, sums);
+      // In the other half than before: sums there may still be read until the next barrier.
+      float* partial = partials + round % 2 * warps * kTile<kGroups>;
       store_sums<kGroups>(sums, partial + warp * kTile<kGroups>);
       __syncthreads();
       const int count = parts - first < warps ? parts - first : warps;
-      for (int e = own; e < elements; e += static_cast<int>(blockDim.x)) {
-        float sum = first == 0 ? 0.0f : totals[e];
-        for (int p = 0; p < count; ++p) sum += partial[p * kTile<kGroups> + e];
-        totals[e] = sum;
-        if (!last || !inside(e)) continue;
-        const int r = row + e / kOutputs, c = column + e % kOutputs;
-        epilogue.finish<T>(r, c, sum, e == own ? own_terms : epilogue.terms(r, c));
+      if (has_element) {
+#pragma unroll 4
+        for (int p = 0; p < count; ++p) total += partial[p * kTile<kGroups> + own];
       }
-      // The other half until the next barrier: sums here are still being read.
-      partial = totals + kTile<kGroups> +
-                (partial == totals + kTile<kGroups> ? warps * kTile<kGroups> : 0);
     }
+    if (has_element && own_column < operands.out)
+      epilogue.finish<T>(own_row, own_column, total, terms);
+    own_column += step;
+    terms = terms_of_column();
   }
 }
 
@@ -200,9 +211,16 @@ int64_t warps_of(const LinearOperands& operands) {
   return ceil_div(parts, ceil_div(parts, kMaxWarps));
 }
 
+/// The warps of a block that has a thread for each of its outputs, too.
+template <class T, int kGroups>
+int64_t block_warps_of(const LinearOperands& operands) {
+  const int64_t rows = std::min<int64_t>(operands.rows, 8 * kGroups);
+  return std::max<int64_t>(warps_of<T>(operands), ceil_div(rows * kOutputs, kWarp));
+}
+
 template <class T>
 size_t shared_bytes(const LinearOperands& operands, const NormOperand& norm) {
-  return sums_bytes<1>(warps_of<T>(operands)) +
+  return sums_bytes<1>(block_warps_of<T, 1>(operands)) +
          SharedRows<T>::bytes(operands.rows, operands.in, norm.warps);
 }
 
@@ -216,9 +234,10 @@ bool fits_twice(const Device& device, const LinearOperands& operands, const Norm
 template <class T, int kGroups, Source kSource>
 void launch_groups(Device& device, const LinearOperands& operands, const Epilogue& epilogue,
                    const NormOperand& norm = {}) {
-  const int64_t warps = warps_of<T>(operands), columns = ceil_div(operands.out, kOutputs);
+  const int64_t warps = block_warps_of<T, kGroups>(operands),
+                columns = ceil_div(operands.out, kOutputs);
   const int64_t resident =
-                    std::max<int64_t>(kResidentWarps<T, kSource> / warps, 1) * device.processors(),
+                    std::max<int64_t>(kResidentWarps<kSource> / warps, 1) * device.processors(),
                 tours = ceil_div(columns, resident);
   const LaunchShape shape{
       .grid = dim3(ceil_div(columns, tours), ceil_div(operands.rows, 8 * kGroups)),

@@ -6,8 +6,8 @@
 
 // The few rows of x that a block multiplies, in its shared memory: as they are, or normalized by
 // the block itself. A layernorm computed here has the bits of norm/layernorm.cu: the same threads'
-// sums in the same order, by as many warps as the block has. Each of its warps' shares of a row is
-// an item, and the block's warps take the items in turn.
+// sums in the same order, by as many warps as the block has. The block's warps take those
+// warps' shares of a row in turn, two at a time.
 
 namespace vitrine::internal::cuda {
 
@@ -52,14 +52,14 @@ class SharedRows {
                             std::byte* memory)
       : operands_(operands), norm_(norm), memory_(memory) {}
 
-  /// Begins what needs no earlier kernel.
-  VITRINE_DEVICE void begin() const {
+  /// Begins to bring in what needs no earlier kernel.
+  VITRINE_DEVICE void begin_weights() const {
     if (norm_.weight == nullptr) return;
     copy_floats(weight(), norm_.weight);
     copy_floats(bias(), norm_.bias);
   }
-  /// Brings the rows in; afterwards all threads of the block see them.
-  VITRINE_DEVICE void fill() const {
+  /// Begins to bring the rows in.
+  VITRINE_DEVICE void begin_rows() const {
     if (norm_.weight == nullptr) {
       copy_rows();
     } else {
@@ -67,6 +67,9 @@ class SharedRows {
         copy_floats(values() + row * operands_.in, norm_.x.at(row, 0));
     }
     copy_async_commit();
+  }
+  /// Afterwards all threads of the block see the rows.
+  VITRINE_DEVICE void finish_rows() const {
     copy_async_wait<0>();
     __syncthreads();
     if (norm_.weight != nullptr) normalize();
@@ -115,50 +118,97 @@ class SharedRows {
     });
   }
 
-  /// f(item, its row, its thread of the row's block) for the items of this warp.
+  /// What one warp of a row's block sums.
+  struct Share {
+    int warp, thread;
+    bool there;
+  };
+  static constexpr int kTogether = 2;  // shares of a warp whose sums do not wait for each other
+  /// f(row, shares) for all that this warp does; a share that is not there is the first again.
   template <class F>
-  VITRINE_DEVICE void for_each_item(const F& f) const {
-    for (int item = warp_id(); item < operands_.rows * norm_.warps;
-         item += static_cast<int>(blockDim.x) / kWarp)
-      f(item, item / norm_.warps, item % norm_.warps * kWarp + lane_id());
+  VITRINE_DEVICE void for_each_shares(const F& f) const {
+    const int step = static_cast<int>(blockDim.x) / kWarp;
+    for (int row = 0; row < operands_.rows; ++row) {
+      for (int first = warp_id(); first < norm_.warps; first += kTogether * step) {
+        Share shares[kTogether];
+#pragma unroll
+        for (int i = 0; i < kTogether; ++i) {
+          const bool there = first + i * step < norm_.warps;
+          const int warp = there ? first + i * step : first;
+          shares[i] = {warp, warp * kWarp + lane_id(), there};
+        }
+        f(row, shares);
+      }
+    }
   }
-  /// f(column, the row's quad there) for each quad of a thread of the row's block.
+  /// f(i, column, the row's quad there, its elements) for each quad of shares[i]. Without a branch:
+  /// where there is none, the quad is zeros and has 0 elements.
   template <class F>
-  VITRINE_DEVICE void for_each_quad_of(int row, int thread, const F& f) const {
-    const float* from = values() + row * operands_.in;
-    for_each_quad<NormOperand::kHeld>(
-        operands_.in,
-        [&](int64_t column, int, int) { f(column, load_quad(from + column, kQuad, true)); },
-        static_cast<unsigned>(thread), static_cast<unsigned>(norm_.warps * kWarp));
+  VITRINE_DEVICE void for_each_quad_of(int row, const Share (&shares)[kTogether],
+                                       const F& f) const {
+#pragma unroll
+    for (int held = 0; held < NormOperand::kHeld; ++held) {
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) {
+        const int column = (shares[i].thread + held * norm_.warps * kWarp) * kQuad;
+        const bool there = column < operands_.in;
+        const float* from = values() + row * operands_.in + column;
+        f(i, column, there ? load_quad(from, kQuad, true) : Quad{}, there ? kQuad : 0);
+      }
+    }
   }
-  VITRINE_DEVICE float mean(int row) const {
-    return norm_.mean(sum_of_warps(sums() + row * norm_.warps, norm_.warps));
+  VITRINE_DEVICE void put(double* slots, int row, const Share (&shares)[kTogether],
+                          double (&sums)[kTogether]) const {
+#pragma unroll
+    for (int mask = kWarp / 2; mask > 0; mask /= 2) {
+#pragma unroll
+      for (double& sum : sums) sum += shuffle_xor(sum, mask);
+    }
+    if (lane_id() != 0) return;
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      if (shares[i].there) slots[row * norm_.warps + shares[i].warp] = sums[i];
+    }
   }
-  VITRINE_DEVICE void put(double* slots, int item, double sum) const {
-    sum = warp_sum(sum);
-    if (lane_id() == 0) slots[item] = sum;
+  /// sum_of_warps() of a row, whose slots are read some at a time. No sum is -0, so 0 changes none.
+  VITRINE_DEVICE double sum_of_row(const double* slots, int row) const {
+    constexpr int kAtOnce = sizeof(T) == 4 ? 2 : 4;  // of float32, registers are few
+    double sum = 0.0;
+#pragma unroll
+    for (int first = 0; first < kNormWarps; first += kAtOnce) {
+      double parts[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i)
+        parts[i] = first + i < norm_.warps ? slots[row * norm_.warps + first + i] : 0.0;
+#pragma unroll
+      for (const double part : parts) sum += part;
+    }
+    return sum;
   }
+  VITRINE_DEVICE float mean(int row) const { return norm_.mean(sum_of_row(sums(), row)); }
+  VITRINE_DEVICE float scale(int row) const { return norm_.scale(sum_of_row(squares(), row)); }
   VITRINE_DEVICE void normalize() const {
-    for_each_item([&](int item, int row, int thread) {
-      double sum = 0.0;
-      for_each_quad_of(row, thread, [&](int64_t, const Quad& x) { add_values(sum, x); });
-      put(sums(), item, sum);
+    for_each_shares([&](int row, const Share(&shares)[kTogether]) {
+      double added[kTogether] = {};
+      for_each_quad_of(row, shares,
+                       [&](int i, int, const Quad& x, int) { add_values(added[i], x); });
+      put(sums(), row, shares, added);
     });
     __syncthreads();
-    for_each_item([&](int item, int row, int thread) {
-      double sum = 0.0;
+    for_each_shares([&](int row, const Share(&shares)[kTogether]) {
       const float own = mean(row);
-      for_each_quad_of(row, thread,
-                       [&](int64_t, const Quad& x) { add_squares(sum, x, own, kQuad); });
-      put(squares(), item, sum);
+      double added[kTogether] = {};
+      for_each_quad_of(row, shares, [&](int i, int, const Quad& x, int count) {
+        add_squares(added[i], x, own, count);
+      });
+      put(squares(), row, shares, added);
     });
     __syncthreads();
-    for_each_item([&](int, int row, int thread) {
-      const float own = mean(row),
-                  scale = norm_.scale(sum_of_warps(squares() + row * norm_.warps, norm_.warps)),
-                  inverse = 1.0f / scale;
+    for_each_shares([&](int row, const Share(&shares)[kTogether]) {
+      const float own = mean(row), inverse = 1.0f / scale(row);
       T* to = reinterpret_cast<T*>(memory_ + row * stride(operands_.in));
-      for_each_quad_of(row, thread, [&](int64_t column, const Quad& x) {
+      for_each_quad_of(row, shares, [&](int i, int column, const Quad& x, int count) {
+        if (count == 0 || !shares[i].there) return;
         store_quad(to + column,
                    normalized(x, own, inverse, load_quad(weight() + column, kQuad, true),
                               load_quad(bias() + column, kQuad, true)),
