@@ -25,10 +25,16 @@ float towards_zero(int64_t sum, int exponent) {
   return std::bit_cast<float>(bits | (sum < 0 ? 0x80000000u : 0));
 }
 
+float value(const Operand& operand, size_t i) {
+  if (!operand.finite) return operand.value[i];
+  return std::ldexp(static_cast<float>(operand.significand[i / 4][i % 4]),
+                    operand.exponent[i / 4][i % 4] - 10);
+}
+
 /// Where not all is finite.
-float special_sum(const float* left, const float* right, size_t count, float c) {
+float special_sum(const Operand& left, const Operand& right, size_t begin, size_t count, float c) {
   float sum = c;
-  for (size_t i = 0; i < count; ++i) sum += left[i] * right[i];
+  for (size_t i = begin; i < begin + count; ++i) sum += value(left, i) * value(right, i);
   return std::isfinite(sum) ? std::numeric_limits<float>::quiet_NaN() : sum;
 }
 
@@ -47,7 +53,7 @@ float one_sum(const TensorCore& core, const Operand& left, const Operand& right,
               float c) {
   constexpr int kProductBits = 20, kFloatBits = 23;  // of the fractions
   if (!all_finite(left, 4 * begin, 4 * kFours) || !all_finite(right, 4 * begin, 4 * kFours))
-    return special_sum(left.value + 4 * begin, right.value + 4 * begin, 4 * kFours, c);
+    return special_sum(left, right, 4 * begin, 4 * kFours, c);
   if (!std::isfinite(c)) return c;
 
   const uint32_t bits = std::bit_cast<uint32_t>(c);

@@ -39,7 +39,7 @@ struct Operand {
   Four significand[4] = {}, exponent[4] = {};
   bool finite = true;    ///< all of them
   bool zero = false;     ///< all of them
-  float value[16] = {};  ///< written where not all are finite
+  float value[16] = {};  ///< only where not all are finite
 };
 
 /// Whether all its numbers are zeros.

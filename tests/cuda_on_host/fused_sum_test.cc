@@ -60,5 +60,17 @@ TEST(FusedSum, KeepsWhatIsNotFinite) {
   EXPECT_EQ(sum(huge, huge, 0.0f), infinity);
 }
 
+// As an instruction's operands are gathered: the values of a finite one are not written down.
+TEST(FusedSum, MultipliesAnInfinityByAFiniteOperand) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Element minus_two = element(MmaKind::kBf16, 0xc000);
+  Operand left, right;
+  left.significand[0][0] = minus_two.significand;
+  left.exponent[0][0] = minus_two.exponent;
+  right.finite = false;
+  right.value[0] = infinity;
+  EXPECT_EQ(fused_sum(kHopper, MmaKind::kBf16, left, right, 1.0f), -infinity);
+}
+
 }  // namespace
 }  // namespace vitrine::internal::cuda_on_host
