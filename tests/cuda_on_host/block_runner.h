@@ -20,6 +20,8 @@ void stand_back();
 /// Does `work` when no thread of the block can go on without it.
 void when_idle(std::function<void()> work);
 Products& products();
+/// Whether all threads made what their copies brought visible to products.
+bool products_see_all_copies();
 
 [[noreturn]] void stop(const char* what);
 

@@ -82,7 +82,7 @@ const T* exchange(const T& value) {
   return slots;
 }
 
-void copy_async(void* to, const void* from, int bytes);
+void copy_async(void* to, const void* from, int bytes, int size = 16);
 void copy_async_commit();
 void copy_async_wait(int pending);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <boost/context/detail/fcontext.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -27,7 +28,7 @@ enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kWaiting, kStandingB
 struct PendingCopy {
   void* to;
   const void* from;
-  size_t bytes;
+  size_t bytes, size;
   int group;
 };
 
@@ -61,6 +62,10 @@ class Runner {
   void wait_until(const std::function<bool()>& ready);
   void stand_back();
   void when_idle(std::function<void()> work) { idle_work_.push_back(std::move(work)); }
+  bool products_see_all_copies() const {
+    return std::all_of(fibers_.begin(), fibers_.begin() + static_cast<std::ptrdiff_t>(count_),
+                       [](const auto& fiber) { return fiber->products.sees_copies; });
+  }
 
  private:
   static void enter(fiber::transfer_t from);
@@ -293,19 +298,21 @@ void wait_until(const std::function<bool()>& ready) { runner().wait_until(ready)
 void stand_back() { runner().stand_back(); }
 void when_idle(std::function<void()> work) { runner().when_idle(std::move(work)); }
 Products& products() { return runner().current().products; }
+bool products_see_all_copies() { return runner().products_see_all_copies(); }
 std::byte* exchange_slots() {
   Warp& warp = runner().warp();
   return warp.slots[warp.turn];
 }
 
-void copy_async(void* to, const void* from, int bytes) {
-  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 ||
-      (bytes > 0 && reinterpret_cast<uintptr_t>(from) % 16 != 0)) {
-    stop("copy_async of memory that is not aligned to 16 bytes");
+void copy_async(void* to, const void* from, int bytes, int size) {
+  const auto whole = static_cast<size_t>(size);
+  if (reinterpret_cast<uintptr_t>(to) % whole != 0 ||
+      (bytes > 0 && reinterpret_cast<uintptr_t>(from) % whole != 0)) {
+    stop("copy_async of memory that is not aligned to its size");
   }
-  std::memset(to, 0xff, 16);
+  std::memset(to, 0xff, whole);
   Fiber& fiber = runner().current();
-  fiber.copies.push_back({to, from, static_cast<size_t>(bytes), fiber.group});
+  fiber.copies.push_back({to, from, static_cast<size_t>(bytes), whole, fiber.group});
 }
 
 void copy_async_commit() { ++runner().current().group; }
@@ -317,8 +324,9 @@ void copy_async_wait(int pending) {
     if (copy.group >= fiber.group - pending) {
       later.push_back(copy);
     } else {
-      std::memset(copy.to, 0, 16);
+      std::memset(copy.to, 0, copy.size);
       if (copy.bytes > 0) std::memcpy(copy.to, copy.from, copy.bytes);
+      fiber.products.sees_copies = false;
     }
   }
   fiber.copies = std::move(later);

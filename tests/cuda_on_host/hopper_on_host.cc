@@ -79,8 +79,11 @@ void compute(const Products::One& product) {
   const int thread = static_cast<int>(place().thread.x), lane = thread % 32,
             top = thread / 32 % 4 * 16 + lane / 4;
   Element left[2][16], right[16];
-  load(product.kind, product.left, top, left[0]);
-  load(product.kind, product.left, top + 8, left[1]);
+  for (int half = 0; half < 2; ++half) {
+    if (!product.in_registers) load(product.kind, product.left, top + 8 * half, left[half]);
+    for (int i = 0; product.in_registers && i < 16; ++i)
+      left[half][i] = element(product.kind, product.rows[half][i]);
+  }
   for (int i = 0; i < product.columns / 4; ++i) {
     load(product.kind, product.right, i / 2 * 8 + lane % 4 * 2 + i % 2, right);
     for (int half = 0; half < 2; ++half) {
@@ -88,6 +91,13 @@ void compute(const Products::One& product) {
       c = fused_sum(kHopper, product.kind, left[half], right, product.accumulate ? c : 0.0f);
     }
   }
+}
+
+void begin_product(const Products::One& product) {
+  Products& own = products();
+  if (!own.begun) stop("products without products_begin()");
+  if (!products_see_all_copies()) stop("products of copies without products_see_copies()");
+  own.pending.push_back(product);
 }
 
 }  // namespace
@@ -128,10 +138,22 @@ void products_begin() {
 void products_commit() { ++products().group; }
 
 void multiply(MmaKind kind, float* c, int columns, uint64_t left, uint64_t right, bool accumulate) {
-  Products& own = products();
-  if (!own.begun) stop("products without products_begin()");
-  own.pending.push_back({kind, c, columns, left, right, accumulate, own.group});
+  begin_product({kind, c, columns, left, right, accumulate, products().group});
 }
+
+void multiply(MmaKind kind, float* c, Left left, uint64_t right, bool accumulate) {
+  Products::One product{kind, c, 64, 0, right, accumulate, products().group, true};
+  const Left* lanes = exchange(left) + place().thread.x % 32 / 4 * 4;
+  // Words 0 and 1 are elements 0 to 7 of both rows, words 2 and 3 the others.
+  for (unsigned i = 0; i < 16; ++i) {
+    const uint32_t* words = lanes[i % 8 / 2].word + i / 8 * 2;
+    for (int half = 0; half < 2; ++half)
+      product.rows[half][i] = static_cast<uint16_t>(words[half] >> 16 * (i % 2));
+  }
+  begin_product(product);
+}
+
+void products_see_copies() { products().sees_copies = true; }
 
 void products_wait(int pending) {
   Products& own = products();

@@ -28,6 +28,10 @@ void products_commit();
 void products_wait(int pending);
 /// wgmma m64n<columns>k16; `left` and `right` are its descriptors.
 void multiply(MmaKind kind, float* c, int columns, uint64_t left, uint64_t right, bool accumulate);
+/// wgmma m64n64k16 with the left operand in registers.
+void multiply(MmaKind kind, float* c, Left left, uint64_t right, bool accumulate);
+/// fence.proxy.async; a product after copy_async_wait() without it ends the program.
+void products_see_copies();
 
 /// The products that a thread has begun.
 struct Products {
@@ -38,10 +42,13 @@ struct Products {
     uint64_t left, right;
     bool accumulate;
     int group;
+    bool in_registers = false;  ///< the left operand, which is then
+    uint16_t rows[2][16] = {};  ///< l / 4 and l / 4 + 8
   };
   std::vector<One> pending;
   int group = 0;
   bool begun = false;  ///< products_begin() since the last wait
+  bool sees_copies = true;
 };
 
 }  // namespace vitrine::internal::cuda_on_host

@@ -153,6 +153,11 @@ VITRINE_DEVICE void products_begin() { asm volatile("wgmma.fence.sync.aligned;" 
 VITRINE_DEVICE void products_commit() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
+/// After copy_async_wait() and before the barrier that lets others multiply: products see shared
+/// memory past this thread's own view of it.
+VITRINE_DEVICE void products_see_copies() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
 /// Waits until at most `kPending` of the committed groups, the newest, are under way.
 template <int kPending>
 VITRINE_DEVICE void products_wait() {
@@ -203,6 +208,27 @@ VITRINE_DEVICE void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t r
   }
 }
 
+#define VITRINE_MULTIPLY_WORDS(type)                                                   \
+  asm volatile(                                                                        \
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                     \
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type " {" VITRINE_NAMES_0 \
+      "}, {%32,%33,%34,%35}, %36, p, 1, 1, 0;\n}"                                      \
+      : VITRINE_32(0)                                                                  \
+      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right),            \
+        "r"(static_cast<int>(accumulate)))
+
+/// The same of 64 columns, the left operand in registers: of each lane the words that
+/// device/mma.cuh's instruction takes.
+template <class T>
+VITRINE_DEVICE void multiply(float (&c)[32], const uint32_t (&left)[4], uint64_t right,
+                             bool accumulate) {
+  if constexpr (std::is_same_v<T, Bf16>)
+    VITRINE_MULTIPLY_WORDS("bf16");
+  else
+    VITRINE_MULTIPLY_WORDS("f16");
+}
+
+#undef VITRINE_MULTIPLY_WORDS
 #undef VITRINE_NAMES_0
 #undef VITRINE_NAMES_1
 #undef VITRINE_NAMES_2
@@ -219,11 +245,18 @@ VITRINE_DEVICE void products_are_there(float (&c)[kCount]) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(c[i])::"memory");
 }
+/// Keeps the compiler from using a left operand's registers for others before this line, which must
+/// follow the wait for the products.
+VITRINE_DEVICE void products_have_read(uint32_t (&left)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(left[i])::"memory");
+}
 
 #else
 
 inline void products_begin() { cuda_on_host::products_begin(); }
 inline void products_commit() { cuda_on_host::products_commit(); }
+inline void products_see_copies() { cuda_on_host::products_see_copies(); }
 template <int kPending>
 void products_wait() {
   cuda_on_host::products_wait(kPending);
@@ -234,8 +267,15 @@ void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t right, bool accu
       std::is_same_v<T, Bf16> ? cuda_on_host::MmaKind::kBf16 : cuda_on_host::MmaKind::kF16;
   cuda_on_host::multiply(kKind, c, kColumns, left, right, accumulate);
 }
+template <class T>
+void multiply(float (&c)[32], const uint32_t (&left)[4], uint64_t right, bool accumulate) {
+  constexpr auto kKind =
+      std::is_same_v<T, Bf16> ? cuda_on_host::MmaKind::kBf16 : cuda_on_host::MmaKind::kF16;
+  cuda_on_host::multiply(kKind, c, {left[0], left[1], left[2], left[3]}, right, accumulate);
+}
 template <int kCount>
 void products_are_there(float (&)[kCount]) {}
+inline void products_have_read(uint32_t (&)[4]) {}
 
 #endif
 

@@ -165,6 +165,17 @@ VITRINE_DEVICE void copy_async(void* to, const void* from, int bytes) {
 #endif
 }
 
+/// The same of 4 bytes.
+VITRINE_DEVICE void copy_async_word(uint32_t* to, const void* from, int bytes) {
+#if defined(__CUDACC__)
+  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(from), "r"(bytes)
+               : "memory");
+#else
+  cuda_on_host::copy_async(to, from, bytes, 4);
+#endif
+}
+
 /// Of a chunk of which `count` elements are there, one at least.
 template <class T>
 VITRINE_DEVICE int bytes_of(int count) {
