@@ -67,6 +67,12 @@ class Walk(unittest.TestCase):
         self.assertAlmostEqual(found.uses["tensor"], 10 * chip.RATE_TENSOR)
         self.assertGreater(found.end, 9 * chip.LATENCY_TENSOR)  # each adds to the sums of the one before
 
+    def test_a_warp_groups_products_keep_the_tensor_cores_busy_and_are_waited_for(self):
+        product = "HGMMA.64x64x16.F32.BF16 R24, R56, gdesc[UR12], RZ, !UPT"
+        found = walk(product, product, "WARPGROUP.DEPBAR.LE gsb0, 0x0", "EXIT")
+        self.assertEqual(found.uses["groups"], 2 * 64 * 64 * 16 / (4096 / 2))  # half of 4096 operations a cycle are products
+        self.assertGreater(found.end, found.uses["groups"] + chip.LATENCY_GROUP)
+
     def test_rounds_are_those_of_the_outer_loop(self):
         product = "HMMA.16816.F32.BF16 R4, R8, R12, R4"
         found = walk(product, product, "@P0 BRA 0x10", "@P1 BRA 0x0", "EXIT", trips={"tensor": 3})
@@ -195,6 +201,13 @@ class Shapes(unittest.TestCase):
     def test_refuses_a_product_that_no_pass_has(self):
         with self.assertRaisesRegex(ValueError, "no matrix product"):
             kernels.describe(SMALL, launches.Launch("few_rows_kernel<Bf16, 1, 1>(...)", (96, 1, 1), 96, operation=launches.Operation("linear", 0, 10)))
+
+    def test_attention_over_prompts_reads_the_tiles_that_a_blocks_queries_see(self):
+        at = kernels.Pass(launches.SIZES["gpt2"], "forward", 1, 256)
+        for kernel in ("attend<Bf16, 64>(AttentionArgs)", "hopper_attend<Bf16>(AttentionArgs)"):
+            use = kernels.describe(at, launches.Launch(kernel, (12, 2, 1), 256))
+            self.assertEqual(use.l2, 12 * (2 + 4) * 64 * 64 * 2 * 2)  # 128 queries a block: 2 tiles of the first, 4 of the second
+            self.assertAlmostEqual(use.average, 2.5 / 4)
 
     def test_a_kernel_without_description_says_so(self):
         self.assertFalse(kernels.describe(SMALL, launches.Launch("a_kernel()", block=32)).known)

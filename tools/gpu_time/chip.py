@@ -24,6 +24,7 @@ LATENCY_ALU = 5  # [L] 4 to 5
 LATENCY_WIDE = 16  # [L] double precision
 LATENCY_SPECIAL = 18  # [E] reciprocals, exponentials, conversions, special registers, constants
 LATENCY_TENSOR = 33  # [L] m16n8k16
+LATENCY_GROUP = 33  # [E] of a warp group's product, after its cycles
 LATENCY_BARRIER = 30  # [E]
 LATENCY_ATOMIC = 600  # [E] there and back, and a fence
 
@@ -34,6 +35,7 @@ RATE_SPECIAL = 8  # [W] 4 lanes
 RATE_WIDE = 2  # [W] 16 lanes
 RATE_SHARED = 1  # [W] 128 bytes a cycle: 1 for 4 bytes a lane, 4 for 16
 RATE_TENSOR = 6.4  # [L] mma.sync reaches 62 to 65 % of wgmma's rate, which takes 4 for 16 x 8 x 16
+RATE_GROUP = 2048  # [W] products of two numbers in a cycle of a warp group's instruction, which keeps all four quarters busy
 OVERLAP = 0.75  # [E] of the busiest unit's rate is reached where blocks are in step with barriers
 OVERLAP_HOPPER = 0.92  # [E] ... where a warp copies and two groups multiply
 

@@ -174,6 +174,8 @@ def cost(instruction: Instruction) -> float:
     unit, name = instruction.unit, instruction.name
     if unit == "tensor":
         return chip.RATE_TENSOR
+    if unit == "groups":
+        return math.prod(map(int, name.split(".")[1].split("x"))) / chip.RATE_GROUP
     if unit in ("shared", "load", "store", "copy", "shuffle"):
         wide = 4 if name.startswith("LDSM") else words_of(name)
         return chip.RATE_SHARED * wide
@@ -291,6 +293,7 @@ def walk(code: list[Instruction], trips: dict[str, float], lead: float = 0.0, co
     has_wait = any(instruction.name.startswith("ACQBULK") for instruction in code)
     ready: dict[int, float] = {}
     groups: list[float] = [0.0]  # when each group of copies has arrived
+    products = 0.0  # when a warp group's products are there
     result, now, i, waited = Walk(), 0.0, 0, not has_wait
     while 0 <= i < len(code) and result.uses.get("issue", 0) < 1_000_000:
         instruction = code[i]
@@ -303,6 +306,10 @@ def walk(code: list[Instruction], trips: dict[str, float], lead: float = 0.0, co
             now = max(now, lead)
         elif unit == "copy":
             groups[-1] = max(groups[-1], now + (chip.LATENCY_DRAM if copies_cold or not waited else chip.LATENCY_L2))
+        elif unit == "groups":
+            products = max(products, now) + cost(instruction)
+        elif instruction.name.startswith("WARPGROUP.DEPBAR"):
+            now = max(now, products + chip.LATENCY_GROUP)
         elif instruction.name.startswith("LDGDEPBAR"):
             groups.append(0.0)
         elif instruction.name.startswith("DEPBAR"):

@@ -18,6 +18,7 @@ ELEMENT = 2  # bytes: predictions are of bf16
 PART = 256  # inputs that are summed apart
 KEYS = 64  # of a tile of attention
 GELU = 37  # instructions of an element's activation, counted in the machine code
+MASKING, SCALING = 85, 33  # instructions of 16 queries and a tile of attention, counted in the machine code
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,18 @@ def attention_bytes(at: Pass) -> float:
 
 
 def attend_many(at: Pass, launch: Launch) -> Use:
-    tiles = math.ceil(at.tokens / KEYS)
-    walked = at.size.heads * at.batch * tiles * (tiles + 1) / 2
-    return Use(from_memory(2 * attention_bytes(at)), walked * 2 * KEYS * 64 * ELEMENT, {"tensor": tiles}, average=(tiles + 1) / 2 / tiles)
+    """Hopper's kernel has a loop for the tiles that all queries of a block see, and one for the last two. The portable one has one: the walk meets
+    what masks a tile in each, and most have none. Both walks meet what scales scores by other factors than powers of two."""
+    tiles, blocks = math.ceil(at.tokens / KEYS), launch.grid[1]
+    read = at.size.heads * at.batch * sum(math.ceil(tiles * (i + 1) / blocks) for i in range(blocks))
+    masked = 2 * tiles / (tiles + 1)  # for each that a warp masks: a block's average length is so much shorter than its longest
+    if launch.kernel.startswith("hopper"):
+        masked *= 1.5  # one group of warps has one tile in the second loop, the other two
+        trips: dict[str, float] = {"groups": max(1, tiles - masked), "tensor": masked, "tensors at most": 0, "shareds at most": 4}
+        walked_over = SCALING * tiles
+    else:
+        trips, walked_over = {"tensor": tiles}, 2 * (SCALING * tiles + MASKING * (tiles - masked))
+    return Use(from_memory(2 * attention_bytes(at)), read * 2 * KEYS * 64 * ELEMENT, trips, average=(tiles + 1) / 2 / tiles, more=-walked_over)
 
 
 def attend_few(at: Pass, launch: Launch) -> Use:
@@ -183,7 +193,7 @@ DESCRIPTIONS: list[tuple[str, Callable[[Pass, Launch], Use]]] = [
     (r"^many_rows_kernel<", many_rows),
     (r"^hopper_linear<", hopper),
     (r"^attend<.*float\*", attend_few),
-    (r"^attend<", attend_many),
+    (r"^(hopper_)?attend<", attend_many),
     (r"^layernorm_row<", layernorm),
     (r"^append<", append),
     (r"^sample_rows\(", sample),

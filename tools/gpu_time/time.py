@@ -12,7 +12,7 @@ from gpu_time.kernels import Pass, Use, describe
 from gpu_time.launches import Launch
 
 OF_PROCESSOR = ("shared", "load", "store", "copy", "shuffle")  # units that its four quarters share
-NAMES = {"issue": "issuing instructions", "shared": "shared memory", "alu": "integers and logic", "fma": "float32", "tensor": "tensor cores",
+NAMES = {"issue": "issuing instructions", "shared": "shared memory", "alu": "integers and logic", "fma": "float32", "tensor": "tensor cores", "groups": "tensor cores",
          "special": "special functions", "load": "loads", "copy": "copies to shared memory", "store": "stores"}
 
 
@@ -52,7 +52,7 @@ def busiest_unit(walk: code.Walk, use: Use, launch: Launch) -> tuple[float, str]
     warps = math.ceil(launch.blocks * use.average / chip.PROCESSORS) * math.ceil(launch.block / 32)
     uses = dict(walk.uses)
     uses["issue"] = uses.get("issue", 0) + use.more
-    cycles = {unit: n * warps / (1 if unit in OF_PROCESSOR else 4) for unit, n in uses.items() if unit not in ("control", "barrier", "groups", "atomic")}
+    cycles = {unit: n * warps / (1 if unit in OF_PROCESSOR else 4) for unit, n in uses.items() if unit not in ("control", "barrier", "atomic")}
     unit = max(cycles, key=lambda name: cycles[name])
     return cycles[unit] / chip.CLOCK / use.overlap, NAMES.get(unit, unit)
 
