@@ -300,6 +300,24 @@ TEST(CudaCode, AttentionOverPromptsReadsKeysAndValuesForTwoProducts) {
   }
 }
 
+// Two blocks of 256 threads share an SM. A tile of 64 keys is two products of four instructions, in
+// a loop over tiles that all queries see and in one over the others; and what the copies brought is
+// made visible to them before the block's barrier.
+TEST(CudaCode, HopperAttentionMultipliesInGroupsAndFitsTwiceOnAnSm) {
+  const std::string file = "attention_hopper.sm_90a.o";
+  VITRINE_NEEDS_CODE(file);
+  for (const Kernel& kernel : read_report(kReports / "attention_hopper.sm_90a.txt"))
+    EXPECT_LE(kernel.registers, 128) << kernel.name;
+  for (const auto& [name, code] : disassemble(kReports / file)) {
+    const std::vector<std::string> all = instructions(code);
+    EXPECT_EQ(count(all, "HGMMA", ""), 2 * 2 * 4) << name;
+    const size_t fence = first_of(all, "FENCE.VIEW.ASYNC"), product = first_of(all, "HGMMA");
+    EXPECT_LT(first_of(all, kWait), first_of(all, "LDGSTS")) << name;
+    EXPECT_LT(fence, first_of(all, "BAR", fence)) << name;
+    EXPECT_LT(first_of(all, "BAR", fence), product) << name;
+  }
+}
+
 struct Promise {
   std::string file;    ///< NAME.ARCHITECTURE.o
   std::string kernel;  ///< part of its name
@@ -367,6 +385,7 @@ std::vector<Promise> promises() {
     list.push_back({"logits_sample." + architecture + ".o", "sample_rows", {"REDUX", "ATOM"}});
   }
   list.push_back({"linear_hopper.sm_90a.o", "", {"HGMMA", "UTMALDG", "SYNCS"}});
+  list.push_back({"attention_hopper.sm_90a.o", "attend", {"HGMMA", "LDGSTS", R"(MUFU\.EX2)"}});
   return list;
 }
 

@@ -30,17 +30,11 @@ bool has_shared_tiles(const Device& device, const AttentionArgs& args) {
   return args.head_width <= kWidestHead && many_shared_bytes(args) <= device.shared_per_block();
 }
 
-int64_t most_rows(const AttentionArgs& args) {
-  int64_t most = 0;
-  for (const SequenceSlice& slice : args.batch->sequences) most = std::max(most, slice.rows);
-  return most;
-}
-
 }  // namespace
 
 bool CudaBackend::fuses(const AttentionArgs& args) const {
   return switches().fused && has_shared_tiles(*device_, args) && head_count(args) <= kCounters &&
-         most_rows(args) <= kFewQueries;
+         longest_rows(args) <= kFewQueries;
 }
 
 void CudaBackend::attend(Mat k, Mat v, const AttentionArgs& args) {
@@ -60,7 +54,7 @@ void CudaBackend::attend(Mat k, Mat v, const AttentionArgs& args) {
   if (own_lse) work.lse = Mat(reinterpret_cast<float*>(memory + partial_bytes), rows, args.heads);
 
   if (fast) {
-    attend_many(*device_, work, few);
+    if (!attend_many_on_hopper(*device_, work, few)) attend_many(*device_, work, few);
     attend_few(*device_, work, {k, v}, few, few_tiles, memory,
                reinterpret_cast<uint32_t*>(counters_.data()));
   } else {

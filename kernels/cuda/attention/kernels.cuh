@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/attention/paths.h"
 #include "kernels/cuda/attention/tile.cuh"
 #include "kernels/cuda/device/element.cuh"
 #include "kernels/cuda/runtime/batch.h"
@@ -24,9 +25,13 @@ inline size_t head_count(const AttentionArgs& args) {
   return args.batch->sequences.size() * static_cast<size_t>(args.heads);
 }
 
-/// Sequences with more than `few` new tokens.
-void attend_many(Device& device, const AttentionArgs& args, int few);
-size_t many_shared_bytes(const AttentionArgs& args);
+/// New tokens of the sequence with the most.
+inline int64_t longest_rows(const AttentionArgs& args) {
+  int64_t longest = 0;
+  for (const SequenceSlice& slice : args.batch->sequences) longest = std::max(longest, slice.rows);
+  return longest;
+}
+
 /// New tokens' keys and values that are not yet in the cache, each [rows, H K]; or null.
 struct NewKeysAndValues {
   Mat k{}, v{};

@@ -90,8 +90,7 @@ size_t many_shared_bytes(const AttentionArgs& args) {
 }
 
 void attend_many(Device& device, const AttentionArgs& args, int few) {
-  int64_t longest = 0;
-  for (const SequenceSlice& slice : args.batch->sequences) longest = std::max(longest, slice.rows);
+  const int64_t longest = longest_rows(args);
   if (longest <= few) return;
   with_element_and_width(args.q.dtype, args.head_width, [&](auto element, auto width) {
     using Shape = ManyShape<decltype(element), width.value>;

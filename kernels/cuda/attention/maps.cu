@@ -64,8 +64,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) write(AttentionArgs args, Batch
 }  // namespace
 
 void write_maps(Device& device, const AttentionArgs& args, int64_t tiles) {
-  int64_t longest = 0;
-  for (const SequenceSlice& slice : args.batch->sequences) longest = std::max(longest, slice.rows);
+  const int64_t longest = longest_rows(args);
   const auto heads = static_cast<int64_t>(head_count(args)), down = ceil_div(longest, kQueries);
   with_element(args.q.dtype, [&](auto element) {
     using T = decltype(element);

@@ -229,6 +229,23 @@ VITRINE_DEVICE Chunk pack(const float* x) {
   return chunk;
 }
 
+/// From scores that were multiplied with scale.first.
+template <class T, int kHalves>
+VITRINE_DEVICE Weights<T, kHalves> weigh(const float (&scores)[kPairs<kHalves>][kKeyBlocks][4],
+                                         const ScoreScale& scale) {
+  Weights<T, kHalves> weights;
+#pragma unroll
+  for (int half = 0; half < kHalves; ++half) {
+    float x[kLaneKeys];
+#pragma unroll
+    for (int i = 0; i < kLaneKeys; ++i) x[i] = scores[half / 2][i / 2][half % 2 * 2 + i % 2];
+    weights.softmax[half] = tile_softmax(x, scale);
+#pragma unroll
+    for (int span = 0; span < kTileSpans<T>; ++span)
+      weights.p[half][span] = operand<T>(pack<T>(x + span * kChunk<T>));
+  }
+  return weights;
+}
 /// From the unscaled scores of the tile that begins at position `begin`.
 template <class T, int kHalves>
 VITRINE_DEVICE Weights<T, kHalves> weigh(float (&scores)[kPairs<kHalves>][kKeyBlocks][4],
@@ -237,18 +254,7 @@ VITRINE_DEVICE Weights<T, kHalves> weigh(float (&scores)[kPairs<kHalves>][kKeyBl
 #pragma unroll
   for (auto& pair : scores) by.apply(pair);
   hide<T, kHalves>(scores, rows, begin, kMasked);
-  Weights<T, kHalves> weights;
-#pragma unroll
-  for (int half = 0; half < kHalves; ++half) {
-    float x[kLaneKeys];
-#pragma unroll
-    for (int i = 0; i < kLaneKeys; ++i) x[i] = scores[half / 2][i / 2][half % 2 * 2 + i % 2];
-    weights.softmax[half] = tile_softmax(x, by);
-#pragma unroll
-    for (int span = 0; span < kTileSpans<T>; ++span)
-      weights.p[half][span] = operand<T>(pack<T>(x + span * kChunk<T>));
-  }
-  return weights;
+  return weigh<T, kHalves>(scores, by);
 }
 
 // --- mix

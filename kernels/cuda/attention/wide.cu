@@ -38,8 +38,7 @@ __global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView ba
 }  // namespace
 
 void attend_wide(Device& device, const AttentionArgs& args) {
-  int64_t longest = 0;
-  for (const SequenceSlice& slice : args.batch->sequences) longest = std::max(longest, slice.rows);
+  const int64_t longest = longest_rows(args);
   with_element(args.q.dtype, [&](auto element) {
     const LaunchShape shape{.grid = dim3(head_count(args), ceil_div(longest, 16),
                                          ceil_div(args.head_width, kWidestHead)),
