@@ -10,8 +10,8 @@
 #include <type_traits>
 
 // CUDA's words on a CPU: the kernels of kernels/cuda are compiled against this header and run on
-// the machine at hand. Blocks run one after the other; the threads of a block are fibers that give
-// way at barriers and wherever a warp acts together.
+// the machine at hand. Clusters of blocks run one after the other; the threads of a cluster are
+// fibers that give way at barriers and wherever a warp acts together.
 //
 // What it is strict about: dynamic shared memory is filled with NaNs before each block; a
 // copy_async lands only when it is waited for; tensor cores add as those of their generation do
@@ -46,6 +46,7 @@ namespace vitrine::internal::cuda_on_host {
 struct Place {
   uint3 thread, block;
   dim3 block_dim, grid_dim;
+  int cluster_rank = 0;
 };
 /// Of the fiber that is running.
 Place& place();
@@ -54,6 +55,7 @@ struct Shape {
   dim3 grid, block;
   size_t shared = 0;
   bool starts_early = false;
+  unsigned cluster = 1;          ///< neighbouring blocks along x that run together
   const void* kernel = nullptr;  ///< its address in this program
 };
 /// Runs `thread` once for each thread of each block, now, or when the device's recording is

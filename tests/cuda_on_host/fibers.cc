@@ -13,7 +13,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// The threads of one block as fibers of one CPU thread.
+// The threads of one cluster of blocks as fibers of one CPU thread.
 
 namespace vitrine::internal::cuda_on_host {
 namespace {
@@ -23,7 +23,15 @@ namespace fiber = boost::context::detail;
 constexpr size_t kStackBytes = 256 * 1024;
 constexpr int kLanes = 32;
 
-enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kWaiting, kStandingBack, kDone };
+enum class State {
+  kReady,
+  kAtWarpBarrier,
+  kAtBlockBarrier,
+  kAtClusterBarrier,
+  kWaiting,
+  kStandingBack,
+  kDone
+};
 
 struct PendingCopy {
   void* to;
@@ -50,14 +58,28 @@ struct Warp {
   alignas(64) std::byte slots[2][kLanes * kLargestExchange];
 };
 
-/// Runs blocks; one for the program, because only one block runs at any time.
+/// A block's shared memory has exactly the requested size, so that the address sanitizer detects
+/// accesses beyond it.
+struct SharedMemory {
+  explicit SharedMemory(size_t bytes)
+      : data(static_cast<std::byte*>(::operator new(std::max<size_t>(bytes, 1), kAlignment))) {}
+  ~SharedMemory() { ::operator delete(data, kAlignment); }
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+
+  static constexpr std::align_val_t kAlignment{1024};
+  std::byte* const data;
+};
+
+/// Runs blocks; one for the program, because only one cluster runs at any time.
 class Runner {
  public:
   void run(const Shape& shape, const std::function<void()>& thread, LaneOrder order);
 
   Fiber& current() { return *fibers_[running_]; }
   Warp& warp() { return *warps_[running_ / kLanes]; }
-  std::byte* shared() { return shared_; }
+  std::byte* shared(int rank) { return shared_[static_cast<size_t>(rank)]->data; }
+  bool block_lives(int rank) const;
   void barrier(State state);
   void wait_until(const std::function<bool()>& ready);
   void stand_back();
@@ -69,11 +91,15 @@ class Runner {
 
  private:
   static void enter(fiber::transfer_t from);
-  void prepare(const Shape& shape, uint3 block);
-  void run_block(LaneOrder order);
+  void prepare(const Shape& shape, unsigned first_block);
+  void prepare_thread(size_t index, const Shape& shape, uint3 block, int rank);
+  void run_cluster(LaneOrder order);
   bool run_ready(LaneOrder order);
   bool wake_who_stood_back();
   bool run_idle_work(LaneOrder order);
+  bool release(State barrier, size_t begin, size_t end);
+  bool release_barriers();
+  void stop_stuck();
   void resume(size_t index);
   void give_way(bool last);
 
@@ -81,8 +107,8 @@ class Runner {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<std::unique_ptr<Warp>> warps_;
   std::deque<std::function<void()>> idle_work_;
-  std::byte* shared_ = nullptr;
-  size_t count_ = 0, live_ = 0, running_ = 0;
+  std::vector<std::unique_ptr<SharedMemory>> shared_;  // of each block of the cluster
+  size_t count_ = 0, in_block_ = 0, live_ = 0, running_ = 0;
   fiber::fcontext_t scheduler_ = nullptr;
   [[maybe_unused]] void* scheduler_sanitizer_stack_ = nullptr;
   [[maybe_unused]] const void* scheduler_bottom_ = nullptr;
@@ -174,28 +200,47 @@ void Runner::stand_back() {
   give_way(false);
 }
 
-void Runner::prepare(const Shape& shape, uint3 block) {
-  count_ = live_ = static_cast<size_t>(shape.block.x) * shape.block.y * shape.block.z;
-  if (shape.block.y != 1 || shape.block.z != 1 || count_ % kLanes != 0)
+bool Runner::block_lives(int rank) const {
+  if (static_cast<size_t>(rank) >= count_ / in_block_) return false;
+  const auto begin = fibers_.begin() + rank * static_cast<std::ptrdiff_t>(in_block_);
+  return std::any_of(begin, begin + static_cast<std::ptrdiff_t>(in_block_),
+                     [](const auto& f) { return f->state != State::kDone; });
+}
+
+void Runner::prepare(const Shape& shape, unsigned first_block) {
+  in_block_ = static_cast<size_t>(shape.block.x) * shape.block.y * shape.block.z;
+  if (shape.block.y != 1 || shape.block.z != 1 || in_block_ % kLanes != 0)
     stop("blocks are rows of whole warps");
+  if (shape.grid.x % shape.cluster != 0) stop("a grid that is not a row of whole clusters");
+  count_ = live_ = in_block_ * shape.cluster;
   while (fibers_.size() < count_) {
     fibers_.push_back(std::make_unique<Fiber>());
     fibers_.back()->stack.reset(new std::byte[kStackBytes]);
   }
   while (warps_.size() < count_ / kLanes) warps_.push_back(std::make_unique<Warp>());
-  for (size_t i = 0; i < count_; ++i) {
-    Fiber& f = *fibers_[i];
-    f.context = fiber::make_fcontext(f.stack.get() + kStackBytes, kStackBytes, enter);
-    f.place = {{static_cast<unsigned>(i), 0, 0}, block, shape.block, shape.grid};
-    f.state = State::kReady;
-    f.copies.clear();
-    f.group = 0;
-    f.products = {};
-    f.sanitizer_stack = nullptr;
-    Warp& w = *warps_[i / kLanes];
-    w.arrived = w.turn = 0;
-    w.live = kLanes;
+  for (unsigned rank = 0; rank < shape.cluster; ++rank) {
+    const unsigned i = first_block + rank;
+    const uint3 block{i % shape.grid.x, i / shape.grid.x % shape.grid.y,
+                      i / (shape.grid.x * shape.grid.y)};
+    std::memset(shared(static_cast<int>(rank)), 0xff, shape.shared);
+    for (size_t t = 0; t < in_block_; ++t)
+      prepare_thread(rank * in_block_ + t, shape, block, static_cast<int>(rank));
   }
+}
+
+void Runner::prepare_thread(size_t index, const Shape& shape, uint3 block, int rank) {
+  Fiber& f = *fibers_[index];
+  f.context = fiber::make_fcontext(f.stack.get() + kStackBytes, kStackBytes, enter);
+  f.place = {
+      {static_cast<unsigned>(index % in_block_), 0, 0}, block, shape.block, shape.grid, rank};
+  f.state = State::kReady;
+  f.copies.clear();
+  f.group = 0;
+  f.products = {};
+  f.sanitizer_stack = nullptr;
+  Warp& w = *warps_[index / kLanes];
+  w.arrived = w.turn = 0;
+  w.live = kLanes;
 }
 
 bool Runner::run_ready(LaneOrder order) {
@@ -238,38 +283,57 @@ bool Runner::run_idle_work(LaneOrder order) {
   return true;
 }
 
-void Runner::run_block(LaneOrder order) {
+/// If all threads of a range that have not ended have reached a barrier, they go on.
+bool Runner::release(State barrier, size_t begin, size_t end) {
+  const auto first = fibers_.begin() + static_cast<std::ptrdiff_t>(begin),
+             last = fibers_.begin() + static_cast<std::ptrdiff_t>(end);
+  if (!std::all_of(first, last,
+                   [=](const auto& f) { return f->state == barrier || f->state == State::kDone; }))
+    return false;
+  bool any = false;
+  for (auto f = first; f != last; ++f) {
+    if ((*f)->state != barrier) continue;
+    (*f)->state = State::kReady;
+    any = true;
+  }
+  return any;
+}
+
+bool Runner::release_barriers() {
+  bool any = release(State::kAtClusterBarrier, 0, count_);
+  for (size_t begin = 0; begin < count_; begin += in_block_)
+    any = release(State::kAtBlockBarrier, begin, begin + in_block_) || any;
+  return any;
+}
+
+void Runner::stop_stuck() {
+  const auto any = [&](State state) {
+    return std::any_of(fibers_.begin(), fibers_.begin() + static_cast<std::ptrdiff_t>(count_),
+                       [=](const auto& f) { return f->state == state; });
+  };
+  if (any(State::kAtWarpBarrier)) stop("some lanes of a warp never reach what the others wait for");
+  if (any(State::kWaiting)) stop("a thread waits for a phase of a barrier that never ends");
+  stop("threads wait at a barrier of a block and others at one of the cluster");
+}
+
+void Runner::run_cluster(LaneOrder order) {
   while (live_ > 0) {
-    if (run_ready(order) || wake_who_stood_back() || run_idle_work(order)) continue;
-    for (size_t i = 0; i < count_; ++i) {
-      Fiber& f = *fibers_[i];
-      if (f.state == State::kAtWarpBarrier)
-        stop("some lanes of a warp never reach what the others wait for");
-      if (f.state == State::kWaiting)
-        stop("a thread waits for a phase of a barrier that never ends");
-      if (f.state == State::kAtBlockBarrier) f.state = State::kReady;
-    }
+    if (!run_ready(order) && !wake_who_stood_back() && !run_idle_work(order) && !release_barriers())
+      stop_stuck();
   }
   if (!idle_work_.empty()) stop("a block ended before the tiles that it requested arrived");
 }
 
 void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOrder order) {
   thread_ = &thread;
-  const unsigned blocks = shape.grid.x * shape.grid.y * shape.grid.z;
-  // Exactly the requested size, so that the address sanitizer detects accesses beyond it.
-  constexpr size_t kAlignment = 1024;
-  const std::unique_ptr<std::byte, void (*)(std::byte*)> memory(
-      static_cast<std::byte*>(
-          ::operator new(std::max<size_t>(shape.shared, 1), std::align_val_t(kAlignment))),
-      [](std::byte* p) { ::operator delete(p, std::align_val_t(kAlignment)); });
-  shared_ = memory.get();
-  for (unsigned n = 0; n < blocks; ++n) {
-    const unsigned i = order == LaneOrder::kAscending ? n : blocks - 1 - n;
-    std::memset(shared_, 0xff, shape.shared);
-    prepare(shape,
-            {i % shape.grid.x, i / shape.grid.x % shape.grid.y, i / (shape.grid.x * shape.grid.y)});
-    run_block(order);
+  const unsigned clusters = shape.grid.x * shape.grid.y * shape.grid.z / shape.cluster;
+  for (unsigned rank = 0; rank < shape.cluster; ++rank)
+    shared_.push_back(std::make_unique<SharedMemory>(shape.shared));
+  for (unsigned n = 0; n < clusters; ++n) {
+    prepare(shape, (order == LaneOrder::kAscending ? n : clusters - 1 - n) * shape.cluster);
+    run_cluster(order);
   }
+  shared_.clear();
 }
 
 }  // namespace
@@ -291,7 +355,16 @@ void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrd
 const TensorCore& tensor_core() { return *running_core; }
 
 Place& place() { return runner().current().place; }
-std::byte* shared_memory() { return runner().shared(); }
+std::byte* shared_memory() { return runner().shared(place().cluster_rank); }
+void check_block(int rank) {
+  if (!runner().block_lives(rank))
+    stop("an access to a block that the cluster does not have, or that has ended");
+}
+std::byte* in_block(int rank, const void* at) {
+  check_block(rank);
+  return runner().shared(rank) + (static_cast<const std::byte*>(at) - shared_memory());
+}
+void cluster_barrier() { runner().barrier(State::kAtClusterBarrier); }
 void block_barrier() { runner().barrier(State::kAtBlockBarrier); }
 void warp_barrier() { runner().barrier(State::kAtWarpBarrier); }
 void wait_until(const std::function<bool()>& ready) { runner().wait_until(ready); }

@@ -33,7 +33,8 @@ void change(uint64_t* barrier, int arrivals, int bytes) {
   if (state.missing < arrivals)
     stop("more threads arrive at a barrier in shared memory than it was made for");
   state.missing = static_cast<int16_t>(state.missing - arrivals);
-  if (state.bytes + bytes < 0)
+  // Another block's copy may come before this block has announced it, not after the announcement.
+  if (state.missing == 0 && state.bytes + bytes < 0)
     stop("bytes arrive at a barrier in shared memory that does not expect them");
   state.bytes += bytes;
   if (state.missing == 0 && state.bytes == 0) {
@@ -121,13 +122,32 @@ void barrier_wait(uint64_t* barrier, uint32_t parity) {
   wait_until([=] { return std::bit_cast<BarrierState>(*barrier).phase != parity; });
 }
 
-void copy_tile(void* to, const std::byte* bytes, int row, int column, uint64_t* barrier) {
+void copy_tile(void* to, const std::byte* map, int row, int column, uint64_t* barrier) {
+  copy_tile_to(1u << cluster_rank(), to, map, row, column, barrier);
+}
+
+void copy_tile_to(unsigned blocks, void* to, const std::byte* bytes, int row, int column,
+                  uint64_t* barrier) {
   Map map{};
   std::memcpy(&map, bytes, sizeof map);
   if (shared_address(to) % kSwizzleBytes != 0) stop("a tile that is not aligned to 1024 bytes");
-  auto* destination = static_cast<std::byte*>(to);
-  std::memset(destination, 0xff, static_cast<size_t>(map.tile_rows) * cuda::kTileRowBytes);
-  when_idle([=] { land(destination, map, row, column, barrier); });
+  for (int rank = 0; blocks >> rank != 0; ++rank) {
+    if ((blocks >> rank & 1u) == 0) continue;
+    std::byte* destination = in_block(rank, to);
+    auto* counter = reinterpret_cast<uint64_t*>(in_block(rank, barrier));
+    std::memset(destination, 0xff, static_cast<size_t>(map.tile_rows) * cuda::kTileRowBytes);
+    when_idle([=] {
+      check_block(rank);
+      land(destination, map, row, column, counter);
+    });
+  }
+}
+
+int cluster_rank() { return place().cluster_rank; }
+
+void barrier_arrive_at(int rank, uint64_t* barrier) {
+  change(reinterpret_cast<uint64_t*>(in_block(rank, barrier)), 1, 0);
+  stand_back();
 }
 
 void products_begin() {

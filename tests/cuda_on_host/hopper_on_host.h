@@ -6,7 +6,7 @@
 #include "tests/cuda_on_host/cuda_on_host.h"
 
 // kernels/cuda/device/hopper.cuh on a CPU. What is asynchronous there happens as late as it may
-// here: a tile arrives when no thread of the block can go on without it, the oldest or the newest
+// here: a tile arrives when no thread of the cluster can go on without it, the oldest or the newest
 // first as the lanes run up or down; products are computed when they are waited for; who arrives at
 // a barrier goes on after all others who can. From the beginning of a copy its destination holds
 // NaNs.
@@ -22,6 +22,14 @@ void barrier_wait(uint64_t* barrier, uint32_t parity);
 
 /// `map` is what tensor_map() made.
 void copy_tile(void* to, const std::byte* map, int row, int column, uint64_t* barrier);
+
+/// To each block of the cluster whose bit is set, at different times.
+void copy_tile_to(unsigned blocks, void* to, const std::byte* map, int row, int column,
+                  uint64_t* barrier);
+
+int cluster_rank();
+void cluster_barrier();
+void barrier_arrive_at(int rank, uint64_t* barrier);
 
 void products_begin();
 void products_commit();

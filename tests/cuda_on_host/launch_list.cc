@@ -6,9 +6,9 @@
 namespace vitrine::internal::cuda_on_host {
 
 std::string launch_line(const Shape& shape) {
-  return fmt::format("launch\t{}\t{}\t{}\t{}\t{}\t{}\t{:d}", shape.kernel, shape.grid.x,
+  return fmt::format("launch\t{}\t{}\t{}\t{}\t{}\t{}\t{:d}\t{}", shape.kernel, shape.grid.x,
                      shape.grid.y, shape.grid.z, shape.block.x * shape.block.y * shape.block.z,
-                     shape.shared, shape.starts_early);
+                     shape.shared, shape.starts_early, shape.cluster);
 }
 
 std::string range_line(const char* name, double bytes, double flops) {

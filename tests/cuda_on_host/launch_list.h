@@ -9,7 +9,7 @@
 //
 //   begin NAME BYTES FLOPS     an operation of the backend begins, with the work that it has
 //   end                        ... and ends
-//   launch ADDRESS GRID_X GRID_Y GRID_Z BLOCK SHARED EARLY
+//   launch ADDRESS GRID_X GRID_Y GRID_Z BLOCK SHARED EARLY CLUSTER
 //   copy | clear | upload | download BYTES
 //   record | recorded | replay
 

@@ -223,10 +223,10 @@ class Listing(unittest.TestCase):
     SYMBOLS = {0x100: "cuda_on_host::usual_gpu()", 0x200: "f<Bf16>(float*)"}
 
     def test_reads_the_recorded_step_alone(self):
-        text = "\n".join(["anchor\t0x1100", "launch\t0x1200\t9\t1\t1\t32\t0\t1", "record", "begin\tlinear\t10\t20", "launch\t0x1200\t3\t2\t1\t64\t5\t1", "end",
-                          "copy\t8", "recorded", "replay", "launch\t0x1200\t9\t1\t1\t32\t0\t1"])
+        text = "\n".join(["anchor\t0x1100", "launch\t0x1200\t9\t1\t1\t32\t0\t1\t1", "record", "begin\tlinear\t10\t20", "launch\t0x1200\t3\t2\t1\t64\t5\t1\t2", "end",
+                          "copy\t8", "recorded", "replay", "launch\t0x1200\t9\t1\t1\t32\t0\t1\t1"])
         first, second = launches.parse_listing(text, self.SYMBOLS)
-        self.assertEqual((first.kernel, first.blocks, first.block, first.shared, first.early), ("f<Bf16>(float*)", 6, 64, 5, True))
+        self.assertEqual((first.kernel, first.blocks, first.block, first.shared, first.early, first.cluster), ("f<Bf16>(float*)", 6, 64, 5, True, 2))
         self.assertEqual((first.operation.name, first.operation.bytes, first.operation.flops), ("linear", 10, 20))
         self.assertEqual((second.kernel, second.bytes), ("copy", 8))
 

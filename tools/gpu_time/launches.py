@@ -44,6 +44,7 @@ class Launch:
     block: int = 0
     shared: int = 0
     early: bool = False
+    cluster: int = 1  # blocks that run together
     operation: Operation = field(default_factory=lambda: Operation("none"))
     bytes: float = 0.0  # of a copy
 
@@ -110,8 +111,8 @@ def parse_listing(text: str, symbols: dict[int, str]) -> list[Launch]:
             operations.pop()
         elif inside and what == "launch":
             name = symbols.get(int(words[0], 16) - shift, "unknown")
-            x, y, z, block, shared, early = map(int, words[1:])
-            launches.append(Launch(name, (x, y, z), block, shared, bool(early), operations[-1]))
+            x, y, z, block, shared, early, cluster = map(int, words[1:])
+            launches.append(Launch(name, (x, y, z), block, shared, bool(early), cluster, operations[-1]))
         elif inside and what in ("copy", "clear"):
             launches.append(Launch(what, operation=operations[-1], bytes=float(words[0])))
     if not launches:

@@ -9,9 +9,10 @@
 #endif
 
 // Hopper's own instructions: barriers in shared memory that count bytes beside threads, copies of
-// whole tiles (TMA), and matrix products that a group of four warps begins and that read shared
-// memory by themselves (wgmma). They exist for sm_90a alone: a kernel's body stands under `if
-// constexpr (kHopper)`, and such a kernel is launched where the capability is exactly 90.
+// whole tiles (TMA), clusters of blocks that reach each other's shared memory, and matrix products
+// that a group of four warps begins and that read shared memory by themselves (wgmma). They exist
+// for sm_90a alone: a kernel's body stands under `if constexpr (kHopper)`, and such a kernel is
+// launched where the capability is exactly 90.
 
 namespace vitrine::internal::cuda {
 
@@ -90,6 +91,43 @@ VITRINE_DEVICE void copy_tile(void* to, const TensorMap* map, int row, int colum
       : "memory");
 }
 
+/// The same with the tile at the same place in the shared memory of each of the cluster's blocks
+/// whose bit is set in `blocks`, and counted there by the barrier at the same place: L2 is read
+/// once.
+VITRINE_DEVICE void copy_tile_to(uint16_t blocks, void* to, const TensorMap* map, int row,
+                                 int column, Barrier* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::"
+      "cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(to)),
+      "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier)), "h"(blocks)
+      : "memory");
+}
+
+// --- clusters: blocks that run at the same time and reach each other's shared memory
+
+/// The number of this block in its cluster.
+VITRINE_DEVICE int cluster_rank() {
+  uint32_t rank = 0;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return static_cast<int>(rank);
+}
+/// Waits for all threads of the cluster. It comes before the first access to another block, which
+/// may not have begun, and after the last one, because a block that has ended has no memory. Of
+/// what was written, it shows the others only barriers that are made.
+VITRINE_DEVICE void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+/// Arrives at the barrier at the same place in another block of the cluster, or in this one.
+/// Products and copies that were waited for are done there, too; ordinary writes are not shown to
+/// that block.
+VITRINE_DEVICE void barrier_arrive_at(int rank, Barrier* barrier) {
+  asm volatile(
+      "{\n.reg .b32 at;\nmapa.shared::cluster.u32 at, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [at];\n}" ::"r"(shared_address(barrier)),
+      "r"(rank)
+      : "memory");
+}
+
 // --- registers of a warpgroup's threads; all of its warps call it
 
 template <int kCount>
@@ -101,8 +139,16 @@ VITRINE_DEVICE void give_up_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
 }
 
+/// threadIdx.x, read again each time: what follows from it keeps no registers in between.
+VITRINE_DEVICE int thread_anew() {
+  int thread = 0;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
 #else
 
+inline int thread_anew() { return static_cast<int>(threadIdx.x); }
 inline uint32_t shared_address(const void* p) { return cuda_on_host::shared_address(p); }
 inline void barrier_init(Barrier* barrier, int arrivals) {
   cuda_on_host::barrier_init(&barrier->state, arrivals);
@@ -118,6 +164,15 @@ inline void barrier_wait(Barrier* barrier, uint32_t parity) {
 inline void prefetch_map(const TensorMap*) {}
 inline void copy_tile(void* to, const TensorMap* map, int row, int column, Barrier* barrier) {
   cuda_on_host::copy_tile(to, map->opaque, row, column, &barrier->state);
+}
+inline void copy_tile_to(uint16_t blocks, void* to, const TensorMap* map, int row, int column,
+                         Barrier* barrier) {
+  cuda_on_host::copy_tile_to(blocks, to, map->opaque, row, column, &barrier->state);
+}
+inline int cluster_rank() { return cuda_on_host::cluster_rank(); }
+inline void cluster_barrier() { cuda_on_host::cluster_barrier(); }
+inline void barrier_arrive_at(int rank, Barrier* barrier) {
+  cuda_on_host::barrier_arrive_at(rank, &barrier->state);
 }
 template <int kCount>
 void take_registers() {}
@@ -144,7 +199,10 @@ VITRINE_DEVICE uint64_t tile_operand(const void* tile) {
 }
 /// The same `rows` (a multiple of 8) further down and `depth` elements further along K.
 VITRINE_DEVICE uint64_t further(uint64_t operand, int rows, int depth) {
-  return operand + static_cast<uint64_t>((rows * kTileRowBytes + depth * 2) / 16);
+  // The address has no carry, so the other half needs no addition.
+  const uint32_t low = static_cast<uint32_t>(operand) +
+                       static_cast<uint32_t>((rows * kTileRowBytes + depth * 2) / 16);
+  return operand >> 32 << 32 | low;
 }
 
 #if defined(__CUDACC__)
@@ -164,43 +222,47 @@ VITRINE_DEVICE void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
-// The instruction names every register of its accumulator: 32 for 64 columns.
-#define VITRINE_NAMES_0                                                                            \
+// The instruction names every register of its accumulator, 8 for 16 columns.
+#define VITRINE_NAMES_64                                                                           \
   "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25," \
   "%26,%27,%28,%29,%30,%31"
-#define VITRINE_NAMES_1                                                                            \
+#define VITRINE_NAMES_128                                                                          \
+  VITRINE_NAMES_64                                                                                 \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%" \
-  "55,%56,%57,%58,%59,%60,"                                                                        \
-  "%61,%62,%63"
-#define VITRINE_NAMES_2                                                                            \
-  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%" \
-  "87,%88,%89,%90,%91,%92,"                                                                        \
-  "%93,%94,%95"
+  "55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define VITRINE_NAMES_144 VITRINE_NAMES_128 ",%64,%65,%66,%67,%68,%69,%70,%71"
+#define VITRINE_NAMES_160 VITRINE_NAMES_144 ",%72,%73,%74,%75,%76,%77,%78,%79"
+#define VITRINE_NAMES_176 VITRINE_NAMES_160 ",%80,%81,%82,%83,%84,%85,%86,%87"
+#define VITRINE_NAMES_192 VITRINE_NAMES_176 ",%88,%89,%90,%91,%92,%93,%94,%95"
 #define VITRINE_4(i) "+f"(c[i]), "+f"(c[(i) + 1]), "+f"(c[(i) + 2]), "+f"(c[(i) + 3])
-#define VITRINE_16(i) VITRINE_4(i), VITRINE_4((i) + 4), VITRINE_4((i) + 8), VITRINE_4((i) + 12)
-#define VITRINE_32(i) VITRINE_16(i), VITRINE_16((i) + 16)
-#define VITRINE_MULTIPLY(columns, type, names, operands, flag, ...)                       \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " flag                                   \
-               ", 0;\nwgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type \
-               " {" names "}, " operands ", p, 1, 1, 0, 0;\n}"                            \
-               : __VA_ARGS__                                                              \
+#define VITRINE_8(i) VITRINE_4(i), VITRINE_4((i) + 4)
+#define VITRINE_REGISTERS_64 VITRINE_8(0), VITRINE_8(8), VITRINE_8(16), VITRINE_8(24)
+#define VITRINE_REGISTERS_128 \
+  VITRINE_REGISTERS_64, VITRINE_8(32), VITRINE_8(40), VITRINE_8(48), VITRINE_8(56)
+#define VITRINE_REGISTERS_144 VITRINE_REGISTERS_128, VITRINE_8(64)
+#define VITRINE_REGISTERS_160 VITRINE_REGISTERS_144, VITRINE_8(72)
+#define VITRINE_REGISTERS_176 VITRINE_REGISTERS_160, VITRINE_8(80)
+#define VITRINE_REGISTERS_192 VITRINE_REGISTERS_176, VITRINE_8(88)
+#define VITRINE_MULTIPLY(columns, type, left_at, right_at, flag_at)                               \
+  if constexpr (kColumns == columns)                                                              \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #flag_at                                      \
+               ", 0;\nwgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." type "." type        \
+               " {" VITRINE_NAMES_##columns "}, %" #left_at ", %" #right_at ", p, 1, 1, 0, 0;\n}" \
+               : VITRINE_REGISTERS_##columns                                                      \
                : "l"(left), "l"(right), "r"(static_cast<int>(accumulate)))
-#define VITRINE_MULTIPLY_ANY(type)                                                             \
-  if constexpr (kColumns == 64) {                                                              \
-    VITRINE_MULTIPLY("64", type, VITRINE_NAMES_0, "%32, %33", "%34", VITRINE_32(0));           \
-  } else if constexpr (kColumns == 128) {                                                      \
-    VITRINE_MULTIPLY("128", type, VITRINE_NAMES_0 VITRINE_NAMES_1, "%64, %65", "%66",          \
-                     VITRINE_32(0), VITRINE_32(32));                                           \
-  } else {                                                                                     \
-    VITRINE_MULTIPLY("192", type, VITRINE_NAMES_0 VITRINE_NAMES_1 VITRINE_NAMES_2, "%96, %97", \
-                     "%98", VITRINE_32(0), VITRINE_32(32), VITRINE_32(64));                    \
-  }
+#define VITRINE_MULTIPLY_ANY(type)         \
+  VITRINE_MULTIPLY(64, type, 32, 33, 34);  \
+  VITRINE_MULTIPLY(128, type, 64, 65, 66); \
+  VITRINE_MULTIPLY(144, type, 72, 73, 74); \
+  VITRINE_MULTIPLY(160, type, 80, 81, 82); \
+  VITRINE_MULTIPLY(176, type, 88, 89, 90); \
+  VITRINE_MULTIPLY(192, type, 96, 97, 98);
 
 /// Without `accumulate`, c = left x right, whatever it held.
 template <class T, int kColumns>
 VITRINE_DEVICE void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t right,
                              bool accumulate) {
-  static_assert(kColumns == 64 || kColumns == 128 || kColumns == 192);
+  static_assert(kColumns == 64 || (kColumns >= 128 && kColumns <= 192 && kColumns % 16 == 0));
   if constexpr (std::is_same_v<T, Bf16>) {
     VITRINE_MULTIPLY_ANY("bf16")
   } else {
@@ -208,13 +270,13 @@ VITRINE_DEVICE void multiply(float (&c)[kColumns / 2], uint64_t left, uint64_t r
   }
 }
 
-#define VITRINE_MULTIPLY_WORDS(type)                                                   \
-  asm volatile(                                                                        \
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                     \
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type " {" VITRINE_NAMES_0 \
-      "}, {%32,%33,%34,%35}, %36, p, 1, 1, 0;\n}"                                      \
-      : VITRINE_32(0)                                                                  \
-      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right),            \
+#define VITRINE_MULTIPLY_WORDS(type)                                                    \
+  asm volatile(                                                                         \
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                      \
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type " {" VITRINE_NAMES_64 \
+      "}, {%32,%33,%34,%35}, %36, p, 1, 1, 0;\n}"                                       \
+      : VITRINE_REGISTERS_64                                                            \
+      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right),             \
         "r"(static_cast<int>(accumulate)))
 
 /// The same of 64 columns, the left operand in registers: of each lane the words that
@@ -229,14 +291,22 @@ VITRINE_DEVICE void multiply(float (&c)[32], const uint32_t (&left)[4], uint64_t
 }
 
 #undef VITRINE_MULTIPLY_WORDS
-#undef VITRINE_NAMES_0
-#undef VITRINE_NAMES_1
-#undef VITRINE_NAMES_2
-#undef VITRINE_4
-#undef VITRINE_16
-#undef VITRINE_32
-#undef VITRINE_MULTIPLY
 #undef VITRINE_MULTIPLY_ANY
+#undef VITRINE_MULTIPLY
+#undef VITRINE_REGISTERS_192
+#undef VITRINE_REGISTERS_176
+#undef VITRINE_REGISTERS_160
+#undef VITRINE_REGISTERS_144
+#undef VITRINE_REGISTERS_128
+#undef VITRINE_REGISTERS_64
+#undef VITRINE_8
+#undef VITRINE_4
+#undef VITRINE_NAMES_192
+#undef VITRINE_NAMES_176
+#undef VITRINE_NAMES_160
+#undef VITRINE_NAMES_144
+#undef VITRINE_NAMES_128
+#undef VITRINE_NAMES_64
 
 /// Keeps the compiler from reading accumulators earlier than this line, which must follow the wait
 /// for them.

@@ -13,6 +13,9 @@ struct LaunchShape {
   /// The kernel calls wait_for_previous_kernel() before it touches what others write, so it may
   /// start early.
   bool may_start_early = false;
+  /// Neighbouring blocks of the grid that run at the same time and reach each other's shared
+  /// memory.
+  unsigned cluster = 1;
 };
 
 /// Launches the kernel at `kernel`; `arguments` are the addresses of its parameters, as for
@@ -33,7 +36,7 @@ void launch(Device& device, const LaunchShape& shape, void (*kernel)(P...), A...
   }(static_cast<P>(args)...);
 #else
   cuda_on_host::launch(device,
-                       {shape.grid, shape.block, shape.shared, shape.may_start_early,
+                       {shape.grid, shape.block, shape.shared, shape.may_start_early, shape.cluster,
                         reinterpret_cast<const void*>(kernel)},
                        [=] { kernel(static_cast<P>(args)...); });
 #endif
