@@ -249,6 +249,30 @@ TEST(CudaCode, HopperMultipliesInAShortLoopAndCopiesWeightsAhead) {
   }
 }
 
+// Blocks of a cluster wait for each other before one copies to the other's memory, and before
+// either ends; giving a slot back to the other costs no fence.
+TEST(CudaCode, HopperSharesOperandsBetweenBarriersOfTheCluster) {
+  const std::string file = "linear_hopper.sm_90a.o";
+  VITRINE_NEEDS_CODE(file);
+  int kernels = 0;
+  for (const auto& [name, code] : disassemble(kReports / file)) {
+    ++kernels;
+    const std::vector<std::string> all = instructions(code);
+    const auto is_shared = [](const std::string& i) {
+      return i.starts_with("UTMALDG") && i.ends_with(".MULTICAST");
+    };
+    const size_t begun = first_of(all, "UCGABAR_WAIT"),
+                 ended = first_of(all, "UCGABAR_WAIT", begun + 1);
+    ASSERT_LT(ended, first_of(all, "EXIT")) << name;
+    EXPECT_LT(begun, first_of(all, "UTMALDG")) << name;
+    EXPECT_TRUE(std::any_of(all.begin() + static_cast<std::ptrdiff_t>(first_of(all, kWait)),
+                            all.begin() + static_cast<std::ptrdiff_t>(ended), is_shared))
+        << name;
+    EXPECT_GE(first_of(all, "MEMBAR", begun), ended) << name;
+  }
+  EXPECT_EQ(kernels, 2 * 6);  // types and widths
+}
+
 // A load through the path of constant memory may be moved over the wait by the assembler; and an
 // IEEE division calls a slow path, which keeps elements from being computed side by side.
 TEST(CudaCode, NoConstantLoadsAnywhereAndNoCallsInProducts) {

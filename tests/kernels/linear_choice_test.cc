@@ -36,7 +36,7 @@ struct Size {
   int64_t rows, in, out;
 };
 
-// A tile's edge (128 rows, 64 inputs, 64, 128 or 192 outputs) more or less by one, and more tiles
+// A tile's edge (128 rows, 64 inputs, 64 to 192 outputs) more or less by one, and more tiles
 // than a processor has.
 constexpr Size kSizes[] = {{128, 64, 64},  {129, 65, 63},   {127 + 128, 127, 128}, {257, 200, 129},
                            {200, 72, 380}, {140, 520, 191}, {130, 136, 193},       {385, 66, 449},
@@ -135,18 +135,24 @@ TEST_P(LinearChoiceTest, HopperMatchesTheOracle) {
   EXPECT_TRUE(all_contain(backend->choices(), ": hopper 128x"));
 }
 
-TEST_P(LinearChoiceTest, HopperTakesEveryWidthOfTile) {
+TEST_P(LinearChoiceTest, HopperTakesEveryWidthOfTileAndSharesEitherOperand) {
   const auto backend = make(Gemm::kExact);
-  std::set<std::string> names;
-  for (int64_t out : {64, 128, 192}) {
-    // As many rows as make one tile of this width for each processor.
-    const Problem p(*backend, random, {128 * processors(*backend), 64, out}, DType::kBF16);
-    backend->linear(p.all_parts());
-    p.expect_right();
+  const int64_t tiles = processors(*backend);  // one for each, below or beside each other
+  constexpr int64_t kWidths[] = {64, 128, 144, 160, 176, 192};
+  for (int64_t width : kWidths) {
+    for (Size size : {Size{128 * tiles, 72, width}, {128, 72, tiles * width}}) {
+      const Problem p(*backend, random, size, DType::kBF16);
+      backend->linear(p.all_parts());
+      p.expect_right();
+    }
   }
+  std::set<std::string> names;
   for (const std::string& l : backend->choices()) names.insert(l.substr(l.find(": ")));
-  EXPECT_EQ(names,
-            (std::set<std::string>{": hopper 128x64", ": hopper 128x128", ": hopper 128x192"}));
+  for (int64_t width : kWidths)
+    EXPECT_EQ(names.count(": hopper 128x" + std::to_string(width) + ", weights shared by 2"), 1u);
+  EXPECT_TRUE(std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name.ends_with(", rows shared by 2");
+  }));
 }
 
 // What everything else of bits rests on, so tools/device_check.sh begins with it: one instruction

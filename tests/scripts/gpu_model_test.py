@@ -198,6 +198,15 @@ class Shapes(unittest.TestCase):
             self.assertEqual(kernels.shape_by_bytes(at, launch), shape)
             self.assertGreater(kernels.describe(at, launch).seconds, flops / chip.TENSOR)
 
+    def test_a_cluster_reads_once_what_its_tiles_share(self):
+        at = kernels.Pass(launches.SIZES["gpt2-xl"], "forward", 8, 1024)
+        operation = launches.Operation("linear", 0, 2 * 8192 * 1600 * 1600)
+        alone, pair = (kernels.describe(at, launches.Launch("hopper_linear<Bf16, 160>(...)", (132, 1, 1), 512, cluster=n, operation=operation))
+                       for n in (1, 2))
+        self.assertEqual(alone.l2, 64 * 10 * 1600 * 2 * (128 + 160))
+        self.assertEqual(pair.l2, 64 * 10 * 1600 * 2 * (128 + 80))
+        self.assertEqual(alone.seconds, pair.seconds)
+
     def test_refuses_a_product_that_no_pass_has(self):
         with self.assertRaisesRegex(ValueError, "no matrix product"):
             kernels.describe(SMALL, launches.Launch("few_rows_kernel<Bf16, 1, 1>(...)", (96, 1, 1), 96, operation=launches.Operation("linear", 0, 10)))

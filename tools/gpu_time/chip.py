@@ -12,6 +12,7 @@ CLOCK_TENSOR = 1.46e9  # [M] 790 TFLOP/s of random bf16, over 132 x 4096 operati
 TENSOR = 7.9e14  # [M] operations/s of a large product of random bf16
 DRAM = 4.3e12  # [M] bytes/s, a copy's reads and writes
 L2 = 7.5e12  # [E] bytes/s; [F] products in 128 x 256 tiles without multicast read about this at 700 TFLOP/s
+INTO_PROCESSOR = 64  # [E] bytes a cycle that an SM takes in from L2, whichever blocks they are for as well
 L2_BYTES = 50e6  # [W]
 RESIDENT = 30e6  # [E] activations of at most this size are found in L2 by the next kernel
 

@@ -19,6 +19,7 @@ PART = 256  # inputs that are summed apart
 KEYS = 64  # of a tile of attention
 GELU = 37  # instructions of an element's activation, counted in the machine code
 MASKING, SCALING = 85, 33  # instructions of 16 queries and a tile of attention, counted in the machine code
+FINISH, FINISH_GELU = 12, 42  # ... of all that becomes of an element of a Hopper product
 
 
 @dataclass(frozen=True)
@@ -123,18 +124,21 @@ def many_rows(at: Pass, launch: Launch) -> Use:
 
 
 def hopper(at: Pass, launch: Launch) -> Use:
-    """A block a processor walks over tiles of 128 rows. One group of warps finishes a tile while the other multiplies; in blocks of 512
-    threads warps of their own do."""
+    """A block a processor walks over tiles of 128 rows. While one is multiplied, 7 warps, of which a quarter of the processor has at most two,
+    finish the one before, an instruction in two cycles each. Two blocks of a cluster have tiles below or beside each other, and read what these
+    share once: the form is the one that reads less."""
     columns = int(next((a for a in arguments(launch.kernel) if a.isdigit()), 192))
     inputs, outputs = shape_by_bytes(at, launch)
-    tiles = math.ceil(at.rows / 128) * math.ceil(outputs / columns)
+
+    def tiles_and_bytes(high: int, wide: int) -> tuple[float, int]:
+        tiles = math.ceil(at.rows / (128 * high)) * math.ceil(outputs / (columns * wide)) * high * wide
+        return tiles * inputs * ELEMENT * (128 / wide + columns / high), tiles
+    from_l2, tiles = min(tiles_and_bytes(high, launch.cluster // high) for high in range(1, launch.cluster + 1))
     products = 2 * 128 * columns * inputs / 4096  # cycles, at 4096 operations a processor
-    epilogue = 2 * columns * (GELU if outputs == at.size.inner else 8)  # a thread has a row's columns, most instructions take two cycles
-    a_tile = max(products, epilogue if launch.block >= 512 else (products + epilogue) / 2)
-    rounds = math.ceil(tiles / launch.blocks)
-    cycles = rounds * a_tile + epilogue
-    return Use(linear_bytes(at, launch, inputs, outputs), tiles * inputs * ELEMENT * (128 + columns), overlap=chip.OVERLAP_HOPPER,
-               seconds=cycles / chip.CLOCK_TENSOR)
+    epilogue = 2 * 128 * columns / 32 / 7 * (FINISH_GELU if outputs == at.size.inner else FINISH)
+    into_processor = inputs * ELEMENT * (128 + columns) / chip.INTO_PROCESSOR
+    cycles = math.ceil(tiles / launch.blocks) * max(products, into_processor, epilogue) + epilogue
+    return Use(linear_bytes(at, launch, inputs, outputs), from_l2, overlap=chip.OVERLAP_HOPPER, seconds=cycles / chip.CLOCK_TENSOR)
 
 
 def attention_bytes(at: Pass) -> float:

@@ -29,12 +29,12 @@ bool CudaBackend::linear_by_cublas(const LinearArgs& args) {
 }
 
 bool CudaBackend::linear_by_choice(const LinearArgs& args) {
-  const char* name = nullptr;
+  std::string name;
   if (gemm_ == Gemm::kCublas && linear_by_cublas(args)) name = "cublas";
   if (gemm_ == Gemm::kExact) name = cuda::hopper_linear(*device_, args);
   choices_[{args.x.rows, args.weight->out, args.weight->in, args.weight->dtype}] =
-      name != nullptr ? name : "portable";
-  return name != nullptr;
+      name.empty() ? "portable" : name;
+  return !name.empty();
 }
 
 std::vector<std::string> CudaBackend::choices() const {

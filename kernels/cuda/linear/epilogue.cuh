@@ -52,27 +52,6 @@ struct Epilogue {
   VITRINE_DEVICE void apply(int64_t row, int64_t column, float sum) const {
     finish<T>(row, column, sum, terms(row, column));
   }
-
-  // Four neighbours from a multiple of 4 on, where fours are aligned.
-  VITRINE_DEVICE Quad residual_four(int64_t row, int64_t column) const {
-    return residual != nullptr ? load_quad(residual + row * residual_stride + column, kQuad, true)
-                               : Quad{};
-  }
-  template <class T>
-  VITRINE_DEVICE void finish_four(int64_t row, int64_t column, Quad y, const Quad& added) const {
-    if (bias != nullptr) add(y, load_quad(bias + column, kQuad, true));
-    if (before != nullptr) store_quad(before + row * before_stride + column, y, kQuad, true);
-    with_activation(activation, [&](auto kind) {
-#pragma unroll
-      for (float& value : y.x) value = activated<kind.value>(value);
-    });
-    if (residual != nullptr) add(y, added);
-    const int64_t at = row * out_stride + column;
-    if (out_is_float)
-      store_quad(static_cast<float*>(out) + at, y, kQuad, true);
-    else
-      store_quad(static_cast<T*>(out) + at, y, kQuad, true);
-  }
 };
 
 /// Sums of a linear operation, or of `parts` parts of its inputs, in the device's memory.

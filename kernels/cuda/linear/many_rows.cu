@@ -60,9 +60,9 @@ __global__ void __launch_bounds__(Tiles::threads, 1)
   store_totals<Tiles>(sums, shared_memory<float>());
   __syncthreads();
   const int left = operands.rows - row;
-  finish_region<T, Tiles::columns, Tiles::out_stride>(
+  finish_region<T, Tiles::columns, Tiles::out_stride, Tiles::threads>(
       epilogue, {row, column, left < Tiles::rows ? left : Tiles::rows, operands.out - column},
-      shared_memory<float>(), static_cast<int>(threadIdx.x), Tiles::threads);
+      shared_memory<float>(), static_cast<int>(threadIdx.x));
 }
 
 template <class T, class Tiles>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/runtime/device.h"
@@ -12,8 +13,8 @@ namespace vitrine::internal::cuda {
 
 /// On Hopper, from 128 rows on, 16-bit activations and weights of the same type whose rows are
 /// aligned to 16 bytes, `in` >= 64: begins the operation and returns the kernel's name. Otherwise
-/// null. The bits are those of the portable kernels.
-const char* hopper_linear(Device& device, const LinearArgs& args);
+/// empty. The bits are those of the portable kernels.
+std::string hopper_linear(Device& device, const LinearArgs& args);
 
 /// NVIDIA's own library.
 class Cublas {

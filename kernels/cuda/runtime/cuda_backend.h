@@ -143,7 +143,7 @@ class CudaBackend : public Backend {
     DType dtype;
     auto operator<=>(const LinearCase&) const = default;
   };
-  std::map<LinearCase, const char*> choices_;
+  std::map<LinearCase, std::string> choices_;
   std::recursive_mutex mutex_;
   Buffer scratch_;
   Buffer narrowed_;  ///< as_type()'s, beside the scratch memory of the operation that reads it
