@@ -345,28 +345,40 @@ template <class T, int kHalves, int kBlocks, class Value>
 VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile,
                         const Shares (&shares)[kHalves], const bool (&takes_part)[kHalves],
                         const Value& value) {
-  constexpr int kTogether = kHalves == 1 ? kSideBySide<T> : 1;  // of one half, time counts
+  if constexpr (kHalves == 1) {  // time counts
+    constexpr int kTogether = kSideBySide<T>;
 #pragma unroll
-  for (int first = 0; first < kBlocks; first += kTogether) {
-    float c[kPairs<kHalves> * kTogether][4] = {};
+    for (int first = 0; first < kBlocks; first += kTogether) {
+      float c[kTogether][4] = {};
 #pragma unroll
-    for (int span = 0; span < kTileSpans<T>; ++span) {
-      Operand<T> right[kTogether];
+      for (int span = 0; span < kTileSpans<T>; ++span) {
+        Operand<T> right[kTogether];
 #pragma unroll
-      for (int i = 0; i < kTogether; ++i) right[i] = operand<T>(value(first + i, span));
-      if constexpr (kHalves == 1) {
+        for (int i = 0; i < kTogether; ++i) right[i] = operand<T>(value(first + i, span));
         mma_spans<T>(c, tile.p[0][span], right);
-      } else {
+      }
 #pragma unroll
-        for (int pair = 0; pair < kPairs<kHalves>; ++pair)
-          mma_span<T>(c[pair], tile.p[2 * pair][span], tile.p[2 * pair + 1][span], right[0]);
+      for (int i = 0; i < 2 * kTogether; ++i) {
+        float& o = sums.o[first + i / 2][i % 2];
+        if (takes_part[0]) o = joined(o, c[i / 2][i % 2], shares[0]);
       }
     }
+  } else {  // registers count
 #pragma unroll
-    for (int i = 0; i < kTogether * 2 * kHalves; ++i) {
-      const int half = i / 2 % kHalves, block = i / (2 * kHalves);
-      float& o = sums.o[first + block][2 * half + i % 2];
-      if (takes_part[half]) o = joined(o, c[block + half / 2][half % 2 * 2 + i % 2], shares[half]);
+    for (int block = 0; block < kBlocks; ++block) {
+      float c[kPairs<kHalves>][4] = {};
+#pragma unroll
+      for (int span = 0; span < kTileSpans<T>; ++span) {
+        const Operand<T> right = operand<T>(value(block, span));
+#pragma unroll
+        for (int pair = 0; pair < kPairs<kHalves>; ++pair)
+          mma_span<T>(c[pair], tile.p[2 * pair][span], tile.p[2 * pair + 1][span], right);
+      }
+#pragma unroll
+      for (int i = 0; i < 2 * kHalves; ++i) {
+        float& o = sums.o[block][i];
+        if (takes_part[i / 2]) o = joined(o, c[i / 4][i % 4], shares[i / 2]);
+      }
     }
   }
 }
@@ -458,12 +470,22 @@ VITRINE_DEVICE void store_z(const Sums<kHalves, kBlocks>& sums, int count, T* z,
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {
     const int row = lane_row() + 8 * half;
-    if (row >= count) continue;
     const float inverse = quotient(1.0f, sums.softmax[half].sum);
-    store_pairs<T, kBlocks>(z + row * stride, channels, lane_channel, [&](int block) {
+    const auto pair = [&](int block) {
       const float* o = sums.o[block] + 2 * half;
       return Pair<T>{narrow<T>(o[0] * inverse), narrow<T>(o[1] * inverse)};
-    });
+    };
+    if constexpr (kHalves == 1) {
+      if (row < count) store_pairs<T, kBlocks>(z + row * stride, channels, lane_channel, pair);
+    } else {  // registers are too few to decide once
+#pragma unroll
+      for (int block = 0; block < kBlocks; ++block) {
+        if (row < count)
+          store_pairs<T, 1>(
+              z + row * stride, channels, [&](int) { return lane_channel(block); },
+              [&](int) { return pair(block); });
+      }
+    }
   }
 }
 
