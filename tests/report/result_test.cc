@@ -71,14 +71,15 @@ TEST(Result, ArraysHaveTheShapesOfTheirAxes) {
 }
 
 TEST(Result, CsvHasALineForEachCellThatExists) {
-  const Result result = made_up();
+  Result result = made_up();
+  result.tables.push_back({"early", {"best", "row", "place"}, {{"", numbered(12)}}});
   const std::string csv = results_csv({&result, 1}, Names(nullptr));
   EXPECT_EQ(csv,
-            "result,row,place,weight,x (nats),y,best_1_id,best_2_id\n"
-            "0,a,0,10,0.5,0,#0,#1\n"
-            "0,a,1,10,1.5,1,#2,#3\n"
-            "0,a,2,10,,2,#4,#5\n"
-            "0,b,0,20,3.5,3,#6,#7\n");
+            "result,row,place,weight,x (nats),y,best_1_id,best_2_id,early_1,early_2\n"
+            "0,a,0,10,0.5,0,#0,#1,0,6\n"
+            "0,a,1,10,1.5,1,#2,#3,1,7\n"
+            "0,a,2,10,,2,#4,#5,2,8\n"
+            "0,b,0,20,3.5,3,#6,#7,3,9\n");
 }
 
 TEST(Result, FieldsMustFitTheirAxes) {
