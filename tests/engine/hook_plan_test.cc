@@ -103,6 +103,19 @@ TEST_F(HookPlanTest, GivesTheBitsOfItsHooks) {
   }
 }
 
+TEST_F(HookPlanTest, OperandsBelongToTheirEdits) {
+  const HookPlan plan = model_.compile(Hooks()
+                                           .edit(Site::kMlpOut, replace(constant(16, -2.0f)))
+                                           .edit(Site::kEmbed, replace(constant(16, 1.5f)))
+                                           .edit(Site::kZ, replace(constant(8, 0.75f)))
+                                           .capture("{hook_embed,blocks.*.hook_mlp_out,*.hook_z}"));
+  const vitrine::Run run = model_.forward(batch_[0], plan);
+  for (const Captures::Entry& entry : run.captures().entries()) {
+    const float wanted = entry.site == Site::kEmbed ? 1.5f : entry.site == Site::kZ ? 0.75f : -2.0f;
+    for (const float value : entry.rows().to_f32()) EXPECT_EQ(value, wanted) << entry.name;
+  }
+}
+
 TEST_F(HookPlanTest, ServesGenerationsAndGradients) {
   const Hooks hooks = Hooks()
                           .edit(Site::kResidPre, add(constant(16, 0.25f)), {.layers = {1}})
@@ -238,6 +251,15 @@ TEST_F(HookPlanTest, ValuesOfAnotherRunStayOnTheDevice) {
   expect_same(a.captures(), b.captures());
   EXPECT_TRUE(same_bits(a.logits(), b.logits()));
   EXPECT_FALSE(same_bits(a.logits(), plain.logits()));
+  std::vector<float> rows;  // written out by hand
+  for (const int64_t position : {5, 1, 2}) {
+    const std::vector<float> row = host.view(Site::kMlpOut, 1).slice(position).to_f32();
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  const vitrine::Run by_hand =
+      model_.forward(batch_[0], Hooks().edit(Site::kMlpOut, replace(Tensor::from(rows)),
+                                             {.layers = {1}, .positions = {5, 1, 2}}));
+  EXPECT_TRUE(same_bits(a.logits(), by_hand.logits()));
 
   Session one = model_.session(1), other = model_.session(1);
   const vitrine::Run from_host = one.forward_from(1, {host.view(Site::kResidPre, 1)}),
