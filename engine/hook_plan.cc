@@ -52,6 +52,7 @@ std::vector<CaptureSpec> HookPlan::describe(std::span<const int64_t> lengths) co
                      capture.name,
                      capture.store,
                      capture.where.heads,
+                     capture.where.neurons,
                      {},
                      layout.items[i].bytes});
     for (const CaptureLayout::Sequence& sequence : layout.items[i].sequences)

@@ -79,7 +79,8 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
   }
 
   const int64_t unit = has_heads ? site_head_width(shape, config) : site_width(shape, config);
-  const std::vector<int64_t> neurons = narrowed(where.neurons, unit, "neuron", place.name, false);
+  planned.neurons = narrowed(where.neurons, unit, "neuron", place.name, false);
+  const std::vector<int64_t>& neurons = planned.neurons;
   for (size_t block = 0; block < std::max<size_t>(planned.heads.size(), 1); ++block) {
     const int64_t base = has_heads ? planned.heads[block] * unit : 0;
     if (neurons.empty()) append_range(planned.cols, base, unit);

@@ -21,9 +21,10 @@ struct PlannedSelection {
   std::vector<int>
       heads;  ///< ascending, never empty for sites that have heads; empty for the others
   std::vector<Selection::Range>
-      cols;           ///< of a row of the site; for a map, whose rows have no fixed width, empty
-  int64_t width = 0;  ///< total of cols; 0 for a map
-  int64_t head_width = 0;  ///< selected elements of one head; 0 without a head axis
+      cols;  ///< of a row of the site; for a map, whose rows have no fixed width, empty
+  std::vector<int64_t> neurons;  ///< ascending, along the last axis; empty: all
+  int64_t width = 0;             ///< total of cols; 0 for a map
+  int64_t head_width = 0;        ///< selected elements of one head; 0 without a head axis
 };
 
 struct PlannedCapture {

@@ -11,10 +11,12 @@ std::vector<SelectedRow> select_rows(const PlannedSelection& where, int s,
                                      std::span<const SequenceSlice> slices, std::string_view site) {
   const auto batch = std::ssize(slices);
   if (!where.sequences.empty()) {
-    where.sequences.resolve(0, batch, [&](int sequence) {
-      user_error("sequence {} requested of '{}' is out of range of the batch of {}", sequence, site,
-                 batch);
-    });
+    if (!where.sequences.fit(batch)) {
+      where.sequences.resolve(0, batch, [&](int sequence) {
+        user_error("sequence {} requested of '{}' is out of range of the batch of {}", sequence,
+                   site, batch);
+      });
+    }
     if (!where.sequences.contain(s, batch)) return {};
   }
   const SequenceSlice& slice = slices[static_cast<size_t>(s)];

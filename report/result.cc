@@ -185,13 +185,18 @@ JsonValue packed_column(const Column& column, TokenTable& tokens) {
       column);
 }
 
+/// A column's name with its unit.
+std::string heading(const FlatTable::Column& column) {
+  return column.unit.empty() ? column.name : column.name + " (" + column.unit + ")";
+}
+
 /// What V.flat() in base.js reads.
 JsonValue flat_json(const Result& result, const Names& names) {
   const FlatTable flat = flat_table(result, names);
   JsonValue columns = JsonValue::array();
   for (const FlatTable::Column& each : flat.columns) {
     if (each.derived) continue;
-    columns.push_back({{"name", each.unit.empty() ? each.name : each.name + " (" + each.unit + ")"},
+    columns.push_back({{"name", heading(each)},
                        {"source", each.source},
                        {"tokens", std::holds_alternative<TokenIds>(*each.values)},
                        {"offset", each.offset},
@@ -324,8 +329,7 @@ std::string results_csv(std::span<const Result> results, const Names& names) {
   for (size_t r = 0; r < results.size(); ++r) {
     const FlatTable flat = flat_table(results[r], names);
     std::string line = "result";
-    for (const FlatTable::Column& each : flat.columns)
-      line += "," + csv_field(each.unit.empty() ? each.name : each.name + " (" + each.unit + ")");
+    for (const FlatTable::Column& each : flat.columns) line += "," + csv_field(heading(each));
     // Results of other columns, such as other watched tokens, begin with their own names.
     if (line != head) csv += (head = line) + "\n";
     size_t rows = 1;

@@ -28,14 +28,15 @@ void walk_attention_maps(const Model& model, std::span<const int32_t> ids,
   const int64_t some = std::clamp(numbers_at_once / (maps * tokens), kFewestQueries,
                                   std::max(tokens, kFewestQueries));
   const int64_t step = edits.empty() ? some : tokens;
+  Hooks hooks = edits;
+  hooks.capture(Site::kPattern, {.layers = layers, .heads = heads});
+  const HookPlan plan = model.compile(hooks);
   Session session = model.session(1, tokens);
   for (int64_t first = 0; first < tokens; first += step) {
     const int64_t count = std::min(step, tokens - first);
     const auto piece = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
-    Hooks hooks = edits;
-    hooks.capture(Site::kPattern, {.layers = layers, .heads = heads});
     const Run run =
-        session.forward({{piece.begin(), piece.end()}}, hooks, {.logits = LogitRows::kNone});
+        session.forward({{piece.begin(), piece.end()}}, plan, {.logits = LogitRows::kNone});
     MapChunk chunk{.first_query = first, .queries = count, .keys = first + count};
     if (!finite.empty())
       require_finite(run.captures(), model, {{ids.begin(), ids.end()}}, edits, finite);

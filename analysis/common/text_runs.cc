@@ -62,12 +62,11 @@ std::vector<SiteRef> captured_sites(const Hooks& hooks, const Config& config) {
   return sites;
 }
 
-bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens,
+bool run_texts(const Model& model, const Batch& texts, const HookPlan& plan, int64_t batch_tokens,
                std::string_view analysis, bool finite,
                const std::function<void(const TextBatch&)>& see,
                const std::function<bool()>& keep_going) {
-  const int64_t limit = one_at_a_time(hooks) ? 0 : batch_tokens;
-  const HookPlan plan = model.compile(hooks);
+  const int64_t limit = one_at_a_time(plan.hooks()) ? 0 : batch_tokens;
   uint64_t done = 0, total = 0;
   for (const auto& text : texts) total += text.size();
   for (size_t first = 0; first < texts.size();) {
@@ -76,7 +75,7 @@ bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64
     const Run run = model.forward(batch, plan, {.logits = LogitRows::kNone});
     if (finite) {
       const size_t last = first + batch.size() - 1;
-      require_finite(run.captures(), model, batch, hooks,
+      require_finite(run.captures(), model, batch, plan.hooks(),
                      first == last ? fmt::format("{} of prompt {}", analysis, first)
                                    : fmt::format("{} of prompts {}..{}", analysis, first, last));
     }

@@ -36,7 +36,7 @@ struct TextBatch {
 /// 0. `keep_going` is asked between batches; false stops there, and is what this returns then.
 /// Null: always. With `finite`, throws Error (user) for a captured NaN or infinity; `analysis` is
 /// what is made of the captures.
-bool run_texts(const Model& model, const Batch& texts, const Hooks& hooks, int64_t batch_tokens,
+bool run_texts(const Model& model, const Batch& texts, const HookPlan& plan, int64_t batch_tokens,
                std::string_view analysis, bool finite,
                const std::function<void(const TextBatch&)>& see,
                const std::function<bool()>& keep_going = {});

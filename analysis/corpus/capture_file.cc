@@ -180,17 +180,17 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
   return std::make_shared<const std::vector<std::vector<int64_t>>>(std::move(all));
 }
 
-std::vector<SiteLayout> lay_out(const Model& model, const Hooks& hooks, const Batch& prompts,
+std::vector<SiteLayout> lay_out(const Model& model, const HookPlan& plan, const Batch& prompts,
                                 CaptureFormat format) {
   std::map<std::string, Positions> positions;
-  for (const Hooks::Capture& request : hooks.captures()) {
+  for (const Hooks::Capture& request : plan.hooks().captures()) {
     const Positions resolved = resolve_positions(request, prompts);
     for (const SiteRef& site : find_sites(request.sites, model.config(), request.where))
       positions[site.name] = resolved;
   }
   std::vector<SiteLayout> sites;
   const std::vector<int64_t> first = {std::ssize(prompts.front())};
-  for (const CaptureSpec& spec : model.compile(hooks).describe(first))
+  for (const CaptureSpec& spec : plan.describe(first))
     sites.push_back(layout_of(spec, spec.shapes.front(), format, positions[spec.name]));
   return sites;
 }
@@ -206,13 +206,14 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
   check_texts(model.config(), prompts);
   check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the capture");
   check_capture_path(format, path);
-  CaptureWriter writer(prompts, lay_out(model, hooks, prompts, format), path, format,
+  const HookPlan plan = model.compile(hooks);
+  CaptureWriter writer(prompts, lay_out(model, plan, prompts, format), path, format,
                        options.metadata);
   const auto put = [&](const TextBatch& batch) {
     writer.put(batch.captures, batch.first);
     if (options.progress) options.progress->update(batch.done, batch.total, "Capturing");
   };
-  if (!run_texts(model, prompts, hooks, options.batch_tokens, "the capture", false, put,
+  if (!run_texts(model, prompts, plan, options.batch_tokens, "the capture", false, put,
                  options.keep_going))
     return {};
   return writer.finish();

@@ -19,14 +19,6 @@ bool all_have(const std::vector<Window>& windows, const Indices<int64_t>& positi
                      [&](const Window& window) { return positions.fit(std::ssize(window.ids)); });
 }
 
-/// Of a site that the hooks have been compiled for.
-std::vector<int64_t> neurons_of(Site site, const Where& where, const Config& config) {
-  const SiteShape shape = site_info(site).shape;
-  const int64_t heads = site_head_width(shape, config);
-  return where.neurons.resolve(
-      0, heads > 0 ? heads : site_width(shape, config), [](int64_t) {}, false);
-}
-
 }  // namespace
 
 int64_t WindowSite::width() const {
@@ -40,7 +32,7 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
     : model_(model), hooks_(hooks), batch_tokens_(batch_tokens), residence_(residence) {
   check_captures(hooks, "a corpus");
   check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the capture");
-  std::map<std::string, const Where*> narrowed;
+  std::map<std::string, Indices<int64_t>> positions;
   for (const Hooks::Capture& request : hooks.captures()) {
     for (const SiteRef& site : find_sites(request.sites, model.config(), request.where)) {
       if (site_info(site.site).shape == SiteShape::kMap) {
@@ -49,25 +41,25 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
             "vitrine capture for maps of prompts",
             site.name);
       }
-      narrowed[site.name] = &request.where;
+      positions[site.name] = request.where.positions;
     }
   }
   const std::vector<int64_t> one_token = {1};
-  const std::vector<bool> everywhere(hooks.captures().size(), true);
-  for (const CaptureSpec& spec : model.compile(hooks_at(everywhere)).describe(one_token)) {
+  for (const CaptureSpec& spec :
+       plan_at(std::vector<bool>(hooks.captures().size(), true)).describe(one_token)) {
     const auto sizes = spec.shapes.front().sizes();
-    const Where& where = *narrowed.at(spec.name);
     sites_.push_back({.site = spec.site,
                       .name = spec.name,
                       .dtype = spec.dtype,
                       .heads = spec.heads,
-                      .neurons = neurons_of(spec.site, where, model.config()),
-                      .positions = where.positions,
+                      .neurons = spec.neurons,
+                      .positions = positions.at(spec.name),
                       .row = {sizes.begin() + 1, sizes.end()}});
   }
 }
 
-Hooks WindowBatches::hooks_at(const std::vector<bool>& everywhere) const {
+const HookPlan& WindowBatches::plan_at(std::vector<bool> everywhere) {
+  if (plan_ && everywhere == everywhere_) return *plan_;
   Hooks hooks = hooks_.only_edits();
   for (size_t i = 0; i < everywhere.size(); ++i) {
     const Hooks::Capture& request = hooks_.captures()[i];
@@ -75,18 +67,18 @@ Hooks WindowBatches::hooks_at(const std::vector<bool>& everywhere) const {
     if (everywhere[i]) where.positions.clear();
     hooks.capture(request.sites, std::move(where), request.store);
   }
-  return hooks;
+  plan_ = model_.compile(hooks);
+  everywhere_ = std::move(everywhere);
+  return *plan_;
 }
 
 const HookPlan& WindowBatches::plan_for(const std::vector<Window>& windows) {
   std::vector<bool> everywhere;
-  for (const Hooks::Capture& request : hooks_.captures())
-    everywhere.push_back(!all_have(windows, request.where.positions));
-  if (!plan_ || everywhere != everywhere_) {
-    plan_ = model_.compile(hooks_at(everywhere));
-    everywhere_ = std::move(everywhere);
+  for (const Hooks::Capture& request : hooks_.captures()) {
+    const Indices<int64_t>& positions = request.where.positions;
+    everywhere.push_back(positions.empty() || !all_have(windows, positions));
   }
-  return *plan_;
+  return plan_at(std::move(everywhere));
 }
 
 WindowBatch WindowBatches::next(WindowReader& windows, int64_t most) {

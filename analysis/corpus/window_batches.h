@@ -56,7 +56,7 @@ class WindowBatches {
 
  private:
   /// The hooks, where a capture with `everywhere` is of all positions.
-  Hooks hooks_at(const std::vector<bool>& everywhere) const;
+  const HookPlan& plan_at(std::vector<bool> everywhere);
   /// A narrowing to positions that some window lacks is left to kept_rows().
   const HookPlan& plan_for(const std::vector<Window>& windows);
 

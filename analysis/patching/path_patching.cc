@@ -2,7 +2,6 @@
 #include "vitrine/analysis/path_patching.h"
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 
 #include "analysis/common/options.h"
@@ -129,8 +128,8 @@ class PathRuns {
 
   /// Holds a site at the base run's values.
   void hold(Hooks& hooks, Site site, int layer) const {
-    std::vector<int64_t> positions(static_cast<size_t>(base_.tokens()));
-    std::iota(positions.begin(), positions.end(), int64_t{0});
+    Indices<int64_t> positions;  // each has a row of its own
+    positions.add_range(0, base_.tokens() - 1);
     hooks.edit(site, replace(Tensor::from(base_.captures()->view(site, layer).f32())),
                {.layers = {layer}, .positions = positions});
   }

@@ -35,7 +35,7 @@ std::vector<Texts> activations(const Model& model, const Batch& texts,
   hooks.capture(options.site, where);
   check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the concept");
   std::vector<Texts> found(sites.size());
-  run_texts(model, texts, hooks, options.batch_tokens, "the concept", true,
+  run_texts(model, texts, model.compile(hooks), options.batch_tokens, "the concept", true,
             [&](const TextBatch& batch) {
               for (size_t i = 0; i < sites.size(); ++i) {
                 const size_t sequences = batch.captures.entry(sites[i]).sequences.size();

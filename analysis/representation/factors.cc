@@ -43,7 +43,8 @@ NonNegative collect(const Model& model, const Factors& found, const FactorOption
     }
     if (options.progress) options.progress->update(batch.done, batch.total, "Activations");
   };
-  run_texts(model, found.texts, hooks, options.batch_tokens, "the factorisation", true, see);
+  run_texts(model, found.texts, model.compile(hooks), options.batch_tokens, "the factorisation",
+            true, see);
   return x;
 }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -174,18 +173,16 @@ class Comparison {
         if (sources_[s].model == model) rows[s] = gathered(captures, sources_[s]);
       }
     };
-    std::vector<Hooks> hooks;
-    for (const Model* model : used) hooks.push_back(hooks_of(model, wanted));
-    std::optional<HookPlan> second;
-    if (used.size() > 1) second = used[1]->compile(hooks[1]);
+    std::vector<HookPlan> plans;
+    for (const Model* model : used) plans.push_back(model->compile(hooks_of(model, wanted)));
     const auto see_batch = [&](const TextBatch& batch) {
       gather(batch.captures, used[0]);
       if (used.size() > 1) {
         const auto sequences = std::ssize(batch.captures.entries().front().sequences);
         const auto from = texts_.begin() + static_cast<std::ptrdiff_t>(batch.first);
         const Batch same(from, from + sequences);
-        const Run run = used[1]->forward(same, *second, {.logits = LogitRows::kNone});
-        require_finite(run.captures(), *used[1], same, hooks[1], "the similarity");
+        const Run run = used[1]->forward(same, plans[1], {.logits = LogitRows::kNone});
+        require_finite(run.captures(), *used[1], same, plans[1].hooks(), "the similarity");
         gather(run.captures(), used[1]);
       }
       see(rows);
@@ -194,7 +191,7 @@ class Comparison {
                                   static_cast<uint64_t>(passes) * batch.total, "Similarity");
       }
     };
-    run_texts(*used[0], texts_, hooks[0], options_.batch_tokens, "the similarity", true, see_batch);
+    run_texts(*used[0], texts_, plans[0], options_.batch_tokens, "the similarity", true, see_batch);
     ++found_.passes;
   }
 

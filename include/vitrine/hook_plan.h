@@ -28,9 +28,10 @@ struct CaptureSpec {
   int layer;         ///< 0 for sites without a layer
   std::string name;  ///< "blocks.3.hook_resid_post"
   DType dtype;
-  std::vector<int> heads;     ///< captured heads, for a site that has heads
-  std::vector<Shape> shapes;  ///< by sequence, as Captures::view() has it
-  size_t bytes = 0;           ///< of all sequences
+  std::vector<int> heads;        ///< captured heads, for a site that has heads
+  std::vector<int64_t> neurons;  ///< captured indices along the last axis, ascending; empty: all
+  std::vector<Shape> shapes;     ///< by sequence, as Captures::view() has it
+  size_t bytes = 0;              ///< of all sequences
 };
 
 /// Hooks compiled for one model by Model::compile(): sites and narrowings resolved, operands of

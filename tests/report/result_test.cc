@@ -63,7 +63,7 @@ TEST(Result, ArraysHaveTheShapesOfTheirAxes) {
                                                   {"x.3", {2, 3}},
                                                   {"best_id.3", {2, 3, 2}},
                                                   {"matrix.3", {2, 2}}}))
-      << "without what derives from others or is no number";
+      << "without what derives from others or is not a number";
   EXPECT_EQ(metadata["row.3"], R"(["a","b"])");
   const auto x = std::find_if(arrays.begin(), arrays.end(),
                               [](const auto& each) { return each.first == "x.3"; });
