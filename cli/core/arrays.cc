@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "cli/core/arrays.h"
 
+#include <filesystem>
+
 #include "base/check.h"
 #include "vitrine/checkpoint/safetensors.h"
-#include "vitrine/corpus/capture_file.h"
 
 namespace vitrine::cli {
 using namespace internal;
 
 void check_array_path(const std::string& path) {
-  if (capture_format(path) != CaptureFormat::kSafetensors)
+  if (std::filesystem::path(path).extension() != ".safetensors")
     user_error("{}: unknown output format: expected a file name ending in .safetensors", path);
 }
 
