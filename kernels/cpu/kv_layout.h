@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/ceil_div.h"
 #include "kernels/backend.h"
 
 namespace vitrine::internal::cpu {
@@ -18,8 +19,8 @@ struct KvLayout {
 
   int64_t heads, width, capacity;
 
-  int64_t key_panels() const { return (capacity + kPanel - 1) / kPanel; }
-  int64_t value_panels() const { return (width + kPanel - 1) / kPanel; }
+  int64_t key_panels() const { return ceil_div(capacity, kPanel); }
+  int64_t value_panels() const { return ceil_div(width, kPanel); }
   int64_t key_floats() const { return heads * key_panels() * kPanel * width; }
   int64_t value_floats() const { return heads * value_panels() * kPanel * capacity; }
   size_t bytes() const {

@@ -29,9 +29,9 @@ constexpr Start block_start(int64_t begin) { return begin == 0 ? Start::kFresh :
 
 // Blocks begin at multiples of `unit`.
 HWY_INLINE LinearBlocking blocking_of(int64_t rows, int64_t in, int64_t unit) {
-  const int64_t blocks = std::max<int64_t>(1, (in + kMaxDepth - 1) / kMaxDepth);
-  const int64_t depth = std::max<int64_t>((in + blocks - 1) / blocks, 1);
-  return {kTileRows, (depth + unit - 1) / unit * unit, (rows + kTileRows - 1) / kTileRows};
+  const int64_t blocks = std::max<int64_t>(1, ceil_div(in, kMaxDepth));
+  const int64_t depth = std::max<int64_t>(ceil_div(in, blocks), 1);
+  return {kTileRows, ceil_div(depth, unit) * unit, ceil_div(rows, kTileRows)};
 }
 
 // Sums of a block of outputs over all `in` inputs, of `rows` rows in all. weights(b, p, depth)

@@ -19,7 +19,7 @@ constexpr int64_t kPanel = PackedMatrix::kPanel;
 constexpr int64_t kGrain = 1 << 17;  // multiplications that are worth waking a thread
 
 void few_rows(const LinearArgs& args, int threads) {
-  const int64_t panels = cpu::ceil_div(args.weight->out, kPanel);
+  const int64_t panels = ceil_div(args.weight->out, kPanel);
   const int64_t grain = std::max<int64_t>(4, kGrain / (args.weight->in * kPanel * args.x.rows + 1));
   cpu::parallel_chunks(threads, panels, grain,
                        [&](int64_t begin, int64_t end) { cpu::linear_few_rows(args, begin, end); });

@@ -118,7 +118,7 @@ HWY_INLINE const float* turned(const PackedMatrix& w, int64_t panel, int64_t beg
 // each of the weight's panels.
 HWY_INLINE void fetch_squares(const PackedMatrix& w, int64_t panel, int64_t begin, int64_t end,
                               int64_t part, int64_t parts) {
-  const int64_t squares = (end - begin + kPanel - 1) / kPanel, bytes = kPanel * w.input_stride;
+  const int64_t squares = ceil_div(end - begin, kPanel), bytes = kPanel * w.input_stride;
   for (int64_t s = squares * part / parts; s < squares * (part + 1) / parts; ++s) {
     const std::byte* at = w.data + (begin / kPanel + s) * w.panel_stride + panel * bytes;
     for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(at + line, 0, 2);

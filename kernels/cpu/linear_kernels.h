@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "base/ceil_div.h"
 #include "kernels/backend.h"
 
 // The parts of `linear` that are written in vectors, each chosen at run time for the processor.
@@ -25,7 +26,7 @@ struct LinearBlocking {
   int64_t depth = 0;      ///< inputs of a depth block; the last one may have fewer
   int64_t tiles = 0;      ///< tiles of the repacked rows
 
-  int64_t blocks(int64_t in) const { return (in + depth - 1) / depth; }
+  int64_t blocks(int64_t in) const { return ceil_div(in, depth); }
   int64_t packed_floats(int64_t in) const { return blocks(in) * tiles * tile_rows * depth; }
   const float* tile(const float* packed, int64_t block, int64_t index) const {
     return packed + (block * tiles + index) * tile_rows * depth;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ceil_div.h"
 #include "kernels/cpu/linear_kernels.h"
 #include "kernels/cpu/memory.h"
 #include "kernels/cpu/parallel.h"
@@ -19,8 +20,6 @@ inline constexpr int64_t kBlockRows =
     264;  ///< of a task: with a depth block, what the second cache holds beside the weights
 inline constexpr int64_t kBlockGrain = 1 << 18;  ///< multiplications that are worth waking a thread
 inline constexpr int64_t kRepackedRows = 1024;   ///< at once, to bound the copy of x
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// to[k][i] = rows[i][k].
 template <int kRows>

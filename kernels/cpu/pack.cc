@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
+#include "base/ceil_div.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/pack_kernels.h"
@@ -15,8 +16,6 @@ constexpr int64_t kPackPanels =
     16;  // so that both sides are read and written a few kilobytes at a time
 constexpr int64_t kQuantisePanels = 4;
 constexpr int64_t kGrain = 1 << 13;  // looked-up elements that are worth a thread
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <typename F>
 void for_each_token(int threads, std::span<const int32_t> ids, int64_t width, const F& f) {

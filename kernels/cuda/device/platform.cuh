@@ -16,13 +16,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/ceil_div.h"
+
 #define VITRINE_DEVICE __device__ __forceinline__
 
 namespace vitrine::internal::cuda {
 
 inline constexpr int kWarp = 32;
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Elements as they lie in memory. A kernel's element type T is float, F16 or Bf16.
 struct F16 {

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/ceil_div.h"
+
 namespace vitrine::internal::cuda {
 namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Of 64 inputs of a tile, with 16-bit elements: what a row of an operand has, and how many of its
 // columns' products an SM does in a cycle.

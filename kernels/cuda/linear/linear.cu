@@ -68,7 +68,7 @@ Mat CudaBackend::as_type(const Mat& rows, DType dtype, const char* what) {
   if (rows.dtype != DType::kF32)
     cuda::fail(std::string(what) + ": expected float32 or the weights' type");
   constexpr int64_t kWholeChunks = cuda::kChunk<cuda::F16>;
-  const int64_t stride = cuda::ceil_div(rows.cols, kWholeChunks) * kWholeChunks;
+  const int64_t stride = ceil_div(rows.cols, kWholeChunks) * kWholeChunks;
   const size_t bytes = static_cast<size_t>(rows.rows * stride) * dtype_size(dtype);
   const Mat narrow(reserve(narrowed_, bytes), rows.rows, rows.cols, stride, dtype);
   convert(rows, narrow);
