@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/ceil_div.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/panel-inl.h"
 
@@ -33,7 +34,7 @@ HWY_INLINE void walk_row(const float* x, Panels w, int64_t panels, int64_t depth
     walk_panels<1, 1>(x, 0, w.data + p * w.stride, w.stride, depth, sums + p * kPanel, 0, start);
 }
 
-HWY_INLINE int64_t panels_for(int64_t length) { return (length + kPanel - 1) / kPanel; }
+HWY_INLINE int64_t panels_for(int64_t length) { return ceil_div(length, kPanel); }
 
 void scale_row(float* scores, int64_t length, float scale) {
   const Vector factor = hn::Set(F32(), scale);
@@ -68,7 +69,7 @@ HWY_INLINE float highest_of(const float* x, int64_t n) {
   for (; j + kLanes <= n; j += kLanes) highest = hn::Max(highest, load(x + j));
   if (j < n)
     highest = hn::Max(highest, load_part(x + j, n - j, -std::numeric_limits<float>::infinity()));
-  return hn::GetLane(hn::MaxOfLanes(d, highest));
+  return highest_lane(highest);
 }
 
 // Position j adds to lane j mod kLanes whatever the length is, so a row's sum depends on its scores

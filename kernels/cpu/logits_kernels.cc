@@ -34,7 +34,7 @@ LogitSums sums_of(std::span<const float> logits) {
   const F32 d;
   Vector best = hn::Set(d, kLowest);
   for_each_logit(logits, kLowest, [&](Vector x) HWY_ATTR { best = hn::Max(best, x); });
-  const float highest = hn::GetLane(hn::MaxOfLanes(d, best));
+  const float highest = highest_lane(best);
   WideSum total, weighted;
   for_each_logit(logits, kLowest, [&](Vector x) HWY_ATTR {
     const Vector distance = hn::Sub(x, hn::Set(d, highest));
@@ -109,7 +109,7 @@ bool has_softmax(std::span<const float> logits) {
     below = hn::And(below, hn::Lt(x, hn::Set(d, -kLowest)));
     best = hn::Max(best, x);
   });
-  return hn::AllTrue(d, below) && hn::GetLane(hn::MaxOfLanes(d, best)) > kLowest;
+  return hn::AllTrue(d, below) && highest_lane(best) > kLowest;
 }
 
 double exp_sum(std::span<const float> scores, float highest) {

@@ -82,6 +82,20 @@ HWY_INLINE auto to_float(Vector64 x) {
 }
 #endif
 
+// The highest lane. Highway's emulation starts from the lowest finite number, so that lanes of
+// -infinity alone would give that number.
+HWY_INLINE float highest_lane(Vector x) {
+#if HWY_TARGET == HWY_EMU128
+  HWY_ALIGN float lanes[hn::MaxLanes(F32())];
+  hn::Store(x, F32(), lanes);
+  float highest = lanes[0];
+  for (size_t i = 1; i < hn::Lanes(F32()); ++i) highest = lanes[i] > highest ? lanes[i] : highest;
+  return highest;
+#else
+  return hn::GetLane(hn::MaxOfLanes(F32(), x));
+#endif
+}
+
 // f on a float vector, computed in double.
 template <class F>
 HWY_INLINE Vector in_double(Vector x, const F& f) {
