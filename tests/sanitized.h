@@ -10,4 +10,12 @@ inline constexpr bool kSanitized = true;
 inline constexpr bool kSanitized = false;
 #endif
 
+/// Whether a child made by fork() may allocate while other threads of the parent did: the address
+/// sanitizer's allocator then may stay locked in the child.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kForkAmongThreads = false;
+#else
+inline constexpr bool kForkAmongThreads = true;
+#endif
+
 }  // namespace vitrine::testing
