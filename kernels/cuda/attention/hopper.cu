@@ -23,7 +23,8 @@ namespace {
 // Some of what follows nothing refers to where the kernels are empty, on other GPUs.
 constexpr int kWidth = kTileDepth, kGroupRows = 64, kGroups = 2;
 constexpr int kThreads = kGroups * kWarpgroup, kQueries = kGroups * kGroupRows;
-constexpr int kNeighbours = 2;  // blocks that share an SM: what one waits for, the other does not
+// Blocks that share an SM: what one waits for, the other does not.
+[[maybe_unused]] constexpr int kNeighbours = 2;
 constexpr int kSteps = kTileDepth / kStepDepth;
 constexpr int kRowWords = kTileRowBytes / 4, kMatrixWords = kKeyTile * kRowWords;
 constexpr int kTileBytes = 2 * kMatrixWords * 4;  // of keys and values
