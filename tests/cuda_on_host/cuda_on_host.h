@@ -48,8 +48,9 @@ struct Place {
   dim3 block_dim, grid_dim;
   int cluster_rank = 0;
 };
-/// Of the fiber that is running.
-Place& place();
+/// Of the fiber that is running: blocks run one after the other, so there is one for the program.
+inline Place* running_place = nullptr;
+inline Place& place() { return *running_place; }
 
 struct Shape {
   dim3 grid, block;
@@ -71,12 +72,12 @@ std::byte* shared_memory();
 
 // Lanes of a warp put a value down, wait for the other 31, and see all 32 until the one after the
 // next exchange.
-inline constexpr size_t kLargestExchange = 152;
+inline constexpr size_t kLargestExchange = 48;
 std::byte* exchange_slots();  ///< [32][kLargestExchange bytes]
 void warp_barrier();
 
 template <class T>
-const T* exchange(const T& value) {
+T* exchange(const T& value) {
   static_assert(sizeof(T) <= kLargestExchange && std::is_trivially_copyable_v<T>);
   T* slots = reinterpret_cast<T*>(exchange_slots());
   slots[place().thread.x % 32] = value;

@@ -115,10 +115,8 @@ class Runner {
   [[maybe_unused]] size_t scheduler_bytes_ = 0;
 };
 
-Runner& runner() {
-  static Runner instance;
-  return instance;
-}
+Runner running;  // not inside a function, which would ask each time whether it exists
+Runner& runner() { return running; }
 
 void Runner::enter(fiber::transfer_t from) {
   Runner& self = runner();
@@ -155,6 +153,7 @@ void Runner::give_way(bool last) {
 void Runner::resume(size_t index) {
   running_ = index;
   Fiber& fiber = *fibers_[index];
+  running_place = &fiber.place;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&scheduler_sanitizer_stack_, fiber.stack.get(), kStackBytes);
 #endif
@@ -354,7 +353,6 @@ void run_blocks(const Shape& shape, const std::function<void()>& thread, LaneOrd
 }
 const TensorCore& tensor_core() { return *running_core; }
 
-Place& place() { return runner().current().place; }
 std::byte* shared_memory() { return runner().shared(place().cluster_rank); }
 void check_block(int rank) {
   if (!runner().block_lives(rank))

@@ -1,148 +1,126 @@
 // SPDX-License-Identifier: MIT
 #include "tests/cuda_on_host/fused_sum.h"
 
-#include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstdlib>
+#include <cstring>
 #include <limits>
-
-#include "base/float_bits.h"
 
 namespace vitrine::internal::cuda_on_host {
 namespace {
 
-/// sum * 2^exponent as float32, cut off towards zero; infinite from 2^128 on.
-float towards_zero(int64_t sum, int exponent) {
-  if (sum == 0) return 0.0f;
-  const uint64_t size = static_cast<uint64_t>(std::abs(sum));
-  const int highest = 63 - std::countl_zero(size), scale = highest + exponent;
-  if (scale < -126) return cut_off(std::ldexp(static_cast<double>(sum), exponent)) + 0.0f;
-  const uint64_t mantissa = highest > 23 ? size >> (highest - 23) : size << (23 - highest);
-  const uint32_t bits = scale > 127 ? 0x7f800000u
-                                    : static_cast<uint32_t>(scale + 127) << 23 |
-                                          (static_cast<uint32_t>(mantissa) & 0x7fffffu);
-  return std::bit_cast<float>(bits | (sum < 0 ? 0x80000000u : 0));
+// Vector arithmetic of GCC and Clang, a number for each column.
+using Eight = int32_t __attribute__((vector_size(32)));
+using Unsigned = uint32_t __attribute__((vector_size(32)));
+using Long = int64_t __attribute__((vector_size(64)));
+using Double = double __attribute__((vector_size(64)));
+using Float = float __attribute__((vector_size(32)));
+
+float value(int32_t significand, int exponent) {
+  if (exponent != kNotFinite) return std::ldexp(static_cast<float>(significand), exponent - 10);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  if (std::abs(significand) != 0x400) return std::numeric_limits<float>::quiet_NaN();
+  return significand < 0 ? -kInfinity : kInfinity;
 }
 
-float value(const Operand& operand, size_t i) {
-  if (!operand.finite) return operand.value[i];
-  return std::ldexp(static_cast<float>(operand.significand[i / 4][i % 4]),
-                    operand.exponent[i / 4][i % 4] - 10);
-}
-
-/// Where not all is finite.
-float special_sum(const Operand& left, const Operand& right, size_t begin, size_t count, float c) {
+/// Where a number is not finite.
+float special_sum(const Row& left, const Columns& right, int begin, int end, int column, float c) {
   float sum = c;
-  for (size_t i = begin; i < begin + count; ++i) sum += value(left, i) * value(right, i);
+  for (int k = begin; k < end; ++k)
+    sum += value(left.significand[k], left.exponent[k]) *
+           value(right.significand[k][column], right.exponent[k][column]);
   return std::isfinite(sum) ? std::numeric_limits<float>::quiet_NaN() : sum;
 }
 
-bool all_finite(const Operand& operand, size_t begin, size_t count) {
-  const float* values = operand.value + begin;
-  return operand.finite ||
-         std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
+/// numbers * 2^exponent as float32, cut off towards zero; infinite from 2^128 on.
+void narrow(const Double& numbers, const Eight& exponent, Float& found) {
+  const Double power = (Double)(__builtin_convertvector(exponent + 1023, Long) << 52),
+               exact = numbers * power;
+  found = __builtin_convertvector((Double)((Long)exact & ~int64_t{0x1fffffff}), Float);
+  for (int j = 0; j < 8; ++j) {
+    if (exact[j] != 0 && std::abs(exact[j]) < 0x1p-126) found[j] = cut_off(exact[j]) + 0.0f;
+  }
 }
 
-Four chosen(Four mask, Four yes, Four no) { return (mask & yes) | (~mask & no); }
-
-/// One sum of the products in `kFours` vectors from `begin` on. The emulated GPU spends most of its
-/// time here: branches that depend on the data, or wider numbers, make it several times as slow.
-template <size_t kFours>
-float one_sum(const TensorCore& core, const Operand& left, const Operand& right, size_t begin,
-              float c) {
+/// One sum of `kCount` products from `begin` on. The emulated GPU spends most of its time here:
+/// branches that depend on the data make it several times as slow.
+template <int kCount>
+void one_sum(const TensorCore& core, const Row& left, const Columns& right, int begin,
+             float (&c)[8]) {
   constexpr int kProductBits = 20, kFloatBits = 23;  // of the fractions
-  if (!all_finite(left, 4 * begin, 4 * kFours) || !all_finite(right, 4 * begin, 4 * kFours))
-    return special_sum(left, right, 4 * begin, 4 * kFours, c);
-  if (!std::isfinite(c)) return c;
+  const auto chosen = [](const Eight& mask, const Eight& yes, const Eight& no, Eight& to) {
+    to = (mask & yes) | (~mask & no);
+  };
+  // Numbers of `fraction` bits below the point, cut off where the largest exponent says.
+  const Eight none{};
+  const auto aligned = [&](const Eight& number, int fraction, const Eight& down, Eight& sum) {
+    const Eight sign = number >> 31;
+    Eight by;
+    chosen(down > 31, none + 31, down, by);
+    const auto size = (Unsigned)((number ^ sign) - sign) << (core.fraction_bits - fraction);
+    sum += ((Eight)(size >> (Unsigned)by) ^ sign) - sign;
+  };
 
-  const uint32_t bits = std::bit_cast<uint32_t>(c);
-  const int field = static_cast<int>(bits >> 23 & 0xffu), c_exponent = std::max(field, 1) - 127;
-  const uint32_t c_size = (bits & 0x7fffffu) | (field > 0 ? 0x800000u : 0);
-  const Four zero = Four{} + core.zero_exponent;
-  Four products[kFours], exponents[kFours];
-  for (size_t i = 0; i < kFours; ++i) {
-    products[i] = left.significand[begin + i] * right.significand[begin + i];
-    exponents[i] =
-        chosen(products[i] == 0, zero, left.exponent[begin + i] + right.exponent[begin + i]);
+  Eight products[kCount], exponents[kCount], most = none - kNotFinite, least = none + kNotFinite;
+  for (int i = 0; i < kCount; ++i) {
+    Eight significand, exponent;
+    std::memcpy(&significand, right.significand[begin + i], sizeof significand);
+    std::memcpy(&exponent, right.exponent[begin + i], sizeof exponent);
+    products[i] = significand * left.significand[begin + i];
+    exponents[i] = exponent + left.exponent[begin + i];
+    chosen(exponents[i] > most, exponents[i], most, most);
+    chosen(exponents[i] < least, exponents[i], least, least);
   }
-  Four most = exponents[0];
-  for (size_t i = 1; i < kFours; ++i) most = chosen(exponents[i] > most, exponents[i], most);
-  const int highest =
-      std::max({most[0], most[1], most[2], most[3], c_size == 0 ? core.zero_exponent : c_exponent});
 
-  using Unsigned = uint32_t __attribute__((vector_size(16)));
-  const int f = core.fraction_bits;
-  Four sums{};  // 16 products of less than 2^27 fit
-  for (size_t i = 0; i < kFours; ++i) {
-    const Four sign = products[i] >> 31, down = highest - exponents[i];
-    const auto size = (Unsigned)((products[i] ^ sign) - sign) << (f - kProductBits);
-    const auto cut = (Four)(size >> (Unsigned)chosen(down > 31, Four{} + 31, down));
-    sums += (cut ^ sign) - sign;
+  Eight bits, number, exponent, highest;
+  std::memcpy(&bits, c, sizeof bits);
+  const Eight field = bits >> 23 & 0xff, normal = field != 0, sign = bits >> 31;
+  number = (((bits & 0x7fffff) | (normal & 0x800000)) ^ sign) - sign;
+  chosen(normal, field - 127, none - 126, exponent);
+  chosen(number == 0, none + core.zero_exponent, exponent, highest);
+  chosen(highest > most, highest, most, highest);
+  chosen((least < kNothing) & (highest < core.zero_exponent), none + core.zero_exponent, highest,
+         highest);
+
+  Eight sums[2] = {};  // 8 products of less than 2^27 fit into each, and one number more
+  aligned(number, kFloatBits, highest - exponent, sums[0]);
+  for (int i = 0; i < kCount; ++i)
+    aligned(products[i], kProductBits, highest - exponents[i], sums[i % 2]);
+  Float found;
+  narrow(__builtin_convertvector(sums[0], Double) + __builtin_convertvector(sums[1], Double),
+         highest - core.fraction_bits, found);
+
+  for (int j = 0; j < 8; ++j) {
+    if (most[j] > kSpecial)
+      c[j] = special_sum(left, right, begin, begin + kCount, j, c[j]);
+    else if (field[j] != 255)
+      c[j] = found[j];
   }
-  const int64_t sum = int64_t{sums[0]} + sums[1] + sums[2] + sums[3];
-  const int64_t c_cut = int64_t{c_size} << (f - kFloatBits) >> std::min(highest - c_exponent, 31);
-  return towards_zero(sum + (c < 0 ? -c_cut : c_cut), highest - f);
 }
 
 }  // namespace
 
-Element element(MmaKind kind, uint32_t bits) {
-  Element e;
-  uint32_t mantissa = 0, field = 0, most = 0;
-  int bias = 127;
-  bool negative = false;
-  if (kind == MmaKind::kF16) {
-    mantissa = bits & 0x3ffu, field = bits >> 10 & 0x1fu, most = 31, bias = 15;
-    negative = (bits & 0x8000u) != 0;
-    e.value = f16_to_f32(static_cast<uint16_t>(bits));
-  } else {
-    // bfloat16 is the upper half of a float32; of a TF32 the lowest 13 bits are not looked at.
-    const uint32_t whole = kind == MmaKind::kBf16 ? bits << 16 : bits & 0xffffe000u;
-    mantissa = whole >> 13 & 0x3ffu, field = whole >> 23 & 0xffu, most = 255;
-    negative = (whole & 0x80000000u) != 0;
-    e.value = std::bit_cast<float>(whole);
-  }
-  e.finite = field != most;
-  e.exponent = static_cast<int>(std::max(field, 1u)) - bias;
-  e.significand = static_cast<int32_t>(mantissa | (field > 0 ? 0x400u : 0u));
-  if (negative) e.significand = -e.significand;
-  return e;
-}
-
-bool is_zero(const Operand& operand) {
-  Four any{};
-  for (const Four& four : operand.significand) any |= four;
-  return operand.finite && (any[0] | any[1] | any[2] | any[3]) == 0;
-}
-
-float fused_sum(const TensorCore& core, MmaKind kind, const Operand& left, const Operand& right,
-                float c) {
-  // Rows and columns that are not there. c stays whole: its exponent is above that of a zero.
-  if ((left.zero && right.finite) || (right.zero && left.finite)) return c + 0.0f;
+void fused_sums(const TensorCore& core, MmaKind kind, const Row& left, const Columns& right,
+                float (&c)[8]) {
   const bool halves = core.bytes_at_once == 16;
   if (kind == MmaKind::kTf32) {
-    if (!halves) return one_sum<2>(core, left, right, 0, c);
-    return one_sum<1>(core, left, right, 1, one_sum<1>(core, left, right, 0, c));
+    if (!halves) return one_sum<8>(core, left, right, 0, c);
+    one_sum<4>(core, left, right, 0, c);
+    return one_sum<4>(core, left, right, 4, c);
   }
-  if (!halves) return one_sum<4>(core, left, right, 0, c);
-  return one_sum<2>(core, left, right, 2, one_sum<2>(core, left, right, 0, c));
+  if (!halves) return one_sum<16>(core, left, right, 0, c);
+  one_sum<8>(core, left, right, 0, c);
+  one_sum<8>(core, left, right, 8, c);
 }
 
 float fused_sum(const TensorCore& core, MmaKind kind, std::span<const Element> left,
                 std::span<const Element> right, float c) {
-  const auto operand = [](std::span<const Element> elements) {
-    Operand result;
-    for (size_t i = 0; i < elements.size(); ++i) {
-      result.significand[i / 4][i % 4] = elements[i].significand;
-      result.exponent[i / 4][i % 4] = elements[i].exponent;
-      result.value[i] = elements[i].value;
-      result.finite = result.finite && elements[i].finite;
-    }
-    result.zero = is_zero(result);
-    return result;
-  };
-  return fused_sum(core, kind, operand(left), operand(right), c);
+  Row row;
+  Columns columns;
+  for (size_t k = 0; k < left.size(); ++k) row.set(static_cast<int>(k), left[k]);
+  for (size_t k = 0; k < right.size(); ++k) columns.set(static_cast<int>(k), 0, right[k]);
+  float sums[8] = {c};
+  fused_sums(core, kind, row, columns, sums);
+  return sums[0];
 }
 
 }  // namespace vitrine::internal::cuda_on_host

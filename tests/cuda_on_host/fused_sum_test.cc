@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <fstream>
@@ -46,12 +47,15 @@ TEST(FusedSum, IsWhatWasMeasuredOnHardware) {
 TEST(FusedSum, KeepsWhatIsNotFinite) {
   const float infinity = std::numeric_limits<float>::infinity();
   const Element one = element(MmaKind::kBf16, 0x3f80), zero = element(MmaKind::kBf16, 0),
+                minus_two = element(MmaKind::kBf16, 0xc000),
                 infinite = element(MmaKind::kBf16, 0x7f80), nan = element(MmaKind::kBf16, 0x7fc0);
   const auto sum = [](const Element& a, const Element& b, float c) {
     return fused_sum(kHopper, MmaKind::kBf16, {&a, 1}, {&b, 1}, c);
   };
   EXPECT_EQ(sum(infinite, one, 1.0f), infinity);
+  EXPECT_EQ(sum(minus_two, infinite, 1.0f), -infinity);
   EXPECT_EQ(sum(one, one, -infinity), -infinity);
+  EXPECT_TRUE(std::isnan(sum(zero, infinite, 1.0f)));
   EXPECT_TRUE(std::isnan(sum(infinite, zero, 1.0f)));
   EXPECT_TRUE(std::isnan(sum(infinite, one, -infinity)));
   EXPECT_TRUE(std::isnan(sum(nan, one, 1.0f)));
@@ -60,16 +64,34 @@ TEST(FusedSum, KeepsWhatIsNotFinite) {
   EXPECT_EQ(sum(huge, huge, 0.0f), infinity);
 }
 
-// As an instruction's operands are gathered: the values of a finite one are not written down.
-TEST(FusedSum, MultipliesAnInfinityByAFiniteOperand) {
+TEST(FusedSum, OfAColumnDoesNotDependOnTheOthers) {
   const float infinity = std::numeric_limits<float>::infinity();
-  const Element minus_two = element(MmaKind::kBf16, 0xc000);
-  Operand left, right;
-  left.significand[0][0] = minus_two.significand;
-  left.exponent[0][0] = minus_two.exponent;
-  right.finite = false;
-  right.value[0] = infinity;
-  EXPECT_EQ(fused_sum(kHopper, MmaKind::kBf16, left, right, 1.0f), -infinity);
+  const Element left[] = {element(MmaKind::kF16, 0x3c00), element(MmaKind::kF16, 0xc100)};
+  const uint16_t right[8][2] = {{0x3c00, 0x0001}, {0x7c00, 0x3c00}, {0x0000, 0x8000},
+                                {0x7bff, 0xfbff}, {0x7e00, 0x0000}, {0x03ff, 0x1234},
+                                {0xfc00, 0xfc00}, {0x4500, 0x4501}};
+  const float before[8] = {1e-30f, 2.0f, -0.0f, infinity, 1.0f, -7.5f, 3.0f, 1e30f};
+  Row row;
+  Columns columns;
+  float sums[8];
+  for (int k = 0; k < 2; ++k) {
+    row.set(k, left[k]);
+    for (int j = 0; j < 8; ++j) columns.set(k, j, element(MmaKind::kF16, right[j][k]));
+  }
+  for (const TensorCore& core : {kAmpere, kHopper}) {
+    std::copy_n(before, 8, sums);
+    fused_sums(core, MmaKind::kF16, row, columns, sums);
+    for (int j = 0; j < 8; ++j) {
+      const Element own[] = {element(MmaKind::kF16, right[j][0]),
+                             element(MmaKind::kF16, right[j][1])};
+      const float alone = fused_sum(core, MmaKind::kF16, left, own, before[j]);
+      // NaNs differ in their bits.
+      EXPECT_EQ(std::isnan(sums[j]), std::isnan(alone)) << j;
+      EXPECT_TRUE(std::isnan(alone) ||
+                  std::bit_cast<uint32_t>(sums[j]) == std::bit_cast<uint32_t>(alone))
+          << j;
+    }
+  }
 }
 
 }  // namespace

@@ -62,34 +62,48 @@ void land(std::byte* to, const Map& map, int row, int column, uint64_t* barrier)
   change(barrier, 0, -map.tile_rows * kRowBytes);
 }
 
-/// 16 elements along K of row `row` of an operand.
-void load(MmaKind kind, uint64_t operand, int row, Element (&to)[16]) {
+/// Calls `set(k, element)` for the 16 elements along K of row `row` of an operand.
+template <class Set>
+void load(MmaKind kind, uint64_t operand, int row, const Set& set) {
   if (operand >> 62 != 1) stop("an operand that is not laid out with the 128-byte swizzle");
   const auto begin = static_cast<uint32_t>(operand & 0x3fffu) << 4,
              eight_rows = static_cast<uint32_t>(operand >> 32 & 0x3fffu) << 4;
-  for (uint32_t i = 0; i < 16; ++i) {
-    const uint32_t at = begin + static_cast<uint32_t>(row) / 8 * eight_rows +
-                        static_cast<uint32_t>(row) % 8 * 128 + 2 * i;
-    uint16_t bits = 0;
-    std::memcpy(&bits, shared_memory() + swizzled(at), 2);
-    to[i] = element(kind, bits);
+  const uint32_t at =
+      begin + static_cast<uint32_t>(row) / 8 * eight_rows + static_cast<uint32_t>(row) % 8 * 128;
+  for (int chunk = 0; chunk < 2; ++chunk) {  // the swizzle moves 16 bytes as a whole
+    uint16_t bits[8];
+    std::memcpy(bits, shared_memory() + swizzled(at + 16 * static_cast<uint32_t>(chunk)), 16);
+    for (int i = 0; i < 8; ++i) set(8 * chunk + i, element(kind, bits[i]));
   }
 }
 
 void compute(const Products::One& product) {
   const int thread = static_cast<int>(place().thread.x), lane = thread % 32,
-            top = thread / 32 % 4 * 16 + lane / 4;
-  Element left[2][16], right[16];
+            top = thread / 32 % 4 * 16 + lane / 4, own = product.columns / 4;
+  Row left[2];
   for (int half = 0; half < 2; ++half) {
-    if (!product.in_registers) load(product.kind, product.left, top + 8 * half, left[half]);
-    for (int i = 0; product.in_registers && i < 16; ++i)
-      left[half][i] = element(product.kind, product.rows[half][i]);
+    const auto set = [&](int k, Element e) { left[half].set(k, e); };
+    if (!product.in_registers) load(product.kind, product.left, top + 8 * half, set);
+    for (int k = 0; product.in_registers && k < 16; ++k)
+      set(k, element(product.kind, product.rows[half][k]));
   }
-  for (int i = 0; i < product.columns / 4; ++i) {
-    load(product.kind, product.right, i / 2 * 8 + lane % 4 * 2 + i % 2, right);
+  for (int first = 0; first < own; first += 8) {
+    const int count = std::min(8, own - first);
+    Columns right;
+    for (int j = 0; j < count; ++j) {
+      const int i = first + j;
+      load(product.kind, product.right, i / 2 * 8 + lane % 4 * 2 + i % 2,
+           [&](int k, Element e) { right.set(k, j, e); });
+    }
     for (int half = 0; half < 2; ++half) {
-      float& c = product.c[i / 2 * 4 + 2 * half + i % 2];
-      c = fused_sum(kHopper, product.kind, left[half], right, product.accumulate ? c : 0.0f);
+      const auto sum_of = [&](int j) -> float& {
+        const int i = first + j;
+        return product.c[i / 2 * 4 + 2 * half + i % 2];
+      };
+      float sums[8] = {};
+      for (int j = 0; product.accumulate && j < count; ++j) sums[j] = sum_of(j);
+      fused_sums(kHopper, product.kind, left[half], right, sums);
+      for (int j = 0; j < count; ++j) sum_of(j) = sums[j];
     }
   }
 }

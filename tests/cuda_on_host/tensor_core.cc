@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "base/float_bits.h"
 #include "tests/cuda_on_host/block_runner.h"
@@ -12,59 +14,37 @@
 namespace vitrine::internal::cuda_on_host {
 namespace {
 
-/// A lane's words of both operands, four of the left and two of the right one, decoded once for all
-/// lanes that read them.
+/// What a lane puts in, and gets back in `c`.
 struct Given {
-  int32_t significand[6][2], exponent[6][2];
-  float value[6][2];
-  bool finite[6];
+  Left a;
+  Right b;
+  float c[4];
+  bool done = false;  ///< the whole instruction, in the first lane
 };
 
-Given decoded(MmaKind kind, const Left& a, const Right& b) {
-  Given given{};
-  for (size_t w = 0; w < 6; ++w) {
-    const uint32_t word = w < 4 ? a.word[w] : b.word[w - 4];
-    given.finite[w] = true;
-    for (unsigned half = 0; half < (kind == MmaKind::kTf32 ? 1 : 2); ++half) {
-      const Element e = element(kind, word >> 16 * half);
-      given.significand[w][half] = e.significand;
-      given.exponent[w][half] = e.exponent;
-      given.value[w][half] = e.value;
-      given.finite[w] = given.finite[w] && e.finite;
+/// Every lane's sums of one instruction, from the words of all.
+void multiply(MmaKind kind, Given (&lanes)[32]) {
+  Row rows[16];
+  Columns columns;
+  const int in_word = kind == MmaKind::kTf32 ? 1 : 2;
+  for (int lane = 0; lane < 32; ++lane) {
+    const int group = lane / 4;
+    for (int half = 0; half < in_word; ++half) {
+      const int k = lane % 4 * in_word + half, second = 4 * in_word;
+      for (int w = 0; w < 4; ++w)
+        rows[group + w % 2 * 8].set(k + w / 2 * second,
+                                    element(kind, lanes[lane].a.word[w] >> 16 * half));
+      for (int w = 0; w < 2; ++w)
+        columns.set(k + w * second, group, element(kind, lanes[lane].b.word[w] >> 16 * half));
     }
   }
-  return given;
-}
-
-/// Of the words `first` and `second` of four lanes, in the instruction's own order along K: the
-/// first words, then the second ones.
-Operand gathered(MmaKind kind, const Given* lanes, size_t first, size_t second) {
-  Operand result;
-  const size_t words[2] = {first, second}, in_word = kind == MmaKind::kTf32 ? 1 : 2;
-  for (size_t i = 0; i < 2; ++i) {
-    const size_t w = words[i];
-    // Whole vectors at once: stores of their parts would hold up the loads that follow.
-    const auto four = [=](const auto& of, size_t a, size_t b) {
-      return in_word == 1 ? Four{of(0)[w][0], of(1)[w][0], of(2)[w][0], of(3)[w][0]}
-                          : Four{of(a)[w][0], of(a)[w][1], of(b)[w][0], of(b)[w][1]};
-    };
-    const auto significand = [=](size_t q) { return lanes[q].significand; };
-    const auto exponent = [=](size_t q) { return lanes[q].exponent; };
-    for (size_t half = 0; half < in_word; ++half) {
-      result.significand[i * in_word + half] = four(significand, 2 * half, 2 * half + 1);
-      result.exponent[i * in_word + half] = four(exponent, 2 * half, 2 * half + 1);
-    }
-    for (size_t q = 0; q < 4; ++q) result.finite = result.finite && lanes[q].finite[w];
+  for (int r = 0; r < 16; ++r) {
+    Given* of_row = lanes + r % 8 * 4;
+    float sums[8];
+    for (int j = 0; j < 8; ++j) sums[j] = of_row[j / 2].c[r / 8 * 2 + j % 2];
+    fused_sums(tensor_core(), kind, rows[r], columns, sums);
+    for (int j = 0; j < 8; ++j) of_row[j / 2].c[r / 8 * 2 + j % 2] = sums[j];
   }
-  result.zero = is_zero(result);
-  if (result.finite) return result;
-  size_t k = 0;
-  for (const size_t w : words) {
-    for (size_t q = 0; q < 4; ++q) {
-      for (size_t half = 0; half < in_word; ++half) result.value[k++] = lanes[q].value[w][half];
-    }
-  }
-  return result;
 }
 
 }  // namespace
@@ -112,13 +92,9 @@ Loaded load_transposed(const void* row) {
 }
 
 void mma(MmaKind kind, float (&c)[4], Left a, Right b) {
-  const Given* all = exchange(decoded(kind, a, b));
-  const unsigned lane = place().thread.x % 32, row = lane / 4 * 4, column = lane % 4 * 8;
-  const Operand left[2] = {gathered(kind, all + row, 0, 2), gathered(kind, all + row, 1, 3)};
-  const Operand right[2] = {gathered(kind, all + column, 4, 5),
-                            gathered(kind, all + column + 4, 4, 5)};
-  for (unsigned i = 0; i < 4; ++i)
-    c[i] = fused_sum(tensor_core(), kind, left[i / 2], right[i % 2], c[i]);
+  auto& lanes = *reinterpret_cast<Given(*)[32]>(exchange(Given{a, b, {c[0], c[1], c[2], c[3]}}));
+  if (!std::exchange(lanes[0].done, true)) multiply(kind, lanes);
+  std::copy_n(lanes[place().thread.x % 32].c, 4, c);
 }
 
 }  // namespace vitrine::internal::cuda_on_host
