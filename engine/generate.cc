@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/ceil_div.h"
 #include "base/check.h"
 #include "base/random.h"
 #include "engine/compiled_hooks.h"
@@ -108,14 +109,14 @@ class Generator {
  private:
   /// That of the last generation, if this one has the same shape.
   std::unique_ptr<GenerationMemory> take_memory(const HookPlan& plan) const {
-    forward_plan(plan, model_);  // refuses what no generation can do
+    forward_plan(plan, model_).refuse_memory("a generation");
     check_batch(model_.config, prompts_);
     // A device's caches are whole tiles of positions anyway, and tiles more often have one shape.
     const int64_t tile = model_.backend->records() ? kCacheTile : 1;
     std::vector<int64_t> capacities;
     for (const auto& prompt : prompts_) {
       const int64_t length = std::ssize(prompt) + options_.max_new_tokens;
-      capacities.push_back(std::min(model_.config.context, (length + tile - 1) / tile * tile));
+      capacities.push_back(std::min(model_.config.context, ceil_div(length, tile) * tile));
     }
     std::shared_ptr<const CompiledHooks> hooks = shared_hooks(plan, model_);
     const auto check = [&](const auto& planned) {

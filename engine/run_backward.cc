@@ -69,6 +69,7 @@ class BackwardRun {
         forward_plan_(own_plan_ ? *own_plan_ : hooks_->forward),
         gradient_plan_(requested_gradients(*hooks_)),
         seed_shapes_(compile(targets_.seeds(nullptr, nullptr))) {
+    hooks_->forward.refuse_memory("backward()");
     check_sites(gradient_plan_, targets_, options.linearised, static_cast<int>(batch.size()),
                 model.config);
     result_.values.assign(batch.size(), 0.0);

@@ -13,6 +13,25 @@ Residence residence(const ModelState& model, const ForwardOptions& options) {
 
 }  // namespace
 
+namespace {
+
+/// Copies what kernels could not write to the caller's memory themselves.
+void fill_given_memory(Backend& backend, const Plan& plan, const CaptureLayout& layout,
+                       const Buffer& captured) {
+  for (size_t i = 0; i < layout.items.size(); ++i) {
+    const PlannedCapture& capture = plan.captures()[i];
+    const CaptureLayout::Item& item = layout.items[i];
+    if (!capture.into || capture.direct || item.bytes == 0) continue;
+    const std::byte* from = item.at(captured.data());
+    if (capture.into->residence == Residence::kHost)
+      backend.download(capture.into->data, from, item.bytes);
+    else
+      backend.copy(capture.into->data, from, item.bytes);
+  }
+}
+
+}  // namespace
+
 Buffer on_host(const ModelState& model, const Buffer& memory, size_t bytes) {
   if (model.backend->host_memory() || bytes == 0) return memory;
   Buffer host = model.host_pool->take(bytes);
@@ -94,6 +113,7 @@ PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, c
     cache.set_length(static_cast<int>(s), slice.past + slice.rows);
   }
   const Buffer& captured = pass.captured();
+  fill_given_memory(*model.backend, plan, pass.layout(), captured);
   if (residence(model, options) == Residence::kDevice)
     collector.add(plan, pass.layout(), captured, model.backend.get());
   else

@@ -43,7 +43,6 @@ void CaptureCollector::add(const Plan& plan, const CaptureLayout& layout, Buffer
                            const Backend* device) {
   if (plan.captures().empty()) return;
   device_ = device;
-  const Residence residence = device == nullptr ? Residence::kHost : Residence::kDevice;
   if (entries_.empty()) {
     for (const PlannedCapture& capture : plan.captures()) {
       entries_.push_back(
@@ -58,11 +57,17 @@ void CaptureCollector::add(const Plan& plan, const CaptureLayout& layout, Buffer
       const CaptureLayout::Sequence& sequence = layout.items[i].sequences[s];
       const int64_t rows = static_cast<int64_t>(sequence.rows.size());
       if (rows == 0 && !parts_[i][s].empty()) continue;
-      const Shape shape = captured_shape(plan.captures()[i], rows, sequence.keys);
-      parts_[i][s].push_back(
-          {sequence.positions,
-           TensorView(arena->data() + sequence.offset, plan.captures()[i].store, shape, residence),
-           sequence.keys});
+      const PlannedCapture& capture = plan.captures()[i];
+      const Shape shape = captured_shape(capture, rows, sequence.keys);
+      const std::byte* data = arena->data() + layout.items[i].offset;
+      Residence residence = device == nullptr ? Residence::kHost : Residence::kDevice;
+      if (capture.into) {
+        data = static_cast<const std::byte*>(capture.into->data);
+        residence = capture.into->residence;
+      }
+      parts_[i][s].push_back({sequence.positions,
+                              TensorView(data + sequence.offset, capture.store, shape, residence),
+                              sequence.keys});
     }
   }
 }
@@ -83,11 +88,14 @@ std::shared_ptr<const Captures> CaptureCollector::finish() {
 void CaptureCollector::join_rows(Captures::Entry& entry,
                                  const std::vector<std::vector<Part>>& parts) {
   int64_t rows = 0;
-  const auto* end = static_cast<const std::byte*>(parts.front().front().values.data());
+  const auto address = [](const Part& part) {  // null for a pass without rows
+    return reinterpret_cast<uintptr_t>(part.values.data());
+  };
+  uintptr_t end = address(parts.front().front());
   bool packed = true;
   for (const std::vector<Part>& of_sequence : parts) {
     for (const Part& part : of_sequence) {
-      packed = packed && part.values.data() == end;
+      packed = packed && address(part) == end;
       end += part.values.bytes();
       rows += part.values.shape()[0];
     }

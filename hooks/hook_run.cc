@@ -42,13 +42,13 @@ Mat HookRun::tap(Site site, int layer, Mat scratch) const {
   if (!watched(site, layer)) return {};
   const CaptureLayout::Item* item = in_place_item(site, layer);
   if (item == nullptr) return scratch;
-  return {reinterpret_cast<float*>(arena_.data() + item->offset), scratch.rows, scratch.cols};
+  return {reinterpret_cast<float*>(item->at(arena_.data())), scratch.rows, scratch.cols};
 }
 
 float* HookRun::tap_map(Site site, int layer, float* scratch) const {
   if (!watched(site, layer)) return nullptr;
   const CaptureLayout::Item* item = in_place_item(site, layer);
-  return item == nullptr ? scratch : reinterpret_cast<float*>(arena_.data() + item->offset);
+  return item == nullptr ? scratch : reinterpret_cast<float*>(item->at(arena_.data()));
 }
 
 void HookRun::visit_watched(Site site, int layer, Mat x) {
@@ -63,7 +63,7 @@ void HookRun::capture(const Plan::Entry& entry, Mat x) {
   if (entry.capture < 0) return;
   const PlannedCapture& capture = plan_.captures()[static_cast<size_t>(entry.capture)];
   const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];
-  std::byte* destination = arena_.data() + item.offset;
+  std::byte* destination = item.at(arena_.data());
   if (x.data == destination || item.rows.empty()) return;
   backend_.gather(x, {item.rows, capture.where.cols}, capture.store, destination);
 }
@@ -80,7 +80,8 @@ void HookRun::capture_map(const Plan::Entry& entry, float* map) {
   if (entry.capture < 0) return;
   const PlannedCapture& capture = plan_.captures()[static_cast<size_t>(entry.capture)];
   const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];
-  if (reinterpret_cast<std::byte*>(map) == arena_.data() + item.offset) return;
+  std::byte* destination = item.at(arena_.data());
+  if (reinterpret_cast<std::byte*>(map) == destination) return;
   for (size_t s = 0; s < slices_.size(); ++s) {
     const CaptureLayout::Sequence& sequence = item.sequences[s];
     if (sequence.rows.empty()) continue;
@@ -89,7 +90,7 @@ void HookRun::capture_map(const Plan::Entry& entry, float* map) {
     const std::vector<int64_t> rows = map_rows(capture.where.heads, sequence.rows, slice.rows);
     const Selection::Range all_keys{0, sequence.keys};
     backend_.gather(Mat(map + slice.map, block_rows, sequence.keys), {rows, {&all_keys, 1}},
-                    capture.store, arena_.data() + sequence.offset);
+                    capture.store, destination + sequence.offset);
   }
 }
 

@@ -12,27 +12,31 @@
 namespace vitrine::internal {
 
 /// Where the captures of one pass go: which rows of the packed batch each wants, and its bytes in
-/// the pass's arena.
+/// the pass's arena or in memory of the caller.
 struct CaptureLayout {
   struct Sequence {
     std::vector<int64_t> positions;  ///< captured, ascending
     std::vector<int64_t>
         rows;  ///< the same as rows of the packed batch (of the sequence's block, for a map)
     int64_t keys = 0;   ///< columns of a map
-    size_t offset = 0;  ///< into the arena
+    size_t offset = 0;  ///< into the item's memory
   };
   struct Item {
     std::vector<Sequence> sequences;
     std::vector<int64_t> rows;  ///< of all sequences, for sites that are no map
-    size_t offset = 0;
+    size_t offset = 0;          ///< into the arena
     size_t bytes = 0;
+    std::byte* given = nullptr;  ///< memory of the caller that takes the place of the arena's
     bool in_place =
-        false;  ///< every row and column, as float32: a kernel may write it straight to the arena
+        false;  ///< every row and column, as float32: a kernel may write it straight there
+
+    std::byte* at(std::byte* arena) const { return given != nullptr ? given : arena + offset; }
   };
   std::vector<Item> items;  ///< as Plan::captures()
-  size_t bytes = 0;
+  size_t bytes = 0;         ///< of the arena
 
-  /// Throws Error (user) for a position or sequence that is not in the batch.
+  /// Throws Error (user) for a position or sequence that is not in the batch, and for memory of the
+  /// caller of another shape.
   CaptureLayout(const Plan& plan, std::span<const SequenceSlice> slices, const Config& config);
 
   /// "blocks.0.attn.hook_pattern 48.0 MB, ..." the largest first: for the message that refuses a

@@ -104,7 +104,13 @@ Hooks& Hooks::capture(SiteSelector sites, Where where, DType store) {
   if (!is_floating(store))
     user_error("captures of '{}' cannot be stored as {}: expected f32, f16 or bf16",
                sites.pattern(), dtype_name(store));
-  captures_.push_back({std::move(sites), std::move(where), store});
+  captures_.push_back({std::move(sites), std::move(where), store, std::nullopt});
+  return *this;
+}
+
+Hooks& Hooks::capture_into(SiteSelector sites, TensorMemory into, Where where) {
+  capture(std::move(sites), std::move(where), into.dtype);
+  captures_.back().into = into;
   return *this;
 }
 
@@ -112,7 +118,7 @@ Hooks& Hooks::gradient(SiteSelector sites, Where where, DType store) {
   if (!is_floating(store))
     user_error("gradients of '{}' cannot be stored as {}: expected f32, f16 or bf16",
                sites.pattern(), dtype_name(store));
-  gradients_.push_back({std::move(sites), std::move(where), store});
+  gradients_.push_back({std::move(sites), std::move(where), store, std::nullopt});
   return *this;
 }
 

@@ -133,6 +133,49 @@ void check_projection(const PlannedEdit& planned) {
   }
 }
 
+/// The part of a request's memory for one of the sites it matched. Throws Error (user) for memory
+/// that cannot be divided by sites.
+TensorMemory memory_of(const Hooks::Capture& request, size_t place, size_t places,
+                       bool host_memory) {
+  TensorMemory memory = *request.into;
+  const std::string& pattern = request.sites.pattern();
+  if (memory.residence == Residence::kDevice && host_memory)
+    user_error("the memory for '{}' is a GPU's: expected host memory, the model runs on the CPU",
+               pattern);
+  if (memory.data == nullptr && memory.shape.elements() > 0)
+    user_error("missing memory for '{}': the pointer is null", pattern);
+  if (reinterpret_cast<uintptr_t>(memory.data) % dtype_size(memory.dtype) != 0)
+    user_error("the memory for '{}' begins inside an element: expected a multiple of {} bytes",
+               pattern, dtype_size(memory.dtype));
+  if (places == 1) return memory;
+  const std::span<const int64_t> sizes = memory.shape.sizes();
+  if (sizes.empty() || sizes.front() != static_cast<int64_t>(places))
+    user_error("the memory for '{}' has shape {}: expected {} sites along the first axis", pattern,
+               memory.shape.to_string(), places);
+  memory.shape = Shape(sizes.subspan(1));
+  memory.data = static_cast<std::byte*>(memory.data) +
+                place * static_cast<size_t>(memory.shape.elements()) * dtype_size(memory.dtype);
+  return memory;
+}
+
+void check_overlap(const std::vector<PlannedCapture>& captures) {
+  std::vector<std::pair<std::span<const std::byte>, const PlannedCapture*>> parts;
+  for (const PlannedCapture& capture : captures) {
+    if (!capture.into) continue;
+    const TensorMemory& m = *capture.into;
+    parts.push_back({{static_cast<const std::byte*>(m.data),
+                      static_cast<size_t>(m.shape.elements()) * dtype_size(m.dtype)},
+                     &capture});
+  }
+  const auto begin = [](const auto& part) { return part.first.data(); };
+  std::ranges::stable_sort(parts, {}, begin);
+  for (size_t i = 1; i < parts.size(); ++i) {
+    if (begin(parts[i]) < begin(parts[i - 1]) + parts[i - 1].first.size())
+      user_error("the memory for '{}' overlaps that for '{}'", parts[i].second->name,
+                 parts[i - 1].second->name);
+  }
+}
+
 }  // namespace
 }  // namespace vitrine::internal
 
@@ -166,17 +209,28 @@ namespace vitrine::internal {
 Plan::Plan(const Hooks& hooks, const Config& config, Backend& backend, BufferPool& pool)
     : layers_(static_cast<size_t>(config.layers)) {
   if (hooks.empty()) return;
-  for (const Hooks::Capture& request : hooks.captures()) add_capture(request, config);
+  for (const Hooks::Capture& request : hooks.captures())
+    add_capture(request, config, backend.host_memory());
+  check_overlap(captures_);
   std::vector<float> operands;
   for (const Hooks::Change& request : hooks.edits()) add_edit(request, config, operands);
   place_operands(operands, backend, pool);
   build_table();
 }
 
-void Plan::add_capture(const Hooks::Capture& request, const Config& config) {
-  for (SiteRef& place : find_sites(request.sites, config, request.where)) {
-    PlannedCapture planned{place.site, place.layer, place.name, request.store,
-                           resolve(place, request.where, config)};
+void Plan::add_capture(const Hooks::Capture& request, const Config& config, bool host_memory) {
+  const std::vector<SiteRef> places = find_sites(request.sites, config, request.where);
+  for (size_t i = 0; i < places.size(); ++i) {
+    const SiteRef& place = places[i];
+    PlannedCapture planned{
+        place.site, place.layer, place.name, request.store, resolve(place, request.where, config),
+        {}};
+    if (request.into) {
+      planned.into = memory_of(request, i, places.size(), host_memory);
+      const bool near = host_memory || planned.into->residence == Residence::kDevice;
+      const auto address = reinterpret_cast<uintptr_t>(planned.into->data);
+      planned.direct = near && address % whole_lines(1) == 0;
+    }
     const bool twice = std::any_of(captures_.begin(), captures_.end(),
                                    [&](const PlannedCapture& c) { return c.name == place.name; });
     if (twice)
@@ -233,6 +287,13 @@ void Plan::build_table() {
     Entry& e = entry(edits_[i].site, edits_[i].layer);
     if (!e.edited()) e.edit_begin = static_cast<int>(i);
     e.edit_end = static_cast<int>(i) + 1;
+  }
+}
+
+void Plan::refuse_memory(std::string_view what) const {
+  for (const PlannedCapture& capture : captures_) {
+    if (capture.into)
+      user_error("cannot capture '{}' into given memory in {}: use capture()", capture.name, what);
   }
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -33,6 +35,9 @@ struct PlannedCapture {
   std::string name;
   DType store;
   PlannedSelection where;
+  /// Memory of the caller for this site alone, and whether kernels of the backend may write to it.
+  std::optional<TensorMemory> into;
+  bool direct = false;
 };
 
 struct PlannedEdit {
@@ -64,10 +69,12 @@ class Plan {
   /// True if any layer's entry of the site is watched.
   bool any_watched(Site site) const;
   const std::vector<PlannedCapture>& captures() const { return captures_; }
+  /// Throws Error (user) if a capture goes to memory of the caller, which `what` does not support.
+  void refuse_memory(std::string_view what) const;
   const std::vector<PlannedEdit>& edits() const { return edits_; }
 
  private:
-  void add_capture(const Hooks::Capture& request, const Config& config);
+  void add_capture(const Hooks::Capture& request, const Config& config, bool host_memory);
   /// Appends the operands to `operands`; place_operands() gives them their memory.
   void add_edit(const Hooks::Change& request, const Config& config, std::vector<float>& operands);
   void place_operands(const std::vector<float>& operands, Backend& backend, BufferPool& pool);

@@ -175,6 +175,7 @@ class Hooks {
     SiteSelector sites;
     Where where;
     DType store;
+    std::optional<TensorMemory> into = std::nullopt;
   };
   struct Change {
     SiteSelector sites;
@@ -184,6 +185,15 @@ class Hooks {
 
   /// Captures the selected sites, stored as f32, f16 or bf16.
   Hooks& capture(SiteSelector sites, Where where = {}, DType store = DType::kF32);
+  /// Captures into memory of the caller, stored as its dtype. Its shape is that of
+  /// Captures::Entry::rows(): [N, D], [N, H, K], ..., N rows of all sequences; [H, P, N] for a map,
+  /// of one sequence; in front of it the number of matched sites if there are several. Captures
+  /// then has views of that memory. Without a copy if the memory is where the model runs and each
+  /// site begins at a multiple of 64 bytes.
+  ///
+  /// Such hooks serve single passes: a generation and backward() throw Error (user), as does a pass
+  /// with other shapes. Passes of several threads must not share the memory.
+  Hooks& capture_into(SiteSelector sites, TensorMemory into, Where where = {});
   Hooks& edit(SiteSelector sites, Edit edit, Where where = {});
   /// Captures the gradient of the target at the selected sites, narrowed and stored like a capture.
   /// Used by backward() only.

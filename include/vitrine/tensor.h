@@ -76,6 +76,15 @@ class TensorView {
   Residence residence_ = Residence::kHost;
 };
 
+/// Dense, row-major memory of the caller that a pass writes to. It must live until the pass has
+/// ended.
+struct TensorMemory {
+  void* data = nullptr;  ///< host or device pointer, depending on `residence`
+  DType dtype = DType::kF32;
+  Shape shape;
+  Residence residence = Residence::kHost;
+};
+
 /// Dense, row-major tensor in host memory. Copies are cheap and share the data.
 class Tensor {
  public:

@@ -116,6 +116,127 @@ TEST_F(HookPlanTest, OperandsBelongToTheirEdits) {
   }
 }
 
+// Memory of the caller, with guards on both sides that no pass may touch.
+class GivenMemory {
+ public:
+  /// Begins `offset` bytes after a multiple of 64.
+  GivenMemory(DType dtype, Shape shape, size_t offset = 0)
+      : bytes_(static_cast<size_t>(shape.elements()) * dtype_size(dtype)),
+        guarded_(bytes_ + 3 * kGuard, kPattern) {
+    const auto begin = reinterpret_cast<uintptr_t>(guarded_.data()) + kGuard;
+    first_ = guarded_.data() + kGuard + (kGuard - begin % kGuard) % kGuard + offset;
+    memory_ = {first_, dtype, shape};
+  }
+
+  operator TensorMemory() const { return memory_; }
+  TensorView view() const { return {first_, memory_.dtype, memory_.shape}; }
+  bool untouched_outside() const {
+    const auto untouched = [](const std::byte* a, const std::byte* b) {
+      return std::all_of(a, b, [](std::byte byte) { return byte == kPattern; });
+    };
+    return untouched(guarded_.data(), first_) &&
+           untouched(first_ + bytes_, guarded_.data() + guarded_.size());
+  }
+
+ private:
+  static constexpr size_t kGuard = 64;
+  static constexpr std::byte kPattern{0x5a};
+  size_t bytes_;
+  std::vector<std::byte> guarded_;
+  std::byte* first_;
+  TensorMemory memory_;
+};
+
+struct Wanted {
+  const char* sites;
+  Where where;
+  DType dtype;
+  Shape shape;  ///< for HookPlanTest's batch, or its first sequence for a map
+};
+
+TEST_F(HookPlanTest, CapturesIntoGivenMemory) {
+  const Wanted cases[] = {
+      {"blocks.1.hook_resid_post", {}, DType::kF32, {11, 16}},
+      {"blocks.*.hook_resid_pre", {}, DType::kF32, {3, 11, 16}},
+      {"blocks.{0,2}.attn.hook_z", {.heads = {1}}, DType::kF16, {2, 11, 1, 8}},
+      {"blocks.0.mlp.hook_post", {.positions = {1, -1}, .neurons = {5}}, DType::kF32, {4, 1}},
+      {"blocks.2.attn.hook_pattern", {.sequences = {0}}, DType::kF32, {2, 7, 7}},
+      {"blocks.*.attn.hook_attn_scores",
+       {.heads = {1}, .sequences = {1}},
+       DType::kBF16,
+       {3, 1, 4, 4}},
+      {"ln_final.hook_scale", {}, DType::kF32, {11, 1}},
+  };
+  for (const Wanted& wanted : cases) {
+    for (const size_t offset : {size_t{0}, dtype_size(wanted.dtype)}) {
+      SCOPED_TRACE(::testing::Message() << wanted.sites << " + " << offset);
+      const GivenMemory memory(wanted.dtype, wanted.shape, offset);
+      const vitrine::Run plain =
+          model_.forward(batch_, Hooks().capture(wanted.sites, wanted.where, wanted.dtype));
+      const vitrine::Run given =
+          model_.forward(batch_, Hooks().capture_into(wanted.sites, memory, wanted.where));
+      for (int s = 0; s < 2; ++s) EXPECT_TRUE(same_bits(plain.logits(s), given.logits(s)));
+      expect_same(plain.captures(), given.captures());
+      EXPECT_TRUE(memory.untouched_outside());
+      const auto* next = static_cast<const std::byte*>(memory.view().data());
+      for (const Captures::Entry& entry : given.captures().entries()) {
+        for (const Captures::Entry::Sequence& sequence : entry.sequences) {
+          EXPECT_EQ(sequence.values.data(), next) << entry.name;
+          next += sequence.values.bytes();
+        }
+      }
+      EXPECT_EQ(next, static_cast<const std::byte*>(memory.view().data()) + memory.view().bytes());
+    }
+  }
+}
+
+TEST_F(HookPlanTest, GivenMemoryIsFilledAnewByEachPass) {
+  const GivenMemory memory(DType::kF32, Shape{3, 11, 16});
+  const HookPlan plan = model_.compile(Hooks().capture_into(Site::kResidPost, memory));
+  const Batch other = {tokens(7, 8, config()), tokens(4, 9, config())};
+  for (const Batch& batch : {batch_, other}) {
+    const vitrine::Run plain = model_.forward(batch, Hooks().capture(Site::kResidPost));
+    model_.forward(batch, plan);
+    for (int layer = 0; layer < 3; ++layer)
+      EXPECT_TRUE(same_bits(plain.captures().entry(Site::kResidPost, layer).rows(),
+                            memory.view().slice(layer)));
+  }
+}
+
+TEST_F(HookPlanTest, RefusesMemoryThatDoesNotFit) {
+  const auto refusal = [&](const Hooks& hooks) {
+    return test::user_error_of([&] { model_.forward(batch_, hooks); });
+  };
+  const GivenMemory rows(DType::kF32, Shape{11, 16}), small(DType::kF32, Shape{10, 16}),
+      integers(DType::kI32, Shape{11, 16}), maps(DType::kF32, Shape{2, 7, 7});
+  const char* site = "blocks.1.hook_resid_post";
+  EXPECT_EQ(refusal(Hooks().capture_into(site, small)),
+            "the memory for 'blocks.1.hook_resid_post' has shape [10, 16]: expected [11, 16]");
+  EXPECT_EQ(refusal(Hooks().capture_into(Site::kResidPost, rows)),
+            "the memory for 'blocks.*.hook_resid_post' has shape [11, 16]: expected 3 sites along "
+            "the first axis");
+  EXPECT_EQ(refusal(Hooks().capture_into(site, rows).capture_into("hook_embed", rows)),
+            "the memory for 'hook_embed' overlaps that for 'blocks.1.hook_resid_post'");
+  EXPECT_EQ(refusal(Hooks().capture_into("blocks.0.attn.hook_pattern", maps)),
+            "cannot capture the maps of several sequences into the memory for "
+            "'blocks.0.attn.hook_pattern': select one");
+  EXPECT_EQ(refusal(Hooks().capture_into(site, {nullptr, DType::kF32, Shape{11, 16}})),
+            "missing memory for 'blocks.1.hook_resid_post': the pointer is null");
+  EXPECT_EQ(test::user_error_of([&] { Hooks().capture_into(site, integers); }),
+            "captures of 'blocks.1.hook_resid_post' cannot be stored as i32: expected f32, f16 or "
+            "bf16");
+  const Hooks hooks = Hooks().capture_into(site, rows);
+  EXPECT_EQ(test::user_error_of([&] { generate(model_, batch_, {.max_new_tokens = 2}, hooks); }),
+            "cannot capture 'blocks.1.hook_resid_post' into given memory in a generation: use "
+            "capture()");
+  EXPECT_EQ(test::user_error_of([&] {
+              backward(model_, batch_, {target::logit(3)}, Hooks(hooks).gradient("hook_embed"));
+            }),
+            "cannot capture 'blocks.1.hook_resid_post' into given memory in backward(): use "
+            "capture()");
+  EXPECT_TRUE(rows.untouched_outside());
+}
+
 TEST_F(HookPlanTest, ServesGenerationsAndGradients) {
   const Hooks hooks = Hooks()
                           .edit(Site::kResidPre, add(constant(16, 0.25f)), {.layers = {1}})
