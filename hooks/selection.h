@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "hooks/plan.h"
-#include "kernels/backend.h"
+#include "kernels/backend/batch.h"
+#include "kernels/backend/selection.h"
 
 namespace vitrine::internal {
 

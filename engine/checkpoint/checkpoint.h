@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/backend/weights.h"
 #include "vitrine/config.h"
 #include "vitrine/dtype.h"
 #include "vitrine/load_report.h"

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/backend.h"
+#include "kernels/backend/backward.h"
 #include "kernels/cpu/kv_layout.h"
 
 // Attention of a few neighbouring queries of one head of one sequence: the unit of work of all four

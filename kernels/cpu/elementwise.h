@@ -3,7 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/backend.h"
+#include "kernels/backend/activation.h"
+#include "kernels/backend/mat.h"
 
 namespace vitrine::internal::cpu {
 

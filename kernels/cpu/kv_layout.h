@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/ceil_div.h"
-#include "kernels/backend.h"
+#include "kernels/backend/weights.h"
 
 namespace vitrine::internal::cpu {
 

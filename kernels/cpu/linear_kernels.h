@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "base/ceil_div.h"
-#include "kernels/backend.h"
+#include "kernels/backend/backward.h"
 
 // The parts of `linear` that are written in vectors, each chosen at run time for the processor.
 

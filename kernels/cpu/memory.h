@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/backend/mat.h"
 
 namespace vitrine::internal::cpu {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/backend.h"
+#include "kernels/backend/statistics.h"
 
 namespace vitrine::internal::cpu {
 

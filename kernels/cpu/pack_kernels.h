@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/backend.h"
+#include "kernels/backend/weights.h"
 
 // Copies between a checkpoint's layout and panels, with conversion between the stored types.
 

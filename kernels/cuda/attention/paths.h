@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/backend.h"
+#include "kernels/backend/backward.h"
 #include "kernels/cuda/runtime/device.h"
 
 // The kernels of attention over many rows, apart from device code: tests compare them.

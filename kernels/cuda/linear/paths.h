@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "kernels/backend.h"
+#include "kernels/backend/backward.h"
 #include "kernels/cuda/runtime/device.h"
 
 // The ways to a linear operation beside the portable kernels. Each says no to what it is not for.

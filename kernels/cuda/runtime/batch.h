@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/backend.h"
+#include "kernels/backend/batch.h"
 
 namespace vitrine::internal::cuda {
 
