@@ -171,7 +171,7 @@ TEST(VocabAndMerges, NameTheLine) {
   EXPECT_SAYS(error("{\"a\": 0", "a b"), "vocab.json:1:");
 }
 
-class Folder : public testing::Test {
+class Folder : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ = fs::temp_directory_path() /
