@@ -43,7 +43,8 @@ std::string reason(std::string_view message) {
 /// elements at the end of each: an hour for 10 MB of "[],".
 class TreeBuilder : public nlohmann::json_sax<Json> {
  public:
-  TreeBuilder(std::string_view text, const std::string& file) : text_(text), file_(file) {}
+  TreeBuilder(std::string_view text, const std::string& file, bool last_counts = false)
+      : text_(text), file_(file), last_counts_(last_counts) {}
 
   Json take() { return std::move(root_); }
 
@@ -63,7 +64,8 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   bool key(string_t& name) override {
     const auto [field, is_new] =
         open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(name));
-    if (!is_new) user_error("{}: duplicate key {} in JSON object", file_, quote(field->first));
+    if (!is_new && !last_counts_)
+      user_error("{}: duplicate key {} in JSON object", file_, quote(field->first));
     field_ = &field->second;
     return true;
   }
@@ -103,12 +105,42 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
 
   std::string_view text_;
   const std::string& file_;
+  bool last_counts_;
   Json root_;
   std::vector<Json*> open_;  // containers, from the outermost
   Json* field_ = nullptr;    // of the innermost, if that is an object: the one whose value is next
 };
 
+/// `text` with quotes around NaN, Infinity and -Infinity outside of strings.
+std::string with_texts_for_numbers(std::string_view text) {
+  constexpr std::string_view kWords[] = {"NaN", "-Infinity", "Infinity"};
+  std::string result;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size();) {
+    const std::string_view rest = text.substr(i);
+    const auto* word = std::find_if(std::begin(kWords), std::end(kWords),
+                                    [&](std::string_view w) { return rest.starts_with(w); });
+    if (!in_string && word != std::end(kWords)) {
+      result.append(1, '"').append(*word).append(1, '"');
+      i += word->size();
+      continue;
+    }
+    const bool escape = in_string && rest[0] == '\\' && rest.size() > 1;
+    if (rest[0] == '"') in_string = !in_string;
+    result.append(rest.substr(0, escape ? 2 : 1));
+    i += escape ? 2 : 1;
+  }
+  return result;
+}
+
 }  // namespace
+
+Json parse_python_json(std::string_view text, const std::string& file) {
+  const std::string plain = with_texts_for_numbers(text);
+  TreeBuilder tree(plain, file, true);
+  Json::sax_parse(plain.begin(), plain.end(), &tree);
+  return tree.take();
+}
 
 Json parse_json(std::string_view text, const std::string& file) {
   TreeBuilder tree(text, file);
@@ -116,13 +148,27 @@ Json parse_json(std::string_view text, const std::string& file) {
   return tree.take();
 }
 
-Json read_json(const std::filesystem::path& path, size_t max_bytes) {
+namespace {
+
+template <typename Parse>
+Json parse_file(const std::filesystem::path& path, size_t max_bytes, const Parse& parse) {
   const MappedFile file(path);
   if (file.size() > max_bytes)
     user_error("{}: is {} bytes of JSON: expected at most {}", path.string(), file.size(),
                max_bytes);
   const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
-  return parse_json(check_text(bytes, path.string()), path.string());
+  return parse(check_text(bytes, path.string()), path.string());
+}
+
+}  // namespace
+
+Json read_json(const std::filesystem::path& path, size_t max_bytes) {
+  return parse_file(path, max_bytes, parse_json);
+}
+
+Json read_python_json(const std::filesystem::path& path) {
+  constexpr size_t kMaxBytes = 64u << 20;
+  return parse_file(path, kMaxBytes, parse_python_json);
 }
 
 std::string describe_json(const Json& value) {

@@ -19,8 +19,14 @@ using Json = nlohmann::json;
 /// text that is not JSON, repeats a name inside one object, or nests deeper than 64 levels.
 Json parse_json(std::string_view text, const std::string& file);
 
+/// The same as Python's json module reads it: bare NaN, Infinity and -Infinity are accepted, as the
+/// texts "NaN", ..., so that a reader of a number refuses them by name; of a repeated name the last
+/// value counts.
+Json parse_python_json(std::string_view text, const std::string& file);
+
 /// Reads and parses a file, at most `max_bytes` long, as text_file.h reads text.
 Json read_json(const std::filesystem::path& path, size_t max_bytes = 64u << 20);
+Json read_python_json(const std::filesystem::path& path);
 
 /// A JSON value as an error line shows it: one line, at most about 60 characters.
 std::string describe_json(const Json& value);
