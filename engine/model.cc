@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <future>
 
@@ -98,13 +100,51 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
   return state;
 }
 
-std::shared_ptr<const Tokenizer> load_tokenizer_beside(const std::filesystem::path& path) {
+struct LoadedTokenizer {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::string error;  ///< why there is none although there are files of one
+};
+
+LoadedTokenizer load_tokenizer_beside(const std::filesystem::path& path) {
   const std::filesystem::path directory =
       std::filesystem::is_directory(path) ? path : path.parent_path();
   for (const char* file : {"tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model"}) {
-    if (std::filesystem::exists(directory / file)) return Tokenizer::load(directory);
+    if (!std::filesystem::exists(directory / file)) continue;
+    try {
+      return {Tokenizer::load(directory), {}};
+    } catch (const Error& error) {
+      if (error.kind() != Error::Kind::kUser) throw;
+      return {nullptr, error.what()};
+    }
   }
-  return nullptr;
+  return {};
+}
+
+/// Takes over a tokenizer or what is wrong with it, and settles where texts end.
+void take_tokenizer(ModelState& state, LoadedTokenizer loaded, std::vector<int32_t> end_ids) {
+  std::vector<std::string>& notes = state.report.notes;
+  state.tokenizer = std::move(loaded.tokenizer);
+  state.tokenizer_error = std::move(loaded.error);
+  state.end_ids = std::move(end_ids);
+  if (!state.tokenizer_error.empty())
+    notes.push_back(state.tokenizer_error + "; the model works by token ids");
+  if (!state.tokenizer) return;
+  if (const int64_t tokens = state.tokenizer->vocab_size(); tokens > state.config.vocab) {
+    notes.push_back(
+        fmt::format("the tokenizer has {} tokens, the model {}: texts with a token from id {} on "
+                    "are refused",
+                    tokens, state.config.vocab, state.config.vocab));
+  }
+  const std::optional<int32_t> end = state.tokenizer->end_of_text();
+  if (!end || *end >= state.config.vocab) return;
+  if (state.end_ids.empty()) {
+    state.end_ids = {*end};
+  } else if (!std::ranges::count(state.end_ids, *end)) {
+    notes.push_back(
+        fmt::format("eos_token_id is {}, and the tokenizer ends texts with {}: generation ends at "
+                    "eos_token_id",
+                    fmt::join(state.end_ids, ", "), *end));
+  }
 }
 
 Batch one(std::span<const int32_t> ids) { return {std::vector<int32_t>(ids.begin(), ids.end())}; }
@@ -151,29 +191,16 @@ void ModelState::require_memory(size_t bytes, const std::string& parts) const {
 Model Model::load(const std::string& name_or_path, const ModelOptions& options) {
   const std::filesystem::path path = resolve_model(name_or_path);
   const Checkpoint checkpoint = Checkpoint::open(path);
-  std::future<std::shared_ptr<const Tokenizer>> tokenizer =
+  std::future<LoadedTokenizer> tokenizer =
       std::async(std::launch::async, load_tokenizer_beside, path);
   CheckpointSource source(checkpoint);
   const auto state = make_state(checkpoint.config(), name_or_path, source,
                                 options.dtype.value_or(checkpoint.dominant_dtype()), options);
-  state->tokenizer = tokenizer.get();
   state->report = checkpoint.report();
-  const std::optional<int64_t> named = checkpoint.end_of_text();
-  const auto end = state->tokenizer ? state->tokenizer->end_of_text() : std::nullopt;
-  if (named && end && *named != *end) {
-    state->report.notes.push_back(fmt::format(
-        "eos_token_id of config.json is {}, and the tokenizer ends texts with {}: generation ends "
-        "at {}",
-        *named, *end, *end));
-  }
+  take_tokenizer(*state, tokenizer.get(), checkpoint.end_ids());
   state->unembedding = [checkpoint](std::span<const int32_t> ids) {
     return checkpoint.rows(kUnembedding, ids);
   };
-  if (state->tokenizer && state->tokenizer->vocab_size() > state->config.vocab) {
-    user_error(
-        "the tokenizer of '{}' has {} tokens, the model only {}: expected files of one model",
-        path.string(), state->tokenizer->vocab_size(), state->config.vocab);
-  }
   return Model(state);
 }
 
@@ -210,7 +237,10 @@ std::string Model::name() const { return state_->name; }
 const LoadReport& Model::load_report() const { return state_->report; }
 std::shared_ptr<const Tokenizer> Model::shared_tokenizer() const { return state_->tokenizer; }
 
+const std::vector<int32_t>& Model::end_ids() const { return state_->end_ids; }
+
 const Tokenizer& Model::tokenizer() const {
+  if (!state_->tokenizer_error.empty()) user_error("{}", state_->tokenizer_error);
   if (!state_->tokenizer)
     user_error("missing tokenizer of model '{}': use token ids, or add its tokenizer.json",
                state_->name);

@@ -26,7 +26,9 @@ struct ModelState {
   LoadReport report;
   /// Rows of lm_head.weight (wte.weight if tied), from where the weights came from.
   std::function<Tensor(std::span<const int32_t>)> unembedding;
-  std::shared_ptr<const Tokenizer> tokenizer;  ///< null if the checkpoint has none
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< null if the checkpoint has none that can be used
+  std::string tokenizer_error;                 ///< why it cannot be used; empty: there is none
+  std::vector<int32_t> end_ids;                ///< see Model::end_ids
   size_t memory_limit = 0;                     ///< 0: none but the device's
   std::function<void()> between_layers;        ///< see ModelOptions
   std::unique_ptr<BufferPool> pool;            ///< of the backend's memory

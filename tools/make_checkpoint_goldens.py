@@ -127,6 +127,33 @@ def write_torch():
     write_hostile()
 
 
+def write_training():
+    """What training programs save: the tensors beside other state, under prefixes."""
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(2)).sum().backward()
+    optimizer.step()
+    lightning = plain("model.transformer.")
+    lightning["model.lm_head.weight"] = lightning["model.transformer.wte.weight"]
+    torch.save({"epoch": 3, "state_dict": lightning, "optimizer_states": [optimizer.state_dict()], "lr_schedulers": []},
+               folder("lightning") / "pytorch_model.bin")
+    for name, bias in (("nanogpt", True), ("nanogpt_no_bias", False)):
+        tensors = {}
+        for key, shape in shapes(4 * WIDTH).items():
+            linear = len(shape) == 2 and key.startswith("h.")
+            if bias or not key.endswith(".bias"):
+                tensors["_orig_mod.transformer." + key] = values(key, shape).t().contiguous() if linear else values(key, shape)
+        tensors["_orig_mod.lm_head.weight"] = tensors["_orig_mod.transformer.wte.weight"]
+        arguments = {"n_layer": LAYERS, "n_head": HEADS, "n_embd": WIDTH, "block_size": CONTEXT, "bias": bias, "vocab_size": VOCAB,
+                     "dropout": 0.0}
+        path = ROOT / "engine" / "checkpoints" / name
+        path.mkdir(parents=True, exist_ok=True)
+        torch.save({"model": tensors, "optimizer": optimizer.state_dict(), "model_args": arguments, "iter_num": 7,
+                    "best_val_loss": torch.tensor(1.5), "config": {"dataset": "text", "learning_rate": 6e-4, "compile": True}},
+                   path / "ckpt.pt")
+    save_file(plain(dtype=torch.float64), folder("f64") / "model.safetensors")
+
+
 class Calls:
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -183,5 +210,6 @@ def write_npy():
 if __name__ == "__main__":
     write_safetensors()
     write_torch()
+    write_training()
     write_llmc()
     write_npy()

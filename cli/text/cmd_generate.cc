@@ -46,9 +46,7 @@ std::vector<int32_t> stop_ids(const GenerateArgs& args, const Model& model) {
   for (const std::string& list : args.stop_ids) {
     for (const int32_t id : parse_ids(list)) ids.push_back(id);
   }
-  const auto tokenizer = model.shared_tokenizer();
-  if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt; end && !args.ignore_end)
-    ids.push_back(*end);
+  if (!args.ignore_end) ids.insert(ids.end(), model.end_ids().begin(), model.end_ids().end());
   return ids;
 }
 

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
@@ -18,14 +20,14 @@
 #include "base/text_file.h"
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/files.h"
+#include "engine/checkpoint/nanogpt.h"
+#include "engine/checkpoint/prefix.h"
 #include "engine/parameters.h"
 
 namespace vitrine::internal {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kPrefix = "transformer.";
 
 // --- finding and opening the files
 
@@ -66,10 +68,6 @@ CheckpointFiles read_file(const fs::path& path) {
   return sniff(path) == Format::kTorch ? read_torch_file(path) : read_safetensors_file(path);
 }
 
-std::string canonical(const std::string& name) {
-  return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
-}
-
 /// Takes out of a shard what the index says is in another one; the index decides, not the shard.
 void drop_listed_elsewhere(CheckpointFiles& part, const std::string& shard,
                            const std::map<std::string, std::string>& file_of) {
@@ -108,7 +106,7 @@ CheckpointFiles read_shards(const fs::path& index) {
     CheckpointFiles part = read_file(path);
     for (const std::string& tensor : tensors) {
       // Of a tied unembedding no shard needs a copy; settle_unembedding() sees whether it is tied.
-      if (!part.tensors.contains(tensor) && canonical(tensor) != kUnembedding)
+      if (!part.tensors.contains(tensor) && !tensor.ends_with(kUnembedding))
         user_error("{}: missing tensor {}, which {} lists for this file", path.string(),
                    quote(tensor), where);
     }
@@ -199,11 +197,15 @@ std::string where(const Named& named) {
                      quote(named.name_in_file));
 }
 
-Tensors by_canonical_name(CheckpointFiles&& files) {
+Tensors by_canonical_name(CheckpointFiles&& files, const std::string& path) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : files.tensors) names.push_back(name);
+  const Prefix prefix(names, path);
   Tensors tensors;
   for (auto& [name, tensor] : files.tensors) {
-    const std::string plain = canonical(name);
+    const std::string plain = prefix.canonical(name);
     if (is_buffer(plain, tensor)) continue;
+    if (files.model_arguments) transpose_linear(plain, tensor);
     Named named{name, std::move(tensor)};
     const auto it = tensors.find(plain);
     if (it != tensors.end())
@@ -216,8 +218,8 @@ Tensors by_canonical_name(CheckpointFiles&& files) {
 
 void check_parameter(const Named& named, const Parameter& wanted, const std::string& config_file) {
   const StoredTensor& tensor = named.tensor;
-  if (!is_floating(tensor.dtype))
-    user_error("{}: is {}: expected f32, f16 or bf16", where(named), dtype_name(tensor.dtype));
+  if (!is_floating(tensor.dtype) && tensor.dtype != DType::kF64)
+    user_error("{}: is {}: expected f32, f16, bf16 or f64", where(named), dtype_name(tensor.dtype));
   if (tensor.shape == wanted.shape) return;
   const bool transposed = wanted.shape.rank() == 2 && wanted.kind == ParameterKind::kMatrix &&
                           tensor.shape == Shape{wanted.shape[1], wanted.shape[0]};
@@ -229,8 +231,33 @@ void check_parameter(const Named& named, const Parameter& wanted, const std::str
 /// Element `at` of floats of any dtype, as float32.
 float element(const void* data, DType dtype, size_t at) {
   if (dtype == DType::kF32) return static_cast<const float*>(data)[at];
+  if (dtype == DType::kF64) return static_cast<float>(static_cast<const double*>(data)[at]);
   const uint16_t half = static_cast<const uint16_t*>(data)[at];
   return dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
+}
+
+/// A tensor of float64 as float32, row-major. Throws Error (user) for an element that is not a
+/// number of float32.
+std::vector<float> narrowed(const Named& named) {
+  const StoredTensor& tensor = named.tensor;
+  const std::byte* data =
+      tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
+  const bool matrix = tensor.shape.rank() == 2;
+  const int64_t rows = matrix ? tensor.shape[0] : 1, cols = tensor.shape.back();
+  std::vector<float> values;
+  values.reserve(static_cast<size_t>(rows * cols));
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < cols; ++j) {
+      const auto at = static_cast<size_t>(matrix ? i * tensor.strides[0] + j * tensor.strides[1]
+                                                 : j * tensor.strides[0]);
+      values.push_back(element(data, tensor.dtype, at));
+      if (std::isfinite(values.back())) continue;
+      const std::string index = matrix ? fmt::format("[{}, {}]", i, j) : fmt::format("[{}]", j);
+      user_error("{}: element {} is {}: expected a finite number of float32", where(named), index,
+                 reinterpret_cast<const double*>(data)[at]);
+    }
+  }
+  return values;
 }
 
 bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
@@ -257,11 +284,17 @@ struct Checkpoint::Impl {
   std::string config_file;
   Config config;
   LoadReport report;
-  std::optional<int64_t> end_of_text;
+  std::vector<int32_t> end_ids;
   Tensors tensors;
+  std::map<std::string, Shape, std::less<>> zeros;  ///< biases that the checkpoint leaves out
   DType dominant = DType::kF32;
+  // Of tensors of float64, from weight() to release().
+  mutable std::mutex mutex;
+  mutable std::map<std::string, std::vector<float>> narrow;  // by the names in the files
 
   void load();
+  CheckpointFiles read_with_config(const fs::path& file);
+  void take_end_ids(std::vector<int64_t> ids, const fs::path& folder);
   void keep_parameters(CheckpointFiles&& files);
   void settle_unembedding();
   void count_dtypes();
@@ -278,21 +311,55 @@ void Checkpoint::Impl::load() {
     config = llmc.config;
     keep_parameters(std::move(llmc.files));
   } else {
-    const fs::path config_path = file.parent_path() / "config.json";
-    std::error_code ignored;
-    if (!fs::exists(config_path, ignored))
-      user_error("{}: no such file: expected it next to {}", config_path.string(), file.string());
+    keep_parameters(read_with_config(file));
+  }
+  settle_unembedding();
+  count_dtypes();
+  compose_warning(file.parent_path());
+}
+
+void Checkpoint::Impl::take_end_ids(std::vector<int64_t> ids, const fs::path& folder) {
+  const fs::path generation = folder / "generation_config.json";
+  std::error_code ignored;
+  if (fs::exists(generation, ignored)) {
+    if (std::vector<int64_t> own = read_end_ids(generation); !own.empty()) ids = std::move(own);
+  }
+  for (const int64_t id : ids) {
+    if (id < config.vocab)
+      end_ids.push_back(static_cast<int32_t>(id));
+    else
+      report.notes.push_back(fmt::format(
+          "eos_token_id is {}, which a model of {} tokens never gives: it ends no generation", id,
+          config.vocab));
+  }
+}
+
+CheckpointFiles Checkpoint::Impl::read_with_config(const fs::path& file) {
+  const fs::path config_path = file.parent_path() / "config.json";
+  std::error_code ignored;
+  const bool has_config = fs::exists(config_path, ignored);
+  if (has_config) {
     ParsedConfig parsed = read_config(config_path);
     config_file = config_path.string();
     config = parsed.config;
     report.notes = std::move(parsed.notes);
     report.unread_fields = std::move(parsed.unknown);
-    end_of_text = parsed.end_of_text;
-    keep_parameters(file.string().ends_with(".index.json") ? read_shards(file) : read_file(file));
+    take_end_ids(parsed.end_ids, file.parent_path());
   }
-  settle_unembedding();
-  count_dtypes();
-  compose_warning(file.parent_path());
+  const bool index = file.string().ends_with(".index.json");
+  CheckpointFiles files;
+  if (has_config || (!index && sniff(file) == Format::kTorch))
+    files = index ? read_shards(file) : read_file(file);
+  if (has_config) return files;
+  if (!files.model_arguments)
+    user_error("{}: no such file: expected it next to {}", config_path.string(), file.string());
+  config_file = file.string() + "'s model_args";
+  config = nanogpt_config(*files.model_arguments, config_file);
+  report.notes.push_back(
+      fmt::format("{}: says no activation function: taken for gelu, nanoGPT's nn.GELU(); its first "
+                  "versions had gelu_new, which a config.json beside the file can name",
+                  config_file));
+  return files;
 }
 
 void Checkpoint::Impl::compose_warning(const fs::path& folder) {
@@ -313,7 +380,9 @@ void Checkpoint::Impl::compose_warning(const fs::path& folder) {
 void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
   std::vector<std::string>& unused = report.unread_tensors;
   unused = std::move(files.other);
-  Tensors found = by_canonical_name(std::move(files));
+  const bool without_biases =
+      files.model_arguments && nanogpt_without_biases(*files.model_arguments);
+  Tensors found = by_canonical_name(std::move(files), path.string());
   CopyBudget budget;
   const auto take = [&](const Parameter& wanted) {
     auto node = found.extract(wanted.name);
@@ -327,10 +396,11 @@ void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
   Config untied = config;  // an unembedding may be there in any case; settle_unembedding() decides
   untied.tied_unembedding = false;
   for_each_parameter(untied, [&](const Parameter& wanted) {
-    if (!take(wanted) && wanted.name != kUnembedding) {
-      user_error("{}: missing tensor '{}' (or '{}{}'), which {} requires", path.string(),
-                 wanted.name, kPrefix, wanted.name, config_file);
-    }
+    if (take(wanted) || wanted.name == kUnembedding) return;
+    if (!without_biases || !std::string_view(wanted.name).ends_with(".bias"))
+      user_error("{}: missing tensor '{}' (or 'transformer.{}'), which {} requires", path.string(),
+                 wanted.name, wanted.name, config_file);
+    zeros.emplace(wanted.name, wanted.shape);
   });
   for (const auto& [name, named] : found) {
     const auto parts = split_layer(name);
@@ -369,7 +439,15 @@ void Checkpoint::Impl::settle_unembedding() {
 
 void Checkpoint::Impl::count_dtypes() {
   std::map<DType, size_t> bytes;
-  for (const auto& [name, named] : tensors) bytes[named.tensor.dtype] += named.tensor.span_bytes;
+  size_t wide = 0;
+  for (const auto& [name, named] : tensors) {
+    const bool is_wide = named.tensor.dtype == DType::kF64;
+    bytes[is_wide ? DType::kF32 : named.tensor.dtype] += named.tensor.span_bytes;
+    wide += is_wide ? 1 : 0;
+  }
+  if (wide > 0)
+    report.notes.push_back(
+        fmt::format("{}: {} tensors are f64, narrowed to f32", path.string(), wide));
   dominant = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) {
                return a.second < b.second;
              })->first;
@@ -406,9 +484,11 @@ Checkpoint Checkpoint::open(const fs::path& path) {
 const Config& Checkpoint::config() const { return impl_->config; }
 const fs::path& Checkpoint::path() const { return impl_->path; }
 DType Checkpoint::dominant_dtype() const { return impl_->dominant; }
-bool Checkpoint::has(std::string_view name) const { return impl_->tensors.contains(name); }
+bool Checkpoint::has(std::string_view name) const {
+  return impl_->tensors.contains(name) || impl_->zeros.contains(name);
+}
 const LoadReport& Checkpoint::report() const { return impl_->report; }
-std::optional<int64_t> Checkpoint::end_of_text() const { return impl_->end_of_text; }
+const std::vector<int32_t>& Checkpoint::end_ids() const { return impl_->end_ids; }
 
 HostWeight Checkpoint::weight(std::string_view name) const {
   const Named& named = impl_->find(name);
@@ -416,6 +496,18 @@ HostWeight Checkpoint::weight(std::string_view name) const {
   if (tensor.shape.rank() != 2) internal_error("{}: expected a matrix", where(named));
   const size_t in = named.is_table ? 1 : 0;  // the axis of the inputs
   const size_t out = 1 - in;
+  if (tensor.dtype == DType::kF64) {
+    const std::lock_guard lock(impl_->mutex);
+    std::vector<float>& values = impl_->narrow[named.name_in_file];
+    if (values.empty()) values = narrowed(named);
+    const int64_t strides[2] = {tensor.shape[1], 1};
+    return {values.data(),
+            DType::kF32,
+            tensor.shape[static_cast<int>(in)],
+            tensor.shape[static_cast<int>(out)],
+            strides[in],
+            strides[out]};
+  }
   return {impl_->scanned(named),
           tensor.dtype,
           tensor.shape[static_cast<int>(in)],
@@ -425,9 +517,12 @@ HostWeight Checkpoint::weight(std::string_view name) const {
 }
 
 std::vector<float> Checkpoint::vector(std::string_view name) const {
+  if (const auto zero = impl_->zeros.find(name); zero != impl_->zeros.end())
+    return std::vector<float>(static_cast<size_t>(zero->second.elements()));
   const Named& named = impl_->find(name);
   const StoredTensor& tensor = named.tensor;
   if (tensor.shape.rank() != 1) internal_error("{}: expected a vector", where(named));
+  if (tensor.dtype == DType::kF64) return narrowed(named);
   const void* data = impl_->scanned(named);
   std::vector<float> values(static_cast<size_t>(tensor.shape[0]));
   for (size_t i = 0; i < values.size(); ++i)
@@ -454,6 +549,11 @@ Tensor Checkpoint::rows(std::string_view name, std::span<const int32_t> ids) con
 }
 
 void Checkpoint::release(std::string_view name) const {
+  if (impl_->zeros.contains(name)) return;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->narrow.erase(impl_->find(name).name_in_file);
+  }
   const StoredTensor& tensor = impl_->find(name).tensor;
   tensor.file->release(tensor.offset, tensor.span_bytes);
 }

@@ -19,22 +19,25 @@
 
 namespace vitrine::internal {
 
-/// The files that hold a directory's weights, in the order in which they are looked for.
-inline constexpr std::array<const char*, 4> kCheckpointFiles = {
+/// The files that hold a directory's weights, in the order in which they are looked for; the last
+/// is nanoGPT's.
+inline constexpr std::array<const char*, 5> kCheckpointFiles = {
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-    "pytorch_model.bin.index.json"};
+    "pytorch_model.bin.index.json", "ckpt.pt"};
 
 /// A GPT-2 checkpoint on disk, whatever its format: safetensors (one file or sharded),
-/// pytorch_model.bin (one file or sharded), llm.c's .bin. Its files are mapped, not read, and every
+/// pytorch_model.bin (one file or sharded), training checkpoints that hold such a dictionary of
+/// tensors (nanoGPT, Lightning), llm.c's .bin. Its files are mapped, not read, and every
 /// tensor was checked against the configuration.
 ///
-/// Parameters have Hugging Face's names without the prefix: "wte.weight", "wpe.weight",
-/// "h.3.ln_1.weight", "h.3.attn.c_attn.weight", "h.3.mlp.c_proj.bias", "ln_f.bias",
+/// Parameters have Hugging Face's names without a prefix that all share: "wte.weight",
+/// "wpe.weight", "h.3.ln_1.weight", "h.3.attn.c_attn.weight", "h.3.mlp.c_proj.bias", "ln_f.bias",
 /// "lm_head.weight". Any number of threads may read.
 class Checkpoint {
  public:
   /// `path` is a model directory or a file of one of the formats (its config.json beside it, except
-  /// for llm.c, whose header says all). In a directory the first of kCheckpointFiles is taken.
+  /// for llm.c, whose header says all, and nanoGPT, whose model_args do). In a directory the first
+  /// of kCheckpointFiles is taken.
   ///
   /// Throws Error (user), one line that names file, tensor or field, value found and value wanted.
   static Checkpoint open(const std::filesystem::path& path);
@@ -49,10 +52,11 @@ class Checkpoint {
   DType dominant_dtype() const;
 
   bool has(std::string_view name) const;
-  /// A matrix in place, for packing. wte, wpe and lm_head are given as unembeddings: `in` is the
-  /// model width and `out` the vocabulary or the context. "lm_head.weight" of a tied model gives
-  /// wte. The memory is the checkpoint's. Scans the elements: throws Error (user) naming the first
-  /// that is NaN or infinite. Throws Error (internal) for an unknown name.
+  /// A matrix in place, for packing; one of float64 as a float32 copy until release(). wte, wpe and
+  /// lm_head are given as unembeddings: `in` is the model width and `out` the vocabulary or the
+  /// context. "lm_head.weight" of a tied model gives wte. The memory is the checkpoint's. Scans the
+  /// elements: throws Error (user) naming the first that is NaN or infinite. Throws Error
+  /// (internal) for an unknown name.
   HostWeight weight(std::string_view name) const;
   /// A bias or a layernorm's parameters as float32; the same check.
   std::vector<float> vector(std::string_view name) const;
@@ -64,10 +68,11 @@ class Checkpoint {
   /// width] float32. Throws Error (internal) for an unknown name or a row out of range.
   Tensor rows(std::string_view name, std::span<const int32_t> ids) const;
 
-  /// What there is and is not read; `warning` and `end_of_text` are set as well.
+  /// What there is and is not read; `warning` is set as well.
   const LoadReport& report() const;
-  /// eos_token_id of config.json, if it is one id.
-  std::optional<int64_t> end_of_text() const;
+  /// Where texts end: eos_token_id of generation_config.json if that has one, else of config.json;
+  /// ids of the model's. A note tells of others.
+  const std::vector<int32_t>& end_ids() const;
 
  private:
   struct Impl;

@@ -24,10 +24,11 @@ constexpr int64_t kMaxInner = int64_t{1} << 20;
 constexpr int64_t kMaxVocab = int64_t{1} << 30;
 constexpr int64_t kMaxContext = int64_t{1} << 20;
 
-constexpr std::array<std::pair<std::string_view, Activation>, 10> kActivations = {
+constexpr std::array<std::pair<std::string_view, Activation>, 11> kActivations = {
     {{"gelu_new", Activation::kGeluTanh},
      {"gelu_pytorch_tanh", Activation::kGeluTanh},
      {"gelu_fast", Activation::kGeluTanh},
+     {"gelu_accurate", Activation::kGeluTanh},
      {"gelu", Activation::kGeluErf},
      {"gelu_python", Activation::kGeluErf},
      {"quick_gelu", Activation::kGeluQuick},
@@ -202,6 +203,19 @@ float epsilon_field(const JsonFields& fields) {
   return epsilon;
 }
 
+std::vector<int64_t> end_ids_field(const JsonFields& fields) {
+  const Json* given = fields.find("eos_token_id");
+  if (given == nullptr) return {};
+  const Json list = given->is_array() ? *given : Json::array({*given});
+  std::vector<int64_t> ids;
+  for (const Json& id : list) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0)
+      fields.refuse("eos_token_id", "expected a token id, or a list of ids");
+    ids.push_back(id.get<int64_t>());
+  }
+  return ids;
+}
+
 ParsedConfig parse_fields(const Json& json, const std::string& file) {
   const JsonFields fields(json, file);
   refuse_other_arithmetic(fields);
@@ -237,8 +251,7 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
     if (!std::binary_search(kKnownFields.begin(), kKnownFields.end(), name))
       parsed.unknown.push_back(name);
   }
-  if (const Json* end = fields.find("eos_token_id"); end && end->is_number_integer())
-    parsed.end_of_text = end->get<int64_t>();
+  parsed.end_ids = end_ids_field(fields);
   check_config(config, file);
   return parsed;
 }
@@ -246,11 +259,17 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
 }  // namespace
 
 ParsedConfig parse_config(std::string_view text, const std::string& file) {
-  return parse_fields(parse_json(text, file), file);
+  return parse_fields(parse_python_json(text, file), file);
+}
+
+std::vector<int64_t> read_end_ids(const std::filesystem::path& path) {
+  const Json json = read_python_json(path);
+  const std::string file = path.string();
+  return end_ids_field(JsonFields(json, file));
 }
 
 ParsedConfig read_config(const std::filesystem::path& path) {
-  return parse_fields(read_json(path), path.string());
+  return parse_fields(read_python_json(path), path.string());
 }
 
 void check_config(const Config& config, const std::string& file) {

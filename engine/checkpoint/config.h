@@ -20,16 +20,19 @@ struct ParsedConfig {
   /// Fields that neither Vitrine nor transformers' GPT-2 knows; sorted. They may say that the model
   /// computes something else.
   std::vector<std::string> unknown;
-  std::optional<int64_t> end_of_text;  ///< eos_token_id, if it is one id
-  std::vector<std::string> notes;      ///< one line each; for example that reorder_and_upcast_attn
-                                       ///< changes nothing in float32
+  std::vector<int64_t> end_ids;    ///< eos_token_id, an id or a list; empty if absent
+  std::vector<std::string> notes;  ///< one line each; for example that reorder_and_upcast_attn
+                                   ///< changes nothing in float32
 };
 
 /// Reads a Hugging Face config.json of a GPT-2 model. Fields that are absent have the defaults of
 /// transformers' GPT2Config. Every field that changes GPT-2's arithmetic is honoured or refused by
 /// name. Throws Error (user): file, field, value, what is accepted.
 ParsedConfig read_config(const std::filesystem::path& path);
-/// The same from text; `file` is what errors call it.
+/// eos_token_id of a generation_config.json; nothing if it has none. Throws Error (user).
+std::vector<int64_t> read_end_ids(const std::filesystem::path& path);
+
+/// The same as read_config() from text; `file` is what errors call it.
 ParsedConfig parse_config(std::string_view text, const std::string& file);
 
 /// Throws Error (user) if a size of the configuration is not positive, is beyond any GPT-2 (so that

@@ -54,9 +54,13 @@ class CopyBudget {
   std::map<const MappedFile*, size_t> taken_;
 };
 
+/// The whole numbers and truth values (0, 1) of nanoGPT's "model_args", by name.
+using ModelArguments = std::map<std::string, int64_t, std::less<>>;
+
 struct CheckpointFiles {
   std::map<std::string, StoredTensor, std::less<>> tensors;  ///< by the names in the files
   std::vector<std::string> other;  ///< names of things in the files that are no tensors
+  std::optional<ModelArguments> model_arguments;  ///< of a checkpoint of nanoGPT
 };
 
 /// Each throws Error (user) for a file that is not of its format, or is damaged.

@@ -82,12 +82,48 @@ StoredTensor locate(const std::string& name, const PickleValue& value,
   return tensor;
 }
 
-CheckpointFiles tensors_of(const PickleValue& root, const std::shared_ptr<const MappedFile>& file,
+/// The value of a dictionary's text key; null if it has none.
+const PickleValue* value_of(const PickleValue& dictionary, std::string_view name) {
+  const PickleValue* found = nullptr;
+  for (size_t i = 0; i + 1 < dictionary.items.size(); i += 2) {
+    const PickleValue& key = *dictionary.items[i];
+    if (key.kind == Kind::kText && key.text == name) found = dictionary.items[i + 1];
+  }
+  return found;
+}
+
+/// The dictionary of tensors: the file's own, or the one that a training program's checkpoint has
+/// beside its other state.
+const PickleValue& state_dict_of(const PickleValue& root) {
+  if (root.kind != Kind::kDict) return root;
+  for (const char* name : {"state_dict", "model_state_dict", "model"}) {
+    const PickleValue* inner = value_of(root, name);
+    if (inner != nullptr && inner->kind == Kind::kDict) return *inner;
+  }
+  return root;
+}
+
+std::optional<ModelArguments> model_arguments(const PickleValue& root) {
+  const PickleValue* given = root.kind == Kind::kDict ? value_of(root, "model_args") : nullptr;
+  if (given == nullptr || given->kind != Kind::kDict) return std::nullopt;
+  ModelArguments arguments;
+  for (size_t i = 0; i + 1 < given->items.size(); i += 2) {
+    const PickleValue &key = *given->items[i], &value = *given->items[i + 1];
+    if (key.kind == Kind::kText && (value.kind == Kind::kInteger || value.kind == Kind::kBool))
+      arguments[std::string(key.text)] = value.integer;
+  }
+  return arguments;
+}
+
+CheckpointFiles tensors_of(const PickleValue& file_root,
+                           const std::shared_ptr<const MappedFile>& file,
                            const FindStorage& find_storage) {
   const std::string path = file->path().string();
+  const PickleValue& root = state_dict_of(file_root);
   if (root.kind != Kind::kDict)
     user_error("{}: missing state_dict: expected a dictionary of tensors", path);
   CheckpointFiles result;
+  result.model_arguments = model_arguments(file_root);
   std::set<std::string_view> keys;
   for (size_t i = 0; i + 1 < root.items.size(); i += 2) {
     const PickleValue& key = *root.items[i];
@@ -143,8 +179,17 @@ constexpr std::string_view kLegacyStart(
 
 void collect_storages(const PickleValue& root,
                       std::map<std::string_view, const PickleValue*>& storages) {
-  for (const PickleValue* value : root.items) {
+  // Each container once: a pickle may refer to one again and again.
+  std::set<const PickleValue*> seen = {&root};
+  std::vector<const PickleValue*> left = {&root};
+  while (!left.empty()) {
+    const PickleValue* value = left.back();
+    left.pop_back();
     if (value->kind == Kind::kTensor) storages.emplace(value->items[0]->text, value->items[0]);
+    if (value->kind != Kind::kDict && value->kind != Kind::kSequence) continue;
+    for (const PickleValue* item : value->items) {
+      if (seen.insert(item).second) left.push_back(item);
+    }
   }
 }
 

@@ -112,10 +112,15 @@ class Model {
   static Model random(const Config& config, uint64_t seed, const ModelOptions& options = {});
 
   const Config& config() const;
-  /// Throws Error (user) if the checkpoint has no tokenizer.
+  /// Throws Error (user) if the checkpoint has no tokenizer, or one that cannot be used, with the
+  /// reason. A model loads without: everything works by ids. A tokenizer may have more tokens than
+  /// the model.
   const Tokenizer& tokenizer() const;
-  /// Null if the checkpoint has no tokenizer.
+  /// Null if the checkpoint has no tokenizer that can be used.
   std::shared_ptr<const Tokenizer> shared_tokenizer() const;
+  /// Tokens that end a text: eos_token_id of generation_config.json or else of config.json; without
+  /// one the tokenizer's end of text, if the model has it.
+  const std::vector<int32_t>& end_ids() const;
   DType dtype() const;
   size_t weight_bytes() const;
   std::string device_description() const;

@@ -52,8 +52,10 @@ TEST(Config, ReadsWhatTransformersReads) {
   EXPECT_EQ(parse(R"("n_ctx": 64)").config.context, 64);
   EXPECT_TRUE(says(refused(R"("n_ctx": "x")"), "n_ctx is 'x'"));
   EXPECT_EQ(activation_from_name("gelu_python"), activation_from_name("gelu"));
-  EXPECT_EQ(parse(R"("eos_token_id": 286)").end_of_text, 286);
-  EXPECT_EQ(parse(R"("eos_token_id": [1, 2])").end_of_text, std::nullopt);
+  using Ids = std::vector<int64_t>;
+  EXPECT_EQ(parse(R"("eos_token_id": 286)").end_ids, Ids({286}));
+  EXPECT_EQ(parse(R"("eos_token_id": [1, 2])").end_ids, Ids({1, 2}));
+  EXPECT_EQ(parse(R"("eos_token_id": null)").end_ids, Ids());
 }
 
 TEST(Config, HonoursEveryFieldOfTheArithmetic) {

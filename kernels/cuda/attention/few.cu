@@ -173,6 +173,7 @@ struct NewPositions {
  private:
   template <int kWidth, class T>
   VITRINE_DEVICE const T* row(const HeadView<T>& head, const Mat& of) const {
+    if (count == 0) return nullptr;  // `of` may have no memory
     return head.template of_row<const T>(of, first - head.past) + head.head * head.width() +
            lane_id();
   }

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+// What people have beside plain checkpoints: the files of training programs, prefixes, float64,
+// configurations as Python writes them, tokenizers that do not fit.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/base/test_files.h"
+#include "tests/engine/checkpoint_golden.h"
+#include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/model.h"
+
+namespace vitrine {
+using namespace internal;
+using namespace testing::checkpoint_golden;
+namespace {
+
+using testing::error_of;
+using testing::read_bytes;
+using testing::says;
+using testing::TempFolder;
+
+TEST(Checkpoint, ReadsWhatNanoGptSaves) {
+  const Checkpoint checkpoint = Checkpoint::open(kGoldens + "nanogpt");
+  expect_golden(checkpoint, 4 * kWidth);
+  EXPECT_TRUE(checkpoint.config().tied_unembedding);
+  EXPECT_EQ(checkpoint.config().activation, "gelu");
+  EXPECT_TRUE(says(checkpoint.report().notes.at(0), "ckpt.pt's model_args", "gelu"));
+  EXPECT_EQ(checkpoint.report().warning, "");
+  expect_golden(Checkpoint::open(kGoldens + "nanogpt/ckpt.pt"), 4 * kWidth);
+}
+
+TEST(Checkpoint, BiasesThatNanoGptLeavesOutAreZero) {
+  const Checkpoint checkpoint = Checkpoint::open(kGoldens + "nanogpt_no_bias");
+  expect_matrix(checkpoint, "h.1.attn.c_attn.weight", kWidth, 3 * kWidth);
+  expect_vector(checkpoint, "h.1.ln_2.weight", kWidth);
+  for (const char* name : {"h.0.ln_1.bias", "ln_f.bias", "h.1.attn.c_proj.bias"}) {
+    EXPECT_TRUE(checkpoint.has(name));
+    EXPECT_EQ(checkpoint.vector(name), std::vector<float>(kWidth)) << name;
+    checkpoint.release(name);
+  }
+}
+
+TEST(Checkpoint, AConfigurationBesideNanoGptsFileCounts) {
+  const TempFolder folder;
+  folder.write("ckpt.pt", read_bytes(kGoldens + "nanogpt/ckpt.pt"));
+  folder.write("config.json",
+               R"({"n_layer": 2, "n_head": 2, "n_embd": 4, "vocab_size": 7, "n_positions": 5,
+                   "activation_function": "gelu_new"})");
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  expect_golden(checkpoint, 4 * kWidth);
+  EXPECT_EQ(checkpoint.config().activation, "gelu_new");
+}
+
+/// The golden model with each tensor once under every prefix.
+void write_prefixed(const TempFolder& folder, const std::vector<std::string>& prefixes) {
+  const SafetensorsFile golden(kGoldens + "safetensors/model.safetensors");
+  std::vector<std::pair<std::string, TensorView>> tensors;
+  for (const std::string& prefix : prefixes) {
+    for (const std::string& name : golden.names())
+      tensors.emplace_back(prefix + name, golden.tensor(name));
+  }
+  SafetensorsWriter::write(folder / "model.safetensors", tensors);
+  folder.write("config.json", read_bytes(kGoldens + "safetensors/config.json"));
+}
+
+TEST(Checkpoint, OnePrefixOfAllNamesIsLeftOut) {
+  for (const char* prefix : {"module.", "_orig_mod.transformer.", "pretrained_model.", "a.b.c."}) {
+    const TempFolder folder;
+    write_prefixed(folder, {prefix});
+    expect_golden(Checkpoint::open(folder.path()));
+  }
+}
+
+TEST(BadCheckpoint, TwoModels) {
+  const TempFolder folder;
+  write_prefixed(folder, {"policy.", "reference."});
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }),
+                   "several models", "'policy.'", "'reference.'"));
+  write_prefixed(folder, {"", "reference."});
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  expect_golden(checkpoint);
+  EXPECT_EQ(checkpoint.report().unread_tensors.size(), 28u);
+}
+
+TEST(Checkpoint, NarrowsFloat64AndSaysSo) {
+  const Checkpoint checkpoint = Checkpoint::open(kGoldens + "f64");
+  EXPECT_EQ(checkpoint.dominant_dtype(), DType::kF32);
+  EXPECT_TRUE(says(checkpoint.report().notes.at(0), "28 tensors are f64, narrowed to f32"));
+}
+
+TEST(BadCheckpoint, Float64BeyondFloat32) {
+  const TempFolder folder;
+  std::string bytes = read_bytes(kGoldens + "f64/model.safetensors");
+  const double huge = 1e39;
+  std::memcpy(bytes.data() + bytes.size() - sizeof(huge), &huge, sizeof(huge));
+  folder.write("model.safetensors", bytes);
+  folder.write("config.json", read_bytes(kGoldens + "f64/config.json"));
+  const std::string last = SafetensorsFile(folder / "model.safetensors").names().back();
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  EXPECT_TRUE(says(error_of([&] { checkpoint.weight(last); }), last, "is 1e+39",
+                   "expected a finite number of float32"));
+}
+
+TEST(Checkpoint, TextsEndWhereTheFilesSay) {
+  const auto end_ids = [](const char* config, const char* generation) {
+    const TempFolder folder;
+    folder.write("model.safetensors", read_bytes(kGoldens + "safetensors/model.safetensors"));
+    std::string text = read_bytes(kGoldens + "safetensors/config.json");
+    folder.write("config.json", text.substr(0, text.rfind('}')) + config + "}");
+    if (generation != nullptr) folder.write("generation_config.json", generation);
+    return Checkpoint::open(folder.path()).end_ids();
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(end_ids("", nullptr), Ids());
+  EXPECT_EQ(end_ids(R"(, "eos_token_id": 3)", nullptr), Ids({3}));
+  EXPECT_EQ(end_ids(R"(, "eos_token_id": 3)", R"({"eos_token_id": [1, 2]})"), Ids({1, 2}));
+  EXPECT_EQ(end_ids(R"(, "eos_token_id": 3)", "{}"), Ids({3}));
+  EXPECT_EQ(end_ids(R"(, "eos_token_id": [3, 7])", nullptr), Ids({3})) << "7 is no token of it";
+}
+
+TEST(Checkpoint, ReadsAConfigurationAsPythonDoes) {
+  const TempFolder folder;
+  folder.write("model.safetensors", read_bytes(kGoldens + "safetensors/model.safetensors"));
+  const std::string text = read_bytes(kGoldens + "safetensors/config.json");
+  const auto with = [&](const std::string& more) {
+    folder.write("config.json", text.substr(0, text.rfind('}')) + more + "}");
+  };
+  with(R"(, "x": NaN, "y": [-Infinity, "NaN \" Infinity"], "n_layer": 9, "n_layer": 2)");
+  expect_golden(Checkpoint::open(folder.path()));
+  with(R"(, "layer_norm_epsilon": NaN)");
+  EXPECT_TRUE(
+      says(error_of([&] { Checkpoint::open(folder.path()); }), "layer_norm_epsilon is 'NaN'"));
+}
+
+/// The golden model with a tokenizer.json beside it.
+Model with_tokenizer(const TempFolder& folder, const std::string& tokenizer) {
+  for (const char* file : {"model.safetensors", "config.json"})
+    folder.write(file, read_bytes(kGoldens + "safetensors/" + file));
+  folder.write("tokenizer.json", tokenizer);
+  return Model::load(folder.path().string());
+}
+
+TEST(Model, LoadsWhateverItsTokenizerIs) {
+  for (const char* tokenizer : {R"({"model": {"type": "WordLevel", "vocab": {"a": 0}}})", "{", "",
+                                "version https://git-lfs.github.com/spec/v1\n"}) {
+    const TempFolder folder;
+    const Model model = with_tokenizer(folder, tokenizer);
+    EXPECT_EQ(model.shared_tokenizer(), nullptr);
+    const vitrine::Run run = model.forward(std::vector<int32_t>{1, 2, 3});
+    EXPECT_EQ(run.logits().shape(), (Shape{3, kVocab}));
+    const std::string why = error_of([&] { model.tokenizer(); });
+    EXPECT_TRUE(says(why, "tokenizer.json"));
+    EXPECT_TRUE(says(model.load_report().notes.at(0), why, "works by token ids"));
+  }
+}
+
+TEST(Model, ATokenizerMayHaveMoreTokens) {
+  // Nine tokens, two more than the model: a padding token and an end of text that it never gives.
+  std::string vocabulary, added;
+  for (const char* token : {"a", "b", "c", "d", "e", "f", "g"})
+    vocabulary += (vocabulary.empty() ? "" : ", ") + std::string("\"") + token +
+                  "\": " + std::to_string(token[0] - 'a');
+  for (const auto& [id, token] : {std::pair(7, "<pad>"), std::pair(8, "<|endoftext|>")})
+    added += (added.empty() ? "" : ", ") + std::string(R"({"id": )") + std::to_string(id) +
+             R"(, "content": ")" + token +
+             R"(", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,)" +
+             R"( "special": true})";
+  const TempFolder folder;
+  const Model model = with_tokenizer(
+      folder, R"({"added_tokens": [)" + added + R"(], "pre_tokenizer": {"type": "ByteLevel",)" +
+                  R"( "add_prefix_space": false, "use_regex": true}, "model": {"type": "BPE",)" +
+                  R"( "unk_token": null, "vocab": {)" + vocabulary + R"(}, "merges": []}})");
+  ASSERT_NE(model.shared_tokenizer(), nullptr) << error_of([&] { model.tokenizer(); });
+  EXPECT_EQ(model.tokenizer().vocab_size(), 9);
+  EXPECT_TRUE(says(model.load_report().notes.at(0), "the tokenizer has 9 tokens, the model 7"));
+  EXPECT_EQ(model.end_ids(), std::vector<int32_t>()) << "the model has no token 8";
+}
+
+}  // namespace
+}  // namespace vitrine
