@@ -41,6 +41,15 @@ int32_t ModelOutput::choice(TensorView rows) const {
   return statistics(rows_between(rows, count - 1, 1), {.top_k = 1}).top_ids[0];
 }
 
+int32_t next_token(const Model& model, const std::vector<int32_t>& ids, const Hooks& edits) {
+  const ModelOutput output(model, edits);
+  const Run run = model.forward(ids, edits.only_edits().capture(output.site(), {.positions = {-1}}),
+                                {.logits = LogitRows::kNone});
+  const LogitStats stats = output.statistics(run.view(output.site()), {.top_k = 1});
+  require_distributions(stats, model, {ids}, edits, "the prediction");
+  return stats.top_ids[0];
+}
+
 TensorView rows_between(TensorView matrix, int64_t first, int64_t count) {
   const int64_t width = matrix.shape().back();
   const auto* data = static_cast<const std::byte*>(matrix.data()) +

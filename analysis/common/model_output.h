@@ -33,6 +33,10 @@ class ModelOutput {
   bool edited_;
 };
 
+/// The model's own next token: the top-ranked one after these ids, under the edits. Throws Error
+/// (user) for a prediction that is not finite.
+int32_t next_token(const Model& model, const std::vector<int32_t>& ids, const Hooks& edits);
+
 /// Rows [first, first + count) of a matrix.
 TensorView rows_between(TensorView matrix, int64_t first, int64_t count);
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <numeric>
 #include <string_view>
@@ -33,6 +37,17 @@ std::vector<T> resolve_indices(const Indices<T>& asked, T first, T size, std::st
     std::iota(found.begin(), found.end(), first);
   }
   return found;
+}
+
+/// The value that has this name, where names[i] is that of value i. Throws Error (user) that lists
+/// them.
+template <typename Enum, size_t N>
+Enum value_named(const std::array<std::string_view, N>& names, std::string_view name,
+                 std::string_view what) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end())
+    user_error("unknown {} '{}': expected one of {}", what, name, fmt::join(names, ", "));
+  return static_cast<Enum>(found - names.begin());
 }
 
 }  // namespace vitrine::internal

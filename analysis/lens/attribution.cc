@@ -47,17 +47,8 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids,
   if (options.against) check_id(config, *options.against, "token to compare with");
   // Of the text up to the position alone: what follows plays no part.
   const std::span<const int32_t> read = ids.first(static_cast<size_t>(result.position) + 1);
-  if (options.target) {
-    result.target = *options.target;
-  } else {
-    const Run run =
-        model.forward(read, Hooks().capture(Site::kLnFinalNormalized, {.positions = {-1}}),
-                      {.logits = LogitRows::kNone});
-    const LogitStats stats =
-        model.unembed(run.view(Site::kLnFinalNormalized), {.final_layernorm = false, .top_k = 1});
-    require_distributions(stats, model, {{read.begin(), read.end()}}, {}, "the prediction");
-    result.target = stats.top_ids[0];
-  }
+  result.target =
+      options.target ? *options.target : next_token(model, {read.begin(), read.end()}, {});
   if (result.against == result.target)
     user_error("the target and the subtracted token are both {}: expected different tokens",
                result.target);

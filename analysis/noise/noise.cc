@@ -48,17 +48,6 @@ class NoiseRuns {
     for (size_t i = 0; i < prompt.size(); ++i) whole.sources.push_back(static_cast<int64_t>(i));
   }
 
-  /// The model's top-ranked token after the original prompt.
-  int32_t choice() const {
-    Hooks hooks = edits_;
-    hooks.capture(Site::kLnFinalNormalized, {.positions = {-1}});
-    const Run run = model_.forward(whole.ids, hooks, {.logits = LogitRows::kNone});
-    const LogitStats stats =
-        model_.unembed(run.view(Site::kLnFinalNormalized), {.final_layernorm = false, .top_k = 1});
-    require_distributions(stats, model_, {whole.ids}, edits_, "the prediction");
-    return stats.top_ids[0];
-  }
-
   using Use = std::function<void(size_t, const NoiseReading&)>;
   /// Readings of prompts, each followed by this continuation, in order.
   void read(std::span<const NoisedPrompt> prompts, std::span<const int32_t> continuation,
@@ -278,7 +267,7 @@ Noise noise(const Model& model, std::span<const int32_t> prompt, const NoiseOpti
                .words = static_cast<int64_t>(parts.words.size()),
                .sentences = static_cast<int64_t>(parts.sentences.size()),
                .budget = budget_tokens(options.budget, prompt.size())};
-  if (result.own_choice) result.continuation = {runs.choice()};
+  if (result.own_choice) result.continuation = {next_token(model, result.ids, options.edits)};
   check_length(prompt.size(), result, model.config(), "");
 
   NoiseReading whole;

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vitrine/analysis/ablation.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <array>
 
 #include "analysis/common/options.h"
@@ -57,10 +54,7 @@ std::string_view ablation_name(Ablation ablation) {
 }
 
 Ablation ablation_from_name(std::string_view name) {
-  const auto found = std::find(kAblationNames.begin(), kAblationNames.end(), name);
-  if (found == kAblationNames.end())
-    user_error("unknown ablation '{}': expected one of {}", name, fmt::join(kAblationNames, ", "));
-  return static_cast<Ablation>(found - kAblationNames.begin());
+  return value_named<Ablation>(kAblationNames, name, "ablation");
 }
 
 Ablations ablate(const Model& model, std::span<const int32_t> ids, const AblationOptions& options) {

@@ -26,10 +26,7 @@ constexpr std::array kMetricNames = {std::string_view("logit-difference"),
 std::string_view patch_metric_name(Kind kind) { return kMetricNames[static_cast<size_t>(kind)]; }
 
 Kind patch_metric_from_name(std::string_view name) {
-  const auto found = std::find(kMetricNames.begin(), kMetricNames.end(), name);
-  if (found == kMetricNames.end())
-    user_error("unknown metric '{}': expected one of {}", name, fmt::join(kMetricNames, ", "));
-  return static_cast<Kind>(found - kMetricNames.begin());
+  return value_named<Kind>(kMetricNames, name, "metric");
 }
 
 double PatchMetric::of(std::span<const float> logits) const {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "analysis/common/model_output.h"
+#include "analysis/patching/metric.h"
 #include "base/check.h"
 #include "base/quote.h"
 #include "cli/core/site_syntax.h"
@@ -215,16 +217,6 @@ Prompt read_one(const std::string& text, const std::string& ids, const Model& mo
   return read_prompts(args, model.shared_tokenizer(), model.name()).front();
 }
 
-int32_t models_choice(const Model& model, std::vector<int32_t> ids, int64_t position) {
-  if (position >= 0 && position < std::ssize(ids)) ids.resize(static_cast<size_t>(position) + 1);
-  if (position < -1 && position >= -std::ssize(ids))
-    ids.resize(ids.size() + 1 - static_cast<size_t>(-position));
-  const Run run = model.forward(ids, Hooks().capture(Site::kLnFinalNormalized, {.positions = {-1}}),
-                                {.logits = LogitRows::kNone});
-  return model.unembed(run.view(Site::kLnFinalNormalized), {.final_layernorm = false, .top_k = 1})
-      .top_ids[0];
-}
-
 PatchMetric metric_of(const PatchArgs& args, const Prompt& clean, const Model& model) {
   PatchMetric metric;
   const auto wrong = token_from(args.wrong, args.wrong_id, model);
@@ -240,7 +232,9 @@ PatchMetric metric_of(const PatchArgs& args, const Prompt& clean, const Model& m
     user_error("--wrong cannot be used with the metric {}: leave it out, or use logit-difference",
                name);
   const auto answer = token_from(args.answer, args.answer_id, model);
-  metric.answer = answer ? *answer : models_choice(model, clean.ids, args.position);
+  metric.answer = answer
+                      ? *answer
+                      : next_token(model, read_up_to(clean.ids, args.position, "clean prompt"), {});
   metric.wrong = wrong.value_or(0);
   return metric;
 }
