@@ -21,6 +21,7 @@ struct HeatPanel {
   std::string title = {}, row_name = {}, column_name = {}, value_name = {};
   std::vector<std::string> rows = {}, columns = {};  ///< [R], [C] labels
   std::vector<double> values = {};                   ///< [R, C]; NaN: an empty cell
+  std::vector<double> errors = {};                   ///< [R, C] standard errors; empty: none
   std::vector<std::string> texts = {};  ///< [R, C] written into cells; empty: nothing is
   Kind kind = Kind::kAmount;
   /// The full end: of kAmount from 0, of kDiverging from -limit, of kRank the last rank.

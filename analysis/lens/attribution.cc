@@ -7,6 +7,8 @@
 
 #include "analysis/common/model_output.h"
 #include "analysis/common/options.h"
+#include "analysis/patching/metric.h"
+#include "analysis/patching/over_pairs.h"
 #include "vitrine/gradients.h"
 
 namespace vitrine {
@@ -24,9 +26,17 @@ double total(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
-Target target_of(const LogitAttribution& of) {
-  return of.against ? target::logit_difference({of.target}, {*of.against})
-                    : target::logit(of.target);
+/// What is explained.
+PatchMetric metric_of(const LogitAttribution& of) {
+  using Kind = PatchMetric::Kind;
+  return {.kind = of.against.empty() ? Kind::kLogit : Kind::kLogitDifference,
+          .answer = of.target,
+          .wrong = of.against};
+}
+
+/// Of the text up to the position alone: what follows has no effect.
+std::vector<int32_t> read_part(const LogitAttribution& of) {
+  return {of.ids.begin(), of.ids.begin() + of.position + 1};
 }
 
 LogitAttribution described(const Model& model, std::span<const int32_t> ids,
@@ -43,41 +53,42 @@ LogitAttribution described(const Model& model, std::span<const int32_t> ids,
   result.layers = config.layers;
   result.heads = config.heads;
   result.against = options.against;
-  if (options.target) check_id(config, *options.target, "target");
-  if (options.against) check_id(config, *options.against, "token to compare with");
-  // Of the text up to the position alone: what follows plays no part.
-  const std::span<const int32_t> read = ids.first(static_cast<size_t>(result.position) + 1);
-  result.target =
-      options.target ? *options.target : next_token(model, {read.begin(), read.end()}, {});
-  if (result.against == result.target)
-    user_error("the target and the subtracted token are both {}: expected different tokens",
-               result.target);
+  for (const int32_t id : options.target) check_id(config, id, "target");
+  for (const int32_t id : options.against) check_id(config, id, "token to compare with");
+  result.target = options.target.empty()
+                      ? AnswerTokens(next_token(model, read_part(result), options.edits))
+                      : options.target;
+  for (const int32_t id : result.target) {
+    if (result.against.contains(id))
+      user_error("the target and the subtracted token are both {}: expected different tokens", id);
+  }
   return result;
 }
 
 /// One forward pass with the components at the position, and d logit / d residual there.
-Backward run_text(const Model& model, const LogitAttribution& of, bool neurons) {
+Backward run_text(const Model& model, const LogitAttribution& of, bool neurons,
+                  const Hooks& edits) {
   const Where here{.positions = {of.position}};
-  Hooks hooks;
+  const Where last{.layers = {of.layers - 1}, .positions = {of.position}};
+  Hooks hooks = edits.only_edits();
   for (const Site site :
        {Site::kEmbed, Site::kPosEmbed, Site::kResult, Site::kAttnOut, Site::kMlpOut})
     hooks.capture(site, here);
   if (neurons) hooks.capture(Site::kMlpPost, here);
-  hooks.gradient(Site::kResidPost, {.layers = {of.layers - 1}, .positions = {of.position}});
-  const std::vector<int32_t> read(of.ids.begin(), of.ids.begin() + of.position + 1);
-  return backward(model, {read}, {target_of(of)}, hooks, {.linearised = {.scales = true}});
+  hooks.capture(Site::kResidPost, last).gradient(Site::kResidPost, last);
+  return backward(model, {read_part(of)}, {metric_of(of).target()}, hooks,
+                  {.linearised = {.scales = true}});
 }
 
 /// What the final layernorm's bias gives: the logit where the residual stream is 0, which
 /// normalises to 0.
-double bias_part(const Model& model, const LogitAttribution& of) {
-  const Run run =
-      model.forward(std::span(of.ids).first(1),
-                    Hooks().edit(Site::kResidPost, zero(), {.layers = {of.layers - 1}}));
-  const std::span<const float> logits = run.logits().f32();
-  const double against =
-      of.against ? static_cast<double>(logits[static_cast<size_t>(*of.against)]) : 0.0;
-  return static_cast<double>(logits[static_cast<size_t>(of.target)]) - against;
+double bias_part(const Model& model, const LogitAttribution& of, const Hooks& edits) {
+  std::vector<int32_t> ids = read_part(of);
+  if (edits.edits().empty()) ids.resize(1);  // the same at each position
+  const Run run = model.forward(
+      ids, edits.only_edits().edit(Site::kResidPost, zero(), {.layers = {of.layers - 1}}),
+      {.logits = LogitRows::kLast});
+  return metric_of(of).of(run.logits().f32());
 }
 
 void add_layer(LogitAttribution& to, const Run& run, int layer, std::span<const float> direction) {
@@ -134,24 +145,65 @@ void add_neurons(LogitAttribution& to, const Model& model, const Run& run, Tenso
 
 double LogitAttribution::sum() const {
   return embedding + position_embedding + total(head) + total(attention_bias) + total(mlp) +
-         final_bias;
+         final_bias + edits;
 }
 
 LogitAttribution logit_attribution(const Model& model, std::span<const int32_t> ids,
                                    const AttributionOptions& options) {
   LogitAttribution result = described(model, ids, options);
-  const Backward text = run_text(model, result, options.neurons > 0);
+  const Backward text = run_text(model, result, options.neurons > 0, options.edits);
   const TensorView gradient = text.gradient(Site::kResidPost, result.layers - 1).slice(0);
   result.logit = text.values[0];
-  const std::vector<int32_t> read(result.ids.begin(), result.ids.begin() + result.position + 1);
-  require_finite(text.run.captures(), model, {read}, {}, "the attribution");
-  require_finite(*text.gradients, model, {read}, {}, "the gradient of the attribution");
+  const Batch read = {read_part(result)};
+  require_finite(text.run.captures(), model, read, options.edits, "the attribution");
+  require_finite(*text.gradients, model, read, options.edits, "the gradient of the attribution");
   result.embedding = dot(text.run.view(Site::kEmbed).f32(), gradient.f32());
   result.position_embedding = dot(text.run.view(Site::kPosEmbed).f32(), gradient.f32());
   for (int layer = 0; layer < result.layers; ++layer)
     add_layer(result, text.run, layer, gradient.f32());
-  result.final_bias = bias_part(model, result);
+  if (!options.edits.edits().empty()) {
+    result.edits = dot(text.run.view(Site::kResidPost, result.layers - 1).f32(), gradient.f32()) -
+                   result.sum();
+  }
+  result.final_bias = bias_part(model, result, options.edits);
   if (options.neurons > 0) add_neurons(result, model, text.run, gradient, options.neurons);
+  return result;
+}
+
+AttributedPairs attribute_pairs(const Model& model, std::span<const PatchPair> pairs,
+                                const AttributionOptions& options) {
+  if (!options.target.empty() || !options.against.empty() || options.neurons != 0)
+    user_error("`target`, `against` and `neurons` are of one text: leave them out with pairs");
+  EachPair each(pairs, options.progress);
+  const auto kind =
+      have_wrong_answers(pairs) ? PatchMetric::Kind::kLogitDifference : PatchMetric::Kind::kLogit;
+  const bool both = !pairs[0].corrupt.empty();
+  std::vector<PatchMetric> metrics;
+  each.check([&](size_t i) {
+    const PatchPair& pair = pairs[i];
+    if (pair.corrupt.empty() == both)
+      user_error("corrupt prompt {}: expected one in all pairs or in none",
+                 both ? "missing" : "given, but not in the first pair");
+    if (both)
+      prompt_pair(pair.clean, pair.corrupt, options.position, PatchDirection::kDenoise, false);
+    metrics.push_back(pair_metric(model, pair, kind, options.position, options.edits));
+  });
+  PairStatistics<LogitAttribution> clean, difference;
+  each.run([&](size_t i, Progress*) {
+    AttributionOptions own = options;
+    own.target = metrics[i].answer;
+    own.against = metrics[i].wrong;
+    LogitAttribution found = logit_attribution(model, pairs[i].clean, own);
+    clean.add(found);
+    if (!both) return;
+    LogitAttribution corrupt = logit_attribution(model, pairs[i].corrupt, own);
+    const auto to = numbers_of(found), less = numbers_of(corrupt);
+    for (size_t list = 0; list < to.size(); ++list)
+      for (size_t n = 0; n < to[list].size(); ++n) to[list][n] -= less[list][n];
+    difference.add(std::move(found));
+  });
+  AttributedPairs result{.clean = clean.result(), .difference = {}};
+  if (both) result.difference = difference.result();
   return result;
 }
 

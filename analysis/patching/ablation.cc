@@ -40,7 +40,7 @@ Batch checked_others(const AblationOptions& options, size_t tokens) {
 
 PatchValues values_of(const AblationOptions& options, const BaseRun& base, const Batch& others) {
   if (options.ablation == Ablation::kZero) return std::make_shared<ZeroValues>(base.captures());
-  Hooks hooks;
+  Hooks hooks = options.edits.only_edits();
   for (const Site site : options.cells.sites) hooks.capture(site);
   const Run run = base.model().forward(others, hooks, {.logits = LogitRows::kNone});
   if (options.ablation == Ablation::kMean) return std::make_shared<MeanValues>(run.captures());
@@ -62,7 +62,8 @@ Ablations ablate(const Model& model, std::span<const int32_t> ids, const Ablatio
   const std::vector<int32_t> prompt = read_up_to(ids, options.position, "prompt");
   const Batch others = checked_others(options, prompt.size());
   const PatchSweep sweep(options.cells, model.config(), static_cast<int64_t>(prompt.size()));
-  BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens);
+  BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens,
+               options.edits);
   CellProgress progress{options.progress, sweep.cells(), "Ablating"};
   std::vector<std::vector<double>> found =
       sweep.run(base, values_of(options, base, others), progress);

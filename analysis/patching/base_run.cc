@@ -40,7 +40,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 Hooks base_hooks(const std::vector<Site>& sites, const Hooks& edits) {
-  Hooks hooks = edits;
+  Hooks hooks = edits.only_edits();
   hooks.capture(Site::kResidPre);
   for (const Site site : sites) {
     if (site != Site::kResidPre) hooks.capture(site);
@@ -56,15 +56,39 @@ BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector
       ids_(std::move(ids)),
       metric_(metric),
       batch_tokens_(batch_tokens),
+      edits_(edits.only_edits()),
       session_(model.session(1, tokens())) {
   if (batch_tokens < 1)
     user_error("batch_tokens {} is out of range: expected at least 1", batch_tokens);
+  for (const Hooks::Change& change : edits_.edits()) {
+    if (!change.where.sequences.empty())
+      user_error("the edit of '{}' selects sequences, but holds in each prompt: leave them out",
+                 change.sites.pattern());
+  }
   const Run run = session_.forward({ids_}, base_hooks(sites, edits),
                                    {.logits = LogitRows::kLast, .residence = Residence::kDevice});
   in_place_ = run.shared_captures();
   captures_ = model.to_host(in_place_);
   value_ = finite_metric(metric_, model.to_host(run.logits()).f32(), model_, ids_, edits);
   work_.computed = work_.naive = tokens() * model.config().layers;
+}
+
+/// The edits that a pass resumed at this block makes. What enters the block is edited already.
+Hooks BaseRun::edits_from(int layer) const {
+  Hooks hooks;
+  for (const Hooks::Change& change : edits_.edits()) {
+    for (const SiteRef& at : find_sites(change.sites, model_.config(), change.where)) {
+      const bool block = site_info(at.site).per_layer;
+      if (block ? std::pair(at.layer, at.site) <= std::pair(layer, Site::kResidPre)
+                : at.site <= Site::kPosEmbed)
+        continue;
+      Where where = change.where;
+      where.layers = {};
+      if (block) where.layers = {at.layer};
+      hooks.edit(at.site, change.edit, where);
+    }
+  }
+  return hooks;
 }
 
 TensorView BaseRun::residual_from(int layer, int64_t position) const {
@@ -167,7 +191,8 @@ void BaseRun::run_batch(const std::vector<Intervention>& cells, std::span<const 
                         const RunExtras& extras, std::vector<double>& values) {
   const int layer = cells[batch.front()].layer;
   Session fork = session_.fork(0, static_cast<int>(batch.size()));
-  Hooks hooks = extras.hooks ? extras.hooks(layer) : Hooks();
+  Hooks hooks = edits_from(layer);
+  if (extras.hooks) extras.hooks(hooks, layer);
   std::vector<TensorView> residuals;
   for (size_t s = 0; s < batch.size(); ++s) {
     const Intervention& cell = cells[batch[s]];

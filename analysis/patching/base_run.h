@@ -33,9 +33,9 @@ struct Intervention {
 
 /// What else happens in the patched runs.
 struct RunExtras {
-  /// Captures, and edits before the interventions' own, for the passes that start at a block. They
-  /// must leave a run without intervention as it is. Null: nothing.
-  std::function<Hooks(int layer)> hooks = {};
+  /// Adds captures, and edits before the interventions' own, for the passes that start at a block.
+  /// They must leave a run without intervention as it is. Null: nothing.
+  std::function<void(Hooks& hooks, int layer)> hooks = {};
   /// Told where a cell's captures are; not for a cell without changes.
   std::function<void(size_t cell, const std::shared_ptr<const Captures>& captures, int sequence)>
       see = {};
@@ -45,8 +45,8 @@ struct RunExtras {
 /// each block, and the sites whose values interventions are compared with.
 class BaseRun {
  public:
-  /// `edits` may only be of what stands before the first block, which is not computed again. Throws
-  /// Error (user) as Model::forward does, and for fewer than one token a batch.
+  /// `edits` are made in this run and in its repetitions. Throws Error (user) as Model::forward
+  /// does, for edits of some sequences only, and for fewer than one token a batch.
   BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector<Site>& sites,
           const PatchMetric& metric, int64_t batch_tokens, const Hooks& edits = {});
 
@@ -72,6 +72,7 @@ class BaseRun {
  private:
   void run_batch(const std::vector<Intervention>& cells, std::span<const size_t> batch,
                  const RunExtras& extras, std::vector<double>& values);
+  Hooks edits_from(int layer) const;
   TensorView residual_from(int layer, int64_t position) const;
   bool reaches_metric(Site site, int layer, int64_t position) const;
 
@@ -79,6 +80,7 @@ class BaseRun {
   std::vector<int32_t> ids_;
   PatchMetric metric_;
   int64_t batch_tokens_;
+  Hooks edits_;
   Session session_;
   std::shared_ptr<const Captures> in_place_;  ///< where the model runs
   std::shared_ptr<const Captures> captures_;  ///< the same in host memory

@@ -44,7 +44,7 @@ Tensor noise_of(uint64_t seed, int draw, double deviation, int64_t rows, int64_t
 }
 
 Run run_clean(const Model& model, const std::vector<int32_t>& ids, const TraceOptions& options) {
-  Hooks hooks;
+  Hooks hooks = options.edits.only_edits();
   hooks.capture(Site::kEmbed);
   for (const Site site : options.cells.sites) hooks.capture(site);
   return model.forward(ids, hooks, {.logits = LogitRows::kLast});
@@ -74,11 +74,12 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
   const PatchSweep sweep(options.cells, model.config(), tokens);
   const Run clean = run_clean(model, prompt, options);
 
-  Trace trace{.clean = finite_metric(options.metric, clean.logits().f32(), model, prompt),
-              .draws = {},
-              .subject = subject,
-              .grids = sweep.grids(),
-              .work = {}};
+  Trace trace{
+      .clean = finite_metric(options.metric, clean.logits().f32(), model, prompt, options.edits),
+      .draws = {},
+      .subject = subject,
+      .grids = sweep.grids(),
+      .work = {}};
   trace.deviation =
       options.noise *
       (options.spread ? *options.spread : standard_deviation(clean.view(Site::kEmbed).f32()));
@@ -91,7 +92,7 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
     const Tensor noise = noise_of(options.seed, draw, trace.deviation,
                                   static_cast<int64_t>(subject.size()), model.config().width);
     BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens,
-                 Hooks().edit(Site::kEmbed, add(noise), {.positions = subject}));
+                 options.edits.only_edits().edit(Site::kEmbed, add(noise), {.positions = subject}));
     const std::vector<std::vector<double>> found =
         sweep.run(base, clean.shared_captures(), progress);
     trace.draws.push_back(base.value());

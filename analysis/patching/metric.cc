@@ -17,6 +17,15 @@ namespace {
 
 using Kind = PatchMetric::Kind;
 
+void check_answers(const AnswerTokens& tokens, std::string_view what, const Config& config) {
+  if (tokens.empty()) user_error("the {} is empty: expected at least one token", what);
+  for (const int32_t id : tokens) {
+    check_id(config, id, what);
+    if (std::count(tokens.begin(), tokens.end(), id) > 1)
+      user_error("duplicate token {} in the {}: expected each token once", id, what);
+  }
+}
+
 constexpr std::array kMetricNames = {std::string_view("logit-difference"),
                                      std::string_view("logit"), std::string_view("log-prob"),
                                      std::string_view("prob")};
@@ -31,36 +40,44 @@ Kind patch_metric_from_name(std::string_view name) {
 
 double PatchMetric::of(std::span<const float> logits) const {
   const auto at = [&](int32_t id) { return static_cast<double>(logits[static_cast<size_t>(id)]); };
-  if (kind == Kind::kLogitDifference) return at(answer) - at(wrong);
-  if (kind == Kind::kLogit) return at(answer);
+  const auto mean = [&](const AnswerTokens& tokens) {
+    double sum = 0;
+    for (const int32_t id : tokens) sum += at(id);
+    return sum / static_cast<double>(tokens.size());
+  };
+  if (kind == Kind::kLogitDifference) return mean(answer) - mean(wrong);
+  if (kind == Kind::kLogit) return mean(answer);
   const double most = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
   for (const float x : logits) sum += std::exp(static_cast<double>(x) - most);
-  const double log_prob = at(answer) - most - std::log(sum);
-  return kind == Kind::kLogProb ? log_prob : std::exp(log_prob);
+  const double lse = std::log(sum);
+  if (kind == Kind::kLogProb) return mean(answer) - most - lse;
+  double total = 0;
+  for (const int32_t id : answer) total += std::exp(at(id) - most - lse);
+  return total;
 }
 
 Target PatchMetric::target() const {
-  switch (kind) {
-    case Kind::kLogitDifference:
-      return target::logit_difference({answer}, {wrong});
-    case Kind::kLogit:
-      return target::logit(answer);
-    case Kind::kLogProb:
-      return target::log_prob(answer);
-    case Kind::kProb:
-      break;
+  if (kind == Kind::kLogitDifference) return target::logit_difference(answer.ids(), wrong.ids());
+  const double weight = kind == Kind::kProb ? 1.0 : 1.0 / static_cast<double>(answer.size());
+  Target sum;
+  for (const int32_t id : answer) {
+    sum += weight * (kind == Kind::kLogit     ? target::logit(id)
+                     : kind == Kind::kLogProb ? target::log_prob(id)
+                                              : target::prob(id));
   }
-  return target::prob(answer);
+  return sum;
 }
 
 void internal::check_metric(const PatchMetric& metric, const Config& config) {
-  check_id(config, metric.answer, "answer");
+  check_answers(metric.answer, "answer", config);
   if (metric.kind != Kind::kLogitDifference) return;
-  check_id(config, metric.wrong, "wrong answer");
-  if (metric.answer == metric.wrong)
-    user_error("the answer and the wrong answer are the same token {}: expected different tokens",
-               metric.answer);
+  check_answers(metric.wrong, "wrong answer", config);
+  for (const int32_t id : metric.wrong) {
+    if (metric.answer.contains(id))
+      user_error("the answer and the wrong answer are the same token {}: expected different tokens",
+                 id);
+  }
 }
 
 double internal::finite_metric(const PatchMetric& metric, std::span<const float> logits,

@@ -7,6 +7,7 @@
 
 #include "analysis/common/options.h"
 #include "analysis/patching/metric.h"
+#include "analysis/patching/over_pairs.h"
 #include "analysis/patching/sweep.h"
 
 namespace vitrine {
@@ -50,14 +51,29 @@ std::vector<int64_t> partners(const PromptPair& prompts, const PatchOptions& opt
   return partner;
 }
 
+/// What a request comes to for two prompts.
+struct Prepared {
+  PromptPair prompts;
+  PatchSweep sweep;
+  std::vector<int64_t> partner;
+
+  /// Throws Error (user) for whatever can be seen without a run.
+  Prepared(const Config& config, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
+           const PatchOptions& options)
+      : prompts(prompt_pair(clean, corrupt, options.position, options.direction,
+                            !options.alignment.empty())),
+        sweep(options.cells, config, static_cast<int64_t>(prompts.base.size())),
+        partner(partners(prompts, options)) {}
+};
+
 Run run_other(const Model& model, const PromptPair& prompts, const PatchOptions& options) {
-  Hooks hooks;
+  Hooks hooks = options.edits.only_edits();
   for (const Site site : options.cells.sites) hooks.capture(site);
   return model.forward(prompts.other, hooks, {.logits = LogitRows::kLast});
 }
 
 Backward gradients_of(const BaseRun& base, const PatchOptions& options) {
-  Hooks hooks;
+  Hooks hooks = options.edits.only_edits();
   for (const Site site : options.cells.sites) hooks.gradient(site);
   return backward(base.model(), {base.ids()}, {options.metric.target()}, hooks);
 }
@@ -83,14 +99,13 @@ double PatchGrid::correlation() const {
 Patching patch(const Model& model, std::span<const int32_t> clean, std::span<const int32_t> corrupt,
                const PatchOptions& options) {
   check_metric(options.metric, model.config());
-  const PromptPair prompts =
-      prompt_pair(clean, corrupt, options.position, options.direction, !options.alignment.empty());
-  const PatchSweep sweep(options.cells, model.config(), static_cast<int64_t>(prompts.base.size()));
-  const std::vector<int64_t> partner = partners(prompts, options);
+  const auto& [prompts, sweep, partner] = Prepared(model.config(), clean, corrupt, options);
   const Run other = run_other(model, prompts, options);
-  BaseRun base(model, prompts.base, options.cells.sites, options.metric, options.batch_tokens);
+  BaseRun base(model, prompts.base, options.cells.sites, options.metric, options.batch_tokens,
+               options.edits);
   const MetricScale scale = metric_scale(
-      base.value(), finite_metric(options.metric, other.logits().f32(), model, prompts.other),
+      base.value(),
+      finite_metric(options.metric, other.logits().f32(), model, prompts.other, options.edits),
       options.direction, options.metric);
   const auto values = std::make_shared<AlignedValues>(other.shared_captures(), partner);
 
@@ -115,6 +130,33 @@ Patching patch(const Model& model, std::span<const int32_t> clean, std::span<con
   result.work = base.work();
   add_whole_run(result.work, prompts.other.size(), model.config());
   return result;
+}
+
+OverPairs<Patching> patch_pairs(const Model& model, std::span<const PatchPair> pairs,
+                                const PatchOptions& options) {
+  EachPair each(pairs, options.progress);
+  std::vector<PatchMetric> metrics;
+  size_t tokens = 0;
+  each.check([&](size_t i) {
+    const Prepared prepared(model.config(), pairs[i].clean, pairs[i].corrupt, options);
+    const size_t found = prepared.prompts.base.size();
+    if (i > 0 && found != tokens && options.cells.over == PatchOver::kPositions)
+      user_error(
+          "the prompt has {} tokens, that of the first pair {}: expected the same number, "
+          "because columns are positions",
+          found, tokens);
+    tokens = found;
+    metrics.push_back(
+        pair_metric(model, pairs[i], options.metric.kind, options.position, options.edits));
+  });
+  PairStatistics<Patching> statistics;
+  each.run([&](size_t i, Progress* progress) {
+    PatchOptions own = options;
+    own.metric = metrics[i];
+    own.progress = progress;
+    statistics.add(patch(model, pairs[i].clean, pairs[i].corrupt, own));
+  });
+  return statistics.result();
 }
 
 }  // namespace vitrine

@@ -6,6 +6,7 @@
 
 #include "analysis/common/options.h"
 #include "analysis/patching/metric.h"
+#include "analysis/patching/over_pairs.h"
 #include "analysis/patching/sweep.h"
 
 namespace vitrine {
@@ -58,26 +59,7 @@ std::vector<PathNode> resolve_all(const std::vector<PathNode>& nodes, const Conf
   return resolved;
 }
 
-/// What senders become: the other run's, and for embeddings the stream that they begin, with the
-/// base's own position embeddings.
-class SenderValues : public ActivationSource {
- public:
-  SenderValues(std::shared_ptr<const Captures> base, std::shared_ptr<const Captures> other)
-      : base_(std::move(base)), other_(std::move(other)) {}
-
-  std::optional<std::vector<float>> row(Site site, int layer, int,
-                                        int64_t position) const override {
-    if (site != Site::kResidPre) return other_->row(site, layer, 0, position);
-    auto row = other_->row(Site::kEmbed, 0, 0, position);
-    const auto own = base_->row(Site::kPosEmbed, 0, 0, position);
-    for (size_t i = 0; i < row->size(); ++i) (*row)[i] += (*own)[i];
-    return row;
-  }
-
- private:
-  std::shared_ptr<const Captures> base_, other_;
-};
-
+/// Embeddings send the stream that they begin: position embeddings are those of both prompts.
 Place sender_place(const PathNode& node, std::vector<int64_t> positions) {
   if (node.kind == Kind::kEmbedding) return {Site::kResidPre, 0, std::move(positions)};
   if (node.kind == Kind::kMlp) return {Site::kMlpOut, node.layer, std::move(positions)};
@@ -99,7 +81,7 @@ class PathRuns {
            std::vector<int64_t> sender_positions, const std::vector<int64_t>& receiver_positions,
            bool through_mlps)
       : base_(base),
-        sender_values_(std::make_shared<SenderValues>(base.captures(), other.shared_captures())),
+        sender_values_(other.shared_captures()),
         sender_positions_(std::move(sender_positions)),
         through_mlps_(through_mlps) {
     for (const PathNode& node : receivers) {
@@ -117,7 +99,7 @@ class PathRuns {
       sending.push_back(base_.intervene({sender_place(sender, sender_positions_)}, sender_values_));
     std::vector<Intervention> receiving(senders.size());
     base_.run(sending,
-              {.hooks = [this](int layer) { return held_from(layer); },
+              {.hooks = [this](Hooks& hooks, int layer) { hold_from(hooks, layer); },
                .see = [&](size_t cell, const std::shared_ptr<const Captures>& captures,
                           int sequence) { receiving[cell] = receive(captures, sequence); }});
     return base_.run(receiving);
@@ -134,8 +116,7 @@ class PathRuns {
                {.layers = {layer}, .positions = positions});
   }
 
-  Hooks held_from(int first) const {
-    Hooks hooks;
+  void hold_from(Hooks& hooks, int first) const {
     for (int layer = first; layer <= last_layer(); ++layer) {
       hold(hooks, Site::kZ, layer);
       if (!through_mlps_) hold(hooks, Site::kMlpOut, layer);
@@ -149,7 +130,6 @@ class PathRuns {
       hooks.capture(Site::kResidPost,
                     {.layers = {last_layer()}, .positions = {base_.tokens() - 1}});
     }
-    return hooks;
   }
 
   /// The second pass, from what the first one has shown.
@@ -198,15 +178,19 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
     return resolve_indices<int64_t>(asked, 0, tokens, what,
                                     "positions up to where the metric is read");
   };
-  BaseRun base(model, prompts.base,
-               {Site::kPosEmbed, Site::kQ, Site::kK, Site::kV, Site::kZ, Site::kMlpPre,
-                Site::kMlpOut, Site::kResidPost},
-               options.metric, options.batch_tokens);
-  const Run other = model.forward(
-      prompts.other, Hooks().capture(Site::kEmbed).capture(Site::kZ).capture(Site::kMlpOut),
-      {.logits = LogitRows::kLast});
+  BaseRun base(
+      model, prompts.base,
+      {Site::kQ, Site::kK, Site::kV, Site::kZ, Site::kMlpPre, Site::kMlpOut, Site::kResidPost},
+      options.metric, options.batch_tokens, options.edits);
+  const Run other = model.forward(prompts.other,
+                                  options.edits.only_edits()
+                                      .capture(Site::kResidPre, {.layers = {0}})
+                                      .capture(Site::kZ)
+                                      .capture(Site::kMlpOut),
+                                  {.logits = LogitRows::kLast});
   const MetricScale scale = metric_scale(
-      base.value(), finite_metric(options.metric, other.logits().f32(), model, prompts.other),
+      base.value(),
+      finite_metric(options.metric, other.logits().f32(), model, prompts.other, options.edits),
       options.direction, options.metric);
   PathRuns runs(base, other, std::move(receivers),
                 positions(options.sender_positions, "sender position"),
@@ -229,6 +213,25 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
   result.work = base.work();
   add_whole_run(result.work, prompts.other.size(), config);
   return result;
+}
+
+OverPairs<PathPatching> path_patch_pairs(const Model& model, std::span<const PatchPair> pairs,
+                                         const PathOptions& options) {
+  EachPair each(pairs, options.progress);
+  std::vector<PatchMetric> metrics;
+  each.check([&](size_t i) {
+    prompt_pair(pairs[i].clean, pairs[i].corrupt, options.position, options.direction, false);
+    metrics.push_back(
+        pair_metric(model, pairs[i], options.metric.kind, options.position, options.edits));
+  });
+  PairStatistics<PathPatching> statistics;
+  each.run([&](size_t i, Progress* progress) {
+    PathOptions own = options;
+    own.metric = metrics[i];
+    own.progress = progress;
+    statistics.add(path_patch(model, pairs[i].clean, pairs[i].corrupt, own));
+  });
+  return statistics.result();
 }
 
 }  // namespace vitrine

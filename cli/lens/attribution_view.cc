@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "report/results/results.h"
+
 namespace vitrine::cli {
 using namespace internal;
 namespace {
@@ -13,18 +15,29 @@ namespace {
 struct Part {
   std::string name;
   double contribution;
+  std::string error = {};
 };
 
-std::vector<Part> parts_of(const LogitAttribution& found) {
-  std::vector<Part> parts = {{"token embedding", found.embedding},
-                             {"position embedding", found.position_embedding},
-                             {"final layernorm's bias", found.final_bias}};
+/// `errors`: of means over pairs; null for one text.
+std::vector<Part> parts_of(const LogitAttribution& found, const LogitAttribution* errors) {
+  std::vector<Part> parts;
+  const auto add = [&](std::string name, auto of) {
+    parts.push_back({std::move(name), of(found), {}});
+    if (errors) parts.back().error = fmt::format(" ±{:>6.3f}", of(*errors));
+  };
+  using From = LogitAttribution;
+  add("token embedding", [](const From& from) { return from.embedding; });
+  add("position embedding", [](const From& from) { return from.position_embedding; });
+  add("final layernorm's bias", [](const From& from) { return from.final_bias; });
+  if (found.edits != 0) add("edits of the stream", [](const From& from) { return from.edits; });
   const auto heads = static_cast<size_t>(found.heads);
   for (size_t layer = 0; layer < found.mlp.size(); ++layer) {
     for (size_t head = 0; head < heads; ++head)
-      parts.push_back({fmt::format("head {}.{}", layer, head), found.head[layer * heads + head]});
-    parts.push_back({fmt::format("attention bias {}", layer), found.attention_bias[layer]});
-    parts.push_back({fmt::format("mlp {}", layer), found.mlp[layer]});
+      add(fmt::format("head {}.{}", layer, head),
+          [&](const From& from) { return from.head[layer * heads + head]; });
+    add(fmt::format("attention bias {}", layer),
+        [&](const From& from) { return from.attention_bias[layer]; });
+    add(fmt::format("mlp {}", layer), [&](const From& from) { return from.mlp[layer]; });
   }
   std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
     return std::abs(a.contribution) > std::abs(b.contribution);
@@ -44,10 +57,10 @@ std::string table(const std::vector<Part>& parts, size_t top, const Terminal& ou
       continue;
     }
     const double share = full > 0 ? parts[i].contribution / full : 0.0;
-    text +=
-        fmt::format("{}  {}\n", left(parts[i].name, kName),
-                    out.paint(heat_style(share), fmt::format("{:>+8.3f}  {}", parts[i].contribution,
-                                                             open_bar(std::abs(share), 24))));
+    text += fmt::format(
+        "{}  {}\n", left(parts[i].name, kName),
+        out.paint(heat_style(share), fmt::format("{:>+8.3f}{}  {}", parts[i].contribution,
+                                                 parts[i].error, open_bar(std::abs(share), 24))));
   }
   if (parts.size() > top)
     text += out.paint(Style::kDim,
@@ -61,12 +74,11 @@ std::string table(const std::vector<Part>& parts, size_t top, const Terminal& ou
 
 std::string draw_attribution(const LogitAttribution& found, const Names& names, const Terminal& out,
                              size_t top) {
-  std::string head = fmt::format("position {}, after {}: logit of {}", found.position,
-                                 names.shown(found.ids[static_cast<size_t>(found.position)]),
-                                 names.shown(found.target));
-  if (found.against) head += fmt::format(" less that of {}", names.shown(*found.against));
+  const std::string head = fmt::format("position {}, after {}: {}", found.position,
+                                       names.shown(found.ids[static_cast<size_t>(found.position)]),
+                                       attributed_in_words(found, names));
   std::string text =
-      fmt::format("{} = {:.4f}\n", head, found.logit) + table(parts_of(found), top, out);
+      fmt::format("{} = {:.4f}\n", head, found.logit) + table(parts_of(found, nullptr), top, out);
   text += out.paint(Style::kDim, fmt::format("sum of all parts {:.4f}, {:.1e} from the model's",
                                              found.sum(), std::abs(found.gap()))) +
           "\n";
@@ -75,12 +87,29 @@ std::string draw_attribution(const LogitAttribution& found, const Names& names, 
     for (const auto& neuron : found.neurons)
       neurons.push_back(
           {fmt::format("neuron {}.{}, {:.2f}", neuron.layer, neuron.neuron, neuron.activation),
-           neuron.contribution});
+           neuron.contribution,
+           {}});
     text += "\n" +
             out.paint(Style::kDim, "neurons with the largest parts, with their activations") +
             "\n" + table(neurons, neurons.size(), out);
   }
   return text;
+}
+
+std::string draw_attributed_pairs(const AttributedPairs& found, const Names& names,
+                                  const Terminal& out, size_t top) {
+  LogitAttribution own = found.clean.mean;  // without the tokens, which are those of each pair
+  own.target = {};
+  std::string text =
+      out.paint(Style::kTitle, fmt::format("{} pairs of prompts", found.clean.pairs)) + "\n";
+  const auto add = [&](const OverPairs<LogitAttribution>& of, const char* where) {
+    text += fmt::format("{}, {}: mean {:.4f} ± {:.4f}\n", attributed_in_words(own, names), where,
+                        of.mean.logit, of.standard_error.logit) +
+            table(parts_of(of.mean, &of.standard_error), top, out);
+  };
+  add(found.clean, "clean prompts");
+  if (found.difference) add(*found.difference, "clean less corrupt prompts");
+  return text + out.paint(Style::kDim, "means ± standard errors over the pairs") + "\n";
 }
 
 }  // namespace vitrine::cli

@@ -6,8 +6,11 @@
 #include "cli/core/context.h"
 #include "cli/core/heat.h"
 #include "cli/core/output_files.h"
+#include "cli/core/progress_bar.h"
+#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 #include "cli/lens/attribution_view.h"
+#include "cli/patching/pairs_file.h"
 #include "report/results/results.h"
 
 namespace vitrine::cli {
@@ -16,21 +19,49 @@ namespace {
 
 struct AttributeCommandArgs {
   PromptArgs prompt;
-  std::string target, against;
+  std::string target, against, pairs;
+  std::vector<std::string> edits;
   int target_id = -1, against_id = -1, neurons = 0;
   int64_t position = -1;
   size_t top = 12;
   ResultArgs output;
 };
 
+/// Of a file of pairs.
+void run_pairs(const Context& context, const AttributeCommandArgs& args, const Model& model) {
+  ProgressBar bar({.unit = "pairs"});
+  const AttributedPairs found = attribute_pairs(
+      model, read_pairs(args.pairs, model),
+      {.position = args.position, .edits = parse_edits(args.edits), .progress = &bar});
+  bar.erase();
+  const PageSource source = PageSource::of(model, context.command_line);
+  const Names names(model.shared_tokenizer());
+  const Result result = attributed_pairs_result(found, source);
+  write_results(args.output, {{result}}, source);
+  if (context.json) {
+    JsonValue json = json_head("attribute", model);
+    json.update(result_json(result, names));
+    return print_json(json);
+  }
+  std::string text = draw_attributed_pairs(found, names, context.out, args.top);
+  for (const Panel& panel : result.panels) {
+    const auto& heat = std::get<HeatPanel>(panel);
+    text +=
+        "\n" + context.out.paint(Style::kTitle, heat.title) + "\n" + draw_heat(heat, context.out);
+  }
+  print(text);
+}
+
 void run(const Context& context, const AttributeCommandArgs& args) {
   const Model model = load_model(context);
+  if (!args.pairs.empty()) return run_pairs(context, args, model);
   const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
   const Names names(model.shared_tokenizer());
-  const AttributionOptions options{.target = token_from(args.target, args.target_id, model),
-                                   .against = token_from(args.against, args.against_id, model),
-                                   .position = args.position,
-                                   .neurons = args.neurons};
+  AttributionOptions options{
+      .position = args.position, .neurons = args.neurons, .edits = parse_edits(args.edits)};
+  if (const auto target = token_from(args.target, args.target_id, model)) options.target = *target;
+  if (const auto against = token_from(args.against, args.against_id, model))
+    options.against = *against;
   const PageSource source = PageSource::of(model, context.command_line);
   std::vector<Result> results;
   std::string text;
@@ -80,6 +111,11 @@ void add_attribute(Command& app, Context& context) {
       ->type_name("N")
       ->group(group)
       ->not_with("--json");
+  add_pairs_option(command, args->pairs);
+  for (const char* name : {"--prompt", "--prompt-file", "--text-file", "--ids", "--special",
+                           "--target", "--target-id", "--against", "--against-id", "--neurons"})
+    command.option(name)->not_with("--pairs");
+  add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
   add_result_options(command, args->output);
@@ -87,7 +123,8 @@ void add_attribute(Command& app, Context& context) {
                "  vitrine attribute --prompt \"Heathrow airport is located in the city of\" "
                "--target \" London\"\n"
                "  vitrine attribute --prompt \"The keys to the cabinet\" --target \" are\" "
-               "--against \" is\" --neurons 10");
+               "--against \" is\" --neurons 10\n"
+               "  vitrine attribute --pairs pairs.jsonl");
   command.callback(
       [&context, args] { context.action = [&context, args] { run(context, *args); }; });
 }

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "cli/core/site_syntax.h"
+#include "cli/patching/pairs_file.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -217,14 +218,16 @@ Prompt read_one(const std::string& text, const std::string& ids, const Model& mo
   return read_prompts(args, model.shared_tokenizer(), model.name()).front();
 }
 
-PatchMetric metric_of(const PatchArgs& args, const Prompt& clean, const Model& model) {
+PatchMetric metric_of(const PatchArgs& args, const PatchRequest& request, const Model& model) {
   PatchMetric metric;
   const auto wrong = token_from(args.wrong, args.wrong_id, model);
+  const bool compares = wrong || have_wrong_answers(request.pairs);
   const std::string name = !args.metric.empty()          ? args.metric
-                           : wrong                       ? "logit-difference"
+                           : compares                    ? "logit-difference"
                            : args.mode() == Mode::kTrace ? "prob"
                                                          : "logit";
   metric.kind = patch_metric_from_name(name);
+  if (!request.pairs.empty()) return {.kind = metric.kind, .answer = {}, .wrong = {}};
   const bool difference = metric.kind == PatchMetric::Kind::kLogitDifference;
   if (difference && !wrong)
     user_error("missing --wrong TOKEN: the metric logit-difference compares two tokens");
@@ -232,11 +235,21 @@ PatchMetric metric_of(const PatchArgs& args, const Prompt& clean, const Model& m
     user_error("--wrong cannot be used with the metric {}: leave it out, or use logit-difference",
                name);
   const auto answer = token_from(args.answer, args.answer_id, model);
-  metric.answer = answer
-                      ? *answer
-                      : next_token(model, read_up_to(clean.ids, args.position, "clean prompt"), {});
+  metric.answer =
+      answer ? *answer
+             : next_token(model, read_up_to(request.clean.ids, args.position, "clean prompt"),
+                          request.edits);
   metric.wrong = wrong.value_or(0);
   return metric;
+}
+
+/// A site as --sweep writes it: "resid_pre", "z", "mlp_post".
+std::string sweep_name(Site site) {
+  std::string name(site_info(site).name);
+  if (name.starts_with("attn.")) name.erase(0, 5);
+  if (const size_t hook = name.find("hook_"); hook != std::string::npos) name.erase(hook, 5);
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
 }
 
 Site site_from(const std::string& name) {
@@ -331,6 +344,12 @@ void add_patch_options(Command& command, PatchArgs& args) {
   add_metric(command, args);
   add_cells(command, args);
   add_modes(command, args);
+  add_pairs_option(command, args.pairs);
+  for (const char* name :
+       {"--clean", "--clean-ids", "--corrupt", "--corrupt-ids", "--answer", "--answer-id",
+        "--wrong", "--wrong-id", "--ablate", "--trace", "--trace-positions"})
+    command.option(name)->not_with("--pairs");
+  add_edit_option(command, args.edits);
   command
       .add_option("--top", args.top, "Number of cells or senders to list, largest effects first")
       ->capture_default_str()
@@ -338,26 +357,21 @@ void add_patch_options(Command& command, PatchArgs& args) {
       ->group("Output")
       ->only_with({{"--sweep", {"neurons*"}}, {"--over", {"neurons"}}, {"--paths"}})
       ->not_with("--json");
-  command.add_option("-o,--out", args.out, "Write all numbers to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group("Output");
-}
-
-std::string sweep_name(Site site) {
-  std::string name(site_info(site).name);
-  if (name.starts_with("attn.")) name.erase(0, 5);
-  if (const size_t hook = name.find("hook_"); hook != std::string::npos) name.erase(hook, 5);
-  std::replace(name.begin(), name.end(), '.', '_');
-  return name;
+  add_result_options(command, args.output);
 }
 
 PatchRequest patch_request(const PatchArgs& args, const Model& model) {
   PatchRequest request;
-  request.clean = read_one(args.clean, args.clean_ids, model, "clean");
+  request.edits = parse_edits(args.edits);
   const Mode mode = args.mode();
   const bool two = mode == Mode::kPatch || mode == Mode::kPaths || args.ablate == "resample";
-  if (two) request.corrupt = read_one(args.corrupt, args.corrupt_ids, model, "corrupt");
-  request.metric = metric_of(args, request.clean, model);
+  if (args.pairs.empty()) {
+    request.clean = read_one(args.clean, args.clean_ids, model, "clean");
+    if (two) request.corrupt = read_one(args.corrupt, args.corrupt_ids, model, "corrupt");
+  } else {
+    request.pairs = read_pairs(args.pairs, model);
+  }
+  request.metric = metric_of(args, request, model);
   read_sweep(args, request.cells);
   request.cells.layers = where_of("layers", args.layers).layers;
   request.cells.positions = where_of("positions", args.positions).positions;
@@ -374,6 +388,7 @@ PatchOptions patch_options(const PatchArgs& args, const PatchRequest& request) {
       .cells = request.cells};
   if (!args.align.empty()) options.alignment = alignment_of(args.align);
   options.position = args.position;
+  options.edits = request.edits;
   options.exact = !args.attribution;
   options.attribution = args.attribution || args.compare;
   return options;
@@ -384,7 +399,8 @@ AblationOptions ablation_options(const PatchArgs& args, const PatchRequest& requ
   AblationOptions options{.ablation = ablation_from_name(args.ablate),
                           .metric = request.metric,
                           .cells = request.cells,
-                          .position = args.position};
+                          .position = args.position,
+                          .edits = request.edits};
   if (options.ablation == Ablation::kResample) options.others = {request.corrupt.ids};
   if (args.others.empty() && args.others_file.empty()) return options;
   PromptArgs others{.prompt_option = "--others", .ids_option = "--others-file FILE.jsonl with ids"};
@@ -401,7 +417,8 @@ TraceOptions trace_options(const PatchArgs& args, const PatchRequest& request, c
                        .noise = args.noise,
                        .seed = args.seed,
                        .cells = request.cells,
-                       .position = args.position};
+                       .position = args.position,
+                       .edits = request.edits};
   options.subject = args.trace.empty() ? where_of("positions", args.trace_positions).positions
                                        : positions_of(args.trace, request.clean, model);
   return options;
@@ -423,6 +440,7 @@ PathOptions path_options(const PatchArgs& args, const PatchRequest& request) {
   options.receiver_positions = request.cells.positions;
   options.through_mlps = args.through_mlps;
   options.position = args.position;
+  options.edits = request.edits;
   return options;
 }
 

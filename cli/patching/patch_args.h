@@ -9,6 +9,7 @@
 #include "cli/core/tokens.h"
 #include "vitrine/analysis/ablation.h"
 #include "vitrine/analysis/causal_trace.h"
+#include "vitrine/analysis/pairs.h"
 #include "vitrine/analysis/patching.h"
 #include "vitrine/analysis/path_patching.h"
 
@@ -19,15 +20,15 @@ using namespace internal;
 struct PatchArgs {
   std::string clean, clean_ids, corrupt, corrupt_ids;
   std::string answer, wrong, metric, sweep, over, align;
-  std::string layers, positions, heads, neurons, out;
+  std::string layers, positions, heads, neurons, pairs;
   std::string ablate, others_file, trace, trace_positions, receivers, senders;
-  std::vector<std::string> others;
+  std::vector<std::string> others, edits;
   int answer_id = -1, wrong_id = -1, window = 1, draws = 10;
   int64_t position = -1;
   size_t top = 12;
   double noise = 3.0;
   uint64_t seed = 0;
-  PageArgs page;
+  ResultArgs output;
   bool noising = false, attribution = false, compare = false, through_mlps = false;
 
   /// The requested mode of the command.
@@ -37,14 +38,13 @@ struct PatchArgs {
 
 void add_patch_options(Command& command, PatchArgs& args);
 
-/// A site as --sweep writes it: "resid_pre", "z", "mlp_post".
-std::string sweep_name(Site site);
-
-/// What all four read: prompts, the metric with its tokens, and the cells.
+/// What all four read: prompts, the metric with its tokens, the cells, and edits of all passes.
 struct PatchRequest {
-  Prompt clean, corrupt;  ///< corrupt: without ids where the mode has none
-  PatchMetric metric;
+  Prompt clean, corrupt;         ///< corrupt: without ids where the mode has none
+  std::vector<PatchPair> pairs;  ///< instead of the two
+  PatchMetric metric;            ///< with pairs without answers
   PatchCells cells;
+  Hooks edits;
 };
 
 /// Throws Error (user) for options that do not go together, tokens that are not one, and sites that

@@ -5,151 +5,109 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "cli/core/heat.h"
-#include "cli/patching/patch_args.h"
+#include "report/names.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-std::string column_name(const PatchPicture& p, const PatchGrid& grid, size_t column) {
-  const int64_t at = grid.columns[column];
-  switch (grid.over) {
-    case PatchOver::kPositions:
-      return p.names.shown(p.ids[static_cast<size_t>(at)]);
-    case PatchOver::kHeads:
-      return fmt::format("head {}", at);
-    case PatchOver::kNeurons:
-      return fmt::format("neuron {}", at);
-    case PatchOver::kWhole:
-      break;
-  }
-  return "all";
-}
-bool rescaled(const PatchPicture& p) { return p.scale != PatchPicture::Scale::kMetric; }
-
-/// An effect as what the base run has gained: of the clean run, whose own value is 1, it is a loss.
-double gained(const PatchPicture& p, double effect) {
-  return p.scale == PatchPicture::Scale::kFromClean ? effect - 1 : effect;
-}
-
-std::string unit(const PatchPicture& p) {
-  if (p.scale == PatchPicture::Scale::kFromCorrupt)
-    return "percent of the way from the corrupt prompt's answer (0) to the clean one's (+100)";
-  if (p.scale == PatchPicture::Scale::kFromClean)
-    return "percent of the way from the clean prompt's answer (0) to the corrupt one's (-100)";
-  switch (p.metric) {
-    case PatchMetric::Kind::kProb:
-      return "what is added to the probability, in percentage points";
-    case PatchMetric::Kind::kLogProb:
-      return "what is added to the log-probability, in hundredths of a nat";
-    default:
-      return "what is added, in hundredths of a logit";
-  }
-}
-
-std::string heat_of(const PatchPicture& p, const PatchGrid& grid,
-                    const std::vector<double>& values) {
-  HeatPanel heat{.row_name = "layer", .limit = rescaled(p) ? 1.0 : largest_size(values)};
-  for (size_t column = 0; column < grid.columns.size(); ++column)
-    heat.columns.push_back(clip(column_name(p, grid, column), 8));
-  for (size_t row = 0; row < grid.layers.size(); ++row) {
-    heat.rows.push_back(std::to_string(grid.layers[row]));
-    for (size_t column = 0; column < grid.columns.size(); ++column)
-      heat.values.push_back(gained(p, values[grid.cell(row, column)]));
-  }
-  return draw_heat(heat, p.out);
-}
-
 struct Line {
   std::string name;
-  double effect;
+  double effect, error;
 };
 
-std::string list(const PatchPicture& p, std::vector<Line> lines, size_t top) {
+std::string name_of(const HeatPanel& panel, size_t row, size_t column) {
+  const std::string &layer = panel.rows[row], &at = panel.columns[column];
+  if (panel.column_name == "neuron") return "neuron " + layer + "." + at;
+  if (layer == "embed") return layer;
+  return at == "MLP" ? "mlp " + layer : "head " + layer + at.substr(4).replace(0, 1, ".");
+}
+
+std::vector<Line> lines_of(const HeatPanel& panel) {
+  std::vector<Line> lines;
+  for (size_t i = 0; i < panel.values.size(); ++i) {
+    if (std::isnan(panel.values[i])) continue;
+    lines.push_back({name_of(panel, i / panel.columns.size(), i % panel.columns.size()),
+                     panel.values[i], panel.errors.empty() ? 0 : panel.errors[i]});
+  }
   std::stable_sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) {
     return std::abs(a.effect) > std::abs(b.effect);
   });
+  return lines;
+}
+
+std::string list(const HeatPanel& panel, bool shares, size_t top, const Terminal& out) {
+  const std::vector<Line> lines = lines_of(panel);
   const double full = lines.empty() ? 0.0 : std::abs(lines.front().effect);
   std::string text;
   for (size_t i = 0; i < std::min(top, lines.size()); ++i) {
-    const double share = full > 0 ? lines[i].effect / full : 0.0;
-    const std::string number = rescaled(p) ? fmt::format("{:>+8.1f} %", 100 * lines[i].effect)
-                                           : fmt::format("{:>+10.4f}", lines[i].effect);
+    const auto& [name, effect, error] = lines[i];
+    const double share = full > 0 ? effect / full : 0.0;
+    std::string number =
+        shares ? fmt::format("{:>+8.1f} %", 100 * effect) : fmt::format("{:>+10.4f}", effect);
+    if (!panel.errors.empty())
+      number += shares ? fmt::format(" ±{:>5.1f}", 100 * error) : fmt::format(" ±{:>7.4f}", error);
     text +=
-        fmt::format("{}  {}\n", left(lines[i].name, 16),
-                    p.out.paint(heat_style(share), number + "  " + open_bar(std::abs(share), 24)));
+        fmt::format("{}  {}\n", left(name, 16),
+                    out.paint(heat_style(share), number + "  " + open_bar(std::abs(share), 24)));
   }
-  if (lines.size() > top)
-    text += p.out.paint(Style::kDim, fmt::format("{} more are smaller", lines.size() - top)) + "\n";
-  return text;
+  const auto dim = [&](const std::string& words) { return out.paint(Style::kDim, words) + "\n"; };
+  if (lines.size() > top) text += dim(fmt::format("{} more are smaller", lines.size() - top));
+  return text + dim("cells: " + panel.cells) + heat_legend(panel.below, panel.above, out);
 }
 
-std::string list_cells(const PatchPicture& p, const PatchGrid& grid,
-                       const std::vector<double>& values, size_t top) {
-  std::vector<Line> lines;
-  for (size_t row = 0; row < grid.layers.size(); ++row) {
-    for (size_t column = 0; column < grid.columns.size(); ++column) {
-      lines.push_back({fmt::format("neuron {}.{}", grid.layers[row], grid.columns[column]),
-                       gained(p, values[grid.cell(row, column)])});
-    }
+/// A field of one number; nullopt if there is none.
+std::optional<double> number(const std::vector<Leaf>& fields, const std::string& name) {
+  const auto found = std::ranges::find(fields, name, &Leaf::name);
+  if (found == fields.end()) return std::nullopt;
+  if (const auto* counts = std::get_if<std::vector<int64_t>>(&found->field->values))
+    return static_cast<double>(counts->front());
+  return std::get<std::vector<double>>(found->field->values).front();
+}
+
+/// "11.0189 clean, -8.1573 corrupt", over pairs with standard errors.
+std::string whole_runs(const std::vector<Leaf>& fields) {
+  std::string text;
+  for (const char* name : {"whole_model", "clean", "corrupt"}) {
+    const auto mean = number(fields, std::string(name) + "_mean");
+    const auto value = mean ? mean : number(fields, name);
+    if (!value) continue;
+    text += fmt::format("{}{:.4f}", text.empty() ? "" : ", ", *value);
+    if (mean)
+      text += fmt::format(" ± {:.4f}", *number(fields, std::string(name) + "_standard_error"));
+    if (std::string_view(name) != "whole_model") text += fmt::format(" {}", name);
   }
-  return list(p, std::move(lines), top);
+  return text;
 }
 
 }  // namespace
 
-std::string draw_grid(const PatchPicture& p, const PatchGrid& grid, size_t top) {
-  const auto draw = [&](const std::vector<double>& values) {
-    return grid.over == PatchOver::kNeurons ? list_cells(p, grid, values, top)
-                                            : heat_of(p, grid, values);
-  };
-  std::string text;
-  if (!grid.effects.empty())
-    text += "\n" + p.out.paint(Style::kTitle, sweep_name(grid.site)) + "\n" + draw(grid.effects);
-  if (!grid.estimates.empty())
-    text += "\n" +
-            p.out.paint(Style::kTitle, sweep_name(grid.site) + ", estimated from the gradient") +
-            "\n" + draw(grid.estimates);
-  if (!grid.effects.empty() && !grid.estimates.empty())
-    text += p.out.paint(Style::kDim,
-                        fmt::format("correlation of the two: {:.3f}", grid.correlation())) +
-            "\n";
-  return text + p.out.paint(Style::kDim, "cells: " + unit(p)) + "\n" +
-         heat_legend("towards the wrong answer", "towards the answer", p.out);
-}
-
-std::string draw_paths(const PatchPicture& p, const PathPatching& found, size_t top) {
-  std::vector<Line> lines;
-  for (size_t i = 0; i < found.senders.size(); ++i)
-    lines.push_back({found.senders[i].name(), gained(p, found.effects[i])});
-  return "\n" + list(p, std::move(lines), top) + p.out.paint(Style::kDim, unit(p)) + "\n";
-}
-
-std::string draw_work(const PatchPicture& p, const PatchWork& work) {
-  const double share = static_cast<double>(work.computed) / static_cast<double>(work.naive);
-  return p.out.paint(
+std::string draw_patch(const Result& result, const std::string& metric, const std::string& note,
+                       size_t top, const Terminal& out) {
+  const std::vector<Leaf> fields = leaves(result);
+  const bool pairs = result.facts.find("pairs") != nullptr;
+  std::string text = (pairs ? out.paint(Style::kTitle, result.label) + "\n" : "") +
+                     fmt::format("{}: {}\n", metric, whole_runs(fields)) +
+                     out.paint(Style::kDim, note) + "\n";
+  for (const Panel& each : result.panels) {
+    const auto& panel = std::get<HeatPanel>(each);
+    const bool listed = panel.column_name == "neuron" || panel.column_name == "component";
+    const bool shares = result.facts.find("direction") != nullptr;
+    text += "\n" + out.paint(Style::kTitle, panel.title) + "\n" +
+            (listed ? list(panel, shares, top, out) : draw_heat(panel, out));
+  }
+  const double cells = *number(fields, "work_cells");
+  if (cells == 0) return text;
+  const double computed = *number(fields, "work_token_layers");
+  return text +
+         out.paint(
              Style::kDim,
              fmt::format("{} cells; computed {} tokens x layers, {} of what a whole run each takes",
-                         thousands(work.cells), thousands(work.computed), percent(share))) +
+                         thousands(std::llround(cells)), thousands(std::llround(computed)),
+                         percent(computed / *number(fields, "work_naive_token_layers")))) +
          "\n";
-}
-
-std::string describe(const PatchMetric& metric, const Names& names) {
-  switch (metric.kind) {
-    case PatchMetric::Kind::kLogitDifference:
-      return fmt::format("logit of {} less that of {}", names.shown(metric.answer),
-                         names.shown(metric.wrong));
-    case PatchMetric::Kind::kLogit:
-      return fmt::format("logit of {}", names.shown(metric.answer));
-    case PatchMetric::Kind::kLogProb:
-      return fmt::format("log-probability of {}", names.shown(metric.answer));
-    case PatchMetric::Kind::kProb:
-      break;
-  }
-  return fmt::format("probability of {}", names.shown(metric.answer));
 }
 
 }  // namespace vitrine::cli

@@ -4,6 +4,7 @@
 /// All analyses of what a model computes between its input and its output.
 
 #include "vitrine/analysis/ablation.h"
+#include "vitrine/analysis/answer_tokens.h"
 #include "vitrine/analysis/attention.h"
 #include "vitrine/analysis/attribution.h"
 #include "vitrine/analysis/causal_trace.h"
@@ -12,6 +13,7 @@
 #include "vitrine/analysis/factors.h"
 #include "vitrine/analysis/lens.h"
 #include "vitrine/analysis/noise.h"
+#include "vitrine/analysis/pairs.h"
 #include "vitrine/analysis/patching.h"
 #include "vitrine/analysis/path_patching.h"
 #include "vitrine/analysis/predictivity.h"

@@ -11,6 +11,9 @@ namespace vitrine::internal {
 // Each analysis's description of its result.
 
 Result attribution_result(const LogitAttribution& found, const PageSource& source);
+Result attributed_pairs_result(const AttributedPairs& found, const PageSource& source);
+/// "logit of ␣London less that of ␣Paris"; of pairs without their tokens.
+std::string attributed_in_words(const LogitAttribution& found, const Names& names);
 Result lens_result(const Lens& lens, const PageSource& source);
 /// Of rankings(): the same over a generation.
 Result rankings_result(const Lens& lens, const PageSource& source);

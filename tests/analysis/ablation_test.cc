@@ -44,6 +44,23 @@ TEST(Ablation, IsTheEditByHand) {
   }
 }
 
+TEST(Ablation, EditsHoldInEveryRun) {
+  const Model model = small_model();
+  const auto ids = some_ids(7);
+  const Hooks edits =
+      Hooks().edit(Site::kResidPost, scale(0.5f), {.layers = {0}, .positions = {-1}});
+  AblationOptions options{.metric = kMetric};
+  options.edits = edits;
+  const Ablations found = ablate(model, ids, options);
+  EXPECT_EQ(found.value, metric_with(model, ids, edits));
+  for (int layer = 0; layer < 3; ++layer) {
+    Hooks with = edits;
+    with.edit(Site::kZ, zero(), {.layers = {layer}, .heads = {1}});
+    EXPECT_EQ(found.grids[0].values[found.grids[0].cell(static_cast<size_t>(layer), 1)],
+              metric_with(model, ids, with));
+  }
+}
+
 TEST(Ablation, OfMlpsAtSomePositions) {
   const Model model = small_model();
   const auto ids = some_ids(7), other = some_ids(7, 9);

@@ -61,7 +61,8 @@ class AttributionGoldens : public ::testing::TestWithParam<const char*> {
   std::vector<int32_t> clean_ = golden_["task"]["clean"], corrupt_ = golden_["task"]["corrupt"];
 
   PatchMetric metric(PatchMetric::Kind kind = PatchMetric::Kind::kLogitDifference) const {
-    return {kind, golden_["task"]["answer"], golden_["task"]["wrong"]};
+    return {kind, golden_["task"]["answer"].get<int32_t>(),
+            golden_["task"]["wrong"].get<int32_t>()};
   }
 };
 
@@ -161,8 +162,9 @@ TEST_P(AttributionGoldens, PathPatching) {
 
 TEST_P(AttributionGoldens, LogitAttribution) {
   for (const Json& wanted : golden_["attribution"]) {
-    AttributionOptions options{
-        .target = wanted["target"], .position = wanted["position"], .neurons = 1 << 20};
+    AttributionOptions options{.target = wanted["target"].get<int32_t>(),
+                               .position = wanted["position"],
+                               .neurons = 1 << 20};
     if (!wanted["against"].is_null()) options.against = wanted["against"].get<int32_t>();
     const LogitAttribution found =
         logit_attribution(model_, wanted["ids"].get<std::vector<int32_t>>(), options);

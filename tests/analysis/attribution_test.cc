@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support.h"
+#include "vitrine/gradients.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -50,13 +52,43 @@ TEST(LogitAttribution, AHeadsPartIsWhatItsRemovalTakesFromTheStream) {
   }
 }
 
+TEST(LogitAttribution, AddsUpUnderEdits) {
+  const Model model = small_model();
+  const auto ids = some_ids(7);
+  std::vector<float> direction(24);
+  for (size_t i = 0; i < direction.size(); ++i) direction[i] = 0.1f * static_cast<float>(i % 5);
+  AttributionOptions options{.target = {5, 9}, .against = {17}};
+  options.edits.edit(Site::kZ, scale(2.0f), {.layers = {0}})
+      .edit(Site::kLnFinalNormalized, scale(1.5f));
+  const LogitAttribution heads = logit_attribution(model, ids, options);
+  EXPECT_NEAR(heads.edits, 0, 2e-5) << "each counts with its component";
+  options.edits.edit(Site::kResidPost, add(Tensor::from(direction)),
+                     {.layers = {1}, .positions = {-1}});
+  const LogitAttribution found = logit_attribution(model, ids, options);
+  const auto logits = model.forward(ids, options.edits, {.logits = LogitRows::kLast});
+  const auto at = [&](size_t id) { return static_cast<double>(logits.logits().f32()[id]); };
+  EXPECT_NEAR(found.logit, (at(5) + at(9)) / 2 - at(17), 2e-5);
+  EXPECT_NEAR(found.gap(), 0, 2e-5);
+  // What was added is in the stream to the end.
+  const Backward back =
+      backward(model, {ids}, {target::logit_difference({5, 9}, {17})},
+               Hooks(options.edits).gradient(Site::kResidPost, {.layers = {2}, .positions = {-1}}),
+               {.linearised = {.scales = true}});
+  double expected = 0;
+  for (size_t i = 0; i < direction.size(); ++i)
+    expected += static_cast<double>(direction[i]) *
+                static_cast<double>(back.gradient(Site::kResidPost, 2).f32()[i]);
+  EXPECT_NEAR(found.edits, expected, 2e-5);
+  EXPECT_GT(std::abs(expected), 1e-3);
+}
+
 TEST(LogitAttribution, ExplainsTheModelsChoiceByDefault) {
   const Model model = small_model();
   const auto ids = some_ids(7);
   const vitrine::Run run = model.forward(ids);
   const auto logits = run.logits().slice(6).f32();
   const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
-  EXPECT_EQ(logit_attribution(model, ids).target, best);
+  EXPECT_EQ(logit_attribution(model, ids).target, AnswerTokens(static_cast<int32_t>(best)));
 }
 
 TEST(LogitAttribution, NeuronsArePartsOfTheirMlp) {

@@ -47,6 +47,22 @@ TEST(CausalTrace, RestoringEverythingIsTheCleanRun) {
     EXPECT_NEAR(effect, found.clean - found.corrupt, 1e-15);
 }
 
+TEST(CausalTrace, EditsHoldInEveryRun) {
+  const Model model = small_model();
+  const auto ids = some_ids(7);
+  TraceOptions options{.metric = kTraceMetric,
+                       .subject = {1, 2},
+                       .draws = 2,
+                       .cells = {.sites = {Site::kResidPre}, .over = PatchOver::kWhole}};
+  options.edits.edit(Site::kResidPre, scale(0.5f), {.layers = {1}, .positions = {1, -1}})
+      .edit(Site::kZ, zero(), {.layers = {2}, .heads = {0}});
+  const Trace found = causal_trace(model, ids, options);
+  const auto run = model.forward(ids, options.edits, {.logits = LogitRows::kLast});
+  EXPECT_EQ(found.clean, kTraceMetric.of(run.logits().f32()));
+  for (const double value : found.grids[0].values) EXPECT_NEAR(value, found.clean, 1e-15);
+  EXPECT_NE(found.corrupt, found.clean);
+}
+
 TEST(CausalTrace, BeforeTheSubjectNothingIsRestored) {
   const Model model = small_model();
   const Trace found =

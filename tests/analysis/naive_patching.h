@@ -22,16 +22,19 @@ class NaivePatching {
  public:
   /// Puts `values` of `other` into runs of `base`. Prompts of the same length.
   NaivePatching(const Model& model, std::vector<int32_t> base, const std::vector<int32_t>& other,
-                PatchMetric metric)
+                PatchMetric metric, Hooks edits = {})
       : model_(model),
         base_(std::move(base)),
-        metric_(metric),
-        other_(model.forward(other, Hooks().capture("*")).shared_captures()) {}
+        metric_(std::move(metric)),
+        edits_(std::move(edits)),
+        other_(model.forward(other, Hooks(edits_).capture("*")).shared_captures()) {}
 
   double with(const Hooks& edits) const {
+    Hooks all = edits_;
+    for (const Hooks::Change& change : edits.edits())
+      all.edit(change.sites, change.edit, change.where);
     return metric_.of(
-        testing_support::logits_of(model_.forward(base_, edits, {.logits = LogitRows::kLast}))
-            .f32());
+        testing_support::logits_of(model_.forward(base_, all, {.logits = LogitRows::kLast})).f32());
   }
 
   /// One cell of a grid whose cells are at `positions` (empty: all), or at the column's.
@@ -75,6 +78,7 @@ class NaivePatching {
   Model model_;
   std::vector<int32_t> base_;
   PatchMetric metric_;
+  Hooks edits_;
   std::shared_ptr<const Captures> other_;
 };
 

@@ -39,7 +39,7 @@ void expect_naive(const Model& model, const PatchOptions& options, double tolera
   const bool denoise = options.direction == PatchDirection::kDenoise;
   const Patching found = patch(model, pair.clean, pair.corrupt, options);
   const NaivePatching naive(model, denoise ? pair.corrupt : pair.clean,
-                            denoise ? pair.clean : pair.corrupt, options.metric);
+                            denoise ? pair.clean : pair.corrupt, options.metric, options.edits);
   for (const PatchGrid& grid : found.grids) {
     for (size_t row = 0; row < grid.layers.size(); ++row) {
       for (size_t column = 0; column < grid.columns.size(); ++column) {
@@ -88,6 +88,95 @@ TEST(Patching, EveryCellIsAWholeRunWithThatEdit) {
                                  .neurons = {0, 7, 23}}});
   expect_naive(model, {.metric = {.kind = PatchMetric::Kind::kProb, .answer = 9},
                        .cells = {.sites = {Site::kMlpOut}}});
+}
+
+/// Edits before, at and after the first block, of positions and heads, and past the last block.
+Hooks some_edits() {
+  return Hooks()
+      .edit(Site::kEmbed, scale(1.25f))
+      .edit(Site::kResidPre, add(Tensor::from(std::vector<float>{0.3f})),
+            {.layers = {0, 1}, .positions = {2, -1}})
+      .edit(Site::kZ, zero(), {.layers = {1}, .heads = {1}})
+      .edit("blocks.*.hook_mlp_out", scale(0.5f), {.positions = {4, -2}})
+      .edit("ln_final.hook_normalized", scale(1.5f));
+}
+
+TEST(Patching, EditsHoldInEveryRun) {
+  const Model model = small_model();
+  for (const PatchDirection direction : {PatchDirection::kDenoise, PatchDirection::kNoise}) {
+    PatchOptions options{
+        .metric = kPatchMetric, .direction = direction, .cells = {.sites = kAllLayered}};
+    options.edits = some_edits();
+    expect_naive(model, options);
+    options.cells = {.sites = {Site::kZ, Site::kV}, .over = PatchOver::kHeads};
+    expect_naive(model, options);
+  }
+  // The estimate is (clean - corrupt) x gradient of runs with the edits, by hand.
+  const Pair pair = some_pair();
+  PatchOptions options{.metric = kPatchMetric, .cells = {.sites = {Site::kMlpOut}}};
+  options.exact = false;
+  options.attribution = true;
+  options.edits = some_edits();
+  const Patching found = patch(model, pair.clean, pair.corrupt, options);
+  const Backward back = backward(model, {pair.corrupt}, {kPatchMetric.target()},
+                                 some_edits().capture(Site::kMlpOut).gradient(Site::kMlpOut));
+  const auto clean = model.forward(pair.clean, some_edits().capture(Site::kMlpOut));
+  for (int layer = 0; layer < 3; ++layer) {
+    for (int64_t position = 0; position < 8; ++position) {
+      double change = 0;
+      const auto row = [&](TensorView view) { return view.slice(position).f32(); };
+      const auto to = row(clean.view(Site::kMlpOut, layer)),
+                 from = row(back.run.view(Site::kMlpOut, layer)),
+                 slope = row(back.gradient(Site::kMlpOut, layer));
+      for (size_t i = 0; i < to.size(); ++i)
+        change += (static_cast<double>(to[i]) - static_cast<double>(from[i])) *
+                  static_cast<double>(slope[i]);
+      EXPECT_NEAR(found.grids[0].estimates[found.grids[0].cell(static_cast<size_t>(layer),
+                                                               static_cast<size_t>(position))],
+                  change / (found.clean - found.corrupt), 1e-6);
+    }
+  }
+  options.edits = Hooks().edit(Site::kZ, zero(), {.sequences = {0}});
+  EXPECT_EQ(user_error_of([&] { patch(model, pair.clean, pair.corrupt, options); }),
+            "the edit of 'blocks.*.attn.hook_z' selects sequences, but holds in each prompt: leave "
+            "them out");
+}
+
+TEST(Patching, SeveralAnswersCountTogether) {
+  const std::vector<float> logits = {1.0f, -2.0f, 0.5f, 3.0f, 0.25f};
+  double sum = 0;
+  for (const float x : logits) sum += std::exp(static_cast<double>(x));
+  const auto log_prob = [&](size_t id) { return static_cast<double>(logits[id]) - std::log(sum); };
+  using Kind = PatchMetric::Kind;
+  const auto of = [&](Kind kind) {
+    return PatchMetric{.kind = kind, .answer = {0, 3}, .wrong = {1, 2, 4}}.of(logits);
+  };
+  EXPECT_DOUBLE_EQ(of(Kind::kLogit), (1.0 + 3.0) / 2);
+  EXPECT_DOUBLE_EQ(of(Kind::kLogitDifference), 2 - (-2.0 + 0.5 + 0.25) / 3);
+  EXPECT_DOUBLE_EQ(of(Kind::kLogProb), (log_prob(0) + log_prob(3)) / 2);
+  EXPECT_DOUBLE_EQ(of(Kind::kProb), std::exp(log_prob(0)) + std::exp(log_prob(3)));
+
+  // The target of the gradient is the same number.
+  const Model model = small_model();
+  const auto ids = some_ids(6);
+  const auto logits_of_model = model.forward(ids, {}, {.logits = LogitRows::kLast});
+  for (const Kind kind : {Kind::kLogitDifference, Kind::kLogit, Kind::kLogProb, Kind::kProb}) {
+    const PatchMetric metric{.kind = kind, .answer = {5, 9}, .wrong = {17, 2}};
+    const Backward found =
+        backward(model, {ids}, {metric.target()}, Hooks().gradient("hook_embed"));
+    EXPECT_NEAR(found.values[0], metric.of(logits_of_model.logits().f32()), 1e-5);
+  }
+  const Pair pair = some_pair();
+  const auto refused = [&](PatchMetric metric) {
+    return user_error_of(
+        [&] { patch(model, pair.clean, pair.corrupt, {.metric = std::move(metric)}); });
+  };
+  EXPECT_EQ(refused({.answer = {5, 6, 5}, .wrong = 1}),
+            "duplicate token 5 in the answer: expected each token once");
+  EXPECT_EQ(refused({.answer = {5, 6}, .wrong = {1, 6}}),
+            "the answer and the wrong answer are the same token 6: expected different tokens");
+  EXPECT_EQ(refused({.answer = {}, .wrong = {1}}),
+            "the answer is empty: expected at least one token");
 }
 
 TEST(Patching, HeadResultsAgreeToRounding) {

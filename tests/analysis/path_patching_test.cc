@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "support.h"
 
 namespace vitrine::testing {
@@ -31,6 +33,38 @@ TEST(PathPatching, ALastMlpHasOneWayOut) {
   EXPECT_NEAR(found.values[0], kPathMetric.of(run.logits().f32()), 1e-5)
       << "the change is added to the stream, which rounds once more";
   EXPECT_EQ(found.senders[0], (PathNode{Kind::kMlp, 2, 0}));
+}
+
+TEST(PathPatching, EditsHoldInEveryRun) {
+  const Model model = small_model();
+  const PathPair pair;
+  PathOptions options{.metric = kPathMetric,
+                      .senders = {{.kind = Kind::kEmbedding}, {Kind::kMlp, 2, 0}}};
+  options.edits.edit(Site::kResidPre, scale(0.5f), {.layers = {0}})
+      .edit(Site::kZ, scale(2.0f), {.layers = {1}})
+      .edit(Site::kMlpOut, zero(), {.layers = {0}, .positions = {-1}});
+  const PathPatching found = path_patch(model, pair.clean, pair.corrupt, options);
+  const auto captured = [&](const std::vector<int32_t>& ids) {
+    return model.forward(ids, Hooks(options.edits).capture("*"));
+  };
+  const vitrine::Run clean = captured(pair.clean), corrupt = captured(pair.corrupt);
+  EXPECT_DOUBLE_EQ(found.clean, kPathMetric.of(clean.logits().slice(6).f32()));
+  // All else is held, so that a sender's difference arrives at the end as it left.
+  for (const auto& [sender, site, layer] :
+       {std::tuple(size_t{0}, Site::kResidPre, 0), std::tuple(size_t{1}, Site::kMlpOut, 2)}) {
+    const auto row = [&, at = site, block = layer](const vitrine::Run& run) {
+      return run.view(at, block).slice(6).to_f32();
+    };
+    std::vector<float> difference = row(clean);
+    const std::vector<float> own = row(corrupt);
+    for (size_t i = 0; i < own.size(); ++i) difference[i] -= own[i];
+    const auto run = model.forward(pair.corrupt,
+                                   Hooks(options.edits)
+                                       .edit(Site::kResidPost, add(Tensor::from(difference)),
+                                             {.layers = {2}, .positions = {6}}),
+                                   {.logits = LogitRows::kLast});
+    EXPECT_NEAR(found.values[sender], kPathMetric.of(run.logits().f32()), 1e-5);
+  }
 }
 
 TEST(PathPatching, ReceiversHearTheSenderAloneAndAnswerTogether) {

@@ -156,6 +156,14 @@ TEST_F(HostileFiles, TunedLenses) {
   for (const char* name : {"lens/config.json", "lens/params.pt"}) damage(name, lens);
 }
 
+TEST_F(HostileFiles, Pairs) {
+  copy_model();
+  folder_.write("p.jsonl",
+                "{\"clean\": [1, 2], \"corrupt\": [1, 3], \"answer\": 4, \"wrong\": [5, 6]}\n"
+                "{\"clean\": [4, 2], \"corrupt\": [4, 3], \"answer\": [4], \"wrong\": 5}\n");
+  damage("p.jsonl", {"patch", "--model", folder_.path().string(), "--pairs", at("p.jsonl")});
+}
+
 TEST_F(HostileFiles, Tables) {
   copy_model();
   copy("tokenizer/tokenizer_json_seeds/tiny.json", "tokenizer.json");

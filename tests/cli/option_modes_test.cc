@@ -44,6 +44,12 @@ class Inputs {
     folder_.write("sad.txt",
                   "I am sad that the sun is not out today\nWhat a pity it is to see you all "
                   "here\nThis is bad news, and there is more of it\n");
+    std::string pairs;
+    for (const char* place : {"cabinet", "table"})
+      pairs += std::string("{\"clean\": \"The keys to the ") + place +
+               "\", \"corrupt\": \"The man to the " + place +
+               "\", \"answer\": [\" are\", \" the\"], \"wrong\": \" is\"}\n";
+    folder_.write("pairs.jsonl", pairs);
     folder_.write("table.csv", "a,b,n,w\n1,2,1,0.5\n2,1,2,1\n4,5,1,2\n3,3,1,1\n");
     std::string stimuli = "text,group\n", responses = "one,two\n";
     for (int i = 0; i < 24; ++i) {
@@ -140,6 +146,19 @@ const std::multimap<std::string, Modes>& all_modes() {
          {"--baseline", "mean"},
          {"--mask", "zero"},
          {"--budget", "0.4"}}}},
+      {"attribute",
+       {{"--model", "@model", "--pairs", "@pairs.jsonl"}, {{}, {"--json"}}, {{"--top", "3"}}}},
+      {"patch",
+       {{"--model", "@model", "--pairs", "@pairs.jsonl"},
+        {{"--sweep", "heads"}, {"--attribution", "--json"}, {"--paths", "final"}},
+        {{"--align", "0:0,1:1,2:2"},
+         {"--window", "2"},
+         {"--positions", "1"},
+         {"--metric", "log-prob"},
+         {"--over", "whole"},
+         {"--heads", "1"},
+         {"--senders", "embed"},
+         {"--top", "2"}}}},
       {"attribute",
        {prompt, {{}, {"--json"}}, {{"--top", "3"}, {"--position", "2"}, {"--neurons", "3"}}}},
       {"patch",
@@ -296,6 +315,7 @@ const Given& usual_values() {
                                 {"--text-file", "@sad.txt"},
                                 {"--ids", "5,6,7,8,9,10,11,12,13,14"},
                                 {"--edit", "blocks.0.hook_mlp_out=zero"},
+                                {"--pairs", "@pairs.jsonl"},
                                 {"--color", "always"},
                                 {"--width", "40"},
                                 {"--dtype", "f16"},

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
 // `vitrine patch` and `vitrine attribute` against the library.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include "runner.h"
 #include "tests/base/test_files.h"
 #include "vitrine/analysis/ablation.h"
 #include "vitrine/analysis/attribution.h"
 #include "vitrine/analysis/causal_trace.h"
+#include "vitrine/analysis/pairs.h"
 #include "vitrine/analysis/patching.h"
 #include "vitrine/analysis/path_patching.h"
 #include "vitrine/checkpoint/safetensors.h"
@@ -31,23 +36,33 @@ std::vector<std::string> with(std::vector<std::string> arguments,
   return arguments;
 }
 
-std::vector<double> flat(const Json& rows) {
+/// One number of all cells of a site, layer by layer; none where no cell has it.
+std::vector<double> numbers_at(const Json& json, Site site, const std::string& name) {
   std::vector<double> values;
-  for (const Json& row : rows) {
-    for (const Json& value : row) values.push_back(value.get<double>());
+  for (const Json& cell : json["cells"]) {
+    if (cell["site"].get<std::string>().ends_with("." + std::string(site_info(site).name)) &&
+        cell.contains(name))
+      values.push_back(cell[name].get<double>());
   }
   return values;
 }
 
-void expect_grid(const Json& got, const PatchGrid& wanted) {
-  EXPECT_EQ(got["site"], site_info(wanted.site).name);
-  EXPECT_EQ(got["layers"], Json(wanted.layers));
-  EXPECT_EQ(got["columns"], Json(wanted.columns));
-  EXPECT_EQ(got.contains("values") ? flat(got["values"]) : std::vector<double>(), wanted.values)
-      << "every digit";
-  EXPECT_EQ(got.contains("effects") ? flat(got["effects"]) : std::vector<double>(), wanted.effects);
-  EXPECT_EQ(got.contains("estimates") ? flat(got["estimates"]) : std::vector<double>(),
-            wanted.estimates);
+void expect_grid(const Json& json, const PatchGrid& wanted) {
+  size_t at = 0;
+  for (const Json& cell : json["cells"]) {
+    if (!cell["site"].get<std::string>().ends_with("." + std::string(site_info(wanted.site).name)))
+      continue;
+    EXPECT_EQ(cell["site"], site_name(wanted.site, wanted.layers[at / wanted.columns.size()]));
+    const std::string over = json["over"];
+    if (over != "whole") {
+      EXPECT_EQ(cell[over], wanted.columns[at % wanted.columns.size()]);
+    }
+    ++at;
+  }
+  EXPECT_EQ(at, wanted.layers.size() * wanted.columns.size());
+  EXPECT_EQ(numbers_at(json, wanted.site, "value"), wanted.values) << "every digit";
+  EXPECT_EQ(numbers_at(json, wanted.site, "effect"), wanted.effects);
+  EXPECT_EQ(numbers_at(json, wanted.site, "estimate"), wanted.estimates);
 }
 
 /// Runs the command and compares every number with patch()'s.
@@ -60,12 +75,12 @@ void expect_patching(const std::vector<std::string>& more, const PatchOptions& o
   EXPECT_EQ(json["direction"],
             options.direction == PatchDirection::kDenoise ? "denoising" : "noising");
   EXPECT_EQ(json["metric"]["name"], patch_metric_name(options.metric.kind));
-  EXPECT_EQ(json["metric"]["answer"]["id"], options.metric.answer);
+  EXPECT_EQ(json["metric"]["answer"]["id"], options.metric.answer.ids()[0]);
   EXPECT_EQ(json["clean"].get<double>(), wanted.clean);
   EXPECT_EQ(json["corrupt"].get<double>(), wanted.corrupt);
   EXPECT_EQ(json["work"]["token_layers"], wanted.work.computed);
-  ASSERT_EQ(json["grids"].size(), wanted.grids.size());
-  for (size_t g = 0; g < wanted.grids.size(); ++g) expect_grid(json["grids"][g], wanted.grids[g]);
+  ASSERT_EQ(json["sweeps"].size(), wanted.grids.size());
+  for (const PatchGrid& grid : wanted.grids) expect_grid(json, grid);
 }
 
 TEST(PatchCommand, NumbersAreTheLibrarys) {
@@ -121,15 +136,14 @@ TEST(PatchCommand, Ablations) {
   const PatchMetric metric{.kind = PatchMetric::Kind::kLogit, .answer = 8};
   const Json zeros = run_json(with(kOne, {"--ablate", "zero"}));
   EXPECT_EQ(zeros["mode"], "ablation");
-  expect_grid(zeros["grids"][0], ablate(model, kClean, {.metric = metric}).grids[0]);
+  expect_grid(zeros, ablate(model, kClean, {.metric = metric}).grids[0]);
   const Json resampled = run_json(with(kBoth, {"--ablate", "resample", "--sweep", "mlps"}));
-  expect_grid(resampled["grids"][0],
-              ablate(model, kClean,
-                     {.ablation = Ablation::kResample,
-                      .metric = metric,
-                      .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole},
-                      .others = {kCorrupt}})
-                  .grids[0]);
+  expect_grid(resampled, ablate(model, kClean,
+                                {.ablation = Ablation::kResample,
+                                 .metric = metric,
+                                 .cells = {.sites = {Site::kMlpOut}, .over = PatchOver::kWhole},
+                                 .others = {kCorrupt}})
+                             .grids[0]);
 }
 
 TEST(PatchCommand, MeansOverOtherPrompts) {
@@ -145,10 +159,9 @@ TEST(PatchCommand, MeansOverOtherPrompts) {
     others.push_back(model.tokenizer().encode(text));
   const PatchMetric metric{.kind = PatchMetric::Kind::kLogit,
                            .answer = model.tokenizer().single_token(" are")};
-  expect_grid(json["grids"][0],
-              ablate(model, model.tokenizer().encode("The keys to the cabinet"),
-                     {.ablation = Ablation::kMean, .metric = metric, .others = others})
-                  .grids[0]);
+  expect_grid(json, ablate(model, model.tokenizer().encode("The keys to the cabinet"),
+                           {.ablation = Ablation::kMean, .metric = metric, .others = others})
+                        .grids[0]);
 }
 
 TEST(PatchCommand, Traces) {
@@ -163,7 +176,7 @@ TEST(PatchCommand, Traces) {
   const Trace wanted = causal_trace(Model::load(plain()), kClean, options);
   EXPECT_EQ(json["corrupt"].get<double>(), wanted.corrupt);
   EXPECT_EQ(json["deviation"].get<double>(), wanted.deviation);
-  expect_grid(json["grids"][0], wanted.grids[0]);
+  expect_grid(json, wanted.grids[0]);
 }
 
 TEST(PatchCommand, TracesThePartOfThePromptThatIsNamed) {
@@ -202,23 +215,40 @@ TEST(PatchCommand, FilesHoldWhatJsonSays) {
   const Json json = run_json(
       with(kBoth, {"--sweep", "z,mlp_post", "--compare", "--out", folder / "x.safetensors"}));
   const SafetensorsFile file(folder / "x.safetensors");
-  EXPECT_EQ(file.names().size(), 10u);
-  for (size_t g = 0; g < 2; ++g) {
-    const std::string site = g == 0 ? "z" : "mlp_post";
-    for (const char* name : {"values", "effects", "estimates"}) {
-      const TensorView found = file.tensor(site + "." + name);
-      EXPECT_EQ(found.shape(), (Shape{3, 5}));
-      std::vector<double> values(15);
-      std::memcpy(values.data(), found.data(), found.bytes());
-      EXPECT_EQ(values, flat(json["grids"][g][name]));
-    }
+  EXPECT_EQ(file.names().size(), 11u);
+  for (const char* name : {"value", "effect", "estimate"}) {
+    const TensorView found = file.tensor(std::string(name) + ".0");
+    EXPECT_EQ(found.shape(), (Shape{6, 5}));
+    std::vector<double> values(30);
+    std::memcpy(values.data(), found.data(), found.bytes());
+    std::vector<double> wanted = numbers_at(json, Site::kZ, name);
+    const std::vector<double> more = numbers_at(json, Site::kMlpPost, name);
+    wanted.insert(wanted.end(), more.begin(), more.end());
+    EXPECT_EQ(values, wanted);
   }
+}
+
+// Rows of sites whose rows differ in length end with NaN in arrays; JSON and CSV leave those out.
+TEST(PatchCommand, SitesOfDifferentWidths) {
+  TempFolder folder;
+  const Json json = run_json(
+      with(kBoth, {"--sweep", "mlp_post,resid_pre", "--over", "neurons", "--layers", "1",
+                   "--attribution", "--out", folder / "x.safetensors", "--csv", folder / "x.csv"}));
+  const Config config = Model::load(plain()).config();
+  const auto cells = static_cast<size_t>(config.inner + config.width);
+  EXPECT_EQ(json["cells"].size(), cells);
+  const SafetensorsFile file(folder / "x.safetensors");
+  EXPECT_EQ(file.tensor("estimate.0").shape(), (Shape{2, config.inner}));
+  const std::string csv = read_bytes(folder / "x.csv");
+  EXPECT_EQ(static_cast<size_t>(std::count(csv.begin(), csv.end(), '\n')), 1 + cells);
+  EXPECT_TRUE(csv.starts_with("result,site,neuron,estimate\n")) << csv.substr(0, 80);
 }
 
 TEST(PatchCommand, PicturesSayTheSame) {
   const std::string out = run_cli(with(kBoth, {"--sweep", "resid_post", "--compare"})).out;
-  EXPECT_NE(out.find("resid_post, estimated from the gradient"), std::string::npos) << out;
-  EXPECT_NE(out.find("correlation of the two: "), std::string::npos);
+  EXPECT_NE(out.find("hook_resid_post, estimated from the gradient (correlation of the two: "),
+            std::string::npos)
+      << out;
   EXPECT_NE(out.find("15 cells; computed "), std::string::npos);
   const size_t row = out.find("\n2 ");
   EXPECT_EQ(out.substr(out.find_last_not_of('\n', out.find('\n', row + 1)) - 3, 4), "+100")
@@ -230,6 +260,162 @@ TEST(PatchCommand, PicturesSayTheSame) {
   EXPECT_NE(
       run_cli(with(kBoth, {"--sweep", "neurons", "--top", "2"})).out.find(" more are smaller"),
       std::string::npos);
+}
+
+// --- pairs
+
+/// Three pairs of five tokens; the second has several answers.
+std::string pairs_in(TempFolder& folder) {
+  folder.write("pairs.jsonl",
+               R"({"clean": [5,9,77,3,40], "corrupt": [5,9,61,3,40], "answer": 8, "wrong": 6}
+{"clean": [1,2,3,4,5], "corrupt": [1,2,9,4,5], "answers": [8, 11], "wrong": [7]}
+{"clean": [6,5,4,3,2], "corrupt": [6,5,14,3,2], "answer": 12, "wrongs": [13, 14]}
+)");
+  return folder / "pairs.jsonl";
+}
+
+std::vector<PatchPair> same_pairs() {
+  return {{.clean = kClean, .corrupt = kCorrupt, .answer = 8, .wrong = 6},
+          {.clean = {1, 2, 3, 4, 5}, .corrupt = {1, 2, 9, 4, 5}, .answer = {8, 11}, .wrong = 7},
+          {.clean = {6, 5, 4, 3, 2}, .corrupt = {6, 5, 14, 3, 2}, .answer = 12, .wrong = {13, 14}}};
+}
+
+TEST(PatchCommand, PairsAreTheLibrarys) {
+  TempFolder folder;
+  const std::vector<std::string> command = {"patch",
+                                            "--model",
+                                            plain(),
+                                            "--pairs",
+                                            pairs_in(folder),
+                                            "--edit",
+                                            "blocks.0.hook_mlp_out=scale:0.5",
+                                            "--compare",
+                                            "--sweep",
+                                            "z"};
+  const Json json =
+      run_json(with(command, {"--csv", folder / "x.csv", "--out", folder / "x.safetensors",
+                              "--html", folder / "x.html"}));
+  PatchOptions options{.cells = {.sites = {Site::kZ}}, .attribution = true};
+  options.edits.edit("blocks.0.hook_mlp_out", scale(0.5f));
+  const OverPairs<Patching> wanted = patch_pairs(Model::load(plain()), same_pairs(), options);
+  EXPECT_EQ(json["pairs"], 3);
+  EXPECT_EQ(json["metric"], Json({{"name", "logit-difference"}}));
+  EXPECT_EQ(json["clean"]["mean"].get<double>(), wanted.mean.clean);
+  EXPECT_EQ(json["corrupt"]["standard_error"].get<double>(), wanted.standard_error.corrupt);
+  ASSERT_EQ(json["cells"].size(), 15u);
+  for (size_t i = 0; i < 15; ++i) {
+    const Json& cell = json["cells"][i];
+    const auto same = [&](const char* name, std::vector<double> PatchGrid::*member) {
+      const auto at = [&](const Patching& found) { return (found.grids[0].*member)[i]; };
+      EXPECT_EQ(cell[name]["mean"].get<double>(), at(wanted.mean));
+      EXPECT_EQ(cell[name]["standard_error"].get<double>(), at(wanted.standard_error));
+      EXPECT_EQ(cell[name]["deviation"].get<double>(), at(wanted.deviation));
+    };
+    same("value", &PatchGrid::values);
+    same("effect", &PatchGrid::effects);
+    same("estimate", &PatchGrid::estimates);
+  }
+  EXPECT_TRUE(read_bytes(folder / "x.csv")
+                  .starts_with("result,site,position,value_mean (logits),value_standard_error "
+                               "(logits),value_deviation (logits),effect_mean,"));
+  EXPECT_EQ(SafetensorsFile(folder / "x.safetensors").tensor("effect_standard_error.0").shape(),
+            (Shape{3, 5}));
+  const std::string out = run_cli(command).out;
+  EXPECT_TRUE(
+      out.starts_with("3 pairs of prompts\nlogit of the answer less that of the wrong one: "))
+      << out;
+  const PatchGrid &means = wanted.mean.grids[0], &errors = wanted.standard_error.grids[0];
+  const std::string cell = fmt::format("{:+} ±{}", std::lround(100 * means.effects[2]),
+                                       std::lround(100 * errors.effects[2]));
+  EXPECT_NE(out.find(cell), std::string::npos) << cell << "\n" << out;
+  EXPECT_NE(out.find("mean ± standard error of 3 pairs: percent of the way"), std::string::npos);
+}
+
+TEST(PatchCommand, PathsOverPairs) {
+  TempFolder folder;
+  const std::vector<std::string> command = {"patch",          "--model", plain(), "--pairs",
+                                            pairs_in(folder), "--paths", "mlp 2"};
+  const Json json = run_json(command);
+  const OverPairs<PathPatching> wanted = path_patch_pairs(
+      Model::load(plain()), same_pairs(), {.receivers = {{PathNode::Kind::kMlp, 2, 0}}});
+  for (size_t i = 0; i < wanted.mean.senders.size(); ++i) {
+    EXPECT_EQ(json["senders"][i]["sender"], wanted.mean.senders[i].name());
+    EXPECT_EQ(json["senders"][i]["effect"]["mean"].get<double>(), wanted.mean.effects[i]);
+    EXPECT_EQ(json["senders"][i]["effect"]["deviation"].get<double>(), wanted.deviation.effects[i]);
+  }
+  EXPECT_NE(run_cli(command).out.find(" % ±"), std::string::npos);
+}
+
+TEST(AttributeCommand, PairsAreTheLibrarys) {
+  TempFolder folder;
+  const std::vector<std::string> command = {"attribute", "--model", plain(), "--pairs",
+                                            pairs_in(folder)};
+  const Json json = run_json(with(command, {"--html", folder / "x.html"}));
+  const AttributedPairs wanted = attribute_pairs(Model::load(plain()), same_pairs());
+  EXPECT_EQ(json["pairs"], 3);
+  EXPECT_EQ(json["logit"]["mean"].get<double>(), wanted.clean.mean.logit);
+  EXPECT_EQ(json["difference"]["embedding"]["standard_error"].get<double>(),
+            wanted.difference->standard_error.embedding);
+  for (size_t layer = 0; layer < 3; ++layer) {
+    const Json& got = json["layers"][layer];
+    EXPECT_EQ(got["mlp"]["deviation"].get<double>(), wanted.clean.deviation.mlp[layer]);
+    for (size_t head = 0; head < 4; ++head) {
+      EXPECT_EQ(got["heads"][head]["mean"].get<double>(), wanted.clean.mean.head[layer * 4 + head]);
+      EXPECT_EQ(got["difference"]["heads"][head]["mean"].get<double>(),
+                wanted.difference->mean.head[layer * 4 + head]);
+    }
+  }
+  const std::string out = run_cli(command).out;
+  EXPECT_NE(out.find("clean less corrupt prompts: mean "), std::string::npos) << out;
+  EXPECT_NE(out.find("mean ± standard error of 3 pairs, hundredths of a logit"), std::string::npos);
+}
+
+TEST(AttributeCommand, EditsHold) {
+  const Json json = run_json({"attribute", "--model", plain(), "--ids", "5,9,77", "--target-id",
+                              "8", "--edit", "blocks.1.hook_resid_post=add:0.25"});
+  AttributionOptions options{.target = 8};
+  options.edits.edit("blocks.1.hook_resid_post", add(Tensor::from(std::vector<float>{0.25f})));
+  const LogitAttribution wanted =
+      logit_attribution(Model::load(plain()), std::vector<int32_t>{5, 9, 77}, options);
+  EXPECT_EQ(json["results"][0]["logit"].get<double>(), wanted.logit);
+  EXPECT_EQ(json["results"][0]["edits"].get<double>(), wanted.edits);
+}
+
+TEST(PatchCommand, RefusesPairsByTheirLine) {
+  TempFolder folder;
+  const std::string good = R"({"clean": [5,9], "corrupt": [5,8], "answer": 8, "wrong": 6})";
+  const auto refused = [&](const std::string& second, const std::string& error,
+                           const std::vector<std::string>& more = {}) {
+    folder.write("p.jsonl", good + "\n" + second + "\n");
+    const std::string path = folder / "p.jsonl";
+    const CliResult result = run_cli(
+        with({"patch", "--model", plain(), "--pairs", path, "--csv", folder / "x.csv"}, more));
+    EXPECT_EQ(result.status, 2) << second;
+    EXPECT_EQ(result.err, "vitrine: " + path + ":2" + error + "\n");
+    EXPECT_EQ(result.out, "");
+    EXPECT_FALSE(std::filesystem::exists(folder / "x.csv")) << "nothing is half written";
+  };
+  refused(R"({"clean": [5,9], "corrupt": [5,8,7], "answer": 8, "wrong": 6})",
+          ": the clean prompt has 2 tokens, the corrupt one 3: expected the same length; or use an "
+          "alignment of their positions");
+  refused(R"({"clean": [5,9], "corrupt": [5], "answer": 8, "wrong": 6})",
+          ": the alignment's position 1 of the corrupt prompt is out of range: expected 0..0",
+          {"--align", "0:0,1:1"});
+  refused(R"({"clean": [5,9,7], "corrupt": [5,8,7], "answer": 8, "wrong": 6})",
+          ": the prompt has 3 tokens, that of the first pair 2: expected the same number, because "
+          "columns are positions");
+  refused(R"({"clean": [5,9], "corupt": [5,8]})",
+          ": unknown field 'corupt': expected clean, corrupt, answer or wrong");
+  refused(R"({"corrupt": [5,8]})",
+          ": missing \"clean\": expected a prompt as text or a list of ids");
+  refused(R"({"clean": [5,9], "corrupt": [5,8], "answer": 8, "answers": [9]})",
+          ": both \"answer\" and \"answers\": expected one of them");
+  refused(R"({"clean": [5,9], "corrupt": [5,8], "answer": -1})", ": invalid token id -1");
+  refused(R"({"clean": [5,9], "corrupt": [5,8], "answer": 8})",
+          ": missing wrong answer: expected one, because the metric is logit-difference");
+  const CliResult result = run_cli(with(kBoth, {"--pairs", "p.jsonl"}));
+  EXPECT_EQ(result.status, 2);
+  EXPECT_NE(result.err.find("cannot be used with --pairs"), std::string::npos) << result.err;
 }
 
 TEST(PatchCommand, RefusesWhatDoesNotGoTogether) {
@@ -301,7 +487,7 @@ TEST(AttributeCommand, NumbersAreTheLibrarys) {
     EXPECT_EQ(got["neurons"][i]["contribution"].get<double>(), wanted.neurons[i].contribution);
 
   const SafetensorsFile file(folder / "x.safetensors");
-  EXPECT_EQ(file.names().size(), 2u * 16);
+  EXPECT_EQ(file.names().size(), 2u * 17);
   EXPECT_EQ(file.tensor("heads.1").shape(), (Shape{3, 4}));
   EXPECT_EQ(std::memcmp(file.tensor("heads.1").data(), wanted.head.data(), 12 * sizeof(double)), 0);
   EXPECT_EQ(file.tensor("neurons_contribution.1").shape(), (Shape{3}));

@@ -306,25 +306,19 @@ TEST_F(PageTest, PatchingShowsEffectsEstimatesAndMetric) {
     grid.effects.push_back((grid.values.back() + 1) / 4);
     grid.estimates.push_back(numbers.next());
   }
-  PatchGrid neurons;
-  neurons.site = Site::kMlpPost;
-  neurons.over = PatchOver::kNeurons;
-  neurons.layers = {0, 1, 2};
-  for (int i = 0; i < 3072; ++i) neurons.columns.push_back(i);
-  for (int i = 0; i < 3 * 3072; ++i) neurons.estimates.push_back(numbers.next() - 0.5);
-  found.grids = {grid, neurons};
-  const PatchSubject subject{.clean = {0, 10, 4, 14},
-                             .corrupt = {0, 10, 5, 14},
-                             .metric = {.answer = 4, .wrong = 5},
-                             .base = {0, 10, 5, 14}};
+  PatchGrid after = grid;
+  after.site = Site::kResidPost;
+  found.grids = {grid, after};
+  const PatchSubject subject{
+      .clean = {0, 10, 4, 14}, .corrupt = {0, 10, 5, 14}, .metric = {.answer = 4, .wrong = 5}};
   Tab& tab = show(patching_page(found, subject, demo_source()));
   const Json rows = this->numbers("1");
   ASSERT_EQ(rows.size(), 9u);
   for (size_t i = 0; i < 9; ++i) {
-    EXPECT_EQ(rows[i]["layer"], std::to_string(grid.layers[i / 3]));
+    EXPECT_EQ(rows[i]["site"], site_name(Site::kResidPre, grid.layers[i / 3]));
     EXPECT_EQ(rows[i]["position"], grid.columns[i % 3]);
-    EXPECT_NEAR(rows[i]["effects"].get<double>(), grid.effects[i], 1e-6);
-    EXPECT_NEAR(rows[i]["estimates"].get<double>(), grid.estimates[i], 1e-6);
+    EXPECT_NEAR(rows[i]["effect"].get<double>(), grid.effects[i], 1e-6);
+    EXPECT_NEAR(rows[i]["estimate"].get<double>(), grid.estimates[i], 1e-6);
   }
   const auto [x, y] = cell(2, 2);  // layer 0, position 3
   tab.move(x, y);
@@ -334,6 +328,49 @@ TEST_F(PageTest, PatchingShowsEffectsEstimatesAndMetric) {
                                 .substr(0, 5)));
   EXPECT_TRUE(testing::says(tab.text(".card"), "less that of"));
   expect_sound("patch");
+}
+
+TEST_F(PageTest, PatchingOfManyNeurons) {
+  Patching found;
+  testing::Numbers numbers(5);
+  PatchGrid neurons{.site = Site::kMlpPost, .over = PatchOver::kNeurons, .layers = {0, 1, 2}};
+  for (int i = 0; i < 3072; ++i) neurons.columns.push_back(i);
+  for (int i = 0; i < 3 * 3072; ++i) neurons.estimates.push_back(numbers.next() - 0.5);
+  found.grids = {neurons};
+  show(patching_page(found,
+                     {.clean = {0, 10}, .corrupt = {0, 5}, .metric = {.answer = 4, .wrong = 5}},
+                     demo_source()));
+  const Json rows = this->numbers("1");
+  ASSERT_EQ(rows.size(), 3u * 3072);
+  EXPECT_EQ(rows[3072]["site"], "blocks.1.mlp.hook_post");
+  EXPECT_NEAR(rows[3072]["estimate"].get<double>(), neurons.estimates[3072], 1e-6);
+  expect_sound("patch-neurons");
+}
+
+TEST_F(PageTest, PairsShowMeansWithTheirErrors) {
+  AttributedPairs found;
+  OverPairs<LogitAttribution>& clean = found.clean;
+  clean.pairs = 12;
+  for (LogitAttribution* of : {&clean.mean, &clean.standard_error, &clean.deviation}) {
+    of->against = 5;
+    of->layers = 2;
+    of->heads = 2;
+    of->head = {0.5, -1, 0.25, 2};
+    of->attention_bias = of->mlp = {0.125, 0.5};
+  }
+  clean.mean.logit = clean.mean.sum();
+  clean.standard_error.head[3] = 0.375;
+  found.difference = clean;
+  found.difference->mean.head[3] = -3;
+  Tab& tab = show(attributed_pairs_page(found, demo_source()));
+  EXPECT_TRUE(testing::says(tab.text(".card"), "mean of 12 pairs"));
+  EXPECT_TRUE(testing::says(tab.text(".largest, .bars"), "± 0.375"));
+  const Json parts = numbers("0"), differences = numbers("3");
+  EXPECT_EQ(parts[8]["component"], "head 1.1");
+  EXPECT_EQ(parts[8]["contribution"], 2);
+  EXPECT_EQ(parts[8]["standard error"], 0.375);
+  EXPECT_EQ(differences[8]["contribution"], -3);
+  expect_sound("attribution-pairs");
 }
 
 }  // namespace

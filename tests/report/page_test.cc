@@ -9,6 +9,7 @@
 #include "support.h"
 #include "tests/base/test_files.h"
 #include "vitrine/analysis.h"
+#include "vitrine/report/figure.h"
 
 // Pages as text. What a browser makes of them is browser_test.cc's matter.
 
@@ -147,20 +148,36 @@ TEST(PatchPage, SendersStandWhereTheyAreInTheModel) {
                    {.kind = Kind::kEmbedding}};
   found.values = {1, 2, 3};
   found.effects = {0.25, 0.5, 0.75};
-  const Json grid =
-      data_of(path_page(found, {.clean = {10, 2}, .corrupt = {10, 3}, .base = {10, 3}},
-                        demo_source()))["results"][0]["grids"][0];
-  EXPECT_EQ(grid["rows"], Json({"embed", "0", "1"}));
-  EXPECT_EQ(grid["columns"], Json({"head 0", "head 1", "MLP"}));
-  const auto effects = unpacked(grid["effects"]);
-  const std::vector<double> expected = {-1, -1, 0.75, -1,  0.5,
-                                        -1, -1, -1,   0.25};  // -1: no such sender
-  ASSERT_EQ(effects.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) {
-    if (expected[i] < 0)
-      EXPECT_TRUE(std::isnan(effects[i])) << i;
-    else
-      EXPECT_EQ(effects[i], expected[i]) << i;
+  const Json result = data_of(
+      path_page(found, {.clean = {10, 2}, .corrupt = {10, 3}}, demo_source()))["results"][0];
+  EXPECT_EQ(result["grids"][0]["rows"], Json({"embed", "0", "1"}));
+  EXPECT_EQ(result["grids"][0]["columns"], Json({"head 0", "head 1", "MLP"}));
+  EXPECT_EQ(unpacked(result["effect"]), found.effects);
+  EXPECT_EQ(unpacked(result["sender_at"]),
+            (std::vector<double>{-1, -1, 2, -1, 1, -1, -1, -1, 0}));  // -1: no such sender
+}
+
+// The words say that numbers are means; the numbers are there with their errors and deviations.
+TEST(PatchPage, OfPairsHoldsMeansErrorsAndDeviations) {
+  OverPairs<Patching> found{.pairs = 12};
+  const auto statistic = [](Patching& of, double clean, std::vector<double> effects) {
+    of.clean = clean;
+    of.grids = {{.site = Site::kZ, .over = PatchOver::kHeads, .layers = {0}, .columns = {0, 1}}};
+    of.grids[0].values = of.grids[0].effects = std::move(effects);
+  };
+  statistic(found.mean, 3, {0.5, -0.25});
+  statistic(found.standard_error, 0.5, {0.125, 0.0625});
+  statistic(found.deviation, 2, {0.5, 0.25});
+  const PatchSubject subject{.metric = {.answer = {}, .wrong = {}}, .pairs = 12};
+  const Json result = data_of(patched_pairs_page(found, subject, demo_source()))["results"][0];
+  EXPECT_EQ(result["label"], "12 pairs of prompts");
+  EXPECT_EQ(result["measured"], "logit of the answer less that of the wrong one");
+  EXPECT_EQ(unpacked(result["effect_mean"]), found.mean.grids[0].effects);
+  EXPECT_EQ(unpacked(result["effect_standard_error"]), found.standard_error.grids[0].effects);
+  EXPECT_EQ(unpacked(result["effect_deviation"]), found.deviation.grids[0].effects);
+  if (can_draw_figures()) {
+    const std::string svg = patched_pairs_figure(found, subject, demo_source(), FigureFormat::kSvg);
+    EXPECT_NE(svg.find("mean ± standard error"), std::string::npos);
   }
 }
 

@@ -34,6 +34,7 @@ struct AblationOptions {
   /// kMean: any number of prompts; kResample: one prompt of the same length (up to `position`)
   Batch others = {};
   int64_t position = -1;       ///< position where the metric is read; negative counts from the end
+  Hooks edits = {};            ///< see PatchOptions::edits
   int64_t batch_tokens = 512;  ///< see PatchOptions::batch_tokens
   /// Optional progress callback (counts cells); null disables reporting.
   Progress* progress = nullptr;

@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
+#include "vitrine/analysis/answer_tokens.h"
+#include "vitrine/hooks.h"
 #include "vitrine/model.h"
+#include "vitrine/progress.h"
 
 namespace vitrine {
 
@@ -21,20 +23,24 @@ namespace vitrine {
 // its part of the sum times d logit / d residual.
 
 struct AttributionOptions {
-  /// Token whose logit is explained; nullopt: the model's top-ranked token.
-  std::optional<int32_t> target = {};
-  std::optional<int32_t> against = {};  ///< token whose logit is subtracted
+  /// Token whose logit is explained, of several their mean; empty: the model's top-ranked token.
+  AnswerTokens target = {};
+  AnswerTokens against = {};  ///< tokens whose mean logit is subtracted; empty: none
   /// Position whose next-token logits are read; negative counts from the end.
   int64_t position = -1;
   int neurons = 0;  ///< number of single MLP neurons to list, by absolute contribution
+  /// Edits of the explained run; captures are ignored. Each counts with the component that it
+  /// changes, and those of the residual stream under LogitAttribution::edits.
+  Hooks edits = {};
+  /// Optional progress callback of attribute_pairs(); null disables reporting.
+  Progress* progress = nullptr;
 };
 
 /// Contributions in logits, computed from float32 activations and summed in double precision.
 struct LogitAttribution {
   std::vector<int32_t> ids;  ///< the text
   int64_t position = 0;      ///< counts from 0
-  int32_t target = 0;
-  std::optional<int32_t> against;
+  AnswerTokens target, against;
 
   int layers = 0, heads = 0;
   double embedding = 0, position_embedding = 0;
@@ -42,6 +48,7 @@ struct LogitAttribution {
   std::vector<double> attention_bias;  ///< [L] bias of the output projection
   std::vector<double> mlp;             ///< [L] output including the bias
   double final_bias = 0;  ///< bias of the final layernorm, which is outside the residual stream
+  double edits = 0;       ///< what edits of the residual stream itself add; 0 without edits
 
   struct Neuron {
     int layer;

@@ -30,6 +30,7 @@ struct TraceOptions {
   /// Activations to restore; `.window` restores several layers.
   PatchCells cells = {.sites = {Site::kResidPost}};
   int64_t position = -1;       ///< position where the metric is read; negative counts from the end
+  Hooks edits = {};            ///< see PatchOptions::edits
   int64_t batch_tokens = 512;  ///< see PatchOptions::batch_tokens
   /// Optional progress callback (counts cells of all draws); null disables reporting.
   Progress* progress = nullptr;

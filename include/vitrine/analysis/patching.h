@@ -9,7 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "vitrine/analysis/answer_tokens.h"
 #include "vitrine/gradients.h"
+#include "vitrine/hooks.h"
 #include "vitrine/indices.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
@@ -36,8 +38,9 @@ struct PatchMetric {
     kProb,             ///< p(answer)
   };
   Kind kind = Kind::kLogitDifference;
-  int32_t answer = 0;
-  int32_t wrong = 0;  ///< used by kLogitDifference only
+  /// Of several tokens logits and log-probabilities are means, probabilities sums.
+  AnswerTokens answer = 0;
+  AnswerTokens wrong = 0;  ///< used by kLogitDifference only
 
   /// Metric of logits [V], in double precision.
   double of(std::span<const float> logits) const;
@@ -92,13 +95,13 @@ struct PatchCells {
 struct PatchGrid {
   Site site = Site::kResidPre;
   PatchOver over = PatchOver::kPositions;
-  std::vector<int> layers;       ///< [R]
-  std::vector<int64_t> columns;  ///< [C] positions, heads or neurons; {0} for kWhole
+  std::vector<int> layers = {};       ///< [R]
+  std::vector<int64_t> columns = {};  ///< [C] positions, heads or neurons; {0} for kWhole
 
-  std::vector<double> values;   ///< [R, C] metric; empty if not requested
-  std::vector<double> effects;  ///< [R, C] values on the scale that the result defines
+  std::vector<double> values = {};   ///< [R, C] metric; empty if not requested
+  std::vector<double> effects = {};  ///< [R, C] values on the scale that the result defines
   /// [R, C] attribution patching's first-order estimate of `effects`; empty if not requested
-  std::vector<double> estimates;
+  std::vector<double> estimates = {};
 
   size_t cell(size_t row, size_t column) const { return row * columns.size() + column; }
   /// Pearson correlation of effects and estimates; NaN if either is empty or constant.
@@ -116,6 +119,9 @@ struct PatchOptions {
   /// Position of each prompt where the metric is read; negative counts from its end. Later
   /// positions have no effect.
   int64_t position = -1;
+  /// Edits of all passes, clean and corrupt; captures are ignored. A cell's change comes after
+  /// them.
+  Hooks edits = {};
   bool exact = true;  ///< run every cell
   /// Estimates the cells by (a_other - a_base) . d metric / d a at the base, summed over the
   /// replaced activations (Nanda 2023, "Attribution patching"). One backward pass covers all cells

@@ -60,6 +60,7 @@ struct PathOptions {
   /// as well, and only direct paths count.
   bool through_mlps = false;
   int64_t position = -1;       ///< position where the metric is read; negative counts from the end
+  Hooks edits = {};            ///< see PatchOptions::edits
   int64_t batch_tokens = 512;  ///< see PatchOptions::batch_tokens
   /// Optional progress callback (counts senders); null disables reporting.
   Progress* progress = nullptr;

@@ -35,13 +35,23 @@ std::string saliency_figure(std::span<const Saliency> results, const PageSource&
 /// Layers x heads, bias and MLP.
 std::string attribution_figure(std::span<const LogitAttribution> results, const PageSource& source,
                                FigureFormat format);
-/// Effects of patch(), ablate() or causal_trace(), one panel per site; estimates if there are no
-/// effects.
-std::string patch_figure(std::span<const PatchGrid> grids, const PatchSubject& subject,
-                         const PageSource& source, FigureFormat format);
+/// Effects, then first-order estimates, one panel per site.
+std::string patching_figure(const Patching& result, const PatchSubject& subject,
+                            const PageSource& source, FigureFormat format);
+std::string ablation_figure(const Ablations& result, const PatchSubject& subject,
+                            const PageSource& source, FigureFormat format);
+std::string trace_figure(const Trace& result, const PatchSubject& subject, const PageSource& source,
+                         FigureFormat format);
 /// Senders: layers x heads and MLP.
 std::string path_figure(const PathPatching& result, const PatchSubject& subject,
                         const PageSource& source, FigureFormat format);
+/// The same over pairs: means with standard errors.
+std::string patched_pairs_figure(const OverPairs<Patching>& result, const PatchSubject& subject,
+                                 const PageSource& source, FigureFormat format);
+std::string path_pairs_figure(const OverPairs<PathPatching>& result, const PatchSubject& subject,
+                              const PageSource& source, FigureFormat format);
+std::string attributed_pairs_figure(const AttributedPairs& result, const PageSource& source,
+                                    FigureFormat format);
 
 /// One map per head, or per layer of rollout and flow; head statistics as layers x heads. At most
 /// 48 panels.

@@ -9,7 +9,7 @@
 
 #include "vitrine/analysis/concepts.h"
 #include "vitrine/analysis/covariance.h"
-#include "vitrine/analysis/patching.h"
+#include "vitrine/analysis/pairs.h"
 #include "vitrine/config.h"
 #include "vitrine/model.h"
 #include "vitrine/tokenizer.h"
@@ -22,9 +22,7 @@ struct AttentionRelevance;
 struct Factors;
 struct HeadStatistics;
 struct Lens;
-struct LogitAttribution;
 struct Noise;
-struct PathPatching;
 struct Predictivity;
 struct RepetitionScores;
 struct Saliency;
@@ -53,11 +51,12 @@ struct PageSource {
 /// Description of a patching experiment, which the results of patch(), ablate(), causal_trace() and
 /// path_patch() do not contain.
 struct PatchSubject {
-  std::vector<int32_t> clean;    ///< clean prompt
-  std::vector<int32_t> corrupt;  ///< corrupt prompt; empty if there is none
-  PatchMetric metric = {};
-  std::vector<int32_t> base;  ///< prompt whose positions are the columns
-  std::string note = {};      ///< one line of text, such as the direction or the noise
+  std::vector<int32_t> clean = {};    ///< clean prompt; empty for pairs
+  std::vector<int32_t> corrupt = {};  ///< corrupt prompt; empty if there is none
+  PatchMetric metric = {};            ///< without answers for pairs, which have their own
+  PatchDirection direction = PatchDirection::kDenoise;
+  int64_t pairs = 0;      ///< number of pairs; 0: one, which is above
+  std::string note = {};  ///< one line of text, such as the noise
 };
 
 /// Attention results of one text. Null results are not shown. The text is shown if there are maps,
@@ -102,6 +101,8 @@ std::string lens_page(std::span<const Lens> results, const PageSource& source);
 std::string saliency_page(std::span<const Saliency> results, const PageSource& source);
 /// Logit as a sum over components.
 std::string attribution_page(std::span<const LogitAttribution> results, const PageSource& source);
+/// The same over pairs: means with standard errors.
+std::string attributed_pairs_page(const AttributedPairs& result, const PageSource& source);
 /// Layers x positions, heads or neurons.
 std::string patching_page(const Patching& result, const PatchSubject& subject,
                           const PageSource& source);
@@ -111,6 +112,11 @@ std::string trace_page(const Trace& result, const PatchSubject& subject, const P
 /// Senders: layers x heads and MLP.
 std::string path_page(const PathPatching& result, const PatchSubject& subject,
                       const PageSource& source);
+/// The same over pairs: means with standard errors.
+std::string patched_pairs_page(const OverPairs<Patching>& result, const PatchSubject& subject,
+                               const PageSource& source);
+std::string path_pairs_page(const OverPairs<PathPatching>& result, const PatchSubject& subject,
+                            const PageSource& source);
 
 /// Maps of a layer as thumbnails and one large map; rollout and flow over the text; head statistics
 /// as layers x heads. Throws Error (user) for an empty view, for views of different texts, and for
