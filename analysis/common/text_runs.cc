@@ -25,6 +25,25 @@ Batch next_batch(const Batch& texts, size_t first, int64_t limit) {
   return {texts.begin() + static_cast<std::ptrdiff_t>(first), end};
 }
 
+/// Captures, and gradients under names of their own.
+Captures with_gradients(const Backward& backward) {
+  std::vector<Captures::Entry> entries = backward.run.captures().entries();
+  for (Captures::Entry entry : backward.gradients->entries()) {
+    entry.name.insert(0, kGradientPrefix);
+    entries.push_back(std::move(entry));
+  }
+  return Captures(std::move(entries),
+                  {std::make_shared<const Captures>(backward.run.captures()), backward.gradients});
+}
+
+/// Of one pass over the batch, in one direction or in both.
+void with_captures(const Model& model, const Batch& batch, const HookPlan& plan,
+                   const Target* target, const std::function<void(const Captures&)>& use) {
+  if (target) return use(with_gradients(backward(model, batch, {*target}, plan)));
+  const Run run = model.forward(batch, plan, {.logits = LogitRows::kNone});
+  use(run.captures());
+}
+
 }  // namespace
 
 void check_texts(const Config& config, const Batch& texts) {
@@ -65,22 +84,22 @@ std::vector<SiteRef> captured_sites(const Hooks& hooks, const Config& config) {
 bool run_texts(const Model& model, const Batch& texts, const HookPlan& plan, int64_t batch_tokens,
                std::string_view analysis, bool finite,
                const std::function<void(const TextBatch&)>& see,
-               const std::function<bool()>& keep_going) {
+               const std::function<bool()>& keep_going, const Target* target) {
   const int64_t limit = one_at_a_time(plan.hooks()) ? 0 : batch_tokens;
   uint64_t done = 0, total = 0;
   for (const auto& text : texts) total += text.size();
   for (size_t first = 0; first < texts.size();) {
     if (keep_going && !keep_going()) return false;
     const Batch batch = next_batch(texts, first, limit);
-    const Run run = model.forward(batch, plan, {.logits = LogitRows::kNone});
-    if (finite) {
-      const size_t last = first + batch.size() - 1;
-      require_finite(run.captures(), model, batch, plan.hooks(),
-                     first == last ? fmt::format("{} of prompt {}", analysis, first)
-                                   : fmt::format("{} of prompts {}..{}", analysis, first, last));
-    }
     for (const auto& text : batch) done += text.size();
-    see({run.captures(), first, done, total});
+    with_captures(model, batch, plan, target, [&](const Captures& captures) {
+      const size_t last = first + batch.size() - 1;
+      if (finite)
+        require_finite(captures, model, batch, plan.hooks(),
+                       first == last ? fmt::format("{} of prompt {}", analysis, first)
+                                     : fmt::format("{} of prompts {}..{}", analysis, first, last));
+      see({captures, first, done, total});
+    });
     first += batch.size();
   }
   return true;

@@ -9,12 +9,16 @@
 #include <vector>
 
 #include "vitrine/captures.h"
+#include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 
 namespace vitrine::internal {
 
 // Many texts through a model, a batch at a time.
+
+/// What the names of gradients begin with among captures and in files.
+inline constexpr const char* kGradientPrefix = "grad.";
 
 /// Throws Error (user), naming the prompt, for one that is empty, does not fit in the context or
 /// has an id outside the vocabulary.
@@ -35,11 +39,11 @@ struct TextBatch {
 /// one at least. Edits that are callbacks or read another run see one text at a time, as sequence
 /// 0. `keep_going` is asked between batches; false stops there, and is what this returns then.
 /// Null: always. With `finite`, throws Error (user) for a captured NaN or infinity; `analysis` is
-/// what is made of the captures.
+/// what is made of the captures. With `target`, these have its gradients, too: "grad.SITE".
 bool run_texts(const Model& model, const Batch& texts, const HookPlan& plan, int64_t batch_tokens,
                std::string_view analysis, bool finite,
                const std::function<void(const TextBatch&)>& see,
-               const std::function<bool()>& keep_going = {});
+               const std::function<bool()>& keep_going = {}, const Target* target = nullptr);
 
 /// The sites that the hooks capture.
 std::vector<SiteRef> captured_sites(const Hooks& hooks, const Config& config);

@@ -180,8 +180,17 @@ Positions resolve_positions(const Hooks::Capture& request, const Batch& prompts)
   return std::make_shared<const std::vector<std::vector<int64_t>>>(std::move(all));
 }
 
+/// The requested gradients as captures, whose shapes they have.
+Hooks gradients_of(const Hooks& hooks) {
+  Hooks captures;
+  for (const Hooks::Capture& request : hooks.gradients())
+    captures.capture(request.sites, request.where, request.store);
+  return captures;
+}
+
+/// `prefix`: of the names.
 std::vector<SiteLayout> lay_out(const Model& model, const HookPlan& plan, const Batch& prompts,
-                                CaptureFormat format) {
+                                CaptureFormat format, const std::string& prefix = "") {
   std::map<std::string, Positions> positions;
   for (const Hooks::Capture& request : plan.hooks().captures()) {
     const Positions resolved = resolve_positions(request, prompts);
@@ -192,7 +201,30 @@ std::vector<SiteLayout> lay_out(const Model& model, const HookPlan& plan, const 
   const std::vector<int64_t> first = {std::ssize(prompts.front())};
   for (const CaptureSpec& spec : plan.describe(first))
     sites.push_back(layout_of(spec, spec.shapes.front(), format, positions[spec.name]));
+  for (SiteLayout& site : sites) site.name.insert(0, prefix);
   return sites;
+}
+
+/// Throws Error (user) for gradients without a target, a target without gradients, and a position
+/// that a prompt does not have.
+void check_target(const std::optional<Target>& target, const Hooks& gradients,
+                  const Batch& prompts) {
+  if (!target && !gradients.captures().empty())
+    user_error("missing target of the gradient at '{}'",
+               gradients.captures().front().sites.pattern());
+  if (!target) return;
+  if (gradients.captures().empty())
+    user_error("missing gradient of the target: expected a site such as hook_embed");
+  for (const Target::Term& term : target->terms()) {
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const auto tokens = std::ssize(prompts[i]);
+      if (term.position < -tokens || term.position >= tokens)
+        user_error(
+            "the target's position {} is out of range of prompt {}, which has {} tokens: "
+            "expected a position that every prompt has",
+            term.position, i, tokens);
+    }
+  }
 }
 
 }  // namespace
@@ -201,20 +233,29 @@ CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, con
                                    const std::filesystem::path& path,
                                    const CaptureFileOptions& options) {
   const CaptureFormat format = capture_format(path);
-  check_captures(hooks, "a file of prompts");
+  const Hooks gradients = gradients_of(hooks);
+  Hooks all = hooks;
+  for (const Hooks::Capture& request : gradients.captures()) all.capture(request.sites);
+  check_captures(all, "a file of prompts");
   if (prompts.empty()) user_error("missing prompts to capture: expected at least one");
   check_texts(model.config(), prompts);
-  check_edits_reach(hooks, model.config(), captured_sites(hooks, model.config()), "the capture");
+  check_target(options.target, gradients, prompts);
+  std::vector<SiteRef> read = captured_sites(hooks, model.config());
+  if (options.target) read.push_back({Site::kLogits, 0, "logits"});
+  check_edits_reach(hooks, model.config(), read, "the capture");
   check_capture_path(format, path);
   const HookPlan plan = model.compile(hooks);
-  CaptureWriter writer(prompts, lay_out(model, plan, prompts, format), path, format,
-                       options.metadata);
+  std::vector<SiteLayout> sites = lay_out(model, plan, prompts, format);
+  const std::vector<SiteLayout> more =
+      lay_out(model, model.compile(gradients), prompts, format, kGradientPrefix);
+  sites.insert(sites.end(), more.begin(), more.end());
+  CaptureWriter writer(prompts, std::move(sites), path, format, options.metadata);
   const auto put = [&](const TextBatch& batch) {
     writer.put(batch.captures, batch.first);
     if (options.progress) options.progress->update(batch.done, batch.total, "Capturing");
   };
   if (!run_texts(model, prompts, plan, options.batch_tokens, "the capture", false, put,
-                 options.keep_going))
+                 options.keep_going, options.target ? &*options.target : nullptr))
     return {};
   return writer.finish();
 }

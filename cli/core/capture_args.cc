@@ -10,7 +10,7 @@
 namespace vitrine::cli {
 using namespace internal;
 
-Option add_site_options(Command& command, CaptureArgs& args) {
+Option add_site_options(Command& command, CaptureArgs& args, std::vector<With> stored) {
   const auto group = "Hooks";
   Option capture =
       command
@@ -26,23 +26,18 @@ Option add_site_options(Command& command, CaptureArgs& args) {
       ->capture_default_str()
       ->type_name("DTYPE")
       ->group(group)
-      ->only_with("--capture");
+      ->only_with(std::move(stored));
   return capture;
 }
 
-void add_capture_options(Command& command, CaptureArgs& args, bool required) {
-  const auto group = "Hooks";
-  Option capture = add_site_options(command, args);
-  Option out = command
-                   .add_option("-o,--out", args.out,
-                               "Output of captures: FILE.safetensors; FILE.npy for one site; "
-                               "FOLDER/ for one .npy per site")
-                   ->type_name("PATH")
-                   ->group(group);
-  if (required) {
-    capture->required();
-    out->required();
-  }
+Option add_capture_options(Command& command, CaptureArgs& args, std::vector<With> stored) {
+  add_site_options(command, args, std::move(stored));
+  return command
+      .add_option("-o,--out", args.out,
+                  "Output of captures: FILE.safetensors; FILE.npy for one site; "
+                  "FOLDER/ for one .npy per site")
+      ->type_name("PATH")
+      ->group("Hooks");
 }
 
 void add_captures(Hooks& hooks, const CaptureArgs& args) {

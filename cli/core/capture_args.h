@@ -16,10 +16,13 @@ struct CaptureArgs {
   std::string store = "f32", out;
 };
 
-/// --capture and --store, without --out. Returns --capture.
-Option add_site_options(Command& command, CaptureArgs& args);
-/// --capture, --store, --out.
-void add_capture_options(Command& command, CaptureArgs& args, bool required);
+/// --capture and --store, without --out. `stored`: with which of the options --store has an effect.
+/// Returns --capture.
+Option add_site_options(Command& command, CaptureArgs& args,
+                        std::vector<With> stored = {{"--capture"}});
+/// --capture, --store, --out. Returns the last.
+Option add_capture_options(Command& command, CaptureArgs& args,
+                           std::vector<With> stored = {{"--capture"}});
 /// Adds the captures to `hooks`. Throws Error (user) for one of --capture and --out without the
 /// other, and at once for a format of file that there is not.
 void add_captures(Hooks& hooks, const CaptureArgs& args);

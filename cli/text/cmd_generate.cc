@@ -280,7 +280,7 @@ void add_generate(Command& app, Context& context) {
   const auto args = std::make_shared<GenerateArgs>();
   add_prompt_options(command, args->prompt);
   add_sampling_options(command, *args);
-  add_capture_options(command, args->capture, false);
+  add_capture_options(command, args->capture);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);

@@ -5,8 +5,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "base/json.h"
 #include "base/npy.h"
@@ -14,6 +16,7 @@
 #include "tests/run_values.h"
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/generate.h"
+#include "vitrine/gradients.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -192,6 +195,122 @@ TEST(CaptureFile, AFullDiskLeavesNothing) {
     EXPECT_NE(message.find("no file was left"), std::string::npos) << message;
     EXPECT_TRUE(names_in(folder.path()).empty()) << name;
   }
+}
+
+/// Of logit 3 less logit 17 after a position.
+Target contrast_after(int64_t position) {
+  return target::logit(3, position) - target::logit(17, position);
+}
+
+/// The same number in a pass where `direction` times `h` is added at a place.
+double moved(const Model& model, const std::vector<int32_t>& prompt, int64_t after,
+             const std::string& site, int64_t position, std::span<const float> direction, float h) {
+  std::vector<float> step(direction.begin(), direction.end());
+  for (float& x : step) x *= h;
+  const auto size = static_cast<int64_t>(step.size());
+  const Hooks edits =
+      Hooks().edit(site, add(Tensor::from(step, {size})), {.positions = {position}});
+  const Run run = model.forward(prompt, edits, {.logits = LogitRows::kAll});
+  const std::span<const float> logits = run.logits().slice(after).f32();
+  return static_cast<double>(logits[3]) - static_cast<double>(logits[17]);
+}
+
+TEST(CaptureFile, GradientsAreCentralDifferences) {
+  const Model model = Model::load(golden_folder("plain").string(), {.threads = 1});
+  const Batch prompts = {some_ids(4, 1), some_ids(3, 2)};
+  constexpr int64_t kAfter = 2;
+  Hooks hooks;
+  const std::vector<std::string> sites = {"hook_embed", "blocks.0.hook_resid_mid",
+                                          "blocks.1.mlp.hook_post", "blocks.2.hook_attn_out"};
+  for (const std::string& site : sites) hooks.gradient(site);
+  hooks.capture("blocks.1.hook_resid_post");
+  const TempFolder folder;
+  const auto path = folder.path() / "g.safetensors";
+  CaptureFileOptions options;
+  options.target = contrast_after(kAfter);
+  const CaptureFileSummary summary = capture_to_file(model, prompts, hooks, path, options);
+  EXPECT_EQ(summary.sites.size(), 5u);
+  const SafetensorsFile file(path);
+  EXPECT_EQ(floats(file.tensor("blocks.1.hook_resid_post")),
+            expected_rows(model, prompts, Hooks().capture("blocks.1.hook_resid_post"),
+                          "blocks.1.hook_resid_post"));
+  uint64_t draw = 0;
+  double largest = 0;
+  for (const std::string& site : sites) {
+    const TensorView gradient = file.tensor("grad." + site);
+    ASSERT_EQ(gradient.shape()[0], 7) << site;
+    const auto width = static_cast<size_t>(gradient.shape()[1]);
+    for (size_t row = 0; row < 7; ++row) {
+      const size_t prompt = row < 4 ? 0 : 1;
+      const auto position = static_cast<int64_t>(row < 4 ? row : row - 4);
+      std::vector<float> direction(width);
+      double expected = 0;
+      for (size_t d = 0; d < width; ++d) {
+        direction[d] = static_cast<float>(mix64(draw++) >> 40) * 0x1p-24f - 0.5f;
+        expected += double{direction[d]} * double{gradient.f32()[row * width + d]};
+      }
+      constexpr float kStep = 0.02f;
+      const auto f = [&](float h) {
+        return moved(model, prompts[prompt], kAfter, site, position, direction, h);
+      };
+      const double difference = (f(kStep) - f(-kStep)) / (2 * double{kStep});
+      // Two logits' rounding over the step, and the cubic term of a smooth function.
+      EXPECT_NEAR(expected, difference, 2e-3 + 5e-3 * std::abs(difference)) << site << " " << row;
+      largest = std::max(largest, std::abs(difference));
+      if (position > kAfter) {
+        EXPECT_EQ(difference, 0);
+      }
+    }
+  }
+  EXPECT_GT(largest, 0.1) << "the differences would say nothing";
+}
+
+TEST(CaptureFile, GradientsArePromptByPrompt) {
+  const Model model = small_model();
+  const Batch prompts = some_prompts();
+  Hooks hooks;
+  hooks.gradient("blocks.1.attn.hook_z", {.positions = {-1, 0}, .heads = {1}})
+      .gradient("blocks.0.attn.hook_pattern");
+  const TempFolder folder;
+  CaptureFileOptions options;
+  options.target = contrast_after(-1);
+  for (const int64_t batch_tokens : {1, 7, 1000}) {
+    options.batch_tokens = batch_tokens;
+    const auto path = folder.path() / "g.safetensors";
+    capture_to_file(model, prompts, hooks, path, options);
+    const SafetensorsFile file(path);
+    std::vector<float> z;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const Backward alone = backward(model, {prompts[i]}, {*options.target}, hooks);
+      const std::vector<float> rows = alone.gradient("blocks.1.attn.hook_z").to_f32();
+      z.insert(z.end(), rows.begin(), rows.end());
+      EXPECT_EQ(floats(file.tensor("grad.blocks.0.attn.hook_pattern." + std::to_string(i))),
+                floats(alone.gradient("blocks.0.attn.hook_pattern")));
+    }
+    EXPECT_EQ(floats(file.tensor("grad.blocks.1.attn.hook_z")), z) << "to the bit";
+    EXPECT_EQ(integers<int64_t>(file.tensor("grad.blocks.1.attn.hook_z.positions")),
+              (std::vector<int64_t>{0, 4, 0, 0, 11, 0, 2}));
+  }
+}
+
+TEST(CaptureFile, RefusesGradientsWithoutATarget) {
+  const Model model = small_model();
+  const TempFolder folder;
+  const auto refuse = [&](const Hooks& hooks, std::optional<Target> target) {
+    CaptureFileOptions options;
+    options.target = std::move(target);
+    return user_error_of([&] {
+      capture_to_file(model, {{1, 2}, {3}}, hooks, folder.path() / "g.safetensors", options);
+    });
+  };
+  const Hooks gradient = Hooks().gradient("hook_embed"), capture = Hooks().capture("hook_embed");
+  EXPECT_EQ(refuse(gradient, {}), "missing target of the gradient at 'hook_embed'");
+  EXPECT_EQ(refuse(capture, target::logit(1)),
+            "missing gradient of the target: expected a site such as hook_embed");
+  EXPECT_EQ(refuse(gradient, target::logit(1, 1)),
+            "the target's position 1 is out of range of prompt 1, which has 1 tokens: expected a "
+            "position that every prompt has");
+  EXPECT_TRUE(names_in(folder.path()).empty());
 }
 
 TEST(CaptureFile, RefusesBeforeTheWork) {

@@ -228,6 +228,23 @@ TEST_F(BadInput, SitesThatAreNotThere) {
   refused("generate", {"--ids", "1", "--edit", "blocks.0.attn.hook_z=add:gone.npy"}, {"gone.npy"});
 }
 
+TEST_F(BadInput, GradientsWithoutWhatTheyNeed) {
+  TempFolder folder;
+  const auto capture = [&](std::vector<std::string> more, const std::vector<std::string>& words) {
+    more.insert(more.begin(), {"--ids", "1,2,3", "--out", folder / "x.safetensors"});
+    refused("capture", more, words);
+    EXPECT_EQ(folder.count(), 0u);
+  };
+  capture({}, {"--capture SITE", "--gradient SITE"});
+  capture({"--gradient", "hook_embed"}, {"missing target", "--target"});
+  capture({"--capture", "hook_embed", "--target-id", "3"}, {"--target-id", "--gradient"});
+  capture({"--capture", "hook_embed", "--at", "1"}, {"--at", "--gradient"});
+  capture({"--gradient", "hook_embed", "--target-id", "3", "--at", "3"},
+          {"position 3", "prompt 0", "3 tokens"});
+  capture({"--gradient", "hook_embed", "--target-id", "131"}, {"131"});
+  capture({"--gradient", "blocks.*.hook_resid_pst", "--target-id", "3"}, {"unknown site"});
+}
+
 TEST_F(BadInput, PlacesThatCannotBeWritten) {
   TempFolder folder;
   const auto to = [&](const std::string& out, const std::vector<std::string>& words) {

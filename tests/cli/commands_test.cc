@@ -11,6 +11,7 @@
 #include "vitrine/analysis/score.h"
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/generate.h"
+#include "vitrine/gradients.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -143,6 +144,31 @@ TEST(Commands, CapturesAreTheLibrarysBits) {
              all = file.tensor("blocks.2.hook_resid_post").to_f32();
   EXPECT_TRUE(std::equal(first.begin(), first.end(), all.begin()));
   EXPECT_EQ(file.tensor("blocks.0.attn.hook_z").shape(), (Shape{2, 2, 8}));
+}
+
+TEST(Commands, CaptureWritesGradients) {
+  TempFolder folder;
+  const Json json = run_json({"capture", "--model", plain(), "--ids", "1,2,3", "--ids", "7,9",
+                              "--gradient", "blocks.{1,2}.hook_resid_pre", "--gradient",
+                              "blocks.0.attn.hook_z[heads=1]", "--target-id", "5", "--contrast-id",
+                              "6", "--at", "1", "--out", folder / "g.safetensors"});
+  EXPECT_EQ(json["capture"]["gradient"]["target"]["id"], 5);
+  EXPECT_EQ(json["capture"]["gradient"]["contrast"]["id"], 6);
+  EXPECT_EQ(json["capture"]["gradient"]["position"], 1);
+  const SafetensorsFile file(folder / "g.safetensors");
+  EXPECT_EQ(Json::parse(file.metadata().at("gradient")), json["capture"]["gradient"]);
+  EXPECT_FALSE(file.has("blocks.1.hook_resid_pre"));
+  const Model model = Model::load(plain());
+  const Backward wanted = backward(
+      model, {{1, 2, 3}, {7, 9}}, {target::logit(5, 1) - target::logit(6, 1)},
+      Hooks().gradient("blocks.2.hook_resid_pre").gradient("blocks.0.attn.hook_z", {.heads = {1}}));
+  for (const char* site : {"blocks.2.hook_resid_pre", "blocks.0.attn.hook_z"}) {
+    const std::vector<float> all = file.tensor(std::string("grad.") + site).to_f32();
+    std::vector<float> rows = wanted.gradient(site, 0).to_f32(),
+                       second = wanted.gradient(site, 1).to_f32();
+    rows.insert(rows.end(), second.begin(), second.end());
+    EXPECT_EQ(all, rows) << site;
+  }
 }
 
 TEST(Commands, GenerateCaptures) {

@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "vitrine/captures.h"
+#include "vitrine/gradients.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
@@ -29,6 +31,7 @@ namespace vitrine {
 // A map (scores, pattern) has a different size for every prompt, so each prompt has its own tensor,
 // [H, P, T_i] for its P captured positions (with SITE.i.positions if positions were selected):
 //   SITE.i             i = 0..N-1
+// Gradients (CaptureFileOptions::target) have the shapes of captures and the names grad.SITE.
 //
 // .safetensors: one file. .npy, for one site: PATH, and PATH.json with ids, offsets and positions.
 // npy folder: a directory with NAME.npy for each of the tensors above, and index.json, which lists
@@ -46,6 +49,9 @@ struct CaptureFileOptions {
   /// depend on it. With edits that are callbacks or read another run, each pass has one prompt, as
   /// sequence 0.
   int64_t batch_tokens = 512;
+  /// Scalar of each prompt whose gradients at the sites of Hooks::gradient() are written. Terms of
+  /// sites (norm, linear) and of logits, as in backward().
+  std::optional<Target> target = {};
   /// Metadata stored in the file, or in the index of .npy files.
   std::map<std::string, std::string> metadata = {};
   /// Called between batches; returning false stops, and no files are left.
@@ -77,10 +83,11 @@ struct CaptureFileSummary {
       non_finite;  ///< sites with NaN or infinities; they are written as such
 };
 
-/// Runs every prompt and writes the captures of `hooks`. Holds the captures of one batch at a time.
-/// Throws Error (user) as Model::forward does, naming the prompt; for hooks without a capture; for
-/// a selection of sequences; and for a path that cannot be written, is a non-empty folder, or is on
-/// a full disk.
+/// Runs every prompt and writes the captures of `hooks`, and the gradients of `options.target`.
+/// Holds the captures of one batch at a time. Throws Error (user) as Model::forward and backward()
+/// do, naming the prompt; for hooks without a capture or gradient; for gradients without a target,
+/// a target without gradients, or a position of it that a prompt does not have; for a selection of
+/// sequences; and for a path that cannot be written, is a non-empty folder, or is on a full disk.
 CaptureFileSummary capture_to_file(const Model& model, const Batch& prompts, const Hooks& hooks,
                                    const std::filesystem::path& path,
                                    const CaptureFileOptions& options = {});
