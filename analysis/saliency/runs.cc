@@ -118,7 +118,7 @@ void SaliencyRuns::gradients(size_t count, const Make& make,
     std::vector<Target> targets;
     for (const SaliencyInput& input : inputs) {
       Target f = value_of(input.target, options_.value);
-      targets.push_back(options_.contrast ? f - value_of(*options_.contrast, options_.value) : f);
+      targets.push_back(input.contrast ? f - value_of(*input.contrast, options_.value) : f);
     }
     const Batch batch = batch_of(inputs);
     const Hooks hooks = hooks_for(inputs);
@@ -150,8 +150,11 @@ void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first,
     std::copy(row.begin(), row.end(), hidden.f32().begin() + s * width);
   }
   UnembedOptions unembed{.final_layernorm = false};
-  if (options_.contrast) unembed.watch = {*options_.contrast};
-  for (const SaliencyInput& input : inputs) unembed.targets.push_back(input.target);
+  for (const SaliencyInput& input : inputs) {
+    unembed.targets.push_back(input.target);
+    if (input.contrast && std::ranges::find(unembed.watch, *input.contrast) == unembed.watch.end())
+      unembed.watch.push_back(*input.contrast);
+  }
   // Targets are given for all inputs of a call, or for none.
   if (inputs[0].target < 0) {
     const LogitStats choice = model_.unembed(hidden, {.final_layernorm = false, .top_k = 1});
@@ -169,7 +172,12 @@ void SaliencyRuns::read(const std::vector<SaliencyInput>& inputs, size_t first,
                             .log_prob = logit - lse,
                             .hidden = {row.begin(), row.end()}};
     reading.value = value_of(logit, lse, options_.value);
-    if (options_.contrast) reading.value -= value_of(stats.watch_logits[s], lse, options_.value);
+    if (inputs[s].contrast) {
+      const auto watched = std::ranges::find(unembed.watch, *inputs[s].contrast);
+      const size_t at =
+          s * unembed.watch.size() + static_cast<size_t>(watched - unembed.watch.begin());
+      reading.value -= value_of(stats.watch_logits[at], lse, options_.value);
+    }
     use(first + s, std::move(reading));
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct SaliencyInput {
   Tensor embeddings = {};               ///< [positions, D]
   int32_t target =
       -1;  ///< negative: the token that the model ranks first, where nothing is differentiated
+  std::optional<int32_t> contrast = {};  ///< of all inputs of a call, or of none
 };
 
 /// The model's prediction after an input.

@@ -49,6 +49,9 @@ void check(const Config& config, std::span<const int32_t> prompt, const Saliency
   for (const int32_t id : options.continuation) check_id(config, id, "continuation's token id");
   if (options.target) check_id(config, *options.target, "target");
   if (options.contrast) check_id(config, *options.contrast, "contrast");
+  if (options.contrast && !options.contrast_text.empty())
+    user_error("both `contrast` and `contrast_text`: expected at most one");
+  for (const int32_t id : options.contrast_text) check_id(config, id, "contrast text's token id");
   const auto length = static_cast<int64_t>(prompt.size()),
              steps = static_cast<int64_t>(options.continuation.size());
   if (length > config.context)
@@ -60,6 +63,18 @@ void check(const Config& config, std::span<const int32_t> prompt, const Saliency
         "only the last token may exceed; shorten one of them",
         length, steps, config.context);
   }
+}
+
+/// Throws Error (user) for a contrast text that is not aligned with the steps.
+void check_contrasts(const SaliencyOptions& options, const std::vector<int32_t>& tokens) {
+  const size_t steps = std::max<size_t>(tokens.size(), 1);
+  if (options.contrast_text.empty() || options.contrast_text.size() == steps) return;
+  const char* what = options.generate               ? "the generated text"
+                     : options.continuation.empty() ? "the target"
+                                                    : "the continuation";
+  user_error(
+      "`contrast_text` has {} tokens and {} {}: expected one for each token; change one of the two",
+      options.contrast_text.size(), what, steps);
 }
 
 /// Input of each step, and the model's prediction after it.
@@ -139,9 +154,12 @@ Saliency saliency(const Model& model, std::span<const int32_t> prompt,
   Saliency result{.method = options.method,
                   .value = options.value,
                   .contrast = options.contrast,
+                  .contrasts = options.contrast_text,
                   .prompt = static_cast<int64_t>(prompt.size())};
   SaliencyWork work{.model = model, .options = options, .runs = runs, .result = result};
-  read_steps(work, prompt, step_tokens(model, prompt, options));
+  const std::vector<int32_t> tokens = step_tokens(model, prompt, options);
+  check_contrasts(options, tokens);
+  read_steps(work, prompt, tokens);
   work.embeddings = model.embed(result.ids);
   result.shares.assign(result.steps.size() * result.ids.size(), 0.0);
   result.scores.assign(result.shares.size(), 0.0);

@@ -36,7 +36,9 @@ Tensor mean_embedding(const Model& model) {
 
 SaliencyInput SaliencyWork::input(size_t step) const {
   const auto end = result.ids.begin() + result.steps[step].inputs;
-  return {.ids = {result.ids.begin(), end}, .target = result.steps[step].target};
+  return {.ids = {result.ids.begin(), end},
+          .target = result.steps[step].target,
+          .contrast = result.contrast_of(step)};
 }
 
 std::span<const float> SaliencyWork::row(int64_t position) const {

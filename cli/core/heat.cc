@@ -95,6 +95,7 @@ std::string draw_heat_text(std::span<const std::string> pieces, std::span<const 
     }
     used += width;
     text += out.paint(style_of(values[i], full), pieces[i]);
+    if (pieces[i].ends_with("\\n")) used = out.width();  // a token that ends a line
   }
   return text + "\n";
 }

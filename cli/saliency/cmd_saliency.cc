@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <memory>
+#include <optional>
 
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
@@ -20,22 +21,23 @@ struct SaliencyCommandArgs {
   PromptArgs prompt;
   SaliencyArgs saliency;
   std::string show;
-  size_t top_k = 10;
+  std::optional<int> top_k;
   ResultArgs output;
 };
 
 void draw(const Context& context, const SaliencyCommandArgs& args, const Saliency& result,
           const Names& names, const Prompt& prompt, const std::string& what) {
   const Terminal& out = context.out;
-  const bool grid =
-      args.show == "grid" || args.show == "both" || (args.show.empty() && result.steps.size() > 1);
+  const bool text = result.steps.size() > 1 && !args.top_k;
+  const std::string show = !args.show.empty() ? args.show : text ? "text" : "table";
   print(out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size())
                                                      : printable(prompt.text)) +
         "\n" + out.paint(Style::kDim, what) + "\n");
   const SaliencyPicture picture{result, names, out};
-  for (size_t step = 0; args.show != "grid" && step < result.steps.size(); ++step)
-    print("\n" + draw_step(picture, step, args.top_k));
-  if (grid) print("\n" + draw_saliency_grid(picture));
+  if (show == "text") print("\n" + draw_saliency_lines(picture));
+  for (size_t step = 0; (show == "table" || show == "both") && step < result.steps.size(); ++step)
+    print("\n" + draw_step(picture, step, static_cast<size_t>(args.top_k.value_or(10))));
+  if (show == "grid" || show == "both") print("\n" + draw_saliency_grid(picture));
 }
 
 void run(const Context& context, const SaliencyCommandArgs& args) {
@@ -74,21 +76,22 @@ void add_saliency(Command& app, Context& context) {
   add_saliency_options(command, args->saliency);
   const auto group = "Saliency";
   command
-      .add_option("--show", args->show,
-                  "table: each step in detail; grid: steps x tokens; both [table, or both for "
-                  "several steps]")
-      ->check(one_of({"table", "grid", "both"}))
+      .add_option(
+          "--show", args->show,
+          "text: a line a step, its input coloured; table: each step in detail; grid: steps "
+          "x tokens; both: table and grid [table, or text for several steps without --top-k]")
+      ->check(one_of({"text", "table", "grid", "both"}))
       ->type_name("WHAT")
       ->group(group)
       ->not_with("--json");
   command
-      .add_option("--top-k", args->top_k, "Number of tokens to list per step, largest shares first")
+      .add_option("--top-k", args->top_k,
+                  "Number of tokens to list per step, largest shares first [10]")
       ->check(in_range(0, 100000))
-      ->capture_default_str()
       ->type_name("K")
       ->group(group)
       ->not_with("--json")
-      ->not_with("--show", {"grid"});
+      ->not_with("--show", {"text", "grid"});
   add_edit_option(command, args->saliency.edits);
   add_model_options(command, context);
   add_output_options(command, context);

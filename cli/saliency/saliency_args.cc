@@ -20,6 +20,11 @@ void add_step_options(Command& command, SaliencyArgs& args) {
                    "Contrast token: its value is subtracted from the target's", group);
   add_text_option(command, "--continuation", args.continuation, args.continuation_ids,
                   "Text after the prompt, each of whose tokens is explained", group);
+  add_text_option(
+      command, "--contrast-text", args.contrast_text, args.contrast_text_ids,
+      "Contrast text, one token for each explained token: at each step the value of its "
+      "token is subtracted",
+      group);
   command
       .add_option("-n,--generate", args.generate,
                   "Continue the prompt, and explain each of up to N tokens")
@@ -30,6 +35,11 @@ void add_step_options(Command& command, SaliencyArgs& args) {
       ->not_with("--continuation-ids");
   for (const char* name : {"--continuation", "--continuation-ids", "--generate"})
     command.option(name)->not_with("--target")->not_with("--target-id");
+  for (const char* name : {"--contrast-text", "--contrast-text-ids"})
+    command.option(name)
+        ->only_with({{"--continuation"}, {"--continuation-ids"}, {"--generate"}})
+        ->not_with("--contrast")
+        ->not_with("--contrast-id");
 }
 
 void add_method_options(Command& command, SaliencyArgs& args) {
@@ -147,6 +157,9 @@ SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
   if (!args.continuation.empty())
     options.continuation = model.tokenizer().encode(args.continuation);
   if (!args.continuation_ids.empty()) options.continuation = parse_ids(args.continuation_ids);
+  if (!args.contrast_text.empty())
+    options.contrast_text = model.tokenizer().encode(args.contrast_text);
+  if (!args.contrast_text_ids.empty()) options.contrast_text = parse_ids(args.contrast_text_ids);
   if (args.generate > 0) {
     const auto tokenizer = model.shared_tokenizer();
     options.generate = GenerateOptions{.max_new_tokens = args.generate};
@@ -174,6 +187,7 @@ SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
 std::string describe(const SaliencyArgs& args, const Names& names, const SaliencyOptions& options) {
   std::string text = fmt::format("{} of the {}", args.method, value_in_words(options.value));
   if (options.contrast) text += fmt::format(" less that of {}", names.shown(*options.contrast));
+  if (!options.contrast_text.empty()) text += " less that of the contrast text's token";
   switch (options.method) {
     case SaliencyMethod::kSmoothGrad:
       return text + fmt::format(", {} samples of noise {}, seed {}{}", args.samples, args.noise,

@@ -15,7 +15,7 @@ using namespace internal;
 struct SaliencyArgs {
   std::string method = "grad-x-input", of = "logit", rule = "gauss-legendre", baseline = "zero",
               mask = "mean";
-  std::string target, contrast, continuation, continuation_ids;
+  std::string target, contrast, continuation, continuation_ids, contrast_text, contrast_text_ids;
   int target_id = -1, contrast_id = -1, generate = 0;
   int steps = 50, samples = 25, draws = 50;
   double noise = 0.1, budget = 0.15;

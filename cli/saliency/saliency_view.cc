@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "analysis/saliency/words.h"
 #include "cli/core/heat.h"
@@ -29,13 +30,20 @@ std::vector<double> signed_shares(const Saliency& saliency, size_t step) {
     values.push_back(signed_share(saliency, step, static_cast<size_t>(i)));
   return values;
 }
-std::string heading(const SaliencyPicture& p, const SaliencyStep& step) {
-  std::string text = fmt::format("position {}: {}", step.inputs, p.names.shown(step.target));
-  if (p.saliency.contrast)
-    text += fmt::format(" rather than {}", p.names.shown(*p.saliency.contrast));
-  text += fmt::format(", rank {}, {}, logit {:.3f}", thousands(step.rank),
-                      percent(std::exp(step.log_prob)), step.logit);
-  if (p.saliency.contrast)
+
+/// " are rather than  is"
+std::string aim(const SaliencyPicture& p, size_t step) {
+  const std::optional<int32_t> contrast = p.saliency.contrast_of(step);
+  return p.names.shown(p.saliency.steps[step].target) +
+         (contrast ? " rather than " + p.names.shown(*contrast) : "");
+}
+
+std::string heading(const SaliencyPicture& p, size_t at) {
+  const SaliencyStep& step = p.saliency.steps[at];
+  std::string text =
+      fmt::format("position {}: {}, rank {}, {}, logit {:.3f}", step.inputs, aim(p, at),
+                  thousands(step.rank), percent(std::exp(step.log_prob)), step.logit);
+  if (p.saliency.contrast_of(at))
     text += fmt::format("; difference of {} {:.4g}", value_in_words(p.saliency.value), step.value);
   return text + "\n";
 }
@@ -74,15 +82,21 @@ std::string table_line(const SaliencyPicture& p, const Layout& layout, size_t st
   return text + "\n";
 }
 
-/// The tokens with the largest shares first.
+/// A step's inputs, the largest shares first.
+std::vector<size_t> by_share(const SaliencyPicture& p, size_t step) {
+  const auto share = [&](size_t at) { return p.saliency.shares[p.saliency.cell(step, at)]; };
+  std::vector<size_t> order(static_cast<size_t>(p.saliency.steps[step].inputs));
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return share(a) > share(b); });
+  return order;
+}
+
 std::string table(const SaliencyPicture& p, size_t step, size_t top_k) {
   const SaliencyStep& s = p.saliency.steps[step];
   const Layout layout(p.out, s.comparison.has_value());
   const auto share = [&](size_t at) { return p.saliency.shares[p.saliency.cell(step, at)]; };
-  std::vector<size_t> order(static_cast<size_t>(s.inputs));
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return share(a) > share(b); });
+  const std::vector<size_t> order = by_share(p, step);
   std::string text = p.out.paint(Style::kDim, table_head(layout, s.comparison.has_value())) + "\n";
   const size_t shown = std::min(top_k, order.size());
   for (size_t i = 0; i < shown; ++i) text += table_line(p, layout, step, order[i], share(order[0]));
@@ -131,11 +145,42 @@ std::string comparison(const SaliencyPicture& p, const SaliencyStep& step) {
   return text;
 }
 
+/// The end of a step's input, as much as fits.
+std::string coloured_input(const SaliencyPicture& p, size_t step, size_t room) {
+  const std::vector<double> values = signed_shares(p.saliency, step);
+  const double full = largest_size(values);
+  size_t first = values.size(), used = 0;
+  while (first > 0) {
+    const size_t width = display_width(p.names.shown(p.saliency.ids[first - 1]));
+    if (used + width > room) break;
+    used += width;
+    --first;
+  }
+  std::string text = first > 0 ? p.out.paint(Style::kDim, "…") : "";
+  for (size_t i = first; i < values.size(); ++i)
+    text += p.out.paint(heat_style(full > 0 ? values[i] / full : 0.0),
+                        p.names.shown(p.saliency.ids[i]));
+  return text;
+}
+
+/// The same without colours: "␣keys +20 %, The +25 %", as many as fit.
+std::string strongest_inputs(const SaliencyPicture& p, size_t step, size_t room) {
+  const std::vector<double> values = signed_shares(p.saliency, step);
+  std::string text;
+  for (const size_t at : by_share(p, step)) {
+    const std::string next = fmt::format("{}{} {:+.0f} %", text.empty() ? "" : ", ",
+                                         p.names.shown(p.saliency.ids[at]), 100 * values[at]);
+    if (display_width(text) + display_width(next) > room) break;
+    text += next;
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string draw_step(const SaliencyPicture& p, size_t step, size_t top_k) {
   const SaliencyStep& s = p.saliency.steps[step];
-  std::string text = heading(p, s);
+  std::string text = heading(p, step);
   if (p.out.color()) {  // without colours it would be the prompt again
     const std::vector<double> values = signed_shares(p.saliency, step);
     std::vector<std::string> pieces;
@@ -146,6 +191,23 @@ std::string draw_step(const SaliencyPicture& p, size_t step, size_t top_k) {
   if (s.completeness) text += completeness(p, s);
   if (s.comparison) text += comparison(p, s);
   return text;
+}
+
+std::string draw_saliency_lines(const SaliencyPicture& p) {
+  size_t width = 0;
+  for (size_t step = 0; step < p.saliency.steps.size(); ++step)
+    width = std::max(width, display_width(aim(p, step)));
+  width = std::min(width, std::max<size_t>(p.out.width() / 3, 12));
+  const size_t room = p.out.width() > width + 4 ? p.out.width() - width - 4 : 1;
+  std::string text;
+  for (size_t step = 0; step < p.saliency.steps.size(); ++step) {
+    text += p.out.paint(Style::kTitle, left(aim(p, step), width)) + "  " +
+            (p.out.color() ? coloured_input(p, step, room) : strongest_inputs(p, step, room)) +
+            "\n";
+  }
+  return text + (p.out.color() ? heat_legend("against the next token", "for it", p.out)
+                               : "each next token, and the inputs with the largest shares, with "
+                                 "the score's sign\n");
 }
 
 std::string draw_saliency_grid(const SaliencyPicture& p) {

@@ -21,6 +21,10 @@ struct SaliencyPicture {
 /// One step: the text, coloured, and the `top_k` tokens that matter most, a line each.
 std::string draw_step(const SaliencyPicture& picture, size_t step, size_t top_k);
 
+/// A line a step: the next token, and its input, coloured; without colours the inputs that matter
+/// most.
+std::string draw_saliency_lines(const SaliencyPicture& picture);
+
 /// A line a step, a column a token.
 std::string draw_saliency_grid(const SaliencyPicture& picture);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The text with each token coloured by what it does to a next token.
 V.page(result => {
-  const T = result.ids.length, of = (values, step, i) => values[step * T + i], [contrast = null] = result.contrast_token, shares = result.tokens_share, scores = result.tokens_score;
+  const T = result.ids.length, of = (values, step, i) => values[step * T + i], signed = result.contrasts.length > 0, shares = result.tokens_share, scores = result.tokens_score;
   const effect = (name, s) => Object.fromEntries(['value', 'standard_error', 'rank', 'hidden'].map(field => [field, result[`comparison_${name}_${field}`][s]]));
   const steps = Array.from(result.target, (target, s) => ({
     target, inputs: result.inputs[s], rank: result.rank[s], logit: result.logit[s], logProb: result.log_probability[s], value: result.value[s],
@@ -9,8 +9,8 @@ V.page(result => {
     comparison: result.comparison_spans_value && {spans: effect('spans', s), scattered: effect('scattered', s)},
   }));
   const texts = [...result.ids].map(V.token);
-  const aim = step => V.token(steps[step].target), against = contrast === null ? '' : ` rather than ${V.token(contrast)}`;
-  let kind = contrast === null ? 'share' : 'score', kept = 0, shown = 0, sorted = false;
+  const aim = step => V.token(steps[step].target);
+  let kind = signed ? 'score' : 'share', kept = 0, shown = 0, sorted = false;
 
   const largest = step => {
     let most = 0;
@@ -34,7 +34,8 @@ V.page(result => {
   };
   const boxes = texts.map((_, i) => word(result.ids[i], i));
   steps.forEach((step, s) => { if (step.inputs >= T) boxes.push(word(step.target, T)); });
-  const text = V.el('div', {class: 'text'}, boxes);
+  const places = [...result.ids, ...steps.filter(step => step.inputs >= T).map(step => step.target)];
+  const text = V.el('div', {class: 'text'}, boxes.map((box, i) => [box, V.lineEnd(places[i])]));
   const facts = V.el('dl', {class: 'facts'});
   const list = V.el('div', {});
 
@@ -51,11 +52,12 @@ V.page(result => {
   };
   const show = step => {
     shown = step;
+    if (grid && grid.active.row !== step) { grid.active = {row: step, column: 0}; grid.later(); }
     const {completeness, comparison, inputs, rank, logProb, logit, value} = steps[step];
     paint();
     const inWords = e => `${V.signed(e.value)} ± ${V.number(e.standard_error, 3)}, rank ${V.number(e.rank, 3)}, hidden state moved by ${V.percent(e.hidden)}`;
-    V.replace(facts, [['Next token', [V.tokenBox(steps[step].target), against ? [' rather than ', V.tokenBox(contrast)] : null]], ['Rank', V.count(rank)],
-      ['Probability', V.percent(Math.exp(logProb))], ['Logit', V.number(logit)], [`f, the ${result.what}${against ? ' difference' : ''}`, V.number(value)],
+    V.replace(facts, [['Next token', [V.tokenBox(steps[step].target), signed ? [' rather than ', V.tokenBox(result.contrasts[step])] : null]], ['Rank', V.count(rank)],
+      ['Probability', V.percent(Math.exp(logProb))], ['Logit', V.number(logit)], [`f, the ${result.what}${signed ? ' difference' : ''}`, V.number(value)],
       ...(completeness ? [['Completeness', `scores miss f − f(baseline) by ${V.number(completeness.gap, 3)}${!Number.isFinite(completeness.relative) ? '' : ` (${V.percent(completeness.relative)})`}`]] : []),
       ...(comparison ? [['Spans', inWords(comparison.spans)], ['Scattered', inWords(comparison.scattered)]] : []),
     ].map(([term, what]) => [V.el('dt', {}, term), V.el('dd', {}, what)]));
@@ -94,6 +96,7 @@ V.page(result => {
   drawLegend();
   show(steps.length - 1);
   kept = shown;
+  if (grid) requestAnimationFrame(() => grid.moveTo(shown, 0));
   return [
     V.card({title: `${result.method} of the ${result.what}`, wide: true, body: [text], table: () => tableOf(null),
             controls: [V.choice('Show', [['share', 'Share (size only)'], ['score', 'Score (signed)']], kind, choose), legend]}),

@@ -33,6 +33,16 @@ std::vector<T> of_tokens(const Saliency& found, T absent, Of of) {
   return all;
 }
 
+bool has_contrast(const Saliency& found) { return found.contrast || !found.contrasts.empty(); }
+
+/// One a step, or none.
+std::vector<int32_t> contrasts(const Saliency& found) {
+  std::vector<int32_t> ids;
+  for (size_t step = 0; has_contrast(found) && step < found.steps.size(); ++step)
+    ids.push_back(*found.contrast_of(step));
+  return ids;
+}
+
 Table completeness(const Saliency& found) {
   const auto field = [&](const char* name, double Completeness::*member) {
     return Field{name,
@@ -92,7 +102,7 @@ Table tokens(const Saliency& found, bool compared) {
 }
 
 Panel panel(const Saliency& found, const Names& names, const std::string& label) {
-  const bool is_signed = found.contrast.has_value();
+  const bool is_signed = has_contrast(found);
   const std::vector<double>& values = is_signed ? found.scores : found.shares;
   const std::string what =
       fmt::format("{} ({})", is_signed ? "score" : "share", saliency_method_name(found.method));
@@ -137,6 +147,7 @@ Result internal::saliency_result(const Saliency& found, const PageSource& source
        {"log_probability", log_probs, "nats"},
        {.name = "probability", .values = probabilities(log_probs), .derived = true},
        {"value", of_steps(found, [](const SaliencyStep& s) { return s.value; })}}};
+  if (!found.contrasts.empty()) steps.fields.push_back({"contrast", TokenIds{found.contrasts}});
   if (!found.steps.empty() && found.steps[0].completeness)
     steps.parts.push_back(completeness(found));
   if (compared) {
@@ -160,8 +171,7 @@ Result internal::saliency_result(const Saliency& found, const PageSource& source
                 {"of", saliency_value_name(found.value)},
                 {"contrast", found.contrast ? names.json(*found.contrast) : JsonValue(nullptr)}},
       .shown = {{"what", value_in_words(found.value)}},
-      .lists = {{"contrast_token",
-                 TokenIds{found.contrast ? std::vector{*found.contrast} : std::vector<int32_t>()}}},
+      .lists = {{"contrasts", TokenIds{contrasts(found)}}},
       .axes = {{"step", numbered(found.steps.size()), true},
                {"position", numbered(found.ids.size()), true, inputs},
                {"ids", TokenIds{found.ids}}},

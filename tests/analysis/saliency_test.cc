@@ -185,6 +185,51 @@ TEST(Saliency, ContrastIsTheDifferenceOfTheTwo) {
   }
 }
 
+// A contrast text is a contrast token of its own at each step, after the same input.
+TEST(Saliency, AContrastTextIsAlignedStepByStep) {
+  const Model model = lively_model();
+  for (const SaliencyMethod method : kAll) {
+    SCOPED_TRACE(saliency_method_name(method));
+    SaliencyOptions options = quick(method);
+    options.value = SaliencyValue::kLogProb;
+    options.continuation = {3, 17, 60};
+    options.contrast_text = {8, 3, 8};
+    for (const int64_t tokens : {1, 100000}) {
+      options.batch_tokens = tokens;
+      const Saliency found = saliency(model, some_ids(4), options);
+      std::vector<int32_t> input = some_ids(4);
+      for (size_t step = 0; step < 3; ++step) {
+        SaliencyOptions alone = quick(method);
+        alone.value = SaliencyValue::kLogProb;
+        alone.target = options.continuation[step];
+        alone.contrast = options.contrast_text[step];
+        const Saliency one = saliency(model, input, alone);
+        EXPECT_EQ(found.contrast_of(step), options.contrast_text[step]);
+        EXPECT_EQ(found.steps[step].value, one.steps[0].value);
+        EXPECT_EQ(row(found.scores, found, step), one.scores) << "step " << step;
+        input.push_back(options.continuation[step]);
+      }
+    }
+  }
+}
+
+TEST(Saliency, AContrastTextOfAnotherLengthIsRefused) {
+  const Model model = small_model();
+  const auto refused = [&](const SaliencyOptions& options) {
+    return user_error_of([&] { saliency(model, some_ids(3), options); });
+  };
+  EXPECT_EQ(refused({.contrast_text = {4, 5}, .continuation = {1, 2, 3}}),
+            "`contrast_text` has 2 tokens and the continuation 3: expected one for each token; "
+            "change one of the two");
+  EXPECT_EQ(refused({.contrast_text = {4, 5, 6}, .generate = GenerateOptions{.max_new_tokens = 2}}),
+            "`contrast_text` has 3 tokens and the generated text 2: expected one for each token; "
+            "change one of the two");
+  EXPECT_EQ(refused({.contrast = 4, .contrast_text = {4}}),
+            "both `contrast` and `contrast_text`: expected at most one");
+  EXPECT_EQ(refused({.contrast_text = {61}, .continuation = {1}}),
+            "the contrast text's token id 61 is out of range: expected 0..60");
+}
+
 /// Edits under which logits are linear in the embeddings: constant scales and patterns, no MLP.
 /// Half of every position's value reaches every later one.
 Hooks linear_edits() {

@@ -105,6 +105,8 @@ struct SaliencyOptions {
   SaliencyValue value = SaliencyValue::kLogit;
   /// Contrast token: f is the target's value minus this token's value (Yin & Neubig 2022).
   std::optional<int32_t> contrast = {};
+  /// Or a contrast text: a token of its own for each step, after the same input as the target.
+  std::vector<int32_t> contrast_text = {};
 
   // Selection of steps, at most one of the following. None: one step, the model's top-ranked next
   // token.
@@ -170,6 +172,7 @@ struct Saliency {
   SaliencyMethod method = SaliencyMethod::kGradXInput;
   SaliencyValue value = SaliencyValue::kLogit;
   std::optional<int32_t> contrast = {};
+  std::vector<int32_t> contrasts = {};   ///< [S], or empty
   int64_t prompt = 0;                    ///< number of prompt tokens
   std::vector<int32_t> ids = {};         ///< [T] input of the last step
   std::vector<SaliencyStep> steps = {};  ///< [S]
@@ -178,10 +181,15 @@ struct Saliency {
   std::vector<double> scores = {};  ///< [S, T] likewise
 
   size_t cell(size_t step, size_t position) const { return step * ids.size() + position; }
+  /// The contrast token of a step.
+  std::optional<int32_t> contrast_of(size_t step) const {
+    return contrasts.empty() ? contrast : contrasts[step];
+  }
 };
 
 /// Holds the activations of a few inputs at a time, and the gradients of one step. Throws Error
-/// (user) as Model::forward does; for more than one selection of steps; for a text that exceeds the
+/// (user) as Model::forward does; for more than one selection of steps; for a contrast text of
+/// another length than the steps; for a text that exceeds the
 /// context; for a token outside the vocabulary; for options out of range; for a replacement of the
 /// wrong shape or one that the method does not support; and for the deletion of all tokens.
 Saliency saliency(const Model& model, std::span<const int32_t> prompt,
