@@ -57,6 +57,8 @@ V.fill = (element, props, children) => {
 V.replace = (element, ...children) => element.replaceChildren(...children.flat(Infinity).filter(child => child !== null && child !== undefined));
 /** A token as a small box, so that one sees where it begins and ends. */
 V.tokenBox = place => V.el('span', {class: 'token', title: `id ${V.tokenId(place)}`}, V.token(place));
+/** A line break after a token that ends a line. */
+V.lineEnd = place => V.token(place).endsWith('\\n') ? V.el('br') : null;
 
 {
   let count = 0;

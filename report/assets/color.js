@@ -27,10 +27,17 @@
     /** Lines that are told apart; each has its dashes and its mark as well. */
     line: i => (V.dark() ? ['#6db3f2', '#f2a65a', '#c39bea', '#5cc8a8', '#e88bb0', '#d6c85a'] : ['#1f6fb5', '#c2620b', '#7a3fa6', '#12806a', '#b03060', '#7d7000'])[i % 6],
     dashes: i => ['', '7 3', '2 3', '9 3 2 3', '5 5', '12 4'][(i + Math.floor(i / 6)) % 6],
+    /** A line's colour as a shade, 0: that of the page, 1: its own. */
+    shade: (i, part) => {
+      const [line, page] = [V.color.line(i), V.color.page('surface')].map(hex => stops(hex.slice(1))[0]);
+      return page.map((value, c) => Math.round(value + (line[c] - value) * part));
+    },
     /** A colour of the page's stylesheet. */
     page: name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(),
   };
 
+  // For what the browser itself colours anew.
+  V.onTheme(() => { for (let i = 0; i < 6; ++i) document.documentElement.style.setProperty(`--line-${i}`, V.color.line(i)); });
   /** A bar that explains a scale: texts under its ends. */
   V.legend = (color, from, to, low, high) => {
     const canvas = V.el('canvas', {width: 128, height: 1, 'aria-hidden': 'true'});

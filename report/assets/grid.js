@@ -3,7 +3,7 @@
 // them, a click or Enter pins one, Escape lets go.
 {
   const kFont = '12px system-ui, sans-serif', kPad = 6, kWideLabel = 40, kNarrowLabel = 12, kTiny = 8;
-  const kMostHeaderHeight = 104, kMostLabelWidth = 150;
+  const kMostHeaderHeight = 104, kMostLabelWidth = 150, kFade = 28;
 
   /** Text truncated to a width, with an ellipsis at the end. Remembers, since cells are drawn again at every step of a scroll. */
   class Clipper {
@@ -33,6 +33,7 @@
                            onShow: () => {}, onPin: () => {}}, options);
       this.active = {row: 0, column: 0};
       this.pinned = this.hovered = null;
+      this.chosen = false;  // details are about the active cell
       this.canvas = V.el('canvas', {});
       this.space = V.el('div', {class: 'space'}, this.canvas);
       const cell = V.id('cell');
@@ -86,6 +87,7 @@
     }
     /** Without pinning. */
     moveTo(row, column) {
+      this.chosen = true;
       this.active = {row, column};
       this.hovered = null;
       this.reveal();
@@ -138,6 +140,8 @@
       this.box.style.width = `${Math.min(full.width + 2 + (full.height > innerHeight * 0.72 ? 16 : 0), width)}px`;
       this.space.style.width = `${full.width}px`;
       this.space.style.height = `${full.height}px`;
+      if (width !== this.laidOutFor) this.reveal();
+      this.laidOutFor = width;
       this.redraw();
     }
     cellAt(event) {
@@ -153,6 +157,7 @@
               width: this.cellWidth, height: this.rowHeight};
     }
     reveal() {
+      if (!this.cellWidth) return;  // layout() does it
       const {row, column} = this.active, {box} = this, x = column * this.cellWidth, y = row * this.rowHeight;
       const across = box.clientWidth - this.labelWidth - this.cellWidth, down = box.clientHeight - this.topHeight - this.bottomHeight - this.rowHeight;
       if (x < box.scrollLeft) box.scrollLeft = x;
@@ -187,6 +192,7 @@
       const context = canvas.getContext('2d');
       context.setTransform(scale, 0, 0, scale, 0, 0);
       this.paint(context, width, height, box.scrollLeft, box.scrollTop);
+      this.fade(context, width, height);
       this.outline(context, width, height);
     }
     /** A window of width x height onto the picture, at (left, top). */
@@ -211,6 +217,23 @@
       this.paintRows(context, first, last, height, top);
       if (this.above) this.paintColumns(context, this.above, this.corner[0], 0, topHeight, from, to, width, left, true);
       if (this.below) this.paintColumns(context, this.below, this.corner[1], this.belowAt(height, top), bottomHeight, from, to, width, left, false);
+    }
+    /** Edges past which the picture goes on. */
+    fade(context, width, height) {
+      const {box, labelWidth, topHeight} = this, bottom = this.belowAt(height, box.scrollTop);
+      const surface = V.color.page('surface'), [right, below] = [box.scrollWidth - width - box.scrollLeft, box.scrollHeight - height - box.scrollTop];
+      const edge = (there, x, y, dx, dy, w, h) => {
+        if (there < 1) return;
+        const gradient = context.createLinearGradient(x, y, x + dx, y + dy);
+        gradient.addColorStop(0, surface);
+        gradient.addColorStop(1, `${surface}00`);
+        context.fillStyle = gradient;
+        context.fillRect(Math.min(x, x + dx), Math.min(y, y + dy), w, h);
+      };
+      edge(box.scrollLeft, labelWidth, 0, kFade, 0, kFade, height);
+      edge(right, width, 0, -kFade, 0, kFade, height);
+      edge(box.scrollTop, labelWidth, topHeight, 0, kFade, width, kFade);
+      edge(below, labelWidth, bottom, 0, -kFade, width, kFade);
     }
     /** Below the last row, or at the lower edge while there are more rows. */
     belowAt(height, top) { return Math.min(height - this.bottomHeight, this.topHeight + this.rows.length * this.rowHeight - top); }
@@ -295,7 +318,8 @@
       context.rect(this.labelWidth - 1, this.topHeight - 1, width, height - this.topHeight - this.bottomHeight + 2);
       context.clip();
       if (this.hovered) around(this.hovered, V.color.page('ink'), 1.5);
-      if (this.pinned || document.activeElement === this.box) around(this.active, V.color.page('focus'), 2.5);
+      const focused = this.pinned || document.activeElement === this.box;
+      if (focused || this.chosen) around(this.active, V.color.page('focus'), focused ? 2.5 : 1.5);
       if (this.pinned) around(this.pinned, V.color.page('focus'), 2.5);
       context.restore();
     }

@@ -1,9 +1,81 @@
 // SPDX-License-Identifier: MIT
 // The logit lens: layers by positions, a cell in detail, and the way of a rank through the layers.
+/** The watched tokens of cell i, which of them is ahead, and its share of their probability. */
+const watchedAt = (lens, i) => {
+  const W = lens.watch.length;
+  const each = Array.from(lens.watch, (token, w) => ({token, slot: w, rank: lens.watch_rank[i * W + w], logProb: lens.watch_log_probability[i * W + w]}));
+  const most = Math.max(...each.map(({logProb}) => logProb)), sum = each.reduce((all, {logProb}) => all + Math.exp(logProb - most), 0);
+  return {each, first: each.findIndex(({logProb}) => logProb === most), share: 1 / sum};
+};
+/** The shade of the one that is ahead: its own colour, deeper the more it has of their probability. */
+const aheadShade = (lens, i) => {
+  const {first, share} = watchedAt(lens, i), least = 1 / lens.watch.length;
+  return first < 0 ? null : V.color.shade(first, 0.15 + 0.6 * (share - least) / (1 - least));
+};
+const shadeAhead = (element, lens, i) => {
+  const rgb = lens.watch.length > 1 ? aheadShade(lens, i) : null;
+  element.style.background = rgb ? V.color.css(rgb) : '';
+  element.style.color = rgb ? V.color.on(rgb) : '';
+};
+/** A line a watched token: its colour, its rank and its probability; the one that is ahead is shaded. */
+const watchedList = (lens, i) => {
+  const {each, first} = watchedAt(lens, i);
+  const lines = each.map(({token, slot, rank, logProb}) => V.el('li', {class: slot === first ? 'ahead' : null}, V.key(slot), V.tokenBox(token), V.el('b', {}, `rank ${V.count(rank)}`), V.el('span', {}, V.percent(Math.exp(logProb)))));
+  if (lines[first]) shadeAhead(lines[first], lens, i);
+  return V.el('ul', {class: 'watched'}, lines);
+};
+const watchedKeys = lens => V.el('div', {class: 'legend'}, Array.from(lens.watch, (token, w) => V.el('span', {}, V.key(w), ' ', V.tokenBox(token))));
+const watchedSeries = (lens, column) => Array.from(lens.watch, (token, w) => ({
+  name: V.token(token), slot: w, values: Array.from(lens.rows, (_, row) => lens.watch_rank[(row * lens.position.length + column) * lens.watch.length + w])}));
+
+/** Texts beside each other, each at the same place from its end, with the same colours. */
+const together = results => {
+  const watched = [...results[0].watch].join();
+  if (watched === '' || results.some(lens => [...lens.watch].join() !== watched)) return null;
+  const places = Math.min(...results.map(lens => lens.position.length));
+  const columnOf = (lens, back) => lens.position.length - 1 - back;
+  let back = 0;
+  const one = lens => {
+    const last = Math.max(lens.vocab, 2);
+    const lines = V.lines({label: `Ranks of the watched tokens by layer: ${lens.label}`, x: lens.rows, series: watchedSeries(lens, columnOf(lens, 0)), scale: 'rank', range: [1, last], xName: 'layer', yName: 'rank (1 is best)', format: V.count});
+    const where = V.el('p', {class: 'note'}), body = V.el('tbody', {});
+    const fill = () => {
+      const column = columnOf(lens, back), columns = lens.position.length;
+      V.replace(where, `Position ${lens.position[column]}, after `, V.tokenBox(lens.token[column]));
+      V.replace(body, [...lens.rows.keys()].reverse().map(row => {
+        const i = row * columns + column, {each, first} = watchedAt(lens, i);
+        const cells = each.map(({slot, rank, logProb}) => V.el('td', {class: slot === first ? 'number ahead' : 'number'}, V.count(rank), V.el('small', {}, V.percent(Math.exp(logProb)))));
+        if (cells[first]) shadeAhead(cells[first], lens, i);
+        return V.el('tr', {}, V.el('th', {scope: 'row'}, lens.rows[row]), cells);
+      }));
+    };
+    V.onTheme(fill);
+    fill();
+    const head = V.el('tr', {}, V.el('th', {scope: 'col'}, 'layer'), Array.from(lens.watch, (token, w) => V.el('th', {scope: 'col', class: 'number'}, V.key(w), ' ', V.tokenBox(token))));
+    const element = V.el('div', {class: 'pair'}, V.el('h3', {}, lens.label), where, lines.element, V.el('div', {class: 'scroll', tabindex: 0}, V.el('table', {}, V.el('thead', {}, head), body)));
+    return {element, update: () => { fill(); lines.set({series: watchedSeries(lens, columnOf(lens, back))}); }};
+  };
+  const pairs = results.map(one);
+  const words = Array.from({length: places}, (_, b) => `${-1 - b}: after ${results.map(lens => V.token(lens.token[columnOf(lens, b)])).join(' / ')}`.replace('-', '−'));
+  const card = V.card({
+    title: 'Side by side', wide: true, note: 'The watched tokens after each layer, in the same colours for all texts; in each row the likeliest of them is shaded.',
+    controls: [places > 1 ? V.select('Position', words, 0, to => { back = to; pairs.forEach(pair => pair.update()); card.update(); }) : null, watchedKeys(results[0])],
+    body: [V.el('div', {class: 'pairs'}, pairs.map(({element}) => element))],
+    table: () => ({
+      head: ['text', 'site', 'position', ...Array.from(results[0].watch).flatMap(place => [`rank of ${V.token(place)}`, `log-probability of ${V.token(place)}`]), 'ahead'],
+      rows: results.flatMap(lens => lens.site.map((site, row) => {
+        const column = columnOf(lens, back), {each, first} = watchedAt(lens, row * lens.position.length + column);
+        return [lens.label, site, lens.position[column], ...each.flatMap(({rank, logProb}) => [rank, logProb]), first < 0 ? null : V.token(lens.watch[first])];
+      })),
+    }),
+  });
+  return card;
+};
+
 V.page(lens => {
   const rows = lens.rows.length, columns = lens.position.length, K = lens.top.length, W = lens.watch.length, last = Math.max(lens.vocab, 2);
   const texts = [...lens.token].map(V.token), targets = [...lens.target].map(V.token);
-  let colour = 'rank', cell = K > 0 && !lens.prompt ? 'token' : 'rank';
+  let colour = W > 1 ? 'watch' : 'rank', cell = W > 1 ? 'watch' : K > 0 && !lens.prompt ? 'token' : 'rank';
   // The picture has the last layer on top, as the model is drawn; arrays begin with the first.
   const at = (row, column) => (rows - 1 - row) * columns + column;
   const name = (row, column) => `${lens.site[rows - 1 - row]}, position ${lens.position[column]}`;
@@ -22,12 +94,14 @@ V.page(lens => {
   const describe = (row, column) => {
     const i = at(row, column);
     return `${name(row, column)}, after ${texts[column]}: ${K > 0 ? `says ${V.token(lens.top_token[i * K])} ${V.percent(top(i, 0).probability)}; ` : ''}` +
-           `target ${targets[column]} rank ${V.count(lens.target_rank[i])}, ${V.percent(Math.exp(lens.target_log_probability[i]))}`;
+           `target ${targets[column]} rank ${V.count(lens.target_rank[i])}, ${V.percent(Math.exp(lens.target_log_probability[i]))}` +
+           watchedAt(lens, i).each.map(({token, rank}) => `; ${V.token(token)} rank ${V.count(rank)}`).join('');
   };
   const show = (row, column, pinned) => {
     const i = at(row, column);
     V.replace(detail, V.el('p', {class: 'where'}, name(row, column), ', after ', V.tokenBox(lens.token[column]), pinned ? V.el('span', {class: 'muted'}, ' · pinned') : null),
               V.el('dl', {class: 'facts'}, facts(i).map(([term, text]) => [V.el('dt', {}, term), V.el('dd', {}, text)])),
+              W > 0 ? [V.el('h3', {}, 'Watched'), watchedList(lens, i)] : null,
               K > 0 ? [V.el('h3', {}, 'Likeliest next tokens'), V.bars(Array.from({length: K}, (_, k) => {
                 const {token, probability} = top(i, k);
                 return {name: V.tokenBox(token), value: probability};
@@ -38,10 +112,10 @@ V.page(lens => {
   // --- one position through the layers
 
   let shownColumn = -1;
+  // A watched token has the same colour whatever follows; what follows comes after them.
   const series = column => [
-    {name: targets[column], values: Array.from({length: rows}, (_, row) => lens.target_rank[row * columns + column])},
-    ...Array.from({length: W}, (_, w) => w).filter(w => lens.watch[w] !== lens.target[column]).map(
-        w => ({name: V.token(lens.watch[w]), values: Array.from({length: rows}, (_, row) => lens.watch_rank[(row * columns + column) * W + w])})),
+    ...watchedSeries(lens, column),
+    ...(lens.watch.includes(lens.target[column]) ? [] : [{name: targets[column], slot: W, values: Array.from({length: rows}, (_, row) => lens.target_rank[row * columns + column])}]),
   ];
   const rise = V.lines({label: 'Rank by layer', x: lens.rows, series: series(0), scale: 'rank', range: [1, last], xName: 'layer', yName: 'rank (1 is best)', format: V.count});
   const riseTitle = V.el('p', {class: 'note'});
@@ -65,20 +139,23 @@ V.page(lens => {
   // --- the picture
 
   const colours = {rank: i => V.color.rank(lens.target_rank[i], last), probability: i => V.color.amount(Math.exp(lens.target_log_probability[i])), top: i => V.color.amount(top(i, 0).probability),
+                   watch: i => W > 1 ? aheadShade(lens, i) : V.color.rank(lens.watch_rank[i], last),
                    entropy: i => V.color.amount(lens.entropy[i] / entropyMost), kl: i => V.color.amount(lens.kl[i] / klMost)};
-  const written = {token: i => V.token(lens.top_token[i * K]), rank: i => V.count(lens.target_rank[i]), probability: i => V.percent(Math.exp(lens.target_log_probability[i]))};
+  const written = {token: i => V.token(lens.top_token[i * K]), rank: i => V.count(lens.target_rank[i]), probability: i => V.percent(Math.exp(lens.target_log_probability[i])),
+                   watch: i => watchedAt(lens, i).each.map(({rank}) => V.count(rank)).join(' · ')};
   const grid = V.grid({
     label: `${rows} layers by ${columns} positions`, rows: [...lens.rows].reverse(), above: targets, below: texts, corner: ['follows', 'text'],
-    minWidth: 58, maxWidth: 108, cellHeight: 25, describe, onShow: show,
+    minWidth: 58 + 26 * Math.min(Math.max(W - 1, 0), 3), maxWidth: Math.max(108, 58 + 26 * W), cellHeight: 25, describe, onShow: show,
     color: (row, column) => colours[colour](at(row, column)), text: (row, column) => written[cell](at(row, column)), mark: (row, column) => hits(at(row, column)),
     tip: (row, column) => {
       const i = at(row, column), best = Array.from({length: Math.min(K, 3)}, (_, k) => top(i, k));
       return [V.el('div', {class: 'muted'}, name(row, column)), best.map(({token, probability}) => V.el('div', {class: 'row'}, V.tokenBox(token), V.el('span', {}, V.percent(probability)))),
-              V.el('div', {class: 'row'}, V.el('span', {class: 'muted'}, `rank of ${targets[column]}`), V.el('b', {}, V.count(lens.target_rank[i])))];
+              V.el('div', {class: 'row'}, V.el('span', {class: 'muted'}, `rank of ${targets[column]}`), V.el('b', {}, V.count(lens.target_rank[i]))), W > 0 ? watchedList(lens, i) : null];
     },
   });
   const legends = {
     rank: () => V.legend(part => V.color.rank(last ** (1 - part), last), 0, 1, `rank ${V.count(last)}`, 'rank 1'),
+    watch: () => W > 1 ? watchedKeys(lens) : legends.rank(),
     probability: () => V.legend(V.color.amount, 0, 1, '0 %', '100 %'),
     top: () => V.legend(V.color.amount, 0, 1, '0 %', '100 %'),
     entropy: () => V.legend(V.color.amount, 0, 1, '0 nats', `${V.number(entropyMost, 3)} nats`),
@@ -88,12 +165,12 @@ V.page(lens => {
   const picture = V.card({
     title: 'Layers by positions', wide: true, table: () => V.flat(lens), body: [grid.element],
     controls: [
-      V.choice('Colour', [['rank', 'Rank'], ['probability', 'Probability'], ...(K > 0 ? [['top', 'Confidence']] : []), ['entropy', 'Entropy'], ...(lens.kl ? [['kl', 'KL']] : [])], colour, to => {
+      V.choice('Colour', [...(W > 0 ? [['watch', W > 1 ? 'Ahead' : 'Watched']] : []), ['rank', 'Rank'], ['probability', 'Probability'], ...(K > 0 ? [['top', 'Confidence']] : []), ['entropy', 'Entropy'], ...(lens.kl ? [['kl', 'KL']] : [])], colour, to => {
         colour = to;
         V.replace(legend, legends[to]());
         grid.redraw();
       }),
-      V.choice('Cells', [...(K > 0 ? [['token', 'Token']] : []), ['rank', 'Rank'], ['probability', 'Probability']], cell, to => { cell = to; grid.redraw(); }),
+      V.choice('Cells', [...(W > 0 ? [['watch', 'Watched']] : []), ...(K > 0 ? [['token', 'Token']] : []), ['rank', 'Rank'], ['probability', 'Probability']], cell, to => { cell = to; grid.redraw(); }),
       legend,
     ],
   });
@@ -111,9 +188,11 @@ V.page(lens => {
     V.onTheme(paint);
     paint();
     return V.card({title: 'What was generated', wide: true, note: 'The prompt, then each new token with its rank in the model\u2019s own output. Point at one to follow it through the layers.',
-                   body: [V.el('div', {class: 'text'}, [...lens.ids.slice(0, lens.prompt)].map(place => V.el('span', {class: 'word'}, V.token(place), V.el('small', {}, '\u00a0'))), buttons)],
+                   body: [V.el('div', {class: 'text'}, [...lens.ids.slice(0, lens.prompt)].map(place => [V.el('span', {class: 'word'}, V.token(place), V.el('small', {}, '\u00a0')), V.lineEnd(place)]),
+                                                                      buttons.map((button, column) => [button, V.lineEnd(lens.target[column])]))],
                    table: () => ({head: ['step', 'position', 'token', 'rank', 'log-probability'], rows: targets.map((text, column) => [column, lens.position[column], text, lens.target_rank[at(0, column)], lens.target_log_probability[at(0, column)]])})});
   };
+  V.onTheme(() => { if (detail.isConnected && shownColumn >= 0) show(grid.shown.row, grid.shown.column, Boolean(grid.pinned)); });
   requestAnimationFrame(() => grid.moveTo(0, columns - 1));
   return [generation(), picture, riseCard, detailCard];
-});
+}, together);

@@ -11,11 +11,17 @@
   const command = document.getElementById('copy-command');
   if (command) command.addEventListener('click', () => V.copy(command, document.getElementById('command').textContent, 'the command'));
 
-  /** `draw(result)` gives the views of one result; several results get a list to choose from. */
-  V.page = draw => {
-    const place = V.el('div', {class: 'views'});
+  /** `draw(result)` gives the views of one result; several results get a list to choose from. `together(results)`: views of all of them. */
+  V.page = (draw, together = () => null) => {
+    const place = V.el('div', {class: 'views'}), all = V.data.results.length > 1 ? together(V.data.results) : null;
     const show = i => V.replace(place, draw(V.data.results[i]));
-    V.replace(main, V.data.results.length > 1 ? V.select('Text', V.data.results.map((result, i) => `${i + 1}: ${result.label}`), 0, show) : null, place);
+    const choose = i => {
+      const {label} = V.data.results[i];
+      document.querySelector('header .subtitle').textContent = label;
+      document.title = `${document.querySelector('h1').textContent}: ${label}`;
+      show(i);
+    };
+    V.replace(main, all ? V.el('div', {class: 'views together'}, all) : null, V.data.results.length > 1 ? V.select('Text', V.data.results.map((result, i) => `${i + 1}: ${result.label}`), 0, choose) : null, place);
     show(0);
   };
 }

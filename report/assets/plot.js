@@ -25,7 +25,7 @@
                                                            : {place: value => 1 - (value - low) / (high - low || 1), ticks: niceSteps(low, high, 5)};
 
   class Lines {
-    /** {label, x: [text], series: [{name, values, low, high, color, faint}], scale: 'linear' | 'rank', range: [low, high], xName, yName, format, onShow(at)} */
+    /** {label, x: [text], series: [{name, values, low, high, slot, faint}], scale: 'linear' | 'rank', range: [low, high], xName, yName, format, onShow(at)} */
     constructor(options) {
       Object.assign(this, {scale: 'linear', range: null, xName: '', yName: '', format: V.number, onShow: () => {}, marks: []}, options);
       this.at = this.x.length - 1;
@@ -77,11 +77,10 @@
           'span', {class: 'series'}, this.key(i), `${line.name} `, V.el('b', {}, this.format(line.values[at])),
           line.low ? V.el('span', {class: 'muted'}, ` (${this.format(line.low[at])} to ${this.format(line.high[at])})`) : null)));
     }
-    key(i) {
-      return V.svg('svg', {class: 'key', width: 26, height: 10, 'aria-hidden': 'true'},
-                   V.svg('line', {x1: 0, x2: 26, y1: 5, y2: 5, stroke: this.colorOf(i), 'stroke-width': 2.5, 'stroke-dasharray': V.color.dashes(i)}));
-    }
-    colorOf(i) { return this.series[i].faint ? V.color.page('muted') : V.color.line(i); }
+    key(i) { return V.key(this.slot(i), this.series[i].faint); }
+    /** Which colour and dashes a line has: its own where it names one, else the next. */
+    slot(i) { return this.series[i].slot ?? i; }
+    colorOf(i) { return this.series[i].faint ? V.color.page('muted') : V.color.line(this.slot(i)); }
     across(i) { return kMargin.left + (this.x.length > 1 ? i / (this.x.length - 1) : 0.5) * (this.width - kMargin.left - kMargin.right); }
 
     bounds() {
@@ -126,10 +125,13 @@
         pen = 'L';
         if (line.values.length <= 64) dots.push(V.svg('circle', {cx: this.across(at), cy: down(value), r: 3, fill: this.colorOf(i)}));
       });
-      return V.svg('g', {class: 'line'}, V.svg('path', {d: path, stroke: this.colorOf(i), 'stroke-dasharray': V.color.dashes(i)}), dots);
+      return V.svg('g', {class: 'line'}, V.svg('path', {d: path, stroke: this.colorOf(i), 'stroke-dasharray': V.color.dashes(this.slot(i))}), dots);
     }
   }
   V.lines = options => new Lines(options);
+  /** A piece of a line, to name it by. */
+  V.key = (slot, faint = false) => V.svg('svg', {class: 'key', width: 26, height: 10, 'aria-hidden': 'true'},
+                                                      V.svg('line', {x1: 0, x2: 26, y1: 5, y2: 5, style: `stroke: var(--${faint ? 'muted' : `line-${slot % 6}`})`, 'stroke-width': 2.5, 'stroke-dasharray': V.color.dashes(slot)}));
 
   /** Bars from zero to both sides: items [{name: node or text, value, note}], largest size = a full bar. */
   V.bars = (items, {format = V.number, signed = false, most = null} = {}) => {

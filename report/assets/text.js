@@ -88,7 +88,7 @@
         const text = V.token(this.places[i]);
         const word = V.el('span', {class: this.gap(i) && i > from ? 'word gap' : 'word', role: 'option', id: V.id('token'), 'data-at': i}, text === '' ? '\u00a0' : text, this.small ? V.el('small', {}) : null);
         this.words.push(word);
-        all.push(word, text.endsWith('\\n') ? V.el('br') : null);
+        all.push(word, V.lineEnd(this.places[i]));
       }
       V.replace(this.box, all);
       this.parts.hidden = this.places.length <= kPart;

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "report/page.h"
@@ -44,22 +45,25 @@ Table looked_up(const std::string& name, std::vector<std::string> axes,
                      {"log_probability", log_probs, "nats"}}};
 }
 
-LinesPanel lines(const Lens& lens, const Names& names, const Result& result) {
+/// Of one position. A watched token is the same line in each text, whatever follows there.
+LinesPanel lines(const Lens& lens, const Names& names, const Result& result, size_t position) {
   LinesPanel panel{.title = result.label,
                    .x_name = "layer",
                    .y_name = "rank",
                    .x = site_labels(std::get<std::vector<std::string>>(result.axes[0].labels)),
                    .series = {},
                    .ranks = true};
-  panel.series.push_back({.name = names.shown(lens.targets[0]),
-                          .values = {lens.target_ranks.begin(), lens.target_ranks.end()}});
-  for (size_t w = 0; w < lens.watch.size(); ++w) {
-    if (lens.watch[w] == lens.targets[0]) continue;
-    LinesPanel::Series series{.name = names.shown(lens.watch[w]), .values = {}};
+  const auto add = [&](int32_t token, auto&& rank) {
+    LinesPanel::Series series{.name = names.shown(token), .values = {}};
     for (size_t row = 0; row < lens.rows(); ++row)
-      series.values.push_back(lens.watch_ranks[row * lens.watch.size() + w]);
+      series.values.push_back(rank(lens.cell(row, position)));
     panel.series.push_back(std::move(series));
-  }
+  };
+  for (size_t w = 0; w < lens.watch.size(); ++w)
+    add(lens.watch[w], [&](size_t cell) { return lens.watch_ranks[cell * lens.watch.size() + w]; });
+  const int32_t target = lens.targets[position];
+  if (std::ranges::find(lens.watch, target) == lens.watch.end())
+    add(target, [&](size_t cell) { return lens.target_ranks[cell]; });
   return panel;
 }
 
@@ -145,10 +149,10 @@ Result internal::lens_result(const Lens& lens, const PageSource& source) {
                             .fields = {{"token", TokenIds{tokens_at(lens)}},
                                        {"target", TokenIds{lens.targets}}}},
                            std::move(cells)}};
-  if (lens.positions.size() == 1)
-    result.panels.emplace_back(lines(lens, names, result));
-  else
-    result.panels.emplace_back(lens_heat(lens, source, LensCell::kToken));
+  const size_t positions = lens.positions.size();
+  if (positions != 1) result.panels.emplace_back(lens_heat(lens, source, LensCell::kToken));
+  if (positions == 1 || (positions > 1 && !lens.watch.empty()))
+    result.panels.emplace_back(lines(lens, names, result, positions - 1));
   return result;
 }
 

@@ -116,6 +116,7 @@ TEST_F(LensPage, CellsHaveTheColourOfTheirRank) {
       "g.canvas.getContext('2d').getImageData(g.labelWidth + 4, g.topHeight + row * g.rowHeight + "
       "4, 1, 1).data; "
       "return [...at].slice(0, 3).join(); })";
+  tab.click_on("input[value=rank] + label");
   EXPECT_EQ(tab.eval(pixel + "(0)"), "85,42,115");    // 552a73, the scale's full end
   EXPECT_EQ(tab.eval(pixel + "(1)"), "247,246,250");  // f7f6fa, its empty one
   tab.click_on("input[value=entropy] + label");
@@ -162,6 +163,130 @@ TEST_F(LensPage, TablesAreOpenedAndHoldTheNumbers) {
   const auto tsv = tab.eval("document.querySelector('.card').numbers.tsv()").get<std::string>();
   EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\n'), 25);
   EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\t'), 25 * 16);
+}
+
+/// [r, g, b] of the first grid's canvas, x and y in JavaScript with the grid as `g`.
+std::string pixel_of(Tab& tab, const std::string& x, const std::string& y) {
+  return tab.eval("(g => [...g.canvas.getContext('2d').getImageData(" + x + ", " + y +
+                  ", 1, 1).data].slice(0, 3).join())(document.querySelector('.grid-frame').grid)");
+}
+
+TEST_F(LensPage, TheSelectedCellIsOutlinedAndInViewOnLoad) {
+  const Lens lens = testing::made_up_lens(4, 300, 0, 0, 17);
+  Tab& tab = show(lens_page({&lens, 1}, source_));
+  const char* x = "g.rectOf(0, 299).left - g.canvas.getBoundingClientRect().left + 20";
+  EXPECT_EQ(tab.eval("document.activeElement === document.body"), true);
+  EXPECT_TRUE(testing::says(tab.text(".detail"), "position 299"));
+  EXPECT_EQ(tab.eval("(g => { const at = g.rectOf(0, 299), box = g.box.getBoundingClientRect(); "
+                     "return at.left >= box.left && at.left + at.width <= box.right + 1; "
+                     "})(document.querySelector('.grid-frame').grid)"),
+            true);
+  EXPECT_EQ(pixel_of(tab, x, "g.topHeight - 1"), "210,80,10");  // d2500a, the page's focus
+}
+
+TEST_F(LensPage, EdgesFadeWhereTheGridGoesOn) {
+  Lens lens = testing::made_up_lens(4, 300, 0, 0, 17);
+  std::fill(lens.target_ranks.begin(), lens.target_ranks.end(), 1);
+  Tab& tab = show(lens_page({&lens, 1}, source_));
+  const char *left = "g.labelWidth + 1", *right = "g.canvas.width - 6", *y = "g.topHeight + 30";
+  const auto bright = [&](const char* x) {
+    return std::stoi(pixel_of(tab, x, y)) > 200;  // the cell's red is 85, the page's 255
+  };
+  EXPECT_TRUE(bright(left));  // the last column is shown
+  EXPECT_FALSE(bright(right));
+  tab.eval("document.querySelector('.grid').scrollLeft = 0");
+  tab.settle();
+  EXPECT_FALSE(bright(left));
+  EXPECT_TRUE(bright("g.canvas.width - 2"));
+}
+
+/// Two texts, of the second of which a watched token is what follows.
+std::vector<Lens> a_pair() {
+  std::vector<Lens> pair = {testing::made_up_lens(4, 6, 3, 2, 17),
+                            testing::made_up_lens(4, 5, 3, 2, 17, 99)};
+  pair[0].watch = pair[1].watch = {10, 4};
+  pair[0].targets.assign(6, 14);
+  pair[1].targets.assign(5, 10);
+  return pair;
+}
+
+TEST_F(LensPage, TextsAreSideBySideInTheSameColours) {
+  const std::vector<Lens> pair = a_pair();
+  Tab& tab = show(lens_page(pair, source_));
+  const auto strokes = [&](const std::string& where) {
+    return tab.eval("[...document.querySelectorAll('" + where +
+                    " .line path')].slice(0, 2).map(line => line.getAttribute('stroke')).join()");
+  };
+  const Json colours = tab.eval("[V.color.line(0), V.color.line(1)].join()");
+  EXPECT_EQ(strokes(".pair:nth-child(1)"), colours);
+  EXPECT_EQ(strokes(".pair:nth-child(2)"), colours);
+  EXPECT_EQ(strokes(".rise"), colours);
+  // In each row the likelier token is shaded, whichever that is; the last layer is on top.
+  const auto shaded = [&](size_t text, size_t row) {
+    return tab.eval(
+        "[...document.querySelectorAll('.pair:nth-child(" + std::to_string(text + 1) +
+        ") tbody tr')[" + std::to_string(row) +
+        "].querySelectorAll('td')].map(td => td.style.background !== '' ? 1 : 0).join()");
+  };
+  const Json rows = numbers("0");
+  ASSERT_EQ(rows.size(), 8u);
+  for (size_t text = 0; text < 2; ++text) {
+    const Lens& lens = pair[text];
+    for (size_t row = 0; row < 4; ++row) {
+      const size_t cell = 2 * lens.cell(3 - row, lens.positions.size() - 1);
+      const bool first = lens.watch_log_probs[cell] > lens.watch_log_probs[cell + 1];
+      EXPECT_EQ(shaded(text, row), first ? "1,0" : "0,1") << text << " " << row;
+      const Json& numbers = rows[text * 4 + 3 - row];
+      EXPECT_EQ(numbers["ahead"], shown(source_, lens.watch[first ? 0 : 1]));
+      EXPECT_EQ(numbers["rank of " + shown(source_, 10)], lens.watch_ranks[cell]);
+    }
+  }
+  // Another place from the end, of both.
+  tab.eval(
+      "(() => { const s = document.querySelector('.together select'); s.selectedIndex = 2; "
+      "s.dispatchEvent(new Event('change')); })()");
+  tab.settle();
+  EXPECT_TRUE(testing::says(tab.text(".pair:nth-child(1)"), "Position 3, after"));
+  EXPECT_TRUE(testing::says(tab.text(".pair:nth-child(2)"), "Position 2, after"));
+  expect_sound("lens-pair");
+}
+
+TEST_F(LensPage, TheHeadingFollowsTheChosenText) {
+  const std::vector<Lens> pair = a_pair();
+  Tab& tab = show(lens_page(pair, source_));
+  const std::string first = tab.text(".subtitle");
+  tab.eval(
+      "(() => { const s = document.querySelector('main > .select select'); s.selectedIndex = 1; "
+      "s.dispatchEvent(new Event('change')); })()");
+  tab.settle();
+  EXPECT_EQ(tab.text(".subtitle"), tab.eval("V.data.results[1].label"));
+  EXPECT_NE(tab.text(".subtitle"), first);
+  EXPECT_EQ(tab.eval("document.title"), tab.eval("'Logit lens: ' + V.data.results[1].label"));
+  // The colours are those of the first text, although a watched token is what follows here.
+  EXPECT_EQ(tab.eval("[...document.querySelectorAll('.rise .line path')].map(line => "
+                     "line.getAttribute('stroke')).join()"),
+            tab.eval("[V.color.line(0), V.color.line(1)].join()"));
+}
+
+TEST_F(LensPage, WatchedRanksAreInGridCardAndTip) {
+  Tab& tab = show(page());
+  const size_t cell = at(1, 3);
+  const auto [x, y] = this->cell(1, 3);
+  tab.move(x, y);
+  const std::string ranks[] = {"rank " + std::to_string(lens_.watch_ranks[2 * cell]),
+                               "rank " + std::to_string(lens_.watch_ranks[2 * cell + 1])};
+  for (const char* where : {".detail .watched", ".tip .watched"}) {
+    EXPECT_TRUE(testing::says(tab.text(where), ranks[0], ranks[1]));
+    const bool first = lens_.watch_log_probs[2 * cell] > lens_.watch_log_probs[2 * cell + 1];
+    EXPECT_EQ(tab.eval("[...document.querySelectorAll('" + std::string(where) +
+                       " li')].map(li => li.classList.contains('ahead')).indexOf(true)"),
+              first ? 0 : 1);
+  }
+  tab.click(x, y);
+  EXPECT_TRUE(testing::says(spoken(), ranks[0], ranks[1]));
+  EXPECT_EQ(tab.eval("document.querySelector('.grid-frame').grid.text(1, 3)"),
+            std::to_string(lens_.watch_ranks[2 * cell]) + " · " +
+                std::to_string(lens_.watch_ranks[2 * cell + 1]));
 }
 
 // --- saliency
@@ -236,6 +361,39 @@ TEST_F(SaliencyPage, AContrastIsShownBySignsFirst) {
             expected);
   EXPECT_TRUE(testing::says(tab.text(".facts"), "rather than"));
   expect_sound("saliency-contrast");
+}
+
+TEST_F(SaliencyPage, LinesBreakWhereTheTextBreaksThem) {
+  const Saliency saliency = made_up(false);  // the fourth token is a line break
+  Tab& tab = show(saliency_page({&saliency, 1}, source_));
+  EXPECT_EQ(tab.eval("[...document.querySelector('.text').children].findIndex(e => e.tagName === "
+                     "'BR')"),
+            4);
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.text br').length"), 1);
+}
+
+TEST_F(SaliencyPage, EachStepHasTheContrastTextsToken) {
+  Saliency saliency = made_up(false);
+  saliency.contrasts = {2, 3, 16};
+  Tab& tab = show(saliency_page({&saliency, 1}, source_));
+  EXPECT_EQ(tab.eval("document.querySelector('input[value=score]').checked"), true);
+  for (const int step : {0, 1, 2}) {
+    tab.click_on("button.word[data-step='" + std::to_string(step) + "']");
+    EXPECT_TRUE(testing::says(
+        tab.text(".facts"),
+        "rather than " + shown(source_, saliency.contrasts[static_cast<size_t>(step)])));
+  }
+}
+
+TEST_F(SaliencyPage, ALongTextScrolls) {
+  Saliency saliency = made_up(false);
+  saliency.ids.assign(1500, 10);
+  saliency.steps = {{.inputs = 1500, .target = 7, .rank = 1}};
+  saliency.shares.assign(1500, 1.0 / 1500);
+  saliency.scores.assign(1500, 0.5);
+  Tab& tab = show(saliency_page({&saliency, 1}, source_));
+  EXPECT_LT(tab.eval("document.querySelector('.text').clientHeight").get<int>(), 600);
+  EXPECT_GT(tab.eval("document.querySelector('.text').scrollHeight").get<int>(), 1200);
 }
 
 // --- attribution and patching

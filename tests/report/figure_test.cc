@@ -96,12 +96,14 @@ TEST(Figure, HostileTokensAreDrawnAsText) {
 
 TEST(Figure, ALensOfOnePositionIsLinesAndOfSeveralAMap) {
   const Lens one = testing::made_up_lens(4, 1, 3, 2, 17),
-             several = testing::made_up_lens(4, 2, 3, 2, 17);
+             several = testing::made_up_lens(4, 2, 3, 0, 17),
+             watched = testing::made_up_lens(4, 2, 3, 2, 17);
   const auto size = [](const Lens& lens) {
     return decoded(lens_figure({&lens, 1}, demo_source(), FigureFormat::kPng)).width;
   };
   EXPECT_GT(size(one), 2 * 560);
   EXPECT_LT(size(several), 2 * 560);
+  EXPECT_GT(size(watched), 2 * 560) << "lines of the last position below the map";
 }
 
 TEST(Figure, TheLastLayerIsOnTop) {

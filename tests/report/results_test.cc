@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "report/results/results.h"
 #include "tests/base/test_files.h"
 #include "vitrine/analysis/attention.h"
 #include "vitrine/analysis/factors.h"
@@ -254,6 +255,23 @@ TEST(RankingsPage, SaysWhatWasThePrompt) {
   EXPECT_EQ(ids_at(data, result["target"]),
             (std::vector<double>(lens.ids.begin() + 2, lens.ids.end())));
   EXPECT_FALSE(data_of(lens_page({&lens, 1}, demo_source()))["results"][0].contains("prompt"));
+}
+
+TEST(LensFigure, AWatchedTokenIsTheSameLineInEachText) {
+  Lens lens = testing::made_up_lens(4, 3, 1, 2, 17);
+  lens.watch = {10, 4};
+  for (const int32_t target : {10, 4, 14}) {
+    lens.targets = {0, 0, target};
+    const auto panels = lens_result(lens, demo_source()).panels;
+    ASSERT_EQ(panels.size(), 2u);
+    const auto& lines = std::get<LinesPanel>(panels[1]);
+    ASSERT_EQ(lines.series.size(), target == 14 ? 3u : 2u);
+    for (size_t w = 0; w < 2; ++w) {
+      EXPECT_EQ(lines.series[w].name, Names(demo_source().tokenizer).shown(lens.watch[w]));
+      for (size_t row = 0; row < 4; ++row)
+        EXPECT_EQ(lines.series[w].values[row], lens.watch_ranks[2 * lens.cell(row, 2) + w]);
+    }
+  }
 }
 
 TEST(ResultPages, SameBytesTwice) {
