@@ -77,7 +77,7 @@ BenchTable BenchReport::make_table() const {
 
 void BenchReport::say(const std::string& name, const std::string& value) const {
   if (format_ == "text") print(context_.out.paint(Style::kDim, left(name, 12)) + value + "\n");
-  if (format_ == "md") print(fmt::format("- {}: {}\n", name, value));
+  if (format_ == "md") print_as_is(fmt::format("- {}: {}\n", name, value));
 }
 
 void BenchReport::print_machine() const {
@@ -92,7 +92,7 @@ void BenchReport::print_machine() const {
       "allow, by the time taken",
       options_.repeat);
   if (format_ == "md")
-    print("- " + method + "\n");
+    print_as_is("- " + method + "\n");
   else if (format_ == "text")
     print(context_.out.paint(Style::kDim, method) + "\n");
   for (const auto* comparison : {&before_, &peer_}) {
@@ -137,7 +137,7 @@ void BenchReport::take(const DeviceRates& rates) {
   if (!begun_) print_machine();
   print_rates(rates);
   if (for_people()) print("\n");
-  if (for_people() || !begun_) print(table_.head());
+  if (for_people() || !begun_) print_as_is(table_.head());
   begun_ = true;
   std::fflush(stdout);
 }
@@ -151,7 +151,7 @@ void BenchReport::take(const Row& row) {
   if (line.peer) json["baseline"] = line.peer->json();
   json_["rows"].push_back(std::move(json));
   if (format_ == "json") return;
-  print(table_.line(line));
+  print_as_is(table_.line(line));
   std::fflush(stdout);  // a long run is watched, or cut off
 }
 
@@ -180,7 +180,7 @@ void BenchReport::finish(bool complete) {
     file_->append(json_.dump(1) + "\n");
     file_->commit();
   }
-  if (format_ == "json") print(json_.dump(1) + "\n");
+  if (format_ == "json") print_as_is(json_.dump(1) + "\n");
 }
 
 }  // namespace vitrine::cli

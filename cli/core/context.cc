@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 
 #include "base/check.h"
 #include "base/default_threads.h"
@@ -17,6 +18,16 @@ using namespace internal;
 namespace {
 
 constexpr const char* kModelGroup = "Model";
+
+size_t line_width = std::numeric_limits<size_t>::max();  ///< of stdout
+
+void say(const char* what, const std::string& line) {
+  std::string one = line;
+  std::replace_if(
+      one.begin(), one.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  std::fflush(stdout);  // what was printed before comes before
+  std::fprintf(stderr, "vitrine: %s: %s\n", what, one.c_str());
+}
 
 }  // namespace
 
@@ -134,24 +145,23 @@ JsonValue json_head(const std::string& command, const Model& model) {
   return head;
 }
 
-void print(const std::string& text) {
+void set_line_width(size_t columns) { line_width = columns; }
+
+void print(const std::string& text) { print_as_is(fit_lines(text, line_width)); }
+
+void print_as_is(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
     internal_error("cannot write to standard output: {}", std::strerror(errno));
 }
 
-void warn(const std::string& line) {
-  std::string one = line;
-  std::replace_if(
-      one.begin(), one.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  std::fflush(stdout);  // what was printed before comes before
-  std::fprintf(stderr, "vitrine: warning: %s\n", one.c_str());
-}
+void warn(const std::string& line) { say("warning", line); }
+void note(const std::string& line) { say("note", line); }
 
 void warn_of_thread_variables() {
   for (const DefaultThreads::Invalid& invalid : default_threads().invalid)
     warn(invalid.message + "; it counts as not set");
 }
 
-void print_json(const JsonValue& json) { print(json.dump(1) + "\n"); }
+void print_json(const JsonValue& json) { print_as_is(json.dump(1) + "\n"); }
 
 }  // namespace vitrine::cli

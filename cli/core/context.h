@@ -56,9 +56,16 @@ void set_examples(Command& command, const std::string& examples);
 JsonValue json_head(const std::string& command, const Model& model);
 /// To stdout, with a newline. Numbers have all their digits; NaN and infinities are null.
 void print_json(const JsonValue& json);
+/// In lines of at most set_line_width() columns; see fit_lines().
 void print(const std::string& text);
+/// Text that is not ours to break: the model's, another program's input.
+void print_as_is(const std::string& text);
+/// Columns of a line of stdout; unlimited before.
+void set_line_width(size_t columns);
 /// One line to stderr: "vitrine: warning: LINE".
 void warn(const std::string& line);
+/// "vitrine: note: LINE": what a newcomer may not have meant, and nothing is wrong with.
+void note(const std::string& line);
 /// Warns of each environment variable of the default number of threads that says no number.
 void warn_of_thread_variables();
 

@@ -3,14 +3,20 @@
 
 #include <algorithm>
 
+#include "cli/core/terminal.h"
+
 namespace vitrine::cli {
 namespace {
 
-constexpr size_t kColumn = 26, kWidth = 100;
+constexpr size_t kColumn = 26, kMaxWidth = 100;
 
 }  // namespace
 
+size_t help_width() { return std::min(kMaxWidth, Terminal("never", -1).width()); }
+
 std::string help_entry(const std::string& name, std::string_view text) {
+  const size_t width = help_width(), room = width > 2 * kColumn ? width - kColumn : kColumn;
+  const std::string next_line = '\n' + std::string(kColumn, ' ');
   std::string out = "  " + name;
   size_t at = out.size();
   if (at + 2 > kColumn) {
@@ -20,9 +26,12 @@ std::string help_entry(const std::string& name, std::string_view text) {
   out.append(kColumn - at, ' ');
   at = kColumn;
   while (!text.empty()) {
-    const size_t end = std::min(text.find(' '), text.size());
-    if (at > kColumn && at + 1 + end > kWidth) {
-      out += '\n' + std::string(kColumn, ' ');
+    size_t end = std::min(text.find(' '), text.size());
+    const size_t comma = text.substr(0, room).rfind(',');
+    const bool cut = end > room && comma != std::string_view::npos;  // a list without blanks
+    if (cut) end = comma + 1;
+    if (at > kColumn && at + 1 + end > kColumn + room) {
+      out += next_line;
       at = kColumn;
     }
     if (at > kColumn) {
@@ -31,7 +40,11 @@ std::string help_entry(const std::string& name, std::string_view text) {
     }
     out += text.substr(0, end);
     at += end;
-    text.remove_prefix(std::min(end + 1, text.size()));
+    text.remove_prefix(std::min(end + (cut ? 0 : 1), text.size()));
+    if (cut) {
+      out += next_line;
+      at = kColumn;
+    }
   }
   return out + '\n';
 }

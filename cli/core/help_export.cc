@@ -63,7 +63,7 @@ void add_help_export(Command& app, Context& context) {
       ->required()
       ->check(one_of(std::vector<std::string>(std::begin(kShells), std::end(kShells))));
   scripts.callback([&app, &context, shell] {
-    context.action = [&app, shell] { print(completions(app.help_table(), *shell)); };
+    context.action = [&app, shell] { print_as_is(completions(app.help_table(), *shell)); };
   });
 
   Command man = app.add_subcommand("man", "Print the manual page");
@@ -74,7 +74,7 @@ void add_help_export(Command& app, Context& context) {
       if (context.json)
         print_json(option_table(app.help_table()));
       else
-        print(man_page(app.help_table()));
+        print_as_is(man_page(app.help_table()));
     };
   });
 }

@@ -9,6 +9,7 @@
 #include "base/quote.h"
 #include "cli/core/help.h"
 #include "cli/core/help_export.h"
+#include "cli/core/output_files.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -45,6 +46,9 @@ class HelpFormatter : public CLI::Formatter {
     const std::string value = value_name(*option);
     if (!is_positional && !value.empty()) name += " " + value;
     return help_entry(name, option_text(*option, table_));
+  }
+  std::string make_description(const CLI::App* command) const override {
+    return fit_lines(CLI::Formatter::make_description(command), help_width());
   }
   std::string make_subcommand(const CLI::App* command) const override {
     return help_entry(command->get_name(), command->get_description());
@@ -176,6 +180,18 @@ void check_empty_values(const CLI::App& app, int argc, const char* const* argv) 
           fmt::format("{}: empty value: expected {}", name, value_name(*app.get_option(name))),
           app.get_name());
   }
+}
+
+/// Throws UsageError for words after a command that takes a text by --prompt.
+void check_stray_text(const CLI::App& app) {
+  const std::vector<std::string> words = app.remaining();
+  if (words.empty() || words[0].starts_with('-') || !app.get_option_no_throw("--prompt")) return;
+  const auto end = std::find_if(words.begin(), words.end(),
+                                [](const std::string& word) { return word.starts_with('-'); });
+  const std::string text = fmt::format("{}", fmt::join(words.begin(), end, " "));
+  throw UsageError(
+      fmt::format("unexpected text {}: expected --prompt {}", quote(text), shell_word(text)),
+      app.get_name());
 }
 
 Check checked(const CLI::Validator& validator) {
@@ -401,6 +417,7 @@ bool CommandLine::parse(int argc, const char* const* argv) {
     return true;
   } catch (const CLI::ParseError& error) {
     const auto chosen = app_->get_subcommands();
+    if (!chosen.empty()) check_stray_text(*chosen.front());
     throw UsageError(error.what(), chosen.empty() ? "" : chosen.front()->get_name());
   }
 }

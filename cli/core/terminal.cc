@@ -82,6 +82,10 @@ struct Step {
 
 /// The next character of non-empty text.
 Step next(std::string_view text) {
+  if (text.starts_with("\x1b[")) {  // a colour
+    const size_t end = text.find('m');
+    if (end != std::string_view::npos) return {end + 1, 0};
+  }
   wchar_t wide = 0;
   std::mbstate_t state{};
   const size_t bytes = std::mbrtowc(&wide, text.data(), text.size(), &state);
@@ -188,6 +192,80 @@ std::string open_bar(double part, size_t columns) {
   std::string text = bar(part, columns);
   text.erase(text.find_last_not_of(' ') + 1);
   return text;
+}
+
+namespace {
+
+/// Where a line's second column begins, after a label and its gap; else where its text begins.
+size_t hanging_indent(std::string_view line) {
+  constexpr size_t kMostLabel = 24;
+  const size_t text = std::min(line.find_first_not_of(' '), line.size()),
+               gap = line.find("  ", text);
+  if (gap == std::string_view::npos) return text;
+  const size_t column = display_width(line.substr(0, line.find_first_not_of(' ', gap)));
+  return column <= kMostLabel ? column : text;
+}
+
+/// The beginning of a text without blanks, where tokens begin if possible; at least a character.
+std::string_view first_columns(std::string_view text, size_t columns) {
+  Step step = next(text);
+  size_t bytes = step.bytes, used = step.columns;
+  while (bytes < text.size() && used + (step = next(text.substr(bytes))).columns <= columns) {
+    bytes += step.bytes;
+    used += step.columns;
+  }
+  const size_t blank = bytes < text.size() ? text.rfind("␣", bytes) : 0;
+  return text.substr(0, blank == 0 || blank == std::string_view::npos ? bytes : blank);
+}
+
+std::string fit_line(std::string_view line, size_t columns) {
+  const size_t indent = std::min(hanging_indent(line), columns / 2);
+  const std::string next_line = "\n" + std::string(indent, ' ');
+  std::string text;
+  size_t used = 0;
+  bool empty = true;  // the line so far
+  while (!line.empty()) {
+    const size_t blanks = std::min(line.find_first_not_of(' '), line.size());
+    std::string_view word = line.substr(blanks, line.find(' ', blanks) - blanks);
+    line.remove_prefix(blanks + word.size());
+    if (word.empty()) break;
+    const size_t width = display_width(word);
+    // Names of files are whole on any line.
+    const bool cut = indent + width > columns && word.find('/') == std::string_view::npos;
+    if (empty || used + blanks + (cut ? 1 : width) <= columns) {
+      text += std::string(blanks, ' ');
+      used += blanks;
+    } else if (width > 0) {  // 0: the end of a colour, after padding
+      text += next_line;
+      used = indent;
+    }
+    while (cut && used + display_width(word) > columns) {
+      const std::string_view piece = first_columns(word, columns - std::min(used, columns));
+      text += piece;
+      text += next_line;
+      word.remove_prefix(piece.size());
+      used = indent;
+    }
+    text += word;
+    used += display_width(word);
+    empty = false;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string fit_lines(std::string_view text, size_t columns) {
+  std::string fitted;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    fitted += display_width(line) <= columns ? std::string(line) : fit_line(line, columns);
+    text.remove_prefix(line.size());
+    if (text.empty()) break;
+    fitted += '\n';
+    text.remove_prefix(1);
+  }
+  return fitted;
 }
 
 }  // namespace vitrine::cli

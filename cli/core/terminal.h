@@ -61,8 +61,8 @@ class Terminal {
   size_t width_ = 120;
 };
 
-/// Columns that UTF-8 text takes on a terminal: 0 for combining marks, 2 for wide characters. Bytes
-/// that are not UTF-8 and controls count 1.
+/// Columns that UTF-8 text takes on a terminal: 0 for combining marks and colours, 2 for wide
+/// characters. Bytes that are not UTF-8 and controls count 1.
 size_t display_width(std::string_view text);
 /// At most `columns` wide; what was cut off is marked by an ellipsis.
 std::string clip(std::string_view text, size_t columns);
@@ -83,4 +83,8 @@ Columns fit_columns(const Terminal& out, size_t wanted, size_t label_width, size
 std::string bar(double part, size_t columns);
 /// The same without trailing spaces, for the end of a line.
 std::string open_bar(double part, size_t columns);
+
+/// Lines of more columns are broken between words. What continues a line begins below its second
+/// column, if it has a label.
+std::string fit_lines(std::string_view text, size_t columns);
 }  // namespace vitrine::cli

@@ -9,6 +9,7 @@
 #include "base/quote.h"
 #include "base/text_file.h"
 #include "base/utf8.h"
+#include "cli/core/context.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -29,6 +30,7 @@ class Reader {
       user_error(
           "missing prompt: expected --prompt TEXT, --prompt-file FILE, --text-file FILE or --ids "
           "1,2,3");
+    say_how_texts_end();
     return std::move(prompts_);
   }
 
@@ -43,6 +45,23 @@ class Reader {
                                                                      : Tokenizer::Special::kText)});
     if (prompts_.back().ids.empty())
       user_error("{}: the prompt has no tokens: expected at least one", where);
+    const std::string_view end = unwanted_end(text);
+    if (!end.empty() && ends_++ == 0) first_end_ = fmt::format("{}: the prompt {}", where, end);
+  }
+
+  /// What is wrong with an end that is hardly meant; empty for any other.
+  static std::string_view unwanted_end(std::string_view text) {
+    if (text.substr(0, text.find_last_not_of(" .?!") + 1).ends_with("___"))
+      return "ends in ___, which the model reads as text: end it with the last word before the "
+             "gap, without a blank, which belongs to the next token (\" London\")";
+    if (text.ends_with(' ') || text.ends_with('\t'))
+      return "ends in a blank, which belongs to the next token (\" London\"): leave it out";
+    return "";
+  }
+
+  void say_how_texts_end() const {
+    if (ends_ == 0 || !args_.hints) return;
+    note(first_end_ + (ends_ > 1 ? fmt::format("; {} more prompts end so", ends_ - 1) : ""));
   }
 
   void add_ids(const std::string& where, std::vector<int32_t> ids) {
@@ -90,6 +109,8 @@ class Reader {
   const std::shared_ptr<const Tokenizer>& tokenizer_;
   const std::string& model_;
   std::vector<Prompt> prompts_;
+  size_t ends_ = 0;        ///< texts with an unwanted end
+  std::string first_end_;  ///< what is said of the first of them
 };
 
 }  // namespace

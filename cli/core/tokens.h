@@ -26,6 +26,7 @@ struct PromptArgs {
   std::string prompt_file = {}, text_file = {};
   std::vector<std::string> ids = {};
   bool special = false;
+  bool hints = true;  ///< whether a note tells of ends that are hardly meant
   /// How errors name the options of `prompts` and `ids`.
   std::string prompt_option = "--prompt", ids_option = "--ids";
 };

@@ -43,8 +43,10 @@ Batch pieces_of(const std::vector<Prompt>& prompts, int64_t context) {
 void check_same_ids(const SimilarityCommandArgs& args, const std::vector<Prompt>& prompts,
                     const Model& against) {
   if (!against.shared_tokenizer()) return;  // ids are what they are
+  PromptArgs again = args.prompt;
+  again.hints = false;
   const std::vector<Prompt> theirs =
-      read_prompts(args.prompt, against.shared_tokenizer(), against.name());
+      read_prompts(again, against.shared_tokenizer(), against.name());
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (prompts[i].ids == theirs[i].ids) continue;
     user_error(

@@ -120,19 +120,19 @@ class Generating {
     bool begun = false;
     const auto begin = [&] {
       if (!std::exchange(begun, true))
-        print(context_.out.paint(Style::kDim, shown_prompt(prompts_[0])));
+        print_as_is(context_.out.paint(Style::kDim, shown_prompt(prompts_[0])));
     };
     options_.on_token = [&](int, int32_t id) {
       begin();
       const bool known = decoder && id < model_.shared_tokenizer()->vocab_size();
-      if (!is_stop(id)) print(known ? decoder->push(id) : " " + names_.shown(id));
+      if (!is_stop(id)) print_as_is(known ? decoder->push(id) : " " + names_.shown(id));
       std::fflush(stdout);
       stop_if_interrupted();
       return true;
     };
     Generation generation = generate(model_, ids_of(prompts_), options_, hooks_);
     begin();
-    if (decoder) print(decoder->flush());
+    if (decoder) print_as_is(decoder->flush());
     return generation;
   }
 
@@ -172,9 +172,9 @@ class Generating {
       const std::string head = fmt::format(
           "[{}]{} ", i,
           args_.sampling.temperature > 0 ? fmt::format(" seed {}", args_.sampling.seed + i) : "");
-      print(context_.out.paint(Style::kTitle, head) +
-            context_.out.paint(Style::kDim, shown_prompt(prompts_[i])) +
-            text_of(prompts_[i], generation.sequences[i]) + "\n");
+      print_as_is(context_.out.paint(Style::kTitle, head) +
+                  context_.out.paint(Style::kDim, shown_prompt(prompts_[i])) +
+                  text_of(prompts_[i], generation.sequences[i]) + "\n");
     }
   }
 

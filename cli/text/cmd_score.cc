@@ -40,17 +40,21 @@ void check(const ScoreArgs& args) {
 
 void print_table(const Terminal& out, const Score& score, const Names& names) {
   constexpr double kFullBar = 16;  // bits: what a uniform choice among 65,536 costs
-  print(out.paint(Style::kDim, fmt::format("{:>8}  {}  {:>7}  {:>7}  {}  {:>7}  {:>7}  {}",
-                                           "position", left("token", 16), "nats", "bits",
-                                           left("", 12), "rank", "context", "the model's choice")) +
+  const bool wide = out.width() >= 100;
+  const size_t token = wide ? 16 : 10, bar_width = wide ? 12 : 0;
+  print(out.paint(Style::kDim,
+                  fmt::format("{:>8}  {}  {:>7}  {:>7}  {}  {:>7}  {:>7}  {}", "position",
+                              left("token", token), "nats", "bits", left("", bar_width), "rank",
+                              "context", "the model's choice")) +
         "\n");
   for (const TokenScore& t : score.tokens) {
     const Style style = loss_style(bits(t.loss));
     print(fmt::format("{:>8}  {}  {}  {:>7}  {:>7}  {} {}\n", t.position,
-                      out.paint(style, left(names.shown(t.id), 16)),
+                      out.paint(style, left(names.shown(t.id), token)),
                       out.paint(style, fmt::format("{:7.3f}  {:7.3f}  {}", t.loss, bits(t.loss),
-                                                   bar(bits(t.loss) / kFullBar, 12))),
-                      thousands(t.rank), thousands(t.context), clip(names.shown(t.top_id), 20),
+                                                   bar(bits(t.loss) / kFullBar, bar_width))),
+                      thousands(t.rank), thousands(t.context),
+                      clip(names.shown(t.top_id), wide ? 20 : 12),
                       out.paint(Style::kDim, percent(std::exp(-t.top_loss)))));
   }
 }

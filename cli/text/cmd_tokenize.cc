@@ -93,12 +93,12 @@ void run(const Context& context, const TokenizeArgs& args) {
   }
   for (size_t i = 0; i < all.size(); ++i) {
     if (args.decode) {
-      print(all[i].text + (all.size() > 1 || context.out.interactive() ? "\n" : ""));
+      print_as_is(all[i].text + (all.size() > 1 || context.out.interactive() ? "\n" : ""));
     } else if (args.only_ids) {
       std::string line;
       for (const Tokenizer::Piece& piece : all[i].pieces)
         line += (line.empty() ? "" : ",") + std::to_string(piece.id);
-      print(line + "\n");
+      print_as_is(line + "\n");
     } else {
       if (i > 0) print("\n");
       print_table(context, all[i], names);

@@ -8,7 +8,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <sstream>
 
+#include "cli/core/terminal.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
 #include "tests/sanitized.h"
@@ -114,7 +116,7 @@ TEST(Output, PicturesFitTheirWidth) {
     const std::string columns = std::to_string(width);
     const CliResult grid =
         run_cli({"saliency", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12", "-n", "4",
-                 "--method", "occlusion", "--width", columns});
+                 "--method", "occlusion", "--show", "both", "--width", columns});
     EXPECT_LE(longest_line(grid.out), static_cast<size_t>(width)) << grid.out;
     EXPECT_EQ(grid.out.find("do not fit") != std::string::npos, width < 10 + 15 * 9) << width;
     const CliResult spans =
@@ -127,6 +129,30 @@ TEST(Output, PicturesFitTheirWidth) {
       {"lens", "--model", plain(), "--ids", "1,2", "--watch-ids", "1,2,3,4,5", "--position", "-1"},
       {.terminal = true});
   EXPECT_NE(watch.out.find("more watched tokens do not fit"), std::string::npos);
+}
+
+TEST(Output, LinesAreBrokenBetweenWords) {
+  const auto words_of = [](const std::string& text) {
+    std::vector<std::string> words;
+    std::istringstream in(text);
+    for (std::string word; in >> word;) words.push_back(word);
+    return words;
+  };
+  const std::string text =
+      "name        a long value that \x1b[1mgoes\x1b[0m on and on\n  indented words of a "
+      "list\n\n/one/"
+      "path/is/whole and more\n";
+  for (size_t width = 10; width < 60; ++width) {
+    const std::string fitted = cli::fit_lines(text, width);
+    EXPECT_EQ(words_of(fitted), words_of(text)) << width;
+    std::istringstream lines(fitted);
+    for (std::string line; std::getline(lines, line);)
+      EXPECT_TRUE(cli::display_width(line) <= width || line == "/one/path/is/whole") << line;
+  }
+  EXPECT_EQ(cli::fit_lines("name        a value of it\n", 24),
+            "name        a value of\n            it\n");
+  EXPECT_EQ(cli::fit_lines(text, 60), text);
+  EXPECT_EQ(cli::fit_lines("abcdefgh", 3), "abc\ndef\ngh");
 }
 
 TEST(Output, AClosedPipeEndsQuietly) {

@@ -75,7 +75,7 @@ int wait_for(pid_t child) {
 CliResult run_on_terminal(const std::vector<std::string>& arguments, const CliOptions& options) {
   CliResult result;
   int terminal = -1;
-  winsize size{.ws_row = 40, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
+  winsize size{.ws_row = 40, .ws_col = options.columns, .ws_xpixel = 0, .ws_ypixel = 0};
   const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
   if (child == 0) become_command(arguments, options);
   if (options.meanwhile) options.meanwhile(child);

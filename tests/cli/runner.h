@@ -24,10 +24,10 @@ struct CliOptions {
   std::vector<std::pair<std::string, std::string>> environment =
       {};  ///< to set; an empty value unsets
   std::string input = {};
-  bool terminal =
-      false;  ///< stdout and stderr are a pseudo-terminal of 100 columns; both arrive in `out`
-  long file_size_limit = 0;        ///< bytes; 0: none. Simulates a full disk
-  bool keep_input_open = false;    ///< until the process has ended
+  bool terminal = false;         ///< stdout and stderr are a pseudo-terminal; both arrive in `out`
+  unsigned short columns = 100;  ///< of that terminal
+  long file_size_limit = 0;      ///< bytes; 0: none. Simulates a full disk
+  bool keep_input_open = false;  ///< until the process has ended
   bool ignores_interrupt = false;  ///< SIGINT is ignored from the start, as nohup and & do
   long memory_limit = 0;           ///< bytes of addresses; 0: none
   std::function<void(pid_t)> meanwhile = {};  ///< called once the process runs
