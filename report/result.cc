@@ -19,7 +19,7 @@
 namespace vitrine::internal {
 namespace {
 
-constexpr size_t kMaxSpread = 64, kMaxPageCells = 2'000'000;
+constexpr size_t kMaxSpread = 64, kMaxPageCells = 2'100'000;
 
 template <typename... Each>
 struct Overloaded : Each... {
@@ -360,8 +360,10 @@ std::string results_page(std::span<const Result> results, const PageSource& sour
             .help = results[0].help};
   size_t cells = 0;
   for (const Result& result : results) {
-    const std::vector<size_t> sizes = flat_table(result, names).sizes;
-    cells += std::accumulate(sizes.begin(), sizes.end(), size_t{1}, std::multiplies<>());
+    const auto& [sizes, lengths, columns] = flat_table(result, names);
+    cells += lengths.empty()
+                 ? std::accumulate(sizes.begin(), sizes.end(), size_t{1}, std::multiplies<>())
+                 : static_cast<size_t>(std::accumulate(lengths.begin(), lengths.end(), int64_t{0}));
     if (cells > kMaxPageCells)
       user_error("a {} page is limited to {} cells: use fewer positions, layers or texts",
                  result.view, kMaxPageCells);

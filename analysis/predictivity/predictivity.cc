@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <set>
 
@@ -189,6 +190,10 @@ PredictivityScore baseline_score(const Stimuli& stimuli, Study& study) {
                      Tensor::from(rows, {static_cast<int64_t>(places.size()), 3}));
 }
 
+void subtract(std::vector<double>& from, const std::vector<double>& numbers) {
+  std::ranges::transform(from, numbers, from.begin(), std::minus());
+}
+
 PredictivityControl control_of(const PredictivityScore& site,
                                const std::vector<const PredictivityScore*>& untrained,
                                const Study& study) {
@@ -201,11 +206,23 @@ PredictivityControl control_of(const PredictivityScore& site,
     const std::vector<double> draws = study.draws(*one);
     for (size_t i = 0; i < draws.size(); ++i) mean[i] += draws[i] / seeds;
   }
-  for (size_t i = 0; i < mean.size(); ++i) advantage[i] -= mean[i];
+  subtract(advantage, mean);
   control.interval = interval_of(std::move(mean));
   control.advantage = site.score - control.score;
   control.advantage_interval = interval_of(std::move(advantage));
   return control;
+}
+
+/// Compares scores with the best site's, draw by draw.
+void compare_with_best(const Study& study, const PredictivityScore& best,
+                       const std::vector<PredictivityScore*>& scores) {
+  const std::vector<double> draws_of_best = study.draws(best);
+  for (PredictivityScore* score : scores) {
+    score->below_best = best.score - score->score;
+    std::vector<double> differences = draws_of_best;
+    subtract(differences, study.draws(*score));
+    score->below_best_interval = interval_of(std::move(differences));
+  }
 }
 
 }  // namespace
@@ -224,7 +241,7 @@ Predictivity predictivity(const Model& model, const Stimuli& stimuli, const Resp
                                     stimuli, options, study));
   }
   study.result.baseline = baseline_score(stimuli, study);
-  const std::vector<PredictivityScore>& sites = study.result.sites;
+  std::vector<PredictivityScore>& sites = study.result.sites;
   for (size_t i = 0; i < sites.size() && !untrained.empty(); ++i) {
     std::vector<const PredictivityScore*> same;
     for (const auto& one : untrained) same.push_back(&one[i]);
@@ -233,6 +250,9 @@ Predictivity predictivity(const Model& model, const Stimuli& stimuli, const Resp
   const auto best = std::max_element(
       sites.begin(), sites.end(), [](const auto& a, const auto& b) { return a.score < b.score; });
   study.result.best = static_cast<size_t>(best - sites.begin());
+  std::vector<PredictivityScore*> compared = {&study.result.baseline};
+  for (PredictivityScore& site : sites) compared.push_back(&site);
+  compare_with_best(study, *best, compared);
   return std::move(study.result);
 }
 

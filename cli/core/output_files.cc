@@ -54,8 +54,8 @@ void write_results(const ResultArgs& args, std::span<const Result> results,
                    const PageSource& source) {
   if (!args.out.empty()) {
     Arrays arrays;
-    std::map<std::string, std::string> metadata = {{"vitrine", VITRINE_VERSION},
-                                                   {"model", source.model}};
+    std::map<std::string, std::string> metadata = {{"vitrine", VITRINE_VERSION}};
+    if (!source.model.empty()) metadata["model"] = source.model;
     for (size_t i = 0; i < results.size(); ++i) add_arrays(results[i], i, arrays, metadata);
     write_arrays(args.out, arrays, metadata);
   }
@@ -90,13 +90,6 @@ void add_figure_options(Command& command, PageArgs& args) {
 void write_page(const PageArgs& args, const Context& context, const Model& model,
                 const std::function<std::string(const PageSource&)>& page) {
   if (!args.html.empty()) write_file(args.html, page(PageSource::of(model, context.command_line)));
-}
-
-void write_page(const PageArgs& args, const Context& context,
-                const std::function<std::string(const PageSource&)>& page) {
-  if (!args.html.empty())
-    write_file(args.html,
-               page({.model = {}, .device = {}, .dtype = {}, .command = context.command_line}));
 }
 
 void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure) {

@@ -41,9 +41,6 @@ void add_figure_options(Command& command, PageArgs& args);
 /// Writes the requested files. Throws Error (user) for a file that cannot be written.
 void write_page(const PageArgs& args, const Context& context, const Model& model,
                 const std::function<std::string(const PageSource&)>& page);
-/// The same of what came from no model.
-void write_page(const PageArgs& args, const Context& context,
-                const std::function<std::string(const PageSource&)>& page);
 
 void write_figures(const PageArgs& args, const std::function<std::string(FigureFormat)>& figure);
 

@@ -2,6 +2,8 @@
 #include <memory>
 
 #include "base/check.h"
+#include "base/quote.h"
+#include "cli/core/arrays.h"
 #include "cli/core/capture_args.h"
 #include "cli/core/context.h"
 #include "cli/core/corpus_args.h"
@@ -10,7 +12,9 @@
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
 #include "cli/core/table_args.h"
+#include "cli/corpus/covariance_data.h"
 #include "cli/corpus/covariance_view.h"
+#include "report/results/results.h"
 #include "vitrine/corpus/corpus_moments.h"
 
 namespace vitrine::cli {
@@ -21,13 +25,13 @@ struct CovarianceCommandArgs {
   CorpusArgs corpus;
   CaptureArgs capture;
   std::vector<std::string> edits, merge;
-  std::string data, values, fweights, aweights, state, out;
+  std::string data, values, fweights, aweights, state;
   TableArgs table;
   bool rows_are_variables = false;
   std::optional<int64_t> ddof;
   bool bias = false;
   int64_t components = 3, top = 10, batch_tokens = 512, save_tokens = 1 << 20;
-  PageArgs page;
+  ResultArgs output;
 
   int64_t chosen_ddof() const { return ddof.value_or(bias ? 0 : 1); }
   bool has_table() const { return !data.empty() || !values.empty(); }
@@ -48,76 +52,77 @@ void check_args(const CovarianceCommandArgs& args) {
   if (args.corpus.files.empty() && !args.capture.sites.empty())
     user_error("missing files of a corpus for --capture: expected at least one");
   if (!args.state.empty()) check_array_path(args.state);
-  if (!args.out.empty()) check_array_path(args.out);
 }
 
-CovarianceView view_of(const NamedCovariance& result) {
-  return {.covariance = &result.covariance,
-          .title = result.name,
-          .names = result.variables,
-          .components = &result.components};
-}
+/// A matrix and what its view shows.
+struct Found {
+  std::string name;
+  std::vector<std::string> variables;
+  Covariance covariance;
+  PrincipalComponents components = {};
 
-/// Prints the results, and writes --out.
-void show(const Context& context, const CovarianceCommandArgs& args,
-          const std::vector<NamedCovariance>& results, JsonValue json, const std::string& notes) {
-  const auto rows = static_cast<size_t>(args.top);
-  if (!args.out.empty()) {
-    Arrays arrays;
-    for (const NamedCovariance& result : results) append_arrays(arrays, result);
-    write_arrays(
-        args.out, arrays,
-        {{"vitrine", VITRINE_VERSION}, {"covariance", fmt::format("ddof {}", args.chosen_ddof())}});
+  CovarianceView view(const CovarianceCommandArgs& args) {
+    components = principal_components(covariance, args.components);
+    return {
+        .covariance = &covariance, .title = name, .names = variables, .components = &components};
   }
+};
+
+/// Writes the requested files, and prints the results.
+void show(const Context& context, const CovarianceCommandArgs& args,
+          const std::vector<CovarianceView>& views, const PageSource& source, JsonValue json,
+          const std::string& notes) {
+  const auto rows = static_cast<size_t>(args.top);
+  if (!args.output.html.empty()) check_covariance_page(views);
+  if (!args.output.svg.empty() || !args.output.png.empty()) check_covariance_figure(views);
+  const std::vector<Result> results = described(
+      std::span(views), [&](const CovarianceView& view) { return covariance_result(view, rows); });
+  write_results(args.output, results, source);
   if (context.json) {
     json["results"] = JsonValue::array();
-    for (const NamedCovariance& result : results)
-      json["results"].push_back(covariance_json(result, rows));
+    for (const Result& result : results)
+      json["results"].push_back(result_json(result, Names(nullptr)));
     return print_json(json);
   }
   for (size_t i = 0; i < results.size(); ++i)
-    print((i > 0 ? "\n" : "") + covariance_text(context.out, results[i], rows));
+    print((i > 0 ? "\n" : "") + covariance_text(context.out, views[i], results[i], rows));
   print(notes);
+}
+
+PageSource without_model(const Context& context) {
+  return {.model = {}, .device = {}, .dtype = {}, .command = context.command_line};
+}
+
+/// fweights * aweights; empty without weights.
+std::vector<double> weights_of(const SeriesTable& table) {
+  std::vector<double> weights(table.fweights.begin(), table.fweights.end());
+  if (weights.empty()) return table.aweights;
+  for (size_t i = 0; i < table.aweights.size(); ++i) weights[i] *= table.aweights[i];
+  return weights;
 }
 
 void run_data(const Context& context, const CovarianceCommandArgs& args) {
   const SeriesTable table = args.data.empty() ? parse_series(args.values, args.series_options())
                                               : read_series(args.data, args.series_options());
-  Covariance found =
-      covariance({table.values, table.observations, static_cast<int64_t>(table.names.size())},
-                 {.rowvar = false,
-                  .ddof = args.chosen_ddof(),
-                  .fweights = table.fweights,
-                  .aweights = table.aweights});
-  JsonValue json = {
-      {"vitrine", VITRINE_VERSION}, {"command", "covariance"}, {"series", JsonValue::array()}};
-  for (size_t i = 0; i < table.names.size(); ++i)
-    json["series"].push_back({{"name", table.names[i]}, {"values", table.series(i)}});
-  const NamedCovariance named = named_covariance(args.data.empty() ? "values" : args.data,
-                                                 table.names, std::move(found), args.components);
-  write_page(args.page, context, [&](const PageSource& source) {
-    const auto n = static_cast<int64_t>(table.names.size());
-    std::vector<double> rows, weights;
-    for (size_t i = 0; i < table.names.size(); ++i) {
-      const std::vector<double> series = table.series(i);
-      rows.insert(rows.end(), series.begin(), series.end());
-    }
-    if (!table.fweights.empty() || !table.aweights.empty()) {
-      for (size_t o = 0; o < static_cast<size_t>(table.observations); ++o) {
-        weights.push_back((table.fweights.empty() ? 1 : static_cast<double>(table.fweights[o])) *
-                          (table.aweights.empty() ? 1 : table.aweights[o]));
-      }
-    }
-    CovarianceView view = view_of(named);
-    view.series = {rows, n, table.observations};
-    view.weights = weights;
-    return covariance_page({&view, 1}, source);
-  });
-  const CovarianceView view = view_of(named);
-  write_figures(args.page, [&](FigureFormat format) {
-    return covariance_figure({&view, 1}, format);
-  });
-  show(context, args, {named}, std::move(json), "");
+  const auto n = static_cast<int64_t>(table.names.size());
+  Found found{.name = args.data.empty() ? "values" : args.data,
+              .variables = table.names,
+              .covariance =
+                  covariance({table.values, table.observations, n}, {.rowvar = false,
+                                                                     .ddof = args.chosen_ddof(),
+                                                                     .fweights = table.fweights,
+                                                                     .aweights = table.aweights})};
+  std::vector<double> rows;
+  for (size_t i = 0; i < table.names.size(); ++i) {
+    const std::vector<double> series = table.series(i);
+    rows.insert(rows.end(), series.begin(), series.end());
+  }
+  const std::vector<double> weights = weights_of(table);
+  CovarianceView view = found.view(args);
+  view.series = {rows, n, table.observations};
+  view.weights = weights;
+  show(context, args, {view}, without_model(context),
+       {{"vitrine", VITRINE_VERSION}, {"command", "covariance"}}, "");
 }
 
 JsonValue moments_json(const CorpusMoments& moments) {
@@ -131,34 +136,27 @@ JsonValue moments_json(const CorpusMoments& moments) {
            moments.first_skipped.empty() ? JsonValue(nullptr) : JsonValue(moments.first_skipped)}};
 }
 
-/// `model`: what they are of; null for merged states, which do not hold it.
 void show_moments(const Context& context, const CovarianceCommandArgs& args,
-                  const CorpusMoments& moments, const Model* model, JsonValue json,
+                  const CorpusMoments& moments, const PageSource& source, JsonValue json,
                   std::string notes) {
-  std::vector<NamedCovariance> results;
-  for (const SiteMoments& site : moments.sites) {
-    results.push_back(named_covariance(
-        site.site, site.variables, site.moments.covariance(args.chosen_ddof()), args.components));
-  }
+  std::vector<Found> found;
+  for (const SiteMoments& site : moments.sites)
+    found.push_back({.name = site.site,
+                     .variables = site.variables,
+                     .covariance = site.moments.covariance(args.chosen_ddof())});
   std::vector<CovarianceView> views;
-  for (const NamedCovariance& result : results) views.push_back(view_of(result));
-  const auto page = [&](const PageSource& source) { return covariance_page(views, source); };
-  if (model)
-    write_page(args.page, context, *model, page);
-  else
-    write_page(args.page, context, page);
-  write_figures(args.page, [&](FigureFormat format) { return covariance_figure(views, format); });
+  for (Found& each : found) views.push_back(each.view(args));
   json["corpus"].update(moments_json(moments));
   notes = fmt::format("\n{} documents, {} windows, {} tokens\n", thousands(moments.documents),
                       thousands(moments.windows), thousands(moments.tokens)) +
           notes + skipped_text(context.out, moments.skipped, moments.first_skipped);
-  show(context, args, results, std::move(json), notes);
+  show(context, args, views, source, json, notes);
 }
 
 void run_merge(const Context& context, const CovarianceCommandArgs& args) {
   const CorpusMoments moments = merge_moments({args.merge.begin(), args.merge.end()});
   if (!args.state.empty()) write_moments(moments, args.state);
-  show_moments(context, args, moments, nullptr,
+  show_moments(context, args, moments, without_model(context),
                {{"vitrine", VITRINE_VERSION},
                 {"command", "covariance"},
                 {"corpus", {{"merged", args.merge}}}},
@@ -191,7 +189,8 @@ void run_corpus(const Context& context, const CovarianceCommandArgs& args) {
   }
   JsonValue json = json_head("covariance", model);
   json["corpus"] = {{"rank", rank_json(rank)}};
-  show_moments(context, args, moments, &model, std::move(json), rank_text(rank));
+  show_moments(context, args, moments, PageSource::of(model, context.command_line), std::move(json),
+               rank_text(rank));
 }
 
 void run(const Context& context, const CovarianceCommandArgs& args) {
@@ -283,15 +282,11 @@ void add_covariance(Command& app, Context& context) {
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("-o,--out", args->out, "Write the matrices to FILE.safetensors")
-      ->type_name("FILE")
-      ->group(group);
   add_model_options(command, context);
   add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
-  std::vector<std::string> used = {"--ddof", "--bias", "--components", "--top",
-                                   "--out",  "--html", "--svg",        "--png"};
+  add_result_options(command, args->output);
+  std::vector<std::string> used = {"--ddof", "--bias", "--components", "--top", "--out",
+                                   "--csv",  "--html", "--svg",        "--png"};
   used.emplace_back("--state");
   command.only_uses("--merge", used);
   used.back() = "--fweights";

@@ -27,16 +27,6 @@ size_t find_column(const std::vector<std::string>& header, const std::string& na
   return at;
 }
 
-/// [n, n] as rows of JSON.
-JsonValue matrix_json(const std::vector<double>& values, int64_t columns) {
-  JsonValue rows = JsonValue::array();
-  for (size_t at = 0; at < values.size(); at += static_cast<size_t>(columns)) {
-    rows.push_back(std::vector<double>(values.begin() + static_cast<std::ptrdiff_t>(at),
-                                       values.begin() + static_cast<std::ptrdiff_t>(at) + columns));
-  }
-  return rows;
-}
-
 void check_weight(double value, bool frequency, const std::string& place,
                   const std::string& column) {
   if (frequency && (value < 0 || value != std::floor(value) || value > 1e15))
@@ -139,91 +129,6 @@ SeriesTable parse_series(const std::string& values, const SeriesOptions& options
   if (text.find_first_not_of(" \t\r\n") == std::string::npos)
     user_error("--values is empty: expected numbers, such as \"1 2; 3 4\"");
   return series_of_text(text, "--values", plain);
-}
-
-NamedCovariance named_covariance(const std::string& name, std::vector<std::string> variables,
-                                 Covariance covariance, int64_t components) {
-  NamedCovariance result{name, std::move(variables), std::move(covariance), {}, {}};
-  result.correlation = correlation(result.covariance);
-  result.components = principal_components(result.covariance, components);
-  return result;
-}
-
-std::vector<Pair> strongest_pairs(const NamedCovariance& result, size_t count) {
-  const int64_t n = result.covariance.variables;
-  const auto strength = [&](const Pair& pair) {
-    return std::abs(result.correlation[static_cast<size_t>(pair.i * n + pair.j)]);
-  };
-  const auto stronger = [&](const Pair& a, const Pair& b) {
-    const double x = strength(a), y = strength(b);
-    return x != y ? x > y : a.i != b.i ? a.i < b.i : a.j < b.j;
-  };
-  std::vector<Pair> best;  // a heap whose front is the weakest
-  for (int64_t i = 0; i < n && count > 0; ++i) {
-    for (int64_t j = i + 1; j < n; ++j) {
-      const Pair pair{i, j};
-      if (std::isnan(strength(pair)) || (best.size() == count && !stronger(pair, best.front())))
-        continue;
-      if (best.size() == count) {
-        std::pop_heap(best.begin(), best.end(), stronger);
-        best.pop_back();
-      }
-      best.push_back(pair);
-      std::push_heap(best.begin(), best.end(), stronger);
-    }
-  }
-  std::sort(best.begin(), best.end(), stronger);
-  return best;
-}
-
-std::vector<int64_t> constant_variables(const Covariance& covariance) {
-  std::vector<int64_t> constant;
-  const std::vector<double>& values =
-      covariance.scaled.empty() ? covariance.values : covariance.scaled;
-  for (int64_t i = 0; i < covariance.variables; ++i) {
-    if (values[static_cast<size_t>(i * covariance.variables + i)] == 0) constant.push_back(i);
-  }
-  return constant;
-}
-
-JsonValue covariance_json(const NamedCovariance& result, size_t pairs) {
-  const Covariance& c = result.covariance;
-  JsonValue json = {{"name", result.name},
-                    {"variables", result.variables},
-                    {"observations", c.observations},
-                    {"weight", c.weight},
-                    {"ddof", c.ddof},
-                    {"divisor", c.divisor},
-                    {"mean", c.mean},
-                    {"covariance", matrix_json(c.values, c.variables)},
-                    {"correlation", matrix_json(result.correlation, c.variables)},
-                    {"eigenvalues", result.components.eigenvalues},
-                    {"explained", result.components.explained},
-                    {"components", matrix_json(result.components.components, c.variables)},
-                    {"strongest", JsonValue::array()}};
-  json["constant"] = constant_variables(result.covariance);
-  for (const Pair& pair : strongest_pairs(result, pairs)) {
-    json["strongest"].push_back(
-        {{"variables",
-          {result.variables[static_cast<size_t>(pair.i)],
-           result.variables[static_cast<size_t>(pair.j)]}},
-         {"indices", {pair.i, pair.j}},
-         {"covariance", c.at(pair.i, pair.j)},
-         {"correlation", result.correlation[static_cast<size_t>(pair.i * c.variables + pair.j)]}});
-  }
-  return json;
-}
-
-void append_arrays(Arrays& arrays, const NamedCovariance& result) {
-  const int64_t n = result.covariance.variables;
-  const auto append = [&](const char* what, const std::vector<double>& values, const Shape& shape) {
-    arrays.emplace_back(result.name + "." + what, tensor_of(DType::kF64, values, shape));
-  };
-  append("mean", result.covariance.mean, Shape{n});
-  append("covariance", result.covariance.values, Shape{n, n});
-  append("correlation", result.correlation, Shape{n, n});
-  append("eigenvalues", result.components.eigenvalues, Shape{n});
-  append("components", result.components.components, Shape{result.components.count, n});
 }
 
 }  // namespace vitrine::cli

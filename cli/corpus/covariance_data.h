@@ -5,10 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json_value.h"
 #include "base/number_table.h"
-#include "cli/core/arrays.h"
-#include "vitrine/analysis/covariance.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -36,32 +33,5 @@ struct SeriesOptions {
 SeriesTable read_series(const std::string& path, const SeriesOptions& options);
 /// The same of a matrix as typed: "1 2; 3 4" has the rows 1 2 and 3 4.
 SeriesTable parse_series(const std::string& values, const SeriesOptions& options);
-
-/// A covariance matrix with names, and what follows from it.
-struct NamedCovariance {
-  std::string name;  ///< of the site or the file
-  std::vector<std::string> variables;
-  Covariance covariance;
-  std::vector<double> correlation;
-  PrincipalComponents components;
-};
-/// `components`: principal components to keep.
-NamedCovariance named_covariance(const std::string& name, std::vector<std::string> variables,
-                                 Covariance covariance, int64_t components);
-
-/// Two variables, i < j.
-struct Pair {
-  int64_t i = 0, j = 0;
-};
-/// The pairs of largest |correlation|, at most `count`; of equals the first. Pairs without one are
-/// left out.
-std::vector<Pair> strongest_pairs(const NamedCovariance& result, size_t count);
-
-/// The variables with a variance of 0, which have no correlation.
-std::vector<int64_t> constant_variables(const Covariance& covariance);
-
-JsonValue covariance_json(const NamedCovariance& result, size_t pairs);
-/// NAME.mean, .covariance, .correlation, .eigenvalues, .components.
-void append_arrays(Arrays& arrays, const NamedCovariance& result);
 
 }  // namespace vitrine::cli

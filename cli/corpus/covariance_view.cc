@@ -6,39 +6,47 @@
 #include <algorithm>
 #include <cmath>
 
-#include "vitrine/tokenizer.h"
+#include "cli/core/heat.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-constexpr int64_t kSmall = 16;  // variables whose matrix is shown
-constexpr size_t kLabel = 16, kCell = 10;
+constexpr size_t kLabel = 16;
 
-std::string label(const NamedCovariance& result, int64_t variable) {
-  return printable(result.variables[static_cast<size_t>(variable)]);
+/// The values of a field of the description.
+template <typename T>
+const std::vector<T>& values_of(const Result& described, const std::string& name) {
+  const std::vector<Leaf> all = leaves(described);
+  return std::get<std::vector<T>>(std::ranges::find(all, name, &Leaf::name)->field->values);
 }
 
-double correlation_at(const NamedCovariance& result, int64_t i, int64_t j) {
-  return result.correlation[static_cast<size_t>(i * result.covariance.variables + j)];
-}
-
-Style style_of(double correlation) {
-  return std::isnan(correlation) ? Style::kNothing : heat_style(correlation);
-}
-
-std::string title(const Terminal& out, const NamedCovariance& result) {
-  const Covariance& c = result.covariance;
+std::string title(const Terminal& out, const CovarianceView& view, const Result& described) {
+  const Covariance& c = *view.covariance;
   double total = 0;
   for (int64_t i = 0; i < c.variables; ++i) total += c.at(i, i);
   const std::string weight = c.weight == static_cast<double>(c.observations)
                                  ? ""
                                  : fmt::format(" that weigh {:.6g}", c.weight);
-  return out.paint(Style::kTitle, printable(result.name)) +
+  return out.paint(Style::kTitle, described.label) +
          fmt::format(
              ": {} variables, {} observations{}, divisor {:.10g} (ddof {}); total variance "
              "{:.6g}\n",
              thousands(c.variables), thousands(c.observations), weight, c.divisor, c.ddof, total);
+}
+
+std::string matrices_text(const Terminal& out, const Result& described) {
+  std::string text;
+  for (const Panel& panel : described.panels) {
+    const auto& heat = std::get<HeatPanel>(panel);
+    if (!heat.texts.empty()) text += "\n" + draw_heat(heat, out);
+  }
+  return text;
+}
+
+std::string words_text(const Result& described) {
+  const JsonValue* words = described.facts.find("in_words");
+  return words->is_null() ? "" : "\n" + words->text() + "\n";
 }
 
 std::string components_text(const Terminal& out, const PrincipalComponents& components,
@@ -56,74 +64,48 @@ std::string components_text(const Terminal& out, const PrincipalComponents& comp
   return text;
 }
 
-std::string pairs_text(const Terminal& out, const NamedCovariance& result, size_t rows) {
-  const auto pairs = strongest_pairs(result, rows);
-  if (pairs.empty()) return "";
+std::string pairs_text(const Terminal& out, const Result& described,
+                       const std::vector<std::string>& names) {
+  const auto& indices = values_of<int64_t>(described, "strongest_indices");
+  const auto &covariance = values_of<double>(described, "strongest_covariance"),
+             &correlation = values_of<double>(described, "strongest_correlation");
+  if (correlation.empty()) return "";
   std::string text =
       "\n" +
       out.paint(Style::kDim, fmt::format("{}  {}  correlation    covariance",
                                          left("strongest", kLabel), left("", kLabel))) +
       "\n";
-  for (const Pair& pair : pairs) {
-    const double r = correlation_at(result, pair.i, pair.j);
-    text += fmt::format("{}  {}  {}  {:>+12.6g}\n", left(label(result, pair.i), kLabel),
-                        left(label(result, pair.j), kLabel),
-                        out.paint(style_of(r), fmt::format("{:>+11.4f}", r)),
-                        result.covariance.at(pair.i, pair.j));
+  const auto label = [&](size_t at) {
+    return left(printable(names[static_cast<size_t>(indices[at])]), kLabel);
+  };
+  for (size_t i = 0; i < correlation.size(); ++i) {
+    text += fmt::format(
+        "{}  {}  {}  {:>+12.6g}\n", label(2 * i), label(2 * i + 1),
+        out.paint(heat_style(correlation[i]), fmt::format("{:>+11.4f}", correlation[i])),
+        covariance[i]);
   }
   return text;
 }
 
-/// Covariances; the colour is the correlation, so that it does not depend on units.
-std::string matrix_text(const Terminal& out, const NamedCovariance& result) {
-  const int64_t n = result.covariance.variables;
-  size_t label_width = 0;
-  for (int64_t i = 0; i < n; ++i)
-    label_width = std::max(label_width, display_width(label(result, i)));
-  label_width = std::min(label_width, kLabel);
-  const Columns columns = fit_columns(out, static_cast<size_t>(n), label_width, kCell + 1, false);
-  std::string head = left("", label_width), text;
-  for (size_t j = 0; j < columns.count; ++j)
-    head += " " + right(label(result, static_cast<int64_t>(j)), kCell);
-  text = "\n" + out.paint(Style::kDim, head) + "\n";
-  for (int64_t i = 0; i < n; ++i) {
-    text += left(label(result, i), label_width);
-    for (int64_t j = 0; j < static_cast<int64_t>(columns.count); ++j) {
-      const std::string number =
-          fmt::format(fmt::runtime(i == j ? "{:.4g}" : "{:+.4g}"), result.covariance.at(i, j));
-      text += " " + out.paint(i == j ? Style::kTitle : style_of(correlation_at(result, i, j)),
-                              right(number, kCell));
-    }
-    text += "\n";
-  }
-  if (columns.hidden > 0)
-    text += out.paint(Style::kDim,
-                      fmt::format("{} more columns do not fit (--width 0: all)", columns.hidden)) +
-            "\n";
-  return text +
-         out.paint(Style::kDim, "on the diagonal: variances; off it: covariances with their sign") +
-         "\n";
-}
-
-std::string constants_text(const NamedCovariance& result) {
+std::string constants_text(const CovarianceView& view) {
   constexpr size_t kShown = 5;
-  const std::vector<int64_t> constant = constant_variables(result.covariance);
+  const std::vector<int64_t> constant = constant_variables(*view.covariance);
   if (constant.empty()) return "";
   std::string names;
   for (size_t i = 0; i < std::min(kShown, constant.size()); ++i)
-    names += (i == 0 ? "" : ", ") + label(result, constant[i]);
+    names += (i == 0 ? "" : ", ") + printable(view.names[static_cast<size_t>(constant[i])]);
   return fmt::format("\n{} of {} variables are constant and have no correlation: {}{}\n",
-                     thousands(std::ssize(constant)), thousands(result.covariance.variables), names,
+                     thousands(std::ssize(constant)), thousands(view.covariance->variables), names,
                      constant.size() > kShown ? ", ... (--json: all)" : "");
 }
 
 }  // namespace
 
-std::string covariance_text(const Terminal& out, const NamedCovariance& result, size_t rows) {
-  std::string text = title(out, result);
-  if (result.covariance.variables <= kSmall) text += matrix_text(out, result);
-  return text + components_text(out, result.components, rows) + pairs_text(out, result, rows) +
-         constants_text(result);
+std::string covariance_text(const Terminal& out, const CovarianceView& view,
+                            const Result& described, size_t rows) {
+  return title(out, view, described) + matrices_text(out, described) + words_text(described) +
+         components_text(out, *view.components, rows) + pairs_text(out, described, view.names) +
+         constants_text(view);
 }
 
 }  // namespace vitrine::cli

@@ -2,7 +2,6 @@
 #include <memory>
 
 #include "base/check.h"
-#include "cli/core/arrays.h"
 #include "cli/core/context.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -10,13 +9,14 @@
 #include "cli/core/table_args.h"
 #include "cli/predictivity/predictivity_files.h"
 #include "cli/predictivity/predictivity_view.h"
+#include "report/results/results.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
 
 struct PredictivityCommandArgs {
-  std::string stimuli, responses, subjects, ceiling, out;
+  std::string stimuli, responses, subjects, ceiling;
   std::string context = "group", regression = "ridge", choice = "gcv", fold_kind = "grouped",
               alphas;
   TableArgs table;
@@ -25,7 +25,7 @@ struct PredictivityCommandArgs {
   bool no_control = false;
   int folds = 5, bootstraps = 1000;
   uint64_t seed = 0;
-  PageArgs page;
+  ResultArgs output;
 };
 
 PredictivityOptions options_of(const PredictivityCommandArgs& args, const Context& context,
@@ -50,10 +50,8 @@ PredictivityOptions options_of(const PredictivityCommandArgs& args, const Contex
 }
 
 std::string describe(const PredictivityCommandArgs& args, const PredictivityOptions& options,
-                     const Predictivity& found) {
-  std::string text = fmt::format("{} stimuli in {} groups, {} neuroids of {} subject{}; {}",
-                                 found.stimuli, found.groups, found.neuroids, found.subjects.size(),
-                                 found.subjects.size() == 1 ? "" : "s", args.regression);
+                     const Result& result) {
+  std::string text = result.label + "; " + args.regression;
   if (options.regression.method == Regression::kRidge) {
     text += fmt::format(", {} alphas by {}", options.regression.alphas.size(), args.choice);
   }
@@ -101,7 +99,6 @@ std::string repeats_text(const Repeats& repeats) {
 }
 
 void run(const Context& context, const PredictivityCommandArgs& args) {
-  if (!args.out.empty()) check_array_path(args.out);
   const StimulusTexts texts = read_stimuli(args.stimuli);
   const Responses responses =
       read_responses(args.responses, args.subjects, args.ceiling, args.table.options());
@@ -116,25 +113,19 @@ void run(const Context& context, const PredictivityCommandArgs& args) {
     found = predictivity(model, stimuli, responses, options);
   }
   const Repeats repeats = repeats_of(texts, found);
-  const std::string what = describe(args, options, found);
-  if (!args.out.empty())
-    save_predictivity(
-        found, args.out,
-        {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"predictivity", what}});
-  write_page(args.page, context, model,
-             [&](const PageSource& source) { return predictivity_page(found, source); });
-  write_figures(args.page, [&](FigureFormat format) { return predictivity_figure(found, format); });
+  Result result = predictivity_result(found);
+  result.facts["settings"] = settings_json(args, options);
+  result.facts["repeated"] = {{"stimuli", repeats.across_groups},
+                              {"in_other_folds", repeats.across_folds}};
+  write_results(args.output, {&result, 1}, PageSource::of(model, context.command_line));
   if (!context.json) {
     const Terminal& out = context.out;
     return print(out.paint(Style::kTitle, fmt::format("{} on {}", model.name(), args.responses)) +
-                 "\n" + out.paint(Style::kDim, what) + "\n\n" + draw_predictivity(found, out) +
-                 repeats_text(repeats));
+                 "\n" + out.paint(Style::kDim, describe(args, options, result)) + "\n\n" +
+                 draw_predictivity(found, result, out) + repeats_text(repeats));
   }
   JsonValue json = json_head("predictivity", model);
-  json["settings"] = settings_json(args, options);
-  json["predictivity"] = predictivity_json(found);
-  json["predictivity"]["repeated"] = {{"stimuli", repeats.across_groups},
-                                      {"in_other_folds", repeats.across_folds}};
+  json["predictivity"] = result_json(result, Names(nullptr));
   print_json(json);
 }
 
@@ -241,11 +232,6 @@ void add_study_options(Command& command, PredictivityCommandArgs& args) {
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command
-      .add_option("-o,--out", args.out,
-                  "Write scores and the r of every neuroid to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group(group);
 }
 
 }  // namespace
@@ -259,8 +245,7 @@ void add_predictivity(Command& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
+  add_result_options(command, args->output);
   set_examples(command,
                "  vitrine predictivity --stimuli stimuli.csv --responses responses.csv\n"
                "  vitrine predictivity --stimuli pereira.csv --responses voxels.npy --subjects "

@@ -1,27 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <map>
 #include <string>
 
-#include "base/json_value.h"
 #include "cli/core/terminal.h"
+#include "report/result.h"
 #include "vitrine/analysis/predictivity.h"
 
 namespace vitrine::cli {
 using namespace internal;
 
-/// A line a site: score with its interval, the untrained control, what lies between the two; then
-/// what needs a word.
-std::string draw_predictivity(const Predictivity& found, const Terminal& out);
-
-/// Every number.
-JsonValue predictivity_json(const Predictivity& found);
-
-/// Writes one .safetensors file, for R sites: r [R, Q] (mean over the folds), scores [R], intervals
-/// [R, 2], subjects [R, S] f64; with controls control_scores [R, seeds], control_intervals [R, 2],
-/// advantages [R], advantage_intervals [R, 2] f64; baseline_r [Q] f64; folds [N] i32.
-void save_predictivity(const Predictivity& found, const std::string& path,
-                       std::map<std::string, std::string> metadata);
+/// A line a site: score with its interval, the untrained control, what training gained, and a mark
+/// for the best and for what cannot be told from it; then what needs a word. `described`:
+/// predictivity_result().
+std::string draw_predictivity(const Predictivity& found, const Result& described,
+                              const Terminal& out);
 
 }  // namespace vitrine::cli

@@ -1,30 +1,27 @@
 // SPDX-License-Identifier: MIT
 // A covariance matrix, with the details of each cell.
 V.page(found => {
-  const {names, mean, lower, divisor, series} = found, n = names.length;
-  const cov = (i, j) => i >= j ? lower[i * (i + 1) / 2 + j] : lower[j * (j + 1) / 2 + i];
-  const deviation = i => Math.sqrt(cov(i, i));
-  // A constant's variance may be left at what its mean was rounded by.
-  const still = i => deviation(i) <= 1e-12 * Math.abs(mean[i]) || deviation(i) === 0;
-  const cor = (i, j) => still(i) || still(j) ? NaN : Math.max(-1, Math.min(1, cov(i, j) / deviation(i) / deviation(j)));
+  const {variable: names, mean, divisor, series_observation: observations, series_value: values, series_weight: weights} = found, n = names.length;
+  const cov = (i, j) => found.covariance[i * n + j], cor = (i, j) => found.correlation[i * n + j];
+  const deviation = i => Math.sqrt(cov(i, i)), still = i => found.constant.includes(i);
   let kind = found.correlations ? 'cor' : 'cov', at = {i: 0, j: 0};
 
   // --- one cell
 
-  const shownCount = series ? series.observations.length : 0;
-  const value = (variable, o) => series.values[variable * shownCount + o];
+  const series = observations !== undefined, shownCount = series ? observations.length : 0;
+  const value = (variable, o) => values[variable * shownCount + o];
   /** What the cell is the sum of, over the observations that are here. */
   const parts = (i, j) => {
     const found = {products: new Float64Array(shownCount), together: 0, apart: 0, plus: 0, minus: 0};
     for (let o = 0; o < shownCount; ++o) {
-      const product = series.weights[o] * (value(i, o) - mean[i]) * (value(j, o) - mean[j]);
+      const product = weights[o] * (value(i, o) - mean[i]) * (value(j, o) - mean[j]);
       found.products[o] = product;
       if (product > 0) { ++found.together; found.plus += product; }
       if (product < 0) { ++found.apart; found.minus -= product; }
     }
     return found;
   };
-  const whole = series !== null && shownCount === series.all;
+  const whole = series && shownCount === found.series_total;
   const strength = r => Number.isNaN(r) ? '' : Math.abs(r) > 0.8 ? 'strongly' : Math.abs(r) > 0.4 ? 'clearly' : Math.abs(r) > 0.1 ? 'weakly' : 'hardly';
   const over = Number.isInteger(divisor) ? V.count(divisor) : V.number(divisor);
   const b = text => V.el('b', {}, text), times = count => count === 1 ? 'once' : `${V.count(count)} times`;
@@ -63,7 +60,7 @@ V.page(found => {
   // --- the matrix
 
   let largest = 0;
-  for (const each of lower) if (Number.isFinite(each)) largest = Math.max(largest, Math.abs(each));
+  for (const each of found.covariance) if (Number.isFinite(each)) largest = Math.max(largest, Math.abs(each));
   const limit = () => kind === 'cor' ? 1 : largest || 1, of = (i, j) => kind === 'cor' ? cor(i, j) : cov(i, j);
   const legend = V.el('div', {});
   const drawLegend = () => V.replace(legend, V.legend(V.color.diverging, -1, 1, V.signed(-limit()), V.signed(limit())));
@@ -77,11 +74,9 @@ V.page(found => {
                     V.el('div', {class: 'row'}, V.el('span', {}, 'Correlation'), b(V.number(cor(i, j))))],
     onShow: (i, j) => { if (i !== at.i || j !== at.j) showCell(i, j); },
   });
-  const table = () => ({head: ['row', 'column', 'covariance', 'correlation'],
-                        rows: Array.from({length: n * n}, (_, at) => [Math.floor(at / n), at % n]).filter(([i, j]) => i >= j).map(([i, j]) => [names[i], names[j], cov(i, j), cor(i, j)])});
   const weighted = found.weighted ? `weights of ${V.number(found.weight)} together, ` : '';
   const matrix = V.card({
-    title: `${n} × ${n}`, table, body: [grid.element], note: `${V.count(found.observations)} observations, ${weighted}divisor ${over} (ddof ${found.ddof})`,
+    title: `${n} × ${n}`, table: () => V.flat(found), body: [found.in_words ? V.el('p', {class: 'note'}, found.in_words) : null, grid.element], note: `${V.count(found.observations)} observations, ${weighted}divisor ${over} (ddof ${found.ddof})`,
     controls: [V.choice('Show', [['cov', 'Covariance'], ['cor', 'Correlation']], kind, to => { kind = to; drawLegend(); grid.redraw(); }), legend],
   });
   matrix.classList.add('main');
@@ -93,7 +88,7 @@ V.page(found => {
   const look = o => {
     observation = Math.min(Math.max(o, 0), shownCount - 1);
     const {i, j} = at, product = parts(i, j).products[observation];
-    V.replace(reading, V.el('span', {class: 'where'}, `observation ${series.observations[observation]}`), [...new Set([j, i])].map(each => V.el('span', {}, `${names[each]} `, b(V.number(value(each, observation))), V.el('span', {class: 'muted'}, ` (${V.signed(value(each, observation) - mean[each])} from its mean)`))),
+    V.replace(reading, V.el('span', {class: 'where'}, `observation ${observations[observation]}`), [...new Set([j, i])].map(each => V.el('span', {}, `${names[each]} `, b(V.number(value(each, observation))), V.el('span', {class: 'muted'}, ` (${V.signed(value(each, observation) - mean[each])} from its mean)`))),
               V.el('span', {}, 'product ', V.el('b', {class: product < 0 ? 'minus' : 'plus'}, V.signed(product))));
     for (const figure of [scatter, course]) figure.mark(observation);
   };
@@ -182,7 +177,7 @@ V.page(found => {
       both.map((each, which) => V.svg('g', {class: 'line'}, V.svg('path', {d: Array.from({length: shownCount}, (_, o) => `${o ? 'L' : 'M'}${x(o).toFixed(1)} ${y(each, value(each, o)).toFixed(1)}`).join(''), stroke: V.color.line(which), 'stroke-dasharray': V.color.dashes(which)}))),
       V.svg('line', {class: 'mean', x1: kEdge, x2: right, y1: zero, y2: zero}), V.svg('path', {class: 'product plus', d: bars.plus}), V.svg('path', {class: 'product minus', d: bars.minus}),
       V.svg('text', {x: kEdge - 7, y: zero, 'text-anchor': 'end', 'dominant-baseline': 'middle'}, '0'), V.svg('text', {x: kEdge, y: kTop + kLines + kGap - 8}, 'products of the deviations'),
-      Array.from({length: Math.ceil(shownCount / every)}, (_, k) => k * every).map(o => V.svg('text', {x: x(o), y: kTop + kLines + kGap + kProducts + 16, 'text-anchor': 'middle'}, String(series.observations[o]))),
+      Array.from({length: Math.ceil(shownCount / every)}, (_, k) => k * every).map(o => V.svg('text', {x: x(o), y: kTop + kLines + kGap + kProducts + 16, 'text-anchor': 'middle'}, String(observations[o]))),
       V.svg('text', {x: (kEdge + right) / 2, y: kTop + kLines + kGap + kProducts + 32, 'text-anchor': 'middle'}, 'observation'),
     ];
   }, (state, x) => state.nearest(x));
@@ -195,11 +190,11 @@ V.page(found => {
   const seriesTable = () => {
     const {i, j} = at, {products} = parts(i, j), both = [...new Set([j, i])];
     return {head: ['observation', ...both.map(each => names[each]), ...(found.weighted ? ['weight'] : []), 'product of deviations'],
-            rows: Array.from({length: shownCount}, (_, o) => [series.observations[o], ...both.map(each => value(each, o)), ...(found.weighted ? [series.weights[o]] : []), products[o]])};
+            rows: Array.from({length: shownCount}, (_, o) => [observations[o], ...both.map(each => value(each, o)), ...(found.weighted ? [weights[o]] : []), products[o]])};
   };
   const cards = series ? [
     V.card({title: 'Against each other', body: [scatter.box, V.el('p', {class: 'note'}, 'Lines are the means. Dots in blue fields add to the covariance, squares in orange fields take from it.')]}),
-    V.card({title: 'One beside the other', body: [key, course.box, reading], table: seriesTable, note: whole ? null : `${V.count(shownCount)} of ${V.count(series.all)} observations, evenly taken`}),
+    V.card({title: 'One beside the other', body: [key, course.box, reading], table: seriesTable, note: whole ? null : `${V.count(shownCount)} of ${V.count(found.series_total)} observations, evenly taken`}),
   ] : [];
   if (series) {
     const before = showCell;
@@ -209,8 +204,8 @@ V.page(found => {
 
   // --- principal components
 
-  const spectrum = found.components && (() => {
-    const {eigenvalues, explained, count, components} = found.components;
+  const spectrum = found.eigenvalues && (() => {
+    const {eigenvalues, explained, components} = found, count = found.component.length;
     let shown = 0, sum = 0;
     const total = [...explained].map(share => sum += share), list = V.el('div', {}), title = V.el('h3', {});
     const choose = k => {
@@ -230,7 +225,9 @@ V.page(found => {
   requestAnimationFrame(() => {
     showCell(0, 0);
     if (series) { drawKey(); look(0); }
-    grid.moveTo(n > 1 ? 1 : 0, 0);
+    // The strongest pair first; it lies below the diagonal.
+    const [column, row] = found.strongest_indices.length ? found.strongest_indices : [0, n > 1 ? 1 : 0];
+    grid.moveTo(row, column);
   });
   return [matrix, cellCard, ...cards, ...(spectrum || [])];
 });

@@ -9,14 +9,12 @@
 #include "report/page.h"
 #include "report/token_table.h"
 #include "vitrine/analysis/attention.h"
-#include "vitrine/analysis/predictivity.h"
 
 namespace vitrine {
 using namespace internal;
 namespace {
 
-constexpr size_t kMostMaps = 48;        // panels of one figure
-constexpr size_t kMostVariables = 512;  // more are narrower than a hair
+constexpr size_t kMostMaps = 48;  // panels of one figure
 
 std::vector<std::string> shown(std::span<const int32_t> ids, const TokenTable& tokens) {
   std::vector<std::string> texts;
@@ -97,32 +95,6 @@ void check_panels(const std::vector<Panel>& panels) {
                kMostMaps, panels.size());
 }
 
-HeatPanel covariance_panel(const CovarianceView& view) {
-  const Covariance& found = *view.covariance;
-  const auto n = static_cast<size_t>(found.variables);
-  if (n > kMostVariables)
-    user_error(
-        "a figure of a covariance is limited to {} variables, not {}: select fewer variables",
-        kMostVariables, n);
-  if (!found.scaled.empty() && !view.correlations)
-    user_error(
-        "the squares of some variables are outside the range of float64, which a covariance figure "
-        "cannot show: multiply them, to be between 1e-150 and 1e150");
-  HeatPanel panel{.title = printable(view.title),
-                  .row_name = {},
-                  .column_name = {},
-                  .value_name = view.correlations ? "correlation" : "covariance",
-                  .rows = {},
-                  .columns = {},
-                  .values = view.correlations ? correlation(found) : found.values,
-                  .kind = HeatPanel::Kind::kDiverging};
-  for (size_t i = 0; i < n; ++i)
-    panel.rows.push_back(view.names.empty() ? std::to_string(i) : printable(view.names[i]));
-  panel.columns = panel.rows;
-  panel.limit = view.correlations ? 1 : largest_size(panel.values);
-  return panel;
-}
-
 }  // namespace
 
 std::string attention_figure(std::span<const AttentionViews> results, const PageSource& source,
@@ -147,44 +119,6 @@ std::string attention_figure(std::span<const AttentionViews> results, const Page
     check_panels(panels);
   }
   return draw_figure(panels, format);
-}
-
-std::string covariance_figure(std::span<const CovarianceView> results, FigureFormat format) {
-  std::vector<Panel> panels;
-  for (const CovarianceView& view : results) panels.emplace_back(covariance_panel(view));
-  check_panels(panels);
-  return draw_figure(panels, format);
-}
-
-std::string predictivity_figure(const Predictivity& result, FigureFormat format) {
-  LinesPanel panel{.title = fmt::format("Predictivity of {} neuroids by {} stimuli",
-                                        result.neuroids, result.stimuli),
-                   .x_name = "site",
-                   .y_name = result.ceiled ? "r / ceiling" : "r",
-                   .x = {},
-                   .series = {}};
-  LinesPanel::Series trained{.name = "trained", .values = {}},
-      untrained{.name = "untrained", .values = {}}, baseline{.name = "no model", .values = {}},
-      ceiling{.name = "ceiling", .values = {}};
-  for (size_t i = 0; i < result.sites.size(); ++i) {
-    const PredictivityScore& site = result.sites[i];
-    const bool embeddings = site.name.ends_with("resid_pre") && site.layer == 0;
-    panel.x.push_back(embeddings ? "embed" : std::to_string(site.layer));
-    trained.values.push_back(site.score);
-    trained.low.push_back(site.interval.low);
-    trained.high.push_back(site.interval.high);
-    baseline.values.push_back(result.baseline.score);
-    ceiling.values.push_back(1);
-    if (result.controls.empty()) continue;
-    untrained.values.push_back(result.controls[i].score);
-    untrained.low.push_back(result.controls[i].interval.low);
-    untrained.high.push_back(result.controls[i].interval.high);
-  }
-  panel.series = {trained};
-  if (!result.controls.empty()) panel.series.push_back(untrained);
-  panel.series.push_back(baseline);
-  if (result.ceiled) panel.series.push_back(ceiling);
-  return draw_figure({panel}, format);
 }
 
 }  // namespace vitrine

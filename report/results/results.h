@@ -14,6 +14,11 @@ Result attribution_result(const LogitAttribution& found, const PageSource& sourc
 Result attributed_pairs_result(const AttributedPairs& found, const PageSource& source);
 /// "logit of ␣London less that of ␣Paris"; of pairs without their tokens.
 std::string attributed_in_words(const LogitAttribution& found, const Names& names);
+/// `pairs`: number of the strongest ones to list.
+Result covariance_result(const CovarianceView& view, size_t pairs);
+/// Throws Error (user) for views that a page, or a figure, cannot show.
+void check_covariance_page(std::span<const CovarianceView> views);
+void check_covariance_figure(std::span<const CovarianceView> views);
 Result lens_result(const Lens& lens, const PageSource& source);
 /// Of rankings(): the same over a generation.
 Result rankings_result(const Lens& lens, const PageSource& source);
@@ -21,6 +26,7 @@ Result rankings_result(const Lens& lens, const PageSource& source);
 Result noise_result(const Noise& found, const PageSource& source);
 /// "embed", "blocks.0.hook_resid_post", ...
 std::vector<std::string> noise_sites(const Noise& found);
+Result predictivity_result(const Predictivity& found);
 Result saliency_result(const Saliency& found, const PageSource& source);
 Result score_result(const Score& score, const PageSource& source);
 Result word_score_result(const WordScores& scores, const PageSource& source);

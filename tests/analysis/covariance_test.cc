@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -357,6 +359,34 @@ TEST(Moments, Refuse) {
             "cannot merge moments of 3 and 2 variables: expected equal numbers");
   EXPECT_EQ(user_error_of([&] { two.covariance(); }),
             "missing observations with a weight > 0: expected at least one");
+}
+
+TEST(StrongestPairs, AreThoseOfAllPairsSorted) {
+  constexpr int64_t kVariables = 9;
+  std::vector<double> r(kVariables * kVariables, 1.0);
+  for (size_t i = 0; i < kVariables; ++i) {
+    for (size_t j = 0; j < i; ++j)
+      r[i * kVariables + j] = r[j * kVariables + i] = std::cos(static_cast<double>(7 * i + j));
+  }
+  r[2 * kVariables + 4] = std::nan("");
+  r[1 * kVariables + 5] = 0.99995;
+  r[3 * kVariables + 8] = -0.99995;  // as strong
+  std::vector<std::array<double, 3>> all;
+  for (size_t i = 0; i < kVariables; ++i) {
+    for (size_t j = i + 1; j < kVariables; ++j) {
+      if (const double value = r[i * kVariables + j]; !std::isnan(value))
+        all.push_back({-std::abs(value), static_cast<double>(i), static_cast<double>(j)});
+    }
+  }
+  std::sort(all.begin(), all.end());
+  for (const size_t count : {size_t{0}, size_t{1}, size_t{5}, size_t{100}}) {
+    const auto found = strongest_pairs(r, kVariables, count);
+    ASSERT_EQ(found.size(), std::min(count, all.size()));
+    for (size_t k = 0; k < found.size(); ++k) {
+      EXPECT_EQ(static_cast<double>(found[k].i), all[k][1]) << k;
+      EXPECT_EQ(static_cast<double>(found[k].j), all[k][2]) << k;
+    }
+  }
 }
 
 }  // namespace

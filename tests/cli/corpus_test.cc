@@ -261,11 +261,13 @@ TEST(CovarianceCommand, NumbersAreTheLibrarys) {
         result["correlation"][pair["indices"][0].get<size_t>()][pair["indices"][1].get<size_t>()]);
   }
   const SafetensorsFile file(out);
-  EXPECT_EQ(file.tensor(std::string(kSite) + ".components").shape(), (Shape{2, 4}));
+  EXPECT_EQ(file.tensor("components.0").shape(), (Shape{2, 4}));
+  EXPECT_EQ(file.tensor("strongest_indices.0").shape(), (Shape{4, 2}));
+  EXPECT_EQ(Json::parse(file.metadata().at("facts.0"))["name"], kSite);
+  EXPECT_EQ(file.metadata().at("variable.0"), R"(["0","1","2","3"])");
   std::vector<double> values(16);
-  ASSERT_EQ(file.tensor(std::string(kSite) + ".covariance").bytes(), 16 * sizeof(double));
-  std::memcpy(values.data(), file.tensor(std::string(kSite) + ".covariance").data(),
-              16 * sizeof(double));
+  ASSERT_EQ(file.tensor("covariance.0").bytes(), 16 * sizeof(double));
+  std::memcpy(values.data(), file.tensor("covariance.0").data(), 16 * sizeof(double));
   EXPECT_EQ(values, covariance.values);
 }
 
@@ -311,13 +313,29 @@ TEST(CovarianceCommand, ATableWithoutAModel) {
   EXPECT_NEAR(result["covariance"][0][1].get<double>(), (197 - 13 * 83.0 / 6) / 5, 1e-13);
   EXPECT_EQ(result["covariance"][2][2], 0);
   EXPECT_TRUE(result["correlation"][2][2].is_null()) << "what does not vary has no correlation";
-  EXPECT_EQ(json["series"][1],
-            Json({{"name", "weight, kg"}, {"values", {10.0, 12.0, 11.0, 17.0}}}));
-  const std::string out = run_cli({"covariance", "--data", path, "--fweights", "n"}).out;
+  EXPECT_EQ(result["series"][1],
+            Json({{"variable", "weight, kg"}, {"values", {10.0, 12.0, 11.0, 17.0}}}));
+  const std::string csv = (folder / "c.csv").string();
+  const std::string out =
+      run_cli({"covariance", "--data", path, "--fweights", "n", "--width", "0", "--csv", csv}).out;
+  // The variance of the weights is (1211 - 83^2 / 6) / 5, so that r is 3.43333 / sqrt(0.966667 *
+  // 12.5667).
+  EXPECT_TRUE(says(out,
+                   "The strongest pair of variables is height and weight, kg, with a "
+                   "correlation of +0.9851: where one is above its mean, the other tends to be "
+                   "above its own. Their covariance is +3.43333, of the same sign",
+                   "1 of 3 variables are constant and have no correlation: same"));
+  EXPECT_TRUE(says(read_bytes(csv), "result,row,column,covariance,correlation\n0,height,height,",
+                   "\n0,same,same,0,\n"));
   EXPECT_TRUE(says(out, "3 variables, 4 observations that weigh 6, divisor 5 (ddof 1)",
                    "weight, kg", "+3.433", "on the diagonal: variances"));
   EXPECT_NE(run_cli({"covariance", "--data", path, "--color", "always"}).out.find("\x1b["),
             std::string::npos);
+  // Without a common unit correlations come first.
+  const std::string mixed =
+      run_cli({"covariance", "--values", "1 0.010; 2 0.012; 4 0.011; 3 0.017"}).out;
+  EXPECT_LT(mixed.find("cells: correlations"), mixed.find("cells: on the diagonal: variances"));
+  EXPECT_NE(mixed.find("cells: on the diagonal: variances"), std::string::npos);
 
   expect_refused({"covariance", "--data", folder.write("u.csv", "a,b\n1,2\n3,x\n")},
                  {"u.csv:3: invalid value 'x' in column 'b': expected a finite number"});

@@ -97,8 +97,8 @@ TEST_F(PageOptions, EveryAnalysisHasItsPage) {
   EXPECT_TRUE(says(of_prompt({"lens", "--generate", "2"}), "<h1>Rankings over a generation</h1>",
                    "\"prompt\":"));
   const std::string table = written({"covariance", "--data", folder_ / "series.csv"});
-  EXPECT_TRUE(says(table, "<h1>Covariance</h1>", "\"names\":[\"up\",\"down\"]", "\"series\":{",
-                   "vitrine covariance --data"));
+  EXPECT_TRUE(says(table, "<h1>Covariance</h1>", "\"variable\":[\"up\",\"down\"]",
+                   "\"series_value\":{", "vitrine covariance --data"));
   EXPECT_EQ(table.find(", model "), std::string::npos);  // a table has none
   const std::string more = folder_ / "more.txt", fewer = folder_ / "fewer.txt";
   folder_.write("more.txt", "The keys\nThe dogs\n");

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <sstream>
 
 #include "base/npy.h"
+#include "cli/core/terminal.h"
 #include "cli/predictivity/predictivity_files.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
@@ -41,13 +43,64 @@ TEST(PredictivityCommand, FindsTheBlockThatMadeTheResponses) {
   EXPECT_GT(best["score"].get<double>(), 0.5);
   EXPECT_LT(best["score"].get<double>(), 1.1);
   EXPECT_LE(best["interval"][0].get<double>(), best["score"].get<double>());
-  EXPECT_EQ(json["settings"]["choice"], "gcv");
+  EXPECT_EQ(found["settings"]["choice"], "gcv");
   EXPECT_FALSE(best.contains("control"));
   const SafetensorsFile file(folder / "x.safetensors");
-  EXPECT_EQ(file.tensor("r").shape(), (Shape{3, 18}));
-  EXPECT_EQ(file.tensor("subjects").shape(), (Shape{3, 3}));
-  EXPECT_EQ(file.metadata().at("sites"),
-            "blocks.0.hook_resid_post,blocks.3.hook_resid_post,blocks.5.hook_resid_post");
+  EXPECT_EQ(file.tensor("neuroids.0").shape(), (Shape{3, 18}));
+  EXPECT_EQ(file.tensor("subjects.0").shape(), (Shape{3, 3}));
+  EXPECT_EQ(file.tensor("below_best_interval.0").shape(), (Shape{3, 2}));
+  EXPECT_EQ(
+      file.metadata().at("site.0"),
+      R"(["blocks.0.hook_resid_post","blocks.3.hook_resid_post","blocks.5.hook_resid_post"])");
+}
+
+TEST(PredictivityCommand, MarksWhatCannotBeToldFromTheBest) {
+  if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
+  TempFolder folder;
+  const std::string csv = (folder / "x.csv").string();
+  const std::vector<std::string> command = {"predictivity", "--stimuli", example("stimuli.csv"),
+                                            "--responses", example("responses.csv")};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), command.begin(), command.end());
+    return more;
+  };
+  const Json found = run_json(with({"--bootstraps", "200", "--csv", csv}))["predictivity"];
+  const std::string out = run_cli(with({"--bootstraps", "200", "--width", "80"})).out,
+                    table = read_bytes(csv);
+  size_t alike = 0;
+  std::string labels;
+  for (const Json& site : found["sites"]) {
+    const auto low = site["below_best_interval"][0].get<double>(),
+               high = site["below_best_interval"][1].get<double>();
+    const bool best = site["site"] == found["best"], apart = low > 0 || high < 0;
+    EXPECT_EQ(site["verdict"], best ? "best" : apart ? "lower" : "not distinguishable");
+    EXPECT_NEAR(site["below_best"].get<double>(),
+                found["sites"][3]["score"].get<double>() +
+                    found["sites"][3]["below_best"].get<double>() - site["score"].get<double>(),
+                1e-12);
+    alike += !best && !apart;
+    EXPECT_NE(table.find("0," + site["site"].get<std::string>() + ","), std::string::npos);
+  }
+  const auto count = [](const std::string& text, const std::string& what) {
+    size_t times = 0;
+    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
+      ++times;
+    return times;
+  };
+  // Block 3 made the responses, and its neighbours hold nearly the same.
+  ASSERT_GE(alike, 1u);
+  ASSERT_LT(alike, 6u);
+  EXPECT_EQ(count(table, ",not distinguishable,"), alike);
+  EXPECT_EQ(count(out, " ≈\n"), alike);
+  EXPECT_TRUE(says(out, "≈: not distinguishable from the best",
+                   "best: " + found["best"].get<std::string>()));
+  const size_t begin = out.find("\nsite") + 1;
+  std::istringstream lines(out.substr(begin, out.find("\n\n", begin) - begin));
+  for (std::string line; std::getline(lines, line);)
+    EXPECT_LE(cli::display_width(line), 80u) << line;
+  const std::string none = run_cli(with({"--bootstraps", "0", "--no-control"})).out;
+  EXPECT_TRUE(says(none, "Without bootstrap draws"));
+  EXPECT_EQ(none.find("≈"), std::string::npos);
 }
 
 TEST(PredictivityCommand, TableWithAControlAndAConstantNeuroid) {

@@ -95,6 +95,26 @@ TEST_F(ResultPage, CovarianceOfMomentsHasNoSeries) {
   expect_sound("covariance-moments");
 }
 
+TEST_F(ResultPage, CovarianceOfManyVariablesBeginsWithCorrelationsAtTheStrongestPair) {
+  constexpr size_t kVariables = 20;
+  Covariance found{.variables = kVariables,
+                   .observations = 50,
+                   .weight = 50,
+                   .divisor = 49,
+                   .mean = std::vector<double>(kVariables),
+                   .values = std::vector<double>(kVariables * kVariables)};
+  for (size_t i = 0; i < kVariables; ++i) found.values[i * (kVariables + 1)] = 4;
+  found.values[3 * kVariables + 7] = found.values[7 * kVariables + 3] = 3;
+  const CovarianceView view{.covariance = &found};
+  Tab& tab = show(covariance_page({&view, 1}, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelector('input[value=cor]').checked"), true);
+  EXPECT_TRUE(says(spoken(), "7 with 3", "correlation 0.7500"));
+  EXPECT_TRUE(says(tab.text("main"), "The strongest pair of variables is 3 and 7"));
+  tab.click_on("input[value=cov] + label");
+  EXPECT_TRUE(says(tab.text("main"), "+4.000"));
+  expect_sound("covariance-many");
+}
+
 TEST_F(ResultPage, AttentionDrawsWhatIsFinite) {
   const Model model =
       Model::random({.layers = 2, .heads = 2, .width = 8, .inner = 16, .vocab = 17, .context = 16},
@@ -178,13 +198,20 @@ TEST_F(ResultPage, PredictivityReadsItsCurve) {
   tab.press("End");
   EXPECT_TRUE(says(tab.text(".curve .reading"), "layer 1", "trained 0.500", "0.375 to 0.563",
                    "untrained 0.125", "without a model 0.0625", "ceiling 1"));
-  EXPECT_TRUE(says(tab.text(".layer"), "blocks.1.hook_resid_post"));
+  EXPECT_TRUE(says(tab.text(".layer"), "blocks.1.hook_resid_post", "Against the best",
+                   "not distinguishable: 0.250 below (95 %: −0.125 to 0.500)"));
   EXPECT_EQ(tab.eval("document.querySelectorAll('.curve .band').length"), 2);
+  EXPECT_TRUE(says(tab.text(".curve .note"), "best: blocks.0.hook_resid_post",
+                   "Not distinguishable from it are 1 of 2 other sites"));
   tab.press("Home");
   EXPECT_TRUE(says(tab.text(".curve .reading"), "layer embed", "trained 0.250"));
+  EXPECT_TRUE(says(tab.text(".layer"), "lower: 0.500 below"));
   const Json rows = numbers("0"), neuroids = numbers("2");
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_NEAR(rows[2]["advantage low"].get<double>(), 0.0625, kFloat);
+  EXPECT_NEAR(rows[2]["control_advantage_interval_low"].get<double>(), 0.0625, kFloat);
+  EXPECT_EQ(rows[2]["verdict"], "not distinguishable");
+  EXPECT_EQ(rows[3]["site"], "baseline");
+  EXPECT_NEAR(rows[3]["interval_high"].get<double>(), 0.125, kFloat);
   EXPECT_NEAR(neuroids[1]["r"].get<double>(), 0.0625, kFloat);
   EXPECT_TRUE(neuroids[3]["r"].is_null());
   expect_sound("predictivity");

@@ -25,7 +25,7 @@ struct MadeUpCovariance {
   explicit MadeUpCovariance(int64_t observations) {
     Numbers numbers(11);
     const auto n = static_cast<size_t>(observations);
-    series.assign(3 * n, 0.1);  // whose mean is not quite that
+    series.assign(3 * n, 0.125);  // whose mean is exactly that
     for (size_t o = 0; o < n; ++o) {
       series[o] = numbers.next();
       series[n + o] = 5 - 2 * series[o] + 0.1 * numbers.next();
@@ -115,7 +115,7 @@ inline Predictivity made_up_predictivity() {
                      .baseline = {},
                      .best = 1,
                      .constant = {3}};
-  const auto score = [](const char* name, int layer, double value) {
+  const auto score = [](const char* name, int layer, double value, Interval below_best) {
     return PredictivityScore{.name = name,
                              .layer = layer,
                              .features = 8,
@@ -123,18 +123,20 @@ inline Predictivity made_up_predictivity() {
                              .score = value,
                              .interval = {value - 0.125, value + 0.0625},
                              .subjects = {value, value - 0.25},
-                             .neuroids = {value / 2, value / 4, value / 8, std::nan("")}};
+                             .neuroids = {value / 2, value / 4, value / 8, std::nan("")},
+                             .below_best = 0.75 - value,
+                             .below_best_interval = below_best};
   };
-  found.sites = {score("blocks.0.hook_resid_pre", 0, 0.25),
-                 score("blocks.0.hook_resid_post", 0, 0.75),
-                 score("blocks.1.hook_resid_post", 1, 0.5)};
+  found.sites = {score("blocks.0.hook_resid_pre", 0, 0.25, {0.0625, 0.75}),
+                 score("blocks.0.hook_resid_post", 0, 0.75, {0, 0}),
+                 score("blocks.1.hook_resid_post", 1, 0.5, {-0.125, 0.5})};
   for (int i = 0; i < 3; ++i)
     found.controls.push_back({.score = 0.125,
                               .scores = {0.125},
                               .interval = {0, 0.25},
                               .advantage = found.sites[static_cast<size_t>(i)].score - 0.125,
                               .advantage_interval = {0.0625, 0.5}});
-  found.baseline = score("baseline", 0, 0.0625);
+  found.baseline = score("baseline", 0, 0.0625, {0.5, 0.875});
   return found;
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "results.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "report/results/results.h"
 #include "tests/base/test_files.h"
@@ -50,18 +52,27 @@ std::vector<double> ids_at(const Json& data, const Json& places) {
   return found;
 }
 
+/// What --json prints of a description.
+Json json_of(const Result& result) {
+  return Json::parse(result_json(result, Names(nullptr)).dump());
+}
+
 std::vector<double> six() { return {six_ids().begin(), six_ids().end()}; }
 
-TEST(CovariancePage, HoldsHalfOfTheMatrixAndTheSeries) {
+TEST(CovariancePage, HoldsTheMatricesAndTheSeries) {
   const testing::MadeUpCovariance made(7);
   const CovarianceView view = made.view();
   const Json result = sound(covariance_page({&view, 1}, demo_source()))["results"][0];
   const auto& c = made.covariance.values;
-  EXPECT_EQ(unpacked(result["lower"]), rounded({c[0], c[3], c[4], c[6], c[7], c[8]}));
-  EXPECT_EQ(unpacked(result["series"]["values"]), rounded(made.series));
-  EXPECT_EQ(unpacked(result["series"]["observations"]), (std::vector<double>{0, 1, 2, 3, 4, 5, 6}));
-  EXPECT_EQ(result["names"][1], "down</script>");
+  EXPECT_EQ(unpacked(result["covariance"]), rounded(c));
+  const auto correlations = unpacked(result["correlation"]);
+  EXPECT_NEAR(correlations[1], c[1] / std::sqrt(c[0] * c[4]), 1e-7);
+  EXPECT_TRUE(std::isnan(correlations[8])) << "what never changes has none";
+  EXPECT_EQ(unpacked(result["series_value"]), rounded(made.series));
+  EXPECT_EQ(unpacked(result["series_observation"]), (std::vector<double>{0, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(result["variable"][1], "down</script>");
   EXPECT_EQ(result["divisor"], 6);
+  EXPECT_EQ(result["constant"], Json::array({2}));
 }
 
 TEST(CovariancePage, OfManyObservationsKeepsAnEvenSelection) {
@@ -69,16 +80,104 @@ TEST(CovariancePage, OfManyObservationsKeepsAnEvenSelection) {
   CovarianceView view = made.view();
   const std::vector<double> weights(5000, 0.5);
   view.weights = weights;
-  const Json series = sound(covariance_page({&view, 1}, demo_source()))["results"][0]["series"];
-  const auto kept = unpacked(series["observations"]), values = unpacked(series["values"]);
+  const Json page = sound(covariance_page({&view, 1}, demo_source()))["results"][0];
+  const auto kept = unpacked(page["series_observation"]), values = unpacked(page["series_value"]);
   ASSERT_EQ(kept.size(), 2000u);
-  EXPECT_EQ(series["all"], 5000);
+  EXPECT_EQ(page["series_total"], 5000);
   for (size_t i = 0; i + 1 < kept.size(); ++i) {
     EXPECT_GE(kept[i + 1] - kept[i], 2);
     EXPECT_LE(kept[i + 1] - kept[i], 3);
   }
   EXPECT_EQ(values[2000 + 1999], rounded({made.series[5000 + static_cast<size_t>(kept[1999])]})[0]);
-  EXPECT_EQ(unpacked(series["weights"]), std::vector<double>(2000, 0.5));
+  EXPECT_EQ(unpacked(page["series_weight"]), std::vector<double>(2000, 0.5));
+  EXPECT_EQ(json_of(covariance_result(view, 1))["series"][1]["values"].size(), 5000u)
+      << "JSON has all";
+}
+
+/// A diagonal matrix of these variances.
+Covariance independent(const std::vector<double>& variances) {
+  const size_t n = variances.size();
+  Covariance found{.variables = static_cast<int64_t>(n),
+                   .observations = 9,
+                   .weight = 9,
+                   .divisor = 8,
+                   .mean = std::vector<double>(n),
+                   .values = std::vector<double>(n * n)};
+  for (size_t i = 0; i < n; ++i) found.values[i * (n + 1)] = variances[i];
+  return found;
+}
+
+TEST(CovarianceResult, SaysWhatTheStrongestPairMeans) {
+  const testing::MadeUpCovariance made(40);
+  const auto& c = made.covariance.values;
+  const Json result = json_of(covariance_result(made.view(), 5));
+  const double r = c[1] / std::sqrt(c[0] * c[4]);
+  ASSERT_LT(r, -0.9);
+  EXPECT_TRUE(says(result["in_words"], "up and down</script>",
+                   fmt::format("correlation of {:+.4f}", r), "tends to be below its own",
+                   fmt::format("covariance is {:+.6g}, of the same sign", c[1])));
+  ASSERT_EQ(result["strongest"].size(), 1u) << "`flat` has no correlation";
+  EXPECT_EQ(result["strongest"][0]["variables"], Json({"up", "down</script>"}));
+  EXPECT_EQ(result["strongest"][0]["indices"], Json({0, 1}));
+  EXPECT_EQ(result["strongest"][0]["covariance"], c[1]);
+  EXPECT_EQ(result["constant"], Json::array({2}));
+  const Covariance still = independent({1, 0}), apart = independent({1, 2});
+  EXPECT_TRUE(json_of(covariance_result({.covariance = &still}, 5))["in_words"].is_null());
+  EXPECT_EQ(json_of(covariance_result({.covariance = &apart}, 5))["in_words"],
+            "No two variables vary together: every correlation is 0.");
+}
+
+TEST(CovarianceResult, HasTheWholeMatrixInJsonAndHalfOfItInCsv) {
+  const testing::MadeUpCovariance made(7);
+  const Result result = covariance_result(made.view(), 0);
+  const Json json = json_of(result);
+  EXPECT_EQ(json["covariance"][0][1], made.covariance.values[1]);
+  EXPECT_EQ(json["covariance"][1][0], made.covariance.values[3]);
+  EXPECT_EQ(json["variables"], Json({"up", "down</script>", "flat"}));
+  EXPECT_EQ(json["mean"][0], made.covariance.mean[0]);
+  EXPECT_EQ(json["strongest"], Json::array());
+  const std::string csv = results_csv({&result, 1}, Names(nullptr));
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7);
+  EXPECT_TRUE(says(csv, "result,row,column,covariance,correlation\n0,up,up,",
+                   fmt::format("\n0,down</script>,up,{},", made.covariance.values[1])));
+}
+
+TEST(CovarianceResult, StartsWithCorrelationsWithoutACommonUnitAndForManyVariables) {
+  const auto first_panel = [](const std::vector<double>& variances,
+                              std::optional<bool> correlations = {}) {
+    const Covariance found = independent(variances);
+    const Result result =
+        covariance_result({.covariance = &found, .correlations = correlations}, 0);
+    return std::get<HeatPanel>(result.panels.at(0)).value_name;
+  };
+  EXPECT_EQ(first_panel({4, 1, 0}), "covariance") << "a constant has no scale";
+  EXPECT_EQ(first_panel({100, 1}), "covariance");
+  EXPECT_EQ(first_panel({101, 1}), "correlation")
+      << "deviations differ by more than a factor of 10";
+  EXPECT_EQ(first_panel(std::vector<double>(16, 1)), "covariance");
+  EXPECT_EQ(first_panel(std::vector<double>(17, 1)), "correlation");
+  EXPECT_EQ(first_panel({101, 1}, false), "covariance");
+  EXPECT_EQ(first_panel({4, 1}, true), "correlation");
+}
+
+TEST(CovarianceResult, SmallMatricesHaveNumbersInTheirCells) {
+  Covariance found = independent({1.5, 400});
+  found.values[1] = found.values[2] = -12.25;
+  const auto panels = covariance_result({.covariance = &found}, 0).panels;
+  ASSERT_EQ(panels.size(), 2u) << "correlations, then covariances";
+  EXPECT_EQ(std::get<HeatPanel>(panels[0]).texts,
+            (std::vector<std::string>{"1", "-0.5001", "-0.5001", "1"}))  // -12.25 / sqrt(600)
+      << "by hand";
+  EXPECT_EQ(std::get<HeatPanel>(panels[1]).texts,
+            (std::vector<std::string>{"1.5", "-12.25", "-12.25", "400"}));
+  found.values[1] = found.values[2] = -1.2345e-105;
+  EXPECT_EQ(std::get<HeatPanel>(covariance_result({.covariance = &found}, 0).panels[1]).texts[1],
+            "-1.2e-105")
+      << "a cell has room for nine characters";
+  const Covariance many = independent(std::vector<double>(17, 1));
+  const auto of_many = covariance_result({.covariance = &many}, 0).panels;
+  ASSERT_EQ(of_many.size(), 1u);
+  EXPECT_TRUE(std::get<HeatPanel>(of_many[0]).texts.empty());
 }
 
 TEST(CovariancePage, RefusesWhatDoesNotFitTogether) {
@@ -149,12 +248,43 @@ TEST(AttentionPage, RefusesNothingDifferentTextsAndTooMuch) {
 TEST(PredictivityPage, HoldsScoresIntervalsAndNeuroids) {
   const Predictivity found = testing::made_up_predictivity();
   const Json result = sound(predictivity_page(found, demo_source()))["results"][0];
-  EXPECT_EQ(unpacked(result["sites"][1]["scores"]), (std::vector<double>{0.375, 0.75}));
-  EXPECT_EQ(unpacked(result["sites"][1]["interval"]), (std::vector<double>{0.625, 0.8125}));
-  EXPECT_TRUE(std::isnan(unpacked(result["sites"][1]["neuroids"])[3]));
-  EXPECT_EQ(unpacked(result["controls"][2]["values"]), (std::vector<double>{0.125, 0.375}));
-  EXPECT_EQ(unpacked(result["baseline"]["scores"]), (std::vector<double>{0.03125, 0.0625}));
-  EXPECT_EQ(result["subjects"][1], "S<2>");
+  EXPECT_EQ(unpacked(result["r"]), (std::vector<double>{0.125, 0.375, 0.25}));
+  EXPECT_EQ(unpacked(result["score"])[1], 0.75);
+  EXPECT_EQ(unpacked(result["interval"])[2], 0.625);
+  EXPECT_EQ(unpacked(result["interval"])[3], 0.8125);
+  EXPECT_TRUE(std::isnan(unpacked(result["neuroids"])[4 + 3]));
+  EXPECT_EQ(unpacked(result["control_score"])[2], 0.125);
+  EXPECT_EQ(unpacked(result["control_advantage"])[2], 0.375);
+  EXPECT_EQ(unpacked(result["baseline_score"]), (std::vector<double>{0.0625}));
+  EXPECT_EQ(result["subject"][1], "S<2>");
+  EXPECT_EQ(result["verdict"], Json({"lower", "best", "not distinguishable"}));
+}
+
+TEST(PredictivityResult, MarksWhatCannotBeToldFromTheBest) {
+  Predictivity found = testing::made_up_predictivity();
+  const Result result = predictivity_result(found);
+  const Json json = json_of(result);
+  EXPECT_EQ(json["sites"][0]["site"], "blocks.0.hook_resid_pre");
+  EXPECT_EQ(json["sites"][0]["verdict"], "lower");
+  EXPECT_EQ(json["sites"][1]["verdict"], "best");
+  EXPECT_EQ(json["sites"][2]["verdict"], "not distinguishable");
+  EXPECT_EQ(json["sites"][2]["below_best"], 0.25);
+  EXPECT_EQ(json["sites"][2]["below_best_interval"], Json({-0.125, 0.5}));
+  EXPECT_EQ(json["baseline"]["verdict"], "lower");
+  EXPECT_EQ(json["baseline"]["name"], "baseline");
+  EXPECT_TRUE(says(json["in_words"], "best: blocks.0.hook_resid_post, r / ceiling 0.750 (r 0.375)",
+                   "1 of 2 other sites", "includes 0: 1."));
+  const std::string csv = results_csv({&result, 1}, Names(nullptr));
+  EXPECT_TRUE(says(csv, "site,layer,features,r,score,below_best,verdict,interval_low",
+                   "blocks.1.hook_resid_post,1,8,0.25,0.5,0.25,not distinguishable,0.375,0.5625"));
+  found.sites[2].below_best_interval = {0, 0.5};
+  EXPECT_EQ(json_of(predictivity_result(found))["sites"][2]["verdict"], "not distinguishable")
+      << "an end of 0 is included";
+  found.sites[2].below_best_interval = {1e-9, 0.5};
+  EXPECT_TRUE(says(json_of(predictivity_result(found))["in_words"], "Each other site is lower"));
+  for (PredictivityScore& site : found.sites)
+    site.below_best_interval = {std::nan(""), std::nan("")};
+  EXPECT_EQ(json_of(predictivity_result(found))["sites"][2]["verdict"], "no interval");
 }
 
 TEST(FactorsPage, NamesNeuronsByTheirBlock) {

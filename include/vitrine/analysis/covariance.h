@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -60,6 +61,18 @@ Covariance covariance(const MatrixView& m, const CovarianceOptions& options = {}
 /// numpy.corrcoef, [variables, variables]: c_ij / sqrt(c_ii c_jj), clipped to -1..1; NaN where a
 /// variance is 0. It does not depend on the variables' scale.
 std::vector<double> correlation(const Covariance& covariance);
+
+/// Indices of the variables with a variance of 0, which have no correlation; ascending.
+std::vector<int64_t> constant_variables(const Covariance& covariance);
+
+/// Indices of two variables, i < j.
+struct VariablePair {
+  int64_t i = 0, j = 0;
+};
+/// The pairs of largest |correlation|, strongest first, at most `count`; of equals the first. Pairs
+/// without a correlation are left out. `correlation`: [variables, variables].
+std::vector<VariablePair> strongest_pairs(std::span<const double> correlation, int64_t variables,
+                                          size_t count);
 
 struct PrincipalComponents {
   std::vector<double> eigenvalues;  ///< all eigenvalues, descending

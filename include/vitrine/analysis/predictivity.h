@@ -198,6 +198,10 @@ struct PredictivityScore {
   /// [Q] mean of r over the folds, not divided by the ceiling; NaN if undefined
   std::vector<double> neuroids = {};
   std::vector<double> alphas = {};  ///< [K, Q]; empty for kOls
+  double below_best = 0;            ///< score of the best site minus this score
+  /// Interval of that difference: both scores of a draw are of the same subjects and neuroids, and
+  /// all draws are of the same stimuli and folds. If it contains 0, the two cannot be told apart.
+  Interval below_best_interval = {};
 };
 
 struct PredictivityOptions {
@@ -247,10 +251,11 @@ struct Predictivity {
 /// intervals. Intervals are 95 % percentile intervals of a bootstrap that resamples subjects, and
 /// neuroids within each subject (with one subject: neuroids only). All features use the same draws,
 /// so differences have paired intervals. Holds the features of one model and one regression at a
-/// time. Throws Error (user) as stimulus_features(), make_folds() and cross_validate() do; for
-/// responses that are not [N, Q]; for a response that is not finite, naming stimulus and neuroid;
-/// for names, subjects or ceilings whose count differs from Q; for a ceiling <= 0; and if no
-/// neuroid has a score.
+/// time. The best site is the best of this sample, and its interval is not corrected for the
+/// choice; `below_best_interval` says which other sites may be as good. Throws Error (user) as
+/// stimulus_features(), make_folds() and cross_validate() do; for responses that are not [N, Q];
+/// for a response that is not finite, naming stimulus and neuroid; for names, subjects or ceilings
+/// whose count differs from Q; for a ceiling <= 0; and if no neuroid has a score.
 Predictivity predictivity(const Model& model, const Stimuli& stimuli, const Responses& responses,
                           const PredictivityOptions& options = {});
 

@@ -57,7 +57,8 @@ std::string attributed_pairs_figure(const AttributedPairs& result, const PageSou
 /// 48 panels.
 std::string attention_figure(std::span<const AttentionViews> results, const PageSource& source,
                              FigureFormat format);
-/// Covariances, or correlations if the view starts with them; at most 512 variables.
+/// Covariances, or correlations if the view starts with them; at most 512 variables. Up to 16 have
+/// their numbers in the cells, and then covariances follow correlations.
 std::string covariance_figure(std::span<const CovarianceView> results, FigureFormat format);
 std::string similarity_figure(const Similarity& result, FigureFormat format);
 /// Scores by layer with their intervals, the untrained control, the baseline without a model, and

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -88,7 +89,9 @@ struct CovarianceView {
   MatrixView series = {};
   std::span<const double> weights = {};  ///< [observations] fweights * aweights; empty: 1 each
   const PrincipalComponents* components = nullptr;  ///< null: not shown
-  bool correlations = false;  ///< true: the page starts with correlations; false: with covariances
+  /// Whether page and figure start with correlations. Empty: for more than 16 variables, and where
+  /// the largest standard deviation is more than 10 times the smallest (no common unit).
+  std::optional<bool> correlations = {};
 };
 
 // Several results (of several prompts) share one page with a selector. All functions throw Error
@@ -128,8 +131,8 @@ std::string attention_page(std::span<const AttentionViews> results, const PageSo
 /// series or names that do not match the matrix, for variables whose squares are outside the range
 /// of float64, and for more than 4 million cells (2,048 variables).
 std::string covariance_page(std::span<const CovarianceView> results, const PageSource& source);
-/// Scores by layer with intervals, the untrained control and the ceiling; subjects and neuroids of
-/// a layer.
+/// Scores by layer with intervals, the untrained control and the ceiling; which layers cannot be
+/// told from the best; subjects and neuroids of a layer.
 std::string predictivity_page(const Predictivity& result, const PageSource& source);
 /// Texts coloured by the strength of a component at each token, and its strongest neurons (50 per
 /// component).
