@@ -69,7 +69,7 @@ class AttentionCommand {
         args_(args),
         model_(model),
         names_(model.shared_tokenizer()),
-        prompts_(read_prompts(args.prompt, model.shared_tokenizer(), model.name())) {}
+        prompts_(read_prompts(args.prompt, model)) {}
 
   AttentionAnswer maps() {
     AttentionAnswer answer;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "base/check.h"
 #include "base/json.h"
@@ -17,9 +18,9 @@ namespace {
 
 class Reader {
  public:
-  Reader(const PromptArgs& args, const std::shared_ptr<const Tokenizer>& tokenizer,
-         const std::string& model)
-      : args_(args), tokenizer_(tokenizer), model_(model) {}
+  Reader(const PromptArgs& args, std::shared_ptr<const Tokenizer> tokenizer, std::string name,
+         const Model* model = nullptr)
+      : args_(args), tokenizer_(std::move(tokenizer)), name_(std::move(name)), model_(model) {}
 
   std::vector<Prompt> read() {
     for (const std::string& text : args_.prompts) add_text(args_.prompt_option, text);
@@ -37,16 +38,30 @@ class Reader {
  private:
   void add_text(const std::string& where, const std::string& text) {
     if (text.empty()) user_error("{}: the prompt is empty: expected at least one character", where);
-    if (!tokenizer_)
-      user_error(
-          "missing tokenizer of model '{}', needed for text: use {}, or add its tokenizer.json",
-          model_, args_.ids_option);
+    if (!tokenizer_) fail_without_tokenizer();
     prompts_.push_back({text, tokenizer_->encode(text, args_.special ? Tokenizer::Special::kAllow
                                                                      : Tokenizer::Special::kText)});
     if (prompts_.back().ids.empty())
       user_error("{}: the prompt has no tokens: expected at least one", where);
+    check_tokens(where, prompts_.back());
     const std::string_view end = unwanted_end(text);
     if (!end.empty() && ends_++ == 0) first_end_ = fmt::format("{}: the prompt {}", where, end);
+  }
+
+  [[noreturn]] void fail_without_tokenizer() const {
+    if (model_ != nullptr) model_->tokenizer();  // throws, and knows why
+    user_error(
+        "missing tokenizer of model '{}', needed for text: use {}, or add its tokenizer.json",
+        name_, args_.ids_option);
+  }
+
+  /// A tokenizer may have more tokens than the model.
+  void check_tokens(const std::string& where, const Prompt& prompt) const {
+    for (const int32_t id : prompt.ids) {
+      if (model_ != nullptr && id >= model_->config().vocab)
+        user_error("{}: the token {} (id {}) is one that model '{}' of {} tokens does not have",
+                   where, quote(tokenizer_->token_bytes(id)), id, name_, model_->config().vocab);
+    }
   }
 
   /// What is wrong with an end that is hardly meant; empty for any other.
@@ -106,8 +121,9 @@ class Reader {
   }
 
   const PromptArgs& args_;
-  const std::shared_ptr<const Tokenizer>& tokenizer_;
-  const std::string& model_;
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  const std::string name_;
+  const Model* model_;  ///< null: only the tokenizer is known
   std::vector<Prompt> prompts_;
   size_t ends_ = 0;        ///< texts with an unwanted end
   std::string first_end_;  ///< what is said of the first of them
@@ -142,6 +158,10 @@ void add_prompt_options(Command& command, PromptArgs& args) {
       .add_flag("--special", args.special, "Read text such as <|endoftext|> as the special token")
       ->group(group)
       ->only_with({{"--prompt"}, {"--prompt-file"}, {"--text-file"}});
+}
+
+std::vector<Prompt> read_prompts(const PromptArgs& args, const Model& model) {
+  return Reader(args, model.shared_tokenizer(), model.name(), &model).read();
 }
 
 std::vector<Prompt> read_prompts(const PromptArgs& args,

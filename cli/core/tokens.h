@@ -40,8 +40,11 @@ struct Prompt {
 };
 
 /// All prompts, in the order --prompt, --prompt-file, --text-file, --ids. Throws Error (user) for
-/// none at all, an empty one, a file that cannot be read, ids that are no numbers, and text without
-/// a tokenizer.
+/// none at all, an empty one, a file that cannot be read, ids that are no numbers, text without a
+/// tokenizer (with what is wrong with the model's, if it has one), and text with a token that the
+/// model lacks.
+std::vector<Prompt> read_prompts(const PromptArgs& args, const Model& model);
+/// The same for a tokenizer alone; `model` is what errors call its model.
 std::vector<Prompt> read_prompts(const PromptArgs& args,
                                  const std::shared_ptr<const Tokenizer>& tokenizer,
                                  const std::string& model);

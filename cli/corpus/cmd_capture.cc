@@ -72,7 +72,7 @@ void run(const Context& context, const CaptureCommandArgs& args) {
   const Hooks hooks = hooks_of(args);
   const Model model = load_model(context);
   const GradientTarget of = target_of(args, model);
-  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const auto prompts = read_prompts(args.prompt, model);
   const CaptureFileSummary summary = capture(model, ids_of(prompts), hooks, of, args.capture.out);
   if (!context.json) return print(summary_text(context.out, summary, args.capture.out));
   JsonValue json = json_head("capture", model);

@@ -55,7 +55,7 @@ void run_pairs(const Context& context, const AttributeCommandArgs& args, const M
 void run(const Context& context, const AttributeCommandArgs& args) {
   const Model model = load_model(context);
   if (!args.pairs.empty()) return run_pairs(context, args, model);
-  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const auto prompts = read_prompts(args.prompt, model);
   const Names names(model.shared_tokenizer());
   AttributionOptions options{
       .position = args.position, .neurons = args.neurons, .edits = parse_edits(args.edits)};

@@ -111,9 +111,7 @@ Lens look(const Model& model, const Prompt& prompt, const LensArgs& args,
   GenerateOptions generation;
   generation.max_new_tokens = args.generate;
   generation.sampling = args.sampling;
-  const auto tokenizer = model.shared_tokenizer();
-  if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt)
-    generation.stop_ids = {*end};
+  generation.stop_ids = model.end_ids();
   return rankings(model, prompt.ids, generation, options);
 }
 
@@ -167,7 +165,7 @@ void run(const Context& context, const LensArgs& args) {
   }
   check(args);
   const Model model = load_model(context);
-  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const auto prompts = read_prompts(args.prompt, model);
   LensOptions options = options_of(args, model);
   if (options.tuned) warn_of_other_model(*options.tuned, args, model);
   if (!context.json && args.show != "ranks" && args.cell == "token")

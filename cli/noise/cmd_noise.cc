@@ -67,7 +67,7 @@ void draw(const Context& context, const NoiseCommandArgs& args, const Noise& fou
 
 void run(const Context& context, const NoiseCommandArgs& args) {
   const Model model = load_model(context);
-  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const auto prompts = read_prompts(args.prompt, model);
   NoiseOptions options = options_of(args, model);
   const Names names(model.shared_tokenizer());
   std::vector<Noise> results;

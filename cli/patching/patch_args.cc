@@ -215,7 +215,7 @@ Prompt read_one(const std::string& text, const std::string& ids, const Model& mo
     args.prompts = {text};
   else
     args.ids = {ids};
-  return read_prompts(args, model.shared_tokenizer(), model.name()).front();
+  return read_prompts(args, model).front();
 }
 
 PatchMetric metric_of(const PatchArgs& args, const PatchRequest& request, const Model& model) {
@@ -406,7 +406,7 @@ AblationOptions ablation_options(const PatchArgs& args, const PatchRequest& requ
   PromptArgs others{.prompt_option = "--others", .ids_option = "--others-file FILE.jsonl with ids"};
   others.prompts = args.others;
   others.prompt_file = args.others_file;
-  const Batch more = ids_of(read_prompts(others, model.shared_tokenizer(), model.name()));
+  const Batch more = ids_of(read_prompts(others, model));
   options.others.insert(options.others.end(), more.begin(), more.end());
   return options;
 }

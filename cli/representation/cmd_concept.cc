@@ -30,7 +30,7 @@ std::vector<Prompt> read_set(const std::string& path, const ConceptCommandArgs& 
   PromptArgs prompts{.ids_option = "a .jsonl file with ids"};
   prompts.prompt_file = path;
   prompts.special = args.special;
-  return read_prompts(prompts, model.shared_tokenizer(), model.name());
+  return read_prompts(prompts, model);
 }
 
 std::string draw_table(const std::vector<ConceptDirection>& found, const Terminal& out) {

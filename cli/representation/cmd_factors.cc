@@ -131,7 +131,7 @@ void save(const Picture& p, const std::string& path,
 void run(const Context& context, const FactorsCommandArgs& args) {
   if (!args.out.empty()) check_array_path(args.out);
   const Model model = load_model(context);
-  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const auto prompts = read_prompts(args.prompt, model);
   FactorOptions options = args.options;
   if (!args.layers.empty())
     options.layers = parse_site("[layers=" + args.layers + "]").where.layers;

@@ -45,8 +45,7 @@ void check_same_ids(const SimilarityCommandArgs& args, const std::vector<Prompt>
   if (!against.shared_tokenizer()) return;  // ids are what they are
   PromptArgs again = args.prompt;
   again.hints = false;
-  const std::vector<Prompt> theirs =
-      read_prompts(again, against.shared_tokenizer(), against.name());
+  const std::vector<Prompt> theirs = read_prompts(again, against);
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (prompts[i].ids == theirs[i].ids) continue;
     user_error(
@@ -81,7 +80,7 @@ void run(const Context& context, const SimilarityCommandArgs& args) {
     other.model = args.against;
     against = load_model(other);
   }
-  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const auto prompts = read_prompts(args.prompt, model);
   if (against) check_same_ids(args, prompts, *against);
   ProgressBar bar({.unit = "tokens"});
   SimilarityOptions options;

@@ -42,7 +42,7 @@ void draw(const Context& context, const SaliencyCommandArgs& args, const Salienc
 
 void run(const Context& context, const SaliencyCommandArgs& args) {
   const Model model = load_model(context);
-  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const auto prompts = read_prompts(args.prompt, model);
   SaliencyOptions options = saliency_options(args.saliency, model);
   const Names names(model.shared_tokenizer());
   const std::string what = describe(args.saliency, names, options);

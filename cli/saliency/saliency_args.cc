@@ -161,10 +161,8 @@ SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
     options.contrast_text = model.tokenizer().encode(args.contrast_text);
   if (!args.contrast_text_ids.empty()) options.contrast_text = parse_ids(args.contrast_text_ids);
   if (args.generate > 0) {
-    const auto tokenizer = model.shared_tokenizer();
-    options.generate = GenerateOptions{.max_new_tokens = args.generate};
-    if (const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt)
-      options.generate->stop_ids = {*end};
+    options.generate =
+        GenerateOptions{.max_new_tokens = args.generate, .stop_ids = model.end_ids()};
   }
   const bool integrated = options.method == SaliencyMethod::kIntegratedGradients;
   const bool masked = options.method == SaliencyMethod::kOcclusion ||

@@ -59,8 +59,7 @@ class Generating {
         hooks_(parse_edits(args.edits)),
         model_((add_captures(hooks_, args.capture), load_model(context))),
         names_(model_.shared_tokenizer()) {
-    for (const Prompt& prompt :
-         read_prompts(args.prompt, model_.shared_tokenizer(), model_.name())) {
+    for (const Prompt& prompt : read_prompts(args.prompt, model_)) {
       for (int i = 0; i < args.num_samples; ++i) prompts_.push_back(prompt);
     }
     options_.max_new_tokens = args.max_new_tokens;

@@ -95,7 +95,7 @@ int32_t prepended_id(const ScoreArgs& args, const Model& model) {
 void run(const Context& context, const ScoreArgs& args) {
   check(args);
   const Model model = load_model(context);
-  const auto prompts = read_prompts(args.prompt, model.shared_tokenizer(), model.name());
+  const auto prompts = read_prompts(args.prompt, model);
   if (args.windows)
     return show_windows(context, model, prompts, {args.window, args.stride, args.output.out});
   const Names names(model.shared_tokenizer());

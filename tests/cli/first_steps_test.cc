@@ -22,7 +22,10 @@ TEST(FirstSteps, TextsWithoutAnOptionAndUnwantedEndsGetAHint) {
                     words = run_cli({command, "The", "keys", "to", "--json"});
     for (const CliResult& result : {quoted, words}) {
       EXPECT_EQ(result.status, 2) << command;
-      EXPECT_EQ(result.err, "vitrine: unexpected text 'The keys to': expected --prompt 'The keys to'; see vitrine " + command + " --help\n");
+      EXPECT_EQ(
+          result.err,
+          "vitrine: unexpected text 'The keys to': expected --prompt 'The keys to'; see vitrine " +
+              command + " --help\n");
     }
   }
   const auto note_of = [](const std::string& prompt) {
@@ -69,7 +72,8 @@ size_t columns_of(std::string_view line) {
 
 constexpr const char* kKeys = "The keys to the old cabinet are on the table. They are";
 constexpr const char* kLong =
-    "Heathrow airport is located in the city of London, and the river that runs through the city is "
+    "Heathrow airport is located in the city of London, and the river that runs through the city "
+    "is "
     "called the Thames, on whose banks there are many old houses; 日本語の長い文章には空白がない";
 
 /// One run of each command and mode that shows something of its own; "@" is a folder of inputs.
@@ -175,7 +179,8 @@ TEST(FirstSteps, HelpFitsATerminalOf80Columns) {
     EXPECT_GT(text.size(), 100u) << command;
     for (size_t begin = 0; begin < text.size();) {
       const size_t end = std::min(text.find('\n', begin), text.size());
-      EXPECT_LE(columns_of(text.substr(begin, end - begin)), 80u) << text.substr(begin, end - begin);
+      EXPECT_LE(columns_of(text.substr(begin, end - begin)), 80u)
+          << text.substr(begin, end - begin);
       begin = end + 1;
     }
   }

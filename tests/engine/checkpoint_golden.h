@@ -34,8 +34,8 @@ inline float element(const HostWeight& weight, int64_t in, int64_t out) {
 }
 
 // `table`: the file's layout is [out, in].
-inline void expect_matrix(const Checkpoint& checkpoint, const std::string& name, int64_t in, int64_t out,
-                   bool table = false) {
+inline void expect_matrix(const Checkpoint& checkpoint, const std::string& name, int64_t in,
+                          int64_t out, bool table = false) {
   const HostWeight weight = checkpoint.weight(name);
   ASSERT_EQ(weight.in, in) << name;
   ASSERT_EQ(weight.out, out) << name;

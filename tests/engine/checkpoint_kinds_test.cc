@@ -79,8 +79,8 @@ TEST(Checkpoint, OnePrefixOfAllNamesIsLeftOut) {
 TEST(BadCheckpoint, TwoModels) {
   const TempFolder folder;
   write_prefixed(folder, {"policy.", "reference."});
-  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }),
-                   "several models", "'policy.'", "'reference.'"));
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "several models",
+                   "'policy.'", "'reference.'"));
   write_prefixed(folder, {"", "reference."});
   const Checkpoint checkpoint = Checkpoint::open(folder.path());
   expect_golden(checkpoint);
