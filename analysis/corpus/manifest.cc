@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFormat = "vitrine corpus capture 1";
+constexpr const char* kManifestFormat = "vitrine corpus capture 1";
 constexpr int64_t kMaxCount = std::numeric_limits<int64_t>::max() / 4;
 constexpr size_t kMaxManifest = size_t{1} << 30;
 
@@ -100,8 +100,8 @@ CorpusManifest CorpusManifest::read(const fs::path& path) {
   const std::string file = path.string();
   const Json json = read_json(path, kMaxManifest);
   const JsonFields fields(json, file);
-  if (fields.text("format") != kFormat)
-    fields.refuse("format", fmt::format("expected '{}'", kFormat));
+  if (fields.text("format") != kManifestFormat)
+    fields.refuse("format", fmt::format("expected '{}'", kManifestFormat));
   CorpusManifest manifest;
   if (!fields.has("identity") || !fields.find("identity")->is_object())
     fields.refuse("identity", "expected an object");
@@ -118,7 +118,7 @@ CorpusManifest CorpusManifest::read(const fs::path& path) {
 }
 
 void CorpusManifest::write(const fs::path& path) const {
-  Json json = {{"format", kFormat},
+  Json json = {{"format", kManifestFormat},
                {"identity", identity},
                {"complete", complete},
                {"skipped", skipped},

@@ -14,7 +14,7 @@
 namespace vitrine::internal {
 namespace {
 
-constexpr const char* kFormat = "vitrine moments 1";
+constexpr const char* kStateFormat = "vitrine moments 1";
 constexpr int64_t kMost = int64_t{1} << 56;
 constexpr int64_t kMostVariables = int64_t{1} << 24;
 
@@ -123,8 +123,8 @@ MomentsState read_moments_state(const std::filesystem::path& path) {
         file);
   const Json json = parse_json(found->second, file);
   const JsonFields fields(json, file);
-  if (fields.text("format") != kFormat)
-    fields.refuse("format", fmt::format("expected '{}'", kFormat));
+  if (fields.text("format") != kStateFormat)
+    fields.refuse("format", fmt::format("expected '{}'", kStateFormat));
   MomentsState state;
   CorpusMoments& moments = state.moments;
   const Json *parts = fields.find("parts"), *sites = fields.find("sites"),
@@ -163,7 +163,7 @@ MomentsState read_moments_state(const std::filesystem::path& path) {
 void write_moments_state(const MomentsState& state, const std::filesystem::path& path) {
   const CorpusMoments& moments = state.moments;
   Tensors tensors;
-  Json json = {{"format", kFormat},
+  Json json = {{"format", kStateFormat},
                {"parts", Json::parse(moments.parts)},
                {"position", position_json(state.position)},
                {"complete", moments.complete},
