@@ -49,10 +49,13 @@ class Reader {
   }
 
   [[noreturn]] void fail_without_tokenizer() const {
-    if (model_ != nullptr) model_->tokenizer();  // throws, and knows why
-    user_error(
-        "missing tokenizer of model '{}', needed for text: use {}, or add its tokenizer.json",
-        name_, args_.ids_option);
+    std::string reason = fmt::format("missing tokenizer of model '{}'", name_);
+    try {
+      if (model_ != nullptr) model_->tokenizer();
+    } catch (const Error& error) {
+      reason = error.what();
+    }
+    user_error("{}; to give token ids: {}", reason, args_.ids_option);
   }
 
   /// A tokenizer may have more tokens than the model.

@@ -120,7 +120,7 @@ std::string edit_word(const std::vector<ConceptDirection>& found, size_t which,
 std::string usage(const std::vector<ConceptDirection>& found, const ConceptCommandArgs& args,
                   const Terminal& out) {
   return out.paint(Style::kTitle, args.out) +
-         fmt::format(": {} {}. To steer: vitrine generate --edit {}\n", found.size(),
+         fmt::format(": {} {}. To steer:\nvitrine generate --edit {}\n", found.size(),
                      found.size() == 1 ? "direction" : "directions",
                      edit_word(found, 0, args.out, args));
 }
@@ -149,7 +149,7 @@ void draw(const Context& context, const std::vector<ConceptDirection>& found,
           const ConceptCommandArgs& args) {
   print(draw_table(found, context.out));
   if (found.size() == 1) print(draw_scores(found[0], positive, negative, context.out));
-  if (!args.out.empty()) print(usage(found, args, context.out));
+  if (!args.out.empty()) print_as_is(usage(found, args, context.out));
 }
 
 void run(const Context& context, const ConceptCommandArgs& args) {
