@@ -123,4 +123,26 @@ class EachPair {
 PatchMetric pair_metric(const Model& model, const PatchPair& pair, PatchMetric::Kind kind,
                         int64_t position, const Hooks& edits);
 
+/// Statistics of `run(pair, options)` of all pairs, `options` with the pair's own metric.
+/// `check(i)` of each pair comes before the first run.
+template <typename Options, typename Check, typename Run>
+auto over_pairs(const Model& model, std::span<const PatchPair> pairs, const Options& options,
+                const Check& check, const Run& run) {
+  EachPair each(pairs, options.progress);
+  std::vector<PatchMetric> metrics;
+  each.check([&](size_t i) {
+    check(i);
+    metrics.push_back(
+        pair_metric(model, pairs[i], options.metric.kind, options.position, options.edits));
+  });
+  PairStatistics<decltype(run(pairs[0], options))> statistics;
+  each.run([&](size_t i, Progress* progress) {
+    Options own = options;
+    own.metric = metrics[i];
+    own.progress = progress;
+    statistics.add(run(pairs[i], own));
+  });
+  return statistics.result();
+}
+
 }  // namespace vitrine::internal

@@ -134,10 +134,8 @@ Patching patch(const Model& model, std::span<const int32_t> clean, std::span<con
 
 OverPairs<Patching> patch_pairs(const Model& model, std::span<const PatchPair> pairs,
                                 const PatchOptions& options) {
-  EachPair each(pairs, options.progress);
-  std::vector<PatchMetric> metrics;
   size_t tokens = 0;
-  each.check([&](size_t i) {
+  const auto check = [&](size_t i) {
     const Prepared prepared(model.config(), pairs[i].clean, pairs[i].corrupt, options);
     const size_t found = prepared.prompts.base.size();
     if (i > 0 && found != tokens && options.cells.over == PatchOver::kPositions)
@@ -146,17 +144,11 @@ OverPairs<Patching> patch_pairs(const Model& model, std::span<const PatchPair> p
           "because columns are positions",
           found, tokens);
     tokens = found;
-    metrics.push_back(
-        pair_metric(model, pairs[i], options.metric.kind, options.position, options.edits));
-  });
-  PairStatistics<Patching> statistics;
-  each.run([&](size_t i, Progress* progress) {
-    PatchOptions own = options;
-    own.metric = metrics[i];
-    own.progress = progress;
-    statistics.add(patch(model, pairs[i].clean, pairs[i].corrupt, own));
-  });
-  return statistics.result();
+  };
+  return over_pairs(model, pairs, options, check,
+                    [&](const PatchPair& pair, const PatchOptions& own) {
+                      return patch(model, pair.clean, pair.corrupt, own);
+                    });
 }
 
 }  // namespace vitrine

@@ -217,21 +217,13 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
 
 OverPairs<PathPatching> path_patch_pairs(const Model& model, std::span<const PatchPair> pairs,
                                          const PathOptions& options) {
-  EachPair each(pairs, options.progress);
-  std::vector<PatchMetric> metrics;
-  each.check([&](size_t i) {
+  const auto check = [&](size_t i) {
     prompt_pair(pairs[i].clean, pairs[i].corrupt, options.position, options.direction, false);
-    metrics.push_back(
-        pair_metric(model, pairs[i], options.metric.kind, options.position, options.edits));
-  });
-  PairStatistics<PathPatching> statistics;
-  each.run([&](size_t i, Progress* progress) {
-    PathOptions own = options;
-    own.metric = metrics[i];
-    own.progress = progress;
-    statistics.add(path_patch(model, pairs[i].clean, pairs[i].corrupt, own));
-  });
-  return statistics.result();
+  };
+  return over_pairs(model, pairs, options, check,
+                    [&](const PatchPair& pair, const PathOptions& own) {
+                      return path_patch(model, pair.clean, pair.corrupt, own);
+                    });
 }
 
 }  // namespace vitrine
