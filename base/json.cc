@@ -43,7 +43,7 @@ std::string reason(std::string_view message) {
 /// elements at the end of each: an hour for 10 MB of "[],".
 class TreeBuilder : public nlohmann::json_sax<Json> {
  public:
-  TreeBuilder(std::string_view text, const std::string& file, bool last_counts = false)
+  TreeBuilder(std::string_view text, const std::string& file, bool last_counts)
       : text_(text), file_(file), last_counts_(last_counts) {}
 
   Json take() { return std::move(root_); }
@@ -133,22 +133,12 @@ std::string with_texts_for_numbers(std::string_view text) {
   return result;
 }
 
-}  // namespace
-
-Json parse_python_json(std::string_view text, const std::string& file) {
-  const std::string plain = with_texts_for_numbers(text);
-  TreeBuilder tree(plain, file, true);
-  Json::sax_parse(plain.begin(), plain.end(), &tree);
-  return tree.take();
-}
-
-Json parse_json(std::string_view text, const std::string& file) {
-  TreeBuilder tree(text, file);
+/// `last_counts`: of a repeated name, instead of refusing it.
+Json build(std::string_view text, const std::string& file, bool last_counts) {
+  TreeBuilder tree(text, file, last_counts);
   Json::sax_parse(text.begin(), text.end(), &tree);
   return tree.take();
 }
-
-namespace {
 
 template <typename Parse>
 Json parse_file(const std::filesystem::path& path, size_t max_bytes, const Parse& parse) {
@@ -162,13 +152,18 @@ Json parse_file(const std::filesystem::path& path, size_t max_bytes, const Parse
 
 }  // namespace
 
+Json parse_json(std::string_view text, const std::string& file) { return build(text, file, false); }
+
+Json parse_python_json(std::string_view text, const std::string& file) {
+  return build(with_texts_for_numbers(text), file, true);
+}
+
 Json read_json(const std::filesystem::path& path, size_t max_bytes) {
   return parse_file(path, max_bytes, parse_json);
 }
 
 Json read_python_json(const std::filesystem::path& path) {
-  constexpr size_t kMaxBytes = 64u << 20;
-  return parse_file(path, kMaxBytes, parse_python_json);
+  return parse_file(path, kMaxJsonBytes, parse_python_json);
 }
 
 std::string describe_json(const Json& value) {

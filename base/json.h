@@ -24,8 +24,10 @@ Json parse_json(std::string_view text, const std::string& file);
 /// value counts.
 Json parse_python_json(std::string_view text, const std::string& file);
 
+inline constexpr size_t kMaxJsonBytes = 64u << 20;
+
 /// Reads and parses a file, at most `max_bytes` long, as text_file.h reads text.
-Json read_json(const std::filesystem::path& path, size_t max_bytes = 64u << 20);
+Json read_json(const std::filesystem::path& path, size_t max_bytes = kMaxJsonBytes);
 Json read_python_json(const std::filesystem::path& path);
 
 /// A JSON value as an error line shows it: one line, at most about 60 characters.
