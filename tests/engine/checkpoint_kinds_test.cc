@@ -120,7 +120,8 @@ TEST(Checkpoint, TextsEndWhereTheFilesSay) {
   EXPECT_EQ(end_ids(R"(, "eos_token_id": 3)", nullptr), Ids({3}));
   EXPECT_EQ(end_ids(R"(, "eos_token_id": 3)", R"({"eos_token_id": [1, 2]})"), Ids({1, 2}));
   EXPECT_EQ(end_ids(R"(, "eos_token_id": 3)", "{}"), Ids({3}));
-  EXPECT_EQ(end_ids(R"(, "eos_token_id": [3, 7])", nullptr), Ids({3})) << "7 is no token of it";
+  EXPECT_EQ(end_ids(R"(, "eos_token_id": [3, 7])", nullptr), Ids({3}))
+      << "the model has no token 7";
 }
 
 TEST(Checkpoint, ReadsAConfigurationAsPythonDoes) {
