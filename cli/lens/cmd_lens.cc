@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/quote.h"
 #include "cli/core/context.h"
+#include "cli/core/generation_args.h"
 #include "cli/core/heat.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -108,11 +109,7 @@ void warn_of_other_model(const TunedLens& tuned, const LensArgs& args, const Mod
 Lens look(const Model& model, const Prompt& prompt, const LensArgs& args,
           const LensOptions& options) {
   if (args.generate == 0) return lens(model, prompt.ids, options);
-  GenerateOptions generation;
-  generation.max_new_tokens = args.generate;
-  generation.sampling = args.sampling;
-  generation.stop_ids = model.end_ids();
-  return rankings(model, prompt.ids, generation, options);
+  return rankings(model, prompt.ids, generation_of(args.generate, args.sampling, model), options);
 }
 
 /// Why this token is the target of this position.

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "analysis/saliency/words.h"
+#include "cli/core/generation_args.h"
 #include "cli/core/site_syntax.h"
 
 namespace vitrine::cli {
@@ -160,10 +161,7 @@ SaliencyOptions saliency_options(const SaliencyArgs& args, const Model& model) {
   if (!args.contrast_text.empty())
     options.contrast_text = model.tokenizer().encode(args.contrast_text);
   if (!args.contrast_text_ids.empty()) options.contrast_text = parse_ids(args.contrast_text_ids);
-  if (args.generate > 0) {
-    options.generate =
-        GenerateOptions{.max_new_tokens = args.generate, .stop_ids = model.end_ids()};
-  }
+  if (args.generate > 0) options.generate = generation_of(args.generate, {}, model);
   const bool integrated = options.method == SaliencyMethod::kIntegratedGradients;
   const bool masked = options.method == SaliencyMethod::kOcclusion ||
                       options.method == SaliencyMethod::kSpanOcclusion;

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "cli/core/capture_args.h"
 #include "cli/core/context.h"
+#include "cli/core/generation_args.h"
 #include "cli/core/interrupt.h"
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
@@ -224,7 +225,7 @@ class Generating {
   Generation so_far_;  // of a batch, for an interruption
 };
 
-void add_sampling_options(Command& command, GenerateArgs& args) {
+void add_generation_options(Command& command, GenerateArgs& args) {
   const auto group = "Generation";
   SamplingOptions& s = args.sampling;
   command.add_option("-n,--max-new-tokens", args.max_new_tokens, "Maximum number of new tokens")
@@ -232,22 +233,7 @@ void add_sampling_options(Command& command, GenerateArgs& args) {
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("--temperature", s.temperature, "Sampling temperature; 0: greedy")
-      ->capture_default_str()
-      ->type_name("T")
-      ->group(group);
-  command.add_option("--top-k", s.top_k, "Sample from the K most likely tokens; 0: all")
-      ->capture_default_str()
-      ->type_name("K")
-      ->group(group)
-      ->only_with("--temperature", {kAboveZero});
-  command
-      .add_option("--top-p", s.top_p,
-                  "Sample from the smallest set of tokens whose probability reaches P, 0..1")
-      ->capture_default_str()
-      ->type_name("P")
-      ->group(group)
-      ->only_with("--temperature", {kAboveZero});
+  add_sampling_options(command, s, group);
   command.add_option("--seed", s.seed, "Seed of sampling; sequence i uses seed + i")
       ->check(not_negative())
       ->capture_default_str()
@@ -278,7 +264,7 @@ void add_generate(Command& app, Context& context) {
       app.add_subcommand("generate", "Continue a text, with optional edits and captures");
   const auto args = std::make_shared<GenerateArgs>();
   add_prompt_options(command, args->prompt);
-  add_sampling_options(command, *args);
+  add_generation_options(command, *args);
   add_capture_options(command, args->capture);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
