@@ -1,35 +1,25 @@
 // SPDX-License-Identifier: MIT
+#include "cli/core/context.h"
 #include "cli/core/help_export.h"
 #include "cli/core/program.h"
 
 namespace vitrine::cli {
-using namespace internal;
+
+AddCommand add_attention, add_attribute, add_capture, add_concept, add_corpus, add_covariance,
+    add_doctor, add_factors, add_generate, add_info, add_lens, add_make_random, add_noise,
+    add_patch, add_predictivity, add_saliency, add_score, add_similarity, add_sites, add_tokenize;
+
 namespace {
 
 /// In the order of --help.
+constexpr AddCommand* kCommands[] = {
+    add_lens,     add_saliency,    add_attribute,  add_patch,      add_noise,   add_predictivity,
+    add_generate, add_score,       add_attention,  add_similarity, add_factors, add_concept,
+    add_capture,  add_corpus,      add_covariance, add_tokenize,   add_sites,   add_info,
+    add_bench,    add_make_random, add_doctor,     add_help_export};
+
 void add_commands(Command& app, Context& context) {
-  add_lens(app, context);
-  add_saliency(app, context);
-  add_attribute(app, context);
-  add_patch(app, context);
-  add_noise(app, context);
-  add_predictivity(app, context);
-  add_generate(app, context);
-  add_score(app, context);
-  add_attention(app, context);
-  add_similarity(app, context);
-  add_factors(app, context);
-  add_concept(app, context);
-  add_capture(app, context);
-  add_corpus(app, context);
-  add_covariance(app, context);
-  add_tokenize(app, context);
-  add_sites(app, context);
-  add_info(app, context);
-  add_bench(app, context);
-  add_make_random(app, context);
-  add_doctor(app, context);
-  add_help_export(app, context);
+  for (AddCommand* add : kCommands) add(app, context);
 }
 
 }  // namespace

@@ -43,6 +43,12 @@ function(vitrine_add_executable name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} vitrine_options)
 endfunction()
 
+# vitrine_folder(TARGET): the folder's .cc files belong to the target.
+function(vitrine_folder target)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  target_sources(${target} PRIVATE ${sources})
+endfunction()
+
 # vitrine_unity(TARGETS...): compiles the targets' files several at once, with VITRINE_UNITY, because reading what each includes
 # costs more than the file. Names of a target's unnamed namespaces must differ. The thread sanitizer's step of scripts/test.sh compiles file by
 # file, which shows includes that are missing.

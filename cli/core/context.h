@@ -69,27 +69,8 @@ void note(const std::string& line);
 /// Warns of each environment variable of the default number of threads that says no number.
 void warn_of_thread_variables();
 
-// One a file: cmd_NAME.cc.
-void add_info(Command& app, Context& context);
-void add_sites(Command& app, Context& context);
-void add_tokenize(Command& app, Context& context);
-void add_generate(Command& app, Context& context);
-void add_score(Command& app, Context& context);
-void add_lens(Command& app, Context& context);
-void add_saliency(Command& app, Context& context);
-void add_attribute(Command& app, Context& context);
-void add_patch(Command& app, Context& context);
-void add_noise(Command& app, Context& context);
-void add_predictivity(Command& app, Context& context);
-void add_attention(Command& app, Context& context);
-void add_similarity(Command& app, Context& context);
-void add_factors(Command& app, Context& context);
-void add_concept(Command& app, Context& context);
-void add_capture(Command& app, Context& context);
-void add_corpus(Command& app, Context& context);
-void add_covariance(Command& app, Context& context);
-void add_bench(Command& app, Context& context);
-void add_make_random(Command& app, Context& context);
-void add_doctor(Command& app, Context& context);
+/// What cmd_NAME.cc defines; main.cc lists all.
+using AddCommand = void(Command& app, Context& context);
+AddCommand add_bench;
 
 }  // namespace vitrine::cli

@@ -179,6 +179,12 @@ Batch ids_of(const std::vector<Prompt>& prompts) {
   return batch;
 }
 
+std::string heading(const Prompt& prompt, const Terminal& out) {
+  return out.paint(Style::kTitle, prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size())
+                                                      : printable(prompt.text)) +
+         "\n";
+}
+
 std::vector<int32_t> parse_ids(std::string_view text) {
   std::vector<int32_t> ids;
   for (std::string item : split_list(text)) {

@@ -11,6 +11,7 @@
 
 #include "base/json_value.h"
 #include "cli/core/options.h"
+#include "cli/core/terminal.h"
 #include "report/names.h"
 #include "vitrine/model.h"
 #include "vitrine/tokenizer.h"
@@ -50,6 +51,9 @@ std::vector<Prompt> read_prompts(const PromptArgs& args,
                                  const std::string& model);
 
 Batch ids_of(const std::vector<Prompt>& prompts);
+
+/// A line with the prompt's text, or with the number of its ids.
+std::string heading(const Prompt& prompt, const Terminal& out);
 
 /// "1,2, 3". Throws Error (user) naming the invalid id.
 std::vector<int32_t> parse_ids(std::string_view text);

@@ -2,15 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "base/check.h"
-#include "cli/core/context.h"
+#include "cli/core/analysis_command.h"
 #include "cli/core/heat.h"
-#include "cli/core/output_files.h"
-#include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
-#include "cli/core/tokens.h"
 #include "report/results/results.h"
 #include "vitrine/analysis/similarity.h"
 
@@ -18,12 +14,9 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct SimilarityCommandArgs {
-  PromptArgs prompt;
+struct SimilarityCommandArgs : AnalysisArgs {
   std::string measure = "cka", site = SimilarityOptions().site, against;
   double variance = SimilarityOptions().variance;
-  std::vector<std::string> edits;
-  ResultArgs output;
 };
 
 /// Texts longer than the context, in pieces of it.
@@ -73,14 +66,15 @@ std::string draw(const Similarity& found, const Result& described,
 
 void run(const Context& context, const SimilarityCommandArgs& args) {
   SiteArg site = parse_site(args.site);
-  const Model model = load_model(context);
+  const AnalysisRun analysis(context, args);
+  const Model& model = analysis.model();
   std::optional<Model> against;
   if (!args.against.empty()) {
     Context other = context;
     other.model = args.against;
     against = load_model(other);
   }
-  const auto prompts = read_prompts(args.prompt, model);
+  const auto prompts = analysis.prompts(args.prompt);
   if (against) check_same_ids(args, prompts, *against);
   ProgressBar bar({.unit = "tokens"});
   SimilarityOptions options;
@@ -96,27 +90,15 @@ void run(const Context& context, const SimilarityCommandArgs& args) {
   const Similarity found =
       against ? similarity(model, *against, texts, options) : similarity(model, texts, options);
   bar.erase();
-  const PageSource source = PageSource::of(model, context.command_line);
-  const Result result = similarity_result(found, source, against ? against->name() : "");
-  write_results(args.output, {&result, 1}, source);
-  if (!context.json) return print(draw(found, result, args, model, context.out));
-  JsonValue json = json_head("similarity", model);
-  json["against"] = against ? JsonValue(against->name()) : JsonValue(nullptr);
-  json["similarity"] = result_json(result, Names(model.shared_tokenizer()));
-  print_json(json);
+  const Result result = similarity_result(found, analysis.source(), against ? against->name() : "");
+  analysis.show(result, [&] { return draw(found, result, args, model, context.out); });
 }
 
-}  // namespace
-
-void add_similarity(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "similarity",
-      "Compare representations of the same tokens between layers, or between two models");
-  const auto args = std::make_shared<SimilarityCommandArgs>();
-  add_prompt_options(command, args->prompt);
+void add_similarity_options(Command& command, SimilarityCommandArgs& args) {
+  add_prompt_options(command, args.prompt);
   const auto group = "Similarity";
   command
-      .add_option("--measure", args->measure,
+      .add_option("--measure", args.measure,
                   "cka: linear centred kernel alignment (Kornblith 2019); svcca: mean canonical "
                   "correlation of the principal components (Raghu 2017)")
       ->check(one_of({"cka", "svcca"}))
@@ -124,33 +106,35 @@ void add_similarity(Command& app, Context& context) {
       ->type_name("NAME")
       ->group(group);
   command
-      .add_option("--site", args->site,
+      .add_option("--site", args.site,
                   "Sites to compare pairwise, with an optional selection: "
                   "blocks.*.hook_resid_post[layers=0..3 positions=-1]")
       ->capture_default_str()
       ->type_name("SITE")
       ->group(group);
-  command.add_option("--variance", args->variance, "Share of the variance to keep, 0..1")
+  command.add_option("--variance", args.variance, "Share of the variance to keep, 0..1")
       ->check(in_range(0.0, 1.0))
       ->capture_default_str()
       ->type_name("X")
       ->group(group)
       ->only_with("--measure", {"svcca"});
   command
-      .add_option("--against", args->against,
+      .add_option("--against", args.against,
                   "Second model with the same tokenizer, whose layers are the columns")
       ->type_name("MODEL")
       ->group(group);
-  add_edit_option(command, args->edits);
-  add_model_options(command, context);
-  add_output_options(command, context);
-  add_result_options(command, args->output);
-  set_examples(command,
-               "  vitrine similarity --text-file book.txt\n"
-               "  vitrine similarity --text-file book.txt --measure svcca --model gpt2 --against "
-               "gpt2-medium");
-  command.callback(
-      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
+}
+
+}  // namespace
+
+void add_similarity(Command& app, Context& context) {
+  add_analysis(app, context,
+               {"similarity",
+                "Compare representations of the same tokens between layers, or between two models",
+                "  vitrine similarity --text-file book.txt\n"
+                "  vitrine similarity --text-file book.txt --measure svcca --model gpt2 --against "
+                "gpt2-medium"},
+               add_similarity_options, run);
 }
 
 }  // namespace vitrine::cli

@@ -21,9 +21,7 @@
 //   error.h            the exception type
 //   version.h          the version, as numbers and as text
 //
-//   analysis.h         ablation.h, attention.h, attribution.h, causal_trace.h, concepts.h,
-//                      covariance.h, factors.h, lens.h, noise.h, patching.h, path_patching.h,
-//                      predictivity.h, saliency.h, score.h, similarity.h, tuned_lens.h
+//   analysis.h         all analyses, each in a header of its own
 //   corpus.h           documents from files, captures of a whole corpus in shards
 //   checkpoint.h       safetensors and torch files, the Hugging Face cache, random checkpoints
 //   report.h           results as pages and as figures
