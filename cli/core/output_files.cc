@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "base/atomic_file.h"
+#include "base/atomic_folder.h"
 #include "cli/core/arrays.h"
 #include "vitrine/error.h"
 
@@ -21,13 +22,17 @@ std::string why_not(const std::string& path) {
   }
 }
 
-std::string why_no_array(const std::string& path) {
+std::string why_no_arrays(const std::string& path) {
   try {
-    check_array_path(path);
+    if (!is_array_folder(path)) {
+      check_array_path(path, ", or a folder (ending in /) for .npy files");
+      return why_not(path);
+    }
+    const AtomicFolder probe(folder_path(path));
+    return {};
   } catch (const Error& error) {
     return error.what();
   }
-  return why_not(path);
 }
 
 std::string why_no_figure(const std::string& path) {
@@ -44,7 +49,8 @@ void add_file(Command& command, const std::string& name, std::string& path, cons
 }  // namespace
 
 void add_result_options(Command& command, ResultArgs& args) {
-  add_file(command, "-o,--out", args.out, "Write all numbers to FILE.safetensors", why_no_array);
+  add_file(command, "-o,--out", args.out,
+           "Write all numbers to FILE.safetensors, or to FOLDER/ as .npy files", why_no_arrays);
   add_file(command, "--csv", args.csv, "Write the numbers as a table, a line a cell", why_not);
   add_page_options(command, args);
   add_figure_options(command, args);

@@ -114,18 +114,19 @@ void check_numbers(const Tensor& tensor, std::string_view name) {
 }
 
 /// A number, or a file's tensor, times what follows a '*'.
-Tensor operand(std::string_view text, std::string_view whole) {
+Tensor operand(std::string_view text, std::string_view whole, std::string_view site) {
   if (const auto value = number<float>(text); value && std::isfinite(*value))
     return Tensor::from({&*value, 1});
   const size_t star = text.rfind('*');
   const float factor = star == std::string_view::npos ? 1.0f : finite(text.substr(star + 1), whole);
-  Tensor tensor = read_tensor(text.substr(0, star));
+  Tensor tensor = read_tensor(text.substr(0, star), site);
   for (float& x : tensor.f32()) x *= factor;
   check_numbers(tensor, text);
   return tensor;
 }
 
-Edit parse_change(std::string_view text, std::string_view whole) {
+/// `site`: whose tensor is read from a file of several.
+Edit parse_change(std::string_view text, std::string_view whole, std::string_view site) {
   const size_t colon = text.find(':');
   const std::string_view name = text.substr(0, colon);
   const std::string_view value =
@@ -137,16 +138,16 @@ Edit parse_change(std::string_view text, std::string_view whole) {
                quote(whole), quote(name));
   if (value.empty()) user_error("{}: missing value of {}: expected {}:X", quote(whole), name, name);
   if (name == "scale") return scale(finite(value, whole));
-  if (name == "add") return add(operand(value, whole));
-  if (name == "set") return replace(operand(value, whole));
-  return project_out(operand(value, whole));
+  if (name == "add") return add(operand(value, whole, site));
+  if (name == "set") return replace(operand(value, whole, site));
+  return project_out(operand(value, whole, site));
 }
 
 }  // namespace
 
 namespace {
 
-Tensor read_any(std::string_view path) {
+Tensor read_any(std::string_view path, std::string_view site) {
   const size_t hash = path.rfind('#');
   const std::string file(path.substr(0, hash));
   if (file.ends_with(".npy")) return as_f32(read_npy(file), file);
@@ -156,6 +157,8 @@ Tensor read_any(std::string_view path) {
   const SafetensorsFile tensors{std::filesystem::path(file)};
   if (hash != std::string_view::npos)
     return as_f32(tensors.tensor(path.substr(hash + 1)), std::string(path));
+  if (!site.empty() && std::ranges::find(tensors.names(), site) != tensors.names().end())
+    return as_f32(tensors.tensor(site), file);
   if (tensors.names().size() != 1)
     user_error("{}: contains {} tensors: expected one; select it with {}#NAME", file,
                tensors.names().size(), file);
@@ -164,8 +167,8 @@ Tensor read_any(std::string_view path) {
 
 }  // namespace
 
-Tensor read_tensor(std::string_view path) {
-  Tensor tensor = read_any(path);
+Tensor read_tensor(std::string_view path, std::string_view site) {
+  Tensor tensor = read_any(path, site);
   check_numbers(tensor, path);
   return tensor;
 }
@@ -192,8 +195,8 @@ Hooks::Change parse_edit(std::string_view text) {
         quote(text));
   }
   SiteArg site = parse_site(text.substr(0, equals));
-  return {std::move(site.pattern), parse_change(text.substr(equals + 1), text),
-          std::move(site.where)};
+  Edit change = parse_change(text.substr(equals + 1), text, site.pattern);
+  return {std::move(site.pattern), std::move(change), std::move(site.where)};
 }
 
 void add_edit_option(Command& command, std::vector<std::string>& edits) {

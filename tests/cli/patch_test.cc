@@ -455,8 +455,8 @@ TEST(PatchCommand, RefusesWhatDoesNotGoTogether) {
           "unknown component 'head': expected embed, head L.H, mlp L, q L.H, k L.H, v L.H or "
           "final, with L.H a layer and a head");
   refused(with(kBoth, {"--out", "x.npy"}),
-          "--out: x.npy: unknown output format: expected a file name ending in "
-          ".safetensors; see vitrine patch --help");
+          "--out: x.npy: unknown output format: expected a file name ending in .safetensors, or a "
+          "folder (ending in /) for .npy files; see vitrine patch --help");
   EXPECT_NE(run_cli(with(kBoth, {"--sweep", "embed"}))
                 .err.find("cannot sweep 'embed': expected one of resid_pre, "),
             std::string::npos);
