@@ -26,6 +26,7 @@ struct HeatPanel {
   Kind kind = Kind::kAmount;
   /// The full end: of kAmount from 0, of kDiverging from -limit, of kRank the last rank.
   double limit = 1;
+  std::vector<size_t> borders = {};    ///< columns with a line before them
   bool layers = false;                 ///< rows are layers: pictures have the last one on top
   std::string below = {}, above = {};  ///< what values below and above zero mean, for the legend
   // On a terminal only.

@@ -322,6 +322,7 @@ void add_arrays(const Result& result, size_t index,
         leaf.axes, [&](size_t axis) { return static_cast<int64_t>(size_of(result, axis)); });
     add(leaf.name, leaf.field->values, Shape(sizes));
   }
+  for (const auto& [name, tensor] : result.arrays) arrays.emplace_back(name, tensor);
 }
 
 std::string results_csv(std::span<const Result> results, const Names& names) {

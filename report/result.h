@@ -86,6 +86,9 @@ struct Result {
   std::vector<Table> tables = {};
   std::vector<std::string> cells = {};  ///< axes of the flat table; empty: those of the last table
   std::vector<Panel> panels = {};
+  /// In arrays only, under names of their own: values that are too many for text, and those that a
+  /// command reads back.
+  std::vector<std::pair<std::string, Tensor>> arrays = {};
 };
 
 /// A field with its whole name and the axes it is over, as places in Result::axes.

@@ -72,6 +72,19 @@ void arrange(const Nmf& nmf, Factors& found) {
   }
 }
 
+/// Continues the texts; a last token beyond the context, which no pass could read, is left out.
+void add_generated(const Model& model, const FactorOptions& options, Factors& found) {
+  const Generation generation =
+      generate(model, found.texts, *options.generate, options.edits.only_edits());
+  for (size_t t = 0; t < found.texts.size(); ++t) {
+    std::vector<int32_t>& text = found.texts[t];
+    const std::vector<int32_t>& fresh = generation.sequences[t].ids;
+    found.prompt_tokens.push_back(std::ssize(text));
+    text.insert(text.end(), fresh.begin(), fresh.end());
+    if (std::ssize(text) > model.config().context) text.pop_back();
+  }
+}
+
 void check(const Model& model, const Batch& texts, const FactorOptions& options) {
   if (texts.empty()) user_error("missing prompts to factorise: expected at least one");
   check_texts(model.config(), texts);
@@ -117,7 +130,8 @@ Factors factors(const Model& model, const Batch& texts, const FactorOptions& opt
   found.layers = resolve_layers(model, options.layers);
   found.inner = model.config().inner;
   found.components = options.components;
-  for (const auto& text : texts) found.tokens += std::ssize(text);
+  if (options.generate) add_generated(model, options, found);
+  for (const auto& text : found.texts) found.tokens += std::ssize(text);
   const int64_t most = std::min(found.tokens, found.width());
   if (options.components < 1 || options.components > most) {
     user_error(

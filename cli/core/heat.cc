@@ -24,6 +24,12 @@ std::string number(double value) {
   return rounded == 0 ? "·" : fmt::format("{:+}", rounded);
 }
 
+/// From one eighth to eight of them.
+std::string bar_of_height(double part) {
+  const auto eighths = static_cast<int>(std::lround(8 * std::clamp(part, 0.125, 1.0)));
+  return std::string("\xe2\x96") + static_cast<char>(0x80 + eighths);  // U+2581 is one eighth
+}
+
 /// A column's text: names at the left, numbers at the right, a blank between columns.
 std::string cell_text(const HeatPanel& panel, const std::string& text, bool name) {
   if (panel.texts.empty()) return " " + right(text, kNumberWidth - 1);
@@ -81,6 +87,44 @@ std::string draw_heat(const HeatPanel& panel, const Terminal& out) {
     text += note(fmt::format("{} earlier columns do not fit (--width 0: all)", columns.hidden));
   if (!panel.cells.empty()) text += note("cells: " + panel.cells);
   return text + legend(panel, out);
+}
+
+std::string draw_strip(const HeatPanel& panel, size_t first, const Terminal& out) {
+  size_t label_width = display_width(panel.row_name);
+  for (const std::string& row : panel.rows) label_width = std::max(label_width, display_width(row));
+  label_width += 2;
+  const Columns columns =
+      fit_columns(out, panel.columns.size(), label_width + panel.borders.size(), 1, true);
+  const auto line = [&](const std::string& label, auto&& cell, const std::string& border) {
+    std::string text = left(label, label_width);
+    for (size_t i = columns.first; i < columns.first + columns.count; ++i) {
+      if (std::ranges::find(panel.borders, i) != panel.borders.end()) text += border;
+      text += cell(i);
+    }
+    if (!out.color()) text.erase(text.find_last_not_of(' ') + 1);
+    return text + "\n";
+  };
+  std::string text, number;
+  const auto digit = [&](size_t i) {
+    if ((first + i) % 10 == 0) number = std::to_string(first + i);
+    const std::string next = number.substr(0, 1);
+    number.erase(0, 1);
+    return next.empty() ? " " : next;
+  };
+  text += out.paint(Style::kDim, line(panel.row_name, digit, " "));
+  for (size_t row = 0; row < panel.rows.size(); ++row) {
+    const auto block = [&](size_t i) {
+      const double value = panel.values[row * panel.columns.size() + i],
+                   part = panel.limit > 0 ? value / panel.limit : 0;
+      const std::string drawn = value > 0 ? bar_of_height(part) : " ";
+      return out.paint(style_of(value, panel.limit), drawn);
+    };
+    text += line(panel.rows[row], block, "│");
+  }
+  if (columns.hidden > 0)
+    text += out.paint(Style::kDim, fmt::format("{} earlier columns do not fit (--width 0: all)\n",
+                                               columns.hidden));
+  return text;
 }
 
 std::string draw_heat_text(std::span<const std::string> pieces, std::span<const double> values,

@@ -14,6 +14,10 @@ using namespace internal;
 /// what cells and colours say. Cells without texts are percent of 1, with their sign.
 std::string draw_heat(const HeatPanel& panel, const Terminal& out);
 
+/// The same with a block of an eighth to a whole for each cell, and a line of places, which count
+/// from `first`.
+std::string draw_strip(const HeatPanel& panel, size_t first, const Terminal& out);
+
 /// Pieces of a text, one for each value, coloured by it and broken into lines.
 std::string draw_heat_text(std::span<const std::string> pieces, std::span<const double> values,
                            double full, const Terminal& out);

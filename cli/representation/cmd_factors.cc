@@ -2,42 +2,36 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <memory>
 #include <numeric>
 
-#include "cli/core/arrays.h"
-#include "cli/core/context.h"
+#include "cli/core/analysis_command.h"
+#include "cli/core/generation_args.h"
 #include "cli/core/heat.h"
-#include "cli/core/output_files.h"
-#include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
-#include "cli/core/tokens.h"
+#include "report/results/results.h"
 #include "vitrine/analysis/factors.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct FactorsCommandArgs {
-  PromptArgs prompt;
+struct FactorsCommandArgs : AnalysisArgs {
   FactorOptions options;
-  std::string layers, init = "random", out;
-  size_t top_neurons = 5, top_tokens = 8;
-  std::vector<std::string> edits;
-  PageArgs page;
+  SamplingOptions sampling;
+  std::string layers, init = "random";
+  std::optional<int> top_neurons;
+  size_t top_tokens = 8;
+  int generate = 0;
 };
 
 /// One factorisation, and all its tokens in a row.
 struct Picture {
   const Factors& factors;
+  const Result& result;
   const Names& names;
   const Terminal& out;
   std::vector<int32_t> ids;
 };
-
-double sum_of_squares(const std::vector<double>& values) {
-  return std::inner_product(values.begin(), values.end(), values.begin(), 0.0);
-}
 
 /// "blocks.3, neuron 517" as "3.517".
 std::string neuron_name(const Factors& factors, int64_t neuron) {
@@ -55,142 +49,137 @@ std::vector<size_t> largest(const std::vector<double>& values, size_t count) {
   return order;
 }
 
-std::string draw_component(const Picture& p, size_t component, double total,
-                           const FactorsCommandArgs& args) {
+/// A title, and pieces in lines below each other.
+std::string listed(const std::string& title, const std::vector<std::string>& pieces,
+                   const Terminal& out) {
+  std::string text = out.paint(Style::kDim, left(title, 7));
+  size_t used = 7;
+  for (const std::string& piece : pieces) {
+    const size_t width = display_width(piece) + 2;
+    if (used > 7 && used + width > out.width()) {
+      text += "\n" + std::string(7, ' ');
+      used = 7;
+    }
+    text += "  " + piece;
+    used += width;
+  }
+  return text + "\n";
+}
+
+/// All components by all tokens, a strip for each picture of the figure.
+std::string draw_overview(const Picture& p) {
+  std::string text;
+  size_t first = 0;
+  double limit = 0;
+  bool generated = false;
+  for (const Panel& each : std::span(p.result.panels).first(p.result.panels.size() - 1)) {
+    const auto& panel = std::get<HeatPanel>(each);
+    text += p.out.paint(Style::kTitle, clip(panel.title, p.out.width())) + "\n" +
+            draw_strip(panel, first, p.out) + "\n";
+    first += panel.columns.size();
+    limit = panel.limit;
+    generated = generated || !panel.borders.empty();
+  }
+  return text +
+         p.out.paint(Style::kDim, fmt::format("a block a token; the highest: {:.3g}{}", limit,
+                                              generated ? "; generated after │" : "")) +
+         "\n\n";
+}
+
+std::string draw_component(const Picture& p, size_t component, const FactorsCommandArgs& args) {
   const std::vector<double> strengths = p.factors.strengths_of(component);
   const double full = *std::max_element(strengths.begin(), strengths.end());
+  const auto& shares = std::get<std::vector<double>>(p.result.tables[2].fields[0].values);
   std::string text = p.out.paint(Style::kTitle, fmt::format("component {}", component)) +
-                     fmt::format("  {} of the components' squares\n",
-                                 percent(total > 0 ? sum_of_squares(strengths) / total : 0.0));
+                     fmt::format("  {} of the components' squares\n", percent(shares[component]));
   if (p.out.color()) {  // without colours it would be the text again and again
     std::vector<std::string> pieces;
     for (const int32_t id : p.ids) pieces.push_back(p.names.shown(id));
     text += draw_heat_text(pieces, strengths, full, p.out);
   }
-  std::string tokens, neurons;
+  std::vector<std::string> tokens, neurons;
   for (const size_t t : largest(strengths, args.top_tokens)) {
     if (strengths[t] > 0)
-      tokens += fmt::format("  {} {} {:.3g}", t, p.names.shown(p.ids[t]), strengths[t]);
+      tokens.push_back(fmt::format("{} {} {:.3g}", t, p.names.shown(p.ids[t]), strengths[t]));
   }
   const double* row =
       p.factors.neurons.data() + static_cast<int64_t>(component) * p.factors.width();
-  for (const int64_t n : p.factors.top_neurons(component, args.top_neurons))
-    neurons += fmt::format("  {} {:.3f}", neuron_name(p.factors, n), row[n]);
-  return text + p.out.paint(Style::kDim, "tokens ") + tokens + "\n" +
-         p.out.paint(Style::kDim, "neurons") + neurons + "\n\n";
+  for (const int64_t n :
+       p.factors.top_neurons(component, static_cast<size_t>(args.top_neurons.value_or(5))))
+    neurons.push_back(fmt::format("{} {:.3f}", neuron_name(p.factors, n), row[n]));
+  return text + listed("tokens", tokens, p.out) + listed("neurons", neurons, p.out) + "\n";
 }
 
 std::string draw(const Picture& p, const FactorsCommandArgs& args) {
-  const double total = sum_of_squares(p.factors.strengths);
-  std::string text;
+  std::string text = draw_overview(p);
   for (size_t c = 0; c < static_cast<size_t>(p.factors.components); ++c)
-    text += draw_component(p, c, total, args);
-  text += fmt::format("relative residual {:.4f} after {} iterations{}\n",
-                      p.factors.relative_residual, p.factors.iterations,
-                      p.factors.converged ? "" : ", not converged (--max-iterations)");
+    text += draw_component(p, c, args);
   return text +
-         p.out.paint(
-             Style::kDim,
-             "tokens: place, text, strength; neurons: layer.neuron, weight in a row of length 1") +
+         fmt::format("relative residual {:.4f} after {} iterations{}\n",
+                     p.factors.relative_residual, p.factors.iterations,
+                     p.factors.converged ? "" : ", not converged (--max-iterations)") +
+         p.out.paint(Style::kDim,
+                     "tokens: place, text, strength\n"
+                     "neurons: layer.neuron, weight in a row of length 1") +
          "\n";
 }
 
-JsonValue factors_json(const Picture& p, const FactorsCommandArgs& args) {
-  const Factors& f = p.factors;
-  JsonValue json = {{"layers", f.layers},
-                    {"tokens", p.names.json(p.ids)},
-                    {"relative_residual", f.relative_residual},
-                    {"iterations", f.iterations},
-                    {"converged", f.converged},
-                    {"init", args.init},
-                    {"seed", args.options.seed}};
-  for (size_t c = 0; c < static_cast<size_t>(f.components); ++c) {
-    JsonValue component = {{"strengths", f.strengths_of(c)}, {"top_neurons", JsonValue::array()}};
-    const double* row = f.neurons.data() + static_cast<int64_t>(c) * f.width();
-    for (const int64_t n : f.top_neurons(c, args.top_neurons)) {
-      component["top_neurons"].push_back({{"layer", f.layers[static_cast<size_t>(n / f.inner)]},
-                                          {"neuron", n % f.inner},
-                                          {"weight", row[n]}});
-    }
-    json["components"].push_back(std::move(component));
-  }
-  return json;
-}
-
-void save(const Picture& p, const std::string& path,
-          const std::map<std::string, std::string>& metadata) {
-  const Factors& f = p.factors;
-  write_arrays(path,
-               {{"ids", tensor_of(DType::kI32, p.ids, {f.tokens})},
-                {"layers", tensor_of(DType::kI32, f.layers, {std::ssize(f.layers)})},
-                {"strengths", tensor_of(DType::kF64, f.strengths, {f.components, f.tokens})},
-                {"neurons", tensor_of(DType::kF64, f.neurons, {f.components, f.width()})}},
-               metadata);
-}
-
 void run(const Context& context, const FactorsCommandArgs& args) {
-  if (!args.out.empty()) check_array_path(args.out);
-  const Model model = load_model(context);
-  const auto prompts = read_prompts(args.prompt, model);
   FactorOptions options = args.options;
   if (!args.layers.empty())
     options.layers = parse_site("[layers=" + args.layers + "]").where.layers;
   options.init = factor_init_from_name(args.init);
   options.edits = parse_edits(args.edits);
+  const AnalysisRun analysis(context, args);
+  if (args.generate > 0) {
+    options.generate = generation_of(args.generate, args.sampling, analysis.model());
+    options.generate->sampling.seed = options.seed;
+  }
   ProgressBar bar({.unit = ""});
   options.progress = &bar;
-  const Factors found = factors(model, ids_of(prompts), options);
+  const Factors found = factors(analysis.model(), ids_of(analysis.prompts(args.prompt)), options);
   bar.erase();
-  const Names names(model.shared_tokenizer());
-  Picture picture{found, names, context.out, {}};
-  for (const auto& text : found.texts)
-    picture.ids.insert(picture.ids.end(), text.begin(), text.end());
-  if (!args.out.empty())
-    save(picture, args.out,
-         {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"init", args.init}});
-  write_page(args.page, context, model,
-             [&](const PageSource& source) { return factors_page(found, source); });
-  write_figures(args.page, [&](FigureFormat format) {
-    return factors_figure(found, PageSource::of(model), format);
+  Result result =
+      factors_result(found, analysis.source(),
+                     args.top_neurons ? static_cast<size_t>(*args.top_neurons) : kFactorNeurons);
+  result.facts["init"] = args.init;
+  result.facts["seed"] = args.options.seed;
+  analysis.show(result, [&] {
+    Picture picture{found, result, analysis.names(), context.out, {}};
+    for (const auto& text : found.texts)
+      picture.ids.insert(picture.ids.end(), text.begin(), text.end());
+    return draw(picture, args);
   });
-  if (!context.json) return print(draw(picture, args));
-  JsonValue json = json_head("factors", model);
-  json["factors"] = factors_json(picture, args);
-  print_json(json);
 }
 
-}  // namespace
-
-void add_factors(Command& app, Context& context) {
-  Command command = app.add_subcommand(
-      "factors", "Find groups of MLP neurons that are active together on a text");
-  const auto args = std::make_shared<FactorsCommandArgs>();
-  add_prompt_options(command, args->prompt);
+void add_factors_options(Command& command, FactorsCommandArgs& args) {
+  add_prompt_options(command, args.prompt);
   const auto group = "Factors";
-  FactorOptions& options = args->options;
+  FactorOptions& options = args.options;
   command.add_option("-k,--components", options.components, "Number of components")
       ->check(in_range(1, 100000))
       ->capture_default_str()
       ->type_name("K")
       ->group(group);
   command
-      .add_option("--layers", args->layers,
+      .add_option("--layers", args.layers,
                   "Blocks whose neurons are factorised together: 0..3,-1 [all]")
       ->type_name("LIST")
       ->group(group);
   command
-      .add_option("--init", args->init,
+      .add_option("--init", args.init,
                   "Initialisation: random or nndsvd (from singular vectors, without a seed)")
       ->check(one_of({"random", "nndsvd"}))
       ->capture_default_str()
       ->type_name("WAY")
       ->group(group);
-  command.add_option("--seed", options.seed, "Seed of the random initialisation")
+  command
+      .add_option("--seed", options.seed, "Seed of the random initialisation and of --temperature")
       ->check(not_negative())
       ->capture_default_str()
       ->type_name("SEED")
       ->group(group)
-      ->only_with("--init", {"random"});
+      ->only_with({{"--init", {"random"}}, {"--temperature", {kAboveZero}}});
   command.add_option("--max-iterations", options.max_iterations, "Maximum number of iterations")
       ->check(in_range(1, 1000000))
       ->capture_default_str()
@@ -203,32 +192,39 @@ void add_factors(Command& app, Context& context) {
       ->capture_default_str()
       ->type_name("X")
       ->group(group);
-  command.add_option("--top-neurons", args->top_neurons, "Number of neurons to list per component")
+  command
+      .add_option("--top-neurons", args.top_neurons,
+                  "Number of neurons to list per component [5; 50 in JSON and on the page]")
       ->check(in_range(0, 100000))
-      ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_option("--top-tokens", args->top_tokens, "Number of tokens to list per component")
+  command.add_option("--top-tokens", args.top_tokens, "Number of tokens to list per component")
       ->check(in_range(0, 100000))
       ->capture_default_str()
       ->type_name("N")
       ->group(group)
       ->not_with("--json");
-  command.add_option("-o,--out", args->out, "Write both factors to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group(group);
-  add_edit_option(command, args->edits);
-  add_model_options(command, context);
-  add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
-  set_examples(
-      command,
-      "  vitrine factors --prompt \"Now I ask you: what can be expected of man?\" --components 6\n"
-      "  vitrine factors --text-file page.txt --layers 3..5 --init nndsvd --out "
-      "factors.safetensors");
-  command.callback(
-      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
+  command
+      .add_option("-n,--generate", args.generate,
+                  "Continue each prompt by up to N tokens, and factorise them as well")
+      ->check(above_zero())
+      ->type_name("N")
+      ->group("Generation");
+  add_sampling_options(command, args.sampling, "Generation", "--generate");
+}
+
+}  // namespace
+
+void add_factors(Command& app, Context& context) {
+  add_analysis(
+      app, context,
+      {"factors", "Find groups of MLP neurons that are active together on a text",
+       "  vitrine factors --prompt \"Now I ask you: what can be expected of man?\" --components "
+       "6\n"
+       "  vitrine factors --prompt \"The old house\" --generate 20 --components 4\n"
+       "  vitrine factors --text-file page.txt --layers 3..5 --init nndsvd --out "
+       "factors.safetensors"},
+      add_factors_options, run);
 }
 
 }  // namespace vitrine::cli

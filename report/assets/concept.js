@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Directions between two sets of prompts: where they separate, each held-out prompt's place along one, and how to steer with it.
 V.page(found => {
-  const {sites, x, lines, sets, steering} = found, AUC = 0, D = 1, ACCURACY = 2, NORM = 3, ACTIVATIONS = 4;
+  const {x, lines, steering} = found, AUC = 0, D = 1, ACCURACY = 2, NORM = 3, ACTIVATIONS = 4, N = found.prompt.length, S = found.site.length, K = found.top.length;
+  const sets = ['positive', 'negative'].map(name => ({name, from: Math.max(found.set.indexOf(name), 0), texts: found.text.filter((_, i) => found.set[i] === name)}));
+  const sites = found.site.map((site, s) => ({
+    site, width: found.width[s], headWidth: found.head_widths[s], values: ['auc', 'cohens_d', 'accuracy', 'norm', 'activation_norm'].map(name => found[name][s]),
+    scores: sets.map(set => found.scores.subarray(s * N + set.from, s * N + set.from + set.texts.length)),
+    elements: {places: found.largest_element.subarray(s * K, s * K + Math.min(K, found.width[s])), values: found.largest_value.subarray(s * K, (s + 1) * K)},
+  }));
   const POSITIVE = 0, NEGATIVE = 1, relative = s => sites[s].values[NORM] / sites[s].values[ACTIVATIONS];
   const three = value => V.number(value, 3), exact = site => ({AUC: site.values[AUC], d: site.values[D], accuracy: site.values[ACCURACY], norm: site.values[NORM], activations: site.values[ACTIVATIONS]});
   const score = (s, {row, i}) => sites[s].scores[row][i];
@@ -16,14 +22,15 @@ V.page(found => {
 
   // --- one prompt
 
-  const begins = sets.map(({lengths}) => { const from = [0]; for (const length of lengths) from.push(from[from.length - 1] + length); return from; });
+  const begins = [0];
+  for (const length of found.length) begins.push(begins[begins.length - 1] + length);
   const kMostTokens = 400, reading = V.el('p', {class: 'where', 'aria-live': 'polite'}), prompt = V.el('div', {class: 'noised'});
   const showPrompt = dot => {
-    const {row, i} = dot, from = begins[row][i], end = begins[row][i + 1], first = Math.max(from, end - kMostTokens), other = partner(dot), value = score(shown, dot);
+    const {row, i} = dot, from = begins[sets[row].from + i], end = begins[sets[row].from + i + 1], first = Math.max(from, end - kMostTokens), other = partner(dot), value = score(shown, dot);
     V.replace(reading, V.el('b', {}, nameOf(dot)), Number.isNaN(value) ? ' has no score: the means of the others are equal' : [': ', V.el('b', {}, V.signed(value)), `, ${sideOf(shown, dot)}`],
               other ? `; its pair ${nameOf(other)}: ${Number.isNaN(score(shown, other)) ? 'no score' : V.signed(score(shown, other))}` : '');
     V.replace(prompt, first > from ? V.el('span', {class: 'muted'}, `${V.count(first - from)} tokens before these … `) : null, Array.from({length: end - first}, (_, at) => {
-      const box = V.tokenBox(sets[row].tokens[first + at]);
+      const box = V.tokenBox(found.token[first + at]);
       if (found.pooling === 'last' && first + at === end - 1) box.classList.add('pooled');
       return [box, ' '];
     }));
@@ -112,21 +119,22 @@ V.page(found => {
 
   // --- directions with each other
 
+  const paired = sites.map((_, s) => s).filter(s => sites.some((_, other) => other !== s && !Number.isNaN(found.cosines[s * S + other])));
   const cosineCard = () => {
-    const there = [...found.cosines.sites], S = there.length, of = (r, c) => found.cosines.values[r * S + c], up = r => S - 1 - r;  // the last on top
+    const R = paired.length, there = paired, of = (r, c) => found.cosines[there[r] * S + there[c]], up = r => R - 1 - r;  // the last on top
     const kinds = new Set(there.map(s => Math.floor(found.at.indexOf(s) / x.length)));
     const labels = there.map(s => { const at = found.at.indexOf(s), depth = x[at % x.length]; return kinds.size > 1 ? `${depth} ${lines[Math.floor(at / x.length)]}` : depth; });
     const said = (r, c) => Number.isNaN(of(r, c)) ? 'none' : V.signed(of(r, c)), name = (r, c) => `${sites[there[r]].site} and ${sites[there[c]].site}`;
     const spoken = V.el('p', {class: 'where', 'aria-live': 'polite'}), say = (r, c) => V.replace(spoken, `${name(r, c)}: `, V.el('b', {}, said(r, c)));
     const grid = V.grid({
-      label: `Cosines of ${S} directions`, rows: [...labels].reverse(), above: labels, corner: ['layer', ''], minWidth: S > 60 ? 6 : 24, maxWidth: 48,
+      label: `Cosines of ${R} directions`, rows: [...labels].reverse(), above: labels, corner: ['layer', ''], minWidth: R > 60 ? 6 : 24, maxWidth: 48,
       color: (r, c) => V.color.diverging(of(up(r), c)), text: (r, c) => Number.isNaN(of(up(r), c)) ? '' : V.short(of(up(r), c)),
       describe: (r, c) => `${name(up(r), c)}: ${said(up(r), c)}`, tip: (r, c) => `${name(up(r), c)}: ${said(up(r), c)}`, onShow: (r, c) => say(up(r), c),
     });
-    say(S - 1, 0);
+    say(R - 1, 0);
     const card = V.card({title: 'Cosines between the directions', body: [grid.element, spoken], controls: [V.legend(V.color.diverging, -1, 1, '−1', '+1')],
-                         note: S < sites.length ? 'Only sites of the residual stream share a basis; the others have no cosine with each other.' : null,
-                         table: () => ({head: ['row', 'column', 'cosine'], rows: Array.from({length: S * S}, (_, at) => [sites[there[Math.floor(at / S)]].site, sites[there[at % S]].site, found.cosines.values[at]])})});
+                         note: R < S ? 'Only sites of the residual stream share a basis; the others have no cosine with each other.' : null,
+                         table: () => ({head: ['row', 'column', 'cosine'], rows: Array.from({length: R * R}, (_, at) => [sites[there[Math.floor(at / R)]].site, sites[there[at % R]].site, of(Math.floor(at / R), at % R)])})});
     card.classList.add('main', 'cosines');
     return card;
   };
@@ -139,5 +147,5 @@ V.page(found => {
   const curves = hasCurve ? curveCard() : null;
   show(found.best);
   if (curve) curve.show(placeOf(found.best));
-  return [...(hasCurve ? [curves, siteCard, dotsCard] : [dotsCard, siteCard]), listCard, elementCard, found.cosines ? cosineCard() : null, steering.length ? steerCard() : null];
+  return [...(hasCurve ? [curves, siteCard, dotsCard] : [dotsCard, siteCard]), listCard, elementCard, paired.length ? cosineCard() : null, steering.length ? steerCard() : null];
 });

@@ -29,7 +29,7 @@
 
   class Grid {
     constructor(options) {
-      Object.assign(this, {above: null, below: null, text: null, mark: null, tip: null, minWidth: 12, maxWidth: 44, cellHeight: null, corner: ['', ''],
+      Object.assign(this, {above: null, below: null, text: null, mark: null, tip: null, borders: [], minWidth: 12, maxWidth: 44, cellHeight: null, corner: ['', ''],
                            onShow: () => {}, onPin: () => {}}, options);
       this.active = {row: 0, column: 0};
       this.pinned = this.hovered = null;
@@ -212,6 +212,8 @@
       else for (let row = first; row < last; ++row) for (let column = from; column < to; ++column) {
         this.paintCell(context, row, column, labelWidth + column * cellWidth - left, topHeight + row * rowHeight - top);
       }
+      context.fillStyle = V.color.page('ink');
+      for (const column of this.borders) context.fillRect(labelWidth + column * cellWidth - left - 1.5, topHeight, 2, this.rows.length * rowHeight);
       context.restore();
       context.fillStyle = V.color.page('muted');
       this.paintRows(context, first, last, height, top);
@@ -346,7 +348,8 @@
 
   /**
    * {label, rows: [text], columns or above or below: [text], color(row, column) -> [r, g, b] or null, describe(row, column) -> text, text(row, column),
-   * mark(row, column), tip(row, column) -> nodes, onShow(row, column, pinned), onPin(row, column), minWidth, maxWidth, cellHeight, corner: [above, below]}
+   * mark(row, column), tip(row, column) -> nodes, onShow(row, column, pinned), onPin(row, column), minWidth, maxWidth, cellHeight, corner: [above, below],
+   * borders: columns with a line before them}
    */
   V.grid = options => {
     const grid = new Grid(options);

@@ -6,7 +6,7 @@
 
   class Text {
     constructor(options) {
-      Object.assign(this, {small: null, tip: null, gap: () => false, onShow: () => {}, onPin: () => {}}, options);
+      Object.assign(this, {small: null, tip: null, gap: () => false, fresh: () => false, onShow: () => {}, onPin: () => {}}, options);
       this.active = 0;
       this.pinned = this.hovered = null;
       this.box = V.el('div', {class: 'text tokens', role: 'listbox', tabindex: 0, 'aria-label': `${this.label}. Arrow keys move, Enter pins, Escape lets go.`});
@@ -86,7 +86,7 @@
       const all = [];
       for (let i = from; i < this.to; ++i) {
         const text = V.token(this.places[i]);
-        const word = V.el('span', {class: this.gap(i) && i > from ? 'word gap' : 'word', role: 'option', id: V.id('token'), 'data-at': i}, text === '' ? '\u00a0' : text, this.small ? V.el('small', {}) : null);
+        const word = V.el('span', {class: `word${this.gap(i) && i > from ? ' gap' : ''}${this.fresh(i) ? ' fresh' : ''}`, role: 'option', id: V.id('token'), 'data-at': i}, text === '' ? '\u00a0' : text, this.small ? V.el('small', {}) : null);
         this.words.push(word);
         all.push(word, V.lineEnd(this.places[i]));
       }
@@ -122,7 +122,7 @@
 
   /**
    * {label, places: a page's tokens, color(i) -> [r, g, b] or null, small(i) -> text or null, describe(i) -> text, tip(i) -> nodes, gap(i) -> whether
-   * something else begins with this token, onShow(i, pinned), onPin(i)}
+   * something else begins with this token, fresh(i) -> whether it was generated, onShow(i, pinned), onPin(i)}
    */
   V.text = options => {
     const text = new Text(options);

@@ -130,6 +130,11 @@ void FigureCanvas::cells(const HeatPanel& panel, const HeatLayout& at) {
                  y + at.cell_height / 2, 8, Align::kMiddle);
     }
   }
+  ink(0.3);
+  for (const size_t column : panel.borders) {
+    const double x = at.left + at.cell_width * static_cast<double>(column) - gap / 2;
+    line(x, at.top - 3, x, at.bottom(panel) + 3, 1);
+  }
 }
 
 void FigureCanvas::labels(const HeatPanel& panel, const HeatLayout& at) {

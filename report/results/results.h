@@ -19,6 +19,13 @@ Result covariance_result(const CovarianceView& view, size_t pairs);
 /// Throws Error (user) for views that a page, or a figure, cannot show.
 void check_covariance_page(std::span<const CovarianceView> views);
 void check_covariance_figure(std::span<const CovarianceView> views);
+/// `subject`: what the directions were found with; see concept_page().
+Result concept_result(std::span<const ConceptDirection> results, const ConceptSubject& subject,
+                      const PageSource& source);
+/// Neurons that a page lists for each component.
+constexpr size_t kFactorNeurons = 50;
+/// `neurons`: maximum number to list for each component.
+Result factors_result(const Factors& found, const PageSource& source, size_t neurons);
 Result lens_result(const Lens& lens, const PageSource& source);
 /// Of rankings(): the same over a generation.
 Result rankings_result(const Lens& lens, const PageSource& source);

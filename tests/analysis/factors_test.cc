@@ -181,5 +181,29 @@ TEST(Factors, RefuseWhatHasNoFactors) {
             "unknown start 'nndsvda': expected random or nndsvd");
 }
 
+TEST(Factors, OfAGenerationAreThoseOfItsText) {
+  const Model model = small_model();
+  const GenerateOptions generation{.max_new_tokens = 4};
+  Hooks edits;
+  edits.edit("blocks.0.hook_mlp_out", scale(3));
+  const Factors found =
+      factors(model, {{1, 2, 3}, {4}}, {.components = 2, .generate = generation, .edits = edits});
+  const Generation made = generate(model, {{1, 2, 3}, {4}}, generation, edits);
+  Batch whole = {{1, 2, 3}, {4}};
+  for (size_t t = 0; t < 2; ++t)
+    whole[t].insert(whole[t].end(), made.sequences[t].ids.begin(), made.sequences[t].ids.end());
+  EXPECT_EQ(found.texts, whole);
+  EXPECT_EQ(found.prompt_tokens, (std::vector<int64_t>{3, 1}));
+  const Factors alone = factors(model, whole, {.components = 2, .edits = edits});
+  EXPECT_EQ(found.strengths, alone.strengths);
+  EXPECT_EQ(found.neurons, alone.neurons);
+  EXPECT_TRUE(alone.prompt_tokens.empty());
+  // The token that a full context predicts is one that no pass can read.
+  const int64_t context = model.config().context;
+  const Factors full = factors(model, {some_ids(static_cast<size_t>(context))},
+                               {.components = 2, .generate = generation});
+  EXPECT_EQ(full.tokens, context);
+}
+
 }  // namespace
 }  // namespace vitrine::testing

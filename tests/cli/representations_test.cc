@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "base/npy.h"
 #include "runner.h"
 #include "tests/base/test_files.h"
 #include "vitrine/analysis/attention.h"
@@ -84,16 +86,109 @@ TEST(SimilarityCommand, NumbersAreTheLibrarys) {
 
 TEST(FactorsCommand, NumbersAreTheLibrarys) {
   TempFolder folder;
-  const Json json = run_json({"factors", "--model", plain(), "--ids", kIds, "-k", "2", "--layers",
-                              "1", "--seed", "7", "--out", folder / "n.safetensors"});
+  const Json json =
+      run_json({"factors", "--model", plain(), "--ids", kIds, "-k", "2", "--layers", "1", "--seed",
+                "7", "--out", folder / "n.safetensors", "--csv", folder / "n.csv"})["factors"];
   const Factors wanted =
       factors(Model::load(plain()), {kPrompt}, {.components = 2, .layers = {1}, .seed = 7});
-  EXPECT_EQ(json["factors"]["relative_residual"].get<double>(), wanted.relative_residual);
-  EXPECT_EQ(json["factors"]["components"][1]["strengths"].get<std::vector<double>>(),
-            wanted.strengths_of(1));
-  EXPECT_EQ(json["factors"]["components"][0]["top_neurons"][0]["neuron"],
-            wanted.top_neurons(0, 1)[0]);
-  EXPECT_EQ(doubles(SafetensorsFile(folder / "n.safetensors"), "neurons"), wanted.neurons);
+  EXPECT_EQ(json["relative_residual"].get<double>(), wanted.relative_residual);
+  EXPECT_EQ(json["components"][1]["strengths"].get<std::vector<double>>(), wanted.strengths_of(1));
+  EXPECT_EQ(json["components"][0]["top_neurons"][0]["neuron"], wanted.top_neurons(0, 1)[0]);
+  EXPECT_EQ(json["components"][0]["layer_shares"].size(), 1u);
+  EXPECT_EQ(json["tokens"][3]["token"]["id"], kPrompt[3]);
+  EXPECT_EQ(json["seed"], 7);
+  const SafetensorsFile arrays(folder / "n.safetensors");
+  EXPECT_EQ(doubles(arrays, "neurons.0"), wanted.neurons);
+  EXPECT_EQ(doubles(arrays, "strengths.0"), wanted.strengths);
+  const std::string csv = read_bytes(folder / "n.csv");
+  EXPECT_EQ(csv.substr(0, csv.find('\n')),
+            "result,component,token,text,position,step,share,strengths");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 2 * 5) << "a line a cell";
+}
+
+TEST(FactorsCommand, AGenerationIsWhatGenerateMakes) {
+  const Json made = run_json({"generate", "--model", plain(), "--ids", kIds, "-n", "4",
+                              "--temperature", "0.9", "--top-k", "20", "--seed", "3"});
+  const Json json = run_json({"factors", "--model", plain(), "--ids", kIds, "-k", "2", "-n", "4",
+                              "--temperature", "0.9", "--top-k", "20", "--seed", "3"})["factors"];
+  ASSERT_EQ(json["tokens"].size(), 9u);
+  for (size_t t = 0; t < 9; ++t) {
+    const Json& token = json["tokens"][t];
+    EXPECT_EQ(token["step"], t < 5 ? 0 : t - 4);
+    EXPECT_EQ(token["token"]["id"],
+              t < 5 ? Json(kPrompt[t]) : made["results"][0]["tokens"][t - 5]["id"]);
+  }
+  // What is shown has a line between the prompt and the rest; the text as a prompt has none.
+  const auto shown = [](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"factors", "--model", plain(), "-k", "2", "--width", "80"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_cli(words).out;
+  };
+  const std::string text = shown({"--ids", kIds, "-n", "4"});
+  EXPECT_NE(text.find("│"), std::string::npos) << text;
+  EXPECT_EQ(shown({"--ids", kIds}).find("│"), std::string::npos);
+  EXPECT_EQ(text.find("component  0"), text.find('\n') + 1) << "the overview comes first: " << text;
+  const CliResult alone =
+      run_cli({"factors", "--model", plain(), "--ids", kIds, "-k", "2", "--top-p", "0.5"});
+  EXPECT_EQ(alone.status, 2);
+  EXPECT_NE(alone.err.find("--temperature"), std::string::npos) << alone.err;
+}
+
+TEST(ArrayFolder, HasTheArraysOfTheFile) {
+  TempFolder folder;
+  const auto written = [&](const std::string& path) {
+    return run_cli(
+        {"similarity", "--model", plain(), "--ids", kIds, "--measure", "svcca", "--out", path});
+  };
+  ASSERT_EQ(written(folder / "s.safetensors").status, 0);
+  ASSERT_EQ(written((folder / "s").string() + "/").status, 0);
+  const SafetensorsFile file(folder / "s.safetensors");
+  const Json index = Json::parse(read_bytes(folder / "s" / "index.json"));
+  ASSERT_EQ(index["arrays"].size(), file.names().size());
+  for (const std::string& name : file.names()) {
+    const Tensor read = read_npy(folder / "s" / (name + ".npy"));
+    const TensorView wanted = file.tensor(name);
+    EXPECT_EQ(read.shape(), wanted.shape()) << name;
+    EXPECT_EQ(read.dtype(), wanted.dtype()) << name;
+    EXPECT_EQ(std::memcmp(read.data(), wanted.data(), wanted.bytes()), 0) << name;
+    EXPECT_EQ(index["arrays"][name]["file"], name + ".npy");
+  }
+  EXPECT_EQ(index["metadata"]["row.0"], file.metadata().at("row.0"));
+  const CliResult again = written((folder / "s").string() + "/"), one = written(folder / "s.npy");
+  EXPECT_EQ(again.status, 2) << "a folder that has files";
+  EXPECT_EQ(one.status, 2);
+  EXPECT_NE(one.err.find("a folder (ending in /) for .npy files"), std::string::npos) << one.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "s.npy"));
+}
+
+TEST(ConceptCommand, ItsFolderSteersAsItsFileDoes) {
+  TempFolder folder;
+  folder.write("p.jsonl", "{\"ids\": [1, 2, 5]}\n{\"ids\": [9, 5]}\n");
+  folder.write("n.jsonl", "{\"ids\": [1, 2, 6]}\n{\"ids\": [9, 6]}\n");
+  const auto directions = [&](const std::string& out) {
+    return run_cli({"concept", "--model", plain(), "--positive", folder / "p.jsonl", "--negative",
+                    folder / "n.jsonl", "--out", out});
+  };
+  ASSERT_EQ(directions(folder / "d.safetensors").status, 0);
+  const CliResult shown = directions((folder / "d").string() + "/");
+  ASSERT_EQ(shown.status, 0) << shown.err;
+  EXPECT_NE(shown.out.find("blocks.0.hook_resid_post=add:" + (folder / "d").string() +
+                           "/blocks.0.hook_resid_post.npy*1"),
+            std::string::npos)
+      << shown.out;
+  const std::string site = "blocks.1.hook_resid_post";
+  const auto steered = [&](const std::string& file) {
+    return run_json({"generate", "--model", plain(), "--ids", "4", "-n", "5", "--edit",
+                     site + "=add:" + file + "*3"})["results"][0]["tokens"];
+  };
+  const Json named = steered((folder / "d.safetensors").string() + "#" + site);
+  EXPECT_EQ(steered(folder / "d.safetensors"), named) << "the site's own of several";
+  EXPECT_EQ(steered(folder / "d" / (site + ".npy")), named);
+  EXPECT_EQ(run_cli({"generate", "--model", plain(), "--ids", "4", "--edit",
+                     "hook_embed=add:" + (folder / "d.safetensors").string()})
+                .status,
+            2)
+      << "no direction of this site";
 }
 
 TEST(ConceptCommand, ItsFileSteers) {
@@ -101,12 +196,13 @@ TEST(ConceptCommand, ItsFileSteers) {
   folder.write("p.jsonl", "{\"ids\": [1, 2, 5]}\n{\"ids\": [9, 5]}\n");
   folder.write("n.jsonl", "{\"ids\": [1, 2, 6]}\n{\"ids\": [9, 6]}\n");
   const std::string site = "blocks.1.hook_resid_post", file = folder / "d.safetensors";
-  const Json json = run_json({"concept", "--model", plain(), "--positive", folder / "p.jsonl",
-                              "--negative", folder / "n.jsonl", "--site", site, "--out", file});
+  const Json json =
+      run_json({"concept", "--model", plain(), "--positive", folder / "p.jsonl", "--negative",
+                folder / "n.jsonl", "--site", site, "--out", file})["concept"];
   const ConceptDirection wanted = concept_directions(Model::load(plain()), {{1, 2, 5}, {9, 5}},
                                                      {{1, 2, 6}, {9, 6}}, {.site = site})[0];
-  EXPECT_EQ(json["results"][0]["direction"].get<std::vector<double>>(), wanted.direction);
-  EXPECT_EQ(json["results"][0]["auc"].get<double>(), wanted.auc);
+  EXPECT_EQ(json["sites"][0]["direction"].get<std::vector<double>>(), wanted.direction);
+  EXPECT_EQ(json["sites"][0]["auc"].get<double>(), wanted.auc);
   // The stream is set to 0 and the direction added: what is captured then is the direction.
   const Json back = run_json({"capture", "--model", plain(), "--ids", "4", "--edit", site + "=zero",
                               "--edit", site + "=add:" + file + "*2", "--capture", site, "--out",
@@ -115,6 +211,8 @@ TEST(ConceptCommand, ItsFileSteers) {
   for (size_t i = 0; i < wanted.direction.size(); ++i) {
     EXPECT_EQ(captured.tensor(site).f32()[i], 2 * static_cast<float>(wanted.direction[i]));
   }
+  EXPECT_EQ(json["sites"][0]["scores"].size(), 4u);
+  EXPECT_EQ(json["prompts"][2]["set"], "negative");
   EXPECT_EQ(run_cli({"concept", "--model", plain(), "--positive", folder / "p.jsonl", "--negative",
                      folder / "none.jsonl"})
                 .status,

@@ -218,7 +218,8 @@ TEST_F(ResultPage, PredictivityReadsItsCurve) {
 }
 
 TEST_F(ResultPage, FactorsColourTheTextByAComponent) {
-  const Factors found = testing::made_up_factors();
+  Factors found = testing::made_up_factors();
+  found.prompt_tokens = {3, 2};
   Tab& tab = show(factors_page(found, demo_source()));
   EXPECT_EQ(tab.eval("document.querySelectorAll('.component').length"), 2);
   const auto colour = [&](int word) {
@@ -240,11 +241,48 @@ TEST_F(ResultPage, FactorsColourTheTextByAComponent) {
   EXPECT_EQ(colour(3), full);
   focus(".tokens");
   tab.press("End");
-  const Json token = numbers("4"), neurons = numbers("2");
+  const Json token = numbers("5"), neurons = numbers("3");
   EXPECT_EQ(token[1]["strength"], 0.125);
   EXPECT_EQ(neurons[0]["layer"], 3);
   EXPECT_EQ(neurons[0]["neuron"], 1);
+  // The border between the prompt and what was generated, and that of the texts.
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.tokens .word.fresh').length"), 1);
+  EXPECT_EQ(tab.eval("document.querySelector('.grid-frame').grid.borders"), Json({3, 4}));
   expect_sound("factors");
+}
+
+TEST_F(ResultPage, FactorsOverviewChoosesTheComponent) {
+  Tab& tab = show(factors_page(testing::made_up_factors(), demo_source()));
+  EXPECT_EQ(
+      tab.eval("document.querySelector('.card .grid') !== null && "
+               "document.querySelectorAll('.card')[0].contains(document.querySelector('.grid'))"),
+      true)
+      << "it comes first";
+  const Json cells = numbers("0");
+  ASSERT_EQ(cells.size(), 2u * 6);
+  EXPECT_EQ(cells[11]["component"], 1);
+  EXPECT_EQ(cells[11]["text"], 1);
+  EXPECT_EQ(cells[11]["strengths"], 0.125);
+  const auto title = [&] { return tab.text(".main h3"); };
+  auto [x, y] = cell(1, 3);
+  tab.move(x, y);
+  EXPECT_EQ(title(), "Component 1");
+  EXPECT_TRUE(says(tab.text(".tip"), "token 3", "0.750"));
+  tab.move(3, 3);
+  EXPECT_EQ(title(), "Component 0") << "a look, not a choice";
+  tab.click(x, y);
+  tab.move(3, 3);
+  EXPECT_EQ(title(), "Component 1");
+  EXPECT_EQ(tab.eval("document.querySelector(\".component[data-component='1']\")"
+                     ".getAttribute('aria-pressed')"),
+            "true");
+  tab.click_on(".component[data-component='0']");
+  tab.move(3, 3);
+  EXPECT_EQ(title(), "Component 0") << "the list overrules the row";
+  std::tie(x, y) = cell(1, 0);
+  tab.move(x, y);
+  tab.move(3, 3);
+  EXPECT_EQ(title(), "Component 0");
 }
 
 TEST_F(ResultPage, SimilarityComparesOneSiteWithAll) {

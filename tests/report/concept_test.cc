@@ -88,37 +88,51 @@ TEST(ConceptPage, HoldsPromptsScoresAndTheLargestElements) {
   const ConceptSubject subject = testing::made_up_subject();
   const Json data = data_of(concept_page(found, subject, demo_source())),
              result = data["results"][0];
-  const auto ids = unpacked(data["tokens"]["ids"]), places = unpacked(result["sets"][0]["tokens"]);
+  const auto ids = unpacked(data["tokens"]["ids"]), places = unpacked(result["token"]);
   std::vector<double> prompts;
   for (const double place : places) prompts.push_back(ids[static_cast<size_t>(place)]);
-  EXPECT_EQ(prompts, (std::vector<double>{10, 14, 0, 4, 5, 10}));
-  EXPECT_EQ(unpacked(result["sets"][1]["lengths"]), (std::vector<double>{1, 2}));
-  EXPECT_EQ(result["sets"][1]["texts"].size(), 2u);
-  EXPECT_EQ(unpacked(result["sites"][1]["scores"][0]), (std::vector<double>{2, -0.5, 3}));
-  EXPECT_EQ(unpacked(result["sites"][1]["scores"][1]), (std::vector<double>{-1, 0}));
-  EXPECT_EQ(unpacked(result["sites"][1]["values"]),
-            (std::vector<double>{0.875, 1.25, 0.75, 2, 10}));
-  EXPECT_TRUE(std::isnan(unpacked(result["sites"][2]["values"])[0]));
-  const auto elements = unpacked(result["sites"][0]["elements"]["places"]),
-             values = unpacked(result["sites"][0]["elements"]["values"]);
-  ASSERT_EQ(elements.size(), 50u);
+  EXPECT_EQ(prompts, (std::vector<double>{10, 14, 0, 4, 5, 10, 14, 4, 0}));
+  EXPECT_EQ(unpacked(result["length"]), (std::vector<double>{2, 3, 1, 1, 2}));
+  EXPECT_EQ(result["set"], Json({"positive", "positive", "positive", "negative", "negative"}));
+  EXPECT_EQ(result["text"].size(), 5u);
+  const auto scores = unpacked(result["scores"]);
+  ASSERT_EQ(scores.size(), 3u * 5);
+  EXPECT_EQ((std::vector<double>(scores.begin() + 5, scores.begin() + 10)),
+            (std::vector<double>{2, -0.5, 3, -1, 0}));
+  EXPECT_EQ(unpacked(result["auc"])[1], 0.875);
+  EXPECT_EQ(unpacked(result["cohens_d"])[1], 1.25);
+  EXPECT_EQ(unpacked(result["accuracy"])[1], 0.75);
+  EXPECT_EQ(unpacked(result["norm"])[1], 2);
+  EXPECT_EQ(unpacked(result["activation_norm"])[1], 10);
+  EXPECT_TRUE(std::isnan(unpacked(result["auc"])[2]));
+  EXPECT_EQ(unpacked(result["width"]), (std::vector<double>{60, 4, 4}));
+  const auto elements = unpacked(result["largest_element"]),
+             values = unpacked(result["largest_value"]);
+  ASSERT_EQ(elements.size(), 3u * 50);
   EXPECT_EQ((std::vector<double>(elements.begin(), elements.begin() + 4)),
             (std::vector<double>{41, 3, 0, 1}));
   EXPECT_EQ((std::vector<double>(values.begin(), values.begin() + 3)),
             (std::vector<double>{-7, 6, 0.5}));
+  EXPECT_EQ(elements[50], 3) << "each site has its own";
+  EXPECT_EQ(elements[54], -1) << "a narrower direction has no more";
   EXPECT_EQ(result["steering"][1], subject.steering[1]);
   EXPECT_EQ(result["label"], "3 positive and 2 negative prompts, 3 sites, [neurons=0..3]");
   EXPECT_EQ(concept_page(found, subject, demo_source()),
             concept_page(found, subject, demo_source()));
 }
 
+/// Whether two sites have a cosine, [sites, sites].
+std::string cosines_there(const Json& result) {
+  std::string there;
+  for (const double value : unpacked(result["cosines"])) there += std::isnan(value) ? '.' : 'x';
+  return there;
+}
+
 TEST(ConceptPage, CosinesAreOfSitesThatShareABasis) {
   // By hand: (1,0,0,0), (0,0,0,-2) and (3,0,0,-4).
-  const Json cosines =
-      result_of(testing::made_up_directions(), testing::made_up_subject())["cosines"];
-  EXPECT_EQ(unpacked(cosines["sites"]), (std::vector<double>{0, 1, 2}));
   const std::vector<double> expected = {1, 0, 0.6, 0, 1, 0.8, 0.6, 0.8, 1},
-                            values = unpacked(cosines["values"]);
+                            values = unpacked(result_of(testing::made_up_directions(),
+                                                        testing::made_up_subject())["cosines"]);
   ASSERT_EQ(values.size(), 9u);
   for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(values[i], expected[i], 1e-7) << i;  // float32
   std::vector<ConceptDirection> mixed =
@@ -126,14 +140,20 @@ TEST(ConceptPage, CosinesAreOfSitesThatShareABasis) {
                 "ln_final.hook_normalized", "blocks.1.hook_mlp_out", "blocks.1.hook_attn_out"});
   mixed[4].direction = {-4, 3};
   mixed[5].direction = {1, 2, 3};  // narrowed otherwise
-  const Json some = result_of(mixed, kTwoEach)["cosines"];
-  EXPECT_EQ(unpacked(some["sites"]), (std::vector<double>{0, 2, 4}));
-  EXPECT_EQ(unpacked(some["values"]), (std::vector<double>{1, 1, 0, 1, 1, 0, 0, 0, 1}));
-  EXPECT_EQ(
-      result_of(at_sites({"blocks.0.attn.hook_z", "blocks.1.attn.hook_z"}), kTwoEach)["cosines"],
-      nullptr)
+  const Json some = result_of(mixed, kTwoEach);
+  EXPECT_EQ(cosines_there(some),
+            "x.x.x."
+            ".x...."
+            "x.x.x."
+            "...x.."
+            "x.x.x."
+            ".....x");
+  EXPECT_EQ(unpacked(some["cosines"])[2], 1);
+  EXPECT_EQ(unpacked(some["cosines"])[4], 0);
+  EXPECT_EQ(cosines_there(
+                result_of(at_sites({"blocks.0.attn.hook_z", "blocks.1.attn.hook_z"}), kTwoEach)),
+            "x..x")
       << "each layer's heads have a basis of their own";
-  EXPECT_EQ(result_of(at_sites({"blocks.0.hook_resid_post"}), kTwoEach)["cosines"], nullptr);
 }
 
 TEST(ConceptPage, ElementsOfWholeHeadsKnowTheirHead) {
@@ -142,10 +162,7 @@ TEST(ConceptPage, ElementsOfWholeHeadsKnowTheirHead) {
   std::vector<ConceptDirection> found =
       at_sites({"blocks.0.attn.hook_z", "blocks.0.hook_resid_post", "blocks.1.attn.hook_z"});
   found[0].direction = found[1].direction = {1, 2, 3, 4};  // the third is narrowed
-  const Json sites = result_of(found, kTwoEach, source)["sites"];
-  EXPECT_EQ(sites[0]["headWidth"], 2);
-  EXPECT_EQ(sites[1]["headWidth"], 0);
-  EXPECT_EQ(sites[2]["headWidth"], 0);
+  EXPECT_EQ(result_of(found, kTwoEach, source)["head_widths"], Json({2, 0, 0}));
 }
 
 TEST(ConceptPage, RefusesWhatDoesNotFitTogether) {

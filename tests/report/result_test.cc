@@ -70,6 +70,19 @@ TEST(Result, ArraysHaveTheShapesOfTheirAxes) {
   EXPECT_EQ(static_cast<const double*>(x->second.data())[3], 3.5);
 }
 
+TEST(Result, ArraysOfTheirOwnNamesAreInArraysOnly) {
+  Result result = made_up();
+  const std::vector<float> vector = {1, 2};
+  result.arrays.emplace_back("a.site", Tensor::from(vector));
+  std::vector<std::pair<std::string, Tensor>> arrays;
+  std::map<std::string, std::string> metadata;
+  add_arrays(result, 3, arrays, metadata);
+  EXPECT_EQ(arrays.back().first, "a.site");
+  EXPECT_EQ(arrays.back().second.f32()[1], 2);
+  EXPECT_EQ(result_json(result, Names(nullptr)).dump(),
+            result_json(made_up(), Names(nullptr)).dump());
+}
+
 TEST(Result, CsvHasALineForEachCellThatExists) {
   Result result = made_up();
   result.tables.push_back({"early", {"best", "row", "place"}, {{"", numbered(12)}}});

@@ -290,17 +290,35 @@ TEST(PredictivityResult, MarksWhatCannotBeToldFromTheBest) {
 TEST(FactorsPage, NamesNeuronsByTheirBlock) {
   const Factors found = testing::made_up_factors();
   const Json data = sound(factors_page(found, demo_source())), result = data["results"][0];
-  EXPECT_EQ(ids_at(data, result["tokens"]), six());
-  EXPECT_EQ(unpacked(result["lengths"]), (std::vector<double>{4, 2}));
-  EXPECT_EQ(result["components"][0]["neurons"][0],
-            Json({{"layer", 3}, {"neuron", 1}, {"weight", 0.8}}));
-  EXPECT_EQ(result["components"][0]["neurons"][1],
-            Json({{"layer", 1}, {"neuron", 2}, {"weight", 0.6}}));
-  EXPECT_EQ(unpacked(result["components"][0]["layers"]), rounded({0.6 * 0.6, 0.8 * 0.8}));
+  EXPECT_EQ(ids_at(data, result["token"]), six());
+  EXPECT_EQ(unpacked(result["text"]), (std::vector<double>{0, 0, 0, 0, 1, 1}));
+  EXPECT_EQ(unpacked(result["position"]), (std::vector<double>{0, 1, 2, 3, 0, 1}));
+  EXPECT_EQ(unpacked(result["step"]), std::vector<double>(6, 0));
+  const auto layers = unpacked(result["top_neurons_layer"]),
+             neurons = unpacked(result["top_neurons_neuron"]),
+             weights = unpacked(result["top_neurons_weight"]);
+  ASSERT_EQ(layers.size(), 2u * 8) << "no more than there are";
+  EXPECT_EQ((std::vector<double>{layers[0], neurons[0], layers[1], neurons[1], layers[8]}),
+            (std::vector<double>{3, 1, 1, 2, 1}));
+  EXPECT_EQ((std::vector<double>{weights[0], weights[1], weights[8]}), rounded({0.8, 0.6, 1}));
+  EXPECT_EQ(unpacked(result["layer_shares"]), rounded({0.6 * 0.6, 0.8 * 0.8, 1, 0}));
+  // 0.5, 2 and 1 of the first component, 0.25, 0.75 and 0.125 of the second.
+  EXPECT_EQ(unpacked(result["share"]), rounded({5.25 / 5.890625, 0.640625 / 5.890625}));
   EXPECT_EQ(unpacked(result["strengths"]), found.strengths);
   Factors broken = found;
   broken.strengths.pop_back();
   EXPECT_TRUE(says(error_of([&] { factors_page(broken, demo_source()); }), "inconsistent sizes"));
+  broken = found;
+  broken.prompt_tokens = {4};
+  EXPECT_TRUE(says(error_of([&] { factors_page(broken, demo_source()); }), "inconsistent sizes"));
+}
+
+TEST(FactorsPage, CountsTheStepsOfAGeneration) {
+  Factors found = testing::made_up_factors();
+  found.prompt_tokens = {
+      2, 2};  // two tokens were generated after the first text, none after the other
+  const Json result = sound(factors_page(found, demo_source()))["results"][0];
+  EXPECT_EQ(unpacked(result["step"]), (std::vector<double>{0, 0, 1, 2, 0, 0}));
 }
 
 TEST(SimilarityPage, HoldsTheMatrixAndTheOtherModel) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "picture.h"
@@ -149,6 +150,24 @@ TEST(TextFigure, FactorsAreOnOneScaleWithTheirLayers) {
   EXPECT_TRUE(testing::says(
       testing::error_of([&] { factors_figure(broken, demo_source(), FigureFormat::kSvg); }),
       "inconsistent sizes"));
+}
+
+TEST(TextFigure, ALineIsBeforeWhatWasGenerated) {
+  Factors found = testing::made_up_factors();
+  const std::string alone = factors_figure(found, demo_source(), FigureFormat::kPng);
+  found.prompt_tokens = {4, 2};  // nothing was
+  EXPECT_EQ(factors_figure(found, demo_source(), FigureFormat::kPng), alone);
+  found.prompt_tokens = {3, 2};
+  const Picture line = decoded(factors_figure(found, demo_source(), FigureFormat::kPng)),
+                none = decoded(alone);
+  ASSERT_EQ(line.pixels.size(), none.pixels.size());
+  std::map<size_t, int> columns;  // of pixels that differ
+  for (size_t i = 0; i < none.pixels.size(); ++i) {
+    if (line.pixels[i] != none.pixels[i]) ++columns[i % static_cast<size_t>(none.width)];
+  }
+  ASSERT_FALSE(columns.empty());
+  EXPECT_LE(columns.rbegin()->first - columns.begin()->first, 3u) << "one upright line";
+  EXPECT_GT(columns.rbegin()->second, 2 * 18) << "taller than a row";
 }
 
 TEST(TextFigure, ALongTextOfFactorsComesInPictures) {

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "vitrine/generate.h"
 #include "vitrine/hooks.h"
 #include "vitrine/model.h"
 #include "vitrine/progress.h"
@@ -40,14 +42,20 @@ struct FactorOptions {
   int max_iterations = 500;
   /// Converged when the projected gradient falls to this share of its value in the first iteration.
   double tolerance = 1e-4;
+  /// Continues each text, and factorises the new tokens as well. Unset: the texts alone.
+  std::optional<GenerateOptions> generate = {};
   int64_t batch_tokens = 512;  ///< maximum tokens per forward pass
-  Hooks edits = {};            ///< edits applied during the run; captures are ignored
+  /// Edits applied during the generation and the run; captures are ignored.
+  Hooks edits = {};
   /// Optional progress callback (counts tokens, then iterations); null disables reporting.
   Progress* progress = nullptr;
 };
 
 struct Factors {
-  Batch texts;              ///< the input texts; tokens are numbered consecutively over all texts
+  /// The input texts, with what was generated; tokens are numbered consecutively over all texts.
+  Batch texts;
+  /// [texts] number of tokens before those that were generated; empty: none was.
+  std::vector<int64_t> prompt_tokens = {};
   std::vector<int> layers;  ///< ascending
   int64_t tokens = 0;       ///< N
   int64_t inner = 0;        ///< M, number of neurons per block
@@ -71,8 +79,8 @@ struct Factors {
 
 /// Coordinate descent on W and H in turn (Cichocki & Phan 2009; scikit-learn's `cd` solver), in
 /// double precision. Holds X in float32, N x M' numbers. Throws Error (user) as Model::forward
-/// does; for an empty list of texts; for more components than N or M'; and if no activation is
-/// positive.
+/// and generate() do; for an empty list of texts; for more components than N or M'; and if no
+/// activation is positive.
 Factors factors(const Model& model, const Batch& texts, const FactorOptions& options = {});
 
 }  // namespace vitrine
