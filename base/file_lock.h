@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
 namespace vitrine::internal {
 
@@ -12,11 +13,17 @@ class FileLock {
   /// Throws Error (user) naming `guarded` if another process holds it, and `path` if it cannot be
   /// made.
   FileLock(const std::filesystem::path& path, const std::filesystem::path& guarded);
+  /// Waits until no other process holds it, and calls `wait` between two looks, which may throw.
+  FileLock(const std::filesystem::path& path, const std::function<void()>& wait);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
  private:
+  explicit FileLock(const std::filesystem::path& path);
+  /// False if another process holds it.
+  bool take() const;
+
   int fd_ = -1;
 };
 

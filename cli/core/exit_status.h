@@ -17,7 +17,7 @@ inline constexpr ExitStatusInfo kExitStatuses[] = {
     {"0", "Done."},
     {"1",
      "A failure of the machine or of the program: no memory, a full disk, a failed read or write, "
-     "a device that runs no model (doctor), a defect."},
+     "a server or network that fails (pull), a device that runs no model (doctor), a defect."},
     {"2",
      "Invalid input: an unknown option, an option without effect, an invalid value, a missing or "
      "damaged file."},

@@ -151,12 +151,16 @@ fs::path demo_model() {
 namespace vitrine {
 using namespace internal;
 
+fs::path hub_home() {
+  if (const auto home = environment("HF_HOME")) return *home;
+  if (const auto cache = environment("XDG_CACHE_HOME")) return *cache / "huggingface";
+  return environment("HOME").value_or("/") / ".cache" / "huggingface";
+}
+
 fs::path hub_cache() {
   if (const auto cache = environment("HF_HUB_CACHE")) return *cache;
   if (const auto cache = environment("HUGGINGFACE_HUB_CACHE")) return *cache;
-  if (const auto home = environment("HF_HOME")) return *home / "hub";
-  if (const auto cache = environment("XDG_CACHE_HOME")) return *cache / "huggingface" / "hub";
-  return environment("HOME").value_or("/") / ".cache" / "huggingface" / "hub";
+  return hub_home() / "hub";
 }
 
 std::vector<CachedModel> cached_models() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A build without Cairo and SentencePiece rejects by name what it cannot do.
+// A build without Cairo, SentencePiece and libcurl rejects by name what it cannot do.
 
 #include <gtest/gtest.h>
 
+#include "cli/pull/pull.h"
 #include "tests/base/test_files.h"
 #include "vitrine/report.h"
 #include "vitrine/tokenizer.h"
@@ -24,6 +25,14 @@ TEST(AbsentLibraries, ASentencePieceModelIsRejectedByName) {
   folder.write("tokenizer.model", "x");
   EXPECT_TRUE(says(error_of([&] { Tokenizer::load(folder.path()); }), "tokenizer.model",
                    "no SentencePiece models", "-DVITRINE_SENTENCEPIECE=ON"));
+}
+
+TEST(AbsentLibraries, APullIsRejectedByName) {
+  struct : Progress {
+    void update(uint64_t, uint64_t, std::string_view) override {}
+  } progress;
+  EXPECT_TRUE(says(error_of([&] { cli::pull({.model = "gpt2"}, progress); }), "downloads nothing",
+                   "-DVITRINE_PULL=ON"));
 }
 
 }  // namespace

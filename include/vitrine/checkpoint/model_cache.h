@@ -8,6 +8,10 @@
 
 namespace vitrine {
 
+/// Folder of Hugging Face's programs: HF_HOME, or ~/.cache/huggingface, by the rules of
+/// huggingface_hub. The path may not exist.
+std::filesystem::path hub_home();
+
 /// Path of the Hugging Face cache: HF_HUB_CACHE, HF_HOME/hub, or ~/.cache/huggingface/hub, by the
 /// rules of huggingface_hub. The path may not exist.
 std::filesystem::path hub_cache();
