@@ -33,13 +33,13 @@ fs::path real_folder(const fs::path& path) {
   return target.has_filename() ? target : target.parent_path();
 }
 
-void require_free(const fs::path& target) {
+void require_free(const fs::path& target, bool replace) {
   std::error_code ignored;
   const auto status = fs::symlink_status(target, ignored);
   if (!fs::exists(status)) return;
   if (!fs::is_directory(status))
     user_error("{}: exists and is not a folder: choose a new path", target.string());
-  if (!fs::is_empty(target, ignored)) user_error(kInTheWay, target.string());
+  if (!replace && !fs::is_empty(target, ignored)) user_error(kInTheWay, target.string());
 }
 
 void require_room(const fs::path& target, uint64_t bytes) {
@@ -55,10 +55,10 @@ void require_room(const fs::path& target, uint64_t bytes) {
 
 }  // namespace
 
-AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes)
-    : target_(real_folder(target)) {
+AtomicFolder::AtomicFolder(const fs::path& target, uint64_t expected_bytes, bool replace)
+    : target_(real_folder(target)), replace_(replace) {
   static std::atomic<uint64_t> counter{0};
-  require_free(target_);
+  require_free(target_, replace_);
   int error = 0;
   {
     Unfinished unfinished;
@@ -99,6 +99,15 @@ void AtomicFolder::commit() {
     Unfinished unfinished;
     error = rename(temporary_.c_str(), target_.c_str()) == 0 ? 0 : errno;
     if (error == 0) unfinished.drop(temporary_);
+  }
+  if (replace_ && (error == ENOTEMPTY || error == EEXIST)) {
+    // The two change places in one step; what was there is then the temporary.
+    const int exchanged =
+        renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE);
+    error = exchanged == 0 ? 0 : errno;
+    if (error == 0) discard();
+    if (error == EINVAL || error == ENOSYS)
+      user_error("{}: this file system replaces no folders: remove it first", target_.string());
   }
   if (error == ENOTEMPTY || error == EEXIST || error == ENOTDIR)
     user_error(kInTheWay, target_.string());

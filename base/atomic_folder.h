@@ -12,9 +12,11 @@ namespace vitrine::internal {
 class AtomicFolder {
  public:
   /// `expected_bytes`: what will be written into it, so that a full disk is found before the work.
-  /// Throws Error (user) for a target that is there already (an empty folder excepted), that cannot
-  /// be made, or a disk that has not the room.
-  explicit AtomicFolder(const std::filesystem::path& target, uint64_t expected_bytes = 0);
+  /// `replace`: a folder that is there stays until commit(), which takes its place and removes it.
+  /// Throws Error (user) for another target that is there already (an empty folder excepted), that
+  /// cannot be made, or a disk that has not the room.
+  explicit AtomicFolder(const std::filesystem::path& target, uint64_t expected_bytes = 0,
+                        bool replace = false);
   ~AtomicFolder();
   AtomicFolder(const AtomicFolder&) = delete;
   AtomicFolder& operator=(const AtomicFolder&) = delete;
@@ -29,6 +31,7 @@ class AtomicFolder {
   void discard() noexcept;
 
   std::filesystem::path target_, temporary_;
+  bool replace_;
 };
 
 }  // namespace vitrine::internal

@@ -487,6 +487,11 @@ DType Checkpoint::dominant_dtype() const { return impl_->dominant; }
 bool Checkpoint::has(std::string_view name) const {
   return impl_->tensors.contains(name) || impl_->zeros.contains(name);
 }
+DType Checkpoint::dtype(std::string_view name) const {
+  if (impl_->zeros.contains(name)) return impl_->dominant;
+  const DType dtype = impl_->find(name).tensor.dtype;
+  return dtype == DType::kF64 ? DType::kF32 : dtype;
+}
 const LoadReport& Checkpoint::report() const { return impl_->report; }
 const std::vector<int32_t>& Checkpoint::end_ids() const { return impl_->end_ids; }
 

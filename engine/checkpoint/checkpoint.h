@@ -52,6 +52,9 @@ class Checkpoint {
   DType dominant_dtype() const;
 
   bool has(std::string_view name) const;
+  /// Of the elements that weight() and vector() give: float32 for float64, the dominant one for
+  /// what the files leave out.
+  DType dtype(std::string_view name) const;
   /// A matrix in place, for packing; one of float64 as a float32 copy until release(). wte, wpe and
   /// lm_head are given as unembeddings: `in` is the model width and `out` the vocabulary or the
   /// context. "lm_head.weight" of a tied model gives wte. The memory is the checkpoint's. Scans the

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// Tensor files, the model cache and random checkpoints.
+/// Tensor files, the model cache, conversions and random checkpoints.
 
+#include "vitrine/checkpoint/convert.h"
 #include "vitrine/checkpoint/model_cache.h"
 #include "vitrine/checkpoint/random_checkpoint.h"
 #include "vitrine/checkpoint/safetensors.h"

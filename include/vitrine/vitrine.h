@@ -23,7 +23,7 @@
 //
 //   analysis.h         all analyses, each in a header of its own
 //   corpus.h           documents from files, captures of a whole corpus in shards
-//   checkpoint.h       safetensors and torch files, the Hugging Face cache, random checkpoints
+//   checkpoint.h       tensor files, the Hugging Face cache, conversions, random checkpoints
 //   report.h           results as pages and as figures
 
 #include "vitrine/analysis.h"

@@ -68,7 +68,9 @@ std::vector<Words> writing_runs(const TempFolder& folder) {
           with(with({"corpus", corpus, "--capture", "blocks.0.hook_resid_post"}, model),
                {"--out", out + "/acts"}),
           {"make-random", out + "/model", "--layers", "1", "--heads", "1", "--width", "16",
-           "--vocab", "300", "--context", "16"}};
+           "--vocab", "300", "--context", "16"},
+          {"convert", plain(), "--out", out + "/converted"},
+          {"convert", plain(), "--out", out + "/x.safetensors"}};
 }
 
 TEST(ExitStatus, AFullDiskIsTheMachines) {

@@ -128,7 +128,8 @@ std::vector<std::vector<std::string>> wide_showings() {
       {"info"},
       {"doctor"},
       {"make-random", "@out/random", "--layers", "1", "--heads", "2", "--width", "16", "--vocab",
-       "64"}};
+       "64"},
+      {"convert", "demo", "-o", "@out/converted", "--dtype", "bf16", "--shard-size", "2MB"}};
 }
 
 void write_inputs(const TempFolder& folder) {

@@ -193,11 +193,11 @@ TEST_P(OptionRules, EveryBrokenRuleIsRejectedByName) {
 INSTANTIATE_TEST_SUITE_P(Commands, OptionRules, ::testing::ValuesIn(kCommands),
                          command_name<::testing::TestParamInfo<const char*>>);
 INSTANTIATE_TEST_SUITE_P(Others, OptionRules,
-                         ::testing::Values("bench", "make-random", "pull", "doctor"),
+                         ::testing::Values("bench", "make-random", "convert", "pull", "doctor"),
                          command_name<::testing::TestParamInfo<const char*>>);
 
 TEST(OptionRules, TheTableHasNoOtherCommands) {
-  std::set<std::string> known = {"", "bench", "make-random", "pull", "doctor"};
+  std::set<std::string> known = {"", "bench", "make-random", "convert", "pull", "doctor"};
   known.insert(std::begin(kCommands), std::end(kCommands));
   for (const auto& [name, options] : option_table()) EXPECT_TRUE(known.contains(name)) << name;
   EXPECT_EQ(option_table().size(), known.size());
