@@ -53,6 +53,16 @@ void append_indices(Indices<T>& to, std::string_view item, std::string_view whol
   to.add_range(*first, *last);
 }
 
+/// Calls `each` with the items of a list.
+template <typename Each>
+void for_items(std::string_view text, Each each) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of(", "), text.size());
+    if (end > 0) each(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
 void append_index(Where& where, std::string_view key, std::string_view item,
                   std::string_view whole) {
   if (key == "layers") return append_indices(where.layers, item, whole);
@@ -68,11 +78,7 @@ void append_index(Where& where, std::string_view key, std::string_view item,
 Where parse_narrowing(std::string_view text, std::string_view whole) {
   Where where;
   std::string_view key;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find_first_of(", "), text.size());
-    std::string_view item = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (item.empty()) continue;
+  for_items(text, [&](std::string_view item) {
     if (const size_t equals = item.find('='); equals != std::string_view::npos) {
       key = item.substr(0, equals);
       item.remove_prefix(equals + 1);
@@ -81,7 +87,7 @@ Where parse_narrowing(std::string_view text, std::string_view whole) {
       user_error("{}: missing name for {}: expected NAME=LIST, such as heads=3", quote(whole),
                  quote(item));
     append_index(where, key, item, whole);
-  }
+  });
   return where;
 }
 
@@ -184,6 +190,18 @@ SiteArg parse_site(std::string_view text) {
   return {std::string(text.substr(0, open)),
           parse_narrowing(text.substr(open + 1, text.size() - open - 2), text)};
 }
+
+template <typename T>
+Indices<T> parse_indices(std::string_view option, std::string_view list) {
+  Indices<T> found;
+  const std::string whole = fmt::format("{} {}", option, list);
+  for_items(list, [&](std::string_view item) { append_indices(found, item, whole); });
+  if (!list.empty() && found.ranges().empty())
+    user_error("{}: expected an integer or a range such as 0..3, 1.. or 1..-1", quote(whole));
+  return found;
+}
+template Indices<int> parse_indices(std::string_view option, std::string_view list);
+template Indices<int64_t> parse_indices(std::string_view option, std::string_view list);
 
 Hooks::Change parse_edit(std::string_view text) {
   const size_t close = text.find(']');

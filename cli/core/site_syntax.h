@@ -26,6 +26,11 @@ struct SiteArg {
 SiteArg parse_site(std::string_view text);
 Hooks::Change parse_edit(std::string_view text);
 
+/// The value of an option that lists indices, as in a NARROWING: 0,3..5,-1. Nothing: all. Throws
+/// Error (user) showing the option and the place that is wrong.
+template <typename T>
+Indices<T> parse_indices(std::string_view option, std::string_view list);
+
 /// A FILE of a tensor, as float32: x.npy, x.safetensors#NAME, or x.safetensors that holds one
 /// tensor or one with the name of `site`. Throws Error (user).
 Tensor read_tensor(std::string_view path, std::string_view site = {});

@@ -63,7 +63,7 @@ std::vector<int> rows_from(const LensArgs& args, int layers) {
       user_error("--layers {} is out of range: expected 0..{}{}", layer, layers - 1,
                  residual ? ", embed or logits" : "");
     };
-    const Indices<int> asked = parse_site("[layers=" + item + "]").where.layers;
+    const Indices<int> asked = parse_indices<int>("--layers", item);
     for (const int layer : asked.resolve(0, layers, refuse)) rows.push_back(layer + 1);
   }
   return rows;
@@ -83,7 +83,7 @@ LensOptions options_of(const LensArgs& args, const Model& model) {
     for (const int32_t id : parse_ids(list)) options.watch.push_back(id);
   }
   if (!args.position.empty())
-    options.positions = parse_site("[positions=" + args.position + "]").where.positions;
+    options.positions = parse_indices<int64_t>("--position", args.position);
   if (!args.layers.empty()) options.layers = rows_from(args, model.config().layers);
   if (!args.target.empty()) options.target = token_of(model, args.target);
   if (args.target_id >= 0) options.target = args.target_id;

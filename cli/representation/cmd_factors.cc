@@ -126,8 +126,7 @@ std::string draw(const Picture& p, const FactorsCommandArgs& args) {
 
 void run(const Context& context, const FactorsCommandArgs& args) {
   FactorOptions options = args.options;
-  if (!args.layers.empty())
-    options.layers = parse_site("[layers=" + args.layers + "]").where.layers;
+  options.layers = parse_indices<int>("--layers", args.layers);
   options.init = factor_init_from_name(args.init);
   options.edits = parse_edits(args.edits);
   const AnalysisRun analysis(context, args);
