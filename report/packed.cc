@@ -53,6 +53,7 @@ JsonValue pack_integers(std::span<const From> values) {
 }  // namespace
 
 JsonValue packed(std::span<const double> values) { return pack<float>("f32", values); }
+JsonValue packed(std::span<const float> values) { return pack<float>("f32", values); }
 JsonValue packed(std::span<const int32_t> values) { return pack_integers(values); }
 JsonValue packed(std::span<const int64_t> values) { return pack_integers(values); }
 

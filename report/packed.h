@@ -14,6 +14,7 @@ namespace vitrine::internal {
 
 /// "f32": seven digits. NaN and infinities stay what they are.
 JsonValue packed(std::span<const double> values);
+JsonValue packed(std::span<const float> values);
 /// "u16" where all fit, else "i32".
 JsonValue packed(std::span<const int32_t> values);
 JsonValue packed(std::span<const int64_t> values);

@@ -18,7 +18,8 @@ struct HeatPanel {
     std::string name;
     std::vector<std::string> labels;  ///< [C]
   };
-  std::string title = {}, row_name = {}, column_name = {}, value_name = {};
+  std::string title = {}, row_name = {}, column_name = {};
+  std::string value_name = {};  ///< empty: a figure has no scale, since texts say it all
   std::vector<std::string> rows = {}, columns = {};  ///< [R], [C] labels
   std::vector<double> values = {};                   ///< [R, C]; NaN: an empty cell
   std::vector<double> errors = {};                   ///< [R, C] standard errors; empty: none

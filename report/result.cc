@@ -19,7 +19,7 @@
 namespace vitrine::internal {
 namespace {
 
-constexpr size_t kMaxSpread = 64, kMaxPageCells = 2'100'000;
+constexpr size_t kMaxSpread = 64;
 
 template <typename... Each>
 struct Overloaded : Each... {
@@ -70,20 +70,35 @@ std::vector<size_t> strides_of(const Result& result, const Leaf& leaf,
 }
 
 JsonValue value_json(const Column& column, size_t i, const Names& names) {
-  return std::visit(Overloaded{[&](const TokenIds& tokens) { return names.json(tokens.ids[i]); },
+  return std::visit(Overloaded{[&](const TokenIds& tokens) {
+                                 const int32_t id = tokens.ids[i];
+                                 return id < 0 ? JsonValue(nullptr) : names.json(id);
+                               },
+                               [&](const std::vector<int32_t>& values) {
+                                 const int32_t value = values[i];
+                                 return value == kNoNumber ? JsonValue(nullptr) : JsonValue(value);
+                               },
                                [&](const auto& values) { return JsonValue(values[i]); }},
                     column);
 }
 
 std::string value_text(const Column& column, size_t i, const Names& names) {
+  const auto number = [](double value) {
+    return std::isnan(value) ? std::string() : fmt::format("{}", value);
+  };
   return std::visit(
-      Overloaded{[&](const TokenIds& tokens) { return names.text(tokens.ids[i]); },
-                 [&](const std::vector<std::string>& texts) { return texts[i]; },
-                 [&](const std::vector<double>& values) {
-                   return std::isnan(values[i]) ? "" : fmt::format("{}", values[i]);
-                 },
-                 [&](const std::vector<JsonValue>& values) { return values[i].dump(); },
-                 [&](const auto& values) { return std::to_string(values[i]); }},
+      Overloaded{
+          [&](const TokenIds& tokens) {
+            return tokens.ids[i] < 0 ? std::string() : names.text(tokens.ids[i]);
+          },
+          [&](const std::vector<std::string>& texts) { return texts[i]; },
+          [&](const std::vector<double>& values) { return number(values[i]); },
+          [&](const std::vector<float>& values) { return number(static_cast<double>(values[i])); },
+          [&](const std::vector<int32_t>& values) {
+            return values[i] == kNoNumber ? std::string() : std::to_string(values[i]);
+          },
+          [&](const std::vector<JsonValue>& values) { return values[i].dump(); },
+          [&](const auto& values) { return std::to_string(values[i]); }},
       column);
 }
 
@@ -161,6 +176,7 @@ Tensor tensor_of(const Column& column, const Shape& shape) {
   };
   return std::visit(
       Overloaded{[&](const std::vector<double>& values) { return copy(DType::kF64, values); },
+                 [&](const std::vector<float>& values) { return copy(DType::kF32, values); },
                  [&](const std::vector<int32_t>& values) { return copy(DType::kI32, values); },
                  [&](const std::vector<int64_t>& values) { return copy(DType::kI64, values); },
                  [&](const TokenIds& tokens) { return copy(DType::kI32, tokens.ids); },
@@ -207,6 +223,40 @@ JsonValue flat_json(const Result& result, const Names& names) {
           {"columns", std::move(columns)}};
 }
 
+/// A page's field, without the padding of a ragged axis: V.unpack() puts NaN there. Of causal maps
+/// it is half of the page.
+JsonValue packed_leaf(const Result& result, const Leaf& leaf, TokenTable& tokens) {
+  if (leaf.axes.size() < 2 || !result.axes[leaf.axes.back()].padded)
+    return packed_column(leaf.field->values, tokens);
+  const std::vector<int64_t>& lengths = result.axes[leaf.axes.back()].lengths;
+  const size_t size = size_of(result, leaf.axes.back());
+  const auto rows = [&](const auto& values) {
+    std::decay_t<decltype(values)> there;
+    for (size_t row = 0; row * size < values.size(); ++row) {
+      const auto begin = values.begin() + static_cast<std::ptrdiff_t>(row * size);
+      there.insert(there.end(), begin, begin + lengths[row % lengths.size()]);
+    }
+    JsonValue json = packed(there);
+    json["lengths"] = lengths;
+    json["size"] = static_cast<int64_t>(size);
+    return json;
+  };
+  return std::visit(
+      Overloaded{[&](const std::vector<double>& values) { return rows(values); },
+                 [&](const std::vector<float>& values) { return rows(values); },
+                 [&](const auto&) { return packed_column(leaf.field->values, tokens); }},
+      leaf.field->values);
+}
+
+/// Rows of a flat table.
+size_t rows_of(const FlatTable& flat) {
+  size_t rows = 1;
+  for (const size_t size : flat.sizes) rows *= size;
+  if (flat.lengths.empty()) return rows;
+  const auto seen = std::accumulate(flat.lengths.begin(), flat.lengths.end(), int64_t{0});
+  return rows / (flat.sizes.back() * flat.lengths.size()) * static_cast<size_t>(seen);
+}
+
 JsonValue page_data(const Result& result, TokenTable& tokens, const Names& names) {
   JsonValue data = result.facts;
   data.update(result.shown);
@@ -216,7 +266,7 @@ JsonValue page_data(const Result& result, TokenTable& tokens, const Names& names
   }
   for (const Leaf& leaf : leaves(result)) {
     if (!leaf.field->derived && !is_json(leaf.field->values))
-      data[leaf.name] = packed_column(leaf.field->values, tokens);
+      data[leaf.name] = packed_leaf(result, leaf, tokens);
   }
   data["flat"] = flat_json(result, names);
   return data;
@@ -262,7 +312,7 @@ FlatTable flat_table(const Result& result, const Names& names) {
     strides[i] = 1;
     flat.columns.push_back({axis.name, "", axis.name, &axis.labels, 0, strides, false});
   }
-  if (axes.size() == 2) flat.lengths = result.axes[axes[1]].lengths;
+  if (axes.size() > 1) flat.lengths = result.axes[axes.back()].lengths;
   for (const Leaf& leaf : leaves(result)) {
     std::vector<size_t> more;
     std::ranges::copy_if(leaf.axes, std::back_inserter(more),
@@ -336,8 +386,9 @@ std::string results_csv(std::span<const Result> results, const Names& names) {
     size_t rows = 1;
     for (const size_t size : flat.sizes) rows *= size;
     for (size_t row = 0; row < rows; ++row) {
+      const size_t last = flat.sizes.back();
       if (!flat.lengths.empty() &&
-          static_cast<int64_t>(row % flat.sizes.back()) >= flat.lengths[row / flat.sizes.back()])
+          static_cast<int64_t>(row % last) >= flat.lengths[row / last % flat.lengths.size()])
         continue;
       csv += std::to_string(r);
       for (const FlatTable::Column& each : flat.columns) {
@@ -359,16 +410,17 @@ std::string results_page(std::span<const Result> results, const PageSource& sour
             .title = results[0].title,
             .subtitle = results[0].label,
             .help = results[0].help};
+  const bool mixed = std::ranges::any_of(
+      results, [&](const Result& result) { return result.title != results[0].title; });
   size_t cells = 0;
   for (const Result& result : results) {
-    const auto& [sizes, lengths, columns] = flat_table(result, names);
-    cells += lengths.empty()
-                 ? std::accumulate(sizes.begin(), sizes.end(), size_t{1}, std::multiplies<>())
-                 : static_cast<size_t>(std::accumulate(lengths.begin(), lengths.end(), int64_t{0}));
-    if (cells > kMaxPageCells)
-      user_error("a {} page is limited to {} cells: use fewer positions, layers or texts",
-                 result.view, kMaxPageCells);
-    page.results.push_back(page_data(result, tokens, names));
+    cells += rows_of(flat_table(result, names));
+    if (cells > result.max_cells)
+      user_error("{} {} page is limited to {} cells: use fewer positions, layers or texts",
+                 result.view[0] == 'a' ? "an" : "a", result.view, result.max_cells);
+    JsonValue data = page_data(result, tokens, names);
+    if (mixed) data["heading"] = {{"title", result.title}, {"help", result.help}};
+    page.results.push_back(std::move(data));
   }
   return render(page, tokens, source);
 }
@@ -377,6 +429,9 @@ std::string results_figure(std::span<const Result> results, FigureFormat format)
   std::vector<Panel> panels;
   for (const Result& result : results)
     panels.insert(panels.end(), result.panels.begin(), result.panels.end());
+  if (!results.empty() && panels.size() > results[0].max_panels)
+    user_error("a figure is limited to {} pictures, not {}: use fewer layers, heads or texts",
+               results[0].max_panels, panels.size());
   return draw_figure(std::move(panels), format);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <span>
 #include <string>
@@ -25,9 +26,12 @@ struct TokenIds {
   std::vector<int32_t> ids;
 };
 
-/// Values of one type, row-major. JsonValue: what is not one number each, in JSON only.
-using Column = std::variant<std::vector<double>, std::vector<int32_t>, std::vector<int64_t>,
-                            std::vector<std::string>, TokenIds, std::vector<JsonValue>>;
+/// Values of one type, row-major. JsonValue: what is not one number each, in JSON only. NaN,
+/// kNoNumber and a negative id are no value: null in JSON, empty in CSV.
+using Column =
+    std::variant<std::vector<double>, std::vector<float>, std::vector<int32_t>,
+                 std::vector<int64_t>, std::vector<std::string>, TokenIds, std::vector<JsonValue>>;
+constexpr int32_t kNoNumber = std::numeric_limits<int32_t>::min();
 
 /// `of(item)` of each item.
 template <typename Items, typename Of>
@@ -47,8 +51,10 @@ struct Axis {
   std::string name;  ///< "site"
   Column labels;
   bool counted = false;  ///< labels only count places: they are left out of JSON and arrays
-  /// Ragged: how many places there are at each place of the axis before; empty: all.
+  /// Ragged: how many places there are at each place of the axis before; empty: all. CSV and tables
+  /// leave out the others.
   std::vector<int64_t> lengths = {};
+  bool padded = false;  ///< values at the others mean nothing: a page does not hold them
 };
 
 struct Field {
@@ -89,6 +95,8 @@ struct Result {
   /// In arrays only, under names of their own: values that are too many for text, and those that a
   /// command reads back.
   std::vector<std::pair<std::string, Tensor>> arrays = {};
+  size_t max_cells = 2'100'000;                            ///< of a page, all results together
+  size_t max_panels = std::numeric_limits<size_t>::max();  ///< of a figure
 };
 
 /// A field with its whole name and the axes it is over, as places in Result::axes.
@@ -128,9 +136,9 @@ void add_arrays(const Result& result, size_t index,
                 std::map<std::string, std::string>& metadata);
 /// Flat tables below each other, with the number of the result first and a line of names.
 std::string results_csv(std::span<const Result> results, const Names& names);
-/// The page of at least one result. Throws Error (user) for more than 2 million cells.
+/// The page of at least one result. Throws Error (user) for more than `max_cells` together.
 std::string results_page(std::span<const Result> results, const PageSource& source);
-/// All panels below each other.
+/// All panels below each other. Throws Error (user) for more than `max_panels`.
 std::string results_figure(std::span<const Result> results, FigureFormat format);
 
 /// The descriptions of several results.

@@ -11,7 +11,14 @@ const V = {};
   V.unpack = packed => {
     const text = atob(packed.data), bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; ++i) bytes[i] = text.charCodeAt(i);
-    return new types[packed.type](bytes.buffer);
+    const values = new types[packed.type](bytes.buffer);
+    return packed.lengths ? V.spread(values, packed) : values;
+  };
+  /** Rows of different lengths become rows of one size: what does not exist is NaN. See packed_leaf() in report/result.cc. */
+  V.spread = (values, {lengths, size}) => {
+    const rows = lengths.length * values.length / lengths.reduce((sum, length) => sum + length, 0), all = new Float32Array(rows * size).fill(NaN);
+    for (let row = 0, from = 0; row < rows; from += lengths[row % lengths.length], ++row) all.set(values.subarray(from, from + lengths[row % lengths.length]), row * size);
+    return all;
   };
   /** The same for every packed array inside a value. */
   V.unpackAll = value => {
@@ -25,13 +32,15 @@ V.data = V.unpackAll(JSON.parse(document.getElementById('data').textContent));
 /** A token's text by its place in the page's table. */
 V.token = place => V.data.tokens.texts[place];
 V.tokenId = place => V.data.tokens.ids[place];
+/** For a table: kNoNumber and a negative id are no value. */
+V.value = (found, isToken) => isToken ? V.tokenId(found) < 0 ? null : V.token(found) : found === -2147483648 ? null : found;
 
 /** The main table of a result, {head, rows}: see flat_table() in report/result.h. */
 V.flat = result => {
   const {sizes, lengths, columns} = result.flat, last = sizes.length - 1;
   const value = ({source, tokens, offset, strides}, at) => {
     const found = result[source][strides.reduce((sum, stride, axis) => sum + stride * at[axis], offset)];
-    return tokens ? V.token(found) : found;
+    return V.value(found, tokens);
   };
   const rows = Array.from({length: sizes.reduce((all, size) => all * size, 1)}, (_, row) => {
     const at = sizes.slice();

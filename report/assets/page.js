@@ -16,8 +16,12 @@
     const place = V.el('div', {class: 'views'}), all = V.data.results.length > 1 ? together(V.data.results) : null;
     const show = i => V.replace(place, draw(V.data.results[i]));
     const choose = i => {
-      const {label} = V.data.results[i];
+      const {label, heading} = V.data.results[i];
       document.querySelector('header .subtitle').textContent = label;
+      if (heading) {
+        document.querySelector('h1').textContent = heading.title;
+        document.querySelector('header .help').textContent = heading.help;
+      }
       document.title = `${document.querySelector('h1').textContent}: ${label}`;
       show(i);
     };

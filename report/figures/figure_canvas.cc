@@ -167,6 +167,7 @@ static std::string explained(const HeatPanel& panel) {
 }
 
 void FigureCanvas::color_bar(const HeatPanel& panel, const HeatLayout& at) {
+  if (panel.value_name.empty()) return;
   constexpr double kLength = 120, kThick = 7, kSteps = 60;
   const double y = at.bottom(panel) + 12;
   for (double i = 0; i < kSteps; ++i) {
@@ -198,7 +199,8 @@ Size FigureCanvas::draw(const HeatPanel& panel) {
   cells(panel, at);
   labels(panel, at);
   color_bar(panel, at);
-  const double bar_width = at.left + 130 + text_.width(explained(panel), kText),
+  const bool bar = !panel.value_name.empty();
+  const double bar_width = bar ? at.left + 130 + text_.width(explained(panel), kText) : 0,
                title_width = std::min(kWide, text_.width(panel.title, kTitle, true));
   return {std::max({at.right(panel), bar_width, title_width}), at.bottom(panel) + 36};
 }

@@ -115,5 +115,33 @@ TEST(Result, SitesAreShortForTheEye) {
             (Texts{"0 mlp_out", "1 attn.z", "embed"}));
 }
 
+TEST(Result, WhatIsNoNumberIsNullAndEmpty) {
+  const Result result{.view = "lens",
+                      .title = "",
+                      .help = "",
+                      .label = "",
+                      .axes = {{"place", numbered(2), true}},
+                      .tables = {{"cells",
+                                  {"place"},
+                                  {{"rank", std::vector<int32_t>{kNoNumber, 3}},
+                                   {"share", std::vector<float>{std::nanf(""), 0.5f}},
+                                   {"token", TokenIds{{-1, 4}}}}}}};
+  EXPECT_EQ(Json::parse(result_json(result, Names(nullptr)).dump())["cells"],
+            Json::parse(R"([{"rank":null,"share":null,"token":null},
+                            {"rank":3,"share":0.5,"token":{"id":4}}])"));
+  EXPECT_EQ(results_csv({&result, 1}, Names(nullptr)),
+            "result,place,rank,share,token\n0,0,,,\n0,1,3,0.5,#4\n");
+}
+
+TEST(Result, RaggedPlacesFollowTheAxisBefore) {
+  Result result = made_up();
+  result.axes.push_back({"head", numbered(2)});
+  result.tables = {{"maps", {"head", "row", "place"}, {{"", numbered(12)}}}};
+  result.cells = {"head", "row", "place"};
+  EXPECT_EQ(results_csv({&result, 1}, Names(nullptr)),
+            "result,head,row,place,maps\n0,0,a,0,0\n0,0,a,1,1\n0,0,a,2,2\n0,0,b,0,3\n"
+            "0,1,a,0,6\n0,1,a,1,7\n0,1,a,2,8\n0,1,b,0,9\n");
+}
+
 }  // namespace
 }  // namespace vitrine
