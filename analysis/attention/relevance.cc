@@ -163,6 +163,8 @@ AttentionRelevance attention_flow(const Model& model, std::span<const int32_t> i
     }
   }
   normalise_rows(found);
+  for (const auto& map : maps)
+    found.capacities.insert(found.capacities.end(), map.begin(), map.end());
   return found;
 }
 

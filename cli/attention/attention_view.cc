@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "cli/core/heat.h"
 
@@ -13,102 +12,31 @@ namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-/// A line that says how many values are not finite; empty if all are.
-std::string lost(size_t count, const Terminal& out) {
-  if (count == 0) return "";
-  return out.paint(Style::kBad,
-                   fmt::format("{} {} not finite", thousands(static_cast<int64_t>(count)),
-                               count == 1 ? "value is" : "values are")) +
-         "\n";
-}
-
-/// A grid over the input tokens. Cells that a query cannot see are empty.
-class Grid {
- public:
-  Grid(std::string corner, std::span<const int32_t> ids, const Names& names) {
-    heat_.row_name = std::move(corner);
-    heat_.limit = 0;
-    for (const int32_t id : ids) heat_.columns.push_back(names.shown(id));
-  }
-
-  template <typename T>
-  void add(std::string label, std::span<const T> row, int64_t query) {
-    heat_.rows.push_back(std::move(label));
-    for (size_t j = 0; j < row.size(); ++j) {
-      const bool seen = static_cast<int64_t>(j) <= query;
-      const auto value = static_cast<double>(row[j]);
-      heat_.values.push_back(seen ? value : std::numeric_limits<double>::quiet_NaN());
-      if (!seen) continue;
-      if (std::isfinite(value))
-        heat_.limit = std::max(heat_.limit, value);
-      else
-        ++lost_;
-    }
-  }
-
-  std::string draw(const Terminal& out) const { return draw_heat(heat_, out) + lost(lost_, out); }
-
- private:
-  HeatPanel heat_;
-  size_t lost_ = 0;  ///< values that are not finite
-};
-
-std::string legend(const Terminal& out) {
-  return out.paint(Style::kDim, "cells: percent of the row") + "\n";
-}
-
-std::string query_label(std::span<const int32_t> ids, int64_t query, const Names& names) {
-  return fmt::format("{} {}", query, names.shown(ids[static_cast<size_t>(query)]));
-}
-
-std::string from(std::span<const int32_t> ids, int64_t query, const Names& names) {
-  return fmt::format("from position {}, {}\n", query, names.shown(ids[static_cast<size_t>(query)]));
+/// Values of the result that are not finite.
+int64_t lost_of(const Result& result) {
+  const auto count = [](const auto& values) {
+    return std::ranges::count_if(values, [](auto value) { return !std::isfinite(value); });
+  };
+  const Column& values = leaves(result).back().field->values;
+  if (const auto* floats = std::get_if<std::vector<float>>(&values)) return count(*floats);
+  return count(std::get<std::vector<double>>(values));
 }
 
 }  // namespace
 
-std::string draw_maps(const AttentionMaps& maps, const Names& names, const Terminal& out) {
-  const bool one = maps.queries.size() == 1;
+std::string draw_queries(const Result& result, const Terminal& out) {
   std::string text;
-  Grid heads("head", maps.ids, names);
-  for (size_t l = 0; l < maps.layers.size(); ++l) {
-    for (size_t h = 0; h < maps.heads.size(); ++h) {
-      const std::string head = fmt::format("{}.{}", maps.layers[l], maps.heads[h]);
-      Grid grid("query", maps.ids, names);
-      for (size_t q = 0; q < maps.queries.size(); ++q) {
-        const int64_t query = maps.queries[q];
-        if (one)
-          heads.add(head, maps.row(l, h, q), query);
-        else
-          grid.add(query_label(maps.ids, query, names), maps.row(l, h, q), query);
-      }
-      if (!one) text += out.paint(Style::kTitle, "head " + head) + "\n" + grid.draw(out) + "\n";
-    }
+  for (const Panel& each : result.panels) {
+    const HeatPanel& panel = std::get<HeatPanel>(each);
+    text += (text.empty() ? "" : "\n") + out.paint(Style::kTitle, panel.title) + "\n" +
+            draw_heat(panel, out);
   }
-  if (one) text = from(maps.ids, maps.queries[0], names) + heads.draw(out);
-  return text + legend(out);
-}
-
-std::string draw_relevance(const AttentionRelevance& relevance, const Names& names,
-                           const Terminal& out) {
-  const bool one = relevance.queries.size() == 1;
-  std::string text;
-  Grid layers("layer", relevance.ids, names);
-  for (size_t l = 0; l < relevance.layers.size(); ++l) {
-    Grid grid("query", relevance.ids, names);
-    for (size_t q = 0; q < relevance.queries.size(); ++q) {
-      const int64_t query = relevance.queries[q];
-      if (one)
-        layers.add(std::to_string(relevance.layers[l]), relevance.row(l, q), query);
-      else
-        grid.add(query_label(relevance.ids, query, names), relevance.row(l, q), query);
-    }
-    if (!one)
-      text += out.paint(Style::kTitle, fmt::format("layer {}", relevance.layers[l])) + "\n" +
-              grid.draw(out) + "\n";
-  }
-  if (one) text = from(relevance.ids, relevance.queries[0], names) + layers.draw(out);
-  return text + legend(out);
+  const int64_t lost = lost_of(result);
+  if (lost == 0) return text;
+  return text +
+         out.paint(Style::kBad, fmt::format("{} {} not finite", thousands(lost),
+                                            lost == 1 ? "value is" : "values are")) +
+         "\n";
 }
 
 std::string draw_heads(const HeadStatistics& statistics, const RepetitionScores& scores,

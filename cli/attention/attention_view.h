@@ -4,18 +4,15 @@
 #include <string>
 
 #include "cli/core/terminal.h"
-#include "cli/core/tokens.h"
+#include "report/result.h"
 #include "vitrine/analysis/attention.h"
 
 namespace vitrine::cli {
 using namespace internal;
 
-/// Maps as pictures: for one query a line a head, else a grid of queries by keys for each head.
-std::string draw_maps(const AttentionMaps& maps, const Names& names, const Terminal& out);
-
-/// Rollout or flow: for one query a line a layer, else a grid of queries by inputs for each layer.
-std::string draw_relevance(const AttentionRelevance& relevance, const Names& names,
-                           const Terminal& out);
+/// Maps, rollout or flow: for one query a line a head or layer, else a grid of queries by keys
+/// each.
+std::string draw_queries(const Result& result, const Terminal& out);
 
 /// A line a head: statistics of the texts, and scores on repeated random tokens.
 std::string draw_heads(const HeadStatistics& statistics, const RepetitionScores& scores,

@@ -1,278 +1,121 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/core.h>
 
-#include <memory>
-#include <optional>
-
 #include "cli/attention/attention_view.h"
-#include "cli/core/arrays.h"
-#include "cli/core/context.h"
-#include "cli/core/output_files.h"
-#include "cli/core/progress_bar.h"
+#include "cli/core/analysis_command.h"
 #include "cli/core/site_syntax.h"
-#include "cli/core/tokens.h"
+#include "report/results/results.h"
 #include "vitrine/analysis/attention.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
 
-struct AttentionCommandArgs {
-  PromptArgs prompt;
-  std::string mode = "maps", layers, heads, position = "-1", out;
+struct AttentionCommandArgs : AnalysisArgs {
+  std::string mode = "maps", layers, heads, position;
   double max_work = AttentionFlowOptions().max_work;
   int sequences = RepetitionOptions().sequences, bos_id = -1;
   int64_t length = 0;
   uint64_t seed = 0;
   bool no_bos = false;
-  std::vector<std::string> edits;
-  PageArgs page;
 };
 
 Indices<int> layers_of(const AttentionCommandArgs& args) {
-  return args.layers.empty() ? Indices<int>()
-                             : parse_site("[layers=" + args.layers + "]").where.layers;
+  return parse_indices<int>("--layers", args.layers);
 }
 
 Indices<int> heads_of(const AttentionCommandArgs& args) {
-  return args.heads.empty() ? Indices<int>() : parse_site("[heads=" + args.heads + "]").where.heads;
+  return parse_indices<int>("--heads", args.heads);
 }
 
+/// A network is drawn from each position; the other modes begin with what predicts the next token.
 Indices<int64_t> queries_of(const AttentionCommandArgs& args) {
-  return args.position == "all" ? Indices<int64_t>()
-                                : parse_site("[positions=" + args.position + "]").where.positions;
+  if (args.position.empty() && args.mode != "flow") return {-1};
+  return parse_indices<int64_t>("--position", args.position == "all" ? "" : args.position);
 }
 
-/// What a mode has to say: each caller of the command takes what it wants.
-struct AttentionAnswer {
-  JsonValue results = JsonValue::array();
-  Arrays arrays;
-  std::string text;
-  /// A page, or a figure of that format.
-  std::function<std::string(const PageSource&, std::optional<FigureFormat>)> picture;
-};
-
-std::string picture_of(std::span<const AttentionViews> views, const PageSource& source,
-                       std::optional<FigureFormat> format) {
-  return format ? attention_figure(views, source, *format) : attention_page(views, source);
+AttentionRelevance flow_of(const Model& model, const Prompt& prompt,
+                           const AttentionCommandArgs& args, Progress* progress) {
+  AttentionFlowOptions options{.queries = queries_of(args),
+                               .edits = parse_edits(args.edits),
+                               .max_work = args.max_work,
+                               .progress = progress};
+  if (!args.layers.empty()) options.layers = layers_of(args);
+  return attention_flow(model, prompt.ids, options);
 }
 
-template <typename T>
-JsonValue list(std::span<const T> values) {
-  return JsonValue(std::vector<T>(values.begin(), values.end()));
+/// Maps, rollout or flow of one text.
+Result result_of(const AnalysisRun& analysis, const Prompt& prompt,
+                 const AttentionCommandArgs& args, Progress* progress) {
+  const Model& model = analysis.model();
+  if (args.mode == "flow")
+    return relevance_result(flow_of(model, prompt, args, progress), args.mode, analysis.source());
+  const Hooks edits = parse_edits(args.edits);
+  if (args.mode == "maps") {
+    return maps_result(attention(model, prompt.ids,
+                                 {.layers = layers_of(args),
+                                  .heads = heads_of(args),
+                                  .queries = queries_of(args),
+                                  .edits = edits}),
+                       analysis.source());
+  }
+  return relevance_result(attention_rollout(model, prompt.ids,
+                                            {.layers = layers_of(args),
+                                             .queries = queries_of(args),
+                                             .edits = edits,
+                                             .progress = progress}),
+                          args.mode, analysis.source());
 }
 
-class AttentionCommand {
- public:
-  AttentionCommand(const Context& context, const AttentionCommandArgs& args, const Model& model)
-      : context_(context),
-        args_(args),
-        model_(model),
-        names_(model.shared_tokenizer()),
-        prompts_(read_prompts(args.prompt, model)) {}
+/// What the terminal shows of a text.
+std::string draw(const Prompt& prompt, const Result& result, const AttentionCommandArgs& args,
+                 const Terminal& out) {
+  const std::string name =
+      prompt.text.empty() ? fmt::format("{} ids", prompt.ids.size()) : printable(prompt.text);
+  const JsonValue* caution = result.shown.find("caution");
+  return out.paint(Style::kTitle, name) + "\n" +
+         out.paint(Style::kDim, args.mode == "maps" ? "attention" : "attention " + args.mode) +
+         "\n" + (caution ? out.paint(Style::kDim, caution->text()) + "\n" : "") +
+         draw_queries(result, out);
+}
 
-  AttentionAnswer maps() {
-    AttentionAnswer answer;
-    const AttentionOptions options{.layers = layers_of(args_),
-                                   .heads = heads_of(args_),
-                                   .queries = queries_of(args_),
-                                   .edits = parse_edits(args_.edits)};
-    std::vector<AttentionMaps> all;
-    for (size_t i = 0; i < prompts_.size(); ++i) {
-      const AttentionMaps& found = all.emplace_back(attention(model_, prompts_[i].ids, options));
-      JsonValue result = head_of(i, found.layers, found.queries);
-      result["heads"] = found.heads;
-      std::vector<float> values;
-      for (size_t l = 0; l < found.layers.size(); ++l) {
-        for (size_t h = 0; h < found.heads.size(); ++h) {
-          JsonValue rows = JsonValue::array();
-          for (size_t q = 0; context_.json && q < found.queries.size(); ++q)
-            rows.push_back(list(found.row(l, h, q)));
-          result["maps"].push_back(
-              {{"layer", found.layers[l]}, {"head", found.heads[h]}, {"rows", std::move(rows)}});
-          const auto map = found.map(l, h);
-          if (!args_.out.empty()) values.insert(values.end(), map.begin(), map.end());
-        }
-      }
-      answer.results.push_back(std::move(result));
-      answer.text += title(i) + draw_maps(found, names_, context_.out);
-      if (args_.out.empty()) continue;
-      add_index(answer.arrays, i, found.ids, found.queries, found.layers);
-      if (i == 0)
-        answer.arrays.emplace_back("heads",
-                                   tensor_of(DType::kI32, found.heads, {std::ssize(found.heads)}));
-      answer.arrays.emplace_back(fmt::format("maps.{}", i),
-                                 tensor_of(DType::kF32, values,
-                                           {std::ssize(found.layers), std::ssize(found.heads),
-                                            std::ssize(found.queries), std::ssize(found.ids)}));
-    }
-    answer.picture = [all](const PageSource& source, std::optional<FigureFormat> format) {
-      std::vector<AttentionViews> views;
-      for (const AttentionMaps& maps : all) views.push_back({.maps = &maps});
-      return picture_of(views, source, format);
-    };
-    return answer;
-  }
-
-  AttentionAnswer relevance(bool flow) {
-    AttentionAnswer answer;
-    std::vector<AttentionRelevance> all;
-    for (size_t i = 0; i < prompts_.size(); ++i) {
-      const AttentionRelevance& found =
-          all.emplace_back(flow ? flow_of(prompts_[i]) : rollout_of(prompts_[i]));
-      JsonValue result = head_of(i, found.layers, found.queries);
-      for (size_t l = 0; l < found.layers.size(); ++l) {
-        JsonValue rows = JsonValue::array();
-        for (size_t q = 0; q < found.queries.size(); ++q) rows.push_back(list(found.row(l, q)));
-        result["values"].push_back(std::move(rows));
-      }
-      answer.results.push_back(std::move(result));
-      answer.text += title(i) + draw_relevance(found, names_, context_.out);
-      add_index(answer.arrays, i, found.ids, found.queries, found.layers);
-      answer.arrays.emplace_back(
-          fmt::format("{}.{}", args_.mode, i),
-          tensor_of(DType::kF64, found.values,
-                    {std::ssize(found.layers), std::ssize(found.queries), std::ssize(found.ids)}));
-    }
-    answer.picture = [all, flow](const PageSource& source, std::optional<FigureFormat> format) {
-      std::vector<AttentionViews> views;
-      for (const AttentionRelevance& found : all)
-        views.push_back({.rollout = flow ? nullptr : &found, .flow = flow ? &found : nullptr});
-      return picture_of(views, source, format);
-    };
-    return answer;
-  }
-
-  AttentionAnswer heads() {
-    ProgressBar bar({.unit = ""});
-    const Hooks edits = parse_edits(args_.edits);
-    const auto found = head_statistics(
-        model_, ids_of(prompts_),
-        {.layers = layers_of(args_), .heads = heads_of(args_), .edits = edits, .progress = &bar});
-    RepetitionOptions options{.layers = found.layers,
-                              .heads = found.heads,
-                              .sequences = args_.sequences,
-                              .length = args_.length};
-    if (args_.no_bos || args_.bos_id >= 0) options.bos = args_.bos_id;
-    options.seed = args_.seed;
-    options.edits = edits;
-    options.progress = &bar;
-    const auto scores = repetition_scores(model_, options);
-    bar.erase();
-    JsonValue result = {
-        {"layers", found.layers}, {"heads", found.heads}, {"queries", found.queries}};
-    result["repetition"] = {
-        {"sequences", scores.sequences}, {"length", scores.length}, {"seed", args_.seed}};
-    result["repetition"]["bos"] = scores.bos ? names_.json(*scores.bos) : JsonValue(nullptr);
-    AttentionAnswer answer;
-    const Shape shape{std::ssize(found.layers), std::ssize(found.heads)};
-    answer.arrays = {{"layers", tensor_of(DType::kI32, found.layers, {shape[0]})},
-                     {"heads", tensor_of(DType::kI32, found.heads, {shape[1]})}};
-    const std::vector<std::pair<const char*, const std::vector<double>*>> all = {
-        {"entropy", &found.entropy},
-        {"distance", &found.distance},
-        {"current_token", &found.current_token},
-        {"previous_token", &found.previous_token},
-        {"first_token", &found.first_token},
-        {"duplicate_token", &scores.duplicate_token},
-        {"induction", &scores.induction}};
-    for (const auto& [name, values] : all) {
-      for (size_t l = 0; l < found.layers.size(); ++l) {
-        result[name].push_back(
-            list(std::span(*values).subspan(found.cell(l, 0), found.heads.size())));
-      }
-      answer.arrays.emplace_back(name, tensor_of(DType::kF64, *values, shape));
-    }
-    answer.results.push_back(std::move(result));
-    answer.picture = [found, scores](const PageSource& source, std::optional<FigureFormat> format) {
-      const AttentionViews views{.statistics = &found, .repetition = &scores};
-      return picture_of({&views, 1}, source, format);
-    };
-    answer.text = draw_heads(found, scores, context_.out);
-    return answer;
-  }
-
- private:
-  AttentionRelevance rollout_of(const Prompt& prompt) const {
-    ProgressBar bar({.unit = ""});
-    return attention_rollout(model_, prompt.ids,
-                             {.layers = layers_of(args_),
-                              .queries = queries_of(args_),
-                              .edits = parse_edits(args_.edits),
-                              .progress = &bar});
-  }
-
-  AttentionRelevance flow_of(const Prompt& prompt) const {
-    ProgressBar bar({.unit = "edges"});
-    AttentionFlowOptions options{.queries = queries_of(args_),
-                                 .edits = parse_edits(args_.edits),
-                                 .max_work = args_.max_work,
-                                 .progress = &bar};
-    if (!args_.layers.empty()) options.layers = layers_of(args_);
-    return attention_flow(model_, prompt.ids, options);
-  }
-
-  JsonValue head_of(size_t i, const std::vector<int>& layers,
-                    const std::vector<int64_t>& queries) const {
-    JsonValue result = {{"layers", layers}, {"positions", queries}};
-    add_text(result["prompt"], prompts_[i].text);
-    result["prompt"]["tokens"] = names_.json(prompts_[i].ids);
-    return result;
-  }
-
-  std::string title(size_t i) const {
-    const std::string text = prompts_[i].text.empty()
-                                 ? fmt::format("{} ids", prompts_[i].ids.size())
-                                 : printable(prompts_[i].text);
-    return (i > 0 ? "\n" : "") + context_.out.paint(Style::kTitle, text) + "\n" +
-           context_.out.paint(Style::kDim, what()) + "\n";
-  }
-
-  std::string what() const {
-    if (args_.mode == "maps") return "attention";
-    return fmt::format(
-        "attention {}: a method for encoders, extended to causal maps, where the first tokens "
-        "collect more",
-        args_.mode);
-  }
-
-  void add_index(Arrays& arrays, size_t i, const std::vector<int32_t>& ids,
-                 const std::vector<int64_t>& queries, const std::vector<int>& layers) const {
-    if (i == 0) arrays.emplace_back("layers", tensor_of(DType::kI32, layers, {std::ssize(layers)}));
-    arrays.emplace_back(fmt::format("ids.{}", i), tensor_of(DType::kI32, ids, {std::ssize(ids)}));
-    arrays.emplace_back(fmt::format("positions.{}", i),
-                        tensor_of(DType::kI64, queries, {std::ssize(queries)}));
-  }
-
-  const Context& context_;
-  const AttentionCommandArgs& args_;
-  const Model& model_;
-  Names names_;
-  std::vector<Prompt> prompts_;
-};
+/// Statistics of heads, of all texts together.
+void run_heads(const Context& context, const AnalysisRun& analysis,
+               const std::vector<Prompt>& prompts, const AttentionCommandArgs& args) {
+  ProgressBar bar({.unit = ""});
+  const Hooks edits = parse_edits(args.edits);
+  const auto found = head_statistics(
+      analysis.model(), ids_of(prompts),
+      {.layers = layers_of(args), .heads = heads_of(args), .edits = edits, .progress = &bar});
+  RepetitionOptions options{.layers = found.layers,
+                            .heads = found.heads,
+                            .sequences = args.sequences,
+                            .length = args.length};
+  if (args.no_bos || args.bos_id >= 0) options.bos = args.bos_id;
+  options.seed = args.seed;
+  options.edits = edits;
+  options.progress = &bar;
+  const auto scores = repetition_scores(analysis.model(), options);
+  bar.erase();
+  Result result = heads_result(&found, &scores, analysis.source());
+  result.facts["repetition"]["seed"] = args.seed;
+  analysis.show(result, [&] { return draw_heads(found, scores, context.out); });
+}
 
 void run(const Context& context, const AttentionCommandArgs& args) {
-  if (!args.out.empty()) check_array_path(args.out);
-  const Model model = load_model(context);
-  AttentionCommand command(context, args, model);
-  const AttentionAnswer answer = args.mode == "heads"  ? command.heads()
-                                 : args.mode == "maps" ? command.maps()
-                                                       : command.relevance(args.mode == "flow");
-  if (!args.out.empty())
-    write_arrays(args.out, answer.arrays,
-                 {{"vitrine", VITRINE_VERSION}, {"model", model.name()}, {"attention", args.mode}});
-  write_page(args.page, context, model,
-             [&](const PageSource& source) { return answer.picture(source, {}); });
-  write_figures(args.page,
-                [&](FigureFormat format) { return answer.picture(PageSource::of(model), format); });
-  if (!context.json) return print(answer.text);
-  JsonValue json = json_head("attention", model);
-  json["mode"] = args.mode;
-  json["results"] = answer.results;
-  print_json(json);
+  const AnalysisRun analysis(context, args);
+  const auto prompts = analysis.prompts(args.prompt);
+  if (args.mode == "heads") return run_heads(context, analysis, prompts, args);
+  const auto results = analysis.each(prompts, args.mode == "flow" ? "edges" : "",
+                                     [&](const Prompt& prompt, Progress* progress) {
+                                       return result_of(analysis, prompt, args, progress);
+                                     });
+  analysis.show(results, prompts,
+                [&](size_t i) { return draw(prompts[i], results[i], args, context.out); });
 }
 
-void add_own_options(Command& command, AttentionCommandArgs& args) {
+void add_attention_options(Command& command, AttentionCommandArgs& args) {
+  add_prompt_options(command, args.prompt);
   const auto group = "Attention";
   command
       .add_option("--mode", args.mode,
@@ -293,8 +136,7 @@ void add_own_options(Command& command, AttentionCommandArgs& args) {
   command
       .add_option("--position", args.position,
                   "Query positions, negative from the end: -1 or 0..3,7, or all (for flow at a "
-                  "cost of T^4)")
-      ->capture_default_str()
+                  "cost of T^4) [-1; flow: all]")
       ->type_name("LIST")
       ->group(group)
       ->only_with("--mode", {"maps", "rollout", "flow"});
@@ -336,30 +178,17 @@ void add_own_options(Command& command, AttentionCommandArgs& args) {
       ->group(group)
       ->only_with("--mode", {"heads"})
       ->not_with("--bos-id");
-  command.add_option("-o,--out", args.out, "Write the numbers to FILE.safetensors as well")
-      ->type_name("FILE")
-      ->group(group);
 }
 
 }  // namespace
 
 void add_attention(Command& app, Context& context) {
-  Command command =
-      app.add_subcommand("attention", "Show attention: maps, rollout, flow and head statistics");
-  const auto args = std::make_shared<AttentionCommandArgs>();
-  add_prompt_options(command, args->prompt);
-  add_own_options(command, *args);
-  add_edit_option(command, args->edits);
-  add_model_options(command, context);
-  add_output_options(command, context);
-  add_page_options(command, args->page);
-  add_figure_options(command, args->page);
-  set_examples(command,
-               "  vitrine attention --prompt \"The keys to the cabinet\" --mode rollout\n"
-               "  vitrine attention --prompt \"Heathrow airport is located in the city of\" "
-               "--layers 4 --heads 0,1 --position all");
-  command.callback(
-      [&context, args] { context.action = [&context, args] { run(context, *args); }; });
+  add_analysis(app, context,
+               {"attention", "Show attention: maps, rollout, flow and head statistics",
+                "  vitrine attention --prompt \"The keys to the cabinet\" --mode rollout\n"
+                "  vitrine attention --prompt \"Heathrow airport is located in the city of\" "
+                "--layers 4 --heads 0,1 --position all"},
+               add_attention_options, run);
 }
 
 }  // namespace vitrine::cli

@@ -10,6 +10,13 @@ namespace vitrine::internal {
 
 // Each analysis's description of its result.
 
+Result maps_result(const AttentionMaps& found, const PageSource& source);
+/// `mode`: rollout or flow.
+Result relevance_result(const AttentionRelevance& found, const std::string& mode,
+                        const PageSource& source);
+/// Either may be null. Throws Error (user) for results of different heads.
+Result heads_result(const HeadStatistics* statistics, const RepetitionScores* repetition,
+                    const PageSource& source);
 Result attribution_result(const LogitAttribution& found, const PageSource& source);
 Result attributed_pairs_result(const AttributedPairs& found, const PageSource& source);
 /// "logit of ␣London less that of ␣Paris"; of pairs without their tokens.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "analysis/attention/maps.h"
 #include "base/json.h"
@@ -99,6 +100,9 @@ TEST_P(RelevanceGoldens, RolloutAndFlow) {
     const AttentionRelevance rollout = attention_rollout(model, ids),
                              flow = attention_flow(model, ids, {.layers = {}});
     ASSERT_EQ(rollout.layers.size(), static_cast<size_t>(model.config().layers));
+    const size_t T = ids.size();
+    ASSERT_EQ(flow.capacities.size(), rollout.layers.size() * T * T);
+    EXPECT_TRUE(rollout.capacities.empty());
     for (size_t l = 0; l < rollout.layers.size(); ++l) {
       for (size_t q = 0; q < ids.size(); ++q) {
         SCOPED_TRACE("layer " + std::to_string(l) + " query " + std::to_string(q));
@@ -106,6 +110,12 @@ TEST_P(RelevanceGoldens, RolloutAndFlow) {
           EXPECT_NEAR(rollout.row(l, q)[j], golden["rollout"][l][q][j].get<double>(), kTolerance);
           EXPECT_NEAR(flow.row(l, q)[j], golden["flow"][std::to_string(l)][q][j].get<double>(),
                       kTolerance);
+          // R_0 = A'_0 and R_l = A'_l R_{l-1}: the capacities are what a rollout multiplies.
+          const auto row = std::span(flow.capacities).subspan((l * T + q) * T, T);
+          double product = l == 0 ? row[j] : 0;
+          for (size_t k = 0; l > 0 && k < T; ++k)
+            product += row[k] * golden["rollout"][l - 1][k][j].get<double>();
+          EXPECT_NEAR(product, golden["rollout"][l][q][j].get<double>(), kTolerance);
         }
       }
     }

@@ -122,8 +122,8 @@ TEST(NotANumberCommand, MapsAreNullInJsonAndAPageIsDrawn) {
                                             "--edit",
                                             "blocks.1.attn.hook_q[heads=0]=scale:3e38"};
   const Json maps = run_json(command)["results"][0]["maps"];
-  EXPECT_TRUE(maps[0]["rows"][1][0].is_null());
-  EXPECT_TRUE(maps[1]["rows"][1][0].is_number());
+  EXPECT_TRUE(maps[0]["attention"][1][0].is_null());
+  EXPECT_TRUE(maps[1]["attention"][1][0].is_number());
   std::vector<std::string> drawn = command;
   drawn.insert(drawn.end(), {"--html", folder / "a.html"});
   const CliResult found = run_cli(drawn);

@@ -85,9 +85,13 @@ TEST_F(PageOptions, EveryAnalysisHasItsPage) {
       says(of_prompt({"noise", "--repetitions", "2", "--kind", "spans", "--kind", "scattered"}),
            "<h1>Noise</h1>", "spans_less_scattered\":{"));
   EXPECT_TRUE(says(of_prompt({"attention", "--layers", "1", "--position", "all"}),
-                   "<h1>Attention</h1>", "\"maps\":{", "\"rollout\":null"));
-  EXPECT_TRUE(
-      says(of_prompt({"attention", "--mode", "rollout"}), "\"maps\":null", "\"rollout\":{"));
+                   "<h1>Attention</h1>", "\"attention\":{"));
+  EXPECT_TRUE(says(of_prompt({"attention", "--mode", "rollout"}), "<h1>Attention rollout</h1>",
+                   "\"rollout\":{"));
+  EXPECT_TRUE(says(of_prompt({"attention", "--mode", "flow"}), "<h1>Attention flow</h1>",
+                   "\"edge_capacity\":{"));
+  EXPECT_TRUE(says(of_prompt({"attention", "--mode", "heads", "--sequences", "1"}),
+                   "<h1>What heads do</h1>", "\"induction\":{"));
   EXPECT_TRUE(says(of_prompt({"similarity", "--site", "blocks.{0,1}.hook_resid_post"}),
                    "<h1>Similarity of layers: linear CKA</h1>"));
   EXPECT_TRUE(says(of_prompt({"factors", "-k", "2", "--layers", "0", "--max-iterations", "5"}),

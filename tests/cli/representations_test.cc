@@ -36,22 +36,58 @@ TEST(AttentionCommand, NumbersAreTheLibrarys) {
                               "--heads", "2,3", "--position", "all"});
   const AttentionMaps wanted = attention(model, kPrompt, {.layers = {1}, .heads = {2, 3}});
   EXPECT_EQ(maps["results"][0]["maps"][1]["head"], 3);
+  EXPECT_EQ(maps["results"][0]["maps"][1]["site"], "blocks.1.attn.hook_pattern");
+  EXPECT_EQ(maps["results"][0]["sites"], Json({"blocks.1.attn.hook_pattern"}));
   for (size_t q = 0; q < 5; ++q) {
     for (size_t j = 0; j < 5; ++j)
-      EXPECT_EQ(maps["results"][0]["maps"][1]["rows"][q][j].get<float>(), wanted.row(0, 1, q)[j]);
+      EXPECT_EQ(maps["results"][0]["maps"][1]["attention"][q][j].get<float>(),
+                wanted.row(0, 1, q)[j]);
   }
   const Json flow = run_json({"attention", "--model", plain(), "--ids", kIds, "--mode", "flow",
-                              "--out", folder / "f.safetensors"});
+                              "--position", "-1", "--out", folder / "f.safetensors"});
   const AttentionRelevance row = attention_flow(model, kPrompt, {.queries = {-1}});
   EXPECT_EQ(flow["results"][0]["positions"], Json({4}));
-  EXPECT_EQ(flow["results"][0]["values"][0][0].get<std::vector<double>>(), row.values);
+  EXPECT_EQ(flow["results"][0]["flow"][0][0].get<std::vector<double>>(), row.values);
   EXPECT_EQ(doubles(SafetensorsFile(folder / "f.safetensors"), "flow.0"), row.values);
   const Json heads = run_json({"attention", "--model", plain(), "--ids", kIds, "--mode", "heads",
                                "--layers", "0", "--sequences", "2", "--seed", "3"});
-  EXPECT_EQ(heads["results"][0]["entropy"][0].get<std::vector<double>>(),
+  EXPECT_EQ(heads["attention"]["entropy"][0].get<std::vector<double>>(),
             head_statistics(model, {kPrompt}, {.layers = {0}}).entropy);
-  EXPECT_EQ(heads["results"][0]["induction"][0].get<std::vector<double>>(),
+  EXPECT_EQ(heads["attention"]["induction"][0].get<std::vector<double>>(),
             repetition_scores(model, {.layers = {0}, .sequences = 2, .seed = 3}).induction);
+}
+
+TEST(AttentionCommand, AFlowIsOfAllPositionsUnlessOneIsGiven) {
+  const Json flow = run_json({"attention", "--model", plain(), "--ids", kIds, "--mode", "flow"});
+  const AttentionRelevance wanted = attention_flow(Model::load(plain()), kPrompt);
+  EXPECT_EQ(flow["results"][0]["positions"], Json({0, 1, 2, 3, 4}));
+  EXPECT_EQ(flow["results"][0]["sites"], Json({"blocks.2.hook_resid_post"}));
+  for (size_t q = 0; q < 5; ++q) {
+    const auto row = flow["results"][0]["flow"][0][q].get<std::vector<double>>();
+    EXPECT_TRUE(std::ranges::equal(row, wanted.row(0, q))) << q;
+  }
+  const std::string said =
+      run_cli({"attention", "--model", plain(), "--ids", kIds, "--mode", "flow"}).out;
+  EXPECT_NE(said.find("not what did"), std::string::npos) << said;
+  EXPECT_EQ(said.find("collect more"), std::string::npos) << "the caution of a rollout\n" << said;
+}
+
+TEST(AttentionCommand, ATableHasALineForEachKeyThatAQuerySees) {
+  TempFolder folder;
+  const std::string csv = folder / "maps.csv", file = folder / "maps.safetensors";
+  ASSERT_EQ(run_cli({"attention", "--model", plain(), "--ids", "5,9,77", "--layers", "1", "--heads",
+                     "2,3", "--position", "all", "--csv", csv, "--out", file})
+                .status,
+            0);
+  const std::string table = read_bytes(csv);
+  EXPECT_TRUE(table.starts_with(
+      "result,site,head,position,key,token,key_token,attention\n"
+      "0,blocks.1.attn.hook_pattern,2,0,0,#5,#5,1\n0,blocks.1.attn.hook_pattern,2,1,0,#9,#5,"))
+      << table;
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 1 + 2 * 6);
+  const SafetensorsFile arrays{std::filesystem::path(file)};
+  EXPECT_EQ(arrays.tensor("attention.0").shape(), (Shape{1, 2, 3, 3}));
+  EXPECT_EQ(arrays.tensor("attention.0").dtype(), DType::kF32);
 }
 
 TEST(AttentionCommand, RefusesInOneLine) {
@@ -65,6 +101,10 @@ TEST(AttentionCommand, RefusesInOneLine) {
       << result.err;
   EXPECT_EQ(run_cli({"attention", "--model", plain(), "--ids", kIds, "--heads", "4"}).err,
             "vitrine: head 4 is out of range: expected 0..3, the heads of a block\n");
+  EXPECT_EQ(
+      run_cli({"attention", "--model", plain(), "--ids", kIds, "--layers", "0,one"}).err,
+      "vitrine: '--layers 0,one': invalid index 'one': expected an integer or a range such as "
+      "0..3, 1.. or 1..-1\n");
 }
 
 TEST(SimilarityCommand, NumbersAreTheLibrarys) {

@@ -138,11 +138,7 @@ TEST_F(ResultPage, AttentionDrawsWhatIsFinite) {
 
 TEST_F(ResultPage, AttentionEnlargesAHeadAndFollowsAQuery) {
   const AttentionMaps maps = testing::made_up_maps();
-  const AttentionRelevance rollout = testing::made_up_rollout({0, 1}, {2, 5}),
-                           flow = testing::made_up_rollout({1}, {5});
-  const HeadStatistics statistics = testing::made_up_statistics();
-  const AttentionViews views{
-      .maps = &maps, .rollout = &rollout, .flow = &flow, .statistics = &statistics};
+  const AttentionViews views{.maps = &maps};
   Tab& tab = show(attention_page({&views, 1}, demo_source()));
   EXPECT_EQ(tab.eval("document.querySelectorAll('.thumbs button').length"), 4);
   tab.eval("document.querySelectorAll('.thumbs button')[2].focus()");
@@ -172,10 +168,53 @@ TEST_F(ResultPage, AttentionEnlargesAHeadAndFollowsAQuery) {
       numbers("1")[1]["attention"].get<double>(),
       (static_cast<double>(maps.row(1, 0, 1)[0]) + static_cast<double>(maps.row(1, 1, 1)[0])) / 2,
       1e-7);
-  tab.click_on("input[value=rollout] + label");
+  expect_sound("attention");
+}
+
+TEST_F(ResultPage, RolloutAndFlowAreChosenFromAList) {
+  const AttentionRelevance rollout = testing::made_up_rollout({0, 1}, {2, 5}),
+                           flow = testing::made_up_rollout({1}, {5});
+  const AttentionViews views{.rollout = &rollout, .flow = &flow};
+  Tab& tab = show(attention_page({&views, 1}, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.thumbs button').length"), 2);
+  tab.click_on(".thumbs button:nth-child(2)");
   EXPECT_NEAR(numbers("1")[0]["rollout"].get<double>(), rollout.row(1, 0)[0], 1e-7);
   EXPECT_EQ(numbers("1").size(), 9u);  // of queries 2 and 5
-  expect_sound("attention");
+  EXPECT_TRUE(says(tab.text(".map .note"), "the first tokens collect more"));
+  tab.eval(
+      "(() => { const s = document.querySelector('main > .select select'); s.selectedIndex = 1; "
+      "s.dispatchEvent(new Event('change')); })()");
+  tab.settle();
+  EXPECT_EQ(tab.text("h1"), "Attention flow") << "the heading follows the choice";
+  EXPECT_TRUE(says(tab.text("header .help"), "How much could pass"));
+  EXPECT_NEAR(numbers("0")[5]["flow"].get<double>(), flow.row(0, 0)[5], 1e-7);
+  EXPECT_TRUE(says(tab.text(".map .note"), "not what did"));
+  expect_sound("attention-rollout");
+}
+
+TEST_F(ResultPage, AFlowDrawsTheNetworkOfAPosition) {
+  const AttentionRelevance flow = testing::made_up_flow();
+  const AttentionViews views{.flow = &flow};
+  Tab& tab = show(attention_page({&views, 1}, demo_source()));
+  const auto count = [&](const std::string& what) {
+    return tab.eval("document.querySelectorAll('.network " + what + "').length");
+  };
+  // From the last position: itself through block 1, then both edges of block 0. The edge of 0.5 %
+  // through block 1 is not there, so that position 0 is reached through block 0 alone.
+  EXPECT_EQ(count(".edge"), 3);
+  EXPECT_EQ(count(".node"), 4);
+  EXPECT_EQ(numbers("2").size(), 5u);
+  const double thick = tab.eval(
+                   "Number(document.querySelector('.network .edge')"
+                   ".getAttribute('stroke-width'))"),
+               thin = tab.eval(
+                   "Number(document.querySelectorAll('.network .edge')[1]"
+                   ".getAttribute('stroke-width'))");
+  EXPECT_GT(thick, thin);
+  tab.move_to(".tokens .word[data-at='0']");
+  EXPECT_EQ(count(".edge"), 2);
+  EXPECT_TRUE(says(tab.text("main"), "position 0, after layer 1"));
+  expect_sound("attention-flow");
 }
 
 TEST_F(ResultPage, HeadsAloneHaveNoText) {

@@ -85,6 +85,15 @@ inline AttentionRelevance made_up_rollout(std::vector<int> layers, std::vector<i
   return found;
 }
 
+/// Two tokens and two blocks. One edge is too thin to be drawn.
+inline AttentionRelevance made_up_flow() {
+  return {.ids = {10, 14},
+          .layers = {1},
+          .queries = {0, 1},
+          .values = {1, 0, 0.25, 0.75},
+          .capacities = {1, 0, 0.25, 0.75, 1, 0, 0.005, 0.995}};
+}
+
 inline HeadStatistics made_up_statistics() {
   HeadStatistics found{.layers = {0, 1},
                        .heads = {0, 1},

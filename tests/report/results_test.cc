@@ -208,13 +208,14 @@ TEST(CovariancePage, OfATableNamesNoModel) {
   EXPECT_EQ(page.find("model"), std::string::npos);
 }
 
-TEST(AttentionPage, HoldsRowsUpToTheirQuery) {
+TEST(AttentionPage, HoldsMapsAndTheirTokens) {
   const AttentionMaps maps = testing::made_up_maps();
-  const AttentionRelevance rollout = testing::made_up_rollout({1}, {2, 5});
-  const HeadStatistics statistics = testing::made_up_statistics();
-  const AttentionViews views{.maps = &maps, .rollout = &rollout, .statistics = &statistics};
+  const AttentionViews views{.maps = &maps};
   const Json data = sound(attention_page({&views, 1}, demo_source())), result = data["results"][0];
-  EXPECT_EQ(ids_at(data, result["tokens"]), six());
+  EXPECT_EQ(result["mode"], "maps");
+  EXPECT_EQ(ids_at(data, result["key_token"]), six());
+  EXPECT_EQ(ids_at(data, result["token"]), six());
+  EXPECT_EQ(result["site"], Json({"blocks.0.attn.hook_pattern", "blocks.1.attn.hook_pattern"}));
   std::vector<double> expected;
   for (size_t head = 0; head < 4; ++head) {
     for (size_t query = 0; query < 6; ++query) {
@@ -222,27 +223,49 @@ TEST(AttentionPage, HoldsRowsUpToTheirQuery) {
         expected.push_back(static_cast<double>(maps.row(head / 2, head % 2, query)[key]));
     }
   }
-  EXPECT_EQ(unpacked(result["maps"]["values"]), expected);
-  std::vector<double> rows(rollout.values.begin(), rollout.values.begin() + 3);
-  rows.insert(rows.end(), rollout.values.begin() + 6, rollout.values.end());
-  EXPECT_EQ(unpacked(result["rollout"]["values"]), rounded(rows));
-  EXPECT_EQ(result["flow"], nullptr);
-  EXPECT_EQ(unpacked(result["habits"][0]["kinds"][0]["values"]), rounded(statistics.first_token));
+  EXPECT_EQ(unpacked(result["attention"]), expected) << "rows up to their query";
 }
 
-TEST(AttentionPage, RefusesNothingDifferentTextsAndTooMuch) {
+TEST(AttentionPage, EachViewIsAResultOfItsOwn) {
+  const AttentionRelevance rollout = testing::made_up_rollout({1}, {2, 5});
+  const AttentionRelevance flow = testing::made_up_flow();
+  const HeadStatistics statistics = testing::made_up_statistics();
+  const AttentionViews views{.rollout = &rollout, .flow = &flow, .statistics = &statistics};
+  const Json results = sound(attention_page({&views, 1}, demo_source()))["results"];
+  ASSERT_EQ(results.size(), 3u);
+  std::vector<double> rows(rollout.values.begin(), rollout.values.begin() + 3);
+  rows.insert(rows.end(), rollout.values.begin() + 6, rollout.values.end());
+  EXPECT_EQ(unpacked(results[0]["rollout"]), rounded(rows));
+  EXPECT_EQ(results[0]["site"], Json({"blocks.1.hook_resid_post"}));
+  EXPECT_EQ(unpacked(results[1]["flow"]), (std::vector<double>{1, 0.25, 0.75}));
+  EXPECT_EQ(unpacked(results[2]["first_token"]), rounded(statistics.first_token));
+  // A flow has its own caution, and the wide edges of its network.
+  EXPECT_TRUE(says(results[1]["caution"].get<std::string>(), "not what did"));
+  EXPECT_NE(results[0]["caution"], results[1]["caution"]);
+  EXPECT_EQ(unpacked(results[1]["edge_from"]), (std::vector<double>{0, 1, 1, 0, 1}));
+  EXPECT_EQ(unpacked(results[1]["edge_to"]), (std::vector<double>{0, 0, 1, 0, 1}));
+  EXPECT_EQ(unpacked(results[1]["edge_block"]), (std::vector<double>{0, 0, 0, 1, 1}));
+  EXPECT_EQ(unpacked(results[1]["edge_capacity"]), rounded({1, 0.25, 0.75, 1, 0.995}));
+  EXPECT_FALSE(results[0].contains("edge_from"));
+}
+
+TEST(AttentionPage, RefusesNothingDifferentHeadsAndTooMuch) {
   const auto refusal = [](const AttentionViews& views) {
     return error_of([&] { attention_page({&views, 1}, demo_source()); });
   };
   EXPECT_TRUE(says(refusal({}), "expected maps, rollout, flow or statistics"));
-  AttentionMaps maps = testing::made_up_maps();
-  AttentionRelevance rollout = testing::made_up_rollout({1}, {5});
-  rollout.ids[0] = 4;
-  EXPECT_TRUE(says(refusal({.maps = &maps, .rollout = &rollout}), "different texts"));
-  maps.queries = std::vector<int64_t>(1024, 1023);
-  maps.layers = std::vector<int>(12);
-  EXPECT_TRUE(says(refusal({.maps = &maps}), "6000000 numbers, not 25165824",
-                   "fewer layers, heads or queries"));
+  const HeadStatistics statistics = testing::made_up_statistics();
+  RepetitionScores scores;
+  scores.layers = {0};
+  scores.heads = {0, 1};
+  EXPECT_TRUE(says(refusal({.statistics = &statistics, .repetition = &scores}), "different heads",
+                   "same layers and heads"));
+  AttentionRelevance many{.ids = std::vector<int32_t>(4001, 4),
+                          .layers = {0},
+                          .queries = std::vector<int64_t>(1500, 4000),
+                          .values = std::vector<double>(1500 * 4001)};
+  EXPECT_TRUE(says(refusal({.rollout = &many}), "an attention page is limited to 6000000 cells",
+                   "fewer positions, layers or texts"));
 }
 
 TEST(PredictivityPage, HoldsScoresIntervalsAndNeuroids) {

@@ -48,7 +48,7 @@ TEST(ViewFigure, EachHeadHasItsMapAndTooManyAreRefused) {
   const std::vector<AttentionViews> many(13, four);
   EXPECT_TRUE(testing::says(
       testing::error_of([&] { attention_figure(many, demo_source(), FigureFormat::kPng); }),
-      "48 maps", "fewer layers"));
+      "48 pictures", "fewer layers"));
 }
 
 TEST(ViewFigure, HabitsAreLayersByHeadsWithTheLastLayerOnTop) {

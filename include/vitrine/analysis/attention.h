@@ -71,6 +71,9 @@ struct AttentionRelevance {
   std::vector<int> layers;       ///< ascending; layer l is the residual stream after block l
   std::vector<int64_t> queries;  ///< [Q] ascending
   std::vector<double> values;    ///< [layers, Q, T]; each row sums to 1 and is 0 after its query
+  /// Of a flow: A'_0 .. A'_l up to the last of `layers`, [blocks, T, T], the capacities of its
+  /// network. Of a rollout: empty.
+  std::vector<double> capacities = {};
 
   /// One row, [T]. `layer` and `query` are indices into `layers` and `queries`.
   std::span<const double> row(size_t layer, size_t query) const;

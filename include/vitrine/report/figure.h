@@ -53,8 +53,8 @@ std::string path_pairs_figure(const OverPairs<PathPatching>& result, const Patch
 std::string attributed_pairs_figure(const AttributedPairs& result, const PageSource& source,
                                     FigureFormat format);
 
-/// One map per head, or per layer of rollout and flow; head statistics as layers x heads. At most
-/// 48 panels.
+/// One map per head, or per layer of rollout and flow, and of a single query one picture of all;
+/// head statistics as layers x heads. At most 48 pictures.
 std::string attention_figure(std::span<const AttentionViews> results, const PageSource& source,
                              FigureFormat format);
 /// Covariances, or correlations if the view starts with them; at most 512 variables. Up to 16 have

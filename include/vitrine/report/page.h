@@ -60,8 +60,8 @@ struct PatchSubject {
   std::string note = {};  ///< one line of text, such as the noise
 };
 
-/// Attention results of one text. Null results are not shown. The text is shown if there are maps,
-/// rollout or flow.
+/// Attention results of one text. Each that is not null is shown as a result of its own; those of
+/// heads together.
 struct AttentionViews {
   const AttentionMaps* maps = nullptr;
   const AttentionRelevance* rollout = nullptr;
@@ -121,9 +121,10 @@ std::string patched_pairs_page(const OverPairs<Patching>& result, const PatchSub
 std::string path_pairs_page(const OverPairs<PathPatching>& result, const PatchSubject& subject,
                             const PageSource& source);
 
-/// Maps of a layer as thumbnails and one large map; rollout and flow over the text; head statistics
-/// as layers x heads. Throws Error (user) for an empty view, for views of different texts, and for
-/// maps of more than 6 million numbers (about Q x T / 2 per head).
+/// Maps of a layer as thumbnails and one large map; rollout and flow over the text, a flow with its
+/// network; head statistics as layers x heads. Throws Error (user) for an empty view, for
+/// statistics and repetition scores of different heads, and for more than 6 million numbers, of
+/// each row those up to its query.
 std::string attention_page(std::span<const AttentionViews> results, const PageSource& source);
 /// Matrix, with details of each cell: both series, their means, and the products of their
 /// deviations. For more than 2,000 observations or a million numbers the page contains an even
