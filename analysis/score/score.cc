@@ -88,6 +88,7 @@ Score internal::slide_window(const Model& model, std::span<const int32_t> ids,
                config.vocab - 1);
   if (ids.empty()) user_error("the text is empty: expected at least one token");
   check_ids(config, ids);
+  if (result.prepend < 0) result.first = ids[0];
 
   std::vector<int32_t> text;
   if (result.prepend >= 0) text.push_back(result.prepend);

@@ -47,6 +47,11 @@ void print_table(const Terminal& out, const Score& score, const Names& names) {
                               left("token", token), "nats", "bits", left("", bar_width), "rank",
                               "context", "the model's choice")) +
         "\n");
+  if (score.first) {
+    print(fmt::format("{:>8}  {}  {:>7}  {:>7}  {}  {:>7}  {:>7}  {}\n", 0,
+                      out.paint(Style::kDim, left(names.shown(*score.first), token)), "-", "-",
+                      left("", bar_width), "-", 0, out.paint(Style::kDim, "without context")));
+  }
   for (const TokenScore& t : score.tokens) {
     const Style style = loss_style(bits(t.loss));
     print(fmt::format("{:>8}  {}  {}  {:>7}  {:>7}  {} {}\n", t.position,

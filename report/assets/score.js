@@ -6,7 +6,8 @@ V.page(found => {
   const texts = [...found.token].map(V.token);
   let unit = 'bits', by = 'token';
   const inUnit = nats => unit === 'bits' ? nats / nat : nats, written = nats => `${V.number(inUnit(nats), 3)} ${unit}`;
-  const total = losses.reduce((sum, loss) => sum + loss, 0), mean = total / N;
+  const none = i => Number.isNaN(losses[i]);  // the first token, where nothing was put before it
+  const scored = losses.filter(loss => !Number.isNaN(loss)), total = scored.reduce((sum, loss) => sum + loss, 0), mean = total / scored.length;
   // The scale ends where a uniform choice among the vocabulary would be: a surprise beyond that is as dark as it gets.
   const most = Math.log(Math.max(found.vocab, 2));
   const wordOf = new Int32Array(N).fill(-1);
@@ -15,7 +16,7 @@ V.page(found => {
     found.first.forEach((first, w) => { for (let i = 0; i < found.tokens[w]; ++i) if (at.has(first + i)) wordOf[at.get(first + i)] = w; });
   }
   const surprisal = i => by === 'word' && wordOf[i] >= 0 ? words.surprisals[wordOf[i]] : losses[i];
-  const expected = i => `${V.token(found.top_token[i])} ${V.percent(found.top_probability[i])}`;
+  const expected = i => none(i) ? 'nothing: without context' : `${V.token(found.top_token[i])} ${V.percent(found.top_probability[i])}`;
 
   const facts = V.el('dl', {class: 'facts'}), detailTitle = V.el('p', {class: 'where', 'aria-live': 'polite'});
   let shown = 0;
@@ -24,16 +25,16 @@ V.page(found => {
     const w = wordOf[i];
     V.replace(detailTitle, V.tokenBox(found.token[i]), ` at position ${positions[i]}`);
     V.replace(facts, [
-      ['Surprisal', written(losses[i])], ['Probability', V.percent(Math.exp(-losses[i]))], ['Rank', `${V.count(found.rank[i])} of ${V.count(found.vocab)}`],
-      ['Expected', [V.tokenBox(found.top_token[i]), ` ${V.percent(found.top_probability[i])}`]], ['Entropy', written(found.entropy[i])], ['Tokens before it', V.count(found.context[i])],
+      ...(none(i) ? [['Surprisal', 'none: the first token is without context']] : [['Surprisal', written(losses[i])], ['Probability', V.percent(Math.exp(-losses[i]))], ['Rank', `${V.count(found.rank[i])} of ${V.count(found.vocab)}`],
+      ['Expected', [V.tokenBox(found.top_token[i]), ` ${V.percent(found.top_probability[i])}`]], ['Entropy', written(found.entropy[i])], ['Tokens before it', V.count(found.context[i])]]),
       ...(w >= 0 ? [['Word', words.texts[w]], ['Its surprisal', Number.isNaN(words.surprisals[w]) ? 'none: its first token was not scored' : written(words.surprisals[w])], ...(found.shares_token[w] ? [['Note', 'shares a token with another word']] : [])] : []),
     ].map(([term, what]) => [V.el('dt', {}, term), V.el('dd', {}, what)]));
     if (curve) curve.show(Math.floor(i / step));
   };
   const text = V.text({
-    label: 'The text', places: found.token, color: i => V.color.amount(surprisal(i) / most), small: i => V.number(inUnit(surprisal(i)), 2),
-    describe: i => `${texts[i]}, position ${positions[i]}: ${written(losses[i])}, rank ${V.count(found.rank[i])}, expected ${expected(i)}`,
-    tip: i => [V.el('div', {class: 'row'}, V.tokenBox(found.token[i]), V.el('b', {}, written(losses[i]))), V.el('div', {class: 'row'}, V.el('span', {class: 'muted'}, 'expected'), V.el('span', {}, expected(i))),
+    label: 'The text', places: found.token, color: i => V.color.amount(surprisal(i) / most), small: i => Number.isNaN(surprisal(i)) ? '–' : V.number(inUnit(surprisal(i)), 2),
+    describe: i => none(i) ? `${texts[i]}, position ${positions[i]}: without context, no surprisal` : `${texts[i]}, position ${positions[i]}: ${written(losses[i])}, rank ${V.count(found.rank[i])}, expected ${expected(i)}`,
+    tip: i => [V.el('div', {class: 'row'}, V.tokenBox(found.token[i]), V.el('b', {}, none(i) ? 'no surprisal' : written(losses[i]))), V.el('div', {class: 'row'}, V.el('span', {class: 'muted'}, 'expected'), V.el('span', {}, expected(i))),
                by === 'word' && wordOf[i] >= 0 ? V.el('div', {class: 'row'}, V.el('span', {class: 'muted'}, `word ${words.texts[wordOf[i]]}`), V.el('b', {}, written(words.surprisals[wordOf[i]]))) : null],
     onShow: i => show(i),
   });
@@ -43,7 +44,7 @@ V.page(found => {
   const kPoints = 200, step = Math.max(1, Math.ceil(N / kPoints)), pieces = Math.ceil(N / step);
   const meanOf = values => Array.from({length: pieces}, (_, p) => {
     let sum = 0, count = 0;
-    for (let i = p * step; i < Math.min(N, (p + 1) * step); ++i) { sum += values[i]; ++count; }
+    for (let i = p * step; i < Math.min(N, (p + 1) * step); ++i) if (!none(i)) { sum += values[i]; ++count; }
     return inUnit(sum / count);
   });
   const series = () => [{name: 'surprisal', values: meanOf(losses)}, {name: 'entropy, what was to be expected', values: meanOf(found.entropy)}];
@@ -51,7 +52,7 @@ V.page(found => {
 
   const totals = V.el('dl', {class: 'facts'}), legend = V.el('div', {});
   const drawTotals = () => V.replace(totals, [
-    ['Tokens', V.count(N)], ['Mean', `${written(mean)} a token`], ['Perplexity', V.number(Math.exp(mean))], ['Together', written(total)],
+    ['Tokens', scored.length < N ? `${V.count(N)}, ${V.count(scored.length)} scored` : V.count(N)], ['Mean', `${written(mean)} a token`], ['Perplexity', V.number(Math.exp(mean))], ['Together', written(total)],
     ...(words ? [['Words', V.count(words.texts.length)], ['Boundary', found.boundary], ['Mean', (() => { const there = [...words.surprisals].filter(Number.isFinite); return `${written(there.reduce((a, b) => a + b, 0) / there.length)} a word`; })()]] : []),
     ['Window', `${V.count(found.window)} tokens, stride ${V.count(found.stride)}`], ...(found.prepended_token ? [['Put before', V.tokenBox(found.prepended_token[0])]] : []),
   ].map(([term, what]) => [V.el('dt', {}, term), V.el('dd', {}, what)]));
@@ -59,7 +60,7 @@ V.page(found => {
   const again = () => { drawTotals(); drawLegend(); text.redraw(); curve.set({series: series(), yName: unit}); show(shown); textCard.update(); };
 
   const kColumns = ['position', 'token', 'context', 'surprisal', 'rank', 'entropy', 'top_token', 'top_probability'];
-  const tokenTable = () => ({head: kColumns, rows: texts.map((_, i) => kColumns.map(name => name.endsWith('token') ? V.token(found[name][i]) : found[name][i]))});
+  const tokenTable = () => ({head: kColumns, rows: texts.map((_, i) => kColumns.map(name => V.value(found[name][i], name.endsWith('token'))))});
   const textCard = V.card({
     title: 'The text', body: [text.element],
     controls: [V.choice('In', [['bits', 'Bits'], ['nats', 'Nats']], unit, to => { unit = to; again(); }), words ? V.choice('By', [['token', 'Token'], ['word', 'Word']], by, to => { by = to; again(); }) : null, legend],
@@ -76,7 +77,7 @@ V.page(found => {
   drawTotals();
   drawLegend();
   let surprising = 0;
-  for (let i = 1; i < N; ++i) if (losses[i] > losses[surprising]) surprising = i;
+  for (let i = 1; i < N; ++i) if (none(surprising) || losses[i] > losses[surprising]) surprising = i;
   if (N > 0) show(surprising);
   return [textCard, detailCard, curveCard, totalCard, wordCard];
 });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "report/page.h"
@@ -24,9 +25,26 @@ Field in_bits(const Field& nats) {
           .derived = true};
 }
 
+/// The tokens of the text: a first one without context has no numbers.
+std::vector<TokenScore> rows_of(const Score& score) {
+  constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+  std::vector<TokenScore> rows;
+  if (score.first) {
+    rows.push_back({.id = *score.first,
+                    .loss = kNothing,
+                    .entropy = kNothing,
+                    .rank = kNoNumber,
+                    .top_id = -1,
+                    .top_loss = kNothing});
+  }
+  rows.insert(rows.end(), score.tokens.begin(), score.tokens.end());
+  return rows;
+}
+
 Table token_table(const Score& score, const std::string& name) {
+  const std::vector<TokenScore> rows = rows_of(score);
   const auto of = [&](auto TokenScore::*member) {
-    return column_of(score.tokens, [&](const TokenScore& t) { return t.*member; });
+    return column_of(rows, [&](const TokenScore& t) { return t.*member; });
   };
   const auto probability = [](double loss) { return std::exp(-loss); };
   const Field loss = surprisal("surprisal", of(&TokenScore::loss));
@@ -50,7 +68,8 @@ Table token_table(const Score& score, const std::string& name) {
 /// What the scores of tokens and of words have in common: the text, token by token.
 Result base(const Score& score, const PageSource& source) {
   const Names names(source.tokenizer);
-  const auto ids = column_of(score.tokens, [](const TokenScore& t) { return t.id; });
+  const std::vector<TokenScore> rows = rows_of(score);
+  const auto ids = column_of(rows, [](const TokenScore& t) { return t.id; });
   Result result{
       .view = "score",
       .title = "Surprisal",
@@ -63,8 +82,7 @@ Result base(const Score& score, const PageSource& source) {
                 {"stride", score.stride},
                 {"prepended", score.prepend >= 0 ? names.json(score.prepend) : JsonValue(nullptr)}},
       .shown = {{"vocab", source.config.vocab}},
-      .axes = {
-          {"position", column_of(score.tokens, [](const TokenScore& t) { return t.position; })}}};
+      .axes = {{"position", column_of(rows, [](const TokenScore& t) { return t.position; })}}};
   if (score.prepend >= 0) result.lists.push_back({"prepended_token", TokenIds{{score.prepend}}});
   return result;
 }
@@ -90,9 +108,10 @@ Result internal::score_result(const Score& score, const PageSource& source) {
   Result result = base(score, source);
   result.facts.update(score_totals(score.total_nats(), std::ssize(score.tokens)));
   result.tables.push_back(token_table(score, "scores"));
-  result.panels.emplace_back(columns(
-      result, column_of(score.tokens, [&](const TokenScore& t) { return names.shown(t.id); }),
-      column_of(score.tokens, [](const TokenScore& t) { return t.loss; })));
+  const std::vector<TokenScore> rows = rows_of(score);
+  result.panels.emplace_back(
+      columns(result, column_of(rows, [&](const TokenScore& t) { return names.shown(t.id); }),
+              column_of(rows, [](const TokenScore& t) { return t.loss; })));
   return result;
 }
 

@@ -47,6 +47,8 @@ TEST(Score, IsTheModelsOwnProbability) {
     EXPECT_NEAR(found.tokens[t - 1].loss, loss, 1e-5);
     total += loss;
   }
+  EXPECT_EQ(found.first, ids[0]);
+  EXPECT_FALSE(score(model, ids, {.prepend = 7}).first.has_value());
   EXPECT_NEAR(found.total_nats(), total, 1e-4);
   EXPECT_NEAR(found.mean_bits() * std::log(2.0), found.mean_nats(), 1e-12);
   EXPECT_NEAR(found.perplexity(), std::exp(total / 9), 1e-3);

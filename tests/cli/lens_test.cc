@@ -218,6 +218,31 @@ TEST(ScoreCommand, Words) {
                    "--bits has no effect without --words: expected --words"));
 }
 
+TEST(ScoreCommand, BeginsWithTheWordWithoutContext) {
+  TempFolder folder;
+  const std::string csv = folder / "s.csv";
+  const Json json = run_json({"score", "--model", kPlain, "--ids", "5,9,77", "--csv", csv});
+  const Json &result = json["results"][0], &first = result["scores"][0];
+  ASSERT_EQ(result["scores"].size(), 3u);
+  EXPECT_EQ(result["tokens"], 2) << "scored";
+  EXPECT_EQ(first["token"]["id"], 5);
+  EXPECT_EQ(first["position"], 0);
+  EXPECT_EQ(first["context"], 0);
+  for (const char* field : {"surprisal", "surprisal_bits", "probability", "rank", "entropy"})
+    EXPECT_TRUE(first[field].is_null()) << field;
+  EXPECT_TRUE(first["top"]["token"].is_null());
+  EXPECT_TRUE(first["top"]["probability"].is_null());
+  EXPECT_EQ(result["scores"][1]["token"]["id"], 9);
+  EXPECT_NE(read_bytes(csv).find("\n0,0,#5,0,,,,,,,\n0,1,#9,1,"), std::string::npos)
+      << read_bytes(csv);
+  EXPECT_TRUE(says(run_cli({"score", "--model", kPlain, "--ids", "5,9,77"}).out, "       0  #5",
+                   "without context"));
+  const Json prepended =
+      run_json({"score", "--model", kPlain, "--ids", "5,9,77", "--prepend-id", "1"});
+  EXPECT_EQ(prepended["results"][0]["scores"].size(), 3u);
+  EXPECT_TRUE(prepended["results"][0]["scores"][0]["surprisal"].is_number());
+}
+
 TEST(ScoreCommand, Windows) {
   TempFolder folder;
   const Json json = run_json({"score", "--model", kPlain, "--ids", "5,9,77,3,40,8", "--windows",

@@ -217,6 +217,26 @@ TEST_F(ResultPage, AFlowDrawsTheNetworkOfAPosition) {
   expect_sound("attention-flow");
 }
 
+TEST_F(ResultPage, TheFirstWordHasNoSurprisal) {
+  Score score = testing::made_up_words().tokens;
+  score.first = testing::six_ids()[0];
+  Tab& tab = show(score_page({&score, 1}, demo_source()));
+  EXPECT_EQ(tab.eval("document.querySelectorAll('.tokens .word').length"), 6);
+  EXPECT_TRUE(says(label(0), "position 0: without context"));
+  EXPECT_TRUE(says(tab.text(".facts"), written(9 / std::log(2.0), "(bits => V.number(bits, 3))")))
+      << "the most surprising is chosen, not the one without a number";
+  tab.move_to(".tokens .word[data-at='0']");
+  EXPECT_TRUE(says(tab.text(".facts"), "none: the first token is without context"));
+  double total = 0;
+  for (const TokenScore& token : score.tokens) total += token.loss;
+  EXPECT_TRUE(says(tab.text("main"), "6, 5 scored",
+                   written(total / 5 / std::log(2.0), "(bits => V.number(bits, 3))")));
+  EXPECT_TRUE(numbers("0")[0]["surprisal (nats)"].is_null());
+  EXPECT_TRUE(numbers("0")[0]["rank"].is_null());
+  EXPECT_TRUE(numbers("0")[0]["top_token"].is_null());
+  expect_sound("score-first");
+}
+
 TEST_F(ResultPage, HeadsAloneHaveNoText) {
   const HeadStatistics statistics = testing::made_up_statistics();
   const AttentionViews views{.statistics = &statistics};

@@ -404,6 +404,18 @@ TEST(ScorePage, HoldsTokensAndWords) {
   EXPECT_EQ(plain["surprisal"], result["surprisal"]);
 }
 
+TEST(ScorePage, BeginsWithTheWordWithoutContext) {
+  Score score = testing::made_up_words().tokens;
+  score.first = testing::six_ids()[0];
+  const Json data = sound(score_page({&score, 1}, demo_source())), result = data["results"][0];
+  EXPECT_EQ(ids_at(data, result["token"]), six());
+  EXPECT_EQ(unpacked(result["position"]), (std::vector<double>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(unpacked(result["context"])[0], 0);
+  for (const char* field : {"surprisal", "entropy", "top_probability"})
+    EXPECT_TRUE(std::isnan(unpacked(result[field])[0])) << field;
+  EXPECT_EQ(unpacked(result["surprisal"])[3], 9) << "the others follow it";
+}
+
 TEST(ScorePage, ABookIsAFewMegabytes) {
   Score score;
   for (int64_t i = 0; i < 100'000; ++i)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,6 +51,8 @@ struct TokenScore {
 struct Score {
   int64_t window = 0, stride = 0;  ///< the values that were used
   int32_t prepend = -1;
+  /// The text's first token, which has no score unless a token is prepended.
+  std::optional<int32_t> first = {};
   std::vector<TokenScore> tokens;  ///< in the order of the text
 
   double total_nats() const;  ///< sum of the losses
