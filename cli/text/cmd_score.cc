@@ -10,7 +10,6 @@
 #include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 #include "cli/text/score_words.h"
-#include "cli/text/training_windows.h"
 #include "report/results/results.h"
 #include "vitrine/analysis/score.h"
 
@@ -22,7 +21,7 @@ struct ScoreArgs {
   PromptArgs prompt;
   std::vector<std::string> edits;
   int64_t window = 0, stride = 0;
-  bool prepend = false, summary = false, words = false, windows = false, bits = false;
+  bool prepend = false, summary = false, words = false, bits = false;
   int prepend_id = -1;
   std::string boundary = "leading";
   ResultArgs output;
@@ -34,8 +33,6 @@ void check(const ScoreArgs& args) {
     user_error("--words needs text, but {} may contain ids: expected a .txt file",
                args.prompt.prompt_file);
   }
-  if (args.windows && args.window == 0)
-    user_error("missing number of tokens of --windows: use --window N");
 }
 
 void print_table(const Terminal& out, const Score& score, const Names& names) {
@@ -101,8 +98,6 @@ void run(const Context& context, const ScoreArgs& args) {
   check(args);
   const Model model = load_model(context);
   const auto prompts = read_prompts(args.prompt, model);
-  if (args.windows)
-    return show_windows(context, model, prompts, {args.window, args.stride, args.output.out});
   const Names names(model.shared_tokenizer());
   ScoreOptions options;
   options.window = args.window;
@@ -195,17 +190,10 @@ void add_score(Command& app, Context& context) {
       ->group(group)
       ->only_with("--words")
       ->not_with("--json");
-  command
-      .add_flag("--windows", args->windows,
-                "Do not score: show the (input, target) windows for training on the text; --stride "
-                "[the window]")
-      ->group(group);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
   add_result_options(command, args->output);
-  command.only_uses("--windows", {"--prompt", "--prompt-file", "--text-file", "--ids", "--special",
-                                  "--window", "--stride", "--out", "--model"});
   set_examples(command,
                "  vitrine score --prompt \"The keys to the cabinet are on the table.\" --prepend\n"
                "  vitrine score --text-file book.txt --window 256 --stride 128 --summary\n"

@@ -46,6 +46,7 @@ Result score_result(const Score& score, const PageSource& source);
 Result word_score_result(const WordScores& scores, const PageSource& source);
 /// Sums and means of `tokens` scores, by their names.
 JsonValue score_totals(double nats, int64_t tokens);
+Result windows_result(const WindowedText& text, const PageSource& source);
 /// `against`: name of the model whose sites are the columns; empty: the same model.
 Result similarity_result(const Similarity& found, const PageSource& source,
                          const std::string& against);

@@ -163,7 +163,7 @@ const std::map<std::string, Names> kCommandsOfAnalyses = {
     {"predictivity", {"predictivity"}},
     {"representation", {"similarity", "factors", "concept"}},
     {"saliency", {"saliency"}},
-    {"score", {"score"}}};
+    {"score", {"score", "windows"}}};
 
 TEST(Advice, NamesOfOptionsInTheLibraryAreFlags) {
   static const std::regex kName("`([a-z][a-z0-9_]*)`");

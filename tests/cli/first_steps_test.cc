@@ -110,7 +110,7 @@ std::vector<std::vector<std::string>> wide_showings() {
       {"score", "-p", kLong},
       {"score", "-p", kLong, "--words"},
       {"score", "-p", kLong, "--summary"},
-      {"score", "-p", kLong, "--windows", "--window", "8"},
+      {"windows", "-p", kLong, "--window", "8"},
       {"attention", "-p", kLong},
       {"attention", "-p", kLong, "--mode", "rollout"},
       {"attention", "-p", kKeys, "--mode", "flow"},

@@ -243,10 +243,14 @@ TEST(ScoreCommand, BeginsWithTheWordWithoutContext) {
   EXPECT_TRUE(prepended["results"][0]["scores"][0]["surprisal"].is_number());
 }
 
-TEST(ScoreCommand, Windows) {
+TEST(WindowsCommand, InputsAndTargetsInEveryOutput) {
   TempFolder folder;
-  const Json json = run_json({"score", "--model", kPlain, "--ids", "5,9,77,3,40,8", "--windows",
-                              "--window", "2", "--stride", "3", "--out", folder / "w.safetensors"});
+  const std::string csv = folder / "w.csv";
+  const std::vector<std::string> command = {
+      "windows", "--model", kPlain, "--ids", "5,9,77,3,40,8", "--window", "2", "--stride", "3"};
+  std::vector<std::string> files = command;
+  files.insert(files.end(), {"--out", folder / "w.safetensors", "--csv", csv});
+  const Json json = run_json(files);
   const Json& result = json["results"][0];
   ASSERT_EQ(result["windows"].size(), 2u);
   EXPECT_EQ(result["windows"][1]["begin"], 3);
@@ -257,8 +261,14 @@ TEST(ScoreCommand, Windows) {
   std::vector<int32_t> targets(4);
   std::memcpy(targets.data(), file.tensor("targets.0").data(), 16);
   EXPECT_EQ(targets, (std::vector<int32_t>{9, 77, 40, 8}));
-  EXPECT_TRUE(says(run_cli({"score", "--model", kPlain, "--ids", "1,2,3", "--windows"}).err,
-                   "missing number of tokens of --windows: use --window N"));
+  EXPECT_EQ(read_bytes(csv),
+            "result,begin,place,inputs,targets\n0,0,0,#5,#9\n0,0,1,#9,#77\n0,3,0,#3,#40\n"
+            "0,3,1,#40,#8\n");
+  EXPECT_TRUE(says(run_cli(command).out, "       3  input   #3 #40", "target  #40 #8",
+                   "2 windows of 2 tokens, stride 3, of a text of 6 tokens"));
+  EXPECT_TRUE(says(run_cli({"windows", "--model", kPlain, "--ids", "1,2,3"}).err,
+                   "missing number of tokens of a window: use --window N"));
+  EXPECT_TRUE(says(run_cli({"--help"}).out, "windows"));
 }
 
 }  // namespace

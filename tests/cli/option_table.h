@@ -29,9 +29,9 @@ const TableOption* find_option(const std::string& command, const std::string& na
 
 /// Commands that run in milliseconds, mode by mode.
 inline constexpr const char* kCommands[] = {
-    "lens",     "saliency", "attribute",  "patch",      "noise",   "predictivity",
-    "generate", "score",    "attention",  "similarity", "factors", "concept",
-    "capture",  "corpus",   "covariance", "tokenize",   "sites",   "info"};
+    "lens",       "saliency",  "attribute",  "patch",   "noise",   "predictivity", "generate",
+    "score",      "attention", "similarity", "factors", "concept", "capture",      "corpus",
+    "covariance", "tokenize",  "windows",    "sites",   "info"};
 
 /// The name of a test of one command.
 template <typename Info>

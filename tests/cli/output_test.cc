@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCommands[] = {"lens",     "saliency", "generate", "score", "capture",
-                                     "tokenize", "sites",    "info",     "bench"};
+constexpr const char* kCommands[] = {"lens",    "saliency", "generate", "score", "windows",
+                                     "capture", "tokenize", "sites",    "info",  "bench"};
 
 /// Colours, that is: a progress bar, which a slow machine shows on a terminal, erases its line
 /// whatever the colours are.

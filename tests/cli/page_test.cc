@@ -92,6 +92,8 @@ TEST_F(PageOptions, EveryAnalysisHasItsPage) {
                    "\"edge_capacity\":{"));
   EXPECT_TRUE(says(of_prompt({"attention", "--mode", "heads", "--sequences", "1"}),
                    "<h1>What heads do</h1>", "\"induction\":{"));
+  EXPECT_TRUE(
+      says(of_prompt({"windows", "--window", "3"}), "<h1>Training windows</h1>", "\"targets\":{"));
   EXPECT_TRUE(says(of_prompt({"similarity", "--site", "blocks.{0,1}.hook_resid_post"}),
                    "<h1>Similarity of layers: linear CKA</h1>"));
   EXPECT_TRUE(says(of_prompt({"factors", "-k", "2", "--layers", "0", "--max-iterations", "5"}),
@@ -116,10 +118,6 @@ TEST_F(PageOptions, EveryAnalysisHasItsPage) {
            "2 positive and 2 negative prompts, 2 sites, [heads=0..1]",
            " --out directions.safetensors && vitrine generate --prompt 'The key'\\\\''s' --edit ",
            "'blocks.2.attn.hook_z[heads=0..1]=add:directions.safetensors#blocks.2.attn.hook_z*1'"));
-  const auto windows = run_cli({"score", "--prompt", "The keys to the cabinet", "--windows",
-                                "--window", "2", "--html", page});
-  EXPECT_EQ(windows.status, 2);
-  EXPECT_TRUE(says(windows.err, "--html", "--windows"));
 }
 
 TEST_F(PageOptions, TextsHaveFigures) {
@@ -131,6 +129,7 @@ TEST_F(PageOptions, TextsHaveFigures) {
             "--site", "blocks.{1,2}.hook_resid_post"},
            {"factors", "-k", "2", "--layers", "0", "--max-iterations", "5", "--prompt", "The keys"},
            {"score", "--prompt", "The keys"},
+           {"windows", "--window", "1", "--prompt", "The keys"},
            {"score", "--words", "--prompt", "The keys"}}) {
     arguments.insert(arguments.end(), {"--svg", svg, "--png", png});
     const auto result = run_cli(arguments);
@@ -140,10 +139,9 @@ TEST_F(PageOptions, TextsHaveFigures) {
     std::filesystem::remove(svg);
     std::filesystem::remove(png);
   }
-  const auto windows =
-      run_cli({"score", "--prompt", "The keys to", "--windows", "--window", "2", "--png", png});
+  const auto windows = run_cli({"windows", "--prompt", "The keys", "--window", "2", "--png", png});
   EXPECT_EQ(windows.status, 2);
-  EXPECT_TRUE(says(windows.err, "--png", "--windows"));
+  EXPECT_TRUE(says(windows.err, "too short for a window of 2", "use a smaller --window"));
   EXPECT_FALSE(std::filesystem::exists(png));
 }
 

@@ -217,6 +217,24 @@ TEST_F(ResultPage, AFlowDrawsTheNetworkOfAPosition) {
   expect_sound("attention-flow");
 }
 
+TEST_F(ResultPage, WindowsShowTheirPlaceInTheText) {
+  const WindowedText text{testing::six_ids(), 2, 2};
+  Tab& tab = show(windows_page({&text, 1}, demo_source()));
+  EXPECT_TRUE(says(tab.text("main"), "2 windows of 2 tokens, stride 2, of a text of 6 tokens",
+                   "1 at the end is in none"));
+  EXPECT_TRUE(says(label(0), "input only"));
+  EXPECT_TRUE(says(label(2), "target only"));
+  focus(".grid");
+  tab.press("ArrowDown");
+  EXPECT_TRUE(says(spoken(), "window at 2, place 0"));
+  EXPECT_TRUE(says(label(0), "not in this window"));
+  EXPECT_TRUE(says(label(3), "input, and target of the one before"));
+  EXPECT_TRUE(says(label(5), "in no window"));
+  EXPECT_TRUE(says(tab.text("main"), "Window 2 of 2: inputs 2 to 3, targets 3 to 4"));
+  EXPECT_EQ(numbers("2").size(), 4u);
+  expect_sound("windows");
+}
+
 TEST_F(ResultPage, TheFirstWordHasNoSurprisal) {
   Score score = testing::made_up_words().tokens;
   score.first = testing::six_ids()[0];

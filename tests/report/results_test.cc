@@ -416,6 +416,18 @@ TEST(ScorePage, BeginsWithTheWordWithoutContext) {
   EXPECT_EQ(unpacked(result["surprisal"])[3], 9) << "the others follow it";
 }
 
+TEST(WindowsPage, HoldsInputsAndTargets) {
+  const WindowedText text{testing::six_ids(), 2, 3};
+  const Json data = sound(windows_page({&text, 1}, demo_source())), result = data["results"][0];
+  EXPECT_EQ(ids_at(data, result["text_token"]), six());
+  EXPECT_EQ(unpacked(result["begin"]), (std::vector<double>{0, 3}));
+  EXPECT_EQ(ids_at(data, result["inputs"]), (std::vector<double>{10, 14, 4, 10}));
+  EXPECT_EQ(ids_at(data, result["targets"]), (std::vector<double>{14, 0, 10, 5}));
+  EXPECT_EQ(result["window"], 2);
+  EXPECT_EQ(result["stride"], 3);
+  EXPECT_TRUE(says(error_of([] { windows_page({}, demo_source()); }), "windows page"));
+}
+
 TEST(ScorePage, ABookIsAFewMegabytes) {
   Score score;
   for (int64_t i = 0; i < 100'000; ++i)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "picture.h"
 #include "results.h"
 #include "tests/base/test_files.h"
@@ -49,6 +51,25 @@ TEST(ViewFigure, EachHeadHasItsMapAndTooManyAreRefused) {
   EXPECT_TRUE(testing::says(
       testing::error_of([&] { attention_figure(many, demo_source(), FigureFormat::kPng); }),
       "48 pictures", "fewer layers"));
+}
+
+TEST(ViewFigure, WindowsHaveTheirTokensHoweverManyThereAre) {
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < 120; ++i) ids.push_back(testing::six_ids()[i % 6]);
+  const WindowedText many{ids, 40, 2}, one{ids, 2, 120};
+  const std::string svg = windows_figure({&many, 1}, demo_source(), FigureFormat::kSvg);
+  size_t glyphs = 0;
+  for (size_t at = svg.find("<use "); at != std::string::npos; at = svg.find("<use ", at + 1))
+    ++glyphs;
+  EXPECT_GT(glyphs, 2 * 16 * 32u) << "at least one of each token of 16 windows, 32 places";
+  const Picture picture = decoded(windows_figure({&one, 1}, demo_source(), FigureFormat::kPng));
+  const auto orange = [](const auto& pixel) { return pixel[0] > pixel[2] + 60; };
+  const auto blue = [](const auto& pixel) { return pixel[2] > pixel[0] + 40; };
+  EXPECT_GT(std::ranges::count_if(picture.pixels, orange), kCell);
+  EXPECT_GT(std::ranges::count_if(picture.pixels, blue), kCell);
+  EXPECT_LT(std::ranges::find_if(picture.pixels, orange),
+            std::ranges::find_if(picture.pixels, blue))
+      << "what goes in is above what comes out";
 }
 
 TEST(ViewFigure, HabitsAreLayersByHeadsWithTheLastLayerOnTop) {

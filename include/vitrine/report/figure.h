@@ -76,6 +76,10 @@ std::string score_figure(std::span<const Score> results, const PageSource& sourc
 /// The same for words.
 std::string word_score_figure(std::span<const WordScores> results, const PageSource& source,
                               FigureFormat format);
+/// The inputs and targets of each text's first windows, place by place: at most 16 windows and 32
+/// places.
+std::string windows_figure(std::span<const WindowedText> results, const PageSource& source,
+                           FigureFormat format);
 /// Similarity of hidden states by layer, and the change of the continuation's log-probability, for
 /// each kind of noise.
 std::string noise_figure(std::span<const Noise> results, const PageSource& source,

@@ -70,6 +70,12 @@ struct AttentionViews {
   const RepetitionScores* repetition = nullptr;  ///< on random tokens, independent of the text
 };
 
+/// A text, and how training_windows() cuts it.
+struct WindowedText {
+  std::vector<int32_t> ids;
+  int64_t window = 0, stride = 0;
+};
+
 /// Description of an experiment with concept_directions(), which its result does not contain.
 struct ConceptSubject {
   Batch positive, negative;  ///< prompts, in the order of the scores
@@ -156,6 +162,9 @@ std::string similarity_page(const Similarity& result, const PageSource& source,
 std::string score_page(std::span<const Score> results, const PageSource& source);
 /// The same for the surprisal of each word.
 std::string word_score_page(std::span<const WordScores> results, const PageSource& source);
+/// The text, coloured by what each token is in a window, and all windows. Throws Error (user) as
+/// training_windows() does, and for more than 2 million tokens in all windows together.
+std::string windows_page(std::span<const WindowedText> results, const PageSource& source);
 /// Generation token by token: the rank of each generated token at each layer. `results`: from
 /// rankings().
 std::string rankings_page(std::span<const Lens> results, const PageSource& source);
