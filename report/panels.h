@@ -34,6 +34,7 @@ struct HeatPanel {
   Heading first = {}, last = {};  ///< headings before and after that of the columns
   std::vector<bool> marks = {};   ///< [R, C] cells with a dot; empty: none
   bool numbers = false;           ///< texts are numbers, at the right
+  bool names_at_right = false;    ///< names of columns, as the numbers below them
   std::string corner = {};        ///< name of the line of columns; empty: `row_name`
   std::string cells = {};         ///< what a cell says
 };

@@ -75,7 +75,7 @@ std::string draw_heat(const HeatPanel& panel, const Terminal& out) {
   for (const HeatPanel::Heading& heading : headings) {
     if (heading.labels.empty()) continue;
     text += out.paint(Style::kDim, line(heading.name, [&](size_t i) {
-                        return cell_text(panel, heading.labels[i], true);
+                        return cell_text(panel, heading.labels[i], !panel.names_at_right);
                       }));
   }
   for (size_t row = 0; row < panel.rows.size(); ++row) {

@@ -98,6 +98,7 @@ HeatPanel panel(const Result& result, const std::vector<std::string>& names,
                   .below = "opposite ways",
                   .above = "the same way",
                   .numbers = true,
+                  .names_at_right = true,
                   .cells = correlations ? "correlations, from -1 to +1"
                                         : "on the diagonal: variances; off it: covariances with "
                                           "their sign"};

@@ -335,6 +335,8 @@ TEST(CovarianceCommand, ATableWithoutAModel) {
   const std::string mixed =
       run_cli({"covariance", "--values", "1 0.010; 2 0.012; 4 0.011; 3 0.017"}).out;
   EXPECT_LT(mixed.find("cells: correlations"), mixed.find("cells: on the diagonal: variances"));
+  EXPECT_TRUE(says(mixed, "\n          0         1\n0         1   "))
+      << "names end where their numbers do";
   EXPECT_NE(mixed.find("cells: on the diagonal: variances"), std::string::npos);
 
   expect_refused({"covariance", "--data", folder.write("u.csv", "a,b\n1,2\n3,x\n")},
