@@ -45,9 +45,9 @@ void add_output_options(Command& command, Context& context) {
       ->group(group)
       ->not_with("--json");
   command
-      .add_option(
-          "--width", context.width,
-          "Maximum width of a line in columns; 0: unlimited [the terminal's width; piped: 120]")
+      .add_option("--width", context.width,
+                  "Maximum width of a line in columns; 0: unlimited [the terminal's width; piped: "
+                  "120 for pictures, and lines stay whole]")
       ->check(in_range(0, 100000))
       ->type_name("N")
       ->group(group)

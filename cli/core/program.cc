@@ -60,7 +60,7 @@ ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
   }
   set_progress_style(progress_style_from_name(context.progress));
   context.out = Terminal(context.color, context.width);
-  set_line_width(context.out.width());
+  set_line_width(context.out.break_after());
   profiling();  // refuses an invalid VITRINE_PROFILE before any work
   try {
     context.action();

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cwchar>
 #include <limits>
+#include <optional>
 
 #include "base/check.h"
 
@@ -63,16 +64,19 @@ bool is_set(const char* name) {
   return value && *value != '\0';
 }
 
-size_t find_width(int asked) {
-  if (asked == 0) return std::numeric_limits<size_t>::max() / 4;
-  if (asked > 0) return static_cast<size_t>(asked);
+constexpr size_t kUnlimited = std::numeric_limits<size_t>::max() / 4;
+
+/// The width that was requested, or that of a terminal; empty: none.
+std::optional<size_t> find_width(int requested) {
+  if (requested == 0) return kUnlimited;
+  if (requested > 0) return static_cast<size_t>(requested);
   winsize size = {};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   if (const char* columns = std::getenv("COLUMNS")) {
     const int value = std::atoi(columns);
     if (value > 0) return static_cast<size_t>(value);
   }
-  return 120;
+  return std::nullopt;
 }
 
 struct Step {
@@ -119,8 +123,10 @@ Style heat_style(double value) {
   return value < 0 ? Style::kLeast : Style::kMost;
 }
 
-Terminal::Terminal(const std::string& color, int width)
-    : interactive_(isatty(STDOUT_FILENO) == 1), width_(find_width(width)) {
+Terminal::Terminal(const std::string& color, int width) : interactive_(isatty(STDOUT_FILENO) == 1) {
+  const auto found = find_width(width);
+  width_ = found.value_or(120);
+  break_after_ = found || interactive_ ? width_ : kUnlimited;
   const char* kind = std::getenv("TERM");
   const bool wanted =
       interactive_ && !is_set("NO_COLOR") && !(kind && std::string_view(kind) == "dumb");

@@ -54,11 +54,14 @@ class Terminal {
   bool interactive() const { return interactive_; }
   /// Columns that a line may take.
   size_t width() const { return width_; }
+  /// Columns after which text is broken: width() on a terminal or if it was chosen. Elsewhere lines
+  /// stay whole, because programs read them.
+  size_t break_after() const { return break_after_; }
   std::string paint(Style style, std::string_view text) const;
 
  private:
   bool color_ = false, interactive_ = false;
-  size_t width_ = 120;
+  size_t width_ = 120, break_after_ = 120;
 };
 
 /// Columns that UTF-8 text takes on a terminal: 0 for combining marks and colours, 2 for wide

@@ -62,14 +62,15 @@ JsonValue tokens_json(const Tokens& tokens, const Names& names) {
 
 void print_table(const Context& context, const Tokens& tokens, const Names& names) {
   const Terminal& out = context.out;
-  print(out.paint(Style::kDim, fmt::format("{:>8}  {:>6}  {:>15}  {}", "position", "id",
-                                           tokens.from_text ? "bytes" : "", "token")) +
-        "\n");
+  print_as_is(out.paint(Style::kDim, fmt::format("{:>8}  {:>6}  {:>15}  {}", "position", "id",
+                                                 tokens.from_text ? "bytes" : "", "token")) +
+              "\n");
   for (size_t i = 0; i < tokens.pieces.size(); ++i) {
     const Tokenizer::Piece& piece = tokens.pieces[i];
     const std::string span = tokens.from_text ? fmt::format("{}..{}", piece.begin, piece.end) : "";
-    print(fmt::format("{:>8}  {:>6}  {}  {}\n", i, piece.id,
-                      out.paint(Style::kDim, fmt::format("{:>15}", span)), names.shown(piece.id)));
+    print_as_is(fmt::format("{:>8}  {:>6}  {}  {}\n", i, piece.id,
+                            out.paint(Style::kDim, fmt::format("{:>15}", span)),
+                            names.shown(piece.id)));
   }
   const double per_token = tokens.pieces.empty() ? 0
                                                  : static_cast<double>(tokens.text.size()) /

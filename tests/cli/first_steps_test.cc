@@ -170,6 +170,28 @@ TEST(FirstSteps, EveryCommandFitsATerminalOf80Columns) {
   }
 }
 
+// Programs read lines.
+TEST(FirstSteps, LinesStayWholeInAPipe) {
+  if (!has_demo()) GTEST_SKIP() << "models/demo is not there";
+  const std::vector<std::string> sentences = {"covariance", "--values", "1 2; 2 5; 4 3; 3 9"};
+  std::vector<std::string> narrow = sentences;
+  narrow.insert(narrow.end(), {"--width", "60"});
+  const auto longest = [](const std::string& text) {
+    size_t columns = 0;
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = std::min(text.find('\n', begin), text.size());
+      columns = std::max(columns, columns_of(text.substr(begin, end - begin)));
+      begin = end + 1;
+    }
+    return columns;
+  };
+  EXPECT_GT(longest(run_cli(sentences).out), 120u);
+  EXPECT_LE(longest(run_cli(narrow).out), 60u);
+  const CliResult tokens = run_cli({"tokenize", "-p", "international airports", "--width", "36"});
+  EXPECT_TRUE(says(tokens.out, "bytes  token\n", "  2..5  ter\n", "  13..21  ␣airport\n"))
+      << "a line a token";
+}
+
 TEST(FirstSteps, HelpFitsATerminalOf80Columns) {
   for (const auto& [command, options] : option_table()) {
     std::vector<std::string> words = {command, "--help"};
