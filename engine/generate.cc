@@ -2,13 +2,14 @@
 #include "vitrine/generate.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/ceil_div.h"
 #include "base/check.h"
 #include "base/random.h"
 #include "engine/compiled_hooks.h"
+#include "engine/generate_options.h"
 #include "engine/kept_generation.h"
+#include "engine/logits_processor.h"
 #include "engine/model_state.h"
 #include "engine/non_finite_steps.h"
 #include "engine/recorded_steps.h"
@@ -21,24 +22,6 @@ namespace {
 // Steps that are left, from which on recording one of them costs less than it saves.
 constexpr int kWorthRecording = 3;
 constexpr int64_t kCacheTile = 64;
-
-void check_options(const GenerateOptions& options, size_t sequences, const Config& config) {
-  const SamplingOptions& s = options.sampling;
-  if (options.max_new_tokens < 0)
-    user_error("max_new_tokens {} is out of range: expected 0 or more", options.max_new_tokens);
-  if (!(s.temperature >= 0) || !std::isfinite(s.temperature))
-    user_error("temperature {} is out of range: expected 0 (greedy) or more", s.temperature);
-  if (s.top_k < 0) user_error("top_k {} is out of range: expected 0 (all tokens) or more", s.top_k);
-  if (!(s.top_p > 0 && s.top_p <= 1))
-    user_error("top_p {} is out of range: expected > 0 and <= 1 (all tokens)", s.top_p);
-  if (!s.seeds.empty() && s.seeds.size() != sequences)
-    user_error("{} seeds for {} sequences: expected one per sequence, or a single seed",
-               s.seeds.size(), sequences);
-  for (int32_t id : options.stop_ids) {
-    if (id < 0 || id >= config.vocab)
-      user_error("stop id {} is out of range: expected 0..{}", id, config.vocab - 1);
-  }
-}
 
 /// Throws Error (user) for a position that no pass of the generation can have: passes read the
 /// prompt, then each new token but the last one.
@@ -74,6 +57,7 @@ class Generator {
         model_(state_of(model)),
         prompts_(prompts),
         options_(options),
+        processor_(options),
         hooks_(plan.hooks()),
         memory_(take_memory(plan)),
         plan_(memory_->hooks->forward),
@@ -86,6 +70,8 @@ class Generator {
   Generation run() {
     Batch next = prompts_;
     result_.eager_because = RecordedSteps::refusal(model_, plan_);
+    if (result_.eager_because.empty() && !processor_.needed_by().empty())
+      result_.eager_because = processor_.needed_by() + " changes logits on the host";
     bool going = true;
     for (int step = 0; going && step < options_.max_new_tokens;) {
       const int left = options_.max_new_tokens - step;
@@ -251,31 +237,65 @@ class Generator {
 
   std::vector<int32_t> sample(const PassLogits& logits, const std::vector<size_t>& drawn,
                               int step) {
-    const int64_t vocab = model_.config.vocab;
     const auto lock = model_.backend->exclusive();
-    std::vector<int32_t> ids(drawn.size());
     std::vector<double> numbers;
     for (size_t sequence : drawn) numbers.push_back(uniform(sequence, step));
-    const auto last = [&](size_t i) {
-      return logits.offsets[drawn[i] + 1] - 1;
-    };  // a pass that watches logits has more rows
+    std::vector<int32_t> ids(drawn.size());
+    if (!processor_.needed_by().empty()) {
+      const Buffer memory = processed(logits, drawn);
+      const Mat rows(memory.f32(), std::ssize(drawn), model_.config.vocab);
+      draw(rows, processor_.remaining(), numbers, ids);
+      return ids;
+    }
     for (size_t i = 0, next; i < drawn.size(); i = next) {  // rows side by side go together
-      for (next = i + 1; next < drawn.size() && last(next) == last(next - 1) + 1;) ++next;
-      model_.backend->sample({.logits = Mat(logits.memory.f32() + last(i) * vocab,
-                                            static_cast<int64_t>(next - i), vocab),
-                              .temperature = options_.sampling.temperature,
-                              .top_k = options_.sampling.top_k,
-                              .top_p = options_.sampling.top_p,
-                              .uniform = std::span(numbers).subspan(i, next - i),
-                              .ids = std::span(ids).subspan(i, next - i)});
+      float* first = last_row(logits, drawn[i]);
+      for (next = i + 1; next < drawn.size(); ++next) {
+        const auto away = static_cast<int64_t>(next - i) * model_.config.vocab;
+        if (last_row(logits, drawn[next]) != first + away) break;
+      }
+      const Mat rows(first, static_cast<int64_t>(next - i), model_.config.vocab);
+      draw(rows, options_.sampling, std::span(numbers).subspan(i, next - i),
+           std::span(ids).subspan(i, next - i));
     }
     return ids;
+  }
+
+  /// The logits that follow a sequence; a pass that watches logits has more rows.
+  float* last_row(const PassLogits& logits, size_t sequence) const {
+    return logits.memory.f32() + (logits.offsets[sequence + 1] - 1) * model_.config.vocab;
+  }
+
+  void draw(Mat rows, const SamplingOptions& sampling, std::span<const double> uniforms,
+            std::span<int32_t> ids) const {
+    model_.backend->sample({.logits = rows,
+                            .temperature = sampling.temperature,
+                            .top_k = sampling.top_k,
+                            .top_p = sampling.top_p,
+                            .uniform = uniforms,
+                            .ids = ids});
+  }
+
+  /// The processed logits of each sequence, [drawn, V] in the backend's memory.
+  Buffer processed(const PassLogits& logits, const std::vector<size_t>& drawn) const {
+    const auto vocab = static_cast<size_t>(model_.config.vocab);
+    std::vector<float> rows(drawn.size() * vocab);
+    for (size_t i = 0; i < drawn.size(); ++i) {
+      const std::span<float> row = std::span(rows).subspan(i * vocab, vocab);
+      model_.backend->download(row.data(), last_row(logits, drawn[i]), row.size_bytes());
+      processor_.apply(row, prompts_[drawn[i]], result_.sequences[drawn[i]].ids);
+    }
+    const size_t bytes = rows.size() * sizeof(float);
+    model_.require_memory(bytes, fmt::format("processed logits {}", megabytes(bytes)));
+    Buffer memory = model_.pool->take(bytes);
+    model_.backend->upload(memory.data(), rows.data(), bytes);
+    return memory;
   }
 
   const Model& handle_;
   const ModelState& model_;
   const Batch& prompts_;
   const GenerateOptions& options_;
+  const LogitsProcessor processor_;
   const Hooks& hooks_;
   std::unique_ptr<GenerationMemory> memory_;
   const Plan& plan_;
@@ -295,7 +315,7 @@ Generation generate(const Model& model, const Batch& prompts, const GenerateOpti
 
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options,
                     const HookPlan& plan) {
-  check_options(options, prompts.size(), model.config());
+  check_generate_options(options, prompts.size(), model.config());
   if (prompts.empty()) user_error("missing prompt: expected at least one");
   return Generator(model, prompts, options, plan).run();
 }

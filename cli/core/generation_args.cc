@@ -3,6 +3,26 @@
 
 namespace vitrine::cli {
 
+namespace {
+
+void add_penalties(Command& command, SamplingOptions& sampling, const std::string& group,
+                   const std::string& count) {
+  const auto add = [&](const char* name, float& value, const char* text) {
+    Option option =
+        command.add_option(name, value, text)->capture_default_str()->type_name("X")->group(group);
+    if (!count.empty()) option.only_with(count);
+  };
+  add("--repetition-penalty", sampling.repetition_penalty,
+      "Divide logits above 0 and multiply others by X, of tokens in the prompt or generated; 1: "
+      "none");
+  add("--presence-penalty", sampling.presence_penalty,
+      "Subtract X from logits of tokens generated before");
+  add("--frequency-penalty", sampling.frequency_penalty,
+      "Subtract X times how often each token was generated before");
+}
+
+}  // namespace
+
 void add_sampling_options(Command& command, SamplingOptions& sampling, const std::string& group,
                           const std::string& count) {
   Option temperature =
@@ -23,6 +43,22 @@ void add_sampling_options(Command& command, SamplingOptions& sampling, const std
       ->type_name("P")
       ->group(group)
       ->only_with("--temperature", {kAboveZero});
+  command
+      .add_option("--min-p", sampling.min_p,
+                  "Sample from tokens at least P times as probable as the best, 0..1")
+      ->capture_default_str()
+      ->type_name("P")
+      ->group(group)
+      ->only_with("--temperature", {kAboveZero});
+  command
+      .add_option("--typical-p", sampling.typical_p,
+                  "Sample from tokens whose surprisal is closest to the entropy, until their "
+                  "probability reaches P, 0..1")
+      ->capture_default_str()
+      ->type_name("P")
+      ->group(group)
+      ->only_with("--temperature", {kAboveZero});
+  add_penalties(command, sampling, group, count);
 }
 
 GenerateOptions generation_of(int tokens, const SamplingOptions& sampling, const Model& model) {

@@ -9,7 +9,8 @@
 namespace vitrine::cli {
 using namespace internal;
 
-/// --temperature, --top-k, --top-p; with a `count` they have an effect with that option only.
+/// --temperature, the filters and the penalties; with a `count` they have an effect with that
+/// option only.
 void add_sampling_options(Command& command, SamplingOptions& sampling, const std::string& group,
                           const std::string& count = "");
 

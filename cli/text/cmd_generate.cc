@@ -21,9 +21,9 @@ namespace {
 struct GenerateArgs {
   PromptArgs prompt;
   CaptureArgs capture;
-  std::vector<std::string> edits, stop, stop_ids;
+  std::vector<std::string> edits, stop, stop_ids, bad_words, bad_words_ids;
   SamplingOptions sampling;
-  int max_new_tokens = 32, num_samples = 1;
+  int max_new_tokens = 32, min_new_tokens = 0, num_samples = 1;
   bool ignore_end = false;
 };
 
@@ -51,6 +51,14 @@ std::vector<int32_t> stop_ids(const GenerateArgs& args, const Model& model) {
   return ids;
 }
 
+std::vector<std::vector<int32_t>> bad_words(const GenerateArgs& args, const Model& model) {
+  std::vector<std::vector<int32_t>> words;
+  for (const std::string& text : args.bad_words)
+    words.push_back(model.tokenizer().encode(text, Tokenizer::Special::kAllow));
+  for (const std::string& list : args.bad_words_ids) words.push_back(parse_ids(list));
+  return words;
+}
+
 /// One run of the command.
 class Generating {
  public:
@@ -67,7 +75,9 @@ class Generating {
     options_.sampling = args.sampling;
     for (size_t i = 0; i < prompts_.size(); ++i)
       options_.sampling.seeds.push_back(args.sampling.seed + i);
+    options_.min_new_tokens = args.min_new_tokens;
     options_.stop_ids = stop_ids(args, model_);
+    options_.bad_words = bad_words(args, model_);
   }
 
   void run() {
@@ -199,7 +209,13 @@ class Generating {
     json["sampling"] = {{"temperature", s.temperature},
                         {"top_k", s.top_k},
                         {"top_p", s.top_p},
-                        {"max_new_tokens", args_.max_new_tokens}};
+                        {"min_p", s.min_p},
+                        {"typical_p", s.typical_p},
+                        {"repetition_penalty", s.repetition_penalty},
+                        {"presence_penalty", s.presence_penalty},
+                        {"frequency_penalty", s.frequency_penalty},
+                        {"max_new_tokens", args_.max_new_tokens},
+                        {"min_new_tokens", args_.min_new_tokens}};
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const Generation::Sequence& sequence = generation.sequences[i];
       JsonValue one = {{"seed", s.seed + i},
@@ -233,6 +249,13 @@ void add_generation_options(Command& command, GenerateArgs& args) {
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
+  command
+      .add_option("--min-new-tokens", args.min_new_tokens,
+                  "Number of new tokens before one that stops may be chosen")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
   add_sampling_options(command, s, group);
   command.add_option("--seed", s.seed, "Seed of sampling; sequence i uses seed + i")
       ->check(not_negative())
@@ -250,6 +273,18 @@ void add_generation_options(Command& command, GenerateArgs& args) {
       ->type_name("TOKEN")
       ->group(group);
   command.add_option("--stop-ids", args.stop_ids, "The same as token ids: 1,2")
+      ->allow_extra_args(false)
+      ->type_name("IDS")
+      ->group(group);
+  command
+      .add_option("--bad-words", args.bad_words,
+                  "Text whose tokens are never completed; leading spaces count; repeatable")
+      ->allow_extra_args(false)
+      ->type_name("TEXT")
+      ->group(group);
+  command
+      .add_option("--bad-words-ids", args.bad_words_ids,
+                  "The same as token ids of one text: 1,2; repeatable")
       ->allow_extra_args(false)
       ->type_name("IDS")
       ->group(group);

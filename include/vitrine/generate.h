@@ -12,11 +12,21 @@
 
 namespace vitrine {
 
-/// Sampling of the next token, in Hugging Face's order: temperature, then top-k, then top-p.
+/// Choice of the next token, in Hugging Face's order: penalties; then, unless it is greedy,
+/// temperature, top-k, top-p, min-p, typical-p and one draw. What follows top_p works on logits on
+/// the host, so that a GPU issues its steps one by one.
 struct SamplingOptions {
   float temperature = 0.0f;  ///< 0: greedy
   int top_k = 0;             ///< keep the k most likely tokens; 0: all
   float top_p = 1.0f;  ///< keep the smallest set of tokens whose probability reaches p; 1: all
+  float min_p = 0.0f;  ///< keep tokens at least p times as probable as the best; 0: all
+  /// Keep tokens whose surprisal is closest to the entropy until their probability reaches p; 1:
+  /// all.
+  float typical_p = 1.0f;
+  /// Divides positive and multiplies negative logits of tokens in the prompt or generated; 1: none.
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;   ///< subtracted from logits of tokens generated before
+  float frequency_penalty = 0.0f;  ///< the same, times how often each was generated
   /// Random seed. The samples of a sequence depend only on its seed and the step, not on the batch.
   uint64_t seed = 0;
   /// One seed per sequence, instead of `seed`; empty: `seed` for all.
@@ -25,9 +35,13 @@ struct SamplingOptions {
 
 struct GenerateOptions {
   int max_new_tokens = 32;
+  int min_new_tokens = 0;  ///< stop ids cannot be chosen before this number of new tokens
   SamplingOptions sampling = {};
   /// Token ids that end a sequence; the id is kept as its last token.
   std::vector<int32_t> stop_ids = {};
+  /// Token sequences that are never completed, also not one that begins in the prompt. Not with a
+  /// sequence of one stop id.
+  std::vector<std::vector<int32_t>> bad_words = {};
   /// Called for each new token when it is sampled; returning false ends the whole generation.
   std::function<bool(int sequence, int32_t id)> on_token = {};
 };
@@ -49,9 +63,9 @@ struct Generation {
 /// Continues each prompt. Edits apply in every pass, to the prompt and to each new token. Passes
 /// read the prompt, then each new token but the last one; negative positions count from the newest
 /// token of each pass, so that -1 occurs in every pass and others in the prompt's only. Throws
-/// Error (user) as Model::forward does, for a position that never occurs, for sampling options out
-/// of range, and for a distribution with a NaN, from which no token can be drawn, naming the site
-/// where it first appears.
+/// Error (user) as Model::forward does, for a position that never occurs, for options out of range,
+/// for exclusions that leave no token, and for a distribution with a NaN, from which no token can
+/// be drawn, naming the site where it first appears.
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options = {},
                     const Hooks& hooks = {});
 /// The same with hooks that were compiled for this model.

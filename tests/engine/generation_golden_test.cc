@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// What transformers' generate() chooses, recorded by tools/make_generation_goldens.py.
+
+#include <cmath>
+#include <map>
+
+#include "engine/logits_processor.h"
+#include "tests/engine/golden_support.h"
+#include "tests/engine/test_device.h"
+#include "tests/run_values.h"
+#include "tests/support.h"
+#include "vitrine/vitrine.h"
+
+namespace vitrine {
+using namespace internal;
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+const Json& golden() {
+  static const Json kGolden =
+      read_json(testing_support::Golden("plain").folder().parent_path() / "generation.json");
+  return kGolden;
+}
+
+GenerateOptions options_of(const Json& given, int max_new_tokens) {
+  GenerateOptions options{.max_new_tokens = max_new_tokens};
+  SamplingOptions& s = options.sampling;
+  options.min_new_tokens = given.value("min_new_tokens", 0);
+  s.temperature = given.value("temperature", 0.0f);
+  s.top_k = given.value("top_k", s.top_k);
+  s.top_p = given.value("top_p", s.top_p);
+  s.min_p = given.value("min_p", s.min_p);
+  s.typical_p = given.value("typical_p", s.typical_p);
+  s.repetition_penalty = given.value("repetition_penalty", s.repetition_penalty);
+  s.presence_penalty = given.value("presence", s.presence_penalty);
+  s.frequency_penalty = given.value("frequency", s.frequency_penalty);
+  options.stop_ids = given.value("eos_token_id", Ids());
+  options.bad_words = given.value("bad_words_ids", std::vector<Ids>());
+  return options;
+}
+
+class GenerationGolden : public ::testing::Test {
+ protected:
+  Model model_ = Model::load(testing_support::Golden("plain").folder().string(),
+                             testing_support::test_options({.threads = 1}));
+  const Ids prompt_ = golden()["prompt"].get<Ids>();
+};
+
+TEST_F(GenerationGolden, GreedyChoicesAreTransformers) {
+  for (const Json& each : golden()["greedy"]) {
+    const GenerateOptions options = options_of(each["options"], 12);
+    // Beside another sequence, whose history is another one.
+    const Generation found = generate(model_, {prompt_, {1, 2, 3}}, options);
+    EXPECT_EQ(found.sequences[0].ids, each["ids"].get<Ids>()) << each["options"].dump();
+    EXPECT_EQ(found.sequences[1].ids, generate(model_, {{1, 2, 3}}, options).sequences[0].ids)
+        << each["options"].dump();
+  }
+}
+
+TEST_F(GenerationGolden, FiltersKeepWhatTransformersKeep) {
+  const std::vector<float> logits = testing_support::logits_of(model_.forward(prompt_))
+                                        .view()
+                                        .slice(std::ssize(prompt_) - 1)
+                                        .to_f32();
+  for (const Json& each : golden()["filters"]) {
+    GenerateOptions options = options_of(each["options"], 1);
+    if (options.sampling.temperature == 0) options.sampling.temperature = 1;
+    std::vector<float> row = logits;
+    const LogitsProcessor processor(options);
+    processor.apply(row, prompt_, {});
+    Ids kept;
+    double total = 0;
+    for (size_t id = 0; id < row.size(); ++id) {
+      if (row[id] == -INFINITY) continue;
+      kept.push_back(static_cast<int32_t>(id));
+      total += std::exp(static_cast<double>(row[id]));
+    }
+    EXPECT_EQ(kept, each["kept"].get<Ids>()) << each["options"].dump();
+    const auto p = each["probabilities"].get<std::vector<double>>();
+    for (size_t i = 0; i < std::min(p.size(), kept.size()); ++i)
+      EXPECT_NEAR(std::exp(static_cast<double>(row[static_cast<size_t>(kept[i])])) / total, p[i],
+                  1e-5);
+    EXPECT_EQ(processor.remaining().temperature, 1.0f);
+    EXPECT_EQ(processor.remaining().top_k, 0) << "the filters have been applied";
+  }
+}
+
+TEST_F(GenerationGolden, DrawsFollowTheFilteredDistribution) {
+  const Json& each = golden()["filters"][4];
+  const int draws = testing_support::on_cpu() ? 2000 : 100;
+  GenerateOptions options = options_of(each["options"], 1);
+  for (uint64_t seed = 0; seed < static_cast<uint64_t>(draws); ++seed)
+    options.sampling.seeds.push_back(seed);
+  std::map<int32_t, int> counts;
+  for (const auto& sequence :
+       generate(model_, Batch(static_cast<size_t>(draws), prompt_), options).sequences)
+    ++counts[sequence.ids[0]];
+  const auto kept = each["kept"].get<Ids>();
+  const auto p = each["probabilities"].get<std::vector<double>>();
+  double chi = 0;
+  int found = 0;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const int count = counts[kept[i]];
+    found += count;
+    chi += std::pow(count - draws * p[i], 2) / (draws * p[i]);
+  }
+  EXPECT_EQ(found, draws) << "tokens that the filters exclude";
+  // As in DrawsFollowTheSoftmax: the mean is at most the cells, 5 standard deviations more.
+  const auto cells = static_cast<double>(kept.size());
+  EXPECT_LE(chi, cells + 5 * std::sqrt(2 * cells));
+}
+
+TEST_F(GenerationGolden, SaysWhatIsDoneOnTheHost) {
+  GenerateOptions options{.max_new_tokens = 4, .sampling = {.frequency_penalty = 1}};
+  const std::string reason = generate(model_, {prompt_}, options).eager_because;
+  EXPECT_NE(reason.find(testing_support::on_cpu() ? "cpu" : "frequency_penalty"),
+            std::string::npos)
+      << reason;
+}
+
+TEST_F(GenerationGolden, RejectsInvalidOptions) {
+  const auto refused = [&](const GenerateOptions& options) {
+    return test::user_error_of([&] { generate(model_, {prompt_}, options); });
+  };
+  const auto expect = [&](const GenerateOptions& options, const std::string& words) {
+    EXPECT_NE(refused(options).find(words), std::string::npos) << refused(options);
+  };
+  expect({.sampling = {.min_p = 1.5f}}, "min_p 1.5 is out of range");
+  expect({.sampling = {.min_p = -0.1f}}, "min_p -0.1 is out of range");
+  expect({.sampling = {.typical_p = 0}}, "typical_p 0 is out of range");
+  expect({.sampling = {.repetition_penalty = 0}}, "repetition_penalty 0 is out of range");
+  expect({.sampling = {.presence_penalty = NAN}}, "presence_penalty nan is out of range");
+  expect({.sampling = {.frequency_penalty = INFINITY}}, "frequency_penalty inf is out of range");
+  expect({.max_new_tokens = 3, .min_new_tokens = 4}, "min_new_tokens 4 is out of range");
+  expect({.bad_words = {{}}}, "bad word 0 is empty");
+  expect({.bad_words = {{1}, {2, 131}}}, "id in bad_words 131 is out of range: expected 0..130");
+  expect({.stop_ids = {7}, .bad_words = {{5}, {7}}}, "bad word 1 is the stop id 7");
+  GenerateOptions all;
+  for (int32_t id = 0; id < 131; ++id) all.bad_words.push_back({id});
+  expect(all, "no token is left at new token 0");
+  expect({.sampling = {.repetition_penalty = 1e-38f}}, "a penalty makes a logit infinite");
+}
+
+}  // namespace
+}  // namespace vitrine
