@@ -14,6 +14,7 @@
 #include "engine/non_finite_steps.h"
 #include "engine/recorded_steps.h"
 #include "engine/run_pass.h"
+#include "engine/stop_strings.h"
 
 namespace vitrine {
 using namespace internal;
@@ -58,6 +59,7 @@ class Generator {
         prompts_(prompts),
         options_(options),
         processor_(options),
+        stop_strings_(options.stop_strings, model),
         hooks_(plan.hooks()),
         memory_(take_memory(plan)),
         plan_(memory_->hooks->forward),
@@ -152,14 +154,16 @@ class Generator {
       sequence.ids.push_back(ids[i]);
       if (keep_going && options_.on_token)
         keep_going = options_.on_token(static_cast<int>(s), ids[i]);
-      const bool stopped = std::find(options_.stop_ids.begin(), options_.stop_ids.end(), ids[i]) !=
-                           options_.stop_ids.end();
+      const bool stop_id = std::ranges::count(options_.stop_ids, ids[i]) > 0;
+      const bool stopped = stop_id || stop_strings_.completed_by(prompts_[s], sequence.ids);
       // A token that no pass will read needs no room: the last one of a full context may still be
       // chosen.
       const bool full = cache_.length(static_cast<int>(s)) >= model_.config.context &&
                         step + 1 < options_.max_new_tokens;
       if (stopped || full) {
-        sequence.reason = stopped ? StopReason::kStopId : StopReason::kContext;
+        sequence.reason = stop_id   ? StopReason::kStopId
+                          : stopped ? StopReason::kStopString
+                                    : StopReason::kContext;
         active_[s] = false;
         continue;
       }
@@ -205,8 +209,8 @@ class Generator {
     const std::shared_ptr<RecordedSteps> steps = steps_for(next, most);
     RecordedSteps& recorded = *steps;
     recorded.begin(next, uniforms);
-    const bool watched =
-        options_.on_token || !options_.stop_ids.empty();  // then each token may be the last
+    const bool watched = options_.on_token || !options_.stop_ids.empty() ||
+                         !stop_strings_.empty();  // then each token may be the last
     std::vector<int> lasted(active_.size(), 0);
     bool going = true, shrunk = false;
     int done = 0, queued = 0;
@@ -296,6 +300,7 @@ class Generator {
   const Batch& prompts_;
   const GenerateOptions& options_;
   const LogitsProcessor processor_;
+  const StopStrings stop_strings_;
   const Hooks& hooks_;
   std::unique_ptr<GenerationMemory> memory_;
   const Plan& plan_;

@@ -49,6 +49,10 @@ void check_generate_options(const GenerateOptions& options, size_t sequences,
                options.min_new_tokens, options.max_new_tokens);
   check_sampling(options.sampling, sequences);
   for (const int32_t id : options.stop_ids) check_id("stop id", id, config);
+  for (size_t i = 0; i < options.stop_strings.size(); ++i) {
+    if (options.stop_strings[i].empty())
+      user_error("stop string {} is empty: expected at least one character", i);
+  }
   for (size_t i = 0; i < options.bad_words.size(); ++i) {
     const std::vector<int32_t>& word = options.bad_words[i];
     if (word.empty()) user_error("bad word {} is empty: expected at least one token id", i);

@@ -21,9 +21,8 @@ class Candidates {
     for (size_t id = 0; id < scores.size(); ++id) {
       if (scores[id] > kExcluded) ids_.push_back(static_cast<int32_t>(id));
     }
-    highest_ = score(*std::max_element(ids_.begin(), ids_.end(), [&](int32_t a, int32_t b) {
-      return score(a) < score(b);
-    }));
+    highest_ = score(*std::max_element(ids_.begin(), ids_.end(),
+                                       [&](int32_t a, int32_t b) { return score(a) < score(b); }));
   }
 
   const std::vector<int32_t>& ids() const { return ids_; }

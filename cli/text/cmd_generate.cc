@@ -21,7 +21,7 @@ namespace {
 struct GenerateArgs {
   PromptArgs prompt;
   CaptureArgs capture;
-  std::vector<std::string> edits, stop, stop_ids, bad_words, bad_words_ids;
+  std::vector<std::string> edits, stop, stop_ids, stop_strings, bad_words, bad_words_ids;
   SamplingOptions sampling;
   int max_new_tokens = 32, min_new_tokens = 0, num_samples = 1;
   bool ignore_end = false;
@@ -33,6 +33,8 @@ std::string_view reason_name(StopReason reason) {
       return "length";
     case StopReason::kStopId:
       return "stop";
+    case StopReason::kStopString:
+      return "stop_string";
     case StopReason::kContext:
       return "context";
     case StopReason::kCallback:
@@ -77,6 +79,7 @@ class Generating {
       options_.sampling.seeds.push_back(args.sampling.seed + i);
     options_.min_new_tokens = args.min_new_tokens;
     options_.stop_ids = stop_ids(args, model_);
+    options_.stop_strings = args.stop_strings;
     options_.bad_words = bad_words(args, model_);
   }
 
@@ -275,6 +278,12 @@ void add_generation_options(Command& command, GenerateArgs& args) {
   command.add_option("--stop-ids", args.stop_ids, "The same as token ids: 1,2")
       ->allow_extra_args(false)
       ->type_name("IDS")
+      ->group(group);
+  command
+      .add_option("--stop-string", args.stop_strings,
+                  "Text to stop after, which may begin or end inside a token; repeatable")
+      ->allow_extra_args(false)
+      ->type_name("TEXT")
       ->group(group);
   command
       .add_option("--bad-words", args.bad_words,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "vitrine/captures.h"
@@ -39,6 +40,9 @@ struct GenerateOptions {
   SamplingOptions sampling = {};
   /// Token ids that end a sequence; the id is kept as its last token.
   std::vector<int32_t> stop_ids = {};
+  /// Texts that end a sequence as soon as its text holds one, which may begin in the prompt and end
+  /// inside the newest token. They need the model's tokenizer.
+  std::vector<std::string> stop_strings = {};
   /// Token sequences that are never completed, also not one that begins in the prompt. Not with a
   /// sequence of one stop id.
   std::vector<std::vector<int32_t>> bad_words = {};
@@ -46,7 +50,7 @@ struct GenerateOptions {
   std::function<bool(int sequence, int32_t id)> on_token = {};
 };
 
-enum class StopReason : uint8_t { kLength, kStopId, kContext, kCallback };
+enum class StopReason : uint8_t { kLength, kStopId, kStopString, kContext, kCallback };
 
 struct Generation {
   struct Sequence {

@@ -227,7 +227,7 @@ const std::multimap<std::string, Modes>& all_modes() {
          {"--num-samples", "2"},
          {"--out", "@out/other.npy"},
          {"--capture", "blocks.1.hook_resid_post"}},
-        {"--ignore-end", "--stop", "--stop-ids", "--min-new-tokens", "--bad-words",
+        {"--ignore-end", "--stop", "--stop-ids", "--stop-string", "--min-new-tokens", "--bad-words",
          "--bad-words-ids"}}},
       {"score",
        {{"--model", "@model", "--prompt", kPrompt, "--window", "8"},

@@ -111,11 +111,28 @@ TEST_F(GenerationGolden, DrawsFollowTheFilteredDistribution) {
   EXPECT_LE(chi, cells + 5 * std::sqrt(2 * cells));
 }
 
+TEST(StopStringsGolden, EndWhereTransformersEnds) {
+  const auto root = testing_support::Golden("plain").folder() / "../../..";
+  if (!std::filesystem::exists(root / "models/demo/model.safetensors"))
+    GTEST_SKIP() << "the bundled model is not there";
+  const Model demo =
+      Model::load((root / "models/demo").string(), testing_support::test_options({.threads = 1}));
+  for (const Json& each : golden()["texts"]) {
+    const auto prompt = each["prompt"].get<Ids>();
+    GenerateOptions options{.max_new_tokens = 24,
+                            .stop_strings = each["stop_strings"].get<std::vector<std::string>>()};
+    const Generation::Sequence found = generate(demo, {prompt}, options).sequences[0];
+    EXPECT_EQ(found.ids, each["ids"].get<Ids>()) << each["stop_strings"].dump();
+    EXPECT_EQ(demo.tokenizer().decode(found.ids), each["text"].get<std::string>());
+    EXPECT_EQ(found.reason == StopReason::kStopString, found.ids.size() < 24)
+        << each["stop_strings"].dump();
+  }
+}
+
 TEST_F(GenerationGolden, SaysWhatIsDoneOnTheHost) {
   GenerateOptions options{.max_new_tokens = 4, .sampling = {.frequency_penalty = 1}};
   const std::string reason = generate(model_, {prompt_}, options).eager_because;
-  EXPECT_NE(reason.find(testing_support::on_cpu() ? "cpu" : "frequency_penalty"),
-            std::string::npos)
+  EXPECT_NE(reason.find(testing_support::on_cpu() ? "cpu" : "frequency_penalty"), std::string::npos)
       << reason;
 }
 
@@ -136,6 +153,8 @@ TEST_F(GenerationGolden, RejectsInvalidOptions) {
   expect({.bad_words = {{}}}, "bad word 0 is empty");
   expect({.bad_words = {{1}, {2, 131}}}, "id in bad_words 131 is out of range: expected 0..130");
   expect({.stop_ids = {7}, .bad_words = {{5}, {7}}}, "bad word 1 is the stop id 7");
+  expect({.stop_strings = {"a", ""}}, "stop string 1 is empty");
+  expect({.stop_strings = {"a"}}, "tokenizer");
   GenerateOptions all;
   for (int32_t id = 0; id < 131; ++id) all.bad_words.push_back({id});
   expect(all, "no token is left at new token 0");
