@@ -74,6 +74,8 @@ class Generator {
     result_.eager_because = RecordedSteps::refusal(model_, plan_);
     if (result_.eager_because.empty() && !processor_.needed_by().empty())
       result_.eager_because = processor_.needed_by() + " changes logits on the host";
+    if (result_.eager_because.empty() && options_.log_probabilities)
+      result_.eager_because = "log_probabilities are kept";
     bool going = true;
     for (int step = 0; going && step < options_.max_new_tokens;) {
       const int left = options_.max_new_tokens - step;
@@ -84,7 +86,9 @@ class Generator {
       const PassLogits logits =
           run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kLast}, collector_);
       const std::vector<size_t> drawn = active_sequences();
-      going = accept(drawn, sample(logits, drawn, step), step, next);
+      const std::vector<int32_t> ids = sample(logits, drawn, step);
+      if (options_.log_probabilities) keep_log_probabilities(logits, drawn, ids);
+      going = accept(drawn, ids, step, next);
       ++step;
     }
     if (options_.max_new_tokens == 0)
@@ -262,6 +266,33 @@ class Generator {
            std::span(ids).subspan(i, next - i));
     }
     return ids;
+  }
+
+  void keep_log_probabilities(const PassLogits& logits, const std::vector<size_t>& drawn,
+                              const std::vector<int32_t>& ids) {
+    const auto lock = model_.backend->exclusive();
+    const auto count =
+        static_cast<size_t>(std::min<int64_t>(*options_.log_probabilities, model_.config.vocab));
+    std::vector<int32_t> top_ids(count);
+    std::vector<float> top_logits(count);
+    for (size_t i = 0; i < drawn.size(); ++i) {
+      if (ids[i] < 0) continue;  // it is refused
+      float lse = 0, logit = 0;
+      int32_t rank = 0;
+      model_.backend->logit_stats(
+          {.logits = Mat(last_row(logits, drawn[i]), 1, model_.config.vocab),
+           .top_k = static_cast<int>(count),
+           .top_ids = top_ids.data(),
+           .top_logits = top_logits.data(),
+           .lse = &lse,
+           .watch = std::span(ids).subspan(i, 1),
+           .watch_logits = &logit,
+           .watch_ranks = &rank});
+      Generation::Sequence& sequence = result_.sequences[drawn[i]];
+      sequence.log_probabilities.push_back(logit - lse);
+      sequence.top_ids.insert(sequence.top_ids.end(), top_ids.begin(), top_ids.end());
+      for (const float top : top_logits) sequence.top_log_probabilities.push_back(top - lse);
+    }
   }
 
   /// The logits that follow a sequence; a pass that watches logits has more rows.

@@ -47,6 +47,9 @@ void check_generate_options(const GenerateOptions& options, size_t sequences,
   if (options.min_new_tokens < 0 || options.min_new_tokens > options.max_new_tokens)
     user_error("min_new_tokens {} is out of range: expected 0..{} (max_new_tokens)",
                options.min_new_tokens, options.max_new_tokens);
+  if (options.log_probabilities.value_or(0) < 0)
+    user_error("log_probabilities {} is out of range: expected 0 (of the new token alone) or more",
+               *options.log_probabilities);
   check_sampling(options.sampling, sequences);
   for (const int32_t id : options.stop_ids) check_id("stop id", id, config);
   for (size_t i = 0; i < options.stop_strings.size(); ++i) {

@@ -23,6 +23,7 @@ struct GenerateArgs {
   CaptureArgs capture;
   std::vector<std::string> edits, stop, stop_ids, stop_strings, bad_words, bad_words_ids;
   SamplingOptions sampling;
+  std::optional<int> log_probabilities;
   int max_new_tokens = 32, min_new_tokens = 0, num_samples = 1;
   bool ignore_end = false;
 };
@@ -81,6 +82,7 @@ class Generating {
     options_.stop_ids = stop_ids(args, model_);
     options_.stop_strings = args.stop_strings;
     options_.bad_words = bad_words(args, model_);
+    options_.log_probabilities = args.log_probabilities;
   }
 
   void run() {
@@ -95,10 +97,12 @@ class Generating {
         print_all(so_far_);
       throw;
     }
-    if (stream)
+    if (stream) {
       print("\n");
-    else if (!context_.json)
+      print_log_probabilities(generation.sequences[0]);
+    } else if (!context_.json) {
       print_all(generation);
+    }
     if (!args_.capture.out.empty()) save(generation);
     if (context_.json) print_answer(generation);
   }
@@ -180,6 +184,27 @@ class Generating {
     return text;
   }
 
+  /// A line a token: its probability, and the most likely ones.
+  void print_log_probabilities(const Generation::Sequence& sequence) const {
+    if (!args_.log_probabilities) return;
+    const size_t count = sequence.top_ids.size() / std::max<size_t>(sequence.ids.size(), 1);
+    std::string text =
+        context_.out.paint(Style::kDim,
+                           fmt::format("{}{:>9}{:>10}{}", left("token", 20), "log p", "p",
+                                       count > 0 ? "   most likely, log p" : "")) +
+        "\n";
+    for (size_t i = 0; i < sequence.log_probabilities.size(); ++i) {
+      const double value = static_cast<double>(sequence.log_probabilities[i]);
+      text += fmt::format("{}{:>9.3f}{:>10}", left(clip(names_.shown(sequence.ids[i]), 19), 20),
+                          value, percent(std::exp(value)));
+      for (size_t k = i * count; k < (i + 1) * count; ++k)
+        text += fmt::format("{}{} {:.3f}", k == i * count ? "   " : "  ",
+                            names_.shown(sequence.top_ids[k]), sequence.top_log_probabilities[k]);
+      text += "\n";
+    }
+    print(text);
+  }
+
   void print_all(const Generation& generation) const {
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const std::string head = fmt::format(
@@ -188,6 +213,7 @@ class Generating {
       print_as_is(context_.out.paint(Style::kTitle, head) +
                   context_.out.paint(Style::kDim, shown_prompt(prompts_[i])) +
                   text_of(prompts_[i], generation.sequences[i]) + "\n");
+      print_log_probabilities(generation.sequences[i]);
     }
   }
 
@@ -202,6 +228,19 @@ class Generating {
     summary_ = save_captures(*generation.captures, ran, args_.capture.out,
                              {{"vitrine", VITRINE_VERSION}, {"model", model_.name()}});
     if (!context_.json) print("\n" + summary_text(context_.out, summary_, args_.capture.out));
+  }
+
+  JsonValue log_probabilities_json(const Generation::Sequence& sequence) const {
+    JsonValue list = JsonValue::array();
+    const size_t count = sequence.top_ids.size() / std::max<size_t>(sequence.ids.size(), 1);
+    for (size_t i = 0; i < sequence.ids.size(); ++i) {
+      JsonValue top = JsonValue::array();
+      for (size_t k = i * count; k < (i + 1) * count; ++k)
+        top.push_back({{"token", names_.json(sequence.top_ids[k])},
+                       {"log_probability", sequence.top_log_probabilities[k]}});
+      list.push_back({{"log_probability", sequence.log_probabilities[i]}, {"top", std::move(top)}});
+    }
+    return list;
   }
 
   void print_answer(const Generation& generation) const {
@@ -224,6 +263,7 @@ class Generating {
       JsonValue one = {{"seed", s.seed + i},
                        {"stop_reason", reason_name(sequence.reason)},
                        {"tokens", names_.json(sequence.ids)}};
+      if (args_.log_probabilities) one["log_probabilities"] = log_probabilities_json(sequence);
       add_text(one["prompt"], prompts_[i].text);
       one["prompt"]["ids"] = prompts_[i].ids;
       add_text(one, text_of(prompts_[i], sequence));
@@ -296,6 +336,12 @@ void add_generation_options(Command& command, GenerateArgs& args) {
                   "The same as token ids of one text: 1,2; repeatable")
       ->allow_extra_args(false)
       ->type_name("IDS")
+      ->group(group);
+  command
+      .add_option("--log-probabilities", args.log_probabilities,
+                  "List the log-probability of each new token, and of the K most likely ones")
+      ->check(in_range(0, 1000))
+      ->type_name("K")
       ->group(group);
   command.add_flag("--ignore-end", args.ignore_end, "Continue after the end-of-text token")
       ->group(group);

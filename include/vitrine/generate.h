@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ struct GenerateOptions {
   /// Token sequences that are never completed, also not one that begins in the prompt. Not with a
   /// sequence of one stop id.
   std::vector<std::vector<int32_t>> bad_words = {};
+  /// Keeps the log-probability of each new token, and this number of the most likely tokens beside
+  /// it; nullopt: neither.
+  std::optional<int> log_probabilities = {};
   /// Called for each new token when it is sampled; returning false ends the whole generation.
   std::function<bool(int sequence, int32_t id)> on_token = {};
 };
@@ -56,6 +60,11 @@ struct Generation {
   struct Sequence {
     std::vector<int32_t> ids;  ///< new tokens, without the prompt
     StopReason reason = StopReason::kLength;
+    // With GenerateOptions::log_probabilities, in nats, of the model's own distribution: before
+    // penalties, exclusions, temperature and filters.
+    std::vector<float> log_probabilities;      ///< [new tokens]
+    std::vector<int32_t> top_ids;              ///< [new tokens, K], best first
+    std::vector<float> top_log_probabilities;  ///< [new tokens, K]
   };
   std::vector<Sequence> sequences;
   /// Reason why the steps were not replayed from a captured GPU graph; empty if they were.

@@ -58,6 +58,34 @@ TEST_F(GenerationGolden, GreedyChoicesAreTransformers) {
   }
 }
 
+TEST_F(GenerationGolden, LogProbabilitiesAreThoseOfTheModel) {
+  for (const Json& each : golden()["greedy"]) {
+    GenerateOptions options = options_of(each["options"], 12);
+    options.log_probabilities = 3;
+    const Generation::Sequence found = generate(model_, {prompt_}, options).sequences[0];
+    EXPECT_EQ(found.ids, each["ids"].get<Ids>()) << each["options"].dump();
+    const auto chosen = each["log_probabilities"].get<std::vector<double>>();
+    const auto top = each["top_log_probabilities"].get<std::vector<std::vector<double>>>();
+    const auto top_ids = each["top_ids"].get<std::vector<Ids>>();
+    ASSERT_EQ(found.log_probabilities.size(), chosen.size());
+    ASSERT_EQ(found.top_ids.size(), 3 * chosen.size());
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      EXPECT_NEAR(found.log_probabilities[i], chosen[i], 1e-4);
+      for (size_t k = 0; k < 3; ++k) {
+        EXPECT_NEAR(found.top_log_probabilities[3 * i + k], top[i][k], 1e-4);
+        EXPECT_EQ(found.top_ids[3 * i + k], top_ids[i][k]) << each["options"].dump();
+      }
+    }
+  }
+  GenerateOptions drawn{.max_new_tokens = 8, .sampling = {.temperature = 2, .min_p = 0.01f}};
+  const Ids plain = generate(model_, {prompt_}, drawn).sequences[0].ids;
+  drawn.log_probabilities = 0;
+  const Generation::Sequence watched = generate(model_, {prompt_}, drawn).sequences[0];
+  EXPECT_EQ(watched.ids, plain) << "to keep them changes nothing";
+  EXPECT_EQ(watched.log_probabilities.size(), plain.size());
+  EXPECT_TRUE(watched.top_ids.empty());
+}
+
 TEST_F(GenerationGolden, FiltersKeepWhatTransformersKeep) {
   const std::vector<float> logits = testing_support::logits_of(model_.forward(prompt_))
                                         .view()
@@ -153,6 +181,7 @@ TEST_F(GenerationGolden, RejectsInvalidOptions) {
   expect({.bad_words = {{}}}, "bad word 0 is empty");
   expect({.bad_words = {{1}, {2, 131}}}, "id in bad_words 131 is out of range: expected 0..130");
   expect({.stop_ids = {7}, .bad_words = {{5}, {7}}}, "bad word 1 is the stop id 7");
+  expect({.log_probabilities = -1}, "log_probabilities -1 is out of range");
   expect({.stop_strings = {"a", ""}}, "stop string 1 is empty");
   expect({.stop_strings = {"a"}}, "tokenizer");
   GenerateOptions all;
