@@ -12,6 +12,7 @@
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
+#include "cli/text/generate_choices.h"
 #include "vitrine/generate.h"
 
 namespace vitrine::cli {
@@ -21,6 +22,7 @@ namespace {
 struct GenerateArgs {
   PromptArgs prompt;
   CaptureArgs capture;
+  ChoiceArgs choices;
   std::vector<std::string> edits, stop, stop_ids, stop_strings, bad_words, bad_words_ids;
   SamplingOptions sampling;
   std::optional<int> log_probabilities;
@@ -359,13 +361,27 @@ void add_generate(Command& app, Context& context) {
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);
+  add_choice_options(command, args->choices, "Generation");
+  for (const auto& [name, other] :
+       {std::pair("--choices", "--choices-ids"), std::pair("--choices-ids", "--choices")}) {
+    command.only_uses(
+        name, {other, "--prompt", "--prompt-file", "--text-file", "--ids", "--special", "--edit",
+               "--model", "--device", "--gemm", "--dtype", "--threads"});
+  }
   set_examples(command,
                "  vitrine generate --prompt \"Once upon a time\" --max-new-tokens 60 --temperature "
                "0.8 --seed 1\n"
+               "  vitrine generate --prompt \"The keys to the cabinet\" --choices \" are\" "
+               "--choices \" is\"\n"
                "  vitrine generate --prompt \"The keys to the cabinet\" --edit "
                "\"blocks.5.attn.hook_z[heads=3]=zero\"");
   command.callback([&context, args] {
-    context.action = [&context, args] { Generating(context, *args).run(); };
+    context.action = [&context, args] {
+      if (args->choices.given())
+        show_choices(context, args->choices, args->prompt, args->edits);
+      else
+        Generating(context, *args).run();
+    };
   });
 }
 

@@ -8,6 +8,7 @@
 #include "vitrine/analysis/attention.h"
 #include "vitrine/analysis/attribution.h"
 #include "vitrine/analysis/causal_trace.h"
+#include "vitrine/analysis/choices.h"
 #include "vitrine/analysis/concepts.h"
 #include "vitrine/analysis/covariance.h"
 #include "vitrine/analysis/factors.h"

@@ -219,6 +219,7 @@ const std::multimap<std::string, Modes>& all_modes() {
         {{},
          {"--temperature", "1"},
          {"--capture", "blocks.0.hook_resid_post", "--out", "@out/c.npy"},
+         {"--choices", " the"},
          {"--json"}},
         {{"--max-new-tokens", "3"},
          {"--temperature", "5"},
