@@ -2,6 +2,8 @@
 #include "vitrine/generate.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 
 #include "base/ceil_div.h"
 #include "base/check.h"
@@ -71,6 +73,10 @@ class Generator {
 
   Generation run() {
     Batch next = prompts_;
+    leaders_ = leaders();
+    for (size_t s = 0; s < next.size(); ++s) {
+      if (leaders_[s] != s) next[s].clear();
+    }
     result_.eager_because = RecordedSteps::refusal(model_, plan_);
     if (result_.eager_because.empty() && !processor_.needed_by().empty())
       result_.eager_because = processor_.needed_by() + " changes logits on the host";
@@ -85,10 +91,12 @@ class Generator {
       }
       const PassLogits logits =
           run_pass(model_, plan_, cache_, next, {.logits = LogitRows::kLast}, collector_);
+      if (step == 0) follow_leaders();
       const std::vector<size_t> drawn = active_sequences();
       const std::vector<int32_t> ids = sample(logits, drawn, step);
       if (options_.log_probabilities) keep_log_probabilities(logits, drawn, ids);
       going = accept(drawn, ids, step, next);
+      std::iota(leaders_.begin(), leaders_.end(), size_t{0});
       ++step;
     }
     if (options_.max_new_tokens == 0)
@@ -120,6 +128,38 @@ class Generator {
     if (auto kept = model_.kept->take(*hooks, capacities)) return kept;
     return std::unique_ptr<GenerationMemory>(
         new GenerationMemory{std::move(hooks), make_cache(model_, std::move(capacities)), nullptr});
+  }
+
+  /// For each sequence the first one with the same prompt, which is read once; itself where hooks
+  /// tell sequences apart.
+  std::vector<size_t> leaders() const {
+    std::vector<size_t> leaders(prompts_.size());
+    std::iota(leaders.begin(), leaders.end(), size_t{0});
+    const auto apart = [](const PlannedEdit& edit) {
+      const Edit::Kind kind = edit.edit.kind();
+      return kind == Edit::Kind::kCallback || kind == Edit::Kind::kSource ||
+             !edit.where.sequences.empty();
+    };
+    if (!plan_.captures().empty() || std::ranges::any_of(plan_.edits(), apart)) return leaders;
+    std::map<std::vector<int32_t>, size_t> first;
+    for (size_t s = 0; s < leaders.size(); ++s)
+      leaders[s] = first.try_emplace(prompts_[s], s).first->second;
+    return leaders;
+  }
+
+  /// Gives each sequence the keys and values of its leader, whose prompt was read.
+  void follow_leaders() {
+    const auto lock = model_.backend->exclusive();
+    for (size_t s = 0; s < leaders_.size(); ++s) {
+      if (leaders_[s] == s) continue;
+      const int to = static_cast<int>(s), from = static_cast<int>(leaders_[s]);
+      for (int layer = 0; layer < model_.config.layers; ++layer) {
+        std::byte* memory = cache_.layer(layer);
+        model_.backend->copy(memory + cache_.offset(to), memory + cache_.offset(from),
+                             cache_.sequence_bytes(to));
+      }
+      cache_.set_length(to, cache_.length(from));
+    }
   }
 
   /// Steps for the sequences of `next`: the kept ones, which are the first, or others.
@@ -297,7 +337,7 @@ class Generator {
 
   /// The logits that follow a sequence; a pass that watches logits has more rows.
   float* last_row(const PassLogits& logits, size_t sequence) const {
-    return logits.memory.f32() + (logits.offsets[sequence + 1] - 1) * model_.config.vocab;
+    return logits.memory.f32() + (logits.offsets[leaders_[sequence] + 1] - 1) * model_.config.vocab;
   }
 
   void draw(Mat rows, const SamplingOptions& sampling, std::span<const double> uniforms,
@@ -336,7 +376,8 @@ class Generator {
   std::unique_ptr<GenerationMemory> memory_;
   const Plan& plan_;
   KvCache& cache_;
-  bool shrunk_ = false;  ///< steps that are recorded from here on are of fewer sequences
+  std::vector<size_t> leaders_;  ///< whose logits of this pass are a sequence's
+  bool shrunk_ = false;          ///< steps that are recorded from here on are of fewer sequences
   CaptureCollector collector_;
   std::vector<bool> active_;
   Generation result_;

@@ -64,16 +64,16 @@ std::string draw(const Prompt& prompt, const std::vector<Choice>& choices, const
       out.paint(Style::kDim, fmt::format("{}{:>7}{:>10}{:>10}{:>10}{:>12}", left("choice", width),
                                          "tokens", "log p", "a token", "a byte", "of these")) +
       "\n";
-  const auto best = std::max_element(
-      choices.begin(), choices.end(),
-      [](const Choice& a, const Choice& b) { return a.sum() < b.sum(); });
+  const auto best =
+      std::max_element(choices.begin(), choices.end(),
+                       [](const Choice& a, const Choice& b) { return a.sum() < b.sum(); });
   for (const Choice& choice : choices) {
     const std::string name = left(clip(printable(choice.text), width - 1), width);
-    text += fmt::format(
-        "{}{:>7}{:>10.3f}{:>10.3f}{:>10}{:>12}\n",
-        &choice == &*best ? out.paint(Style::kBest, name) : name, choice.ids.size(), choice.sum(),
-        choice.per_token(), choice.bytes > 0 ? fmt::format("{:.3f}", choice.per_byte()) : "-",
-        percent(choice.share));
+    text += fmt::format("{}{:>7}{:>10.3f}{:>10.3f}{:>10}{:>12}\n",
+                        &choice == &*best ? out.paint(Style::kBest, name) : name, choice.ids.size(),
+                        choice.sum(), choice.per_token(),
+                        choice.bytes > 0 ? fmt::format("{:.3f}", choice.per_byte()) : "-",
+                        percent(choice.share));
   }
   return text;
 }
@@ -107,8 +107,7 @@ void add_choice_options(Command& command, ChoiceArgs& args, const std::string& g
       ->allow_extra_args(false)
       ->type_name("TEXT")
       ->group(group);
-  command
-      .add_option("--choices-ids", args.ids, "The same as token ids of one continuation: 1,2")
+  command.add_option("--choices-ids", args.ids, "The same as token ids of one continuation: 1,2")
       ->allow_extra_args(false)
       ->type_name("IDS")
       ->group(group);

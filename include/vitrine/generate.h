@@ -73,12 +73,14 @@ struct Generation {
   std::shared_ptr<const Captures> captures;
 };
 
-/// Continues each prompt. Edits apply in every pass, to the prompt and to each new token. Passes
-/// read the prompt, then each new token but the last one; negative positions count from the newest
-/// token of each pass, so that -1 occurs in every pass and others in the prompt's only. Throws
-/// Error (user) as Model::forward does, for a position that never occurs, for options out of range,
-/// for exclusions that leave no token, and for a distribution with a NaN, from which no token can
-/// be drawn, naming the site where it first appears.
+/// Continues each prompt. Equal prompts are read once, unless hooks capture or tell sequences
+/// apart: for n continuations give one n times, with a seed each. Edits apply in every pass, to the
+/// prompt and to each new token. Passes read the prompt, then each new token but the last one;
+/// negative positions count from the newest token of each pass, so that -1 occurs in every pass and
+/// others in the prompt's only. Throws Error (user) as Model::forward does, for a position that
+/// never occurs, for options out of range, for exclusions that leave no token, and for a
+/// distribution with a NaN, from which no token can be drawn, naming the site where it first
+/// appears.
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options = {},
                     const Hooks& hooks = {});
 /// The same with hooks that were compiled for this model.

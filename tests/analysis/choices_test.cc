@@ -58,8 +58,7 @@ TEST(Choices, RejectsWhatCannotBeScored) {
   EXPECT_USER_ERROR(score_choices(model, std::vector<int32_t>{1}, {{2}, {}}), "choice 1 is empty");
   EXPECT_USER_ERROR(score_choices(model, std::vector<int32_t>{}, {{2}}), "empty");
   EXPECT_USER_ERROR(score_choices(model, std::vector<int32_t>{1}, {{2, 61}}), "61");
-  EXPECT_USER_ERROR(score_choices(model, some_ids(4), {some_ids(10)}), "14 tokens",
-                    "at most 13");
+  EXPECT_USER_ERROR(score_choices(model, some_ids(4), {some_ids(10)}), "14 tokens", "at most 13");
 }
 
 }  // namespace

@@ -95,6 +95,27 @@ TEST_F(Generate, ASequenceDrawsTheSameAloneAsInABatch) {
     EXPECT_EQ(together.sequences[s].ids, continued(prompts[s], options)) << s;
 }
 
+TEST_F(Generate, EqualPromptsAreReadOnceWithTheSameResults) {
+  const Batch prompts = {prompt_, {1, 2}, prompt_, prompt_, {1, 2}, {60}};
+  const GenerateOptions options{.max_new_tokens = 7,
+                                .sampling = {.temperature = 1.5f, .seeds = {1, 2, 3, 4, 5, 6}}};
+  const Generation shared = generate(model_, prompts, options),
+                   apart = generate(model_, prompts, options, Hooks().capture("hook_embed"));
+  for (size_t s = 0; s < prompts.size(); ++s) {
+    EXPECT_EQ(shared.sequences[s].ids, apart.sequences[s].ids) << s;
+    const GenerateOptions one{.max_new_tokens = 7,
+                              .sampling = {.temperature = 1.5f, .seed = s + 1}};
+    EXPECT_EQ(shared.sequences[s].ids, continued(prompts[s], one)) << s;
+  }
+  EXPECT_NE(shared.sequences[0].ids, shared.sequences[2].ids) << "the seeds differ";
+  // An edit of one sequence keeps it apart from its equals.
+  const Hooks first = Hooks().edit("blocks.0.hook_mlp_out", zero(), {.sequences = {0}});
+  const Generation edited = generate(model_, prompts, {.max_new_tokens = 7}, first);
+  EXPECT_EQ(edited.sequences[2].ids, continued(prompt_, {.max_new_tokens = 7}));
+  EXPECT_EQ(edited.sequences[0].ids, continued(prompt_, {.max_new_tokens = 7},
+                                               Hooks().edit("blocks.0.hook_mlp_out", zero())));
+}
+
 TEST_F(Generate, SeedsDecide) {
   const GenerateOptions one{.max_new_tokens = 12, .sampling = {.temperature = 1.5f, .seed = 1}};
   GenerateOptions two = one;
