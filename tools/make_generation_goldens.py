@@ -129,10 +129,45 @@ def text_cases():
     return cases
 
 
+def beam_cases(model):
+    """Of a prompt of its own, whose beams differ; both precisions must agree."""
+    single = GPT2LMHeadModel.from_pretrained(ROOT / "tests/goldens/plain").eval()
+    prompt = [5, 9, 2]
+    settings = [
+        {"num_beams": 3, "num_return_sequences": 3},
+        {"num_beams": 1},
+        {"num_beams": 5, "num_return_sequences": 2, "eos_token_id": [110]},
+        {"num_beams": 4, "num_return_sequences": 4, "eos_token_id": [110, 35, 21], "length_penalty": 2.0},
+        {"num_beams": 4, "num_return_sequences": 4, "eos_token_id": [110, 35, 21], "length_penalty": -1.0},
+        {"num_beams": 4, "num_return_sequences": 4, "eos_token_id": [110, 35, 21], "early_stopping": True},
+        {"num_beams": 3, "num_return_sequences": 2, "eos_token_id": [35, 21], "early_stopping": "never",
+         "length_penalty": 0.0},
+        {"num_beams": 3, "num_return_sequences": 2, "eos_token_id": [35, 21], "early_stopping": "never",
+         "length_penalty": 0.7},
+        {"num_beams": 3, "num_return_sequences": 3, "eos_token_id": [110, 35], "min_new_tokens": 4,
+         "repetition_penalty": 1.3, "bad_words_ids": [[115], [110, 110]]},
+    ]
+    cases = []
+    for given in settings:
+        runs = [m.generate(torch.tensor([prompt]), do_sample=False, pad_token_id=0, max_new_tokens=10,
+                           return_dict_in_generate=True, output_scores=True, **({"eos_token_id": None} | given))
+                for m in (model, single)]
+        assert (runs[0].sequences == runs[1].sequences).all(), f"{given}: two beams are nearly equal"
+        beams = []
+        for i, sequence in enumerate(runs[0].sequences[:, len(prompt):].tolist()):
+            ends = [k for k, token in enumerate(sequence) if token in given.get("eos_token_id", [])]
+            beams.append({"ids": sequence[: ends[0] + 1] if ends else sequence})
+            if given["num_beams"] > 1:
+                beams[-1]["score"] = float(runs[0].sequences_scores[i])
+        cases.append({"options": given, "beams": beams})
+    return {"prompt": prompt, "cases": cases}
+
+
 def main():
     torch.manual_seed(0)
     plain = load("tests/goldens/plain")
-    found = {"prompt": PROMPT, "greedy": greedy_cases(plain), "filters": filter_cases(plain), "texts": text_cases()}
+    found = {"prompt": PROMPT, "greedy": greedy_cases(plain), "filters": filter_cases(plain), "texts": text_cases(),
+             "beams": beam_cases(plain)}
     lines = [f"{json.dumps(key)}: " + json.dumps(value).replace('{"', '\n  {"') for key, value in found.items()]
     (ROOT / "tests/goldens/generation.json").write_text("{" + ",\n".join(lines) + "}\n")
 

@@ -12,8 +12,9 @@
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
+#include "cli/text/generate_beams.h"
 #include "cli/text/generate_choices.h"
-#include "vitrine/generate.h"
+#include "cli/text/generated_text.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -23,28 +24,13 @@ struct GenerateArgs {
   PromptArgs prompt;
   CaptureArgs capture;
   ChoiceArgs choices;
+  BeamArgs beams;
   std::vector<std::string> edits, stop, stop_ids, stop_strings, bad_words, bad_words_ids;
   SamplingOptions sampling;
   std::optional<int> log_probabilities;
   int max_new_tokens = 32, min_new_tokens = 0, num_samples = 1;
   bool ignore_end = false;
 };
-
-std::string_view reason_name(StopReason reason) {
-  switch (reason) {
-    case StopReason::kLength:
-      return "length";
-    case StopReason::kStopId:
-      return "stop";
-    case StopReason::kStopString:
-      return "stop_string";
-    case StopReason::kContext:
-      return "context";
-    case StopReason::kCallback:
-      return "interrupted";
-  }
-  return "";
-}
 
 std::vector<int32_t> stop_ids(const GenerateArgs& args, const Model& model) {
   std::vector<int32_t> ids;
@@ -72,22 +58,26 @@ class Generating {
         args_(args),
         hooks_(parse_edits(args.edits)),
         model_((add_captures(hooks_, args.capture), load_model(context))),
-        names_(model_.shared_tokenizer()) {
+        texts_(model_, stop_ids(args, model_)) {
+    const int times = args.beams.beams ? 1 : args.num_samples;
     for (const Prompt& prompt : read_prompts(args.prompt, model_)) {
-      for (int i = 0; i < args.num_samples; ++i) prompts_.push_back(prompt);
+      for (int i = 0; i < times; ++i) prompts_.push_back(prompt);
     }
     options_.max_new_tokens = args.max_new_tokens;
     options_.sampling = args.sampling;
-    for (size_t i = 0; i < prompts_.size(); ++i)
+    for (size_t i = 0; !args.beams.beams && i < prompts_.size(); ++i)
       options_.sampling.seeds.push_back(args.sampling.seed + i);
     options_.min_new_tokens = args.min_new_tokens;
-    options_.stop_ids = stop_ids(args, model_);
+    options_.stop_ids = texts_.stop_ids();
     options_.stop_strings = args.stop_strings;
     options_.bad_words = bad_words(args, model_);
     options_.log_probabilities = args.log_probabilities;
   }
 
   void run() {
+    if (args_.beams.beams)
+      return show_beams(context_, args_.beams, args_.num_samples, prompts_, model_, options_,
+                        hooks_);
     const bool stream = !context_.json && prompts_.size() == 1;
     Generation generation;
     try {
@@ -101,7 +91,7 @@ class Generating {
     }
     if (stream) {
       print("\n");
-      print_log_probabilities(generation.sequences[0]);
+      print(texts_.log_probabilities(generation.sequences[0], context_.out));
     } else if (!context_.json) {
       print_all(generation);
     }
@@ -110,20 +100,6 @@ class Generating {
   }
 
  private:
-  bool is_stop(int32_t id) const {
-    return std::find(options_.stop_ids.begin(), options_.stop_ids.end(), id) !=
-           options_.stop_ids.end();
-  }
-
-  /// Without a tokenizer ids have no text.
-  std::string shown_prompt(const Prompt& prompt) const {
-    std::string text = prompt.text;
-    if (text.empty()) {
-      for (const int32_t id : prompt.ids) text += (text.empty() ? "" : " ") + names_.shown(id);
-    }
-    return text;
-  }
-
   /// Text appears as soon as it is whole characters.
   Generation run_streaming() {
     std::unique_ptr<StreamDecoder> decoder;
@@ -139,12 +115,13 @@ class Generating {
     bool begun = false;
     const auto begin = [&] {
       if (!std::exchange(begun, true))
-        print_as_is(context_.out.paint(Style::kDim, shown_prompt(prompts_[0])));
+        print_as_is(context_.out.paint(Style::kDim, texts_.shown(prompts_[0])));
     };
     options_.on_token = [&](int, int32_t id) {
       begin();
       const bool known = decoder && id < model_.shared_tokenizer()->vocab_size();
-      if (!is_stop(id)) print_as_is(known ? decoder->push(id) : " " + names_.shown(id));
+      if (!texts_.stops(id))
+        print_as_is(known ? decoder->push(id) : " " + texts_.names().shown(id));
       std::fflush(stdout);
       stop_if_interrupted();
       return true;
@@ -168,54 +145,15 @@ class Generating {
     return generate(model_, ids_of(prompts_), options_, hooks_);
   }
 
-  /// The new text of a sequence, without the token that stopped it.
-  std::string text_of(const Prompt& prompt, const Generation::Sequence& sequence) const {
-    const auto tokenizer = model_.shared_tokenizer();
-    std::string text;
-    if (tokenizer) {
-      StreamDecoder decoder(tokenizer);
-      for (const int32_t id : prompt.ids) {
-        if (id < tokenizer->vocab_size()) decoder.push(id);
-      }
-      for (const int32_t id : sequence.ids) {
-        if (id < tokenizer->vocab_size() && !is_stop(id)) text += decoder.push(id);
-      }
-      return text + decoder.flush();
-    }
-    for (const int32_t id : sequence.ids) text += " " + names_.shown(id);
-    return text;
-  }
-
-  /// A line a token: its probability, and the most likely ones.
-  void print_log_probabilities(const Generation::Sequence& sequence) const {
-    if (!args_.log_probabilities) return;
-    const size_t count = sequence.top_ids.size() / std::max<size_t>(sequence.ids.size(), 1);
-    std::string text =
-        context_.out.paint(Style::kDim,
-                           fmt::format("{}{:>9}{:>10}{}", left("token", 20), "log p", "p",
-                                       count > 0 ? "   most likely, log p" : "")) +
-        "\n";
-    for (size_t i = 0; i < sequence.log_probabilities.size(); ++i) {
-      const double value = static_cast<double>(sequence.log_probabilities[i]);
-      text += fmt::format("{}{:>9.3f}{:>10}", left(clip(names_.shown(sequence.ids[i]), 19), 20),
-                          value, percent(std::exp(value)));
-      for (size_t k = i * count; k < (i + 1) * count; ++k)
-        text += fmt::format("{}{} {:.3f}", k == i * count ? "   " : "  ",
-                            names_.shown(sequence.top_ids[k]), sequence.top_log_probabilities[k]);
-      text += "\n";
-    }
-    print(text);
-  }
-
   void print_all(const Generation& generation) const {
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const std::string head = fmt::format(
           "[{}]{} ", i,
           args_.sampling.temperature > 0 ? fmt::format(" seed {}", args_.sampling.seed + i) : "");
       print_as_is(context_.out.paint(Style::kTitle, head) +
-                  context_.out.paint(Style::kDim, shown_prompt(prompts_[i])) +
-                  text_of(prompts_[i], generation.sequences[i]) + "\n");
-      print_log_probabilities(generation.sequences[i]);
+                  context_.out.paint(Style::kDim, texts_.shown(prompts_[i])) +
+                  texts_.after(prompts_[i], generation.sequences[i].ids) + "\n");
+      print(texts_.log_probabilities(generation.sequences[i], context_.out));
     }
   }
 
@@ -230,19 +168,6 @@ class Generating {
     summary_ = save_captures(*generation.captures, ran, args_.capture.out,
                              {{"vitrine", VITRINE_VERSION}, {"model", model_.name()}});
     if (!context_.json) print("\n" + summary_text(context_.out, summary_, args_.capture.out));
-  }
-
-  JsonValue log_probabilities_json(const Generation::Sequence& sequence) const {
-    JsonValue list = JsonValue::array();
-    const size_t count = sequence.top_ids.size() / std::max<size_t>(sequence.ids.size(), 1);
-    for (size_t i = 0; i < sequence.ids.size(); ++i) {
-      JsonValue top = JsonValue::array();
-      for (size_t k = i * count; k < (i + 1) * count; ++k)
-        top.push_back({{"token", names_.json(sequence.top_ids[k])},
-                       {"log_probability", sequence.top_log_probabilities[k]}});
-      list.push_back({{"log_probability", sequence.log_probabilities[i]}, {"top", std::move(top)}});
-    }
-    return list;
   }
 
   void print_answer(const Generation& generation) const {
@@ -264,11 +189,12 @@ class Generating {
       const Generation::Sequence& sequence = generation.sequences[i];
       JsonValue one = {{"seed", s.seed + i},
                        {"stop_reason", reason_name(sequence.reason)},
-                       {"tokens", names_.json(sequence.ids)}};
-      if (args_.log_probabilities) one["log_probabilities"] = log_probabilities_json(sequence);
+                       {"tokens", texts_.names().json(sequence.ids)}};
+      if (args_.log_probabilities)
+        one["log_probabilities"] = texts_.log_probabilities_json(sequence);
       add_text(one["prompt"], prompts_[i].text);
       one["prompt"]["ids"] = prompts_[i].ids;
-      add_text(one, text_of(prompts_[i], sequence));
+      add_text(one, texts_.after(prompts_[i], sequence.ids));
       json["results"].push_back(std::move(one));
     }
     if (!args_.capture.out.empty()) json["capture"] = summary_json(summary_, args_.capture.out);
@@ -279,7 +205,7 @@ class Generating {
   const GenerateArgs& args_;
   Hooks hooks_;
   Model model_;
-  Names names_;
+  GeneratedText texts_;
   std::vector<Prompt> prompts_;
   GenerateOptions options_;
   CaptureFileSummary summary_;
@@ -308,7 +234,9 @@ void add_generation_options(Command& command, GenerateArgs& args) {
       ->type_name("SEED")
       ->group(group)
       ->only_with("--temperature", {kAboveZero});
-  command.add_option("--num-samples", args.num_samples, "Number of continuations per prompt")
+  command
+      .add_option("--num-samples", args.num_samples,
+                  "Number of continuations per prompt; with --beams of the best, at most as many")
       ->check(in_range(1, 10000))
       ->capture_default_str()
       ->type_name("N")
@@ -345,6 +273,8 @@ void add_generation_options(Command& command, GenerateArgs& args) {
       ->check(in_range(0, 1000))
       ->type_name("K")
       ->group(group);
+  add_beam_options(command, args.beams, group);
+  command.option("--log-probabilities").not_with("--beams");
   command.add_flag("--ignore-end", args.ignore_end, "Continue after the end-of-text token")
       ->group(group);
 }
@@ -358,6 +288,7 @@ void add_generate(Command& app, Context& context) {
   add_prompt_options(command, args->prompt);
   add_generation_options(command, *args);
   add_capture_options(command, args->capture);
+  command.option("--capture").not_with("--beams");
   add_edit_option(command, args->edits);
   add_model_options(command, context);
   add_output_options(command, context);

@@ -14,6 +14,7 @@
 //   run.h              the result of a forward pass
 //   tensor.h           tensors and views of tensors
 //   generate.h         continue a text, with captures and edits
+//   beam_search.h      the best continuations of a text
 //   gradients.h        gradients of a scalar target with respect to activations
 //   logit_rows.h       full rows of logits, a few at a time
 //   non_finite.h       where a NaN or an infinity first appears
@@ -27,6 +28,7 @@
 //   report.h           results as pages and as figures
 
 #include "vitrine/analysis.h"
+#include "vitrine/beam_search.h"
 #include "vitrine/captures.h"
 #include "vitrine/checkpoint.h"
 #include "vitrine/config.h"

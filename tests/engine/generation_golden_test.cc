@@ -157,6 +157,57 @@ TEST(StopStringsGolden, EndWhereTransformersEnds) {
   }
 }
 
+TEST_F(GenerationGolden, BeamsAreTransformers) {
+  const Json& all = golden()["beams"];
+  const auto prompt = all["prompt"].get<Ids>();
+  for (const Json& each : all["cases"]) {
+    const Json& given = each["options"];
+    BeamOptions beams{.beams = given["num_beams"].get<int>(),
+                      .results = given.value("num_return_sequences", 1),
+                      .length_penalty = given.value("length_penalty", 1.0f)};
+    if (given.contains("early_stopping"))
+      beams.end = given["early_stopping"].is_boolean() ? BeamEnd::kFull : BeamEnd::kNever;
+    const std::vector<Beam> found = beam_search(model_, prompt, options_of(given, 10), beams);
+    ASSERT_EQ(found.size(), each["beams"].size()) << given.dump();
+    for (size_t i = 0; i < found.size(); ++i) {
+      const Json& wanted = each["beams"][i];
+      EXPECT_EQ(found[i].ids, wanted["ids"].get<Ids>()) << given.dump() << ", result " << i;
+      if (wanted.contains("score")) {
+        EXPECT_NEAR(found[i].score, wanted["score"].get<double>(), 1e-4) << given.dump();
+      }
+      EXPECT_EQ(found[i].reason == StopReason::kLength, found[i].ids.size() == 10) << given.dump();
+    }
+  }
+}
+
+TEST_F(GenerationGolden, OneBeamIsGreedyUnderEdits) {
+  const Hooks edits =
+      Hooks().edit("blocks.0.hook_mlp_out", zero()).edit("blocks.1.attn.hook_z", scale(2));
+  const GenerateOptions options{.max_new_tokens = 14};
+  EXPECT_EQ(beam_search(model_, prompt_, options, {.beams = 1}, edits)[0].ids,
+            generate(model_, {prompt_}, options, edits).sequences[0].ids);
+}
+
+TEST_F(GenerationGolden, BeamSearchRejectsInvalidOptions) {
+  const auto refused = [&](const GenerateOptions& options, const BeamOptions& beams,
+                           const Hooks& hooks = {}) {
+    return test::user_error_of([&] { beam_search(model_, prompt_, options, beams, hooks); });
+  };
+  const auto expect = [](const std::string& line, const std::string& words) {
+    EXPECT_NE(line.find(words), std::string::npos) << line;
+  };
+  const GenerateOptions usual{.max_new_tokens = 4};
+  expect(refused(usual, {.beams = 0}), "beams 0 is out of range");
+  expect(refused(usual, {.beams = 2, .results = 3}), "results 3 is out of range: expected 1..2");
+  expect(refused(usual, {.length_penalty = NAN}), "length_penalty nan");
+  expect(refused({.max_new_tokens = 4, .sampling = {.temperature = 1}}, {}), "temperature 1");
+  expect(refused({.max_new_tokens = 16}, {}),
+         "max_new_tokens` 16 is out of range: expected at most 15");
+  expect(refused(usual, {}, Hooks().capture("hook_embed")), "'hook_embed' is captured");
+  expect(refused(usual, {}, Hooks().edit("hook_embed", zero(), {.sequences = {0}})),
+         "single sequences");
+}
+
 TEST_F(GenerationGolden, SaysWhatIsDoneOnTheHost) {
   GenerateOptions options{.max_new_tokens = 4, .sampling = {.frequency_penalty = 1}};
   const std::string reason = generate(model_, {prompt_}, options).eager_because;
