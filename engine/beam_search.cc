@@ -33,9 +33,12 @@ void check_beams(const GenerateOptions& options, const BeamOptions& beams, const
   if (options.sampling.temperature != 0)
     user_error("temperature {} has no place in a beam search: expected 0",
                options.sampling.temperature);
+  if (options.past_context != PastContext::kEnd)
+    user_error("past_context slide has no place in a beam search: expected end");
   if (options.on_token || options.log_probabilities)
-    user_error("a beam search has no single next token: expected neither on_token nor "
-               "`log_probabilities`");
+    user_error(
+        "a beam search has no single next token: expected neither on_token nor "
+        "`log_probabilities`");
   if (!plan.captures().empty())
     user_error("'{}' is captured, and beams come and go: expected no captures",
                plan.captures()[0].name);
@@ -173,7 +176,8 @@ class BeamSearch {
     const size_t count = std::min(keep, all.size());
     std::ranges::partial_sort(all, all.begin() + static_cast<std::ptrdiff_t>(count),
                               [](const Candidate& a, const Candidate& b) {
-                                return std::tuple(-a.score, a.beam, a.id) < std::tuple(-b.score, b.beam, b.id);
+                                return std::tuple(-a.score, a.beam, a.id) <
+                                       std::tuple(-b.score, b.beam, b.id);
                               });
     all.resize(count);
     for (Candidate& each : all) {
@@ -182,7 +186,9 @@ class BeamSearch {
       const bool stop_id = std::ranges::count(options_.stop_ids, each.id) > 0;
       const bool stop = stop_id || stop_strings_.completed_by(prompt_, ids);
       each.ends = stop || length == options_.max_new_tokens;
-      each.reason = stop_id ? StopReason::kStopId : stop ? StopReason::kStopString : StopReason::kLength;
+      each.reason = stop_id ? StopReason::kStopId
+                    : stop  ? StopReason::kStopString
+                            : StopReason::kLength;
     }
     return all;
   }

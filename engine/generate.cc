@@ -69,6 +69,7 @@ class Generator {
         result_{} {
     result_.sequences.resize(prompts.size());
     active_.assign(prompts.size(), true);
+    begins_.assign(prompts.size(), 0);
   }
 
   Generation run() {
@@ -85,7 +86,9 @@ class Generator {
     bool going = true;
     for (int step = 0; going && step < options_.max_new_tokens;) {
       const int left = options_.max_new_tokens - step;
-      if (step > 0 && left >= kWorthRecording && result_.eager_because.empty()) {
+      const bool reads_again =
+          std::ranges::any_of(next, [](const auto& tokens) { return tokens.size() > 1; });
+      if (step > 0 && left >= kWorthRecording && result_.eager_because.empty() && !reads_again) {
         going = run_recorded(step, next);
         continue;
       }
@@ -123,6 +126,11 @@ class Generator {
       check_positions(planned.where, planned.name, prompts_, options_.max_new_tokens,
                       model_.config);
     };
+    if (options_.past_context == PastContext::kSlide && !hooks->forward.captures().empty())
+      user_error(
+          "'{}' is captured, and its positions change as the window slides: expected no "
+          "captures, or `past_context` end",
+          hooks->forward.captures()[0].name);
     std::ranges::for_each(hooks->forward.captures(), check);
     std::ranges::for_each(hooks->forward.edits(), check);
     if (auto kept = model_.kept->take(*hooks, capacities)) return kept;
@@ -204,6 +212,11 @@ class Generator {
       // chosen.
       const bool full = cache_.length(static_cast<int>(s)) >= model_.config.context &&
                         step + 1 < options_.max_new_tokens;
+      if (full && !stopped && options_.past_context == PastContext::kSlide) {
+        next[s] = slide(s);
+        any = true;
+        continue;
+      }
       if (stopped || full) {
         sequence.reason = stop_id   ? StopReason::kStopId
                           : stopped ? StopReason::kStopString
@@ -222,16 +235,34 @@ class Generator {
     return any && keep_going && step + 1 < options_.max_new_tokens;
   }
 
+  /// Empties a sequence that fills the context; the tokens that it goes on from.
+  std::vector<int32_t> slide(size_t s) {
+    cache_.set_length(static_cast<int>(s), 0);
+    std::vector<int32_t> all = prompts_[s];
+    const std::vector<int32_t>& fresh = result_.sequences[s].ids;
+    all.insert(all.end(), fresh.begin(), fresh.end());
+    const int64_t kept = std::max<int64_t>(model_.config.context / 2, 1);
+    begins_[s] = std::ssize(all) - kept;
+    return {all.end() - kept, all.end()};
+  }
+
   /// The sequence's next distribution has a NaN. Its passes again, this time watched.
   [[noreturn]] void refuse_step(size_t s) const {
-    const std::vector<int32_t>& ids = result_.sequences[s].ids;
+    std::vector<int32_t> ids = result_.sequences[s].ids;
     std::vector<Batch> passes = {prompts_};
+    if (begins_[s] > 0) {  // a window that slid is one pass
+      std::vector<int32_t>& window = passes[0][s];
+      window.insert(window.end(), ids.begin(), ids.end());
+      window.erase(window.begin(), window.begin() + begins_[s]);
+      ids.clear();
+    }
     for (const int32_t id : ids) {
       passes.emplace_back(prompts_.size());
       passes.back()[s] = {id};
     }
     refuse(find_non_finite(handle_, passes, hooks_),
-           fmt::format("the distribution of new token {} of sequence {}", ids.size(), s));
+           fmt::format("the distribution of new token {} of sequence {}",
+                       result_.sequences[s].ids.size(), s));
   }
 
   double uniform(size_t sequence, int step) const {
@@ -242,9 +273,13 @@ class Generator {
   /// that a smaller recording pays; false when nothing follows.
   bool run_recorded(int& step, Batch& next) {
     const std::vector<size_t> rows = active_sequences();
-    int64_t room = 0;  // the last token of a full context needs no pass
-    for (size_t s : rows)
-      room = std::max(room, model_.config.context - cache_.length(static_cast<int>(s)));
+    // The last token of a full context needs no pass, unless the sequence slides then.
+    const bool slides = options_.past_context == PastContext::kSlide;
+    int64_t room = slides ? model_.config.context : 0;
+    for (size_t s : rows) {
+      const int64_t own = model_.config.context - cache_.length(static_cast<int>(s));
+      room = slides ? std::min(room, own) : std::max(room, own);
+    }
     const int most = static_cast<int>(std::min<int64_t>(options_.max_new_tokens - step, room));
     std::vector<double> uniforms;
     for (int i = 0; i < most; ++i) {
@@ -380,6 +415,7 @@ class Generator {
   bool shrunk_ = false;          ///< steps that are recorded from here on are of fewer sequences
   CaptureCollector collector_;
   std::vector<bool> active_;
+  std::vector<int64_t> begins_;  ///< of each sequence's window, in its tokens
   Generation result_;
 };
 

@@ -29,6 +29,7 @@ struct GenerateArgs {
   SamplingOptions sampling;
   std::optional<int> log_probabilities;
   int max_new_tokens = 32, min_new_tokens = 0, num_samples = 1;
+  std::string past_context = "end";
   bool ignore_end = false;
 };
 
@@ -72,6 +73,7 @@ class Generating {
     options_.stop_strings = args.stop_strings;
     options_.bad_words = bad_words(args, model_);
     options_.log_probabilities = args.log_probabilities;
+    if (args.past_context == "slide") options_.past_context = PastContext::kSlide;
   }
 
   void run() {
@@ -274,6 +276,16 @@ void add_generation_options(Command& command, GenerateArgs& args) {
       ->type_name("K")
       ->group(group);
   add_beam_options(command, args.beams, group);
+  command
+      .add_option(
+          "--past-context", args.past_context,
+          "When the context is full: end, or slide (go on from its newest half, read again)")
+      ->check(one_of({"end", "slide"}))
+      ->capture_default_str()
+      ->type_name("WHAT")
+      ->group(group)
+      ->not_with("--beams")
+      ->not_with("--capture");
   command.option("--log-probabilities").not_with("--beams");
   command.add_flag("--ignore-end", args.ignore_end, "Continue after the end-of-text token")
       ->group(group);

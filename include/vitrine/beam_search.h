@@ -33,9 +33,9 @@ struct Beam {
 
 /// The best continuations of one prompt, best first, as Hugging Face's beam search without sampling
 /// finds them. Of `options` it takes the numbers of tokens, penalties (which it applies to
-/// log-probabilities), stop ids, stop strings and bad words. Edits apply in every pass. Throws Error
-/// (user) as generate() does, for options that it does not take, for captures, edits of single
-/// sequences, and a prompt that leaves no room for max_new_tokens.
+/// log-probabilities), stop ids, stop strings and bad words. Edits apply in every pass. Throws
+/// Error (user) as generate() does, for options that it does not take, for captures, edits of
+/// single sequences, and a prompt that leaves no room for max_new_tokens.
 std::vector<Beam> beam_search(const Model& model, std::span<const int32_t> prompt,
                               const GenerateOptions& options, const BeamOptions& beams,
                               const Hooks& hooks = {});

@@ -35,6 +35,14 @@ struct SamplingOptions {
   std::vector<uint64_t> seeds = {};
 };
 
+/// What follows when a sequence fills the context.
+enum class PastContext : uint8_t {
+  kEnd,  ///< it ends, with the reason kContext
+  /// Its newest context / 2 tokens are read again, from position 0, as if they were a prompt; what
+  /// came before is forgotten by the model. Not with captures.
+  kSlide,
+};
+
 struct GenerateOptions {
   int max_new_tokens = 32;
   int min_new_tokens = 0;  ///< stop ids cannot be chosen before this number of new tokens
@@ -47,6 +55,7 @@ struct GenerateOptions {
   /// Token sequences that are never completed, also not one that begins in the prompt. Not with a
   /// sequence of one stop id.
   std::vector<std::vector<int32_t>> bad_words = {};
+  PastContext past_context = PastContext::kEnd;
   /// Keeps the log-probability of each new token, and this number of the most likely tokens beside
   /// it; nullopt: neither.
   std::optional<int> log_probabilities = {};

@@ -231,7 +231,7 @@ const std::multimap<std::string, Modes>& all_modes() {
          {"--out", "@out/other.npy"},
          {"--capture", "blocks.1.hook_resid_post"}},
         {"--ignore-end", "--stop", "--stop-ids", "--stop-string", "--min-new-tokens", "--bad-words",
-         "--bad-words-ids", "--early-stopping", "--length-penalty"}}},
+         "--bad-words-ids", "--early-stopping", "--length-penalty", "--past-context"}}},
       {"score",
        {{"--model", "@model", "--prompt", kPrompt, "--window", "8"},
         {{}, {"--words"}, {"--summary"}, {"--words", "--summary"}, {"--json"}, {"--prepend"}},

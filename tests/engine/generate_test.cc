@@ -47,6 +47,29 @@ class Generate : public ::testing::Test {
   const std::vector<int32_t> prompt_ = {4, 8, 15, 16, 23, 42};
 };
 
+/// A callback that changes nothing makes every step be issued anew.
+Hooks issued(Hooks hooks) {
+  return hooks.edit("hook_embed", callback([](EditView&) {}));
+}
+
+void expect_same(const Generation& a, const Generation& b) {
+  ASSERT_EQ(a.sequences.size(), b.sequences.size());
+  for (size_t s = 0; s < a.sequences.size(); ++s) {
+    EXPECT_EQ(a.sequences[s].ids, b.sequences[s].ids) << "sequence " << s;
+    EXPECT_EQ(a.sequences[s].reason, b.sequences[s].reason) << "sequence " << s;
+  }
+  ASSERT_EQ(a.captures->entries().size(), b.captures->entries().size());
+  for (const Captures::Entry& entry : a.captures->entries()) {
+    const Captures::Entry& other = b.captures->entry(entry.name);
+    for (size_t s = 0; s < entry.sequences.size(); ++s) {
+      EXPECT_EQ(entry.sequences[s].positions, other.sequences[s].positions)
+          << entry.name << ", sequence " << s;
+      EXPECT_EQ(entry.sequences[s].values.to_f32(), other.sequences[s].values.to_f32())
+          << entry.name << ", sequence " << s;
+    }
+  }
+}
+
 TEST_F(Generate, GreedyIsTheArgmaxOfFullPasses) {
   EXPECT_EQ(continued(prompt_, {.max_new_tokens = 12}), recomputed(prompt_, 12));
   EXPECT_EQ(continued({1}, {.max_new_tokens = 23}), recomputed({1}, 23));
@@ -238,6 +261,31 @@ TEST_F(Generate, EndsForTheReasonItGives) {
   EXPECT_EQ(stopped.sequences[0].reason, StopReason::kCallback);
 }
 
+TEST_F(Generate, ASlidingWindowGoesOnFromItsNewestHalf) {
+  const Batch prompts = {prompt_, {1, 2}};
+  const GenerateOptions options{.max_new_tokens = 45, .past_context = PastContext::kSlide};
+  const Generation found = generate(model_, prompts, options);
+  for (size_t s = 0; s < prompts.size(); ++s) {
+    std::vector<int32_t> all = prompts[s], window = prompts[s];
+    while (all.size() < prompts[s].size() + 45) {  // each token by a pass over its window
+      const int32_t next = recomputed(window, 1)[0];
+      all.push_back(next);
+      window.push_back(next);
+      if (window.size() > 24) window.erase(window.begin(), window.end() - 12);
+    }
+    all.erase(all.begin(), all.begin() + std::ssize(prompts[s]));
+    EXPECT_EQ(found.sequences[s].ids, all) << s;
+    EXPECT_EQ(found.sequences[s].reason, StopReason::kLength);
+  }
+  GenerateOptions watched = options;  // a callback looks at each token
+  int calls = 0;
+  watched.on_token = [&](int, int32_t) { return ++calls > 0; };
+  expect_same(found, generate(model_, prompts, watched));
+  expect_same(found, generate(model_, prompts, options, issued({})));
+  EXPECT_USER_ERROR(generate(model_, prompts, options, Hooks().capture("hook_embed")),
+                    "'hook_embed' is captured", "past_context");
+}
+
 TEST_F(Generate, NoNewTokensStillReadsThePrompt) {
   const Generation generation =
       generate(model_, {prompt_}, {.max_new_tokens = 0}, Hooks().capture("hook_embed"));
@@ -271,29 +319,6 @@ TEST_F(Generate, ASessionCanBeCutBackAndContinued) {
   const vitrine::Run whole = model_.forward(std::vector<int32_t>{4, 8, 15, 50, 51});
   EXPECT_EQ(after.logits().slice(1).to_f32(), whole.logits().slice(4).to_f32());
   EXPECT_EQ(after.sequence(0).past, 3);
-}
-
-/// A callback that changes nothing makes every step be issued anew.
-Hooks issued(Hooks hooks) {
-  return hooks.edit("hook_embed", callback([](EditView&) {}));
-}
-
-void expect_same(const Generation& a, const Generation& b) {
-  ASSERT_EQ(a.sequences.size(), b.sequences.size());
-  for (size_t s = 0; s < a.sequences.size(); ++s) {
-    EXPECT_EQ(a.sequences[s].ids, b.sequences[s].ids) << "sequence " << s;
-    EXPECT_EQ(a.sequences[s].reason, b.sequences[s].reason) << "sequence " << s;
-  }
-  ASSERT_EQ(a.captures->entries().size(), b.captures->entries().size());
-  for (const Captures::Entry& entry : a.captures->entries()) {
-    const Captures::Entry& other = b.captures->entry(entry.name);
-    for (size_t s = 0; s < entry.sequences.size(); ++s) {
-      EXPECT_EQ(entry.sequences[s].positions, other.sequences[s].positions)
-          << entry.name << ", sequence " << s;
-      EXPECT_EQ(entry.sequences[s].values.to_f32(), other.sequences[s].values.to_f32())
-          << entry.name << ", sequence " << s;
-    }
-  }
 }
 
 // On a CPU both are issued; a GPU records one step and replays it.
