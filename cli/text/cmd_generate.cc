@@ -186,7 +186,8 @@ class Generating {
                         {"presence_penalty", s.presence_penalty},
                         {"frequency_penalty", s.frequency_penalty},
                         {"max_new_tokens", args_.max_new_tokens},
-                        {"min_new_tokens", args_.min_new_tokens}};
+                        {"min_new_tokens", args_.min_new_tokens},
+                        {"past_context", args_.past_context}};
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const Generation::Sequence& sequence = generation.sequences[i];
       JsonValue one = {{"seed", s.seed + i},
@@ -238,7 +239,7 @@ void add_generation_options(Command& command, GenerateArgs& args) {
       ->only_with("--temperature", {kAboveZero});
   command
       .add_option("--num-samples", args.num_samples,
-                  "Number of continuations per prompt; with --beams of the best, at most as many")
+                  "Number of continuations per prompt; with --beams at most that number")
       ->check(in_range(1, 10000))
       ->capture_default_str()
       ->type_name("N")

@@ -15,8 +15,8 @@
 namespace vitrine {
 
 /// Choice of the next token, in Hugging Face's order: penalties; then, unless it is greedy,
-/// temperature, top-k, top-p, min-p, typical-p and one draw. What follows top_p works on logits on
-/// the host, so that a GPU issues its steps one by one.
+/// temperature, top-k, top-p, min-p, typical-p and one draw. Penalties, min_p and typical_p are
+/// applied on the host, so that a GPU issues its steps one by one.
 struct SamplingOptions {
   float temperature = 0.0f;  ///< 0: greedy
   int top_k = 0;             ///< keep the k most likely tokens; 0: all

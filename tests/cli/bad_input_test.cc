@@ -294,6 +294,15 @@ TEST_F(BadInput, Options) {
   refused("score", {"--ids", "1,2", "--prepend"}, {"missing tokenizer"});
   refused("generate", {"--ids", "1", "--temperature", "-1"}, {"temperature", "-1"});
   refused("generate", {"--ids", "1", "--temperature", "1", "--top-p", "0"}, {"top_p"});
+  refused("generate", {"--ids", "1", "--repetition-penalty", "0"}, {"repetition_penalty 0"});
+  refused("generate", {"--ids", "1", "--bad-words-ids", "131"}, {"131", "0..130"});
+  refused("generate", {"--ids", "1", "--stop-ids", "7", "--bad-words-ids", "7"}, {"stop id 7"});
+  refused("generate", {"--ids", "1", "--beams", "2", "--num-samples", "3"},
+          {"--num-samples 3", "1..2"});
+  refused("generate", {"--ids", "1", "--beams", "2", "-n", "40"},
+          {"--max-new-tokens 40", "at most 16"});
+  refused("generate", {"--ids", "1", "--choices-ids", "2", "-n", "4"},
+          {"--max-new-tokens", "--choices-ids"});
   refused("generate", {"--ids", "1", "--max-new-tokens", "-3"}, {"--max-new-tokens", "-3"});
   refused("info", {"--device", "gpu9"}, {"gpu9"});
   refused("info", {"--dtype", "f8"}, {"f8"});

@@ -7,8 +7,10 @@
 
 #include "runner.h"
 #include "tests/base/test_files.h"
+#include "vitrine/analysis/choices.h"
 #include "vitrine/analysis/lens.h"
 #include "vitrine/analysis/score.h"
+#include "vitrine/beam_search.h"
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/generate.h"
 #include "vitrine/gradients.h"
@@ -109,6 +111,76 @@ TEST(Commands, GenerateIsTheLibrarysGeneration) {
     for (size_t i = 0; i < 6; ++i)
       EXPECT_EQ(json["results"][s]["tokens"][i]["id"], found.sequences[s].ids[i]);
   }
+}
+
+TEST(Commands, OptionsOfGenerateAreTheLibrarys) {
+  const std::vector<std::string> usual = {"generate", "--model", plain(), "--ids",
+                                          "100,3",    "-n",      "8"};
+  const auto json = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = usual;
+    words.insert(words.end(), more.begin(), more.end());
+    return run_json(words)["results"];
+  };
+  const Model model = Model::load(plain());
+  const std::vector<int32_t> prompt = {100, 3};
+  GenerateOptions options{.max_new_tokens = 8,
+                          .min_new_tokens = 2,
+                          .sampling = {.temperature = 1.5f,
+                                       .min_p = 0.01f,
+                                       .typical_p = 0.9f,
+                                       .repetition_penalty = 1.2f,
+                                       .presence_penalty = 0.5f,
+                                       .frequency_penalty = -0.25f,
+                                       .seed = 3},
+                          .stop_ids = {21},
+                          .bad_words = {{63}, {46, 48}},
+                          .log_probabilities = 2};
+  const Generation::Sequence sampled = generate(model, {prompt}, options).sequences[0];
+  const Json got = json({"--min-new-tokens",
+                         "2",
+                         "--temperature",
+                         "1.5",
+                         "--min-p",
+                         "0.01",
+                         "--typical-p",
+                         "0.9",
+                         "--repetition-penalty",
+                         "1.2",
+                         "--presence-penalty",
+                         "0.5",
+                         "--frequency-penalty",
+                         "-0.25",
+                         "--seed",
+                         "3",
+                         "--stop-ids",
+                         "21",
+                         "--bad-words-ids",
+                         "63",
+                         "--bad-words-ids",
+                         "46,48",
+                         "--log-probabilities",
+                         "2"})[0];
+  ASSERT_EQ(got["tokens"].size(), sampled.ids.size());
+  for (size_t i = 0; i < sampled.ids.size(); ++i) {
+    EXPECT_EQ(got["tokens"][i]["id"], sampled.ids[i]);
+    const Json& row = got["log_probabilities"][i];
+    EXPECT_EQ(row["log_probability"].get<float>(), sampled.log_probabilities[i]);
+    EXPECT_EQ(row["top"][1]["token"]["id"], sampled.top_ids[2 * i + 1]);
+  }
+  const std::vector<Beam> beams = beam_search(model, prompt, {.max_new_tokens = 8},
+                                              {.beams = 3, .results = 2, .length_penalty = 0.5f});
+  const Json found = json({"--beams", "3", "--num-samples", "2", "--length-penalty", "0.5"});
+  ASSERT_EQ(found.size(), 2u);
+  for (size_t b = 0; b < 2; ++b) {
+    EXPECT_EQ(found[b]["score"].get<double>(), beams[b].score);
+    EXPECT_EQ(found[b]["tokens"][7]["id"], beams[b].ids[7]);
+  }
+  const Json choices = run_json({"generate", "--model", plain(), "--ids", "100,3", "--choices-ids",
+                                 "63,21", "--choices-ids", "7"})["results"][0]["choices"];
+  const std::vector<ChoiceScore> scores = score_choices(model, prompt, {{63, 21}, {7}});
+  for (size_t c = 0; c < 2; ++c)
+    EXPECT_EQ(choices[c]["log_probability"].get<double>(), scores[c].log_probability());
+  EXPECT_NEAR(choices[0]["share"].get<double>() + choices[1]["share"].get<double>(), 1, 1e-12);
 }
 
 TEST(Commands, GenerateStops) {
