@@ -89,7 +89,10 @@ void seed_rows(BackwardPass& p, Mat normalized, std::span<const int64_t> rows,
   const Mat seeds = p.grad.target_seeds.row_range(0, count),
             gradient = p.grad.target_gradient.row_range(0, count);
   f.backend.gather(normalized, where, chosen.dtype, chosen.data);
-  f.backend.linear({.x = chosen, .weight = &f.weights.unembedding, .out = logits});
+  f.backend.linear({.x = chosen,
+                    .weight = &f.weights.unembedding,
+                    .bias = f.weights.unembedding_bias,
+                    .out = logits});
   std::vector<LogitTerm> own(terms.begin(), terms.end());
   for (LogitTerm& term : own)
     term.row = std::lower_bound(rows.begin(), rows.end(), term.row) - rows.begin();

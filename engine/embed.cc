@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+
 #include "base/check.h"
 #include "engine/model_state.h"
 #include "vitrine/model.h"
@@ -20,6 +22,19 @@ void check_ids(std::span<const int32_t> ids, int64_t vocab) {
 Tensor Model::unembedding(std::span<const int32_t> ids) const {
   check_ids(ids, state_->config.vocab);
   return state_->unembedding(ids);
+}
+
+Tensor Model::unembedding_bias(std::span<const int32_t> ids) const {
+  check_ids(ids, state_->config.vocab);
+  Tensor result(DType::kF32, {static_cast<int64_t>(ids.size())});
+  const float* all = state_->weights.unembedding_bias;
+  if (all == nullptr) return result;
+  std::vector<float> bias(static_cast<size_t>(state_->config.vocab));
+  const auto lock = state_->backend->exclusive();
+  state_->backend->download(bias.data(), all, bias.size() * sizeof(float));
+  std::ranges::transform(ids, result.f32().begin(),
+                         [&](int32_t id) { return bias[static_cast<size_t>(id)]; });
+  return result;
 }
 
 Tensor Model::embed(std::span<const int32_t> ids) const {

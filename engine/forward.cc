@@ -180,7 +180,10 @@ void unembed(ForwardPass& p) {
   const int64_t rows = resid.rows, wanted = static_cast<int64_t>(p.logit_rows.size());
   const bool watched = p.hooks.watched(norm.scale) || p.hooks.watched(norm.normalized);
   const Selection::Range all_columns{0, p.config.width};
-  LinearArgs args{.x = p.act.normalized, .weight = &p.weights.unembedding, .out = p.logits};
+  LinearArgs args{.x = p.act.normalized,
+                  .weight = &p.weights.unembedding,
+                  .bias = p.weights.unembedding_bias,
+                  .out = p.logits};
   const auto select = [&](Mat from, Mat to) {
     p.backend.gather(from, {p.logit_rows, {&all_columns, 1}}, from.dtype, to.data);
   };

@@ -24,8 +24,10 @@ void visit_logits(const Model& model, TensorView rows, bool final_layernorm,
   for (int64_t begin = 0; begin < x.rows; begin += at_once) {
     const int64_t count = std::min(at_once, x.rows - begin);
     const Mat logits(computed.f32(), count, static_cast<int64_t>(vocab));
-    backend.linear(
-        {.x = x.row_range(begin, count), .weight = &state.weights.unembedding, .out = logits});
+    backend.linear({.x = x.row_range(begin, count),
+                    .weight = &state.weights.unembedding,
+                    .bias = state.weights.unembedding_bias,
+                    .out = logits});
     if (!backend.host_memory())
       backend.download(brought.data(), computed.data(),
                        static_cast<size_t>(count) * vocab * sizeof(float));

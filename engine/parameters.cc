@@ -41,6 +41,7 @@ void for_each_parameter(const Config& config, const std::function<void(const Par
   see({"ln_f.bias", {d}, ParameterKind::kBias, -1, 3});
   if (!config.tied_unembedding)
     see({kUnembedding, {config.vocab, d}, ParameterKind::kTable, -1, 4});
+  if (config.unembedding_bias) see({kUnembeddingBias, {config.vocab}, ParameterKind::kBias, -1, 5});
 }
 
 }  // namespace internal

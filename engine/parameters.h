@@ -29,13 +29,15 @@ struct Parameter {
 inline constexpr const char* kTokenEmbedding = "wte.weight";
 inline constexpr const char* kPositionEmbedding = "wpe.weight";
 inline constexpr const char* kUnembedding = "lm_head.weight";
+inline constexpr const char* kUnembeddingBias = "lm_head.bias";
 
 /// The parameters of a block, named without "h.3.".
 inline constexpr int kBlockParameters = 12;
 std::array<Parameter, kBlockParameters> block_parameters(const Config& config);
 
 /// Every parameter of a GPT-2, in the order in which they are stored: the embeddings, block by
-/// block, the final layernorm, and the unembedding only if it is not tied.
+/// block, the final layernorm, the unembedding only if it is not tied, and its
+/// bias if it has one.
 void for_each_parameter(const Config& config, const std::function<void(const Parameter&)>& see);
 
 }  // namespace vitrine::internal

@@ -94,9 +94,10 @@ RandomWeights::RandomWeights(const Config& config, uint64_t seed, RandomInit ini
     : seed_(seed), init_(init), layers_(config.layers), threads_(default_threads().threads) {
   check(config);
   // The numbers of the outer tensors come first, whatever the number of layers.
-  constexpr int kOuter = 5;
+  constexpr int kOuter = 5, kBiasOfUnembedding = 1 << 20;
   for_each_parameter(config, [&](const Parameter& parameter) {
-    const int number = parameter.layer < 0
+    const int number = parameter.name == kUnembeddingBias ? kBiasOfUnembedding
+                       : parameter.layer < 0
                            ? parameter.index
                            : kOuter + parameter.layer * kBlockParameters + parameter.index;
     entries_.push_back({parameter, static_cast<uint64_t>(number)});

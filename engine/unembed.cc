@@ -59,6 +59,7 @@ LogitStats Model::unembed(TensorView rows, const UnembedOptions& options) const 
   } else {
     args.x = placed.emplace(*state_, rows, options.final_layernorm).mat();
     args.unembed = &state_->weights.unembedding;
+    args.bias = state_->weights.unembedding_bias;
   }
   LogitStats stats;
   stats.rows = options.rows_are_logits ? args.logits.rows : args.x.rows;

@@ -114,6 +114,8 @@ void load_outer(Loader& load, const Parameter& parameter, Weights& w) {
         load.matrix(parameter, load.store() == DType::kI8 ? DType::kF32 : load.store());
   } else if (parameter.name == kUnembedding) {
     w.unembedding = load.matrix(parameter, load.store());
+  } else if (parameter.name == kUnembeddingBias) {
+    w.unembedding_bias = load.vector(parameter);
   } else {
     (parameter.kind == ParameterKind::kScale ? w.ln_final_weight : w.ln_final_bias) =
         load.vector(parameter);

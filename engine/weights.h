@@ -44,6 +44,7 @@ struct Weights {
   PackedMatrix token_embedding;     ///< [D, V]
   PackedMatrix position_embedding;  ///< [D, context]
   PackedMatrix unembedding;         ///< [D, V]; the token embedding itself where they are tied
+  const float* unembedding_bias = nullptr;  ///< [V]; null: none
   std::vector<LayerWeights> layers;
   const float* ln_final_weight = nullptr;
   const float* ln_final_bias = nullptr;

@@ -105,17 +105,19 @@ Json corpus_json(const DocumentReader& documents) {
 }
 
 Json config_json(const Config& c) {
-  return {{"layers", c.layers},
-          {"heads", c.heads},
-          {"width", c.width},
-          {"inner", c.inner},
-          {"vocab", c.vocab},
-          {"context", c.context},
-          {"layer_norm_epsilon", c.layer_norm_epsilon},
-          {"activation", c.activation},
-          {"scale_attention", c.scale_attention},
-          {"scale_attention_by_inverse_layer", c.scale_attention_by_inverse_layer},
-          {"tied_unembedding", c.tied_unembedding}};
+  Json json = {{"layers", c.layers},
+               {"heads", c.heads},
+               {"width", c.width},
+               {"inner", c.inner},
+               {"vocab", c.vocab},
+               {"context", c.context},
+               {"layer_norm_epsilon", c.layer_norm_epsilon},
+               {"activation", c.activation},
+               {"scale_attention", c.scale_attention},
+               {"scale_attention_by_inverse_layer", c.scale_attention_by_inverse_layer},
+               {"tied_unembedding", c.tied_unembedding}};
+  if (c.unembedding_bias) json["unembedding_bias"] = true;
+  return json;
 }
 
 /// The path of the first difference, "model.config.layers", and the values there.

@@ -44,8 +44,9 @@ void print_info(const Context& context, const Model& model, const Names& names) 
   line("vocabulary",
        fmt::format("{} tokens (V); context {} tokens", thousands(c.vocab), thousands(c.context)));
   line("variant",
-       fmt::format("{}, layernorm epsilon {}, {} unembedding{}{}", c.activation,
+       fmt::format("{}, layernorm epsilon {}, {} unembedding{}{}{}", c.activation,
                    c.layer_norm_epsilon, c.tied_unembedding ? "tied" : "separate",
+                   c.unembedding_bias ? " with a bias" : "",
                    c.scale_attention ? "" : ", attention not scaled",
                    c.scale_attention_by_inverse_layer ? ", attention scaled by 1 / layer" : ""));
   line("weights", fmt::format("{} parameters, {} as {}", thousands(c.parameters()),

@@ -20,7 +20,8 @@ struct Config {
   bool scale_attention = true;          ///< scale_attn_weights: scores / sqrt(K)
   /// scale_attn_by_inverse_layer_idx: scores / (layer + 1)
   bool scale_attention_by_inverse_layer = false;
-  bool tied_unembedding = true;  ///< W_U is the transposed token embedding
+  bool tied_unembedding = true;   ///< W_U is the transposed token embedding
+  bool unembedding_bias = false;  ///< the logits have a bias, b_U (lm_head.bias)
 
   int64_t head_width() const { return width / heads; }
   /// How many numbers the weights have, a tied unembedding counted once.

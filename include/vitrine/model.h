@@ -165,6 +165,9 @@ class Model {
   /// which the model stores its weights: [ids, D] float32, in host memory. Throws Error (user) for
   /// an id outside the vocabulary.
   Tensor unembedding(std::span<const int32_t> ids) const;
+  /// b_U of `ids` (lm_head.bias), which is added to the logits: [ids] float32, in host memory; zero
+  /// for a model without. Throws Error (user) for an id outside the vocabulary.
+  Tensor unembedding_bias(std::span<const int32_t> ids) const;
 
   /// Unembeds rows [rows, D] of the residual stream, in host memory or (float32 only) on the
   /// model's GPU, and keeps only the requested results. Throws Error (user) for a row width other

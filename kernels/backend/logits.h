@@ -16,7 +16,8 @@ namespace vitrine::internal {
 struct LogitStatsArgs {
   Mat x{};  ///< [rows, D], already through the final layernorm if there is to be one
   const PackedMatrix* unembed = nullptr;
-  Mat logits{};                 ///< instead of these two: [rows, V] float32 as they are
+  const float* bias = nullptr;  ///< [V] of the unembedding, or null
+  Mat logits{};                 ///< instead of these three: [rows, V] float32 as they are
   int top_k = 0;                ///< how many of the best tokens to keep
   int32_t* top_ids = nullptr;   ///< [rows, top_k], best first; equal logits: the smaller id first
   float* top_logits = nullptr;  ///< [rows, top_k]

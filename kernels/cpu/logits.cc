@@ -63,7 +63,10 @@ void CpuBackend::logit_stats(const LogitStatsArgs& args) {
   for (int64_t begin = 0; begin < count; begin += step) {
     const int64_t rows = std::min(step, count - begin);
     const Mat logits(lease.f32(), rows, vocab);
-    linear({.x = args.x.row_range(begin, rows), .weight = args.unembed, .out = logits});
+    linear({.x = args.x.row_range(begin, rows),
+            .weight = args.unembed,
+            .bias = args.bias,
+            .out = logits});
     see(begin, logits);
   }
 }

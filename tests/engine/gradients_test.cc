@@ -62,6 +62,7 @@ TEST(Gradients, TheReferenceIsTheSameModel) {
   for (const bool variant : {false, true}) {
     Config config = gradient_config();
     config.tied_unembedding = !variant;
+    config.unembedding_bias = variant;
     config.scale_attention_by_inverse_layer = variant;
     config.activation = variant ? "silu" : "gelu_new";
     const Scene scene(config, variant ? Activation::kSilu : Activation::kGeluTanh);
@@ -123,6 +124,7 @@ TEST(Gradients, EveryActivationAndConfiguration) {
     Config config = gradient_config();
     config.activation = name;
     config.tied_unembedding = activation != Activation::kSilu;
+    config.unembedding_bias = activation == Activation::kTanh;
     config.scale_attention = activation != Activation::kRelu;
     config.scale_attention_by_inverse_layer =
         activation == Activation::kTanh || activation == Activation::kSilu;

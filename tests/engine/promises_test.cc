@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "tests/engine/odd_model.h"
 #include "tests/engine/test_device.h"
@@ -316,6 +317,36 @@ TEST(Promises, SixteenBitWeightsGiveTheBitsOfTheirFloat32Values) {
 
 // What stays on the device is what would have come to the host; reading it there is refused, not a
 // crash.
+TEST(Promises, ABiasOfTheUnembeddingIsInAllLogits) {
+  Config config = odd_config();
+  config.layers = 1;
+  const Model plain = Model::random(config, 3, testing_support::test_options());
+  config.unembedding_bias = true;
+  const Model model = Model::random(config, 3, testing_support::test_options());
+  std::vector<int32_t> all(static_cast<size_t>(config.vocab));
+  std::iota(all.begin(), all.end(), 0);
+  const Tensor bias = model.unembedding_bias(all);
+  EXPECT_NE(bias.f32()[7], 0.0f);
+  EXPECT_EQ(plain.unembedding_bias(all).f32()[7], 0.0f);
+  const std::vector<int32_t> ids = tokens(5, 1);
+  const vitrine::Run run = model.forward(ids, Hooks().capture("ln_final.hook_normalized"));
+  const vitrine::Run other = plain.forward(ids);
+  const std::vector<float> with = run.logits().to_f32(), without = other.logits().to_f32();
+  for (size_t i = 0; i < with.size(); ++i)
+    ASSERT_NEAR(with[i], without[i] + bias.f32()[i % all.size()], 1e-6 * (1 + std::abs(with[i])));
+  const LogitStats stats =
+      model.unembed(run["ln_final.hook_normalized"],
+                    {.final_layernorm = false, .top_k = 1, .targets = {7, 7, 7, 7, 7}});
+  visit_logits(model, run["ln_final.hook_normalized"], false,
+               [&](int64_t r, std::span<const float> row) {
+                 const auto logits = run.logits().slice(r).f32();
+                 EXPECT_TRUE(std::ranges::equal(row, logits));
+                 EXPECT_EQ(stats.target_logits[static_cast<size_t>(r)], logits[7]);
+                 EXPECT_EQ(stats.top_ids[static_cast<size_t>(r)],
+                           std::ranges::max_element(logits) - logits.begin());
+               });
+}
+
 TEST(Promises, ResultsStayWhereTheyWereAskedToStay) {
   const Model m = Model::random(odd_config(), 3, testing_support::test_options());
   const std::vector<int32_t> ids = tokens(9, 1, m.config());

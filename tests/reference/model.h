@@ -59,6 +59,9 @@ class Model {
     Vec logits(static_cast<size_t>(rows * config_.vocab), 0.0);
     for (int64_t t = 0; t < rows; ++t) {
       for (int64_t v = 0; v < config_.vocab; ++v) {
+        if (config_.unembedding_bias)
+          logits[static_cast<size_t>(t * config_.vocab + v)] =
+              weight("lm_head.bias")[static_cast<size_t>(v)];
         for (int64_t d = 0; d < config_.width; ++d)
           logits[static_cast<size_t>(t * config_.vocab + v)] +=
               x[static_cast<size_t>(t * config_.width + d)] *

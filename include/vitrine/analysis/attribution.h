@@ -47,8 +47,9 @@ struct LogitAttribution {
   std::vector<double> head;            ///< [L, H]
   std::vector<double> attention_bias;  ///< [L] bias of the output projection
   std::vector<double> mlp;             ///< [L] output including the bias
-  double final_bias = 0;  ///< bias of the final layernorm, which is outside the residual stream
-  double edits = 0;       ///< what edits of the residual stream itself add; 0 without edits
+  /// Bias of the final layernorm and of the unembedding, which are outside the residual stream.
+  double final_bias = 0;
+  double edits = 0;  ///< what edits of the residual stream itself add; 0 without edits
 
   struct Neuron {
     int layer;

@@ -199,6 +199,7 @@ void CudaBackend::logit_stats(const LogitStatsArgs& args) {
     else
       linear({.x = args.x.row_range(begin, count),
               .weight = args.unembed,
+              .bias = args.bias,
               .out = Mat(floats(logits), count, vocab, stride)});
     const LaunchShape shape{.grid = dim3(count),
                             .block = dim3(threads_for(ceil_div(vocab, kQuad), kMostThreads)),
