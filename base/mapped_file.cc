@@ -13,6 +13,7 @@
 #include <new>
 #include <utility>
 
+#include "base/dangling_link.h"
 #include "base/system_error.h"
 
 namespace vitrine::internal {
@@ -32,7 +33,10 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   const Descriptor file{open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) {
     const int error = errno;
-    if (error == ENOENT) user_error("{}: no such file", path_.string());
+    if (error == ENOENT) {
+      refuse_dangling_link(path_);
+      user_error("{}: no such file", path_.string());
+    }
     system_failure(error, path_.string(), "cannot be opened");
   }
   struct stat info = {};

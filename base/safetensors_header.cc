@@ -30,11 +30,17 @@ constexpr std::array<std::pair<const char*, DType>, 10> kDtypes = {{{"F32", DTyp
                                                                     {"U8", DType::kU8},
                                                                     {"BOOL", DType::kBool}}};
 
-DType parse_dtype(const Json& value, const std::string& where) {
+void parse_dtype(const Json& value, bool unknown_too, SafetensorsEntry& entry,
+                 const std::string& where) {
   if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
     for (const auto& [name, dtype] : kDtypes) {
-      if (value.get_ref<const std::string&>() == name) return dtype;
+      if (text != name) continue;
+      entry.dtype = dtype;
+      return;
     }
+    entry.unknown_dtype = text;
+    if (unknown_too && !text.empty()) return;
   }
   user_error("{}: unknown dtype {}: expected F32, F16, BF16, F64, I64, I32, I16, I8, U8 or BOOL",
              where, describe_json(value));
@@ -71,15 +77,15 @@ const Json& member(const Json& object, const char* name, const std::string& wher
   return *it;
 }
 
-SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t data_begin,
-                             size_t file_size, const std::string& path) {
+SafetensorsEntry parse_entry(const std::string& name, const Json& value, bool unknown_dtypes,
+                             size_t data_begin, size_t file_size, const std::string& path) {
   const std::string where = fmt::format("{}: tensor {}", path, quote(name));
   if (!value.is_object())
     user_error("{}: is {}: expected an object with dtype, shape and data_offsets", where,
                describe_json(value));
   SafetensorsEntry entry;
   entry.name = name;
-  entry.dtype = parse_dtype(member(value, "dtype", where), where);
+  parse_dtype(member(value, "dtype", where), unknown_dtypes, entry, where);
   entry.shape = parse_shape(member(value, "shape", where), where);
   const Json& offsets = member(value, "data_offsets", where);
   if (!offsets.is_array() || offsets.size() != 2) {
@@ -93,9 +99,9 @@ SafetensorsEntry parse_entry(const std::string& name, const Json& value, size_t 
                begin, end, available, end > available ? " (truncated?)" : "");
   }
   size_t wanted = 0;
-  if (__builtin_mul_overflow(static_cast<size_t>(entry.shape.elements()), dtype_size(entry.dtype),
-                             &wanted) ||
-      wanted != end - begin) {
+  const bool overflows = __builtin_mul_overflow(static_cast<size_t>(entry.shape.elements()),
+                                                dtype_size(entry.dtype), &wanted);
+  if (entry.unknown_dtype.empty() && (overflows || wanted != end - begin)) {
     user_error("{}: dtype {} and shape {} do not match the {} bytes of data_offsets [{}, {}]",
                where, dtype_name(entry.dtype), entry.shape.to_string(), end - begin, begin, end);
   }
@@ -145,8 +151,8 @@ void check_cover(std::vector<SafetensorsEntry>& entries, size_t data_begin, size
 
 }  // namespace
 
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
-                                           const std::string& path) {
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& path,
+                                           bool unknown_dtypes) {
   if (file.size() < kLengthBytes) {
     user_error(
         "{}: truncated: has {} bytes: expected at least the {} bytes of a safetensors header's "
@@ -178,7 +184,8 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
     if (name == kMetadata) {
       result.metadata = parse_metadata(value, path);
     } else {
-      result.entries.push_back(parse_entry(name, value, data_begin, file.size(), path));
+      result.entries.push_back(
+          parse_entry(name, value, unknown_dtypes, data_begin, file.size(), path));
     }
   }
   check_cover(result.entries, data_begin, file.size(), path);

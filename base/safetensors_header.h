@@ -16,6 +16,7 @@ namespace vitrine::internal {
 struct SafetensorsEntry {
   std::string name;
   DType dtype = DType::kF32;
+  std::string unknown_dtype = {};  ///< the file's name of a dtype that is none of DType's, or empty
   Shape shape;
   size_t begin = 0, end = 0;
 };
@@ -32,8 +33,10 @@ inline constexpr size_t kMaxSafetensorsHeader = 100'000'000;
 /// against the file: when it returns, every [begin, end) lies inside the file, is as long as dtype
 /// and shape say, and together they cover the data exactly once. `path` is for errors. Throws Error
 /// (user).
-SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
-                                           const std::string& path);
+/// `unknown_dtypes`: tensors of dtypes that are none of DType's are entries, too, with the name of
+/// theirs; else they are refused.
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& path,
+                                           bool unknown_dtypes = false);
 
 /// The names of dtypes in a header: "F32", "BF16", "BOOL".
 std::string safetensors_dtype_name(DType dtype);

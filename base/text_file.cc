@@ -11,6 +11,7 @@
 #include <iterator>
 
 #include "base/check.h"
+#include "base/dangling_link.h"
 #include "base/quote.h"
 #include "base/system_error.h"
 #include "base/utf8.h"
@@ -145,6 +146,7 @@ std::string read_text(const std::string& path) {
     std::error_code ignored;
     if (std::filesystem::is_directory(path, ignored))
       user_error("{}: is a directory: expected a file", path);
+    refuse_dangling_link(path);
     std::ifstream file(path, std::ios::binary);
     if (!file) system_failure(errno, path, "cannot be read");
     bytes.assign(std::istreambuf_iterator<char>(file), {});

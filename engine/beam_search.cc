@@ -89,7 +89,7 @@ class BeamSearch {
         stop_strings_(options.stop_strings, model),
         hooks_(shared_hooks(plan, model_)),
         count_(static_cast<size_t>(beams.beams)) {
-    check_batch(model_.config, {prompt_});
+    check_batch(model_, {prompt_});
     check_beams(options, beams, forward_plan(plan, model_), prompt_, model_.config);
     const int64_t capacity = std::ssize(prompt_) + options.max_new_tokens - 1;
     cache_ = make_cache(model_, std::vector<int64_t>(count_, capacity));

@@ -41,6 +41,10 @@ Tensor Model::embed(std::span<const int32_t> ids) const {
   const Config& config = state_->config;
   const auto rows = static_cast<int64_t>(ids.size());
   check_ids(ids, config.vocab);
+  for (const int32_t id : ids) {
+    if (std::ranges::binary_search(state_->bad_tokens, id))
+      user_error("token id {}: its embedding is NaN or infinite in the checkpoint", id);
+  }
   Tensor result(DType::kF32, Shape{rows, config.width});
   if (rows == 0) return result;
 

@@ -113,7 +113,7 @@ class Generator {
   /// That of the last generation, if this one has the same shape.
   std::unique_ptr<GenerationMemory> take_memory(const HookPlan& plan) const {
     forward_plan(plan, model_).refuse_memory("a generation");
-    check_batch(model_.config, prompts_);
+    check_batch(model_, prompts_);
     // A device's caches are whole tiles of positions anyway, and tiles more often have one shape.
     const int64_t tile = model_.backend->records() ? kCacheTile : 1;
     std::vector<int64_t> capacities;

@@ -37,13 +37,22 @@ std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
 /// Reads a checkpoint's tensors in place and lets their pages go once packed.
 class CheckpointSource : public WeightSource {
  public:
-  explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
-  HostWeight matrix(const std::string& name) override { return checkpoint_.weight(name); }
+  CheckpointSource(const Checkpoint& checkpoint, DType store)
+      : checkpoint_(checkpoint), store_(store) {}
+  HostWeight matrix(const std::string& name) override {
+    const HostWeight weight = checkpoint_.weight(name);
+    if (store_ == DType::kI8 && !checkpoint_.non_finite_rows(name).empty())
+      user_error(
+          "{}: is NaN or infinite in row {}, which int8 cannot hold: load the weights as f32",
+          checkpoint_.described(name), checkpoint_.non_finite_rows(name).front());
+    return weight;
+  }
   std::vector<float> vector(const std::string& name) override { return checkpoint_.vector(name); }
   void done_with(const std::string& name) override { checkpoint_.release(name); }
 
  private:
   const Checkpoint& checkpoint_;
+  DType store_;
 };
 
 /// Makes one tensor at a time from the seed.
@@ -120,6 +129,14 @@ LoadedTokenizer load_tokenizer_beside(const std::filesystem::path& path) {
   return {};
 }
 
+/// The first few, as a warning lists them.
+std::string shown(std::vector<int32_t> rows) {
+  constexpr size_t kShown = 5;
+  const bool more = rows.size() > kShown;
+  rows.resize(std::min(rows.size(), kShown));
+  return fmt::format("{}{}", fmt::join(rows, ", "), more ? ", ..." : "");
+}
+
 /// Takes over a tokenizer or what is wrong with it, and settles where texts end.
 void take_tokenizer(ModelState& state, LoadedTokenizer loaded, std::vector<int32_t> end_ids) {
   std::vector<std::string>& notes = state.report.notes;
@@ -145,6 +162,25 @@ void take_tokenizer(ModelState& state, LoadedTokenizer loaded, std::vector<int32
                     "eos_token_id",
                     fmt::join(state.end_ids, ", "), *end));
   }
+}
+
+/// Rows of the embeddings that are not finite, and a warning of them.
+void take_bad_rows(ModelState& state, const Checkpoint& checkpoint) {
+  const auto rows_of = [&](const char* name, const char* effect) {
+    std::vector<int32_t> rows = checkpoint.non_finite_rows(name);
+    if (rows.empty()) return rows;
+    std::string& warning = state.report.warning;
+    warning += fmt::format("{}{}: {} {} {} NaN or infinite: {}", warning.empty() ? "" : "; ",
+                           checkpoint.described(name), rows.size() == 1 ? "row" : "rows",
+                           shown(rows), rows.size() == 1 ? "is" : "are", effect);
+    return rows;
+  };
+  const bool tied = state.config.tied_unembedding;
+  state.bad_tokens = rows_of(
+      kTokenEmbedding, tied ? "prompts with such a token are refused, and its logit is not finite"
+                            : "prompts with such a token are refused");
+  state.bad_positions = rows_of(kPositionEmbedding, "prompts as long as that are refused");
+  if (!tied) rows_of(kUnembedding, "the logits of such tokens are not finite");
 }
 
 Batch one(std::span<const int32_t> ids) { return {std::vector<int32_t>(ids.begin(), ids.end())}; }
@@ -193,10 +229,11 @@ Model Model::load(const std::string& name_or_path, const ModelOptions& options) 
   const Checkpoint checkpoint = Checkpoint::open(path);
   std::future<LoadedTokenizer> tokenizer =
       std::async(std::launch::async, load_tokenizer_beside, path);
-  CheckpointSource source(checkpoint);
-  const auto state = make_state(checkpoint.config(), name_or_path, source,
-                                options.dtype.value_or(checkpoint.dominant_dtype()), options);
+  const DType store = options.dtype.value_or(checkpoint.dominant_dtype());
+  CheckpointSource source(checkpoint, store);
+  const auto state = make_state(checkpoint.config(), name_or_path, source, store, options);
   state->report = checkpoint.report();
+  take_bad_rows(*state, checkpoint);
   take_tokenizer(*state, tokenizer.get(), checkpoint.end_ids());
   state->unembedding = [checkpoint](std::span<const int32_t> ids) {
     return checkpoint.rows(kUnembedding, ids);

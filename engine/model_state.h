@@ -26,6 +26,8 @@ struct ModelState {
   LoadReport report;
   /// Rows of lm_head.weight (wte.weight if tied), from where the weights came from.
   std::function<Tensor(std::span<const int32_t>)> unembedding;
+  /// Tokens and positions whose embedding is not finite: refused where they are read; sorted.
+  std::vector<int32_t> bad_tokens, bad_positions;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< null if the checkpoint has none that can be used
   std::string tokenizer_error;                 ///< why it cannot be used; empty: there is none
   std::vector<int32_t> end_ids;                ///< see Model::end_ids

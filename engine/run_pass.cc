@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/run_pass.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "engine/prepared_pass.h"
 
@@ -48,7 +50,7 @@ KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities) {
 }
 
 KvCache transient_cache(const ModelState& model, const Batch& batch) {
-  check_batch(model.config, batch);  // so that absurd lengths size nothing
+  check_batch(model, batch);  // so that absurd lengths size nothing
   std::vector<int64_t> lengths;
   for (const auto& ids : batch) lengths.push_back(std::ssize(ids));
   const DType dtype = model.activation_dtype();
@@ -58,7 +60,30 @@ KvCache transient_cache(const ModelState& model, const Batch& batch) {
 
 namespace {
 
-void check_sequence(const Config& config, const std::vector<int32_t>& ids, size_t s, int64_t past) {
+/// Of embeddings that the checkpoint has as NaN or infinite.
+void check_embeddings(const ModelState& model, const std::vector<int32_t>& ids, size_t s,
+                      int64_t past) {
+  const auto holds = [](const std::vector<int32_t>& sorted, int64_t value) {
+    return std::binary_search(sorted.begin(), sorted.end(), value);
+  };
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const int64_t position = past + static_cast<int64_t>(i);
+    if (holds(model.bad_tokens, ids[i]))
+      user_error(
+          "token id {} at position {} of sequence {}: its embedding, row {} of wte.weight, is NaN "
+          "or infinite in the checkpoint; use other tokens",
+          ids[i], position, s, ids[i]);
+    if (holds(model.bad_positions, position))
+      user_error(
+          "position {} of sequence {}: its embedding, row {} of wpe.weight, is NaN or infinite in "
+          "the checkpoint; use fewer tokens",
+          position, s, position);
+  }
+}
+
+void check_sequence(const ModelState& model, const std::vector<int32_t>& ids, size_t s,
+                    int64_t past) {
+  const Config& config = model.config;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= config.vocab)
       user_error("token id {} at position {} of sequence {} is out of range: expected 0..{}",
@@ -69,19 +94,21 @@ void check_sequence(const Config& config, const std::vector<int32_t>& ids, size_
     user_error("sequence {} has {} tokens: expected at most {}, the model's context; shorten it", s,
                tokens, config.context);
   }
+  if (!model.bad_tokens.empty() || !model.bad_positions.empty())
+    check_embeddings(model, ids, s, past);
 }
 
 }  // namespace
 
-void check_batch(const Config& config, const Batch& batch) {
+void check_batch(const ModelState& model, const Batch& batch) {
   if (batch.empty()) user_error("the batch is empty: expected at least one sequence");
   for (size_t s = 0; s < batch.size(); ++s) {
     if (batch[s].empty()) user_error("sequence {} is empty: expected at least one token", s);
-    check_sequence(config, batch[s], s, 0);
+    check_sequence(model, batch[s], s, 0);
   }
 }
 
-void check_batch(const Config& config, const Batch& batch, const KvCache& cache) {
+void check_batch(const ModelState& model, const Batch& batch, const KvCache& cache) {
   if (batch.empty()) user_error("the batch is empty: expected at least one sequence");
   if (static_cast<int>(batch.size()) != cache.sequences())
     user_error("the batch has {} sequences: expected {}, as the session", batch.size(),
@@ -91,7 +118,7 @@ void check_batch(const Config& config, const Batch& batch, const KvCache& cache)
     const int64_t tokens = static_cast<int64_t>(batch[s].size()),
                   past = cache.length(static_cast<int>(s));
     any = any || tokens > 0;
-    check_sequence(config, batch[s], s, past);
+    check_sequence(model, batch[s], s, past);
     if (past + tokens > cache.capacity(static_cast<int>(s))) {
       user_error("sequence {} would have {} tokens: expected at most {}, the session's capacity", s,
                  past + tokens, cache.capacity(static_cast<int>(s)));

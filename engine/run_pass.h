@@ -27,12 +27,12 @@ KvCache make_cache(const ModelState& model, std::vector<int64_t> capacities);
 /// as check_batch does.
 KvCache transient_cache(const ModelState& model, const Batch& batch);
 
-/// Throws Error (user) if the batch or a sequence is empty, an id is outside the vocabulary, or a
-/// sequence is longer than the context.
-void check_batch(const Config& config, const Batch& batch);
+/// Throws Error (user) if the batch or a sequence is empty, an id is outside the vocabulary, a
+/// sequence is longer than the context, or an embedding that it reads is not finite.
+void check_batch(const ModelState& model, const Batch& batch);
 /// The same for sequences that continue those of a cache; one may have no new tokens. Throws Error
 /// (user) also for one that would be longer than its room in the cache.
-void check_batch(const Config& config, const Batch& batch, const KvCache& cache);
+void check_batch(const ModelState& model, const Batch& batch, const KvCache& cache);
 
 /// The same bytes where the host can read them.
 Buffer on_host(const ModelState& model, const Buffer& memory, size_t bytes);

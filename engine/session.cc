@@ -42,7 +42,7 @@ Run Session::forward(const Batch& tokens, const Hooks& hooks, const ForwardOptio
 Run Session::forward(const Batch& tokens, const HookPlan& plan, const ForwardOptions& options) {
   const ModelState& model = *state_->model;
   const Plan& hooks = forward_plan(plan, model);
-  check_batch(model.config, tokens, state_->cache);
+  check_batch(model, tokens, state_->cache);
   CaptureCollector collector;
   const PassLogits logits = run_pass(model, hooks, state_->cache, tokens, options, collector);
   return make_run(model, state_->cache, tokens, logits, options, collector);
@@ -98,7 +98,7 @@ Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, c
   if (layer < 0 || layer >= model.config.layers)
     user_error("layer {} is out of range: expected 0..{}", layer, model.config.layers - 1);
   const Batch tokens = rows_as_tokens(residuals, model.config);
-  check_batch(model.config, tokens, state_->cache);
+  check_batch(model, tokens, state_->cache);
   const Plan& hooks = forward_plan(plan, model);
   check_hooks_from(hooks, layer);
   const auto place = [&](PreparedPass& pass) {

@@ -137,13 +137,18 @@ def write_training():
     lightning["model.lm_head.weight"] = lightning["model.transformer.wte.weight"]
     torch.save({"epoch": 3, "state_dict": lightning, "optimizer_states": [optimizer.state_dict()], "lr_schedulers": []},
                folder("lightning") / "pytorch_model.bin")
-    for name, bias in (("nanogpt", True), ("nanogpt_no_bias", False)):
+    foreign = plain() | {"complex": torch.zeros(2, dtype=torch.complex64), "uint16": torch.zeros(3, dtype=torch.uint16),
+                         "float8": torch.zeros(4).to(torch.float8_e4m3fn)}
+    torch.save(foreign, folder("torch_foreign") / "pytorch_model.bin")
+    for name, bias in (("nanogpt", True), ("nanogpt_no_bias", False), ("mingpt", True)):
         tensors = {}
         for key, shape in shapes(4 * WIDTH).items():
             linear = len(shape) == 2 and key.startswith("h.")
             if bias or not key.endswith(".bias"):
                 tensors["_orig_mod.transformer." + key] = values(key, shape).t().contiguous() if linear else values(key, shape)
         tensors["_orig_mod.lm_head.weight"] = tensors["_orig_mod.transformer.wte.weight"]
+        if name == "mingpt":
+            tensors["_orig_mod.lm_head.weight"] = values("lm_head.weight", [VOCAB, WIDTH])
         arguments = {"n_layer": LAYERS, "n_head": HEADS, "n_embd": WIDTH, "block_size": CONTEXT, "bias": bias, "vocab_size": VOCAB,
                      "dropout": 0.0}
         path = ROOT / "engine" / "checkpoints" / name

@@ -4,22 +4,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "base/check.h"
-#include "base/float_bits.h"
-#include "base/json.h"
+#include "base/dangling_link.h"
 #include "base/quote.h"
-#include "base/text_file.h"
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/files.h"
+#include "engine/checkpoint/find.h"
+#include "engine/checkpoint/gguf.h"
+#include "engine/checkpoint/gpt_neo.h"
+#include "engine/checkpoint/named_tensor.h"
 #include "engine/checkpoint/nanogpt.h"
 #include "engine/checkpoint/prefix.h"
 #include "engine/parameters.h"
@@ -28,137 +26,6 @@ namespace vitrine::internal {
 namespace {
 
 namespace fs = std::filesystem;
-
-// --- finding and opening the files
-
-enum class Format { kSafetensors, kTorch, kLlmc };
-
-// By content: names say little (both pytorch_model.bin and llm.c's files end in .bin).
-Format sniff(const fs::path& path) {
-  const MappedFile file(path);
-  const auto starts_with = [&file](const auto&... bytes) {
-    const std::array<unsigned char, sizeof...(bytes)> wanted = {
-        static_cast<unsigned char>(bytes)...};
-    return file.size() >= wanted.size() &&
-           std::memcmp(file.data(), wanted.data(), wanted.size()) == 0;
-  };
-  if (file.size() >= sizeof(kLlmcMagic) &&
-      std::memcmp(file.data(), &kLlmcMagic, sizeof(kLlmcMagic)) == 0)
-    return Format::kLlmc;
-  if (starts_with('P', 'K') || starts_with(0x80, 0x02)) return Format::kTorch;
-  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
-  constexpr size_t kHeader = 8;  // of safetensors, after its length
-  if (bytes.size() <= kHeader || bytes[kHeader] != '{')
-    refuse_other_format(bytes, path.string(), "a checkpoint");
-  return Format::kSafetensors;
-}
-
-void merge(CheckpointFiles& all, CheckpointFiles&& part, const fs::path& path) {
-  for (auto& [name, tensor] : part.tensors) {
-    const auto [it, inserted] = all.tensors.emplace(name, std::move(tensor));
-    if (!inserted) {
-      user_error("{}: duplicate tensor {}, also in {}", path.string(), quote(name),
-                 it->second.file->path().filename().string());
-    }
-  }
-  all.other.insert(all.other.end(), part.other.begin(), part.other.end());
-}
-
-CheckpointFiles read_file(const fs::path& path) {
-  return sniff(path) == Format::kTorch ? read_torch_file(path) : read_safetensors_file(path);
-}
-
-/// Takes out of a shard what the index says is in another one; the index decides, not the shard.
-void drop_listed_elsewhere(CheckpointFiles& part, const std::string& shard,
-                           const std::map<std::string, std::string>& file_of) {
-  std::erase_if(part.tensors, [&](const auto& named) {
-    const auto listed = file_of.find(named.first);
-    return listed != file_of.end() && listed->second != shard;
-  });
-}
-
-// An index names, for each tensor, the file beside it that holds the tensor.
-CheckpointFiles read_shards(const fs::path& index) {
-  const std::string where = index.string();
-  const Json json = read_json(index);
-  const JsonFields fields(json, where);
-  const Json* map = fields.find("weight_map");
-  if (!map || !map->is_object())
-    fields.refuse("weight_map", "expected an object of tensor names and file names");
-  std::map<std::string, std::vector<std::string>> tensors_of;
-  std::map<std::string, std::string> file_of;
-  for (const auto& [tensor, file] : map->items()) {
-    if (!file.is_string())
-      user_error("{}: weight_map {} is {}: expected a file name", where, quote(tensor),
-                 describe_json(file));
-    const auto& name = file.get_ref<const std::string&>();
-    if (name.empty() || name.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos ||
-        name == "." || name == "..") {
-      user_error("{}: weight_map {} is {}: expected the name of a file in the same folder", where,
-                 quote(tensor), quote(name));
-    }
-    tensors_of[name].push_back(tensor);
-    file_of[tensor] = name;
-  }
-  CheckpointFiles all;
-  for (const auto& [name, tensors] : tensors_of) {
-    const fs::path path = index.parent_path() / name;
-    CheckpointFiles part = read_file(path);
-    for (const std::string& tensor : tensors) {
-      // Of a tied unembedding no shard needs a copy; settle_unembedding() sees whether it is tied.
-      if (!part.tensors.contains(tensor) && !tensor.ends_with(kUnembedding))
-        user_error("{}: missing tensor {}, which {} lists for this file", path.string(),
-                   quote(tensor), where);
-    }
-    drop_listed_elsewhere(part, name, file_of);
-    merge(all, std::move(part), path);
-  }
-  return all;
-}
-
-constexpr const char* kAdapterConfig = "adapter_config.json";
-constexpr std::array<const char*, 2> kAdapterFiles = {"adapter_model.safetensors",
-                                                      "adapter_model.bin"};
-// By the end of the name; of a folder without a checkpoint of ours.
-constexpr std::array<std::pair<std::string_view, const char*>, 4> kOtherCheckpoints = {
-    {{".gguf", "a GGUF file"},
-     {".h5", "a Keras checkpoint"},
-     {".msgpack", "a Flax checkpoint"},
-     {".onnx", "an ONNX model"}}};
-
-[[noreturn]] void refuse_adapter(const fs::path& folder) {
-  const std::string name = (folder / kAdapterConfig).string();
-  const Json json = read_json(folder / kAdapterConfig);
-  const auto base = JsonFields(json, name).text("base_model_name_or_path");
-  user_error(
-      "{}: is an adapter (PEFT) of the model {}, not a model: expected weights; merge it into its "
-      "model (merge_and_unload), and save that",
-      folder.string(), base ? quote(*base) : "that it does not name");
-}
-
-void refuse_other_checkpoint(const fs::path& path) {
-  std::error_code ignored;
-  if (!fs::is_regular_file(path, ignored)) return;
-  for (const auto& [ending, what] : kOtherCheckpoints) {
-    if (path.filename().string().ends_with(ending))
-      user_error("{}: is {}: expected one of {}; use the model's safetensors", path.string(), what,
-                 fmt::join(kCheckpointFiles, ", "));
-  }
-}
-
-fs::path checkpoint_file(const fs::path& path) {
-  std::error_code ignored;
-  refuse_other_checkpoint(path);
-  if (!fs::is_directory(path, ignored)) return path;
-  for (const char* name : kCheckpointFiles) {
-    if (fs::exists(path / name, ignored)) return path / name;
-  }
-  if (fs::exists(path / kAdapterConfig, ignored)) refuse_adapter(path);
-  for (const auto& entry : fs::directory_iterator(path, ignored))
-    refuse_other_checkpoint(entry.path());
-  user_error("{}: no checkpoint found: expected one of {}", path.string(),
-             fmt::join(kCheckpointFiles, ", "));
-}
 
 // --- the tensors by their names
 
@@ -181,42 +48,52 @@ bool is_buffer(std::string_view name, const StoredTensor& tensor) {
   if (name == "position_ids") return true;
   const auto parts = split_layer(name);
   if (!parts) return false;
-  return (parts->second == "attn.bias" && tensor.shape.rank() >= 2) ||
-         (parts->second == "attn.masked_bias" && tensor.shape.elements() == 1);
+  std::string_view rest = parts->second;
+  for (const std::string_view prefix : {"attn.", "attention."})  // both in GPT-Neo
+    if (rest.starts_with(prefix)) rest.remove_prefix(prefix.size());
+  return (rest == "bias" && tensor.shape.rank() >= 2) ||
+         (rest == "masked_bias" && tensor.shape.elements() == 1);
 }
 
-struct Named {
-  std::string name_in_file;
-  StoredTensor tensor;
-  bool is_table = false;
+struct CanonicalTensors {
+  NamedTensors tensors;
+  /// Of types that no weight has: the file's name, and the type.
+  std::map<std::string, std::pair<std::string, std::string>, std::less<>> others;
 };
-using Tensors = std::map<std::string, Named, std::less<>>;
 
-std::string where(const Named& named) {
-  return fmt::format("{}: tensor {}", named.tensor.file->path().string(),
-                     quote(named.name_in_file));
-}
-
-Tensors by_canonical_name(CheckpointFiles&& files, const std::string& path) {
+CanonicalTensors by_canonical_name(CheckpointFiles&& files, const std::string& path) {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : files.tensors) names.push_back(name);
+  for (const auto& [name, type] : files.other_types) names.push_back(name);
   const Prefix prefix(names, path);
-  Tensors tensors;
+  CanonicalTensors found;
   for (auto& [name, tensor] : files.tensors) {
     const std::string plain = prefix.canonical(name);
     if (is_buffer(plain, tensor)) continue;
-    if (files.model_arguments) transpose_linear(plain, tensor);
-    Named named{name, std::move(tensor)};
-    const auto it = tensors.find(plain);
-    if (it != tensors.end())
+    NamedTensor named{name, std::move(tensor)};
+    if (const auto made = files.made.find(name); made != files.made.end())
+      named.make = std::move(made->second);
+    const auto it = found.tensors.find(plain);
+    if (it != found.tensors.end())
       user_error("{}: duplicate tensor, also present as {}", where(named),
                  quote(it->second.name_in_file));
-    tensors.emplace(plain, std::move(named));
+    found.tensors.emplace(plain, std::move(named));
   }
-  return tensors;
+  for (const auto& [name, type] : files.other_types)
+    found.others.emplace(prefix.canonical(name), std::pair(name, type));
+  return found;
 }
 
-void check_parameter(const Named& named, const Parameter& wanted, const std::string& config_file) {
+/// Whether linear layers are [out, in], as torch.nn.Linear has them: attn.c_attn, the one that is
+/// square in no model, tells.
+bool are_transposed(const NamedTensors& tensors, const Config& config) {
+  const auto found = tensors.find("h.0.attn.c_attn.weight");
+  return found != tensors.end() &&
+         found->second.tensor.shape == Shape{3 * config.width, config.width};
+}
+
+void check_parameter(const NamedTensor& named, const Parameter& wanted,
+                     const std::string& config_file) {
   const StoredTensor& tensor = named.tensor;
   if (!is_floating(tensor.dtype) && tensor.dtype != DType::kF64)
     user_error("{}: is {}: expected f32, f16, bf16 or f64", where(named), dtype_name(tensor.dtype));
@@ -226,43 +103,6 @@ void check_parameter(const Named& named, const Parameter& wanted, const std::str
   user_error("{}: has shape {}: {} requires {}{}", where(named), tensor.shape.to_string(),
              config_file, wanted.shape.to_string(),
              transposed ? " (it is transposed: GPT-2's matrices are [in, out])" : "");
-}
-
-/// Element `at` of floats of any dtype, as float32.
-float element(const void* data, DType dtype, size_t at) {
-  if (dtype == DType::kF32) return static_cast<const float*>(data)[at];
-  if (dtype == DType::kF64) return static_cast<float>(static_cast<const double*>(data)[at]);
-  const uint16_t half = static_cast<const uint16_t*>(data)[at];
-  return dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
-}
-
-/// A tensor of float64 as float32, row-major. Throws Error (user) for an element that is not a
-/// number of float32.
-std::vector<float> narrowed(const Named& named) {
-  const StoredTensor& tensor = named.tensor;
-  const std::byte* data =
-      tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
-  const bool matrix = tensor.shape.rank() == 2;
-  const int64_t rows = matrix ? tensor.shape[0] : 1, cols = tensor.shape.back();
-  std::vector<float> values;
-  values.reserve(static_cast<size_t>(rows * cols));
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < cols; ++j) {
-      const auto at = static_cast<size_t>(matrix ? i * tensor.strides[0] + j * tensor.strides[1]
-                                                 : j * tensor.strides[0]);
-      values.push_back(element(data, tensor.dtype, at));
-      if (std::isfinite(values.back())) continue;
-      const std::string index = matrix ? fmt::format("[{}, {}]", i, j) : fmt::format("[{}]", j);
-      user_error("{}: element {} is {}: expected a finite number of float32", where(named), index,
-                 reinterpret_cast<const double*>(data)[at]);
-    }
-  }
-  return values;
-}
-
-bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
-  if (a.dtype != b.dtype || a.shape != b.shape || a.strides != b.strides) return false;
-  return std::memcmp(a.file->data() + a.offset, b.file->data() + b.offset, a.span_bytes) == 0;
 }
 
 /// "2 tensors that GPT-2 does not have ('score.weight', 'score.bias')"; nothing for none.
@@ -285,35 +125,53 @@ struct Checkpoint::Impl {
   Config config;
   LoadReport report;
   std::vector<int32_t> end_ids;
-  Tensors tensors;
+  NamedTensors tensors;
   std::map<std::string, Shape, std::less<>> zeros;  ///< biases that the checkpoint leaves out
+  bool gpt_neo = false;                             ///< see ParsedConfig
+  bool from_arguments = false;  ///< the configuration is a training program's own
+  std::string head_note;        ///< the unembedding that is used although the configuration ties it
   DType dominant = DType::kF32;
-  // Of tensors of float64, from weight() to release().
+  // Of matrices that are not in place, from weight() to release().
   mutable std::mutex mutex;
-  mutable std::map<std::string, std::vector<float>> narrow;  // by the names in the files
+  mutable std::map<const NamedTensor*, std::vector<float>> made;
+  mutable std::map<std::string, std::vector<int32_t>, std::less<>> bad_rows;  // by parameter
 
   void load();
   CheckpointFiles read_with_config(const fs::path& file);
   void take_end_ids(std::vector<int64_t> ids, const fs::path& folder);
   void keep_parameters(CheckpointFiles&& files);
   void settle_unembedding();
+  void settle_unsaid();
   void count_dtypes();
   void compose_warning(const fs::path& folder);
-  const Named& find(std::string_view name) const;
-  const void* scanned(const Named& named) const;
+  const NamedTensor& find(std::string_view name) const;
+  const void* scanned(std::string_view name, const NamedTensor& named) const;
+  const std::vector<float>& made_values(const NamedTensor& named) const;
+  Tensor made_rows(const NamedTensor& named, std::span<const int32_t> ids) const;
 };
 
 void Checkpoint::Impl::load() {
-  const fs::path file = checkpoint_file(path);
-  if (!file.string().ends_with(".index.json") && sniff(file) == Format::kLlmc) {
+  const fs::path file = find_checkpoint(path);
+  const bool index = file.string().ends_with(".index.json");
+  const Format format = index ? Format::kSafetensors : checkpoint_format(file);
+  if (format == Format::kLlmc) {
     LlmcCheckpoint llmc = read_llmc_file(file);
     config_file = file.string() + "'s header";
     config = llmc.config;
     keep_parameters(std::move(llmc.files));
+  } else if (format == Format::kGguf) {
+    GgufCheckpoint gguf = read_gguf_file(file);
+    config_file = file.string() + "'s header";
+    config = gguf.config;
+    if (gguf.has_tokenizer)
+      report.notes.push_back(file.string() + ": the tokenizer inside the file is not read");
+    keep_parameters(std::move(gguf.files));
+    take_end_ids(gguf.end_ids, file.parent_path());
   } else {
     keep_parameters(read_with_config(file));
   }
   settle_unembedding();
+  if (from_arguments) settle_unsaid();
   count_dtypes();
   compose_warning(file.parent_path());
 }
@@ -342,23 +200,22 @@ CheckpointFiles Checkpoint::Impl::read_with_config(const fs::path& file) {
     ParsedConfig parsed = read_config(config_path);
     config_file = config_path.string();
     config = parsed.config;
+    gpt_neo = parsed.gpt_neo;
     report.notes = std::move(parsed.notes);
     report.unread_fields = std::move(parsed.unknown);
     take_end_ids(parsed.end_ids, file.parent_path());
   }
+  refuse_dangling_link(config_path);
   const bool index = file.string().ends_with(".index.json");
   CheckpointFiles files;
-  if (has_config || (!index && sniff(file) == Format::kTorch))
-    files = index ? read_shards(file) : read_file(file);
+  if (has_config || (!index && checkpoint_format(file) == Format::kTorch))
+    files = index ? read_shards(file) : read_checkpoint_file(file);
   if (has_config) return files;
   if (!files.model_arguments)
     user_error("{}: no such file: expected it next to {}", config_path.string(), file.string());
   config_file = file.string() + "'s model_args";
   config = nanogpt_config(*files.model_arguments, config_file);
-  report.notes.push_back(
-      fmt::format("{}: says no activation function: taken for gelu, nanoGPT's nn.GELU(); its first "
-                  "versions had gelu_new, which a config.json beside the file can name",
-                  config_file));
+  from_arguments = true;
   return files;
 }
 
@@ -369,23 +226,38 @@ void Checkpoint::Impl::compose_warning(const fs::path& folder) {
   name_some(parts, report.unread_fields, "unknown field of config.json",
             "unknown fields of config.json");
   std::error_code ignored;
-  for (const char* name : kAdapterFiles) {
+  for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"}) {
     if (fs::exists(folder / name, ignored))
       parts.push_back(fmt::format("the adapter {}", (folder / name).string()));
   }
+  std::vector<std::string> lines;
+  if (!head_note.empty()) {
+    lines.push_back(
+        fmt::format("{}: differs from wte.weight, although {} does not say tie_word_embeddings = "
+                    "false: it is the unembedding, as in transformers 5; 4 would take wte.weight",
+                    head_note, config_file));
+  }
   if (!parts.empty())
-    report.warning = fmt::format("{}: not read: {}", path.string(), fmt::join(parts, "; "));
+    lines.push_back(fmt::format("{}: not read: {}", path.string(), fmt::join(parts, "; ")));
+  report.warning = fmt::format("{}", fmt::join(lines, "; "));
 }
 
 void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
   std::vector<std::string>& unused = report.unread_tensors;
   unused = std::move(files.other);
-  const bool without_biases =
-      files.model_arguments && nanogpt_without_biases(*files.model_arguments);
-  Tensors found = by_canonical_name(std::move(files), path.string());
+  const std::optional<ModelArguments> arguments = std::move(files.model_arguments);
+  const bool without_biases = arguments && nanogpt_without_biases(*arguments);
+  CanonicalTensors found = by_canonical_name(std::move(files), path.string());
+  if (gpt_neo) rename_neo(found.tensors, config, path.string());
+  if (are_transposed(found.tensors, config)) {
+    for (auto& [name, named] : found.tensors) transpose_linear(name, named.tensor);
+    if (!arguments)
+      report.notes.push_back(path.string() +
+                             ": matrices are [out, in], as torch.nn.Linear has them: transposed");
+  }
   CopyBudget budget;
   const auto take = [&](const Parameter& wanted) {
-    auto node = found.extract(wanted.name);
+    auto node = found.tensors.extract(wanted.name);
     if (node.empty()) return false;
     check_parameter(node.mapped(), wanted, config_file);
     budget.take(node.mapped().tensor, where(node.mapped()));
@@ -395,14 +267,22 @@ void Checkpoint::Impl::keep_parameters(CheckpointFiles&& files) {
   };
   Config untied = config;  // an unembedding may be there in any case; settle_unembedding() decides
   untied.tied_unembedding = false;
+  untied.unembedding_bias = true;
   for_each_parameter(untied, [&](const Parameter& wanted) {
-    if (take(wanted) || wanted.name == kUnembedding) return;
-    if (!without_biases || !std::string_view(wanted.name).ends_with(".bias"))
+    if (take(wanted)) return;
+    if (const auto other = found.others.find(wanted.name); other != found.others.end())
+      user_error("{}: tensor {}: is {}: expected f32, f16, bf16 or f64", path.string(),
+                 quote(other->second.first), quote(other->second.second));
+    if (wanted.name == kUnembedding || wanted.name == kUnembeddingBias) return;
+    const bool none_in_neo = gpt_neo && wanted.name.ends_with("attn.c_attn.bias");
+    if (!none_in_neo && (!without_biases || !std::string_view(wanted.name).ends_with(".bias")))
       user_error("{}: missing tensor '{}' (or 'transformer.{}'), which {} requires", path.string(),
                  wanted.name, wanted.name, config_file);
     zeros.emplace(wanted.name, wanted.shape);
   });
-  for (const auto& [name, named] : found) {
+  config.unembedding_bias = tensors.contains(kUnembeddingBias);
+  for (const auto& [name, other] : found.others) unused.push_back(other.first);
+  for (const auto& [name, named] : found.tensors) {
     const auto parts = split_layer(name);
     if (parts && parts->first >= config.layers &&
         tensors.contains(fmt::format("h.0.{}", parts->second))) {
@@ -423,18 +303,29 @@ void Checkpoint::Impl::settle_unembedding() {
     }
     return;
   }
-  const bool same = same_bytes(head->second.tensor, tensors.at(kTokenEmbedding).tensor);
-  if (!same && config.tied_unembedding) {
-    user_error(
-        "{}: differs from wte.weight, but {} has tie_word_embeddings = true (the default); set it "
-        "to false to use lm_head, as transformers 5 does, or remove the tensor to use wte",
-        where(head->second), config_file);
-  }
-  if (!same) return;
-  config.tied_unembedding = true;
-  const StoredTensor& spare = head->second.tensor;
-  spare.file->release(spare.offset, spare.span_bytes);
+  const NamedTensor &own = head->second, &embedding = tensors.at(kTokenEmbedding);
+  // A head of its own in another type than the embedding's is the embedding only if that is said.
+  const bool tied = (config.tied_unembedding || own.tensor.dtype == embedding.tensor.dtype) &&
+                    same_matrix(own, embedding);
+  if (!tied && config.tied_unembedding) head_note = where(head->second);
+  config.tied_unembedding = tied;
+  if (!tied) return;
+  if (!own.make) own.tensor.file->release(own.tensor.offset, own.tensor.span_bytes);
   tensors.erase(head);
+}
+
+/// nanoGPT and minGPT write neither of these into their files.
+void Checkpoint::Impl::settle_unsaid() {
+  // nanoGPT ties its head. Before it did, as in minGPT, the activation was gelu_new.
+  if (!config.tied_unembedding) config.activation = "gelu_new";
+  report.notes.push_back(
+      config_file + ": says no activation function: taken for " +
+      (config.tied_unembedding
+           ? "gelu, nanoGPT's nn.GELU(); its first versions had gelu_new, which a config.json "
+             "beside the file can name"
+           : "gelu_new, as in minGPT and the first versions of nanoGPT, where lm_head.weight is "
+             "not wte.weight; a config.json beside the file can name another"));
+  head_note.clear();
 }
 
 void Checkpoint::Impl::count_dtypes() {
@@ -453,7 +344,7 @@ void Checkpoint::Impl::count_dtypes() {
              })->first;
 }
 
-const Named& Checkpoint::Impl::find(std::string_view name) const {
+const NamedTensor& Checkpoint::Impl::find(std::string_view name) const {
   auto it = tensors.find(name);
   if (it == tensors.end() && name == kUnembedding && config.tied_unembedding)
     it = tensors.find(kTokenEmbedding);
@@ -462,14 +353,37 @@ const Named& Checkpoint::Impl::find(std::string_view name) const {
   return it->second;
 }
 
-const void* Checkpoint::Impl::scanned(const Named& named) const {
+const void* Checkpoint::Impl::scanned(std::string_view name, const NamedTensor& named) const {
   const StoredTensor& tensor = named.tensor;
   const std::byte* data =
       tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
-  if (const auto bad = first_non_finite(tensor, data)) {
+  const auto bad = first_non_finite(tensor, data);
+  if (bad && !named.is_table)
     user_error("{}: element {} is NaN or infinite: expected finite weights", where(named), *bad);
+  if (bad) {
+    const std::lock_guard lock(mutex);
+    bad_rows.emplace(name, internal::non_finite_rows(tensor, data));
   }
   return data;
+}
+
+const std::vector<float>& Checkpoint::Impl::made_values(const NamedTensor& named) const {
+  const std::lock_guard lock(mutex);
+  std::vector<float>& values = made[&named];
+  if (values.empty()) values = values_of(named);
+  return values;
+}
+
+Tensor Checkpoint::Impl::made_rows(const NamedTensor& named, std::span<const int32_t> ids) const {
+  const std::vector<float>& values = made_values(named);
+  const int64_t rows = named.tensor.shape[0], width = named.tensor.shape[1];
+  Tensor result(DType::kF32, {static_cast<int64_t>(ids.size()), width});
+  auto next = result.f32().begin();
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= rows) internal_error("{}: has no row {}", where(named), id);
+    next = std::copy_n(values.begin() + id * width, width, next);
+  }
+  return result;
 }
 
 Checkpoint::Checkpoint(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
@@ -496,15 +410,13 @@ const LoadReport& Checkpoint::report() const { return impl_->report; }
 const std::vector<int32_t>& Checkpoint::end_ids() const { return impl_->end_ids; }
 
 HostWeight Checkpoint::weight(std::string_view name) const {
-  const Named& named = impl_->find(name);
+  const NamedTensor& named = impl_->find(name);
   const StoredTensor& tensor = named.tensor;
   if (tensor.shape.rank() != 2) internal_error("{}: expected a matrix", where(named));
   const size_t in = named.is_table ? 1 : 0;  // the axis of the inputs
   const size_t out = 1 - in;
-  if (tensor.dtype == DType::kF64) {
-    const std::lock_guard lock(impl_->mutex);
-    std::vector<float>& values = impl_->narrow[named.name_in_file];
-    if (values.empty()) values = narrowed(named);
+  if (!named.in_place()) {
+    const std::vector<float>& values = impl_->made_values(named);
     const int64_t strides[2] = {tensor.shape[1], 1};
     return {values.data(),
             DType::kF32,
@@ -513,32 +425,34 @@ HostWeight Checkpoint::weight(std::string_view name) const {
             strides[in],
             strides[out]};
   }
-  return {impl_->scanned(named),
-          tensor.dtype,
-          tensor.shape[static_cast<int>(in)],
-          tensor.shape[static_cast<int>(out)],
-          tensor.strides[in],
-          tensor.strides[out]};
+  return {
+      impl_->scanned(name, named),         tensor.dtype,       tensor.shape[static_cast<int>(in)],
+      tensor.shape[static_cast<int>(out)], tensor.strides[in], tensor.strides[out]};
 }
 
 std::vector<float> Checkpoint::vector(std::string_view name) const {
   if (const auto zero = impl_->zeros.find(name); zero != impl_->zeros.end())
     return std::vector<float>(static_cast<size_t>(zero->second.elements()));
-  const Named& named = impl_->find(name);
+  const NamedTensor& named = impl_->find(name);
   const StoredTensor& tensor = named.tensor;
   if (tensor.shape.rank() != 1) internal_error("{}: expected a vector", where(named));
-  if (tensor.dtype == DType::kF64) return narrowed(named);
-  const void* data = impl_->scanned(named);
-  std::vector<float> values(static_cast<size_t>(tensor.shape[0]));
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = element(data, tensor.dtype, i * static_cast<size_t>(tensor.strides[0]));
-  return values;
+  if (named.in_place()) impl_->scanned(name, named);
+  return values_of(named);
 }
 
+std::vector<int32_t> Checkpoint::non_finite_rows(std::string_view name) const {
+  const std::lock_guard lock(impl_->mutex);
+  const auto found = impl_->bad_rows.find(name);
+  return found == impl_->bad_rows.end() ? std::vector<int32_t>() : found->second;
+}
+
+std::string Checkpoint::described(std::string_view name) const { return where(impl_->find(name)); }
+
 Tensor Checkpoint::rows(std::string_view name, std::span<const int32_t> ids) const {
-  const Named& named = impl_->find(name);
+  const NamedTensor& named = impl_->find(name);
   const StoredTensor& tensor = named.tensor;
   if (tensor.shape.rank() != 2) internal_error("{}: expected a matrix", where(named));
+  if (named.make) return impl_->made_rows(named, ids);
   const std::byte* data =
       tensor.file->aligned(tensor.offset, tensor.span_bytes, dtype_size(tensor.dtype));
   Tensor result(DType::kF32, {static_cast<int64_t>(ids.size()), tensor.shape[1]});
@@ -557,8 +471,9 @@ void Checkpoint::release(std::string_view name) const {
   if (impl_->zeros.contains(name)) return;
   {
     const std::lock_guard lock(impl_->mutex);
-    impl_->narrow.erase(impl_->find(name).name_in_file);
+    impl_->made.erase(&impl_->find(name));
   }
+  if (impl_->find(name).make) return;
   const StoredTensor& tensor = impl_->find(name).tensor;
   tensor.file->release(tensor.offset, tensor.span_bytes);
 }

@@ -42,9 +42,9 @@ class Checkpoint {
   /// Throws Error (user), one line that names file, tensor or field, value found and value wanted.
   static Checkpoint open(const std::filesystem::path& path);
 
-  /// `tied_unembedding` is what holds for the tensors: an lm_head.weight with the very bytes of
-  /// wte.weight is tied, whatever config.json says; one that differs is honoured if config.json
-  /// says untied, and refused if it says tied.
+  /// `tied_unembedding` is what holds for the tensors: an lm_head.weight that is wte.weight, if
+  /// need be in another type, is tied, whatever config.json says; one that differs is the
+  /// unembedding, as in transformers 5, with a warning if config.json does not say untied.
   const Config& config() const;
   /// What was opened, as given.
   const std::filesystem::path& path() const;
@@ -53,16 +53,22 @@ class Checkpoint {
 
   bool has(std::string_view name) const;
   /// Of the elements that weight() and vector() give: float32 for float64, the dominant one for
-  /// what the files leave out.
+  /// what the files leave out; of what is made the one that the files have.
   DType dtype(std::string_view name) const;
-  /// A matrix in place, for packing; one of float64 as a float32 copy until release(). wte, wpe and
-  /// lm_head are given as unembeddings: `in` is the model width and `out` the vocabulary or the
-  /// context. "lm_head.weight" of a tied model gives wte. The memory is the checkpoint's. Scans the
-  /// elements: throws Error (user) naming the first that is NaN or infinite. Throws Error
-  /// (internal) for an unknown name.
+  /// A matrix in place, for packing; one that no file holds as such (float64, quantised) as a float32
+  /// copy until release(). wte, wpe and lm_head are given as unembeddings: `in` is the model width
+  /// and `out` the vocabulary or the context. "lm_head.weight" of a tied model gives wte. The
+  /// memory is the checkpoint's. Scans the elements: throws Error (user) naming the first that is
+  /// NaN or infinite; of wte, wpe and lm_head see non_finite_rows(). Throws Error (internal) for an
+  /// unknown name.
   HostWeight weight(std::string_view name) const;
   /// A bias or a layernorm's parameters as float32; the same check.
   std::vector<float> vector(std::string_view name) const;
+  /// The rows of wte, wpe or lm_head in which weight() found a NaN or infinity; they are refused
+  /// only where they are read.
+  std::vector<int32_t> non_finite_rows(std::string_view name) const;
+  /// "FILE: tensor 'NAME'" of a parameter, for errors.
+  std::string described(std::string_view name) const;
   /// To be called when a tensor has been packed: its pages and copies leave memory. weight() may be
   /// called again.
   void release(std::string_view name) const;

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "base/quote.h"
+#include "engine/checkpoint/gpt_neo.h"
 
 namespace vitrine::internal {
 namespace {
@@ -24,11 +25,12 @@ constexpr int64_t kMaxInner = int64_t{1} << 20;
 constexpr int64_t kMaxVocab = int64_t{1} << 30;
 constexpr int64_t kMaxContext = int64_t{1} << 20;
 
-constexpr std::array<std::pair<std::string_view, Activation>, 11> kActivations = {
+constexpr std::array<std::pair<std::string_view, Activation>, 12> kActivations = {
     {{"gelu_new", Activation::kGeluTanh},
      {"gelu_pytorch_tanh", Activation::kGeluTanh},
      {"gelu_fast", Activation::kGeluTanh},
      {"gelu_accurate", Activation::kGeluTanh},
+     {"gelu_python_tanh", Activation::kGeluTanh},
      {"gelu", Activation::kGeluErf},
      {"gelu_python", Activation::kGeluErf},
      {"quick_gelu", Activation::kGeluQuick},
@@ -172,7 +174,7 @@ int64_t size_field(const JsonFields& fields, const char* name, const char* alias
 // Fields of models that call themselves GPT-2 and compute something else. `plain` values are the
 // ones that do not.
 void refuse_other_arithmetic(const JsonFields& fields) {
-  if (fields.has("model_type") && fields.text("model_type") != "gpt2")
+  if (fields.has("model_type") && !is_gpt2_type(*fields.text("model_type")))
     fields.refuse("model_type", "expected 'gpt2'");
   for (const char* name : {"add_cross_attention", "is_encoder_decoder"}) {
     if (fields.boolean(name).value_or(false))
@@ -247,6 +249,9 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
                            "here in any case, and its formula is the "
                            "same");
   }
+  if (const auto type = fields.text("model_type"); type && type != "gpt2")
+    parsed.notes.push_back(
+        fmt::format("{}: model_type is {}: taken for gpt2's", file, quote(*type)));
   for (const auto& [name, value] : json.items()) {
     if (!std::binary_search(kKnownFields.begin(), kKnownFields.end(), name))
       parsed.unknown.push_back(name);
@@ -256,10 +261,20 @@ ParsedConfig parse_fields(const Json& json, const std::string& file) {
   return parsed;
 }
 
+ParsedConfig parse_any(const Json& json, const std::string& file) {
+  const bool neo = json.is_object() && json.value("model_type", Json()) == Json("gpt_neo");
+  if (!neo) return parse_fields(json, file);
+  std::vector<std::string> notes;
+  ParsedConfig parsed = parse_fields(gpt2_config_of_neo(json, file, notes), file);
+  parsed.gpt_neo = true;
+  parsed.notes.insert(parsed.notes.begin(), notes.begin(), notes.end());
+  return parsed;
+}
+
 }  // namespace
 
 ParsedConfig parse_config(std::string_view text, const std::string& file) {
-  return parse_fields(parse_python_json(text, file), file);
+  return parse_any(parse_python_json(text, file), file);
 }
 
 std::vector<int64_t> read_end_ids(const std::filesystem::path& path) {
@@ -269,7 +284,15 @@ std::vector<int64_t> read_end_ids(const std::filesystem::path& path) {
 }
 
 ParsedConfig read_config(const std::filesystem::path& path) {
-  return parse_fields(read_python_json(path), path.string());
+  return parse_any(read_python_json(path), path.string());
+}
+
+bool is_gpt2_type(std::string_view model_type) {
+  std::string plain;
+  for (const char c : model_type) {
+    if (c != '-' && c != '_') plain += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return plain.find("gpt2") != std::string::npos;
 }
 
 void check_config(const Config& config, const std::string& file) {

@@ -17,6 +17,7 @@ namespace vitrine::internal {
 /// taken.
 struct ParsedConfig {
   Config config;
+  bool gpt_neo = false;  ///< the parameters have GPT-Neo's names: see rename_neo()
   /// Fields that neither Vitrine nor transformers' GPT-2 knows; sorted. They may say that the model
   /// computes something else.
   std::vector<std::string> unknown;
@@ -34,6 +35,10 @@ std::vector<int64_t> read_end_ids(const std::filesystem::path& path);
 
 /// The same as read_config() from text; `file` is what errors call it.
 ParsedConfig parse_config(std::string_view text, const std::string& file);
+
+/// Whether a config.json's model_type is GPT-2's or a fork's name of it ("gpt2-custom",
+/// "mistral-gpt2"); a fork that computes something else has other tensors or fields.
+bool is_gpt2_type(std::string_view model_type);
 
 /// Throws Error (user) if a size of the configuration is not positive, is beyond any GPT-2 (so that
 /// no product of sizes can overflow), or if the heads do not divide the width. `file` is what the

@@ -251,6 +251,10 @@ ConvertedCheckpoint convert_checkpoint(const std::string& source, const fs::path
   for (const Shard& shard : shards) result.bytes += shard.bytes;
   result.dtype = options.dtype.value_or(checkpoint.dominant_dtype());
   result.notes = checkpoint.report().notes;
+  if (checkpoint.config().unembedding_bias)
+    result.notes.push_back(
+        "lm_head.bias is part of the result: Vitrine reads it, transformers' GPT2LMHeadModel does "
+        "not");
   if (const std::string& unread = checkpoint.report().warning; !unread.empty())
     result.notes.push_back(unread);
   Converter converter(checkpoint, options, result.bytes);

@@ -75,10 +75,13 @@ void CopyBudget::take(const StoredTensor& tensor, const std::string& where) {
 CheckpointFiles read_safetensors_file(const std::filesystem::path& path) {
   const auto file = std::make_shared<const MappedFile>(path);
   CheckpointFiles result;
-  for (const SafetensorsEntry& entry :
-       parse_safetensors_header(file->bytes(), path.string()).entries) {
-    result.tensors.emplace(entry.name,
-                           StoredTensor::dense(file, entry.begin, entry.dtype, entry.shape));
+  const SafetensorsHeader header = parse_safetensors_header(file->bytes(), path.string(), true);
+  for (const SafetensorsEntry& entry : header.entries) {
+    if (!entry.unknown_dtype.empty())
+      result.other_types.emplace(entry.name, entry.unknown_dtype);
+    else
+      result.tensors.emplace(entry.name,
+                             StoredTensor::dense(file, entry.begin, entry.dtype, entry.shape));
   }
   return result;
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -59,6 +60,11 @@ using ModelArguments = std::map<std::string, int64_t, std::less<>>;
 
 struct CheckpointFiles {
   std::map<std::string, StoredTensor, std::less<>> tensors;  ///< by the names in the files
+  /// Of tensors that the file does not hold as such (quantised): makes their values, float32 and
+  /// row-major. Their entries in `tensors` have the shape; the bytes are others.
+  std::map<std::string, std::function<std::vector<float>()>, std::less<>> made;
+  /// Tensors of types that are none of DType's, with the files' names of these types.
+  std::map<std::string, std::string, std::less<>> other_types;
   std::vector<std::string> other;  ///< names of things in the files that are no tensors
   std::optional<ModelArguments> model_arguments;  ///< of a checkpoint of nanoGPT
 };
@@ -66,6 +72,11 @@ struct CheckpointFiles {
 /// Each throws Error (user) for a file that is not of its format, or is damaged.
 CheckpointFiles read_safetensors_file(const std::filesystem::path& path);
 CheckpointFiles read_torch_file(const std::filesystem::path& path);
+/// One of the two, by content.
+CheckpointFiles read_checkpoint_file(const std::filesystem::path& path);
+/// The files that an index (model.safetensors.index.json) names for the tensors, each beside it or
+/// in a folder below.
+CheckpointFiles read_shards(const std::filesystem::path& index);
 
 struct LlmcCheckpoint {
   Config config;

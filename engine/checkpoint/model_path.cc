@@ -14,9 +14,11 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/dangling_link.h"
 #include "base/json.h"
 #include "base/quote.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/config.h"
 
 namespace fs = std::filesystem;
 
@@ -35,15 +37,21 @@ bool is_folder(const fs::path& path) {
 }
 
 // ORG/NAME or NAME of the characters that the hub allows: nothing that could lead out of the cache.
-bool is_repository_name(std::string_view name) {
+bool is_inside_name(std::string_view name) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || c == '.' || c == '/';
   };
-  return !name.empty() && std::all_of(name.begin(), name.end(), allowed) &&
-         std::count(name.begin(), name.end(), '/') <= 1 && name.front() != '/' &&
+  return !name.empty() && std::all_of(name.begin(), name.end(), allowed) && name.front() != '/' &&
          name.back() != '/' && name.find("..") == std::string_view::npos;
 }
+
+bool is_repository_name(std::string_view name) {
+  return is_inside_name(name) && std::count(name.begin(), name.end(), '/') <= 1;
+}
+
+// A branch, a tag, a commit; "refs/pr/1".
+bool is_revision(std::string_view name) { return is_inside_name(name); }
 
 // The names under which the cache may hold the repository. The oldest models had no organisation
 // and were given one later.
@@ -60,27 +68,52 @@ std::vector<std::string> repository_names(std::string_view name) {
   return names;
 }
 
-// The folder of the repository's current revision, as refs/main says; else its only revision.
-std::optional<fs::path> snapshot(const fs::path& repository) {
-  std::ifstream reference(repository / "refs" / "main");
-  std::string revision;
-  if (reference >> revision && revision.find('/') == std::string::npos &&
-      is_folder(repository / "snapshots" / revision)) {
-    return repository / "snapshots" / revision;
-  }
-  std::vector<fs::path> all;
+/// The revisions of a repository in the cache, sorted.
+std::vector<std::string> revisions_of(const fs::path& repository) {
+  std::vector<std::string> all;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(repository / "snapshots", ignored)) {
-    if (is_folder(entry.path())) all.push_back(entry.path());
+    if (is_folder(entry.path())) all.push_back(entry.path().filename().string());
   }
-  return all.size() == 1 ? std::optional(all[0]) : std::nullopt;
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+/// The folder of the revision that refs/NAME says, if it is there.
+std::optional<fs::path> referenced(const fs::path& repository, const std::string& name) {
+  std::ifstream reference(repository / "refs" / name);
+  std::string revision;
+  if (!(reference >> revision) || revision.find('/') != std::string::npos || revision == "..")
+    return std::nullopt;
+  const fs::path folder = repository / "snapshots" / revision;
+  return is_folder(folder) ? std::optional(folder) : std::nullopt;
+}
+
+/// The folder of the current revision, as refs/main says; else of the only one.
+std::optional<fs::path> snapshot(const fs::path& repository) {
+  if (auto current = referenced(repository, "main")) return current;
+  const auto all = revisions_of(repository);
+  return all.size() == 1 ? std::optional(repository / "snapshots" / all[0]) : std::nullopt;
+}
+
+/// The folder of a revision: a branch, a tag, or a commit or its beginning.
+std::optional<fs::path> snapshot_of(const fs::path& repository, const std::string& revision) {
+  if (auto named = referenced(repository, revision)) return named;
+  std::vector<std::string> all = revisions_of(repository);
+  if (std::ranges::count(all, revision) > 0) return repository / "snapshots" / revision;
+  std::erase_if(all, [&](const std::string& one) { return !one.starts_with(revision); });
+  constexpr size_t kLeast = 4;  // digits that tell a commit from another with some confidence
+  const bool one = all.size() == 1 && revision.size() >= kLeast;
+  return one ? std::optional(repository / "snapshots" / all[0]) : std::nullopt;
 }
 
 /// A config.json that says gpt2, as transformers writes it.
 bool is_gpt2(const fs::path& folder) {
   try {
     const Json json = read_json(folder / "config.json");
-    return json.is_object() && json.value("model_type", Json()) == "gpt2";
+    const Json type = json.is_object() ? json.value("model_type", Json()) : Json();
+    return type == Json("gpt_neo") ||
+           (type.is_string() && is_gpt2_type(type.get_ref<const std::string&>()));
   } catch (const Error&) {
     return false;
   }
@@ -186,27 +219,60 @@ std::vector<CachedModel> cached_models() {
 
 namespace vitrine::internal {
 
-fs::path resolve_model(std::string_view name) {
-  std::error_code ignored;
-  if (!name.empty() && fs::exists(fs::path(name), ignored)) return fs::path(name);
-  if (name == "demo") return demo_model();
-  if (!is_repository_name(name)) {
-    user_error(
-        "unknown model {}: no such file or directory, and not a model name: expected NAME or "
-        "ORGANISATION/NAME",
-        quote(name));
-  }
+namespace {
+
+[[noreturn]] void refuse_revision(std::string_view name, const std::string& repository,
+                                  const std::vector<std::string>& revisions, bool wanted) {
+  const std::string have = fmt::format("{}", fmt::join(revisions, ", "));
+  if (wanted) user_error("unknown revision of model {}: the cache has {}", quote(name), have);
+  user_error(
+      "model {}: the cache has several revisions and none is main: {}: expected one; name it: "
+      "{}@{}",
+      quote(name), have, repository, revisions.front());
+}
+
+fs::path resolve_cached(std::string_view name) {
+  const size_t at = name.find('@');
+  const bool wanted = at != std::string_view::npos;
+  const std::string revision(wanted ? name.substr(at + 1) : "");
   std::vector<std::string> looked;
-  for (std::string repository : repository_names(name)) {
-    if (const size_t slash = repository.find('/'); slash != std::string::npos)
-      repository.replace(slash, 1, "--");
-    const fs::path folder = hub_cache() / ("models--" + repository);
-    if (const auto found = snapshot(folder)) return *found;
+  for (const std::string& repository : repository_names(name.substr(0, at))) {
+    std::string dashed = repository;
+    if (const size_t slash = dashed.find('/'); slash != std::string::npos)
+      dashed.replace(slash, 1, "--");
+    const fs::path folder = hub_cache() / ("models--" + dashed);
+    if (const auto found = wanted ? snapshot_of(folder, revision) : snapshot(folder)) return *found;
+    if (const auto all = revisions_of(folder); !all.empty())
+      refuse_revision(name, repository, all, wanted);
     looked.push_back(folder.string());
   }
   user_error(
       "unknown model {}: no such file or directory, and not in the Hugging Face cache; searched {}",
       quote(name), fmt::join(looked, ", "));
+}
+
+}  // namespace
+
+fs::path resolve_model(std::string_view name) {
+  std::error_code ignored;
+  const fs::path path(name);
+  if (!name.empty() && fs::exists(path, ignored)) {
+    // A repository's own folder of the cache stands for its current revision.
+    const bool repository = is_folder(path / "snapshots") && is_folder(path / "blobs");
+    return repository ? snapshot(path).value_or(path) : path;
+  }
+  refuse_dangling_link(path);
+  if (name == "demo") return demo_model();
+  const size_t at = name.find('@');
+  const bool named = is_repository_name(name.substr(0, at)) &&
+                     (at == std::string_view::npos || is_revision(name.substr(at + 1)));
+  if (!named) {
+    user_error(
+        "unknown model {}: no such file or directory, and not a model name: expected NAME, "
+        "ORGANISATION/NAME or either with @REVISION",
+        quote(name));
+  }
+  return resolve_cached(name);
 }
 
 }  // namespace vitrine::internal

@@ -12,6 +12,7 @@ namespace vitrine::internal {
 ///   - a directory or a file that exists: itself;
 ///   - "demo": the model that comes with Vitrine (VITRINE_DEMO_MODEL names another);
 ///   - "gpt2", "openai-community/gpt2": that repository's snapshot in the Hugging Face cache.
+///   - "gpt2@REVISION": another revision than main, by branch, tag, commit or its beginning.
 ///   OpenAI's models and distilgpt2 are
 ///     found under both their old bare name and their organisation's.
 /// Never reaches the network. Throws Error (user) listing where it looked.

@@ -19,6 +19,7 @@ constexpr size_t kMaxStorageKey = 256, kMaxAxes = 64;
 
 constexpr const char* kOrderedDict = "collections.OrderedDict";
 constexpr const char* kRebuildTensor = "torch._utils._rebuild_tensor_v2";
+constexpr const char* kRebuildOtherTensor = "torch._utils._rebuild_tensor_v3";
 constexpr const char* kRebuildParameter = "torch._utils._rebuild_parameter";
 
 constexpr std::array<std::pair<const char*, DType>, 10> kStorageTypes = {
@@ -32,6 +33,14 @@ constexpr std::array<std::pair<const char*, DType>, 10> kStorageTypes = {
      {"torch.CharStorage", DType::kI8},
      {"torch.ByteStorage", DType::kU8},
      {"torch.BoolStorage", DType::kBool}}};
+
+// Storages and types of tensors that are known by name alone: what no GPT-2 needs.
+constexpr auto kOtherStorageTypes = std::to_array<const char*>(
+    {"torch.ComplexFloatStorage", "torch.ComplexDoubleStorage", "torch.storage.UntypedStorage"});
+constexpr auto kOtherDtypes = std::to_array<const char*>(
+    {"torch.uint16", "torch.uint32", "torch.uint64", "torch.float8_e4m3fn", "torch.float8_e5m2",
+     "torch.float8_e4m3fnuz", "torch.float8_e5m2fnuz", "torch.float8_e8m0fnu",
+     "torch.float4_e2m1fn_x2", "torch.complex32"});
 
 // The opcodes of protocol 2 that torch.save uses, by Python's names (pickletools).
 enum Opcode : unsigned char {
@@ -286,13 +295,18 @@ void Pickle::integer_of_bytes() {
 void Pickle::global() {
   const std::string_view module = line();
   const std::string name = fmt::format("{}.{}", module, line());
-  for (const char* known : {kOrderedDict, kRebuildTensor, kRebuildParameter}) {
-    if (name == known) {
-      push(make(Kind::kFunction));
-      top()->text = known;
-      return;
-    }
-  }
+  const auto named = [&](const auto& names, Kind kind) {
+    const auto known = std::find(std::begin(names), std::end(names), name);
+    if (known == std::end(names)) return false;
+    push(make(kind));
+    top()->text = *known;
+    return true;
+  };
+  constexpr std::array kFunctions = {kOrderedDict, kRebuildTensor, kRebuildOtherTensor,
+                                     kRebuildParameter};
+  if (named(kFunctions, Kind::kFunction) || named(kOtherStorageTypes, Kind::kOtherStorageType) ||
+      named(kOtherDtypes, Kind::kDtype))
+    return;
   for (const auto& [known, dtype] : kStorageTypes) {
     if (name == known) {
       push(make(Kind::kStorageType));
@@ -312,18 +326,41 @@ void Pickle::persistent_id() {
   const auto& items = id->items;
   const bool plain = id->kind == Kind::kSequence &&
                      (items.size() == 5 || (items.size() == 6 && items[5]->kind == Kind::kNone));
-  if (!plain || items[0]->text != "storage" || items[1]->kind != Kind::kStorageType ||
+  const bool other = plain && items[1]->kind == Kind::kOtherStorageType;
+  if (!plain || items[0]->text != "storage" || (items[1]->kind != Kind::kStorageType && !other) ||
       items[2]->kind != Kind::kText || items[4]->kind != Kind::kInteger || items[4]->integer < 0) {
     fail("unknown persistent object: expected the storage of a tensor");
   }
   if (items[2]->text.size() > kMaxStorageKey)
     fail(fmt::format("the name of a storage has {} bytes: expected at most {}",
                      items[2]->text.size(), kMaxStorageKey));
+  if (other) {
+    push(make(Kind::kOtherStorageType));
+    top()->text = items[1]->text;
+    return;
+  }
   push(make(Kind::kStorage));
   top()->dtype = items[1]->dtype;
   top()->text = items[2]->text;
   top()->integer = items[4]->integer;
 }
+
+namespace {
+
+bool is_other_tensor(const PickleValue& arguments) {
+  return !arguments.items.empty() &&
+         arguments.items[0]->kind == PickleValue::Kind::kOtherStorageType;
+}
+
+// Of _rebuild_tensor_v3, which also has the type, or of a tensor in a storage of such a type.
+std::string_view type_of_other(const PickleValue& arguments) {
+  for (const PickleValue* item : arguments.items) {
+    if (item->kind == PickleValue::Kind::kDtype) return item->text;
+  }
+  return is_other_tensor(arguments) ? arguments.items[0]->text : "an unknown type";
+}
+
+}  // namespace
 
 void Pickle::reduce() {
   const PickleValue* arguments = pop();
@@ -333,13 +370,18 @@ void Pickle::reduce() {
   if (function->text == kOrderedDict) {
     if (!arguments->items.empty()) fail("unexpected arguments of OrderedDict");
     push(make(Kind::kDict));
+  } else if (function->text == kRebuildOtherTensor || is_other_tensor(*arguments)) {
+    push(make(Kind::kOtherTensor));
+    top()->text = type_of_other(*arguments);
   } else if (function->text == kRebuildTensor) {
     rebuild_tensor(*arguments);
   } else {
-    if (arguments->items.size() != 3 || arguments->items[0]->kind != Kind::kTensor)
+    const auto& items = arguments->items;
+    if (items.size() != 3 ||
+        (items[0]->kind != Kind::kTensor && items[0]->kind != Kind::kOtherTensor))
       fail("invalid Parameter: expected a tensor");
     push(make(Kind::kTensor));
-    *top() = *arguments->items[0];
+    *top() = *items[0];
   }
 }
 

@@ -31,11 +31,14 @@ struct PickleValue {
     kInteger,
     kFloat,  ///< carries no value: nothing that we read from a pickle is a float
     kText,
-    kSequence,     ///< tuple or list: items
-    kDict,         ///< items: key, value, key, value, ...
-    kFunction,     ///< text: its name, one of the known ones
-    kStorageType,  ///< dtype
-    kStorage,      ///< dtype, text: key, integer: number of elements
+    kSequence,          ///< tuple or list: items
+    kDict,              ///< items: key, value, key, value, ...
+    kFunction,          ///< text: its name, one of the known ones
+    kStorageType,       ///< dtype
+    kStorage,           ///< dtype, text: key, integer: number of elements
+    kOtherStorageType,  ///< text: its name
+    kDtype,             ///< text: its name
+    kOtherTensor,       ///< of a type that is none of DType's; text: the type's name
     kTensor,  ///< items: storage, then sequences of sizes and of strides; integer: offset into the
               ///< storage, in elements
   };

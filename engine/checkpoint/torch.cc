@@ -132,7 +132,9 @@ CheckpointFiles tensors_of(const PickleValue& file_root,
       user_error("{}: invalid key in its state_dict: expected a string", path);
     if (!keys.insert(key.text).second) user_error("{}: duplicate tensor {}", path, quote(key.text));
     const std::string name(key.text);
-    if (value.kind != Kind::kTensor)
+    if (value.kind == Kind::kOtherTensor)
+      result.other_types.emplace(name, value.text);
+    else if (value.kind != Kind::kTensor)
       result.other.push_back(name);
     else
       result.tensors.emplace(name, locate(name, value, file, find_storage));

@@ -101,8 +101,8 @@ struct UnembedOptions {
 class Model {
  public:
   /// `name_or_path`: a directory or file of a checkpoint, "demo", or a name in the local Hugging
-  /// Face cache ("gpt2"). Never accesses the network. Throws Error (user) naming the file and its
-  /// defect.
+  /// Face cache ("gpt2", "gpt2@REVISION"). Never accesses the network. Throws Error (user) naming
+  /// the file and its defect.
   static Model load(const std::string& name_or_path, const ModelOptions& options = {});
   /// Directory or file that load() would open, for access to other files of the checkpoint such as
   /// the tokenizer. Throws Error (user) that lists the searched places.

@@ -124,6 +124,111 @@ TEST(Checkpoint, TextsEndWhereTheFilesSay) {
       << "the model has no token 7";
 }
 
+TEST(Checkpoint, AnUntiedModelWithArgumentsHasGeluNew) {
+  const Checkpoint checkpoint = Checkpoint::open(kGoldens + "mingpt");
+  expect_golden(checkpoint, 4 * kWidth);
+  expect_matrix(checkpoint, "lm_head.weight", kWidth, kVocab, true);
+  EXPECT_EQ(checkpoint.config().activation, "gelu_new");
+  EXPECT_TRUE(says(checkpoint.report().notes.at(0), "gelu_new", "minGPT"));
+  EXPECT_EQ(checkpoint.report().warning, "");
+}
+
+TEST(Checkpoint, LinearLayersMayBeTransposed) {
+  const TempFolder folder;
+  const SafetensorsFile golden(kGoldens + "safetensors/model.safetensors");
+  std::vector<std::pair<std::string, TensorView>> tensors;
+  std::vector<Tensor> kept;
+  for (const std::string& name : golden.names()) {
+    const TensorView view = golden.tensor(name);
+    if (view.shape().rank() == 2 && name.starts_with("h.")) {
+      const int64_t in = view.shape()[0], out = view.shape()[1];
+      kept.emplace_back(DType::kF32, Shape{out, in});
+      for (int64_t i = 0; i < in * out; ++i)
+        kept.back().f32()[static_cast<size_t>(i % out * in + i / out)] =
+            view.f32()[static_cast<size_t>(i)];
+      tensors.emplace_back(name, kept.back().view());
+    } else {
+      tensors.emplace_back(name, view);
+    }
+  }
+  SafetensorsWriter::write(folder / "model.safetensors", tensors);
+  folder.write("config.json", read_bytes(kGoldens + "safetensors/config.json"));
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  expect_golden(checkpoint);
+  EXPECT_TRUE(says(checkpoint.report().notes.at(0), "[out, in]", "transposed"));
+}
+
+/// A safetensors file of the golden model and one more tensor of any dtype.
+void write_with_foreign(const TempFolder& folder, const std::string& name, bool instead) {
+  const std::string bytes = read_bytes(kGoldens + "safetensors/model.safetensors");
+  uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  std::string header = bytes.substr(8, length);
+  const std::string data = bytes.substr(8 + length) + "12345";
+  if (instead) header.replace(header.find('"' + name + '"'), name.size() + 2, "\"other\"");
+  header.resize(header.rfind('}'));
+  header += ",\"" + name + R"(":{"dtype":"F8_E4M3","shape":[5],"data_offsets":[)" +
+            std::to_string(data.size() - 5) + "," + std::to_string(data.size()) + "]}}";
+  length = header.size();
+  folder.write("model.safetensors",
+               std::string(reinterpret_cast<const char*>(&length), 8) + header + data);
+  folder.write("config.json", read_bytes(kGoldens + "safetensors/config.json"));
+}
+
+TEST(Checkpoint, WhatIsNotReadMayBeOfAnyType) {
+  const TempFolder folder;
+  write_with_foreign(folder, "scales", false);
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  expect_golden(checkpoint);
+  EXPECT_EQ(checkpoint.report().unread_tensors, std::vector<std::string>{"scales"});
+  write_with_foreign(folder, "ln_f.bias", true);
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "'ln_f.bias'",
+                   "is 'F8_E4M3': expected f32, f16, bf16 or f64"));
+  // By tools/make_checkpoint_goldens.py: complex64, uint16 and float8 beside the weights.
+  const Checkpoint torch = Checkpoint::open(kGoldens + "torch_foreign");
+  expect_golden(torch);
+  EXPECT_EQ(torch.report().unread_tensors,
+            (std::vector<std::string>{"complex", "float8", "uint16"}));
+}
+
+TEST(Checkpoint, FindsTheOnlyFileOfLlmc) {
+  const TempFolder folder;
+  folder.write("gpt2_124M.bin", read_bytes(kGoldens + "llmc/version3.bin"));
+  folder.write("gpt2_tokenizer.bin", "another format");
+  expect_golden(Checkpoint::open(folder.path()), 4 * kWidth);
+  folder.write("gpt2_124M_bf16.bin", read_bytes(kGoldens + "llmc/version5.bin"));
+  EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder.path()); }), "several models",
+                   "gpt2_124M.bin, gpt2_124M_bf16.bin", "name the file"));
+}
+
+TEST(BadCheckpoint, NamesWhatIsThere) {
+  const TempFolder folder;
+  const auto error = [&] { return error_of([&] { Checkpoint::open(folder.path()); }); };
+  std::filesystem::create_directories(folder / ".cache/huggingface/download");
+  folder.write(".cache/huggingface/download/abc.incomplete", "x");
+  EXPECT_TRUE(says(error(), "no checkpoint found", "abc.incomplete", "unfinished download"));
+  folder.write("flax_model.msgpack", "\x81\xa1w");
+  EXPECT_TRUE(says(error(), "flax_model.msgpack: is a Flax checkpoint", "save_pretrained"));
+  folder.write("model.fp16.safetensors", "x");
+  EXPECT_TRUE(says(error(), "it has model.fp16.safetensors", "name the file"));
+  std::filesystem::create_directory(folder / "checkpoint-500");
+  EXPECT_TRUE(says(error(), "checkpoints of a training: checkpoint-500"));
+  std::filesystem::create_symlink("../../blobs/none", folder / "pytorch_model.bin");
+  EXPECT_TRUE(says(error(), "pytorch_model.bin: is a link to ../../blobs/none", "unfinished"));
+}
+
+TEST(BadCheckpoint, NamesOtherModelsByTheirBytes) {
+  const TempFolder folder;
+  const auto error = [&](const std::string& bytes) {
+    return error_of([&] { Checkpoint::open(folder.write("weights", bytes)); });
+  };
+  folder.write("config.json", "{}");
+  EXPECT_TRUE(says(error(std::string("\x08\x07\x12\x07pytorch", 11)), "is an ONNX model"));
+  EXPECT_TRUE(says(error("\x81\xabtransformer\x83"), "is a Flax checkpoint (MessagePack)"));
+  EXPECT_TRUE(
+      says(error("<!DOCTYPE html><html><title>404"), "is text that begins with '<!DOCTYPE"));
+}
+
 TEST(Checkpoint, ReadsAConfigurationAsPythonDoes) {
   const TempFolder folder;
   folder.write("model.safetensors", read_bytes(kGoldens + "safetensors/model.safetensors"));

@@ -15,6 +15,7 @@
 #include "tests/base/test_files.h"
 #include "tests/engine/checkpoint_golden.h"
 #include "vitrine/checkpoint/safetensors.h"
+#include "vitrine/vitrine.h"
 
 namespace vitrine {
 using namespace internal;
@@ -139,7 +140,6 @@ TEST(Checkpoint, NamesEveryTensorThatItDoesNotRead) {
   };
   add("h.0.attn.c_attn.lora_A.weight", {2, 4});
   add("h.0.attn.c_attn.lora_B.weight", {12, 2});
-  add("lm_head.bias", {5});
   add("h.0.crossattention.c_attn.weight", {4, 8});
   add("h.1.attn.bias", {1, 1, 3, 3});  // the causal mask
   add("h.1.attn.masked_bias", {});
@@ -149,10 +149,10 @@ TEST(Checkpoint, NamesEveryTensorThatItDoesNotRead) {
   EXPECT_EQ(report.unread_tensors,
             (std::vector<std::string>{"h.0.attn.bias", "h.0.attn.c_attn.lora_A.weight",
                                       "h.0.attn.c_attn.lora_B.weight",
-                                      "h.0.crossattention.c_attn.weight", "lm_head.bias"}));
+                                      "h.0.crossattention.c_attn.weight"}));
   EXPECT_EQ(report.unread_fields, (std::vector<std::string>{"layer_norm_eps", "rope_theta"}));
   EXPECT_TRUE(says(report.warning, changed.folder.path().string(),
-                   "not read: 5 tensors that GPT-2 does not have ('h.0.attn.bias', "
+                   "not read: 4 tensors that GPT-2 does not have ('h.0.attn.bias', "
                    "'h.0.attn.c_attn.lora_A.weight', 'h.0.attn.c_attn.lora_B.weight', ...); 2 "
                    "unknown fields of config.json ('layer_norm_eps', 'rope_theta')"));
 }
@@ -179,14 +179,14 @@ TEST(Checkpoint, RowsAreThoseOfTheFile) {
 TEST(BadCheckpoint, SaysWhatIsThereInsteadOfAModel) {
   const TempFolder folder;
   const auto error = [&] { return error_of([&] { Checkpoint::open(folder.path()); }); };
-  folder.write("model.gguf", "GGUF");
+  folder.write("model.gguf", "GGUF");  // and no more
   EXPECT_TRUE(says(error(), "model.gguf: is a GGUF file", "use the model's safetensors"));
   EXPECT_TRUE(says(error_of([&] { Checkpoint::open(folder / "model.gguf"); }), "is a GGUF file"));
   EXPECT_TRUE(
       says(error_of([&] { Checkpoint::open(folder.write("weights", "\x89HDF\r\n\x1a\n")); }),
            "weights: is an HDF5 file: expected a checkpoint"));
   folder.write("adapter_config.json", R"({"base_model_name_or_path": "gpt2"})");
-  EXPECT_TRUE(says(error(), "is an adapter (PEFT) of the model 'gpt2', not a model", "merge"));
+  EXPECT_TRUE(says(error(), "is an adapter (PEFT) of the model 'gpt2', not a model", "`adapter`"));
   folder.write("config.json", read_bytes(kGoldens + "safetensors/config.json"));
   folder.write("model.safetensors",
                "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 548105171\n");
@@ -232,6 +232,18 @@ TEST(Checkpoint, TheIndexDecidesWhichCopyCounts) {
   shards.index["weight_map"].erase("ln_f.bias");
   shards.index["weight_map"]["extra"] = "b";
   EXPECT_TRUE(says(error_of([&] { shards.open(); }), "duplicate tensor"));
+}
+
+TEST(Checkpoint, ShardsMayLieInFoldersBelow) {
+  Shards shards;
+  std::filesystem::create_directory(shards.folder / "part");
+  shards.write("part/b", {{"ln_f.bias", shards.all.at("ln_f.bias")}});
+  shards.index["weight_map"]["ln_f.bias"] = "part/b";
+  expect_golden(shards.open());
+  for (const char* outside : {"/etc/passwd", "part/../../b", "./a", "part/", "part\\b"}) {
+    shards.index["weight_map"]["ln_f.bias"] = outside;
+    EXPECT_TRUE(says(error_of([&] { shards.open(); }), "in the same folder or below"));
+  }
 }
 
 TEST(Checkpoint, ATiedUnembeddingNeedsNoTensor) {
@@ -324,9 +336,70 @@ TEST(BadCheckpoint, UnembeddingThatContradictsTheConfig) {
       << "equal bytes are tied, whatever the config says";
   EXPECT_TRUE(changed.open(R"("tie_word_embeddings": false)").config().tied_unembedding);
   head.f32()[27] += 1;
-  EXPECT_TRUE(says(changed.error(), "'lm_head.weight'", "differs from wte.weight",
-                   "tie_word_embeddings = true"));
-  EXPECT_FALSE(changed.open(R"("tie_word_embeddings": false)").config().tied_unembedding);
+  const Checkpoint own = changed.open();
+  EXPECT_FALSE(own.config().tied_unembedding) << "as transformers 5 has it";
+  EXPECT_TRUE(says(own.report().warning, "'lm_head.weight'", "differs from wte.weight",
+                   "does not say tie_word_embeddings = false"));
+  const Checkpoint said = changed.open(R"("tie_word_embeddings": false)");
+  EXPECT_FALSE(said.config().tied_unembedding);
+  EXPECT_EQ(said.report().warning, "");
+}
+
+TEST(Checkpoint, AnUnembeddingInAnotherTypeMayBeTheEmbedding) {
+  Changed changed;
+  Tensor head(DType::kF16, {kVocab, kWidth});
+  for (size_t i = 0; i < static_cast<size_t>(kVocab * kWidth); ++i)
+    static_cast<uint16_t*>(head.data())[i] = f32_to_f16(changed.at("wte.weight").f32()[i]);
+  changed.tensors.emplace_back("lm_head.weight", head);
+  EXPECT_TRUE(changed.open().config().tied_unembedding);
+  EXPECT_FALSE(changed.open(R"("tie_word_embeddings": false)").config().tied_unembedding)
+      << "its roundings are its own";
+  static_cast<uint16_t*>(head.data())[5] ^= 1;
+  EXPECT_FALSE(changed.open().config().tied_unembedding);
+}
+
+TEST(Checkpoint, HasABiasOfTheUnembedding) {
+  Changed changed;
+  Tensor bias(DType::kF32, {kVocab});
+  bias.f32()[3] = 2;
+  changed.tensors.emplace_back("lm_head.bias", bias);
+  EXPECT_TRUE(changed.open().config().unembedding_bias);
+  EXPECT_EQ(changed.open().vector("lm_head.bias")[3], 2);
+  EXPECT_EQ(changed.open().report().warning, "");
+  changed.remove("lm_head.bias");
+  EXPECT_FALSE(changed.open().config().unembedding_bias);
+  changed.tensors.emplace_back("lm_head.bias", Tensor(DType::kF32, {kVocab - 1}));
+  EXPECT_TRUE(says(changed.error(), "'lm_head.bias'", "has shape [6]", "requires [7]"));
+}
+
+TEST(Checkpoint, ATableIsFiniteWhereItIsRead) {
+  Changed changed;
+  changed.at("wte.weight").f32()[4 * kWidth + 1] = NAN;
+  changed.at("wpe.weight").f32()[3 * kWidth] = INFINITY;
+  const Checkpoint checkpoint = changed.open();
+  (void)checkpoint.weight("wte.weight");
+  (void)checkpoint.weight("wpe.weight");
+  EXPECT_EQ(checkpoint.non_finite_rows("wte.weight"), std::vector<int32_t>{4});
+  EXPECT_EQ(checkpoint.non_finite_rows("wpe.weight"), std::vector<int32_t>{3});
+  const Model model = Model::load(changed.folder.path().string());
+  EXPECT_TRUE(says(model.load_report().warning, "'wte.weight': row 4 is NaN or infinite",
+                   "'wpe.weight': row 3"));
+  using Ids = std::vector<int32_t>;
+  const auto hidden = model.forward(Ids{1, 2, 3}, Hooks().capture("ln_final.hook_normalized"),
+                                    {.logits = LogitRows::kNone});
+  for (const float x : hidden["ln_final.hook_normalized"].to_f32()) EXPECT_TRUE(std::isfinite(x));
+  EXPECT_TRUE(says(error_of([&] {
+                     model.forward(Ids{1, 4});
+                   }),
+                   "token id 4 at position 1", "row 4 of wte.weight"));
+  EXPECT_TRUE(says(error_of([&] {
+                     model.forward(Ids{1, 1, 1, 1});
+                   }),
+                   "position 3 of sequence 0", "row 3 of wpe.weight"));
+  EXPECT_TRUE(says(error_of([&] { (void)model.embed(Ids{4}); }), "token id 4"));
+  EXPECT_TRUE(
+      says(error_of([&] { Model::load(changed.folder.path().string(), {.dtype = DType::kI8}); }),
+           "row 4", "int8 cannot hold", "load the weights as f32"));
 }
 
 TEST(BadCheckpoint, OneTensorUnderTwoNames) {

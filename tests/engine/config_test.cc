@@ -52,6 +52,8 @@ TEST(Config, ReadsWhatTransformersReads) {
   EXPECT_EQ(parse(R"("n_ctx": 64)").config.context, 64);
   EXPECT_TRUE(says(refused(R"("n_ctx": "x")"), "n_ctx is 'x'"));
   EXPECT_EQ(activation_from_name("gelu_python"), activation_from_name("gelu"));
+  EXPECT_EQ(activation_from_name("gelu_accurate"), activation_from_name("gelu_new"));
+  EXPECT_EQ(activation_from_name("gelu_python_tanh"), activation_from_name("gelu_new"));
   using Ids = std::vector<int64_t>;
   EXPECT_EQ(parse(R"("eos_token_id": 286)").end_ids, Ids({286}));
   EXPECT_EQ(parse(R"("eos_token_id": [1, 2])").end_ids, Ids({1, 2}));
@@ -94,8 +96,14 @@ TEST(Config, KnowsTheSecondNames) {
 }
 
 TEST(Config, RefusesByNameWhatIsNotGPT2) {
-  EXPECT_TRUE(says(refused(R"("model_type": "gpt_neo")"),
-                   "config.json: model_type is 'gpt_neo': expected 'gpt2'"));
+  EXPECT_TRUE(says(refused(R"("model_type": "gpt_neox")"),
+                   "config.json: model_type is 'gpt_neox': expected 'gpt2'"));
+  for (const char* other : {"openai-gpt", "gptj", "gpt_bigcode", "imagegpt", ""})
+    EXPECT_TRUE(says(refused(R"("model_type": ")" + std::string(other) + '"'), "expected 'gpt2'"));
+  for (const char* fork : {"gpt2-custom", "mistral-gpt2", "GPT-2", "my_gpt2"}) {
+    const ParsedConfig parsed = parse(R"("model_type": ")" + std::string(fork) + '"');
+    EXPECT_TRUE(says(parsed.notes.at(0), fork, "taken for gpt2's"));
+  }
   EXPECT_TRUE(says(refused(R"("model_type": 2)"), "model_type is 2"));
   EXPECT_TRUE(says(refused(R"("add_cross_attention": true)"), "add_cross_attention is true"));
   EXPECT_TRUE(says(refused(R"("is_encoder_decoder": true)"), "is_encoder_decoder is true"));

@@ -126,10 +126,36 @@ TEST_F(ModelPath, SaysWhereItLooked) {
   EXPECT_TRUE(says(error_of([] { resolve_model("../up"); }), "'../up'", "not a model name"));
   EXPECT_TRUE(says(error_of([] { resolve_model(""); }), "model ''"));
   EXPECT_TRUE(says(error_of([] { resolve_model("a\nb"); }), "'a\\x0ab'"));
-  // Two snapshots and nothing that says which is current.
-  add_snapshot(hub_cache(), "x", "aaa", false);
-  add_snapshot(hub_cache(), "x", "bbb", false);
-  EXPECT_TRUE(says(error_of([] { resolve_model("x"); }), "model 'x'"));
+}
+
+TEST_F(ModelPath, ARevisionIsNamedAfterAnAt) {
+  const fs::path a = add_snapshot(hub_cache(), "o--x", "aaaa1111", false),
+                 b = add_snapshot(hub_cache(), "o--x", "aaaa2222", false);
+  EXPECT_TRUE(says(error_of([] { resolve_model("o/x"); }), "several revisions",
+                   "aaaa1111, aaaa2222", "o/x@aaaa1111"))
+      << "nothing says which is current";
+  EXPECT_EQ(resolve_model("o/x@aaaa2222"), b);
+  EXPECT_EQ(resolve_model("o/x@aaaa1"), a);
+  EXPECT_TRUE(says(error_of([] { resolve_model("o/x@aaaa"); }), "unknown revision", "aaaa1111"));
+  fs::create_directories(hub_cache() / "models--o--x" / "refs" / "refs" / "pr");
+  std::ofstream(hub_cache() / "models--o--x" / "refs" / "refs" / "pr" / "1") << "aaaa2222";
+  std::ofstream(hub_cache() / "models--o--x" / "refs" / "v1.0") << "aaaa1111";
+  EXPECT_EQ(resolve_model("o/x@refs/pr/1"), b);
+  EXPECT_EQ(resolve_model("o/x@v1.0"), a);
+  EXPECT_TRUE(says(error_of([] { resolve_model("o/x@../../etc"); }), "not a model name"));
+  EXPECT_TRUE(says(error_of([] { resolve_model("o/y@aaaa1111"); }), "not in the Hugging Face"));
+}
+
+TEST_F(ModelPath, ARepositorysFolderIsItsCurrentRevision) {
+  const fs::path current = add_snapshot(hub_cache(), "x", "aaa");
+  fs::create_directories(hub_cache() / "models--x" / "blobs");
+  EXPECT_EQ(resolve_model((hub_cache() / "models--x").string()), current);
+}
+
+TEST_F(ModelPath, NamesADanglingLink) {
+  fs::create_symlink(home_ / "nowhere", home_ / "link");
+  EXPECT_TRUE(says(error_of([&] { resolve_model((home_ / "link").string()); }), "is a link to",
+                   "nowhere", "unfinished"));
 }
 
 TEST_F(ModelPath, ReferencesCannotLeadOutOfTheCache) {
