@@ -226,12 +226,14 @@ void ModelState::require_memory(size_t bytes, const std::string& parts) const {
 
 Model Model::load(const std::string& name_or_path, const ModelOptions& options) {
   const std::filesystem::path path = resolve_model(name_or_path);
-  const Checkpoint checkpoint = Checkpoint::open(path);
+  const Checkpoint checkpoint = Checkpoint::open(path, resolve_adapter(options.adapter));
   std::future<LoadedTokenizer> tokenizer =
       std::async(std::launch::async, load_tokenizer_beside, path);
   const DType store = options.dtype.value_or(checkpoint.dominant_dtype());
   CheckpointSource source(checkpoint, store);
-  const auto state = make_state(checkpoint.config(), name_or_path, source, store, options);
+  const std::string name =
+      name_or_path + (options.adapter.empty() ? "" : " with " + options.adapter.string());
+  const auto state = make_state(checkpoint.config(), name, source, store, options);
   state->report = checkpoint.report();
   take_bad_rows(*state, checkpoint);
   take_tokenizer(*state, tokenizer.get(), checkpoint.end_ids());

@@ -79,6 +79,13 @@ void add_model_options(Command& command, Context& context) {
   const auto group = kModelGroup;
   add_model_option(command, context);
   command
+      .add_option(
+          "--adapter", context.adapter,
+          "LoRA adapter of the model, merged into its weights: folder of PEFT, or a name in "
+          "the Hugging Face cache")
+      ->type_name("DIR")
+      ->group(group);
+  command
       .add_option("--device", context.device,
                   "Device: cpu, cuda:N, cuda (the GPU of the local rank under torchrun, "
                   "mpirun or srun, else the first)")
@@ -119,6 +126,7 @@ Model load_model(const Context& context) {
   options.gemm = context.gemm;
   options.threads = context.threads;
   if (context.threads == 0) warn_of_thread_variables();
+  options.adapter = context.adapter;
   if (!context.dtype.empty()) options.dtype = dtype_from_name(context.dtype);
   ProgressBar bar;
   options.progress = &bar;

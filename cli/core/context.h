@@ -32,6 +32,7 @@ struct Context {
   std::string device = "cpu";
   std::string gemm = "exact";
   std::string dtype;
+  std::string adapter;
   int threads = 0;
 
   std::vector<std::string> arguments;  ///< the program's own name first

@@ -17,7 +17,7 @@ using namespace internal;
 namespace {
 
 struct ConvertCommandArgs {
-  std::string source, out, dtype, shard_size;
+  std::string source, out, dtype, shard_size, adapter;
   bool force = false;
 };
 
@@ -50,6 +50,7 @@ void print_converted(const Context& context, const ConvertCommandArgs& args,
 
 void run(const Context& context, const ConvertCommandArgs& args) {
   ConvertOptions options{.force = args.force, .keep_going = [] { return !interrupted(); }};
+  options.adapter = args.adapter;
   if (!args.dtype.empty()) options.dtype = dtype_from_name(args.dtype);
   if (!args.shard_size.empty()) options.shard_bytes = shard_bytes(args.shard_size);
   ConvertedCheckpoint made;
@@ -92,6 +93,13 @@ void add_convert(Command& app, Context& context) {
           "for the weights alone")
       ->required()
       ->type_name("PATH")
+      ->group(group);
+  command
+      .add_option(
+          "--adapter", args->adapter,
+          "LoRA adapter of the model, merged into its weights: folder of PEFT, or a name in "
+          "the Hugging Face cache")
+      ->type_name("DIR")
       ->group(group);
   command
       .add_option("--dtype", args->dtype,

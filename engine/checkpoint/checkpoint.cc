@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/dangling_link.h"
 #include "base/quote.h"
+#include "engine/checkpoint/adapter.h"
 #include "engine/checkpoint/config.h"
 #include "engine/checkpoint/files.h"
 #include "engine/checkpoint/find.h"
@@ -127,6 +128,7 @@ struct Checkpoint::Impl {
   std::vector<int32_t> end_ids;
   NamedTensors tensors;
   std::map<std::string, Shape, std::less<>> zeros;  ///< biases that the checkpoint leaves out
+  fs::path adapter;                                 ///< empty: none
   bool gpt_neo = false;                             ///< see ParsedConfig
   bool from_arguments = false;  ///< the configuration is a training program's own
   std::string head_note;        ///< the unembedding that is used although the configuration ties it
@@ -172,6 +174,7 @@ void Checkpoint::Impl::load() {
   }
   settle_unembedding();
   if (from_arguments) settle_unsaid();
+  if (!adapter.empty()) report.notes.push_back(merge_adapter(adapter, tensors, config));
   count_dtypes();
   compose_warning(file.parent_path());
 }
@@ -227,7 +230,7 @@ void Checkpoint::Impl::compose_warning(const fs::path& folder) {
             "unknown fields of config.json");
   std::error_code ignored;
   for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"}) {
-    if (fs::exists(folder / name, ignored))
+    if (fs::exists(folder / name, ignored) && !fs::equivalent(folder, adapter, ignored))
       parts.push_back(fmt::format("the adapter {}", (folder / name).string()));
   }
   std::vector<std::string> lines;
@@ -388,9 +391,10 @@ Tensor Checkpoint::Impl::made_rows(const NamedTensor& named, std::span<const int
 
 Checkpoint::Checkpoint(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
-Checkpoint Checkpoint::open(const fs::path& path) {
+Checkpoint Checkpoint::open(const fs::path& path, const fs::path& adapter) {
   auto impl = std::make_shared<Impl>();
   impl->path = path;
+  impl->adapter = adapter;
   impl->load();
   return Checkpoint(std::move(impl));
 }

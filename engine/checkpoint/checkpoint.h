@@ -39,8 +39,11 @@ class Checkpoint {
   /// for llm.c, whose header says all, and nanoGPT, whose model_args do). In a directory the first
   /// of kCheckpointFiles is taken.
   ///
+  /// `adapter`: the folder of a LoRA adapter that is merged into the weights; empty: none.
+  ///
   /// Throws Error (user), one line that names file, tensor or field, value found and value wanted.
-  static Checkpoint open(const std::filesystem::path& path);
+  static Checkpoint open(const std::filesystem::path& path,
+                         const std::filesystem::path& adapter = {});
 
   /// `tied_unembedding` is what holds for the tensors: an lm_head.weight that is wte.weight, if
   /// need be in another type, is tied, whatever config.json says; one that differs is the
@@ -53,9 +56,9 @@ class Checkpoint {
 
   bool has(std::string_view name) const;
   /// Of the elements that weight() and vector() give: float32 for float64, the dominant one for
-  /// what the files leave out; of what is made the one that the files have.
+  /// what the files leave out; of what is made (merged) the one that the files have.
   DType dtype(std::string_view name) const;
-  /// A matrix in place, for packing; one that no file holds as such (float64, quantised) as a float32
+  /// A matrix in place, for packing; one that no file holds as such (float64, merged) as a float32
   /// copy until release(). wte, wpe and lm_head are given as unembeddings: `in` is the model width
   /// and `out` the vocabulary or the context. "lm_head.weight" of a tied model gives wte. The
   /// memory is the checkpoint's. Scans the elements: throws Error (user) naming the first that is

@@ -245,7 +245,8 @@ ConvertedCheckpoint convert_checkpoint(const std::string& source, const fs::path
   if (options.dtype && !is_floating(*options.dtype))
     user_error("weights cannot be stored as {}: expected f32, f16 or bf16",
                dtype_name(*options.dtype));
-  const Checkpoint checkpoint = Checkpoint::open(resolve_model(source));
+  const Checkpoint checkpoint =
+      Checkpoint::open(resolve_model(source), resolve_adapter(options.adapter));
   const std::vector<Shard> shards = plan_shards(checkpoint, options);
   ConvertedCheckpoint result;
   for (const Shard& shard : shards) result.bytes += shard.bytes;

@@ -14,10 +14,10 @@
 
 #include "base/check.h"
 #include "base/dangling_link.h"
-#include "base/json.h"
 #include "base/mapped_file.h"
 #include "base/quote.h"
 #include "base/text_file.h"
+#include "engine/checkpoint/adapter.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/files.h"
 #include "engine/checkpoint/gguf.h"
@@ -55,18 +55,6 @@ bool is_whole_model(const fs::path& file) {
   const MappedFile mapped(file);
   return view_of(mapped).starts_with(kGgufMagic) ||
          std::memcmp(mapped.data(), &kLlmcMagic, sizeof(kLlmcMagic)) == 0;
-}
-
-constexpr const char* kAdapterConfig = "adapter_config.json";
-
-[[noreturn]] void refuse_adapter(const fs::path& folder) {
-  const std::string name = (folder / kAdapterConfig).string();
-  const Json json = read_json(folder / kAdapterConfig);
-  const auto base = JsonFields(json, name).text("base_model_name_or_path");
-  user_error(
-      "{}: is an adapter (PEFT) of the model {}, not a model: expected weights; merge it into its "
-      "model (merge_and_unload), and save that",
-      folder.string(), base ? quote(*base) : "that it does not name");
 }
 
 /// By the end of the name: of files beside which no checkpoint of ours is.
@@ -140,7 +128,18 @@ fs::path find_otherwise(const fs::path& folder) {
       refuse_dangling_link(entry);
   }
   std::error_code ignored;
-  if (fs::exists(folder / kAdapterConfig, ignored)) refuse_adapter(folder);
+  if (is_adapter(folder)) {
+    const std::string base = base_of_adapter(folder);
+    user_error(
+        "{}: is an adapter (PEFT) of {}, not a model: load that model with this folder as "
+        "`adapter`",
+        where, base.empty() ? "a model that it does not name" : "the model " + quote(base));
+  }
+  const auto whole = names_of(entries, is_whole_model);
+  if (whole.size() == 1) return folder / whole.front();
+  if (whole.size() > 1)
+    user_error("{}: holds several models: {}: expected one; name the file", where,
+               fmt::join(whole, ", "));
   const auto runs = names_of(entries, [&](const fs::path& entry) {
     return entry.filename().string().starts_with("checkpoint-") && fs::is_directory(entry, ignored);
   });

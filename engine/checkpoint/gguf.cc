@@ -118,9 +118,10 @@ class Builder {
     const auto architecture = header_.texts.find("general.architecture");
     const bool named = architecture != header_.texts.end();
     if (!named || architecture->second != "gpt2")
-      user_error("{}: is a GGUF file of {}: expected the architecture 'gpt2'; use the model's "
-                 "safetensors",
-                 path_, named ? quote(architecture->second) : "a model that it does not name");
+      user_error(
+          "{}: is a GGUF file of {}: expected the architecture 'gpt2'; use the model's "
+          "safetensors",
+          path_, named ? quote(architecture->second) : "a model that it does not name");
     for (const GgufTensor& tensor : header_.tensors) add(tensor);
     read_config();
     if (const auto end = number("tokenizer.ggml.eos_token_id"); end && *end >= 0 && *end < 1e9)
@@ -157,7 +158,8 @@ class Builder {
         StoredTensor::dense(file_, tensor.begin, plain.value_or(DType::kF32), tensor.shape);
     const int64_t before = tensor.shape.rank() == 2 ? tensor.shape[0] : 0;
     transpose_linear(name, stored);
-    if (!plain) add_quantised(name, tensor, stored.shape != tensor.shape || is_turned(name, before));
+    if (!plain)
+      add_quantised(name, tensor, stored.shape != tensor.shape || is_turned(name, before));
     files.tensors.emplace(name, std::move(stored));
   }
 
@@ -201,9 +203,10 @@ class Builder {
     const auto table = result_.files.tensors.find(kTokenEmbedding);
     if (const auto other = result_.files.other_types.find(kTokenEmbedding);
         other != result_.files.other_types.end())
-      user_error("{}: its weights are {}: expected f32, f16, bf16 or q8_0; use the model's "
-                 "safetensors",
-                 path_, other->second);
+      user_error(
+          "{}: its weights are {}: expected f32, f16, bf16 or q8_0; use the model's "
+          "safetensors",
+          path_, other->second);
     if (table == result_.files.tensors.end())
       user_error("{}: missing tensor 'token_embd.weight' of f32, f16, bf16 or q8_0", path_);
     config.vocab = table->second.shape[0];

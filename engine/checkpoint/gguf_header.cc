@@ -22,12 +22,14 @@ constexpr uint32_t kMostAxes = 4;
 
 class HeaderReader {
  public:
-  HeaderReader(std::span<const std::byte> bytes, const std::string& path) : bytes_(bytes), path_(path) {}
+  HeaderReader(std::span<const std::byte> bytes, const std::string& path)
+      : bytes_(bytes), path_(path) {}
 
   [[noreturn]] void fail(std::string_view what) const {
-    user_error("{}: is a GGUF file, but {} (byte {}): expected one of version 2 or 3; download it "
-               "again, or use the model's safetensors",
-               path_, what, at_);
+    user_error(
+        "{}: is a GGUF file, but {} (byte {}): expected one of version 2 or 3; download it "
+        "again, or use the model's safetensors",
+        path_, what, at_);
   }
 
   const std::byte* take(uint64_t count) {

@@ -275,4 +275,13 @@ fs::path resolve_model(std::string_view name) {
   return resolve_cached(name);
 }
 
+fs::path resolve_adapter(const fs::path& name) {
+  if (name.empty()) return {};
+  try {
+    return resolve_model(name.string());
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("`adapter`: {}", error.what()));
+  }
+}
+
 }  // namespace vitrine::internal

@@ -18,4 +18,7 @@ namespace vitrine::internal {
 /// Never reaches the network. Throws Error (user) listing where it looked.
 std::filesystem::path resolve_model(std::string_view name);
 
+/// The same for an adapter's folder; empty for an empty name.
+std::filesystem::path resolve_adapter(const std::filesystem::path& name);
+
 }  // namespace vitrine::internal

@@ -42,6 +42,9 @@ struct ModelOptions {
   /// Accumulation is float32. nullopt: the checkpoint's type, which gives the same bits as f32 from
   /// fewer bytes.
   std::optional<DType> dtype = {};
+  /// Folder of a LoRA adapter (PEFT: adapter_config.json and adapter_model.safetensors) of the
+  /// model, merged into its weights at load; empty: none.
+  std::filesystem::path adapter = {};
   /// Number of CPU threads; 0: the least of the CPUs that the process may run on, the control
   /// groups' quota of CPU time rounded up, OMP_NUM_THREADS and SLURM_CPUS_PER_TASK. Results do not
   /// depend on it.

@@ -37,6 +37,97 @@ void expect_logits(const Model& model, const std::string& folder) {
   EXPECT_EQ(i, logits.size());
 }
 
+Model adapted(const std::string& name, const ModelOptions& options = {}) {
+  ModelOptions own = options;
+  own.adapter = kRelatives + "adapter_" + name;
+  return Model::load(kRelatives + "base", own);
+}
+
+TEST(Adapter, IsMergedAsPeftHasIt) {
+  for (const char* name : {"plain", "rslora", "patterns", "saved_head", "saved_embedding",
+                           "embedding", "head", "biases", "lora_bias"}) {
+    SCOPED_TRACE(name);
+    const Model model = adapted(name);
+    expect_logits(model, std::string("adapter_") + name);
+    EXPECT_TRUE(says(model.load_report().notes.back(), "merged into", "an adapter of 'base'"));
+    EXPECT_EQ(model.load_report().warning, "");
+  }
+}
+
+TEST(Adapter, UntiesTheTableThatItChanges) {
+  EXPECT_TRUE(adapted("plain").config().tied_unembedding);
+  for (const char* name : {"saved_head", "saved_embedding", "embedding", "head"})
+    EXPECT_FALSE(adapted(name).config().tied_unembedding) << name;
+  const Model model = adapted("embedding");
+  const Tensor before = Model::load(kRelatives + "base").unembedding(std::vector<int32_t>{3}),
+               after = model.unembedding(std::vector<int32_t>{3}),
+               embedding = model.embed(std::vector<int32_t>{3});
+  EXPECT_TRUE(std::ranges::equal(before.f32(), after.f32()));
+  EXPECT_FALSE(std::ranges::equal(before.f32(), embedding.f32()));
+  const Tensor head = adapted("head").unembedding(std::vector<int32_t>{3});
+  EXPECT_FALSE(std::ranges::equal(before.f32(), head.f32()));
+}
+
+TEST(Adapter, IsPartOfWhatConvertWrites) {
+  const TempFolder folder;
+  convert_checkpoint(kRelatives + "base", folder / "merged",
+                     {.adapter = kRelatives + "adapter_embedding"});
+  const Model model = Model::load((folder / "merged").string());
+  expect_logits(model, "adapter_embedding");
+  EXPECT_FALSE(model.config().tied_unembedding);
+}
+
+TEST(Adapter, WithoutItsModelIsNamed) {
+  EXPECT_TRUE(says(error_of([] { Model::load(kRelatives + "adapter_plain"); }),
+                   "is an adapter (PEFT) of the model 'base'", "`adapter`"));
+}
+
+/// The error of an adapter whose configuration has another value of a field.
+std::string error_with(const std::string& field, const Json& value) {
+  const TempFolder folder;
+  for (const auto& entry : fs::directory_iterator(kRelatives + "adapter_plain"))
+    fs::copy(entry.path(), folder / entry.path().filename().string());
+  Json config = read_json(folder / "adapter_config.json");
+  config[field] = value;
+  folder.write("adapter_config.json", config.dump());
+  return error_of([&] { Model::load(kRelatives + "base", {.adapter = folder.path()}); });
+}
+
+TEST(BadAdapter, WhatChangesTheFunctionIsRefusedByName) {
+  EXPECT_TRUE(says(error_of([] { adapted("dora"); }), "use_dora is true", "merge_and_unload"));
+  EXPECT_TRUE(says(error_with("peft_type", "IA3"), "peft_type is 'IA3'", "LORA"));
+  EXPECT_TRUE(says(error_with("init_lora_weights", "pissa_niter_4"), "'pissa_niter_4'"));
+  EXPECT_TRUE(says(error_with("layer_replication", {{0, 1}}), "layer_replication"));
+  EXPECT_TRUE(says(error_with("a_field_of_tomorrow", 1), "a_field_of_tomorrow is 1"));
+  EXPECT_EQ(error_with("a_field_of_tomorrow", nullptr), "(no error)");
+  EXPECT_TRUE(says(error_with("alpha_pattern", {{"c_.*", 2}}), "alpha_pattern", "'c_.*'"));
+  EXPECT_TRUE(says(error_with("lora_alpha", "six"), "lora_alpha is 'six'"));
+}
+
+TEST(BadAdapter, TensorsThatDoNotFitTheModel) {
+  const TempFolder folder;
+  const auto error = [&](const std::string& name, const Shape& shape) {
+    folder.write("adapter_config.json",
+                 read_bytes(kRelatives + "adapter_plain/adapter_config.json"));
+    const Tensor tensor(DType::kF32, shape);
+    SafetensorsWriter::write(folder / "adapter_model.safetensors", {{name, tensor.view()}});
+    return error_of([&] { Model::load(kRelatives + "base", {.adapter = folder.path()}); });
+  };
+  const std::string module = "base_model.model.transformer.h.0.attn.c_attn.";
+  EXPECT_TRUE(
+      says(error(module + "lora_A.weight", {2, 8}), "missing a factor", "'h.0.attn.c_attn'"));
+  EXPECT_TRUE(says(error(module + "lora_magnitude_vector", {24}), "lora_magnitude_vector",
+                   "the model has no parameter"));
+  EXPECT_TRUE(says(error("base_model.model.score.weight", {2, 8}), "'score.weight'"));
+  EXPECT_TRUE(says(error("base_model.model.transformer.wte.weight", {14, 8}), "has shape [14, 8]",
+                   "requires [13, 8]"));
+  EXPECT_TRUE(
+      says(error_of([] { Model::load(kRelatives + "base", {.adapter = kRelatives + "base"}); }),
+           "is no adapter", "adapter_config.json"));
+  EXPECT_TRUE(says(error_of([] { Model::load(kRelatives + "base", {.adapter = "none/such"}); }),
+                   "`adapter`: unknown model 'none/such'"));
+}
+
 TEST(Gguf, IsWhatItsOwnLibraryDequantises) {
   for (const char* type : {"f32", "f16", "bf16", "q8_0"}) {
     SCOPED_TRACE(type);

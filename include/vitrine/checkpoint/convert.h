@@ -16,6 +16,9 @@ namespace vitrine {
 struct ConvertOptions {
   /// f32, f16 or bf16; nullopt: each tensor keeps its own (float64 becomes float32).
   std::optional<DType> dtype = std::nullopt;
+  /// LoRA adapter of the source, as ModelOptions::adapter; empty: none. Merged weights have the
+  /// type that the source's have.
+  std::filesystem::path adapter = {};
   /// Maximum size of a file's tensors in bytes; 0: one file. A larger tensor has a file of its own.
   uint64_t shard_bytes = 0;
   /// Replaces what is there. A folder is replaced only if it holds nothing but files of this kind.
