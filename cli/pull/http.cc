@@ -132,7 +132,9 @@ HttpAnswer HttpClient::ask(HttpRequest request) {
     HttpAnswer answer = ask_once(request, redirect);
     if (!answer.failure.empty() || redirect.empty()) return answer;
     const std::string origin = origin_of(redirect);
-    if (request.head && answer.headers.contains("x-linked-etag")) {
+    const bool describes =
+        answer.headers.contains("x-linked-etag") && answer.headers.contains("x-linked-size");
+    if (request.head && describes) {
       answer.status = 200;
       return answer;
     }
@@ -163,7 +165,7 @@ void add_line(Headers& headers, const std::string& line) {
   const CurlLibrary& curl = curl_library();
   curl_slist* longer = curl.slist_append(headers.get(), line.c_str());
   if (!longer) internal_error("out of memory for a request's headers");
-  headers.release();
+  (void)headers.release();  // it is part of the longer one
   headers.reset(longer);
 }
 

@@ -33,8 +33,8 @@ struct HttpAnswer {
 
 struct HttpRequest {
   std::string url;
-  bool head = false;  ///< headers alone; those of an answer that leads to another host with
-                      ///< X-Linked-Etag are taken as the answer
+  bool head = false;  ///< headers alone; a redirect that has X-Linked-Etag and X-Linked-Size is
+                      ///< the answer
   uint64_t from = 0;  ///< first byte that is requested
   /// Receives the body of an answer of 200 or 206, piece by piece. What it throws ends the request
   /// and is thrown again. Without it the body is kept, up to 64 MB.

@@ -57,8 +57,7 @@ std::string clean_token(std::string text, const std::string& from) {
 std::string find_token() {
   if (is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN")) return {};
   for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
-    if (const std::string token = clean_token(environment(name), name); !token.empty())
-      return token;
+    if (std::string token = clean_token(environment(name), name); !token.empty()) return token;
   }
   const std::string chosen = environment("HF_TOKEN_PATH");
   const std::filesystem::path file =
@@ -99,6 +98,12 @@ std::string bare_etag(std::string text) {
   if (text.starts_with("W/")) text.erase(0, 2);
   std::erase(text, '"');
   return text;
+}
+
+/// Of `<https://...>; rel="next"`: the address; empty where there is none.
+std::string next_page(const std::string& link) {
+  if (!link.starts_with('<') || link.find("rel=\"next\"") == std::string::npos) return {};
+  return link.substr(1, link.find('>') - 1);
 }
 
 std::string size_header(const HttpAnswer& answer) {
@@ -144,35 +149,56 @@ HttpAnswer Hub::ask(HttpClient& client, const HttpRequest& request, const std::s
   }
 }
 
-HubListing Hub::list(HttpClient& client) const {
-  const std::string url = fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint,
-                                      repository_.name, encoded(repository_.revision, false));
-  const HttpAnswer answer = ask(client, {.url = url}, "");
-  Json json;
+Json Hub::ask_json(HttpClient& client, HttpAnswer& answer, const std::string& url) const {
+  answer = ask(client, {.url = url}, "");
   try {
-    json = parse_json(answer.body, answer.origin);
+    return parse_json(answer.body, answer.origin);
   } catch (const Error& error) {
     internal_error("{}; expected the answer of a Hugging Face hub", error.what());
   }
+}
+
+HubListing Hub::list(HttpClient& client) const {
+  const std::string api = fmt::format("{}/api/models/{}", settings_.endpoint, repository_.name);
+  HttpAnswer answer;
+  const Json json =
+      ask_json(client, answer, api + "/revision/" + encoded(repository_.revision, false));
   HubListing listing;
   if (json.is_object() && json.contains("sha") && json["sha"].is_string())
     listing.commit = json["sha"].get<std::string>();
-  if (!is_checksum(listing.commit) || !json.contains("siblings") || !json["siblings"].is_array()) {
-    internal_error(
-        "{}: answers without a commit (sha) and files (siblings) of {}: expected a "
-        "Hugging Face hub",
-        answer.origin, repository_.name);
+  if (!is_checksum(listing.commit)) {
+    internal_error("{}: answers without the commit (sha) of {}: expected a Hugging Face hub",
+                   answer.origin, repository_.name);
   }
-  for (const Json& file : json["siblings"]) {
-    const Json name = file.is_object() ? file.value("rfilename", Json()) : Json();
+  if (json.contains("siblings")) {
+    add_files(listing, json["siblings"], "rfilename", answer.origin);
+    return listing;
+  }
+  std::string url = api + "/tree/" + listing.commit + "?recursive=true";
+  while (!url.empty()) {
+    const Json files = ask_json(client, answer, url);
+    add_files(listing, files, "path", answer.origin);
+    url = next_page(answer.header("link"));
+  }
+  return listing;
+}
+
+void Hub::add_files(HubListing& listing, const Json& files, const char* field,
+                    const std::string& origin) const {
+  if (!files.is_array()) {
+    internal_error("{}: answers without the list of files of {}: expected a Hugging Face hub",
+                   origin, repository_.name);
+  }
+  for (const Json& file : files) {
+    if (file.is_object() && file.value("type", Json()) == "directory") continue;
+    const Json name = file.is_object() ? file.value(field, Json()) : Json();
     const std::string path = name.is_string() ? name.get<std::string>() : "";
     if (const std::string problem = problem_of_path(path); !problem.empty()) {
-      internal_error("{}: invalid file name {} in {}: {}", answer.origin, quote(path),
-                     repository_.name, problem);
+      internal_error("{}: invalid file name {} in {}: {}", origin, quote(path), repository_.name,
+                     problem);
     }
     listing.files.insert(path);
   }
-  return listing;
 }
 
 std::string Hub::address(const std::string& commit, const std::string& file) const {

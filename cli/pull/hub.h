@@ -7,12 +7,14 @@
 #include <set>
 #include <string>
 
+#include "base/json.h"
 #include "cli/pull/http.h"
 #include "cli/pull/repository.h"
 
 // The questions that are put to the Hugging Face hub, or what answers as it does.
 
 namespace vitrine::cli {
+using namespace internal;
 
 /// HF_ENDPOINT, the token (HF_TOKEN, or the file that `hf auth login` writes) and
 /// HF_HUB_DOWNLOAD_TIMEOUT, by the rules of huggingface_hub. Throws Error (user) for invalid
@@ -62,6 +64,11 @@ class Hub {
  private:
   /// Tries until there is an answer that another try would not better.
   HttpAnswer ask(HttpClient& client, const HttpRequest& request, const std::string& file) const;
+  /// The same, of what is JSON.
+  Json ask_json(HttpClient& client, HttpAnswer& answer, const std::string& url) const;
+  /// Adds what a list of the hub names in `field`.
+  void add_files(HubListing& listing, const Json& files, const char* field,
+                 const std::string& origin) const;
   [[noreturn]] void fail_without_access(const HttpAnswer& answer) const;
   [[noreturn]] void fail_as_unknown(const HttpAnswer& answer, const std::string& file) const;
 

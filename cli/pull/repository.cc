@@ -135,7 +135,7 @@ std::string problem_of_path(std::string_view path) {
   if (path.empty()) return "it is empty";
   if (path.front() == '/') return "it begins at the root of the file system";
   if (path.find('\\') != std::string_view::npos) return "it contains a backslash";
-  if (path.find(':') != std::string_view::npos) return "it contains a colon";
+  if (path.size() > 1 && path[1] == ':') return "it begins with a drive";
   if (std::any_of(path.begin(), path.end(), is_control)) return "it contains a control character";
   for (const std::string_view part : path_parts(path)) {
     if (part.empty()) return "a part of it is empty";

@@ -39,6 +39,7 @@ class Pull : public ::testing::Test {
     hub_.add_file("pytorch_model.bin", "another format");
     hub_.add_file("README.md", "not needed");
     hub_.add_file("onnx/model.onnx", "not needed either");
+    hub_.add_file("runs/2026-11-30T07:39:24.json", "nor this");
   }
 
   CliResult pull(std::vector<std::string> more = {}, CliOptions options = {}) const {
@@ -185,6 +186,25 @@ TEST_F(Pull, ShardsAreThoseThatTheIndexNames) {
   EXPECT_FALSE(fs::exists(snapshot() / "pytorch_model.bin"));
 }
 
+TEST_F(Pull, FilesMayBeListedApartPageByPage) {
+  const std::string tree = "/api/models/org/tiny/tree/" + std::string(HubServer::kCommit);
+  hub_.instead = [&](const HubRequest& request) -> std::optional<HubReply> {
+    if (request.path == kApi) return HubReply{.body = Json{{"sha", HubServer::kCommit}}.dump()};
+    if (request.path == tree + "?recursive=true") {
+      return HubReply{
+          .headers = {{"Link", "<" + hub_.url() + tree + "?cursor=2>; rel=\"next\""}},
+          .body =
+              R"([{"type": "file", "path": "config.json"}, {"type": "directory", "path": "onnx"}])"};
+    }
+    if (request.path == tree + "?cursor=2")
+      return HubReply{.body = R"([{"type": "file", "path": "model.safetensors"}])"};
+    return std::nullopt;
+  };
+  ASSERT_EQ(pull().status, 0);
+  EXPECT_EQ(read_bytes(snapshot() / "model.safetensors"), weights_);
+  EXPECT_TRUE(fs::exists(snapshot() / "config.json"));
+}
+
 // --- the token
 
 TEST_F(Pull, TheTokenReachesNoOtherHost) {
@@ -242,6 +262,22 @@ TEST_F(Pull, EachAnswerHasItsLine) {
                  answer.words);
     EXPECT_TRUE(in_cache().empty());
   }
+}
+
+TEST_F(Pull, ARedirectThatDoesNotDescribeTheFileIsFollowed) {
+  hub_.instead = [this](const HubRequest& request) -> std::optional<HubReply> {
+    if (!request.path.ends_with("/config.json")) return std::nullopt;
+    if (request.path == "/cache/config.json") {
+      HubRequest original = request;
+      original.path = "/org/tiny/resolve/" + std::string(HubServer::kCommit) + "/config.json";
+      return hub_.usual(original);
+    }
+    return HubReply{.status = 307,
+                    .headers = {{"Location", "/cache/config.json"}},
+                    .body = "See the other address."};
+  };
+  ASSERT_EQ(pull().status, 0);
+  EXPECT_EQ(read_bytes(snapshot() / "config.json"), read_bytes(fs::path(plain()) / "config.json"));
 }
 
 TEST_F(Pull, AServerThatIsBusyIsAskedAgainAsItWishes) {
@@ -379,12 +415,12 @@ TEST_F(Pull, AWrongBeginningOfAnEarlierPullIsNotKept) {
   }
 }
 
-TEST_F(Pull, ControlCEndsItWithinHalfASecond) {
+TEST_F(Pull, ControlCEndsItAtOnce) {
   stall_in_the_middle();
   const CliResult result = pull({}, {.meanwhile = signal_in_the_middle(SIGINT)});
   const auto took = Clock::now() - sent_;
   EXPECT_EQ(result.status, -SIGINT);
-  EXPECT_LT(took, std::chrono::milliseconds(500));
+  EXPECT_LT(took, std::chrono::seconds(1)) << "0.2 s, and more on a busy machine";
   EXPECT_TRUE(says(result.err, "interrupted: the same command resumes"));
   EXPECT_TRUE(fs::exists(partial("model.safetensors")));
 }
