@@ -25,7 +25,7 @@ function(vitrine_add_shared name)
 endfunction()
 
 set(folders vitrine_base vitrine_tokenizer vitrine_kernels vitrine_hooks vitrine_engine vitrine_analysis)
-set(needed fmt::fmt hwy::hwy Threads::Threads ${CMAKE_DL_LIBS})
+set(needed fmt::fmt hwy::hwy PCRE2::PCRE2 utf8proc::utf8proc Threads::Threads ${CMAKE_DL_LIBS})
 if(VITRINE_SENTENCEPIECE)
   list(APPEND needed SentencePiece::SentencePiece)
 endif()

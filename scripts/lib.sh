@@ -18,8 +18,8 @@ ARGUMENTS=("$@")
 # shellcheck disable=SC2034
 {
   BUILD_PACKAGES=(cmake ninja-build g++ libfmt-dev libhwy-dev nlohmann-json3-dev libcli11-dev
-    libsentencepiece-dev libeigen3-dev libboost-graph-dev libcairo2-dev libxxhash-dev
-    libcurl4-openssl-dev libssl-dev)
+    libsentencepiece-dev libpcre2-dev libutf8proc-dev libeigen3-dev libboost-graph-dev
+    libcairo2-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
   TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev chromium fonts-dejavu-core)
   CLANG_PACKAGES=(clang-14 libclang-rt-14-dev)
   FORMAT_PACKAGES=(clang-format-14)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "tokenizer/pipeline/characters.h"
 #include "tokenizer/unicode_class.h"
 
 namespace vitrine::internal {
@@ -16,12 +17,17 @@ bool is_space(std::string_view text, size_t at, uint32_t& length) {
   return step.valid && char_class(step.code_point) == CharClass::kSpace;
 }
 
+// Where the character that ends at `end` begins, which is not before `floor`.
+size_t character_before(std::string_view text, size_t floor, size_t end) {
+  size_t at = end - 1;
+  while (at > floor && end - at < 4 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+  return at;
+}
+
 // Where the white space that ends at `end` begins, not before `floor`.
 size_t space_before(std::string_view text, size_t floor, size_t end) {
   while (end > floor) {
-    size_t at = end - 1;
-    while (at > floor && end - at < 4 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80)
-      --at;
+    const size_t at = character_before(text, floor, end);
     uint32_t length = 0;
     if (!is_space(text.substr(0, end), at, length) || at + length != end) break;
     end = at;
@@ -33,6 +39,15 @@ size_t space_after(std::string_view text, size_t begin, size_t ceiling) {
   uint32_t length = 0;
   while (begin < ceiling && is_space(text.substr(0, ceiling), begin, length)) begin += length;
   return begin;
+}
+
+bool stands_alone(std::string_view text, size_t begin, size_t end) {
+  const auto is_word_at = [&](size_t at) {
+    const Utf8Step step = utf8_step(text.substr(at, 4));
+    return step.valid && is_word(step.code_point);
+  };
+  return (begin == 0 || !is_word_at(character_before(text, 0, begin))) &&
+         (end == text.size() || !is_word_at(end));
 }
 
 }  // namespace
@@ -91,8 +106,11 @@ void AddedTokens::run(const Pass& pass, std::string_view text, Segment within,
       continue;
     }
     const size_t begin = token->lstrip ? space_before(part, done, at) : at;
+    const bool fits =
+        !token->single_word || stands_alone(part.substr(within.begin), at - within.begin,
+                                            at - within.begin + token->content.size());
     at += token->content.size();
-    if (token->special && special == Tokenizer::Special::kText)
+    if (!fits || (token->special && special == Tokenizer::Special::kText))
       continue;  // text, and nothing in it is a token
     const size_t end = token->rstrip ? space_after(part, at, within.end) : at;
     if (done < begin) out.push_back({done, begin, Segment::kText});
@@ -120,6 +138,14 @@ std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text,
     }
     segments = std::move(finer);
   }
+  return segments;
+}
+
+std::vector<AddedTokens::Segment> AddedTokens::find(bool normalized, std::string_view text,
+                                                    Tokenizer::Special special) const {
+  std::vector<Segment> segments;
+  if (!text.empty())
+    run(passes_[normalized ? 1 : 0], text, {0, text.size(), Segment::kText}, special, segments);
   return segments;
 }
 

@@ -14,11 +14,12 @@ namespace vitrine::internal {
 /// A token that is found in the text before any merging.
 struct AddedToken {
   int32_t id = 0;
-  std::string content;      ///< not empty
-  bool special = false;     ///< found only where special tokens are allowed
-  bool lstrip = false;      ///< takes the white space before it
-  bool rstrip = false;      ///< takes the white space after it
-  bool normalized = false;  ///< looked for after all those that are not
+  std::string content;       ///< not empty
+  bool special = false;      ///< found only where special tokens are allowed
+  bool lstrip = false;       ///< takes the white space before it
+  bool rstrip = false;       ///< takes the white space after it
+  bool normalized = false;   ///< looked for after all those that are not
+  bool single_word = false;  ///< only where no letter, digit or mark is beside it
 };
 
 /// Cuts text at added tokens. Immutable.
@@ -36,6 +37,9 @@ class AddedTokens {
   /// Segments that cover the text in order; none is empty, and no two texts are neighbours. Of
   /// tokens that begin at one place the longest is taken, and none is looked for inside it.
   std::vector<Segment> split(std::string_view text, Tokenizer::Special special) const;
+  /// The same with the tokens alone that are `normalized`, or with those that are not.
+  std::vector<Segment> find(bool normalized, std::string_view text,
+                            Tokenizer::Special special) const;
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }
 

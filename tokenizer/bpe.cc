@@ -24,7 +24,8 @@ BpeTokenizer::BpeTokenizer(BpeSpec spec)
       merges_(spec.byte_ids, spec.merges),
       added_(std::move(spec.added)),
       add_prefix_space_(spec.add_prefix_space),
-      split_words_(spec.split_words) {
+      split_words_(spec.split_words),
+      frame_(std::move(spec.frame)) {
   if (!spec.ignore_merges) return;
   for (size_t id = 0; id < tokens_.size(); ++id) {
     if (spec.mergeable[id]) whole_words_.emplace(tokens_[id], static_cast<int32_t>(id));
@@ -171,9 +172,20 @@ std::string BpeTokenizer::token_bytes(int32_t id) const {
   return tokens_[static_cast<size_t>(id)];
 }
 
-void BpeTokenizer::append_text(int32_t id, bool&, std::string& out) const {
-  check_id(id);
-  out += tokens_[static_cast<size_t>(id)];
+class BpeTokenizer::TextRun : public Decoding {
+ public:
+  explicit TextRun(const BpeTokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  void push(int32_t id, std::string& out) override {
+    tokenizer_.check_id(id);
+    out += tokenizer_.tokens_[static_cast<size_t>(id)];
+  }
+
+ private:
+  const BpeTokenizer& tokenizer_;
+};
+
+std::unique_ptr<Tokenizer::Decoding> BpeTokenizer::start_decoding() const {
+  return std::make_unique<TextRun>(*this);
 }
 
 std::optional<int32_t> BpeTokenizer::find_special(std::string_view name) const {

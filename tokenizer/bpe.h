@@ -29,6 +29,7 @@ struct BpeSpec {
   bool split_words = true;  ///< GPT-2's pre-tokenisation; otherwise merges run across words
   bool ignore_merges =
       false;  ///< a word that is a token is that token, whatever the merges make of it
+  Tokenizer::Frame frame;
 };
 
 /// Byte-level BPE, as GPT-2 has it.
@@ -43,11 +44,13 @@ class BpeTokenizer : public Tokenizer {
   std::optional<int32_t> end_of_text() const override;
   int32_t vocab_size() const override { return static_cast<int32_t>(tokens_.size()); }
   std::string description() const override;
+  const Frame& frame() const override { return frame_; }
 
  protected:
-  void append_text(int32_t id, bool& at_start, std::string& out) const override;
+  std::unique_ptr<Decoding> start_decoding() const override;
 
  private:
+  class TextRun;
   bool wants_prefix_space(std::string_view text) const {
     return add_prefix_space_ && text[0] != ' ';
   }
@@ -63,6 +66,7 @@ class BpeTokenizer : public Tokenizer {
   std::unordered_map<std::string_view, int32_t, SecretHash>
       whole_words_;  // with ignore_merges: views of tokens_
   bool add_prefix_space_, split_words_;
+  Frame frame_;
   mutable WordCachePool caches_;
 };
 

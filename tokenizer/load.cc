@@ -47,7 +47,7 @@ bool present(const fs::path& path) {
 
 Loaded load_tokenizer_json(const fs::path& path) {
   const Contents file(path);
-  return std::make_shared<BpeTokenizer>(parse_tokenizer_json(file.text(), file.name()));
+  return parse_tokenizer_json(file.text(), file.name());
 }
 
 // added_tokens.json, which old programs wrote beside the pair, is not read; it may stand there if

@@ -19,6 +19,8 @@ uint64_t pair_key(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
 }
 
+constexpr uint32_t kNone = UINT32_MAX;
+
 // Slots that one look-up may pass. Files of use need some tens.
 constexpr size_t kMaxProbes = 1024;
 
@@ -102,15 +104,34 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
 
 void MergeTable::merge_long(std::string_view word, Scratch& scratch,
                             std::vector<int32_t>& out) const {
-  constexpr uint32_t kNone = UINT32_MAX;
-  constexpr int32_t kMerged = -1;
   if (word.size() >= kNone)
     user_error("a word is {} bytes long: expected at most {}; split the text", word.size(),
                kNone - 1);
   const auto count = static_cast<uint32_t>(word.size());
   auto& symbols = scratch.symbols;
-  auto& heap = scratch.heap;
   symbols.resize(count);
+  for (uint32_t i = 0; i < count; ++i)
+    symbols[i] = {byte_id(word[i]), i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
+  merge_symbols(scratch);
+  for (uint32_t i = 0; i != kNone; i = symbols[i].next) out.push_back(symbols[i].id);
+}
+
+void MergeTable::merge(std::span<const int32_t> ids, Scratch& scratch,
+                       std::vector<Merged>& out) const {
+  if (ids.empty()) return;
+  const auto count = static_cast<uint32_t>(ids.size());
+  auto& symbols = scratch.symbols;
+  symbols.resize(count);
+  for (uint32_t i = 0; i < count; ++i)
+    symbols[i] = {ids[i], i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
+  merge_symbols(scratch);
+  for (uint32_t i = 0; i != kNone; i = symbols[i].next) out.push_back({symbols[i].id, i});
+}
+
+void MergeTable::merge_symbols(Scratch& scratch) const {
+  constexpr int32_t kMerged = -1;
+  auto& symbols = scratch.symbols;
+  auto& heap = scratch.heap;
   heap.clear();
   // The best rule on top; of equals, the leftmost.
   const auto worse = [](const Scratch::Candidate& a, const Scratch::Candidate& b) {
@@ -121,9 +142,7 @@ void MergeTable::merge_long(std::string_view word, Scratch& scratch,
     if (slot.rank != kNoRank) heap.push_back({slot.rank, at, slot.product});
     return slot.rank != kNoRank;
   };
-  for (uint32_t i = 0; i < count; ++i)
-    symbols[i] = {byte_id(word[i]), i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
-  for (uint32_t i = 0; i + 1 < count; ++i) candidate(i);
+  for (uint32_t i = 0; i + 1 < symbols.size(); ++i) candidate(i);
   std::make_heap(heap.begin(), heap.end(), worse);
   while (!heap.empty()) {
     std::pop_heap(heap.begin(), heap.end(), worse);
@@ -143,7 +162,6 @@ void MergeTable::merge_long(std::string_view word, Scratch& scratch,
     if (left.previous != kNone && candidate(left.previous))
       std::push_heap(heap.begin(), heap.end(), worse);
   }
-  for (uint32_t i = 0; i != kNone; i = symbols[i].next) out.push_back(symbols[i].id);
 }
 
 }  // namespace vitrine::internal

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -42,6 +43,13 @@ class MergeTable {
   /// (user) for a byte that the vocabulary does not have.
   void merge(std::string_view word, Scratch& scratch, std::vector<int32_t>& out) const;
 
+  struct Merged {
+    int32_t id;
+    uint32_t first;  ///< of the merged tokens, the first one's index
+  };
+  /// The same for tokens that are given, less than 2^32 - 1.
+  void merge(std::span<const int32_t> ids, Scratch& scratch, std::vector<Merged>& out) const;
+
  private:
   struct Slot {
     uint64_t pair = UINT64_MAX;
@@ -55,6 +63,7 @@ class MergeTable {
   int32_t byte_id(char byte) const;
   void merge_short(std::string_view word, std::vector<int32_t>& out) const;
   void merge_long(std::string_view word, Scratch& scratch, std::vector<int32_t>& out) const;
+  void merge_symbols(Scratch& scratch) const;
 
   std::array<int32_t, 256> byte_ids_;
   std::vector<Slot> slots_;  // open addressing; a power of two in size, at most half full

@@ -39,9 +39,10 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
  protected:
-  void append_text(int32_t id, bool& at_start, std::string& out) const override;
+  std::unique_ptr<Decoding> start_decoding() const override;
 
  private:
+  class TextRun;
   std::unique_ptr<SentencePieceProcessor> processor_;
   SentencePieceFacts facts_;
   AddedTokens controls_;
@@ -104,20 +105,33 @@ std::vector<Tokenizer::Piece> SentencePieceTokenizer::encode_with_spans(std::str
 }
 
 // As the library decodes: a space symbol that begins the text is the one that encoding added.
-void SentencePieceTokenizer::append_text(int32_t id, bool& at_start, std::string& out) const {
-  check_id(id);
-  if (processor_->IsControl(id)) {
-    out += processor_->IdToPiece(id);
-    at_start = true;
-    return;
+class SentencePieceTokenizer::TextRun : public Decoding {
+ public:
+  explicit TextRun(const SentencePieceTokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  void push(int32_t id, std::string& out) override {
+    tokenizer_.check_id(id);
+    const SentencePieceProcessor& processor = *tokenizer_.processor_;
+    const SentencePieceFacts& facts = tokenizer_.facts_;
+    if (processor.IsControl(id)) {
+      out += processor.IdToPiece(id);
+      at_start_ = true;
+      return;
+    }
+    std::string text = tokenizer_.token_bytes(id);
+    const bool spaced = at_start_ && (facts.add_dummy_prefix || facts.remove_extra_whitespaces) &&
+                        !processor.IsByte(id) && processor.IdToPiece(id).starts_with(kSpaceSymbol);
+    if (spaced) text.erase(0, 1);
+    at_start_ = at_start_ && text.empty() && (!spaced || facts.remove_extra_whitespaces);
+    out += text;
   }
-  std::string text = token_bytes(id);
-  const bool spaced = at_start && (facts_.add_dummy_prefix || facts_.remove_extra_whitespaces) &&
-                      !processor_->IsByte(id) &&
-                      processor_->IdToPiece(id).starts_with(kSpaceSymbol);
-  if (spaced) text.erase(0, 1);
-  at_start = at_start && text.empty() && (!spaced || facts_.remove_extra_whitespaces);
-  out += text;
+
+ private:
+  const SentencePieceTokenizer& tokenizer_;
+  bool at_start_ = true;
+};
+
+std::unique_ptr<Tokenizer::Decoding> SentencePieceTokenizer::start_decoding() const {
+  return std::make_unique<TextRun>(*this);
 }
 
 std::string SentencePieceTokenizer::token_bytes(int32_t id) const {

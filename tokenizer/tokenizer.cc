@@ -40,6 +40,18 @@ std::string shown(std::string_view text) {
 
 }  // namespace
 
+std::unique_ptr<Tokenizer::Decoding> Tokenizer::start_decoding() const {
+  class Bytes : public Decoding {
+   public:
+    explicit Bytes(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+    void push(int32_t id, std::string& out) override { out += tokenizer_.token_bytes(id); }
+
+   private:
+    const Tokenizer& tokenizer_;
+  };
+  return std::make_unique<Bytes>(*this);
+}
+
 void Tokenizer::check_id(int32_t id) const {
   if (id < 0 || id >= vocab_size()) {
     user_error("token id {} is out of range of the vocabulary ({}): expected 0..{}", id,
@@ -50,8 +62,9 @@ void Tokenizer::check_id(int32_t id) const {
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string text;
   text.reserve(4 * ids.size());
-  bool at_start = true;
-  for (const int32_t id : ids) append_text(id, at_start, text);
+  const auto decoding = start_decoding();
+  for (const int32_t id : ids) decoding->push(id, text);
+  decoding->finish(text);
   return text;
 }
 
@@ -79,11 +92,19 @@ int32_t Tokenizer::single_token(std::string_view text) const {
              pieces, fix);
 }
 
+const Tokenizer::Frame& Tokenizer::frame() const {
+  static const Frame kNone;
+  return kNone;
+}
+
 StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer)
-    : tokenizer_(std::move(tokenizer)) {}
+    : tokenizer_(std::move(tokenizer)), decoding_(tokenizer_->start_decoding()) {}
+StreamDecoder::~StreamDecoder() = default;
+StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
+StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;
 
 std::string StreamDecoder::push(int32_t id) {
-  tokenizer_->append_text(id, at_start_, held_);
+  decoding_->push(id, held_);
   const size_t tail = utf8_unfinished_tail(held_);
   std::string whole = held_.substr(0, held_.size() - tail);
   held_.erase(0, held_.size() - tail);
@@ -91,7 +112,8 @@ std::string StreamDecoder::push(int32_t id) {
 }
 
 std::string StreamDecoder::flush() {
-  at_start_ = true;
+  decoding_->finish(held_);
+  decoding_ = tokenizer_->start_decoding();
   return std::exchange(held_, {});
 }
 

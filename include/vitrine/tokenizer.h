@@ -15,10 +15,11 @@ namespace vitrine {
 /// Converts text to token ids and back. Immutable and thread-safe.
 ///
 /// Text is a byte string. Byte-level BPE encodes and decodes every byte string exactly, including
-/// invalid UTF-8 (each invalid byte is classified as an "other" character). SentencePiece requires
-/// UTF-8 and applies the normalisation of its model; invalid bytes become U+FFFD.
+/// invalid UTF-8 (each invalid byte is classified as an "other" character). All other kinds require
+/// UTF-8 and apply their normalisation; invalid bytes become U+FFFD.
 ///
-/// encode() adds no begin or end tokens, even if the tokenizer's files request them.
+/// encode() adds no begin or end tokens, even if the tokenizer's files request them; frame() has
+/// those.
 class Tokenizer {
  public:
   /// Treatment of text that spells a special token, such as "<|endoftext|>".
@@ -30,6 +31,11 @@ class Tokenizer {
   struct Piece {
     int32_t id = 0;
     size_t begin = 0, end = 0;  ///< byte range [begin, end) in the text
+  };
+
+  /// Tokens around a text.
+  struct Frame {
+    std::vector<int32_t> before, after;
   };
 
   virtual ~Tokenizer() = default;
@@ -55,9 +61,10 @@ class Tokenizer {
                                                int threads = 0,
                                                Special special = Special::kText) const;
 
-  /// Bytes of the text that the ids encode, with special tokens spelled out. SentencePiece: without
-  /// the space that encode() inserts before the text (and after each special token). Throws Error
-  /// (user) for an id outside the vocabulary.
+  /// Text that the ids encode, with special tokens spelled out: of byte-level BPE the bytes, of
+  /// other kinds what their decoder makes. SentencePiece: without the space that encode() inserts
+  /// before the text (and after each special token). Throws Error (user) for an id outside the
+  /// vocabulary.
   std::string decode(std::span<const int32_t> ids) const;
   /// Bytes of one token, possibly part of a UTF-8 sequence. Throws Error (user) for an id outside
   /// the vocabulary.
@@ -71,15 +78,28 @@ class Tokenizer {
   /// Id of the end-of-text token ("<|endoftext|>", "</s>"), if the vocabulary has one.
   virtual std::optional<int32_t> end_of_text() const = 0;
 
-  /// Ids are in [0, vocab_size()).
+  /// What the files put around one text ("post_processor" of tokenizer.json), and transformers
+  /// does unless told otherwise.
+  virtual const Frame& frame() const;
+
+  /// Ids are in [0, vocab_size()), which may have gaps.
   virtual int32_t vocab_size() const = 0;
   /// "byte-level BPE, 50257 tokens" or "SentencePiece unigram, 32000 tokens"
   virtual std::string description() const = 0;
 
  protected:
   friend class StreamDecoder;
-  /// Appends the text of `id`. `at_start`: true if no text precedes it; updated for the next token.
-  virtual void append_text(int32_t id, bool& at_start, std::string& out) const = 0;
+  /// One text in the making.
+  class Decoding {
+   public:
+    virtual ~Decoding() = default;
+    /// Appends what is certain of the text up to `id`.
+    virtual void push(int32_t id, std::string& out) = 0;
+    /// Appends the rest. To be called once, last.
+    virtual void finish(std::string& out) { (void)out; }
+  };
+  /// The result must not outlive this. Default: the texts are the tokens' bytes.
+  virtual std::unique_ptr<Decoding> start_decoding() const;
   /// Throws Error (user) for an id outside the vocabulary.
   void check_id(int32_t id) const;
 };
@@ -90,15 +110,19 @@ class Tokenizer {
 class StreamDecoder {
  public:
   explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer);
-  /// Text that this token completes; bytes of an incomplete UTF-8 sequence are held back.
+  ~StreamDecoder();
+  StreamDecoder(StreamDecoder&&) noexcept;
+  StreamDecoder& operator=(StreamDecoder&&) noexcept;
+  /// Text that this token completes; bytes of an incomplete UTF-8 sequence are held back, and text
+  /// that the next token may change.
   std::string push(int32_t id);
-  /// Returns the bytes held back, unchanged, and resets the decoder.
+  /// Returns what was held back, and resets the decoder.
   std::string flush();
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
+  std::unique_ptr<Tokenizer::Decoding> decoding_;
   std::string held_;
-  bool at_start_ = true;
 };
 
 /// Formats a token's bytes on one line, unambiguously: leading and trailing spaces as U+2423 (open

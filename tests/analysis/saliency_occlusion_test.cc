@@ -194,8 +194,6 @@ class FewTokens : public Tokenizer {
   int32_t vocab_size() const override { return static_cast<int32_t>(tokens_.size()); }
   std::string description() const override { return "a few tokens"; }
 
- protected:
-  void append_text(int32_t id, bool&, std::string& out) const override { out += token_bytes(id); }
 
  private:
   std::vector<std::string> tokens_;

@@ -22,8 +22,6 @@ class Bytes : public vitrine::Tokenizer {
   int32_t vocab_size() const override { return 256; }
   std::string description() const override { return "bytes"; }
 
- protected:
-  void append_text(int32_t id, bool&, std::string& out) const override { out += token_bytes(id); }
 };
 
 }  // namespace

@@ -29,7 +29,6 @@ class ListTokenizer : public Tokenizer {
   std::string description() const override { return "a list"; }
 
  private:
-  void append_text(int32_t id, bool&, std::string& out) const override { out += token_bytes(id); }
   std::vector<std::string> tokens_;
 };
 

@@ -163,7 +163,7 @@ TEST(Bpe, TheLongestAddedTokenIsTaken) {
                                "added_tokens": [{"id": 3, "content": "<a>", "special": true}, {"id": 4, "content": "<a"},
                                                 {"id": 5, "content": "<a>a", "normalized": false}, {"id": 6, "content": ">a<", "normalized": false}],
                                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})";
-  const BpeTokenizer tokenizer(parse_tokenizer_json(file, "t.json"));
+  const BpeTokenizer tokenizer(parse_plain_bpe(nlohmann::json::parse(file), "t.json"));
   EXPECT_EQ(tokenizer.encode("<a>a", Special::kAllow), (Ids{5}));
   EXPECT_EQ(tokenizer.encode("<a><", Special::kAllow), (Ids{3, 1}));
   EXPECT_EQ(tokenizer.encode("<a", Special::kAllow), (Ids{4}));
@@ -193,7 +193,7 @@ TEST(Bpe, AMissingByteIsNamed) {
   const std::string file =
       R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
                                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})";
-  const BpeTokenizer bpe(parse_tokenizer_json(file, "t.json"));
+  const BpeTokenizer bpe(parse_plain_bpe(nlohmann::json::parse(file), "t.json"));
   const Tokenizer& tokenizer = bpe;
   EXPECT_EQ(tokenizer.encode("aab"), (Ids{0, 2}));
   try {

@@ -52,9 +52,6 @@ class Refusing : public Tokenizer {
   std::optional<int32_t> end_of_text() const override { return std::nullopt; }
   int32_t vocab_size() const override { return 2; }
   std::string description() const override { return "refusing"; }
-
- protected:
-  void append_text(int32_t, bool&, std::string&) const override {}
 };
 
 TEST(EncodeAll, PassesOnWhatOneTextThrew) {

@@ -99,10 +99,11 @@ TEST(StreamDecoder, HoldsBackAnUnfinishedCharacter) {
 
 TEST(SingleToken, ExplainsWhatIsNotOne) {
   // One token each: the letters, the space, the line end, "ab" and " ba".
-  const BpeTokenizer bpe(parse_tokenizer_json(
-      R"({"model": {"vocab": {"a": 0, "b": 1, "\u0120": 2, "\u010a": 3, "ab": 4, "\u0120b": 5, "\u0120ba": 6},
+  const BpeTokenizer bpe(parse_plain_bpe(
+      nlohmann::json::parse(
+          R"({"model": {"vocab": {"a": 0, "b": 1, "\u0120": 2, "\u010a": 3, "ab": 4, "\u0120b": 5, "\u0120ba": 6},
                     "merges": ["a b", "\u0120 b", "\u0120b a"]},
-          "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})",
+          "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})"),
       "t.json"));
   const auto error_for = [&](std::string_view text) -> std::string {
     try {
