@@ -111,22 +111,27 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
 
 struct LoadedTokenizer {
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::string error;  ///< why there is none although there are files of one
+  std::string error;   ///< why there is none although there are files of one
+  std::string source;  ///< its file, and why that one
 };
 
-LoadedTokenizer load_tokenizer_beside(const std::filesystem::path& path) {
-  const std::filesystem::path directory =
-      std::filesystem::is_directory(path) ? path : path.parent_path();
-  for (const char* file : {"tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model"}) {
-    if (!std::filesystem::exists(directory / file)) continue;
-    try {
-      return {Tokenizer::load(directory), {}};
-    } catch (const Error& error) {
-      if (error.kind() != Error::Kind::kUser) throw;
-      return {nullptr, error.what()};
-    }
+/// `requested`: ModelOptions::tokenizer, whose errors are thrown at once.
+LoadedTokenizer load_tokenizer(const std::filesystem::path& checkpoint,
+                               const std::filesystem::path& requested) {
+  namespace fs = std::filesystem;
+  const fs::path place = !requested.empty()             ? requested
+                         : fs::is_directory(checkpoint) ? checkpoint
+                                                        : fs::absolute(checkpoint).parent_path();
+  const fs::path file = fs::is_directory(place) ? Tokenizer::find_file(place) : place;
+  if (!requested.empty()) return {Tokenizer::load(place), {}, file.string() + ", as requested"};
+  if (file.empty()) return {};
+  const std::string source = file.filename().string() + ", beside the weights";
+  try {
+    return {Tokenizer::load(place), {}, source};
+  } catch (const Error& error) {
+    if (error.kind() != Error::Kind::kUser) throw;
+    return {nullptr, error.what(), source};
   }
-  return {};
 }
 
 /// The first few, as a warning lists them.
@@ -138,8 +143,11 @@ std::string shown(std::vector<int32_t> rows) {
 }
 
 /// Takes over a tokenizer or what is wrong with it, and settles where texts end.
-void take_tokenizer(ModelState& state, LoadedTokenizer loaded, std::vector<int32_t> end_ids) {
+void take_tokenizer(ModelState& state, LoadedTokenizer loaded, std::vector<int32_t> end_ids,
+                    const std::string& bos) {
   std::vector<std::string>& notes = state.report.notes;
+  state.report.tokenizer = std::move(loaded.source);
+  state.frame = frame_from(bos, loaded.tokenizer.get());
   state.tokenizer = std::move(loaded.tokenizer);
   state.tokenizer_error = std::move(loaded.error);
   state.end_ids = std::move(end_ids);
@@ -228,7 +236,7 @@ Model Model::load(const std::string& name_or_path, const ModelOptions& options) 
   const std::filesystem::path path = resolve_model(name_or_path);
   const Checkpoint checkpoint = Checkpoint::open(path, resolve_adapter(options.adapter));
   std::future<LoadedTokenizer> tokenizer =
-      std::async(std::launch::async, load_tokenizer_beside, path);
+      std::async(std::launch::async, load_tokenizer, path, options.tokenizer);
   const DType store = options.dtype.value_or(checkpoint.dominant_dtype());
   CheckpointSource source(checkpoint, store);
   const std::string name =
@@ -236,7 +244,7 @@ Model Model::load(const std::string& name_or_path, const ModelOptions& options) 
   const auto state = make_state(checkpoint.config(), name, source, store, options);
   state->report = checkpoint.report();
   take_bad_rows(*state, checkpoint);
-  take_tokenizer(*state, tokenizer.get(), checkpoint.end_ids());
+  take_tokenizer(*state, tokenizer.get(), checkpoint.end_ids(), options.bos);
   state->unembedding = [checkpoint](std::span<const int32_t> ids) {
     return checkpoint.rows(kUnembedding, ids);
   };
@@ -252,6 +260,9 @@ Model Model::random(const Config& config, uint64_t seed, const ModelOptions& opt
   RandomSource source(config, seed);
   const auto state = make_state(config, fmt::format("random weights, seed {}", seed), source,
                                 options.dtype.value_or(DType::kF32), options);
+  LoadedTokenizer tokenizer;
+  if (!options.tokenizer.empty()) tokenizer = load_tokenizer({}, options.tokenizer);
+  take_tokenizer(*state, std::move(tokenizer), {}, options.bos);
   state->unembedding = [config, seed](std::span<const int32_t> ids) {
     const Tensor table =
         RandomWeights(config, seed)
@@ -284,6 +295,25 @@ const Tokenizer& Model::tokenizer() const {
     user_error("missing tokenizer of model '{}': use token ids, or add its tokenizer.json",
                state_->name);
   return *state_->tokenizer;
+}
+
+const Tokenizer::Frame& Model::frame() const { return state_->frame; }
+
+std::vector<int32_t> Model::encode(std::string_view text, Tokenizer::Special special) const {
+  std::vector<int32_t> ids = tokenizer().encode(text, special);
+  ids.insert(ids.begin(), frame().before.begin(), frame().before.end());
+  ids.insert(ids.end(), frame().after.begin(), frame().after.end());
+  return ids;
+}
+
+std::vector<Tokenizer::Piece> Model::encode_with_spans(std::string_view text,
+                                                       Tokenizer::Special special) const {
+  std::vector<Tokenizer::Piece> pieces;
+  for (const int32_t id : frame().before) pieces.push_back({id, 0, 0});
+  const auto inner = tokenizer().encode_with_spans(text, special);
+  pieces.insert(pieces.end(), inner.begin(), inner.end());
+  for (const int32_t id : frame().after) pieces.push_back({id, text.size(), text.size()});
+  return pieces;
 }
 
 Tensor Model::to_host(TensorView view) const {

@@ -30,6 +30,7 @@ struct ModelState {
   std::vector<int32_t> bad_tokens, bad_positions;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< null if the checkpoint has none that can be used
   std::string tokenizer_error;                 ///< why it cannot be used; empty: there is none
+  Tokenizer::Frame frame;                      ///< see Model::frame
   std::vector<int32_t> end_ids;                ///< see Model::end_ids
   size_t memory_limit = 0;                     ///< 0: none but the device's
   std::function<void()> between_layers;        ///< see ModelOptions

@@ -52,6 +52,20 @@ bool stands_alone(std::string_view text, size_t begin, size_t end) {
 
 }  // namespace
 
+void settle_ends(const std::vector<AddedToken>& tokens, TextEnds& ends) {
+  const auto first = [&](std::initializer_list<std::string_view> names) -> std::optional<int32_t> {
+    for (const std::string_view name : names) {
+      for (const AddedToken& token : tokens) {
+        if (token.special && token.content == name) return token.id;
+      }
+    }
+    return std::nullopt;
+  };
+  if (!ends.end) ends.end = first({"<|endoftext|>", "</s>"});
+  if (!ends.begin) ends.begin = first({"<|endoftext|>", "<s>"});
+  if (!ends.begin) ends.begin = ends.end;
+}
+
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
   for (const AddedToken& token : tokens_) {
     Pass& pass = passes_[token.normalized ? 1 : 0];

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,15 @@ struct AddedToken {
   bool normalized = false;   ///< looked for after all those that are not
   bool single_word = false;  ///< only where no letter, digit or mark is beside it
 };
+
+/// Where texts begin and end, and what is around them.
+struct TextEnds {
+  Tokenizer::Frame frame;
+  std::optional<int32_t> begin, end;
+};
+
+/// Takes special tokens of the usual names for the ends that no file names.
+void settle_ends(const std::vector<AddedToken>& tokens, TextEnds& ends);
 
 /// Cuts text at added tokens. Immutable.
 class AddedTokens {

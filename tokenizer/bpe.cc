@@ -25,7 +25,8 @@ BpeTokenizer::BpeTokenizer(BpeSpec spec)
       added_(std::move(spec.added)),
       add_prefix_space_(spec.add_prefix_space),
       split_words_(spec.split_words),
-      frame_(std::move(spec.frame)) {
+      ends_(std::move(spec.ends)) {
+  settle_ends(added_.tokens(), ends_);
   if (!spec.ignore_merges) return;
   for (size_t id = 0; id < tokens_.size(); ++id) {
     if (spec.mergeable[id]) whole_words_.emplace(tokens_[id], static_cast<int32_t>(id));
@@ -193,13 +194,6 @@ std::optional<int32_t> BpeTokenizer::find_special(std::string_view name) const {
   const auto found = std::find_if(
       all.begin(), all.end(), [&](const AddedToken& t) { return t.special && t.content == name; });
   return found == all.end() ? std::nullopt : std::optional(found->id);
-}
-
-std::optional<int32_t> BpeTokenizer::end_of_text() const {
-  for (const char* name : {"<|endoftext|>", "</s>"}) {
-    if (const auto id = find_special(name)) return id;
-  }
-  return std::nullopt;
 }
 
 std::string BpeTokenizer::description() const {

@@ -29,7 +29,7 @@ struct BpeSpec {
   bool split_words = true;  ///< GPT-2's pre-tokenisation; otherwise merges run across words
   bool ignore_merges =
       false;  ///< a word that is a token is that token, whatever the merges make of it
-  Tokenizer::Frame frame;
+  TextEnds ends;
 };
 
 /// Byte-level BPE, as GPT-2 has it.
@@ -41,10 +41,11 @@ class BpeTokenizer : public Tokenizer {
   std::vector<Piece> encode_with_spans(std::string_view text, Special special) const override;
   std::string token_bytes(int32_t id) const override;
   std::optional<int32_t> find_special(std::string_view name) const override;
-  std::optional<int32_t> end_of_text() const override;
+  std::optional<int32_t> end_of_text() const override { return ends_.end; }
   int32_t vocab_size() const override { return static_cast<int32_t>(tokens_.size()); }
   std::string description() const override;
-  const Frame& frame() const override { return frame_; }
+  std::optional<int32_t> begin_of_text() const override { return ends_.begin; }
+  const Frame& frame() const override { return ends_.frame; }
 
  protected:
   std::unique_ptr<Decoding> start_decoding() const override;
@@ -66,7 +67,7 @@ class BpeTokenizer : public Tokenizer {
   std::unordered_map<std::string_view, int32_t, SecretHash>
       whole_words_;  // with ignore_merges: views of tokens_
   bool add_prefix_space_, split_words_;
-  Frame frame_;
+  TextEnds ends_;
   mutable WordCachePool caches_;
 };
 

@@ -11,23 +11,6 @@
 #include "tokenizer/vocabulary.h"
 
 namespace vitrine::internal {
-namespace {
-
-void read_merges_text(std::string_view text, const std::string& file,
-                      VocabularyBuilder& vocabulary) {
-  for (size_t line_number = 1; !text.empty(); ++line_number) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.starts_with("#version") || (line.empty() && text.empty())) continue;
-    const std::string where = fmt::format("{}:{}", file, line_number);
-    const auto [left, right] = merge_halves(line, where, line_number);
-    vocabulary.merge(left, right, where, line_number);
-  }
-}
-
-}  // namespace
 
 BpeSpec parse_plain_bpe(const Json& root, const std::string& file) {
   const JsonFields fields(root, file);
@@ -50,15 +33,25 @@ BpeSpec parse_plain_bpe(const Json& root, const std::string& file) {
   return spec;
 }
 
+BpeSpec parse_pair(const Json& vocab, const std::string& vocab_file, std::string_view merges,
+                   const std::string& merges_file, std::vector<AddedToken> added) {
+  VocabularyBuilder vocabulary(vocab, vocab_file);
+  for_each_merge_line(merges, merges_file,
+                      [&](std::string_view left, std::string_view right, const std::string& where,
+                          size_t line) { vocabulary.merge(left, right, where, line); });
+  for (AddedToken& token : added) vocabulary.add(std::move(token), vocab_file);
+  return vocabulary.build();
+}
+
 BpeSpec parse_vocab_and_merges(std::string_view vocab, const std::string& vocab_file,
                                std::string_view merges, const std::string& merges_file) {
-  VocabularyBuilder vocabulary(parse_json(vocab, vocab_file), vocab_file);
-  read_merges_text(merges, merges_file, vocabulary);
   constexpr const char* kEndOfText = "<|endoftext|>";
-  if (const int32_t id = vocabulary.find(kEndOfText); id >= 0) {
-    vocabulary.add({.id = id, .content = kEndOfText, .special = true}, vocab_file);
-  }
-  return vocabulary.build();
+  const Json tokens = parse_json(vocab, vocab_file);
+  std::vector<AddedToken> added;
+  if (tokens.is_object() && tokens.contains(kEndOfText) && tokens[kEndOfText].is_number_unsigned())
+    added.push_back(
+        {.id = tokens[kEndOfText].get<int32_t>(), .content = kEndOfText, .special = true});
+  return parse_pair(tokens, vocab_file, merges, merges_file, std::move(added));
 }
 
 }  // namespace vitrine::internal

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <fmt/ranges.h>
+
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -11,7 +13,9 @@
 #include "base/mapped_file.h"
 #include "base/text_file.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/folder_settings.h"
 #include "tokenizer/loaders.h"
+#include "tokenizer/merge_list.h"
 #include "vitrine/tokenizer.h"
 
 namespace vitrine {
@@ -45,63 +49,123 @@ bool present(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-Loaded load_tokenizer_json(const fs::path& path) {
+Loaded load_tokenizer_json(const fs::path& path, const FolderSettings& settings) {
   const Contents file(path);
-  return parse_tokenizer_json(file.text(), file.name());
+  Json root = parse_json(file.text(), file.name());
+  apply_settings(settings, file.name(), root);
+  return tokenizer_of_json(root, file.name(), settings);
 }
 
-// added_tokens.json, which old programs wrote beside the pair, is not read; it may stand there if
-// it adds nothing.
-void check_added_tokens(const fs::path& path, const Tokenizer& tokenizer) {
-  if (!present(path)) return;
-  const Json json = read_json(path);
-  if (!json.is_object())
-    user_error("{}: is {}: expected an object of token names and ids", path.string(),
-               describe_json(json));
-  for (const auto& [name, id] : json.items()) {
-    const bool known = id.is_number_unsigned() &&
-                       id.get<uint64_t>() < static_cast<uint64_t>(tokenizer.vocab_size()) &&
-                       tokenizer.token_bytes(id.get<int32_t>()) == name;
-    if (!known) {
-      user_error(
-          "{}: adds token {} with id {}, which is supported in tokenizer.json only; save the "
-          "tokenizer as tokenizer.json",
-          path.string(), describe_json(name), describe_json(id));
-    }
+// What transformers' GPT2Tokenizer makes of the pair, without the merges.
+Json json_of_pair(const Contents& vocab) {
+  Json root = {{"model", {{"type", "BPE"}, {"merges", Json::array()}}},
+               {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+               {"decoder", {{"type", "ByteLevel"}}},
+               {"added_tokens", Json::array()}};
+  Json& tokens = root["model"]["vocab"] = parse_json(vocab.text(), vocab.name());
+  constexpr const char* kEndOfText = "<|endoftext|>";
+  if (tokens.is_object() && tokens.contains(kEndOfText)) {
+    root["added_tokens"].push_back(
+        {{"id", tokens[kEndOfText]}, {"content", kEndOfText}, {"special", true}});
   }
+  return root;
 }
 
-Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_path) {
+Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_path,
+                             const FolderSettings& settings) {
   if (!present(vocab_path))
     user_error("{}: no such file: expected vocab.json next to merges.txt", vocab_path.string());
   if (!present(merges_path))
     user_error("{}: no such file: expected merges.txt next to vocab.json", merges_path.string());
   const Contents vocab(vocab_path), merges(merges_path);
-  const auto tokenizer = std::make_shared<BpeTokenizer>(
-      parse_vocab_and_merges(vocab.text(), vocab.name(), merges.text(), merges.name()));
-  check_added_tokens(vocab_path.parent_path() / "added_tokens.json", *tokenizer);
-  return tokenizer;
-}
-
-Loaded load_sentencepiece(const fs::path& path) {
-  const Contents file(path);
-  return parse_sentencepiece(file.bytes(), file.name());
-}
-
-Loaded load_directory(const fs::path& path) {
-  if (present(path / "tokenizer.json")) return load_tokenizer_json(path / "tokenizer.json");
-  if (present(path / "vocab.json") || present(path / "merges.txt"))
-    return load_vocab_and_merges(path / "vocab.json", path / "merges.txt");
-  for (const char* name : {"tokenizer.model", "spiece.model"}) {
-    if (present(path / name)) return load_sentencepiece(path / name);
+  Json root = json_of_pair(vocab);
+  apply_settings(settings, vocab.name(), root);
+  if (is_plain_bpe(root)) {
+    BpeSpec spec = parse_pair(root["model"]["vocab"], vocab.name(), merges.text(), merges.name(),
+                              read_added_tokens(JsonFields(root, vocab.name()), vocab.name()));
+    spec.add_prefix_space = root["pre_tokenizer"]["add_prefix_space"].get<bool>();
+    spec.ends = ends_of(root, vocab.name(), settings, spec.added);
+    return std::make_shared<BpeTokenizer>(std::move(spec));
   }
-  user_error(
-      "{}: no tokenizer found: expected tokenizer.json, vocab.json with merges.txt, "
-      "tokenizer.model or spiece.model",
-      path.string());
+  for_each_merge_line(
+      merges.text(), merges.name(),
+      [&](std::string_view left, std::string_view right, const std::string&, size_t) {
+        root["model"]["merges"].push_back({std::string(left), std::string(right)});
+      });
+  return tokenizer_of_json(root, vocab.name(), settings);
+}
+
+Loaded load_sentencepiece(const fs::path& path, const FolderSettings& settings) {
+  const Contents file(path);
+  return parse_sentencepiece(file.bytes(), file.name(), settings);
+}
+
+Loaded load_bert_vocab(const fs::path& path, const FolderSettings& settings) {
+  const Contents file(path);
+  Json root = bert_tokenizer_json(file.text(), file.name(), settings);
+  apply_settings(settings, file.name(), root);
+  return tokenizer_of_json(root, file.name(), settings);
+}
+
+Loaded load_llmc_vocab(const fs::path& path) {
+  const Contents file(path);
+  return std::make_shared<BpeTokenizer>(parse_llmc_vocab(file.bytes(), file.name()));
+}
+
+constexpr const char* kSentencePieceNames[] = {"tokenizer.model", "spiece.model",
+                                               "sentencepiece.bpe.model", "spm.model",
+                                               "sentencepiece.model"};
+constexpr const char* kLlmcName = "gpt2_tokenizer.bin";
+
+fs::path find_file(const fs::path& folder, const FolderSettings& settings) {
+  if (present(folder / "tokenizer.json")) return folder / "tokenizer.json";
+  const bool bert = settings.tokenizer_class.starts_with("Bert");
+  if (bert && present(folder / "vocab.txt")) return folder / "vocab.txt";
+  if (present(folder / "vocab.json") || present(folder / "merges.txt"))
+    return folder / "vocab.json";
+  for (const char* name : kSentencePieceNames) {
+    if (present(folder / name)) return folder / name;
+  }
+  for (const char* name : {"vocab.txt", kLlmcName}) {
+    if (present(folder / name)) return folder / name;
+  }
+  return {};
+}
+
+/// Loads a file by its name; empty if the name says nothing.
+Loaded load_file(const fs::path& path, const FolderSettings& settings) {
+  const fs::path name = path.filename(), folder = path.parent_path();
+  if (name == "vocab.json") return load_vocab_and_merges(path, folder / "merges.txt", settings);
+  if (name == "merges.txt") return load_vocab_and_merges(folder / "vocab.json", path, settings);
+  if (name == kLlmcName) return load_llmc_vocab(path);
+  if (name.extension() == ".json") return load_tokenizer_json(path, settings);
+  if (name.extension() == ".model") return load_sentencepiece(path, settings);
+  if (name.extension() == ".txt") return load_bert_vocab(path, settings);
+  return nullptr;
+}
+
+Loaded load_directory(const fs::path& folder) {
+  const FolderSettings settings = read_folder_settings(folder);
+  const fs::path file = find_file(folder, settings);
+  if (file.empty()) {
+    user_error(
+        "{}: no tokenizer found: expected tokenizer.json, vocab.json with merges.txt, {}, "
+        "vocab.txt "
+        "or {}",
+        folder.string(), fmt::join(kSentencePieceNames, ", "), kLlmcName);
+  }
+  return load_file(file, settings);
 }
 
 }  // namespace
+
+fs::path Tokenizer::find_file(const fs::path& directory) {
+  try {
+    return vitrine::find_file(directory, read_folder_settings(directory));
+  } catch (const Error&) {
+    return vitrine::find_file(directory, {});  // load() says what is wrong with the settings
+  }
+}
 
 Loaded Tokenizer::load(const fs::path& path) {
   std::error_code ignored;
@@ -109,14 +173,11 @@ Loaded Tokenizer::load(const fs::path& path) {
     user_error("{}: no such file or directory: expected a tokenizer file or a model directory",
                path.string());
   if (fs::is_directory(path, ignored)) return load_directory(path);
-  const fs::path name = path.filename();
-  if (name == "vocab.json") return load_vocab_and_merges(path, path.parent_path() / "merges.txt");
-  if (name == "merges.txt") return load_vocab_and_merges(path.parent_path() / "vocab.json", path);
-  if (name.extension() == ".json") return load_tokenizer_json(path);
-  if (name.extension() == ".model") return load_sentencepiece(path);
+  if (Loaded loaded = load_file(path, {})) return loaded;
   user_error(
-      "{}: unknown tokenizer file name: expected NAME.json, vocab.json, merges.txt or NAME.model",
-      path.string());
+      "{}: unknown tokenizer file name: expected NAME.json, vocab.json, merges.txt, NAME.model, "
+      "vocab.txt or {}",
+      path.string(), kLlmcName);
 }
 
 }  // namespace vitrine

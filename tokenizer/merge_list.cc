@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tokenizer/merge_list.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/quote.h"
 
@@ -35,6 +37,21 @@ void for_each_merge(
       user_error("{}: merge {} is {}: expected \"a b\" or [\"a\", \"b\"]", file, number,
                  describe_json(entry));
     }
+  }
+}
+
+void for_each_merge_line(std::string_view text, const std::string& file,
+                         const std::function<void(std::string_view left, std::string_view right,
+                                                  const std::string& where, size_t line)>& take) {
+  for (size_t number = 1; !text.empty(); ++number) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.starts_with("#version") || (line.empty() && text.empty())) continue;
+    const std::string where = fmt::format("{}:{}", file, number);
+    const auto [left, right] = merge_halves(line, where, number);
+    take(left, right, where, number);
   }
 }
 

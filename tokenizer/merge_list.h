@@ -20,4 +20,10 @@ void for_each_merge(
     const JsonFields& model, const std::string& file,
     const std::function<void(std::string_view left, std::string_view right, size_t number)>& take);
 
+/// Reads the lines "a b" of a merges.txt, which begins with a line "#version: ..." or none. `where`
+/// is the file with the line's number.
+void for_each_merge_line(std::string_view text, const std::string& file,
+                         const std::function<void(std::string_view left, std::string_view right,
+                                                  const std::string& where, size_t line)>& take);
+
 }  // namespace vitrine::internal

@@ -19,7 +19,7 @@ uint64_t pair_key(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
 }
 
-constexpr uint32_t kNone = UINT32_MAX;
+constexpr uint32_t kNoSymbol = UINT32_MAX;
 
 // Slots that one look-up may pass. Files of use need some tens.
 constexpr size_t kMaxProbes = 1024;
@@ -53,13 +53,13 @@ bool MergeTable::fill(const std::vector<MergeRule>& rules) {
 }
 
 const MergeTable::Slot& MergeTable::find(int32_t left, int32_t right) const {
-  static constexpr Slot kNone{};
+  static constexpr Slot kNoSlot{};
   const uint64_t pair = pair_key(left, right);
   size_t at = slot_of(pair);
   for (size_t probes = 0; probes <= kMaxProbes; ++probes, at = (at + 1) & (slots_.size() - 1)) {
     if (slots_[at].pair == pair || slots_[at].rank == kNoRank) return slots_[at];
   }
-  return kNone;
+  return kNoSlot;
 }
 
 int32_t MergeTable::byte_id(char byte) const {
@@ -104,16 +104,16 @@ void MergeTable::merge_short(std::string_view word, std::vector<int32_t>& out) c
 
 void MergeTable::merge_long(std::string_view word, Scratch& scratch,
                             std::vector<int32_t>& out) const {
-  if (word.size() >= kNone)
+  if (word.size() >= kNoSymbol)
     user_error("a word is {} bytes long: expected at most {}; split the text", word.size(),
-               kNone - 1);
+               kNoSymbol - 1);
   const auto count = static_cast<uint32_t>(word.size());
   auto& symbols = scratch.symbols;
   symbols.resize(count);
   for (uint32_t i = 0; i < count; ++i)
-    symbols[i] = {byte_id(word[i]), i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
+    symbols[i] = {byte_id(word[i]), i == 0 ? kNoSymbol : i - 1, i + 1 == count ? kNoSymbol : i + 1};
   merge_symbols(scratch);
-  for (uint32_t i = 0; i != kNone; i = symbols[i].next) out.push_back(symbols[i].id);
+  for (uint32_t i = 0; i != kNoSymbol; i = symbols[i].next) out.push_back(symbols[i].id);
 }
 
 void MergeTable::merge(std::span<const int32_t> ids, Scratch& scratch,
@@ -123,9 +123,9 @@ void MergeTable::merge(std::span<const int32_t> ids, Scratch& scratch,
   auto& symbols = scratch.symbols;
   symbols.resize(count);
   for (uint32_t i = 0; i < count; ++i)
-    symbols[i] = {ids[i], i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
+    symbols[i] = {ids[i], i == 0 ? kNoSymbol : i - 1, i + 1 == count ? kNoSymbol : i + 1};
   merge_symbols(scratch);
-  for (uint32_t i = 0; i != kNone; i = symbols[i].next) out.push_back({symbols[i].id, i});
+  for (uint32_t i = 0; i != kNoSymbol; i = symbols[i].next) out.push_back({symbols[i].id, i});
 }
 
 void MergeTable::merge_symbols(Scratch& scratch) const {
@@ -150,16 +150,17 @@ void MergeTable::merge_symbols(Scratch& scratch) const {
     heap.pop_back();
     // The pair may be gone: merged into its left neighbour, or changed by a merge on either side.
     Scratch::Symbol& left = symbols[best.at];
-    if (left.id == kMerged || left.next == kNone ||
+    if (left.id == kMerged || left.next == kNoSymbol ||
         find(left.id, symbols[left.next].id).rank != best.rank)
       continue;
     Scratch::Symbol& right = symbols[left.next];
     left.id = best.product;
     left.next = right.next;
     right.id = kMerged;
-    if (left.next != kNone) symbols[left.next].previous = best.at;
-    if (left.next != kNone && candidate(best.at)) std::push_heap(heap.begin(), heap.end(), worse);
-    if (left.previous != kNone && candidate(left.previous))
+    if (left.next != kNoSymbol) symbols[left.next].previous = best.at;
+    if (left.next != kNoSymbol && candidate(best.at))
+      std::push_heap(heap.begin(), heap.end(), worse);
+    if (left.previous != kNoSymbol && candidate(left.previous))
       std::push_heap(heap.begin(), heap.end(), worse);
   }
 }

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/loaders.h"
+#include "tokenizer/pipeline/swedish.h"
 #include "tokenizer/sentencepiece_facts.h"
 
 namespace vitrine::internal {
@@ -26,13 +27,15 @@ char byte_of_piece(const std::string& piece) {
 class SentencePieceTokenizer : public Tokenizer {
  public:
   SentencePieceTokenizer(std::unique_ptr<SentencePieceProcessor> processor,
-                         SentencePieceFacts facts);
+                         SentencePieceFacts facts, const FolderSettings& settings);
 
   std::vector<int32_t> encode(std::string_view text, Special special) const override;
   std::vector<Piece> encode_with_spans(std::string_view text, Special special) const override;
   std::string token_bytes(int32_t id) const override;
   std::optional<int32_t> find_special(std::string_view name) const override;
-  std::optional<int32_t> end_of_text() const override;
+  std::optional<int32_t> end_of_text() const override { return ends_.end; }
+  std::optional<int32_t> begin_of_text() const override { return ends_.begin; }
+  const Frame& frame() const override { return ends_.frame; }
   int32_t vocab_size() const override { return processor_->GetPieceSize(); }
   std::string description() const override {
     return fmt::format("SentencePiece {}, {} tokens", facts_.algorithm, vocab_size());
@@ -43,9 +46,13 @@ class SentencePieceTokenizer : public Tokenizer {
 
  private:
   class TextRun;
+  std::optional<int32_t> named(const std::string& name, int otherwise) const;
+
   std::unique_ptr<SentencePieceProcessor> processor_;
   SentencePieceFacts facts_;
   AddedTokens controls_;
+  TextEnds ends_;
+  bool swedish_;  // GPT-SW3's text is changed before the model sees it
 };
 
 void check(const sentencepiece::util::Status& status) {
@@ -62,10 +69,24 @@ AddedTokens controls_of(const SentencePieceProcessor& processor) {
 }
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::unique_ptr<SentencePieceProcessor> processor,
-                                               SentencePieceFacts facts)
+                                               SentencePieceFacts facts,
+                                               const FolderSettings& settings)
     : processor_(std::move(processor)),
       facts_(std::move(facts)),
-      controls_(controls_of(*processor_)) {}
+      controls_(controls_of(*processor_)),
+      swedish_(settings.tokenizer_class == "GPTSw3Tokenizer") {
+  ends_.begin = named(settings.begin, processor_->bos_id());
+  ends_.end = named(settings.end, processor_->eos_id());
+  frame_as_set(settings, ends_);
+  if (!ends_.begin) ends_.begin = ends_.end;
+}
+
+// The token that a file names, or SentencePiece's own.
+std::optional<int32_t> SentencePieceTokenizer::named(const std::string& name, int otherwise) const {
+  const int id = name.empty() ? otherwise : processor_->PieceToId(name);
+  const bool known = id >= 0 && (name.empty() || processor_->IdToPiece(id) == name);
+  return known ? std::optional<int32_t>(id) : std::nullopt;
+}
 
 std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text, Special special) const {
   std::vector<int32_t> ids;
@@ -75,7 +96,8 @@ std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text, Speci
       continue;
     }
     std::vector<int> part;
-    check(processor_->Encode(text.substr(segment.begin, segment.end - segment.begin), &part));
+    const std::string_view raw = text.substr(segment.begin, segment.end - segment.begin);
+    check(processor_->Encode(swedish_ ? swedish_text(raw).text() : raw, &part));
     ids.insert(ids.end(), part.begin(), part.end());
   }
   return ids;
@@ -90,12 +112,15 @@ std::vector<Tokenizer::Piece> SentencePieceTokenizer::encode_with_spans(std::str
       continue;
     }
     sentencepiece::ImmutableSentencePieceText encoded;
-    check(processor_->Encode(text.substr(segment.begin, segment.end - segment.begin),
-                             encoded.mutable_proto()));
+    const std::string_view raw = text.substr(segment.begin, segment.end - segment.begin);
+    const auto changed = swedish_ ? std::optional(swedish_text(raw)) : std::nullopt;
+    check(processor_->Encode(changed ? changed->text() : raw, encoded.mutable_proto()));
     const size_t before = pieces.size();
     size_t done = segment.begin;
     for (const auto& piece : encoded.pieces()) {
-      const size_t end = std::max(done, segment.begin + piece.end());
+      size_t piece_end = piece.end();
+      if (changed && piece_end > 0) piece_end = changed->span(piece_end - 1, piece_end).end;
+      const size_t end = std::max(done, segment.begin + piece_end);
       pieces.push_back({static_cast<int32_t>(piece.id()), done, end});
       done = end;
     }
@@ -157,15 +182,11 @@ std::optional<int32_t> SentencePieceTokenizer::find_special(std::string_view nam
   return std::nullopt;
 }
 
-std::optional<int32_t> SentencePieceTokenizer::end_of_text() const {
-  const int id = processor_->eos_id();
-  return id < 0 ? std::nullopt : std::optional<int32_t>(id);
-}
-
 }  // namespace
 
 std::shared_ptr<const Tokenizer> parse_sentencepiece(std::string_view contents,
-                                                     const std::string& file) {
+                                                     const std::string& file,
+                                                     const FolderSettings& settings) {
   SentencePieceFacts facts = read_sentencepiece_facts(contents, file);
   auto processor = std::make_unique<SentencePieceProcessor>();
   try {
@@ -177,7 +198,7 @@ std::shared_ptr<const Tokenizer> parse_sentencepiece(std::string_view contents,
   } catch (const std::exception& error) {
     user_error("{}: invalid SentencePiece model: {}; download it again", file, error.what());
   }
-  return std::make_shared<SentencePieceTokenizer>(std::move(processor), std::move(facts));
+  return std::make_shared<SentencePieceTokenizer>(std::move(processor), std::move(facts), settings);
 }
 
 }  // namespace vitrine::internal

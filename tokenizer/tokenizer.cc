@@ -2,9 +2,11 @@
 #include "vitrine/tokenizer.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "base/check.h"
+#include "base/quote.h"
 #include "base/utf8.h"
 #include "tokenizer/unicode_class.h"
 
@@ -95,6 +97,17 @@ int32_t Tokenizer::single_token(std::string_view text) const {
 const Tokenizer::Frame& Tokenizer::frame() const {
   static const Frame kNone;
   return kNone;
+}
+
+Tokenizer::Frame frame_from(std::string_view bos, const Tokenizer* tokenizer) {
+  if (bos == "auto") return tokenizer ? tokenizer->frame() : Tokenizer::Frame{};
+  if (bos == "none") return {};
+  int32_t id = -1;
+  const auto [end, error] = std::from_chars(bos.data(), bos.data() + bos.size(), id);
+  if (error != std::errc() || end != bos.data() + bos.size() || id < 0)
+    user_error("tokens around texts: invalid value {}: expected auto, none or a token id",
+               quote(bos));
+  return {{id}, {}};
 }
 
 StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer)

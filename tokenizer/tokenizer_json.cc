@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/json.h"
 #include "tokenizer/byte_alphabet.h"
@@ -103,18 +104,40 @@ PipelineSpec read_pipeline(const Json& root, const std::string& file) {
   return spec;
 }
 
-std::shared_ptr<const Tokenizer> tokenizer_of_json(const Json& root, const std::string& file) {
-  const JsonFields fields(root, file);
-  const Json* const processor = fields.find("post_processor");
-  Tokenizer::Frame frame =
-      processor ? read_post_processor(*processor, file + ": post_processor") : Tokenizer::Frame{};
+TextEnds ends_of(const Json& root, const std::string& file, const FolderSettings& settings,
+                 const std::vector<AddedToken>& added) {
+  const auto id_of = [&](const std::string& content) -> std::optional<int32_t> {
+    for (const AddedToken& token : added) {
+      if (token.content == content) return token.id;
+    }
+    return std::nullopt;
+  };
+  TextEnds ends;
+  ends.begin = id_of(settings.begin);
+  ends.end = id_of(settings.end);
+  const Json* const processor = part(root, "post_processor");
+  if (processor) ends.frame = read_post_processor(*processor, file + ": post_processor");
+  settle_ends(added, ends);
+  frame_as_set(settings, ends);
+  return ends;
+}
+
+void frame_as_set(const FolderSettings& settings, TextEnds& ends) {
+  if (!settings.add_begin && !settings.add_end) return;
+  ends.frame = {};
+  if (settings.add_begin.value_or(false) && ends.begin) ends.frame.before = {*ends.begin};
+  if (settings.add_end.value_or(false) && ends.end) ends.frame.after = {*ends.end};
+}
+
+std::shared_ptr<const Tokenizer> tokenizer_of_json(const Json& root, const std::string& file,
+                                                   const FolderSettings& settings) {
   if (is_plain_bpe(root)) {
     BpeSpec spec = parse_plain_bpe(root, file);
-    spec.frame = std::move(frame);
+    spec.ends = ends_of(root, file, settings, spec.added);
     return std::make_shared<BpeTokenizer>(std::move(spec));
   }
   PipelineSpec spec = read_pipeline(root, file);
-  spec.frame = std::move(frame);
+  spec.ends = ends_of(root, file, settings, spec.added);
   return std::make_shared<PipelineTokenizer>(std::move(spec));
 }
 

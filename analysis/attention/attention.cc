@@ -62,7 +62,7 @@ std::vector<int32_t> different_ids(int64_t vocab, int64_t count, int32_t bos, ui
 /// Of the model's tokenizer, if there is one and the model knows it; else -1.
 int32_t default_bos(const Model& model) {
   const auto tokenizer = model.shared_tokenizer();
-  const int32_t id = tokenizer ? tokenizer->end_of_text().value_or(-1) : -1;
+  const int32_t id = tokenizer ? tokenizer->begin_of_text().value_or(-1) : -1;
   return id < model.config().vocab ? id : -1;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "analysis/corpus/identity.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <limits>
 
@@ -15,18 +17,27 @@ constexpr int64_t kMaxIndex = std::numeric_limits<int64_t>::max();
 
 std::string checksum(uint64_t digest) { return "xxh64:" + hex64(digest); }
 
-/// Of all tokens' bytes and of how a text with a bit of everything is cut.
-std::string tokenizer_digest(const Tokenizer& tokenizer) {
+/// Of all tokens' bytes, of how a text with a bit of everything is cut, and of what is put around
+/// it.
+std::string tokenizer_digest(const Tokenizer& tokenizer, const Tokenizer::Frame& frame) {
   Xxh64 hash;
   hash.update(tokenizer.description());
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
     hash.update(tokenizer.token_bytes(id));
     hash.update(std::string_view("\0", 1));
   }
-  const auto ids = tokenizer.encode(
-      "It's 1987, isn't it?\n\n  The keys' caf\xc3\xa9 \xe2\x80\x94 <|endoftext|> "
-      "\xe6\xbc\xa2\xe5\xad\x97");
-  hash.update(std::as_bytes(std::span(ids)));
+  try {
+    const auto ids = tokenizer.encode(
+        "It's 1987, isn't it?\n\n  The keys' caf\xc3\xa9 \xe2\x80\x94 <|endoftext|> "
+        "\xe6\xbc\xa2\xe5\xad\x97");
+    hash.update(std::as_bytes(std::span(ids)));
+  } catch (const Error&) {
+    // A vocabulary of words may have none for this text, and no token for unknown words.
+    hash.update("no tokens");
+  }
+  // GPT-2's own puts nothing there, and has the digest that it always had.
+  if (!frame.before.empty()) hash.update(fmt::format("before {}", fmt::join(frame.before, ",")));
+  if (!frame.after.empty()) hash.update(fmt::format("after {}", fmt::join(frame.after, ",")));
   return checksum(hash.digest());
 }
 
@@ -158,7 +169,7 @@ Json corpus_identity(const Model& model, const WindowReader& windows, const Hook
                    {"corpus", corpus_json(windows.documents())},
                    {"rank", options.rank},
                    {"world", options.world}};
-  identity["tokenizer"] = tokenizer ? Json(tokenizer_digest(*tokenizer)) : Json(nullptr);
+  identity["tokenizer"] = tokenizer ? Json(tokenizer_digest(*tokenizer, model.frame())) : Json(nullptr);
   identity["model"] = {{"name", model.name()},
                        {"config", config_json(model.config())},
                        {"dtype", dtype_name(model.dtype())},

@@ -164,8 +164,9 @@ WordScores score_words(const Model& model, std::string_view text, WordBoundary b
   WordScores scores{.boundary = boundary, .tokens = {}, .words = split_words(text)};
   if (scores.words.empty()) user_error("the text has no words: expected at least one");
   give_tokens(scores.words, pieces);
-  std::vector<int32_t> ids;
-  for (const Tokenizer::Piece& piece : pieces) ids.push_back(piece.id);
+  for (WordScore& word : scores.words)
+    word.first += static_cast<int64_t>(model.frame().before.size());
+  std::vector<int32_t> ids = model.encode(text, special);
   if (boundary == WordBoundary::kLeading) {
     scores.tokens = score(model, ids, options);
     sum_tokens(scores);

@@ -183,12 +183,15 @@ void add_attention_options(Command& command, AttentionCommandArgs& args) {
 }  // namespace
 
 void add_attention(Command& app, Context& context) {
-  add_analysis(app, context,
-               {"attention", "Show attention: maps, rollout, flow and head statistics",
-                "  vitrine attention --prompt \"The keys to the cabinet\" --mode rollout\n"
-                "  vitrine attention --prompt \"Heathrow airport is located in the city of\" "
-                "--layers 4 --heads 0,1 --position all"},
-               add_attention_options, run);
+  const Command command =
+      add_analysis(app, context,
+                   {"attention", "Show attention: maps, rollout, flow and head statistics",
+                    "  vitrine attention --prompt \"The keys to the cabinet\" --mode rollout\n"
+                    "  vitrine attention --prompt \"Heathrow airport is located in the city of\" "
+                    "--layers 4 --heads 0,1 --position all"},
+                   add_attention_options, run);
+  for (const char* name : {"--tokenizer", "--bos"})
+    command.option(name)->not_with("--mode", {"heads"});
 }
 
 }  // namespace vitrine::cli

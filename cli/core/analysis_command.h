@@ -74,8 +74,9 @@ struct AnalysisHelp {
 /// Adds a command with options of its own, which `add_options` declares. `Args` derives from
 /// AnalysisArgs.
 template <typename Args>
-void add_analysis(Command& app, Context& context, const AnalysisHelp& help,
-                  void (*add_options)(Command&, Args&), void (*run)(const Context&, const Args&)) {
+Command add_analysis(Command& app, Context& context, const AnalysisHelp& help,
+                     void (*add_options)(Command&, Args&),
+                     void (*run)(const Context&, const Args&)) {
   Command command = app.add_subcommand(help.name, help.description);
   const auto args = std::make_shared<Args>();
   args->command = help.name;
@@ -83,6 +84,7 @@ void add_analysis(Command& app, Context& context, const AnalysisHelp& help,
   add_analysis_options(command, context, *args, help.examples);
   command.callback(
       [&context, args, run] { context.action = [&context, args, run] { run(context, *args); }; });
+  return command;
 }
 
 }  // namespace vitrine::cli

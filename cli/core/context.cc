@@ -75,9 +75,25 @@ void add_model_option(Command& command, Context& context) {
       ->group(kModelGroup);
 }
 
+void add_tokenizer_options(Command& command, Context& context) {
+  command
+      .add_option("--bos", context.bos,
+                  "Tokens around each text: auto (those that the tokenizer's files name, as "
+                  "transformers does), none, or the id of one token before it")
+      ->capture_default_str()
+      ->type_name("WAY")
+      ->group(kModelGroup);
+  command
+      .add_option("--tokenizer", context.tokenizer,
+                  "Tokenizer: a file or directory [the model's own]")
+      ->type_name("PATH")
+      ->group(kModelGroup);
+}
+
 void add_model_options(Command& command, Context& context) {
   const auto group = kModelGroup;
   add_model_option(command, context);
+  add_tokenizer_options(command, context);
   command
       .add_option(
           "--adapter", context.adapter,
@@ -125,6 +141,8 @@ Model load_model(const Context& context) {
   options.device = device_of_rank(context.device);
   options.gemm = context.gemm;
   options.threads = context.threads;
+  options.tokenizer = context.tokenizer;
+  options.bos = context.bos;
   if (context.threads == 0) warn_of_thread_variables();
   options.adapter = context.adapter;
   if (!context.dtype.empty()) options.dtype = dtype_from_name(context.dtype);

@@ -33,6 +33,8 @@ struct Context {
   std::string gemm = "exact";
   std::string dtype;
   std::string adapter;
+  std::string tokenizer;
+  std::string bos = "auto";
   int threads = 0;
 
   std::vector<std::string> arguments;  ///< the program's own name first
@@ -45,6 +47,8 @@ void add_output_options(Command& command, Context& context);
 void add_progress_option(Command& command, Context& context);
 /// --model alone.
 void add_model_option(Command& command, Context& context);
+/// --tokenizer and --bos, for commands that read text.
+void add_tokenizer_options(Command& command, Context& context);
 /// The options of the model, and --progress.
 void add_model_options(Command& command, Context& context);
 Model load_model(const Context& context);

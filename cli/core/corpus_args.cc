@@ -20,11 +20,11 @@ bool any_file(const CorpusArgs& args, bool objects) {
 
 int32_t prepended_id(const CorpusArgs& args, const Model& model) {
   if (args.prepend_id >= 0 || !args.prepend) return args.prepend_id;
-  const auto end = model.tokenizer().end_of_text();
-  if (!end)
-    user_error("missing end-of-text token in the tokenizer of model '{}': use --prepend-id",
+  const auto begin = model.tokenizer().begin_of_text();
+  if (!begin)
+    user_error("missing begin-of-text token in the tokenizer of model '{}': use --prepend-id",
                model.name());
-  return *end;
+  return *begin;
 }
 
 }  // namespace
@@ -68,7 +68,7 @@ void add_corpus_options(Command& command, CorpusArgs& args) {
       ->capture_default_str()
       ->type_name("TOKENS")
       ->group(group);
-  command.add_flag("--prepend", args.prepend, "Put the end-of-text token before every document")
+  command.add_flag("--prepend", args.prepend, "Put the begin-of-text token before every document")
       ->group(group);
   command
       .add_option("--prepend-id", args.prepend_id,

@@ -39,8 +39,9 @@ class Reader {
   void add_text(const std::string& where, const std::string& text) {
     if (text.empty()) user_error("{}: the prompt is empty: expected at least one character", where);
     if (!tokenizer_) fail_without_tokenizer();
-    prompts_.push_back({text, tokenizer_->encode(text, args_.special ? Tokenizer::Special::kAllow
-                                                                     : Tokenizer::Special::kText)});
+    const auto special = args_.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText;
+    prompts_.push_back(
+        {text, model_ ? model_->encode(text, special) : tokenizer_->encode(text, special)});
     if (prompts_.back().ids.empty())
       user_error("{}: the prompt has no tokens: expected at least one", where);
     check_tokens(where, prompts_.back());

@@ -336,8 +336,9 @@ void add_lens(Command& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_result_options(command, args->output);
-  command.only_uses("--fit", {"--translators", "--alpha", "--tokens", "--edit", "--model",
-                              "--device", "--gemm", "--dtype", "--threads"});
+  command.only_uses(
+      "--fit", {"--translators", "--alpha", "--tokens", "--edit", "--model", "--device", "--gemm",
+                "--dtype", "--threads", "--tokenizer", "--bos"});
   set_examples(
       command,
       "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" "

@@ -17,19 +17,45 @@ JsonValue info_json(const Model& model, const Names& names) {
   json["config"] = config_json(model.config());
   json["parameters"] = model.config().parameters();
   json["weight_bytes"] = model.weight_bytes();
+  const LoadReport& report = model.load_report();
   json["tokenizer"] = nullptr;
   if (const auto tokenizer = model.shared_tokenizer()) {
     json["tokenizer"] = {{"description", tokenizer->description()},
                          {"vocab", tokenizer->vocab_size()},
-                         {"end_of_text", nullptr}};
+                         {"file", report.tokenizer},
+                         {"begin_of_text", nullptr},
+                         {"end_of_text", nullptr},
+                         {"before", model.frame().before},
+                         {"after", model.frame().after}};
+    if (const auto begin = tokenizer->begin_of_text())
+      json["tokenizer"]["begin_of_text"] = names.json(*begin);
     if (const auto end = tokenizer->end_of_text())
       json["tokenizer"]["end_of_text"] = names.json(*end);
   }
-  const LoadReport& report = model.load_report();
+  json["end_ids"] = model.end_ids();
   json["unread"] = {{"tensors", report.unread_tensors}, {"fields", report.unread_fields}};
   json["notes"] = report.notes;
   json["sites"] = sites_json(model.config(), all_sites(model.config()));
   return json;
+}
+
+/// "<|endoftext|> (0)", ...
+std::string token_list(const std::vector<int32_t>& ids, const Names& names) {
+  std::string text;
+  for (const int32_t id : ids)
+    text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", names.shown(id), id);
+  return text;
+}
+
+/// What is around a text, and where one ends.
+std::string texts_line(const Model& model, const Names& names) {
+  const Tokenizer::Frame& frame = model.frame();
+  std::string line = frame.before.empty() && frame.after.empty() ? "as they are" : "";
+  if (!frame.before.empty()) line += "after " + token_list(frame.before, names);
+  if (!frame.after.empty())
+    line += (line.empty() ? "" : ", ") + ("before " + token_list(frame.after, names));
+  if (model.end_ids().empty()) return line + "; generation has no end";
+  return line + "; generation ends at " + token_list(model.end_ids(), names);
 }
 
 void print_info(const Context& context, const Model& model, const Names& names) {
@@ -54,12 +80,10 @@ void print_info(const Context& context, const Model& model, const Names& names) 
                               dtype_name(model.dtype())));
   line("device", model.device_description());
   const auto tokenizer = model.shared_tokenizer();
-  const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt;
-  line("tokenizer", !tokenizer
-                        ? "none (use token ids)"
-                        : tokenizer->description() +
-                              (end ? fmt::format("; {} is {}", names.shown(*end), *end) : ""));
   const LoadReport& report = model.load_report();
+  line("tokenizer",
+       tokenizer ? tokenizer->description() + "; " + report.tokenizer : "none (use token ids)");
+  if (tokenizer) line("texts", texts_line(model, names));
   const auto list = [&](const char* name, const std::vector<std::string>& items) {
     for (size_t i = 0; i < items.size(); ++i) line(i == 0 ? name : "", printable(items[i]));
   };

@@ -61,7 +61,7 @@ class PairLine {
     if (!value) return {};
     std::vector<int32_t> ids;
     if (value->is_string())
-      ids = placed([&] { return model_.tokenizer().encode(value->get<std::string>()); });
+      ids = placed([&] { return model_.encode(value->get<std::string>()); });
     else if (value->is_array())
       for (const Json& each : *value) ids.push_back(id(each));
     else

@@ -323,7 +323,7 @@ std::vector<int64_t> positions_of(const std::string& text, const Prompt& prompt,
         "{} does not occur in the clean prompt: expected a part of it; or use --trace-positions",
         quote(text));
   std::vector<int64_t> positions;
-  const auto pieces = model.tokenizer().encode_with_spans(prompt.text);
+  const auto pieces = model.encode_with_spans(prompt.text);
   for (size_t i = 0; i < pieces.size(); ++i) {
     if (pieces[i].end > begin && pieces[i].begin < begin + text.size())
       positions.push_back(static_cast<int64_t>(i));

@@ -244,6 +244,7 @@ void add_predictivity(Command& app, Context& context) {
   add_study_options(command, *args);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
+  command.remove_option("--bos");  // stimuli are parts of a text
   add_output_options(command, context);
   add_result_options(command, args->output);
   set_examples(command,

@@ -87,11 +87,11 @@ void print_score(const Context& context, const ScoreArgs& args, const Score& sco
 int32_t prepended_id(const ScoreArgs& args, const Model& model) {
   if (args.prepend_id >= 0) return args.prepend_id;
   if (!args.prepend) return -1;
-  const auto end = model.tokenizer().end_of_text();
-  if (!end)
-    user_error("missing end-of-text token in the tokenizer of model '{}': use --prepend-id",
+  const auto begin = model.tokenizer().begin_of_text();
+  if (!begin)
+    user_error("missing begin-of-text token in the tokenizer of model '{}': use --prepend-id",
                model.name());
-  return *end;
+  return *begin;
 }
 
 void run(const Context& context, const ScoreArgs& args) {
@@ -163,7 +163,8 @@ void add_score(Command& app, Context& context) {
   command
       .add_flag(
           "--prepend", args->prepend,
-          "Put the end-of-text token before the text, so that its first token is scored as well")
+          "Put the begin-of-text token (of GPT-2 <|endoftext|>) before the text, so that its first "
+          "token is scored as well")
       ->group(group);
   command
       .add_option("--prepend-id", args->prepend_id, "Put the token with this id before the text")

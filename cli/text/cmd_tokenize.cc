@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <filesystem>
 #include <memory>
 
 #include "base/check.h"
@@ -22,9 +23,19 @@ struct Tokens {
   bool from_text = true;
 };
 
+/// The tokens of a text with those around it, which have empty spans.
+std::vector<Tokenizer::Piece> framed(const std::string& text, std::vector<Tokenizer::Piece> pieces,
+                                     const Tokenizer::Frame& frame) {
+  std::vector<Tokenizer::Piece> all;
+  for (const int32_t id : frame.before) all.push_back({id, 0, 0});
+  all.insert(all.end(), pieces.begin(), pieces.end());
+  for (const int32_t id : frame.after) all.push_back({id, text.size(), text.size()});
+  return all;
+}
+
 std::vector<Tokens> tokenize(const TokenizeArgs& args,
                              const std::shared_ptr<const Tokenizer>& tokenizer,
-                             const std::string& model) {
+                             const std::string& model, const Tokenizer::Frame& frame) {
   PromptArgs texts = args.prompt, ids = args.prompt;
   texts.ids.clear();
   ids.prompts.clear();
@@ -36,7 +47,9 @@ std::vector<Tokens> tokenize(const TokenizeArgs& args,
   const auto special = args.prompt.special ? Tokenizer::Special::kAllow : Tokenizer::Special::kText;
   if (any_text || ids.ids.empty()) {
     for (const Prompt& prompt : read_prompts(texts, tokenizer, model))
-      all.push_back({prompt.text, tokenizer->encode_with_spans(prompt.text, special), true});
+      all.push_back({prompt.text,
+                     framed(prompt.text, tokenizer->encode_with_spans(prompt.text, special), frame),
+                     true});
   }
   if (ids.ids.empty()) return all;
   for (const Prompt& prompt : read_prompts(ids, tokenizer, model)) {
@@ -81,9 +94,11 @@ void print_table(const Context& context, const Tokens& tokens, const Names& name
 }
 
 void run(const Context& context, const TokenizeArgs& args) {
-  const auto tokenizer = Tokenizer::load(Model::locate(context.model));
+  const std::filesystem::path path = context.tokenizer;
+  const auto tokenizer = Tokenizer::load(path.empty() ? Model::locate(context.model) : path);
+  const Tokenizer::Frame frame = frame_from(context.bos, tokenizer.get());
   const Names names(tokenizer);
-  const std::vector<Tokens> all = tokenize(args, tokenizer, context.model);
+  const std::vector<Tokens> all = tokenize(args, tokenizer, context.model, frame);
   if (context.json) {
     JsonValue json = {{"vitrine", VITRINE_VERSION},
                       {"command", "tokenize"},
@@ -130,6 +145,8 @@ void add_tokenize(Command& app, Context& context) {
       ->capture_default_str()
       ->type_name("MODEL")
       ->group("Model");
+  add_tokenizer_options(command, context);
+  command.option("--bos")->only_with({{"--prompt"}, {"--prompt-file"}, {"--text-file"}});
   add_output_options(command, context);
   set_examples(command,
                "  vitrine tokenize --prompt \"The keys to the cabinet are\"\n"

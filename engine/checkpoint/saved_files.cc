@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, 12> kTokenizerFiles = {"tokenizer.json",
+constexpr std::array<const char*, 14> kTokenizerFiles = {"tokenizer.json",
                                                          "tokenizer_config.json",
                                                          "special_tokens_map.json",
                                                          "added_tokens.json",
@@ -28,6 +28,8 @@ constexpr std::array<const char*, 12> kTokenizerFiles = {"tokenizer.json",
                                                          "spiece.model",
                                                          "sentencepiece.model",
                                                          "sentencepiece.bpe.model",
+                                                         "spm.model",
+                                                         "gpt2_tokenizer.bin",
                                                          "chat_template.jinja"};
 
 const char* torch_name(DType dtype) {

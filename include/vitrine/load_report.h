@@ -18,6 +18,8 @@ struct LoadReport {
   /// All of the above in one line, with the first names; empty if all was used. The command prints
   /// it on stderr.
   std::string warning;
+  /// The tokenizer's file, and why that one; empty if there is none.
+  std::string tokenizer;
   /// Lines on fields that were read and change nothing here, such as reorder_and_upcast_attn.
   std::vector<std::string> notes;
 };

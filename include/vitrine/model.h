@@ -49,6 +49,11 @@ struct ModelOptions {
   /// groups' quota of CPU time rounded up, OMP_NUM_THREADS and SLURM_CPUS_PER_TASK. Results do not
   /// depend on it.
   int threads = 0;
+  /// File or directory of another tokenizer than the checkpoint's; empty: the checkpoint's.
+  std::string tokenizer = {};
+  /// Tokens that Model::encode() puts around a text: "auto" (those that the tokenizer's files name,
+  /// as transformers does), "none", or the id of one token that goes before it.
+  std::string bos = "auto";
   /// Maximum bytes of weights, caches, activations and captures together; 0: the device's free
   /// memory.
   size_t memory_limit = 0;
@@ -121,6 +126,14 @@ class Model {
   const Tokenizer& tokenizer() const;
   /// Null if the checkpoint has no tokenizer that can be used.
   std::shared_ptr<const Tokenizer> shared_tokenizer() const;
+  /// Tokens around each text, by ModelOptions::bos.
+  const Tokenizer::Frame& frame() const;
+  /// The tokenizer's encode() with frame() around it: what a prompt is to the model.
+  std::vector<int32_t> encode(std::string_view text,
+                              Tokenizer::Special special = Tokenizer::Special::kText) const;
+  /// The same with spans, which are empty for the tokens of frame().
+  std::vector<Tokenizer::Piece> encode_with_spans(
+      std::string_view text, Tokenizer::Special special = Tokenizer::Special::kText) const;
   /// Tokens that end a text: eos_token_id of generation_config.json or else of config.json; without
   /// one the tokenizer's end of text, if the model has it.
   const std::vector<int32_t>& end_ids() const;

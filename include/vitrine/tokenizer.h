@@ -40,10 +40,15 @@ class Tokenizer {
 
   virtual ~Tokenizer() = default;
 
-  /// Loads the tokenizer of a model directory (tokenizer.json; vocab.json with merges.txt;
-  /// tokenizer.model or spiece.model, in this order) or one of these files. Throws Error (user)
-  /// naming the file and its defect, or the files that were searched for.
+  /// Loads the tokenizer of a model directory (the file that find_file() finds, with what
+  /// tokenizer_config.json, special_tokens_map.json, added_tokens.json and config.json say beside
+  /// it) or one such file alone. Throws Error (user) naming the file and its defect, or the files
+  /// that were searched for.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& path);
+  /// The tokenizer's file in a directory: tokenizer.json; vocab.json (with merges.txt); a
+  /// SentencePiece model under one of its usual names; vocab.txt; gpt2_tokenizer.bin, in this
+  /// order, and vocab.txt earlier if tokenizer_class says BERT. Empty: there is none.
+  static std::filesystem::path find_file(const std::filesystem::path& directory);
 
   virtual std::vector<int32_t> encode(std::string_view text,
                                       Special special = Special::kText) const = 0;
@@ -75,11 +80,14 @@ class Tokenizer {
   int32_t single_token(std::string_view text) const;
   /// Id of the special token with this name, if there is one.
   virtual std::optional<int32_t> find_special(std::string_view name) const = 0;
-  /// Id of the end-of-text token ("<|endoftext|>", "</s>"), if the vocabulary has one.
+  /// Id of the end-of-text token (eos_token of the files, "<|endoftext|>", "</s>"), if the
+  /// vocabulary has one.
   virtual std::optional<int32_t> end_of_text() const = 0;
+  /// Id of the token that begins a text (bos_token of the files, "<s>"), by default end_of_text().
+  virtual std::optional<int32_t> begin_of_text() const { return end_of_text(); }
 
-  /// What the files put around one text ("post_processor" of tokenizer.json), and transformers
-  /// does unless told otherwise.
+  /// What the files put around one text ("post_processor" of tokenizer.json, add_bos_token and
+  /// add_eos_token of tokenizer_config.json), and transformers does unless told otherwise.
   virtual const Frame& frame() const;
 
   /// Ids are in [0, vocab_size()), which may have gaps.
@@ -103,6 +111,11 @@ class Tokenizer {
   /// Throws Error (user) for an id outside the vocabulary.
   void check_id(int32_t id) const;
 };
+
+/// The tokens around each text that `bos` names: "auto" (Tokenizer::frame(), none without a
+/// tokenizer), "none", or the id of one token that goes before it. Throws Error (user) for
+/// anything else.
+Tokenizer::Frame frame_from(std::string_view bos, const Tokenizer* tokenizer);
 
 /// Decodes a stream of tokens into text that consists of complete UTF-8 sequences at every step.
 /// The concatenated results of push() and flush() equal decode() of all ids. Bytes that cannot

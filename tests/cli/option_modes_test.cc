@@ -59,6 +59,7 @@ class Inputs {
     folder_.write("stimuli.csv", stimuli);
     folder_.write("responses.csv", responses);
     folder_.write("subjects.txt", "anna\nbert\n");
+    folder_.write("other.json", other_tokenizer());
     const Words corpus = {folder_ / "stories.jsonl", "--model", folder_ / "model", "--capture",
                           "blocks.0.hook_resid_post"};
     for (Words words : {Words{"corpus", "--out", folder_ / "acts"},
@@ -85,6 +86,18 @@ class Inputs {
   }
 
  private:
+  /// The demo's with a space before texts, and with the longer tokens in the opposite order.
+  static std::string other_tokenizer() {
+    Json json = Json::parse(read_bytes(demo_folder() / "tokenizer.json"));
+    json["pre_tokenizer"]["add_prefix_space"] = true;
+    Json& vocab = json["model"]["vocab"];
+    constexpr int kFirst = 300;  // after the bytes
+    for (auto& [name, id] : vocab.items()) {
+      if (id >= kFirst) id = kFirst + static_cast<int>(vocab.size()) - 1 - id.get<int>();
+    }
+    return json.dump();
+  }
+
   TempFolder folder_;
   std::string texts_;
 };
@@ -330,6 +343,8 @@ const Given& usual_values() {
                                 {"--edit", "blocks.0.hook_mlp_out=zero"},
                                 {"--pairs", "@pairs.jsonl"},
                                 {"--color", "always"},
+                                {"--bos", "7"},
+                                {"--tokenizer", "@other.json"},
                                 {"--width", "40"},
                                 {"--dtype", "f16"},
                                 {"--device", "cpu"},

@@ -244,15 +244,16 @@ TEST(Checkpoint, ReadsAConfigurationAsPythonDoes) {
 }
 
 /// The golden model with a tokenizer.json beside it.
-Model with_tokenizer(const TempFolder& folder, const std::string& tokenizer) {
+Model with_tokenizer(const TempFolder& folder, const std::string& tokenizer,
+                     const ModelOptions& options = {}) {
   for (const char* file : {"model.safetensors", "config.json"})
     folder.write(file, read_bytes(kGoldens + "safetensors/" + file));
   folder.write("tokenizer.json", tokenizer);
-  return Model::load(folder.path().string());
+  return Model::load(folder.path().string(), options);
 }
 
 TEST(Model, LoadsWhateverItsTokenizerIs) {
-  for (const char* tokenizer : {R"({"model": {"type": "WordLevel", "vocab": {"a": 0}}})", "{", "",
+  for (const char* tokenizer : {R"({"model": {"type": "Chars", "vocab": {"a": 0}}})", "{", "",
                                 "version https://git-lfs.github.com/spec/v1\n"}) {
     const TempFolder folder;
     const Model model = with_tokenizer(folder, tokenizer);
@@ -263,6 +264,38 @@ TEST(Model, LoadsWhateverItsTokenizerIs) {
     EXPECT_TRUE(says(why, "tokenizer.json"));
     EXPECT_TRUE(says(model.load_report().notes.at(0), why, "works by token ids"));
   }
+}
+
+TEST(Model, TextsGetTheTokensThatTheFilesPutAroundThem) {
+  using Ids = std::vector<int32_t>;
+  const std::string tokenizer =
+      R"({"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1, "c": 2},
+      "unk_token": "c"}, "pre_tokenizer": {"type": "WhitespaceSplit"},
+      "post_processor": {"type": "BertProcessing", "cls": ["f", 5], "sep": ["g", 6]}})";
+  const TempFolder folder;
+  const auto ids = [&](const ModelOptions& options) {
+    return with_tokenizer(folder, tokenizer, options).encode("b a");
+  };
+  EXPECT_EQ(ids({}), (Ids{5, 1, 0, 6}));
+  EXPECT_EQ(ids({.bos = "none"}), (Ids{1, 0}));
+  EXPECT_EQ(ids({.bos = "3"}), (Ids{3, 1, 0}));
+  for (const char* bos : {"", "all", "-1", "3x"})
+    EXPECT_TRUE(says(error_of([&] { ids({.bos = bos}); }), "expected auto, none or a token id"))
+        << bos;
+  const Model model = with_tokenizer(folder, tokenizer);
+  const auto pieces = model.encode_with_spans("b a");
+  ASSERT_EQ(pieces.size(), 4u);
+  EXPECT_EQ(pieces[0].end, 0u);
+  EXPECT_EQ(pieces[1].end, 1u);
+  EXPECT_EQ(pieces[3].begin, 3u);
+  EXPECT_TRUE(says(model.load_report().tokenizer, "tokenizer.json", "beside the weights"));
+  // Another tokenizer, and one that is damaged: it was requested by name, so its error is thrown.
+  const auto other = folder.write(
+      "other.json",
+      R"({"model": {"type": "WordLevel", "vocab": {"a": 4, "b": 3}, "unk_token": "a"}, "pre_tokenizer": {"type": "WhitespaceSplit"}})");
+  EXPECT_EQ(ids({.tokenizer = other.string()}), (Ids{3, 4}));
+  folder.write("other.json", "{");
+  EXPECT_TRUE(says(error_of([&] { ids({.tokenizer = other.string()}); }), "other.json"));
 }
 
 TEST(Model, ATokenizerMayHaveMoreTokens) {

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <random>
 #include <sstream>
 #include <string>
@@ -162,6 +163,27 @@ TEST(TokenizerJson, NamesWhatIsWrongWithAddedTokens) {
   EXPECT_SAYS(error_with({.added = R"({"x": 3})"}), "added_tokens is an object");
 }
 
+// Seeds of every kind with a few bytes changed: refused, or they work.
+TEST(TokenizerJson, DamagedAnywhereDoesNotCrash) {
+  std::mt19937_64 random(6);
+  for (const auto& entry :
+       fs::directory_iterator(VITRINE_SOURCE_DIR "/tests/tokenizer/tokenizer_json_seeds")) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string whole{std::istreambuf_iterator<char>(file), {}};
+    for (int round = 0; round < 400; ++round) {
+      std::string damaged = whole;
+      for (uint64_t flips = 1 + random() % 2; flips > 0; --flips)
+        damaged[random() % damaged.size()] = R"("{}[],:0123-abTNF\u)"[random() % 20];
+      error_of([&] {
+        const auto tokenizer = parse_tokenizer_json(damaged, "t.json");
+        const auto ids =
+            tokenizer->encode("aab <End> \u00c5b, \u4e2d\xff 12 'tis", Tokenizer::Special::kAllow);
+        tokenizer->decode(ids);
+      });
+    }
+  }
+}
+
 // As tokenizers does: the model's token keeps its id, and others follow the model's.
 TEST(TokenizerJson, AddedTokensAreNumberedAnew) {
   const auto ids = [](const std::string& added, const std::string& text) {
@@ -223,9 +245,9 @@ TEST_F(Folder, NothingThereIsSaid) {
   EXPECT_SAYS(load("absent"), "no such file or directory");
   EXPECT_SAYS(load(),
               "no tokenizer found: expected tokenizer.json, vocab.json with merges.txt, "
-              "tokenizer.model or spiece.model");
-  put("notes.txt", "x");
-  EXPECT_SAYS(load("notes.txt"), "unknown tokenizer file name");
+              "tokenizer.model, spiece.model, ");
+  put("notes.md", "x");
+  EXPECT_SAYS(load("notes.md"), "unknown tokenizer file name");
   put("tokenizer.json", "");
   EXPECT_SAYS(load(), "tokenizer.json: is empty");
 }
@@ -237,10 +259,16 @@ TEST_F(Folder, ThePairMustBeWhole) {
   put("merges.txt", "a b\n");
   EXPECT_EQ(load(), "no error");
   EXPECT_EQ(load("merges.txt"), "no error");
-  put("added_tokens.json", R"({"ab": 2})");
-  EXPECT_EQ(load(), "no error");
-  put("added_tokens.json", R"({"<pad>": 3})");
-  EXPECT_SAYS(load(), "added_tokens.json: adds token '<pad>' with id 3");
+  put("added_tokens.json", R"({"<pad>": "3"})");
+  EXPECT_SAYS(load(), "added_tokens.json: the id of '<pad>' is '3'");
+  put("added_tokens.json", R"(["<pad>"])");
+  EXPECT_SAYS(load(), "added_tokens.json: is a list of 1 values");
+  put("added_tokens.json", "{}");
+  put("tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "y"}}})");
+  EXPECT_SAYS(load(), "tokenizer_config.json: added_tokens_decoder: the id is 'x'");
+  put("tokenizer_config.json", R"({"add_prefix_space": "yes"})");
+  EXPECT_SAYS(load(), "tokenizer_config.json: add_prefix_space is 'yes'");
+  fs::remove(folder_ / "tokenizer_config.json");
   fs::remove(folder_ / "vocab.json");
   EXPECT_SAYS(load(), "expected vocab.json next to merges.txt");
 }

@@ -26,7 +26,7 @@ void for_each_character(std::string_view text, const Take& take) {
 
 size_t count_characters(std::string_view text);
 
-// The properties of characters that tokenizers' stages ask for, as the libraries that it uses
+// The properties of characters that the stages need, as the libraries of Hugging Face tokenizers
 // define them.
 
 bool is_white_space(char32_t c);        ///< Unicode's White_Space

@@ -191,7 +191,7 @@ class Fuse : public Stage<Fuse> {
   std::string all_;
 };
 
-/// Takes up to so many of one character off each token.
+/// Takes up to `start` and `stop` of one character off the ends of each token.
 class Strip : public Stage<Strip> {
  public:
   Strip(std::string character, size_t start, size_t stop)

@@ -64,7 +64,7 @@ std::optional<char32_t> composed(char32_t first, char32_t second) {
 }
 
 /// What `second` replaces goes to `first`, with which it was joined.
-int joined(int first, int second) {
+int joined_changes(int first, int second) {
   // Characters of the text in both, an inserted one being none.
   const int characters = first + 1 + second + 1;
   return characters - 1;
@@ -88,7 +88,7 @@ void compose(AlignedText& text, bool compatible) {
         !starter || (*starter + 1 < out.size() && (last_class == 0 || last_class >= klass));
     if (!blocked) {
       if (const auto one = composed(out[*starter].character, next.character)) {
-        out[*starter] = {*one, joined(out[*starter].removed, next.removed)};
+        out[*starter] = {*one, joined_changes(out[*starter].removed, next.removed)};
         continue;
       }
     }

@@ -103,7 +103,7 @@ void clean_for_translation(AlignedText& text) {
 
 void spell_bytes(AlignedText& text) { text.transform(byte_spelling(text.text())); }
 
-Normalizer read_sequence(const Json& json, const std::string& where) {
+Normalizer read_normalizer_sequence(const Json& json, const std::string& where) {
   std::vector<Normalizer> parts;
   for (const Json& part : stage_list(json, "normalizers", where))
     parts.push_back(read_normalizer(part, fmt::format("{}[{}]", where, parts.size())));
@@ -138,7 +138,7 @@ const Json& stage_list(const Json& json, const char* name, const std::string& wh
 Normalizer read_normalizer(const Json& json, const std::string& where) {
   const JsonFields fields(json, where);
   const std::string type = stage_type(json, where);
-  if (type == "Sequence") return read_sequence(json, where);
+  if (type == "Sequence") return read_normalizer_sequence(json, where);
   if (type == "NFC") return [](AlignedText& text) { compose(text, false); };
   if (type == "NFD") return [](AlignedText& text) { decompose(text, false); };
   if (type == "NFKC") return [](AlignedText& text) { compose(text, true); };

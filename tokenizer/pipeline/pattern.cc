@@ -15,7 +15,7 @@ namespace {
 
 /// Joins neighbours where `joins(match, previous one matches)` holds.
 template <typename Joins>
-std::vector<TextMatch> joined(const std::vector<TextMatch>& matches, const Joins& joins) {
+std::vector<TextMatch> joined_matches(const std::vector<TextMatch>& matches, const Joins& joins) {
   std::vector<TextMatch> out;
   bool previous = false;
   for (const TextMatch& match : matches) {
@@ -36,14 +36,14 @@ std::vector<TextMatch> applied(std::vector<TextMatch> matches, SplitBehavior beh
     case SplitBehavior::kRemoved:
       return matches;
     case SplitBehavior::kIsolated:
-      return joined(matches, [](bool, bool) { return false; });
+      return joined_matches(matches, [](bool, bool) { return false; });
     case SplitBehavior::kContiguous:
-      return joined(matches, [](bool now, bool previous) { return now == previous; });
+      return joined_matches(matches, [](bool now, bool previous) { return now == previous; });
     case SplitBehavior::kMergedWithPrevious:
-      return joined(matches, first_match);
+      return joined_matches(matches, first_match);
     case SplitBehavior::kMergedWithNext:
       std::reverse(matches.begin(), matches.end());
-      matches = joined(matches, first_match);
+      matches = joined_matches(matches, first_match);
       std::reverse(matches.begin(), matches.end());
       return matches;
   }

@@ -118,6 +118,7 @@ PipelineTokenizer::PipelineTokenizer(PipelineSpec spec)
   added_texts_ = added_names_;
   for (const AddedToken& token : matching_.tokens())
     added_texts_[static_cast<size_t>(token.id)] = token.content;
+  settle_ends(spec_.added, spec_.ends);
 }
 
 std::vector<int32_t> PipelineTokenizer::encode(std::string_view text, Special special) const {
@@ -177,13 +178,6 @@ std::optional<int32_t> PipelineTokenizer::find_special(std::string_view name) co
     return t.special && t.content == name;
   });
   return found == spec_.added.end() ? std::nullopt : std::optional(found->id);
-}
-
-std::optional<int32_t> PipelineTokenizer::end_of_text() const {
-  for (const char* name : {"<|endoftext|>", "</s>"}) {
-    if (const auto id = find_special(name)) return id;
-  }
-  return std::nullopt;
 }
 
 std::string PipelineTokenizer::description() const {

@@ -22,7 +22,7 @@ struct PipelineSpec {
   std::unique_ptr<WordModel> model;
   DecodeStages decoder;
   std::vector<AddedToken> added;
-  Tokenizer::Frame frame;
+  TextEnds ends;
   bool byte_level = false;  ///< for the description
 };
 
@@ -36,10 +36,11 @@ class PipelineTokenizer : public Tokenizer {
   std::vector<Piece> encode_with_spans(std::string_view text, Special special) const override;
   std::string token_bytes(int32_t id) const override;
   std::optional<int32_t> find_special(std::string_view name) const override;
-  std::optional<int32_t> end_of_text() const override;
+  std::optional<int32_t> end_of_text() const override { return spec_.ends.end; }
+  std::optional<int32_t> begin_of_text() const override { return spec_.ends.begin; }
   int32_t vocab_size() const override { return vocab_size_; }
   std::string description() const override;
-  const Frame& frame() const override { return spec_.frame; }
+  const Frame& frame() const override { return spec_.ends.frame; }
 
  protected:
   std::unique_ptr<Decoding> start_decoding() const override;

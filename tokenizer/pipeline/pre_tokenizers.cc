@@ -14,17 +14,17 @@
 namespace vitrine::internal {
 namespace {
 
-using Words = std::vector<AlignedText>;
+using WordList = std::vector<AlignedText>;
 
 PreTokenizer at_characters(std::function<bool(char32_t)> is, SplitBehavior behavior) {
-  return [is = std::move(is), behavior](AlignedText text, Words& words) {
+  return [is = std::move(is), behavior](AlignedText text, WordList& words) {
     cut(text, split_characters(text.text(), is), behavior, words);
   };
 }
 
 PreTokenizer in_turn(std::vector<PreTokenizer> parts) {
-  return [parts = std::move(parts)](AlignedText text, Words& words) {
-    Words now, next;
+  return [parts = std::move(parts)](AlignedText text, WordList& words) {
+    WordList now, next;
     now.push_back(std::move(text));
     for (const PreTokenizer& part : parts) {
       for (AlignedText& word : now) part(std::move(word), next);
@@ -37,7 +37,7 @@ PreTokenizer in_turn(std::vector<PreTokenizer> parts) {
 PreTokenizer read_byte_level(const JsonFields& fields) {
   const bool prefix = fields.boolean("add_prefix_space").value_or(true);
   const bool splits = fields.boolean("use_regex").value_or(true);
-  return [=](AlignedText text, Words& words) {
+  return [=](AlignedText text, WordList& words) {
     if (prefix && !text.text().starts_with(' ')) text.prepend(" ");
     std::vector<TextMatch> parts;
     for (size_t begin = 0; begin < text.text().size();) {
@@ -57,7 +57,7 @@ PreTokenizer read_split(const Json& json, const JsonFields& fields, const std::s
   if (!fields.has("behavior")) fields.refuse("behavior", "expected the name of a behaviour");
   const SplitBehavior behavior = read_split_behavior(fields, SplitBehavior::kIsolated);
   const bool inverted = fields.boolean("invert").value_or(false);
-  return [=](AlignedText text, Words& words) {
+  return [=](AlignedText text, WordList& words) {
     std::vector<TextMatch> matches = pattern.split(text.text());
     if (inverted) {
       for (TextMatch& match : matches) match.matches = !match.matches;
@@ -67,7 +67,7 @@ PreTokenizer read_split(const Json& json, const JsonFields& fields, const std::s
 }
 
 // \w+|[^\w\s]+
-void split_words_and_symbols(AlignedText text, Words& words) {
+void split_words_and_symbols(AlignedText text, WordList& words) {
   enum class Kind { kNone, kSpace, kWord, kSymbol };
   std::vector<TextMatch> parts;
   Kind before = Kind::kNone;
@@ -86,7 +86,7 @@ void split_words_and_symbols(AlignedText text, Words& words) {
 PreTokenizer make_metaspace(const Metaspace& metaspace, bool splits) {
   std::string symbol;
   append_utf8(metaspace.replacement, symbol);
-  return [=](AlignedText text, Words& words) {
+  return [=](AlignedText text, WordList& words) {
     const auto is = [](char32_t wanted) { return [wanted](char32_t c) { return c == wanted; }; };
     text.replace(split_characters(text.text(), is(U' ')), symbol);
     const bool wanted = metaspace.prepend == Metaspace::Prepend::kAlways ||
@@ -103,7 +103,7 @@ PreTokenizer make_metaspace(const Metaspace& metaspace, bool splits) {
 
 PreTokenizer read_fixed_length(const JsonFields& fields) {
   const auto length = static_cast<size_t>(fields.integer("length", 1, INT32_MAX).value_or(5));
-  return [length](AlignedText text, Words& words) {
+  return [length](AlignedText text, WordList& words) {
     std::vector<TextMatch> parts;
     size_t count = 0;
     for_each_character(text.text(), [&](char32_t, size_t begin, size_t end) {
@@ -121,7 +121,7 @@ char32_t read_character(const JsonFields& fields, const char* name) {
   return utf8_step(*text).code_point;
 }
 
-PreTokenizer read_sequence(const Json& json, const std::string& where) {
+PreTokenizer read_pre_tokenizer_sequence(const Json& json, const std::string& where) {
   std::vector<PreTokenizer> parts;
   for (const Json& part : stage_list(json, "pretokenizers", where))
     parts.push_back(read_pre_tokenizer(part, fmt::format("{}[{}]", where, parts.size())));
@@ -153,7 +153,7 @@ Metaspace read_metaspace(const JsonFields& fields) {
 PreTokenizer read_pre_tokenizer(const Json& json, const std::string& where) {
   const JsonFields fields(json, where);
   const std::string type = stage_type(json, where);
-  if (type == "Sequence") return read_sequence(json, where);
+  if (type == "Sequence") return read_pre_tokenizer_sequence(json, where);
   if (type == "ByteLevel") return read_byte_level(fields);
   if (type == "Split") return read_split(json, fields, where);
   if (type == "Whitespace") return split_words_and_symbols;

@@ -2,6 +2,9 @@
 #include "tokenizer/pipeline/unigram.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -11,6 +14,44 @@
 
 namespace vitrine::internal {
 namespace {
+
+double power_of_ten(int exponent) {
+  const std::string text = fmt::format("1e{}", exponent);
+  double value = 1;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+/// The score as tokenizers reads it: the digits as an integer, which a power of ten then scales, so
+/// that it is rounded twice. What is chosen of pieces that are nearly as good depends on that.
+double rounded_twice(double score) {
+  char text[40];
+  const auto written =
+      std::to_chars(text, text + sizeof text, std::fabs(score), std::chars_format::scientific);
+  uint64_t digits = 0;
+  int exponent = 0;
+  const char* at = text;
+  for (bool fraction = false; at != written.ptr && *at != 'e'; ++at) {
+    if (*at == '.') {
+      fraction = true;
+    } else {
+      digits = digits * 10 + static_cast<uint64_t>(*at - '0');
+      exponent -= fraction;
+    }
+  }
+  int written_exponent = 0;
+  if (at != written.ptr) {
+    const char* const number = at[1] == '+' ? at + 2 : at + 1;
+    std::from_chars(number, written.ptr, written_exponent);
+  }
+  exponent += written_exponent;
+  constexpr int kLargest = 300;
+  if (std::abs(exponent) > kLargest) return score;
+  const auto value = static_cast<double>(digits);
+  const double scaled =
+      exponent < 0 ? value / power_of_ten(-exponent) : value * power_of_ten(exponent);
+  return std::copysign(scaled, score);
+}
 
 class Unigram : public WordModel {
  public:
@@ -134,7 +175,7 @@ std::unique_ptr<WordModel> read_unigram(const Json& json, const std::string& whe
       user_error("{}: vocab[{}] is {}: expected [token, score]", where, tokens.size(),
                  describe_json(entry));
     const auto id = static_cast<int32_t>(tokens.size());
-    tokens.push_back({entry[0].get<std::string>(), entry[1].get<double>(), id});
+    tokens.push_back({entry[0].get<std::string>(), rounded_twice(entry[1].get<double>()), id});
     vocab.add(tokens.back().text, id, where + ".vocab");
   }
   const auto unknown =
