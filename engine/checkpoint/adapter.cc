@@ -88,7 +88,7 @@ class Merger {
       user_error("{}: tensor {}: is {}: expected f32, f16, bf16 or f64", file_.string(),
                  quote(files.other_types.begin()->first), quote(files.other_types.begin()->second));
     if (!files.other.empty())
-      user_error("{}: {} is no tensor: expected those of an adapter alone", file_.string(),
+      user_error("{}: {} is not a tensor: expected those of an adapter alone", file_.string(),
                  quote(files.other.front()));
     for (auto& [name, tensor] : files.tensors) sort_in(name, std::move(tensor));
     if (factors_.empty() && whole_.empty())
@@ -249,7 +249,7 @@ std::string base_of_adapter(const fs::path& folder) {
 std::string merge_adapter(const fs::path& folder, NamedTensors& tensors, Config& config) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored) || !is_adapter(folder))
-    user_error("{}: is no adapter: expected a folder with {}", folder.string(), kAdapterConfig);
+    user_error("{}: is not an adapter: expected a folder with {}", folder.string(), kAdapterConfig);
   return Merger(folder, tensors, config).run(folder);
 }
 

@@ -145,8 +145,9 @@ class Builder {
     }
     const int64_t elements = tensor.shape.elements(), cols = tensor.shape.back();
     if (!plain && cols % kBlockElements != 0)
-      user_error("{}: its rows of {} elements are no blocks of q8_0: expected a multiple of {}",
-                 where, cols, kBlockElements);
+      user_error(
+          "{}: its rows of {} elements do not form blocks of q8_0: expected a multiple of {}",
+          where, cols, kBlockElements);
     const uint64_t each = plain ? dtype_size(*plain) : 1, size = file_->size();
     const uint64_t count =
         plain ? static_cast<uint64_t>(elements)

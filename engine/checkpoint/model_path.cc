@@ -257,7 +257,7 @@ fs::path resolve_model(std::string_view name) {
   std::error_code ignored;
   const fs::path path(name);
   if (!name.empty() && fs::exists(path, ignored)) {
-    // A repository's own folder of the cache stands for its current revision.
+    // A repository's own folder of the cache gives its current revision.
     const bool repository = is_folder(path / "snapshots") && is_folder(path / "blobs");
     return repository ? snapshot(path).value_or(path) : path;
   }

@@ -123,7 +123,7 @@ TEST(BadAdapter, TensorsThatDoNotFitTheModel) {
                    "requires [13, 8]"));
   EXPECT_TRUE(
       says(error_of([] { Model::load(kRelatives + "base", {.adapter = kRelatives + "base"}); }),
-           "is no adapter", "adapter_config.json"));
+           "is not an adapter", "adapter_config.json"));
   EXPECT_TRUE(says(error_of([] { Model::load(kRelatives + "base", {.adapter = "none/such"}); }),
                    "`adapter`: unknown model 'none/such'"));
 }
