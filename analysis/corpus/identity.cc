@@ -169,7 +169,8 @@ Json corpus_identity(const Model& model, const WindowReader& windows, const Hook
                    {"corpus", corpus_json(windows.documents())},
                    {"rank", options.rank},
                    {"world", options.world}};
-  identity["tokenizer"] = tokenizer ? Json(tokenizer_digest(*tokenizer, model.frame())) : Json(nullptr);
+  identity["tokenizer"] =
+      tokenizer ? Json(tokenizer_digest(*tokenizer, model.frame())) : Json(nullptr);
   identity["model"] = {{"name", model.name()},
                        {"config", config_json(model.config())},
                        {"dtype", dtype_name(model.dtype())},

@@ -53,8 +53,7 @@ bool WindowReader::read_document() {
 bool WindowReader::tokenize_document() {
   if (options_.prepend >= 0) ids_.push_back(options_.prepend);
   const std::vector<int32_t>& given = document_.ids;
-  const std::vector<int32_t> ids =
-      given.empty() ? model_.encode(document_.text, special_) : given;
+  const std::vector<int32_t> ids = given.empty() ? model_.encode(document_.text, special_) : given;
   if (ids.empty()) documents_.refuse(document_, "has no tokens");
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   return !ids.empty();

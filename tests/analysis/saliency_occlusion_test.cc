@@ -194,7 +194,6 @@ class FewTokens : public Tokenizer {
   int32_t vocab_size() const override { return static_cast<int32_t>(tokens_.size()); }
   std::string description() const override { return "a few tokens"; }
 
-
  private:
   std::vector<std::string> tokens_;
 };

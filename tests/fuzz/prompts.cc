@@ -21,7 +21,6 @@ class Bytes : public vitrine::Tokenizer {
   std::optional<int32_t> end_of_text() const override { return {}; }
   int32_t vocab_size() const override { return 256; }
   std::string description() const override { return "bytes"; }
-
 };
 
 }  // namespace
