@@ -14,6 +14,7 @@
 #include "engine/non_finite_steps.h"
 #include "engine/run_pass.h"
 #include "engine/stop_strings.h"
+#include "hooks/generation_edits.h"
 
 namespace vitrine {
 using namespace internal;
@@ -281,7 +282,9 @@ std::vector<Beam> beam_search(const Model& model, std::span<const int32_t> promp
                               const GenerateOptions& options, const BeamOptions& beams,
                               const Hooks& hooks) {
   check_generate_options(options, 1, model.config());
-  return BeamSearch(model, prompt, options, beams, model.compile(hooks)).run();
+  const Batch prompts = {{prompt.begin(), prompt.end()}};
+  return BeamSearch(model, prompt, options, beams, model.compile(at_positions(hooks, prompts)))
+      .run();
 }
 
 }  // namespace vitrine

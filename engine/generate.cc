@@ -17,6 +17,7 @@
 #include "engine/recorded_steps.h"
 #include "engine/run_pass.h"
 #include "engine/stop_strings.h"
+#include "hooks/generation_edits.h"
 
 namespace vitrine {
 using namespace internal;
@@ -423,7 +424,12 @@ class Generator {
 
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options,
                     const Hooks& hooks) {
-  return generate(model, prompts, options, model.compile(hooks));
+  if (options.past_context == PastContext::kSlide && limits_tokens(hooks)) {
+    user_error(
+        "an edit is limited to tokens, whose positions change as the window slides: expected no "
+        "such edit, or `past_context` end");
+  }
+  return generate(model, prompts, options, model.compile(at_positions(hooks, prompts)));
 }
 
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options,

@@ -139,4 +139,10 @@ Hooks Hooks::without_gradients() const {
   return hooks;
 }
 
+Hooks Hooks::without_edits() const {
+  Hooks hooks = *this;
+  hooks.edits_.clear();
+  return hooks;
+}
+
 }  // namespace vitrine

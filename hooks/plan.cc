@@ -55,6 +55,12 @@ PlannedSelection resolve(const SiteRef& place, const Where& where, const Config&
   const SiteShape shape = site_info(place.site).shape;
   const bool is_map = shape == SiteShape::kMap;
   const bool has_heads = is_map || site_head_width(shape, config) > 0;
+  if (where.tokens != Where::Tokens::kAll) {
+    user_error(
+        "'{}' is limited to tokens of the prompt or to generated ones: expected an edit of a "
+        "generation",
+        place.name);
+  }
   PlannedSelection planned;
   planned.positions = where.positions;
   planned.sequences = where.sequences;

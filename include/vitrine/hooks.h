@@ -32,6 +32,10 @@ struct Where {
   Indices<int64_t> neurons = {};
   /// Indices of sequences in the batch.
   Indices<int> sequences = {};
+  /// Tokens of a generation: those of the prompt, or those that the model generates. Of edits given
+  /// to generate() as Hooks, in place of positions; invalid elsewhere.
+  enum class Tokens : uint8_t { kAll, kPrompt, kGenerated };
+  Tokens tokens = Tokens::kAll;
 };
 
 /// Argument of a callback edit: the selected part of one site for one sequence, as writable
@@ -203,6 +207,8 @@ class Hooks {
   Hooks only_edits() const;
   /// Of these, the captures and edits.
   Hooks without_gradients() const;
+  /// Of these, the captures and gradients.
+  Hooks without_edits() const;
 
   bool empty() const { return captures_.empty() && edits_.empty(); }
   const std::vector<Capture>& captures() const { return captures_; }

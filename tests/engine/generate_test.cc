@@ -108,6 +108,53 @@ TEST_F(Generate, EditsActOnPromptAndNewTokensAlike) {
   EXPECT_NE(edited, continued(prompt_, {.max_new_tokens = 10})) << "the edits should show";
 }
 
+TEST_F(Generate, EditsOfGeneratedTokensBeginAfterEachPrompt) {
+  using Tokens = Where::Tokens;
+  const Batch prompts = {prompt_, {7, 3}};
+  const auto continuations = [&](const Hooks& hooks) {
+    std::vector<std::vector<int32_t>> ids;
+    for (const auto& sequence : generate(model_, prompts, {.max_new_tokens = 8}, hooks).sequences)
+      ids.push_back(sequence.ids);
+    return ids;
+  };
+  const auto edited = [&](Where where) {
+    return Hooks().edit("blocks.0.hook_mlp_out", scale(-3), std::move(where));
+  };
+  const auto plain = continuations({});
+  const auto generated = continuations(edited({.tokens = Tokens::kGenerated}));
+  const auto prompt = continuations(edited({.tokens = Tokens::kPrompt}));
+  // Each alone, by positions.
+  for (size_t s = 0; s < prompts.size(); ++s) {
+    const auto length = static_cast<int64_t>(prompts[s].size());
+    Indices<int64_t> after, within;
+    after.add_range(length, -1);
+    within.add_range(0, length - 1);
+    const GenerateOptions options{.max_new_tokens = 8};
+    EXPECT_EQ(generated[s], continued(prompts[s], options, edited({.positions = after})));
+    EXPECT_EQ(prompt[s], continued(prompts[s], options, edited({.positions = within})));
+    EXPECT_EQ(generated[s][0], plain[s][0]) << "which only the prompt decides";
+  }
+  const auto beams = beam_search(model_, prompt_, {.max_new_tokens = 8}, {.beams = 1},
+                                 edited({.tokens = Tokens::kGenerated}));
+  EXPECT_EQ(beams[0].ids, generated[0]) << "one beam is the greedy choice";
+  EXPECT_NE(generated, plain);
+  EXPECT_NE(prompt, plain);
+  const auto one = continuations(edited({.sequences = {1}, .tokens = Tokens::kGenerated}));
+  EXPECT_EQ(one[0], plain[0]);
+  EXPECT_EQ(one[1], generated[1]);
+}
+
+TEST_F(Generate, TokensOfAGenerationAreRefusedElsewhere) {
+  const Hooks hooks = Hooks().edit("hook_embed", zero(), {.tokens = Where::Tokens::kGenerated});
+  EXPECT_USER_ERROR(model_.forward(prompt_, hooks), "'hook_embed'",
+                    "expected an edit of a generation");
+  const Hooks both =
+      Hooks().edit("hook_embed", zero(), {.positions = {1}, .tokens = Where::Tokens::kPrompt});
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {}, both), "positions and tokens");
+  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.past_context = PastContext::kSlide}, hooks),
+                    "the window slides", "`past_context` end");
+}
+
 TEST_F(Generate, ASequenceDrawsTheSameAloneAsInABatch) {
   const Batch prompts = {prompt_, {1, 2}, {60}, {9, 9, 9, 9, 9, 9, 9, 9, 9}};
   const GenerateOptions options{
