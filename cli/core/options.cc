@@ -6,9 +6,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "base/atomic_file.h"
 #include "base/quote.h"
 #include "cli/core/help.h"
 #include "cli/core/help_export.h"
+#include "cli/core/hooks_option.h"
 #include "cli/core/output_files.h"
 
 namespace vitrine::cli {
@@ -182,6 +184,42 @@ void check_empty_values(const CLI::App& app, int argc, const char* const* argv) 
   }
 }
 
+/// The arguments with those that the files of --hooks stand for after them.
+std::vector<std::string> with_hooks(const CLI::App& app, int argc, const char* const* argv) {
+  const auto has = [&](const std::string& name) {
+    return app.get_option_no_throw(name) != nullptr;
+  };
+  const std::string equals = std::string(kHooksOption) + "=";
+  std::vector<std::string> words(argv, argv + argc);
+  if (!has(kSaveHooksOption)) return words;  // --hooks of bench is another option
+  for (int i = 2; i < argc; ++i) {
+    std::string file;
+    if (argv[i] == std::string_view(kHooksOption) && i + 1 < argc)
+      file = argv[i + 1];
+    else if (std::string_view(argv[i]).starts_with(equals))
+      file = argv[i] + equals.size();
+    if (file.empty()) continue;
+    const auto given = [&](const std::string& name) {
+      return std::any_of(argv + 2, argv + argc, [&](const std::string& word) {
+        return word == name || word.starts_with(name + "=");
+      });
+    };
+    const auto more = words_of_hooks(file, has, given);
+    words.insert(words.end(), more.begin(), more.end());
+    break;  // of a second one the parser says that it is one too many
+  }
+  return words;
+}
+
+/// The JSON of --save-hooks; empty if that was not given.
+std::string hooks_to_save(const CLI::App& app) {
+  const auto values_of = [&](const std::string& name) {
+    const CLI::Option* option = app.get_option_no_throw(name);
+    return option ? option->results() : std::vector<std::string>();
+  };
+  return values_of(kSaveHooksOption).empty() ? "" : hooks_of_values(values_of).json();
+}
+
 /// Throws UsageError for words after a command that takes a text by --prompt.
 void check_stray_text(const CLI::App& app) {
   const std::vector<std::string> words = app.remaining();
@@ -337,6 +375,10 @@ Option Command::add_option(const std::string& name, std::vector<double>& to,
                            const std::string& help) {
   return added(app_->add_option(name, to, help));
 }
+Option Command::add_text(const std::string& name, const std::string& help) {
+  return added(app_->add_option(
+      name, [](const CLI::results_t&) { return true; }, help));
+}
 Option Command::option(const std::string& name) const { return {app_->get_option(name), table_}; }
 void Command::remove_option(const std::string& name) {
   table_->erase(app_->get_option(name));
@@ -409,8 +451,16 @@ bool CommandLine::parse(int argc, const char* const* argv) {
     };
     for (const CLI::App* named : app_->get_subcommands(is_named))
       check_empty_values(*named, argc, argv);
-    app_->parse(argc, argv);
-    for (const CLI::App* chosen : app_->get_subcommands()) check_rules(*chosen, table_);
+    std::vector<std::string> words(argv, argv + argc);
+    for (const CLI::App* named : app_->get_subcommands(is_named))
+      words = with_hooks(*named, argc, argv);
+    std::vector<const char*> expanded;
+    for (const std::string& word : words) expanded.push_back(word.c_str());
+    app_->parse(static_cast<int>(expanded.size()), expanded.data());
+    for (const CLI::App* chosen : app_->get_subcommands()) {
+      check_rules(*chosen, table_);
+      saved_hooks_ = hooks_to_save(*chosen);
+    }
     return false;
   } catch (const CLI::Success& success) {  // --help, --version
     app_->exit(success);
@@ -420,6 +470,12 @@ bool CommandLine::parse(int argc, const char* const* argv) {
     if (!chosen.empty()) check_stray_text(*chosen.front());
     throw UsageError(error.what(), chosen.empty() ? "" : chosen.front()->get_name());
   }
+}
+
+void CommandLine::save_hooks() const {
+  if (saved_hooks_.empty()) return;
+  write_file(app_->get_subcommands().front()->get_option(kSaveHooksOption)->as<std::string>(),
+             saved_hooks_);
 }
 
 }  // namespace vitrine::cli

@@ -106,6 +106,8 @@ class Command {
   Option add_option(const std::string& name, std::vector<int64_t>& to, const std::string& help);
   Option add_option(const std::string& name, std::vector<uint64_t>& to, const std::string& help);
   Option add_option(const std::string& name, std::vector<double>& to, const std::string& help);
+  /// An option whose value CommandLine alone reads.
+  Option add_text(const std::string& name, const std::string& help);
   /// One of those that were added.
   Option option(const std::string& name) const;
   void remove_option(const std::string& name);
@@ -152,8 +154,11 @@ class CommandLine {
 
   Command root() { return Command(app_.get(), &table_); }
   /// Checks the rules of its options and calls the named command's callback. Returns true
-  /// where it has answered --help or --version instead; throws UsageError.
+  /// where it has answered --help or --version instead; throws UsageError, and Error (user) for the
+  /// file of --hooks.
   bool parse(int argc, const char* const* argv);
+  /// Writes the file of --save-hooks, if that was given; after the command has done its work.
+  void save_hooks() const;
   /// A message of the library with the flags of the named command in place of the names of options
   /// that it has in backquotes: `max_work` is --max-work. An alternative of another command's
   /// (", or use `skip_bad`") is left out.
@@ -162,6 +167,7 @@ class CommandLine {
  private:
   std::unique_ptr<CLI::App> app_;
   OptionTable table_;
+  std::string saved_hooks_;  ///< what save_hooks() writes
 };
 
 }  // namespace vitrine::cli

@@ -64,6 +64,7 @@ ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
   profiling();  // refuses an invalid VITRINE_PROFILE before any work
   try {
     context.action();
+    line.save_hooks();
   } catch (const Error& error) {
     throw Error(error.kind(), line.with_flags(error.what()));
   }

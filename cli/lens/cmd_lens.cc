@@ -337,8 +337,8 @@ void add_lens(Command& app, Context& context) {
   add_output_options(command, context);
   add_result_options(command, args->output);
   command.only_uses(
-      "--fit", {"--translators", "--alpha", "--tokens", "--edit", "--model", "--device", "--gemm",
-                "--dtype", "--threads", "--tokenizer", "--bos"});
+      "--fit", {"--translators", "--alpha", "--tokens", "--edit", "--hooks", "--save-hooks",
+                "--model", "--device", "--gemm", "--dtype", "--threads", "--tokenizer", "--bos"});
   set_examples(
       command,
       "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" "

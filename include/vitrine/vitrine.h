@@ -7,6 +7,8 @@
 //   load_report.h      what a checkpoint holds and the model does not use
 //   tokenizer.h        text <-> ids
 //   hooks.h            which sites to capture and what to change, by name
+//   hook_text.h        sites and edits as text
+//   hook_file.h        captures, edits and seed of an experiment in a file
 //   hook_plan.h        hooks compiled once for many passes
 //   indices.h          lists and ranges of indices, open ends included
 //   sites.h            the table of sites
@@ -36,7 +38,9 @@
 #include "vitrine/error.h"
 #include "vitrine/generate.h"
 #include "vitrine/gradients.h"
+#include "vitrine/hook_file.h"
 #include "vitrine/hook_plan.h"
+#include "vitrine/hook_text.h"
 #include "vitrine/hooks.h"
 #include "vitrine/indices.h"
 #include "vitrine/load_report.h"

@@ -38,6 +38,7 @@ class Inputs {
     }
     folder_.write("stories.jsonl", stories);
     folder_.write("stories.txt", texts_);
+    folder_.write("hooks.json", R"({"edits": ["blocks.0.hook_mlp_out=zero"]})");
     folder_.write("glad.txt",
                   "I am glad that the sun is out today\nWhat a joy it is to see you all here\nThis "
                   "is great news, and there is more of it\n");
@@ -341,6 +342,8 @@ const Given& usual_values() {
                                 {"--text-file", "@sad.txt"},
                                 {"--ids", "5,6,7,8,9,10,11,12,13,14"},
                                 {"--edit", "blocks.0.hook_mlp_out=zero"},
+                                {"--hooks", "@hooks.json"},
+                                {"--save-hooks", "@out/hooks.json"},
                                 {"--pairs", "@pairs.jsonl"},
                                 {"--color", "always"},
                                 {"--bos", "7"},

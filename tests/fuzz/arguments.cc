@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "cli/core/site_syntax.h"
 #include "cli/core/tokens.h"
 #include "cli/predictivity/predictivity_files.h"
 #include "hooks/glob.h"
 #include "tests/fuzz/fuzz.h"
 #include "vitrine/analysis/path_patching.h"
+#include "vitrine/hook_text.h"
 
 // Any text where the command line has a language of its own: sites, edits, lists.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -14,10 +14,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string text(fuzz::text_of(bytes));
     switch (way) {
       case 0:
-        (void)cli::parse_site(text);
+        (void)parse_site(text);
         break;
       case 1:
-        (void)cli::parse_edit(text);
+        (void)parse_edit(text);
         break;
       case 2:
         (void)cli::parse_ids(text);

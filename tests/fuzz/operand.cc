@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <array>
 
-#include "cli/core/site_syntax.h"
 #include "tests/fuzz/fuzz.h"
+#include "vitrine/hook_text.h"
 
 // Any file of an edit's or a baseline's tensor: it is rejected, or float32.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const fuzz::Folder folder;
     std::string path = folder.write(kNames[way % 2], fuzz::text_of(bytes)).string();
     if (way == 1) path += "#w";
-    fuzz::require(cli::read_tensor(path).dtype() == DType::kF32);
-    (void)cli::parse_edit("blocks.*.hook_resid_post=add:" + path + "*2.5");
+    fuzz::require(read_tensor(path).dtype() == DType::kF32);
+    (void)parse_edit("blocks.*.hook_resid_post=add:" + path + "*2.5");
   });
 }
