@@ -28,7 +28,7 @@ constexpr int kMaxRedirects = 10;
 constexpr long kConnectSeconds = 10;
 constexpr size_t kMaxUnwanted = 1 << 20;
 
-/// Codes that say that the connection failed, and not what was asked for.
+/// Codes that say that the connection failed, and not what was requested.
 bool is_passing(CURLcode code) {
   switch (code) {
     case CURLE_COULDNT_RESOLVE_PROXY:
