@@ -5,7 +5,10 @@
 
 #include <limits>
 
+#include "report/figures/figure.h"
 #include "report/packed.h"
+#include "report/results/patch_result.h"
+#include "report/results/results.h"
 #include "support.h"
 #include "tests/base/test_files.h"
 #include "vitrine/analysis.h"
@@ -17,9 +20,11 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
+using testing::characters;
 using testing::data_of;
 using testing::demo_source;
 using testing::made_up_lens;
+using testing::says;
 using testing::unpacked;
 
 std::string page_of(const Lens& lens, const PageSource& source) {
@@ -157,28 +162,118 @@ TEST(PatchPage, SendersStandWhereTheyAreInTheModel) {
             (std::vector<double>{-1, -1, 2, -1, 1, -1, -1, -1, 0}));  // -1: no such sender
 }
 
-// The words say that numbers are means; the numbers are there with their errors and deviations.
-TEST(PatchPage, OfPairsHoldsMeansErrorsAndDeviations) {
-  OverPairs<Patching> found{.pairs = 12};
-  const auto statistic = [](Patching& of, double clean, std::vector<double> effects) {
+/// Two numbers of 12 pairs: of heads, or of the senders that they have the places of.
+template <typename Found, typename Set>
+OverPairs<Found> two_of_pairs(Set set) {
+  OverPairs<Found> found{.pairs = 12};
+  set(found.mean, 3, std::vector<double>{0.5, -0.25});
+  set(found.standard_error, 0.5, std::vector<double>{0.125, 0.0625});
+  set(found.deviation, 2, std::vector<double>{0.5, 0.25});
+  return found;
+}
+
+OverPairs<Patching> patched_heads() {
+  return two_of_pairs<Patching>([](Patching& of, double clean, std::vector<double> effects) {
     of.clean = clean;
+    of.corrupt = clean / 4;
     of.grids = {{.site = Site::kZ, .over = PatchOver::kHeads, .layers = {0}, .columns = {0, 1}}};
     of.grids[0].values = of.grids[0].effects = std::move(effects);
+  });
+}
+
+Json printed(const Result& result) {
+  return Json::parse(result_json(result, Names(nullptr)).dump());
+}
+
+Json statistic(double mean, double standard_error, double deviation) {
+  return {{"mean", mean}, {"standard_error", standard_error}, {"deviation", deviation}};
+}
+
+const PatchSubject kTwelvePairs{.metric = {.answer = {}, .wrong = {}}, .pairs = 12};
+
+// What a figure writes into its cells and below them. Hundredths of 0.125 and 0.0625 are 13 and 6.
+TEST(PairsFigure, CellsSayMeansWithStandardErrors) {
+  using Texts = std::vector<std::string>;
+  const auto panel = [](const Result& result) { return std::get<HeatPanel>(result.panels[0]); };
+  const HeatPanel heads = panel(patched_pairs_result(patched_heads(), kTwelvePairs, demo_source()));
+  EXPECT_EQ(heads.title, "attn.hook_z");
+  EXPECT_EQ(heads.texts, (Texts{"+50 ±13", "-25 ±6"}));
+  EXPECT_EQ(heads.columns, (Texts{"0", "1"}));
+  EXPECT_EQ(heads.value_name,
+            "effect on the logit of the answer less that of the wrong one, mean ± standard error "
+            "in hundredths");
+  EXPECT_TRUE(says(heads.cells, "standard error of 12 pairs"));
+
+  OverPairs<Patching> two = patched_heads();  // sites have errors of their own
+  for (Patching* of : {&two.mean, &two.standard_error, &two.deviation}) {
+    of->grids.push_back(of->grids[0]);
+    of->grids[1].site = Site::kQ;
+  }
+  two.standard_error.grids[1].effects = {0.25, 0.5};
+  const auto panels = patched_pairs_result(two, kTwelvePairs, demo_source()).panels;
+  EXPECT_EQ(std::get<HeatPanel>(panels.at(1)).texts, (Texts{"+50 ±25", "-25 ±50"}));
+
+  const auto senders =
+      two_of_pairs<PathPatching>([](PathPatching& of, double clean, std::vector<double> effects) {
+        of.clean = clean;
+        of.senders = {{PathNode::Kind::kMlp, 0, 0}, {PathNode::Kind::kHead, 0, 1}};
+        of.values = of.effects = std::move(effects);
+      });
+  const HeatPanel paths = panel(path_pairs_result(senders, kTwelvePairs, demo_source()));
+  EXPECT_EQ(paths.columns, (Texts{"head 0", "head 1", "MLP"}));
+  EXPECT_EQ(paths.rows, (Texts{"embed", "0"}));
+  EXPECT_EQ(paths.texts, (Texts{"", "", "", "", "-25 ±6", "+50 ±13"}));
+
+  AttributedPairs parts;
+  parts.clean = two_of_pairs<LogitAttribution>(
+      [](LogitAttribution& of, double logit, std::vector<double> heads_of) {
+        of.layers = 1;
+        of.heads = 2;
+        of.head = std::move(heads_of);
+        of.attention_bias = {0};
+        of.mlp = {logit};
+      });
+  const HeatPanel sums = panel(attributed_pairs_result(parts, demo_source()));
+  EXPECT_EQ(sums.columns, (Texts{"0", "1", "bias", "MLP"}));
+  EXPECT_EQ(sums.texts, (Texts{"+50 ±13", "-25 ±6", "+0 ±0", "+300 ±50"}));
+
+  // The differences have statistics of their own, and stand beside those of the clean prompts.
+  parts.difference = parts.clean;
+  parts.difference->mean.head = {4, 5};
+  parts.difference->standard_error.mlp = {7};
+  parts.difference->deviation.head = {8, 9};
+  parts.difference->deviation.embedding = 6;
+  const Json json = printed(attributed_pairs_result(parts, demo_source()));
+  const Json& both = json["layers"][0];
+  EXPECT_EQ(both["heads"][1], statistic(-0.25, 0.0625, 0.25));
+  EXPECT_EQ(both["mlp"], statistic(3, 0.5, 2));
+  EXPECT_EQ(both["difference"]["heads"][1], statistic(5, 0.0625, 9));
+  EXPECT_EQ(both["difference"]["mlp"], statistic(3, 7, 2));
+  EXPECT_EQ(json["difference"]["embedding"], statistic(0, 0, 6));
+  EXPECT_EQ(json["embedding"], statistic(0, 0, 0));
+
+  if (!can_draw_figures()) return;
+  HeatPanel bare = heads;
+  bare.texts.clear();
+  const auto drawn = [](const HeatPanel& of) {
+    return characters(draw_figure({of}, FigureFormat::kSvg));
   };
-  statistic(found.mean, 3, {0.5, -0.25});
-  statistic(found.standard_error, 0.5, {0.125, 0.0625});
-  statistic(found.deviation, 2, {0.5, 0.25});
-  const PatchSubject subject{.metric = {.answer = {}, .wrong = {}}, .pairs = 12};
-  const Json result = data_of(patched_pairs_page(found, subject, demo_source()))["results"][0];
+  EXPECT_GE(drawn(heads), drawn(bare) + 11) << "the cells are written, blanks aside";
+}
+
+// The words say that numbers are means; the numbers are there with their errors and deviations.
+TEST(PatchPage, OfPairsHoldsMeansErrorsAndDeviations) {
+  const OverPairs<Patching> found = patched_heads();
+  const Json result = data_of(patched_pairs_page(found, kTwelvePairs, demo_source()))["results"][0];
   EXPECT_EQ(result["label"], "12 pairs of prompts");
   EXPECT_EQ(result["measured"], "logit of the answer less that of the wrong one");
   EXPECT_EQ(unpacked(result["effect_mean"]), found.mean.grids[0].effects);
   EXPECT_EQ(unpacked(result["effect_standard_error"]), found.standard_error.grids[0].effects);
   EXPECT_EQ(unpacked(result["effect_deviation"]), found.deviation.grids[0].effects);
-  if (can_draw_figures()) {
-    const std::string svg = patched_pairs_figure(found, subject, demo_source(), FigureFormat::kSvg);
-    EXPECT_NE(svg.find("</svg>"), std::string::npos);
-  }
+  const Json json = printed(patched_pairs_result(found, kTwelvePairs, demo_source()));
+  EXPECT_EQ(json["clean"], statistic(3, 0.5, 2));
+  EXPECT_EQ(json["corrupt"], statistic(0.75, 0.125, 0.5));
+  EXPECT_EQ(json["cells"][1]["effect"], statistic(-0.25, 0.0625, 0.25));
 }
 
 }  // namespace

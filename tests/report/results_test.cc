@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "report/results/results.h"
@@ -125,6 +126,28 @@ TEST(CovarianceResult, SaysWhatTheStrongestPairMeans) {
   EXPECT_TRUE(json_of(covariance_result({.covariance = &still}, 5))["in_words"].is_null());
   EXPECT_EQ(json_of(covariance_result({.covariance = &apart}, 5))["in_words"],
             "No two variables vary together: every correlation is 0.");
+}
+
+TEST(CovarianceResult, HoldsMeansComponentsAndWeights) {
+  const testing::MadeUpCovariance made(5000);
+  const PrincipalComponents components{.eigenvalues = {3, 1, 0.5},
+                                       .explained = {0.625, 0.25, 0.125},
+                                       .count = 2,
+                                       .components = {1, 2, 3, 4, 5, 6}};
+  std::vector<double> weights(5000);
+  std::iota(weights.begin(), weights.end(), 1);
+  CovarianceView view = made.view();
+  view.components = &components;
+  view.weights = weights;
+  const Json json = json_of(covariance_result(view, 0));
+  EXPECT_EQ(json["mean"], Json(made.covariance.mean));
+  EXPECT_EQ(json["eigenvalues"], Json({3.0, 1.0, 0.5}));
+  EXPECT_EQ(json["explained"], Json({0.625, 0.25, 0.125}));
+  EXPECT_EQ(json["components"], Json::parse("[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]"));
+  const Json page = sound(covariance_page({&view, 1}, demo_source()))["results"][0];
+  const auto kept = unpacked(page["series_observation"]), shown = unpacked(page["series_weight"]);
+  ASSERT_EQ(shown.size(), kept.size());
+  for (size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(shown[i], kept[i] + 1) << i;
 }
 
 TEST(CovarianceResult, HasTheWholeMatrixInJsonAndHalfOfItInCsv) {
@@ -281,6 +304,23 @@ TEST(PredictivityPage, HoldsScoresIntervalsAndNeuroids) {
   EXPECT_EQ(unpacked(result["baseline_score"]), (std::vector<double>{0.0625}));
   EXPECT_EQ(result["subject"][1], "S<2>");
   EXPECT_EQ(result["verdict"], Json({"lower", "best", "not distinguishable"}));
+}
+
+TEST(PredictivityResult, HoldsWhatIsOfEachSite) {
+  const Json json = json_of(predictivity_result(testing::made_up_predictivity()));
+  const Json& site = json["sites"][2];
+  EXPECT_EQ(site["layer"], 1);
+  EXPECT_EQ(site["features"], 8);
+  EXPECT_EQ(site["interval"], Json({0.375, 0.5625}));
+  EXPECT_EQ(site["subjects"], Json({0.5, 0.25}));
+  EXPECT_EQ(site["neuroids"], Json({0.25, 0.125, 0.0625, nullptr}));
+  EXPECT_EQ(site["control"]["score"], 0.125);
+  EXPECT_EQ(site["control"]["scores"], Json({0.125}));
+  EXPECT_EQ(site["control"]["interval"], Json({0.0, 0.25}));
+  EXPECT_EQ(site["control"]["advantage"], 0.375);
+  EXPECT_EQ(site["control"]["advantage_interval"], Json({0.0625, 0.5}));
+  EXPECT_EQ(json["baseline"]["below_best_interval"], Json({0.5, 0.875}));
+  EXPECT_EQ(json["neuroid_subjects"], Json({"S1", "S1", "S<2>", "S<2>"}));
 }
 
 TEST(PredictivityResult, MarksWhatCannotBeToldFromTheBest) {

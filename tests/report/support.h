@@ -136,6 +136,14 @@ inline std::string from_base64(const std::string& text) {
 }
 
 /// The numbers of a packed array.
+/// Characters in a figure: a glyph is used by each of them.
+inline size_t characters(const std::string& svg) {
+  size_t count = 0;
+  for (size_t at = svg.find("<use "); at != std::string::npos; at = svg.find("<use ", at + 1))
+    ++count;
+  return count;
+}
+
 inline std::vector<double> unpacked(const Json& array) {
   const std::string bytes = from_base64(array["data"]), type = array["type"];
   std::vector<double> numbers;

@@ -58,10 +58,8 @@ TEST(ViewFigure, WindowsHaveTheirTokensHoweverManyThereAre) {
   for (size_t i = 0; i < 120; ++i) ids.push_back(testing::six_ids()[i % 6]);
   const WindowedText many{ids, 40, 2}, one{ids, 2, 120};
   const std::string svg = windows_figure({&many, 1}, demo_source(), FigureFormat::kSvg);
-  size_t glyphs = 0;
-  for (size_t at = svg.find("<use "); at != std::string::npos; at = svg.find("<use ", at + 1))
-    ++glyphs;
-  EXPECT_GT(glyphs, 2 * 16 * 32u) << "at least one of each token of 16 windows, 32 places";
+  EXPECT_GT(testing::characters(svg), 2 * 16 * 32u)
+      << "at least one of each token of 16 windows, 32 places";
   const Picture picture = decoded(windows_figure({&one, 1}, demo_source(), FigureFormat::kPng));
   const auto orange = [](const auto& pixel) { return pixel[0] > pixel[2] + 60; };
   const auto blue = [](const auto& pixel) { return pixel[2] > pixel[0] + 40; };
