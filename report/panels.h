@@ -49,7 +49,8 @@ struct LinesPanel {
   std::string title, x_name, y_name;
   std::vector<std::string> x;
   std::vector<Series> series;
-  bool ranks = false;   ///< a logarithmic axis with 1 on top
+  bool ranks = false;                   ///< a logarithmic axis with 1 on top
+  double limit = 0;     ///< of ranks: the axis ends there or after; draw_figure() makes it common
   bool shares = false;  ///< an axis from 0 to 1, whatever the values
 };
 

@@ -123,6 +123,23 @@ std::string draw_png(const std::vector<Panel>& panels, Size size) {
 
 }  // namespace
 
+/// Ranks of several texts are compared by eye: their axes have one scale.
+static void share_ranks(std::vector<Panel>& panels) {
+  double last = 0;
+  const auto for_ranks = [&](auto each) {
+    for (Panel& panel : panels) {
+      auto* lines = std::get_if<LinesPanel>(&panel);
+      if (lines && lines->ranks) each(*lines);
+    }
+  };
+  for_ranks([&](const LinesPanel& lines) {
+    for (const LinesPanel::Series& series : lines.series) {
+      for (const double rank : series.values) last = std::max(last, std::isfinite(rank) ? rank : 0);
+    }
+  });
+  for_ranks([&](LinesPanel& lines) { lines.limit = last; });
+}
+
 std::string draw_figure(std::vector<Panel> panels, FigureFormat format) {
   if (panels.empty()) user_error("missing result for a figure: expected at least one");
   size_t columns = 0;
@@ -135,6 +152,7 @@ std::string draw_figure(std::vector<Panel> panels, FigureFormat format) {
     if (heat && heat->values.size() > kMaxWritten) heat->texts.clear();
     if (heat && heat->layers) turn_over(*heat);
   }
+  share_ranks(panels);
   const Size size = measure(panels);
   return format == FigureFormat::kSvg ? draw_svg(panels, size) : draw_png(panels, size);
 }

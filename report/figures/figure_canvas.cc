@@ -311,7 +311,7 @@ Size FigureCanvas::draw(const LinesPanel& panel) {
   if (panel.shares || !(low <= high)) low = 0, high = 1;
   const double room = high > low ? 0.05 * (high - low) : 1;
   if (panel.ranks)
-    high = std::max(high, 2.0);
+    high = std::max({high, 2.0, panel.limit});
   else
     low -= room, high += room;
   title(panel.title);

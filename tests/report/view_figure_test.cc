@@ -134,6 +134,23 @@ TEST(ViewFigure, PredictivityHasALineForWhateverWasComputed) {
   EXPECT_FALSE(picture.has(kThird));
 }
 
+TEST(ViewFigure, RanksOfSeveralTextsHaveOneScale) {
+  Lens low = testing::made_up_lens(4, 1, 3, 1, 1000), high = low;
+  low.watch_ranks = {2, 2, 2, 2};
+  low.target_ranks = {3, 3, 3, 3};
+  high.watch_ranks = high.target_ranks = {1000, 1000, 1000, 1000};
+  const auto first_line = [](std::span<const Lens> texts) {
+    const Picture picture = decoded(lens_figure(texts, demo_source(), FigureFormat::kPng));
+    int row = 0;
+    const auto pixel = [&] { return picture.pixels[row * picture.width + picture.width / 4]; };
+    while (row + 1 < picture.height && pixel() != kFirstSeries) ++row;
+    return row;
+  };
+  const std::vector<Lens> both = {low, high};
+  EXPECT_LT(first_line(both) + 100, first_line({&low, 1}))
+      << "rank 2 is near the top of 1000 and in the middle of 3";
+}
+
 TEST(ViewFigure, EachKindOfNoiseHasALineAndABar) {
   const Noise found = testing::made_up_noise();
   const Picture picture = decoded(noise_figure({&found, 1}, demo_source(), FigureFormat::kPng));
