@@ -49,6 +49,7 @@ struct LinesPanel {
   std::string title, x_name, y_name;
   std::vector<std::string> x;
   std::vector<Series> series;
+  std::vector<std::string> notes = {};  ///< [x] short words above the first line; empty: none
   bool ranks = false;                   ///< a logarithmic axis with 1 on top
   double limit = 0;     ///< of ranks: the axis ends there or after; draw_figure() makes it common
   bool shares = false;  ///< an axis from 0 to 1, whatever the values

@@ -281,6 +281,12 @@ void FigureCanvas::series(const LinesPanel& panel, size_t which, double low, dou
     cairo_arc(cairo_, x(i), y(series.values[i]), 2, 0, 4 * std::acos(0.0));
     cairo_fill(cairo_);
   }
+  if (which + 1 < panel.series.size()) return;
+  ink(0.2);  // notes are above all lines
+  for (size_t i = 0; i < panel.notes.size(); ++i) {
+    const double value = panel.series[0].values[i];
+    if (std::isfinite(value)) text_.draw(panel.notes[i], x(i), y(value) - 9, kText, Align::kMiddle);
+  }
 }
 
 void FigureCanvas::key(const LinesPanel& panel, double left) {

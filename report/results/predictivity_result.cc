@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "report/page.h"
@@ -102,7 +103,8 @@ std::string in_words(const Predictivity& found, const std::vector<std::string>& 
 }
 
 /// Scores by site, and what they are compared with.
-LinesPanel panel(const Predictivity& found, const std::vector<std::string>& labels) {
+LinesPanel panel(const Predictivity& found, const std::vector<std::string>& labels,
+                 const std::vector<std::string>& verdicts) {
   LinesPanel::Series trained{.name = "trained", .values = {}},
       untrained{.name = "untrained", .values = {}};
   const auto add = [](LinesPanel::Series& series, double score, const Interval& interval) {
@@ -125,6 +127,11 @@ LinesPanel panel(const Predictivity& found, const std::vector<std::string>& labe
   if (!found.controls.empty()) panel.series.push_back(std::move(untrained));
   panel.series.push_back(level("no model", found.baseline.score));
   if (found.ceiled) panel.series.push_back(level("ceiling", 1));
+  panel.notes = column_of(verdicts, [](const std::string& verdict) -> std::string {
+    return verdict == "best" ? "best" : verdict == "not distinguishable" ? "≈" : "";
+  });
+  if (std::ranges::find(panel.notes, "≈") != panel.notes.end())
+    panel.x_name += " (≈: not distinguishable from the best)";
   return panel;
 }
 
@@ -172,7 +179,7 @@ Result internal::predictivity_result(const Predictivity& found) {
     result.axes.push_back({"seed", numbered(found.controls[0].scores.size()), true});
     result.tables.back().parts.push_back(control_table(found.controls));
   }
-  result.panels.emplace_back(panel(found, labels));
+  result.panels.emplace_back(panel(found, labels, verdicts));
   return result;
 }
 

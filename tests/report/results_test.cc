@@ -337,6 +337,9 @@ TEST(PredictivityResult, MarksWhatCannotBeToldFromTheBest) {
   EXPECT_EQ(json["baseline"]["name"], "baseline");
   EXPECT_TRUE(says(json["in_words"], "best: blocks.0.hook_resid_post, r / ceiling 0.750 (r 0.375)",
                    "1 of 2 other sites", "includes 0: 1."));
+  const auto& lines = std::get<LinesPanel>(result.panels[0]);
+  EXPECT_EQ(lines.notes, (std::vector<std::string>{"", "best", "≈"}));
+  EXPECT_EQ(lines.x_name, "site (≈: not distinguishable from the best)");
   const std::string csv = results_csv({&result, 1}, Names(nullptr));
   EXPECT_TRUE(says(csv, "site,layer,features,r,score,below_best,verdict,interval_low",
                    "blocks.1.hook_resid_post,1,8,0.25,0.5,0.25,not distinguishable,0.375,0.5625"));

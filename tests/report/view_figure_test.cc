@@ -134,6 +134,16 @@ TEST(ViewFigure, PredictivityHasALineForWhateverWasComputed) {
   EXPECT_FALSE(picture.has(kThird));
 }
 
+TEST(ViewFigure, PredictivityMarksWhatCannotBeToldFromTheBest) {
+  Predictivity found = testing::made_up_predictivity();
+  const auto drawn = [&] {
+    return testing::characters(predictivity_figure(found, FigureFormat::kSvg));
+  };
+  const size_t marked = drawn();
+  found.sites[2].below_best_interval = {0.125, 0.5};  // lower
+  EXPECT_GT(marked, drawn() + 30) << "the sign, and what it means below the axis";
+}
+
 TEST(ViewFigure, RanksOfSeveralTextsHaveOneScale) {
   Lens low = testing::made_up_lens(4, 1, 3, 1, 1000), high = low;
   low.watch_ranks = {2, 2, 2, 2};
