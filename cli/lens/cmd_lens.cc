@@ -63,8 +63,8 @@ std::vector<int> rows_from(const LensArgs& args, int layers) {
       user_error("--layers {} is out of range: expected 0..{}{}", layer, layers - 1,
                  residual ? ", embed or logits" : "");
     };
-    const Indices<int> asked = parse_indices<int>("--layers", item);
-    for (const int layer : asked.resolve(0, layers, refuse)) rows.push_back(layer + 1);
+    const Indices<int> blocks = parse_indices<int>("--layers", item);
+    for (const int layer : blocks.resolve(0, layers, refuse)) rows.push_back(layer + 1);
   }
   return rows;
 }
