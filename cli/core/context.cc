@@ -136,6 +136,12 @@ void add_model_options(Command& command, Context& context) {
   add_progress_option(command, context);
 }
 
+std::vector<std::string> with_model_options(std::vector<std::string> names) {
+  names.insert(names.end(), {"--model", "--tokenizer", "--bos", "--adapter", "--device", "--gemm",
+                             "--dtype", "--threads", "--edit", "--hooks", "--save-hooks"});
+  return names;
+}
+
 Model load_model(const Context& context) {
   ModelOptions options;
   options.device = device_of_rank(context.device);

@@ -51,6 +51,8 @@ void add_model_option(Command& command, Context& context);
 void add_tokenizer_options(Command& command, Context& context);
 /// The options of the model, and --progress.
 void add_model_options(Command& command, Context& context);
+/// `names` with the options of add_model_options() and add_edit_option(), for Command::only_uses().
+std::vector<std::string> with_model_options(std::vector<std::string> names);
 Model load_model(const Context& context);
 
 /// Two runs that a newcomer can copy, shown below the options.

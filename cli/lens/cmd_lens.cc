@@ -336,9 +336,7 @@ void add_lens(Command& app, Context& context) {
   add_model_options(command, context);
   add_output_options(command, context);
   add_result_options(command, args->output);
-  command.only_uses(
-      "--fit", {"--translators", "--alpha", "--tokens", "--edit", "--hooks", "--save-hooks",
-                "--model", "--device", "--gemm", "--dtype", "--threads", "--tokenizer", "--bos"});
+  command.only_uses("--fit", with_model_options({"--translators", "--alpha", "--tokens"}));
   set_examples(
       command,
       "  vitrine lens --prompt \"Heathrow airport is located in the city of\" --target \" "

@@ -308,9 +308,8 @@ void add_generate(Command& app, Context& context) {
   add_choice_options(command, args->choices, "Generation");
   for (const auto& [name, other] :
        {std::pair("--choices", "--choices-ids"), std::pair("--choices-ids", "--choices")}) {
-    command.only_uses(
-        name, {other, "--prompt", "--prompt-file", "--text-file", "--ids", "--special", "--edit",
-               "--model", "--device", "--gemm", "--dtype", "--threads"});
+    command.only_uses(name, with_model_options({other, "--prompt", "--prompt-file", "--text-file",
+                                                "--ids", "--special"}));
   }
   set_examples(command,
                "  vitrine generate --prompt \"Once upon a time\" --max-new-tokens 60 --temperature "
