@@ -20,7 +20,8 @@ ARGUMENTS=("$@")
   BUILD_PACKAGES=(cmake ninja-build g++ libfmt-dev libhwy-dev nlohmann-json3-dev libcli11-dev
     libsentencepiece-dev libpcre2-dev libutf8proc-dev libeigen3-dev libboost-graph-dev
     libcairo2-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
-  TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev chromium fonts-dejavu-core)
+  TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev chromium fonts-dejavu-core
+    python3-dev python3-venv)
   CLANG_PACKAGES=(clang-14 libclang-rt-14-dev)
   FORMAT_PACKAGES=(clang-format-14)
 }
@@ -229,6 +230,24 @@ find_disassembler() {
   DISASSEMBLER=$(compgen -G "$environment/lib/python3*/site-packages/nvidia/*/bin/cuobjdump" | head -n 1) || true
   [[ $DISASSEMBLER ]] ||
     say "cuobjdump is neither in the toolkit nor was it installed from PyPI: tests of the kernels' machine code are skipped"
+}
+
+# find_python: sets PYTHON to an interpreter that has what the Python package and its tests need, in
+# an environment of the build folder; empty if PyPI cannot be reached, and it says so.
+find_python() {
+  local environment=$BUILD/python-environment
+  PYTHON=
+  if ((INSTALL)) && [[ ! -e $environment/done ]]; then
+    rm -rf "$environment"
+    python3 -m venv "$environment" >/dev/null 2>&1 &&
+      "$environment/bin/pip" -q install 'nanobind>=3.1,<4' numpy pytest mypy >/dev/null 2>&1 &&
+      touch "$environment/done"
+  fi
+  if [[ -e $environment/done ]]; then
+    PYTHON=$environment/bin/python
+  else
+    say "nanobind, numpy, pytest and mypy were not installed from PyPI: the Python package is neither built nor tested"
+  fi
 }
 
 # ninja's progress on a terminal is one line that moves; elsewhere each tenth of the build is a

@@ -134,6 +134,8 @@ configure_tests() {
     say "$CUDA_CHOICE"
     options+=(-DCMAKE_BUILD_TYPE=Release -DVITRINE_SANITIZE= -DVITRINE_BUILD_EXAMPLES=ON
       -DVITRINE_BUILD_BENCH=ON "${CUDA_OPTIONS[@]}")
+    find_python
+    [[ ! $PYTHON ]] || options+=(-DVITRINE_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$PYTHON")
     if [[ ${CUDA_OPTIONS[0]} == -DVITRINE_CUDA=ON ]]; then
       find_disassembler "$(find_nvcc)"
       options+=("-DVITRINE_CUOBJDUMP=$DISASSEMBLER")

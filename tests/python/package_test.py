@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The package itself: what it imports, its types, its command line, interrupts, growth."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import vitrine
+
+
+def python(code: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **options)
+
+
+def test_importing_needs_numpy_alone():
+    done = python("import sys, vitrine; print([m for m in ('torch', 'tqdm', 'pandas') if m in sys.modules])")
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_version_and_the_names():
+    assert vitrine.__version__.count(".") == 2
+    for name in vitrine.__all__:
+        assert hasattr(vitrine, name)
+        assert name.startswith("__") or getattr(vitrine, name).__doc__, name
+    sites = vitrine.sites()
+    assert sites[0]["name"] == "hook_embed" and sites[-1]["name"] == "logits"
+
+
+def test_python_m_vitrine_is_the_command_line():
+    done = subprocess.run([sys.executable, "-m", "vitrine", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and vitrine.__version__ in done.stdout
+    done = subprocess.run([sys.executable, "-m", "vitrine", "lens"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert vitrine.doctor()
+
+
+def test_ctrl_c_ends_a_long_call():
+    code = (
+        "import vitrine, time\n"
+        "model = vitrine.Model.load('demo')\n"
+        "print('ready', flush=True)\n"
+        "start = time.monotonic()\n"
+        "try:\n"
+        "    vitrine.noise(model, 'The keys to the cabinet', repetitions=1000000)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "interrupted\n"
+    assert process.returncode == 0
+
+
+def test_runs_do_not_grow(model):
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            run = model.run("The keys", capture="blocks.*.hook_*")
+            run["blocks.3.hook_resid_post"].sum()
+
+    work(50)
+    before = peak()
+    work(500)
+    assert peak() - before < 4096  # KiB
+
+
+def test_the_annotations_hold():
+    pytest.importorskip("mypy")
+    package = Path(vitrine.__file__).parent
+    settings = Path(__file__).parents[2] / "pyproject.toml"
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", str(settings), "--cache-dir", os.devnull, "-p", "vitrine"],
+        capture_output=True,
+        text=True,
+        cwd=package.parent,
+    )
+    assert done.returncode == 0, done.stdout
