@@ -124,7 +124,7 @@ const std::multimap<std::string, Modes>& all_modes() {
       {"covariance",
        {{"--data", "@table.csv"}, {{}, {"--json"}}, {{"--fweights", "n"}, {"--aweights", "w"}}}},
       {"covariance", {{"--merge", "@sums.safetensors"}, {{}}, {{"--ddof", "0"}, {"--top", "2"}}}},
-      {"tokenize", {{"--model", "@model", "--ids", "5,6"}, {{}, {"--decode"}}, {}, {}}},
+      {"tokenize", {{"--model", "@model", "--ids", "500,600"}, {{}, {"--decode"}}, {}, {}}},
       {"lens",
        {prompt,
         {{},
