@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <set>
 
 #include "option_table.h"
@@ -129,10 +130,18 @@ class RuleBreaker {
       return (folder_ / "x.html").string();
     if (option.name == "--csv") return (folder_ / "x.csv").string();
     if (option.name == "--out") return (folder_ / "x.safetensors").string();
+    if (option.name == "--hooks" && option.value == "FILE") return hooks_file();
     if (!option.fallback.empty() && option.fallback[0] != '[') return option.fallback;
     static const std::set<std::string> kNumbers = {
         "N", "K", "X", "ID", "T", "TOKENS", "SEED", "LIST", "WORLD", "RANK", "A", "P", "R"};
     return kNumbers.contains(option.value) ? "1" : "x";
+  }
+
+  /// It is read before any rule is looked at, because its entries count as options.
+  std::string hooks_file() const {
+    const fs::path path = folder_ / "hooks.json";
+    std::ofstream(path) << R"({"edits": ["blocks.0.hook_mlp_out=zero"]})";
+    return path.string();
   }
 
   Words words() const {
