@@ -85,7 +85,7 @@ std::vector<Continuation> run(const Model& model, const Batch& prompts, int max_
   options.on_token = calling(on_token);
   options.past_context = slide ? PastContext::kSlide : PastContext::kEnd;
   options.log_probabilities = log_probabilities;
-  const HookPlan plan = model.compile(hooks_of(model, hooks));
+  const HookPlan plan = compiled(model, hooks);
   Generation generation;
   {
     const nb::gil_scoped_release release;

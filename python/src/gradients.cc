@@ -78,7 +78,7 @@ std::shared_ptr<const Backward> run(const Model& model, const Batch& batch,
                                     const nb::object& target, const HookArgs& args,
                                     const std::string& logits, bool constant_patterns,
                                     bool constant_scales) {
-  const HookPlan plan = model.compile(hooks_of(model, args));
+  const HookPlan plan = compiled(model, args);
   const std::vector<Target> targets = targets_of(model, target);
   BackwardOptions options;
   options.logits = logit_rows_of(logits);

@@ -264,6 +264,12 @@ Hooks hooks_of(const Model& model, const HookArgs& args) {
   return hooks;
 }
 
+HookPlan compiled(const Model& model, const HookArgs& args) {
+  const Hooks hooks = hooks_of(model, args);
+  const nb::gil_scoped_release release;
+  return model.compile(hooks);
+}
+
 Hooks edits_of(const Model& model, const nb::object& edits) {
   Hooks hooks;
   for_each_item(edits, "edits", "Edit", [&](nb::handle item) {

@@ -38,5 +38,7 @@ struct HookArgs {
 /// Throws Error (user) as Hooks does, TypeError for what is neither.
 Hooks hooks_of(const Model& model, const HookArgs& args);
 Hooks edits_of(const Model& model, const nb::object& edits);
+/// hooks_of(), compiled for the model.
+HookPlan compiled(const Model& model, const HookArgs& args);
 
 }  // namespace vitrine::python

@@ -87,7 +87,7 @@ std::shared_ptr<const Run> pass(const Model& model, const Batch& batch, const Ho
 
 /// The plan of a call: the one given, or the hooks compiled.
 HookPlan plan_of(const Model& model, const HookArgs& args, const HookPlan* plan) {
-  if (!plan) return model.compile(hooks_of(model, args));
+  if (!plan) return compiled(model, args);
   const auto given = [](const nb::object& items) {
     return items.is_valid() && !items.is_none() && nb::len(items) > 0;
   };
@@ -126,6 +126,18 @@ nb::dict stats_of(LogitStats stats) {
   add("watch_logits", stats.watch_logits, true);
   add("watch_ranks", stats.watch_ranks, true);
   return found;
+}
+
+/// Rows of a table of the model's, with the GIL released.
+Array table_rows(const Model& model, const TokensArg& tokens,
+                 Tensor (Model::*rows_of)(std::span<const int32_t>) const) {
+  const std::vector<int32_t> ids = tokens_of(model, tokens);
+  Tensor rows;
+  {
+    const nb::gil_scoped_release release;
+    rows = (model.*rows_of)(ids);
+  }
+  return array_of(rows);
 }
 
 nb::dict unembed(const Model& model, const ArrayArg& rows, bool final_layernorm,
@@ -249,8 +261,7 @@ does not exist, and a run that does not fit in memory. Other threads run meanwhi
       .def(
           "compile",
           [](const Model& self, nb::object capture, nb::object edits, nb::object wrt) {
-            return self.compile(
-                hooks_of(self, {std::move(capture), std::move(edits), std::move(wrt)}));
+            return compiled(self, {std::move(capture), std::move(edits), std::move(wrt)});
           },
           nb::kw_only(), nb::arg("capture") = nb::tuple(), nb::arg("edits") = nb::tuple(),
           nb::arg("wrt") = nb::tuple(),
@@ -282,7 +293,7 @@ void bind_weights(nb::class_<Model>& model) {
       .def(
           "embed",
           [](const Model& self, const TokensArg& tokens) {
-            return array_of(self.embed(tokens_of(self, tokens)));
+            return table_rows(self, tokens, &Model::embed);
           },
           nb::arg("tokens"),
           nb::sig("def embed(self, tokens: vitrine.types.Tokens) -> "
@@ -291,7 +302,7 @@ void bind_weights(nb::class_<Model>& model) {
       .def(
           "unembedding",
           [](const Model& self, const TokensArg& tokens) {
-            return array_of(self.unembedding(tokens_of(self, tokens)));
+            return table_rows(self, tokens, &Model::unembedding);
           },
           nb::arg("tokens"),
           nb::sig("def unembedding(self, tokens: vitrine.types.Tokens) -> "
@@ -300,7 +311,7 @@ void bind_weights(nb::class_<Model>& model) {
       .def(
           "unembedding_bias",
           [](const Model& self, const TokensArg& tokens) {
-            return array_of(self.unembedding_bias(tokens_of(self, tokens)));
+            return table_rows(self, tokens, &Model::unembedding_bias);
           },
           nb::arg("tokens"),
           nb::sig("def unembedding_bias(self, tokens: vitrine.types.Tokens) -> "

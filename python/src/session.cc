@@ -17,7 +17,8 @@ namespace vitrine::python {
 using namespace internal;
 namespace {
 
-/// A session with its model. Calls of several threads take turns.
+/// A session with its model. Calls of several threads take turns. None waits with the GIL, which
+/// the function edits of the pass that it waits for need.
 class PythonSession {
  public:
   PythonSession(const Model& model, Session session)
@@ -48,10 +49,12 @@ class PythonSession {
     return std::make_unique<PythonSession>(model_, session_.fork(sequence, copies));
   }
   int64_t length(int sequence) {
+    const nb::gil_scoped_release release;
     const std::lock_guard lock(mutex_);
     return session_.length(sequence);
   }
   void truncate(int64_t length, int sequence) {
+    const nb::gil_scoped_release release;
     const std::lock_guard lock(mutex_);
     session_.truncate(sequence, length);
   }
@@ -125,6 +128,7 @@ Each pass appends tokens and gives the same bits as one pass over the whole sequ
   model.def(
       "session",
       [](const Model& self, int sequences, int64_t capacity) {
+        const nb::gil_scoped_release release;
         return std::make_unique<PythonSession>(self, self.session(sequences, capacity));
       },
       nb::arg("sequences") = 1, nb::kw_only(), nb::arg("capacity") = 0,
