@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "vitrine/checkpoint/model_cache.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -16,24 +17,6 @@ namespace {
 
 constexpr size_t kMaxPart = 96;  // the hub's
 constexpr size_t kMaxFileName = 255;
-
-/// Of configurations and tokenizers; what is not there is not needed.
-constexpr std::array kSmallFiles = {
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.model",
-    "sentencepiece.bpe.model",
-    "chat_template.jinja",
-};
 
 constexpr std::string_view kIndexEnding = ".index.json";
 
@@ -148,8 +131,12 @@ std::string problem_of_path(std::string_view path) {
 
 FileChoice choose_files(const std::set<std::string>& listed, const std::string& name) {
   FileChoice choice;
-  for (const char* file : kSmallFiles) {
-    if (listed.contains(file)) choice.files.emplace_back(file);
+  // What is not there is not needed.
+  std::vector<std::string_view> small = {"config.json", "generation_config.json"};
+  const auto tokenizer = tokenizer_file_names();
+  small.insert(small.end(), tokenizer.begin(), tokenizer.end());
+  for (const std::string_view file : small) {
+    if (listed.contains(std::string(file))) choice.files.emplace_back(file);
   }
   const std::vector<std::string> weights = weights_of(listed);
   if (weights.empty()) {

@@ -11,32 +11,42 @@
 
 #include "base/system_error.h"
 #include "engine/parameters.h"
+#include "vitrine/checkpoint/model_cache.h"
 
 namespace vitrine::internal {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, 14> kTokenizerFiles = {"tokenizer.json",
-                                                         "tokenizer_config.json",
-                                                         "special_tokens_map.json",
-                                                         "added_tokens.json",
-                                                         "vocab.json",
-                                                         "merges.txt",
-                                                         "vocab.txt",
-                                                         "tokenizer.model",
-                                                         "spiece.model",
-                                                         "sentencepiece.model",
-                                                         "sentencepiece.bpe.model",
-                                                         "spm.model",
-                                                         "gpt2_tokenizer.bin",
-                                                         "chat_template.jinja"};
+constexpr std::array<std::string_view, 14> kTokenizerFiles = {"tokenizer.json",
+                                                              "tokenizer_config.json",
+                                                              "special_tokens_map.json",
+                                                              "added_tokens.json",
+                                                              "vocab.json",
+                                                              "merges.txt",
+                                                              "vocab.txt",
+                                                              "tokenizer.model",
+                                                              "spiece.model",
+                                                              "sentencepiece.model",
+                                                              "sentencepiece.bpe.model",
+                                                              "spm.model",
+                                                              "gpt2_tokenizer.bin",
+                                                              "chat_template.jinja"};
 
 const char* torch_name(DType dtype) {
   return dtype == DType::kF32 ? "float32" : dtype == DType::kF16 ? "float16" : "bfloat16";
 }
 
 }  // namespace
+}  // namespace vitrine::internal
+
+namespace vitrine {
+
+std::span<const std::string_view> tokenizer_file_names() { return internal::kTokenizerFiles; }
+
+}  // namespace vitrine
+
+namespace vitrine::internal {
 
 // `torch_dtype` is what every version of transformers reads; later ones call it `dtype`. `n_ctx` is
 // in OpenAI's own files, and converters to other formats want it.
@@ -72,7 +82,7 @@ JsonValue saved_config(const Config& config, DType dtype, JsonValue begin, JsonV
 std::vector<fs::path> tokenizer_files(const fs::path& folder) {
   std::vector<fs::path> found;
   std::error_code ignored;
-  for (const char* name : kTokenizerFiles) {
+  for (const std::string_view name : kTokenizerFiles) {
     if (fs::is_regular_file(folder / name, ignored)) found.push_back(folder / name);
   }
   return found;

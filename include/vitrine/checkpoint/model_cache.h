@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vitrine {
@@ -25,5 +27,9 @@ struct CachedModel {
 /// GPT-2 models of the cache (snapshots with weights whose config.json has the GPT-2 model type),
 /// sorted by name. Unreadable entries are skipped.
 std::vector<CachedModel> cached_models();
+
+/// Files of tokenizers in a model's directory or repository: what save_pretrained may write, and
+/// SentencePiece's and llm.c's.
+std::span<const std::string_view> tokenizer_file_names();
 
 }  // namespace vitrine
