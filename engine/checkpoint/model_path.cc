@@ -231,18 +231,6 @@ namespace {
       quote(name), have, repository, revisions.front());
 }
 
-/// Whether a name, with its revision, may be that of a repository: "gpt2", "org/name@main".
-bool is_hub_name(std::string_view name) {
-  const auto allowed = [](char c) {
-    return ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || ('0' <= c && c <= '9') ||
-           std::string_view("-_./@").find(c) != std::string_view::npos;
-  };
-  const std::string_view repository = name.substr(0, name.find('@'));
-  const auto slashes = std::ranges::count(repository, '/');
-  return std::ranges::all_of(name, allowed) && slashes <= 1 && !name.starts_with('/') &&
-         !name.starts_with('.') && !repository.ends_with('/');
-}
-
 fs::path resolve_cached(std::string_view name) {
   const size_t at = name.find('@');
   const bool wanted = at != std::string_view::npos;
@@ -260,9 +248,8 @@ fs::path resolve_cached(std::string_view name) {
   }
   user_error(
       "unknown model {}: no such file or directory, and not in the Hugging Face cache; searched "
-      "{}{}",
-      quote(name), fmt::join(looked, ", "),
-      is_hub_name(name) ? fmt::format("; `vitrine pull {}` downloads it from the hub", name) : "");
+      "{}; `vitrine pull {}` downloads it from the hub",
+      quote(name), fmt::join(looked, ", "), name);
 }
 
 }  // namespace
