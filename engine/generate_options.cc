@@ -7,6 +7,26 @@
 
 #include "base/check.h"
 
+namespace vitrine {
+
+std::string_view stop_reason_name(StopReason reason) {
+  switch (reason) {
+    case StopReason::kLength:
+      return "length";
+    case StopReason::kStopId:
+      return "stop";
+    case StopReason::kStopString:
+      return "stop_string";
+    case StopReason::kContext:
+      return "context";
+    case StopReason::kCallback:
+      return "callback";
+  }
+  return "";
+}
+
+}  // namespace vitrine
+
 namespace vitrine::internal {
 namespace {
 

@@ -191,7 +191,7 @@ class Generating {
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const Generation::Sequence& sequence = generation.sequences[i];
       JsonValue one = {{"seed", s.seed + i},
-                       {"stop_reason", reason_name(sequence.reason)},
+                       {"stop_reason", stop_reason_name(sequence.reason)},
                        {"tokens", texts_.names().json(sequence.ids)}};
       if (args_.log_probabilities)
         one["log_probabilities"] = texts_.log_probabilities_json(sequence);

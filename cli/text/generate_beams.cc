@@ -65,7 +65,7 @@ void show_beams(const Context& context, const BeamArgs& args, int results,
       const std::string text = texts.after(prompt, found[i].ids);
       if (context.json) {
         JsonValue one = {{"score", found[i].score},
-                         {"stop_reason", reason_name(found[i].reason)},
+                         {"stop_reason", stop_reason_name(found[i].reason)},
                          {"tokens", texts.names().json(found[i].ids)}};
         add_text(one["prompt"], prompt.text);
         one["prompt"]["ids"] = prompt.ids;

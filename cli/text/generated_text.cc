@@ -10,22 +10,6 @@
 namespace vitrine::cli {
 using namespace internal;
 
-std::string_view reason_name(StopReason reason) {
-  switch (reason) {
-    case StopReason::kLength:
-      return "length";
-    case StopReason::kStopId:
-      return "stop";
-    case StopReason::kStopString:
-      return "stop_string";
-    case StopReason::kContext:
-      return "context";
-    case StopReason::kCallback:
-      return "interrupted";
-  }
-  return "";
-}
-
 GeneratedText::GeneratedText(const Model& model, std::vector<int32_t> stop_ids)
     : tokenizer_(model.shared_tokenizer()), names_(tokenizer_), stop_ids_(std::move(stop_ids)) {}
 

@@ -13,9 +13,6 @@
 namespace vitrine::cli {
 using namespace internal;
 
-/// As JSON has it.
-std::string_view reason_name(StopReason reason);
-
 /// How generated tokens are shown.
 class GeneratedText {
  public:

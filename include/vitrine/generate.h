@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vitrine/captures.h"
@@ -64,6 +65,8 @@ struct GenerateOptions {
 };
 
 enum class StopReason : uint8_t { kLength, kStopId, kStopString, kContext, kCallback };
+/// "length", "stop", "stop_string", "context", "callback".
+std::string_view stop_reason_name(StopReason reason);
 
 struct Generation {
   struct Sequence {

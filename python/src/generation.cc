@@ -17,22 +17,6 @@ namespace vitrine::python {
 using namespace internal;
 namespace {
 
-std::string_view reason_name(StopReason reason) {
-  switch (reason) {
-    case StopReason::kLength:
-      return "length";
-    case StopReason::kStopId:
-      return "stop";
-    case StopReason::kStopString:
-      return "stop-string";
-    case StopReason::kContext:
-      return "context";
-    case StopReason::kCallback:
-      return "callback";
-  }
-  return "";
-}
-
 /// The continuation of one prompt.
 struct Continuation {
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -170,8 +154,8 @@ void bind_continuation(nb::module_& module) {
                    "Their text. Error without a tokenizer.")
       .def_prop_ro(
           "reason",
-          [](const Continuation& self) { return std::string(reason_name(self.found.reason)); },
-          "Why it ended: \"length\", \"stop\", \"stop-string\", \"context\" or \"callback\".")
+          [](const Continuation& self) { return std::string(stop_reason_name(self.found.reason)); },
+          "Why it ended: \"length\", \"stop\", \"stop_string\", \"context\" or \"callback\".")
       .def_ro("score", &Continuation::score,
               "Of a beam: its log-probability in nats, by the length penalty; otherwise None.")
       .def_prop_ro(
@@ -204,7 +188,7 @@ void bind_continuation(nb::module_& module) {
           "captures[site]")
       .def("__repr__", [](const Continuation& self) {
         return fmt::format("<vitrine.Generation of {} tokens, {}>", self.tokens(),
-                           reason_name(self.found.reason));
+                           stop_reason_name(self.found.reason));
       });
 }
 
