@@ -104,9 +104,9 @@ void bind_heads(nb::module_& module) {
   module.def(
       "heads",
       [](const Model& model, const nb::object& texts, const IndicesArg& layers,
-         const IndicesArg& heads, bool repetition, int sequences, int64_t length,
-         const nb::object& bos, uint64_t seed, const nb::object& edits,
-         const nb::object& progress) {
+         const IndicesArg& heads, bool repetition, std::optional<int> sequences,
+         std::optional<int64_t> length, const nb::object& bos, std::optional<uint64_t> seed,
+         const nb::object& edits, const nb::object& progress) {
         std::optional<Batch> batch;
         if (is_prompt(texts.ptr()))
           batch = Batch{ids_of(model, texts)};
@@ -121,14 +121,21 @@ void bind_heads(nb::module_& module) {
         options.heads = indices_of<int>(heads, "heads");
         options.edits = edits_of(model, edits);
         options.progress = &report;
-        RepetitionOptions repeated{.layers = options.layers,
-                                   .heads = options.heads,
-                                   .sequences = sequences,
-                                   .length = length,
-                                   .seed = seed,
-                                   .edits = options.edits,
-                                   .progress = &report};
-        if (!bos.is_none()) repeated.bos = token_of(model, bos);
+        RepetitionOptions repeated;
+        repeated.layers = options.layers;
+        repeated.heads = options.heads;
+        repeated.edits = options.edits;
+        repeated.progress = &report;
+        const auto is_used = [&](bool given, const char* name) {
+          if (given && !repetition)
+            user_error("invalid {}= with repetition=False: only scores on random tokens use it",
+                       name);
+          return given;
+        };
+        if (is_used(sequences.has_value(), "sequences")) repeated.sequences = *sequences;
+        if (is_used(length.has_value(), "length")) repeated.length = *length;
+        if (is_used(seed.has_value(), "seed")) repeated.seed = *seed;
+        if (is_used(!bos.is_none(), "bos")) repeated.bos = token_of(model, bos);
         const nb::gil_scoped_release release;
         std::optional<HeadStatistics> statistics;
         if (batch) statistics = head_statistics(model, *batch, options);
@@ -140,19 +147,21 @@ void bind_heads(nb::module_& module) {
       },
       nb::arg("model"), nb::arg("texts") = nb::none(), nb::kw_only(),
       nb::arg("layers") = nb::none(), nb::arg("heads") = nb::none(), nb::arg("repetition") = true,
-      nb::arg("sequences") = RepetitionOptions().sequences, nb::arg("length") = 0,
-      nb::arg("bos") = nb::none(), nb::arg("seed") = 0, nb::arg("edits") = nb::tuple(),
+      nb::arg("sequences") = nb::none(), nb::arg("length") = nb::none(),
+      nb::arg("bos") = nb::none(), nb::arg("seed") = nb::none(), nb::arg("edits") = nb::tuple(),
       nb::arg("progress") = nb::none(),
       nb::sig(
           "def heads(model: Model, texts: vitrine.types.Prompt | vitrine.types.Prompts | None = "
           "None, *, layers: vitrine.types.Indices | None = None, heads: vitrine.types.Indices | "
-          "None = None, repetition: bool = True, sequences: int = 8, length: int = 0, bos: str "
-          "| int | None = None, seed: int = 0, edits: vitrine.types.Edits = (), progress: "
+          "None = None, repetition: bool = True, sequences: int | None = None, length: int | None "
+          "= None, bos: str "
+          "| int | None = None, seed: int | None = None, edits: vitrine.types.Edits = (), "
+          "progress: "
           "vitrine.types.Progress | None = None) -> Result"),
       R"(Statistics of each head on texts, and scores on random tokens that are repeated once.
 
 On `texts`: entropy, distance, attention to the current, previous and first token. On random tokens
-(`repetition`; `sequences` of `length` tokens): attention to the same token's first occurrence, and to the
+(`repetition`; `sequences` of `length` tokens, by default 8 of 50): attention to the same token's first occurrence, and to the
 token after it, the induction score (Olsson 2022).)");
 }
 

@@ -64,6 +64,7 @@ std::vector<Continuation> run(const Model& model, const Batch& prompts, int max_
   std::optional<int> log_probabilities;
   keywords.take("slide", slide);
   keywords.take("log_probabilities", log_probabilities);
+  refuse_unused_sampling(keywords);
   GenerateOptions options = generate_options(model, max_new_tokens, keywords, prompts.size());
   keywords.finish();
   options.on_token = calling(on_token);
@@ -194,7 +195,7 @@ void bind_continuation(nb::module_& module) {
 
 constexpr const char* kGenerateDoc = R"(Continues a prompt, or each of several.
 
-`temperature`: 0 is greedy; then Hugging Face's order: penalties, temperature, top_k, top_p, min_p,
+`temperature`: 0 is greedy, and refuses what only sampling uses; above 0 in Hugging Face's order: penalties, temperature, top_k, top_p, min_p,
 typical_p. `seed`: the samples of a sequence depend on its seed and the step alone; sequence i of a batch
 has seed + i. `stop`: ids or single-token texts that end a sequence; None: the model's own (end_ids).
 `stop_strings`: texts that end it. `bad_words`: texts or ids that never occur. `log_probabilities`: keeps
@@ -230,6 +231,19 @@ void bind_searches(nb::class_<Model>& model) {
 }
 
 }  // namespace
+
+void refuse_unused_sampling(const Keywords& arguments) {
+  float temperature = 0;
+  arguments.read("temperature", temperature);
+  if (temperature != 0) return;
+  for (const char* name : {"top_k", "top_p", "min_p", "typical_p", "seed"}) {
+    if (arguments.has(name))
+      user_error(
+          "invalid {}= with temperature=0, which is greedy: expected temperature= above 0, or no "
+          "{}=",
+          name, name);
+  }
+}
 
 GenerateOptions generate_options(const Model& model, int max_new_tokens, Keywords& arguments,
                                  size_t sequences) {

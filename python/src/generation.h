@@ -7,6 +7,9 @@
 
 namespace vitrine::python {
 
+/// Throws Error (user) for an argument of sampling without a temperature above 0.
+void refuse_unused_sampling(const Keywords& arguments);
+
 /// What generate(), beam_search(), rankings(), saliency() and factors() share. Sequence i of
 /// `sequences` has seed + i.
 GenerateOptions generate_options(const Model& model, int max_new_tokens, Keywords& arguments,

@@ -20,11 +20,16 @@ class Keywords {
   }
   /// `value` keeps what it is if the argument was not given. Throws TypeError for another type.
   template <typename T>
-  void take(const char* name, T& value) {
+  void read(const char* name, T& value) const {
     if (has(name) && !nb::try_cast(nb::object(arguments_[name]), value))
       throw nb::type_error((std::string("invalid ") + name + ": " +
                             nb::cast<std::string>(nb::repr(arguments_[name])))
                                .c_str());
+  }
+  /// The same, once.
+  template <typename T>
+  void take(const char* name, T& value) {
+    read(name, value);
     forget(name);
   }
   nb::object take(const char* name, nb::object otherwise = nb::none()) {

@@ -4,6 +4,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "python/src/arguments.h"
 #include "python/src/bindings.h"
@@ -124,6 +126,7 @@ token of the text is it. `layers`: layers from 0, "embed", "logits". `kl`: KL fr
                          edits = keywords.take("edits", nb::tuple());
         LensOptions look =
             lens_options(model, mode, of, translators, lens_top_k, watch, layers, kl, edits);
+        refuse_unused_sampling(keywords);
         const GenerateOptions generation = generate_options(model, max_new_tokens, keywords, 1);
         keywords.finish();
         PythonProgress report{nb::none()};
@@ -351,19 +354,38 @@ is scored as well.)");
       "space after the word instead of the one before (Pimentel & Meister 2024).");
 }
 
+/// Refuses an argument that none of the requested kinds uses; no kinds are all of them.
+void refuse_unused_noise(bool given, const char* name, const std::vector<NoiseKind>& kinds,
+                         std::initializer_list<NoiseKind> using_it) {
+  const auto uses = [&](NoiseKind kind) {
+    return std::find(using_it.begin(), using_it.end(), kind) != using_it.end();
+  };
+  if (!given || kinds.empty() || std::any_of(kinds.begin(), kinds.end(), uses)) return;
+  std::string known;
+  for (const NoiseKind kind : using_it)
+    known += (known.empty() ? "'" : ", '") + std::string(noise_kind_name(kind)) + "'";
+  user_error("invalid {}= with kinds={}: only {} use it", name, noise_kind_name(kinds.front()),
+             known);
+}
+
 void bind_noise(nb::module_& module) {
   module.def(
       "noise",
       [](const Model& model, const PromptArg& prompt, const std::vector<std::string>& kinds,
-         int repetitions, double budget, uint64_t seed, const nb::object& mask,
+         int repetitions, std::optional<double> budget, uint64_t seed, const nb::object& mask,
          const nb::object& continuation, const nb::object& edits, const nb::object& progress) {
         const std::vector<int32_t> ids = ids_of(model, prompt);
         NoiseOptions options;
         for (const std::string& kind : kinds) options.kinds.push_back(noise_kind_from_name(kind));
         options.repetitions = repetitions;
-        options.budget = budget;
+        using enum NoiseKind;
+        refuse_unused_noise(budget.has_value(), "budget", options.kinds,
+                            {kSpans, kScattered, kTokenMasking, kTokenDeletion, kTextInfilling});
+        refuse_unused_noise(!mask.is_none(), "mask", options.kinds,
+                            {kSpans, kScattered, kTokenMasking, kTextInfilling});
+        if (budget) options.budget = *budget;
         options.seed = seed;
-        options.mask = replacement_of(model, mask);
+        if (!mask.is_none()) options.mask = replacement_of(model, mask);
         if (!continuation.is_none()) options.continuation = continuation_of(model, continuation);
         options.edits = edits_of(model, edits);
         PythonProgress report(progress);
@@ -374,18 +396,20 @@ void bind_noise(nb::module_& module) {
       },
       nb::arg("model"), nb::arg("prompt"), nb::kw_only(),
       nb::arg("kinds") = std::vector<std::string>{}, nb::arg("repetitions") = 50,
-      nb::arg("budget") = 0.15, nb::arg("seed") = 0, nb::arg("mask") = "mean",
+      nb::arg("budget") = nb::none(), nb::arg("seed") = 0, nb::arg("mask") = nb::none(),
       nb::arg("continuation") = nb::none(), nb::arg("edits") = nb::tuple(),
       nb::arg("progress") = nb::none(),
-      nb::sig("def noise(model: Model, prompt: vitrine.types.Prompt, *, kinds: "
-              "collections.abc.Sequence[str] = (), repetitions: int = 50, budget: float = 0.15, "
-              "seed: int = 0, mask: vitrine.types.Replacement = 'mean', continuation: "
-              "vitrine.types.Prompt | None = None, edits: vitrine.types.Edits = (), progress: "
-              "vitrine.types.Progress | None = None) -> Result"),
+      nb::sig(
+          "def noise(model: Model, prompt: vitrine.types.Prompt, *, kinds: "
+          "collections.abc.Sequence[str] = (), repetitions: int = 50, budget: float | None = None, "
+          "seed: int = 0, mask: vitrine.types.Replacement | None = None, continuation: "
+          "vitrine.types.Prompt | None = None, edits: vitrine.types.Edits = (), progress: "
+          "vitrine.types.Progress | None = None) -> Result"),
       R"(What corrupting a prompt as denoising pre-training does changes (SpanBERT's and BART's noises).
 
 `kinds`: of "spans", "scattered", "token-masking", "token-deletion", "text-infilling",
-"sentence-permutation" and "rotation"; empty: all. `budget`: share of the tokens.)");
+"sentence-permutation" and "rotation"; empty: all. `budget`: share of the tokens (0.15). `mask`: what replaces a
+token ("mean"). Both are refused where no kind uses them.)");
 }
 
 }  // namespace
