@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 constexpr const char* kSpecialNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                          "pad_token", "cls_token", "mask_token"};
 
-// The file's object; empty if there is no file.
+// The file's object; empty for a missing file.
 Json read_object(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return Json::object();

@@ -26,7 +26,7 @@ Tensor tensor_of(DType dtype, const std::vector<T>& values, const Shape& shape) 
   return tensor;
 }
 
-/// Throws Error (user) at once for a path that is no .safetensors file; `or_else`: what else was
+/// Throws Error (user) at once for a path other than a .safetensors file; `or_else`: what else was
 /// expected.
 void check_array_path(const std::string& path, std::string_view or_else = {});
 

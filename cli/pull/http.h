@@ -73,7 +73,7 @@ class HttpClient {
   std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle_;
 };
 
-/// "https://huggingface.co:443"; empty for what is no http or https address, or names a user.
+/// "https://huggingface.co:443"; empty for another address than http or https, or names a user.
 std::string origin_of(const std::string& url);
 
 /// Throws Interrupted after Ctrl-C, or when `stop` was set because another thread has failed.

@@ -33,7 +33,7 @@ Hooks::Change parse_edit(std::string_view text);
 template <typename T>
 Indices<T> parse_indices(std::string_view option, std::string_view list);
 
-/// An edit in two parts: SITE[NARROWING] and CHANGE. Throws Error (user) where there is no CHANGE.
+/// An edit in two parts: SITE[NARROWING] and CHANGE. Throws Error (user) for a missing CHANGE.
 struct EditText {
   std::string site, change;
 };

@@ -50,7 +50,7 @@ std::string shown(nb::handle object);
 std::string name_of_type(nb::handle object);
 
 /// Token ids of a prompt, a text with the tokens that Model::encode() puts around it. Throws Error
-/// (user) as Tokenizer does, TypeError for what is no prompt.
+/// (user) as Tokenizer does, TypeError for anything else.
 std::vector<int32_t> ids_of(const Model& model, nb::handle prompt);
 Batch batch_of(const Model& model, nb::handle prompts);
 /// The same of a text that follows a prompt: without tokens around it.

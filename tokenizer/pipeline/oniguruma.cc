@@ -19,7 +19,8 @@ namespace {
 /// What a class such as \s has inside brackets.
 struct ClassItems {
   std::string inside;
-  std::string negated;  ///< the same for what the class does not have; empty if that is no list
+  std::string
+      negated;  ///< the same for what the class does not have; empty if that cannot be listed
 };
 
 std::string lower_letters(std::string_view name) {

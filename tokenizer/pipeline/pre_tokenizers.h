@@ -17,7 +17,7 @@ using PreTokenizer = std::function<void(AlignedText text, std::vector<AlignedTex
 /// type or a value that is not supported.
 PreTokenizer read_pre_tokenizer(const Json& json, const std::string& where);
 
-/// The character that stands for a space, and where a text gets one before it.
+/// The character that replaces a space, and where a text gets one before it.
 struct Metaspace {
   enum class Prepend { kAlways, kFirst, kNever };
   char32_t replacement = 0x2581;

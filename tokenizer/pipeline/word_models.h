@@ -67,7 +67,7 @@ class WordModel {
   explicit WordModel(Vocab vocab) : vocab_(std::move(vocab)) {}
   /// The ids of the tokens "<0x41>" for all bytes of `text`; none if one of them is missing.
   std::optional<std::vector<int32_t>> byte_tokens(std::string_view text) const;
-  /// Throws Error (user) for a token that stands for unknown text and is missing.
+  /// Throws Error (user) for a missing token of unknown text.
   [[noreturn]] void refuse_unknown(std::string_view text, std::string_view unknown_token) const;
 
  private:
