@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <numeric>
 #include <optional>
 
 #include "base/check.h"
@@ -106,21 +105,6 @@ bool wildcard_match(std::string_view pattern, std::string_view name) {
   return pattern.find_first_not_of('*', p) == std::string_view::npos;
 }
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substitution = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitution});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 Glob::Glob(std::string_view pattern, int layers) {
@@ -133,19 +117,6 @@ Glob::Glob(std::string_view pattern, int layers) {
 bool Glob::matches(std::string_view name) const {
   return std::any_of(alternatives_.begin(), alternatives_.end(),
                      [&](const std::string& p) { return wildcard_match(p, name); });
-}
-
-std::vector<std::string> nearest_names(std::string_view name,
-                                       const std::vector<std::string>& candidates, size_t count) {
-  std::vector<std::pair<size_t, std::string>> ranked;
-  ranked.reserve(candidates.size());
-  for (const std::string& candidate : candidates)
-    ranked.emplace_back(edit_distance(name.substr(0, 200), candidate), candidate);
-  std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<std::string> names;
-  for (size_t i = 0; i < std::min(count, ranked.size()); ++i) names.push_back(ranked[i].second);
-  return names;
 }
 
 }  // namespace vitrine::internal

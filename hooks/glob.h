@@ -22,9 +22,4 @@ class Glob {
   std::vector<std::string> alternatives_;  ///< the pattern with its braces written out
 };
 
-/// The names of `candidates` nearest to `name` by edit distance, nearest first, at most `count`:
-/// for error messages.
-std::vector<std::string> nearest_names(std::string_view name,
-                                       const std::vector<std::string>& candidates, size_t count);
-
 }  // namespace vitrine::internal

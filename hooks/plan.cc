@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/nearest_names.h"
 #include "hooks/glob.h"
 
 namespace vitrine::internal {

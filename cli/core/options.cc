@@ -11,19 +11,12 @@
 #include "cli/core/help.h"
 #include "cli/core/help_export.h"
 #include "cli/core/hooks_option.h"
+#include "cli/core/option_checks.h"
 #include "cli/core/output_files.h"
 
 namespace vitrine::cli {
 using namespace internal;
 namespace {
-
-/// The kind of value that an option takes: "FILE"; empty for a flag.
-std::string value_name(const CLI::Option& option) {
-  if (option.get_type_size() == 0) return "";
-  const std::string type = option.get_type_name();
-  // After a colon CLI11 describes the checks; the option's own text does that better.
-  return type.substr(0, type.find(':'));
-}
 
 const std::vector<OptionRule>& rules_of(const CLI::Option& option, const OptionTable& table) {
   static const std::vector<OptionRule> kNone;
@@ -59,14 +52,6 @@ class HelpFormatter : public CLI::Formatter {
  private:
   const OptionTable& table_;
 };
-
-/// "a", "b" from CLI11's description of a closed list: "WHAT:{a,b}".
-std::vector<std::string> choices_of(const CLI::Option& option) {
-  const std::string type = option.get_type_name();
-  const size_t begin = type.find(":{"), end = type.find('}', begin);
-  if (end == std::string::npos) return {};
-  return CLI::detail::split(type.substr(begin + 2, end - begin - 2), ',');
-}
 
 OptionHelp option_help(const CLI::Option& option, const OptionTable& table) {
   OptionHelp help;
@@ -220,54 +205,7 @@ std::string hooks_to_save(const CLI::App& app) {
   return values_of(kSaveHooksOption).empty() ? "" : hooks_of_values(values_of).json();
 }
 
-/// Throws UsageError for words after a command that takes a text by --prompt.
-void check_stray_text(const CLI::App& app) {
-  const std::vector<std::string> words = app.remaining();
-  if (words.empty() || words[0].starts_with('-') || !app.get_option_no_throw("--prompt")) return;
-  const auto end = std::find_if(words.begin(), words.end(),
-                                [](const std::string& word) { return word.starts_with('-'); });
-  const std::string text = fmt::format("{}", fmt::join(words.begin(), end, " "));
-  throw UsageError(
-      fmt::format("unexpected text {}: expected --prompt {}", quote(text), shell_word(text)),
-      app.get_name());
-}
-
-Check checked(const CLI::Validator& validator) {
-  return Check(std::make_shared<const CLI::Validator>(validator));
-}
-
-/// `wanted`: what `accepts` takes, in words.
-Check number_check(bool (*accepts)(double), const char* wanted) {
-  return Check([=](const std::string& text) -> std::string {
-    double value = 0;
-    const bool number = CLI::detail::lexical_cast(text, value);
-    return number && accepts(value)
-               ? ""
-               : fmt::format("invalid value {}: expected {}", quote(text), wanted);
-  });
-}
-
 }  // namespace
-
-Check::Check(std::function<std::string(const std::string&)> problem)
-    : validator_(std::make_shared<const CLI::Validator>(std::move(problem), "")) {}
-Check::Check(std::shared_ptr<const CLI::Validator> validator) : validator_(std::move(validator)) {}
-
-Check one_of(std::initializer_list<const char*> names) {
-  return one_of(std::vector<std::string>(names.begin(), names.end()));
-}
-Check one_of(const std::vector<std::string>& names) { return checked(CLI::IsMember(names)); }
-Check in_range(int min, int max) { return checked(CLI::Range(min, max)); }
-Check in_range(int64_t min, int64_t max) { return checked(CLI::Range(min, max)); }
-Check in_range(double min, double max) { return checked(CLI::Range(min, max)); }
-
-Check not_negative() {
-  return number_check([](double value) { return value >= 0; }, "a number >= 0");
-}
-
-Check above_zero() {
-  return number_check([](double value) { return value > 0; }, "a number > 0");
-}
 
 Option Option::check(const Check& check) {
   option_->check(*check.validator_);
@@ -334,46 +272,46 @@ Option Command::add_option(const std::string& name, std::string& to, const std::
   return added(app_->add_option(name, to, help));
 }
 Option Command::add_option(const std::string& name, int& to, const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<int>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, int64_t& to, const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<int64_t>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, uint64_t& to, const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<uint64_t>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, float& to, const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<float>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, double& to, const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<double>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, std::optional<int>& to,
                            const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<int>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, std::optional<int64_t>& to,
                            const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<int64_t>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, std::vector<std::string>& to,
                            const std::string& help) {
   return added(app_->add_option(name, to, help));
 }
 Option Command::add_option(const std::string& name, std::vector<int>& to, const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<int>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, std::vector<int64_t>& to,
                            const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<int64_t>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, std::vector<uint64_t>& to,
                            const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<uint64_t>(app_->add_option(name, to, help)));
 }
 Option Command::add_option(const std::string& name, std::vector<double>& to,
                            const std::string& help) {
-  return added(app_->add_option(name, to, help));
+  return added(decimal<double>(app_->add_option(name, to, help)));
 }
 Option Command::add_text(const std::string& name, const std::string& help) {
   return added(app_->add_option(
@@ -467,8 +405,8 @@ bool CommandLine::parse(int argc, const char* const* argv) {
     return true;
   } catch (const CLI::ParseError& error) {
     const auto chosen = app_->get_subcommands();
-    if (!chosen.empty()) check_stray_text(*chosen.front());
-    throw UsageError(error.what(), chosen.empty() ? "" : chosen.front()->get_name());
+    if (chosen.empty()) throw UsageError(error.what(), "");
+    throw UsageError(words_of(error, *chosen.front()), chosen.front()->get_name());
   }
 }
 

@@ -10,9 +10,11 @@
 #include <new>
 
 #include "base/check.h"
+#include "base/nearest_names.h"
 #include "base/profile.h"
 #include "base/quote.h"
 #include "base/system_error.h"
+#include "cli/core/help_export.h"
 #include "cli/core/interrupt.h"
 #include "cli/core/output_files.h"
 #include "cli/core/progress_bar.h"
@@ -36,6 +38,13 @@ ExitStatus complain(ExitStatus status, const std::string& message) {
   return status;
 }
 
+std::string unknown_command(const std::string& name, const Command& app) {
+  std::vector<std::string> names;
+  for (const CommandHelp& command : app.help_table()) names.push_back(command.name);
+  return fmt::format("unknown command {}: the nearest is {}; see vitrine --help", quote(name),
+                     nearest_names(name, names, 1).front());
+}
+
 ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
   CommandLine line("vitrine", "Vitrine runs GPT-2 models and shows their internal activations.",
                    "vitrine " VITRINE_VERSION);
@@ -52,8 +61,7 @@ ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
   } catch (const UsageError& error) {
     const std::string command = error.command().empty() ? "" : error.command() + " ";
     if (command.empty() && argc > 1 && argv[1][0] != '-') {
-      return complain(ExitStatus::kBadInput,
-                      fmt::format("unknown command {}: see vitrine --help", quote(argv[1])));
+      return complain(ExitStatus::kBadInput, unknown_command(argv[1], app));
     }
     return complain(ExitStatus::kBadInput,
                     fmt::format("{}; see vitrine {}--help", error.what(), command));

@@ -33,6 +33,51 @@ TEST(Commands, NumbersBelowTheirRangeAreNamed) {
     refused({command, "--seed", "-1"}, "--seed: invalid value '-1': expected a number >= 0");
   }
   refused({"corpus", "--window", "0"}, "--window: invalid value '0': expected a number > 0");
+  refused({"lens", "--threads", "0"}, "--threads: invalid value '0': expected 1 to 4096");
+}
+
+TEST(Commands, NumbersAreDecimalAndFitTheirOption) {
+  const auto refused = [](const std::vector<std::string>& arguments, const std::string& expected) {
+    const CliResult ran = run_cli(arguments);
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_EQ(ran.err, "vitrine: " + arguments[1] + ": invalid value '" + arguments[2] +
+                           "': expected " + expected + "; see vitrine " + arguments[0] +
+                           " --help\n");
+  };
+  const std::string seeds = "a whole number from 0 to 18446744073709551615";
+  refused({"generate", "--seed", "18446744073709551616"}, seeds);
+  refused({"noise", "--seed", "36893488147419103233"}, seeds);
+  refused({"generate", "--max-new-tokens", "2147483648"},
+          "a whole number from -2147483648 to 2147483647");
+  for (const char* value : {"0x10", "1e3", "2.5", "1,000", "5 ", " 5", "five", "+-5"})
+    refused({"generate", "--max-new-tokens", value}, "a whole number");
+  refused({"generate", "--temperature", "1e-50"}, "0, or a number of magnitude 1.4e-45 to 3.4e+38");
+  refused({"generate", "--temperature", "1e39"}, "0, or a number of magnitude 1.4e-45 to 3.4e+38");
+  refused({"generate", "--temperature", "0x1p3"}, "a number");
+  // Ten, not eight.
+  const Json json = run_json({"lens", "--model", plain(), "--ids", "5,9", "--top-k", "010"});
+  EXPECT_EQ(json["results"][0]["cells"][0]["top"].size(), 10u);
+}
+
+TEST(Commands, ArgumentsThatAreNotUnderstoodAreNamed) {
+  const auto refused = [](const std::vector<std::string>& arguments, const std::string& line) {
+    const CliResult ran = run_cli(arguments);
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_EQ(ran.err, "vitrine: " + line + "; see vitrine " + arguments[0] + " --help\n");
+  };
+  refused({"attention", "--mode", "map"},
+          "--mode: invalid value 'map': expected maps, rollout, flow or heads");
+  refused({"attention", "--mode"},
+          "--mode: missing value: expected --mode maps, rollout, flow or heads");
+  refused({"attention", "--mode", "maps", "--mode", "flow"},
+          "--mode is given 2 times: expected it once");
+  refused({"lens", "--html"}, "--html: missing value: expected --html FILE");
+  refused({"lens", "--promt", "a"}, "unknown option '--promt': the nearest is --prompt");
+  refused({"lens", "--top=3"}, "unknown option '--top': the nearest is --top-k");
+  refused({"lens", "a", "b"}, "unexpected text 'a b': expected --prompt 'a b'");
+  refused({"info", "a"}, "unexpected argument 'a'");
+  EXPECT_EQ(run_cli({"lense"}).err,
+            "vitrine: unknown command 'lense': the nearest is lens; see vitrine --help\n");
 }
 
 TEST(Commands, LensNumbersAreTheLibrarys) {

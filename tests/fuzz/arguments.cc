@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/nearest_names.h"
 #include "cli/core/tokens.h"
 #include "cli/predictivity/predictivity_files.h"
 #include "hooks/glob.h"

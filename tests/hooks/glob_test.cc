@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "hooks/glob.h"
 
+#include "base/nearest_names.h"
 #include "tests/support.h"
 
 namespace vitrine {
