@@ -11,7 +11,7 @@ namespace {
 [[noreturn]] void refuse() {
   user_error(
       "this build has no CUDA support: rebuild with the CUDA toolkit (nvcc) and -DVITRINE_CUDA=ON, "
-      "or use --device cpu");
+      "or use `device` cpu");
 }
 
 }  // namespace

@@ -4,16 +4,14 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TEXT
+from conftest import TEXT, interrupted
 
 import vitrine
 from vitrine import shards
@@ -315,12 +313,7 @@ def test_ctrl_c_passes_through_a_live_source():
         "    live.close()\n"
         "    print('interrupted')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[0] == "interrupted\n"
-    assert process.returncode == 0
+    assert interrupted(code) == "interrupted\n"
 
 
 def test_a_loader_of_torch_has_the_same_batches_with_any_workers(folder):

@@ -58,7 +58,7 @@ class CudaDevice : public Device {
     shared_per_block_ = properties.sharedMemPerBlockOptin;
     if (capability_ < 80) {
       user_error(
-          "GPU {} ({}) has compute capability {}.{}: expected 8.0 or later; use --device cpu",
+          "GPU {} ({}) has compute capability {}.{}: expected 8.0 or later; use `device` cpu",
           index, name_, properties.major, properties.minor);
     }
     int reads_host = 0;
@@ -206,12 +206,12 @@ int device_count() {
     if (driver > 0)
       user_error(
           "the NVIDIA driver supports CUDA {}: expected {} or later for this build; update the "
-          "driver, or use --device cpu",
+          "driver, or use `device` cpu",
           version_text(driver), version_text(runtime));
   } else if (status != cudaErrorNoDevice) {
     // GPUs that are there but do not answer, such as after a fault, are not absent ones.
     user_error(
-        "the NVIDIA driver does not answer: {} ({}); check `nvidia-smi`, or use --device cpu",
+        "the NVIDIA driver does not answer: {} ({}); check `nvidia-smi`, or use `device` cpu",
         cudaGetErrorString(status), cudaGetErrorName(status));
   }
   return 0;
@@ -220,7 +220,7 @@ int device_count() {
 std::shared_ptr<Device> Device::open(int index) {
   const int count = device_count();
   if (count == 0)
-    user_error("missing NVIDIA GPU or driver: check `nvidia-smi`, or use --device cpu");
+    user_error("missing NVIDIA GPU or driver: check `nvidia-smi`, or use `device` cpu");
   if (index < 0 || index >= count)
     user_error("unknown GPU {}: this machine has {}, numbered from 0", index, count);
   switches();  // an invalid one is refused here, not in the middle of a pass
