@@ -240,13 +240,13 @@ find_python() {
   if ((INSTALL)) && [[ ! -e $environment/done ]]; then
     rm -rf "$environment"
     python3 -m venv "$environment" >/dev/null 2>&1 &&
-      "$environment/bin/pip" -q install 'nanobind>=3.1,<4' numpy pytest mypy >/dev/null 2>&1 &&
+      "$environment/bin/pip" -q install 'nanobind>=3.1,<4' numpy pytest mypy nbclient ipykernel >/dev/null 2>&1 &&
       touch "$environment/done"
   fi
   if [[ -e $environment/done ]]; then
     PYTHON=$environment/bin/python
   else
-    say "nanobind, numpy, pytest and mypy were not installed from PyPI: the Python package is neither built nor tested"
+    say "nanobind, numpy, pytest, mypy, nbclient and ipykernel were not installed from PyPI: the Python package is neither built nor tested"
   fi
 }
 
