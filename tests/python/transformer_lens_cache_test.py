@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The drop-in's tensors around a pass: factored matrices, names, slices, losses."""
+"""The drop-in's tensors around a pass: factored matrices, names, slices, losses, the cache of a pass.
+
+What a cache says is checked on a small transformer in plain torch: its parts add up to its stream.
+"""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 from vitrine import Error  # noqa: E402
 from vitrine.transformer_lens import utils  # noqa: E402
+from vitrine.transformer_lens.cache import ActivationCache  # noqa: E402
 from vitrine.transformer_lens.factored_matrix import FactoredMatrix, composition_scores  # noqa: E402
 
 
@@ -160,3 +165,181 @@ def test_what_downloads_is_refused_by_name():
     with pytest.raises(Error, match="get_dataset.*datasets.load_dataset"):
         utils.get_dataset("pile")
     assert not hasattr(utils, "no_such_name")
+
+
+LAYERS, HEADS, WIDTH, INNER, VOCAB, TOKENS = 3, 2, 8, 12, 20, 5
+
+
+class Transformer:
+    """TransformerLens's arithmetic in float64, with its names of weights and activations."""
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(3)
+
+        def random(*shape):
+            return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+        self.cfg = SimpleNamespace(
+            n_layers=LAYERS, n_heads=HEADS, d_model=WIDTH, d_mlp=INNER, attn_only=False, normalization_type="LNPre"
+        )
+        key = WIDTH // HEADS
+        self.blocks = [
+            SimpleNamespace(
+                attn=SimpleNamespace(W_V=random(HEADS, WIDTH, key), W_O=random(HEADS, key, WIDTH), b_O=random(WIDTH)),
+                mlp=SimpleNamespace(W_in=random(WIDTH, INNER), W_out=random(INNER, WIDTH), b_out=random(WIDTH)),
+            )
+            for _ in range(LAYERS)
+        ]
+        self.W_U, self.embed, self.pos_embed = random(WIDTH, VOCAB), random(2, TOKENS, WIDTH), random(TOKENS, WIDTH)
+        self.pattern = random(HEADS, TOKENS, TOKENS).tril().softmax(-1).expand(2, -1, -1, -1)
+
+    def tokens_to_residual_directions(self, tokens):
+        return self.W_U.T[tokens]
+
+    def accumulated_bias(self, layer, mlp_input=False, include_mlp_biases=True):
+        bias = sum((block.attn.b_O for block in self.blocks[: layer + mlp_input]), torch.zeros(WIDTH).double())
+        return bias + sum(block.mlp.b_out for block in self.blocks[:layer]) * include_mlp_biases
+
+    def ln_final(self, x):
+        x = x - x.mean(-1, keepdim=True)
+        return x / x.pow(2).mean(-1, keepdim=True).sqrt()
+
+    def run(self):
+        """The cache of a pass, and its logits."""
+        cache = {"hook_embed": self.embed, "hook_pos_embed": self.pos_embed.expand(2, -1, -1)}
+        x = cache["hook_embed"] + cache["hook_pos_embed"]
+
+        def norm(name):
+            scale = (x - x.mean(-1, keepdim=True)).pow(2).mean(-1, keepdim=True).sqrt()
+            cache[f"{name}.hook_scale"], cache[f"{name}.hook_normalized"] = scale, self.ln_final(x)
+            return cache[f"{name}.hook_normalized"]
+
+        for layer, block in enumerate(self.blocks):
+            name = f"blocks.{layer}"
+            cache[f"{name}.hook_resid_pre"] = x
+            v = torch.einsum("bpd,hdk->bphk", norm(f"{name}.ln1"), block.attn.W_V)
+            cache[f"{name}.attn.hook_pattern"] = self.pattern
+            cache[f"{name}.attn.hook_z"] = torch.einsum("bhqp,bphk->bqhk", self.pattern, v)
+            out = torch.einsum("bphk,hkd->bpd", cache[f"{name}.attn.hook_z"], block.attn.W_O) + block.attn.b_O
+            cache[f"{name}.hook_attn_out"] = out
+            x = cache[f"{name}.hook_resid_mid"] = x + out
+            cache[f"{name}.mlp.hook_post"] = (norm(f"{name}.ln2") @ block.mlp.W_in).relu()
+            cache[f"{name}.hook_mlp_out"] = cache[f"{name}.mlp.hook_post"] @ block.mlp.W_out + block.mlp.b_out
+            x = cache[f"{name}.hook_resid_post"] = x + cache[f"{name}.hook_mlp_out"]
+        return ActivationCache(cache, self), norm("ln_final") @ self.W_U
+
+
+@pytest.fixture()
+def cache():
+    return Transformer().run()[0]
+
+
+def test_a_cache_has_short_names_and_negative_layers(cache):
+    assert cache["z", -1] is cache["blocks.2.attn.hook_z"]
+    assert cache["attn", 1, "attn"] is cache["pattern1"] is cache["blocks.1.attn.hook_pattern"]
+    assert cache["scale"] is cache["ln_final.hook_scale"] and cache["embed"] is cache["hook_embed"]
+    assert list(cache)[:2] == ["hook_embed", "hook_pos_embed"] and len(cache) == len(cache.keys()) == 2 + 12 * LAYERS + 2
+    assert cache.to("cpu")["z", 0].device.type == "cpu"
+    with pytest.raises(KeyError):
+        cache["resid_post", LAYERS]
+
+
+@pytest.mark.parametrize("positions", [None, -1, (1, 4), [0, 3]])
+def test_the_parts_of_the_stream_add_up_to_it(cache, positions):
+    chosen = utils.Slice(positions)
+    for layer, mlp_input in ((None, False), (2, False), (1, True), (0, True)):
+        stream = cache["resid_post", -1] if layer is None else cache["resid_mid" if mlp_input else "resid_pre", layer]
+        stream = chosen.apply(stream, dim=-2)
+        norm = cache["normalized"] if layer is None else cache["normalized", layer, "ln2" if mlp_input else "ln1"]
+        norm = chosen.apply(norm, dim=-2)
+        direction = torch.arange(WIDTH).double()
+        options = {"layer": layer, "mlp_input": mlp_input, "pos_slice": positions}
+        torch.testing.assert_close(cache.decompose_resid(**options).sum(0), stream)
+        torch.testing.assert_close(cache.decompose_resid(**options, apply_ln=True).sum(0), norm)
+        for expand in (True, False):
+            full = cache.get_full_resid_decomposition(**options, expand_neurons=expand)
+            torch.testing.assert_close(full.sum(0), stream)
+            for along in (direction, direction[:, None].repeat(1, 2)):
+                options["project_output_onto"] = along
+                full = cache.get_full_resid_decomposition(**options, expand_neurons=expand, apply_ln=True)
+                torch.testing.assert_close(full.sum(0), norm @ along)
+                del options["project_output_onto"]
+
+
+def test_labels_name_the_parts(cache):
+    assert cache.accumulated_resid(1, incl_mid=True, mlp_input=True, return_labels=True)[1] == [
+        "0_pre", "0_mid", "1_pre", "1_mid",
+    ]  # fmt: skip
+    stack, labels = cache.accumulated_resid(return_labels=True)
+    assert labels == ["0_pre", "1_pre", "2_pre", "final_post"] and torch.equal(stack[3], cache["resid_post", -1])
+    parts, labels = cache.decompose_resid(2, mode="attn", return_labels=True)
+    assert labels == ["embed", "pos_embed", "0_attn_out", "1_attn_out"] and torch.equal(parts[3], cache["attn_out", 1])
+    labels = cache.get_full_resid_decomposition(1, return_labels=True)[1]
+    assert labels == ["L0H0", "L0H1", *(f"L0N{n}" for n in range(INNER)), "embed", "pos_embed", "bias"]
+    assert cache.stack_head_results(1, return_labels=True, incl_remainder=True)[1] == ["L0H0", "L0H1", "remainder"]
+    assert cache.stack_neuron_results(2, neuron_slice=-1, return_labels=True)[1] == ["L0N11", "L1N11"]
+
+
+def test_heads_and_neurons_add_up_to_their_layers(cache):
+    heads = cache.stack_head_results()
+    assert heads.shape == (LAYERS * HEADS, 2, TOKENS, WIDTH) and cache["result", 1].shape == (2, TOKENS, HEADS, WIDTH)
+    for layer, block in enumerate(cache.model.blocks):
+        of_layer = heads[layer * HEADS : (layer + 1) * HEADS].sum(0)
+        torch.testing.assert_close(of_layer, cache["attn_out", layer] - block.attn.b_O)
+        neurons = cache.get_neuron_results(layer)
+        torch.testing.assert_close(neurons.sum(-2), cache["mlp_out", layer] - block.mlp.b_out)
+    with_rest = cache.stack_head_results(2, incl_remainder=True, pos_slice=-1, apply_ln=True)
+    torch.testing.assert_close(with_rest.sum(0), cache["normalized", 2, "ln1"][:, -1])
+    nothing = cache.stack_neuron_results(0, incl_remainder=True)
+    torch.testing.assert_close(nothing, cache["resid_pre", 0][None])
+    assert cache.stack_head_results(0).shape == (0, 2, TOKENS, WIDTH)
+    assert cache.stack_activation("pattern", 2).shape == (2, 2, HEADS, TOKENS, TOKENS)
+
+
+def test_projected_neurons_are_the_projections_of_the_neurons(cache):
+    directions = torch.randn(WIDTH, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    for apply_ln in (False, True):
+        options = {"apply_ln": apply_ln, "incl_remainder": True, "neuron_slice": (0, 4), "pos_slice": (1, None)}
+        whole = cache.stack_neuron_results(2, **options)
+        torch.testing.assert_close(
+            cache.stack_neuron_results(2, **options, project_output_onto=directions), whole @ directions
+        )
+        torch.testing.assert_close(
+            cache.stack_neuron_results(2, **options, project_output_onto=directions[:, 0]), whole @ directions[:, 0]
+        )
+
+
+def test_attributions_add_up_to_logits():
+    cache, logits = Transformer().run()
+    stack = cache.decompose_resid()
+    torch.testing.assert_close(cache.logit_attrs(stack, 7).sum(0), logits[..., 7])
+    right, wrong = torch.tensor([1, 2]), torch.tensor([3, 4])
+    last = cache.logit_attrs(stack[:, :, -1], right, wrong, pos_slice=-1).sum(0)
+    torch.testing.assert_close(last, logits[[0, 1], -1, right] - logits[[0, 1], -1, wrong])
+    one = cache.logit_attrs(stack[:, :, -1], 7, pos_slice=-1, batch_slice=1).sum(0)
+    torch.testing.assert_close(one, logits[1, -1, 7])
+    with pytest.raises(ValueError, match="same shape"):
+        cache.logit_attrs(stack, right, 3)
+    lens = cache.accumulated_resid(apply_ln=True)
+    torch.testing.assert_close(lens[-1] @ cache.model.W_U, logits)
+    torch.testing.assert_close(lens[1], cache.model.ln_final(cache["resid_pre", 1]))
+
+
+def test_a_batch_of_one_loses_its_axis(cache):
+    with pytest.raises(AssertionError, match="batch size 2"):
+        cache.remove_batch_dim()
+    alone = cache.apply_slice_to_batch_dim([1]).remove_batch_dim()
+    picked = cache.apply_slice_to_batch_dim(1)
+    for one in (alone, picked):
+        assert not one.has_batch_dim and torch.equal(one["z", 0], cache["z", 0][1])
+        parts = one.get_full_resid_decomposition(apply_ln=True, pos_slice=-1)
+        torch.testing.assert_close(parts.sum(0), cache["normalized"][1, -1])
+        torch.testing.assert_close(one.accumulated_resid(apply_ln=True)[-1], cache["normalized"][1])
+    with pytest.raises(AssertionError, match="without a batch dim"):
+        picked.apply_slice_to_batch_dim(0)
+
+
+def test_a_missing_scale_is_named(cache):
+    del cache.cache_dict["blocks.1.ln2.hook_scale"]
+    with pytest.raises(KeyError, match="blocks.1.ln2.hook_scale"):
+        cache.decompose_resid(1, mlp_input=True, apply_ln=True)
