@@ -232,11 +232,16 @@ find_disassembler() {
     say "cuobjdump is neither in the toolkit nor was it installed from PyPI: tests of the kernels' machine code are skipped"
 }
 
-# find_python: sets PYTHON to an interpreter that has what the Python package and its tests need, in
-# an environment of the build folder; empty if PyPI cannot be reached, and it says so.
+# find_python: sets PYTHON to an interpreter that has what the Python package and its tests need:
+# that of --python, or one in an environment of the build folder; empty if PyPI cannot be reached,
+# and it says so.
 find_python() {
   local environment=$BUILD/python-environment
-  PYTHON=
+  if [[ $PYTHON ]]; then
+    "$PYTHON" -c 'import nanobind, numpy, pytest' 2>/dev/null ||
+      usage_error "invalid --python '$PYTHON': expected an interpreter with nanobind, numpy and pytest"
+    return
+  fi
   if ((INSTALL)) && [[ ! -e $environment/done ]]; then
     rm -rf "$environment"
     python3 -m venv "$environment" >/dev/null 2>&1 &&

@@ -23,13 +23,15 @@ Installs missing Debian packages, builds Vitrine and its tests, and runs the tes
   --fuzzers LIST    only these fuzzers, separated by commas: npy,csv
   --werror          treat warnings as errors
   --cuda MODE       auto: compile the CUDA code if nvcc is found (default); on; off
+  --python PROGRAM  the interpreter for the Python package: with nanobind, numpy, pytest; with torch, the
+                    tests that need it run, too (default: one without torch, in the build folder)
   --jobs N          compile and test this many at a time (default: the number of cores)
   --build DIR       build there (default: build/, or build-LIST/ with sanitizers)
   --no-install      install nothing
 TEXT
 }
 
-TIER=fast PARTS='' LANES='' GPU='' SANITIZE='' FUZZ='' FUZZERS='' WERROR=0
+TIER=fast PARTS='' LANES='' GPU='' SANITIZE='' FUZZ='' FUZZERS='' PYTHON='' WERROR=0
 parse_own_option() {
   case $1 in
     --werror)
@@ -37,7 +39,7 @@ parse_own_option() {
       TAKEN=1
       return
       ;;
-    --tier | --parts | --lanes | --gpu | --sanitize | --fuzz | --fuzzers) ;;
+    --tier | --parts | --lanes | --gpu | --sanitize | --fuzz | --fuzzers | --python) ;;
     *) return ;;
   esac
   (($# >= 2)) || usage_error "$1 needs a value"
@@ -50,6 +52,7 @@ parse_own_option() {
     --sanitize) SANITIZE=$2 ;;
     --fuzz) FUZZ=$2 ;;
     --fuzzers) FUZZERS=$2 ;;
+    --python) PYTHON=$2 ;;
   esac
 }
 
@@ -73,8 +76,9 @@ check_options() {
   [[ ! $LANES$GPU || ! $SANITIZE$FUZZ ]] || usage_error "--lanes and --gpu exclude --sanitize and --fuzz"
   [[ ! $GPU || ! $PARTS ]] || usage_error "--gpu excludes --parts"
   [[ ! $FUZZ || ! $SANITIZE$PARTS ]] || usage_error "--fuzz excludes --sanitize and --parts"
-  [[ $TIER == fast || ! $PARTS$LANES$GPU$SANITIZE$FUZZ$BUILD ]] ||
-    usage_error "--tier full excludes --parts, --lanes, --gpu, --sanitize, --fuzz and --build"
+  [[ ! $PYTHON || ! $SANITIZE$FUZZ ]] || usage_error "--python excludes --sanitize and --fuzz"
+  [[ $TIER == fast || ! $PARTS$LANES$GPU$SANITIZE$FUZZ$PYTHON$BUILD ]] ||
+    usage_error "--tier full excludes --parts, --lanes, --gpu, --sanitize, --fuzz, --python and --build"
 }
 
 # Every step of the full tier, also after a failure. The last line counts over all of them.

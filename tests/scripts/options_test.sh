@@ -24,10 +24,11 @@ rejects "invalid --tier 'all': expected fast or full" test.sh --tier all
 rejects "invalid --parts 'nowhere': expected the name of a folder of tests/" test.sh --parts base,nowhere
 rejects "invalid --gpu 'ampere': expected hopper" test.sh --gpu ampere
 rejects "--gpu excludes --parts" test.sh --gpu hopper --parts base
+rejects "--python excludes --sanitize and --fuzz" test.sh --python python3 --fuzz 5
 rejects "invalid --fuzz '0': expected seconds, from 1" test.sh --fuzz 0
 rejects "invalid --fuzzers 'nothing': expected the name of a file of tests/fuzz/" test.sh --fuzz 5 --fuzzers nothing
 rejects "--fuzzers needs --fuzz SECONDS" test.sh --fuzzers npy
-rejects "--tier full excludes --parts, --lanes, --gpu, --sanitize, --fuzz and --build" test.sh --tier full --parts base
+rejects "--tier full excludes --parts, --lanes, --gpu, --sanitize, --fuzz, --python and --build" test.sh --tier full --parts base
 
 for script in demo.sh test.sh format.sh; do
   status=0
