@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/buffer_pool.h"
+#include "kernels/buffer_pool.h"
 #include "vitrine/config.h"
 #include "vitrine/hooks.h"
 
