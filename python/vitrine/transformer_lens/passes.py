@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""One pass of the engine with hooks: functions become edits, caches become captures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vitrine._vitrine import Capture, Edit, Model, Place, RunBatch
+from vitrine.error import Error
+from vitrine.transformer_lens import autograd
+from vitrine.transformer_lens.arrays import batch_logits, batch_rows, to_engine, to_torch
+from vitrine.transformer_lens.hook_points import CachingHook, position_axis
+from vitrine.transformer_lens.key_value_cache import HookedTransformerKeyValueCache
+from vitrine.transformer_lens.padding import Padding
+from vitrine.transformer_lens.site import Site, check_causal, shown
+
+Values = npt.NDArray[np.float32]
+Logits = Literal["all", "last", "none"]
+
+
+@dataclass
+class Request:
+    """What a pass is to do. Layers `start` to `stop` - 1 run; the unembedding only with stop None."""
+
+    tokens: npt.NDArray[np.int64]
+    """[B, P]; what they are does not matter with a residual"""
+    residual: torch.Tensor | None = None
+    """[B, P, D]: the input of layer `start`"""
+    start: int = 0
+    stop: int | None = None
+    padding: Padding | None = None
+    cache: HookedTransformerKeyValueCache | None = None
+    logits: Logits = "all"
+
+
+@dataclass
+class Pass:
+    """A pass, while it runs and for the backward passes after it."""
+
+    native: Model
+    request: Request
+    dtype: torch.dtype
+    device: Any
+    sites: list[Site]
+    graph: bool
+    """whether torch records a graph"""
+    anchor: torch.Tensor
+    cut_names: list[str] = field(default_factory=list)
+    """sites whose values come from outside the engine, in the order of the pass"""
+    cuts: list[torch.Tensor] = field(default_factory=list)
+    """their values, in torch's graph"""
+
+    def run(self) -> torch.Tensor | None:
+        """Logits, the residual stream, or None."""
+        try:
+            return self._run()
+        finally:
+            self.cuts = []  # the graph has them, and they have the graph
+
+    def _run(self) -> torch.Tensor | None:
+        request = self.request
+        backward = self.graph and any(site.backward for site in self.sites)
+        cut_all = backward and any(not site.captured() for site in self.sites)
+        called = [site for site in self.sites if not site.captured() or (cut_all and site.backward)]
+        # A capture sees a site after all its edits, also those of a hook point that comes later.
+        edited = {site.engine for site in called}
+        called = [site for site in self.sites if site in called or site.engine in edited]
+        captured = [site for site in self.sites if site.forward and site not in called]
+        residual = self._entered(called)
+        out_site = self._out_site()
+        captures: dict[str, Capture] = {}
+        for site in captured:
+            captures[site.engine] = Capture(site.engine) if site.engine in captures else self._capture(site)
+        if out_site is not None:
+            captures[out_site] = Capture(out_site)
+        if request.cache is not None:
+            for name in request.cache.sites(request.start, self._last_layer()):
+                captures[name] = Capture(name)
+        edits = self._padding_edits([*captures, *(site.engine for site in called)])
+        edits += [edit for site in called for edit in self._calls(site)]
+        batch = self._engine(residual, list(captures.values()), edits)
+        for site in captured:
+            self._keep(site, batch)
+        if request.cache is not None:
+            request.cache.append(batch, request.start, self._last_layer(), self.dtype, self.device)
+        if (out_site or "logits") in self.cut_names:
+            return self.cuts[self.cut_names.index(out_site or "logits")]
+        if out_site is None and request.logits == "none":
+            return None
+        out = batch_logits(batch) if out_site is None else batch_rows(batch, out_site)
+        return self._output(to_torch(out, self.dtype, self.device), out_site or "logits")
+
+    def _entered(self, called: list[Site]) -> torch.Tensor | None:
+        """The residual that the pass begins with, after the functions at its site."""
+        residual = self.request.residual
+        if residual is None:
+            return None
+        name = self._entry()
+        for site in called:
+            if site.name == name:
+                called.remove(site)
+                residual = self._chained(site, residual.clone())
+                break
+        self.cut_names.append(name)
+        self.cuts.append(residual)
+        return residual
+
+    def _entry(self) -> str:
+        """The site where a given residual enters."""
+        start, layers = self.request.start, self.native.config.layers
+        return f"blocks.{start}.hook_resid_pre" if start < layers else f"blocks.{layers - 1}.hook_resid_post"
+
+    def _last_layer(self) -> int:
+        layers = self.native.config.layers
+        return layers if self.request.stop is None else self.request.stop
+
+    def _out_site(self) -> str | None:
+        stop = self.request.stop
+        if stop is None:
+            return None
+        if stop <= self.request.start:
+            return self._entry()
+        return f"blocks.{stop - 1}.hook_resid_post"
+
+    def _capture(self, site: Site) -> Capture:
+        length = self.request.tokens.shape[1]
+        chosen = [hook.positions(length) for hook in site.forward if isinstance(hook, CachingHook)]
+        past = 0 if self.request.cache is None else self.request.cache.length()
+        if len(chosen) == 1 and chosen[0] is not None:
+            return Capture(site.engine, positions=[past + position for position in chosen[0]])
+        return Capture(site.engine)
+
+    def _padding_edits(self, names: Sequence[str]) -> list[Edit]:
+        """For padded batches. Layers that nothing wants to see stay out of the pass."""
+        padding = self.request.padding
+        if padding is None:
+            return []
+        layers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
+        end = max(layers, default=-1) + 1
+        if (self.request.logits != "none" and self.request.stop is None) or any(name.startswith(("ln_final", "logits")) for name in names):
+            end = self.native.config.layers
+        return padding.edits(range(self.request.start, end), embeds=self.request.residual is None)
+
+    def _engine(self, residual: torch.Tensor | None, captures: list[Capture], edits: list[Edit]) -> RunBatch:
+        request = self.request
+        logits: Logits = request.logits if request.stop is None else "none"
+        count, length = request.tokens.shape
+        if residual is not None and request.start == self.native.config.layers:
+            edits = [autograd.replacement(self._entry(), to_engine(residual)), *edits]
+            residual = None
+        if request.cache is None and residual is None:
+            return self.native.run(request.tokens, capture=captures, edits=edits, logits=logits)
+        if request.cache is not None:
+            session = request.cache.session(self.native, count, length)
+        else:
+            session = self.native.session(count, capacity=length)
+        if residual is None:
+            rows = [[int(token) for token in row] for row in request.tokens]
+            return session.run(rows, capture=captures, edits=edits, logits=logits)
+        given = to_engine(residual)
+        return session.run_from(request.start, list(given), capture=captures, edits=edits, logits=logits)
+
+    def _calls(self, site: Site) -> list[Edit]:
+        """The edits that call a site's functions once with the values of all sequences.
+
+        The engine calls a function for each sequence. The first edit collects them, the second one,
+        which begins when all are there, distributes what the functions made of them.
+        """
+        count = self.request.tokens.shape[0]
+        found: list[Values] = []
+        made: list[Values] = []
+
+        def collect(values: Values, _place: Place) -> None:
+            found.append(values)
+
+        def change(values: Values, _place: Place) -> Values:
+            if count == 1:
+                found.append(values)
+            if not made:
+                made.extend(self._fire(site, found))
+                made.reverse()
+            return made.pop()
+
+        edits = [Edit.function(site.engine, collect, lambda *_: None)] if count > 1 else []
+        return [*edits, Edit.function(site.engine, change, lambda *_: None)]
+
+    def _fire(self, site: Site, found: list[Values]) -> list[Values]:
+        """What the functions at a site make of the values of all sequences."""
+        values = found[0][None] if len(found) == 1 else np.stack(found)
+        if self.request.padding is not None:
+            self.request.padding.hide(site.name, values)
+        x = to_torch(values, self.dtype, self.device)
+        if self.graph:
+            x = autograd.node(self, len(self.cuts), site.engine, x)
+        y = site.taken(self._chained(site, site.seen(x)))
+        check_causal(site.engine, y)
+        self.cut_names.append(site.engine)
+        self.cuts.append(y)
+        return list(to_engine(y))
+
+    def _chained(self, site: Site, x: torch.Tensor) -> torch.Tensor:
+        """The functions at a site, one after the other."""
+        gradients: list[torch.Tensor] = []
+        if self.graph and site.backward and x.requires_grad:
+            x = x.view_as(x)
+            x.register_hook(lambda _: autograd.call_backward_hooks(site, gradients.pop()))
+        y, shape = x, x.shape
+        for hook in site.forward:
+            made = hook(y, hook=site.point)
+            if made is not None:
+                y = made
+        if not isinstance(y, torch.Tensor) or y.shape != shape:
+            raise Error(
+                f"the hook at {site.name} returned {shown(y)}: expected a tensor of shape {tuple(shape)}, or None"
+            )
+        if self.graph and site.backward and y.requires_grad:
+            y = y.view_as(y)
+            y.register_hook(gradients.append)
+        return y
+
+    def _keep(self, site: Site, batch: RunBatch) -> None:
+        values = batch_rows(batch, site.engine)
+        if self.request.padding is not None:
+            values = self.request.padding.hidden(site.name, values)
+        kept = site.seen(to_torch(values, self.dtype, self.device))
+        length = self.request.tokens.shape[1]
+        for hook in site.forward:
+            assert isinstance(hook, CachingHook)
+            if kept.shape[position_axis(site.name)] != length:
+                hook.keep(site.name, kept)
+            else:
+                hook(kept, site.point)
+
+    def _output(self, out: torch.Tensor, name: str) -> torch.Tensor:
+        return autograd.node(self, len(self.cuts), name, out, last=True) if self.graph else out
+
