@@ -99,7 +99,7 @@ def test_a_browser_draws_them(tmp_path):
         const d = f.contentDocument;
         return [d.querySelectorAll('td').length, d.querySelectorAll('.t span').length,
                 d.querySelectorAll('canvas').length, d.querySelectorAll('select').length,
-                d.querySelectorAll('b').length, getComputedStyle(d.body).backgroundColor];
+                d.querySelectorAll('b').length, d.querySelectorAll('tr:nth-child(2) td[title]').length];
       }));
     });</script>"""
     whole.write_text(f"<!doctype html><meta charset=utf-8><title></title>{frames}{report}")
@@ -121,6 +121,8 @@ def test_a_browser_draws_them(tmp_path):
     assert title, done.stderr
     found = dict(zip(pages(), json.loads(title[1])))
     cells = {name: counts[:5] for name, counts in found.items()}
+    for name in ("patterns", "heads", "pattern"):
+        assert found[name][5] == 1, name  # the first token sees itself alone
     assert cells["patterns"] == [16, 0, 3, 0, 0] and cells["heads"] == [16, 0, 3, 0, 0]
     assert cells["pattern"] == [16, 0, 0, 0, 0]
     assert cells["colored"] == [0, 4, 0, 3, 0] and cells["multi"] == [0, 4, 0, 3, 0]
