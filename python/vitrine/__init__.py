@@ -55,6 +55,7 @@ from vitrine.command import bench, doctor
 from vitrine.error import Error
 from vitrine.progress import progress_bar
 from vitrine.streaming import stream
+from vitrine.tracing import trace
 
 __all__ = [
     "Capture",
@@ -100,5 +101,6 @@ __all__ = [
     "similarity",
     "sites",
     "stream",
+    "trace",
     "types",
 ]
