@@ -165,11 +165,11 @@ std::vector<std::string> choices_of(const CLI::Option& option) {
 
 std::string words_of(const CLI::ParseError& error, const CLI::App& app) {
   const std::string words = error.what();
-  if (error.get_name() == "ExtrasError" && !app.remaining().empty())
-    return extra_words(app.remaining(), app);
+  const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  if (extra && !app.remaining().empty()) return extra_words(app.remaining(), app);
   const std::string name = words.substr(0, words.find(": "));
   const CLI::Option* option = app.get_option_no_throw(name);
-  if (error.get_name() == "ArgumentMismatch" && option) {
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) && option) {
     if (option->results().size() > 1)
       return fmt::format("{} is given {} times: expected it once", name, option->results().size());
     return fmt::format("{}: missing value: expected {}", name, expected_after(*option));
