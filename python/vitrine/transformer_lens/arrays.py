@@ -49,4 +49,4 @@ def _writable(values: Values) -> Values:
         return values.copy()
     memory = (ctypes.c_float * values.size).from_address(values.ctypes.data)
     memory.owner = values  # type: ignore[attr-defined]
-    return np.frombuffer(memory, np.float32).reshape(values.shape)
+    return np.ctypeslib.as_array(memory).reshape(values.shape)

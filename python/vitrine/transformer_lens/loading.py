@@ -79,7 +79,7 @@ class Loading:
         name = _ALIASES.get(str(model_name), str(model_name))
         source = weights.from_checkpoint(name) if hf_model is None else weights.from_transformers(hf_model)
         cfg = _config(source, name, first_n_layers, n_ctx)
-        cfg.dtype = _DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+        cfg.dtype = _dtype(dtype)
         cfg.device = _device(device)
         cfg.default_prepend_bos = True if default_prepend_bos is None else default_prepend_bos
         state = {key: values for key, values in source.state.items() if _layer(key) < cfg.n_layers}
@@ -188,6 +188,12 @@ def _config(source: weights.Source, name: str, layers: int | None, context: int 
 def _layer(name: str) -> int:
     """The layer of a weight's name; -1 outside the blocks."""
     return int(name.split(".")[1]) if name.startswith("blocks.") else -1
+
+
+def _dtype(dtype: Any) -> Any:
+    if isinstance(dtype, str) and dtype not in _DTYPES:
+        raise Error(f"invalid dtype {dtype!r}: expected one of {', '.join(_DTYPES)}")
+    return _DTYPES[dtype] if isinstance(dtype, str) else dtype
 
 
 def _device(device: Any) -> str:

@@ -19,8 +19,9 @@ from vitrine.transformer_lens.key_value_cache import HookedTransformerKeyValueCa
 from vitrine.transformer_lens.loading import Loading
 from vitrine.transformer_lens.model_weights import ModelWeights
 from vitrine.transformer_lens.padding import Padding
-from vitrine.transformer_lens.passes import Logits, Pass, Request, Site
+from vitrine.transformer_lens.passes import Logits, Pass, Request
 from vitrine.transformer_lens.predictions import lm_cross_entropy_loss
+from vitrine.transformer_lens.site import Site
 from vitrine.transformer_lens.texts import get_attention_mask
 from vitrine.transformer_lens.tokenizer import Tokenizer
 from vitrine.transformer_lens.tokens import Tokens

@@ -16,7 +16,7 @@ from vitrine.transformer_lens.factored_matrix import FactoredMatrix, composition
 from vitrine.transformer_lens.hooked_root import HookedRootModule
 from vitrine.transformer_lens.weights import Array, State
 
-_STACKED = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O")
+_STACKED: tuple[str, ...] = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O")
 _STACKED += ("mlp.W_in", "mlp.b_in", "mlp.W_out", "mlp.b_out")
 
 

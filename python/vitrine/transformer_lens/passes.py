@@ -155,14 +155,14 @@ class Pass:
             edits = [autograd.replacement(self._entry(), to_engine(residual)), *edits]
             residual = None
         if request.cache is None and residual is None:
-            return self.native.run(request.tokens, capture=captures, edits=edits, logits=logits)
+            rows = request.tokens.tolist()
+            return self.native.run(rows, capture=captures, edits=edits, logits=logits)
         if request.cache is not None:
             session = request.cache.session(self.native, count, length)
         else:
             session = self.native.session(count, capacity=length)
         if residual is None:
-            rows = [[int(token) for token in row] for row in request.tokens]
-            return session.run(rows, capture=captures, edits=edits, logits=logits)
+            return session.run(request.tokens.tolist(), capture=captures, edits=edits, logits=logits)
         given = to_engine(residual)
         return session.run_from(request.start, list(given), capture=captures, edits=edits, logits=logits)
 
