@@ -12,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vitrine import Error  # noqa: E402
-from vitrine.transformer_lens import utils  # noqa: E402
+from vitrine import Capture, Edit, Error  # noqa: E402
+from vitrine.transformer_lens import HookedTransformer, head_detector, patching, utils  # noqa: E402
 from vitrine.transformer_lens.cache import ActivationCache  # noqa: E402
 from vitrine.transformer_lens.factored_matrix import FactoredMatrix, composition_scores  # noqa: E402
 
@@ -343,3 +343,114 @@ def test_a_missing_scale_is_named(cache):
     del cache.cache_dict["blocks.1.ln2.hook_scale"]
     with pytest.raises(KeyError, match="blocks.1.ln2.hook_scale"):
         cache.decompose_resid(1, mlp_input=True, apply_ln=True)
+
+
+class OneActivation:
+    """A model whose logits are its only activation: [batch, pos, 4] for all layers, or a pattern [batch, 2, pos, pos]."""
+
+    tokenizer = None
+    hook_dict: dict = {}
+    cfg = SimpleNamespace(n_layers=2, n_heads=2, d_vocab=4, device="cpu", dtype=torch.float64)
+
+    def run_with_hooks(self, tokens, fwd_hooks):
+        ((name, hook),) = fwd_hooks
+        shape = (len(tokens), 2, 3, 3) if "pattern" in name else (len(tokens), 3, 2, 4)
+        return hook(torch.zeros(shape), hook=None)
+
+
+@pytest.mark.parametrize(
+    ("function", "activation", "shape", "patched"),
+    [
+        (patching.get_act_patch_attn_head_out_by_pos, "z", (2, 3, 2), lambda v, i: v[:, i[1], i[2]]),
+        (patching.get_act_patch_attn_head_k_all_pos, "k", (2, 2), lambda v, i: v[:, :, i[1]]),
+        (patching.get_act_patch_attn_head_pattern_all_pos, "pattern", (2, 2), lambda v, i: v[:, i[1]]),
+        (patching.get_act_patch_attn_head_pattern_by_pos, "pattern", (2, 2, 3), lambda v, i: v[:, i[1], i[2]]),
+        (
+            patching.get_act_patch_attn_head_pattern_dest_src_pos,
+            "pattern",
+            (2, 2, 3, 3),
+            lambda v, i: v[:, i[1], i[2], i[3]],
+        ),
+    ],
+)
+def test_a_patch_puts_in_the_clean_values_of_its_index(function, activation, shape, patched):
+    generator = torch.Generator().manual_seed(2)
+    of_layer = (2, 2, 3, 3) if activation == "pattern" else (2, 3, 2, 4)
+    clean = {utils.get_act_name(activation, layer): torch.randn(of_layer, generator=generator) for layer in range(2)}
+    tokens = torch.zeros(2, 3, dtype=torch.long)
+    found = function(OneActivation(), tokens, clean, lambda logits: logits.sum())
+    assert found.shape == shape and found.dtype == torch.float32
+    for index in np.ndindex(shape):
+        values = clean[utils.get_act_name(activation, index[0])]
+        torch.testing.assert_close(found[index], patched(values, index).sum())
+
+
+def test_a_table_of_indices_gives_a_row_of_metrics():
+    clean = {utils.get_act_name("z", layer): torch.full((1, 3, 2, 4), 1.0 + layer) for layer in range(2)}
+    arguments = (OneActivation(), torch.zeros(1, 3, dtype=torch.long), clean, torch.sum)
+    rows = [[1, 0, 0], [0, 2, 1]]
+    setter = patching.layer_pos_head_vector_patch_setter
+    found = patching.generic_activation_patch(*arguments, setter, "z", index_df=rows)
+    assert found.tolist() == [8.0, 4.0]
+    with pytest.raises(AssertionError, match="either index_axis_names or index_df"):
+        patching.generic_activation_patch(*arguments, setter, "z")
+
+
+def test_patterns_of_known_heads():
+    tokens = torch.tensor([[4, 7, 4, 7]])
+    previous = head_detector.get_previous_token_head_detection_pattern(tokens)
+    assert previous.tolist() == [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
+    duplicate = head_detector.get_duplicate_token_head_detection_pattern(tokens)
+    assert duplicate.tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]]
+    induction = head_detector.get_induction_head_detection_pattern(tokens)
+    assert induction.tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
+
+
+def test_scores_of_heads_are_shares_of_their_attention():
+    class Model:
+        cfg = SimpleNamespace(n_layers=1, n_heads=2, n_ctx=8, dtype=torch.float32)
+        patterns = torch.tensor([[[1.0, 0, 0], [1, 0, 0], [0.5, 0.25, 0.25]], [[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]])
+
+        def to_tokens(self, text):
+            return torch.tensor([[1, 2, 3]])
+
+        def run_with_cache(self, tokens, remove_batch_dim, names_filter):
+            assert names_filter == ["blocks.0.attn.hook_pattern"]
+            return None, ActivationCache({names_filter[0]: self.patterns}, self, has_batch_dim=False)
+
+    found = head_detector.detect_head(Model(), "text", "previous_token_head")
+    torch.testing.assert_close(found, torch.tensor([[1.25 / 3, 0.0]]))
+    found = head_detector.detect_head(Model(), "text", "previous_token_head", exclude_current_token=True)
+    torch.testing.assert_close(found[0, 0], torch.tensor(1.25 / 1.75))
+    found = head_detector.detect_head(Model(), "text", torch.eye(3), heads=[(0, 1)], error_measure="abs")
+    torch.testing.assert_close(found, torch.tensor([[-1.0, 1.0]]))
+    with pytest.raises(AssertionError, match="one of head names"):
+        head_detector.detect_head(Model(), "text", "no_such_head")
+    with pytest.raises(AssertionError, match="lower triangular"):
+        head_detector.detect_head(Model(), "text", torch.ones(3, 3))
+
+
+def test_one_batch_of_patches_has_the_bits_of_passes_with_hooks():
+    lens = HookedTransformer.from_pretrained("demo")
+    clean, corrupted = (lens.to_tokens([text, text]) for text in ("The keys to the", "The car in the"))
+    _, cache = lens.run_with_cache(clean)
+    options = {"index_axis_names": None, "index_df": [[1, 2], [4, 0]]}
+
+    def metric(logits):
+        return logits[:, -1, 5].sum() - logits[0, 1, 7]
+
+    for function, site in (
+        (patching.get_act_patch_mlp_out, "hook_mlp_out"),
+        (patching.get_act_patch_attn_head_pattern_all_pos, "attn.hook_pattern"),
+    ):
+        found = function(lens, corrupted, cache, metric, **options)
+        with lens.hooks(fwd_hooks=[("hook_embed", lambda tensor, hook: None)]):
+            hooked = function(lens, corrupted, cache, metric, **options)
+        assert torch.equal(found, hooked)
+        native, ids = lens.native, corrupted[0].tolist()
+        name = f"blocks.1.{site}"
+        place = {"positions": 2} if site == "hook_mlp_out" else {"heads": 2}
+        of_clean = native.run(clean[0].tolist(), capture=Capture(name, **place)).captures
+        edit = Edit.replace_from(name, of_clean, **place)
+        logits = torch.tensor(native.run(ids, edits=[edit]).logits)
+        assert found[0] == metric(torch.stack([logits, logits]))
