@@ -38,7 +38,7 @@ const shown = t => t === ' ' ? '\\u2423' : t.replaceAll('\\n', '\\u23ce').replac
 const shade = (v, s) => {
   if (v === null || v === 0) return '';
   const limit = v > 0 ? s.high : s.low, share = limit * v > 0 ? Math.min(1, v / limit) : 0;
-  return `color-mix(in srgb,${v > 0 ? s.plus : s.minus} ${(100 * share).toFixed(0)}%,transparent)`;
+  return `color-mix(in srgb,${v > 0 ? s.plus : s.minus} ${(80 * share).toFixed(0)}%,transparent)`;
 };
 const digits = v => v === null ? 'not finite' : String(+v.toPrecision(5));
 const root = document.getElementById('root');

@@ -17,7 +17,7 @@ from vitrine.types import Path
 
 _STYLE = """
 :root{color-scheme:light dark;--plus:#2f6fd0;--minus:#c8472f;--line:#8886}
-@media(prefers-color-scheme:dark){:root{--plus:#5b9bff;--minus:#ff7a5c}}
+@media(prefers-color-scheme:dark){:root{--plus:#4a8cf0;--minus:#e66648}}
 body{font:14px/1.5 system-ui,sans-serif;margin:12px;background:Canvas;color:CanvasText}
 h1{font-size:15px;margin:0 0 8px}
 table{border-collapse:collapse;margin:4px 0}
@@ -93,12 +93,13 @@ def shade(
     negative: str = "var(--minus)",
     positive: str = "var(--plus)",
 ) -> str:
-    """The style of a value: 0 is transparent, `high` the positive color, `low` the negative one."""
+    """The style of a value: 0 is transparent, `high` the positive color, `low` the negative one, of a
+    strength on which text can be read."""
     if not np.isfinite(value):
         return "background:repeating-linear-gradient(45deg,#8884 0 4px,transparent 4px 8px)"
     limit, color = (high, positive) if value > 0 else (low, negative)
     share = min(1.0, value / limit) if limit * value > 0 else 0.0
-    return f"background:color-mix(in srgb,{color} {100 * share:.0f}%,transparent)" if share else ""
+    return f"background:color-mix(in srgb,{color} {80 * share:.0f}%,transparent)" if share else ""
 
 
 def token_line(
