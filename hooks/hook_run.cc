@@ -28,7 +28,6 @@ HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Ba
       arena_(std::move(arena)),
       backend_(backend),
       pool_(pool),
-      pool_(pool),
       slices_(slices),
       order_(order) {}
 

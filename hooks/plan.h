@@ -8,7 +8,6 @@
 
 #include "kernels/backend.h"
 #include "kernels/buffer_pool.h"
-#include "kernels/buffer_pool.h"
 #include "vitrine/config.h"
 #include "vitrine/hooks.h"
 
