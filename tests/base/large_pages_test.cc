@@ -26,7 +26,8 @@ TEST_P(LargePages, BeginAtABoundaryAndAreZeros) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, LargePages,
                          ::testing::Values(1, 4096, kLargePage - 1, kLargePage, kLargePage + 1,
-                                           5 * kLargePage));
+                                           5 * kLargePage),
+                         ::testing::PrintToStringParamName());
 
 // Advice changes no byte, wherever the memory lies, and however little of it there is.
 TEST_P(LargePages, AreOnlyAPreference) {

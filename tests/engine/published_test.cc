@@ -289,7 +289,8 @@ TEST_P(PublishedResults, Loss) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(RealWeights, PublishedResults, testing::Values("distilgpt2", "gpt2"));
+INSTANTIATE_TEST_SUITE_P(RealWeights, PublishedResults, testing::Values("distilgpt2", "gpt2"),
+                         [](const auto& model) { return std::string(model.param); });
 
 }  // namespace
 }  // namespace vitrine
