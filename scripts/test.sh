@@ -13,11 +13,13 @@ Installs missing Debian packages, builds Vitrine and its tests, and runs the tes
 
   --tier TIER       fast: every test once (default)
                     full: also the emulated GPU with its lanes in descending order and as a Hopper,
-                    the sanitizers address, undefined and thread, and each fuzzer for 60 seconds
+                    the machine code for Ampere, the sanitizers address, undefined and thread, and
+                    each fuzzer for 60 seconds
   --parts LIST      only the tests in these folders of tests/, separated by commas: base,kernels
   --lanes ORDER     descending: only the tests of the emulated GPU that run its lanes backwards
   --gpu GENERATION  hopper: only the tests of the emulated GPU, as one of compute capability 9.0 whose
                     tensor cores round as a Hopper's do; otherwise it is an Ampere, 8.0
+  --code TARGET     80 or 90a: compile the CUDA code for this target alone, and test its machine code
   --sanitize LIST   build with Clang and these sanitizers: address,undefined or thread
   --fuzz SECONDS    run each fuzzer for this long instead of the tests
   --fuzzers LIST    only these fuzzers, separated by commas: npy,csv
@@ -26,12 +28,12 @@ Installs missing Debian packages, builds Vitrine and its tests, and runs the tes
   --python PROGRAM  the interpreter for the Python package: with nanobind, numpy, pytest; with torch, the
                     tests that need it run, too (default: one without torch, in the build folder)
   --jobs N          compile and test this many at a time (default: the number of cores)
-  --build DIR       build there (default: build/, or build-LIST/ with sanitizers)
+  --build DIR       build there (default: build/, build-LIST/ with sanitizers, build-code-TARGET/)
   --no-install      install nothing
 TEXT
 }
 
-TIER=fast PARTS='' LANES='' GPU='' SANITIZE='' FUZZ='' FUZZERS='' PYTHON='' WERROR=0
+TIER=fast PARTS='' LANES='' GPU='' CODE='' SANITIZE='' FUZZ='' FUZZERS='' PYTHON='' WERROR=0
 parse_own_option() {
   case $1 in
     --werror)
@@ -39,7 +41,7 @@ parse_own_option() {
       TAKEN=1
       return
       ;;
-    --tier | --parts | --lanes | --gpu | --sanitize | --fuzz | --fuzzers | --python) ;;
+    --tier | --parts | --lanes | --gpu | --code | --sanitize | --fuzz | --fuzzers | --python) ;;
     *) return ;;
   esac
   (($# >= 2)) || usage_error "$1 needs a value"
@@ -49,6 +51,7 @@ parse_own_option() {
     --parts) PARTS=$2 ;;
     --lanes) LANES=$2 ;;
     --gpu) GPU=$2 ;;
+    --code) CODE=$2 ;;
     --sanitize) SANITIZE=$2 ;;
     --fuzz) FUZZ=$2 ;;
     --fuzzers) FUZZERS=$2 ;;
@@ -61,6 +64,9 @@ check_options() {
   [[ $TIER =~ ^(fast|full)$ ]] || usage_error "invalid --tier '$TIER': expected fast or full"
   [[ $LANES =~ ^(descending)?$ ]] || usage_error "invalid --lanes '$LANES': expected descending"
   [[ $GPU =~ ^(hopper)?$ ]] || usage_error "invalid --gpu '$GPU': expected hopper"
+  [[ $CODE =~ ^(80|90a)?$ ]] || usage_error "invalid --code '$CODE': expected 80 or 90a"
+  [[ ! $CODE || ! $PARTS$LANES$GPU$SANITIZE$FUZZ ]] ||
+    usage_error "--code excludes --parts, --lanes, --gpu, --sanitize and --fuzz"
   [[ $FUZZ =~ ^([1-9][0-9]*)?$ ]] || usage_error "invalid --fuzz '$FUZZ': expected seconds, from 1"
   [[ $SANITIZE =~ ^([a-z]+(,[a-z]+)*)?$ ]] ||
     usage_error "invalid --sanitize '$SANITIZE': expected address,undefined or thread"
@@ -77,8 +83,8 @@ check_options() {
   [[ ! $GPU || ! $PARTS ]] || usage_error "--gpu excludes --parts"
   [[ ! $FUZZ || ! $SANITIZE$PARTS ]] || usage_error "--fuzz excludes --sanitize and --parts"
   [[ ! $PYTHON || ! $SANITIZE$FUZZ ]] || usage_error "--python excludes --sanitize and --fuzz"
-  [[ $TIER == fast || ! $PARTS$LANES$GPU$SANITIZE$FUZZ$PYTHON$BUILD ]] ||
-    usage_error "--tier full excludes --parts, --lanes, --gpu, --sanitize, --fuzz, --python and --build"
+  [[ $TIER == fast || ! $PARTS$LANES$GPU$CODE$SANITIZE$FUZZ$PYTHON$BUILD ]] ||
+    usage_error "--tier full excludes --parts, --lanes, --gpu, --code, --sanitize, --fuzz, --python and --build"
 }
 
 # Every step of the full tier, also after a failure. The last line counts over all of them.
@@ -86,6 +92,8 @@ run_full_tier() {
   local common=(--jobs "$JOBS") steps=("--cuda $CUDA" "--lanes descending --cuda $CUDA" "--gpu hopper --cuda $CUDA"
     "--sanitize address,undefined" "--sanitize thread --parts kernels,engine" "--fuzz 60") step log
   local passed=0 failed=0 skipped=0 status=0 counts started
+  # Hopper's is in the first step.
+  [[ $CUDA == off ]] || ! find_nvcc >/dev/null || steps+=("--code 80")
   ((INSTALL)) || common+=(--no-install)
   ((!WERROR)) || common+=(--werror)
   log=$(mktemp)
@@ -106,21 +114,23 @@ run_full_tier() {
   ((status == 0 && failed == 0 && passed > 0))
 }
 
-# One target shows whether the CUDA code compiles; code that changed is compiled for both.
-cuda_targets() {
-  local changed
-  if changed=$(changed_files) && ! grep -qE '^(kernels/cuda/|cmake/VitrineCuda)' <<<"$changed"; then
-    say 90a-real
-  else
-    say '80-real;90a-real'
-  fi
+# The CUDA code compiled for CODE, whatever GPU this machine has; nothing else.
+configure_code() {
+  local nvcc
+  nvcc=$(find_nvcc) || die "--code $CODE: no CUDA compiler (nvcc) was found; install CUDA 12.4 or later"
+  find_disassembler "$nvcc"
+  options+=(-DCMAKE_BUILD_TYPE=Release -DVITRINE_BUILD_EXAMPLES=OFF -DVITRINE_BUILD_BENCH=OFF
+    -DVITRINE_CUDA=ON "-DVITRINE_CUDA_ARCHITECTURES=$CODE-real" "-DCMAKE_CUDA_COMPILER=$nvcc"
+    "-DVITRINE_CUOBJDUMP=$DISASSEMBLER")
 }
 
 # What CMake is told for this run.
 configure_tests() {
   local options=(-DVITRINE_BUILD_TESTS=ON)
   ((!WERROR)) || options+=(-DCMAKE_COMPILE_WARNING_AS_ERROR=ON)
-  if [[ $SANITIZE ]]; then
+  if [[ $CODE ]]; then
+    configure_code
+  elif [[ $SANITIZE ]]; then
     # Assertions of the standard library on, lines in the stack traces, and enough optimisation
     # for the tests to finish. Clang alone has fuzzers. No sanitizer covers GPU code; its sources
     # run under these on the CPU (tests/cuda_on_host).
@@ -134,7 +144,8 @@ configure_tests() {
       options+=("-DVITRINE_SANITIZE=$SANITIZE" -DVITRINE_BUILD_FUZZERS=OFF -DVITRINE_UNITY=OFF)
     fi
   else
-    choose_cuda "$(cuda_targets)"
+    # One target shows whether the CUDA code compiles; the full tier looks at the other's.
+    choose_cuda 90a-real
     say "$CUDA_CHOICE"
     options+=(-DCMAKE_BUILD_TYPE=Release -DVITRINE_SANITIZE= -DVITRINE_BUILD_EXAMPLES=ON
       -DVITRINE_BUILD_BENCH=ON "${CUDA_OPTIONS[@]}")
@@ -242,7 +253,7 @@ if [[ $TIER == full ]]; then
 fi
 [[ ! $FUZZ ]] || SANITIZE=address,undefined
 # Objects with and without sanitizers never share a folder.
-set_build_folder "build${SANITIZE:+-${SANITIZE//,/-}}"
+set_build_folder "build${SANITIZE:+-${SANITIZE//,/-}}${CODE:+-code-$CODE}"
 ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" ${SANITIZE:+"${CLANG_PACKAGES[@]}"}
 drop_sudo
 configure_tests
@@ -252,10 +263,11 @@ if [[ $FUZZ ]]; then
   [[ $FUZZERS ]] || mapfile -t names < <(cd "$ROOT/tests/fuzz" && basename -s .cc -- *.cc)
   build "${names[@]/#/fuzz_}"
   run_tests tests/fuzz
-elif [[ $PARTS || $LANES || $GPU ]]; then
+elif [[ $PARTS || $LANES || $GPU || $CODE ]]; then
   folders=()
   for part in ${PARTS//,/ }; do folders+=("tests/$part"); done
-  [[ $PARTS ]] || folders=(tests/cuda_on_host)
+  [[ ! $LANES$GPU || $PARTS ]] || folders=(tests/cuda_on_host)
+  [[ ! $CODE ]] || folders=(tests/cuda_code)
   build "${folders[@]/%//all}"
   run_tests "${folders[@]}"
 else

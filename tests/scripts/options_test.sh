@@ -25,10 +25,12 @@ rejects "invalid --parts 'nowhere': expected the name of a folder of tests/" tes
 rejects "invalid --gpu 'ampere': expected hopper" test.sh --gpu ampere
 rejects "--gpu excludes --parts" test.sh --gpu hopper --parts base
 rejects "--python excludes --sanitize and --fuzz" test.sh --python python3 --fuzz 5
+rejects "invalid --code '70': expected 80 or 90a" test.sh --code 70
+rejects "--code excludes --parts, --lanes, --gpu, --sanitize and --fuzz" test.sh --code 80 --fuzz 5
 rejects "invalid --fuzz '0': expected seconds, from 1" test.sh --fuzz 0
 rejects "invalid --fuzzers 'nothing': expected the name of a file of tests/fuzz/" test.sh --fuzz 5 --fuzzers nothing
 rejects "--fuzzers needs --fuzz SECONDS" test.sh --fuzzers npy
-rejects "--tier full excludes --parts, --lanes, --gpu, --sanitize, --fuzz, --python and --build" test.sh --tier full --parts base
+rejects "--tier full excludes --parts, --lanes, --gpu, --code, --sanitize, --fuzz, --python and --build" test.sh --tier full --parts base
 
 for script in demo.sh test.sh format.sh; do
   status=0
