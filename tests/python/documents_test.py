@@ -2,6 +2,7 @@
 """The Python that the documents show: it runs, and values have the shapes that are written beside them."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from conftest import TEXT
 
 import vitrine
+import vitrine.command
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -69,11 +71,26 @@ def test_the_code_of_from_transformerlens_runs(model):
     assert np.allclose(names["parts"].sum(0), names["run"]["blocks.5.hook_resid_post"], atol=1e-3)
 
 
-def test_the_code_of_python_md_runs(model, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {"text": TEXT, "ids": model.encode("The keys to the cabinet near the river are very old"), "vitrine": vitrine}
-    for block in FENCE.findall((DOCS / "PYTHON.md").read_text()):
-        try:
-            run(block, names)
-        except Exception as error:
-            pytest.fail(f"{block}\n{type(error).__name__}: {error}")
+@pytest.fixture(scope="module")
+def python_md(model, tmp_path_factory):
+    """What the blocks of PYTHON.md share: names, and a folder with a capture."""
+    folder = tmp_path_factory.mktemp("document")
+    corpus = "".join(json.dumps({"text": TEXT * 50}) + "\n" for _ in range(20))  # rows for a batch
+    (folder / "corpus.jsonl").write_text(corpus)
+    vitrine.command.run(["corpus", str(folder / "corpus.jsonl"), "--out", str(folder / "acts"), "--capture", "blocks.3.hook_resid_post"])
+    names = {"text": TEXT, "ids": model.encode(TEXT), "texts": [TEXT * 50] * 20, "vitrine": vitrine, "model": model}
+    return folder, names
+
+
+@pytest.mark.parametrize("line, block", [(line, code) for line, code in pieces((DOCS / "PYTHON.md").read_text()) if code.endswith("\n")])
+def test_the_code_of_python_md_runs(python_md, line, block, monkeypatch):
+    folder, names = python_md
+    if "ray.init" in block:
+        pytest.skip("it needs a cluster of Ray: ray_test.py has its own")
+    if "torch" in block or "tensors=True" in block or "transformer_lens" in block:
+        pytest.importorskip("torch")
+    monkeypatch.chdir(folder)
+    try:
+        run(block, names)
+    except Exception as error:
+        pytest.fail(f"docs/PYTHON.md:{line}: {type(error).__name__}: {error}")
