@@ -35,6 +35,12 @@ class Work:
         return f"blocks.{self.layer}.hook_resid_post"
 
 
+def padded(prompts: list[list[int]]) -> torch.Tensor:
+    """One rectangle, padded on the right: causal attention leaves the tokens before the padding as they are."""
+    longest = max(map(len, prompts))
+    return torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts])
+
+
 class Vitrine:
     name = "vitrine"
 
@@ -85,7 +91,7 @@ class TransformerLens:
         from transformer_lens import HookedTransformer, HookedTransformerConfig
         from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
 
-        self.work, c = work, source.config
+        c = source.config
         config = HookedTransformerConfig(
             n_layers=c.n_layer, d_model=c.n_embd, n_ctx=c.n_positions, d_head=c.n_embd // c.n_head, n_heads=c.n_head, d_vocab=c.vocab_size,
             act_fn=c.activation_function, eps=c.layer_norm_epsilon, normalization_type="LN", original_architecture="GPT2LMHeadModel", device="cpu")
@@ -93,9 +99,10 @@ class TransformerLens:
         self.model.load_and_process_state_dict(convert_gpt2_weights(source, config), fold_ln=False, center_writing_weights=False,
                                                center_unembed=False, fold_value_biases=False)
         self.model.eval().requires_grad_(False)
-        self.ids, self.corrupt = torch.tensor([work.ids]), torch.tensor([work.corrupt])
-        self.longest = max(map(len, work.prompts))
-        self.padded = torch.tensor([prompt + [0] * (self.longest - len(prompt)) for prompt in work.prompts])
+        self.take(work)
+
+    def take(self, work: Work) -> None:
+        self.work, self.ids, self.corrupt, self.padded = work, torch.tensor([work.ids]), torch.tensor([work.corrupt]), padded(work.prompts)
 
     @staticmethod
     def version() -> str:
@@ -137,7 +144,7 @@ class TransformerLens:
 
     @torch.no_grad()
     def short_prompts(self):
-        """In batches of 50, padded on the right: causal attention leaves the tokens before the padding as they are."""
+        """In batches of 50."""
         return [self.model.run_with_cache(batch, names_filter=self.work.site, stop_at_layer=self.work.layer + 1)[1][self.work.site]
                 for batch in self.padded.split(50)]
 
@@ -157,6 +164,17 @@ class TransformerLens:
         module, _, site = name.rpartition(".")
         layernorm = self.model.mod_dict[module] if site == "hook_normalized" else None
         return values * layernorm.w + layernorm.b if layernorm else values
+
+
+class DropIn(TransformerLens):
+    """TransformerLens's calls, by the package's own `vitrine.transformer_lens`."""
+    name = "vitrine.transformer_lens"
+
+    def __init__(self, folder: str, threads: int, work: Work, source: GPT2LMHeadModel) -> None:
+        from vitrine.transformer_lens import HookedTransformer
+
+        self.model = HookedTransformer.from_pretrained_no_processing(folder, default_prepend_bos=False)
+        self.take(work)
 
 
 class TransformerLensAll(TransformerLens):
@@ -186,9 +204,7 @@ class Nnsight:
         self.work = work
         source.requires_grad_(False)
         self.model = NNsight(source)
-        self.ids, self.corrupt = torch.tensor([work.ids]), torch.tensor([work.corrupt])
-        longest = max(map(len, work.prompts))
-        self.padded = torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in work.prompts])
+        self.ids, self.corrupt, self.padded = torch.tensor([work.ids]), torch.tensor([work.corrupt]), padded(work.prompts)
 
     @staticmethod
     def version() -> str:

@@ -17,7 +17,7 @@ decode_function  the same, here by a Python function as it is there
 attribution      attribution patching of hook_resid_pre: a pass, another with its backward pass, and the products
 short_prompts    that site of 1,000 prompts of 4 to 24 tokens: one batch here; padded batches of 50 there
 
-"TransformerLens, all names" caches everything to read the one site, and takes short prompts one by one. Also measured: a call of
+vitrine.transformer_lens does TransformerLens's calls. "TransformerLens, all names" caches everything to read the one site, and takes short prompts one by one. Also measured: a call of
 model.run with one token of a tiny model, and imports.
 """
 
@@ -152,10 +152,13 @@ def imports() -> dict:
 
 def main() -> None:
     args = parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != str(args.threads):  # all the threads of all contenders; it is read when libraries are loaded
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     torch.set_num_threads(args.threads)
     source = GPT2LMHeadModel.from_pretrained(args.model, dtype=torch.float32).eval()
     work = work_of(args, source)
-    group: list = [contenders.Vitrine(args.model, args.threads, work, source)]
+    group: list = [one(args.model, args.threads, work, source) for one in (contenders.Vitrine, contenders.DropIn)]
     versions = {"vitrine": vitrine.__version__}
     for package, classes in contenders.ALL.items():
         if importlib.util.find_spec(package) is None:
