@@ -28,13 +28,36 @@ def run(code: str, names: dict):
     return names.get(name)
 
 
-def pieces(text: str):
-    """(line, code) of each fenced block, and of each code span in the right column of a table, in their order."""
-    found = [(match.start(), match.group(1)) for match in FENCE.finditer(text)]
+def rows(text: str):
+    """(line, code of the left column, code of the right one) of each row of a table of two columns."""
     for match in re.finditer(r"^\| (.*) \|$", text, re.MULTILINE):
-        cells = re.split(r" \| ", match.group(1))
-        found += [(match.start() + i, span) for i, span in enumerate(re.findall(r"`([^`]+)`", cells[-1])) if len(cells) == 2]
-    return [(text[:at].count("\n") + 1, code) for at, code in sorted(found)]
+        cells = [re.findall(r"`([^`]+)`", cell) for cell in match.group(1).split(" | ")]
+        if len(cells) == 2:
+            yield text[: match.start()].count("\n") + 1, *cells
+
+
+def blocks(text: str):
+    """(line, code) of each fenced block."""
+    return [(text[: match.start()].count("\n") + 1, match.group(1)) for match in FENCE.finditer(text)]
+
+
+def from_transformerlens():
+    words = re.compile(r"## What differs.*?(?=\n## )", re.DOTALL)  # a table without code
+    return words.sub(lambda match: "\n" * match.group().count("\n"), (DOCS / "FROM_TRANSFORMERLENS.md").read_text())
+
+
+def run_all(codes, names: dict, sizes: dict):
+    """The values of (line, code), in the order of the lines."""
+    values = {}
+    for line, code in sorted(codes, key=lambda one: one[0]):
+        where = f"docs/FROM_TRANSFORMERLENS.md:{line}: {code}"
+        try:
+            value = run(code, names)
+        except Exception as error:
+            pytest.fail(f"{where}\n{type(error).__name__}: {error}")
+        check_shape(code, value, sizes, where)
+        values[line, code] = value
+    return values
 
 
 def check_shape(code: str, value, sizes: dict, where: str):
@@ -48,27 +71,83 @@ def check_shape(code: str, value, sizes: dict, where: str):
 def test_a_wrong_shape_and_a_wrong_name_are_found():
     with pytest.raises(AssertionError):
         check_shape("x  # [T, D]", np.zeros((5, 3)), {"T": 5, "D": 4}, "here")
-    assert pieces("| a | `f(1)`, then `g` |\n\n```python\nh()\n```\n") == [(1, "f(1)"), (1, "g"), (3, "h()\n")]
+    text = "| `f(1)` | `g`, then `h` |\n\n```python\nh()\n```\n"
+    assert list(rows(text)) == [(1, ["f(1)"], ["g", "h"])] and blocks(text) == [(3, "h()\n")]
 
 
-def test_the_code_of_from_transformerlens_runs(model):
+OTHER_WORDS = ("effect", "mlp", "embedding", "gap", "adjoint=", "vitrine.transformer_lens")  # names of arrays and arguments
+
+
+@pytest.fixture(scope="module")
+def native(model):
+    """Values of the right column and of the blocks."""
     c = model.config
     sizes = {"T": 5, "V": c.vocab, "L": c.layers, "H": c.heads, "D": c.width, "K": c.head_width, "M": c.inner}
+    document = from_transformerlens()
     names: dict = {}
-    words = re.compile(r"## What differs.*?(?=\n## )", re.DOTALL)  # a table without code
-    document = words.sub(lambda match: "\n" * match.group().count("\n"), (DOCS / "FROM_TRANSFORMERLENS.md").read_text())
-    found = pieces(document)
-    assert len(found) > 70
-    for line, code in found:
-        if code in ("effect", "mlp", "embedding", "gap", "adjoint=", "vitrine.transformer_lens"):
-            continue  # the names of other arrays and arguments
-        where = f"docs/FROM_TRANSFORMERLENS.md:{line}: {code}"
-        try:
-            value = run(code, names)
-        except Exception as error:
-            pytest.fail(f"{where}\n{type(error).__name__}: {error}")
-        check_shape(code, value, sizes, where)
+    codes = [(line, code) for line, _, right in rows(document) for code in right if code not in OTHER_WORDS]
+    values = run_all(blocks(document) + codes, names, sizes)
+    assert len(values) > 70
     assert np.allclose(names["parts"].sum(0), names["run"]["blocks.5.hook_resid_post"], atol=1e-3)
+    return values
+
+
+def test_the_native_code_of_from_transformerlens_runs(native):
+    pass
+
+
+OLD_NAMES = """
+import numpy as np
+from vitrine.transformer_lens import *
+from vitrine.transformer_lens import utils
+
+model = HookedTransformer.from_pretrained_no_processing("demo", default_prepend_bos=False)
+text, corrupt, name = "The keys to the cabinet", "The key to the cabinet", "blocks.2.attn.hook_z"
+tokens, corrupt_tokens = model.to_tokens(text), model.to_tokens(corrupt)
+logits, cache = model.run_with_cache(text)
+residual = cache["blocks.2.hook_resid_post"]
+are, is_ = model.to_single_token(" are"), model.to_single_token(" is")
+
+def hook(value, hook):
+    value[:] = 0
+
+def metric(logits):
+    return logits[0, -1, are] - logits[0, -1, is_]
+"""
+OTHER_NUMBERS = ("logit_attrs", "neuron", "apply_ln=True")  # attributions fold the layernorm here; others are not the same thing
+
+
+def numbers(value):
+    """Of a number, an array or a list of numbers, without the batch axis; otherwise None."""
+    if hasattr(value, "detach"):
+        value = value.detach().numpy()
+    if isinstance(value, (list, tuple)) and not all(isinstance(one, (int, float)) for one in value):
+        return None
+    value = np.squeeze(np.asarray(value))
+    return value if value.dtype.kind in "fi" and value.size else None
+
+
+def test_both_columns_of_from_transformerlens_have_the_same_values(native):
+    pytest.importorskip("torch")
+    names: dict = {}
+    exec(OLD_NAMES, names)
+    document = from_transformerlens()
+    try:
+        from vitrine.transformer_lens import patching
+
+        names["patching"] = patching
+    except ImportError:
+        document = document[: document.index("## Patching and tools")]
+    compared = 0
+    values = run_all([(line, code) for line, left, _ in rows(document) for code in left], names, {})
+    for line, left, right in rows(document):
+        if not left or not right or right[0] in OTHER_WORDS or any(word in left[-1] for word in OTHER_NUMBERS):
+            continue
+        old, new = numbers(values[line, left[-1]]), numbers(native[line, right[0]])
+        if old is not None and new is not None:
+            assert old.shape == new.shape and np.allclose(old, new, rtol=0, atol=1e-4 * np.abs(new).max()), f"line {line}: {left[-1]}"
+            compared += 1
+    assert compared >= 20
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +161,7 @@ def python_md(model, tmp_path_factory):
     return folder, names
 
 
-@pytest.mark.parametrize("line, block", [(line, code) for line, code in pieces((DOCS / "PYTHON.md").read_text()) if code.endswith("\n")])
+@pytest.mark.parametrize("line, block", blocks((DOCS / "PYTHON.md").read_text()))
 def test_the_code_of_python_md_runs(python_md, line, block, monkeypatch):
     folder, names = python_md
     if "ray.init" in block:
