@@ -97,6 +97,22 @@ class ModelWeights(HookedRootModule):
                 state[f"{norm}.w"], state[f"{norm}.b"] = np.ones(width, np.float32), np.zeros(width, np.float32)
         return state
 
+    def set_use_attn_result(self, use_attn_result: bool) -> None:
+        """Whether passes reach blocks.L.attn.hook_result: each head's part of the output [batch, pos, head, d_model]."""
+        self.cfg.use_attn_result = use_attn_result
+
+    def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
+        """Error unless False: the inputs of the heads are no sites of the engine."""
+        self.cfg.use_split_qkv_input = use_split_qkv_input
+
+    def set_use_attn_in(self, use_attn_in: bool) -> None:
+        """Error unless False: the inputs of the heads are no sites of the engine."""
+        self.cfg.use_attn_in = use_attn_in
+
+    def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
+        """Error unless False: the input of the MLP is no site of the engine."""
+        self.cfg.use_hook_mlp_in = use_hook_mlp_in
+
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All weights by name."""
         return dict(self._weights)

@@ -61,7 +61,10 @@ class Pass:
         try:
             return self._run()
         finally:
-            self.cuts = []  # the graph has them, and they have the graph
+            # The graph holds this object: it must not hold the graph, nor functions that hold its tensors.
+            self.cuts = []
+            for site in self.sites:
+                site.forward = []
 
     def _run(self) -> torch.Tensor | None:
         request = self.request
