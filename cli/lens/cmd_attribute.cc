@@ -12,6 +12,7 @@
 #include "cli/lens/attribution_view.h"
 #include "cli/patching/pairs_file.h"
 #include "report/results/results.h"
+#include "vitrine/analysis/pairs.h"
 
 namespace vitrine::cli {
 using namespace internal;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vitrine/analysis/answer_tokens.h"
@@ -25,6 +26,15 @@ struct PatchPair {
   AnswerTokens wrong = {};   ///< for PatchMetric::Kind::kLogitDifference only
   std::string name = {};     ///< what errors call the pair: "pairs.jsonl:3"; empty: "pair 3"
 };
+
+/// A pair from a JSON object: "clean", "corrupt" (a text or a list of ids), "answer", "wrong" (a
+/// token as text or id, or a list of them; "answers" and "wrongs" are the same). `name`: of the
+/// pair. Throws Error (user) naming the pair for one that is not such an object or has another
+/// field.
+PatchPair parse_pair(std::string_view json, const std::string& name, const Model& model);
+/// The pairs of a file, one a line; "-" is standard input. Throws Error (user) as parse_pair()
+/// does, and for a file that cannot be read or holds none.
+std::vector<PatchPair> read_pairs(const std::string& path, const Model& model);
 
 /// Statistics over pairs. Each member has a statistic of each number in that number's place; axes,
 /// and what is not a number, are those of the first pair.
