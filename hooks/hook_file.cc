@@ -159,7 +159,82 @@ JsonValue list_json(const std::vector<std::string>& texts, const ToJson& to_json
   return list;
 }
 
+/// SITE[NARROWING]
+std::string selection_text(const SiteSelector& sites, const Where& where) {
+  std::vector<std::string> narrowings;
+  const auto narrow = [&](const char* name, const auto& indices) {
+    if (!indices.empty()) narrowings.push_back(fmt::format("{}={}", name, indices.text()));
+  };
+  narrow("layers", where.layers);
+  narrow("positions", where.positions);
+  narrow("heads", where.heads);
+  narrow("neurons", where.neurons);
+  narrow("sequences", where.sequences);
+  if (where.tokens != Where::Tokens::kAll)
+    narrowings.emplace_back(where.tokens == Where::Tokens::kPrompt ? "tokens=prompt"
+                                                                   : "tokens=generated");
+  if (narrowings.empty()) return sites.pattern();
+  return fmt::format("{}[{}]", sites.pattern(), fmt::join(narrowings, " "));
+}
+
+std::string change_text(const Hooks::Change& change) {
+  const auto refuse = [&](const char* what) {
+    user_error("the edit of {} {}, which a file of hooks cannot hold", change.sites.pattern(),
+               what);
+  };
+  const Edit& edit = change.edit;
+  if (edit.straight_through()) refuse("is straight-through");
+  const auto with_operand = [&](const char* name) {
+    const std::vector<float> numbers = edit.operand().view().to_f32();
+    if (numbers.size() == 1) return fmt::format("{}:{}", name, numbers.front());
+    return fmt::format("{}:[{}]", name, fmt::join(numbers, ","));
+  };
+  switch (edit.kind()) {
+    case Edit::Kind::kAdd:
+      return with_operand("add");
+    case Edit::Kind::kReplace:
+      return with_operand("set");
+    case Edit::Kind::kProject:
+      return with_operand("project");
+    case Edit::Kind::kScale:
+      return edit.factor() == 0 ? "zero" : fmt::format("scale:{}", edit.factor());
+    case Edit::Kind::kSource:
+      refuse("has values of another run");
+      break;
+    case Edit::Kind::kCallback:
+      refuse("is a function");
+      break;
+  }
+  return {};
+}
+
+std::vector<std::string> capture_texts(const std::vector<Hooks::Capture>& captures,
+                                       std::optional<DType>& store) {
+  std::vector<std::string> texts;
+  for (const Hooks::Capture& capture : captures) {
+    if (capture.into)
+      user_error("the capture of {} has memory of its own, which a file of hooks cannot hold",
+                 capture.sites.pattern());
+    if (store.value_or(capture.store) != capture.store)
+      user_error("captures stored as {} and as {}: expected one type, as a file of hooks has",
+                 dtype_name(*store), dtype_name(capture.store));
+    store = capture.store;
+    texts.push_back(selection_text(capture.sites, capture.where));
+  }
+  return texts;
+}
+
 }  // namespace
+
+HookFile HookFile::of(const Hooks& hooks) {
+  HookFile file;
+  file.captures = capture_texts(hooks.captures(), file.store);
+  file.gradients = capture_texts(hooks.gradients(), file.store);
+  for (const Hooks::Change& change : hooks.edits())
+    file.edits.push_back(selection_text(change.sites, change.where) + "=" + change_text(change));
+  if (file.store == DType::kF32) file.store = std::nullopt;
+  return file;
+}
 
 Hooks HookFile::hooks() const {
   Hooks hooks;

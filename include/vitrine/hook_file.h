@@ -26,6 +26,10 @@ struct HookFile {
   std::optional<DType> store = std::nullopt;  ///< of captures and gradients; nothing: float32
   std::optional<uint64_t> seed = std::nullopt;
 
+  /// The file of some hooks. Throws Error (user) for what a file cannot hold: functions, values of
+  /// another run, straight-through gradients, memory to capture into, and captures that are stored
+  /// as different types.
+  static HookFile of(const Hooks& hooks);
   /// Throws Error (user) for an entry that is not of that form.
   Hooks hooks() const;
   /// As JSON, each entry an object, the numbers of an edit's FILE in `values`: what another reader
