@@ -32,7 +32,10 @@ rejects "invalid --fuzzers 'nothing': expected the name of a file of tests/fuzz/
 rejects "--fuzzers needs --fuzz SECONDS" test.sh --fuzzers npy
 rejects "--tier full excludes --parts, --lanes, --gpu, --code, --sanitize, --fuzz, --python and --build" test.sh --tier full --parts base
 
-for script in demo.sh test.sh format.sh; do
+rejects "--python needs a value" wheel.sh --python
+rejects "invalid --python 'nowhere': expected an interpreter" wheel.sh --python nowhere
+
+for script in demo.sh test.sh format.sh wheel.sh; do
   status=0
   help=$("$SCRIPTS/$script" --help) || status=$?
   expect "$script --help: status" 0 "$status"
