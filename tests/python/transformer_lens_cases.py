@@ -104,9 +104,15 @@ def gradients(model, ids):
     vector = torch.linspace(-1, 1, WIDTH).requires_grad_()
     kept = []
     logits = model.run_with_hooks(
-        ids, fwd_hooks=[("blocks.0.hook_resid_post", lambda x, hook: x + vector), ("blocks.1.attn.hook_k", lambda x, hook: kept.append(x))]
+        ids,
+        fwd_hooks=[
+            ("blocks.0.hook_resid_post", lambda x, hook: x + vector),
+            ("blocks.1.attn.hook_k", lambda x, hook: kept.append(x)),
+        ],
     )
-    found["leaf grad"], found["kept grad"] = torch.autograd.grad(logits[:, -1, 3].sum() + kept[0].pow(2).sum(), [vector, kept[0]])
+    found["leaf grad"], found["kept grad"] = torch.autograd.grad(
+        logits[:, -1, 3].sum() + kept[0].pow(2).sum(), [vector, kept[0]]
+    )
     return found
 
 

@@ -140,7 +140,10 @@ def test_a_changed_weight_is_refused_or_taken(models):
     ("call", "words"),
     [
         (lambda model: model.run_with_hooks(IDS, fwd_hooks=[("blocks.9.hook_z", print)]), "unknown hook point"),
-        (lambda model: model.run_with_hooks(IDS, fwd_hooks=[("hook_embed", lambda x, hook: x[:1])]), "returned a tensor"),
+        (
+            lambda model: model.run_with_hooks(IDS, fwd_hooks=[("hook_embed", lambda x, hook: x[:1])]),
+            "returned a tensor",
+        ),
         (
             lambda model: model.run_with_hooks(
                 IDS, fwd_hooks=[("blocks.0.attn.hook_pattern", lambda x, hook: torch.ones_like(x))]
@@ -162,16 +165,17 @@ def test_what_is_not_supported_is_refused_by_name(models, call, words):
 
 
 def test_models_and_passes_are_freed_without_the_collector():
-    model = HookedTransformer(cases.config())
-    kept = []
+    def used():
+        model = HookedTransformer(cases.config())
+        kept = []
+        logits = model.run_with_hooks(IDS, fwd_hooks=[("blocks.0.hook_resid_post", lambda x, hook: kept.append(x))])
+        logits.sum().backward()
+        return [weakref.ref(model), weakref.ref(kept[0])]
+
     gc.collect()
     gc.disable()
     try:
-        logits = model.run_with_hooks(IDS, fwd_hooks=[("blocks.0.hook_resid_post", lambda x, hook: kept.append(x))])
-        logits.sum().backward()
-        gone = [weakref.ref(model), weakref.ref(kept[0])]
-        del model, logits, kept
-        assert [reference() for reference in gone] == [None, None]
+        assert [reference() for reference in used()] == [None, None]
     finally:
         gc.enable()
 

@@ -84,7 +84,10 @@ class _Backward:
         # A pass needs something to differentiate with respect to, even where functions alone want gradients.
         captures = captures or [Capture(self.called[0].engine)]
         found = run.native.gradients(
-            run.request.tokens, [_target(site, gradient[b]) for b in range(count)], wrt=captures, edits=self._edits(site)
+            run.request.tokens,
+            [_target(site, gradient[b]) for b in range(count)],
+            wrt=captures,
+            edits=self._edits(site),
         )
         for kept in reversed(self.kept):
             call_backward_hooks(kept, kept.seen_gradient(self._stacked(found, kept.engine)))
@@ -99,7 +102,9 @@ class _Backward:
         edits = []
         if run.request.padding is not None:
             start = run.request.start
-            edits = run.request.padding.edits(range(start, _end(site, run.native.config.layers)), run.request.residual is None)
+            edits = run.request.padding.edits(
+                range(start, _end(site, run.native.config.layers)), run.request.residual is None
+            )
         for name, values in zip(self.names, self.values):
             edits.append(replacement(name, values))
         for called in self.called:
@@ -172,4 +177,10 @@ def _target(site: str, gradient: Values) -> Target:
 
 def _end(site: str, layers: int) -> int:
     """One past the last layer that a site needs."""
-    return int(site.split(".")[1]) + 1 if site.startswith("blocks.") else layers if site == "logits" or "ln_final" in site else 0
+    return (
+        int(site.split(".")[1]) + 1
+        if site.startswith("blocks.")
+        else layers
+        if site == "logits" or "ln_final" in site
+        else 0
+    )

@@ -14,7 +14,18 @@ from vitrine.transformer_lens.factored_matrix import FactoredMatrix
 from vitrine.transformer_lens.hook_points import HookPoint
 
 _ATTENTION_HOOKS = ("k", "q", "v", "z", "attn_scores", "pattern", "result")
-_BLOCK_HOOKS = ("attn_in", "q_input", "k_input", "v_input", "mlp_in", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post")
+_BLOCK_HOOKS = (
+    "attn_in",
+    "q_input",
+    "k_input",
+    "v_input",
+    "mlp_in",
+    "attn_out",
+    "mlp_out",
+    "resid_pre",
+    "resid_mid",
+    "resid_post",
+)
 
 
 class Component:
@@ -29,7 +40,9 @@ class Component:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(self.__dict__.get(name), torch.Tensor):
-            raise Error(f"{self.name}.{name} is a constant of the engine: model.load_state_dict() takes changed weights")
+            raise Error(
+                f"{self.name}.{name} is a constant of the engine: model.load_state_dict() takes changed weights"
+            )
         object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -130,7 +143,14 @@ def block_sites(layer: int) -> list[str]:
     """Names of a block's hook points in the order in which a pass reaches them."""
     attention = [f"attn.hook_{part}" for part in ("q", "k", "v", "attn_scores", "pattern", "z", "result")]
     parts = ["hook_resid_pre", "ln1.hook_scale", "ln1.hook_normalized", *attention, "hook_attn_out", "hook_resid_mid"]
-    parts += ["ln2.hook_scale", "ln2.hook_normalized", "mlp.hook_pre", "mlp.hook_post", "hook_mlp_out", "hook_resid_post"]
+    parts += [
+        "ln2.hook_scale",
+        "ln2.hook_normalized",
+        "mlp.hook_pre",
+        "mlp.hook_post",
+        "hook_mlp_out",
+        "hook_resid_post",
+    ]
     return [f"blocks.{layer}.{part}" for part in parts]
 
 

@@ -104,7 +104,9 @@ class HookedTransformerConfig:
         if self.initializer_range < 0:
             self.initializer_range = 0.8 / math.sqrt(self.d_model)
         if self.n_params is None:
-            self.n_params = self.n_layers * (4 * self.d_model * self.d_head * self.n_heads + 2 * self.d_model * self.d_mlp)
+            self.n_params = self.n_layers * (
+                4 * self.d_model * self.d_head * self.n_heads + 2 * self.d_model * self.d_mlp
+            )
         if self.device is None:
             self.device = "cpu"
         if self.n_heads * self.d_head != self.d_model:
@@ -112,7 +114,9 @@ class HookedTransformerConfig:
                 f"n_heads {self.n_heads} x d_head {self.d_head} is not d_model {self.d_model}: a GPT-2 has heads that fill its width"
             )
         if not self.use_attn_scale or abs(self.attn_scale - math.sqrt(self.d_head)) > 1e-9:
-            raise Error(f"attn_scale {self.attn_scale} is not sqrt(d_head): the engine runs GPT-2, which scales scores so")
+            raise Error(
+                f"attn_scale {self.attn_scale} is not sqrt(d_head): the engine runs GPT-2, which scales scores so"
+            )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if value and name in _REFUSED:

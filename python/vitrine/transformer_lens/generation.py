@@ -94,7 +94,9 @@ class Generation:
         choice = _Choice(do_sample, top_k, top_p, temperature, freq_penalty)
         with LocallyOverridenDefaults(self, prepend_bos=prepend_bos, padding_side=padding_side):
             given, mask = self._given(input)
-            steps = self._steps(given, mask, max_new_tokens, choice, self._ends(stop_at_eos, eos_token_id), use_past_kv_cache, verbose)
+            steps = self._steps(
+                given, mask, max_new_tokens, choice, self._ends(stop_at_eos, eos_token_id), use_past_kv_cache, verbose
+            )
             found = list(steps)
             return self._result(given, found, return_type, output_logits)
 
@@ -119,11 +121,15 @@ class Generation:
     ) -> Iterator[torch.Tensor]:
         """Yields tokens [batch, n] as they come, at least `max_tokens_per_yield` of them; the first ones with the prompt."""
         if return_type not in ("input", "tensor"):
-            raise Error(f"return_type={return_type!r} is not supported: tokens are yielded, and to_string() decodes them")
+            raise Error(
+                f"return_type={return_type!r} is not supported: tokens are yielded, and to_string() decodes them"
+            )
         choice = _Choice(do_sample, top_k, top_p, temperature, freq_penalty)
         with LocallyOverridenDefaults(self, prepend_bos=prepend_bos, padding_side=padding_side):
             given, mask = self._given(input)
-            steps = self._steps(given, mask, max_new_tokens, choice, self._ends(stop_at_eos, eos_token_id), use_past_kv_cache, verbose)
+            steps = self._steps(
+                given, mask, max_new_tokens, choice, self._ends(stop_at_eos, eos_token_id), use_past_kv_cache, verbose
+            )
             held = given
             for tokens, _ in steps:
                 held = torch.cat([held, tokens[:, None]], dim=1)

@@ -138,7 +138,9 @@ class HookedRootModule:
                     if isinstance(name, str) and not isinstance(hook, CachingHook):
                         self.check_hooks_to_add(name)
                     for found in self._named(name):
-                        self.hook_dict[found].add_hook(hook, "bwd" if kind == "bwd" else "fwd", level=self.context_level)
+                        self.hook_dict[found].add_hook(
+                            hook, "bwd" if kind == "bwd" else "fwd", level=self.context_level
+                        )
             yield self
         finally:
             if reset_hooks_end:

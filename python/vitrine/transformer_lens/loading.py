@@ -58,7 +58,7 @@ class Loading:
         `tokenizer`: one of transformers; by default the checkpoint's. `fold_ln` folds the layernorms into the
         matrices after them; `center_writing_weights` centres what is written to the residual stream;
         `center_unembed` centres the logits; `fold_value_biases` makes biases of values biases of the output.
-        All keep the probabilities. `dtype`: "float32", "float16" or "bfloat16". `n_ctx`: a shorter context.
+        All keep the probabilities. `device`: the CPU by default. `dtype`: "float32", "float16" or "bfloat16". `n_ctx`: a shorter context.
         """
         for name, value in (
             ("checkpoint_index", checkpoint_index),
@@ -68,7 +68,9 @@ class Loading:
             if value is not None:
                 raise Error(f"{name} is not supported: give the directory of that checkpoint as model_name")
         if n_devices != 1:
-            raise Error(f"n_devices={n_devices} is not supported: expected 1; passes of several processes run side by side")
+            raise Error(
+                f"n_devices={n_devices} is not supported: expected 1; passes of several processes run side by side"
+            )
         if not move_to_device:
             raise Error("move_to_device=False is not supported: the engine has the weights where `device` says")
         if "torch_dtype" in from_pretrained_kwargs:
@@ -80,7 +82,7 @@ class Loading:
         source = weights.from_checkpoint(name) if hf_model is None else weights.from_transformers(hf_model)
         cfg = _config(source, name, first_n_layers, n_ctx)
         cfg.dtype = _dtype(dtype)
-        cfg.device = _device(device)
+        cfg.device = device_name(device)
         cfg.default_prepend_bos = True if default_prepend_bos is None else default_prepend_bos
         state = {key: values for key, values in source.state.items() if _layer(key) < cfg.n_layers}
         state["pos_embed.W_pos"] = state["pos_embed.W_pos"][: cfg.n_ctx]
@@ -196,7 +198,8 @@ def _dtype(dtype: Any) -> Any:
     return _DTYPES[dtype] if isinstance(dtype, str) else dtype
 
 
-def _device(device: Any) -> str:
+def device_name(device: Any) -> str:
+    """The name of a device, which torch has; None is the CPU."""
     if device is None:
         return "cpu"
     name = str(device)

@@ -16,7 +16,7 @@ from vitrine.transformer_lens.config import HookedTransformerConfig
 from vitrine.transformer_lens.generation import Generation
 from vitrine.transformer_lens.hook_points import HookPoint
 from vitrine.transformer_lens.key_value_cache import HookedTransformerKeyValueCache
-from vitrine.transformer_lens.loading import Loading
+from vitrine.transformer_lens.loading import Loading, device_name
 from vitrine.transformer_lens.model_weights import ModelWeights
 from vitrine.transformer_lens.padding import Padding
 from vitrine.transformer_lens.passes import Logits, Pass, Request
@@ -82,7 +82,15 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
     def setup(self) -> None:
         """Lists the parts by name."""
         self.mod_dict, self.hook_dict = {}, {}
-        for part in (self.embed, self.hook_embed, self.pos_embed, self.hook_pos_embed, *self.blocks, self.ln_final, self.unembed):
+        for part in (
+            self.embed,
+            self.hook_embed,
+            self.pos_embed,
+            self.hook_pos_embed,
+            *self.blocks,
+            self.ln_final,
+            self.unembed,
+        ):
             for found in _parts(part):
                 self.mod_dict[found.name] = found
                 if isinstance(found, HookPoint):
@@ -124,7 +132,9 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
                 residual = input
             stop = self._layer(stop_at_layer)
             logits: Logits = "none" if return_type is None else "all"
-            out = self._run(tokens, residual, self._layer(start_at_layer) or 0, stop, attention_mask, past_kv_cache, logits)
+            out = self._run(
+                tokens, residual, self._layer(start_at_layer) or 0, stop, attention_mask, past_kv_cache, logits
+            )
             if stop is not None or return_type in (None, "logits"):
                 return out
             assert out is not None
@@ -194,7 +204,9 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
             seen = mask.bool().cpu().numpy()
             padding = Padding(seen, seen.shape[1] - ids.shape[1], self.W_pos.float().cpu().numpy())
         request = Request(ids, residual, start, stop, padding, cache, logits)
-        graph = torch.is_grad_enabled() and (self._anchor.requires_grad or (residual is not None and residual.requires_grad))
+        graph = torch.is_grad_enabled() and (
+            self._anchor.requires_grad or (residual is not None and residual.requires_grad)
+        )
         sites = self._sites(request)
         if cache is not None:
             if graph and any(site.backward for site in sites):
@@ -221,7 +233,9 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
                 layer = point.layer()
             first = request.start if request.residual is not None else -1
             if first <= layer < end or (layer == self.cfg.n_layers and request.stop is None):
-                forward, backward = ([handle.user_hook for handle in hooks] for hooks in (point.fwd_hooks, point.bwd_hooks))
+                forward, backward = (
+                    [handle.user_hook for handle in hooks] for hooks in (point.fwd_hooks, point.bwd_hooks)
+                )
                 found.append(Site(point, forward, backward, self._affine(name)))
         return found
 
@@ -248,13 +262,13 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
 
     def to(self, device_or_dtype: Any, print_details: bool = True) -> HookedTransformer:
         """The model, if it is there and has that type already; otherwise it is loaded anew."""
-        if isinstance(device_or_dtype, torch.dtype):
-            self.cfg.dtype = device_or_dtype
-        else:
-            self.cfg.device = str(device_or_dtype)
-        if print_details:
-            print("Moving model to device: ", self.cfg.device)
-        self._set_state(self._arrays())
+        is_type = isinstance(device_or_dtype, torch.dtype)
+        name, value = ("dtype", device_or_dtype) if is_type else ("device", device_name(device_or_dtype))
+        if getattr(self.cfg, name) != value:
+            setattr(self.cfg, name, value)
+            if print_details:
+                print(f"Changing model {name} to", value)
+            self._set_state(self._arrays())
         return self
 
     def cpu(self) -> HookedTransformer:

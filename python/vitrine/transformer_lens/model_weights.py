@@ -16,7 +16,16 @@ from vitrine.transformer_lens.factored_matrix import FactoredMatrix, composition
 from vitrine.transformer_lens.hooked_root import HookedRootModule
 from vitrine.transformer_lens.weights import Array, State
 
-_STACKED: tuple[str, ...] = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O")
+_STACKED: tuple[str, ...] = (
+    "attn.W_Q",
+    "attn.W_K",
+    "attn.W_V",
+    "attn.W_O",
+    "attn.b_Q",
+    "attn.b_K",
+    "attn.b_V",
+    "attn.b_O",
+)
 _STACKED += ("mlp.W_in", "mlp.b_in", "mlp.W_out", "mlp.b_out")
 
 
@@ -92,7 +101,10 @@ class ModelWeights(HookedRootModule):
             values = torch.randn(shape) * cfg.initializer_range if is_weight else torch.zeros(shape)
             state[name] = values.numpy()
         if cfg.normalization_type == "LN":
-            norms = ["ln_final", *(f"blocks.{layer}.{norm}" for layer in range(cfg.n_layers) for norm in ("ln1", "ln2"))]
+            norms = [
+                "ln_final",
+                *(f"blocks.{layer}.{norm}" for layer in range(cfg.n_layers) for norm in ("ln1", "ln2")),
+            ]
             for norm in norms:
                 state[f"{norm}.w"], state[f"{norm}.b"] = np.ones(width, np.float32), np.zeros(width, np.float32)
         return state

@@ -38,7 +38,9 @@ class Padding:
             return found
         where: dict[str, Any] = {"layers": layers}
         found.append(
-            Edit.function("blocks.*.attn.hook_attn_scores", self._mask_scores, self._mask_gradient, sequences=self.padded, **where)
+            Edit.function(
+                "blocks.*.attn.hook_attn_scores", self._mask_scores, self._mask_gradient, sequences=self.padded, **where
+            )
         )
         for b in self.padded:
             if self._blind[b].size:

@@ -146,7 +146,9 @@ class Pass:
             return []
         layers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
         end = max(layers, default=-1) + 1
-        if (self.request.logits != "none" and self.request.stop is None) or any(name.startswith(("ln_final", "logits")) for name in names):
+        if (self.request.logits != "none" and self.request.stop is None) or any(
+            name.startswith(("ln_final", "logits")) for name in names
+        ):
             end = self.native.config.layers
         return padding.edits(range(self.request.start, end), embeds=self.request.residual is None)
 
@@ -242,4 +244,3 @@ class Pass:
 
     def _output(self, out: torch.Tensor, name: str) -> torch.Tensor:
         return autograd.node(self, len(self.cuts), name, out, last=True) if self.graph else out
-

@@ -103,6 +103,8 @@ class Tokenizer:
         if len(row) == width:
             return row
         if value is None:
-            raise Error(f"texts of {len(row)} and {width} tokens need padding, and {self.name_or_path} has no end-of-text token")
+            raise Error(
+                f"texts of {len(row)} and {width} tokens need padding, and {self.name_or_path} has no end-of-text token"
+            )
         fill = [value] * (width - len(row))
         return fill + row if self.padding_side == "left" else row + fill

@@ -112,9 +112,15 @@ class Tokens:
         padding_side: str | None = USE_DEFAULT_VALUE,
     ) -> int:
         """Position of the "first" or "last" occurrence of a token in a text or tokens [pos], [1, pos]."""
-        tokens = self.to_tokens(input, prepend_bos=prepend_bos, padding_side=padding_side) if isinstance(input, str) else input
+        tokens = (
+            self.to_tokens(input, prepend_bos=prepend_bos, padding_side=padding_side)
+            if isinstance(input, str)
+            else input
+        )
         if tokens.ndim == 2:
-            assert tokens.shape[0] == 1, f"If tokens are rank two, they must have shape [1, seq_len], not {tokens.shape}"
+            assert tokens.shape[0] == 1, (
+                f"If tokens are rank two, they must have shape [1, seq_len], not {tokens.shape}"
+            )
             tokens = tokens[0]
         if isinstance(single_token, str):
             single_token = self.to_single_token(single_token)

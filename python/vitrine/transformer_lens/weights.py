@@ -99,7 +99,9 @@ def with_transformers_names(state: State, layers: int) -> dict[str, Array]:
         found[f"{hf}.attn.c_attn.weight"] = np.concatenate(
             [state[f"{block}.attn.W_{part}"].transpose(1, 0, 2).reshape(width, -1) for part in "QKV"], axis=1
         )
-        found[f"{hf}.attn.c_attn.bias"] = np.concatenate([state[f"{block}.attn.b_{part}"].reshape(-1) for part in "QKV"])
+        found[f"{hf}.attn.c_attn.bias"] = np.concatenate(
+            [state[f"{block}.attn.b_{part}"].reshape(-1) for part in "QKV"]
+        )
         found[f"{hf}.attn.c_proj.weight"] = state[f"{block}.attn.W_O"].reshape(-1, width)
         found[f"{hf}.attn.c_proj.bias"] = state[f"{block}.attn.b_O"]
         for ours, theirs in (("ln1", "ln_1"), ("ln2", "ln_2")):
