@@ -27,14 +27,21 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::vector<std::string> nearest_names(std::string_view name,
                                        const std::vector<std::string>& candidates, size_t count) {
-  std::vector<std::pair<size_t, std::string>> ranked;
+  struct Ranked {
+    bool other_start;
+    size_t distance;
+    const std::string* name;
+  };
+  std::vector<Ranked> ranked;
   ranked.reserve(candidates.size());
   for (const std::string& candidate : candidates)
-    ranked.emplace_back(edit_distance(name.substr(0, 200), candidate), candidate);
-  std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+    ranked.push_back(
+        {!candidate.starts_with(name), edit_distance(name.substr(0, 200), candidate), &candidate});
+  std::stable_sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
+    return std::pair(a.other_start, a.distance) < std::pair(b.other_start, b.distance);
+  });
   std::vector<std::string> names;
-  for (size_t i = 0; i < std::min(count, ranked.size()); ++i) names.push_back(ranked[i].second);
+  for (size_t i = 0; i < std::min(count, ranked.size()); ++i) names.push_back(*ranked[i].name);
   return names;
 }
 

@@ -8,8 +8,8 @@
 
 namespace vitrine::internal {
 
-/// The names of `candidates` nearest to `name` by edit distance, nearest first, at most `count`:
-/// for error messages.
+/// The names of `candidates` nearest to `name`, at most `count`, for error messages: first those
+/// that begin with it, then by edit distance.
 std::vector<std::string> nearest_names(std::string_view name,
                                        const std::vector<std::string>& candidates, size_t count);
 

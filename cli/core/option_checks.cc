@@ -165,8 +165,8 @@ std::vector<std::string> choices_of(const CLI::Option& option) {
 
 std::string words_of(const CLI::ParseError& error, const CLI::App& app) {
   const std::string words = error.what();
-  const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-  if (extra && !app.remaining().empty()) return extra_words(app.remaining(), app);
+  // Before a missing option: it may be one that is misspelt.
+  if (!app.remaining().empty()) return extra_words(app.remaining(), app);
   const std::string name = words.substr(0, words.find(": "));
   const CLI::Option* option = app.get_option_no_throw(name);
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) && option) {

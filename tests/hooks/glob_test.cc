@@ -81,12 +81,13 @@ TEST(Glob, MalformedPatternsAreRefusedByName) {
   EXPECT_USER_ERROR(Glob("{0..4000,0..4000}", kLayers), "4096");
 }
 
-TEST(NearestNames, AreOrderedByEditDistance) {
+TEST(NearestNames, AreOrderedByStartAndEditDistance) {
   const std::vector<std::string> names = {"hook_embed", "blocks.0.hook_resid_pre",
                                           "blocks.0.hook_resid_post"};
   EXPECT_EQ(nearest_names("blocks.0.hook_resid_pos", names, 2),
             (std::vector<std::string>{"blocks.0.hook_resid_post", "blocks.0.hook_resid_pre"}));
   EXPECT_EQ(nearest_names("x", names, 9).size(), 3u);
+  EXPECT_EQ(nearest_names("--top", {"--of", "--top-k"}, 1), std::vector<std::string>{"--top-k"});
 }
 
 }  // namespace
