@@ -34,8 +34,8 @@ void check_beams(const GenerateOptions& options, const BeamOptions& beams, const
   if (options.sampling.temperature != 0)
     user_error("temperature {} has no place in a beam search: expected 0",
                options.sampling.temperature);
-  if (options.past_context != PastContext::kEnd)
-    user_error("past_context slide has no place in a beam search: expected end");
+  if (options.past_context != PastContext::kReject)
+    user_error("past_context end or slide has no place in a beam search: expected reject");
   if (options.on_token || options.log_probabilities)
     user_error(
         "a beam search has no single next token: expected neither on_token nor "
@@ -48,12 +48,7 @@ void check_beams(const GenerateOptions& options, const BeamOptions& beams, const
       user_error("'{}' is edited in single sequences, which are beams: expected an edit of all",
                  edit.name);
   }
-  const auto room = config.context - std::ssize(prompt) + 1;  // no pass reads the last token
-  if (options.max_new_tokens > room)
-    user_error(
-        "`max_new_tokens` {} is out of range: expected at most {}, which the context has room "
-        "for after the prompt",
-        options.max_new_tokens, room);
+  check_room(options, {{prompt.begin(), prompt.end()}}, config);
 }
 
 /// A beam that goes on. Its keys and values are those of the cache's sequence `slot`.
@@ -281,8 +276,8 @@ class BeamSearch {
 std::vector<Beam> beam_search(const Model& model, std::span<const int32_t> prompt,
                               const GenerateOptions& options, const BeamOptions& beams,
                               const Hooks& hooks) {
-  check_generate_options(options, 1, model.config());
   const Batch prompts = {{prompt.begin(), prompt.end()}};
+  check_generate_options(options, prompts, model.config());
   return BeamSearch(model, prompt, options, beams, model.compile(at_positions(hooks, prompts)))
       .run();
 }

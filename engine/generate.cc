@@ -134,6 +134,7 @@ class Generator {
           hooks->forward.captures()[0].name);
     std::ranges::for_each(hooks->forward.captures(), check);
     std::ranges::for_each(hooks->forward.edits(), check);
+    check_room(options_, prompts_, model_.config);
     if (auto kept = model_.kept->take(*hooks, capacities)) return kept;
     return std::unique_ptr<GenerationMemory>(
         new GenerationMemory{std::move(hooks), make_cache(model_, std::move(capacities)), nullptr});
@@ -434,7 +435,7 @@ Generation generate(const Model& model, const Batch& prompts, const GenerateOpti
 
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options,
                     const HookPlan& plan) {
-  check_generate_options(options, prompts.size(), model.config());
+  check_generate_options(options, prompts, model.config());
   if (prompts.empty()) user_error("missing prompt: expected at least one");
   return Generator(model, prompts, options, plan).run();
 }

@@ -58,19 +58,47 @@ void check_id(std::string_view what, int32_t id, const Config& config) {
     user_error("{} {} is out of range: expected 0..{}", what, id, config.vocab - 1);
 }
 
+void check_min_length(const GenerateOptions& options, const Batch& prompts) {
+  if (options.min_length < 0)
+    user_error("min_length {} is out of range: expected 0 or more", options.min_length);
+  if (options.min_length > 0 && options.min_new_tokens > 0)
+    user_error("both `min_length` {} and `min_new_tokens` {}: expected at most one",
+               options.min_length, options.min_new_tokens);
+  for (size_t s = 0; options.min_length > 0 && s < prompts.size(); ++s) {
+    const int64_t most = std::ssize(prompts[s]) + options.max_new_tokens;
+    if (options.min_length > most)
+      user_error("min_length {} is out of range: expected 0..{}, prompt {} with all new tokens",
+                 options.min_length, most, s);
+  }
+}
+
 }  // namespace
 
-void check_generate_options(const GenerateOptions& options, size_t sequences,
+void check_room(const GenerateOptions& options, const Batch& prompts, const Config& config) {
+  if (options.past_context != PastContext::kReject) return;
+  for (size_t s = 0; s < prompts.size(); ++s) {
+    const auto length = std::ssize(prompts[s]);
+    const int64_t room = config.context - length + 1;  // no pass reads the last token
+    if (options.max_new_tokens > room)
+      user_error(
+          "the {} tokens of prompt {} and {} new ones exceed the context of {}: expected at most "
+          "{} new tokens, or use `past_context` slide",
+          length, s, options.max_new_tokens, config.context, room);
+  }
+}
+
+void check_generate_options(const GenerateOptions& options, const Batch& prompts,
                             const Config& config) {
   if (options.max_new_tokens < 0)
     user_error("max_new_tokens {} is out of range: expected 0 or more", options.max_new_tokens);
   if (options.min_new_tokens < 0 || options.min_new_tokens > options.max_new_tokens)
     user_error("min_new_tokens {} is out of range: expected 0..{} (max_new_tokens)",
                options.min_new_tokens, options.max_new_tokens);
+  check_min_length(options, prompts);
   if (options.log_probabilities.value_or(0) < 0)
     user_error("log_probabilities {} is out of range: expected 0 (of the new token alone) or more",
                *options.log_probabilities);
-  check_sampling(options.sampling, sequences);
+  check_sampling(options.sampling, prompts.size());
   for (const int32_t id : options.stop_ids) check_id("stop id", id, config);
   for (size_t i = 0; i < options.stop_strings.size(); ++i) {
     if (options.stop_strings[i].empty())

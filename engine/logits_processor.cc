@@ -127,6 +127,7 @@ std::string LogitsProcessor::needed_by() const {
   if (s.frequency_penalty != 0) return "frequency_penalty";
   if (!options_.bad_words.empty()) return "bad_words";
   if (options_.min_new_tokens > 0 && !options_.stop_ids.empty()) return "min_new_tokens";
+  if (options_.min_length > 0 && !options_.stop_ids.empty()) return "min_length";
   if (!filters()) return "";
   return s.min_p > 0 ? "min_p" : "typical_p";
 }
@@ -160,7 +161,9 @@ void LogitsProcessor::exclude(std::span<float> logits, std::span<const int32_t> 
   for (const std::vector<int32_t>& word : options_.bad_words) {
     if (may_complete(word, prompt, fresh)) logits[static_cast<size_t>(word.back())] = kExcluded;
   }
-  if (std::ssize(fresh) >= options_.min_new_tokens) return;
+  if (std::ssize(fresh) >= options_.min_new_tokens &&
+      std::ssize(prompt) + std::ssize(fresh) >= options_.min_length)
+    return;
   for (const int32_t id : options_.stop_ids) logits[static_cast<size_t>(id)] = kExcluded;
 }
 

@@ -35,7 +35,8 @@ trap 'rm -rf "$WORK"' EXIT
 DEST=$WORK/bundle
 
 PROGRAMS=(tests/kernels/kernels_test tests/engine/golden_test tests/engine/golden_small_test tests/engine/promises_test
-  tests/engine/edits_test tests/engine/generate_test tests/engine/gradients_test tests/engine/gradients_edits_test
+  tests/engine/edits_test tests/engine/generate_test tests/engine/generation_golden_test tests/engine/gradients_test
+  tests/engine/gradients_edits_test
   tests/engine/gradients_promises_test tests/engine/running_moments_test cli/vitrine
   cli/vitrine-bench)
 missing=()

@@ -373,8 +373,8 @@ std::string CommandLine::with_flags(const std::string& message) const {
       text.replace(at, end + 1 - at, flag);
       at += flag.size();
     } else if (std::string_view(text).substr(0, at).ends_with(kOr)) {
-      at -= kOr.size();
-      text.erase(at, end + 1 - at);
+      at -= kOr.size();  // the clause, with the option's value
+      text.erase(at, std::min(text.find_first_of(",;:", end), text.size()) - at);
     } else {
       at = end + 1;
     }

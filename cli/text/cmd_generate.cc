@@ -28,8 +28,8 @@ struct GenerateArgs {
   std::vector<std::string> edits, stop, stop_ids, stop_strings, bad_words, bad_words_ids;
   SamplingOptions sampling;
   std::optional<int> log_probabilities;
-  int max_new_tokens = 32, min_new_tokens = 0, num_samples = 1;
-  std::string past_context = "end";
+  int max_new_tokens = 32, min_new_tokens = 0, min_length = 0, num_samples = 1;
+  std::string past_context = "reject";
   bool ignore_end = false;
 };
 
@@ -69,10 +69,12 @@ class Generating {
     for (size_t i = 0; !args.beams.beams && i < prompts_.size(); ++i)
       options_.sampling.seeds.push_back(args.sampling.seed + i);
     options_.min_new_tokens = args.min_new_tokens;
+    options_.min_length = args.min_length;
     options_.stop_ids = texts_.stop_ids();
     options_.stop_strings = args.stop_strings;
     options_.bad_words = bad_words(args, model_);
     options_.log_probabilities = args.log_probabilities;
+    if (args.past_context == "end") options_.past_context = PastContext::kEnd;
     if (args.past_context == "slide") options_.past_context = PastContext::kSlide;
   }
 
@@ -187,6 +189,7 @@ class Generating {
                         {"frequency_penalty", s.frequency_penalty},
                         {"max_new_tokens", args_.max_new_tokens},
                         {"min_new_tokens", args_.min_new_tokens},
+                        {"min_length", args_.min_length},
                         {"past_context", args_.past_context}};
     for (size_t i = 0; i < prompts_.size(); ++i) {
       const Generation::Sequence& sequence = generation.sequences[i];
@@ -230,6 +233,12 @@ void add_generation_options(Command& command, GenerateArgs& args) {
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
+  command.add_option("--min-length", args.min_length, "The same with the prompt's tokens counted")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group)
+      ->not_with("--min-new-tokens");
   add_sampling_options(command, s, group);
   command.add_option("--seed", s.seed, "Seed of sampling; sequence i uses seed + i")
       ->check(not_negative())
@@ -280,8 +289,9 @@ void add_generation_options(Command& command, GenerateArgs& args) {
   command
       .add_option(
           "--past-context", args.past_context,
-          "When the context is full: end, or slide (go on from its newest half, read again)")
-      ->check(one_of({"end", "slide"}))
+          "More new tokens than the context has room for: reject (generate none), end (when it is "
+          "full), or slide (go on from its newest half, read again)")
+      ->check(one_of({"reject", "end", "slide"}))
       ->capture_default_str()
       ->type_name("WHAT")
       ->group(group)

@@ -38,7 +38,8 @@ struct SamplingOptions {
 
 /// What follows when a sequence fills the context.
 enum class PastContext : uint8_t {
-  kEnd,  ///< it ends, with the reason kContext
+  kReject,  ///< a generation whose new tokens the context has no room for is not begun
+  kEnd,     ///< it ends, with the reason kContext
   /// Its newest context / 2 tokens are read again, from position 0, as if they were a prompt; what
   /// came before is forgotten by the model. Not with captures.
   kSlide,
@@ -47,6 +48,7 @@ enum class PastContext : uint8_t {
 struct GenerateOptions {
   int max_new_tokens = 32;
   int min_new_tokens = 0;  ///< stop ids cannot be chosen before this number of new tokens
+  int min_length = 0;      ///< the same with the prompt's tokens counted; not with min_new_tokens
   SamplingOptions sampling = {};
   /// Token ids that end a sequence; the id is kept as its last token.
   std::vector<int32_t> stop_ids = {};
@@ -56,7 +58,7 @@ struct GenerateOptions {
   /// Token sequences that are never completed, also not one that begins in the prompt. Not with a
   /// sequence of one stop id.
   std::vector<std::vector<int32_t>> bad_words = {};
-  PastContext past_context = PastContext::kEnd;
+  PastContext past_context = PastContext::kReject;
   /// Keeps the log-probability of each new token, and this number of the most likely tokens beside
   /// it; nullopt: neither.
   std::optional<int> log_probabilities = {};
@@ -90,7 +92,8 @@ struct Generation {
 /// prompt and to each new token. Passes read the prompt, then each new token but the last one;
 /// negative positions count from the newest token of each pass, so that -1 occurs in every pass and
 /// others in the prompt's only. Throws Error (user) as Model::forward does, for a position that
-/// never occurs, for options out of range, for exclusions that leave no token, and for a
+/// never occurs, for options out of range, for more new tokens than the context has room for (the
+/// last one needs none, as no pass reads it), for exclusions that leave no token, and for a
 /// distribution with a NaN, from which no token can be drawn, naming the site where it first
 /// appears.
 Generation generate(const Model& model, const Batch& prompts, const GenerateOptions& options = {},

@@ -68,7 +68,7 @@ std::vector<Continuation> run(const Model& model, const Batch& prompts, int max_
   GenerateOptions options = generate_options(model, max_new_tokens, keywords, prompts.size());
   keywords.finish();
   options.on_token = calling(on_token);
-  options.past_context = slide ? PastContext::kSlide : PastContext::kEnd;
+  options.past_context = slide ? PastContext::kSlide : PastContext::kReject;
   options.log_probabilities = log_probabilities;
   const HookPlan plan = compiled(model, hooks);
   Generation generation;
@@ -199,8 +199,8 @@ constexpr const char* kGenerateDoc = R"(Continues a prompt, or each of several.
 typical_p. `seed`: the samples of a sequence depend on its seed and the step alone; sequence i of a batch
 has seed + i. `stop`: ids or single-token texts that end a sequence; None: the model's own (end_ids).
 `stop_strings`: texts that end it. `bad_words`: texts or ids that never occur. `log_probabilities`: keeps
-that of each new token, and this number of the most likely ones. `slide`: past the context, the newest half
-of it is read again. `capture`, `edits`: in every pass, the prompt's and each new token's; position -1 is the
+that of each new token, and this number of the most likely ones. More new tokens than the context
+has room for are rejected, unless `slide`: each time it is full, its newest half is read again. `capture`, `edits`: in every pass, the prompt's and each new token's; position -1 is the
 newest token of a pass. `on_token(sequence, id)` is called for each new token; returning False ends all.
 stream() yields texts instead.)";
 
@@ -261,6 +261,7 @@ GenerateOptions generate_options(const Model& model, int max_new_tokens, Keyword
   arguments.take("seed", sampling.seed);
   for (size_t i = 0; i < sequences; ++i) sampling.seeds.push_back(sampling.seed + i);
   arguments.take("min_new_tokens", options.min_new_tokens);
+  arguments.take("min_length", options.min_length);
   const nb::object stop = arguments.take("stop");
   options.stop_ids = stop.is_none() ? model.end_ids() : tokens_of(model, stop);
   arguments.take("stop_strings", options.stop_strings);

@@ -18,7 +18,8 @@ GenerateOptions generate_options(const Model& model, int max_new_tokens, Keyword
 // The same as signatures show them.
 #define VITRINE_PENALTY_TYPES                                                                   \
   "repetition_penalty: float = 1.0, presence_penalty: float = 0.0, frequency_penalty: float = " \
-  "0.0, min_new_tokens: int = 0, stop: vitrine.types.Tokens | None = None, stop_strings: "      \
+  "0.0, min_new_tokens: int = 0, min_length: int = 0, stop: vitrine.types.Tokens | None = "     \
+  "None, stop_strings: "                                                                        \
   "collections.abc.Sequence[str] = (), bad_words: "                                             \
   "collections.abc.Sequence[vitrine.types.Prompt] = (), "
 #define VITRINE_SAMPLING_TYPES                                                                    \

@@ -310,7 +310,13 @@ TEST_F(BadInput, Options) {
   refused("generate", {"--ids", "1", "--beams", "2", "--num-samples", "3"},
           {"--num-samples 3", "1..2"});
   refused("generate", {"--ids", "1", "--beams", "2", "-n", "40"},
-          {"--max-new-tokens 40", "at most 16"});
+          {"40 new ones exceed the context of 16: expected at most 16 new tokens, or use "
+           "--past-context slide"});
+  refused("generate", {"--ids", "1,2"}, {"32 new ones", "at most 15 new tokens"});
+  refused("lens", {"--ids", "1,2", "--generate", "30"}, {"at most 15 new tokens"});
+  refused("generate", {"--ids", "1", "-n", "4", "--min-length", "6"}, {"min_length 6", "0..5"});
+  refused("generate", {"--ids", "1", "--min-length", "3", "--min-new-tokens", "2"},
+          {"--min-length", "--min-new-tokens"});
   refused("generate", {"--ids", "1", "--choices-ids", "2", "-n", "4"},
           {"--max-new-tokens", "--choices-ids"});
   refused("generate", {"--ids", "1", "--max-new-tokens", "-3"}, {"--max-new-tokens", "-3"});

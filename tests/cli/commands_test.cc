@@ -235,8 +235,9 @@ TEST(Commands, GenerateStops) {
                                  "--stop-ids", std::to_string(second)});
   EXPECT_EQ(stopped["results"][0]["stop_reason"], "stop");
   EXPECT_LE(stopped["results"][0]["tokens"].size(), 2u);
-  const Json full = run_json(
-      {"generate", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "-n", "40"});
+  const Json full =
+      run_json({"generate", "--model", plain(), "--ids", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+                "-n", "40", "--past-context", "end"});
   EXPECT_EQ(full["results"][0]["stop_reason"], "context");
 }
 

@@ -26,7 +26,7 @@ class Inputs {
  public:
   Inputs() {
     const CliResult made = run_cli({"make-random", folder_ / "model", "--layers", "3", "--heads",
-                                    "2", "--width", "16", "--context", "48", "--vocab", "4096",
+                                    "2", "--width", "16", "--context", "80", "--vocab", "4096",
                                     "--init", "wide", "--tokenizer", demo_folder().string()});
     EXPECT_EQ(made.status, 0) << made.err;
     std::string stories, ids;
@@ -244,8 +244,9 @@ const std::multimap<std::string, Modes>& all_modes() {
          {"--num-samples", "2"},
          {"--out", "@out/other.npy"},
          {"--capture", "blocks.1.hook_resid_post"}},
-        {"--ignore-end", "--stop", "--stop-ids", "--stop-string", "--min-new-tokens", "--bad-words",
-         "--bad-words-ids", "--early-stopping", "--length-penalty", "--past-context"}}},
+        {"--ignore-end", "--stop", "--stop-ids", "--stop-string", "--min-new-tokens",
+         "--min-length", "--bad-words", "--bad-words-ids", "--early-stopping", "--length-penalty",
+         "--past-context"}}},
       {"score",
        {{"--model", "@model", "--prompt", kPrompt, "--window", "8"},
         {{}, {"--words"}, {"--summary"}, {"--words", "--summary"}, {"--json"}, {"--prepend"}},

@@ -94,9 +94,10 @@ TEST_F(Generate, APositionThatNeverOccursIsRefused) {
                              Hooks().edit("hook_embed", zero(), {.positions = {3}})),
                     "position 3", "sequence 1", "2 prompt tokens");
   // The context ends the generation.
-  EXPECT_USER_ERROR(generate(model_, {prompt_}, {.max_new_tokens = 100},
-                             Hooks().capture("hook_embed", {.positions = {24}})),
-                    "position 24", "-6..23");
+  EXPECT_USER_ERROR(
+      generate(model_, {prompt_}, {.max_new_tokens = 100, .past_context = PastContext::kEnd},
+               Hooks().capture("hook_embed", {.positions = {24}})),
+      "position 24", "-6..23");
 }
 
 TEST_F(Generate, EditsActOnPromptAndNewTokensAlike) {
@@ -295,7 +296,8 @@ TEST_F(Generate, EndsForTheReasonItGives) {
   EXPECT_EQ(at_stop.sequences[0].ids.back(), greedy[2]);
   EXPECT_LE(at_stop.sequences[0].ids.size(), 3u);
 
-  const Generation at_context = generate(model_, {prompt_}, {.max_new_tokens = 500});
+  const Generation at_context =
+      generate(model_, {prompt_}, {.max_new_tokens = 500, .past_context = PastContext::kEnd});
   EXPECT_EQ(at_context.sequences[0].reason, StopReason::kContext);
   EXPECT_EQ(at_context.sequences[0].ids.size(), 24u - 6 + 1)
       << "the token after a full context is still chosen";
@@ -306,6 +308,18 @@ TEST_F(Generate, EndsForTheReasonItGives) {
                {.max_new_tokens = 8, .on_token = [&](int, int32_t) { return ++seen < 3; }});
   EXPECT_EQ(stopped.sequences[0].ids.size(), 3u);
   EXPECT_EQ(stopped.sequences[0].reason, StopReason::kCallback);
+}
+
+TEST_F(Generate, MoreNewTokensThanTheContextHasRoomForAreRejected) {
+  int seen = 0;
+  GenerateOptions options{.max_new_tokens = 19,
+                          .on_token = [&](int, int32_t) { return ++seen > 0; }};
+  EXPECT_EQ(generate(model_, {prompt_}, options).sequences[0].ids.size(), 19u);
+  seen = 0;
+  options.max_new_tokens = 20;
+  EXPECT_USER_ERROR(generate(model_, {{1, 2}, prompt_}, options), "the 6 tokens of prompt 1",
+                    "20 new ones", "context of 24", "at most 19 new tokens", "past_context");
+  EXPECT_EQ(seen, 0) << "nothing is generated before";
 }
 
 TEST_F(Generate, ASlidingWindowGoesOnFromItsNewestHalf) {
@@ -381,9 +395,9 @@ TEST_F(Generate, RecordedStepsGiveWhatIssuedStepsGive) {
                     .edit("blocks.0.mlp.hook_post", scale(0.5f), {.neurons = {3, 4, 5, 60}})
                     .edit("blocks.1.hook_attn_out", add(Tensor::from(std::vector<float>{0.25f})),
                           {.positions = {-1}});
-  GenerateOptions options{
-      .max_new_tokens = 20,
-      .sampling = {.temperature = 0.8f, .top_k = 30, .top_p = 0.95f, .seed = 7}};
+  GenerateOptions options{.max_new_tokens = 20,
+                          .sampling = {.temperature = 0.8f, .top_k = 30, .top_p = 0.95f, .seed = 7},
+                          .past_context = PastContext::kEnd};
   const Generation plain = generate(model_, prompts, options, hooks);
   EXPECT_EQ(plain.eager_because.empty(), !testing_support::on_cpu()) << plain.eager_because;
   expect_same(plain, generate(model_, prompts, options, issued(hooks)));

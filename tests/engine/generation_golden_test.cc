@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What transformers' generate() chooses, recorded by tools/make_generation_goldens.py.
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "engine/logits_processor.h"
 #include "tests/engine/golden_support.h"
@@ -56,6 +58,26 @@ TEST_F(GenerationGolden, GreedyChoicesAreTransformers) {
     EXPECT_EQ(found.sequences[1].ids, generate(model_, {{1, 2, 3}}, options).sequences[0].ids)
         << each["options"].dump();
   }
+}
+
+TEST_F(GenerationGolden, AMinimumLengthCountsThePrompt) {
+  // Transformers generates the same with min_length as with that many new tokens less the prompt's.
+  int cases = 0;
+  for (const Json& each : golden()["greedy"]) {
+    GenerateOptions options = options_of(each["options"], 12);
+    if (options.min_new_tokens == 0) continue;
+    ++cases;
+    options.min_length =
+        std::exchange(options.min_new_tokens, 0) + static_cast<int>(prompt_.size());
+    EXPECT_EQ(generate(model_, {prompt_}, options).sequences[0].ids, each["ids"].get<Ids>())
+        << each["options"].dump();
+    --options.min_length;
+    const Ids shorter = generate(model_, {prompt_}, options).sequences[0].ids;
+    options.min_length = 0;
+    options.min_new_tokens = each["options"]["min_new_tokens"].get<int>() - 1;
+    EXPECT_EQ(shorter, generate(model_, {prompt_}, options).sequences[0].ids);
+  }
+  EXPECT_EQ(cases, 2);
 }
 
 TEST_F(GenerationGolden, LogProbabilitiesAreThoseOfTheModel) {
@@ -205,7 +227,7 @@ TEST_F(GenerationGolden, BeamSearchRejectsInvalidOptions) {
   expect(refused(usual, {.length_penalty = NAN}), "length_penalty nan");
   expect(refused({.max_new_tokens = 4, .sampling = {.temperature = 1}}, {}), "temperature 1");
   expect(refused({.max_new_tokens = 16}, {}),
-         "max_new_tokens` 16 is out of range: expected at most 15");
+         "2 tokens of prompt 0 and 16 new ones exceed the context of 16");
   expect(refused(usual, {}, Hooks().capture("hook_embed")), "'hook_embed' is captured");
   expect(refused(usual, {}, Hooks().edit("hook_embed", zero(), {.sequences = {0}})),
          "single sequences");
@@ -219,7 +241,8 @@ TEST_F(GenerationGolden, SaysWhatIsDoneOnTheHost) {
 }
 
 TEST_F(GenerationGolden, RejectsInvalidOptions) {
-  const auto refused = [&](const GenerateOptions& options) {
+  const auto refused = [&](GenerateOptions options) {
+    options.max_new_tokens = std::min(options.max_new_tokens, 12);  // the context has room
     return test::user_error_of([&] { generate(model_, {prompt_}, options); });
   };
   const auto expect = [&](const GenerateOptions& options, const std::string& words) {
@@ -232,6 +255,10 @@ TEST_F(GenerationGolden, RejectsInvalidOptions) {
   expect({.sampling = {.presence_penalty = NAN}}, "presence_penalty nan is out of range");
   expect({.sampling = {.frequency_penalty = INFINITY}}, "frequency_penalty inf is out of range");
   expect({.max_new_tokens = 3, .min_new_tokens = 4}, "min_new_tokens 4 is out of range");
+  expect({.max_new_tokens = 3, .min_length = 6},
+         "min_length 6 is out of range: expected 0..5, prompt 0 with all new tokens");
+  expect({.max_new_tokens = 3, .min_length = -1}, "min_length -1 is out of range");
+  expect({.min_new_tokens = 1, .min_length = 3}, "both `min_length` 3 and `min_new_tokens` 1");
   expect({.bad_words = {{}}}, "bad word 0 is empty");
   expect({.bad_words = {{1}, {2, 131}}}, "id in bad_words 131 is out of range: expected 0..130");
   expect({.stop_ids = {7}, .bad_words = {{5}, {7}}}, "bad word 1 is the stop id 7");
