@@ -105,8 +105,7 @@ Tokenizer::Frame frame_from(std::string_view bos, const Tokenizer* tokenizer) {
   int32_t id = -1;
   const auto [end, error] = std::from_chars(bos.data(), bos.data() + bos.size(), id);
   if (error != std::errc() || end != bos.data() + bos.size() || id < 0)
-    user_error("tokens around texts: invalid value {}: expected auto, none or a token id",
-               quote(bos));
+    user_error("invalid `bos` {}: expected auto, none or a token id", quote(bos));
   return {{id}, {}};
 }
 

@@ -34,7 +34,7 @@ class Readings {
       const size_t at =
           alone ? texts.size() : text_of.try_emplace(stimuli.groups[i], texts.size()).first->second;
       if (at == texts.size()) {
-        texts.emplace_back();
+        texts.push_back(stimuli.before);
         reading_of.push_back(all.size());
         all.emplace_back();
       }
@@ -154,6 +154,7 @@ Stimuli encode_stimuli(const Tokenizer& tokenizer, std::span<const std::string> 
 FeatureSet stimulus_features(const Model& model, const Stimuli& stimuli,
                              const FeatureOptions& options) {
   check_stimuli(stimuli);
+  for (const int32_t id : stimuli.before) check_id(model.config(), id, "token before each text:");
   for (size_t i = 0; i < stimuli.ids.size(); ++i) {
     for (const int32_t id : stimuli.ids[i])
       check_id(model.config(), id, fmt::format("token of stimulus {}:", i + 1));

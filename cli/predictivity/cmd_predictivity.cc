@@ -104,8 +104,9 @@ void run(const Context& context, const PredictivityCommandArgs& args) {
       read_responses(args.responses, args.subjects, args.ceiling, args.table.options());
   const Model model = load_model(context);
   PredictivityOptions options = options_of(args, context, model);
-  const Stimuli stimuli =
+  Stimuli stimuli =
       encode_stimuli(model.tokenizer(), texts.texts, texts.groups, options.features.context);
+  stimuli.before = model.frame().before;
   Predictivity found;
   {
     ProgressBar bar({.unit = ""});
@@ -244,7 +245,6 @@ void add_predictivity(Command& app, Context& context) {
   add_study_options(command, *args);
   add_edit_option(command, args->edits);
   add_model_options(command, context);
-  command.remove_option("--bos");  // stimuli are parts of a text
   add_output_options(command, context);
   add_result_options(command, args->output);
   set_examples(command,

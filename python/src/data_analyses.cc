@@ -216,10 +216,12 @@ void bind_covariance(nb::module_& module) {
 
 Stimuli stimuli_of(const Model& model, const BatchArg& texts,
                    const std::vector<std::string>& groups, StimulusContext context) {
-  if (nb::len(texts) > 0 && PyUnicode_Check(nb::object(texts[0]).ptr()))
-    return encode_stimuli(model.tokenizer(), nb::cast<std::vector<std::string>>(texts), groups,
-                          context);
-  return {batch_of(model, texts), groups};
+  if (nb::len(texts) == 0 || !PyUnicode_Check(nb::object(texts[0]).ptr()))
+    return {batch_of(model, texts), groups};
+  Stimuli stimuli =
+      encode_stimuli(model.tokenizer(), nb::cast<std::vector<std::string>>(texts), groups, context);
+  stimuli.before = model.frame().before;
+  return stimuli;
 }
 
 void bind_predictivity(nb::module_& module) {

@@ -121,6 +121,25 @@ TEST(PredictivityFeatures, TextsAreJoinedByOneBlank) {
   EXPECT_EQ(text_of(StimulusContext::kNone, "a"), "The keysof the city areold. Next");
 }
 
+TEST(PredictivityFeatures, ATextBeginsWithTheTokensBeforeIt) {
+  const Model model = small_model();
+  const Batch words = {{5, 6}, {7}, {8, 9, 10}, {11}};
+  const std::vector<std::string> groups = {"x", "x", "y", "x"};
+  for (const auto context : {StimulusContext::kGroup, StimulusContext::kNone}) {
+    const FeatureOptions options{.sites = {"blocks.2.hook_resid_post"}, .context = context};
+    Batch framed = words;
+    for (size_t i = 0; i < words.size(); ++i) {
+      const bool begins = i == 0 || i == 2 || context == StimulusContext::kNone;
+      if (begins) framed[i].insert(framed[i].begin(), {3, 4});
+    }
+    const Tensor wanted = stimulus_features(model, {framed, groups}, options).sites[0].values;
+    const Tensor got = stimulus_features(model, {words, groups, {3, 4}}, options).sites[0].values;
+    EXPECT_TRUE(std::ranges::equal(got.f32(), wanted.f32()));
+  }
+  EXPECT_USER_ERROR(stimulus_features(model, {words, groups, {99999}}, {}),
+                    "token before each text: 99999");
+}
+
 /// Responses that are a random direction of one site's features plus noise of the same variance: a
 /// predictor that knew the direction would reach r = sqrt(1/2).
 Responses responses_from(const Tensor& features, int neuroids, int subjects) {

@@ -321,6 +321,7 @@ TEST_F(BadInput, Options) {
           {"--max-new-tokens", "--choices-ids"});
   refused("generate", {"--ids", "1", "--max-new-tokens", "-3"}, {"--max-new-tokens", "-3"});
   refused("info", {"--device", "gpu9"}, {"gpu9"});
+  refused("info", {"--bos", "begin"}, {"invalid --bos 'begin'", "auto, none or a token id"});
   refused("info", {"--dtype", "f8"}, {"f8"});
   refused("info", {"--threads", "0"}, {"--threads"});
   refused("info", {"--nonsense"}, {"--nonsense", "vitrine info --help"});

@@ -123,6 +123,9 @@ StimulusContext stimulus_context_from_name(std::string_view name);
 struct Stimuli {
   Batch ids;                        ///< [N] tokens of each stimulus, at least one
   std::vector<std::string> groups;  ///< [N]
+  /// Tokens before the first stimulus of each group, or with kNone before each stimulus, as
+  /// Model::frame() has them; not counted as a stimulus's own.
+  std::vector<int32_t> before = {};
 };
 
 /// Tokenises texts. With kGroup a space is inserted between a text and the previous text of its
