@@ -274,7 +274,7 @@ void judge_models(const Facts& facts, Findings& all) {
     all.push_back({Weight::kNote,
                    fmt::format("the Hugging Face cache {} contains no GPT-2 model",
                                facts.models.cache.string()),
-                   "hf download openai-community/gpt2"});
+                   "vitrine pull openai-community/gpt2"});
   }
 }
 

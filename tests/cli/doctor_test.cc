@@ -258,7 +258,7 @@ TEST(DoctorFindings, ProblemsComeFirst) {
                     f.models.demo.clear(), f.models.cached.clear(), f.models.cache = "/cache";
                   },
                   {"demo"}),
-            (List{"advice cmake --install build", "note hf download openai-community/gpt2"}));
+            (List{"advice cmake --install build", "note vitrine pull openai-community/gpt2"}));
 }
 
 // --- the command
