@@ -6,6 +6,7 @@
 #include <charconv>
 #include <limits>
 
+#include "analysis/common/config_fields.h"
 #include "base/check.h"
 #include "base/quote.h"
 #include "base/xxhash64.h"
@@ -115,22 +116,6 @@ Json corpus_json(const DocumentReader& documents) {
           {"max_document_bytes", options.max_document_bytes}};
 }
 
-Json config_json(const Config& c) {
-  Json json = {{"layers", c.layers},
-               {"heads", c.heads},
-               {"width", c.width},
-               {"inner", c.inner},
-               {"vocab", c.vocab},
-               {"context", c.context},
-               {"layer_norm_epsilon", c.layer_norm_epsilon},
-               {"activation", c.activation},
-               {"scale_attention", c.scale_attention},
-               {"scale_attention_by_inverse_layer", c.scale_attention_by_inverse_layer},
-               {"tied_unembedding", c.tied_unembedding}};
-  if (c.unembedding_bias) json["unembedding_bias"] = true;
-  return json;
-}
-
 /// The path of the first difference, "model.config.layers", and the values there.
 bool find_difference(const Json& here, const Json& there, std::string& path, Json& value_here,
                      Json& value_there) {
@@ -172,7 +157,7 @@ Json corpus_identity(const Model& model, const WindowReader& windows, const Hook
   identity["tokenizer"] =
       tokenizer ? Json(tokenizer_digest(*tokenizer, model.frame())) : Json(nullptr);
   identity["model"] = {{"name", model.name()},
-                       {"config", config_json(model.config())},
+                       {"config", config_fields<Json>(model.config())},
                        {"dtype", dtype_name(model.dtype())},
                        {"weights", weights_digest}};
   // As it will be when it is read back: a float32 comes back as the double that it was written as.
