@@ -14,6 +14,7 @@ namespace vitrine::internal {
 
 /// A token that is found in the text before any merging.
 struct AddedToken {
+  static constexpr int32_t kNoId = -1;  ///< the files say none
   int32_t id = 0;
   std::string content;       ///< not empty
   bool special = false;      ///< found only where special tokens are allowed

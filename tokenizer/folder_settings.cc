@@ -85,7 +85,7 @@ void add_special(const std::string& content, std::vector<AddedToken>& added) {
     return token.content == content;
   });
   if (known == added.end()) {
-    added.push_back({.content = content, .special = true});
+    added.push_back({.id = AddedToken::kNoId, .content = content, .special = true});
   } else {
     known->special = true;
   }
@@ -182,7 +182,7 @@ void apply_settings(const FolderSettings& settings, const std::string& file, Jso
   }
   Json list = Json::array();
   for (const AddedToken& token : all) {
-    list.push_back({{"id", token.id},
+    list.push_back({{"id", std::max(token.id, 0)},
                     {"content", token.content},
                     {"special", token.special},
                     {"lstrip", token.lstrip},

@@ -18,7 +18,7 @@ struct FolderSettings {
   std::optional<bool> add_prefix_space;
   std::optional<bool> add_begin, add_end;  ///< add_bos_token, add_eos_token
   std::string begin, end;                  ///< bos_token, eos_token; empty: not said
-  std::vector<AddedToken> added;           ///< in their order; ids are as the files say, or 0
+  std::vector<AddedToken> added;           ///< in their order; ids are as the files say, or kNoId
   bool lower_case = true, space_ideographs = true;  ///< of BERT's
   std::optional<bool> strip_accents;                ///< of BERT's
 };

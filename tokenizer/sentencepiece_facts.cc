@@ -91,6 +91,7 @@ void read_trainer(Message trainer, const std::string& file, SentencePieceFacts& 
         user_error("{}: unknown model_type {}: expected 1 to 4", file, field->value);
       facts.algorithm = kAlgorithms[field->value - 1];
     }
+    if (field->number == 35) facts.byte_fallback = field->value != 0;
     if (field->number != 44) continue;
     // Each unknown token of a text becomes this.
     if (field->bytes.size() > kMaxUnknownText)
@@ -181,6 +182,7 @@ SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::s
     }
   }
   if (pieces == 0) user_error("{}: is not a SentencePiece model: missing pieces", file);
+  facts.has_user_defined = !user_defined.empty();
   check_prefixes(std::move(user_defined), file);
   return facts;
 }

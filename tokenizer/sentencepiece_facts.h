@@ -12,6 +12,8 @@ struct SentencePieceFacts {
   std::string unknown_text = " \u2047 ";   ///< what the unknown token decodes to
   bool add_dummy_prefix = true;            ///< text gets a space before it
   bool remove_extra_whitespaces = true;
+  bool byte_fallback = false;     ///< characters without a piece are spelled in bytes
+  bool has_user_defined = false;  ///< pieces that are found before all others
 };
 
 /// Reads the model's protocol buffer, and checks what the library would trust: its own reading of a

@@ -5,8 +5,8 @@
 The text is not stored: tests/tokenizer/data/strings.json says how it is generated, here and in the tests alike. A golden
 holds one 64-bit FNV-1a hash of all ids for each block of strings, and some hundred strings in full.
 
-    pip install tokenizers==0.23.3 sentencepiece==0.2.1
-    (sentencepiece 0.2.2 breaks ties between equally good unigram paths another way than the libraries up to 0.2.1.)
+    pip install tokenizers==0.23.3 sentencepiece==0.2.3
+    (Up to 0.2.1 sentencepiece breaks ties between equally good unigram paths another way.)
     tools/make_tokenizer_goldens.py models              # trains the small models (not bit-reproducible across versions)
     tools/make_tokenizer_goldens.py small               # their goldens
     tools/make_tokenizer_goldens.py gpt2 DATA           # GPT-2's; DATA has gpt2-tokenizer/ and corpus/children.txt.xz

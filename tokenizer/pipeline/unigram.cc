@@ -84,12 +84,12 @@ class Unigram : public WordModel {
 
 }  // namespace
 
-UnigramLattice::UnigramLattice(std::vector<ScoredToken> tokens, int32_t unknown)
-    : tokens_(std::move(tokens)), unknown_(unknown) {
+UnigramLattice::UnigramLattice(std::vector<ScoredToken> tokens, int32_t unknown, Sums sums)
+    : tokens_(std::move(tokens)), unknown_(unknown), sums_(sums) {
   double lowest = std::numeric_limits<double>::infinity();
   for (const ScoredToken& token : tokens_) lowest = std::min(lowest, token.score);
   constexpr double kUnknownPenalty = 10;
-  unknown_score_ = lowest - kUnknownPenalty;
+  unknown_score_ = rounded(lowest - kUnknownPenalty);
   std::stable_sort(tokens_.begin(), tokens_.end(),
                    [](const ScoredToken& a, const ScoredToken& b) { return a.text < b.text; });
   // Of two tokens with one text the later counts.
@@ -132,7 +132,7 @@ std::vector<WordToken> UnigramLattice::best(std::string_view word) const {
   std::vector<Node> nodes(word.size() + 1);
   const auto offer = [&](size_t begin, size_t end, int32_t id, double score) {
     Node& node = nodes[end];
-    score += nodes[begin].score;
+    score = rounded(score + nodes[begin].score);
     if (node.begin == SIZE_MAX || score > node.score) node = {score, begin, id};
   };
   constexpr int32_t kUnknown = -1;
