@@ -108,9 +108,9 @@ TEST(TokenizerJson, RefusesPatternsThatWouldMeanSomethingElse) {
   };
   EXPECT_EQ(error("a|b+?"), "no error");
   EXPECT_SAYS(error("(a"), "t.json: pre_tokenizer: invalid regular expression '(a'");
-  for (const char* part :
-       {"&&", "a{2,3}+", "a{2}?", "(?x)", "(?~a)", "[^ab[^c]]", "[]a]", R"(\\y)", R"(\\xe9)"})
-    EXPECT_SAYS(error(std::string(part) == "&&" ? "[a&&b]" : part), "which is not supported");
+  for (const char* part : {"[a&&]", "[&&a]", "[a-[b]]", "a{2,3}+", "a{2}?", "(?x)", "(?~a)", "[]a]",
+                           R"(\\y)", R"(\\xe9)"})
+    EXPECT_SAYS(error(part), "which is not supported");
 }
 
 TEST(TokenizerJson, AcceptsWhatDoesNot) {

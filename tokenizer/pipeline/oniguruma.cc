@@ -6,6 +6,7 @@
 #include <cctype>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/quote.h"
@@ -112,8 +113,7 @@ class Translation {
         escape();
       } else if (c == '[') {
         ++at_;
-        out_ += '[';
-        set(0);
+        set();
       } else if (c == '(') {
         group();
       } else if (c == '{') {
@@ -142,7 +142,10 @@ class Translation {
   ClassItems property(size_t begin);
   void literal(char32_t c) { out_ += fmt::format("\\x{{{:x}}}", static_cast<uint32_t>(c)); }
   char32_t hexadecimal(size_t begin, size_t digits);
-  void set(int depth);
+  struct Operand;
+  void set();
+  Operand operand(size_t opened, int depth, bool first);
+  bool is_plain_set(Operand& whole, int depth);
   void set_escape(size_t begin);
   void posix_class(size_t begin);
   void group();
@@ -333,35 +336,91 @@ void Translation::posix_class(size_t begin) {
   out_ += list;
 }
 
-// After the bracket. A set inside a set is part of it.
-void Translation::set(int depth) {
-  constexpr int kMaxDepth = 16;
-  const size_t opened = at_ - 1;
-  if (depth > kMaxDepth) refuse(pattern_.substr(opened, 1));
-  if (peek() == '^') {
-    if (depth > 0) refuse("[^ inside []");
-    out_ += '^';
-    ++at_;
+/// One side of && in a set: characters and classes, as they are inside brackets, and sets that
+/// cannot be written there, as expressions of their own.
+struct Translation::Operand {
+  std::string items;
+  std::vector<std::string> sets;
+
+  bool empty() const { return items.empty() && sets.empty(); }
+  std::string expression() const {
+    if (sets.empty()) return "[" + items + "]";
+    if (items.empty() && sets.size() == 1) return sets[0];
+    std::string either = "(?:" + (items.empty() ? "" : "[" + items + "]|");
+    for (size_t i = 0; i < sets.size(); ++i) either += (i > 0 ? "|" : "") + sets[i];
+    return either + ")";
   }
-  for (bool first = true;; first = false) {
+};
+
+// After the bracket, to the next && or the end. A set inside is part of it.
+Translation::Operand Translation::operand(size_t opened, int depth, bool first) {
+  Operand operand;
+  std::swap(out_, operand.items);  // what is read inside brackets goes there
+  for (;; first = false) {
     if (at_ >= pattern_.size()) refuse("[ without ]");
     const size_t begin = at_;
     const char c = pattern_[at_++];
     if (c == ']' && first) refuse("[]");
-    if (c == ']') break;
-    if (c == '&' && peek() == '&') refuse("&&");
+    if (c == ']' || (c == '&' && peek() == '&')) break;
     if (c == '[' && peek() == ':') {
       ++at_;
       posix_class(begin);
     } else if (c == '[') {
-      set(depth + 1);
+      if (out_.ends_with('-')) refuse("-[");  // Oniguruma leaves out the character before it
+      Operand inner;
+      if (is_plain_set(inner, depth + 1)) {
+        if (inner.items.ends_with('-')) inner.items.insert(inner.items.size() - 1, "\\");
+        out_ += inner.items;
+        operand.sets.insert(operand.sets.end(), inner.sets.begin(), inner.sets.end());
+      } else {
+        operand.sets.push_back(std::move(inner.sets[0]));
+      }
     } else if (c == '\\' && at_ < pattern_.size()) {
       set_escape(begin);
+    } else if (c == '^') {
+      out_ += "\\^";  // after && it would negate
     } else {
       out_ += c;
     }
   }
-  if (depth == 0) out_ += ']';
+  std::swap(out_, operand.items);
+  if (operand.empty()) refuse(from(opened));
+  return operand;
+}
+
+/// Reads a set after its bracket. False: it is negated or an intersection, and `whole.sets` has the
+/// one expression for it.
+bool Translation::is_plain_set(Operand& whole, int depth) {
+  constexpr int kMaxDepth = 16;
+  const size_t opened = at_ - 1;
+  if (depth > kMaxDepth) refuse(pattern_.substr(opened, 1));
+  const bool negated = peek() == '^';
+  if (negated) ++at_;
+  std::vector<Operand> sides = {operand(opened, depth, true)};
+  while (pattern_[at_ - 1] == '&') {
+    ++at_;
+    sides.push_back(operand(opened, depth, false));
+  }
+  if (!negated && sides.size() == 1) {
+    whole = std::move(sides[0]);
+    return true;
+  }
+  std::string all;
+  for (size_t i = 0; i + 1 < sides.size(); ++i) all += "(?=" + sides[i].expression() + ")";
+  all += sides.back().expression();
+  if (!negated) {
+    whole.sets = {"(?:" + all + ")"};
+  } else if (sides.size() == 1 && sides[0].sets.empty()) {
+    whole.sets = {"[^" + sides[0].items + "]"};
+  } else {
+    whole.sets = {"(?:(?!" + all + ")(?s:.))"};
+  }
+  return false;
+}
+
+void Translation::set() {
+  Operand whole;
+  out_ += is_plain_set(whole, 0) ? whole.expression() : whole.sets[0];
 }
 
 void Translation::group() {
