@@ -106,9 +106,27 @@ void refuse_other_format(std::string_view bytes, const std::string& file, std::s
                file, quote(start), wanted);
 }
 
+namespace {
+
+/// Eights of ASCII at the beginning, none of them zero.
+size_t plain_bytes(std::string_view text) {
+  constexpr uint64_t kHighBits = 0x8080808080808080, kOnes = 0x0101010101010101;
+  size_t at = 0;
+  for (uint64_t bytes = 0; at + sizeof(bytes) <= text.size(); at += sizeof(bytes)) {
+    std::memcpy(&bytes, text.data() + at, sizeof(bytes));
+    // A byte with a high bit, or one from which 1 cannot be taken.
+    if (((bytes | (bytes - kOnes)) & kHighBits) != 0) break;
+  }
+  return at;
+}
+
+}  // namespace
+
 size_t first_bad_byte(std::string_view text) {
   size_t at = 0;
   while (at < text.size()) {
+    at += plain_bytes(text.substr(at));
+    if (at == text.size()) break;
     const Utf8Step step = utf8_step(text.substr(at));
     if (!step.valid || step.code_point == 0) break;
     at += step.length;

@@ -19,7 +19,7 @@ BpeSpec parse_plain_bpe(const Json& root, const std::string& file) {
   VocabularyBuilder vocabulary(*model.find("vocab"), model_name + ".vocab");
   for_each_merge(model, model_name,
                  [&](std::string_view left, std::string_view right, size_t number) {
-                   vocabulary.merge(left, right, model_name, number);
+                   vocabulary.merge(left, right, {model_name, number});
                  });
   size_t index = 0;
   for (AddedToken& token : read_added_tokens(fields, file))
@@ -37,8 +37,9 @@ BpeSpec parse_pair(const Json& vocab, const std::string& vocab_file, std::string
                    const std::string& merges_file, std::vector<AddedToken> added) {
   VocabularyBuilder vocabulary(vocab, vocab_file);
   for_each_merge_line(merges, merges_file,
-                      [&](std::string_view left, std::string_view right, const std::string& where,
-                          size_t line) { vocabulary.merge(left, right, where, line); });
+                      [&](std::string_view left, std::string_view right, const MergePlace& place) {
+                        vocabulary.merge(left, right, place);
+                      });
   for (AddedToken& token : added) vocabulary.add(std::move(token), vocab_file);
   return vocabulary.build();
 }

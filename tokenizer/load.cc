@@ -89,7 +89,7 @@ Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_
   }
   for_each_merge_line(
       merges.text(), merges.name(),
-      [&](std::string_view left, std::string_view right, const std::string&, size_t) {
+      [&](std::string_view left, std::string_view right, const MergePlace&) {
         root["model"]["merges"].push_back({std::string(left), std::string(right)});
       });
   return tokenizer_of_json(root, vocab.name(), settings);

@@ -8,15 +8,25 @@
 
 namespace vitrine::internal {
 
+namespace {
+
+/// The two halves of "a b".
 std::pair<std::string_view, std::string_view> merge_halves(std::string_view line,
-                                                           const std::string& file, size_t number) {
+                                                           const MergePlace& place) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
       line.find(' ', space + 1) != std::string_view::npos) {
-    user_error("{}: merge {} is {}: expected two tokens with one space between them", file, number,
+    user_error("{} is {}: expected two tokens with one space between them", place.text(),
                quote(line));
   }
   return {line.substr(0, space), line.substr(space + 1)};
+}
+
+}  // namespace
+
+std::string MergePlace::text() const {
+  return is_line ? fmt::format("{}:{}: merge {}", file, number, number)
+                 : fmt::format("{}: merge {}", file, number);
 }
 
 void for_each_merge(
@@ -28,7 +38,7 @@ void for_each_merge(
     const Json& entry = (*list)[i];
     const size_t number = i + 1;
     if (entry.is_string()) {
-      const auto [left, right] = merge_halves(entry.get_ref<const std::string&>(), file, number);
+      const auto [left, right] = merge_halves(entry.get_ref<const std::string&>(), {file, number});
       take(left, right, number);
     } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() &&
                entry[1].is_string()) {
@@ -42,16 +52,16 @@ void for_each_merge(
 
 void for_each_merge_line(std::string_view text, const std::string& file,
                          const std::function<void(std::string_view left, std::string_view right,
-                                                  const std::string& where, size_t line)>& take) {
+                                                  const MergePlace& place)>& take) {
   for (size_t number = 1; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.starts_with("#version") || (line.empty() && text.empty())) continue;
-    const std::string where = fmt::format("{}:{}", file, number);
-    const auto [left, right] = merge_halves(line, where, number);
-    take(left, right, where, number);
+    const MergePlace place{file, number, true};
+    const auto [left, right] = merge_halves(line, place);
+    take(left, right, place);
   }
 }
 

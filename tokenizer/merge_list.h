@@ -10,9 +10,15 @@
 
 namespace vitrine::internal {
 
-/// The two halves of "a b". Errors call it merge `number` of `file`.
-std::pair<std::string_view, std::string_view> merge_halves(std::string_view line,
-                                                           const std::string& file, size_t number);
+/// Which merge it is, for errors: they are rare, and text for each of them would take as long as
+/// the merge.
+struct MergePlace {
+  const std::string& file;
+  size_t number;         ///< from 1
+  bool is_line = false;  ///< the number is that of a line of the file
+
+  std::string text() const;
+};
 
 /// Reads "merges", whose entries are "a b" or ["a", "b"], and numbers them from 1. Throws Error
 /// (user), which calls the model `file`.
@@ -20,10 +26,9 @@ void for_each_merge(
     const JsonFields& model, const std::string& file,
     const std::function<void(std::string_view left, std::string_view right, size_t number)>& take);
 
-/// Reads the lines "a b" of a merges.txt, which begins with a line "#version: ..." or none. `where`
-/// is the file with the line's number.
+/// Reads the lines "a b" of a merges.txt, which begins with a line "#version: ..." or none.
 void for_each_merge_line(std::string_view text, const std::string& file,
                          const std::function<void(std::string_view left, std::string_view right,
-                                                  const std::string& where, size_t line)>& take);
+                                                  const MergePlace& place)>& take);
 
 }  // namespace vitrine::internal

@@ -45,29 +45,26 @@ int32_t VocabularyBuilder::find(std::string_view name) const {
   return found == ids_.end() ? -1 : found->second;
 }
 
-int32_t VocabularyBuilder::find_for_merge(std::string_view name, const std::string& file,
-                                          size_t number) const {
+int32_t VocabularyBuilder::find_for_merge(std::string_view name, const MergePlace& place) const {
   const int32_t id = find(name);
   if (id < 0) {
     user_error(
-        "{}: merge {} needs the token {}, which is missing in {}: expected complete files of one "
-        "tokenizer",
-        file, number, quote(name), what_);
+        "{} needs the token {}, which is missing in {}: expected complete files of one tokenizer",
+        place.text(), quote(name), what_);
   }
   return id;
 }
 
 void VocabularyBuilder::merge(std::string_view left, std::string_view right,
-                              const std::string& file, size_t number) {
-  const int32_t left_id = find_for_merge(left, file, number),
-                right_id = find_for_merge(right, file, number);
+                              const MergePlace& place) {
+  const int32_t left_id = find_for_merge(left, place), right_id = find_for_merge(right, place);
   product_.assign(left).append(right);
-  const int32_t product = find_for_merge(product_, file, number);
+  const int32_t product = find_for_merge(product_, place);
   const uint64_t pair =
       uint64_t{static_cast<uint32_t>(left_id)} << 32 | static_cast<uint32_t>(right_id);
-  if (const auto [earlier, is_new] = merge_numbers_.emplace(pair, number); !is_new) {
-    user_error("{}: merge {} is a duplicate of merge {} ({} {}): remove one", file, number,
-               earlier->second, quote(left), quote(right));
+  if (const auto [earlier, is_new] = merge_numbers_.emplace(pair, place.number); !is_new) {
+    user_error("{} is a duplicate of merge {} ({} {}): remove one", place.text(), earlier->second,
+               quote(left), quote(right));
   }
   spec_.merges.push_back({left_id, right_id, product});
 }

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/xxhash64.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/merge_list.h"
 
 namespace vitrine::internal {
 
@@ -25,8 +26,8 @@ class VocabularyBuilder {
 
   /// A token besides those, or one of those, which must then have this id.
   void add(AddedToken token, const std::string& what);
-  /// `number` is what errors call the merge. Ranks follow the order of calls.
-  void merge(std::string_view left, std::string_view right, const std::string& file, size_t number);
+  /// Ranks follow the order of calls.
+  void merge(std::string_view left, std::string_view right, const MergePlace& place);
 
   /// The token's id, or -1.
   int32_t find(std::string_view name) const;
@@ -35,7 +36,7 @@ class VocabularyBuilder {
 
  private:
   [[noreturn]] void refuse_ids() const;
-  int32_t find_for_merge(std::string_view name, const std::string& file, size_t number) const;
+  int32_t find_for_merge(std::string_view name, const MergePlace& place) const;
 
   std::string what_;
   std::unordered_map<std::string, int32_t, SecretHash, std::equal_to<>> ids_;
