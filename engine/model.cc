@@ -17,6 +17,7 @@
 #include "engine/random_weights.h"
 #include "engine/run_pass.h"
 #include "kernels/profile/profiling_backend.h"
+#include "tokenizer/gguf_vocab.h"
 
 namespace vitrine {
 using namespace internal;
@@ -122,12 +123,17 @@ LoadedTokenizer load_tokenizer(const std::filesystem::path& checkpoint,
   const fs::path place = !requested.empty()             ? requested
                          : fs::is_directory(checkpoint) ? checkpoint
                                                         : fs::absolute(checkpoint).parent_path();
-  const fs::path file = fs::is_directory(place) ? Tokenizer::find_file(place) : place;
+  fs::path file = fs::is_directory(place) ? Tokenizer::find_file(place) : place;
   if (!requested.empty()) return {Tokenizer::load(place), {}, file.string() + ", as requested"};
+  const bool inside = (file.empty() || file.extension() == ".gguf") &&
+                      checkpoint.extension() == ".gguf" && gguf_has_tokenizer(checkpoint);
+  if (inside) file = checkpoint;
   if (file.empty()) return {};
-  const std::string source = file.filename().string() + ", beside the weights";
+  const std::string source =
+      file.filename().string() +
+      (file.extension() == ".gguf" ? ", inside the weights' file" : ", beside the weights");
   try {
-    return {Tokenizer::load(place), {}, source};
+    return {Tokenizer::load(inside ? file : place), {}, source};
   } catch (const Error& error) {
     if (error.kind() != Error::Kind::kUser) throw;
     return {nullptr, error.what(), source};

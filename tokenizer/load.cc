@@ -14,6 +14,7 @@
 #include "base/text_file.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/folder_settings.h"
+#include "tokenizer/gguf_vocab.h"
 #include "tokenizer/loaders.h"
 #include "tokenizer/merge_list.h"
 #include "vitrine/tokenizer.h"
@@ -56,19 +57,34 @@ Loaded load_tokenizer_json(const fs::path& path, const FolderSettings& settings)
   return tokenizer_of_json(root, file.name(), settings);
 }
 
-// What transformers' GPT2Tokenizer makes of the pair, without the merges.
-Json json_of_pair(const Contents& vocab) {
+/// Merges and a vocabulary, wherever they come from.
+struct Pair {
+  Json vocab, added;
+  std::string vocab_name, merges_name;
+  std::string_view merges;
+};
+
+// What transformers' GPT2Tokenizer makes of the pair.
+Loaded tokenizer_of_pair(Pair pair, const FolderSettings& settings) {
   Json root = {{"model", {{"type", "BPE"}, {"merges", Json::array()}}},
                {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
                {"decoder", {{"type", "ByteLevel"}}},
-               {"added_tokens", Json::array()}};
-  Json& tokens = root["model"]["vocab"] = parse_json(vocab.text(), vocab.name());
-  constexpr const char* kEndOfText = "<|endoftext|>";
-  if (tokens.is_object() && tokens.contains(kEndOfText)) {
-    root["added_tokens"].push_back(
-        {{"id", tokens[kEndOfText]}, {"content", kEndOfText}, {"special", true}});
+               {"added_tokens", std::move(pair.added)}};
+  root["model"]["vocab"] = std::move(pair.vocab);
+  apply_settings(settings, pair.vocab_name, root);
+  if (is_plain_bpe(root)) {
+    BpeSpec spec =
+        parse_pair(root["model"]["vocab"], pair.vocab_name, pair.merges, pair.merges_name,
+                   read_added_tokens(JsonFields(root, pair.vocab_name), pair.vocab_name));
+    spec.add_prefix_space = root["pre_tokenizer"]["add_prefix_space"].get<bool>();
+    spec.ends = ends_of(root, pair.vocab_name, settings, spec.added);
+    return std::make_shared<BpeTokenizer>(std::move(spec));
   }
-  return root;
+  for_each_merge_line(pair.merges, pair.merges_name,
+                      [&](std::string_view left, std::string_view right, const MergePlace&) {
+                        root["model"]["merges"].push_back({std::string(left), std::string(right)});
+                      });
+  return tokenizer_of_json(root, pair.vocab_name, settings);
 }
 
 Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_path,
@@ -78,21 +94,28 @@ Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_
   if (!present(merges_path))
     user_error("{}: no such file: expected merges.txt next to vocab.json", merges_path.string());
   const Contents vocab(vocab_path), merges(merges_path);
-  Json root = json_of_pair(vocab);
-  apply_settings(settings, vocab.name(), root);
-  if (is_plain_bpe(root)) {
-    BpeSpec spec = parse_pair(root["model"]["vocab"], vocab.name(), merges.text(), merges.name(),
-                              read_added_tokens(JsonFields(root, vocab.name()), vocab.name()));
-    spec.add_prefix_space = root["pre_tokenizer"]["add_prefix_space"].get<bool>();
-    spec.ends = ends_of(root, vocab.name(), settings, spec.added);
-    return std::make_shared<BpeTokenizer>(std::move(spec));
+  Pair pair{.vocab = parse_json(vocab.text(), vocab.name()),
+            .added = Json::array(),
+            .vocab_name = vocab.name(),
+            .merges_name = merges.name(),
+            .merges = merges.text()};
+  constexpr const char* kEndOfText = "<|endoftext|>";
+  if (pair.vocab.is_object() && pair.vocab.contains(kEndOfText)) {
+    pair.added.push_back(
+        {{"id", pair.vocab[kEndOfText]}, {"content", kEndOfText}, {"special", true}});
   }
-  for_each_merge_line(
-      merges.text(), merges.name(),
-      [&](std::string_view left, std::string_view right, const MergePlace&) {
-        root["model"]["merges"].push_back({std::string(left), std::string(right)});
-      });
-  return tokenizer_of_json(root, vocab.name(), settings);
+  return tokenizer_of_pair(std::move(pair), settings);
+}
+
+Loaded load_gguf(const fs::path& path) {
+  const MappedFile file(path);  // weights are most of it
+  GgufVocab read = read_gguf_vocab(file.bytes(), path.string());
+  Pair pair{.vocab = std::move(read.vocab),
+            .added = std::move(read.added),
+            .vocab_name = path.string() + ": tokens",
+            .merges_name = path.string() + ": merges",
+            .merges = read.merges};
+  return tokenizer_of_pair(std::move(pair), read.settings);
 }
 
 Loaded load_sentencepiece(const fs::path& path, const FolderSettings& settings) {
@@ -116,6 +139,24 @@ constexpr const char* kSentencePieceNames[] = {"tokenizer.model", "spiece.model"
                                                "sentencepiece.bpe.model", "spm.model",
                                                "sentencepiece.model"};
 constexpr const char* kLlmcName = "gpt2_tokenizer.bin";
+// The pair of OpenAI's release of GPT-2.
+constexpr const char *kOpenAiVocab = "encoder.json", *kOpenAiMerges = "vocab.bpe";
+
+/// The folder's one GGUF file, if it holds a tokenizer.
+fs::path only_gguf(const fs::path& folder) {
+  std::error_code ignored;
+  fs::path found;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() != ".gguf") continue;
+    if (!found.empty()) return {};
+    found = entry.path();
+  }
+  try {
+    return !found.empty() && gguf_has_tokenizer(found) ? found : fs::path();
+  } catch (const Error&) {
+    return {};  // a damaged file, which may not be the model's
+  }
+}
 
 fs::path find_file(const fs::path& folder, const FolderSettings& settings) {
   if (present(folder / "tokenizer.json")) return folder / "tokenizer.json";
@@ -129,7 +170,7 @@ fs::path find_file(const fs::path& folder, const FolderSettings& settings) {
   for (const char* name : {"vocab.txt", kLlmcName}) {
     if (present(folder / name)) return folder / name;
   }
-  return {};
+  return only_gguf(folder);
 }
 
 /// Loads a file by its name; empty if the name says nothing.
@@ -141,6 +182,7 @@ Loaded load_file(const fs::path& path, const FolderSettings& settings) {
   if (name.extension() == ".json") return load_tokenizer_json(path, settings);
   if (name.extension() == ".model") return load_sentencepiece(path, settings);
   if (name.extension() == ".txt") return load_bert_vocab(path, settings);
+  if (name.extension() == ".gguf") return load_gguf(path);
   return nullptr;
 }
 
@@ -176,7 +218,7 @@ Loaded Tokenizer::load(const fs::path& path) {
   if (Loaded loaded = load_file(path, {})) return loaded;
   user_error(
       "{}: unknown tokenizer file name: expected NAME.json, vocab.json, merges.txt, NAME.model, "
-      "vocab.txt or {}",
+      "vocab.txt, NAME.gguf or {}",
       path.string(), kLlmcName);
 }
 

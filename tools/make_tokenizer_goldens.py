@@ -9,6 +9,7 @@ holds one 64-bit FNV-1a hash of all ids for each block of strings, and some hund
     (Up to 0.2.1 sentencepiece breaks ties between equally good unigram paths another way.)
     tools/make_tokenizer_goldens.py models              # trains the small models (not bit-reproducible across versions)
     tools/make_tokenizer_goldens.py small               # their goldens
+    tools/make_tokenizer_goldens.py gguf                # small_bpe.gguf (pip install gguf==0.19.0)
     tools/make_tokenizer_goldens.py gpt2 DATA           # GPT-2's; DATA has gpt2-tokenizer/ and corpus/children.txt.xz
     tools/make_tokenizer_goldens.py file TOKENIZER_JSON GOLDEN   # any other tokenizer.json's
 """
@@ -236,12 +237,37 @@ def make_gpt2_goldens(data: pathlib.Path) -> None:
     print(f"corpus: {len(documents)} documents, {sum(count for count, _ in hashes)} tokens")
 
 
+def make_gguf() -> None:
+    """small_bpe.json as llama.cpp's converter writes it: without the white space that added tokens take."""
+    import gguf
+
+    document = json.loads((DATA / "small_bpe.json").read_text(encoding="utf-8"))
+    tokens = {id: token for token, id in document["model"]["vocab"].items()}
+    types = {id: gguf.TokenType.NORMAL for id in tokens}
+    for added in document["added_tokens"]:
+        tokens[added["id"]] = added["content"]
+        types[added["id"]] = gguf.TokenType.CONTROL if added["special"] else gguf.TokenType.USER_DEFINED
+    writer = gguf.GGUFWriter(str(DATA / "small_bpe.gguf"), "gpt2")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([tokens[id] for id in sorted(tokens)])
+    writer.add_token_types([types[id] for id in sorted(tokens)])
+    merges = document["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    writer.add_eos_token_id(0)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
 def main() -> None:
     match sys.argv[1:]:
         case ["models"]:
             make_models()
         case ["small"]:
             make_small_goldens()
+        case ["gguf"]:
+            make_gguf()
         case ["gpt2", data]:
             make_gpt2_goldens(pathlib.Path(data))
         case ["file", tokenizer_json, out]:

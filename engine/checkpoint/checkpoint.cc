@@ -165,8 +165,6 @@ void Checkpoint::Impl::load() {
     GgufCheckpoint gguf = read_gguf_file(file);
     config_file = file.string() + "'s header";
     config = gguf.config;
-    if (gguf.has_tokenizer)
-      report.notes.push_back(file.string() + ": the tokenizer inside the file is not read");
     keep_parameters(std::move(gguf.files));
     take_end_ids(gguf.end_ids, file.parent_path());
   } else {

@@ -23,6 +23,7 @@
 #include "engine/checkpoint/model_path.h"
 #include "engine/checkpoint/saved_files.h"
 #include "engine/parameters.h"
+#include "tokenizer/gguf_vocab.h"
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine {
@@ -256,6 +257,9 @@ ConvertedCheckpoint convert_checkpoint(const std::string& source, const fs::path
     result.notes.push_back(
         "lm_head.bias is part of the result: Vitrine reads it, transformers' GPT2LMHeadModel does "
         "not");
+  if (checkpoint.path().extension() == ".gguf" && gguf_has_tokenizer(checkpoint.path()))
+    result.notes.push_back(checkpoint.path().string() +
+                           ": the tokenizer inside the file is not written");
   if (const std::string& unread = checkpoint.report().warning; !unread.empty())
     result.notes.push_back(unread);
   Converter converter(checkpoint, options, result.bytes);

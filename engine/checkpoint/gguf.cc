@@ -11,9 +11,9 @@
 
 #include "base/check.h"
 #include "base/float_bits.h"
+#include "base/gguf_header.h"
 #include "base/quote.h"
 #include "engine/checkpoint/config.h"
-#include "engine/checkpoint/gguf_header.h"
 #include "engine/checkpoint/nanogpt.h"
 #include "engine/parameters.h"
 
@@ -126,8 +126,6 @@ class Builder {
     read_config();
     if (const auto end = number("tokenizer.ggml.eos_token_id"); end && *end >= 0 && *end < 1e9)
       result_.end_ids.push_back(static_cast<int64_t>(*end));
-    for (const std::string& name : header_.arrays)
-      result_.has_tokenizer = result_.has_tokenizer || name == "tokenizer.ggml.tokens";
     return std::move(result_);
   }
 

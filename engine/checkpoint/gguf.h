@@ -19,7 +19,6 @@ struct GgufCheckpoint {
   Config config;
   CheckpointFiles files;  ///< under GPT-2's names, in its layout
   std::vector<int64_t> end_ids;
-  bool has_tokenizer = false;
 };
 
 /// Weights of f32, f16, bf16 and q8_0, the last as ggml dequantises them; tensors of other types

@@ -52,6 +52,62 @@ TEST_F(TokenizerFolder, APairBesideNothingIsGpt2s) {
   EXPECT_TRUE(load()->frame().before.empty());
 }
 
+/// small_bpe.json without the white space that added tokens take, which GGUF does not keep.
+std::shared_ptr<const Tokenizer> original_of_gguf() {
+  json root = test::read_data("small_bpe.json");
+  for (json& token : root["added_tokens"]) token["lstrip"] = token["rstrip"] = false;
+  testing::TempFolder folder;
+  return Tokenizer::load(folder.write("tokenizer.json", root.dump()));
+}
+
+// The file is made by the package `gguf` (tools/make_tokenizer_goldens.py).
+TEST_F(TokenizerFolder, TheTokenizerInsideAGgufFileIsTheOriginal) {
+  const auto original = original_of_gguf();
+  fs::copy_file(test::data_path("small_bpe.gguf"), folder_ / "m.gguf");
+  EXPECT_EQ(Tokenizer::find_file(folder_.path()), fs::path(folder_ / "m.gguf"));
+  const auto inside = load();
+  EXPECT_EQ(inside->vocab_size(), original->vocab_size());
+  EXPECT_EQ(inside->end_of_text(), original->end_of_text());
+  for (int32_t id = 0; id < original->vocab_size(); ++id)
+    EXPECT_EQ(inside->token_bytes(id), original->token_bytes(id)) << id;
+  test::StringGenerator generator;
+  for (uint64_t number = 0; number < 2000; ++number) {
+    const std::string text = generator.string(number) + "<extra>[pad]<|endoftext|>";
+    for (const Special special : {Special::kText, Special::kAllow})
+      ASSERT_EQ(inside->encode(text, special), original->encode(text, special)) << text;
+  }
+  // Another file goes before it; of two none is the model's.
+  write_pair();
+  EXPECT_EQ(Tokenizer::find_file(folder_.path()), fs::path(folder_ / "vocab.json"));
+  fs::remove(folder_ / "vocab.json");
+  fs::remove(folder_ / "merges.txt");
+  fs::copy_file(test::data_path("small_bpe.gguf"), folder_ / "n.gguf");
+  EXPECT_EQ(Tokenizer::find_file(folder_.path()), fs::path());
+}
+
+TEST_F(TokenizerFolder, AGgufTokenizerOfAnotherKindIsNamed) {
+  const std::string bytes = testing::read_bytes(test::data_path("small_bpe.gguf"));
+  const auto error = [&](const std::string& from, const std::string& to) {
+    std::string changed = bytes;
+    changed.replace(changed.find(from), from.size(), to);
+    return testing::error_of([&] { Tokenizer::load(folder_.write("m.gguf", changed)); });
+  };
+  using testing::says;
+  EXPECT_TRUE(says(error("gpt-2", "qwen2"), "tokenizer.ggml.pre is 'qwen2': expected 'gpt-2'"));
+  EXPECT_TRUE(says(error("tokenizer.ggml.model", "tokenizer.ggml.mode1"),
+                   "tokenizer.ggml.model is missing: expected 'gpt2'"));
+  EXPECT_TRUE(says(error("tokenizer.ggml.merges", "tokenizer.ggml.merge5"),
+                   "missing tokenizer.ggml.merges"));
+  EXPECT_TRUE(says(error("<extra>", "<extr\xff>"), "the tokens have", "expected UTF-8"));
+  EXPECT_TRUE(says(error("<extra>", "[MASK]]"), "no error")) << "another text is no error";
+  EXPECT_TRUE(
+      says(error("tokenizer.ggml.eos_token_id", "tokenizer.ggml.e0s_token_id"), "no error"));
+  for (size_t size = 0; size < bytes.size(); size += 97) {
+    folder_.write("m.gguf", bytes.substr(0, size));
+    EXPECT_THROW(Tokenizer::load(folder_ / "m.gguf"), Error) << size;
+  }
+}
+
 // As transformers 2 to 4 saved them.
 TEST_F(TokenizerFolder, AddedTokensAndSpecialTokensOfOldFiles) {
   write_pair();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engine/checkpoint/gguf_header.h"
+#include "base/gguf_header.h"
 
 #include <algorithm>
 #include <array>
@@ -13,9 +13,15 @@ namespace vitrine::internal {
 namespace {
 
 // The types of values, by their numbers in the file.
-enum ValueType : uint32_t { kBool = 7, kString = 8, kArray = 9, kTypes = 13 };
+enum ValueType : uint32_t {
+  kGgufInt32 = 5,
+  kGgufBool = 7,
+  kGgufString = 8,
+  kGgufArray = 9,
+  kValueTypes = 13
+};
 // Bytes of a value; 0: not of one size.
-constexpr std::array<size_t, kTypes> kSizes = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+constexpr std::array<size_t, kValueTypes> kValueSizes = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
 constexpr uint64_t kMostTensors = 1 << 20;
 constexpr uint32_t kMostAxes = 4;
@@ -76,7 +82,7 @@ double scalar(HeaderReader& reader, uint32_t type) {
       return reader.number<int32_t>();
     case 6:
       return static_cast<double>(reader.number<float>());
-    case kBool:
+    case kGgufBool:
       return reader.number<uint8_t>();
     case 10:
       return static_cast<double>(reader.number<uint64_t>());
@@ -89,18 +95,31 @@ double scalar(HeaderReader& reader, uint32_t type) {
   }
 }
 
-void skip_array(HeaderReader& reader) {
+GgufArray array_of(HeaderReader& reader) {
   const auto type = reader.number<uint32_t>();
   const auto count = reader.number<uint64_t>();
-  if (type == kString) {
+  const std::byte* const first = reader.take(0);
+  if (type == kGgufString) {
     for (uint64_t i = 0; i < count; ++i) reader.take(reader.number<uint64_t>());
-    return;
+    return {type, count, {first, reader.take(0)}};
   }
-  const size_t size = type < kTypes ? kSizes[type] : 0;
+  const size_t size = type < kValueTypes ? kValueSizes[type] : 0;
   uint64_t bytes = 0;
   if (size == 0 || __builtin_mul_overflow(count, size, &bytes))
     reader.fail(fmt::format("an array has elements of the unknown type {}", type));
   reader.take(bytes);
+  return {type, count, {first, bytes}};
+}
+
+const GgufArray& named_array(const GgufHeader& header, std::string_view name, uint32_t type,
+                             std::string_view what, const std::string& path) {
+  const auto found = header.arrays.find(name);
+  if (found == header.arrays.end())
+    user_error("{}: missing {}: expected a list of {}", path, name, what);
+  if (found->second.type != type)
+    user_error("{}: {} is a list of ggml's value type {}: expected {}", path, name,
+               found->second.type, what);
+  return found->second;
 }
 
 GgufTensor tensor_of(HeaderReader& reader) {
@@ -126,6 +145,27 @@ GgufTensor tensor_of(HeaderReader& reader) {
 
 }  // namespace
 
+std::vector<std::string_view> GgufHeader::texts_of(std::string_view name,
+                                                   const std::string& path) const {
+  const GgufArray& array = named_array(*this, name, kGgufString, "texts", path);
+  std::vector<std::string_view> texts;
+  const std::byte* at = array.bytes.data();
+  for (uint64_t i = 0; i < array.count; ++i) {
+    uint64_t length = 0;
+    std::memcpy(&length, at, sizeof(length));
+    texts.emplace_back(reinterpret_cast<const char*>(at + sizeof(length)), length);
+    at += sizeof(length) + length;
+  }
+  return texts;
+}
+
+std::vector<int32_t> GgufHeader::integers_of(std::string_view name, const std::string& path) const {
+  const GgufArray& array = named_array(*this, name, kGgufInt32, "int32", path);
+  std::vector<int32_t> numbers(array.count);
+  std::memcpy(numbers.data(), array.bytes.data(), array.bytes.size());
+  return numbers;
+}
+
 GgufHeader parse_gguf_header(std::span<const std::byte> file, const std::string& path) {
   HeaderReader reader(file, path);
   reader.take(4);  // the magic bytes
@@ -137,10 +177,9 @@ GgufHeader parse_gguf_header(std::span<const std::byte> file, const std::string&
   for (uint64_t i = 0; i < values; ++i) {
     std::string name = reader.text();
     const auto type = reader.number<uint32_t>();
-    if (type == kArray) {
-      skip_array(reader);
-      header.arrays.push_back(std::move(name));
-    } else if (type == kString) {
+    if (type == kGgufArray) {
+      header.arrays[name] = array_of(reader);
+    } else if (type == kGgufString) {
       header.texts[name] = reader.text();
     } else {
       header.numbers[name] = scalar(reader, type);
