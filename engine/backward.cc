@@ -209,6 +209,7 @@ void attend_composed(BackwardPass& p, int layer, AttentionBackwardArgs args) {
                       .head_width = args.head_width,
                       .scale = args.scale,
                       .batch = &f.batch,
+                      .window = args.window,
                       .cache = cache};
   again.scores = p.grad.scores;
   again.pattern = p.grad.pattern;
@@ -244,6 +245,7 @@ void attend(BackwardPass& p, int layer) {
   args.head_width = static_cast<int>(f.config.head_width());
   args.scale = f.attention_scale(layer);
   args.batch = &f.batch;
+  args.window = f.config.window(layer);
   args.z = a.z;
   args.lse = a.lse;
   args.dz = p.grad.z;

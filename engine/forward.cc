@@ -38,6 +38,7 @@ void attend(ForwardPass& p, int layer) {
                      .head_width = head_width,
                      .scale = p.attention_scale(layer),
                      .batch = &p.batch,
+                     .window = p.config.window(layer),
                      .cache = cache,
                      .z = a.z,
                      .lse = a.lse};

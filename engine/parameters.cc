@@ -46,6 +46,12 @@ void for_each_parameter(const Config& config, const std::function<void(const Par
 
 }  // namespace internal
 
+int64_t Config::whole_context() const {
+  int64_t tokens = context;
+  for (const int64_t window : windows) tokens = window > 0 ? std::min(tokens, window) : tokens;
+  return tokens;
+}
+
 int64_t Config::parameters() const {
   int64_t count = 0;
   internal::for_each_parameter(

@@ -186,15 +186,16 @@ void apply_rows(const PlannedEdit& edit, Backend& backend, BufferPool& pool, con
 }
 
 /// The rows of a sequence's map block that an edit touches, head by head, and how many keys each of
-/// their queries sees.
+/// their queries sees, but for those before its window.
 struct MapRows {
-  std::vector<int64_t> rows, visible;
+  std::vector<int64_t> rows, visible, hidden;
 
   MapRows(const PlannedEdit& edit, const SequenceSlice& slice, const Picked& picked) {
     for (int head : edit.where.heads) {
       for (size_t i = 0; i < picked.rows.size(); ++i) {
         rows.push_back(head * slice.rows + picked.rows[i] - slice.row);
         visible.push_back(picked.positions[i] + 1);
+        if (edit.window > 0) hidden.push_back(std::max<int64_t>(visible.back() - edit.window, 0));
       }
     }
   }
@@ -230,7 +231,8 @@ void edit_map(const PlannedEdit& edit, Backend& backend, const MapRows& map_rows
                 .kind = backend_kind(edit.edit.kind()),
                 .factor = edit.edit.factor(),
                 .operand = edit.operand ? edit.operand.columns(0, block.cols) : Mat{},
-                .limits = map_rows.visible});
+                .limits = map_rows.visible,
+                .starts = map_rows.hidden});
 }
 
 void replace_map(Backend& backend, BufferPool& pool, const MapRows& map_rows, Mat block,
@@ -243,7 +245,8 @@ void replace_map(Backend& backend, BufferPool& pool, const MapRows& map_rows, Ma
        .where = {map_rows.rows, {&all_keys, 1}},
        .kind = EditKind::kReplace,
        .operand = Mat(staging.f32(), static_cast<int64_t>(map_rows.rows.size()), block.cols),
-       .limits = map_rows.visible});
+       .limits = map_rows.visible,
+       .starts = map_rows.hidden});
 }
 
 }  // namespace

@@ -250,9 +250,13 @@ void Plan::add_capture(const Hooks::Capture& request, const Config& config, bool
 void Plan::add_edit(const Hooks::Change& request, const Config& config,
                     std::vector<float>& operands) {
   for (SiteRef& place : find_sites(request.sites, config, request.where)) {
-    PlannedEdit planned{
-        place.site, place.layer, place.name, request.edit, resolve(place, request.where, config),
-        {}};
+    PlannedEdit planned{place.site,
+                        place.layer,
+                        place.name,
+                        request.edit,
+                        resolve(place, request.where, config),
+                        {},
+                        config.window(std::max(place.layer, 0))};
     const Edit::Kind kind = request.edit.kind();
     if (kind == Edit::Kind::kProject) check_projection(planned);
     if (kind == Edit::Kind::kAdd || kind == Edit::Kind::kReplace || kind == Edit::Kind::kProject) {

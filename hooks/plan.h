@@ -46,7 +46,8 @@ struct PlannedEdit {
   std::string name;
   Edit edit;
   PlannedSelection where;
-  Mat operand;  ///< [1, width] or [positions, width]; for a map [1, context]
+  Mat operand;         ///< [1, width] or [positions, width]; for a map [1, context]
+  int64_t window = 0;  ///< of a map: Config::window() of the layer
 };
 
 class Plan {

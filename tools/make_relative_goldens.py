@@ -138,6 +138,67 @@ def write_neo():
         write_expected(folder, model)
 
 
+def write_tensorflow():
+    """OpenAI's release of GPT-2: names, shapes and files as theirs, saved by TensorFlow."""
+    import tensorflow
+
+    config = GPT2Config(n_layer=2, n_head=2, n_embd=8, n_positions=12, vocab_size=258)
+    model = GPT2LMHeadModel(config).eval()
+    randomise(model.named_parameters())
+    folder = ROOT / "tensorflow"
+    folder.mkdir()
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight":
+            continue
+        parts = name.removeprefix("transformer.").split(".")
+        if parts[0] == "h":
+            parts[:2] = ["h" + parts[1]]
+        if parts[-1] == "weight" and len(parts) > 2:
+            parts[-1] = "g" if "ln" in parts[-2] else "w"
+        elif parts[-1] == "weight":
+            parts[-1:] = ["g"] if parts[0] == "ln_f" else []
+        elif parts[-1] == "bias":
+            parts[-1] = "b"
+        values = tensor.numpy()
+        tensors["/".join(["model", *parts])] = values[None] if parts[-1] == "w" else values
+    tensors["global_step"] = numpy.array(7, dtype=numpy.int64)
+    names = sorted(tensors)
+    tensorflow.raw_ops.SaveV2(prefix=str(folder / "model.ckpt"), tensor_names=names, shape_and_slices=[""] * len(names),
+                              tensors=[tensorflow.constant(tensors[name]) for name in names])
+    hparams = {"n_vocab": 258, "n_ctx": 12, "n_embd": 8, "n_head": 2, "n_layer": 2}
+    (folder / "hparams.json").write_text(json.dumps(hparams) + "\n")
+    byte = bytes_to_unicode()
+    vocab = {byte[i]: i for i in range(256)} | {"ab": 256, "<|endoftext|>": 257}
+    (folder / "encoder.json").write_text(json.dumps(vocab) + "\n")
+    (folder / "vocab.bpe").write_text("#version: 0.2\na b\n")
+    write_expected(folder, model)
+
+
+def write_neo_window():
+    """A text of more tokens than the local layers' window: also maps, a gradient and a continuation."""
+    config = GPTNeoConfig(num_layers=3, num_heads=2, hidden_size=8, max_position_embeddings=64, window_size=8, vocab_size=13,
+                          attention_types=[[["global", "local"], 1], [["local"], 1]], attn_implementation="eager")
+    model = GPTNeoForCausalLM(config).eval()
+    randomise(model.named_parameters())
+    folder = ROOT / "gpt_neo_window"
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    ids = [(5 * i * i + 3 * i + 1) % 13 for i in range(57)]
+    embedded = model.transformer.wte(torch.tensor([ids])).detach().requires_grad_()
+    found = model(inputs_embeds=embedded, output_attentions=True)
+    found.logits[0, -1, 3].backward()
+    with torch.no_grad():
+        fresh = model.generate(torch.tensor([ids[:20]]), do_sample=False, max_new_tokens=12, pad_token_id=0, eos_token_id=None)[0, 20:]
+
+    def rounded(values):
+        return [round(float(x), 6) for x in values.detach().flatten()]
+
+    text = {"ids": ids, "logits": [rounded(row) for row in found.logits[0]], "pattern": rounded(found.attentions[1][0]),
+            "gradient": rounded(embedded.grad[0]), "prompt": 20, "fresh": fresh.tolist()}
+    (folder / "expected.json").write_text(json.dumps(text) + "\n")
+
+
 if __name__ == "__main__":
     shutil.rmtree(ROOT, ignore_errors=True)
     ROOT.mkdir(parents=True)
@@ -145,3 +206,5 @@ if __name__ == "__main__":
     write_adapters()
     write_neo()
     write_gguf()
+    write_neo_window()
+    write_tensorflow()

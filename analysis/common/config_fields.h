@@ -21,6 +21,7 @@ Value config_fields(const Config& c) {
                 {"scale_attention_by_inverse_layer", c.scale_attention_by_inverse_layer},
                 {"tied_unembedding", c.tied_unembedding}};
   if (c.unembedding_bias) json["unembedding_bias"] = true;
+  if (!c.windows.empty()) json["windows"] = c.windows;
   return json;
 }
 

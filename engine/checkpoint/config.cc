@@ -265,7 +265,9 @@ ParsedConfig parse_any(const Json& json, const std::string& file) {
   const bool neo = json.is_object() && json.value("model_type", Json()) == Json("gpt_neo");
   if (!neo) return parse_fields(json, file);
   std::vector<std::string> notes;
-  ParsedConfig parsed = parse_fields(gpt2_config_of_neo(json, file, notes), file);
+  std::vector<int64_t> windows;
+  ParsedConfig parsed = parse_fields(gpt2_config_of_neo(json, file, windows, notes), file);
+  parsed.config.windows = std::move(windows);
   parsed.gpt_neo = true;
   parsed.notes.insert(parsed.notes.begin(), notes.begin(), notes.end());
   return parsed;

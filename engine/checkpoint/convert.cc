@@ -45,9 +45,10 @@ struct Shard {
 
 /// The parameters in the order in which they are stored, cut where a file would be too large; the
 /// names of files as transformers makes them.
-std::vector<Shard> plan_shards(const Checkpoint& checkpoint, const ConvertOptions& options) {
+std::vector<Shard> plan_shards(const Checkpoint& checkpoint, const Config& config,
+                               const ConvertOptions& options) {
   std::vector<Shard> shards(1);
-  for_each_parameter(checkpoint.config(), [&](const Parameter& parameter) {
+  for_each_parameter(config, [&](const Parameter& parameter) {
     const DType dtype = options.dtype.value_or(checkpoint.dtype(parameter.name));
     const uint64_t bytes = static_cast<uint64_t>(parameter.shape.elements()) * dtype_size(dtype);
     const bool full = options.shard_bytes > 0 && shards.back().bytes + bytes > options.shard_bytes;
@@ -117,7 +118,8 @@ class Converter {
     const size_t size = dtype_size(dtype);
     const bool as_they_are = dtype == source.dtype && source.col == 1;
     std::vector<std::byte> row(static_cast<size_t>(source.cols) * size);
-    for (int64_t r = 0; r < source.rows; ++r) {
+    const int64_t rows = parameter.shape.rank() == 2 ? parameter.shape[0] : 1;
+    for (int64_t r = 0; r < rows; ++r) {
       if (as_they_are) {
         writer.append(
             std::span(source.data + r * source.row * static_cast<int64_t>(size), row.size()));
@@ -217,10 +219,10 @@ fs::path folder_of(const fs::path& source) {
   return fs::is_directory(source, ignored) ? source : source.parent_path();
 }
 
-void write_beside(const fs::path& folder, const Checkpoint& checkpoint, DType dtype,
-                  const std::vector<Shard>& shards) {
+void write_beside(const fs::path& folder, const Checkpoint& checkpoint, const Config& written,
+                  DType dtype, const std::vector<Shard>& shards) {
   const fs::path from = folder_of(checkpoint.path());
-  const JsonValue config = saved_config(checkpoint.config(), dtype, token_ids(from, "bos_token_id"),
+  const JsonValue config = saved_config(written, dtype, token_ids(from, "bos_token_id"),
                                         token_ids(from, "eos_token_id"));
   write_file(folder / "config.json", config.dump(2) + "\n");
   if (shards.size() > 1) write_file(folder / kIndexFile, index_json(shards).dump(2) + "\n");
@@ -248,11 +250,20 @@ ConvertedCheckpoint convert_checkpoint(const std::string& source, const fs::path
                dtype_name(*options.dtype));
   const Checkpoint checkpoint =
       Checkpoint::open(resolve_model(source), resolve_adapter(options.adapter));
-  const std::vector<Shard> shards = plan_shards(checkpoint, options);
+  // GPT-2's files say nothing of windows, which make no difference to short texts.
+  Config config = checkpoint.config();
+  config.context = config.whole_context();
+  config.windows.clear();
+  const std::vector<Shard> shards = plan_shards(checkpoint, config, options);
   ConvertedCheckpoint result;
   for (const Shard& shard : shards) result.bytes += shard.bytes;
   result.dtype = options.dtype.value_or(checkpoint.dominant_dtype());
   result.notes = checkpoint.report().notes;
+  if (config.context < checkpoint.config().context)
+    result.notes.push_back(fmt::format(
+        "the context is {}, the narrowest window of the layers, instead of {}: GPT-2's files say "
+        "nothing of windows",
+        config.context, checkpoint.config().context));
   if (checkpoint.config().unembedding_bias)
     result.notes.push_back(
         "lm_head.bias is part of the result: Vitrine reads it, transformers' GPT2LMHeadModel does "
@@ -278,7 +289,7 @@ ConvertedCheckpoint convert_checkpoint(const std::string& source, const fs::path
   for (const Shard& shard : shards) {
     if (!converter.write(folder.path() / shard.file, shard)) return result;
   }
-  write_beside(folder.path(), checkpoint, result.dtype, shards);
+  write_beside(folder.path(), checkpoint, config, result.dtype, shards);
   result.files = names_in(folder.path());
   folder.commit();
   return result;

@@ -53,21 +53,19 @@ std::vector<std::string> layer_kinds(const JsonFields& fields, int64_t layers) {
 
 }  // namespace
 
-Json gpt2_config_of_neo(const Json& json, const std::string& file,
+Json gpt2_config_of_neo(const Json& json, const std::string& file, std::vector<int64_t>& windows,
                         std::vector<std::string>& notes) {
   const JsonFields fields(json, file);
   constexpr int64_t kMost = int64_t{1} << 20;
   const int64_t layers = fields.integer("num_layers", 1, kMostLayers).value_or(24);
-  int64_t context = fields.integer("max_position_embeddings", 1, kMost).value_or(2048);
+  const int64_t context = fields.integer("max_position_embeddings", 1, kMost).value_or(2048);
   const int64_t window = fields.integer("window_size", 1, kMost).value_or(256);
   std::string what = file + ": gpt_neo: attention without a scale";
   const std::vector<std::string> kinds = layer_kinds(fields, layers);
   if (const auto local = std::ranges::count(kinds, "local"); local > 0 && window < context) {
-    what += fmt::format(
-        "; {} of {} layers attend to the nearest {} positions alone, so the context is {} instead "
-        "of {}",
-        local, layers, window, window, context);
-    context = window;
+    what += fmt::format("; {} of {} layers attend to the nearest {} positions alone", local, layers,
+                        window);
+    for (const std::string& kind : kinds) windows.push_back(kind == "local" ? window : 0);
   }
   notes.push_back(what);
   Json gpt2 = json;
@@ -104,18 +102,6 @@ class Renamer {
       if (const auto found = tensors_.find(layer + name); found != tensors_.end())
         transpose_linear(name, found->second.tensor);
     }
-  }
-
-  /// The positions that the context leaves.
-  void shorten_positions() {
-    const auto found = tensors_.find(kPositionEmbedding);
-    if (found == tensors_.end()) return;
-    StoredTensor& table = found->second.tensor;
-    if (table.shape.rank() != 2 || table.shape[0] <= config_.context) return;
-    table.shape = Shape{config_.context, table.shape[1]};
-    const auto last = static_cast<size_t>((table.shape[0] - 1) * table.strides[0] +
-                                          (table.shape[1] - 1) * table.strides[1]);
-    table.span_bytes = (last + 1) * dtype_size(table.dtype);
   }
 
  private:
@@ -168,7 +154,6 @@ void rename_neo(NamedTensors& tensors, const Config& config, const std::string& 
   Renamer renamer(tensors, config, path);
   for (int layer = 0; layer < config.layers; ++layer)
     renamer.rename_layer(fmt::format("h.{}.", layer));
-  renamer.shorten_positions();
 }
 
 }  // namespace vitrine::internal

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace vitrine {
 
@@ -22,8 +24,16 @@ struct Config {
   bool scale_attention_by_inverse_layer = false;
   bool tied_unembedding = true;   ///< W_U is the transposed token embedding
   bool unembedding_bias = false;  ///< the logits have a bias, b_U (lm_head.bias)
+  /// Of each layer: the number of nearest positions, its own included, that a query attends to; 0:
+  /// all. Empty: all in each layer.
+  std::vector<int64_t> windows = {};
 
   int64_t head_width() const { return width / heads; }
+  int64_t window(int layer) const {
+    return windows.empty() ? 0 : windows[static_cast<size_t>(layer)];
+  }
+  /// The number of tokens up to which no window leaves out a position; at most the context.
+  int64_t whole_context() const;
   /// How many numbers the weights have, a tied unembedding counted once.
   int64_t parameters() const;
 };

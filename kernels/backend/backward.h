@@ -49,6 +49,7 @@ struct AttentionBackwardArgs {
   int head_width = 0;  ///< K
   float scale = 1.0f;  ///< scores are scale * q.k
   const PassBatch* batch = nullptr;
+  int64_t window = 0;    ///< as AttentionArgs has it
   Mat z{};               ///< [rows, H K] and
   Mat lse{};             ///< [rows, H] as attention() gave them; only for a backend that reads them
   Mat dz{};              ///< [rows, H K]

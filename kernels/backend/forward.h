@@ -34,6 +34,9 @@ struct AttentionArgs {
   int head_width = 0;  ///< K, any size >= 1
   float scale = 1.0f;  ///< scores are scale * q.k
   const PassBatch* batch = nullptr;
+  /// Number of nearest positions, its own included, that a query attends to; 0: all. A position
+  /// further away is masked. Shorter than a sequence only where attends_within_windows().
+  int64_t window = 0;
   std::byte* cache = nullptr;  ///< of this layer
   Mat z{};                     ///< [rows, H K], heads side by side
   float* scores = nullptr;     ///< optional map: scaled scores, -inf where masked
@@ -77,6 +80,7 @@ class ForwardOps {
   virtual void add(Mat a, Mat b, Mat out) = 0;
 
   // --- attention
+  virtual bool attends_within_windows() const { return false; }
   /// Bytes of keys and values of one layer of one sequence, kept as `dtype` (an activation_dtype).
   virtual size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const = 0;
   /// Appends the new tokens' keys and values (each [rows, H K]) to each sequence's `past` ones in

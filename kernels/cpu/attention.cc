@@ -11,6 +11,10 @@
 namespace vitrine::internal {
 namespace cpu {
 
+void mask_row(const QueryTile& tile, int64_t i, float* row, float masked) {
+  std::fill_n(row, tile.begin(i), masked);
+}
+
 void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked) {
   float* to = map + tile.map(i);
   if (to != row) std::memcpy(to, row, static_cast<size_t>(tile.length(i)) * sizeof(float));
@@ -60,7 +64,8 @@ std::vector<QueryTile> tiles_of(const AttentionArgs& args) {
                          {args.heads, args.head_width, s.capacity},
                          h,
                          first,
-                         std::min(QueryTile::kQueryTile, s.rows - first)});
+                         std::min(QueryTile::kQueryTile, s.rows - first),
+                         args.window});
       }
     }
   }
@@ -116,6 +121,7 @@ void CpuBackend::attention(const AttentionArgs& args) {
       args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float* sums) {
         cpu::score_tile(args, tile, scores);
         for (int64_t i = 0; i < tile.rows; ++i) {
+          cpu::mask_row(tile, i, scores.row(i), kMaskedScore);
           if (args.scores != nullptr)
             cpu::write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
           const float lse = cpu::softmax_row(scores.row(i), tile.length(i), scores.row(i));
@@ -129,8 +135,10 @@ void CpuBackend::attention(const AttentionArgs& args) {
 void CpuBackend::attention_scores(const AttentionArgs& args) {
   for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows scores, float*) {
     cpu::score_tile(args, tile, scores);
-    for (int64_t i = 0; i < tile.rows; ++i)
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      cpu::mask_row(tile, i, scores.row(i), kMaskedScore);
       cpu::write_map(args.scores, tile, i, scores.row(i), kMaskedScore);
+    }
   });
 }
 
@@ -138,6 +146,7 @@ void CpuBackend::attention_softmax(const AttentionArgs& args) {
   for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows, float*) {
     for (int64_t i = 0; i < tile.rows; ++i) {
       float* pattern = args.pattern + tile.map(i);
+      cpu::mask_row(tile, i, args.scores + tile.map(i), kMaskedScore);
       const float lse = cpu::softmax_row(args.scores + tile.map(i), tile.length(i), pattern);
       if (args.lse) args.lse.row(tile.row(i))[tile.head] = lse;
       cpu::write_map(args.pattern, tile, i, pattern, 0.0f);
@@ -147,7 +156,9 @@ void CpuBackend::attention_softmax(const AttentionArgs& args) {
 
 void CpuBackend::attention_mix(const AttentionArgs& args) {
   for_each_tile(args, threads_, scratch_, [&](const QueryTile& tile, ScoreRows, float* sums) {
-    cpu::mix_tile(args, tile, {args.pattern + tile.map(0), tile.total()}, sums);
+    const ScoreRows pattern{args.pattern + tile.map(0), tile.total()};
+    for (int64_t i = 0; i < tile.rows; ++i) cpu::mask_row(tile, i, pattern.row(i), 0.0f);
+    cpu::mix_tile(args, tile, pattern, sums);
   });
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -56,8 +57,8 @@ class Head {
   template <class F>
   void for_each_tile(const F& f) {
     for (int64_t first = 0; first < slice_.rows; first += QueryTile::kQueryTile) {
-      f(QueryTile{&slice_, layout_, 0, first,
-                  std::min(QueryTile::kQueryTile, slice_.rows - first)});
+      f(QueryTile{&slice_, layout_, 0, first, std::min(QueryTile::kQueryTile, slice_.rows - first),
+                  args_.window});
     }
   }
 
@@ -69,13 +70,16 @@ class Head {
     cpu::score_tile(
         {.q = args_.q.columns(column_, args_.head_width), .scale = args_.scale, .cache = keys_},
         tile, first_);
-    for (int64_t i = 0; i < tile.rows; ++i)
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      cpu::mask_row(tile, i, first_.row(i), -std::numeric_limits<float>::infinity());
       cpu::softmax_row(first_.row(i), tile.length(i), first_.row(i));
+    }
     return first_;
   }
   ScoreRows dpattern(const QueryTile& tile) {
     cpu::score_tile({.q = args_.dz.columns(column_, args_.head_width), .cache = values_}, tile,
                     second_);
+    for (int64_t i = 0; i < tile.rows; ++i) cpu::mask_row(tile, i, second_.row(i), 0.0f);
     return second_;
   }
   /// A tile's rows of a map of the whole batch.

@@ -19,9 +19,14 @@ struct QueryTile {
   KvLayout layout{};
   int64_t head = 0;
   int64_t first = 0, rows = 0;
+  int64_t window = 0;  ///< of AttentionArgs
 
-  /// Positions that query i of the tile attends to, itself included.
+  /// Positions up to query i of the tile, itself included.
   int64_t length(int64_t i) const { return sequence->past + first + i + 1; }
+  /// The first of them that it attends to.
+  int64_t begin(int64_t i) const {
+    return window > 0 && length(i) > window ? length(i) - window : 0;
+  }
   int64_t longest() const { return length(rows - 1); }
   /// Columns of the sequence's maps.
   int64_t total() const { return sequence->past + sequence->rows; }
@@ -56,6 +61,9 @@ float softmax_row(const float* scores, int64_t length, float* pattern);
 /// panel, a value a row of its own.
 void append_panel(Mat k, Mat v, const KvLayout& layout, std::byte* cache, const SequenceSlice& s,
                   int64_t panel);
+
+/// Writes `masked` to the positions of row i that the window of its query leaves out.
+void mask_row(const QueryTile& tile, int64_t i, float* row, float masked);
 
 /// Writes row i of a tile into a map, `masked` after its length.
 void write_map(float* map, const QueryTile& tile, int64_t i, const float* row, float masked);

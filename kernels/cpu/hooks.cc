@@ -16,15 +16,17 @@ constexpr int64_t kGrain = 1 << 15;  // elements that are worth a thread
 
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
-// f(x, at, count) for each run of the first `limit` selected columns of one row; `at` counts the
-// selected columns before it.
+// f(x, at, count) for each run of the selected columns `start` to `limit` of one row; `at` counts
+// the selected columns before it.
 template <typename F>
 void for_each_range(float* row, std::span<const Selection::Range> ranges, const F& f,
-                    int64_t limit = kNoLimit) {
+                    int64_t limit = kNoLimit, int64_t start = 0) {
   int64_t at = 0;
   for (const Selection::Range& range : ranges) {
     if (at >= limit) return;
-    f(row + range.begin, at, std::min(range.count, limit - at));
+    const int64_t skipped = std::clamp(start - at, int64_t{0}, range.count);
+    const int64_t count = std::min(range.count, limit - at) - skipped;
+    if (count > 0) f(row + range.begin + skipped, at + skipped, count);
     at += range.count;
   }
 }
@@ -52,8 +54,9 @@ void project_out(float* row, std::span<const Selection::Range> ranges, const flo
   });
 }
 
-void edit_row(const EditArgs& args, float* row, const float* operand, int64_t limit) {
-  const auto each = [&](const auto& f) { for_each_range(row, args.where.cols, f, limit); };
+void edit_row(const EditArgs& args, float* row, const float* operand, int64_t limit,
+              int64_t start) {
+  const auto each = [&](const auto& f) { for_each_range(row, args.where.cols, f, limit, start); };
   switch (args.kind) {
     case EditKind::kAdd:
       return each([&](float* x, int64_t at, int64_t count) {
@@ -91,7 +94,9 @@ void store_as(DType store, const float* x, int64_t count, std::byte* to) {
 void CpuBackend::edit(const EditArgs& args) {
   for_each_row(threads_, args.x, args.where, [&](int64_t i, float* row) {
     const int64_t limit = args.limits.empty() ? kNoLimit : args.limits[static_cast<size_t>(i)];
-    edit_row(args, row, args.operand.rows > 1 ? args.operand.row(i) : args.operand.f32(), limit);
+    const int64_t start = args.starts.empty() ? 0 : args.starts[static_cast<size_t>(i)];
+    edit_row(args, row, args.operand.rows > 1 ? args.operand.row(i) : args.operand.f32(), limit,
+             start);
   });
 }
 
