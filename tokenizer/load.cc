@@ -90,9 +90,11 @@ Loaded tokenizer_of_pair(Pair pair, const FolderSettings& settings) {
 Loaded load_vocab_and_merges(const fs::path& vocab_path, const fs::path& merges_path,
                              const FolderSettings& settings) {
   if (!present(vocab_path))
-    user_error("{}: no such file: expected vocab.json next to merges.txt", vocab_path.string());
+    user_error("{}: no such file: expected {} next to {}", vocab_path.string(),
+               vocab_path.filename().string(), merges_path.filename().string());
   if (!present(merges_path))
-    user_error("{}: no such file: expected merges.txt next to vocab.json", merges_path.string());
+    user_error("{}: no such file: expected {} next to {}", merges_path.string(),
+               merges_path.filename().string(), vocab_path.filename().string());
   const Contents vocab(vocab_path), merges(merges_path);
   Pair pair{.vocab = parse_json(vocab.text(), vocab.name()),
             .added = Json::array(),
@@ -164,6 +166,7 @@ fs::path find_file(const fs::path& folder, const FolderSettings& settings) {
   if (bert && present(folder / "vocab.txt")) return folder / "vocab.txt";
   if (present(folder / "vocab.json") || present(folder / "merges.txt"))
     return folder / "vocab.json";
+  if (present(folder / kOpenAiVocab)) return folder / kOpenAiVocab;
   for (const char* name : kSentencePieceNames) {
     if (present(folder / name)) return folder / name;
   }
@@ -178,6 +181,8 @@ Loaded load_file(const fs::path& path, const FolderSettings& settings) {
   const fs::path name = path.filename(), folder = path.parent_path();
   if (name == "vocab.json") return load_vocab_and_merges(path, folder / "merges.txt", settings);
   if (name == "merges.txt") return load_vocab_and_merges(folder / "vocab.json", path, settings);
+  if (name == kOpenAiVocab) return load_vocab_and_merges(path, folder / kOpenAiMerges, settings);
+  if (name == kOpenAiMerges) return load_vocab_and_merges(folder / kOpenAiVocab, path, settings);
   if (name == kLlmcName) return load_llmc_vocab(path);
   if (name.extension() == ".json") return load_tokenizer_json(path, settings);
   if (name.extension() == ".model") return load_sentencepiece(path, settings);

@@ -8,78 +8,14 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/proto_message.h"
 #include "base/quote.h"
 #include "tokenizer/sentencepiece_charsmap.h"
 
 namespace vitrine::internal {
 namespace {
 
-// Walks the fields of one protocol buffer message.
-class Message {
- public:
-  struct Field {
-    uint64_t number;
-    uint64_t value;          // of a varint
-    std::string_view bytes;  // of a string or message
-  };
-
-  Message(std::string_view rest, const std::string& file) : rest_(rest), file_(file) {}
-
-  // The next field; nothing at the end.
-  std::optional<Field> next() {
-    if (rest_.empty()) return std::nullopt;
-    const uint64_t tag = varint();
-    // The library would cut the tag to 32 bits, and see another field than we do.
-    if (tag > UINT32_MAX) broken();
-    Field field{tag >> 3, 0, {}};
-    switch (tag & 7) {
-      case 0:
-        field.value = varint();
-        break;
-      case 1:
-        take(8);
-        break;
-      case 2:
-        field.bytes = take(varint());
-        break;
-      case 5:
-        take(4);
-        break;
-      default:
-        broken();
-    }
-    return field;
-  }
-
- private:
-  [[noreturn]] void broken() const {
-    user_error(
-        "{}: is not a SentencePiece model, or truncated (invalid data {} bytes before the end of a "
-        "field); download it again",
-        file_, rest_.size());
-  }
-
-  uint64_t varint() {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
-      const auto byte = static_cast<unsigned char>(rest_[0]);
-      rest_.remove_prefix(1);
-      value |= uint64_t{byte & 0x7Fu} << shift;
-      if (byte < 0x80) return value;
-    }
-    broken();
-  }
-
-  std::string_view take(uint64_t count) {
-    if (count > rest_.size()) broken();
-    const std::string_view taken = rest_.substr(0, count);
-    rest_.remove_prefix(count);
-    return taken;
-  }
-
-  std::string_view rest_;
-  const std::string& file_;
-};
+using Message = ProtoMessage;
 
 constexpr size_t kMaxUnknownText = 256;
 
@@ -161,9 +97,9 @@ SentencePieceFacts read_sentencepiece_facts(std::string_view model, const std::s
   SentencePieceFacts facts;
   size_t pieces = 0;
   std::vector<std::string_view> user_defined;
-  Message top(model, file);
+  Message top(model, file, "a SentencePiece model");
   while (const auto field = top.next()) {
-    const Message part(field->bytes, file);
+    const Message part = top.inside(*field);
     switch (field->number) {
       case 1:
         check_piece(part, pieces++, file, user_defined);

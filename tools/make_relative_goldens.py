@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Writes tests/engine/relatives: tiny models that become GPT-2s as they are read, each with the logits that the library
-that defines it computes: LoRA adapters (PEFT), GPT-Neo (transformers) and GGUF files (the gguf package).
+that defines it computes: LoRA adapters (PEFT), GPT-Neo (transformers), GGUF files (the gguf package) and
+OpenAI's release of GPT-2 in TensorFlow.
 
 Each folder holds a checkpoint (adapters share `base`) and expected.json: {"ids": [...], "logits": [[...], ...]}.
 
-Needs torch, transformers, peft and gguf. Run it from anywhere: python3 tools/make_relative_goldens.py
+Needs torch, transformers, peft, gguf and tensorflow. Run it from anywhere: python3 tools/make_relative_goldens.py
 """
 
 import json
@@ -13,9 +14,11 @@ import pathlib
 import shutil
 
 import gguf
+import numpy
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoConfig, GPTNeoForCausalLM
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "engine" / "relatives"
 IDS = [5, 9, 3, 1]

@@ -21,6 +21,7 @@
 #include "engine/checkpoint/named_tensor.h"
 #include "engine/checkpoint/nanogpt.h"
 #include "engine/checkpoint/prefix.h"
+#include "engine/checkpoint/tensorflow.h"
 #include "engine/parameters.h"
 
 namespace vitrine::internal {
@@ -167,6 +168,11 @@ void Checkpoint::Impl::load() {
     config = gguf.config;
     keep_parameters(std::move(gguf.files));
     take_end_ids(gguf.end_ids, file.parent_path());
+  } else if (format == Format::kTensorflow) {
+    TensorflowCheckpoint read = read_tensorflow_checkpoint(file);
+    config_file = read.config_file;
+    config = read.config;
+    keep_parameters(std::move(read.files));
   } else {
     keep_parameters(read_with_config(file));
   }

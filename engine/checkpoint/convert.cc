@@ -228,6 +228,10 @@ void write_beside(const fs::path& folder, const Checkpoint& checkpoint, const Co
   if (shards.size() > 1) write_file(folder / kIndexFile, index_json(shards).dump(2) + "\n");
   std::vector<fs::path> files = tokenizer_files(from);
   std::error_code ignored;
+  if (files.empty()) {  // OpenAI's names of GPT-2's pair
+    copy_file_as(from / "encoder.json", folder / "vocab.json");
+    copy_file_as(from / "vocab.bpe", folder / "merges.txt");
+  }
   if (fs::is_regular_file(from / "generation_config.json", ignored))
     files.push_back(from / "generation_config.json");
   copy_files(files, folder);

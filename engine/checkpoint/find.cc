@@ -21,6 +21,8 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/files.h"
 #include "engine/checkpoint/gguf.h"
+#include "engine/checkpoint/tensorflow.h"
+#include "engine/checkpoint/tensorflow_table.h"
 
 namespace vitrine::internal {
 namespace {
@@ -135,7 +137,9 @@ fs::path find_otherwise(const fs::path& folder) {
         "`adapter`",
         where, base.empty() ? "a model that it does not name" : "the model " + quote(base));
   }
-  const auto whole = names_of(entries, is_whole_model);
+  auto whole = names_of(entries, is_whole_model);
+  if (whole.empty() && fs::exists(folder / kHparamsFile, ignored))
+    whole = names_of(entries, [](const fs::path& entry) { return entry.extension() == ".index"; });
   if (whole.size() == 1) return folder / whole.front();
   if (whole.size() > 1)
     user_error("{}: holds several models: {}: expected one; name the file", where,
@@ -175,6 +179,7 @@ Format checkpoint_format(const fs::path& path) {
       std::memcmp(file.data(), &kLlmcMagic, sizeof(kLlmcMagic)) == 0)
     return Format::kLlmc;
   if (bytes.starts_with(kGgufMagic)) return Format::kGguf;
+  if (is_table_file(bytes)) return Format::kTensorflow;
   if (bytes.starts_with("PK") || bytes.starts_with("\x80\x02")) return Format::kTorch;
   constexpr size_t kHeader = 8;  // of safetensors, after its length
   if (bytes.size() > kHeader && bytes[kHeader] == '{') return Format::kSafetensors;

@@ -92,12 +92,15 @@ bool is_tokenizer_file(const fs::path& name) {
   return std::find(kTokenizerFiles.begin(), kTokenizerFiles.end(), name) != kTokenizerFiles.end();
 }
 
+void copy_file_as(const fs::path& file, const fs::path& copy) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return;
+  fs::copy_file(file, copy, error);
+  if (error) system_failure(error.value(), file.string(), "cannot be copied");
+}
+
 void copy_files(const std::vector<fs::path>& files, const fs::path& folder) {
-  for (const fs::path& file : files) {
-    std::error_code error;
-    fs::copy_file(file, folder / file.filename(), error);
-    if (error) system_failure(error.value(), file.string(), "cannot be copied");
-  }
+  for (const fs::path& file : files) copy_file_as(file, folder / file.filename());
 }
 
 std::string saved_name(const std::string& parameter) {

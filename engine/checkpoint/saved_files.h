@@ -20,7 +20,8 @@ JsonValue saved_config(const Config& config, DType dtype, JsonValue begin, JsonV
 std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& folder);
 bool is_tokenizer_file(const std::filesystem::path& name);
 
-/// Throws Error.
+/// A file that is missing is left out. Throws Error.
+void copy_file_as(const std::filesystem::path& file, const std::filesystem::path& copy);
 void copy_files(const std::vector<std::filesystem::path>& files,
                 const std::filesystem::path& folder);
 
