@@ -6,13 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <memory>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -97,23 +94,17 @@ TEST(CudaCode, WarpGroupProductsAreNotSerialised) {
   }
 }
 
-/// The machine code of each kernel of a file, NAME.ARCHITECTURE.o.
-std::map<std::string, std::string> disassemble(const fs::path& object) {
-  const std::string architecture = object.stem().extension().string().substr(1);
-  const std::string command = std::string(VITRINE_CUOBJDUMP) + " -sass -arch " + architecture +
-                              " '" + object.string() + "' 2>/dev/null";
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+/// The machine code of each kernel of a file, NAME.ARCHITECTURE.sass.
+std::map<std::string, std::string> machine_code(const fs::path& file) {
+  std::ifstream in(file);
   std::map<std::string, std::string> code;
   std::string* kernel = nullptr;
-  std::array<char, 4096> buffer;
-  while (pipe &&
-         std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe.get()) != nullptr) {
-    const std::string line = buffer.data();
+  for (std::string line; std::getline(in, line);) {
     const size_t name = line.find("Function : ");
     if (name != std::string::npos)
-      kernel = &code[line.substr(name + 11, line.find_last_not_of("\n\r ") - name - 10)];
+      kernel = &code[line.substr(name + 11)];
     else if (kernel != nullptr)
-      *kernel += line;
+      *kernel += line + '\n';
   }
   return code;
 }
@@ -182,10 +173,10 @@ const char *const kXInMemory = "SourceE1", *const kXInSharedMemory = "SourceE2";
 // then ask for their rows: all at once, by copies to shared memory or straight. The
 // next kernel may load its own weights while this one waits.
 TEST(CudaCode, DecodingLoadsAheadAndAtOnce) {
-  const std::string file = "linear_few_rows.sm_90a.o";
+  const std::string file = "linear_few_rows.sm_90a.sass";
   VITRINE_NEEDS_CODE(file);
   int straight = 0, copied = 0;
-  for (const auto& [name, code] : disassemble(kReports / file)) {
+  for (const auto& [name, code] : machine_code(kReports / file)) {
     const bool copies = name.find(kXInSharedMemory) != std::string::npos;
     if (!copies && name.find(kXInMemory) == std::string::npos) continue;
     (copies ? copied : straight) += 1;
@@ -206,9 +197,9 @@ TEST(CudaCode, DecodingLoadsAheadAndAtOnce) {
 // A decoded token's attention copies the cache's older keys and values while the previous kernel
 // runs; its queries and new keys and values come after the wait, together.
 TEST(CudaCode, DecodingCopiesTheCacheAhead) {
-  const std::string file = "attention_few.sm_90a.o";
+  const std::string file = "attention_few.sm_90a.sass";
   VITRINE_NEEDS_CODE(file);
-  for (const auto& [name, code] : disassemble(kReports / file)) {
+  for (const auto& [name, code] : machine_code(kReports / file)) {
     const std::vector<std::string> all = instructions(code);
     const size_t wait = last_of(all, kWait), product = first_of(all, "HMMA");
     ASSERT_LT(wait, product) << name << " does not wait";
@@ -235,11 +226,11 @@ TEST(CudaCode, DecodingTakesFewRegisters) {
 
 // Between the products of one step, and from step to step, the tensor cores wait for little else.
 TEST(CudaCode, HopperMultipliesInAShortLoopAndCopiesWeightsAhead) {
-  const std::string file = "linear_hopper.sm_90a.o";
+  const std::string file = "linear_hopper.sm_90a.sass";
   VITRINE_NEEDS_CODE(file);
   constexpr int kProductsOfStep = 4;
   constexpr size_t kMostOfStep = 64;  // instructions
-  for (const auto& [name, code] : disassemble(kReports / file)) {
+  for (const auto& [name, code] : machine_code(kReports / file)) {
     const std::vector<std::string> all = instructions(code);
     const auto is_product = [](const std::string& i) { return i.starts_with("HGMMA"); };
     EXPECT_EQ(std::count_if(all.begin(), all.end(), is_product), kProductsOfStep) << name;
@@ -252,10 +243,10 @@ TEST(CudaCode, HopperMultipliesInAShortLoopAndCopiesWeightsAhead) {
 // Blocks of a cluster wait for each other before one copies to the other's memory, and before
 // either ends; giving a slot back to the other costs no fence.
 TEST(CudaCode, HopperSharesOperandsBetweenBarriersOfTheCluster) {
-  const std::string file = "linear_hopper.sm_90a.o";
+  const std::string file = "linear_hopper.sm_90a.sass";
   VITRINE_NEEDS_CODE(file);
   int kernels = 0;
-  for (const auto& [name, code] : disassemble(kReports / file)) {
+  for (const auto& [name, code] : machine_code(kReports / file)) {
     ++kernels;
     const std::vector<std::string> all = instructions(code);
     const auto is_shared = [](const std::string& i) {
@@ -276,13 +267,13 @@ TEST(CudaCode, HopperSharesOperandsBetweenBarriersOfTheCluster) {
 // A load through the path of constant memory may be moved over the wait by the assembler; and an
 // IEEE division calls a slow path, which keeps elements from being computed side by side.
 TEST(CudaCode, NoConstantLoadsAnywhereAndNoCallsInProducts) {
-  const std::vector<fs::path> objects = files(".sm_90a.o");
-  if (objects.empty()) GTEST_SKIP() << "the CUDA code was not compiled for sm_90a";
-  VITRINE_NEEDS_CODE(objects.front().filename());
+  const std::vector<fs::path> objects = files(".sm_90a.sass");
+  if (objects.empty())
+    GTEST_SKIP() << "the CUDA code was not compiled for sm_90a, or cuobjdump was not found";
   for (const fs::path& object : objects) {
     const std::string file = object.filename().string();
     const bool linear = file.starts_with("linear_");
-    for (const auto& [name, code] : disassemble(object)) {
+    for (const auto& [name, code] : machine_code(object)) {
       const std::vector<std::string> all = instructions(code);
       for (const std::string& instruction : all) {
         if (instruction.starts_with("LDG.")) {
@@ -309,10 +300,10 @@ int count(const std::vector<std::string>& all, const std::string& name, const st
 // In 16 bits and heads of 64, 16 bytes of keys or values from shared memory are used in four tensor
 // instructions; the scan of a masked tile reads them once more.
 TEST(CudaCode, AttentionOverPromptsReadsKeysAndValuesForTwoProducts) {
-  for (const std::string file : {"attention_many.sm_80.o", "attention_many.sm_90a.o"}) {
+  for (const std::string file : {"attention_many.sm_80.sass", "attention_many.sm_90a.sass"}) {
     VITRINE_NEEDS_CODE(file);
     int kernels = 0;
-    for (const auto& [name, code] : disassemble(kReports / file)) {
+    for (const auto& [name, code] : machine_code(kReports / file)) {
       if (name.find("ELi64E") == std::string::npos || name.find("IfLi") != std::string::npos)
         continue;
       ++kernels;
@@ -328,11 +319,11 @@ TEST(CudaCode, AttentionOverPromptsReadsKeysAndValuesForTwoProducts) {
 // a loop over tiles that all queries see and in one over the others; and what the copies brought is
 // made visible to them before the block's barrier.
 TEST(CudaCode, HopperAttentionMultipliesInGroupsAndFitsTwiceOnAnSm) {
-  const std::string file = "attention_hopper.sm_90a.o";
+  const std::string file = "attention_hopper.sm_90a.sass";
   VITRINE_NEEDS_CODE(file);
   for (const Kernel& kernel : read_report(kReports / "attention_hopper.sm_90a.txt"))
     EXPECT_LE(kernel.registers, 128) << kernel.name;
-  for (const auto& [name, code] : disassemble(kReports / file)) {
+  for (const auto& [name, code] : machine_code(kReports / file)) {
     const std::vector<std::string> all = instructions(code);
     EXPECT_EQ(count(all, "HGMMA", ""), 2 * 2 * 4) << name;
     const size_t fence = first_of(all, "FENCE.VIEW.ASYNC"), product = first_of(all, "HGMMA");
@@ -343,7 +334,7 @@ TEST(CudaCode, HopperAttentionMultipliesInGroupsAndFitsTwiceOnAnSm) {
 }
 
 struct Promise {
-  std::string file;    ///< NAME.ARCHITECTURE.o
+  std::string file;    ///< NAME.ARCHITECTURE.sass
   std::string kernel;  ///< part of its name
   std::vector<std::string> instructions;
 };
@@ -354,7 +345,7 @@ TEST_P(CudaCodePromises, AreKept) {
   const Promise& promise = GetParam();
   VITRINE_NEEDS_CODE(promise.file);
   int kernels = 0;
-  for (const auto& [name, code] : disassemble(kReports / promise.file)) {
+  for (const auto& [name, code] : machine_code(kReports / promise.file)) {
     if (name.find(promise.kernel) == std::string::npos) continue;
     ++kernels;
     const std::vector<std::string> all = instructions(code);
@@ -382,34 +373,35 @@ std::vector<Promise> promises() {
   std::vector<Promise> list;
   for (const std::string architecture : {"sm_80", "sm_90a"}) {
     // The instantiations for aligned rows: Lb1 is `true` in a mangled name.
-    list.push_back({"linear_few_rows." + architecture + ".o", kXInMemory, {wide_load, "HMMA"}});
-    list.push_back({"linear_few_rows." + architecture + ".o",
+    list.push_back({"linear_few_rows." + architecture + ".sass", kXInMemory, {wide_load, "HMMA"}});
+    list.push_back({"linear_few_rows." + architecture + ".sass",
                     kXInSharedMemory,
                     {wide_load, wide_copy, share_shared, "HMMA"}});
+    list.push_back({"linear_many_rows." + architecture + ".sass",
+                    "Lb1EEE",
+                    {wide_copy, share_shared, "HMMA"}});
+    list.push_back({"attention_few." + architecture + ".sass", "attend", {wide_copy, "HMMA"}});
     list.push_back(
-        {"linear_many_rows." + architecture + ".o", "Lb1EEE", {wide_copy, share_shared, "HMMA"}});
-    list.push_back({"attention_few." + architecture + ".o", "attend", {wide_copy, "HMMA"}});
+        {"attention_many." + architecture + ".sass", "Bf16", {wide_copy, wide_shared, "HMMA"}});
     list.push_back(
-        {"attention_many." + architecture + ".o", "Bf16", {wide_copy, wide_shared, "HMMA"}});
-    list.push_back(
-        {"linear_backward." + architecture + ".o", "Lb1EEE", {wide_copy, share_shared, "HMMA"}});
-    list.push_back({"linear_backward." + architecture + ".o",
+        {"linear_backward." + architecture + ".sass", "Lb1EEE", {wide_copy, share_shared, "HMMA"}});
+    list.push_back({"linear_backward." + architecture + ".sass",
                     "crosswiseINS0_4cuda4Bf16",
                     {crosswise, "HMMA"}});
-    list.push_back({"attention_backward_keys." + architecture + ".o",
+    list.push_back({"attention_backward_keys." + architecture + ".sass",
                     "Bf16",
                     {wide_copy, wide_shared, crosswise, "HMMA"}});
-    list.push_back({"attention_backward_queries." + architecture + ".o",
+    list.push_back({"attention_backward_queries." + architecture + ".sass",
                     "Bf16",
                     {wide_copy, wide_shared, crosswise, "HMMA"}});
     for (const std::string file : {"attention_maps.", "attention_backward_maps."})
-      list.push_back({file + architecture + ".o", "write", {wide_load, wide_store, "HMMA"}});
-    list.push_back({"norm_layernorm_backward." + architecture + ".o", "layernorm", {wide_load}});
-    list.push_back({"norm_layernorm." + architecture + ".o", "layernorm", {wide_load}});
-    list.push_back({"logits_sample." + architecture + ".o", "sample_rows", {"REDUX", "ATOM"}});
+      list.push_back({file + architecture + ".sass", "write", {wide_load, wide_store, "HMMA"}});
+    list.push_back({"norm_layernorm_backward." + architecture + ".sass", "layernorm", {wide_load}});
+    list.push_back({"norm_layernorm." + architecture + ".sass", "layernorm", {wide_load}});
+    list.push_back({"logits_sample." + architecture + ".sass", "sample_rows", {"REDUX", "ATOM"}});
   }
-  list.push_back({"linear_hopper.sm_90a.o", "", {"HGMMA", "UTMALDG", "SYNCS"}});
-  list.push_back({"attention_hopper.sm_90a.o", "attend", {"HGMMA", "LDGSTS", R"(MUFU\.EX2)"}});
+  list.push_back({"linear_hopper.sm_90a.sass", "", {"HGMMA", "UTMALDG", "SYNCS"}});
+  list.push_back({"attention_hopper.sm_90a.sass", "attend", {"HGMMA", "LDGSTS", R"(MUFU\.EX2)"}});
   return list;
 }
 
