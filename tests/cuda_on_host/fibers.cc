@@ -23,6 +23,17 @@ namespace fiber = boost::context::detail;
 constexpr size_t kStackBytes = 256 * 1024;
 constexpr int kLanes = 32;
 
+// Stacks begin at different places of a page: at the same one, those of a block's fibers would push
+// each other out of the processor's caches.
+constexpr size_t kPlacesOfStacks = 64, kBytesBetweenPlaces = 64;
+
+// The address sanitizer follows a fiber to the scheduler and back, not from lane to lane.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kLanesHandOver = false;
+#else
+constexpr bool kLanesHandOver = true;
+#endif
+
 enum class State {
   kReady,
   kAtWarpBarrier,
@@ -93,17 +104,23 @@ class Runner {
   static void enter(fiber::transfer_t from);
   void prepare(const Shape& shape, unsigned first_block);
   void prepare_thread(size_t index, const Shape& shape, uint3 block, int rank);
-  void run_cluster(LaneOrder order);
-  bool run_ready(LaneOrder order);
+  void run_cluster();
+  bool run_ready();
   bool wake_who_stood_back();
-  bool run_idle_work(LaneOrder order);
+  bool run_idle_work();
   bool release(State barrier, size_t begin, size_t end);
   bool release_barriers();
   void stop_stuck();
   void resume(size_t index);
   void give_way(bool last);
+  bool hand_over();
+  void begin(size_t index);
+  size_t place_in_order(size_t index) const {
+    return order_ == LaneOrder::kAscending ? index % kLanes : kLanes - 1 - index % kLanes;
+  }
 
   const std::function<void()>* thread_ = nullptr;
+  LaneOrder order_ = LaneOrder::kAscending;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<std::unique_ptr<Warp>> warps_;
   std::deque<std::function<void()>> idle_work_;
@@ -118,12 +135,18 @@ class Runner {
 Runner running;  // not inside a function, which would ask each time whether it exists
 Runner& runner() { return running; }
 
+/// Goes on at `to`; `from` becomes where whoever comes back goes on.
+void jump(fiber::fcontext_t to, fiber::fcontext_t& from) {
+  const fiber::transfer_t back = fiber::jump_fcontext(to, &from);
+  *static_cast<fiber::fcontext_t*>(back.data) = back.fctx;
+}
+
 void Runner::enter(fiber::transfer_t from) {
+  *static_cast<fiber::fcontext_t*>(from.data) = from.fctx;
   Runner& self = runner();
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(nullptr, &self.scheduler_bottom_, &self.scheduler_bytes_);
 #endif
-  self.scheduler_ = from.fctx;
   (*self.thread_)();
   if (!self.current().copies.empty()) stop("a thread ended with copies that it never waited for");
   if (!self.current().products.pending.empty())
@@ -134,34 +157,48 @@ void Runner::enter(fiber::transfer_t from) {
   self.give_way(true);
 }
 
+void Runner::begin(size_t index) {
+  running_ = index;
+  running_place = &fibers_[index]->place;
+}
+
+/// If the next lane of the warp is ready, it runs at once, as it would after the scheduler: half of
+/// all jumps are saved. False if it is not.
+bool Runner::hand_over() {
+  const size_t own = running_;
+  if (!kLanesHandOver || place_in_order(own) == kLanes - 1) return false;
+  const size_t next = order_ == LaneOrder::kAscending ? own + 1 : own - 1;
+  if (fibers_[next]->state != State::kReady) return false;
+  begin(next);
+  jump(fibers_[next]->context, fibers_[own]->context);
+  return true;
+}
+
 void Runner::give_way(bool last) {
-  [[maybe_unused]] const size_t own = running_;  // for the sanitizer
+  if (hand_over()) return;
+  Fiber& own = *fibers_[running_];
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(last ? nullptr : &fibers_[own]->sanitizer_stack, scheduler_bottom_,
+  __sanitizer_start_switch_fiber(last ? nullptr : &own.sanitizer_stack, scheduler_bottom_,
                                  scheduler_bytes_);
 #else
   static_cast<void>(last);
 #endif
-  const fiber::transfer_t back = fiber::jump_fcontext(scheduler_, nullptr);
+  jump(scheduler_, own.context);
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(fibers_[own]->sanitizer_stack, &scheduler_bottom_,
-                                  &scheduler_bytes_);
+  __sanitizer_finish_switch_fiber(own.sanitizer_stack, &scheduler_bottom_, &scheduler_bytes_);
 #endif
-  scheduler_ = back.fctx;
 }
 
 void Runner::resume(size_t index) {
-  running_ = index;
+  begin(index);
   Fiber& fiber = *fibers_[index];
-  running_place = &fiber.place;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&scheduler_sanitizer_stack_, fiber.stack.get(), kStackBytes);
 #endif
-  const fiber::transfer_t back = fiber::jump_fcontext(fiber.context, nullptr);
+  jump(fiber.context, scheduler_);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(scheduler_sanitizer_stack_, nullptr, nullptr);
 #endif
-  fiber.context = back.fctx;
 }
 
 void Runner::barrier(State state) {
@@ -229,7 +266,8 @@ void Runner::prepare(const Shape& shape, unsigned first_block) {
 
 void Runner::prepare_thread(size_t index, const Shape& shape, uint3 block, int rank) {
   Fiber& f = *fibers_[index];
-  f.context = fiber::make_fcontext(f.stack.get() + kStackBytes, kStackBytes, enter);
+  const size_t unused = index % kPlacesOfStacks * kBytesBetweenPlaces, bytes = kStackBytes - unused;
+  f.context = fiber::make_fcontext(f.stack.get() + bytes, bytes, enter);
   f.place = {
       {static_cast<unsigned>(index % in_block_), 0, 0}, block, shape.block, shape.grid, rank};
   f.state = State::kReady;
@@ -242,20 +280,21 @@ void Runner::prepare_thread(size_t index, const Shape& shape, uint3 block, int r
   w.live = kLanes;
 }
 
-bool Runner::run_ready(LaneOrder order) {
+bool Runner::run_ready() {
   bool any = false;
   for (size_t i = 0; i < count_; ++i) {
     const size_t warp = i / kLanes, lane = i % kLanes, warps = count_ / kLanes;
     if (lane != 0) continue;
-    const size_t first = (order == LaneOrder::kAscending ? warp : warps - 1 - warp) * kLanes;
+    const size_t first = (order_ == LaneOrder::kAscending ? warp : warps - 1 - warp) * kLanes;
     for (bool again = true; again;) {  // a warp runs on as long as it waits only for itself
       again = false;
       for (size_t j = 0; j < kLanes; ++j) {
-        const size_t index = first + (order == LaneOrder::kAscending ? j : kLanes - 1 - j);
+        const size_t index = first + (order_ == LaneOrder::kAscending ? j : kLanes - 1 - j);
         Fiber& fiber = *fibers_[index];
         if (fiber.state == State::kWaiting && (*fiber.ready)()) fiber.state = State::kReady;
         if (fiber.state != State::kReady) continue;
         resume(index);
+        j = place_in_order(running_);  // of the last lane that has run
         any = again = true;
       }
     }
@@ -273,9 +312,9 @@ bool Runner::wake_who_stood_back() {
   return any;
 }
 
-bool Runner::run_idle_work(LaneOrder order) {
+bool Runner::run_idle_work() {
   if (idle_work_.empty()) return false;
-  if (order == LaneOrder::kDescending) std::swap(idle_work_.front(), idle_work_.back());
+  if (order_ == LaneOrder::kDescending) std::swap(idle_work_.front(), idle_work_.back());
   const std::function<void()> work = std::move(idle_work_.front());
   idle_work_.pop_front();
   work();
@@ -315,9 +354,9 @@ void Runner::stop_stuck() {
   stop("threads wait at a barrier of a block and others at one of the cluster");
 }
 
-void Runner::run_cluster(LaneOrder order) {
+void Runner::run_cluster() {
   while (live_ > 0) {
-    if (!run_ready(order) && !wake_who_stood_back() && !run_idle_work(order) && !release_barriers())
+    if (!run_ready() && !wake_who_stood_back() && !run_idle_work() && !release_barriers())
       stop_stuck();
   }
   if (!idle_work_.empty()) stop("a block ended before the tiles that it requested arrived");
@@ -325,12 +364,13 @@ void Runner::run_cluster(LaneOrder order) {
 
 void Runner::run(const Shape& shape, const std::function<void()>& thread, LaneOrder order) {
   thread_ = &thread;
+  order_ = order;
   const unsigned clusters = shape.grid.x * shape.grid.y * shape.grid.z / shape.cluster;
   for (unsigned rank = 0; rank < shape.cluster; ++rank)
     shared_.push_back(std::make_unique<SharedMemory>(shape.shared));
   for (unsigned n = 0; n < clusters; ++n) {
     prepare(shape, (order == LaneOrder::kAscending ? n : clusters - 1 - n) * shape.cluster);
-    run_cluster(order);
+    run_cluster();
   }
   shared_.clear();
 }
@@ -390,17 +430,13 @@ void copy_async_commit() { ++runner().current().group; }
 
 void copy_async_wait(int pending) {
   Fiber& fiber = runner().current();
-  std::vector<PendingCopy> later;
-  for (const PendingCopy& copy : fiber.copies) {
-    if (copy.group >= fiber.group - pending) {
-      later.push_back(copy);
-    } else {
-      std::memset(copy.to, 0, copy.size);
-      if (copy.bytes > 0) std::memcpy(copy.to, copy.from, copy.bytes);
-      fiber.products.sees_copies = false;
-    }
-  }
-  fiber.copies = std::move(later);
+  std::erase_if(fiber.copies, [&](const PendingCopy& copy) {
+    if (copy.group >= fiber.group - pending) return false;
+    std::memset(copy.to, 0, copy.size);
+    if (copy.bytes > 0) std::memcpy(copy.to, copy.from, copy.bytes);
+    fiber.products.sees_copies = false;
+    return true;
+  });
 }
 
 }  // namespace vitrine::internal::cuda_on_host

@@ -48,15 +48,29 @@ inline Element element(MmaKind kind, uint32_t bits) {
                                                                      : exponent};
 }
 
-/// Elements along K of one instruction: 16, or 8 of TF32.
-inline constexpr int kDepth = 16;
+/// Elements along K of one instruction: 16, or 8 of TF32. A sum takes whole quarters of them.
+inline constexpr int kDepth = 16, kQuarter = kDepth / 4;
+
+/// What a quarter of a row or of the columns holds.
+struct Quarter {
+  void add(Element e) {
+    bits |= e.significand;
+    finite &= e.exponent != kNotFinite;
+  }
+  int32_t bits = 0;  ///< 0: zeros alone
+  bool finite = true;
+};
 
 /// One row of the left operand.
 struct Row {
   Row() { std::fill_n(exponent, kDepth, kZero); }
-  void set(int k, Element e) { significand[k] = e.significand, exponent[k] = e.exponent; }
+  void set(int k, Element e) {
+    significand[k] = e.significand, exponent[k] = e.exponent;
+    quarters[k / kQuarter].add(e);
+  }
 
   int32_t significand[kDepth] = {}, exponent[kDepth];
+  Quarter quarters[4];
 };
 
 /// Eight columns of the right operand.
@@ -64,10 +78,15 @@ struct Columns {
   Columns() { std::fill_n(&exponent[0][0], kDepth * 8, kZero); }
   void set(int k, int column, Element e) {
     significand[k][column] = e.significand, exponent[k][column] = e.exponent;
+    quarters[k / kQuarter].add(e);
   }
 
   alignas(32) int32_t significand[kDepth][8] = {}, exponent[kDepth][8];
+  Quarter quarters[4];
 };
+
+/// c after products that are all zero: the same, without the sign of a zero.
+inline float without_products(float c) { return c == 0.0f ? 0.0f : c; }
 
 /// c += the products of a row and of each of eight columns, in one instruction of `kind`.
 void fused_sums(const TensorCore& core, MmaKind kind, const Row& left, const Columns& right,

@@ -64,6 +64,33 @@ TEST(FusedSum, KeepsWhatIsNotFinite) {
   EXPECT_EQ(sum(huge, huge, 0.0f), infinity);
 }
 
+// Tiles are filled up with zeros, whose products are not computed one by one.
+TEST(FusedSum, ZerosChangeNothingButTheSignOfAZero) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Element minus_zero = element(MmaKind::kBf16, 0x8000), two = element(MmaKind::kBf16, 0x4000),
+                infinite = element(MmaKind::kBf16, 0x7f80);
+  // Element 0 is multiplied by zero; of element 12 another quarter of the row knows nothing.
+  for (const TensorCore& core : {kAmpere, kHopper}) {
+    for (const bool zero_on_left : {true, false}) {
+      for (const float c : {1.5f, -0x1p-149f, -0.0f, 0.0f, -infinity, 0x1.fffffep127f}) {
+        const auto sum = [&](const Element& other, bool product) {
+          std::vector<Element> left(16, element(MmaKind::kBf16, 0)), right = left;
+          (zero_on_left ? left : right)[0] = minus_zero;
+          (zero_on_left ? right : left)[0] = other;
+          if (product) left[12] = right[12] = two;
+          return fused_sum(core, MmaKind::kBf16, left, right, c);
+        };
+        EXPECT_EQ(std::bit_cast<uint32_t>(sum(two, false)),
+                  std::bit_cast<uint32_t>(c == 0.0f ? 0.0f : c));
+        EXPECT_TRUE(std::isnan(sum(infinite, false)));
+        EXPECT_TRUE(std::isnan(sum(infinite, true)));
+        EXPECT_EQ(std::bit_cast<uint32_t>(sum(two, true)),
+                  std::bit_cast<uint32_t>(cut_off(static_cast<double>(c) + 4.0)));
+      }
+    }
+  }
+}
+
 TEST(FusedSum, OfAColumnDoesNotDependOnTheOthers) {
   const float infinity = std::numeric_limits<float>::infinity();
   const Element left[] = {element(MmaKind::kF16, 0x3c00), element(MmaKind::kF16, 0xc100)};

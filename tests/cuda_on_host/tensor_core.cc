@@ -22,20 +22,60 @@ struct Given {
   bool done = false;  ///< the whole instruction, in the first lane
 };
 
+/// The bits of a word's numbers that are 0 in a zero, and those that are 1 in what is not finite.
+struct Bits {
+  uint32_t size, exponents[2];
+};
+constexpr Bits bits_of(MmaKind kind) {
+  switch (kind) {
+    case MmaKind::kF16:
+      return {0x7fff7fff, {0x7c00, 0x7c000000}};
+    case MmaKind::kBf16:
+      return {0x7fff7fff, {0x7f80, 0x7f800000}};
+    default:  // of a TF32 the lowest 13 bits are not looked at
+      return {0x7fffe000, {0x7f800000, 0x7f800000}};
+  }
+}
+
+/// Whether one operand is all zeros and the other finite, as where tiles are larger than matrices.
+bool multiplies_zeros(MmaKind kind, const Given (&lanes)[32]) {
+  const Bits bits = bits_of(kind);
+  uint32_t left = 0, right = 0;
+  bool finite = true;
+  const auto look = [&](uint32_t word, uint32_t& all) {
+    all |= word & bits.size;
+    for (const uint32_t exponent : bits.exponents) finite &= (word & exponent) != exponent;
+  };
+  for (const Given& lane : lanes) {
+    for (const uint32_t word : lane.a.word) look(word, left);
+    for (const uint32_t word : lane.b.word) look(word, right);
+  }
+  return finite && (left == 0 || right == 0);
+}
+
 /// Every lane's sums of one instruction, from the words of all.
 void multiply(MmaKind kind, Given (&lanes)[32]) {
+  if (multiplies_zeros(kind, lanes)) {
+    for (Given& lane : lanes) std::transform(lane.c, lane.c + 4, lane.c, without_products);
+    return;
+  }
   Row rows[16];
   Columns columns;
-  const int in_word = kind == MmaKind::kTf32 ? 1 : 2;
+  const int in_word = kind == MmaKind::kTf32 ? 1 : 2, second = 4 * in_word;
+  // Calls set(i, element) for the numbers of a word; zeros are there already.
+  const auto each = [&, size = bits_of(kind).size](uint32_t word, const auto& set) {
+    if ((word & size) == 0) return;
+    for (int half = 0; half < in_word; ++half) set(half, element(kind, word >> 16 * half));
+  };
   for (int lane = 0; lane < 32; ++lane) {
-    const int group = lane / 4;
-    for (int half = 0; half < in_word; ++half) {
-      const int k = lane % 4 * in_word + half, second = 4 * in_word;
-      for (int w = 0; w < 4; ++w)
-        rows[group + w % 2 * 8].set(k + w / 2 * second,
-                                    element(kind, lanes[lane].a.word[w] >> 16 * half));
-      for (int w = 0; w < 2; ++w)
-        columns.set(k + w * second, group, element(kind, lanes[lane].b.word[w] >> 16 * half));
+    const int group = lane / 4, k = lane % 4 * in_word;
+    for (int w = 0; w < 4; ++w) {
+      Row& row = rows[group + w % 2 * 8];
+      each(lanes[lane].a.word[w], [&](int i, Element e) { row.set(k + w / 2 * second + i, e); });
+    }
+    for (int w = 0; w < 2; ++w) {
+      each(lanes[lane].b.word[w],
+           [&](int i, Element e) { columns.set(k + w * second + i, group, e); });
     }
   }
   for (int r = 0; r < 16; ++r) {
