@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vitrine._vitrine import Capture, Edit, Gradients, Place, Target
+from vitrine._vitrine import Edit, Gradients, Place, Target
 from vitrine.transformer_lens.arrays import to_engine, to_torch
+from vitrine.transformer_lens.captures import captures
 from vitrine.transformer_lens.hook_points import CachingHook
 
 if TYPE_CHECKING:
@@ -80,13 +81,13 @@ class _Backward:
     def run(self, site: str, gradient: Values, wrt: list[str]) -> list[torch.Tensor]:
         """Gradients of the sum of `gradient` times the site's values with respect to the cuts `wrt`."""
         run, count = self.pass_, len(gradient)
-        captures = [Capture(name) for name in dict.fromkeys([*wrt, *(kept.engine for kept in self.kept)])]
+        wanted = dict.fromkeys([*wrt, *(kept.engine for kept in self.kept)])
         # A pass needs something to differentiate with respect to, even where functions alone want gradients.
-        captures = captures or [Capture(self.called[0].engine)]
+        wanted = wanted or {self.called[0].engine: None}
         found = run.native.gradients(
             run.request.tokens,
             [_target(site, gradient[b]) for b in range(count)],
-            wrt=captures,
+            wrt=captures(wanted),
             edits=self._edits(site),
         )
         for kept in reversed(self.kept):

@@ -154,12 +154,16 @@ def block_sites(layer: int) -> list[str]:
     return [f"blocks.{layer}.{part}" for part in parts]
 
 
+def ends() -> list[str]:
+    """Names of the hook points before and after the blocks, in the order of a pass."""
+    last = ["ln_final.hook_scale", "ln_final.hook_normalized", "unembed.hook_in", "unembed.hook_out"]
+    return ["hook_embed", "hook_pos_embed", *last]
+
+
 def sites(layers: int) -> list[str]:
     """Names of all hook points of which the engine has the values, in the order of a pass."""
-    names = ["hook_embed", "hook_pos_embed"]
-    for layer in range(layers):
-        names += block_sites(layer)
-    return [*names, "ln_final.hook_scale", "ln_final.hook_normalized", "unembed.hook_in", "unembed.hook_out"]
+    blocks = [name for layer in range(layers) for name in block_sites(layer)]
+    return [*ends()[:2], *blocks, *ends()[2:]]
 
 
 ENGINE_NAMES = {"unembed.hook_in": "ln_final.hook_normalized", "unembed.hook_out": "logits"}

@@ -125,7 +125,9 @@ class CachingHook:
         """The function as TransformerLens calls it."""
         kept = self._placed(tensor)
         axis = position_axis(hook.name)
-        self.cache[self.key(hook.name)] = self.pos_slice.apply(kept, dim=axis) if kept.ndim >= -axis else kept
+        if self.pos_slice.mode != "identity" and kept.ndim >= -axis:
+            kept = self.pos_slice.apply(kept, dim=axis)
+        self.cache[self.key(hook.name)] = kept
 
     def keep(self, name: str, tensor: torch.Tensor) -> None:
         """Keeps a tensor that has the wanted positions already."""

@@ -12,6 +12,7 @@ import torch
 from vitrine._vitrine import Model
 from vitrine.error import Error
 from vitrine.transformer_lens import checkpoint, components
+from vitrine.transformer_lens.captures import Plans
 from vitrine.transformer_lens.config import HookedTransformerConfig
 from vitrine.transformer_lens.generation import Generation
 from vitrine.transformer_lens.hook_points import HookPoint
@@ -69,6 +70,7 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
         arrays = {name: np.asarray(values, np.float32) for name, values in state.items()}
         cfg = self.cfg
         self.native: Model = checkpoint.load(cfg, arrays, self._tokenizer_files)
+        self._plans = Plans(self.native)
         weights = self._stacked(arrays)
         parts = components.named_part
         self.embed = components.Embed("embed", parts(weights, "embed."))
@@ -95,6 +97,13 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
                 self.mod_dict[found.name] = found
                 if isinstance(found, HookPoint):
                     self.hook_dict[found.name] = found
+        layers = self.cfg.n_layers
+        # -1 is before the blocks, n_layers after them.
+        outside = {name: -1 if name in ("hook_embed", "hook_pos_embed") else layers for name in components.ends()}
+        self._order = [
+            (outside[name] if name in outside else self.hook_dict[name].layer(), self.hook_dict[name])
+            for name in components.sites(layers)
+        ]
 
     def forward(
         self,
@@ -212,7 +221,7 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
             if graph and any(site.backward for site in sites):
                 raise Error("backward hooks are not supported with past_kv_cache: run all tokens in one pass")
             graph = False
-        out = Pass(self.native, request, self.cfg.dtype, self.cfg.device, sites, graph, self._anchor).run()
+        out = Pass(self.native, self._plans, request, self.cfg.dtype, self.cfg.device, sites, graph, self._anchor).run()
         if cache is not None and not cache.frozen:
             assert mask is not None
             cache.previous_attention_mask = mask
@@ -221,22 +230,18 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
     def _sites(self, request: Request) -> list[Site]:
         """The hook points that a pass reaches and that have functions."""
         found = []
-        end = self.cfg.n_layers if request.stop is None else request.stop
-        for name in components.sites(self.cfg.n_layers):
-            point = self.hook_dict[name]
+        layers = self.cfg.n_layers
+        first = -1 if request.residual is None else request.start
+        end = layers if request.stop is None else request.stop
+        for layer, point in self._order:
             if not point.fwd_hooks and not point.bwd_hooks:
                 continue
-            if name.endswith("hook_result") and not self.cfg.use_attn_result:
+            if point.name.endswith("hook_result") and not self.cfg.use_attn_result:
                 continue
-            layer = -1 if name in ("hook_embed", "hook_pos_embed") else self.cfg.n_layers
-            if name.startswith("blocks."):
-                layer = point.layer()
-            first = request.start if request.residual is not None else -1
-            if first <= layer < end or (layer == self.cfg.n_layers and request.stop is None):
-                forward, backward = (
-                    [handle.user_hook for handle in hooks] for hooks in (point.fwd_hooks, point.bwd_hooks)
-                )
-                found.append(Site(point, forward, backward, self._affine(name)))
+            if first <= layer < end or (layer == layers and request.stop is None):
+                forward = [handle.user_hook for handle in point.fwd_hooks]
+                backward = [handle.user_hook for handle in point.bwd_hooks]
+                found.append(Site(point, forward, backward, self._affine(point.name)))
         return found
 
     def _affine(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:

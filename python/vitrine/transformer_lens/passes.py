@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vitrine._vitrine import Capture, Edit, Model, Place, RunBatch
+from vitrine._vitrine import Edit, Model, Place, RunBatch
 from vitrine.error import Error
 from vitrine.transformer_lens import autograd
 from vitrine.transformer_lens.arrays import batch_logits, batch_rows, to_engine, to_torch
+from vitrine.transformer_lens.captures import Plans, Wanted, captures
 from vitrine.transformer_lens.hook_points import CachingHook, position_axis
 from vitrine.transformer_lens.key_value_cache import HookedTransformerKeyValueCache
 from vitrine.transformer_lens.padding import Padding
@@ -44,6 +45,7 @@ class Pass:
     """A pass, while it runs and for the backward passes after it."""
 
     native: Model
+    plans: Plans
     request: Request
     dtype: torch.dtype
     device: Any
@@ -77,17 +79,16 @@ class Pass:
         captured = [site for site in self.sites if site.forward and site not in called]
         residual = self._entered(called)
         out_site = self._out_site()
-        captures: dict[str, Capture] = {}
+        wanted: dict[str, tuple[int, ...] | None] = {}
         for site in captured:
-            captures[site.engine] = Capture(site.engine) if site.engine in captures else self._capture(site)
+            wanted[site.engine] = None if site.engine in wanted else self._positions(site)
         if out_site is not None:
-            captures[out_site] = Capture(out_site)
+            wanted[out_site] = None
         if request.cache is not None:
-            for name in request.cache.sites(request.start, self._last_layer()):
-                captures[name] = Capture(name)
-        edits = self._padding_edits([*captures, *(site.engine for site in called)])
+            wanted.update(dict.fromkeys(request.cache.sites(request.start, self._last_layer())))
+        edits = self._padding_edits([*wanted, *(site.engine for site in called)])
         edits += [edit for site in called for edit in self._calls(site)]
-        batch = self._engine(residual, list(captures.values()), edits)
+        batch = self._engine(residual, wanted, edits)
         for site in captured:
             self._keep(site, batch)
         if request.cache is not None:
@@ -131,13 +132,14 @@ class Pass:
             return self._entry()
         return f"blocks.{stop - 1}.hook_resid_post"
 
-    def _capture(self, site: Site) -> Capture:
+    def _positions(self, site: Site) -> tuple[int, ...] | None:
+        """Positions to capture; None is all."""
         length = self.request.tokens.shape[1]
         chosen = [hook.positions(length) for hook in site.forward if isinstance(hook, CachingHook)]
         past = 0 if self.request.cache is None else self.request.cache.length()
-        if len(chosen) == 1 and chosen[0] is not None:
-            return Capture(site.engine, positions=[past + position for position in chosen[0]])
-        return Capture(site.engine)
+        if len(chosen) != 1 or chosen[0] is None:
+            return None
+        return tuple(past + position for position in chosen[0])
 
     def _padding_edits(self, names: Sequence[str]) -> list[Edit]:
         """For padded batches. Layers that nothing wants to see stay out of the pass."""
@@ -152,7 +154,7 @@ class Pass:
             end = self.native.config.layers
         return padding.edits(range(self.request.start, end), embeds=self.request.residual is None)
 
-    def _engine(self, residual: torch.Tensor | None, captures: list[Capture], edits: list[Edit]) -> RunBatch:
+    def _engine(self, residual: torch.Tensor | None, wanted: Wanted, edits: list[Edit]) -> RunBatch:
         request = self.request
         logits: Logits = request.logits if request.stop is None else "none"
         count, length = request.tokens.shape
@@ -161,15 +163,17 @@ class Pass:
             residual = None
         if request.cache is None and residual is None:
             rows = request.tokens.tolist()
-            return self.native.run(rows, capture=captures, edits=edits, logits=logits)
+            if not edits:
+                return self.native.run(rows, plan=self.plans[wanted], logits=logits)
+            return self.native.run(rows, capture=captures(wanted), edits=edits, logits=logits)
         if request.cache is not None:
             session = request.cache.session(self.native, count, length)
         else:
             session = self.native.session(count, capacity=length)
         if residual is None:
-            return session.run(request.tokens.tolist(), capture=captures, edits=edits, logits=logits)
+            return session.run(request.tokens.tolist(), capture=captures(wanted), edits=edits, logits=logits)
         given = to_engine(residual)
-        return session.run_from(request.start, list(given), capture=captures, edits=edits, logits=logits)
+        return session.run_from(request.start, list(given), capture=captures(wanted), edits=edits, logits=logits)
 
     def _calls(self, site: Site) -> list[Edit]:
         """The edits that call a site's functions once with the values of all sequences.
