@@ -12,9 +12,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import vitrine  # noqa: E402
 from vitrine import Capture, Edit, Error  # noqa: E402
 from vitrine.transformer_lens import HookedTransformer, head_detector, patching, utils  # noqa: E402
 from vitrine.transformer_lens.cache import ActivationCache  # noqa: E402
+from vitrine.transformer_lens.direct_path import get_act_patch_direct_path  # noqa: E402
 from vitrine.transformer_lens.factored_matrix import FactoredMatrix, composition_scores  # noqa: E402
 
 
@@ -291,7 +293,7 @@ def test_heads_and_neurons_add_up_to_their_layers(cache):
     with_rest = cache.stack_head_results(2, incl_remainder=True, pos_slice=-1, apply_ln=True)
     torch.testing.assert_close(with_rest.sum(0), cache["normalized", 2, "ln1"][:, -1])
     nothing = cache.stack_neuron_results(0, incl_remainder=True)
-    torch.testing.assert_close(nothing, cache["resid_pre", 0][None])
+    torch.testing.assert_close(nothing, cache["resid_post", -1][None])  # as TransformerLens has it
     assert cache.stack_head_results(0).shape == (0, 2, TOKENS, WIDTH)
     assert cache.stack_activation("pattern", 2).shape == (2, 2, HEADS, TOKENS, TOKENS)
 
@@ -454,3 +456,26 @@ def test_one_batch_of_patches_has_the_bits_of_passes_with_hooks():
         edit = Edit.replace_from(name, of_clean, **place)
         logits = torch.tensor(native.run(ids, edits=[edit]).logits)
         assert found[0] == metric(torch.stack([logits, logits]))
+
+
+def test_a_direct_path_has_the_value_of_path_patch():
+    lens, model = HookedTransformer.from_pretrained("demo"), vitrine.Model.load("demo")
+    clean, corrupted = (lens.to_tokens(text) for text in ("The keys to the", "The car in the"))
+    caches = [lens.run_with_cache(tokens)[1] for tokens in (clean, corrupted)]
+    for component in ("q", "v"):
+        found = get_act_patch_direct_path(
+            lens, corrupted, *caches, lambda logits: logits[0, -1, 5] - logits[0, -1, 7], 1, 2, component, verbose=False
+        )
+        expected = vitrine.path_patch(
+            model,
+            clean[0].tolist(),
+            corrupted[0].tolist(),
+            answer=5,
+            wrong=7,
+            senders=["head 1.2"],
+            receivers=[f"{component} 4.3"],
+        )
+        assert abs(found[4, 3].item() - expected["value"][0]) < 1e-4 and not found[:2].any()
+        assert abs(expected["value"][0] - expected["corrupt"]) > 1e-3  # the path matters
+    with pytest.raises(Error, match="invalid component 'z'"):
+        get_act_patch_direct_path(lens, corrupted, *caches, torch.sum, 1, 2, "z")

@@ -20,7 +20,7 @@ except ImportError as error:
         "or use vitrine.Model.run(capture=, edits=), which needs NumPy alone"
     ) from error
 
-from vitrine.transformer_lens import head_detector, patching, utils
+from vitrine.transformer_lens import direct_path, head_detector, patching, utils
 from vitrine.transformer_lens.cache import ActivationCache
 from vitrine.transformer_lens.config import HookedTransformerConfig
 from vitrine.transformer_lens.factored_matrix import FactoredMatrix
@@ -47,6 +47,7 @@ __all__ = [
     "Output",
     "TransformerLensKeyValueCache",
     "TransformerLensKeyValueCacheEntry",
+    "direct_path",
     "head_detector",
     "patching",
     "utils",

@@ -14,7 +14,7 @@ import importlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from vitrine.transformer_lens.names import get_act_name
 
 Index = Sequence[int]
 Setter = Callable[[torch.Tensor, Index, torch.Tensor], torch.Tensor]
+T = TypeVar("T")
 Metric = Callable[[torch.Tensor], Any]
 
 _BATCH_BYTES = 256 << 20
@@ -64,7 +65,7 @@ def generic_activation_patch(
         rows = _rows(index_df)
         shape = [len(rows)]
     patches = _Patches(model, corrupted_tokens, clean_cache, patch_setter, activation_name)
-    metrics = [_number(patching_metric(logits)) for logits in _progress(patches.logits(rows), len(rows))]
+    metrics = [number(patching_metric(logits)) for logits in progress(patches.logits(rows), len(rows))]
     result = torch.tensor(metrics, dtype=torch.float32, device=model.cfg.device).reshape(shape)
     if not return_index_df:
         return result
@@ -213,7 +214,8 @@ def _lengths(model: Any, tokens: torch.Tensor, activation_name: str) -> dict[str
     }
 
 
-def _number(metric: Any) -> float:
+def number(metric: Any) -> float:
+    """A metric's value as a number."""
     return float(metric.item() if isinstance(metric, torch.Tensor) else metric)
 
 
@@ -231,13 +233,13 @@ def _table(rows: Iterable[Index], names: Sequence[str]) -> Any:
     return pandas.DataFrame(list(rows), columns=list(names))
 
 
-def _progress(items: Iterable[torch.Tensor], total: int) -> Iterable[torch.Tensor]:
+def progress(items: Iterable[T], total: int) -> Iterable[T]:
     """The items, with tqdm's bar where it is installed."""
     try:
         tqdm: Any = importlib.import_module("tqdm.auto").tqdm
     except ImportError:
         return items
-    bar: Iterable[torch.Tensor] = tqdm(items, total=total)
+    bar: Iterable[T] = tqdm(items, total=total)
     return bar
 
 
