@@ -120,7 +120,7 @@ class Decomposition:
     ) -> Any:
         """What each head of the layers before `layer` adds to the stream [L*H, b, p, d]: "L0H0", "L0H1", ...
 
-        `incl_remainder`: also the rest of the stream, "remainder".
+        `incl_remainder`: also the rest of the stream, "remainder"; with layer 0, of the whole stream.
         """
         last = self._layer(layer)
         chosen = to_slice(pos_slice)
@@ -297,8 +297,8 @@ class Decomposition:
         return results is not None and results.ndim - self.has_batch_dim == 3
 
     def _stream_before(self, layer: int, chosen: Slice) -> torch.Tensor:
-        key = ("resid_post", layer - 1) if layer > 0 else ("resid_pre", 0)
-        return chosen.apply(self[key], dim=-2)
+        # Before layer 0 it is layer -1, the last one, as TransformerLens's own tests say.
+        return chosen.apply(self["resid_post", layer - 1], dim=-2)
 
     def _seen(
         self,
@@ -344,7 +344,7 @@ class Decomposition:
         """The parts along their first axis; of none, an empty stack."""
         if parts:
             return torch.cat(parts)
-        stream = self._stream_before(0, chosen)
+        stream = chosen.apply(self["hook_embed"], dim=-2)
         return (stream if directions is None else stream @ directions)[None][:0]
 
     def _scale(self, layer: int, mlp_input: bool, chosen: Slice, batch: Slice) -> torch.Tensor:
