@@ -331,10 +331,17 @@ class AttributionModel:
         steps = {name: to_tensor(found[name].astype(np.float32)) for name in scores}
         if with_delta:
             steps["deltas"] = to_tensor(np.array([delta for _, delta in columns], np.float32))
-        tokens = [TokenWithId(self.model.tokenizer.token(token), token) for token in job.ids]
+        tokens = [self._token(token, other) for token, other in zip(job.ids, job.contrast)]
         return FeatureAttributionSequenceOutput(
             tokens[:length], tokens, to_tensor(values), steps, start, end
         )
+
+    def _token(self, token: int, contrast: int) -> TokenWithId:
+        """As inseq has it: one that differs from its contrast shows both and has no id."""
+        text = self.model.tokenizer.token(token)
+        if token == contrast:
+            return TokenWithId(text, token)
+        return TokenWithId(f"{self.model.tokenizer.token(contrast)} \u2192 {text}", -1)
 
 
 @dataclass(frozen=True)
