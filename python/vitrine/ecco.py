@@ -116,10 +116,14 @@ class LM:
         prompt = self.model.encode(input_str)
         if generate is not None and max_length is not None:
             raise Error("unknown option max_length: generate is given")
-        count = generate if generate is not None else (max_length or 8) - len(prompt)
+        longest = 8 if max_length is None else max_length
+        count = longest - len(prompt) if generate is None else generate
         if count < 1:
+            given = f"max_length {longest}: the prompt has {len(prompt)} tokens already"
             raise Error(
-                f"invalid max_length {max_length or 8}: the prompt has {len(prompt)} tokens already"
+                f"invalid generate {generate}: expected at least 1"
+                if generate is not None
+                else f"invalid {given}"
             )
         if do_sample:
             options |= {"temperature": 1.0 if temperature is None else temperature}

@@ -274,7 +274,7 @@ class AttributionModel:
                 ids,
                 attributed_fn,
                 ids,
-                n_steps or 50,
+                50 if n_steps is None else n_steps,
                 baseline,
                 internal_batch_size,
             )

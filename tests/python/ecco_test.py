@@ -146,6 +146,8 @@ def test_pages(output):
         (lambda m, o: vitrine.ecco.LM(m).generate(TEXT, generate=2).run_nmf(), "activations=True"),
         (lambda m, o: vitrine.ecco.LM(m).generate(TEXT, top_k=3), "do_sample"),
         (lambda m, o: vitrine.ecco.LM(m).generate(TEXT, max_length=5), "max_length"),
+        (lambda m, o: vitrine.ecco.LM(m).generate(TEXT, max_length=0), "max_length 0"),
+        (lambda m, o: vitrine.ecco.LM(m).generate(TEXT, generate=0), "generate 0"),
         (lambda m, o: vitrine.ecco.LM(m).generate(TEXT, 8, generate=3), "max_length"),
         (lambda m, o: o.attributions_of("lrp"), "vitrine.saliency"),
         (lambda m, o: o.position(2), "5 to 7"),

@@ -122,6 +122,7 @@ def test_it_is_shown(model, capsys):
         (lambda m: vitrine.inseq.load_model(m, "lime"), "integrated_gradients"),
         (lambda m: attribute(m, None), "missing attribution method"),
         (lambda m: attribute(m, "saliency", n_steps=3), "n_steps"),
+        (lambda m: attribute(m, "integrated_gradients", n_steps=0), "n_steps 0"),
         (lambda m: attribute(m, "saliency", show_progress=True), "show_progress"),
         (lambda m: attribute(m, "saliency", step_scores=["pcxmi"]), "pcxmi"),
         (lambda m: attribute(m, "saliency", attributed_fn="perplexity"), "perplexity"),
