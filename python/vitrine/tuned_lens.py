@@ -199,7 +199,12 @@ def _write(path: Folder, fill: Any) -> None:
 class _Unpickler(pickle.Unpickler):
     """Reads torch's file of named tensors; it can make nothing but arrays."""
 
-    _TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2"}
+    _TYPES = {
+        "FloatStorage": "<f4",
+        "DoubleStorage": "<f8",
+        "HalfStorage": "<f2",
+        "BFloat16Storage": "bf16",
+    }
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(io.BytesIO(archive.read(f"{root}/data.pkl")))
@@ -218,7 +223,10 @@ class _Unpickler(pickle.Unpickler):
         kind, dtype, key = pid[0], pid[1], pid[2]
         if kind != "storage":
             raise Error("invalid params.pt: expected tensors alone")
-        return np.frombuffer(self._archive.read(f"{self._root}/data/{key}"), dtype)
+        data = self._archive.read(f"{self._root}/data/{key}")
+        if dtype == "bf16":  # the upper half of a float32
+            return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+        return np.frombuffer(data, dtype)
 
 
 def _tensor(
@@ -227,7 +235,9 @@ def _tensor(
     """A copy of a strided part of a storage, all of it inside."""
     last = offset + sum((n - 1) * step for n, step in zip(size, stride))
     if len(size) != len(stride) or min(offset, *size, *stride) < 0 or last >= len(storage):
-        raise Error(f"invalid params.pt: a tensor of shape {list(size)} that its file does not hold")
+        raise Error(
+            f"invalid params.pt: a tensor of shape {list(size)} that its file does not hold"
+        )
     bytes_each = [step * storage.itemsize for step in stride]
     part = np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), bytes_each)
     return np.array(part, np.float32)

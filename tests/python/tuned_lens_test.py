@@ -129,6 +129,18 @@ def test_saving(lenses, tmp_path):
     )
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_types_of_a_file(dtype, tmp_path):
+    torch = pytest.importorskip("torch")
+    from vitrine.tuned_lens import _read_parameters
+
+    values = torch.linspace(-1, 1, 12).reshape(3, 4).to(getattr(torch, dtype))
+    torch.save({"a": values, "b": values.T[1:]}, tmp_path / "params.pt")
+    found = _read_parameters(tmp_path / "params.pt")
+    assert np.array_equal(found["a"], values.float().numpy())
+    assert np.array_equal(found["b"], values.T[1:].float().numpy())
+
+
 class Dangerous:
     def __reduce__(self):
         return print, ("run",)
