@@ -148,22 +148,22 @@ GgufTensor tensor_of(HeaderReader& reader) {
 std::vector<std::string_view> GgufHeader::texts_of(std::string_view name,
                                                    const std::string& path) const {
   const GgufArray& array = named_array(*this, name, kGgufString, "texts", path);
-  std::vector<std::string_view> texts;
+  std::vector<std::string_view> elements;
   const std::byte* at = array.bytes.data();
   for (uint64_t i = 0; i < array.count; ++i) {
     uint64_t length = 0;
     std::memcpy(&length, at, sizeof(length));
-    texts.emplace_back(reinterpret_cast<const char*>(at + sizeof(length)), length);
+    elements.emplace_back(reinterpret_cast<const char*>(at + sizeof(length)), length);
     at += sizeof(length) + length;
   }
-  return texts;
+  return elements;
 }
 
 std::vector<int32_t> GgufHeader::integers_of(std::string_view name, const std::string& path) const {
   const GgufArray& array = named_array(*this, name, kGgufInt32, "int32", path);
-  std::vector<int32_t> numbers(array.count);
-  std::memcpy(numbers.data(), array.bytes.data(), array.bytes.size());
-  return numbers;
+  std::vector<int32_t> elements(array.count);
+  std::memcpy(elements.data(), array.bytes.data(), array.bytes.size());
+  return elements;
 }
 
 GgufHeader parse_gguf_header(std::span<const std::byte> file, const std::string& path) {

@@ -92,7 +92,7 @@ json variant(json document, const std::string& change) {
   return document;
 }
 
-class SmallBpe : public testing::TestWithParam<const char*> {};
+class SmallBpe : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(SmallBpe, IsAsHuggingFaceHasIt) {
   const std::string change = GetParam();
@@ -106,7 +106,7 @@ TEST_P(SmallBpe, IsAsHuggingFaceHasIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, SmallBpe,
-                         testing::Values("as_is", "prefix_space", "whole_text", "ignore_merges",
+                         ::testing::Values("as_is", "prefix_space", "whole_text", "ignore_merges",
                                          "reversed_merges"),
                          [](const auto& test) { return std::string(test.param); });
 
@@ -117,7 +117,7 @@ TEST(DemoModel, IsAsHuggingFaceHasIt) {
   expect_blocks(*tokenizer, golden, true);
 }
 
-class Gpt2 : public testing::Test {
+class Gpt2 : public ::testing::Test {
  protected:
   void SetUp() override {
     const std::filesystem::path files = VITRINE_TEST_DATA "/gpt2-tokenizer";

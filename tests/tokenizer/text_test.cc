@@ -27,7 +27,7 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-class AnyTokenizer : public testing::TestWithParam<const char*> {
+class AnyTokenizer : public ::testing::TestWithParam<const char*> {
  protected:
   std::shared_ptr<const Tokenizer> tokenizer_ = Tokenizer::load(test::data_path(GetParam()));
 };
@@ -73,7 +73,7 @@ TEST_P(AnyTokenizer, EveryTokenCanBeShown) {
 
 INSTANTIATE_TEST_SUITE_P(
     Small, AnyTokenizer,
-    testing::Values("small_bpe.json", "small_unigram.model", "small_spbpe.model",
+    ::testing::Values("small_bpe.json", "small_unigram.model", "small_spbpe.model",
                     "small_char.model"),
     [](const auto& test) {
       return std::string(test.param).substr(0, std::string(test.param).find('.'));

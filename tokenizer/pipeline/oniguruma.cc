@@ -369,7 +369,10 @@ Translation::Operand Translation::operand(size_t opened, int depth, bool first) 
       if (out_.ends_with('-')) refuse("-[");  // Oniguruma leaves out the character before it
       Operand inner;
       if (is_plain_set(inner, depth + 1)) {
-        if (inner.items.ends_with('-')) inner.items.insert(inner.items.size() - 1, "\\");
+        if (inner.items.ends_with('-')) {  // for itself, whatever follows
+          inner.items.pop_back();
+          inner.items += "\\-";
+        }
         out_ += inner.items;
         operand.sets.insert(operand.sets.end(), inner.sets.begin(), inner.sets.end());
       } else {
