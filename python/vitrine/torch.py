@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vitrine import until_exit
 from vitrine._vitrine import Edit, Model, Target
 from vitrine.types import Edits, Prompt
 
@@ -54,7 +55,8 @@ class _Pass(torch.autograd.Function):
         edits: list[Edit],
         *values: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
-        ctx.model, ctx.prompt, ctx.names, ctx.outputs, ctx.edits = model, prompt, names, outputs, edits
+        ctx.prompt, ctx.names, ctx.outputs = prompt, names, outputs
+        ctx.engine = until_exit.keep((model, edits))
         ctx.save_for_backward(*values)
         run = model.run(
             prompt,
@@ -66,12 +68,13 @@ class _Pass(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
+        model, edits = ctx.engine.value()
         target = _target(ctx.outputs, gradients)
-        found = ctx.model.gradients(
+        found = model.gradients(
             ctx.prompt,
             target,
             wrt=list(ctx.names),
-            edits=ctx.edits + _replacements(ctx.names, ctx.saved_tensors),
+            edits=edits + _replacements(ctx.names, ctx.saved_tensors),
         )
         values = [
             torch.from_numpy(found[name].copy()).to(value.dtype).reshape(value.shape)

@@ -180,6 +180,16 @@ def test_models_and_passes_are_freed_without_the_collector():
         gc.enable()
 
 
+def test_a_graph_that_lives_until_the_end_leaks_nothing():
+    code = (
+        "import torch\nfrom vitrine.transformer_lens import HookedTransformer\n"
+        f"model = HookedTransformer({cases.config()!r})\n"
+        "loss = model(torch.tensor([[1, 2, 3]]), return_type='loss')\nloss.backward()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""  # nanobind reports what it still has at the end
+
+
 def test_without_torch_one_line_says_the_native_way():
     code = "import sys; sys.modules['torch'] = None\nimport vitrine.transformer_lens"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -18,6 +18,7 @@ from vitrine._vitrine import Edit, Gradients, Place, Target
 from vitrine.transformer_lens.arrays import to_engine, to_torch
 from vitrine.transformer_lens.captures import captures
 from vitrine.transformer_lens.hook_points import CachingHook
+from vitrine.until_exit import Key
 
 if TYPE_CHECKING:
     from vitrine.transformer_lens.passes import Pass
@@ -28,7 +29,7 @@ Values = npt.NDArray[np.float32]
 
 def node(run: Pass, cuts: int, site: str, value: torch.Tensor, last: bool = False) -> torch.Tensor:
     """`value`, which the engine computed at `site`, as a function of the first `cuts` cuts."""
-    found: torch.Tensor = _Node.apply(run, cuts, site, [value], last, run.anchor, *run.cuts[:cuts])
+    found: torch.Tensor = _Node.apply(run.key, cuts, site, [value], last, run.anchor, *run.cuts[:cuts])
     return found
 
 
@@ -36,7 +37,7 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        run: Pass,
+        run: Key,
         cuts: int,
         site: str,
         value: list[torch.Tensor],
@@ -45,7 +46,7 @@ class _Node(torch.autograd.Function):
         *inputs: torch.Tensor,
     ) -> torch.Tensor:
         ctx.run, ctx.site, ctx.last = run, site, last
-        ctx.names = run.cut_names[:cuts]
+        ctx.names = run.value().cut_names[:cuts]
         # The values that the pass had; a change in place afterwards is an error of torch.
         ctx.save_for_backward(*inputs)
         return value[0]
@@ -57,7 +58,7 @@ class _Node(torch.autograd.Function):
         names = ctx.names
         wanted = [i for i, needed in enumerate(ctx.needs_input_grad[6:]) if needed and names[i] not in names[i + 1 :]]
         values = [to_engine(value) for value in ctx.saved_tensors]
-        run: Pass = ctx.run
+        run: Pass = ctx.run.value()
         hooked = [site for site in run.sites if site.backward and site.engine not in run.cut_names] if ctx.last else []
         found: list[torch.Tensor | None] = [None] * len(values)
         if wanted or hooked:

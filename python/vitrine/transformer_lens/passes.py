@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vitrine import until_exit
 from vitrine._vitrine import Edit, Model, Place, RunBatch
 from vitrine.error import Error
 from vitrine.transformer_lens import autograd
@@ -57,14 +58,18 @@ class Pass:
     """sites whose values come from outside the engine, in the order of the pass"""
     cuts: list[torch.Tensor] = field(default_factory=list)
     """their values, in torch's graph"""
+    key: until_exit.Key = field(init=False)
+    """what the graph holds of this object"""
 
     def run(self) -> torch.Tensor | None:
         """Logits, the residual stream, or None."""
+        self.key = until_exit.keep(self)
         try:
             return self._run()
         finally:
-            # The graph holds this object: it must not hold the graph, nor functions that hold its tensors.
+            # The graph keeps this object: it must not hold the graph, nor functions that hold its tensors.
             self.cuts = []
+            del self.key
             for site in self.sites:
                 site.forward = []
 
