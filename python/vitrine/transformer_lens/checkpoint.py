@@ -26,7 +26,7 @@ def load(cfg: HookedTransformerConfig, state: State, tokenizer: Mapping[str, byt
     """A model with the layernorms folded, so that hook_normalized is their output before weight and bias."""
     if cfg.dtype not in _STORED:
         raise Error(f"dtype {cfg.dtype} is not supported: expected float32, float16 or bfloat16")
-    folded = {name: np.asarray(values, np.float64) for name, values in state.items()}
+    folded = dict(state)
     _add_layer_norms(cfg, folded)
     fold_layer_norms(folded, cfg.n_layers, center=False)
     with tempfile.TemporaryDirectory(prefix="vitrine-") as name:
@@ -42,7 +42,7 @@ def _add_layer_norms(cfg: HookedTransformerConfig, state: dict[str, Any]) -> Non
     norms = [f"blocks.{layer}.{norm}" for layer in range(cfg.n_layers) for norm in ("ln1", "ln2")] + ["ln_final"]
     if not any(is_layer_norm(name) for name in state):
         for norm in norms:
-            state[f"{norm}.w"], state[f"{norm}.b"] = np.ones(cfg.d_model), np.zeros(cfg.d_model)
+            state[f"{norm}.w"], state[f"{norm}.b"] = np.ones(cfg.d_model, np.float32), np.zeros(cfg.d_model, np.float32)
 
 
 def _config(cfg: HookedTransformerConfig) -> dict[str, Any]:

@@ -180,6 +180,8 @@ class Generation:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Each new token [batch] with the logits [batch, d_vocab] that it was chosen from."""
         cache = HookedTransformerKeyValueCache.init_cache(self.cfg, None, len(given)) if use_cache else None
+        if cache is not None:
+            cache.has_entries = False
         finished = torch.zeros(len(given), dtype=torch.bool, device=given.device)
         is_tokens = given.ndim == 2
         mask = torch.ones(given.shape[:2], dtype=torch.int64, device=given.device) if mask is None else mask

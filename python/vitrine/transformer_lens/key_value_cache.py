@@ -22,10 +22,14 @@ class HookedTransformerKeyValueCacheEntry:
 
 
 class HookedTransformerKeyValueCache:
-    """Pass it as past_kv_cache=; each pass appends its tokens unless the cache is frozen."""
+    """Pass it as past_kv_cache=; each pass appends its tokens unless the cache is frozen.
+
+    `has_entries` False: the engine alone has the keys and values.
+    """
 
     def __init__(self, cfg: HookedTransformerConfig, batch_size: int) -> None:
         self.frozen = False
+        self.has_entries = True
         self.previous_attention_mask = torch.empty((batch_size, 0), dtype=torch.int)
         shape = (batch_size, 0, cfg.n_heads, cfg.d_head)
         empty = torch.empty(shape, dtype=cfg.dtype, device=cfg.device)
@@ -75,6 +79,8 @@ class HookedTransformerKeyValueCache:
 
     def sites(self, start: int, stop: int) -> list[str]:
         """What a pass must capture for append()."""
+        if not self.has_entries:
+            return []
         return [f"blocks.{layer}.attn.hook_{part}" for layer in range(start, stop) for part in "kv"]
 
     def append(self, batch: RunBatch, start: int, stop: int, dtype: torch.dtype, device: Any) -> None:
@@ -84,7 +90,7 @@ class HookedTransformerKeyValueCache:
             for sequence in range(len(batch)):
                 self._session.truncate(self.length(), sequence)
             return
-        for layer in range(start, stop):
+        for layer in range(start, stop if self.has_entries else start):
             entry = self.entries[layer]
             keys, values = (
                 to_torch(batch_rows(batch, f"blocks.{layer}.attn.hook_{part}"), dtype, device) for part in "kv"

@@ -51,7 +51,7 @@ def is_layer_norm(name: str) -> bool:
 
 
 def fold_layer_norms(state: State, layers: int, *, center: bool) -> None:
-    """Folds every layernorm's weight and bias, in place, and makes them 1 and 0.
+    """Folds every layernorm's weight and bias, in place, and makes them 1 and 0. Each sum is in float64.
 
     `center`: each column that reads the residual stream gets the mean 0, which a centred input does not see.
     """
@@ -68,10 +68,11 @@ def fold_layer_norms(state: State, layers: int, *, center: bool) -> None:
 
 def _fold(state: State, norm: str, weight: str, bias: str, center: bool) -> None:
     """`weight` is [..., D, N]: its rows read the output of the layernorm."""
-    matrix = state[weight]
-    state[bias] = state[bias] + state[f"{norm}.b"] @ matrix
+    kept = state[weight].dtype
+    matrix = state[weight].astype(np.float64)
+    state[bias] = (state[bias] + state[f"{norm}.b"] @ matrix).astype(kept)
     matrix = matrix * state[f"{norm}.w"][:, None]
-    state[weight] = matrix - matrix.mean(-2, keepdims=True) if center else matrix
+    state[weight] = (matrix - matrix.mean(-2, keepdims=True) if center else matrix).astype(kept)
 
 
 def _writing(layers: int) -> list[str]:
