@@ -63,9 +63,9 @@ inline Vec linear_backward(const Vec& dy, const Vec& w, int64_t rows, int64_t in
   Vec dx(static_cast<size_t>(rows * in), 0.0);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < in; ++i) {
+      const double *row = dy.data() + r * out, *weights = w.data() + i * out;
       double sum = 0.0;
-      for (int64_t o = 0; o < out; ++o)
-        sum += dy[static_cast<size_t>(r * out + o)] * w[static_cast<size_t>(i * out + o)];
+      for (int64_t o = 0; o < out; ++o) sum += row[o] * weights[o];
       dx[static_cast<size_t>(r * in + i)] = sum;
     }
   }

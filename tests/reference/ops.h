@@ -29,11 +29,11 @@ inline Vec linear(const Vec& x, const Vec& w, const Vec& bias, int64_t rows, int
                   int64_t out) {
   Vec y(static_cast<size_t>(rows * out), 0.0);
   for (int64_t r = 0; r < rows; ++r) {
+    double* row = y.data() + r * out;
     for (int64_t i = 0; i < in; ++i) {
-      for (int64_t o = 0; o < out; ++o) {
-        y[static_cast<size_t>(r * out + o)] +=
-            x[static_cast<size_t>(r * in + i)] * w[static_cast<size_t>(i * out + o)];
-      }
+      const double factor = x[static_cast<size_t>(r * in + i)];
+      const double* weights = w.data() + i * out;
+      for (int64_t o = 0; o < out; ++o) row[o] += factor * weights[o];
     }
     for (int64_t o = 0; o < out && !bias.empty(); ++o)
       y[static_cast<size_t>(r * out + o)] += bias[static_cast<size_t>(o)];
