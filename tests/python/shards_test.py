@@ -165,6 +165,29 @@ def refused(folder, text, **options):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"dtype": "F32", "shape": [2**47, 2**47, 0], "data_offsets": [0, 0]},
+        {"dtype": "F32", "shape": [-1], "data_offsets": [4, 0]},
+        {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]},
+        {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]},
+        {"dtype": "X9", "shape": [1], "data_offsets": [0, 4]},
+        {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": "1", "data_offsets": [0]},
+        7,
+    ],
+)
+def test_a_header_cannot_lie(tmp_path, tensor):
+    header = json.dumps({"ids": tensor}).encode()
+    path = tmp_path / "shard-000000.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(vitrine.Error, match="damaged: the type, shape and place of 'ids' do not agree") as error:
+        shards.Shard(path)
+    assert "\n" not in str(error.value)
+
+
 def test_damage_is_named(copy):
     shard = copy / "rank-00001-of-00002" / "shard-000001.safetensors"
     whole = shard.read_bytes()

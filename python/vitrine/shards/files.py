@@ -148,7 +148,8 @@ def _read_header(path: Path, data: mmap.mmap) -> dict[str, TensorEntry]:
             continue
         try:
             dtype, shape, (begin, end) = tensor["dtype"], tuple(tensor["shape"]), tensor["data_offsets"]
-            whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+            whole = all(type(n) is int and 0 <= n < 1 << 48 for n in (*shape, begin, end))
+            whole = whole and len(shape) <= 8 and math.prod(max(n, 1) for n in shape) < 1 << 56
             fits = whole and begin + math.prod(shape) * DTYPES[dtype].itemsize == end <= size - 8 - length
         except (KeyError, TypeError, ValueError):
             fits = False
