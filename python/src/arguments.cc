@@ -4,8 +4,6 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
-#include <limits>
-
 #include "base/check.h"
 
 namespace vitrine::python {
@@ -15,12 +13,6 @@ namespace {
 bool is_index(PyObject* object) {
   return PyIndex_Check(object) && !PyBool_Check(object) &&
          !PyObject_HasAttrString(object, "tolist");
-}
-
-/// NumPy's and torch's arrays as lists of Python's own numbers, which are read ten times as fast.
-nb::object listed(nb::handle object) {
-  if (PyObject_HasAttrString(object.ptr(), "tolist")) return object.attr("tolist")();
-  return nb::borrow(object);
 }
 
 bool is_sequence(PyObject* object) {
@@ -33,22 +25,6 @@ int64_t axes(nb::handle object) {
       !PyObject_HasAttrString(object.ptr(), "ndim"))
     return -1;
   return nb::cast<int64_t>(object.attr("ndim"));
-}
-
-template <typename T>
-T integer_of(nb::handle value, const char* what) {
-  const nb::object index = nb::steal(PyNumber_Index(value.ptr()));
-  if (!index.is_valid() || PyBool_Check(value.ptr())) {
-    PyErr_Clear();
-    throw nb::type_error(
-        fmt::format("invalid {}: expected int, not {}", what, name_of_type(value)).c_str());
-  }
-  int overflow = 0;
-  const long long number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
-  if (overflow != 0 || number < std::numeric_limits<T>::min() ||
-      number > std::numeric_limits<T>::max())
-    user_error("invalid {} {}: expected an integer of {} bits", what, shown(index), 8 * sizeof(T));
-  return static_cast<T>(number);
 }
 
 template <typename T>
@@ -108,9 +84,42 @@ bool is_prompt(PyObject* object) {
   return first.is_valid() && PyIndex_Check(first.ptr()) && axes(first) <= 0;
 }
 
+bool is_integer(PyObject* object) {
+  return PyIndex_Check(object) && !PyBool_Check(object) && axes(object) <= 0;
+}
+
+bool is_iterable(PyObject* object) {
+  return PySequence_Check(object) || PyIter_Check(object) ||
+         PyObject_HasAttrString(object, "tolist");
+}
+
+nb::object listed(nb::handle object) {
+  if (PyObject_HasAttrString(object.ptr(), "tolist")) return object.attr("tolist")();
+  return nb::borrow(object);
+}
+
+template <typename T>
+T integer_of(nb::handle value, const char* name) {
+  const nb::object index = nb::steal(PyNumber_Index(value.ptr()));
+  if (!index.is_valid() || PyBool_Check(value.ptr())) {
+    PyErr_Clear();
+    throw nb::type_error(
+        fmt::format("invalid {}: expected int, not {}", name, name_of_type(value)).c_str());
+  }
+  T number{};
+  if (!nb::try_cast(index, number))
+    user_error("invalid {} {}: expected an integer of {} bits{}", name, shown(index), 8 * sizeof(T),
+               std::is_unsigned_v<T> ? ", not negative" : "");
+  return number;
+}
+template int32_t integer_of(nb::handle, const char*);
+template int64_t integer_of(nb::handle, const char*);
+template uint64_t integer_of(nb::handle, const char*);
+
 bool is_batch(PyObject* object) {
   const int64_t rank = axes(object);
-  return rank >= 0 ? rank == 2 : is_sequence(object) && !is_prompt(object);
+  if (rank >= 0) return rank == 2;
+  return PyIter_Check(object) || (is_sequence(object) && !is_prompt(object));
 }
 
 std::string shown(nb::handle object) {
@@ -130,6 +139,11 @@ Batch batch_of(const Model& model, nb::handle prompts) {
   Batch batch;
   for (const nb::handle prompt : listed(prompts)) batch.push_back(ids_of(model, prompt));
   return batch;
+}
+
+Batch prompts_of(const Model& model, nb::handle prompts) {
+  if (is_prompt(prompts.ptr())) return {ids_of(model, prompts)};
+  return batch_of(model, prompts);
 }
 
 std::vector<int32_t> continuation_of(const Model& model, nb::handle text) {
@@ -170,9 +184,34 @@ Indices<T> indices_of(nb::handle value, const char* name) {
 template Indices<int> indices_of(nb::handle, const char*);
 template Indices<int64_t> indices_of(nb::handle, const char*);
 
-Tensor tensor_of(nb::handle array) {
+nb::object numpy_of(nb::handle array, const char* name) {
   const nb::module_ numpy = nb::module_::import_("numpy");
-  const nb::object values = numpy.attr("ascontiguousarray")(array, numpy.attr("float32"));
+  nb::object given = nb::borrow(array);
+  if (PyObject_HasAttrString(array.ptr(), "detach")) {  // torch's
+    given = given.attr("detach")().attr("cpu")();
+    if (shown(given.attr("dtype")) == "torch.bfloat16") given = given.attr("float")();
+  }
+  const auto refuse = [&](const std::string& what) {
+    throw nb::type_error(
+        fmt::format("invalid {}: expected an array of numbers, not {}", name, what).c_str());
+  };
+  nb::object values;
+  try {
+    values = numpy.attr("asarray")(given);
+  } catch (const nb::python_error& error) {
+    if (!error.matches(PyExc_ValueError) && !error.matches(PyExc_TypeError)) throw;
+    refuse(name_of_type(array) + " (" + shown(error.value()) + ")");
+  }
+  const auto kind = nb::cast<std::string>(values.attr("dtype").attr("kind"));
+  if (std::string_view("fiub").find(kind) == std::string_view::npos)
+    refuse(shown(values.attr("dtype")));
+  return values;
+}
+
+Tensor tensor_of(nb::handle array, const char* name) {
+  const nb::module_ numpy = nb::module_::import_("numpy");
+  const nb::object values =
+      numpy.attr("ascontiguousarray")(numpy_of(array, name), numpy.attr("float32"));
   const auto view = nb::cast<nb::ndarray<const float, nb::c_contig, nb::device::cpu>>(values);
   std::vector<int64_t> sizes;  // of a number: [1], which operands take alike
   for (size_t axis = 0; axis < view.ndim(); ++axis)

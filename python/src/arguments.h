@@ -18,12 +18,16 @@ namespace nb = nanobind;
 bool is_prompt(PyObject* object);
 bool is_batch(PyObject* object);
 inline bool is_anything(PyObject*) { return true; }
+/// Anything with __index__ that is neither bool nor an array with axes.
+bool is_integer(PyObject* object);
+/// Sequences, arrays and iterators, such as generators.
+bool is_iterable(PyObject* object);
 
 /// A text or the token ids of one.
 class PromptArg : public nb::object {
   NB_OBJECT(PromptArg, nb::object, "vitrine.types.Prompt", is_prompt)
 };
-/// Several of them.
+/// Several of them; an iterator yields several.
 class BatchArg : public nb::object {
   NB_OBJECT(BatchArg, nb::object, "vitrine.types.Prompts", is_batch)
 };
@@ -49,10 +53,21 @@ class ArrayArg : public nb::object {
 std::string shown(nb::handle object);
 std::string name_of_type(nb::handle object);
 
+/// What `for` takes, as a sequence. NumPy's and torch's arrays become lists of Python's own
+/// numbers, which are read ten times as fast.
+nb::object listed(nb::handle object);
+
+/// Anything with __index__, such as NumPy's integers, but no bool. `name`: of the argument. Throws
+/// TypeError for another type, Error (user) for a number that T does not hold.
+template <typename T>
+T integer_of(nb::handle value, const char* name);
+
 /// Token ids of a prompt, a text with the tokens that Model::encode() puts around it. Throws Error
 /// (user) as Tokenizer does, TypeError for anything else.
 std::vector<int32_t> ids_of(const Model& model, nb::handle prompt);
 Batch batch_of(const Model& model, nb::handle prompts);
+/// One prompt or several.
+Batch prompts_of(const Model& model, nb::handle prompts);
 /// The same of a text that follows a prompt: without tokens around it.
 std::vector<int32_t> continuation_of(const Model& model, nb::handle text);
 Batch continuations_of(const Model& model, nb::handle texts);
@@ -67,7 +82,11 @@ Indices<T> indices_of(nb::handle indices, const char* name);
 extern template Indices<int> indices_of(nb::handle, const char*);
 extern template Indices<int64_t> indices_of(nb::handle, const char*);
 
-/// A float32 copy. Throws what numpy.asarray throws.
-Tensor tensor_of(nb::handle array);
+/// What numpy.asarray takes, and torch's tensors of any type, device and need of gradients, as an
+/// array of NumPy's: without a copy where NumPy can share the memory. `name`: of the argument.
+/// Throws TypeError for what is no array of real numbers.
+nb::object numpy_of(nb::handle array, const char* name);
+/// The same as a float32 copy.
+Tensor tensor_of(nb::handle array, const char* name);
 
 }  // namespace vitrine::python

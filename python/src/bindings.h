@@ -22,5 +22,7 @@ void bind_text_analyses(nanobind::module_& module);
 void bind_attention_analyses(nanobind::module_& module);
 void bind_causal_analyses(nanobind::module_& module);
 void bind_data_analyses(nanobind::module_& module);
+void bind_files(nanobind::module_& module);
+void bind_corpus(nanobind::module_& module);
 
 }  // namespace vitrine::python

@@ -9,6 +9,7 @@
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
 #include "python/src/hooks.h"
+#include "python/src/immutable.h"
 #include "python/src/shared_object.h"
 #include "vitrine/analysis/choices.h"
 #include "vitrine/beam_search.h"
@@ -53,33 +54,47 @@ std::function<bool(int, int32_t)> calling(const nb::object& on_token) {
   };
 }
 
-std::vector<Continuation> run(const Model& model, const Batch& prompts, int max_new_tokens,
-                              const nb::kwargs& arguments) {
-  Keywords keywords(arguments);
+struct GenerateValues : GenerationValues {
   HookArgs hooks;
-  hooks.capture = keywords.take("capture");
-  hooks.edits = keywords.take("edits");
-  const nb::object on_token = keywords.take("on_token");
+  nb::object on_token = nb::none();
   bool slide = false;
-  std::optional<int> log_probabilities;
-  keywords.take("slide", slide);
-  keywords.take("log_probabilities", log_probabilities);
-  refuse_unused_sampling(keywords);
-  GenerateOptions options = generate_options(model, max_new_tokens, keywords, prompts.size());
-  keywords.finish();
-  options.on_token = calling(on_token);
-  options.past_context = slide ? PastContext::kSlide : PastContext::kReject;
-  options.log_probabilities = log_probabilities;
-  const HookPlan plan = compiled(model, hooks);
+};
+
+Parameters<GenerateValues> generate_parameters(bool batch) {
+  using Values = GenerateValues;
+  Parameters<Values> parameters;
+  if (batch)
+    parameters.batch("prompts", &Values::prompts)
+        .value("max_new_tokens", at(&Values::generation, &GenerateOptions::max_new_tokens));
+  else
+    add_prompt(parameters);
+  add_sampling(parameters);
+  add_penalties(parameters);
+  parameters
+      .value("log_probabilities", at(&Values::generation, &GenerateOptions::log_probabilities))
+      .value("slide", &Values::slide)
+      .object("capture", "vitrine.types.Captured", "()", at(&Values::hooks, &HookArgs::capture))
+      .object("edits", "vitrine.types.Edits", "()", at(&Values::hooks, &HookArgs::edits))
+      .object("on_token", "collections.abc.Callable[[int, int], bool | None] | None", "None",
+              &Values::on_token);
+  return parameters;
+}
+
+std::vector<Continuation> run(const Call& call, GenerateValues& v) {
+  const Model& model = call.model();
+  complete(v, call);
+  v.generation.on_token = calling(v.on_token);
+  if (v.slide) v.generation.past_context = PastContext::kSlide;
+  const Hooks hooks = hooks_of(model, v.hooks);
   Generation generation;
   {
     const nb::gil_scoped_release release;
-    generation = generate(model, prompts, options, plan);
+    generation = generate(model, v.prompts, v.generation, hooks);
   }
   std::vector<Continuation> found;
-  for (size_t i = 0; i < prompts.size(); ++i)
+  for (size_t i = 0; i < v.prompts.size(); ++i)
     found.push_back({.tokenizer = model.shared_tokenizer(),
-                     .prompt = prompts[i],
+                     .prompt = v.prompts[i],
                      .found = std::move(generation.sequences[i]),
                      .captured = generation.captures,
                      .sequence = static_cast<int>(i)});
@@ -94,30 +109,40 @@ BeamEnd beam_end_of(const nb::object& early_stopping) {
              shown(nb::repr(early_stopping)));
 }
 
-std::vector<Continuation> beams(const Model& model, const PromptArg& prompt, int max_new_tokens,
-                                int count, const nb::kwargs& arguments) {
-  Keywords keywords(arguments);
+struct BeamValues : GenerationValues {
   BeamOptions search;
-  search.beams = count;
-  keywords.take("results", search.results);
-  keywords.take("length_penalty", search.length_penalty);
-  search.end = beam_end_of(keywords.take("early_stopping", nb::bool_(false)));
-  const Hooks edits = edits_of(model, keywords.take("edits"));
-  GenerateOptions options = generate_options(model, max_new_tokens, keywords, 0);
-  keywords.finish();
-  const std::vector<int32_t> ids = ids_of(model, prompt);
+  Hooks edits;
+};
+
+Parameters<BeamValues> beam_parameters() {
+  using Values = BeamValues;
+  Parameters<Values> parameters;
+  add_prompt(parameters);
+  parameters.value("beams", at(&Values::search, &BeamOptions::beams))
+      .keywords()
+      .value("results", at(&Values::search, &BeamOptions::results))
+      .value("length_penalty", at(&Values::search, &BeamOptions::length_penalty))
+      .add({"early_stopping", "bool | typing.Literal['never']", "False"},
+           [](Call&, Values& v, const nb::object& given) { v.search.end = beam_end_of(given); });
+  add_penalties(parameters);
+  parameters.edits(&Values::edits);
+  return parameters;
+}
+
+std::vector<Continuation> beams(const Call& call, BeamValues& v) {
+  complete(v, call);
   std::vector<Beam> best;
   {
     const nb::gil_scoped_release release;
-    best = beam_search(model, ids, options, search, edits);
+    best = beam_search(call.model(), v.prompt(), v.generation, v.search, v.edits);
   }
   std::vector<Continuation> found;
   for (Beam& beam : best) {
     Generation::Sequence sequence;
     sequence.ids = std::move(beam.ids);
     sequence.reason = beam.reason;
-    found.push_back({.tokenizer = model.shared_tokenizer(),
-                     .prompt = ids,
+    found.push_back({.tokenizer = call.model().shared_tokenizer(),
+                     .prompt = v.prompt(),
                      .found = std::move(sequence),
                      .score = beam.score});
   }
@@ -146,7 +171,9 @@ nb::list choices(const Model& model, const PromptArg& prompt, const BatchArg& gi
 }
 
 void bind_continuation(nb::module_& module) {
-  nb::class_<Continuation>(module, "Generation", "The continuation of one prompt.")
+  nb::class_<Continuation> bound(module, "Generation", "The continuation of one prompt.");
+  immutable(bound, "keep its ids, text and arrays");
+  bound
       .def_prop_ro(
           "ids", [](const Continuation& self) { return self.found.ids; },
           "The new tokens, with the one that stopped it.")
@@ -199,28 +226,52 @@ constexpr const char* kGenerateDoc = R"(Continues a prompt, or each of several.
 typical_p. `seed`: the samples of a sequence depend on its seed and the step alone; sequence i of a batch
 has seed + i. `stop`: ids or single-token texts that end a sequence; None: the model's own (end_ids).
 `stop_strings`: texts that end it. `bad_words`: texts or ids that never occur. `log_probabilities`: keeps
-that of each new token, and this number of the most likely ones. More new tokens than the context
-has room for are rejected, unless `slide`: each time it is full, its newest half is read again. `capture`, `edits`: in every pass, the prompt's and each new token's; position -1 is the
-newest token of a pass. `on_token(sequence, id)` is called for each new token; returning False ends all.
+that of each new token, and this number of the most likely ones. `min_length`: as `min_new_tokens`, with the
+prompt's tokens counted. More new tokens than the context has room for are rejected, unless `slide`: each time
+it is full, its newest half is read again. `capture`, `edits`: in every pass, the prompt's and each new token's;
+position -1 is the newest token of a pass. `on_token(sequence, id)` is called for each new token; returning False ends all.
 stream() yields texts instead.)";
 
-#define VITRINE_GENERATE_SIGNATURE(argument, type, result)                           \
-  nb::sig("def generate(self, " argument ": " type                                   \
-          ", max_new_tokens: int = 32, *, " VITRINE_SAMPLING_TYPES                   \
-          "log_probabilities: int | None = None, slide: bool = False, capture: "     \
-          "vitrine.types.Captured = (), edits: vitrine.types.Edits = (), on_token: " \
-          "collections.abc.Callable[[int, int], bool | None] | None = None) -> " result)
+bool is_one_prompt(const nb::args& args, const nb::kwargs& kwargs) {
+  if (args.size() > 0) return is_prompt(nb::object(args[0]).ptr());
+  return kwargs.contains("prompt") && is_prompt(nb::object(kwargs["prompt"]).ptr());
+}
+
+void bind_generate(nb::class_<Model>& model) {
+  const auto one = generate_parameters(false), several = generate_parameters(true);
+  model
+      .def(
+          "generate",
+          [one](const Model& self, const nb::args& args, const nb::kwargs& kwargs) {
+            if (!is_one_prompt(args, kwargs)) throw nb::next_overload();
+            Call call(self);
+            GenerateValues values = one.read("generate", call, args, kwargs);
+            return run(call, values).front();
+          },
+          nb::sig(one.signature().text("generate", "Generation", "self").c_str()), kGenerateDoc)
+      .def(
+          "generate",
+          [several](const Model& self, const nb::args& args, const nb::kwargs& kwargs) {
+            Call call(self);
+            GenerateValues values = several.read("generate", call, args, kwargs);
+            return run(call, values);
+          },
+          nb::sig(several.signature().text("generate", "list[Generation]", "self").c_str()));
+}
 
 void bind_searches(nb::class_<Model>& model) {
+  const auto parameters = beam_parameters();
   model
-      .def("beam_search", &beams, nb::arg("prompt"), nb::arg("max_new_tokens") = 32,
-           nb::arg("beams") = BeamOptions().beams, nb::arg("arguments"),
-           nb::sig("def beam_search(self, prompt: vitrine.types.Prompt, max_new_tokens: int = 32, "
-                   "beams: int = 4, *, results: int = 1, length_penalty: float = 1.0, "
-                   "early_stopping: bool | typing.Literal['never'] = False, " VITRINE_PENALTY_TYPES
-                   "edits: vitrine.types.Edits = ()) -> list[Generation]"),
-           "The `results` best continuations, best first, as transformers' beam search without\n"
-           "sampling finds them. The other arguments: see generate().")
+      .def(
+          "beam_search",
+          [parameters](const Model& self, const nb::args& args, const nb::kwargs& kwargs) {
+            Call call(self);
+            BeamValues values = parameters.read("beam_search", call, args, kwargs);
+            return beams(call, values);
+          },
+          nb::sig(parameters.signature().text("beam_search", "list[Generation]", "self").c_str()),
+          "The `results` best continuations, best first, as transformers' beam search without\n"
+          "sampling finds them. The other arguments: see generate().")
       .def("score_choices", &choices, nb::arg("prompt"), nb::arg("choices"), nb::kw_only(),
            nb::arg("edits") = nb::tuple(),
            nb::sig("def score_choices(self, prompt: vitrine.types.Prompt, choices: "
@@ -232,63 +283,25 @@ void bind_searches(nb::class_<Model>& model) {
 
 }  // namespace
 
-void refuse_unused_sampling(const Keywords& arguments) {
-  float temperature = 0;
-  arguments.read("temperature", temperature);
-  if (temperature != 0) return;
-  for (const char* name : {"top_k", "top_p", "min_p", "typical_p", "seed"}) {
-    if (arguments.has(name))
-      user_error(
-          "invalid {}= with temperature=0, which is greedy: expected temperature= above 0, or no "
-          "{}=",
-          name, name);
+void complete(GenerationValues& values, const Call& call) {
+  GenerateOptions& options = values.generation;
+  if (options.sampling.temperature == 0) {
+    for (const char* name : {"top_k", "top_p", "min_p", "typical_p", "seed"}) {
+      if (call.has(name))
+        user_error(
+            "invalid {}= with temperature=0, which is greedy: expected temperature= above 0, or no "
+            "{}=",
+            name, name);
+    }
   }
-}
-
-GenerateOptions generate_options(const Model& model, int max_new_tokens, Keywords& arguments,
-                                 size_t sequences) {
-  GenerateOptions options;
-  options.max_new_tokens = max_new_tokens;
-  SamplingOptions& sampling = options.sampling;
-  arguments.take("temperature", sampling.temperature);
-  arguments.take("top_k", sampling.top_k);
-  arguments.take("top_p", sampling.top_p);
-  arguments.take("min_p", sampling.min_p);
-  arguments.take("typical_p", sampling.typical_p);
-  arguments.take("repetition_penalty", sampling.repetition_penalty);
-  arguments.take("presence_penalty", sampling.presence_penalty);
-  arguments.take("frequency_penalty", sampling.frequency_penalty);
-  arguments.take("seed", sampling.seed);
-  for (size_t i = 0; i < sequences; ++i) sampling.seeds.push_back(sampling.seed + i);
-  arguments.take("min_new_tokens", options.min_new_tokens);
-  arguments.take("min_length", options.min_length);
-  const nb::object stop = arguments.take("stop");
-  options.stop_ids = stop.is_none() ? model.end_ids() : tokens_of(model, stop);
-  arguments.take("stop_strings", options.stop_strings);
-  const nb::object bad_words = arguments.take("bad_words");
-  if (!bad_words.is_none()) options.bad_words = continuations_of(model, bad_words);
-  return options;
+  const size_t several = values.prompts.size() > 1 ? values.prompts.size() : 0;
+  for (size_t i = 0; i < several; ++i) options.sampling.seeds.push_back(options.sampling.seed + i);
+  if (!call.has("stop")) options.stop_ids = call.model().end_ids();
 }
 
 void bind_generation(nb::module_& module, nb::class_<Model>& model) {
   bind_continuation(module);
-  model
-      .def(
-          "generate",
-          [](const Model& self, const PromptArg& prompt, int max_new_tokens,
-             const nb::kwargs& arguments) {
-            return run(self, {ids_of(self, prompt)}, max_new_tokens, arguments).front();
-          },
-          nb::arg("prompt"), nb::arg("max_new_tokens") = 32, nb::arg("arguments"),
-          VITRINE_GENERATE_SIGNATURE("prompt", "vitrine.types.Prompt", "Generation"), kGenerateDoc)
-      .def(
-          "generate",
-          [](const Model& self, const BatchArg& prompts, int max_new_tokens,
-             const nb::kwargs& arguments) {
-            return run(self, batch_of(self, prompts), max_new_tokens, arguments);
-          },
-          nb::arg("prompts"), nb::arg("max_new_tokens") = 32, nb::arg("arguments"),
-          VITRINE_GENERATE_SIGNATURE("prompts", "vitrine.types.Prompts", "list[Generation]"));
+  bind_generate(model);
   bind_searches(model);
 }
 

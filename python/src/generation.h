@@ -1,29 +1,62 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "python/src/arguments.h"
-#include "python/src/keywords.h"
+#include "python/src/parameters.h"
 #include "vitrine/generate.h"
+
+// What generate(), beam_search() and rankings() share.
 
 namespace vitrine::python {
 
-/// Throws Error (user) for an argument of sampling without a temperature above 0.
-void refuse_unused_sampling(const Keywords& arguments);
+struct GenerationValues {
+  Batch prompts;
+  GenerateOptions generation;
 
-/// What generate(), beam_search(), rankings(), saliency() and factors() share. Sequence i of
-/// `sequences` has seed + i.
-GenerateOptions generate_options(const Model& model, int max_new_tokens, Keywords& arguments,
-                                 size_t sequences);
+  const std::vector<int32_t>& prompt() const { return prompts.front(); }
+};
 
-// The same as signatures show them.
-#define VITRINE_PENALTY_TYPES                                                                   \
-  "repetition_penalty: float = 1.0, presence_penalty: float = 0.0, frequency_penalty: float = " \
-  "0.0, min_new_tokens: int = 0, min_length: int = 0, stop: vitrine.types.Tokens | None = "     \
-  "None, stop_strings: "                                                                        \
-  "collections.abc.Sequence[str] = (), bad_words: "                                             \
-  "collections.abc.Sequence[vitrine.types.Prompt] = (), "
-#define VITRINE_SAMPLING_TYPES                                                                    \
-  "temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, typical_p: " \
-  "float = 1.0, seed: int = 0, " VITRINE_PENALTY_TYPES
+template <typename Values>
+void add_prompt(Parameters<Values>& parameters) {
+  parameters
+      .add({"prompt", "vitrine.types.Prompt", ""},
+           [](Call& call, Values& v, const nb::object& given) {
+             v.prompts = {ids_of(call.model(), given)};
+           })
+      .value("max_new_tokens", at(&Values::generation, &GenerateOptions::max_new_tokens));
+}
+
+/// For complete().
+template <typename Values>
+void add_sampling(Parameters<Values>& parameters) {
+  const auto sampling = at(&Values::generation, &GenerateOptions::sampling);
+  parameters.keywords()
+      .value("temperature", at(sampling, &SamplingOptions::temperature))
+      .value("top_k", at(sampling, &SamplingOptions::top_k))
+      .value("top_p", at(sampling, &SamplingOptions::top_p))
+      .value("min_p", at(sampling, &SamplingOptions::min_p))
+      .value("typical_p", at(sampling, &SamplingOptions::typical_p))
+      .value("seed", at(sampling, &SamplingOptions::seed));
+}
+
+/// For complete().
+template <typename Values>
+void add_penalties(Parameters<Values>& parameters) {
+  const auto sampling = at(&Values::generation, &GenerateOptions::sampling);
+  parameters.value("repetition_penalty", at(sampling, &SamplingOptions::repetition_penalty))
+      .value("presence_penalty", at(sampling, &SamplingOptions::presence_penalty))
+      .value("frequency_penalty", at(sampling, &SamplingOptions::frequency_penalty))
+      .value("min_new_tokens", at(&Values::generation, &GenerateOptions::min_new_tokens))
+      .value("min_length", at(&Values::generation, &GenerateOptions::min_length))
+      .tokens("stop", at(&Values::generation, &GenerateOptions::stop_ids))
+      .value("stop_strings", at(&Values::generation, &GenerateOptions::stop_strings))
+      .add({"bad_words", "collections.abc.Sequence[vitrine.types.Prompt]", "()", true},
+           [](Call& call, Values& v, const nb::object& given) {
+             v.generation.bad_words = continuations_of(call.model(), given);
+           });
+}
+
+/// Sequence i has seed + i; without stop= the model's own end ends a text. Throws Error (user) for
+/// an argument of sampling without a temperature above 0.
+void complete(GenerationValues& values, const Call& call);
 
 }  // namespace vitrine::python

@@ -10,6 +10,7 @@
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
 #include "python/src/hooks.h"
+#include "python/src/immutable.h"
 #include "python/src/model.h"
 #include "python/src/runs.h"
 
@@ -88,11 +89,18 @@ std::shared_ptr<const Backward> run(const Model& model, const Batch& batch,
 }
 
 void bind_target(nb::module_& module) {
-  nb::class_<TargetRequest>(module, "Target",
-                            R"(A number to differentiate, made by the static methods.
+  nb::class_<TargetRequest> bound(module, "Target",
+                                  R"(A number to differentiate, made by the static methods.
 
 Targets can be added, subtracted and multiplied by numbers. A token is a single-token text or an id; of
-several tokens it is their mean. Position -1 is the last; its logits predict the next token.)")
+several tokens it is their mean. Position -1 is the last; its logits predict the next token.)");
+  immutable(bound, "make it where it is used");
+  bound
+      .def("__repr__",
+           [](const TargetRequest& self) {
+             return fmt::format("<vitrine.Target of {} {}>", self.terms.size(),
+                                self.terms.size() == 1 ? "term" : "terms");
+           })
       .def_static(
           "logit",
           [](const TokensArg& token, int64_t position) {
@@ -127,7 +135,7 @@ several tokens it is their mean. Position -1 is the last; its logits predict the
       .def_static(
           "kl",
           [](const ArrayArg& reference, int64_t position) {
-            return without_token(target::kl(tensor_of(reference), position));
+            return without_token(target::kl(tensor_of(reference, "reference"), position));
           },
           nb::arg("reference"), nb::arg("position") = -1,
           "KL(reference || model) in nats; `reference`: logits [V].")
@@ -141,7 +149,7 @@ several tokens it is their mean. Position -1 is the last; its logits predict the
           "linear",
           [](std::string site, const ArrayArg& coefficients, int64_t position) {
             return without_token(
-                target::linear(std::move(site), tensor_of(coefficients), position));
+                target::linear(std::move(site), tensor_of(coefficients, "coefficients"), position));
           },
           nb::arg("site"), nb::arg("coefficients"), nb::arg("position") = -1,
           "Sum of coefficients times the elements of a site's row.")
@@ -171,9 +179,17 @@ activations of the forward pass. A list of prompts is one batch, with one target
           "bool = False, constant_scales: bool = False) -> " result)
 
 void bind_result(nb::module_& module) {
-  nb::class_<GradientsOfSequence>(module, "Gradients", R"(Gradients of one sequence's target.
+  nb::class_<GradientsOfSequence> bound(module, "Gradients", R"(Gradients of one sequence's target.
 
-gradients[site] has the shape of a capture. At an edited site it is with respect to the edited value.)")
+gradients[site] has the shape of a capture. At an edited site it is with respect to the edited value.)");
+  immutable(bound, "keep its arrays, which can be");
+  bound
+      .def("__repr__",
+           [](const GradientsOfSequence& self) {
+             return fmt::format("<vitrine.Gradients at {} sites, value {}>",
+                                self.backward->gradients->entries().size(),
+                                self.backward->values.at(static_cast<size_t>(self.sequence)));
+           })
       .def_prop_ro(
           "value",
           [](const GradientsOfSequence& self) {

@@ -6,26 +6,15 @@
 #include <nanobind/stl/vector.h>
 
 #include "base/check.h"
-#include "python/src/arguments.h"
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
+#include "python/src/immutable.h"
+#include "python/src/parameters.h"
 #include "python/src/shared_object.h"
 
 namespace vitrine::python {
 using namespace internal;
 namespace {
-
-/// The keyword arguments of every capture and edit.
-Where where_of(const IndicesArg& layers, const IndicesArg& positions, const IndicesArg& heads,
-               const IndicesArg& neurons, const IndicesArg& sequences) {
-  Where where;
-  where.layers = indices_of<int>(layers, "layers");
-  where.positions = indices_of<int64_t>(positions, "positions");
-  where.heads = indices_of<int>(heads, "heads");
-  where.neurons = indices_of<int64_t>(neurons, "neurons");
-  where.sequences = indices_of<int>(sequences, "sequences");
-  return where;
-}
 
 /// What a function edit is told besides the values.
 struct Place {
@@ -139,122 +128,172 @@ class OneSequence : public ActivationSource {
   int sequence_;
 };
 
-#define VITRINE_WHERE                                                               \
-  nb::kw_only(), nb::arg("layers") = nb::none(), nb::arg("positions") = nb::none(), \
-                 nb::arg("heads") = nb::none(), nb::arg("neurons") = nb::none(),    \
-                 nb::arg("sequences") = nb::none()
+Where::Tokens tokens_from_name(const std::string& name) {
+  if (name == "prompt") return Where::Tokens::kPrompt;
+  if (name == "generated") return Where::Tokens::kGenerated;
+  user_error("invalid tokens='{}': expected 'prompt', 'generated', or None for all", name);
+}
 
-using Arg = const IndicesArg&;
+/// The part of a site, of every capture and edit.
+template <typename Values, typename Place>
+void add_where(Parameters<Values>& parameters, Place where) {
+  parameters.keywords()
+      .value("layers", at(where, &Where::layers))
+      .value("positions", at(where, &Where::positions))
+      .value("heads", at(where, &Where::heads))
+      .value("neurons", at(where, &Where::neurons))
+      .value("sequences", at(where, &Where::sequences));
+}
 
-void bind_edit(nb::module_& module) {
-  nb::class_<EditRequest>(
-      module, "Edit", R"(One change of activations: made by its static methods, passed as edits=.
+/// The arguments of an edit. `operand`: of those that have one.
+struct EditValues : EditRequest {
+  float factor = 0;
+  Tensor operand;
+  std::shared_ptr<const ActivationSource> source;
+};
 
-All take `sites`, a glob over site names ("blocks.*.attn.hook_z", "blocks.{3..5}.hook_mlp_out"), and
-the part of each site: `layers`, `positions`, `heads`, `neurons` (indices along the last axis) and
-`sequences`. Each of these is an int, a slice, a range, or a sequence of them; negative indices count
-from the end; None is all.
+/// Adds a static method: `add_own` adds its own parameters, `change` makes its edit of the values.
+template <typename AddOwn, typename Change>
+void bind_change(nb::class_<EditRequest>& edit, const char* name, const char* doc, AddOwn add_own,
+                 Change change) {
+  Parameters<EditValues> parameters;
+  parameters.required("sites", &EditValues::sites);
+  add_own(parameters);
+  add_where(parameters, &EditValues::where);
+  parameters.maybe_named("tokens", at(&EditValues::where, &Where::tokens), tokens_from_name);
+  const std::string signature = parameters.signature().text(name, "Edit");
+  edit.def_static(
+      name,
+      [name, parameters, change](const nb::args& args, const nb::kwargs& kwargs) {
+        Call call;
+        EditValues values = parameters.read(name, call, args, kwargs);
+        change(values);
+        return EditRequest(std::move(values));
+      },
+      nb::sig(signature.c_str()), doc);
+}
 
-An operand is a float32 array of W numbers (W: selected elements of a row), of one head's width, of
-[P, W] (a row for each position that `positions` names), or of one number. NaN is refused.)")
-      .def_static(
-          "add",
-          [](std::string sites, const ArrayArg& values, Arg layers, Arg positions, Arg heads,
-             Arg neurons, Arg sequences) {
-            return EditRequest{std::move(sites),
-                               where_of(layers, positions, heads, neurons, sequences),
-                               add(tensor_of(values))};
-          },
-          nb::arg("sites"), nb::arg("values"), VITRINE_WHERE, "x + values")
-      .def_static(
-          "scale",
-          [](std::string sites, float factor, Arg layers, Arg positions, Arg heads, Arg neurons,
-             Arg sequences) {
-            return EditRequest{std::move(sites),
-                               where_of(layers, positions, heads, neurons, sequences),
-                               scale(factor)};
-          },
-          nb::arg("sites"), nb::arg("factor"), VITRINE_WHERE, "x * factor")
-      .def_static(
-          "zero",
-          [](std::string sites, Arg layers, Arg positions, Arg heads, Arg neurons, Arg sequences) {
-            return EditRequest{std::move(sites),
-                               where_of(layers, positions, heads, neurons, sequences), zero()};
-          },
-          nb::arg("sites"), VITRINE_WHERE, "0: zero ablation")
-      .def_static(
-          "replace",
-          [](std::string sites, const ArrayArg& values, Arg layers, Arg positions, Arg heads,
-             Arg neurons, Arg sequences) {
-            return EditRequest{std::move(sites),
-                               where_of(layers, positions, heads, neurons, sequences),
-                               replace(tensor_of(values))};
-          },
-          nb::arg("sites"), nb::arg("values"), VITRINE_WHERE,
-          "values; with a mean over other texts (Captures.mean) it is mean ablation")
-      .def_static(
-          "project_out",
-          [](std::string sites, const ArrayArg& direction, Arg layers, Arg positions, Arg heads,
-             Arg neurons, Arg sequences) {
-            return EditRequest{std::move(sites),
-                               where_of(layers, positions, heads, neurons, sequences),
-                               project_out(tensor_of(direction))};
-          },
-          nb::arg("sites"), nb::arg("direction"), VITRINE_WHERE,
-          "x - (x . u) u with u = direction / |direction|")
-      .def_static(
-          "replace_from",
-          [](std::string sites, const SequenceCaptures& run, Arg layers, Arg positions, Arg heads,
-             Arg neurons, Arg sequences) {
-            return EditRequest{
-                std::move(sites), where_of(layers, positions, heads, neurons, sequences),
-                replace_from(std::make_shared<OneSequence>(run.all(), run.sequence()))};
-          },
-          nb::arg("sites"), nb::arg("captures"), VITRINE_WHERE,
-          "The values of another run (its .captures) at the same site and position. It must have\n"
-          "captured the site with the same heads and neurons.")
-      .def_static(
-          "function",
-          [](std::string sites, nb::callable function, const nb::object& adjoint, Arg layers,
-             Arg positions, Arg heads, Arg neurons, Arg sequences) {
-            EditRequest request{std::move(sites),
-                                where_of(layers, positions, heads, neurons, sequences),
-                                std::nullopt};
-            request.function = std::move(function);
-            request.adjoint = adjoint;
-            return request;
-          },
-          nb::arg("sites"), nb::arg("function"), nb::arg("adjoint") = nb::none(), VITRINE_WHERE,
-          nb::sig(
-              "def function(sites: str, function: collections.abc.Callable[[vitrine.types.Values, "
-              "Place], object], adjoint: collections.abc.Callable[[vitrine.types.Values, Place], "
-              "object] | None = None, *, layers: vitrine.types.Indices | None = None, positions: "
-              "vitrine.types.Indices | None = None, heads: vitrine.types.Indices | None = None, "
-              "neurons: vitrine.types.Indices | None = None, sequences: vitrine.types.Indices | "
-              "None = None) -> Edit"),
-          R"(What function(values, place) makes of the selected part of one site of one sequence.
+/// The same of an edit with an array.
+template <typename Change>
+void bind_change_by_array(nb::class_<EditRequest>& edit, const char* name, const char* operand,
+                          const char* doc, Change change) {
+  bind_change(
+      edit, name, doc,
+      [operand](auto& parameters) {
+        parameters.add({operand, "numpy.typing.ArrayLike", ""},
+                       [operand](Call&, EditValues& v, const nb::object& given) {
+                         v.operand = tensor_of(given, operand);
+                       });
+      },
+      [change](EditValues& v) { v.edit = change(std::move(v.operand)); });
+}
+
+constexpr const char* kFunctionDoc =
+    R"(What function(values, place) makes of the selected part of one site of one sequence.
 
 `values` is a writable float32 array in the shape of a capture ([P, D], [P, H, K], [H, P, N], ...);
 change it in place and return None, or return a new array of that shape. `place` has the name, site,
 layer, sequence and positions. `adjoint` maps the gradient after the edit to the gradient before it;
 without one, gradients through the edit are refused. The pass runs natively up to and after each
-edited site; an exception ends it.)")
-      .def(
+edited site; an exception ends it.)";
+
+void add_function(Parameters<EditValues>& parameters) {
+  const std::string type = "collections.abc.Callable[[vitrine.types.Values, Place], object]";
+  const auto keep = [&](Parameter parameter, nb::object EditRequest::*place) {
+    const char* name = parameter.name;
+    parameters.add(std::move(parameter),
+                   [name, place](Call&, EditValues& v, const nb::object& given) {
+                     if (!PyCallable_Check(given.ptr())) refuse_type(name, "a function", given);
+                     v.*place = given;
+                   });
+  };
+  keep({"function", type, ""}, &EditRequest::function);
+  keep({"adjoint", type + " | None", "None", true}, &EditRequest::adjoint);
+}
+
+void bind_changes(nb::class_<EditRequest>& edit) {
+  const auto nothing = [](auto&) {};
+  bind_change_by_array(edit, "add", "values", "x + values", &vitrine::add);
+  bind_change(
+      edit, "scale", "x * factor",
+      [](auto& parameters) { parameters.required("factor", &EditValues::factor); },
+      [](EditValues& v) { v.edit = scale(v.factor); });
+  bind_change(edit, "zero", "0: zero ablation", nothing, [](EditValues& v) { v.edit = zero(); });
+  bind_change_by_array(edit, "replace", "values",
+                       "values; with a mean over other texts (Captures.mean) it is mean ablation",
+                       &vitrine::replace);
+  bind_change_by_array(edit, "project_out", "direction",
+                       "x - (x . u) u with u = direction / |direction|", &vitrine::project_out);
+  bind_change(
+      edit, "replace_from",
+      R"(The values of another run (its .captures) at the same site and position. It must have
+captured the site with the same heads and neurons.)",
+      [](auto& parameters) {
+        parameters.add({"captures", "Captures", ""}, [](Call&, EditValues& v, const nb::object& o) {
+          const SequenceCaptures* run = nullptr;
+          if (!nb::try_cast(o, run) || !run) refuse_type("captures", "Captures", o);
+          v.source = std::make_shared<OneSequence>(run->all(), run->sequence());
+        });
+      },
+      [](EditValues& v) { v.edit = replace_from(std::move(v.source)); });
+  bind_change(edit, "function", kFunctionDoc, &add_function, [](EditValues&) {});
+}
+
+void bind_edit(nb::module_& module) {
+  nb::class_<EditRequest> edit(
+      module, "Edit", R"(One change of activations: made by its static methods, passed as edits=.
+
+All take `sites`, a glob over site names ("blocks.*.attn.hook_z", "blocks.{3..5}.hook_mlp_out"), and
+the part of each site: `layers`, `positions`, `heads`, `neurons` (indices along the last axis) and
+`sequences`. Each of these is an int, a slice, a range, or a sequence of them; negative indices count
+from the end; None is all. `tokens`: in Model.generate(), "prompt" or "generated" limits an edit to the
+prompt's tokens or to the new ones, in place of `positions`.
+
+An operand is a float32 array of W numbers (W: selected elements of a row), of one head's width, of
+[P, W] (a row for each position that `positions` names), or of one number. NaN is refused.)");
+  bind_changes(edit);
+  immutable(edit, "save edits with save_hooks(), or make them where they are used");
+  edit.def(
           "straight_through",
-          [](EditRequest edit) {
-            edit.straight_through = true;
-            return edit;
+          [](EditRequest request) {
+            request.straight_through = true;
+            return request;
           },
           "The same edit, treated as the identity by gradients (Bengio 2013).")
       .def_ro("sites", &EditRequest::sites)
       .def("__repr__",
-           [](const EditRequest& edit) { return "<vitrine.Edit of " + edit.sites + ">"; });
+           [](const EditRequest& request) { return "<vitrine.Edit of " + request.sites + ">"; });
+}
+
+void bind_capture(nb::module_& module) {
+  Parameters<CaptureRequest> parameters;
+  parameters.required("sites", &CaptureRequest::sites);
+  add_where(parameters, &CaptureRequest::where);
+  parameters.named("store", &CaptureRequest::store, dtype_from_name, dtype_name);
+  nb::class_<CaptureRequest> capture(module, "Capture",
+                                     "Sites to capture, and which part of them.");
+  immutable(capture, "save captures with save_hooks(), or make them where they are used");
+  capture
+      .def(
+          "__init__",
+          [parameters](CaptureRequest* self, const nb::args& args, const nb::kwargs& kwargs) {
+            Call call;
+            new (self) CaptureRequest(parameters.read("Capture", call, args, kwargs));
+          },
+          nb::sig(parameters.signature().text("__init__", "None", "self").c_str()),
+          "`sites` and its parts: see Edit. `store`: \"f32\", \"f16\" or \"bf16\".")
+      .def_ro("sites", &CaptureRequest::sites)
+      .def("__repr__", [](const CaptureRequest& request) {
+        return "<vitrine.Capture of " + request.sites + ">";
+      });
 }
 
 }  // namespace
 
-Hooks hooks_of(const Model& model, const HookArgs& args) {
-  Hooks hooks = edits_of(model, args.edits);
+Hooks hooks_of(const Model& model, const HookArgs& args) { return hooks_of(model.config(), args); }
+
+Hooks hooks_of(const Config& config, const HookArgs& args) {
+  Hooks hooks = edits_of(config, args.edits);
   add_captures(args.capture, "capture", [&](const CaptureRequest& request) {
     hooks.capture(request.sites, request.where, request.store);
   });
@@ -271,11 +310,15 @@ HookPlan compiled(const Model& model, const HookArgs& args) {
 }
 
 Hooks edits_of(const Model& model, const nb::object& edits) {
+  return edits_of(model.config(), edits);
+}
+
+Hooks edits_of(const Config& config, const nb::object& edits) {
   Hooks hooks;
   for_each_item(edits, "edits", "Edit", [&](nb::handle item) {
     const EditRequest* request = nullptr;
     if (!nb::try_cast(item, request) || !request) return false;  // of None it is null
-    add_edit(hooks, *request, model.config());
+    add_edit(hooks, *request, config);
     return true;
   });
   return hooks;
@@ -288,21 +331,7 @@ void bind_hooks(nb::module_& module) {
       .def_ro("layer", &Place::layer, "0 for sites without a layer")
       .def_ro("sequence", &Place::sequence, "index in the batch")
       .def_ro("positions", &Place::positions, "positions of the rows");
-  nb::class_<CaptureRequest>(module, "Capture", "Sites to capture, and which part of them.")
-      .def(
-          "__init__",
-          [](CaptureRequest* self, std::string sites, Arg layers, Arg positions, Arg heads,
-             Arg neurons, Arg sequences, const std::string& store) {
-            new (self) CaptureRequest{std::move(sites),
-                                      where_of(layers, positions, heads, neurons, sequences),
-                                      dtype_from_name(store)};
-          },
-          nb::arg("sites"), VITRINE_WHERE, nb::arg("store") = "f32",
-          "`sites` and its parts: see Edit. `store`: \"f32\", \"f16\" or \"bf16\".")
-      .def_ro("sites", &CaptureRequest::sites)
-      .def("__repr__", [](const CaptureRequest& capture) {
-        return "<vitrine.Capture of " + capture.sites + ">";
-      });
+  bind_capture(module);
   bind_edit(module);
 }
 

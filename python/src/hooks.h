@@ -38,6 +38,9 @@ struct HookArgs {
 /// Throws Error (user) as Hooks does, TypeError for what is neither.
 Hooks hooks_of(const Model& model, const HookArgs& args);
 Hooks edits_of(const Model& model, const nb::object& edits);
+/// The same by the model's sizes, which functions are told the shapes by.
+Hooks hooks_of(const Config& config, const HookArgs& args);
+Hooks edits_of(const Config& config, const nb::object& edits);
 /// hooks_of(), compiled for the model.
 HookPlan compiled(const Model& model, const HookArgs& args);
 

@@ -3,18 +3,21 @@
 
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <chrono>
+#include <tuple>
 
 #include "base/check.h"
-#include "python/src/arguments.h"
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
 #include "python/src/hooks.h"
-#include "python/src/keywords.h"
+#include "python/src/immutable.h"
+#include "python/src/parameters.h"
 #include "python/src/runs.h"
 #include "python/src/shared_object.h"
 
@@ -33,49 +36,77 @@ bool is_due(Clock::time_point& last) {
   return true;
 }
 
-/// The keyword arguments that load() and random() share.
-ModelOptions options_of(Keywords& arguments) {
-  ModelOptions options;
-  std::optional<std::string> dtype;
-  std::optional<std::filesystem::path> tokenizer;
-  arguments.take("device", options.device);
-  arguments.take("gemm", options.gemm);
-  arguments.take("dtype", dtype);
-  if (dtype) options.dtype = dtype_from_name(*dtype);
-  arguments.take("threads", options.threads);
-  arguments.take("memory_limit", options.memory_limit);
-  arguments.take("tokenizer", tokenizer);
-  if (tokenizer) options.tokenizer = tokenizer->string();
-  const nb::object bos = arguments.take("bos");
-  if (!bos.is_none()) options.bos = shown(bos);
-  options.between_layers = check_interrupt;
-  return options;
+struct LoadValues : ModelOptions {
+  std::filesystem::path name;      ///< of load()
+  const Config* config = nullptr;  ///< of random()
+  uint64_t weights_seed = 0;
+};
+
+/// Those that load() and random() share.
+void add_options(Parameters<LoadValues>& parameters) {
+  using Values = LoadValues;
+  parameters.keywords()
+      .value("device", &Values::device)
+      .maybe_named("dtype", &Values::dtype, dtype_from_name)
+      .add({"tokenizer", "vitrine.types.Path | None", "None", true},
+           [](Call& call, Values& v, const nb::object& given) {
+             v.tokenizer = Conversion<std::filesystem::path>::from(call, given, "tokenizer");
+           })
+      .add({"bos", "str | int", represented(nb::cast(ModelOptions().bos)), true},
+           [](Call&, Values& v, const nb::object& given) { v.bos = shown(given); })
+      .value("threads", &Values::threads)
+      .value("memory_limit", &Values::memory_limit)
+      .value("gemm", &Values::gemm);
 }
 
-Model load(const std::filesystem::path& name, const nb::kwargs& arguments) {
-  Keywords keywords(arguments);
-  ModelOptions options = options_of(keywords);
-  std::optional<std::filesystem::path> adapter;
-  keywords.take("adapter", adapter);
-  if (adapter) options.adapter = *adapter;
-  PythonProgress report(keywords.take("progress"));
-  options.progress = &report;
-  keywords.finish();
+Parameters<LoadValues> load_parameters() {
+  Parameters<LoadValues> parameters;
+  parameters.required("name", &LoadValues::name);
+  add_options(parameters);
+  parameters.maybe("adapter", &LoadValues::adapter).progress(&LoadValues::progress);
+  return parameters;
+}
+
+Parameters<LoadValues> random_parameters() {
+  Parameters<LoadValues> parameters;
+  parameters
+      .add({"config", "Config", ""},
+           [](Call&, LoadValues& v, const nb::object& given) {
+             if (!nb::try_cast(given, v.config) || !v.config)
+               refuse_type("config", "Config", given);
+           })
+      .value("seed", &LoadValues::weights_seed);
+  add_options(parameters);
+  return parameters;
+}
+
+Model load(LoadValues& v) {
+  v.between_layers = check_interrupt;
   const nb::gil_scoped_release release;
-  return Model::load(name.string(), options);
+  return Model::load(v.name.string(), v);
 }
 
-Model random(const Config& config, uint64_t seed, const nb::kwargs& arguments) {
-  Keywords keywords(arguments);
-  const ModelOptions options = options_of(keywords);
-  keywords.finish();
+Model random(LoadValues& v) {
+  v.between_layers = check_interrupt;
   const nb::gil_scoped_release release;
-  return Model::random(config, seed, options);
+  return Model::random(*v.config, v.weights_seed, v);
 }
 
-#define VITRINE_LOAD_TYPES                                                                       \
-  "device: str = 'cpu', dtype: str | None = None, tokenizer: vitrine.types.Path | None = None, " \
-  "bos: str | int = 'auto', threads: int = 0, memory_limit: int = 0, gemm: str = 'exact'"
+/// A static method that makes a model.
+template <typename Make>
+void bind_making(nb::class_<Model>& model, const char* name, Parameters<LoadValues> parameters,
+                 const char* doc, Make make) {
+  const std::string signature = parameters.signature().text(name, "Model");
+  model.def_static(
+      name,
+      [name, parameters = std::move(parameters), make](const nb::args& args,
+                                                       const nb::kwargs& kwargs) {
+        Call call;
+        LoadValues values = parameters.read(name, call, args, kwargs);
+        return make(values);
+      },
+      nb::sig(signature.c_str()), doc);
+}
 
 /// One pass, with the GIL released.
 std::shared_ptr<const Run> pass(const Model& model, const Batch& batch, const HookPlan& plan,
@@ -143,7 +174,7 @@ Array table_rows(const Model& model, const TokensArg& tokens,
 nb::dict unembed(const Model& model, const ArrayArg& rows, bool final_layernorm,
                  bool rows_are_logits, int top_k, const TokensArg& targets,
                  const TokensArg& watch) {
-  const Tensor values = tensor_of(rows);
+  const Tensor values = tensor_of(rows, "rows");
   UnembedOptions options;
   options.final_layernorm = final_layernorm && !rows_are_logits;
   options.rows_are_logits = rows_are_logits;
@@ -158,8 +189,49 @@ nb::dict unembed(const Model& model, const ArrayArg& rows, bool final_layernorm,
   return stats_of(std::move(stats));
 }
 
+/// All fields, for comparison and pickle.
+auto fields_of(const Config& c) {
+  return std::tuple(c.layers, c.heads, c.width, c.inner, c.vocab, c.context, c.layer_norm_epsilon,
+                    c.activation, c.scale_attention, c.scale_attention_by_inverse_layer,
+                    c.tied_unembedding, c.unembedding_bias);
+}
+
+void bind_state(nb::class_<Config>& bound) {
+  using Fields = decltype(fields_of(Config()));
+  bound.def("__getstate__", &fields_of, nb::sig("def __getstate__(self) -> tuple[typing.Any, ...]"))
+      .def(
+          "__setstate__",
+          [](Config& self, const Fields& fields) {
+            new (&self) Config();
+            std::tie(self.layers, self.heads, self.width, self.inner, self.vocab, self.context,
+                     self.layer_norm_epsilon, self.activation, self.scale_attention,
+                     self.scale_attention_by_inverse_layer, self.tied_unembedding,
+                     self.unembedding_bias) = fields;
+          },
+          nb::sig("def __setstate__(self, state: tuple[typing.Any, ...], /) -> None"))
+      .def(
+          "__eq__",
+          [](const Config& self, nb::handle other) -> nb::object {
+            const Config* config = nullptr;
+            if (!nb::try_cast(nb::borrow(other), config) || !config)
+              return nb::borrow(nb::handle(Py_NotImplemented));
+            return nb::bool_(fields_of(self) == fields_of(*config));
+          },
+          nb::arg("other").none(), nb::sig("def __eq__(self, other: object, /) -> bool"))
+      .def("__hash__", [](const Config& self) { return nb::hash(nb::cast(fields_of(self))); })
+      .def("__repr__", [](const Config& self) {
+        return fmt::format(
+            "vitrine.Config(layers={}, heads={}, width={}, inner={}, vocab={}, context={}, "
+            "activation='{}')",
+            self.layers, self.heads, self.width, self.inner, self.vocab, self.context,
+            self.activation);
+      });
+}
+
 void bind_config(nb::module_& module) {
-  nb::class_<Config>(module, "Config", "Sizes of a GPT-2.")
+  nb::class_<Config> bound(module, "Config", "Sizes of a GPT-2. Equal if all fields are.");
+  bind_state(immutable(bound));
+  bound
       .def(
           "__init__",
           [](Config* self, int layers, int heads, int64_t width, int64_t inner, int64_t vocab,
@@ -189,9 +261,18 @@ void bind_config(nb::module_& module) {
 }
 
 void bind_plan(nb::module_& module) {
-  nb::class_<HookPlan>(
+  nb::class_<HookPlan> bound(
       module, "Plan",
-      "Captures and edits compiled for one model by Model.compile(), for many passes.")
+      "Captures and edits compiled for one model by Model.compile(), for many passes.");
+  immutable(bound, "compile it in each process");
+  bound
+      .def("__repr__",
+           [](const HookPlan& plan) {
+             const Hooks& hooks = plan.hooks();
+             return fmt::format("<vitrine.Plan of {} captures, {} edits, {} gradients>",
+                                hooks.captures().size(), hooks.edits().size(),
+                                hooks.gradients().size());
+           })
       .def(
           "describe",
           [](const HookPlan& plan, const std::vector<int64_t>& lengths) {
@@ -336,6 +417,19 @@ void bind_description(nb::class_<Model>& model) {
           "What the checkpoint holds and the model does not use, in one line; or \"\".")
       .def_prop_ro("unread_tensors",
                    [](const Model& self) { return self.load_report().unread_tensors; })
+      .def_prop_ro(
+          "unread_fields", [](const Model& self) { return self.load_report().unread_fields; },
+          "Fields of config.json that GPT-2 does not have.")
+      .def_prop_ro(
+          "load_notes", [](const Model& self) { return self.load_report().notes; },
+          "Fields that were read and change nothing here, a line each.")
+      .def_prop_ro(
+          "tokenizer_file", [](const Model& self) { return self.load_report().tokenizer; },
+          "The tokenizer's file, and why that one; \"\" if there is none.")
+      .def_prop_ro(
+          "text_frame",
+          [](const Model& self) { return std::pair(self.frame().before, self.frame().after); },
+          "Token ids before and after each text, by `bos` of load().")
       .def("__repr__", [](const Model& self) {
         const Config& config = self.config();
         return fmt::format("<vitrine.Model {} ({} layers, {} heads, width {}, {}, {})>",
@@ -379,25 +473,22 @@ nb::class_<Model> bind_model(nb::module_& module) {
 
 Sites have TransformerLens's names: "blocks.3.hook_resid_post", "blocks.0.attn.hook_pattern",
 "logits". sites() lists them.)");
-  model
-      .def_static(
-          "load", &load, nb::arg("name"), nb::arg("arguments"),
-          nb::sig("def load(name: vitrine.types.Path, *, " VITRINE_LOAD_TYPES
-                  ", adapter: vitrine.types.Path | None = None, progress: vitrine.types.Progress | "
-                  "None = None) -> Model"),
-          R"(Loads a checkpoint: a directory or file, "demo", or a name in the Hugging Face cache ("gpt2").
+  immutable(model, "load it by its name in each process");
+  bind_making(
+      model, "load", load_parameters(),
+      R"(Loads a checkpoint: a directory or file, "demo", or a name in the Hugging Face cache ("gpt2").
 
 Never uses the network. `device`: "cpu", "cuda" or "cuda:N". `dtype`: storage type of the weights,
 "f32", "f16", "bf16" or "i8" (CPU); None: the checkpoint's. `tokenizer`: file or directory of another
 one. `bos`: tokens around each text, "auto" (as transformers), "none", or an id before it. `adapter`: a
 LoRA adapter's directory, merged into the weights. `threads`: 0 chooses. `memory_limit`: maximum bytes of
 weights, caches and activations; 0: what is free. `progress`: called as progress(done_bytes, total_bytes,
-label).)")
-      .def_static(
-          "random", &random, nb::arg("config"), nb::arg("seed") = 0, nb::arg("arguments"),
-          nb::sig("def random(config: Config, seed: int = 0, *, " VITRINE_LOAD_TYPES ") -> Model"),
-          "A model with random weights, the same on every machine; it has a tokenizer if\n"
-          "`tokenizer` names one.");
+label).)",
+      &load);
+  bind_making(model, "random", random_parameters(),
+              R"(A model with random weights, the same on every machine; it has a tokenizer if
+`tokenizer` names one.)",
+              &random);
   bind_passes(model);
   bind_weights(model);
   bind_description(model);

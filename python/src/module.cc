@@ -75,4 +75,6 @@ NB_MODULE(_vitrine, module) {
   bind_attention_analyses(module);
   bind_causal_analyses(module);
   bind_data_analyses(module);
+  bind_files(module);
+  bind_corpus(module);
 }

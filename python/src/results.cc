@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
+#include "python/src/immutable.h"
 
 namespace vitrine::python {
 using namespace internal;
@@ -78,10 +79,11 @@ AnalysisResult described_result(Result result) {
 }
 
 void bind_results(nb::module_& module) {
-  nb::class_<AnalysisResult>(module, "Result", R"(Result of an analysis.
+  nb::class_<AnalysisResult> bound(module, "Result", R"(Result of an analysis.
 
-Names and values are those of the command's --json, --out and --csv. A notebook shows its page.)")
-      .def_prop_ro("title", [](const AnalysisResult& self) { return self.result->title; })
+Names and values are those of the command's --json, --out and --csv. A notebook shows its page.)");
+  immutable(bound, "keep its to_dict() or arrays()");
+  bound.def_prop_ro("title", [](const AnalysisResult& self) { return self.result->title; })
       .def("to_dict", &to_dict, nb::sig("def to_dict(self) -> dict[str, typing.Any]"),
            "Everything, as the JSON of the command has it.")
       .def("arrays", &arrays,

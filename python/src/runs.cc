@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "python/src/bindings.h"
+#include "python/src/immutable.h"
 
 namespace vitrine::python {
 using namespace internal;
@@ -17,14 +18,23 @@ std::vector<std::string> names_of(const Captures& captures) {
   return names;
 }
 
+constexpr const char* kKeepArrays = "keep its arrays, which can be";
+
+std::string counted_sites(const Captures& captures) {
+  const size_t sites = captures.entries().size();
+  return fmt::format("{} {}", sites, sites == 1 ? "site" : "sites");
+}
+
 void bind_captures(nb::module_& module) {
-  nb::class_<SequenceCaptures>(
+  nb::class_<SequenceCaptures> bound(
       module, "Captures",
       R"(Captured activations of one sequence: a mapping from site names to arrays.
 
 Arrays are read-only and share the run's memory, which lives as long as one of them. Shapes:
 [P, D], [P, H, K], [P, M], ... with the captured positions first; a map (scores, pattern) is
-[H, P, N], N the length of the sequence, where masked keys hold -inf (scores) or 0 (pattern).)")
+[H, P, N], N the length of the sequence, where masked keys hold -inf (scores) or 0 (pattern).)");
+  immutable(bound, kKeepArrays);
+  bound
       .def("__getitem__", &SequenceCaptures::operator[], nb::arg("site"),
            nb::sig("def __getitem__(self, site: str, /) -> numpy.typing.NDArray[numpy.float32]"),
            "The array of a site, by its whole name. Error lists the captured ones.")
@@ -38,6 +48,27 @@ Arrays are read-only and share the run's memory, which lives as long as one of t
       .def(
           "keys", [](const SequenceCaptures& self) { return names_of(*self.all()); },
           "Names of the captured sites, in the order of the pass.")
+      .def(
+          "values",
+          [](const SequenceCaptures& self) {
+            nb::list arrays;
+            for (const std::string& name : names_of(*self.all())) arrays.append(self[name]);
+            return arrays;
+          },
+          nb::sig("def values(self) -> list[numpy.typing.NDArray[numpy.float32]]"))
+      .def(
+          "items",
+          [](const SequenceCaptures& self) {
+            nb::list items;
+            for (const std::string& name : names_of(*self.all()))
+              items.append(nb::make_tuple(name, self[name]));
+            return items;
+          },
+          nb::sig("def items(self) -> list[tuple[str, numpy.typing.NDArray[numpy.float32]]]"))
+      .def("__repr__",
+           [](const SequenceCaptures& self) {
+             return fmt::format("<vitrine.Captures of {}>", counted_sites(*self.all()));
+           })
       .def(
           "positions",
           [](const SequenceCaptures& self, const std::string& site) {
@@ -84,7 +115,14 @@ int python_index(int64_t index, int64_t count) {
 
 void bind_runs(nb::module_& module) {
   bind_captures(module);
-  nb::class_<RunOfSequence>(module, "Run", "Result of a pass over one sequence of tokens.")
+  nb::class_<RunOfSequence> bound(module, "Run", "Result of a pass over one sequence of tokens.");
+  immutable(bound, kKeepArrays);
+  bound
+      .def("__repr__",
+           [](const RunOfSequence& self) {
+             return fmt::format("<vitrine.Run of {} tokens, {}>", self.part().tokens,
+                                counted_sites(self.run->captures()));
+           })
       .def_prop_ro(
           "logits",
           [](const RunOfSequence& self) { return array_of(self.part().logits, self.run); },
@@ -105,9 +143,16 @@ void bind_runs(nb::module_& module) {
       .def("__contains__", [](const RunOfSequence& self, const std::string& site) {
         return self.run->captures().has(site);
       });
-  nb::class_<RunBatch>(
+  nb::class_<RunBatch> batch(
       module, "RunBatch",
-      "Result of a pass over several sequences: a sequence of Run. Nothing is padded.")
+      "Result of a pass over several sequences: a sequence of Run. Nothing is padded.");
+  immutable(batch, kKeepArrays);
+  batch
+      .def("__repr__",
+           [](const RunBatch& self) {
+             return fmt::format("<vitrine.RunBatch of {} sequences, {}>", self.run->sequences(),
+                                counted_sites(self.run->captures()));
+           })
       .def("__len__", [](const RunBatch& self) { return self.run->sequences(); })
       .def("__getitem__",
            [](const RunBatch& self, int64_t index) {

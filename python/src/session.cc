@@ -34,7 +34,7 @@ class PythonSession {
   RunBatch run_from(int layer, nb::handle residuals, const HookArgs& args,
                     const std::string& logits) {
     std::vector<Tensor> rows;
-    for (const nb::handle item : residuals) rows.push_back(tensor_of(item));
+    for (const nb::handle item : residuals) rows.push_back(tensor_of(item, "residuals"));
     const std::vector<TensorView> views(rows.begin(), rows.end());
     const Hooks hooks = hooks_of(model_, args);
     const ForwardOptions options{.logits = logit_rows_of(logits)};

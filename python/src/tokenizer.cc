@@ -9,6 +9,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "python/src/bindings.h"
+#include "python/src/immutable.h"
 
 namespace vitrine::python {
 namespace nb = nanobind;
@@ -28,7 +29,10 @@ nb::object text_of(const std::string& bytes) {
 }  // namespace
 
 void bind_tokenizer(nb::module_& module) {
-  nb::class_<Tokenizer>(module, "Tokenizer", "Converts text to token ids and back. Immutable.")
+  nb::class_<Tokenizer> bound(module, "Tokenizer",
+                              "Converts text to token ids and back. Immutable.");
+  immutable(bound, "load it by its path in each process");
+  bound
       .def_static(
           "load", [](const std::filesystem::path& path) { return Tokenizer::load(path); },
           nb::arg("path"), nb::sig("def load(path: vitrine.types.Path) -> Tokenizer"),

@@ -52,3 +52,9 @@ def bench(*arguments: str) -> dict[str, Any]:
     """Times the engine: the JSON of `vitrine bench ARGUMENTS`."""
     found: dict[str, Any] = run(["bench", *arguments])
     return found
+
+
+def info(model: Path | str = "demo", *arguments: str) -> dict[str, Any]:
+    """Describes a checkpoint: the JSON of `vitrine info --model MODEL ARGUMENTS`."""
+    found: dict[str, Any] = run(["info", "--model", str(model), *arguments])
+    return found
