@@ -14,7 +14,13 @@ torch = pytest.importorskip("torch")
 
 import vitrine  # noqa: E402
 from vitrine import Capture, Edit, Error  # noqa: E402
-from vitrine.transformer_lens import HookedTransformer, head_detector, patching, utils  # noqa: E402
+from vitrine.transformer_lens import (  # noqa: E402
+    HookedTransformer,
+    HookedTransformerConfig,
+    head_detector,
+    patching,
+    utils,
+)
 from vitrine.transformer_lens.cache import ActivationCache  # noqa: E402
 from vitrine.transformer_lens.direct_path import get_act_patch_direct_path  # noqa: E402
 from vitrine.transformer_lens.factored_matrix import FactoredMatrix, composition_scores  # noqa: E402
@@ -479,3 +485,23 @@ def test_a_direct_path_has_the_value_of_path_patch():
         assert abs(expected["value"][0] - expected["corrupt"]) > 1e-3  # the path matters
     with pytest.raises(Error, match="invalid component 'z'"):
         get_act_patch_direct_path(lens, corrupted, *caches, torch.sum, 1, 2, "z")
+
+
+def test_embeddings_and_weights_of_a_model_alone():
+    options = {"n_layers": 2, "d_model": 32, "n_ctx": 16, "d_head": 8, "n_heads": 4, "d_vocab": 50}
+    lens = HookedTransformer(HookedTransformerConfig(**options))
+    tokens = torch.tensor([[3, 4, 5], [6, 7, 8]])
+    residual, ids, shortformer, mask = lens.input_to_embed(tokens)
+    assert torch.equal(ids, tokens) and shortformer is mask is None
+    torch.testing.assert_close(residual, lens.W_E[tokens] + lens.W_pos[:3])
+    padded = torch.tensor([[0, 1, 1], [1, 1, 1]])
+    found = lens.pos_embed(tokens, attention_mask=padded)
+    assert torch.equal(found[0, 1:], lens.W_pos[:2]) and not found[0, 0].any() and torch.equal(found[1], lens.W_pos[:3])
+    torch.testing.assert_close(lens.input_to_embed(tokens, attention_mask=padded)[0], lens.W_E[tokens] + found)
+    assert torch.equal(lens.pos_embed(tokens[:, :1], 2), lens.W_pos[None, 2:3].expand(2, -1, -1))
+    before = lens(tokens).log_softmax(-1)
+    lens.process_weights_()
+    assert lens.cfg.normalization_type == "LNPre" and lens.W_out.mean(-1).abs().max() < 1e-6
+    torch.testing.assert_close(lens(tokens).log_softmax(-1), before, rtol=0, atol=1e-4)
+    with pytest.raises(Error, match="n_key_value_heads 2 is not n_heads 4"):
+        HookedTransformerConfig(**options, n_key_value_heads=2)

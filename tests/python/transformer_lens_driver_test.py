@@ -63,17 +63,17 @@ ROW = np.linspace(-1, 1, 256, dtype=np.float32)
 @pytest.mark.parametrize(
     ("name", "spec", "edit"),
     [
-        ("blocks.1.attn.hook_out", {"op": "suppress"}, Edit.zero("blocks.1.hook_attn_out")),
-        ("blocks.1.hook_resid_mid", {"op": "scale", "factor": 0.5, "pos": 2}, Edit.scale("blocks.1.hook_resid_mid", 0.5, positions=2)),
-        ("blocks.3.hook_out", {"op": "add", "value": ROW, "pos": [0, 4]}, Edit.add("blocks.3.hook_resid_post", ROW, positions=[0, 4])),
-        ("blocks.3.mlp.out.hook_in", {"op": "set", "value": 0.25}, Edit.replace("blocks.3.mlp.hook_post", [0.25])),
-        ("blocks.0.attn.hook_pattern", {"op": "scale", "factor": 0.0, "pos": 3}, Edit.zero("blocks.0.attn.hook_pattern", positions=3)),
-        ("blocks.2.hook_in", lambda values: values * 2, Edit.scale("blocks.2.hook_resid_pre", 2.0)),
+        ("blocks.1.attn.hook_out", {"op": "suppress"}, lambda: Edit.zero("blocks.1.hook_attn_out")),
+        ("blocks.1.hook_resid_mid", {"op": "scale", "factor": 0.5, "pos": 2}, lambda: Edit.scale("blocks.1.hook_resid_mid", 0.5, positions=2)),
+        ("blocks.3.hook_out", {"op": "add", "value": ROW, "pos": [0, 4]}, lambda: Edit.add("blocks.3.hook_resid_post", ROW, positions=[0, 4])),
+        ("blocks.3.mlp.out.hook_in", {"op": "set", "value": 0.25}, lambda: Edit.replace("blocks.3.mlp.hook_post", [0.25])),
+        ("blocks.0.attn.hook_pattern", {"op": "scale", "factor": 0.0, "pos": 3}, lambda: Edit.zero("blocks.0.attn.hook_pattern", positions=3)),
+        ("blocks.2.hook_in", lambda values: values * 2, lambda: Edit.scale("blocks.2.hook_resid_pre", 2.0)),
     ],
 )  # fmt: skip
 def test_interventions_are_edits(driver, model, ids, name, spec, edit):
     found = driver.forward(np.array([ids, ids[::-1]]), intervene={name: spec})
-    expected = model.run([ids, ids[::-1]], edits=edit)
+    expected = model.run([ids, ids[::-1]], edits=edit())
     for i in range(2):
         np.testing.assert_array_equal(found.logits[i], expected[i].logits)
 

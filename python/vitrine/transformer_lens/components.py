@@ -12,6 +12,7 @@ from vitrine.error import Error
 from vitrine.transformer_lens.config import HookedTransformerConfig
 from vitrine.transformer_lens.factored_matrix import FactoredMatrix
 from vitrine.transformer_lens.hook_points import HookPoint
+from vitrine.transformer_lens.tensors import get_offset_position_ids
 
 _ATTENTION_HOOKS = ("k", "q", "v", "z", "attn_scores", "pattern", "result")
 _BLOCK_HOOKS = (
@@ -60,14 +61,25 @@ class Component:
 
 
 class Embed(Component):
-    """W_E [V, D], or W_pos [P, D]."""
+    """W_E [V, D]."""
 
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
         """Rows of the token embedding."""
-        if self.name != "embed":
-            return super().__call__(tokens)
         rows: torch.Tensor = self.W_E[tokens]
         return rows
+
+
+class PosEmbed(Component):
+    """W_pos [P, D]."""
+
+    def __call__(
+        self, tokens: torch.Tensor, past_kv_pos_offset: int = 0, attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Position embeddings [B, P, D] of tokens after others; `attention_mask` [B, past + P]: padding has zeros."""
+        if attention_mask is None:
+            attention_mask = torch.ones(len(tokens), past_kv_pos_offset + tokens.shape[1], dtype=torch.long)
+        rows: torch.Tensor = self.W_pos[get_offset_position_ids(past_kv_pos_offset, attention_mask)]
+        return rows.masked_fill(attention_mask[:, past_kv_pos_offset:, None] == 0, 0.0)
 
 
 class LayerNorm(Component):

@@ -33,7 +33,7 @@ class LensHandle:
 class HookPoint:
     """A named place. `ctx` is a dictionary for the hook functions; `fwd_hooks` and `bwd_hooks` run in their order."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "") -> None:
         self.name = name
         self.ctx: dict[Any, Any] = {}
         self.fwd_hooks: list[LensHandle] = []

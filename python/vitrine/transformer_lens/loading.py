@@ -159,6 +159,22 @@ class Loading:
             made.cfg.normalization_type = "LNPre"
         made._set_state(processed)
 
+    def process_weights_(
+        self,
+        fold_ln: bool = True,
+        center_writing_weights: bool = True,
+        center_unembed: bool = True,
+        refactor_factored_attn_matrices: bool = False,
+    ) -> None:
+        """load_and_process_state_dict() of the model's own weights."""
+        self.load_and_process_state_dict(
+            cast(Any, self).state_dict(),
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )
+
 
 def _config(source: weights.Source, name: str, layers: int | None, context: int | None) -> HookedTransformerConfig:
     config, state = source.config, source.state

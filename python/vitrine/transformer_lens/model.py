@@ -74,7 +74,7 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
         weights = self._stacked(arrays)
         parts = components.named_part
         self.embed = components.Embed("embed", parts(weights, "embed."))
-        self.pos_embed = components.Embed("pos_embed", parts(weights, "pos_embed."))
+        self.pos_embed = components.PosEmbed("pos_embed", parts(weights, "pos_embed."))
         self.hook_embed, self.hook_pos_embed = HookPoint("hook_embed"), HookPoint("hook_pos_embed")
         self.blocks = [components.TransformerBlock(self, layer, weights, cfg) for layer in range(cfg.n_layers)]
         self.ln_final = components.LayerNorm("ln_final", parts(weights, "ln_final."), cfg.eps)
@@ -150,6 +150,21 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
             assert tokens is not None, "tokens must be passed in if return_type is 'loss' or 'both'"
             loss = self.loss_fn(out, tokens, attention_mask, loss_per_token)
             return loss if return_type == "loss" else Output(out, loss)
+
+    def input_to_embed(
+        self,
+        input: Any,
+        prepend_bos: bool | None = USE_DEFAULT_VALUE,
+        padding_side: str | None = USE_DEFAULT_VALUE,
+        attention_mask: torch.Tensor | None = None,
+        past_kv_cache: None = None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor, None, torch.Tensor | None]:
+        """(residual, tokens, None, attention mask): the residual stream [batch, pos, d_model] before layer 0."""
+        if past_kv_cache is not None:
+            raise Error("past_kv_cache is not supported: model(..., past_kv_cache=, stop_at_layer=0) returns the stream")
+        with LocallyOverridenDefaults(self, prepend_bos=prepend_bos, padding_side=padding_side):
+            tokens, mask = self._inputs(input, attention_mask, None)
+            return self._run(tokens, None, 0, 0, mask, None, "none"), tokens, None, mask
 
     def loss_fn(
         self,

@@ -34,7 +34,7 @@ class ModelWeights(HookedRootModule):
 
     cfg: HookedTransformerConfig
     embed: components.Embed
-    pos_embed: components.Embed
+    pos_embed: components.PosEmbed
     unembed: components.Unembed
     blocks: list[components.TransformerBlock]
 
