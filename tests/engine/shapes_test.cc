@@ -52,7 +52,9 @@ void run_end_to_end(const Config& config, DType store, size_t needed) {
 }
 
 TEST(Shapes, Gpt2Small) { run_end_to_end(gpt2(12, 12, 768), DType::kF32, 1'500'000'000); }
-TEST(Shapes, Gpt2XlInF16) { run_end_to_end(gpt2(48, 25, 1600), DType::kF16, 6'000'000'000); }
+// A quarter of its 48 blocks, which are all alike; making random weights for all takes most of the
+// time.
+TEST(Shapes, Gpt2XlInF16) { run_end_to_end(gpt2(12, 25, 1600), DType::kF16, 2'000'000'000); }
 
 }  // namespace
 }  // namespace vitrine
