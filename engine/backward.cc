@@ -290,11 +290,6 @@ bool done(const BackwardPass& p, Site site, int layer) { return p.first >= PassP
 
 }  // namespace
 
-PassPoint pass_point(Site site, int layer, const Config& config) {
-  if (site_info(site).per_layer) return {layer, site};
-  return {site <= Site::kPosEmbed ? -1 : config.layers, site};
-}
-
 void backward(BackwardPass& p) {
   ForwardPass& f = p.forward;
   const Mat g = p.grad.resid;

@@ -9,15 +9,6 @@
 
 namespace vitrine::internal {
 
-/// Where in a pass a site comes: the embeddings at depth -1, block l at l, what follows the blocks
-/// at L.
-struct PassPoint {
-  int depth = -1;
-  Site site = Site::kEmbed;
-  friend auto operator<=>(const PassPoint&, const PassPoint&) = default;
-};
-PassPoint pass_point(Site site, int layer, const Config& config);
-
 /// Everything that one backward pass works on.
 struct BackwardPass {
   ForwardPass& forward;  ///< completed forward pass, with saved activations

@@ -207,6 +207,11 @@ void unembed(ForwardPass& p) {
 
 }  // namespace
 
+PassPoint pass_point(Site site, int layer, const Config& config) {
+  if (site_info(site).per_layer) return {layer, site};
+  return {site <= Site::kPosEmbed ? -1 : config.layers, site};
+}
+
 float ForwardPass::attention_scale(int l) const {
   const float scale =
       config.scale_attention ? 1.0f / std::sqrt(static_cast<float>(config.head_width())) : 1.0f;
@@ -246,13 +251,17 @@ void layernorm(ForwardPass& p, const Norm& n, Mat x, Mat out) {
 void forward(ForwardPass& p) {
   if (!p.begin_at) embed(p);
   for (int layer = p.begin_at.value_or(0); layer < p.config.layers; ++layer) {
+    if (p.ended(Site::kResidPre, layer)) return;
     p.pause();
     p.hooks.visit(Site::kResidPre, layer, p.layer(layer).resid_pre);
+    if (p.ended(Site::kLn1Scale, layer)) return;
     attention(p, layer);
     p.hooks.visit(Site::kResidMid, layer, p.layer(layer).resid_mid);
+    if (p.ended(Site::kLn2Scale, layer)) return;
     mlp(p, layer);
     p.hooks.visit(Site::kResidPost, layer, p.act.resid_post(layer));
   }
+  if (p.ended(Site::kLnFinalScale, 0)) return;
   unembed(p);
 }
 

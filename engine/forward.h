@@ -15,6 +15,15 @@
 
 namespace vitrine::internal {
 
+/// Where in a pass a site comes: the embeddings at depth -1, block l at l, what follows the blocks
+/// at L.
+struct PassPoint {
+  int depth = -1;
+  Site site = Site::kEmbed;
+  friend auto operator<=>(const PassPoint&, const PassPoint&) = default;
+};
+PassPoint pass_point(Site site, int layer, const Config& config);
+
 /// Everything that one pass works on.
 struct ForwardPass {
   Backend& backend;
@@ -30,9 +39,14 @@ struct ForwardPass {
   std::optional<int>
       begin_at;  ///< a layer whose resid_pre is there already; nothing: begin with the embeddings
   const std::function<void()>& between_layers;  ///< ModelOptions::between_layers
+  std::optional<PassPoint> end_at = {};  ///< a site after which the pass ends; nothing: the logits
 
   LayerActivations& layer(int l) const { return act.layers[static_cast<size_t>(l)]; }
   const LayerWeights& layer_weights(int l) const { return weights.layers[static_cast<size_t>(l)]; }
+  /// Whether nothing is wanted from this site on.
+  bool ended(Site site, int layer) const {
+    return end_at && *end_at < pass_point(site, layer, config);
+  }
   /// Lets the caller end the pass here, with an exception.
   void pause() const {
     if (between_layers) between_layers();
@@ -60,7 +74,7 @@ void layernorm(ForwardPass& pass, const Norm& norm, Mat x, Mat out);
 void recompute_block(ForwardPass& pass, int layer);
 
 /// The forward pass of GPT-2: the only one, for prefill and decode, with hooks and without, on
-/// every backend.
+/// every backend. Ends early where `end_at` says so: within a block at the halves' ends.
 void forward(ForwardPass& pass);
 
 }  // namespace vitrine::internal

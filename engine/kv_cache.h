@@ -25,6 +25,7 @@ class KvCache {
 
   const std::vector<int64_t>& capacities() const { return capacities_; }
   size_t bytes() const { return memory_.bytes(); }
+  bool transient() const { return layer_stride_ == 0; }
   int sequences() const { return static_cast<int>(capacities_.size()); }
   int64_t capacity(int sequence) const { return capacities_[static_cast<size_t>(sequence)]; }
   int64_t length(int sequence) const { return lengths_[static_cast<size_t>(sequence)]; }

@@ -127,12 +127,30 @@ void check_batch(const ModelState& model, const Batch& batch, const KvCache& cac
   if (!any) user_error("missing new tokens in all sequences: expected at least one");
 }
 
+namespace {
+
+/// The last site that is captured or edited, where a pass may end if it gives no logits and is not
+/// continued. Nothing: it runs to its end.
+std::optional<PassPoint> last_used(const Plan& plan, const Config& config) {
+  std::optional<PassPoint> last;
+  const auto use = [&](Site site, int layer) {
+    last = std::max(last.value_or(PassPoint{}), pass_point(site, layer, config));
+  };
+  for (const PlannedCapture& capture : plan.captures()) use(capture.site, capture.layer);
+  for (const PlannedEdit& edit : plan.edits()) use(edit.site, edit.layer);
+  return last;
+}
+
+}  // namespace
+
 PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens,
                     const ForwardOptions& options, CaptureCollector& collector,
                     const PassStart& start) {
   const auto lock = model.backend->exclusive();
   PreparedPass pass(model, plan, cache, PassPlan(model, plan, cache, tokens, options.logits),
                     start.layer);
+  if (cache.transient() && pass.logits().rows.empty())
+    pass.forward_pass().end_at = last_used(plan, model.config);
   if (start.layer) start.place(pass);
   pass.run();
   for (size_t s = 0; s < tokens.size(); ++s) {

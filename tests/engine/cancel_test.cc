@@ -57,6 +57,51 @@ TEST(Cancel, APassEndsBetweenTwoLayersAndTheModelStaysUsable) {
     EXPECT_TRUE(same_bits(before[site.name], after[site.name])) << site.name;
 }
 
+TEST(Cancel, APassWithoutLogitsEndsAfterTheLastSiteThatIsUsed) {
+  int calls = 0;
+  const Model model =
+      Model::random(odd_config(), 1, {.threads = 1, .between_layers = [&] { ++calls; }});
+  const auto ids = tokens(7, 1);
+  const auto layers_of = [&](const Hooks& hooks, LogitRows logits) {
+    calls = 0;
+    model.forward(ids, hooks, {.logits = logits});
+    return calls;
+  };
+  const int all = odd_config().layers;
+  const vitrine::Run whole = model.forward(ids, Hooks().capture("*"));
+  const std::pair<const char*, int> cases[] = {
+      {"hook_embed", 0},
+      {"hook_pos_embed", 0},
+      {"blocks.0.hook_resid_pre", 1},
+      {"blocks.0.attn.hook_pattern", 1},
+      {"blocks.0.hook_resid_mid", 1},
+      {"blocks.1.mlp.hook_post", 2},
+      {"blocks.{0..1}.hook_resid_post", 2},
+      {"blocks.2.hook_resid_post", all},
+      {"ln_final.hook_normalized", all},
+      {"logits", all},
+  };
+  for (const auto& [sites, layers] : cases) {
+    Hooks hooks;
+    hooks.capture(sites);
+    EXPECT_EQ(layers_of(hooks, LogitRows::kNone), layers) << sites;
+    EXPECT_EQ(layers_of(hooks, LogitRows::kLast), all) << sites;
+    const vitrine::Run run = model.forward(ids, hooks, {.logits = LogitRows::kNone});
+    for (const auto& site : run.captures().entries())
+      EXPECT_TRUE(same_bits(run[site.name], whole[site.name])) << site.name;
+  }
+  Hooks later;
+  later.capture("blocks.0.hook_resid_post");
+  bool seen = false;
+  later.edit("blocks.2.hook_mlp_out", callback([&](EditView&) { seen = true; }));
+  EXPECT_EQ(layers_of(later, LogitRows::kNone), all);
+  EXPECT_TRUE(seen) << "a callback may only look";
+  Session session = model.session(1);
+  calls = 0;
+  session.forward(Batch{ids}, Hooks().capture("hook_embed"), {.logits = LogitRows::kNone});
+  EXPECT_EQ(calls, all) << "the next tokens read the keys and values of every layer";
+}
+
 class Counting : public Progress {
  public:
   explicit Counting(int left = 1 << 30) : left_(left) {}
