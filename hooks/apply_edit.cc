@@ -205,6 +205,12 @@ struct MapRows {
 std::vector<float> source_map(const PlannedEdit& edit, const Picked& picked, int sequence,
                               int64_t keys) {
   const size_t heads = edit.where.heads.size(), rows = picked.rows.size();
+  const auto captured = edit.edit.source()->map_heads(edit.site, edit.layer);
+  if (captured && *captured != std::ssize(edit.where.heads))
+    user_error(
+        "replace_from: the other run has {} heads of '{}', this edit selects {}; use the same "
+        "selection for both",
+        *captured, edit.name, heads);
   std::vector<float> map(heads * rows * static_cast<size_t>(keys));
   for (size_t i = 0; i < rows; ++i) {
     const std::vector<float> source = source_row(edit, sequence, picked.positions[i], 0);

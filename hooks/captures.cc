@@ -141,6 +141,12 @@ std::optional<std::vector<float>> Captures::row(Site site, int layer, int sequen
   return rows;
 }
 
+std::optional<int64_t> Captures::map_heads(Site site, int layer) const {
+  const Entry* found = find(site, layer);
+  if (!found || !is_map(site)) return std::nullopt;
+  return std::ssize(found->heads);
+}
+
 std::optional<TensorView> Captures::row_view(Site site, int layer, int sequence,
                                              int64_t position) const {
   if (is_map(site)) return std::nullopt;  // a map's row is in as many pieces as there are heads

@@ -67,6 +67,7 @@ class Captures : public ActivationSource {
 
   std::optional<std::vector<float>> row(Site site, int layer, int sequence,
                                         int64_t position) const override;
+  std::optional<int64_t> map_heads(Site site, int layer) const override;
   std::optional<TensorView> row_view(Site site, int layer, int sequence,
                                      int64_t position) const override;
   const void* device() const override { return device_; }

@@ -59,6 +59,10 @@ class ActivationSource {
   /// neurons; nullopt if it was not captured. Throws Error (user) for device memory.
   virtual std::optional<std::vector<float>> row(Site site, int layer, int sequence,
                                                 int64_t position) const = 0;
+  /// Number of heads whose rows of an attention map row() joins; nullopt: unknown.
+  virtual std::optional<int64_t> map_heads(Site /*site*/, int /*layer*/) const {
+    return std::nullopt;
+  }
   /// The same row where it lies, valid as long as the source, in host memory or on device();
   /// nullopt if it was not captured or has no memory of its own. A pass on that device uses it
   /// without a copy to the host.

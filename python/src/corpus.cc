@@ -214,8 +214,8 @@ nb::dict capture_a_file(const Call& call, const CaptureFileValues& v) {
   }
   nb::dict json, shapes;
   for (const CaptureFileSummary::Tensor& site : summary.sites)
-    shapes[site.name.c_str()] =
-        nb::tuple(nb::cast(std::vector<int64_t>(site.shape.sizes().begin(), site.shape.sizes().end())));
+    shapes[site.name.c_str()] = nb::tuple(
+        nb::cast(std::vector<int64_t>(site.shape.sizes().begin(), site.shape.sizes().end())));
   json["path"] = v.path.string();
   json["prompts"] = summary.prompts;
   json["tokens"] = summary.tokens;
@@ -283,9 +283,8 @@ nb::dict fit_lens(const Call& call, const FitValues& v) {
 
 void bind_corpus(nb::module_& module) {
   const char* dict = "dict[str, typing.Any]";
-  bind_function(
-      module, "capture_corpus", capture_corpus_parameters(), dict,
-      R"(Captures over a whole corpus, in shards on disk, as `vitrine corpus` writes them.
+  bind_function(module, "capture_corpus", capture_corpus_parameters(), dict,
+                R"(Captures over a whole corpus, in shards on disk, as `vitrine corpus` writes them.
 
 `paths`: text files, or .jsonl files with "text" or "ids" a line. `split`: "file", "line" or "paragraph",
 what of a text file is a document; `field`: of a .jsonl line; `skip_bad`: counts documents that are not
@@ -293,13 +292,14 @@ text instead of refusing them. `rank`, `world`: this process's share of the docu
 pass reads (0: the context); `overlap`: of them repeated; `prepend`: a token before each document. An
 interrupted run in `folder` is resumed; `repair`: makes missing and damaged shards again. Returns the
 counts that the command's --json prints.)",
-      &capture_a_corpus);
+                &capture_a_corpus);
   Parameters<std::pair<std::filesystem::path, Progress*>> folder;
   folder.required("folder", &std::pair<std::filesystem::path, Progress*>::first)
       .progress(&std::pair<std::filesystem::path, Progress*>::second);
-  bind_function(module, "check_corpus", folder, dict,
-                "Compares every shard of a folder with its manifest: `problems` is empty if all match.",
-                &check_corpus);
+  bind_function(
+      module, "check_corpus", folder, dict,
+      "Compares every shard of a folder with its manifest: `problems` is empty if all match.",
+      &check_corpus);
   bind_function(
       module, "capture_to_file", capture_file_parameters(), dict,
       R"(Runs prompts and writes what is captured to FILE.safetensors, FILE.npy or a folder of arrays.

@@ -118,6 +118,9 @@ class OneSequence : public ActivationSource {
                                         int64_t position) const override {
     return run_->row(site, layer, sequence_, position);
   }
+  std::optional<int64_t> map_heads(Site site, int layer) const override {
+    return run_->map_heads(site, layer);
+  }
   std::optional<TensorView> row_view(Site site, int layer, int, int64_t position) const override {
     return run_->row_view(site, layer, sequence_, position);
   }

@@ -45,8 +45,8 @@ class Call {
   std::unique_ptr<PythonProgress> progress_;
 };
 
-/// Throws Error (user) for an argument that was passed although the value of the argument `choice` is
-/// none of `users`, which alone use it.
+/// Throws Error (user) for an argument that was passed although the value of the argument `choice`
+/// is none of `users`, which alone use it.
 void refuse_unused(const Call& call, std::string_view name, std::string_view choice,
                    std::string_view chosen, std::initializer_list<std::string_view> users);
 
@@ -113,9 +113,7 @@ struct Conversion<std::optional<T>> {
 
 template <typename T>
 struct Conversion<std::vector<T>> {
-  static std::string type() {
-    return "collections.abc.Sequence[" + Conversion<T>::type() + "]";
-  }
+  static std::string type() { return "collections.abc.Sequence[" + Conversion<T>::type() + "]"; }
   static std::string shown(const std::vector<T>& values) {
     nb::list items;
     for (const T& value : values) items.append(value);
@@ -143,7 +141,7 @@ struct Conversion<Indices<T>> {
 /// The place of a member of a member.
 template <typename Outer, typename Inner>
 auto at(Outer outer, Inner inner) {
-  return [outer, inner](auto& values) -> auto& {
+  return [ outer, inner ](auto& values) -> auto& {
     return std::invoke(inner, std::invoke(outer, values));
   };
 }
@@ -233,9 +231,8 @@ class Parameters {
   /// Kept as it is.
   template <typename Place>
   Parameters& object(const char* name, const char* type, const char* otherwise, Place place) {
-    return add({name, type, otherwise}, [place](Call&, Values& v, const nb::object& o) {
-      std::invoke(place, v) = o;
-    });
+    return add({name, type, otherwise},
+               [place](Call&, Values& v, const nb::object& o) { std::invoke(place, v) = o; });
   }
   template <typename Place>
   Parameters& edits(Place place) {

@@ -107,7 +107,7 @@ TEST_P(SmallBpe, IsAsHuggingFaceHasIt) {
 
 INSTANTIATE_TEST_SUITE_P(Variants, SmallBpe,
                          ::testing::Values("as_is", "prefix_space", "whole_text", "ignore_merges",
-                                         "reversed_merges"),
+                                           "reversed_merges"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(DemoModel, IsAsHuggingFaceHasIt) {

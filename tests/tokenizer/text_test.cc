@@ -74,7 +74,7 @@ TEST_P(AnyTokenizer, EveryTokenCanBeShown) {
 INSTANTIATE_TEST_SUITE_P(
     Small, AnyTokenizer,
     ::testing::Values("small_bpe.json", "small_unigram.model", "small_spbpe.model",
-                    "small_char.model"),
+                      "small_char.model"),
     [](const auto& test) {
       return std::string(test.param).substr(0, std::string(test.param).find('.'));
     });
