@@ -22,7 +22,7 @@ ARGUMENTS=("$@")
     libcairo2-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
   TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev chromium fonts-dejavu-core
     python3-dev python3-venv)
-  CLANG_PACKAGES=(clang-14 libclang-rt-14-dev)
+  CLANG_PACKAGES=(clang-14 libclang-rt-14-dev lld-14)
   FORMAT_PACKAGES=(clang-format-14)
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "analysis/common/linalg.h"
+#include "analysis/lens/tuned_lens_file.h"
 #include "analysis/lens/unembedding_hash.h"
 #include "base/atomic_file.h"
 #include "base/finite.h"
@@ -30,21 +31,21 @@ struct Settings {
 };
 
 /// The exact hash decides where there is one.
-void check_unembedding(const JsonFields& fields, const Settings& settings, const Model& model) {
+void check_unembedding(const JsonFields& fields, const Settings& settings, const LensModel& model) {
   const bool exact = !settings.unembedding.empty();
-  const std::string found = exact                           ? unembedding_hash(model)
+  const std::string found = exact                           ? model.unembedding_hash()
                             : settings.unembed_hash.empty() ? ""
-                                                            : package_hash(model);
+                                                            : model.package_hash();
   if (found.empty() || found == (exact ? settings.unembedding : settings.unembed_hash)) return;
   fields.refuse(exact ? kUnembeddingHash : kPackageHash,
                 fmt::format("expected {}, the hash of the unembedding of {}; the translators were "
                             "made for another model{}; set the field to null to use them anyway",
-                            found, quote(model.name()),
+                            found, quote(model.name),
                             settings.model.empty() ? "" : ", " + quote(settings.model)));
 }
 
-Settings read_settings(const fs::path& path, const Model& model) {
-  const Config& config = model.config();
+Settings read_settings(const fs::path& path, const LensModel& model) {
+  const Config& config = model.config;
   const std::string name = path.string();
   const Json json = read_json(path);
   const JsonFields fields(json, name);
@@ -137,8 +138,8 @@ Tensor TunedLens::translate(int layer, TensorView rows) const {
   return translated;
 }
 
-TunedLens load_tuned_lens(const fs::path& folder, const Model& model) {
-  const Config& config = model.config();
+TunedLens internal::read_tuned_lens(const fs::path& folder, const LensModel& model) {
+  const Config& config = model.config;
   const Settings settings = read_settings(folder / "config.json", model);
   Params params(folder);
   TunedLens lens{.model = settings.model,
@@ -154,6 +155,13 @@ TunedLens load_tuned_lens(const fs::path& folder, const Model& model) {
   }
   params.expect_no_more();
   return lens;
+}
+
+TunedLens load_tuned_lens(const fs::path& folder, const Model& model) {
+  return read_tuned_lens(folder, {.config = model.config(),
+                                  .name = model.name(),
+                                  .unembedding_hash = [&] { return unembedding_hash(model); },
+                                  .package_hash = [&] { return package_hash(model); }});
 }
 
 void save_tuned_lens(const fs::path& folder, const TunedLens& lens) {

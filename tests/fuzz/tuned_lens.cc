@@ -1,38 +1,23 @@
 // SPDX-License-Identifier: MIT
-#include "vitrine/analysis/tuned_lens.h"
-
+#include "analysis/lens/tuned_lens_file.h"
 #include "tests/fuzz/fuzz.h"
 
-namespace {
-
-const vitrine::Model& small_model() {
-  static const vitrine::Model model = [] {
-    vitrine::Config config;
-    config.layers = 2;
-    config.heads = 1;
-    config.width = 3;
-    config.inner = 4;
-    config.vocab = 5;
-    config.context = 4;
-    vitrine::ModelOptions options;
-    options.threads = 1;
-    return vitrine::Model::random(config, 1, options);
-  }();
-  return model;
-}
-
-}  // namespace
-
-// Any folder of translators: it is rejected, or translates.
+// Any folder of translators: it is rejected, or has what translates every layer.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  return vitrine::fuzz::run(data, size, [](std::span<const std::byte> bytes) {
-    const vitrine::fuzz::Folder folder;
-    folder.unpack(vitrine::fuzz::text_of(bytes),
-                  {"config.json", "params.safetensors", "params.pt"});
-    const vitrine::Model& model = small_model();
-    const vitrine::TunedLens lens = vitrine::load_tuned_lens(folder.path(), model);
-    const vitrine::Tensor rows(vitrine::DType::kF32, {2, 3});
-    for (int layer = 0; layer < model.config().layers; ++layer)
-      vitrine::fuzz::require(lens.translate(layer, rows).shape() == rows.shape());
+  using namespace vitrine;
+  return fuzz::run(data, size, [](std::span<const std::byte> bytes) {
+    const fuzz::Folder folder;
+    folder.unpack(fuzz::text_of(bytes), {"config.json", "params.safetensors", "params.pt"});
+    internal::LensModel model{.config = {},
+                              .name = "small",
+                              .unembedding_hash = [] { return "0123456789abcdef"; },
+                              .package_hash = [] { return ""; }};
+    model.config.layers = 2;
+    model.config.width = 3;
+    const TunedLens lens = internal::read_tuned_lens(folder.path(), model);
+    fuzz::require(lens.width == 3 && lens.weights.size() == 2 && lens.biases.size() == 2);
+    const Tensor rows(DType::kF32, {2, 3});
+    for (int layer = 0; layer < lens.layers(); ++layer)
+      fuzz::require(lens.translate(layer, rows).shape() == rows.shape());
   });
 }
