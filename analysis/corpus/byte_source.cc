@@ -71,6 +71,9 @@ bool ByteSource::rest(std::string& text, uint64_t limit) {
   for (std::string_view ready = peek(); !ready.empty(); ready = peek()) {
     if (text.size() + ready.size() > limit) {
       text.clear();
+      // It counts as read, so that progress reaches its end; the end of a pipe is unknown.
+      if (const off_t end = lseek(fd_, 0, SEEK_END); end > 0) offset_ = static_cast<uint64_t>(end);
+      begin_ = end_ = 0;
       return false;
     }
     text.append(ready);

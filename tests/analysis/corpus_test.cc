@@ -89,6 +89,10 @@ TEST(DocumentReader, LongLinesCrossItsBuffer) {
   EXPECT_EQ(texts(some), (Strings{wanted[0], wanted[1], wanted[2]}));
   EXPECT_EQ(texts(all({path}, {.split = DocumentSplit::kParagraph}))[0] + "\n", text);
   EXPECT_TRUE(all({path}, {.skip_bad = true, .max_document_bytes = text.size() - 1}).empty());
+  DocumentReader skips({path}, {.skip_bad = true, .max_document_bytes = text.size() - 1});
+  Document none;
+  EXPECT_FALSE(skips.next(none));
+  EXPECT_EQ(skips.bytes_read(), skips.total_bytes());
   EXPECT_EQ(texts(all({path}, {.max_document_bytes = text.size()})), (Strings{text}));
 }
 
