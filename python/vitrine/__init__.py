@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A GPT-2 engine with glass walls: every activation can be read, edited and differentiated by name.
 
-    import vitrine
+import vitrine
 
-    model = vitrine.Model.load("demo")
-    run = model.run("The keys to the cabinet", capture="blocks.*.hook_resid_post")
-    run.logits                                  # [T, V]
-    run["blocks.3.hook_resid_post"]             # [T, D]
-    vitrine.lens(model, "The keys to the cabinet", watch=[" is", " are"])
+model = vitrine.Model.load("demo")
+run = model.run("The keys to the cabinet", capture="blocks.*.hook_resid_post")
+run.logits                                  # [T, V]
+run["blocks.3.hook_resid_post"]             # [T, D]
+vitrine.lens(model, "The keys to the cabinet", watch=[" is", " are"])
 """
 
 from vitrine import types

@@ -66,9 +66,7 @@ class _Attribution:
     def _read(self, inputs: Any, name: str = "inputs") -> tuple[Ids, Floats]:
         """Ids [B, T], and the values [B, T, ...] that are attributed to."""
         if isinstance(inputs, tuple):
-            raise Error(
-                f"invalid {name}: expected one tensor, found a tuple; a model has one input"
-            )
+            raise Error(f"invalid {name}: expected one tensor, found a tuple; a model has one input")
         model = self.forward_func.model
         if self.site is None:
             values = to_floats(inputs, f"{name} (token ids are read by the Layer classes)")
@@ -100,9 +98,7 @@ def _targets(target: Any, examples: int) -> list[tuple[int, int]]:
     given = target if isinstance(target, list) else [target] * examples
     given = given * examples if len(given) == 1 else given
     if len(given) != examples:
-        raise Error(
-            f"invalid target of {len(given)} elements: expected one for each of {examples} examples"
-        )
+        raise Error(f"invalid target of {len(given)} elements: expected one for each of {examples} examples")
     pairs = [one if isinstance(one, tuple) else (-1, one) for one in given]
     for pair in pairs:
         if len(pair) != 2 or not all(isinstance(part, (int, np.integer)) for part in pair):
@@ -135,9 +131,7 @@ class InputXGradient(_Attribution):
     def __init__(self, forward_func: Model | Forward) -> None:
         super().__init__(forward_func)
 
-    def attribute(
-        self, inputs: Any, target: Any = None, additional_forward_args: None = None
-    ) -> Any:
+    def attribute(self, inputs: Any, target: Any = None, additional_forward_args: None = None) -> Any:
         refuse({"additional_forward_args": additional_forward_args}, "InputXGradient.attribute")
         ids, values = self._read(inputs)
         return to_tensor(values * self._slopes(ids, values, _targets(target, len(ids)))[1])
@@ -195,17 +189,11 @@ class IntegratedGradients(_Attribution):
         `baselines`: a number, or embeddings [B or 1, T, D]; None: 0. `internal_batch_size`: rows of
         one pass, of all examples and steps.
         """
-        refuse(
-            {"additional_forward_args": additional_forward_args}, "IntegratedGradients.attribute"
-        )
+        refuse({"additional_forward_args": additional_forward_args}, "IntegratedGradients.attribute")
         ids, values = self._read(inputs)
         start = self._baseline(ids, values, baselines)
         found = self._path(ids, values, start, target, n_steps, method, internal_batch_size)
-        return (
-            (to_tensor(found[0]), to_tensor(found[1]))
-            if return_convergence_delta
-            else to_tensor(found[0])
-        )
+        return (to_tensor(found[0]), to_tensor(found[1])) if return_convergence_delta else to_tensor(found[0])
 
     def has_convergence_delta(self) -> bool:
         return True
@@ -215,9 +203,7 @@ class IntegratedGradients(_Attribution):
             return np.full_like(values, baselines or 0.0)
         start = to_floats(baselines, "baselines")
         if start.shape[1:] != values.shape[1:] or start.shape[0] not in (1, len(values)):
-            raise Error(
-                f"invalid baselines of shape {list(start.shape)}: expected {list(values.shape)}"
-            )
+            raise Error(f"invalid baselines of shape {list(start.shape)}: expected {list(values.shape)}")
         return np.broadcast_to(start, values.shape)
 
     def _path(
@@ -235,16 +221,12 @@ class IntegratedGradients(_Attribution):
         aims = self.forward_func.targets(targets)
         total = np.stack(
             [
-                mean_gradient(
-                    model, ids[n], site, (start[n], end[n]), aims[n], n_steps, method, rows
-                )
+                mean_gradient(model, ids[n], site, (start[n], end[n]), aims[n], n_steps, method, rows)
                 for n in range(len(ids))
             ]
         )
         product = total * (end - start)
-        change = (
-            self._slopes(ids, end, targets, rows)[0] - self._slopes(ids, start, targets, rows)[0]
-        )
+        change = self._slopes(ids, end, targets, rows)[0] - self._slopes(ids, start, targets, rows)[0]
         delta = product.reshape(len(ids), -1).sum(1) - change
         return (product if self.multiplies_by_inputs else total).astype(np.float32), delta
 
@@ -271,9 +253,7 @@ class LayerIntegratedGradients(IntegratedGradients):
             baselines = np.full_like(ids, baselines or 0)
         start_ids = to_ids(baselines, "baselines")
         if start_ids.shape[1:] != ids.shape[1:] or start_ids.shape[0] not in (1, len(ids)):
-            raise Error(
-                f"invalid baselines of shape {list(start_ids.shape)}: expected {list(ids.shape)}"
-            )
+            raise Error(f"invalid baselines of shape {list(start_ids.shape)}: expected {list(ids.shape)}")
         return self._read(np.broadcast_to(start_ids, ids.shape))[1]
 
 
@@ -309,9 +289,7 @@ class TextTokenInput:
 class LLMAttributionResult:
     """Attributions of the tokens of an answer to those of a prompt; a notebook shows the table."""
 
-    def __init__(
-        self, *, input_tokens: list[str], output_tokens: list[str], token_attr: Floats
-    ) -> None:
+    def __init__(self, *, input_tokens: list[str], output_tokens: list[str], token_attr: Floats) -> None:
         self.input_tokens, self.output_tokens = input_tokens, output_tokens
         self.token_attr = to_tensor(token_attr)
         """[output tokens, input tokens]"""
@@ -324,9 +302,7 @@ class LLMAttributionResult:
 
     def page(self) -> Page:
         """The table as a page, with save_html()."""
-        return Page(
-            "Attribution", grid(self.output_tokens, self.input_tokens, to_numpy(self.token_attr))
-        )
+        return Page("Attribution", grid(self.output_tokens, self.input_tokens, to_numpy(self.token_attr)))
 
     def _repr_html_(self) -> str:
         return self.page()._repr_html_()
@@ -339,9 +315,7 @@ class LLMGradientAttribution:
         """`attr_method`: a LayerIntegratedGradients or LayerGradientXActivation of this module."""
         if not isinstance(attr_method, (LayerIntegratedGradients, LayerGradientXActivation)):
             name = type(attr_method).__name__
-            raise Error(
-                f"invalid method {name}: expected LayerIntegratedGradients or LayerGradientXActivation"
-            )
+            raise Error(f"invalid method {name}: expected LayerIntegratedGradients or LayerGradientXActivation")
         self.attr_method = copy(attr_method)
         self.model = attr_method.forward_func.model
         self.attr_method.forward_func = Forward(self.model, "log_prob")
@@ -357,14 +331,9 @@ class LLMGradientAttribution:
         """`target`: the answer, a text or token ids; None generates it with `gen_args`, by default 25
         tokens, greedily. `kwargs` are those of the method's attribute()."""
         if not isinstance(inp, TextTokenInput):
-            raise Error(
-                f"invalid input {type(inp).__name__}: expected a vitrine.captum.TextTokenInput"
-            )
+            raise Error(f"invalid input {type(inp).__name__}: expected a vitrine.captum.TextTokenInput")
         refuse(
-            {
-                name: kwargs.pop(name, None)
-                for name in ("baselines", "target", "return_convergence_delta")
-            },
+            {name: kwargs.pop(name, None) for name in ("baselines", "target", "return_convergence_delta")},
             "LLMGradientAttribution.attribute",
             "TextTokenInput has the baseline",
         )
@@ -379,9 +348,7 @@ class LLMGradientAttribution:
             found = to_numpy(self.attr_method.attribute(ids, target=int(token), **more, **kwargs))
             rows.append(found[0].reshape(ids.shape[1], -1).sum(1)[: len(inp.ids)][inp.kept])
         output = token_texts(self.tokenizer, answer.tolist())
-        return LLMAttributionResult(
-            input_tokens=inp.values, output_tokens=output, token_attr=np.stack(rows)
-        )
+        return LLMAttributionResult(input_tokens=inp.values, output_tokens=output, token_attr=np.stack(rows))
 
     def _answer(self, inp: TextTokenInput, target: Any, gen_args: dict[str, Any] | None) -> Ids:
         if target is None:
@@ -395,20 +362,14 @@ class LLMGradientAttribution:
                 "seed",
             }
             if unknown:
-                raise Error(
-                    f"unknown option {min(unknown)} of gen_args: generate with Model.generate, pass target"
-                )
+                raise Error(f"unknown option {min(unknown)} of gen_args: generate with Model.generate, pass target")
             options = {k: v for k, v in given.items() if k != "do_sample" and v is not None}
             if given.get("do_sample"):
                 options.setdefault("temperature", 1.0)
             return np.array(self.model.generate(inp.ids, **options).ids, np.int64)
         if gen_args is not None:
             raise Error("unknown option gen_args: a target is given, so nothing is generated")
-        ids = (
-            np.array(encode(self.tokenizer, target))
-            if isinstance(target, str)
-            else to_ids(target, "target")
-        )
+        ids = np.array(encode(self.tokenizer, target)) if isinstance(target, str) else to_ids(target, "target")
         if not ids.size:
             raise Error("invalid target: it has no tokens")
         return ids.reshape(-1)

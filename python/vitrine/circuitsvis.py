@@ -155,9 +155,7 @@ def _listed(values: npt.NDArray[Any]) -> Any:
 def _floats(values: Any, name: str, rank: int) -> npt.NDArray[np.float64]:
     array = to_numpy(values).astype(np.float64)
     if array.ndim != rank or not array.size:
-        raise Error(
-            f"invalid {name} of shape {list(array.shape)}: expected {rank} axes, none empty"
-        )
+        raise Error(f"invalid {name} of shape {list(array.shape)}: expected {rank} axes, none empty")
     return array
 
 
@@ -175,9 +173,7 @@ def _labels(labels: Sequence[str] | None, count: int, name: str) -> list[str]:
     return listed
 
 
-def _scale(
-    low: float, high: float, minus: str | None = None, plus: str | None = None
-) -> dict[str, Any]:
+def _scale(low: float, high: float, minus: str | None = None, plus: str | None = None) -> dict[str, Any]:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise Error(f"invalid minimum {low} or maximum {high}: expected finite numbers")
     colors = {"minus": css_color(minus, "var(--minus)"), "plus": css_color(plus, "var(--plus)")}
@@ -269,10 +265,7 @@ def _colored(
     }
     if "scale" not in more:
         data["scales"] = [
-            [
-                [_scale(*limits(one[:, a, b])) for b in range(one.shape[2])]
-                for a in range(one.shape[1])
-            ]
+            [[_scale(*limits(one[:, a, b])) for b in range(one.shape[2])] for a in range(one.shape[1])]
             for one in values
         ]
     return _page(title, data, _TOKENS)
@@ -297,14 +290,10 @@ def colored_tokens(
         positive_color,
     )
     listed = _tokens(tokens, len(numbers))
-    return _colored(
-        "Tokens", [listed], [numbers[:, None, None]], ("", [""]), ("", [""]), scale=scale
-    )
+    return _colored("Tokens", [listed], [numbers[:, None, None]], ("", [""]), ("", [""]), scale=scale)
 
 
-def colored_tokens_multi(
-    tokens: Sequence[str], values: Any, labels: Sequence[str] | None = None
-) -> Page:
+def colored_tokens_multi(tokens: Sequence[str], values: Any, labels: Sequence[str] | None = None) -> Page:
     """Tokens on backgrounds by one of K `values` [T, K]; the pointer shows all."""
     numbers = _floats(values, "values", 2)
     listed, kinds = _tokens(tokens, len(numbers)), _labels(labels, numbers.shape[1], "labels")
@@ -325,9 +314,7 @@ def text_neuron_activations(
     values = [_floats(one, "activations", 3) for one in (activations if several else [activations])]
     texts: Sequence[Any] = tokens if several else [tokens]
     if len(texts) != len(values) or len({one.shape[1:] for one in values}) != 1:
-        raise Error(
-            "invalid activations: expected [T, layers, neurons] for each text, of the same layers and neurons"
-        )
+        raise Error("invalid activations: expected [T, layers, neurons] for each text, of the same layers and neurons")
     listed = [_tokens(text, len(one)) for text, one in zip(texts, values)]
     first = _labels(first_dimension_labels, values[0].shape[1], "first_dimension_labels")
     second = _labels(second_dimension_labels, values[0].shape[2], "second_dimension_labels")
@@ -347,14 +334,8 @@ def topk_tokens(
     """The tokens of each text at which each neuron is highest and lowest. `activations`: for each text
     [layers, T, neurons]."""
     values = [_floats(one, "activations", 3) for one in activations]
-    if (
-        not values
-        or len(tokens) != len(values)
-        or len({(len(one), one.shape[2]) for one in values}) != 1
-    ):
-        raise Error(
-            "invalid activations: expected [layers, T, neurons] for each text, of the same layers and neurons"
-        )
+    if not values or len(tokens) != len(values) or len({(len(one), one.shape[2]) for one in values}) != 1:
+        raise Error("invalid activations: expected [layers, T, neurons] for each text, of the same layers and neurons")
     if max_k < 1:
         raise Error(f"invalid max_k {max_k}: expected at least 1")
     top: list[Any] = []
@@ -364,10 +345,7 @@ def topk_tokens(
         count = min(max_k, one.shape[1])
         for part, chosen in ((top, order[:, :count]), (bottom, order[:, -count:])):
             found = np.take_along_axis(one, chosen, 1)
-            pairs = [
-                [list(zip(*row)) for row in zip(ids, nums)]
-                for ids, nums in zip(chosen.tolist(), _listed(found))
-            ]
+            pairs = [[list(zip(*row)) for row in zip(ids, nums)] for ids, nums in zip(chosen.tolist(), _listed(found))]
             part.append(pairs)
     data = {
         "tokens": [_tokens(text, one.shape[1]) for text, one in zip(tokens, values)],
@@ -384,9 +362,7 @@ def topk_tokens(
     return _page("Top tokens", data, _TOPK)
 
 
-def token_log_probs(
-    token_indices: Any, log_probs: Any, to_string: Callable[[int], str], top_k: int = 10
-) -> Page:
+def token_log_probs(token_indices: Any, log_probs: Any, to_string: Callable[[int], str], top_k: int = 10) -> Page:
     """Tokens on backgrounds by their log-probability; the pointer shows rank and the `top_k` likeliest.
 
     `token_indices` [T], `log_probs` [T, V] of the next token. The first token is not shown."""
@@ -395,13 +371,9 @@ def token_log_probs(
     given = to_numpy(log_probs)
     table = _floats(given[0] if given.ndim == 3 and len(given) == 1 else given, "log_probs", 2)
     if ids.ndim != 1 or len(ids) != len(table) or len(ids) < 2:
-        raise Error(
-            f"invalid token_indices of shape {list(ids.shape)}: expected [{len(table)}], at least 2"
-        )
+        raise Error(f"invalid token_indices of shape {list(ids.shape)}: expected [{len(table)}], at least 2")
     if not ((ids >= 0) & (ids < table.shape[1])).all() or not 1 <= top_k <= table.shape[1]:
-        raise Error(
-            f"invalid token_indices or top_k {top_k}: expected ids and a number within {table.shape[1]}"
-        )
+        raise Error(f"invalid token_indices or top_k {top_k}: expected ids and a number within {table.shape[1]}")
     spans = []
     chosen = table[np.arange(len(ids) - 1), ids[1:]]
     low = float(np.min(chosen, where=np.isfinite(chosen), initial=-1e-9))
@@ -410,9 +382,7 @@ def token_log_probs(
         hint = [f"log-probability {value:.4g}, rank {1 + int((row > value).sum())}"]
         hint += [f"{n + 1}. {to_string(int(one))!r} {row[one]:.4g}" for n, one in enumerate(best)]
         style, text = shade(float(value), low, -low), token_text(str(to_string(int(token))))
-        spans.append(
-            f'<span title="{html.escape(chr(10).join(hint))}" style="{style}">{text}</span>'
-        )
+        spans.append(f'<span title="{html.escape(chr(10).join(hint))}" style="{style}">{text}</span>')
     return Page("Log-probabilities", f'<div class="t">{"".join(spans)}</div>')
 
 

@@ -34,9 +34,7 @@ def run(arguments: Sequence[str]) -> Any:
     import json  # here, because `import vitrine` takes 10 ms less without them
     import subprocess
 
-    done = subprocess.run(
-        [str(program()), *arguments, "--json"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([str(program()), *arguments, "--json"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Error(done.stderr.strip() or f"vitrine ended with status {done.returncode}")
     return json.loads(done.stdout)

@@ -62,9 +62,7 @@ def from_pretrained(
     `options` are those of Model.load.
     """
     refuse({"model_config": model_config}, "from_pretrained", "config.json says what is needed")
-    refuse(
-        {"attention": attention}, "from_pretrained", "vitrine.attention(model, text) has the maps"
-    )
+    refuse({"attention": attention}, "from_pretrained", "vitrine.attention(model, text) has the maps")
     refuse(
         {"hidden_states": hidden_states},
         "from_pretrained",
@@ -78,21 +76,15 @@ def from_pretrained(
 class LM:
     """A model with Ecco's generate()."""
 
-    def __init__(
-        self, model: Model, activations: bool = False, layer_nums: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, model: Model, activations: bool = False, layer_nums: Sequence[int] | None = None) -> None:
         if layer_nums is not None and not activations:
             raise Error("unknown option activations_layer_nums: activations is False")
         self.model = model
         self.tokenizer = model.tokenizer
         every = range(model.config.layers)
-        self.layers = (
-            sorted(set(every if layer_nums is None else layer_nums)) if activations else []
-        )
+        self.layers = sorted(set(every if layer_nums is None else layer_nums)) if activations else []
         if not set(self.layers) <= set(every):
-            raise Error(
-                f"invalid activations_layer_nums {list(layer_nums or [])}: expected 0 to {len(every) - 1}"
-            )
+            raise Error(f"invalid activations_layer_nums {list(layer_nums or [])}: expected 0 to {len(every) - 1}")
 
     def generate(
         self,
@@ -121,9 +113,7 @@ class LM:
         if count < 1:
             given = f"max_length {longest}: the prompt has {len(prompt)} tokens already"
             raise Error(
-                f"invalid generate {generate}: expected at least 1"
-                if generate is not None
-                else f"invalid {given}"
+                f"invalid generate {generate}: expected at least 1" if generate is not None else f"invalid {given}"
             )
         if do_sample:
             options |= {"temperature": 1.0 if temperature is None else temperature}
@@ -153,18 +143,14 @@ class LM:
             raise Error("missing input_ids: expected a mapping with token ids [1, T]")
         ids = to_ids(input_tokens["input_ids"], "input_ids")
         if ids.ndim != 2 or len(ids) != 1:
-            raise Error(
-                f"invalid input_ids of shape {list(ids.shape)}: expected [1, T]; call it for each text"
-            )
+            raise Error(f"invalid input_ids of shape {list(ids.shape)}: expected [1, T]; call it for each text")
         return OutputSeq(self.model, ids[0].tolist(), ids.shape[1], self.layers)
 
 
 class OutputSeq:
     """A text of T tokens, of which those from `n_input_tokens` on were generated."""
 
-    def __init__(
-        self, model: Model, ids: list[int], n_input_tokens: int, layers: Sequence[int]
-    ) -> None:
+    def __init__(self, model: Model, ids: list[int], n_input_tokens: int, layers: Sequence[int]) -> None:
         self.model = model
         self.ids = ids
         self.n_input_tokens = n_input_tokens
@@ -185,9 +171,7 @@ class OutputSeq:
         token, divided by their sum."""
         if attr_method not in _METHODS:
             known = ", ".join(_METHODS)
-            raise Error(
-                f"unknown attr_method {attr_method!r}: expected one of {known}; vitrine.saliency has more"
-            )
+            raise Error(f"unknown attr_method {attr_method!r}: expected one of {known}; vitrine.saliency has more")
         if attr_method not in self.attribution:
             rows = [self._attribute(_METHODS[attr_method], end) for end in self._steps()]
             self.attribution[attr_method] = rows
@@ -198,14 +182,10 @@ class OutputSeq:
         values = self.model.embed(ids)
         if method == "ig":
             ends = (np.zeros_like(values), values)
-            mean = mean_gradient(
-                self.model, ids, "hook_embed", ends, aim, 50, "gausslegendre", None
-            )
+            mean = mean_gradient(self.model, ids, "hook_embed", ends, aim, 50, "gausslegendre", None)
             vectors = mean * values
         else:
-            gradient = self.model.gradients(ids, aim, wrt="hook_embed")["hook_embed"].astype(
-                np.float64
-            )
+            gradient = self.model.gradients(ids, aim, wrt="hook_embed")["hook_embed"].astype(np.float64)
             vectors = gradient * values if method == "grad_x_input" else gradient
         lengths = np.linalg.norm(vectors, axis=1)
         shares: npt.NDArray[np.float64] = lengths / lengths.sum()
@@ -222,9 +202,7 @@ class OutputSeq:
         if position is None:
             return steps[0]
         if position not in steps:
-            raise Error(
-                f"invalid position {position}: expected a generated token, {steps[0]} to {steps[-1]}"
-            )
+            raise Error(f"invalid position {position}: expected a generated token, {steps[0]} to {steps[-1]}")
         return position
 
     def primary_attributions(
@@ -242,9 +220,7 @@ class OutputSeq:
             rows[i, : len(row)] = row
         rows[:, list(ignore_tokens)] = 0
         tokens = self.tokens[0]
-        shown = [
-            ["" if style == "minimal" or not x else f"{100 * x:.1f}%" for x in row] for row in rows
-        ]
+        shown = [["" if style == "minimal" or not x else f"{100 * x:.1f}%" for x in row] for row in rows]
         body = grid(tokens[self.n_input_tokens :], tokens[:-1], rows, shown)
         lengths = [len(row) for row in self.attributions_of(attr_method)]
         data = {
@@ -273,9 +249,7 @@ class OutputSeq:
             for i, token in enumerate(self.tokens[0])
         ]
 
-    def _unembedded(
-        self, positions: Sequence[int], **asked: Any
-    ) -> list[dict[str, npt.NDArray[Any]]]:
+    def _unembedded(self, positions: Sequence[int], **asked: Any) -> list[dict[str, npt.NDArray[Any]]]:
         """Model.unembed of each layer's rows at positions: without the final layernorm but in the last."""
         run = self.model.run(self.ids[:-1], capture=_LAYERS, logits="none")
         last = self.model.config.layers - 1
@@ -288,9 +262,7 @@ class OutputSeq:
             for layer in range(last + 1)
         ]
 
-    def layer_predictions(
-        self, position: int | None = None, topk: int = 10, layer: int | None = None
-    ) -> View:
+    def layer_predictions(self, position: int | None = None, topk: int = 10, layer: int | None = None) -> View:
         """The `topk` tokens that each layer predicts at a generated token's position, by default the
         first one's."""
         step = self._step(position)
@@ -331,10 +303,7 @@ class OutputSeq:
         found = self._unembedded([step - 1], watch=watch)
         ranks = np.stack([one["watch_ranks"][0] for one in found]).astype(np.int32)
         given = [watch] if isinstance(watch, (str, int)) else list(watch)
-        texts = [
-            token if isinstance(token, str) else self.model.tokenizer.token(int(token))
-            for token in given
-        ]
+        texts = [token if isinstance(token, str) else self.model.tokenizer.token(int(token)) for token in given]
         data = {"input_tokens": self.tokens[0], "output_tokens": texts, "rankings": ranks}
         return View(f"Ranks at position {step}", self._ranks(ranks, texts), data)
 
@@ -345,9 +314,7 @@ class OutputSeq:
     @property
     def activations(self) -> npt.NDArray[np.float32]:
         """[1, layers, neurons, T - 1], T for a text without generated tokens: after the GELU."""
-        run = self.model.run(
-            self._read(), capture=[f"blocks.{n}.mlp.hook_post" for n in self._collected()]
-        )
+        run = self.model.run(self._read(), capture=[f"blocks.{n}.mlp.hook_post" for n in self._collected()])
         return np.stack([run[f"blocks.{n}.mlp.hook_post"].T for n in self._layers])[None]
 
     def _read(self) -> list[int]:
@@ -361,9 +328,7 @@ class OutputSeq:
     def attention(self, **_: Any) -> None:
         raise Error("attention() is not here: vitrine.attention(model, text) has the maps")
 
-    def run_nmf(
-        self, n_components: int = 10, from_layer: int | None = None, to_layer: int | None = None
-    ) -> NMF:
+    def run_nmf(self, n_components: int = 10, from_layer: int | None = None, to_layer: int | None = None) -> NMF:
         """Factors of the neurons of layers `from_layer` to `to_layer` - 1."""
         known = self._collected()
         first = 0 if from_layer is None else from_layer
@@ -395,9 +360,7 @@ class NMF:
         strengths = self.components
         if len(tokens) != n:
             strengths = np.concatenate([strengths[:, :n], strengths[:, n - 1 :]], 1)
-        lines = [
-            f"<p>Factor {i + 1}</p>{token_line(tokens, row)}" for i, row in enumerate(strengths)
-        ]
+        lines = [f"<p>Factor {i + 1}</p>{token_line(tokens, row)}" for i, row in enumerate(strengths)]
         data = {"tokens": self.output._described(), "factors": [strengths.tolist()]}
         return View("Factors", "".join(lines), data)
 

@@ -52,9 +52,7 @@ _AGGREGATIONS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     "max": lambda a: a.max(-1),
     "min": lambda a: a.min(-1),
     "prod": lambda a: a.prod(-1),
-    "absmax": lambda a: np.take_along_axis(a, np.nan_to_num(np.abs(a)).argmax(-1)[..., None], -1)[
-        ..., 0
-    ],
+    "absmax": lambda a: np.take_along_axis(a, np.nan_to_num(np.abs(a)).argmax(-1)[..., None], -1)[..., 0],
 }
 
 
@@ -99,9 +97,7 @@ class FeatureAttributionSequenceOutput:
             scores = scores / np.maximum(np.nansum(np.abs(scores), 0), 1e-12)
         return replace(self, target_attributions=to_tensor(scores))
 
-    def get_scores_dicts(
-        self, aggregator: str | None = None, do_aggregation: bool = True
-    ) -> dict[str, Any]:
+    def get_scores_dicts(self, aggregator: str | None = None, do_aggregation: bool = True) -> dict[str, Any]:
         """Nested dictionaries by (position, token)."""
         shown = self.aggregate(aggregator) if do_aggregation else self
         values = to_numpy(shown.target_attributions)
@@ -113,12 +109,8 @@ class FeatureAttributionSequenceOutput:
         for k, position in enumerate(range(self.attr_pos_start, self.attr_pos_end)):
             key = (position, self.target[position].token)
             rows = range(self.attr_pos_end)
-            found["target_attributions"][key] = {
-                (t, self.target[t].token): float(values[t, k]) for t in rows
-            }
-            found["step_scores"][key] = {
-                name: float(score[k]) for name, score in self.step_scores.items()
-            }
+            found["target_attributions"][key] = {(t, self.target[t].token): float(values[t, k]) for t in rows}
+            found["step_scores"][key] = {name: float(score[k]) for name, score in self.step_scores.items()}
         return found
 
     def page(self, aggregator: str | None = None) -> Page:
@@ -137,9 +129,7 @@ class FeatureAttributionSequenceOutput:
         body += token_line(rows, np.nansum(values, 1) / counts)
         return Page("Attributions", body)
 
-    def show(
-        self, *, aggregator: str | None = None, display: bool = True, return_html: bool = False
-    ) -> str | None:
+    def show(self, *, aggregator: str | None = None, display: bool = True, return_html: bool = False) -> str | None:
         """Shows the page in a notebook, otherwise prints the table. `return_html`: returns the page."""
         page = self.page(aggregator)
         if display and not _shown_by_notebook(page):
@@ -148,15 +138,10 @@ class FeatureAttributionSequenceOutput:
 
     def _text(self, aggregator: str | None) -> str:
         shown = self if to_numpy(self.target_attributions).ndim == 2 else self.aggregate(aggregator)
-        columns = [
-            repr(token.token) for token in self.target[self.attr_pos_start : self.attr_pos_end]
-        ]
+        columns = [repr(token.token) for token in self.target[self.attr_pos_start : self.attr_pos_end]]
         width = max(8, *map(len, columns))
         lines = ["".join([" " * 20, *(f" {column:>{width}}" for column in columns)])]
-        rows = [
-            (repr(token.token), row)
-            for token, row in zip(self.target, to_numpy(shown.target_attributions))
-        ]
+        rows = [(repr(token.token), row) for token, row in zip(self.target, to_numpy(shown.target_attributions))]
         rows += [(name, to_numpy(score)) for name, score in self.step_scores.items()]
         for name, row in rows:
             cells = (format(value, ".4f") if np.isfinite(value) else "" for value in row)
@@ -190,19 +175,12 @@ class FeatureAttributionOutput:
         found = [one.aggregate(aggregator, normalize=normalize, rescale=rescale) for one in self]
         return FeatureAttributionOutput(found, self.info)
 
-    def get_scores_dicts(
-        self, aggregator: str | None = None, do_aggregation: bool = True
-    ) -> list[dict[str, Any]]:
+    def get_scores_dicts(self, aggregator: str | None = None, do_aggregation: bool = True) -> list[dict[str, Any]]:
         return [one.get_scores_dicts(aggregator, do_aggregation) for one in self]
 
-    def show(
-        self, *, aggregator: str | None = None, display: bool = True, return_html: bool = False
-    ) -> str | None:
+    def show(self, *, aggregator: str | None = None, display: bool = True, return_html: bool = False) -> str | None:
         """show() of each."""
-        pages = [
-            one.show(aggregator=aggregator, display=display, return_html=return_html)
-            for one in self
-        ]
+        pages = [one.show(aggregator=aggregator, display=display, return_html=return_html) for one in self]
         return "".join(page or "" for page in pages) if return_html else None
 
     def _repr_html_(self) -> str:
@@ -261,9 +239,7 @@ class AttributionModel:
         if chosen != "integrated_gradients":
             refuse(given | {"return_convergence_delta": return_convergence_delta or None}, chosen)
         texts = self._texts(input_texts, generated_texts, generation_args)
-        contrasts = (
-            [contrast_targets] if isinstance(contrast_targets, str) else contrast_targets or []
-        )
+        contrasts = [contrast_targets] if isinstance(contrast_targets, str) else contrast_targets or []
         if contrasts and len(contrasts) != len(texts):
             raise Error(f"invalid contrast_targets: {len(contrasts)} for {len(texts)} texts")
         found = []
@@ -282,9 +258,7 @@ class AttributionModel:
                 job = replace(job, contrast=self._contrast(contrasts[i], ids))
             start, end = _range(attr_pos_start, attr_pos_end, length, len(ids))
             found.append(self._one(job, length, start, end, step_scores, return_convergence_delta))
-        return FeatureAttributionOutput(
-            found, {"attribution_method": chosen, "attributed_fn": attributed_fn}
-        )
+        return FeatureAttributionOutput(found, {"attribution_method": chosen, "attributed_fn": attributed_fn})
 
     def _texts(
         self,
@@ -299,25 +273,19 @@ class AttributionModel:
             made = [self.model.generate(start, **(options or {})).ids for start in starts]
             return [(len(start), start + more) for start, more in zip(starts, made)]
         if options:
-            raise Error(
-                "unknown option generation_args: generated_texts are given, so nothing is generated"
-            )
+            raise Error("unknown option generation_args: generated_texts are given, so nothing is generated")
         whole = [generated] if isinstance(generated, str) else list(generated)
         if len(whole) != len(prompts):
             raise Error(f"invalid generated_texts: {len(whole)} for {len(prompts)} input_texts")
         for prompt, text in zip(prompts, whole):
             if not text.startswith(prompt):
-                raise Error(
-                    f"invalid generated text {text[:40]!r}: it must begin with its input {prompt[:40]!r}"
-                )
+                raise Error(f"invalid generated text {text[:40]!r}: it must begin with its input {prompt[:40]!r}")
         return [(len(start), self.model.encode(text)) for start, text in zip(starts, whole)]
 
     def _contrast(self, text: str, ids: list[int]) -> list[int]:
         contrast = self.model.encode(text)
         if len(contrast) != len(ids):
-            raise Error(
-                f"invalid contrast target {text[:40]!r}: {len(contrast)} tokens, expected {len(ids)}"
-            )
+            raise Error(f"invalid contrast target {text[:40]!r}: {len(contrast)} tokens, expected {len(ids)}")
         return contrast
 
     def _one(
@@ -332,9 +300,7 @@ class AttributionModel:
         if with_delta:
             steps["deltas"] = to_tensor(np.array([delta for _, delta in columns], np.float32))
         tokens = [self._token(token, other) for token, other in zip(job.ids, job.contrast)]
-        return FeatureAttributionSequenceOutput(
-            tokens[:length], tokens, to_tensor(values), steps, start, end
-        )
+        return FeatureAttributionSequenceOutput(tokens[:length], tokens, to_tensor(values), steps, start, end)
 
     def _token(self, token: int, contrast: int) -> TokenWithId:
         """As inseq has it: one that differs from its contrast shows both and has no id."""
@@ -363,9 +329,7 @@ class _Job:
         aim = _FUNCTIONS[self.function](self.ids[position], self.contrast[position])
         end = self.model.embed(ids)
         if self.method != "integrated_gradients":
-            gradient = self.model.gradients(ids, aim, wrt="hook_embed")["hook_embed"].astype(
-                np.float64
-            )
+            gradient = self.model.gradients(ids, aim, wrt="hook_embed")["hook_embed"].astype(np.float64)
             return (np.abs(gradient) if self.method == "saliency" else gradient * end), 0.0
         token = self.model.tokenizer.end_of_text if self.baseline is None else self.baseline
         if token is None:
@@ -373,17 +337,13 @@ class _Job:
         absent = token if isinstance(token, int) else self.model.tokenizer.single_token(token)
         other = np.full_like(ids, absent)
         ends = (self.model.embed(other), end)
-        mean = mean_gradient(
-            self.model, ids, "hook_embed", ends, aim, self.n_steps, "gausslegendre", self.rows
-        )
+        mean = mean_gradient(self.model, ids, "hook_embed", ends, aim, self.n_steps, "gausslegendre", self.rows)
         product = mean * (end - ends[0])
         high, low = (self.model.gradients(row, aim, wrt="hook_embed").value for row in (ids, other))
         return product, float(product.sum() - (high - low))
 
 
-def _step_scores(
-    model: Model, ids: list[int], start: int, end: int
-) -> dict[str, npt.NDArray[np.float64]]:
+def _step_scores(model: Model, ids: list[int], start: int, end: int) -> dict[str, npt.NDArray[np.float64]]:
     logits = model.run(ids[: end - 1]).logits[start - 1 :].astype(np.float64)
     top = logits.max(1, keepdims=True)
     log_p = logits - top - np.log(np.exp(logits - top).sum(1, keepdims=True))
@@ -403,9 +363,7 @@ def _range(start: int | None, end: int | None, prompt: int, length: int) -> tupl
     first = max(prompt, 1) if start is None else start + (length if start < 0 else 0)
     last = length if end is None else end + (length if end < 0 else 0)
     if not prompt <= first < last <= length or first < 1:
-        raise Error(
-            f"invalid tokens {first} to {last}: expected some of {max(prompt, 1)} to {length}"
-        )
+        raise Error(f"invalid tokens {first} to {last}: expected some of {max(prompt, 1)} to {length}")
     return first, last
 
 
@@ -438,9 +396,7 @@ def _shown_by_notebook(page: Page) -> bool:
     return True
 
 
-def load_model(
-    model: Path | Model, attribution_method: str | None = None, **options: Any
-) -> AttributionModel:
+def load_model(model: Path | Model, attribution_method: str | None = None, **options: Any) -> AttributionModel:
     """A model by name, with an attribution method. `options` are those of Model.load."""
     if isinstance(model, Model):
         if options:

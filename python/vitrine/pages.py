@@ -102,18 +102,14 @@ def shade(
     return f"background:color-mix(in srgb,{color} {80 * share:.0f}%,transparent)" if share else ""
 
 
-def token_line(
-    tokens: Sequence[str], values: npt.ArrayLike, hints: Sequence[str] | None = None
-) -> str:
+def token_line(tokens: Sequence[str], values: npt.ArrayLike, hints: Sequence[str] | None = None) -> str:
     """Tokens on a background by their values; `hints` appear under the pointer."""
     numbers = np.asarray(values, np.float64)
     low, high = limits(numbers)
     spans = []
     for i, (token, value) in enumerate(zip(tokens, numbers)):
         hint = html.escape(hints[i] if hints else f"{value:.4g}")
-        spans.append(
-            f'<span title="{hint}" style="{shade(value, low, high)}">{token_text(token)}</span>'
-        )
+        spans.append(f'<span title="{hint}" style="{shade(value, low, high)}">{token_text(token)}</span>')
     return f'<div class="t">{"".join(spans)}</div>'
 
 

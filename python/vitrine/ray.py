@@ -124,9 +124,7 @@ class Moments:
         tokens = []
         for part in batch["part"]:
             state = str(_state(self._out, int(part), self._parts))
-            found = run_command(
-                [*self._arguments, "--state", state, "--rank", str(part), "--world", str(self._parts)]
-            )
+            found = run_command([*self._arguments, "--state", state, "--rank", str(part), "--world", str(self._parts)])
             tokens.append(found["corpus"]["tokens"])
         return {"rank": np.asarray(batch["part"]), "tokens": np.array(tokens)}
 
@@ -284,4 +282,6 @@ def _line_of(error: BaseException) -> str:
     """The line of a vitrine.Error that an actor raised, or Ray's own first line."""
     lines = str(error).strip().splitlines()
     mark = "vitrine.error.Error: "
-    return next((line.split(mark, 1)[1] for line in reversed(lines) if mark in line), lines[-1] if lines else repr(error))
+    return next(
+        (line.split(mark, 1)[1] for line in reversed(lines) if mark in line), lines[-1] if lines else repr(error)
+    )

@@ -54,4 +54,3 @@ def stream(model: Model, prompt: Prompt, max_new_tokens: int = 32, **options: An
         worker.join()
     if failure:
         raise failure[0]
-

@@ -58,9 +58,7 @@ _ELSEWHERE = {
 }
 
 
-def trace(
-    model: Model, prompt: Prompt | None = None, *, max_new_tokens: int = 0, **options: Any
-) -> Trace:
+def trace(model: Model, prompt: Prompt | None = None, *, max_new_tokens: int = 0, **options: Any) -> Trace:
     """A block whose accesses become captures and edits of one pass, which runs at its end.
 
     Without a prompt, each `with t.invoke(prompt):` in the block is a pass, which runs at the end of it.
@@ -79,9 +77,7 @@ class Saved:
     @property
     def value(self) -> npt.NDArray[np.float32]:
         if self._value is None:
-            raise Error(
-                f"the value of {self._name} is not known yet: the pass runs at the end of the block"
-            )
+            raise Error(f"the value of {self._name} is not known yet: the pass runs at the end of the block")
         return self._value
 
     @property
@@ -91,15 +87,11 @@ class Saved:
     def __getitem__(self, index: Any) -> Any:
         return self.value[index]
 
-    def __array__(
-        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
-    ) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self.value, dtype=dtype) if copy else np.asarray(self.value, dtype=dtype)
 
     def __repr__(self) -> str:
-        return (
-            f"<{self._name}: {'not known yet' if self._value is None else list(self._value.shape)}>"
-        )
+        return f"<{self._name}: {'not known yet' if self._value is None else list(self._value.shape)}>"
 
 
 class _Changed:
@@ -112,9 +104,7 @@ class _Changed:
 
     def __mul__(self, factor: Any) -> _Changed:
         if np.ndim(factor):
-            raise Error(
-                "a site is multiplied by a number; t.apply(Edit.function(...)) has any function"
-            )
+            raise Error("a site is multiplied by a number; t.apply(Edit.function(...)) has any function")
         return _Changed(self.place, [*self.steps, ("scale", float(factor))])
 
     def __add__(self, values: Any) -> _Changed:
@@ -146,8 +136,7 @@ class _Changed:
 def _known(values: Any) -> npt.NDArray[np.float32]:
     if isinstance(values, (_Site, _Changed)):
         raise Error(
-            "a site's value is not known in the block: save() it in an earlier invoke, "
-            "or t.apply(Edit.function(...))"
+            "a site's value is not known in the block: save() it in an earlier invoke, or t.apply(Edit.function(...))"
         )
     return to_numpy(values).astype(np.float32)
 
@@ -155,9 +144,7 @@ def _known(values: Any) -> npt.NDArray[np.float32]:
 class _Site(_Changed):
     """A site of the present pass, or a part of it."""
 
-    def __init__(
-        self, scope: _Pass, name: str, index: tuple[Any, ...] | None = None, fixed: bool = False
-    ) -> None:
+    def __init__(self, scope: _Pass, name: str, index: tuple[Any, ...] | None = None, fixed: bool = False) -> None:
         super().__init__(self, [])
         self._scope, self._name, self._index, self._fixed = scope, name, index, fixed
 
@@ -177,16 +164,10 @@ class _Site(_Changed):
     def assign(self, values: Any) -> None:
         """What `=` does."""
         if self._fixed:
-            raise Error(
-                f"{self._name} is read by others, too: change it at the block's input or output"
-            )
+            raise Error(f"{self._name} is read by others, too: change it at the block's input or output")
         if isinstance(values, _Changed):
             same = values.place
-            if (
-                same._scope is not self._scope
-                or same._name != self._name
-                or same._index != self._index
-            ):
+            if same._scope is not self._scope or same._name != self._name or same._index != self._index:
                 _known(values)
             for kind, operand in values.steps:
                 self._scope.change(self._name, self._index, kind, operand)
@@ -208,13 +189,9 @@ class _Module:
         pair = _MODULES.get(self._path)
         chosen = pair[name == "output"] if pair else None
         if chosen is None or (self._path == "h" and self._layer is None):
-            raise Error(
-                f"unknown {self._path or 'model'}.{name}: see vitrine.sites() for t['SITE']"
-            )
+            raise Error(f"unknown {self._path or 'model'}.{name}: see vitrine.sites() for t['SITE']")
         last = self._scope.model.config.layers - 1
-        return _Site(
-            self._scope, chosen.lstrip("!").format(n=self._layer, last=last), None, chosen[0] == "!"
-        )
+        return _Site(self._scope, chosen.lstrip("!").format(n=self._layer, last=last), None, chosen[0] == "!")
 
     @property
     def output(self) -> _Site:
@@ -248,21 +225,15 @@ def _refuse(name: str, owner: str) -> NoReturn:
     if name.startswith("__"):
         raise AttributeError(name)
     known = ", ".join(_MODULES)
-    raise Error(
-        f"unknown {name} of {owner}: {_ELSEWHERE.get(name, f'expected one of {known}, or a site by name')}"
-    )
+    raise Error(f"unknown {name} of {owner}: {_ELSEWHERE.get(name, f'expected one of {known}, or a site by name')}")
 
 
 class _Pass:
     """One prompt's captures and edits."""
 
-    def __init__(
-        self, model: Model, prompt: Prompt, max_new_tokens: int, options: dict[str, Any]
-    ) -> None:
+    def __init__(self, model: Model, prompt: Prompt, max_new_tokens: int, options: dict[str, Any]) -> None:
         self.model = model
-        self.ids = (
-            model.encode(prompt) if isinstance(prompt, str) else [int(token) for token in prompt]
-        )
+        self.ids = model.encode(prompt) if isinstance(prompt, str) else [int(token) for token in prompt]
         self.new, self.options = max_new_tokens, options
         self.saved: list[tuple[str, tuple[Any, ...] | None, Saved]] = []
         self.edits: list[Edit] = []
@@ -277,9 +248,7 @@ class _Pass:
         """[1, T, ...] of a site; Error if it does not exist."""
         layers, c = self.model.config.layers, self.model.config
         for site in sites():
-            names = [
-                site["name"].format(layer=n) for n in range(layers if site["per_layer"] else 1)
-            ]
+            names = [site["name"].format(layer=n) for n in range(layers if site["per_layer"] else 1)]
             if name in names:
                 sizes = {
                     "T": len(self.ids),
@@ -309,18 +278,12 @@ class _Pass:
             self.edits.append(Edit.zero(name, **where))
             return
         if "attn_scores" in name or "pattern" in name:
-            raise Error(
-                f"{name} can be multiplied by a number or set to 0; t.apply(Edit...) has more"
-            )
+            raise Error(f"{name} can be multiplied by a number or set to 0; t.apply(Edit...) has more")
         try:
             if self.new:  # an edit applies to every pass, so its operand has no positions
                 row = np.empty(shape, bool)[(0, 0, *(index or ())[2:])].shape
                 ones = max(0, values.ndim - len(row))
-                flat = (
-                    values.reshape(values.shape[ones:])
-                    if values.shape[:ones] == (1,) * ones
-                    else values
-                )
+                flat = values.reshape(values.shape[ones:]) if values.shape[:ones] == (1,) * ones else values
                 operand = np.broadcast_to(flat, row).reshape(-1)
             else:
                 positions = np.arange(shape[1])[_listed(index, 1)].tolist()
@@ -328,40 +291,27 @@ class _Pass:
                 operand = np.broadcast_to(values, part).reshape(len(positions), -1)
                 where["positions"] = positions
         except (ValueError, IndexError) as error:
-            raise Error(
-                f"invalid values of shape {list(values.shape)} for {name}: {error}"
-            ) from None
+            raise Error(f"invalid values of shape {list(values.shape)} for {name}: {error}") from None
         self.edits.append(getattr(Edit, kind)(name, np.ascontiguousarray(operand), **where))
 
     def _where(self, name: str, shape: list[int], index: tuple[Any, ...] | None) -> dict[str, Any]:
         """An index as the arguments of an edit."""
         if index is None:
             return {}
-        if len(index) > len(shape) or not (
-            index[0] == 0 or index[0] == -1 or index[0] == slice(None)
-        ):
-            raise Error(
-                f"invalid index {index} of {name}: expected at most {len(shape)} axes, the first 0 or :"
-            )
+        if len(index) > len(shape) or not (index[0] == 0 or index[0] == -1 or index[0] == slice(None)):
+            raise Error(f"invalid index {index} of {name}: expected at most {len(shape)} axes, the first 0 or :")
         axes = ["positions", "neurons"] if len(shape) == 3 else ["positions", "heads", "neurons"]
         if "attn_scores" in name or "pattern" in name:
             axes = ["heads", "positions", "neurons"]
         found: dict[str, Any] = {}
         for axis, part in zip(axes, index[1:]):
             if part is Ellipsis or part is None or isinstance(part, bool):
-                raise Error(
-                    f"invalid index {part} of {name}: expected an int, a slice or a list of ints"
-                )
+                raise Error(f"invalid index {part} of {name}: expected an int, a slice or a list of ints")
             if not isinstance(part, slice) or part != slice(None):
                 found[axis] = part
         if self.new and found.get("positions") not in (None, -1):
-            raise Error(
-                "invalid position: an edit of a generation applies to all positions, or to -1, the newest"
-            )
-        if (
-            axes[0] == "positions"
-            and sum(isinstance(p, (list, np.ndarray)) for p in found.values()) > 1
-        ):
+            raise Error("invalid position: an edit of a generation applies to all positions, or to -1, the newest")
+        if axes[0] == "positions" and sum(isinstance(p, (list, np.ndarray)) for p in found.values()) > 1:
             raise Error(f"invalid index {index} of {name}: one list of indices at most")
         return found
 
@@ -370,9 +320,7 @@ class _Pass:
         names = list(dict.fromkeys(name for name, _, _ in self.saved))
         run: Any
         if self.new:
-            run = self.model.generate(
-                self.ids, self.new, capture=names, edits=self.edits, **self.options
-            )
+            run = self.model.generate(self.ids, self.new, capture=names, edits=self.edits, **self.options)
         else:
             # "logits" is a site like the others here
             run = self.model.run(self.ids, capture=names, edits=self.edits, logits="none")
@@ -391,18 +339,12 @@ def _listed(index: tuple[Any, ...] | None, axis: int) -> Any:
 class Trace:
     """The object of `with vitrine.trace(...) as t`: t.h[3].output, t["blocks.3.hook_resid_post"], t.invoke()."""
 
-    def __init__(
-        self, model: Model, prompt: Prompt | None, max_new_tokens: int, options: dict[str, Any]
-    ) -> None:
+    def __init__(self, model: Model, prompt: Prompt | None, max_new_tokens: int, options: dict[str, Any]) -> None:
         if max_new_tokens < 0:
             raise Error(f"invalid max_new_tokens {max_new_tokens}: expected 0, a pass, or more")
         if options and not max_new_tokens:
-            raise Error(
-                f"unknown option {min(options)} of trace: options of Model.generate need max_new_tokens"
-            )
-        self._make: Callable[[Prompt], _Pass] = lambda given: _Pass(
-            model, given, max_new_tokens, options
-        )
+            raise Error(f"unknown option {min(options)} of trace: options of Model.generate need max_new_tokens")
+        self._make: Callable[[Prompt], _Pass] = lambda given: _Pass(model, given, max_new_tokens, options)
         self._now = None if prompt is None else self._make(prompt)
         self._alone = prompt is not None
         self.ids: list[int] = []
@@ -434,9 +376,7 @@ class Trace:
 
     def _scope(self) -> _Pass:
         if self._now is None:
-            raise Error(
-                "no pass here: inside `with vitrine.trace(model, prompt) as t:` or `with t.invoke(prompt):`"
-            )
+            raise Error("no pass here: inside `with vitrine.trace(model, prompt) as t:` or `with t.invoke(prompt):`")
         return self._now
 
     def apply(self, edit: Edit) -> None:

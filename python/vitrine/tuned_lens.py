@@ -52,9 +52,7 @@ def _logits(model: Model, rows: Floats) -> Floats:
     for begin in range(0, len(rows), chunk):  # the last block runs, and its output is replaced
         part = rows[begin : begin + chunk]
         edit = Edit.replace(f"blocks.{last}.hook_resid_post", part, positions=range(len(part)))
-        found.append(
-            model.session(1, capacity=len(part)).run_from(last, [part], edits=edit)[0].logits
-        )
+        found.append(model.session(1, capacity=len(part)).run_from(last, [part], edits=edit)[0].logits)
     return np.concatenate(found)
 
 
@@ -89,9 +87,7 @@ class LogitLens:
     def _rows(self, h: Any) -> Floats:
         rows = to_numpy(h).astype(np.float32)
         if rows.ndim < 1 or rows.shape[-1] != self.model.config.width or not rows.size:
-            raise Error(
-                f"invalid rows of shape {list(rows.shape)}: expected [..., {self.model.config.width}]"
-            )
+            raise Error(f"invalid rows of shape {list(rows.shape)}: expected [..., {self.model.config.width}]")
         return rows
 
 
@@ -114,9 +110,7 @@ class TunedLens(LogitLens):
         return cls(model, [np.zeros((width, width), np.float32)] * layers, [zeros] * layers)
 
     @classmethod
-    def from_model_and_pretrained(
-        cls, model: Model, lens_resource_id: Path | None = None, **options: Any
-    ) -> TunedLens:
+    def from_model_and_pretrained(cls, model: Model, lens_resource_id: Path | None = None, **options: Any) -> TunedLens:
         """Reads a folder of translators: config.json and params.pt. Error if they are another model's."""
         refuse(
             options,
@@ -124,13 +118,9 @@ class TunedLens(LogitLens):
             "a lens is read from a folder, never from the network",
         )
         if lens_resource_id is None:
-            raise Error(
-                "missing lens_resource_id: expected a folder with config.json and params.pt"
-            )
+            raise Error("missing lens_resource_id: expected a folder with config.json and params.pt")
         folder = Folder(lens_resource_id)
-        native_lens(
-            model, [0], mode="tuned", translators=folder
-        )  # refuses what does not fit the model
+        native_lens(model, [0], mode="tuned", translators=folder)  # refuses what does not fit the model
         parameters = _read_parameters(folder / "params.pt")
         layers = range(model.config.layers)
         zeros = np.zeros(model.config.width, np.float32)
@@ -142,17 +132,11 @@ class TunedLens(LogitLens):
         try:
             import torch
         except ImportError:
-            raise Error(
-                "saving translators needs torch; vitrine lens --fit writes them without"
-            ) from None
+            raise Error("saving translators needs torch; vitrine lens --fit writes them without") from None
         folder = Folder(path)
         folder.mkdir(exist_ok=True, parents=True)
         pairs = zip(self.weights, self.biases)
-        state = [
-            (f"{n}.{k}", v)
-            for n, pair in enumerate(pairs)
-            for k, v in zip(("weight", "bias"), pair)
-        ]
+        state = [(f"{n}.{k}", v) for n, pair in enumerate(pairs) for k, v in zip(("weight", "bias"), pair)]
         _write(
             folder / ckpt,
             lambda file: torch.save(OrderedDict((k, to_tensor(v)) for k, v in state), file),
@@ -229,15 +213,11 @@ class _Unpickler(pickle.Unpickler):
         return np.frombuffer(data, dtype)
 
 
-def _tensor(
-    storage: Any, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any
-) -> Floats:
+def _tensor(storage: Any, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> Floats:
     """A copy of a strided part of a storage, all of it inside."""
     last = offset + sum((n - 1) * step for n, step in zip(size, stride))
     if len(size) != len(stride) or min(offset, *size, *stride) < 0 or last >= len(storage):
-        raise Error(
-            f"invalid params.pt: a tensor of shape {list(size)} that its file does not hold"
-        )
+        raise Error(f"invalid params.pt: a tensor of shape {list(size)} that its file does not hold")
     bytes_each = [step * storage.itemsize for step in stride]
     part = np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), bytes_each)
     return np.array(part, np.float32)
@@ -273,9 +253,7 @@ class TrajectoryStatistic:
         return Page(title, grid(rows[::-1], columns, self.stats[::-1], texts))
 
     def figure(self, *_: Any, **__: Any) -> None:
-        raise Error(
-            "figure() of plotly is not here: page() shows the table, vitrine.lens(...).figure() draws one"
-        )
+        raise Error("figure() of plotly is not here: page() shows the table, vitrine.lens(...).figure() draws one")
 
     def _repr_html_(self) -> str:
         return self.page()._repr_html_()
@@ -329,9 +307,7 @@ class PredictionTrajectory:
                 logits[:, ids] = np.finfo(np.float32).min
             rows.append(_log_softmax(logits))
         rows.append(_log_softmax(run.logits))
-        others = [
-            None if given is None else to_ids(given, "targets") for given in (targets, anti_targets)
-        ]
+        others = [None if given is None else to_ids(given, "targets") for given in (targets, anti_targets)]
         if tokenizer is None:
             try:
                 tokenizer = model.tokenizer
@@ -341,9 +317,7 @@ class PredictionTrajectory:
 
     @classmethod
     def from_lens_and_cache(cls, *_: Any, **__: Any) -> PredictionTrajectory:
-        raise Error(
-            "from_lens_and_cache() is not here: from_lens_and_model(lens, model, input_ids) runs the model"
-        )
+        raise Error("from_lens_and_cache() is not here: from_lens_and_model(lens, model, input_ids) runs the model")
 
     @property
     def num_layers(self) -> int:
@@ -383,16 +357,12 @@ class PredictionTrajectory:
             raise Error(f"missing {name}: pass them to from_lens_and_model")
         return np.take_along_axis(self.log_probs, ids[None, :, None], 2)[..., 0]
 
-    def _statistic(
-        self, name: str, stats: Any, units: str = "nats", output: bool = True
-    ) -> TrajectoryStatistic:
+    def _statistic(self, name: str, stats: Any, units: str = "nats", output: bool = True) -> TrajectoryStatistic:
         labels = None
         given = None
         if self.tokenizer is not None:
             best = self.log_probs.argmax(-1)
-            labels = np.array(token_texts(self.tokenizer, best.ravel().tolist())).reshape(
-                best.shape
-            )
+            labels = np.array(token_texts(self.tokenizer, best.ravel().tolist())).reshape(best.shape)
             labels = labels if output else None
             given = token_texts(self.tokenizer, self.input_ids.tolist())
         return TrajectoryStatistic(name, stats, units, labels, given, output)
@@ -422,9 +392,7 @@ class PredictionTrajectory:
         """Of the targets and the anti-targets; `delta`: by how much each block changes it, [L, T]."""
         stats = self._of(self.targets, "targets") - self._of(self.anti_targets, "anti_targets")
         if delta:
-            return self._statistic(
-                "\u0394 Log Prob Difference", np.diff(stats, axis=0), "nats", False
-            )
+            return self._statistic("\u0394 Log Prob Difference", np.diff(stats, axis=0), "nats", False)
         return self._statistic("Log Prob Difference", stats)
 
     def _other(self, other: PredictionTrajectory) -> tuple[Floats, Floats]:
@@ -441,9 +409,7 @@ class PredictionTrajectory:
     def js_divergence(self, other: PredictionTrajectory) -> TrajectoryStatistic:
         """As the package computes what it calls so: the mean of KL(self || other) and KL(other || self)."""
         p, q = self._other(other)
-        return self._statistic(
-            "JS(Self | Other)", 0.5 * ((np.exp(p) - np.exp(q)) * (p - q)).sum(-1)
-        )
+        return self._statistic("JS(Self | Other)", 0.5 * ((np.exp(p) - np.exp(q)) * (p - q)).sum(-1))
 
     def total_variation(self, other: PredictionTrajectory) -> TrajectoryStatistic:
         """As the package computes what it calls so: the largest difference of a token's probability."""

@@ -15,9 +15,7 @@ PAIR = (TEXT, "The key to the cabinet")
 
 
 def command(*arguments):
-    done = subprocess.run(
-        [str(vitrine.command.program()), *arguments, "--json"], capture_output=True, text=True
-    )
+    done = subprocess.run([str(vitrine.command.program()), *arguments, "--json"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -34,23 +32,34 @@ def test_lens_rows_are_the_softmax_of_the_residual_stream(model):
 @pytest.mark.parametrize(
     "arguments, call",
     [
-        (["lens", "--prompt", TEXT, "--watch", " is, are"],
-         lambda m: vitrine.lens(m, TEXT, watch=[" is", " are"])),
-        (["lens", "--prompt", TEXT, "--layers", "embed,2..3", "--position", "-1"],
-         lambda m: vitrine.lens(m, TEXT, layers=["embed", 2, 3], positions=-1)),
+        (["lens", "--prompt", TEXT, "--watch", " is, are"], lambda m: vitrine.lens(m, TEXT, watch=[" is", " are"])),
+        (
+            ["lens", "--prompt", TEXT, "--layers", "embed,2..3", "--position", "-1"],
+            lambda m: vitrine.lens(m, TEXT, layers=["embed", 2, 3], positions=-1),
+        ),
         (["lens", "--prompt", TEXT, "-n", "4"], lambda m: vitrine.rankings(m, TEXT, 4)),
-        (["saliency", "--prompt", TEXT, "--target", " are", "--contrast", " is"],
-         lambda m: vitrine.saliency(m, TEXT, target=" are", contrast=" is")),
-        (["saliency", "--prompt", TEXT, "--method", "integrated-gradients", "--steps", "7"],
-         lambda m: vitrine.saliency(m, TEXT, method="integrated-gradients", steps=7)),
-        (["attribute", "--prompt", TEXT, "--target", " are", "--against", " is"],
-         lambda m: vitrine.logit_attribution(m, TEXT, target=" are", against=" is")),
+        (
+            ["saliency", "--prompt", TEXT, "--target", " are", "--contrast", " is"],
+            lambda m: vitrine.saliency(m, TEXT, target=" are", contrast=" is"),
+        ),
+        (
+            ["saliency", "--prompt", TEXT, "--method", "integrated-gradients", "--steps", "7"],
+            lambda m: vitrine.saliency(m, TEXT, method="integrated-gradients", steps=7),
+        ),
+        (
+            ["attribute", "--prompt", TEXT, "--target", " are", "--against", " is"],
+            lambda m: vitrine.logit_attribution(m, TEXT, target=" are", against=" is"),
+        ),
         (["score", "--prompt", TEXT], lambda m: vitrine.score(m, TEXT)),
         (["score", "--prompt", TEXT, "--words"], lambda m: vitrine.score_words(m, TEXT)),
-        (["noise", "--prompt", TEXT, "--kind", "spans", "--kind", "rotation", "--repetitions", "3"],
-         lambda m: vitrine.noise(m, TEXT, kinds=["spans", "rotation"], repetitions=3)),
-        (["patch", "--clean", PAIR[0], "--corrupt", PAIR[1], "--answer", " are", "--wrong", " is"],
-         lambda m: vitrine.patch(m, *PAIR, answer=" are", wrong=" is")),
+        (
+            ["noise", "--prompt", TEXT, "--kind", "spans", "--kind", "rotation", "--repetitions", "3"],
+            lambda m: vitrine.noise(m, TEXT, kinds=["spans", "rotation"], repetitions=3),
+        ),
+        (
+            ["patch", "--clean", PAIR[0], "--corrupt", PAIR[1], "--answer", " are", "--wrong", " is"],
+            lambda m: vitrine.patch(m, *PAIR, answer=" are", wrong=" is"),
+        ),
     ],
 )
 def test_the_command_line_says_the_same(model, arguments, call):
@@ -81,19 +90,26 @@ def test_patching_cells_are_edits(model):
 def test_covariance_is_numpys():
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(4, 30))
-    for arguments in ({}, {"bias": True}, {"ddof": 0}, {"aweights": rng.random(30)},
-                      {"fweights": rng.integers(1, 4, 30)}):
+    for arguments in (
+        {},
+        {"bias": True},
+        {"ddof": 0},
+        {"aweights": rng.random(30)},
+        {"fweights": rng.integers(1, 4, 30)},
+    ):
         result = vitrine.covariance(matrix, **arguments)
         assert np.allclose(result["covariance"], np.cov(matrix, **arguments), rtol=1e-12), arguments
 
 
 def test_attention_is_the_pattern(model):
     pattern = model.run(TEXT, capture="blocks.2.attn.hook_pattern")["blocks.2.attn.hook_pattern"]
-    found = [a for a in vitrine.attention(model, TEXT, layers=2, heads=1).arrays().values()
-             if a.size == 25]
+    found = [a for a in vitrine.attention(model, TEXT, layers=2, heads=1).arrays().values() if a.size == 25]
     assert len(found) == 1 and np.allclose(found[0].reshape(5, 5), pattern[1], atol=1e-6)
-    for result in (vitrine.attention_rollout(model, TEXT), vitrine.attention_flow(model, TEXT),
-                   vitrine.heads(model, PAIR, sequences=2, length=8)):
+    for result in (
+        vitrine.attention_rollout(model, TEXT),
+        vitrine.attention_flow(model, TEXT),
+        vitrine.heads(model, PAIR, sequences=2, length=8),
+    ):
         assert result.to_dict() and result.html()
 
 

@@ -68,12 +68,17 @@ def test_every_array_is_read_only_and_owns_its_memory(model):
 def test_operands_of_any_number_type(model):
     base = model.run(TEXT, capture=SITE)[SITE]
     direction = np.arange(model.config.width) % 3
-    for values in (direction, direction.astype(np.float64), direction.astype(np.float16),
-                   direction.astype(np.uint8), direction.tolist(), direction[::-1][::-1]):
+    for values in (
+        direction,
+        direction.astype(np.float64),
+        direction.astype(np.float16),
+        direction.astype(np.uint8),
+        direction.tolist(),
+        direction[::-1][::-1],
+    ):
         edited = model.run(TEXT, capture=SITE, edits=Edit.add(SITE, values))[SITE]
         assert np.array_equal(edited, base + direction.astype(np.float32))
-    assert np.array_equal(
-        model.run(TEXT, capture=SITE, edits=Edit.scale(SITE, np.float32(0.5)))[SITE], base * 0.5)
+    assert np.array_equal(model.run(TEXT, capture=SITE, edits=Edit.scale(SITE, np.float32(0.5)))[SITE], base * 0.5)
     for wrong in ("text", None, [1j], [[1, 2], [3]], np.array(["a"]), object()):
         with pytest.raises(TypeError, match="^invalid values: expected an array of numbers, not "):
             Edit.add(SITE, wrong)
@@ -96,18 +101,23 @@ def test_torch_tensors_are_operands(model):
 
 def test_prompts_of_every_kind(model, ids):
     wanted = model.run(TEXT).logits
-    batches = [(TEXT,), iter([TEXT]), (text for text in [TEXT]), [np.array(ids)], np.array([ids]),
-               map(tuple, [ids])]
+    batches = [(TEXT,), iter([TEXT]), (text for text in [TEXT]), [np.array(ids)], np.array([ids]), map(tuple, [ids])]
     for batch in batches:
         found = model.run(batch)
         assert len(found) == 1 and np.array_equal(found[0].logits, wanted)
     assert np.array_equal(model.run([np.int64(i) for i in ids]).logits, wanted)
     assert np.array_equal(model.run(range(3)).logits, model.run([0, 1, 2]).logits)
-    assert np.array_equal(vitrine.heads(model, (t for t in [TEXT]), repetition=False)["entropy"],
-                          vitrine.heads(model, [TEXT], repetition=False)["entropy"])
-    for call in (lambda: model.run(i for i in ids), lambda: model.run({TEXT: 1}),
-                 lambda: model.run(b"The keys"), lambda: model.run(np.zeros(3)),
-                 lambda: model.run([True])):
+    assert np.array_equal(
+        vitrine.heads(model, (t for t in [TEXT]), repetition=False)["entropy"],
+        vitrine.heads(model, [TEXT], repetition=False)["entropy"],
+    )
+    for call in (
+        lambda: model.run(i for i in ids),
+        lambda: model.run({TEXT: 1}),
+        lambda: model.run(b"The keys"),
+        lambda: model.run(np.zeros(3)),
+        lambda: model.run([True]),
+    ):
         with pytest.raises(TypeError):
             call()
     for empty in ("", [], [[]], np.array([], np.int64)):
@@ -154,17 +164,27 @@ def test_a_number_that_does_not_fit_is_named(model, call, words):
 
 def test_copies_pickles_and_equality(model):
     run = model.run(TEXT, capture=SITE)
-    things = [model, model.tokenizer, run, run.captures, model.run([TEXT]), Edit.zero(SITE),
-              Capture(SITE), Target.entropy(), model.compile(), vitrine.lens(model, TEXT),
-              model.generate(TEXT, 1), model.gradients(TEXT, Target.entropy(), wrt=SITE)]
+    things = [
+        model,
+        model.tokenizer,
+        run,
+        run.captures,
+        model.run([TEXT]),
+        Edit.zero(SITE),
+        Capture(SITE),
+        Target.entropy(),
+        model.compile(),
+        vitrine.lens(model, TEXT),
+        model.generate(TEXT, 1),
+        model.gradients(TEXT, Target.entropy(), wrt=SITE),
+    ]
     for thing in things:
         assert copy.copy(thing) is thing and copy.deepcopy({"x": thing})["x"] is thing
         with pytest.raises(TypeError, match=f"^{type(thing).__name__} cannot be pickled: "):
             pickle.dumps(thing)
         assert re.fullmatch(r"<vitrine\.\w+\W.+>", repr(thing)), repr(thing)
     config = vitrine.Config(layers=1, heads=2, width=8, vocab=5, context=4)
-    for again in (pickle.loads(pickle.dumps(config)), copy.copy(config), copy.deepcopy(config),
-                  eval(repr(config))):
+    for again in (pickle.loads(pickle.dumps(config)), copy.copy(config), copy.deepcopy(config), eval(repr(config))):
         assert again == config and hash(again) == hash(config) and again is not None
     assert config != vitrine.Config(layers=2, heads=2, width=8, vocab=5, context=4)
     assert config != 3 and pickle.loads(pickle.dumps(model.config)) == model.config

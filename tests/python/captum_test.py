@@ -46,9 +46,7 @@ def test_what_captum_computed(name, case):
         else:
             baseline = 0
             if case["baseline"]["kind"] == "token":
-                baseline = np.repeat(
-                    small.embed([case["baseline"]["token"]])[None], step["inputs"], 1
-                )
+                baseline = np.repeat(small.embed([case["baseline"]["token"]])[None], step["inputs"], 1)
             options = {
                 "n_steps": case["steps"],
                 "method": METHODS[case["rule"]],
@@ -60,9 +58,7 @@ def test_what_captum_computed(name, case):
             size = max(np.abs(step["scores"]).max(), abs(step["value"]))
             assert abs(float(delta[0])) == pytest.approx(step["gap"], abs=1e-4 * size)
         expected = np.array(step["scores"])
-        assert (
-            np.abs(np.asarray(found).sum(-1)[0] - expected).max() <= 1e-4 * np.abs(expected).max()
-        )
+        assert np.abs(np.asarray(found).sum(-1)[0] - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 def test_a_layers_values_are_those_of_its_site(model, ids):
@@ -73,18 +69,14 @@ def test_a_layers_values_are_those_of_its_site(model, ids):
     assert np.allclose(np.asarray(found)[0], values * gradient, rtol=1e-4, atol=1e-6)
     layer = LayerIntegratedGradients(model, site)
     change = model.run(ids).logits[-1, token] - model.run([4] * len(ids)).logits[-1, token]
-    found, delta = layer.attribute(
-        [ids], baselines=4, target=token, n_steps=100, return_convergence_delta=True
-    )
+    found, delta = layer.attribute([ids], baselines=4, target=token, n_steps=100, return_convergence_delta=True)
     assert float(np.asarray(found).sum() - delta[0]) == pytest.approx(change, abs=1e-3)
 
 
 def test_gradients_are_absolute_or_signed(model, ids):
     embeddings = model.embed(ids)[None]
     signed = np.asarray(Saliency(model).attribute(embeddings, target=(2, 9), abs=False))
-    gradient = model.gradients(ids, vitrine.Target.logit(9, position=2), wrt="hook_embed")[
-        "hook_embed"
-    ]
+    gradient = model.gradients(ids, vitrine.Target.logit(9, position=2), wrt="hook_embed")["hook_embed"]
     assert np.allclose(signed[0], gradient, rtol=1e-5, atol=1e-6)
     assert np.array_equal(Saliency(model).attribute(embeddings, target=(2, 9)), np.abs(signed))
 
@@ -93,10 +85,7 @@ def test_attributions_add_up_to_the_change_of_the_target(model, ids):
     found, delta = IntegratedGradients(model).attribute(
         model.embed(ids)[None], target=5, n_steps=100, return_convergence_delta=True
     )
-    change = (
-        model.run(TEXT).logits[-1, 5]
-        - model.run(ids, edits=vitrine.Edit.zero("hook_embed")).logits[-1, 5]
-    )
+    change = model.run(TEXT).logits[-1, 5] - model.run(ids, edits=vitrine.Edit.zero("hook_embed")).logits[-1, 5]
     assert float(np.asarray(found).sum()) == pytest.approx(change, rel=1e-3)
     assert float(delta[0]) == pytest.approx(float(np.asarray(found).sum()) - change, abs=1e-4)
 
@@ -114,11 +103,7 @@ def test_tensors_where_torch_is(model, ids):
     torch = pytest.importorskip("torch")
     embeddings = torch.tensor(model.embed(ids)[None], requires_grad=True)
     found = InputXGradient(model).attribute(embeddings, target=torch.tensor([5]))
-    assert (
-        isinstance(found, torch.Tensor)
-        and found.shape == embeddings.shape
-        and not found.requires_grad
-    )
+    assert isinstance(found, torch.Tensor) and found.shape == embeddings.shape and not found.requires_grad
 
 
 @pytest.mark.parametrize(
@@ -143,9 +128,7 @@ def test_tensors_where_torch_is(model, ids):
         ),
         (lambda m, e: IntegratedGradients(m).attribute(e, None, 1, "x"), "additional_forward_args"),
         (
-            lambda m, e: LayerIntegratedGradients(m, "blocks.*.hook_resid_post").attribute(
-                [[1]], target=1
-            ),
+            lambda m, e: LayerIntegratedGradients(m, "blocks.*.hook_resid_post").attribute([[1]], target=1),
             "one site",
         ),
         (lambda m, e: LayerIntegratedGradients(m, "hook_embed", device_ids=[0]), "device_ids"),

@@ -26,18 +26,14 @@ def data(page):
 def pages():
     return {
         "patterns": cv.attention.attention_patterns(TOKENS, MAPS),
-        "heads": cv.attention_heads(
-            MAPS, TOKENS, ["a", "b", "<c>"], max_value=0.5, positive_color="rgb(1, 2, 3)"
-        ),
+        "heads": cv.attention_heads(MAPS, TOKENS, ["a", "b", "<c>"], max_value=0.5, positive_color="rgb(1, 2, 3)"),
         "pattern": cv.attention_pattern(TOKENS, MAPS[0], show_axis_labels=False),
         "colored": cv.tokens.colored_tokens(TOKENS, [1.0, -2.0, 0.0, np.nan]),
         "multi": cv.tokens.colored_tokens_multi(TOKENS, ACTIVATIONS[:, 0], list("abcde")),
         "neurons": cv.activations.text_neuron_activations(TOKENS, ACTIVATIONS),
         "texts": cv.text_neuron_activations([TOKENS, TOKENS[:2]], [ACTIVATIONS, ACTIVATIONS[:2]]),
         "topk": cv.topk_tokens([TOKENS], [ACTIVATIONS.transpose(1, 0, 2)], max_k=2),
-        "log_probs": cv.logits.token_log_probs(
-            np.array([0, 1, 2, 3]), LOG_PROBS, lambda i: TOKENS[i], top_k=3
-        ),
+        "log_probs": cv.logits.token_log_probs(np.array([0, 1, 2, 3]), LOG_PROBS, lambda i: TOKENS[i], top_k=3),
     }
 
 
@@ -54,9 +50,7 @@ def test_the_numbers_are_those_given():
     found = {name: data(page) for name, page in pages().items() if name != "log_probs"}
     assert np.allclose(found["patterns"]["attention"], MAPS, atol=1e-5)
     assert found["patterns"]["tokens"] == TOKENS and found["patterns"]["mask"] is True
-    assert (
-        found["heads"]["scale"]["plus"] == "rgb(1, 2, 3)" and found["heads"]["scale"]["high"] == 0.5
-    )
+    assert found["heads"]["scale"]["plus"] == "rgb(1, 2, 3)" and found["heads"]["scale"]["high"] == 0.5
     assert found["colored"]["values"] == [[[[1.0]], [[-2.0]], [[0.0]], [[None]]]]
     assert (found["colored"]["scale"]["low"], found["colored"]["scale"]["high"]) == (-2, 1)
     assert np.allclose(found["neurons"]["values"][0], ACTIVATIONS, atol=1e-4)
@@ -66,9 +60,7 @@ def test_the_numbers_are_those_given():
             for neuron in range(5):
                 position, value = found["topk"]["top"][0][layer][k][neuron]
                 column = ACTIVATIONS[:, layer, neuron]
-                assert position == np.argsort(-column)[k] and value == pytest.approx(
-                    column[position], rel=1e-4
-                )
+                assert position == np.argsort(-column)[k] and value == pytest.approx(column[position], rel=1e-4)
                 position, value = found["topk"]["bottom"][0][layer][k][neuron]
                 assert position == np.argsort(-column)[2 + k]
 
@@ -82,17 +74,12 @@ def test_log_probabilities_have_their_ranks():
 
 
 def test_a_browser_draws_them(tmp_path):
-    browser = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("needs chromium")
     whole = tmp_path / "all.html"
     frames = "".join(
-        page._repr_html_().replace("allow-scripts", "allow-scripts allow-same-origin")
-        for page in pages().values()
+        page._repr_html_().replace("allow-scripts", "allow-scripts allow-same-origin") for page in pages().values()
     )
     report = """<script>addEventListener('load', () => {
       document.title = JSON.stringify([...document.querySelectorAll('iframe')].map(f => {

@@ -75,7 +75,14 @@ def test_a_wrong_shape_and_a_wrong_name_are_found():
     assert list(rows(text)) == [(1, ["f(1)"], ["g", "h"])] and blocks(text) == [(3, "h()\n")]
 
 
-OTHER_WORDS = ("effect", "mlp", "embedding", "gap", "adjoint=", "vitrine.transformer_lens")  # names of arrays and arguments
+OTHER_WORDS = (
+    "effect",
+    "mlp",
+    "embedding",
+    "gap",
+    "adjoint=",
+    "vitrine.transformer_lens",
+)  # names of arrays and arguments
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +121,11 @@ def hook(value, hook):
 def metric(logits):
     return logits[0, -1, are] - logits[0, -1, is_]
 """
-OTHER_NUMBERS = ("logit_attrs", "neuron", "apply_ln=True")  # attributions fold the layernorm here; others are not the same thing
+OTHER_NUMBERS = (
+    "logit_attrs",
+    "neuron",
+    "apply_ln=True",
+)  # attributions fold the layernorm here; others are not the same thing
 
 
 def numbers(value):
@@ -145,7 +156,9 @@ def test_both_columns_of_from_transformerlens_have_the_same_values(native):
             continue
         old, new = numbers(values[line, left[-1]]), numbers(native[line, right[0]])
         if old is not None and new is not None:
-            assert old.shape == new.shape and np.allclose(old, new, rtol=0, atol=1e-4 * np.abs(new).max()), f"line {line}: {left[-1]}"
+            assert old.shape == new.shape and np.allclose(old, new, rtol=0, atol=1e-4 * np.abs(new).max()), (
+                f"line {line}: {left[-1]}"
+            )
             compared += 1
     assert compared >= 20
 
@@ -156,7 +169,9 @@ def python_md(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("document")
     corpus = "".join(json.dumps({"text": TEXT * 50}) + "\n" for _ in range(20))  # rows for a batch
     (folder / "corpus.jsonl").write_text(corpus)
-    vitrine.command.run(["corpus", str(folder / "corpus.jsonl"), "--out", str(folder / "acts"), "--capture", "blocks.3.hook_resid_post"])
+    vitrine.command.run(
+        ["corpus", str(folder / "corpus.jsonl"), "--out", str(folder / "acts"), "--capture", "blocks.3.hook_resid_post"]
+    )
     names = {"text": TEXT, "ids": model.encode(TEXT), "texts": [TEXT * 50] * 20, "vitrine": vitrine, "model": model}
     return folder, names
 

@@ -15,10 +15,7 @@ def output(model):
 
 
 def test_the_tokens(model, output):
-    assert (
-        output.ids == model.encode(TEXT) + model.generate(TEXT, 3).ids
-        and output.n_input_tokens == 5
-    )
+    assert output.ids == model.encode(TEXT) + model.generate(TEXT, 3).ids and output.n_input_tokens == 5
     assert output.output_text == "".join(output.tokens[0]) == model.tokenizer.decode(output.ids)
     assert np.asarray(output.token_ids).tolist() == [output.ids]
 
@@ -35,9 +32,7 @@ def test_attributions_are_eccos_formula(model, output, method, native):
     """vitrine.saliency is compared with Ecco's published formula elsewhere."""
     found = output.attributions_of(method)
     for end, row in zip(range(5, 8), found, strict=True):
-        expected = vitrine.saliency(
-            model, output.ids[:end], target=output.ids[end], value="prob", method=native
-        )
+        expected = vitrine.saliency(model, output.ids[:end], target=output.ids[end], value="prob", method=native)
         assert row == pytest.approx(expected["tokens_share"].ravel(), rel=1e-3)
     data = output.primary_attributions(method, ignore_tokens=[1]).data["attributions"]
     assert all(row[1] == 0 for row in data) and data[2][0] == pytest.approx(found[2][0])
@@ -76,9 +71,7 @@ def test_layer_predictions(model, output):
     log_p = log_softmax(residual(model, output, 5))
     for layer, row in enumerate(view.data):
         best = np.argsort(-log_p[layer])[:4]
-        assert [cell["token"] for cell in row] == [
-            model.tokenizer.token(int(token)) for token in best
-        ]
+        assert [cell["token"] for cell in row] == [model.tokenizer.token(int(token)) for token in best]
         assert [cell["prob"] for cell in row] == pytest.approx(np.exp(log_p[layer][best]), abs=1e-4)
         assert {cell["layer"] for cell in row} == {layer}
     one = output.layer_predictions(topk=2, layer=3).data
@@ -113,9 +106,7 @@ def test_other_generations(model):
     lm = vitrine.ecco.LM(model)
     sampled = lm.generate(TEXT, generate=3, do_sample=True, top_k=5, seed=3)
     assert sampled.ids[5:] == model.generate(TEXT, 3, temperature=1.0, top_k=5, seed=3).ids
-    assert (
-        lm.generate(TEXT, generate=3, beam_size=3).ids[5:] == model.beam_search(TEXT, 3, 3)[0].ids
-    )
+    assert lm.generate(TEXT, generate=3, beam_size=3).ids[5:] == model.beam_search(TEXT, 3, 3)[0].ids
     assert len(lm.generate(TEXT).ids) == 8
 
 
@@ -129,10 +120,7 @@ def test_pages(output):
         output.run_nmf(2).explore(),
     ]
     for view in views:
-        assert (
-            view.html().startswith("<!doctype html>")
-            and "cabinet" in view.html() + output.output_text
-        )
+        assert view.html().startswith("<!doctype html>") and "cabinet" in view.html() + output.output_text
         assert "<iframe" in view._repr_html_()
 
 

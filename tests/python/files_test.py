@@ -97,8 +97,7 @@ def test_a_random_checkpoint_is_its_seed(tmp_path):
 def test_pairs_are_means_of_single_runs(model, pairs_file):
     options = {"sites": "attn.hook_z", "over": "heads", "layers": [1, 2]}
     each = [
-        vitrine.patch(model, p["clean"], p["corrupt"], answer=p["answer"], wrong=p["wrong"], **options)
-        for p in PAIRS
+        vitrine.patch(model, p["clean"], p["corrupt"], answer=p["answer"], wrong=p["wrong"], **options) for p in PAIRS
     ]
     both = vitrine.patch_pairs(model, PAIRS, **options)
     effects = [next(a for n, a in r.arrays().items() if n.endswith("effect")) for r in each]
@@ -126,9 +125,7 @@ def test_the_command_says_the_same_of_pairs(model, pairs_file):
 
 
 def test_contrast_texts_and_training_windows(model, ids):
-    printed = command(
-        "saliency", "--prompt", TEXT, "--continuation", " are", "--contrast-text", " is"
-    )
+    printed = command("saliency", "--prompt", TEXT, "--continuation", " are", "--contrast-text", " is")
     found = vitrine.saliency(model, TEXT, continuation=" are", contrast_text=" is").to_dict()
     for name, value in found.items():
         assert printed["results"][0][name] == value, name
@@ -142,15 +139,11 @@ def test_shards_are_those_of_the_command(model, tmp_path):
     text.write_text("The keys to the cabinet\n\nThe key is on the table\n")
     options = ["--capture", SITE, "--split", "paragraph", "--window", "4"]
     command("corpus", str(text), *options, "--out", str(tmp_path / "command"))
-    made = vitrine.capture_corpus(
-        model, text, tmp_path / "python", capture=SITE, split="paragraph", window=4
-    )
+    made = vitrine.capture_corpus(model, text, tmp_path / "python", capture=SITE, split="paragraph", window=4)
     assert made["complete"] and made["documents"] == 2 and made["first_skipped"] is None
     shards = [sorted((tmp_path / who).rglob("*.safetensors")) for who in ("command", "python")]
     assert [s.read_bytes() for s in shards[0]] == [s.read_bytes() for s in shards[1]] != []
-    again = vitrine.capture_corpus(
-        model, [text], tmp_path / "python", capture=SITE, split="paragraph", window=4
-    )
+    again = vitrine.capture_corpus(model, [text], tmp_path / "python", capture=SITE, split="paragraph", window=4)
     assert again["resumed_shards"] == made["shards"]
     assert vitrine.check_corpus(tmp_path / "python")["problems"] == []
     shards[1][0].write_bytes(b"")

@@ -50,13 +50,14 @@ def test_the_tensors_of_a_batch_are_those_of_each_sequence(model):
 def test_a_function_edit_needs_its_adjoint(model):
     double = dict(function=lambda values, place: values * 2)
     with pytest.raises(Error, match="adjoint|derivative|gradient"):
-        model.gradients(TEXT, Target.entropy(), wrt="blocks.0.hook_resid_pre",
-                        edits=Edit.function(SITE, **double))
+        model.gradients(TEXT, Target.entropy(), wrt="blocks.0.hook_resid_pre", edits=Edit.function(SITE, **double))
     by_function = model.gradients(
-        TEXT, Target.entropy(), wrt="blocks.0.hook_resid_pre",
-        edits=Edit.function(SITE, **double, adjoint=lambda values, place: values * 2))
-    native = model.gradients(
-        TEXT, Target.entropy(), wrt="blocks.0.hook_resid_pre", edits=Edit.scale(SITE, 2.0))
+        TEXT,
+        Target.entropy(),
+        wrt="blocks.0.hook_resid_pre",
+        edits=Edit.function(SITE, **double, adjoint=lambda values, place: values * 2),
+    )
+    native = model.gradients(TEXT, Target.entropy(), wrt="blocks.0.hook_resid_pre", edits=Edit.scale(SITE, 2.0))
     assert np.array_equal(by_function["blocks.0.hook_resid_pre"], native["blocks.0.hook_resid_pre"])
 
 

@@ -26,9 +26,7 @@ def attribute(model, method, **options):
         ),
     ],
 )
-@pytest.mark.parametrize(
-    "function, value", [("probability", "prob"), ("logit", "logit"), ("crossentropy", "log-prob")]
-)
+@pytest.mark.parametrize("function, value", [("probability", "prob"), ("logit", "logit"), ("crossentropy", "log-prob")])
 def test_the_shares_are_those_of_saliency(model, method, native, function, value):
     """vitrine.saliency is compared with Captum elsewhere."""
     more = {"n_steps": 12} if method == "integrated_gradients" else {}
@@ -36,9 +34,7 @@ def test_the_shares_are_those_of_saliency(model, method, native, function, value
     columns = np.asarray(found.aggregate().target_attributions)
     ids = model.encode(WHOLE)
     for k, position in enumerate((5, 6)):
-        expected = vitrine.saliency(
-            model, ids[:position], target=ids[position], value=value, **native
-        )
+        expected = vitrine.saliency(model, ids[:position], target=ids[position], value=value, **native)
         assert columns[:position, k] == pytest.approx(expected["tokens_share"].ravel(), rel=1e-3)
         assert np.isnan(columns[position:, k]).all()
 
@@ -81,9 +77,7 @@ def test_aggregation(model):
         assert column == pytest.approx(expected, rel=1e-5)
         scaled = np.asarray(found.aggregate(name).target_attributions)[:5, 0]
         assert scaled == pytest.approx(expected / np.abs(expected).sum(), rel=1e-5)
-    assert np.nanmax(
-        np.abs(np.asarray(found.aggregate("sum", rescale=True).target_attributions))
-    ) == pytest.approx(1)
+    assert np.nanmax(np.abs(np.asarray(found.aggregate("sum", rescale=True).target_attributions))) == pytest.approx(1)
 
 
 def test_scores_by_their_definitions(model):
@@ -132,9 +126,7 @@ def test_it_is_shown(model, capsys):
         ),
         (lambda m: attribute(m, "saliency", contrast_targets=WHOLE), "contrast_targets"),
         (
-            lambda m: attribute(
-                m, "saliency", attributed_fn="contrast_prob_diff", contrast_targets="a"
-            ),
+            lambda m: attribute(m, "saliency", attributed_fn="contrast_prob_diff", contrast_targets="a"),
             "tokens",
         ),
         (lambda m: attribute(m, "saliency", attr_pos_start=2), "5 to 7"),

@@ -334,9 +334,7 @@ def test_penalties_beams_and_choices(model, ids):
 
 def test_unembed_is_the_softmax_of_the_logits(model):
     run = model.run(TEXT, capture="blocks.5.hook_resid_post")
-    found = model.unembed(
-        run["blocks.5.hook_resid_post"], top_k=3, watch=[" is", " are"], targets=[5] * 5
-    )
+    found = model.unembed(run["blocks.5.hook_resid_post"], top_k=3, watch=[" is", " are"], targets=[5] * 5)
     log_p = log_softmax(run.logits)
     assert np.array_equal(found["top_ids"], np.argsort(-run.logits, -1, kind="stable")[:, :3])
     assert np.allclose(found["entropy"], -(np.exp(log_p) * log_p).sum(-1), atol=1e-4)
@@ -373,12 +371,8 @@ def test_a_random_model_needs_no_tokenizer():
     config = vitrine.Config(layers=2, heads=2, width=16, vocab=50, context=32)
     model = vitrine.Model.random(config, seed=3)
     assert model.config.inner == 64
-    assert np.array_equal(
-        model.run([1, 2, 3]).logits, vitrine.Model.random(config, seed=3).run([1, 2, 3]).logits
-    )
-    assert not np.array_equal(
-        model.run([1, 2, 3]).logits, vitrine.Model.random(config, seed=4).run([1, 2, 3]).logits
-    )
+    assert np.array_equal(model.run([1, 2, 3]).logits, vitrine.Model.random(config, seed=3).run([1, 2, 3]).logits)
+    assert not np.array_equal(model.run([1, 2, 3]).logits, vitrine.Model.random(config, seed=4).run([1, 2, 3]).logits)
     with pytest.raises(Error, match="tokenizer"):
         model.run("text")
     with pytest.raises(Error, match="tokenizer"):

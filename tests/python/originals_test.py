@@ -62,9 +62,7 @@ def test_captum_gradients(case):
     near(Saliency(forward).attribute(embeddings, target=[7, 20]), expected["saliency"])
     signed = np.asarray(Saliency(forward).attribute(embeddings, target=[7, 20], abs=False))
     near(embeddings * signed, expected["input_x_gradient"])
-    near(
-        InputXGradient(forward).attribute(embeddings, target=[7, 20]), expected["input_x_gradient"]
-    )
+    near(InputXGradient(forward).attribute(embeddings, target=[7, 20]), expected["input_x_gradient"])
     near(
         InputXGradient(forward).attribute(embeddings, target=[(2, 7), (3, 1)]),
         expected["at_position_2"],
@@ -90,9 +88,7 @@ def test_captum_integrated_gradients(case, method):
 
 def test_captum_integrated_gradients_without_the_inputs(case):
     forward, embeddings, expected = case
-    found = IntegratedGradients(forward, multiply_by_inputs=False).attribute(
-        embeddings, target=[7, 20], n_steps=5
-    )
+    found = IntegratedGradients(forward, multiply_by_inputs=False).attribute(embeddings, target=[7, 20], n_steps=5)
     near(np.linalg.norm(np.asarray(found), axis=-1), expected["without_inputs"])
 
 
@@ -161,18 +157,12 @@ def test_tuned_lens_rows_through_a_lens(lenses):
 def test_inseq_attributions_and_scores(model, case):
     expected = INSEQ[case]
     method, function = case.split()
-    more = (
-        {"n_steps": 12, "return_convergence_delta": True}
-        if method == "integrated_gradients"
-        else {}
-    )
+    more = {"n_steps": 12, "return_convergence_delta": True} if method == "integrated_gradients" else {}
     if "contrast" in function:
         more["contrast_targets"] = TEXT + " is on"
     scores = [name for name in expected["scores"] if name != "deltas"]
     lm = vitrine.inseq.load_model(model, method)
-    found = lm.attribute(
-        TEXT, TEXT + " are on", attributed_fn=function, step_scores=scores, **more
-    )[0]
+    found = lm.attribute(TEXT, TEXT + " are on", attributed_fn=function, step_scores=scores, **more)[0]
     assert [token.id for token in found.target] == expected["tokens"]
     assert len(found.source) == expected["source"]
     assert [found.attr_pos_start, found.attr_pos_end] == expected["range"]
@@ -224,9 +214,7 @@ def test_ecco_layer_predictions(output):
     view = output.layer_predictions(position=output.n_input_tokens + 1, topk=4)
     for row, expected in zip(view.data, ECCO["layer_predictions"], strict=True):
         assert [cell["token"] for cell in row] == [token for token, _, _ in expected]
-        assert [cell["prob"] for cell in row] == pytest.approx(
-            [prob for _, prob, _ in expected], abs=1e-5
-        )
+        assert [cell["prob"] for cell in row] == pytest.approx([prob for _, prob, _ in expected], abs=1e-5)
         assert [cell["layer"] for cell in row] == [layer for _, _, layer in expected]
     one = output.layer_predictions(topk=2, layer=3).data
     assert len(one) == 1 and [cell["ranking"] for cell in one[0]] == [1, 2]

@@ -174,7 +174,13 @@ def test_lost_actors_and_nodes_change_nothing(corpus, single, tmp_path):
         table = vitrine.ray.parts_table(PARTS).map_batches(
             MortalCapture,
             fn_constructor_kwargs={
-                "paths": corpus, "out": out, "parts": PARTS, "dead": str(dead), "deaths": 3, **OPTIONS},
+                "paths": corpus,
+                "out": out,
+                "parts": PARTS,
+                "dead": str(dead),
+                "deaths": 3,
+                **OPTIONS,
+            },
             batch_size=1,
             num_cpus=1,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=2),

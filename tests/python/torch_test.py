@@ -40,8 +40,8 @@ def test_gradients_are_slopes_through_several_sites_and_edits(model):
 
     def loss(a, b):
         out = vitrine.torch.forward(
-            model, TEXT, inputs=dict(zip(sites, (a, b))),
-            outputs=["blocks.5.hook_resid_post"], edits=edits)
+            model, TEXT, inputs=dict(zip(sites, (a, b))), outputs=["blocks.5.hook_resid_post"], edits=edits
+        )
         return (out["blocks.5.hook_resid_post"] * probe).sum()
 
     loss(*values).backward()

@@ -246,7 +246,9 @@ def test_a_cache_has_short_names_and_negative_layers(cache):
     assert cache["z", -1] is cache["blocks.2.attn.hook_z"]
     assert cache["attn", 1, "attn"] is cache["pattern1"] is cache["blocks.1.attn.hook_pattern"]
     assert cache["scale"] is cache["ln_final.hook_scale"] and cache["embed"] is cache["hook_embed"]
-    assert list(cache)[:2] == ["hook_embed", "hook_pos_embed"] and len(cache) == len(cache.keys()) == 2 + 12 * LAYERS + 2
+    assert (
+        list(cache)[:2] == ["hook_embed", "hook_pos_embed"] and len(cache) == len(cache.keys()) == 2 + 12 * LAYERS + 2
+    )
     assert cache.to("cpu")["z", 0].device.type == "cpu"
     with pytest.raises(KeyError):
         cache["resid_post", LAYERS]

@@ -17,7 +17,11 @@ from vitrine.transformer_lens.driver import VitrineDriver  # noqa: E402
 def driver(model):
     sizes = model.config
     config = SimpleNamespace(
-        n_layers=sizes.layers, n_heads=sizes.heads, d_model=sizes.width, d_vocab=sizes.vocab, architecture="GPT2LMHeadModel"
+        n_layers=sizes.layers,
+        n_heads=sizes.heads,
+        d_model=sizes.width,
+        d_vocab=sizes.vocab,
+        architecture="GPT2LMHeadModel",
     )
     return VitrineDriver(model, config)
 
@@ -49,7 +53,9 @@ def test_every_hook_point_has_its_sites_values(driver, model, ids):
         "unembed.hook_out": "logits",
     }.items():
         np.testing.assert_array_equal(found.captured[name], run[site][None])
-        np.testing.assert_array_equal(driver.forward([ids], capture=[name], return_logits=False).captured[name], run[site][None])
+        np.testing.assert_array_equal(
+            driver.forward([ids], capture=[name], return_logits=False).captured[name], run[site][None]
+        )
     normalized = found.captured["blocks.2.ln2.hook_normalized"]
     np.testing.assert_allclose(normalized.mean(-1), 0, atol=1e-5)
     np.testing.assert_allclose(normalized.std(-1), 1, atol=1e-3)

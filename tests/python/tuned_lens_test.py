@@ -30,9 +30,7 @@ def lenses(request):
 
 def path(lenses, kind, ids=(5, 17, 3, 60, 41), targets=(17, 3, 60, 41, 9), **options):
     _, small, made = lenses
-    return PredictionTrajectory.from_lens_and_model(
-        made[kind], small, ids, targets=targets, **options
-    )
+    return PredictionTrajectory.from_lens_and_model(made[kind], small, ids, targets=targets, **options)
 
 
 @pytest.mark.parametrize("kind, mode", [("logit", "normalized"), ("tuned", "tuned")])
@@ -123,10 +121,7 @@ def test_saving(lenses, tmp_path):
     for (a, b), (c, d) in zip(made["tuned"], again):
         assert np.array_equal(a, c) and np.array_equal(b, d)
     saved = json.loads((tmp_path / "lens/config.json").read_text())
-    assert (
-        saved["unembed_hash"]
-        == json.loads((translators(name) / "config.json").read_text())["unembed_hash"]
-    )
+    assert saved["unembed_hash"] == json.loads((translators(name) / "config.json").read_text())["unembed_hash"]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
@@ -168,30 +163,22 @@ def test_a_file_can_make_nothing_but_tensors(lenses, tmp_path, capsys):
             "revision",
         ),
         (
-            lambda n, m, p: TunedLens.from_model_and_pretrained(
-                m, translators("plain" if n == "untied" else "untied")
-            ),
+            lambda n, m, p: TunedLens.from_model_and_pretrained(m, translators("plain" if n == "untied" else "untied")),
             "tuned_",
         ),
         (lambda n, m, p: TunedLens.from_model(m, bias=False), "bias"),
         (lambda n, m, p: LogitLens(m)(np.zeros(3, np.float32), 0), "shape"),
         (lambda n, m, p: LogitLens(m)(np.zeros(m.config.width, np.float32), 9), "layer 9"),
         (
-            lambda n, m, p: PredictionTrajectory.from_lens_and_model(
-                LogitLens(m), m, [1, 2]
-            ).rank(),
+            lambda n, m, p: PredictionTrajectory.from_lens_and_model(LogitLens(m), m, [1, 2]).rank(),
             "targets",
         ),
         (
-            lambda n, m, p: PredictionTrajectory.from_lens_and_model(
-                LogitLens(m), m, [1, 2], targets=[1]
-            ),
+            lambda n, m, p: PredictionTrajectory.from_lens_and_model(LogitLens(m), m, [1, 2], targets=[1]),
             "shape",
         ),
         (
-            lambda n, m, p: PredictionTrajectory.from_lens_and_model(
-                LogitLens(m), m, [1], targets=[10**6]
-            ),
+            lambda n, m, p: PredictionTrajectory.from_lens_and_model(LogitLens(m), m, [1], targets=[10**6]),
             "outside",
         ),
         (lambda n, m, p: p.js_divergence(p.slice_sequence(slice(2))), "shape"),

@@ -278,9 +278,7 @@ class Store:
             tensors=tensors,
         )
 
-    def gather(
-        self, site: str, shards: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
+    def gather(self, site: str, shards: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Rows by shard and row in it, in this order, copied."""
         out = np.empty((len(rows), *self.shape(site)), np.float32)
         order = np.lexsort((rows, shards))  # each shard once, from its begin to its end

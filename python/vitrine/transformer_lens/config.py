@@ -110,7 +110,9 @@ class HookedTransformerConfig:
         if self.device is None:
             self.device = "cpu"
         if self.n_key_value_heads not in (None, self.n_heads):
-            raise Error(f"n_key_value_heads {self.n_key_value_heads} is not n_heads {self.n_heads}: a GPT-2 has keys for each head")
+            raise Error(
+                f"n_key_value_heads {self.n_key_value_heads} is not n_heads {self.n_heads}: a GPT-2 has keys for each head"
+            )
         if self.n_heads * self.d_head != self.d_model:
             raise Error(
                 f"n_heads {self.n_heads} x d_head {self.d_head} is not d_model {self.d_model}: a GPT-2 has heads that fill its width"

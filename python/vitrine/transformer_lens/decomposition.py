@@ -338,9 +338,7 @@ class Decomposition:
             parts.append((values[..., None] * weights).movedim(-2, 0))
         return self._joined(parts, chosen, directions)
 
-    def _joined(
-        self, parts: list[torch.Tensor], chosen: Slice, directions: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def _joined(self, parts: list[torch.Tensor], chosen: Slice, directions: torch.Tensor | None = None) -> torch.Tensor:
         """The parts along their first axis; of none, an empty stack."""
         if parts:
             return torch.cat(parts)

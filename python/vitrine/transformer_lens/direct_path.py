@@ -62,7 +62,15 @@ def get_act_patch_direct_path_all_sources(
     sources = [(layer, head) for layer in range(layers) for head in range(heads)]
     found = [
         get_act_patch_direct_path(
-            model, corrupted_tokens, clean_cache, corrupted_cache, patching_metric, layer, head, component, verbose=False
+            model,
+            corrupted_tokens,
+            clean_cache,
+            corrupted_cache,
+            patching_metric,
+            layer,
+            head,
+            component,
+            verbose=False,
         )
         for layer, head in (progress(sources, len(sources)) if verbose else sources)
     ]

@@ -133,8 +133,7 @@ class VitrineDriver:
             edits=self._edits(intervene or {}, spans),
         )
         return {
-            name: spans.padded([one[self._place(name).site] for one in found], self._place(name).is_map)
-            for name in wrt
+            name: spans.padded([one[self._place(name).site] for one in found], self._place(name).is_map) for name in wrt
         }
 
     def _place(self, name: str) -> Place:
@@ -217,7 +216,8 @@ class _Spans:
         if len(set(starts)) == 1:
             return [{"positions": [position - starts[0] for position in positions]}]
         return [
-            {"positions": [position - start for position in positions], "sequences": i} for i, start in enumerate(starts)
+            {"positions": [position - start for position in positions], "sequences": i}
+            for i, start in enumerate(starts)
         ]
 
     def padded(self, values: Sequence[Array], is_map: bool = False, fill: float = 0.0) -> Array:

@@ -45,8 +45,7 @@ class FactoredMatrix:
             return (self.A @ (self.B @ other.unsqueeze(-1))).squeeze(-1)
         if other.size(-2) != self.rdim:
             raise AssertionError(
-                "Right matrix must match on inner dimension, "
-                f"shapes were self: {self.shape}, other:{other.shape}"
+                f"Right matrix must match on inner dimension, shapes were self: {self.shape}, other:{other.shape}"
             )
         if self.rdim > self.mdim:
             return FactoredMatrix(self.A, self.B @ other)
@@ -57,8 +56,7 @@ class FactoredMatrix:
             return other.A @ (other.B @ self)
         if other.size(-1) != self.ldim:
             raise AssertionError(
-                "Left matrix must match on inner dimension, "
-                f"shapes were self: {self.shape}, other:{other.shape}"
+                f"Left matrix must match on inner dimension, shapes were self: {self.shape}, other:{other.shape}"
             )
         if other.ndim < 2:
             return ((other.unsqueeze(-2) @ self.A) @ self.B).squeeze(-2)
@@ -124,9 +122,7 @@ class FactoredMatrix:
     @property
     def Vh(self) -> torch.Tensor:
         """V, under the name that TransformerLens had for it."""
-        warnings.warn(
-            "FactoredMatrix.Vh is V, not its transpose: use .V", DeprecationWarning, stacklevel=2
-        )
+        warnings.warn("FactoredMatrix.Vh is V, not its transpose: use .V", DeprecationWarning, stacklevel=2)
         return self._svd[2]
 
     @property

@@ -161,7 +161,9 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
     ) -> tuple[torch.Tensor | None, torch.Tensor, None, torch.Tensor | None]:
         """(residual, tokens, None, attention mask): the residual stream [batch, pos, d_model] before layer 0."""
         if past_kv_cache is not None:
-            raise Error("past_kv_cache is not supported: model(..., past_kv_cache=, stop_at_layer=0) returns the stream")
+            raise Error(
+                "past_kv_cache is not supported: model(..., past_kv_cache=, stop_at_layer=0) returns the stream"
+            )
         with LocallyOverridenDefaults(self, prepend_bos=prepend_bos, padding_side=padding_side):
             tokens, mask = self._inputs(input, attention_mask, None)
             return self._run(tokens, None, 0, 0, mask, None, "none"), tokens, None, mask

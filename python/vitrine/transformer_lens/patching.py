@@ -72,7 +72,9 @@ def generic_activation_patch(
     return result, _table(rows, index_axis_names) if index_axis_names is not None else index_df
 
 
-def layer_pos_patch_setter(corrupted_activation: torch.Tensor, index: Index, clean_activation: torch.Tensor) -> torch.Tensor:
+def layer_pos_patch_setter(
+    corrupted_activation: torch.Tensor, index: Index, clean_activation: torch.Tensor
+) -> torch.Tensor:
     """index = [layer, pos] of an activation [batch, pos, ...]"""
     layer, pos = index
     corrupted_activation[:, pos] = clean_activation[:, pos]

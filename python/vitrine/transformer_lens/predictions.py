@@ -140,7 +140,9 @@ def test_prompt(
     tokens = torch.cat((prompt_tokens, answer_tokens), dim=1)
     if print_details:
         print("Tokenized prompt:", model.to_str_tokens(prompt, prepend_bos=prepend_bos))
-        print("Tokenized answers:" if len(answers) > 1 else "Tokenized answer:", texts if len(answers) > 1 else texts[0])
+        print(
+            "Tokenized answers:" if len(answers) > 1 else "Tokenized answer:", texts if len(answers) > 1 else texts[0]
+        )
     logits = model(tokens)
     ranks = []
     for step in range(answer_tokens.shape[1]):

@@ -134,9 +134,7 @@ def check_structure(t1: torch.Tensor, t2: torch.Tensor, *, verbose: bool = False
         raise Error(f"expected two matrices of one shape, found {tuple(t1.shape)} and {tuple(t2.shape)}")
     differences = {}
     for axis, a, b in (("row", t1, t2), ("column", t1.T, t2.T)):
-        differences[axis] = [
-            i for i in range(len(a) - 1) if bool((a[i].ge(a[i + 1]) != b[i].ge(b[i + 1])).any())
-        ]
+        differences[axis] = [i for i in range(len(a) - 1) if bool((a[i].ge(a[i + 1]) != b[i].ge(b[i + 1])).any())]
         if verbose:
             for i in differences[axis]:
                 print(f"{axis}s {i}:{i + 1} differ: {a[i : i + 2].tolist()} and {b[i : i + 2].tolist()}")
