@@ -186,5 +186,9 @@ def test_the_code_of_python_md_runs(python_md, line, block, monkeypatch):
     monkeypatch.chdir(folder)
     try:
         run(block, names)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        pytest.skip("torch is missing")
     except Exception as error:
         pytest.fail(f"docs/PYTHON.md:{line}: {type(error).__name__}: {error}")
