@@ -20,12 +20,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 
+from vitrine._vitrine import Capture as Sites
+from vitrine._vitrine import Model, capture_corpus
 from vitrine.command import program
 from vitrine.error import Error
 from vitrine.shards.manifest import Manifest, rank_folder, read_manifest
@@ -35,6 +37,7 @@ Option = Union[str, int, float, bool, Sequence[str]]
 """The value of an option of the command: True is a flag, a sequence repeats it."""
 
 _COLUMNS = ("file", "bytes", "xxh64", "windows", "tokens", "documents")
+_LOADING = ("device", "dtype", "tokenizer", "bos", "adapter", "threads", "memory_limit", "gemm")
 _WAIT_FOR_LOCK_S = 60.0  # an actor that was lost may take a moment to be gone
 
 
@@ -46,12 +49,12 @@ class Capture:
             fn_constructor_kwargs={"paths": ..., "out": ..., "parts": 512, "capture": ..., ...})
 
     A batch has the column "part". The result has a row for each shard, with `rank`, `world`
-    and what the manifest says about it, and no activations.
+    and what the manifest says about it, and no activations. The model is loaded once, with the first part.
 
     `out`: a folder that all nodes see, or with `filesystem` (of pyarrow.fs) a path there, to which each part
-    is uploaded when it is complete, its manifest last. `options`: those of `vitrine corpus` by name, as
-    capture="blocks.*.hook_resid_post", store="f16", window=128, skip_bad=True. Raises Error with the line of
-    the command; what is written until then is used by the next call.
+    is uploaded when it is complete, its manifest last. `model` and `options`: those of Model.load() and of
+    capture_corpus(), and `store`, "f32", "f16" or "bf16". Raises Error with one line; what is written
+    until then is used by the next call.
     """
 
     def __init__(
@@ -60,12 +63,18 @@ class Capture:
         out: PathLike,
         parts: int,
         *,
+        model: PathLike = "demo",
+        store: str = "f32",
         filesystem: Any = None,
-        **options: Option,
+        **options: Any,
     ) -> None:
-        self._parts = _at_least_one(parts)
+        _refuse(options, ("rank", "world", "folder", "repair", "progress"))
+        self._paths, self._parts = _listed(paths), _at_least_one(parts)
         self._out, self._filesystem = str(out), filesystem
-        self._arguments = ["corpus", *_listed(paths), *_flags(options, ("out", "rank", "world", "json", "progress"))]
+        self._name, self._store = str(model), store
+        self._loading = {name: options.pop(name) for name in _LOADING if name in options}
+        self._options = options
+        self._model: Model | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         shards = [row for part in batch["part"] for row in self._part(int(part))]
@@ -86,7 +95,16 @@ class Capture:
             return _rows(read_manifest(here))
 
     def _run(self, part: int, out: str) -> None:
-        run_command([*self._arguments, "--rank", str(part), "--world", str(self._parts), "--out", out])
+        if self._model is None:
+            self._model = Model.load(self._name, **self._loading)
+        model, options = self._model, dict(self._options)
+        if self._store != "f32":
+            sites = options.get("capture", ())
+            sites = [sites] if isinstance(sites, str) else sites
+            options["capture"] = [Sites(site, store=self._store) for site in sites]
+        _patiently(
+            lambda: capture_corpus(model, self._paths, out, rank=part, world=self._parts, **options)
+        )
 
     def _fetch_manifest(self, there: str, here: Path) -> bool:
         """Whether the part is complete there already."""
@@ -181,7 +199,7 @@ def capture(
     num_cpus: float = 1,
     num_gpus: float = 0,
     filesystem: Any = None,
-    **options: Option,
+    **options: Any,
 ) -> dict[str, int]:
     """Captures a corpus by actors of Capture, on the cluster that ray.init() joined; returns the totals.
 
@@ -217,16 +235,28 @@ def capture(
 
 
 def run_command(arguments: Sequence[str]) -> Any:
-    """The JSON of a command, which ends with this process. Waits while another process has the same part."""
+    """The JSON of a command, which ends with this process."""
     line = [str(program()), *arguments, "--progress", "none", "--json"]
-    until = time.monotonic() + _WAIT_FOR_LOCK_S
-    while True:
+
+    def run() -> Any:
         done = subprocess.run(line, capture_output=True, text=True, check=False, preexec_fn=_end_with_parent)
         if done.returncode == 0:
             return json.loads(done.stdout)
         message = (done.stderr.strip().splitlines() or [f"vitrine ended with status {done.returncode}"])[-1]
-        if "another process" not in message or time.monotonic() > until:
-            raise Error(message.removeprefix("vitrine: "))
+        raise Error(message.removeprefix("vitrine: "))
+
+    return _patiently(run)
+
+
+def _patiently(work: Callable[[], Any]) -> Any:
+    """What `work` returns. Waits while another process has the same part."""
+    until = time.monotonic() + _WAIT_FOR_LOCK_S
+    while True:
+        try:
+            return work()
+        except Error as error:
+            if "another process" not in str(error) or time.monotonic() > until:
+                raise
         time.sleep(0.2)
 
 
@@ -253,11 +283,16 @@ def _listed(paths: PathLike | Sequence[PathLike]) -> list[str]:
     return [str(paths)] if isinstance(paths, (str, Path)) else [str(path) for path in paths]  # type: ignore[union-attr]
 
 
+def _refuse(options: Mapping[str, Any], own: Sequence[str]) -> None:
+    for name in own:
+        if name in options:
+            raise Error(f"{name} is set by vitrine.ray: leave it out")
+
+
 def _flags(options: Mapping[str, Option], own: Sequence[str]) -> list[str]:
+    _refuse(options, own)
     flags: list[str] = []
     for name, value in options.items():
-        if name in own:
-            raise Error(f"{name} is set by vitrine.ray: leave it out")
         flag = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             flags += [flag] if value else []

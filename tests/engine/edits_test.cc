@@ -317,7 +317,7 @@ TEST_F(Edits, WhatTheOtherRunDoesNotHoldIsNamed) {
                     "position 3");
   // Rows of a map are joined: fewer of its heads would be cut from the wrong ones.
   for (const char* site : {"blocks.0.attn.hook_pattern", "blocks.0.attn.hook_attn_scores"}) {
-    const vitrine::Run whole = run(Hooks().capture(site));
+    const vitrine::Run whole = model_.forward(kIds, Hooks().capture(site));
     EXPECT_USER_ERROR(
         run(Hooks().edit(site, replace_from(whole.shared_captures()), {.heads = {2}})), "3 heads",
         site, "selects 1");

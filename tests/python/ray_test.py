@@ -71,6 +71,7 @@ def test_parts_have_the_bytes_of_the_command(corpus, single, tmp_path):
     assert_same(single, tmp_path)
     assert set(rows[0]["rank"]) == {0, 2} and rows[0]["rank"].size == rows[0]["xxh64"].size
     assert np.array_equal(rows[2]["xxh64"], rows[3]["xxh64"])
+    assert made._model is not None, "loaded once"
     assert documents(tmp_path) == list(range(len(TEXTS)))
 
 
@@ -133,7 +134,8 @@ def test_what_is_wrong_is_one_line(corpus, single, tmp_path):
     refused("parts is 0", vitrine.ray.Capture, corpus, tmp_path, 0)
     refused("rank is set by vitrine.ray", vitrine.ray.Capture, corpus, tmp_path, 4, rank=1)
     refused(r"no \{output\}", vitrine.ray.Command, ["score", "--prompt-file", "{input}"])
-    refused("--windw", vitrine.ray.Capture(corpus, tmp_path, 4, windw=3), {"part": [0]})
+    with pytest.raises(TypeError, match="windw"):
+        vitrine.ray.Capture(corpus, tmp_path, 4, capture=SITE, windw=3)({"part": [0]})
     other = {**OPTIONS, "window": 8}
     refused("plan.window is 16 there and 8 here", vitrine.ray.Capture(corpus, single, PARTS, **other), {"part": [1]})
     if not HAS_RAY:
