@@ -69,8 +69,8 @@ Array array_of(TensorView view, std::shared_ptr<const void> owner) {
   return nb::cast(shared<ReadOnly>(view, std::move(owner)), nb::rv_policy::reference);
 }
 
-nb::ndarray<> shared_array_of(TensorView view, std::shared_ptr<const void> owner) {
-  return shared<nb::ndarray<>>(view, std::move(owner));
+nb::ndarray<nb::array_api> shared_array_of(TensorView view, std::shared_ptr<const void> owner) {
+  return shared<nb::ndarray<nb::array_api>>(view, std::move(owner));
 }
 
 Array array_of(const Tensor& tensor) {

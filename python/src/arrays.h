@@ -24,7 +24,7 @@ template <typename T>
 Array array_of(std::vector<T> values, std::initializer_list<int64_t> shape);
 
 /// An object with __dlpack__ for other libraries.
-nb::ndarray<> shared_array_of(TensorView view, std::shared_ptr<const void> owner);
+nb::ndarray<nb::array_api> shared_array_of(TensorView view, std::shared_ptr<const void> owner);
 
 /// Captured activations of one sequence: a mapping from site names to arrays.
 class SequenceCaptures {

@@ -100,9 +100,12 @@ void add_pair(Parameters<Values>& parameters) {
 
 template <typename Values>
 void add_cells(Parameters<Values>& parameters) {
-  const std::string otherwise(site_info(Values{}.cells.sites.front()).name);
+  // The stub's maker takes a name with a dot for that of a module.
+  const std::string_view site = site_info(Values{}.cells.sites.front()).name;
+  const std::string otherwise =
+      site.find('.') == std::string_view::npos ? fmt::format("'{}'", site) : "...";
   parameters
-      .add({"sites", "str | collections.abc.Sequence[str]", "'" + otherwise + "'"},
+      .add({"sites", "str | collections.abc.Sequence[str]", otherwise},
            [](Call& call, Values& v, const nb::object& given) {
              v.cells.sites.clear();
              if (PyUnicode_Check(given.ptr()))

@@ -193,7 +193,7 @@ nb::dict unembed(const Model& model, const ArrayArg& rows, bool final_layernorm,
 auto fields_of(const Config& c) {
   return std::tuple(c.layers, c.heads, c.width, c.inner, c.vocab, c.context, c.layer_norm_epsilon,
                     c.activation, c.scale_attention, c.scale_attention_by_inverse_layer,
-                    c.tied_unembedding, c.unembedding_bias);
+                    c.tied_unembedding, c.unembedding_bias, c.windows);
 }
 
 void bind_state(nb::class_<Config>& bound) {
@@ -206,7 +206,7 @@ void bind_state(nb::class_<Config>& bound) {
             std::tie(self.layers, self.heads, self.width, self.inner, self.vocab, self.context,
                      self.layer_norm_epsilon, self.activation, self.scale_attention,
                      self.scale_attention_by_inverse_layer, self.tied_unembedding,
-                     self.unembedding_bias) = fields;
+                     self.unembedding_bias, self.windows) = fields;
           },
           nb::sig("def __setstate__(self, state: tuple[typing.Any, ...], /) -> None"))
       .def(

@@ -2,6 +2,8 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include <cstdlib>
+
 #include "python/src/bindings.h"
 #include "vitrine/error.h"
 #include "vitrine/report/figure.h"
@@ -61,6 +63,9 @@ void bind_errors() {
 
 NB_MODULE(_vitrine, module) {
   using namespace vitrine::python;
+  // What is alive when Python ends is reported to those who look for leaks, not to users, whose
+  // programs may end with cycles.
+  nanobind::set_leak_warnings(std::getenv("VITRINE_LEAKS") != nullptr);
   bind_errors();
   bind_library(module);
   bind_tokenizer(module);

@@ -3,6 +3,7 @@
 
 import copy
 import gc
+import os
 import pickle
 import re
 import subprocess
@@ -207,12 +208,17 @@ array = model.run({TEXT!r}, plan=plan).logits
 found = model.gradients({TEXT!r}, Target.logit(" is"), wrt={SITE!r})
 generation = model.generate({TEXT!r}, 2, on_token=lambda s, t: True)
 session = model.session(); session.run({TEXT!r})
-result = vitrine.noise(model, {TEXT!r}, repetitions=1, progress=lambda *a: None)
+result = vitrine.noise(model, {TEXT!r}, repetitions=1, kinds=["spans"], progress=lambda *a: None)
 for wrong in (lambda: model.run(3), lambda: vitrine.lens(model, {TEXT!r}, kl="x")):
     try: wrong()
     except TypeError as error: kept = error
 try: model.run({TEXT!r}, edits=Edit.function({SITE!r}, lambda v, p: 1 / 0))
 except ZeroDivisionError: pass
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")  # nanobind reports leaks on stderr
+    done = subprocess.run(
+        [sys.executable, "-c", "def main():" + code.replace("\n", "\n ") + "\nmain()"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "VITRINE_LEAKS": "1"},  # nanobind's report, on stderr
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -100,8 +100,8 @@ def test_pairs_are_means_of_single_runs(model, pairs_file):
         vitrine.patch(model, p["clean"], p["corrupt"], answer=p["answer"], wrong=p["wrong"], **options) for p in PAIRS
     ]
     both = vitrine.patch_pairs(model, PAIRS, **options)
-    effects = [next(a for n, a in r.arrays().items() if n.endswith("effect")) for r in each]
-    mean = next(a for n, a in both.arrays().items() if n.endswith("effect"))
+    effects = [result["effect"] for result in each]
+    mean = both["effect_mean"]
     assert np.allclose(mean, np.mean(effects, axis=0), atol=1e-12)
     assert both.to_dict() == vitrine.patch_pairs(model, pairs_file, **options).to_dict()
     assert vitrine.path_patch_pairs(model, (p for p in PAIRS), senders=["mlp 0"]).to_dict()

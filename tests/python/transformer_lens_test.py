@@ -6,6 +6,7 @@ Expected values are TransformerLens 3.9's own, made by tools/make_transformer_le
 
 import gc
 import json
+import os
 import subprocess
 import sys
 import weakref
@@ -186,8 +187,10 @@ def test_a_graph_that_lives_until_the_end_leaks_nothing():
         f"model = HookedTransformer({cases.config()!r})\n"
         "loss = model(torch.tensor([[1, 2, 3]]), return_type='loss')\nloss.backward()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stderr == ""  # nanobind reports what it still has at the end
+    # nanobind reports what it still has at the end.
+    environment = {**os.environ, "VITRINE_LEAKS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stderr == ""
 
 
 def test_without_torch_one_line_says_the_native_way():
