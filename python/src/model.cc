@@ -218,7 +218,9 @@ void bind_state(nb::class_<Config>& bound) {
             return nb::bool_(fields_of(self) == fields_of(*config));
           },
           nb::arg("other").none(), nb::sig("def __eq__(self, other: object, /) -> bool"))
-      .def("__hash__", [](const Config& self) { return nb::hash(nb::cast(fields_of(self))); })
+      // Of the text: a list of windows has no hash.
+      .def("__hash__",
+           [](const Config& self) { return nb::hash(nb::repr(nb::cast(fields_of(self)))); })
       .def("__repr__", [](const Config& self) {
         return fmt::format(
             "vitrine.Config(layers={}, heads={}, width={}, inner={}, vocab={}, context={}, "

@@ -328,7 +328,7 @@ def test_penalties_beams_and_choices(model, ids):
     assert [s["log_probability"] for s in scores] == pytest.approx(log_p[0, words], abs=1e-4)
     with pytest.raises(TypeError, match="top_q"):
         model.generate(TEXT, 3, top_q=1)
-    with pytest.raises(Error):
+    with pytest.raises(TypeError, match="temperature"):
         model.beam_search(TEXT, 3, temperature=1.0)
 
 
