@@ -15,6 +15,7 @@
 #include "analysis/predictivity/stages.h"
 #include "base/random.h"
 #include "support.h"
+#include "tests/support.h"
 #include "vitrine/tokenizer.h"
 
 namespace vitrine::testing {
