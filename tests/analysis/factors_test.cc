@@ -200,8 +200,10 @@ TEST(Factors, OfAGenerationAreThoseOfItsText) {
   EXPECT_TRUE(alone.prompt_tokens.empty());
   // The token that a full context predicts is one that no pass can read.
   const int64_t context = model.config().context;
+  GenerateOptions to_the_end = generation;
+  to_the_end.past_context = PastContext::kEnd;
   const Factors full = factors(model, {some_ids(static_cast<size_t>(context))},
-                               {.components = 2, .generate = generation});
+                               {.components = 2, .generate = to_the_end});
   EXPECT_EQ(full.tokens, context);
 }
 

@@ -209,9 +209,11 @@ TEST(Lens, RankingsAreALensOverTheWholeText) {
 TEST(Lens, RankingsEndWhereTheGenerationDoes) {
   const Model model = small_model();
   const auto prompt = some_ids(9);
-  const Lens full = rankings(model, prompt, {.max_new_tokens = 50});
+  GenerateOptions to_the_end{.max_new_tokens = 50};
+  to_the_end.past_context = PastContext::kEnd;
+  const Lens full = rankings(model, prompt, to_the_end);
   EXPECT_EQ(full.ids.size(), 13u) << "the context is 12, and the last token needs no room";
-  GenerateOptions stopping;
+  GenerateOptions stopping = to_the_end;
   stopping.stop_ids = {full.ids[10]};
   const Lens stopped = rankings(model, prompt, stopping);
   EXPECT_EQ(stopped.ids,

@@ -155,6 +155,7 @@ TEST(Saliency, AGenerationsStepsAreThoseOfItsText) {
   // The context ends a generation: its last token may exceed it.
   options.continuation.clear();
   options.generate = GenerateOptions{.max_new_tokens = 100};
+  options.generate->past_context = PastContext::kEnd;
   EXPECT_EQ(saliency(model, some_ids(10), options).steps.size(), 3u);
 }
 
