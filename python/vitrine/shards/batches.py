@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vitrine.error import Error
 from vitrine.shards.order import Order
+from vitrine.shards.ranks import resolve_rank
 from vitrine.shards.stream import Stream
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ class Settings:
     buffer_rows: int
     block_rows: int
     tensors: bool
+
+    @classmethod
+    def of(cls, sites: str | Sequence[str], rank: int | None, world: int | None, **rest: Any) -> Settings:
+        """With the rank of the launcher, unless it is given. `rest`: the other fields but `one_site`."""
+        names = site_names(sites)
+        rank, world = resolve_rank(rank, world)
+        return cls(sites=names, one_site=isinstance(sites, str), rank=rank, world=world, **rest)
 
     def __post_init__(self) -> None:
         for name in ("rows", "buffer_rows", "block_rows"):

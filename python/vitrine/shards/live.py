@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from vitrine._vitrine import Model, RunBatch
 from vitrine.error import Error
-from vitrine.shards.batches import Batch, Settings, as_batch, site_names
+from vitrine.shards.batches import Batch, Settings, as_batch
 from vitrine.shards.order import permutation
-from vitrine.shards.ranks import resolve_rank
 from vitrine.shards.stream import Stream
 from vitrine.types import Edits, Prompt
 
@@ -47,16 +46,13 @@ def live(
     `prefetch` batches are made ahead; then the engine waits. `close()` or a `with` block ends it. Raises
     Error as Model.run, and for a document without tokens.
     """
-    names = site_names(sites)
-    rank, world = resolve_rank(rank, world)
-    settings = Settings(
-        sites=names,
-        one_site=isinstance(sites, str),
+    settings = Settings.of(
+        sites,
+        rank,
+        world,
         rows=rows,
         seed=seed,
         epochs=1,
-        rank=rank,
-        world=world,
         drop_last=drop_last,
         buffer_rows=buffer_rows,
         block_rows=1,
@@ -70,7 +66,7 @@ def live(
         raise Error(f"batch_tokens is {batch_tokens}: expected 1 or more")
     if buffer_rows < rows and seed is not None:
         raise Error(f"buffer_rows is {buffer_rows}: expected at least the {rows} rows of a batch")
-    plan = model.compile(capture=list(names), edits=edits)  # also says now what is wrong with the sites
+    plan = model.compile(capture=list(settings.sites), edits=edits)  # also says now what is wrong with the sites
     mine = _windows(model, documents, settings, window, prepend)
 
     def make(stopping: Callable[[], bool]) -> Iterator[Batch]:

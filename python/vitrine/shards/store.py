@@ -15,10 +15,9 @@ import numpy.typing as npt
 
 from vitrine.command import program
 from vitrine.error import Error
-from vitrine.shards.batches import Batches, Settings, site_names
+from vitrine.shards.batches import Batches, Settings
 from vitrine.shards.files import Shard
 from vitrine.shards.manifest import Manifest, check_sizes, read_manifests
-from vitrine.shards.ranks import resolve_rank
 from vitrine.shards.statistics import RunningStatistics, Statistics
 from vitrine.types import Path as PathLike
 
@@ -199,11 +198,19 @@ class Store:
         (rank_from_environment). With `drop_last` all ranks have equally many whole batches, otherwise every
         row is in one. `prefetch`: batches read ahead on a thread. `tensors`: torch tensors, not arrays.
         """
-        return Batches(
-            self,
-            self.settings(sites, rows, seed, epochs, rank, world, drop_last, buffer_rows, block_rows, tensors),
-            prefetch,
+        settings = Settings.of(
+            sites,
+            rank,
+            world,
+            rows=rows,
+            seed=seed,
+            epochs=epochs,
+            drop_last=drop_last,
+            buffer_rows=buffer_rows,
+            block_rows=block_rows,
+            tensors=tensors,
         )
+        return Batches(self, settings, prefetch)
 
     def dataset(
         self,
@@ -224,9 +231,19 @@ class Store:
         """
         from vitrine.shards.dataset import ShardDataset
 
-        return ShardDataset(
-            self, self.settings(sites, rows, seed, epochs, rank, world, drop_last, buffer_rows, block_rows, True)
+        settings = Settings.of(
+            sites,
+            rank,
+            world,
+            rows=rows,
+            seed=seed,
+            epochs=epochs,
+            drop_last=drop_last,
+            buffer_rows=buffer_rows,
+            block_rows=block_rows,
+            tensors=True,
         )
+        return ShardDataset(self, settings)
 
     def statistics(self, site: str, *, covariance: bool = False) -> Statistics:
         """Mean, variance, mean length and, if requested, covariance of all rows of a site."""
@@ -248,35 +265,6 @@ class Store:
             raise Error(done.stderr.strip().removeprefix("vitrine: ") or f"vitrine ended with {done.returncode}")
 
     # What batches are made of.
-
-    def settings(
-        self,
-        sites: str | Sequence[str],
-        rows: int,
-        seed: int | None,
-        epochs: int | None,
-        rank: int | None,
-        world: int | None,
-        drop_last: bool,
-        buffer_rows: int,
-        block_rows: int,
-        tensors: bool,
-    ) -> Settings:
-        names = site_names(sites)
-        rank, world = resolve_rank(rank, world)
-        return Settings(
-            sites=names,
-            one_site=isinstance(sites, str),
-            rows=rows,
-            seed=seed,
-            epochs=epochs,
-            rank=rank,
-            world=world,
-            drop_last=drop_last,
-            buffer_rows=buffer_rows,
-            block_rows=block_rows,
-            tensors=tensors,
-        )
 
     def gather(self, site: str, shards: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Rows by shard and row in it, in this order, copied."""
