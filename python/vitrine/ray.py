@@ -102,9 +102,7 @@ class Capture:
             sites = options.get("capture", ())
             sites = [sites] if isinstance(sites, str) else sites
             options["capture"] = [Sites(site, store=self._store) for site in sites]
-        _patiently(
-            lambda: capture_corpus(model, self._paths, out, rank=part, world=self._parts, **options)
-        )
+        _patiently(lambda: capture_corpus(model, self._paths, out, rank=part, world=self._parts, **options))
 
     def _fetch_manifest(self, there: str, here: Path) -> bool:
         """Whether the part is complete there already."""
