@@ -84,7 +84,7 @@ extern template Indices<int64_t> indices_of(nb::handle, const char*);
 
 /// What numpy.asarray takes, and torch's tensors of any type, device and need of gradients, as an
 /// array of NumPy's: without a copy where NumPy can share the memory. `name`: of the argument.
-/// Throws TypeError for what is no array of real numbers.
+/// Throws TypeError for what is not an array of real numbers.
 nb::object numpy_of(nb::handle array, const char* name);
 /// The same as a float32 copy.
 Tensor tensor_of(nb::handle array, const char* name);

@@ -258,7 +258,7 @@ class LayerIntegratedGradients(IntegratedGradients):
 
 
 class TextTokenInput:
-    """A text whose tokens are attributed to. `baselines`: the token that stands for an absent one;
+    """A text whose tokens are attributed to. `baselines`: the token in the place of an absent one;
     `skip_tokens`: tokens that are neither replaced nor listed."""
 
     def __init__(

@@ -354,7 +354,7 @@ class NMF:
         """[components, positions]"""
 
     def explore(self) -> View:
-        """A line for each factor, darker where it is stronger. At a generated token stands what produced
+        """A line for each factor, darker where it is stronger. A generated token has what produced
         it, as in Ecco: the strength at the token before."""
         n, tokens = self.output.n_input_tokens, self.output.tokens[0]
         strengths = self.components

@@ -99,7 +99,7 @@ TEST_F(TokenizerFolder, AGgufTokenizerOfAnotherKindIsNamed) {
   EXPECT_TRUE(says(error("tokenizer.ggml.merges", "tokenizer.ggml.merge5"),
                    "missing tokenizer.ggml.merges"));
   EXPECT_TRUE(says(error("<extra>", "<extr\xff>"), "the tokens have", "expected UTF-8"));
-  EXPECT_TRUE(says(error("<extra>", "[MASK]]"), "no error")) << "another text is no error";
+  EXPECT_TRUE(says(error("<extra>", "[MASK]]"), "no error")) << "another text is not an error";
   EXPECT_TRUE(
       says(error("tokenizer.ggml.eos_token_id", "tokenizer.ggml.e0s_token_id"), "no error"));
   for (size_t size = 0; size < bytes.size(); size += 97) {

@@ -122,7 +122,7 @@ class ModelWeights(HookedRootModule):
         self.cfg.use_attn_in = use_attn_in
 
     def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
-        """Error unless False: the input of the MLP is no site of the engine."""
+        """Error unless False: the input of the MLP is not a site of the engine."""
         self.cfg.use_hook_mlp_in = use_hook_mlp_in
 
     def state_dict(self) -> dict[str, torch.Tensor]:
