@@ -255,6 +255,11 @@ find_python() {
   fi
 }
 
+# awk whose output follows its input at once: mawk, Debian's, otherwise reads a pipe in blocks.
+live_awk() {
+  if [[ $(awk -W version 2>&1 </dev/null) == *mawk* ]]; then awk -W interactive "$@"; else awk "$@"; fi
+}
+
 # ninja's progress on a terminal is one line that moves; elsewhere each tenth of the build is a
 # line.
 run_ninja() {
@@ -262,7 +267,7 @@ run_ninja() {
     ninja -C "$BUILD" -j "$JOBS" "$@"
     return
   fi
-  NINJA_STATUS='[%f/%t %e] ' ninja -C "$BUILD" -j "$JOBS" "$@" 2>&1 | awk '
+  NINJA_STATUS='[%f/%t %e] ' ninja -C "$BUILD" -j "$JOBS" "$@" 2>&1 | live_awk '
     /^ninja: Entering directory/ { next }
     /^\[[0-9]+\/[0-9]+ [0-9.]+\] / {
       split(substr($1, 2), at, "/")

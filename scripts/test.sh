@@ -173,7 +173,7 @@ set_sanitizer_options() {
 # everything.
 run_ctest() {
   ctest --test-dir "$1" --output-on-failure --no-tests=error -j "$JOBS" "${@:2}" </dev/null 2>&1 |
-    tee -a "$LOG" | awk '
+    tee -a "$LOG" | live_awk '
     /^ *Start +[0-9]+: / { next }
     /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
       split($1, at, "/")
