@@ -21,7 +21,7 @@ ARGUMENTS=("$@")
     libsentencepiece-dev libpcre2-dev libutf8proc-dev libeigen3-dev libboost-graph-dev
     libcairo2-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
   TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev chromium fonts-dejavu-core
-    python3-dev python3-venv)
+    python3-dev python3-venv xz-utils)
   CLANG_PACKAGES=(clang-14 libclang-rt-14-dev lld-14)
   FORMAT_PACKAGES=(clang-format-14)
 }
