@@ -2,12 +2,13 @@
 """Parts of a pass as nodes of torch's graph: losses back-propagate through the engine to the hooks.
 
 A site whose functions were called cuts the pass. The value that the engine brings there is a node of the
-graph with the values of all earlier cuts as inputs, and its backward pass is one of the engine that begins
-at the site and ends at those cuts.
+graph, a function of the cut before and of the engine's own state there, for which a number is in the graph. So
+torch does the backward passes of the nodes from the last one to the first.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 
 Values = npt.NDArray[np.float32]
 
+_KEPT_BACKWARDS = 4
+_numbers = itertools.count(1)
 
-def node(run: Pass, cuts: int, site: str, value: torch.Tensor, last: bool = False) -> torch.Tensor:
-    """`value`, which the engine computed at `site`, as a function of the first `cuts` cuts."""
-    found: torch.Tensor = _Node.apply(run.key, cuts, site, [value], last, run.anchor, *run.cuts[:cuts])
+
+def node(run: Pass, site: str, value: torch.Tensor, last: bool = False) -> torch.Tensor:
+    """`value`, which the engine computed at `site`, as a function of the cuts so far."""
+    before = run.cuts[-1] if run.cuts else None
+    found, run.state = _Node.apply(run.key, site, [value], list(run.cuts), last, run.anchor, run.state, before)
     return found
 
 
@@ -38,79 +43,123 @@ class _Node(torch.autograd.Function):
     def forward(
         ctx: Any,
         run: Key,
-        cuts: int,
         site: str,
         value: list[torch.Tensor],
+        cuts: list[torch.Tensor],
         last: bool,
         _anchor: torch.Tensor,
-        *inputs: torch.Tensor,
-    ) -> torch.Tensor:
+        _state: torch.Tensor | None,
+        _before: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.run, ctx.site, ctx.last = run, site, last
-        ctx.names = run.value().cut_names[:cuts]
+        ctx.set_materialize_grads(False)
         # The values that the pass had; a change in place afterwards is an error of torch.
-        ctx.save_for_backward(*inputs)
-        return value[0]
+        ctx.save_for_backward(*cuts)
+        return value[0], torch.zeros((), dtype=torch.float64)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        # Of two cuts at one site of the engine the later one has the site's value.
-        names = ctx.names
-        wanted = [i for i, needed in enumerate(ctx.needs_input_grad[6:]) if needed and names[i] not in names[i + 1 :]]
-        values = [to_engine(value) for value in ctx.saved_tensors]
+    def backward(ctx: Any, gradient: torch.Tensor | None, number: torch.Tensor | None) -> tuple[Any, ...]:
         run: Pass = ctx.run.value()
-        hooked = [site for site in run.sites if site.backward and site.engine not in run.cut_names] if ctx.last else []
-        found: list[torch.Tensor | None] = [None] * len(values)
-        if wanted or hooked:
-            backward = _Backward(run, names, values, hooked)
-            made = backward.run(ctx.site, to_engine(gradient), [names[i] for i in wanted])
-            for i, value in zip(wanted, made):
-                found[i] = value.to(ctx.saved_tensors[i].dtype)
-        return (None, None, None, None, None, None, *found)
+        cuts = ctx.saved_tensors
+        if number is None:
+            assert gradient is not None
+            number = torch.tensor(next(_numbers), dtype=torch.float64)
+            needed = [cut.requires_grad for cut in cuts]
+            backward = Backward(run, ctx.site, to_engine(gradient), [to_engine(cut) for cut in cuts], needed, ctx.last)
+        else:
+            backward = run.backwards.pop(int(number))
+            backward.continue_with(len(cuts), gradient)
+        found = backward.gradient(len(cuts) - 1)
+        more = ctx.needs_input_grad[6]
+        if more:
+            run.backwards[int(number)] = backward
+        while len(run.backwards) > _KEPT_BACKWARDS:
+            # torch ends a backward pass early, and does not say so, where no earlier gradient is wanted.
+            run.backwards.pop(next(iter(run.backwards)))
+        # torch adds other gradients in place.
+        before = None if found is None else to_torch(found.copy(), cuts[-1].dtype, cuts[-1].device)
+        return None, None, None, None, None, None, number if more else None, before
 
 
-class _Backward:
-    """A backward pass: the cuts hold their values, and the functions of `hooked` see gradients."""
+class Backward:
+    """A backward pass of torch: one of the engine, as long as the functions at the cuts leave gradients unchanged.
 
-    def __init__(self, run: Pass, names: list[str], values: list[Values], hooked: list[Site]) -> None:
-        self.pass_ = run
-        self.names, self.values = names, values
+    Where one changed a gradient, or a loss reads the cut as well, another pass of the engine begins at the end, too,
+    and has the known gradients at the later cuts.
+    """
+
+    def __init__(
+        self, run: Pass, site: str, gradient: Values, cuts: list[Values], needed: list[bool], last: bool
+    ) -> None:
+        # The pass holds this object.
+        self.native, self.request, self.dtype, self.device = run.native, run.request, run.dtype, run.device
+        self.site, self.target = site, [_target(site, one) for one in gradient]
+        self.names, self.unchanged, self.needed = run.cut_names[: len(cuts)], run.unchanged[: len(cuts)], needed
+        self.values = dict(zip(self.names, cuts))
+        hooked = [site for site in run.sites if site.backward and site.engine not in run.cut_names] if last else []
         # What only keeps gradients needs no call: the engine captures them.
         self.kept = [site for site in hooked if all(isinstance(hook, CachingHook) for hook in site.backward)]
         self.called = [site for site in hooked if site not in self.kept]
+        self.latest, self.latest_gradient = site, gradient
+        self.known: dict[str, Values] = {}
+        """gradients with respect to what the engine brought to the cuts that torch has been at"""
+        self.found: dict[str, Values] = {}
+        """gradients with respect to the values of cuts, right if those at the cuts between are passed on unchanged"""
 
-    def run(self, site: str, gradient: Values, wrt: list[str]) -> list[torch.Tensor]:
-        """Gradients of the sum of `gradient` times the site's values with respect to the cuts `wrt`."""
-        run, count = self.pass_, len(gradient)
+    def continue_with(self, cut: int, gradient: torch.Tensor | None) -> None:
+        """Takes the gradient with respect to what the engine brought to a cut."""
+        name = self.names[cut]
+        found = self.found.get(name)
+        given = np.zeros_like(self.values[name]) if gradient is None else to_engine(gradient)
+        if found is None or not self.unchanged[cut] or not np.array_equal(given, to_engine(self._tensor(found))):
+            self.found = {}
+        self.latest, self.latest_gradient = name, given
+        self.known[name] = given
+
+    def gradient(self, cut: int) -> Values | None:
+        """The gradient with respect to the value of a cut, or of none with -1; None if nothing needs it."""
+        if cut >= 0 and self.names[cut] == self.latest:
+            return self.latest_gradient if self.needed[cut] else None
+        wanted = self._wanted(cut)
+        if any(name not in self.found for name in wanted[:1]) or (not self.known and (self.kept or self.called)):
+            self._run(wanted)
+        return self.found[self.names[cut]] if cut >= 0 and self.needed[cut] else None
+
+    def _wanted(self, last: int) -> list[str]:
+        """The cuts from `last` to the first whose gradients one pass gives."""
+        wanted: list[str] = []
+        first = self.needed.index(True) if True in self.needed else last + 1
+        for i in range(last, first - 1, -1):
+            if self.names[i] not in wanted:
+                wanted.append(self.names[i])
+            if not self.unchanged[i]:
+                break
+        return wanted
+
+    def _run(self, wrt: list[str]) -> None:
+        """A pass of the engine."""
         wanted = dict.fromkeys([*wrt, *(kept.engine for kept in self.kept)])
         # A pass needs something to differentiate with respect to, even where functions alone want gradients.
         wanted = wanted or {self.called[0].engine: None}
-        found = run.native.gradients(
-            run.request.tokens,
-            [_target(site, gradient[b]) for b in range(count)],
-            wrt=captures(wanted),
-            edits=self._edits(site),
-        )
+        found = self.native.gradients(self.request.tokens, self.target, wrt=captures(wanted), edits=self._edits())
         for kept in reversed(self.kept):
-            call_backward_hooks(kept, kept.seen_gradient(self._stacked(found, kept.engine)))
-        return [self._stacked(found, name) for name in wrt]
+            call_backward_hooks(kept, kept.seen_gradient(self._tensor(_stacked(found, kept.engine))))
+        self.found = {name: _stacked(found, name) for name in wrt}
 
-    def _stacked(self, found: list[Gradients], name: str) -> torch.Tensor:
-        values = np.stack([gradients[name] for gradients in found])
-        return to_torch(values, self.pass_.dtype, self.pass_.device)
+    def _tensor(self, values: Values) -> torch.Tensor:
+        return to_torch(values, self.dtype, self.device)
 
-    def _edits(self, site: str) -> list[Edit]:
-        run = self.pass_
+    def _edits(self) -> list[Edit]:
         edits = []
-        if run.request.padding is not None:
-            start = run.request.start
-            edits = run.request.padding.edits(
-                range(start, _end(site, run.native.config.layers)), run.request.residual is None
-            )
-        for name, values in zip(self.names, self.values):
-            edits.append(replacement(name, values))
+        if self.request.padding is not None:
+            layers = range(self.request.start, _end(self.site, self.native.config.layers))
+            edits = self.request.padding.edits(layers, self.request.residual is None)
+        for name, values in self.values.items():
+            passed_on = all(same for cut, same in zip(self.names, self.unchanged) if cut == name)
+            edits.append(replacement(name, values, self.known.get(name), passed_on))
         for called in self.called:
-            edits += self._observers(called, len(run.request.tokens))
+            edits += self._observers(called, len(self.request.tokens))
         return edits
 
     def _observers(self, site: Site, count: int) -> list[Edit]:
@@ -126,7 +175,7 @@ class _Backward:
                 found.append((place.sequence, gradient))
             if not made:
                 found.sort(key=lambda item: item[0])
-                whole = to_torch(np.stack([values for _, values in found]), self.pass_.dtype, self.pass_.device)
+                whole = self._tensor(np.stack([values for _, values in found]))
                 changed = call_backward_hooks(site, site.seen_gradient(whole))
                 made.update(enumerate(to_engine(whole if changed is None else site.taken_gradient(changed))))
             return made[place.sequence]
@@ -150,16 +199,26 @@ def call_backward_hooks(site: Site, gradient: torch.Tensor) -> torch.Tensor | No
     return made
 
 
-def replacement(name: str, values: Values) -> Edit:
-    """A site's values [B, P, ...] in the place of what the engine computes, constant in gradients."""
+def replacement(name: str, values: Values, gradient: Values | None = None, passed_on: bool = False) -> Edit:
+    """A site's values [B, P, ...] in the place of what the engine computes.
+
+    The gradient before it is `gradient`, or with `passed_on` that after it, or 0.
+    """
 
     def put(_old: Values, place: Place) -> Values:
         return values[place.sequence]
 
-    def nothing(gradient: Values, _place: Place) -> None:
-        gradient[...] = 0
+    def change(after: Values, place: Place) -> None:
+        if gradient is not None:
+            after[...] = gradient[place.sequence]
+        elif not passed_on:
+            after[...] = 0
 
-    return Edit.function(name, put, nothing)
+    return Edit.function(name, put, change)
+
+
+def _stacked(found: list[Gradients], name: str) -> Values:
+    return np.stack([gradients[name] for gradients in found])
 
 
 def _target(site: str, gradient: Values) -> Target:

@@ -230,9 +230,8 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
             seen = mask.bool().cpu().numpy()
             padding = Padding(seen, seen.shape[1] - ids.shape[1], self.W_pos.float().cpu().numpy())
         request = Request(ids, residual, start, stop, padding, cache, logits)
-        graph = torch.is_grad_enabled() and (
-            self._anchor.requires_grad or (residual is not None and residual.requires_grad)
-        )
+        # Functions at hooks can bring values that require gradients, where nothing else does.
+        graph = torch.is_grad_enabled()
         sites = self._sites(request)
         if cache is not None:
             if graph and any(site.backward for site in sites):

@@ -58,6 +58,12 @@ class Pass:
     """sites whose values come from outside the engine, in the order of the pass"""
     cuts: list[torch.Tensor] = field(default_factory=list)
     """their values, in torch's graph"""
+    unchanged: list[bool] = field(default_factory=list)
+    """whether the functions there left the values as they were"""
+    state: torch.Tensor | None = None
+    """stands in torch's graph for what else the engine has after the last cut"""
+    backwards: dict[int, autograd.Backward] = field(default_factory=dict)
+    """backward passes that have not come to the first cut"""
     key: until_exit.Key = field(init=False)
     """what the graph holds of this object"""
 
@@ -68,7 +74,7 @@ class Pass:
             return self._run()
         finally:
             # The graph keeps this object: it must not hold the graph, nor functions that hold its tensors.
-            self.cuts = []
+            self.cuts, self.state = [], None
             del self.key
             for site in self.sites:
                 site.forward = []
@@ -114,11 +120,15 @@ class Pass:
         for site in called:
             if site.name == name:
                 called.remove(site)
-                residual = self._chained(site, residual.clone())
+                residual, _ = self._chained(site, residual.clone())
                 break
-        self.cut_names.append(name)
-        self.cuts.append(residual)
+        self._cut(name, residual, unchanged=False)
         return residual
+
+    def _cut(self, name: str, value: torch.Tensor, unchanged: bool) -> None:
+        self.cut_names.append(name)
+        self.cuts.append(value)
+        self.unchanged.append(unchanged)
 
     def _entry(self) -> str:
         """The site where a given residual enters."""
@@ -211,32 +221,40 @@ class Pass:
             self.request.padding.hide(site.name, values)
         x = to_torch(values, self.dtype, self.device)
         if self.graph:
-            x = autograd.node(self, len(self.cuts), site.engine, x)
-        y = site.taken(self._chained(site, site.seen(x)))
+            x = autograd.node(self, site.engine, x)
+        changed, unchanged = self._chained(site, site.seen(x))
+        y = site.taken(changed)
         check_causal(site.engine, y)
-        self.cut_names.append(site.engine)
-        self.cuts.append(y)
+        self._cut(site.engine, y, unchanged and site.affine is None)
         return list(to_engine(y))
 
-    def _chained(self, site: Site, x: torch.Tensor) -> torch.Tensor:
-        """The functions at a site, one after the other."""
+    def _chained(self, site: Site, x: torch.Tensor) -> tuple[torch.Tensor, bool]:
+        """What the functions at a site make, one after the other, and whether they left it as it was."""
         gradients: list[torch.Tensor] = []
         if self.graph and site.backward and x.requires_grad:
             x = x.view_as(x)
-            x.register_hook(lambda _: autograd.call_backward_hooks(site, gradients.pop()))
-        y, shape = x, x.shape
+            # As in torch they are not called where only a loss that reads the functions' argument gives a gradient.
+            x.register_hook(lambda _: autograd.call_backward_hooks(site, gradients.pop()) if gradients else None)
+        y, shape, version = x, x.shape, x._version
         for hook in site.forward:
             made = hook(y, hook=site.point)
             if made is not None:
                 y = made
+        unchanged = y is x and y._version == version
         if not isinstance(y, torch.Tensor) or y.shape != shape:
             raise Error(
                 f"the hook at {site.name} returned {shown(y)}: expected a tensor of shape {tuple(shape)}, or None"
             )
         if self.graph and site.backward and y.requires_grad:
             y = y.view_as(y)
-            y.register_hook(gradients.append)
-        return y
+            y.register_hook(gradients.append if x.requires_grad else lambda gradient: self._seen_only(site, gradient))
+        return y, unchanged
+
+    @staticmethod
+    def _seen_only(site: Site, gradient: torch.Tensor) -> None:
+        """The backward functions of a site where nothing before the forward ones requires gradients."""
+        if autograd.call_backward_hooks(site, gradient) is not None:
+            raise Error(f"the backward hook at {site.name} returned a gradient: nothing before it requires one")
 
     def _keep(self, site: Site, batch: RunBatch) -> None:
         values = batch_rows(batch, site.engine)
@@ -252,4 +270,4 @@ class Pass:
                 hook(kept, site.point)
 
     def _output(self, out: torch.Tensor, name: str) -> torch.Tensor:
-        return autograd.node(self, len(self.cuts), name, out, last=True) if self.graph else out
+        return autograd.node(self, name, out, last=True) if self.graph else out
