@@ -8,6 +8,7 @@ torch does the backward passes of the nodes from the last one to the first.
 
 from __future__ import annotations
 
+import enum
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,14 @@ Values = npt.NDArray[np.float32]
 
 _KEPT_BACKWARDS = 4
 _numbers = itertools.count(1)
+
+
+class Passed(enum.Enum):
+    """What of the gradient with respect to a cut's value its functions pass on to what the engine brought there."""
+
+    ALL = enum.auto()
+    NOTHING = enum.auto()
+    OTHER = enum.auto()
 
 
 def node(run: Pass, site: str, value: torch.Tensor, last: bool = False) -> torch.Tensor:
@@ -95,7 +104,7 @@ class Backward:
         # The pass holds this object.
         self.native, self.request, self.dtype, self.device = run.native, run.request, run.dtype, run.device
         self.site, self.target = site, [_target(site, one) for one in gradient]
-        self.names, self.unchanged, self.needed = run.cut_names[: len(cuts)], run.unchanged[: len(cuts)], needed
+        self.names, self.passed, self.needed = run.cut_names[: len(cuts)], run.passed[: len(cuts)], needed
         self.values = dict(zip(self.names, cuts))
         hooked = [site for site in run.sites if site.backward and site.engine not in run.cut_names] if last else []
         # What only keeps gradients needs no call: the engine captures them.
@@ -110,9 +119,13 @@ class Backward:
     def continue_with(self, cut: int, gradient: torch.Tensor | None) -> None:
         """Takes the gradient with respect to what the engine brought to a cut."""
         name = self.names[cut]
-        found = self.found.get(name)
+        found, passed = self.found.get(name), self.passed[cut]
         given = np.zeros_like(self.values[name]) if gradient is None else to_engine(gradient)
-        if found is None or not self.unchanged[cut] or not np.array_equal(given, to_engine(self._tensor(found))):
+        if passed is Passed.ALL and found is not None:
+            expected = np.array_equal(given, to_engine(self._tensor(found)))
+        else:
+            expected = passed is Passed.NOTHING and not given.any()
+        if not expected:
             self.found = {}
         self.latest, self.latest_gradient = name, given
         self.known[name] = given
@@ -133,7 +146,7 @@ class Backward:
         for i in range(last, first - 1, -1):
             if self.names[i] not in wanted:
                 wanted.append(self.names[i])
-            if not self.unchanged[i]:
+            if self.passed[i] is Passed.OTHER:
                 break
         return wanted
 
@@ -156,7 +169,7 @@ class Backward:
             layers = range(self.request.start, _end(self.site, self.native.config.layers))
             edits = self.request.padding.edits(layers, self.request.residual is None)
         for name, values in self.values.items():
-            passed_on = all(same for cut, same in zip(self.names, self.unchanged) if cut == name)
+            passed_on = all(passed is Passed.ALL for cut, passed in zip(self.names, self.passed) if cut == name)
             edits.append(replacement(name, values, self.known.get(name), passed_on))
         for called in self.called:
             edits += self._observers(called, len(self.request.tokens))

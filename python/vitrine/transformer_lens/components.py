@@ -91,9 +91,14 @@ class LayerNorm(Component):
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The layernorm of [..., D]; hooks are not called."""
-        x = x - x.mean(-1, keepdim=True)
-        x = x / (x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+        centred, scale = self.parts(x)
+        x = centred / scale
         return x * self.w + self.b if "w" in self.__dict__ else x
+
+    def parts(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Centred rows, and the scale [..., 1] that divides them."""
+        centred = x - x.mean(-1, keepdim=True)
+        return centred, (centred.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
 
 
 class Attention(Component):
@@ -154,8 +159,12 @@ def named_part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch
 def block_sites(layer: int) -> list[str]:
     """Names of a block's hook points in the order in which a pass reaches them."""
     attention = [f"attn.hook_{part}" for part in ("q", "k", "v", "attn_scores", "pattern", "z", "result")]
-    parts = ["hook_resid_pre", "ln1.hook_scale", "ln1.hook_normalized", *attention, "hook_attn_out", "hook_resid_mid"]
+    inputs = ["hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input"]
+    parts = ["hook_resid_pre", *inputs, "ln1.hook_scale", "ln1.hook_normalized", *attention]
     parts += [
+        "hook_attn_out",
+        "hook_resid_mid",
+        "hook_mlp_in",
         "ln2.hook_scale",
         "ln2.hook_normalized",
         "mlp.hook_pre",
@@ -173,7 +182,7 @@ def ends() -> list[str]:
 
 
 def sites(layers: int) -> list[str]:
-    """Names of all hook points of which the engine has the values, in the order of a pass."""
+    """Names of all hook points that a pass can reach, in its order."""
     blocks = [name for layer in range(layers) for name in block_sites(layer)]
     return [*ends()[:2], *blocks, *ends()[2:]]
 

@@ -13,9 +13,6 @@ import torch
 from vitrine.error import Error
 
 _REFUSED = {
-    "use_split_qkv_input": "edit blocks.L.attn.hook_q, hook_k or hook_v instead of the inputs of each head",
-    "use_attn_in": "edit blocks.L.attn.hook_q, hook_k and hook_v instead of the input of each head",
-    "use_hook_mlp_in": "read blocks.L.hook_resid_mid, or edit blocks.L.ln2.hook_normalized",
     "use_hook_tokens": "change the tokens before the call",
     "use_local_attn": "the engine runs GPT-2, whose attention is global",
     "gated_mlp": "the engine runs GPT-2, whose MLP has no gate",

@@ -18,7 +18,8 @@ HookFunction = Callable[..., Any]
 NamesFilter = Union[None, str, Sequence[str], Callable[[str], bool]]
 """None is all names."""
 
-_HEADS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
+_INPUTS_OF_HEADS = ("hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input")
+_HEADS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result", *_INPUTS_OF_HEADS)
 
 
 @dataclass(eq=False)
@@ -123,11 +124,15 @@ class CachingHook:
 
     def __call__(self, tensor: torch.Tensor, hook: HookPoint) -> None:
         """The function as TransformerLens calls it."""
-        kept = self._placed(tensor)
-        axis = position_axis(hook.name)
-        if self.pos_slice.mode != "identity" and kept.ndim >= -axis:
-            kept = self.pos_slice.apply(kept, dim=axis)
-        self.cache[self.key(hook.name)] = kept
+        self.keep(hook.name, self.sliced(tensor, hook.name))
+
+    def sliced(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
+        """The wanted positions of what a place has."""
+        axis = position_axis(name)
+        if self.pos_slice.mode == "identity" or tensor.ndim < -axis:
+            return tensor
+        found: torch.Tensor = self.pos_slice.apply(tensor, dim=axis)
+        return found
 
     def keep(self, name: str, tensor: torch.Tensor) -> None:
         """Keeps a tensor that has the wanted positions already."""

@@ -20,6 +20,7 @@ from vitrine.transformer_lens.hook_points import (
     NamesFilter,
     predicate,
 )
+from vitrine.transformer_lens.inputs import SWITCHES
 from vitrine.transformer_lens.tensors import Slice, SliceInput
 
 HookList = Sequence["tuple[Union[str, Callable[[str], bool]], HookFunction]"]
@@ -76,15 +77,9 @@ class HookedRootModule:
 
     def check_hooks_to_add(self, hook_point_name: str) -> None:
         """AssertionError for a hook point that the configuration switches off."""
-        assert self.cfg.use_attn_result or not hook_point_name.endswith("attn.hook_result"), (
-            f"Cannot add hook {hook_point_name} if use_attn_result_hook is False"
-        )
-        for ending, switch in (
-            (("hook_q_input", "hook_k_input", "hook_v_input"), "use_split_qkv_input"),
-            (("mlp_in",), "use_hook_mlp_in"),
-            (("attn_in",), "use_attn_in"),
-        ):
-            assert not hook_point_name.endswith(ending), f"Cannot add hook {hook_point_name} if {switch} is False"
+        for ending, switch in SWITCHES.items():
+            on = getattr(self.cfg, switch) or not hook_point_name.endswith(ending)
+            assert on, f"Cannot add hook {hook_point_name} if {switch} is False"
 
     def add_hook(
         self,

@@ -16,6 +16,7 @@ from vitrine.transformer_lens.captures import Plans
 from vitrine.transformer_lens.config import HookedTransformerConfig
 from vitrine.transformer_lens.generation import Generation
 from vitrine.transformer_lens.hook_points import HookPoint
+from vitrine.transformer_lens.inputs import SWITCHES, Inputs, check_function, has_heads
 from vitrine.transformer_lens.key_value_cache import HookedTransformerKeyValueCache
 from vitrine.transformer_lens.loading import Loading, device_name
 from vitrine.transformer_lens.model_weights import ModelWeights
@@ -237,7 +238,10 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
             if graph and any(site.backward for site in sites):
                 raise Error("backward hooks are not supported with past_kv_cache: run all tokens in one pass")
             graph = False
-        out = Pass(self.native, self._plans, request, self.cfg.dtype, self.cfg.device, sites, graph, self._anchor).run()
+        inputs = Inputs(self.blocks, self.cfg)
+        out = Pass(
+            self.native, self._plans, request, self.cfg.dtype, self.cfg.device, sites, inputs, graph, self._anchor
+        ).run()
         if cache is not None and not cache.frozen:
             assert mask is not None
             cache.previous_attention_mask = mask
@@ -246,18 +250,22 @@ class HookedTransformer(Loading, Tokens, Generation, ModelWeights):
     def _sites(self, request: Request) -> list[Site]:
         """The hook points that a pass reaches and that have functions."""
         found = []
-        layers = self.cfg.n_layers
+        layers, cfg = self.cfg.n_layers, self.cfg
+        off = tuple(ending for ending, switch in SWITCHES.items() if not getattr(cfg, switch))
         first = -1 if request.residual is None else request.start
         end = layers if request.stop is None else request.stop
         for layer, point in self._order:
             if not point.fwd_hooks and not point.bwd_hooks:
                 continue
-            if point.name.endswith("hook_result") and not self.cfg.use_attn_result:
+            if point.name.endswith(off):
                 continue
             if first <= layer < end or (layer == layers and request.stop is None):
                 forward = [handle.user_hook for handle in point.fwd_hooks]
                 backward = [handle.user_hook for handle in point.bwd_hooks]
-                found.append(Site(point, forward, backward, self._affine(point.name)))
+                copies = cfg.n_heads if has_heads(point.name, cfg) else 0
+                found.append(Site(point, forward, backward, self._affine(point.name), copies))
+                if not found[-1].captured() or backward:
+                    check_function(point.name, cfg)
         return found
 
     def _affine(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -114,15 +114,15 @@ class ModelWeights(HookedRootModule):
         self.cfg.use_attn_result = use_attn_result
 
     def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
-        """Error unless False: the inputs of the heads are no sites of the engine."""
+        """Whether passes reach blocks.L.hook_q_input, hook_k_input, hook_v_input: [batch, pos, head, d_model] each."""
         self.cfg.use_split_qkv_input = use_split_qkv_input
 
     def set_use_attn_in(self, use_attn_in: bool) -> None:
-        """Error unless False: the inputs of the heads are no sites of the engine."""
+        """Whether passes reach blocks.L.hook_attn_in: each head's input [batch, pos, head, d_model]."""
         self.cfg.use_attn_in = use_attn_in
 
     def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
-        """Error unless False: the input of the MLP is not a site of the engine."""
+        """Whether passes reach blocks.L.hook_mlp_in: the MLP's input [batch, pos, d_model] before its layernorm."""
         self.cfg.use_hook_mlp_in = use_hook_mlp_in
 
     def state_dict(self) -> dict[str, torch.Tensor]:

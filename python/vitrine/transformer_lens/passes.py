@@ -17,7 +17,8 @@ from vitrine.error import Error
 from vitrine.transformer_lens import autograd
 from vitrine.transformer_lens.arrays import batch_logits, batch_rows, to_engine, to_torch
 from vitrine.transformer_lens.captures import Plans, Wanted, captures
-from vitrine.transformer_lens.hook_points import CachingHook, position_axis
+from vitrine.transformer_lens.hook_points import CachingHook, HookPoint, position_axis
+from vitrine.transformer_lens.inputs import Inputs, stream_of
 from vitrine.transformer_lens.key_value_cache import HookedTransformerKeyValueCache
 from vitrine.transformer_lens.padding import Padding
 from vitrine.transformer_lens.site import Site, check_causal, shown
@@ -51,6 +52,7 @@ class Pass:
     dtype: torch.dtype
     device: Any
     sites: list[Site]
+    inputs: Inputs
     graph: bool
     """whether torch records a graph"""
     anchor: torch.Tensor
@@ -58,8 +60,8 @@ class Pass:
     """sites whose values come from outside the engine, in the order of the pass"""
     cuts: list[torch.Tensor] = field(default_factory=list)
     """their values, in torch's graph"""
-    unchanged: list[bool] = field(default_factory=list)
-    """whether the functions there left the values as they were"""
+    passed: list[autograd.Passed] = field(default_factory=list)
+    """what of a gradient their functions pass on to the engine"""
     state: torch.Tensor | None = None
     """stands in torch's graph for what else the engine has after the last cut"""
     backwards: dict[int, autograd.Backward] = field(default_factory=dict)
@@ -81,13 +83,8 @@ class Pass:
 
     def _run(self) -> torch.Tensor | None:
         request = self.request
-        backward = self.graph and any(site.backward for site in self.sites)
-        cut_all = backward and any(not site.captured() for site in self.sites)
-        called = [site for site in self.sites if not site.captured() or (cut_all and site.backward)]
-        # A capture sees a site after all its edits, also those of a hook point that comes later.
-        edited = {site.engine for site in called}
-        called = [site for site in self.sites if site in called or site.engine in edited]
-        captured = [site for site in self.sites if site.forward and site not in called]
+        called = self._called()
+        captured = [site for site in self.sites if site.forward and site not in [*called, *self.inputs.sites]]
         residual = self._entered(called)
         out_site = self._out_site()
         wanted: dict[str, tuple[int, ...] | None] = {}
@@ -111,6 +108,20 @@ class Pass:
         out = batch_logits(batch) if out_site is None else batch_rows(batch, out_site)
         return self._output(to_torch(out, self.dtype, self.device), out_site or "logits")
 
+    def _called(self) -> list[Site]:
+        """The sites where the engine must call: others are captured."""
+        backward = self.graph and any(site.backward for site in self.sites)
+        copies = [site for site in self.sites if stream_of(site.name) is not None]
+        own = [site for site in self.sites if site not in copies]
+        self.inputs.sites = [site for site in copies if not site.captured() or (backward and site.backward)]
+        cut_all = backward and (self.inputs.sites or any(not site.captured() for site in own))
+        called = [site for site in own if not site.captured() or (cut_all and site.backward)]
+        # A capture sees a site after all its edits, also those of a hook point that comes later.
+        edited = {*(site.engine for site in called), *self.inputs.engine_sites()}
+        called = [site for site in own if site in called or site.engine in edited]
+        known = {site.engine for site in called}
+        return [*called, *(Site(HookPoint(name), [], []) for name in self.inputs.engine_sites() if name not in known)]
+
     def _entered(self, called: list[Site]) -> torch.Tensor | None:
         """The residual that the pass begins with, after the functions at its site."""
         residual = self.request.residual
@@ -122,13 +133,14 @@ class Pass:
                 called.remove(site)
                 residual, _ = self._chained(site, residual.clone())
                 break
-        self._cut(name, residual, unchanged=False)
+        self._cut(name, residual, autograd.Passed.OTHER)
         return residual
 
-    def _cut(self, name: str, value: torch.Tensor, unchanged: bool) -> None:
+    def _cut(self, name: str, value: torch.Tensor, passed: autograd.Passed) -> None:
         self.cut_names.append(name)
         self.cuts.append(value)
-        self.unchanged.append(unchanged)
+        self.passed.append(passed)
+        self.inputs.read(name, value, lambda site, copy: self._chained(site, copy)[0])
 
     def _entry(self) -> str:
         """The site where a given residual enters."""
@@ -222,10 +234,12 @@ class Pass:
         x = to_torch(values, self.dtype, self.device)
         if self.graph:
             x = autograd.node(self, site.engine, x)
-        changed, unchanged = self._chained(site, site.seen(x))
+        computed = self.inputs.value(site.engine, self.cuts)
+        changed, unchanged = self._chained(site, site.seen(x) if computed is None else computed)
         y = site.taken(changed)
         check_causal(site.engine, y)
-        self._cut(site.engine, y, unchanged and site.affine is None)
+        passed = autograd.Passed.ALL if unchanged and site.affine is None else autograd.Passed.OTHER
+        self._cut(site.engine, y, passed if computed is None else autograd.Passed.NOTHING)
         return list(to_engine(y))
 
     def _chained(self, site: Site, x: torch.Tensor) -> tuple[torch.Tensor, bool]:
@@ -260,14 +274,13 @@ class Pass:
         values = batch_rows(batch, site.engine)
         if self.request.padding is not None:
             values = self.request.padding.hidden(site.name, values)
-        kept = site.seen(to_torch(values, self.dtype, self.device))
+        all_rows = to_torch(values, self.dtype, self.device)
         length = self.request.tokens.shape[1]
         for hook in site.forward:
             assert isinstance(hook, CachingHook)
-            if kept.shape[position_axis(site.name)] != length:
-                hook.keep(site.name, kept)
-            else:
-                hook(kept, site.point)
+            whole = all_rows.shape[position_axis(site.engine)] == length
+            rows = hook.sliced(all_rows, site.engine) if whole else all_rows
+            hook.keep(site.name, self.inputs.seen(site, rows, hook))
 
     def _output(self, out: torch.Tensor, name: str) -> torch.Tensor:
         return autograd.node(self, name, out, last=True) if self.graph else out

@@ -11,16 +11,22 @@ import torch
 from vitrine.error import Error
 from vitrine.transformer_lens.components import ENGINE_NAMES
 from vitrine.transformer_lens.hook_points import CachingHook, HookFunction, HookPoint
+from vitrine.transformer_lens.inputs import stream_of
 
 
 @dataclass(eq=False)
 class Site:
-    """A hook point of a pass. `affine`: weight and bias from the engine's values to those of the hook point."""
+    """A hook point of a pass.
+
+    `affine`: weight and bias from the engine's values to those of the hook point. `heads`: how many copies of
+    the engine's values there are, where each head has one.
+    """
 
     point: HookPoint
     forward: list[HookFunction]
     backward: list[HookFunction]
     affine: tuple[torch.Tensor, torch.Tensor] | None = None
+    heads: int = 0
 
     @property
     def name(self) -> str:
@@ -30,7 +36,8 @@ class Site:
     @property
     def engine(self) -> str:
         """The engine's name."""
-        return ENGINE_NAMES.get(self.point.name, self.point.name)
+        name = self.point.name
+        return stream_of(name) or ENGINE_NAMES.get(name, name)
 
     def captured(self) -> bool:
         """Whether the engine's capture is all that its functions want."""
@@ -38,6 +45,8 @@ class Site:
 
     def seen(self, values: torch.Tensor) -> torch.Tensor:
         """The hook point's values of the engine's."""
+        if self.heads:
+            return values.unsqueeze(2).repeat(1, 1, self.heads, 1)
         return values if self.affine is None else values * self.affine[0] + self.affine[1]
 
     def taken(self, values: torch.Tensor) -> torch.Tensor:
