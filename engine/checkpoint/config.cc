@@ -164,11 +164,13 @@ bool known_activation(std::string_view name) {
 // GPT2Config knows some sizes by a second name as well.
 int64_t size_field(const JsonFields& fields, const char* name, const char* alias, int64_t max,
                    int64_t otherwise) {
-  const auto value = fields.integer(name, 1, max);
-  const auto other = alias ? fields.integer(alias, 1, max) : std::nullopt;
+  auto value = fields.integer(name, 1, max);
+  std::optional<int64_t> other;
+  if (alias) other = fields.integer(alias, 1, max);
   if (value && other && *value != *other)
     fields.refuse(alias, fmt::format("contradicts {} = {}", name, *value));
-  return value ? *value : other.value_or(otherwise);
+  if (!value) value = other;
+  return value.value_or(otherwise);
 }
 
 // Fields of models that call themselves GPT-2 and compute something else. `plain` values are the
