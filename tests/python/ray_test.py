@@ -19,6 +19,7 @@ import vitrine
 import vitrine.ray
 from vitrine import shards
 from vitrine.command import program
+from vitrine.ray.capture import hooks_text
 
 SITE = "blocks.3.hook_resid_post"
 TEXTS = [f"{TEXT} is number {i}. " + "The dog that chased the cats. " * (i % 7) for i in range(24)]
@@ -140,6 +141,22 @@ def test_what_is_wrong_is_one_line(corpus, single, tmp_path):
     refused("plan.window is 16 there and 8 here", vitrine.ray.Capture(corpus, single, PARTS, **other), {"part": [1]})
     if not HAS_RAY:
         refused("needs Ray here: pip install", vitrine.ray.capture, corpus, tmp_path, parts=2, actors=1)
+
+
+def test_edits_and_sites_reach_other_processes_as_text(corpus, tmp_path):
+    options = {**OPTIONS, "capture": vitrine.Capture(SITE, neurons=[0, 5], store="f16")}
+    edits = [vitrine.Edit.scale("blocks.1.hook_mlp_out", 0.5)]
+    text = hooks_text({"capture": options["capture"], "edits": edits})
+    made = {**OPTIONS, "hooks": text}
+    del made["capture"]
+    vitrine.ray.Capture(corpus, tmp_path / "text", 1, **made)({"part": [0]})
+    vitrine.capture_corpus(vitrine.Model.load("demo"), corpus, tmp_path / "single", edits=edits, **options)
+    assert_same(tmp_path / "single", tmp_path / "text")
+
+
+def test_nodes_of_another_version_are_refused(corpus, tmp_path):
+    with pytest.raises(vitrine.Error, match="the driver 0.0.1: install the same on all nodes"):
+        vitrine.ray.Capture(corpus, tmp_path, 1, version="0.0.1", **OPTIONS)
 
 
 class MortalCapture(vitrine.ray.Capture):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from vitrine.error import Error
 
 FORMAT = "vitrine corpus capture 1"
+_DIGEST = re.compile("[0-9a-f]{16}")
 _FOLDER = re.compile(r"rank-(\d{5,})-of-(\d{5,})")
 
 
@@ -44,6 +45,7 @@ class Manifest:
     documents: npt.NDArray[np.int64]  # that begin in the shard
     first: npt.NDArray[np.int64]  # document of the first window
     last: npt.NDArray[np.int64]
+    digests: npt.NDArray[np.uint64]  # XXH64 of the file
 
     @property
     def path(self) -> Path:
@@ -120,6 +122,11 @@ def _manifest(folder: Path, found: Any) -> Manifest:
                 raise ValueError(f"{name} of shard {index} is {value!r}")
         return np.array(values, np.int64)
 
+    digests = [shard["xxh64"] for shard in shards]
+    for index, digest in enumerate(digests):
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise ValueError(f"xxh64 of shard {index} is {digest!r}")
+
     return Manifest(
         folder=folder,
         rank=rank,
@@ -133,6 +140,7 @@ def _manifest(folder: Path, found: Any) -> Manifest:
         documents=column("documents", 0),
         first=column("first.document", 0),
         last=column("last.document", 0),
+        digests=np.array([int(digest, 16) for digest in digests], np.uint64),
     )
 
 
