@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """vitrine.ray: parts of a corpus, whoever makes them and however often they begin again."""
 
+import csv
 import filecmp
 import importlib.util
 import json
@@ -19,6 +20,7 @@ import vitrine
 import vitrine.ray
 from vitrine import shards
 from vitrine.command import program
+from vitrine.ray import tables
 from vitrine.ray.capture import hooks_text
 
 SITE = "blocks.3.hook_resid_post"
@@ -124,6 +126,50 @@ def test_a_command_runs_once_for_each_row(tmp_path):
     made(batch)
     assert times == [os.stat(path).st_mtime_ns for path in outputs]
     assert Path(outputs[0]).read_text() != Path(outputs[1]).read_text()
+
+
+def merged_table(arguments, out, parts, **file):
+    """As table() does it, by one actor that is no actor."""
+    rows = tables.split(arguments, out, parts=parts, **{"prompts": None, "pairs": None, **file})
+    made = vitrine.ray.Command(tables.command_of(arguments, file.get("prompts")))
+    for row in reversed(rows):
+        made({"input": [row["input"]], "output": [row["output"]]})
+    return rows, tables.merge(rows, out)
+
+
+@pytest.mark.parametrize("arguments", [["score"], ["lens", "--position", "-1"], ["saliency"]])
+def test_a_table_of_prompts_has_the_bytes_of_the_single_run(arguments, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("".join(f'{TEXT}, he said "{i}",\n' for i in range(5)))
+    single = [program(), *arguments, "--prompt-file", prompts, "--csv", tmp_path / "single.csv"]
+    subprocess.run([str(word) for word in single], check=True, capture_output=True)
+    rows, count = merged_table(arguments, tmp_path / "all.csv", 3, prompts=prompts)
+    assert [row["lines"] for row in rows] == [2, 2, 1]
+    assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "single.csv").read_bytes()
+    with (tmp_path / "single.csv").open(newline="") as file:
+        assert count == sum(1 for _ in csv.reader(file)) - 1
+    with pytest.raises(vitrine.Error, match="holds parts of another call"):
+        merged_table([*arguments, "--model", "other"], tmp_path / "all.csv", 3, prompts=prompts)
+    prompts.write_text(prompts.read_text().replace("4", "5"))
+    with pytest.raises(vitrine.Error, match="part-00002.lines: differs from lines 5 to 5"):
+        merged_table(arguments, tmp_path / "all.csv", 3, prompts=prompts)
+
+
+def test_a_table_of_pairs_has_the_statistics_of_the_single_run(tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    words = ["cabinet", "man", "woman", "dog", "house"]
+    clean = [{"clean": f"The keys to the {w}", "corrupt": f"The key to the {w}"} for w in words]
+    pairs.write_text("".join(json.dumps({**pair, "answer": " are", "wrong": " is"}) + "\n" for pair in clean))
+    arguments = ["patch", "--sweep", "resid_pre", "--layers", "0,3"]
+    single = [program(), *arguments, "--pairs", pairs, "--csv", tmp_path / "single.csv"]
+    subprocess.run([str(word) for word in single], check=True, capture_output=True)
+    merged_table(arguments, tmp_path / "all.csv", 3, pairs=pairs)
+    found, expected = ((tmp_path / name).read_text().splitlines() for name in ("all.csv", "single.csv"))
+    assert found[0] == expected[0] and len(found) == len(expected)
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        assert one.split(",")[:3] == other.split(",")[:3]
+        one, other = (np.array(line.split(",")[3:], float) for line in (one, other))
+        assert np.allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_wrong_is_one_line(corpus, single, tmp_path):

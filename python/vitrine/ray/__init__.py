@@ -15,5 +15,6 @@ whatever actor is lost; the same call goes on with what is missing. Only capture
 from vitrine.ray.capture import Capture, capture
 from vitrine.ray.cluster import parts_table
 from vitrine.ray.commands import Command, Moments, merge_moments, run_command
+from vitrine.ray.tables import table
 
-__all__ = ["Capture", "Command", "Moments", "capture", "merge_moments", "parts_table", "run_command"]
+__all__ = ["Capture", "Command", "Moments", "capture", "merge_moments", "parts_table", "run_command", "table"]
