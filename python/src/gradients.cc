@@ -9,6 +9,7 @@
 #include "python/src/arguments.h"
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
+#include "python/src/collected.h"
 #include "python/src/hooks.h"
 #include "python/src/immutable.h"
 #include "python/src/model.h"
@@ -89,7 +90,10 @@ std::shared_ptr<const Backward> run(const Model& model, const Batch& batch,
 }
 
 void bind_target(nb::module_& module) {
-  nb::class_<TargetRequest> bound(module, "Target",
+  const auto held = [](TargetRequest& request, auto take) {
+    for (TargetRequest::Term& term : request.terms) take(term.token);
+  };
+  nb::class_<TargetRequest> bound(module, "Target", collected<TargetRequest>(held),
                                   R"(A number to differentiate, made by the static methods.
 
 Targets can be added, subtracted and multiplied by numbers. A token is a single-token text or an id; of

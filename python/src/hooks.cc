@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
+#include "python/src/collected.h"
 #include "python/src/immutable.h"
 #include "python/src/parameters.h"
 #include "python/src/shared_object.h"
@@ -63,12 +64,19 @@ void call(const nb::object& function, const Where& where, const Config& config, 
   std::copy_n(result.data(), view.values.size(), view.values.begin());
 }
 
+/// A Python function in an Edit. Copies share one reference to it.
+struct FunctionEdit {
+  std::shared_ptr<nb::object> function;
+  Where where;
+  Config config;
+
+  void operator()(EditView& view) const { call(*function, where, config, view); }
+};
+
 Edit function_edit(const EditRequest& request, const Config& config) {
   const auto calling = [&](const nb::object& function) -> std::function<void(EditView&)> {
     if (!function.is_valid() || function.is_none()) return {};
-    return [held = share(function), where = request.where, config](EditView& view) {
-      call(*held, where, config, view);
-    };
+    return FunctionEdit{share(function), request.where, config};
   };
   return callback(calling(request.function), calling(request.adjoint));
 }
@@ -243,8 +251,13 @@ captured the site with the same heads and neurons.)",
 }
 
 void bind_edit(nb::module_& module) {
+  const auto held = [](EditRequest& request, auto take) {
+    take(request.function);
+    take(request.adjoint);
+  };
   nb::class_<EditRequest> edit(
-      module, "Edit", R"(One change of activations: made by its static methods, passed as edits=.
+      module, "Edit", collected<EditRequest>(held),
+      R"(One change of activations: made by its static methods, passed as edits=.
 
 All take `sites`, a glob over site names ("blocks.*.attn.hook_z", "blocks.{3..5}.hook_mlp_out"), and
 the part of each site: `layers`, `positions`, `heads`, `neurons` (indices along the last axis) and
@@ -325,6 +338,14 @@ Hooks edits_of(const Config& config, const nb::object& edits) {
     return true;
   });
   return hooks;
+}
+
+void for_each_function(const Hooks& hooks, const std::function<void(nb::object&)>& take) {
+  for (const Hooks::Change& change : hooks.edits()) {
+    for (const auto* held : {&change.edit.function(), &change.edit.adjoint()}) {
+      if (const auto* edit = held->target<FunctionEdit>()) take(*edit->function);
+    }
+  }
 }
 
 void bind_hooks(nb::module_& module) {

@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -43,5 +44,7 @@ Hooks hooks_of(const Config& config, const HookArgs& args);
 Hooks edits_of(const Config& config, const nb::object& edits);
 /// hooks_of(), compiled for the model.
 HookPlan compiled(const Model& model, const HookArgs& args);
+/// The Python functions of edits made by these.
+void for_each_function(const Hooks& hooks, const std::function<void(nb::object&)>& take);
 
 }  // namespace vitrine::python

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
+#include "python/src/collected.h"
 #include "python/src/hooks.h"
 #include "python/src/immutable.h"
 #include "python/src/parameters.h"
@@ -263,8 +264,9 @@ void bind_config(nb::module_& module) {
 }
 
 void bind_plan(nb::module_& module) {
+  const auto held = [](HookPlan& plan, auto take) { for_each_function(plan.hooks(), take); };
   nb::class_<HookPlan> bound(
-      module, "Plan",
+      module, "Plan", collected<HookPlan>(held),
       "Captures and edits compiled for one model by Model.compile(), for many passes.");
   immutable(bound, "compile it in each process");
   bound

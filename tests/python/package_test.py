@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The package itself: what it imports, its types, its command line, interrupts, growth."""
+"""The package itself: what it imports, its types, its command line, interrupts."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -50,21 +49,6 @@ def test_ctrl_c_ends_a_long_call():
         "    print('interrupted')\n"
     )
     assert interrupted(code) == "interrupted\n"
-
-
-def test_runs_do_not_grow(model):
-    def peak() -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def work(times: int) -> None:
-        for _ in range(times):
-            run = model.run("The keys", capture="blocks.*.hook_*")
-            run["blocks.3.hook_resid_post"].sum()
-
-    work(50)
-    before = peak()
-    work(500)
-    assert peak() - before < 4096  # KiB
 
 
 def test_the_annotations_hold():
