@@ -53,13 +53,20 @@ class MeanValues : public ActivationSource {
   std::map<std::pair<Site, int>, std::vector<float>> means_;
 };
 
-/// One sequence of a run.
+/// One sequence of a run, for whatever sequence it replaces.
 class SequenceValues : public ActivationSource {
  public:
   SequenceValues(std::shared_ptr<const Captures> run, int sequence)
       : run_(std::move(run)), sequence_(sequence) {}
   std::optional<std::vector<float>> row(Site site, int layer, int sequence,
                                         int64_t position) const override;
+  std::optional<int64_t> map_heads(Site site, int layer) const override {
+    return run_->map_heads(site, layer);
+  }
+  std::optional<TensorView> row_view(Site site, int layer, int, int64_t position) const override {
+    return run_->row_view(site, layer, sequence_, position);
+  }
+  const void* device() const override { return run_->device(); }
 
  private:
   std::shared_ptr<const Captures> run_;

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "analysis/patching/values.h"
 #include "base/check.h"
 #include "python/src/arrays.h"
 #include "python/src/bindings.h"
@@ -117,28 +118,6 @@ void add_captures(const nb::object& captures, const char* name, Add add) {
   });
 }
 
-/// Activations of one sequence of another run, for whatever sequence they replace.
-class OneSequence : public ActivationSource {
- public:
-  OneSequence(std::shared_ptr<const Captures> run, int sequence)
-      : run_(std::move(run)), sequence_(sequence) {}
-  std::optional<std::vector<float>> row(Site site, int layer, int,
-                                        int64_t position) const override {
-    return run_->row(site, layer, sequence_, position);
-  }
-  std::optional<int64_t> map_heads(Site site, int layer) const override {
-    return run_->map_heads(site, layer);
-  }
-  std::optional<TensorView> row_view(Site site, int layer, int, int64_t position) const override {
-    return run_->row_view(site, layer, sequence_, position);
-  }
-  const void* device() const override { return run_->device(); }
-
- private:
-  std::shared_ptr<const Captures> run_;
-  int sequence_;
-};
-
 Where::Tokens tokens_from_name(const std::string& name) {
   if (name == "prompt") return Where::Tokens::kPrompt;
   if (name == "generated") return Where::Tokens::kGenerated;
@@ -243,7 +222,7 @@ captured the site with the same heads and neurons.)",
         parameters.add({"captures", "Captures", ""}, [](Call&, EditValues& v, const nb::object& o) {
           const SequenceCaptures* run = nullptr;
           if (!nb::try_cast(o, run) || !run) refuse_type("captures", "Captures", o);
-          v.source = std::make_shared<OneSequence>(run->all(), run->sequence());
+          v.source = std::make_shared<SequenceValues>(run->all(), run->sequence());
         });
       },
       [](EditValues& v) { v.edit = replace_from(std::move(v.source)); });
