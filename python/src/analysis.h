@@ -26,38 +26,23 @@ Parameters<Values> model_parameters() {
   return parameters;
 }
 
-/// Adds a function that returns a Result: what body(call, values) describes, which runs without the
-/// GIL.
-template <typename Values, typename Body>
-void bind_analysis(nb::module_& module, const char* name, Parameters<Values> parameters,
-                   const char* doc, Body body) {
-  const std::string signature = parameters.signature().text(name, "Result");
-  module.def(
-      name,
-      [name, parameters = std::move(parameters), body](const nb::args& args,
-                                                       const nb::kwargs& kwargs) {
-        Call call;
-        Values values = parameters.read(name, call, args, kwargs);
-        const nb::gil_scoped_release release;
-        return described_result(body(call, values), call.model());
-      },
-      nb::sig(signature.c_str()), doc);
-}
-
 /// Adds a function that returns what body(call, values) returns.
 template <typename Values, typename Body>
 void bind_function(nb::module_& module, const char* name, Parameters<Values> parameters,
                    const char* result, const char* doc, Body body) {
   const std::string signature = parameters.signature().text(name, result);
-  module.def(
-      name,
-      [name, parameters = std::move(parameters), body](const nb::args& args,
-                                                       const nb::kwargs& kwargs) {
-        Call call;
-        Values values = parameters.read(name, call, args, kwargs);
-        return body(call, values);
-      },
-      nb::sig(signature.c_str()), doc);
+  module.def(name, reading(name, std::move(parameters), body), nb::sig(signature.c_str()), doc);
+}
+
+/// Adds a function that returns a Result: what body(call, values) describes, which runs without the
+/// GIL.
+template <typename Values, typename Body>
+void bind_analysis(nb::module_& module, const char* name, Parameters<Values> parameters,
+                   const char* doc, Body body) {
+  bind_function(module, name, std::move(parameters), "Result", doc, [body](Call& call, Values& v) {
+    const nb::gil_scoped_release release;
+    return described_result(body(call, v), call.model());
+  });
 }
 
 }  // namespace vitrine::python

@@ -99,13 +99,7 @@ void bind_making(nb::class_<Model>& model, const char* name, Parameters<LoadValu
                  const char* doc, Make make) {
   const std::string signature = parameters.signature().text(name, "Model");
   model.def_static(
-      name,
-      [name, parameters = std::move(parameters), make](const nb::args& args,
-                                                       const nb::kwargs& kwargs) {
-        Call call;
-        LoadValues values = parameters.read(name, call, args, kwargs);
-        return make(values);
-      },
+      name, reading(name, std::move(parameters), [make](Call&, LoadValues& v) { return make(v); }),
       nb::sig(signature.c_str()), doc);
 }
 

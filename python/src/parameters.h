@@ -285,4 +285,15 @@ class Parameters {
   std::vector<Read> reads_;
 };
 
+/// What Python calls: body(call, values) of the arguments.
+template <typename Values, typename Body>
+auto reading(const char* name, Parameters<Values> parameters, Body body) {
+  return [name, parameters = std::move(parameters), body](const nb::args& args,
+                                                          const nb::kwargs& kwargs) {
+    Call call;
+    Values values = parameters.read(name, call, args, kwargs);
+    return body(call, values);
+  };
+}
+
 }  // namespace vitrine::python
