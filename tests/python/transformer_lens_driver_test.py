@@ -125,8 +125,9 @@ def test_gradients_are_the_engines(driver, model, ids):
 
 
 def test_arguments_without_effect_are_refused(driver, ids):
-    with pytest.raises(Error, match="max_new_tokens is 4"):
+    with pytest.raises(Error, match="max_new_tokens is 4") as refused:
         driver.forward([ids], max_new_tokens=4)
+    assert isinstance(refused.value, NotImplementedError)  # as the protocol says
     with pytest.raises(Error, match="use_cache"):
         driver.forward([ids], use_cache=True)
     with pytest.raises(Error, match="missing input_ids"):

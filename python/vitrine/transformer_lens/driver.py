@@ -43,6 +43,10 @@ class ForwardResult:
     """the engine's own result, without padding"""
 
 
+class NotServed(Error, NotImplementedError):
+    """What the protocol's errors are for a part of it that a driver lacks."""
+
+
 class VitrineDriver:
     """Runs the passes of a TransformerLens 4 RemoteBridge on a vitrine.Model.
 
@@ -98,7 +102,9 @@ class VitrineDriver:
         if kwargs:
             raise Error(f"unknown arguments of a forward pass: {', '.join(sorted(kwargs))}")
         if max_new_tokens != 1:
-            raise Error(f"max_new_tokens is {max_new_tokens}, expected 1: vitrine.Model.generate continues prompts")
+            raise NotServed(
+                f"max_new_tokens is {max_new_tokens}, expected max_new_tokens=1: Model.generate continues prompts"
+            )
         spans = _Spans(input_ids, attention_mask)
         sites = {site for name in capture for site in self._place(name).sites()}
         run = self.model.run(
