@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import GPT2LMHeadModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import peer
 import vitrine
@@ -39,6 +41,14 @@ def padded(prompts: list[list[int]]) -> torch.Tensor:
     """One rectangle, padded on the right: causal attention leaves the tokens before the padding as they are."""
     longest = max(map(len, prompts))
     return torch.tensor([prompt + [0] * (longest - len(prompt)) for prompt in prompts])
+
+
+def numbered(vocab: int) -> PreTrainedTokenizerFast:
+    """A tokenizer for any vocabulary. TransformerLens's cached generate takes positions from its tokenizer's mask, and wrong ones without."""
+    words = WordLevel({str(i): i for i in range(vocab)}, unk_token="0")
+    last = str(vocab - 1)
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), name_or_path="numbers", add_bos_token=True, bos_token=last,
+                                   eos_token=last, pad_token=last)
 
 
 class Vitrine:
@@ -95,7 +105,7 @@ class TransformerLens:
         config = HookedTransformerConfig(
             n_layers=c.n_layer, d_model=c.n_embd, n_ctx=c.n_positions, d_head=c.n_embd // c.n_head, n_heads=c.n_head, d_vocab=c.vocab_size,
             act_fn=c.activation_function, eps=c.layer_norm_epsilon, normalization_type="LN", original_architecture="GPT2LMHeadModel", device="cpu")
-        self.model = HookedTransformer(config)
+        self.model = HookedTransformer(config, tokenizer=numbered(c.vocab_size))
         self.model.load_and_process_state_dict(convert_gpt2_weights(source, config), fold_ln=False, center_writing_weights=False,
                                                center_unembed=False, fold_value_biases=False)
         self.model.eval().requires_grad_(False)
