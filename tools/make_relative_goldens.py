@@ -20,6 +20,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoConfig, GPTNeoForCausalLM
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from gguf_names import gguf_tensors
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "engine" / "relatives"
 IDS = [5, 9, 3, 1]
 ADAPTERS = {
@@ -66,22 +68,6 @@ def write_adapters():
         config["target_modules"] = sorted(config["target_modules"])
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
         write_expected(folder, PeftModel.from_pretrained(GPT2LMHeadModel.from_pretrained(base), folder).eval())
-
-
-def gguf_tensors(state):
-    """GPT-2's tensors under llama.cpp's names; its matrices are [out, in] there."""
-    outer = {"wte.weight": "token_embd.weight", "wpe.weight": "position_embd.weight", "ln_f.weight": "output_norm.weight",
-             "ln_f.bias": "output_norm.bias", "lm_head.weight": "output.weight"}
-    block = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up",
-             "mlp.c_proj": "ffn_down"}
-    for name, tensor in state.items():
-        name = name.removeprefix("transformer.")
-        if name in outer:
-            yield outer[name], tensor
-            continue
-        _, layer, rest = name.split(".", 2)
-        module, kind = rest.rsplit(".", 1)
-        yield f"blk.{layer}.{block[module]}.{kind}", tensor.t().contiguous() if tensor.dim() == 2 else tensor
 
 
 def write_gguf():
