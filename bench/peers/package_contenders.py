@@ -206,14 +206,14 @@ class TransformerLensAll(TransformerLens):
 
 class Nnsight:
     name = "nnsight"
-    decode = decode_function = None  # NNsight.generate() needs a tokenizer
 
     def __init__(self, folder: str, threads: int, work: Work, source: GPT2LMHeadModel) -> None:
-        from nnsight import NNsight
+        from nnsight import LanguageModel, NNsight
 
         self.work = work
         source.requires_grad_(False)
         self.model = NNsight(source)
+        self.generating = LanguageModel(source, tokenizer=numbered(source.config.vocab_size))
         self.ids, self.corrupt, self.padded = torch.tensor([work.ids]), torch.tensor([work.corrupt]), padded(work.prompts)
 
     @staticmethod
@@ -242,6 +242,19 @@ class Nnsight:
             value = block.output.save()
             tracer.stop()
         return value[0] if isinstance(value, tuple) else value
+
+    @torch.no_grad()
+    def decode(self):
+        block, steps = self.generating.transformer.h[self.work.layer], self.work.new_tokens
+        last = self.generating.config.vocab_size - 1
+        with self.generating.generate(self.ids[:, :16], max_new_tokens=steps, do_sample=False, eos_token_id=None, pad_token_id=last) as tracer:
+            for _ in tracer.iter[0:steps]:
+                value = block.output
+                (value[0] if isinstance(value, tuple) else value)[...] *= 0.5
+            tokens = tracer.result.save()
+        return tokens[0, 16:]
+
+    decode_function = decode
 
     def attribution(self):
         blocks = self.model.transformer.h
