@@ -45,7 +45,11 @@ function(vitrine_install_package kind)
     list(APPEND how EXCLUDE_FROM_ALL)
   endif()
   set(made ${PROJECT_BINARY_DIR}/install/${kind})
-  install(TARGETS ${ARG_TARGETS} EXPORT vitrine_${kind}
+  set(dependencies "")
+  if(kind STREQUAL "shared")
+    set(dependencies RUNTIME_DEPENDENCY_SET vitrine_dependencies)
+  endif()
+  install(TARGETS ${ARG_TARGETS} EXPORT vitrine_${kind} ${dependencies}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} ${how}
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ${how})
   install(EXPORT vitrine_${kind} FILE vitrine_${kind}.cmake NAMESPACE vitrine:: DESTINATION ${vitrine_package_dir} ${how})
@@ -96,7 +100,7 @@ function(vitrine_install_help arguments folder name)
 endfunction()
 
 if(TARGET vitrine_cli)
-  install(TARGETS vitrine_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS vitrine_cli RUNTIME_DEPENDENCY_SET vitrine_dependencies RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   # `vitrine bench` starts it. A build of the command alone has none.
   install(TARGETS vitrine_bench_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
   if(NOT CMAKE_CROSSCOMPILING)

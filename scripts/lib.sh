@@ -21,7 +21,7 @@ ARGUMENTS=("$@")
     libsentencepiece-dev libpcre2-dev libutf8proc-dev libeigen3-dev libboost-graph-dev
     libcairo2-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
   TEST_PACKAGES=(libgtest-dev libbenchmark-dev libboost-context-dev chromium fonts-dejavu-core
-    python3-dev python3-venv xz-utils)
+    python3-dev python3-venv dpkg-dev xz-utils)
   CLANG_PACKAGES=(clang-14 libclang-rt-14-dev lld-14)
   FORMAT_PACKAGES=(clang-format-14)
 }
@@ -329,4 +329,23 @@ changed_files() {
   fi
   git -C "$ROOT" diff --name-only "$BASE_COMMIT" -- 2>/dev/null || return 1
   git -C "$ROOT" ls-files --others --exclude-standard
+}
+
+# libraries_from_elsewhere FOLDER LOG: of what LD_DEBUG=libs says was loaded, all that is neither in
+# FOLDER, nor a runtime that the manylinux standard takes from the system, nor Python's own.
+libraries_from_elsewhere() {
+  sed -nE 's/.*calling init: (.*)/\1/p' "$2" | sort -u | grep -vF "$1/" |
+    grep -vE '/(libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|libutil|libz|libexpat|libffi|libpython[0-9.]+|ld-linux-x86-64|ld-linux-aarch64)\.so' |
+    grep -vE '/lib-dynload/' || true
+}
+
+# run_alone FOLDER COMMAND...: runs a command of the folder in it, and refuses libraries from elsewhere.
+run_alone() {
+  local folder=$1 log elsewhere
+  log=$(mktemp)
+  (cd "$folder" && env -u PYTHONPATH -u LD_LIBRARY_PATH LD_DEBUG=libs LD_DEBUG_OUTPUT="$log" \
+    "$folder/$2" "${@:3}" </dev/null) || die "failed: ${*:2}"
+  elsewhere=$(for one in "$log".*; do libraries_from_elsewhere "$folder" "$one"; done | sort -u)
+  rm -f "$log" "$log".*
+  [[ ! $elsewhere ]] || die "libraries of the system were loaded by $2: $elsewhere"
 }

@@ -35,14 +35,6 @@ parse_own_option() {
   esac
 }
 
-# libraries_from_elsewhere LOG: of what LD_DEBUG=libs says was loaded, all that is neither in the
-# environment, nor a runtime that the manylinux standard takes from the system, nor Python's own.
-libraries_from_elsewhere() {
-  sed -nE 's/.*calling init: (.*)/\1/p' "$1" | sort -u | grep -v "^$ENVIRONMENT/" |
-    grep -vE '/(libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|libutil|libz|libexpat|libffi|libpython[0-9.]+|ld-linux-x86-64|ld-linux-aarch64)\.so' |
-    grep -vE '/lib-dynload/' || true
-}
-
 # bundle_windows_too: auditwheel takes the libraries of X11, which Debian's Cairo needs, for a part of
 # the system; a server has none. Its list, in the environment of the tools, gets shorter.
 bundle_windows_too() {
@@ -58,17 +50,6 @@ for policy in policies:
     policy["lib_whitelist"] = [lib for lib in policy["lib_whitelist"] if not lib.startswith("libX")]
 path.write_text(json.dumps(policies))
 CODE
-}
-
-# check COMMAND...: runs it in an empty folder, and refuses libraries from elsewhere.
-check() {
-  local log elsewhere
-  log=$(mktemp)
-  (cd "$ENVIRONMENT" && env -u PYTHONPATH -u LD_LIBRARY_PATH LD_DEBUG=libs LD_DEBUG_OUTPUT="$log" \
-    "$@" </dev/null) || die "failed: $*"
-  elsewhere=$(for one in "$log".*; do libraries_from_elsewhere "$one"; done | sort -u)
-  rm -f "$log" "$log".*
-  [[ ! $elsewhere ]] || die "libraries of the system were loaded by $1: $elsewhere"
 }
 
 # make_wheel PYTHON: OUT gets its wheel.
@@ -91,13 +72,13 @@ make_wheel() {
   ENVIRONMENT=$folder/check
   "$python" -m venv "$ENVIRONMENT"
   "$ENVIRONMENT/bin/pip" install -q "$wheel" || die "pip could not install $wheel"
-  check "$ENVIRONMENT/bin/python" -c '
+  run_alone "$ENVIRONMENT" bin/python -c '
 import vitrine
 model = vitrine.Model.load("demo")
 vitrine.lens(model, "The keys to the cabinet").figure("png")
 print(model)'
-  check "$ENVIRONMENT/bin/vitrine" lens --prompt "The keys to the cabinet" --position -1 --top-k 1
-  check "$ENVIRONMENT/bin/python" -m vitrine --version
+  run_alone "$ENVIRONMENT" bin/vitrine lens --prompt "The keys to the cabinet" --position -1 --top-k 1
+  run_alone "$ENVIRONMENT" bin/python -m vitrine --version
   mv "$wheel" "$OUT/"
   say "$OUT/${wheel##*/}: $(du -h "$OUT/${wheel##*/}" | cut -f 1)"
 }

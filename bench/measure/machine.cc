@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "bench/measure/machine.h"
 
+#include <vitrine_commit.h>  // made by cmake/VitrineCommit.cmake
+
 #include <chrono>
 #include <ctime>
 #include <fstream>
@@ -44,7 +46,7 @@ Json machine_facts() {
   json["compiler"] = "GCC " __VERSION__;
 #endif
   json["flags"] = VITRINE_BENCH_FLAGS;
-  json["commit"] = VITRINE_BENCH_COMMIT;
+  json["commit"] = VITRINE_COMMIT;
   return json;
 }
 

@@ -14,6 +14,7 @@
 #include "base/profile.h"
 #include "base/quote.h"
 #include "base/system_error.h"
+#include "cli/core/build_facts.h"
 #include "cli/core/help_export.h"
 #include "cli/core/interrupt.h"
 #include "cli/core/output_files.h"
@@ -47,7 +48,7 @@ std::string unknown_command(const std::string& name, const Command& app) {
 
 ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
   CommandLine line("vitrine", "Vitrine runs GPT-2 models and shows their internal activations.",
-                   "vitrine " VITRINE_VERSION);
+                   version_text(build_facts()));
   Command app = line.root();
   Context context;
   context.arguments.assign(argv, argv + argc);

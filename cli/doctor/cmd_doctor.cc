@@ -110,14 +110,7 @@ Facts gather(const std::string& device) {
   facts.huge_asked = uint64_t{32} << 20;
   facts.huge_had = huge_pages_had(facts.huge_asked);
   facts.gpus = find_gpus();
-  facts.build.version = VITRINE_VERSION;
-#ifdef __clang__
-  facts.build.compiler = "Clang " __clang_version__;
-#else
-  facts.build.compiler = "GCC " __VERSION__;
-#endif
-  facts.build.toolkit = VITRINE_CUDA_TOOLKIT;
-  facts.build.architectures = VITRINE_CUDA_CODE;
+  facts.build = build_facts();
   find_models(facts);
   facts.threads = default_threads();
   for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_THREAD_LIMIT",

@@ -9,6 +9,7 @@
 #include "base/json_value.h"
 #include "base/machine.h"
 #include "base/neighbours.h"
+#include "cli/core/build_facts.h"
 #include "cli/core/terminal.h"
 #include "cli/doctor/doctor_gpu.h"
 #include "vitrine/checkpoint/model_cache.h"
@@ -22,11 +23,7 @@ struct Facts {
   /// Bytes requested in 2 MB pages, and bytes received in them.
   uint64_t huge_asked = 0, huge_had = 0;
   Gpus gpus;
-  struct {
-    std::string version, compiler,
-        toolkit;                ///< toolkit: CUDA's version, "12.8"; empty in a build without it
-    std::string architectures;  ///< of GPUs that it has code for, as CMake lists them
-  } build;
+  BuildFacts build;
   struct {
     std::string demo;  ///< its folder, or empty
     std::filesystem::path cache;

@@ -177,7 +177,8 @@ std::string build_text(const Facts& facts) {
       facts.build.toolkit.empty()
           ? "without CUDA"
           : fmt::format("CUDA {} for {}", facts.build.toolkit, facts.build.architectures);
-  return fmt::format("vitrine {}, {}, {}", facts.build.version, facts.build.compiler, cuda);
+  return fmt::format("vitrine {} ({}), {}, {}", facts.build.version, facts.build.commit,
+                     facts.build.compiler, cuda);
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -238,7 +239,8 @@ JsonValue doctor_json(const Facts& facts, const std::vector<Finding>& found) {
                     {"machine", machine_json(facts)},
                     {"gpus", gpus_json(facts.gpus)},
                     {"models", models_json(facts)}};
-  json["build"] = {{"compiler", facts.build.compiler},
+  json["build"] = {{"commit", facts.build.commit},
+                   {"compiler", facts.build.compiler},
                    {"cuda", or_null(facts.build.toolkit)},
                    {"architectures", or_null(facts.build.architectures)}};
   json["use"] = {{"device", facts.device},

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <regex>
 #include <sstream>
 
 #include "cli/core/terminal.h"
@@ -62,7 +63,11 @@ TEST(Output, HelpOfEveryCommand) {
     EXPECT_NE(help.out.find("--json"), std::string::npos) << command;
     EXPECT_FALSE(has_escapes(help.out));
   }
-  EXPECT_EQ(run_cli({"--version"}).out, "vitrine " VITRINE_VERSION "\n");
+  const std::string version = run_cli({"--version"}).out;
+  const std::regex lines("vitrine " VITRINE_VERSION
+                         "\ncommit    ([0-9a-f]{12}( with changes)?|unknown)"
+                         "\ncompiler  (GCC|Clang) [0-9.]+.*\nbackends  cpu.*\n");
+  EXPECT_TRUE(std::regex_match(version, lines)) << version;
 }
 
 TEST(Output, PipedHasNoColoursUnlessAsked) {

@@ -35,7 +35,10 @@ rejects "--tier full excludes --parts, --lanes, --gpu, --code, --sanitize, --fuz
 rejects "--python needs a value" wheel.sh --python
 rejects "invalid --python 'nowhere': expected an interpreter" wheel.sh --python nowhere
 
-for script in demo.sh test.sh format.sh wheel.sh; do
+rejects "--out needs a value" package.sh --out
+rejects "invalid --build '/nowhere': expected the folder of a build" package.sh --no-build --build /nowhere
+
+for script in demo.sh test.sh format.sh wheel.sh package.sh; do
   status=0
   help=$("$SCRIPTS/$script" --help) || status=$?
   expect "$script --help: status" 0 "$status"
