@@ -10,6 +10,7 @@
 #include "cli/core/interrupt.h"
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
+#include "cli/corpus/corpus_in_python.h"
 #include "vitrine/corpus/corpus_capture.h"
 
 namespace vitrine::cli {
@@ -22,6 +23,7 @@ struct CorpusCommandArgs {
   std::vector<std::string> edits;
   int64_t shard_tokens = 0, batch_tokens = 512;
   bool verify = false, repair = false;
+  InPythonArgs in_python;
 };
 
 std::string shown_bytes(uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
@@ -125,6 +127,8 @@ void print_repair(const Context& context, const Model& model, const CorpusRepair
 
 void run(Context& context, const CorpusCommandArgs& args) {
   if (args.verify) return verify(context, args.capture.out);
+  if (!args.in_python.to.empty())
+    convert_capture(context, args.in_python, args.corpus, args.capture);
   if (args.capture.sites.empty())
     user_error("missing --capture SITE: expected a site; or use --verify to check {}",
                args.capture.out);
@@ -132,6 +136,9 @@ void run(Context& context, const CorpusCommandArgs& args) {
     user_error("{}: missing: expected the folder of the capture for --repair", args.capture.out);
   Hooks hooks = parse_edits(args.edits);
   add_sites(hooks, args.capture);
+  if (!args.in_python.ray.empty())
+    capture_on_ray(context, args.in_python, args.corpus, HookFile::of(hooks), args.capture.out,
+                   args.shard_tokens, args.batch_tokens);
   const Rank rank = rank_of(args.corpus);
   const Model model = load_model(context);
   CorpusCaptureOptions options;
@@ -204,6 +211,7 @@ void add_corpus(Command& app, Context& context) {
       ->not_with("--verify");
   add_model_options(command, context);
   add_output_options(command, context);
+  add_in_python_options(command, args->in_python);
   command.only_uses("--verify", {"--out"});
   set_examples(command,
                "  vitrine corpus stories.jsonl --capture \"blocks.*.hook_resid_post\" --store f16 "

@@ -26,7 +26,8 @@ def main() -> NoReturn:
         path = str(program())
     except Error as error:
         sys.exit(f"vitrine: {error}")
-    os.execv(path, [path, *sys.argv[1:]])
+    # What the program leaves to Python (vitrine/from_command.py) runs in this one.
+    os.execve(path, [path, *sys.argv[1:]], {"VITRINE_PYTHON": sys.executable, **os.environ})
 
 
 def run(arguments: Sequence[str]) -> Any:

@@ -14,6 +14,7 @@
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/corpus/corpus_capture.h"
 #include "vitrine/corpus/corpus_moments.h"
+#include "vitrine/version.h"
 
 namespace vitrine::testing {
 using namespace internal;
@@ -227,6 +228,141 @@ TEST(CorpusCommand, RefusesInOneLine) {
   EXPECT_EQ(skipped.status, 0) << skipped.err;
   EXPECT_TRUE(says(skipped.out, "1 bad document was left out; the first:",
                    "standard input:2: document 1 is not UTF-8"));
+}
+
+/// An interpreter that prints what it is to do.
+std::pair<std::string, std::string> echoing_python(const TempFolder& folder) {
+  const std::string path = folder.write("python", "#!/bin/sh\nexec cat\n");
+  fs::permissions(path, fs::perms::owner_all);
+  return {"VITRINE_PYTHON", path};
+}
+
+TEST(CorpusCommand, HandsEveryOptionToRay) {
+  const TempFolder folder;
+  const CliOptions python = {.environment = {echoing_python(folder)}};
+  const CliResult result = run_cli({"corpus",
+                                    "a.jsonl",
+                                    "b.txt",
+                                    "--ray",
+                                    "auto",
+                                    "--out",
+                                    "acts",
+                                    "--capture",
+                                    "blocks.*.attn.hook_z[heads=0,1]",
+                                    "--store",
+                                    "f16",
+                                    "--edit",
+                                    "blocks.0.hook_mlp_out=scale:0.5",
+                                    "--window",
+                                    "32",
+                                    "--overlap",
+                                    "2",
+                                    "--split",
+                                    "line",
+                                    "--field",
+                                    "body",
+                                    "--skip-bad",
+                                    "--special",
+                                    "--prepend",
+                                    "--shard-tokens",
+                                    "64",
+                                    "--batch-tokens",
+                                    "16",
+                                    "--parts",
+                                    "8",
+                                    "--actors",
+                                    "2,4",
+                                    "--cpus",
+                                    "0.5",
+                                    "--gpus",
+                                    "0.25",
+                                    "--model",
+                                    "gpt2",
+                                    "--threads",
+                                    "3",
+                                    "--dtype",
+                                    "bf16",
+                                    "--bos",
+                                    "none",
+                                    "--json"},
+                                   python);
+  ASSERT_EQ(result.status, 0) << result.err;
+  const Json request = Json::parse(result.out);
+  const Json hooks = Json::parse(request["hooks"].get<std::string>());
+  EXPECT_EQ(hooks["captures"][0]["heads"], "0..1") << hooks.dump();
+  EXPECT_EQ(hooks["edits"][0]["change"], "scale:0.5") << hooks.dump();
+  EXPECT_EQ(hooks["store"], "f16");
+  const Json expected = {{"do", "ray"},
+                         {"address", "auto"},
+                         {"json", true},
+                         {"paths", {"a.jsonl", "b.txt"}},
+                         {"out", "acts"},
+                         {"parts", 8},
+                         {"actors", {2, 4}},
+                         {"cpus", 0.5},
+                         {"gpus", 0.25},
+                         {"model", "gpt2"},
+                         {"version", VITRINE_VERSION}};
+  for (const auto& [name, value] : expected.items()) EXPECT_EQ(request[name], value) << name;
+  EXPECT_EQ(request["options"], (Json{{"window", 32},
+                                      {"overlap", 2},
+                                      {"split", "line"},
+                                      {"field", "body"},
+                                      {"skip_bad", true},
+                                      {"special", true},
+                                      {"prepend", true},
+                                      {"shard_tokens", 64},
+                                      {"batch_tokens", 16}}));
+  EXPECT_EQ(request["loading"]["threads"], 3);
+  EXPECT_EQ(request["loading"]["dtype"], "bf16");
+  EXPECT_EQ(request["loading"]["bos"], "none");
+  EXPECT_TRUE(request["loading"]["adapter"].is_null());
+}
+
+TEST(CorpusCommand, HandsACaptureToSaeLens) {
+  const TempFolder folder;
+  const CliOptions python = {.environment = {echoing_python(folder)}};
+  const CliResult result = run_cli({"corpus", "acts", "--to", "sae-lens", "--out", "arrow",
+                                    "--capture", kSite, "--window", "16"},
+                                   python);
+  ASSERT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(Json::parse(result.out), (Json{{"do", "sae-lens"},
+                                           {"json", false},
+                                           {"from", "acts"},
+                                           {"out", "arrow"},
+                                           {"site", kSite},
+                                           {"window", 16},
+                                           {"version", VITRINE_VERSION}}));
+  expect_refused({"corpus", "a", "b", "--to", "sae-lens", "--out", "arrow"}, {"2 were given"},
+                 python);
+  expect_refused({"corpus", "a", "--to", "arrow", "--out", "arrow"}, {"--to", "sae-lens"}, python);
+  expect_refused({"corpus", "a", "--to", "sae-lens", "--out", "arrow", "--store", "f16"},
+                 {"--store cannot be used with --to"}, python);
+}
+
+TEST(CorpusCommand, SaysWhatTheClusterLacks) {
+  const TempFolder folder;
+  const std::string path = corpus(folder, 1);
+  const std::vector<std::string> ray = {"corpus", path,    "--capture", kSite,
+                                        "--out",  "acts/", "--ray",     "auto"};
+  const auto with = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), ray.begin(), ray.end());
+    return words;
+  };
+  const auto python = [](const char* named) {
+    return CliOptions{.environment = {{"VITRINE_PYTHON", named}, {"PYTHONPATH", ""}}};
+  };
+  expect_refused(ray, {"--ray needs Python", "'/nowhere/python' cannot be started: No such file"},
+                 python("/nowhere/python"));
+  if (fs::exists("/usr/bin/python3"))
+    expect_refused(ray,
+                   {"--ray needs the Python package vitrine in /usr/bin/python3: No module named"},
+                   python("/usr/bin/python3"));
+  expect_refused(with({"--rank", "0", "--world", "2"}), {"--rank cannot be used with --ray"});
+  expect_refused(with({"--repair"}), {"--repair cannot be used with --ray"});
+  expect_refused(with({"--actors", "3,2"}), {"invalid --actors"});
+  expect_refused(with({"-"}), {"standard input (-) cannot be read by the actors of --ray"});
+  expect_refused(with({"--edit", "blocks.0.hook_mlp_out=twice"}), {"twice"});
 }
 
 TEST(CovarianceCommand, NumbersAreTheLibrarys) {

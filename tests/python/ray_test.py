@@ -8,6 +8,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -189,6 +190,21 @@ def test_what_is_wrong_is_one_line(corpus, single, tmp_path):
         refused("needs Ray here: pip install", vitrine.ray.capture, corpus, tmp_path, parts=2, actors=1)
 
 
+def by_command(corpus, *words):
+    command = [sys.executable, "-m", "vitrine", "corpus", corpus, "--parts", PARTS, "--actors", 1, "--progress", "none"]
+    for name, value in OPTIONS.items():
+        command += [] if name == "window" and "--window" in words else ["--" + name.replace("_", "-"), value]
+    return subprocess.run([str(word) for word in [*command, *words]], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(HAS_RAY, reason="ray is there")
+def test_the_command_says_what_is_missing(corpus, tmp_path):
+    done = by_command(corpus, "--out", tmp_path / "out", "--ray", "auto")
+    assert done.returncode == 2
+    assert done.stderr == f"vitrine: --ray needs Ray in {sys.executable}: pip install 'ray[data]'\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_edits_and_sites_reach_other_processes_as_text(corpus, tmp_path):
     options = {**OPTIONS, "capture": vitrine.Capture(SITE, neurons=[0, 5], store="f16")}
     edits = [vitrine.Edit.scale("blocks.1.hook_mlp_out", 0.5)]
@@ -203,6 +219,15 @@ def test_edits_and_sites_reach_other_processes_as_text(corpus, tmp_path):
 def test_nodes_of_another_version_are_refused(corpus, tmp_path):
     with pytest.raises(vitrine.Error, match="the driver 0.0.1: install the same on all nodes"):
         vitrine.ray.Capture(corpus, tmp_path, 1, version="0.0.1", **OPTIONS)
+    request = {"version": "0.0.1", "do": "ray"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from vitrine.from_command import main; main()"],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "the command is vitrine 0.0.1 and the package" in done.stderr
 
 
 class MortalCapture(vitrine.ray.Capture):
@@ -262,6 +287,15 @@ def test_lost_actors_and_nodes_change_nothing(corpus, single, tmp_path):
         with pytest.raises(vitrine.Error, match="plan.window is 16 there and 8 here") as error:
             vitrine.ray.capture(corpus, out, parts=PARTS, actors=1, **{**OPTIONS, "window": 8})
         assert "\n" not in str(error.value)
+
+        done = by_command(corpus, "--out", tmp_path / "command", "--ray", cluster.address, "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)["corpus"]
+        assert {name: found[name] for name in totals} == totals
+        assert_same(single, tmp_path / "command")
+        done = by_command(corpus, "--out", out, "--ray", cluster.address, "--window", 8)
+        assert done.returncode == 2 and "plan.window is 16 there and 8 here" in done.stderr
+        assert done.stderr.count("\n") == 1 and done.stderr.startswith("vitrine: ")
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """vitrine.shards: the reader of a corpus's shards, and the live source."""
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -356,6 +358,26 @@ def test_a_loader_of_torch_has_the_same_batches_with_any_workers(folder):
     dataset.set_epoch(1)
     assert np.array_equal(next(iter(dataset)).numpy(), expected[len(expected) // 2])
     assert isinstance(next(acts.batches(SITE, tensors=True, **MIXED)), torch.Tensor)
+
+
+def test_the_command_writes_the_folder_for_sae_lens(folder, tmp_path):
+    def run(*words):
+        command = [sys.executable, "-m", "vitrine", "corpus", folder, "--to", "sae-lens", "--out", tmp_path / "a", *words]
+        return subprocess.run([str(word) for word in command], capture_output=True, text=True)
+
+    other = run("--capture", "hook_embed")
+    assert other.returncode == 2
+    assert other.stderr == f"vitrine: {folder} has no site hook_embed: expected one of {SITE}\n"
+    done = run("--window", 9, "--json")
+    if importlib.util.find_spec("datasets") is None:
+        assert done.returncode == 2
+        assert done.stderr == "vitrine: the folder of SAELens needs the package datasets: pip install datasets\n"
+        return
+    found = json.loads(done.stdout)["sae_lens"]
+    expected = shards.to_sae_lens(shards.open(folder), tmp_path / "b", site=SITE, context_size=9)
+    assert {name: found[name] for name in expected} == expected
+    for file in (tmp_path / "b").glob("*.arrow"):
+        assert file.read_bytes() == (tmp_path / "a" / file.name).read_bytes()
 
 
 def test_a_folder_for_sae_lens_has_the_rows(folder, tmp_path):

@@ -29,7 +29,7 @@ def to_sae_lens(store: Store, out: PathLike, *, site: str, context_size: int) ->
     try:
         import datasets
     except ImportError:
-        raise Error("to_sae_lens needs the package datasets: pip install datasets") from None
+        raise Error("the folder of SAELens needs the package datasets: pip install datasets") from None
     if context_size < 1:
         raise Error(f"context_size is {context_size}: expected 1 or more")
     if len(store.shape(site)) != 1:
