@@ -64,7 +64,7 @@ make_wheel() {
     die "pip could not install the tools of the build"
   # The library is compiled once for all interpreters.
   CMAKE_BUILD_PARALLEL_LEVEL=$JOBS "$tools/bin/pip" wheel "$ROOT" -q -w "$folder/plain" --no-deps \
-    --no-build-isolation -C "build-dir=$BUILD/cmake" "${settings[@]}"
+    --no-build-isolation --config-settings "build-dir=$BUILD/cmake" "${settings[@]}"
   bundle_windows_too
   PATH=$tools/bin:$PATH "$tools/bin/auditwheel" repair -w "$folder/repaired" "$folder"/plain/*.whl \
     >"$folder/repair.log" 2>&1 || die "auditwheel failed: $(tail -n 1 "$folder/repair.log")"
@@ -79,6 +79,9 @@ vitrine.lens(model, "The keys to the cabinet").figure("png")
 print(model)'
   run_alone "$ENVIRONMENT" bin/vitrine lens --prompt "The keys to the cabinet" --position -1 --top-k 1
   run_alone "$ENVIRONMENT" bin/python -m vitrine --version
+  # It opens NVIDIA's libraries, where there are any.
+  (cd "$ENVIRONMENT" && env -u PYTHONPATH bin/python -m vitrine doctor >/dev/null) ||
+    die "failed: python -m vitrine doctor"
   mv "$wheel" "$OUT/"
   say "$OUT/${wheel##*/}: $(du -h "$OUT/${wheel##*/}" | cut -f 1)"
 }
@@ -99,9 +102,9 @@ say "$CUDA_CHOICE"
 
 mkdir -p "$BUILD" "$OUT"
 settings=()
-for option in "${CUDA_OPTIONS[@]}"; do settings+=(-C "cmake.define.${option#-D}"); done
+for option in "${CUDA_OPTIONS[@]}"; do settings+=(--config-settings "cmake.define.${option#-D}"); done
 if command -v ccache >/dev/null; then
-  settings+=(-C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  settings+=(--config-settings cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache)
   export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
 fi
 for python in "${PYTHONS[@]}"; do make_wheel "$python"; done
