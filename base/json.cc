@@ -59,14 +59,13 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   bool binary(binary_t& value) override { return place(std::move(value)) != nullptr; }
   bool start_object(size_t) override { return open(Json::object()); }
   bool start_array(size_t) override { return open(Json::array()); }
-  bool end_object() override { return close(); }
+  bool end_object() override {
+    fill(open_.back());
+    return close();
+  }
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
-    const auto [field, is_new] =
-        open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(name));
-    if (!is_new && !last_counts_)
-      user_error("{}: duplicate key {} in JSON object", file_, quote(field->first));
-    field_ = &field->second;
+    open_.back().fields.emplace_back(std::move(name), Json());
     return true;
   }
   bool parse_error(size_t, const std::string&, const Json::exception& error) override {
@@ -79,23 +78,52 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   }
 
  private:
+  using Field = std::pair<std::string, Json>;
+  struct Open {
+    Json* container = nullptr;
+    std::vector<Field> fields;  // of an object, in the text's order, until its end
+  };
+
   Json* place(Json value) {
     if (open_.empty()) {
       root_ = std::move(value);
       return &root_;
     }
-    if (open_.back()->is_array()) {
-      auto& list = open_.back()->get_ref<Json::array_t&>();
+    if (open_.back().container->is_array()) {
+      auto& list = open_.back().container->get_ref<Json::array_t&>();
       list.push_back(std::move(value));
       return &list.back();
     }
-    *field_ = std::move(value);
-    return field_;
+    Json& last = open_.back().fields.back().second;
+    last = std::move(value);
+    return &last;
+  }
+  /// An object's fields are put into its tree in order. In the text's order each would be looked
+  /// for along a path of its own through memory: half of the time that a vocabulary took.
+  void fill(Open& open) {
+    std::vector<Field*> order;
+    order.reserve(open.fields.size());
+    for (Field& field : open.fields) order.push_back(&field);
+    std::sort(order.begin(), order.end(), [](const Field* a, const Field* b) {
+      const int names = a->first.compare(b->first);
+      return names < 0 || (names == 0 && a < b);
+    });
+    auto& object = open.container->get_ref<Json::object_t&>();
+    const Field* repeated = nullptr;  // the first one that repeats a name
+    for (size_t i = 0; i < order.size(); ++i) {
+      if (i + 1 < order.size() && order[i]->first == order[i + 1]->first) {
+        if (repeated == nullptr || order[i + 1] < repeated) repeated = order[i + 1];
+      } else if (repeated == nullptr || last_counts_) {
+        object.emplace_hint(object.end(), std::move(order[i]->first), std::move(order[i]->second));
+      }
+    }
+    if (repeated != nullptr && !last_counts_)
+      user_error("{}: duplicate key {} in JSON object", file_, quote(repeated->first));
   }
   bool open(Json container) {
     if (open_.size() > kMaxDepth)
       user_error("{}: JSON is nested too deeply: expected at most {} levels", file_, kMaxDepth);
-    open_.push_back(place(std::move(container)));
+    open_.push_back({place(std::move(container)), {}});
     return true;
   }
   bool close() {
@@ -107,8 +135,7 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   const std::string& file_;
   bool last_counts_;
   Json root_;
-  std::vector<Json*> open_;  // containers, from the outermost
-  Json* field_ = nullptr;    // of the innermost, if that is an object: the one whose value is next
+  std::vector<Open> open_;  // from the outermost
 };
 
 /// `text` with quotes around NaN, Infinity and -Infinity outside of strings.

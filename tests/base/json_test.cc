@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/json.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -33,6 +34,27 @@ TEST(Json, RefusesRepeatedNames) {
   EXPECT_TRUE(
       says(parse_error(R"({"a": 1, "b": {"a": 2}, "a": 3})"), "c.json", "duplicate key 'a'"));
   EXPECT_EQ(parse_error(R"([{"a": 1}, {"a": 2}])"), "(no error)");
+}
+
+TEST(Json, NamesTheFirstThatIsRepeated) {
+  EXPECT_TRUE(says(parse_error(R"({"d": 1, "b": 2, "d": 3, "b": 4, "a": 5, "a": 6})"),
+                   "duplicate key 'd'"));
+  EXPECT_TRUE(says(parse_error(R"({"b": 2, "c": [{"z": 1, "y": {}, "z": 3}], "b": 4})"),
+                   "duplicate key 'z'"));
+}
+
+TEST(Json, ReadsFieldsInAnyOrder) {
+  std::string text = "{";
+  for (int i = 0; i < 2000; ++i) {
+    const int number = i * 1201 % 2000;
+    text += fmt::format(R"("{}": {{"x{}": [{{}}, {{"b": [{}], "a": null}}], "": {}}},)", number,
+                        number, i, number);
+  }
+  text += R"("Ġ long enough to be a name that is kept apart": true})";
+  EXPECT_EQ(parse_json(text, "c.json"), Json::parse(text));
+  EXPECT_EQ(parse_python_json(R"({"b": {"c": 1, "c": [2]}, "a": 0, "b": {"c": 3, "a": 4, "c": 5}})",
+                              "c.json"),
+            Json::parse(R"({"a": 0, "b": {"a": 4, "c": 5}})"));
 }
 
 TEST(Json, RefusesDeepNesting) {
