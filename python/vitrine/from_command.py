@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -70,9 +71,10 @@ def _in_a_process(work: Callable[[Request], dict[str, Any]], request: Request) -
     if "found" in answer:
         found: dict[str, Any] = answer["found"]
         return found
-    error = Error(answer.get("error") or f"Ray ended its process ({status}); the same command goes on with it: {last}")
-    error.kind = answer.get("kind", "internal")
-    raise error
+    reason = re.sub(r"^\[.*?\] \S+ ", "", last).split(". ")[0]  # without Ray's time and place, and its advice
+    failure = Error(answer.get("error") or f"Ray ended its process ({status}): {reason}; the same command goes on")
+    failure.kind = answer.get("kind", "internal")
+    raise failure
 
 
 def _progress(request: Request) -> bool:

@@ -362,7 +362,18 @@ def test_a_loader_of_torch_has_the_same_batches_with_any_workers(folder):
 
 def test_the_command_writes_the_folder_for_sae_lens(folder, tmp_path):
     def run(*words):
-        command = [sys.executable, "-m", "vitrine", "corpus", folder, "--to", "sae-lens", "--out", tmp_path / "a", *words]
+        command = [
+            sys.executable,
+            "-m",
+            "vitrine",
+            "corpus",
+            folder,
+            "--to",
+            "sae-lens",
+            "--out",
+            tmp_path / "a",
+            *words,
+        ]
         return subprocess.run([str(word) for word in command], capture_output=True, text=True)
 
     other = run("--capture", "hook_embed")
