@@ -47,6 +47,13 @@ void ByteSource::take(size_t count) {
   offset_ += count;
 }
 
+void ByteSource::seek(uint64_t offset) {
+  if (lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0)
+    internal_error("{}: cannot be read from byte {}: {}", path_, offset, std::strerror(errno));
+  begin_ = end_ = 0;
+  offset_ = offset;
+}
+
 bool ByteSource::line(std::string& line, uint64_t limit, bool& too_long) {
   line.clear();
   too_long = false;

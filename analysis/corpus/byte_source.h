@@ -25,6 +25,9 @@ class ByteSource {
   /// All that is left; false if it is longer than `limit`, and then nothing of it is kept.
   bool rest(std::string& text, uint64_t limit);
   uint64_t offset() const { return offset_; }  ///< of the next byte
+  /// Continues at this byte of a regular file.
+  void seek(uint64_t offset);
+  bool at_end() { return peek().empty(); }
 
  private:
   std::string_view peek();

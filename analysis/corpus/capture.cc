@@ -24,9 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kDefaultShardBytes = 128'000'000;
-constexpr double kMaxShardBytes = 64e9;
-
 /// Writes each shard and then the manifest, while the next shard is filled.
 class ShardWriter {
  public:
@@ -196,9 +193,8 @@ class CorpusCapture {
                 const fs::path& folder, const CorpusCaptureOptions& options, Purpose purpose)
       : options_(options), windows_(windows), batches_(model, hooks, options.batch_tokens) {
     const CorpusOptions& corpus = windows.documents().options();
-    for (const WindowSite& site : batches_.sites()) sparse_ = sparse_ || !site.positions.empty();
-    sparse_ = sparse_ || windows.options().overlap > 0;
-    summary_.shard_tokens = shard_tokens();
+    sparse_ = has_sparse_rows(batches_.sites(), windows.options());
+    summary_.shard_tokens = shard_limit(batches_.sites(), windows.options(), options.shard_tokens);
     summary_.buffer_bytes =
         2 * CorpusShard::bytes(batches_.sites(), sparse_, summary_.shard_tokens);
     Json identity = corpus_identity(model, windows, hooks, options.weights_digest);
@@ -264,24 +260,6 @@ class CorpusCapture {
   }
 
  private:
-  int64_t shard_tokens() const {
-    const int64_t window = windows_.options().window;
-    if (options_.shard_tokens < 0)
-      user_error("invalid shard size of {} tokens: expected 1 or more, or 0 for about 128 MB",
-                 options_.shard_tokens);
-    const uint64_t token_bytes = CorpusShard::bytes(batches_.sites(), sparse_, 1);
-    if (static_cast<double>(token_bytes) * static_cast<double>(options_.shard_tokens) >
-        kMaxShardBytes) {
-      user_error("a shard of {} tokens takes {} of memory, twice: expected at most {} tokens",
-                 options_.shard_tokens,
-                 human_bytes(static_cast<double>(token_bytes) *
-                             static_cast<double>(options_.shard_tokens)),
-                 static_cast<int64_t>(kMaxShardBytes / static_cast<double>(token_bytes)));
-    }
-    if (options_.shard_tokens > 0) return std::max(options_.shard_tokens, window);
-    return std::max(static_cast<int64_t>(kDefaultShardBytes / token_bytes), window);
-  }
-
   std::unique_ptr<CorpusShard> new_shard() const {
     return std::make_unique<CorpusShard>(batches_.sites(), sparse_, summary_.shard_tokens);
   }

@@ -67,6 +67,17 @@ class FileSplitter {
   }
 
   uint64_t bytes_read() const { return source_.offset(); }
+  bool at_end() { return source_.at_end(); }
+
+  /// Continues with a document that begins after `offset`; a whole file begins again.
+  void seek(uint64_t offset) {
+    if (split_ == DocumentSplit::kFile) return;
+    source_.seek(offset);
+    begun_ = true;
+    Raw rest = start();
+    source_.line(rest.text, 0, rest.too_long);
+    if (split_ == DocumentSplit::kParagraph) next_paragraph(rest);
+  }
 
  private:
   bool next_file(Raw& raw) {
@@ -240,6 +251,31 @@ struct DocumentReader::State {
   int64_t documents = 0, skipped = 0;
   std::string first_skipped;
   uint64_t finished_bytes = 0, total_bytes = 0;
+  bool sampled = false;  // ranks do not count, and bad documents are skipped
+
+  bool only_whole_files() const {
+    return options.split == DocumentSplit::kFile &&
+           std::none_of(paths.begin(), paths.end(), is_jsonl);
+  }
+
+  void open(size_t index) {
+    finished_bytes = 0;
+    for (size_t i = 0; i < index; ++i) finished_bytes += size_of(paths[i]);
+    next_path = index + 1;
+    splitter =
+        std::make_unique<FileSplitter>(paths[index], options.split, options.max_document_bytes);
+  }
+
+  /// At a byte of the corpus, or at its beginning where no document begins after it.
+  void open_at(uint64_t place) {
+    size_t index = 0;
+    for (uint64_t size = size_of(paths[0]); place >= size && index + 1 < paths.size();
+         size = size_of(paths[++index]))
+      place -= size;
+    open(index);
+    splitter->seek(place);
+    if (splitter->at_end() && index + 1 == paths.size()) open(0);
+  }
 
   bool next_raw(Raw& raw) {
     for (;;) {
@@ -282,7 +318,7 @@ bool DocumentReader::next(Document& document) {
   State& s = *state_;
   for (Raw raw; s.next_raw(raw);) {
     const int64_t index = s.documents++;
-    if (index % s.options.world != s.options.rank) continue;
+    if (!s.sampled && index % s.options.world != s.options.rank) continue;
     document = {.index = index,
                 .source = s.paths[s.next_path - 1],
                 .line = raw.line,
@@ -301,12 +337,31 @@ bool DocumentReader::next(Document& document) {
 }
 
 void DocumentReader::refuse(const Document& document, std::string_view reason) {
-  if (state_->options.skip_bad && state_->skipped++ > 0) return;
+  const bool skip = state_->options.skip_bad || state_->sampled;
+  if (skip && state_->skipped++ > 0) return;
   const std::string where = document.source == "-" ? "standard input" : document.source;
   const std::string line =
-      fmt::format("{}:{}: document {} {}", where, document.line, document.index, reason);
-  if (!state_->options.skip_bad) user_error("{}; fix the document, or use `skip_bad`", line);
+      state_->sampled
+          ? fmt::format("{}: the document at byte {} {}", where, document.offset, reason)
+          : fmt::format("{}:{}: document {} {}", where, document.line, document.index, reason);
+  if (!skip) user_error("{}; fix the document, or use `skip_bad`", line);
   state_->first_skipped = line;
+}
+
+void DocumentReader::sample(double share) {
+  State& s = *state_;
+  if (s.total_bytes == 0)
+    user_error("cannot take a sample of standard input, a pipe or empty files: expected files");
+  s.sampled = true;
+  share = std::clamp(share, 0.0, 1.0);
+  const auto part_of = [&](uint64_t count) {
+    const auto at = static_cast<uint64_t>(share * static_cast<double>(count));
+    return std::min(at, count - 1);
+  };
+  if (share == 0 || s.only_whole_files())
+    s.open(part_of(s.paths.size()));
+  else
+    s.open_at(part_of(s.total_bytes));
 }
 
 const std::vector<std::string>& DocumentReader::paths() const { return state_->paths; }

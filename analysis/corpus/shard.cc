@@ -3,9 +3,39 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+#include "base/quote.h"
 #include "vitrine/checkpoint/safetensors.h"
 
 namespace vitrine::internal {
+namespace {
+
+constexpr uint64_t kDefaultShardBytes = 128'000'000;
+constexpr double kMaxShardBytes = 64e9;
+
+}  // namespace
+
+bool has_sparse_rows(const std::vector<WindowSite>& sites, const WindowOptions& windows) {
+  return windows.overlap > 0 || std::any_of(sites.begin(), sites.end(), [](const WindowSite& site) {
+           return !site.positions.empty();
+         });
+}
+
+int64_t shard_limit(const std::vector<WindowSite>& sites, const WindowOptions& windows,
+                    int64_t requested) {
+  if (requested < 0)
+    user_error("invalid shard size of {} tokens: expected 1 or more, or 0 for about 128 MB",
+               requested);
+  const uint64_t token_bytes = CorpusShard::bytes(sites, has_sparse_rows(sites, windows), 1);
+  const double bytes = static_cast<double>(token_bytes) * static_cast<double>(requested);
+  if (bytes > kMaxShardBytes) {
+    user_error("a shard of {} tokens takes {} of memory, twice: expected at most {} tokens",
+               requested, human_bytes(bytes),
+               static_cast<int64_t>(kMaxShardBytes / static_cast<double>(token_bytes)));
+  }
+  if (requested > 0) return std::max(requested, windows.window);
+  return std::max(static_cast<int64_t>(kDefaultShardBytes / token_bytes), windows.window);
+}
 
 CorpusShard::CorpusShard(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens)
     : sites_(sites), sparse_(sparse), limit_(tokens), rows_(sites.size()) {

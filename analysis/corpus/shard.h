@@ -11,6 +11,13 @@
 
 namespace vitrine::internal {
 
+/// Whether some token may have no row at some site.
+bool has_sparse_rows(const std::vector<WindowSite>& sites, const WindowOptions& windows);
+/// Maximum tokens of a shard: `requested`, or for 0 as many as fill about 128 MB; at least a
+/// window. Throws Error (user) for a negative number and for a shard beyond any memory.
+int64_t shard_limit(const std::vector<WindowSite>& sites, const WindowOptions& windows,
+                    int64_t requested);
+
 /// A shard in memory.
 class CorpusShard {
  public:

@@ -27,6 +27,11 @@ int64_t WindowSite::width() const {
   return elements;
 }
 
+bool WindowSite::has_row(int64_t position, const Window& window) const {
+  return position >= window.repeated &&
+         (positions.empty() || positions.contain(position, std::ssize(window.ids)));
+}
+
 WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens,
                              Residence residence)
     : model_(model), hooks_(hooks), batch_tokens_(batch_tokens), residence_(residence) {
@@ -92,25 +97,23 @@ WindowBatch WindowBatches::next(WindowReader& windows, int64_t most) {
     batch.digests.push_back(windows.digest());  // no later window has been read
     holds_ = false;
   }
-  if (batch.windows.empty()) return batch;
+  if (!batch.windows.empty()) forward(batch);
+  return batch;
+}
+
+void WindowBatches::forward(WindowBatch& batch) {
   Batch ids;
   for (const Window& window : batch.windows) ids.push_back(window.ids);
   batch.run = model_.forward(ids, plan_for(batch.windows),
                              {.logits = LogitRows::kNone, .residence = residence_});
-  return batch;
 }
 
 std::vector<size_t> WindowBatches::kept_rows(const WindowSite& site,
                                              const Captures::Entry::Sequence& rows,
                                              const Window& window) {
-  const auto tokens = std::ssize(window.ids);
-  const auto wanted = [&](int64_t position) {
-    return position >= window.repeated &&
-           (site.positions.empty() || site.positions.contain(position, tokens));
-  };
   std::vector<size_t> kept;
   for (size_t row = 0; row < rows.positions.size(); ++row) {
-    if (wanted(rows.positions[row])) kept.push_back(row);
+    if (site.has_row(rows.positions[row], window)) kept.push_back(row);
   }
   return kept;
 }

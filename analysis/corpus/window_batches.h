@@ -24,6 +24,8 @@ struct WindowSite {
   std::vector<int64_t> row;      ///< sizes of the axes after the rows
 
   int64_t width() const;  ///< elements of a row
+  /// Whether there is a row for a position of a window: that of a new token, and requested.
+  bool has_row(int64_t position, const Window& window) const;
   uint64_t row_bytes() const { return static_cast<uint64_t>(width()) * dtype_size(dtype); }
 };
 
@@ -48,6 +50,9 @@ class WindowBatches {
   /// none: the corpus is at its end. Throws Error (user) as WindowReader::next and Model::forward
   /// do.
   WindowBatch next(WindowReader& windows, int64_t most = std::numeric_limits<int64_t>::max());
+
+  /// Runs the windows that a batch has.
+  void forward(WindowBatch& batch);
 
   /// The rows that a site has for a window of a batch, of `rows` by their positions: those of new
   /// tokens at requested positions.

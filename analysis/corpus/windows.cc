@@ -60,7 +60,7 @@ bool WindowReader::tokenize_document() {
 }
 
 bool WindowReader::next(Window& window) {
-  if (end_ == ids_.size()) {
+  if (between_documents()) {
     do {
       if (!read_document()) return false;
     } while (!tokenize_document());
@@ -74,6 +74,12 @@ bool WindowReader::next(Window& window) {
                     ids_.begin() + static_cast<std::ptrdiff_t>(end));
   end_ = end;
   return true;
+}
+
+void WindowReader::sample(double share) {
+  documents_.sample(share);
+  ids_.clear();
+  end_ = 0;
 }
 
 bool WindowReader::skip_behind(int64_t index, int64_t begin) {

@@ -38,13 +38,6 @@ std::string rate(double value, std::string_view unit) {
                      : fmt::format("{:.{}f}/s", value, value < 10 ? 1 : 0);
 }
 
-std::string duration(double seconds) {
-  const auto whole = static_cast<uint64_t>(std::min(seconds, 1e9) + 0.5);
-  if (whole < 60) return fmt::format("{} s", whole);
-  if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
-  return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
-}
-
 size_t terminal_width(int fd) {
   winsize size = {};
   return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -84,6 +77,13 @@ void put(int fd, std::string_view text) {
 }
 
 }  // namespace
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<uint64_t>(std::min(seconds, 1e9) + 0.5);
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
+  return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
+}
 
 // Where the line is too narrow, the bar goes first, then the label's end: how far and how long
 // still is what the line is for.

@@ -69,6 +69,9 @@ class ProgressBar : public Progress {
   uint64_t done_ = 0, total_ = 0;  ///< of the last update
 };
 
+/// "7 s", "2 min 5 s", "3 h 20 min".
+std::string duration(double seconds);
+
 /// The text of the bar, at most `width` characters: "Loading  42 % [####......] 1.20 GB of 2.86 GB,
 /// 250 MB/s, 7 s left". A narrow line loses the bar and then the label's end.
 std::string progress_line(uint64_t done, uint64_t total, std::string_view label, double seconds,

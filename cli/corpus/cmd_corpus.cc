@@ -11,7 +11,9 @@
 #include "cli/core/progress_bar.h"
 #include "cli/core/site_syntax.h"
 #include "cli/corpus/corpus_in_python.h"
+#include "cli/corpus/estimate_view.h"
 #include "vitrine/corpus/corpus_capture.h"
+#include "vitrine/corpus/corpus_estimate.h"
 
 namespace vitrine::cli {
 using namespace internal;
@@ -22,7 +24,8 @@ struct CorpusCommandArgs {
   CaptureArgs capture;
   std::vector<std::string> edits;
   int64_t shard_tokens = 0, batch_tokens = 512;
-  bool verify = false, repair = false;
+  bool verify = false, repair = false, dry_run = false;
+  double disk_rate = 500;  // MB/s
   InPythonArgs in_python;
 };
 
@@ -125,6 +128,24 @@ void print_repair(const Context& context, const Model& model, const CorpusRepair
   print(text);
 }
 
+void dry_run(const Context& context, const CorpusCommandArgs& args, const Hooks& hooks,
+             const Rank& rank) {
+  const Model model = load_model(context);
+  ProgressBar progress({.unit = ""});
+  const CorpusCaptureOptions capture = {
+      .shard_tokens = args.shard_tokens, .batch_tokens = args.batch_tokens, .progress = &progress};
+  const CorpusEstimate estimate =
+      estimate_corpus_capture(model, open_corpus(args.corpus, rank, model), hooks, args.capture.out,
+                              capture, {.disk_rate = args.disk_rate * 1e6});
+  progress.erase();
+  if (!context.json)
+    return print(
+        estimate_text(context.out, estimate, rank, args.capture.out, args.corpus.skip_bad));
+  JsonValue json = json_head("corpus", model);
+  json["dry_run"] = estimate_json(estimate, rank, args.capture.out);
+  print_json(json);
+}
+
 void run(Context& context, const CorpusCommandArgs& args) {
   if (args.verify) return verify(context, args.capture.out);
   if (!args.in_python.to.empty())
@@ -140,6 +161,7 @@ void run(Context& context, const CorpusCommandArgs& args) {
     capture_on_ray(context, args.in_python, args.corpus, HookFile::of(hooks), args.capture.out,
                    args.shard_tokens, args.batch_tokens);
   const Rank rank = rank_of(args.corpus);
+  if (args.dry_run) return dry_run(context, args, hooks, rank);
   const Model model = load_model(context);
   CorpusCaptureOptions options;
   options.shard_tokens = args.shard_tokens;
@@ -209,6 +231,21 @@ void add_corpus(Command& app, Context& context) {
           "options are those of the capture")
       ->group(group)
       ->not_with("--verify");
+  command
+      .add_flag("--dry-run", args->dry_run,
+                "Write nothing: estimate size and time from a sample of the corpus and a second of "
+                "passes")
+      ->group(group)
+      ->not_with("--verify")
+      ->not_with("--repair");
+  command
+      .add_option("--disk-rate", args->disk_rate,
+                  "Megabytes per second that the disk is assumed to write and to read")
+      ->check(above_zero())
+      ->capture_default_str()
+      ->type_name("MB")
+      ->group(group)
+      ->only_with("--dry-run");
   add_model_options(command, context);
   add_output_options(command, context);
   add_in_python_options(command, args->in_python);

@@ -6,4 +6,5 @@
 #include "vitrine/corpus/capture_file.h"
 #include "vitrine/corpus/corpus.h"
 #include "vitrine/corpus/corpus_capture.h"
+#include "vitrine/corpus/corpus_estimate.h"
 #include "vitrine/corpus/corpus_moments.h"

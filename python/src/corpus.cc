@@ -10,6 +10,7 @@
 #include "vitrine/analysis/tuned_lens.h"
 #include "vitrine/corpus/capture_file.h"
 #include "vitrine/corpus/corpus_capture.h"
+#include "vitrine/corpus/corpus_estimate.h"
 
 // Captures that go to files, and what is fitted on a corpus.
 
@@ -67,7 +68,7 @@ struct CaptureCorpusValues : CorpusValues {
   std::filesystem::path folder;
   HookArgs hooks;
   CorpusCaptureOptions options;
-  bool repair = false;
+  bool repair = false, dry_run = false;
 };
 
 Parameters<CaptureCorpusValues> capture_corpus_parameters() {
@@ -83,6 +84,7 @@ Parameters<CaptureCorpusValues> capture_corpus_parameters() {
   parameters.value("shard_tokens", at(&Values::options, &Options::shard_tokens))
       .value("batch_tokens", at(&Values::options, &Options::batch_tokens))
       .value("repair", &Values::repair)
+      .value("dry_run", &Values::dry_run)
       .progress(at(&Values::options, &Options::progress));
   return parameters;
 }
@@ -140,9 +142,58 @@ nb::dict described(const CorpusCaptureSummary& found) {
   return json;
 }
 
+nb::dict described(const CorpusEstimate& found) {
+  nb::list sites;
+  for (const CorpusEstimate::Site& site : found.sites) {
+    nb::dict one;
+    one["name"] = site.name;
+    one["dtype"] = std::string(dtype_name(site.dtype));
+    one["shape"] = nb::tuple(nb::cast(site.shape));
+    one["rows"] = site.rows;
+    one["bytes"] = site.bytes;
+    sites.append(one);
+  }
+  nb::dict json;
+  json["counted"] = found.counted;
+  json["sampled_documents"] = found.sampled_documents;
+  json["bad_documents"] = found.bad_documents;
+  json["first_bad"] = found.first_bad.empty() ? nb::none() : nb::object(nb::cast(found.first_bad));
+  json["documents"] = found.documents;
+  json["windows"] = found.windows;
+  json["tokens"] = found.tokens;
+  json["bytes"] = found.bytes;
+  json["sites"] = sites;
+  json["rank_tokens"] = found.rank_tokens;
+  json["rank_bytes"] = found.rank_bytes;
+  json["shards"] = found.shards;
+  json["shard_tokens"] = found.shard_tokens;
+  json["buffer_bytes"] = found.buffer_bytes;
+  json["tokens_per_second"] = found.tokens_per_second;
+  json["compute_seconds"] = found.compute_seconds;
+  json["write_seconds"] = found.write_seconds;
+  json["seconds"] = found.seconds;
+  json["read_seconds"] = found.read_seconds;
+  json["disk_rate"] = found.disk_rate;
+  json["free_bytes"] = found.free_bytes;
+  json["exceeds_disk"] = found.exceeds_disk();
+  json["recomputing_is_faster"] = found.recomputing_is_faster();
+  return json;
+}
+
+nb::dict estimate_a_corpus(const Model& model, const Hooks& hooks, const CaptureCorpusValues& v) {
+  if (v.repair) user_error("`dry_run` cannot be used with `repair`: leave one of them out");
+  CorpusEstimate found;
+  {
+    const nb::gil_scoped_release release;
+    found = estimate_corpus_capture(model, v.open(model), hooks, v.folder, v.options);
+  }
+  return described(found);
+}
+
 nb::dict capture_a_corpus(const Call& call, CaptureCorpusValues& v) {
   const Model& model = call.model();
   const Hooks hooks = hooks_of(model, v.hooks);
+  if (v.dry_run) return estimate_a_corpus(model, hooks, v);
   CorpusRepair repaired;
   CorpusCaptureSummary summary;
   {
@@ -290,8 +341,8 @@ void bind_corpus(nb::module_& module) {
 what of a text file is a document; `field`: of a .jsonl line; `skip_bad`: counts documents that are not
 text instead of refusing them. `rank`, `world`: this process's share of the documents. `window`: tokens a
 pass reads (0: the context); `overlap`: of them repeated; `prepend`: a token before each document. An
-interrupted run in `folder` is resumed; `repair`: makes missing and damaged shards again. Returns the
-counts that the command's --json prints.)",
+interrupted run in `folder` is resumed; `repair`: makes missing and damaged shards again; `dry_run`: writes
+nothing and estimates size and time. Returns what the command's --json prints.)",
                 &capture_a_corpus);
   Parameters<std::pair<std::filesystem::path, Progress*>> folder;
   folder.required("folder", &std::pair<std::filesystem::path, Progress*>::first)

@@ -83,6 +83,31 @@ TEST(CorpusCommand, WritesGoesOnAndVerifies) {
                  {"1 problems in ", "shards compared with the manifest", shard.string()});
 }
 
+TEST(CorpusCommand, ADryRunWritesNothing) {
+  const TempFolder folder;
+  const std::string path = corpus(folder, 30), out = (folder / "out").string();
+  std::vector<std::string> command = {"corpus", path,    "--model", plain(),          "--capture",
+                                      kSite,    "--out", out,       "--shard-tokens", "40"};
+  auto dry = command;
+  dry.insert(dry.end(), {"--dry-run", "--disk-rate", "0.000001"});
+  const Json found = run_json(dry)["dry_run"];
+  EXPECT_FALSE(fs::exists(out));
+  const CliResult text = run_cli(dry);
+  EXPECT_TRUE(says(text.out, "30 documents", "nothing was written", "tokens/s",
+                   "computing again takes", "vitrine.shards.live"))
+      << text.out << text.err;
+  EXPECT_FALSE(fs::exists(out));
+  const Json wanted = run_json(command)["corpus"];
+  for (const char* name :
+       {"documents", "windows", "tokens", "shards", "shard_tokens", "buffer_bytes"})
+    EXPECT_EQ(found[name], wanted[name]) << name;
+  EXPECT_EQ(found["sites"][0]["rows"], wanted["tokens"]);
+  EXPECT_EQ(found["recomputing_is_faster"], true);
+  EXPECT_EQ(found["disk_rate"], 1);
+  command.insert(command.end(), {"--disk-rate", "5"});
+  expect_refused(command, {"--disk-rate", "--dry-run"});
+}
+
 TEST(CorpusCommand, StopsBehindAShardAndGoesOn) {
   const TempFolder folder;
   const std::string path = corpus(folder, 700), out = (folder / "out").string();

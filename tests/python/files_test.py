@@ -139,7 +139,12 @@ def test_shards_are_those_of_the_command(model, tmp_path):
     text.write_text("The keys to the cabinet\n\nThe key is on the table\n")
     options = ["--capture", SITE, "--split", "paragraph", "--window", "4"]
     command("corpus", str(text), *options, "--out", str(tmp_path / "command"))
+    estimate = vitrine.capture_corpus(
+        model, text, tmp_path / "python", capture=SITE, split="paragraph", window=4, dry_run=True
+    )
+    assert not (tmp_path / "python").exists()
     made = vitrine.capture_corpus(model, text, tmp_path / "python", capture=SITE, split="paragraph", window=4)
+    assert estimate["tokens"] == made["tokens"] and estimate["shards"] == made["shards"]
     assert made["complete"] and made["documents"] == 2 and made["first_skipped"] is None
     shards = [sorted((tmp_path / who).rglob("*.safetensors")) for who in ("command", "python")]
     assert [s.read_bytes() for s in shards[0]] == [s.read_bytes() for s in shards[1]] != []

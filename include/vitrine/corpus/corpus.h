@@ -74,6 +74,11 @@ class DocumentReader {
   /// Rejects a document that the caller found to be bad: throws, or counts it as skipped, as next()
   /// does.
   void refuse(const Document& document, std::string_view reason);
+  /// For samples of a corpus: continues with a document near this share (0..1) of its bytes, or at
+  /// its beginning for 0. From then on documents of all ranks are read, bad ones are skipped, and
+  /// Document::index and Document::line count from an arbitrary one unless `share` was 0. Throws
+  /// Error (user) where total_bytes() is 0.
+  void sample(double share);
 
   const std::vector<std::string>& paths() const;
   const CorpusOptions& options() const;
@@ -123,6 +128,10 @@ class WindowReader {
   /// Skips to the position after the window that begins at `begin` in document `index`. Returns
   /// false if there is no such window. Valid only before the first call of next().
   bool skip_behind(int64_t index, int64_t begin);
+  /// See DocumentReader::sample().
+  void sample(double share);
+  /// Whether the next window begins a document.
+  bool between_documents() const { return end_ == ids_.size(); }
   /// Hash of this rank's documents up to that of the last window; depends on their bytes and order.
   uint64_t digest() const { return digest_; }
 
