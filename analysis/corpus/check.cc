@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "analysis/corpus/manifest.h"
+#include "base/check.h"
 #include "base/mapped_file.h"
-#include "base/system_error.h"
 #include "base/xxhash64.h"
 #include "vitrine/corpus/corpus_capture.h"
 
@@ -12,21 +12,6 @@ using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The ranks' folders, in the order of their ranks.
-std::vector<fs::path> rank_folders(const fs::path& folder) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().starts_with("rank-") && entry.is_directory())
-      found.push_back(entry.path());
-  }
-  if (error) system_failure(error.value(), folder.string(), "cannot be read as a folder");
-  if (found.empty())
-    user_error("{}: contains no capture of a corpus: missing folder rank-...", folder.string());
-  std::sort(found.begin(), found.end());
-  return found;
-}
 
 bool holds_weights(const fs::path& path) {
   const std::string name = path.filename().string();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "analysis/corpus/manifest.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/atomic_file.h"
 #include "base/check.h"
 #include "base/quote.h"
+#include "base/system_error.h"
 #include "base/xxhash64.h"
 #include "vitrine/checkpoint/safetensors.h"
 
@@ -94,6 +96,20 @@ int64_t CorpusManifest::total(int64_t ShardEntry::*what) const {
   uint64_t sum = 0;  // unsigned: a manifest that lies may make it wrap
   for (const ShardEntry& shard : shards) sum += static_cast<uint64_t>(shard.*what);
   return static_cast<int64_t>(sum);
+}
+
+std::vector<fs::path> rank_folders(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().filename().string().starts_with("rank-") && entry.is_directory())
+      found.push_back(entry.path());
+  }
+  if (error) system_failure(error.value(), folder.string(), "cannot be read as a folder");
+  if (found.empty())
+    user_error("{}: contains no capture of a corpus: missing folder rank-...", folder.string());
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 CorpusManifest CorpusManifest::read(const fs::path& path) {

@@ -40,6 +40,9 @@ struct CorpusManifest {
 };
 
 std::string shard_name(size_t index);
+/// The ranks' folders of a capture, in the order of their ranks. Throws Error (user) if there are
+/// none.
+std::vector<std::filesystem::path> rank_folders(const std::filesystem::path& folder);
 std::string rank_folder_name(int64_t rank, int64_t world);
 
 /// Compares a shard's file with its entry; empty: they agree, else what is wrong. `contents`: also

@@ -8,3 +8,4 @@
 #include "vitrine/corpus/corpus_capture.h"
 #include "vitrine/corpus/corpus_estimate.h"
 #include "vitrine/corpus/corpus_moments.h"
+#include "vitrine/corpus/shard_reader.h"
